@@ -1,0 +1,116 @@
+import { z } from 'zod';
+
+/**
+ * One event of a session. `seq` counts from 0 without holes; `at` is wall clock (ms since 1970), `mono` the session's own
+ * monotonic milliseconds. Statement records of one action share `action`.
+ */
+const base = { seq: z.int(), at: z.number(), mono: z.number() };
+
+export const EffectNote = z.object({
+  verb: z.string(),
+  object: z.string(),
+  via: z.enum(['direct', 'view', 'function', 'nested']),
+  verdict: z.enum(['allow', 'deny', 'approve']),
+  rule: z.string().optional(),
+});
+export const MaskNote = z.object({
+  column: z.int(),
+  name: z.string(),
+  labels: z.array(z.string()),
+  strategy: z.enum(['redact', 'partial', 'hash', 'null']),
+});
+
+export const OpenRecord = z.object({
+  ...base,
+  type: z.literal('session.open'),
+  session: z.string(),
+  agent: z.object({
+    namespace: z.string(),
+    serviceAccount: z.string(),
+    pod: z.string().optional(),
+    podUid: z.string().optional(),
+  }),
+  resource: z.object({ namespace: z.string(), name: z.string(), protocol: z.string() }),
+  purpose: z.string(),
+  policies: z.array(z.object({ namespace: z.string(), name: z.string(), generation: z.int() })),
+  mode: z.enum(['Enforce', 'Audit']),
+  client: z.object({ address: z.string(), tls: z.boolean(), application: z.string().optional() }),
+});
+/** The verdict on one action, written before anything of it goes upstream. Text and parameters are masked already. */
+export const ActionRecord = z.object({
+  ...base,
+  type: z.literal('action'),
+  action: z.int(),
+  text: z.string().optional(),
+  /** Bytes of the request as it came, where `text` is shortened or left out. */
+  bytes: z.int(),
+  parameters: z.array(z.string().nullable()).optional(),
+  verdict: z.enum(['allow', 'deny', 'approve']),
+  code: z.string(),
+  rule: z.string().optional(),
+  reason: z.string(),
+  effects: z.array(EffectNote),
+  wouldDeny: z.object({ code: z.string(), rule: z.string().optional(), reason: z.string() }).optional(),
+});
+export const ColumnsRecord = z.object({
+  ...base,
+  type: z.literal('columns'),
+  action: z.int(),
+  columns: z.array(z.object({ name: z.string(), type: z.int() })),
+  masked: z.array(MaskNote),
+});
+/** Rows as they were delivered (after masking). Binary values are base64 with the prefix "b:"; text has the prefix "t:". */
+export const RowsRecord = z.object({
+  ...base,
+  type: z.literal('rows'),
+  action: z.int(),
+  rows: z.array(z.array(z.string().nullable())),
+});
+export const DoneRecord = z.object({
+  ...base,
+  type: z.literal('done'),
+  action: z.int(),
+  tag: z.string().optional(),
+  /** SQLSTATE or our own code where the action failed. */
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+  rows: z.int(),
+  bytes: z.int(),
+  /** SHA-256 (hex) of every delivered row message in order, recorded or not. */
+  digest: z.string(),
+  truncated: z.boolean(),
+  maskedValues: z.int(),
+  durationMs: z.number(),
+});
+/** Bytes of an opaque connection (protocol tcp). */
+export const BytesRecord = z.object({
+  ...base,
+  type: z.literal('bytes'),
+  host: z.string(),
+  sent: z.int(),
+  received: z.int(),
+});
+export const NoteRecord = z.object({ ...base, type: z.literal('note'), code: z.string(), message: z.string() });
+export const CloseRecord = z.object({
+  ...base,
+  type: z.literal('session.close'),
+  code: z.string(),
+  reason: z.string(),
+  actions: z.int(),
+  denied: z.int(),
+  maskedValues: z.int(),
+});
+
+export const SessionRecord = z.discriminatedUnion('type', [
+  OpenRecord,
+  ActionRecord,
+  ColumnsRecord,
+  RowsRecord,
+  DoneRecord,
+  BytesRecord,
+  NoteRecord,
+  CloseRecord,
+]);
+export type SessionRecord = z.infer<typeof SessionRecord>;
+type Unstamped<T> = T extends SessionRecord ? Omit<T, 'seq' | 'at' | 'mono'> : never;
+/** A record before the recorder gave it its number and times. */
+export type RecordBody = Unstamped<SessionRecord>;

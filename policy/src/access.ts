@@ -1,0 +1,108 @@
+import {
+  DETECTORS,
+  EFFECTS,
+  MaskStrategy,
+  PROTOCOLS,
+  RECORDING_MODES,
+  Ref,
+  ResourceAddress,
+  SqlSelector,
+  CONTENTS,
+} from '@chaperone/api';
+import { z } from 'zod';
+
+/** One rule that applies to one agent on one resource; `rule` is what people are told, `policy` says whose it is. */
+export const AccessRule = z.object({
+  name: z.string(),
+  policy: Ref,
+  effect: z.enum(EFFECTS),
+  sql: SqlSelector.optional(),
+  message: z.string().optional(),
+  approval: z
+    .object({ groups: z.array(z.string()), users: z.array(z.string()), minimum: z.int(), timeoutMs: z.int() })
+    .optional(),
+});
+export type AccessRule = z.infer<typeof AccessRule>;
+
+/** All that one agent may do on one resource: what every policy that selects it and the owner's grant add up to. */
+export const Access = z.object({
+  resource: z.object({ namespace: z.string(), name: z.string(), generation: z.int(), protocol: z.enum(PROTOCOLS) }),
+  policies: z.array(z.object({ namespace: z.string(), name: z.string(), generation: z.int() })),
+  /** Equal digests mean equal judgements; it goes into every segment. */
+  digest: z.string(),
+  mode: z.enum(['Enforce', 'Audit']),
+  purpose: z.string(),
+  ceiling: z.object({ statements: z.array(z.string()) }),
+  rules: z.array(AccessRule),
+  searchPath: z.array(z.string()),
+  /** Labels whose values this agent sees as they are. Every other label is masked. */
+  reveal: z.array(z.string()),
+  /** Strategy per masked label; absent: redact. */
+  masking: z.record(z.string(), MaskStrategy),
+  sensitive: z.array(z.object({ label: z.string(), columns: z.array(z.string()), detector: z.enum(DETECTORS).optional() })),
+  inference: z.enum(['allow', 'limit', 'deny']),
+  limits: z.object({
+    rowsPerStatement: z.int().optional(),
+    bytes: z.int().optional(),
+    sessionDurationMs: z.int().optional(),
+    idleMs: z.int().optional(),
+  }),
+  recording: z.object({
+    mode: z.enum(RECORDING_MODES),
+    content: z.enum(CONTENTS),
+    rows: z.int(),
+    bytes: z.int(),
+    retention: z.string(),
+  }),
+});
+export type Access = z.infer<typeof Access>;
+
+/** Who asks: sealed at admission in a cluster, given on the command line in embedded mode. */
+export const Agent = z.object({
+  namespace: z.string(),
+  serviceAccount: z.string(),
+  pod: z.string().optional(),
+  podUid: z.string().optional(),
+  labels: z.record(z.string(), z.string()),
+  annotations: z.record(z.string(), z.string()),
+});
+export type Agent = z.infer<typeof Agent>;
+
+/** One resource as a sidecar needs it: what may be done, where it is, and with what credential. */
+export const GrantedResource = z.object({
+  access: Access,
+  hosts: z.array(z.string()),
+  port: z.int(),
+  upstream: z.object({
+    host: z.string(),
+    port: z.int(),
+    tls: z.object({
+      mode: z.enum(['verify-full', 'verify-ca', 'disable']),
+      /** PEM; absent: the system's roots. */
+      ca: z.string().optional(),
+      serverName: z.string().optional(),
+    }),
+  }),
+  credentials: z.object({ username: z.string(), password: z.string() }).optional(),
+  postgres: z.object({ database: z.string(), acceptServerLogVolume: z.boolean() }).optional(),
+  addresses: z.array(ResourceAddress),
+  /** Set while no session may open: the first failing condition of the resource, said to the agent as ResourceNotReady. */
+  notReady: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+export type GrantedResource = z.infer<typeof GrantedResource>;
+
+/** What a control plane tells one sidecar; each replaces the one before it as a whole. */
+export const Snapshot = z.object({
+  /** Names this state; the sidecar acknowledges it. */
+  revision: z.string(),
+  agent: Agent,
+  resources: z.array(GrantedResource),
+  /** Inbound ports on which other pods may reach the agent. */
+  inboundPorts: z.array(z.int()),
+  /** Certificate for the sidecar's own key, for all hosts of `resources`, and the CA that signed it (PEM). */
+  certificate: z.string(),
+  ca: z.string(),
+  /** How long this snapshot may be used without hearing from the control plane again; new sessions end first. */
+  validForMs: z.int(),
+});
+export type Snapshot = z.infer<typeof Snapshot>;

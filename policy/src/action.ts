@@ -1,0 +1,38 @@
+export type Via = 'direct' | 'view' | 'function' | 'nested';
+
+/** One (verb, object) pair that an action has. `object` is schema.relation or schema.function, or '' where there is none. */
+export interface Effect {
+  readonly verb: string;
+  readonly object: string;
+  readonly via: Via;
+  readonly kind: 'relation' | 'function' | 'other';
+  /** schema.table.column names that the effect touches, where the server said so. */
+  readonly columns?: readonly string[];
+}
+
+/** A request in the protocol's own unit, with every effect it has. */
+export interface Action {
+  readonly effects: readonly Effect[];
+  /** Why it cannot be judged; set, it is denied and no approval can change that. */
+  readonly notAnalysable?: string;
+}
+
+export interface JudgedEffect {
+  readonly verb: string;
+  readonly object: string;
+  readonly via: Via;
+  readonly verdict: 'allow' | 'deny' | 'approve';
+  readonly rule?: string;
+}
+
+export interface Verdict {
+  readonly verdict: 'allow' | 'deny' | 'approve';
+  /** A code of the table in @chaperone/api: Allowed, DeniedByRule, NoRuleAllows, NotAnalysable, NotGranted, ApprovalPending. */
+  readonly code: string;
+  readonly rule?: string;
+  /** One sentence for the agent, without literals. */
+  readonly reason: string;
+  readonly effects: readonly JudgedEffect[];
+  /** In Audit: what Enforce would have said. */
+  readonly wouldDeny?: { readonly code: string; readonly rule?: string; readonly reason: string };
+}

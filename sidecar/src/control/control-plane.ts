@@ -1,0 +1,24 @@
+import type { Snapshot } from '@chaperone/policy';
+
+/** Where policy and credentials come from: the operator in a cluster, manifest files in embedded mode. */
+export interface ControlPlane {
+  /** The snapshot in force, or undefined before the first one and after it became stale (PolicyStale). */
+  current(): Snapshot | undefined;
+  /** Called with every new snapshot, the first included. */
+  onSnapshot(listener: (snapshot: Snapshot) => void): void;
+  /** Called when sessions that are open must end (right withdrawn, pod deleted, stale for too long). */
+  onRevoke(listener: (revoked: { code: 'SessionEnded' | 'PolicyStale'; reason: string; session?: string }) => void): void;
+  /** Tells what this sidecar saw of a resource at the upstream (condition Reachable, UpstreamSuitable, CredentialsAvailable). */
+  report(observation: Observation): void;
+  /** Private key (PEM, PKCS#8) that belongs to snapshot.certificate; made in this process, never sent. */
+  readonly tlsKey: string;
+  stop(): Promise<void>;
+}
+
+export interface Observation {
+  readonly resource: { namespace: string; name: string };
+  readonly type: 'Reachable' | 'UpstreamSuitable' | 'CredentialsAvailable';
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: string;
+  readonly message: string;
+}

@@ -1,0 +1,45 @@
+import type { RecordBody } from '@chaperone/evidence';
+
+/**
+ * How far a record must be before the caller goes on.
+ * written: in the spool file (survives a crash of this process) · synced: fdatasynced · stored: the broker has it durably.
+ */
+export type Durability = 'written' | 'synced' | 'stored';
+
+/** Records one session. Calls are ordered; a promise that rejects (RecordingError) means the action must not run. */
+export interface SessionRecorder {
+  readonly session: string;
+  /** Resolves when the record is as durable as asked. */
+  append(record: RecordBody, durability: Durability): Promise<void>;
+  /** Seals what is open and hands it to delivery. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface Recording {
+  /**
+   * Opens a session's recorder. Rejects with RecordingError code RecordingBlocked when the spool is fuller than its limit
+   * for new sessions.
+   */
+  open(session: string, policyDigest: string): Promise<SessionRecorder>;
+  /** Waits until everything sealed was acknowledged, at most `timeoutMs`; resolves with what is still unacknowledged. */
+  flush(timeoutMs: number): Promise<{ unacknowledged: number }>;
+  stop(): Promise<void>;
+}
+
+export class RecordingError extends Error {
+  override readonly name = 'RecordingError';
+  readonly code: 'RecordingBlocked' | 'RecordingFailed';
+  constructor(code: 'RecordingBlocked' | 'RecordingFailed', message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** Where sealed segments go: NATS in a cluster, the collector in the same process in embedded mode. */
+export interface Delivery {
+  /** Sends one sealed segment; resolves once the transport holds it durably. Safe to repeat with the same bytes. */
+  deliver(segment: Buffer, id: { session: string; number: number }): Promise<void>;
+  /** Calls back when the collector says that it stored everything of a session up to and including `number`. */
+  onReceipt(listener: (receipt: { session: string; number: number }) => void): void;
+  close(): Promise<void>;
+}

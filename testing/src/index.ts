@@ -1,0 +1,4 @@
+export * from './certificates.ts';
+export * from './postgres.ts';
+export * from './splits.ts';
+export * from './temporary.ts';

