@@ -1,2 +1,3 @@
 export * from './access.ts';
 export * from './action.ts';
+export * from './control.ts';

@@ -1,0 +1,146 @@
+import { z } from 'zod';
+import { Snapshot } from './access.ts';
+
+/**
+ * What a sidecar and the operator say to each other: HTTPS with JSON bodies, the sidecar's projected ServiceAccount token
+ * (audience {@link SIDECAR_AUDIENCE}) as `Authorization: Bearer` on every request. The sidecar trusts the certificate authority
+ * that the ConfigMap `chaperone-ca` of its own namespace holds.
+ *
+ * ```
+ * POST /v1/enrol    EnrolRequest      → EnrolResponse    once per start of the sidecar; the same nkey again is fine
+ * GET  /v1/stream                     → StreamLine…      newline-delimited JSON, a snapshot first, then as things change
+ * POST /v1/ack      AckRequest        → 204              after a snapshot is in force
+ * POST /v1/report   ReportRequest     → 204              what was seen at upstreams
+ * POST /v1/nats     NatsRequest       → NatsResponse     before the user JWT expires
+ * ```
+ * Errors are ControlError with a 4xx or 5xx. 503 with Retry-After (seconds) comes from a replica that does not lead: connect
+ * again, to the Service. `/v1/stream`, `/v1/ack`, `/v1/report` and `/v1/nats` answer 409 NotEnrolled when this operator has not
+ * seen the pod's enrolment (after a change of leader): enrol again, with the same keys. Losing the stream is not a revocation;
+ * a snapshot holds for `validForMs` after the last line that was received.
+ */
+export const CONTROL_PROTOCOL = 1;
+export const SIDECAR_AUDIENCE = 'chaperone-sidecar';
+export const CONTROL_PATHS = {
+  enrol: '/v1/enrol',
+  stream: '/v1/stream',
+  ack: '/v1/ack',
+  report: '/v1/report',
+  nats: '/v1/nats',
+} as const;
+
+/** One line of the stream or one response, at most; a snapshot larger than this is refused by both sides. */
+export const MAX_CONTROL_BYTES = 4 * 1024 * 1024;
+/** Bodies that a sidecar sends. */
+export const MAX_CONTROL_REQUEST_BYTES = 64 * 1024;
+
+/** The public half of a NATS user key: U and 55 characters of base32. */
+export const UserNkey = z.string().regex(/^U[A-Z2-7]{55}$/);
+
+export const EnrolRequest = z.object({
+  protocol: z.int().min(1).max(1000),
+  /** Version of the sidecar, for people. */
+  version: z.string().min(1).max(64),
+  /** Public key of the leaf that the sidecar shows to agents: P-256, SPKI, PEM. The private key never leaves the pod. */
+  tlsPublicKey: z.string().max(1024),
+  nkey: UserNkey,
+  /** Signature of {@link enrolmentProof} by the nkey, base64: the pod holds the key it registers. */
+  nkeyProof: z.string().length(88),
+});
+export type EnrolRequest = z.infer<typeof EnrolRequest>;
+
+/** The bytes that `nkeyProof` signs. The token is in them, so a proof is of no use to another pod. */
+export function enrolmentProof(token: string, tlsPublicKey: string): Uint8Array {
+  return new TextEncoder().encode(`chaperone-enrol-v1\n${token}\n${tlsPublicKey}`);
+}
+
+/** The enrolment key's word that this nkey belongs to this agent; part of every evidence bundle. */
+export const EvidenceRegistration = z.object({
+  nkey: UserNkey,
+  agent: z.object({
+    namespace: z.string(),
+    serviceAccount: z.string(),
+    pod: z.string().optional(),
+    podUid: z.string().optional(),
+  }),
+  origin: z.string(),
+  /** ms since 1970. */
+  issuedAt: z.number(),
+  /** base64, Ed25519. */
+  signature: z.string(),
+});
+export type EvidenceRegistration = z.infer<typeof EvidenceRegistration>;
+
+export const NatsAccess = z.object({
+  /** Server URLs, comma separated. */
+  url: z.string(),
+  /** User JWT for the nkey: publish `evidence.<nkey>.>`, subscribe `_INBOX.<nkey>.>` and `receipt.<nkey>`; nothing else. */
+  jwt: z.string(),
+  /** ms since 1970. Renew at two thirds of the time that is left. */
+  expiresAt: z.number(),
+  /** PEM; absent: the system's roots. */
+  ca: z.string().optional(),
+});
+export type NatsAccess = z.infer<typeof NatsAccess>;
+
+export const EnrolResponse = z.object({
+  protocol: z.int(),
+  /** Name of the evidence log that this cluster writes to; part of every signature. */
+  origin: z.string(),
+  registration: EvidenceRegistration,
+  nats: NatsAccess,
+  /** Carries the certificate for `tlsPublicKey` and the CA of the agent leg. */
+  snapshot: Snapshot,
+});
+export type EnrolResponse = z.infer<typeof EnrolResponse>;
+
+export const StreamLine = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('snapshot'), snapshot: Snapshot }),
+  /** Renews the snapshot in force for this long, counted from receipt. */
+  z.object({ type: z.literal('heartbeat'), validForMs: z.int() }),
+  /** Ends sessions: the one named, else all of them. The stream of a deleted pod ends after it. */
+  z.object({
+    type: z.literal('revoke'),
+    code: z.enum(['SessionEnded', 'PolicyStale']),
+    reason: z.string(),
+    session: z.string().optional(),
+  }),
+]);
+export type StreamLine = z.infer<typeof StreamLine>;
+
+export const AckRequest = z.object({ revision: z.string().min(1).max(128) });
+export type AckRequest = z.infer<typeof AckRequest>;
+
+export const ResourceObservation = z.object({
+  resource: z.object({ namespace: z.string().max(253), name: z.string().max(253) }),
+  type: z.enum(['Reachable', 'UpstreamSuitable', 'CredentialsAvailable']),
+  status: z.enum(['True', 'False', 'Unknown']),
+  /** CamelCase code. */
+  reason: z.string().regex(/^[A-Z][A-Za-z0-9]{0,63}$/),
+  message: z.string().max(512),
+});
+export type ResourceObservation = z.infer<typeof ResourceObservation>;
+export const ReportRequest = z.object({ observations: z.array(ResourceObservation).min(1).max(64) });
+export type ReportRequest = z.infer<typeof ReportRequest>;
+
+export const NatsRequest = z.object({ nkey: UserNkey });
+export type NatsRequest = z.infer<typeof NatsRequest>;
+export const NatsResponse = NatsAccess;
+export type NatsResponse = NatsAccess;
+
+/** Codes of {@link ControlError}. Only NotLeader, NotEnrolled, Busy and Unavailable are worth another try. */
+export const CONTROL_ERROR_CODES = [
+  'NotLeader',
+  'NotEnrolled',
+  'Unauthenticated',
+  'PodNotGoverned',
+  'PodNotInjected',
+  'NkeyMismatch',
+  'ProtocolUnsupported',
+  'Malformed',
+  'TooLarge',
+  'Busy',
+  'Unavailable',
+] as const;
+export type ControlErrorCode = (typeof CONTROL_ERROR_CODES)[number];
+export const ControlError = z.object({ code: z.enum(CONTROL_ERROR_CODES), message: z.string() });
+export type ControlError = z.infer<typeof ControlError>;
