@@ -1,0 +1,31 @@
+export type EvidenceErrorCode =
+  | 'MalformedSegment'
+  | 'UnsupportedVersion'
+  | 'LimitExceeded'
+  | 'MalformedKey'
+  | 'MalformedBundle'
+  | 'SignatureInvalid'
+  | 'CertificateInvalid'
+  | 'RegistrationUntrusted'
+  | 'OriginMismatch'
+  | 'AgentMismatch'
+  | 'PayloadAltered'
+  | 'RecordAltered'
+  | 'ChainBroken'
+  | 'SegmentMissing'
+  | 'SegmentMisplaced';
+
+/**
+ * What is wrong with a piece of evidence. `record` is the index within its segment of the first record that does not match,
+ * where that can be told. Messages hold no payload.
+ */
+export class EvidenceError extends Error {
+  override readonly name = 'EvidenceError';
+  readonly code: EvidenceErrorCode;
+  readonly record: number | undefined;
+  constructor(code: EvidenceErrorCode, message: string, options?: ErrorOptions & { record?: number }) {
+    super(message, options);
+    this.code = code;
+    this.record = options?.record;
+  }
+}

@@ -1,0 +1,180 @@
+import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto';
+import { z } from 'zod';
+import { crc16, decodeBase32, encodeBase32 } from './encoding.ts';
+import { EvidenceError } from './errors.ts';
+
+const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+const USER_PREFIX = 20 << 3;
+const SEED_PREFIX = 18 << 3;
+const KEY_BYTES = 32;
+const SIGNATURE_BYTES = 64;
+
+/** An Ed25519 private key that can sign and say its public half (32 bytes); the seed stays inside. */
+export interface Signer {
+  readonly publicKey: Buffer;
+  sign(message: Uint8Array): Buffer;
+}
+
+/** A signer of a 32-byte seed. Throws EvidenceError MalformedKey for another length. */
+export function signerFromSeed(seed: Uint8Array): Signer {
+  if (seed.length !== KEY_BYTES) throw new EvidenceError('MalformedKey', 'an Ed25519 seed has 32 bytes');
+  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
+  const publicKey = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-KEY_BYTES);
+  return { publicKey, sign: (message) => sign(null, message, key) };
+}
+
+export function generateSigner(random: (bytes: number) => Buffer = randomBytes): Signer {
+  return signerFromSeed(random(KEY_BYTES));
+}
+
+/** Ed25519 (RFC 8032) over `message` with a raw public key; false for anything malformed. */
+export function verifySignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  if (publicKey.length !== KEY_BYTES || signature.length !== SIGNATURE_BYTES) return false;
+  try {
+    const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' });
+    return verify(null, message, key, signature);
+  } catch {
+    return false;
+  }
+}
+
+/** A raw public key as NATS writes a user's: `U…`, 56 characters. */
+export function encodeNkey(publicKey: Uint8Array): string {
+  return withCheck(Buffer.concat([Buffer.of(USER_PREFIX), publicKey]));
+}
+
+/** The raw public key in a `U…` nkey. Throws EvidenceError MalformedKey for any other kind, length or checksum. */
+export function decodeNkey(text: string): Buffer {
+  const bytes = withoutCheck(text, 1 + KEY_BYTES);
+  if (bytes[0] !== USER_PREFIX) throw new EvidenceError('MalformedKey', 'the nkey is not a user key');
+  return bytes.subarray(1);
+}
+
+/** A 32-byte seed as NATS writes a user's: `SU…`. It is a secret. */
+export function encodeNkeySeed(seed: Uint8Array): string {
+  const prefix = Buffer.of(SEED_PREFIX | (USER_PREFIX >> 5), (USER_PREFIX & 31) << 3);
+  return withCheck(Buffer.concat([prefix, seed]));
+}
+
+/** The 32 bytes in a `SU…` seed. Throws EvidenceError MalformedKey. */
+export function decodeNkeySeed(text: string): Buffer {
+  const bytes = withoutCheck(text, 2 + KEY_BYTES);
+  if (bytes[0] !== (SEED_PREFIX | (USER_PREFIX >> 5)) || bytes[1] !== (USER_PREFIX & 31) << 3)
+    throw new EvidenceError('MalformedKey', 'the nkey is not a user seed');
+  return bytes.subarray(2);
+}
+
+function withCheck(bytes: Buffer): string {
+  const check = Buffer.alloc(2);
+  check.writeUInt16LE(crc16(bytes));
+  return encodeBase32(Buffer.concat([bytes, check]));
+}
+
+function withoutCheck(text: string, length: number): Buffer {
+  const bytes = text.length > 64 ? Buffer.alloc(0) : decodeBase32(text);
+  if (bytes.length !== length + 2 || bytes.readUInt16LE(length) !== crc16(bytes.subarray(0, length)))
+    throw new EvidenceError('MalformedKey', 'the nkey has a wrong length or checksum');
+  return bytes.subarray(0, length);
+}
+
+/** A statement and the Ed25519 signature over exactly these bytes: `body` is JSON text that is never written anew. */
+export const Signed = z.strictObject({ body: z.string().max(2048), signature: z.string().max(100) });
+export type Signed = z.infer<typeof Signed>;
+
+/** Who a pod's key belongs to; signed by the enrolment key, which an auditor trusts. */
+export const Registration = z.strictObject({
+  nkey: z.string().max(64),
+  agent: z.strictObject({
+    namespace: z.string().min(1).max(253),
+    serviceAccount: z.string().min(1).max(253),
+    pod: z.string().max(253).optional(),
+    podUid: z.string().max(64).optional(),
+  }),
+  origin: z.string().min(1).max(253),
+  issuedAt: z.number(),
+});
+export type Registration = z.infer<typeof Registration>;
+
+/** A short-lived key that signs segments; signed by the pod's nkey. Epochs of one pod count upwards. */
+export const EpochCertificate = z.strictObject({
+  nkey: z.string().max(64),
+  key: z.string().max(64),
+  epoch: z.int().min(1),
+  notBefore: z.number(),
+});
+export type EpochCertificate = z.infer<typeof EpochCertificate>;
+
+const REGISTRATION_CONTEXT = 'chaperone/registration/v1\0';
+const CERTIFICATE_CONTEXT = 'chaperone/epoch/v1\0';
+
+function signStatement(context: string, statement: unknown, signer: Signer): Signed {
+  const body = JSON.stringify(statement);
+  return { body, signature: signer.sign(Buffer.from(context + body)).toString('base64url') };
+}
+
+function checkStatement(context: string, signed: Signed, publicKey: Uint8Array): boolean {
+  return verifySignature(publicKey, Buffer.from(context + signed.body), Buffer.from(signed.signature, 'base64url'));
+}
+
+export function signRegistration(registration: Registration, enrolment: Signer): Signed {
+  return signStatement(REGISTRATION_CONTEXT, Registration.parse(registration), enrolment);
+}
+
+export function signEpochCertificate(certificate: EpochCertificate, nkey: Signer): Signed {
+  return signStatement(CERTIFICATE_CONTEXT, EpochCertificate.parse(certificate), nkey);
+}
+
+/** What an auditor brings: the log's origin and the enrolment keys (raw public keys, base64url). Never taken from evidence. */
+export interface Trust {
+  readonly origin: string;
+  readonly enrolmentKeys: readonly string[];
+}
+
+/** The registration if one of the trusted keys signed it for this origin; throws EvidenceError otherwise. */
+export function verifyRegistration(signed: Signed, trust: Trust): Registration {
+  if (!trust.enrolmentKeys.some((key) => checkStatement(REGISTRATION_CONTEXT, signed, Buffer.from(key, 'base64url'))))
+    throw new EvidenceError('RegistrationUntrusted', 'no trusted enrolment key signed the registration of this pod');
+  const registration = parseStatement(Registration, signed, 'RegistrationUntrusted');
+  if (registration.origin !== trust.origin) throw new EvidenceError('OriginMismatch', 'the registration is of another origin');
+  return registration;
+}
+
+/** The certificate if the nkey that it names signed it; throws EvidenceError CertificateInvalid otherwise. */
+export function verifyEpochCertificate(signed: Signed): EpochCertificate {
+  const certificate = parseStatement(EpochCertificate, signed, 'CertificateInvalid');
+  if (!checkStatement(CERTIFICATE_CONTEXT, signed, decodeNkey(certificate.nkey)))
+    throw new EvidenceError('CertificateInvalid', 'the nkey did not sign this epoch key');
+  return certificate;
+}
+
+function parseStatement<T>(schema: z.ZodType<T>, signed: Signed, code: 'RegistrationUntrusted' | 'CertificateInvalid'): T {
+  try {
+    return schema.parse(JSON.parse(signed.body));
+  } catch (error) {
+    throw new EvidenceError(code, 'the signed statement does not have the expected shape', { cause: error });
+  }
+}
+
+/** What a sidecar signs with: its pod's nkey and the registration that vouches for it. */
+export interface PodIdentity {
+  readonly nkey: Signer;
+  readonly registration: Signed;
+}
+
+export interface Epoch {
+  readonly number: number;
+  readonly signer: Signer;
+  readonly certificate: Signed;
+  readonly notBefore: number;
+}
+
+/** Makes a new epoch key certified by the pod's nkey; its seed exists only in the returned signer. */
+export function createEpoch(identity: PodIdentity, number: number, now: number): Epoch {
+  const signer = generateSigner();
+  const certificate = signEpochCertificate(
+    { nkey: encodeNkey(identity.nkey.publicKey), key: signer.publicKey.toString('base64url'), epoch: number, notBefore: now },
+    identity.nkey,
+  );
+  return { number, signer, certificate, notBefore: now };
+}

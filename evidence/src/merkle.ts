@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+
+const LEAF = Buffer.of(0);
+const NODE = Buffer.of(1);
+
+/** RFC 6962 §2.1: SHA-256(0x00 ‖ data). */
+export function leafHash(data: Uint8Array): Buffer {
+  return createHash('sha256').update(LEAF).update(data).digest();
+}
+
+/** RFC 6962 §2.1: SHA-256(0x01 ‖ left ‖ right). */
+export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
+  return createHash('sha256').update(NODE).update(left).update(right).digest();
+}
+
+/** Merkle tree hash over leaf hashes (RFC 6962 §2.1); the empty tree's is SHA-256 of nothing. */
+export function merkleRoot(leaves: readonly Buffer[]): Buffer {
+  if (leaves.length === 0) return createHash('sha256').digest();
+  let level = leaves;
+  while (level.length > 1) {
+    const above: Buffer[] = [];
+    for (let at = 0; at < level.length; at += 2) {
+      const [left, right] = [level[at], level[at + 1]];
+      if (left !== undefined) above.push(right === undefined ? left : nodeHash(left, right));
+    }
+    level = above;
+  }
+  return level[0] ?? createHash('sha256').digest();
+}
+
+/** The audit path of leaf `index` (RFC 6962 §2.1.1), nearest sibling first. Throws RangeError outside the tree. */
+export function inclusionPath(leaves: readonly Buffer[], index: number): Buffer[] {
+  if (!Number.isInteger(index) || index < 0 || index >= leaves.length) throw new RangeError('index is outside the tree');
+  const path: Buffer[] = [];
+  let level = leaves;
+  for (let at = index; level.length > 1; at >>= 1) {
+    const sibling = level[at ^ 1];
+    if (sibling !== undefined) path.push(sibling);
+    const above: Buffer[] = [];
+    for (let pair = 0; pair < level.length; pair += 2) {
+      const [left, right] = [level[pair], level[pair + 1]];
+      if (left !== undefined) above.push(right === undefined ? left : nodeHash(left, right));
+    }
+    level = above;
+  }
+  return path;
+}
+
+/** True when `path` proves that `leaf` stands at `index` of the tree with `size` leaves and this root (RFC 9162 §2.1.3.2). */
+export function verifyInclusion(
+  leaf: Buffer,
+  at: { index: number; size: number },
+  path: readonly Buffer[],
+  root: Buffer,
+): boolean {
+  if (!Number.isInteger(at.index) || at.index < 0 || at.index >= at.size) return false;
+  let [position, last] = [at.index, at.size - 1];
+  let hash = leaf;
+  for (const sibling of path) {
+    if (last === 0) return false;
+    if (position % 2 === 1 || position === last) {
+      hash = nodeHash(sibling, hash);
+      while (position % 2 === 0 && position !== 0) [position, last] = [position >> 1, last >> 1];
+    } else {
+      hash = nodeHash(hash, sibling);
+    }
+    [position, last] = [position >> 1, last >> 1];
+  }
+  return last === 0 && hash.equals(root);
+}

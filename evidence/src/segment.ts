@@ -1,0 +1,266 @@
+import { createHash } from 'node:crypto';
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { EvidenceError } from './errors.ts';
+import { type Epoch, Signed } from './keys.ts';
+import { leafHash, merkleRoot } from './merkle.ts';
+import { SessionRecord } from './record.ts';
+import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header.ts';
+
+/*
+ * magic 8 │ u32 length, header JSON │ Ed25519 signature 64 │ u32 length, registration JSON │ u32 count, leaf hashes 32·n │ payload
+ *
+ * The signature covers the header; the header covers everything else: the registration and the payload by digest, the leaf
+ * hashes by their root. The payload is zstd over (u32 length, record JSON)·n. The leaf hashes let a verifier say which record
+ * was changed, and prove single records without the others. Integers are big-endian.
+ */
+const MAGIC = Buffer.from('CHEVSEG\x01', 'latin1');
+const SIGNATURE_CONTEXT = Buffer.from('chaperone/segment/v1\0');
+const SIGNATURE_BYTES = 64;
+const HASH_BYTES = 32;
+
+/** A segment stays below NATS's default max_payload (1 MiB) with room for the message's headers. */
+export const MAX_SEGMENT_BYTES = 1008 * 1024;
+export const MAX_HEADER_BYTES = 4096;
+const MAX_REGISTRATION_BYTES = 4096;
+/** Records of one segment with their length prefixes, before compression: what is decompressed is never larger. */
+export const MAX_PLAIN_BYTES = 960 * 1024;
+/** The JSON text of one record. */
+export const MAX_RECORD_BYTES = 896 * 1024;
+/** Bounds the leaf hashes to 32 KiB. */
+export const MAX_RECORDS = 1024;
+
+export interface SegmentInput {
+  readonly origin: string;
+  readonly session: string;
+  readonly number: number;
+  readonly prev: string | null;
+  readonly policy: string;
+  readonly registration: Signed;
+  readonly epoch: Epoch;
+  /** `seq` of the first record, or of the next one where there is none. */
+  readonly firstSeq: number;
+  /** The records' JSON texts in order. */
+  readonly records: readonly Buffer[];
+  readonly clock: { readonly wall: readonly [number, number]; readonly mono: readonly [number, number] };
+  readonly counters: Counters;
+  readonly flags: readonly SegmentFlag[];
+}
+
+export interface SealedSegment {
+  readonly bytes: Buffer;
+  /** SHA-256 (hex) of `bytes`: the name it is stored and receipted under. */
+  readonly digest: string;
+  /** What the next segment's `prev` must be. */
+  readonly link: string;
+}
+
+/** Packs and signs records as one segment. Throws EvidenceError LimitExceeded where they do not fit into one. */
+export function sealSegment(input: SegmentInput): SealedSegment {
+  const plain = framed(input.records);
+  if (input.records.length > MAX_RECORDS || plain.length > MAX_PLAIN_BYTES)
+    throw new EvidenceError('LimitExceeded', 'the records do not fit into one segment');
+  const payload = zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+  const registration = Buffer.from(JSON.stringify(input.registration));
+  const leaves = input.records.map(leafHash);
+  const header = encodeHeader({
+    version: 1,
+    origin: input.origin,
+    session: input.session,
+    number: input.number,
+    prev: input.prev,
+    certificate: input.epoch.certificate,
+    registration: sha256(registration),
+    records: { first: input.firstSeq, last: input.firstSeq + leaves.length - 1, count: leaves.length },
+    root: merkleRoot(leaves).toString('hex'),
+    payload: { codec: 'zstd', digest: sha256(payload), length: payload.length, plain: plain.length },
+    policy: input.policy,
+    clock: { wall: [...input.clock.wall], mono: [...input.clock.mono] },
+    counters: input.counters,
+    flags: [...input.flags],
+  });
+  const signature = input.epoch.signer.sign(Buffer.concat([SIGNATURE_CONTEXT, header]));
+  const bytes = Buffer.concat([
+    MAGIC,
+    u32(header.length),
+    header,
+    signature,
+    u32(registration.length),
+    registration,
+    u32(leaves.length),
+    ...leaves,
+    payload,
+  ]);
+  if (bytes.length > MAX_SEGMENT_BYTES) throw new EvidenceError('LimitExceeded', 'the sealed segment is too large');
+  return { bytes, digest: sha256(bytes), link: linkOf(header, signature) };
+}
+
+function encodeHeader(header: SegmentHeader): Buffer {
+  const bytes = Buffer.from(JSON.stringify(SegmentHeader.parse(header)));
+  if (bytes.length > MAX_HEADER_BYTES) throw new EvidenceError('LimitExceeded', 'the segment header is too large');
+  return bytes;
+}
+
+function framed(records: readonly Buffer[]): Buffer {
+  return Buffer.concat(records.flatMap((record) => [u32(record.length), record]));
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+function sha256(...parts: readonly Uint8Array[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex');
+}
+
+function linkOf(header: Uint8Array, signature: Uint8Array): string {
+  return sha256(header, signature);
+}
+
+/** A segment taken apart; nothing of it has been checked against a key or a digest yet. */
+export interface SegmentParts {
+  readonly header: SegmentHeader;
+  /** The bytes that the signature is over, its context included. */
+  readonly signed: Buffer;
+  readonly signature: Buffer;
+  readonly registration: Buffer;
+  readonly leaves: readonly Buffer[];
+  readonly payload: Buffer;
+  readonly digest: string;
+  readonly link: string;
+}
+
+/** Splits a segment along its lengths. Throws EvidenceError MalformedSegment, UnsupportedVersion or LimitExceeded. */
+export function parseSegment(bytes: Buffer): SegmentParts {
+  if (bytes.length > MAX_SEGMENT_BYTES) throw new EvidenceError('LimitExceeded', 'the segment is too large');
+  let at = 0;
+  const take = (length: number): Buffer => {
+    if (length > bytes.length - at) throw new EvidenceError('MalformedSegment', 'the segment ends early');
+    at += length;
+    return bytes.subarray(at - length, at);
+  };
+  const takeSized = (most: number, what: string): Buffer => {
+    const length = take(4).readUInt32BE();
+    if (length > most) throw new EvidenceError('LimitExceeded', `the ${what} is too large`);
+    return take(length);
+  };
+  const magic = take(MAGIC.length);
+  if (!magic.equals(MAGIC))
+    throw magic.subarray(0, 7).equals(MAGIC.subarray(0, 7))
+      ? new EvidenceError('UnsupportedVersion', 'the segment is of a version that this program does not know')
+      : new EvidenceError('MalformedSegment', 'this is not a segment');
+  const headerBytes = takeSized(MAX_HEADER_BYTES, 'header');
+  const signature = take(SIGNATURE_BYTES);
+  const registration = takeSized(MAX_REGISTRATION_BYTES, 'registration');
+  const count = take(4).readUInt32BE();
+  if (count > MAX_RECORDS) throw new EvidenceError('LimitExceeded', 'the segment has too many records');
+  const leaves = Array.from({ length: count }, () => take(HASH_BYTES));
+  return {
+    header: parseHeader(headerBytes),
+    signed: Buffer.concat([SIGNATURE_CONTEXT, headerBytes]),
+    signature,
+    registration,
+    leaves,
+    payload: bytes.subarray(at),
+    digest: sha256(bytes),
+    link: linkOf(headerBytes, signature),
+  };
+}
+
+function parseHeader(bytes: Buffer): SegmentHeader {
+  try {
+    return SegmentHeader.parse(JSON.parse(bytes.toString()));
+  } catch (error) {
+    throw new EvidenceError('MalformedSegment', 'the header does not have the expected shape', { cause: error });
+  }
+}
+
+export interface OpenedSegment extends SegmentParts {
+  readonly records: readonly SessionRecord[];
+  /** The records' JSON texts: what the leaf hashes are of. */
+  readonly texts: readonly Buffer[];
+}
+
+/**
+ * Takes a segment apart and checks everything that its header says of the rest: digests, lengths, root, numbers, flags.
+ * Whether the header itself is genuine is for {@link verifySegment}. Throws EvidenceError; its `record` names the first
+ * record that does not match where the payload can still be read.
+ */
+export function openSegment(bytes: Buffer): OpenedSegment {
+  const parts = parseSegment(bytes);
+  const { header, leaves, payload } = parts;
+  if (sha256(parts.registration) !== header.registration)
+    throw new EvidenceError('RegistrationUntrusted', 'the registration is not the one that the header names');
+  if (leaves.length !== header.records.count || merkleRoot(leaves).toString('hex') !== header.root)
+    throw new EvidenceError('RecordAltered', 'the leaf hashes do not give the root in the header');
+  const texts = unpack(payload, header);
+  for (const [index, text] of texts.entries()) {
+    const leaf = leaves[index];
+    if (leaf === undefined || !leafHash(text).equals(leaf))
+      throw new EvidenceError('RecordAltered', `record ${index} does not match its leaf hash`, { record: index });
+  }
+  if (texts.length !== leaves.length)
+    throw new EvidenceError('RecordAltered', `the payload ends before record ${texts.length}`, { record: texts.length });
+  if (payload.length !== header.payload.length || sha256(payload) !== header.payload.digest)
+    throw new EvidenceError('PayloadAltered', 'the payload does not match its digest');
+  const records = texts.map((text, index) => parseRecord(text, index, header.records.first + index));
+  checkFlags(header, records);
+  return { ...parts, records, texts };
+}
+
+function unpack(payload: Buffer, header: SegmentHeader): Buffer[] {
+  if (header.payload.plain > MAX_PLAIN_BYTES) throw new EvidenceError('LimitExceeded', 'the payload is too large');
+  let plain: Buffer;
+  try {
+    plain = zstdDecompressSync(payload, { maxOutputLength: Math.max(1, header.payload.plain) });
+  } catch (error) {
+    throw new EvidenceError('PayloadAltered', 'the payload cannot be decompressed', { cause: error });
+  }
+  const texts: Buffer[] = [];
+  for (let at = 0; at < plain.length; ) {
+    const length = at + 4 <= plain.length ? plain.readUInt32BE(at) : Number.POSITIVE_INFINITY;
+    if (length > plain.length - at - 4 || texts.length === header.records.count)
+      throw new EvidenceError('RecordAltered', `record ${texts.length} has a wrong length`, { record: texts.length });
+    texts.push(plain.subarray(at + 4, at + 4 + length));
+    at += 4 + length;
+  }
+  return texts;
+}
+
+function parseRecord(text: Buffer, index: number, seq: number): SessionRecord {
+  let record: SessionRecord;
+  try {
+    record = SessionRecord.parse(JSON.parse(text.toString()));
+  } catch (error) {
+    throw new EvidenceError('MalformedSegment', `record ${index} does not have the expected shape`, {
+      cause: error,
+      record: index,
+    });
+  }
+  if (record.seq !== seq)
+    throw new EvidenceError('MalformedSegment', `record ${index} has number ${record.seq}, not ${seq}`, { record: index });
+  return record;
+}
+
+/** open and close are exactly where the records say so, so that a session's ends can be trusted from headers alone. */
+function checkFlags(header: SegmentHeader, records: readonly SessionRecord[]): void {
+  const opens = records.findIndex((record) => record.type === 'session.open');
+  const closes = records.findIndex((record) => record.type === 'session.close');
+  const open = header.flags.includes('open');
+  const close = header.flags.includes('close');
+  const first = header.number === 0;
+  const sound =
+    open === (opens === 0) &&
+    open === first &&
+    first === (header.records.first === 0) &&
+    first === (header.prev === null) &&
+    records.every((record, index) => record.type !== 'session.open' || index === 0) &&
+    close === closes >= 0 &&
+    (!close || closes === records.length - 1) &&
+    header.records.last === header.records.first + records.length - 1 &&
+    (records.length > 0 || header.flags.includes('torn'));
+  if (!sound) throw new EvidenceError('MalformedSegment', 'number, flags and records do not fit each other');
+}
