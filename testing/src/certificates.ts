@@ -1,3 +1,5 @@
+// @peculiar/x509 needs the polyfill to be there before it loads.
+import 'reflect-metadata';
 import { webcrypto, X509Certificate as NodeCertificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
