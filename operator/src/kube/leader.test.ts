@@ -1,0 +1,107 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { eventually, type FakeApiServer, startFakeApiServer } from './fake-api-server.test-support.ts';
+import { runElection } from './leader.ts';
+import { KINDS } from './objects.ts';
+
+let api: FakeApiServer;
+let stop: AbortController;
+let running: Promise<void>[];
+let leaders: Set<string>;
+let most: number;
+
+beforeEach(async () => {
+  api = await startFakeApiServer();
+  stop = new AbortController();
+  running = [];
+  leaders = new Set();
+  most = 0;
+});
+afterEach(async () => {
+  stop.abort();
+  await Promise.all(running);
+  await api.close();
+});
+
+function join(identity: string, signal = stop.signal): void {
+  const options = { kube: api.kube, namespace: 'system', name: 'op', identity, leaseMs: 1000, renewDeadlineMs: 500, retryMs: 40 };
+  running.push(
+    runElection(options, signal, async (term) => {
+      leaders.add(identity);
+      most = Math.max(most, leaders.size);
+      await sleep(60_000, undefined, { signal: term }).catch(() => undefined);
+      leaders.delete(identity);
+    }),
+  );
+}
+interface Spec {
+  holderIdentity?: string;
+  renewTime?: string;
+  leaseTransitions?: number;
+}
+const lease = (): Spec => api.get(KINDS.leases, { namespace: 'system', name: 'op' })?.spec as Spec;
+
+test('of three candidates one leads', async () => {
+  join('a');
+  join('b');
+  join('c');
+  await eventually(() => expect(leaders.size).toBe(1));
+  await sleep(300);
+  expect(most).toBe(1);
+  expect(lease().holderIdentity).toBe([...leaders][0]);
+  expect(lease().renewTime).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
+});
+
+test('a leader that leaves gives the lease back, and another takes it at once', async () => {
+  const first = new AbortController();
+  join('a', first.signal);
+  await eventually(() => expect([...leaders]).toEqual(['a']));
+  join('b');
+  await sleep(100);
+  const started = performance.now();
+  first.abort();
+  await eventually(() => expect([...leaders]).toEqual(['b']));
+  expect(performance.now() - started).toBeLessThan(700);
+  expect(lease().leaseTransitions).toBeGreaterThanOrEqual(1);
+});
+
+test('a dead leader is replaced only after its lease was seen unchanged for its whole time', async () => {
+  const spec = { holderIdentity: 'dead', leaseDurationSeconds: 1, renewTime: '2000-01-01T00:00:00.000000Z' };
+  api.put(KINDS.leases, { metadata: { namespace: 'system', name: 'op' }, spec });
+  const started = performance.now();
+  join('a');
+  await eventually(() => expect([...leaders]).toEqual(['a']));
+  expect(performance.now() - started).toBeGreaterThanOrEqual(950);
+});
+
+test.each([
+  ['hangs', () => true],
+  [
+    'refuses',
+    (response: { writeHead(status: number): { end(): void } }) => {
+      response.writeHead(500).end();
+      return true;
+    },
+  ],
+] as const)('a leader steps down before its lease runs out when the API server %s', async (_name, behave) => {
+  join('a');
+  await eventually(() => expect([...leaders]).toEqual(['a']));
+  api.intercept = (_asked, response) => behave(response);
+  const started = performance.now();
+  await eventually(() => expect(leaders.size).toBe(0));
+  expect(performance.now() - started).toBeLessThan(900);
+  api.intercept = undefined;
+  await eventually(() => expect([...leaders]).toEqual(['a']));
+});
+
+test('a leader whose lease another took steps down at once', async () => {
+  join('a');
+  await eventually(() => expect([...leaders]).toEqual(['a']));
+  api.put(KINDS.leases, {
+    metadata: { namespace: 'system', name: 'op' },
+    spec: { holderIdentity: 'b', leaseDurationSeconds: 60 },
+  });
+  await eventually(() => expect(leaders.size).toBe(0));
+  await sleep(100);
+  expect(lease().holderIdentity).toBe('b');
+});
