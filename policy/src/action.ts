@@ -30,6 +30,9 @@ export interface Verdict {
   /** A code of the table in @chaperone/api: Allowed, DeniedByRule, NoRuleAllows, NotAnalysable, NotGranted, ApprovalPending. */
   readonly code: string;
   readonly rule?: string;
+  /** Whose rule decided, and what its author wants the agent to be told. */
+  readonly policy?: { readonly namespace: string; readonly name: string };
+  readonly message?: string;
   /** One sentence for the agent, without literals. */
   readonly reason: string;
   readonly effects: readonly JudgedEffect[];

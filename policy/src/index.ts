@@ -1,3 +1,12 @@
 export * from './access.ts';
 export * from './action.ts';
+export { canonicalJson, digestOf } from './canonical.ts';
+export * from './compile.ts';
 export * from './control.ts';
+export * from './errors.ts';
+export { MAX_GLOB_LENGTH, matchGlob, parseGlob, qualifiedName, type Glob } from './glob.ts';
+export * from './hint.ts';
+export { describeEffect, judge } from './judge.ts';
+export * from './mask.ts';
+export { strategyName } from './stricter.ts';
+export { byteCount, durationMs } from './units.ts';

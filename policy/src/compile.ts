@@ -1,0 +1,157 @@
+import type { AccessPolicy, PolicyRule, ProtectedResource, ResourceGrant } from '@chaperone/api';
+import type { Access, AccessRule, Agent } from './access.ts';
+import { canonicalJson, compare, digestOf } from './canonical.ts';
+import { PolicyError, type AccessRefusal } from './errors.ts';
+import { parseGlob } from './glob.ts';
+import { strictestInference, strictestLimits, strictestMasking, strictestRecording } from './stricter.ts';
+import { durationMs } from './units.ts';
+
+export interface CompileInput {
+  readonly agent: Agent;
+  /** All policies there are; those that do not select the agent are passed over. */
+  readonly policies: readonly AccessPolicy[];
+  readonly resource: ProtectedResource;
+}
+export type Compiled = { ok: true; access: Access } | { ok: false; code: AccessRefusal; message: string };
+
+/** What a grant or a protocol allows where the owner names no statements. */
+const READING_VERBS = { postgres: ['select'], tcp: ['connect'] } as const;
+/** A purpose read from a pod is shown to people: longer ones are cut. */
+const MAX_PURPOSE_LENGTH = 200;
+
+/**
+ * Adds up what every policy that selects the agent and the owner's grant say about one resource. The order of policies and
+ * of rules never matters: equal sets give an equal access, digest included.
+ *
+ * An absent list of ServiceAccounts (or an absent selector) means all, an empty list means none.
+ */
+export function compileAccess(input: CompileInput): Compiled {
+  try {
+    return { ok: true, access: compile(input) };
+  } catch (error) {
+    if (error instanceof PolicyError) return { ok: false, code: error.code, message: error.message };
+    throw error;
+  }
+}
+
+function compile({ agent, policies, resource }: CompileInput): Access {
+  const at = { namespace: resource.metadata.namespace ?? '', name: resource.metadata.name };
+  const who = `${agent.namespace}/${agent.serviceAccount}`;
+  const selecting = policies.filter((policy) => selectsAgent(policy, agent));
+  if (selecting.length === 0) throw new PolicyError('AgentNotSelected', `no policy in ${agent.namespace} selects ${who}`);
+  const naming = selecting.filter((policy) => policy.spec.rules.some((rule) => names(rule, at))).toSorted(byName);
+  if (naming.length === 0)
+    throw new PolicyError('ResourceNotNamed', `no rule of a policy that selects ${who} names ${at.namespace}/${at.name}`);
+  const grants = resource.spec.grantedTo.filter((grant) => grantsTo(grant, agent));
+  if (grants.length === 0)
+    throw new PolicyError('NotGranted', `the owner of ${at.namespace}/${at.name} grants nothing to ${who}`);
+
+  const specs = naming.map((policy) => policy.spec);
+  const permitted = new Set(grants.flatMap((grant) => grant.reveal ?? []));
+  const { protocol } = resource.spec;
+  const access: Omit<Access, 'digest'> = {
+    resource: { ...at, generation: resource.metadata.generation ?? 0, protocol },
+    policies: naming.map((policy) => ({ ...refOf(policy), generation: policy.metadata.generation ?? 0 })),
+    mode: resource.spec.allowAudit && selecting.every((policy) => policy.spec.enforcement === 'Audit') ? 'Audit' : 'Enforce',
+    purpose: sorted(naming.map((policy) => purposeOf(policy, agent)).filter((purpose) => purpose !== '')).join('; '),
+    ceiling: { statements: sorted(grants.flatMap((grant) => grant.statements ?? READING_VERBS[protocol])) },
+    rules: naming.flatMap((policy) => rulesOf(policy, at)).toSorted((a, b) => compare(canonicalJson(a), canonicalJson(b))),
+    searchPath: resource.spec.postgres?.searchPath ?? (protocol === 'postgres' ? ['public'] : []),
+    reveal: sorted(specs.flatMap((spec) => spec.reveal).filter((label) => permitted.has(label))),
+    masking: strictestMasking(specs),
+    sensitive: resource.spec.sensitive.map(({ label, columns = [], detector }) => ({
+      label,
+      columns,
+      ...(detector && { detector }),
+    })),
+    inference: strictestInference(specs),
+    limits: strictestLimits(specs),
+    recording: strictestRecording(
+      specs,
+      grants.flatMap((grant) => grant.recording?.minimum ?? []),
+    ),
+  };
+  return { ...access, digest: digestOf(access) };
+}
+
+/** Whether a policy's selectors take in this agent; a policy without selectors takes in its whole namespace. */
+export function selectsAgent(policy: AccessPolicy, agent: Agent): boolean {
+  const { podSelector, serviceAccounts } = policy.spec.agents;
+  if (policy.metadata.namespace !== agent.namespace) return false;
+  if (serviceAccounts && !serviceAccounts.includes(agent.serviceAccount)) return false;
+  return Object.entries(podSelector?.matchLabels ?? {}).every(
+    ([key, value]) => Object.hasOwn(agent.labels, key) && agent.labels[key] === value,
+  );
+}
+
+function grantsTo(grant: ResourceGrant, agent: Agent): boolean {
+  return grant.namespace === agent.namespace && (grant.serviceAccounts?.includes(agent.serviceAccount) ?? true);
+}
+
+function names(rule: PolicyRule, resource: { namespace: string; name: string }): boolean {
+  return rule.resource.namespace === resource.namespace && rule.resource.name === resource.name;
+}
+
+function purposeOf(policy: AccessPolicy, agent: Agent): string {
+  const { purpose = '', purposeFrom } = policy.spec;
+  if (!purposeFrom) return purpose;
+  const { annotation, required } = purposeFrom;
+  const stated = Object.hasOwn(agent.annotations, annotation) ? plain(agent.annotations[annotation] ?? '') : '';
+  if (stated === '' && required)
+    throw new PolicyError('PurposeMissing', `the pod states no purpose in its annotation ${annotation}`);
+  return stated === '' ? purpose : stated;
+}
+
+/** One printable line: the pod's author chose this text and people will read it in a terminal. */
+function plain(text: string): string {
+  const line = text.replaceAll(/[\p{C}\p{Z}]+/gu, ' ').trim();
+  return line.slice(0, MAX_PURPOSE_LENGTH).toWellFormed();
+}
+
+function rulesOf(policy: AccessPolicy, resource: { namespace: string; name: string }): AccessRule[] {
+  return policy.spec.rules
+    .filter((rule) => names(rule, resource))
+    .map((rule) => {
+      checkSelector(rule);
+      return {
+        name: rule.name,
+        policy: refOf(policy),
+        effect: rule.effect,
+        ...(rule.sql && { sql: rule.sql }),
+        ...(rule.message !== undefined && { message: rule.message }),
+        ...(rule.effect === 'RequireApproval' && { approval: approvalOf(rule) }),
+      };
+    });
+}
+
+function checkSelector(rule: PolicyRule): void {
+  const { statements, relations = [], columns = [], functions = [] } = rule.sql ?? {};
+  const lists = [statements, rule.sql?.relations, rule.sql?.columns, rule.sql?.functions];
+  if (lists.some((list) => list?.length === 0))
+    throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(rule.name)} has an empty list in its selector`);
+  if ([...relations, ...columns, ...functions].some((pattern) => !parseGlob(pattern)))
+    throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(rule.name)} has a pattern that cannot be read`);
+}
+
+/** A rule without approvers stays in force: nobody can approve, so what it holds is denied. */
+function approvalOf(rule: PolicyRule): AccessRule['approval'] {
+  const { approvers = {}, minimum = 1, timeout = '5m' } = rule.approval ?? {};
+  return {
+    groups: sorted(approvers.groups ?? []),
+    users: sorted(approvers.users ?? []),
+    minimum: Math.max(1, minimum),
+    timeoutMs: durationMs(timeout),
+  };
+}
+
+function refOf(policy: AccessPolicy): { namespace: string; name: string } {
+  return { namespace: policy.metadata.namespace ?? '', name: policy.metadata.name };
+}
+
+function byName(a: AccessPolicy, b: AccessPolicy): number {
+  return compare(a.metadata.name, b.metadata.name);
+}
+
+function sorted(values: readonly string[]): string[] {
+  return [...new Set(values)].toSorted(compare);
+}

@@ -1,0 +1,124 @@
+/**
+ * Globs over dotted names, the one pattern syntax of policy selectors:
+ *
+ *     public.tickets      that name
+ *     public.*            `*` stands for any run of characters inside one segment, also none
+ *     public.tick*        … anywhere in it, any number of times
+ *     **.ssn              `**` as a whole segment, once per pattern, stands for any number of segments, also none
+ *     "odd.name".*        a segment that holds a dot or a quote is quoted as PostgreSQL quotes it
+ *
+ * Case matters: names are compared as the server resolved them. Matching takes a number of steps linear in the length of
+ * pattern and name, whatever they hold. There are no other special characters and no escapes.
+ */
+export interface Glob {
+  readonly head: readonly SegmentGlob[];
+  /** Segments after `**`; absent where the pattern has none. */
+  readonly tail?: readonly SegmentGlob[];
+}
+
+/** Pieces between the stars, in order, each with its Knuth-Morris-Pratt failure table. */
+type SegmentGlob = readonly { readonly text: string; readonly failure: readonly number[] }[];
+
+/** Longer patterns are refused: four quoted identifiers of 63 characters, doubled quotes included, fit. */
+export const MAX_GLOB_LENGTH = 600;
+
+type Range = readonly [from: number, to: number];
+
+const DOT = 0x2e;
+const QUOTE = 0x22;
+
+/** Joins the parts of a resolved name; parts that hold a dot or a quote are quoted, so that no two names write alike. */
+export function qualifiedName(...parts: readonly string[]): string {
+  return parts.map((part) => (part.includes('.') || part.includes('"') ? `"${part.replaceAll('"', '""')}"` : part)).join('.');
+}
+
+/** Reads a pattern; undefined when it is not one (empty segment, second `**`, `**` inside a segment, too long). */
+export function parseGlob(pattern: string): Glob | undefined {
+  if (pattern.length === 0 || pattern.length > MAX_GLOB_LENGTH) return undefined;
+  const head: SegmentGlob[] = [];
+  let tail: SegmentGlob[] | undefined;
+  for (const [from, to] of segments(pattern)) {
+    const segment = pattern.slice(from, to);
+    if (segment === '**') {
+      if (tail) return undefined;
+      tail = [];
+      continue;
+    }
+    if (segment === '' || segment.includes('**')) return undefined;
+    (tail ?? head).push(segment.split('*').map((text) => ({ text, failure: failureTable(text) })));
+  }
+  return tail ? { head, tail } : { head };
+}
+
+export function matchGlob(glob: Glob, name: string): boolean {
+  const ranges = segments(name);
+  const tail = glob.tail ?? [];
+  const fits = glob.tail ? ranges.length >= glob.head.length + tail.length : ranges.length === glob.head.length;
+  if (!fits) return false;
+  const matches = (patterns: readonly SegmentGlob[], first: number): boolean =>
+    patterns.every((pattern, index) => matchSegment(pattern, name, ranges[first + index] ?? [0, 0]));
+  return matches(glob.head, 0) && matches(tail, ranges.length - tail.length);
+}
+
+/** Where the segments of a dotted name lie. An open quote runs to the end. */
+function segments(text: string): Range[] {
+  const found: Range[] = [];
+  let from = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) quoted = !quoted;
+    else if (code === DOT && !quoted) {
+      found.push([from, at]);
+      from = at + 1;
+    }
+  }
+  found.push([from, text.length]);
+  return found;
+}
+
+function matchSegment(pattern: SegmentGlob, name: string, [from, to]: Range): boolean {
+  const first = pattern[0];
+  const last = pattern.at(-1);
+  if (!first || !last) return false;
+  if (pattern.length === 1) return to - from === first.text.length && startsAt(first.text, name, from);
+  const end = to - last.text.length;
+  let at = from + first.text.length;
+  if (at > end || !startsAt(first.text, name, from) || !startsAt(last.text, name, end)) return false;
+  // The leftmost place for each piece leaves the most room for the next, so no other place need be tried.
+  for (const piece of pattern.slice(1, -1)) {
+    const found = find(piece, name, at, end);
+    if (found < 0) return false;
+    at = found + piece.text.length;
+  }
+  return true;
+}
+
+function startsAt(text: string, name: string, at: number): boolean {
+  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) !== name.charCodeAt(at + index)) return false;
+  return true;
+}
+
+function find(piece: SegmentGlob[number], name: string, from: number, to: number): number {
+  const { text, failure } = piece;
+  if (text.length === 0) return from;
+  let matched = 0;
+  for (let at = from; at < to; at++) {
+    const code = name.charCodeAt(at);
+    while (matched > 0 && text.charCodeAt(matched) !== code) matched = failure[matched - 1] ?? 0;
+    if (text.charCodeAt(matched) === code) matched++;
+    if (matched === text.length) return at - matched + 1;
+  }
+  return -1;
+}
+
+function failureTable(text: string): number[] {
+  const table = [0];
+  let matched = 0;
+  for (let at = 1; at < text.length; at++) {
+    while (matched > 0 && text.charCodeAt(matched) !== text.charCodeAt(at)) matched = table[matched - 1] ?? 0;
+    if (text.charCodeAt(matched) === text.charCodeAt(at)) matched++;
+    table.push(matched);
+  }
+  return table;
+}

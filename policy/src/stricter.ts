@@ -1,0 +1,122 @@
+import type { AccessPolicy, MaskStrategy, RecordingContent, RecordingMode } from '@chaperone/api';
+import type { Access } from './access.ts';
+import { canonicalJson, compare } from './canonical.ts';
+import { PolicyError } from './errors.ts';
+import { byteCount, durationMs } from './units.ts';
+
+type Spec = AccessPolicy['spec'];
+type Strategy = 'redact' | 'null' | 'hash' | 'partial';
+
+/** Weakest first. What a policy leaves unsaid counts as the default where the other values would be weaker than it. */
+const RECORDING: readonly RecordingMode[] = ['bestEffort', 'durable', 'strict'];
+const CONTENT: readonly RecordingContent[] = ['metadata', 'commands', 'results'];
+const INFERENCE = ['allow', 'limit', 'deny'] as const;
+const STRATEGIES: readonly Strategy[] = ['partial', 'hash', 'null', 'redact'];
+
+const DEFAULT_RECORDING = { mode: 'durable', content: 'results', rows: 1_000, bytes: 2 ** 20, retention: 'default' } as const;
+
+/** The last of `order` that occurs in `said`. */
+function strictest<T>(order: readonly T[], said: readonly T[], otherwise: T): T {
+  return order.findLast((value) => said.includes(value)) ?? otherwise;
+}
+
+function present<T>(values: readonly (T | undefined)[]): T[] {
+  return values.filter((value) => value !== undefined);
+}
+
+function lowest(values: readonly (number | undefined)[]): number | undefined {
+  const said = present(values);
+  return said.length === 0 ? undefined : Math.min(...said);
+}
+
+export function strictestInference(specs: readonly Spec[]): Access['inference'] {
+  return strictest(
+    INFERENCE,
+    specs.map((spec) => spec.inference),
+    'limit',
+  );
+}
+
+export function strictestLimits(specs: readonly Spec[]): Access['limits'] {
+  const all = specs.map((spec) => spec.limits ?? {});
+  const limits = {
+    rowsPerStatement: lowest(all.map((each) => each.rowsPerStatement)),
+    bytes: lowest(present(all.map((each) => each.bytes)).map(byteCount)),
+    sessionDurationMs: lowest(present(all.map((each) => each.sessionDuration)).map(durationMs)),
+    idleMs: lowest(present(all.map((each) => each.idle)).map(durationMs)),
+  };
+  return Object.fromEntries(Object.entries(limits).filter(([, limit]) => limit !== undefined));
+}
+
+/**
+ * The more evidence the stricter: mode and content of the strictest policy, most rows and bytes kept, and never below the
+ * owner's `floors`. bestEffort holds only where every policy asks for it.
+ */
+export function strictestRecording(specs: readonly Spec[], floors: readonly RecordingMode[]): Access['recording'] {
+  const said = specs.map((spec) => spec.recording ?? {});
+  const highest = (values: readonly (number | undefined)[], otherwise: number): number =>
+    Math.max(...(present(values).length === 0 ? [otherwise] : present(values)));
+  return {
+    mode: strictest(RECORDING, [...said.map((each) => each.mode ?? DEFAULT_RECORDING.mode), ...floors], DEFAULT_RECORDING.mode),
+    content: strictest(
+      CONTENT,
+      said.map((each) => each.content ?? DEFAULT_RECORDING.content),
+      DEFAULT_RECORDING.content,
+    ),
+    rows: highest(
+      said.map((each) => each.rows),
+      DEFAULT_RECORDING.rows,
+    ),
+    bytes: highest(present(said.map((each) => each.bytes)).map(byteCount), DEFAULT_RECORDING.bytes),
+    retention: longestRetention(present(said.map((each) => each.retention))),
+  };
+}
+
+/** The longest stated time; `default` (the installation's own, unknown here) only where nobody states one. */
+function longestRetention(said: readonly string[]): string {
+  return said
+    .filter((each) => each !== DEFAULT_RECORDING.retention)
+    .reduce((a, b) => {
+      const [first, second] = [a === DEFAULT_RECORDING.retention ? 0 : durationMs(a), durationMs(b)];
+      return second > first || (second === first && compare(b, a) < 0) ? b : a;
+    }, DEFAULT_RECORDING.retention);
+}
+
+/** Labels with the strictest strategy that any policy names for them: redact > null > hash > partial. */
+export function strictestMasking(specs: readonly Spec[]): Access['masking'] {
+  const byLabel = new Map<string, MaskStrategy>();
+  for (const { label, strategy } of specs.flatMap((spec) => spec.masking)) {
+    const one = only(strategy);
+    const held = byLabel.get(label);
+    if (!held || stricter(one, held)) byLabel.set(label, one);
+  }
+  return Object.fromEntries([...byLabel].toSorted(([a], [b]) => compare(a, b)));
+}
+
+/** Which of the four a strategy names; none or several: the strictest. */
+export function strategyName(strategy: MaskStrategy): Strategy {
+  const named = STRATEGIES.filter((name) => strategy[name] !== undefined);
+  return named.at(-1) ?? 'redact';
+}
+
+function only(strategy: MaskStrategy): MaskStrategy {
+  const name = strategyName(strategy);
+  if (name !== 'partial') return { [name]: {} };
+  const { first = 0, last = 0 } = strategy.partial ?? {};
+  if (first < 0 || last < 0) throw new PolicyError('PolicyInvalid', 'a partial mask shows a negative number of characters');
+  return { partial: { first, last } };
+}
+
+function rank(each: MaskStrategy): number {
+  return STRATEGIES.indexOf(strategyName(each));
+}
+
+function shown({ partial }: MaskStrategy): number {
+  return (partial?.first ?? 0) + (partial?.last ?? 0);
+}
+
+function stricter(a: MaskStrategy, b: MaskStrategy): boolean {
+  if (rank(a) !== rank(b)) return rank(a) > rank(b);
+  if (shown(a) !== shown(b)) return shown(a) < shown(b);
+  return compare(canonicalJson(a), canonicalJson(b)) < 0;
+}
