@@ -8,7 +8,7 @@ import { matchGlob, parseGlob } from './glob.ts';
  * `covers`: the rule surely speaks about all of the effect. Only then may it permit it.
  * `touches`: the rule may speak about some of it. That is enough to deny it or to ask a person.
  *
- * covers implies touches. A view counts as itself: what it reads inside (via 'view') is met by no rule, as in PostgreSQL's
+ * covers implies touches, but for `count(*)`, which reads no column at all. A view counts as itself: what it reads inside (via 'view') is met by no rule, as in PostgreSQL's
  * own privileges.
  */
 export function covers(rule: AccessRule, effect: Effect): boolean {
