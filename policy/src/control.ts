@@ -53,22 +53,12 @@ export function enrolmentProof(token: string, tlsPublicKey: string): Uint8Array 
   return new TextEncoder().encode(`chaperone-enrol-v1\n${token}\n${tlsPublicKey}`);
 }
 
-/** The enrolment key's word that this nkey belongs to this agent; part of every evidence bundle. */
-export const EvidenceRegistration = z.object({
-  nkey: UserNkey,
-  agent: z.object({
-    namespace: z.string(),
-    serviceAccount: z.string(),
-    pod: z.string().optional(),
-    podUid: z.string().optional(),
-  }),
-  origin: z.string(),
-  /** ms since 1970. */
-  issuedAt: z.number(),
-  /** base64, Ed25519. */
-  signature: z.string(),
-});
-export type EvidenceRegistration = z.infer<typeof EvidenceRegistration>;
+/**
+ * The enrolment key's word that this nkey belongs to this agent; part of every evidence bundle. The same shape as `Signed` of
+ * the evidence package: `body` is JSON text that is signed as it is and never written anew.
+ */
+export const SignedRegistration = z.strictObject({ body: z.string().max(2048), signature: z.string().max(100) });
+export type SignedRegistration = z.infer<typeof SignedRegistration>;
 
 export const NatsAccess = z.object({
   /** Server URLs, comma separated. */
@@ -86,7 +76,7 @@ export const EnrolResponse = z.object({
   protocol: z.int(),
   /** Name of the evidence log that this cluster writes to; part of every signature. */
   origin: z.string(),
-  registration: EvidenceRegistration,
+  registration: SignedRegistration,
   nats: NatsAccess,
   /** Carries the certificate for `tlsPublicKey` and the CA of the agent leg. */
   snapshot: Snapshot,
