@@ -1,0 +1,327 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { GrantedResource } from '@chaperone/policy';
+import { temporaryDirectory } from '@chaperone/testing';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+
+const here = import.meta.dirname;
+const POD = `chap-pod-${process.pid}`;
+const WORLD = `chap-world-${process.pid}`;
+const SIDECAR = 24601;
+const AGENT = 1000;
+const NONCE = 'ab'.repeat(16);
+const OUTSIDE = '10.99.7.1';
+const OUTSIDE6 = 'fd99:7::1';
+
+const missing = reasonToSkip();
+if (missing !== undefined) process.stderr.write(`netns.test.ts is skipped: ${missing}\n`);
+
+function reasonToSkip(): string | undefined {
+  if (process.getuid?.() !== 0) return 'network namespaces need root';
+  const tool = ['nft', 'ip', 'nsenter', 'setpriv'].find((name) => spawnSync('which', [name]).status !== 0);
+  if (tool !== undefined) return `${tool} is not installed`;
+  const trial = spawnSync('ip', ['netns', 'add', WORLD]);
+  return trial.status === 0 ? undefined : `no network namespace can be made: ${trial.stderr.toString().trim()}`;
+}
+
+function sh(script: string): string {
+  const { status, stderr, stdout } = spawnSync('sh', ['-ec', script], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${script}: ${stderr}`);
+  return stdout;
+}
+
+/** A command inside a namespace as a user without capabilities, or as root with all of them. */
+function inside(namespace: string, user: number | 'all-powerful', command: readonly string[]): [string, string[]] {
+  const drop = ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', '--inh-caps=-all', '--bounding-set=-all'];
+  return ['nsenter', [`--net=/run/netns/${namespace}`, ...(user === 'all-powerful' ? [] : drop), ...command]];
+}
+
+async function background(namespace: string, uid: number, script: string, ...args: string[]): Promise<ChildProcess> {
+  const child = spawn(...inside(namespace, uid, [process.execPath, join(here, 'testdata', script), ...args]), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [unknown];
+  if (!String(line).includes('ready')) throw new Error(`${script} did not start: ${String(line)}`);
+  return child;
+}
+
+interface Way {
+  readonly by: 'tcp' | 'udp' | 'dns';
+  readonly host: string;
+  readonly port: number;
+  readonly name?: string;
+  readonly from?: number;
+}
+async function probe(
+  ways: readonly Way[],
+  { namespace = POD, uid = AGENT }: { namespace?: string; uid?: number } = {},
+): Promise<string[]> {
+  const child = spawn(...inside(namespace, uid, [process.execPath, join(here, 'testdata', 'probe.ts'), JSON.stringify(ways)]), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  await once(child, 'close');
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as string);
+}
+
+function run(
+  namespace: string,
+  user: number | 'all-powerful',
+  command: readonly string[],
+): { status: number | null; output: string } {
+  const { status, stdout, stderr } = spawnSync(...inside(namespace, user, command), { encoding: 'utf8', timeout: 20_000 });
+  return { status, output: stdout + stderr };
+}
+
+async function init(...args: string[]): Promise<{ status: number | null; output: string }> {
+  return run(POD, 'all-powerful', [process.execPath, join(here, 'init.ts'), ...args]);
+}
+
+function aResource(name: string, port: number, ipv4: string, ipv6: string): GrantedResource {
+  const access = { resource: { namespace: 'data', name, generation: 1, protocol: 'tcp' } };
+  return {
+    access,
+    hosts: [`${name}.data.svc`],
+    port,
+    addresses: [{ host: `${name}.data.svc`, ipv4, ipv6 }],
+  } as unknown as GrantedResource;
+}
+const RESOURCES = JSON.stringify([
+  aResource('orders', 5432, '240.240.0.5', '2001:2::5'),
+  aResource('billing', 5432, '240.240.0.6', '2001:2::6'),
+  aResource('bastion', 22, '240.240.0.7', '2001:2::7'),
+]);
+
+describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => {
+  let world: ChildProcess | undefined;
+  let sidecar: ChildProcess | undefined;
+
+  beforeAll(async () => {
+    sh(`ip netns add ${POD}
+      ip link add podside netns ${POD} type veth peer name worldside netns ${WORLD}
+      ip -n ${POD} link set podside name eth0
+      for ns in ${POD} ${WORLD}; do ip -n $ns link set lo up; done
+      ip -n ${POD} link set eth0 up; ip -n ${WORLD} link set worldside up
+      ip -n ${POD} addr add 10.99.7.2/24 dev eth0; ip -n ${POD} addr add fd99:7::2/64 dev eth0 nodad
+      ip -n ${WORLD} addr add ${OUTSIDE}/24 dev worldside; ip -n ${WORLD} addr add ${OUTSIDE6}/64 dev worldside nodad
+      ip -n ${POD} route add default via ${OUTSIDE}; ip -n ${POD} -6 route add default via ${OUTSIDE6}
+      ip -n ${WORLD} route add 240.240.0.0/16 via 10.99.7.2; ip -n ${WORLD} -6 route add 2001:2::/48 via fd99:7::2
+      for ns in ${POD} ${WORLD}; do nsenter --net=/run/netns/$ns sysctl -qw net.ipv4.ip_unprivileged_port_start=0; done`);
+    world = await background(WORLD, 0, 'world.ts', `${OUTSIDE},${OUTSIDE6}`);
+    const before = await probe([
+      { by: 'tcp', host: OUTSIDE, port: 80 },
+      { by: 'tcp', host: OUTSIDE6, port: 80 },
+      { by: 'udp', host: OUTSIDE, port: 443 },
+    ]);
+    expect(before, 'the way out is open before capture').toEqual(['world', 'world', 'world']);
+    for (const time of ['first', 'second']) expect(await init('--inbound-ports', '8080'), time).toMatchObject({ status: 0 });
+  });
+  afterEach(() => stop(sidecar));
+  afterAll(async () => {
+    await stop(world);
+    for (const namespace of [POD, WORLD]) spawnSync('ip', ['netns', 'del', namespace]);
+  });
+  async function stop(child: ChildProcess | undefined): Promise<void> {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+  async function startSidecar(): Promise<void> {
+    sidecar = await background(POD, SIDECAR, 'sidecar.ts', RESOURCES, NONCE);
+  }
+
+  test('reaches nothing while the sidecar is down', async () => {
+    const ways: Way[] = ['240.240.0.5', '2001:2::5', OUTSIDE, OUTSIDE6].map((host) => ({
+      by: 'tcp',
+      host,
+      port: host.startsWith('2') ? 5432 : 80,
+    }));
+    expect(await probe([...ways, { by: 'dns', host: OUTSIDE, port: 53, name: 'orders.data.svc' }])).toEqual([
+      ...ways.map(() => 'ECONNREFUSED'),
+      'ECONNREFUSED',
+    ]);
+  });
+
+  test('reaches each resource at its own virtual address and real port', async () => {
+    await startSidecar();
+    expect(
+      await probe([
+        { by: 'tcp', host: '240.240.0.5', port: 5432 },
+        { by: 'tcp', host: '240.240.0.6', port: 5432 },
+        { by: 'tcp', host: '240.240.0.7', port: 22 },
+        { by: 'tcp', host: '2001:2::5', port: 5432 },
+        { by: 'tcp', host: '2001:2::6', port: 5432 },
+      ]),
+    ).toEqual(['resource orders', 'resource billing', 'resource bastion', 'resource orders', 'resource billing']);
+  });
+
+  test.each<[string, Way, string]>([
+    ['another port of a granted address', { by: 'tcp', host: '240.240.0.5', port: 22 }, 'ECONNREFUSED'],
+    ['another address of the range', { by: 'tcp', host: '240.240.9.9', port: 5432 }, 'ECONNREFUSED'],
+    ['another IPv6 address of the range', { by: 'tcp', host: '2001:2::9', port: 5432 }, 'ECONNRESET'],
+    ['a granted port of loopback, IPv6', { by: 'tcp', host: '::1', port: 5432 }, 'ECONNRESET'],
+    ['a literal IPv4 address', { by: 'tcp', host: OUTSIDE, port: 80 }, 'ECONNRESET'],
+    ['a literal IPv6 address', { by: 'tcp', host: OUTSIDE6, port: 80 }, 'ECONNRESET'],
+    ['the metadata address', { by: 'tcp', host: '169.254.169.254', port: 80 }, 'ECONNRESET'],
+    ['UDP', { by: 'udp', host: OUTSIDE, port: 443 }, 'EPERM'],
+    ['UDP by IPv6', { by: 'udp', host: OUTSIDE6, port: 443 }, 'EPERM'],
+    ['UDP to a virtual address', { by: 'udp', host: '240.240.0.5', port: 443 }, 'EPERM'],
+    ['the deny listener itself', { by: 'tcp', host: '127.0.0.1', port: 15001 }, 'ECONNRESET'],
+    [
+      'a DNS server of its own choice, granted name',
+      { by: 'dns', host: OUTSIDE, port: 53, name: 'orders.data.svc' },
+      '240.240.0.5',
+    ],
+    ['the same by IPv6', { by: 'dns', host: OUTSIDE6, port: 53, name: 'orders.data.svc' }, '240.240.0.5'],
+    [
+      'a search-expanded name',
+      { by: 'dns', host: OUTSIDE, port: 53, name: 'orders.data.svc.agents.svc.cluster.local' },
+      '240.240.0.5',
+    ],
+    ['a name that is not granted', { by: 'dns', host: OUTSIDE, port: 53, name: 'secret-payload.example.com' }, 'ENOTFOUND'],
+  ])('%s', async (_what, way, seen) => {
+    await startSidecar();
+    expect(await probe([way])).toEqual([seen]);
+  });
+
+  test('no user but the sidecar gets out, not even root without capabilities', async () => {
+    await startSidecar();
+    const way: Way = { by: 'tcp', host: OUTSIDE, port: 80 };
+    expect(await probe([way], { uid: 0 })).toEqual(['ECONNRESET']);
+    expect(await probe([way], { uid: 65_534 })).toEqual(['ECONNRESET']);
+    expect(await probe([way, { ...way, host: OUTSIDE6 }, { by: 'udp', host: OUTSIDE, port: 53 }], { uid: SIDECAR })).toEqual([
+      'world',
+      'world',
+      'world',
+    ]);
+  });
+
+  test("the sidecar's group is no way out", () => {
+    const [program, args] = inside(POD, AGENT, ['true']);
+    const command = args.map((arg) => (arg.startsWith('--regid') ? `--regid=${SIDECAR}` : arg)).slice(0, -1);
+    const way = JSON.stringify([{ by: 'tcp', host: OUTSIDE, port: 443 }]);
+    const { stdout } = spawnSync(program, [...command, process.execPath, join(here, 'testdata', 'probe.ts'), way], {
+      encoding: 'utf8',
+    });
+    expect(JSON.parse(stdout)).toBe('ECONNREFUSED');
+  });
+
+  test('the port of a socket that the sidecar has just closed is no way out', async () => {
+    for (const [port, host] of [
+      [40_053, OUTSIDE],
+      [40_054, OUTSIDE6],
+    ] as const) {
+      const way: Way = { by: 'udp', host, port: 53, from: port };
+      expect(await probe([way, way], { uid: SIDECAR }), 'conntrack knows it').toEqual(['world', 'world']);
+      expect(await probe([way])).toEqual(['EPERM']);
+      const stream: Way = { by: 'tcp', host, port: 80, from: port };
+      expect(await probe([stream], { uid: SIDECAR })).toEqual(['world']);
+      expect(await probe([stream])).not.toEqual(['world']);
+    }
+  });
+
+  test.skipIf(spawnSync('which', ['ping']).status !== 0)('no echo request leaves the pod', () => {
+    expect(run(POD, AGENT, ['ping', '-c1', '-W1', OUTSIDE]).status).not.toBe(0);
+    expect(run(POD, AGENT, ['ping', '-6', '-c1', '-W1', OUTSIDE6]).status).not.toBe(0);
+  });
+
+  test('others reach no listener of the sidecar and no virtual address', async () => {
+    await startSidecar();
+    const ways: Way[] = [
+      { by: 'tcp', host: '10.99.7.2', port: 15001 },
+      { by: 'tcp', host: '10.99.7.2', port: 15053 },
+      { by: 'tcp', host: '10.99.7.2', port: 9999 },
+      { by: 'tcp', host: 'fd99:7::2', port: 5432 },
+      { by: 'tcp', host: '240.240.0.5', port: 5432 },
+      { by: 'tcp', host: '2001:2::5', port: 5432 },
+      { by: 'udp', host: '10.99.7.2', port: 15053 },
+    ];
+    const seen = await Promise.all(ways.map((way) => probe([way], { namespace: WORLD, uid: 0 })));
+    expect(seen.flat()).toEqual(ways.map(() => 'silence'));
+    expect(sh(`nsenter --net=/run/netns/${POD} nft list counter inet chaperone refused_input`)).toMatch(/packets [1-9]/);
+  });
+
+  test('others reach the port that policy named, and the answer gets back to them', async () => {
+    const agent = spawn(
+      ...inside(POD, AGENT, [
+        process.execPath,
+        '-e',
+        'require("net").createServer((s)=>s.end("agent")).listen(8080,()=>console.log("ready"))',
+      ]),
+    );
+    await once(agent.stdout, 'data');
+    const answers = await probe(
+      ['10.99.7.2', 'fd99:7::2'].map((host) => ({ by: 'tcp', host, port: 8080 })),
+      { namespace: WORLD, uid: 0 },
+    );
+    await stop(agent);
+    expect(answers).toEqual(['agent', 'agent']);
+  });
+
+  test.skipIf(spawnSync('which', ['python3']).status !== 0)(
+    'frames around the IP stack stay inside, where the kernel can say so',
+    async () => {
+      const send = `import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("eth0", 0))
+for i in range(20):
+  try: s.send(b"\\xff" * 6 + b"\\x02" * 6 + b"\\x08\\x00" + b"c" * 1400)
+  except OSError: pass`;
+      const received = (): number => {
+        const [link] = JSON.parse(sh(`ip -n ${WORLD} -j -s link show worldside`)) as [{ stats64: { rx: { bytes: number } } }];
+        return link.stats64.rx.bytes;
+      };
+      const sent = (): number => {
+        const before = received();
+        run(POD, 'all-powerful', ['python3', '-c', send]);
+        return received() - before;
+      };
+      expect(sent()).toBeLessThan(20_000);
+      sh(`nsenter --net=/run/netns/${POD} nft delete table netdev chaperone`);
+      expect(sent(), 'they leave without that table').toBeGreaterThan(20_000);
+      expect(await init('--inbound-ports', '8080')).toMatchObject({ status: 0 });
+    },
+  );
+
+  test('chaperone-verify passes while the sidecar answers with its nonce', async () => {
+    await startSidecar();
+    expect(await verify(NONCE)).toEqual({ status: 0, output: '' });
+  });
+
+  test('chaperone-verify fails while the sidecar is down, and says what was not proven', async () => {
+    const { status, output } = await verify(NONCE);
+    expect(status).toBe(1);
+    expect(output).toMatch(/the agent does not start ungoverned \(CaptureNotProven\)/);
+  });
+
+  test('chaperone-verify fails where somebody else listens', async () => {
+    sidecar = await background(POD, SIDECAR, 'sidecar.ts', RESOURCES, 'cd'.repeat(16));
+    expect(await verify(NONCE)).toMatchObject({ status: 1 });
+  });
+
+  async function verify(nonce: string): Promise<{ status: number | null; output: string }> {
+    await using directory = await temporaryDirectory();
+    await chmod(directory.path, 0o755);
+    await writeFile(join(directory.path, 'nonce'), nonce);
+    const args = ['--nonce-file', join(directory.path, 'nonce'), '--patience', '0'];
+    return run(POD, AGENT, [process.execPath, join(here, 'verify.ts'), ...args]);
+  }
+
+  test('rules that nft does not take leave those that are there, and init fails', async () => {
+    expect(await init('--inbound-ports', '15001')).toMatchObject({ status: 1 });
+    expect((await probe([{ by: 'udp', host: OUTSIDE, port: 443 }]))[0]).toBe('EPERM');
+  });
+
+  test('without rules chaperone-verify does not pass', async () => {
+    await startSidecar();
+    sh(`nsenter --net=/run/netns/${POD} nft flush ruleset`);
+    expect(await verify(NONCE)).toMatchObject({ status: 1 });
+    expect(await init('--inbound-ports', '8080')).toMatchObject({ status: 0 });
+    expect(await verify(NONCE)).toMatchObject({ status: 0 });
+  });
+});

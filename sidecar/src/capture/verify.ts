@@ -1,0 +1,151 @@
+import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { VERIFY_ANSWER, VERIFY_REQUEST } from './deny.ts';
+import { lastWords } from './init.ts';
+import { errorCode, isMissingFamily } from './missing-family.ts';
+import { RESERVED_PORT, reservedAddress } from './rules.ts';
+
+/** Addresses that belong to nobody (RFC 5737, RFC 3849): on any network, only a pod's own sidecar answers there. */
+export const LITERALS = { ipv4: '192.0.2.1', ipv6: '2001:db8::1' } as const;
+const LITERAL_PORT = 80;
+const QUIC_PORT = 443;
+
+export interface ProbeResult {
+  readonly what: string;
+  /** captured: the sidecar answered · closed: there is no way out at all · escaped: neither was seen. */
+  readonly outcome: 'captured' | 'closed' | 'escaped';
+  /** System error or what came instead. */
+  readonly detail: string;
+}
+
+export interface VerifyOptions {
+  readonly nonce: string;
+  /** The virtual address on which the sidecar answers {@link RESERVED_PORT}. */
+  readonly reserved: string;
+  readonly attemptMs?: number;
+}
+
+/** One look at every way out, as a process of no privilege sees it. */
+export async function probeCapture({ nonce, reserved, attemptMs = 2_000 }: VerifyOptions): Promise<ProbeResult[]> {
+  return Promise.all([
+    probeTcp(`the virtual address ${reserved}`, reserved, RESERVED_PORT, nonce, attemptMs),
+    probeTcp(LITERALS.ipv4, LITERALS.ipv4, LITERAL_PORT, nonce, attemptMs),
+    probeTcp(LITERALS.ipv6, LITERALS.ipv6, LITERAL_PORT, nonce, attemptMs),
+    probeUdp(LITERALS.ipv4, attemptMs),
+    probeUdp(LITERALS.ipv6, attemptMs),
+  ]);
+}
+
+/**
+ * What is not proven, as a sentence; undefined where capture holds: the virtual address and at least one literal reached this
+ * pod's sidecar (it knew the nonce), and every other way out was refused by the pod itself.
+ */
+export function judgeCapture(results: readonly ProbeResult[]): string | undefined {
+  const escaped = results.find(({ outcome }) => outcome === 'escaped');
+  if (escaped !== undefined) return `a connection to ${escaped.what} was not stopped by the sidecar (${escaped.detail})`;
+  const [virtual, ...others] = results;
+  if (virtual?.outcome !== 'captured') return `${virtual?.what ?? 'the virtual address'} did not reach the sidecar`;
+  if (!others.some(({ outcome }) => outcome === 'captured')) return 'no connection to elsewhere reached the sidecar';
+  return undefined;
+}
+
+function probeTcp(what: string, host: string, port: number, nonce: string, attemptMs: number): Promise<ProbeResult> {
+  const answer = `${VERIFY_ANSWER}${nonce}\n`;
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    let received = '';
+    const end = (outcome: ProbeResult['outcome'], detail: string): void => {
+      socket.destroy();
+      resolve({ what, outcome, detail });
+    };
+    socket.setTimeout(attemptMs, () => end('escaped', 'no answer'));
+    socket.on('connect', () => socket.write(`${VERIFY_REQUEST}${nonce}\n`));
+    socket.on('data', (chunk: Buffer) => {
+      received = (received + chunk.toString('latin1')).slice(0, answer.length);
+      if (received === answer) end('captured', 'nonce');
+      else if (received.length >= answer.length) end('escaped', 'somebody else answered');
+    });
+    socket.on('end', () => end('escaped', 'closed without the nonce'));
+    socket.on('error', (error) => end(isMissingFamily(error) ? 'closed' : 'escaped', errorCode(error)));
+  });
+}
+
+function probeUdp(host: string, attemptMs: number): Promise<ProbeResult> {
+  const what = `${host} by UDP`;
+  return new Promise((resolve) => {
+    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    const end = (outcome: ProbeResult['outcome'], detail: string): void => {
+      clearTimeout(timer);
+      socket.removeAllListeners();
+      socket.on('error', () => undefined);
+      socket.close();
+      resolve({ what, outcome, detail });
+    };
+    const timer = setTimeout(() => end('escaped', 'no answer'), attemptMs);
+    const failed = (error: Error | null): void => {
+      if (error === null) end('escaped', 'the packet was sent');
+      else end(errorCode(error) === 'EPERM' || isMissingFamily(error) ? 'closed' : 'escaped', errorCode(error));
+    };
+    socket.on('error', failed);
+    socket.send('chaperone-verify', QUIC_PORT, host, failed);
+  });
+}
+
+/**
+ * Looks until capture is proven or `patienceMs` is over: under restartPolicy Never a failed init container fails the pod for
+ * good, so the few seconds in which a sidecar settles are waited for in here.
+ * @returns undefined, or what is not proven.
+ */
+export async function verifyCapture(
+  options: Omit<VerifyOptions, 'nonce'> & { readonly readNonce: () => string; readonly patienceMs: number },
+): Promise<string | undefined> {
+  const end = performance.now() + options.patienceMs;
+  for (;;) {
+    const problem = await attempt(options);
+    if (problem === undefined || performance.now() > end) return problem;
+    await delay(250);
+  }
+}
+
+async function attempt(
+  options: Omit<VerifyOptions, 'nonce'> & { readonly readNonce: () => string },
+): Promise<string | undefined> {
+  let nonce: string;
+  try {
+    nonce = options.readNonce().trim();
+  } catch {
+    return 'the sidecar has not written its nonce';
+  }
+  if (!/^[0-9a-f]{32,128}$/.test(nonce)) return 'the nonce of the sidecar cannot be read';
+  return judgeCapture(await probeCapture({ ...options, nonce }));
+}
+
+/** Entry point of chaperone-verify. It must run as a user other than the sidecar's, which is exempt from capture. */
+export async function main(args: readonly string[], terminationLog = '/dev/termination-log'): Promise<number> {
+  let problem: string | undefined;
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        'nonce-file': { type: 'string', default: '/run/chaperone/nonce' },
+        'ipv4-range': { type: 'string', default: '240.240.0.0/16' },
+        patience: { type: 'string', default: '10' },
+      },
+    });
+    problem = await verifyCapture({
+      reserved: reservedAddress(values['ipv4-range']),
+      readNonce: () => readFileSync(values['nonce-file'], 'utf8'),
+      patienceMs: Math.min(120, Number(values.patience) || 0) * 1_000,
+    });
+  } catch (error) {
+    problem = error instanceof Error ? error.message : 'unknown failure';
+  }
+  if (problem === undefined) return 0;
+  lastWords(`chaperone-verify: ${problem}; the agent does not start ungoverned (CaptureNotProven)`, terminationLog);
+  return 1;
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
