@@ -1,4 +1,4 @@
-import type { RecordBody } from '@chaperone/evidence';
+import type { Receipt, RecordBody } from '@chaperone/evidence';
 
 /**
  * How far a record must be before the caller goes on.
@@ -40,6 +40,6 @@ export interface Delivery {
   /** Sends one sealed segment; resolves once the transport holds it durably. Safe to repeat with the same bytes. */
   deliver(segment: Buffer, id: { session: string; number: number }): Promise<void>;
   /** Calls back when the collector says that it stored everything of a session up to and including `number`. */
-  onReceipt(listener: (receipt: { session: string; number: number }) => void): void;
+  onReceipt(listener: (receipt: Receipt) => void): void;
   close(): Promise<void>;
 }

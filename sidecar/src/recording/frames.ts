@@ -1,0 +1,125 @@
+import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+
+/*
+ * A spool file: magic 8 │ salt 16 │ frame…   A frame: u32 body length │ u32 CRC32C over length and body │ body
+ *
+ * The body is AES-256-GCM (ciphertext, tag 16) under a key of this file alone, HKDF-SHA256(spool key, salt); the nonce is the
+ * frame's position, the file's name is authenticated with it. The CRC tells a write that a crash cut short from a file that
+ * somebody changed. Files are never opened again for appending, so no nonce is used twice.
+ */
+const MAGIC = Buffer.from('CHSPOOL\x01', 'latin1');
+export const SALT_BYTES = 16;
+const PREAMBLE_BYTES = MAGIC.length + SALT_BYTES;
+const FRAME_HEAD_BYTES = 8;
+const TAG_BYTES = 16;
+/** No frame is larger than one sealed segment. */
+const MAX_FRAME_BYTES = 1024 * 1024;
+
+const CRC32C_TABLE = Uint32Array.from({ length: 256 }, (_, index) => {
+  let value = index;
+  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0x82f63b78 : value >>> 1;
+  return value >>> 0;
+});
+
+/** CRC-32C (Castagnoli, RFC 3720 appendix B.4), which may be continued over several pieces. */
+export function crc32c(bytes: Uint8Array, before = 0): number {
+  let crc = ~before >>> 0;
+  for (const byte of bytes) crc = (crc >>> 8) ^ (CRC32C_TABLE[(crc ^ byte) & 255] ?? 0);
+  return ~crc >>> 0;
+}
+
+function fileKey(spoolKey: Buffer, salt: Buffer): Buffer {
+  return Buffer.from(hkdfSync('sha256', spoolKey, salt, 'chaperone/spool/v1', 32));
+}
+
+function nonceAt(position: number): Buffer {
+  const nonce = Buffer.alloc(12);
+  nonce.writeUInt32BE(position, 8);
+  return nonce;
+}
+
+/** Encodes the frames of one new file. `name` is SESSION/FILE. */
+export class FrameEncoder {
+  readonly preamble: Buffer;
+  readonly #key: Buffer;
+  readonly #name: Buffer;
+  #position = 0;
+
+  constructor(spoolKey: Buffer, name: string, salt: Buffer) {
+    this.preamble = Buffer.concat([MAGIC, salt]);
+    this.#key = fileKey(spoolKey, salt);
+    this.#name = Buffer.from(name);
+  }
+
+  encode(plain: Buffer): Buffer {
+    const cipher = createCipheriv('aes-256-gcm', this.#key, nonceAt(this.#position++));
+    cipher.setAAD(this.#name);
+    const head = Buffer.alloc(FRAME_HEAD_BYTES);
+    head.writeUInt32BE(plain.length + TAG_BYTES);
+    const body = Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+    head.writeUInt32BE(crc32c(body, crc32c(head.subarray(0, 4))), 4);
+    return Buffer.concat([head, body]);
+  }
+}
+
+export interface DecodedFrames {
+  readonly frames: readonly Buffer[];
+  /**
+   * whole: every byte is accounted for · torn: the file ends inside its last frame · corrupt: a whole frame does not match its
+   * checksum · foreign: not a spool file, or not one of this key and name.
+   */
+  readonly end: 'whole' | 'torn' | 'corrupt' | 'foreign';
+  /** Frames from the first bad one on that must have been there. */
+  readonly lost: number;
+}
+
+/** Decodes a file up to its first bad frame. Never throws for bad bytes. */
+export function decodeFrames(bytes: Buffer, spoolKey: Buffer, name: string): DecodedFrames {
+  const frames: Buffer[] = [];
+  const stop = (end: DecodedFrames['end'], lost = 0): DecodedFrames => ({ frames, end, lost });
+  if (bytes.length < PREAMBLE_BYTES) return stop('torn');
+  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return stop('foreign');
+  const key = fileKey(spoolKey, bytes.subarray(MAGIC.length, PREAMBLE_BYTES));
+  for (let at = PREAMBLE_BYTES; at < bytes.length; ) {
+    const body = frameAt(bytes, at);
+    if (body === undefined) return stop('torn');
+    if (!checksumHolds(bytes, at, body)) return stop('corrupt', countFrames(bytes, at));
+    const plain = decrypt(body, key, frames.length, name);
+    if (plain === undefined) return stop('foreign', countFrames(bytes, at));
+    frames.push(plain);
+    at += FRAME_HEAD_BYTES + body.length;
+  }
+  return stop('whole');
+}
+
+function frameAt(bytes: Buffer, at: number): Buffer | undefined {
+  if (bytes.length - at < FRAME_HEAD_BYTES) return undefined;
+  const length = bytes.readUInt32BE(at);
+  if (length < TAG_BYTES || length > MAX_FRAME_BYTES || length > bytes.length - at - FRAME_HEAD_BYTES) return undefined;
+  return bytes.subarray(at + FRAME_HEAD_BYTES, at + FRAME_HEAD_BYTES + length);
+}
+
+function checksumHolds(bytes: Buffer, at: number, body: Buffer): boolean {
+  return crc32c(body, crc32c(bytes.subarray(at, at + 4))) === bytes.readUInt32BE(at + 4);
+}
+
+function countFrames(bytes: Buffer, from: number): number {
+  let count = 0;
+  for (let at = from; at < bytes.length; count++) {
+    const body = frameAt(bytes, at);
+    if (body === undefined) break;
+    at += FRAME_HEAD_BYTES + body.length;
+  }
+  return Math.max(1, count);
+}
+
+function decrypt(body: Buffer, key: Buffer, position: number, name: string): Buffer | undefined {
+  const decipher = createDecipheriv('aes-256-gcm', key, nonceAt(position));
+  decipher.setAAD(Buffer.from(name));
+  decipher.setAuthTag(body.subarray(body.length - TAG_BYTES));
+  try {
+    return Buffer.concat([decipher.update(body.subarray(0, body.length - TAG_BYTES)), decipher.final()]);
+  } catch {
+    return undefined;
+  }
+}

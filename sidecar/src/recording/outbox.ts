@@ -1,0 +1,253 @@
+import { createHash } from 'node:crypto';
+import type { Receipt } from '@chaperone/evidence';
+import { type Delivery, RecordingError } from './recorder.ts';
+import type { Spool } from './spool.ts';
+
+export interface Logger {
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+/** Caps on what is under way to the broker; the rest waits in the spool. */
+const MAX_INFLIGHT = 64;
+const MAX_INFLIGHT_BYTES = 16 * 1024 * 1024;
+/** A delivery that has not settled by then counts as failed and is made again. */
+const DELIVER_TIMEOUT_MS = 30_000;
+/** Waits between attempts double up to this many times. */
+const MAX_DOUBLINGS = 6;
+
+interface Entry {
+  readonly session: string;
+  readonly number: number;
+  readonly size: number;
+  state: 'ready' | 'inflight' | 'waiting';
+  attempts: number;
+  /** Monotonic time of the next attempt while waiting. */
+  dueAt: number;
+  digest: string | undefined;
+  delivered: boolean;
+  since: number;
+}
+
+export interface OutboxOptions {
+  readonly spool: Spool;
+  readonly delivery: Delivery;
+  readonly logger: Logger;
+  readonly monotonic: () => number;
+  readonly random: () => number;
+  /** First wait for a receipt, or after a failure, before a segment is sent again. */
+  readonly redeliverAfterMs: number;
+}
+
+/** The sealed segments that have no receipt yet: sends them, again and again, and frees them when their receipt comes. */
+export class Outbox {
+  readonly #options: OutboxOptions;
+  readonly #entries = new Map<string, Map<number, Entry>>();
+  readonly #events = new EventTarget();
+  readonly #timer: NodeJS.Timeout;
+  #ready: Entry[] = [];
+  #inflight = 0;
+  #inflightBytes = 0;
+  #count = 0;
+  #stopped = false;
+  unreadable = 0;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    options.delivery.onReceipt((receipt) => void this.#receive(receipt));
+    this.#timer = setInterval(() => this.#sweep(), Math.max(20, options.redeliverAfterMs / 4));
+    this.#timer.unref();
+  }
+
+  get size(): number {
+    return this.#count;
+  }
+
+  /** Age of the oldest segment without a receipt, in milliseconds. */
+  get oldestMs(): number {
+    let oldest = 0;
+    for (const session of this.#entries.values())
+      for (const entry of session.values()) oldest = Math.max(oldest, this.#options.monotonic() - entry.since);
+    return oldest;
+  }
+
+  /** Takes a sealed segment in; one that it has already stays as it is. */
+  add(segment: { session: string; number: number; size: number }): void {
+    if (this.#entries.get(segment.session)?.has(segment.number) === true) return;
+    const entry: Entry = {
+      ...segment,
+      state: 'ready',
+      attempts: 0,
+      dueAt: 0,
+      digest: undefined,
+      delivered: false,
+      since: this.#options.monotonic(),
+    };
+    const session = this.#entries.get(segment.session) ?? new Map<number, Entry>();
+    this.#entries.set(segment.session, session.set(segment.number, entry));
+    this.#count++;
+    this.#ready.push(entry);
+    this.#pump();
+  }
+
+  /** Resolves when the transport holds this segment durably (it need not be in the outbox yet). */
+  async delivered(session: string, number: number, stored: Promise<void>, timeoutMs: number): Promise<void> {
+    await stored;
+    // What is not in the outbox any more has its receipt; a segment that could not be stored has failed its session.
+    const entry = this.#entries.get(session)?.get(number);
+    if (entry !== undefined && !(await this.#until(() => entry.delivered, timeoutMs)))
+      throw new RecordingError('RecordingFailed', 'the broker did not take the record in time');
+  }
+
+  /** Waits until nothing is without a receipt; false if that takes longer. */
+  empty(timeoutMs: number): Promise<boolean> {
+    return this.#until(() => this.#count === 0, timeoutMs);
+  }
+
+  async #until(condition: () => boolean, timeoutMs: number): Promise<boolean> {
+    if (condition()) return true;
+    const settled = Promise.withResolvers<boolean>();
+    const look = (): void => {
+      if (condition()) settled.resolve(true);
+    };
+    const timer = setTimeout(() => settled.resolve(false), timeoutMs);
+    this.#events.addEventListener('change', look);
+    try {
+      return await settled.promise;
+    } finally {
+      clearTimeout(timer);
+      this.#events.removeEventListener('change', look);
+    }
+  }
+
+  #changed(): void {
+    this.#events.dispatchEvent(new Event('change'));
+  }
+
+  #pump(): void {
+    while (!this.#stopped && this.#inflight < MAX_INFLIGHT) {
+      const next = this.#ready[0];
+      if (next === undefined || (this.#inflight > 0 && this.#inflightBytes + next.size > MAX_INFLIGHT_BYTES)) return;
+      this.#ready.shift();
+      if (this.#current(next)) void this.#send(next);
+    }
+  }
+
+  #current(entry: Entry): boolean {
+    return this.#entries.get(entry.session)?.get(entry.number) === entry;
+  }
+
+  async #send(entry: Entry): Promise<void> {
+    const { session, number, size } = entry;
+    entry.state = 'inflight';
+    entry.attempts++;
+    this.#inflight++;
+    this.#inflightBytes += size;
+    try {
+      const segment = await this.#load(entry);
+      if (segment !== undefined) {
+        await withTimeout(this.#options.delivery.deliver(segment, { session, number }), DELIVER_TIMEOUT_MS);
+        entry.delivered = true;
+      }
+    } catch (error) {
+      this.#options.logger.warn('a segment could not be delivered and will be sent again', {
+        session,
+        number,
+        attempts: entry.attempts,
+        cause: error instanceof Error ? error.name : 'unknown',
+      });
+    } finally {
+      this.#inflight--;
+      this.#inflightBytes -= size;
+      entry.state = 'waiting';
+      const doublings = Math.min(entry.attempts - 1, MAX_DOUBLINGS);
+      const wait = this.#options.redeliverAfterMs * 2 ** doublings * (0.75 + this.#options.random() / 2);
+      entry.dueAt = this.#options.monotonic() + wait;
+      this.#changed();
+      this.#pump();
+    }
+  }
+
+  async #load(entry: Entry): Promise<Buffer | undefined> {
+    const { session, number } = entry;
+    try {
+      const segment = await this.#options.spool.load(session, number);
+      entry.digest = createHash('sha256').update(segment).digest('hex');
+      return segment;
+    } catch (error) {
+      // A receipt may have freed the file since the attempt began.
+      if (!this.#current(entry)) return undefined;
+      if (!(error instanceof RecordingError)) throw error;
+      this.#options.logger.error('a spool file cannot be read; it is set aside and will be missing', { session, number });
+      this.unreadable++;
+      this.#drop(entry);
+      await this.#options.spool.setAside(session, number, 'seg');
+      return undefined;
+    }
+  }
+
+  #drop(entry: Entry): void {
+    const session = this.#entries.get(entry.session);
+    if (session?.delete(entry.number) === true) this.#count--;
+    if (session?.size === 0) this.#entries.delete(entry.session);
+  }
+
+  #sweep(): void {
+    const now = this.#options.monotonic();
+    for (const session of this.#entries.values())
+      for (const entry of session.values())
+        if (entry.state === 'waiting' && entry.dueAt <= now) {
+          entry.state = 'ready';
+          this.#ready.push(entry);
+        }
+    this.#pump();
+  }
+
+  async #receive(receipt: Receipt): Promise<void> {
+    const session = this.#entries.get(receipt.session);
+    const entry = session?.get(receipt.number);
+    if (session === undefined || entry === undefined) return;
+    if (entry.digest !== receipt.digest) {
+      if (entry.digest !== undefined)
+        this.#options.logger.error('a receipt does not match what was sent; the spool is kept', {
+          session: receipt.session,
+          number: receipt.number,
+        });
+      return;
+    }
+    const freed = [...session.values()].filter(({ number }) => number <= receipt.number);
+    for (const each of freed) {
+      each.delivered = true;
+      this.#drop(each);
+    }
+    this.#changed();
+    try {
+      for (const { number } of freed) {
+        await this.#options.spool.remove(receipt.session, number, 'seg');
+        await this.#options.spool.remove(receipt.session, number, 'unreadable');
+      }
+      if (!this.#entries.has(receipt.session)) await this.#options.spool.forget(receipt.session);
+    } catch (error) {
+      this.#options.logger.error('a receipted segment could not be removed from the spool', {
+        session: receipt.session,
+        cause: error instanceof Error ? error.name : 'unknown',
+      });
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+  }
+}
+
+async function withTimeout(work: Promise<void>, timeoutMs: number): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error('timed out')), timeoutMs);
+  try {
+    await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,227 @@
+import { createEpoch, type Epoch, encodeNkey, type PodIdentity, Registration, SESSION_ID } from '@chaperone/evidence';
+import { GroupCommit } from './group-commit.ts';
+import { type Logger, Outbox } from './outbox.ts';
+import { type Delivery, type Recording, RecordingError, type SessionRecorder } from './recorder.ts';
+import { recoverSession } from './recovery.ts';
+import { type Clock, LiveSession, type SessionHost } from './session.ts';
+import { nextEpoch, Spool } from './spool.ts';
+
+export type { Clock } from './session.ts';
+export type { Logger } from './outbox.ts';
+
+/** New sessions are refused above this part of maxBytes, appends above the other; the rest is for ends of sessions. */
+const FULL_FOR_SESSIONS = 0.8;
+const FULL_FOR_RECORDS = 0.95;
+/** 'written' promises an fdatasync within 10 ms; a round is begun after this long. */
+const COMMIT_DELAY_MS = 5;
+/** An epoch key signs for this long at most, then its private half is forgotten. */
+const EPOCH_MS = 3_600_000;
+
+/** What failed to be recovered is tried again at every so many sweeps. */
+const SWEEPS_PER_RECOVERY = 10;
+
+export interface RecordingLimits {
+  /** What the spool may fill on disk, in bytes. */
+  readonly maxBytes: number;
+  /** Records wait at most about this long before they are sealed and sent. */
+  readonly sealAfterMs: number;
+  /** First wait for a receipt before a segment is sent again; doubles up to 64 times. */
+  readonly redeliverAfterMs: number;
+  /** How long an append with durability 'stored' waits for the broker before it rejects. */
+  readonly storedTimeoutMs: number;
+  /** Unsealed records of all sessions in memory; above it the largest session is sealed early. */
+  readonly maxBufferedBytes: number;
+}
+
+export const DEFAULT_LIMITS: RecordingLimits = {
+  maxBytes: 400 * 1024 * 1024,
+  sealAfterMs: 2_000,
+  redeliverAfterMs: 15_000,
+  storedTimeoutMs: 10_000,
+  maxBufferedBytes: 32 * 1024 * 1024,
+};
+
+export interface RecordingOptions {
+  /** The spool, on disk. One process at a time. */
+  readonly directory: string;
+  /** Keys and the epoch's number; memory that survives a restart of the process. */
+  readonly runDirectory: string;
+  readonly identity: PodIdentity;
+  readonly delivery: Delivery;
+  readonly limits?: Partial<RecordingLimits>;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  readonly logger: Logger;
+}
+
+export interface RecordingStatus {
+  readonly usedBytes: number;
+  readonly maxBytes: number;
+  readonly sessions: number;
+  readonly unacknowledged: number;
+  /** Files that could not be read and were set aside since the start. */
+  readonly unreadable: number;
+  readonly oldestUnacknowledgedMs: number;
+}
+
+export interface SpoolRecording extends Recording {
+  status(): RecordingStatus;
+}
+
+/**
+ * Opens the spool, seals what an earlier process left open, and begins to deliver. Rejects with RecordingError or a file
+ * system error where the spool cannot be used at all; a damaged file in it is set aside.
+ */
+export async function createRecording(options: RecordingOptions): Promise<SpoolRecording> {
+  const spool = await Spool.open(options.directory, options.runDirectory);
+  const recording = new SpooledRecording(options, spool);
+  await recording.recover();
+  return recording;
+}
+
+class SpooledRecording implements SpoolRecording {
+  readonly #spool: Spool;
+  readonly #outbox: Outbox;
+  readonly #host: SessionHost;
+  readonly #limits: RecordingLimits;
+  readonly #logger: Logger;
+  readonly #runDirectory: string;
+  readonly #live = new Map<string, LiveSession>();
+  /** Sessions that failed; their files are sealed as soon as that works again. */
+  readonly #abandoned = new Set<string>();
+  readonly #timer: NodeJS.Timeout;
+  readonly #delivery: Delivery;
+  #epoch: Epoch | undefined;
+  #bufferedBytes = 0;
+  #recovering: Promise<void> = Promise.resolve();
+  #stopped = false;
+  #sweeps = 0;
+
+  constructor(options: RecordingOptions, spool: Spool) {
+    const clock = options.clock ?? { now: () => Date.now(), monotonic: () => performance.now() };
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#spool = spool;
+    this.#logger = options.logger;
+    this.#runDirectory = options.runDirectory;
+    this.#delivery = options.delivery;
+    this.#outbox = new Outbox({
+      spool,
+      delivery: options.delivery,
+      logger: options.logger,
+      monotonic: () => clock.monotonic(),
+      random: options.random ?? Math.random,
+      redeliverAfterMs: this.#limits.redeliverAfterMs,
+    });
+    this.#host = {
+      spool,
+      clock,
+      outbox: this.#outbox,
+      identity: options.identity,
+      commit: new GroupCommit(COMMIT_DELAY_MS),
+      nkey: encodeNkey(options.identity.nkey.publicKey),
+      origin: Registration.parse(JSON.parse(options.identity.registration.body)).origin,
+      storedTimeoutMs: this.#limits.storedTimeoutMs,
+      epoch: () => this.#epochNow(options.identity, clock),
+      hasRoom: ({ type }) => type === 'session.close' || spool.usedBytes < this.#limits.maxBytes * FULL_FOR_RECORDS,
+      buffered: (delta) => this.#buffered(delta),
+      ended: (session, failed) => this.#ended(session, failed),
+    };
+    this.#timer = setInterval(() => this.#sweep(), Math.max(20, this.#limits.sealAfterMs / 4));
+    this.#timer.unref();
+  }
+
+  #epochNow(identity: PodIdentity, clock: Clock): Epoch {
+    const now = clock.now();
+    if (this.#epoch === undefined || now - this.#epoch.notBefore >= EPOCH_MS)
+      this.#epoch = createEpoch(identity, nextEpoch(this.#runDirectory), now);
+    return this.#epoch;
+  }
+
+  async recover(): Promise<void> {
+    for (const session of await this.#spool.sessions()) await this.#recoverOne(session);
+  }
+
+  async #recoverOne(session: string): Promise<void> {
+    const { spool, outbox, identity, nkey, origin } = this.#host;
+    try {
+      const epoch = (): Epoch => this.#host.epoch();
+      await recoverSession(session, { spool, outbox, identity, nkey, origin, epoch, logger: this.#logger });
+      this.#abandoned.delete(session);
+    } catch (error) {
+      this.#abandoned.add(session);
+      this.#logger.error('the spool of a session cannot be recovered yet', {
+        session,
+        cause: error instanceof Error ? error.name : 'unknown',
+      });
+    }
+  }
+
+  // Declared async so that a throw is a rejection, as the interface says.
+  async open(session: string, policyDigest: string): Promise<SessionRecorder> {
+    if (this.#stopped) throw new RecordingError('RecordingBlocked', 'recording has stopped');
+    if (!SESSION_ID.test(session)) throw new RecordingError('RecordingFailed', 'the session id has a wrong form');
+    if (this.#spool.usedBytes >= this.#limits.maxBytes * FULL_FOR_SESSIONS)
+      throw new RecordingError('RecordingBlocked', 'the spool is too full for a new session');
+    try {
+      const live = new LiveSession(this.#host, session, policyDigest);
+      this.#live.set(session, live);
+      return live;
+    } catch (cause) {
+      if (cause instanceof RecordingError) throw cause;
+      throw new RecordingError('RecordingFailed', 'the session could not be opened in the spool', { cause });
+    }
+  }
+
+  #buffered(delta: number): void {
+    this.#bufferedBytes += delta;
+    if (delta <= 0 || this.#bufferedBytes <= this.#limits.maxBufferedBytes) return;
+    let largest: LiveSession | undefined;
+    for (const session of this.#live.values())
+      if (largest === undefined || session.bufferedBytes > largest.bufferedBytes) largest = session;
+    largest?.seal();
+  }
+
+  #ended(session: LiveSession, failed: boolean): void {
+    this.#live.delete(session.session);
+    if (!failed) return;
+    this.#logger.error('the recording of a session failed; the session is cut', { session: session.session });
+    this.#abandoned.add(session.session);
+  }
+
+  #sweep(): void {
+    for (const session of this.#live.values()) if (session.unsealedForMs >= this.#limits.sealAfterMs) session.seal();
+    this.#sweeps++;
+    if (this.#abandoned.size > 0 && this.#sweeps % SWEEPS_PER_RECOVERY === 0)
+      this.#recovering = this.#recovering.then(() => this.#recoverAbandoned());
+  }
+
+  async #recoverAbandoned(): Promise<void> {
+    for (const session of this.#abandoned) await this.#recoverOne(session);
+  }
+
+  async flush(timeoutMs: number): Promise<{ unacknowledged: number }> {
+    for (const session of this.#live.values()) session.seal();
+    await this.#outbox.empty(timeoutMs);
+    return { unacknowledged: this.#outbox.size };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await Promise.all([...this.#live.values()].map((session) => session.close()));
+    await this.#recovering;
+    this.#outbox.stop();
+    await this.#delivery.close();
+  }
+
+  status(): RecordingStatus {
+    return {
+      usedBytes: this.#spool.usedBytes,
+      maxBytes: this.#limits.maxBytes,
+      sessions: this.#live.size,
+      unacknowledged: this.#outbox.size,
+      unreadable: this.#outbox.unreadable,
+      oldestUnacknowledgedMs: this.#outbox.oldestMs,
+    };
+  }
+}

@@ -1,0 +1,128 @@
+import { closeSync, fdatasync, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Counters } from '@chaperone/evidence';
+import { z } from 'zod';
+import type { FrameEncoder } from './frames.ts';
+import type { Syncable } from './group-commit.ts';
+import { RecordingError } from './recorder.ts';
+import { type Spool, syncDirectory } from './spool.ts';
+
+const datasync = promisify(fdatasync);
+
+/** The first frame of a tail: what recovery needs to seal it, though every earlier segment may be freed already. */
+export const TailHead = z.strictObject({
+  nkey: z.string(),
+  session: z.string(),
+  number: z.int().min(0),
+  prev: z.string().nullable(),
+  firstSeq: z.int().min(0),
+  policy: z.string(),
+  counters: Counters,
+  at: z.number(),
+  mono: z.number(),
+});
+export type TailHead = z.infer<typeof TailHead>;
+
+/**
+ * The file that a session's records go into until they are sealed. A failed write or sync is final: what the file then
+ * holds is unknown, so every later call fails too.
+ */
+export class Tail implements Syncable {
+  readonly head: TailHead;
+  readonly records: Buffer[] = [];
+  /** Bytes of the records with their length prefixes. */
+  plainBytes = 0;
+  readonly createdAt: number;
+  readonly #spool: Spool;
+  readonly #path: string;
+  readonly #encoder: FrameEncoder;
+  readonly #onFailure: (error: RecordingError) => void;
+  readonly #fd: number;
+  #waiting: PromiseWithResolvers<void>[] = [];
+  #syncing: Promise<void> = Promise.resolve();
+  #size = 0;
+  #named = false;
+  #failed: RecordingError | undefined;
+  #closed = false;
+
+  constructor(spool: Spool, head: TailHead, onFailure: (error: RecordingError) => void) {
+    this.#spool = spool;
+    this.head = head;
+    this.createdAt = head.mono;
+    this.#path = spool.path(head.session, head.number, 'tail');
+    this.#encoder = spool.encoder(head.session, head.number, 'tail');
+    this.#onFailure = onFailure;
+    this.#fd = openSync(this.#path, 'wx', 0o600);
+    this.#write(Buffer.concat([this.#encoder.preamble, this.#encoder.encode(Buffer.from(JSON.stringify(head)))]));
+  }
+
+  /** Appends one record to the file. Throws RecordingError RecordingFailed; the record then must count as not recorded. */
+  append(record: Buffer): void {
+    this.#write(this.#encoder.encode(record));
+    this.records.push(record);
+    this.plainBytes += 4 + record.length;
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.#failed !== undefined) throw this.#failed;
+    try {
+      const written = writeSync(this.#fd, bytes);
+      if (written !== bytes.length) throw new Error('the file system took only a part of the write');
+    } catch (error) {
+      throw this.#fail(error);
+    }
+    this.#size += bytes.length;
+    this.#spool.resize(this.#path, this.#size);
+  }
+
+  #fail(cause: unknown): RecordingError {
+    this.#failed ??= new RecordingError('RecordingFailed', 'the spool file could not be written', { cause });
+    for (const waiter of this.#waiting.splice(0)) waiter.reject(this.#failed);
+    this.#onFailure(this.#failed);
+    return this.#failed;
+  }
+
+  /** Resolves when everything appended so far is durable, by a sync or because its segment is. */
+  durable(): Promise<void> {
+    if (this.#failed !== undefined) return Promise.reject(this.#failed);
+    const waiter = Promise.withResolvers<void>();
+    this.#waiting.push(waiter);
+    return waiter.promise;
+  }
+
+  sync(): Promise<void> {
+    this.#syncing = this.#syncing.then(() => this.#sync());
+    return this.#syncing;
+  }
+
+  async #sync(): Promise<void> {
+    if (this.#closed || this.#failed !== undefined) return;
+    const waiting = this.#waiting.splice(0);
+    try {
+      await datasync(this.#fd);
+      if (!this.#named) {
+        await syncDirectory(join(this.#path, '..'));
+        await syncDirectory(this.#spool.directory);
+        this.#named = true;
+      }
+      for (const waiter of waiting) waiter.resolve();
+    } catch (error) {
+      this.#waiting.unshift(...waiting);
+      this.#fail(error);
+    }
+  }
+
+  /** Ends the use of the file: after `stored`, because the segment holds its records; otherwise its waiters fail. */
+  async release(stored: boolean): Promise<void> {
+    await this.#syncing;
+    if (this.#closed) return;
+    this.#closed = true;
+    closeSync(this.#fd);
+    const failure = this.#failed ?? new RecordingError('RecordingFailed', 'the records could not be sealed');
+    for (const waiter of this.#waiting.splice(0)) {
+      if (stored) waiter.resolve();
+      else waiter.reject(failure);
+    }
+  }
+}
