@@ -1,3 +1,11 @@
+export * from './agent-text.ts';
+export * from './codes.ts';
+export * from './crd.ts';
+export { GLOB_SYNTAX } from './fields.ts';
+export * from './login.ts';
 export * from './meta.ts';
 export * from './policy.ts';
+export * from './profile.ts';
 export * from './resource.ts';
+export * from './text.ts';
+export { parseDuration, parseQuantity, UnitError } from './units.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { namespaceName, objectName } from './fields.ts';
 
 export const GROUP = 'chaperone.dev';
 export const VERSION = 'v1alpha1';
@@ -19,15 +20,26 @@ export const ObjectMeta = z.looseObject({
 export type ObjectMeta = z.infer<typeof ObjectMeta>;
 
 export const Condition = z.object({
-  type: z.string(),
-  status: z.enum(['True', 'False', 'Unknown']),
-  reason: z.string(),
-  message: z.string(),
-  lastTransitionTime: z.string(),
-  observedGeneration: z.int().optional(),
+  type: z.string().max(64).describe('What the condition is about, for example Ready.'),
+  status: z.enum(['True', 'False', 'Unknown']).describe('Whether it holds; Unknown until somebody looked.'),
+  reason: z.string().max(64).describe('One CamelCase word for the cause; chaperone explain REASON says more.'),
+  message: z.string().max(1024).describe('One sentence that begins with its subject and ends with what to change.'),
+  lastTransitionTime: z.string().max(64).describe('When the status last changed, RFC 3339.'),
+  observedGeneration: z.int().min(0).optional().describe('Generation of the object that this was said about.'),
 });
 export type Condition = z.infer<typeof Condition>;
 
+/** Eight kinds of condition are in use; twice that leaves room for older ones. */
+const MAX_CONDITIONS = 16;
+export const Conditions = z
+  .array(Condition)
+  .max(MAX_CONDITIONS)
+  .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] })
+  .describe('What is known about the object; Ready, the last, repeats the first condition that fails.');
+
 /** A namespaced name, written NAMESPACE/NAME. */
-export const Ref = z.object({ namespace: z.string(), name: z.string() });
+export const Ref = z.object({
+  namespace: namespaceName.describe('Namespace of the object. Example: data'),
+  name: objectName.describe('Name of the object. Example: orders-db'),
+});
 export type Ref = z.infer<typeof Ref>;

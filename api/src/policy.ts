@@ -1,5 +1,22 @@
 import { z } from 'zod';
-import { API_VERSION, Condition, ObjectMeta, Ref } from './meta.ts';
+import {
+  columnGlob,
+  dataLabel,
+  distinct,
+  duration,
+  functionGlob,
+  GLOB_SYNTAX,
+  objectName,
+  port,
+  quantity,
+  relationGlob,
+  sentence,
+  setOf,
+  shortName,
+  text,
+} from './fields.ts';
+import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
+import { uniqueBy, withRules } from './rules.ts';
 import { RECORDING_MODES, STATEMENTS } from './resource.ts';
 
 export const EFFECTS = ['Allow', 'RequireApproval', 'Deny'] as const;
@@ -7,85 +24,292 @@ export type RuleEffect = (typeof EFFECTS)[number];
 export const CONTENTS = ['metadata', 'commands', 'results'] as const;
 export type RecordingContent = (typeof CONTENTS)[number];
 
+/** Bounds of lists, chosen so that the cost of every CEL rule stays far below the API server's limit. */
+const MAX = {
+  rules: 64,
+  globs: 64,
+  columns: 32,
+  matchLabels: 32,
+  serviceAccounts: 64,
+  labels: 64,
+  approvers: 32,
+  ports: 32,
+} as const;
+
 /** How a masked value is shown. Exactly one of: redact, partial, hash, null. */
-export const MaskStrategy = z.object({
-  redact: z.object({}).optional(),
-  partial: z.object({ first: z.int().optional(), last: z.int().optional() }).optional(),
-  hash: z.object({}).optional(),
-  null: z.object({}).optional(),
-});
+export const MaskStrategy = withRules(
+  z.object({
+    redact: z.object({}).optional().describe('Replaced whole by a fixed text. This is the default. Example: {redact: {}}'),
+    partial: withRules(
+      z.object({
+        first: z.int().min(1).max(64).optional().describe('Characters shown at the start. Default: none. Example: 2'),
+        last: z.int().min(1).max(64).optional().describe('Characters shown at the end. Default: none. Example: 4'),
+      }),
+      {
+        cel: 'has(self.first) || has(self.last)',
+        message: 'say how many characters stay visible, for example {last: 4}',
+        check: (self) => self.first !== undefined || self.last !== undefined,
+      },
+    )
+      .optional()
+      .describe('All but the first or last characters replaced. Example: {partial: {last: 4}}'),
+    hash: z.object({}).optional().describe('Replaced by a keyed digest, so that equal values can be joined. Example: {hash: {}}'),
+    null: z
+      .object({})
+      .optional()
+      .describe('Replaced by the protocol’s null. The key must be quoted in YAML, where null is a word. Example: {"null": {}}'),
+  }),
+  {
+    // null is a word of CEL too, hence its escaped name.
+    cel: '[has(self.redact), has(self.partial), has(self.hash), has(self.__null__)].filter(x, x).size() == 1',
+    message: 'choose exactly one of redact, partial, hash and "null" (quoted), for example {partial: {last: 4}}',
+    check: (self) => [self.redact, self.partial, self.hash, self.null].filter((strategy) => strategy !== undefined).length === 1,
+  },
+);
 export type MaskStrategy = z.infer<typeof MaskStrategy>;
 
 export const SqlSelector = z.object({
-  statements: z.array(z.enum(STATEMENTS)).optional(),
-  relations: z.array(z.string()).optional(),
-  columns: z.array(z.string()).optional(),
-  functions: z.array(z.string()).optional(),
+  statements: distinct(z.enum(STATEMENTS), STATEMENTS.length)
+    .optional()
+    .describe('Statements it covers, lower case; * is all. Default: all, in a Deny. Example: [select, update]'),
+  relations: distinct(relationGlob, MAX.globs)
+    .optional()
+    .describe(`Tables and views it covers, schema.relation. Default: all, in a Deny. Example: [public.tickets]. ${GLOB_SYNTAX}`),
+  columns: distinct(columnGlob, MAX.columns)
+    .optional()
+    .describe(`Columns it covers, schema.table.column. Default: all of the relations. ${GLOB_SYNTAX}`),
+  functions: distinct(functionGlob, MAX.globs)
+    .optional()
+    .describe(`Functions it covers, schema.function. Default: none, in a rule that lets through; all, in a Deny. ${GLOB_SYNTAX}`),
 });
 export type SqlSelector = z.infer<typeof SqlSelector>;
 
-export const PolicyRule = z.object({
-  name: z.string(),
-  effect: z.enum(EFFECTS),
-  resource: Ref,
-  sql: SqlSelector.optional(),
-  message: z.string().optional(),
-  approval: z
+const approval = z.object({
+  approvers: z
     .object({
-      approvers: z.object({ groups: z.array(z.string()).optional(), users: z.array(z.string()).optional() }),
-      minimum: z.int().default(1),
-      timeout: z.string().default('5m'),
+      groups: distinct(sentence(256), MAX.approvers).optional().describe('Groups who may decide. Example: [dba]'),
+      users: distinct(sentence(256), MAX.approvers).optional().describe('Users who may decide. Example: [jane@corp]'),
     })
-    .optional(),
+    .describe('Who may decide. While it names nobody, the rule denies (ApproversMissing).'),
+  minimum: z.int().min(1).max(16).default(1).describe('How many distinct people must approve. Default: 1'),
+  timeout: duration.default('5m').describe('How long the action is held before it is refused. Default: 5m'),
 });
+
+export const PolicyRule = withRules(
+  z.object({
+    name: shortName.describe('Name that agents, records and people are told; unique in the policy. Example: read-tickets'),
+    effect: z
+      .enum(EFFECTS)
+      .describe(
+        'What happens to what the rule covers. Order never matters: any matching Deny wins, then RequireApproval, then Allow; what nothing covers is denied.',
+      ),
+    resource: Ref.describe('The ProtectedResource it is about. Example: {namespace: data, name: orders-db}'),
+    sql: SqlSelector.optional().describe(
+      'Which SQL it covers, on a resource of protocol postgres; absent on one of protocol tcp.',
+    ),
+    message: sentence(256)
+      .optional()
+      .describe(
+        'What the agent reads when the rule denies: why, and what to do instead. Example: Schema changes go through the migration pipeline.',
+      ),
+    approval: approval.optional().describe('Who approves, for effect RequireApproval.'),
+  }),
+  {
+    cel: "!has(self.approval) || self.effect == 'RequireApproval'",
+    message: 'only effect RequireApproval asks anybody; remove approval or change effect',
+    fieldPath: '.approval',
+    check: (self) => self.approval === undefined || self.effect === 'RequireApproval',
+  },
+  {
+    cel: "self.effect == 'Deny' || !has(self.sql) || has(self.sql.statements)",
+    message: 'a rule that lets something through says which statements, for example statements: [select]',
+    fieldPath: '.sql.statements',
+    check: (self) => self.effect === 'Deny' || self.sql === undefined || self.sql.statements !== undefined,
+  },
+  {
+    cel: "self.effect == 'Deny' || !has(self.sql) || has(self.sql.relations) || has(self.sql.columns) || has(self.sql.functions)",
+    message: 'a rule that lets something through says on what: relations, columns or functions; all of them is relations: ["**"]',
+    fieldPath: '.sql.relations',
+    check: ({ effect, sql }) =>
+      effect === 'Deny' || sql === undefined || [sql.relations, sql.columns, sql.functions].some((globs) => globs !== undefined),
+  },
+);
 export type PolicyRule = z.infer<typeof PolicyRule>;
 
-export const AccessPolicySpec = z.object({
-  agents: z.object({
-    podSelector: z.object({ matchLabels: z.record(z.string(), z.string()).optional() }).optional(),
-    serviceAccounts: z.array(z.string()).optional(),
+const labelKey = text(317, /^([a-z0-9.-]+[/])?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/, 'write a label key, for example app');
+const PodSelector = withRules(
+  z.object({
+    matchLabels: withRules(z.record(labelKey, z.string().max(63)), {
+      cel: `self.size() <= ${MAX.matchLabels}`,
+      message: `name at most ${MAX.matchLabels} labels`,
+      check: (self) => Object.keys(self).length <= MAX.matchLabels,
+    })
+      .meta({ maxProperties: MAX.matchLabels })
+      .optional()
+      .describe('Labels that a pod must have, all of them. Default: none, every pod. Example: {app: support-agent}'),
+    // Known only to be refused: a client that drops unknown fields would otherwise turn it into "every pod".
+    matchExpressions: z
+      .array(z.looseObject({}))
+      .max(MAX.matchLabels)
+      .optional()
+      .describe('Not supported; a policy that has it is refused.'),
   }),
-  /** Either a sentence, or where the pod says it. */
-  purpose: z.string().optional(),
-  purposeFrom: z.object({ annotation: z.string(), required: z.boolean().default(false) }).optional(),
-  enforcement: z.enum(['Enforce', 'Audit']).default('Enforce'),
-  rules: z.array(PolicyRule),
-  reveal: z.array(z.string()).default([]),
-  inference: z.enum(['allow', 'limit', 'deny']).default('limit'),
-  masking: z.array(z.object({ label: z.string(), strategy: MaskStrategy })).default([]),
-  limits: z
-    .object({
-      rowsPerStatement: z.int().optional(),
-      bytes: z.string().optional(),
-      sessionDuration: z.string().optional(),
-      idle: z.string().optional(),
-    })
-    .optional(),
-  recording: z
-    .object({
-      mode: z.enum(RECORDING_MODES).optional(),
-      content: z.enum(CONTENTS).optional(),
-      rows: z.int().optional(),
-      bytes: z.string().optional(),
-      retention: z.string().optional(),
-    })
-    .optional(),
-  inbound: z.object({ ports: z.array(z.int()) }).optional(),
-});
+  {
+    cel: '!has(self.matchExpressions)',
+    message: 'matchExpressions is not supported; use matchLabels',
+    fieldPath: '.matchExpressions',
+    check: (self) => self.matchExpressions === undefined,
+  },
+);
+
+const Agents = withRules(
+  z.object({
+    podSelector: PodSelector.optional().describe(
+      'Pods of this namespace by their labels as sealed at admission; {} is all of them.',
+    ),
+    serviceAccounts: distinct(objectName, MAX.serviceAccounts)
+      .optional()
+      .describe('ServiceAccounts that a pod must run as, one of them. Default: any. Example: [support-agent]'),
+  }),
+  {
+    cel: 'has(self.podSelector) || has(self.serviceAccounts)',
+    message: 'say which agents: podSelector, serviceAccounts or both; every pod of the namespace is podSelector: {}',
+    check: (self) => self.podSelector !== undefined || self.serviceAccounts !== undefined,
+  },
+);
+
+const masking = withRules(
+  z
+    .array(
+      z.object({
+        label: dataLabel.describe('Label of the resource’s sensitive data. Example: pii.ssn'),
+        strategy: MaskStrategy.describe(
+          'How its values are shown, exactly one of redact, partial, hash, "null". Example: {partial: {last: 4}}',
+        ),
+      }),
+    )
+    .max(MAX.labels),
+  uniqueBy('label', 'a label appears twice; keep one strategy for it'),
+);
+
+export const AccessPolicySpec = withRules(
+  z.object({
+    agents: Agents.describe('Which pods of this namespace the policy speaks of; podSelector and serviceAccounts must both hold.'),
+    purpose: sentence(256)
+      .optional()
+      .describe('What these agents are for; goes into every record. Default: none. Example: answer support tickets'),
+    purposeFrom: z
+      .object({
+        annotation: text(
+          317,
+          /^chaperone[.]dev[/][A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/,
+          'only annotations beginning with chaperone.dev/ are sealed at admission; for example chaperone.dev/purpose',
+        ).describe('Annotation of the pod that says it. Example: chaperone.dev/purpose'),
+        required: z.boolean().default(false).describe('Refuses sessions of a pod without the annotation. Default: false'),
+      })
+      .optional()
+      .describe('Takes the purpose from an annotation of the pod, in place of purpose.'),
+    enforcement: z
+      .enum(['Enforce', 'Audit'])
+      .default('Enforce')
+      .describe(
+        'Enforce: what rules deny, hold or do not cover is refused. Audit: it passes and is marked wouldDeny, on resources with allowAudit. Masking, recording and protocol checks hold in both. Default: Enforce',
+      ),
+    rules: withRules(
+      z.array(PolicyRule).min(1).max(MAX.rules),
+      uniqueBy('name', 'two rules have the same name; rename one'),
+    ).describe('What the agents may do; a set, in which order never matters. Nothing that no rule covers is allowed.'),
+    reveal: setOf(z.array(dataLabel).max(MAX.labels))
+      .default([])
+      .describe(
+        'Labels whose values are shown as they are, as far as the owner permits. Default: none, all masked. Example: [pii.email]',
+      ),
+    inference: z
+      .enum(['allow', 'limit', 'deny'])
+      .default('limit')
+      .describe(
+        'Whether masked columns may be compared in conditions. limit: only for equality, with 60 distinct values per hour. Default: limit',
+      ),
+    masking: masking
+      .default([])
+      .describe('How masked labels are shown. Default: redact. Example: [{label: pii.ssn, strategy: {partial: {last: 4}}}]'),
+    limits: z
+      .object({
+        rowsPerStatement: z
+          .int()
+          .min(1)
+          .max(1_000_000_000)
+          .optional()
+          .describe('Rows per statement. Default: no limit. Example: 10000'),
+        bytes: quantity.optional().describe('Bytes per session, both ways. Default: no limit. Example: 100Mi'),
+        sessionDuration: duration.optional().describe('Longest session. Default: no limit. Example: 1h'),
+        idle: duration.optional().describe('Longest silence of a session. Default: no limit. Example: 10m'),
+      })
+      .optional()
+      .describe('Bounds of sessions on the resources that these rules name.'),
+    recording: z
+      .object({
+        mode: z
+          .enum(RECORDING_MODES)
+          .optional()
+          .describe(
+            'What must be safe before an action runs. strict: its record at the broker; durable: on disk; bestEffort: nothing. Default: durable',
+          ),
+        content: z
+          .enum(CONTENTS)
+          .optional()
+          .describe('What is kept: metadata, also commands, or also results (masked). Default: results'),
+        rows: z.int().min(0).max(1_000_000).optional().describe('Rows kept per result. Default: 1000'),
+        bytes: quantity.optional().describe('Bytes kept per result. Default: 1Mi'),
+        retention: shortName.optional().describe('Retention class of the collector. Default: default'),
+      })
+      .optional()
+      .describe('How sessions on the resources that these rules name are recorded.'),
+    inbound: z
+      .object({
+        ports: distinct(port, MAX.ports).describe('Ports of the agent that other pods may reach. Example: [8080]'),
+      })
+      .optional()
+      .describe('Who may call the agent. Default: the kubelet’s probes only'),
+  }),
+  {
+    cel: '!has(self.purpose) || !has(self.purposeFrom)',
+    message: 'purpose is said already; keep one of purpose and purposeFrom',
+    fieldPath: '.purposeFrom',
+    check: (self) => self.purpose === undefined || self.purposeFrom === undefined,
+  },
+  {
+    cel: 'self.masking.all(m, self.reveal.all(l, l != m.label))',
+    message: 'a label is revealed and masked at once; keep it in one of reveal and masking',
+    fieldPath: '.masking',
+    check: (self) => {
+      const revealed = new Set(self.reveal);
+      return self.masking.every((mask) => !revealed.has(mask.label));
+    },
+  },
+).describe('What the platform team says.');
 export type AccessPolicySpec = z.infer<typeof AccessPolicySpec>;
 
-export const AccessPolicyStatus = z.object({
-  observedGeneration: z.int().optional(),
-  selectedPods: z.int().optional(),
-  programmedPods: z.int().optional(),
-  programmed: z.string().optional(),
-  conditions: z.array(Condition).optional(),
-});
-export const AccessPolicy = z.object({
-  apiVersion: z.literal(API_VERSION),
-  kind: z.literal('AccessPolicy'),
-  metadata: ObjectMeta,
-  spec: AccessPolicySpec,
-  status: AccessPolicyStatus.optional(),
-});
+export const AccessPolicyStatus = z
+  .object({
+    observedGeneration: z.int().min(0).optional().describe('Generation of spec that this status speaks of.'),
+    selectedPods: z.int().min(0).optional().describe('Running pods that the policy selects.'),
+    programmedPods: z.int().min(0).optional().describe('Of these, pods whose sidecar runs this generation.'),
+    programmed: z.string().max(32).optional().describe('programmedPods/selectedPods, for kubectl get. Example: 2/3'),
+    rules: z.int().min(0).optional().describe('Number of rules, for kubectl get -o wide.'),
+    outdated: z.int().min(0).optional().describe('Of the selected pods, those whose sidecar is older than the operator.'),
+    conditions: Conditions.optional(),
+  })
+  .describe('What the operator knows about it.');
+export const AccessPolicy = z
+  .object({
+    apiVersion: z.literal(API_VERSION),
+    kind: z.literal('AccessPolicy'),
+    metadata: ObjectMeta,
+    spec: AccessPolicySpec,
+    status: AccessPolicyStatus.optional(),
+  })
+  .describe(
+    'What which agents may do on which resources, what stays masked and what needs approval. Policies on one agent add up. Owned by the platform team, in the agents’ namespace.',
+  );
 export type AccessPolicy = z.infer<typeof AccessPolicy>;

@@ -1,5 +1,18 @@
 import { z } from 'zod';
-import { API_VERSION, Condition, ObjectMeta } from './meta.ts';
+import {
+  columnName,
+  dataLabel,
+  distinct,
+  hostName,
+  namespaceName,
+  objectName,
+  port,
+  secretKey,
+  text,
+  upstreamAddress,
+} from './fields.ts';
+import { API_VERSION, Conditions, ObjectMeta } from './meta.ts';
+import { immutable, type LocalRule, withRules } from './rules.ts';
 
 export const PROTOCOLS = ['postgres', 'tcp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -35,58 +48,227 @@ export type Detector = (typeof DETECTORS)[number];
 export const RECORDING_MODES = ['bestEffort', 'durable', 'strict'] as const;
 export type RecordingMode = (typeof RECORDING_MODES)[number];
 
-export const TlsSettings = z.object({
-  mode: z.enum(['verify-full', 'verify-ca', 'disable']).default('verify-full'),
-  caRef: z.object({ name: z.string(), key: z.string().default('ca.crt') }).optional(),
-  serverName: z.string().optional(),
-});
-export const SensitiveData = z.object({
-  label: z.string(),
-  columns: z.array(z.string()).optional(),
-  detector: z.enum(DETECTORS).optional(),
-});
+/** Bounds of lists, chosen so that the cost of every CEL rule stays far below the API server's limit. */
+const MAX = { hosts: 16, sensitive: 64, columns: 64, grants: 64, serviceAccounts: 64, reveal: 32, searchPath: 16 } as const;
+
+const statements = distinct(z.enum(STATEMENTS), STATEMENTS.length);
+const schemaName = text(63, /^[^.*" \t\r\n]+$/, 'write the name of a schema, for example public');
+
+export const TlsSettings = withRules(
+  z.object({
+    mode: z
+      .enum(['verify-full', 'verify-ca', 'disable'])
+      .default('verify-full')
+      .describe(
+        'How the upstream proves who it is. verify-full: its certificate is trusted and carries the name; verify-ca: it is trusted; disable: no TLS at all. Default: verify-full',
+      ),
+    caRef: z
+      .object({
+        name: objectName.describe('Name of a Secret in the namespace of this object. Example: orders-ca'),
+        key: secretKey.default('ca.crt').describe('Key of the Secret that holds the certificates, PEM. Default: ca.crt'),
+      })
+      .optional()
+      .describe('Certificate authorities to trust for this upstream, and no others. Default: those of the system'),
+    serverName: hostName
+      .optional()
+      .describe('Name that the certificate must carry. Default: the host of upstream.address. Example: pg-0.corp'),
+  }),
+  {
+    cel: "self.mode != 'disable' || !has(self.caRef) && !has(self.serverName)",
+    message: 'mode disable checks no certificate; remove caRef and serverName, or choose verify-full',
+    fieldPath: '.mode',
+    check: (self) => self.mode !== 'disable' || (self.caRef === undefined && self.serverName === undefined),
+  },
+);
+
+export const SensitiveData = withRules(
+  z.object({
+    label: dataLabel.describe('Name of this sort of data, for policies to reveal or mask. Example: pii.email'),
+    columns: distinct(columnName, MAX.columns)
+      .optional()
+      .describe(
+        'Columns that hold it, schema.table.column as the server prints them; case matters. What is derived from them is masked too. Example: [public.customers.email]',
+      ),
+    detector: z
+      .enum(DETECTORS)
+      .optional()
+      .describe('Finds it by content, in columns that nobody labelled. Default: none. Example: credit-card'),
+  }),
+  {
+    cel: 'has(self.columns) || has(self.detector)',
+    message: 'name columns, a detector or both; a label alone finds nothing',
+    check: (self) => self.columns !== undefined || self.detector !== undefined,
+  },
+);
+
 export const ResourceGrant = z.object({
-  namespace: z.string(),
-  serviceAccounts: z.array(z.string()).optional(),
-  statements: z.array(z.enum(STATEMENTS)).optional(),
-  reveal: z.array(z.string()).optional(),
-  recording: z.object({ minimum: z.enum(RECORDING_MODES) }).optional(),
+  namespace: namespaceName.describe('Namespace whose policies may name this resource. Example: agents'),
+  serviceAccounts: distinct(objectName, MAX.serviceAccounts)
+    .optional()
+    .describe('ServiceAccounts there whose pods may use it. Default: all. Example: [support-agent]'),
+  statements: statements
+    .optional()
+    .describe('Statements that a policy may allow at most. Default: [select]. Example: [select, update]'),
+  reveal: distinct(dataLabel, MAX.reveal)
+    .optional()
+    .describe('Labels that a policy may reveal at most. Default: none, all stay masked. Example: [pii.email]'),
+  recording: z
+    .object({
+      minimum: z
+        .enum(RECORDING_MODES)
+        .describe('Least recording mode, whatever the policy says: bestEffort, durable or strict. Example: durable'),
+    })
+    .optional()
+    .describe('How sessions of these agents are recorded at least. Default: as their policies say'),
 });
 export type ResourceGrant = z.infer<typeof ResourceGrant>;
 
-export const ProtectedResourceSpec = z.object({
-  protocol: z.enum(PROTOCOLS),
-  hosts: z.array(z.string()),
-  port: z.int(),
-  upstream: z.object({ address: z.string(), tls: TlsSettings.default({ mode: 'verify-full' }) }),
-  credentials: z.object({ secretRef: z.object({ name: z.string() }) }).optional(),
+const SpecFields = z.object({
+  protocol: withRules(
+    z.enum(PROTOCOLS),
+    immutable('protocol cannot change, sessions and policies rely on it; create a new ProtectedResource'),
+  ).describe('What is spoken on this port. postgres: judged, masked and recorded; tcp: forwarded unseen. Example: postgres'),
+  hosts: withRules(distinct(hostName, MAX.hosts), {
+    cel: "self.all(h, h != 'localhost' && !h.endsWith('.localhost'))",
+    message: 'localhost is the agent itself; choose a name that only the resource has',
+    check: (self) => self.every((host) => host !== 'localhost' && !host.endsWith('.localhost')),
+  }).describe(
+    'Names under which agents reach it; one owner per name and port in the cluster. Example: [orders.data.svc, orders-db]',
+  ),
+  port: port.describe('Port on which agents reach it under these names. Example: 5432'),
+  upstream: z
+    .object({
+      address: upstreamAddress.describe('Where Chaperone dials, host:port. Example: orders.data.svc:5432'),
+      tls: TlsSettings.default({ mode: 'verify-full' }).describe('TLS toward the upstream. Default: {mode: verify-full}'),
+    })
+    .describe('The server behind the proxy.'),
+  credentials: z
+    .object({
+      secretRef: z
+        .object({ name: objectName.describe('Name of a Secret in the namespace of this object. Example: orders-db-agent') })
+        .describe(
+          'Secret with keys username and password and the annotation chaperone.dev/upstream: host:port; it is sent nowhere else.',
+        ),
+    })
+    .optional()
+    .describe('What Chaperone signs in with; agents never hold it. Required for postgres.'),
   postgres: z
     .object({
-      database: z.string(),
-      searchPath: z.array(z.string()).default(['public']),
-      acceptServerLogVolume: z.boolean().default(false),
+      database: z.string().min(1).max(63).describe('Database to sign in to; no other is served. Example: orders'),
+      searchPath: distinct(schemaName, MAX.searchPath)
+        .default(['public'])
+        .describe('search_path of every session, pinned at sign-in. Default: [public]'),
+      acceptServerLogVolume: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Accepts that resolving statements fills the log of a server that logs its parse trees. Default: false, such a server is not Ready',
+        ),
     })
-    .optional(),
-  sensitive: z.array(SensitiveData).default([]),
-  grantedTo: z.array(ResourceGrant).default([]),
-  allowAudit: z.boolean().default(false),
+    .optional()
+    .describe('Settings of protocol postgres; required there.'),
+  sensitive: z
+    .array(SensitiveData)
+    .max(MAX.sensitive)
+    .default([])
+    .describe('What is sensitive here, said once for every agent; masked unless revealed. Default: nothing'),
+  grantedTo: z
+    .array(ResourceGrant)
+    .max(MAX.grants)
+    .default([])
+    .describe('Whose policies may name this resource, and the ceiling they have. Default: nobody'),
+  allowAudit: z
+    .boolean()
+    .default(false)
+    .describe('Lets policies in Audit mode pass what their rules do not cover. Default: false, they enforce here'),
 });
+type SpecFields = z.output<typeof SpecFields>;
+
+const isPostgres = (self: SpecFields): boolean => self.protocol === 'postgres';
+const isTcp = (self: SpecFields): boolean => self.protocol === 'tcp';
+
+const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
+  {
+    cel: "self.protocol != 'postgres' || has(self.postgres)",
+    message: 'protocol postgres needs it; add postgres: {database: NAME}',
+    fieldPath: '.postgres',
+    check: (self) => !isPostgres(self) || self.postgres !== undefined,
+  },
+  {
+    cel: "self.protocol != 'postgres' || has(self.credentials)",
+    message: 'protocol postgres needs it; add credentials: {secretRef: {name: NAME}}',
+    fieldPath: '.credentials',
+    check: (self) => !isPostgres(self) || self.credentials !== undefined,
+  },
+  {
+    cel: "self.protocol != 'tcp' || !has(self.postgres)",
+    message: 'protocol tcp is not looked into; remove postgres',
+    fieldPath: '.postgres',
+    check: (self) => !isTcp(self) || self.postgres === undefined,
+  },
+  {
+    cel: "self.protocol != 'tcp' || !has(self.credentials)",
+    message: 'protocol tcp sends no credentials; remove credentials',
+    fieldPath: '.credentials',
+    check: (self) => !isTcp(self) || self.credentials === undefined,
+  },
+  {
+    cel: "self.protocol != 'tcp' || self.sensitive.size() == 0",
+    message: 'protocol tcp cannot mask what it does not see; remove sensitive',
+    fieldPath: '.sensitive',
+    check: (self) => !isTcp(self) || self.sensitive.length === 0,
+  },
+  {
+    cel: "self.protocol != 'tcp' || self.grantedTo.all(g, !has(g.statements) && !has(g.reveal))",
+    message: 'protocol tcp has no statements and no labels; remove statements and reveal',
+    fieldPath: '.grantedTo',
+    check: (self) => !isTcp(self) || self.grantedTo.every((g) => g.statements === undefined && g.reveal === undefined),
+  },
+  {
+    cel: "self.protocol != 'tcp' || self.upstream.tls.mode == 'verify-full'",
+    message: 'protocol tcp needs upstream.tls.mode verify-full; the certificate is all that says who answers',
+    fieldPath: '.upstream.tls.mode',
+    check: (self) => !isTcp(self) || self.upstream.tls.mode === 'verify-full',
+  },
+  {
+    cel: 'self.grantedTo.all(g, !has(g.reveal) || g.reveal.all(l, self.sensitive.exists(s, s.label == l)))',
+    message: 'reveal names a label that sensitive does not have; add it there or mend the name',
+    fieldPath: '.grantedTo',
+    check: (self) => {
+      const labels = new Set(self.sensitive.map((entry) => entry.label));
+      return self.grantedTo.every((grant) => grant.reveal?.every((label) => labels.has(label)) ?? true);
+    },
+  },
+];
+
+export const ProtectedResourceSpec = withRules(SpecFields, ...SPEC_RULES).describe('What the data owner says about it.');
 export type ProtectedResourceSpec = z.infer<typeof ProtectedResourceSpec>;
 
-export const ResourceAddress = z.object({ host: z.string(), ipv4: z.string(), ipv6: z.string().optional() });
+export const ResourceAddress = z.object({
+  host: z.string().max(253).describe('Name of spec.hosts.'),
+  ipv4: z.string().max(15).describe('Virtual IPv4 address that the name has in every agent pod.'),
+  ipv6: z.string().max(45).optional().describe('Virtual IPv6 address, where the cluster has IPv6.'),
+});
 export type ResourceAddress = z.infer<typeof ResourceAddress>;
 
-export const ProtectedResourceStatus = z.object({
-  observedGeneration: z.int().optional(),
-  addresses: z.array(ResourceAddress).optional(),
-  policies: z.int().optional(),
-  conditions: z.array(Condition).optional(),
-});
-export const ProtectedResource = z.object({
-  apiVersion: z.literal(API_VERSION),
-  kind: z.literal('ProtectedResource'),
-  metadata: ObjectMeta,
-  spec: ProtectedResourceSpec,
-  status: ProtectedResourceStatus.optional(),
-});
+export const ProtectedResourceStatus = z
+  .object({
+    observedGeneration: z.int().min(0).optional().describe('Generation of spec that this status speaks of.'),
+    addresses: z.array(ResourceAddress).max(MAX.hosts).optional().describe('Virtual address of each name.'),
+    policies: z.int().min(0).optional().describe('Number of policies that name this resource.'),
+    labels: z.string().max(2048).optional().describe('Labels of spec.sensitive, comma separated, for kubectl get -o wide.'),
+    conditions: Conditions.optional(),
+  })
+  .describe('What the operator knows about it.');
+export const ProtectedResource = z
+  .object({
+    apiVersion: z.literal(API_VERSION),
+    kind: z.literal('ProtectedResource'),
+    metadata: ObjectMeta,
+    spec: ProtectedResourceSpec,
+    status: ProtectedResourceStatus.optional(),
+  })
+  .describe(
+    'A thing that agents reach only through Chaperone: its names, its upstream, its credentials and the labels of its sensitive data. Owned by the data owner, in the data owner’s namespace.',
+  );
 export type ProtectedResource = z.infer<typeof ProtectedResource>;

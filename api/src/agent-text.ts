@@ -1,0 +1,162 @@
+import { CODES } from './codes.ts';
+import { type AGENT_CODES } from './codes/agent.ts';
+import { visible } from './text.ts';
+
+/** Codes that an agent can be told: those with a place in its protocol. */
+export type AgentCode =
+  | Exclude<keyof typeof AGENT_CODES, 'Allowed'>
+  | 'AgentNotSelected'
+  | 'InternalFault'
+  | 'PurposeMissing'
+  | 'ResourceNotNamed';
+
+export interface Refusal {
+  readonly code: AgentCode;
+  /** Verb of the effect that decided, in any case: `update`. Absent where there is no such effect. */
+  readonly verb?: string;
+  /** Its object: `public.customers`; or '' where there is none. */
+  readonly object?: string;
+  /** Name of the rule that decided. */
+  readonly rule?: string;
+  /** The rule's own message, else one sentence on what to do instead of the code's own. */
+  readonly message?: string;
+  /** The agent's policies, NAMESPACE/NAME. */
+  readonly policy?: string;
+  /** Session and record: `s-7hq2/118`. */
+  readonly reference?: string;
+  /** What the agent may do here, as phrases: `SELECT on public.tickets`. */
+  readonly allowedHere?: readonly string[];
+  readonly inTransaction?: boolean;
+  /** How many times in a row this was refused within a minute, this time included. */
+  readonly repeated?: number;
+}
+
+/** What a PostgreSQL client is sent: the fields S, C, M, D and H of an ErrorResponse or NoticeResponse. */
+export interface AgentText {
+  readonly severity: 'NOTICE' | 'ERROR' | 'FATAL';
+  readonly sqlstate: string;
+  readonly message: string;
+  readonly detail?: string;
+  readonly hint?: string;
+}
+
+/** A name as PostgreSQL bounds it, three times, quoted. */
+const MAX_NAME = 400;
+const MAX_MESSAGE = 512;
+const MAX_PHRASES = 5;
+
+const WORDING = {
+  'do-not-retry': 'Do not retry',
+  wait: 'Wait',
+  'repeat-unchanged': 'Repeat unchanged',
+  'change-it': 'Change it',
+  'try-later': 'Try later',
+} as const;
+
+const SAME_EFFECT = 'other wording with the same effect gets the same answer.';
+const NOT_YOURS = 'it is not the fault of the statement.';
+
+/** Clause and tail of each code; `effect` is `UPDATE on public.customers`, or `this statement` where nobody can name it. */
+const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string) => string; tail: string }>> = {
+  DeniedByRule: { clause: (effect, rule) => `${effect} is denied by ${rule}`, tail: SAME_EFFECT },
+  NoRuleAllows: { clause: (effect) => `${effect} is not covered by any rule`, tail: SAME_EFFECT },
+  NotGranted: { clause: (effect) => `${effect} is not granted by the owner of the data`, tail: SAME_EFFECT },
+  MaskedValueWrite: {
+    clause: (effect) => `${effect} would store a masked value`,
+    tail: 'leave masked columns out; what was shown is not the data.',
+  },
+  LabelledValueWrite: {
+    clause: (effect) => `${effect} would put a sensitive value where it is not masked`,
+    tail: 'do not copy masked columns.',
+  },
+  InferenceLimited: {
+    clause: (effect) => `${effect} compares a masked column`,
+    tail: 'use equality with one value, or columns that are not masked.',
+  },
+  NotAnalysable: {
+    clause: () => 'this statement cannot be judged',
+    tail: 'write one plain statement with schema-qualified names.',
+  },
+  LimitReached: {
+    clause: (effect) => `${effect} reached a limit of the policy`,
+    tail: 'ask for fewer rows, for example with LIMIT.',
+  },
+  ApprovalPending: {
+    clause: (effect) => `waiting for approval of ${effect}`,
+    tail: 'keep the connection open and do not resend; the result follows by itself.',
+  },
+  ApprovalUnavailable: {
+    clause: (effect, rule) => `${effect} needs an approval by ${rule}, and nobody can be asked here`,
+    tail: 'go on without it.',
+  },
+  SettingPinned: {
+    clause: () => 'this setting is pinned for the session',
+    tail: 'leave the setting out and write schema-qualified names.',
+  },
+  ProtocolViolation: {
+    clause: () => 'the client broke the protocol',
+    tail: 'use an ordinary driver, without replication or function-call messages.',
+  },
+  StatementTooLarge: {
+    clause: () => 'this statement is too large to be judged',
+    tail: 'send smaller statements, for example fewer rows at once.',
+  },
+  ResourceNotReady: { clause: () => 'this resource cannot be used now', tail: NOT_YOURS },
+  RecordingBlocked: { clause: () => 'this action cannot be recorded now and did not run', tail: NOT_YOURS },
+  SessionEnded: { clause: () => 'this session was ended', tail: 'ask whoever runs this agent before connecting again.' },
+  PolicyStale: { clause: () => 'the policy in force here is too old to be trusted', tail: NOT_YOURS },
+  TooManyConnections: { clause: () => 'too many connections of this agent are open', tail: 'close some first.' },
+  DatabaseNotServed: { clause: () => 'this database is not served here', tail: 'connect to the database of the resource.' },
+  AgentNotSelected: { clause: () => 'no policy speaks of this agent', tail: 'nothing is allowed to it here.' },
+  InternalFault: { clause: () => 'an internal fault ended this session', tail: NOT_YOURS },
+  PurposeMissing: { clause: () => 'this agent states no purpose', tail: 'its pod needs the annotation that its policy names.' },
+  ResourceNotNamed: { clause: () => 'no rule of this agent names this resource', tail: 'nothing is allowed to it here.' },
+};
+
+/**
+ * A refusal in the agent's own protocol: what, which code, one of five advices, what still works. It quotes no literal and names
+ * no person, upstream or other rule; text that policies or servers wrote is made visible and bounded.
+ */
+export function agentText(refusal: Refusal): AgentText {
+  const { postgres, retry } = CODES[refusal.code];
+  const texts = TEXTS[refusal.code];
+  const rule = refusal.rule === undefined ? 'a rule' : `rule "${visible(refusal.rule, MAX_NAME)}"`;
+  const tail = refusal.message === undefined ? texts.tail : visible(refusal.message, MAX_MESSAGE);
+  const repeated = refusal.repeated ?? 1;
+  const again = repeated < 3 ? '' : ` (${ordinal(repeated)} time; the answer will not change)`;
+  const detail = detailOf(refusal);
+  const hint = postgres.severity === 'ERROR' ? hintOf(refusal) : undefined;
+  return {
+    severity: postgres.severity,
+    sqlstate: postgres.sqlstate,
+    message: `chaperone: ${texts.clause(effectOf(refusal), rule)} (${refusal.code}). ${WORDING[retry]}: ${tail}${again}`,
+    ...(detail === undefined ? {} : { detail }),
+    ...(hint === undefined ? {} : { hint }),
+  };
+}
+
+function effectOf({ verb, object }: Refusal): string {
+  if (verb === undefined || verb === '') return 'this statement';
+  const name = visible(verb, MAX_NAME).toUpperCase();
+  return object === undefined || object === '' ? name : `${name} on ${visible(object, MAX_NAME)}`;
+}
+
+function detailOf({ policy, reference }: Refusal): string | undefined {
+  const parts = [
+    ...(policy === undefined ? [] : [`Policy ${visible(policy, MAX_MESSAGE)}.`]),
+    ...(reference === undefined ? [] : [`Reference ${visible(reference, MAX_NAME)}.`]),
+  ];
+  return parts.length === 0 ? undefined : parts.join(' ');
+}
+
+function hintOf({ allowedHere = [], inTransaction = false }: Refusal): string {
+  const phrases = allowedHere.slice(0, MAX_PHRASES).map((phrase) => visible(phrase, MAX_MESSAGE));
+  const allowed = phrases.length === 0 ? '' : `Allowed here: ${phrases.join('; ')}. `;
+  return `${allowed}The connection stays usable.${inTransaction ? ' Send ROLLBACK first.' : ''}`;
+}
+
+function ordinal(count: number): string {
+  const teen = count % 100 >= 11 && count % 100 <= 13;
+  const ending = teen ? 'th' : (['th', 'st', 'nd', 'rd'][count % 10] ?? 'th');
+  return `${count}${ending}`;
+}

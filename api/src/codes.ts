@@ -1,0 +1,47 @@
+import { ADMISSION_CODES } from './codes/admission.ts';
+import { AGENT_CODES } from './codes/agent.ts';
+import { CLI_CODES } from './codes/cli.ts';
+import type { CodeEntry } from './codes/entry.ts';
+import { POLICY_CODES } from './codes/policies.ts';
+import { RESOURCE_CODES } from './codes/resources.ts';
+import { RUNTIME_CODES } from './codes/runtime.ts';
+import { nearest } from './text.ts';
+
+export type { Audience, CodeEntry, Retry } from './codes/entry.ts';
+
+/** The table by the place where people meet a code; every code stands in one of them. */
+export const CODE_GROUPS = [
+  { title: 'What agents are told', codes: AGENT_CODES },
+  { title: 'Conditions of a ProtectedResource', codes: RESOURCE_CODES },
+  { title: 'Conditions of an AccessPolicy', codes: POLICY_CODES },
+  { title: 'Admission of pods', codes: ADMISSION_CODES },
+  { title: 'Sidecar, operator and collector', codes: RUNTIME_CODES },
+  { title: 'Command line', codes: CLI_CODES },
+] as const satisfies readonly { title: string; codes: Readonly<Record<string, CodeEntry>> }[];
+
+/**
+ * One word per situation, the same in conditions, events, errors, agents' texts, metrics and `chaperone explain`. Codes are only
+ * ever added: scripts match them.
+ */
+export const CODES = {
+  ...AGENT_CODES,
+  ...RESOURCE_CODES,
+  ...POLICY_CODES,
+  ...ADMISSION_CODES,
+  ...RUNTIME_CODES,
+  ...CLI_CODES,
+} as const;
+export type Code = keyof typeof CODES;
+
+export type Explanation =
+  | { readonly found: true; readonly code: Code; readonly entry: CodeEntry }
+  | { readonly found: false; readonly suggestion?: Code };
+
+/** The row of a code, whatever its case; for anything else the code that was probably meant. */
+export function explain(word: string): Explanation {
+  const codes = Object.keys(CODES) as Code[];
+  const code = codes.find((each) => each.toLowerCase() === word.toLowerCase());
+  if (code !== undefined) return { found: true, code, entry: CODES[code] };
+  const suggestion = nearest(word, codes) as Code | undefined;
+  return { found: false, ...(suggestion === undefined ? {} : { suggestion }) };
+}

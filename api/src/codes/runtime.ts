@@ -1,0 +1,80 @@
+import type { CodeTable } from './entry.ts';
+
+/** What sidecar, operator and collector say when they cannot do their work. */
+export const RUNTIME_CODES = {
+  OperatorUnreachable: {
+    audience: ['platform', 'operator'],
+    what: 'The sidecar cannot reach the operator.',
+    why: 'It has no policy yet; the agent waits rather than start ungoverned.',
+    fix: 'See whether the operator’s pods are ready and a NetworkPolicy lets the agents’ namespace reach port 8443.',
+    retry: 'try-later',
+    example:
+      'operator chaperone-operator.chaperone-system:8443 did not answer in 60 s; the agent waits rather than start ungoverned (OperatorUnreachable)',
+  },
+  EnrolmentRefused: {
+    audience: ['operator'],
+    what: 'The operator does not take this pod for a governed one.',
+    why: 'The pod is older than the opt-in, its containers differ from the profile, or its token is another pod’s.',
+    fix: 'Delete the pod, so that it is admitted anew.',
+    retry: 'do-not-retry',
+    example:
+      'pod agents/bot-x2v started before its namespace was governed; delete it so that it is admitted anew (EnrolmentRefused)',
+  },
+  CaptureNotInstalled: {
+    audience: ['operator'],
+    what: 'The rules that capture the agent’s traffic could not be installed.',
+    why: 'Without them the agent would be free, so the pod does not start.',
+    fix: 'Give the node nf_tables; see the log of chaperone-init.',
+    retry: 'try-later',
+    example: 'node n2 has no nf_tables; load the module (CaptureNotInstalled)',
+  },
+  CaptureNotProven: {
+    audience: ['operator'],
+    what: 'The self-check found a way around the sidecar, or could not be made.',
+    why: 'The agent starts only once its own connections were seen to be refused.',
+    fix: 'Delete the pod; if it happens again, see the log of chaperone-verify and the node’s network plugin.',
+    retry: 'do-not-retry',
+    example: 'pod support-agent-6d9 reached 192.0.2.1:80 past its sidecar; the agent was not started (CaptureNotProven)',
+  },
+  SpoolUnusable: {
+    audience: ['operator'],
+    what: 'The spool cannot be read or written.',
+    why: 'Evidence waits there until the collector has it; sessions are refused meanwhile.',
+    fix: 'See the volume chaperone-spool of the pod and the disk of its node.',
+    retry: 'try-later',
+    example: 'the spool of pod bot-x2v cannot be written: no space left on the node’s disk (SpoolUnusable)',
+  },
+  BrokerUnreachable: {
+    audience: ['operator'],
+    what: 'NATS does not answer.',
+    why: 'Evidence stays safe in the spools until it does; mode strict refuses actions meanwhile.',
+    fix: 'See the NATS pods and whether a NetworkPolicy lets agents’ namespaces reach port 4222.',
+    retry: 'try-later',
+    example: 'nats://chaperone-nats.chaperone-system:4222 does not answer; evidence waits in the spools (BrokerUnreachable)',
+  },
+  NotLeader: {
+    audience: ['operator'],
+    what: 'This replica of the operator does not lead.',
+    why: 'One replica decides; the others serve admission.',
+    fix: 'Nothing to mend; sidecars try the next replica by themselves.',
+    retry: 'try-later',
+    example: 'this replica does not lead; try again through the Service (NotLeader)',
+  },
+  ConfigurationInvalid: {
+    audience: ['operator'],
+    what: 'A setting of the program is missing or cannot be read.',
+    why: 'It does not start with half of what it needs.',
+    fix: 'Mend the setting that the message names, in the Helm values.',
+    retry: 'change-it',
+    example: 'CHAPERONE_ADDRESSES is not an IPv4 range; write one such as 240.240.0.0/16 (ConfigurationInvalid)',
+  },
+  InternalFault: {
+    audience: ['operator', 'agent'],
+    what: 'Chaperone met something it did not expect.',
+    why: 'A fault of ours ends the session; it never opens a way around.',
+    fix: 'Report it with the log line that carries the same reference.',
+    retry: 'try-later',
+    example: 'chaperone: an internal fault ended this session (InternalFault). Try later; it is not the fault of the statement.',
+    postgres: { sqlstate: '57P01', severity: 'FATAL' },
+  },
+} as const satisfies CodeTable;

@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { matches, withRules } from './rules.ts';
+import { DURATION, QUANTITY } from './units.ts';
+
+/** Said once, quoted wherever a field takes globs. */
+export const GLOB_SYNTAX =
+  'Globs: * stands for any characters inside one part of a dotted name; ** is a whole part, once, and stands for any number of parts; a part that holds a dot is quoted as in SQL; case matters.';
+
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const OBJECT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const HOST_NAME = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const PORT = '([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])';
+const UPSTREAM = new RegExp(`^(\\[[0-9a-fA-F:.]+\\]|[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?):${PORT}$`);
+const DATA_LABEL = /^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$/;
+// One part of a dotted name as the server prints it; one that holds a dot or a quote is quoted.
+const QUOTED = '"([^"]|"")+"';
+const PART = `([^.*"\\t\\r\\n]+|${QUOTED})`;
+// Stars may stand anywhere here; what two or three of them in a row mean is read where globs are read.
+const GLOB_PART = `([^."\\t\\r\\n]+|${QUOTED})`;
+const COLUMN = new RegExp(`^${PART}[.]${PART}[.]${PART}$`);
+const RELATION_GLOB = new RegExp(`^([*][*]|${GLOB_PART}[.]${GLOB_PART})$`);
+const COLUMN_GLOB = new RegExp(`^([*][*]([.]${GLOB_PART})?|${GLOB_PART}[.]([*][*]|${GLOB_PART}[.]${GLOB_PART}))$`);
+const ONE_LINE = /^[^\t\r\n]*$/;
+
+/** A string of 1 to `max` characters that matches `pattern`, with `message` where it does not. */
+export function text(max: number, pattern: RegExp, message: string): z.ZodString {
+  return withRules(z.string().min(1).max(max), matches(pattern, max, message));
+}
+
+export const namespaceName = text(63, DNS_LABEL, 'write the name of a namespace, for example agents');
+export const objectName = text(253, OBJECT_NAME, 'write the name of a Kubernetes object, for example orders-db');
+export const shortName = text(63, DNS_LABEL, 'write lower-case letters, digits and -, for example read-tickets');
+export const hostName = text(253, HOST_NAME, 'write a lower-case DNS name, for example orders.data.svc');
+export const upstreamAddress = text(261, UPSTREAM, 'write host:port, for example orders.data.svc:5432 or [2001:db8::5]:5432');
+export const dataLabel = text(63, DATA_LABEL, 'write a label in lower case, for example pii.email');
+export const columnName = text(194, COLUMN, 'write schema.table.column, for example public.customers.email');
+export const relationGlob = text(130, RELATION_GLOB, 'write schema.relation, for example public.tickets, public.* or **');
+export const functionGlob = text(130, RELATION_GLOB, 'write schema.function, for example pg_catalog.count, public.* or **');
+export const columnGlob = text(
+  194,
+  COLUMN_GLOB,
+  'write schema.table.column, for example public.customers.name, public.customers.* or **',
+);
+export const secretKey = text(253, /^[-._a-zA-Z0-9]+$/, 'write a key of the Secret, for example ca.crt');
+export const duration = withRules(
+  z.string().min(2).max(35),
+  matches(DURATION, 35, 'write a duration such as 30s, 5m or 1h30m'),
+  matches(/[1-9]/, 35, 'write a duration longer than zero, for example 5m'),
+);
+export const quantity = text(15, QUANTITY, 'write a number of bytes such as 65536, 512Ki or 1Mi, in quotes if it has no suffix');
+export const port = z.int().min(1).max(65_535);
+
+/** One line of prose. */
+export function sentence(max: number): z.ZodString {
+  return text(max, ONE_LINE, 'write one line');
+}
+
+/** 1 to `max` distinct items. An empty list is refused wherever an absent one means something else. */
+export function distinct<T extends z.ZodType<string | number>>(item: T, max: number): z.ZodArray<T> {
+  return setOf(z.array(item).min(1).max(max));
+}
+
+/** No item twice: a set in Kubernetes' words, which costs the API server nothing, where a CEL rule grows with the square. */
+export function setOf<T extends z.ZodArray<z.ZodType<string | number>>>(list: T): T {
+  const checked = list.superRefine((items, context) => {
+    const seen = new Set<unknown>();
+    for (const [index, item] of items.entries()) {
+      if (seen.has(item)) context.addIssue({ code: 'custom', message: 'Duplicate value; remove it', path: [index] });
+      seen.add(item);
+    }
+  });
+  return checked.meta({ 'x-kubernetes-list-type': 'set' }) as T;
+}
