@@ -7,7 +7,16 @@ import { API_ACCESS_PREFIX, API_ACCESS_VOLUME, RESERVED_PREFIX } from './profile
 const LISTS = ['command', 'args', 'env', 'volumeMounts'] as const;
 const VALUES = ['image', 'restartPolicy', 'securityContext', 'startupProbe', 'readinessProbe', 'livenessProbe'] as const;
 /** Nothing of ours has one, and each could change what our programs do. */
-const ABSENT = ['lifecycle', 'envFrom', 'workingDir', 'volumeDevices', 'stdin', 'stdinOnce', 'tty', 'restartPolicyRules'] as const;
+const ABSENT = [
+  'lifecycle',
+  'envFrom',
+  'workingDir',
+  'volumeDevices',
+  'stdin',
+  'stdinOnce',
+  'tty',
+  'restartPolicyRules',
+] as const;
 
 /**
  * Compares the injected parts of a running pod with a profile, field by field as the admission policy does: the containers in
@@ -44,9 +53,10 @@ export function containerMismatch(have: Container, want: Container): string | un
   );
 }
 
+const reserved = ({ name }: Volume): boolean => name.startsWith(RESERVED_PREFIX) || name.startsWith(API_ACCESS_PREFIX);
+
 function volumeMismatch(pod: Pod, wanted: readonly Volume[]): string | undefined {
   const volumes = pod.spec.volumes ?? [];
-  const reserved = ({ name }: Volume): boolean => name.startsWith(RESERVED_PREFIX) || name.startsWith(API_ACCESS_PREFIX);
   const stray = volumes.findIndex((volume) => reserved(volume) && !wanted.some((want) => isDeepStrictEqual(volume, want)));
   if (stray !== -1) return `spec.volumes[${stray}]`;
   const missing = wanted.find(({ name }) => name !== API_ACCESS_VOLUME && !volumes.some((volume) => volume.name === name));

@@ -84,9 +84,9 @@ export interface VolumeMount {
 }
 
 export interface Probe {
-  readonly httpGet?: { readonly port?: number | string };
-  readonly tcpSocket?: { readonly port?: number | string };
-  readonly grpc?: { readonly port?: number };
+  readonly httpGet?: { readonly port?: number | string; readonly [field: string]: unknown };
+  readonly tcpSocket?: { readonly port?: number | string; readonly [field: string]: unknown };
+  readonly grpc?: { readonly port?: number; readonly [field: string]: unknown };
   readonly [field: string]: unknown;
 }
 
@@ -98,7 +98,10 @@ export interface Container {
   readonly volumeMounts?: readonly VolumeMount[];
   readonly volumeDevices?: readonly unknown[];
   readonly securityContext?: SecurityContext;
-  readonly resources?: { readonly limits?: Readonly<Record<string, unknown>>; readonly requests?: Readonly<Record<string, unknown>> };
+  readonly resources?: {
+    readonly limits?: Readonly<Record<string, unknown>>;
+    readonly requests?: Readonly<Record<string, unknown>>;
+  };
   readonly startupProbe?: Probe;
   readonly readinessProbe?: Probe;
   readonly livenessProbe?: Probe;
@@ -108,6 +111,6 @@ export interface Container {
 
 export interface Volume {
   readonly name: string;
-  readonly projected?: { readonly sources?: readonly Readonly<Record<string, unknown>>[] };
+  readonly projected?: { readonly sources?: readonly Readonly<Record<string, unknown>>[]; readonly [field: string]: unknown };
   readonly [source: string]: unknown;
 }

@@ -54,7 +54,11 @@ export const SYSCTLS: readonly Sysctl[] = [
 ];
 
 /** Directories of chaperone-sidecar. */
-export const DIRECTORIES = { run: '/run/chaperone', spool: '/var/lib/chaperone/spool', identity: '/var/run/secrets/chaperone' } as const;
+export const DIRECTORIES = {
+  run: '/run/chaperone',
+  spool: '/var/lib/chaperone/spool',
+  identity: '/var/run/secrets/chaperone',
+} as const;
 
 /** Above this a projected token is renewed by the kubelet at 80 % of its life; 600 s is the least that the API server issues. */
 const SIDECAR_TOKEN_SECONDS = 600;
@@ -256,7 +260,9 @@ export function buildProfile(config: InjectionConfig): InjectionProfile {
     metadata: { name: PROFILE_NAME },
     spec: {
       uid: config.uid,
-      containers: injectedContainers(config).map(({ imagePullPolicy: _policy, resources: _resources, ...container }) => container),
+      containers: injectedContainers(config).map(
+        ({ imagePullPolicy: _policy, resources: _resources, ...container }) => container,
+      ),
       volumes: [apiAccessVolume(), ...injectedVolumes()],
     },
   };
