@@ -1,0 +1,171 @@
+import type { AccessPolicy, PolicyRule, ProtectedResource } from '@chaperone/api';
+import { describe, expect, test } from 'vitest';
+import { decidePolicy, type PolicyFacts } from './decide.ts';
+
+const RESOURCE = { namespace: 'data', name: 'orders-db' };
+const read: PolicyRule = {
+  name: 'read',
+  effect: 'Allow',
+  resource: RESOURCE,
+  sql: { statements: ['select'], relations: ['public.tickets'] },
+};
+const fix: PolicyRule = {
+  name: 'fix',
+  effect: 'RequireApproval',
+  resource: RESOURCE,
+  sql: { statements: ['update'], relations: ['public.tickets'] },
+  approval: { approvers: { groups: ['dba'] }, minimum: 1, timeout: '5m' },
+};
+const deny = (sql?: PolicyRule['sql']): PolicyRule => ({
+  name: 'never',
+  effect: 'Deny',
+  resource: RESOURCE,
+  ...(sql && { sql }),
+});
+
+function aPolicy(
+  rules: PolicyRule[],
+  agents: AccessPolicy['spec']['agents'] = { serviceAccounts: ['support-agent'] },
+): AccessPolicy {
+  return {
+    apiVersion: 'chaperone.dev/v1alpha1',
+    kind: 'AccessPolicy',
+    metadata: { namespace: 'agents', name: 'support-agent', generation: 12 },
+    spec: { agents, rules, enforcement: 'Enforce', reveal: [], inference: 'limit', masking: [] },
+  };
+}
+const resource = (namespaces: string[]): ProtectedResource =>
+  ({ metadata: RESOURCE, spec: { grantedTo: namespaces.map((namespace) => ({ namespace })) } }) as unknown as ProtectedResource;
+const current = { pod: 'support-agent-a', current: true, heardSecondsAgo: 2 };
+function facts(mods: Partial<PolicyFacts> = {}): PolicyFacts {
+  return {
+    policy: aPolicy([read]),
+    resources: new Map([['data/orders-db', resource(['agents'])]]),
+    granted: ['data/orders-db'],
+    blocked: new Map(),
+    candidates: [],
+    sidecars: [current],
+    ...mods,
+  };
+}
+const at = (mods: Partial<PolicyFacts>, type: string) => decidePolicy(facts(mods)).conditions.find((each) => each.type === type);
+
+describe('a policy', () => {
+  test('in order has its conditions in their order, Ready last', () => {
+    const { conditions, selectedPods, programmedPods } = decidePolicy(facts());
+    expect(conditions.map(({ type, status }) => `${type}=${status}`)).toEqual([
+      'Accepted=True',
+      'ResolvedRefs=True',
+      'Programmed=True',
+      'Ready=True',
+    ]);
+    expect([selectedPods, programmedPods]).toEqual([1, 1]);
+    expect(conditions[2]?.message).toBe('1 of 1 sidecar run generation 12');
+  });
+
+  test.each<[string, Partial<PolicyFacts>, string, string, string]>([
+    [
+      'that asks nobody',
+      { policy: aPolicy([read, { ...fix, approval: { approvers: {}, minimum: 1, timeout: '5m' } }]) },
+      'Accepted',
+      'ApproversMissing',
+      'rule "fix" needs approval but names nobody; add spec.rules[1].approval.approvers. Until then it denies',
+    ],
+    [
+      'that names what does not exist, beside what does',
+      {
+        policy: aPolicy([
+          { ...read, resource: { namespace: 'data', name: 'order-db' } },
+          { ...fix, resource: { namespace: 'data', name: 'order-db' } },
+          deny(),
+        ]),
+      },
+      'ResolvedRefs',
+      'ResourceNotFound',
+      'rules "read" and "fix" name data/order-db, which does not exist; granted to this namespace: data/orders-db. Other rules work',
+    ],
+    [
+      'that names only what does not exist',
+      { resources: new Map(), granted: [] },
+      'ResolvedRefs',
+      'ResourceNotFound',
+      'rule "read" names data/orders-db, which does not exist; nothing is granted to this namespace',
+    ],
+    [
+      'that names what is not granted',
+      { resources: new Map([['data/orders-db', resource(['other'])]]) },
+      'ResolvedRefs',
+      'NotGranted',
+      'data/orders-db is not granted to namespace agents; its owner adds {namespace: agents} to spec.grantedTo',
+    ],
+    [
+      'whose resource is not ready',
+      {
+        blocked: new Map([
+          ['data/orders-db', { code: 'CredentialsNotFound', message: 'Secret data/orders-db-agent does not exist' }],
+        ]),
+      },
+      'ResolvedRefs',
+      'ResourceNotReady',
+      'data/orders-db is not ready: Secret data/orders-db-agent does not exist (CredentialsNotFound)',
+    ],
+    [
+      'that a sidecar does not run yet',
+      { sidecars: [current, { pod: 'support-agent-6d9', current: false, heardSecondsAgo: 35 }, { ...current, pod: 'c' }] },
+      'Programmed',
+      'Programming',
+      '2 of 3 sidecars run generation 12; support-agent-6d9 was last heard 35 s ago',
+    ],
+    [
+      'that a sidecar never asked for',
+      { sidecars: [{ pod: 'x', current: false, heardSecondsAgo: undefined }] },
+      'Programmed',
+      'Programming',
+      '0 of 1 sidecar run generation 12; x has not been heard yet',
+    ],
+  ])('%s says so, and Ready repeats it', (_name, mods, type, reason, message) => {
+    expect(at(mods, type)).toEqual({ type, status: 'False', reason, message });
+    expect(at(mods, 'Ready')).toEqual({ type: 'Ready', status: 'False', reason, message });
+  });
+
+  test.each([
+    [
+      'and says who nearly is',
+      [{ name: 'p', labels: { app: 'support-agent' }, serviceAccount: 'default' }],
+      'no running pod matches app=support-agent with ServiceAccount support-agent; 1 pod has the labels but ServiceAccount default',
+    ],
+    ['', [], 'no running pod matches app=support-agent with ServiceAccount support-agent'],
+  ])('without agents is Ready with NoAgentsYet %s', (_name, candidates, message) => {
+    const policy = aPolicy([read], {
+      podSelector: { matchLabels: { app: 'support-agent' } },
+      serviceAccounts: ['support-agent'],
+    });
+    expect(at({ policy, candidates, sidecars: [] }, 'Programmed')).toEqual({
+      type: 'Programmed',
+      status: 'True',
+      reason: 'NoAgentsYet',
+      message,
+    });
+    expect(at({ policy, candidates, sidecars: [] }, 'Ready')).toMatchObject({ status: 'True', reason: 'NoAgentsYet', message });
+  });
+
+  test.each<[string, PolicyRule['sql'], boolean]>([
+    ['everything', undefined, true],
+    ['the same statements everywhere', { statements: ['update', 'select'] }, true],
+    ['all statements on the same relations', { statements: ['*'], relations: ['public.tickets', 'x.y'] }, true],
+    ['all relations', { relations: ['**'] }, true],
+    ['other statements', { statements: ['drop'] }, false],
+    ['other relations', { relations: ['public.other'] }, false],
+    ['only columns', { columns: ['public.tickets.a'] }, false],
+    ['only functions', { functions: ['pg_catalog.now'] }, false],
+  ])('a Deny of %s', (_name, sql, shadows) => {
+    const condition = at({ policy: aPolicy([fix, deny(sql)]) }, 'Conflicted');
+    if (!shadows) return expect(condition).toBeUndefined();
+    expect(condition).toEqual({
+      type: 'Conflicted',
+      status: 'True',
+      reason: 'RuleShadowed',
+      message: 'rule "fix" can never decide: rule "never" denies all it covers',
+    });
+  });
+});

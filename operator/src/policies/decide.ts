@@ -1,0 +1,185 @@
+import type { AccessPolicy, PolicyRule, ProtectedResource } from '@chaperone/api';
+import { type ConditionDraft, enumerate, fails, holds, type Problem, withReady } from '../conditions.ts';
+
+/** A pod of the policy's namespace that is governed and has not ended. */
+export interface CandidatePod {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly serviceAccount: string;
+}
+/** What is known of the sidecar in a selected pod. */
+export interface SidecarState {
+  readonly pod: string;
+  /** It acknowledged a snapshot that holds this generation of the policy. */
+  readonly current: boolean;
+  /** Seconds since it was last heard; undefined: never. */
+  readonly heardSecondsAgo: number | undefined;
+}
+export interface PolicyFacts {
+  readonly policy: AccessPolicy;
+  /** Resources that its rules name, by NAMESPACE/NAME. */
+  readonly resources: ReadonlyMap<string, ProtectedResource>;
+  /** NAMESPACE/NAME of what is granted to the policy's namespace, for help. */
+  readonly granted: readonly string[];
+  /** Why a resource is blocked, by NAMESPACE/NAME. */
+  readonly blocked: ReadonlyMap<string, Problem>;
+  readonly candidates: readonly CandidatePod[];
+  /** One per pod that the policy selects. */
+  readonly sidecars: readonly SidecarState[];
+}
+export interface PolicyDecision {
+  readonly conditions: ConditionDraft[];
+  readonly selectedPods: number;
+  readonly programmedPods: number;
+}
+
+const MAX_LISTED = 5;
+const target = (rule: PolicyRule): string => `${rule.resource.namespace}/${rule.resource.name}`;
+const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`;
+const ruleList = (rules: readonly PolicyRule[]): string => {
+  const names = enumerate(rules.slice(0, MAX_LISTED).map((rule) => rule.name));
+  return `${rules.length === 1 ? 'rule' : 'rules'} ${names}${rules.length > MAX_LISTED ? ` and ${rules.length - MAX_LISTED} more` : ''}`;
+};
+
+function approversMissing({ policy }: PolicyFacts): Problem | undefined {
+  const index = policy.spec.rules.findIndex((rule) => {
+    const { groups = [], users = [] } = rule.approval?.approvers ?? {};
+    return rule.effect === 'RequireApproval' && groups.length + users.length === 0;
+  });
+  const rule = policy.spec.rules[index];
+  if (rule === undefined) return undefined;
+  return {
+    code: 'ApproversMissing',
+    message: `rule "${rule.name}" needs approval but names nobody; add spec.rules[${index}].approval.approvers. Until then it denies`,
+  };
+}
+
+function resourceNotFound({ policy, resources, granted }: PolicyFacts): Problem | undefined {
+  const missing = policy.spec.rules.find((rule) => !resources.has(target(rule)));
+  if (missing === undefined) return undefined;
+  const rules = policy.spec.rules.filter((rule) => target(rule) === target(missing));
+  const verb = rules.length === 1 ? 'names' : 'name';
+  const known =
+    granted.length === 0
+      ? 'nothing is granted to this namespace'
+      : `granted to this namespace: ${granted.slice(0, MAX_LISTED).join(', ')}${granted.length > MAX_LISTED ? ' and more' : ''}`;
+  const others = rules.length < policy.spec.rules.length ? '. Other rules work' : '';
+  return {
+    code: 'ResourceNotFound',
+    message: `${ruleList(rules)} ${verb} ${target(missing)}, which does not exist; ${known}${others}`,
+  };
+}
+
+function notGranted({ policy, resources }: PolicyFacts): Problem | undefined {
+  const namespace = policy.metadata.namespace ?? '';
+  for (const rule of policy.spec.rules) {
+    const resource = resources.get(target(rule));
+    if (resource !== undefined && !resource.spec.grantedTo.some((grant) => grant.namespace === namespace)) {
+      return {
+        code: 'NotGranted',
+        message: `${target(rule)} is not granted to namespace ${namespace}; its owner adds {namespace: ${namespace}} to spec.grantedTo`,
+      };
+    }
+  }
+  return undefined;
+}
+
+function resourceNotReady({ policy, blocked }: PolicyFacts): Problem | undefined {
+  for (const rule of policy.spec.rules) {
+    const cause = blocked.get(target(rule));
+    if (cause !== undefined) {
+      return { code: 'ResourceNotReady', message: `${target(rule)} is not ready: ${cause.message} (${cause.code})` };
+    }
+  }
+  return undefined;
+}
+
+function ruleShadowed({ policy }: PolicyFacts): Problem | undefined {
+  for (const rule of policy.spec.rules) {
+    if (rule.effect === 'Deny') continue;
+    const by = policy.spec.rules.find(
+      (other) => other.effect === 'Deny' && target(other) === target(rule) && covers(other, rule),
+    );
+    if (by !== undefined) {
+      return { code: 'RuleShadowed', message: `rule "${rule.name}" can never decide: rule "${by.name}" denies all it covers` };
+    }
+  }
+  return undefined;
+}
+
+/** Whether a Deny surely covers all that another rule does. Where that takes understanding globs, it says no. */
+function covers(deny: PolicyRule, rule: PolicyRule): boolean {
+  if (deny.sql === undefined) return true;
+  const { statements, relations, columns, functions } = deny.sql;
+  if (columns !== undefined) return false;
+  return (
+    includesAll(statements, rule.sql?.statements, ['*']) &&
+    includesAll(relations, rule.sql?.relations, ['**']) &&
+    includesAll(functions, rule.sql?.functions, ['**'])
+  );
+}
+
+function includesAll(
+  outer: readonly string[] | undefined,
+  inner: readonly string[] | undefined,
+  all: readonly string[],
+): boolean {
+  if (outer === undefined || outer.some((each) => all.includes(each))) return true;
+  return inner !== undefined && inner.every((each) => outer.includes(each));
+}
+
+function programmed(facts: PolicyFacts): ConditionDraft {
+  const { policy, sidecars } = facts;
+  if (sidecars.length === 0) return holds('Programmed', noAgents(facts), 'NoAgentsYet');
+  const behind = sidecars.filter((sidecar) => !sidecar.current);
+  const done = sidecars.length - behind.length;
+  const generation = policy.metadata.generation ?? 0;
+  const [first] = behind;
+  if (first === undefined) {
+    return holds('Programmed', `${done} of ${plural(sidecars.length, 'sidecar')} run generation ${generation}`);
+  }
+  const heard = first.heardSecondsAgo === undefined ? 'has not been heard yet' : `was last heard ${first.heardSecondsAgo} s ago`;
+  return fails('Programmed', {
+    code: 'Programming',
+    message: `${done} of ${plural(sidecars.length, 'sidecar')} run generation ${generation}; ${first.pod} ${heard}`,
+  });
+}
+
+function noAgents({ policy, candidates }: PolicyFacts): string {
+  const { podSelector, serviceAccounts } = policy.spec.agents;
+  const labels = Object.entries(podSelector?.matchLabels ?? {});
+  const wanted = labels.map(([key, value]) => `${key}=${value}`).join(',');
+  const accounts = (serviceAccounts ?? []).join(' or ');
+  const selector = [wanted === '' ? 'the selector' : wanted, accounts === '' ? '' : `with ServiceAccount ${accounts}`];
+  const near = candidates.filter((pod) => labels.length > 0 && labels.every(([key, value]) => pod.labels[key] === value));
+  const [first] = near;
+  const hint =
+    first === undefined
+      ? ''
+      : `; ${plural(near.length, 'pod')} ${near.length === 1 ? 'has' : 'have'} the labels but ServiceAccount ${first.serviceAccount}`;
+  return `no running pod matches ${selector.filter((part) => part !== '').join(' ')}${hint}`;
+}
+
+/** The conditions of an AccessPolicy, in their fixed order, Ready last; Conflicted only while it is true. */
+export function decidePolicy(facts: PolicyFacts): PolicyDecision {
+  const unaccepted = approversMissing(facts);
+  const unresolved = resourceNotFound(facts) ?? notGranted(facts) ?? resourceNotReady(facts);
+  const shadowed = ruleShadowed(facts);
+  const running = programmed(facts);
+  const drafts: ConditionDraft[] = [
+    unaccepted === undefined ? holds('Accepted', 'the policy is accepted') : fails('Accepted', unaccepted),
+    unresolved === undefined
+      ? holds('ResolvedRefs', 'all that its rules name is there and ready')
+      : fails('ResolvedRefs', unresolved),
+    ...(shadowed === undefined
+      ? []
+      : [{ type: 'Conflicted', status: 'True' as const, reason: shadowed.code, message: shadowed.message }]),
+    running,
+  ];
+  const ready = running.reason === 'NoAgentsYet' ? running : { reason: 'Ready', message: running.message };
+  return {
+    conditions: withReady(drafts, { reason: ready.reason, message: ready.message }),
+    selectedPods: facts.sidecars.length,
+    programmedPods: facts.sidecars.filter((sidecar) => sidecar.current).length,
+  };
+}

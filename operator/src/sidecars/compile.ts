@@ -1,0 +1,79 @@
+import type { AccessPolicy, ProtectedResource, ResourceAddress } from '@chaperone/api';
+import { type Agent, compileAccess, type GrantedResource, selectsAgent, type Snapshot } from '@chaperone/policy';
+import type { Problem } from '../conditions.ts';
+import type { SecretView } from '../resources/secrets.ts';
+
+/** A resource with all that was found out about it. */
+export interface ResourceState {
+  readonly resource: ProtectedResource;
+  /** Not accepted: it does not take part, whoever names it. */
+  readonly refused: Problem | undefined;
+  readonly blocked: Problem | undefined;
+  readonly addresses: readonly ResourceAddress[];
+  readonly credentials: SecretView | undefined;
+  readonly ca: SecretView | undefined;
+}
+export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'inboundPorts'>;
+
+/** What one agent may do, with what it takes to do it. Pure; resources are in a fixed order. */
+export function compileContent(
+  agent: Agent,
+  policies: readonly AccessPolicy[],
+  states: ReadonlyMap<string, ResourceState>,
+): SnapshotContent {
+  const selecting = policies.filter((policy) => selectsAgent(policy, agent));
+  const named = new Set(
+    selecting.flatMap((policy) => policy.spec.rules.map((rule) => `${rule.resource.namespace}/${rule.resource.name}`)),
+  );
+  const resources = [...named].toSorted().flatMap((key) => {
+    const state = states.get(key);
+    const granted = state === undefined || state.refused !== undefined ? undefined : grant(agent, selecting, state);
+    return granted === undefined ? [] : [granted];
+  });
+  const inbound = new Set(selecting.flatMap((policy) => policy.spec.inbound?.ports ?? []));
+  return { agent, resources, inboundPorts: [...inbound].toSorted((a, b) => a - b) };
+}
+
+function grant(agent: Agent, policies: readonly AccessPolicy[], state: ResourceState): GrantedResource | undefined {
+  const { resource, blocked } = state;
+  const compiled = compileAccess({ agent, policies, resource });
+  if (!compiled.ok) return undefined;
+  const { spec } = resource;
+  const ca = spec.upstream.tls.caRef === undefined ? undefined : state.ca?.text(spec.upstream.tls.caRef.key);
+  const [username, password] = ['username', 'password'].map((key) => state.credentials?.text(key));
+  const usable = blocked === undefined && spec.credentials !== undefined && username !== undefined && password !== undefined;
+  return {
+    access: compiled.access,
+    hosts: spec.hosts,
+    port: spec.port,
+    upstream: {
+      ...splitAddress(spec.upstream.address),
+      tls: {
+        mode: spec.upstream.tls.mode,
+        ...(ca === undefined ? {} : { ca }),
+        ...(spec.upstream.tls.serverName === undefined ? {} : { serverName: spec.upstream.tls.serverName }),
+      },
+    },
+    ...(usable ? { credentials: { username, password } } : {}),
+    ...(spec.postgres === undefined
+      ? {}
+      : { postgres: { database: spec.postgres.database, acceptServerLogVolume: spec.postgres.acceptServerLogVolume } }),
+    addresses: [...state.addresses],
+    ...(blocked === undefined ? {} : { notReady: blocked }),
+  };
+}
+
+/** host:port or [v6]:port, whose form the API has checked. */
+export function splitAddress(address: string): { host: string; port: number } {
+  const at = address.lastIndexOf(':');
+  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
+}
+
+/** Names and addresses under which agents reach these resources: what the sidecar's certificate must carry. */
+export function namesOf(content: SnapshotContent): string[] {
+  const names = content.resources.flatMap((resource) => [
+    ...resource.hosts,
+    ...resource.addresses.flatMap(({ ipv4, ipv6 }) => (ipv6 === undefined ? [ipv4] : [ipv4, ipv6])),
+  ]);
+  return [...new Set(names)].toSorted();
+}

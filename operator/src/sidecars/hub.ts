@@ -1,0 +1,221 @@
+import { randomBytes } from 'node:crypto';
+import { type Agent, digestOf, type ResourceObservation, type Snapshot, type StreamLine } from '@chaperone/policy';
+import { compileContent, namesOf, type SnapshotContent } from './compile.ts';
+import type { AccessPolicy } from '@chaperone/api';
+import type { ResourceState } from './compile.ts';
+
+/** The certificate of one sidecar's key for these names. */
+export interface LeafIssuer {
+  issue(publicKey: string, names: readonly string[]): Promise<{ certificate: string; renewAt: number; issuer: unknown }>;
+  readonly issuer: unknown;
+  bundle(): string;
+}
+export interface HubOptions {
+  readonly leaves: LeafIssuer;
+  readonly world: () => { policies: readonly AccessPolicy[]; states: ReadonlyMap<string, ResourceState> };
+  readonly validForMs: number;
+  readonly now?: () => number;
+  /** Acknowledgements, arrivals and departures: what Programmed is made of. */
+  readonly onChange?: (agent: Agent) => void;
+  readonly onObservation?: (observation: ResourceObservation) => void;
+  readonly onError?: (error: unknown) => void;
+}
+export interface StreamSink {
+  send(line: StreamLine): void;
+  end(): void;
+}
+interface Sidecar {
+  readonly agent: Agent;
+  readonly publicKey: string;
+  readonly version: string;
+  leaf: { names: string; certificate: string; renewAt: number; issuer: unknown } | undefined;
+  snapshot: Snapshot | undefined;
+  acknowledged: string | undefined;
+  heardAt: number;
+  sink: StreamSink | undefined;
+  building: Promise<Snapshot> | undefined;
+  again: boolean;
+}
+
+/** Who is enrolled, what each was told and what each has acknowledged. Lives in the leader's memory only. */
+export class SidecarHub {
+  readonly #options: HubOptions;
+  readonly #sidecars = new Map<string, Sidecar>();
+  /** Digests of content with passwords in it must not be guessable by those who see revisions. */
+  readonly #salt = randomBytes(32).toString('base64');
+  readonly #now: () => number;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  get size(): number {
+    return this.#sidecars.size;
+  }
+  get streams(): number {
+    return [...this.#sidecars.values()].filter((sidecar) => sidecar.sink !== undefined).length;
+  }
+  has(podUid: string): boolean {
+    return this.#sidecars.has(podUid);
+  }
+
+  /** Takes a sidecar in and returns its first snapshot. One that was in already starts anew. */
+  async enrol(agent: Agent & { podUid: string }, publicKey: string, version: string): Promise<Snapshot> {
+    this.#sidecars.get(agent.podUid)?.sink?.end();
+    const sidecar: Sidecar = {
+      agent,
+      publicKey,
+      version,
+      leaf: undefined,
+      snapshot: undefined,
+      acknowledged: undefined,
+      heardAt: this.#now(),
+      sink: undefined,
+      building: undefined,
+      again: false,
+    };
+    this.#sidecars.set(agent.podUid, sidecar);
+    try {
+      return await this.#update(sidecar);
+    } catch (error) {
+      if (this.#sidecars.get(agent.podUid) === sidecar) this.#sidecars.delete(agent.podUid);
+      throw error;
+    }
+  }
+
+  /** Connects a stream; the one before it, if any, ends. Returns false for a pod that is not enrolled. */
+  attach(podUid: string, sink: StreamSink): boolean {
+    const sidecar = this.#sidecars.get(podUid);
+    if (sidecar === undefined) return false;
+    sidecar.sink?.end();
+    sidecar.sink = sink;
+    this.#heard(sidecar);
+    if (sidecar.snapshot !== undefined) sink.send({ type: 'snapshot', snapshot: sidecar.snapshot });
+    this.#refreshOne(sidecar);
+    return true;
+  }
+  detach(podUid: string, sink: StreamSink): void {
+    const sidecar = this.#sidecars.get(podUid);
+    if (sidecar?.sink !== sink) return;
+    sidecar.sink = undefined;
+    this.#options.onChange?.(sidecar.agent);
+  }
+
+  ack(podUid: string, revision: string): boolean {
+    const sidecar = this.#sidecars.get(podUid);
+    if (sidecar === undefined) return false;
+    sidecar.acknowledged = revision;
+    this.#heard(sidecar);
+    return true;
+  }
+
+  /** Takes over what a sidecar saw, of resources that it was granted; the rest is ignored. */
+  report(podUid: string, observations: readonly ResourceObservation[]): boolean {
+    const sidecar = this.#sidecars.get(podUid);
+    if (sidecar === undefined) return false;
+    const granted = new Set(
+      (sidecar.snapshot?.resources ?? []).map(({ access }) => `${access.resource.namespace}/${access.resource.name}`),
+    );
+    for (const observation of observations) {
+      const { namespace, name } = observation.resource;
+      if (granted.has(`${namespace}/${name}`)) this.#options.onObservation?.(observation);
+    }
+    return true;
+  }
+
+  /** Something changed: every sidecar whose snapshot differs gets a new one. */
+  refresh(): void {
+    for (const sidecar of this.#sidecars.values()) this.#refreshOne(sidecar);
+  }
+  heartbeat(): void {
+    for (const sidecar of this.#sidecars.values()) {
+      if (sidecar.sink === undefined) continue;
+      // A snapshot that could not be renewed is not kept alive either.
+      if (sidecar.snapshot !== undefined && sidecar.building === undefined) {
+        sidecar.sink.send({ type: 'heartbeat', validForMs: this.#options.validForMs });
+      }
+      this.#refreshOne(sidecar);
+    }
+  }
+
+  /** Ends everything of a pod at once: it was deleted, or is governed no more. */
+  remove(podUid: string, reason: string): void {
+    const sidecar = this.#sidecars.get(podUid);
+    if (sidecar === undefined) return;
+    this.#sidecars.delete(podUid);
+    sidecar.sink?.send({ type: 'revoke', code: 'SessionEnded', reason });
+    sidecar.sink?.end();
+    this.#options.onChange?.(sidecar.agent);
+  }
+  close(): void {
+    for (const sidecar of this.#sidecars.values()) sidecar.sink?.end();
+    this.#sidecars.clear();
+  }
+
+  /** Whether this pod's sidecar runs the generation of a policy, and when it was last heard. */
+  stateOf(
+    podUid: string,
+    policy: { namespace: string; name: string; generation: number },
+  ): { current: boolean; heardAt: number | undefined } {
+    const sidecar = this.#sidecars.get(podUid);
+    if (sidecar === undefined) return { current: false, heardAt: undefined };
+    const { snapshot, acknowledged } = sidecar;
+    const stale = snapshot === undefined || acknowledged !== snapshot.revision || sidecar.building !== undefined;
+    const other = snapshot?.resources.some(({ access }) =>
+      access.policies.some(
+        (each) => each.namespace === policy.namespace && each.name === policy.name && each.generation !== policy.generation,
+      ),
+    );
+    return { current: !stale && other !== true, heardAt: sidecar.heardAt };
+  }
+
+  #heard(sidecar: Sidecar): void {
+    sidecar.heardAt = this.#now();
+    this.#options.onChange?.(sidecar.agent);
+  }
+
+  #refreshOne(sidecar: Sidecar): void {
+    if (sidecar.building !== undefined) {
+      sidecar.again = true;
+      return;
+    }
+    this.#update(sidecar).catch((error: unknown) => this.#options.onError?.(error));
+  }
+
+  async #update(sidecar: Sidecar): Promise<Snapshot> {
+    sidecar.building ??= this.#build(sidecar).finally(() => {
+      sidecar.building = undefined;
+      if (!sidecar.again) return;
+      sidecar.again = false;
+      this.#refreshOne(sidecar);
+    });
+    return await sidecar.building;
+  }
+
+  async #build(sidecar: Sidecar): Promise<Snapshot> {
+    const { policies, states } = this.#options.world();
+    const content = compileContent(sidecar.agent, policies, states);
+    const certificate = await this.#certificate(sidecar, content);
+    const ca = this.#options.leaves.bundle();
+    const { validForMs } = this.#options;
+    const revision = digestOf({ salt: this.#salt, content, certificate, ca, validForMs });
+    if (sidecar.snapshot?.revision === revision) return sidecar.snapshot;
+    const snapshot = { revision, ...content, certificate, ca, validForMs };
+    sidecar.snapshot = snapshot;
+    sidecar.sink?.send({ type: 'snapshot', snapshot });
+    this.#options.onChange?.(sidecar.agent);
+    return snapshot;
+  }
+
+  async #certificate(sidecar: Sidecar, content: SnapshotContent): Promise<string> {
+    const { leaves } = this.#options;
+    const names = namesOf(content);
+    const key = names.join(' ');
+    const { leaf } = sidecar;
+    if (leaf?.names === key && leaf.issuer === leaves.issuer && this.#now() < leaf.renewAt) return leaf.certificate;
+    const issued = await leaves.issue(sidecar.publicKey, names);
+    sidecar.leaf = { names: key, ...issued };
+    return issued.certificate;
+  }
+}

@@ -1,0 +1,239 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import {
+  AckRequest,
+  CONTROL_PATHS,
+  CONTROL_PROTOCOL,
+  type ControlErrorCode,
+  EnrolRequest,
+  enrolmentProof,
+  type EnrolResponse,
+  MAX_CONTROL_BYTES,
+  MAX_CONTROL_REQUEST_BYTES,
+  type NatsAccess,
+  NatsRequest,
+  ReportRequest,
+  type SignedRegistration,
+  type StreamLine,
+} from '@chaperone/policy';
+import { decodeNkey, verifySignature } from '@chaperone/evidence';
+import type { z } from 'zod';
+import { importPublicKey } from '../ca/pem.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import type { Enrolments } from './enrolments.ts';
+import { agentOf, type PodRefusal } from './governed.ts';
+import type { SidecarHub, StreamSink } from './hub.ts';
+import type { PodIdentity } from './identity.ts';
+
+const MAX_STREAMS = 20_000;
+const MAX_PENDING_REQUESTS = 256;
+const HEARTBEAT_MS = 30_000;
+/** What a slow reader may owe before its stream is cut; it connects again and gets the newest snapshot alone. */
+const MAX_BACKLOG_BYTES = 2 * MAX_CONTROL_BYTES;
+const RETRY_AFTER_SECONDS = 2;
+
+const STATUS: Record<ControlErrorCode, number> = {
+  NotLeader: 503,
+  NotEnrolled: 409,
+  Unauthenticated: 401,
+  PodNotGoverned: 403,
+  PodNotInjected: 403,
+  NkeyMismatch: 403,
+  ProtocolUnsupported: 400,
+  Malformed: 400,
+  TooLarge: 413,
+  Busy: 503,
+  Unavailable: 503,
+};
+class Refusal extends Error {
+  readonly code: ControlErrorCode;
+  constructor(code: ControlErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface SidecarServerOptions {
+  readonly tls: { key: string; cert: string };
+  readonly leading: () => boolean;
+  readonly reviewer: { review(token: string): Promise<PodIdentity | undefined> };
+  /** The pod as the informer knows it, and why it may not take part. */
+  readonly examine: (identity: PodIdentity) => { pod: KubeObject | undefined; refusal: PodRefusal | undefined };
+  readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
+  readonly hub: SidecarHub;
+  readonly origin: string;
+  readonly register: (nkey: string, identity: PodIdentity) => SignedRegistration;
+  readonly nats: (nkey: string) => Promise<NatsAccess>;
+  readonly heartbeatMs?: number;
+  readonly onError?: (error: unknown) => void;
+}
+
+/** The HTTPS server that sidecars talk to. Contract: policy/src/control.ts. Only the leader answers. */
+export function createSidecarServer(options: SidecarServerOptions): Server {
+  let pending = 0;
+  const heartbeat = setInterval(() => options.hub.heartbeat(), options.heartbeatMs ?? HEARTBEAT_MS).unref();
+  const server = createServer({ ...options.tls, minVersion: 'TLSv1.3', maxHeaderSize: 32 * 1024 }, (request, response) => {
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+    pending += 1;
+    serve(options, request, response, pending)
+      .catch((error: unknown) => answerError(options, response, error))
+      .finally(() => {
+        pending -= 1;
+      });
+  });
+  server.requestTimeout = 15_000;
+  server.headersTimeout = 10_000;
+  server.keepAliveTimeout = 60_000;
+  server.maxConnections = MAX_STREAMS * 2;
+  server.on('clientError', (_error, socket) => socket.destroy());
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  server.on('close', () => clearInterval(heartbeat));
+  return server;
+}
+
+async function serve(
+  options: SidecarServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  pending: number,
+): Promise<void> {
+  if (!options.leading()) throw new Refusal('NotLeader', 'this replica does not lead');
+  if (pending > MAX_PENDING_REQUESTS) throw new Refusal('Busy', 'too many requests at once');
+  const route = `${request.method ?? ''} ${request.url ?? ''}`;
+  const token = /^Bearer ([\w.-]+)$/.exec(request.headers.authorization ?? '')?.[1];
+  if (token === undefined) throw new Refusal('Unauthenticated', 'no bearer token');
+  const { identity, pod } = await authenticate(options, token);
+
+  switch (route) {
+    case `POST ${CONTROL_PATHS.enrol}`:
+      return answer(response, await enrol(options, identity, pod, token, await body(request, EnrolRequest)));
+    case `GET ${CONTROL_PATHS.stream}`:
+      return stream(options, identity, response);
+    case `POST ${CONTROL_PATHS.ack}`: {
+      const { revision } = await body(request, AckRequest);
+      return done(response, options.hub.ack(identity.podUid, revision));
+    }
+    case `POST ${CONTROL_PATHS.report}`: {
+      const { observations } = await body(request, ReportRequest);
+      return done(response, options.hub.report(identity.podUid, observations));
+    }
+    case `POST ${CONTROL_PATHS.nats}`: {
+      const { nkey } = await body(request, NatsRequest);
+      const known = options.hub.has(identity.podUid) ? options.enrolments.nkeyOf(identity.podUid) : undefined;
+      if (known === undefined) throw new Refusal('NotEnrolled', 'enrol first');
+      if (known !== nkey) throw new Refusal('NkeyMismatch', 'the pod is enrolled with another nkey');
+      return answer(response, await options.nats(nkey));
+    }
+    default:
+      throw new Refusal('Malformed', 'no such request');
+  }
+}
+
+async function authenticate(options: SidecarServerOptions, token: string): Promise<{ identity: PodIdentity; pod: KubeObject }> {
+  const identity = await options.reviewer.review(token);
+  if (identity === undefined) throw new Refusal('Unauthenticated', 'the token is not one of a running pod for this audience');
+  const { pod, refusal } = options.examine(identity);
+  if (refusal !== undefined || pod === undefined) {
+    throw new Refusal(refusal?.code ?? 'Unauthenticated', refusal?.message ?? 'the pod does not exist');
+  }
+  return { identity, pod };
+}
+
+async function enrol(
+  options: SidecarServerOptions,
+  identity: PodIdentity,
+  pod: KubeObject,
+  token: string,
+  request: EnrolRequest,
+): Promise<EnrolResponse> {
+  if (request.protocol !== CONTROL_PROTOCOL) {
+    throw new Refusal('ProtocolUnsupported', `this operator speaks protocol ${CONTROL_PROTOCOL}`);
+  }
+  if (!provesNkey(request, token)) throw new Refusal('NkeyMismatch', 'the nkey did not sign this enrolment');
+  await importPublicKey(request.tlsPublicKey).catch(() => {
+    throw new Refusal('Malformed', 'tlsPublicKey is not a P-256 key in PEM');
+  });
+  if (!(await options.enrolments.bind(identity.podUid, request.nkey))) {
+    throw new Refusal('NkeyMismatch', 'the pod has another nkey, or the nkey another pod');
+  }
+  const registration = options.register(request.nkey, identity);
+  const nats = await options.nats(request.nkey);
+  // The pod may have gone, or this replica's term ended, while this was written down.
+  const still = options.examine(identity);
+  if (still.refusal !== undefined) throw new Refusal(still.refusal.code, still.refusal.message);
+  if (!options.leading()) throw new Refusal('NotLeader', 'this replica leads no more');
+  const agent = { ...agentOf(pod), podUid: identity.podUid };
+  const snapshot = await options.hub.enrol(agent, request.tlsPublicKey, request.version);
+  return { protocol: CONTROL_PROTOCOL, origin: options.origin, registration, nats, snapshot };
+}
+
+function provesNkey(request: EnrolRequest, token: string): boolean {
+  try {
+    const message = enrolmentProof(token, request.tlsPublicKey);
+    return verifySignature(decodeNkey(request.nkey), message, Buffer.from(request.nkeyProof, 'base64'));
+  } catch {
+    return false;
+  }
+}
+
+function stream(options: SidecarServerOptions, identity: PodIdentity, response: ServerResponse): void {
+  if (options.hub.streams >= MAX_STREAMS) throw new Refusal('Busy', 'too many streams');
+  if (!options.hub.has(identity.podUid)) throw new Refusal('NotEnrolled', 'enrol first');
+  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+  response.flushHeaders();
+  const sink: StreamSink = {
+    send: (line: StreamLine) => {
+      if (response.writableLength > MAX_BACKLOG_BYTES) response.destroy();
+      else response.write(`${JSON.stringify(line)}\n`);
+    },
+    end: () => response.end(),
+  };
+  response.on('close', () => options.hub.detach(identity.podUid, sink));
+  options.hub.attach(identity.podUid, sink);
+}
+
+async function body<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_CONTROL_REQUEST_BYTES) throw new Refusal('TooLarge', `a body has at most ${MAX_CONTROL_REQUEST_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    throw new Refusal('Malformed', 'the body is not JSON');
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success)
+    throw new Refusal('Malformed', `the body is not as expected at ${parsed.error.issues[0]?.path.join('.') ?? ''}`);
+  return parsed.data;
+}
+
+function answer(response: ServerResponse, value: object): void {
+  const text = JSON.stringify(value);
+  if (Buffer.byteLength(text) > MAX_CONTROL_BYTES) throw new Refusal('TooLarge', 'the policies of this pod are too large');
+  response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(text);
+}
+
+function done(response: ServerResponse, known: boolean): void {
+  if (!known) throw new Refusal('NotEnrolled', 'enrol first');
+  response.writeHead(204).end();
+}
+
+function answerError(options: SidecarServerOptions, response: ServerResponse, error: unknown): void {
+  const refusal = error instanceof Refusal ? error : new Refusal('Unavailable', 'something that this needs is not available');
+  if (!(error instanceof Refusal)) options.onError?.(error);
+  if (response.headersSent) return void response.destroy();
+  const status = STATUS[refusal.code];
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    // The rest of a body that was not read must not be taken for the next request.
+    connection: 'close',
+    ...(status === 503 ? { 'retry-after': String(RETRY_AFTER_SECONDS) } : {}),
+  });
+  response.end(JSON.stringify({ code: refusal.code, message: refusal.message }));
+}
