@@ -131,6 +131,8 @@ export interface SegmentParts {
   readonly payload: Buffer;
   readonly digest: string;
   readonly link: string;
+  /** Bytes of the whole segment. */
+  readonly size: number;
 }
 
 /** Splits a segment along its lengths. Throws EvidenceError MalformedSegment, UnsupportedVersion or LimitExceeded. */
@@ -167,6 +169,7 @@ export function parseSegment(bytes: Buffer): SegmentParts {
     payload: bytes.subarray(at),
     digest: sha256(bytes),
     link: linkOf(headerBytes, signature),
+    size: bytes.length,
   };
 }
 

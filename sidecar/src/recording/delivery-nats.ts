@@ -45,8 +45,8 @@ export function createNatsDelivery(options: NatsDeliveryOptions): Delivery {
   let broker: { connection: NatsConnection; client: JetStreamClient } | undefined;
   let closed = false;
   const ready = connecting.then(
-    async (connection) => {
-      if (closed) return connection.close();
+    (connection) => {
+      if (closed) void connection.close();
       connection.subscribe(`receipt.${nkey}`, {
         callback: (error, message) => {
           const receipt = error === null ? parseReceipt(message.data) : undefined;

@@ -1,0 +1,44 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+
+export interface Identity {
+  readonly user: string;
+  readonly groups: readonly string[];
+}
+
+export type Verb = 'list' | 'get' | 'replay';
+
+export interface ApiRequest {
+  readonly method: string;
+  /** Path and query exactly as received. */
+  readonly target: string;
+  header(name: string): string | undefined;
+}
+
+/** Why a request is from nobody; the text is for the person who made it and holds nothing secret. */
+export interface Refusal {
+  readonly refused: string;
+}
+
+/** Who asks, and what they may see. `authorise` and `allowed` reject where that cannot be found out: the answer is then no. */
+export interface Access {
+  authorise(request: ApiRequest): Promise<Identity | Refusal>;
+  /** Whether the person may do this with sessions of agents in the namespace (virtual resource sessions.chaperone.dev). */
+  allowed(identity: Identity, verb: Verb, namespace: string): Promise<boolean>;
+}
+
+/** Embedded mode: one bearer token, compared in constant time, opens everything that this machine recorded. */
+export function createTokenAccess(token: string): Access {
+  const expected = digest(token);
+  return {
+    authorise(request) {
+      const given = /^Bearer (.+)$/.exec(request.header('authorization') ?? '')?.[1];
+      const same = given !== undefined && timingSafeEqual(digest(given), expected);
+      return Promise.resolve(same ? { user: 'local', groups: [] } : { refused: 'the collector wants its bearer token' });
+    },
+    allowed: () => Promise.resolve(true),
+  };
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,87 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Trust } from '@chaperone/evidence';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Access } from './access.ts';
+import { createApi } from './api.ts';
+import { EvidenceIndex } from './evidence-index.ts';
+import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
+import { Objects } from './objects.ts';
+import { type ReindexResult, reindex } from './reindex.ts';
+import { Sessions } from './sessions.ts';
+
+export interface CollectorOptions {
+  /** Holds objects/ and index.sqlite. One process at a time: a second one fails to open the index. */
+  readonly directory: string;
+  readonly trust: Trust;
+  readonly access: Access;
+  readonly logger: Logger;
+  /** What else is not ready, as a sentence. */
+  readonly notReady?: () => string | undefined;
+}
+
+export interface Collector {
+  /** See {@link Ingest}. What it resolves with as stored survives a power loss. */
+  ingest(segment: Buffer, sender?: Sender): Promise<IngestOutcome>;
+  /** What is stored of a session of this pod without a hole. */
+  receipt(session: string, nkey: string): ReturnType<EvidenceIndex['receipt']>;
+  reindex(): Promise<ReindexResult>;
+  /** Every row of the index in a fixed order, to compare two indexes. */
+  dump(): Promise<unknown>;
+  /** The HTTP API: a function from Request to Response, for any server. */
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  readonly registry: Registry;
+  close(): Promise<void>;
+}
+
+/** Opens the store in `directory` (made where it is missing; the index built anew where it is of another version). */
+export async function createCollector(options: CollectorOptions): Promise<Collector> {
+  const { directory, trust, logger } = options;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const objects = new Objects(join(directory, 'objects'));
+  const index = new EvidenceIndex(join(directory, 'index.sqlite'));
+  const ingest = new Ingest({ objects, index, trust, logger });
+  const rebuild = (): Promise<ReindexResult> => reindex({ objects, index, trust, logger }, ingest);
+  if (index.empty) await rebuild();
+
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const segments = new Counter({
+    name: 'chaperone_collector_segments_total',
+    help: 'Segments taken in, by result: stored, duplicate, or the code of the refusal.',
+    labelNames: ['result'],
+    registers: [registry],
+  });
+  const ready = new Gauge({
+    name: 'chaperone_collector_ready',
+    help: '1 while the collector takes evidence in.',
+    registers: [registry],
+    collect() {
+      this.set(options.notReady?.() === undefined ? 1 : 0);
+    },
+  });
+  const api = createApi({
+    sessions: new Sessions(index, objects),
+    access: options.access,
+    origin: trust.origin,
+    logger,
+    notReady: () => options.notReady?.(),
+    metrics: () => registry.metrics(),
+  });
+  return {
+    async ingest(segment, sender) {
+      const outcome = await ingest.ingest(segment, sender);
+      segments.inc({ result: outcome.kind === 'refused' ? outcome.code : outcome.kind });
+      return outcome;
+    },
+    receipt: (session, nkey) => index.receipt(session, nkey),
+    reindex: () => ingest.alone(rebuild),
+    dump: () => index.dump(),
+    fetch: (request) => api.fetch(request),
+    registry,
+    async close() {
+      ready.reset();
+      await ingest.alone(() => index.close());
+    },
+  };
+}

@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+const Path = z.string().min(1);
+const Listen = z
+  .string()
+  .regex(/^.+:\d{1,5}$/)
+  .transform((text) => ({ host: text.slice(0, text.lastIndexOf(':')), port: Number(text.slice(text.lastIndexOf(':') + 1)) }));
+
+/**
+ * The collector's settings, each an environment variable. Files are read at start; keys and credentials come as files only.
+ * CHAPERONE_ENROLMENT_KEYS is a file with one raw Ed25519 public key (base64url) per line.
+ */
+const Environment = z.object({
+  CHAPERONE_DATA: Path,
+  CHAPERONE_ORIGIN: z.string().min(1).max(253),
+  CHAPERONE_ENROLMENT_KEYS: Path,
+  CHAPERONE_LISTEN: Listen.default({ host: '0.0.0.0', port: 8443 }),
+  CHAPERONE_TLS_CERTIFICATE: Path,
+  CHAPERONE_TLS_KEY: Path,
+  CHAPERONE_NATS_SERVERS: z.string().min(1),
+  /** A NATS credentials file (JWT and seed); read again at every connect. */
+  CHAPERONE_NATS_CREDENTIALS: Path.optional(),
+  CHAPERONE_NATS_CA: Path.optional(),
+  CHAPERONE_STREAM_REPLICAS: z.coerce.number().int().min(1).max(5).default(1),
+  CHAPERONE_STREAM_MAX_AGE_HOURS: z.coerce.number().min(1).default(168),
+  CHAPERONE_STREAM_MAX_BYTES: z.coerce.number().int().min(-1).default(-1),
+});
+
+export interface CollectorConfig {
+  readonly directory: string;
+  readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly tls: { readonly certificate: string; readonly key: string };
+  readonly nats: { readonly servers: readonly string[]; readonly credentials?: string; readonly ca?: string };
+  readonly stream: { readonly replicas: number; readonly maxAgeMs: number; readonly maxBytes: number };
+}
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'ConfigInvalid';
+}
+
+/** Reads the settings; throws ConfigError that names every variable that is missing or cannot be read. */
+export function readConfig(environment: Record<string, string | undefined>): CollectorConfig {
+  const parsed = Environment.safeParse(environment);
+  if (!parsed.success) {
+    const names = parsed.error.issues.map((issue) => issue.path.join('.'));
+    throw new ConfigError(`missing or malformed: ${[...new Set(names)].join(', ')}`);
+  }
+  const found = parsed.data;
+  const enrolmentKeys = readFileSync(found.CHAPERONE_ENROLMENT_KEYS, 'utf8')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  if (enrolmentKeys.length === 0 || !enrolmentKeys.every((key) => /^[A-Za-z0-9_-]{43}$/.test(key)))
+    throw new ConfigError('the file of CHAPERONE_ENROLMENT_KEYS holds no key, or a line that is none');
+  return {
+    directory: found.CHAPERONE_DATA,
+    trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
+    listen: found.CHAPERONE_LISTEN,
+    tls: { certificate: found.CHAPERONE_TLS_CERTIFICATE, key: found.CHAPERONE_TLS_KEY },
+    nats: {
+      servers: found.CHAPERONE_NATS_SERVERS.split(','),
+      ...(found.CHAPERONE_NATS_CREDENTIALS === undefined ? {} : { credentials: found.CHAPERONE_NATS_CREDENTIALS }),
+      ...(found.CHAPERONE_NATS_CA === undefined ? {} : { ca: found.CHAPERONE_NATS_CA }),
+    },
+    stream: {
+      replicas: found.CHAPERONE_STREAM_REPLICAS,
+      maxAgeMs: found.CHAPERONE_STREAM_MAX_AGE_HOURS * 3_600_000,
+      maxBytes: found.CHAPERONE_STREAM_MAX_BYTES,
+    },
+  };
+}

@@ -1,0 +1,190 @@
+import { SESSION_ID } from '@chaperone/evidence';
+import {
+  AckPolicy,
+  type Consumer,
+  type ConsumerMessages,
+  DiscardPolicy,
+  type JsMsg,
+  JetStreamApiError,
+  jetstream,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+} from '@nats-io/jetstream';
+import { type NatsConnection, nanos } from '@nats-io/transport-node';
+import type { Collector } from './collector.ts';
+import type { Logger } from './ingest.ts';
+
+const STREAM = 'EVIDENCE';
+const DURABLE = 'collector';
+/** Segments are at most 1 MiB: a batch is at most 16 MiB in flight. */
+const BATCH = 16;
+const FETCH_MS = 2_000;
+/** A message that was not acknowledged by then is delivered again, for example after a crash. */
+const ACK_WAIT_MS = 30_000;
+const DUPLICATE_WINDOW_MS = 600_000;
+const MAX_BACKOFF_MS = 5_000;
+
+export interface StreamLimits {
+  readonly replicas: number;
+  readonly maxAgeMs: number;
+  /** -1: as much as the broker's account may hold. */
+  readonly maxBytes: number;
+}
+
+export interface ConsumerOptions {
+  readonly connection: NatsConnection;
+  readonly collector: Pick<Collector, 'ingest' | 'receipt'>;
+  readonly stream: StreamLimits;
+  readonly logger: Logger;
+}
+
+export interface EvidenceConsumer {
+  /** A sentence while evidence cannot be fetched. */
+  notReady(): string | undefined;
+  /** Ends after the message under way. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Takes segments from the stream EVIDENCE into the collector: a message is acknowledged after its segment is stored and
+ * never otherwise, except one that can never be stored. Receipts go to `receipt.<nkey>`. Never gives up.
+ */
+export function startConsumer(options: ConsumerOptions): EvidenceConsumer {
+  const loop = new FetchLoop(options);
+  const running = loop.run();
+  return {
+    notReady: () => loop.problem,
+    async stop() {
+      loop.stop();
+      await running;
+    },
+  };
+}
+
+class FetchLoop {
+  readonly #options: ConsumerOptions;
+  #batch: ConsumerMessages | undefined;
+  #wake: (() => void) | undefined;
+  #stopped = false;
+  problem: string | undefined = 'the evidence stream has not been reached yet';
+
+  constructor(options: ConsumerOptions) {
+    this.#options = options;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#batch?.stop();
+    this.#wake?.();
+  }
+
+  async run(): Promise<void> {
+    let failures = 0;
+    while (!this.#stopped) {
+      try {
+        const consumer = await this.#consumer();
+        this.problem = undefined;
+        while (!this.#stopped) {
+          await this.#fetch(consumer);
+          failures = 0;
+        }
+      } catch (error) {
+        failures++;
+        this.problem = 'evidence cannot be fetched from the broker';
+        this.#options.logger.warn(this.problem, { failures, cause: error instanceof Error ? error.name : 'unknown' });
+        await this.#pause(Math.min(MAX_BACKOFF_MS, 100 * 2 ** Math.min(failures, 10)));
+      }
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (this.#stopped) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, ms).unref();
+    });
+  }
+
+  /** Finds the stream and the durable consumer, and makes them where they are missing and we may. */
+  async #consumer(): Promise<Consumer> {
+    const { connection, stream } = this.#options;
+    const manager = await jetstreamManager(connection);
+    if (await isMissing(manager.streams.info(STREAM)))
+      await manager.streams.add({
+        name: STREAM,
+        subjects: ['evidence.>'],
+        retention: RetentionPolicy.Limits,
+        storage: StorageType.File,
+        discard: DiscardPolicy.New,
+        deny_delete: true,
+        deny_purge: true,
+        max_age: nanos(stream.maxAgeMs),
+        max_bytes: stream.maxBytes,
+        duplicate_window: nanos(Math.min(DUPLICATE_WINDOW_MS, stream.maxAgeMs)),
+        num_replicas: stream.replicas,
+      });
+    if (await isMissing(manager.consumers.info(STREAM, DURABLE)))
+      await manager.consumers.add(STREAM, {
+        durable_name: DURABLE,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: nanos(ACK_WAIT_MS),
+        max_ack_pending: BATCH * 4,
+        filter_subject: 'evidence.>',
+      });
+    return jetstream(connection).consumers.get(STREAM, DURABLE);
+  }
+
+  async #fetch(consumer: Consumer): Promise<void> {
+    const receipts = new Map<string, { session: string; nkey: string }>();
+    const batch = await consumer.fetch({ max_messages: BATCH, expires: FETCH_MS });
+    this.#batch = batch;
+    try {
+      for await (const message of batch) {
+        const from = await this.#take(message);
+        if (from !== undefined) receipts.set(from.session, from);
+        if (message.info.pending === 0) await this.#publishReceipts(receipts);
+      }
+    } finally {
+      this.#batch = undefined;
+      await this.#publishReceipts(receipts);
+    }
+  }
+
+  /** Stores one message. Rejects where our own store fails: the message then comes again. */
+  async #take(message: JsMsg): Promise<{ session: string; nkey: string } | undefined> {
+    const [, nkey, session, ...more] = message.subject.split('.');
+    if (nkey === undefined || session === undefined || more.length > 0 || !SESSION_ID.test(session)) {
+      message.term('SubjectMalformed');
+      return undefined;
+    }
+    // An empty message asks for the receipt again.
+    if (message.data.length > 0) {
+      const outcome = await this.#options.collector.ingest(Buffer.from(message.data), { nkey, session });
+      if (outcome.kind === 'refused') {
+        message.term(outcome.code);
+        return undefined;
+      }
+    }
+    message.ack();
+    return { session, nkey };
+  }
+
+  async #publishReceipts(of: Map<string, { session: string; nkey: string }>): Promise<void> {
+    for (const { session, nkey } of of.values()) {
+      const receipt = await this.#options.collector.receipt(session, nkey);
+      if (receipt !== undefined) this.#options.connection.publish(`receipt.${nkey}`, JSON.stringify(receipt));
+    }
+    of.clear();
+  }
+}
+
+async function isMissing(info: Promise<unknown>): Promise<boolean> {
+  try {
+    await info;
+    return false;
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.status === 404) return true;
+    throw error;
+  }
+}

@@ -1,0 +1,305 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { type Receipt, SESSION_ID_PREFIX, type VerifiedSegment } from '@chaperone/evidence';
+import { Kysely, type Transaction } from 'kysely';
+import {
+  CREATE_TABLES,
+  type FindingRow,
+  INDEX_VERSION,
+  type IndexTables,
+  type SegmentRow,
+  type SessionRow,
+} from './index-schema.ts';
+import { openSqlite } from './sqlite.ts';
+
+/** What a segment contradicts; undefined where it fits. */
+export type Conflict = { readonly code: 'SegmentConflict' | 'ForeignSession' | 'ChainBroken'; readonly message: string };
+
+export interface SessionFilter {
+  readonly namespaces: readonly string[];
+  readonly agent?: string;
+  readonly resource?: { readonly namespace: string; readonly name: string };
+  readonly since?: number;
+  readonly limit: number;
+}
+
+/** The SQL index over the objects. One writer; rebuilt from the objects when its version is not ours. */
+export class EvidenceIndex {
+  readonly #db: Kysely<IndexTables>;
+  readonly #database: DatabaseSync;
+  /** True where the tables are new and have to be filled from the objects. */
+  readonly empty: boolean;
+
+  constructor(path: string) {
+    const { dialect, database } = openSqlite(path);
+    this.#db = new Kysely<IndexTables>({ dialect });
+    this.#database = database;
+    const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+    this.empty = version !== INDEX_VERSION;
+    if (this.empty) this.clear();
+  }
+
+  /** Drops everything. The version is written by `complete`, so that a crash in between is seen. */
+  clear(): void {
+    this.#database.exec('PRAGMA user_version = 0');
+    for (const table of ['sessions', 'segments', 'findings']) this.#database.exec(`DROP TABLE IF EXISTS ${table}`);
+    this.#database.exec(CREATE_TABLES);
+  }
+
+  complete(): void {
+    this.#database.exec(`PRAGMA user_version = ${INDEX_VERSION}`);
+  }
+
+  close(): Promise<void> {
+    return this.#db.destroy();
+  }
+
+  session(session: string): Promise<SessionRow | undefined> {
+    return this.#db.selectFrom('sessions').selectAll().where('session', '=', session).executeTakeFirst();
+  }
+
+  segment(session: string, number: number): Promise<SegmentRow | undefined> {
+    return this.#db
+      .selectFrom('segments')
+      .selectAll()
+      .where('session', '=', session)
+      .where('number', '=', number)
+      .executeTakeFirst();
+  }
+
+  /** Segments from the one that holds record `fromSeq` on, in order. */
+  segments(session: string, options: { fromSeq: number; limit: number }): Promise<SegmentRow[]> {
+    return this.#db
+      .selectFrom('segments')
+      .selectAll()
+      .where('session', '=', session)
+      .where('last_seq', '>=', options.fromSeq)
+      .orderBy('number')
+      .limit(options.limit)
+      .execute();
+  }
+
+  /** Segments from `number` on, the empty ones included, in order. */
+  segmentsFrom(session: string, number: number, limit: number): Promise<SegmentRow[]> {
+    return this.#db
+      .selectFrom('segments')
+      .selectAll()
+      .where('session', '=', session)
+      .where('number', '>=', number)
+      .orderBy('number')
+      .limit(limit)
+      .execute();
+  }
+
+  async numbers(session: string): Promise<number[]> {
+    const rows = await this.#db
+      .selectFrom('segments')
+      .select('number')
+      .where('session', '=', session)
+      .orderBy('number')
+      .execute();
+    return rows.map((row) => row.number);
+  }
+
+  findings(session: string): Promise<FindingRow[]> {
+    return this.#db.selectFrom('findings').selectAll().where('session', '=', session).orderBy('at').limit(100).execute();
+  }
+
+  async namespaces(): Promise<string[]> {
+    return (await this.#db.selectFrom('sessions').select('namespace').distinct().execute()).map((row) => row.namespace);
+  }
+
+  /** Whether the session's own pod sent segments that contradict each other. */
+  async altered(sessions: readonly string[]): Promise<Set<string>> {
+    if (sessions.length === 0) return new Set();
+    const rows = await this.#db
+      .selectFrom('findings')
+      .innerJoin('sessions', 'sessions.session', 'findings.session')
+      .select('findings.session as session')
+      .distinct()
+      .whereRef('findings.nkey', '=', 'sessions.nkey')
+      .where('findings.session', 'in', [...sessions])
+      .execute();
+    return new Set(rows.map((row) => row.session));
+  }
+
+  /** Sessions newest first. */
+  async list(filter: SessionFilter): Promise<SessionRow[]> {
+    if (filter.namespaces.length === 0) return [];
+    let query = this.#db
+      .selectFrom('sessions')
+      .selectAll()
+      .where('namespace', 'in', [...filter.namespaces]);
+    if (filter.agent !== undefined) query = query.where('service_account', '=', filter.agent);
+    if (filter.resource !== undefined)
+      query = query.where('resource_namespace', '=', filter.resource.namespace).where('resource_name', '=', filter.resource.name);
+    if (filter.since !== undefined) query = query.where('last_at', '>=', filter.since);
+    return query.orderBy('started_at', 'desc').orderBy('session').limit(filter.limit).execute();
+  }
+
+  /** Sessions whose name begins with `prefix`, at most `limit`. */
+  matching(prefix: string, limit: number): Promise<SessionRow[]> {
+    if (!SESSION_ID_PREFIX.test(prefix)) return Promise.resolve([]);
+    // '~' sorts behind every character of a name.
+    return this.#db
+      .selectFrom('sessions')
+      .selectAll()
+      .where('session', '>=', prefix)
+      .where('session', '<', `${prefix}~`)
+      .orderBy('session')
+      .limit(limit)
+      .execute();
+  }
+
+  /** What is stored of a session without a hole from its start; undefined while segment 0 is missing or the pod is another. */
+  async receipt(session: string, nkey: string): Promise<Receipt | undefined> {
+    const row = await this.session(session);
+    if (row === undefined || row.nkey !== nkey || row.high_water < 0) return undefined;
+    const last = await this.segment(session, row.high_water);
+    return last === undefined ? undefined : { session, number: last.number, digest: last.digest };
+  }
+
+  /** Whether a verified segment can stand beside what is stored. Same place and digest is for the caller to see first. */
+  async conflict(segment: VerifiedSegment): Promise<Conflict | undefined> {
+    const { session, number } = segment.header;
+    const known = await this.session(session);
+    if (known === undefined) return undefined;
+    if (known.nkey !== segment.signer.nkey)
+      return { code: 'ForeignSession', message: 'another pod has signed this session before' };
+    if ((await this.segment(session, number)) !== undefined)
+      return { code: 'SegmentConflict', message: `another segment ${number} of this session is stored already` };
+    const row = rowOf(segment, 0);
+    const before = number === 0 ? undefined : await this.segment(session, number - 1);
+    const after = await this.segment(session, number + 1);
+    if ((before !== undefined && !follows(before, row)) || (after !== undefined && !follows(row, after)))
+      return { code: 'ChainBroken', message: `segment ${number} does not fit the segments beside it` };
+    if (row.closes === 1 && known.last_number > number)
+      return { code: 'ChainBroken', message: `segment ${number} ends the session, but later ones are stored` };
+    if (known.closed === 1 && known.last_number < number)
+      return { code: 'ChainBroken', message: `segment ${number} comes after the end of its session` };
+    return undefined;
+  }
+
+  /** Takes a verified segment in that is not there and conflicts with nothing; one transaction. */
+  insert(segment: VerifiedSegment, receivedAt: number): Promise<void> {
+    return this.#db.transaction().execute(async (tx) => {
+      const row = rowOf(segment, receivedAt);
+      await tx.insertInto('segments').values(row).execute();
+      const known = await tx.selectFrom('sessions').selectAll().where('session', '=', row.session).executeTakeFirst();
+      const next = merge(known ?? newSession(segment), segment, row);
+      next.high_water = await highWater(tx, next);
+      if (known === undefined) await tx.insertInto('sessions').values(next).execute();
+      else await tx.updateTable('sessions').set(next).where('session', '=', row.session).execute();
+    });
+  }
+
+  async insertFinding(finding: FindingRow): Promise<void> {
+    await this.#db
+      .insertInto('findings')
+      .values(finding)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  }
+
+  /** Every row of every table in a fixed order: equal dumps mean equal indexes. */
+  async dump(): Promise<unknown> {
+    const sessions = await this.#db.selectFrom('sessions').selectAll().orderBy('session').execute();
+    const segments = await this.#db.selectFrom('segments').selectAll().orderBy('session').orderBy('number').execute();
+    const findings = await this.#db.selectFrom('findings').selectAll().orderBy('session').orderBy('digest').execute();
+    return { sessions, segments, findings };
+  }
+}
+
+function rowOf(segment: VerifiedSegment, receivedAt: number): SegmentRow {
+  const { header, epoch, digest, link } = segment;
+  return {
+    session: header.session,
+    number: header.number,
+    digest,
+    link,
+    prev: header.prev,
+    epoch: epoch.epoch,
+    first_seq: header.records.first,
+    last_seq: header.records.last,
+    bytes: segment.size,
+    closes: header.flags.includes('close') ? 1 : 0,
+    received_at: receivedAt,
+  };
+}
+
+function follows(before: SegmentRow, after: SegmentRow): boolean {
+  return (
+    after.prev === before.link && after.first_seq === before.last_seq + 1 && after.epoch >= before.epoch && before.closes === 0
+  );
+}
+
+function newSession(segment: VerifiedSegment): SessionRow {
+  const { header, signer } = segment;
+  return {
+    session: header.session,
+    nkey: signer.nkey,
+    namespace: signer.agent.namespace,
+    service_account: signer.agent.serviceAccount,
+    pod: signer.agent.pod ?? null,
+    pod_uid: signer.agent.podUid ?? null,
+    resource_namespace: null,
+    resource_name: null,
+    protocol: null,
+    purpose: null,
+    mode: null,
+    started_at: header.clock.wall[0],
+    last_at: header.clock.wall[1],
+    actions: 0,
+    denied: 0,
+    masked: 0,
+    dropped: 0,
+    segments: 0,
+    records: 0,
+    bytes: 0,
+    last_number: -1,
+    high_water: -1,
+    closed: 0,
+    torn: 0,
+  };
+}
+
+/** A session with one more segment; the result does not depend on the order in which segments arrive. */
+function merge(session: SessionRow, segment: VerifiedSegment, row: SegmentRow): SessionRow {
+  const { header } = segment;
+  const next = {
+    ...session,
+    started_at: Math.min(session.started_at, header.clock.wall[0]),
+    last_at: Math.max(session.last_at, header.clock.wall[1]),
+    segments: session.segments + 1,
+    records: session.records + header.records.count,
+    bytes: session.bytes + row.bytes,
+    closed: Math.max(session.closed, row.closes),
+  };
+  const [open] = segment.records;
+  if (open?.type === 'session.open') {
+    next.resource_namespace = open.resource.namespace;
+    next.resource_name = open.resource.name;
+    next.protocol = open.resource.protocol;
+    next.purpose = open.purpose;
+    next.mode = open.mode;
+  }
+  if (row.number > session.last_number)
+    Object.assign(next, header.counters, { last_number: row.number, torn: header.flags.includes('torn') ? 1 : 0 });
+  return next;
+}
+
+async function highWater(tx: Transaction<IndexTables>, session: SessionRow): Promise<number> {
+  const missing = await tx
+    .selectFrom('segments as here')
+    .select('here.number')
+    .where('here.session', '=', session.session)
+    .where('here.number', '>', session.high_water)
+    .orderBy('here.number')
+    .limit(session.last_number - session.high_water)
+    .execute();
+  let high = session.high_water;
+  for (const { number } of missing) {
+    if (number !== high + 1) break;
+    high = number;
+  }
+  return high;
+}

@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import { getRequestListener } from '@hono/node-server';
+import { KubeConfig } from '@kubernetes/client-node';
+import { connect, credsAuthenticator } from '@nats-io/transport-node';
+import { createCollector } from './collector.ts';
+import { type CollectorConfig, readConfig } from './config.ts';
+import { type EvidenceConsumer, startConsumer } from './consumer.ts';
+import type { Logger } from './ingest.ts';
+import { createLoginAccess, createLoginServer } from './login-access.ts';
+
+/** One JSON object per line on standard output. */
+function createLogger(): Logger {
+  return { info: writeLine('info'), warn: writeLine('warn'), error: writeLine('error') };
+}
+
+function writeLine(level: string): Logger['info'] {
+  return (message, fields) => {
+    process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, message, ...fields })}\n`);
+  };
+}
+
+async function run(config: CollectorConfig, logger: Logger): Promise<void> {
+  const cluster = new KubeConfig();
+  cluster.loadFromCluster();
+  let consumer: EvidenceConsumer | undefined;
+  const collector = await createCollector({
+    directory: config.directory,
+    trust: config.trust,
+    access: createLoginAccess(createLoginServer(cluster)),
+    logger,
+    notReady: () => (consumer === undefined ? 'the broker is not connected yet' : consumer.notReady()),
+  });
+  const tls = { cert: readFileSync(config.tls.certificate), key: readFileSync(config.tls.key) };
+  const listener = getRequestListener(collector.fetch);
+  const server = createServer({ ...tls, minVersion: 'TLSv1.2' }, (request, response) => void listener(request, response));
+  server.listen(config.listen.port, config.listen.host);
+
+  const { credentials, ca } = config.nats;
+  const connection = await connect({
+    servers: [...config.nats.servers],
+    name: 'chaperone-collector',
+    waitOnFirstConnect: true,
+    maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true,
+    ...(credentials === undefined ? {} : { authenticator: credsAuthenticator(() => readFileSync(credentials)) }),
+    ...(ca === undefined ? {} : { tls: { caFile: ca } }),
+  });
+  const running = startConsumer({ connection, collector, stream: config.stream, logger });
+  consumer = running;
+  logger.info('the collector takes evidence in', { port: config.listen.port });
+
+  const stop = async (): Promise<void> => {
+    server.close();
+    server.closeIdleConnections();
+    await running.stop();
+    await connection.drain();
+    await collector.close();
+    process.exit(0);
+  };
+  process.once('SIGTERM', () => void stop());
+  process.once('SIGINT', () => void stop());
+}
+
+const logger = createLogger();
+run(readConfig(process.env), logger).catch((error: unknown) => {
+  logger.error(error instanceof Error ? error.message : 'the collector could not start');
+  process.exitCode = 1;
+});

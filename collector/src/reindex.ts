@@ -1,0 +1,44 @@
+import { EvidenceError, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
+import type { Ingest, IngestOptions } from './ingest.ts';
+import { type ObjectKind, sha256 } from './objects.ts';
+
+export interface ReindexResult {
+  readonly segments: number;
+  readonly conflicts: number;
+  /** Objects that no longer are what their names say, or that cannot be verified; they stay where they are. */
+  readonly damaged: readonly { readonly digest: string; readonly code: string }[];
+}
+
+/** Empties the index and fills it again from the objects. Rejects where the disk fails; then it begins anew at the next start. */
+export async function reindex(options: IngestOptions, ingest: Ingest): Promise<ReindexResult> {
+  const { objects, index, logger } = options;
+  const damaged: { digest: string; code: string }[] = [];
+  const each = async (kind: ObjectKind, take: (segment: VerifiedSegment, at: number) => Promise<void>): Promise<number> => {
+    let count = 0;
+    for await (const digest of objects.list(kind)) {
+      const bytes = (await objects.get(kind, digest)) ?? Buffer.alloc(0);
+      try {
+        if (sha256(bytes) !== digest) throw new EvidenceError('PayloadAltered', 'the object does not match its name');
+        await take(verifySegment(bytes, options.trust), await objects.receivedAt(kind, digest));
+        count++;
+      } catch (error) {
+        if (!(error instanceof EvidenceError)) throw error;
+        damaged.push({ digest, code: error.code });
+        logger.error('a stored object is damaged', { digest, code: error.code });
+      }
+    }
+    return count;
+  };
+  index.clear();
+  const segments = await each('seg', async (segment, at) => {
+    const conflict = await index.conflict(segment);
+    if (conflict !== undefined) throw new EvidenceError('ChainBroken', conflict.message);
+    await index.insert(segment, at);
+  });
+  const conflicts = await each('conflict', async (segment, at) => {
+    const conflict = await index.conflict(segment);
+    if (conflict !== undefined) await ingest.recordConflict(segment, conflict, at);
+  });
+  index.complete();
+  return { segments, conflicts, damaged };
+}

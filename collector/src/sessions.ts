@@ -1,0 +1,143 @@
+import {
+  EvidenceError,
+  type Finding,
+  openSegment,
+  type RecordPage,
+  SESSION_ID,
+  type SessionDetail,
+  type SessionList,
+  type SessionRecord,
+  type SessionSummary,
+} from '@chaperone/evidence';
+import type { EvidenceIndex, SessionFilter } from './evidence-index.ts';
+import type { SegmentRow, SessionRow } from './index-schema.ts';
+import type { Objects } from './objects.ts';
+
+/** A page of records ends after this many bytes of segments, however many records were asked for. */
+const MAX_PAGE_BYTES = 8 * 1024 * 1024;
+const MAX_MISSING_LISTED = 100;
+
+/** Answers questions about stored sessions; who may ask is decided before. */
+export class Sessions {
+  readonly #index: EvidenceIndex;
+  readonly #objects: Objects;
+
+  constructor(index: EvidenceIndex, objects: Objects) {
+    this.#index = index;
+    this.#objects = objects;
+  }
+
+  async list(filter: SessionFilter): Promise<SessionList> {
+    const rows = await this.#index.list({ ...filter, limit: filter.limit + 1 });
+    const shown = rows.slice(0, filter.limit);
+    const altered = await this.#index.altered(shown.map((row) => row.session));
+    return { items: shown.map((row) => summary(row, altered.has(row.session))), truncated: rows.length > shown.length };
+  }
+
+  async detail(row: SessionRow): Promise<SessionDetail> {
+    const altered = await this.#index.altered([row.session]);
+    const numbers = new Set(row.high_water === row.last_number ? [] : await this.#index.numbers(row.session));
+    const missing: number[] = [];
+    for (let at = row.high_water + 1; at < row.last_number && missing.length < MAX_MISSING_LISTED; at++)
+      if (!numbers.has(at)) missing.push(at);
+    const findings: Finding[] = (await this.#index.findings(row.session)).map(({ code, message, number, digest, at }) => ({
+      code,
+      message,
+      number,
+      digest,
+      at,
+    }));
+    return {
+      ...summary(row, altered.has(row.session)),
+      segments: row.segments,
+      records: row.records,
+      bytes: row.bytes,
+      highWater: row.high_water,
+      missing,
+      findings,
+    };
+  }
+
+  /**
+   * Records from number `from` on. Stops before a missing segment, so that nobody takes two records for neighbours that are
+   * not. Throws EvidenceError where stored bytes are not what was received.
+   */
+  async records(session: string, from: number, limit: number): Promise<RecordPage> {
+    const items: SessionRecord[] = [];
+    let bytes = 0;
+    let next = from;
+    for (;;) {
+      const [row] = await this.#index.segments(session, { fromSeq: next, limit: 1 });
+      if (row === undefined) return { items };
+      if (row.first_seq > next) return items.length === 0 ? { items, next: row.first_seq } : { items, next };
+      if (bytes > 0 && bytes + row.bytes > MAX_PAGE_BYTES) return { items, next };
+      const { records } = openSegment(await this.bytes(row));
+      bytes += row.bytes;
+      const wanted = records.slice(next - row.first_seq, next - row.first_seq + limit - items.length);
+      items.push(...wanted);
+      next += wanted.length;
+      if (items.length === limit) return next > row.last_seq && row.closes === 1 ? { items } : { items, next };
+    }
+  }
+
+  segments(session: string, from: number): Promise<SegmentRow[]> {
+    return this.#index.segmentsFrom(session, from, 100);
+  }
+
+  /** The stored bytes of a segment, as they are: a verifier wants to see what is wrong with them. Empty where they are gone. */
+  async raw(row: SegmentRow): Promise<Buffer> {
+    return (await this.#objects.get('seg', row.digest)) ?? Buffer.alloc(0);
+  }
+
+  async bytes(row: SegmentRow): Promise<Buffer> {
+    const bytes = await this.raw(row);
+    if (bytes.length === 0) throw new EvidenceError('SegmentMissing', `the object of segment ${row.number} is missing`);
+    return bytes;
+  }
+
+  /** The sessions that `name`, an id or the beginning of one, can mean: at most eleven. */
+  async matching(name: string): Promise<SessionRow[]> {
+    if (!SESSION_ID.test(name)) return this.#index.matching(name, 11);
+    const row = await this.#index.session(name);
+    return row === undefined ? [] : [row];
+  }
+
+  namespaces(): Promise<string[]> {
+    return this.#index.namespaces();
+  }
+}
+
+function summary(row: SessionRow, altered: boolean): SessionSummary {
+  const ended = row.closed === 1;
+  return {
+    name: row.session,
+    agent: {
+      namespace: row.namespace,
+      serviceAccount: row.service_account,
+      ...(row.pod === null ? {} : { pod: row.pod }),
+      ...(row.pod_uid === null ? {} : { podUid: row.pod_uid }),
+    },
+    ...(row.resource_namespace === null || row.resource_name === null || row.protocol === null
+      ? {}
+      : { resource: { namespace: row.resource_namespace, name: row.resource_name, protocol: row.protocol } }),
+    ...(row.purpose === null ? {} : { purpose: row.purpose }),
+    ...(row.mode === 'Enforce' || row.mode === 'Audit' ? { mode: row.mode } : {}),
+    actions: row.actions,
+    denied: row.denied,
+    masked: row.masked,
+    state: stateOf(row),
+    evidence: evidenceOf(row, altered),
+    startedAt: row.started_at,
+    ...(ended || row.torn === 1 ? { endedAt: row.last_at } : {}),
+  };
+}
+
+function stateOf(row: SessionRow): SessionSummary['state'] {
+  if (row.closed === 1) return 'ended';
+  return row.torn === 1 ? 'interrupted' : 'open';
+}
+
+function evidenceOf(row: SessionRow, altered: boolean): SessionSummary['evidence'] {
+  if (altered) return 'altered';
+  return row.high_water < row.last_number || row.dropped > 0 ? 'incomplete' : 'received';
+}
