@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { ipv6Words } from './guard.ts';
 
 /** What one query asks. `question` are its bytes as they came, to be repeated in the answer. */
 export interface DnsQuery {
@@ -134,12 +135,8 @@ function addressRecord(address: string, ttlS: number): Buffer {
 }
 
 function ipv6Bytes(address: string): Buffer {
-  const [head = '', tail] = address.split('::');
-  const words = (part: string): number[] => (part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16)));
-  const [left, right] = [words(head), tail === undefined ? [] : words(tail)];
-  const all = [...left, ...Array.from({ length: 8 - left.length - right.length }, () => 0), ...right];
   const bytes = Buffer.alloc(16);
-  for (const [index, word] of all.entries()) bytes.writeUInt16BE(word, index * 2);
+  for (const [index, word] of ipv6Words(address).entries()) bytes.writeUInt16BE(word, index * 2);
   return bytes;
 }
 

@@ -152,14 +152,16 @@ function serveConnection(socket: Socket, answer: (message: Buffer) => Buffer | u
   socket.on('error', () => socket.destroy());
   socket.on('data', (chunk: Buffer) => {
     pending = Buffer.concat([pending, chunk]);
-    while (pending.length >= 2) {
-      const length = pending.readUInt16BE(0);
-      if (length > MAX_QUERY_BYTES) return void socket.destroy();
-      if (pending.length < 2 + length) return;
-      const reply = answer(pending.subarray(2, 2 + length));
+    for (;;) {
+      const length = pending.length < 2 ? undefined : pending.readUInt16BE(0);
+      if (length === undefined || (length <= MAX_QUERY_BYTES && pending.length < 2 + length)) break;
+      const reply = length > MAX_QUERY_BYTES ? undefined : answer(pending.subarray(2, 2 + length));
       pending = pending.subarray(2 + length);
       queries += 1;
-      if (reply === undefined || queries > MAX_QUERIES_PER_CONNECTION) return void socket.destroy();
+      if (reply === undefined || queries > MAX_QUERIES_PER_CONNECTION) {
+        socket.destroy();
+        break;
+      }
       const prefix = Buffer.alloc(2);
       prefix.writeUInt16BE(reply.length);
       socket.write(Buffer.concat([prefix, reply]));

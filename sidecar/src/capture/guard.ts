@@ -78,7 +78,7 @@ function prefixList(address: string, prefix: number): BlockList {
 
 /** The IPv4 address inside an IPv6 one of the four forms above. */
 function embeddedIpv4(address: string): string | undefined {
-  const words = wordsOf(address);
+  const words = ipv6Words(address);
   const at = SIX_TO_FOUR.check(address, 'ipv6')
     ? 1
     : [MAPPED, COMPATIBLE, TRANSLATED].some((list) => list.check(address, 'ipv6'))
@@ -90,15 +90,21 @@ function embeddedIpv4(address: string): string | undefined {
 }
 
 /** The eight 16-bit words of a valid IPv6 address. */
-function wordsOf(address: string): number[] {
+export function ipv6Words(address: string): number[] {
   const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(address);
-  const hex = (a: string | undefined, b: string | undefined): string => ((Number(a) << 8) | Number(b)).toString(16);
-  const text = dotted === null ? address : `${dotted[1] ?? ''}${hex(dotted[2], dotted[3])}:${hex(dotted[4], dotted[5])}`;
+  const text = dotted === null ? address : `${dotted[1] ?? ''}${hexOf(dotted[2], dotted[3])}:${hexOf(dotted[4], dotted[5])}`;
   const [head = '', tail] = text.split('::');
-  const parse = (part: string): number[] => (part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16)));
-  const left = parse(head);
-  const right = tail === undefined ? [] : parse(tail);
+  const left = parseWords(head);
+  const right = parseWords(tail ?? '');
   return [...left, ...Array.from({ length: 8 - left.length - right.length }, () => 0), ...right];
+}
+
+function hexOf(high: string | undefined, low: string | undefined): string {
+  return ((Number(high) << 8) | Number(low)).toString(16);
+}
+
+function parseWords(part: string): number[] {
+  return part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16));
 }
 
 /** True where every word agrees: the same address however it was written. */
@@ -111,7 +117,7 @@ export function canonicalAddress(address: string): string {
   const plain = address.split('%', 1)[0] ?? '';
   if (isIP(plain) !== 6) return plain;
   if (MAPPED.check(plain, 'ipv6')) return embeddedIpv4(plain) ?? plain;
-  return wordsOf(plain)
+  return ipv6Words(plain)
     .map((word) => word.toString(16))
     .join(':');
 }

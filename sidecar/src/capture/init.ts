@@ -73,8 +73,6 @@ export function parseInitArgs(
   devices: { names: readonly string[]; gateways: readonly string[] },
 ): RuleInput {
   const values = readArgs(args);
-  const list = (text: string): string[] => text.split(',').filter((part) => part !== '');
-  const number = (text: string): number => (/^\d{1,10}$/.test(text) ? Number(text) : NaN);
   return {
     uid: number(values.uid),
     ranges: { ipv4: values['ipv4-range'], ipv6: values['ipv6-range'] },
@@ -87,6 +85,18 @@ export function parseInitArgs(
     egressDevices: devices.names,
     egressMark: Math.max(1, randomBytes(4).readUInt32BE()),
   };
+}
+
+function list(text: string): string[] {
+  return text.split(',').filter((part) => part !== '');
+}
+
+function number(text: string): number {
+  return /^\d{1,10}$/.test(text) ? Number(text) : NaN;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
 }
 
 function readArgs(args: readonly string[]): Record<keyof typeof OPTIONS, string> {
@@ -105,12 +115,12 @@ export function readDevices(run: Run = runProgram): { names: string[]; gateways:
     const { status, output } = run('ip', [...family, '-j', 'route', 'show', 'default']);
     return status === 0 ? rows(output).map(({ gateway }) => gateway) : [];
   });
-  const text = (value: unknown): value is string => typeof value === 'string';
   return {
     names: rows(links.output)
       .map(({ ifname }) => ifname)
-      .filter((name) => text(name) && name !== 'lo') as string[],
-    gateways: gateways.filter(text),
+      .filter(isText)
+      .filter((name) => name !== 'lo'),
+    gateways: gateways.filter(isText),
   };
 }
 

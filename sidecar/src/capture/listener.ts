@@ -142,11 +142,11 @@ function virtualListeners({ endpoints }: AddressIndex, lookup: Wanted['lookup'])
 function localListeners(
   resources: Iterable<GrantedResource>,
   find: (name: string) => GrantedResource | undefined,
-  listen: ListenerOptions['listen'],
+  overrides: ListenerOptions['listen'],
 ): Wanted[] {
   return [...resources].map((resource) => {
     const name = nameOf(resource);
-    const { host, port } = listen?.get(name) ?? { host: '127.0.0.1', port: 0 };
+    const { host, port } = overrides?.get(name) ?? { host: '127.0.0.1', port: 0 };
     return { key: name, host, port, lookup: () => find(name), endpoints: [endpointOf(resource, host, port)] };
   });
 }

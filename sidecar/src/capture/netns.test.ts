@@ -98,6 +98,20 @@ const RESOURCES = JSON.stringify([
   aResource('bastion', 22, '240.240.0.7', '2001:2::7'),
 ]);
 
+async function stop(child: ChildProcess | undefined): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+async function verify(nonce: string): Promise<{ status: number | null; output: string }> {
+  await using directory = await temporaryDirectory();
+  await chmod(directory.path, 0o755);
+  await writeFile(join(directory.path, 'nonce'), nonce);
+  const args = ['--nonce-file', join(directory.path, 'nonce'), '--patience', '0'];
+  return run(POD, AGENT, [process.execPath, join(here, 'verify.ts'), ...args]);
+}
+
 describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => {
   let world: ChildProcess | undefined;
   let sidecar: ChildProcess | undefined;
@@ -127,11 +141,6 @@ describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => 
     await stop(world);
     for (const namespace of [POD, WORLD]) spawnSync('ip', ['netns', 'del', namespace]);
   });
-  async function stop(child: ChildProcess | undefined): Promise<void> {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
   async function startSidecar(): Promise<void> {
     sidecar = await background(POD, SIDECAR, 'sidecar.ts', RESOURCES, NONCE);
   }
@@ -303,14 +312,6 @@ for i in range(20):
     sidecar = await background(POD, SIDECAR, 'sidecar.ts', RESOURCES, 'cd'.repeat(16));
     expect(await verify(NONCE)).toMatchObject({ status: 1 });
   });
-
-  async function verify(nonce: string): Promise<{ status: number | null; output: string }> {
-    await using directory = await temporaryDirectory();
-    await chmod(directory.path, 0o755);
-    await writeFile(join(directory.path, 'nonce'), nonce);
-    const args = ['--nonce-file', join(directory.path, 'nonce'), '--patience', '0'];
-    return run(POD, AGENT, [process.execPath, join(here, 'verify.ts'), ...args]);
-  }
 
   test('rules that nft does not take leave those that are there, and init fails', async () => {
     expect(await init('--inbound-ports', '15001')).toMatchObject({ status: 1 });
