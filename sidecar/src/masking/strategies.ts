@@ -1,0 +1,93 @@
+import { createHmac } from 'node:crypto';
+import type { MaskStrategy } from '@chaperone/api';
+
+/** What stands for a value that is hidden whole. */
+export const REDACTED = '*****';
+/** A run of asterisks this long marks a text as masked: it must not be written back. */
+export const SENTINEL = '***';
+/** Asterisks of a partial mask, at most: the length of a long value stays hidden too. */
+const LONGEST_STARS = 32;
+/** Bytes of the HMAC that a hash mask shows: 80 bits, 16 characters. */
+const HASH_BYTES = 10;
+/** Beyond this a value is hidden whole, never shown in part. */
+const LONGEST_PARTIAL = 4096;
+const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
+
+/** One way to show a value, with what it needs. */
+export type Mask =
+  | { readonly kind: 'redact' }
+  | { readonly kind: 'null' }
+  | { readonly kind: 'hash'; readonly key: Buffer }
+  | { readonly kind: 'partial'; readonly first: number; readonly last: number };
+export type MaskKind = Mask['kind'];
+
+/** redact > null > hash > partial. */
+const STRICTNESS: readonly MaskKind[] = ['partial', 'hash', 'null', 'redact'];
+
+/** Reads a policy's strategy; what is not exactly one known strategy is redact. A hash without a key is redact too. */
+export function maskOf(strategy: MaskStrategy | undefined, hashKey: Buffer | undefined): Mask {
+  const named = Object.entries(strategy ?? {}).filter(([, value]) => value !== undefined);
+  if (named.length !== 1) return { kind: 'redact' };
+  if (strategy?.null) return { kind: 'null' };
+  if (strategy?.hash && hashKey && hashKey.length >= 16) return { kind: 'hash', key: hashKey };
+  if (strategy?.partial) {
+    const { first = 0, last = 0 } = strategy.partial;
+    if (Number.isInteger(first) && Number.isInteger(last) && first >= 0 && last >= 0) return { kind: 'partial', first, last };
+  }
+  return { kind: 'redact' };
+}
+
+/** The stricter of several; of two partial ones what both would show. Redact where there is none. */
+export function strictest(masks: readonly Mask[]): Mask {
+  let found: Mask | undefined;
+  for (const mask of masks) {
+    if (found?.kind === 'partial' && mask.kind === 'partial') {
+      found = { kind: 'partial', first: Math.min(found.first, mask.first), last: Math.min(found.last, mask.last) };
+    } else if (!found || STRICTNESS.indexOf(mask.kind) > STRICTNESS.indexOf(found.kind)) found = mask;
+  }
+  return found ?? { kind: 'redact' };
+}
+
+function partial(value: string, first: number, last: number): string {
+  if (value.length > LONGEST_PARTIAL) return REDACTED;
+  const points = Array.from(value);
+  const hidden = points.length - first - last;
+  // Never more than half of a value is shown: a short one is hidden whole.
+  if (first + last === 0 || first + last > points.length / 2) return REDACTED;
+  const stars = '*'.repeat(Math.min(Math.max(hidden, SENTINEL.length), LONGEST_STARS));
+  return points.slice(0, first).join('') + stars + points.slice(points.length - last).join('');
+}
+
+function base32(bytes: Buffer): string {
+  let out = '';
+  let bits = 0;
+  let held = 0;
+  for (const byte of bytes) {
+    held = (held << 8) | byte;
+    for (bits += 8; bits >= 5; bits -= 5) out += BASE32[(held >> (bits - 5)) & 31] ?? '';
+    held &= (1 << bits) - 1;
+  }
+  return bits > 0 ? out + (BASE32[(held << (5 - bits)) & 31] ?? '') : out;
+}
+
+/**
+ * Shows one text value as its mask says; null stands for no value.
+ * Examples: 123-45-6789 with partial {last: 4} → `*******6789`; with hash → `h:` and 16 characters, equal for equal values.
+ */
+export function maskText(value: string, mask: Mask): string | null {
+  switch (mask.kind) {
+    case 'null':
+      return null;
+    case 'hash':
+      return `h:${base32(createHmac('sha256', mask.key).update(value).digest().subarray(0, HASH_BYTES))}`;
+    case 'partial':
+      return partial(value, mask.first, mask.last);
+    default:
+      return REDACTED;
+  }
+}
+
+/** Whether a text holds the mark of a masked value: written back it would destroy the real one. */
+export function containsSentinel(text: string | Buffer): boolean {
+  return text.includes(SENTINEL);
+}

@@ -1,0 +1,118 @@
+/** Where objects begin that were not made by initdb; no one but a superuser can change what lies below. */
+export const FIRST_USER_OID = 16384;
+
+/** What is known about one function, by its OID. */
+export type FunctionVerdict =
+  | { readonly kind: 'allowed'; readonly name: string }
+  /** Never to be called by an agent: `why` completes "the function NAME …". */
+  | { readonly kind: 'refused'; readonly name: string; readonly why: string }
+  /** Its body is not known: whatever it returns may be anything. */
+  | { readonly kind: 'opaque'; readonly name: string; readonly schema: string };
+
+export interface FunctionFacts {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly language: string;
+  /** pg_proc.provolatile: i, s or v. */
+  readonly volatility: string;
+}
+
+const BUILT_IN_SCHEMAS: ReadonlySet<string> = new Set(['pg_catalog', 'information_schema']);
+const BUILT_IN_LANGUAGES: ReadonlySet<string> = new Set(['internal', 'c', 'sql']);
+
+/** Volatile functions of the server that neither reach outside the statement nor change the session. */
+const HARMLESS_VOLATILE: ReadonlySet<string> = new Set([
+  'array_sample',
+  'array_shuffle',
+  'bernoulli',
+  'clock_timestamp',
+  'currval',
+  'gen_random_uuid',
+  'lastval',
+  'nextval',
+  'pg_database_size',
+  'pg_indexes_size',
+  'pg_is_in_recovery',
+  'pg_partition_ancestors',
+  'pg_partition_tree',
+  'pg_relation_size',
+  'pg_sequence_last_value',
+  'pg_sleep',
+  'pg_sleep_for',
+  'pg_sleep_until',
+  'pg_table_size',
+  'pg_total_relation_size',
+  'random',
+  'random_normal',
+  'setseed',
+  'system',
+  'timeofday',
+  'txid_status',
+  'pg_xact_status',
+  'uuidv4',
+  'uuidv7',
+]);
+
+/** Families of functions that are not volatile and yet show what no column of the statement does. */
+const REFUSED_FAMILIES: readonly (readonly [prefix: string, why: string])[] = [
+  ['query_to_xml', 'runs SQL that it is given as text'],
+  ['cursor_to_xml', 'reads what it is given as text'],
+  ['table_to_xml', 'reads what it is given as text'],
+  ['schema_to_xml', 'reads what it is given as text'],
+  ['database_to_xml', 'reads what it is given as text'],
+  ['ts_stat', 'runs SQL that it is given as text'],
+  ['ts_rewrite', 'runs SQL that it is given as text'],
+  ['pg_stat', 'shows statistics, which hold values and other sessions’ statements'],
+  ['pg_mcv_list', 'shows statistics, which hold values'],
+  ['pg_cursor', 'shows statements of the session'],
+  ['pg_prepared_statement', 'shows statements of the session'],
+  ['pg_get_replication_slots', 'belongs to replication'],
+  ['pg_logical', 'belongs to replication'],
+  ['pg_event_trigger', 'belongs to event triggers'],
+  ['pg_read', 'reads files of the server'],
+  ['pg_ls', 'reads files of the server'],
+  ['pg_hba', 'reads files of the server'],
+  ['pg_ident', 'reads files of the server'],
+  ['lo_', 'reads or writes large objects'],
+  ['loread', 'reads large objects'],
+  ['lowrite', 'writes large objects'],
+  ['set_config', 'changes settings of the session'],
+  ['pg_advisory', 'holds locks that other sessions see'],
+  ['pg_notify', 'speaks to other sessions'],
+];
+
+/**
+ * Whether a call of this function can be followed through its arguments. Allowed are functions that came with the server
+ * and work on their arguments alone; a volatile one only by name.
+ */
+export function judgeFunction(facts: FunctionFacts): FunctionVerdict {
+  const { name, schema } = facts;
+  const builtIn = facts.oid < FIRST_USER_OID && BUILT_IN_SCHEMAS.has(schema) && BUILT_IN_LANGUAGES.has(facts.language);
+  if (!builtIn) {
+    const dynamic = /^(dblink|pg_stat_statements|pg_read_|pg_logdir|xpath_table|crosstab|connectby|loread|lowrite)/.test(name);
+    return dynamic ? { kind: 'refused', name, why: 'reaches data by text that it is given' } : { kind: 'opaque', name, schema };
+  }
+  const family = REFUSED_FAMILIES.find(([prefix]) => name.startsWith(prefix));
+  if (family) return { kind: 'refused', name, why: family[1] };
+  if (facts.volatility === 'v' && !HARMLESS_VOLATILE.has(name))
+    return { kind: 'refused', name, why: 'works beyond its arguments' };
+  return { kind: 'allowed', name };
+}
+
+/** Relations of the server that hold values of tables or the text of statements. */
+const VALUE_RELATIONS =
+  /^(pg_stat|pg_prepared_statements$|pg_cursors$|pg_largeobject$|pg_replication_slots$|pg_get_|pg_locks$|pg_mcv)/;
+/** Relations of the server that hold credentials. */
+const SECRET_RELATIONS =
+  /^(pg_authid|pg_shadow|pg_user_mapping|pg_user_mappings|pg_subscription|pg_hba_file_rules|pg_ident_file_mappings|pg_file_settings|_pg_user_mappings|user_mapping_options)$/;
+
+/** Why a relation of the server may not be read, if it may not. `labels`: whether the resource has any. */
+export function refuseRelation(schema: string, name: string, labels: boolean): string | undefined {
+  if (schema === 'pg_toast') return 'holds values of tables in pieces';
+  if (!BUILT_IN_SCHEMAS.has(schema)) {
+    return labels && name.startsWith('pg_stat_statements') ? 'holds statements of other sessions' : undefined;
+  }
+  if (SECRET_RELATIONS.test(name)) return 'holds credentials';
+  return labels && VALUE_RELATIONS.test(name) ? 'holds values of tables or statements of other sessions' : undefined;
+}

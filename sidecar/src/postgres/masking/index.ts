@@ -1,0 +1,19 @@
+export { type Catalog, CatalogError, type CatalogQuery, loadCatalog } from './catalog.ts';
+export { type ErrorContext, filterError } from './errors.ts';
+export { type Analysis, analyse, type OutputColumn, type Reference } from './lineage.ts';
+export {
+  type ColumnMask,
+  countGuesses,
+  type DataRefusal,
+  hiddenLabels,
+  judgeInference,
+  judgeWrites,
+  type MaskNote,
+  type MaskPlan,
+  type PlanRefusal,
+  planResult,
+  type ResultField,
+} from './plan.ts';
+export { MaskError, type MaskedRow, maskRow } from './row.ts';
+export { checkSuitability, type Suitability } from './suitability.ts';
+export { parseTree, TreeError, treeKey, type TreeNode } from './tree.ts';

@@ -1,0 +1,85 @@
+import { isNode, type TreeNode, type TreeValue } from './tree.ts';
+
+/** Tags that the walker knows to be nothing more than what their fields say; PostgreSQL 14 (renamed) to 18. */
+export const KNOWN_TAGS: ReadonlySet<string> = new Set(
+  `AGGREF ALIAS ARRAYCOERCEEXPR ARRAYEXPR BOOLEANTEST BOOLEXPR CASEEXPR CASETESTEXPR CASEWHEN COALESCEEXPR COERCETODOMAIN
+  COERCETODOMAINVALUE COERCEVIAIO COLLATEEXPR COMMONTABLEEXPR CONST CONVERTROWTYPEEXPR CTECYCLECLAUSE CTESEARCHCLAUSE
+  CURRENTOFEXPR DISTINCTEXPR FIELDSELECT FIELDSTORE FROMEXPR FUNCEXPR GROUPINGFUNC GROUPINGSET INFERENCEELEM JOINEXPR
+  JSONBEHAVIOR JSONCONSTRUCTOREXPR JSONEXPR JSONFORMAT JSONISPREDICATE JSONRETURNING JSONTABLEPATH JSONTABLEPATHSCAN
+  JSONTABLESIBLINGJOIN JSONVALUEEXPR MERGEACTION MERGESUPPORTFUNC MINMAXEXPR NAMEDARGEXPR NEXTVALUEEXPR NULLIFEXPR NULLTEST
+  ONCONFLICTEXPR OPEXPR PARAM QUERY RANGETBLENTRY RANGETBLFUNCTION RANGETBLREF RELABELTYPE RETURNINGEXPR ROWCOMPAREEXPR
+  ROWEXPR ROWMARKCLAUSE RTEPERMISSIONINFO SCALARARRAYOPEXPR SETOPERATIONSTMT SETTODEFAULT SORTGROUPCLAUSE SQLVALUEFUNCTION
+  SUBLINK SUBSCRIPTINGREF TABLEFUNC TABLESAMPLECLAUSE TARGETENTRY VAR WINDOWCLAUSE WINDOWFUNC WITHCHECKOPTION XMLEXPR`.split(
+    /\s+/,
+  ),
+);
+
+/** parsenodes.h RTEKind, as printed. */
+export const RTE = {
+  relation: '0',
+  subquery: '1',
+  join: '2',
+  function: '3',
+  tableFunction: '4',
+  values: '5',
+  cte: '6',
+  result: '8',
+  group: '9',
+} as const;
+
+/** primnodes.h SubLinkType, as printed. */
+export const SUBLINK = { expression: '4', multiple: '5' } as const;
+
+export function field(node: TreeNode, name: string): TreeValue {
+  return node.fields[name] ?? null;
+}
+
+/** A field that holds a token; '' where it holds anything else. */
+export function token(node: TreeNode, name: string): string {
+  const value = node.fields[name];
+  return typeof value === 'string' ? value : '';
+}
+
+/** A field that holds a number; NaN where it holds anything else. */
+export function integer(node: TreeNode, name: string): number {
+  const value = token(node, name);
+  return /^-?[0-9]{1,10}$/.test(value) ? Number(value) : Number.NaN;
+}
+
+export function list(node: TreeNode, name: string): readonly TreeValue[] {
+  const value = node.fields[name];
+  return Array.isArray(value) ? (value as readonly TreeValue[]) : [];
+}
+
+/** The nodes of a list with the wanted tag. */
+export function nodes(node: TreeNode, name: string, tag: string): TreeNode[] {
+  return list(node, name).filter((item): item is TreeNode => isNode(item) && item.tag === tag);
+}
+
+export function child(node: TreeNode, name: string, tag: string): TreeNode | undefined {
+  const value = node.fields[name];
+  return isNode(value) && value.tag === tag ? value : undefined;
+}
+
+/** One entry of a query's range table, counted from 1. */
+export function rangeEntry(query: TreeNode, index: number): TreeNode | undefined {
+  const entry = list(query, 'rtable')[index - 1];
+  return isNode(entry) && entry.tag === 'RANGETBLENTRY' ? entry : undefined;
+}
+
+/** The relation OID of the view that a sub-query stands for; 0 where it stands for none. */
+export function viewOf(entry: TreeNode): number {
+  const own = integer(entry, 'relid');
+  if (own > 0) return own;
+  // Up to PostgreSQL 15 a view's body begins with two entries for the view itself; a query's own views are all expanded.
+  const body = child(entry, 'subquery', 'QUERY');
+  const first = body && rangeEntry(body, 1);
+  const isOld = first && token(first, 'rtekind') === RTE.relation && token(first, 'relkind') === 'v';
+  return isOld ? integer(first, 'relid') : 0;
+}
+
+/** The target list that a query shows: the columns of a SELECT, what RETURNING names otherwise. Junk entries are left out. */
+export function outputEntries(query: TreeNode): TreeNode[] {
+  const name = token(query, 'commandType') === '1' ? 'targetList' : 'returningList';
+  return nodes(query, name, 'TARGETENTRY').filter((entry) => token(entry, 'resjunk') !== 'true');
+}

@@ -1,0 +1,162 @@
+import type { Detector } from '@chaperone/api';
+import type { Access } from '@chaperone/policy';
+import { type Mask, maskOf, strictest } from '../../masking/strategies.ts';
+import type { Analysis, OutputColumn } from './lineage.ts';
+import { familyOf, type Family } from './types.ts';
+
+/** What of RowDescription a plan needs. */
+export interface ResultField {
+  readonly name: string;
+  readonly tableOid: number;
+  readonly attributeNumber: number;
+  readonly typeOid: number;
+}
+/** How one column is masked. */
+export interface ColumnMask {
+  readonly labels: readonly string[];
+  readonly family: Family;
+  /** For exact values of text; anything else is hidden whole. */
+  readonly mask: Mask;
+  /** NULL is hidden too: the value is made of others, and whether it is NULL may say something of them. */
+  readonly hidesNull: boolean;
+}
+/** One detector at work, with the way its finds are shown. */
+export interface Scan {
+  readonly label: string;
+  readonly detector: Detector;
+  readonly mask: Mask;
+}
+/** What evidence says of a masked column. */
+export interface MaskNote {
+  readonly column: number;
+  readonly name: string;
+  readonly labels: readonly string[];
+  readonly strategy: Mask['kind'];
+}
+export interface MaskPlan {
+  readonly kind: 'plan';
+  /** By column; undefined: shown, after the detectors. */
+  readonly masks: readonly (ColumnMask | undefined)[];
+  readonly families: readonly Family[];
+  readonly scan: readonly Scan[];
+  readonly notes: readonly MaskNote[];
+}
+export interface PlanRefusal {
+  readonly kind: 'refuse';
+  readonly code: 'NotAnalysable';
+  readonly reason: string;
+}
+export interface DataRefusal {
+  readonly code: 'LabelledValueWrite' | 'InferenceLimited' | 'NotAnalysable';
+  /** For the agent: names, no literals. */
+  readonly reason: string;
+}
+
+/** Labels of the resource that this agent does not see as they are. */
+export function hiddenLabels(access: Access): ReadonlySet<string> {
+  return new Set(access.sensitive.map(({ label }) => label).filter((label) => !access.reveal.includes(label)));
+}
+
+export interface PlanInput {
+  readonly analysis: Analysis;
+  /** The server's own description of the result; empty where it has none. */
+  readonly fields: readonly ResultField[];
+  readonly access: Access;
+  /** Key of hash masks, at least 16 bytes; without it they are redacted. */
+  readonly hashKey?: Buffer | undefined;
+}
+
+const refuse = (reason: string): PlanRefusal => ({ kind: 'refuse', code: 'NotAnalysable', reason });
+
+/** How the rows of one statement are masked for one agent, or why they cannot be. */
+export function planResult({ analysis, fields, access, hashKey }: PlanInput): MaskPlan | PlanRefusal {
+  if (analysis.refused) return refuse(analysis.refused.why);
+  const hidden = hiddenLabels(access);
+  if (analysis.columns.length !== fields.length && hidden.size > 0) return refuse('its columns are not those that were analysed');
+  const families = fields.map((field) => familyOf(field.typeOid));
+  const masks = fields.map((_, at) => {
+    const column = analysis.columns[at];
+    const family = families[at];
+    return column && family ? columnMask(column, family, hidden, access, hashKey) : undefined;
+  });
+  for (const [at, field] of fields.entries()) {
+    const labels = analysis.labelled.get(field.tableOid)?.get(field.attributeNumber) ?? [];
+    const named = [...labels].filter((label) => hidden.has(label));
+    // A second opinion: what the server names as the column's origin must have been found by lineage too.
+    if (named.some((label) => masks[at]?.labels.includes(label) !== true))
+      return refuse('a labelled column was not found by its lineage');
+  }
+  const scan = access.sensitive.flatMap(({ label, detector }): Scan[] =>
+    detector && hidden.has(label) ? [{ label, detector, mask: maskOf(access.masking[label], hashKey) }] : [],
+  );
+  const notes = masks.flatMap((mask, column): MaskNote[] =>
+    mask ? [{ column, name: fields[column]?.name ?? '', labels: mask.labels, strategy: shownAs(mask) }] : [],
+  );
+  return { kind: 'plan', masks, families, scan, notes };
+}
+
+function columnMask(
+  column: OutputColumn,
+  family: Family,
+  hidden: ReadonlySet<string>,
+  access: Access,
+  hashKey: Buffer | undefined,
+): ColumnMask | undefined {
+  if (column.top !== undefined) {
+    return hidden.size > 0 ? { labels: [...hidden], family, mask: { kind: 'redact' }, hidesNull: true } : undefined;
+  }
+  const labels = [...new Set(column.sources.flatMap((source) => [...source.labels]))].filter((label) => hidden.has(label));
+  if (labels.length === 0) return undefined;
+  if (!column.exact) return { labels, family, mask: { kind: 'redact' }, hidesNull: true };
+  return { labels, family, mask: strictest(labels.map((label) => maskOf(access.masking[label], hashKey))), hidesNull: false };
+}
+
+/** Only text can be shown in part; JSON keeps a place holder; every other type becomes NULL. */
+function shownAs({ family, mask }: ColumnMask): Mask['kind'] {
+  if (family === 'text') return mask.kind;
+  return mask.kind !== 'null' && (family === 'json' || family === 'jsonb') ? 'redact' : 'null';
+}
+
+const unrevealed = (labels: ReadonlySet<string>, hidden: ReadonlySet<string>): string[] =>
+  [...labels].filter((label) => hidden.has(label));
+
+/** A masked value may be written only where it stays masked: into a column that carries the same labels. */
+export function judgeWrites(analysis: Analysis, access: Access): DataRefusal | undefined {
+  const hidden = hiddenLabels(access);
+  for (const assign of analysis.assigns) {
+    const labels = assign.top === undefined ? unrevealed(assign.labels, hidden) : [...hidden];
+    const lost = labels.filter((label) => !assign.kept.has(label));
+    if (lost.length === 0) continue;
+    const name = analysis.targets.find((target) => target.relation === assign.relation)?.name ?? 'a table';
+    const what = assign.top === undefined ? `a value labelled ${lost.join(', ')}` : 'a value that may hold labelled data';
+    return { code: 'LabelledValueWrite', reason: `it writes ${what} to a column of ${name} that is not labelled so` };
+  }
+  return undefined;
+}
+
+/** Whether the agent may steer a statement by masked columns as this one does. */
+export function judgeInference(analysis: Analysis, access: Access): DataRefusal | undefined {
+  if (access.inference === 'allow') return undefined;
+  const hidden = hiddenLabels(access);
+  for (const reference of analysis.references) {
+    const labels = reference.top === undefined ? unrevealed(reference.labels, hidden) : [...hidden];
+    if (labels.length === 0 || (access.inference === 'limit' && reference.equality)) continue;
+    const allowed = access.inference === 'limit' ? 'only equality with one value is allowed' : 'none is allowed';
+    const what = {
+      predicate: 'in a condition',
+      order: 'to order, group or compare rows',
+      argument: 'in a function that can fail',
+    }[reference.kind];
+    return {
+      code: 'InferenceLimited',
+      reason: `it uses masked data (${labels.join(', ')}) ${what}; on masked columns ${allowed}`,
+    };
+  }
+  return undefined;
+}
+
+/** Comparisons of masked columns with a value: what counts against the budget of `inference: limit`. */
+export function countGuesses(analysis: Analysis, access: Access): number {
+  const hidden = hiddenLabels(access);
+  return analysis.references.filter((reference) => reference.equality && unrevealed(reference.labels, hidden).length > 0).length;
+}

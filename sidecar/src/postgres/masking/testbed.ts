@@ -1,0 +1,212 @@
+import { readFileSync } from 'node:fs';
+import type { Access } from '@chaperone/policy';
+import { startPostgres } from '@chaperone/testing';
+import { Client, type QueryArrayConfig, type QueryArrayResult } from 'pg';
+import {
+  type Analysis,
+  analyse,
+  type Catalog,
+  filterError,
+  judgeInference,
+  judgeWrites,
+  loadCatalog,
+  maskRow,
+  parseTree,
+  planResult,
+  TreeError,
+} from './index.ts';
+
+export const SENSITIVE: Access['sensitive'] = [
+  { label: 'pii.ssn', columns: ['app.customers.ssn', 'app.part.ssn', 'app.kid.secret', 'app."odd name"."a.b"'] },
+  { label: 'pii.email', columns: ['app.customers.email'], detector: 'email' },
+  { label: 'own.view', columns: ['app.v_owner.labelled_here'] },
+];
+
+/** An agent that sees no label. */
+export function anAccess(mods: Partial<Access> = {}): Access {
+  return {
+    resource: { namespace: 'data', name: 'db', generation: 1, protocol: 'postgres' },
+    policies: [],
+    digest: 'd',
+    mode: 'Enforce',
+    purpose: 'test',
+    ceiling: { statements: ['*'] },
+    rules: [],
+    searchPath: ['public'],
+    reveal: [],
+    masking: {},
+    sensitive: SENSITIVE,
+    inference: 'allow',
+    limits: {},
+    recording: { mode: 'durable', content: 'results', rows: 1, bytes: 1, retention: 'default' },
+    ...mods,
+  };
+}
+
+export const statementsOf = (file: string, major: number): string[] =>
+  readFileSync(new URL(`./testdata/${file}`, import.meta.url), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && Number(/^\/\*(\d+)\*\//.exec(line)?.[1] ?? 0) <= major);
+
+/** A DataRow message as a server sends it. */
+export function dataRow(values: readonly (Buffer | string | null)[]): Buffer {
+  const parts = values.flatMap((value) => {
+    const length = Buffer.alloc(4);
+    if (value === null) {
+      length.writeInt32BE(-1);
+      return [length];
+    }
+    const bytes = Buffer.from(value);
+    length.writeInt32BE(bytes.length);
+    return [length, bytes];
+  });
+  const body = Buffer.concat(parts);
+  const head = Buffer.alloc(7);
+  head.write('D');
+  head.writeInt32BE(body.length + 6, 1);
+  head.writeInt16BE(values.length, 5);
+  return Buffer.concat([head, body]);
+}
+
+export type Outcome =
+  | { readonly kind: 'refused'; readonly why: string; readonly analysis: Analysis | undefined }
+  | { readonly kind: 'error'; readonly shown: string; readonly raw: string; readonly analysis: Analysis | undefined }
+  | { readonly kind: 'rows'; readonly shown: string; readonly raw: string; readonly analysis: Analysis; readonly masked: number };
+
+function read(tree: string | undefined, catalog: Catalog, major: number): Analysis | undefined {
+  try {
+    return tree === undefined ? undefined : analyse(parseTree(tree, major), catalog, major);
+  } catch (error) {
+    if (error instanceof TreeError) return undefined;
+    throw error;
+  }
+}
+
+function refusalOf(analysis: Analysis | undefined, access: Access): string | undefined {
+  if (!analysis) return 'no tree that can be read';
+  if (analysis.command === 'utility') return 'a utility statement';
+  return analysis.refused?.why ?? (judgeWrites(analysis, access) ?? judgeInference(analysis, access))?.reason;
+}
+
+function failed(error: Error & Record<string, string>, analysis: Analysis | undefined): Outcome {
+  const fields = { C: error['code'] ?? '', M: error.message, D: error['detail'] ?? '', W: error['where'] ?? '' };
+  const shown = Object.values(filterError(fields, { touchesLabelled: analysis?.touchesLabelled ?? false })).join('|');
+  return { kind: 'error', shown, raw: Object.values(fields).join('|'), analysis };
+}
+
+function delivered(
+  result: QueryArrayResult<(string | Buffer | null)[]>,
+  analysis: Analysis,
+  access: Access,
+  binary: boolean,
+): Outcome {
+  const fields = result.fields.map((field) => ({
+    name: field.name,
+    tableOid: field.tableID,
+    attributeNumber: field.columnID,
+    typeOid: field.dataTypeID,
+  }));
+  const plan = planResult({ analysis, fields, access });
+  if (plan.kind === 'refuse') return { kind: 'refused', why: plan.reason, analysis };
+  const masked = result.rows.map((row) => maskRow(dataRow(row), plan, binary ? [1] : []));
+  return {
+    kind: 'rows',
+    shown: masked.map(({ row }) => row.toString('latin1')).join('\n'),
+    raw: result.rows.map((row) => dataRow(row).toString('latin1')).join('\n'),
+    analysis,
+    masked: masked.reduce((sum, { values }) => sum + values, 0),
+  };
+}
+
+/** A server with the schema of testdata/, and one session of the agent's role that prints its trees. */
+export async function openTestbed(options: { package?: string } = {}) {
+  const server = await startPostgres(options);
+  const at = { host: server.host, port: server.port, database: 'postgres' };
+  const admin = new Client({ ...at, ...server.superuser });
+  await admin.connect();
+  await admin.query(readFileSync(new URL('./testdata/schema.sql', import.meta.url), 'utf8'));
+  const printing =
+    '-c debug_print_rewritten=on -c debug_pretty_print=off -c client_min_messages=log -c standard_conforming_strings=on';
+  const agent = new Client({ ...at, user: 'agent', password: 'agent-password', options: printing });
+  await agent.connect();
+  const trees: string[] = [];
+  agent.on('notice', (notice) => {
+    const { severity, message, routine, detail } = notice as unknown as Record<string, string>;
+    if (severity === 'LOG' && message === 'rewritten parse tree:' && routine === 'elog_node_display') trees.push(detail ?? '');
+  });
+  const raw = { getTypeParser: () => (value: string | Buffer) => value };
+  const query = async (sql: string): Promise<(string | null)[][]> =>
+    (await agent.query<(string | null)[]>({ text: sql, rowMode: 'array', types: raw })).rows;
+  const state: { catalog: Catalog } = { catalog: await loadCatalog(query, SENSITIVE) };
+
+  const treeOf = async (sql: string): Promise<string> => {
+    trees.length = 0;
+    await agent.query('begin');
+    await agent.query(sql).catch(() => undefined);
+    await agent.query('rollback');
+    return trees.find((tree) => !tree.includes(':utilityStmt {') && !tree.includes(':utilityStmt ?')) ?? trees[0] ?? '';
+  };
+
+  const run = async (sql: string, binary: boolean) => {
+    await agent.query('begin');
+    trees.length = 0;
+    const result = await agent
+      .query<(string | Buffer | null)[]>({
+        text: sql,
+        rowMode: 'array',
+        types: raw,
+        ...(binary ? { binary: true, values: [] } : {}),
+      } as QueryArrayConfig)
+      .catch((error: unknown) => error as Error & Record<string, string>);
+    const [tree] = trees;
+    await agent.query('rollback');
+    return { result, tree };
+  };
+
+  /** Runs one statement in a transaction of its own and shows what an agent would be shown. */
+  const attempt = async (sql: string, access: Access, binary = false): Promise<Outcome> => {
+    const { result, tree } = await run(sql, binary);
+    const analysis = read(tree, state.catalog, server.major);
+    const why = refusalOf(analysis, access);
+    if (why !== undefined && !(tree === undefined && result instanceof Error)) return { kind: 'refused', why, analysis };
+    if (result instanceof Error) return failed(result, analysis);
+    if (!analysis) throw new Error('no analysis');
+    return delivered(result, analysis, access, binary);
+  };
+
+  return {
+    major: server.major,
+    admin,
+    agent,
+    query,
+    attempt,
+    treeOf,
+    get catalog(): Catalog {
+      return state.catalog;
+    },
+    reload: async (): Promise<Catalog> => (state.catalog = await loadCatalog(query, SENSITIVE)),
+    [Symbol.asyncDispose]: async (): Promise<void> => {
+      await agent.end();
+      await admin.end();
+      await server.stop();
+    },
+  };
+}
+export type Testbed = Awaited<ReturnType<typeof openTestbed>>;
+
+const SECRETS = ['271-82-8459', 'zebra.canary@secret.example'];
+const FORMS = SECRETS.flatMap((secret) => [
+  secret,
+  secret.replaceAll('-', ''),
+  Array.from(secret).toReversed().join(''),
+  Array.from(secret.replaceAll('-', '')).toReversed().join(''),
+  Buffer.from(secret).toString('hex'),
+  Buffer.from(secret).toString('base64').slice(0, 12),
+  secret.slice(2),
+  secret.slice(0, -3),
+]);
+/** Whether a secret is in what was shown, in any form that the corpus can give it. */
+export const showsSecret = (shown: string): boolean => {
+  const lower = shown.toLowerCase();
+  return FORMS.some((form) => lower.includes(form.toLowerCase()));
+};

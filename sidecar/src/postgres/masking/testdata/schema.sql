@@ -1,0 +1,38 @@
+create role agent login password 'agent-password';
+create schema app;
+create table app.customers(id int primary key, name text, ssn text unique, email varchar(60), born date, salary int, doc jsonb, tags text[], note varchar(40), ssn_tail text generated always as (right(ssn, 4)) stored);
+insert into app.customers(id, name, ssn, email, born, salary, doc, tags, note) values
+  (1, 'Ada Lovelace', '271-82-8459', 'zebra.canary@secret.example', '1815-12-10', 5000, '{"k":"v"}', '{a,b}', 'first'),
+  (2, 'Bob', '314-15-9265', 'other@secret.example', '1900-01-01', 4000, '{"k":"w"}', '{c}', 'second');
+create table app.orders(id int primary key, customer_id int, item text, note text, ssn text);
+insert into app.orders values (1, 1, 'lamp', 'n1', null), (2, 2, 'desk', 'n2', null);
+create table app.part(id int, region text, ssn text) partition by list (region);
+create table app.part_eu partition of app.part for values in ('eu');
+create table app.part_us partition of app.part default;
+insert into app.part values (1, 'eu', '271-82-8459');
+create table app.base(id int, secret text);
+create table app.kid(extra text) inherits (app.base);
+insert into app.kid values (1, '271-82-8459', 'x');
+create view app.v_plain as select * from app.customers;
+create view app.v_renamed(a, b) as select id, ssn from app.customers;
+create view app.v_nested as select b as c, a as d from app.v_renamed;
+create view app.v_join as select o.item, c.ssn as who from app.orders o join app.customers c on c.id = o.customer_id;
+create view app.v_union as select ssn as x from app.customers union all select item from app.orders;
+create view app.v_agg as select string_agg(ssn, ',') as all_of_them from app.customers;
+create view app.v_safe as select id, name from app.customers where email like '%example';
+create view app.v_owner as select item as labelled_here, id from app.orders;
+create materialized view app.mv as select id, ssn as y from app.customers;
+create type app.pair as (a text, b text);
+create domain app.short as text check (length(value) < 100);
+create function app.echo(x text) returns text language sql immutable as 'select x';
+create function app.leak(i int) returns text language plpgsql security definer as 'begin return (select ssn from app.customers where id = i); end';
+create function app.leak_all() returns table(s text) language sql security definer as 'select ssn from app.customers';
+create table app.instead(id int, t text);
+create view app.v_instead as select c.id, c.ssn from app.customers c;
+create function app.f_instead() returns trigger language plpgsql as 'begin return new; end';
+create trigger t_instead instead of insert or update on app.v_instead for each row execute function app.f_instead();
+create rule r_instead as on delete to app.instead do also select ssn from app.customers;
+create table app."odd name"("weird col" text, "a.b" text);
+insert into app."odd name" values ('plain', '271-82-8459');
+grant usage on schema app to agent;
+grant select, insert, update, delete on all tables in schema app to agent;

@@ -1,0 +1,405 @@
+import type { Effect } from '@chaperone/policy';
+import type { Catalog, CatalogRelation } from './catalog.ts';
+import { refuseRelation } from './functions.ts';
+import { child, field, integer, KNOWN_TAGS, list, nodes, outputEntries, RTE, rangeEntry, token, viewOf } from './nodes.ts';
+import { isTotal } from './total.ts';
+import { isNode, type TreeNode, type TreeValue } from './tree.ts';
+import { FUNCTION_FIELDS, type Lineage, type Scopes, type Value } from './values.ts';
+
+/** How a labelled column is used without being shown. */
+export type ReferenceKind = 'predicate' | 'order' | 'argument';
+
+export interface RawReference {
+  readonly kind: ReferenceKind;
+  readonly value: Value;
+  /** A comparison of the column itself with one constant or parameter, by the server's own equality, AND-ed in WHERE or ON. */
+  readonly equality: boolean;
+}
+export interface RawAssign {
+  readonly relation: number;
+  readonly attnum: number;
+  readonly value: Value;
+}
+export interface Target {
+  readonly relation: number;
+  readonly name: string;
+  readonly hasTriggers: boolean;
+  readonly labelled: boolean;
+}
+export interface Refused {
+  readonly object: string;
+  readonly why: string;
+}
+
+/** What one walk over a statement found, before labels are looked up. */
+export interface Found {
+  readonly references: RawReference[];
+  readonly assigns: RawAssign[];
+  readonly targets: Target[];
+  readonly effects: Effect[];
+  readonly refused: Refused[];
+  /** A relation with labelled columns, an unknown relation or an unknown function takes part. */
+  touches: boolean;
+  /** Set: something in the tree is not understood, wherever it stands. */
+  top: string | undefined;
+}
+
+/** Where an expression stands. */
+interface Place {
+  readonly scopes: Scopes;
+  readonly found: Found;
+  /** Inside the body of a view that is not the agent's own: its conditions are the owner's, not the agent's guesses. */
+  readonly inView: boolean;
+}
+
+const FIRST_COLUMN = -7;
+const PERMISSIONS = [
+  [1, 'insert', 'insertedCols'],
+  [2, 'select', 'selectedCols'],
+  [4, 'update', 'updatedCols'],
+  [8, 'delete', ''],
+] as const;
+const KNOWN_PERMISSIONS = 1 + 2 + 4 + 8;
+/** Owner's conditions (row security, views WITH CHECK OPTION): never shown, and not the agent's to choose. */
+const OWNERS_FIELDS: ReadonlySet<string> = new Set(['securityQuals', 'withCheckOptions']);
+/** Fields that hold OIDs of operators, by tag. */
+const OPERATOR_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  SORTGROUPCLAUSE: ['eqop', 'sortop'],
+  ROWCOMPAREEXPR: ['opnos'],
+};
+const SET_UNION = '1';
+/** Branches that cannot fail: which of them is taken shows nowhere but in the value. */
+const SIMPLE_BRANCHES: ReadonlySet<string> = new Set(['CONST', 'PARAM', 'VAR', 'RELABELTYPE', 'CASETESTEXPR', 'NULLTEST']);
+
+const carries = (value: Value): boolean => value.top !== undefined || value.sources.size > 0;
+
+/** Walks a statement once: what it does, what it writes, and where labelled columns steer it. */
+export class Visitor {
+  readonly #catalog: Catalog;
+  readonly #lineage: Lineage;
+  readonly #modern: boolean;
+  /** AND nodes of conditions, judged part by part. */
+  readonly #conjunctions = new WeakSet<TreeNode>();
+  readonly #commands: { update: string; insert: string; delete: string; merge: string };
+
+  constructor(catalog: Catalog, lineage: Lineage, major: number) {
+    this.#catalog = catalog;
+    this.#lineage = lineage;
+    this.#modern = major >= 16;
+    this.#commands = { update: '2', insert: '3', delete: '4', merge: major >= 15 ? '5' : 'none' };
+  }
+
+  walk(query: TreeNode): Found {
+    const found: Found = { references: [], assigns: [], targets: [], effects: [], refused: [], touches: false, top: undefined };
+    this.#query(query, { scopes: [], found, inView: false });
+    return found;
+  }
+
+  #query(query: TreeNode, around: Place): void {
+    const place: Place = { ...around, scopes: [query, ...around.scopes] };
+    this.#conditions(query, place);
+    for (const [name, part] of Object.entries(query.fields)) {
+      if (name === 'rteperminfos') continue;
+      if (!OWNERS_FIELDS.has(name)) this.#expression(part, place);
+    }
+    this.#permissions(query, place);
+    this.#ordering(query, place);
+    this.#writes(query, place);
+  }
+
+  /** Descends into everything once; what has a meaning of its own is taken apart by tag. */
+  #expression(part: TreeValue, place: Place): void {
+    if (part === null || typeof part === 'string') return;
+    if (!isNode(part)) {
+      for (const item of part) this.#expression(item, place);
+      return;
+    }
+    if (part.tag === 'QUERY') return this.#query(part, place);
+    if (part.tag === 'RANGETBLENTRY') return this.#rangeEntry(part, place);
+    if (!KNOWN_TAGS.has(part.tag)) place.found.top ??= `a node ${part.tag}`;
+    this.#call(part, place);
+    this.#decides(part, place);
+    for (const [name, item] of Object.entries(part.fields)) if (!OWNERS_FIELDS.has(name)) this.#expression(item, place);
+  }
+
+  #rangeEntry(entry: TreeNode, place: Place): void {
+    const kind = token(entry, 'rtekind');
+    const view = kind === RTE.subquery ? viewOf(entry) : 0;
+    if (kind === RTE.relation) this.#relation(integer(entry, 'relid'), token(entry, 'relkind'), place);
+    if (view > 0) this.#relation(view, 'v', place);
+    const owners = view > 0 && this.#catalog.relations.get(view)?.owner !== this.#catalog.role;
+    const inside = { ...place, inView: place.inView || owners };
+    for (const [name, part] of Object.entries(entry.fields)) {
+      // What a join shows again was walked where it stands first.
+      if (!OWNERS_FIELDS.has(name) && name !== 'joinaliasvars') this.#expression(part, inside);
+    }
+    if (kind === RTE.tableFunction) this.#refer('argument', this.#lineage.value(field(entry, 'tablefunc'), place.scopes), place);
+  }
+
+  #relation(oid: number, kind: string, place: Place): void {
+    const { found } = place;
+    const relation = this.#catalog.relations.get(oid);
+    if (kind === 't') found.refused.push({ object: 'pg_toast', why: 'holds values of tables in pieces' });
+    if (!relation) {
+      this.#lineage.stale = true;
+      found.touches = true;
+      return;
+    }
+    const why = refuseRelation(relation.schema, relation.name, this.#catalog.labels.size > 0);
+    if (why !== undefined) found.refused.push({ object: nameOf(relation), why });
+    if (this.#catalog.labelled.has(oid) || this.#catalog.opaque.has(oid)) found.touches = true;
+  }
+
+  #call(node: TreeNode, place: Place): void {
+    const called = this.#functionsOf(node);
+    for (const oid of called) {
+      const verdict = this.#catalog.functions.get(oid);
+      if (verdict?.kind === 'allowed') continue;
+      if (verdict === undefined) {
+        this.#lineage.stale = true;
+        place.found.refused.push({ object: `function ${oid}`, why: 'is newer than the catalog' });
+      } else if (verdict.kind === 'refused') {
+        place.found.refused.push({ object: verdict.name, why: verdict.why });
+      } else {
+        place.found.touches = true;
+        const via = place.inView ? 'view' : 'direct';
+        place.found.effects.push({ verb: 'execute', object: `${verdict.schema}.${verdict.name}`, via, kind: 'function' });
+      }
+    }
+  }
+
+  #functionsOf(node: TreeNode): number[] {
+    const operator = (oid: number): number => this.#catalog.operators.get(oid)?.function ?? oid;
+    const name = FUNCTION_FIELDS[node.tag];
+    const found: number[] = [];
+    if (name !== undefined) {
+      const oid = integer(node, name);
+      found.push(oid === 0 ? operator(integer(node, 'opno')) : oid);
+    }
+    for (const operatorField of OPERATOR_FIELDS[node.tag] ?? []) {
+      const value = field(node, operatorField);
+      const written = Array.isArray(value) ? (value as readonly TreeValue[]).slice(1) : [value];
+      found.push(
+        ...written
+          .map(Number)
+          .filter((oid) => oid > 0)
+          .map(operator),
+      );
+    }
+    if (node.tag === 'WINDOWCLAUSE') found.push(integer(node, 'startInRangeFunc'), integer(node, 'endInRangeFunc'));
+    if (node.tag === 'TABLESAMPLECLAUSE') found.push(integer(node, 'tsmhandler'));
+    return found.filter((oid) => oid > 0);
+  }
+
+  /** Expressions that run, fail or return rows depending on a value inside them. */
+  #decides(node: TreeNode, place: Place): void {
+    const { scopes } = place;
+    const refer = (part: TreeValue, kind: ReferenceKind = 'predicate'): void => {
+      if (part !== null) this.#refer(kind, this.#lineage.value(part, scopes), place);
+    };
+    switch (node.tag) {
+      case 'CASEEXPR':
+        for (const branch of nodes(node, 'args', 'CASEWHEN')) refer(field(branch, 'expr'));
+        return refer(field(node, 'arg'));
+      case 'COALESCEEXPR':
+      case 'BOOLEXPR':
+        if (!this.#conjunctions.has(node) && !list(node, 'args').every((item) => isNode(item) && SIMPLE_BRANCHES.has(item.tag)))
+          refer(list(node, 'args'));
+        return;
+      case 'AGGREF':
+      case 'WINDOWFUNC':
+        refer(field(node, 'aggfilter'));
+        if (list(node, 'aggorder').length + list(node, 'aggdistinct').length > 0) refer(field(node, 'args'), 'order');
+        return this.#arguments(node, place);
+      case 'COERCEVIAIO':
+        if (!['25', '1043', '1042', '19'].includes(token(node, 'resulttype'))) refer(field(node, 'arg'), 'argument');
+        return;
+      case 'XMLEXPR':
+      case 'JSONEXPR':
+      case 'JSONISPREDICATE':
+        return refer(Object.values(node.fields), 'argument');
+      default:
+        if (FUNCTION_FIELDS[node.tag] !== undefined) this.#arguments(node, place);
+    }
+  }
+
+  #arguments(node: TreeNode, place: Place): void {
+    if (place.inView) return;
+    const values = list(node, 'args').map((item) => this.#lineage.value(item, place.scopes));
+    const labelled = values.map(carries);
+    if (!labelled.includes(true)) return;
+    const names = this.#functionsOf(node).map((oid) => this.#catalog.functions.get(oid)?.name ?? '');
+    if (names.length > 0 && names.every((name) => isTotal(name, labelled))) return;
+    for (const value of values) this.#refer('argument', value, place);
+  }
+
+  #refer(kind: ReferenceKind, value: Value, place: Place, equality = false): void {
+    if (!place.inView && carries(value)) place.found.references.push({ kind, value, equality });
+  }
+
+  #conditions(query: TreeNode, place: Place): void {
+    const tree = child(query, 'jointree', 'FROMEXPR');
+    if (tree) this.#joins(tree, place);
+    this.#condition(field(query, 'mergeJoinCondition'), place);
+    for (const action of nodes(query, 'mergeActionList', 'MERGEACTION')) this.#condition(field(action, 'qual'), place);
+    for (const name of ['havingQual', 'limitOffset', 'limitCount']) this.#steered(field(query, name), place);
+    for (const clause of nodes(query, 'windowClause', 'WINDOWCLAUSE')) {
+      for (const name of ['startOffset', 'endOffset']) this.#steered(field(clause, name), place);
+    }
+    const conflict = child(query, 'onConflict', 'ONCONFLICTEXPR');
+    if (!conflict) return;
+    for (const name of ['arbiterElems', 'arbiterWhere', 'onConflictWhere']) this.#steered(field(conflict, name), place);
+  }
+
+  #joins(node: TreeNode, place: Place): void {
+    this.#condition(field(node, 'quals'), place);
+    const parts = [...list(node, 'fromlist'), field(node, 'larg'), field(node, 'rarg')];
+    for (const part of parts) if (isNode(part) && part.tag !== 'RANGETBLREF') this.#joins(part, place);
+  }
+
+  #steered(part: TreeValue, place: Place): void {
+    if (part !== null) this.#refer('predicate', this.#lineage.value(part, place.scopes), place);
+  }
+
+  /** A condition of WHERE or ON: its AND-ed parts are judged one by one. */
+  #condition(part: TreeValue, place: Place): void {
+    if (!isNode(part)) return this.#steered(part, place);
+    if (part.tag === 'BOOLEXPR' && token(part, 'boolop') === 'and') {
+      this.#conjunctions.add(part);
+      for (const item of list(part, 'args')) this.#condition(item, place);
+      return;
+    }
+    const compared = this.#compared(part, place);
+    if (compared) this.#refer('predicate', compared, place, true);
+    else this.#steered(part, place);
+  }
+
+  /** The column of `column = constant`, if the condition is one. */
+  #compared(node: TreeNode, place: Place): Value | undefined {
+    if (node.tag !== 'OPEXPR' || this.#catalog.operators.get(integer(node, 'opno'))?.equality !== true) return undefined;
+    const sides = list(node, 'args');
+    if (sides.length !== 2 || this.#functionsOf(node).some((oid) => this.#catalog.functions.get(oid)?.kind !== 'allowed'))
+      return undefined;
+    for (const [column, other] of [sides, sides.toReversed()]) {
+      if (column === undefined || other === undefined || !isColumn(column) || !isConstant(other)) continue;
+      const value = this.#lineage.value(column, place.scopes);
+      if (value.exact && value.top === undefined) return value;
+    }
+    return undefined;
+  }
+
+  #ordering(query: TreeNode, place: Place): void {
+    const { scopes } = place;
+    const clauses = [
+      ...['groupClause', 'distinctClause', 'sortClause'].flatMap((name) => nodes(query, name, 'SORTGROUPCLAUSE')),
+      ...nodes(query, 'windowClause', 'WINDOWCLAUSE').flatMap((clause) =>
+        ['partitionClause', 'orderClause'].flatMap((name) => nodes(clause, name, 'SORTGROUPCLAUSE')),
+      ),
+    ];
+    const operations = child(query, 'setOperations', 'SETOPERATIONSTMT');
+    const references = new Set(clauses.map((clause) => token(clause, 'tleSortGroupRef')));
+    const columns = operations ? this.#lineage.columns(query, scopes.slice(1)) : [];
+    for (const entry of nodes(query, 'targetList', 'TARGETENTRY')) {
+      if (!references.has(token(entry, 'ressortgroupref')) || token(entry, 'ressortgroupref') === '0') continue;
+      const column = operations && token(entry, 'resjunk') !== 'true' ? columns[outputEntries(query).indexOf(entry)] : undefined;
+      this.#refer('order', column ?? this.#lineage.value(field(entry, 'expr'), scopes), place);
+    }
+    // Every set operation but UNION ALL compares rows: how many come back says which values are equal.
+    if (operations && compares(operations)) for (const column of columns) this.#refer('order', column, place);
+  }
+
+  #writes(query: TreeNode, place: Place): void {
+    const command = token(query, 'commandType');
+    const { update, insert, delete: remove, merge } = this.#commands;
+    if (![update, insert, remove, merge].includes(command)) return;
+    const entry = rangeEntry(query, integer(query, 'resultRelation'));
+    const relation = entry && this.#catalog.relations.get(integer(entry, 'relid'));
+    const { found } = place;
+    if (!relation) {
+      found.refused.push({ object: 'the target', why: 'is newer than the catalog' });
+      this.#lineage.stale = true;
+      return;
+    }
+    found.targets.push({
+      relation: relation.oid,
+      name: nameOf(relation),
+      hasTriggers: relation.hasTriggers || relation.kind === 'v' || relation.kind === 'f',
+      labelled: this.#catalog.labelled.has(relation.oid),
+    });
+    const assigned = [
+      ...(command === merge ? [] : nodes(query, 'targetList', 'TARGETENTRY')),
+      ...nodes(query, 'mergeActionList', 'MERGEACTION').flatMap((action) => nodes(action, 'targetList', 'TARGETENTRY')),
+      ...[child(query, 'onConflict', 'ONCONFLICTEXPR')].flatMap((conflict) =>
+        conflict ? nodes(conflict, 'onConflictSet', 'TARGETENTRY') : [],
+      ),
+    ];
+    for (const target of assigned) {
+      if (token(target, 'resjunk') === 'true') continue;
+      const value = this.#lineage.value(field(target, 'expr'), place.scopes);
+      if (carries(value)) found.assigns.push({ relation: relation.oid, attnum: integer(target, 'resno'), value });
+    }
+  }
+
+  /** The rights that the server will ask for: the effects, as the server itself resolved them. */
+  #permissions(query: TreeNode, place: Place): void {
+    const asked = this.#modern
+      ? nodes(query, 'rteperminfos', 'RTEPERMISSIONINFO')
+      : nodes(query, 'rtable', 'RANGETBLENTRY').filter((entry) => integer(entry, 'relid') > 0);
+    for (const info of asked) {
+      const rights = integer(info, 'requiredPerms');
+      if (rights === 0) continue;
+      const relation = this.#catalog.relations.get(integer(info, 'relid'));
+      if (!relation) {
+        place.found.refused.push({ object: 'a relation', why: 'is newer than the catalog' });
+        this.#lineage.stale = true;
+        continue;
+      }
+      this.#relation(relation.oid, relation.kind, place);
+      if (Number.isNaN(rights) || (rights & ~KNOWN_PERMISSIONS) !== 0) {
+        place.found.refused.push({ object: nameOf(relation), why: 'is used in an unknown way' });
+      }
+      const via = integer(info, 'checkAsUser') === 0 ? 'direct' : 'view';
+      for (const [bit, verb, columnsField] of PERMISSIONS) {
+        if ((rights & bit) === 0) continue;
+        const columns = columnsField === '' ? undefined : columnNames(relation, list(info, columnsField));
+        // FOR UPDATE and its kin ask for UPDATE on no column.
+        const named = verb === 'update' && columns?.length === 0 ? 'lock' : verb;
+        const common = { verb: named, object: nameOf(relation), via, kind: 'relation' } as const;
+        place.found.effects.push(columns === undefined ? common : { ...common, columns });
+      }
+    }
+  }
+}
+
+const nameOf = (relation: CatalogRelation): string => `${relation.schema}.${relation.name}`;
+
+function columnNames(relation: CatalogRelation, bitmap: readonly TreeValue[]): string[] {
+  const attributes = bitmap.slice(1).map((member) => Number(member) + FIRST_COLUMN);
+  const all = attributes.includes(0);
+  return [...relation.columns]
+    .filter(([attribute]) => all || attributes.includes(attribute))
+    .map(([, column]) => `${nameOf(relation)}.${column.name}`);
+}
+
+function compares(operation: TreeNode): boolean {
+  if (token(operation, 'op') !== SET_UNION || token(operation, 'all') !== 'true') return true;
+  return ['larg', 'rarg'].some((side) => {
+    const part = child(operation, side, 'SETOPERATIONSTMT');
+    return part !== undefined && compares(part);
+  });
+}
+
+function isColumn(part: TreeValue): boolean {
+  if (!isNode(part)) return false;
+  return part.tag === 'VAR' || (part.tag === 'RELABELTYPE' && isColumn(field(part, 'arg')));
+}
+
+/** One value that the agent wrote or binds, cast by the server if need be. */
+function isConstant(part: TreeValue): boolean {
+  if (!isNode(part)) return false;
+  if (part.tag === 'CONST') return true;
+  if (part.tag === 'PARAM') return token(part, 'paramkind') === '0';
+  if (part.tag === 'RELABELTYPE' || part.tag === 'COERCEVIAIO') return isConstant(field(part, 'arg'));
+  const cast = part.tag === 'FUNCEXPR' && token(part, 'funcformat') !== '0';
+  return cast && list(part, 'args').every(isConstant);
+}
