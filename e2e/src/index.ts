@@ -1,1 +1,2 @@
-export {};
+export { Cluster, GOVERNED, ROOT } from './harness/cluster.ts';
+export { demand, type Result, run } from './harness/run.ts';

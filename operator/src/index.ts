@@ -1,1 +1,1 @@
-export {};
+export * from './injection/index.ts';

@@ -1,0 +1,316 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildProfile, type Container, type InjectionConfig, injectPod, type Pod, type PodSpec } from '@chaperone/operator';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Cluster, GOVERNED, ROOT } from './harness/cluster.ts';
+
+/**
+ * The policies of the chart alone, without operator and webhook: what they let through and what they refuse is all that stands
+ * between a namespace's editor and an ungoverned pod while the operator is down. Pods are injected here, by the function that
+ * the webhook calls, and only shown to the API server (dry run).
+ */
+const NAMESPACE = 'e2e-policies';
+const config: InjectionConfig = {
+  image: 'chaperone.test/sidecar:1',
+  imagePullPolicy: 'IfNotPresent',
+  uid: 24_601,
+  operatorAddress: 'chaperone-operator.chaperone-system.svc:8443',
+  operatorCa: '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n',
+  ranges: { ipv4: '240.240.0.0/16', ipv6: '2001:2::/48' },
+  resources: { cpuRequest: '10m', memoryRequest: '64Mi', memoryLimit: '256Mi' },
+  logLevel: 'info',
+  readinessProbe: true,
+};
+
+const bot: Container = { name: 'bot', image: 'bot:1', securityContext: { runAsUser: 1000 } };
+const aPod = (spec: Partial<PodSpec> = {}, annotations: Record<string, string> = {}): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'bot', namespace: NAMESPACE, labels: { app: 'bot' }, annotations },
+  spec: { containers: [bot], ...spec },
+});
+const injected = (spec: Partial<PodSpec> = {}, annotations: Record<string, string> = {}): Pod =>
+  injectPod({ pod: aPod(spec, annotations), config });
+
+/** An injected pod whose agent, spec or injected container was changed afterwards. */
+const withBot = (mods: Partial<Container>): Pod => {
+  const pod = injected();
+  return { ...pod, spec: { ...pod.spec, containers: pod.spec.containers.map((one) => ({ ...one, ...mods })) } };
+};
+const withContext = (mods: object): Pod => {
+  const [agent] = injected().spec.containers;
+  return withBot({ securityContext: { ...agent?.securityContext, ...mods } });
+};
+const withSpec = (mods: Partial<PodSpec>): Pod => {
+  const pod = injected();
+  return { ...pod, spec: { ...pod.spec, ...mods } };
+};
+const withInit = (index: number, mods: Partial<Container>): Pod => {
+  const inits = injected().spec.initContainers ?? [];
+  return withSpec({ initContainers: inits.map((one, at) => (at === index ? { ...one, ...mods } : one)) });
+};
+const withVolume = (volume: { name: string; [source: string]: unknown }): Pod =>
+  withSpec({ volumes: [...(injected().spec.volumes ?? []).filter(({ name }) => name !== volume.name), volume] });
+const inits = (): readonly Container[] => injected().spec.initContainers ?? [];
+const field = 'spec.containers[0].securityContext';
+
+let cluster: Cluster;
+let policies = '';
+
+beforeAll(async () => {
+  cluster = await Cluster.start();
+  const chart = join(ROOT, 'helm');
+  const folder = join(chart, 'templates/admission');
+  const files = readdirSync(folder).filter((name) => name.endsWith('.yaml') && name !== 'webhook.yaml');
+  policies = await cluster.helm([
+    'template',
+    'chaperone',
+    chart,
+    '-n',
+    'chaperone-system',
+    ...files.flatMap((name) => ['-s', `templates/admission/${name}`]),
+  ]);
+  await cluster.demand(['delete', 'mutatingwebhookconfiguration', 'chaperone', '--ignore-not-found']);
+  for (const name of readdirSync(join(ROOT, 'crds'))) await cluster.apply(readFileSync(join(ROOT, 'crds', name), 'utf8'));
+  await cluster.demand([
+    'wait',
+    '--for=condition=Established',
+    'crd/injectionprofiles.chaperone.dev',
+    'crd/evidencelogins.chaperone.dev',
+    '--timeout=30s',
+  ]);
+  await cluster.demand(['delete', 'injectionprofiles', '--all']);
+  await cluster.apply(policies);
+  await cluster.namespace(NAMESPACE, GOVERNED);
+  await cluster.demand(['wait', '--for=create', 'serviceaccount/default', '-n', NAMESPACE, '--timeout=30s']);
+});
+
+afterAll(async () => {
+  await cluster.demand(['delete', '--ignore-not-found', '-f', '-'], policies);
+  await cluster.demand(['delete', 'injectionprofiles', '--all']);
+  await cluster.demand(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=false']);
+});
+
+async function expectRefused(pod: Pod, text: string): Promise<void> {
+  const { status, stderr } = await cluster.dryRun(pod);
+  expect(stderr).toContain(text);
+  expect(stderr).toContain('(Forbidden)');
+  expect(status).toBe(1);
+}
+
+async function eventuallyRefused(pod: Pod, text: string): Promise<void> {
+  await expect.poll(async () => (await cluster.dryRun(pod)).stderr, { timeout: 30_000, interval: 200 }).toContain(text);
+}
+
+describe('without a profile', () => {
+  test('no pod of a governed namespace starts', async () => {
+    await eventuallyRefused(injected(), 'no params found for policy binding with `Deny` parameterNotFoundAction');
+  });
+});
+
+describe('with the profile', () => {
+  beforeAll(async () => {
+    await cluster.apply(buildProfile(config));
+    await expect.poll(async () => (await cluster.dryRun(injected())).stderr, { timeout: 30_000, interval: 200 }).toBe('');
+  });
+
+  test('the API server finds no mistake in the policies', async () => {
+    const list = JSON.parse(await cluster.demand(['get', 'validatingadmissionpolicies', '-o', 'json'])) as {
+      items: { metadata: { name: string }; status?: { typeChecking?: { expressionWarnings?: unknown[] } } }[];
+    };
+    const own = list.items.filter(({ metadata }) => metadata.name.startsWith('chaperone-'));
+    expect(own.length).toBeGreaterThanOrEqual(7);
+    for (const { metadata, status } of own)
+      expect([metadata.name, status?.typeChecking?.expressionWarnings ?? []]).toEqual([metadata.name, []]);
+  });
+
+  test.each<[string, Pod]>([
+    ['a simple pod', injected()],
+    [
+      'a Job’s pod with init containers of its own',
+      injected({ restartPolicy: 'Never', initContainers: [{ ...bot, name: 'setup' }] }),
+    ],
+    [
+      'a pod with volumes of every allowed kind',
+      injected({
+        volumes: [
+          { name: 'a', emptyDir: {} },
+          { name: 'b', secret: { secretName: 'x' } },
+          { name: 'c', configMap: { name: 'x' } },
+        ],
+      }),
+    ],
+    ['a pod that wants no token', injected({ automountServiceAccountToken: false })],
+    [
+      'a pod whose user stands at pod level',
+      injected({ containers: [{ name: 'bot', image: 'bot:1' }], securityContext: { runAsUser: 5, fsGroup: 5 } }),
+    ],
+    ['a pod with a device that the platform allows', withBot({ resources: { limits: { 'nvidia.com/gpu': '1' } } })],
+    ['a pod whose sidecar has other resources', withInit(1, { resources: { limits: { memory: '1Gi' } } })],
+  ])('%s is accepted', async (_name, pod) => {
+    const { status, stderr } = await cluster.dryRun(pod);
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+  });
+
+  test('what the API server stores equals the profile, so that nothing is denied that was injected', async () => {
+    const { stdout } = await cluster.dryRun(injected());
+    const stored = JSON.parse(stdout) as Pod;
+    const again = injectPod({ pod: stored, config });
+    expect(again.spec.initContainers).toEqual(stored.spec.initContainers);
+    expect(again.spec.volumes).toEqual(stored.spec.volumes);
+    expect(again.spec.containers).toEqual(stored.spec.containers);
+  });
+
+  test.each<[string, () => Pod, string]>([
+    [
+      '1 the sidecar’s user',
+      () => withContext({ runAsUser: 24_601 }),
+      `container "bot": ${field}.runAsUser 24601 belongs to chaperone-sidecar; choose another [ReservedUser]`,
+    ],
+    [
+      '1 the sidecar’s user for the whole pod',
+      () => injected({ containers: [{ name: 'bot', image: 'b:1' }], securityContext: { runAsUser: 24_601 } }),
+      '[ReservedUser]',
+    ],
+    [
+      '2 the image’s user, which admission cannot see',
+      () => withContext({ runAsUser: undefined }),
+      `container "bot": set ${field}.runAsUser to its image's numeric user, 1 or higher, not 24601 [AgentMustSetUser]`,
+    ],
+    ['3 root', () => withContext({ runAsUser: 0 }), '[AgentMustSetUser]'],
+    ['3 a capability', () => withContext({ capabilities: { drop: ['ALL'], add: ['SETUID'] } }), '[CapabilityAdded]'],
+    ['3 the default capabilities', () => withContext({ capabilities: {} }), '[CapabilityAdded]'],
+    [
+      '4 a setuid program',
+      () => withContext({ allowPrivilegeEscalation: true }),
+      `container "bot": ${field}.allowPrivilegeEscalation is true; set it to false or remove the line [EscalationAllowed]`,
+    ],
+    ['5 the sidecar’s group', () => withContext({ runAsGroup: 24_601 }), '[ReservedUser]'],
+    [
+      '5 the sidecar’s files',
+      () => withSpec({ securityContext: { ...injected().spec.securityContext, fsGroup: 24_601 } }),
+      '[ReservedUser]',
+    ],
+    ['6 NET_ADMIN', () => withContext({ capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] } }), '[CapabilityAdded]'],
+    ['7 NET_RAW', () => withContext({ capabilities: { drop: ['ALL'], add: ['NET_RAW'] } }), '[CapabilityAdded]'],
+    ['9 privileged', () => withContext({ privileged: true, allowPrivilegeEscalation: undefined }), '[Privileged]'],
+    ['9 a path of the node', () => withVolume({ name: 'host', hostPath: { path: '/' } }), '[VolumeNotAllowed]'],
+    [
+      '9 a volume of another host',
+      () => withVolume({ name: 'share', nfs: { server: 'x', path: '/' } }),
+      'volume "share": replace spec.volumes[5]; allowed are',
+    ],
+    ['9 the node’s processes', () => withSpec({ hostPID: true }), '[HostNamespace]'],
+    ['9 the node’s IPC', () => withSpec({ hostIPC: true }), '[HostNamespace]'],
+    ['9 a device', () => withBot({ resources: { limits: { 'intel.com/sriov': '1' } } }), '[DeviceNotAllowed]'],
+    ['9 a second network', () => injected({}, { 'k8s.v1.cni.cncf.io/networks': 'x' }), '[ExtraNetwork]'],
+    [
+      '9 unmasked /proc',
+      () => withSpec({ hostUsers: false, containers: withContext({ procMount: 'Unmasked' }).spec.containers }),
+      '[ProcMount]',
+    ],
+    ['9 no seccomp', () => withContext({ seccompProfile: { type: 'Unconfined' } }), '[SeccompUnconfined]'],
+    [
+      '9 a block device',
+      () =>
+        withSpec({
+          containers: [{ ...injected().spec.containers[0], name: 'bot', volumeDevices: [{ name: 'd', devicePath: '/dev/x' }] }],
+          volumes: [...(injected().spec.volumes ?? []), { name: 'd', persistentVolumeClaim: { claimName: 'x' } }],
+        }),
+      '[BlockDevice]',
+    ],
+    [
+      '9 a port of the node',
+      () => withBot({ ports: [{ containerPort: 80, hostPort: 80, protocol: 'TCP' } as never] }),
+      '[HostPort]',
+    ],
+    ['10 the node’s network', () => withSpec({ hostNetwork: true }), '[HostNetwork]'],
+    ['11 host aliases', () => withSpec({ hostAliases: [{ ip: '1.1.1.1', hostnames: ['x'] }] }), '[DnsSettings]'],
+    ['11 another resolver', () => withSpec({ dnsPolicy: 'Default' }), '[DnsSettings]'],
+    ['11 a resolver’s settings', () => withSpec({ dnsConfig: { nameservers: ['1.1.1.1'] } }), '[DnsSettings]'],
+    ['20 shared processes', () => withSpec({ shareProcessNamespace: true }), '[SharedProcesses]'],
+    [
+      '21 the sidecar’s token by name',
+      () => withBot({ volumeMounts: [{ name: 'chaperone-identity', mountPath: '/x' }] }),
+      '[ReservedName]',
+    ],
+    ['21 the CA at another path', () => withBot({ volumeMounts: [{ name: 'chaperone-ca', mountPath: '/x' }] }), '[ReservedName]'],
+    ['22 a sidecar of one’s own', () => withInit(1, { image: 'evil:1' }), '[ProfileMismatch]'],
+    ['22 a sidecar with another command', () => withInit(1, { command: ['sleep'] }), '[ProfileMismatch]'],
+    [
+      '22 a sidecar with another operator',
+      () => withInit(1, { env: [{ name: 'CHAPERONE_OPERATOR', value: 'evil:1' }] }),
+      '[ProfileMismatch]',
+    ],
+    [
+      '22 a sidecar that does not restart',
+      () =>
+        withInit(1, {
+          restartPolicy: undefined,
+          startupProbe: undefined,
+          livenessProbe: undefined,
+          readinessProbe: undefined,
+        } as never),
+      '[ProfileMismatch]',
+    ],
+    [
+      '22 an init with more rights',
+      () => withInit(0, { securityContext: { runAsUser: 0, privileged: true } }),
+      '[ProfileMismatch]',
+    ],
+    [
+      '22 a hook in the sidecar',
+      () => withInit(1, { lifecycle: { preStop: { exec: { command: ['x'] } } } }),
+      '[ProfileMismatch]',
+    ],
+    [
+      '22 a reserved name among the agents',
+      () =>
+        withSpec({
+          containers: [...injected().spec.containers, { ...(injected().spec.containers[0] as Container), name: 'chaperone-x' }],
+        }),
+      'rename spec.containers[1]; names beginning with chaperone-',
+    ],
+    ['22 no verification', () => withSpec({ initContainers: inits().slice(0, 2) }), '[NotInjected]'],
+    [
+      '23 a container in front of ours',
+      () => withSpec({ initContainers: [{ ...(injected().spec.containers[0] as Container), name: 'first' }, ...inits()] }),
+      '[NotInjected]',
+    ],
+    ['24 an annotation that says it was injected', () => aPod({}, { 'chaperone.dev/status': 'injected' }), '[NotInjected]'],
+    [
+      '24 a label that opts out',
+      () => ({ ...aPod(), metadata: { ...aPod().metadata, labels: { 'chaperone.dev/inject': 'false' } } }),
+      '[NotInjected]',
+    ],
+    [
+      '30 a token of its own',
+      () => withVolume({ name: 'tok', projected: { sources: [{ serviceAccountToken: { path: 't' } }] } }),
+      '[TokenProjected]',
+    ],
+    [
+      '30 a token under our name',
+      () => withVolume({ name: 'kube-api-access-chaperone', projected: { sources: [{ serviceAccountToken: { path: 't' } }] } }),
+      '[ReservedName]',
+    ],
+    [
+      '30 the sidecar’s token under another audience',
+      () =>
+        withVolume({
+          name: 'chaperone-identity',
+          projected: { sources: [{ serviceAccountToken: { path: 'token', audience: 'x' } }] },
+        }),
+      '[ReservedName]',
+    ],
+    ['30 the API token back', () => withSpec({ automountServiceAccountToken: true }), '[NotInjected]'],
+    ['33 no injection at all', () => aPod(), 'Run: chaperone doctor. Break-glass:'],
+    [
+      'a sysctl',
+      () => withSpec({ securityContext: { sysctls: [{ name: 'kernel.shm_rmid_forced', value: '1' }] } }),
+      '[SysctlSet]',
+    ],
+    ['our sysctls taken away', () => withSpec({ securityContext: {} }), '[SysctlSet]'],
+    ['38 a mirror of a static pod', () => injected({}, { 'kubernetes.io/config.mirror': 'x' }), '[StaticPod]'],
+  ])('refuses %s', async (_name, pod, text) => expectRefused(pod(), text));
+});

@@ -1,0 +1,63 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { demand, type Result, run } from './run.ts';
+
+export const ROOT = join(import.meta.dirname, '../../..');
+const SCRIPTS = join(ROOT, 'e2e/cluster');
+const LOCAL_BINARIES = join(process.env['CLUSTER_DIR'] ?? '/var/lib/local-cluster', 'bin');
+
+/** A cluster that tests may do anything to. */
+export class Cluster {
+  readonly #env: Record<string, string>;
+  /** Whether images are loaded by e2e/cluster (true) or by kind. */
+  readonly local: boolean;
+
+  private constructor(kubeconfig: string, local: boolean) {
+    this.local = local;
+    this.#env = {
+      KUBECONFIG: kubeconfig,
+      PATH: `${existsSync(LOCAL_BINARIES) ? `${LOCAL_BINARIES}:` : ''}${process.env['PATH'] ?? ''}`,
+    };
+  }
+
+  /** The cluster that E2E_KUBECONFIG names (kind, say), or the one of e2e/cluster, built and started where it is not. */
+  static async start(): Promise<Cluster> {
+    const given = process.env['E2E_KUBECONFIG'];
+    if (given !== undefined && given !== '') return new Cluster(given, false);
+    await demand(join(SCRIPTS, 'build'), [], { timeoutMs: 1_800_000 });
+    const kubeconfig = (await demand(join(SCRIPTS, 'up'), [], { timeoutMs: 180_000 })).trim().split('\n').at(-1) ?? '';
+    return new Cluster(kubeconfig, true);
+  }
+
+  /** Runs kubectl; a refusal is a result, not an error. */
+  kubectl(args: readonly string[], input?: object | string): Promise<Result> {
+    return run('kubectl', args, { env: this.#env, input: typeof input === 'object' ? JSON.stringify(input) : input });
+  }
+
+  /** Runs kubectl, which must succeed. @returns Standard output. */
+  demand(args: readonly string[], input?: object | string): Promise<string> {
+    return demand('kubectl', args, { env: this.#env, input: typeof input === 'object' ? JSON.stringify(input) : input });
+  }
+
+  helm(args: readonly string[]): Promise<string> {
+    return demand('helm', args, { env: this.#env });
+  }
+
+  /** Applies objects as they are now, whoever wrote them before. */
+  apply(objects: object | string): Promise<string> {
+    return this.demand(['apply', '--server-side', '--force-conflicts', '-f', '-'], objects);
+  }
+
+  /** What the API server says to an object that is not stored. */
+  dryRun(object: object, args: readonly string[] = []): Promise<Result> {
+    return this.kubectl(['create', '--dry-run=server', '-o', 'json', ...args, '-f', '-'], object);
+  }
+
+  /** A fresh namespace with `labels`, after one of the same name is gone. */
+  async namespace(name: string, labels: Readonly<Record<string, string>> = {}): Promise<void> {
+    await this.demand(['delete', 'namespace', name, '--ignore-not-found', '--wait=true', '--timeout=120s']);
+    await this.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
+  }
+}
+
+export const GOVERNED = { 'chaperone.dev/inject': 'enabled', 'pod-security.kubernetes.io/enforce': 'privileged' } as const;

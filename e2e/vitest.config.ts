@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// One cluster, so one file after the other.
+export default defineConfig({
+  test: {
+    root: import.meta.dirname,
+    include: ['src/**/*.e2e.ts'],
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 600_000,
+  },
+});

@@ -1,0 +1,58 @@
+{{/* Name of the operator's objects. Fixed, because sidecars and admission refer to it; one installation per cluster. */}}
+{{- define "chaperone.operator" -}}chaperone-operator{{- end -}}
+{{- define "chaperone.docs" -}}https://chaperone.dev/docs{{- end -}}
+
+{{- define "chaperone.labels" -}}
+app.kubernetes.io/name: chaperone
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- with .Values.global.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Argument: root context and component. */}}
+{{- define "chaperone.selector" -}}
+app.kubernetes.io/name: chaperone
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* Namespaces whose pods are governed. Chaperone's own and kube-system never are: they have to start before it. */}}
+{{- define "chaperone.governed" -}}
+matchLabels: {chaperone.dev/inject: enabled}
+matchExpressions:
+  - {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .Release.Namespace }}]}
+{{- end -}}
+
+{{/* An image by tag or, where one is given, by digest. Argument: root context and image value. */}}
+{{- define "chaperone.image" -}}
+{{- $registry := .root.Values.global.imageRegistry -}}
+{{- if $registry }}{{ $registry }}/{{ end }}{{ .image.repository }}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .root.Chart.AppVersion .image.tag }}{{ end -}}
+{{- end -}}
+
+{{/* What Pod Security's "restricted" asks of a container. */}}
+{{- define "chaperone.restricted" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+{{- define "chaperone.podRestricted" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "chaperone.pullSecrets" -}}
+{{- with .Values.global.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,32 @@
+{{/*
+CEL of the place where a container's author wrote it. Containers that injection puts in front do not count.
+Argument: a CEL expression of the container.
+*/}}
+{{- define "chaperone.cel.place" -}}
+(object.spec.containers.exists(x, x.name == {{ . }}.name)
+? 'spec.containers[' + string(object.spec.containers.map(x, x.name).indexOf({{ . }}.name)) + ']'
+: 'spec.initContainers[' + string(variables.inits.filter(x, !(x.name in variables.names)).map(x, x.name).indexOf({{ . }}.name)) + ']')
+{{- end -}}
+
+{{/* One validation about containers: holds where the list is empty, and names its first. Argument: list (variable), code, and text before and after the place. */}}
+{{- define "chaperone.cel.containers" -}}
+{{- $first := printf "variables.%s[0]" .list -}}
+- expression: "variables.{{ .list }}.size() == 0"
+  reason: Forbidden
+  message: "a container is refused [{{ .code }}]"
+  messageExpression: >-
+    'container "' + {{ $first }}.name + '": {{ .before }}' + {{ include "chaperone.cel.place" $first | nindent 4 | trim }} + '{{ .after }} [{{ .code }}]'
+{{- end -}}
+
+{{/* CEL list of strings. */}}
+{{- define "chaperone.cel.strings" -}}
+[{{ range $i, $text := . }}{{ if $i }}, {{ end }}'{{ $text }}'{{ end }}]
+{{- end -}}
+
+{{/* The rules for containers of agents that need no profile; shared by pods at creation and ephemeral containers. */}}
+{{- define "chaperone.cel.unprivileged" -}}
+has(c.securityContext) && c.securityContext.?allowPrivilegeEscalation.orValue(true) == false &&
+c.securityContext.?privileged.orValue(false) == false && c.securityContext.?procMount.orValue('Default') == 'Default' &&
+c.securityContext.?capabilities.?drop.orValue([]).exists(d, d == 'ALL') && c.securityContext.?capabilities.?add.orValue([]).size() == 0 &&
+c.securityContext.?seccompProfile.?type.orValue(variables.podSeccomp) in ['RuntimeDefault', 'Localhost']
+{{- end -}}
