@@ -69,5 +69,5 @@ export function setOf<T extends z.ZodArray<z.ZodType<string | number>>>(list: T)
       seen.add(item);
     }
   });
-  return checked.meta({ 'x-kubernetes-list-type': 'set' }) as T;
+  return checked.meta({ 'x-kubernetes-list-type': 'set' });
 }

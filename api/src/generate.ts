@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 import { customResourceDefinitions } from './crd.ts';
+import { apiReference, codesReference } from './reference.ts';
 
 /** A file that is written from the sources of this package; `path` is relative to the root of the repository. */
 export interface GeneratedFile {
@@ -9,10 +10,15 @@ export interface GeneratedFile {
 
 /** Everything that scripts/generate.ts writes. */
 export function generatedFiles(): GeneratedFile[] {
-  return customResourceDefinitions().map((crd) => ({
+  const definitions = customResourceDefinitions().map((crd) => ({
     path: `crds/${crd.metadata.name}.yaml`,
     text: `# Written by npm run generate from api/src; do not edit.\n${toYaml(crd)}`,
   }));
+  return [
+    ...definitions,
+    { path: 'docs/reference/api.md', text: apiReference() },
+    { path: 'docs/reference/codes.md', text: codesReference() },
+  ];
 }
 
 function toYaml(value: unknown): string {

@@ -139,11 +139,9 @@ export type PolicyRule = z.infer<typeof PolicyRule>;
 const labelKey = text(317, /^([a-z0-9.-]+[/])?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/, 'write a label key, for example app');
 const PodSelector = withRules(
   z.object({
-    matchLabels: withRules(z.record(labelKey, z.string().max(63)), {
-      cel: `self.size() <= ${MAX.matchLabels}`,
-      message: `name at most ${MAX.matchLabels} labels`,
-      check: (self) => Object.keys(self).length <= MAX.matchLabels,
-    })
+    matchLabels: z
+      .record(labelKey, z.string().max(63))
+      .refine((labels) => Object.keys(labels).length <= MAX.matchLabels, `must have at most ${MAX.matchLabels} labels`)
       .meta({ maxProperties: MAX.matchLabels })
       .optional()
       .describe('Labels that a pod must have, all of them. Default: none, every pod. Example: {app: support-agent}'),

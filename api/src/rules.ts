@@ -27,7 +27,7 @@ export function withRules<S extends z.ZodType>(schema: S, ...rules: readonly Loc
     message,
     ...(fieldPath === undefined ? {} : { fieldPath }),
   }));
-  return checked.meta({ 'x-kubernetes-validations': validations }) as S;
+  return checked.meta({ 'x-kubernetes-validations': validations });
 }
 
 /**

@@ -154,7 +154,7 @@ export const AGENT_CODES = {
     fix: 'See why evidence does not leave: the sidecar’s log, then the collector and its disk.',
     retry: 'try-later',
     example:
-      'chaperone: this action cannot be recorded now and did not run (RecordingBlocked). Try later; it is not the fault of the statement.',
+      'chaperone: this action cannot be recorded now and did not run (RecordingBlocked). Try later: it is not the fault of the statement.',
     postgres: { sqlstate: '53100', severity: 'ERROR' },
   },
   SessionEnded: {
@@ -163,7 +163,8 @@ export const AGENT_CODES = {
     why: 'A person ended it, the right to it was withdrawn, or the policy’s session length is over.',
     fix: 'Ask the platform team before opening another; chaperone sessions shows who ended it.',
     retry: 'do-not-retry',
-    example: 'chaperone: this session was ended (SessionEnded). Do not retry before the platform team agrees.',
+    example:
+      'chaperone: this session was ended (SessionEnded). Do not retry: ask whoever runs this agent before connecting again.',
     postgres: { sqlstate: '57P01', severity: 'FATAL' },
   },
   PolicyStale: {
@@ -173,7 +174,7 @@ export const AGENT_CODES = {
     fix: 'See why the operator is not reached: its pods, the NetworkPolicy between them, the sidecar’s log.',
     retry: 'try-later',
     example:
-      'chaperone: the policy in force here is too old to be trusted (PolicyStale). Try later; it is not the fault of the statement.',
+      'chaperone: the policy in force here is too old to be trusted (PolicyStale). Try later: it is not the fault of the statement.',
     postgres: { sqlstate: '57P03', severity: 'FATAL' },
   },
   TooManyConnections: {

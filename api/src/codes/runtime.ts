@@ -74,7 +74,7 @@ export const RUNTIME_CODES = {
     why: 'A fault of ours ends the session; it never opens a way around.',
     fix: 'Report it with the log line that carries the same reference.',
     retry: 'try-later',
-    example: 'chaperone: an internal fault ended this session (InternalFault). Try later; it is not the fault of the statement.',
+    example: 'chaperone: an internal fault ended this session (InternalFault). Try later: it is not the fault of the statement.',
     postgres: { sqlstate: '57P01', severity: 'FATAL' },
   },
 } as const satisfies CodeTable;

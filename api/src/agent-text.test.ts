@@ -1,0 +1,104 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type AgentCode, agentText } from './agent-text.ts';
+import { CODES } from './codes.ts';
+import type { CodeEntry } from './codes/entry.ts';
+
+const AGENT = Object.entries<CodeEntry>(CODES)
+  .filter(([, entry]) => entry.postgres !== undefined)
+  .map(([code]) => code as AgentCode);
+
+describe('what an agent is told', () => {
+  test('when no rule covers its statement', () => {
+    expect(
+      agentText({
+        code: 'NoRuleAllows',
+        verb: 'update',
+        object: 'public.customers',
+        policy: 'agents/support-agent',
+        reference: 's-7hq2/118',
+        allowedHere: ['SELECT on public.tickets, public.customers', 'UPDATE on public.tickets after approval'],
+      }),
+    ).toEqual({
+      severity: 'ERROR',
+      sqlstate: '42501',
+      message:
+        'chaperone: UPDATE on public.customers is not covered by any rule (NoRuleAllows). Do not retry: other wording with the same effect gets the same answer.',
+      detail: 'Policy agents/support-agent. Reference s-7hq2/118.',
+      hint: 'Allowed here: SELECT on public.tickets, public.customers; UPDATE on public.tickets after approval. The connection stays usable.',
+    });
+  });
+
+  test('when a rule denies it, in the words of the policy', () => {
+    const { message, detail, hint } = agentText({
+      code: 'DeniedByRule',
+      verb: 'drop',
+      object: 'public.tickets',
+      rule: 'never',
+      message: 'Schema changes go through the migration pipeline.',
+      inTransaction: true,
+    });
+    expect(message).toBe(
+      'chaperone: DROP on public.tickets is denied by rule "never" (DeniedByRule). Do not retry: Schema changes go through the migration pipeline.',
+    );
+    expect(detail).toBeUndefined();
+    expect(hint).toBe('The connection stays usable. Send ROLLBACK first.');
+  });
+
+  test.each([
+    [2, ''],
+    [3, ' (3rd time; the answer will not change)'],
+    [11, ' (11th time; the answer will not change)'],
+    [22, ' (22nd time; the answer will not change)'],
+  ])('the %d. time in a row', (repeated, ending) => {
+    const { message } = agentText({ code: 'NoRuleAllows', verb: 'update', object: 'a.b', repeated });
+    expect(message).toBe(
+      `chaperone: UPDATE on a.b is not covered by any rule (NoRuleAllows). Do not retry: other wording with the same effect gets the same answer.${ending}`,
+    );
+  });
+
+  test.each(AGENT)('by %s: what, which code and one of five advices', (code) => {
+    const text = agentText({ code, verb: 'select', object: 'public.tickets', rule: 'r' });
+    expect(text.message).toMatch(
+      new RegExp(`^chaperone: [^()]+ \\(${code}\\)[.] (Do not retry|Wait|Repeat unchanged|Change it|Try later): .+[.]$`),
+    );
+    expect({ sqlstate: text.sqlstate, severity: text.severity }).toEqual(CODES[code].postgres);
+    // A connection that ends has nothing to offer, and no ROLLBACK to wait for.
+    expect(text.hint !== undefined).toBe(text.severity === 'ERROR');
+  });
+
+  test.each(AGENT.filter((code) => CODES[code].example.startsWith('chaperone: ')))('by %s as the table shows it', (code) => {
+    const { example } = CODES[code];
+    const [, verb, object] = / ([A-Z]+) on ([a-z.]+) /.exec(example) ?? [];
+    const rule = /rule "([a-z]+)"/.exec(example)?.[1];
+    const own = code === 'DeniedByRule' ? { message: 'Schema changes go through the migration pipeline.' } : {};
+    expect(
+      agentText({
+        code,
+        ...(verb === undefined || object === undefined ? {} : { verb: verb.toLowerCase(), object }),
+        ...(rule === undefined ? {} : { rule }),
+        ...own,
+      }).message,
+    ).toBe(example);
+  });
+
+  test('is one visible line of bounded length, whatever names and policies hold', () => {
+    const foreign = fc.string({ unit: 'binary', maxLength: 3000 });
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...AGENT),
+        foreign,
+        foreign,
+        foreign,
+        fc.array(foreign, { maxLength: 9 }),
+        (code, verb, object, message, allowedHere) => {
+          const text = agentText({ code, verb, object, rule: object, message, policy: message, reference: verb, allowedHere });
+          for (const part of [text.message, text.detail ?? '', text.hint ?? '']) {
+            expect(part).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
+            expect(part.length).toBeLessThan(4096);
+          }
+        },
+      ),
+    );
+  });
+});
