@@ -6,6 +6,8 @@ export interface Effect {
   readonly object: string;
   readonly via: Via;
   readonly kind: 'relation' | 'function' | 'other';
+  /** false: the text names no schema and the search path's only one was taken for it. */
+  readonly qualified?: boolean;
   /** schema.table.column names that the effect touches, where the server said so. */
   readonly columns?: readonly string[];
 }

@@ -1,0 +1,168 @@
+import { as, descendants, equalTrees, isFields, list, strings, text, unwrap, type Fields } from './ast.ts';
+import { blockAfter, skipWords, trimSpace } from './literals.ts';
+import { refusalOf } from './refusals.ts';
+import { classifySet } from './settings.ts';
+import type { Statement, StatementClass, StatementOf, TransactionOperation } from './statement.ts';
+import { classifyUtility, relationName } from './utility.ts';
+
+/** A text and the tree that libpg-query made of it; `parse` makes the tree of a part, to prove that the part was cut right. */
+export interface Parsed {
+  readonly sql: string;
+  readonly tree: unknown;
+  readonly parse: (sql: string) => unknown;
+}
+export interface RawStatement {
+  readonly text: string;
+  readonly node: unknown;
+}
+
+const QUERIES: Readonly<Record<string, StatementOf<'query'>['command']>> = {
+  SelectStmt: 'select',
+  InsertStmt: 'insert',
+  UpdateStmt: 'update',
+  DeleteStmt: 'delete',
+  MergeStmt: 'merge',
+};
+const TRANSACTIONS: Readonly<Record<string, TransactionOperation>> = {
+  TRANS_STMT_BEGIN: 'begin',
+  TRANS_STMT_START: 'begin',
+  TRANS_STMT_COMMIT: 'commit',
+  TRANS_STMT_ROLLBACK: 'rollback',
+  TRANS_STMT_SAVEPOINT: 'savepoint',
+  TRANS_STMT_RELEASE: 'release',
+  TRANS_STMT_ROLLBACK_TO: 'rollback-to',
+};
+/** Three stars in a row stand in masked values. */
+const MASK_RUN = '***';
+
+/** The statements of a text, each with what it is; whatever is not known by its form is `refused`. */
+export function classify(parsed: Parsed): Statement[] {
+  return split(parsed.sql, parsed.tree).map(({ text: own, node }) => ({
+    ...classOf(own, node, parsed.parse),
+    text: own,
+    ...flags(node),
+  }));
+}
+
+/** Cuts the text where the parser says (UTF-8 byte offsets; a length of 0 runs to the end). */
+export function split(sql: string, tree: unknown): RawStatement[] {
+  const bytes = Buffer.from(sql);
+  return list(isFields(tree) ? tree['stmts'] : undefined).map((raw) => {
+    const {
+      stmt,
+      stmt_location: from = 0,
+      stmt_len: length = 0,
+    } = raw as { stmt?: unknown; stmt_location?: number; stmt_len?: number };
+    const end = length === 0 ? bytes.length : from + length;
+    return { text: trimSpace(bytes.toString('utf8', from, end)), node: stmt };
+  });
+}
+
+function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementClass {
+  const found = unwrap(node);
+  if (!found) return refused('this kind of statement is not supported');
+  const { tag, fields } = found;
+  if (Object.hasOwn(QUERIES, tag)) return query(tag, fields);
+  switch (tag) {
+    case 'ExplainStmt':
+      return explain(own, fields, parse);
+    case 'CopyStmt':
+      return copy(own, fields, parse);
+    case 'TransactionStmt': {
+      const operation = TRANSACTIONS[text(fields['kind'])];
+      return operation ? { kind: 'transaction', operation } : refused('two-phase commit is not supported');
+    }
+    case 'VariableSetStmt':
+      return classifySet(fields);
+    case 'VariableShowStmt':
+      return { kind: 'show', name: text(fields['name']).toLowerCase() };
+    default:
+      return classifyUtility(tag, fields) ?? refused(refusalOf(tag));
+  }
+}
+
+function refused(why: string): StatementClass {
+  return { kind: 'refused', code: 'NotAnalysable', why };
+}
+
+function query(tag: string, fields: Fields): StatementClass {
+  const into = tag === 'SelectStmt' && descendants(fields).some((each) => each['intoClause'] !== undefined);
+  if (into) return refused(refusalOf('CreateTableAsStmt'));
+  return { kind: 'query', command: QUERIES[tag] ?? 'select' };
+}
+
+function explain(own: string, fields: Fields, parse: Parsed['parse']): StatementClass {
+  const inner = unwrap(fields['query']);
+  if (!inner || !Object.hasOwn(QUERIES, inner.tag)) return refused('EXPLAIN is supported for queries only');
+  const within = query(inner.tag, inner.fields);
+  if (within.kind === 'refused') return within;
+  const options = list(fields['options']).map((node) => as('DefElem', node));
+  // EXPLAIN (options) query · EXPLAIN ANALYZE VERBOSE query · EXPLAIN (query)
+  const after = skipWords(own, 0, ['explain']);
+  const block = blockAfter(own, after);
+  const start = block && options.length > 0 ? block.end : skipWords(own, after, ['analyze', 'analyse', 'verbose']);
+  const rest = trimSpace(own.slice(start));
+  if (!sameTree(parse(rest), fields['query'])) return refused('the query inside EXPLAIN cannot be told from its text');
+  return { kind: 'explain', inner: rest, analyze: options.some((option) => option?.['defname'] === 'analyze' && !isOff(option)) };
+}
+
+/** Anything but a plain "no" counts as yes. */
+function isOff(option: Fields): boolean {
+  const word = as('String', option['arg']);
+  const number = as('Integer', option['arg']);
+  if (word) return ['false', 'off'].includes(text(word['sval']).toLowerCase());
+  return number !== undefined && (number['ival'] ?? 0) === 0;
+}
+
+function copy(own: string, fields: Fields, parse: Parsed['parse']): StatementClass {
+  if (fields['is_program'] === true || fields['filename'] !== undefined)
+    return refused('COPY is supported from STDIN and to STDOUT only');
+  const options = copyOptions(fields);
+  if (fields['query'] !== undefined) {
+    const inner = unwrap(fields['query']);
+    const block = blockAfter(own, skipWords(own, 0, ['copy']));
+    if (!inner || !Object.hasOwn(QUERIES, inner.tag) || !block) return refused('this form of COPY is not supported');
+    const within = query(inner.tag, inner.fields);
+    if (within.kind === 'refused') return within;
+    const rest = trimSpace(own.slice(block.start + 1, block.end - 1));
+    if (!sameTree(parse(rest), fields['query'])) return refused('the query inside COPY cannot be told from its text');
+    return { kind: 'copy-out', query: rest, options };
+  }
+  const relation = relationName(fields['relation']);
+  const columns = strings(fields['attlist']);
+  if (!relation || !columns) return refused('the relation of COPY cannot be told from its text');
+  if (fields['is_from'] !== true) return { kind: 'copy-out', relation, columns, options };
+  if (fields['whereClause'] !== undefined) return refused('COPY FROM with WHERE is not supported; filter before sending');
+  return { kind: 'copy-in', relation, columns, options };
+}
+
+function copyOptions(fields: Fields): Record<string, string> {
+  return Object.fromEntries(
+    list(fields['options']).map((node) => {
+      const option = as('DefElem', node);
+      const arg = unwrap(option?.['arg']);
+      const listed = strings(arg?.fields['items']) ?? [];
+      const value = arg?.tag === 'Integer' ? String(Number(arg.fields['ival'] ?? 0)) : text(arg?.fields['sval']);
+      return [text(option?.['defname']), arg?.tag === 'List' ? listed.join(',') : value];
+    }),
+  );
+}
+
+/** Whether `tree` holds one statement and it equals `node` in all but positions. */
+function sameTree(tree: unknown, node: unknown): boolean {
+  const statements = list(isFields(tree) ? tree['stmts'] : undefined) as { stmt?: unknown }[];
+  return statements.length === 1 && equalTrees(statements[0]?.stmt, node);
+}
+
+function flags(node: unknown): Pick<Statement, 'mentionsSetConfig' | 'maskSentinel'> {
+  let mentionsSetConfig = false;
+  let maskSentinel = false;
+  for (const fields of descendants(node)) {
+    const called = fields['FuncCall'];
+    if (isFields(called) && strings(called['funcname'])?.at(-1) === 'set_config') mentionsSetConfig = true;
+    const constant = fields['A_Const'];
+    if (isFields(constant) && isFields(constant['sval']) && text(constant['sval']['sval']).includes(MASK_RUN))
+      maskSentinel = true;
+  }
+  return { mentionsSetConfig, maskSentinel };
+}
