@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Receipt } from '@chaperone/evidence';
 import { jetstream, type JetStreamClient } from '@nats-io/jetstream';
 import { type Authenticator, connect, headers, type NatsConnection, type TlsOptions } from '@nats-io/transport-node';
@@ -27,60 +28,82 @@ export interface NatsDeliveryOptions {
  * by an empty message that asks the collector to say its receipt again.
  */
 export function createNatsDelivery(options: NatsDeliveryOptions): Delivery {
-  const { nkey, logger } = options;
-  const listeners: ((receipt: Receipt) => void)[] = [];
-  const connecting = connect({
-    servers: [...options.servers],
-    name: 'chaperone-sidecar',
-    inboxPrefix: `_INBOX.${nkey}`,
-    waitOnFirstConnect: true,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_WAIT_MS,
-    reconnectJitter: RECONNECT_JITTER_MS,
-    reconnectJitterTLS: RECONNECT_JITTER_MS,
-    ignoreAuthErrorAbort: true,
-    ...(options.authenticator === undefined ? {} : { authenticator: options.authenticator }),
-    ...(options.tls === undefined ? {} : { tls: options.tls }),
-  });
-  let broker: { connection: NatsConnection; client: JetStreamClient } | undefined;
-  let closed = false;
-  const ready = connecting.then(
-    (connection) => {
-      if (closed) void connection.close();
-      connection.subscribe(`receipt.${nkey}`, {
-        callback: (error, message) => {
-          const receipt = error === null ? parseReceipt(message.data) : undefined;
-          if (receipt === undefined) logger.warn('a receipt could not be read');
-          else for (const listener of listeners) listener(receipt);
-        },
-      });
-      broker = { connection, client: jetstream(connection) };
-    },
-    (error: unknown) => {
-      if (!closed) logger.error('the broker cannot be reached', { cause: error instanceof Error ? error.name : 'unknown' });
-    },
-  );
-  return {
-    async deliver(segment, { session, number }) {
-      if (broker === undefined || broker.connection.isClosed()) throw new Error('the broker is not connected');
-      const subject = `evidence.${nkey}.${session}`;
-      const ack = await broker.client.publish(subject, segment, {
-        msgID: `${session}:${number}`,
-        timeout: PUBLISH_TIMEOUT_MS,
-      });
-      if (ack.duplicate) {
-        const ask = headers();
-        ask.set('Chaperone-Ask', 'receipt');
-        await broker.client.publish(subject, new Uint8Array(), { timeout: PUBLISH_TIMEOUT_MS, headers: ask });
+  return new NatsDelivery(options);
+}
+
+class NatsDelivery implements Delivery {
+  readonly #options: NatsDeliveryOptions;
+  readonly #listeners: ((receipt: Receipt) => void)[] = [];
+  readonly #closing = Promise.withResolvers<void>();
+  readonly #running: Promise<void>;
+  #broker: { connection: NatsConnection; client: JetStreamClient } | undefined;
+  #closed = false;
+
+  constructor(options: NatsDeliveryOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  /** Keeps a connection until closed; the client itself reconnects, this covers its first connect and its giving up. */
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      try {
+        const connection = await this.#connect();
+        this.#broker = { connection, client: jetstream(connection) };
+        await Promise.race([connection.closed(), this.#closing.promise]);
+        if (!connection.isClosed()) await connection.close();
+      } catch (error) {
+        this.#options.logger.warn('the broker cannot be reached', { cause: error instanceof Error ? error.name : 'unknown' });
       }
-    },
-    onReceipt: (listener) => void listeners.push(listener),
-    async close() {
-      closed = true;
-      await broker?.connection.close();
-      if (broker !== undefined) await ready;
-    },
-  };
+      this.#broker = undefined;
+      if (!this.#closed) await Promise.race([sleep(RECONNECT_WAIT_MS * (1 + Math.random())), this.#closing.promise]);
+    }
+  }
+
+  async #connect(): Promise<NatsConnection> {
+    const { nkey, servers, authenticator, tls } = this.#options;
+    const connection = await connect({
+      servers: [...servers],
+      name: 'chaperone-sidecar',
+      inboxPrefix: `_INBOX.${nkey}`,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_WAIT_MS,
+      reconnectJitter: RECONNECT_JITTER_MS,
+      reconnectJitterTLS: RECONNECT_JITTER_MS,
+      ignoreAuthErrorAbort: true,
+      ...(authenticator === undefined ? {} : { authenticator }),
+      ...(tls === undefined ? {} : { tls }),
+    });
+    connection.subscribe(`receipt.${nkey}`, {
+      callback: (error, message) => {
+        const receipt = error === null ? parseReceipt(message.data) : undefined;
+        if (receipt === undefined) this.#options.logger.warn('a receipt could not be read');
+        else for (const listener of this.#listeners) listener(receipt);
+      },
+    });
+    return connection;
+  }
+
+  async deliver(segment: Buffer, { session, number }: { session: string; number: number }): Promise<void> {
+    if (this.#broker === undefined) throw new Error('the broker is not connected');
+    const { client } = this.#broker;
+    const subject = `evidence.${this.#options.nkey}.${session}`;
+    const ack = await client.publish(subject, segment, { msgID: `${session}:${number}`, timeout: PUBLISH_TIMEOUT_MS });
+    if (!ack.duplicate) return;
+    const ask = headers();
+    ask.set('Chaperone-Ask', 'receipt');
+    await client.publish(subject, new Uint8Array(), { timeout: PUBLISH_TIMEOUT_MS, headers: ask });
+  }
+
+  onReceipt(listener: (receipt: Receipt) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#closing.resolve();
+    await this.#running;
+  }
 }
 
 function parseReceipt(data: Uint8Array): Receipt | undefined {

@@ -1,0 +1,91 @@
+import {
+  createEpoch,
+  encodeNkey,
+  generateSigner,
+  newSessionId,
+  type PodIdentity,
+  type SealedSegment,
+  type SessionRecord,
+  signRegistration,
+  sealSegment,
+} from '@chaperone/evidence';
+
+export const enrolment = generateSigner();
+export const trust = { origin: 'test', enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
+export const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
+export function aPod(agent = { namespace: 'agents', serviceAccount: 'bot' }, by = enrolment): PodIdentity {
+  const nkey = generateSigner();
+  const registration = { nkey: encodeNkey(nkey.publicKey), agent, origin: 'test', issuedAt: 1 };
+  return { nkey, registration: signRegistration(registration, by) };
+}
+
+export interface SessionOptions {
+  readonly session?: string;
+  readonly segments?: number;
+  readonly pod?: PodIdentity;
+  readonly agent?: { namespace: string; serviceAccount: string };
+  readonly resource?: string;
+  readonly close?: boolean;
+  readonly startedAt?: number;
+  readonly text?: string;
+}
+
+/** A session as a sidecar would send it: an opening, two actions per segment of which one is denied, and an end. */
+export function aSession(options: SessionOptions = {}): { session: string; nkey: string; sealed: SealedSegment[] } {
+  const { session = newSessionId(), segments = 3, close = true, startedAt = 1000, text = 'select 1' } = options;
+  const agent = options.agent ?? { namespace: 'agents', serviceAccount: 'bot' };
+  const pod = options.pod ?? aPod(agent);
+  const epoch = createEpoch(pod, 1, 1);
+  const sealed: SealedSegment[] = [];
+  let seq = 0;
+  const stamp = () => ({ seq: seq++, at: startedAt + seq, mono: seq });
+  const action = (number: number): SessionRecord => ({
+    ...stamp(),
+    type: 'action',
+    action: number,
+    text,
+    bytes: text.length,
+    verdict: number % 2 === 0 ? 'allow' : 'deny',
+    code: 'Allowed',
+    reason: 'test',
+    effects: [],
+  });
+  for (let number = 0; number < segments; number++) {
+    const firstSeq = seq;
+    const records: SessionRecord[] = [];
+    if (number === 0)
+      records.push({
+        ...stamp(),
+        type: 'session.open',
+        session,
+        agent,
+        resource: { namespace: 'data', name: options.resource ?? 'orders-db', protocol: 'postgres' },
+        purpose: 'tests',
+        policies: [],
+        mode: 'Enforce',
+        client: { address: '127.0.0.1:1', tls: false },
+      });
+    records.push(action(number * 2), action(number * 2 + 1));
+    const last = close && number === segments - 1;
+    if (last)
+      records.push({ ...stamp(), type: 'session.close', code: 'Closed', reason: 'done', actions: 0, denied: 0, maskedValues: 0 });
+    sealed.push(
+      sealSegment({
+        origin: 'test',
+        session,
+        number,
+        prev: sealed.at(-1)?.link ?? null,
+        policy: 'p',
+        epoch,
+        firstSeq,
+        registration: pod.registration,
+        records: records.map((record) => Buffer.from(JSON.stringify(record))),
+        clock: { wall: [startedAt + firstSeq, startedAt + seq], mono: [firstSeq, seq] },
+        counters: { actions: number * 2 + 2, denied: number + 1, masked: 0, dropped: 0 },
+        flags: [...(number === 0 ? (['open'] as const) : []), ...(last ? (['close'] as const) : [])],
+      }),
+    );
+  }
+  return { session, nkey: encodeNkey(pod.nkey.publicKey), sealed };
+}

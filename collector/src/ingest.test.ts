@@ -1,0 +1,186 @@
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { generateSigner, newSessionId } from '@chaperone/evidence';
+import { seededRandom, temporaryDirectory } from '@chaperone/testing';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createTokenAccess } from './access.ts';
+import { type Collector, createCollector } from './collector.ts';
+import { aPod, aSession, silent, trust } from './evidence.fixture.ts';
+
+async function aStore() {
+  const directory = await temporaryDirectory();
+  onTestFinished(() => directory[Symbol.asyncDispose]());
+  const path = directory.path;
+  const open = async (): Promise<Collector> => {
+    const collector = await createCollector({ directory: path, trust, access: createTokenAccess('t'), logger: silent });
+    onTestFinished(() => collector.close());
+    return collector;
+  };
+  return { path, open, collector: await open() };
+}
+const objectPath = (path: string, digest: string, kind = 'seg'): string =>
+  join(path, 'objects', kind, digest.slice(0, 2), digest);
+
+async function filled() {
+  const store = await aStore();
+  const [session, pod] = [newSessionId(), aPod()];
+  for (const each of [
+    aSession({ session, pod }),
+    aSession({ segments: 9 }),
+    aSession({ close: false }),
+    aSession({ session, pod, text: 'x' }),
+  ])
+    for (const { bytes } of each.sealed.toReversed()) await store.collector.ingest(bytes);
+  for (const { bytes } of aSession({ segments: 5 }).sealed.toSpliced(2, 1)) await store.collector.ingest(bytes);
+  return store;
+}
+
+describe('the store', () => {
+  test('gives a receipt for each segment, the same one again for the same bytes, and keeps one object', async () => {
+    const { collector, path } = await aStore();
+    const { session, nkey, sealed } = aSession();
+    for (const [number, { bytes, digest }] of sealed.entries()) {
+      const receipt = { session, number, digest };
+      expect(await collector.ingest(bytes)).toEqual({ kind: 'stored', session, nkey, receipt });
+      expect(await collector.ingest(bytes)).toEqual({ kind: 'duplicate', session, nkey, receipt });
+      expect(readFileSync(objectPath(path, digest))).toEqual(bytes);
+    }
+    expect(
+      readdirSync(join(path, 'objects', 'seg'), { recursive: true, withFileTypes: true }).filter((e) => e.isFile()),
+    ).toHaveLength(3);
+  });
+
+  test('in any order of arrival ends the same, and never says more than what stands without a hole', async () => {
+    const random = seededRandom(3);
+    const stores: unknown[] = [];
+    const { session, sealed } = aSession({ segments: 6 });
+    for (let round = 0; round < 4; round++) {
+      const { collector } = await aStore();
+      const here = new Set<number>();
+      const order = sealed.map((segment, number) => ({ segment, number, at: round === 0 ? number : random() }));
+      for (const { segment, number } of order.toSorted((a, b) => a.at - b.at)) {
+        const outcome = await collector.ingest(segment.bytes);
+        here.add(number);
+        let contiguous = -1;
+        while (here.has(contiguous + 1)) contiguous++;
+        expect(outcome).toMatchObject({ kind: 'stored' });
+        expect(await collector.receipt(session, (outcome as { nkey: string }).nkey)).toEqual(
+          contiguous < 0 ? undefined : { session, number: contiguous, digest: sealed[contiguous]?.digest },
+        );
+      }
+      stores.push(
+        JSON.parse(JSON.stringify(await collector.dump(), (key, value: unknown) => (key === 'received_at' ? 0 : value))),
+      );
+    }
+    for (const dump of stores) expect(dump).toEqual(stores[0]);
+  });
+
+  test.each([
+    [
+      'another segment at the same place',
+      'SegmentConflict',
+      (s: string, pod: ReturnType<typeof aPod>) => aSession({ session: s, pod, text: 'other' }).sealed[1],
+    ],
+    ['a session that another pod began', 'ForeignSession', (s: string) => aSession({ session: s }).sealed[1]],
+    [
+      'a segment that does not follow',
+      'ChainBroken',
+      (s: string, pod: ReturnType<typeof aPod>) => aSession({ session: s, pod, text: 'other', segments: 4 }).sealed[3],
+    ],
+  ])('does not take %s, keeps it beside, and says so (%s)', async (_, code, make) => {
+    const { collector, path } = await aStore();
+    const [session, pod] = [newSessionId(), aPod()];
+    const { sealed } = aSession({ session, pod, close: false });
+    for (const { bytes } of sealed) await collector.ingest(bytes);
+    const before = readFileSync(objectPath(path, sealed[1]?.digest ?? ''));
+    const other = make(session, pod);
+    expect(await collector.ingest(other?.bytes ?? Buffer.alloc(0))).toEqual({ kind: 'refused', code });
+    expect(readFileSync(objectPath(path, sealed[1]?.digest ?? ''))).toEqual(before);
+    expect(readFileSync(objectPath(path, other?.digest ?? '', 'conflict'))).toEqual(other?.bytes);
+    expect(await collector.dump()).toMatchObject({
+      findings: [{ session, code, digest: other?.digest }],
+      sessions: [{ segments: 3 }],
+    });
+  });
+
+  test('keeps no more than sixteen contradictions of one session', async () => {
+    const { collector } = await aStore();
+    const [session, pod] = [newSessionId(), aPod()];
+    for (let round = 0; round < 20; round++)
+      await collector.ingest(aSession({ session, pod, text: `text ${round}`, segments: 1 }).sealed[0]?.bytes ?? Buffer.alloc(0));
+    expect((await collector.dump()) as { findings: unknown[] }).toMatchObject({ findings: { length: 16 } });
+  });
+
+  test('refuses what nobody trusted signed, what is damaged, and what came under another name', async () => {
+    const { collector } = await aStore();
+    const stranger = aSession({ pod: aPod(undefined, generateSigner()) }).sealed[0]?.bytes ?? Buffer.alloc(0);
+    expect(await collector.ingest(stranger)).toEqual({ kind: 'refused', code: 'RegistrationUntrusted' });
+    const { sealed, nkey, session } = aSession();
+    const bytes = sealed[0]?.bytes ?? Buffer.alloc(0);
+    expect(await collector.ingest(bytes.subarray(0, 99))).toMatchObject({ kind: 'refused' });
+    expect(await collector.ingest(bytes, { nkey, session: newSessionId() })).toEqual({
+      kind: 'refused',
+      code: 'SubjectMismatch',
+    });
+    expect(await collector.ingest(bytes, { nkey: aSession().nkey, session })).toEqual({
+      kind: 'refused',
+      code: 'SubjectMismatch',
+    });
+    expect(await collector.dump()).toEqual({ sessions: [], segments: [], findings: [] });
+    expect(await collector.ingest(bytes, { nkey, session })).toMatchObject({ kind: 'stored' });
+  });
+
+  test('heals an object that was lost or damaged when the same segment comes again', async () => {
+    const { collector, path } = await aStore();
+    const { sealed } = aSession();
+    for (const { bytes } of sealed) await collector.ingest(bytes);
+    const [a, b] = sealed;
+    rmSync(objectPath(path, a?.digest ?? ''));
+    writeFileSync(objectPath(path, b?.digest ?? ''), 'damaged');
+    for (const { bytes } of sealed) expect(await collector.ingest(bytes)).toMatchObject({ kind: 'duplicate' });
+    for (const { bytes, digest } of sealed) expect(readFileSync(objectPath(path, digest))).toEqual(bytes);
+  });
+
+  test('belongs to one process at a time', async () => {
+    const { path, collector } = await aStore();
+    await collector.ingest(aSession().sealed[0]?.bytes ?? Buffer.alloc(0));
+    await expect(createCollector({ directory: path, trust, access: createTokenAccess('t'), logger: silent })).rejects.toThrow(
+      /locked/,
+    );
+  });
+});
+
+describe('the index', () => {
+  test('built again from the objects is the same, in place and after its file is deleted', async () => {
+    const { collector, path, open } = await filled();
+    const before = await collector.dump();
+    expect(before).toMatchObject({ sessions: { length: 4 }, findings: { length: 3 } });
+    expect(await collector.reindex()).toEqual({ segments: 19, conflicts: 3, damaged: [] });
+    expect(await collector.dump()).toEqual(before);
+    await collector.close();
+    for (const name of readdirSync(path)) if (name.startsWith('index.sqlite')) rmSync(join(path, name));
+    const again = await open();
+    expect(await again.dump()).toEqual(before);
+  });
+
+  test('of another version, or left half built by a crash, is built again at start', async () => {
+    const { collector, path, open } = await filled();
+    const before = await collector.dump();
+    await collector.close();
+    const database = new DatabaseSync(join(path, 'index.sqlite'));
+    database.exec("PRAGMA user_version = 0; DELETE FROM segments WHERE number = 1; UPDATE sessions SET nkey = 'x'");
+    database.close();
+    expect(await (await open()).dump()).toEqual(before);
+  });
+
+  test('leaves a damaged object out, names it, and takes all others in', async () => {
+    const { collector, path } = await filled();
+    const { segments } = (await collector.dump()) as { segments: { digest: string }[] };
+    const digest = segments[4]?.digest ?? '';
+    const bytes = readFileSync(objectPath(path, digest));
+    bytes[200] = (bytes[200] ?? 0) ^ 1;
+    writeFileSync(objectPath(path, digest), bytes);
+    expect(await collector.reindex()).toMatchObject({ segments: 18, damaged: [{ digest, code: 'PayloadAltered' }] });
+  });
+});

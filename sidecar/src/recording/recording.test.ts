@@ -1,0 +1,381 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { cpSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  encodeNkey,
+  generateSigner,
+  newSessionId,
+  openSegment,
+  type PodIdentity,
+  type Receipt,
+  type RecordBody,
+  signRegistration,
+  verifyChain,
+} from '@chaperone/evidence';
+import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Delivery } from './recorder.ts';
+import { createRecording, type RecordingLimits, type SpoolRecording } from './recording.ts';
+
+const enrolment = generateSigner();
+const trust = { origin: 'test', enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
+const agent = { namespace: 'agents', serviceAccount: 'bot' };
+const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
+function anIdentity(): PodIdentity {
+  const nkey = generateSigner();
+  const registration = { nkey: encodeNkey(nkey.publicKey), agent, origin: 'test', issuedAt: 1 };
+  return { nkey, registration: signRegistration(registration, enrolment) };
+}
+
+/** A transport that keeps what it gets, and can be told to fail, to keep quiet, or to answer with receipts. */
+class Transport implements Delivery {
+  readonly got = new Map<string, Map<number, Buffer>>();
+  mode: 'receipts' | 'silent' | 'down' = 'receipts';
+  deliveries = 0;
+  #listener: (receipt: Receipt) => void = () => undefined;
+
+  deliver(segment: Buffer, id: { session: string; number: number }): Promise<void> {
+    if (this.mode === 'down') return Promise.reject(new Error('down'));
+    this.deliveries++;
+    const session = this.got.get(id.session) ?? new Map<number, Buffer>();
+    this.got.set(id.session, session.set(id.number, segment));
+    if (this.mode === 'receipts') this.acknowledge(id.session);
+    return Promise.resolve();
+  }
+  acknowledge(session: string, digest?: string): void {
+    const found = this.got.get(session) ?? new Map<number, Buffer>();
+    let number = -1;
+    while (found.has(number + 1)) number++;
+    const bytes = found.get(number);
+    if (bytes !== undefined)
+      this.#listener({ session, number, digest: digest ?? createHash('sha256').update(bytes).digest('hex') });
+  }
+  onReceipt(listener: (receipt: Receipt) => void): void {
+    this.#listener = listener;
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+  segments(session: string): Buffer[] {
+    return [...(this.got.get(session) ?? new Map<number, Buffer>())].toSorted(([a], [b]) => a - b).map(([, bytes]) => bytes);
+  }
+}
+
+async function aSpool(limits: Partial<RecordingLimits> = {}) {
+  const directory = await temporaryDirectory();
+  onTestFinished(() => directory[Symbol.asyncDispose]());
+  const identity = anIdentity();
+  const transport = new Transport();
+  const paths = { directory: join(directory.path, 'spool'), runDirectory: join(directory.path, 'run') };
+  const start = async (mods: Partial<RecordingLimits & { identity: PodIdentity }> = {}): Promise<SpoolRecording> => {
+    const recording = await createRecording({
+      ...paths,
+      identity: mods.identity ?? identity,
+      delivery: transport,
+      limits: { sealAfterMs: 100, redeliverAfterMs: 60, ...limits, ...mods },
+      logger,
+    });
+    onTestFinished(() => recording.stop());
+    return recording;
+  };
+  /** The files as they are on disk at this moment: what a process that is killed now leaves. */
+  const crash = (): void => {
+    cpSync(paths.directory, `${paths.directory}-after`, { recursive: true });
+    paths.directory = `${paths.directory}-after`;
+  };
+  return { paths, transport, start, crash, identity };
+}
+
+const opening = (session: string): RecordBody => ({
+  type: 'session.open',
+  session,
+  agent,
+  resource: { namespace: 'data', name: 'orders-db', protocol: 'postgres' },
+  purpose: 'tests',
+  policies: [],
+  mode: 'Enforce',
+  client: { address: '127.0.0.1:1', tls: false },
+});
+const action = (number: number, verdict: 'allow' | 'deny' = 'allow', text = `select ${number}`): RecordBody => ({
+  type: 'action',
+  action: number,
+  text,
+  bytes: text.length,
+  verdict,
+  code: 'Allowed',
+  reason: 'test',
+  effects: [],
+});
+const closing: RecordBody = { type: 'session.close', code: 'Closed', reason: 'done', actions: 0, denied: 0, maskedValues: 0 };
+
+describe('a recorded session', () => {
+  test('arrives complete, is freed on its receipt, and leaves nothing behind', async () => {
+    const { start, transport, paths } = await aSpool();
+    const recording = await start();
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    await recorder.append(opening(session), 'synced');
+    for (let at = 0; at < 50; at++) await recorder.append(action(at, at % 5 === 0 ? 'deny' : 'allow'), 'written');
+    await recorder.append(closing, 'synced');
+    await recorder.close();
+    expect(await recording.flush(2000)).toEqual({ unacknowledged: 0 });
+    expect(verifyChain(session, transport.segments(session), trust)).toMatchObject({
+      verdict: 'complete',
+      records: 52,
+      counters: { actions: 50, denied: 10, masked: 0, dropped: 0 },
+    });
+    await eventually('an empty spool', () => (readdirSync(paths.directory).length === 0 ? true : undefined));
+    expect(recording.status()).toMatchObject({ usedBytes: 0, sessions: 0, unacknowledged: 0 });
+  });
+
+  test('is sealed while it goes on, by time and by size, as one chain', async () => {
+    const { start, transport } = await aSpool();
+    const recording = await start();
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    await recorder.append(opening(session), 'written');
+    await eventually('a segment by time', () => (transport.segments(session).length === 1 ? true : undefined));
+    await Promise.all(
+      Array.from({ length: 60 }, (_, at) => recorder.append(action(at, 'allow', `select '${'x'.repeat(20_000)}'`), 'synced')),
+    );
+    await recorder.append(closing, 'written');
+    await recorder.close();
+    await recording.flush(2000);
+    const segments = transport.segments(session);
+    expect(segments.length).toBeGreaterThan(3);
+    expect(verifyChain(session, segments, trust)).toMatchObject({ verdict: 'complete', records: 62 });
+  });
+
+  test('that its owner lets go without a closing record is interrupted, not complete', async () => {
+    const { start, transport } = await aSpool();
+    const recording = await start();
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    await recorder.append(opening(session), 'written');
+    await recorder.close();
+    await recording.flush(2000);
+    expect(verifyChain(session, transport.segments(session), trust).verdict).toBe('interrupted');
+    await expect(recorder.append(action(1), 'written')).rejects.toMatchObject({ code: 'RecordingFailed' });
+  });
+
+  test.each([
+    ['a first record that does not open the session', action(0)],
+    ['an opening of another session', opening('s-aaaaaaaaaaaaaaaa')],
+    ['a record of another shape', { ...action(0), bytes: 1.5 }],
+  ])('takes no %s', async (_, body) => {
+    const { start } = await aSpool();
+    const recording = await start();
+    const recorder = await recording.open(newSessionId(), 'p');
+    await expect(recorder.append(body, 'written')).rejects.toMatchObject({ code: 'RecordingFailed' });
+  });
+});
+
+describe('durability', () => {
+  test('written: the record is in the file when the promise resolves, readable by the next process', async () => {
+    const { start, transport, crash } = await aSpool({ sealAfterMs: 60_000 });
+    const recording = await start();
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    await recorder.append(opening(session), 'written');
+    await recorder.append(action(0), 'written');
+    crash();
+    const next = await start();
+    expect(await next.flush(2000)).toEqual({ unacknowledged: 0 });
+    const [segment = Buffer.alloc(0)] = transport.segments(session);
+    expect(openSegment(segment).records).toMatchObject([{ type: 'session.open' }, { type: 'action', action: 0 }]);
+    expect(openSegment(segment).header.flags.toSorted()).toEqual(['open', 'torn']);
+    expect(verifyChain(session, [segment], trust).verdict).toBe('interrupted');
+  });
+
+  test('stored: the promise waits for the broker, and rejects when it does not take the record in time', async () => {
+    const { start, transport } = await aSpool({ sealAfterMs: 60_000, storedTimeoutMs: 300 });
+    const recording = await start();
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    transport.mode = 'silent';
+    await recorder.append(opening(session), 'stored');
+    expect(transport.segments(session)).toHaveLength(1);
+    transport.mode = 'down';
+    await expect(recorder.append(action(0), 'stored')).rejects.toMatchObject({ code: 'RecordingFailed' });
+    transport.mode = 'receipts';
+    await recorder.append(action(1), 'stored');
+    await recorder.append(closing, 'stored');
+    await recording.flush(3000);
+    expect(verifyChain(session, transport.segments(session), trust)).toMatchObject({ verdict: 'complete', records: 4 });
+  });
+});
+
+describe('after a crash', () => {
+  test('every session is sealed under a newer epoch; records cut short are left out, those lost inside are counted', async () => {
+    const { start, transport, crash, paths } = await aSpool({ sealAfterMs: 60_000 });
+    const recording = await start();
+    const [cut, damaged, empty] = [newSessionId(), newSessionId(), newSessionId()];
+    for (const session of [cut, damaged]) {
+      const recorder = await recording.open(session, 'p');
+      await recorder.append(opening(session), 'written');
+      for (let at = 0; at < 5; at++) await recorder.append(action(at), 'written');
+    }
+    await recording.open(empty, 'p');
+    crash();
+    const tail = (session: string): string => join(paths.directory, session, '0.tail');
+    truncateSync(tail(cut), readFileSync(tail(cut)).length - 7);
+    const bytes = readFileSync(tail(damaged));
+    const third = frameOffset(bytes, 3);
+    bytes[third + 12] = (bytes[third + 12] ?? 0) ^ 1;
+    writeFileSync(tail(damaged), bytes);
+    const next = await start();
+    await next.flush(2000);
+    expect(verifyChain(cut, transport.segments(cut), trust)).toMatchObject({ verdict: 'interrupted', records: 5 });
+    const found = verifyChain(damaged, transport.segments(damaged), trust);
+    expect(found).toMatchObject({ verdict: 'gap declared', records: 2, counters: { dropped: 4 } });
+    expect(transport.got.has(empty)).toBe(false);
+    expect(readdirSync(paths.directory)).not.toContain(empty);
+  });
+
+  test('a chain goes on over the crash, whether its earlier segments are still here or freed', async () => {
+    for (const mode of ['receipts', 'silent'] as const) {
+      const { start, transport, crash } = await aSpool({ sealAfterMs: 60_000, redeliverAfterMs: 60_000 });
+      transport.mode = mode;
+      const recording = await start();
+      const session = newSessionId();
+      const recorder = await recording.open(session, 'p');
+      await recorder.append(opening(session), 'stored');
+      await recorder.append(action(0), 'stored');
+      if (mode === 'receipts') await eventually('freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
+      crash();
+      transport.mode = 'receipts';
+      await (await start()).flush(2000);
+      const segments = transport.segments(session);
+      expect(segments).toHaveLength(3);
+      expect(verifyChain(session, segments, trust)).toMatchObject({ verdict: 'interrupted', records: 2 });
+    }
+  });
+
+  test('one file that cannot be read is set aside and said; all others arrive', async () => {
+    const { start, transport, crash, paths } = await aSpool({ sealAfterMs: 60_000, redeliverAfterMs: 60_000 });
+    transport.mode = 'down';
+    const recording = await start();
+    const sessions = [newSessionId(), newSessionId(), newSessionId()];
+    for (const session of sessions) {
+      const recorder = await recording.open(session, 'p');
+      await recorder.append(opening(session), 'synced');
+      await recorder.append(closing, 'synced');
+      await recorder.close();
+    }
+    crash();
+    const [bad = '', ...good] = sessions;
+    writeFileSync(join(paths.directory, bad, '0.seg'), 'damaged');
+    transport.mode = 'receipts';
+    const next = await start();
+    expect(await next.flush(2000)).toEqual({ unacknowledged: 0 });
+    for (const session of good) expect(verifyChain(session, transport.segments(session), trust).verdict).toBe('complete');
+    await eventually('set aside', () => (readdirSync(join(paths.directory, bad)).join() === '0.unreadable' ? true : undefined));
+    expect(next.status()).toMatchObject({ unreadable: 1 });
+  });
+
+  test('records of another pod are set aside, not signed', async () => {
+    const { start, transport, crash } = await aSpool({ sealAfterMs: 60_000 });
+    const recording = await start();
+    const session = newSessionId();
+    await (await recording.open(session, 'p')).append(opening(session), 'synced');
+    crash();
+    const next = await start({ identity: anIdentity() });
+    await next.flush(500);
+    expect(transport.got.size).toBe(0);
+    expect(next.status().unreadable).toBe(1);
+  });
+});
+
+describe('the spool', () => {
+  test('sends again until a receipt comes, and frees nothing on the word of the broker alone', async () => {
+    const { start, transport, paths } = await aSpool();
+    transport.mode = 'silent';
+    const recording = await start();
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    await recorder.append(opening(session), 'synced');
+    await recorder.append(closing, 'synced');
+    await recorder.close();
+    await eventually('a second delivery', () => (transport.deliveries >= 2 ? true : undefined));
+    expect(await recording.flush(50)).toEqual({ unacknowledged: 1 });
+    transport.acknowledge(session, '0'.repeat(64));
+    expect(recording.status().unacknowledged).toBe(1);
+    expect(readdirSync(join(paths.directory, session))).toEqual(['0.seg']);
+    transport.acknowledge(session);
+    await eventually('freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
+  });
+
+  test('refuses sessions at 80 % and records at 95 %, still takes the end of a session, and opens again when freed', async () => {
+    const maxBytes = 1024 * 1024;
+    const { start, transport } = await aSpool({ maxBytes, sealAfterMs: 60_000 });
+    transport.mode = 'down';
+    const recording = await start();
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    await recorder.append(opening(session), 'written');
+    const fill = async (part: number): Promise<void> => {
+      while (recording.status().usedBytes < maxBytes * part)
+        await recorder.append(action(0, 'allow', randomBytes(15_000).toString('hex')), 'synced');
+    };
+    await fill(0.8);
+    await expect(recording.open(newSessionId(), 'p')).rejects.toMatchObject({ code: 'RecordingBlocked' });
+    await expect(fill(1.5)).rejects.toMatchObject({ code: 'RecordingBlocked' });
+    expect(recording.status().usedBytes).toBeLessThan(maxBytes);
+    await recorder.append(closing, 'synced');
+    await recorder.close();
+    transport.mode = 'receipts';
+    await recording.flush(5000);
+    expect(verifyChain(session, transport.segments(session), trust).verdict).toBe('complete');
+    await expect(recording.open(newSessionId(), 'p')).resolves.toBeDefined();
+  });
+
+  test('holds many sessions in bounded memory', async () => {
+    const { start, transport } = await aSpool({ maxBufferedBytes: 256 * 1024, sealAfterMs: 60_000 });
+    const recording = await start();
+    const recorders = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const session = newSessionId();
+        const recorder = await recording.open(session, 'p');
+        await recorder.append(opening(session), 'written');
+        for (let at = 0; at < 10; at++) await recorder.append(action(at, 'allow', 'y'.repeat(10_000)), 'written');
+        return recorder;
+      }),
+    );
+    await eventually('early segments', () => (transport.got.size >= 10 ? true : undefined));
+    for (const recorder of recorders) {
+      await recorder.append(closing, 'written');
+      await recorder.close();
+    }
+    await recording.flush(3000);
+    for (const { session } of recorders)
+      expect(verifyChain(session, transport.segments(session), trust)).toMatchObject({ verdict: 'complete', records: 12 });
+  });
+
+  test('a file system that fails cuts the session; what was written still arrives', async () => {
+    const { start, transport, paths } = await aSpool({ sealAfterMs: 50 });
+    const recording = await start();
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    await recorder.append(opening(session), 'synced');
+    // The next tail cannot be made where something of its name is already there.
+    writeFileSync(join(paths.directory, session, '1.tail'), '');
+    await eventually('the cut', async () => {
+      const failed = await recorder.append(action(0), 'synced').then(
+        () => false,
+        () => true,
+      );
+      return failed ? true : undefined;
+    });
+    await recorder.close();
+    await eventually('arrival', () => (transport.got.has(session) ? true : undefined));
+    expect(verifyChain(session, transport.segments(session), trust)).toMatchObject({ verdict: 'interrupted' });
+  });
+});
+
+/** Where frame `index` of a spool file begins. */
+function frameOffset(bytes: Buffer, index: number): number {
+  let at = 24;
+  for (let frame = 0; frame < index; frame++) at += 8 + bytes.readUInt32BE(at);
+  return at;
+}
