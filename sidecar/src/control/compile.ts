@@ -1,0 +1,143 @@
+import { type ManifestSecret, nearest, type ProtectedResource, type AccessPolicy } from '@chaperone/api';
+import { type Agent, compileAccess, type GrantedResource, selectsAgent } from '@chaperone/policy';
+
+/** Why a resource that a policy names cannot be used by the agent. */
+export interface CompileProblem {
+  readonly resource: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface CompiledManifests {
+  readonly resources: readonly GrantedResource[];
+  readonly inboundPorts: readonly number[];
+  readonly problems: readonly CompileProblem[];
+  /** Whether any policy selects the agent. */
+  readonly selected: boolean;
+}
+
+export interface ManifestObjects {
+  readonly resources: readonly ProtectedResource[];
+  readonly policies: readonly AccessPolicy[];
+  readonly secrets: readonly ManifestSecret[];
+}
+
+/** Annotation of a credentials Secret that says where it may be sent. */
+const BOUND_TO = 'chaperone.dev/upstream';
+
+/**
+ * What manifests give one agent. Pure. A resource whose Secrets are missing is granted and `notReady`, with the text that the
+ * cluster would show; one that the agent may not use is left out and told in `problems`.
+ */
+export function compileManifests(agent: Agent, { resources, policies, secrets }: ManifestObjects): CompiledManifests {
+  const selecting = policies.filter((policy) => selectsAgent(policy, agent));
+  const byName = new Map(resources.map((resource) => [nameOf(resource.metadata), resource]));
+  const named = new Set(selecting.flatMap(({ spec }) => spec.rules.map(({ resource }) => nameOf(resource))));
+  const granted: GrantedResource[] = [];
+  const problems: CompileProblem[] = [];
+  for (const name of [...named].toSorted()) {
+    const resource = byName.get(name);
+    if (resource === undefined) {
+      problems.push({ resource: name, code: 'ResourceNotFound', message: missingResource(name, byName.keys()) });
+      continue;
+    }
+    const compiled = compileAccess({ agent, policies: selecting, resource });
+    if (compiled.ok) granted.push(grant(resource, compiled.access, secrets));
+    else problems.push({ resource: name, code: compiled.code, message: compiled.message });
+  }
+  const inbound = new Set(selecting.flatMap(({ spec }) => spec.inbound?.ports ?? []));
+  return {
+    resources: granted,
+    inboundPorts: [...inbound].toSorted((a, b) => a - b),
+    problems,
+    selected: selecting.length > 0,
+  };
+}
+
+function missingResource(name: string, known: Iterable<string>): string {
+  const near = nearest(name, known);
+  return `${name} does not exist${near === undefined ? '' : `; nearest: ${near}`}`;
+}
+
+function grant(
+  { spec, metadata }: ProtectedResource,
+  access: GrantedResource['access'],
+  secrets: readonly ManifestSecret[],
+): GrantedResource {
+  const find = (name: string): ManifestSecret | undefined =>
+    secrets.find((secret) => secret.metadata.name === name && secret.metadata.namespace === metadata.namespace);
+  const { mode, caRef, serverName } = spec.upstream.tls;
+  const ca = caRef === undefined ? undefined : find(caRef.name)?.data[caRef.key];
+  const secretName = spec.credentials?.secretRef.name;
+  const secret = secretName === undefined ? undefined : find(secretName);
+  const { username, password } = secret?.data ?? {};
+  const problem =
+    (caRef === undefined ? undefined : caProblem(metadata.namespace, caRef, find(caRef.name))) ??
+    (secretName === undefined
+      ? undefined
+      : credentialsProblem(`${metadata.namespace}/${secretName}`, secret, spec.upstream.address));
+  return {
+    access,
+    hosts: [...spec.hosts],
+    port: spec.port,
+    upstream: {
+      ...splitAddress(spec.upstream.address),
+      tls: { mode, ...(ca === undefined ? {} : { ca }), ...(serverName === undefined ? {} : { serverName }) },
+    },
+    ...(problem === undefined && username !== undefined && password !== undefined ? { credentials: { username, password } } : {}),
+    ...(spec.postgres === undefined
+      ? {}
+      : { postgres: { database: spec.postgres.database, acceptServerLogVolume: spec.postgres.acceptServerLogVolume } }),
+    addresses: [],
+    ...(problem === undefined ? {} : { notReady: problem }),
+  };
+}
+
+type Problem = NonNullable<GrantedResource['notReady']>;
+
+function caProblem(
+  namespace = '',
+  { name, key }: { name: string; key: string },
+  secret: ManifestSecret | undefined,
+): Problem | undefined {
+  const code = 'CANotFound';
+  if (secret === undefined) return { code, message: `Secret ${namespace}/${name} does not exist; create it with key "${key}"` };
+  const pem = secret.data[key];
+  const has = Object.keys(secret.data).toSorted().join(', ');
+  if (pem === undefined)
+    return {
+      code,
+      message: `Secret ${namespace}/${name} has no key "${key}" (it has: ${has}); change spec.upstream.tls.caRef.key`,
+    };
+  return pem.includes('-----BEGIN CERTIFICATE-----')
+    ? undefined
+    : {
+        code,
+        message: `Secret ${namespace}/${name} key "${key}" holds no PEM certificate; put the authority's certificate there`,
+      };
+}
+
+/** A Secret that says where it may be sent is sent nowhere else; one that says nothing is its owner's, who wrote both files. */
+function credentialsProblem(name: string, secret: ManifestSecret | undefined, upstream: string): Problem | undefined {
+  const code = 'CredentialsNotFound';
+  if (secret === undefined) return { code, message: `Secret ${name} does not exist; create it with keys username and password` };
+  const missing = ['username', 'password'].filter((key) => (secret.data[key] ?? '') === '');
+  if (missing.length > 0) return { code, message: `Secret ${name} has no ${missing.join(' and ')}; add it under stringData` };
+  const bound = secret.metadata.annotations?.[BOUND_TO];
+  return bound === undefined || bound === upstream
+    ? undefined
+    : {
+        code: 'NotBoundToUpstream',
+        message: `Secret ${name} may be sent to ${bound} only; its annotation ${BOUND_TO} is not spec.upstream.address`,
+      };
+}
+
+/** host:port or [v6]:port, whose form the schema has checked. */
+function splitAddress(address: string): { host: string; port: number } {
+  const at = address.lastIndexOf(':');
+  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
+}
+
+function nameOf({ namespace = '', name }: { namespace?: string | undefined; name: string }): string {
+  return `${namespace}/${name}`;
+}

@@ -1,0 +1,218 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { type AccessPolicy, describeProblem, type ManifestFile, nearest, readManifests } from '@chaperone/api';
+import { type Agent, canonicalJson, type Snapshot } from '@chaperone/policy';
+import type { Clock, Logger } from '../platform.ts';
+import { LEAF_LIFE_MS, newLeafKey, openAuthority } from './authority.ts';
+import { type CompiledManifests, type CompileProblem, compileManifests } from './compile.ts';
+import type { ControlPlane } from './control-plane.ts';
+import { ControlPlaneError } from './errors.ts';
+
+/** How often the directory is looked at; a right that is withdrawn there ends its sessions within 2 s. */
+const POLL_MS = 500;
+const MAX_FILES = 1_000;
+const MAX_FILE_BYTES = 1024 * 1024;
+/** Files do not go stale; the number is what the type wants. */
+const VALID_FOR_MS = 15 * 60_000;
+
+export interface ManifestControlOptions {
+  readonly directory: string;
+  readonly agent: Agent;
+  /** Where the local certificate authority lives. */
+  readonly data: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface ManifestControl extends ControlPlane {
+  /** Resources that policies name and the agent cannot use, by the files in force. */
+  readonly problems: readonly CompileProblem[];
+  /** Mistakes in the files as they are now, if they are not the ones in force. */
+  readonly invalid: string | undefined;
+}
+
+/**
+ * The control plane of embedded mode: policy, resources and Secrets from YAML files of one directory. Changes are taken up
+ * within a second. While the files hold mistakes the last version without any stays in force, and the log says so; files that
+ * are right and grant less withdraw the right.
+ * @throws ControlPlaneError ManifestInvalid, AgentNotSelected, NotGranted, AuthorityUnreadable, at start only.
+ */
+export async function openManifestControl(options: ManifestControlOptions): Promise<ManifestControl> {
+  const authority = await openAuthority(options.data, options.clock);
+  const key = newLeafKey();
+  const certify = (hosts: readonly string[]): Promise<string> =>
+    authority.issue(key.publicKey, [...new Set([...hosts, 'localhost', '127.0.0.1', '::1'])]);
+  const first = await readVersion(options.directory);
+  const compiled = compileVersion(options, first.files);
+  demandUse(options, compiled);
+  const control = new Manifests(options, { tlsKey: key.pem, ca: authority.ca, certify });
+  await control.adopt(compiled.compiled, first.fingerprint);
+  control.start();
+  return control;
+}
+
+interface Identity {
+  readonly tlsKey: string;
+  readonly ca: string;
+  readonly certify: (hosts: readonly string[]) => Promise<string>;
+}
+
+class Manifests implements ManifestControl {
+  readonly #o: ManifestControlOptions;
+  readonly #identity: Identity;
+  readonly #listeners: ((snapshot: Snapshot) => void)[] = [];
+  #snapshot: Snapshot | undefined;
+  #fingerprint = '';
+  #certifiedAt = 0;
+  #certifiedHosts = '';
+  #problems: readonly CompileProblem[] = [];
+  #invalid: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #look: Promise<void> = Promise.resolve();
+
+  constructor(options: ManifestControlOptions, identity: Identity) {
+    this.#o = options;
+    this.#identity = identity;
+  }
+
+  get tlsKey(): string {
+    return this.#identity.tlsKey;
+  }
+  get problems(): readonly CompileProblem[] {
+    return this.#problems;
+  }
+  get invalid(): string | undefined {
+    return this.#invalid;
+  }
+  current(): Snapshot | undefined {
+    return this.#snapshot;
+  }
+  onSnapshot(listener: (snapshot: Snapshot) => void): void {
+    this.#listeners.push(listener);
+    if (this.#snapshot !== undefined) listener(this.#snapshot);
+  }
+  /** Files revoke by granting less, which a snapshot says. */
+  onRevoke(): void {}
+  report({ resource, type, status, reason, message }: Parameters<ControlPlane['report']>[0]): void {
+    const name = `${resource.namespace}/${resource.name}`;
+    this.#o.logger[status === 'False' ? 'warn' : 'info']('observation', { resource: name, type, status, code: reason, message });
+  }
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#look;
+  }
+
+  start(): void {
+    let looking = false;
+    this.#timer = setInterval(() => {
+      if (looking) return;
+      looking = true;
+      this.#look = this.#refresh().finally(() => {
+        looking = false;
+      });
+    }, POLL_MS).unref();
+  }
+
+  /** Puts a version in force, unless it says the same as the one before. */
+  async adopt(compiled: CompiledManifests, fingerprint: string): Promise<void> {
+    this.#fingerprint = fingerprint;
+    this.#invalid = undefined;
+    this.#problems = compiled.problems;
+    const hosts = [...new Set(compiled.resources.flatMap((resource) => resource.hosts))].toSorted();
+    const content = { agent: this.#o.agent, resources: [...compiled.resources], inboundPorts: [...compiled.inboundPorts] };
+    const now = this.#o.clock.now();
+    const known = hosts.join(' ') === this.#certifiedHosts && now - this.#certifiedAt < LEAF_LIFE_MS / 2;
+    const before = this.#snapshot;
+    const certificate = known && before !== undefined ? before.certificate : await this.#identity.certify(hosts);
+    if (certificate !== before?.certificate) [this.#certifiedAt, this.#certifiedHosts] = [now, hosts.join(' ')];
+    const revision = createHash('sha256').update(canonicalJson(content)).digest('hex').slice(0, 16);
+    if (revision === before?.revision && certificate === before.certificate) return;
+    this.#snapshot = { revision, ...content, certificate, ca: this.#identity.ca, validForMs: VALID_FOR_MS };
+    for (const { resource, code, message } of compiled.problems)
+      this.#o.logger.warn('resource left out', { resource, code, message });
+    for (const listener of this.#listeners) listener(this.#snapshot);
+  }
+
+  async #refresh(): Promise<void> {
+    try {
+      const version = await readVersion(this.#o.directory);
+      const aged = this.#o.clock.now() - this.#certifiedAt > LEAF_LIFE_MS / 2;
+      if (version.fingerprint === this.#fingerprint && !aged) return;
+      this.#fingerprint = version.fingerprint;
+      await this.adopt(compileVersion(this.#o, version.files).compiled, version.fingerprint);
+    } catch (error) {
+      const message = error instanceof ControlPlaneError ? error.message : 'the directory cannot be read';
+      if (message === this.#invalid) return;
+      this.#invalid = message;
+      this.#o.logger.warn('the manifests have mistakes; the last version without any stays in force', {
+        code: 'ManifestInvalid',
+        message,
+      });
+    }
+  }
+}
+
+interface Version {
+  readonly files: readonly ManifestFile[];
+  readonly fingerprint: string;
+}
+
+/** All YAML files of a directory (no subdirectories), as one version. @throws ControlPlaneError ManifestInvalid */
+async function readVersion(directory: string): Promise<Version> {
+  const names = await readdir(directory).catch((error: unknown) => {
+    throw new ControlPlaneError('ManifestInvalid', `${directory} cannot be read; --manifests names a directory of YAML files`, {
+      cause: error,
+    });
+  });
+  const yaml = names.filter((name) => /\.ya?ml$/i.test(name) && !name.startsWith('.')).toSorted();
+  if (yaml.length === 0) throw new ControlPlaneError('ManifestInvalid', `${directory} holds no YAML file (*.yaml, *.yml)`);
+  if (yaml.length > MAX_FILES)
+    throw new ControlPlaneError('ManifestInvalid', `${directory} holds more than ${MAX_FILES} YAML files`);
+  const files: ManifestFile[] = [];
+  const hash = createHash('sha256');
+  for (const name of yaml) {
+    const path = join(directory, name);
+    try {
+      if ((await stat(path)).size > MAX_FILE_BYTES)
+        throw new ControlPlaneError('ManifestInvalid', `${path} is larger than 1 MiB; split it`);
+      const text = await readFile(path, 'utf8');
+      files.push({ path: join(basename(directory), name), text });
+      hash.update(`${name.length} ${name} ${Buffer.byteLength(text)} `).update(text);
+    } catch (error) {
+      if (error instanceof ControlPlaneError) throw error;
+      throw new ControlPlaneError('ManifestInvalid', `${path} cannot be read`, { cause: error });
+    }
+  }
+  return { files, fingerprint: hash.digest('hex') };
+}
+
+/** @throws ControlPlaneError ManifestInvalid with a line per mistake. */
+function compileVersion(
+  { agent }: ManifestControlOptions,
+  files: readonly ManifestFile[],
+): { compiled: CompiledManifests; policies: readonly AccessPolicy[] } {
+  const { problems, ...objects } = readManifests(files);
+  if (problems.length > 0) throw new ControlPlaneError('ManifestInvalid', problems.map(describeProblem).join('\n'));
+  return { compiled: compileManifests(agent, objects), policies: objects.policies };
+}
+
+/** At start an agent that gets nothing is a mistake in the command line or the files; later it is a right withdrawn. */
+function demandUse(
+  { agent, directory }: ManifestControlOptions,
+  { compiled, policies }: { compiled: CompiledManifests; policies: readonly AccessPolicy[] },
+): void {
+  const who = `${agent.namespace}/${agent.serviceAccount}`;
+  if (!compiled.selected) {
+    const known = policies.flatMap(({ metadata, spec }) =>
+      (spec.agents.serviceAccounts ?? []).map((name) => `${metadata.namespace}/${name}`),
+    );
+    const near = known.includes(who) ? undefined : nearest(who, known);
+    const hint =
+      near === undefined ? (known.includes(who) ? '; its policies also want labels: --labels' : '') : `; nearest: ${near}`;
+    throw new ControlPlaneError('AgentNotSelected', `no policy in ${basename(directory)}/ selects ${who}${hint}`);
+  }
+  if (compiled.resources.length > 0) return;
+  const lines = compiled.problems.map(({ code, message }) => `${message} (${code})`);
+  throw new ControlPlaneError('NotGranted', lines.length === 0 ? `no policy of ${who} names a resource` : lines.join('\n'));
+}
