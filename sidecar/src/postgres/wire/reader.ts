@@ -75,6 +75,22 @@ export class MessageReader {
     }
   }
 
+  /**
+   * Every byte that was pushed and not given, for whoever reads on in another way. The reader is then empty.
+   * Not to be called within a streamed or skipped message.
+   */
+  takeRest(): Buffer {
+    const rest = [this.#gathered.subarray(0, this.#have), this.#chunk.subarray(this.#at), ...this.#chunks.slice(this.#taken)];
+    this.#chunks = [];
+    this.#taken = 0;
+    this.#chunk = EMPTY;
+    this.#at = 0;
+    this.#gathered = EMPTY;
+    this.#have = 0;
+    this.#mode = 'header';
+    return Buffer.concat(rest);
+  }
+
   /** Goes on to the next chunk. False: there is none, and no chunk is held any more. */
   #advance(): boolean {
     const chunk = this.#chunks[this.#taken];

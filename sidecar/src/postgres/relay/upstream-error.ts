@@ -1,0 +1,45 @@
+/**
+ * UpstreamForbidden: the guard refuses its addresses · UpstreamRefused: nothing listens · UpstreamUnreachable: no address, no
+ * answer in time, or closed before the login was done · UpstreamAborted: the caller gave up · UpstreamViolation: the server said
+ * what no server says · TLSUnavailable: it has no TLS · TLSUntrusted: its certificate is not from a trusted authority, or
+ * expired · TLSNameMismatch: its certificate is for another name · TLSFailed: any other TLS fault · UpstreamAuthUnsupported: it
+ * asks for the credential in a form in which it is never given · UpstreamNotAuthentic: it does not know the credential that it
+ * asked for · CredentialsRejected (28P01, 28000) · UpstreamDatabaseMissing (3D000) · UpstreamBusy (53300) ·
+ * UpstreamLoginRefused: any other SQLSTATE.
+ */
+export type UpstreamErrorCode =
+  | 'UpstreamForbidden'
+  | 'UpstreamRefused'
+  | 'UpstreamUnreachable'
+  | 'UpstreamAborted'
+  | 'UpstreamViolation'
+  | 'TLSUnavailable'
+  | 'TLSUntrusted'
+  | 'TLSNameMismatch'
+  | 'TLSFailed'
+  | 'UpstreamAuthUnsupported'
+  | 'UpstreamNotAuthentic'
+  | 'CredentialsRejected'
+  | 'UpstreamDatabaseMissing'
+  | 'UpstreamBusy'
+  | 'UpstreamLoginRefused';
+
+/** Why there is no upstream connection. The message may be shown to an agent: no host, no credential, no text of the server. */
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError';
+  readonly code: UpstreamErrorCode;
+  /** What the server named as the reason, where it did and it has the form of one. */
+  readonly sqlstate: string | undefined;
+  /** With TLSNameMismatch: the names that the certificate is for, for the owner of the resource. */
+  readonly certificateNames: string | undefined;
+  constructor(
+    code: UpstreamErrorCode,
+    message: string,
+    options: ErrorOptions & { sqlstate?: string | undefined; certificateNames?: string | undefined } = {},
+  ) {
+    super(message, options);
+    this.code = code;
+    this.sqlstate = options.sqlstate;
+    this.certificateNames = options.certificateNames;
+  }
+}
