@@ -7,6 +7,9 @@ const Listen = z
   .regex(/^.+:\d{1,5}$/)
   .transform((text) => ({ host: text.slice(0, text.lastIndexOf(':')), port: Number(text.slice(text.lastIndexOf(':') + 1)) }));
 
+/** Longer than storing a batch of 16 MiB takes on a slow disk. */
+const ACK_WAIT_MS = 15_000;
+
 /**
  * The collector's settings, each an environment variable. Files are read at start; keys and credentials come as files only.
  * CHAPERONE_ENROLMENT_KEYS is a file with one raw Ed25519 public key (base64url) per line.
@@ -33,7 +36,12 @@ export interface CollectorConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
   readonly nats: { readonly servers: readonly string[]; readonly credentials?: string; readonly ca?: string };
-  readonly stream: { readonly replicas: number; readonly maxAgeMs: number; readonly maxBytes: number };
+  readonly stream: {
+    readonly replicas: number;
+    readonly maxAgeMs: number;
+    readonly maxBytes: number;
+    readonly ackWaitMs: number;
+  };
 }
 
 export class ConfigError extends Error {
@@ -69,6 +77,7 @@ export function readConfig(environment: Record<string, string | undefined>): Col
       replicas: found.CHAPERONE_STREAM_REPLICAS,
       maxAgeMs: found.CHAPERONE_STREAM_MAX_AGE_HOURS * 3_600_000,
       maxBytes: found.CHAPERONE_STREAM_MAX_BYTES,
+      ackWaitMs: ACK_WAIT_MS,
     },
   };
 }

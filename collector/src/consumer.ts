@@ -20,8 +20,6 @@ const DURABLE = 'collector';
 /** Segments are at most 1 MiB: a batch is at most 16 MiB in flight. */
 const BATCH = 16;
 const FETCH_MS = 2_000;
-/** A message that was not acknowledged by then is delivered again, for example after a crash. */
-const ACK_WAIT_MS = 30_000;
 const DUPLICATE_WINDOW_MS = 600_000;
 const MAX_BACKOFF_MS = 5_000;
 
@@ -30,6 +28,8 @@ export interface StreamLimits {
   readonly maxAgeMs: number;
   /** -1: as much as the broker's account may hold. */
   readonly maxBytes: number;
+  /** A message that was not acknowledged by then is delivered again: how long a crash of ours delays what it held. */
+  readonly ackWaitMs: number;
 }
 
 export interface ConsumerOptions {
@@ -128,7 +128,7 @@ class FetchLoop {
       await manager.consumers.add(STREAM, {
         durable_name: DURABLE,
         ack_policy: AckPolicy.Explicit,
-        ack_wait: nanos(ACK_WAIT_MS),
+        ack_wait: nanos(stream.ackWaitMs),
         max_ack_pending: BATCH * 4,
         filter_subject: 'evidence.>',
       });

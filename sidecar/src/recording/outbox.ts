@@ -23,6 +23,8 @@ interface Entry {
   readonly size: number;
   state: 'ready' | 'inflight' | 'waiting';
   attempts: number;
+  /** Attempts in a row that the transport refused. */
+  failures: number;
   /** Monotonic time of the next attempt while waiting. */
   dueAt: number;
   digest: string | undefined;
@@ -50,6 +52,7 @@ export class Outbox {
   #inflight = 0;
   #inflightBytes = 0;
   #count = 0;
+  #failing = false;
   #stopped = false;
   unreadable = 0;
 
@@ -79,6 +82,7 @@ export class Outbox {
       ...segment,
       state: 'ready',
       attempts: 0,
+      failures: 0,
       dueAt: 0,
       digest: undefined,
       delivered: false,
@@ -149,8 +153,12 @@ export class Outbox {
       if (segment !== undefined) {
         await withTimeout(this.#options.delivery.deliver(segment, { session, number }), DELIVER_TIMEOUT_MS);
         entry.delivered = true;
+        entry.failures = 0;
+        this.#retryFailed();
       }
     } catch (error) {
+      entry.failures++;
+      this.#failing = true;
       this.#options.logger.warn('a segment could not be delivered and will be sent again', {
         session,
         number,
@@ -185,6 +193,15 @@ export class Outbox {
       await this.#options.spool.setAside(session, number, 'seg');
       return undefined;
     }
+  }
+
+  /** The transport works again: what it refused before need not wait any longer. */
+  #retryFailed(): void {
+    if (!this.#failing) return;
+    this.#failing = false;
+    for (const session of this.#entries.values())
+      for (const entry of session.values()) if (entry.state === 'waiting' && entry.failures > 0) entry.dueAt = 0;
+    this.#sweep();
   }
 
   #drop(entry: Entry): void {

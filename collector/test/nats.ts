@@ -1,0 +1,71 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { eventually, freePort } from '@chaperone/testing';
+
+/** A real nats-server with one user per role and exactly the rights that the design gives it. */
+export class Nats {
+  readonly url: string;
+  readonly #config: string;
+  readonly #port: number;
+  #process: ChildProcess | undefined;
+
+  private constructor(config: string, port: number) {
+    this.#config = config;
+    this.#port = port;
+    this.url = `nats://127.0.0.1:${port}`;
+  }
+
+  /** `sidecar` and `collector` are public nkeys. */
+  static async start(directory: string, sidecar: string, collector: string): Promise<Nats> {
+    await mkdir(directory, { recursive: true });
+    const port = await freePort();
+    const config = join(directory, 'nats.conf');
+    await writeFile(
+      config,
+      `listen: 127.0.0.1:${port}
+jetstream { store_dir: "${join(directory, 'jetstream')}" }
+authorization { users = [
+  { nkey: ${sidecar}, permissions: { publish: ["evidence.${sidecar}.>"], subscribe: ["receipt.${sidecar}", "_INBOX.${sidecar}.>"] } }
+  { nkey: ${collector}, permissions: {
+      publish: ["receipt.*", "$JS.API.STREAM.INFO.EVIDENCE", "$JS.API.STREAM.CREATE.EVIDENCE", "$JS.API.CONSUMER.*.EVIDENCE.>", "$JS.API.CONSUMER.MSG.NEXT.EVIDENCE.>", "$JS.ACK.EVIDENCE.>", "$JS.API.INFO"],
+      subscribe: ["_INBOX.>"] } }
+] }
+`,
+    );
+    const nats = new Nats(config, port);
+    await nats.up();
+    return nats;
+  }
+
+  async up(): Promise<void> {
+    const binary = execFileSync(fileURLToPath(new URL('../../scripts/nats-server', import.meta.url)), {
+      encoding: 'utf8',
+    }).trim();
+    this.#process = spawn(binary, ['-c', this.#config], { stdio: 'ignore' });
+    await eventually('nats-server', async () => {
+      const socket = createConnection(this.#port, '127.0.0.1');
+      try {
+        await once(socket, 'connect');
+        return true;
+      } finally {
+        socket.destroy();
+      }
+    });
+  }
+
+  async kill(): Promise<void> {
+    await end(this.#process, 'SIGKILL');
+  }
+}
+
+/** Ends one child process and waits until it is gone. */
+export async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill(signal);
+  await gone;
+}
