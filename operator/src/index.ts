@@ -1,1 +1,3 @@
-export * from './injection/index.ts';
+export * from './config.ts';
+export { buildProfile } from './injection/profile.ts';
+export { startOperator, type Operator, type OperatorOptions } from './operator.ts';

@@ -21,10 +21,16 @@ export interface AuthorityState {
 const notAfter = (pem: string): number => new Date(new X509Certificate(pem).validTo).getTime();
 const notBefore = (pem: string): number => new Date(new X509Certificate(pem).validFrom).getTime();
 
-/** PEM bundle to trust, without what has expired. */
+/**
+ * PEM bundle to trust, without what has expired. In a fixed order, so that the text changes only when the set does: it is part of
+ * what is injected.
+ */
 export function bundleOf(state: AuthorityState, now: number): string {
   const all = [state.signing.certificate, state.next?.certificate, state.previous];
-  return all.filter((pem): pem is string => pem !== undefined && notAfter(pem) > now).join('');
+  return all
+    .filter((pem): pem is string => pem !== undefined && notAfter(pem) > now)
+    .toSorted()
+    .join('');
 }
 
 /**
@@ -112,7 +118,7 @@ export async function ensureAuthority(kube: Kube, namespace: string, now: number
 export class Authority {
   #issuer: Issuer | undefined;
   #state: AuthorityState | undefined;
-  readonly #listeners: (() => void)[] = [];
+  readonly #listeners = new Set<() => void>();
 
   get ready(): boolean {
     return this.#issuer !== undefined;
@@ -125,8 +131,10 @@ export class Authority {
     if (this.#state === undefined) throw new Error('the CA is not loaded yet');
     return bundleOf(this.#state, now);
   }
-  onChange(listener: () => void): void {
-    this.#listeners.push(listener);
+  /** Returns what ends the subscription. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
   /** Takes a state over if it differs; a state that cannot be read throws and changes nothing. */
   async use(state: AuthorityState): Promise<void> {

@@ -23,7 +23,7 @@ export interface InformerOptions<T> extends Selection {
 export class Informer<T> {
   readonly #options: InformerOptions<T>;
   readonly #objects = new Map<string, { version: string | undefined; value: T }>();
-  readonly #handlers: ((change: Change<T>) => void)[] = [];
+  readonly #handlers = new Set<(change: Change<T>) => void>();
   readonly #stop = new AbortController();
   readonly #synced = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
@@ -52,8 +52,10 @@ export class Informer<T> {
     return this.#relists;
   }
 
-  onChange(handler: (change: Change<T>) => void): void {
-    this.#handlers.push(handler);
+  /** Returns what ends the subscription. */
+  onChange(handler: (change: Change<T>) => void): () => void {
+    this.#handlers.add(handler);
+    return () => this.#handlers.delete(handler);
   }
   get(key: string): T | undefined {
     return this.#objects.get(key)?.value;

@@ -74,6 +74,8 @@ export async function runElection(
     term.abort();
     await leading;
     await candidate.release();
+    // Whoever could not lead lets others try first.
+    await pause(retryMs, signal);
   }
 }
 

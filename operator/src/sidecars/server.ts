@@ -55,23 +55,27 @@ class Refusal extends Error {
 
 export interface SidecarServerOptions {
   readonly tls: { key: string; cert: string };
-  readonly leading: () => boolean;
+  /** Undefined while another replica leads. */
+  readonly term: () => Term | undefined;
   readonly reviewer: { review(token: string): Promise<PodIdentity | undefined> };
   /** The pod as the informer knows it, and why it may not take part. */
   readonly examine: (identity: PodIdentity) => { pod: KubeObject | undefined; refusal: PodRefusal | undefined };
+  readonly heartbeatMs?: number;
+  readonly onError?: (error: unknown) => void;
+}
+/** What a replica answers with while it leads. */
+export interface Term {
   readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
   readonly hub: SidecarHub;
   readonly origin: string;
   readonly register: (nkey: string, identity: PodIdentity) => SignedRegistration;
   readonly nats: (nkey: string) => Promise<NatsAccess>;
-  readonly heartbeatMs?: number;
-  readonly onError?: (error: unknown) => void;
 }
 
 /** The HTTPS server that sidecars talk to. Contract: policy/src/control.ts. Only the leader answers. */
 export function createSidecarServer(options: SidecarServerOptions): Server {
   let pending = 0;
-  const heartbeat = setInterval(() => options.hub.heartbeat(), options.heartbeatMs ?? HEARTBEAT_MS).unref();
+  const heartbeat = setInterval(() => options.term()?.hub.heartbeat(), options.heartbeatMs ?? HEARTBEAT_MS).unref();
   const server = createServer({ ...options.tls, minVersion: 'TLSv1.3', maxHeaderSize: 32 * 1024 }, (request, response) => {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
@@ -98,7 +102,8 @@ async function serve(
   response: ServerResponse,
   pending: number,
 ): Promise<void> {
-  if (!options.leading()) throw new Refusal('NotLeader', 'this replica does not lead');
+  const term = options.term();
+  if (term === undefined) throw new Refusal('NotLeader', 'this replica does not lead');
   if (pending > MAX_PENDING_REQUESTS) throw new Refusal('Busy', 'too many requests at once');
   const route = `${request.method ?? ''} ${request.url ?? ''}`;
   const token = /^Bearer ([\w.-]+)$/.exec(request.headers.authorization ?? '')?.[1];
@@ -107,23 +112,23 @@ async function serve(
 
   switch (route) {
     case `POST ${CONTROL_PATHS.enrol}`:
-      return answer(response, await enrol(options, identity, pod, token, await body(request, EnrolRequest)));
+      return answer(response, await enrol(options, term, { identity, pod, token }, await body(request, EnrolRequest)));
     case `GET ${CONTROL_PATHS.stream}`:
-      return stream(options, identity, response);
+      return stream(term.hub, identity, response);
     case `POST ${CONTROL_PATHS.ack}`: {
       const { revision } = await body(request, AckRequest);
-      return done(response, options.hub.ack(identity.podUid, revision));
+      return done(response, term.hub.ack(identity.podUid, revision));
     }
     case `POST ${CONTROL_PATHS.report}`: {
       const { observations } = await body(request, ReportRequest);
-      return done(response, options.hub.report(identity.podUid, observations));
+      return done(response, term.hub.report(identity.podUid, observations));
     }
     case `POST ${CONTROL_PATHS.nats}`: {
       const { nkey } = await body(request, NatsRequest);
-      const known = options.hub.has(identity.podUid) ? options.enrolments.nkeyOf(identity.podUid) : undefined;
+      const known = term.hub.has(identity.podUid) ? term.enrolments.nkeyOf(identity.podUid) : undefined;
       if (known === undefined) throw new Refusal('NotEnrolled', 'enrol first');
       if (known !== nkey) throw new Refusal('NkeyMismatch', 'the pod is enrolled with another nkey');
-      return answer(response, await options.nats(nkey));
+      return answer(response, await term.nats(nkey));
     }
     default:
       throw new Refusal('Malformed', 'no such request');
@@ -142,11 +147,11 @@ async function authenticate(options: SidecarServerOptions, token: string): Promi
 
 async function enrol(
   options: SidecarServerOptions,
-  identity: PodIdentity,
-  pod: KubeObject,
-  token: string,
+  term: Term,
+  caller: { identity: PodIdentity; pod: KubeObject; token: string },
   request: EnrolRequest,
 ): Promise<EnrolResponse> {
+  const { identity, pod, token } = caller;
   if (request.protocol !== CONTROL_PROTOCOL) {
     throw new Refusal('ProtocolUnsupported', `this operator speaks protocol ${CONTROL_PROTOCOL}`);
   }
@@ -154,18 +159,18 @@ async function enrol(
   await importPublicKey(request.tlsPublicKey).catch(() => {
     throw new Refusal('Malformed', 'tlsPublicKey is not a P-256 key in PEM');
   });
-  if (!(await options.enrolments.bind(identity.podUid, request.nkey))) {
+  if (!(await term.enrolments.bind(identity.podUid, request.nkey))) {
     throw new Refusal('NkeyMismatch', 'the pod has another nkey, or the nkey another pod');
   }
-  const registration = options.register(request.nkey, identity);
-  const nats = await options.nats(request.nkey);
+  const registration = term.register(request.nkey, identity);
+  const nats = await term.nats(request.nkey);
   // The pod may have gone, or this replica's term ended, while this was written down.
   const still = options.examine(identity);
   if (still.refusal !== undefined) throw new Refusal(still.refusal.code, still.refusal.message);
-  if (!options.leading()) throw new Refusal('NotLeader', 'this replica leads no more');
+  if (options.term() !== term) throw new Refusal('NotLeader', 'this replica leads no more');
   const agent = { ...agentOf(pod), podUid: identity.podUid };
-  const snapshot = await options.hub.enrol(agent, request.tlsPublicKey, request.version);
-  return { protocol: CONTROL_PROTOCOL, origin: options.origin, registration, nats, snapshot };
+  const snapshot = await term.hub.enrol(agent, request.tlsPublicKey, request.version);
+  return { protocol: CONTROL_PROTOCOL, origin: term.origin, registration, nats, snapshot };
 }
 
 function provesNkey(request: EnrolRequest, token: string): boolean {
@@ -177,9 +182,9 @@ function provesNkey(request: EnrolRequest, token: string): boolean {
   }
 }
 
-function stream(options: SidecarServerOptions, identity: PodIdentity, response: ServerResponse): void {
-  if (options.hub.streams >= MAX_STREAMS) throw new Refusal('Busy', 'too many streams');
-  if (!options.hub.has(identity.podUid)) throw new Refusal('NotEnrolled', 'enrol first');
+function stream(hub: SidecarHub, identity: PodIdentity, response: ServerResponse): void {
+  if (hub.streams >= MAX_STREAMS) throw new Refusal('Busy', 'too many streams');
+  if (!hub.has(identity.podUid)) throw new Refusal('NotEnrolled', 'enrol first');
   response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
   response.flushHeaders();
   const sink: StreamSink = {
@@ -189,8 +194,8 @@ function stream(options: SidecarServerOptions, identity: PodIdentity, response: 
     },
     end: () => response.end(),
   };
-  response.on('close', () => options.hub.detach(identity.podUid, sink));
-  options.hub.attach(identity.podUid, sink);
+  response.on('close', () => hub.detach(identity.podUid, sink));
+  hub.attach(identity.podUid, sink);
 }
 
 async function body<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {

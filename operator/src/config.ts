@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import { AddressBook } from './addresses/address-book.ts';
+
+const MINUTE_MS = 60_000;
+const hostPatterns = z.record(z.string().max(63), z.array(z.string().regex(/^[a-z0-9*.-]{1,253}$/)).max(256));
+
+/** What one operator process is told, all of it by its environment. */
+const Environment = z.object({
+  POD_NAME: z.string().min(1),
+  POD_UID: z.string().min(1),
+  POD_IP: z.union([z.ipv4(), z.ipv6()]),
+  POD_NAMESPACE: z.string().min(1).max(63),
+  CHAPERONE_CLUSTER_NAME: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,98}[a-z0-9])?$/),
+  CHAPERONE_IMAGE: z.string().min(1).max(512),
+  CHAPERONE_IMAGE_PULL_POLICY: z.enum(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'),
+  CHAPERONE_SIDECAR_UID: z.coerce.number().int().min(1).default(24_601),
+  CHAPERONE_SIDECAR_CPU_REQUEST: z.string().max(32).default('10m'),
+  CHAPERONE_SIDECAR_MEMORY_REQUEST: z.string().max(32).default('64Mi'),
+  CHAPERONE_SIDECAR_MEMORY_LIMIT: z.string().max(32).default('256Mi'),
+  CHAPERONE_SIDECAR_READINESS_PROBE: z.enum(['true', 'false']).default('true'),
+  CHAPERONE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  CHAPERONE_SERVICE: z.string().max(63).default('chaperone-operator'),
+  CHAPERONE_WEBHOOK_SERVICE: z.string().max(63).default('chaperone-webhook'),
+  CHAPERONE_NATS_URL: z.string().min(1).max(1024),
+  CHAPERONE_NATS_CA_FILE: z.string().optional(),
+  CHAPERONE_ADDRESSES_IPV4: z.string().default('240.240.0.0/16'),
+  CHAPERONE_ADDRESSES_IPV6: z.string().default('2001:2::/48'),
+  /** JSON: namespace → host patterns that it may claim; the namespace `*` stands for all. */
+  CHAPERONE_HOST_PATTERNS: z.string().max(65_536).default('{}'),
+  CHAPERONE_VALID_FOR_MINUTES: z.coerce.number().int().min(1).max(60).default(15),
+  CHAPERONE_SIDECAR_PORT: z.coerce.number().int().min(0).max(65_535).default(8443),
+  CHAPERONE_WEBHOOK_PORT: z.coerce.number().int().min(0).max(65_535).default(9443),
+  CHAPERONE_HEALTH_PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
+});
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'OperatorConfigInvalid';
+}
+
+export interface Config {
+  readonly pod: { readonly name: string; readonly uid: string; readonly ip: string };
+  readonly namespace: string;
+  readonly clusterName: string;
+  readonly services: { readonly sidecars: string; readonly webhook: string };
+  readonly ports: { readonly sidecars: number; readonly webhook: number; readonly health: number };
+  readonly nats: { readonly url: string; readonly caFile: string | undefined };
+  readonly ranges: { readonly ipv4: string; readonly ipv6: string };
+  readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
+  readonly validForMs: number;
+  readonly injection: {
+    readonly image: string;
+    readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+    readonly uid: number;
+    readonly resources: { readonly cpuRequest: string; readonly memoryRequest: string; readonly memoryLimit: string };
+    readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+    readonly readinessProbe: boolean;
+  };
+}
+
+/** Reads and checks the environment. Throws ConfigError naming every variable that is wrong, without its value. */
+export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const parsed = Environment.safeParse(environment);
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
+  }
+  const env = parsed.data;
+  const ranges = { ipv4: env.CHAPERONE_ADDRESSES_IPV4, ipv6: env.CHAPERONE_ADDRESSES_IPV6 };
+  try {
+    void new AddressBook(ranges);
+  } catch (error) {
+    throw new ConfigError(`CHAPERONE_ADDRESSES: ${(error as Error).message}`, { cause: error });
+  }
+  return {
+    pod: { name: env.POD_NAME, uid: env.POD_UID, ip: env.POD_IP },
+    namespace: env.POD_NAMESPACE,
+    clusterName: env.CHAPERONE_CLUSTER_NAME,
+    services: { sidecars: env.CHAPERONE_SERVICE, webhook: env.CHAPERONE_WEBHOOK_SERVICE },
+    ports: { sidecars: env.CHAPERONE_SIDECAR_PORT, webhook: env.CHAPERONE_WEBHOOK_PORT, health: env.CHAPERONE_HEALTH_PORT },
+    nats: { url: env.CHAPERONE_NATS_URL, caFile: env.CHAPERONE_NATS_CA_FILE },
+    ranges,
+    hostPatterns: parsePatterns(env.CHAPERONE_HOST_PATTERNS),
+    validForMs: env.CHAPERONE_VALID_FOR_MINUTES * MINUTE_MS,
+    injection: {
+      image: env.CHAPERONE_IMAGE,
+      imagePullPolicy: env.CHAPERONE_IMAGE_PULL_POLICY,
+      uid: env.CHAPERONE_SIDECAR_UID,
+      resources: {
+        cpuRequest: env.CHAPERONE_SIDECAR_CPU_REQUEST,
+        memoryRequest: env.CHAPERONE_SIDECAR_MEMORY_REQUEST,
+        memoryLimit: env.CHAPERONE_SIDECAR_MEMORY_LIMIT,
+      },
+      logLevel: env.CHAPERONE_LOG_LEVEL,
+      readinessProbe: env.CHAPERONE_SIDECAR_READINESS_PROBE === 'true',
+    },
+  };
+}
+
+function parsePatterns(text: string): Record<string, string[]> {
+  try {
+    return hostPatterns.parse(JSON.parse(text));
+  } catch (error) {
+    throw new ConfigError('CHAPERONE_HOST_PATTERNS: not a JSON object of lists of host patterns', { cause: error });
+  }
+}

@@ -1,0 +1,356 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { InjectionProfile } from '@chaperone/api';
+import { signRegistration } from '@chaperone/evidence';
+import { AddressBook } from './addresses/address-book.ts';
+import { type Authority, ensureAuthority } from './ca/authority.ts';
+import { leafIssuer } from './ca/leaves.ts';
+import { CA_CONFIG_MAP, publishCa, publishWebhookCa, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
+import type { Config } from './config.ts';
+import { apply, getObject } from './kube/apply.ts';
+import type { EventRecorder } from './kube/events.ts';
+import { Informer } from './kube/informer.ts';
+import { KINDS, keyOf, type KubeObject, pathOf } from './kube/objects.ts';
+import { type QueueMetrics, WorkQueue } from './kube/queue.ts';
+import type { Kube } from './kube/transport.ts';
+import { ensureNatsAuth, sidecarJwt } from './nats/auth.ts';
+import { ensureTrust } from './nats/trust.ts';
+import { Observations } from './observations.ts';
+import { decidePolicy } from './policies/decide.ts';
+import { gatherPolicy } from './policies/facts.ts';
+import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets } from './resources/assess.ts';
+import { Enrolments } from './sidecars/enrolments.ts';
+import { GOVERNED_SINCE, INJECT_LABEL, isAlive, isGoverned } from './sidecars/governed.ts';
+import { SidecarHub } from './sidecars/hub.ts';
+import type { Term } from './sidecars/server.ts';
+import { policyStatus, resourceStatus, writeStatus } from './statuses.ts';
+import type { World } from './world.ts';
+
+/** Changes within this time are looked at together; a push takes at most 1 s. */
+const GATHER_MS = 50;
+/** Everything is looked at again this often: clocks move, certificates age. */
+const TICK_MS = 30_000;
+/** When a resource is looked at again whose Secrets have not been heard of. */
+const SECRETS_RETRY_MS = 250;
+
+export interface LeadOptions {
+  readonly kube: Kube;
+  readonly config: Config;
+  readonly world: World;
+  readonly authority: Authority;
+  readonly events: EventRecorder;
+  readonly queueMetrics?: QueueMetrics;
+  readonly natsCa: string | undefined;
+  readonly profile: () => InjectionProfile;
+  /** Called with the term when sidecars may be answered, with undefined when no more. */
+  readonly onTerm: (term: Term | undefined) => void;
+  /** Subscribes to changes of the world for the length of the term. */
+  readonly onWorldChange: (listener: () => void) => () => void;
+  readonly now?: () => number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** One term of office: sets up what is set up once, then keeps statuses, namespaces and sidecars in step until the signal aborts. */
+export async function lead(options: LeadOptions, signal: AbortSignal): Promise<void> {
+  const { kube, config, authority } = options;
+  const now = options.now ?? Date.now;
+  await authority.use(await ensureAuthority(kube, config.namespace, now()));
+  const { origin, enrolment } = await ensureTrust(kube, config.namespace, config.clusterName);
+  const seeds = await ensureNatsAuth(kube, config.namespace);
+  const office = new Office(options, signal);
+  try {
+    await office.open();
+    options.onTerm({
+      enrolments: office.enrolments,
+      hub: office.hub,
+      origin,
+      register: (nkey, { namespace, serviceAccount, pod, podUid }) =>
+        signRegistration({ nkey, agent: { namespace, serviceAccount, pod, podUid }, origin, issuedAt: now() }, enrolment),
+      nats: async (nkey) => ({
+        url: config.nats.url,
+        ...(await sidecarJwt(seeds, nkey, now())),
+        ...(options.natsCa === undefined ? {} : { ca: options.natsCa }),
+      }),
+    });
+    await publishLeader(kube, config, signal);
+    while (!signal.aborted) {
+      await sleep(TICK_MS, undefined, { signal }).catch(() => undefined);
+      if (!signal.aborted) await office.tick().catch(options.onError);
+    }
+  } finally {
+    options.onTerm(undefined);
+    await office.close();
+  }
+}
+
+/** Points the sidecars' Service, which has no selector, at this replica. */
+async function publishLeader(kube: Kube, config: Config, signal: AbortSignal): Promise<void> {
+  const service = config.services.sidecars;
+  const labels = { 'kubernetes.io/service-name': service, 'endpointslice.kubernetes.io/managed-by': 'chaperone-operator' };
+  await apply(
+    kube,
+    KINDS.endpointSlices,
+    { namespace: config.namespace, name: `${service}-leader` },
+    {
+      metadata: { labels },
+      addressType: config.pod.ip.includes(':') ? 'IPv6' : 'IPv4',
+      ports: [{ name: 'sidecars', port: config.ports.sidecars, protocol: 'TCP' }],
+      endpoints: [{ addresses: [config.pod.ip], conditions: { ready: true } }],
+    },
+    { signal },
+  );
+}
+
+class Office {
+  readonly hub: SidecarHub;
+  readonly enrolments: Enrolments;
+  readonly #options: LeadOptions;
+  readonly #signal: AbortSignal;
+  readonly #now: () => number;
+  readonly #book: AddressBook;
+  readonly #observations = new Observations();
+  readonly #queue: WorkQueue;
+  readonly #caMaps: Informer<KubeObject>;
+  readonly #webhooks: Informer<KubeObject>;
+  #states: ReadonlyMap<string, AssessedResource> = new Map();
+  #timer: NodeJS.Timeout | undefined;
+  #subscriptions: (() => void)[] = [];
+
+  constructor(options: LeadOptions, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = signal;
+    this.#now = options.now ?? Date.now;
+    const { kube, config, world, onError } = options;
+    this.#book = new AddressBook(config.ranges);
+    this.enrolments = new Enrolments(kube, config.namespace);
+    this.hub = new SidecarHub({
+      leaves: leafIssuer(options.authority, this.#now),
+      world: () => ({ policies: world.policies.list(), states: this.#states }),
+      validForMs: config.validForMs,
+      now: this.#now,
+      onChange: ({ namespace }) => {
+        for (const policy of world.policies.list())
+          if (policy.metadata.namespace === namespace) this.#add('policy', keyOf(policy));
+      },
+      onObservation: (observation) => {
+        const state = this.#states.get(`${observation.resource.namespace}/${observation.resource.name}`);
+        if (state === undefined) return;
+        this.#observations.record(observation, this.#basis(state.resource));
+        this.changed();
+      },
+      onError,
+    });
+    this.#queue = new WorkQueue({
+      name: 'operator',
+      work: (key) => this.#work(key),
+      workers: 4,
+      onError: (_key, error) => onError(error),
+      ...(options.queueMetrics === undefined ? {} : { metrics: options.queueMetrics }),
+    });
+    const parse = (object: KubeObject): KubeObject => object;
+    this.#caMaps = new Informer({
+      kube,
+      kind: KINDS.configMaps,
+      fieldSelector: `metadata.name=${CA_CONFIG_MAP}`,
+      parse,
+      onError,
+    });
+    this.#caMaps.onChange(({ key }) => this.#add('namespace', key.split('/')[0] ?? ''));
+    const named = `metadata.name=${WEBHOOK_CONFIGURATION}`;
+    this.#webhooks = new Informer({ kube, kind: KINDS.mutatingWebhooks, fieldSelector: named, parse, onError });
+    this.#webhooks.onChange(() => this.#add('webhook', ''));
+  }
+
+  async open(): Promise<void> {
+    const { world, kube } = this.#options;
+    restoreAddresses(this.#book, world.resources.list());
+    world.secrets.want(wantedSecrets(world.resources.list()));
+    await Promise.all([this.#caMaps.start().synced, this.#webhooks.start().synced, this.#secretsKnown()]);
+    for (const resource of world.resources.list()) this.#observations.restore(resource, this.#basis(resource));
+    const pods = new Set(world.pods.list().map((pod) => pod.metadata.uid));
+    await this.enrolments.load((uid) => pods.has(uid));
+    await this.#writeProfile(kube);
+    this.#look();
+    this.#subscriptions = [
+      this.#options.onWorldChange(() => this.changed()),
+      world.pods.onChange(({ before, after }) => this.#podChanged(before, after)),
+      this.#options.authority.onChange(() => this.changed()),
+    ];
+  }
+
+  async close(): Promise<void> {
+    for (const unsubscribe of this.#subscriptions) unsubscribe();
+    clearTimeout(this.#timer);
+    this.hub.close();
+    await Promise.all([this.#queue.stop(), this.#caMaps.stop(), this.#webhooks.stop()]);
+  }
+
+  changed(): void {
+    if (this.#signal.aborted) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#look();
+    }, GATHER_MS);
+  }
+
+  async tick(): Promise<void> {
+    const { kube, config, authority } = this.#options;
+    await authority.use(await ensureAuthority(kube, config.namespace, this.#now()));
+    await this.#writeProfile(kube);
+    this.changed();
+  }
+
+  /** A Secret that was not heard of yet is not absent: nothing is decided on it. */
+  async #secretsKnown(): Promise<void> {
+    const { world } = this.#options;
+    const missing = (): boolean => [...wantedSecrets(world.resources.list())].some((key) => !world.secrets.known(key));
+    while (missing() && !this.#signal.aborted) await sleep(20);
+  }
+
+  #basis(resource: AssessedResource['resource']): string {
+    const secret = resource.spec.credentials?.secretRef.name;
+    const version =
+      secret === undefined ? '' : this.#options.world.secrets.get(`${resource.metadata.namespace ?? ''}/${secret}`)?.version;
+    return `${resource.metadata.generation ?? 0}/${version ?? ''}`;
+  }
+
+  /** Looks at everything: cheap, pure but for the address book, and never out of step with itself. */
+  #look(): void {
+    if (this.#signal.aborted) return;
+    const { world, config } = this.#options;
+    const resources = world.resources.list();
+    world.secrets.want(wantedSecrets(resources));
+    this.#observations.retain(new Set(resources.map(keyOf)));
+    this.#states = assessResources({
+      resources,
+      namespace: (name) => world.namespaces.get(name),
+      secret: (key) => world.secrets.get(key),
+      hostPatterns: config.hostPatterns,
+      book: this.#book,
+      observations: new Map(
+        resources.map((resource) => [keyOf(resource), this.#observations.of(resource, this.#basis(resource))]),
+      ),
+      now: this.#now(),
+    });
+    this.#removeUngoverned();
+    for (const key of this.#states.keys()) this.#add('resource', key);
+    for (const policy of world.policies.list()) this.#add('policy', keyOf(policy));
+    for (const namespace of world.namespaces.list()) if (isGoverned(namespace)) this.#add('namespace', keyOf(namespace));
+    this.#add('namespace', config.namespace);
+    this.#add('webhook', '');
+    this.hub.refresh();
+  }
+
+  #podChanged(before: KubeObject | undefined, after: KubeObject | undefined): void {
+    const uid = before?.metadata.uid;
+    if (this.#signal.aborted || uid === undefined) return;
+    if (after !== undefined && after.metadata.uid === uid && isAlive(after)) return;
+    this.hub.remove(uid, 'the pod was deleted or has ended');
+    const gone = after === undefined || after.metadata.uid !== uid;
+    if (gone) this.enrolments.forget(uid).catch(this.#options.onError);
+  }
+
+  #removeUngoverned(): void {
+    const { world } = this.#options;
+    for (const pod of world.pods.list()) {
+      const { uid, namespace } = pod.metadata;
+      if (uid !== undefined && this.hub.has(uid) && !isGoverned(world.namespaces.get(namespace ?? ''))) {
+        this.hub.remove(uid, `namespace ${namespace ?? ''} is governed no more`);
+      }
+    }
+  }
+
+  #add(kind: 'resource' | 'policy' | 'namespace' | 'webhook', key: string): void {
+    this.#queue.add(`${kind}:${key}`);
+  }
+
+  async #work(item: string): Promise<number | undefined> {
+    const key = item.slice(item.indexOf(':') + 1);
+    switch (item.slice(0, item.indexOf(':'))) {
+      case 'resource':
+        return await this.#resource(key);
+      case 'policy':
+        return await this.#policy(key);
+      case 'namespace':
+        return await this.#namespace(key);
+      default:
+        await publishWebhookCa(this.#options.kube, this.#bundle(), this.#webhooks.get(WEBHOOK_CONFIGURATION), this.#signal);
+        return undefined;
+    }
+  }
+
+  async #resource(key: string): Promise<number | undefined> {
+    const state = this.#states.get(key);
+    const current = this.#options.world.resources.get(key);
+    if (state === undefined || current === undefined || current.metadata.generation !== state.resource.metadata.generation)
+      return undefined;
+    const policies = this.#options.world.policies
+      .list()
+      .filter((policy) => policy.spec.rules.some(({ resource }) => `${resource.namespace}/${resource.name}` === key)).length;
+    const status = resourceStatus({ ...state, resource: current }, policies, this.#now());
+    await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.protectedResources, current, status);
+    return undefined;
+  }
+
+  async #policy(key: string): Promise<undefined> {
+    const { world } = this.#options;
+    const policy = world.policies.get(key);
+    if (policy === undefined) return;
+    const now = this.#now();
+    const facts = gatherPolicy({ policy, resources: this.#states, pods: this.#governedPods(), hub: this.hub, now });
+    const status = policyStatus(policy, decidePolicy(facts), now);
+    await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.accessPolicies, policy, status);
+  }
+
+  #governedPods(): KubeObject[] {
+    const { world } = this.#options;
+    return world.pods.list().filter((pod) => isGoverned(world.namespaces.get(pod.metadata.namespace ?? '')));
+  }
+
+  async #namespace(name: string): Promise<undefined> {
+    const { kube, config, world } = this.#options;
+    const namespace = world.namespaces.get(name);
+    const governed = isGoverned(namespace) && namespace?.metadata.deletionTimestamp === undefined;
+    if (!governed && name !== config.namespace) return;
+    if (governed && namespace?.metadata.annotations?.[GOVERNED_SINCE] === undefined) await this.#sealNamespace(name);
+    await publishCa(kube, name, this.#bundle(), this.#caMaps.get(`${name}/${CA_CONFIG_MAP}`), this.#signal);
+  }
+
+  /** Writes down since when a namespace is governed: since its label was set, as the API server noted it, or else since now. */
+  async #sealNamespace(name: string): Promise<void> {
+    const { kube } = this.#options;
+    const current = await getObject(kube, KINDS.namespaces, { name });
+    if (current === undefined || !isGoverned(current)) return;
+    const since = labelledAt(current) ?? new Date(this.#now()).toISOString();
+    await kube.request({
+      method: 'PATCH',
+      path: pathOf(KINDS.namespaces, { name }),
+      contentType: 'application/merge-patch+json',
+      body: { metadata: { resourceVersion: current.metadata.resourceVersion, annotations: { [GOVERNED_SINCE]: since } } },
+      signal: this.#signal,
+    });
+  }
+
+  #bundle(): string {
+    return this.#options.authority.bundle(this.#now());
+  }
+
+  /** The profile of this release, and beside it the one before, whose pods still run. */
+  async #writeProfile(kube: Kube): Promise<void> {
+    const wanted = this.#options.profile();
+    const current = await getObject(kube, KINDS.injectionProfiles, { name: wanted.metadata.name });
+    if (current !== undefined && isDeepStrictEqual(current.spec, JSON.parse(JSON.stringify(wanted.spec)))) return;
+    if (current !== undefined) await apply(kube, KINDS.injectionProfiles, { name: 'previous' }, { spec: current.spec });
+    await apply(kube, KINDS.injectionProfiles, { name: wanted.metadata.name }, { spec: wanted.spec });
+  }
+}
+
+/** When the opt-in label was last set, from the API server's own notes. */
+export function labelledAt(namespace: KubeObject): string | undefined {
+  const entries = (namespace.metadata.managedFields ?? []) as { time?: string; fieldsV1?: Record<string, unknown> }[];
+  const owner = entries.find(({ fieldsV1 }) => {
+    const metadata = fieldsV1?.['f:metadata'] as Record<string, Record<string, unknown>> | undefined;
+    return metadata?.['f:labels']?.[`f:${INJECT_LABEL}`] !== undefined;
+  });
+  return owner?.time;
+}

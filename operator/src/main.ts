@@ -1,0 +1,51 @@
+import { readFile } from 'node:fs/promises';
+import { KubeConfig } from '@kubernetes/client-node';
+import { parseConfig } from './config.ts';
+import { ApiError } from './kube/errors.ts';
+import { createTransport } from './kube/transport.ts';
+import { createMetrics } from './metrics.ts';
+import { startOperator } from './operator.ts';
+
+/** A line of JSON. Errors are told by class, code and message; none of ours carries a payload. */
+function log(level: 'info' | 'error', message: string, error?: unknown): void {
+  const cause = error instanceof Error ? { error: error.name, message: error.message } : {};
+  const code = error instanceof ApiError ? { status: error.status, reason: error.reason } : {};
+  process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level, event: message, ...cause, ...code })}\n`);
+}
+
+async function main(): Promise<void> {
+  const config = parseConfig(process.env);
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromDefault();
+  const metrics = createMetrics();
+  const kube = createTransport({ config: kubeConfig, onRequest: (verb, code) => metrics.kubeRequests.inc({ verb, code }) });
+  const natsCa = config.nats.caFile === undefined ? undefined : await readFile(config.nats.caFile, 'utf8');
+  const operator = await startOperator({
+    kube,
+    config,
+    metrics,
+    natsCa,
+    onError: (error) => log('error', 'failed', error),
+  });
+  log('info', 'started');
+  const stop = (): void => {
+    log('info', 'stopping');
+    operator.stop().then(
+      () => {
+        kube.close();
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log('error', 'could not stop in order', error);
+        process.exit(1);
+      },
+    );
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+main().catch((error: unknown) => {
+  log('error', 'could not start', error);
+  process.exit(1);
+});

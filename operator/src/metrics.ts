@@ -1,0 +1,53 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { QueueMetrics } from './kube/queue.ts';
+
+/** The operator's metrics. Names follow controller-runtime's suffixes under our own prefix. */
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const counter = <T extends string>(name: string, help: string, labelNames: T[]): Counter<T> =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = <T extends string>(name: string, help: string, labelNames: T[] = []): Gauge<T> =>
+    new Gauge({ name, help, labelNames, registers });
+
+  const reconciles = counter('chaperone_reconcile_total', 'Objects worked on.', ['controller', 'result']);
+  const durations = new Histogram({
+    name: 'chaperone_reconcile_duration_seconds',
+    help: 'Time spent on one object.',
+    labelNames: ['controller'],
+    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
+    registers,
+  });
+  const depth = gauge('chaperone_workqueue_depth', 'Objects that wait.', ['name']);
+  const adds = counter('chaperone_workqueue_adds_total', 'Objects added.', ['name']);
+  const retries = counter('chaperone_workqueue_retries_total', 'Objects tried again after a failure.', ['name']);
+  const queue: QueueMetrics = {
+    added: (name) => adds.inc({ name }),
+    retried: (name) => retries.inc({ name }),
+    depth: (name, value) => depth.set({ name }, value),
+    done: (controller, result, seconds) => {
+      reconciles.inc({ controller, result });
+      durations.observe({ controller }, seconds);
+    },
+  };
+  return {
+    registry,
+    queue,
+    kubeRequests: counter('chaperone_kube_requests_total', 'Requests to the API server; code 0: no answer.', ['verb', 'code']),
+    informerLastEvent: gauge('chaperone_informer_last_event_timestamp_seconds', 'Last sign of life of a watch.', ['kind']),
+    informerRelists: gauge('chaperone_informer_relists_total', 'Full lists after the first.', ['kind']),
+    leader: gauge('chaperone_leader', '1 on the replica that leads.'),
+    sidecars: gauge('chaperone_sidecars', 'Sidecars that this replica serves.', ['state']),
+    webhookRequests: counter('chaperone_webhook_requests_total', 'Admission reviews.', ['webhook', 'result']),
+    webhookDuration: new Histogram({
+      name: 'chaperone_webhook_duration_seconds',
+      help: 'Time to answer one admission review.',
+      labelNames: ['webhook'],
+      buckets: [0.0005, 0.001, 0.005, 0.02, 0.1, 1, 5],
+      registers,
+    }),
+    certificateExpiry: gauge('chaperone_webhook_cert_expiry_timestamp_seconds', 'When the serving certificate ends.'),
+  };
+}
+export type Metrics = ReturnType<typeof createMetrics>;

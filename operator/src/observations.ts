@@ -1,0 +1,50 @@
+import type { ProtectedResource } from '@chaperone/api';
+import type { ResourceObservation } from '@chaperone/policy';
+import { keyOf } from './kube/objects.ts';
+
+const TYPES = ['Reachable', 'UpstreamSuitable', 'CredentialsAvailable'] as const;
+/** Reasons that the operator writes itself into these conditions; they are no observations. */
+const OWN_REASONS = new Set([
+  'NotDialledYet',
+  'CredentialsAvailable',
+  'CredentialsNotFound',
+  'CredentialsInvalid',
+  'NotBoundToUpstream',
+]);
+
+/**
+ * What sidecars saw last of each resource. An observation holds for the spec and the credentials that it was made with; after a
+ * change of either it is forgotten, because it would blame what is not there any more.
+ */
+export class Observations {
+  readonly #seen = new Map<string, Map<string, { observation: ResourceObservation; basis: string }>>();
+
+  /** `basis` names the spec and credentials in force. */
+  record(observation: ResourceObservation, basis: string): void {
+    const key = `${observation.resource.namespace}/${observation.resource.name}`;
+    const of = this.#seen.get(key) ?? new Map<string, { observation: ResourceObservation; basis: string }>();
+    of.set(observation.type, { observation, basis });
+    this.#seen.set(key, of);
+  }
+
+  /** Takes over what an earlier leader wrote into the status. */
+  restore(resource: ProtectedResource, basis: string): void {
+    const { namespace = '', name, generation } = resource.metadata;
+    for (const condition of resource.status?.conditions ?? []) {
+      const type = TYPES.find((each) => each === condition.type);
+      if (type === undefined || OWN_REASONS.has(condition.reason) || condition.observedGeneration !== generation) continue;
+      const { status, reason, message } = condition;
+      this.record({ resource: { namespace, name }, type, status, reason, message }, basis);
+    }
+  }
+
+  of(resource: ProtectedResource, basis: string): ResourceObservation[] {
+    const seen = [...(this.#seen.get(keyOf(resource))?.values() ?? [])];
+    return seen.filter((entry) => entry.basis === basis).map((entry) => entry.observation);
+  }
+
+  /** Forgets resources that are gone. */
+  retain(keys: ReadonlySet<string>): void {
+    for (const key of this.#seen.keys()) if (!keys.has(key)) this.#seen.delete(key);
+  }
+}

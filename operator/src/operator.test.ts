@@ -1,0 +1,344 @@
+import { generateKeyPairSync } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { createInterface } from 'node:readline';
+import { decodeNkey, encodeNkey, generateSigner, type Signer, verifyRegistration } from '@chaperone/evidence';
+import { EnrolResponse, enrolmentProof, type Snapshot, StreamLine } from '@chaperone/policy';
+import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parseConfig } from './config.ts';
+import { eventually, type FakeApiServer, startFakeApiServer } from './kube/fake-api-server.test-support.ts';
+import { KINDS } from './kube/objects.ts';
+import { createMetrics } from './metrics.ts';
+import { type Operator, startOperator } from './operator.ts';
+
+const ENVIRONMENT = {
+  POD_NAME: 'operator-0',
+  POD_UID: 'op-uid',
+  POD_IP: '127.0.0.1',
+  POD_NAMESPACE: 'chaperone-system',
+  CHAPERONE_CLUSTER_NAME: 'test',
+  CHAPERONE_IMAGE: 'registry.example/chaperone@sha256:0000',
+  CHAPERONE_NATS_URL: 'nats://nats.chaperone-system.svc:4222',
+  CHAPERONE_SIDECAR_PORT: '0',
+  CHAPERONE_WEBHOOK_PORT: '0',
+  CHAPERONE_HEALTH_PORT: '0',
+};
+const AGENTS = 'agents';
+const PASSWORD = 'correct-horse';
+let api: FakeApiServer;
+let operator: Operator;
+let ca: string;
+let errors: unknown[] = [];
+
+const resourceAt = { namespace: 'data', name: 'orders-db' };
+const get = <T>(kind: (typeof KINDS)[keyof typeof KINDS], key: { namespace?: string; name: string }): T =>
+  api.get(kind, key) as T;
+const condition = (object: ProtectedResource | AccessPolicy, type: string): Condition | undefined =>
+  object.status?.conditions?.find((each) => each.type === type);
+const resource = (): ProtectedResource => get(KINDS.protectedResources, resourceAt);
+const policy = (): AccessPolicy => get(KINDS.accessPolicies, { namespace: AGENTS, name: 'support' });
+
+function putSecret(data: Record<string, string>, upstream = 'orders.data.svc:5432'): void {
+  const encoded = Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')]));
+  const annotations = { 'chaperone.dev/upstream': upstream };
+  api.put(KINDS.secrets, { metadata: { namespace: 'data', name: 'orders-db-agent', annotations }, data: encoded });
+}
+function putPod(name: string, mods: { uid?: string; created?: string; injected?: boolean } = {}): void {
+  const { spec } = get<{ spec: { containers: unknown[]; volumes: unknown[] } }>(KINDS.injectionProfiles, { name: 'default' });
+  api.put(KINDS.pods, {
+    metadata: {
+      namespace: AGENTS,
+      name,
+      uid: mods.uid ?? `${name}-uid`,
+      labels: { app: 'support' },
+      creationTimestamp: mods.created ?? new Date().toISOString(),
+    },
+    spec: {
+      serviceAccountName: 'support',
+      containers: [{ name: 'agent' }],
+      ...(mods.injected === false ? {} : { initContainers: spec.containers, volumes: spec.volumes }),
+    },
+    status: { phase: 'Running' },
+  });
+}
+
+interface Answer {
+  status: number;
+  body: unknown;
+}
+function send(method: string, path: string, token: string | undefined, body?: unknown): Promise<IncomingMessage> {
+  const { port } = operator.servers.sidecars.address() as AddressInfo;
+  return new Promise((resolve, reject) => {
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const options = { host: '127.0.0.1', servername: 'chaperone-operator.chaperone-system.svc', port, path, method, ca, headers };
+    const sent = request(options, resolve).on('error', reject);
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+async function call(method: string, path: string, token: string | undefined, body?: unknown): Promise<Answer> {
+  const response = await send(method, path, token, body);
+  const chunks: Buffer[] = [];
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  const text = Buffer.concat(chunks).toString();
+  return { status: response.statusCode ?? 0, body: text === '' ? undefined : JSON.parse(text) };
+}
+const tlsPublicKey = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  .publicKey.export({ type: 'spki', format: 'pem' })
+  .toString();
+function enrolment(token: string, nkey: Signer, mods: object = {}): object {
+  const nkeyProof = nkey.sign(enrolmentProof(token, tlsPublicKey)).toString('base64');
+  return { protocol: 1, version: '0.1.0', tlsPublicKey, nkey: encodeNkey(nkey.publicKey), nkeyProof, ...mods };
+}
+/** A token of this test reads POD.UID.SERVICEACCOUNT.AUDIENCE; the fake API server reviews it. */
+const tokenOf = (pod: string, uid = `${pod}-uid`, audience = 'chaperone-sidecar'): string => `${pod}.${uid}.support.${audience}`;
+
+async function openStream(token: string): Promise<{ lines: StreamLine[]; ended: () => boolean }> {
+  const response = await send('GET', '/v1/stream', token);
+  expect(response.statusCode).toBe(200);
+  const lines: StreamLine[] = [];
+  let ended = false;
+  createInterface({ input: response }).on('line', (line) => lines.push(StreamLine.parse(JSON.parse(line))));
+  response.on('end', () => {
+    ended = true;
+  });
+  response.on('error', () => undefined);
+  return { lines, ended: () => ended };
+}
+const snapshots = (lines: readonly StreamLine[]): Snapshot[] =>
+  lines.flatMap((line) => (line.type === 'snapshot' ? [line.snapshot] : []));
+
+beforeAll(async () => {
+  api = await startFakeApiServer();
+  api.intercept = (asked, response) => {
+    if (!asked.url.pathname.endsWith('/tokenreviews')) return false;
+    const { token = '', audiences = [] } = (asked.body?.spec ?? {}) as { token?: string; audiences?: string[] };
+    const [pod, uid, account, audience] = token.split('.');
+    const extra = { 'authentication.kubernetes.io/pod-name': [pod], 'authentication.kubernetes.io/pod-uid': [uid] };
+    const user = { username: `system:serviceaccount:${AGENTS}:${account ?? ''}`, extra };
+    const good = audience !== undefined && audiences.length === 1 && audiences[0] === audience;
+    response.writeHead(201, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ status: good ? { authenticated: true, audiences, user } : { error: 'bad token' } }));
+    return true;
+  };
+  api.put(KINDS.namespaces, { metadata: { name: 'kube-system', uid: 'cluster-uid' } });
+  api.put(KINDS.namespaces, { metadata: { name: 'data' } });
+  api.put(KINDS.namespaces, { metadata: { name: AGENTS, labels: { 'chaperone.dev/inject': 'enabled' } } });
+  api.put(KINDS.mutatingWebhooks, {
+    metadata: { name: 'chaperone' },
+    webhooks: [{ name: 'pods.chaperone.dev', clientConfig: {} }],
+  });
+  operator = await startOperator({
+    kube: api.kube,
+    config: parseConfig(ENVIRONMENT),
+    metrics: createMetrics(),
+    natsCa: undefined,
+    onError: (error) => errors.push(error),
+  });
+  await eventually(() => expect(api.get(KINDS.configMaps, { namespace: AGENTS, name: 'chaperone-ca' })).toBeDefined());
+  ca = get<{ data: Record<string, string> }>(KINDS.configMaps, { namespace: AGENTS, name: 'chaperone-ca' }).data['ca.crt'] ?? '';
+  await eventually(() =>
+    expect(get<object>(KINDS.endpointSlices, { namespace: 'chaperone-system', name: 'chaperone-operator-leader' })).toBeDefined(),
+  );
+});
+afterAll(async () => {
+  await operator.stop();
+  await api.close();
+});
+
+test('the leader publishes what others need', async () => {
+  await eventually(() => {
+    const webhooks = get<{ webhooks: { clientConfig: { caBundle?: string } }[] }>(KINDS.mutatingWebhooks, {
+      name: 'chaperone',
+    }).webhooks;
+    expect(Buffer.from(webhooks[0]?.clientConfig.caBundle ?? '', 'base64').toString()).toBe(ca);
+  });
+  const trust = get<{ data: Record<string, string> }>(KINDS.configMaps, {
+    namespace: 'chaperone-system',
+    name: 'chaperone-trust',
+  }).data;
+  expect(trust.origin).toBe('test/cluster-uid');
+  const since = get<{ metadata: { annotations: Record<string, string> } }>(KINDS.namespaces, { name: AGENTS }).metadata
+    .annotations;
+  expect(Date.parse(since['chaperone.dev/governed-since'] ?? '')).toBeGreaterThan(0);
+});
+
+test('a CA that somebody clears is put back', async () => {
+  api.put(KINDS.configMaps, { metadata: { namespace: AGENTS, name: 'chaperone-ca' }, data: {} });
+  api.put(KINDS.mutatingWebhooks, {
+    metadata: { name: 'chaperone' },
+    webhooks: [{ name: 'pods.chaperone.dev', clientConfig: {} }],
+  });
+  await eventually(() => {
+    expect(
+      get<{ data: Record<string, string> }>(KINDS.configMaps, { namespace: AGENTS, name: 'chaperone-ca' }).data['ca.crt'],
+    ).toBe(ca);
+    const { webhooks } = get<{ webhooks: { clientConfig: { caBundle?: string } }[] }>(KINDS.mutatingWebhooks, {
+      name: 'chaperone',
+    });
+    expect(webhooks[0]?.clientConfig.caBundle).toBeTruthy();
+  });
+});
+
+test('a resource becomes ready as soon as its Secret is there', async () => {
+  api.put(KINDS.protectedResources, {
+    metadata: resourceAt,
+    spec: {
+      protocol: 'postgres',
+      hosts: ['orders.data.svc'],
+      port: 5432,
+      upstream: { address: 'orders.data.svc:5432', tls: { mode: 'verify-full' } },
+      credentials: { secretRef: { name: 'orders-db-agent' } },
+      postgres: { database: 'orders' },
+      grantedTo: [{ namespace: AGENTS }],
+    },
+  });
+  await eventually(() => expect(condition(resource(), 'Ready')?.reason).toBe('CredentialsNotFound'));
+  putSecret({ username: 'agent_ro', password: PASSWORD });
+  await eventually(() => expect(condition(resource(), 'Ready')).toMatchObject({ status: 'True', reason: 'Ready' }));
+  expect(resource().status?.addresses?.[0]?.ipv4).toMatch(/^240\.240\./);
+});
+
+test('a policy without agents says so', async () => {
+  api.put(KINDS.accessPolicies, {
+    metadata: { namespace: AGENTS, name: 'support' },
+    spec: {
+      agents: { serviceAccounts: ['support'] },
+      rules: [
+        { name: 'read', effect: 'Allow', resource: resourceAt, sql: { statements: ['select'], relations: ['public.tickets'] } },
+      ],
+    },
+  });
+  await eventually(() => expect(condition(policy(), 'Ready')).toMatchObject({ status: 'True', reason: 'NoAgentsYet' }));
+});
+
+test('a sidecar enrols, gets policy and credentials, and its acknowledgement makes the policy Programmed', async () => {
+  putPod('bot');
+  await eventually(() => expect(condition(policy(), 'Programmed')?.reason).toBe('Programming'));
+  const nkey = generateSigner();
+  const answer = await call('POST', '/v1/enrol', tokenOf('bot'), enrolment(tokenOf('bot'), nkey));
+  expect(answer.status).toBe(200);
+  const { snapshot, registration, origin, nats } = EnrolResponse.parse(answer.body);
+  expect(snapshot.resources[0]?.credentials).toEqual({ username: 'agent_ro', password: PASSWORD });
+  expect(snapshot.resources[0]?.notReady).toBeUndefined();
+  expect(snapshot.certificate).toContain('BEGIN CERTIFICATE');
+  const enrolmentKeys = JSON.parse(
+    get<{ data: Record<string, string> }>(KINDS.configMaps, { namespace: 'chaperone-system', name: 'chaperone-trust' }).data
+      .enrolmentKeys ?? '[]',
+  ) as string[];
+  const registered = verifyRegistration(registration, { origin, enrolmentKeys });
+  expect(decodeNkey(registered.nkey).equals(nkey.publicKey)).toBe(true);
+  expect(registered.agent.podUid).toBe('bot-uid');
+  expect(nats.jwt.split('.')).toHaveLength(3);
+
+  const stream = await openStream(tokenOf('bot'));
+  await eventually(() => expect(snapshots(stream.lines)).toHaveLength(1));
+  expect((await call('POST', '/v1/ack', tokenOf('bot'), { revision: snapshot.revision })).status).toBe(204);
+  await eventually(() => expect(condition(policy(), 'Programmed')).toMatchObject({ status: 'True', reason: 'Programmed' }));
+
+  const changedAt = performance.now();
+  putSecret({ username: 'agent_ro', password: 'rotated' });
+  await eventually(() => expect(snapshots(stream.lines).at(-1)?.resources[0]?.credentials?.password).toBe('rotated'));
+  expect(performance.now() - changedAt).toBeLessThan(1000);
+  expect(snapshots(stream.lines).at(-1)?.revision).not.toBe(snapshot.revision);
+
+  const observation = {
+    resource: resourceAt,
+    type: 'Reachable',
+    status: 'False',
+    reason: 'UpstreamRefused',
+    message: 'it refuses',
+  };
+  expect((await call('POST', '/v1/report', tokenOf('bot'), { observations: [observation] })).status).toBe(204);
+  await eventually(() => expect(condition(resource(), 'Ready')).toMatchObject({ status: 'False', reason: 'UpstreamRefused' }));
+  expect(snapshots(stream.lines).at(-1)?.resources[0]?.notReady).toBeUndefined();
+
+  const jwt = await call('POST', '/v1/nats', tokenOf('bot'), { nkey: encodeNkey(nkey.publicKey) });
+  expect(jwt.status).toBe(200);
+  const other = await call('POST', '/v1/nats', tokenOf('bot'), { nkey: encodeNkey(generateSigner().publicKey) });
+  expect(other).toMatchObject({ status: 403, body: { code: 'NkeyMismatch' } });
+
+  putPod('thief');
+  const stolen = await call('POST', '/v1/enrol', tokenOf('thief'), enrolment(tokenOf('thief'), nkey));
+  expect(stolen).toMatchObject({ status: 403, body: { code: 'NkeyMismatch' } });
+  const second = await call('POST', '/v1/enrol', tokenOf('bot'), enrolment(tokenOf('bot'), generateSigner()));
+  expect(second).toMatchObject({ status: 403, body: { code: 'NkeyMismatch' } });
+
+  const deletedAt = performance.now();
+  api.remove(KINDS.pods, { namespace: AGENTS, name: 'bot' });
+  await eventually(() => expect(stream.ended()).toBe(true));
+  expect(performance.now() - deletedAt).toBeLessThan(500);
+  expect(stream.lines.at(-1)).toMatchObject({ type: 'revoke', code: 'SessionEnded' });
+  expect((await call('POST', '/v1/ack', tokenOf('bot'), { revision: 'x' })).status).toBe(401);
+});
+
+test.each<[string, string, () => void, string | undefined, object, number, string]>([
+  ['without a token', 'p1', () => putPod('p1'), undefined, {}, 401, 'Unauthenticated'],
+  ['with a token for another audience', 'p2', () => putPod('p2'), tokenOf('p2', 'p2-uid', 'api'), {}, 401, 'Unauthenticated'],
+  ['of a pod that does not exist', 'p3', () => undefined, tokenOf('p3'), {}, 401, 'Unauthenticated'],
+  [
+    'of an earlier pod of the same name',
+    'p4',
+    () => putPod('p4', { uid: 'new' }),
+    tokenOf('p4', 'old'),
+    {},
+    401,
+    'Unauthenticated',
+  ],
+  [
+    'that is older than the opt-in',
+    'p5',
+    () => putPod('p5', { created: '2020-01-01T00:00:00Z' }),
+    tokenOf('p5'),
+    {},
+    403,
+    'PodNotGoverned',
+  ],
+  ['that was not injected', 'p6', () => putPod('p6', { injected: false }), tokenOf('p6'), {}, 403, 'PodNotInjected'],
+  ['of another protocol', 'p7', () => putPod('p7'), tokenOf('p7'), { protocol: 2 }, 400, 'ProtocolUnsupported'],
+  [
+    'with a proof of another key',
+    'p8',
+    () => putPod('p8'),
+    tokenOf('p8'),
+    { nkeyProof: Buffer.alloc(64).toString('base64') },
+    403,
+    'NkeyMismatch',
+  ],
+  ['with a key that is none', 'p9', () => putPod('p9'), tokenOf('p9'), { nkey: 'U' }, 400, 'Malformed'],
+])('a sidecar %s is refused', async (_name, pod, prepare, token, mods, status, code) => {
+  prepare();
+  const body = enrolment(token ?? '', generateSigner(), mods);
+  // The informer may be a moment behind; what the answer settles on is what counts.
+  await eventually(async () => expect(await call('POST', '/v1/enrol', token, body)).toMatchObject({ status, body: { code } }));
+  expect(pod).toBeTruthy();
+});
+
+test('a body that is too large, a path that is none and a stream before enrolment are refused', async () => {
+  putPod('late');
+  const big = { observations: 'x'.repeat(70_000) };
+  await eventually(async () => expect((await call('POST', '/v1/ack', tokenOf('late'), { revision: 'x' })).status).toBe(409));
+  expect((await call('POST', '/v1/report', tokenOf('late'), big)).status).toBe(413);
+  expect((await call('GET', '/v1/other', tokenOf('late'))).status).toBe(400);
+  expect(await call('GET', '/v1/stream', tokenOf('late'))).toMatchObject({ status: 409, body: { code: 'NotEnrolled' } });
+});
+
+test('a namespace that is governed no more ends its streams', async () => {
+  putPod('leaving');
+  await eventually(async () => {
+    const nkey = generateSigner();
+    const answer = await call('POST', '/v1/enrol', tokenOf('leaving'), enrolment(tokenOf('leaving'), nkey));
+    expect(answer.status).toBe(200);
+  });
+  const stream = await openStream(tokenOf('leaving'));
+  const { metadata } = get<{ metadata: object }>(KINDS.namespaces, { name: AGENTS });
+  api.put(KINDS.namespaces, { metadata: { ...metadata, labels: {} } });
+  await eventually(() => expect(stream.ended()).toBe(true));
+});
+
+test('no password was ever sent to the API server or into an error', () => {
+  const written = api.asked.filter(({ method }) => method !== 'GET').map(({ body }) => JSON.stringify(body));
+  expect(written.join('')).not.toContain(PASSWORD);
+  expect(JSON.stringify(errors.map(String))).not.toContain(PASSWORD);
+});

@@ -1,0 +1,214 @@
+import { createServer, type Server as HttpsServer } from 'node:https';
+import type { Server } from 'node:http';
+import { selectsAgent } from '@chaperone/policy';
+import { Authority, CA_SECRET, readState } from './ca/authority.ts';
+import { ServingCertificate } from './ca/serving.ts';
+import type { Config } from './config.ts';
+import { createHealthServer } from './health.ts';
+import { buildProfile, type InjectionConfig } from './injection/profile.ts';
+import type { Pod } from './injection/pod.ts';
+import { EventRecorder } from './kube/events.ts';
+import { Informer } from './kube/informer.ts';
+import { runElection } from './kube/leader.ts';
+import { KINDS, type KubeObject } from './kube/objects.ts';
+import type { Kube } from './kube/transport.ts';
+import { lead } from './lead.ts';
+import type { Metrics } from './metrics.ts';
+import { agentOf, refusePod } from './sidecars/governed.ts';
+import { TokenReviewer } from './sidecars/identity.ts';
+import { createSidecarServer, type Term } from './sidecars/server.ts';
+import { createWebhook } from './webhook/handler.ts';
+import { followWorld, type World } from './world.ts';
+
+const LEASE = 'chaperone-operator';
+const CLUSTER_DOMAIN = 'svc.cluster.local';
+
+export interface OperatorOptions {
+  readonly kube: Kube;
+  readonly config: Config;
+  readonly metrics: Metrics;
+  /** PEM, where NATS has a CA of its own. */
+  readonly natsCa: string | undefined;
+  readonly onError: (error: unknown) => void;
+}
+export interface Operator {
+  readonly servers: { readonly sidecars: HttpsServer; readonly webhook: HttpsServer; readonly health: Server };
+  /** Resolves when the election has ended. */
+  stop(): Promise<void>;
+}
+
+/** One replica: answers admission, takes part in the election, and serves sidecars while it leads. */
+export async function startOperator(options: OperatorOptions): Promise<Operator> {
+  const { kube, config, metrics, onError } = options;
+  const authority = new Authority();
+  const listeners = new Set<() => void>();
+  const world = followWorld({ kube, onError, onChange: () => listeners.forEach((listener) => listener()) });
+  let term: Term | undefined;
+  let ready = false;
+  const stop = new AbortController();
+
+  const health = createHealthServer({ registry: metrics.registry, ready: () => ready, alive: () => true });
+  await listen(health, config.ports.health);
+  const injection = (): InjectionConfig => ({
+    ...config.injection,
+    operatorAddress: `${config.services.sidecars}.${config.namespace}.svc:8443`,
+    operatorCa: authority.bundle(Date.now()),
+    ranges: config.ranges,
+  });
+  const caSecret = followAuthority(kube, config.namespace, authority, onError);
+  await world.start();
+
+  const events = new EventRecorder({ kube, instance: config.pod.name, onError });
+  const electing = runElection(
+    { kube, namespace: config.namespace, name: LEASE, identity: `${config.pod.name}_${config.pod.uid}`, onError },
+    stop.signal,
+    async (signal) => {
+      metrics.leader.set(1);
+      try {
+        await lead(
+          {
+            kube,
+            config,
+            world,
+            authority,
+            events,
+            natsCa: options.natsCa,
+            queueMetrics: metrics.queue,
+            profile: () => buildProfile(injection()),
+            onTerm: (next) => {
+              term = next;
+            },
+            onWorldChange: (listener) => {
+              listeners.add(listener);
+              return () => listeners.delete(listener);
+            },
+            onError,
+          },
+          signal,
+        );
+      } finally {
+        metrics.leader.set(0);
+      }
+    },
+  );
+
+  // Another replica may be the one that makes the CA.
+  const loaded = Promise.withResolvers<void>();
+  authority.onChange(() => loaded.resolve());
+  if (authority.ready) loaded.resolve();
+  await loaded.promise;
+
+  const serving = new ServingCertificate({ authority, names: servingNames(config), onError });
+  const tls = await serving.start();
+  const reviewer = new TokenReviewer(kube);
+  const sidecars = createSidecarServer({
+    tls,
+    term: () => term,
+    reviewer,
+    examine: (identity) => {
+      const pod = world.pods.get(`${identity.namespace}/${identity.pod}`);
+      const namespace = world.namespaces.get(identity.namespace);
+      return { pod, refusal: refusePod({ identity, pod, namespace, profiles: world.profiles.list() }) };
+    },
+    onError,
+  });
+  const webhook = createServer(
+    { ...tls, minVersion: 'TLSv1.2' },
+    createWebhook({
+      config: injection,
+      facts: (namespace, pod) => namespaceFacts(world, namespace, pod),
+      onReview: ({ result, durationMs }) => {
+        metrics.webhookRequests.inc({ webhook: 'pods', result });
+        metrics.webhookDuration.observe({ webhook: 'pods' }, durationMs / 1000);
+      },
+    }),
+  );
+  webhook.headersTimeout = 5_000;
+  webhook.requestTimeout = 10_000;
+  webhook.keepAliveTimeout = 65_000;
+  webhook.on('clientError', (_error, socket) => socket.destroy());
+  webhook.on('tlsClientError', (_error, socket) => socket.destroy());
+  for (const server of [sidecars, webhook]) serving.attach(server);
+  await listen(sidecars, config.ports.sidecars);
+  await listen(webhook, config.ports.webhook);
+  ready = true;
+
+  const sampler = setInterval(() => sample(metrics, world, term, serving), 10_000).unref();
+  return {
+    servers: { sidecars, webhook, health },
+    stop: async () => {
+      ready = false;
+      clearInterval(sampler);
+      serving.stop();
+      stop.abort();
+      await electing;
+      for (const server of [sidecars, webhook, health]) {
+        server.close();
+        server.closeAllConnections();
+      }
+      await Promise.all([caSecret.stop(), world.stop()]);
+    },
+  };
+}
+
+function followAuthority(
+  kube: Kube,
+  namespace: string,
+  authority: Authority,
+  onError: (error: unknown) => void,
+): Informer<KubeObject> {
+  const secret = new Informer({
+    kube,
+    kind: KINDS.secrets,
+    namespace,
+    fieldSelector: `metadata.name=${CA_SECRET}`,
+    parse: (object: KubeObject) => object,
+    onError,
+  });
+  let reading: Promise<void> = Promise.resolve();
+  secret.onChange(({ after }) => {
+    if (after !== undefined) reading = reading.then(() => authority.use(readState(after))).catch(onError);
+  });
+  return secret.start();
+}
+
+function servingNames({ services, namespace, pod }: Config): string[] {
+  const names = [services.sidecars, services.webhook].flatMap((service) => [
+    `${service}.${namespace}.svc`,
+    `${service}.${namespace}.${CLUSTER_DOMAIN}`,
+    `${service}.${namespace}`,
+  ]);
+  return [...names, pod.ip];
+}
+
+function namespaceFacts(world: World, namespace: string, pod: Pod) {
+  const user = Number(world.namespaces.get(namespace)?.metadata.annotations?.['chaperone.dev/default-run-as-user']);
+  // At admission a pod may have no name yet and its namespace only in the request.
+  const agent = agentOf({ ...pod, metadata: { ...pod.metadata, name: pod.metadata.name ?? '', namespace } } as KubeObject);
+  const selecting = world.policies.list().filter((policy) => selectsAgent(policy, agent));
+  return {
+    ...(Number.isInteger(user) && user > 0 ? { defaultRunAsUser: user } : {}),
+    inboundPorts: [...new Set(selecting.flatMap((policy) => policy.spec.inbound?.ports ?? []))].toSorted((a, b) => a - b),
+  };
+}
+
+function sample(metrics: Metrics, world: World, term: Term | undefined, serving: ServingCertificate): void {
+  metrics.sidecars.set({ state: 'enrolled' }, term?.hub.size ?? 0);
+  metrics.sidecars.set({ state: 'connected' }, term?.hub.streams ?? 0);
+  if (serving.expiresAt !== undefined) metrics.certificateExpiry.set(serving.expiresAt / 1000);
+  const { pods, namespaces, resources, policies, profiles } = world;
+  for (const [kind, informer] of Object.entries({ pods, namespaces, resources, policies, profiles })) {
+    metrics.informerLastEvent.set({ kind }, informer.lastEventAt / 1000);
+    metrics.informerRelists.set({ kind }, informer.relists);
+  }
+}
+
+async function listen(server: Server | HttpsServer, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,48 @@
+import type { AccessPolicy } from '@chaperone/api';
+import { selectsAgent } from '@chaperone/policy';
+import { keyOf, type KubeObject } from '../kube/objects.ts';
+import type { AssessedResource } from '../resources/assess.ts';
+import { agentOf, isAlive, serviceAccountOf } from '../sidecars/governed.ts';
+import type { SidecarHub } from '../sidecars/hub.ts';
+import type { PolicyFacts } from './decide.ts';
+
+export interface GatherInput {
+  readonly policy: AccessPolicy;
+  readonly resources: ReadonlyMap<string, AssessedResource>;
+  readonly pods: readonly KubeObject[];
+  readonly hub: Pick<SidecarHub, 'stateOf'>;
+  readonly now: number;
+}
+
+/** Collects what the conditions of one policy depend on. */
+export function gatherPolicy({ policy, resources, pods, hub, now }: GatherInput): PolicyFacts {
+  const namespace = policy.metadata.namespace ?? '';
+  const named = policy.spec.rules.flatMap((rule) => {
+    const key = `${rule.resource.namespace}/${rule.resource.name}`;
+    const state = resources.get(key);
+    return state === undefined ? [] : [[key, state] as const];
+  });
+  const alive = pods.filter((pod) => pod.metadata.namespace === namespace && isAlive(pod));
+  const about = { namespace, name: policy.metadata.name, generation: policy.metadata.generation ?? 0 };
+  return {
+    policy,
+    resources: new Map(named.map(([key, state]) => [key, state.resource])),
+    granted: [...resources.values()]
+      .filter(({ resource }) => resource.spec.grantedTo.some((grant) => grant.namespace === namespace))
+      .map(({ resource }) => keyOf(resource))
+      .toSorted(),
+    blocked: new Map(named.flatMap(([key, state]) => (state.blocked === undefined ? [] : [[key, state.blocked] as const]))),
+    candidates: alive.map((pod) => ({
+      name: pod.metadata.name,
+      labels: pod.metadata.labels ?? {},
+      serviceAccount: serviceAccountOf(pod),
+    })),
+    sidecars: alive
+      .filter((pod) => selectsAgent(policy, agentOf(pod)))
+      .map((pod) => {
+        const { current, heardAt } = hub.stateOf(pod.metadata.uid ?? '', about);
+        const heardSecondsAgo = heardAt === undefined ? undefined : Math.max(0, Math.round((now - heardAt) / 1000));
+        return { pod: pod.metadata.name, current, heardSecondsAgo };
+      }),
+  };
+}
