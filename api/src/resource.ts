@@ -230,15 +230,6 @@ const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
     fieldPath: '.upstream.tls.mode',
     check: (self) => !isTcp(self) || self.upstream.tls.mode === 'verify-full',
   },
-  {
-    cel: 'self.grantedTo.all(g, !has(g.reveal) || g.reveal.all(l, self.sensitive.exists(s, s.label == l)))',
-    message: 'reveal names a label that sensitive does not have; add it there or mend the name',
-    fieldPath: '.grantedTo',
-    check: (self) => {
-      const labels = new Set(self.sensitive.map((entry) => entry.label));
-      return self.grantedTo.every((grant) => grant.reveal?.every((label) => labels.has(label)) ?? true);
-    },
-  },
 ];
 
 export const ProtectedResourceSpec = withRules(SpecFields, ...SPEC_RULES).describe('What the data owner says about it.');
