@@ -20,30 +20,34 @@ export function aRule(mods: Partial<PolicyRule> = {}): PolicyRule {
   };
 }
 
+const POLICY = AccessPolicy.parse({
+  apiVersion: API_VERSION,
+  kind: 'AccessPolicy',
+  metadata: { name: 'support-agent', namespace: 'agents', generation: 1 },
+  spec: { agents: { podSelector: {} }, rules: [aRule()] },
+});
+const RESOURCE = ProtectedResource.parse({
+  apiVersion: API_VERSION,
+  kind: 'ProtectedResource',
+  metadata: { ...ORDERS, generation: 1 },
+  spec: {
+    protocol: 'postgres',
+    hosts: ['orders-db'],
+    port: 5432,
+    upstream: { address: 'orders.data.svc:5432' },
+    postgres: { database: 'orders' },
+    credentials: { secretRef: { name: 'orders-db-agent' } },
+    grantedTo: [{ namespace: 'agents' }],
+  },
+});
+
+/** `spec` is laid over a valid one unchecked: what the schema refuses may still come from an older operator. */
 export function aPolicy(spec: object = {}, metadata: object = {}): AccessPolicy {
-  return AccessPolicy.parse({
-    apiVersion: API_VERSION,
-    kind: 'AccessPolicy',
-    metadata: { name: 'support-agent', namespace: 'agents', generation: 1, ...metadata },
-    spec: { agents: {}, rules: [aRule()], ...spec },
-  });
+  return { ...POLICY, metadata: { ...POLICY.metadata, ...metadata }, spec: { ...POLICY.spec, ...spec } };
 }
 
 export function aResource(spec: object = {}): ProtectedResource {
-  return ProtectedResource.parse({
-    apiVersion: API_VERSION,
-    kind: 'ProtectedResource',
-    metadata: { ...ORDERS, generation: 1 },
-    spec: {
-      protocol: 'postgres',
-      hosts: ['orders-db'],
-      port: 5432,
-      upstream: { address: 'orders.data.svc:5432' },
-      postgres: { database: 'orders' },
-      grantedTo: [{ namespace: 'agents' }],
-      ...spec,
-    },
-  });
+  return { ...RESOURCE, spec: { ...RESOURCE.spec, ...spec } };
 }
 
 /** The access of one policy with these rules, under a grant of every statement. */

@@ -150,7 +150,12 @@ describe('where policies differ', () => {
       retention: 'default',
     });
     expect(merged({ inference: 'allow' }, {}).inference).toBe('limit');
-    expect(merged({}, { recording: { retention: '7d' } }).recording.retention).toBe('7d');
+    expect(merged({}, { recording: { retention: 'legal' } }).recording.retention).toBe('legal');
+  });
+
+  it('names of retention classes that do not compare refuse the access', () => {
+    const policies = ['legal', 'short'].map((retention) => aPolicy({ recording: { retention } }, { name: retention }));
+    expect(code({ policies })).toBe('PolicyInvalid');
   });
 
   it.each<[string, string[], boolean, string]>([
@@ -196,7 +201,6 @@ describe('values that cannot be read', () => {
   it.each<[string, object]>([
     ['a duration', { limits: { idle: 'soon' } }],
     ['a byte count', { limits: { bytes: '1 MB' } }],
-    ['a retention', { recording: { retention: 'for ever' } }],
     ['a glob', { rules: [aRule({ sql: { relations: ['public..x'] } })] }],
     ['an empty selector', { rules: [aRule({ effect: 'Deny', sql: { relations: [] } })] }],
     ['a negative mask', { masking: [{ label: 'l', strategy: { partial: { last: -1 } } }] }],

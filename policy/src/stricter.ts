@@ -72,14 +72,14 @@ export function strictestRecording(specs: readonly Spec[], floors: readonly Reco
   };
 }
 
-/** The longest stated time; `default` (the installation's own, unknown here) only where nobody states one. */
+/**
+ * A retention class of the collector. Classes whose names are times (`30d`) compare by them; which of two other names is
+ * the longer only the collector knows, so policies must agree. What is stated goes before `default`.
+ */
 function longestRetention(said: readonly string[]): string {
-  return said
-    .filter((each) => each !== DEFAULT_RECORDING.retention)
-    .reduce((a, b) => {
-      const [first, second] = [a === DEFAULT_RECORDING.retention ? 0 : durationMs(a), durationMs(b)];
-      return second > first || (second === first && compare(b, a) < 0) ? b : a;
-    }, DEFAULT_RECORDING.retention);
+  const stated = [...new Set(said)].filter((each) => each !== DEFAULT_RECORDING.retention).toSorted(compare);
+  const [first = DEFAULT_RECORDING.retention, ...others] = stated;
+  return others.reduce((held, each) => (durationMs(each) > durationMs(held) ? each : held), first);
 }
 
 /** Labels with the strictest strategy that any policy names for them: redact > null > hash > partial. */

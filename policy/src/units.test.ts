@@ -3,27 +3,11 @@ import { canonicalJson } from './canonical.ts';
 import { byteCount, durationMs } from './units.ts';
 
 describe('units', () => {
-  it.each([
-    ['500ms', 500],
-    ['90s', 90_000],
-    ['5m', 300_000],
-    ['1h30m', 5_400_000],
-    ['30d', 2_592_000_000],
-  ])('the duration %s is %i ms', (text, expected) => expect(durationMs(text)).toBe(expected));
-
-  it.each(['', '5', '0s', '-1s', '1w', '5 m', '1h30', 'h', '1.5h', '9999999999d'])('refuses the duration %j', (text) => {
-    expect(() => durationMs(text)).toThrow(expect.objectContaining({ code: 'PolicyInvalid' }));
-  });
-
-  it.each([
-    ['4096', 4096],
-    ['64Ki', 65_536],
-    ['1Mi', 1_048_576],
-    ['2G', 2_000_000_000],
-  ])('the byte count %s is %i', (text, expected) => expect(byteCount(text)).toBe(expected));
-
-  it.each(['', '0', '-1', '1MB', '1 Mi', 'Mi', '1.5Gi', '999999999999Gi'])('refuses the byte count %j', (text) => {
-    expect(() => byteCount(text)).toThrow(expect.objectContaining({ code: 'PolicyInvalid' }));
+  it('are those of the API, with the refusal of this package', () => {
+    expect([durationMs('1h30m'), byteCount('64Ki')]).toEqual([5_400_000, 65_536]);
+    for (const read of [durationMs, byteCount])
+      for (const text of ['', '0', 'soon', '-1'])
+        expect(() => read(text)).toThrow(expect.objectContaining({ code: 'PolicyInvalid' }));
   });
 
   it('writes equal values alike, whatever the order of their keys', () => {

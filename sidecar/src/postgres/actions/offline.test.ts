@@ -23,6 +23,7 @@ function support(searchPath: string[]): Access {
       port: 5432,
       upstream: { address: 'orders.data.svc:5432' },
       postgres: { database: 'orders', searchPath },
+      credentials: { secretRef: { name: 'orders-db-agent' } },
       grantedTo: [{ namespace: 'agents', statements: ['select', 'update', 'insert', 'copy', 'merge', 'drop', 'create'] }],
     },
   });
@@ -31,7 +32,7 @@ function support(searchPath: string[]): Access {
     kind: 'AccessPolicy',
     metadata: { name: 'support-agent', namespace: 'agents' },
     spec: {
-      agents: {},
+      agents: { podSelector: {} },
       rules: [
         {
           name: 'read',
