@@ -139,14 +139,6 @@ export async function openTestbed(options: { package?: string } = {}) {
     (await agent.query<(string | null)[]>({ text: sql, rowMode: 'array', types: raw })).rows;
   const state: { catalog: Catalog } = { catalog: await loadCatalog(query, SENSITIVE) };
 
-  const treeOf = async (sql: string): Promise<string> => {
-    trees.length = 0;
-    await agent.query('begin');
-    await agent.query(sql).catch(() => undefined);
-    await agent.query('rollback');
-    return trees.find((tree) => !tree.includes(':utilityStmt {') && !tree.includes(':utilityStmt ?')) ?? trees[0] ?? '';
-  };
-
   const run = async (sql: string, binary: boolean) => {
     await agent.query('begin');
     trees.length = 0;
@@ -162,6 +154,8 @@ export async function openTestbed(options: { package?: string } = {}) {
     await agent.query('rollback');
     return { result, tree };
   };
+
+  const treeOf = async (sql: string): Promise<string> => (await run(sql, false)).tree ?? '';
 
   /** Runs one statement in a transaction of its own and shows what an agent would be shown. */
   const attempt = async (sql: string, access: Access, binary = false): Promise<Outcome> => {
