@@ -1,8 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { buildProfile, type Container, type InjectionConfig, injectPod, type Pod, type PodSpec } from '@chaperone/operator';
+import { type Container, injectPod, type Pod, type PodSpec } from '@chaperone/operator/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Cluster, GOVERNED, ROOT } from './harness/cluster.ts';
+import type { Cluster } from './harness/cluster.ts';
+import { bot, PolicyFixture } from './harness/policies.ts';
 
 /**
  * The policies of the chart alone, without operator and webhook: what they let through and what they refuse is all that stands
@@ -10,27 +9,10 @@ import { Cluster, GOVERNED, ROOT } from './harness/cluster.ts';
  * the webhook calls, and only shown to the API server (dry run).
  */
 const NAMESPACE = 'e2e-policies';
-const config: InjectionConfig = {
-  image: 'chaperone.test/sidecar:1',
-  imagePullPolicy: 'IfNotPresent',
-  uid: 24_601,
-  operatorAddress: 'chaperone-operator.chaperone-system.svc:8443',
-  operatorCa: '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n',
-  ranges: { ipv4: '240.240.0.0/16', ipv6: '2001:2::/48' },
-  resources: { cpuRequest: '10m', memoryRequest: '64Mi', memoryLimit: '256Mi' },
-  logLevel: 'info',
-  readinessProbe: true,
-};
-
-const bot: Container = { name: 'bot', image: 'bot:1', securityContext: { runAsUser: 1000 } };
-const aPod = (spec: Partial<PodSpec> = {}, annotations: Record<string, string> = {}): Pod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'bot', namespace: NAMESPACE, labels: { app: 'bot' }, annotations },
-  spec: { containers: [bot], ...spec },
-});
-const injected = (spec: Partial<PodSpec> = {}, annotations: Record<string, string> = {}): Pod =>
-  injectPod({ pod: aPod(spec, annotations), config });
+const policies = new PolicyFixture(NAMESPACE);
+const { config } = policies;
+const aPod = policies.aPod.bind(policies);
+const injected = policies.injected.bind(policies);
 
 /** An injected pod whose agent, spec or injected container was changed afterwards. */
 const withBot = (mods: Partial<Container>): Pod => {
@@ -55,41 +37,12 @@ const inits = (): readonly Container[] => injected().spec.initContainers ?? [];
 const field = 'spec.containers[0].securityContext';
 
 let cluster: Cluster;
-let policies = '';
 
 beforeAll(async () => {
-  cluster = await Cluster.start();
-  const chart = join(ROOT, 'helm');
-  const folder = join(chart, 'templates/admission');
-  const files = readdirSync(folder).filter((name) => name.endsWith('.yaml') && name !== 'webhook.yaml');
-  policies = await cluster.helm([
-    'template',
-    'chaperone',
-    chart,
-    '-n',
-    'chaperone-system',
-    ...files.flatMap((name) => ['-s', `templates/admission/${name}`]),
-  ]);
-  await cluster.demand(['delete', 'mutatingwebhookconfiguration', 'chaperone', '--ignore-not-found']);
-  for (const name of readdirSync(join(ROOT, 'crds'))) await cluster.apply(readFileSync(join(ROOT, 'crds', name), 'utf8'));
-  await cluster.demand([
-    'wait',
-    '--for=condition=Established',
-    'crd/injectionprofiles.chaperone.dev',
-    'crd/evidencelogins.chaperone.dev',
-    '--timeout=30s',
-  ]);
-  await cluster.demand(['delete', 'injectionprofiles', '--all']);
-  await cluster.apply(policies);
-  await cluster.namespace(NAMESPACE, GOVERNED);
-  await cluster.demand(['wait', '--for=create', 'serviceaccount/default', '-n', NAMESPACE, '--timeout=30s']);
+  cluster = await policies.install();
 });
 
-afterAll(async () => {
-  await cluster.demand(['delete', '--ignore-not-found', '-f', '-'], policies);
-  await cluster.demand(['delete', 'injectionprofiles', '--all']);
-  await cluster.demand(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=false']);
-});
+afterAll(() => policies.remove());
 
 async function expectRefused(pod: Pod, text: string): Promise<void> {
   const { status, stderr } = await cluster.dryRun(pod);
@@ -110,8 +63,7 @@ describe('without a profile', () => {
 
 describe('with the profile', () => {
   beforeAll(async () => {
-    await cluster.apply(buildProfile(config));
-    await expect.poll(async () => (await cluster.dryRun(injected())).stderr, { timeout: 30_000, interval: 200 }).toBe('');
+    await policies.applyProfile();
   });
 
   test('the API server finds no mistake in the policies', async () => {
@@ -225,7 +177,7 @@ describe('with the profile', () => {
       () => withBot({ ports: [{ containerPort: 80, hostPort: 80, protocol: 'TCP' } as never] }),
       '[HostPort]',
     ],
-    ['10 the node’s network', () => withSpec({ hostNetwork: true }), '[HostNetwork]'],
+    ['10 the node’s network', () => withSpec({ hostNetwork: true, securityContext: {} }), '[HostNetwork]'],
     ['11 host aliases', () => withSpec({ hostAliases: [{ ip: '1.1.1.1', hostnames: ['x'] }] }), '[DnsSettings]'],
     ['11 another resolver', () => withSpec({ dnsPolicy: 'Default' }), '[DnsSettings]'],
     ['11 a resolver’s settings', () => withSpec({ dnsConfig: { nameservers: ['1.1.1.1'] } }), '[DnsSettings]'],
@@ -303,7 +255,7 @@ describe('with the profile', () => {
         }),
       '[ReservedName]',
     ],
-    ['30 the API token back', () => withSpec({ automountServiceAccountToken: true }), '[NotInjected]'],
+    ['30 the API token back', () => withSpec({ automountServiceAccountToken: true }), '[ProfileMismatch]'],
     ['33 no injection at all', () => aPod(), 'Run: chaperone doctor. Break-glass:'],
     [
       'a sysctl',
@@ -311,6 +263,6 @@ describe('with the profile', () => {
       '[SysctlSet]',
     ],
     ['our sysctls taken away', () => withSpec({ securityContext: {} }), '[SysctlSet]'],
-    ['38 a mirror of a static pod', () => injected({}, { 'kubernetes.io/config.mirror': 'x' }), '[StaticPod]'],
+    ['38 a mirror of a static pod', () => injected({}, { 'kubernetes.io/config.mirror': 'x' }), 'a mirror pod may not'],
   ])('refuses %s', async (_name, pod, text) => expectRefused(pod(), text));
 });
