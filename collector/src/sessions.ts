@@ -11,7 +11,7 @@ import {
 } from '@chaperone/evidence';
 import type { EvidenceIndex, SessionFilter } from './evidence-index.ts';
 import type { SegmentRow, SessionRow } from './index-schema.ts';
-import type { Objects } from './objects.ts';
+import { type Objects, sha256 } from './objects.ts';
 
 /** A page of records ends after this many bytes of segments, however many records were asked for. */
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
@@ -71,7 +71,7 @@ export class Sessions {
       if (row === undefined) return { items };
       if (row.first_seq > next) return items.length === 0 ? { items, next: row.first_seq } : { items, next };
       if (bytes > 0 && bytes + row.bytes > MAX_PAGE_BYTES) return { items, next };
-      const { records } = openSegment(await this.bytes(row));
+      const { records } = openSegment(await this.#verified(row));
       bytes += row.bytes;
       const wanted = records.slice(next - row.first_seq, next - row.first_seq + limit - items.length);
       items.push(...wanted);
@@ -89,9 +89,11 @@ export class Sessions {
     return (await this.#objects.get('seg', row.digest)) ?? Buffer.alloc(0);
   }
 
-  async bytes(row: SegmentRow): Promise<Buffer> {
+  async #verified(row: SegmentRow): Promise<Buffer> {
     const bytes = await this.raw(row);
     if (bytes.length === 0) throw new EvidenceError('SegmentMissing', `the object of segment ${row.number} is missing`);
+    if (sha256(bytes) !== row.digest)
+      throw new EvidenceError('PayloadAltered', `the object of segment ${row.number} is not what was received`);
     return bytes;
   }
 

@@ -28,10 +28,8 @@ const recording = await createRecording({
   limits: { sealAfterMs: 100, redeliverAfterMs: 400 },
   logger,
 });
-let stopping = false;
-process.on('SIGTERM', () => {
-  stopping = true;
-});
+const stopping = new AbortController();
+process.on('SIGTERM', () => stopping.abort());
 
 async function recordOne(): Promise<void> {
   const session = newSessionId();
@@ -60,7 +58,7 @@ async function recordOne(): Promise<void> {
 }
 
 async function recordMany(): Promise<void> {
-  while (!stopping) await recordOne();
+  while (!stopping.signal.aborted) await recordOne();
 }
 await Promise.all([recordMany(), recordMany(), recordMany()]);
 let flushed = await recording.flush(2000);
