@@ -1,0 +1,361 @@
+import { createPublicKey } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { join } from 'node:path';
+import { decodeNkey, generateSigner, verifySignature } from '@chaperone/evidence';
+import {
+  type ControlErrorCode,
+  EnrolRequest,
+  enrolmentProof,
+  MAX_CONTROL_BYTES,
+  type Snapshot,
+  type StreamLine,
+} from '@chaperone/policy';
+import { eventually, temporaryDirectory, testAuthority } from '@chaperone/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Logger } from '../platform.ts';
+import { type LocalAuthority, openAuthority } from './authority.ts';
+import { type OperatorControl, openOperatorControl } from './operator.ts';
+
+let clockMs = 0;
+const clock = { now: () => Date.now(), monotonic: () => clockMs };
+let logged: string[] = [];
+const logger: Logger = Object.fromEntries(
+  ['info', 'warn', 'error'].map((level) => [
+    level,
+    (event: string, fields: object = {}) => logged.push(`${event} ${JSON.stringify(fields)}`),
+  ]),
+) as unknown as Logger;
+const nkey = generateSigner();
+
+/** An operator as far as one sidecar sees it: the real protocol over real TLS, its answers set by the test. */
+class Operator {
+  readonly requests: { path: string; token: string; body: string }[] = [];
+  readonly streams: ServerResponse[] = [];
+  /** Tokens that are accepted. */
+  tokens = new Set(['token-1']);
+  /** Refusals that are given before anything else, first one first. */
+  refusals: { status: number; code: ControlErrorCode }[] = [];
+  validForMs = 60_000;
+  revision = 1;
+  url = '';
+  leafFor: ((publicKey: string) => Promise<string>) | undefined;
+  #publicKey = '';
+  readonly #signer: LocalAuthority;
+  readonly #sockets = new Set<Socket>();
+  #close: () => void = () => undefined;
+
+  constructor(signer: LocalAuthority) {
+    this.#signer = signer;
+  }
+
+  async listen(identity: { certificate: string; key: string }): Promise<void> {
+    const server = createServer({ cert: identity.certificate, key: identity.key }, (request, response) => {
+      this.#serve(request, response).catch(() => response.destroy());
+    });
+    server.on('connection', (socket: Socket) => this.#sockets.add(socket)).on('tlsClientError', () => undefined);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    this.url = `https://localhost:${(server.address() as AddressInfo).port}`;
+    this.#close = () => server.close();
+  }
+  close(): void {
+    this.#close();
+    this.dropStreams();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+  dropStreams(): void {
+    for (const stream of this.streams.splice(0)) stream.destroy();
+  }
+  say(line: StreamLine | string): void {
+    for (const stream of this.streams) stream.write(typeof line === 'string' ? line : `${JSON.stringify(line)}\n`);
+  }
+  async snapshot(): Promise<Snapshot> {
+    const certificate = await (this.leafFor ?? ((pem: string) => this.#signer.issue(createPublicKey(pem), ['orders-db'])))(
+      this.#publicKey,
+    );
+    const agent = { namespace: 'agents', serviceAccount: 'bot', labels: {}, annotations: {} };
+    const revision = `r${this.revision}`;
+    return { revision, agent, resources: [], inboundPorts: [], certificate, ca: this.#signer.ca, validForMs: this.validForMs };
+  }
+  calls(path: string): string[] {
+    return this.requests.filter((request) => request.path === path).map(({ body }) => body);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+    const body = Buffer.concat(chunks).toString();
+    const path = request.url ?? '';
+    const token = (request.headers.authorization ?? '').replace('Bearer ', '');
+    this.requests.push({ path, token, body });
+    const refuse = (status: number, code: ControlErrorCode): void =>
+      void response.writeHead(status).end(JSON.stringify({ code, message: `refused: ${code}` }));
+    if (!this.tokens.has(token)) return refuse(401, 'Unauthenticated');
+    const refusal = path === '/v1/ack' ? undefined : this.refusals.shift();
+    if (refusal !== undefined) return refuse(refusal.status, refusal.code);
+    if (path === '/v1/enrol') {
+      const enrol = EnrolRequest.parse(JSON.parse(body));
+      if (
+        !verifySignature(
+          decodeNkey(enrol.nkey),
+          enrolmentProof(token, enrol.tlsPublicKey),
+          Buffer.from(enrol.nkeyProof, 'base64'),
+        )
+      )
+        return refuse(403, 'NkeyMismatch');
+      this.#publicKey = enrol.tlsPublicKey;
+      const nats = { url: 'nats://x', jwt: 'jwt-1', expiresAt: Date.now() + 3_600_000 };
+      const answer = {
+        protocol: 1,
+        origin: 'log',
+        registration: { body: '{}', signature: 's' },
+        nats,
+        snapshot: await this.snapshot(),
+      };
+      return void response.end(JSON.stringify(answer));
+    }
+    if (path === '/v1/stream') {
+      response.writeHead(200);
+      response.write(`${JSON.stringify({ type: 'snapshot', snapshot: await this.snapshot() })}\n`);
+      this.streams.push(response);
+      return undefined;
+    }
+    if (path === '/v1/nats')
+      return void response.end(JSON.stringify({ url: 'nats://x', jwt: 'jwt-2', expiresAt: Date.now() + 3_600_000 }));
+    return void response.writeHead(204).end();
+  }
+}
+
+let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
+let operator: Operator;
+let ca: string;
+const open: OperatorControl[] = [];
+
+beforeEach(async () => {
+  [logged, clockMs] = [[], 0];
+  directory = await temporaryDirectory();
+  const authority = await testAuthority('operator CA');
+  ca = authority.ca;
+  operator = new Operator(await openAuthority(join(directory.path, 'agent-leg'), { now: () => Date.now(), monotonic: () => 0 }));
+  await operator.listen(await authority.issue(['localhost']));
+  await writeFile(join(directory.path, 'token'), 'token-1\n');
+});
+afterEach(async () => {
+  expect(logged.join('\n'), 'no token in a log').not.toMatch(/token-\d/);
+  await Promise.all(open.splice(0).map((control) => control.stop()));
+  operator.close();
+  await directory[Symbol.asyncDispose]();
+});
+
+function start(mods: { ca?: string; stallMs?: number; timeoutMs?: number } = {}): OperatorControl {
+  const control = openOperatorControl({
+    url: operator.url,
+    ca: mods.ca ?? ca,
+    tokenFile: join(directory.path, 'token'),
+    version: '0.1.0',
+    nkey,
+    clock,
+    logger,
+    timings: { stallMs: mods.stallMs ?? 5_000, timeoutMs: mods.timeoutMs ?? 2_000, backoffMs: { first: 20, last: 100 } },
+  });
+  open.push(control);
+  return control;
+}
+async function startStreaming(mods: Parameters<typeof start>[0] = {}): Promise<OperatorControl> {
+  const control = start(mods);
+  await eventually('the stream', () => (operator.streams[0] !== undefined && control.problem === undefined ? true : undefined));
+  return control;
+}
+
+test('it enrols with a proof of its key, takes the snapshot, follows the stream and acknowledges', async () => {
+  const control = await startStreaming();
+  expect((await control.enrolled()).origin).toBe('log');
+  const seen: string[] = [];
+  control.onSnapshot(({ revision }) => seen.push(revision));
+  operator.revision = 2;
+  operator.say({ type: 'snapshot', snapshot: await operator.snapshot() });
+  await eventually('the second snapshot', () => (control.current()?.revision === 'r2' ? true : undefined));
+  expect(seen).toEqual(['r1', 'r2']);
+  await eventually('its acknowledgement', () => operator.calls('/v1/ack').find((body) => body.includes('r2')));
+});
+
+test('the private key stays here', async () => {
+  const control = await startStreaming();
+  const secret = control.tlsKey.split('\n')[1] ?? 'none';
+  expect(operator.requests.map(({ body }) => body).join()).not.toContain(secret);
+});
+
+test('a token that was replaced is read anew, and one that is refused is tried again', async () => {
+  operator.tokens = new Set(['token-2']);
+  const control = start();
+  await eventually('a refusal', () => (control.problem?.code === 'Unauthenticated' ? true : undefined));
+  await writeFile(join(directory.path, 'token'), 'token-2');
+  await eventually('the snapshot', () => control.current());
+  expect(new Set(operator.requests.map(({ token }) => token))).toEqual(new Set(['token-1', 'token-2']));
+});
+
+test('an operator whose certificate another authority signed gets no request', async () => {
+  const control = start({ ca: (await testAuthority('operator CA')).ca });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(operator.requests).toEqual([]);
+  expect(control.current()).toBeUndefined();
+  expect(control.problem?.code).toBe('OperatorUnreachable');
+});
+
+describe('time without the operator', () => {
+  test('a snapshot holds for its time, then none is in force, and after the same time again sessions end, once', async () => {
+    const control = await startStreaming();
+    const revoked: string[] = [];
+    control.onRevoke(({ code }) => revoked.push(code));
+    operator.close();
+    clockMs = 60_000;
+    expect(control.current()?.revision).toBe('r1');
+    clockMs = 60_001;
+    expect(control.current()).toBeUndefined();
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(revoked).toEqual([]);
+    clockMs = 120_001;
+    await eventually('the end of sessions', () => revoked[0]);
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(revoked).toEqual(['PolicyStale']);
+  });
+
+  test('a heartbeat renews it, from when it was heard', async () => {
+    const control = await startStreaming();
+    clockMs = 50_000;
+    operator.say({ type: 'heartbeat', validForMs: 60_000 });
+    await eventually('the heartbeat', () => {
+      clockMs = 70_000;
+      const renewed = control.current() !== undefined;
+      if (!renewed) clockMs = 50_000;
+      return renewed ? true : undefined;
+    });
+  });
+
+  test('an operator cannot make a snapshot hold for more than an hour', async () => {
+    operator.validForMs = 1e9;
+    const control = await startStreaming();
+    clockMs = 3_600_001;
+    expect(control.current()).toBeUndefined();
+  });
+
+  test('a stream that falls silent is opened again', async () => {
+    await startStreaming({ stallMs: 200 });
+    await eventually('a second stream', () => (operator.streams.length > 1 ? true : undefined));
+  });
+
+  test('a stream that breaks is opened again, without a new enrolment', async () => {
+    const control = await startStreaming();
+    operator.dropStreams();
+    await eventually('a second stream', () => operator.streams[0]);
+    expect(operator.calls('/v1/enrol')).toHaveLength(1);
+    expect(control.current()).toBeDefined();
+  });
+});
+
+describe('what is not in the protocol has no effect', () => {
+  test.each<[string, () => string | Promise<string>]>([
+    ['no JSON', () => 'hello\n'],
+    ['an unknown line', () => '{"type":"grant-all"}\n'],
+    ['a snapshot with a hole', () => '{"type":"snapshot","snapshot":{"revision":"r9"}}\n'],
+    ['a line beyond the limit', () => `{"type":"heartbeat","validForMs":${' '.repeat(MAX_CONTROL_BYTES)}1}\n`],
+    ['a line that never ends', () => 'x'.repeat(MAX_CONTROL_BYTES + 1)],
+    ['an empty line', () => '\n'],
+  ])('%s', async (_what, line) => {
+    const control = await startStreaming();
+    const [before] = operator.streams;
+    operator.say(await line());
+    await eventually('the stream to be dropped', () =>
+      before?.destroyed === true || before?.socket === null ? true : undefined,
+    );
+    operator.streams.splice(0, 1);
+    expect(control.current()?.revision).toBe('r1');
+    await eventually('another stream', () => operator.streams[0]);
+  });
+
+  test('a certificate for somebody else is refused, whole snapshot with it', async () => {
+    const foreign = createPublicKey((await testAuthority()).ca);
+    const signer = await openAuthority(join(directory.path, 'agent-leg'), { now: () => Date.now(), monotonic: () => 0 });
+    operator.leafFor = () => signer.issue(foreign, ['orders-db']);
+    const control = start();
+    await eventually('an attempt', () => operator.calls('/v1/enrol')[1]);
+    expect(control.current()).toBeUndefined();
+  });
+
+  test('an answer that never comes is given up', async () => {
+    operator.leafFor = () => new Promise(() => undefined);
+    const control = start({ timeoutMs: 100 });
+    await eventually('a second attempt', () => operator.calls('/v1/enrol')[1]);
+    expect(control.problem?.code).toBe('OperatorUnreachable');
+  });
+});
+
+describe('refusals', () => {
+  test('after a change of leader it enrols again with the same keys', async () => {
+    const control = await startStreaming();
+    operator.refusals = [{ status: 409, code: 'NotEnrolled' }];
+    operator.dropStreams();
+    await eventually('a second enrolment', () => operator.calls('/v1/enrol')[1]);
+    const [first, second] = operator.calls('/v1/enrol').map((body) => EnrolRequest.parse(JSON.parse(body)));
+    expect(second).toEqual(first);
+    expect(control.current()).toBeDefined();
+  });
+
+  test('a pod that is no longer governed loses its snapshot and its sessions', async () => {
+    const control = await startStreaming();
+    const revoked: string[] = [];
+    control.onRevoke(({ code }) => revoked.push(code));
+    operator.refusals = Array.from({ length: 50 }, () => ({ status: 403, code: 'PodNotGoverned' as const }));
+    operator.dropStreams();
+    await eventually('the loss', () => (control.current() === undefined ? true : undefined));
+    expect(revoked).toEqual(['SessionEnded']);
+    expect(control.problem?.code).toBe('PodNotGoverned');
+  });
+
+  test('a revocation reaches those who listen; of one session it leaves the rest', async () => {
+    const control = await startStreaming();
+    const revoked: object[] = [];
+    control.onRevoke((one) => revoked.push(one));
+    operator.say({ type: 'revoke', code: 'SessionEnded', reason: 'killed', session: 's-1' });
+    await eventually('it', () => revoked[0]);
+    expect(revoked).toEqual([{ code: 'SessionEnded', reason: 'killed', session: 's-1' }]);
+    expect(control.current()).toBeDefined();
+  });
+
+  test('a stream that ends with a revocation of all leaves nothing in force', async () => {
+    const control = await startStreaming();
+    operator.refusals = Array.from({ length: 50 }, () => ({ status: 503, code: 'Unavailable' as const }));
+    operator.say({ type: 'revoke', code: 'SessionEnded', reason: 'the pod was deleted' });
+    for (const stream of operator.streams) stream.end();
+    await eventually('nothing in force', () => (control.current() === undefined ? true : undefined));
+  });
+});
+
+test('observations are told, the last one of each kind, and kept until the operator has them', async () => {
+  const control = await startStreaming();
+  operator.refusals = [{ status: 503, code: 'Busy' }];
+  const resource = { namespace: 'data', name: 'orders-db' };
+  control.report({ resource, type: 'Reachable', status: 'Unknown', reason: 'NotDialledYet', message: 'not yet' });
+  control.report({ resource, type: 'Reachable', status: 'False', reason: 'UpstreamRefused', message: 'refuses' });
+  const [first, second] = await eventually('two attempts', () =>
+    operator.calls('/v1/report').length >= 2 ? operator.calls('/v1/report') : undefined,
+  );
+  expect(second).toBe(first);
+  expect(JSON.parse(second ?? '')).toMatchObject({ observations: [{ reason: 'UpstreamRefused' }] });
+});
+
+test('broker access is asked for again at two thirds of its time', async () => {
+  const control = await startStreaming();
+  expect((await control.nats()).jwt).toBe('jwt-1');
+  const real = clock.now;
+  clock.now = () => Date.now() + 2_500_000;
+  try {
+    expect((await control.nats()).jwt).toBe('jwt-2');
+  } finally {
+    clock.now = real;
+  }
+});

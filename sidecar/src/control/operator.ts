@@ -1,0 +1,314 @@
+import { X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
+import { encodeNkey, type Signer } from '@chaperone/evidence';
+import {
+  CONTROL_PATHS,
+  CONTROL_PROTOCOL,
+  type EnrolResponse,
+  EnrolResponse as EnrolResponseSchema,
+  enrolmentProof,
+  type NatsAccess,
+  NatsResponse,
+  type Snapshot,
+  type StreamLine,
+  StreamLine as StreamLineSchema,
+} from '@chaperone/policy';
+import type { Clock, Logger } from '../platform.ts';
+import { newLeafKey } from './authority.ts';
+import type { ControlPlane, Observation } from './control-plane.ts';
+import { call, linesOf, OperatorError, type OperatorEndpoint, readToken, send } from './operator-http.ts';
+
+/** The operator says something at least every 20 s or so. */
+const STALL_MS = 60_000;
+const TIMEOUT_MS = 10_000;
+const BACKOFF_MS = { first: 500, last: 30_000 } as const;
+/** What the operator will not change its mind about soon. */
+const FINAL: ReadonlySet<string> = new Set(['PodNotGoverned', 'PodNotInjected', 'NkeyMismatch', 'ProtocolUnsupported']);
+const MAX_VALID_MS = 60 * 60_000;
+const CHECK_MS = 250;
+const REPORT_MS = 1_000;
+const MAX_OBSERVATIONS = 64;
+
+export interface OperatorControlOptions {
+  readonly url: string;
+  /** PEM of the operator's certificate authority, from the pod's configuration. */
+  readonly ca: string;
+  readonly tokenFile: string;
+  readonly version: string;
+  readonly nkey: Signer;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** 0 to 1, for jitter. */
+  readonly random?: () => number;
+  readonly timings?: {
+    readonly stallMs?: number;
+    readonly timeoutMs?: number;
+    readonly backoffMs?: { first: number; last: number };
+  };
+}
+
+export interface OperatorControl extends ControlPlane {
+  /** Resolves with the first enrolment; rejects when stopped before. */
+  enrolled(): Promise<EnrolResponse>;
+  /** Broker access that is valid now: the last one, or a new one when two thirds of its time are over. @throws OperatorError */
+  nats(): Promise<NatsAccess>;
+  /** How it stands, for people: what is wrong, with its code, or undefined where the stream is up. */
+  readonly problem: { readonly code: string; readonly message: string } | undefined;
+}
+
+/**
+ * The control plane of a cluster. Enrols, then follows the operator's stream, for ever and with jittered backoff. A snapshot
+ * holds for `validForMs` from the last line that was received; then {@link ControlPlane.current} is undefined, so no session
+ * opens (PolicyStale), and after the same time again open ones are told to end. Policy, credentials and the TLS key are in
+ * memory only. Nothing that is not in the protocol has an effect.
+ */
+export function openOperatorControl(options: OperatorControlOptions): OperatorControl {
+  const control = new FromOperator(options);
+  control.start();
+  return control;
+}
+
+type Revoked = Parameters<Parameters<ControlPlane['onRevoke']>[0]>[0];
+
+class FromOperator implements OperatorControl {
+  readonly #o: OperatorControlOptions;
+  readonly #endpoint: OperatorEndpoint;
+  readonly #leaf = newLeafKey();
+  readonly #privateKey: KeyObject;
+  readonly #stopping = new AbortController();
+  readonly #onSnapshot: ((snapshot: Snapshot) => void)[] = [];
+  readonly #onRevoke: ((revoked: Revoked) => void)[] = [];
+  readonly #first = Promise.withResolvers<EnrolResponse>();
+  readonly #observations = new Map<string, Observation>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  #snapshot: Snapshot | undefined;
+  #heardAt = 0;
+  #validForMs = 0;
+  #toldStale = false;
+  #nats: { access: NatsAccess; receivedAt: number } | undefined;
+  #enrolled = false;
+  #reporting = false;
+  #problem: OperatorControl['problem'] = { code: 'OperatorUnreachable', message: 'the operator has not answered yet' };
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: OperatorControlOptions) {
+    this.#o = options;
+    this.#privateKey = createPrivateKey(this.#leaf.pem);
+    const { url, ca, tokenFile, timings } = options;
+    this.#endpoint = { url, ca, tokenFile, timeoutMs: timings?.timeoutMs ?? TIMEOUT_MS };
+    this.#first.promise.catch(() => undefined);
+  }
+
+  get tlsKey(): string {
+    return this.#leaf.pem;
+  }
+  get problem(): OperatorControl['problem'] {
+    return this.#problem;
+  }
+  current(): Snapshot | undefined {
+    return this.#age() <= this.#validForMs ? this.#snapshot : undefined;
+  }
+  onSnapshot(listener: (snapshot: Snapshot) => void): void {
+    this.#onSnapshot.push(listener);
+    const snapshot = this.current();
+    if (snapshot !== undefined) listener(snapshot);
+  }
+  onRevoke(listener: (revoked: Revoked) => void): void {
+    this.#onRevoke.push(listener);
+  }
+  enrolled(): Promise<EnrolResponse> {
+    return this.#first.promise;
+  }
+
+  report(observation: Observation): void {
+    const key = `${observation.resource.namespace}/${observation.resource.name} ${observation.type}`;
+    this.#observations.delete(key);
+    if (this.#observations.size < MAX_OBSERVATIONS) this.#observations.set(key, observation);
+  }
+
+  async nats(): Promise<NatsAccess> {
+    const known = this.#nats;
+    const now = this.#o.clock.now();
+    if (known !== undefined && now < known.receivedAt + ((known.access.expiresAt - known.receivedAt) * 2) / 3)
+      return known.access;
+    const body = { nkey: encodeNkey(this.#o.nkey.publicKey) };
+    const access = await call(this.#endpoint, CONTROL_PATHS.nats, { body, schema: NatsResponse, signal: this.#stopping.signal });
+    if (access === undefined) throw new OperatorError('Garbage', 'the operator gave no broker access');
+    this.#nats = { access, receivedAt: now };
+    return access;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#first.reject(new OperatorError('Unreachable', 'stopped before it was enrolled'));
+    await this.#running;
+  }
+
+  start(): void {
+    this.#running = this.#follow();
+    this.#timers.push(setInterval(() => this.#checkAge(), CHECK_MS).unref());
+    this.#timers.push(setInterval(() => void this.#sendReports(), REPORT_MS).unref());
+  }
+
+  #age(): number {
+    return this.#o.clock.monotonic() - this.#heardAt;
+  }
+
+  /** Enrol, stream, and again. */
+  async #follow(): Promise<void> {
+    const { first, last } = this.#o.timings?.backoffMs ?? BACKOFF_MS;
+    let waitMs = first;
+    while (!this.#stopping.signal.aborted) {
+      let retryAfterS: number | undefined;
+      try {
+        if (!this.#enrolled) await this.#enrol();
+        waitMs = first;
+        await this.#stream();
+      } catch (error) {
+        const known =
+          error instanceof OperatorError ? error : new OperatorError('Unreachable', 'the control plane failed', { cause: error });
+        if (this.#stopping.signal.aborted) return;
+        if (known.code === 'NotEnrolled') this.#enrolled = false;
+        if (FINAL.has(known.code)) {
+          waitMs = last;
+          this.#lose(known.message);
+        }
+        retryAfterS = known.retryAfterS;
+        this.#tell(known);
+      }
+      const jittered = waitMs * (0.5 + (this.#o.random ?? Math.random)() / 2);
+      await this.#pause(Math.max(jittered, Math.min(60, retryAfterS ?? 0) * 1_000));
+      waitMs = Math.min(last, waitMs * 2);
+    }
+  }
+
+  /** The operator itself says that this pod has no rights. */
+  #lose(message: string): void {
+    if (this.#snapshot === undefined) return;
+    this.#snapshot = undefined;
+    for (const listener of this.#onRevoke) listener({ code: 'SessionEnded', reason: message });
+  }
+
+  #tell({ code, message }: OperatorError): void {
+    const shown = ['Unreachable', 'Stalled', 'Garbage', 'Unavailable', 'Busy', 'NotLeader'].includes(code)
+      ? 'OperatorUnreachable'
+      : code;
+    if (this.#problem?.code !== shown) this.#o.logger.warn('control plane', { code: shown, message });
+    this.#problem = { code: shown, message };
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const { signal } = this.#stopping;
+      const timer = setTimeout(done, ms);
+      function done(): void {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      }
+      signal.addEventListener('abort', done);
+      if (signal.aborted) done();
+    });
+  }
+
+  async #enrol(): Promise<void> {
+    const token = await readToken(this.#endpoint);
+    const tlsPublicKey = this.#leaf.publicKey.export({ type: 'spki', format: 'pem' });
+    const proof = this.#o.nkey.sign(Buffer.from(enrolmentProof(token, tlsPublicKey)));
+    const body = {
+      protocol: CONTROL_PROTOCOL,
+      version: this.#o.version,
+      tlsPublicKey,
+      nkey: encodeNkey(this.#o.nkey.publicKey),
+      nkeyProof: Buffer.from(proof).toString('base64'),
+    };
+    const { signal } = this.#stopping;
+    const answer = await call(this.#endpoint, CONTROL_PATHS.enrol, { body, schema: EnrolResponseSchema, token, signal });
+    if (answer === undefined) throw new OperatorError('Garbage', 'the operator answered nothing');
+    this.#adopt(answer.snapshot);
+    this.#nats = { access: answer.nats, receivedAt: this.#o.clock.now() };
+    this.#enrolled = true;
+    this.#first.resolve(answer);
+  }
+
+  async #stream(): Promise<void> {
+    const response = await send(this.#endpoint, { method: 'GET', path: CONTROL_PATHS.stream, signal: this.#stopping.signal });
+    let revoked = false;
+    for await (const line of linesOf(response, StreamLineSchema, this.#o.timings?.stallMs ?? STALL_MS)) {
+      this.#problem = undefined;
+      revoked = line.type === 'revoke' ? revoked || line.session === undefined : false;
+      this.#hear(line);
+    }
+    // The stream of a deleted pod ends with a revocation; what it granted must not outlive it.
+    if (revoked) this.#snapshot = undefined;
+  }
+
+  #hear(line: StreamLine): void {
+    if (line.type === 'snapshot') return this.#adopt(line.snapshot);
+    if (line.type === 'heartbeat') {
+      const wasStale = this.current() === undefined;
+      this.#renew(line.validForMs);
+      const snapshot = this.current();
+      if (wasStale && snapshot !== undefined) for (const listener of this.#onSnapshot) listener(snapshot);
+      return;
+    }
+    const { code, reason, session } = line;
+    for (const listener of this.#onRevoke) listener({ code, reason, ...(session === undefined ? {} : { session }) });
+  }
+
+  #renew(validForMs: number): void {
+    this.#heardAt = this.#o.clock.monotonic();
+    this.#validForMs = Math.min(MAX_VALID_MS, Math.max(0, validForMs));
+    this.#toldStale = false;
+  }
+
+  /** @throws OperatorError Garbage where the certificate is not for our key. */
+  #adopt(snapshot: Snapshot): void {
+    if (!belongsTo(snapshot.certificate, this.#privateKey))
+      throw new OperatorError('Garbage', 'the certificate in the snapshot is not for the key of this pod');
+    this.#snapshot = snapshot;
+    this.#renew(snapshot.validForMs);
+    for (const listener of this.#onSnapshot) listener(snapshot);
+    void this.#acknowledge(snapshot.revision);
+  }
+
+  async #acknowledge(revision: string): Promise<void> {
+    try {
+      await call(this.#endpoint, CONTROL_PATHS.ack, { body: { revision }, signal: this.#stopping.signal });
+    } catch (error) {
+      // The operator shows this pod as not programmed, which is what people look at; the next snapshot is acknowledged anew.
+      this.#o.logger.info('a snapshot was not acknowledged', { code: error instanceof OperatorError ? error.code : 'Unknown' });
+    }
+  }
+
+  /** Tells open sessions to end once the snapshot has been stale for as long as it was valid. */
+  #checkAge(): void {
+    if (this.#snapshot === undefined || this.#toldStale || this.#age() <= 2 * this.#validForMs) return;
+    this.#toldStale = true;
+    const reason = 'the policy was not renewed by the operator in time';
+    for (const listener of this.#onRevoke) listener({ code: 'PolicyStale', reason });
+  }
+
+  async #sendReports(): Promise<void> {
+    if (this.#reporting || !this.#enrolled || this.#observations.size === 0) return;
+    this.#reporting = true;
+    const batch = [...this.#observations];
+    try {
+      const observations = batch.map(([, { message, ...rest }]) => ({ ...rest, message: message.slice(0, 512) }));
+      await call(this.#endpoint, CONTROL_PATHS.report, { body: { observations }, signal: this.#stopping.signal });
+      for (const [key, told] of batch) if (this.#observations.get(key) === told) this.#observations.delete(key);
+    } catch {
+      // Kept for the next round; newer observations replace older ones meanwhile.
+    } finally {
+      this.#reporting = false;
+    }
+  }
+}
+
+function belongsTo(certificate: string, key: KeyObject): boolean {
+  try {
+    return new X509Certificate(certificate).checkPrivateKey(key);
+  } catch {
+    return false;
+  }
+}
