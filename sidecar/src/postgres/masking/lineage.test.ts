@@ -14,7 +14,8 @@ describe.each([
   });
   afterAll(async () => bed[Symbol.asyncDispose]());
 
-  const analysisOf = async (sql: string): Promise<Analysis> => analyse(parseTree(await bed.treeOf(sql), bed.major), bed.catalog, bed.major);
+  const analysisOf = async (sql: string): Promise<Analysis> =>
+    analyse(parseTree(await bed.treeOf(sql), bed.major), bed.catalog, bed.major);
 
   describe('effects are what the server will check', () => {
     const effects: Record<string, string[]> = {
@@ -29,16 +30,23 @@ describe.each([
         'select app.customers view (id,ssn)',
       ],
       'select id from app.orders for update': ['select app.orders direct (id)', 'lock app.orders direct ()'],
-      "insert into app.orders(id, item) values (90, 'x') returning id": ['insert app.orders direct (id,item)', 'select app.orders direct (id)'],
+      "insert into app.orders(id, item) values (90, 'x') returning id": [
+        'insert app.orders direct (id,item)',
+        'select app.orders direct (id)',
+      ],
       "update app.orders set note = 'x' where id = 1": ['select app.orders direct (id)', 'update app.orders direct (note)'],
       'delete from app.orders where id = 1': ['select app.orders direct (id)', 'delete app.orders direct'],
-      'with d as (delete from app.orders returning id) select id from d': ['select app.orders direct (id)', 'delete app.orders direct'],
-      'merge into app.orders o using app.base b on o.id = b.id when matched then delete when not matched then insert (id) values (1)': [
-        'insert app.orders direct (id)',
+      'with d as (delete from app.orders returning id) select id from d': [
         'select app.orders direct (id)',
         'delete app.orders direct',
-        'select app.base direct (id)',
       ],
+      'merge into app.orders o using app.base b on o.id = b.id when matched then delete when not matched then insert (id) values (1)':
+        [
+          'insert app.orders direct (id)',
+          'select app.orders direct (id)',
+          'delete app.orders direct',
+          'select app.base direct (id)',
+        ],
       "select app.echo('x')": ['execute app.echo direct'],
     };
     for (const [sql, expected] of Object.entries(effects)) {
@@ -110,7 +118,9 @@ describe.each([
         const analysis = await analysisOf(sql);
         expect(judgeInference(analysis, anAccess({ inference: 'limit' }))).toBe(undefined);
         expect(countGuesses(analysis, anAccess({ inference: 'limit' }))).toBe(guesses);
-        expect(judgeInference(analysis, anAccess({ inference: 'deny' }))?.code).toBe(guesses > 0 ? 'InferenceLimited' : undefined);
+        expect(judgeInference(analysis, anAccess({ inference: 'deny' }))?.code).toBe(
+          guesses > 0 ? 'InferenceLimited' : undefined,
+        );
       });
     }
     const denied = [
@@ -159,7 +169,11 @@ describe.each([
       'select pg_sleep(ascii(ssn)) from app.customers where false',
     ];
     it.each(denied)('%s is denied', async (sql) => {
-      const analysis = await analysisOf(sql.replace('select id from app.orders join', 'select app.orders.note from app.orders join').replace('select id from app.v_renamed r', 'select r.a from app.v_renamed r'));
+      const analysis = await analysisOf(
+        sql
+          .replace('select id from app.orders join', 'select app.orders.note from app.orders join')
+          .replace('select id from app.v_renamed r', 'select r.a from app.v_renamed r'),
+      );
       expect(analysis.refused).toBe(undefined);
       expect(judgeInference(analysis, anAccess({ inference: 'limit' }))?.code).toBe('InferenceLimited');
       expect(judgeInference(analysis, anAccess({ inference: 'allow' }))).toBe(undefined);
@@ -201,8 +215,8 @@ describe.each([
     const touches = async (sql: string): Promise<boolean> => (await analysisOf(sql)).touchesLabelled;
     expect(await touches('select id from app.customers')).toBe(true);
     expect(await touches('select d from app.v_nested')).toBe(true);
-    expect(await touches("insert into app.customers(id) values (9)")).toBe(true);
-    expect(await touches("insert into app.v_instead(id) values (9)")).toBe(true);
+    expect(await touches('insert into app.customers(id) values (9)')).toBe(true);
+    expect(await touches('insert into app.v_instead(id) values (9)')).toBe(true);
     expect(await touches("select app.echo('x')")).toBe(true);
     expect(await touches('select id from app.orders')).toBe(false);
   });
@@ -240,7 +254,9 @@ describe.each([
     });
 
     it('says which labelled columns do not exist', async () => {
-      const catalog = await loadCatalog(bed.query, [{ label: 'l', columns: ['app.customers.nope', 'app.nope.ssn', 'ssn', 'app.customers.ssn'] }]);
+      const catalog = await loadCatalog(bed.query, [
+        { label: 'l', columns: ['app.customers.nope', 'app.nope.ssn', 'ssn', 'app.customers.ssn'] },
+      ]);
       expect(catalog.labelledColumnsMissing).toEqual(['app.customers.nope', 'app.nope.ssn', 'ssn']);
       expect(await checkSuitability(bed.query, catalog)).toContainEqual(
         expect.objectContaining({ reason: 'LabelledColumnsMissing', status: 'False' }),
@@ -281,7 +297,11 @@ describe.each([
     const reasons = async (): Promise<string[]> => (await checkSuitability(bed.query, bed.catalog)).map(({ reason }) => reason);
     it('only when the server’s log does not take the trees, and then without another finding', async () => {
       const [finding] = await checkSuitability(bed.query, bed.catalog);
-      expect(finding).toMatchObject({ reason: 'ServerLogVolume', status: 'False', fixSql: 'ALTER ROLE agent SET log_min_messages = fatal' });
+      expect(finding).toMatchObject({
+        reason: 'ServerLogVolume',
+        status: 'False',
+        fixSql: 'ALTER ROLE agent SET log_min_messages = fatal',
+      });
       await bed.admin.query(finding?.fixSql ?? '');
       expect(await reasons()).toEqual(['ServerLogVolume']);
       const asAdmin = await bed.admin.query({ text: "set log_min_messages = 'fatal'" });

@@ -106,7 +106,19 @@ function scanned(value: Buffer, family: Family, scan: readonly Scan[], format: n
   // The binary form of arrays and composite values counts bytes: only the whole can be replaced.
   if (format === BINARY && family === 'document') return null;
   if (spans.some((span) => byDetector.get(span.detector)?.kind === 'null')) return null;
-  return Buffer.concat(replaced(value, spans, byDetector));
+  const shown = Buffer.concat(replaced(value, spans, byDetector));
+  return family === 'json' || family === 'jsonb' ? validJson(shown, family, format) : shown;
+}
+
+/** A find that was a number or a part of an escape leaves text that is no JSON: the whole is hidden then. */
+function validJson(shown: Buffer, family: Family, format: number): Buffer {
+  const versioned = family === 'jsonb' && format === BINARY;
+  try {
+    JSON.parse(shown.toString('utf8', versioned ? 1 : 0));
+    return shown;
+  } catch {
+    return versioned ? jsonb(JSON.stringify(REDACTED), format) : Buffer.from(JSON.stringify(REDACTED));
+  }
 }
 
 function wanted(scan: readonly Scan[]): ReadonlySet<Detector> {

@@ -40,7 +40,9 @@ describe('a tree is read as the server prints it', () => {
 
   it('reads nothing of a utility statement, whatever it quotes', () => {
     const [tree] = parseTree('({QUERY :commandType 6 :canSetTag true :utilityStmt {A_CONST NULL )} } :commandType 1', 18);
-    expect(tree?.fields).toEqual(Object.assign(Object.create(null) as object, { commandType: '6', canSetTag: 'true', utilityStmt: 'utility' }));
+    expect(tree?.fields).toEqual(
+      Object.assign(Object.create(null) as object, { commandType: '6', canSetTag: 'true', utilityStmt: 'utility' }),
+    );
   });
 });
 
@@ -92,7 +94,25 @@ describe('what an identifier may have moved is refused', () => {
   });
 
   it('no text makes the reader do anything but answer or throw TreeError', () => {
-    const piece = fc.constantFrom('(', ')', '{', '}', '{QUERY', ':a', ':constvalue', ':utilityStmt', '[', ']', '"', '\\', '<>', ' ', '\n', '4', 'x');
+    const piece = fc.constantFrom(
+      '(',
+      ')',
+      '{',
+      '}',
+      '{QUERY',
+      ':a',
+      ':constvalue',
+      ':utilityStmt',
+      '[',
+      ']',
+      '"',
+      '\\',
+      '<>',
+      ' ',
+      '\n',
+      '4',
+      'x',
+    );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 60 }), (pieces) => {
         for (const read of [() => parseTree(pieces.join(''), 18), () => treeKey(pieces.join(' '))]) {

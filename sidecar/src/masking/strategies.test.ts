@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { containsSentinel, maskOf, maskText, REDACTED, strictest, type Mask } from './strategies.ts';
+
+const KEY = Buffer.alloc(32, 1);
+
+describe('a partial mask', () => {
+  it.each([
+    ['123-45-6789', 0, 4, '*******6789'],
+    ['123-45-6789', 2, 2, '12*******89'],
+    ['123456', 0, 3, '***456'],
+    ['1234', 0, 4, REDACTED],
+    ['1234567', 0, 4, REDACTED],
+    ['12', 0, 1, '***2'],
+    ['', 0, 4, REDACTED],
+    ['abc', 0, 0, REDACTED],
+    ['\u{1f600}\u{1f601}\u{1f602}\u{1f603}', 1, 1, '\u{1f600}***\u{1f603}'],
+  ])('of %s showing %i and %i is %s', (value, first, last, shown) =>
+    expect(maskText(value, { kind: 'partial', first, last })).toBe(shown),
+  );
+
+  it('never shows more than half of a value, and can be recognised', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom('a', 'b', '\u{1f600}', '1') }),
+        fc.nat(20),
+        fc.nat(20),
+        (value, first, last) => {
+          const shown = maskText(value, { kind: 'partial', first, last }) ?? '';
+          const visible = Array.from(shown).filter((character) => character !== '*').length;
+          expect(visible).toBeLessThanOrEqual(Array.from(value).length / 2);
+          expect(containsSentinel(shown)).toBe(true);
+          expect(shown.length).toBeLessThanOrEqual(32 + 2 * (first + last));
+        },
+      ),
+    );
+  });
+});
+
+it.each<[Parameters<typeof maskOf>[0], string]>([
+  [undefined, 'redact'],
+  [{}, 'redact'],
+  [{ redact: {} }, 'redact'],
+  [{ null: {} }, 'null'],
+  [{ hash: {} }, 'hash'],
+  [{ partial: { last: 4 } }, 'partial'],
+  [{ partial: { last: -1 } }, 'redact'],
+  [{ partial: { last: 1.5 } }, 'redact'],
+  [{ partial: { last: 4 }, null: {} }, 'redact'],
+])('the strategy %j is %s', (strategy, kind) => expect(maskOf(strategy, KEY).kind).toBe(kind));
+
+it('a hash needs a key of 128 bits', () => {
+  expect(maskOf({ hash: {} }, undefined).kind).toBe('redact');
+  expect(maskOf({ hash: {} }, Buffer.alloc(15)).kind).toBe('redact');
+  expect(maskText('a', maskOf({ hash: {} }, KEY))).not.toBe(maskText('a', maskOf({ hash: {} }, Buffer.alloc(32, 2))));
+});
+
+it('the stricter of several holds: redact, null, hash, partial', () => {
+  const partial: Mask = { kind: 'partial', first: 0, last: 4 };
+  const hash: Mask = { kind: 'hash', key: KEY };
+  expect(strictest([partial, hash]).kind).toBe('hash');
+  expect(strictest([hash, { kind: 'null' }, partial]).kind).toBe('null');
+  expect(strictest([{ kind: 'null' }, { kind: 'redact' }]).kind).toBe('redact');
+  expect(strictest([partial, { kind: 'partial', first: 2, last: 1 }])).toEqual({ kind: 'partial', first: 0, last: 1 });
+  expect(strictest([]).kind).toBe('redact');
+});

@@ -1,0 +1,206 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { filterError, planResult, type Analysis, type MaskPlan, type OutputColumn, maskRow } from './index.ts';
+import { anAccess, dataRow } from './testbed.ts';
+
+const SSN = { relation: 100, attnum: 3, labels: new Set(['pii.ssn']) };
+const EMAIL = { relation: 100, attnum: 4, labels: new Set(['pii.email']) };
+const column = (mods: Partial<OutputColumn> = {}): OutputColumn => ({ name: 'c', sources: [], exact: true, ...mods });
+const anAnalysis = (columns: readonly OutputColumn[]): Analysis => ({
+  command: 'select',
+  columns,
+  effects: [],
+  references: [],
+  assigns: [],
+  targets: [],
+  refused: undefined,
+  touchesLabelled: true,
+  unknownObjects: false,
+  labelled: new Map([[100, new Map([[3, new Set(['pii.ssn'])]])]]),
+});
+const field = (typeOid = 25, origin: readonly [number, number] = [0, 0]) => ({
+  name: 'c',
+  tableOid: origin[0],
+  attributeNumber: origin[1],
+  typeOid,
+});
+const KEY = Buffer.alloc(32, 7);
+
+function planOf(columns: readonly OutputColumn[], types: readonly number[], mods: Parameters<typeof anAccess>[0] = {}): MaskPlan {
+  const plan = planResult({
+    analysis: anAnalysis(columns),
+    fields: types.map((type) => field(type)),
+    access: anAccess(mods),
+    hashKey: KEY,
+  });
+  if (plan.kind === 'refuse') throw new Error(plan.reason);
+  return plan;
+}
+const textOf = (row: Buffer): string | null => (row.readInt32BE(7) === -1 ? null : row.toString('utf8', 11));
+const mask = (value: string | Buffer | null, plan: MaskPlan, formats: readonly number[] = []): string | null =>
+  textOf(maskRow(dataRow([value]), plan, formats).row);
+
+describe('one value is masked as its type allows', () => {
+  const exact = [column({ sources: [SSN] })];
+  const partial = { masking: { 'pii.ssn': { partial: { last: 4 } } } };
+  const cases: Record<string, [type: number, mods: Parameters<typeof anAccess>[0], value: string | null, shown: string | null]> =
+    {
+      'text is redacted': [25, {}, '271-82-8459', '*****'],
+      'varchar is redacted': [1043, {}, '271-82-8459', '*****'],
+      'text is shown in part': [25, partial, '123-45-6789', '*******6789'],
+      'text as NULL': [25, { masking: { 'pii.ssn': { null: {} } } }, 'x', null],
+      'NULL of an exact column stays NULL': [25, {}, null, null],
+      'a number becomes NULL': [23, partial, '5', null],
+      'a date becomes NULL': [1082, {}, '2020-01-01', null],
+      'bytea becomes NULL': [17, {}, '\\x00', null],
+      'an array becomes NULL': [1009, partial, '{a}', null],
+      'a composite value becomes NULL': [2249, {}, '(a)', null],
+      'an unknown type becomes NULL': [99999, {}, 'x', null],
+      'json becomes a JSON string': [114, partial, '{"a":1}', '"*****"'],
+      'jsonb becomes a JSON string': [3802, {}, '{"a":1}', '"*****"'],
+      'a revealed label is shown': [25, { reveal: ['pii.ssn'] }, 'x', 'x'],
+    };
+  for (const [name, [type, mods, value, shown]] of Object.entries(cases)) {
+    it(name, () => expect(mask(value, planOf(exact, [type], mods))).toBe(shown));
+  }
+  it('binary jsonb keeps its version byte', () => {
+    expect(mask(Buffer.from('\u0001{}'), planOf(exact, [3802]), [1])).toBe('\u0001"*****"');
+  });
+  it('a derived value is hidden whole, its NULL too, whatever the strategy', () => {
+    const plan = planOf([column({ sources: [SSN], exact: false })], [25], partial);
+    expect([mask('271-82-8459', plan), mask(null, plan)]).toEqual(['*****', '*****']);
+  });
+  it('what may hold anything is hidden whole while any label is hidden', () => {
+    expect(mask('x', planOf([column({ top: 'a function' })], [25]))).toBe('*****');
+    expect(mask('x', planOf([column({ top: 'a function' })], [25], { reveal: ['pii.ssn', 'pii.email', 'own.view'] }))).toBe('x');
+  });
+  it('of two labels the stricter strategy holds', () => {
+    const both = [column({ sources: [SSN, EMAIL] })];
+    const masking = { 'pii.ssn': { partial: { last: 4 } }, 'pii.email': { null: {} } };
+    expect(mask('123-45-6789', planOf(both, [25], { masking }))).toBe(null);
+    expect(mask('123-45-6789', planOf(both, [25], { masking, reveal: ['pii.email'] }))).toBe('*******6789');
+  });
+  it('equal values have equal hashes, under one key', () => {
+    const plan = planOf(exact, [25], { masking: { 'pii.ssn': { hash: {} } } });
+    expect(mask('a', plan)).toMatch(/^h:[a-z2-7]{16}$/);
+    expect(mask('a', plan)).toBe(mask('a', plan));
+    expect(mask('a', plan)).not.toBe(mask('b', plan));
+  });
+  it('says what it did to each column', () => {
+    const plan = planOf([column(), column({ sources: [SSN] }), column({ sources: [SSN] })], [25, 25, 23], partial);
+    expect(plan.notes).toEqual([
+      { column: 1, name: 'c', labels: ['pii.ssn'], strategy: 'partial' },
+      { column: 2, name: 'c', labels: ['pii.ssn'], strategy: 'null' },
+    ]);
+  });
+});
+
+describe('detectors look through what lineage shows', () => {
+  const plain = [column()];
+  it.each([
+    ['text', 25, 'write to a@b.org!', 'write to *****!'],
+    ['an array of text', 1009, '{a@b.org,x}', '{*****,x}'],
+    ['a composite value', 2249, '(a@b.org,1)', '(*****,1)'],
+    ['json', 114, '{"m":"a@b.org"}', '{"m":"*****"}'],
+    ['a number, which is left alone', 1700, '4111111111111111', '4111111111111111'],
+  ])('in %s', (_, type, value, shown) => expect(mask(value, planOf(plain, [type]))).toBe(shown));
+  it('in JSON, where a number is found, the whole is hidden', () => {
+    const sensitive = [{ label: 'pci.card', columns: [], detector: 'credit-card' as const }];
+    expect(mask('{"pan":4111111111111111}', planOf(plain, [114], { sensitive }))).toBe('"*****"');
+    expect(mask(Buffer.from('\u0001{"pan":4111111111111111}'), planOf(plain, [3802], { sensitive }), [1])).toBe('\u0001"*****"');
+    expect(mask('4111111111111111', planOf(plain, [25], { sensitive, masking: { 'pci.card': { partial: { last: 4 } } } }))).toBe(
+      '************1111',
+    );
+  });
+  it('in a binary array by hiding the whole', () => expect(mask('\u0000a@b.org', planOf(plain, [1009]), [1])).toBe(null));
+  it('not when the label is revealed', () =>
+    expect(mask('a@b.org', planOf(plain, [25], { reveal: ['pii.email'] }))).toBe('a@b.org'));
+});
+
+describe('a row', () => {
+  it('that does not change is the same Buffer', () => {
+    const row = dataRow(['a', null, 'b']);
+    expect(maskRow(row, planOf([column(), column(), column()], [25, 25, 23]), [])).toEqual({ row, values: 0 });
+    expect(maskRow(row, planOf([column(), column(), column()], [25, 25, 23]), []).row).toBe(row);
+  });
+  it('keeps every other value, and its length is right', () => {
+    fc.assert(
+      fc.property(fc.array(fc.record({ value: fc.option(fc.string()), masked: fc.boolean() }), { maxLength: 12 }), (cells) => {
+        const columns = cells.map(({ masked }) => column(masked ? { sources: [SSN] } : {}));
+        const plan = planOf(
+          columns,
+          cells.map(() => 25),
+          { sensitive: [{ label: 'pii.ssn', columns: [] }] },
+        );
+        const { row, values } = maskRow(dataRow(cells.map(({ value }) => value)), plan, []);
+        expect(row).toEqual(dataRow(cells.map(({ value, masked }) => (masked && value !== null ? '*****' : value))));
+        expect(values).toBe(cells.filter(({ value, masked }) => masked && value !== null).length);
+      }),
+    );
+  });
+  const malformed: Record<string, Buffer> = {
+    'with another number of columns': dataRow(['a', 'b']),
+    'cut short': dataRow(['abc']).subarray(0, -1),
+    'with bytes behind it': Buffer.concat([dataRow(['a']), Buffer.of(0)]),
+    'of another type': Buffer.from(dataRow(['a'])).fill('C', 0, 1),
+    'whose column is longer than it': (() => {
+      const row = dataRow(['a']);
+      row.writeInt32BE(100, 7);
+      return row;
+    })(),
+    'whose column has a negative length': (() => {
+      const row = dataRow(['a']);
+      row.writeInt32BE(-2, 7);
+      return row;
+    })(),
+    'that is empty': Buffer.alloc(0),
+  };
+  for (const [name, row] of Object.entries(malformed)) {
+    it(`${name} is refused`, () => {
+      expect(() => maskRow(row, planOf([column({ sources: [SSN] })], [25]), [])).toThrow(
+        'a row does not hold the columns that were described',
+      );
+    });
+  }
+});
+
+describe('a plan is refused', () => {
+  it('when the server describes other columns than were analysed', () => {
+    expect(planResult({ analysis: anAnalysis([column()]), fields: [field(), field()], access: anAccess() }).kind).toBe('refuse');
+  });
+  it('when the server names a labelled column that lineage did not find', () => {
+    const input = { analysis: anAnalysis([column()]), fields: [field(25, [100, 3])] };
+    expect(planResult({ ...input, access: anAccess() })).toMatchObject({ kind: 'refuse', code: 'NotAnalysable' });
+    expect(planResult({ ...input, access: anAccess({ reveal: ['pii.ssn'] }) }).kind).toBe('plan');
+  });
+});
+
+describe('an error', () => {
+  const fields = {
+    S: 'ERROR',
+    V: 'ERROR',
+    C: '23505',
+    M: 'secret',
+    D: 'secret',
+    H: 'secret',
+    W: 'secret',
+    q: 'secret',
+    p: '3',
+    P: '7',
+    n: 'key',
+    t: 'customers',
+  };
+  it('that may hold labelled values keeps names and numbers alone', () => {
+    expect(filterError(fields, { touchesLabelled: true })).toEqual({
+      ...{ S: 'ERROR', V: 'ERROR', C: '23505', P: '7', n: 'key', t: 'customers', M: 'a unique constraint is violated' },
+    });
+  });
+  it.each(['22P99', '99999', ''])('of the unknown code %s has a text that says nothing', (C) => {
+    expect(JSON.stringify(filterError({ ...fields, C }, { touchesLabelled: true }))).not.toContain('secret');
+  });
+  it('that holds none is left as it is, but for what detectors find', () => {
+    expect(filterError(fields, { touchesLabelled: false })).toEqual(fields);
+    const shown = filterError({ M: 'no a@b.org', C: 'X' }, { touchesLabelled: false, detectors: new Set(['email'] as const) });
+    expect(shown).toEqual({ M: 'no *****', C: 'X' });
+  });
+});
