@@ -1,0 +1,38 @@
+# Each target does its own set-up on a fresh Linux machine (git, make and any Node.js with npm are there).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+node_bin = $$(./scripts/node)
+
+.PHONY: help demo test check e2e cluster bench generate clean
+
+help: ## Show this list
+	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+node_modules/.chaperone: package-lock.json package.json scripts/node
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; echo "installing packages"; npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+demo: node_modules/.chaperone ## Run the main job here, without a cluster (KEEP=1 leaves it running)
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node scripts/demo.ts $(if $(KEEP),--keep)
+
+test: node_modules/.chaperone ## Check types, style and arrows, then run every unit and integration test
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node scripts/test.ts
+
+check: node_modules/.chaperone ## Check types, lint and format only
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; npm run --silent check
+
+cluster: ## Build and start a real one-node Kubernetes here (root, Debian or Ubuntu)
+	@e2e/cluster/build && e2e/cluster/up
+
+e2e: node_modules/.chaperone ## Test on a real cluster: images, chart, an agent's pod, ways round it
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node scripts/e2e.ts
+
+bench: node_modules/.chaperone ## Measure beside a direct connection and PgBouncer
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node bench/src/main.ts
+
+generate: node_modules/.chaperone ## Write what is generated from code: CRDs, tables of codes
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; npm run --silent generate
+
+clean: ## Remove what was built or installed here
+	rm -rf node_modules .tools .cache */dist

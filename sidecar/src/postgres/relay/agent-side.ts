@@ -1,0 +1,276 @@
+import { deferred } from '../../platform.ts';
+import {
+  decodeBind,
+  decodeClose,
+  decodeDescribe,
+  decodeExecute,
+  decodeParse,
+  decodeQuery,
+  encodeExecute,
+  encodeFlush,
+  encodeParseComplete,
+  FRONTEND,
+  type Piece,
+} from '../wire/index.ts';
+import type { Inbox } from './inbox.ts';
+import type { Ending } from '../../session/index.ts';
+import type { Link } from './link.ts';
+import type { Recorder } from './recorder.ts';
+import type { Run } from './run.ts';
+import { SimpleQuery } from './simple-query.ts';
+import { EMPTY_STATEMENT } from './judgement.ts';
+import { asVerdict, INNER_NAME, type Preparation, type Statements } from './statements.ts';
+import type { Portal } from './steps.ts';
+import type { Refusal, Texts } from './texts.ts';
+
+/** Three asterisks: what a masked value looks like. */
+const MASK_RUN = Buffer.from('***');
+const GONE: Ending = { code: 'AgentClosed', reason: 'the agent closed the connection' };
+
+export interface AgentSideOptions {
+  readonly link: Link;
+  readonly inbox: Inbox;
+  readonly recorder: Recorder;
+  readonly texts: Texts;
+  readonly statements: Statements;
+  /** Waits until the server takes bytes again. */
+  readonly serverReady: () => Promise<void>;
+}
+
+/**
+ * Reads the agent's messages one by one and sends on what was judged. The loop is sequential: while it waits (for a verdict, a
+ * tree, a record on disk) nothing behind it is looked at, so no message can overtake its judgement.
+ */
+export class AgentSide {
+  readonly #link: Link;
+  readonly #inbox: Inbox;
+  readonly #recorder: Recorder;
+  readonly #texts: Texts;
+  readonly #statements: Statements;
+  readonly #simple: SimpleQuery;
+  readonly #serverReady: () => Promise<void>;
+
+  constructor(options: AgentSideOptions) {
+    this.#link = options.link;
+    this.#inbox = options.inbox;
+    this.#recorder = options.recorder;
+    this.#texts = options.texts;
+    this.#statements = options.statements;
+    this.#serverReady = options.serverReady;
+    this.#simple = new SimpleQuery({ ...options, copyIn: (run) => this.#copyIn(run) });
+  }
+
+  /** Runs until the agent leaves. Throws ProtocolError and RecordingError: the session must end. */
+  async run(): Promise<Ending> {
+    for (;;) {
+      const piece = this.#inbox.take();
+      if (piece === undefined) {
+        if (!(await this.#wait())) return GONE;
+        continue;
+      }
+      if (piece.kind === 'message' && piece.type === FRONTEND.Terminate) return GONE;
+      const pending = this.#take(piece);
+      if (pending !== undefined) await pending;
+      await this.#pace();
+    }
+  }
+
+  #wait(): Promise<boolean> {
+    this.#link.toServer.flush();
+    this.#link.toAgent.flush();
+    return this.#inbox.more();
+  }
+
+  /** Lets the server catch up before more is taken from the agent. */
+  async #pace(): Promise<void> {
+    if (this.#link.toServer.full) await this.#serverReady();
+    const room = this.#link.room();
+    if (room === undefined) return;
+    this.#link.toServer.flush();
+    await room;
+  }
+
+  #take(piece: Piece): Promise<void> | undefined {
+    if (piece.kind === 'skipped') return this.#tooLarge(piece.type, piece.length);
+    // CopyData comes in pieces; outside COPY it is dropped, as a server does.
+    if (piece.kind !== 'message' || isCopy(piece.type)) return undefined;
+    if (piece.type === FRONTEND.Query) return this.#simple.run(decodeQuery(piece.bytes), piece.bytes.length);
+    if (piece.type === FRONTEND.FunctionCall) return this.#simple.refuseWhole(FUNCTION_CALL, piece.bytes.length);
+    if (piece.type === FRONTEND.Sync) return this.#statements.sync(true).then(() => undefined);
+    return this.#link.skipping ? undefined : this.#extended(piece.type, piece.bytes);
+  }
+
+  #extended(type: number, bytes: Buffer): Promise<void> | undefined {
+    switch (type) {
+      case FRONTEND.Parse:
+        return this.#parse(bytes);
+      case FRONTEND.Bind:
+        return this.#bind(bytes);
+      case FRONTEND.Describe:
+        return this.#describe(bytes);
+      case FRONTEND.Execute:
+        return this.#execute(bytes);
+      case FRONTEND.Close:
+        return this.#close(bytes);
+      case FRONTEND.Flush:
+        this.#link.toServer.push(bytes);
+        return undefined;
+      default:
+        return this.#refuse({ code: 'ProtocolViolation', reason: 'this message was not expected' }, bytes.length);
+    }
+  }
+
+  /** Refuses in the extended protocol: what follows is dropped up to Sync. */
+  async #refuse(refusal: Refusal, bytes: number, text?: string): Promise<void> {
+    await this.#recorder.judged({ text, bytes, verdict: refusal.verdict ?? asVerdict(refusal), writes: false });
+    if (this.#link.skipping) return;
+    this.#fail(this.#texts.refusal(refusal, this.#link.transaction));
+  }
+
+  #fail(error: Buffer): void {
+    this.#link.say(error);
+    this.#link.skipping = true;
+    this.#link.undo = true;
+  }
+
+  async #parse(bytes: Buffer): Promise<void> {
+    const message = decodeParse(bytes);
+    if (message.name === INNER_NAME)
+      return this.#refuse({ code: 'ProtocolViolation', reason: 'this statement name is reserved' }, bytes.length);
+    const classified = await this.#statements.classify(message.query);
+    if (classified.kind === 'refused') return this.#refuse(classified.refusal, bytes.length);
+    const [statement = EMPTY_STATEMENT, second] = classified.statements;
+    if (second !== undefined)
+      return this.#fail(this.#texts.error('42601', 'cannot insert multiple commands into a prepared statement'));
+    if (statement.kind === 'set' && statement.emulated) return this.#refuse(EMULATED_ONLY_SIMPLE, bytes.length);
+    return this.#settle(await this.#statements.prepare(statement, message.name, message.parameterTypes), bytes.length);
+  }
+
+  async #settle(outcome: Preparation, bytes: number): Promise<void> {
+    if (outcome.kind === 'prepared') {
+      this.#link.statements.set(outcome.prepared.name, outcome.prepared);
+      this.#link.say(encodeParseComplete());
+    } else if (outcome.kind === 'refused') {
+      await this.#refuse(outcome.refusal, bytes, outcome.text);
+    } else if (outcome.kind === 'failed') {
+      const shown = this.#texts.serverError(outcome.error, false);
+      await this.#recorder.judged({
+        text: undefined,
+        bytes,
+        verdict: asVerdict({ code: 'ServerError', reason: shown.message }),
+        writes: false,
+      });
+      this.#link.say(shown.bytes);
+    }
+  }
+
+  async #bind(bytes: Buffer): Promise<void> {
+    const message = decodeBind(bytes);
+    const prepared = this.#link.statements.get(message.statement);
+    if (prepared === undefined) return this.#fail(this.#texts.error('26000', 'that prepared statement does not exist'));
+    const { judgement } = prepared;
+    if (judgement.writes && message.parameters.some((value) => value?.includes(MASK_RUN) === true)) {
+      return this.#refuse(MASK_WRITTEN_BACK, bytes.length, judgement.text);
+    }
+    const spent = this.#statements.spend(judgement, message.parameters);
+    if (spent !== undefined) return this.#refuse(spent, bytes.length, judgement.text);
+    const portal: Portal = {
+      name: message.portal,
+      prepared,
+      formats: [...message.resultFormats],
+      parameters: this.#statements.shownParameters(judgement, message),
+      judgement,
+      rows: 0,
+    };
+    const settled = deferred<boolean>();
+    this.#link.binding(portal);
+    this.#link.send(bytes, { kind: 'bind', portal, tell: true, trees: [], settled });
+    if (!judgement.writes) return;
+    // A tree printed at Bind may change the verdict: what can write waits for it.
+    this.#flushServer();
+    await settled.promise;
+  }
+
+  #describe(bytes: Buffer): undefined {
+    this.#link.send(bytes, { kind: 'describe', of: decodeDescribe(bytes).kind });
+    return undefined;
+  }
+
+  async #execute(bytes: Buffer): Promise<void> {
+    const message = decodeExecute(bytes);
+    const portal = this.#link.portal(message.portal);
+    if (portal === undefined) return this.#fail(this.#texts.error('34000', 'that portal does not exist'));
+    portal.judgement = this.#statements.current(portal.judgement, portal.prepared.fields);
+    const { judgement } = portal;
+    if (judgement.refusal !== undefined) return this.#refuse(judgement.refusal, bytes.length, judgement.text);
+    const { text, verdict, writes } = judgement;
+    const action = await this.#recorder.judged({ text, bytes: bytes.length, verdict, writes, parameters: portal.parameters });
+    if (this.#link.skipping) return;
+    const run = this.#recorder.run(action, portal);
+    this.#recorder.columns(run, judgement.plan?.notes ?? []);
+    this.#link.dirty = true;
+    this.#link.send(encodeExecute({ portal: message.portal, maxRows: run.ask(message.maxRows) }), { kind: 'execute', run });
+    if (judgement.statement.kind === 'copy-in') {
+      this.#flushServer();
+      if ((await run.settled.promise) === 'copy-in') await this.#copyIn(run);
+    } else if (judgement.statement.kind === 'utility') {
+      this.#flushServer();
+      await run.settled.promise;
+      await this.#statements.executed(judgement);
+    }
+  }
+
+  #close(bytes: Buffer): undefined {
+    const { kind, name } = decodeClose(bytes);
+    if (kind === 'portal') this.#link.closing(name);
+    const done = (): void => {
+      if (kind === 'portal') this.#link.closed(name);
+      else this.#link.statements.delete(name);
+    };
+    this.#link.send(bytes, { kind: 'close', tell: true, done });
+    return undefined;
+  }
+
+  #flushServer(): void {
+    this.#link.toServer.push(encodeFlush());
+    this.#link.toServer.flush();
+  }
+
+  /** Passes COPY data on until the agent ends it. */
+  async #copyIn(run: Run): Promise<void> {
+    for (;;) {
+      const piece = this.#inbox.take();
+      if (piece === undefined) {
+        if (!(await this.#wait())) return;
+        continue;
+      }
+      if (piece.kind === 'skipped') continue;
+      const type = piece.kind === 'more' ? FRONTEND.CopyData : piece.type;
+      if (type === FRONTEND.Sync || type === FRONTEND.Flush) continue;
+      if (!isCopy(type)) throw new UnexpectedInCopyError();
+      run.digest(piece.bytes);
+      this.#link.toServer.push(piece.bytes);
+      if (piece.kind === 'message' && type !== FRONTEND.CopyData) return;
+      if (this.#link.toServer.full) await this.#serverReady();
+    }
+  }
+
+  async #tooLarge(type: number, length: number): Promise<void> {
+    const refusal: Refusal = { code: 'StatementTooLarge', reason: `the message has ${length} bytes` };
+    if (type === FRONTEND.Query) return this.#simple.refuseWhole(refusal, length);
+    if (!this.#link.skipping) return this.#refuse(refusal, length);
+  }
+}
+
+/** The agent broke the COPY sub-protocol; the session ends. */
+class UnexpectedInCopyError extends Error {
+  override readonly name = 'ProtocolError';
+}
+
+const FUNCTION_CALL: Refusal = { code: 'NotAnalysable', reason: 'the function call message cannot be analysed; use SELECT' };
+const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a bound value holds masked text' };
+const EMULATED_ONLY_SIMPLE: Refusal = { code: 'SettingPinned', reason: 'this setting can be changed in a simple query only' };
+
+function isCopy(type: number): boolean {
+  return type === FRONTEND.CopyData || type === FRONTEND.CopyDone || type === FRONTEND.CopyFail;
+}

@@ -1,0 +1,168 @@
+import type { GrantedResource } from '@chaperone/policy';
+import type { Clock, Logger } from '../../platform.ts';
+import type { DialGuard } from '../../capture/guard.ts';
+import type { Observation } from '../../control/control-plane.ts';
+import { type Catalog, checkSuitability, loadCatalog, type Suitability } from '../masking/index.ts';
+import { GuessBudget } from './guesses.ts';
+import { optionsText } from './pinned.ts';
+import { QueryClient } from './query-client.ts';
+import { connectUpstream } from './upstream.ts';
+import { UpstreamError } from './upstream-error.ts';
+
+/** A catalogue older than this is read again before the next statement is judged by it. */
+const CATALOG_LIFE_MS = 30_000;
+
+export interface DatabaseOptions {
+  readonly resource: () => GrantedResource;
+  readonly guard: DialGuard;
+  readonly report: (observation: Observation) => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Why no session can open. */
+export class DatabaseError extends Error {
+  override readonly name = 'DatabaseError';
+  readonly code: 'ResourceNotReady';
+  constructor(code: 'ResourceNotReady', message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/**
+ * What this sidecar knows of one upstream database, shared by all sessions to it: the catalogue, whether the credential is one
+ * that lineage can be trusted with, and the agent's budget of guesses. Read over a connection of its own, with the same
+ * credential.
+ */
+export class Database {
+  readonly guesses = new GuessBudget();
+  readonly #o: DatabaseOptions;
+  #catalog: Catalog | undefined;
+  #loadedAt = 0;
+  #loading: Promise<Catalog> | undefined;
+  #major = 0;
+
+  constructor(options: DatabaseOptions) {
+    this.#o = options;
+  }
+
+  get catalog(): Catalog {
+    if (this.#catalog === undefined) throw new DatabaseError('ResourceNotReady', 'the catalogue was not read');
+    return this.#catalog;
+  }
+
+  get major(): number {
+    return this.#major;
+  }
+
+  get stale(): boolean {
+    return this.#o.clock.monotonic() - this.#loadedAt > CATALOG_LIFE_MS;
+  }
+
+  /** Reads the catalogue if that was not done lately. Throws DatabaseError when no session may open. */
+  async ready(): Promise<void> {
+    if (this.#catalog === undefined || this.stale) await this.refresh();
+  }
+
+  /** Reads the catalogue again; several callers share one reading. */
+  refresh(): Promise<Catalog> {
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = undefined;
+    });
+    return this.#loading;
+  }
+
+  async #load(): Promise<Catalog> {
+    const resource = this.#o.resource();
+    try {
+      await using client = await this.#connect(resource);
+      const query = (sql: string): Promise<(string | null)[][]> => client.query(sql);
+      const catalog = await loadCatalog(query, resource.access.sensitive);
+      const found = await checkSuitability(query, catalog);
+      this.#judgeSuitability(resource, found);
+      this.#major = client.major;
+      this.#catalog = catalog;
+      this.#loadedAt = this.#o.clock.monotonic();
+      return catalog;
+    } catch (error) {
+      this.#catalog = undefined;
+      throw this.#explain(resource, error);
+    }
+  }
+
+  async #connect(resource: GrantedResource): Promise<QueryClient> {
+    const { upstream, credentials, postgres } = resource;
+    if (credentials === undefined || postgres === undefined)
+      throw new DatabaseError('ResourceNotReady', 'the resource has no credential');
+    const connection = await connectUpstream({
+      host: upstream.host,
+      port: upstream.port,
+      tls: upstream.tls,
+      username: credentials.username,
+      password: credentials.password,
+      parameters: {
+        database: postgres.database,
+        client_encoding: 'UTF8',
+        application_name: 'chaperone',
+        options: optionsText({ search_path: 'pg_catalog', standard_conforming_strings: 'on' }),
+      },
+      guard: this.#o.guard,
+    });
+    this.#o.report(observation(resource, 'Reachable', 'True', 'Reachable', `${upstream.host}:${upstream.port} answers`));
+    this.#o.report(
+      observation(
+        resource,
+        'CredentialsAvailable',
+        'True',
+        'CredentialsAccepted',
+        `${upstream.host}:${upstream.port} accepts the credential`,
+      ),
+    );
+    return new QueryClient(connection);
+  }
+
+  #judgeSuitability(resource: GrantedResource, found: readonly Suitability[]): void {
+    const accepted = found.filter(
+      (item) => !(item.reason === 'ServerLogVolume' && resource.postgres?.acceptServerLogVolume === true),
+    );
+    const worst = accepted.find((item) => item.status === 'False') ?? accepted.find((item) => item.status === 'Unknown');
+    if (worst === undefined) {
+      this.#o.report(
+        observation(
+          resource,
+          'UpstreamSuitable',
+          'True',
+          'UpstreamSuitable',
+          'the credential is one that lineage can be trusted with',
+        ),
+      );
+      return;
+    }
+    const message = worst.fixSql === undefined ? worst.message : `${worst.message}; run: ${worst.fixSql}`;
+    this.#o.report(observation(resource, 'UpstreamSuitable', worst.status, worst.reason, message));
+    throw new DatabaseError('ResourceNotReady', `${worst.message} (${worst.reason})`);
+  }
+
+  #explain(resource: GrantedResource, error: unknown): DatabaseError {
+    if (error instanceof DatabaseError) return error;
+    if (error instanceof UpstreamError) {
+      const type = error.code === 'CredentialsRejected' ? 'CredentialsAvailable' : 'Reachable';
+      this.#o.report(observation(resource, type, 'False', error.code, error.message));
+      return new DatabaseError('ResourceNotReady', `${error.message} (${error.code})`, { cause: error });
+    }
+    this.#o.log.error('the catalogue could not be read', { error: error instanceof Error ? error.name : 'Error' });
+    return new DatabaseError('ResourceNotReady', 'the catalogue could not be read (CatalogUnreadable)', { cause: error });
+  }
+}
+
+function observation(
+  resource: GrantedResource,
+  type: Observation['type'],
+  status: Observation['status'],
+  reason: string,
+  message: string,
+): Observation {
+  const { namespace, name } = resource.access.resource;
+  return { resource: { namespace, name }, type, status, reason, message };
+}

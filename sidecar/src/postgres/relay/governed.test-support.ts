@@ -1,0 +1,204 @@
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { AccessPolicy, ProtectedResource } from '@chaperone/api';
+import type { RecordBody } from '@chaperone/evidence';
+import { type Agent, compileAccess, type GrantedResource, type Snapshot } from '@chaperone/policy';
+import { startPostgres, testAuthority, type TestPostgres } from '@chaperone/testing';
+import { Client, type ClientConfig } from 'pg';
+import { createGuard } from '../../capture/guard.ts';
+import type { ControlPlane, Observation } from '../../control/control-plane.ts';
+import { type Logger, systemClock } from '../../platform.ts';
+import type { Durability, Recording } from '../../recording/recorder.ts';
+import { createSessions, type Sessions } from '../../session/index.ts';
+
+export const CREDENTIAL = { username: 'agent_role', password: 'only-the-proxy-knows' };
+export const AGENT: Agent = {
+  namespace: 'agents',
+  serviceAccount: 'support-agent',
+  pod: 'bot-1',
+  podUid: 'u-1',
+  labels: {},
+  annotations: {},
+};
+
+export interface Spec {
+  readonly schema: string;
+  readonly resource?: object;
+  readonly policy: object;
+}
+
+export interface Recorded {
+  readonly record: RecordBody;
+  readonly durability: Durability;
+}
+
+/** A real PostgreSQL with this proxy before it: what the relay is tested through. */
+export interface Governed extends AsyncDisposable {
+  readonly postgres: TestPostgres;
+  readonly port: number;
+  readonly ca: string;
+  readonly records: Recorded[];
+  readonly observations: Observation[];
+  readonly logged: string[];
+  readonly sessions: Sessions;
+  /** An agent's connection through the proxy. */
+  connect(options?: ClientConfig): Promise<Client>;
+  /** The superuser's own connection, past the proxy. */
+  direct(): Promise<Client>;
+  /** Puts another policy in force, as the control plane would. */
+  setPolicy(policy: object): void;
+  /** Makes every later record fail, as a full disk does. */
+  failRecording(): void;
+}
+
+function build(spec: Spec, address: string, ca: string): GrantedResource {
+  const resource = ProtectedResource.parse({
+    apiVersion: 'chaperone.dev/v1alpha1',
+    kind: 'ProtectedResource',
+    metadata: { name: 'orders-db', namespace: 'data', generation: 1 },
+    spec: {
+      protocol: 'postgres',
+      hosts: ['orders-db'],
+      port: 5432,
+      upstream: { address, tls: { mode: 'verify-full' } },
+      credentials: { secretRef: { name: 'orders-db-agent' } },
+      postgres: { database: 'orders' },
+      grantedTo: [{ namespace: 'agents', statements: ['*'], reveal: ['pii.email'] }],
+      ...spec.resource,
+    },
+  });
+  const policy = AccessPolicy.parse({
+    apiVersion: 'chaperone.dev/v1alpha1',
+    kind: 'AccessPolicy',
+    metadata: { name: 'support-agent', namespace: 'agents', generation: 1 },
+    spec: { agents: { podSelector: {} }, purpose: 'test', ...spec.policy },
+  });
+  const compiled = compileAccess({ agent: AGENT, policies: [policy], resource });
+  if (!compiled.ok) throw new Error(`${compiled.code}: ${compiled.message}`);
+  const [host = '', port = ''] = address.split(':');
+  return {
+    access: compiled.access,
+    hosts: ['orders-db'],
+    port: 5432,
+    upstream: { host, port: Number(port), tls: { mode: 'verify-full', ca } },
+    credentials: CREDENTIAL,
+    postgres: { database: 'orders', acceptServerLogVolume: false },
+    addresses: [],
+  };
+}
+
+export async function startGoverned(spec: Spec, options: { package?: string } = {}): Promise<Governed> {
+  const authority = await testAuthority();
+  const postgres = await startPostgres({ ...options, tls: await authority.issue(['127.0.0.1', 'localhost']) });
+  const admin = new Client({
+    host: postgres.host,
+    port: postgres.port,
+    ...postgres.superuser,
+    database: 'postgres',
+    ssl: { ca: authority.ca },
+  });
+  await admin.connect();
+  await admin.query('create database orders');
+  await admin.query(`create role ${CREDENTIAL.username} login password '${CREDENTIAL.password}'`);
+  await admin.query(`alter role ${CREDENTIAL.username} set log_min_messages = fatal`);
+  await admin.end();
+  const direct = async (): Promise<Client> => {
+    const client = new Client({
+      host: postgres.host,
+      port: postgres.port,
+      ...postgres.superuser,
+      database: 'orders',
+      ssl: { ca: authority.ca },
+    });
+    await client.connect();
+    return client;
+  };
+  const owner = await direct();
+  await owner.query(spec.schema);
+  await owner.end();
+
+  const leaf = await authority.issue(['orders-db', 'localhost', '127.0.0.1']);
+  const address = `127.0.0.1:${postgres.port}`;
+  const snapshotOf = (policy: object): Snapshot => ({
+    revision: '1',
+    agent: AGENT,
+    resources: [build({ ...spec, policy }, address, authority.ca)],
+    inboundPorts: [],
+    certificate: leaf.certificate,
+    ca: authority.ca,
+    validForMs: 60_000,
+  });
+  let snapshot = snapshotOf(spec.policy);
+  const listeners: ((snapshot: Snapshot) => void)[] = [];
+  const observations: Observation[] = [];
+  const control: ControlPlane = {
+    current: () => snapshot,
+    onSnapshot: (listener) => void listeners.push(listener),
+    onRevoke: () => undefined,
+    report: (seen) => void observations.push(seen),
+    tlsKey: leaf.key,
+    stop: async () => undefined,
+  };
+  const records: Recorded[] = [];
+  let failing = false;
+  const recording: Recording = {
+    open: async (session) => ({
+      session,
+      append: async (record, durability) => {
+        if (failing) throw Object.assign(new Error('no space left'), { name: 'RecordingError' });
+        records.push({ record: structuredClone(record), durability });
+      },
+      close: async () => undefined,
+    }),
+    flush: async () => ({ unacknowledged: 0 }),
+    stop: async () => undefined,
+  };
+  const logged: string[] = [];
+  const note = (event: string, fields?: Readonly<Record<string, unknown>>): void =>
+    void logged.push(JSON.stringify({ event, ...fields }));
+  const logger: Logger = { info: note, warn: note, error: note };
+  const sessions = createSessions({
+    control,
+    recording,
+    guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
+    clock: systemClock,
+    logger,
+  });
+  const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket: Socket) => {
+    const resource = snapshot.resources[0];
+    if (resource === undefined) socket.destroy();
+    else sessions.accept(socket, resource);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const clients: Client[] = [];
+  return {
+    postgres,
+    port,
+    ca: authority.ca,
+    records,
+    observations,
+    logged,
+    sessions,
+    direct,
+    connect: async (more = {}) => {
+      const client = new Client({ host: '127.0.0.1', port, user: 'bot', password: 'anything', database: 'orders', ...more });
+      client.on('error', () => undefined);
+      clients.push(client);
+      await client.connect();
+      return client;
+    },
+    setPolicy: (policy) => {
+      snapshot = snapshotOf(policy);
+      for (const listener of listeners) listener(snapshot);
+    },
+    failRecording: () => {
+      failing = true;
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const client of clients) await client.end().catch(() => undefined);
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await sessions.stop();
+      await postgres.stop();
+    },
+  };
+}

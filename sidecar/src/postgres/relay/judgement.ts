@@ -1,0 +1,198 @@
+import type { AgentCode } from '@chaperone/api';
+import { type Access, type Action, type Effect, judge, type Verdict } from '@chaperone/policy';
+import { blankLiterals, type Statement, utilityAction } from '../actions/index.ts';
+import {
+  type Analysis,
+  analyse,
+  type Catalog,
+  countGuesses,
+  judgeInference,
+  judgeWrites,
+  type MaskPlan,
+  parseTree,
+  planResult,
+  TreeError,
+} from '../masking/index.ts';
+import type { FieldDescription } from '../wire/index.ts';
+import type { Refusal } from './texts.ts';
+
+/** What was decided about one statement: it holds for every execution while the policy and the server's tree stay the same. */
+export interface Judgement {
+  readonly statement: Held;
+  readonly verdict: Verdict;
+  /** Set: it must not run. */
+  readonly refusal: Refusal | undefined;
+  /** How each row is masked; undefined: rows pass as they are. */
+  readonly plan: MaskPlan | undefined;
+  /** It can write, call or change the session: it runs only once its record is synced. */
+  readonly writes: boolean;
+  /** Labelled data may be in its errors and notices. */
+  readonly touchesLabelled: boolean;
+  /** The statement as evidence keeps it; undefined where nothing of it may be kept. */
+  readonly text: string | undefined;
+  /** Comparisons with masked columns, for the hourly budget of `inference: limit`. */
+  readonly guesses: number;
+  /** It met something that the catalogue does not know. */
+  readonly unknownObjects: boolean;
+  /** What was judged, so that it can be judged again under another policy. */
+  readonly basis: Basis;
+}
+
+/** A text without a statement: it may be parsed and run, and does nothing. */
+export const EMPTY_STATEMENT = { kind: 'empty', text: '', mentionsSetConfig: false, maskSentinel: false } as const;
+export type Held = Statement | typeof EMPTY_STATEMENT;
+
+interface Basis {
+  readonly policy: string;
+  readonly action: Action;
+  readonly analysis: Analysis | undefined;
+  readonly fields: readonly FieldDescription[];
+}
+
+export interface JudgeContext {
+  readonly access: Access;
+  readonly catalog: Catalog;
+  readonly major: number;
+}
+
+/** Judges what needs no tree: transactions, settings, and utility statements by the names they write. */
+export function judgePlain(statement: Held, access: Access): Judgement {
+  const basis: Basis = { policy: access.digest, action: plainAction(statement, access), analysis: undefined, fields: [] };
+  if (statement.kind !== 'refused') return settle(statement, basis, access);
+  const verdict: Verdict = { verdict: 'deny', code: statement.code, reason: statement.why, effects: [] };
+  return { ...settle(statement, basis, access), verdict, refusal: { code: statement.code, reason: statement.why, verdict } };
+}
+
+function plainAction(statement: Held, access: Access): Action {
+  return statement.kind === 'utility' ? utilityAction(statement, access) : { effects: [] };
+}
+
+/** Judges a statement by the trees that the server printed for it; the last one is the one that runs. */
+export function judgeTree(
+  statement: Held,
+  trees: readonly string[],
+  fields: readonly FieldDescription[],
+  context: JudgeContext,
+): Judgement {
+  const { access, catalog, major } = context;
+  const read = readTree(trees.at(-1), catalog, major);
+  const action: Action = typeof read === 'string' ? { effects: [], notAnalysable: read } : treeAction(statement, read);
+  const analysis = typeof read === 'string' ? undefined : read;
+  return settle(statement, { policy: access.digest, action, analysis, fields }, access);
+}
+
+/** Judges again under the policy in force; the same policy gives the same judgement. */
+export function judgeAgain(judgement: Judgement, fields: readonly FieldDescription[], access: Access): Judgement {
+  if (judgement.basis.policy === access.digest) return judgement;
+  return settle(judgement.statement, { ...judgement.basis, fields, policy: access.digest }, access);
+}
+
+function readTree(text: string | undefined, catalog: Catalog, major: number): Analysis | string {
+  if (text === undefined) return 'the server did not say what it touches';
+  try {
+    return analyse(parseTree(text, major), catalog, major);
+  } catch (error) {
+    if (error instanceof TreeError) return 'what the server says of it cannot be read';
+    throw error;
+  }
+}
+
+function treeAction(statement: Held, analysis: Analysis): Action {
+  const effects =
+    statement.kind === 'copy-in' ? analysis.effects.map((effect): Effect => ({ ...effect, verb: 'insert' })) : analysis.effects;
+  const why =
+    analysis.refused?.why ?? (statement.mentionsSetConfig ? 'set_config changes settings that judging rests upon' : undefined);
+  return why === undefined ? { effects } : { effects, notAnalysable: why };
+}
+
+function settle(statement: Held, basis: Basis, access: Access): Judgement {
+  const { analysis, action, fields } = basis;
+  const verdict = judge(access, action);
+  const writes = canWrite(statement, action);
+  const common = {
+    statement,
+    verdict,
+    writes,
+    guesses: analysis === undefined || access.inference !== 'limit' ? 0 : countGuesses(analysis, access),
+    touchesLabelled: analysis?.touchesLabelled ?? (access.sensitive.length > 0 && statement.kind === 'utility'),
+    text: shownText(statement, analysis, access),
+    unknownObjects: analysis?.unknownObjects ?? false,
+    basis,
+  };
+  if (verdict.verdict !== 'allow') return { ...common, plan: undefined, refusal: policyRefusal(verdict, access) };
+  const refusal = analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
+  if (refusal !== undefined) return { ...common, plan: undefined, refusal };
+  if (analysis === undefined || statement.kind === 'explain') return { ...common, plan: undefined, refusal: undefined };
+  return { ...common, ...planOf(statement, analysis, fields, access) };
+}
+
+/** How the rows are masked, or why they cannot be. */
+function planOf(
+  statement: Held,
+  analysis: Analysis,
+  fields: readonly FieldDescription[],
+  access: Access,
+): { plan: MaskPlan | undefined; refusal: Refusal | undefined } {
+  const planned = planResult({ analysis, fields, access });
+  if (planned.kind === 'refuse') return { plan: undefined, refusal: { code: planned.code, reason: planned.reason } };
+  const masks = planned.masks.some((mask) => mask !== undefined);
+  const scans = planned.scan.length > 0 && planned.families.some((family) => family !== 'plain');
+  const plan = masks || scans ? planned : undefined;
+  if (statement.kind === 'copy-out' && (masks || (scans && statement.options['format'] === 'binary'))) {
+    return { plan: undefined, refusal: COPY_OF_MASKED };
+  }
+  return { plan, refusal: undefined };
+}
+
+const COPY_OF_MASKED: Refusal = { code: 'NotAnalysable', reason: 'COPY cannot mask what these columns may hold; use SELECT' };
+const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a value of the statement is masked text' };
+const COPY_INTO_LABELLED: Refusal = {
+  code: 'NotAnalysable',
+  reason: 'COPY into a table with masked columns cannot be checked for masked text; use INSERT',
+};
+
+/** Refusals that protect data, whatever the rules and the enforcement mode say. */
+function dataRefusal(statement: Held, analysis: Analysis, access: Access): Refusal | undefined {
+  if (statement.maskSentinel && analysis.targets.length > 0) return MASK_WRITTEN_BACK;
+  if (statement.kind === 'copy-in') return analysis.touchesLabelled ? COPY_INTO_LABELLED : undefined;
+  return judgeWrites(analysis, access) ?? judgeInference(analysis, access);
+}
+
+function policyRefusal(verdict: Verdict, access: Access): Refusal {
+  if (verdict.verdict === 'approve') {
+    return {
+      code: 'ApprovalUnavailable',
+      reason: verdict.reason,
+      verdict: { ...verdict, verdict: 'deny', code: 'ApprovalUnavailable' },
+    };
+  }
+  const message = access.rules.find((rule) => rule.name === verdict.rule)?.message;
+  return { code: agentCode(verdict.code), reason: verdict.reason, verdict, ...(message === undefined ? {} : { message }) };
+}
+
+const POLICY_CODES = ['DeniedByRule', 'NoRuleAllows', 'NotGranted', 'NotAnalysable'] as const;
+
+function agentCode(code: string): AgentCode {
+  return POLICY_CODES.find((known) => known === code) ?? 'NotAnalysable';
+}
+
+function canWrite(statement: Held, action: Action): boolean {
+  if (statement.kind === 'query')
+    return statement.command !== 'select' || action.effects.some((effect) => effect.verb !== 'select');
+  return (
+    !['transaction', 'show', 'empty', 'set', 'reset'].includes(statement.kind) &&
+    !(statement.kind === 'explain' && !statement.analyze) &&
+    statement.kind !== 'copy-out'
+  );
+}
+
+/** Literals compared with or assigned to labelled columns must not be in the evidence; without lineage none is kept. */
+function shownText(statement: Held, analysis: Analysis | undefined, access: Access): string | undefined {
+  if (access.sensitive.length === 0 || statement.kind === 'empty') return statement.text;
+  const blank =
+    analysis === undefined ||
+    analysis.references.length > 0 ||
+    analysis.assigns.length > 0 ||
+    analysis.targets.some((target) => target.labelled);
+  return blank ? blankLiterals(statement.text) : statement.text;
+}

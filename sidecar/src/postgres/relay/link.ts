@@ -1,0 +1,161 @@
+import { deferred, type Deferred } from '../../platform.ts';
+import type { Ending } from '../../session/index.ts';
+import type { Outbox } from './outbox.ts';
+import { abandon, type Portal, type Prepared, type Step } from './steps.ts';
+
+/** Steps that may be outstanding before the agent has to wait. */
+const MAX_STEPS = 1024;
+
+/**
+ * What both halves of the relay share: the two ways out, the steps that the server owes, the transaction state, and which
+ * statements and portals exist. A portal counts from its BindComplete on; until then it is `pending`, so that a Bind which the
+ * server skipped never replaces the plan of an older portal of the same name.
+ */
+export class Link {
+  readonly toAgent: Outbox;
+  readonly toServer: Outbox;
+  readonly ended: Deferred<Ending> = deferred();
+  readonly statements = new Map<string, Prepared>();
+  transaction: 'I' | 'T' | 'E' = 'I';
+  /** Something of the current group (up to Sync) was executed; an error of ours must then undo it. */
+  dirty = false;
+  /** The agent's messages are dropped up to its next Sync, as a server does after an error. */
+  skipping = false;
+  /** The agent was told of an error that the server does not know of: answers up to the next ReadyForQuery are not for it. */
+  muted = false;
+  /** We refused something in this group; what it executed so far must not stay. */
+  undo = false;
+  #steps: Step[] = [];
+  #portals = new Map<string, Portal>();
+  #pending = new Map<string, Portal | undefined>();
+  #room: (() => void) | undefined;
+  #drained: (() => void)[] = [];
+
+  constructor(toAgent: Outbox, toServer: Outbox) {
+    this.toAgent = toAgent;
+    this.toServer = toServer;
+  }
+
+  get step(): Step | undefined {
+    return this.#steps[0];
+  }
+
+  get idle(): boolean {
+    return this.#steps.length === 0;
+  }
+
+  /** Sends to the server and remembers what it owes for it. */
+  send(bytes: Buffer, step: Step): void {
+    this.toServer.push(bytes);
+    this.#steps.push(step);
+  }
+
+  /** Passes a server's answer on. */
+  tell(bytes: Buffer): void {
+    if (!this.muted) this.toAgent.push(bytes);
+  }
+
+  /** We told the agent of an error in the middle of what the server goes on with. */
+  refused(): void {
+    if (this.#steps.some((step) => step.kind === 'sync')) this.muted = true;
+    else {
+      this.skipping = true;
+      this.undo = true;
+    }
+  }
+
+  /** Resolves when the server owes nothing any more. */
+  drained(): Promise<void> {
+    if (this.#steps.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#drained.push(resolve));
+  }
+
+  /** Says something to the agent itself, after all that is owed so far. */
+  say(bytes: Buffer, done?: () => void): void {
+    this.#steps.push(done === undefined ? { kind: 'local', bytes } : { kind: 'local', bytes, done });
+    this.#speak();
+  }
+
+  /** The first step was answered. */
+  answered(): void {
+    this.#steps.shift();
+    this.#speak();
+    if (this.#room !== undefined && this.#steps.length < MAX_STEPS) {
+      const room = this.#room;
+      this.#room = undefined;
+      room();
+    }
+  }
+
+  /** After an error the server answers nothing up to Sync; neither do the steps. */
+  failed(): void {
+    const sync = this.#steps.findIndex((step) => step.kind === 'sync');
+    const lost = sync < 0 ? this.#steps : this.#steps.slice(0, sync);
+    this.#steps = sync < 0 ? [] : this.#steps.slice(sync);
+    this.#pending.clear();
+    this.undo = false;
+    if (sync < 0) this.skipping = true;
+    for (const step of lost) abandon(step);
+    this.#speak();
+    if (this.#room !== undefined) {
+      this.#room();
+      this.#room = undefined;
+    }
+  }
+
+  /** Resolves when fewer than MAX_STEPS are outstanding. */
+  room(): Promise<void> | undefined {
+    if (this.#steps.length < MAX_STEPS) return undefined;
+    return new Promise((resolve) => {
+      this.#room = resolve;
+    });
+  }
+
+  end(ending: Ending): void {
+    this.ended.resolve(ending);
+    const steps = this.#steps;
+    this.#steps = [];
+    for (const step of steps) abandon(step);
+    this.#speak();
+  }
+
+  portal(name: string): Portal | undefined {
+    return this.#pending.has(name) ? this.#pending.get(name) : this.#portals.get(name);
+  }
+
+  binding(portal: Portal): void {
+    this.#pending.set(portal.name, portal);
+  }
+
+  bound(portal: Portal): void {
+    this.#portals.set(portal.name, portal);
+    if (this.#pending.get(portal.name) === portal) this.#pending.delete(portal.name);
+  }
+
+  closing(name: string): void {
+    this.#pending.set(name, undefined);
+  }
+
+  closed(name: string): void {
+    this.#portals.delete(name);
+    if (this.#pending.has(name) && this.#pending.get(name) === undefined) this.#pending.delete(name);
+  }
+
+  /** ReadyForQuery: outside a transaction no portal survives. */
+  ready(status: 'I' | 'T' | 'E'): void {
+    this.transaction = status;
+    if (status === 'I') {
+      this.#portals.clear();
+      for (const [name, portal] of this.#pending) if (portal === undefined) this.#pending.delete(name);
+    }
+  }
+
+  #speak(): void {
+    for (let step = this.#steps[0]; step?.kind === 'local'; step = this.#steps[0]) {
+      this.#steps.shift();
+      this.tell(step.bytes);
+      step.done?.();
+    }
+    if (this.#steps.length === 0) for (const resolve of this.#drained.splice(0)) resolve();
+  }
+}

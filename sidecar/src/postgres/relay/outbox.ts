@@ -1,0 +1,50 @@
+import type { Writable } from 'node:stream';
+
+/** Above this many unsent bytes the other side is asked to wait. */
+const HIGH_WATER_BYTES = 1024 * 1024;
+
+/**
+ * Collects what goes to one side and writes it in few, large pieces: neighbouring slices of one buffer (messages that passed
+ * unchanged) become one slice again, so untouched rows cost no copy.
+ */
+export class Outbox {
+  readonly #socket: Writable;
+  #pending: Buffer[] = [];
+  #full = false;
+
+  constructor(socket: Writable, onDrain: () => void) {
+    this.#socket = socket;
+    socket.on('drain', () => {
+      this.#full = false;
+      onDrain();
+    });
+  }
+
+  get full(): boolean {
+    return this.#full;
+  }
+
+  push(bytes: Buffer): void {
+    const last = this.#pending.at(-1);
+    if (last !== undefined && last.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
+      this.#pending[this.#pending.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);
+    } else {
+      this.#pending.push(bytes);
+    }
+  }
+
+  /** Hands everything collected to the socket. */
+  flush(): void {
+    const pending = this.#pending;
+    if (pending.length === 0) return;
+    this.#pending = [];
+    if (pending.length === 1) {
+      this.#socket.write(pending[0]);
+    } else {
+      this.#socket.cork();
+      for (const bytes of pending) this.#socket.write(bytes);
+      this.#socket.uncork();
+    }
+    this.#full ||= this.#socket.writableLength > HIGH_WATER_BYTES;
+  }
+}

@@ -1,0 +1,101 @@
+import type { RecordBody } from '@chaperone/evidence';
+import type { Access, Verdict } from '@chaperone/policy';
+import type { Clock } from '../../platform.ts';
+import type { Durability, SessionRecorder } from '../../recording/recorder.ts';
+import type { MaskNote } from '../masking/index.ts';
+import { Run } from './run.ts';
+import type { Portal } from './steps.ts';
+
+/** Characters of a statement that evidence keeps; its whole length is in `bytes`. */
+const MAX_TEXT = 32 * 1024;
+
+export interface Totals {
+  actions: number;
+  denied: number;
+  maskedValues: number;
+}
+
+/** Turns what happens on one connection into records, as far as the policy wants them. */
+export class Recorder {
+  readonly totals: Totals = { actions: 0, denied: 0, maskedValues: 0 };
+  readonly #session: SessionRecorder;
+  readonly #recording: Access['recording'];
+  readonly #rowsPerStatement: number | undefined;
+  readonly #clock: Clock;
+  readonly #onFailure: (error: Error) => void;
+  #started = new Map<number, number>();
+
+  constructor(session: SessionRecorder, access: Access, clock: Clock, onFailure: (error: Error) => void) {
+    this.#session = session;
+    this.#recording = access.recording;
+    this.#rowsPerStatement = access.limits.rowsPerStatement;
+    this.#clock = clock;
+    this.#onFailure = onFailure;
+  }
+
+  /** Writes the verdict on an action; resolves once it is as durable as the mode asks. Rejects: the action must not run. */
+  async judged(said: {
+    text: string | undefined;
+    bytes: number;
+    verdict: Verdict;
+    writes: boolean;
+    parameters?: readonly (string | null)[] | undefined;
+  }): Promise<number> {
+    const action = this.totals.actions++;
+    if (said.verdict.verdict !== 'allow') this.totals.denied++;
+    const shown = this.#recording.content !== 'metadata';
+    this.#started.set(action, this.#clock.monotonic());
+    const record: RecordBody = {
+      type: 'action',
+      action,
+      bytes: said.bytes,
+      ...(shown && said.text !== undefined ? { text: said.text.slice(0, MAX_TEXT) } : {}),
+      ...(shown && said.parameters !== undefined ? { parameters: [...said.parameters] } : {}),
+      verdict: said.verdict.verdict,
+      code: said.verdict.code,
+      reason: said.verdict.reason,
+      effects: said.verdict.effects.map((effect) => ({ ...effect })),
+      ...(said.verdict.rule === undefined ? {} : { rule: said.verdict.rule }),
+      ...(said.verdict.wouldDeny === undefined ? {} : { wouldDeny: { ...said.verdict.wouldDeny } }),
+    };
+    await this.#session.append(record, this.#durability(said.writes));
+    return action;
+  }
+
+  run(action: number, portal: Portal): Run {
+    const keep =
+      this.#recording.content === 'results'
+        ? { rows: this.#recording.rows, bytes: this.#recording.bytes }
+        : { rows: 0, bytes: 0 };
+    return new Run(action, portal, keep, this.#rowsPerStatement);
+  }
+
+  columns(run: Run, notes: readonly MaskNote[]): void {
+    if (run.portal.prepared.fields.length === 0) return;
+    this.note({
+      type: 'columns',
+      action: run.action,
+      columns: run.portal.prepared.fields.map((field) => ({ name: field.name, type: field.typeOid })),
+      masked: notes.map((note) => ({ ...note, labels: [...note.labels] })),
+    });
+  }
+
+  finished(run: Run, end: { tag?: string; error?: { code: string; message: string } }): void {
+    const rows = run.takeRows();
+    if (rows !== undefined) this.note(rows);
+    const started = this.#started.get(run.action) ?? this.#clock.monotonic();
+    this.#started.delete(run.action);
+    this.totals.maskedValues += run.maskedValues;
+    this.note(run.done(end, this.#clock.monotonic() - started));
+  }
+
+  /** A record that nothing waits for; should it fail, the session ends. */
+  note(record: RecordBody): void {
+    this.#session.append(record, 'written').catch(this.#onFailure);
+  }
+
+  #durability(writes: boolean): Durability {
+    if (this.#recording.mode === 'strict') return 'stored';
+    return writes && this.#recording.mode === 'durable' ? 'synced' : 'written';
+  }
+}

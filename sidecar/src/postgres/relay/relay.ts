@@ -1,0 +1,163 @@
+import type { Socket } from 'node:net';
+import type { Access } from '@chaperone/policy';
+import type { Clock, Logger } from '../../platform.ts';
+import type { SessionRecorder } from '../../recording/recorder.ts';
+import type { StatementParser } from '../actions/index.ts';
+import { decideFrontend, MessageReader } from '../wire/index.ts';
+import { decideServer } from './limits.ts';
+import { AgentSide } from './agent-side.ts';
+import type { Database } from './database.ts';
+import { Inbox } from './inbox.ts';
+import type { Ending } from '../../session/index.ts';
+import { Link } from './link.ts';
+import { Outbox } from './outbox.ts';
+import { Recorder, type Totals } from './recorder.ts';
+import { ServerSide } from './server-side.ts';
+import { Statements } from './statements.ts';
+import { Texts } from './texts.ts';
+import type { Upstream } from './upstream.ts';
+
+export interface RelayOptions {
+  readonly agent: Socket;
+  /** Bytes of the agent that came with its startup packet. */
+  readonly early: Buffer;
+  readonly upstream: Upstream;
+  readonly parser: StatementParser;
+  readonly database: Database;
+  readonly access: () => Access;
+  readonly session: SessionRecorder;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Joins both legs of one session until either ends. */
+export class Relay {
+  readonly #o: RelayOptions;
+  readonly #link: Link;
+  readonly #recorder: Recorder;
+  readonly #texts: Texts;
+  #lastActivity: number;
+
+  constructor(options: RelayOptions) {
+    this.#o = options;
+    const { agent, upstream } = options;
+    this.#lastActivity = options.clock.monotonic();
+    const toAgent = new Outbox(agent, () => upstream.socket.resume());
+    const toServer = new Outbox(upstream.socket, () => this.#drainServer());
+    this.#link = new Link(toAgent, toServer);
+    this.#recorder = new Recorder(options.session, options.access(), options.clock, (error) => {
+      options.log.error('recording failed', { session: options.session.session, error: error.name });
+      this.#link.end({ code: 'RecordingBlocked', reason: 'what happens here can not be recorded' });
+    });
+    this.#texts = new Texts({
+      access: options.access,
+      session: options.session.session,
+      actions: () => this.#recorder.totals.actions,
+      monotonic: () => options.clock.monotonic(),
+    });
+  }
+
+  get totals(): Totals {
+    return this.#recorder.totals;
+  }
+
+  /** Milliseconds since the agent last said something while nothing was under way. */
+  idleMs(): number {
+    return this.#link.idle ? this.#o.clock.monotonic() - this.#lastActivity : 0;
+  }
+
+  end(ending: Ending): void {
+    this.#link.end(ending);
+  }
+
+  /** Resolves with why the session ended; both sockets are closed then. Never rejects. */
+  async run(): Promise<Ending> {
+    const { agent, upstream, parser, database, access, clock } = this.#o;
+    const statements = new Statements({
+      link: this.#link,
+      parser,
+      access,
+      catalog: () => database.catalog,
+      refresh: () => database.refresh(),
+      major: database.major,
+      guesses: database.guesses,
+      clock,
+    });
+    const inbox = new Inbox(agent, new MessageReader({ decide: decideFrontend }), () => {
+      this.#lastActivity = clock.monotonic();
+    });
+    const agentSide = new AgentSide({
+      link: this.#link,
+      inbox,
+      recorder: this.#recorder,
+      texts: this.#texts,
+      statements,
+      serverReady: () => this.#serverReady(),
+    });
+    this.#readServer(statements);
+    inbox.preload(this.#o.early);
+    agentSide.run().then(
+      (ending) => this.#link.end(ending),
+      (error: unknown) => this.#link.end(this.#fault(error, 'agent')),
+    );
+    agent.on('close', () => this.#link.end({ code: 'AgentClosed', reason: 'the agent closed the connection' }));
+    const ending = await this.#link.ended.promise;
+    this.#close(ending);
+    agent.destroySoon();
+    upstream.socket.destroy();
+    return ending;
+  }
+
+  #readServer(statements: Statements): void {
+    const { upstream } = this.#o;
+    const server = new ServerSide({ link: this.#link, recorder: this.#recorder, texts: this.#texts, statements });
+    const reader = new MessageReader({ decide: (type, length) => decideServer(type, length, server.passes) });
+    const take = (chunk: Buffer): void => {
+      try {
+        reader.push(chunk);
+        for (let piece = reader.next(); piece !== undefined; piece = reader.next()) server.take(piece);
+        server.settle();
+      } catch (error) {
+        this.#link.end(this.#fault(error, 'server'));
+        return;
+      }
+      if (this.#link.toAgent.full) upstream.socket.pause();
+    };
+    upstream.socket.on('data', take);
+    upstream.socket.on('close', () => this.#link.end({ code: 'SessionEnded', reason: 'the database closed the connection' }));
+    upstream.socket.resume();
+  }
+
+  /** Tells the agent why, where that can still be said. */
+  #close(ending: Ending): void {
+    const { agent } = this.#o;
+    if (ending.code !== 'AgentClosed' && agent.writable) agent.write(this.#texts.fatal(ending));
+  }
+
+  #fault(error: unknown, side: 'agent' | 'server'): Ending {
+    const name = error instanceof Error ? error.name : 'Error';
+    this.#o.log.warn('session ended by a fault', { session: this.#o.session.session, side, error: name });
+    if (name === 'RecordingError') return { code: 'RecordingBlocked', reason: 'what happens here can not be recorded' };
+    if (name === 'ProtocolError' && side === 'agent')
+      return { code: 'ProtocolViolation', reason: 'the message is not valid in this protocol' };
+    if (side === 'server') return { code: 'SessionEnded', reason: 'the database answered what this proxy can not check' };
+    return { code: 'InternalFault', reason: 'this proxy met a fault of its own' };
+  }
+
+  #waiting: (() => void) | undefined;
+
+  #drainServer(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.();
+  }
+
+  #serverReady(): Promise<void> {
+    this.#link.toServer.flush();
+    if (!this.#link.toServer.full) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting = resolve;
+      void this.#link.ended.promise.then(() => resolve());
+    });
+  }
+}

@@ -1,0 +1,144 @@
+import type { SessionContext } from '../../session/sessions.ts';
+import type { SessionRecorder } from '../../recording/recorder.ts';
+import type { GrantedResource } from '@chaperone/policy';
+import type { StatementParser } from '../actions/index.ts';
+import { AcceptError, type AcceptedSession, acceptAgent, greet } from './accept.ts';
+import type { CancelRegistry } from './cancel.ts';
+import { type Database, DatabaseError } from './database.ts';
+import type { Ending } from '../../session/index.ts';
+import { startParameters } from './pinned.ts';
+import { selfTest } from './self-test.ts';
+import { Relay } from './relay.ts';
+import { shownParameter } from './server-side.ts';
+import { fatalText } from './texts.ts';
+import { connectUpstream, type Upstream } from './upstream.ts';
+import { UpstreamError } from './upstream-error.ts';
+
+const HANDSHAKE_TIMEOUT_MS = 15_000;
+
+export interface PostgresContext extends SessionContext {
+  readonly database: Database;
+  readonly parser: StatementParser;
+  readonly cancels: CancelRegistry;
+}
+
+/** A session that could not begin: said to the agent as FATAL. */
+class Refused extends Error {
+  readonly ending: Ending;
+  constructor(ending: Ending) {
+    super(ending.code);
+    this.ending = ending;
+  }
+}
+
+/** Serves one PostgreSQL connection from its first byte to its last. */
+export async function servePostgres(context: PostgresContext): Promise<void> {
+  const { socket, snapshot, tlsKey, cancels, guard } = context;
+  const certificate = snapshot()?.certificate;
+  const accepted = await acceptAgent(socket, {
+    ...(certificate === undefined ? {} : { tls: { cert: certificate, key: tlsKey } }),
+    handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+  }).catch((error: unknown) => {
+    if (error instanceof AcceptError) return undefined;
+    throw error;
+  });
+  if (accepted === undefined) return;
+  if (accepted.kind === 'cancel') {
+    await cancels.cancel(accepted.key, guard);
+    return;
+  }
+  let session: SessionRecorder | undefined;
+  try {
+    const start = admit(context, accepted);
+    session = await openSession(context, accepted);
+    const relay = await join(context, accepted, start, session);
+    context.onEnd(
+      (ending) => relay.end(ending),
+      () => relay.idleMs(),
+    );
+    const ending = await relay.run();
+    await session.append({ type: 'session.close', ...ending, ...relay.totals }, 'written');
+  } catch (error) {
+    const ending = explain(error);
+    accepted.socket.end(fatalText(ending, session?.session));
+    await session?.append({ type: 'session.close', ...ending, actions: 0, denied: 0, maskedValues: 0 }, 'written');
+    if (!(error instanceof Refused || error instanceof DatabaseError || error instanceof UpstreamError)) throw error;
+  }
+}
+
+interface Start {
+  readonly resource: GrantedResource;
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** Everything that can be refused before anybody is dialled. */
+function admit(context: PostgresContext, accepted: AcceptedSession): Start {
+  if (context.snapshot() === undefined) throw new Refused({ code: 'PolicyStale', reason: 'the policy was not renewed in time' });
+  const resource = context.resource();
+  if (resource === undefined) throw new Refused({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
+  if (resource.notReady !== undefined) throw new Refused({ code: 'ResourceNotReady', reason: resource.notReady.message });
+  const { database } = resource.postgres ?? { database: '' };
+  const start = startParameters(accepted.parameters, database, resource.access.searchPath);
+  if (!start.ok) throw new Refused(start);
+  return { resource, parameters: start.parameters };
+}
+
+async function openSession(context: PostgresContext, accepted: AcceptedSession): Promise<SessionRecorder> {
+  const application = accepted.parameters.get('application_name');
+  try {
+    return await context.open({
+      tls: accepted.socket !== context.socket,
+      ...(application === undefined ? {} : { application: application.slice(0, 64) }),
+    });
+  } catch (error) {
+    if (error instanceof Error && error.name === 'RecordingError')
+      throw new Refused({ code: 'RecordingBlocked', reason: 'what happens here can not be recorded' });
+    throw error;
+  }
+}
+
+async function join(context: PostgresContext, accepted: AcceptedSession, start: Start, session: SessionRecorder): Promise<Relay> {
+  const { database, parser, cancels, clock, logger } = context;
+  await database.ready();
+  const upstream = await dial(context, start);
+  accepted.socket.once('close', () => upstream.socket.destroy());
+  try {
+    if (!(await selfTest(upstream)))
+      throw new Refused({
+        code: 'ResourceNotReady',
+        reason: 'the server or a pooler before it drops the settings that judging needs (PoolerDropsOptions)',
+      });
+  } catch (error) {
+    upstream.socket.destroy();
+    throw error;
+  }
+  const cancel = cancels.register({ upstream: start.resource.upstream, key: upstream.key });
+  upstream.socket.once('close', () => cancels.forget(cancel));
+  const shown = new Map([...upstream.parameters].filter(([name]) => shownParameter(name)));
+  accepted.socket.write(greet({ parameters: shown, key: cancel }));
+  const access = (): GrantedResource['access'] => context.resource()?.access ?? start.resource.access;
+  return new Relay({
+    agent: accepted.socket,
+    early: accepted.rest,
+    upstream,
+    parser,
+    database,
+    access,
+    session,
+    clock,
+    log: logger,
+  });
+}
+
+async function dial(context: PostgresContext, { resource, parameters }: Start): Promise<Upstream> {
+  const { upstream, credentials } = resource;
+  if (credentials === undefined) throw new Refused({ code: 'ResourceNotReady', reason: 'the resource has no credential' });
+  return connectUpstream({ ...upstream, ...credentials, parameters, guard: context.guard });
+}
+
+function explain(error: unknown): Ending {
+  if (error instanceof Refused) return error.ending;
+  if (error instanceof DatabaseError) return { code: error.code, reason: error.message };
+  if (error instanceof UpstreamError) return { code: 'ResourceNotReady', reason: `${error.message} (${error.code})` };
+  return { code: 'InternalFault', reason: 'this proxy met a fault of its own' };
+}

@@ -1,0 +1,352 @@
+import { maskCopyData, maskRow } from '../masking/index.ts';
+import {
+  BACKEND,
+  type BackendType,
+  decodeCommandComplete,
+  decodeErrorResponse,
+  decodeParameterDescription,
+  decodeParameterStatus,
+  decodeReadyForQuery,
+  decodeRowDescription,
+  type Piece,
+  type ServerMessageFields,
+} from '../wire/index.ts';
+import type { Link } from './link.ts';
+import { isHidden, treeOf } from './notices.ts';
+import type { Recorder } from './recorder.ts';
+import type { Run } from './run.ts';
+import type { Statements } from './statements.ts';
+import type { Portal, PrepareOutcome, Step } from './steps.ts';
+import type { Texts } from './texts.ts';
+
+/** Parameters that an agent may see; any other could carry a value out. */
+const SHOWN_PARAMETERS = new Set([
+  'server_version',
+  'server_encoding',
+  'client_encoding',
+  'DateStyle',
+  'IntervalStyle',
+  'TimeZone',
+  'integer_datetimes',
+  'standard_conforming_strings',
+  'in_hot_standby',
+  'default_transaction_read_only',
+]);
+/** Our parser reads text as the server does only while these hold; a change is the sign of a way round the refusals. */
+const PINNED_PARAMETERS: ReadonlyMap<string, string> = new Map([
+  ['standard_conforming_strings', 'on'],
+  ['client_encoding', 'UTF8'],
+]);
+/** Trees that one statement may print while it runs (functions, triggers); more are read over. */
+const MAX_TREES = 64;
+
+export function shownParameter(name: string): boolean {
+  return SHOWN_PARAMETERS.has(name);
+}
+
+/** Something came that a server in this state cannot have said. The session ends; nothing of it is forwarded. */
+export class UpstreamProtocolError extends Error {
+  override readonly name = 'UpstreamProtocolError';
+}
+
+export interface ServerSideOptions {
+  readonly link: Link;
+  readonly recorder: Recorder;
+  readonly texts: Texts;
+  readonly statements: Statements;
+}
+
+/** Reads the server's answers: gives each to the step it belongs to, masks rows, hides what is not for the agent. */
+export class ServerSide {
+  readonly #link: Link;
+  readonly #recorder: Recorder;
+  readonly #texts: Texts;
+  readonly #statements: Statements;
+  #streaming: Run | undefined;
+
+  constructor(options: ServerSideOptions) {
+    this.#link = options.link;
+    this.#recorder = options.recorder;
+    this.#texts = options.texts;
+    this.#statements = options.statements;
+  }
+
+  /** True while rows of the current statement pass as they are, so that one of any size may be streamed. */
+  get passes(): boolean {
+    const step = this.#link.step;
+    return step?.kind === 'execute' && step.run.portal.judgement.plan === undefined && !step.run.limitReached;
+  }
+
+  /** Takes one piece. Throws UpstreamProtocolError and ProtocolError: the session must end. */
+  take(piece: Piece): void {
+    if (piece.kind === 'message') this.#message(piece.type, piece.bytes);
+    else if (piece.kind === 'start') this.#streamed(piece.bytes, piece.type);
+    else if (piece.kind === 'more') this.#streamed(piece.bytes);
+    else throw new UpstreamProtocolError('a message was skipped');
+  }
+
+  /** Call when all messages of one read were taken: nothing may point into the read buffer any more. */
+  settle(): void {
+    const step = this.#link.step;
+    if (step?.kind === 'execute') step.run.settleDigest();
+    this.#link.toAgent.flush();
+  }
+
+  #message(type: BackendType, bytes: Buffer): void {
+    if (type === BACKEND.DataRow) return this.#dataRow(bytes);
+    switch (type) {
+      case BACKEND.NoticeResponse:
+        return this.#notice(bytes);
+      case BACKEND.ErrorResponse:
+        return this.#error(decodeErrorResponse(bytes));
+      case BACKEND.ParameterStatus:
+        return this.#parameter(bytes);
+      case BACKEND.NotificationResponse:
+        // LISTEN is refused, and another session's payload is not for this agent.
+        return;
+      case BACKEND.ReadyForQuery:
+        return this.#ready(bytes);
+      default:
+        return this.#answer(type, bytes);
+    }
+  }
+
+  #answer(type: BackendType, bytes: Buffer): void {
+    const step = this.#link.step;
+    switch (step?.kind) {
+      case 'prepare':
+        return this.#prepared(step, type, bytes);
+      case 'bind':
+        return this.#bound(step, type, bytes);
+      case 'describe':
+        return this.#described(step, type, bytes);
+      case 'execute':
+        return this.#executed(step.run, type, bytes);
+      case 'close':
+        return this.#closed(step, type, bytes);
+      default:
+        throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} was not expected`);
+    }
+  }
+
+  #prepared(step: Extract<Step, { kind: 'prepare' }>, type: BackendType, bytes: Buffer): void {
+    if (type === BACKEND.ParseComplete && !step.parsed) {
+      step.parsed = true;
+    } else if (type === BACKEND.ParameterDescription && step.parsed) {
+      step.parameters = decodeParameterDescription(bytes).length;
+    } else if (type === BACKEND.RowDescription && step.parsed) {
+      // The bytes outlive this read: they are said to the agent later.
+      const own = Buffer.from(bytes);
+      this.#settlePrepare(step, {
+        kind: 'prepared',
+        trees: step.trees,
+        fields: decodeRowDescription(own),
+        rowDescription: own,
+        parameters: step.parameters,
+      });
+    } else if (type === BACKEND.NoData && step.parsed) {
+      this.#settlePrepare(step, {
+        kind: 'prepared',
+        trees: step.trees,
+        fields: [],
+        rowDescription: undefined,
+        parameters: step.parameters,
+      });
+    } else {
+      throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Parse`);
+    }
+  }
+
+  #settlePrepare(step: Extract<Step, { kind: 'prepare' }>, outcome: PrepareOutcome): void {
+    this.#link.answered();
+    step.settled.resolve(outcome);
+  }
+
+  #bound(step: Extract<Step, { kind: 'bind' }>, type: BackendType, bytes: Buffer): void {
+    if (type !== BACKEND.BindComplete)
+      throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Bind`);
+    if (step.trees.length > 0) this.#rejudge(step.portal, step.trees);
+    this.#link.bound(step.portal);
+    if (step.tell) this.#link.tell(bytes);
+    this.#link.answered();
+    step.settled.resolve(true);
+  }
+
+  /** The server analysed the statement anew: its Execute may be under way already, so a refusal now can only end the session. */
+  #rejudge(portal: Portal, trees: readonly string[]): void {
+    const judgement = this.#statements.rejudge(portal.judgement, trees, portal.prepared.fields);
+    if (judgement.refusal !== undefined && !judgement.writes) {
+      this.#link.end({ code: 'SessionEnded', reason: 'a prepared statement now reads what it may not' });
+    }
+    portal.judgement = judgement;
+  }
+
+  #described(step: Extract<Step, { kind: 'describe' }>, type: BackendType, bytes: Buffer): void {
+    if (type === BACKEND.ParameterDescription && step.of === 'statement') {
+      this.#link.tell(bytes);
+    } else if (type === BACKEND.RowDescription || type === BACKEND.NoData) {
+      this.#link.tell(bytes);
+      this.#link.answered();
+    } else {
+      throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Describe`);
+    }
+  }
+
+  #closed(step: Extract<Step, { kind: 'close' }>, type: BackendType, bytes: Buffer): void {
+    if (type !== BACKEND.CloseComplete)
+      throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Close`);
+    step.done();
+    if (step.tell) this.#link.tell(bytes);
+    this.#link.answered();
+  }
+
+  #executed(run: Run, type: BackendType, bytes: Buffer): void {
+    switch (type) {
+      case BACKEND.CommandComplete:
+        return this.#complete(run, bytes, decodeCommandComplete(bytes));
+      case BACKEND.EmptyQueryResponse:
+        return this.#complete(run, bytes, '');
+      case BACKEND.PortalSuspended:
+        if (run.limitReached) return this.#limited(run);
+        this.#recorder.finished(run, { tag: 'suspended' });
+        this.#link.tell(bytes);
+        this.#link.answered();
+        return run.settled.resolve('suspended');
+      case BACKEND.CopyOutResponse:
+        run.copying = 'out';
+        this.#link.tell(bytes);
+        return;
+      case BACKEND.CopyInResponse:
+        run.copying = 'in';
+        this.#link.tell(bytes);
+        return run.settled.resolve('copy-in');
+      case BACKEND.CopyData:
+        return this.#copyData(run, bytes);
+      case BACKEND.CopyDone:
+        if (run.copying !== 'out') throw new UpstreamProtocolError('CopyDone without CopyOutResponse');
+        this.#link.tell(bytes);
+        return;
+      default:
+        throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Execute`);
+    }
+  }
+
+  #complete(run: Run, bytes: Buffer, tag: string): void {
+    if (run.limitReached) return this.#limited(run);
+    this.#recorder.finished(run, { tag });
+    this.#link.tell(bytes);
+    this.#link.answered();
+    run.settled.resolve('complete');
+    run.copied.resolve('complete');
+  }
+
+  /** More rows than allowed: the agent is told so in place of the end, and the statement counts as failed. */
+  #limited(run: Run): void {
+    const error = this.#texts.refusal({ code: 'LimitReached', reason: run.limitReason });
+    this.#recorder.finished(run, { error: { code: 'LimitReached', message: run.limitReason } });
+    this.#link.answered();
+    this.#link.tell(error);
+    this.#link.refused();
+    run.settled.resolve('failed');
+  }
+
+  #dataRow(bytes: Buffer): void {
+    const step = this.#link.step;
+    if (step?.kind !== 'execute') throw new UpstreamProtocolError('DataRow without Execute');
+    const { run } = step;
+    const { plan } = run.portal.judgement;
+    if (run.reachesLimit()) return;
+    let row = bytes;
+    if (plan !== undefined) {
+      const masked = maskRow(bytes, plan, run.portal.formats);
+      row = masked.row;
+      run.maskedValues += masked.values;
+    }
+    const record = run.delivered(row);
+    if (record !== undefined) this.#recorder.note(record);
+    this.#link.tell(row);
+  }
+
+  #copyData(run: Run, bytes: Buffer): void {
+    if (run.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
+    const { plan } = run.portal.judgement;
+    const shown = plan === undefined ? { bytes, values: 0 } : maskCopyData(bytes, plan);
+    run.rows++;
+    run.maskedValues += shown.values;
+    run.digest(shown.bytes);
+    run.truncated = true;
+    this.#link.tell(shown.bytes);
+  }
+
+  /** A DataRow or CopyData too large to hold, of a statement whose rows pass unchanged. */
+  #streamed(bytes: Buffer, type?: BackendType): void {
+    const step = this.#link.step;
+    if (type !== undefined) {
+      if (step?.kind !== 'execute' || !this.passes) throw new UpstreamProtocolError('a large message was not expected');
+      if (type === BACKEND.DataRow && step.run.reachesLimit()) throw new UpstreamProtocolError('a large row beyond the limit');
+      if (type === BACKEND.CopyData && step.run.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
+      this.#streaming = step.run;
+      step.run.rows++;
+      step.run.truncated = true;
+    }
+    this.#streaming?.digest(bytes);
+    this.#link.tell(bytes);
+  }
+
+  #notice(bytes: Buffer): void {
+    const fields = decodeErrorResponse(bytes);
+    const step = this.#link.step;
+    const tree = treeOf(fields);
+    if (tree !== undefined) {
+      if ((step?.kind === 'prepare' || step?.kind === 'bind') && step.trees.length < MAX_TREES) step.trees.push(tree);
+      return;
+    }
+    if (isHidden(fields)) return;
+    if (step?.kind === 'execute' && step.run.portal.judgement.touchesLabelled) return;
+    this.#link.tell(bytes);
+  }
+
+  #parameter(bytes: Buffer): void {
+    const { name, value } = decodeParameterStatus(bytes);
+    const pinned = PINNED_PARAMETERS.get(name);
+    if (pinned !== undefined && pinned !== value) throw new UpstreamProtocolError(`${name} was changed`);
+    if (SHOWN_PARAMETERS.has(name)) this.#link.tell(bytes);
+  }
+
+  #ready(bytes: Buffer): void {
+    const step = this.#link.step;
+    if (step?.kind !== 'sync') throw new UpstreamProtocolError('ReadyForQuery without Sync');
+    this.#link.ready(decodeReadyForQuery(bytes));
+    this.#link.muted = false;
+    if (step.tell) this.#link.tell(bytes);
+    this.#link.answered();
+    step.settled.resolve();
+  }
+
+  #error(fields: ServerMessageFields): void {
+    if (fields.V === 'FATAL' || fields.V === 'PANIC') {
+      this.#link.end({ code: 'SessionEnded', reason: `the database ended the connection (${fields.C ?? 'no SQLSTATE'})` });
+      return;
+    }
+    const step = this.#link.step;
+    if (step === undefined || step.kind === 'sync' || step.kind === 'local')
+      throw new UpstreamProtocolError('an error without a cause');
+    if (step.kind === 'forced') {
+      this.#link.failed();
+      return;
+    }
+    if (step.kind === 'prepare') {
+      // Whoever waits for the statement says the error, so that it is recorded with its text.
+      step.settled.resolve({ kind: 'failed', error: fields });
+      this.#link.answered();
+      this.#link.failed();
+      return;
+    }
+    const run = step.kind === 'execute' ? step.run : undefined;
+    const labelled = run?.portal.judgement.touchesLabelled ?? (step.kind === 'bind' && step.portal.judgement.touchesLabelled);
+    const shown = this.#texts.serverError(fields, labelled);
+    this.#link.tell(shown.bytes);
+    if (run !== undefined) this.#recorder.finished(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
+    this.#link.failed();
+  }
+}

@@ -1,0 +1,145 @@
+import { deferred } from '../../platform.ts';
+import type { Statement } from '../actions/index.ts';
+import { encodeBind, encodeCommandComplete, encodeEmptyQueryResponse, encodeExecute, encodeFlush } from '../wire/index.ts';
+import type { Link } from './link.ts';
+import type { Recorder } from './recorder.ts';
+import type { Run } from './run.ts';
+import { asVerdict, type Statements } from './statements.ts';
+import type { Portal, Prepared } from './steps.ts';
+import type { Refusal, Texts } from './texts.ts';
+
+export interface SimpleQueryOptions {
+  readonly link: Link;
+  readonly recorder: Recorder;
+  readonly texts: Texts;
+  readonly statements: Statements;
+  readonly copyIn: (run: Run) => Promise<void>;
+}
+
+/**
+ * Runs a Query message as Parse, Bind, Execute of each of its statements with one Sync at the end: the server treats that as
+ * the same implicit transaction, and each statement can be held until its verdict is known.
+ * https://www.postgresql.org/docs/18/protocol-flow.html#PROTOCOL-FLOW-SIMPLE-QUERY
+ */
+export class SimpleQuery {
+  readonly #o: SimpleQueryOptions;
+
+  constructor(options: SimpleQueryOptions) {
+    this.#o = options;
+  }
+
+  async run(text: string, bytes: number): Promise<void> {
+    const { link, statements } = this.#o;
+    // The server answers in order; what it still owes comes first.
+    if (!link.idle) link.toServer.push(encodeFlush());
+    link.toServer.flush();
+    await link.drained();
+    link.skipping = false;
+    const classified = await statements.classify(text);
+    if (classified.kind === 'refused') return this.refuseWhole(classified.refusal, bytes);
+    if (classified.statements.length === 0) {
+      link.say(encodeEmptyQueryResponse());
+      return this.#ready();
+    }
+    for (const [index, statement] of classified.statements.entries()) {
+      const last = index === classified.statements.length - 1;
+      const outcome = await this.#statement(statement, last);
+      if (outcome === 'synced') return;
+      if (outcome === 'failed') break;
+    }
+    await this.#ready();
+  }
+
+  /** Refuses a message as a whole, with the ReadyForQuery that ends every Query. */
+  async refuseWhole(refusal: Refusal, bytes: number, text?: string): Promise<void> {
+    const { link } = this.#o;
+    if (!link.idle) link.toServer.push(encodeFlush());
+    link.toServer.flush();
+    await link.drained();
+    await this.#refuse(refusal, text, bytes);
+    await this.#ready();
+  }
+
+  async #ready(): Promise<void> {
+    const { done } = await this.#o.statements.sync(true);
+    await done;
+  }
+
+  async #refuse(refusal: Refusal, text: string | undefined, bytes: number): Promise<'failed'> {
+    const { link, recorder, texts } = this.#o;
+    await recorder.judged({ text, bytes, verdict: refusal.verdict ?? asVerdict(refusal), writes: false });
+    link.say(texts.refusal(refusal, link.transaction));
+    link.undo = true;
+    return 'failed';
+  }
+
+  async #statement(statement: Statement, last: boolean): Promise<'next' | 'failed' | 'synced'> {
+    const { link, recorder, texts, statements } = this.#o;
+    const bytes = Buffer.byteLength(statement.text);
+    if (statement.kind === 'set' && statement.emulated) {
+      link.say(encodeCommandComplete('SET'));
+      return 'next';
+    }
+    const prepared = await statements.prepare(statement, '', []);
+    link.statements.delete('');
+    if (prepared.kind === 'skipped') return 'failed';
+    if (prepared.kind === 'refused') return this.#refuse(prepared.refusal, prepared.text, bytes);
+    if (prepared.kind === 'failed') {
+      const shown = texts.serverError(prepared.error, false);
+      const refusal = { code: 'ServerError', reason: shown.message };
+      await recorder.judged({ text: undefined, bytes, verdict: asVerdict(refusal), writes: false });
+      link.say(shown.bytes);
+      return 'failed';
+    }
+    if (prepared.prepared.parameters > 0) {
+      return this.#refuse(
+        { code: 'NotAnalysable', reason: 'a parameter such as $1 has no value in a simple query' },
+        undefined,
+        bytes,
+      );
+    }
+    const spent = statements.spend(prepared.prepared.judgement, []);
+    if (spent !== undefined) return this.#refuse(spent, prepared.prepared.judgement.text, bytes);
+    return this.#execute(prepared.prepared, bytes, last);
+  }
+
+  async #execute(prepared: Prepared, bytes: number, last: boolean): Promise<'next' | 'failed' | 'synced'> {
+    const { link, recorder, statements } = this.#o;
+    const { judgement } = prepared;
+    const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: judgement.writes });
+    const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0 };
+    const run = recorder.run(action, portal);
+    recorder.columns(run, judgement.plan?.notes ?? []);
+    const copyIn = judgement.statement.kind === 'copy-in';
+    const copyOut = judgement.statement.kind === 'copy-out';
+    if (prepared.rowDescription !== undefined && !copyOut) link.say(prepared.rowDescription);
+    link.dirty = true;
+    link.binding(portal);
+    link.send(encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }), {
+      kind: 'bind',
+      portal,
+      tell: false,
+      trees: [],
+      settled: deferred(),
+    });
+    link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
+    const ending = last && !copyIn ? await statements.sync(true) : undefined;
+    if (ending === undefined) {
+      link.toServer.push(encodeFlush());
+      link.toServer.flush();
+    }
+    let end = await run.settled.promise;
+    if (end === 'copy-in') {
+      await this.#o.copyIn(run);
+      link.toServer.push(encodeFlush());
+      link.toServer.flush();
+      end = await run.copied.promise;
+    }
+    await statements.executed(judgement);
+    if (ending !== undefined) {
+      await ending.done;
+      return 'synced';
+    }
+    return end === 'failed' ? 'failed' : 'next';
+  }
+}

@@ -1,0 +1,238 @@
+import type { Access, Verdict } from '@chaperone/policy';
+import type { Clock } from '../../platform.ts';
+import { deferred } from '../../platform.ts';
+import { type ObjectName, type Statement, StatementError, type StatementParser } from '../actions/index.ts';
+import type { Catalog } from '../masking/index.ts';
+import {
+  type BindMessage,
+  encodeClose,
+  encodeDescribe,
+  encodeFlush,
+  encodeParse,
+  encodeSync,
+  type ServerMessageFields,
+} from '../wire/index.ts';
+import { type Held, judgeAgain, judgePlain, judgeTree, type Judgement } from './judgement.ts';
+import type { GuessBudget } from './guesses.ts';
+import type { Link } from './link.ts';
+import type { PrepareOutcome, Prepared } from './steps.ts';
+import type { Refusal } from './texts.ts';
+
+/** The name under which the query inside EXPLAIN or COPY is analysed; an agent's own statement of this name is refused. */
+export const INNER_NAME = 'chaperone.inner';
+/** Fails at once, wherever it is parsed: how a refusal of ours undoes what its group did. */
+const FAILING_TEXT = 'chaperone refused a statement of this transaction';
+
+export interface StatementsOptions {
+  readonly link: Link;
+  readonly parser: StatementParser;
+  readonly access: () => Access;
+  readonly catalog: () => Catalog;
+  /** Loads the catalogue again, after something unknown was met or the agent changed it. */
+  readonly refresh: () => Promise<Catalog>;
+  readonly major: number;
+  readonly guesses: GuessBudget;
+  readonly clock: Clock;
+}
+
+export type Preparation =
+  | { readonly kind: 'prepared'; readonly prepared: Prepared }
+  /** Ours: nothing of it stays at the server. */
+  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly text: string | undefined }
+  /** The server's own refusal of the text. */
+  | { readonly kind: 'failed'; readonly error: ServerMessageFields; readonly text: string | undefined }
+  /** An earlier statement of the group failed: the server never looked at it. */
+  | { readonly kind: 'skipped' };
+
+export type Classified =
+  | { readonly kind: 'statements'; readonly statements: readonly Statement[] }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+/**
+ * Brings statements to the server and decides on them. What can read is parsed there first and held: the tree that the server
+ * prints for it, in this very session, says which relations and columns it touches. `Parse` with `Flush` keeps the locks, so
+ * what was analysed is what runs.
+ */
+export class Statements {
+  readonly #o: StatementsOptions;
+
+  constructor(options: StatementsOptions) {
+    this.#o = options;
+  }
+
+  /** Reads the structure of a text; what cannot be read is refused, and nothing of it is kept. */
+  async classify(text: string): Promise<Classified> {
+    try {
+      return { kind: 'statements', statements: await this.#o.parser.classify(Buffer.from(text)) };
+    } catch (error) {
+      if (!(error instanceof StatementError)) throw error;
+      const code = error.code === 'StatementTooLarge' ? 'StatementTooLarge' : 'NotAnalysable';
+      return { kind: 'refused', refusal: { code, reason: error.message } };
+    }
+  }
+
+  /** Parses `statement` at the server under `name` and judges it; resolves when the verdict is known. */
+  async prepare(statement: Held, name: string, parameterTypes: readonly number[]): Promise<Preparation> {
+    const inner = innerQuery(statement);
+    if (inner === undefined) return this.#prepare(statement, statement.text, name, parameterTypes);
+    const analysed = await this.#prepare(statement, inner, INNER_NAME, []);
+    if (analysed.kind !== 'prepared') return analysed;
+    this.#close(INNER_NAME);
+    const outer = await this.#parse(statement.text, name, parameterTypes);
+    if (outer.kind === 'failed') return this.#failure(statement, outer);
+    return {
+      kind: 'prepared',
+      prepared: {
+        ...analysed.prepared,
+        name,
+        fields: outer.fields,
+        rowDescription: outer.rowDescription,
+        parameters: outer.parameters,
+      },
+    };
+  }
+
+  async #prepare(statement: Held, text: string, name: string, parameterTypes: readonly number[]): Promise<Preparation> {
+    const { access } = this.#o;
+    if (!needsTree(statement)) {
+      const judgement = judgePlain(statement, access());
+      if (judgement.refusal !== undefined) return { kind: 'refused', refusal: judgement.refusal, text: judgement.text };
+    }
+    const outcome = await this.#parse(text, name, parameterTypes);
+    if (outcome.kind === 'failed') return this.#failure(statement, outcome);
+    const judgement = needsTree(statement) ? await this.#judge(statement, outcome) : judgePlain(statement, access());
+    if (judgement.refusal !== undefined) {
+      this.#close(name);
+      return { kind: 'refused', refusal: judgement.refusal, text: judgement.text };
+    }
+    const { fields, rowDescription, parameters } = outcome;
+    return { kind: 'prepared', prepared: { name, judgement, fields, rowDescription, parameters } };
+  }
+
+  async #judge(statement: Held, outcome: Extract<PrepareOutcome, { kind: 'prepared' }>): Promise<Judgement> {
+    const { access, catalog, refresh, major } = this.#o;
+    const first = judgeTree(statement, outcome.trees, outcome.fields, { access: access(), catalog: catalog(), major });
+    if (!first.unknownObjects) return first;
+    // Something was made since the catalogue was read: look once more before refusing.
+    return judgeTree(statement, outcome.trees, outcome.fields, { access: access(), catalog: await refresh(), major });
+  }
+
+  async #parse(text: string, name: string, parameterTypes: readonly number[]): Promise<PrepareOutcome> {
+    const { link } = this.#o;
+    const settled = deferred<PrepareOutcome>();
+    link.send(
+      Buffer.concat([
+        encodeParse({ name, query: text, parameterTypes }),
+        encodeDescribe({ kind: 'statement', name }),
+        encodeFlush(),
+      ]),
+      {
+        kind: 'prepare',
+        trees: [],
+        parsed: false,
+        parameters: 0,
+        settled,
+      },
+    );
+    link.toServer.flush();
+    return settled.promise;
+  }
+
+  #failure(statement: Held, outcome: Extract<PrepareOutcome, { kind: 'failed' }>): Preparation {
+    return outcome.error === undefined ? { kind: 'skipped' } : { kind: 'failed', error: outcome.error, text: statement.text };
+  }
+
+  #close(name: string): void {
+    if (name !== '')
+      this.#o.link.send(encodeClose({ kind: 'statement', name }), { kind: 'close', tell: false, done: () => undefined });
+  }
+
+  /** The verdict under the policy in force now; it may have changed since the statement was parsed. */
+  current(judgement: Judgement, fields: Prepared['fields']): Judgement {
+    return judgeAgain(judgement, fields, this.#o.access());
+  }
+
+  /** Bound values as evidence keeps them: none where one may be of a labelled column, or binary. */
+  shownParameters(judgement: Judgement, message: BindMessage): readonly (string | null)[] | undefined {
+    if (message.parameters.length === 0 || judgement.text !== judgement.statement.text) return undefined;
+    const binary = (at: number): boolean =>
+      (message.parameterFormats.length === 1 ? message.parameterFormats[0] : message.parameterFormats[at]) === 1;
+    return message.parameters.map((value, at) =>
+      value === null ? null : binary(at) ? `b:${value.toString('base64')}` : `t:${value.toString('utf8')}`,
+    );
+  }
+
+  /** Judges what the server re-analysed at Bind: another tree means another plan. */
+  rejudge(judgement: Judgement, trees: readonly string[], fields: Prepared['fields']): Judgement {
+    return judgeTree(judgement.statement, trees, fields, {
+      access: this.#o.access(),
+      catalog: this.#o.catalog(),
+      major: this.#o.major,
+    });
+  }
+
+  /** Counts comparisons with masked columns; a refusal once the hour's budget is used up. */
+  spend(judgement: Judgement, parameters: readonly (Buffer | null)[]): Refusal | undefined {
+    return this.#o.guesses.spend(judgement, parameters, this.#o.clock.now());
+  }
+
+  /** After a statement that may have changed the catalogue. */
+  async executed(judgement: Judgement): Promise<void> {
+    if (judgement.statement.kind === 'utility') await this.#o.refresh();
+  }
+
+  /** Ends a group: where we refused something, what the group did before is undone as after an error of the server's. */
+  async sync(tell: boolean): Promise<{ done: Promise<void> }> {
+    const { link } = this.#o;
+    if (link.undo) {
+      link.toServer.push(encodeFlush());
+      link.toServer.flush();
+      await link.drained();
+      if (link.undo && (link.dirty || link.transaction === 'T')) {
+        link.send(encodeParse({ name: '', query: FAILING_TEXT, parameterTypes: [] }), { kind: 'forced' });
+      }
+    }
+    const settled = deferred<void>();
+    link.undo = false;
+    link.skipping = false;
+    link.dirty = false;
+    link.send(encodeSync(), { kind: 'sync', tell, settled });
+    link.toServer.flush();
+    return { done: settled.promise };
+  }
+}
+
+/** Kinds whose relations only the server can resolve. */
+function needsTree(statement: Held): boolean {
+  return (
+    statement.kind === 'query' || statement.kind === 'explain' || statement.kind === 'copy-out' || statement.kind === 'copy-in'
+  );
+}
+
+/** The query that stands for a wrapper when it is analysed. */
+function innerQuery(statement: Held): string | undefined {
+  if (statement.kind === 'explain') return statement.inner;
+  if (statement.kind === 'copy-in') return selectOf(statement.relation, statement.columns);
+  if (statement.kind !== 'copy-out') return undefined;
+  return statement.query ?? selectOf(statement.relation, statement.columns);
+}
+
+/** A query that touches what COPY of a relation touches; the server resolves the name as it does for COPY. */
+function selectOf(relation: ObjectName, columns: readonly string[]): string {
+  const name = relation.schema === undefined ? quoted(relation.name) : `${quoted(relation.schema)}.${quoted(relation.name)}`;
+  return `SELECT ${columns.length === 0 ? '*' : columns.map(quoted).join(', ')} FROM ${name}`;
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+export function asVerdict(refusal: { code: string; reason: string; rule?: string | undefined }): Verdict {
+  return {
+    verdict: 'deny',
+    code: refusal.code,
+    reason: refusal.reason,
+    effects: [],
+    ...(refusal.rule === undefined ? {} : { rule: refusal.rule }),
+  };
+}

@@ -1,0 +1,59 @@
+import type { Buffer } from 'node:buffer';
+import type { Deferred } from '../../platform.ts';
+import type { FieldDescription, ServerMessageFields } from '../wire/index.ts';
+import type { Judgement } from './judgement.ts';
+import type { Run } from './run.ts';
+
+/** A statement that the server has parsed in this session, with what was decided about it. */
+export interface Prepared {
+  readonly name: string;
+  readonly judgement: Judgement;
+  readonly fields: readonly FieldDescription[];
+  readonly rowDescription: Buffer | undefined;
+  readonly parameters: number;
+}
+
+/** A bound portal; its plan may be replaced when the server prints a new tree at Bind. */
+export interface Portal {
+  readonly name: string;
+  readonly prepared: Prepared;
+  readonly formats: readonly number[];
+  readonly parameters: readonly (string | null)[] | undefined;
+  judgement: Judgement;
+  /** Rows handed out so far, against limits.rowsPerStatement. */
+  rows: number;
+}
+
+export type PrepareOutcome =
+  | {
+      readonly kind: 'prepared';
+      readonly trees: readonly string[];
+      readonly fields: readonly FieldDescription[];
+      readonly rowDescription: Buffer | undefined;
+      readonly parameters: number;
+    }
+  | { readonly kind: 'failed'; readonly error: ServerMessageFields | undefined };
+
+/**
+ * What the server owes us, in order. Every message that goes upstream adds a step; every answer belongs to the first one.
+ * After an error the server skips to Sync, and so do the steps. `local` steps hold what we ourselves say in between.
+ */
+export type Step =
+  | { kind: 'prepare'; trees: string[]; parsed: boolean; parameters: number; settled: Deferred<PrepareOutcome> }
+  | { kind: 'bind'; portal: Portal; tell: boolean; trees: string[]; settled: Deferred<boolean> }
+  | { kind: 'describe'; of: 'statement' | 'portal' }
+  | { kind: 'execute'; run: Run }
+  | { kind: 'close'; tell: boolean; done: () => void }
+  | { kind: 'forced' }
+  | { kind: 'sync'; tell: boolean; settled: Deferred<void> }
+  | { kind: 'local'; bytes: Buffer; done?: () => void };
+
+/** Tells everybody who waits for a step that it will not happen. */
+export function abandon(step: Step): void {
+  if (step.kind === 'prepare') step.settled.resolve({ kind: 'failed', error: undefined });
+  else if (step.kind === 'bind') step.settled.resolve(false);
+  else if (step.kind === 'execute') {
+    step.run.settled.resolve('failed');
+    step.run.copied.resolve('failed');
+  } else if (step.kind === 'sync') step.settled.resolve();
+}

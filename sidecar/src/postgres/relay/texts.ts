@@ -1,0 +1,124 @@
+import { type AgentCode, agentText } from '@chaperone/api';
+import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
+import { filterError } from '../masking/index.ts';
+import { encodeErrorResponse, type ServerMessageFields, type TransactionStatus } from '../wire/index.ts';
+import type { Ending } from '../../session/index.ts';
+
+/** Why we did not run something. */
+export interface Refusal {
+  readonly code: AgentCode;
+  /** What happened, for the agent: names, no literals. */
+  readonly reason: string;
+  /** The policy's own message of the rule that decided. */
+  readonly message?: string;
+  readonly verdict?: Verdict;
+}
+
+/** Codes whose text says best what to do by the reason itself. */
+const BY_REASON: ReadonlySet<AgentCode> = new Set([
+  'NotAnalysable',
+  'SettingPinned',
+  'InferenceLimited',
+  'LabelledValueWrite',
+  'LimitReached',
+  'ResourceNotReady',
+  'SessionEnded',
+  'DatabaseNotServed',
+  'StatementTooLarge',
+  'ProtocolViolation',
+] as const);
+/** Identical refusals count as repeated within this time. */
+const REPEAT_WINDOW_MS = 60_000;
+
+export interface TextsOptions {
+  readonly access: () => Access;
+  readonly session: string;
+  /** Number of the next action: refusals name their record. */
+  readonly actions: () => number;
+  readonly monotonic: () => number;
+}
+
+/** All that this proxy itself says to an agent, and what it lets through of what the server says. */
+export class Texts {
+  readonly #o: TextsOptions;
+  #last: { key: string; at: number; count: number } | undefined;
+
+  constructor(options: TextsOptions) {
+    this.#o = options;
+  }
+
+  /** An ErrorResponse for a refusal. */
+  refusal(refusal: Refusal, transaction: TransactionStatus = 'I'): Buffer {
+    const effect = refusal.verdict?.effects.find((each) => each.verdict !== 'allow');
+    const access = this.#o.access();
+    const policy = access.policies.map(({ namespace, name }) => `${namespace}/${name}`).join(', ');
+    const rule = refusal.verdict?.rule;
+    const said = refusal.message ?? (BY_REASON.has(refusal.code) ? sentence(refusal.reason) : undefined);
+    const text = agentText({
+      code: refusal.code,
+      ...(effect === undefined ? {} : { verb: effect.verb, object: effect.object }),
+      ...(rule === undefined ? {} : { rule }),
+      ...(said === undefined ? {} : { message: said }),
+      ...(policy === '' ? {} : { policy }),
+      reference: `${this.#o.session}/${Math.max(0, this.#o.actions() - 1)}`,
+      allowedHere: allowedHere(access),
+      inTransaction: transaction !== 'I',
+      repeated: this.#repeated(`${refusal.code} ${refusal.reason}`),
+    });
+    return encodeErrorResponse({
+      S: 'ERROR',
+      V: 'ERROR',
+      C: text.sqlstate,
+      M: text.message,
+      ...(text.detail === undefined ? {} : { D: text.detail }),
+      ...(text.hint === undefined ? {} : { H: text.hint }),
+    });
+  }
+
+  /** What the server itself would have said, where we already know its answer. */
+  error(sqlstate: string, message: string): Buffer {
+    return encodeErrorResponse({ S: 'ERROR', V: 'ERROR', C: sqlstate, M: message });
+  }
+
+  /** The server's error as the agent may read it. */
+  serverError(fields: ServerMessageFields, touchesLabelled: boolean): { bytes: Buffer; message: string; code: string } {
+    const shown = filterError(fields, { touchesLabelled });
+    return {
+      bytes: encodeErrorResponse(shown),
+      message: `the database refused it (${shown.C ?? 'XX000'})`,
+      code: shown.C ?? 'XX000',
+    };
+  }
+
+  fatal(ending: Ending): Buffer {
+    return fatalText(ending, this.#o.session);
+  }
+
+  #repeated(key: string): number {
+    const now = this.#o.monotonic();
+    const again = this.#last?.key === key && now - this.#last.at < REPEAT_WINDOW_MS;
+    const count = again ? (this.#last?.count ?? 0) + 1 : 1;
+    this.#last = { key, at: now, count };
+    return count;
+  }
+}
+
+/** The last message of a session that ends, or of one that could not begin. */
+export function fatalText(ending: Ending, session?: string): Buffer {
+  const text = agentText({
+    code: ending.code === 'AgentClosed' ? 'SessionEnded' : ending.code,
+    message: sentence(ending.reason),
+    ...(session === undefined ? {} : { reference: session }),
+  });
+  return encodeErrorResponse({
+    S: 'FATAL',
+    V: 'FATAL',
+    C: text.sqlstate,
+    M: text.message,
+    ...(text.detail === undefined ? {} : { D: text.detail }),
+  });
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

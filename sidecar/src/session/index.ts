@@ -1,0 +1,1 @@
+export { createSessions, type Ending, type SessionContext, type Sessions, type SessionsOptions } from './sessions.ts';

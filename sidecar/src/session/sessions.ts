@@ -1,0 +1,225 @@
+import type { Socket } from 'node:net';
+import type { AgentCode } from '@chaperone/api';
+import { newSessionId, type RecordBody } from '@chaperone/evidence';
+import type { GrantedResource, Snapshot } from '@chaperone/policy';
+import type { DialGuard } from '../capture/guard.ts';
+import type { ControlPlane } from '../control/control-plane.ts';
+import type { Clock, Logger } from '../platform.ts';
+import { StatementParser } from '../postgres/actions/index.ts';
+import { servePostgres } from '../postgres/relay/serve.ts';
+import { Database } from '../postgres/relay/database.ts';
+import { CancelRegistry } from '../postgres/relay/cancel.ts';
+import type { Recording, SessionRecorder } from '../recording/recorder.ts';
+import { serveTcp } from '../tcp/relay.ts';
+
+/** Sessions at once; each holds an upstream connection. */
+const MAX_SESSIONS = 1000;
+const CHECK_INTERVAL_MS = 1000;
+
+export interface SessionsOptions {
+  readonly control: ControlPlane;
+  readonly recording: Recording;
+  readonly guard: DialGuard;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** How a session ended, for its agent and for its record. */
+export interface Ending {
+  readonly code: AgentCode | 'AgentClosed';
+  readonly reason: string;
+}
+
+/** What a protocol needs to serve one connection. */
+export interface SessionContext {
+  readonly socket: Socket;
+  /** The resource as the snapshot in force has it; undefined once the agent may no longer use it. */
+  readonly resource: () => GrantedResource | undefined;
+  readonly snapshot: () => Snapshot | undefined;
+  /** Opens the session's record; nothing may go upstream before it resolves. */
+  readonly open: (client: { tls: boolean; application?: string }) => Promise<SessionRecorder>;
+  readonly tlsKey: string;
+  readonly guard: DialGuard;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Registers how to end the session; called at most once. */
+  readonly onEnd: (end: (ending: Ending) => void, idleMs: () => number) => void;
+}
+
+interface Live {
+  readonly resource: string;
+  readonly startedAt: number;
+  session: string | undefined;
+  end: ((ending: Ending) => void) | undefined;
+  idleMs: () => number;
+}
+
+export interface Sessions {
+  /** Takes over an accepted connection to `resource`. */
+  accept(socket: Socket, resource: GrantedResource): void;
+  /** Ends every session and waits for their records. */
+  stop(): Promise<void>;
+  readonly open: number;
+}
+
+export function createSessions(options: SessionsOptions): Sessions {
+  return new SessionTable(options);
+}
+
+class SessionTable implements Sessions {
+  readonly #o: SessionsOptions;
+  readonly #live = new Map<Live, Promise<void>>();
+  readonly #databases = new Map<string, Database>();
+  readonly #cancels = new CancelRegistry();
+  readonly #parser = new StatementParser();
+  readonly #timer: NodeJS.Timeout;
+  #stopping = false;
+
+  constructor(options: SessionsOptions) {
+    this.#o = options;
+    options.control.onRevoke(({ code, reason, session }) => this.#revoke({ code, reason }, session));
+    options.control.onSnapshot(() => this.#check());
+    this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL_MS).unref();
+  }
+
+  get open(): number {
+    return this.#live.size;
+  }
+
+  accept(socket: Socket, resource: GrantedResource): void {
+    socket.on('error', () => socket.destroy());
+    if (this.#stopping || this.#live.size >= MAX_SESSIONS) {
+      socket.destroy();
+      return;
+    }
+    const live: Live = {
+      resource: keyOf(resource),
+      startedAt: this.#o.clock.monotonic(),
+      session: undefined,
+      end: undefined,
+      idleMs: () => 0,
+    };
+    const served = this.#serve(socket, resource, live)
+      .catch((error: unknown) => this.#o.logger.error('session failed', { error: error instanceof Error ? error.name : 'Error' }))
+      .finally(() => {
+        socket.destroySoon();
+        this.#live.delete(live);
+      });
+    this.#live.set(live, served);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#timer);
+    this.#revoke({ code: 'SessionEnded', reason: 'the proxy is stopping' });
+    await Promise.all(this.#live.values());
+    await this.#parser.close();
+  }
+
+  async #serve(socket: Socket, resource: GrantedResource, live: Live): Promise<void> {
+    const { control, guard, clock, logger } = this.#o;
+    const key = keyOf(resource);
+    const current = (): GrantedResource | undefined => control.current()?.resources.find((other) => keyOf(other) === key);
+    let recorder: SessionRecorder | undefined;
+    const context: SessionContext = {
+      socket,
+      resource: current,
+      snapshot: () => control.current(),
+      open: async (client) => {
+        recorder = await this.#open(socket, resource, client);
+        live.session = recorder.session;
+        return recorder;
+      },
+      tlsKey: control.tlsKey,
+      guard,
+      clock,
+      logger,
+      onEnd: (end, idleMs) => {
+        live.end = end;
+        live.idleMs = idleMs;
+      },
+    };
+    try {
+      const { protocol } = resource.access.resource;
+      if (protocol === 'postgres')
+        await servePostgres({
+          ...context,
+          database: this.#database(key, () => current() ?? resource),
+          parser: this.#parser,
+          cancels: this.#cancels,
+        });
+      else await serveTcp(context);
+    } finally {
+      await recorder?.close();
+    }
+  }
+
+  async #open(
+    socket: Socket,
+    resource: GrantedResource,
+    client: { tls: boolean; application?: string },
+  ): Promise<SessionRecorder> {
+    const { access } = resource;
+    const agent = this.#o.control.current()?.agent;
+    if (agent === undefined) throw new Error('no snapshot is in force');
+    const session = newSessionId();
+    const recorder = await this.#o.recording.open(session, access.digest);
+    const { namespace, serviceAccount, pod, podUid } = agent;
+    const record: RecordBody = {
+      type: 'session.open',
+      session,
+      agent: { namespace, serviceAccount, ...(pod === undefined ? {} : { pod }), ...(podUid === undefined ? {} : { podUid }) },
+      resource: { namespace: access.resource.namespace, name: access.resource.name, protocol: access.resource.protocol },
+      purpose: access.purpose,
+      policies: access.policies.map((policy) => ({ ...policy })),
+      mode: access.mode,
+      client: { address: socket.remoteAddress ?? 'unknown', ...client },
+    };
+    await recorder.append(
+      record,
+      access.recording.mode === 'strict' ? 'stored' : access.recording.mode === 'durable' ? 'synced' : 'written',
+    );
+    return recorder;
+  }
+
+  #database(key: string, resource: () => GrantedResource): Database {
+    const known = this.#databases.get(key);
+    if (known !== undefined) return known;
+    const made = new Database({
+      resource,
+      guard: this.#o.guard,
+      report: (seen) => this.#o.control.report(seen),
+      clock: this.#o.clock,
+      log: this.#o.logger,
+    });
+    this.#databases.set(key, made);
+    return made;
+  }
+
+  #revoke(ending: Ending, session?: string): void {
+    for (const live of this.#live.keys()) if (session === undefined || live.session === session) live.end?.(ending);
+  }
+
+  /** Ends what its right, its duration or its idle time no longer allows. */
+  #check(): void {
+    const resources = new Map(this.#o.control.current()?.resources.map((resource) => [keyOf(resource), resource]) ?? []);
+    const stale = this.#o.control.current() === undefined;
+    for (const live of this.#live.keys()) {
+      const resource = resources.get(live.resource);
+      if (resource === undefined) {
+        if (!stale) live.end?.({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
+        continue;
+      }
+      const { sessionDurationMs, idleMs } = resource.access.limits;
+      if (sessionDurationMs !== undefined && this.#o.clock.monotonic() - live.startedAt > sessionDurationMs) {
+        live.end?.({ code: 'SessionEnded', reason: 'the session reached the time that its policy allows; connect again' });
+      } else if (idleMs !== undefined && live.idleMs() > idleMs) {
+        live.end?.({ code: 'SessionEnded', reason: 'the session was idle for longer than its policy allows; connect again' });
+      }
+    }
+  }
+}
+
+function keyOf(resource: GrantedResource): string {
+  return `${resource.access.resource.namespace}/${resource.access.resource.name}`;
+}
