@@ -45,6 +45,14 @@ describe('what an agent is told', () => {
     expect(hint).toBe('The connection stays usable. Send ROLLBACK first.');
   });
 
+  test('when it cannot be judged, and why', () => {
+    const { message, sqlstate } = agentText({ code: 'NotAnalysable', reason: 'it calls a function that is not known.' });
+    expect(sqlstate).toBe('0A000');
+    expect(message).toBe(
+      'chaperone: this statement cannot be judged: it calls a function that is not known (NotAnalysable). Change it: write one plain statement with schema-qualified names.',
+    );
+  });
+
   test.each([
     [2, ''],
     [3, ' (3rd time; the answer will not change)'],
@@ -92,7 +100,17 @@ describe('what an agent is told', () => {
         foreign,
         fc.array(foreign, { maxLength: 9 }),
         (code, verb, object, message, allowedHere) => {
-          const text = agentText({ code, verb, object, rule: object, message, policy: message, reference: verb, allowedHere });
+          const text = agentText({
+            code,
+            verb,
+            object,
+            rule: object,
+            reason: object,
+            message,
+            policy: message,
+            reference: verb,
+            allowedHere,
+          });
           for (const part of [text.message, text.detail ?? '', text.hint ?? '']) {
             expect(part).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
             expect(part.length).toBeLessThan(4096);

@@ -18,6 +18,8 @@ export interface Refusal {
   readonly object?: string;
   /** Name of the rule that decided. */
   readonly rule?: string;
+  /** What exactly stood in the way, for codes that cover several: a clause without literals, `it calls a function that is not known`. */
+  readonly reason?: string;
   /** The rule's own message, else one sentence on what to do instead of the code's own. */
   readonly message?: string;
   /** The agent's policies, NAMESPACE/NAME. */
@@ -122,6 +124,7 @@ export function agentText(refusal: Refusal): AgentText {
   const texts = TEXTS[refusal.code];
   const rule = refusal.rule === undefined ? 'a rule' : `rule "${visible(refusal.rule, MAX_NAME)}"`;
   const tail = refusal.message === undefined ? texts.tail : visible(refusal.message, MAX_MESSAGE);
+  const reason = refusal.reason === undefined ? '' : `: ${visible(refusal.reason, MAX_MESSAGE).replace(/[.]$/, '')}`;
   const repeated = refusal.repeated ?? 1;
   const again = repeated < 3 ? '' : ` (${ordinal(repeated)} time; the answer will not change)`;
   const detail = detailOf(refusal);
@@ -129,7 +132,7 @@ export function agentText(refusal: Refusal): AgentText {
   return {
     severity: postgres.severity,
     sqlstate: postgres.sqlstate,
-    message: `chaperone: ${texts.clause(effectOf(refusal), rule)} (${refusal.code}). ${WORDING[retry]}: ${tail}${again}`,
+    message: `chaperone: ${texts.clause(effectOf(refusal), rule)}${reason} (${refusal.code}). ${WORDING[retry]}: ${tail}${again}`,
     ...(detail === undefined ? {} : { detail }),
     ...(hint === undefined ? {} : { hint }),
   };

@@ -5,6 +5,7 @@ import type { CodeEntry } from './codes/entry.ts';
 import { POLICY_CODES } from './codes/policies.ts';
 import { RESOURCE_CODES } from './codes/resources.ts';
 import { RUNTIME_CODES } from './codes/runtime.ts';
+import { UPSTREAM_CODES } from './codes/upstream.ts';
 import { nearest } from './text.ts';
 
 export type { Audience, CodeEntry, Retry } from './codes/entry.ts';
@@ -13,6 +14,7 @@ export type { Audience, CodeEntry, Retry } from './codes/entry.ts';
 export const CODE_GROUPS = [
   { title: 'What agents are told', codes: AGENT_CODES },
   { title: 'Conditions of a ProtectedResource', codes: RESOURCE_CODES },
+  { title: 'Upstream of a ProtectedResource', codes: UPSTREAM_CODES },
   { title: 'Conditions of an AccessPolicy', codes: POLICY_CODES },
   { title: 'Admission of pods', codes: ADMISSION_CODES },
   { title: 'Sidecar, operator and collector', codes: RUNTIME_CODES },
@@ -26,6 +28,7 @@ export const CODE_GROUPS = [
 export const CODES = {
   ...AGENT_CODES,
   ...RESOURCE_CODES,
+  ...UPSTREAM_CODES,
   ...POLICY_CODES,
   ...ADMISSION_CODES,
   ...RUNTIME_CODES,
