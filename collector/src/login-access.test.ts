@@ -1,7 +1,9 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { buffer } from 'node:stream/consumers';
+import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { generateSigner, signRequest } from '@chaperone/evidence';
+import { testAuthority } from '@chaperone/testing';
 import { KubeConfig } from '@kubernetes/client-node';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Access, ApiRequest } from './access.ts';
@@ -26,9 +28,11 @@ async function anApiServer(
   options: { logins?: Record<string, object>; allow?: (review: Review) => boolean; broken?: boolean } = {},
 ) {
   const asked: string[] = [];
-  const server = createServer((request, response) => {
+  const authority = await testAuthority();
+  const { certificate, key: tlsKey } = await authority.issue(['127.0.0.1', 'localhost']);
+  const server = createServer({ cert: certificate, key: tlsKey }, (request, response) => {
     void (async () => {
-      const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>)).toString();
+      const body = (await buffer(request)).toString();
       const url = request.url ?? '';
       asked.push(`${request.method} ${url}`);
       response.setHeader('content-type', 'application/json');
@@ -48,8 +52,11 @@ async function anApiServer(
   await once(server, 'listening');
   onTestFinished(() => void server.close());
   const config = new KubeConfig();
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  config.loadFromClusterAndUser({ name: 'test', server: url, skipTLSVerify: false }, { name: 'collector' });
+  const url = `https://localhost:${(server.address() as AddressInfo).port}`;
+  config.loadFromClusterAndUser(
+    { name: 'test', server: url, skipTLSVerify: false, caData: Buffer.from(authority.ca).toString('base64') },
+    { name: 'collector' },
+  );
   return { asked, access: createLoginAccess(createLoginServer(config), () => NOW) };
 }
 

@@ -22,7 +22,8 @@ function writeLine(level: string): Logger['info'] {
 
 async function run(config: CollectorConfig, logger: Logger): Promise<void> {
   const cluster = new KubeConfig();
-  cluster.loadFromCluster();
+  // In a pod its ServiceAccount, elsewhere KUBECONFIG.
+  cluster.loadFromDefault();
   let consumer: EvidenceConsumer | undefined;
   const collector = await createCollector({
     directory: config.directory,
