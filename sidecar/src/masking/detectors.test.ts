@@ -1,5 +1,5 @@
 import type { Detector } from '@chaperone/api';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { detect } from './detectors.ts';
 

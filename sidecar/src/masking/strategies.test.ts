@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { containsSentinel, maskOf, maskText, REDACTED, strictest, type Mask } from './strategies.ts';
 

@@ -3,32 +3,13 @@ import { anAccess, openTestbed, showsSecret, type Testbed } from './testbed.ts';
 
 /** Names that look like parts of the printed tree, or that the server's escaping and line folding treat unevenly. */
 const NAMES = [
-  ...[':expr', ':rtekind', ':relid', ':relkind', ':subquery', ':targetList', ':varno', ':varattno', ':varlevelsup', ':location'],
-  ...[':constvalue', ':utilityStmt', ':ctename', ':rtable', ':commandType', ':resjunk', ':returningList', ':setOperations', ':'],
-  ...[
-    '[',
-    ']',
-    '[ 1 2 ]',
-    '4 [ 0 ]',
-    '"',
-    '""',
-    '"a"',
-    '{',
-    '}',
-    '{QUERY',
-    '{CONST}',
-    '(',
-    ')',
-    '()',
-    '\\',
-    '\\\\',
-    '\\ ',
-    'a\\',
-  ],
-  ...[':expr <>', ':expr {CONST}', '} :expr <> {', ':resname x} {TARGETENTRY :expr <>', ') :targetList (', '<>', '<', '<x>'],
-  ...['a b', 'a\nb', 'a\tb', ' ', '\n', ' '.repeat(40), `${'('.repeat(39)}:expr`, `${' '.repeat(30)}:expr`, '('.repeat(63)],
-  ...['x'.repeat(63), `${'x '.repeat(31)}x`, '\\'.repeat(63), '\u00e4'.repeat(31), '\u{1f600}'.repeat(15), '\uFFFD', '\u2028'],
-  ...[
+  [':expr', ':rtekind', ':relid', ':relkind', ':subquery', ':targetList', ':varno', ':varattno', ':varlevelsup', ':location'],
+  [':constvalue', ':utilityStmt', ':ctename', ':rtable', ':commandType', ':resjunk', ':returningList', ':setOperations', ':'],
+  ['[', ']', '[ 1 2 ]', '4 [ 0 ]', '"', '""', '"a"', '{', '}', '{QUERY', '{CONST}', '(', ')', '()', '\\', '\\\\', '\\ ', 'a\\'],
+  [':expr <>', ':expr {CONST}', '} :expr <> {', ':resname x} {TARGETENTRY :expr <>', ') :targetList (', '<>', '<', '<x>'],
+  ['a b', 'a\nb', 'a\tb', ' ', '\n', ' '.repeat(40), `${'('.repeat(39)}:expr`, `${' '.repeat(30)}:expr`, '('.repeat(63)],
+  ['x'.repeat(63), `${'x '.repeat(31)}x`, '\\'.repeat(63), '\u00e4'.repeat(31), '\u{1f600}'.repeat(15), '\uFFFD', '\u2028'],
+  [
     '1',
     '-1',
     '+1',
@@ -45,7 +26,7 @@ const NAMES = [
     'old',
     'new',
   ],
-];
+].flat();
 
 const SHAPES: readonly ((name: string) => string)[] = [
   (n) => `select ssn as ${n} from app.customers`,

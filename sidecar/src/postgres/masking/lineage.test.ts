@@ -17,6 +17,14 @@ describe.each([
   const analysisOf = async (sql: string): Promise<Analysis> =>
     analyse(parseTree(await bed.treeOf(sql), bed.major), bed.catalog, bed.major);
 
+  const touches = async (sql: string): Promise<boolean> => (await analysisOf(sql)).touchesLabelled;
+  const labelsOf = (table: string, column: string): string[] => {
+    const relation = [...bed.catalog.relations.values()].find((item) => item.schema === 'app' && item.name === table);
+    const attnum = [...(relation?.columns ?? [])].find(([, item]) => item.name === column)?.[0] ?? 0;
+    return [...(bed.catalog.labelled.get(relation?.oid ?? 0)?.get(attnum) ?? [])];
+  };
+  const reasons = async (): Promise<string[]> => (await checkSuitability(bed.query, bed.catalog)).map(({ reason }) => reason);
+
   describe('effects are what the server will check', () => {
     const effects: Record<string, string[]> = {
       'select name from app.customers': ['select app.customers direct (name)'],
@@ -212,7 +220,6 @@ describe.each([
   });
 
   it('says which statements may have labelled values in their errors', async () => {
-    const touches = async (sql: string): Promise<boolean> => (await analysisOf(sql)).touchesLabelled;
     expect(await touches('select id from app.customers')).toBe(true);
     expect(await touches('select d from app.v_nested')).toBe(true);
     expect(await touches('insert into app.customers(id) values (9)')).toBe(true);
@@ -233,11 +240,6 @@ describe.each([
   });
 
   describe('the catalog', () => {
-    const labelsOf = (table: string, column: string): string[] => {
-      const relation = [...bed.catalog.relations.values()].find((item) => item.schema === 'app' && item.name === table);
-      const attnum = [...(relation?.columns ?? [])].find(([, item]) => item.name === column)?.[0] ?? 0;
-      return [...(bed.catalog.labelled.get(relation?.oid ?? 0)?.get(attnum) ?? [])];
-    };
     it.each([
       ['a column that the owner named', 'customers', 'ssn', ['pii.ssn']],
       ['a column generated from it', 'customers', 'ssn_tail', ['pii.ssn']],
@@ -294,7 +296,6 @@ describe.each([
   });
 
   describe('a credential is suitable', () => {
-    const reasons = async (): Promise<string[]> => (await checkSuitability(bed.query, bed.catalog)).map(({ reason }) => reason);
     it('only when the server’s log does not take the trees, and then without another finding', async () => {
       const [finding] = await checkSuitability(bed.query, bed.catalog);
       expect(finding).toMatchObject({

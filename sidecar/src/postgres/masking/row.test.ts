@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { filterError, planResult, type Analysis, type MaskPlan, type OutputColumn, maskRow } from './index.ts';
 import { anAccess, dataRow } from './testbed.ts';
@@ -192,7 +192,13 @@ describe('an error', () => {
   };
   it('that may hold labelled values keeps names and numbers alone', () => {
     expect(filterError(fields, { touchesLabelled: true })).toEqual({
-      ...{ S: 'ERROR', V: 'ERROR', C: '23505', P: '7', n: 'key', t: 'customers', M: 'a unique constraint is violated' },
+      S: 'ERROR',
+      V: 'ERROR',
+      C: '23505',
+      P: '7',
+      n: 'key',
+      t: 'customers',
+      M: 'a unique constraint is violated',
     });
   });
   it.each(['22P99', '99999', ''])('of the unknown code %s has a text that says nothing', (C) => {

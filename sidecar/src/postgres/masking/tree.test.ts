@@ -1,9 +1,17 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_TREE_DEPTH, MAX_TREE_LENGTH, parseTree, TreeError, treeKey } from './tree.ts';
+import { isNode, MAX_TREE_DEPTH, MAX_TREE_LENGTH, parseTree, TreeError, treeKey } from './tree.ts';
 
 const query = (fields: string): string => `({QUERY :commandType 1 ${fields}})`;
+const nested = (depth: number): string => query(`:a ${'( '.repeat(depth)}${') '.repeat(depth)}`);
+const escape = (name: string): string => name.replace(/[\s(){}\\]/g, '\\$&').replace(/^[<"]/, '\\$&');
+const key = (fields: string): string => treeKey(query(fields));
 const fieldsOf = (text: string, major = 18) => parseTree(text, major)[0]?.fields;
+
+const tagOf = (major: number): unknown => {
+  const value = fieldsOf(query(':a {RTE :x 1}'), major)?.['a'];
+  return isNode(value) ? value.tag : undefined;
+};
 
 describe('a tree is read as the server prints it', () => {
   const cases: Record<string, [text: string, value: unknown]> = {
@@ -33,7 +41,6 @@ describe('a tree is read as the server prints it', () => {
   });
 
   it('gives the tags of PostgreSQL 14 their later names', () => {
-    const tagOf = (major: number) => (fieldsOf(query(':a {RTE :x 1}'), major)?.['a'] as { tag: string }).tag;
     expect(tagOf(14)).toBe('RANGETBLENTRY');
     expect(tagOf(15)).toBe('RTE');
   });
@@ -58,7 +65,7 @@ describe('what an identifier may have moved is refused', () => {
     'a closing bracket in place of a value': query(':a }'),
     'a list closed as a node': query(':a (b}'),
     'an escape at the end': '({QUERY :a b\\',
-    'a tag that is none': '({query :a b})',
+    'a tag that is none': query(':a {query :b c}'),
     'text in place of a tree': 'QUERY',
     'an absent tree': '<>',
     'an empty text, through its missing query': '({})',
@@ -68,6 +75,7 @@ describe('what an identifier may have moved is refused', () => {
     'a constant that does not end': query(':constvalue 4 [ 1 2'),
     'a length that is no number': query(':constvalue x [ 1 ]'),
     'a utility statement below the top': query(':a {QUERY :utilityStmt {X}}'),
+    'a utility statement below the top that ends there': query(':a {QUERY :utilityStmt }'),
     'a token that may have been cut': query(`:a ${'x'.repeat(76)}`),
     'a token of escapes that may have been cut': query(`:a ${'\\ '.repeat(38)}`),
     'a token whose bytes may have been cut': query(`:a ${'\u20ac'.repeat(26)}`),
@@ -86,7 +94,6 @@ describe('what an identifier may have moved is refused', () => {
   });
 
   it('nesting is bounded, and so is length', () => {
-    const nested = (depth: number): string => query(`:a ${'( '.repeat(depth)}${') '.repeat(depth)}`);
     expect(() => parseTree(nested(MAX_TREE_DEPTH - 5), 18)).not.toThrow();
     expect(() => parseTree(nested(MAX_TREE_DEPTH + 5), 18)).toThrow(TreeError);
     expect(() => treeKey(nested(MAX_TREE_DEPTH + 5))).toThrow(TreeError);
@@ -128,7 +135,6 @@ describe('what an identifier may have moved is refused', () => {
   });
 
   it('any name survives the server’s escaping, as one token', () => {
-    const escape = (name: string): string => name.replace(/[\s(){}\\]/g, '\\$&').replace(/^[<"]/, '\\$&');
     fc.assert(
       fc.property(fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme-ascii' }), (name) => {
         fc.pre(!/^[\s]/.test(name) || name.length < 20);
@@ -139,7 +145,6 @@ describe('what an identifier may have moved is refused', () => {
 });
 
 describe('the key of a tree', () => {
-  const key = (fields: string): string => treeKey(query(fields));
   it('does not depend on positions, constants or folding', () => {
     expect(key(':location 5 :constvalue 4 [ 1 0 ] :x y')).toBe(key(':location -1\n:constvalue 4 [ 2 0 ]  :x\ny'));
   });

@@ -45,7 +45,6 @@ for (const character of '(){}') CLASS[character.charCodeAt(0)] = BRACKET;
 
 const OPEN_LIST = 40;
 const CLOSE_LIST = 41;
-const COLON = 58;
 const BACKSLASH = 92;
 const OPEN_NODE = 123;
 const CLOSE_NODE = 125;
@@ -97,7 +96,6 @@ class Tokens {
       if (code === BACKSLASH) this.#at++;
       else if (code < 128 && CLASS[code] !== 0) break;
     }
-    if (this.#at > text.length) throw new TreeError('an escape has no character');
     if (this.#at === start) throw new TreeError('a token is missing');
     const token = text.slice(start, this.#at);
     if (this.#tooLong()) throw new TreeError('a token may have been cut');
@@ -133,7 +131,6 @@ function skipConstant(tokens: Tokens): void {
 }
 
 function readKey(tokens: Tokens): string {
-  if (tokens.next !== COLON) throw new TreeError('a field name is missing');
   const token = tokens.raw();
   if (!KEY.test(token)) throw new TreeError('a field name is malformed');
   return token.slice(1);
