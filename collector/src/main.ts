@@ -4,7 +4,7 @@ import { getRequestListener } from '@hono/node-server';
 import { KubeConfig } from '@kubernetes/client-node';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { createCollector } from './collector.ts';
-import { type CollectorConfig, readConfig } from './config.ts';
+import { readConfig } from './config.ts';
 import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { Logger } from './ingest.ts';
 import { createLoginAccess, createLoginServer } from './login-access.ts';
@@ -20,7 +20,8 @@ function writeLine(level: string): Logger['info'] {
   };
 }
 
-async function run(config: CollectorConfig, logger: Logger): Promise<void> {
+async function run(environment: Record<string, string | undefined>, logger: Logger): Promise<void> {
+  const config = readConfig(environment);
   const cluster = new KubeConfig();
   // In a pod its ServiceAccount, elsewhere KUBECONFIG.
   cluster.loadFromDefault();
@@ -64,7 +65,7 @@ async function run(config: CollectorConfig, logger: Logger): Promise<void> {
 }
 
 const logger = createLogger();
-run(readConfig(process.env), logger).catch((error: unknown) => {
+run(process.env, logger).catch((error: unknown) => {
   logger.error(error instanceof Error ? error.message : 'the collector could not start');
-  process.exitCode = 1;
+  process.exit(1);
 });
