@@ -31,12 +31,19 @@ export function createNatsDelivery(options: NatsDeliveryOptions): Delivery {
   return new NatsDelivery(options);
 }
 
+interface Broker {
+  readonly connection: NatsConnection;
+  readonly client: JetStreamClient;
+  /** Aborts what is under way when the connection breaks; undefined while there is none. */
+  up: AbortController | undefined;
+}
+
 class NatsDelivery implements Delivery {
   readonly #options: NatsDeliveryOptions;
   readonly #listeners: ((receipt: Receipt) => void)[] = [];
   readonly #closing = Promise.withResolvers<void>();
   readonly #running: Promise<void>;
-  #broker: { connection: NatsConnection; client: JetStreamClient } | undefined;
+  #broker: Broker | undefined;
   #closed = false;
 
   constructor(options: NatsDeliveryOptions) {
@@ -49,7 +56,8 @@ class NatsDelivery implements Delivery {
     while (!this.#closed) {
       try {
         const connection = await this.#connect();
-        this.#broker = { connection, client: jetstream(connection) };
+        this.#broker = { connection, client: jetstream(connection), up: new AbortController() };
+        void this.#watch(this.#broker);
         await Promise.race([connection.closed(), this.#closing.promise]);
         if (!connection.isClosed()) await connection.close();
       } catch (error) {
@@ -58,6 +66,18 @@ class NatsDelivery implements Delivery {
       this.#broker = undefined;
       if (!this.#closed) await Promise.race([sleep(RECONNECT_WAIT_MS * (1 + Math.random())), this.#closing.promise]);
     }
+  }
+
+  /** An answer to what was sent over a broken connection never comes: deliveries fail at once, and again until it is back. */
+  async #watch(broker: Broker): Promise<void> {
+    for await (const { type } of broker.connection.status()) {
+      if (type === 'disconnect') {
+        broker.up?.abort();
+        broker.up = undefined;
+      } else if (type === 'reconnect') broker.up = new AbortController();
+    }
+    broker.up?.abort();
+    broker.up = undefined;
   }
 
   async #connect(): Promise<NatsConnection> {
@@ -85,14 +105,16 @@ class NatsDelivery implements Delivery {
   }
 
   async deliver(segment: Buffer, { session, number }: { session: string; number: number }): Promise<void> {
-    if (this.#broker === undefined) throw new Error('the broker is not connected');
+    const up = this.#broker?.up?.signal;
+    if (this.#broker === undefined || up === undefined) throw new Error('the broker is not connected');
     const { client } = this.#broker;
     const subject = `evidence.${this.#options.nkey}.${session}`;
-    const ack = await client.publish(subject, segment, { msgID: `${session}:${number}`, timeout: PUBLISH_TIMEOUT_MS });
+    const options = { msgID: `${session}:${number}`, timeout: PUBLISH_TIMEOUT_MS };
+    const ack = await unlessAborted(client.publish(subject, segment, options), up);
     if (!ack.duplicate) return;
     const ask = headers();
     ask.set('Chaperone-Ask', 'receipt');
-    await client.publish(subject, new Uint8Array(), { timeout: PUBLISH_TIMEOUT_MS, headers: ask });
+    await unlessAborted(client.publish(subject, new Uint8Array(), { timeout: PUBLISH_TIMEOUT_MS, headers: ask }), up);
   }
 
   onReceipt(listener: (receipt: Receipt) => void): void {
@@ -112,5 +134,17 @@ function parseReceipt(data: Uint8Array): Receipt | undefined {
     return Receipt.parse(JSON.parse(Buffer.from(data).toString()));
   } catch {
     return undefined;
+  }
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(new Error('the connection to the broker broke'));
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
