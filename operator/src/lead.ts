@@ -101,6 +101,8 @@ async function publishLeader(kube: Kube, config: Config, signal: AbortSignal): P
   );
 }
 
+const parse = (object: KubeObject): KubeObject => object;
+
 class Office {
   readonly hub: SidecarHub;
   readonly enrolments: Enrolments;
@@ -147,7 +149,6 @@ class Office {
       onError: (_key, error) => onError(error),
       ...(options.queueMetrics === undefined ? {} : { metrics: options.queueMetrics }),
     });
-    const parse = (object: KubeObject): KubeObject => object;
     this.#caMaps = new Informer({
       kube,
       kind: KINDS.configMaps,
@@ -234,11 +235,13 @@ class Office {
     });
     this.#removeUngoverned();
     for (const key of this.#states.keys()) this.#add('resource', key);
-    for (const policy of world.policies.list()) this.#add('policy', keyOf(policy));
     for (const namespace of world.namespaces.list()) if (isGoverned(namespace)) this.#add('namespace', keyOf(namespace));
     this.#add('namespace', config.namespace);
     this.#add('webhook', '');
-    this.hub.refresh();
+    // Programmed is about the snapshots of this moment, so these come first.
+    this.hub.refresh().then(() => {
+      for (const policy of world.policies.list()) this.#add('policy', keyOf(policy));
+    }, this.#options.onError);
   }
 
   #podChanged(before: KubeObject | undefined, after: KubeObject | undefined): void {
@@ -284,6 +287,7 @@ class Office {
     const current = this.#options.world.resources.get(key);
     if (state === undefined || current === undefined || current.metadata.generation !== state.resource.metadata.generation)
       return undefined;
+    if ([...wantedSecrets([current])].some((secret) => !this.#options.world.secrets.known(secret))) return SECRETS_RETRY_MS;
     const policies = this.#options.world.policies
       .list()
       .filter((policy) => policy.spec.rules.some(({ resource }) => `${resource.namespace}/${resource.name}` === key)).length;

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeNkey, encodeNkey, generateSigner, type Signer, verifyRegistration } from '@chaperone/evidence';
 import { EnrolResponse, enrolmentProof, type Snapshot, StreamLine } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
@@ -33,6 +34,7 @@ let ca: string;
 let errors: unknown[] = [];
 
 const resourceAt = { namespace: 'data', name: 'orders-db' };
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller knows what it stored
 const get = <T>(kind: (typeof KINDS)[keyof typeof KINDS], key: { namespace?: string; name: string }): T =>
   api.get(kind, key) as T;
 const condition = (object: ProtectedResource | AccessPolicy, type: string): Condition | undefined =>
@@ -84,9 +86,7 @@ async function call(method: string, path: string, token: string | undefined, bod
   const text = Buffer.concat(chunks).toString();
   return { status: response.statusCode ?? 0, body: text === '' ? undefined : JSON.parse(text) };
 }
-const tlsPublicKey = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  .publicKey.export({ type: 'spki', format: 'pem' })
-  .toString();
+const tlsPublicKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' });
 function enrolment(token: string, nkey: Signer, mods: object = {}): object {
   const nkeyProof = nkey.sign(enrolmentProof(token, tlsPublicKey)).toString('base64');
   return { protocol: 1, version: '0.1.0', tlsPublicKey, nkey: encodeNkey(nkey.publicKey), nkeyProof, ...mods };
@@ -236,6 +236,10 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   await eventually(() => expect(snapshots(stream.lines)).toHaveLength(1));
   expect((await call('POST', '/v1/ack', tokenOf('bot'), { revision: snapshot.revision })).status).toBe(204);
   await eventually(() => expect(condition(policy(), 'Programmed')).toMatchObject({ status: 'True', reason: 'Programmed' }));
+  // A change that concerns nobody must not take that back.
+  api.put(KINDS.namespaces, { metadata: { name: 'data', labels: { touched: 'yes' } } });
+  await sleep(200);
+  expect(condition(policy(), 'Programmed')).toMatchObject({ status: 'True', reason: 'Programmed' });
 
   const changedAt = performance.now();
   putSecret({ username: 'agent_ro', password: 'rotated' });

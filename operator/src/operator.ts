@@ -184,7 +184,7 @@ function servingNames({ services, namespace, pod }: Config): string[] {
 function namespaceFacts(world: World, namespace: string, pod: Pod) {
   const user = Number(world.namespaces.get(namespace)?.metadata.annotations?.['chaperone.dev/default-run-as-user']);
   // At admission a pod may have no name yet and its namespace only in the request.
-  const agent = agentOf({ ...pod, metadata: { ...pod.metadata, name: pod.metadata.name ?? '', namespace } } as KubeObject);
+  const agent = agentOf({ ...pod, metadata: { ...pod.metadata, name: pod.metadata.name ?? '', namespace } });
   const selecting = world.policies.list().filter((policy) => selectsAgent(policy, agent));
   return {
     ...(Number.isInteger(user) && user > 0 ? { defaultRunAsUser: user } : {}),

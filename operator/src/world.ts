@@ -57,7 +57,7 @@ export function followWorld(options: WorldOptions): World {
 /** Managed fields are half of an object and nobody here reads them. */
 function trim(object: KubeObject): KubeObject {
   const { managedFields: _fields, ...metadata } = object.metadata;
-  return { ...object, metadata: metadata as KubeObject['metadata'] };
+  return { ...object, metadata };
 }
 function trimPod(object: KubeObject): KubeObject {
   const { phase } = (object.status ?? {}) as { phase?: unknown };

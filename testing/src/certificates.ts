@@ -1,4 +1,4 @@
-// @peculiar/x509 needs the polyfill to be there before it loads.
+// oxlint-disable-next-line import/no-unassigned-import -- @peculiar/x509 needs the polyfill before it loads
 import 'reflect-metadata';
 import { webcrypto, X509Certificate as NodeCertificate } from 'node:crypto';
 import { isIP } from 'node:net';

@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AddressBook } from './address-book.ts';
 import { parseIpv4Range, parseIpv6Range, writeIpv6 } from './ip.ts';

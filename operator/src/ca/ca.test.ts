@@ -11,8 +11,7 @@ import { createAuthority, loadIssuer } from './pem.ts';
 import { ServingCertificate } from './serving.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
-const p256 = (): string =>
-  generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+const p256 = (): string => generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' });
 const count = (bundle: string): number => bundle.split('BEGIN CERTIFICATE').length - 1;
 
 test('a CA is renewed at two thirds of its life: published first, signing a day later, the old one trusted until it ends', async () => {
@@ -86,7 +85,7 @@ test('a leaf never outlives its CA, and other kinds of key get none', async () =
   await authority.use({ signing: await createAuthority({ name: 'a', now: NOW, lifeMs: 3_600_000 }) });
   const leaves = leafIssuer(authority, () => NOW);
   expect(Date.parse(new X509Certificate((await leaves.issue(p256(), ['a'])).certificate).validTo) - NOW).toBe(3_600_000);
-  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ type: 'spki', format: 'pem' });
   await expect(leaves.issue(rsa, ['a'])).rejects.toThrow('P-256');
 });
 

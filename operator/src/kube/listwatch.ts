@@ -134,7 +134,6 @@ async function watchOnce(options: ListWatchOptions, timings: Timings, from: stri
   } catch (error) {
     // Silence may be a dead connection or a quiet server without bookmarks; either way nothing was missed before `version`.
     if (!(error instanceof ApiError) || error.reason !== 'Timeout') throw error;
-    options.onError?.(error);
   }
   // A server that ends each watch at once would be asked in a tight loop.
   if (!seen && performance.now() - started < timings.minBackoffMs) await pause(timings.minBackoffMs, options.signal);

@@ -105,12 +105,13 @@ function decodeKey(secret: KubeObject, key: string): string {
   return Buffer.from(value, 'base64').toString('utf8');
 }
 
+const secret = (data: Record<string, string>): object => ({
+  type: 'Opaque',
+  data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, encode(value)])),
+});
+
 /** Makes the keys, the server's configuration and the collector's credentials once; what exists is kept. Run by the leader. */
 export async function ensureNatsAuth(kube: Kube, namespace: string): Promise<NatsSeeds> {
-  const secret = (data: Record<string, string>): object => ({
-    type: 'Opaque',
-    data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, encode(value)])),
-  });
   const keys = await createIfAbsent(kube, KINDS.secrets, { namespace, name: NATS_KEYS_SECRET }, () =>
     Promise.resolve(secret({ ...generateSeeds() })),
   );

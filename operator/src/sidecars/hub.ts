@@ -124,9 +124,10 @@ export class SidecarHub {
     return true;
   }
 
-  /** Something changed: every sidecar whose snapshot differs gets a new one. */
-  refresh(): void {
+  /** Something changed: every sidecar whose snapshot differs gets a new one. Resolves when all are built. */
+  async refresh(): Promise<void> {
     for (const sidecar of this.#sidecars.values()) this.#refreshOne(sidecar);
+    await Promise.allSettled([...this.#sidecars.values()].map((sidecar) => sidecar.building));
   }
   heartbeat(): void {
     for (const sidecar of this.#sidecars.values()) {
@@ -161,7 +162,7 @@ export class SidecarHub {
     const sidecar = this.#sidecars.get(podUid);
     if (sidecar === undefined) return { current: false, heardAt: undefined };
     const { snapshot, acknowledged } = sidecar;
-    const stale = snapshot === undefined || acknowledged !== snapshot.revision || sidecar.building !== undefined;
+    const stale = snapshot === undefined || acknowledged !== snapshot.revision;
     const other = snapshot?.resources.some(({ access }) =>
       access.policies.some(
         (each) => each.namespace === policy.namespace && each.name === policy.name && each.generation !== policy.generation,
