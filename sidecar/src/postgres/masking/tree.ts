@@ -228,13 +228,13 @@ export function parseTree(text: string, major: number): TreeNode[] {
 }
 
 const POSITIONS: ReadonlySet<string> = new Set([
-  ':location',
-  ':stmt_location',
-  ':stmt_len',
-  ':list_start',
-  ':list_end',
-  ':rexpr_list_start',
-  ':rexpr_list_end',
+  'location',
+  'stmt_location',
+  'stmt_len',
+  'list_start',
+  'list_end',
+  'rexpr_list_start',
+  'rexpr_list_end',
 ]);
 
 /**
@@ -263,11 +263,11 @@ export function treeKey(text: string): string {
       nodes.pop();
       tokens.step();
     } else if (inside === true) {
-      const name = `:${readKey(tokens)}`;
-      key += ` ${name}`;
-      if (name === ':utilityStmt' && tokens.next !== 60) throw new TreeError('a utility statement has no key');
+      const name = readKey(tokens);
+      key += ` :${name}`;
+      if (name === 'utilityStmt' && tokens.next !== 60) throw new TreeError('a utility statement has no key');
       if (POSITIONS.has(name)) tokens.raw();
-      else if (name === ':constvalue' && tokens.next !== 60) skipConstant(tokens);
+      else if (name === 'constvalue' && tokens.next !== 60) skipConstant(tokens);
       else value();
     } else value();
   }

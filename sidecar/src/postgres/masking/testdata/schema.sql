@@ -36,3 +36,4 @@ create table app."odd name"("weird col" text, "a.b" text);
 insert into app."odd name" values ('plain', '271-82-8459');
 grant usage on schema app to agent;
 grant select, insert, update, delete on all tables in schema app to agent;
+analyze app.customers;
