@@ -327,6 +327,7 @@ describe('the spool', () => {
     transport.mode = 'receipts';
     await recording.flush(5000);
     expect(verifyChain(session, transport.segments(session), trust).verdict).toBe('complete');
+    await eventually('room', () => (recording.status().usedBytes < maxBytes * 0.8 ? true : undefined));
     await expect(recording.open(newSessionId(), 'p')).resolves.toBeDefined();
   });
 
