@@ -52,6 +52,17 @@ export async function openManifestControl(options: ManifestControlOptions): Prom
   return control;
 }
 
+/**
+ * What the files of a directory grant an agent, without serving anything: for tests of policies.
+ * @throws ControlPlaneError as openManifestControl does
+ */
+export async function compileDirectory(directory: string, agent: Agent): Promise<CompiledManifests> {
+  const version = await readVersion(directory);
+  const result = compileVersion({ agent }, version.files);
+  demandUse({ agent, directory }, result);
+  return result.compiled;
+}
+
 interface Identity {
   readonly tlsKey: string;
   readonly ca: string;
@@ -189,7 +200,7 @@ async function readVersion(directory: string): Promise<Version> {
 
 /** @throws ControlPlaneError ManifestInvalid with a line per mistake. */
 function compileVersion(
-  { agent }: ManifestControlOptions,
+  { agent }: Pick<ManifestControlOptions, 'agent'>,
   files: readonly ManifestFile[],
 ): { compiled: CompiledManifests; policies: readonly AccessPolicy[] } {
   const { problems, ...objects } = readManifests(files);
@@ -199,7 +210,7 @@ function compileVersion(
 
 /** At start an agent that gets nothing is a mistake in the command line or the files; later it is a right withdrawn. */
 function demandUse(
-  { agent, directory }: ManifestControlOptions,
+  { agent, directory }: Pick<ManifestControlOptions, 'agent' | 'directory'>,
   { compiled, policies }: { compiled: CompiledManifests; policies: readonly AccessPolicy[] },
 ): void {
   const who = `${agent.namespace}/${agent.serviceAccount}`;

@@ -1,0 +1,62 @@
+import { Counter, Gauge, Registry } from 'prom-client';
+
+/** What the parts of a sidecar count. Labels come from objects that we own, never from an agent. */
+export interface Metrics {
+  readonly registry: Registry;
+  /** A connection reached a session. */
+  accepted(resource: string, protocol: string): void;
+  /** A connection was refused before any session; `reason` is a code. */
+  denied(reason: string): void;
+}
+
+/** Numbers that are read when somebody asks. */
+export interface Gauges {
+  readonly sessions: () => number;
+  /** 0 to 1. */
+  readonly spoolFill: () => number;
+  readonly unreceiptedMs: () => number;
+  /** Whether the capture of this pod is in place as far as the sidecar sees it. */
+  readonly policyFresh: () => boolean;
+}
+
+export function createMetrics(gauges: Gauges): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const connections = new Counter({
+    name: 'chaperone_connections_total',
+    help: 'Connections of the agent that became sessions.',
+    labelNames: ['resource', 'protocol'],
+    registers,
+  });
+  const denied = new Counter({
+    name: 'chaperone_denied_total',
+    help: 'Connections of the agent that were refused before any session, by code.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const gauge = (name: string, help: string, read: () => number): void => {
+    registry.registerMetric(
+      new Gauge({
+        name,
+        help,
+        registers: [],
+        collect() {
+          this.set(read());
+        },
+      }),
+    );
+  };
+  gauge('chaperone_sessions_open', 'Sessions that are open.', gauges.sessions);
+  gauge('chaperone_spool_fill_ratio', 'Part of the spool that is used, 0 to 1.', gauges.spoolFill);
+  gauge(
+    'chaperone_evidence_unreceipted_seconds',
+    'Age of the oldest evidence without a receipt.',
+    () => gauges.unreceiptedMs() / 1_000,
+  );
+  gauge('chaperone_policy_fresh', '1 while a policy snapshot is in force.', () => (gauges.policyFresh() ? 1 : 0));
+  return {
+    registry,
+    accepted: (resource, protocol) => connections.inc({ resource, protocol }),
+    denied: (reason) => denied.inc({ reason }),
+  };
+}

@@ -1,0 +1,194 @@
+import { randomBytes } from 'node:crypto';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { encodeNkey } from '@chaperone/evidence';
+import type { Snapshot } from '@chaperone/policy';
+import { startDenyListener } from './capture/deny.ts';
+import { searchDomains, startDns } from './capture/dns.ts';
+import { createGuard } from './capture/guard.ts';
+import { lastWords } from './capture/init.ts';
+import { createListeners, type Listeners } from './capture/listener.ts';
+import { RESERVED_PORT, reservedAddress } from './capture/rules.ts';
+import { readConfig, type SidecarConfig } from './config.ts';
+import { keepBrokerAccess } from './control/broker.ts';
+import { openOperatorControl, type OperatorControl } from './control/operator.ts';
+import { openPodKey } from './control/pod-key.ts';
+import { createMetrics, type Metrics } from './health/metrics.ts';
+import { startHealth, watchLag } from './health/server.ts';
+import { createLogger } from './log.ts';
+import { type Logger, systemClock } from './platform.ts';
+import { createNatsDelivery } from './recording/delivery-nats.ts';
+import { createRecording, type SpoolRecording } from './recording/recording.ts';
+import { createSessions, type Sessions } from './session/index.ts';
+
+const VERSION = '0.1.0';
+/** The kubelet leaves at least 2 s of grace: evidence that is not out by then waits in the spool for the next start. */
+const FLUSH_MS = 1_500;
+const TERMINATION_LOG = '/dev/termination-log';
+
+/** A sidecar in a cluster, from its configuration to its end. */
+class Sidecar {
+  readonly #config: SidecarConfig;
+  readonly #logger: Logger;
+  readonly #stops: (() => Promise<void> | void)[] = [];
+  readonly #metrics: Metrics;
+  #control: OperatorControl | undefined;
+  #recording: SpoolRecording | undefined;
+  #sessions: Sessions | undefined;
+  #starting: string | undefined = 'the policy has not arrived';
+
+  constructor(config: SidecarConfig, logger: Logger) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#metrics = createMetrics({
+      sessions: () => this.#sessions?.open ?? 0,
+      spoolFill: () => {
+        const status = this.#recording?.status();
+        return status === undefined ? 0 : status.usedBytes / status.maxBytes;
+      },
+      unreceiptedMs: () => this.#recording?.status().oldestUnacknowledgedMs ?? 0,
+      policyFresh: () => this.#control?.current() !== undefined,
+    });
+  }
+
+  /** Why the agent has not been let in yet. */
+  get starting(): { code: string; message: string } | undefined {
+    if (this.#starting === undefined) return undefined;
+    return this.#control?.problem ?? { code: 'SidecarNotReady', message: this.#starting };
+  }
+
+  /** Refusing comes first: the deny listener and DNS stand before there is anything to grant. */
+  async start(): Promise<void> {
+    const { runDirectory } = this.#config;
+    const lag = watchLag(() => systemClock.monotonic());
+    const health = await startHealth({
+      port: this.#config.probePort,
+      starting: () => this.starting?.message,
+      unready: () => (this.#control?.current() === undefined ? 'the policy is stale' : undefined),
+      lagMs: () => lag.lagMs(),
+      registry: this.#metrics.registry,
+    });
+    this.#stops.push(
+      () => lag.stop(),
+      () => health.stop(),
+    );
+    const listeners = createListeners({
+      mode: 'virtual',
+      onConnection: (socket, resource) => {
+        const { namespace, name, protocol } = resource.access.resource;
+        this.#metrics.accepted(`${namespace}/${name}`, protocol);
+        if (this.#sessions === undefined) socket.destroy();
+        else this.#sessions.accept(socket, resource);
+      },
+      onRefused: (code) => this.#metrics.denied(code),
+    });
+    this.#stops.push(() => listeners.stop());
+    await this.#startRefusing(listeners);
+    const nkey = await openPodKey(runDirectory);
+    const { operatorUrl, operatorCa, tokenFile } = this.#config;
+    const control = openOperatorControl({
+      url: operatorUrl,
+      ca: operatorCa,
+      tokenFile,
+      version: VERSION,
+      nkey,
+      clock: systemClock,
+      logger: this.#logger,
+    });
+    this.#control = control;
+    this.#stops.push(() => control.stop());
+    const { nats, registration } = await control.enrolled();
+    const broker = keepBrokerAccess({ first: nats, renew: () => control.nats(), nkey });
+    const delivery = createNatsDelivery({
+      servers: nats.url.split(','),
+      nkey: encodeNkey(nkey.publicKey),
+      authenticator: broker.authenticator,
+      ...(nats.ca === undefined ? {} : { tls: { ca: nats.ca } }),
+      logger: this.#logger,
+    });
+    this.#stops.push(
+      () => broker.stop(),
+      () => delivery.close(),
+    );
+    this.#recording = await createRecording({
+      directory: this.#config.spoolDirectory,
+      runDirectory,
+      identity: { nkey, registration },
+      delivery,
+      clock: systemClock,
+      logger: this.#logger,
+    });
+    const { ranges, forbidden } = this.#config;
+    const guard = createGuard({ allowLoopback: false, forbidden, virtual: [ranges.ipv4, ranges.ipv6] });
+    this.#sessions = createSessions({ control, recording: this.#recording, guard, clock: systemClock, logger: this.#logger });
+    control.onSnapshot((snapshot) => void this.#apply(listeners, snapshot));
+  }
+
+  async #startRefusing(listeners: Listeners): Promise<void> {
+    const { ranges, denyPort, dnsPort, runDirectory } = this.#config;
+    const nonce = randomBytes(16).toString('hex');
+    const onDenied = (): void => this.#metrics.denied('NotGranted');
+    const deny = await startDenyListener({ port: denyPort, nonce, onDenied });
+    const reserved = await startDenyListener({ hosts: [reservedAddress(ranges.ipv4)], port: RESERVED_PORT, nonce, onDenied });
+    const search = searchDomains(await readFile('/etc/resolv.conf', 'utf8'));
+    const dns = await startDns({ port: dnsPort, search, index: () => listeners.index });
+    for (const one of [deny, reserved, dns]) this.#stops.push(() => one.stop());
+    // Renamed into place, so that chaperone-verify reads all of it or none; it runs as another user.
+    const path = join(runDirectory, 'nonce');
+    await writeFile(`${path}.new`, `${nonce}\n`, { mode: 0o644 });
+    await rename(`${path}.new`, path);
+  }
+
+  async #apply(listeners: Listeners, snapshot: Snapshot): Promise<void> {
+    const { failed } = await listeners.apply(snapshot);
+    for (const { endpoint, code } of failed)
+      this.#logger.warn('a resource cannot be listened for', {
+        resource: `${endpoint.resource.namespace}/${endpoint.resource.name}`,
+        port: endpoint.port,
+        code,
+      });
+    const [first] = failed;
+    if (this.#starting !== undefined && first !== undefined)
+      this.#starting = `port ${first.endpoint.port} of ${first.endpoint.resource.namespace}/${first.endpoint.resource.name} cannot be listened on`;
+    else this.#starting = undefined;
+  }
+
+  /** Stops accepting, ends sessions, brings evidence out as far as time allows. */
+  async stop(): Promise<void> {
+    await this.#sessions?.stop();
+    await this.#recording?.flush(FLUSH_MS);
+    await this.#recording?.stop();
+    for (const stop of this.#stops.toReversed()) await stop();
+  }
+}
+
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  const logger = createLogger(
+    config.logLevel,
+    (line) => process.stderr.write(line),
+    () => systemClock.now(),
+  );
+  const sidecar = new Sidecar(config, logger);
+  const terminate = async (): Promise<void> => {
+    const waiting = sidecar.starting;
+    if (waiting !== undefined)
+      lastWords(
+        `chaperone-sidecar: ${waiting.message}; the agent waits rather than start ungoverned (${waiting.code})`,
+        TERMINATION_LOG,
+      );
+    await sidecar.stop();
+    process.exit(0);
+  };
+  process.once('SIGTERM', () => void terminate());
+  process.once('SIGINT', () => void terminate());
+  await sidecar.start();
+}
+
+if (import.meta.main)
+  main().catch((error: unknown) => {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'InternalFault';
+    const message = error instanceof Error ? error.message.replaceAll('\n', '; ') : 'unknown failure';
+    lastWords(`chaperone-sidecar: ${message} (${code})`, TERMINATION_LOG);
+    process.exit(1);
+  });
