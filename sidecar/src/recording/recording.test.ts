@@ -307,7 +307,7 @@ describe('the spool', () => {
   });
 
   test('refuses sessions at 80 % and records at 95 %, still takes the end of a session, and opens again when freed', async () => {
-    const maxBytes = 1024 * 1024;
+    const maxBytes = 4 * 1024 * 1024;
     const { start, transport } = await aSpool({ maxBytes, sealAfterMs: 60_000 });
     transport.mode = 'down';
     const recording = await start();

@@ -122,7 +122,9 @@ class SpooledRecording implements SpoolRecording {
       origin: Registration.parse(JSON.parse(options.identity.registration.body)).origin,
       storedTimeoutMs: this.#limits.storedTimeoutMs,
       epoch: () => this.#epochNow(options.identity, clock),
-      hasRoom: ({ type }) => type === 'session.close' || spool.usedBytes < this.#limits.maxBytes * FULL_FOR_RECORDS,
+      // What is buffered is on disk twice while it is sealed.
+      hasRoom: ({ type }) =>
+        type === 'session.close' || spool.usedBytes + this.#bufferedBytes < this.#limits.maxBytes * FULL_FOR_RECORDS,
       buffered: (delta) => this.#buffered(delta),
       ended: (session, failed) => this.#ended(session, failed),
     };
