@@ -237,6 +237,14 @@ describe('a login at a real server', () => {
     ],
     'a port on which nobody listens': [async () => ({ port: await freePort() }), 'UpstreamRefused'],
     'a name without an address': [() => ({ host: 'db.invalid', resolve: () => Promise.resolve([]) }), 'UpstreamUnreachable'],
+    'a name that nobody answers for': [
+      () => ({ host: 'db.invalid', resolve: () => new Promise(() => undefined), connectTimeoutMs: 100 }),
+      'UpstreamUnreachable',
+    ],
+    'a name of which the resolver knows nothing': [
+      () => ({ host: 'db.invalid', resolve: () => Promise.reject(Object.assign(new Error('x'), { code: 'ENOTFOUND' })) }),
+      'UpstreamUnreachable',
+    ],
     'an address that the guard refuses': [
       () => ({ guard: createGuard({ allowLoopback: false, forbidden: [], virtual: [] }) }),
       'UpstreamForbidden',
@@ -372,6 +380,10 @@ describe('a hostile or broken server', () => {
       [Buffer.concat([ok, ...Array.from({ length: 300 }, () => message('S', 'a\0b\0'))])],
       'UpstreamViolation',
     ],
+    'gives notices without end': [
+      [Buffer.concat([ok, ...Array.from({ length: 40 }, () => message('N', `M${'x'.repeat(60_000)}\0\0`))])],
+      'UpstreamViolation',
+    ],
     'closes in the login': [[sasl, 'close'], 'UpstreamUnreachable'],
     'stops in the login': [[sasl], 'UpstreamUnreachable'],
   };
@@ -391,6 +403,23 @@ describe('a hostile or broken server', () => {
     const upstream = await connectUpstream(scriptedOptions(port, 'disable'));
     expect(upstream.rest).toEqual(Buffer.concat([notice, notice.subarray(0, 3)]));
     expect(upstream.key).toBeUndefined();
+    upstream.socket.destroy();
+  });
+
+  it('is not even dialled with what a startup packet cannot carry', async () => {
+    const { port, heard } = await scripted([]);
+    for (const mods of [{ username: 'u\0database\0other' }, { parameters: { options: 'a\0b' } }, { parameters: { '': 'a' } }]) {
+      const attempt = connectUpstream({ ...scriptedOptions(port, 'disable'), ...mods });
+      await expect(attempt).rejects.toMatchObject({ code: 'UpstreamLoginRefused' });
+    }
+    expect(heard).toEqual([]);
+  });
+
+  it('hears the user of the credential, whatever the parameters say', async () => {
+    const { port, heard } = await scripted([Buffer.concat([ok, ready])]);
+    const upstream = await connectUpstream({ ...scriptedOptions(port, 'disable'), parameters: { user: 'admin' } });
+    expect(heard[0]?.toString('latin1')).toContain('user\0u\0');
+    expect(heard[0]?.toString('latin1')).not.toContain('admin');
     upstream.socket.destroy();
   });
 

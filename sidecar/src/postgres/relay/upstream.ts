@@ -51,6 +51,8 @@ export interface Upstream {
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** Of one message during the login. */
 const MAX_LOGIN_BYTES = 64 * 1024;
+/** Of all messages of a login; a server sends about a thousand. What comes faster than it is read would pile up here. */
+const MAX_LOGIN_TOTAL_BYTES = 1024 * 1024;
 /** Messages of one login; a server sends about twenty. */
 const MAX_LOGIN_MESSAGES = 256;
 
@@ -73,6 +75,7 @@ const decideLogin: Decide = (type, length) => (LOGIN_TYPES.has(type) && length <
 export async function connectUpstream(options: UpstreamOptions): Promise<Upstream> {
   const timeout = AbortSignal.timeout(options.connectTimeoutMs ?? DEFAULT_TIMEOUT_MS);
   const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
+  const startup = startupPacket(options);
   const login = new LoginInbox();
   const onread = options.onread;
   const transport = await openTransport(
@@ -97,13 +100,14 @@ export async function connectUpstream(options: UpstreamOptions): Promise<Upstrea
   socket.once('close', close);
   socket.on('error', close);
   try {
-    const result = await logIn(options, transport, login);
+    socket.write(startup);
+    const result = await logIn(options.password, transport, login);
     socket.pause();
     if (onread === undefined) socket.off('data', listen);
     return { socket, ...result };
   } catch (error) {
-    if (socket.writable) socket.write(encodeTerminate());
-    socket.destroySoon();
+    if (signal.aborted) socket.destroy();
+    else socket.end(encodeTerminate(), () => socket.destroy());
     throw error instanceof ProtocolError
       ? new UpstreamError('UpstreamViolation', 'the database broke the protocol', { cause: error })
       : error;
@@ -113,11 +117,20 @@ export async function connectUpstream(options: UpstreamOptions): Promise<Upstrea
   }
 }
 
+/** Whatever the parameters say, the user is that of the credential. */
+function startupPacket({ username, parameters }: UpstreamOptions): Buffer {
+  try {
+    return encodeStartup(new Map([...Object.entries(parameters), ['user', username]]));
+  } catch (cause) {
+    throw new UpstreamError('UpstreamLoginRefused', 'the user name or a startup parameter has no form that can be sent', {
+      cause,
+    });
+  }
+}
+
 /** https://www.postgresql.org/docs/18/protocol-flow.html#PROTOCOL-FLOW-START-UP */
-async function logIn(options: UpstreamOptions, transport: Transport, inbox: LoginInbox): Promise<Omit<Upstream, 'socket'>> {
-  const { socket } = transport;
-  socket.write(encodeStartup([['user', options.username], ...Object.entries(options.parameters)]));
-  await authenticate(options.password, transport, inbox);
+async function logIn(password: string, transport: Transport, inbox: LoginInbox): Promise<Omit<Upstream, 'socket'>> {
+  await authenticate(password, transport, inbox);
   const parameters = new Map<string, string>();
   let key: CancelKey | undefined;
   for (;;) {
@@ -199,6 +212,7 @@ function loginError(bytes: Buffer): UpstreamError {
 class LoginInbox {
   readonly #reader = new MessageReader({ decide: decideLogin });
   #count = 0;
+  #bytes = 0;
   #waiting: PromiseWithResolvers<void> | undefined;
   #failure: UpstreamError | undefined;
   #done = false;
@@ -208,8 +222,13 @@ class LoginInbox {
     return this.#done;
   }
 
-  /** Takes bytes that stay as they are. Always true: read on. */
+  /** Takes bytes that stay as they are. False: read no more. */
   push(chunk: Buffer): boolean {
+    this.#bytes += chunk.length;
+    if (this.#bytes > MAX_LOGIN_TOTAL_BYTES) {
+      this.fail(violation('says too much during the login'));
+      return false;
+    }
     this.#reader.push(chunk);
     this.#waiting?.resolve();
     return true;

@@ -80,6 +80,11 @@ export class Cursor {
 
   /** @throws ProtocolError InvalidText */
   string(): string {
+    // Names are mostly empty: the unnamed statement and portal.
+    if (this.#bytes[this.#at] === 0) {
+      this.#at++;
+      return '';
+    }
     return decodeText(this.rawString());
   }
 
@@ -93,7 +98,9 @@ export class Cursor {
   /** A list with a 16-bit count, which must fit in what is left at `itemBytes` or more each. */
   list<T>(itemBytes: number, item: () => T, count = this.uint16()): T[] {
     if (count * itemBytes > this.remaining) throw this.malformed('announces more items than it holds');
-    return Array.from({ length: count }, item);
+    const items: T[] = [];
+    for (let index = 0; index < count; index++) items.push(item());
+    return items;
   }
 
   /** A value with a 32-bit length; null for SQL NULL (−1). */
