@@ -239,9 +239,12 @@ class Office {
     this.#add('namespace', config.namespace);
     this.#add('webhook', '');
     // Programmed is about the snapshots of this moment, so these come first.
-    this.hub.refresh().then(() => {
-      for (const policy of world.policies.list()) this.#add('policy', keyOf(policy));
-    }, this.#options.onError);
+    this.#refreshSidecars().catch(this.#options.onError);
+  }
+
+  async #refreshSidecars(): Promise<void> {
+    await this.hub.refresh();
+    for (const policy of this.#options.world.policies.list()) this.#add('policy', keyOf(policy));
   }
 
   #podChanged(before: KubeObject | undefined, after: KubeObject | undefined): void {

@@ -127,7 +127,7 @@ export class SidecarHub {
   /** Something changed: every sidecar whose snapshot differs gets a new one. Resolves when all are built. */
   async refresh(): Promise<void> {
     for (const sidecar of this.#sidecars.values()) this.#refreshOne(sidecar);
-    await Promise.allSettled([...this.#sidecars.values()].map((sidecar) => sidecar.building));
+    await Promise.allSettled([...this.#sidecars.values()].flatMap(({ building }) => building ?? []));
   }
   heartbeat(): void {
     for (const sidecar of this.#sidecars.values()) {
