@@ -56,3 +56,13 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{- define "chaperone.webhook" -}}chaperone-webhook{{- end -}}
+
+{{- define "chaperone.natsUrl" -}}
+{{- if .Values.nats.install -}}
+nats://chaperone-nats.{{ .Release.Namespace }}.svc:4222
+{{- else -}}
+{{- required "nats.external.url is needed where nats.install is false" .Values.nats.external.url -}}
+{{- end -}}
+{{- end -}}
