@@ -7,6 +7,7 @@ import { NAME_NEEDS_SCHEMA, resolve, utilityAction } from './utility-action.ts';
 /**
  * Judges SQL by its text alone, as `chaperone policy check` does: names resolve by the search path, and whatever would need
  * the server's catalogue is NotAnalysable. The verdict covers every statement of the text; the worst one decides.
+ * Effects are the rights that the server itself would check: COPY reads or inserts, MERGE does what its branches do.
  * A text that the proxy would refuse for another reason (a pinned setting) is denied with that code.
  */
 export async function checkOffline(parser: StatementParser, sql: string, access: Access): Promise<Verdict> {
@@ -38,10 +39,10 @@ async function actionOf(parser: StatementParser, statement: Statement, access: A
       return queryAction(parser, statement.inner, access);
     case 'copy-out':
       return statement.relation === undefined
-        ? copyOf(await queryAction(parser, statement.query, access))
-        : named([on('copy', statement.relation), on('select', statement.relation)], access);
+        ? queryAction(parser, statement.query, access)
+        : named([on('select', statement.relation)], access);
     case 'copy-in':
-      return named([on('copy', statement.relation), on('insert', statement.relation)], access);
+      return named([on('insert', statement.relation)], access);
     case 'utility':
       return utilityAction(statement, access);
     case 'refused':
@@ -69,12 +70,6 @@ function named(references: readonly Reference[], access: Access): Action {
   });
   const known = effects.filter((effect) => effect !== undefined);
   return known.length === effects.length ? { effects: known } : { effects: known, notAnalysable: NAME_NEEDS_SCHEMA };
-}
-
-/** COPY of a query copies everything that the query reads. */
-function copyOf(action: Action): Action {
-  const copies = action.effects.filter(({ verb }) => verb === 'select').map((effect) => ({ ...effect, verb: 'copy' }));
-  return { ...action, effects: [...action.effects, ...copies] };
 }
 
 function sentence(why: string): string {

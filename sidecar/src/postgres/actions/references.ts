@@ -1,5 +1,5 @@
 import { as, isFields, list, stringOf, strings, text, unwrap, type Fields } from './ast.ts';
-import type { ObjectName, Reference, References } from './statement.ts';
+import type { Reference, References } from './statement.ts';
 import { relationName } from './utility.ts';
 
 /** Deeper nesting is left to the server. */
@@ -122,28 +122,9 @@ class Walk {
       this.fail('its target cannot be told from its text');
       return;
     }
-    this.target(tag, fields, target);
-    if (list(isFields(fields['returningClause']) ? fields['returningClause']['exprs'] : []).length > 0)
-      this.effects.push({ verb: 'select', ...target });
-    this.members(fields, scope, depth, ['withClause', 'relation']);
-  }
-
-  private target(tag: string, fields: Fields, target: ObjectName): void {
-    const verbs: Reference['verb'][] = [];
-    if (tag === 'InsertStmt') {
-      verbs.push('insert');
-      const conflict = fields['onConflictClause'];
-      if (isFields(conflict) && conflict['action'] === 'ONCONFLICT_UPDATE') verbs.push('update');
-    } else if (tag === 'UpdateStmt') verbs.push('update');
-    else if (tag === 'DeleteStmt') verbs.push('delete');
-    else {
-      verbs.push('merge');
-      for (const clause of list(fields['mergeWhenClauses'])) {
-        const verb = MERGE_VERBS[text(as('MergeWhenClause', clause)?.['commandType'])];
-        if (verb) verbs.push(verb);
-      }
-    }
+    const verbs = readsTarget(fields, target.name) ? [...targetVerbs(tag, fields), 'select' as const] : targetVerbs(tag, fields);
     for (const verb of verbs) this.effects.push({ verb, ...target });
+    this.members(fields, scope, depth, ['withClause', 'relation']);
   }
 
   private read(fields: Fields, scope: Scope): void {
@@ -174,4 +155,54 @@ class Walk {
   private fail(why: string): void {
     this.unknown ??= why;
   }
+}
+
+/** What is done to the target of a writing statement. MERGE does what its branches do. */
+function targetVerbs(tag: string, fields: Fields): Reference['verb'][] {
+  switch (tag) {
+    case 'InsertStmt': {
+      const conflict = fields['onConflictClause'];
+      return isFields(conflict) && conflict['action'] === 'ONCONFLICT_UPDATE' ? ['insert', 'update'] : ['insert'];
+    }
+    case 'UpdateStmt':
+      return ['update'];
+    case 'DeleteStmt':
+      return ['delete'];
+    default:
+      return list(fields['mergeWhenClauses']).flatMap(
+        (clause) => MERGE_VERBS[text(as('MergeWhenClause', clause)?.['commandType'])] ?? [],
+      );
+  }
+}
+
+/** Parts of a writing statement that cannot see its target, or name it only to write to it. */
+const BLIND = new Set(['withClause', 'relation', 'selectStmt', 'fromClause', 'usingClause', 'sourceRelation', 'cols']);
+
+/**
+ * Whether the server would want SELECT on the target as well, because a column of it is read: in a condition, an assigned
+ * value, RETURNING, or the columns of ON CONFLICT. A bare name counts as the target's, inside a sub-query as the
+ * sub-query's; a qualified one by its qualifier.
+ */
+function readsTarget(fields: Fields, name: string): boolean {
+  const relation = isFields(fields['relation']) ? fields['relation'] : {};
+  const alias = isFields(relation['alias']) ? text(relation['alias']['aliasname']) : name;
+  const waiting: { value: unknown; nested: boolean }[] = Object.entries(fields)
+    .filter(([key]) => !BLIND.has(key))
+    .map(([, value]) => ({ value, nested: false }));
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const { value, nested } = next;
+    if (Array.isArray(value)) for (const item of value as unknown[]) waiting.push({ value: item, nested });
+    if (!isFields(value)) continue;
+    if (isFields(value['infer'])) return true;
+    const column = as('ColumnRef', value);
+    if (column && namesTarget(list(column['fields']), alias, nested)) return true;
+    const inside = nested || value['SelectStmt'] !== undefined;
+    for (const member of Object.values(value)) if (typeof member === 'object') waiting.push({ value: member, nested: inside });
+  }
+  return false;
+}
+
+function namesTarget(parts: readonly unknown[], alias: string, nested: boolean): boolean {
+  if (parts.length === 1) return !nested;
+  return stringOf(parts.at(-2)) === alias;
 }
