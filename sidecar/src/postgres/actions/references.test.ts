@@ -23,6 +23,7 @@ describe('the effects of a text are those of the server’s tree', () => {
     'select id from app.orders for update',
     'select o.id from app.orders o for share of o',
     'with x as (select id from app.base) select * from x, app.orders',
+    'with recursive x as (select id from app.base union select x.id + 1 from x where x.id < 3) select * from x',
     'with x as (delete from app.orders returning id) select * from x',
     "insert into app.orders (id, item) values (1, 'x')",
     'insert into app.orders (id) select id from app.base',
