@@ -291,6 +291,19 @@ describe('acceptAgent', () => {
     });
   }
 
+  it('cuts off a client that was refused and does not leave', async () => {
+    const socket = connect({ port: plain.port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('error', () => undefined);
+    const outcome = plain.next();
+    socket.write('GET / HTTP/1.1\r\n\r\n');
+    const drip = setInterval(() => socket.write('more\r\n'), 50);
+    const started = performance.now();
+    expect(await outcome).toMatchObject({ code: 'ForeignProtocol' });
+    expect(performance.now() - started).toBeLessThan(5000);
+    clearInterval(drip);
+    socket.destroy();
+  });
+
   it('answers TLS and GSS requests in any order, once each', async () => {
     for (const order of [
       [SSL, GSS, HELLO],
@@ -377,7 +390,7 @@ describe('acceptAgent', () => {
     for (const socket of sockets) socket.resume();
     const started = performance.now();
     await Promise.all(sockets.map((socket) => once(socket, 'close')));
-    expect(performance.now() - started).toBeLessThan(900);
+    expect(performance.now() - started).toBeLessThan(5000);
     expect(listener.outcomes).toHaveLength(4);
     expect(listener.outcomes.every((outcome) => outcome instanceof AcceptError)).toBe(true);
     expect(
@@ -387,18 +400,19 @@ describe('acceptAgent', () => {
   });
 
   it('serves others while 100 connections stand half open', async () => {
+    const listener = await TestListener.start({ tls: { cert: leaf.certificate, key: leaf.key }, handshakeTimeoutMs: 20_000 });
     const halfOpen = Array.from({ length: 100 }, (_, index) => {
-      const socket = connect(secure.port, '127.0.0.1');
+      const socket = connect(listener.port, '127.0.0.1');
       socket.on('error', () => undefined);
       socket.write(index % 2 === 0 ? SSL : HELLO.subarray(0, 5));
-      return socket;
+      return socket.resume();
     });
     await Promise.all(halfOpen.map((socket) => once(socket, 'connect')));
-    const started = performance.now();
-    expect(await psql(secure.port, 'verify-full')).toEqual({ out: 'TLSv1.3', status: 0 });
-    expect(performance.now() - started).toBeLessThan(900);
-    expect(halfOpen.filter((socket) => !socket.destroyed).length).toBeGreaterThan(0);
+    expect(await psql(listener.port, 'verify-full')).toEqual({ out: 'TLSv1.3', status: 0 });
+    expect(halfOpen.filter((socket) => socket.destroyed)).toEqual([]);
+    expect(listener.outcomes).toHaveLength(1);
     for (const socket of halfOpen) socket.destroy();
+    listener.close();
   });
 
   it('can be given up at any moment', async () => {

@@ -109,7 +109,7 @@ export async function acceptAgent(socket: Socket, options: AcceptOptions): Promi
   try {
     return await Promise.race([failure.promise, handshake.run()]);
   } catch (error) {
-    throw refuse(handshake.socket, error);
+    throw await refuse(handshake.socket, error);
   } finally {
     clearTimeout(timer);
     options.signal?.removeEventListener('abort', abort);
@@ -272,17 +272,20 @@ function foreign(protocol: 'tls' | 'unknown'): AcceptError {
 }
 
 /** Tells the peer where there is something to tell, closes, and gives the error to throw. */
-function refuse(socket: Socket | TLSSocket, error: unknown): Error {
+async function refuse(socket: Socket | TLSSocket, error: unknown): Promise<Error> {
   const known = error instanceof ProtocolError ? violation(error) : error;
   if (!(known instanceof AcceptError) || known.sqlstate === undefined || !socket.writable) {
     socket.destroy();
     return known as Error;
   }
+  const { promise, resolve } = Promise.withResolvers<void>();
+  socket.once('close', resolve);
   socket.end(encodeFatal(known.sqlstate, known.message));
   // What is still on its way is read and dropped: closing before would take the answer back.
   socket.resume();
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.once('close', () => clearTimeout(timer));
+  await promise;
+  clearTimeout(timer);
   return known;
 }
 
