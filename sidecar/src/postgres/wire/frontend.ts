@@ -1,6 +1,5 @@
 import { Cursor } from './cursor.ts';
-import { FRONTEND, typeName } from './protocol.ts';
-import { ProtocolError } from './error.ts';
+import { FRONTEND } from './protocol.ts';
 
 /*
  * Messages that an agent sends. Every decoder takes one whole message, header included, and is strict: what does not fill its
@@ -117,13 +116,6 @@ export function decodeSASLInitialResponse(bytes: Buffer): SASLInitialResponseMes
 
 export function decodeSASLResponse(bytes: Buffer): Buffer {
   return Cursor.open(bytes, FRONTEND.Password).rest();
-}
-
-/** Sync, Flush, CopyDone and Terminate have no content. */
-export function expectEmpty(bytes: Buffer): void {
-  if (bytes.length !== 5 || bytes.readInt32BE(1) !== 4) {
-    throw new ProtocolError('Malformed', `message ${typeName(bytes[0] ?? 0)} has content`);
-  }
 }
 
 function decodeTarget(bytes: Buffer, type: number): TargetMessage {
