@@ -71,7 +71,7 @@ test('under EDNS a name that is not granted is said to be prohibited (RFC 8914)'
   const additionals = [
     { type: 'OPT', name: '.', udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] },
   ];
-  const { rcode, options } = answer(ask({ name: 'example.com' }, { additionals } as object));
+  const { rcode, options } = answer(ask({ name: 'example.com' }, { additionals }));
   const [option] = options as { code: number; data: Buffer }[];
   expect([rcode, option?.code, option?.data.readUInt16BE()]).toEqual(['NXDOMAIN', 15, 18]);
   expect(option?.data.subarray(2).toString()).toContain('(NotGranted)');

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
@@ -72,6 +72,7 @@ describe('installing', () => {
 test('a failure ends with one sentence in the termination log and status 1', async () => {
   await using directory = await temporaryDirectory();
   const log = join(directory.path, 'termination-log');
+  await writeFile(log, '');
   expect(main(['--exclude-ports', '443'], log)).toBe(1);
   expect(await readFile(log, 'utf8')).toMatch(
     /^chaperone-init: .*; the agent does not start ungoverned \(CaptureInputInvalid\)$/,

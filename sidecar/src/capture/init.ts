@@ -133,7 +133,8 @@ function rows(json: string): Record<string, unknown>[] {
 export function lastWords(sentence: string, terminationLog: string): void {
   process.stderr.write(`${sentence}\n`);
   try {
-    writeFileSync(terminationLog, sentence);
+    // The kubelet makes the file; elsewhere none is made.
+    writeFileSync(terminationLog, sentence, { flag: 'r+' });
   } catch {
     // Outside Kubernetes there is no such file; standard error has it.
   }

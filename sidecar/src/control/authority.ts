@@ -1,10 +1,13 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, webcrypto, X509Certificate } from 'node:crypto';
+// oxlint-disable-next-line import/no-unassigned-import -- @peculiar/x509 wants its polyfill first
+import 'reflect-metadata';
+import { createPrivateKey, createPublicKey, type KeyObject, webcrypto, X509Certificate } from 'node:crypto';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import type { Clock } from '../platform.ts';
 import { ControlPlaneError } from './errors.ts';
+import { newLeafKey } from './leaf-key.ts';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const DAY_MS = 86_400_000;
@@ -19,12 +22,6 @@ export interface LocalAuthority {
   readonly ca: string;
   /** A certificate (PEM) for this public key, valid for {@link LEAF_LIFE_MS}, for these names and addresses. */
   issue(publicKey: KeyObject, names: readonly string[]): Promise<string>;
-}
-
-/** A new P-256 key. `pem` is PKCS #8. */
-export function newLeafKey(): { pem: string; publicKey: KeyObject } {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  return { pem: privateKey.export({ type: 'pkcs8', format: 'pem' }), publicKey };
 }
 
 /**

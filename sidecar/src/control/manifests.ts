@@ -4,10 +4,11 @@ import { basename, join } from 'node:path';
 import { type AccessPolicy, describeProblem, type ManifestFile, nearest, readManifests } from '@chaperone/api';
 import { type Agent, canonicalJson, type Snapshot } from '@chaperone/policy';
 import type { Clock, Logger } from '../platform.ts';
-import { LEAF_LIFE_MS, newLeafKey, openAuthority } from './authority.ts';
+import { LEAF_LIFE_MS, openAuthority } from './authority.ts';
 import { type CompiledManifests, type CompileProblem, compileManifests } from './compile.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { ControlPlaneError } from './errors.ts';
+import { newLeafKey } from './leaf-key.ts';
 
 /** How often the directory is looked at; a right that is withdrawn there ends its sessions within 2 s. */
 const POLL_MS = 500;

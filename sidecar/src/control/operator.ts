@@ -13,8 +13,8 @@ import {
   StreamLine as StreamLineSchema,
 } from '@chaperone/policy';
 import type { Clock, Logger } from '../platform.ts';
-import { newLeafKey } from './authority.ts';
 import type { ControlPlane, Observation } from './control-plane.ts';
+import { newLeafKey } from './leaf-key.ts';
 import { call, linesOf, OperatorError, type OperatorEndpoint, readToken, send } from './operator-http.ts';
 
 /** The operator says something at least every 20 s or so. */
