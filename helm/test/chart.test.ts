@@ -1,0 +1,102 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { generatedFiles } from '../../api/src/generate.ts';
+
+const CHART = join(import.meta.dirname, '..');
+const TESTDATA = join(import.meta.dirname, 'testdata');
+const places = [...(process.env['PATH'] ?? '').split(delimiter), '/var/lib/local-cluster/bin'];
+const helm = places.map((place) => join(place, 'helm')).find((file) => existsSync(file));
+
+describe('the CRDs of the chart', () => {
+  // A copy, because a chart holds its own files: npm run golden:update writes it.
+  const crds = generatedFiles().filter(({ path }) => path.startsWith('crds/'));
+
+  test.each(crds.map(({ path, text }) => [path, text]))('%s is the generated one', (path, text) => {
+    const file = join(CHART, 'files', path);
+    if (process.env['UPDATE_GOLDEN'] !== undefined) writeFileSync(file, text);
+    expect(readFileSync(file, 'utf8')).toBe(text);
+  });
+
+  test('there is no other', () => {
+    const names = readdirSync(join(CHART, 'files/crds')).map((name) => `crds/${name}`);
+    expect(names.toSorted()).toEqual(crds.map(({ path }) => path).toSorted());
+  });
+});
+
+function template(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  const command = ['template', 'chaperone', CHART, '--namespace', 'chaperone-system', '--kube-version', '1.34.4', ...args];
+  return spawnSync(helm ?? '', command, { encoding: 'utf8', maxBuffer: 1 << 26 });
+}
+const rendered = (...args: string[]): string => {
+  const { status, stdout, stderr } = template(...args);
+  expect([status, stderr]).toEqual([0, '']);
+  return stdout;
+};
+
+/** Helm versions differ in blank lines and trailing spaces; objects do not. */
+const tidy = (text: string): string => text.replaceAll(/[ \t]+$/gm, '').replaceAll(/\n{2,}/g, '\n');
+
+describe.skipIf(helm === undefined)('the chart', () => {
+  test.each<[string, string[]]>([
+    ['default', ['--set', 'crds.enabled=false']],
+    [
+      'production',
+      [
+        '--set',
+        'profile=production,clusterName=prod-eu,crds.enabled=false,injection.uid=1000770001,webhook.hostNetwork=true',
+        '--set',
+        'rbac.credentialNamespaces={data}',
+        '--set',
+        `sidecar.image.digest=sha256:${'a'.repeat(64)}`,
+      ],
+    ],
+    [
+      'external-nats',
+      [
+        '--set',
+        'crds.enabled=false,nats.install=false,nats.external.url=tls://nats.corp:4222,nats.external.caSecretRef.name=nats-ca,global.imageRegistry=registry.corp',
+      ],
+    ],
+  ])('renders %s as reviewed', (name, args) => {
+    const file = join(TESTDATA, `${name}.yaml`);
+    const text = tidy(rendered(...args));
+    if (process.env['UPDATE_GOLDEN'] !== undefined) writeFileSync(file, text);
+    expect(text).toBe(readFileSync(file, 'utf8'));
+  });
+
+  test('keeps its CRDs at removal, or not', () => {
+    expect(rendered('-s', 'templates/crds.yaml').match(/helm\.sh\/resource-policy: keep/g)).toHaveLength(
+      readdirSync(join(CHART, 'files/crds')).length,
+    );
+    expect(rendered('-s', 'templates/crds.yaml', '--set', 'crds.keep=false')).not.toContain('resource-policy');
+  });
+
+  test('writes no field that the operator writes, and no secret', () => {
+    const text = rendered('--set', 'crds.enabled=false');
+    expect(text).not.toMatch(/^\s*caBundle:/m);
+    expect(text).not.toMatch(/^kind: (Secret|InjectionProfile)$/m);
+  });
+
+  test('gives nothing to the built-in roles', () => {
+    expect(rendered('-s', 'templates/roles.yaml')).not.toContain('aggregate-to');
+  });
+
+  test.each<[string, string[], string]>([
+    ['a mistyped value', ['--set', 'operator.replica=3'], 'replica'],
+    ['a user that is root', ['--set', 'injection.uid=0'], 'uid'],
+    ['a device that could be anything', ['--set', 'injection.devices={*}'], 'devices'],
+    [
+      'production without a name or a store',
+      ['--set', 'profile=production,collector.persistence.enabled=false'],
+      'missing for profile production: clusterName (goes into every record) · collector.persistence.enabled=true',
+    ],
+    ['a broker of one’s own without its address', ['--set', 'nats.install=false'], 'nats.external.url'],
+    ['a quote that would end an expression', ['--set', "admission.namespaceAdmins=x' || true || '"], 'namespaceAdmins'],
+  ])('refuses %s', (_name, args, text) => {
+    const { status, stderr } = template(...args);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain(text);
+  });
+});
