@@ -120,3 +120,12 @@ describe('33 while the operator is away', () => {
     expect([status, stderr]).toEqual([0, '']);
   });
 });
+
+describe('once the chart is removed', () => {
+  beforeAll(() => cluster.helm(['uninstall', 'chaperone', '-n', SYSTEM, '--wait', '--timeout', '90s']));
+
+  test('pods start again in what was governed, and policies and resources stay', async () => {
+    await expect.poll(async () => (await cluster.dryRun(aPod('after'))).stderr, { timeout: 30_000 }).toBe('');
+    expect(await cluster.demand(['get', 'crd', '-o', 'name'])).toContain('accesspolicies.chaperone.dev');
+  });
+});

@@ -57,6 +57,8 @@ export class PolicyFixture {
     );
     const shown = files.flatMap((name) => ['-s', `templates/admission/${name}`]);
     this.#policies = await cluster.helm(['template', 'chaperone', chart, '-n', 'chaperone-system', ...shown]);
+    // An operator that runs would put its own profile back.
+    await cluster.helm(['uninstall', 'chaperone', '-n', 'chaperone-system', '--ignore-not-found', '--wait', '--timeout', '90s']);
     await cluster.demand(['delete', 'mutatingwebhookconfiguration', 'chaperone', '--ignore-not-found']);
     for (const name of readdirSync(join(ROOT, 'crds'))) await cluster.apply(readFileSync(join(ROOT, 'crds', name), 'utf8'));
     const kinds = ['crd/injectionprofiles.chaperone.dev', 'crd/evidencelogins.chaperone.dev'];
