@@ -64,29 +64,76 @@ describe('an installed chart', () => {
     expect(audiences).toEqual(['"audience": "chaperone-agent"', '"audience": "chaperone-sidecar"']);
   });
 
-  test('installs capture in a pod that really starts', async () => {
-    await cluster.demand(['delete', 'pod', 'captured', '-n', NAMESPACE, '--ignore-not-found']);
-    await cluster.demand(['create', '-f', '-'], aPod('captured'));
-    const state = (): Promise<string> =>
-      cluster.demand([
-        'get',
-        'pod',
-        'captured',
-        '-n',
-        NAMESPACE,
-        '-o',
-        'jsonpath={.status.initContainerStatuses[0].state.terminated.exitCode}',
-      ]);
-    await expect.poll(state, { timeout: 60_000, interval: 500 }).toBe('0');
-    expect(await cluster.demand(['logs', 'captured', '-n', NAMESPACE, '-c', 'chaperone-init'])).toContain('capture is installed');
-  });
-
   test('serves its CRDs with every schema rule accepted', async () => {
     for (const name of readdirSync(join(ROOT, 'crds')))
       await cluster.demand(
         ['apply', '--server-side', '--force-conflicts', '--dry-run=server', '-f', '-'],
         readFileSync(join(ROOT, 'crds', name), 'utf8'),
       );
+  });
+});
+
+/** Runs in the agent's container: what a connection to HOST PORT brings. */
+const DIAL = `const [host, port] = process.argv.slice(1);
+const socket = require('node:net').connect({ host, port: Number(port), timeout: 3000 });
+const end = (what) => { console.log(what); process.exit(0); };
+socket.on('connect', () => socket.write('GET / HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n'));
+socket.on('data', (data) => end('answer ' + data.toString('latin1').slice(0, 40)));
+socket.on('end', () => end('closed'));
+socket.on('error', (error) => end(error.code));
+socket.on('timeout', () => end('timeout'));`;
+const SEND = `const [host, port] = process.argv.slice(1);
+require('node:dgram').createSocket(host.includes(':') ? 'udp6' : 'udp4').send('x', Number(port), host, (error) => { console.log(error ? error.code : 'sent'); process.exit(0); });`;
+
+describe('an agent’s pod that really starts', () => {
+  const inAgent = (script: string, ...args: string[]): Promise<string> =>
+    cluster.demand(['exec', 'captured', '-n', NAMESPACE, '-c', 'bot', '--', '/usr/local/bin/node', '-e', script, '--', ...args]);
+
+  beforeAll(async () => {
+    await cluster.demand(['create', '-f', '-'], aPod('captured'));
+    await cluster.demand(['wait', '--for=condition=Ready', 'pod/captured', '-n', NAMESPACE, '--timeout=60s']);
+  });
+
+  test('is ready only when capture was verified and the operator knows its sidecar', async () => {
+    const codes = 'jsonpath={range .status.initContainerStatuses[*]}{.name}:{.state.terminated.exitCode}:{.ready} {end}';
+    expect(await cluster.demand(['get', 'pod', 'captured', '-n', NAMESPACE, '-o', codes])).toBe(
+      'chaperone-init:0:true chaperone-sidecar::true chaperone-verify:0:true ',
+    );
+  });
+
+  test.each<[string, string, string]>([
+    ['11 an address elsewhere', '192.0.2.1', '80'],
+    ['32 the node', '10.244.0.1', '6443'],
+    ['32 the kubelet', '10.244.0.1', '10250'],
+    ['32 the metadata of a cloud', '169.254.169.254', '80'],
+    ['37 the API server’s address', '10.96.0.1', '443'],
+    ['12 an IPv6 address elsewhere', '2001:db8::1', '80'],
+  ])('does not reach %s', async (_name, host, port) => {
+    expect((await inAgent(DIAL, host, port)).trim()).toMatch(
+      /^(closed|ECONNRESET|ECONNREFUSED|ENETUNREACH|EADDRNOTAVAIL|EPERM|EACCES)$/,
+    );
+  });
+
+  test.each<[string, string]>([
+    ['13 QUIC', '192.0.2.1'],
+    ['13 QUIC over IPv6', '2001:db8::1'],
+  ])('sends nothing by %s', async (_name, host) => {
+    expect((await inAgent(SEND, host, '443')).trim()).toMatch(/^(EPERM|ENETUNREACH|EADDRNOTAVAIL|EACCES)$/);
+  });
+
+  test('30 holds a token that the API server refuses', async () => {
+    const read =
+      "process.stdout.write(require('node:fs').readFileSync('/var/run/secrets/kubernetes.io/serviceaccount/token', 'utf8'))";
+    const token = await inAgent(read);
+    const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token } };
+    const { stdout } = await cluster.kubectl(['create', '-o', 'json', '-f', '-'], review);
+    expect((JSON.parse(stdout) as { status: { authenticated?: boolean } }).status.authenticated ?? false).toBe(false);
+  });
+
+  test('21 cannot read what belongs to the sidecar', async () => {
+    const list =
+      "console.log(['/run/chaperone','/var/run/secrets/chaperone','/var/lib/chaperone'].filter((path) => require('node:fs').existsSync(path)).length)";
+    expect((await inAgent(list)).trim()).toBe('0');
   });
 });
 

@@ -23,14 +23,13 @@ export async function install(): Promise<Cluster> {
   // Tags do not change between two runs, the images behind them do.
   await cluster.demand(['rollout', 'restart', 'deployment/chaperone-operator', '-n', SYSTEM]);
   await cluster.demand(['rollout', 'status', 'deployment/chaperone-operator', '-n', SYSTEM, '--timeout=120s']);
-  await eventually(
-    'the operator to write the profile',
-    async () => {
-      const { status } = await cluster.kubectl(['get', 'injectionprofile', 'default']);
-      return status === 0 ? true : undefined;
-    },
-    60_000,
-  );
+  // A lease that an earlier installation left behind has to run out before somebody leads and writes the CA.
+  const bundle = ['get', 'mutatingwebhookconfiguration', 'chaperone', '-o', 'jsonpath={.webhooks[0].clientConfig.caBundle}'];
+  const written = async (): Promise<true | undefined> => {
+    const profile = await cluster.kubectl(['get', 'injectionprofile', 'default']);
+    return profile.status === 0 && (await cluster.kubectl(bundle)).stdout !== '' ? true : undefined;
+  };
+  await eventually('the operator to write profile and CA', written, 60_000);
   return cluster;
 }
 
