@@ -85,10 +85,10 @@ socket.on('timeout', () => end('timeout'));`;
 const SEND = `const [host, port] = process.argv.slice(1);
 require('node:dgram').createSocket(host.includes(':') ? 'udp6' : 'udp4').send('x', Number(port), host, (error) => { console.log(error ? error.code : 'sent'); process.exit(0); });`;
 
-describe('an agent’s pod that really starts', () => {
-  const inAgent = (script: string, ...args: string[]): Promise<string> =>
-    cluster.demand(['exec', 'captured', '-n', NAMESPACE, '-c', 'bot', '--', '/usr/local/bin/node', '-e', script, '--', ...args]);
+const inAgent = (script: string, ...args: string[]): Promise<string> =>
+  cluster.demand(['exec', 'captured', '-n', NAMESPACE, '-c', 'bot', '--', '/usr/local/bin/node', '-e', script, '--', ...args]);
 
+describe('an agent’s pod that really starts', () => {
   beforeAll(async () => {
     await cluster.demand(['create', '-f', '-'], aPod('captured'));
     await cluster.demand(['wait', '--for=condition=Ready', 'pod/captured', '-n', NAMESPACE, '--timeout=60s']);
