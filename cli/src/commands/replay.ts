@@ -1,0 +1,94 @@
+import { visible } from '@chaperone/api';
+import type { SessionRecord } from '@chaperone/evidence';
+
+/** Rows of one result that a replay shows unless all are asked for. */
+const SHOWN_ROWS = 20;
+const MAX_CELL = 60;
+
+/**
+ * Tells a session as it happened: what was asked, what was decided, what the agent saw, each with the time since the session
+ * began. Recorded content is hostile: every character that could move a cursor or hide is made visible.
+ */
+export class Replay {
+  readonly #all: boolean;
+  #columns: readonly string[] = [];
+  #masked = new Set<number>();
+  #shown = 0;
+
+  constructor(options: { all: boolean }) {
+    this.#all = options.all;
+  }
+
+  /** Lines for one record; none where there is nothing to say. */
+  lines(record: SessionRecord): string[] {
+    const at = `+${(record.mono / 1000).toFixed(3)}s`.padStart(10);
+    switch (record.type) {
+      case 'session.open': {
+        const { agent, resource, client } = record;
+        const who = `${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
+        return [
+          `${at}  open   ${who} on ${resource.namespace}/${resource.name} (${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'})${record.purpose === '' ? '' : `, purpose "${visible(record.purpose)}"`}`,
+        ];
+      }
+      case 'action':
+        return this.#action(at, record);
+      case 'columns':
+        this.#columns = record.columns.map((column) => column.name);
+        this.#masked = new Set(record.masked.map((note) => note.column));
+        this.#shown = 0;
+        return [
+          `${' '.repeat(19)}${this.#columns.map((name, column) => (this.#masked.has(column) ? `${visible(name)} (masked)` : visible(name))).join(' | ')}`,
+        ];
+      case 'rows':
+        return this.#rows(record.rows);
+      case 'done':
+        return [this.#done(at, record)];
+      case 'bytes':
+        return [
+          `${at}  bytes  ${visible(record.host)}: ${record.sent} sent, ${record.received} received; nothing inside was seen`,
+        ];
+      case 'note':
+        return [`${at}  note   ${visible(record.message)} (${record.code})`];
+      case 'session.close':
+        return [
+          `${at}  close  ${visible(record.reason)} (${record.code}); ${record.actions} actions, ${record.denied} denied, ${record.maskedValues} values masked`,
+        ];
+    }
+  }
+
+  #action(at: string, record: Extract<SessionRecord, { type: 'action' }>): string[] {
+    this.#shown = 0;
+    const text = record.text === undefined ? `(${record.bytes} bytes, text not kept)` : visible(record.text);
+    const rule = record.rule === undefined ? '' : `, rule "${record.rule}"`;
+    const effects = record.effects.map((effect) => `${effect.verb} ${effect.object}`.trim()).join(', ');
+    const verdict = record.verdict === 'allow' ? `allow${rule}` : `${record.verdict}: ${visible(record.reason)} (${record.code})`;
+    return [`${at}  ask    ${text}`, `${' '.repeat(12)}${verdict}${effects === '' ? '' : `  [${effects}]`}`];
+  }
+
+  #rows(rows: readonly (readonly (string | null)[])[]): string[] {
+    const lines: string[] = [];
+    for (const row of rows) {
+      this.#shown++;
+      if (!this.#all && this.#shown > SHOWN_ROWS) {
+        if (this.#shown === SHOWN_ROWS + 1) lines.push(`${' '.repeat(19)}… more rows; --all shows every recorded one`);
+        continue;
+      }
+      lines.push(`${' '.repeat(19)}${row.map(cellText).join(' | ')}`);
+    }
+    return lines;
+  }
+
+  #done(at: string, record: Extract<SessionRecord, { type: 'done' }>): string {
+    const took = `${record.durationMs.toFixed(1)} ms`;
+    if (record.error !== undefined) return `${at}  fail   ${visible(record.error.message)} (${record.error.code}), ${took}`;
+    const masked = record.maskedValues === 0 ? '' : `, ${record.maskedValues} values masked`;
+    const rows = record.rows === 0 ? '' : `, ${record.rows} rows${record.truncated ? ' (not all recorded)' : ''}`;
+    return `${at}  done   ${visible(record.tag ?? '')}${rows}${masked}, ${took}`;
+  }
+}
+
+function cellText(cell: string | null): string {
+  if (cell === null) return 'NULL';
+  const value = cell.startsWith('b:') ? `0x${Buffer.from(cell.slice(2), 'base64').toString('hex')}` : cell.slice(2);
+  return visible(value, MAX_CELL);
+}

@@ -1,0 +1,10 @@
+export { createGuard } from './capture/guard.ts';
+export { createListeners, type Listeners } from './capture/listener.ts';
+export { ControlPlaneError } from './control/errors.ts';
+export { compileDirectory, type ManifestControl, openManifestControl } from './control/manifests.ts';
+export { type Logger, systemClock } from './platform.ts';
+export { checkOffline, StatementParser } from './postgres/actions/index.ts';
+export { createDirectDelivery } from './recording/delivery-direct.ts';
+export { RecordingError } from './recording/recorder.ts';
+export { createRecording } from './recording/recording.ts';
+export { createSessions } from './session/index.ts';
