@@ -7,7 +7,7 @@ import { readConfig } from './config.ts';
 
 const key = generateSigner().publicKey.toString('base64url');
 
-async function anEnvironment(keys = `${key}\n\n`): Promise<Record<string, string>> {
+async function anEnvironment(keys = JSON.stringify([key])): Promise<Record<string, string>> {
   const directory = await temporaryDirectory();
   onTestFinished(() => directory[Symbol.asyncDispose]());
   const file = join(directory.path, 'keys');
@@ -41,8 +41,10 @@ test('all that is missing or malformed is named at once', async () => {
 });
 
 test.each([
-  ['no key', '\n'],
-  ['a line that is none', `${key}\nnot a key\n`],
+  ['nothing in it', ''],
+  ['no key', '[]'],
+  ['an entry that is none', JSON.stringify([key, 'not a key'])],
+  ['lines in place of JSON', `${key}\n`],
 ])('a file of enrolment keys with %s is refused', async (_, keys) => {
   const environment = await anEnvironment(keys);
   expect(() => readConfig(environment)).toThrow(expect.objectContaining({ code: 'ConfigInvalid' }));

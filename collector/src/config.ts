@@ -12,7 +12,7 @@ const ACK_WAIT_MS = 15_000;
 
 /**
  * The collector's settings, each an environment variable. Files are read at start; keys and credentials come as files only.
- * CHAPERONE_ENROLMENT_KEYS is a file with one raw Ed25519 public key (base64url) per line.
+ * CHAPERONE_ENROLMENT_KEYS is a file with a JSON array of raw Ed25519 public keys (base64url), as ConfigMap chaperone-trust has it.
  */
 const Environment = z.object({
   CHAPERONE_DATA: Path,
@@ -29,6 +29,8 @@ const Environment = z.object({
   CHAPERONE_STREAM_MAX_AGE_HOURS: z.coerce.number().min(1).default(168),
   CHAPERONE_STREAM_MAX_BYTES: z.coerce.number().int().min(-1).default(-1),
 });
+
+const EnrolmentKeys = z.array(z.base64url().length(43)).min(1).max(64);
 
 export interface CollectorConfig {
   readonly directory: string;
@@ -57,12 +59,7 @@ export function readConfig(environment: Record<string, string | undefined>): Col
     throw new ConfigError(`missing or malformed: ${[...new Set(names)].join(', ')}`);
   }
   const found = parsed.data;
-  const enrolmentKeys = readFileSync(found.CHAPERONE_ENROLMENT_KEYS, 'utf8')
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '');
-  if (enrolmentKeys.length === 0 || !enrolmentKeys.every((key) => /^[A-Za-z0-9_-]{43}$/.test(key)))
-    throw new ConfigError('the file of CHAPERONE_ENROLMENT_KEYS holds no key, or a line that is none');
+  const enrolmentKeys = readEnrolmentKeys(found.CHAPERONE_ENROLMENT_KEYS);
   return {
     directory: found.CHAPERONE_DATA,
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
@@ -80,4 +77,12 @@ export function readConfig(environment: Record<string, string | undefined>): Col
       ackWaitMs: ACK_WAIT_MS,
     },
   };
+}
+
+function readEnrolmentKeys(file: string): readonly string[] {
+  try {
+    return EnrolmentKeys.parse(JSON.parse(readFileSync(file, 'utf8')));
+  } catch (error) {
+    throw new ConfigError('the file of CHAPERONE_ENROLMENT_KEYS is not a JSON array of keys', { cause: error });
+  }
 }

@@ -13,7 +13,7 @@ const key = generateSigner();
 const NOW = 1_800_000_000_000;
 const login = (mods: object = {}): object => ({
   metadata: { name: 'alice-1', creationTimestamp: new Date(NOW - 60_000).toISOString() },
-  spec: { publicKey: key.publicKey.toString('base64url'), user: 'alice', groups: ['dba'], ...mods },
+  spec: { publicKey: key.publicKey.toString('base64'), user: 'alice', groups: ['dba'], ...mods },
 });
 interface Review {
   spec: {
@@ -110,6 +110,7 @@ describe('a request signed by an EvidenceLogin', () => {
     ],
     ['without a user', login({ user: '' })],
     ['with a key of another length', login({ publicKey: 'AAAA' })],
+    ['with a key as no API server stores it', login({ publicKey: key.publicKey.toString('base64url') })],
   ])('with a login %s is refused', async (_, object) => {
     expect(await refusal((await anApiServer({ logins: { 'alice-1': object } })).access, aRequest())).toBe(true);
   });

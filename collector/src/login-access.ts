@@ -17,7 +17,7 @@ const MAX_CACHED = 1_000;
 const EvidenceLogin = z.object({
   metadata: z.object({ name: z.string(), creationTimestamp: z.coerce.date() }),
   spec: z.object({
-    publicKey: z.base64url().length(43),
+    publicKey: z.string().regex(/^[A-Za-z0-9+/]{43}=$/),
     user: z.string().min(1),
     groups: z.array(z.string()).default([]),
   }),
@@ -90,7 +90,7 @@ export function createLoginAccess(server: LoginServer, now: () => number = Date.
       if (found === undefined || now() - found.metadata.creationTimestamp.getTime() > LOGIN_MS)
         return { refused: 'the EvidenceLogin does not exist or has ended' };
       const message = loginMessage({ ...signed, method: request.method, target: request.target });
-      if (!verifySignature(Buffer.from(found.spec.publicKey, 'base64url'), message, signed.signature))
+      if (!verifySignature(Buffer.from(found.spec.publicKey, 'base64'), message, signed.signature))
         return { refused: 'the signature is not by the key of the EvidenceLogin' };
       if (!takeNonce(`${signed.login} ${signed.nonce}`)) return { refused: 'the request was made before' };
       return { user: found.spec.user, groups: found.spec.groups };

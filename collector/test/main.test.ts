@@ -20,7 +20,7 @@ const key = generateSigner();
 async function anApiServer(certified: { certificate: string; key: string }): Promise<string> {
   const login = {
     metadata: { name: 'alice-1', creationTimestamp: new Date().toISOString() },
-    spec: { publicKey: key.publicKey.toString('base64url'), user: 'alice', groups: [] },
+    spec: { publicKey: key.publicKey.toString('base64'), user: 'alice', groups: [] },
   };
   const server = createServer({ cert: certified.certificate, key: certified.key }, (asked, response) => {
     asked.resume();
@@ -69,7 +69,7 @@ test('the program takes evidence from the broker, answers signed requests over T
       KUBECONFIG: file('kubeconfig', JSON.stringify(kubeconfig)),
       CHAPERONE_DATA: join(directory.path, 'store'),
       CHAPERONE_ORIGIN: trust.origin,
-      CHAPERONE_ENROLMENT_KEYS: file('keys', `${trust.enrolmentKeys.join('\n')}\n`),
+      CHAPERONE_ENROLMENT_KEYS: file('keys', JSON.stringify(trust.enrolmentKeys)),
       CHAPERONE_LISTEN: `127.0.0.1:${port}`,
       CHAPERONE_TLS_CERTIFICATE: file('tls.crt', certified.certificate),
       CHAPERONE_TLS_KEY: file('tls.key', certified.key),
