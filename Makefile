@@ -9,8 +9,10 @@ node_bin = $$(./scripts/node)
 help: ## Show this list
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
+# Not `npm ci`: the lock file names the development tools' binaries for Linux only, and `npm ci` wants every platform's.
+# `--no-save` installs the locked versions, checks their digests, and leaves the lock file as it is.
 node_modules/.chaperone: package-lock.json package.json scripts/node
-	@bin=$(node_bin); export PATH="$$bin:$$PATH"; echo "installing packages"; npm ci --no-audit --no-fund --loglevel=error
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; echo "installing packages"; npm install --no-save --loglevel=error
 	@touch $@
 
 demo: node_modules/.chaperone ## Run the main job here, without a cluster (KEEP=1 leaves it running)
