@@ -20,6 +20,12 @@ function writeLine(level: string): Logger['info'] {
   };
 }
 
+const TLS_CHECK_MS = 30_000;
+const readTls = (files: { certificate: string; key: string }) => ({
+  cert: readFileSync(files.certificate),
+  key: readFileSync(files.key),
+});
+
 async function run(environment: Record<string, string | undefined>, logger: Logger): Promise<void> {
   const config = readConfig(environment);
   const cluster = new KubeConfig();
@@ -33,10 +39,22 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     logger,
     notReady: () => (consumer === undefined ? 'the broker is not connected yet' : consumer.notReady()),
   });
-  const tls = { cert: readFileSync(config.tls.certificate), key: readFileSync(config.tls.key) };
+  let tls = readTls(config.tls);
   const listener = getRequestListener(collector.fetch);
   const server = createServer({ ...tls, minVersion: 'TLSv1.2' }, (request, response) => void listener(request, response));
   server.listen(config.listen.port, config.listen.host);
+  // The operator renews the certificate, and the kubelet brings it within about a minute.
+  const renewal = setInterval(() => {
+    try {
+      const next = readTls(config.tls);
+      if (next.cert.equals(tls.cert)) return;
+      server.setSecureContext(next);
+      tls = next;
+      logger.info('the certificate was renewed');
+    } catch (error) {
+      logger.warn('the certificate cannot be read again', { cause: error instanceof Error ? error.name : 'unknown' });
+    }
+  }, TLS_CHECK_MS).unref();
 
   const { credentials, ca } = config.nats;
   const connection = await connect({
@@ -53,6 +71,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   logger.info('the collector takes evidence in', { port: config.listen.port });
 
   const stop = async (): Promise<void> => {
+    clearInterval(renewal);
     server.close();
     server.closeIdleConnections();
     await running.stop();

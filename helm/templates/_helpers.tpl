@@ -61,7 +61,7 @@ imagePullSecrets:
 
 {{- define "chaperone.natsUrl" -}}
 {{- if .Values.nats.install -}}
-nats://chaperone-nats.{{ .Release.Namespace }}.svc:4222
+tls://chaperone-nats.{{ .Release.Namespace }}.svc:4222
 {{- else -}}
 {{- required "nats.external.url is needed where nats.install is false" .Values.nats.external.url -}}
 {{- end -}}

@@ -29,6 +29,8 @@ test.each([
   ['an IPv6 range that is too small', { CHAPERONE_ADDRESSES_IPV6: '2001:2::/120' }, 'CHAPERONE_ADDRESSES'],
   ['patterns that are no JSON', { CHAPERONE_HOST_PATTERNS: '{' }, 'CHAPERONE_HOST_PATTERNS'],
   ['a pattern with other characters', { CHAPERONE_HOST_PATTERNS: '{"data":["(a|b)"]}' }, 'CHAPERONE_HOST_PATTERNS'],
+  ['a device that could be anything', { CHAPERONE_DEVICES: '["*"]' }, 'CHAPERONE_DEVICES'],
+  ['a range that is a name', { CHAPERONE_FORBIDDEN_RANGES: 'db.corp' }, 'CHAPERONE_FORBIDDEN_RANGES'],
   ['root as the sidecar', { CHAPERONE_SIDECAR_UID: '0' }, 'CHAPERONE_SIDECAR_UID'],
 ])('%s is refused, by the name of the variable', (_name, mods, variable) => {
   expect(() => parseConfig({ ...GOOD, ...mods })).toThrow(ConfigError);

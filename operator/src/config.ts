@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AddressBook } from './addresses/address-book.ts';
 
 const MINUTE_MS = 60_000;
+const deviceList = z.array(z.string().regex(/^[a-z0-9.-]{1,253}\/[A-Za-z0-9._-]{1,63}$/)).max(64);
 const hostPatterns = z.record(z.string().max(63), z.array(z.string().regex(/^[a-z0-9*.-]{1,253}$/)).max(256));
 
 /** What one operator process is told, all of it by its environment. */
@@ -18,10 +19,20 @@ const Environment = z.object({
   CHAPERONE_SIDECAR_MEMORY_REQUEST: z.string().max(32).default('64Mi'),
   CHAPERONE_SIDECAR_MEMORY_LIMIT: z.string().max(32).default('256Mi'),
   CHAPERONE_SIDECAR_READINESS_PROBE: z.enum(['true', 'false']).default('true'),
+  /** JSON: extended resources that agents may ask for. */
+  CHAPERONE_DEVICES: z.string().max(8192).default('[]'),
+  /** Addresses and CIDRs, comma-separated, that no sidecar ever dials, beside those that the operator finds out. */
+  CHAPERONE_FORBIDDEN_RANGES: z
+    .string()
+    .regex(/^[0-9a-fA-F:.,/]*$/)
+    .max(8192)
+    .default(''),
   CHAPERONE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   CHAPERONE_SERVICE: z.string().max(63).default('chaperone-operator'),
   CHAPERONE_WEBHOOK_SERVICE: z.string().max(63).default('chaperone-webhook'),
   CHAPERONE_NATS_URL: z.string().min(1).max(1024),
+  /** Whether the broker is the chart's own: its certificate is then by the cluster's CA. */
+  CHAPERONE_NATS_INSTALLED: z.enum(['true', 'false']).default('false'),
   CHAPERONE_NATS_CA_FILE: z.string().optional(),
   CHAPERONE_ADDRESSES_IPV4: z.string().default('240.240.0.0/16'),
   CHAPERONE_ADDRESSES_IPV6: z.string().default('2001:2::/48'),
@@ -44,9 +55,11 @@ export interface Config {
   readonly clusterName: string;
   readonly services: { readonly sidecars: string; readonly webhook: string };
   readonly ports: { readonly sidecars: number; readonly webhook: number; readonly health: number };
-  readonly nats: { readonly url: string; readonly caFile: string | undefined };
+  readonly nats: { readonly url: string; readonly installed: boolean; readonly caFile: string | undefined };
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
   readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
+  readonly devices: readonly string[];
+  readonly forbiddenRanges: readonly string[];
   readonly validForMs: number;
   readonly injection: {
     readonly image: string;
@@ -77,9 +90,16 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     clusterName: env.CHAPERONE_CLUSTER_NAME,
     services: { sidecars: env.CHAPERONE_SERVICE, webhook: env.CHAPERONE_WEBHOOK_SERVICE },
     ports: { sidecars: env.CHAPERONE_SIDECAR_PORT, webhook: env.CHAPERONE_WEBHOOK_PORT, health: env.CHAPERONE_HEALTH_PORT },
-    nats: { url: env.CHAPERONE_NATS_URL, caFile: env.CHAPERONE_NATS_CA_FILE },
+    nats: { url: env.CHAPERONE_NATS_URL, installed: env.CHAPERONE_NATS_INSTALLED === 'true', caFile: env.CHAPERONE_NATS_CA_FILE },
     ranges,
-    hostPatterns: parsePatterns(env.CHAPERONE_HOST_PATTERNS),
+    hostPatterns: parseJson(
+      'CHAPERONE_HOST_PATTERNS',
+      env.CHAPERONE_HOST_PATTERNS,
+      hostPatterns,
+      'an object of lists of host patterns',
+    ),
+    devices: parseJson('CHAPERONE_DEVICES', env.CHAPERONE_DEVICES, deviceList, 'a list of extended resources'),
+    forbiddenRanges: env.CHAPERONE_FORBIDDEN_RANGES.split(',').filter((range) => range !== ''),
     validForMs: env.CHAPERONE_VALID_FOR_MINUTES * MINUTE_MS,
     injection: {
       image: env.CHAPERONE_IMAGE,
@@ -96,10 +116,10 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   };
 }
 
-function parsePatterns(text: string): Record<string, string[]> {
+function parseJson<T>(name: string, text: string, schema: z.ZodType<T>, wanted: string): T {
   try {
-    return hostPatterns.parse(JSON.parse(text));
+    return schema.parse(JSON.parse(text));
   } catch (error) {
-    throw new ConfigError('CHAPERONE_HOST_PATTERNS: not a JSON object of lists of host patterns', { cause: error });
+    throw new ConfigError(`${name}: not ${wanted} in JSON`, { cause: error });
   }
 }

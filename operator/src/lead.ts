@@ -5,6 +5,7 @@ import { signRegistration } from '@chaperone/evidence';
 import { AddressBook } from './addresses/address-book.ts';
 import { type Authority, ensureAuthority } from './ca/authority.ts';
 import { leafIssuer } from './ca/leaves.ts';
+import { ensureServiceCertificates } from './ca/service-certificates.ts';
 import { CA_CONFIG_MAP, publishCa, publishWebhookCa, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
 import type { Config } from './config.ts';
 import { apply, getObject } from './kube/apply.ts';
@@ -57,6 +58,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   await authority.use(await ensureAuthority(kube, config.namespace, now()));
   const { origin, enrolment } = await ensureTrust(kube, config.namespace, config.clusterName);
   const seeds = await ensureNatsAuth(kube, config.namespace);
+  await ensureServiceCertificates(kube, config.namespace, authority, now());
   const office = new Office(options, signal);
   try {
     await office.open();
@@ -69,7 +71,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
       nats: async (nkey) => ({
         url: config.nats.url,
         ...(await sidecarJwt(seeds, nkey, now())),
-        ...(options.natsCa === undefined ? {} : { ca: options.natsCa }),
+        ...natsCa(options, now()),
       }),
     });
     await publishLeader(kube, config, signal);
@@ -81,6 +83,12 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
     options.onTerm(undefined);
     await office.close();
   }
+}
+
+/** What the broker's certificate is checked against: its own CA where it has one, ours where the chart installed it. */
+function natsCa({ natsCa: given, config, authority }: LeadOptions, now: number): { ca?: string } {
+  const ca = given ?? (config.nats.installed ? authority.bundle(now) : undefined);
+  return ca === undefined ? {} : { ca };
 }
 
 /** Points the sidecars' Service, which has no selector, at this replica. */
@@ -197,6 +205,7 @@ class Office {
   async tick(): Promise<void> {
     const { kube, config, authority } = this.#options;
     await authority.use(await ensureAuthority(kube, config.namespace, this.#now()));
+    await ensureServiceCertificates(kube, config.namespace, authority, this.#now());
     await this.#writeProfile(kube);
     this.changed();
   }

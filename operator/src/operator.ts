@@ -1,12 +1,15 @@
 import { createServer, type Server as HttpsServer } from 'node:https';
+import { isIP } from 'node:net';
 import type { Server } from 'node:http';
 import { selectsAgent } from '@chaperone/policy';
 import { Authority, CA_SECRET, readState } from './ca/authority.ts';
+import { SERVICE_CERTIFICATES, serviceNames } from './ca/service-certificates.ts';
 import { ServingCertificate } from './ca/serving.ts';
 import type { Config } from './config.ts';
 import { createHealthServer } from './health.ts';
 import { buildProfile, type InjectionConfig } from './injection/profile.ts';
 import type { Pod } from './injection/pod.ts';
+import { getObject } from './kube/apply.ts';
 import { EventRecorder } from './kube/events.ts';
 import { Informer } from './kube/informer.ts';
 import { runElection } from './kube/leader.ts';
@@ -21,7 +24,6 @@ import { createWebhook } from './webhook/handler.ts';
 import { followWorld, type World } from './world.ts';
 
 const LEASE = 'chaperone-operator';
-const CLUSTER_DOMAIN = 'svc.cluster.local';
 
 export interface OperatorOptions {
   readonly kube: Kube;
@@ -44,23 +46,34 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   const listeners = new Set<() => void>();
   const world = followWorld({ kube, onError, onChange: () => listeners.forEach((listener) => listener()) });
   let term: Term | undefined;
-  let ready = false;
+  let listening = false;
+  // A lease that a removed installation left behind names a leader that will never write the CA.
+  let led = false;
   const stop = new AbortController();
 
-  const health = createHealthServer({ registry: metrics.registry, ready: () => ready, alive: () => true });
+  const health = createHealthServer({ registry: metrics.registry, ready: () => listening && led, alive: () => true });
   await listen(health, config.ports.health);
+  const forbiddenRanges = [...new Set([...(await ownAddresses(kube, config)), ...config.forbiddenRanges])].toSorted();
   const injection = (): InjectionConfig => ({
     ...config.injection,
     operatorAddress: `${config.services.sidecars}.${config.namespace}.svc:8443`,
     operatorCa: authority.bundle(Date.now()),
     ranges: config.ranges,
+    forbiddenRanges,
   });
   const caSecret = followAuthority(kube, config.namespace, authority, onError);
   await world.start();
 
   const events = new EventRecorder({ kube, instance: config.pod.name, onError });
   const electing = runElection(
-    { kube, namespace: config.namespace, name: LEASE, identity: `${config.pod.name}_${config.pod.uid}`, onError },
+    {
+      kube,
+      namespace: config.namespace,
+      name: LEASE,
+      identity: `${config.pod.name}_${config.pod.uid}`,
+      onError,
+      onLeader: () => (led = true),
+    },
     stop.signal,
     async (signal) => {
       metrics.leader.set(1);
@@ -77,6 +90,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
             profile: () => buildProfile(injection()),
             onTerm: (next) => {
               term = next;
+              led ||= next !== undefined;
             },
             onWorldChange: (listener) => {
               listeners.add(listener);
@@ -116,6 +130,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     { ...tls, minVersion: 'TLSv1.2' },
     createWebhook({
       config: injection,
+      devices: config.devices,
       facts: (namespace, pod) => namespaceFacts(world, namespace, pod),
       onReview: ({ result, durationMs }) => {
         metrics.webhookRequests.inc({ webhook: 'pods', result });
@@ -131,13 +146,13 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   for (const server of [sidecars, webhook]) serving.attach(server);
   await listen(sidecars, config.ports.sidecars);
   await listen(webhook, config.ports.webhook);
-  ready = true;
+  listening = true;
 
   const sampler = setInterval(() => sample(metrics, world, term, serving), 10_000).unref();
   return {
     servers: { sidecars, webhook, health },
     stop: async () => {
-      ready = false;
+      listening = false;
       clearInterval(sampler);
       serving.stop();
       stop.abort();
@@ -172,13 +187,17 @@ function followAuthority(
   return secret.start();
 }
 
+/** Addresses of Chaperone's own Services: fixed for as long as the Services exist, so that all replicas inject the same. */
+async function ownAddresses(kube: Kube, { services, namespace }: Config): Promise<string[]> {
+  const names = [services.sidecars, services.webhook, ...SERVICE_CERTIFICATES.map(({ service }) => service)];
+  const found = await Promise.all(names.map((name) => getObject(kube, KINDS.services, { namespace, name })));
+  return found
+    .flatMap((service) => (service?.spec as { clusterIPs?: string[] } | undefined)?.clusterIPs ?? [])
+    .filter((address) => isIP(address) !== 0);
+}
+
 function servingNames({ services, namespace, pod }: Config): string[] {
-  const names = [services.sidecars, services.webhook].flatMap((service) => [
-    `${service}.${namespace}.svc`,
-    `${service}.${namespace}.${CLUSTER_DOMAIN}`,
-    `${service}.${namespace}`,
-  ]);
-  return [...names, pod.ip];
+  return [...[services.sidecars, services.webhook].flatMap((service) => serviceNames(service, namespace)), pod.ip];
 }
 
 function namespaceFacts(world: World, namespace: string, pod: Pod) {

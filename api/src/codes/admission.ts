@@ -191,13 +191,31 @@ export const ADMISSION_CODES = {
     retry: 'change-it',
     example: 'rename spec.initContainers[0] "chaperone-sidecar"; names beginning with chaperone- are added at injection',
   },
-  SealedFieldChanged: {
+  IdentitySealed: {
     audience: ['platform'],
-    what: 'A label or annotation beginning with chaperone.dev/, or a container of Chaperone, would change on a running pod.',
+    what: 'A label, or an annotation beginning with chaperone.dev/, would change on a running pod.',
     why: 'They are the agent’s identity, sealed when the pod was admitted.',
     fix: 'Change the template and let new pods replace the old ones.',
     retry: 'change-it',
-    example: 'label chaperone.dev/tier of pod bot-x2v is sealed at admission; change the template and recreate the pod',
+    example:
+      'labels of an agent’s pod are part of its identity and do not change while it runs; change the template and delete the pod',
+  },
+  SidecarImmutable: {
+    audience: ['platform'],
+    what: 'A container of Chaperone would change on a running pod.',
+    why: 'What holds the agent is what was admitted.',
+    fix: 'Delete the pod; the one that replaces it gets the current sidecar.',
+    retry: 'change-it',
+    example: 'image and resources of chaperone containers do not change while a pod runs; delete the pod to get the current ones',
+  },
+  ProfileMismatch: {
+    audience: ['platform', 'operator'],
+    what: 'A container or volume of Chaperone differs from the InjectionProfile.',
+    why: 'Something changed the pod after injection, and a changed sidecar holds nobody.',
+    fix: 'Find the webhook or tool that changes pods and exempt what begins with chaperone-.',
+    retry: 'change-it',
+    example:
+      'env, mounts, probes or hooks of a chaperone container differ from InjectionProfile default; remove whatever changes them',
   },
   NotInjected: {
     audience: ['platform', 'operator'],
@@ -232,12 +250,54 @@ export const ADMISSION_CODES = {
     retry: 'do-not-retry',
     example: 'exec into chaperone-sidecar is refused for everyone; read it: kubectl logs POD -c chaperone-sidecar',
   },
-  LoginNotYours: {
+  PodTunnelClosed: {
+    audience: ['platform'],
+    what: 'Somebody tried to forward a port of an agent’s pod, or to reach it through the API server’s proxy.',
+    why: 'Both arrive on loopback inside the pod, past the rules for callers.',
+    fix: 'Name the port in inbound.ports of an AccessPolicy and use a Service.',
+    retry: 'do-not-retry',
+    example:
+      'port-forward and proxy into an agent’s pod are refused for everyone; name the port in an AccessPolicy’s inbound.ports and use a Service',
+  },
+  TokenForKubeletOnly: {
+    audience: ['platform'],
+    what: 'Somebody other than the kubelet asked for a token of a ServiceAccount in a governed namespace.',
+    why: 'Such a token would prove to be an agent, or its sidecar, from anywhere.',
+    fix: 'Use a ServiceAccount of another namespace.',
+    retry: 'do-not-retry',
+    example:
+      'tokens of ServiceAccounts in a governed namespace are issued to the kubelet only; use a ServiceAccount of another namespace',
+  },
+  LongLivedToken: {
+    audience: ['platform'],
+    what: 'A Secret asks for a ServiceAccount token that never ends.',
+    why: 'Any pod of the namespace could mount it and reach the API without Chaperone.',
+    fix: 'Do without it; agents reach the API through Chaperone.',
+    retry: 'do-not-retry',
+    example: 'a long-lived ServiceAccount token is not allowed in a governed namespace; agents reach the API through Chaperone',
+  },
+  OptInLocked: {
+    audience: ['platform'],
+    what: 'Somebody tried to end the governance of a namespace.',
+    why: 'Whoever may edit a namespace is not whoever may free its agents.',
+    fix: 'Ask a member of the group that the message names.',
+    retry: 'change-it',
+    example: 'only group chaperone:namespace-admins may remove chaperone.dev/inject=enabled from a namespace',
+  },
+  NodeProxyClosed: {
+    audience: ['platform', 'operator'],
+    what: 'A path of the kubelet was asked for that is not for reading.',
+    why: 'The kubelet runs commands in any container, the sidecar’s too, and no rule for exec sees it.',
+    fix: 'Use kubectl exec; admission.nodeProxy=false opens the paths for the whole cluster.',
+    retry: 'do-not-retry',
+    example: 'only the kubelet’s paths for reading are open through nodes/proxy',
+  },
+  LoginNotOwn: {
     audience: ['platform', 'operator'],
     what: 'An EvidenceLogin names a user or groups other than its author’s.',
     why: 'The collector believes what admission has checked.',
     fix: 'Let the command line create it; impersonate with --as where that is meant.',
     retry: 'change-it',
-    example: 'spec.user is "jane@corp" but the request is by "bob@corp"; an EvidenceLogin names its author',
+    example: 'spec.user must be your own user name',
   },
 } as const satisfies CodeTable;

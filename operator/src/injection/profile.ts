@@ -14,6 +14,8 @@ export interface InjectionConfig {
   readonly operatorCa: string;
   /** The virtual ranges, as CIDR. */
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
+  /** Addresses and CIDRs that sidecars never dial, in a fixed order: Chaperone's own Services and what the platform names. */
+  readonly forbiddenRanges: readonly string[];
   /** Kubernetes quantities in their canonical form (`10m`, `64Mi`): admission compares what the API server stored. */
   readonly resources: { readonly cpuRequest: string; readonly memoryRequest: string; readonly memoryLimit: string };
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -147,6 +149,7 @@ function sidecarContainer(config: InjectionConfig): Container {
       { name: 'CHAPERONE_SPOOL_DIRECTORY', value: DIRECTORIES.spool },
       { name: 'CHAPERONE_IPV4_RANGE', value: config.ranges.ipv4 },
       { name: 'CHAPERONE_IPV6_RANGE', value: config.ranges.ipv6 },
+      { name: 'CHAPERONE_FORBIDDEN_RANGES', value: config.forbiddenRanges.join(',') },
       { name: 'CHAPERONE_DNS_PORT', value: String(PORTS.dns) },
       { name: 'CHAPERONE_DENY_PORT', value: String(PORTS.deny) },
       { name: 'CHAPERONE_PROBE_PORT', value: String(PORTS.probe) },

@@ -8,6 +8,7 @@ export function aConfig(mods: Partial<InjectionConfig> = {}): InjectionConfig {
     uid: 24_601,
     operatorAddress: 'chaperone-operator.chaperone-system.svc:8443',
     operatorCa: '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n',
+    forbiddenRanges: ['10.96.0.10', '192.0.2.0/24'],
     ranges: { ipv4: '240.240.0.0/16', ipv6: '2001:2::/48' },
     resources: { cpuRequest: '10m', memoryRequest: '64Mi', memoryLimit: '256Mi' },
     logLevel: 'info',

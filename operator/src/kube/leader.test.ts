@@ -52,6 +52,21 @@ test('of three candidates one leads', async () => {
   expect(lease().renewTime).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
 });
 
+test('a leader is known once it is seen to renew, not by the lease that a dead one left', async () => {
+  const past = { holderIdentity: 'gone', leaseDurationSeconds: 60, renewTime: '2026-01-01T00:00:00.000000Z' };
+  api.put(KINDS.leases, { metadata: { namespace: 'system', name: 'op' }, spec: past });
+  let known = false;
+  const options = { kube: api.kube, namespace: 'system', name: 'op', identity: 'a', retryMs: 20, onLeader: () => (known = true) };
+  running.push(runElection(options, stop.signal, () => Promise.resolve()));
+  await sleep(200);
+  expect(known).toBe(false);
+  api.put(KINDS.leases, {
+    metadata: { namespace: 'system', name: 'op' },
+    spec: { ...past, renewTime: '2026-01-01T00:00:02.000000Z' },
+  });
+  await eventually(() => expect(known).toBe(true));
+});
+
 test('a leader that leaves gives the lease back, and another takes it at once', async () => {
   const first = new AbortController();
   join('a', first.signal);

@@ -18,6 +18,8 @@ export interface LeaderOptions {
   /** Wall clock, only written into the Lease for people. */
   readonly now?: () => number;
   readonly onError?: (error: unknown) => void;
+  /** Called whenever another process is seen to renew the lease: it leads, and lives. */
+  readonly onLeader?: () => void;
 }
 
 interface LeaseSpec {
@@ -137,7 +139,10 @@ class Candidate {
 
   #expired(lease: KubeObject, spec: LeaseSpec): boolean {
     const version = lease.metadata.resourceVersion ?? '';
-    if (this.#seen?.version !== version) this.#seen = { version, at: this.#monotonic() };
+    if (this.#seen?.version !== version) {
+      if (this.#seen !== undefined) this.#options.onLeader?.();
+      this.#seen = { version, at: this.#monotonic() };
+    }
     const duration = Math.max(1, spec.leaseDurationSeconds ?? this.#leaseMs / 1000) * 1000;
     return this.#monotonic() - this.#seen.at >= duration;
   }

@@ -26,8 +26,10 @@ const kind = (apiVersion: string, name: string, plural: string, namespaced = tru
 export const KINDS = {
   pods: kind('v1', 'Pod', 'pods'),
   namespaces: kind('v1', 'Namespace', 'namespaces', false),
+  services: kind('v1', 'Service', 'services'),
   secrets: kind('v1', 'Secret', 'secrets'),
   configMaps: kind('v1', 'ConfigMap', 'configmaps'),
+  statefulSets: kind('apps/v1', 'StatefulSet', 'statefulsets'),
   leases: kind('coordination.k8s.io/v1', 'Lease', 'leases'),
   events: kind('events.k8s.io/v1', 'Event', 'events'),
   endpointSlices: kind('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices'),
