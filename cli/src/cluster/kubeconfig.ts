@@ -12,7 +12,7 @@ const UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 /** Names of contexts that an error lists; more would bury it. */
 const MAX_LISTED = 8;
 
-export type ConnectOptions = RequestOptions & { readonly headers: OutgoingHttpHeaders };
+export type ConnectOptions = Omit<RequestOptions, 'headers'> & { readonly headers: OutgoingHttpHeaders };
 
 /** The cluster that a command works on, with the credentials of the person who runs it. */
 export interface ClusterAccess {
