@@ -1,0 +1,194 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { Readable, Writable } from 'node:stream';
+import { CODES, readManifests } from '@chaperone/api';
+import { describe, expect, it } from 'vitest';
+import { runProgram } from '../cli/src/program.ts';
+
+/** What the pages say must be so: links lead somewhere, commands parse, manifests are taken, paths exist. */
+const root = resolve(import.meta.dirname, '..');
+const PAGES = pages('.').toSorted();
+
+interface Block {
+  readonly page: string;
+  readonly line: number;
+  readonly language: string;
+  readonly text: string;
+}
+
+function pages(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return /^(node_modules|dist|conformance|\..*)$/.test(entry.name) ? [] : pages(path);
+    return entry.name.endsWith('.md') ? [path] : [];
+  });
+}
+
+const read = (page: string): string => readFileSync(join(root, page), 'utf8');
+
+function blocks(page: string): Block[] {
+  const found: Block[] = [];
+  let open: { line: number; language: string; lines: string[] } | undefined;
+  for (const [index, line] of read(page).split('\n').entries()) {
+    const fence = /^\s*```(\w*)/.exec(line);
+    if (fence === null) open?.lines.push(line);
+    else if (open === undefined) open = { line: index + 1, language: fence[1] ?? '', lines: [] };
+    else {
+      found.push({ page, line: open.line, language: open.language, text: open.lines.join('\n') });
+      open = undefined;
+    }
+  }
+  return found;
+}
+
+/** Prose alone: without blocks. */
+const prose = (page: string): string => read(page).replaceAll(/^\s*```[\s\S]*?^\s*```/gm, '');
+const inline = (page: string): string[] => [...prose(page).matchAll(/`([^`\n]+)`/g)].map((match) => match[1] ?? '');
+
+/** GitHub's anchor of a heading. */
+const anchor = (heading: string): string =>
+  heading
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[`*]/g, '')
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+    .replaceAll(/\s/g, '-');
+const anchors = (page: string): string[] => [...read(page).matchAll(/^#{1,6} (.+)$/gm)].map((match) => anchor(match[1] ?? ''));
+
+describe('links', () => {
+  it.each(PAGES)('of %s lead to a file, and to a heading of it', (page) => {
+    const broken = [...prose(page).matchAll(/\]\(([^)\s]+)\)/g)]
+      .map((match) => match[1] ?? '')
+      .filter((target) => !/^(https?|mailto):/.test(target))
+      .filter((target) => {
+        const [path = '', heading] = target.split('#');
+        const file = path === '' ? page : relative(root, resolve(root, dirname(page), path));
+        if (!existsSync(join(root, file))) return true;
+        return heading !== undefined && !anchors(file).includes(heading);
+      });
+    expect(broken).toEqual([]);
+  });
+});
+
+describe('paths', () => {
+  const FOLDERS = readdirSync(root, { withFileTypes: true }).filter(
+    (entry) => entry.isDirectory() && !entry.name.startsWith('.'),
+  );
+  const ours = new RegExp(`^(${FOLDERS.map(({ name }) => name).join('|')})/[\\w./-]+$`);
+
+  it.each(PAGES)('that %s names exist', (page) => {
+    const near = dirname(page);
+    const missing = inline(page)
+      .filter((word) => ours.test(word))
+      .filter((word) => !existsSync(join(root, word)) && !existsSync(join(root, near, word)));
+    expect(missing).toEqual([]);
+  });
+
+  it.each(PAGES)('in %s are never those of somebody’s machine', (page) => {
+    expect(read(page).match(/(^|[\s"'`(])(\/work\/|\/home\/|\/root\/|\/Users\/|file:\/\/)\S*/g) ?? []).toEqual([]);
+  });
+});
+
+/** One command of a shell line: its words, up to what the shell itself reads. */
+function words(text: string): string[] {
+  const found: string[] = [];
+  for (const match of text.matchAll(/\s*(?:'([^']*)'|"([^"]*)"|(\|\||&&|[|<>;#(].*|[^\s'"|<>;]+))/gy)) {
+    const [, single, double, plain] = match;
+    if (plain !== undefined && /^([|<>;#(]|\|\||&&)/.test(plain)) break;
+    found.push(single ?? double ?? plain ?? '');
+  }
+  return found;
+}
+
+/** The command lines of ours in a block of shell or in a word of prose. */
+function commands(text: string): string[][] {
+  const joined = text.replaceAll(/\\\n\s*/g, ' ');
+  return [...joined.matchAll(/(?:^|[|;&(]\s*|\$ )\s*(?:kubectl )?chaperone ([^\n]*)/gm)].map((match) => words(match[1] ?? ''));
+}
+
+const SENTINEL = '--only-parsed';
+const nowhere = (): Writable => new Writable({ write: (_chunk, _encoding, done) => done() });
+
+/**
+ * The program's own parser reads the words; an option that nobody knows ends it before anything runs. Where it is the first
+ * thing that parser complains of, all before it was right. Resolves with the complaint otherwise.
+ */
+async function complaint(argv: readonly string[], lenient: boolean): Promise<string | undefined> {
+  try {
+    await runProgram([...argv, SENTINEL], {
+      io: { out: nowhere(), err: nowhere(), in: Readable.from([]), env: {}, now: () => 0 },
+      name: 'chaperone',
+      stopped: () => Promise.resolve(),
+      openCluster: () => Promise.reject(new Error('a page is only parsed')),
+    });
+    return 'it ran';
+  } catch (error) {
+    const { code = '', message } = error as Error & { code?: string };
+    if (code === 'commander.unknownOption' && message.includes(SENTINEL)) return undefined;
+    // Prose names a command without all that it wants.
+    if (lenient && ['commander.missingMandatoryOptionValue', 'commander.help'].includes(code)) return undefined;
+    return message;
+  }
+}
+
+describe('commands', () => {
+  const SHELL = new Set(['', 'sh', 'bash', 'shell', 'console']);
+
+  it('are found where they stand', () => {
+    expect(commands(`$ chaperone up --manifests a \\\n  --agent b/c\necho '{}' | chaperone policy check --x "1 2" < f`)).toEqual([
+      ['up', '--manifests', 'a', '--agent', 'b/c'],
+      ['policy', 'check', '--x', '1 2'],
+    ]);
+  });
+
+  it('that do not exist are refused by the parser', async () => {
+    await expect(complaint(['doctor'], true)).resolves.toContain('unknown command');
+    await expect(complaint(['sessions', 'ls', '--colour', 'red'], true)).resolves.toContain('--colour');
+    await expect(complaint(['up', '--manifests', 'shop'], false)).resolves.toContain('--agent');
+    await expect(complaint(['sessions', 'ls', '-o', 'yaml'], false)).resolves.toContain('yaml');
+    await expect(complaint(['sessions', 'ls', '-o', 'json'], false)).resolves.toBeUndefined();
+  });
+
+  it.each(PAGES)('in %s are ones that the program takes', async (page) => {
+    const found = [
+      ...blocks(page)
+        .filter(({ language }) => SHELL.has(language))
+        .flatMap(({ text }) => commands(text).map((argv) => ({ argv, lenient: false }))),
+      ...inline(page).flatMap((text) => commands(text).map((argv) => ({ argv, lenient: true }))),
+    ].filter(({ argv }) => argv.length > 0);
+    const wrong: string[] = [];
+    for (const { argv, lenient } of found) {
+      const why = argv[0] === 'CODE' ? undefined : await complaint(argv, lenient);
+      if (why !== undefined) wrong.push(`chaperone ${argv.join(' ')}: ${why}`);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it.each(PAGES)('of make and npm in %s exist', (page) => {
+    const targets = [...readFileSync(join(root, 'Makefile'), 'utf8').matchAll(/^([a-z0-9]+):/gm)].map((match) => match[1]);
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const text = [...inline(page), ...blocks(page).map((block) => block.text)].join('\n');
+    const made = [...text.matchAll(/(?:^|\s|\$ )make ([a-z0-9]+)/gm)].map((match) => match[1]);
+    const run = [...text.matchAll(/npm run (?:--silent )?([\w:]+)/g)].map((match) => match[1] ?? '');
+    expect([made.filter((name) => !targets.includes(name)), run.filter((name) => !Object.hasOwn(scripts, name))]).toEqual([
+      [],
+      [],
+    ]);
+  });
+});
+
+describe('manifests', () => {
+  it.each(PAGES)('in %s are taken as the API server takes them', (page) => {
+    const problems = blocks(page)
+      .filter(({ language, text }) => /^ya?ml$/.test(language) && /^\s*apiVersion: chaperone\.dev\//m.test(text))
+      .flatMap(({ line, text }) => readManifests([{ path: `${page}:${line}`, text }]).problems);
+    expect(problems).toEqual([]);
+  });
+});
+
+describe('codes', () => {
+  it.each(PAGES)('that %s explains are in the table', (page) => {
+    const named = [...read(page).matchAll(/chaperone explain ([A-Z][a-z]\w+)/g)].map((match) => match[1] ?? '');
+    expect(named.filter((code) => code !== 'ExitCodes' && !Object.hasOwn(CODES, code))).toEqual([]);
+  });
+});
