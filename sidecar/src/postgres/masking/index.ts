@@ -14,6 +14,7 @@ export {
   type PlanRefusal,
   planResult,
   type ResultField,
+  strictestPlan,
 } from './plan.ts';
 export { MaskError, type MaskedRow, maskRow } from './row.ts';
 export { checkSuitability, type Suitability } from './suitability.ts';

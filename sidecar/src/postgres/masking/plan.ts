@@ -111,6 +111,27 @@ function columnMask(
   return { labels, family, mask: strictest(labels.map((label) => maskOf(access.masking[label], hashKey))), hidesNull: false };
 }
 
+/** Two readings of one statement, of which nobody can say which one runs: what either masks is masked. */
+export function strictestPlan(a: MaskPlan | undefined, b: MaskPlan | undefined): MaskPlan | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  const masks = a.masks.map((mask, at) => stricterMask(mask, b.masks[at]));
+  const names = new Map([...a.notes, ...b.notes].map((note) => [note.column, note.name]));
+  const notes = masks.flatMap((mask, column): MaskNote[] =>
+    mask ? [{ column, name: names.get(column) ?? '', labels: mask.labels, strategy: shownAs(mask) }] : [],
+  );
+  return { ...a, masks, notes };
+}
+
+function stricterMask(a: ColumnMask | undefined, b: ColumnMask | undefined): ColumnMask | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return {
+    family: a.family,
+    labels: [...new Set([...a.labels, ...b.labels])],
+    mask: strictest([a.mask, b.mask]),
+    hidesNull: a.hidesNull || b.hidesNull,
+  };
+}
+
 /** Only text can be shown in part; JSON keeps a place holder; every other type becomes NULL. */
 function shownAs({ family, mask }: ColumnMask): Mask['kind'] {
   if (family === 'text') return mask.kind;

@@ -1,4 +1,4 @@
-import type { Effect } from '@chaperone/policy';
+import { type Effect, qualifiedName } from '@chaperone/policy';
 import type { Catalog, CatalogRelation } from './catalog.ts';
 import { refuseRelation } from './functions.ts';
 import { child, field, integer, KNOWN_TAGS, list, nodes, outputEntries, RTE, rangeEntry, token, viewOf } from './nodes.ts';
@@ -163,7 +163,7 @@ export class Visitor {
       } else {
         place.found.touches = true;
         const via = place.inView ? 'view' : 'direct';
-        place.found.effects.push({ verb: 'execute', object: `${verdict.schema}.${verdict.name}`, via, kind: 'function' });
+        place.found.effects.push({ verb: 'execute', object: qualifiedName(verdict.schema, verdict.name), via, kind: 'function' });
       }
     }
   }
@@ -371,14 +371,14 @@ export class Visitor {
   }
 }
 
-const nameOf = (relation: CatalogRelation): string => `${relation.schema}.${relation.name}`;
+const nameOf = (relation: CatalogRelation): string => qualifiedName(relation.schema, relation.name);
 
 function columnNames(relation: CatalogRelation, bitmap: readonly TreeValue[]): string[] {
   const attributes = bitmap.slice(1).map((member) => Number(member) + FIRST_COLUMN);
   const all = attributes.includes(0);
   return [...relation.columns]
     .filter(([attribute]) => all || attributes.includes(attribute))
-    .map(([, column]) => `${nameOf(relation)}.${column.name}`);
+    .map(([, column]) => qualifiedName(relation.schema, relation.name, column.name));
 }
 
 function compares(operation: TreeNode): boolean {

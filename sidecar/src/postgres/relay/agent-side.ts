@@ -135,6 +135,8 @@ export class AgentSide {
 
   async #parse(bytes: Buffer): Promise<void> {
     const message = decodeParse(bytes);
+    // The server drops its own whatever becomes of this one.
+    if (message.name === '') this.#link.statements.delete('');
     if (message.name === INNER_NAME)
       return this.#refuse({ code: 'ProtocolViolation', reason: 'this statement name is reserved' }, bytes.length);
     const classified = await this.#statements.classify(message.query);
@@ -183,8 +185,7 @@ export class AgentSide {
       rows: 0,
     };
     const settled = deferred<boolean>();
-    this.#link.binding(portal);
-    this.#link.send(bytes, { kind: 'bind', portal, tell: true, trees: [], settled });
+    this.#link.send(bytes, { kind: 'bind', portal, tell: true, settled });
     if (!judgement.writes) return;
     // A tree printed at Bind may change the verdict: what can write waits for it.
     this.#flushServer();
@@ -192,7 +193,9 @@ export class AgentSide {
   }
 
   #describe(bytes: Buffer): undefined {
-    this.#link.send(bytes, { kind: 'describe', of: decodeDescribe(bytes).kind });
+    const { kind, name } = decodeDescribe(bytes);
+    const prepared = kind === 'statement' ? this.#link.statements.get(name) : undefined;
+    this.#link.send(bytes, { kind: 'describe', of: kind, prepared });
     return undefined;
   }
 
@@ -200,7 +203,9 @@ export class AgentSide {
     const message = decodeExecute(bytes);
     const portal = this.#link.portal(message.portal);
     if (portal === undefined) return this.#fail(this.#texts.error('34000', 'that portal does not exist'));
-    portal.judgement = this.#statements.current(portal.judgement, portal.prepared.fields);
+    const again = await this.#statements.beforeRun(portal.prepared);
+    if (again !== undefined && again.kind !== 'prepared') return this.#settle(again, bytes.length);
+    portal.judgement = again?.prepared.judgement ?? this.#statements.current(portal.judgement, portal.prepared.fields);
     const { judgement } = portal;
     if (judgement.refusal !== undefined) return this.#refuse(judgement.refusal, bytes.length, judgement.text);
     const { text, verdict, writes } = judgement;
@@ -221,13 +226,7 @@ export class AgentSide {
   }
 
   #close(bytes: Buffer): undefined {
-    const { kind, name } = decodeClose(bytes);
-    if (kind === 'portal') this.#link.closing(name);
-    const done = (): void => {
-      if (kind === 'portal') this.#link.closed(name);
-      else this.#link.statements.delete(name);
-    };
-    this.#link.send(bytes, { kind: 'close', tell: true, done });
+    this.#link.send(bytes, { kind: 'close', tell: true, target: decodeClose(bytes) });
     return undefined;
   }
 

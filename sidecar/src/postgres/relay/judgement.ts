@@ -11,6 +11,7 @@ import {
   type MaskPlan,
   parseTree,
   planResult,
+  strictestPlan,
   TreeError,
 } from '../masking/index.ts';
 import type { FieldDescription } from '../wire/index.ts';
@@ -36,6 +37,8 @@ export interface Judgement {
   readonly unknownObjects: boolean;
   /** What was judged, so that it can be judged again under another policy. */
   readonly basis: Basis;
+  /** Other readings of it that may be the one that runs; what any of them asks for holds already. */
+  readonly also: readonly Judgement[];
 }
 
 /** A text without a statement: it may be parsed and run, and does nothing. */
@@ -44,6 +47,8 @@ export type Held = Statement | typeof EMPTY_STATEMENT;
 
 interface Basis {
   readonly policy: string;
+  /** As the server printed it. */
+  readonly tree: string | undefined;
   readonly action: Action;
   readonly analysis: Analysis | undefined;
   readonly fields: readonly FieldDescription[];
@@ -57,11 +62,13 @@ export interface JudgeContext {
 
 /** Judges what needs no tree: transactions, settings, and utility statements by the names they write. */
 export function judgePlain(statement: Held, access: Access): Judgement {
-  const basis: Basis = { policy: access.digest, action: plainAction(statement, access), analysis: undefined, fields: [] };
+  const basis: Basis = { policy: access.digest, action: plainAction(statement, access), ...NO_TREE };
   if (statement.kind !== 'refused') return settle(statement, basis, access);
   const verdict: Verdict = { verdict: 'deny', code: statement.code, reason: statement.why, effects: [] };
   return { ...settle(statement, basis, access), verdict, refusal: { code: statement.code, reason: statement.why, verdict } };
 }
+
+const NO_TREE = { tree: undefined, analysis: undefined, fields: [] } as const;
 
 function plainAction(statement: Held, access: Access): Action {
   return statement.kind === 'utility' ? utilityAction(statement, access) : { effects: [] };
@@ -75,16 +82,61 @@ export function judgeTree(
   context: JudgeContext,
 ): Judgement {
   const { access, catalog, major } = context;
-  const read = readTree(trees.at(-1), catalog, major);
+  const tree = trees.at(-1);
+  const read = readTree(tree, catalog, major);
   const action: Action = typeof read === 'string' ? { effects: [], notAnalysable: read } : treeAction(statement, read);
   const analysis = typeof read === 'string' ? undefined : read;
-  return settle(statement, { policy: access.digest, action, analysis, fields }, access);
+  return settle(statement, { policy: access.digest, tree, action, analysis, fields }, access);
 }
 
 /** Judges again under the policy in force; the same policy gives the same judgement. */
 export function judgeAgain(judgement: Judgement, fields: readonly FieldDescription[], access: Access): Judgement {
   if (judgement.basis.policy === access.digest) return judgement;
-  return settle(judgement.statement, { ...judgement.basis, fields, policy: access.digest }, access);
+  const again = settle(judgement.statement, { ...judgement.basis, fields, policy: access.digest }, access);
+  return judgement.also.map((other) => judgeAgain(other, fields, access)).reduce(combine, again);
+}
+
+/** Readings of one statement that are told apart; a view that changes more often under a session is somebody's attack. */
+const MAX_READINGS = 16;
+const TOO_MANY_READINGS: Refusal = { code: 'NotAnalysable', reason: 'what it reads changed too often; prepare it again' };
+
+/**
+ * Takes in a tree that the server printed at Bind or Describe of a statement that was judged before. Either the server analysed
+ * the statement anew, since something it names was changed, or it printed the body of a function that it inlines; nobody can
+ * tell which. A statement may not change the names of its columns, so a tree with others is a function's. Of all that remain the
+ * strictest holds.
+ */
+export function judgeReprint(
+  judgement: Judgement,
+  tree: string,
+  fields: readonly FieldDescription[],
+  context: JudgeContext,
+): Judgement {
+  if ([judgement, ...judgement.also].some(({ basis }) => basis.tree === tree)) return judgement;
+  const again = judgeTree(judgement.statement, [tree], fields, context);
+  const columns = again.basis.analysis?.columns;
+  const another =
+    columns !== undefined &&
+    again.basis.analysis?.refused === undefined &&
+    (columns.length !== fields.length || columns.some(({ name }, at) => name !== fields[at]?.name));
+  if (another) return judgement;
+  if (judgement.also.length >= MAX_READINGS) return { ...judgement, refusal: TOO_MANY_READINGS };
+  return combine(judgement, again);
+}
+
+function combine(a: Judgement, b: Judgement): Judgement {
+  return {
+    ...a,
+    verdict: a.refusal === undefined && b.refusal !== undefined ? b.verdict : a.verdict,
+    refusal: a.refusal ?? b.refusal,
+    plan: strictestPlan(a.plan, b.plan),
+    writes: a.writes || b.writes,
+    touchesLabelled: a.touchesLabelled || b.touchesLabelled,
+    text: a.text === a.statement.text ? b.text : a.text,
+    guesses: Math.max(a.guesses, b.guesses),
+    unknownObjects: a.unknownObjects || b.unknownObjects,
+    also: [...a.also, b],
+  };
 }
 
 function readTree(text: string | undefined, catalog: Catalog, major: number): Analysis | string {
@@ -114,12 +166,15 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     verdict,
     writes,
     guesses: analysis === undefined || access.inference !== 'limit' ? 0 : countGuesses(analysis, access),
-    touchesLabelled: analysis?.touchesLabelled ?? (access.sensitive.length > 0 && statement.kind === 'utility'),
+    // What ends a transaction runs what was deferred in it.
+    touchesLabelled:
+      analysis?.touchesLabelled ?? (access.sensitive.length > 0 && ['utility', 'transaction'].includes(statement.kind)),
     text: shownText(statement, analysis, access),
     unknownObjects: analysis?.unknownObjects ?? false,
     basis,
+    also: [],
   };
-  if (verdict.verdict !== 'allow') return { ...common, plan: undefined, refusal: policyRefusal(verdict, access) };
+  if (verdict.verdict !== 'allow') return { ...common, plan: undefined, refusal: policyRefusal(verdict) };
   const refusal = analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
   if (refusal !== undefined) return { ...common, plan: undefined, refusal };
   if (analysis === undefined || statement.kind === 'explain') return { ...common, plan: undefined, refusal: undefined };
@@ -158,7 +213,7 @@ function dataRefusal(statement: Held, analysis: Analysis, access: Access): Refus
   return judgeWrites(analysis, access) ?? judgeInference(analysis, access);
 }
 
-function policyRefusal(verdict: Verdict, access: Access): Refusal {
+function policyRefusal(verdict: Verdict): Refusal {
   if (verdict.verdict === 'approve') {
     return {
       code: 'ApprovalUnavailable',
@@ -166,8 +221,8 @@ function policyRefusal(verdict: Verdict, access: Access): Refusal {
       verdict: { ...verdict, verdict: 'deny', code: 'ApprovalUnavailable' },
     };
   }
-  const message = access.rules.find((rule) => rule.name === verdict.rule)?.message;
-  return { code: agentCode(verdict.code), reason: verdict.reason, verdict, ...(message === undefined ? {} : { message }) };
+  const { code, reason, message } = verdict;
+  return { code: agentCode(code), reason, verdict, ...(message === undefined ? {} : { message }) };
 }
 
 const POLICY_CODES = ['DeniedByRule', 'NoRuleAllows', 'NotGranted', 'NotAnalysable'] as const;

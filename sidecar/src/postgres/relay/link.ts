@@ -27,7 +27,8 @@ export class Link {
   undo = false;
   #steps: Step[] = [];
   #portals = new Map<string, Portal>();
-  #pending = new Map<string, Portal | undefined>();
+  /** Bind and Close of portals that are not answered yet, the latest of each name. */
+  #pending = new Map<string, Step>();
   #room: (() => void) | undefined;
   #drained: (() => void)[] = [];
 
@@ -48,6 +49,8 @@ export class Link {
   send(bytes: Buffer, step: Step): void {
     this.toServer.push(bytes);
     this.#steps.push(step);
+    if (step.kind === 'bind') this.#pending.set(step.portal.name, step);
+    if (step.kind === 'close' && step.target.kind === 'portal') this.#pending.set(step.target.name, step);
   }
 
   /** Passes a server's answer on. */
@@ -92,10 +95,12 @@ export class Link {
     const sync = this.#steps.findIndex((step) => step.kind === 'sync');
     const lost = sync < 0 ? this.#steps : this.#steps.slice(0, sync);
     this.#steps = sync < 0 ? [] : this.#steps.slice(sync);
-    this.#pending.clear();
     this.undo = false;
     if (sync < 0) this.skipping = true;
-    for (const step of lost) abandon(step);
+    for (const step of lost) {
+      this.#forget(step);
+      abandon(step);
+    }
     this.#speak();
     if (this.#room !== undefined) {
       this.#room();
@@ -120,34 +125,39 @@ export class Link {
   }
 
   portal(name: string): Portal | undefined {
-    return this.#pending.has(name) ? this.#pending.get(name) : this.#portals.get(name);
+    const pending = this.#pending.get(name);
+    if (pending === undefined) return this.#portals.get(name);
+    return pending.kind === 'bind' ? pending.portal : undefined;
   }
 
-  binding(portal: Portal): void {
-    this.#pending.set(portal.name, portal);
+  /** True where an Execute of this portal is under way: its verdict comes too late to be told in place of rows. */
+  executing(portal: Portal): boolean {
+    return this.#steps.some((step) => step.kind === 'execute' && step.run.portal === portal);
   }
 
-  bound(portal: Portal): void {
-    this.#portals.set(portal.name, portal);
-    if (this.#pending.get(portal.name) === portal) this.#pending.delete(portal.name);
+  /** BindComplete. */
+  bound(step: Extract<Step, { kind: 'bind' }>): void {
+    this.#portals.set(step.portal.name, step.portal);
+    this.#forget(step);
   }
 
-  closing(name: string): void {
-    this.#pending.set(name, undefined);
+  /** CloseComplete. */
+  closed(step: Extract<Step, { kind: 'close' }>): void {
+    if (step.target.kind === 'portal') this.#portals.delete(step.target.name);
+    else this.statements.delete(step.target.name);
+    this.#forget(step);
   }
 
-  closed(name: string): void {
-    this.#portals.delete(name);
-    if (this.#pending.has(name) && this.#pending.get(name) === undefined) this.#pending.delete(name);
+  /** What was to happen to a portal happened, or will not. */
+  #forget(step: Step): void {
+    const name = step.kind === 'bind' ? step.portal.name : step.kind === 'close' ? step.target.name : undefined;
+    if (name !== undefined && this.#pending.get(name) === step) this.#pending.delete(name);
   }
 
   /** ReadyForQuery: outside a transaction no portal survives. */
   ready(status: 'I' | 'T' | 'E'): void {
     this.transaction = status;
-    if (status === 'I') {
-      this.#portals.clear();
-      for (const [name, portal] of this.#pending) if (portal === undefined) this.#pending.delete(name);
-    }
+    if (status === 'I') this.#portals.clear();
   }
 
   #speak(): void {

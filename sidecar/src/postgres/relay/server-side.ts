@@ -37,7 +37,7 @@ const PINNED_PARAMETERS: ReadonlyMap<string, string> = new Map([
   ['standard_conforming_strings', 'on'],
   ['client_encoding', 'UTF8'],
 ]);
-/** Trees that one statement may print while it runs (functions, triggers); more are read over. */
+/** Trees that one Parse may print; a server prints one, or two when something changes beside it. */
 const MAX_TREES = 64;
 
 export function shownParameter(name: string): boolean {
@@ -165,20 +165,19 @@ export class ServerSide {
   #bound(step: Extract<Step, { kind: 'bind' }>, type: BackendType, bytes: Buffer): void {
     if (type !== BACKEND.BindComplete)
       throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Bind`);
-    if (step.trees.length > 0) this.#rejudge(step.portal, step.trees);
-    this.#link.bound(step.portal);
+    this.#judgeBound(step.portal);
+    this.#link.bound(step);
     if (step.tell) this.#link.tell(bytes);
     this.#link.answered();
     step.settled.resolve(true);
   }
 
-  /** The server analysed the statement anew: its Execute may be under way already, so a refusal now can only end the session. */
-  #rejudge(portal: Portal, trees: readonly string[]): void {
-    const judgement = this.#statements.rejudge(portal.judgement, trees, portal.prepared.fields);
-    if (judgement.refusal !== undefined && !judgement.writes) {
+  /** What the server printed up to here holds for the portal. Where it runs already a refusal can only end the session. */
+  #judgeBound(portal: Portal): void {
+    portal.judgement = this.#statements.current(portal.prepared.judgement, portal.prepared.fields);
+    if (portal.judgement.refusal !== undefined && this.#link.executing(portal)) {
       this.#link.end({ code: 'SessionEnded', reason: 'a prepared statement now reads what it may not' });
     }
-    portal.judgement = judgement;
   }
 
   #described(step: Extract<Step, { kind: 'describe' }>, type: BackendType, bytes: Buffer): void {
@@ -195,7 +194,7 @@ export class ServerSide {
   #closed(step: Extract<Step, { kind: 'close' }>, type: BackendType, bytes: Buffer): void {
     if (type !== BACKEND.CloseComplete)
       throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Close`);
-    step.done();
+    this.#link.closed(step);
     if (step.tell) this.#link.tell(bytes);
     this.#link.answered();
   }
@@ -298,12 +297,20 @@ export class ServerSide {
     const step = this.#link.step;
     const tree = treeOf(fields);
     if (tree !== undefined) {
-      if ((step?.kind === 'prepare' || step?.kind === 'bind') && step.trees.length < MAX_TREES) step.trees.push(tree);
-      return;
+      return this.#tree(step, tree);
     }
     if (isHidden(fields)) return;
     if (step?.kind === 'execute' && step.run.portal.judgement.touchesLabelled) return;
     this.#link.tell(bytes);
+  }
+
+  /** A tree counts from the moment it is printed, whatever becomes of the message it was printed for. */
+  #tree(step: Step | undefined, tree: string): void {
+    if (step?.kind === 'prepare') {
+      if (step.trees.length >= MAX_TREES) throw new UpstreamProtocolError('too many trees for one statement');
+      step.trees.push(tree);
+    } else if (step?.kind === 'bind') this.#statements.reprinted(step.portal.prepared, tree);
+    else if (step?.kind === 'describe' && step.prepared !== undefined) this.#statements.reprinted(step.prepared, tree);
   }
 
   #parameter(bytes: Buffer): void {

@@ -35,6 +35,7 @@ export class SimpleQuery {
     link.toServer.flush();
     await link.drained();
     link.skipping = false;
+    link.statements.delete('');
     const classified = await statements.classify(text);
     if (classified.kind === 'refused') return this.refuseWhole(classified.refusal, bytes);
     if (classified.statements.length === 0) {
@@ -81,7 +82,6 @@ export class SimpleQuery {
       return 'next';
     }
     const prepared = await statements.prepare(statement, '', []);
-    link.statements.delete('');
     if (prepared.kind === 'skipped') return 'failed';
     if (prepared.kind === 'refused') return this.#refuse(prepared.refusal, prepared.text, bytes);
     if (prepared.kind === 'failed') {
@@ -114,12 +114,10 @@ export class SimpleQuery {
     const copyOut = judgement.statement.kind === 'copy-out';
     if (prepared.rowDescription !== undefined && !copyOut) link.say(prepared.rowDescription);
     link.dirty = true;
-    link.binding(portal);
     link.send(encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }), {
       kind: 'bind',
       portal,
       tell: false,
-      trees: [],
       settled: deferred(),
     });
     link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });

@@ -12,7 +12,7 @@ import {
   encodeSync,
   type ServerMessageFields,
 } from '../wire/index.ts';
-import { type Held, judgeAgain, judgePlain, judgeTree, type Judgement } from './judgement.ts';
+import { type Held, judgeAgain, judgePlain, judgeReprint, judgeTree, type Judgement } from './judgement.ts';
 import type { GuessBudget } from './guesses.ts';
 import type { Link } from './link.ts';
 import type { PrepareOutcome, Prepared } from './steps.ts';
@@ -143,8 +143,8 @@ export class Statements {
   }
 
   #close(name: string): void {
-    if (name !== '')
-      this.#o.link.send(encodeClose({ kind: 'statement', name }), { kind: 'close', tell: false, done: () => undefined });
+    const target = { kind: 'statement', name } as const;
+    this.#o.link.send(encodeClose(target), { kind: 'close', tell: false, target });
   }
 
   /** The verdict under the policy in force now; it may have changed since the statement was parsed. */
@@ -162,13 +162,23 @@ export class Statements {
     );
   }
 
-  /** Judges what the server re-analysed at Bind: another tree means another plan. */
-  rejudge(judgement: Judgement, trees: readonly string[], fields: Prepared['fields']): Judgement {
-    return judgeTree(judgement.statement, trees, fields, {
-      access: this.#o.access(),
-      catalog: this.#o.catalog(),
-      major: this.#o.major,
-    });
+  /** Takes in a tree that the server printed at Bind or Describe: from here on it holds for the statement. */
+  reprinted(prepared: Prepared, tree: string): void {
+    const { access, catalog, major } = this.#o;
+    const judgement = this.current(prepared.judgement, prepared.fields);
+    prepared.judgement = judgeReprint(judgement, tree, prepared.fields, { access: access(), catalog: catalog(), major });
+  }
+
+  /**
+   * COPY and EXPLAIN look names up when they run: analyses what stands inside once more, so that its locks are held until then.
+   * Undefined for any other statement.
+   */
+  async beforeRun({ judgement: { statement } }: Prepared): Promise<Preparation | undefined> {
+    const inner = innerQuery(statement);
+    if (inner === undefined) return undefined;
+    const analysed = await this.#prepare(statement, inner, INNER_NAME, []);
+    if (analysed.kind === 'prepared') this.#close(INNER_NAME);
+    return analysed;
   }
 
   /** Counts comparisons with masked columns; a refusal once the hour's budget is used up. */

@@ -1,19 +1,20 @@
 import type { Buffer } from 'node:buffer';
 import type { Deferred } from '../../platform.ts';
-import type { FieldDescription, ServerMessageFields } from '../wire/index.ts';
+import type { FieldDescription, ServerMessageFields, TargetMessage } from '../wire/index.ts';
 import type { Judgement } from './judgement.ts';
 import type { Run } from './run.ts';
 
 /** A statement that the server has parsed in this session, with what was decided about it. */
 export interface Prepared {
   readonly name: string;
-  readonly judgement: Judgement;
+  /** Of what the server holds now: replaced when it prints another tree for it. */
+  judgement: Judgement;
   readonly fields: readonly FieldDescription[];
   readonly rowDescription: Buffer | undefined;
   readonly parameters: number;
 }
 
-/** A bound portal; its plan may be replaced when the server prints a new tree at Bind. */
+/** A portal; until BindComplete its judgement is what was known when Bind was sent. */
 export interface Portal {
   readonly name: string;
   readonly prepared: Prepared;
@@ -40,10 +41,10 @@ export type PrepareOutcome =
  */
 export type Step =
   | { kind: 'prepare'; trees: string[]; parsed: boolean; parameters: number; settled: Deferred<PrepareOutcome> }
-  | { kind: 'bind'; portal: Portal; tell: boolean; trees: string[]; settled: Deferred<boolean> }
-  | { kind: 'describe'; of: 'statement' | 'portal' }
+  | { kind: 'bind'; portal: Portal; tell: boolean; settled: Deferred<boolean> }
+  | { kind: 'describe'; of: 'statement' | 'portal'; prepared: Prepared | undefined }
   | { kind: 'execute'; run: Run }
-  | { kind: 'close'; tell: boolean; done: () => void }
+  | { kind: 'close'; tell: boolean; target: TargetMessage }
   | { kind: 'forced' }
   | { kind: 'sync'; tell: boolean; settled: Deferred<void> }
   | { kind: 'local'; bytes: Buffer; done?: () => void };

@@ -1,0 +1,138 @@
+import { connect, type Socket } from 'node:net';
+import {
+  BACKEND,
+  dataRowCells,
+  decodeCommandComplete,
+  decodeErrorResponse,
+  decodeReadyForQuery,
+  encodeBind,
+  encodeClose,
+  encodeDescribe,
+  encodeExecute,
+  encodeFlush,
+  encodeParse,
+  encodeQuery,
+  encodeStartup,
+  encodeSync,
+  MessageReader,
+} from '../wire/index.ts';
+
+const STEP_TIMEOUT_MS = 10_000;
+
+/** What a server said, as far as a test compares it: type letter, then what the message tells. */
+export type Heard = readonly [type: string, ...string[]];
+
+/** Messages of an agent, short enough to be written in tables. */
+export const say = {
+  parse: (query: string, name = '', parameterTypes: readonly number[] = []) => encodeParse({ name, query, parameterTypes }),
+  bind: (statement = '', portal = '', parameters: readonly (string | null)[] = []) =>
+    encodeBind({
+      portal,
+      statement,
+      parameterFormats: [],
+      parameters: parameters.map((value) => (value === null ? null : Buffer.from(value))),
+      resultFormats: [],
+    }),
+  describe: (kind: 'statement' | 'portal', name = '') => encodeDescribe({ kind, name }),
+  execute: (portal = '', maxRows = 0) => encodeExecute({ portal, maxRows }),
+  close: (kind: 'statement' | 'portal', name = '') => encodeClose({ kind, name }),
+  flush: encodeFlush,
+  sync: encodeSync,
+  query: encodeQuery,
+};
+
+/** A client that says exactly the bytes it is told to, in the clear, and keeps every byte it is answered. */
+export class RawClient implements AsyncDisposable {
+  readonly socket: Socket;
+  /** Everything that ever came, for canaries. */
+  readonly bytes: Buffer[] = [];
+  readonly heard: Heard[] = [];
+  closed = false;
+  readonly #reader = new MessageReader({ decide: () => 'whole' });
+  #waiting: (() => void) | undefined;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.bytes.push(Buffer.from(chunk));
+      this.#reader.push(chunk);
+      for (let piece = this.#reader.next(); piece !== undefined; piece = this.#reader.next())
+        if (piece.kind === 'message') this.heard.push(heardOf(piece.type, piece.bytes));
+      this.#waiting?.();
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      this.closed = true;
+      this.#waiting?.();
+    });
+  }
+
+  /** Connects and logs in; the server must not ask for a password. */
+  static async open(port: number, parameters: Readonly<Record<string, string>> = {}): Promise<RawClient> {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    const client = new RawClient(socket);
+    socket.write(encodeStartup(new Map(Object.entries({ user: 'bot', database: 'orders', ...parameters }))));
+    await client.ready();
+    return client;
+  }
+
+  get text(): string {
+    return Buffer.concat(this.bytes).toString('latin1');
+  }
+
+  send(...messages: readonly Buffer[]): void {
+    this.socket.write(Buffer.concat(messages));
+  }
+
+  /** What comes up to and with the `count`th ReadyForQuery, or up to the end of the connection. */
+  ready(count = 1): Promise<Heard[]> {
+    return this.until((heard) => heard.filter(([type]) => type === 'Z').length >= count);
+  }
+
+  async until(enough: (heard: readonly Heard[]) => boolean): Promise<Heard[]> {
+    const timeout = AbortSignal.timeout(STEP_TIMEOUT_MS);
+    while (!enough(this.heard) && !this.closed) {
+      if (timeout.aborted) throw new Error(`no answer; so far: ${JSON.stringify(this.heard)}`);
+      await new Promise<void>((resolve) => {
+        this.#waiting = resolve;
+        timeout.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+    return this.heard.splice(0);
+  }
+
+  /** Says something and gives what is answered up to ReadyForQuery. */
+  async ask(...messages: readonly Buffer[]): Promise<Heard[]> {
+    const syncs = messages.filter((message) => message[0] === 0x53 || message[0] === 0x51).length;
+    this.send(...messages);
+    return this.ready(Math.max(1, syncs));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.closed) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.socket.once('close', () => resolve());
+    this.socket.end(Buffer.from([0x58, 0, 0, 0, 4]));
+    this.socket.destroySoon();
+    await promise;
+  }
+}
+
+function heardOf(type: number, bytes: Buffer): Heard {
+  const letter = String.fromCharCode(type);
+  switch (type) {
+    case BACKEND.DataRow:
+      return [letter, ...[...dataRowCells(bytes)].map((cell) => cell?.toString('utf8') ?? 'NULL')];
+    case BACKEND.CommandComplete:
+      return [letter, decodeCommandComplete(bytes)];
+    case BACKEND.ErrorResponse:
+    case BACKEND.NoticeResponse: {
+      const { C = '', M = '' } = decodeErrorResponse(bytes);
+      return [letter, C, M];
+    }
+    case BACKEND.ReadyForQuery:
+      return [letter, decodeReadyForQuery(bytes)];
+    default:
+      return [letter];
+  }
+}
