@@ -1,7 +1,7 @@
 import { ADMISSION_CODES } from './codes/admission.ts';
 import { AGENT_CODES } from './codes/agent.ts';
 import { CLI_CODES } from './codes/cli.ts';
-import type { CodeEntry } from './codes/entry.ts';
+import type { CodeEntry, Retry } from './codes/entry.ts';
 import { POLICY_CODES } from './codes/policies.ts';
 import { RESOURCE_CODES } from './codes/resources.ts';
 import { RUNTIME_CODES } from './codes/runtime.ts';
@@ -35,6 +35,16 @@ export const CODES = {
   ...CLI_CODES,
 } as const;
 export type Code = keyof typeof CODES;
+
+/** The advice of a code as a sentence. */
+export const RETRY_ADVICE: Readonly<Record<Retry, string>> = {
+  'do-not-retry': 'Do not retry; the answer stays the same.',
+  wait: 'Wait; it goes on by itself.',
+  'repeat-unchanged': 'Repeat it unchanged.',
+  'change-it': 'Change it, then try again.',
+  'try-later': 'Try later; the request was not at fault.',
+  none: 'Nothing is to be retried.',
+};
 
 export type Explanation =
   | { readonly found: true; readonly code: Code; readonly entry: CodeEntry }

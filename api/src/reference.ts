@@ -1,18 +1,9 @@
-import { CODE_GROUPS } from './codes.ts';
-import type { CodeEntry, Retry } from './codes/entry.ts';
+import { CODE_GROUPS, RETRY_ADVICE } from './codes.ts';
+import type { CodeEntry } from './codes/entry.ts';
 import { type CustomResourceDefinition, customResourceDefinitions, type StructuralSchema } from './crd.ts';
 import { GLOB_SYNTAX } from './fields.ts';
 
 const WRITTEN = '<!-- Written by npm run generate from api/src; do not edit. -->';
-
-const RETRY: Readonly<Record<Retry, string>> = {
-  'do-not-retry': 'Do not retry; the answer stays the same.',
-  wait: 'Wait; it goes on by itself.',
-  'repeat-unchanged': 'Repeat it unchanged.',
-  'change-it': 'Change it, then try again.',
-  'try-later': 'Try later; the request was not at fault.',
-  none: 'Nothing is to be retried.',
-};
 
 /** docs/reference/codes.md: every code with all its columns, for `DOCS/e/CODE`. */
 export function codesReference(): string {
@@ -36,7 +27,7 @@ function codeSection(code: string, entry: CodeEntry): string {
     '',
     `- **Why**: ${entry.why}`,
     `- **Fix**: ${entry.fix}`,
-    `- **Retry**: ${RETRY[entry.retry]}`,
+    `- **Retry**: ${RETRY_ADVICE[entry.retry]}`,
     `- **For**: ${entry.audience.join(', ')}`,
     ...(postgres === undefined ? [] : [`- **PostgreSQL**: ${postgres.severity} ${postgres.sqlstate}`]),
     '',

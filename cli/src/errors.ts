@@ -1,6 +1,7 @@
-import { CODES, type Code, visible } from '@chaperone/api';
+import { CODES, type Code } from '@chaperone/api/codes';
+import { visible } from '@chaperone/api/text';
 
-/** Exit codes; `chaperone explain ExitCodes` says the same. */
+/** Exit codes; `chaperone explain ExitCodes` prints EXIT_MEANING. */
 export const EXIT = {
   ok: 0,
   failed: 1,
@@ -12,6 +13,18 @@ export const EXIT = {
   unreachable: 7,
   interrupted: 130,
 } as const;
+
+export const EXIT_MEANING: Readonly<Record<keyof typeof EXIT, string>> = {
+  ok: 'done, also where a list is empty',
+  failed: 'failed',
+  usage: 'wrong usage; nothing was done',
+  checkSaysNo: 'the check says no: evidence is altered or incomplete, an expectation is not met',
+  notPermitted: 'not signed in or not permitted',
+  notFound: 'not found',
+  tooLate: 'too late or already decided',
+  unreachable: 'unreachable; later may help',
+  interrupted: 'interrupted',
+};
 
 export interface CliErrorOptions extends ErrorOptions {
   readonly exit?: number;
@@ -33,35 +46,55 @@ export class CliError extends Error {
   }
 }
 
-/** Errors of other packages that carry a code of the table are said as they are. */
+/** Wrong usage: nothing was done; exit code 2. */
+export function usage(message: string): CliError {
+  return new CliError('Usage', message, { exit: EXIT.usage });
+}
+
+/** Errors of other packages that carry a code of the table are said as they are; of the rest only the kind, since it may quote data. */
 export function asCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (error instanceof Error && Object.hasOwn(CODES, code)) return new CliError(code as Code, error.message, { cause: error });
-  return new CliError('InternalFault', error instanceof Error ? error.message : 'an unknown fault', { cause: error });
+  // A system error says what was done to which file: that is for the person who asked.
+  if (error instanceof Error && 'syscall' in error) return new CliError('InternalFault', error.message, { cause: error });
+  const kind = error instanceof Error ? `${error.name}${code === '' ? '' : ` ${code}`}` : 'unknown fault';
+  return new CliError('InternalFault', `an unexpected ${kind} ended the command`, { cause: error });
 }
 
-/** The error as text for people: one line that stands alone, then why and what to do. */
+/** The error as text for people: lines that stand alone, then why and what to do. */
 export function renderError(error: CliError): string {
-  const entry = CODES[error.code];
-  const lines = error.message.split('\n');
-  const marked = (line: string): string => (line.includes(`(${error.code})`) ? line : `${line} (${error.code})`);
-  const head = lines.map((line, at) => (at === 0 || line.trim() !== '' ? `error: ${marked(visible(line))}` : line));
-  const fix = error.fix.length > 0 ? error.fix : [entry.fix];
-  return [...head, `  why  ${entry.why}`, ...fix.map((each) => `  fix  ${each}`), `  more: chaperone explain ${error.code}`].join(
-    '\n',
-  );
+  const { why, fix } = CODES[error.code];
+  const head = error.message
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => `error: ${withCode(visible(line), error.code)}`);
+  const fixes = error.fix.length > 0 ? error.fix : [fix];
+  return [
+    ...head,
+    `  why  ${why}`,
+    ...fixes.map((each) => `  fix  ${visible(each)}`),
+    `  more: chaperone explain ${error.code}`,
+  ].join('\n');
 }
 
+/** A line that names the code of its own cause keeps it. */
+function withCode(line: string, code: Code): string {
+  const own = /\(([A-Za-z]+)\)\.?$/.exec(line)?.[1];
+  return own !== undefined && Object.hasOwn(CODES, own) ? line : `${line} (${code})`;
+}
+
+/** The error for programs: one object, whose fields only ever grow. */
 export function errorObject(error: CliError): object {
-  const entry = CODES[error.code];
+  const { why, fix, retry } = CODES[error.code];
   return {
     error: {
       code: error.code,
       message: error.message,
-      why: entry.why,
-      fix: error.fix.length > 0 ? error.fix : [entry.fix],
-      retry: entry.retry,
+      why,
+      fix: error.fix.length > 0 ? error.fix : [fix],
+      docs: `docs/reference/codes.md#${error.code.toLowerCase()}`,
+      retry,
     },
   };
 }

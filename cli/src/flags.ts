@@ -1,42 +1,79 @@
 import type { Agent } from '@chaperone/policy';
-import { CliError, EXIT } from './errors.ts';
+import { usage } from './errors.ts';
 
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+const LABEL_KEY = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-function usage(message: string): CliError {
-  return new CliError('Usage', message, { exit: EXIT.usage });
+function wrong(flag: string, form: string, value: string): Error {
+  return usage(`${flag} is written ${form}; "${value.slice(0, 80)}" is not`);
+}
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
 }
 
 /** NAMESPACE/NAME */
 export function pair(flag: string, value: string): [string, string] {
   const [namespace = '', name = '', ...more] = value.split('/');
-  if (more.length > 0 || !NAME.test(namespace) || !NAME.test(name))
-    throw usage(`${flag} is written NAMESPACE/NAME; "${value.slice(0, 80)}" is not`);
+  if (more.length > 0 || !NAME.test(namespace) || !NAME.test(name)) throw wrong(flag, 'NAMESPACE/NAME', value);
   return [namespace, name];
 }
 
-/** HOST:PORT, an IPv6 host in brackets. */
-export function hostPort(flag: string, value: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(value);
+/** HOST:PORT, an IPv6 host in brackets; port 0 is any free one. */
+export function hostPort(flag: string, value: string): HostPort {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]{1,253})):(\d{1,5})$/.exec(value);
   const port = Number(match?.[3]);
   const host = match?.[1] ?? match?.[2];
-  if (host === undefined || !(port <= 65535)) throw usage(`${flag} is written HOST:PORT; "${value.slice(0, 80)}" is not`);
+  if (host === undefined || !(port <= 65535)) throw wrong(flag, 'HOST:PORT', value);
   return { host, port };
 }
 
-/** k=v,k=v */
-export function labels(flag: string, value: string | undefined): Record<string, string> {
+/** NAMESPACE/NAME=HOST:PORT, each resource once. */
+export function listenMap(flag: string, values: readonly string[]): Map<string, HostPort> {
+  const map = new Map<string, HostPort>();
+  for (const value of values) {
+    const at = value.indexOf('=');
+    if (at < 1) throw wrong(flag, 'NAMESPACE/NAME=HOST:PORT', value);
+    const name = pair(flag, value.slice(0, at)).join('/');
+    if (map.has(name)) throw usage(`${flag} names ${name} twice`);
+    map.set(name, hostPort(flag, value.slice(at + 1)));
+  }
+  return map;
+}
+
+/** k=v,k=v in the syntax of Kubernetes labels, each key once. */
+function labels(flag: string, value: string | undefined): Record<string, string> {
   if (value === undefined || value === '') return {};
-  return Object.fromEntries(
-    value.split(',').map((each) => {
-      const at = each.indexOf('=');
-      if (at < 1) throw usage(`${flag} is written k=v,k=v; "${each.slice(0, 80)}" is not`);
-      return [each.slice(0, at), each.slice(at + 1)];
-    }),
-  );
+  const found = new Map<string, string>();
+  for (const each of value.split(',')) {
+    const at = each.indexOf('=');
+    const [key, text] = [each.slice(0, Math.max(at, 0)), each.slice(at + 1)];
+    if (!LABEL_KEY.test(key) || !LABEL_VALUE.test(text)) throw wrong(flag, 'k=v,k=v', each);
+    if (found.has(key)) throw usage(`${flag} names ${key} twice`);
+    found.set(key, text);
+  }
+  return Object.fromEntries(found);
 }
 
 export function agentOf(flag: string, value: string, labelText: string | undefined): Agent {
   const [namespace, serviceAccount] = pair(flag, value);
   return { namespace, serviceAccount, labels: labels('--labels', labelText), annotations: {} };
+}
+
+/** A whole number from `least` to `most`. */
+export function count(flag: string, value: string, least: number, most: number): number {
+  const number = /^\d{1,9}$/.test(value) ? Number(value) : -1;
+  if (number < least || number > most) throw wrong(flag, `as a number from ${least} to ${most}`, value);
+  return number;
+}
+
+/** A length of time such as 45s, 10m, 2h or 7d, in milliseconds. */
+export function durationMs(flag: string, value: string): number {
+  const match = /^(\d{1,6})([smhd])$/.exec(value);
+  const unit = match?.[2] as keyof typeof UNIT_MS | undefined;
+  if (match === null || unit === undefined) throw wrong(flag, 'like 45s, 10m, 2h or 7d', value);
+  return Number(match[1]) * UNIT_MS[unit];
 }

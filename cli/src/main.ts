@@ -1,33 +1,36 @@
 #!/usr/bin/env node
-import { basename } from 'node:path';
-import { CommanderError } from 'commander';
-import { asCliError, errorObject, EXIT, renderError } from './errors.ts';
-import { processIo } from './io.ts';
+import { asCliError, EXIT, errorObject, renderError } from './errors.ts';
+import { processIo, safeJson } from './io.ts';
 import { runProgram } from './program.ts';
 
 const io = processIo();
-// Whoever reads our output may stop reading (head, less): that is no fault.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed));
-const name = basename(process.argv[1] ?? '').startsWith('kubectl-') ? 'kubectl chaperone' : 'chaperone';
 const argv = process.argv.slice(2);
+// Whoever reads our output may stop reading (head, less): that is no fault. A proxy goes on serving.
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (argv[0] !== 'up') process.exit(code === 'EPIPE' ? (process.exitCode ?? EXIT.ok) : EXIT.failed);
+});
+process.stderr.on('error', () => undefined);
+
+/** Asks for JSON in any of the forms that the parser takes, also where the command line as a whole is wrong. */
+function wantsJson(): boolean {
+  return argv.some(
+    (arg, at) => /^(-o|--output=)json$/.test(arg) || (arg === 'json' && /^(-o|--output)$/.test(argv[at - 1] ?? '')),
+  );
+}
 
 try {
-  process.exitCode = await runProgram(argv, {
+  await runProgram(argv, {
     io,
-    name,
-    stopped: () => new Promise((resolve) => void process.once('SIGTERM', resolve).once('SIGINT', resolve)),
+    // bin/chaperone gives the name it was called by.
+    name: process.title.startsWith('kubectl-') ? 'kubectl chaperone' : 'chaperone',
+    stopped: () => new Promise((resolve) => void process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve())),
     openCluster: async (flags) => (await import('./cluster/client.ts')).openClusterTransport(flags),
+    exit: (code) => {
+      process.exitCode = code;
+    },
   });
 } catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  } else {
-    const shown = asCliError(error);
-    const json = argv.some(
-      (arg, at) =>
-        arg === '--output=json' || arg === '-ojson' || (arg === 'json' && ['-o', '--output'].includes(argv[at - 1] ?? '')),
-    );
-    io.err.write(json ? `${JSON.stringify(errorObject(shown))}\n` : `${renderError(shown)}\n`);
-    process.exitCode = shown.exit;
-  }
+  const shown = asCliError(error);
+  process.exitCode = shown.exit;
+  io.err.write(`${wantsJson() ? safeJson(errorObject(shown)) : renderError(shown)}\n`);
 }

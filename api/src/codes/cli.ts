@@ -35,6 +35,22 @@ export const CLI_CODES = {
     retry: 'change-it',
     example: '127.0.0.1:5432 is in use by process 4121 (postgres) (PortInUse)',
   },
+  DataInUse: {
+    audience: ['platform'],
+    what: 'Another chaperone works in this data directory.',
+    why: 'One process at a time holds its keys, spool and evidence; two would write over each other.',
+    fix: 'End the other one, or give each its own --data.',
+    retry: 'change-it',
+    example: '/home/jane/.local/state/chaperone is in use by process 4121 (DataInUse)',
+  },
+  DataUnreadable: {
+    audience: ['platform'],
+    what: 'The data directory, or a key in it, cannot be read or written.',
+    why: 'Keys are not made anew while old ones lie there: evidence signed by them would look altered.',
+    fix: 'Mend the permissions or bring the file back; or start with another, empty --data.',
+    retry: 'change-it',
+    example: 'keys/enrolment.seed of the data directory is damaged: it has 3 bytes in place of 32 (DataUnreadable)',
+  },
   NoContext: {
     audience: ['platform', 'operator'],
     what: 'The kubeconfig has no current context.',

@@ -7,16 +7,12 @@ import {
   type SessionRecord,
   type Trust,
 } from '@chaperone/evidence';
-import { z } from 'zod';
+import type { Code } from '@chaperone/api/codes';
+import type { z } from 'zod';
 import { CliError, EXIT } from '../errors.ts';
+import type { Transport } from './transport.ts';
 
-/** How requests reach a collector, and whom to trust for what it holds. */
-export interface Transport extends AsyncDisposable {
-  /** A GET of a path below the collector's root. */
-  fetch(path: string): Promise<Response>;
-  /** The log's origin and the enrolment keys, from where the collector cannot change them. */
-  trust(): Promise<Trust>;
-}
+export type { Transport } from './transport.ts';
 
 export interface SessionFilter {
   readonly namespace?: string;
@@ -40,7 +36,7 @@ export class CollectorClient {
     const query = new URLSearchParams(
       Object.entries(filter).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
     );
-    return this.#json(`/v1/sessions?${query}`, SessionList);
+    return this.#json(`/v1/sessions?${query.toString()}`, SessionList);
   }
 
   session(id: string): Promise<SessionDetail> {
@@ -61,7 +57,11 @@ export class CollectorClient {
   /** The segments as they are stored, in order. */
   async segments(id: string): Promise<Buffer[]> {
     const response = await this.#get(`/v1/sessions/${encodeURIComponent(id)}/segments`);
-    return readBundle(await response.text()).entries.map((entry) => entry.segment);
+    try {
+      return readBundle(await response.text()).entries.map((entry) => entry.segment);
+    } catch (error) {
+      throw unreadable(error);
+    }
   }
 
   trust(): Promise<Trust> {
@@ -70,27 +70,43 @@ export class CollectorClient {
 
   async #json<T>(path: string, schema: z.ZodType<T>): Promise<T> {
     const response = await this.#get(path);
-    const parsed = schema.safeParse(await response.json());
-    if (!parsed.success)
-      throw new CliError('CollectorUnreachable', 'the collector answers in a form that this client does not know', {
-        exit: EXIT.unreachable,
-      });
-    return parsed.data;
+    try {
+      return schema.parse(await response.json());
+    } catch (error) {
+      throw unreadable(error);
+    }
   }
 
   async #get(path: string): Promise<Response> {
     const response = await this.#transport.fetch(path);
     if (response.ok) return response;
     const said = ApiError.safeParse(await response.json().catch(() => undefined));
-    const message = said.success ? said.data.message : `the collector answers ${response.status}`;
-    if (response.status === 404) throw new CliError('NotFound', message, { exit: EXIT.notFound });
-    if (response.status === 401 || response.status === 403)
-      throw new CliError('NotPermitted', message, { exit: EXIT.notPermitted });
-    if (response.status === 400 || response.status === 409) {
-      const matches =
-        said.success && said.data.matches !== undefined ? said.data.matches.map((each) => `type more: ${each}`) : [];
-      throw new CliError('Usage', message, { exit: EXIT.usage, fix: matches });
-    }
-    throw new CliError('CollectorUnreachable', message, { exit: EXIT.unreachable });
+    throw said.success
+      ? refusal(said.data)
+      : new CliError('CollectorUnreachable', `the collector answers ${response.status}`, { exit: EXIT.unreachable });
   }
+}
+
+function unreadable(cause: unknown): CliError {
+  return new CliError('CollectorUnreachable', 'the collector answers in a form that this client does not know', {
+    cause,
+    exit: EXIT.unreachable,
+  });
+}
+
+/** What the collector says, in the words and exit codes of the command line. */
+const REFUSALS = {
+  BadRequest: ['Usage', EXIT.usage],
+  NotSignedIn: ['NotSignedIn', EXIT.notPermitted],
+  Forbidden: ['NotPermitted', EXIT.notPermitted],
+  NotFound: ['NotFound', EXIT.notFound],
+  AmbiguousName: ['AmbiguousName', EXIT.usage],
+  EvidenceAltered: ['EvidenceAltered', EXIT.checkSaysNo],
+  Unavailable: ['CollectorUnreachable', EXIT.unreachable],
+} as const satisfies Record<ApiError['code'], readonly [Code, number]>;
+
+function refusal({ code, message, matches = [] }: ApiError): CliError {
+  const [own, exit] = REFUSALS[code];
+  const fix = code === 'EvidenceAltered' ? { fix: ['chaperone verify ID names the first record that does not match'] } : {};
+  return new CliError(own, matches.length === 0 ? message : `${message}: ${matches.join(', ')}`, { exit, ...fix });
 }

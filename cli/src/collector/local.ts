@@ -1,12 +1,14 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Trust } from '@chaperone/evidence';
 import { z } from 'zod';
-import { CliError, EXIT } from '../errors.ts';
-import type { Transport } from './client.ts';
+import { CliError, EXIT, usage } from '../errors.ts';
+import { type Address, dataPaths, lockData, readAddress } from '../up/data-directory.ts';
+import type { Transport } from './transport.ts';
 
-const Address = z.object({ url: z.string(), token: z.string() });
-const TrustFile = z.object({ origin: z.string(), enrolmentKeys: z.array(z.string()) });
+const TrustFile = z.object({ origin: z.string(), enrolmentKeys: z.array(z.string()).min(1) });
 
 /** Where `chaperone up` keeps keys and evidence unless it is told otherwise. */
 export function defaultData(env: Readonly<Record<string, string | undefined>>): string {
@@ -14,16 +16,22 @@ export function defaultData(env: Readonly<Record<string, string | undefined>>): 
   return join(state, 'chaperone');
 }
 
-/** Reaches the collector of a running `chaperone up` through what it left in its data directory. */
+/**
+ * Reaches the evidence of a data directory: through the collector of the `chaperone up` that runs in it, or, where none does, by
+ * opening the store here.
+ */
 export async function openLocalTransport(data: string): Promise<Transport> {
-  const text = await readFile(join(data, 'collector.json'), 'utf8').catch((error: unknown) => {
-    throw new CliError('CollectorUnreachable', `no chaperone up is running with --data ${data}`, {
-      cause: error,
-      exit: EXIT.unreachable,
-      fix: ['chaperone up --manifests DIR --agent NAMESPACE/SERVICEACCOUNT', 'or name its data directory with --data'],
-    });
+  const paths = dataPaths(data);
+  const running = await readAddress(data);
+  if (running !== undefined) return overHttp(running, paths.trust);
+  if (existsSync(paths.evidence)) return inProcess(data);
+  throw new CliError('CollectorUnreachable', `no chaperone up has run with --data ${data}`, {
+    exit: EXIT.unreachable,
+    fix: ['chaperone up --manifests DIR --agent NAMESPACE/SERVICEACCOUNT', 'or name its data directory with --data'],
   });
-  const { url, token } = Address.parse(JSON.parse(text));
+}
+
+function overHttp({ url, token }: Address, trust: string): Transport {
   return {
     fetch: (path) =>
       fetch(`${url}${path}`, { headers: { authorization: `Bearer ${token}` } }).catch((error: unknown) => {
@@ -32,16 +40,40 @@ export async function openLocalTransport(data: string): Promise<Transport> {
           exit: EXIT.unreachable,
         });
       }),
-    trust: () => readTrust(join(data, 'trust.json')),
+    trust: () => readTrust(trust),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 
-/** Reads a trust file: {"origin": "…", "enrolmentKeys": ["…"]}. */
+async function inProcess(data: string): Promise<Transport> {
+  const paths = dataPaths(data);
+  const { createCollector, createTokenAccess } = await import('@chaperone/collector');
+  await using stack = new AsyncDisposableStack();
+  stack.use(await lockData(data));
+  const trust = await readTrust(paths.trust);
+  const token = randomBytes(24).toString('base64url');
+  const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const collector = await createCollector({
+    directory: paths.evidence,
+    trust,
+    access: createTokenAccess(token),
+    logger: silent,
+  });
+  stack.defer(() => collector.close());
+  const owned = stack.move();
+  return {
+    fetch: async (path) =>
+      collector.fetch(new Request(`http://localhost${path}`, { headers: { authorization: `Bearer ${token}` } })),
+    trust: () => Promise.resolve(trust),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Reads a trust file: {"origin": "…", "enrolmentKeys": ["…"]}. Throws CliError Usage. */
 export async function readTrust(path: string): Promise<Trust> {
   try {
     return TrustFile.parse(JSON.parse(await readFile(path, 'utf8')));
-  } catch (error) {
-    throw new CliError('Usage', `${path} is not a trust file`, { cause: error, exit: EXIT.usage });
+  } catch {
+    throw usage(`${path} is not a trust file; it holds {"origin": "…", "enrolmentKeys": ["…"]}`);
   }
 }

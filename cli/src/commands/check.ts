@@ -1,19 +1,18 @@
-import { createInterface } from 'node:readline';
-import { type Access, type Agent, type Verdict } from '@chaperone/policy';
+import { nearest } from '@chaperone/api/text';
+import type { Access, Agent, Verdict } from '@chaperone/policy';
 import { checkOffline, compileDirectory, StatementParser } from '@chaperone/sidecar';
-import { nearest } from '@chaperone/api';
 import { CliError, EXIT } from '../errors.ts';
-import type { Io } from '../io.ts';
+import { type Io, safeJson, writeLine } from '../io.ts';
+import { boundedLines } from './lines.ts';
 
-/** A line longer than this is answered with an error of its own. */
-const MAX_LINE = 2 * 1024 * 1024;
+/** Room for a statement of 1 MiB, the longest that is ever judged, with every second character escaped. */
+const MAX_LINE_BYTES = 4 * 1024 * 1024;
 
-/** Finds what the files grant the agent on one resource. */
+/** Finds what the files grant the agent on one resource. Throws CliError NotGranted, ControlPlaneError. */
 export async function accessFor(directory: string, agent: Agent, resource: string): Promise<Access> {
   const compiled = await compileDirectory(directory, agent);
   const names = compiled.resources.map(({ access }) => `${access.resource.namespace}/${access.resource.name}`);
-  const at = names.indexOf(resource);
-  const found = compiled.resources[at];
+  const found = compiled.resources[names.indexOf(resource)];
   if (found !== undefined) return found.access;
   const problem = compiled.problems.find((each) => each.resource === resource);
   if (problem !== undefined) throw new CliError('NotGranted', problem.message);
@@ -26,29 +25,33 @@ export async function accessFor(directory: string, agent: Agent, resource: strin
 
 /**
  * Answers each line of standard input, {"sql": "…"}, with a line
- * {"verdict":"allow|deny|approve","rule":"…","code":"…","reason":"…","effects":[…]}.
- * @returns the exit code: 0 when every line was answered, whatever the verdicts; 2 when a line was no action.
+ * {"verdict":"allow|deny|approve","rule":"…","code":"…","reason":"…","effects":[…]}, in the same order; blank lines hold no action
+ * and get none. A line that is no action is answered too, with deny and code Usage.
+ * @returns the exit code: 0 when every line was an action and was answered, whatever the verdicts; 2 otherwise.
  */
 export async function checkLines(access: Access, io: Io): Promise<number> {
   await using parser = new StatementParser();
   let exit: number = EXIT.ok;
-  for await (const line of createInterface({ input: io.in, crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (line.trim() === '') continue;
-    const sql = readAction(line, access);
-    if (typeof sql === 'string') {
-      io.out.write(`${JSON.stringify(answer(await checkOffline(parser, sql, access)))}\n`);
-    } else {
-      exit = EXIT.usage;
-      io.out.write(`${JSON.stringify({ verdict: 'deny', rule: '', code: 'Usage', reason: sql.problem, effects: [] })}\n`);
-    }
+  for await (const line of boundedLines(io.in, MAX_LINE_BYTES)) {
+    if (line.kind === 'line' && line.text.trim() === '') continue;
+    const action = line.kind === 'line' ? readAction(line.text, access) : { problem: line.problem };
+    if ('problem' in action) exit = EXIT.usage;
+    await writeLine(
+      io.out,
+      safeJson('problem' in action ? noAction(action.problem) : answer(await checkOffline(parser, action.sql, access))),
+    );
   }
   return exit;
 }
 
-function answer(verdict: Verdict): object {
-  const { verdict: word, rule = '', code, reason, effects } = verdict;
+function noAction(problem: string): object {
+  return { verdict: 'deny', rule: '', code: 'Usage', reason: problem, effects: [] };
+}
+
+/** The contract's line. `wouldDeny` is there in Audit alone. */
+function answer({ verdict, rule = '', code, reason, effects, wouldDeny }: Verdict): object {
   return {
-    verdict: word,
+    verdict,
     rule,
     code,
     reason,
@@ -59,20 +62,19 @@ function answer(verdict: Verdict): object {
       verdict: effect.verdict,
       rule: effect.rule ?? '',
     })),
-    ...(verdict.wouldDeny === undefined ? {} : { wouldDeny: verdict.wouldDeny }),
+    ...(wouldDeny === undefined ? {} : { wouldDeny }),
   };
 }
 
-function readAction(line: string, access: Access): string | { problem: string } {
-  if (line.length > MAX_LINE) return { problem: 'the line is longer than 2 MiB' };
+function readAction(line: string, access: Access): { sql: string } | { problem: string } {
+  const { protocol } = access.resource;
+  if (protocol !== 'postgres') return { problem: `protocol ${protocol} has no actions to check` };
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch {
     return { problem: 'the line is not JSON; write for example {"sql":"select 1"}' };
   }
-  const { protocol } = access.resource;
-  if (protocol !== 'postgres') return { problem: `protocol ${protocol} has no actions to check` };
   const sql = typeof value === 'object' && value !== null && 'sql' in value ? value.sql : undefined;
-  return typeof sql === 'string' ? sql : { problem: 'the line has no "sql"; for protocol postgres write {"sql":"select 1"}' };
+  return typeof sql === 'string' ? { sql } : { problem: 'the line has no "sql"; for protocol postgres write {"sql":"select 1"}' };
 }

@@ -1,5 +1,6 @@
-import { visible } from '@chaperone/api';
+import { visible } from '@chaperone/api/text';
 import type { SessionRecord } from '@chaperone/evidence';
+import { counted } from '../io.ts';
 
 /** Rows of one result that a replay shows unless all are asked for. */
 const SHOWN_ROWS = 20;
@@ -7,7 +8,7 @@ const MAX_CELL = 60;
 
 /**
  * Tells a session as it happened: what was asked, what was decided, what the agent saw, each with the time since the session
- * began. Recorded content is hostile: every character that could move a cursor or hide is made visible.
+ * began. Recorded content is hostile: whoever prints a line makes it visible as a whole.
  */
 export class Replay {
   readonly #all: boolean;
@@ -27,7 +28,7 @@ export class Replay {
         const { agent, resource, client } = record;
         const who = `${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
         return [
-          `${at}  open   ${who} on ${resource.namespace}/${resource.name} (${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'})${record.purpose === '' ? '' : `, purpose "${visible(record.purpose)}"`}`,
+          `${at}  open   ${who} on ${resource.namespace}/${resource.name} (${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'})${record.purpose === '' ? '' : `, purpose "${record.purpose}"`}`,
         ];
       }
       case 'action':
@@ -37,31 +38,29 @@ export class Replay {
         this.#masked = new Set(record.masked.map((note) => note.column));
         this.#shown = 0;
         return [
-          `${' '.repeat(19)}${this.#columns.map((name, column) => (this.#masked.has(column) ? `${visible(name)} (masked)` : visible(name))).join(' | ')}`,
+          `${' '.repeat(19)}${this.#columns.map((name, column) => (this.#masked.has(column) ? `${name} (masked)` : name)).join(' | ')}`,
         ];
       case 'rows':
         return this.#rows(record.rows);
       case 'done':
         return [this.#done(at, record)];
       case 'bytes':
-        return [
-          `${at}  bytes  ${visible(record.host)}: ${record.sent} sent, ${record.received} received; nothing inside was seen`,
-        ];
+        return [`${at}  bytes  ${record.host}: ${record.sent} sent, ${record.received} received; nothing inside was seen`];
       case 'note':
-        return [`${at}  note   ${visible(record.message)} (${record.code})`];
-      case 'session.close':
+        return [`${at}  note   ${record.message} (${record.code})`];
+      default:
         return [
-          `${at}  close  ${visible(record.reason)} (${record.code}); ${record.actions} actions, ${record.denied} denied, ${record.maskedValues} values masked`,
+          `${at}  close  ${record.reason} (${record.code}); ${counted(record.actions, 'action')}, ${record.denied} denied, ${counted(record.maskedValues, 'value')} masked`,
         ];
     }
   }
 
   #action(at: string, record: Extract<SessionRecord, { type: 'action' }>): string[] {
     this.#shown = 0;
-    const text = record.text === undefined ? `(${record.bytes} bytes, text not kept)` : visible(record.text);
+    const text = record.text === undefined ? `(${record.bytes} bytes, text not kept)` : record.text;
     const rule = record.rule === undefined ? '' : `, rule "${record.rule}"`;
     const effects = record.effects.map((effect) => `${effect.verb} ${effect.object}`.trim()).join(', ');
-    const verdict = record.verdict === 'allow' ? `allow${rule}` : `${record.verdict}: ${visible(record.reason)} (${record.code})`;
+    const verdict = record.verdict === 'allow' ? `allow${rule}` : `${record.verdict}: ${record.reason} (${record.code})`;
     return [`${at}  ask    ${text}`, `${' '.repeat(12)}${verdict}${effects === '' ? '' : `  [${effects}]`}`];
   }
 
@@ -80,10 +79,10 @@ export class Replay {
 
   #done(at: string, record: Extract<SessionRecord, { type: 'done' }>): string {
     const took = `${record.durationMs.toFixed(1)} ms`;
-    if (record.error !== undefined) return `${at}  fail   ${visible(record.error.message)} (${record.error.code}), ${took}`;
-    const masked = record.maskedValues === 0 ? '' : `, ${record.maskedValues} values masked`;
-    const rows = record.rows === 0 ? '' : `, ${record.rows} rows${record.truncated ? ' (not all recorded)' : ''}`;
-    return `${at}  done   ${visible(record.tag ?? '')}${rows}${masked}, ${took}`;
+    if (record.error !== undefined) return `${at}  fail   ${record.error.message} (${record.error.code}), ${took}`;
+    const masked = record.maskedValues === 0 ? '' : `, ${counted(record.maskedValues, 'value')} masked`;
+    const rows = record.rows === 0 ? '' : `, ${counted(record.rows, 'row')}${record.truncated ? ' (not all recorded)' : ''}`;
+    return `${at}  done   ${record.tag ?? ''}${rows}${masked}, ${took}`;
   }
 }
 

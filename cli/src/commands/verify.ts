@@ -1,50 +1,62 @@
 import { readFile } from 'node:fs/promises';
-import { readBundle, type SessionVerdict, type Trust, verifyChain } from '@chaperone/evidence';
+import { visible } from '@chaperone/api/text';
+import { type BundleEntry, EvidenceError, readBundle, type SessionVerdict } from '@chaperone/evidence';
 import { CliError, EXIT } from '../errors.ts';
-import type { Io } from '../io.ts';
+import { counted, safeJson, writeLine } from '../io.ts';
+import type { ProgramOptions } from '../program.ts';
 
-export interface VerifyInput {
-  readonly session: string;
-  readonly segments: readonly Buffer[];
-}
+/** Verdicts that say that all is well as far as it goes; every other one ends the command with 3. */
+const SOUND: ReadonlySet<SessionVerdict['verdict']> = new Set(['complete', 'open', 'interrupted']);
 
-/** Verdicts that prove that something is wrong or missing; `open` and `interrupted` are sound as far as they go. */
-const SAYS_NO: ReadonlySet<SessionVerdict['verdict']> = new Set(['altered', 'incomplete', 'gap declared']);
-
-/** Reads the sessions of an exported file. */
-export async function readEvidenceFile(path: string): Promise<VerifyInput[]> {
+/** The segments of an exported file, of every session in it or of the one whose name begins so. */
+export async function readEvidenceFile(path: string, name: string | undefined): Promise<BundleEntry[]> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw new CliError('NotFound', `${path} cannot be read`, { cause: error, exit: EXIT.notFound });
   });
-  const sessions = new Map<string, Buffer[]>();
-  for (const { session, segment } of readBundle(text).entries) sessions.set(session, [...(sessions.get(session) ?? []), segment]);
-  return [...sessions].map(([session, segments]) => ({ session, segments }));
+  const entries = entriesOf(path, text);
+  if (name === undefined) return entries;
+  const found = entries.filter(({ session }) => session.startsWith(name));
+  const sessions = [...new Set(found.map(({ session }) => session))];
+  if (sessions.length === 0) throw new CliError('NotFound', `${path} holds no session ${name}`, { exit: EXIT.notFound });
+  if (sessions.length > 1)
+    throw new CliError('AmbiguousName', `${name} fits ${sessions.length} sessions: ${sessions.slice(0, 10).join(', ')}`, {
+      exit: EXIT.usage,
+    });
+  return found;
 }
 
-/** Verifies by keys alone and says so; returns the exit code. */
-export function verify(inputs: readonly VerifyInput[], trust: Trust, output: 'table' | 'json', io: Io): number {
-  let exit: number = EXIT.ok;
-  for (const { session, segments } of inputs) {
-    const verdict = verifyChain(session, segments, trust);
-    if (SAYS_NO.has(verdict.verdict)) exit = EXIT.checkSaysNo;
-    io.out.write(output === 'json' ? `${JSON.stringify(verdict)}\n` : `${sentence(verdict)}\n`);
+function entriesOf(path: string, text: string): BundleEntry[] {
+  try {
+    const { entries } = readBundle(text);
+    if (entries.length > 0) return entries;
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error;
+    throw new CliError('EvidenceAltered', `${path}: ${error.message}`, { cause: error, exit: EXIT.checkSaysNo });
   }
-  return exit;
+  throw new CliError('EvidenceIncomplete', `${path} holds no evidence`, { exit: EXIT.checkSaysNo });
+}
+
+/** Says a line for each session; the exit code is set before the first one is written. */
+export async function report(
+  verdicts: readonly SessionVerdict[],
+  output: 'table' | 'json',
+  { io, exit }: Pick<ProgramOptions, 'io' | 'exit'>,
+): Promise<void> {
+  exit(verdicts.length > 0 && verdicts.every(({ verdict }) => SOUND.has(verdict)) ? EXIT.ok : EXIT.checkSaysNo);
+  for (const verdict of verdicts) await writeLine(io.out, output === 'json' ? safeJson(verdict) : visible(sentence(verdict)));
 }
 
 function sentence(verdict: SessionVerdict): string {
-  const { session, segments, records, counters } = verdict;
-  const counted = `${records} records, ${segments} segments`;
-  const happened = `${counters.actions} actions, ${counters.denied} denied, ${counters.masked} values masked`;
-  if (verdict.break === undefined) {
-    const agent =
-      verdict.agent === undefined
-        ? ''
-        : `, signed for ${verdict.agent.namespace}/${verdict.agent.pod ?? verdict.agent.serviceAccount}`;
-    return `${session}  ${verdict.verdict}: ${counted}${agent}; ${happened}`;
+  const { session, segments, records, counters, agent } = verdict;
+  const size = `${counted(records, 'record')}, ${counted(segments, 'segment')}`;
+  if (verdict.break !== undefined) {
+    const { segment, record, message } = verdict.break;
+    const where = record === undefined ? `segment ${segment}` : `record ${record} in segment ${segment}`;
+    const code = verdict.verdict === 'incomplete' ? 'EvidenceIncomplete' : 'EvidenceAltered';
+    return `${session}  ${verdict.verdict}: ${where}: ${message}; all before it is intact (${size}) (${code})`;
   }
-  const { segment, record, message } = verdict.break;
-  const where = record === undefined ? `segment ${segment}` : `record ${record} in segment ${segment}`;
-  const code = verdict.verdict === 'incomplete' ? 'EvidenceIncomplete' : 'EvidenceAltered';
-  return `${session}  ${verdict.verdict}: ${where}: ${message}; all before it is intact (${counted}) (${code})`;
+  const signed = agent === undefined ? '' : `, signed for ${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
+  const masked = `${counted(counters.masked, 'value')} masked`;
+  const dropped = counters.dropped > 0 ? `, ${counted(counters.dropped, 'record')} dropped` : '';
+  return `${session}  ${verdict.verdict}: ${size}${signed}; ${counted(counters.actions, 'action')}, ${counters.denied} denied, ${masked}${dropped}`;
 }

@@ -1,46 +1,26 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  encodeNkey,
-  generateSigner,
-  type PodIdentity,
-  type Signer,
-  signerFromSeed,
-  signRegistration,
-  type Trust,
-} from '@chaperone/evidence';
+import { encodeNkey, generateSigner, type PodIdentity, signerFromSeed, signRegistration, type Trust } from '@chaperone/evidence';
 import type { Agent } from '@chaperone/policy';
+import { CliError } from '../errors.ts';
+import { dataPaths, writePrivately } from './data-directory.ts';
+
+const SEED_BYTES = 32;
+const ORIGIN_BYTES = 8;
 
 /** Keys of embedded mode: what the operator holds in a cluster lies in the data directory, readable by its owner only. */
 export interface LocalIdentity {
   readonly identity: PodIdentity;
   readonly trust: Trust;
-  /** Opens the local collector. */
-  readonly token: string;
 }
 
-async function keep(path: string, make: () => Buffer): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  const made = make();
-  await writeFile(path, made, { mode: 0o600, flag: 'wx' });
-  return made;
-}
-
-/** Reads the keys of a data directory, or makes them. */
+/** Reads the keys of a data directory that is held, or makes them. Throws CliError DataUnreadable. */
 export async function localIdentity(data: string, agent: Agent, now: number): Promise<LocalIdentity> {
-  const keys = join(data, 'keys');
+  const { keys, trust: trustFile } = dataPaths(data);
   await mkdir(keys, { recursive: true, mode: 0o700 });
-  const seed = (): Buffer => randomBytes(32);
-  const enrolment: Signer = signerFromSeed(await keep(join(keys, 'enrolment.seed'), seed));
-  const origin = `local/${(await keep(join(keys, 'origin'), () => Buffer.from(randomBytes(8).toString('hex')))).toString('utf8')}`;
-  const token = (await keep(join(keys, 'collector.token'), () => Buffer.from(randomBytes(24).toString('base64url')))).toString(
-    'utf8',
-  );
+  const enrolment = signerFromSeed(await keep(keys, 'enrolment.seed', SEED_BYTES));
+  const origin = `local/${(await keep(keys, 'origin.seed', ORIGIN_BYTES)).toString('hex')}`;
   const nkey = generateSigner();
   const { namespace, serviceAccount } = agent;
   const registration = signRegistration(
@@ -48,6 +28,22 @@ export async function localIdentity(data: string, agent: Agent, now: number): Pr
     enrolment,
   );
   const trust: Trust = { origin, enrolmentKeys: [Buffer.from(enrolment.publicKey).toString('base64url')] };
-  await writeFile(join(data, 'trust.json'), `${JSON.stringify(trust, null, 2)}\n`);
-  return { identity: { nkey, registration }, trust, token };
+  await writePrivately(trustFile, `${JSON.stringify(trust, null, 2)}\n`);
+  return { identity: { nkey, registration }, trust };
+}
+
+/** Random bytes that stay the same from the first start on. */
+async function keep(keys: string, name: string, length: number): Promise<Buffer> {
+  const path = join(keys, name);
+  const kept = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (kept === undefined) {
+    const made = randomBytes(length);
+    await writePrivately(path, made);
+    return made;
+  }
+  if (kept.length === length) return kept;
+  throw new CliError('DataUnreadable', `${path} is damaged: it has ${kept.length} bytes in place of ${length}`);
 }

@@ -1,122 +1,248 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { nearest } from '@chaperone/api/text';
 import { type Collector, createCollector, createTokenAccess } from '@chaperone/collector';
-import type { Agent, GrantedResource } from '@chaperone/policy';
+import type { Trust } from '@chaperone/evidence';
+import type { Agent, Snapshot } from '@chaperone/policy';
 import {
+  ControlPlaneError,
   createDirectDelivery,
   createGuard,
   createListeners,
   createRecording,
   createSessions,
+  type Listeners,
   type Logger,
+  type ManifestControl,
   openManifestControl,
   systemClock,
 } from '@chaperone/sidecar';
 import { type ServerType, serve } from '@hono/node-server';
-import { CliError } from '../errors.ts';
+import { CliError, usage } from '../errors.ts';
+import type { HostPort } from '../flags.ts';
+import { dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
+import { portOwner } from './port-owner.ts';
 
-/** How long SIGTERM waits for evidence to be stored. */
+/** How long an end waits for sessions to say goodbye, and then for their evidence to be stored. */
+const SESSIONS_TIMEOUT_MS = 5_000;
 const FLUSH_TIMEOUT_MS = 5_000;
 
 export interface UpOptions {
   readonly manifests: string;
   readonly agent: Agent;
-  readonly listen: ReadonlyMap<string, { host: string; port: number }>;
+  readonly listen: ReadonlyMap<string, HostPort>;
   readonly data: string;
-  readonly console: { host: string; port: number };
+  readonly console: HostPort;
   readonly logger: Logger;
+  /** A resource that was granted after the start is served. */
+  readonly onOpened: (resource: ReadyResource) => void;
 }
 
-export interface ReadyLine {
-  readonly ready: true;
-  readonly resources: readonly { readonly resource: string; readonly protocol: string; readonly address: string }[];
-  readonly collector: string;
-  readonly console: string;
+export interface ReadyResource {
+  /** NAMESPACE/NAME */
+  readonly resource: string;
+  readonly protocol: string;
+  /** HOST:PORT */
+  readonly address: string;
+  /** Of a database: its name. */
+  readonly database?: string;
 }
 
 export interface Running {
-  readonly ready: ReadyLine;
-  /** Granted resources that cannot be used, with the reason. */
-  readonly problems: readonly { readonly resource: string; readonly code: string; readonly message: string }[];
+  readonly ready: { readonly resources: readonly ReadyResource[]; readonly collector: string; readonly console: string };
+  /** Ends every session, stores what can be stored in time, and lets go of everything. */
   stop(): Promise<{ unacknowledged: number }>;
 }
 
-/** Starts sidecar and collector in this process, from manifest files, on local ports. */
+/**
+ * Starts sidecar and collector in this process, from manifest files, on local ports. What was begun is undone where the start
+ * fails. Throws CliError, ControlPlaneError.
+ */
 export async function startUp(options: UpOptions): Promise<Running> {
-  const { data, logger, agent } = options;
-  await mkdir(data, { recursive: true, mode: 0o700 });
-  const control = await openManifestControl({ directory: options.manifests, agent, data, clock: systemClock, logger });
-  const { identity, trust, token } = await localIdentity(data, agent, systemClock.now());
-  const collector = await createCollector({ directory: join(data, 'evidence'), trust, access: createTokenAccess(token), logger });
+  const { data, logger, agent, manifests } = options;
+  await using stack = new AsyncDisposableStack();
+  stack.use(await lockData(data));
+  const control = await openManifestControl({ directory: manifests, agent, data, clock: systemClock, logger }).catch(
+    inData(data),
+  );
+  stack.defer(() => control.stop());
+  demandGranted(options, control);
+  const { identity, trust } = await localIdentity(data, agent, systemClock.now()).catch(inData(data));
+  const token = randomBytes(24).toString('base64url');
+  const collector = await openCollector(options, trust, token);
+  stack.defer(() => collector.close());
   const api = await listenApi(collector, options.console);
-  const collectorUrl = urlOf(api);
-  const runDirectory = join(data, 'run');
-  await mkdir(runDirectory, { recursive: true, mode: 0o700 });
-  const recording = await createRecording({
-    directory: join(data, 'spool'),
-    runDirectory,
-    identity,
-    delivery: createDirectDelivery(async (segment) => {
-      const outcome = await collector.ingest(segment);
-      if (outcome.kind === 'refused') throw new Error(`the collector refused a segment (${outcome.code})`);
-      return outcome.receipt;
-    }),
-    logger,
+  stack.defer(() => closeApi(api));
+
+  let unacknowledged = 0;
+  const recording = await openRecording(options, identity, collector);
+  stack.defer(async () => {
+    ({ unacknowledged } = await recording.flush(FLUSH_TIMEOUT_MS));
+    await recording.stop();
   });
-  const sessions = createSessions({
-    control,
-    recording,
-    guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
-    clock: systemClock,
-    logger,
-  });
+  const guard = createGuard({ allowLoopback: true, forbidden: [], virtual: [] });
+  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger });
+  stack.defer(() => Promise.race([sessions.stop(), delay(SESSIONS_TIMEOUT_MS, undefined, { ref: false })]));
   const listeners = createListeners({
     mode: 'local',
     listen: options.listen,
-    onConnection: (socket, resource: GrantedResource) => sessions.accept(socket, resource),
+    onConnection: (socket, resource) => sessions.accept(socket, resource),
   });
-  const { failed } = await listeners.apply(control.current());
-  const [failure] = failed;
-  if (failure !== undefined) {
-    const { endpoint, code } = failure;
-    throw new CliError(
-      'PortInUse',
-      `${endpoint.host}:${endpoint.port} cannot be listened on for ${endpoint.resource.namespace}/${endpoint.resource.name}: ${code}`,
-    );
-  }
-  control.onSnapshot((snapshot) => void listeners.apply(snapshot));
-  const sockets = listeners.open.map(({ resource, protocol, host, port }) => ({
-    resource: `${resource.namespace}/${resource.name}`,
-    protocol,
-    address: `${host}:${port}`,
-  }));
-  await writeFile(join(data, 'collector.json'), `${JSON.stringify({ url: collectorUrl, token })}\n`, { mode: 0o600 });
+  stack.defer(() => listeners.stop());
+  const [failure] = (await listeners.apply(control.current())).failed;
+  if (failure !== undefined) throw await cannotListen(failure.endpoint, failure.code);
+  const resources = served(listeners, control.current());
+  follow(options, control, listeners);
+
+  const url = urlOf(api);
+  const { address } = dataPaths(data);
+  await writePrivately(address, `${JSON.stringify({ url, token, pid: process.pid })}\n`).catch(inData(data));
+  stack.defer(() => rm(address, { force: true }));
+  const owned = stack.move();
   return {
-    ready: { ready: true, resources: sockets, collector: collectorUrl, console: collectorUrl },
-    problems: control.problems,
+    ready: { resources, collector: url, console: url },
     stop: async () => {
-      await listeners.stop();
-      await sessions.stop();
-      const left = await recording.flush(FLUSH_TIMEOUT_MS);
-      await recording.stop();
-      await control.stop();
-      await new Promise<void>((resolve) => api.close(() => resolve()));
-      await collector.close();
-      await rm(join(data, 'collector.json'), { force: true });
-      return left;
+      await owned.disposeAsync();
+      return { unacknowledged };
     },
   };
 }
 
-function listenApi(collector: Collector, { host, port }: { host: string; port: number }): Promise<ServerType> {
-  return new Promise((resolve, reject) => {
-    const server = serve({ fetch: collector.fetch, hostname: host, port }, () => resolve(server));
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new CliError('PortInUse', `${host}:${port} cannot be listened on: ${error.code ?? 'error'}`, { cause: error })),
+/** Faults of the data directory are said as such; faults of the manifests stay what they are. */
+function inData(data: string): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof CliError) throw error;
+    if (error instanceof ControlPlaneError && error.code !== 'AuthorityUnreadable') throw error;
+    throw unusable(data, error);
+  };
+}
+
+function demandGranted({ listen, agent }: UpOptions, control: ManifestControl): void {
+  const granted = (control.current()?.resources ?? []).map(
+    ({ access }) => `${access.resource.namespace}/${access.resource.name}`,
+  );
+  for (const name of listen.keys()) {
+    if (granted.includes(name)) continue;
+    const near = nearest(name, granted);
+    const hint = near === undefined ? '' : `; nearest: ${near}`;
+    throw new CliError(
+      'NotGranted',
+      `--listen names ${name}, which ${agent.namespace}/${agent.serviceAccount} is not granted${hint}`,
+      {
+        fix: [`--listen takes one of: ${granted.join(', ')}`],
+      },
     );
+  }
+}
+
+async function openCollector({ data, logger }: UpOptions, trust: Trust, token: string): Promise<Collector> {
+  const directory = dataPaths(data).evidence;
+  return createCollector({ directory, trust, access: createTokenAccess(token), logger }).catch(inData(data));
+}
+
+async function openRecording(
+  { data, logger }: UpOptions,
+  identity: Parameters<typeof createRecording>[0]['identity'],
+  collector: Collector,
+): ReturnType<typeof createRecording> {
+  const { run, spool } = dataPaths(data);
+  const delivery = createDirectDelivery(async (segment) => {
+    const outcome = await collector.ingest(segment);
+    if (outcome.kind === 'refused') throw new Error(`the collector refused a segment (${outcome.code})`);
+    return outcome.receipt;
   });
+  try {
+    await mkdir(run, { recursive: true, mode: 0o700 });
+    return await createRecording({ directory: spool, runDirectory: run, identity, delivery, logger });
+  } catch (error) {
+    throw unusable(data, error);
+  }
+}
+
+/** Serves what later snapshots grant, and says what is granted and cannot be used. */
+function follow({ logger, onOpened }: UpOptions, control: ManifestControl, listeners: Listeners): void {
+  const known = new Set(served(listeners, control.current()).map(({ resource }) => resource));
+  const said = new Map<string, string>();
+  const serveGranted = async (snapshot: Snapshot): Promise<void> => {
+    for (const { endpoint, code } of (await listeners.apply(snapshot)).failed) {
+      const error = await cannotListen(endpoint, code);
+      logger.error('cannot listen', { resource: nameOf(endpoint.resource), code: error.code, message: error.message });
+    }
+    const now = served(listeners, snapshot);
+    for (const resource of now) if (!known.has(resource.resource)) onOpened(resource);
+    known.clear();
+    for (const { resource } of now) known.add(resource);
+  };
+  control.onSnapshot((snapshot) => {
+    for (const { access, notReady } of snapshot.resources) {
+      const resource = `${access.resource.namespace}/${access.resource.name}`;
+      const message = notReady === undefined ? '' : `${resource} is not ready: ${notReady.message}`;
+      if (notReady !== undefined && said.get(resource) !== message)
+        logger.warn('not ready', { resource, code: notReady.code, message });
+      said.set(resource, message);
+    }
+    // Never rejects: what cannot be opened is said.
+    void serveGranted(snapshot);
+  });
+}
+
+function served(listeners: Listeners, snapshot: Snapshot | undefined): ReadyResource[] {
+  return listeners.open.map(({ resource: { namespace, name }, protocol, host, port }) => {
+    const found = snapshot?.resources.find(
+      ({ access: { resource } }) => resource.namespace === namespace && resource.name === name,
+    );
+    const database = found?.postgres?.database;
+    return {
+      resource: `${namespace}/${name}`,
+      protocol,
+      address: `${host.includes(':') ? `[${host}]` : host}:${port}`,
+      ...(database === undefined ? {} : { database }),
+    };
+  });
+}
+
+function nameOf({ namespace, name }: { namespace: string; name: string }): string {
+  return `${namespace}/${name}`;
+}
+
+/** Why a port cannot be listened on: somebody has it, or it is none of ours to take. */
+async function cannotListen({ host, port }: HostPort, code: string): Promise<CliError> {
+  const at = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  if (code === 'EADDRINUSE') {
+    const owner = await portOwner(port);
+    return new CliError('PortInUse', `${at} is in use by ${owner === undefined ? 'another program' : `process ${owner}`}`);
+  }
+  if (code === 'EACCES') return usage(`${at} cannot be listened on: ports below 1024 need root; choose another one`);
+  return usage(`${at} cannot be listened on: this machine has no such address (${code})`);
+}
+
+const PAGE = `This is the collector of chaperone up. It keeps what agents did here.
+
+  chaperone sessions ls           which sessions there were
+  chaperone sessions replay ID    what was asked, decided and seen
+  chaperone verify ID             proves that the evidence is complete and unchanged
+`;
+
+async function listenApi(collector: Collector, { host, port }: HostPort): Promise<ServerType> {
+  const fetch = (request: Request): Response | Promise<Response> =>
+    new URL(request.url).pathname === '/' ? new Response(PAGE) : collector.fetch(request);
+  const server = serve({ fetch, hostname: host, port });
+  try {
+    await once(server, 'listening');
+    return server;
+  } catch (error) {
+    throw await cannotListen({ host, port }, (error as NodeJS.ErrnoException).code ?? 'error');
+  }
+}
+
+async function closeApi(server: ServerType): Promise<void> {
+  const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+  if ('closeAllConnections' in server) server.closeAllConnections();
+  await closed;
 }
 
 function urlOf(server: ServerType): string {

@@ -1,0 +1,34 @@
+import { visible } from '@chaperone/api/text';
+import type { Logger } from '@chaperone/sidecar';
+import { safeJson } from '../io.ts';
+
+/** JSON lines, one per event that somebody should look at. */
+export function jsonLogger(err: NodeJS.WritableStream, now: () => number): Logger {
+  const write =
+    (level: string): Logger['warn'] =>
+    (event, fields = {}) =>
+      void err.write(`${safeJson({ time: new Date(now()).toISOString(), level, event, ...fields })}\n`);
+  return { info: () => undefined, warn: write('warn'), error: write('error') };
+}
+
+/** The same events as sentences for the person who watches the terminal. */
+export function textLogger(err: NodeJS.WritableStream): Logger {
+  const write =
+    (word: string): Logger['warn'] =>
+    (event, fields = {}) => {
+      for (const line of sentences(event, fields)) err.write(`${word}${visible(line)}\n`);
+    };
+  return { info: () => undefined, warn: write('warn: '), error: write('error: ') };
+}
+
+function sentences(event: string, fields: Readonly<Record<string, unknown>>): string[] {
+  const { code, message, resource, ...others } = fields;
+  const named = typeof code === 'string' ? ` (${code})` : '';
+  if (typeof message !== 'string') {
+    const rest = Object.entries(others).map(([name, value]) => `, ${name} ${String(value)}`);
+    return [`${typeof resource === 'string' ? `${resource}: ` : ''}${event}${rest.join('')}${named}`];
+  }
+  if (code === 'ManifestInvalid')
+    return message.split('\n').map((line) => `${line.replace(/\.$/, '')}. Still running the last good version.${named}`);
+  return [`${typeof resource === 'string' && !message.includes(resource) ? `${resource}: ` : ''}${message}${named}`];
+}

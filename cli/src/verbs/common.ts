@@ -1,0 +1,64 @@
+import { type Command, Option } from 'commander';
+import type { CollectorClient } from '../collector/client.ts';
+import type { ClusterFlags, Transport } from '../collector/transport.ts';
+import { CliError } from '../errors.ts';
+import type { ProgramOptions } from '../program.ts';
+
+/** Every help page begins with examples. */
+export function withExamples(command: Command, ...lines: readonly string[]): Command {
+  return command.addHelpText('before', `Examples:\n${lines.map((line) => `  ${line}`).join('\n')}\n`);
+}
+
+/** Gathers the values of a flag that may be given several times. */
+export function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+export function outputOption(description: string, choices: readonly string[]): Option {
+  return new Option('-o, --output <FORMAT>', description).choices(choices).default(choices[0]);
+}
+
+export interface CollectorFlags extends ClusterFlags {
+  readonly data?: string;
+}
+
+/** The flags of verbs that ask a collector. kubectl passes none of its own on to plugins, so they stand here. */
+export function withCollector(command: Command): Command {
+  return command
+    .option('--data <DIR>', 'the data directory of a local chaperone up')
+    .option('-n, --namespace <NAMESPACE>', 'sessions of agents in this namespace')
+    .option('-A, --all-namespaces', 'sessions of agents in every namespace')
+    .option('--context <NAME>', 'context of the kubeconfig')
+    .option('--cluster <NAME>', 'cluster of the kubeconfig')
+    .option('--user <NAME>', 'user of the kubeconfig')
+    .option('--kubeconfig <FILE>', 'kubeconfig file')
+    .option('--as <USER>', 'user to impersonate')
+    .option('--as-group <GROUP>', 'group to impersonate (repeatable)', collect)
+    .option('--request-timeout <DURATION>', 'time for one request', '30s')
+    .option('--chaperone-namespace <NAMESPACE>', 'where the chart is installed');
+}
+
+/** Gives the verb a collector: the local one with --data, the cluster's as `kubectl chaperone` or where a flag names one. */
+export async function withClient(
+  options: ProgramOptions,
+  flags: CollectorFlags,
+  use: (client: CollectorClient) => Promise<void>,
+): Promise<void> {
+  const { CollectorClient } = await import('../collector/client.ts');
+  await using transport = await openTransport(options, flags);
+  await use(new CollectorClient(transport));
+}
+
+async function openTransport({ io, name, openCluster }: ProgramOptions, flags: CollectorFlags): Promise<Transport> {
+  const { defaultData, openLocalTransport } = await import('../collector/local.ts');
+  if (flags.data !== undefined) return openLocalTransport(flags.data);
+  const wantsCluster =
+    name !== 'chaperone' || [flags.context, flags.kubeconfig, flags.namespace].some((flag) => flag !== undefined);
+  if (wantsCluster) return openCluster(flags);
+  try {
+    return await openLocalTransport(defaultData(io.env));
+  } catch (error) {
+    if (!(error instanceof CliError) || io.env['KUBECONFIG'] === undefined) throw error;
+    return openCluster(flags);
+  }
+}

@@ -1,0 +1,40 @@
+import { type Command, Option } from 'commander';
+import { agentOf, pair } from '../flags.ts';
+import type { ProgramOptions } from '../program.ts';
+import { withExamples } from './common.ts';
+
+interface CheckFlags {
+  readonly manifests: string;
+  readonly agent: string;
+  readonly resource: string;
+  readonly labels?: string;
+}
+
+export function addPolicy(program: Command, { io, exit }: ProgramOptions): void {
+  const policy = program.command('policy').description('Test policies');
+  const check = policy
+    .command('check')
+    .description('Judge actions read as JSON lines')
+    .requiredOption('--manifests <DIR>', 'directory of YAML objects')
+    .requiredOption('--agent <NAMESPACE/SERVICEACCOUNT>', 'the agent that would act')
+    .requiredOption('--resource <NAMESPACE/NAME>', 'the resource it would act on')
+    .option('--labels <k=v,…>', 'labels of the agent')
+    .addOption(new Option('--output <FORMAT>', 'answers are always JSON lines').choices(['json']).default('json'))
+    .addHelpText(
+      'after',
+      '\nExits with 0 when every line was an action and was answered, whatever the verdicts; with 2 otherwise.',
+    )
+    .action(async (flags: CheckFlags) => {
+      const agent = agentOf('--agent', flags.agent, flags.labels);
+      const resource = pair('--resource', flags.resource).join('/');
+      const { accessFor, checkLines } = await import('../commands/check.ts');
+      exit(await checkLines(await accessFor(flags.manifests, agent, resource), io));
+    });
+  const shop = '--manifests examples/quickstart --agent agents/support-agent --labels app=support-agent';
+  withExamples(
+    check,
+    `echo '{"sql":"drop table tickets"}' | chaperone policy check ${shop} --resource data/orders-db`,
+    'chaperone policy check --manifests shop --agent agents/bot --resource data/orders-db < actions.jsonl',
+  );
+  withExamples(policy, 'chaperone policy check --help');
+}

@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import { usage } from '../errors.ts';
+import type { ProgramOptions } from '../program.ts';
+import { type CollectorFlags, outputOption, withClient, withCollector, withExamples } from './common.ts';
+
+interface VerifyFlags extends CollectorFlags {
+  readonly file?: string;
+  readonly trust?: string;
+  readonly output: 'table' | 'json';
+}
+
+export function addVerify(program: Command, options: ProgramOptions): void {
+  const command = withCollector(
+    program.command('verify [ID]').description('Prove offline that evidence is complete and unchanged'),
+  )
+    .option('--file <FILE>', 'an exported file of segments, in place of a collector')
+    .option('--trust <FILE>', 'JSON file with "origin" and "enrolmentKeys", in place of what the installation says')
+    .addOption(outputOption('how to print', ['table', 'json']))
+    .addHelpText('after', '\nExits with 3 where evidence is altered or incomplete.')
+    .action((id: string | undefined, flags: VerifyFlags) => run(id, flags, options));
+  withExamples(command, 'chaperone verify s-7hq2', 'chaperone verify --file session.evidence --trust trust.json');
+}
+
+async function run(id: string | undefined, flags: VerifyFlags, options: ProgramOptions): Promise<void> {
+  const [{ readEvidenceFile, report }, { demandId }, { readTrust }] = await Promise.all([
+    import('../commands/verify.ts'),
+    import('../commands/sessions.ts'),
+    import('../collector/local.ts'),
+  ]);
+  const { file, trust, output } = flags;
+  const name = id === undefined ? undefined : demandId(id);
+  const say = (found: Parameters<typeof report>[0]): Promise<void> => report(found, output, options);
+  const { verifyChain, verifyEntries } = await import('@chaperone/evidence');
+  if (file !== undefined) {
+    if (trust === undefined) throw usage('--file needs --trust: what is in the evidence cannot vouch for itself');
+    return say(verifyEntries(await readEvidenceFile(file, name), await readTrust(trust)));
+  }
+  if (name === undefined) throw usage('name a session, or a file with --file');
+  await withClient(options, flags, async (client) => {
+    const session = await client.session(name);
+    const keys = trust === undefined ? await client.trust() : await readTrust(trust);
+    await say([verifyChain(session.name, await client.segments(session.name), keys)]);
+  });
+}
