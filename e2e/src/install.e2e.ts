@@ -3,14 +3,16 @@ import { join } from 'node:path';
 import type { Pod } from '@chaperone/operator/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Cluster, GOVERNED, ROOT } from './harness/cluster.ts';
-import { install, scaleOperator, SYSTEM } from './harness/installation.ts';
+import { Installation, SYSTEM } from './harness/installation.ts';
 
 /** The chart as people install it: operator, webhook and policies together, and what holds while the operator is away. */
 const NAMESPACE = 'e2e-install';
+let installation: Installation;
 let cluster: Cluster;
 
 beforeAll(async () => {
-  cluster = await install();
+  installation = await Installation.create();
+  cluster = installation.cluster;
   await cluster.namespace(NAMESPACE, GOVERNED);
   await cluster.demand(['wait', '--for=create', 'configmap/chaperone-ca', '-n', NAMESPACE, '--timeout=30s']);
 });
@@ -25,7 +27,7 @@ const aPod = (name: string, container: object = {}): object => ({
     containers: [
       {
         name: 'bot',
-        image: 'chaperone.test/sidecar:dev',
+        image: installation.image('agent'),
         command: ['/usr/local/bin/node', '-e', 'setInterval(() => {}, 1000000)'],
         securityContext: { runAsUser: 1000 },
         ...container,
@@ -138,8 +140,8 @@ describe('an agent’s pod that really starts', () => {
 });
 
 describe('33 while the operator is away', () => {
-  beforeAll(() => scaleOperator(cluster, 0));
-  afterAll(() => scaleOperator(cluster, 2));
+  beforeAll(() => installation.scale('deployment/chaperone-operator', 0));
+  afterAll(() => installation.scale('deployment/chaperone-operator', 2));
 
   test('no pod of a governed namespace starts', async () => {
     const { status, stderr } = await cluster.dryRun(aPod('orphan'));

@@ -4,47 +4,76 @@ import { Cluster, ROOT } from './cluster.ts';
 import { demand } from './run.ts';
 
 export const SYSTEM = 'chaperone-system';
+const REGISTRY = 'chaperone.test';
+const PARTS = ['operator', 'sidecar', 'collector', 'nats'] as const;
 
-/** Builds and loads the images, installs the chart of this checkout, and waits until pods can be injected. */
-export async function install(): Promise<Cluster> {
-  const cluster = await Cluster.start();
-  if (process.env['E2E_SKIP_IMAGES'] === undefined)
-    await demand(join(ROOT, 'images/build'), [], { env: { E2E_LOCAL: cluster.local ? '1' : '0' }, timeoutMs: 900_000 });
-  const chart = [join(ROOT, 'helm'), '--namespace', SYSTEM, '--values', join(ROOT, 'e2e/values.yaml')];
-  await cluster.helm([
-    'upgrade',
-    '--install',
-    'chaperone',
-    ...chart,
-    '--create-namespace',
-    '--take-ownership',
-    '--force-conflicts',
-  ]);
-  // Tags do not change between two runs, the images behind them do.
-  await cluster.demand(['rollout', 'restart', 'deployment/chaperone-operator', '-n', SYSTEM]);
-  await cluster.demand(['rollout', 'status', 'deployment/chaperone-operator', '-n', SYSTEM, '--timeout=120s']);
-  // A lease that an earlier installation left behind has to run out before somebody leads and writes the CA.
-  const bundle = ['get', 'mutatingwebhookconfiguration', 'chaperone', '-o', 'jsonpath={.webhooks[0].clientConfig.caBundle}'];
-  const written = async (): Promise<true | undefined> => {
-    const profile = await cluster.kubectl(['get', 'injectionprofile', 'default']);
-    return profile.status === 0 && (await cluster.kubectl(bundle)).stdout !== '' ? true : undefined;
-  };
-  await eventually('the operator to write profile and CA', written, 60_000);
-  return cluster;
+/** Builds what changed and loads it. @returns The tag of each image by its name. */
+async function buildImages(cluster: Cluster): Promise<ReadonlyMap<string, string>> {
+  if (process.env['E2E_SKIP_IMAGES'] !== undefined)
+    return new Map([...PARTS, 'agent', 'database'].map((name) => [name, process.env['E2E_TAG'] ?? 'dev']));
+  const env = { E2E_LOCAL: cluster.local ? '1' : '0' };
+  const lines = (await demand(join(ROOT, 'images/build'), [], { env, timeoutMs: 900_000 })).trim().split('\n');
+  return new Map(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
 }
 
-export async function scaleOperator(cluster: Cluster, replicas: number): Promise<void> {
-  await cluster.demand(['scale', 'deployment/chaperone-operator', '-n', SYSTEM, `--replicas=${replicas}`]);
-  if (replicas > 0) await cluster.demand(['rollout', 'status', 'deployment/chaperone-operator', '-n', SYSTEM, '--timeout=120s']);
-  else
-    await cluster.demand([
-      'wait',
-      '--for=delete',
-      'pod',
-      '-n',
-      SYSTEM,
-      '-l',
-      'app.kubernetes.io/component=operator',
-      '--timeout=60s',
+/** The chart of this checkout, installed with images of this checkout. */
+export class Installation {
+  readonly cluster: Cluster;
+  readonly #tags: ReadonlyMap<string, string>;
+
+  private constructor(cluster: Cluster, tags: ReadonlyMap<string, string>) {
+    this.cluster = cluster;
+    this.#tags = tags;
+  }
+
+  static async create(): Promise<Installation> {
+    const cluster = await Cluster.start();
+    const installation = new Installation(cluster, await buildImages(cluster));
+    await installation.upgrade();
+    return installation;
+  }
+
+  /** Name of an image as pods use it. */
+  image(name: 'agent' | 'database' | (typeof PARTS)[number]): string {
+    return `${REGISTRY}/${name}:${this.#tags.get(name) ?? 'missing'}`;
+  }
+
+  /** Installs or upgrades with `values` (KEY=VALUE) beside e2e/values.yaml, and waits until everything runs. */
+  async upgrade(...values: readonly string[]): Promise<void> {
+    const tags = PARTS.flatMap((part) =>
+      this.#tags.has(part) ? ['--set-string', `${part}.image.tag=${this.#tags.get(part)}`] : [],
+    );
+    const where = [join(ROOT, 'helm'), '--namespace', SYSTEM, '--create-namespace', '--values', join(ROOT, 'e2e/values.yaml')];
+    const set = values.flatMap((value) => ['--set', value]);
+    await this.cluster.helm([
+      'upgrade',
+      '--install',
+      'chaperone',
+      ...where,
+      ...tags,
+      ...set,
+      '--take-ownership',
+      '--force-conflicts',
     ]);
+    for (const part of ['deployment/chaperone-operator', 'statefulset/chaperone-nats', 'statefulset/chaperone-collector'])
+      await this.cluster.demand(['rollout', 'status', part, '-n', SYSTEM, '--timeout=180s']);
+    const bundle = ['get', 'mutatingwebhookconfiguration', 'chaperone', '-o', 'jsonpath={.webhooks[0].clientConfig.caBundle}'];
+    const written = async (): Promise<true | undefined> => {
+      const profile = await this.cluster.kubectl(['get', 'injectionprofile', 'default']);
+      return profile.status === 0 && (await this.cluster.kubectl(bundle)).stdout !== '' ? true : undefined;
+    };
+    await eventually('the operator to write profile and CA', written, 60_000);
+  }
+
+  async scale(
+    target: 'deployment/chaperone-operator' | 'statefulset/chaperone-nats' | 'statefulset/chaperone-collector',
+    replicas: number,
+  ): Promise<void> {
+    await this.cluster.demand(['scale', target, '-n', SYSTEM, `--replicas=${replicas}`]);
+    if (replicas > 0) await this.cluster.demand(['rollout', 'status', target, '-n', SYSTEM, '--timeout=120s']);
+    else {
+      const component = `app.kubernetes.io/component=${target.slice(target.indexOf('-') + 1)}`;
+      await this.cluster.demand(['wait', '--for=delete', 'pod', '-n', SYSTEM, '-l', component, '--timeout=60s']);
+    }
+  }
 }
