@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import type { AgentCode } from '@chaperone/api';
 import { newSessionId, type RecordBody } from '@chaperone/evidence';
 import type { GrantedResource, Snapshot } from '@chaperone/policy';
@@ -10,11 +11,14 @@ import { servePostgres } from '../postgres/relay/serve.ts';
 import { Database } from '../postgres/relay/database.ts';
 import { CancelRegistry } from '../postgres/relay/cancel.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
+import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 
 /** Sessions at once; each holds an upstream connection. */
 const MAX_SESSIONS = 1000;
 const CHECK_INTERVAL_MS = 1000;
+/** After this an agent that does not read how its session ended is cut off. */
+const LINGER_MS = 5000;
 
 export interface SessionsOptions {
   readonly control: ControlPlane;
@@ -38,7 +42,8 @@ export interface SessionContext {
   readonly snapshot: () => Snapshot | undefined;
   /** Opens the session's record; nothing may go upstream before it resolves. */
   readonly open: (client: { tls: boolean; application?: string }) => Promise<SessionRecorder>;
-  readonly tlsKey: string;
+  /** Our leaf for the agent's side; undefined: none is in force. */
+  readonly secureContext: () => SecureContext | undefined;
   readonly guard: DialGuard;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -50,7 +55,7 @@ interface Live {
   readonly resource: string;
   readonly startedAt: number;
   session: string | undefined;
-  end: ((ending: Ending) => void) | undefined;
+  end: (ending: Ending) => void;
   idleMs: () => number;
 }
 
@@ -72,11 +77,14 @@ class SessionTable implements Sessions {
   readonly #databases = new Map<string, Database>();
   readonly #cancels = new CancelRegistry();
   readonly #parser = new StatementParser();
+  readonly #proofs: Proofs;
   readonly #timer: NodeJS.Timeout;
+  #leaf: { readonly certificate: string; readonly context: SecureContext } | undefined;
   #stopping = false;
 
   constructor(options: SessionsOptions) {
     this.#o = options;
+    this.#proofs = createProofs({ clock: options.clock });
     options.control.onRevoke(({ code, reason, session }) => this.#revoke({ code, reason }, session));
     options.control.onSnapshot(() => this.#check());
     this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL_MS).unref();
@@ -96,13 +104,14 @@ class SessionTable implements Sessions {
       resource: keyOf(resource),
       startedAt: this.#o.clock.monotonic(),
       session: undefined,
-      end: undefined,
+      // Until its protocol knows how to say why.
+      end: () => socket.destroy(),
       idleMs: () => 0,
     };
     const served = this.#serve(socket, resource, live)
       .catch((error: unknown) => this.#o.logger.error('session failed', { error: error instanceof Error ? error.name : 'Error' }))
       .finally(() => {
-        socket.destroySoon();
+        closeSoon(socket);
         this.#live.delete(live);
       });
     this.#live.set(live, served);
@@ -130,7 +139,7 @@ class SessionTable implements Sessions {
         live.session = recorder.session;
         return recorder;
       },
-      tlsKey: control.tlsKey,
+      secureContext: () => this.#secureContext(),
       guard,
       clock,
       logger,
@@ -148,7 +157,7 @@ class SessionTable implements Sessions {
           parser: this.#parser,
           cancels: this.#cancels,
         });
-      else await serveTcp(context);
+      else await serveTcp({ ...context, proofs: this.#proofs });
     } finally {
       await recorder?.close();
     }
@@ -182,6 +191,18 @@ class SessionTable implements Sessions {
     return recorder;
   }
 
+  /** Made once per certificate: reading a key for every connection costs more than the handshake. */
+  #secureContext(): SecureContext | undefined {
+    const { control } = this.#o;
+    const certificate = control.current()?.certificate;
+    if (certificate === undefined) return undefined;
+    if (this.#leaf?.certificate !== certificate) {
+      const context = createSecureContext({ cert: certificate, key: control.tlsKey, minVersion: 'TLSv1.2' });
+      this.#leaf = { certificate, context };
+    }
+    return this.#leaf.context;
+  }
+
   #database(key: string, resource: () => GrantedResource): Database {
     const known = this.#databases.get(key);
     if (known !== undefined) return known;
@@ -197,7 +218,7 @@ class SessionTable implements Sessions {
   }
 
   #revoke(ending: Ending, session?: string): void {
-    for (const live of this.#live.keys()) if (session === undefined || live.session === session) live.end?.(ending);
+    for (const live of this.#live.keys()) if (session === undefined || live.session === session) live.end(ending);
   }
 
   /** Ends what its right, its duration or its idle time no longer allows. */
@@ -207,17 +228,23 @@ class SessionTable implements Sessions {
     for (const live of this.#live.keys()) {
       const resource = resources.get(live.resource);
       if (resource === undefined) {
-        if (!stale) live.end?.({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
+        if (!stale) live.end({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
         continue;
       }
       const { sessionDurationMs, idleMs } = resource.access.limits;
       if (sessionDurationMs !== undefined && this.#o.clock.monotonic() - live.startedAt > sessionDurationMs) {
-        live.end?.({ code: 'SessionEnded', reason: 'the session reached the time that its policy allows; connect again' });
+        live.end({ code: 'SessionEnded', reason: 'the session reached the time that its policy allows' });
       } else if (idleMs !== undefined && live.idleMs() > idleMs) {
-        live.end?.({ code: 'SessionEnded', reason: 'the session was idle for longer than its policy allows; connect again' });
+        live.end({ code: 'SessionEnded', reason: 'the session was idle for longer than its policy allows' });
       }
     }
   }
+}
+
+function closeSoon(socket: Socket): void {
+  socket.destroySoon();
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once('close', () => clearTimeout(timer));
 }
 
 function keyOf(resource: GrantedResource): string {

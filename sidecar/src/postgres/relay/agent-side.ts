@@ -212,13 +212,20 @@ export class AgentSide {
     const action = await this.#recorder.judged({ text, bytes: bytes.length, verdict, writes, parameters: portal.parameters });
     if (this.#link.skipping) return;
     const run = this.#recorder.run(action, portal);
+    if (writes && run.limited) {
+      // A statement before it may still reach its limit; nothing is written after such an error.
+      this.#flushServer();
+      await this.#link.drained();
+      if (this.#link.skipping) return;
+    }
     this.#recorder.columns(run, judgement.plan?.notes ?? []);
     this.#link.dirty = true;
     this.#link.send(encodeExecute({ portal: message.portal, maxRows: run.ask(message.maxRows) }), { kind: 'execute', run });
     if (judgement.statement.kind === 'copy-in') {
       this.#flushServer();
       if ((await run.settled.promise) === 'copy-in') await this.#copyIn(run);
-    } else if (judgement.statement.kind === 'utility') {
+    } else if (judgement.statement.kind === 'utility' || (writes && run.limited)) {
+      // The agent's Sync would commit it before the limit is known.
       this.#flushServer();
       await run.settled.promise;
       await this.#statements.executed(judgement);
@@ -235,12 +242,18 @@ export class AgentSide {
     this.#link.toServer.flush();
   }
 
-  /** Passes COPY data on until the agent ends it. */
+  /** Passes COPY data on until the agent ends it, or the server does. */
   async #copyIn(run: Run): Promise<void> {
+    let failed = false;
+    const over = run.copied.promise.then(() => {
+      failed = true;
+      return true;
+    });
     for (;;) {
+      if (failed) return;
       const piece = this.#inbox.take();
       if (piece === undefined) {
-        if (!(await this.#wait())) return;
+        if (!(await Promise.race([over, this.#wait()]))) return;
         continue;
       }
       if (piece.kind === 'skipped') continue;

@@ -174,7 +174,7 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     basis,
     also: [],
   };
-  if (verdict.verdict !== 'allow') return { ...common, plan: undefined, refusal: policyRefusal(verdict) };
+  if (verdict.verdict !== 'allow') return { ...common, plan: undefined, refusal: policyRefusal(verdict, action) };
   const refusal = analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
   if (refusal !== undefined) return { ...common, plan: undefined, refusal };
   if (analysis === undefined || statement.kind === 'explain') return { ...common, plan: undefined, refusal: undefined };
@@ -213,7 +213,7 @@ function dataRefusal(statement: Held, analysis: Analysis, access: Access): Refus
   return judgeWrites(analysis, access) ?? judgeInference(analysis, access);
 }
 
-function policyRefusal(verdict: Verdict): Refusal {
+function policyRefusal(verdict: Verdict, action: Action): Refusal {
   if (verdict.verdict === 'approve') {
     return {
       code: 'ApprovalUnavailable',
@@ -221,7 +221,8 @@ function policyRefusal(verdict: Verdict): Refusal {
       verdict: { ...verdict, verdict: 'deny', code: 'ApprovalUnavailable' },
     };
   }
-  const { code, reason, message } = verdict;
+  const { code, message } = verdict;
+  const reason = action.notAnalysable ?? verdict.reason;
   return { code: agentCode(code), reason, verdict, ...(message === undefined ? {} : { message }) };
 }
 

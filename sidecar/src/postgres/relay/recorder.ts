@@ -19,16 +19,14 @@ export interface Totals {
 export class Recorder {
   readonly totals: Totals = { actions: 0, denied: 0, maskedValues: 0 };
   readonly #session: SessionRecorder;
-  readonly #recording: Access['recording'];
-  readonly #rowsPerStatement: number | undefined;
+  readonly #access: () => Access;
   readonly #clock: Clock;
   readonly #onFailure: (error: Error) => void;
   #started = new Map<number, number>();
 
-  constructor(session: SessionRecorder, access: Access, clock: Clock, onFailure: (error: Error) => void) {
+  constructor(session: SessionRecorder, access: () => Access, clock: Clock, onFailure: (error: Error) => void) {
     this.#session = session;
-    this.#recording = access.recording;
-    this.#rowsPerStatement = access.limits.rowsPerStatement;
+    this.#access = access;
     this.#clock = clock;
     this.#onFailure = onFailure;
   }
@@ -43,7 +41,7 @@ export class Recorder {
   }): Promise<number> {
     const action = this.totals.actions++;
     if (said.verdict.verdict !== 'allow') this.totals.denied++;
-    const shown = this.#recording.content !== 'metadata';
+    const shown = this.#access().recording.content !== 'metadata';
     this.#started.set(action, this.#clock.monotonic());
     const record: RecordBody = {
       type: 'action',
@@ -63,11 +61,9 @@ export class Recorder {
   }
 
   run(action: number, portal: Portal): Run {
-    const keep =
-      this.#recording.content === 'results'
-        ? { rows: this.#recording.rows, bytes: this.#recording.bytes }
-        : { rows: 0, bytes: 0 };
-    return new Run(action, portal, keep, this.#rowsPerStatement);
+    const { recording, limits } = this.#access();
+    const keep = recording.content === 'results' ? { rows: recording.rows, bytes: recording.bytes } : { rows: 0, bytes: 0 };
+    return new Run(action, portal, keep, limits.rowsPerStatement);
   }
 
   columns(run: Run, notes: readonly MaskNote[]): void {
@@ -95,7 +91,8 @@ export class Recorder {
   }
 
   #durability(writes: boolean): Durability {
-    if (this.#recording.mode === 'strict') return 'stored';
-    return writes && this.#recording.mode === 'durable' ? 'synced' : 'written';
+    const { mode } = this.#access().recording;
+    if (mode === 'strict') return 'stored';
+    return writes && mode === 'durable' ? 'synced' : 'written';
   }
 }

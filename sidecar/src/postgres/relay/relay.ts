@@ -45,7 +45,7 @@ export class Relay {
     const toAgent = new Outbox(agent, () => upstream.socket.resume());
     const toServer = new Outbox(upstream.socket, () => this.#drainServer());
     this.#link = new Link(toAgent, toServer);
-    this.#recorder = new Recorder(options.session, options.access(), options.clock, (error) => {
+    this.#recorder = new Recorder(options.session, options.access, options.clock, (error) => {
       options.log.error('recording failed', { session: options.session.session, error: error.name });
       this.#link.end({ code: 'RecordingBlocked', reason: 'what happens here can not be recorded' });
     });
@@ -100,7 +100,10 @@ export class Relay {
       (ending) => this.#link.end(ending),
       (error: unknown) => this.#link.end(this.#fault(error, 'agent')),
     );
-    agent.on('close', () => this.#link.end({ code: 'AgentClosed', reason: 'the agent closed the connection' }));
+    const gone = (): void => this.#link.end({ code: 'AgentClosed', reason: 'the agent closed the connection' });
+    agent.on('close', gone);
+    // It may have left while the database was dialled; then nothing tells any more.
+    if (agent.destroyed) gone();
     const ending = await this.#link.ended.promise;
     this.#close(ending);
     agent.destroySoon();

@@ -39,6 +39,11 @@ export class Run {
     this.#limit = limit;
   }
 
+  /** Whether the policy bounds its rows. */
+  get limited(): boolean {
+    return this.#limit !== undefined;
+  }
+
   get limitReason(): string {
     return `the statement gave more than ${this.#limit} rows`;
   }

@@ -33,10 +33,10 @@ class Refused extends Error {
 
 /** Serves one PostgreSQL connection from its first byte to its last. */
 export async function servePostgres(context: PostgresContext): Promise<void> {
-  const { socket, snapshot, tlsKey, cancels, guard } = context;
-  const certificate = snapshot()?.certificate;
+  const { socket, cancels, guard, logger } = context;
+  const secureContext = context.secureContext();
   const accepted = await acceptAgent(socket, {
-    ...(certificate === undefined ? {} : { tls: { cert: certificate, key: tlsKey } }),
+    ...(secureContext === undefined ? {} : { tls: { secureContext } }),
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
   }).catch((error: unknown) => {
     if (error instanceof AcceptError) return undefined;
@@ -44,7 +44,10 @@ export async function servePostgres(context: PostgresContext): Promise<void> {
   });
   if (accepted === undefined) return;
   if (accepted.kind === 'cancel') {
-    await cancels.cancel(accepted.key, guard);
+    const outcome = await cancels.cancel(accepted.key, guard);
+    // Somebody guesses keys.
+    if (outcome === 'unknown') logger.warn('cancel request with an unknown key', { address: socket.remoteAddress ?? 'unknown' });
+    accepted.socket.destroySoon();
     return;
   }
   let session: SessionRecorder | undefined;

@@ -49,6 +49,13 @@ export class UpstreamProtocolError extends Error {
   override readonly name = 'UpstreamProtocolError';
 }
 
+/** What the agent's own text or rows without labels led to; notices of anything else may hold labelled values. */
+function tellsNotices(step: Step | undefined): boolean {
+  if (step?.kind === 'execute') return !step.run.portal.judgement.touchesLabelled;
+  if (step?.kind === 'bind') return !step.portal.judgement.touchesLabelled;
+  return step?.kind === 'prepare' || step?.kind === 'describe';
+}
+
 export interface ServerSideOptions {
   readonly link: Link;
   readonly recorder: Recorder;
@@ -212,10 +219,12 @@ export class ServerSide {
         this.#link.answered();
         return run.settled.resolve('suspended');
       case BACKEND.CopyOutResponse:
+        if (run.portal.judgement.statement.kind !== 'copy-out') throw new UpstreamProtocolError('a copy was not asked for');
         run.copying = 'out';
         this.#link.tell(bytes);
         return;
       case BACKEND.CopyInResponse:
+        if (run.portal.judgement.statement.kind !== 'copy-in') throw new UpstreamProtocolError('a copy was not asked for');
         run.copying = 'in';
         this.#link.tell(bytes);
         return run.settled.resolve('copy-in');
@@ -223,7 +232,8 @@ export class ServerSide {
         return this.#copyData(run, bytes);
       case BACKEND.CopyDone:
         if (run.copying !== 'out') throw new UpstreamProtocolError('CopyDone without CopyOutResponse');
-        this.#link.tell(bytes);
+        // An error takes its place where the limit was reached.
+        if (!run.limitReached) this.#link.tell(bytes);
         return;
       default:
         throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Execute`);
@@ -253,7 +263,8 @@ export class ServerSide {
     const step = this.#link.step;
     if (step?.kind !== 'execute') throw new UpstreamProtocolError('DataRow without Execute');
     const { run } = step;
-    const { plan } = run.portal.judgement;
+    const { plan, statement } = run.portal.judgement;
+    if (statement.kind === 'copy-in' || statement.kind === 'copy-out') throw new UpstreamProtocolError('DataRow within a copy');
     if (run.reachesLimit()) return;
     let row = bytes;
     if (plan !== undefined) {
@@ -268,6 +279,7 @@ export class ServerSide {
 
   #copyData(run: Run, bytes: Buffer): void {
     if (run.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
+    if (run.reachesLimit()) return;
     const { plan } = run.portal.judgement;
     const shown = plan === undefined ? { bytes, values: 0 } : maskCopyData(bytes, plan);
     run.rows++;
@@ -282,8 +294,9 @@ export class ServerSide {
     const step = this.#link.step;
     if (type !== undefined) {
       if (step?.kind !== 'execute' || !this.passes) throw new UpstreamProtocolError('a large message was not expected');
-      if (type === BACKEND.DataRow && step.run.reachesLimit()) throw new UpstreamProtocolError('a large row beyond the limit');
-      if (type === BACKEND.CopyData && step.run.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
+      if ((type === BACKEND.CopyData) !== (step.run.copying === 'out'))
+        throw new UpstreamProtocolError('a large message of a copy');
+      if (step.run.reachesLimit()) throw new UpstreamProtocolError('a large row beyond the limit');
       this.#streaming = step.run;
       step.run.rows++;
       step.run.truncated = true;
@@ -299,9 +312,7 @@ export class ServerSide {
     if (tree !== undefined) {
       return this.#tree(step, tree);
     }
-    if (isHidden(fields)) return;
-    if (step?.kind === 'execute' && step.run.portal.judgement.touchesLabelled) return;
-    this.#link.tell(bytes);
+    if (!isHidden(fields) && tellsNotices(step)) this.#link.tell(bytes);
   }
 
   /** A tree counts from the moment it is printed, whatever becomes of the message it was printed for. */
@@ -336,8 +347,12 @@ export class ServerSide {
       return;
     }
     const step = this.#link.step;
-    if (step === undefined || step.kind === 'sync' || step.kind === 'local')
-      throw new UpstreamProtocolError('an error without a cause');
+    if (step === undefined || step.kind === 'local') throw new UpstreamProtocolError('an error without a cause');
+    if (step.kind === 'sync') {
+      // The commit failed: a deferred constraint, a conflict of serializable transactions. ReadyForQuery follows.
+      this.#link.tell(this.#texts.serverError(fields, true).bytes);
+      return;
+    }
     if (step.kind === 'forced') {
       this.#link.failed();
       return;

@@ -121,7 +121,8 @@ export class SimpleQuery {
       settled: deferred(),
     });
     link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
-    const ending = last && !copyIn ? await statements.sync(true) : undefined;
+    // Sync commits: what may still be undone for its number of rows waits.
+    const ending = last && !copyIn && !(judgement.writes && run.limited) ? await statements.sync(true) : undefined;
     if (ending === undefined) {
       link.toServer.push(encodeFlush());
       link.toServer.flush();

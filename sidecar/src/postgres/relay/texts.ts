@@ -14,7 +14,7 @@ export interface Refusal {
   readonly verdict?: Verdict;
 }
 
-/** Codes whose text says best what to do by the reason itself. */
+/** Codes that cover several situations: the reason says which one it is. */
 const BY_REASON: ReadonlySet<AgentCode> = new Set([
   'NotAnalysable',
   'SettingPinned',
@@ -53,12 +53,12 @@ export class Texts {
     const access = this.#o.access();
     const policy = access.policies.map(({ namespace, name }) => `${namespace}/${name}`).join(', ');
     const rule = refusal.verdict?.rule;
-    const said = refusal.message ?? (BY_REASON.has(refusal.code) ? sentence(refusal.reason) : undefined);
     const text = agentText({
       code: refusal.code,
       ...(effect === undefined ? {} : { verb: effect.verb, object: effect.object }),
       ...(rule === undefined ? {} : { rule }),
-      ...(said === undefined ? {} : { message: said }),
+      ...(BY_REASON.has(refusal.code) ? { reason: refusal.reason } : {}),
+      ...(refusal.message === undefined ? {} : { message: refusal.message }),
       ...(policy === '' ? {} : { policy }),
       reference: `${this.#o.session}/${Math.max(0, this.#o.actions() - 1)}`,
       allowedHere: allowedHere(access),
@@ -107,7 +107,7 @@ export class Texts {
 export function fatalText(ending: Ending, session?: string): Buffer {
   const text = agentText({
     code: ending.code === 'AgentClosed' ? 'SessionEnded' : ending.code,
-    message: sentence(ending.reason),
+    reason: ending.reason,
     ...(session === undefined ? {} : { reference: session }),
   });
   return encodeErrorResponse({
@@ -117,8 +117,4 @@ export function fatalText(ending: Ending, session?: string): Buffer {
     M: text.message,
     ...(text.detail === undefined ? {} : { D: text.detail }),
   });
-}
-
-function sentence(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
