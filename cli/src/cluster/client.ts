@@ -39,6 +39,7 @@ class ClusterTransport implements Transport {
   readonly #api: ApiServer;
   readonly #namespace: string;
   readonly #login: Login;
+  readonly #dialer: Dialer;
   readonly #agent: TunnelAgent;
   /** Whether the collector has believed the login: only then can it have ended meanwhile. */
   #believed = false;
@@ -47,7 +48,8 @@ class ClusterTransport implements Transport {
     this.#api = api;
     this.#namespace = namespace;
     this.#login = new Login({ api, ...(now === undefined ? {} : { now }) });
-    this.#agent = new TunnelAgent(new Dialer(api, namespace, onNotice ?? (() => undefined)));
+    this.#dialer = new Dialer(api, namespace, onNotice ?? (() => undefined));
+    this.#agent = new TunnelAgent(this.#dialer);
   }
 
   async fetch(path: string): Promise<Response> {
@@ -74,7 +76,7 @@ class ClusterTransport implements Transport {
   async #signed(path: string): Promise<Response> {
     for (let attempt = 1; ; attempt++) {
       // Signed anew each time: the collector takes a nonce once.
-      const headers = { ...(await this.#login.sign(path)), host: this.#agent.servername };
+      const headers = { ...(await this.#login.sign(path)), host: this.#dialer.servername };
       try {
         return await this.#send(path, headers);
       } catch (error) {
@@ -90,7 +92,11 @@ class ClusterTransport implements Transport {
       const timeout = timeoutMs === undefined ? {} : { timeout: timeoutMs };
       const sent = httpRequest({ agent: this.#agent, path, headers, ...timeout }, resolve);
       sent.on('timeout', () => sent.destroy(noAnswer(timeoutMs ?? 0)));
-      sent.on('error', reject);
+      sent.on('error', (error) => {
+        // A connection that was kept may have ended meanwhile; that says nothing about its pod.
+        if (!sent.reusedSocket && sent.socket !== null) this.#dialer.lost(sent.socket);
+        reject(error);
+      });
       sent.end();
     });
     const status = incoming.statusCode ?? 0;
@@ -112,13 +118,11 @@ async function* bodyOf(incoming: IncomingMessage, namespace: string): AsyncGener
 
 /** Keeps a tunnel open between requests. */
 class TunnelAgent extends Agent {
-  readonly servername: string;
   readonly #dialer: Dialer;
 
   constructor(dialer: Dialer) {
     super({ keepAlive: true, maxSockets: 4 });
     this.#dialer = dialer;
-    this.servername = dialer.servername;
   }
 
   override createConnection(_options: ClientRequestArgs, done: (error: Error | null, stream: Duplex) => void): undefined {
@@ -140,6 +144,7 @@ class Dialer {
   readonly #onNotice: (text: string) => void;
   /** Names of pods that were lost, the last one at the end: they are asked after those that were not. */
   #lost: readonly string[] = [];
+  readonly #pods = new WeakMap<object, string>();
   #ca: string | undefined;
 
   constructor(api: ApiServer, namespace: string, onNotice: (text: string) => void) {
@@ -173,11 +178,15 @@ class Dialer {
     const { access } = this.#api;
     const tunnel = await openTunnel(access, { namespace: this.#namespace, pod: pod.name, port: pod.port });
     const socket = await secure(tunnel, { ca, servername: this.servername, access });
-    socket.once('close', (failed: boolean) => {
-      tunnel.destroy();
-      if (failed) this.#markLost(pod.name);
-    });
+    socket.once('close', () => tunnel.destroy());
+    this.#pods.set(socket, pod.name);
     return socket;
+  }
+
+  /** Says that a connection broke before it answered. */
+  lost(connection: object): void {
+    const name = this.#pods.get(connection);
+    if (name !== undefined) this.#markLost(name);
   }
 
   #markLost(name: string): void {
@@ -202,7 +211,9 @@ async function secure(tunnel: Duplex, { ca, servername, access }: SecureOptions)
       socket.once('secureConnect', resolve);
       socket.once('error', reject);
       tunnel.once('error', reject);
-      tunnel.once('close', () => reject(new TunnelError('Lost', 'the tunnel was closed')));
+      socket.once('close', () => reject(new TunnelError('Lost', 'the tunnel was closed')));
+      // Does nothing where the socket closed the tunnel: its error says why.
+      tunnel.once('close', () => socket.destroy());
     });
     // The tunnel's own error says why; the socket tells its reader that it ended.
     tunnel.on('error', (error) => socket.destroy(error));

@@ -163,9 +163,9 @@ function unpublished(namespace: string, name: string, cause?: unknown): CliError
   );
 }
 
-/** "you (context X) may not …"; whoever installed Chaperone can bind the role that the chart has for this. */
+/** "jane may not …"; whoever installed Chaperone can bind the role that the chart has for this. */
 export function notPermitted(api: ApiServer, namespace: string, what: string, cause?: unknown): CliError {
-  return new CliError('NotPermitted', `the user of context ${api.access.context} ${what}`, {
+  return new CliError('NotPermitted', `${api.access.who} ${what}`, {
     cause,
     exit: EXIT.notPermitted,
     fix: [

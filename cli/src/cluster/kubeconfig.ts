@@ -17,6 +17,8 @@ export type ConnectOptions = Omit<RequestOptions, 'headers'> & { readonly header
 /** The cluster that a command works on, with the credentials of the person who runs it. */
 export interface ClusterAccess {
   readonly context: string;
+  /** Who is meant, for messages: `jane (impersonated)`, or the user of the context. */
+  readonly who: string;
   readonly server: URL;
   /** Of --namespace, else of the context, else `default`. */
   readonly namespace: string;
@@ -44,6 +46,7 @@ export function loadKubeconfig(flags: ClusterFlags, env: Environment): ClusterAc
   const groups = flags.asGroup ?? [];
   return {
     context: context.name,
+    who: flags.as === undefined ? `the user of context ${context.name}` : `${flags.as} (impersonated)`,
     server,
     namespace: flags.namespace ?? context.namespace ?? 'default',
     timeoutMs,

@@ -106,7 +106,7 @@ export class Login implements AsyncDisposable {
       const { status } = await this.#api.request(SelfSubjectReview, { method: 'POST', path, body: review });
       return status.userInfo;
     } catch (error) {
-      throw this.#refused(error, `the user of context ${this.#api.access.context}`);
+      throw this.#refused(error, this.#api.access.who);
     }
   }
 
