@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { analyse, parseTree } from '../masking/index.ts';
-import { openTestbed, type Testbed } from '../masking/testbed.ts';
+import { openTestbed, type Testbed } from '../masking/testbed.test-support.ts';
 import { StatementParser } from './parser.ts';
 
 /** What the text alone says must be what the server says of its own tree: one policy test then speaks for both. */
