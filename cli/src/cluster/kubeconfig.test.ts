@@ -82,6 +82,17 @@ describe('the cluster', () => {
     expect(loadKubeconfig({ kubeconfig: await aFile() }, env).context).toBe('prod');
   });
 
+  test('is that of the pod where there is no kubeconfig', async () => {
+    const pod = await aDirectory();
+    for (const [name, text] of Object.entries({ token: 'of-the-pod', 'ca.crt': 'PEM', namespace: 'tools\n' }))
+      writeFileSync(join(pod, name), text);
+    const env = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443', HOME: await aDirectory() };
+    const access = loadKubeconfig({}, env, pod);
+    expect([access.server.href, access.namespace]).toEqual(['https://[fd00::1]:6443/', 'tools']);
+    expect(await authorization(access)).toBe('Bearer of-the-pod');
+    expect(loadKubeconfig({ kubeconfig: await aFile() }, env, pod).context).toBe('prod');
+  });
+
   test('needs no context where --cluster and --user name all', async () => {
     const kubeconfig = await aFile(aConfig({ contexts: [], 'current-context': '' }));
     const access = loadKubeconfig({ kubeconfig, cluster: 'dev', user: 'prod' }, {});

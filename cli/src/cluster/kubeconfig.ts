@@ -32,11 +32,14 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Chooses the cluster as kubectl does: --kubeconfig, else the files of KUBECONFIG (the first that says a thing wins), else
- * ~/.kube/config, else the ServiceAccount of the pod this runs in. Throws CliError NoContext and Usage.
+ * ~/.kube/config, else the ServiceAccount of the pod this runs in, which is in the directory `serviceAccount`. Throws CliError
+ * NoContext and Usage.
  */
-export function loadKubeconfig(flags: ClusterFlags, env: Environment): ClusterAccess {
+export function loadKubeconfig(flags: ClusterFlags, env: Environment, serviceAccount = SERVICE_ACCOUNT): ClusterAccess {
   const timeoutMs = requestTimeout(flags.requestTimeout);
   const { files, config } = loadFiles(flags, env);
+  const isEmpty = config.contexts.length === 0 && config.clusters.length === 0;
+  if (isEmpty && flags.kubeconfig === undefined) useServiceAccount(config, env, serviceAccount);
   const context = chooseContext(flags, config, files, env);
   const cluster = config.getCluster(flags.cluster ?? context.cluster);
   if (cluster === null) throw noContext(`${told(files, env)} has no cluster "${flags.cluster ?? context.cluster}"`);
@@ -84,10 +87,23 @@ function loadFiles(flags: ClusterFlags, env: Environment): { files: readonly str
   const named = (env['KUBECONFIG'] ?? '').split(delimiter).filter((file) => file !== '');
   const home = env['HOME'] ?? env['USERPROFILE'];
   const files = named.length > 0 ? named : home === undefined ? [] : [join(home, '.kube', 'config')];
-  const config = merge(files.filter((file) => existsSync(file)));
-  const inPod = env['KUBERNETES_SERVICE_HOST'] !== undefined && existsSync(join(SERVICE_ACCOUNT, 'token'));
-  if (config.contexts.length === 0 && config.clusters.length === 0 && inPod) config.loadFromCluster();
-  return { files, config };
+  return { files, config: merge(files.filter((file) => existsSync(file))) };
+}
+
+/** What a pod knows of its cluster; outside of a pod nothing is known. */
+function useServiceAccount(config: KubeConfig, env: Environment, directory: string): void {
+  const [host, port = '443'] = [env['KUBERNETES_SERVICE_HOST'], env['KUBERNETES_SERVICE_PORT']];
+  const tokenFile = join(directory, 'token');
+  if (host === undefined || host === '' || !existsSync(tokenFile)) return;
+  const server = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const namespaceFile = join(directory, 'namespace');
+  const namespace = existsSync(namespaceFile) ? readFileSync(namespaceFile, 'utf8').trim() : undefined;
+  config.loadFromOptions({
+    clusters: [{ name: 'in-cluster', server, caFile: join(directory, 'ca.crt'), skipTLSVerify: false }],
+    users: [{ name: 'service-account', authProvider: { name: 'tokenFile', config: { tokenFile } } }],
+    contexts: [{ name: 'in-cluster', cluster: 'in-cluster', user: 'service-account', namespace }],
+    currentContext: 'in-cluster',
+  });
 }
 
 /** As kubectl merges: of two entries with one name, and of two current contexts, the first counts. */
