@@ -78,6 +78,7 @@ export class Relay {
       parser,
       access,
       catalog: () => database.catalog,
+      stale: () => database.stale,
       refresh: () => database.refresh(),
       major: database.major,
       guesses: database.guesses,

@@ -28,6 +28,8 @@ export interface StatementsOptions {
   readonly parser: StatementParser;
   readonly access: () => Access;
   readonly catalog: () => Catalog;
+  /** The catalogue is too old to judge a new statement by. */
+  readonly stale: () => boolean;
   /** Loads the catalogue again, after something unknown was met or the agent changed it. */
   readonly refresh: () => Promise<Catalog>;
   readonly major: number;
@@ -110,8 +112,10 @@ export class Statements {
   }
 
   async #judge(statement: Held, outcome: Extract<PrepareOutcome, { kind: 'prepared' }>): Promise<Judgement> {
-    const { access, catalog, refresh, major } = this.#o;
-    const first = judgeTree(statement, outcome.trees, outcome.fields, { access: access(), catalog: catalog(), major });
+    const { access, catalog, stale, refresh, major } = this.#o;
+    // A label may have been closed over a new partition or renamed column meanwhile: judge by what is there now.
+    const known = stale() ? await refresh() : catalog();
+    const first = judgeTree(statement, outcome.trees, outcome.fields, { access: access(), catalog: known, major });
     if (!first.unknownObjects) return first;
     // Something was made since the catalogue was read: look once more before refusing.
     return judgeTree(statement, outcome.trees, outcome.fields, { access: access(), catalog: await refresh(), major });
