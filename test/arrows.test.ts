@@ -42,7 +42,11 @@ function imports(file: string): Import[] {
 }
 
 const isTest = (file: string): boolean =>
-  file.endsWith('.test.ts') || file.endsWith('.case.ts') || file.includes('/test/') || file.endsWith('.test-support.ts') || file.includes('/testdata/');
+  file.endsWith('.test.ts') ||
+  file.endsWith('.case.ts') ||
+  file.includes('/test/') ||
+  file.endsWith('.test-support.ts') ||
+  file.includes('/testdata/');
 
 describe('the arrows between packages', () => {
   for (const [name, allowed] of Object.entries(ARROWS)) {
