@@ -4,7 +4,7 @@ import { Snapshot } from './access.ts';
 /**
  * What a sidecar and the operator say to each other: HTTPS with JSON bodies, the sidecar's projected ServiceAccount token
  * (audience {@link SIDECAR_AUDIENCE}) as `Authorization: Bearer` on every request. The sidecar trusts the certificate authority
- * that the ConfigMap `chaperone-ca` of its own namespace holds.
+ * that injection sealed into its environment, which nobody in its namespace can change.
  *
  * ```
  * POST /v1/enrol    EnrolRequest      → EnrolResponse    once per start of the sidecar; the same nkey again is fine
