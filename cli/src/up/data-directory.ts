@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { Agent } from '@chaperone/policy';
 import { z } from 'zod';
 import { CliError } from '../errors.ts';
 
@@ -21,10 +22,17 @@ export function dataPaths(data: string) {
     evidence: join(data, 'evidence'),
     keys: join(data, 'keys'),
     lock: join(data, 'lock'),
-    run: join(data, 'run'),
-    spool: join(data, 'spool'),
     trust: join(data, 'trust.json'),
   } as const;
+}
+
+/**
+ * What lies there for one agent. Its key outlives the process, so that records that a crash left in the spool can still be signed;
+ * those of another agent wait for that agent.
+ */
+export function agentPaths(data: string, { namespace, serviceAccount }: Pick<Agent, 'namespace' | 'serviceAccount'>) {
+  const own = join(data, 'agents', namespace, serviceAccount);
+  return { run: join(own, 'run'), spool: join(own, 'spool') } as const;
 }
 
 /**

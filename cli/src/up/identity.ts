@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodeNkey, generateSigner, type PodIdentity, signerFromSeed, signRegistration, type Trust } from '@chaperone/evidence';
+import { encodeNkey, type PodIdentity, signerFromSeed, signRegistration, type Trust } from '@chaperone/evidence';
 import type { Agent } from '@chaperone/policy';
 import { CliError } from '../errors.ts';
-import { dataPaths, writePrivately } from './data-directory.ts';
+import { agentPaths, dataPaths, writePrivately } from './data-directory.ts';
 
 const SEED_BYTES = 32;
 const ORIGIN_BYTES = 8;
@@ -21,7 +21,9 @@ export async function localIdentity(data: string, agent: Agent, now: number): Pr
   await mkdir(keys, { recursive: true, mode: 0o700 });
   const enrolment = signerFromSeed(await keep(keys, 'enrolment.seed', SEED_BYTES));
   const origin = `local/${(await keep(keys, 'origin.seed', ORIGIN_BYTES)).toString('hex')}`;
-  const nkey = generateSigner();
+  const { run } = agentPaths(data, agent);
+  await mkdir(run, { recursive: true, mode: 0o700 });
+  const nkey = signerFromSeed(await keep(run, 'nkey.seed', SEED_BYTES));
   const { namespace, serviceAccount } = agent;
   const registration = signRegistration(
     { nkey: encodeNkey(nkey.publicKey), agent: { namespace, serviceAccount }, origin, issuedAt: now },

@@ -16,9 +16,15 @@ export function textLogger(err: NodeJS.WritableStream): Logger {
   const write =
     (word: string): Logger['warn'] =>
     (event, fields = {}) => {
-      for (const line of sentences(event, fields)) err.write(`${word}${visible(line)}\n`);
+      // Files with mistakes are somebody's to mend, though the proxy goes on.
+      const prefix = fields['code'] === 'ManifestInvalid' ? 'error: ' : word;
+      for (const line of sentences(event, fields)) err.write(`${prefix}${visible(line)}\n`);
     };
   return { info: () => undefined, warn: write('warn: '), error: write('error: ') };
+}
+
+function asSentence(text: string): string {
+  return /[.?!]$/.test(text) ? text : `${text}.`;
 }
 
 function sentences(event: string, fields: Readonly<Record<string, unknown>>): string[] {
@@ -29,6 +35,8 @@ function sentences(event: string, fields: Readonly<Record<string, unknown>>): st
     return [`${typeof resource === 'string' ? `${resource}: ` : ''}${event}${rest.join('')}${named}`];
   }
   if (code === 'ManifestInvalid')
-    return message.split('\n').map((line) => `${line.replace(/\.$/, '')}. Still running the last good version.${named}`);
+    return message
+      .split('\n')
+      .map((line) => `${asSentence(line.replace(/ \(ManifestInvalid\)$/, ''))} Still running the last good version.${named}`);
   return [`${typeof resource === 'string' && !message.includes(resource) ? `${resource}: ` : ''}${message}${named}`];
 }

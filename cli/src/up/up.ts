@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nearest } from '@chaperone/api/text';
@@ -23,7 +23,7 @@ import {
 import { type ServerType, serve } from '@hono/node-server';
 import { CliError, usage } from '../errors.ts';
 import type { HostPort } from '../flags.ts';
-import { dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
+import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
 import { portOwner } from './port-owner.ts';
 
@@ -145,18 +145,17 @@ async function openCollector({ data, logger }: UpOptions, trust: Trust, token: s
 }
 
 async function openRecording(
-  { data, logger }: UpOptions,
+  { data, agent, logger }: UpOptions,
   identity: Parameters<typeof createRecording>[0]['identity'],
   collector: Collector,
 ): ReturnType<typeof createRecording> {
-  const { run, spool } = dataPaths(data);
+  const { run, spool } = agentPaths(data, agent);
   const delivery = createDirectDelivery(async (segment) => {
     const outcome = await collector.ingest(segment);
     if (outcome.kind === 'refused') throw new Error(`the collector refused a segment (${outcome.code})`);
     return outcome.receipt;
   });
   try {
-    await mkdir(run, { recursive: true, mode: 0o700 });
     return await createRecording({ directory: spool, runDirectory: run, identity, delivery, logger });
   } catch (error) {
     throw unusable(data, error);

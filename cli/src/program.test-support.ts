@@ -1,0 +1,155 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startPostgres, temporaryDirectory, testAuthority, type TestPostgres } from '@chaperone/testing';
+import { Client } from 'pg';
+
+const ROOT = join(import.meta.dirname, '../..');
+const MAIN = join(import.meta.dirname, 'main.ts');
+export const QUICKSTART = join(ROOT, 'examples/quickstart');
+export const AGENT = ['--agent', 'agents/support-agent', '--labels', 'app=support-agent'] as const;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface RunOptions {
+  readonly input?: string | Buffer;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Runs this in place of the program's source. */
+  readonly command?: readonly [string, ...string[]];
+}
+
+/** A process whose output is kept. */
+export class Program implements AsyncDisposable {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+  out = '';
+  err = '';
+
+  constructor(args: readonly string[], { env = {}, input, command = [process.execPath, MAIN] }: RunOptions = {}) {
+    const [file, ...before] = command;
+    this.child = spawn(file, [...before, ...args], {
+      stdio: 'pipe',
+      env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...env },
+    });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.out += text));
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.err += text));
+    // A program that ends without reading its input is not at fault.
+    this.child.stdin?.on('error', () => undefined).end(input);
+    this.ended = once(this.child, 'close').then(([code]) => ({ code: code as number | null, out: this.out, err: this.err }));
+  }
+
+  /** The first line of standard output; rejects where the program ends before it. */
+  async firstLine(): Promise<string> {
+    const over = this.ended.then(({ code, err }) => {
+      if (!this.out.includes('\n')) throw new Error(`ended with ${code}: ${err}`);
+    });
+    while (!this.out.includes('\n')) await Promise.race([once(this.child.stdout as NodeJS.ReadableStream, 'data'), over]);
+    return this.out.slice(0, this.out.indexOf('\n'));
+  }
+
+  async signal(name: NodeJS.Signals): Promise<Ended> {
+    this.child.kill(name);
+    return this.ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGKILL');
+    await this.ended;
+  }
+}
+
+/** Runs the program to its end. */
+export function run(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+  return new Program(args, options).ended;
+}
+
+export interface Ready {
+  readonly ready: true;
+  readonly resources: readonly { readonly resource: string; readonly protocol: string; readonly address: string }[];
+  readonly collector: string;
+  readonly console: string;
+}
+
+/** `chaperone up --output json`, ready. */
+export class Up extends Program {
+  static async start(manifests: string, data: string, ...more: readonly string[]): Promise<Up & { ready: Ready }> {
+    const up = new Up(['up', '--manifests', manifests, ...AGENT, '--data', data, '--output', 'json', ...more]);
+    return Object.assign(up, { ready: JSON.parse(await up.firstLine()) as Ready });
+  }
+}
+
+/** An agent's connection to what `up` serves. */
+export async function connect(ready: Ready): Promise<Client> {
+  const [host = '', port = ''] = (ready.resources[0]?.address ?? '').split(':');
+  const client = new Client({ host, port: Number(port), user: 'bot', password: 'whatever', database: 'orders' });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** One statement by psql, as an agent would run it. */
+export function psql(address: string, sql: string): Promise<Ended> {
+  const [host = '', port = ''] = address.split(':');
+  return new Program(['-X', '-At', '-c', sql, `host=${host} port=${port} dbname=orders user=bot`], {
+    command: ['psql'],
+    env: { PGPASSWORD: 'whatever', PGCONNECT_TIMEOUT: '10' },
+  }).ended;
+}
+
+export interface Shop extends AsyncDisposable {
+  readonly postgres: TestPostgres;
+  /** A new directory of good manifests, with changes to single files: whole texts, or what becomes of the good one. */
+  manifests(changes?: Readonly<Record<string, (text: string) => string | undefined>>): Promise<string>;
+  /** A path that nothing uses yet. */
+  path(name: string): string;
+}
+
+/** The quickstart's shop on a real PostgreSQL with TLS. */
+export async function startShop(): Promise<Shop> {
+  const [folder, authority] = await Promise.all([temporaryDirectory('chaperone-cli-'), testAuthority('shop CA')]);
+  const postgres = await startPostgres({ tls: await authority.issue(['localhost', '127.0.0.1']) });
+  await makeShop(postgres);
+  const ca = authority.ca.trimEnd().replaceAll('\n', '\n    ');
+  let used = 0;
+  return {
+    postgres,
+    path: (name) => join(folder.path, `${++used}-${name}`),
+    manifests: async (changes = {}) => {
+      const directory = join(folder.path, `${++used}`, 'shop');
+      await mkdir(directory, { recursive: true });
+      for (const name of ['policy.yaml', 'resource.yaml', 'secret.yaml']) {
+        const good = (await readFile(join(QUICKSTART, name), 'utf8'))
+          .replaceAll('127.0.0.1:54329', `127.0.0.1:${postgres.port}`)
+          .replace('password: change-me', 'password: CANARY-credential')
+          .replace(/ca\.crt: replace with .*/, `ca.crt: |\n    ${ca}`);
+        const text = changes[name] === undefined ? good : changes[name](good);
+        if (text !== undefined) await writeFile(join(directory, name), text);
+      }
+      return directory;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await postgres.stop();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function makeShop({ host, port, superuser }: TestPostgres): Promise<void> {
+  const as = async (database: string, statements: readonly string[]): Promise<void> => {
+    const client = new Client({ host, port, ...superuser, database, ssl: { rejectUnauthorized: false } });
+    await client.connect();
+    for (const statement of statements) await client.query(statement);
+    await client.end();
+  };
+  await as('postgres', [
+    'create database orders',
+    "create role support_agent login password 'CANARY-credential'",
+    'alter role support_agent set log_min_messages = fatal',
+  ]);
+  await as('orders', [await readFile(join(QUICKSTART, 'shop.sql'), 'utf8')]);
+}
