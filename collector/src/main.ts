@@ -8,6 +8,7 @@ import { readConfig } from './config.ts';
 import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { Logger } from './ingest.ts';
 import { createLoginAccess, createLoginServer } from './login-access.ts';
+import { startLoginSweep } from './login-sweep.ts';
 
 /** One JSON object per line on standard output. */
 function createLogger(): Logger {
@@ -39,6 +40,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     logger,
     notReady: () => (consumer === undefined ? 'the broker is not connected yet' : consumer.notReady()),
   });
+  const sweep = startLoginSweep({ config: cluster, logger });
   let tls = readTls(config.tls);
   const listener = getRequestListener(collector.fetch);
   const server = createServer({ ...tls, minVersion: 'TLSv1.2' }, (request, response) => void listener(request, response));
@@ -72,6 +74,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
 
   const stop = async (): Promise<void> => {
     clearInterval(renewal);
+    sweep.stop();
     server.close();
     server.closeIdleConnections();
     await running.stop();
