@@ -1,0 +1,69 @@
+import { startPostgres, testAuthority, type TestPostgres } from '@chaperone/testing';
+import { Client } from 'pg';
+
+export const DATABASE = 'bench';
+export const ACCOUNTS = 100_000;
+/** The role that every path signs in with at the server. */
+export const ROLE = { user: 'bench_agent', password: 'only-for-this-run' } as const;
+
+export interface Database extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  readonly major: number;
+  /** PEM of what signed the server's certificate. */
+  readonly ca: string;
+}
+
+/** A real server with TLS on offer, 100,000 accounts for point selects and `people` rows for large results. */
+export async function startDatabase(people: number): Promise<Database> {
+  const authority = await testAuthority('bench CA');
+  const server = await startPostgres({
+    tls: await authority.issue(['localhost', '127.0.0.1']),
+    settings: { shared_buffers: '256MB', max_connections: '400', autovacuum: 'off' },
+  });
+  try {
+    await fill(server, people);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return {
+    host: server.host,
+    port: server.port,
+    major: server.major,
+    ca: authority.ca,
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}
+
+async function fill(server: TestPostgres, people: number): Promise<void> {
+  await asOwner(server, 'postgres', [
+    `create database ${DATABASE}`,
+    `create role ${ROLE.user} login password '${ROLE.password}'`,
+    // The trees that the server prints for lineage go to the session only; for every path alike.
+    `alter role ${ROLE.user} set log_min_messages = fatal`,
+  ]);
+  await asOwner(server, DATABASE, [
+    'create table accounts (aid int primary key, abalance int not null, note text not null)',
+    `insert into accounts select n, n % 1000, 'note ' || n from generate_series(1, ${ACCOUNTS}) n`,
+    'create table people (id int primary key, name text not null, ssn text not null, city text not null)',
+    `insert into people select n, 'Person ' || n, to_char(n % 899 + 100, 'FM000') || '-' || to_char(n % 89 + 10, 'FM00') || '-'
+       || to_char(n % 8999 + 1000, 'FM0000'), 'City ' || n % 500 from generate_series(1, ${people}) n`,
+    `grant select on accounts, people to ${ROLE.user}`,
+    'vacuum (analyze, freeze) accounts, people',
+    'checkpoint',
+  ]);
+}
+
+async function asOwner(server: TestPostgres, database: string, statements: readonly string[]): Promise<void> {
+  const client = new Client({
+    host: server.host,
+    port: server.port,
+    ...server.superuser,
+    database,
+    ssl: { rejectUnauthorized: false },
+  });
+  await client.connect();
+  for (const statement of statements) await client.query(statement);
+  await client.end();
+}

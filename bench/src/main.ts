@@ -1,0 +1,269 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, statSync } from 'node:fs';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join, relative } from 'node:path';
+import { temporaryDirectory } from '@chaperone/testing';
+import { type Chaperone, startChaperone } from './chaperone.ts';
+import { connect } from './client.ts';
+import { ACCOUNTS, type Database, ROLE, startDatabase } from './database.ts';
+import { largeResult, newSessions, type Paths, pointSelects, type Result } from './measure.ts';
+import { HELP, type Options, parseOptions } from './options.ts';
+import type { Path } from './path.ts';
+import { type Load, pgbench } from './pgbench.ts';
+import { startPgBouncer } from './pgbouncer.ts';
+import { memoryKiB } from './proc.ts';
+import { selfTimes } from './profile.ts';
+import { debianProgram, type Program } from './programs.ts';
+import { type Report, toJson, toText } from './report.ts';
+import { footprint, sidecarFigures } from './sidecar.ts';
+
+const root = join(import.meta.dirname, '../..');
+const results = join(root, 'bench/results');
+const cache = join(root, '.cache/bench');
+const PROFILE_SECONDS = 14;
+const WARM_UP_MS = 8_000;
+const POINT_LOADS: readonly Load[] = [
+  { protocol: 'simple', clients: 1 },
+  { protocol: 'simple', clients: 16 },
+  { protocol: 'prepared', clients: 1 },
+  { protocol: 'prepared', clients: 16 },
+];
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+function progress(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+function why(error: unknown): string {
+  return error instanceof Error ? error.message : 'it failed';
+}
+
+/** Collects what could not be done; a bench reports it and goes on. */
+class Attempts {
+  readonly failed: string[] = [];
+
+  async try<T>(what: string, act: () => Promise<T>): Promise<T | undefined> {
+    progress(what);
+    try {
+      return await act();
+    } catch (error) {
+      this.failed.push(`${what}: ${why(error)}`);
+      return undefined;
+    }
+  }
+}
+
+interface World {
+  readonly options: Options;
+  readonly attempts: Attempts;
+  readonly directory: string;
+  readonly database: Database;
+  readonly script: string;
+  readonly caFile: string;
+  readonly pgbenchProgram: Program | undefined;
+  readonly pgbouncerProgram: Program | undefined;
+}
+
+function direct(database: Database, tls: boolean): Path {
+  return {
+    name: 'direct',
+    host: database.host,
+    port: database.port,
+    ...ROLE,
+    ca: tls ? database.ca : undefined,
+    pid: undefined,
+  };
+}
+
+function present(paths: Record<keyof Paths, Path | undefined>): Paths {
+  return Object.fromEntries(Object.entries(paths).filter(([, path]) => path !== undefined));
+}
+
+/** A figure of a proxy that does not do its work would be worthless. */
+async function mustMask(path: Path): Promise<void> {
+  const client = await connect(path);
+  try {
+    const { rows } = await client.query('SELECT ssn FROM people WHERE id = 1');
+    const ssn = String((rows[0] as { ssn?: unknown } | undefined)?.ssn);
+    if (!ssn.endsWith('1001') || /^\d{3}-\d{2}/.test(ssn)) throw new Error('people.ssn is not masked as the policy says');
+  } finally {
+    await client.end();
+  }
+}
+
+async function compare(world: World, chaperone: Chaperone | undefined): Promise<Result[]> {
+  const { options, attempts, database, pgbenchProgram, pgbouncerProgram } = world;
+  const found: Result[] = [];
+  for (const tls of [false, true]) {
+    const bouncer =
+      pgbouncerProgram === undefined
+        ? undefined
+        : await attempts.try(`start PgBouncer${tls ? ' with TLS to the server' : ''}`, () =>
+            startPgBouncer({ program: pgbouncerProgram, database, tls }),
+          );
+    const ours = tls ? chaperone?.tls : chaperone?.plain;
+    const paths = present({ direct: direct(database, tls), pgbouncer: bouncer, chaperone: ours, again: ours });
+    try {
+      if (pgbenchProgram !== undefined) found.push(...(await comparePointSelects(world, pgbenchProgram, paths, tls)));
+      if (tls) continue;
+      const large = await attempts.try('large result', () =>
+        largeResult({ paths, rounds: options.bulkRounds, rows: options.bulkRows }),
+      );
+      found.push(...(large ?? []));
+      const sessions = await attempts.try('new sessions', () => newSessions(paths, options.connects));
+      if (sessions !== undefined) found.push(sessions);
+    } finally {
+      await bouncer?.[Symbol.asyncDispose]();
+    }
+  }
+  return found;
+}
+
+async function comparePointSelects(world: World, program: Program, paths: Paths, tls: boolean): Promise<Result[]> {
+  const { options, attempts, script, caFile } = world;
+  const found: Result[] = [];
+  for (const load of tls ? POINT_LOADS.filter(({ protocol }) => protocol === 'simple') : POINT_LOADS) {
+    const name = `point select, ${load.protocol}, ${load.clients} client${load.clients > 1 ? 's' : ''}${tls ? ', TLS to the server' : ''}`;
+    const result = await attempts.try(name, async () => {
+      await warmUp(world, program, paths, load);
+      const rounds = tls ? Math.ceil(options.rounds / 2) : options.rounds;
+      return pointSelects({ name, program, paths, load, rounds, seconds: options.secondsPerRun, script, caFile });
+    });
+    if (result !== undefined) found.push(result);
+  }
+  return found;
+}
+
+/** Unmeasured; a path that fails here fails again where it is reported. */
+async function warmUp({ options, script, caFile }: World, program: Program, paths: Paths, load: Load): Promise<void> {
+  const first = load === POINT_LOADS[0];
+  for (const slot of ['direct', 'pgbouncer', 'chaperone'] as const) {
+    const path = paths[slot];
+    const seconds = slot === 'chaperone' && first ? options.warmUpSeconds : 1;
+    if (path !== undefined) await pgbench(program, path, load, { script, caFile, seconds }).catch(() => undefined);
+  }
+}
+
+async function pgbouncerFootprint(world: World): Promise<Report['pgbouncer']> {
+  const { pgbouncerProgram: program, database, options } = world;
+  if (program === undefined) return undefined;
+  await using bouncer = await startPgBouncer({ program, database, tls: false });
+  return footprint(bouncer, options.idleSessions);
+}
+
+async function measureAll(world: World): Promise<Report> {
+  const { options, attempts, directory, database } = world;
+  const sidecar = await attempts.try('sidecar: start and idle memory', () =>
+    sidecarFigures((at) => startChaperone(database, join(directory, `idle-${at}`)), {
+      starts: options.starts,
+      sessions: options.idleSessions,
+    }),
+  );
+  const pgbouncer = await attempts.try('PgBouncer: idle memory', () => pgbouncerFootprint(world));
+  const home = join(directory, 'chaperone');
+  const chaperone = await attempts.try('start Chaperone', async () => {
+    const started = await startChaperone(database, home);
+    await mustMask(started.plain);
+    return started;
+  });
+  try {
+    const found = await compare(world, chaperone);
+    const lost = found.flatMap(({ load, failed }) =>
+      Object.entries(failed).map(([slot, reason]) => `${load}, ${slot}: ${reason}`),
+    );
+    return {
+      at: new Date().toISOString(),
+      commit: commit(),
+      quick: options.quick,
+      machine: { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length },
+      programs: {
+        node: `Node.js ${process.versions.node}`,
+        postgres: `PostgreSQL ${database.major}`,
+        ...(world.pgbouncerProgram === undefined ? {} : { pgbouncer: world.pgbouncerProgram.version }),
+        ...(world.pgbenchProgram === undefined ? {} : { pgbench: world.pgbenchProgram.version.replace(/ \(Debian.*/, '') }),
+      },
+      results: found,
+      sidecar,
+      pgbouncer,
+      afterLoads: chaperone === undefined ? undefined : memoryKiB(chaperone.pid),
+      evidenceBytes: chaperone === undefined ? 0 : bytesUnder(join(home, 'data', 'evidence')),
+      notMeasured: [...attempts.failed, ...lost],
+    };
+  } finally {
+    await chaperone?.[Symbol.asyncDispose]();
+  }
+}
+
+async function profile(world: World): Promise<void> {
+  const program = world.pgbenchProgram;
+  if (program === undefined) return;
+  for (const load of POINT_LOADS) {
+    const name = `${load.protocol}-${load.clients}`;
+    const folder = join(world.directory, `profile-${name}`);
+    const flags = ['--cpu-prof', `--cpu-prof-dir=${folder}`];
+    {
+      await using chaperone = await startChaperone(world.database, join(world.directory, name), flags);
+      const { script, caFile } = world;
+      await pgbench(program, chaperone.plain, load, { script, caFile, seconds: PROFILE_SECONDS });
+    }
+    say(`\npoint select, ${load.protocol}, ${load.clients} clients: own time of functions`);
+    for (const line of selfTimes(folder, { count: 25, skipMs: WARM_UP_MS })) say(line);
+    const [file] = readdirSync(folder);
+    if (file !== undefined) await rename(join(folder, file), join(results, `local-${name}.cpuprofile`)).catch(() => undefined);
+  }
+}
+
+function commit(): string {
+  try {
+    const git = (...args: string[]): string => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+    return git('rev-parse', '--short=10', 'HEAD');
+  } catch {
+    return 'unknown';
+  }
+}
+
+function bytesUnder(folder: string): number {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+}
+
+async function main(options: Options): Promise<void> {
+  const attempts = new Attempts();
+  await mkdir(results, { recursive: true });
+  await mkdir(cache, { recursive: true });
+  const pgbenchProgram = await attempts.try('find pgbench', () => debianProgram('pgbench', 'postgresql-contrib', cache));
+  const pgbouncerProgram = await attempts.try('find PgBouncer', () => debianProgram('pgbouncer', 'pgbouncer', cache));
+  await using folder = await temporaryDirectory('chaperone-bench-');
+  const database = await attempts.try('start PostgreSQL and fill it', () => startDatabase(options.bulkRows));
+  if (database === undefined) {
+    for (const reason of attempts.failed) say(`Not measured: ${reason}`);
+    return;
+  }
+  await using _ = database;
+  const script = join(folder.path, 'point-select.sql');
+  await writeFile(script, `\\set aid random(1, ${ACCOUNTS})\nSELECT abalance FROM accounts WHERE aid = :aid;\n`);
+  const caFile = join(folder.path, 'ca.crt');
+  await writeFile(caFile, database.ca);
+  const directory = folder.path;
+  const world: World = { options, attempts, directory, database, script, caFile, pgbenchProgram, pgbouncerProgram };
+  if (options.profile) return await profile(world);
+  const report = await measureAll(world);
+  say(`\n${toText(report)}`);
+  const name = `${options.quick ? 'local-quick-' : ''}${report.at.slice(0, 10)}-${report.commit}.json`;
+  const file = options.output ?? join(results, name);
+  await writeFile(file, toJson(report));
+  say(`Kept in ${relative(process.cwd(), file)}`);
+}
+
+let options: Options | 'help' | undefined;
+try {
+  options = parseOptions(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${why(error)}\n\n${HELP}`);
+  process.exitCode = 2;
+}
+if (options === 'help') process.stdout.write(HELP);
+else if (options !== undefined) await main(options).catch((error: unknown) => say(`Not measured: ${why(error)}`));

@@ -1,0 +1,66 @@
+import { parseArgs } from 'node:util';
+
+export interface Options {
+  readonly quick: boolean;
+  readonly profile: boolean;
+  /** Where the JSON goes; undefined: bench/results/ by date and commit. */
+  readonly output: string | undefined;
+  /** Each load is measured this often on every path, in turn. */
+  readonly rounds: number;
+  readonly secondsPerRun: number;
+  /** Load before the first measurement: a process whose hot code is not compiled yet is not what serves all day. */
+  readonly warmUpSeconds: number;
+  readonly connects: number;
+  /** Large results take seconds each, so they get rounds of their own. */
+  readonly bulkRounds: number;
+  readonly bulkRows: number;
+  readonly idleSessions: number;
+  readonly starts: number;
+}
+
+export const HELP = `Usage: node bench/src/main.ts [--quick] [--profile] [--output FILE]
+
+Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
+JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
+
+  --quick        under 2 minutes: fewer, shorter rounds and 200,000 rows (default: under 8 minutes)
+  --profile      write a CPU profile of Chaperone under point selects and print where its time went; no comparison
+  --output FILE  where the JSON goes (default: bench/results/DATE-COMMIT.json; local-… with --quick)
+  --help         this text
+`;
+
+const FULL = {
+  rounds: 7,
+  secondsPerRun: 2,
+  warmUpSeconds: 8,
+  connects: 40,
+  bulkRounds: 7,
+  bulkRows: 1_000_000,
+  idleSessions: 200,
+  starts: 3,
+};
+const QUICK = {
+  rounds: 3,
+  secondsPerRun: 1,
+  warmUpSeconds: 3,
+  connects: 10,
+  bulkRounds: 3,
+  bulkRows: 200_000,
+  idleSessions: 50,
+  starts: 1,
+};
+
+/** Reads the command line; 'help' where that was asked for. Throws TypeError for flags that do not exist. */
+export function parseOptions(argv: readonly string[]): Options | 'help' {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      quick: { type: 'boolean', default: false },
+      profile: { type: 'boolean', default: false },
+      output: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) return 'help';
+  return { quick: values.quick, profile: values.profile, output: values.output, ...(values.quick ? QUICK : FULL) };
+}

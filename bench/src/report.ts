@@ -1,0 +1,129 @@
+import type { Result, Slot } from './measure.ts';
+import type { Footprint, SidecarFigures } from './sidecar.ts';
+import { ratio, type Spread, spread } from './statistics.ts';
+
+export interface Report {
+  readonly at: string;
+  readonly commit: string;
+  readonly quick: boolean;
+  readonly machine: { readonly cpu: string; readonly cores: number };
+  readonly programs: Readonly<Record<string, string>>;
+  readonly results: readonly Result[];
+  readonly sidecar: SidecarFigures | undefined;
+  readonly pgbouncer: Footprint | undefined;
+  /** Resident memory after all loads, KiB. */
+  readonly afterLoads: { readonly now: number; readonly peak: number } | undefined;
+  readonly evidenceBytes: number;
+  readonly notMeasured: readonly string[];
+}
+
+/** Speed of one path over another's, both from the same rounds; above 1 is faster. */
+export function speed(result: Result, ours: Slot, theirs: Slot): Spread | undefined {
+  const values = (slot: Slot): number[] => (result.runs[slot] ?? []).map((run) => run.value);
+  return result.unit === 'ms' ? ratio(values(theirs), values(ours)) : ratio(values(ours), values(theirs));
+}
+
+/** The report as JSON, with the quotients that the table shows. */
+export function toJson(report: Report): string {
+  const results = report.results.map((result) => ({
+    ...result,
+    speed: {
+      pgbouncerOfDirect: speed(result, 'pgbouncer', 'direct'),
+      chaperoneOfDirect: speed(result, 'chaperone', 'direct'),
+      chaperoneOfPgbouncer: speed(result, 'chaperone', 'pgbouncer'),
+      nullComparison: speed(result, 'again', 'chaperone'),
+    },
+  }));
+  return `${JSON.stringify({ ...report, results }, (_, value: unknown) => (typeof value === 'number' ? rounded(value) : value), 2)}\n`;
+}
+
+function rounded(value: number): number {
+  return Number(value.toPrecision(6));
+}
+
+/** The report as Markdown. */
+export function toText(report: Report): string {
+  const head = [
+    'load',
+    'direct',
+    'PgBouncer',
+    'Chaperone',
+    'PgBouncer/direct',
+    'Chaperone/direct',
+    'Chaperone/PgBouncer',
+    'same path twice',
+    'CPU µs PgBouncer',
+    'CPU µs Chaperone',
+  ];
+  const rows = report.results.map((result) => [
+    result.load,
+    shown(result, 'direct'),
+    shown(result, 'pgbouncer'),
+    shown(result, 'chaperone'),
+    quotient(speed(result, 'pgbouncer', 'direct')),
+    quotient(speed(result, 'chaperone', 'direct')),
+    quotient(speed(result, 'chaperone', 'pgbouncer')),
+    quotient(speed(result, 'again', 'chaperone')),
+    cpu(result, ['pgbouncer']),
+    cpu(result, ['chaperone', 'again']),
+  ]);
+  return [
+    `${report.machine.cores} cores (${report.machine.cpu}), ${Object.values(report.programs).join(', ')}; commit ${report.commit}.`,
+    'Median of rounds; quotients of speed are taken round by round, with least and greatest; above 1 is faster.',
+    'Differences within the range of "same path twice" are noise.',
+    '',
+    ...table(head, rows),
+    '',
+    ...memory(report),
+    ...report.notMeasured.map((what) => `Not measured: ${what}`),
+    '',
+  ].join('\n');
+}
+
+function mib(kib: number): string {
+  return `${(kib / 1024).toFixed(0)} MiB`;
+}
+
+function memory({ sidecar, pgbouncer, afterLoads, evidenceBytes }: Report): string[] {
+  const rows: string[][] = [];
+  const add = (name: string, footprint: Footprint | undefined, start: string): void => {
+    if (footprint === undefined) return;
+    rows.push([name, mib(footprint.idleKiB), `${footprint.perSessionKiB.toFixed(0)} KiB of ${footprint.sessions}`, start]);
+  };
+  const start = sidecar?.startMs;
+  add(
+    'Chaperone',
+    sidecar?.footprint,
+    start === undefined ? '–' : `${start.median.toFixed(0)} ms [${start.min.toFixed(0)}–${start.max.toFixed(0)}]`,
+  );
+  add('PgBouncer', pgbouncer, '–');
+  const lines = rows.length === 0 ? [] : [...table(['process', 'idle memory', 'per idle session', 'start to ready'], rows), ''];
+  if (afterLoads !== undefined)
+    lines.push(
+      `Chaperone after all loads: ${mib(afterLoads.now)}, at most ${mib(afterLoads.peak)}; ${mib(evidenceBytes / 1024)} of evidence.`,
+    );
+  return lines;
+}
+
+function shown(result: Result, slot: Slot): string {
+  const of = spread((result.runs[slot] ?? []).map((run) => run.value));
+  if (of === undefined) return '–';
+  if (result.unit === 'ms') return `${of.median.toFixed(1)} ms`;
+  return `${Math.round(of.median).toLocaleString('en')}${result.unit === 'rows/s' ? ' rows/s' : '/s'}`;
+}
+
+function quotient(of: Spread | undefined): string {
+  return of === undefined ? '–' : `${of.median.toFixed(2)} [${of.min.toFixed(2)}–${of.max.toFixed(2)}]`;
+}
+
+function cpu(result: Result, slots: readonly Slot[]): string {
+  const used = slots.flatMap((slot) => result.runs[slot] ?? []).flatMap((run) => run.cpuMicros ?? []);
+  const of = spread(used);
+  return of === undefined ? '–' : of.median.toLocaleString('en', { maximumFractionDigits: of.median < 1000 ? 1 : 0 });
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = head.map((name, at) => Math.max(name.length, ...rows.map((row) => row[at]?.length ?? 0)));
+  const line = (cells: readonly string[]): string => `| ${cells.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join(' | ')} |`;
+  return [line(head), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.map(line)];
+}
