@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { generateSigner } from '@chaperone/evidence';
 import { eventually, freePort, temporaryDirectory, testAuthority } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { CollectorClient, type Transport } from '../collector/client.ts';
-import type { ClusterFlags } from '../program.ts';
+import { CollectorClient } from '../collector/client.ts';
+import type { ClusterFlags, Transport } from '../collector/transport.ts';
 import { type ClusterOptions, openClusterTransport } from './client.ts';
 import { aBackend, aCluster, cliError, NAMESPACE, SERVERNAME, type TestCluster, TOKEN } from './cluster.test-support.ts';
 

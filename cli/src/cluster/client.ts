@@ -1,9 +1,8 @@
 import { Agent, type ClientRequestArgs, type IncomingMessage, request as httpRequest } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
-import type { Transport } from '../collector/client.ts';
 import { CliError, EXIT } from '../errors.ts';
-import type { ClusterFlags } from '../program.ts';
+import type { ClusterFlags, Transport } from '../collector/transport.ts';
 import { ApiServer, seconds } from './api-server.ts';
 import { type CollectorPod, findInstallation, notPermitted, readCa, readTrust, readyPods } from './installation.ts';
 import { type ClusterAccess, type Environment, loadKubeconfig } from './kubeconfig.ts';
@@ -20,22 +19,28 @@ export interface ClusterOptions {
   readonly onNotice?: (text: string) => void;
 }
 
+export interface ClusterTransport extends Transport {
+  /** Of --namespace, else of the context, else `default`: what a list without -A is about. */
+  readonly namespace: string;
+}
+
 /**
  * Reaches the collector of the cluster that the flags choose: a tunnel to one of its ready pods, HTTPS inside it against the CA in
  * ConfigMap chaperone-ca, each request signed with the key of an EvidenceLogin. What the kubeconfig holds goes to the API server only.
  * Throws CliError NoContext, ClusterUnreachable, NotInstalled, NotPermitted, CollectorUnreachable, Usage; so do the transport's methods.
  */
-export async function openClusterTransport(flags: ClusterFlags, options: ClusterOptions = {}): Promise<Transport> {
+export async function openClusterTransport(flags: ClusterFlags, options: ClusterOptions = {}): Promise<ClusterTransport> {
   const api = new ApiServer(loadKubeconfig(flags, options.env ?? process.env));
   try {
-    return new ClusterTransport(api, await findInstallation(api, flags.chaperoneNamespace), options);
+    return new TunnelTransport(api, await findInstallation(api, flags.chaperoneNamespace), options);
   } catch (error) {
     api[Symbol.dispose]();
     throw error;
   }
 }
 
-class ClusterTransport implements Transport {
+class TunnelTransport implements ClusterTransport {
+  readonly namespace: string;
   readonly #api: ApiServer;
   readonly #namespace: string;
   readonly #login: Login;
@@ -45,6 +50,7 @@ class ClusterTransport implements Transport {
   #believed = false;
 
   constructor(api: ApiServer, namespace: string, { now, onNotice }: ClusterOptions) {
+    this.namespace = api.access.namespace;
     this.#api = api;
     this.#namespace = namespace;
     this.#login = new Login({ api, ...(now === undefined ? {} : { now }) });

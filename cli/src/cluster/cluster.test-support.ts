@@ -182,7 +182,7 @@ function route(
     case '/apis/chaperone.dev/v1alpha1':
       return { kind: 'APIResourceList' };
     case '/apis/chaperone.dev/v1alpha1/evidencelogins':
-      return admit(cluster, body as AnyLogin, person);
+      return body === undefined ? { items: [...logins.values()] } : admit(cluster, body as AnyLogin, person);
     case '/apis/authentication.k8s.io/v1/selfsubjectreviews':
       return { status: { userInfo: person } };
     case '/apis/authorization.k8s.io/v1/subjectaccessreviews': {

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { CliError } from '../errors.ts';
-import type { ClusterFlags } from '../program.ts';
+import type { ClusterFlags } from '../collector/transport.ts';
 import { type ClusterAccess, loadKubeconfig } from './kubeconfig.ts';
 
 async function aDirectory(): Promise<string> {

@@ -4,7 +4,7 @@ import type { RequestOptions } from 'node:https';
 import { delimiter, join } from 'node:path';
 import { type Cluster, type Context, KubeConfig, type User } from '@kubernetes/client-node';
 import { CliError, EXIT } from '../errors.ts';
-import type { ClusterFlags } from '../program.ts';
+import type { ClusterFlags } from '../collector/transport.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 const DEFAULT_TIMEOUT_MS = 30_000;
