@@ -94,10 +94,12 @@ export class AgentSide {
     if (piece.kind === 'skipped') return this.#tooLarge(piece.type, piece.length);
     // CopyData comes in pieces; outside COPY it is dropped, as a server does.
     if (piece.kind !== 'message' || isCopy(piece.type)) return undefined;
+    if (piece.type === FRONTEND.Sync) return this.#statements.sync(true).then(() => undefined);
+    // After an error a server drops all but Sync, a Query too.
+    if (this.#link.skipping) return undefined;
     if (piece.type === FRONTEND.Query) return this.#simple.run(decodeQuery(piece.bytes), piece.bytes.length);
     if (piece.type === FRONTEND.FunctionCall) return this.#simple.refuseWhole(FUNCTION_CALL, piece.bytes.length);
-    if (piece.type === FRONTEND.Sync) return this.#statements.sync(true).then(() => undefined);
-    return this.#link.skipping ? undefined : this.#extended(piece.type, piece.bytes);
+    return this.#extended(piece.type, piece.bytes);
   }
 
   #extended(type: number, bytes: Buffer): Promise<void> | undefined {
@@ -131,6 +133,16 @@ export class AgentSide {
     this.#link.say(error);
     this.#link.skipping = true;
     this.#link.undo = true;
+  }
+
+  #noStatement(): undefined {
+    this.#fail(this.#texts.error('26000', 'that prepared statement does not exist'));
+    return undefined;
+  }
+
+  #noPortal(): undefined {
+    this.#fail(this.#texts.error('34000', 'that portal does not exist'));
+    return undefined;
   }
 
   async #parse(bytes: Buffer): Promise<void> {
@@ -169,7 +181,7 @@ export class AgentSide {
   async #bind(bytes: Buffer): Promise<void> {
     const message = decodeBind(bytes);
     const prepared = this.#link.statements.get(message.statement);
-    if (prepared === undefined) return this.#fail(this.#texts.error('26000', 'that prepared statement does not exist'));
+    if (prepared === undefined) return this.#noStatement();
     const { judgement } = prepared;
     if (judgement.writes && message.parameters.some((value) => value?.includes(MASK_RUN) === true)) {
       return this.#refuse(MASK_WRITTEN_BACK, bytes.length, judgement.text);
@@ -195,6 +207,9 @@ export class AgentSide {
   #describe(bytes: Buffer): undefined {
     const { kind, name } = decodeDescribe(bytes);
     const prepared = kind === 'statement' ? this.#link.statements.get(name) : undefined;
+    // The server may still hold what we parsed there ourselves.
+    if (kind === 'statement' && prepared === undefined) return this.#noStatement();
+    if (kind === 'portal' && this.#link.portal(name) === undefined) return this.#noPortal();
     this.#link.send(bytes, { kind: 'describe', of: kind, prepared });
     return undefined;
   }
@@ -202,7 +217,7 @@ export class AgentSide {
   async #execute(bytes: Buffer): Promise<void> {
     const message = decodeExecute(bytes);
     const portal = this.#link.portal(message.portal);
-    if (portal === undefined) return this.#fail(this.#texts.error('34000', 'that portal does not exist'));
+    if (portal === undefined) return this.#noPortal();
     const again = await this.#statements.beforeRun(portal.prepared);
     if (again !== undefined && again.kind !== 'prepared') return this.#settle(again, bytes.length);
     portal.judgement = again?.prepared.judgement ?? this.#statements.current(portal.judgement, portal.prepared.fields);
@@ -268,9 +283,10 @@ export class AgentSide {
   }
 
   async #tooLarge(type: number, length: number): Promise<void> {
+    if (this.#link.skipping) return;
     const refusal: Refusal = { code: 'StatementTooLarge', reason: `the message has ${length} bytes` };
     if (type === FRONTEND.Query) return this.#simple.refuseWhole(refusal, length);
-    if (!this.#link.skipping) return this.#refuse(refusal, length);
+    return this.#refuse(refusal, length);
   }
 }
 

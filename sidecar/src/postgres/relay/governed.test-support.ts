@@ -86,7 +86,7 @@ function build(spec: Spec, address: string, ca: string): GrantedResource {
   };
 }
 
-export async function startGoverned(spec: Spec, options: { package?: string } = {}): Promise<Governed> {
+export async function startGoverned(spec: Spec, options: { package?: string; hba?: readonly string[] } = {}): Promise<Governed> {
   const authority = await testAuthority();
   const postgres = await startPostgres({ ...options, tls: await authority.issue(['127.0.0.1', 'localhost']) });
   const admin = new Client({

@@ -49,7 +49,7 @@ export class Link {
   send(bytes: Buffer, step: Step): void {
     this.toServer.push(bytes);
     this.#steps.push(step);
-    if (step.kind === 'bind') this.#pending.set(step.portal.name, step);
+    if (step.kind === 'bind' && step.tell) this.#pending.set(step.portal.name, step);
     if (step.kind === 'close' && step.target.kind === 'portal') this.#pending.set(step.target.name, step);
   }
 
@@ -135,9 +135,10 @@ export class Link {
     return this.#steps.some((step) => step.kind === 'execute' && step.run.portal === portal);
   }
 
-  /** BindComplete. */
+  /** BindComplete. The portal of a simple query is not the agent's to execute again, and takes the place of one that was. */
   bound(step: Extract<Step, { kind: 'bind' }>): void {
-    this.#portals.set(step.portal.name, step.portal);
+    if (step.tell) this.#portals.set(step.portal.name, step.portal);
+    else this.#portals.delete(step.portal.name);
     this.#forget(step);
   }
 

@@ -17,7 +17,7 @@ import {
   MessageReader,
 } from '../wire/index.ts';
 
-const STEP_TIMEOUT_MS = 10_000;
+const STEP_TIMEOUT_MS = 4_000;
 
 /** What a server said, as far as a test compares it: type letter, then what the message tells. */
 export type Heard = readonly [type: string, ...string[]];

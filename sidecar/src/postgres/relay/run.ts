@@ -19,6 +19,8 @@ export class Run {
   readonly copied: Deferred<RunEnd> = deferred();
   /** Set once more rows came than the policy allows; no further row is delivered. */
   limitReached = false;
+  /** The last statement of a Query: it is done only once its commit is. */
+  committing = false;
   copying: 'no' | 'in' | 'out' = 'no';
   rows = 0;
   bytes = 0;

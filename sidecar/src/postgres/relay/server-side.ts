@@ -70,6 +70,8 @@ export class ServerSide {
   readonly #texts: Texts;
   readonly #statements: Statements;
   #streaming: Run | undefined;
+  /** Done but not committed yet. */
+  #committing: { readonly run: Run; readonly bytes: Buffer; readonly tag: string } | undefined;
 
   constructor(options: ServerSideOptions) {
     this.#link = options.link;
@@ -242,8 +244,12 @@ export class ServerSide {
 
   #complete(run: Run, bytes: Buffer, tag: string): void {
     if (run.limitReached) return this.#limited(run);
-    this.#recorder.finished(run, { tag });
-    this.#link.tell(bytes);
+    if (run.committing) {
+      this.#committing = { run, bytes: Buffer.from(bytes), tag };
+    } else {
+      this.#recorder.finished(run, { tag });
+      this.#link.tell(bytes);
+    }
     this.#link.answered();
     run.settled.resolve('complete');
     run.copied.resolve('complete');
@@ -335,10 +341,25 @@ export class ServerSide {
     const step = this.#link.step;
     if (step?.kind !== 'sync') throw new UpstreamProtocolError('ReadyForQuery without Sync');
     this.#link.ready(decodeReadyForQuery(bytes));
+    const committed = this.#committing;
+    this.#committing = undefined;
+    if (committed !== undefined) {
+      this.#recorder.finished(committed.run, { tag: committed.tag });
+      this.#link.tell(committed.bytes);
+    }
     this.#link.muted = false;
     if (step.tell) this.#link.tell(bytes);
     this.#link.answered();
     step.settled.resolve();
+  }
+
+  /** A deferred constraint, a conflict of serializable transactions. ReadyForQuery follows. */
+  #commitFailed(fields: ServerMessageFields): void {
+    const shown = this.#texts.serverError(fields, true);
+    const run = this.#committing?.run;
+    this.#committing = undefined;
+    if (run !== undefined) this.#recorder.finished(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
+    this.#link.tell(shown.bytes);
   }
 
   #error(fields: ServerMessageFields): void {
@@ -349,9 +370,7 @@ export class ServerSide {
     const step = this.#link.step;
     if (step === undefined || step.kind === 'local') throw new UpstreamProtocolError('an error without a cause');
     if (step.kind === 'sync') {
-      // The commit failed: a deferred constraint, a conflict of serializable transactions. ReadyForQuery follows.
-      this.#link.tell(this.#texts.serverError(fields, true).bytes);
-      return;
+      return this.#commitFailed(fields);
     }
     if (step.kind === 'forced') {
       this.#link.failed();

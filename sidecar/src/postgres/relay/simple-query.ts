@@ -30,14 +30,13 @@ export class SimpleQuery {
 
   async run(text: string, bytes: number): Promise<void> {
     const { link, statements } = this.#o;
-    // The server answers in order; what it still owes comes first.
-    if (!link.idle) link.toServer.push(encodeFlush());
-    link.toServer.flush();
-    await link.drained();
-    link.skipping = false;
+    if (!(await this.#turn())) return;
     link.statements.delete('');
     const classified = await statements.classify(text);
-    if (classified.kind === 'refused') return this.refuseWhole(classified.refusal, bytes);
+    if (classified.kind === 'refused') {
+      await this.#refuse(classified.refusal, undefined, bytes);
+      return this.#ready();
+    }
     if (classified.statements.length === 0) {
       link.say(encodeEmptyQueryResponse());
       return this.#ready();
@@ -52,13 +51,19 @@ export class SimpleQuery {
   }
 
   /** Refuses a message as a whole, with the ReadyForQuery that ends every Query. */
-  async refuseWhole(refusal: Refusal, bytes: number, text?: string): Promise<void> {
+  async refuseWhole(refusal: Refusal, bytes: number): Promise<void> {
+    if (!(await this.#turn())) return;
+    await this.#refuse(refusal, undefined, bytes);
+    await this.#ready();
+  }
+
+  /** The server answers in order: what it still owes comes first. False: that failed, and all is dropped up to Sync. */
+  async #turn(): Promise<boolean> {
     const { link } = this.#o;
     if (!link.idle) link.toServer.push(encodeFlush());
     link.toServer.flush();
     await link.drained();
-    await this.#refuse(refusal, text, bytes);
-    await this.#ready();
+    return !link.skipping;
   }
 
   async #ready(): Promise<void> {
@@ -109,6 +114,7 @@ export class SimpleQuery {
     const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: judgement.writes });
     const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0 };
     const run = recorder.run(action, portal);
+    run.committing = last;
     recorder.columns(run, judgement.plan?.notes ?? []);
     const copyIn = judgement.statement.kind === 'copy-in';
     const copyOut = judgement.statement.kind === 'copy-out';
