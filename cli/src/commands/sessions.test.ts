@@ -1,0 +1,263 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventually } from '@chaperone/testing';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connect, type Ended, run, type Shop, startShop, Up } from '../program.test-support.ts';
+
+const MAIN = join(import.meta.dirname, '../main.ts');
+const HOSTILE = 'select \'a\u001b[2J\u202eb\u0085c\' as "c\u001b]0;x\u0007" from customers where id = 1';
+
+let shop: Shop;
+let up: Awaited<ReturnType<typeof Up.start>>;
+let data: string;
+/** Newest first. */
+let names: string[];
+beforeAll(async () => {
+  shop = await startShop();
+  data = shop.path('data');
+  up = await Up.start(await shop.manifests(), data);
+  for (const statements of [['select name, ssn from customers order by id', 'drop table tickets'], [HOSTILE]]) {
+    const agent = await connect(up.ready);
+    for (const sql of statements) await agent.query(sql).catch(() => undefined);
+    await agent.end();
+  }
+  names = await eventually('both sessions', async () => {
+    const { items } = JSON.parse((await ask('sessions', 'ls', '-o', 'json')).out) as { items: { name: string; state: string }[] };
+    return items.length === 2 && items.every(({ state }) => state === 'ended') ? items.map(({ name }) => name) : undefined;
+  });
+});
+afterAll(async () => {
+  await up[Symbol.asyncDispose]();
+  await shop[Symbol.asyncDispose]();
+});
+
+function ask(...args: readonly string[]): Promise<Ended> {
+  return run([...args, '--data', data]);
+}
+const newest = (): string => names[0] ?? '';
+const oldest = (): string => names[1] ?? '';
+
+describe('sessions ls', () => {
+  test('is a table that scripts can cut, with and without more', async () => {
+    const { code, out, err } = await ask('sessions', 'ls');
+    expect([code, err]).toEqual([0, '']);
+    const rows = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(/\s+/));
+    expect(rows[0]).toEqual(['NAME', 'AGENT', 'RESOURCE', 'ACTIONS', 'DENIED', 'MASKED', 'STATE', 'EVIDENCE', 'STARTED']);
+    expect(rows[2]).toEqual([
+      oldest(),
+      'support-agent',
+      'data/orders-db',
+      '2',
+      '1',
+      '3',
+      'ended',
+      'received',
+      expect.stringMatching(/^\d+[sm]$/),
+    ]);
+    const [head, first] = (await ask('sessions', 'ls', '-o', 'wide', '-A')).out.split('\n').map((line) => line.split(/\s+/));
+    expect(head).toEqual(['NAMESPACE', ...(rows[0] ?? []), 'SERVICEACCOUNT', 'PROTOCOL', 'MODE', 'ENDED']);
+    expect(first?.slice(0, 2)).toEqual(['agents', newest()]);
+    expect((await ask('sessions', 'ls', '-o', 'name')).out).toBe(`${newest()}\n${oldest()}\n`);
+  });
+
+  test('takes filters and limits, and says when there is more or nothing', async () => {
+    expect(await ask('sessions', 'ls', '-o', 'name', '--limit', '1')).toEqual({
+      code: 0,
+      out: `${newest()}\n`,
+      err: '1 shown, there are more; --limit 0 for all\n',
+    });
+    expect(
+      (
+        await ask(
+          'sessions',
+          'ls',
+          '-o',
+          'name',
+          '--limit',
+          '0',
+          '--since',
+          '1h',
+          '--resource',
+          'data/orders-db',
+          '--agent',
+          'support-agent',
+        )
+      ).out,
+    ).toBe(`${names.join('\n')}\n`);
+    expect(await ask('sessions', 'ls', '--resource', 'data/other')).toEqual({ code: 0, out: '', err: 'No sessions found.\n' });
+  });
+
+  test('is the same with NO_COLOR, and quiet where its reader goes away', async () => {
+    expect((await run(['sessions', 'ls', '--data', data, '-o', 'name'], { env: { NO_COLOR: '1' } })).out).toBe(
+      `${names.join('\n')}\n`,
+    );
+    for (const verb of ['sessions ls -o name', `sessions replay ${oldest()} -o json`, `verify ${oldest()}`]) {
+      const piped = await run(['-c', `set -o pipefail; "$0" "$1" ${verb} --data "$2" | head -1`, process.execPath, MAIN, data], {
+        command: ['bash'],
+      });
+      expect([piped.code, piped.err, piped.out.trimEnd().split('\n').length], verb).toEqual([0, '', 1]);
+    }
+  });
+});
+
+describe('a name', () => {
+  test('may be any unique beginning', async () => {
+    const common = [...newest()].findIndex((letter, at) => letter !== oldest()[at]);
+    const prefix = newest().slice(0, common + 1);
+    expect((await ask('sessions', 'show', prefix)).out).toContain(`Name:      ${newest()}\n`);
+  });
+
+  test('that fits nothing is not found', async () => {
+    const unknown = names.includes('s-aaaaaaaaaaaaaaaa') ? 's-bbbbbbbbbbbbbbbb' : 's-aaaaaaaaaaaaaaaa';
+    for (const verb of [['sessions', 'show'], ['sessions', 'replay'], ['verify']]) {
+      const { code, out, err } = await ask(...verb, unknown);
+      expect([code, out]).toEqual([5, '']);
+      expect(err).toContain(`error: no session ${unknown} that you may see (NotFound)`);
+    }
+    const { err } = await ask('verify', unknown, '-o', 'json');
+    expect(JSON.parse(err)).toMatchObject({ error: { code: 'NotFound' } });
+  });
+});
+
+describe('what was recorded', () => {
+  test('is told as it happened', async () => {
+    const { code, out } = await ask('sessions', 'replay', oldest());
+    expect(code).toBe(0);
+    for (const part of [
+      /open {3}agents\/support-agent on data\/orders-db \(postgres, no TLS\), purpose "answer support tickets"/,
+      /ask {4}select name, ssn from customers order by id\n {12}allow, rule "read"/,
+      /name \| ssn \(masked\)\n {19}Ada Lovelace \| \*{7}6789\n/,
+      /done {3}SELECT 3, 3 rows, 3 values masked/,
+      /deny: DROP on public\.tickets is denied by rule "never" \(DeniedByRule\) {2}\[drop public\.tickets\]/,
+      /close {2}.* \(AgentClosed\); 2 actions, 1 denied, 3 values masked/,
+    ])
+      expect(out).toMatch(part);
+    expect(out).not.toMatch(/123-45-6789|CANARY/);
+    const records = (await ask('sessions', 'replay', oldest(), '-o', 'json')).out
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { type: string }).type);
+    expect([records[0], records.at(-1)]).toEqual(['session.open', 'session.close']);
+  });
+
+  test('reaches no terminal with characters that it would obey, and JSON unchanged', async () => {
+    for (const flags of [[], ['-o', 'json']]) {
+      const { code, out } = await ask('sessions', 'replay', newest(), ...flags);
+      expect(code).toBe(0);
+      expect(out).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+      expect(out).toMatch(flags.length === 0 ? /select 'a\\u\{1b\}\[2J\\u\{202e\}b/ : /select 'a\\u001b\[2J\\u202eb/);
+    }
+    const records = (await ask('sessions', 'replay', newest(), '-o', 'json')).out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { text?: string });
+    expect(records.map(({ text }) => text)).toContain(HOSTILE);
+  });
+});
+
+describe('verify', () => {
+  test('says complete, by the keys of the installation or by given ones', async () => {
+    const said = `${oldest()}  complete: `;
+    expect((await ask('verify', oldest())).out.startsWith(said)).toBe(true);
+    expect((await ask('verify', oldest(), '--trust', join(data, 'trust.json'))).out).toMatch(
+      / {2}complete: \d+ records, 1 segment, signed for agents\/support-agent; 2 actions, 1 denied, 3 values masked\n$/,
+    );
+    expect(JSON.parse((await ask('verify', oldest(), '-o', 'json')).out)).toMatchObject({
+      session: oldest(),
+      verdict: 'complete',
+      segments: 1,
+    });
+  });
+
+  test('trusts no other keys', async () => {
+    const other = join(shop.path('other'));
+    const trust = JSON.parse(await readFile(join(data, 'trust.json'), 'utf8')) as { origin: string; enrolmentKeys: string[] };
+    await writeFile(other, JSON.stringify({ ...trust, enrolmentKeys: [Buffer.alloc(32, 9).toString('base64url')] }));
+    const { code, out } = await ask('verify', oldest(), '--trust', other);
+    expect([code, out]).toEqual([3, expect.stringContaining('  altered: segment 0: ')]);
+    await writeFile(other, 'x');
+    expect(await ask('verify', oldest(), '--trust', other)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('is not a trust file') as string,
+    });
+  });
+
+  test('reads exported files: whole, of one session, cut short, changed, empty, missing', async () => {
+    const { url, token } = JSON.parse(await readFile(join(data, 'collector.json'), 'utf8')) as { url: string; token: string };
+    const bundles = await Promise.all(
+      names.map(async (name) =>
+        (await fetch(`${url}/v1/sessions/${name}/segments`, { headers: { authorization: `Bearer ${token}` } })).text(),
+      ),
+    );
+    const [head = '', ...entries] = bundles.flatMap((text, at) =>
+      text
+        .trimEnd()
+        .split('\n')
+        .slice(at === 0 ? 0 : 1, -1),
+    );
+    const whole = [head, ...entries, `{"end":${entries.length}}`, ''].join('\n');
+    const file = shop.path('export.evidence');
+    const check = async (text: string, ...more: readonly string[]): Promise<Ended> => {
+      await writeFile(file, text);
+      return run(['verify', ...more, '--file', file, '--trust', join(data, 'trust.json')]);
+    };
+    expect((await check(whole)).out.match(/ {2}complete: /g)).toHaveLength(2);
+    expect(await check(whole, oldest())).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(new RegExp(`^${oldest()} {2}complete: .*\n$`)) as string,
+    });
+    expect(await check(whole, 's-a2a2a2a2a2a2a2a2')).toMatchObject({ code: 5, out: '' });
+    expect(await check(whole.slice(0, -20))).toMatchObject({
+      code: 3,
+      out: '',
+      err: expect.stringContaining('ends in the middle of a line (EvidenceAltered)') as string,
+    });
+    expect(await check(`${head}\n{"end":0}\n`)).toMatchObject({
+      code: 3,
+      err: expect.stringContaining('holds no evidence (EvidenceIncomplete)') as string,
+    });
+    expect(await run(['verify', '--file', '/nonexistent', '--trust', join(data, 'trust.json')])).toMatchObject({ code: 5 });
+  });
+
+  test('wants more of a name that fits several sessions', async () => {
+    // One more than there are letters: two begin alike.
+    for (let at = 0; at < 33; at++) await (await connect(up.ready)).end();
+    const all = await eventually('their records', async () => {
+      const found = (await ask('sessions', 'ls', '-o', 'name')).out.trimEnd().split('\n');
+      return found.length === names.length + 33 ? found : undefined;
+    });
+    const prefix = all.map((name) => name.slice(0, 3)).find((start, at, starts) => starts.indexOf(start) !== at) ?? '';
+    const { code, out, err } = await ask('verify', prefix);
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toMatch(/fits more than one session; type more of it: s-[a-z2-7]{16}, s-.* \(AmbiguousName\)\n/);
+  });
+
+  test('finds a flipped byte in the data directory, says where, and exits 3, with and without a running proxy', async () => {
+    const objects = join(data, 'evidence/objects/seg');
+    for (const each of await readdir(objects, { recursive: true })) {
+      const path = join(objects, each);
+      const bytes = await readFile(path).catch(() => Buffer.alloc(0));
+      if (bytes.length === 0) continue;
+      bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+      await writeFile(path, bytes);
+    }
+    for (const running of [true, false]) {
+      if (!running) expect((await up.signal('SIGTERM')).code).toBe(0);
+      const { code, out, err } = await ask('verify', oldest());
+      expect([code, err]).toEqual([3, '']);
+      expect(out).toMatch(
+        new RegExp(
+          `^${oldest()} {2}altered: (record \\d+ in )?segment 0: .*; all before it is intact \\(\\d+ records, 0 segments\\) \\(EvidenceAltered\\)\n$`,
+        ),
+      );
+      expect(await ask('sessions', 'replay', oldest())).toMatchObject({
+        code: 3,
+        out: '',
+        err: expect.stringContaining('(EvidenceAltered)') as string,
+      });
+    }
+  });
+});
