@@ -300,7 +300,7 @@ describe.each([
       const [finding] = await checkSuitability(bed.query, bed.catalog);
       expect(finding).toMatchObject({
         reason: 'ServerLogVolume',
-        status: 'False',
+        status: 'Unknown',
         fixSql: 'ALTER ROLE agent SET log_min_messages = fatal',
       });
       await bed.admin.query(finding?.fixSql ?? '');
@@ -309,13 +309,13 @@ describe.each([
       expect(asAdmin.command).toBe('SET');
       const query = async (sql: string) => (await bed.admin.query<(string | null)[]>({ text: sql, rowMode: 'array' })).rows;
       const found = await checkSuitability(query, bed.catalog);
-      expect(found.map(({ reason }) => reason)).toEqual(['RoleIsSuperuser', 'RoleBypassesRowSecurity', 'RoleReplicates']);
+      expect(found.map(({ reason }) => reason)).toEqual(['UpstreamIsSuperuser', 'UpstreamBypassesRLS', 'UpstreamReplicates']);
     });
     it('not when the role reaches files or owns labelled tables', async () => {
       await bed.admin.query('grant pg_read_server_files to agent; alter table app.kid owner to agent');
       const found = await checkSuitability(bed.query, bed.catalog);
-      expect(found.find(({ reason }) => reason === 'RoleReachesServer')?.fixSql).toBe('REVOKE pg_read_server_files FROM agent');
-      expect(found.map(({ reason }) => reason)).toContain('RoleOwnsLabelledTable');
+      expect(found.find(({ reason }) => reason === 'UpstreamHasFileRoles')?.fixSql).toBe('REVOKE pg_read_server_files FROM agent');
+      expect(found.map(({ reason }) => reason)).toContain('UpstreamOwnsLabelledTables');
       for (const { fixSql } of found) if (fixSql) await bed.admin.query(fixSql);
       await bed.admin.query('alter table app.kid owner to postgres');
       expect(await reasons()).toEqual(['ServerLogVolume']);

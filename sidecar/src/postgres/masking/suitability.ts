@@ -2,16 +2,17 @@ import type { Catalog, CatalogQuery } from './catalog.ts';
 
 /** Something about the role or the server that masking cannot be built on. */
 export interface Suitability {
+  /** A code of the table in @chaperone/api. */
   readonly reason:
-    | 'RoleIsSuperuser'
-    | 'RoleBypassesRowSecurity'
-    | 'RoleReplicates'
-    | 'RoleReachesServer'
-    | 'RoleOwnsLabelledTable'
+    | 'UpstreamIsSuperuser'
+    | 'UpstreamBypassesRLS'
+    | 'UpstreamReplicates'
+    | 'UpstreamHasFileRoles'
+    | 'UpstreamOwnsLabelledTables'
     | 'LabelledColumnsMissing'
     | 'ServerLogVolume'
-    | 'Unreadable';
-  /** False: so it is. Unknown: it could not be told. */
+    | 'CatalogUnreadable';
+  /** False: so it is. Unknown: it could not be told, or it is for the owner to accept. */
   readonly status: 'False' | 'Unknown';
   /** One sentence. */
   readonly message: string;
@@ -53,31 +54,36 @@ export async function checkSuitability(query: CatalogQuery, catalog: Catalog): P
   const [row] = await query(suitabilitySql([...catalog.labelled.keys()]));
   const [role, superuser, bypasses, replicates, memberships, owned, ...logging] = row ?? [];
   if (role === undefined || role === null) {
-    return [{ reason: 'Unreadable', status: 'Unknown', message: 'the role is not in the system catalog' }];
+    return [{ reason: 'CatalogUnreadable', status: 'Unknown', message: 'the role is not in the system catalog' }];
   }
   const found: Suitability[] = [];
   const add = (reason: Suitability['reason'], message: string, fixSql?: string): void => {
     found.push({ reason, status: 'False', message, ...(fixSql === undefined ? {} : { fixSql }) });
   };
-  if (superuser !== 'false') add('RoleIsSuperuser', `the role ${role} is a superuser`, `ALTER ROLE ${role} NOSUPERUSER`);
+  if (superuser !== 'false') add('UpstreamIsSuperuser', `the role ${role} is a superuser`, `ALTER ROLE ${role} NOSUPERUSER`);
   if (bypasses !== 'false')
-    add('RoleBypassesRowSecurity', `the role ${role} bypasses row security`, `ALTER ROLE ${role} NOBYPASSRLS`);
+    add('UpstreamBypassesRLS', `the role ${role} bypasses row security`, `ALTER ROLE ${role} NOBYPASSRLS`);
   if (replicates !== 'false')
-    add('RoleReplicates', `the role ${role} may replicate whole tables`, `ALTER ROLE ${role} NOREPLICATION`);
+    add('UpstreamReplicates', `the role ${role} may replicate whole tables`, `ALTER ROLE ${role} NOREPLICATION`);
   // A superuser is a member of every role: one finding says it.
   if (superuser === 'false' && memberships) {
     const revoke = memberships.split(',').map((name) => `REVOKE ${name} FROM ${role}`);
-    add('RoleReachesServer', `the role ${role} is a member of ${memberships.replaceAll(',', ', ')}`, revoke.join('; '));
+    add('UpstreamHasFileRoles', `the role ${role} is a member of ${memberships.replaceAll(',', ', ')}`, revoke.join('; '));
   }
   if (superuser === 'false' && owned)
-    add('RoleOwnsLabelledTable', `the role ${role} owns ${owned} and could change what the labels say`);
+    add('UpstreamOwnsLabelledTables', `the role ${role} owns ${owned} and could change what the labels say`);
   if (catalog.labelledColumnsMissing.length > 0) {
     add('LabelledColumnsMissing', `no such column: ${catalog.labelledColumnsMissing.join(', ')}`);
   }
   const [minimum = null, verbosity = null, destinations = null] = logging;
   if (takesTrees(minimum, verbosity, destinations)) {
     const message = `the server would write the tree of every statement of ${role} to its log`;
-    add('ServerLogVolume', message, `ALTER ROLE ${role} SET log_min_messages = fatal`);
+    found.push({
+      reason: 'ServerLogVolume',
+      status: 'Unknown',
+      message,
+      fixSql: `ALTER ROLE ${role} SET log_min_messages = fatal`,
+    });
   }
   return found;
 }

@@ -42,6 +42,7 @@ export class Database {
   #loadedAt = 0;
   #loading: Promise<Catalog> | undefined;
   #major = 0;
+  #optionsDropped = false;
 
   constructor(options: DatabaseOptions) {
     this.#o = options;
@@ -58,6 +59,15 @@ export class Database {
 
   get stale(): boolean {
     return this.#o.clock.monotonic() - this.#loadedAt > CATALOG_LIFE_MS;
+  }
+
+  /** What the self-test of a session found: whether the settings that judging needs reached the server. */
+  tested(passed: boolean): void {
+    const changed = this.#optionsDropped === passed;
+    this.#optionsDropped = !passed;
+    if (!changed) return;
+    const [status, reason, message] = passed ? SUITABLE : DROPS_OPTIONS;
+    this.#o.report(observation(this.#o.resource(), 'UpstreamSuitable', status, reason, message));
   }
 
   /** Reads the catalogue if that was not done lately. Throws DatabaseError when no session may open. */
@@ -109,7 +119,7 @@ export class Database {
       },
       guard: this.#o.guard,
     });
-    this.#o.report(observation(resource, 'Reachable', 'True', 'Reachable', `${upstream.host}:${upstream.port} answers`));
+    this.#o.report(observation(resource, 'Reachable', 'True', 'UpstreamReachable', `${upstream.host}:${upstream.port} answers`));
     this.#o.report(
       observation(
         resource,
@@ -128,15 +138,7 @@ export class Database {
     );
     const worst = accepted.find((item) => item.status === 'False') ?? accepted.find((item) => item.status === 'Unknown');
     if (worst === undefined) {
-      this.#o.report(
-        observation(
-          resource,
-          'UpstreamSuitable',
-          'True',
-          'UpstreamSuitable',
-          'the credential is one that lineage can be trusted with',
-        ),
-      );
+      if (!this.#optionsDropped) this.#o.report(observation(resource, 'UpstreamSuitable', ...SUITABLE));
       return;
     }
     const message = worst.fixSql === undefined ? worst.message : `${worst.message}; run: ${worst.fixSql}`;
@@ -155,6 +157,13 @@ export class Database {
     return new DatabaseError('ResourceNotReady', 'the catalogue could not be read (CatalogUnreadable)', { cause: error });
   }
 }
+
+const SUITABLE = ['True', 'UpstreamSuitable', 'the credential is one that lineage can be trusted with'] as const;
+const DROPS_OPTIONS = [
+  'False',
+  'PoolerDropsOptions',
+  'the server or a pooler before it drops the settings that judging needs',
+] as const;
 
 function observation(
   resource: GrantedResource,

@@ -24,6 +24,9 @@ export interface Spec {
   readonly schema: string;
   readonly resource?: object;
   readonly policy: object;
+  readonly acceptServerLogVolume?: boolean;
+  /** HOST:PORT in place of the server's, such as that of a pooler. */
+  readonly upstream?: string;
 }
 
 export interface Recorded {
@@ -46,6 +49,8 @@ export interface Governed extends AsyncDisposable {
   direct(): Promise<Client>;
   /** Puts another policy in force, as the control plane would. */
   setPolicy(policy: object): void;
+  /** Another proxy, that knows nothing yet, before the same server. */
+  anew(changes?: Partial<Spec>): Promise<Governed>;
   /** Makes every later record fail, as a full disk does. */
   failRecording(): void;
 }
@@ -81,7 +86,7 @@ function build(spec: Spec, address: string, ca: string): GrantedResource {
     port: 5432,
     upstream: { host, port: Number(port), tls: { mode: 'verify-full', ca } },
     credentials: CREDENTIAL,
-    postgres: { database: 'orders', acceptServerLogVolume: false },
+    postgres: { database: 'orders', acceptServerLogVolume: spec.acceptServerLogVolume ?? false },
     addresses: [],
   };
 }
@@ -115,9 +120,20 @@ export async function startGoverned(spec: Spec, options: { package?: string; hba
   const owner = await direct();
   await owner.query(spec.schema);
   await owner.end();
+  return govern(spec, { postgres, authority, direct, stop: () => postgres.stop() });
+}
 
+interface Server {
+  readonly postgres: TestPostgres;
+  readonly authority: Awaited<ReturnType<typeof testAuthority>>;
+  readonly direct: () => Promise<Client>;
+  readonly stop: () => Promise<void>;
+}
+
+async function govern(spec: Spec, behind: Server): Promise<Governed> {
+  const { postgres, authority, direct } = behind;
   const leaf = await authority.issue(['orders-db', 'localhost', '127.0.0.1']);
-  const address = `127.0.0.1:${postgres.port}`;
+  const address = spec.upstream ?? `127.0.0.1:${postgres.port}`;
   const snapshotOf = (policy: object): Snapshot => ({
     revision: '1',
     agent: AGENT,
@@ -191,6 +207,7 @@ export async function startGoverned(spec: Spec, options: { package?: string; hba
       snapshot = snapshotOf(policy);
       for (const listener of listeners) listener(snapshot);
     },
+    anew: (changes = {}) => govern({ ...spec, ...changes }, { ...behind, stop: async () => undefined }),
     failRecording: () => {
       failing = true;
     },
@@ -198,7 +215,7 @@ export async function startGoverned(spec: Spec, options: { package?: string; hba
       for (const client of clients) await client.end().catch(() => undefined);
       await new Promise<void>((resolve) => server.close(() => resolve()));
       await sessions.stop();
-      await postgres.stop();
+      await behind.stop();
     },
   };
 }

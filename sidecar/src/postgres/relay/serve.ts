@@ -106,7 +106,9 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
   const upstream = await dial(context, start);
   accepted.socket.once('close', () => upstream.socket.destroy());
   try {
-    if (!(await selfTest(upstream)))
+    const passed = await selfTest(upstream);
+    database.tested(passed);
+    if (!passed)
       throw new Refused({
         code: 'ResourceNotReady',
         reason: 'the server or a pooler before it drops the settings that judging needs (PoolerDropsOptions)',
