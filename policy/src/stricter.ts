@@ -104,7 +104,10 @@ function only(strategy: MaskStrategy): MaskStrategy {
   if (name !== 'partial') return { [name]: {} };
   const { first = 0, last = 0 } = strategy.partial ?? {};
   if (first < 0 || last < 0) throw new PolicyError('PolicyInvalid', 'a partial mask shows a negative number of characters');
-  return { partial: { first, last } };
+  // What shows nothing is left out, as the API has it: a snapshot is checked by the same schema.
+  return first + last === 0
+    ? { redact: {} }
+    : { partial: { ...(first === 0 ? {} : { first }), ...(last === 0 ? {} : { last }) } };
 }
 
 function rank(each: MaskStrategy): number {
