@@ -24,6 +24,19 @@ const code = (input: Partial<CompileInput>): string => {
 const merged = (...specs: object[]): Access =>
   access({ policies: specs.map((spec, index) => aPolicy(spec, { name: `p${index}` })) });
 
+describe('what a sidecar is sent', () => {
+  it.each<[string, object]>([
+    ['the last characters', { partial: { last: 4 } }],
+    ['the first characters', { partial: { first: 2 } }],
+    ['both ends', { partial: { first: 1, last: 1 } }],
+    ['nothing at all', { redact: {} }],
+  ])('a mask that shows %s keeps its form and fits the schema', (_, strategy) => {
+    const result = merged({ masking: [{ label: 'pii.ssn', strategy }] });
+    expect(result.masking).toEqual({ 'pii.ssn': strategy });
+    expect(Access.parse(result)).toEqual(result);
+  });
+});
+
 describe('which policies select an agent', () => {
   it.each<[string, object, string]>([
     ['no selector', {}, 'ok'],
