@@ -1,17 +1,20 @@
 /**
  * `make demo`: a real PostgreSQL with a small shop, Chaperone before it, and an agent that uses a stock client.
- * Everything happens in one temporary folder and on loopback; nothing outlives it unless --keep is given.
+ * Everything happens in one temporary folder and on loopback. Nothing of it outlives the demo, however it ends, but a copy of
+ * PostgreSQL's programs that the next one uses again; with --keep it runs until Ctrl-C.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { once } from 'node:events';
+import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { startPostgres, temporaryDirectory, testAuthority, type TestPostgres } from '@chaperone/testing';
-import pg from 'pg';
+import { startPostgres, testAuthority, type TestPostgres } from '@chaperone/testing';
+import { Client, type QueryResult } from 'pg';
 
 const root = join(import.meta.dirname, '..');
-const cli = join(root, 'cli/src/main.ts');
+const bin = join(root, 'cli/bin/chaperone');
 const colour = process.stdout.isTTY && !process.env['NO_COLOR'];
 const { values: flags } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
 
@@ -24,9 +27,10 @@ function say(text = ''): void {
 function step(text: string): void {
   say(colour ? `\n\u001b[1m${text}\u001b[0m` : `\n${text}`);
 }
+/** What the demo shows is not so. */
+class Failed extends Error {}
 function fail(what: string): never {
-  say(`\nFAIL  ${what}`);
-  process.exit(1);
+  throw new Failed(what);
 }
 /** The demo is a test too: what it shows must be so. */
 function must(condition: boolean, what: string): void {
@@ -34,7 +38,7 @@ function must(condition: boolean, what: string): void {
 }
 
 async function shop(server: TestPostgres): Promise<void> {
-  const admin = new pg.Client({
+  const admin = new Client({
     host: server.host,
     port: server.port,
     user: 'postgres',
@@ -48,7 +52,7 @@ async function shop(server: TestPostgres): Promise<void> {
   // The trees that the server prints for lineage go to the session only, not to the server's log.
   await admin.query(`alter role ${CREDENTIAL.username} set log_min_messages = fatal`);
   await admin.end();
-  const owner = new pg.Client({
+  const owner = new Client({
     host: server.host,
     port: server.port,
     user: 'postgres',
@@ -61,9 +65,9 @@ async function shop(server: TestPostgres): Promise<void> {
   await owner.end();
 }
 
-function table(result: pg.QueryResult): void {
+function table(result: QueryResult): void {
   const names = result.fields.map((field) => field.name);
-  const rows = result.rows.map((row: Record<string, unknown>) =>
+  const rows = result.rows.map((row: Record<string, string | number | null>) =>
     names.map((name) => (row[name] === null ? '' : String(row[name]))),
   );
   const widths = names.map((name, at) => Math.max(name.length, ...rows.map((row) => row[at]?.length ?? 0)));
@@ -77,37 +81,37 @@ interface Ready {
   readonly collector: string;
 }
 
-function up(manifests: string, data: string): Promise<{ child: ChildProcess; ready: Ready }> {
-  const child = spawn(
-    process.execPath,
-    [
-      cli,
-      'up',
-      '--manifests',
-      manifests,
-      '--agent',
-      'agents/support-agent',
-      '--labels',
-      'app=support-agent',
-      '--data',
-      data,
-      '--output',
-      'json',
-    ],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
-  return new Promise((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`chaperone up ended with ${code}`)));
-    const lines = createInterface({ input: child.stdout });
-    lines.once('line', (line) => resolve({ child, ready: JSON.parse(line) as Ready }));
+async function up(manifests: string, data: string): Promise<{ child: ChildProcess; ready: Ready }> {
+  const agent = ['--agent', 'agents/support-agent', '--labels', 'app=support-agent'];
+  const child = spawn(bin, ['up', '--manifests', manifests, ...agent, '--data', data, '--output', 'json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    // Ctrl-C is for the demo, which then ends what it started.
+    detached: true,
   });
+  cleanup.defer(() => end(child));
+  process.once('exit', () => child.kill('SIGKILL'));
+  const ready = new Promise<Ready>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Failed(`chaperone up ended with ${code} before it was ready`)));
+    createInterface({ input: child.stdout }).once('line', (line) => resolve(JSON.parse(line) as Ready));
+  });
+  return { child, ready: await ready };
+}
+
+/** Asks a process to end, insists after a while, and tells its exit code. */
+async function end(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return child.exitCode;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+  await ended;
+  clearTimeout(timer);
+  return child.exitCode;
 }
 
 function chaperone(...args: string[]): string {
-  say(`   $ chaperone ${args.filter((arg, at) => !['--data'].includes(arg) && args[at - 1] !== '--data').join(' ')}`);
-  const run = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8' });
+  say(`   $ chaperone ${args.filter((arg, at) => arg !== '--data' && args[at - 1] !== '--data').join(' ')}`);
+  const run = spawnSync(bin, args, { encoding: 'utf8' });
   say((run.stdout + run.stderr).trimEnd().replace(/^/gm, '   '));
   must(run.status === 0, `chaperone ${args[0]} ended with ${run.status}`);
   return run.stdout;
@@ -115,7 +119,7 @@ function chaperone(...args: string[]): string {
 
 async function agentsDay(address: string): Promise<void> {
   const [host = '', port = ''] = address.split(':');
-  const agent = new pg.Client({
+  const agent = new Client({
     host,
     port: Number(port),
     user: 'bot',
@@ -125,7 +129,7 @@ async function agentsDay(address: string): Promise<void> {
   });
   agent.on('error', () => undefined);
   await agent.connect();
-  const ask = async (sql: string): Promise<pg.QueryResult> => {
+  const ask = async (sql: string): Promise<QueryResult> => {
     say(`\n   agent> ${sql}`);
     const result = await agent.query(sql);
     if (result.fields.length > 0) table(result);
@@ -155,70 +159,97 @@ async function agentsDay(address: string): Promise<void> {
   await agent.end();
 }
 
-async function main(): Promise<void> {
-  const began = Date.now();
-  await using folder = await temporaryDirectory('chaperone-demo-');
-  step('1. A real PostgreSQL 18 with a small shop: customers, tickets, orders');
-  const authority = await testAuthority('shop CA');
-  const server = await startPostgres({ tls: await authority.issue(['localhost', '127.0.0.1']) });
-  try {
-    await shop(server);
-    say(`   listening on ${server.host}:${server.port}, TLS, passwords by SCRAM-SHA-256`);
-    step('2. Chaperone before it, from the two YAML kinds in examples/quickstart');
-    const manifests = join(folder.path, 'manifests');
-    cpSync(join(root, 'examples/quickstart'), manifests, { recursive: true });
-    const ca = authority.ca.trimEnd().replaceAll('\n', '\n    ');
-    for (const name of readdirSync(manifests).filter((file) => file.endsWith('.yaml'))) {
-      const file = join(manifests, name);
-      const text = readFileSync(file, 'utf8')
-        .replaceAll('127.0.0.1:54329', `127.0.0.1:${server.port}`)
-        .replace('password: change-me', `password: ${CREDENTIAL.password}`)
-        .replace(/ca\.crt: replace with .*/, `ca.crt: |\n    ${ca}`);
-      writeFileSync(file, text, { mode: 0o600 });
-    }
-    const data = join(folder.path, 'data');
-    const { child, ready } = await up(manifests, data);
-    const insist = (): void => void child.kill('SIGKILL');
-    process.once('exit', insist);
-    const address = ready.resources[0]?.address ?? fail('no resource is served');
-    say(`   ready   data/orders-db   postgres   ${address}`);
-    await agentsDay(address);
-    step('6. The same password at the database itself opens nothing');
-    const direct = new pg.Client({
-      host: server.host,
-      port: server.port,
-      user: 'bot',
-      password: AGENT_PASSWORD,
-      database: 'orders',
-      ssl: { ca: authority.ca },
-    });
-    const opened = await direct.connect().then(
-      () => true,
-      (error: Error) => {
-        say(`   ERROR:  ${error.message}`);
-        return false;
-      },
-    );
-    must(!opened, 'the agent could log in directly');
-    step('7. What is left behind: sessions, a replay, and the proof');
-    const listed = chaperone('sessions', 'ls', '--data', data);
-    const session = /\bs-[a-z2-7]+/.exec(listed)?.[0] ?? fail('no session was recorded');
-    chaperone('sessions', 'replay', session, '--data', data);
-    chaperone('verify', session, '--data', data);
-    step(`Done in ${((Date.now() - began) / 1000).toFixed(0)} s.`);
-    if (flags.keep) {
-      const [host, port] = address.split(':');
-      say(
-        `It goes on running. Connect with your own client, any password:\n\n   psql "host=${host} port=${port} dbname=orders user=you"\n\n   chaperone sessions ls --data ${data}\n\nCtrl-C ends it.`,
-      );
-      await new Promise<void>((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve));
-    }
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGTERM');
-    must((await ended) === 0, 'chaperone up did not end cleanly');
-  } finally {
-    await server.stop();
+/** Writes the quickstart's manifests for this server. */
+function writeManifests(directory: string, server: TestPostgres, authority: string): void {
+  cpSync(join(root, 'examples/quickstart'), directory, { recursive: true });
+  const ca = authority.trimEnd().replaceAll('\n', '\n    ');
+  for (const name of readdirSync(directory).filter((file) => file.endsWith('.yaml'))) {
+    const file = join(directory, name);
+    const text = readFileSync(file, 'utf8')
+      .replaceAll('127.0.0.1:54329', `127.0.0.1:${server.port}`)
+      .replace('password: change-me', `password: ${CREDENTIAL.password}`)
+      .replace(/ca\.crt: replace with .*/, `ca.crt: |\n    ${ca}`);
+    writeFileSync(file, text, { mode: 0o600 });
   }
 }
 
-await main();
+/** The agent's own password at the database itself. */
+async function triesPastTheProxy(server: TestPostgres, ca: string): Promise<void> {
+  const { host, port } = server;
+  const direct = new Client({ host, port, user: 'bot', password: AGENT_PASSWORD, database: 'orders', ssl: { ca } });
+  const opened = await direct.connect().then(
+    () => true,
+    (error: Error) => {
+      say(`   ERROR:  ${error.message}`);
+      return false;
+    },
+  );
+  must(!opened, 'the agent could log in directly');
+}
+
+async function demo(folder: string): Promise<void> {
+  const began = performance.now();
+  step('1. A real PostgreSQL 18 with a small shop: customers, tickets, orders');
+  const authority = await testAuthority('shop CA');
+  const tls = await authority.issue(['localhost', '127.0.0.1']);
+  const server = await startPostgres({ tls, directory: join(folder, 'postgres') });
+  cleanup.defer(() => server.stop());
+  await shop(server);
+  say(`   listening on ${server.host}:${server.port}, TLS, passwords by SCRAM-SHA-256`);
+
+  step('2. Chaperone before it, from the two YAML kinds in examples/quickstart');
+  const [manifests, data] = [join(folder, 'manifests'), join(folder, 'data')];
+  writeManifests(manifests, server, authority.ca);
+  const { child, ready } = await up(manifests, data);
+  const address = ready.resources[0]?.address ?? fail('no resource is served');
+  say(`   ready   data/orders-db   postgres   ${address}`);
+  await agentsDay(address);
+
+  step('6. The same password at the database itself opens nothing');
+  await triesPastTheProxy(server, authority.ca);
+
+  step('7. What is left behind: sessions, a replay, and the proof');
+  const listed = chaperone('sessions', 'ls', '--data', data);
+  const session = /\bs-[a-z2-7]+/.exec(listed)?.[0] ?? fail('no session was recorded');
+  chaperone('sessions', 'replay', session, '--data', data);
+  must(chaperone('verify', session, '--data', data).includes('complete'), 'the evidence is not complete');
+  if (flags.keep) {
+    const [host, port] = address.split(':');
+    const command = `${relative(process.cwd(), bin).replace(/^(?![./])/, './')} sessions ls --data ${data}`;
+    say(
+      `\nIt goes on running. Connect with your own client, any password:\n\n   psql "host=${host} port=${port} dbname=orders user=you"\n   ${command}\n\nCtrl-C ends it.`,
+    );
+    kept = true;
+    await interrupted;
+  }
+  must((await end(child)) === 0, 'chaperone up did not end cleanly');
+  if (!flags.keep) step(`Done in ${((performance.now() - began) / 1000).toFixed(0)} s. KEEP=1 make demo leaves it running.`);
+}
+
+const stop = new AbortController();
+const cleanup = new AsyncDisposableStack();
+const interrupted = once(stop.signal, 'abort');
+/** Whether all was shown, and the demo only waits to be ended. */
+let kept = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
+const folder = mkdtempSync(join(tmpdir(), 'chaperone-demo-'));
+const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+process.once('exit', remove);
+// PostgreSQL will not run as root, and its own user must reach its folder; it can read nothing else in here.
+chmodSync(folder, 0o711);
+
+const ended = demo(folder).then(
+  () => 0,
+  (error: unknown) => {
+    if (stop.signal.aborted) return 130;
+    say(`\nFAIL  ${error instanceof Error ? error.message : String(error)}`);
+    if (error instanceof Error && !(error instanceof Failed)) process.stderr.write(`${error.stack}\n`);
+    return 1;
+  },
+);
+// Interrupted before its end, the demo does not go on: what it waits for is ended beneath it.
+process.exitCode = await Promise.race([ended, interrupted.then(() => (kept ? ended : 130))]);
+await cleanup.disposeAsync();
+// Once more behind the handlers that kill what is left, since that may still write.
+process.once('exit', remove);
+process.exit();
