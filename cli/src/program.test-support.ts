@@ -51,10 +51,12 @@ export class Program implements AsyncDisposable {
 
   /** The first line of standard output; rejects where the program ends before it. */
   async firstLine(): Promise<string> {
-    const over = this.ended.then(({ code, err }) => {
+    const over = async (): Promise<void> => {
+      const { code, err } = await this.ended;
       if (!this.out.includes('\n')) throw new Error(`ended with ${code}: ${err}`);
-    });
-    while (!this.out.includes('\n')) await Promise.race([once(this.child.stdout as NodeJS.ReadableStream, 'data'), over]);
+    };
+    const ended = over();
+    while (!this.out.includes('\n')) await Promise.race([once(this.child.stdout as NodeJS.ReadableStream, 'data'), ended]);
     return this.out.slice(0, this.out.indexOf('\n'));
   }
 

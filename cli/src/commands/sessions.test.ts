@@ -105,7 +105,7 @@ describe('sessions ls', () => {
 
 describe('a name', () => {
   test('may be any unique beginning', async () => {
-    const common = [...newest()].findIndex((letter, at) => letter !== oldest()[at]);
+    const common = Array.from(newest()).findIndex((letter, at) => letter !== oldest()[at]);
     const prefix = newest().slice(0, common + 1);
     expect((await ask('sessions', 'show', prefix)).out).toContain(`Name:      ${newest()}\n`);
   });

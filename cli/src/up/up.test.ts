@@ -267,6 +267,10 @@ describe('an end', () => {
   });
 });
 
+async function otherCa(): Promise<string> {
+  return (await testAuthority('other CA')).ca.trimEnd().replaceAll('\n', '\n    ');
+}
+
 type Changes = Parameters<Shop['manifests']>[0];
 
 describe('manifests with a mistake', () => {
@@ -313,7 +317,6 @@ describe('manifests with a mistake', () => {
     expect(err.match(/^error: shop\/\S+:\d+:\d+ .* \(ManifestInvalid\)$/gm)?.length).toBeGreaterThanOrEqual(2);
   });
 
-  const otherCa = async (): Promise<string> => (await testAuthority('other CA')).ca.trimEnd().replaceAll('\n', '\n    ');
   test.each<[string, () => Promise<Changes>, string, RegExp | undefined]>([
     [
       'a missing Secret',

@@ -1,0 +1,46 @@
+import { chmod, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { expect, test } from 'vitest';
+import { Program, psql, run } from './program.test-support.ts';
+
+const DEMO = join(import.meta.dirname, '../../scripts/demo.ts');
+
+/** Starts the demo with a folder of its own for what is temporary; PostgreSQL's own user must get through it. */
+async function startDemo(folder: string, ...flags: readonly string[]): Promise<Program> {
+  await chmod(folder, 0o755);
+  return new Program(flags, { command: [process.execPath, DEMO], env: { TMPDIR: folder } });
+}
+const left = async (folder: string): Promise<string[]> =>
+  (await readdir(folder)).filter((name) => !name.startsWith('chaperone-postgres-'));
+/** Processes that work in the folder. */
+const processes = async (folder: string): Promise<string> =>
+  (await run(['-f', `^[^ ]*(node|postgres).*${folder}`], { command: ['pgrep'] })).out;
+
+test('make demo KEEP=1 shows all, serves a client of one’s own, and leaves nothing behind', async () => {
+  await using temporary = await temporaryDirectory();
+  const folder = temporary.path;
+  await using demo = await startDemo(folder, '--keep');
+  const [, address] = await eventually(
+    'the demo to wait',
+    () => /psql "host=(\S+) port=\d+.*\n[\s\S]*Ctrl-C ends it/.exec(demo.out) ?? undefined,
+    25_000,
+  );
+  const port = /port=(\d+)/.exec(demo.out)?.[1];
+  expect((await psql(`${address}:${port}`, 'select name, ssn from customers where id = 1')).out).toBe(
+    'Ada Lovelace|*******6789\n',
+  );
+  const listed = / (\S+\/bin\/chaperone sessions ls --data \S+)$/m.exec(demo.out)?.[1] ?? '';
+  expect((await run(['-c', listed], { command: ['bash'] })).out.match(/^s-/gm)).toHaveLength(2);
+  expect(await demo.signal('SIGINT')).toMatchObject({ code: 0, err: '' });
+  expect([await left(folder), await processes(folder)]).toEqual([[], '']);
+}, 60_000);
+
+test('make demo leaves nothing behind where it is interrupted', async () => {
+  await using temporary = await temporaryDirectory();
+  const folder = temporary.path;
+  await using demo = await startDemo(folder);
+  await eventually('its first step', () => (demo.out.includes('1. A real PostgreSQL') ? true : undefined));
+  expect(await demo.signal('SIGTERM')).toMatchObject({ code: 130, err: '' });
+  expect([await left(folder), await processes(folder)]).toEqual([[], '']);
+}, 30_000);
