@@ -234,13 +234,13 @@ export class AgentSide {
       if (this.#link.skipping) return;
     }
     this.#recorder.columns(run, judgement.plan?.notes ?? []);
+    const mayUndo = run.limited && this.#link.undoable(writes);
     this.#link.dirty = true;
     this.#link.send(encodeExecute({ portal: message.portal, maxRows: run.ask(message.maxRows) }), { kind: 'execute', run });
     if (judgement.statement.kind === 'copy-in') {
       this.#flushServer();
       if ((await run.settled.promise) === 'copy-in') await this.#copyIn(run);
-    } else if (judgement.statement.kind === 'utility' || (writes && run.limited)) {
-      // The agent's Sync would commit it before the limit is known.
+    } else if (judgement.statement.kind === 'utility' || mayUndo) {
       this.#flushServer();
       await run.settled.promise;
       await this.#statements.executed(judgement);

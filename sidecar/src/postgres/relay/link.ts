@@ -45,6 +45,11 @@ export class Link {
     return this.#steps.length === 0;
   }
 
+  /** Whether an error of ours after this statement would have something to undo: then Sync, which commits, has to wait. */
+  undoable(writes: boolean): boolean {
+    return writes || this.dirty || this.transaction === 'T';
+  }
+
   /** Sends to the server and remembers what it owes for it. */
   send(bytes: Buffer, step: Step): void {
     this.toServer.push(bytes);

@@ -119,6 +119,7 @@ export class SimpleQuery {
     const copyIn = judgement.statement.kind === 'copy-in';
     const copyOut = judgement.statement.kind === 'copy-out';
     if (prepared.rowDescription !== undefined && !copyOut) link.say(prepared.rowDescription);
+    const mayUndo = run.limited && link.undoable(judgement.writes);
     link.dirty = true;
     link.send(encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }), {
       kind: 'bind',
@@ -127,8 +128,7 @@ export class SimpleQuery {
       settled: deferred(),
     });
     link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
-    // Sync commits: what may still be undone for its number of rows waits.
-    const ending = last && !copyIn && !(judgement.writes && run.limited) ? await statements.sync(true) : undefined;
+    const ending = last && !copyIn && !mayUndo ? await statements.sync(true) : undefined;
     if (ending === undefined) {
       link.toServer.push(encodeFlush());
       link.toServer.flush();
