@@ -256,7 +256,7 @@ describe('with the profile', () => {
       '[ReservedName]',
     ],
     ['30 the API token back', () => withSpec({ automountServiceAccountToken: true }), '[ProfileMismatch]'],
-    ['33 no injection at all', () => aPod(), 'Run: chaperone doctor. Break-glass:'],
+    ['33 no injection at all', () => aPod(), 'Break-glass: docs/guides/cluster.md [NotInjected]'],
     [
       'a sysctl',
       () => withSpec({ securityContext: { sysctls: [{ name: 'kernel.shm_rmid_forced', value: '1' }] } }),

@@ -55,7 +55,7 @@ describe('nobody may', () => {
     [
       '27 run a command in the sidecar',
       ['exec', 'bot', '-n', NAMESPACE, '-c', 'chaperone-sidecar', '--', 'id'],
-      'exec into chaperone-sidecar is refused for everyone; read it: kubectl logs bot -c chaperone-sidecar, chaperone describe pod bot [SidecarClosed]',
+      'exec into chaperone-sidecar is refused for everyone; read it: kubectl logs bot -c chaperone-sidecar [SidecarClosed]',
     ],
     ['27 attach to the sidecar', ['attach', 'bot', '-n', NAMESPACE, '-c', 'chaperone-sidecar'], '[SidecarClosed]'],
     [

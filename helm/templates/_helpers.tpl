@@ -1,6 +1,5 @@
 {{/* Name of the operator's objects. Fixed, because sidecars and admission refer to it; one installation per cluster. */}}
 {{- define "chaperone.operator" -}}chaperone-operator{{- end -}}
-{{- define "chaperone.docs" -}}https://chaperone.dev/docs{{- end -}}
 
 {{- define "chaperone.labels" -}}
 app.kubernetes.io/name: chaperone

@@ -223,7 +223,8 @@ export const ADMISSION_CODES = {
     why: 'The injector is down or was skipped, and an ungoverned agent must not start.',
     fix: 'See whether the operator’s pods are ready and the webhook pods.chaperone.dev is unchanged; then the controller tries again by itself.',
     retry: 'try-later',
-    example: 'this pod was not injected and may not start here; the injector is down or skipped it. Run: chaperone doctor',
+    example:
+      'this pod was not injected and may not start here; the injector is down or skipped it. Look: kubectl get pods -n chaperone-system',
   },
   ProfileMissing: {
     audience: ['operator'],

@@ -74,7 +74,7 @@ export const UPSTREAM_CODES = {
     why: 'Sidecars dial when an agent connects, not before.',
     fix: 'Connect once from an agent.',
     retry: 'none',
-    example: 'no session has used it yet; chaperone doctor --dial data/orders-db tries it now',
+    example: 'no session has used it yet; it is tried when an agent connects',
   },
   UpstreamSuitable: {
     audience: ['owner'],

@@ -68,7 +68,7 @@ describe('a resource', () => {
       'Ready=True',
     ]);
     expect(conditions.find(({ type }) => type === 'Reachable')?.message).toBe(
-      'no session has used it yet; chaperone doctor --dial data/orders-db tries it now',
+      'no session has used it yet; it is tried when an agent connects',
     );
     expect(blocked).toBeUndefined();
   });

@@ -188,7 +188,7 @@ function seenOr(facts: ResourceFacts, type: 'Reachable' | 'UpstreamSuitable'): C
     facts.observations.find((observation) => observation.type === type) ??
     unknown(type, {
       code: 'NotDialledYet',
-      message: `no session has used it yet; chaperone doctor --dial ${nameOf(facts.resource)} tries it now`,
+      message: 'no session has used it yet; it is tried when an agent connects',
     })
   );
 }
