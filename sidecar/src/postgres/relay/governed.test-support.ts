@@ -25,7 +25,7 @@ export interface Spec {
   readonly resource?: object;
   readonly policy: object;
   readonly acceptServerLogVolume?: boolean;
-  /** HOST:PORT in place of the server's, such as that of a pooler. */
+  /** HOST:PORT in place of the server's, such as that of a pooler; spoken to without TLS. */
   readonly upstream?: string;
 }
 
@@ -84,7 +84,7 @@ function build(spec: Spec, address: string, ca: string): GrantedResource {
     access: compiled.access,
     hosts: ['orders-db'],
     port: 5432,
-    upstream: { host, port: Number(port), tls: { mode: 'verify-full', ca } },
+    upstream: { host, port: Number(port), tls: spec.upstream === undefined ? { mode: 'verify-full', ca } : { mode: 'disable' } },
     credentials: CREDENTIAL,
     postgres: { database: 'orders', acceptServerLogVolume: spec.acceptServerLogVolume ?? false },
     addresses: [],

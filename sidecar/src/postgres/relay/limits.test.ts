@@ -137,14 +137,16 @@ describe('a commit that fails', () => {
   });
 });
 
+/** A CopyData message. */
+function data(text: string): Buffer {
+  const bytes = Buffer.alloc(5 + text.length);
+  bytes.write('d');
+  bytes.writeInt32BE(4 + text.length, 1);
+  bytes.write(text, 5);
+  return bytes;
+}
+
 describe('COPY FROM STDIN', () => {
-  const data = (text: string): Buffer => {
-    const bytes = Buffer.alloc(5 + text.length);
-    bytes.write('d');
-    bytes.writeInt32BE(4 + text.length, 1);
-    bytes.write(text, 5);
-    return bytes;
-  };
   const done = Buffer.from([0x63, 0, 0, 0, 4]);
 
   it('ends for a client that stops at the error without CopyDone', async () => {
