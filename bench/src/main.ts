@@ -104,7 +104,8 @@ async function compare(world: World, chaperone: Chaperone | undefined): Promise<
             startPgBouncer({ program: pgbouncerProgram, database, tls }),
           );
     const ours = tls ? chaperone?.tls : chaperone?.plain;
-    const paths = present({ direct: direct(database, tls), pgbouncer: bouncer, chaperone: ours, again: ours });
+    // Never two runs of ours in a row: evidence of the first is still being stored when the second begins.
+    const paths = present({ direct: direct(database, tls), again: ours, pgbouncer: bouncer, chaperone: ours });
     try {
       if (pgbenchProgram !== undefined) found.push(...(await comparePointSelects(world, pgbenchProgram, paths, tls)));
       if (tls) continue;
@@ -150,7 +151,7 @@ async function pgbouncerFootprint(world: World): Promise<Report['pgbouncer']> {
   const { pgbouncerProgram: program, database, options } = world;
   if (program === undefined) return undefined;
   await using bouncer = await startPgBouncer({ program, database, tls: false });
-  return footprint(bouncer, options.idleSessions);
+  return await footprint(bouncer, options.idleSessions);
 }
 
 async function measureAll(world: World): Promise<Report> {
@@ -257,6 +258,9 @@ async function main(options: Options): Promise<void> {
   await writeFile(file, toJson(report));
   say(`Kept in ${relative(process.cwd(), file)}`);
 }
+
+// Only an exit in good order ends the children: see ended.ts.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
 let options: Options | 'help' | undefined;
 try {
