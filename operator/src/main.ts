@@ -13,6 +13,9 @@ function log(level: 'info' | 'error', message: string, error?: unknown): void {
   process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level, event: message, ...cause, ...code })}\n`);
 }
 
+/** Endpoints of a pod that stops are gone from every node after about this long; the pod gets 30 s. */
+const DRAIN_MS = 4_000;
+
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
   const kubeConfig = new KubeConfig();
@@ -25,6 +28,7 @@ async function main(): Promise<void> {
     config,
     metrics,
     natsCa,
+    drainMs: DRAIN_MS,
     onError: (error) => log('error', 'failed', error),
   });
   log('info', 'started');

@@ -1,6 +1,7 @@
 import { createServer, type Server as HttpsServer } from 'node:https';
 import { isIP } from 'node:net';
 import type { Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { selectsAgent } from '@chaperone/policy';
 import { Authority, CA_SECRET, readState } from './ca/authority.ts';
 import { SERVICE_CERTIFICATES, serviceNames } from './ca/service-certificates.ts';
@@ -32,6 +33,8 @@ export interface OperatorOptions {
   /** PEM, where NATS has a CA of its own. */
   readonly natsCa: string | undefined;
   readonly onError: (error: unknown) => void;
+  /** How long admission is still answered after stop(): until nobody sends reviews here any more. Default: 0. */
+  readonly drainMs?: number;
 }
 export interface Operator {
   readonly servers: { readonly sidecars: HttpsServer; readonly webhook: HttpsServer; readonly health: Server };
@@ -157,6 +160,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       serving.stop();
       stop.abort();
       await electing;
+      await sleep(options.drainMs ?? 0);
       for (const server of [sidecars, webhook, health]) {
         server.close();
         server.closeAllConnections();
