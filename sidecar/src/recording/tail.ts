@@ -1,4 +1,4 @@
-import { closeSync, fdatasync, openSync, writeSync } from 'node:fs';
+import { close, fdatasync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Counters } from '@chaperone/evidence';
@@ -9,6 +9,7 @@ import { RecordingError } from './recorder.ts';
 import { type Spool, syncDirectory } from './spool.ts';
 
 const datasync = promisify(fdatasync);
+const closeFile = promisify(close);
 
 /** The first frame of a tail: what recovery needs to seal it, though every earlier segment may be freed already. */
 export const TailHead = z.strictObject({
@@ -118,7 +119,8 @@ export class Tail implements Syncable {
     await this.#syncing;
     if (this.#closed) return;
     this.#closed = true;
-    closeSync(this.#fd);
+    // The name may be gone already: closing then frees the blocks, which takes the file system a while.
+    await closeFile(this.#fd);
     const failure = this.#failed ?? new RecordingError('RecordingFailed', 'the records could not be sealed');
     for (const waiter of this.#waiting.splice(0)) {
       if (stored) waiter.resolve();
