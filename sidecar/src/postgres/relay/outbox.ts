@@ -2,8 +2,6 @@ import type { Writable } from 'node:stream';
 
 /** Above this many unsent bytes the other side is asked to wait. */
 const HIGH_WATER_BYTES = 1024 * 1024;
-/** Up to this size pieces are copied together: one write of one buffer costs far less than a vector of small ones. */
-const COPY_BYTES = 8 * 1024;
 
 /**
  * Collects what goes to one side and writes it in few, large pieces: neighbouring slices of one buffer (messages that passed
@@ -12,7 +10,6 @@ const COPY_BYTES = 8 * 1024;
 export class Outbox {
   readonly #socket: Writable;
   #pending: Buffer[] = [];
-  #pendingBytes = 0;
   #full = false;
 
   constructor(socket: Writable, onDrain: () => void) {
@@ -28,7 +25,6 @@ export class Outbox {
   }
 
   push(bytes: Buffer): void {
-    this.#pendingBytes += bytes.length;
     const last = this.#pending.at(-1);
     if (last !== undefined && last.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
       this.#pending[this.#pending.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);
@@ -41,16 +37,12 @@ export class Outbox {
   flush(): void {
     const pending = this.#pending;
     if (pending.length === 0) return;
-    const bytes = this.#pendingBytes;
     this.#pending = [];
-    this.#pendingBytes = 0;
     if (pending.length === 1) {
       this.#socket.write(pending[0]);
-    } else if (bytes <= COPY_BYTES) {
-      this.#socket.write(Buffer.concat(pending, bytes));
     } else {
       this.#socket.cork();
-      for (const piece of pending) this.#socket.write(piece);
+      for (const bytes of pending) this.#socket.write(bytes);
       this.#socket.uncork();
     }
     this.#full ||= this.#socket.writableLength > HIGH_WATER_BYTES;
