@@ -25,6 +25,8 @@ export class Link {
   muted = false;
   /** We refused something in this group; what it executed so far must not stay. */
   undo = false;
+  /** The session ended while the server still owed something. */
+  interrupted = false;
   #steps: Step[] = [];
   #portals = new Map<string, Portal>();
   /** Bind and Close of portals that are not answered yet, the latest of each name. */
@@ -125,6 +127,7 @@ export class Link {
     this.ended.resolve(ending);
     const steps = this.#steps;
     this.#steps = [];
+    if (steps.length > 0) this.interrupted = true;
     for (const step of steps) abandon(step);
     this.#speak();
   }

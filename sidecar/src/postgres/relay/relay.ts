@@ -28,6 +28,8 @@ export interface RelayOptions {
   readonly session: SessionRecorder;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Cancels what the database runs for this session: it would go on to its end, and commit. */
+  readonly interrupt: () => void;
 }
 
 /** Joins both legs of one session until either ends. */
@@ -106,6 +108,7 @@ export class Relay {
     // It may have left while the database was dialled; then nothing tells any more.
     if (agent.destroyed) gone();
     const ending = await this.#link.ended.promise;
+    if (this.#link.interrupted) this.#o.interrupt();
     this.#close(ending);
     agent.destroySoon();
     upstream.socket.destroy();

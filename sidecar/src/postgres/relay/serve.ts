@@ -3,7 +3,7 @@ import type { SessionRecorder } from '../../recording/recorder.ts';
 import type { GrantedResource } from '@chaperone/policy';
 import type { StatementParser } from '../actions/index.ts';
 import { AcceptError, type AcceptedSession, acceptAgent, greet } from './accept.ts';
-import type { CancelRegistry } from './cancel.ts';
+import { type CancelRegistry, sendCancel } from './cancel.ts';
 import { type Database, DatabaseError } from './database.ts';
 import type { Ending } from '../../session/index.ts';
 import { startParameters } from './pinned.ts';
@@ -132,7 +132,13 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     session,
     clock,
     log: logger,
+    interrupt: () => interrupt(context, start.resource, upstream),
   });
+}
+
+function interrupt({ guard, logger }: PostgresContext, resource: GrantedResource, { key }: Upstream): void {
+  if (key === undefined) return;
+  sendCancel({ ...resource.upstream, guard }, key).catch(() => logger.warn('a statement could not be cancelled'));
 }
 
 async function dial(context: PostgresContext, { resource, parameters }: Start): Promise<Upstream> {

@@ -1,0 +1,198 @@
+import { connect, type Socket } from 'node:net';
+import { eventually } from '@chaperone/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodeCancelRequest, encodeStartup } from '../wire/index.ts';
+import { type Governed, startGoverned } from './governed.test-support.ts';
+import { RawClient, say } from './raw-client.test-support.ts';
+
+const SCHEMA = `
+create table wide as select g as n, repeat('x', 200) as pad from generate_series(1, 300000) g;
+create table sink (n int);
+grant select on wide to agent_role;
+grant select, insert on sink to agent_role;`;
+const POLICY = {
+  rules: [
+    {
+      name: 'all',
+      effect: 'Allow',
+      resource: { namespace: 'data', name: 'orders-db' },
+      sql: { statements: ['select', 'insert'], relations: ['public.*'] },
+    },
+  ],
+};
+const { query, parse, bind, execute, sync } = say;
+const STARTUP = encodeStartup(
+  new Map([
+    ['user', 'bot'],
+    ['database', 'orders'],
+  ]),
+);
+
+let governed: Governed;
+beforeAll(async () => {
+  governed = await startGoverned({ schema: SCHEMA, policy: POLICY });
+});
+afterAll(async () => {
+  await governed?.[Symbol.asyncDispose]();
+});
+
+async function allGone(): Promise<void> {
+  await eventually('every session to end', () => (governed.sessions.open === 0 ? true : undefined));
+  const owner = await governed.direct();
+  await eventually('every connection to the database to end', async () => {
+    const { rows } = await owner.query("select count(*)::int as n from pg_stat_activity where usename = 'agent_role'");
+    return rows[0].n === 0 ? true : undefined;
+  });
+  await owner.end();
+}
+
+function connection(): Socket {
+  return connect({ port: governed.port, host: '127.0.0.1' }).on('error', () => undefined);
+}
+
+async function closed(socket: Socket): Promise<void> {
+  socket.resume();
+  await new Promise<void>((resolve) => socket.once('close', () => resolve()));
+}
+
+describe('sessions that end', () => {
+  it('leave nothing behind, two hundred of them', { timeout: 60_000 }, async () => {
+    const warnings: string[] = [];
+    const warned = (warning: Error): void => void warnings.push(warning.message);
+    process.on('warning', warned);
+    for (let round = 0; round < 10; round++) {
+      const agents = await Promise.all(Array.from({ length: 20 }, () => RawClient.open(governed.port)));
+      await Promise.all(agents.map((agent) => agent.ask(query('select 1'))));
+      await Promise.all(agents.map((agent) => agent[Symbol.asyncDispose]()));
+    }
+    await allGone();
+    process.off('warning', warned);
+    expect(warnings).toEqual([]);
+  });
+
+  it.each([
+    ['in the middle of a result', (agent: RawClient) => agent.send(query('select * from wide'))],
+    ['while the database works', (agent: RawClient) => agent.send(query('select pg_sleep(20)'))],
+    ['within a pipeline', (agent: RawClient) => agent.send(parse('select * from wide'), bind(), execute('', 5))],
+    ['within a copy', (agent: RawClient) => agent.send(query('copy sink from stdin'))],
+    ['within a message', (agent: RawClient) => agent.send(query('select 1').subarray(0, 7))],
+    ['within a transaction', (agent: RawClient) => agent.send(query('begin; insert into sink values (1)'))],
+  ])('since the agent was killed %s leave nothing behind', async (_, say) => {
+    const agent = await RawClient.open(governed.port);
+    say(agent);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    agent.socket.resetAndDestroy();
+    await allGone();
+    const owner = await governed.direct();
+    expect((await owner.query('select count(*)::int as n from sink')).rows).toEqual([{ n: 0 }]);
+    await owner.end();
+  });
+
+  it('leave nothing behind when the agent is gone before the database answers', async () => {
+    for (let at = 0; at < 20; at++) {
+      const socket = connection();
+      socket.write(STARTUP);
+      await new Promise((resolve) => setTimeout(resolve, at * 3));
+      socket.resetAndDestroy();
+    }
+    await allGone();
+  });
+
+  it('let an agent go that does not read how it ended', { timeout: 30_000 }, async () => {
+    const agent = await RawClient.open(governed.port);
+    agent.socket.pause();
+    agent.send(query('select * from wide'));
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    governed.setPolicy({ ...POLICY, limits: { sessionDuration: '1s' } });
+    try {
+      await allGone();
+      // The proxy's end is closed although nothing was read: reading on finds the end before the whole result.
+      await new Promise((resolve) => setTimeout(resolve, 6000));
+      await closed(agent.socket);
+      expect(agent.heard.some(([type]) => type === 'C')).toBe(false);
+    } finally {
+      governed.setPolicy(POLICY);
+    }
+  });
+});
+
+describe('an agent that reads slowly', () => {
+  it('makes the database wait, not the memory grow', { timeout: 60_000 }, async () => {
+    const agent = await RawClient.open(governed.port);
+    agent.socket.pause();
+    const before = process.memoryUsage().rss;
+    agent.send(query('select * from wide'));
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    // The result has 65 MB.
+    expect(process.memoryUsage().rss - before).toBeLessThan(32 * 1024 * 1024);
+    agent.socket.resetAndDestroy();
+    await allGone();
+  });
+
+  it('is not read from either while it does not take its answers', { timeout: 60_000 }, async () => {
+    const agent = await RawClient.open(governed.port);
+    agent.socket.pause();
+    const before = process.memoryUsage().rss;
+    const flood = Buffer.concat(Array.from({ length: 2000 }, () => query('drop table wide')));
+    for (let at = 0; at < 500; at++) agent.socket.write(flood);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(agent.socket.writableLength).toBeGreaterThan(0);
+    expect(process.memoryUsage().rss - before).toBeLessThan(96 * 1024 * 1024);
+    agent.socket.resetAndDestroy();
+    await allGone();
+  });
+});
+
+describe('connections that never become sessions', () => {
+  it('do not hold up others, a hundred of them', async () => {
+    const sockets = Array.from({ length: 100 }, (_, at) => {
+      const socket = connection();
+      if (at % 2 === 0) socket.write(STARTUP.subarray(0, 6));
+      return socket;
+    });
+    await using agent = await RawClient.open(governed.port);
+    expect((await agent.ask(query('select 1'))).at(-1)).toEqual(['Z', 'I']);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('are closed when they cancel with a key that nobody has, and told in the log', async () => {
+    governed.logged.length = 0;
+    const keys = Array.from({ length: 50 }, (_, at) => ({ processId: at + 1, secret: Buffer.alloc(4, at) }));
+    await Promise.all(
+      keys.map(async (key) => {
+        const socket = connection();
+        socket.write(encodeCancelRequest(key));
+        await closed(socket);
+      }),
+    );
+    expect(governed.logged.filter((line) => line.includes('unknown key'))).toHaveLength(50);
+  });
+});
+
+describe('a record that cannot be written', () => {
+  it.each([
+    ['before the first statement', []],
+    ['within a transaction', [query('begin'), query('insert into sink values (7)')]],
+    ['while a portal is suspended', [query('begin'), parse('select n from wide'), bind(), execute('', 1), sync()]],
+  ])('ends the session %s, and nothing more runs', async (_, messages) => {
+    await using other = await governed.anew();
+    const agent = await RawClient.open(other.port);
+    for (const message of messages) agent.send(message);
+    if (messages.length > 0)
+      await agent.ready(messages.filter((message) => 'QS'.includes(String.fromCharCode(message[0] ?? 0))).length);
+    other.failRecording();
+    agent.send(query('insert into sink values (8)'));
+    const heard = await agent.until(() => agent.closed);
+    expect(heard).toEqual([['E', expect.anything(), expect.stringContaining('(RecordingBlocked)')]]);
+    const owner = await governed.direct();
+    expect((await owner.query('select n from sink')).rows).toEqual([]);
+    await owner.end();
+    await eventually('the session to end', () => (other.sessions.open === 0 ? true : undefined));
+  });
+
+  it('lets no session begin', async () => {
+    await using other = await governed.anew();
+    other.failRecording();
+    await expect(other.connect()).rejects.toThrow('RecordingBlocked');
+  });
+});
