@@ -172,6 +172,23 @@ describe('commands', () => {
     expect(wrong).toEqual([]);
   });
 
+  /** Conditions, errors, refusals of admission, the notes of the chart: who follows them must get somewhere. */
+  it.each(['api/src', 'helm/templates', 'operator/src', 'sidecar/src', 'cli/src', 'collector/src'])(
+    'that messages in %s send people to exist',
+    async (folder) => {
+      const PROSE = new Set(['container', 'containers', 'refused', 'works', 'runs', 'is', 'gives']);
+      const texts = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+        .filter((name) => /\.(ts|ya?ml|txt|tpl)$/.test(name) && !/\.test\.ts$|test-support/.test(name))
+        .map((name) => read(join(folder, name)));
+      const verbs = texts.flatMap((text) => [...text.matchAll(/\bchaperone ([a-z][a-z-]*)\b/g)].map((match) => match[1] ?? ''));
+      const unknown: string[] = [];
+      for (const verb of new Set(verbs)) {
+        if (!PROSE.has(verb) && (await complaint([verb], true))?.startsWith('unknown verb')) unknown.push(verb);
+      }
+      expect(unknown).toEqual([]);
+    },
+  );
+
   it.each(PAGES)('of make and npm in %s exist', (page) => {
     const targets = [...readFileSync(join(root, 'Makefile'), 'utf8').matchAll(/^([a-z0-9]+):/gm)].map((match) => match[1]);
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
@@ -198,5 +215,20 @@ describe('codes', () => {
   it.each(PAGES)('that %s explains are in the table', (page) => {
     const named = [...read(page).matchAll(/chaperone explain ([A-Z][a-z]\w+)/g)].map((match) => match[1] ?? '');
     expect(named.filter((code) => code !== 'ExitCodes' && !Object.hasOwn(CODES, code))).toEqual([]);
+  });
+});
+
+describe('docs/testing/README.md', () => {
+  it('names commands whose tests exist', () => {
+    const rows = [...read('docs/testing/README.md').matchAll(/^\| [^|]+ \| `([^`]+)` \| [^|]* \| \d+ \|$/gm)].map(
+      (match) => match[1] ?? '',
+    );
+    const missing = rows.flatMap((row) => {
+      const [, cluster] = /^-c e2e\/vitest\.config\.ts (\S+)$/.exec(row) ?? [];
+      const paths = cluster === undefined ? row.split(' ') : [`e2e/src/${cluster}.e2e.ts`];
+      return paths.filter((path) => !existsSync(join(root, path)));
+    });
+    expect(rows.length).toBeGreaterThan(30);
+    expect(missing).toEqual([]);
   });
 });
