@@ -77,9 +77,9 @@ describe('sessions that end', () => {
     ['within a copy', (agent: RawClient) => agent.send(query('copy sink from stdin'))],
     ['within a message', (agent: RawClient) => agent.send(query('select 1').subarray(0, 7))],
     ['within a transaction', (agent: RawClient) => agent.send(query('begin; insert into sink values (1)'))],
-  ])('since the agent was killed %s leave nothing behind', async (_, say) => {
+  ])('since the agent was killed %s leave nothing behind', async (_, act) => {
     const agent = await RawClient.open(governed.port);
-    say(agent);
+    act(agent);
     await new Promise((resolve) => setTimeout(resolve, 30));
     agent.socket.resetAndDestroy();
     await allGone();

@@ -41,7 +41,7 @@ beforeEach(async () => {
   await owner.query(CLEAN);
 });
 
-const { parse, bind, describe: described, execute, close, sync, flush } = say;
+const { parse, bind, describe: described, execute, close, sync, flush, query } = say;
 
 describe('a statement that was refused', () => {
   it.each([
@@ -147,4 +147,22 @@ it('a function that the server prints while it plans does not stand for the stat
   const heard = await agent.ask(say.query('select p.ssn as name from people p, harmless() h'));
   expect(heard).toEqual([['T'], ['D', expect.stringContaining('***')], ['C', 'SELECT 1'], ['Z', 'I']]);
   expect(agent.text).not.toContain(CANARY);
+});
+
+it.each([
+  ['anew', 'alter table people drop column ssn; alter table people add column ssn text'],
+  [
+    'in another table',
+    'drop view shown; drop table people; create table people (id int, name text, extra text, ssn text); grant select on people to agent_role',
+  ],
+])('a labelled column that is made %s is labelled for a session that runs already', async (_, ddl) => {
+  await using agent = await RawClient.open(governed.port);
+  await agent.ask(query('select ssn from people'), parse('select ssn from people', 's'), sync());
+  await owner.query(ddl);
+  await owner.query(`delete from people; insert into people (id, name, ssn) values (1, 'Ada', '${CANARY}')`);
+  await agent.ask(query('select ssn from people'));
+  await using other = await RawClient.open(governed.port);
+  await other.ask(query('select ssn from people'));
+  for (const statement of ['s', 's']) await agent.ask(bind(statement), execute(), sync());
+  expect(agent.text + other.text).not.toContain(CANARY);
 });
