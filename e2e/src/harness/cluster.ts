@@ -39,6 +39,21 @@ export class Cluster {
     return demand('kubectl', args, { env: this.#env, input: typeof input === 'object' ? JSON.stringify(input) : input });
   }
 
+  /** Runs the command line of this checkout, as `kubectl chaperone` would. */
+  chaperone(...args: readonly string[]): Promise<Result> {
+    return run(process.execPath, [join(ROOT, 'cli/src/main.ts'), ...args], { env: this.#env });
+  }
+
+  /** Kills one container's process from the node, as an out-of-memory kill does. Only where the cluster is on this host. */
+  async killContainer(pod: string, namespace: string, container: string): Promise<void> {
+    const path = `{range .status.initContainerStatuses[*]}{.name}={.containerID}{"\\n"}{end}{range .status.containerStatuses[*]}{.name}={.containerID}{"\\n"}{end}`;
+    const lines = (await this.demand(['get', 'pod', pod, '-n', namespace, '-o', `jsonpath=${path}`])).split('\n');
+    const id = lines.find((line) => line.startsWith(`${container}=`))?.split('//')[1];
+    if (id === undefined) throw new Error(`${namespace}/${pod} has no container ${container}`);
+    const socket = join(LOCAL_BINARIES, '../run/containerd.sock');
+    await demand('ctr', ['-a', socket, '-n', 'k8s.io', 'tasks', 'kill', '-s', 'SIGKILL', id]);
+  }
+
   helm(args: readonly string[]): Promise<string> {
     return demand('helm', args, { env: this.#env });
   }

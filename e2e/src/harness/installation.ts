@@ -7,6 +7,24 @@ export const SYSTEM = 'chaperone-system';
 const REGISTRY = 'chaperone.test';
 const PARTS = ['operator', 'sidecar', 'collector', 'nats'] as const;
 
+const DISK = '/var/lib/chaperone-e2e';
+const USER = 65_532;
+
+/** A volume on the node for one of the chart's claims. */
+const volume = (part: 'collector' | 'nats'): object => ({
+  apiVersion: 'v1',
+  kind: 'PersistentVolume',
+  metadata: { name: `chaperone-e2e-${part}` },
+  spec: {
+    capacity: { storage: '1Gi' },
+    accessModes: ['ReadWriteOnce'],
+    storageClassName: 'e2e',
+    persistentVolumeReclaimPolicy: 'Retain',
+    claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: SYSTEM, name: `data-chaperone-${part}-0` },
+    hostPath: { path: `${DISK}/${part}`, type: 'DirectoryOrCreate' },
+  },
+});
+
 /** Builds what changed and loads it. @returns The tag of each image by its name. */
 async function buildImages(cluster: Cluster): Promise<ReadonlyMap<string, string>> {
   if (process.env['E2E_SKIP_IMAGES'] !== undefined)
@@ -38,8 +56,32 @@ export class Installation {
     return `${REGISTRY}/${name}:${this.#tags.get(name) ?? 'missing'}`;
   }
 
+  /** Volumes for the chart's claims, owned by the user that its pods run as: the kubelet changes no owner on the node's own disk. */
+  async #volumes(): Promise<void> {
+    if ((await this.cluster.kubectl(['get', 'pv', 'chaperone-e2e-collector', 'chaperone-e2e-nats'])).status === 0) return;
+    const command = ['sh', '-c', `mkdir -p /disk/collector /disk/nats && chown -R ${USER}:${USER} /disk/collector /disk/nats`];
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'volumes', namespace: SYSTEM },
+      spec: {
+        restartPolicy: 'Never',
+        containers: [{ name: 'own', image: this.image('agent'), command, volumeMounts: [{ name: 'disk', mountPath: '/disk' }] }],
+        volumes: [{ name: 'disk', hostPath: { path: DISK, type: 'DirectoryOrCreate' } }],
+      },
+    };
+    await this.cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM } });
+    await this.cluster.demand(['wait', '--for=create', 'serviceaccount/default', '-n', SYSTEM, '--timeout=30s']);
+    await this.cluster.demand(['delete', 'pod', 'volumes', '-n', SYSTEM, '--ignore-not-found']);
+    await this.cluster.apply(pod);
+    await this.cluster.demand(['wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/volumes', '-n', SYSTEM, '--timeout=60s']);
+    await this.cluster.demand(['delete', 'pod', 'volumes', '-n', SYSTEM]);
+    await this.cluster.apply({ apiVersion: 'v1', kind: 'List', items: [volume('collector'), volume('nats')] });
+  }
+
   /** Installs or upgrades with `values` (KEY=VALUE) beside e2e/values.yaml, and waits until everything runs. */
   async upgrade(...values: readonly string[]): Promise<void> {
+    await this.#volumes();
     const tags = PARTS.flatMap((part) =>
       this.#tags.has(part) ? ['--set-string', `${part}.image.tag=${this.#tags.get(part)}`] : [],
     );

@@ -1,0 +1,233 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { eventually, testAuthority } from '@chaperone/testing';
+import { type Cluster, GOVERNED, ROOT } from './cluster.ts';
+import type { Installation } from './installation.ts';
+import type { Result } from './run.ts';
+
+export const DATA = 'data';
+export const AGENTS = 'agents';
+/** A namespace that is not governed: what a colleague's pod, or an attacker's, sees from outside. */
+export const OUTSIDE = 'outside';
+/** What the agent was given; it opens nothing. */
+export const AGENT_PASSWORD = 'what-the-agent-was-given';
+export const CREDENTIAL = { username: 'support_agent', password: 'only-the-proxy-knows-this' } as const;
+/** Values that no agent may ever see. */
+export const SECRETS = /123-45-6789|987-65-4320|219-09-9999|4111111111111111|5500005555555559|only-the-proxy-knows-this/;
+
+const example = (name: string): string => readFileSync(join(ROOT, 'examples/quickstart', name), 'utf8');
+const secret = (namespace: string, name: string, stringData: object, annotations: object = {}): object => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { name, namespace, annotations },
+  stringData,
+});
+
+const SETUP = `create role ${CREDENTIAL.username} login password '${CREDENTIAL.password}';
+alter role ${CREDENTIAL.username} set log_min_messages = fatal;
+create database orders;
+\\connect orders
+`;
+
+/** A data owner's database, a platform team's policy and one agent's pod, as examples/quickstart has them. */
+export class Shop {
+  readonly installation: Installation;
+  readonly cluster: Cluster;
+
+  constructor(installation: Installation) {
+    this.installation = installation;
+    this.cluster = installation.cluster;
+  }
+
+  /** The three namespaces anew, with the database running and resource and policy applied; no agent yet. */
+  async open(): Promise<void> {
+    await Promise.all([this.cluster.namespace(DATA), this.cluster.namespace(AGENTS, GOVERNED), this.cluster.namespace(OUTSIDE)]);
+    await this.#database();
+    await this.cluster.apply({
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name: 'support-agent', namespace: AGENTS },
+    });
+    await this.cluster.demand(['wait', '--for=create', 'configmap/chaperone-ca', '-n', AGENTS, '--timeout=30s']);
+    await this.setSecret(CREDENTIAL.password);
+    await this.cluster.demand(['apply', '-f', '-'], this.resource());
+    await this.cluster.demand(['apply', '-f', '-'], example('policy.yaml'));
+  }
+
+  async close(): Promise<void> {
+    await this.cluster.demand(['delete', 'namespace', DATA, AGENTS, OUTSIDE, '--ignore-not-found', '--wait=false']);
+  }
+
+  /** The example, with the address that the database has here. */
+  resource(): string {
+    return example('resource.yaml')
+      .replace('hosts: [orders-db]', 'hosts: [orders-db, orders.data.svc]')
+      .replace('127.0.0.1:54329', 'orders.data.svc:5432');
+  }
+
+  policy(): string {
+    return example('policy.yaml');
+  }
+
+  /** What the proxy signs in with. */
+  async setSecret(password: string): Promise<void> {
+    const bound = { 'chaperone.dev/upstream': 'orders.data.svc:5432' };
+    await this.cluster.apply(secret(DATA, 'orders-db-agent', { ...CREDENTIAL, password }, bound));
+  }
+
+  async #database(): Promise<void> {
+    const authority = await testAuthority('orders CA');
+    const leaf = await authority.issue(['orders.data.svc']);
+    const labels = { app: 'orders' };
+    const server = {
+      superuser: 'superuser-secret',
+      'tls.crt': leaf.certificate,
+      'tls.key': leaf.key,
+      'setup.sql': SETUP + example('shop.sql'),
+    };
+    const container = {
+      name: 'postgres',
+      image: this.installation.image('database'),
+      ports: [{ containerPort: 5432 }],
+      securityContext: { runAsUser: 65_534, runAsGroup: 65_534 },
+      readinessProbe: {
+        exec: { command: ['psql', '-h', '/tmp', '-U', 'postgres', '-d', 'orders', '-c', 'select 1 from tickets'] },
+        periodSeconds: 1,
+      },
+      volumeMounts: [{ name: 'server', mountPath: '/etc/orders' }],
+    };
+    await this.cluster.apply({
+      apiVersion: 'v1',
+      kind: 'List',
+      items: [
+        secret(DATA, 'orders-server', server),
+        secret(DATA, 'orders-ca', { 'ca.crt': authority.ca }),
+        {
+          apiVersion: 'apps/v1',
+          kind: 'Deployment',
+          metadata: { name: 'orders', namespace: DATA },
+          spec: {
+            selector: { matchLabels: labels },
+            template: {
+              metadata: { labels },
+              spec: { containers: [container], volumes: [{ name: 'server', secret: { secretName: 'orders-server' } }] },
+            },
+          },
+        },
+        {
+          apiVersion: 'v1',
+          kind: 'Service',
+          metadata: { name: 'orders', namespace: DATA },
+          spec: { selector: labels, ports: [{ port: 5432 }] },
+        },
+      ],
+    });
+    await this.cluster.demand(['rollout', 'status', 'deployment/orders', '-n', DATA, '--timeout=120s']);
+  }
+
+  /** Starts a pod that knows nothing of Chaperone but a numeric user, and waits until it is ready. */
+  async startAgent(name: string, namespace: string = AGENTS): Promise<Agent> {
+    const container = { name: 'bot', image: this.installation.image('agent'), securityContext: { runAsUser: 1000 } };
+    const account = namespace === AGENTS ? { serviceAccountName: 'support-agent' } : {};
+    await this.cluster.demand(['create', '-f', '-'], {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace, labels: { app: 'support-agent' } },
+      spec: { ...account, containers: [container], terminationGracePeriodSeconds: 1 },
+    });
+    await this.cluster.demand(['wait', '--for=condition=Ready', `pod/${name}`, '-n', namespace, '--timeout=90s']);
+    return new Agent(this.cluster, name, namespace);
+  }
+
+  /** Waits until every listed resource or policy has the condition. */
+  async condition(object: string, namespace: string, condition: string, timeoutMs = 30_000): Promise<void> {
+    await this.cluster.demand([
+      'wait',
+      `--for=condition=${condition}`,
+      object,
+      '-n',
+      namespace,
+      `--timeout=${timeoutMs / 1000}s`,
+    ]);
+  }
+
+  async address(kind: 'service' | 'pod'): Promise<string> {
+    const [what, path] =
+      kind === 'service'
+        ? [['service', 'orders'], '{.spec.clusterIP}']
+        : [['pod', '-l', 'app=orders'], '{.items[0].status.podIP}'];
+    return await this.cluster.demand(['get', ...what, '-n', DATA, '-o', `jsonpath=${path}`]);
+  }
+}
+
+/** One agent's container, as somebody who has a shell in it. */
+export class Agent {
+  readonly name: string;
+  readonly #cluster: Cluster;
+  readonly #namespace: string;
+
+  constructor(cluster: Cluster, name: string, namespace: string) {
+    this.#cluster = cluster;
+    this.name = name;
+    this.#namespace = namespace;
+  }
+
+  run(...command: string[]): Promise<Result> {
+    return this.#cluster.kubectl(['exec', '-i', this.name, '-n', this.#namespace, '-c', 'bot', '--', ...command]);
+  }
+
+  /** Stock psql over one connection; every statement by itself. */
+  psql(sql: string, target = 'host=orders-db dbname=orders user=bot', ...args: string[]): Promise<Result> {
+    return this.#cluster.kubectl(
+      [
+        'exec',
+        '-i',
+        this.name,
+        '-n',
+        this.#namespace,
+        '-c',
+        'bot',
+        '--',
+        'env',
+        `PGPASSWORD=${AGENT_PASSWORD}`,
+        'psql',
+        target,
+        '-X',
+        '-A',
+        '-t',
+        ...args,
+      ],
+      sql,
+    );
+  }
+
+  /** A Python program in the agent's container; psycopg2 is there. */
+  python(source: string): Promise<Result> {
+    return this.#cluster.kubectl(
+      [
+        'exec',
+        '-i',
+        this.name,
+        '-n',
+        this.#namespace,
+        '-c',
+        'bot',
+        '--',
+        'env',
+        `PGPASSWORD=${AGENT_PASSWORD}`,
+        'python3',
+        '-u',
+        '-',
+      ],
+      source,
+    );
+  }
+
+  async serves(): Promise<void> {
+    await eventually(
+      `${this.name} to be served`,
+      async () => ((await this.psql('select 1')).status === 0 ? true : undefined),
+      20_000,
+    );
+  }
+}
