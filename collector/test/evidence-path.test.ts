@@ -30,6 +30,7 @@ class Path {
   readonly nats: Nats;
   readonly directory: string;
   flushed: number | undefined;
+  #speaking = false;
   #recording: ChildProcess | undefined;
   #collector: ChildProcess | undefined;
 
@@ -76,9 +77,11 @@ class Path {
   upRecording(): void {
     const child = this.#spawn('recording-process.ts');
     this.#recording = child;
+    this.#speaking = false;
     if (child.stdout === null) throw new Error('no output');
     createInterface({ input: child.stdout }).on('line', (text) => {
       const line = JSON.parse(text) as { session: string; seq: number; flushed?: number };
+      this.#speaking = true;
       if (line.flushed === undefined) this.promised.set(line.session, line.seq);
       else this.flushed = line.flushed;
     });
@@ -91,6 +94,8 @@ class Path {
   }
   /** Asks both to finish; afterwards the store can be opened here. */
   async finish(): Promise<void> {
+    // A process that is still starting would die of the signal instead of finishing.
+    await eventually('the recording to run', () => (this.#speaking ? true : undefined), 60_000);
     await end(this.#recording, 'SIGTERM');
     await end(this.#collector, 'SIGTERM');
   }

@@ -65,7 +65,7 @@ authorization { users = [
 /** Ends one child process and waits until it is gone. */
 export async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
   if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, 'exit');
+  const gone = once(child, 'close');
   child.kill(signal);
   await gone;
 }

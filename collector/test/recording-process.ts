@@ -62,7 +62,7 @@ async function recordMany(): Promise<void> {
 }
 await Promise.all([recordMany(), recordMany(), recordMany()]);
 let flushed = await recording.flush(2000);
-for (let attempt = 0; flushed.unacknowledged > 0 && attempt < 10; attempt++) flushed = await recording.flush(1000);
+for (let attempt = 0; flushed.unacknowledged > 0 && attempt < 90; attempt++) flushed = await recording.flush(1000);
 write({ flushed: flushed.unacknowledged });
 await recording.stop();
 process.exit(0);
