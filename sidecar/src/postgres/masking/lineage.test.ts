@@ -314,7 +314,9 @@ describe.each([
     it('not when the role reaches files or owns labelled tables', async () => {
       await bed.admin.query('grant pg_read_server_files to agent; alter table app.kid owner to agent');
       const found = await checkSuitability(bed.query, bed.catalog);
-      expect(found.find(({ reason }) => reason === 'UpstreamHasFileRoles')?.fixSql).toBe('REVOKE pg_read_server_files FROM agent');
+      expect(found.find(({ reason }) => reason === 'UpstreamHasFileRoles')?.fixSql).toBe(
+        'REVOKE pg_read_server_files FROM agent',
+      );
       expect(found.map(({ reason }) => reason)).toContain('UpstreamOwnsLabelledTables');
       for (const { fixSql } of found) if (fixSql) await bed.admin.query(fixSql);
       await bed.admin.query('alter table app.kid owner to postgres');
