@@ -24,7 +24,11 @@ try {
     // bin/chaperone gives the name it was called by.
     name: process.title.startsWith('kubectl-') ? 'kubectl chaperone' : 'chaperone',
     stopped: () => new Promise((resolve) => void process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve())),
-    openCluster: async (flags) => (await import('./cluster/client.ts')).openClusterTransport(flags),
+    openCluster: async (flags) =>
+      (await import('./cluster/client.ts')).openClusterTransport(flags, {
+        env: io.env,
+        onNotice: (text) => void io.err.write(`${text}\n`),
+      }),
     exit: (code) => {
       process.exitCode = code;
     },

@@ -95,7 +95,7 @@ export const CLI_CODES = {
     audience: ['platform', 'operator'],
     what: 'The collector does not answer.',
     why: 'No pod of it is ready; evidence waits safely in the agents’ spools.',
-    fix: 'kubectl -n chaperone-system logs deploy/chaperone-collector',
+    fix: 'kubectl -n chaperone-system logs statefulset/chaperone-collector',
     retry: 'try-later',
     example: '0 of 2 collector pods in chaperone-system are ready (disk full) (CollectorUnreachable)',
   },

@@ -58,9 +58,11 @@ export class Replay {
   #action(at: string, record: Extract<SessionRecord, { type: 'action' }>): string[] {
     this.#shown = 0;
     const text = record.text === undefined ? `(${record.bytes} bytes, text not kept)` : record.text;
-    const rule = record.rule === undefined ? '' : `, rule "${record.rule}"`;
-    const effects = record.effects.map((effect) => `${effect.verb} ${effect.object}`.trim()).join(', ');
-    const verdict = record.verdict === 'allow' ? `allow${rule}` : `${record.verdict}: ${record.reason} (${record.code})`;
+    // Each effect was covered by a rule of its own; a refusal names the one that decided in its reason.
+    const allowed = record.verdict === 'allow';
+    const by = (rule: string | undefined): string => (allowed && rule !== undefined ? ` by "${rule}"` : '');
+    const effects = record.effects.map((effect) => `${`${effect.verb} ${effect.object}`.trim()}${by(effect.rule)}`).join(', ');
+    const verdict = allowed ? 'allow' : `${record.verdict}: ${record.reason} (${record.code})`;
     return [`${at}  ask    ${text}`, `${' '.repeat(12)}${verdict}${effects === '' ? '' : `  [${effects}]`}`];
   }
 

@@ -128,7 +128,7 @@ describe('what was recorded', () => {
     expect(code).toBe(0);
     for (const part of [
       /open {3}agents\/support-agent on data\/orders-db \(postgres, no TLS\), purpose "answer support tickets"/,
-      /ask {4}select name, ssn from customers order by id\n {12}allow, rule "read"/,
+      /ask {4}select name, ssn from customers order by id\n {12}allow {2}\[select public\.customers by "read"\]/,
       /name \| ssn \(masked\)\n {19}Ada Lovelace \| \*{7}6789\n/,
       /done {3}SELECT 3, 3 rows, 3 values masked/,
       /deny: DROP on public\.tickets is denied by rule "never" \(DeniedByRule\) {2}\[drop public\.tickets\]/,
