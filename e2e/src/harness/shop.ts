@@ -173,7 +173,12 @@ export class Agent {
   }
 
   run(...command: string[]): Promise<Result> {
-    return this.#cluster.kubectl(['exec', '-i', this.name, '-n', this.#namespace, '-c', 'bot', '--', ...command]);
+    return this.feed('', ...command);
+  }
+
+  /** Runs a command with `input` as its standard input. */
+  feed(input: string, ...command: string[]): Promise<Result> {
+    return this.#cluster.kubectl(['exec', '-i', this.name, '-n', this.#namespace, '-c', 'bot', '--', ...command], input);
   }
 
   /** Stock psql over one connection; every statement by itself. */
