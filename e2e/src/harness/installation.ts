@@ -59,7 +59,8 @@ export class Installation {
   /** Volumes for the chart's claims, owned by the user that its pods run as: the kubelet changes no owner on the node's own disk. */
   async #volumes(): Promise<void> {
     if ((await this.cluster.kubectl(['get', 'pv', 'chaperone-e2e-collector', 'chaperone-e2e-nats'])).status === 0) return;
-    const command = ['sh', '-c', `mkdir -p /disk/collector /disk/nats && chown -R ${USER}:${USER} /disk/collector /disk/nats`];
+    // What another cluster left there was signed by keys that this one does not know.
+    const command = ['sh', '-c', `rm -rf /disk/collector /disk/nats && mkdir -p /disk/collector /disk/nats && chown -R ${USER}:${USER} /disk/collector /disk/nats`];
     const pod = {
       apiVersion: 'v1',
       kind: 'Pod',
