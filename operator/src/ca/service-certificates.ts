@@ -30,7 +30,7 @@ export function serviceNames(service: string, namespace: string): string[] {
 
 /**
  * Writes the Secret of each service where it is absent, due, for other names or by another CA. Run by the leader; a Secret that
- * somebody else made (type other than kubernetes.io/tls, or without our label) is theirs and stays as it is.
+ * somebody else made (without our label) is theirs and stays as it is.
  */
 export async function ensureServiceCertificates(kube: Kube, namespace: string, authority: Authority, now: number): Promise<void> {
   for (const each of SERVICE_CERTIFICATES) {
