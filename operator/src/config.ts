@@ -17,7 +17,7 @@ const Environment = z.object({
   CHAPERONE_SIDECAR_UID: z.coerce.number().int().min(1).default(24_601),
   CHAPERONE_SIDECAR_CPU_REQUEST: z.string().max(32).default('10m'),
   CHAPERONE_SIDECAR_MEMORY_REQUEST: z.string().max(32).default('64Mi'),
-  CHAPERONE_SIDECAR_MEMORY_LIMIT: z.string().max(32).default('256Mi'),
+  CHAPERONE_SIDECAR_MEMORY_LIMIT: z.string().max(32).default('384Mi'),
   CHAPERONE_SIDECAR_READINESS_PROBE: z.enum(['true', 'false']).default('true'),
   /** JSON: extended resources that agents may ask for. */
   CHAPERONE_DEVICES: z.string().max(8192).default('[]'),
