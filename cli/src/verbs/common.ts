@@ -53,7 +53,8 @@ async function openTransport({ io, name, openCluster }: ProgramOptions, flags: C
   const { defaultData, openLocalTransport } = await import('../collector/local.ts');
   if (flags.data !== undefined) return openLocalTransport(flags.data);
   const wantsCluster =
-    name !== 'chaperone' || [flags.context, flags.kubeconfig, flags.namespace].some((flag) => flag !== undefined);
+    name !== 'chaperone' ||
+    [flags.context, flags.cluster, flags.user, flags.as, flags.kubeconfig, flags.namespace].some((flag) => flag !== undefined);
   if (wantsCluster) return openCluster(flags);
   try {
     return await openLocalTransport(defaultData(io.env));

@@ -41,7 +41,9 @@ export class Cluster {
 
   /** Runs the command line of this checkout, as `kubectl chaperone` would. */
   chaperone(...args: readonly string[]): Promise<Result> {
-    return run(process.execPath, [join(ROOT, 'cli/src/main.ts'), ...args], { env: this.#env });
+    // Evidence of a `chaperone up` on this host would be preferred to the cluster's.
+    const env = { ...this.#env, XDG_STATE_HOME: join(ROOT, '.cache/e2e-state') };
+    return run(process.execPath, [join(ROOT, 'cli/src/main.ts'), ...args], { env });
   }
 
   /** Kills one container's process from the node, as an out-of-memory kill does. Only where the cluster is on this host. */
