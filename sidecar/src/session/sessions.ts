@@ -8,7 +8,7 @@ import type { ControlPlane } from '../control/control-plane.ts';
 import type { Clock, Logger } from '../platform.ts';
 import { StatementParser } from '../postgres/actions/index.ts';
 import { servePostgres } from '../postgres/relay/serve.ts';
-import { Database } from '../postgres/relay/database.ts';
+import { Database, labelsOf } from '../postgres/relay/database.ts';
 import { CancelRegistry } from '../postgres/relay/cancel.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
@@ -53,6 +53,8 @@ export interface SessionContext {
 
 interface Live {
   readonly resource: string;
+  /** What the owner said was sensitive when the session began. */
+  readonly labels: string;
   readonly startedAt: number;
   session: string | undefined;
   end: (ending: Ending) => void;
@@ -102,6 +104,7 @@ class SessionTable implements Sessions {
     }
     const live: Live = {
       resource: keyOf(resource),
+      labels: labelsOf(resource),
       startedAt: this.#o.clock.monotonic(),
       session: undefined,
       // Until its protocol knows how to say why.
@@ -229,6 +232,11 @@ class SessionTable implements Sessions {
       const resource = resources.get(live.resource);
       if (resource === undefined) {
         if (!stale) live.end({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
+        continue;
+      }
+      if (labelsOf(resource) !== live.labels) {
+        // Statements prepared under the old labels hold plans that know nothing of the new ones.
+        live.end({ code: 'SessionEnded', reason: 'the owner changed what is sensitive; connect again' });
         continue;
       }
       const { sessionDurationMs, idleMs } = resource.access.limits;

@@ -60,7 +60,7 @@ export async function checkSuitability(query: CatalogQuery, catalog: Catalog): P
   const add = (reason: Suitability['reason'], message: string, fixSql?: string): void => {
     found.push({ reason, status: 'False', message, ...(fixSql === undefined ? {} : { fixSql }) });
   };
-  if (superuser !== 'false') add('UpstreamIsSuperuser', `the role ${role} is a superuser`, `ALTER ROLE ${role} NOSUPERUSER`);
+  if (superuser !== 'false') add('UpstreamIsSuperuser', `the role ${role} is a superuser; use a role made for this agent`);
   if (bypasses !== 'false')
     add('UpstreamBypassesRLS', `the role ${role} bypasses row security`, `ALTER ROLE ${role} NOBYPASSRLS`);
   if (replicates !== 'false')

@@ -40,6 +40,8 @@ export class Database {
   readonly #o: DatabaseOptions;
   #catalog: Catalog | undefined;
   #loadedAt = 0;
+  /** The labels that the catalogue was closed over. */
+  #labels: string | undefined;
   #loading: Promise<Catalog> | undefined;
   #major = 0;
   #optionsDropped = false;
@@ -58,7 +60,7 @@ export class Database {
   }
 
   get stale(): boolean {
-    return this.#o.clock.monotonic() - this.#loadedAt > CATALOG_LIFE_MS;
+    return this.#o.clock.monotonic() - this.#loadedAt > CATALOG_LIFE_MS || labelsOf(this.#o.resource()) !== this.#labels;
   }
 
   /** What the self-test of a session found: whether the settings that judging needs reached the server. */
@@ -72,7 +74,9 @@ export class Database {
 
   /** Reads the catalogue if that was not done lately. Throws DatabaseError when no session may open. */
   async ready(): Promise<void> {
-    if (this.#catalog === undefined || this.stale) await this.refresh();
+    // A reading under way may be of labels that have changed since; the second one is not.
+    for (let reading = 0; reading < 2 && (this.#catalog === undefined || this.stale); reading++) await this.refresh();
+    if (this.stale) throw new DatabaseError('ResourceNotReady', 'the labels of the resource are changing');
   }
 
   /** Reads the catalogue again; several callers share one reading. */
@@ -94,6 +98,7 @@ export class Database {
       this.#major = client.major;
       this.#catalog = catalog;
       this.#loadedAt = this.#o.clock.monotonic();
+      this.#labels = labelsOf(resource);
       return catalog;
     } catch (error) {
       this.#catalog = undefined;
@@ -174,4 +179,9 @@ function observation(
 ): Observation {
   const { namespace, name } = resource.access.resource;
   return { resource: { namespace, name }, type, status, reason, message };
+}
+
+/** What the owner says is sensitive: equal texts mean equal labels. */
+export function labelsOf(resource: GrantedResource): string {
+  return JSON.stringify(resource.access.sensitive);
 }

@@ -49,6 +49,8 @@ export interface Governed extends AsyncDisposable {
   direct(): Promise<Client>;
   /** Puts another policy in force, as the control plane would. */
   setPolicy(policy: object): void;
+  /** The owner changes the resource, as far as `resource` says. */
+  setResource(resource: object): void;
   /** Another proxy, that knows nothing yet, before the same server. */
   anew(changes?: Partial<Spec>): Promise<Governed>;
   /** Makes every later record fail, as a full disk does. */
@@ -134,10 +136,10 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
   const { postgres, authority, direct } = behind;
   const leaf = await authority.issue(['orders-db', 'localhost', '127.0.0.1']);
   const address = spec.upstream ?? `127.0.0.1:${postgres.port}`;
-  const snapshotOf = (policy: object): Snapshot => ({
+  const snapshotOf = (policy: object, resource: object = spec.resource ?? {}): Snapshot => ({
     revision: '1',
     agent: AGENT,
-    resources: [build({ ...spec, policy }, address, authority.ca)],
+    resources: [build({ ...spec, policy, resource }, address, authority.ca)],
     inboundPorts: [],
     certificate: leaf.certificate,
     ca: authority.ca,
@@ -205,6 +207,10 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     },
     setPolicy: (policy) => {
       snapshot = snapshotOf(policy);
+      for (const listener of listeners) listener(snapshot);
+    },
+    setResource: (resource) => {
+      snapshot = snapshotOf(spec.policy, resource);
       for (const listener of listeners) listener(snapshot);
     },
     anew: (changes = {}) => govern({ ...spec, ...changes }, { ...behind, stop: async () => undefined }),

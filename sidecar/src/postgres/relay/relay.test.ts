@@ -227,6 +227,20 @@ describe('what an agent changes', () => {
   });
 });
 
+describe('what the owner says is sensitive', () => {
+  it('is masked from the next session on, and ends the ones that began before', async () => {
+    await using other = await startGoverned({ schema: SCHEMA, policy: POLICY, resource: RESOURCE });
+    const before = await other.connect();
+    expect((await before.query('select name from customers where id = 1')).rows).toEqual([{ name: 'Ada' }]);
+    other.setResource({ sensitive: [...RESOURCE.sensitive, { label: 'pii.name', columns: ['public.customers.name'] }] });
+    await refused(before.query('select name from customers where id = 1'));
+    const after = await other.connect();
+    expect((await after.query('select name from customers where id = 1')).rows).toEqual([{ name: '*****' }]);
+    other.setResource({ sensitive: [{ label: 'pii.name', columns: ['public.customers.gone'] }] });
+    expect((await refused(other.connect())).message).toContain('LabelledColumnsMissing');
+  });
+});
+
 describe('evidence', () => {
   it('holds what was delivered, masked, and no literal that was compared with a masked column', async () => {
     governed.records.length = 0;
