@@ -60,7 +60,11 @@ export class Installation {
   async #volumes(): Promise<void> {
     if ((await this.cluster.kubectl(['get', 'pv', 'chaperone-e2e-collector', 'chaperone-e2e-nats'])).status === 0) return;
     // What another cluster left there was signed by keys that this one does not know.
-    const command = ['sh', '-c', `rm -rf /disk/collector /disk/nats && mkdir -p /disk/collector /disk/nats && chown -R ${USER}:${USER} /disk/collector /disk/nats`];
+    const command = [
+      'sh',
+      '-c',
+      `rm -rf /disk/collector /disk/nats && mkdir -p /disk/collector /disk/nats && chown -R ${USER}:${USER} /disk/collector /disk/nats`,
+    ];
     const pod = {
       apiVersion: 'v1',
       kind: 'Pod',
