@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Installation } from './harness/installation.ts';
 import { listSessions, sessionOf } from './harness/sessions.ts';
-import { type Agent, AGENTS, DATA, OUTSIDE, SECRETS, Shop } from './harness/shop.ts';
+import { type Agent, AGENTS, CREDENTIAL, DATA, OUTSIDE, SECRETS, Shop } from './harness/shop.ts';
 
 /** The main job, whole: a stock client in a pod that knows nothing of Chaperone, from the first byte to the verified replay. */
 let shop: Shop;
@@ -159,20 +159,19 @@ describe('what owners see', () => {
   });
 
   test('a credential that the upstream refuses is the resource’s trouble, and mending it is enough', async () => {
-    await shop.setSecret('wrong');
-    await expect.poll(async () => (await bot.psql('select 1')).status, { timeout: 20_000 }).toBe(2);
-    const reason = async (): Promise<string> =>
-      await shop.cluster.demand([
-        'get',
-        'protectedresource',
-        'orders-db',
-        '-n',
-        DATA,
-        '-o',
-        'jsonpath={.status.conditions[?(@.type=="CredentialsAvailable")].reason}',
-      ]);
-    await expect.poll(reason, { timeout: 20_000 }).toBe('CredentialsRejected');
-    await shop.setSecret('only-the-proxy-knows-this');
+    try {
+      await shop.setSecret('wrong');
+      await expect.poll(async () => (await bot.psql('select 1')).status, { timeout: 20_000 }).toBe(2);
+      const path = 'jsonpath={.status.conditions[?(@.type=="CredentialsAvailable")].reason}';
+      const reason = async (): Promise<string> => {
+        // As an agent does, which tries again.
+        await bot.psql('select 1');
+        return await shop.cluster.demand(['get', 'protectedresource', 'orders-db', '-n', DATA, '-o', path]);
+      };
+      await expect.poll(reason, { timeout: 30_000 }).toBe('CredentialsRejected');
+    } finally {
+      await shop.setSecret(CREDENTIAL.password);
+    }
     await expect.poll(async () => (await bot.psql('select 1')).stdout, { timeout: 20_000 }).toBe('1\n');
   });
 
