@@ -186,8 +186,9 @@ async function readVersion(directory: string): Promise<Version> {
   for (const name of yaml) {
     const path = join(directory, name);
     try {
-      if ((await stat(path)).size > MAX_FILE_BYTES)
-        throw new ControlPlaneError('ManifestInvalid', `${path} is larger than 1 MiB; split it`);
+      const info = await stat(path);
+      if (!info.isFile()) throw new ControlPlaneError('ManifestInvalid', `${path} is not a file`);
+      if (info.size > MAX_FILE_BYTES) throw new ControlPlaneError('ManifestInvalid', `${path} is larger than 1 MiB; split it`);
       const text = await readFile(path, 'utf8');
       files.push({ path: join(basename(directory), name), text });
       hash.update(`${name.length} ${name} ${Buffer.byteLength(text)} `).update(text);

@@ -6,6 +6,7 @@ import {
   analyse,
   type Catalog,
   countGuesses,
+  hiddenLabels,
   judgeInference,
   judgeWrites,
   type MaskPlan,
@@ -188,6 +189,9 @@ function planOf(
   fields: readonly FieldDescription[],
   access: Access,
 ): { plan: MaskPlan | undefined; refusal: Refusal | undefined } {
+  if (fields.length > 0 && hiddenLabels(access).size > 0 && analysis.targets.some((target) => target.hasTriggers)) {
+    return { plan: undefined, refusal: RETURNING_OF_TRIGGERS };
+  }
   const planned = planResult({ analysis, fields, access });
   if (planned.kind === 'refuse') return { plan: undefined, refusal: { code: planned.code, reason: planned.reason } };
   const masks = planned.masks.some((mask) => mask !== undefined);
@@ -199,6 +203,10 @@ function planOf(
   return { plan, refusal: undefined };
 }
 
+const RETURNING_OF_TRIGGERS: Refusal = {
+  code: 'NotAnalysable',
+  reason: 'a trigger of the table may put anything into what RETURNING shows; leave RETURNING out',
+};
 const COPY_OF_MASKED: Refusal = { code: 'NotAnalysable', reason: 'COPY cannot mask what these columns may hold; use SELECT' };
 const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a value of the statement is masked text' };
 const COPY_INTO_LABELLED: Refusal = {
@@ -249,6 +257,8 @@ function shownText(statement: Held, analysis: Analysis | undefined, access: Acce
     analysis === undefined ||
     analysis.references.length > 0 ||
     analysis.assigns.length > 0 ||
-    analysis.targets.some((target) => target.labelled);
+    analysis.targets.some((target) => target.labelled) ||
+    // What is made of a labelled column may be a comparison with a literal.
+    analysis.columns.some((column) => column.top !== undefined || (column.sources.length > 0 && !column.exact));
   return blank ? blankLiterals(statement.text) : statement.text;
 }

@@ -318,7 +318,7 @@ export class ServerSide {
     if (tree !== undefined) {
       return this.#tree(step, tree);
     }
-    if (!isHidden(fields) && tellsNotices(step)) this.#link.tell(bytes);
+    if (!isHidden(fields) && tellsNotices(step)) this.#link.tell(this.#texts.serverNotice(fields));
   }
 
   /** A tree counts from the moment it is printed, whatever becomes of the message it was printed for. */

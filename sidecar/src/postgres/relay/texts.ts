@@ -1,7 +1,7 @@
-import { type AgentCode, agentText } from '@chaperone/api';
+import { type AgentCode, agentText, type Detector } from '@chaperone/api';
 import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
 import { filterError } from '../masking/index.ts';
-import { encodeErrorResponse, type ServerMessageFields, type TransactionStatus } from '../wire/index.ts';
+import { encodeErrorResponse, encodeNoticeResponse, type ServerMessageFields, type TransactionStatus } from '../wire/index.ts';
 import type { Ending } from '../../session/index.ts';
 
 /** Why we did not run something. */
@@ -82,12 +82,24 @@ export class Texts {
 
   /** The server's error as the agent may read it. */
   serverError(fields: ServerMessageFields, touchesLabelled: boolean): { bytes: Buffer; message: string; code: string } {
-    const shown = filterError(fields, { touchesLabelled });
+    const shown = filterError(fields, { touchesLabelled, detectors: this.#detectors() });
     return {
       bytes: encodeErrorResponse(shown),
       message: `the database refused it (${shown.C ?? 'XX000'})`,
       code: shown.C ?? 'XX000',
     };
+  }
+
+  /** The server's notice as the agent may read it: detectors look through it as through rows. */
+  serverNotice(fields: ServerMessageFields): Buffer {
+    return encodeNoticeResponse(filterError(fields, { touchesLabelled: false, detectors: this.#detectors() }));
+  }
+
+  #detectors(): ReadonlySet<Detector> {
+    const { sensitive, reveal } = this.#o.access();
+    return new Set(
+      sensitive.flatMap(({ label, detector }) => (detector === undefined || reveal.includes(label) ? [] : [detector])),
+    );
   }
 
   fatal(ending: Ending): Buffer {
