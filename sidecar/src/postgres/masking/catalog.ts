@@ -15,6 +15,8 @@ export interface CatalogRelation {
   readonly kind: string;
   readonly owner: number;
   readonly hasTriggers: boolean;
+  /** Of these, some that a person wrote: they may change rows. Others hold foreign keys. */
+  readonly hasOwnTriggers: boolean;
   /** By attribute number. */
   readonly columns: ReadonlyMap<number, CatalogColumn>;
 }
@@ -61,9 +63,9 @@ const EQ = 'OPERATOR(pg_catalog.=)';
 const text = (expression: string): string => `${expression}::pg_catalog.text`;
 const regclass = (name: string): string => `'pg_catalog.${name}'::pg_catalog.regclass::pg_catalog.oid`;
 
-/** One branch of the union: a tag and up to six columns of text. */
+/** One branch of the union: a tag and up to seven columns of text. */
 function branch(tag: string, columns: readonly string[], from: string): string {
-  const padded = [...columns.map(text), ...Array<string>(6 - columns.length).fill('NULL::pg_catalog.text')];
+  const padded = [...columns.map(text), ...Array<string>(7 - columns.length).fill('NULL::pg_catalog.text')];
   return `SELECT '${tag}'::pg_catalog.text, ${padded.join(', ')} FROM ${from}`;
 }
 
@@ -75,7 +77,15 @@ const CATALOG_SQL = `${[
   branch('me', ['r.oid'], `pg_catalog.pg_roles r WHERE r.rolname ${EQ} CURRENT_USER`),
   branch(
     'relation',
-    ['c.oid', 'n.nspname', 'c.relname', 'c.relkind', 'c.relowner', 'c.relhastriggers'],
+    [
+      'c.oid',
+      'n.nspname',
+      'c.relname',
+      'c.relkind',
+      'c.relowner',
+      'c.relhastriggers',
+      `EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid ${EQ} c.oid AND NOT g.tgisinternal)`,
+    ],
     `pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} c.relnamespace
      WHERE c.relkind ${EQ} ANY ('{r,p,v,m,f,S}'::pg_catalog."char"[])`,
   ),
@@ -170,6 +180,7 @@ const READERS: Readonly<Record<string, (row: Row, into: Gathered) => void>> = {
       kind: string(row, 4),
       owner: number(row, 5),
       hasTriggers: isTrue(row, 6),
+      hasOwnTriggers: isTrue(row, 7),
       columns: mapIn(into.columns, oid, () => new Map<number, CatalogColumn>()),
     });
   },

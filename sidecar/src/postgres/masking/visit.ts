@@ -24,6 +24,7 @@ export interface Target {
   readonly relation: number;
   readonly name: string;
   readonly hasTriggers: boolean;
+  readonly hasOwnTriggers: boolean;
   readonly labelled: boolean;
 }
 export interface Refused {
@@ -324,6 +325,7 @@ export class Visitor {
       relation: relation.oid,
       name: nameOf(relation),
       hasTriggers: relation.hasTriggers || relation.kind === 'v' || relation.kind === 'f',
+      hasOwnTriggers: relation.hasOwnTriggers || relation.kind === 'f',
       labelled: this.#catalog.labelled.has(relation.oid),
     });
     const assigned = [

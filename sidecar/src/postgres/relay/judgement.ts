@@ -189,7 +189,7 @@ function planOf(
   fields: readonly FieldDescription[],
   access: Access,
 ): { plan: MaskPlan | undefined; refusal: Refusal | undefined } {
-  if (fields.length > 0 && hiddenLabels(access).size > 0 && analysis.targets.some((target) => target.hasTriggers)) {
+  if (fields.length > 0 && hiddenLabels(access).size > 0 && analysis.targets.some((target) => target.hasOwnTriggers)) {
     return { plan: undefined, refusal: RETURNING_OF_TRIGGERS };
   }
   const planned = planResult({ analysis, fields, access });

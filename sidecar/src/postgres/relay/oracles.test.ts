@@ -12,12 +12,13 @@ create table customers (id int primary key, ssn text);
 create table notes (id int primary key, body text);
 insert into customers values (1, '123-45-6789'), (2, '987-65-4320');
 insert into notes values (1, '4111 1111 1111 1111');
+create table linked (id int primary key, note int references notes);
 create table trg (id int primary key, doc text);
 create function fill() returns trigger language plpgsql security definer as
   $$ begin new.doc := (select ssn from customers where id = 1); return new; end $$;
 create trigger fill before insert on trg for each row execute function fill();
 grant select on customers, notes, trg to agent_role;
-grant insert on trg to agent_role;`,
+grant insert, select on trg, linked to agent_role;`,
     resource: {
       sensitive: [
         { label: 'pii.ssn', columns: ['public.customers.ssn'] },
@@ -70,6 +71,10 @@ it('looks for cards in errors of what is not labelled', async () => {
 
 it('shows nothing that a trigger wrote, through RETURNING', async () => {
   expect(await message(`insert into trg values (1, 'x') returning doc`)).toContain('(NotAnalysable)');
+});
+
+it('shows RETURNING of a table whose only triggers hold a foreign key', async () => {
+  expect(await message(`insert into linked values (1, 1) returning id`)).toBe('1 rows');
 });
 
 it('keeps no literal that a labelled column was compared with in the target list', async () => {
