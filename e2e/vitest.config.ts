@@ -6,6 +6,8 @@ export default defineConfig({
     root: import.meta.dirname,
     include: ['src/**/*.e2e.ts'],
     fileParallelism: false,
+    // A loaded host may be late once; what fails twice is broken.
+    retry: 1,
     testTimeout: 120_000,
     hookTimeout: 600_000,
   },

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { demand, type Result, run } from './run.ts';
 
 export const ROOT = join(import.meta.dirname, '../../..');
@@ -34,9 +35,20 @@ export class Cluster {
     return run('kubectl', args, { env: this.#env, input: typeof input === 'object' ? JSON.stringify(input) : input });
   }
 
-  /** Runs kubectl, which must succeed. @returns Standard output. */
-  demand(args: readonly string[], input?: object | string): Promise<string> {
-    return demand('kubectl', args, { env: this.#env, input: typeof input === 'object' ? JSON.stringify(input) : input });
+  /**
+   * Runs kubectl, which must succeed. A webhook that could not be reached is asked again for a minute, as controllers do: after a
+   * rollout the API server may still dial a replica that is gone. @returns Standard output.
+   */
+  async demand(args: readonly string[], input?: object | string): Promise<string> {
+    const options = { env: this.#env, input: typeof input === 'object' ? JSON.stringify(input) : input };
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await demand('kubectl', args, options);
+      } catch (error) {
+        if (attempt >= 10 || !String(error).includes('failed calling webhook')) throw error;
+        await sleep(1_000);
+      }
+    }
   }
 
   /** Runs the command line of this checkout, as `kubectl chaperone` would. */
