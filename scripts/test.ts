@@ -24,13 +24,15 @@ for (const [name, [command = '', ...args]] of checks) {
   if (status === 0) passed++;
   else failed++;
 }
+process.stdout.write('\n== programs that tests start\n');
+if (spawnSync(join(root, 'scripts/test-programs'), { stdio: 'inherit' }).status !== 0) failed++;
 process.stdout.write('\n== tests\n');
 const folder = mkdtempSync(join(tmpdir(), 'chaperone-results-'));
 const file = join(folder, 'results.json');
 const run = spawnSync(
   join(root, 'node_modules/.bin/vitest'),
   ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, ...process.argv.slice(2)],
-  { cwd: root, stdio: 'inherit' },
+  { cwd: root, stdio: 'inherit', env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` } },
 );
 try {
   const results = JSON.parse(readFileSync(file, 'utf8')) as Results;

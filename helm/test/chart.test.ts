@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { findProgram } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
 import { generatedFiles } from '../../api/src/generate.ts';
 
 const CHART = join(import.meta.dirname, '..');
 const TESTDATA = join(import.meta.dirname, 'testdata');
-const places = [...(process.env['PATH'] ?? '').split(delimiter), '/var/lib/local-cluster/bin'];
-const helm = places.map((place) => join(place, 'helm')).find((file) => existsSync(file));
+const helm = findProgram('helm');
 
 describe('the CRDs of the chart', () => {
   // A copy, because a chart holds its own files: npm run golden:update writes it.

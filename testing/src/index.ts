@@ -1,4 +1,5 @@
 export * from './certificates.ts';
 export * from './postgres.ts';
+export * from './programs.ts';
 export * from './splits.ts';
 export * from './temporary.ts';

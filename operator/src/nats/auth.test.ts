@@ -1,18 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { createUser, type KeyPair } from '@nats-io/nkeys';
 import { connect, credsAuthenticator, jwtAuthenticator, type NatsConnection } from '@nats-io/transport-node';
-import { eventually, freePort, temporaryDirectory } from '@chaperone/testing';
+import { eventually, findProgram, freePort, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
 import { KINDS } from '../kube/objects.ts';
 import { collectorCreds, ensureNatsAuth, generateSeeds, type NatsSeeds, serverConfig, sidecarJwt } from './auth.ts';
 
-const places = [...(process.env.PATH ?? '').split(delimiter), '/var/lib/local-cluster/bin'];
-const program = places.map((place) => join(place, 'nats-server')).find((file) => existsSync(file));
+const program = findProgram('nats-server');
 
 describe.skipIf(program === undefined)('a real NATS server with our configuration', () => {
   let seeds: NatsSeeds;
