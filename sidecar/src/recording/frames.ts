@@ -1,32 +1,20 @@
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 
 /*
- * A spool file: magic 8 │ salt 16 │ frame…   A frame: u32 body length │ u32 CRC32C over length and body │ body
+ * A spool file: magic 8 │ salt 16 │ frame…   A frame: u32 body length │ u32 CRC-32 over length and body │ body
  *
  * The body is AES-256-GCM (ciphertext, tag 16) under a key of this file alone, HKDF-SHA256(spool key, salt); the nonce is the
  * frame's position, the file's name is authenticated with it. The CRC tells a write that a crash cut short from a file that
  * somebody changed. Files are never opened again for appending, so no nonce is used twice.
  */
-const MAGIC = Buffer.from('CHSPOOL\x01', 'latin1');
+const MAGIC = Buffer.from('CHSPOOL\x02', 'latin1');
 export const SALT_BYTES = 16;
 const PREAMBLE_BYTES = MAGIC.length + SALT_BYTES;
 const FRAME_HEAD_BYTES = 8;
 const TAG_BYTES = 16;
 /** No frame is larger than one sealed segment. */
 const MAX_FRAME_BYTES = 1024 * 1024;
-
-const CRC32C_TABLE = Uint32Array.from({ length: 256 }, (_, index) => {
-  let value = index;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0x82f63b78 : value >>> 1;
-  return value >>> 0;
-});
-
-/** CRC-32C (Castagnoli, RFC 3720 appendix B.4), which may be continued over several pieces. */
-export function crc32c(bytes: Uint8Array, before = 0): number {
-  let crc = ~before >>> 0;
-  for (const byte of bytes) crc = (crc >>> 8) ^ (CRC32C_TABLE[(crc ^ byte) & 255] ?? 0);
-  return ~crc >>> 0;
-}
 
 function fileKey(spoolKey: Buffer, salt: Buffer): Buffer {
   return Buffer.from(hkdfSync('sha256', spoolKey, salt, 'chaperone/spool/v1', 32));
@@ -52,14 +40,22 @@ export class FrameEncoder {
   }
 
   encode(plain: Buffer): Buffer {
-    const cipher = createCipheriv('aes-256-gcm', this.#key, nonceAt(this.#position++));
+    const nonce = nonceAt(this.#position++);
+    const cipher = createCipheriv('aes-256-gcm', this.#key, nonce);
     cipher.setAAD(this.#name);
-    const head = Buffer.alloc(FRAME_HEAD_BYTES);
-    head.writeUInt32BE(plain.length + TAG_BYTES);
-    const body = Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
-    head.writeUInt32BE(crc32c(body, crc32c(head.subarray(0, 4))), 4);
-    return Buffer.concat([head, body]);
+    const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + plain.length + TAG_BYTES);
+    frame.writeUInt32BE(plain.length + TAG_BYTES);
+    cipher.update(plain).copy(frame, FRAME_HEAD_BYTES);
+    cipher.final();
+    cipher.getAuthTag().copy(frame, FRAME_HEAD_BYTES + plain.length);
+    frame.writeUInt32BE(checksum(frame.subarray(0, 4), frame.subarray(FRAME_HEAD_BYTES)), 4);
+    return frame;
   }
+}
+
+/** CRC-32 (RFC 1952 §8) of a frame's length and body. */
+function checksum(length: Buffer, body: Buffer): number {
+  return crc32(body, crc32(length));
 }
 
 export interface DecodedFrames {
@@ -100,7 +96,7 @@ function frameAt(bytes: Buffer, at: number): Buffer | undefined {
 }
 
 function checksumHolds(bytes: Buffer, at: number, body: Buffer): boolean {
-  return crc32c(body, crc32c(bytes.subarray(at, at + 4))) === bytes.readUInt32BE(at + 4);
+  return checksum(bytes.subarray(at, at + 4), body) === bytes.readUInt32BE(at + 4);
 }
 
 function countFrames(bytes: Buffer, from: number): number {

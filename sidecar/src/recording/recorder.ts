@@ -2,9 +2,10 @@ import type { Receipt, RecordBody } from '@chaperone/evidence';
 
 /**
  * How far a record must be before the caller goes on.
- * written: in the spool file (survives a crash of this process) · synced: fdatasynced · stored: the broker has it durably.
+ * soon: it will be in the spool file with the next record that has to be, or within 5 ms · written: in the spool file (survives a
+ * crash of this process) · synced: fdatasynced · stored: the broker has it durably.
  */
-export type Durability = 'written' | 'synced' | 'stored';
+export type Durability = 'soon' | 'written' | 'synced' | 'stored';
 
 /** Records one session. Calls are ordered; a promise that rejects (RecordingError) means the action must not run. */
 export interface SessionRecorder {

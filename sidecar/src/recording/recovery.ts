@@ -4,7 +4,7 @@ import { decodeFrames } from './frames.ts';
 import type { Logger, Outbox } from './outbox.ts';
 import { countRecord } from './session.ts';
 import type { Spool } from './spool.ts';
-import { TailHead } from './tail.ts';
+import { splitRecords, TailHead } from './tail.ts';
 
 export interface RecoveryOptions {
   readonly spool: Spool;
@@ -80,7 +80,8 @@ async function readTail(
   const bytes = await readFile(spool.path(session, number, 'tail'));
   const { frames, end, lost } = decodeFrames(bytes, spool.key, `${session}/${number}.tail`);
   const previous = afterSealed ? await loadPrevious(session, number, spool) : undefined;
-  const [first, ...texts] = frames;
+  const [first, ...rest] = frames;
+  const texts = rest.flatMap(splitRecords);
   const torn = first === undefined && end === 'torn';
   if (torn && number === 0) return 'empty';
   const head = first === undefined ? undefined : TailHead.parse(JSON.parse(first.toString()));

@@ -9,7 +9,7 @@ import {
   type PodIdentity,
   type RecordBody,
   type SegmentFlag,
-  SessionRecord,
+  type SessionRecord,
   sealSegment,
 } from '@chaperone/evidence';
 import type { GroupCommit } from './group-commit.ts';
@@ -29,6 +29,8 @@ export interface Clock {
   /** Milliseconds that never go backwards. */
   monotonic(): number;
 }
+
+const NOTHING_TO_WAIT_FOR = Promise.resolve();
 
 /** What all sessions share. */
 export interface SessionHost {
@@ -96,16 +98,6 @@ export class LiveSession implements SessionRecorder {
     }
   }
 
-  async #settled(durability: Durability, tail: Tail, waiting: Promise<void> | undefined): Promise<void> {
-    if (this.#unstored >= MAX_UNSTORED) await this.#storing;
-    if (durability === 'stored') {
-      if (this.#closing !== undefined) await this.#closing;
-      else if (tail === this.#tail) this.#seal();
-      await this.#host.outbox.delivered(this.session, tail.head.number, this.#storing, this.#host.storedTimeoutMs);
-    } else await waiting;
-    if (durability !== 'written' && this.#failed !== undefined) throw this.#failed;
-  }
-
   #append(body: RecordBody, durability: Durability): Promise<void> {
     if (this.#failed !== undefined) throw this.#failed;
     if (this.#closing !== undefined) throw new RecordingError('RecordingFailed', 'the session is closed');
@@ -116,6 +108,7 @@ export class LiveSession implements SessionRecorder {
     if (this.#tail.plainBytes + 4 + text.length > MAX_PLAIN_BYTES) this.#seal();
     const tail = this.#tail;
     tail.append(text);
+    if (durability !== 'soon') tail.flush();
     this.#count(record);
     this.#host.buffered(4 + text.length);
     const waiting = durability === 'synced' ? tail.durable() : undefined;
@@ -123,19 +116,27 @@ export class LiveSession implements SessionRecorder {
     else this.#host.commit.soon(tail);
     const full = tail.plainBytes >= TARGET_PLAIN_BYTES || tail.records.length >= MAX_RECORDS;
     if (full && this.#closing === undefined) this.#seal();
+    if (waiting === undefined && durability !== 'stored' && this.#unstored < MAX_UNSTORED) return NOTHING_TO_WAIT_FOR;
     return this.#settled(durability, tail, waiting);
   }
 
+  async #settled(durability: Durability, tail: Tail, waiting: Promise<void> | undefined): Promise<void> {
+    if (this.#unstored >= MAX_UNSTORED) await this.#storing;
+    if (durability === 'stored') {
+      if (this.#closing !== undefined) await this.#closing;
+      else if (tail === this.#tail) this.#seal();
+      await this.#host.outbox.delivered(this.session, tail.head.number, this.#storing, this.#host.storedTimeoutMs);
+    } else await waiting;
+    if ((durability === 'synced' || durability === 'stored') && this.#failed !== undefined) throw this.#failed;
+  }
+
+  /** Who may write is checked when a segment is opened, at the collector; here a record's shape is its type. */
   #stamp(body: RecordBody): SessionRecord {
-    const at = this.#host.clock.now();
-    const mono = this.#host.clock.monotonic() - this.#startedAt;
-    const parsed = SessionRecord.safeParse({ ...body, seq: this.#seq, at, mono });
-    if (!parsed.success) throw new RecordingError('RecordingFailed', 'the record does not have the shape of its type');
-    const record = parsed.data;
-    const opens = record.type === 'session.open' && record.session === this.session;
-    if (opens !== (this.#seq === 0) || (record.type === 'session.open') !== opens)
+    const opens = body.type === 'session.open';
+    if (opens !== (this.#seq === 0) || (opens && body.session !== this.session))
       throw new RecordingError('RecordingFailed', 'a session begins with the record of its opening, and only once');
-    return record;
+    const { clock } = this.#host;
+    return { ...body, seq: this.#seq, at: clock.now(), mono: clock.monotonic() - this.#startedAt };
   }
 
   #count(record: SessionRecord): void {
@@ -173,6 +174,8 @@ export class LiveSession implements SessionRecorder {
   }
 
   #sealTail(flag: 'close' | 'torn' | undefined): void {
+    // Until the segment is stored the file is what survives a crash.
+    this.#tail.flush();
     const { head, records, plainBytes } = this.#tail;
     const flags: SegmentFlag[] = head.number === 0 ? ['open'] : [];
     if (flag !== undefined) flags.push(flag);

@@ -40,6 +40,9 @@ export class Tail implements Syncable {
   readonly #encoder: FrameEncoder;
   readonly #onFailure: (error: RecordingError) => void;
   readonly #fd: number;
+  /** Records that are not in the file yet. */
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
   #waiting: PromiseWithResolvers<void>[] = [];
   #syncing: Promise<void> = Promise.resolve();
   #size = 0;
@@ -58,11 +61,22 @@ export class Tail implements Syncable {
     this.#write(Buffer.concat([this.#encoder.preamble, this.#encoder.encode(Buffer.from(JSON.stringify(head)))]));
   }
 
-  /** Appends one record to the file. Throws RecordingError RecordingFailed; the record then must count as not recorded. */
+  /** Takes one record, which `flush` or `sync` brings into the file. Throws RecordingError once a write has failed. */
   append(record: Buffer): void {
-    this.#write(this.#encoder.encode(record));
+    if (this.#failed !== undefined) throw this.#failed;
     this.records.push(record);
     this.plainBytes += 4 + record.length;
+    this.#pending.push(record);
+    this.#pendingBytes += 4 + record.length;
+  }
+
+  /** Writes what was appended as one frame. Throws RecordingError RecordingFailed: what is not written counts as not recorded. */
+  flush(): void {
+    if (this.#pendingBytes === 0) return;
+    const plain = joinRecords(this.#pending, this.#pendingBytes);
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    this.#write(this.#encoder.encode(plain));
   }
 
   #write(bytes: Buffer): void {
@@ -101,6 +115,7 @@ export class Tail implements Syncable {
     if (this.#closed || this.#failed !== undefined) return;
     const waiting = this.#waiting.splice(0);
     try {
+      this.flush();
       await datasync(this.#fd);
       if (!this.#named) {
         await syncDirectory(join(this.#path, '..'));
@@ -127,4 +142,27 @@ export class Tail implements Syncable {
       else waiter.reject(failure);
     }
   }
+}
+
+/** The content of one frame: records, each behind its length (32 bit). */
+function joinRecords(records: readonly Buffer[], bytes: number): Buffer {
+  const plain = Buffer.allocUnsafe(bytes);
+  let at = 0;
+  for (const record of records) {
+    at = plain.writeUInt32BE(record.length, at);
+    at += record.copy(plain, at);
+  }
+  return plain;
+}
+
+/** What {@link Tail.flush} put into one frame. Throws RecordingError where the lengths do not fit; a frame that was written by it fits. */
+export function splitRecords(frame: Buffer): Buffer[] {
+  const records: Buffer[] = [];
+  for (let at = 0; at < frame.length; ) {
+    const length = at + 4 <= frame.length ? frame.readUInt32BE(at) : Number.POSITIVE_INFINITY;
+    if (length > frame.length - at - 4) throw new RecordingError('RecordingFailed', 'a frame of the spool file has a wrong form');
+    records.push(frame.subarray(at + 4, at + 4 + length));
+    at += 4 + length;
+  }
+  return records;
 }
