@@ -164,6 +164,12 @@ const SpecFields = z.object({
         .describe(
           'Accepts that resolving statements fills the log of a server that logs its parse trees. Default: false, such a server is not Ready',
         ),
+      autoPrepare: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Runs simple queries that differ only in the values that they compare with as prepared statements of the server. Default: true',
+        ),
     })
     .optional()
     .describe('Settings of protocol postgres; required there.'),

@@ -84,7 +84,9 @@ export const GrantedResource = z.object({
     }),
   }),
   credentials: z.object({ username: z.string(), password: z.string() }).optional(),
-  postgres: z.object({ database: z.string(), acceptServerLogVolume: z.boolean() }).optional(),
+  postgres: z
+    .object({ database: z.string(), acceptServerLogVolume: z.boolean(), autoPrepare: z.boolean().optional() })
+    .optional(),
   addresses: z.array(ResourceAddress),
   /** Set while no session may open: the first failing condition of the resource, said to the agent as ResourceNotReady. */
   notReady: z.object({ code: z.string(), message: z.string() }).optional(),

@@ -57,7 +57,13 @@ function grant(agent: Agent, policies: readonly AccessPolicy[], state: ResourceS
     ...(usable ? { credentials: { username, password } } : {}),
     ...(spec.postgres === undefined
       ? {}
-      : { postgres: { database: spec.postgres.database, acceptServerLogVolume: spec.postgres.acceptServerLogVolume } }),
+      : {
+          postgres: {
+            database: spec.postgres.database,
+            acceptServerLogVolume: spec.postgres.acceptServerLogVolume,
+            autoPrepare: spec.postgres.autoPrepare,
+          },
+        }),
     addresses: [...state.addresses],
     ...(blocked === undefined ? {} : { notReady: blocked }),
   };

@@ -87,7 +87,13 @@ function grant(
     ...(problem === undefined && username !== undefined && password !== undefined ? { credentials: { username, password } } : {}),
     ...(spec.postgres === undefined
       ? {}
-      : { postgres: { database: spec.postgres.database, acceptServerLogVolume: spec.postgres.acceptServerLogVolume } }),
+      : {
+          postgres: {
+            database: spec.postgres.database,
+            acceptServerLogVolume: spec.postgres.acceptServerLogVolume,
+            autoPrepare: spec.postgres.autoPrepare,
+          },
+        }),
     addresses: [],
     ...(problem === undefined ? {} : { notReady: problem }),
   };

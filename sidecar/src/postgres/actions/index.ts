@@ -12,4 +12,5 @@ export type {
   StatementOf,
   TransactionOperation,
 } from './statement.ts';
+export { instanceOf, type LiteralClass, PARAMETER_TYPES, type Template, templateOf } from './template.ts';
 export { utilityAction } from './utility-action.ts';

@@ -227,7 +227,8 @@ export function parseTree(text: string, major: number): TreeNode[] {
   });
 }
 
-const POSITIONS: ReadonlySet<string> = new Set([
+/** Fields that say where in the text something stood. */
+export const POSITIONS: ReadonlySet<string> = new Set([
   'location',
   'stmt_location',
   'stmt_len',

@@ -1,4 +1,4 @@
-import { deferred } from '../../platform.ts';
+import { type Clock, deferred } from '../../platform.ts';
 import {
   decodeBind,
   decodeClose,
@@ -18,8 +18,9 @@ import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import { SimpleQuery } from './simple-query.ts';
-import { EMPTY_STATEMENT } from './judgement.ts';
-import { asVerdict, INNER_NAME, type Preparation, type Statements } from './statements.ts';
+import { changesMeaning, EMPTY_STATEMENT } from './judgement.ts';
+import { asVerdict, type Preparation, type Statements } from './statements.ts';
+import { OWN_NAMES, type Templates } from './templates.ts';
 import type { Portal } from './steps.ts';
 import type { Refusal, Texts } from './texts.ts';
 
@@ -33,6 +34,8 @@ export interface AgentSideOptions {
   readonly recorder: Recorder;
   readonly texts: Texts;
   readonly statements: Statements;
+  readonly templates: Templates;
+  readonly clock: Clock;
   /** Waits until the server takes bytes again. */
   readonly serverReady: () => Promise<void>;
 }
@@ -47,6 +50,7 @@ export class AgentSide {
   readonly #recorder: Recorder;
   readonly #texts: Texts;
   readonly #statements: Statements;
+  readonly #templates: Templates;
   readonly #simple: SimpleQuery;
   readonly #serverReady: () => Promise<void>;
 
@@ -56,6 +60,7 @@ export class AgentSide {
     this.#recorder = options.recorder;
     this.#texts = options.texts;
     this.#statements = options.statements;
+    this.#templates = options.templates;
     this.#serverReady = options.serverReady;
     this.#simple = new SimpleQuery({ ...options, copyIn: (run) => this.#copyIn(run) });
   }
@@ -149,7 +154,7 @@ export class AgentSide {
     const message = decodeParse(bytes);
     // The server drops its own whatever becomes of this one.
     if (message.name === '') this.#link.statements.delete('');
-    if (message.name === INNER_NAME)
+    if (message.name.startsWith(OWN_NAMES))
       return this.#refuse({ code: 'ProtocolViolation', reason: 'this statement name is reserved' }, bytes.length);
     const classified = await this.#statements.classify(message.query);
     if (classified.kind === 'refused') return this.#refuse(classified.refusal, bytes.length);
@@ -235,6 +240,7 @@ export class AgentSide {
     }
     this.#recorder.columns(run, judgement.plan?.notes ?? []);
     const mayUndo = run.limited && this.#link.undoable(writes);
+    if (changesMeaning(judgement)) this.#templates.forget();
     this.#link.dirty = true;
     this.#link.send(encodeExecute({ portal: message.portal, maxRows: run.ask(message.maxRows) }), { kind: 'execute', run });
     if (judgement.statement.kind === 'copy-in') {

@@ -59,6 +59,11 @@ export class Database {
     return this.#major;
   }
 
+  /** Whether statements that are repeated may run as prepared ones. */
+  get autoPrepare(): boolean {
+    return this.#o.resource().postgres?.autoPrepare !== false;
+  }
+
   get stale(): boolean {
     return this.#o.clock.monotonic() - this.#loadedAt > CATALOG_LIFE_MS || labelsOf(this.#o.resource()) !== this.#labels;
   }

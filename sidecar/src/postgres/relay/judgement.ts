@@ -30,8 +30,10 @@ export interface Judgement {
   readonly writes: boolean;
   /** Labelled data may be in its errors and notices. */
   readonly touchesLabelled: boolean;
-  /** The statement as evidence keeps it; undefined where nothing of it may be kept. */
-  readonly text: string | undefined;
+  /** Its literals and bound values may be of labelled columns: evidence keeps none of them. */
+  readonly blank: boolean;
+  /** The statement as evidence keeps it. */
+  readonly text: string;
   /** Comparisons with masked columns, for the hourly budget of `inference: limit`. */
   readonly guesses: number;
   /** It met something that the catalogue does not know. */
@@ -59,6 +61,16 @@ export interface JudgeContext {
   readonly access: Access;
   readonly catalog: Catalog;
   readonly major: number;
+}
+
+/** After it the same text may mean something else: it changes settings or the catalogue. */
+export function changesMeaning({ statement: { kind } }: Judgement): boolean {
+  return kind === 'set' || kind === 'reset' || kind === 'utility';
+}
+
+/** `text` as evidence keeps it, an instance of the template that was judged. */
+export function shownInstance({ blank }: Judgement, text: string): string {
+  return blank ? blankLiterals(text) : text;
 }
 
 /** Judges what needs no tree: transactions, settings, and utility statements by the names they write. */
@@ -133,7 +145,8 @@ function combine(a: Judgement, b: Judgement): Judgement {
     plan: strictestPlan(a.plan, b.plan),
     writes: a.writes || b.writes,
     touchesLabelled: a.touchesLabelled || b.touchesLabelled,
-    text: a.text === a.statement.text ? b.text : a.text,
+    blank: a.blank || b.blank,
+    text: a.blank ? a.text : b.text,
     guesses: Math.max(a.guesses, b.guesses),
     unknownObjects: a.unknownObjects || b.unknownObjects,
     also: [...a.also, b],
@@ -162,6 +175,7 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
   const { analysis, action, fields } = basis;
   const verdict = judge(access, action);
   const writes = canWrite(statement, action);
+  const blank = mustBlank(statement, analysis, access);
   const common = {
     statement,
     verdict,
@@ -170,7 +184,8 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     // What ends a transaction runs what was deferred in it.
     touchesLabelled:
       analysis?.touchesLabelled ?? (access.sensitive.length > 0 && ['utility', 'transaction'].includes(statement.kind)),
-    text: shownText(statement, analysis, access),
+    blank,
+    text: blank ? blankLiterals(statement.text) : statement.text,
     unknownObjects: analysis?.unknownObjects ?? false,
     basis,
     also: [],
@@ -251,14 +266,14 @@ function canWrite(statement: Held, action: Action): boolean {
 }
 
 /** Literals compared with or assigned to labelled columns must not be in the evidence; without lineage none is kept. */
-function shownText(statement: Held, analysis: Analysis | undefined, access: Access): string | undefined {
-  if (access.sensitive.length === 0 || statement.kind === 'empty') return statement.text;
-  const blank =
+function mustBlank(statement: Held, analysis: Analysis | undefined, access: Access): boolean {
+  if (access.sensitive.length === 0 || statement.kind === 'empty') return false;
+  return (
     analysis === undefined ||
     analysis.references.length > 0 ||
     analysis.assigns.length > 0 ||
     analysis.targets.some((target) => target.labelled) ||
     // What is made of a labelled column may be a comparison with a literal.
-    analysis.columns.some((column) => column.top !== undefined || (column.sources.length > 0 && !column.exact));
-  return blank ? blankLiterals(statement.text) : statement.text;
+    analysis.columns.some((column) => column.top !== undefined || (column.sources.length > 0 && !column.exact))
+  );
 }

@@ -25,6 +25,7 @@ export class Link {
   muted = false;
   /** We refused something in this group; what it executed so far must not stay. */
   undo = false;
+  over = false;
   /** The session ended while the server still owed something. */
   interrupted = false;
   #steps: Step[] = [];
@@ -124,6 +125,7 @@ export class Link {
   }
 
   end(ending: Ending): void {
+    this.over = true;
     this.ended.resolve(ending);
     const steps = this.#steps;
     this.#steps = [];

@@ -14,6 +14,7 @@ import { Outbox } from './outbox.ts';
 import { Recorder, type Totals } from './recorder.ts';
 import { ServerSide } from './server-side.ts';
 import { Statements } from './statements.ts';
+import { Templates } from './templates.ts';
 import { Texts } from './texts.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -86,6 +87,16 @@ export class Relay {
       guesses: database.guesses,
       clock,
     });
+    const templates = new Templates({
+      link: this.#link,
+      statements,
+      access,
+      catalog: () => database.catalog,
+      stale: () => database.stale,
+      major: database.major,
+      enabled: () => database.autoPrepare,
+      clock,
+    });
     const inbox = new Inbox(agent, new MessageReader({ decide: decideFrontend }), () => {
       this.#lastActivity = clock.monotonic();
     });
@@ -95,13 +106,18 @@ export class Relay {
       recorder: this.#recorder,
       texts: this.#texts,
       statements,
+      templates,
+      clock,
       serverReady: () => this.#serverReady(),
     });
     this.#readServer(statements);
     inbox.preload(this.#o.early);
     agentSide.run().then(
       (ending) => this.#link.end(ending),
-      (error: unknown) => this.#link.end(this.#fault(error, 'agent')),
+      // What comes after the end, such as a record of a session that is closed, ends nothing.
+      (error: unknown) => {
+        if (!this.#link.over) this.#link.end(this.#fault(error, 'agent'));
+      },
     );
     const gone = (): void => this.#link.end({ code: 'AgentClosed', reason: 'the agent closed the connection' });
     agent.on('close', gone);

@@ -177,6 +177,7 @@ export class ServerSide {
     this.#judgeBound(step.portal);
     this.#link.bound(step);
     if (step.tell) this.#link.tell(bytes);
+    if (step.attempt?.opening !== undefined) this.#link.tell(step.attempt.opening);
     this.#link.answered();
     step.settled.resolve(true);
   }
@@ -348,7 +349,7 @@ export class ServerSide {
       this.#link.tell(committed.bytes);
     }
     this.#link.muted = false;
-    if (step.tell) this.#link.tell(bytes);
+    if (step.tell && step.attempt?.failed !== true) this.#link.tell(bytes);
     this.#link.answered();
     step.settled.resolve();
   }
@@ -380,6 +381,11 @@ export class ServerSide {
       // Whoever waits for the statement says the error, so that it is recorded with its text.
       step.settled.resolve({ kind: 'failed', error: fields });
       this.#link.answered();
+      this.#link.failed();
+      return;
+    }
+    if (step.kind === 'bind' && step.attempt !== undefined) {
+      step.attempt.failed = true;
       this.#link.failed();
       return;
     }

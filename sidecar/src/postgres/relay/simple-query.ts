@@ -1,11 +1,13 @@
-import { deferred } from '../../platform.ts';
+import { type Clock, deferred } from '../../platform.ts';
 import type { Statement } from '../actions/index.ts';
 import { encodeBind, encodeCommandComplete, encodeEmptyQueryResponse, encodeExecute, encodeFlush } from '../wire/index.ts';
+import { changesMeaning, shownInstance } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import { asVerdict, type Statements } from './statements.ts';
-import type { Portal, Prepared } from './steps.ts';
+import type { Attempt, Portal, Prepared } from './steps.ts';
+import type { Instance, Templates } from './templates.ts';
 import type { Refusal, Texts } from './texts.ts';
 
 export interface SimpleQueryOptions {
@@ -13,8 +15,13 @@ export interface SimpleQueryOptions {
   readonly recorder: Recorder;
   readonly texts: Texts;
   readonly statements: Statements;
+  readonly templates: Templates;
+  readonly clock: Clock;
   readonly copyIn: (run: Run) => Promise<void>;
 }
+
+/** `ran`: it was synced too, and what ran if all went well. */
+type Outcome = 'next' | 'failed' | { readonly ran: Prepared | undefined };
 
 /**
  * Runs a Query message as Parse, Bind, Execute of each of its statements with one Sync at the end: the server treats that as
@@ -29,25 +36,77 @@ export class SimpleQuery {
   }
 
   async run(text: string, bytes: number): Promise<void> {
-    const { link, statements } = this.#o;
-    if (!(await this.#turn())) return;
+    const { link, templates, clock } = this.#o;
+    if (!(link.idle || (await this.#turn())) || link.skipping) return;
     link.statements.delete('');
+    const instance = templates.find(text);
+    const began = clock.monotonic();
+    if (instance !== undefined && (await this.#instance(instance, text, bytes))) {
+      templates.used(instance, clock.monotonic() - began);
+      return;
+    }
+    const ran = await this.#text(text, bytes);
+    if (instance !== undefined && ran !== undefined) await templates.ran(instance, ran, clock.monotonic() - began);
+  }
+
+  /** Runs an instance by its template. False: nothing of it ran or was told, and the text itself has to run. */
+  async #instance(instance: Instance, text: string, bytes: number): Promise<boolean> {
+    const { link, recorder, statements, templates } = this.#o;
+    const prepared = templates.ready(instance);
+    if (prepared === undefined) return false;
+    const judgement = statements.current(prepared.judgement, prepared.fields);
+    if (judgement.refusal !== undefined) return false;
+    const values = instance.values.map((value) => Buffer.from(value));
+    const spent = statements.spend(judgement, values);
+    if (spent !== undefined) {
+      await this.#refuse(spent, shownInstance(judgement, text), bytes);
+      await this.#ready();
+      return true;
+    }
+    const action = await recorder.judged({
+      text: shownInstance(judgement, text),
+      bytes,
+      verdict: judgement.verdict,
+      writes: false,
+    });
+    const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0 };
+    const run = recorder.run(action, portal);
+    run.committing = true;
+    recorder.columns(run, judgement.plan?.notes ?? []);
+    const attempt: Attempt = { opening: prepared.rowDescription, failed: false };
+    const bind = { portal: '', statement: prepared.name, parameterFormats: [], parameters: values, resultFormats: [] };
+    link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: deferred(), attempt });
+    link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
+    const { done } = await statements.sync(true, attempt);
+    await done;
+    if (!attempt.failed) return true;
+    recorder.finished(run, { error: { code: 'ServerError', message: 'the values do not fit the template; the text is run' } });
+    templates.failed(instance);
+    return false;
+  }
+
+  /** Runs a text statement by statement. @returns What it ran as, where it was one statement and ran well. */
+  async #text(text: string, bytes: number): Promise<Prepared | undefined> {
+    const { link, statements } = this.#o;
     const classified = await statements.classify(text);
     if (classified.kind === 'refused') {
       await this.#refuse(classified.refusal, undefined, bytes);
-      return this.#ready();
+      await this.#ready();
+      return undefined;
     }
     if (classified.statements.length === 0) {
       link.say(encodeEmptyQueryResponse());
-      return this.#ready();
+      await this.#ready();
+      return undefined;
     }
     for (const [index, statement] of classified.statements.entries()) {
       const last = index === classified.statements.length - 1;
       const outcome = await this.#statement(statement, last);
-      if (outcome === 'synced') return;
+      if (typeof outcome === 'object') return index === 0 ? outcome.ran : undefined;
       if (outcome === 'failed') break;
     }
     await this.#ready();
+    return undefined;
   }
 
   /** Refuses a message as a whole, with the ReadyForQuery that ends every Query. */
@@ -79,7 +138,7 @@ export class SimpleQuery {
     return 'failed';
   }
 
-  async #statement(statement: Statement, last: boolean): Promise<'next' | 'failed' | 'synced'> {
+  async #statement(statement: Statement, last: boolean): Promise<Outcome> {
     const { link, recorder, texts, statements } = this.#o;
     const bytes = Buffer.byteLength(statement.text);
     if (statement.kind === 'set' && statement.emulated) {
@@ -108,9 +167,10 @@ export class SimpleQuery {
     return this.#execute(prepared.prepared, bytes, last);
   }
 
-  async #execute(prepared: Prepared, bytes: number, last: boolean): Promise<'next' | 'failed' | 'synced'> {
-    const { link, recorder, statements } = this.#o;
+  async #execute(prepared: Prepared, bytes: number, last: boolean): Promise<Outcome> {
+    const { link, recorder, statements, templates } = this.#o;
     const { judgement } = prepared;
+    if (changesMeaning(judgement)) templates.forget();
     const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: judgement.writes });
     const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0 };
     const run = recorder.run(action, portal);
@@ -143,7 +203,7 @@ export class SimpleQuery {
     await statements.executed(judgement);
     if (ending !== undefined) {
       await ending.done;
-      return 'synced';
+      return { ran: end === 'complete' ? prepared : undefined };
     }
     return end === 'failed' ? 'failed' : 'next';
   }

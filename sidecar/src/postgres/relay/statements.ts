@@ -15,11 +15,11 @@ import {
 import { type Held, judgeAgain, judgePlain, judgeReprint, judgeTree, type Judgement } from './judgement.ts';
 import type { GuessBudget } from './guesses.ts';
 import type { Link } from './link.ts';
-import type { PrepareOutcome, Prepared } from './steps.ts';
+import type { Attempt, PrepareOutcome, Prepared } from './steps.ts';
 import type { Refusal } from './texts.ts';
 
-/** The name under which the query inside EXPLAIN or COPY is analysed; an agent's own statement of this name is refused. */
-export const INNER_NAME = 'chaperone.inner';
+/** The name under which the query inside EXPLAIN or COPY is analysed. */
+const INNER_NAME = 'chaperone.inner';
 /** Fails at once, wherever it is parsed: how a refusal of ours undoes what its group did. */
 const FAILING_TEXT = 'chaperone refused a statement of this transaction';
 
@@ -158,7 +158,7 @@ export class Statements {
 
   /** Bound values as evidence keeps them: none where one may be of a labelled column, or binary. */
   shownParameters(judgement: Judgement, message: BindMessage): readonly (string | null)[] | undefined {
-    if (message.parameters.length === 0 || judgement.text !== judgement.statement.text) return undefined;
+    if (message.parameters.length === 0 || judgement.blank) return undefined;
     const binary = (at: number): boolean =>
       (message.parameterFormats.length === 1 ? message.parameterFormats[0] : message.parameterFormats[at]) === 1;
     return message.parameters.map((value, at) =>
@@ -195,22 +195,23 @@ export class Statements {
     if (judgement.statement.kind === 'utility') await this.#o.refresh();
   }
 
-  /** Ends a group: where we refused something, what the group did before is undone as after an error of the server's. */
-  async sync(tell: boolean): Promise<{ done: Promise<void> }> {
+  /** Ends a group (of a failed `attempt` nothing is told): where we refused something, what the group did before is undone as after an error of the server's. */
+  async sync(tell: boolean, attempt?: Attempt): Promise<{ done: Promise<void> }> {
     const { link } = this.#o;
     if (link.undo) {
       link.toServer.push(encodeFlush());
       link.toServer.flush();
       await link.drained();
       if (link.undo && (link.dirty || link.transaction === 'T')) {
-        link.send(encodeParse({ name: '', query: FAILING_TEXT, parameterTypes: [] }), { kind: 'forced' });
+        // Not the unnamed one: that would take the agent's own away.
+        link.send(encodeParse({ name: INNER_NAME, query: FAILING_TEXT, parameterTypes: [] }), { kind: 'forced' });
       }
     }
     const settled = deferred<void>();
     link.undo = false;
     link.skipping = false;
     link.dirty = false;
-    link.send(encodeSync(), { kind: 'sync', tell, settled });
+    link.send(encodeSync(), { kind: 'sync', tell, settled, ...(attempt === undefined ? {} : { attempt }) });
     link.toServer.flush();
     return { done: settled.promise };
   }

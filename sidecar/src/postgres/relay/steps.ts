@@ -35,18 +35,25 @@ export type PrepareOutcome =
     }
   | { readonly kind: 'failed'; readonly error: ServerMessageFields | undefined };
 
+/** A template was bound in place of a text: should that fail, the text itself is run, and the agent hears nothing of the attempt. */
+export interface Attempt {
+  /** What the agent is told once it is bound. */
+  readonly opening: Buffer | undefined;
+  failed: boolean;
+}
+
 /**
  * What the server owes us, in order. Every message that goes upstream adds a step; every answer belongs to the first one.
  * After an error the server skips to Sync, and so do the steps. `local` steps hold what we ourselves say in between.
  */
 export type Step =
   | { kind: 'prepare'; trees: string[]; parsed: boolean; parameters: number; settled: Deferred<PrepareOutcome> }
-  | { kind: 'bind'; portal: Portal; tell: boolean; settled: Deferred<boolean> }
+  | { kind: 'bind'; portal: Portal; tell: boolean; settled: Deferred<boolean>; attempt?: Attempt }
   | { kind: 'describe'; of: 'statement' | 'portal'; prepared: Prepared | undefined }
   | { kind: 'execute'; run: Run }
   | { kind: 'close'; tell: boolean; target: TargetMessage }
   | { kind: 'forced' }
-  | { kind: 'sync'; tell: boolean; settled: Deferred<void> }
+  | { kind: 'sync'; tell: boolean; settled: Deferred<void>; attempt?: Attempt }
   | { kind: 'local'; bytes: Buffer; done?: () => void };
 
 /** Tells everybody who waits for a step that it will not happen. */
