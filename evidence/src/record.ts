@@ -52,20 +52,14 @@ export const ActionRecord = z.object({
   effects: z.array(EffectNote),
   wouldDeny: z.object({ code: z.string(), rule: z.string().optional(), reason: z.string() }).optional(),
 });
-export const ColumnsRecord = z.object({
-  ...base,
-  type: z.literal('columns'),
-  action: z.int(),
+const columns = {
   columns: z.array(z.object({ name: z.string(), type: z.int() })),
   masked: z.array(MaskNote),
-});
+};
 /** Rows as they were delivered (after masking). Binary values are base64 with the prefix "b:"; text has the prefix "t:". */
-export const RowsRecord = z.object({
-  ...base,
-  type: z.literal('rows'),
-  action: z.int(),
-  rows: z.array(z.array(z.string().nullable())),
-});
+const rows = z.array(z.array(z.string().nullable()));
+export const ColumnsRecord = z.object({ ...base, type: z.literal('columns'), action: z.int(), ...columns });
+export const RowsRecord = z.object({ ...base, type: z.literal('rows'), action: z.int(), rows });
 export const DoneRecord = z.object({
   ...base,
   type: z.literal('done'),
@@ -80,6 +74,8 @@ export const DoneRecord = z.object({
   truncated: z.boolean(),
   maskedValues: z.int(),
   durationMs: z.number(),
+  /** What a small result was; a larger one has records of its own for columns and rows before this one. */
+  result: z.object({ ...columns, rows }).optional(),
 });
 /** Bytes of an opaque connection (protocol tcp). */
 export const BytesRecord = z.object({

@@ -12,8 +12,6 @@ const MAX_CELL = 60;
  */
 export class Replay {
   readonly #all: boolean;
-  #columns: readonly string[] = [];
-  #masked = new Set<number>();
   #shown = 0;
 
   constructor(options: { all: boolean }) {
@@ -34,16 +32,14 @@ export class Replay {
       case 'action':
         return this.#action(at, record);
       case 'columns':
-        this.#columns = record.columns.map((column) => column.name);
-        this.#masked = new Set(record.masked.map((note) => note.column));
-        this.#shown = 0;
-        return [
-          `${' '.repeat(19)}${this.#columns.map((name, column) => (this.#masked.has(column) ? `${name} (masked)` : name)).join(' | ')}`,
-        ];
+        return this.#columns(record);
       case 'rows':
         return this.#rows(record.rows);
       case 'done':
-        return [this.#done(at, record)];
+        return [
+          ...(record.result === undefined ? [] : [...this.#columns(record.result), ...this.#rows(record.result.rows)]),
+          this.#done(at, record),
+        ];
       case 'bytes':
         return [`${at}  bytes  ${record.host}: ${record.sent} sent, ${record.received} received; nothing inside was seen`];
       case 'note':
@@ -64,6 +60,12 @@ export class Replay {
     const effects = record.effects.map((effect) => `${`${effect.verb} ${effect.object}`.trim()}${by(effect.rule)}`).join(', ');
     const verdict = allowed ? 'allow' : `${record.verdict}: ${record.reason} (${record.code})`;
     return [`${at}  ask    ${text}`, `${' '.repeat(12)}${verdict}${effects === '' ? '' : `  [${effects}]`}`];
+  }
+
+  #columns({ columns, masked }: Pick<Extract<SessionRecord, { type: 'columns' }>, 'columns' | 'masked'>): string[] {
+    const hidden = new Set(masked.map((note) => note.column));
+    this.#shown = 0;
+    return [`${' '.repeat(19)}${columns.map(({ name }, at) => (hidden.has(at) ? `${name} (masked)` : name)).join(' | ')}`];
   }
 
   #rows(rows: readonly (readonly (string | null)[])[]): string[] {

@@ -131,7 +131,14 @@ class SessionTable implements Sessions {
   async #serve(socket: Socket, resource: GrantedResource, live: Live): Promise<void> {
     const { control, guard, clock, logger } = this.#o;
     const key = keyOf(resource);
-    const current = (): GrantedResource | undefined => control.current()?.resources.find((other) => keyOf(other) === key);
+    let known: { readonly snapshot: Snapshot | undefined; readonly resource: GrantedResource | undefined } | undefined;
+    // Asked for several times for every statement.
+    const current = (): GrantedResource | undefined => {
+      const snapshot = control.current();
+      if (known?.snapshot !== snapshot || known === undefined)
+        known = { snapshot, resource: snapshot?.resources.find((other) => keyOf(other) === key) };
+      return known.resource;
+    };
     let recorder: SessionRecorder | undefined;
     const context: SessionContext = {
       socket,

@@ -238,7 +238,6 @@ export class AgentSide {
       await this.#link.drained();
       if (this.#link.skipping) return;
     }
-    this.#recorder.columns(run, judgement.plan?.notes ?? []);
     const mayUndo = run.limited && this.#link.undoable(writes);
     if (changesMeaning(judgement)) this.#templates.forget();
     this.#link.dirty = true;

@@ -42,6 +42,7 @@ export class Database {
   #loadedAt = 0;
   /** The labels that the catalogue was closed over. */
   #labels: string | undefined;
+  #sensitive: GrantedResource['access']['sensitive'] | undefined;
   #loading: Promise<Catalog> | undefined;
   #major = 0;
   #optionsDropped = false;
@@ -65,7 +66,9 @@ export class Database {
   }
 
   get stale(): boolean {
-    return this.#o.clock.monotonic() - this.#loadedAt > CATALOG_LIFE_MS || labelsOf(this.#o.resource()) !== this.#labels;
+    if (this.#o.clock.monotonic() - this.#loadedAt > CATALOG_LIFE_MS) return true;
+    const resource = this.#o.resource();
+    return resource.access.sensitive !== this.#sensitive && labelsOf(resource) !== this.#labels;
   }
 
   /** What the self-test of a session found: whether the settings that judging needs reached the server. */
@@ -104,6 +107,7 @@ export class Database {
       this.#catalog = catalog;
       this.#loadedAt = this.#o.clock.monotonic();
       this.#labels = labelsOf(resource);
+      this.#sensitive = resource.access.sensitive;
       return catalog;
     } catch (error) {
       this.#catalog = undefined;

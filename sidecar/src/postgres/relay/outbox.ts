@@ -3,6 +3,9 @@ import type { Writable } from 'node:stream';
 /** Above this many unsent bytes the other side is asked to wait. */
 const HIGH_WATER_BYTES = 1024 * 1024;
 
+/** Up to this many bytes it costs less to copy pieces into one than to write them as several. */
+const JOIN_BYTES = 16 * 1024;
+
 /**
  * Collects what goes to one side and writes it in few, large pieces: neighbouring slices of one buffer (messages that passed
  * unchanged) become one slice again, so untouched rows cost no copy.
@@ -38,8 +41,9 @@ export class Outbox {
     const pending = this.#pending;
     if (pending.length === 0) return;
     this.#pending = [];
-    if (pending.length === 1) {
-      this.#socket.write(pending[0]);
+    const bytes = pending.reduce((sum, piece) => sum + piece.length, 0);
+    if (pending.length === 1 || bytes <= JOIN_BYTES) {
+      this.#socket.write(pending.length === 1 ? pending[0] : Buffer.concat(pending, bytes));
     } else {
       this.#socket.cork();
       for (const bytes of pending) this.#socket.write(bytes);

@@ -2,12 +2,14 @@ import type { RecordBody } from '@chaperone/evidence';
 import type { Access, Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { Durability, SessionRecorder } from '../../recording/recorder.ts';
-import type { MaskNote } from '../masking/index.ts';
 import { Run } from './run.ts';
 import type { Portal } from './steps.ts';
 
 /** Characters of a statement that evidence keeps; its whole length is in `bytes`. */
 const MAX_TEXT = 32 * 1024;
+
+/** Written out before anybody could change them. */
+type RecordedEffects = Extract<RecordBody, { type: 'action' }>['effects'];
 
 export interface Totals {
   actions: number;
@@ -52,7 +54,7 @@ export class Recorder {
       verdict: said.verdict.verdict,
       code: said.verdict.code,
       reason: said.verdict.reason,
-      effects: said.verdict.effects.map((effect) => ({ ...effect })),
+      effects: said.verdict.effects as RecordedEffects,
       ...(said.verdict.rule === undefined ? {} : { rule: said.verdict.rule }),
       ...(said.verdict.wouldDeny === undefined ? {} : { wouldDeny: { ...said.verdict.wouldDeny } }),
     };
@@ -66,28 +68,16 @@ export class Recorder {
     return new Run(action, portal, keep, limits.rowsPerStatement);
   }
 
-  columns(run: Run, notes: readonly MaskNote[]): void {
-    if (run.portal.prepared.fields.length === 0) return;
-    this.note({
-      type: 'columns',
-      action: run.action,
-      columns: run.portal.prepared.fields.map((field) => ({ name: field.name, type: field.typeOid })),
-      masked: notes.map((note) => ({ ...note, labels: [...note.labels] })),
-    });
-  }
-
   finished(run: Run, end: { tag?: string; error?: { code: string; message: string } }): void {
-    const rows = run.takeRows();
-    if (rows !== undefined) this.note(rows);
     const started = this.#started.get(run.action) ?? this.#clock.monotonic();
     this.#started.delete(run.action);
     this.totals.maskedValues += run.maskedValues;
     this.note(run.done(end, this.#clock.monotonic() - started));
   }
 
-  /** A record that nothing waits for; should it fail, the session ends. */
-  note(record: RecordBody): void {
-    this.#session.append(record, 'written').catch(this.#onFailure);
+  /** Records that nothing waits for; should one fail, the session ends. */
+  note(records: readonly RecordBody[]): void {
+    for (const record of records) this.#session.append(record, 'soon').catch(this.#onFailure);
   }
 
   #durability(writes: boolean): Durability {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash, type Hash } from 'node:crypto';
 import type { RecordBody } from '@chaperone/evidence';
 import { type Deferred, deferred } from '../../platform.ts';
 import { dataRowCells } from '../wire/index.ts';
@@ -26,7 +26,8 @@ export class Run {
   bytes = 0;
   maskedValues = 0;
   truncated = false;
-  readonly #hash = createHash('sha256');
+  #hash: Hash | undefined;
+  #columnsTold = false;
   #span: Buffer | undefined;
   #kept: (string | null)[][] = [];
   #keptBytes = 0;
@@ -67,19 +68,19 @@ export class Run {
     return wanted === 0 ? room : Math.min(wanted, room);
   }
 
-  /** Takes note of one DataRow as it was delivered. Returns a record when enough rows came together. */
-  delivered(row: Buffer): RecordBody | undefined {
+  /** Takes note of one DataRow as it was delivered. Returns records when enough rows came together. */
+  delivered(row: Buffer): readonly RecordBody[] {
     this.rows++;
     this.digest(row);
     if (this.#room.rows <= 0 || this.#room.bytes < row.length) {
       this.truncated = true;
-      return undefined;
+      return NO_RECORDS;
     }
     this.#room.rows--;
     this.#room.bytes -= row.length;
     this.#keptBytes += row.length;
     this.#kept.push(textOf(row, this.portal.formats));
-    return this.#kept.length >= ROWS_PER_RECORD || this.#keptBytes >= BYTES_PER_RECORD ? this.takeRows() : undefined;
+    return this.#kept.length >= ROWS_PER_RECORD || this.#keptBytes >= BYTES_PER_RECORD ? this.#takeRows() : NO_RECORDS;
   }
 
   /** Adds delivered bytes to the digest; neighbouring slices of one buffer are hashed at once. */
@@ -90,39 +91,70 @@ export class Run {
       this.#span = Buffer.from(span.buffer, span.byteOffset, span.length + bytes.length);
       return;
     }
-    if (span !== undefined) this.#hash.update(span);
+    if (span !== undefined) this.#update(span);
     this.#span = bytes;
   }
 
   /** Must be called before the read buffer behind delivered slices is reused. */
   settleDigest(): void {
-    if (this.#span !== undefined) this.#hash.update(this.#span);
+    if (this.#span !== undefined) this.#update(this.#span);
     this.#span = undefined;
   }
 
-  takeRows(): RecordBody | undefined {
-    if (this.#kept.length === 0) return undefined;
-    const rows = this.#kept;
-    this.#kept = [];
-    this.#keptBytes = 0;
-    return { type: 'rows', action: this.action, rows };
+  #update(bytes: Buffer): void {
+    this.#hash ??= createHash('sha256');
+    this.#hash.update(bytes);
   }
 
-  done(end: { tag?: string; error?: { code: string; message: string } }, durationMs: number): RecordBody {
-    this.settleDigest();
+  /** SHA-256 of all that was delivered; what lies in one piece, as most results do, is hashed in one call. */
+  #digest(): string {
+    const span = this.#span ?? NOTHING;
+    this.#span = undefined;
+    return this.#hash === undefined ? hash('sha256', span, 'hex') : this.#hash.update(span).digest('hex');
+  }
+
+  #takeRows(): readonly RecordBody[] {
+    const rows: RecordBody = { type: 'rows', action: this.action, rows: this.#kept };
+    const records: readonly RecordBody[] = this.#columnsTold
+      ? [rows]
+      : [{ type: 'columns', action: this.action, ...this.#columns() }, rows];
+    this.#columnsTold = true;
+    this.#kept = [];
+    this.#keptBytes = 0;
+    return records;
+  }
+
+  #columns(): Pick<Extract<RecordBody, { type: 'columns' }>, 'columns' | 'masked'> {
+    const { prepared, judgement } = this.portal;
     return {
+      columns: prepared.fields.map(({ name, typeOid }) => ({ name, type: typeOid })),
+      masked: judgement.plan?.notes.map((note) => ({ ...note, labels: [...note.labels] })) ?? [],
+    };
+  }
+
+  /** What is left to record once it ended. */
+  done(end: { tag?: string; error?: { code: string; message: string } }, durationMs: number): readonly RecordBody[] {
+    const last = this.#columnsTold && this.#kept.length > 0 ? this.#takeRows() : NO_RECORDS;
+    const result =
+      this.#columnsTold || this.portal.prepared.fields.length === 0 ? {} : { result: { ...this.#columns(), rows: this.#kept } };
+    const done: RecordBody = {
       type: 'done',
       action: this.action,
       ...end,
       rows: this.rows,
       bytes: this.bytes,
-      digest: this.#hash.digest('hex'),
+      digest: this.#digest(),
       truncated: this.truncated,
       maskedValues: this.maskedValues,
       durationMs: Math.round(durationMs * 1000) / 1000,
+      ...result,
     };
+    return [...last, done];
   }
 }
+
+const NO_RECORDS: readonly RecordBody[] = [];
+const NOTHING = Buffer.alloc(0);
 
 function textOf(row: Buffer, formats: readonly number[]): (string | null)[] {
   const cells: (string | null)[] = [];

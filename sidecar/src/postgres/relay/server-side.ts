@@ -98,6 +98,7 @@ export class ServerSide {
   settle(): void {
     const step = this.#link.step;
     if (step?.kind === 'execute') step.run.settleDigest();
+    this.#committing?.run.settleDigest();
     this.#link.toAgent.flush();
   }
 
@@ -279,8 +280,7 @@ export class ServerSide {
       row = masked.row;
       run.maskedValues += masked.values;
     }
-    const record = run.delivered(row);
-    if (record !== undefined) this.#recorder.note(record);
+    this.#recorder.note(run.delivered(row));
     this.#link.tell(row);
   }
 

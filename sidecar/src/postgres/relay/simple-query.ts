@@ -72,7 +72,6 @@ export class SimpleQuery {
     const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0 };
     const run = recorder.run(action, portal);
     run.committing = true;
-    recorder.columns(run, judgement.plan?.notes ?? []);
     const attempt: Attempt = { opening: prepared.rowDescription, failed: false };
     const bind = { portal: '', statement: prepared.name, parameterFormats: [], parameters: values, resultFormats: [] };
     link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: deferred(), attempt });
@@ -175,7 +174,6 @@ export class SimpleQuery {
     const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0 };
     const run = recorder.run(action, portal);
     run.committing = last;
-    recorder.columns(run, judgement.plan?.notes ?? []);
     const copyIn = judgement.statement.kind === 'copy-in';
     const copyOut = judgement.statement.kind === 'copy-out';
     if (prepared.rowDescription !== undefined && !copyOut) link.say(prepared.rowDescription);
