@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { containsSentinel, maskOf, maskText, REDACTED, strictest, type Mask } from './strategies.ts';
+import { containsSentinel, maskBytes, maskOf, maskText, REDACTED, strictest, type Mask } from './strategies.ts';
 
 const KEY = Buffer.alloc(32, 1);
 
@@ -63,4 +63,17 @@ it('the stricter of several holds: redact, null, hash, partial', () => {
   expect(strictest([{ kind: 'null' }, { kind: 'redact' }]).kind).toBe('redact');
   expect(strictest([partial, { kind: 'partial', first: 2, last: 1 }])).toEqual({ kind: 'partial', first: 0, last: 1 });
   expect(strictest([]).kind).toBe('redact');
+});
+
+it('bytes are masked as their text is', () => {
+  const masks: fc.Arbitrary<Mask> = fc.oneof(
+    fc.record({ kind: fc.constant('partial' as const), first: fc.nat(6), last: fc.nat(6) }),
+    fc.constantFrom<Mask>({ kind: 'redact' }, { kind: 'null' }, { kind: 'hash', key: Buffer.alloc(16) }),
+  );
+  const values = fc.oneof(fc.string(), fc.string({ unit: 'grapheme' }), fc.string({ minLength: 4090, maxLength: 4100 }));
+  fc.assert(
+    fc.property(values, masks, (value, mask) => {
+      expect(maskBytes(Buffer.from(value), mask)?.toString() ?? null).toBe(maskText(value, mask));
+    }),
+  );
 });

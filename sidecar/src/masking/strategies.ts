@@ -91,3 +91,29 @@ export function maskText(value: string, mask: Mask): string | null {
 export function containsSentinel(text: string | Buffer): boolean {
   return text.includes(SENTINEL);
 }
+
+const STAR = 42;
+
+/** As {@link maskText}, over UTF-8; the partial mask of plain ASCII is made without a string. */
+export function maskBytes(value: Buffer, mask: Mask): Buffer | null {
+  if (mask.kind === 'partial') {
+    const shown = partialAscii(value, mask.first, mask.last);
+    if (shown !== undefined) return shown;
+  }
+  const text = maskText(mask.kind === 'redact' ? '' : value.toString('utf8'), mask);
+  return text === null ? null : Buffer.from(text);
+}
+
+/** Undefined for what {@link partial} has to look at: other characters, long values, and those hidden whole. */
+function partialAscii(value: Buffer, first: number, last: number): Buffer | undefined {
+  const { length } = value;
+  const shown = first + last;
+  if (length > LONGEST_PARTIAL || shown === 0 || shown > length / 2) return undefined;
+  for (let at = 0; at < length; at++) if ((value[at] ?? 0) >= 128) return undefined;
+  const stars = Math.min(Math.max(length - shown, SENTINEL.length), LONGEST_STARS);
+  const out = Buffer.allocUnsafe(shown + stars);
+  for (let at = 0; at < first; at++) out[at] = value[at] ?? 0;
+  out.fill(STAR, first, first + stars);
+  for (let at = 0; at < last; at++) out[first + stars + at] = value[length - last + at] ?? 0;
+  return out;
+}

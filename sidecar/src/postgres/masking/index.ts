@@ -16,7 +16,7 @@ export {
   type ResultField,
   strictestPlan,
 } from './plan.ts';
-export { MaskError, type MaskedRow, maskRow } from './row.ts';
+export { MaskError, type MaskedRows, maskRows } from './row.ts';
 export { isSameTree } from './same-tree.ts';
 export { checkSuitability, type Suitability } from './suitability.ts';
 export { parseTree, TreeError, treeKey, type TreeNode } from './tree.ts';

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { filterError, planResult, type Analysis, type MaskPlan, type OutputColumn, maskRow } from './index.ts';
+import { filterError, planResult, type Analysis, type MaskPlan, type OutputColumn, maskRows } from './index.ts';
 import { anAccess, dataRow } from './testbed.test-support.ts';
 
 const SSN = { relation: 100, attnum: 3, labels: new Set(['pii.ssn']) };
@@ -38,7 +38,7 @@ function planOf(columns: readonly OutputColumn[], types: readonly number[], mods
 }
 const textOf = (row: Buffer): string | null => (row.readInt32BE(7) === -1 ? null : row.toString('utf8', 11));
 const mask = (value: string | Buffer | null, plan: MaskPlan, formats: readonly number[] = []): string | null =>
-  textOf(maskRow(dataRow([value]), plan, formats).row);
+  textOf(maskRows(dataRow([value]), plan, formats).bytes);
 
 describe('one value is masked as its type allows', () => {
   const exact = [column({ sources: [SSN] })];
@@ -120,21 +120,35 @@ describe('detectors look through what lineage shows', () => {
 describe('a row', () => {
   it('that does not change is the same Buffer', () => {
     const row = dataRow(['a', null, 'b']);
-    expect(maskRow(row, planOf([column(), column(), column()], [25, 25, 23]), [])).toEqual({ row, values: 0 });
-    expect(maskRow(row, planOf([column(), column(), column()], [25, 25, 23]), []).row).toBe(row);
+    expect(maskRows(row, planOf([column(), column(), column()], [25, 25, 23]), [])).toEqual({ bytes: row, values: 0 });
+    expect(maskRows(row, planOf([column(), column(), column()], [25, 25, 23]), []).bytes).toBe(row);
   });
-  it('keeps every other value, and its length is right', () => {
+  it('keeps every other value, and its length is right, also among others', () => {
+    const cell = fc.record({
+      value: fc.option(fc.oneof(fc.string(), fc.string({ minLength: 500, maxLength: 3000 }))),
+      masked: fc.boolean(),
+    });
+    const rows = fc
+      .array(fc.boolean(), { maxLength: 6 })
+      .chain((masks) =>
+        fc.tuple(fc.constant(masks), fc.array(fc.tuple(...masks.map(() => cell)), { minLength: 1, maxLength: 8 })),
+      );
     fc.assert(
-      fc.property(fc.array(fc.record({ value: fc.option(fc.string()), masked: fc.boolean() }), { maxLength: 12 }), (cells) => {
-        const columns = cells.map(({ masked }) => column(masked ? { sources: [SSN] } : {}));
+      fc.property(rows, ([masks, table]) => {
         const plan = planOf(
-          columns,
-          cells.map(() => 25),
+          masks.map((masked) => column(masked ? { sources: [SSN] } : {})),
+          masks.map(() => 25),
           { sensitive: [{ label: 'pii.ssn', columns: [] }] },
         );
-        const { row, values } = maskRow(dataRow(cells.map(({ value }) => value)), plan, []);
-        expect(row).toEqual(dataRow(cells.map(({ value, masked }) => (masked && value !== null ? '*****' : value))));
-        expect(values).toBe(cells.filter(({ value, masked }) => masked && value !== null).length);
+        const { bytes, values } = maskRows(
+          Buffer.concat(table.map((cells) => dataRow(cells.map(({ value }) => value)))),
+          plan,
+          [],
+        );
+        const hidden = (value: string | null, at: number): boolean => masks[at] === true && value !== null;
+        const expected = table.map((cells) => dataRow(cells.map(({ value }, at) => (hidden(value, at) ? '*****' : value))));
+        expect(bytes).toEqual(Buffer.concat(expected));
+        expect(values).toBe(table.flatMap((cells) => cells.filter(({ value }, at) => hidden(value, at))).length);
       }),
     );
   });
@@ -153,11 +167,11 @@ describe('a row', () => {
       row.writeInt32BE(-2, 7);
       return row;
     })(),
-    'that is empty': Buffer.alloc(0),
+    'cut within its header': dataRow(['a']).subarray(0, 4),
   };
   for (const [name, row] of Object.entries(malformed)) {
     it(`${name} is refused`, () => {
-      expect(() => maskRow(row, planOf([column({ sources: [SSN] })], [25]), [])).toThrow(
+      expect(() => maskRows(row, planOf([column({ sources: [SSN] })], [25]), [])).toThrow(
         'a row does not hold the columns that were described',
       );
     });

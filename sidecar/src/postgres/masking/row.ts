@@ -1,6 +1,6 @@
 import type { Detector } from '@chaperone/api';
 import { detect, type Span } from '../../masking/detectors.ts';
-import { maskText, REDACTED } from '../../masking/strategies.ts';
+import { maskBytes, maskText, REDACTED } from '../../masking/strategies.ts';
 import type { ColumnMask, MaskPlan, Scan } from './plan.ts';
 import type { Family } from './types.ts';
 
@@ -10,9 +10,9 @@ export class MaskError extends Error {
   readonly code = 'RowUnmaskable';
 }
 
-export interface MaskedRow {
-  /** The row as it came where nothing changed; a new Buffer otherwise. */
-  readonly row: Buffer;
+export interface MaskedRows {
+  /** The rows as they came where nothing changed; a new Buffer otherwise. */
+  readonly bytes: Buffer;
   /** Values that were changed. */
   readonly values: number;
 }
@@ -21,6 +21,7 @@ const DATA_ROW = 0x44;
 const HEADER_BYTES = 5;
 const JSONB_VERSION = 1;
 const BINARY = 1;
+const REDACTED_BYTES = Buffer.from(REDACTED);
 const UNCHANGED = Symbol('unchanged');
 type Shown = Buffer | null | typeof UNCHANGED;
 
@@ -34,40 +35,108 @@ function malformed(): MaskError {
 }
 
 /**
- * Masks one DataRow message (with its type and length).
+ * Masks DataRow messages (with type and length) that lie one behind the other. What is not masked is copied in as large pieces as
+ * it lies in; nothing is allocated for a row, and for a value only what stands in its place.
  *
  * @param formats - result formats as Bind gave them
- * @throws MaskError where the row is not what was planned for
+ * @throws MaskError where a row is not what was planned for
  */
-export function maskRow(row: Buffer, plan: MaskPlan, formats: readonly number[]): MaskedRow {
-  if (row.length < HEADER_BYTES + 2 || row[0] !== DATA_ROW || row.readUInt32BE(1) !== row.length - 1) throw malformed();
-  const count = row.readUInt16BE(HEADER_BYTES);
-  if (count !== plan.masks.length) throw malformed();
-  const pieces: Buffer[] = [];
-  let copied = 0;
-  let values = 0;
-  let at = HEADER_BYTES + 2;
-  for (let column = 0; column < count; column++) {
-    if (at + 4 > row.length) throw malformed();
-    const length = row.readInt32BE(at);
-    const end = at + 4 + Math.max(length, 0);
-    if (length < -1 || end > row.length) throw malformed();
-    const shown = show(length === -1 ? null : row.subarray(at + 4, end), plan, column, formatOf(formats, column));
-    if (shown !== UNCHANGED) {
-      const head = Buffer.allocUnsafe(4);
-      head.writeInt32BE(shown === null ? -1 : shown.length);
-      pieces.push(row.subarray(copied, at), head);
-      if (shown !== null) pieces.push(shown);
-      copied = end;
-      values++;
-    }
-    at = end;
+export function maskRows(rows: Buffer, plan: MaskPlan, formats: readonly number[]): MaskedRows {
+  const masker = new Masker(rows, plan, formats);
+  for (let at = 0; at < rows.length; ) at = masker.row(at);
+  return masker.end();
+}
+
+/** Masked rows are made in a buffer of this much more than the rows have; it grows where that is not enough. */
+const SLACK_BYTES = 1024;
+
+class Masker {
+  readonly #rows: Buffer;
+  readonly #plan: MaskPlan;
+  readonly #formats: readonly number[];
+  /** By column: it passes whatever it holds. */
+  readonly #passes: readonly boolean[];
+  #out: Buffer | undefined;
+  /** Bytes of `#out` that are filled. */
+  #filled = 0;
+  /** Up to here `#rows` is in `#out`. */
+  #copied = 0;
+  #values = 0;
+
+  constructor(rows: Buffer, plan: MaskPlan, formats: readonly number[]) {
+    this.#rows = rows;
+    this.#plan = plan;
+    this.#formats = formats;
+    this.#passes = plan.masks.map((mask, column) => !mask && (plan.scan.length === 0 || plan.families[column] === 'plain'));
   }
-  if (at !== row.length) throw malformed();
-  if (values === 0) return { row, values };
-  const out = Buffer.concat([...pieces, row.subarray(copied)]);
-  out.writeUInt32BE(out.length - 1, 1);
-  return { row: out, values };
+
+  /** Masks the row at `start`. @returns Where the next one starts. */
+  row(start: number): number {
+    const rows = this.#rows;
+    if (rows.length - start < HEADER_BYTES + 2 || rows[start] !== DATA_ROW) throw malformed();
+    const end = start + 1 + rows.readUInt32BE(start + 1);
+    const count = rows.readUInt16BE(start + HEADER_BYTES);
+    if (end > rows.length || count !== this.#passes.length) throw malformed();
+    let at = start + HEADER_BYTES + 2;
+    /** Where the row's length stands in `#out`, once anything of the row changed, and by how much it changed. */
+    let lengthAt = -1;
+    let grown = 0;
+    for (let column = 0; column < count; column++) {
+      if (at + 4 > end) throw malformed();
+      const length = rows.readInt32BE(at);
+      const next = at + 4 + (length > 0 ? length : 0);
+      if (length < -1 || next > end) throw malformed();
+      if (this.#passes[column] !== true) {
+        const shown = this.#shown(column, length === -1 ? null : rows.subarray(at + 4, next));
+        if (shown !== UNCHANGED) {
+          if (lengthAt < 0) lengthAt = this.#filled + start - this.#copied + 1;
+          this.#replace(at, next, shown);
+          grown += (shown === null ? 0 : shown.length) - (next - at - 4);
+        }
+      }
+      at = next;
+    }
+    if (at !== end) throw malformed();
+    if (grown !== 0) this.#out?.writeUInt32BE(end - start - 1 + grown, lengthAt);
+    return end;
+  }
+
+  end(): MaskedRows {
+    if (this.#out === undefined) return { bytes: this.#rows, values: 0 };
+    this.#take(this.#rows.length);
+    return { bytes: this.#out.subarray(0, this.#filled), values: this.#values };
+  }
+
+  #shown(column: number, value: Buffer | null): Shown {
+    return show(value, this.#plan, column, formatOf(this.#formats, column));
+  }
+
+  /** What `from` to `to` holds, a length and a value, becomes `shown`. */
+  #replace(from: number, to: number, shown: Buffer | null): void {
+    this.#values++;
+    this.#take(from);
+    const out = this.#room(4 + (shown?.length ?? 0));
+    out.writeInt32BE(shown === null ? -1 : shown.length, this.#filled);
+    this.#filled += 4;
+    if (shown !== null) this.#filled += shown.copy(out, this.#filled);
+    this.#copied = to;
+  }
+
+  /** Copies what came up to `end` and is not in `#out` yet. */
+  #take(end: number): void {
+    const out = this.#room(end - this.#copied);
+    this.#filled += this.#rows.copy(out, this.#filled, this.#copied, end);
+    this.#copied = end;
+  }
+
+  #room(bytes: number): Buffer {
+    const needed = this.#filled + bytes;
+    if (this.#out !== undefined && needed <= this.#out.length) return this.#out;
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#rows.length + SLACK_BYTES, (this.#out?.length ?? 0) * 2));
+    this.#out?.copy(larger, 0, 0, this.#filled);
+    this.#out = larger;
+    return larger;
+  }
 }
 
 function show(value: Buffer | null, plan: MaskPlan, column: number, format: number): Shown {
@@ -82,10 +151,8 @@ function masked(value: Buffer | null, { family, mask, hidesNull }: ColumnMask, f
   if (value === null && (!hidesNull || mask.kind === 'null')) return UNCHANGED;
   if (mask.kind === 'null') return null;
   switch (family) {
-    case 'text': {
-      const text = mask.kind === 'redact' || value === null ? REDACTED : maskText(value.toString('utf8'), mask);
-      return text === null ? null : Buffer.from(text);
-    }
+    case 'text':
+      return value === null ? REDACTED_BYTES : maskBytes(value, mask);
     case 'json':
       return Buffer.from(JSON.stringify(REDACTED));
     case 'jsonb':

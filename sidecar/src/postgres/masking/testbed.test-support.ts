@@ -10,7 +10,7 @@ import {
   judgeInference,
   judgeWrites,
   loadCatalog,
-  maskRow,
+  maskRows,
   parseTree,
   planResult,
   TreeError,
@@ -108,10 +108,10 @@ function delivered(
   }));
   const plan = planResult({ analysis, fields, access });
   if (plan.kind === 'refuse') return { kind: 'refused', why: plan.reason, analysis };
-  const masked = result.rows.map((row) => maskRow(dataRow(row), plan, binary ? [1] : []));
+  const masked = result.rows.map((row) => maskRows(dataRow(row), plan, binary ? [1] : []));
   return {
     kind: 'rows',
-    shown: masked.map(({ row }) => row.toString('latin1')).join('\n'),
+    shown: masked.map(({ bytes }) => bytes.toString('latin1')).join('\n'),
     raw: result.rows.map((row) => dataRow(row).toString('latin1')).join('\n'),
     analysis,
     masked: masked.reduce((sum, { values }) => sum + values, 0),

@@ -46,7 +46,7 @@ export class Outbox {
       this.#socket.write(pending.length === 1 ? pending[0] : Buffer.concat(pending, bytes));
     } else {
       this.#socket.cork();
-      for (const bytes of pending) this.#socket.write(bytes);
+      for (const piece of pending) this.#socket.write(piece);
       this.#socket.uncork();
     }
     this.#full ||= this.#socket.writableLength > HIGH_WATER_BYTES;

@@ -3,7 +3,7 @@ import type { Access } from '@chaperone/policy';
 import type { Clock, Logger } from '../../platform.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import type { StatementParser } from '../actions/index.ts';
-import { decideFrontend, MessageReader } from '../wire/index.ts';
+import { BACKEND, decideFrontend, MessageReader } from '../wire/index.ts';
 import { decideServer } from './limits.ts';
 import { AgentSide } from './agent-side.ts';
 import type { Database } from './database.ts';
@@ -134,7 +134,10 @@ export class Relay {
   #readServer(statements: Statements): void {
     const { upstream } = this.#o;
     const server = new ServerSide({ link: this.#link, recorder: this.#recorder, texts: this.#texts, statements });
-    const reader = new MessageReader({ decide: (type, length) => decideServer(type, length, server.passes) });
+    const reader = new MessageReader({
+      decide: (type, length) => decideServer(type, length, server.passes),
+      runs: BACKEND.DataRow,
+    });
     const take = (chunk: Buffer): void => {
       try {
         reader.push(chunk);

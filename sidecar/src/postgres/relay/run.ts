@@ -1,7 +1,7 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import type { RecordBody } from '@chaperone/evidence';
 import { type Deferred, deferred } from '../../platform.ts';
-import { dataRowCells } from '../wire/index.ts';
+import { dataRowCells, rowEnd } from '../wire/index.ts';
 import type { Portal } from './steps.ts';
 
 /** Rows of one record; more rows make more records. */
@@ -51,14 +51,12 @@ export class Run {
     return `the statement gave more than ${this.#limit} rows`;
   }
 
-  /** True for every row beyond the policy's limit: it is not delivered. */
-  reachesLimit(): boolean {
-    if (this.#limit === undefined || this.portal.rows < this.#limit) {
-      this.portal.rows++;
-      return false;
-    }
-    this.limitReached = true;
-    return true;
+  /** How many of `count` more rows may be delivered under the policy's limit; what is beyond it is not. */
+  allow(count: number): number {
+    const allowed = this.#limit === undefined ? count : Math.min(count, Math.max(0, this.#limit - this.portal.rows));
+    this.portal.rows += allowed;
+    if (allowed < count) this.limitReached = true;
+    return allowed;
   }
 
   /** Rows to ask the server for: one more than may be delivered tells that there were more. 0: all. */
@@ -68,19 +66,32 @@ export class Run {
     return wanted === 0 ? room : Math.min(wanted, room);
   }
 
-  /** Takes note of one DataRow as it was delivered. Returns records when enough rows came together. */
-  delivered(row: Buffer): readonly RecordBody[] {
-    this.rows++;
-    this.digest(row);
+  /** Takes note of `count` DataRow messages as they were delivered. Returns records when enough rows came together. */
+  delivered(rows: Buffer, count: number): readonly RecordBody[] {
+    this.rows += count;
+    this.digest(rows);
+    if (this.truncated) return NO_RECORDS;
+    const records: RecordBody[] = [];
+    for (let at = 0; at < rows.length; ) {
+      const end = rowEnd(rows, at);
+      if (!this.#keep(rows.subarray(at, end))) break;
+      if (this.#kept.length >= ROWS_PER_RECORD || this.#keptBytes >= BYTES_PER_RECORD) records.push(...this.#takeRows());
+      at = end;
+    }
+    return records;
+  }
+
+  /** False once the room for rows is used up. */
+  #keep(row: Buffer): boolean {
     if (this.#room.rows <= 0 || this.#room.bytes < row.length) {
       this.truncated = true;
-      return NO_RECORDS;
+      return false;
     }
     this.#room.rows--;
     this.#room.bytes -= row.length;
     this.#keptBytes += row.length;
     this.#kept.push(textOf(row, this.portal.formats));
-    return this.#kept.length >= ROWS_PER_RECORD || this.#keptBytes >= BYTES_PER_RECORD ? this.#takeRows() : NO_RECORDS;
+    return true;
   }
 
   /** Adds delivered bytes to the digest; neighbouring slices of one buffer are hashed at once. */

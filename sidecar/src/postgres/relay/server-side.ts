@@ -1,4 +1,4 @@
-import { maskCopyData, maskRow } from '../masking/index.ts';
+import { maskCopyData, maskRows } from '../masking/index.ts';
 import {
   BACKEND,
   type BackendType,
@@ -8,6 +8,7 @@ import {
   decodeParameterStatus,
   decodeReadyForQuery,
   decodeRowDescription,
+  firstRows,
   type Piece,
   type ServerMessageFields,
 } from '../wire/index.ts';
@@ -89,6 +90,7 @@ export class ServerSide {
   /** Takes one piece. Throws UpstreamProtocolError and ProtocolError: the session must end. */
   take(piece: Piece): void {
     if (piece.kind === 'message') this.#message(piece.type, piece.bytes);
+    else if (piece.kind === 'run') this.#dataRows(piece.bytes, piece.count);
     else if (piece.kind === 'start') this.#streamed(piece.bytes, piece.type);
     else if (piece.kind === 'more') this.#streamed(piece.bytes);
     else throw new UpstreamProtocolError('a message was skipped');
@@ -103,7 +105,7 @@ export class ServerSide {
   }
 
   #message(type: BackendType, bytes: Buffer): void {
-    if (type === BACKEND.DataRow) return this.#dataRow(bytes);
+    if (type === BACKEND.DataRow) return this.#dataRows(bytes, 1);
     switch (type) {
       case BACKEND.NoticeResponse:
         return this.#notice(bytes);
@@ -267,26 +269,28 @@ export class ServerSide {
     run.settled.resolve('failed');
   }
 
-  #dataRow(bytes: Buffer): void {
+  /** One or more whole DataRow messages. */
+  #dataRows(bytes: Buffer, count: number): void {
     const step = this.#link.step;
     if (step?.kind !== 'execute') throw new UpstreamProtocolError('DataRow without Execute');
     const { run } = step;
     const { plan, statement } = run.portal.judgement;
     if (statement.kind === 'copy-in' || statement.kind === 'copy-out') throw new UpstreamProtocolError('DataRow within a copy');
-    if (run.reachesLimit()) return;
-    let row = bytes;
+    const allowed = run.allow(count);
+    if (allowed === 0) return;
+    let rows = allowed === count ? bytes : firstRows(bytes, allowed);
     if (plan !== undefined) {
-      const masked = maskRow(bytes, plan, run.portal.formats);
-      row = masked.row;
+      const masked = maskRows(rows, plan, run.portal.formats);
+      rows = masked.bytes;
       run.maskedValues += masked.values;
     }
-    this.#recorder.note(run.delivered(row));
-    this.#link.tell(row);
+    this.#recorder.note(run.delivered(rows, allowed));
+    this.#link.tell(rows);
   }
 
   #copyData(run: Run, bytes: Buffer): void {
     if (run.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
-    if (run.reachesLimit()) return;
+    if (run.allow(1) === 0) return;
     const { plan } = run.portal.judgement;
     const shown = plan === undefined ? { bytes, values: 0 } : maskCopyData(bytes, plan);
     run.rows++;
@@ -303,7 +307,7 @@ export class ServerSide {
       if (step?.kind !== 'execute' || !this.passes) throw new UpstreamProtocolError('a large message was not expected');
       if ((type === BACKEND.CopyData) !== (step.run.copying === 'out'))
         throw new UpstreamProtocolError('a large message of a copy');
-      if (step.run.reachesLimit()) throw new UpstreamProtocolError('a large row beyond the limit');
+      if (step.run.allow(1) === 0) throw new UpstreamProtocolError('a large row beyond the limit');
       this.#streaming = step.run;
       step.run.rows++;
       step.run.truncated = true;

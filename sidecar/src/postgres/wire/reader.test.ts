@@ -46,13 +46,26 @@ function drain(reader: MessageReader): Piece[] {
   return pieces;
 }
 
+/** The messages of a run. */
+function apart(bytes: Buffer, count: number): string[] {
+  const found: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + 1 + bytes.readUInt32BE(at + 1);
+    found.push(bytes.toString('latin1', at, end));
+    at = end;
+  }
+  expect(found).toHaveLength(count);
+  return found;
+}
+
 /** What a consumer ends up with, however the bytes were cut: type and content of each message, or that it was skipped. */
-function read(segments: Iterable<Buffer>, drainEach: boolean, decide = byLetter): string[] {
-  const reader = new MessageReader({ decide });
+function read(segments: Iterable<Buffer>, drainEach: boolean, options: { decide?: Decide; runs?: number } = {}): string[] {
+  const reader = new MessageReader({ decide: byLetter, ...options });
   const seen: string[] = [];
   let streamed: Buffer[] | undefined;
   const take = (piece: Piece): void => {
     if (piece.kind === 'message') seen.push(piece.bytes.toString('latin1'));
+    else if (piece.kind === 'run') seen.push(...apart(piece.bytes, piece.count));
     else if (piece.kind === 'skipped') seen.push(`skipped ${piece.length}`);
     else if (piece.kind === 'start') streamed = [Buffer.from(piece.bytes)];
     else {
@@ -109,14 +122,21 @@ function gather(size: number): number {
 }
 
 describe('MessageReader', () => {
-  for (const drainEach of [true, false]) {
-    const when = drainEach ? 'asked after every segment' : 'asked at the end';
+  for (const [drainEach, runs] of [
+    [true, undefined],
+    [false, undefined],
+    [true, 'w'],
+    [false, 'w'],
+    [true, 's'],
+  ] as const) {
+    const when = `${drainEach ? 'asked after every segment' : 'asked at the end'}${runs === undefined ? '' : `, with runs of ${runs}`}`;
+    const options = runs === undefined ? {} : { runs: runs.charCodeAt(0) };
     it(`gives the same messages for every two-way split, ${when}`, () => {
-      for (const split of twoWaySplits(stream)) expect(read(split, drainEach)).toEqual(expected);
+      for (const split of twoWaySplits(stream)) expect(read(split, drainEach, options)).toEqual(expected);
     });
 
     it(`gives the same messages for every three-way split, ${when}`, () => {
-      for (const split of threeWaySplits(stream)) expect(read(split, drainEach)).toEqual(expected);
+      for (const split of threeWaySplits(stream)) expect(read(split, drainEach, options)).toEqual(expected);
     });
 
     for (const seed of [1, 20, 300]) {
@@ -126,14 +146,29 @@ describe('MessageReader', () => {
         const messages = Array.from({ length: 400 }, () =>
           frame(letters[Math.floor(random() * 3)] as string, Buffer.alloc(Math.floor(random() * 200), 0x61)),
         );
-        const whole = read([Buffer.concat(messages)], drainEach);
+        const whole = read([Buffer.concat(messages)], drainEach, options);
         expect(whole).toHaveLength(400);
         for (const longest of [1, 7, 64, 1000]) {
-          expect(read(randomSegments(Buffer.concat(messages), random, longest), drainEach)).toEqual(whole);
+          expect(read(randomSegments(Buffer.concat(messages), random, longest), drainEach, options)).toEqual(whole);
         }
       });
     }
   }
+
+  it('ends a run before a message that is cut, of another type, or not accepted', () => {
+    const runs = 'w'.charCodeAt(0);
+    const rows = Buffer.concat([frame('w', 'one'), frame('w', 'two'), frame('w', '')]);
+    const kinds = (rest: Buffer, decide: Decide = byLetter): string[] => {
+      const reader = new MessageReader({ decide, runs });
+      reader.push(Buffer.concat([rows, rest]));
+      return drain(reader).map((piece) => (piece.kind === 'run' ? `run of ${piece.count}` : piece.kind));
+    };
+    expect(kinds(frame('w', 'four').subarray(0, 7))).toEqual(['run of 3']);
+    expect(kinds(frame('s', 'four'))).toEqual(['run of 3', 'message']);
+    expect(() => kinds(header('w', 3))).toThrow('impossible length');
+    expect(kinds(frame('w', 'skipped'), (_type, length) => (length > 10 ? 'skip' : 'whole'))).toEqual(['run of 3', 'skipped']);
+    expect(() => kinds(frame('w', 'refused'), (_type, length) => (length > 10 ? 'refuse' : 'whole'))).toThrow('is not accepted');
+  });
 
   it('needs more bytes at every prefix and throws at none', () => {
     for (let end = 0; end < stream.length; end++) {

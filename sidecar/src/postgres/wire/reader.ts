@@ -14,6 +14,8 @@ import { HEADER_BYTES, typeName } from './protocol.ts';
  */
 export type Piece =
   | { readonly kind: 'message'; readonly type: number; readonly bytes: Buffer }
+  /** Several messages of one type, one behind the other; only of the type that was asked for as `runs`. */
+  | { readonly kind: 'run'; readonly type: number; readonly bytes: Buffer; readonly count: number }
   /** A streamed message begins; at least one `more` follows, the last of which says so. `bytes` begins with the header. */
   | { readonly kind: 'start'; readonly type: number; readonly length: number; readonly bytes: Buffer }
   | { readonly kind: 'more'; readonly bytes: Buffer; readonly last: boolean }
@@ -38,6 +40,7 @@ const EMPTY = Buffer.alloc(0);
  */
 export class MessageReader {
   readonly #decide: Decide;
+  readonly #runs: number | undefined;
   #chunks: Buffer[] = [];
   /** Chunks of the queue that were taken already. */
   #taken = 0;
@@ -53,8 +56,10 @@ export class MessageReader {
   #left = 0;
   #failure: ProtocolError | undefined;
 
-  constructor(options: { decide: Decide }) {
+  /** `runs`: whole messages of this type that lie one behind the other in one chunk come as one piece. */
+  constructor(options: { decide: Decide; runs?: number }) {
     this.#decide = options.decide;
+    this.#runs = options.runs;
   }
 
   /** Takes bytes. The caller bounds how much it pushes before it asks for pieces. */
@@ -132,6 +137,7 @@ export class MessageReader {
     if (end <= chunk.length && this.#mode !== 'skip') {
       this.#at = end;
       this.#mode = 'header';
+      if (this.#type === this.#runs) return this.#run(at);
       return { kind: 'message', type: this.#type, bytes: chunk.subarray(at, end) };
     }
     if (this.#mode === 'stream') {
@@ -146,6 +152,25 @@ export class MessageReader {
       return this.#left === 0 ? this.#skipped() : undefined;
     }
     return undefined;
+  }
+
+  /** Goes on over whole messages of the same type; any other, also one that is not accepted, is left for the next piece. */
+  #run(from: number): Piece {
+    const chunk = this.#chunk;
+    const type = this.#type;
+    let at = this.#at;
+    let count = 1;
+    while (at + HEADER_BYTES <= chunk.length && chunk[at] === type) {
+      const length = chunk.readInt32BE(at + 1) + 1;
+      if (length < HEADER_BYTES || length > chunk.length - at) break;
+      const decision = this.#decide(type, length);
+      if (decision !== 'whole' && decision !== 'stream') break;
+      at += length;
+      count++;
+    }
+    this.#at = at;
+    const bytes = chunk.subarray(from, at);
+    return count === 1 ? { kind: 'message', type, bytes } : { kind: 'run', type, bytes, count };
   }
 
   #gatherHeader(): Piece | undefined {
