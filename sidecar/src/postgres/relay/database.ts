@@ -4,6 +4,7 @@ import type { DialGuard } from '../../capture/guard.ts';
 import type { Observation } from '../../control/control-plane.ts';
 import { type Catalog, checkSuitability, loadCatalog, type Suitability } from '../masking/index.ts';
 import { GuessBudget } from './guesses.ts';
+import { Judgements } from './judgements.ts';
 import { optionsText } from './pinned.ts';
 import { QueryClient } from './query-client.ts';
 import { connectUpstream } from './upstream.ts';
@@ -37,6 +38,7 @@ export class DatabaseError extends Error {
  */
 export class Database {
   readonly guesses = new GuessBudget();
+  readonly judgements = new Judgements();
   readonly #o: DatabaseOptions;
   #catalog: Catalog | undefined;
   #loadedAt = 0;

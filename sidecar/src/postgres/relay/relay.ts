@@ -85,6 +85,7 @@ export class Relay {
       refresh: () => database.refresh(),
       major: database.major,
       guesses: database.guesses,
+      judgements: database.judgements,
       clock,
     });
     const templates = new Templates({
