@@ -80,6 +80,10 @@ class Sidecar {
         if (this.#sessions === undefined) socket.destroy();
         else this.#sessions.accept(socket, resource);
       },
+      onFull: (socket, resource) => {
+        if (this.#sessions === undefined) socket.destroy();
+        else this.#sessions.refuse(socket, resource);
+      },
       onRefused: (code) => this.#metrics.denied(code),
     });
     this.#stops.push(() => listeners.stop());
