@@ -313,7 +313,8 @@ class Office {
     const policy = world.policies.get(key);
     if (policy === undefined) return;
     const now = this.#now();
-    const facts = gatherPolicy({ policy, resources: this.#states, pods: this.#governedPods(), hub: this.hub, now });
+    const { image } = this.#options.config.injection;
+    const facts = gatherPolicy({ policy, resources: this.#states, pods: this.#governedPods(), hub: this.hub, image, now });
     const status = policyStatus(policy, decidePolicy(facts), now);
     await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.accessPolicies, policy, status);
   }

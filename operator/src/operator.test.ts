@@ -258,6 +258,15 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   await eventually(() => expect(condition(resource(), 'Ready')).toMatchObject({ status: 'False', reason: 'UpstreamRefused' }));
   expect(snapshots(stream.lines).at(-1)?.resources[0]?.notReady).toBeUndefined();
 
+  // Unknown, and yet no session opens: the resource must not be called ready.
+  const findings = [
+    { ...observation, status: 'True', reason: 'UpstreamReachable', message: 'it answers' },
+    { ...observation, type: 'UpstreamSuitable', status: 'Unknown', reason: 'ServerLogVolume', message: 'its log takes trees' },
+  ];
+  expect((await call('POST', '/v1/report', tokenOf('bot'), { observations: findings })).status).toBe(204);
+  await eventually(() => expect(condition(resource(), 'Ready')).toMatchObject({ status: 'False', reason: 'ServerLogVolume' }));
+  expect(condition(resource(), 'UpstreamSuitable')).toMatchObject({ status: 'Unknown', message: 'its log takes trees' });
+
   const jwt = await call('POST', '/v1/nats', tokenOf('bot'), { nkey: encodeNkey(nkey.publicKey) });
   expect(jwt.status).toBe(200);
   const other = await call('POST', '/v1/nats', tokenOf('bot'), { nkey: encodeNkey(generateSigner().publicKey) });

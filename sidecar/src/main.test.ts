@@ -6,5 +6,7 @@ test('the program loads, and without configuration ends with one sentence that n
   const main = join(import.meta.dirname, 'main.ts');
   const { status, stdout, stderr } = spawnSync(process.execPath, [main], { encoding: 'utf8', env: {}, timeout: 20_000 });
   expect([status, stdout]).toEqual([1, '']);
-  expect(stderr).toBe('chaperone-sidecar: CHAPERONE_OPERATOR is missing; CHAPERONE_OPERATOR_CA is missing (ConfigInvalid)\n');
+  expect(stderr).toBe(
+    'chaperone-sidecar: CHAPERONE_OPERATOR is missing; CHAPERONE_OPERATOR_CA is missing (ConfigurationInvalid)\n',
+  );
 });

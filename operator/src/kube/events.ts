@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Code } from '@chaperone/api';
 import { isNotFound } from './errors.ts';
 import { KINDS, pathOf } from './objects.ts';
 import type { Kube } from './transport.ts';
@@ -13,7 +14,7 @@ export interface Regarding {
 }
 export interface EventNote {
   readonly type: 'Normal' | 'Warning';
-  readonly reason: string;
+  readonly reason: Code;
   readonly action: string;
   readonly note: string;
 }
