@@ -145,8 +145,7 @@ class Office {
       onObservation: (observation) => {
         const state = this.#states.get(`${observation.resource.namespace}/${observation.resource.name}`);
         if (state === undefined) return;
-        this.#observations.record(observation, this.#basis(state.resource));
-        this.changed();
+        if (this.#observations.record(observation, this.#basis(state.resource))) this.changed();
       },
       onError,
     });

@@ -89,7 +89,7 @@ export const RESOURCE_CODES = {
     fix: 'Update the Secret; the next try is made by itself.',
     retry: 'try-later',
     example:
-      'orders.data.svc:5432 refused user agent_ro at 12:03:07 (28P01); update Secret data/orders-db-agent, next try in 40 s',
+      'orders.data.svc:5432 refused user agent_ro at 12:03:07 UTC (28P01); update the Secret of spec.credentials, the next session tries it',
   },
   CredentialsAccepted: {
     audience: ['owner'],
@@ -97,7 +97,7 @@ export const RESOURCE_CODES = {
     why: 'A session signed in with them.',
     fix: 'Nothing to mend.',
     retry: 'none',
-    example: 'orders.data.svc:5432 accepted user agent_ro at 12:03:07',
+    example: 'orders.data.svc:5432 accepts the credential',
   },
   NotBoundToUpstream: {
     audience: ['owner'],
