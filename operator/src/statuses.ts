@@ -3,7 +3,7 @@ import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api'
 import { type CodedCondition, stamp } from './conditions.ts';
 import { apply } from './kube/apply.ts';
 import { isNotFound } from './kube/errors.ts';
-import type { EventRecorder } from './kube/events.ts';
+import { type EventRecorder, regardingOf } from './kube/events.ts';
 import type { ResourceKind } from './kube/objects.ts';
 import type { Kube } from './kube/transport.ts';
 import type { PolicyDecision } from './policies/decide.ts';
@@ -62,14 +62,7 @@ export async function writeStatus(
 
 async function tell(events: EventRecorder, object: Owned, conditions: readonly CodedCondition[]): Promise<void> {
   const before = (type: string): Condition | undefined => object.status?.conditions?.find((condition) => condition.type === type);
-  const { name, namespace, uid } = object.metadata;
-  const regarding = {
-    apiVersion: object.apiVersion,
-    kind: object.kind,
-    name,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(uid === undefined ? {} : { uid }),
-  };
+  const regarding = regardingOf(object);
   const ready = conditions.find((condition) => condition.type === 'Ready');
   if (ready?.status === 'False' && ready.reason !== before('Ready')?.reason && ready.reason !== 'Programming') {
     await events.emit(regarding, { type: 'Warning', reason: ready.reason, action: 'Reconcile', note: ready.message });

@@ -2,11 +2,10 @@ import type { InjectionProfile } from '@chaperone/api';
 import type { Agent } from '@chaperone/policy';
 import { matchesProfile } from '../injection/match.ts';
 import type { Pod } from '../injection/pod.ts';
-import { CONTAINER_NAMES } from '../injection/profile.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { PodIdentity } from './identity.ts';
+import { SIDECAR_NAME } from './waiting.ts';
 
-const [, SIDECAR] = CONTAINER_NAMES;
 export const INJECT_LABEL = 'chaperone.dev/inject';
 /** Written by the operator on a governed namespace: since when it is governed, RFC 3339. */
 export const GOVERNED_SINCE = 'chaperone.dev/governed-since';
@@ -38,7 +37,7 @@ export const serviceAccountOf = (pod: KubeObject): string =>
 /** The image that the pod's sidecar runs; undefined where it has none. */
 export function sidecarImage(pod: KubeObject): string | undefined {
   const { initContainers = [] } = (pod.spec ?? {}) as { initContainers?: readonly { name: string; image?: string }[] };
-  return initContainers.find(({ name }) => name === SIDECAR)?.image;
+  return initContainers.find(({ name }) => name === SIDECAR_NAME)?.image;
 }
 
 /**
