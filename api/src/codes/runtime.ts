@@ -9,7 +9,7 @@ export const RUNTIME_CODES = {
     fix: 'See whether the operator’s pods are ready and a NetworkPolicy lets the agents’ namespace reach port 8443.',
     retry: 'try-later',
     example:
-      'operator chaperone-operator.chaperone-system:8443 did not answer in 60 s; the agent waits rather than start ungoverned (OperatorUnreachable)',
+      'chaperone-sidecar: operator chaperone-operator.chaperone-system.svc:8443 did not answer in 60 s (the operator cannot be reached); the agent waits rather than start ungoverned (OperatorUnreachable)',
   },
   EnrolmentRefused: {
     audience: ['operator'],
@@ -68,7 +68,7 @@ export const RUNTIME_CODES = {
     why: 'Evidence waits there until the collector has it; sessions are refused meanwhile.',
     fix: 'See the volume chaperone-spool of the pod and the disk of its node.',
     retry: 'try-later',
-    example: 'the spool of pod bot-x2v cannot be written: no space left on the node’s disk (SpoolUnusable)',
+    example: 'chaperone-sidecar: the spool cannot be read or written (ENOSPC) (SpoolUnusable)',
   },
   NotLeader: {
     audience: ['operator'],
