@@ -87,8 +87,8 @@ function send(
     sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }
-async function call(...request: Parameters<typeof send>): Promise<Answer> {
-  const response = await send(...request);
+async function call(...what: Parameters<typeof send>): Promise<Answer> {
+  const response = await send(...what);
   const chunks: Buffer[] = [];
   for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
   const text = Buffer.concat(chunks).toString();

@@ -32,7 +32,9 @@ test.skipIf(process.getuid?.() !== 0)('while the operator is away it waits, and 
       CHAPERONE_SPOOL_DIRECTORY: path('spool'),
       // A range of this machine's own, so that its reserved address can be listened on.
       CHAPERONE_IPV4_RANGE: '127.240.0.0/24',
-      ...{ CHAPERONE_DNS_PORT: `${dns}`, CHAPERONE_DENY_PORT: `${deny}`, CHAPERONE_PROBE_PORT: `${probe}` },
+      CHAPERONE_DNS_PORT: `${dns}`,
+      CHAPERONE_DENY_PORT: `${deny}`,
+      CHAPERONE_PROBE_PORT: `${probe}`,
     },
   });
   try {

@@ -34,10 +34,18 @@ function aResource(upstream: Partial<GrantedResource['upstream']>): GrantedResou
   return {
     access: {
       resource: { namespace: 'models', name: 'api', generation: 1, protocol: 'tcp' },
-      ...{ policies: [], digest: 'd', mode: 'Enforce', purpose: '', searchPath: [], reveal: [], masking: {}, sensitive: [] },
+      policies: [],
+      digest: 'd',
+      mode: 'Enforce',
+      purpose: '',
+      searchPath: [],
+      reveal: [],
+      masking: {},
+      sensitive: [],
       ceiling: { statements: ['connect'] },
       rules: [{ name: 'talk', policy: { namespace: 'agents', name: 'p' }, effect: 'Allow' }],
-      ...{ inference: 'limit', limits: {} },
+      inference: 'limit',
+      limits: {},
       recording: { mode: 'durable', content: 'results', rows: 0, bytes: 0, retention: 'default' },
     },
     hosts: [HOST],
@@ -60,12 +68,13 @@ async function aServer(names?: readonly string[], signer = authority): Promise<n
   return (server.address() as AddressInfo).port;
 }
 
+const resolve = (host: string): Promise<string[]> => Promise.resolve(host === 'localhost' ? ['127.0.0.1'] : []);
+
 /** One agent's connection through the proxy. */
 async function use(resource: GrantedResource, serverName = HOST): Promise<void> {
   const server = createServer((socket) => {
     const recorder = { session: 's', append: () => Promise.resolve(), close: () => Promise.resolve() };
     const open = (): Promise<typeof recorder> => Promise.resolve(recorder);
-    const resolve = (host: string): Promise<string[]> => Promise.resolve(host === 'localhost' ? ['127.0.0.1'] : []);
     const context = { socket, resource: () => resource, open, resolve, guard, clock, watch, logger: silent };
     void serveTcp({ ...context, onEnd: () => undefined }).then(() => server.close());
   }).listen(0, '127.0.0.1');

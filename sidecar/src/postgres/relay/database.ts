@@ -169,10 +169,18 @@ export class Database {
     if (this.#failing?.code !== code) this.#failing = { code, since: this.#o.clock.now() };
     const { host, port, tls } = resource.upstream;
     const text = ownerText(code, {
-      ...{ host, port, since: this.#failing.since, detail: error.message },
-      ...{ sqlstate, certificateNames, verifier, address: address === host ? undefined : address },
-      ...{ username: resource.credentials?.username, database: resource.postgres?.database },
-      ...{ ownCa: tls.ca !== undefined, serverName: tls.serverName },
+      host,
+      port,
+      since: this.#failing.since,
+      detail: error.message,
+      sqlstate,
+      certificateNames,
+      verifier,
+      address: address === host ? undefined : address,
+      username: resource.credentials?.username,
+      database: resource.postgres?.database,
+      ownCa: tls.ca !== undefined,
+      serverName: tls.serverName,
     });
     const type = code === 'CredentialsRejected' ? 'CredentialsAvailable' : 'Reachable';
     this.#o.report(observation(resource, type, 'False', code, text));
