@@ -13,6 +13,7 @@ import { CancelRegistry } from '../postgres/relay/cancel.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
+import { createWatch, type Watch } from '../tcp/watch.ts';
 
 /** Sessions at once; each holds an upstream connection. */
 const MAX_SESSIONS = 1000;
@@ -85,6 +86,7 @@ class SessionTable implements Sessions {
   readonly #cancels = new CancelRegistry();
   readonly #parser = new StatementParser();
   readonly #proofs: Proofs;
+  readonly #watch: Watch;
   readonly #timer: NodeJS.Timeout;
   #leaf: { readonly certificate: string; readonly context: SecureContext } | undefined;
   #stopping = false;
@@ -93,6 +95,7 @@ class SessionTable implements Sessions {
   constructor(options: SessionsOptions) {
     this.#o = options;
     this.#proofs = createProofs({ clock: options.clock });
+    this.#watch = createWatch({ clock: options.clock, report: (seen) => options.control.report(seen) });
     options.control.onRevoke(({ code, reason, session }) => this.#revoke({ code, reason }, session));
     options.control.onSnapshot(() => this.#check());
     this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL_MS).unref();
@@ -188,7 +191,7 @@ class SessionTable implements Sessions {
           parser: this.#parser,
           cancels: this.#cancels,
         });
-      else await serveTcp({ ...context, proofs: this.#proofs });
+      else await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
     } finally {
       await recorder?.close();
     }
