@@ -22,6 +22,7 @@ import { gatherPolicy } from './policies/facts.ts';
 import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets } from './resources/assess.ts';
 import { Enrolments } from './sidecars/enrolments.ts';
 import { GOVERNED_SINCE, INJECT_LABEL, isAlive, isGoverned } from './sidecars/governed.ts';
+import { ensureHashSecret } from './sidecars/hash-secret.ts';
 import { SidecarHub } from './sidecars/hub.ts';
 import type { Term } from './sidecars/server.ts';
 import { policyStatus, resourceStatus, writeStatus } from './statuses.ts';
@@ -58,8 +59,9 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   await authority.use(await ensureAuthority(kube, config.namespace, now()));
   const { origin, enrolment } = await ensureTrust(kube, config.namespace, config.clusterName);
   const seeds = await ensureNatsAuth(kube, config.namespace);
+  const hashSecret = await ensureHashSecret(kube, config.namespace);
   await ensureServiceCertificates(kube, config.namespace, authority, now());
-  const office = new Office(options, signal);
+  const office = new Office(options, signal, hashSecret);
   try {
     await office.open();
     options.onTerm({
@@ -126,7 +128,7 @@ class Office {
   #timer: NodeJS.Timeout | undefined;
   #subscriptions: (() => void)[] = [];
 
-  constructor(options: LeadOptions, signal: AbortSignal) {
+  constructor(options: LeadOptions, signal: AbortSignal, hashSecret: Buffer) {
     this.#options = options;
     this.#signal = signal;
     this.#now = options.now ?? Date.now;
@@ -136,6 +138,7 @@ class Office {
     this.hub = new SidecarHub({
       leaves: leafIssuer(options.authority, this.#now),
       world: () => ({ policies: world.policies.list(), states: this.#states }),
+      hashSecret,
       validForMs: config.validForMs,
       now: this.#now,
       onChange: ({ namespace }) => {
