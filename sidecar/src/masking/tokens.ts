@@ -1,4 +1,4 @@
-import { ALNUM, classAt, DASH, DIGIT, DOT, isWord, runEnd, standsAt, UNDERSCORE, UPPER, URL_SAFE } from './bytes.ts';
+import { ALNUM, CLASS, classAt, DASH, DIGIT, DOT, isWord, runEnd, standsAt, UNDERSCORE, UPPER, URL_SAFE } from './bytes.ts';
 
 /** Where a key or token stands; undefined: there is none. Work is bounded by what is found, or by a constant. */
 export interface Place {
@@ -59,8 +59,9 @@ export const apiKey: TokenRecogniser = (bytes, at) => {
 
 function dashed(bytes: Buffer, at: number): Place | undefined {
   if (!standsAt(bytes, at - 2, 'sk')) return undefined;
-  for (let place = at + 1; place <= at + TELLING; place++) {
-    const classes = classAt(bytes, place);
+  const limit = Math.min(bytes.length, at + 1 + TELLING);
+  for (let place = at + 1; place < limit; place++) {
+    const classes = CLASS[bytes[place] ?? 0] ?? 0;
     if ((classes & URL_SAFE) === 0) return undefined;
     if ((classes & (DIGIT | UPPER)) !== 0) return token(bytes, at - 2, at + 1, URL_SAFE, 20);
   }
