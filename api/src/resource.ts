@@ -105,7 +105,9 @@ export const SensitiveData = withRules(
     detector: z
       .enum(DETECTORS)
       .optional()
-      .describe('Finds it by content, in columns that nobody labelled. Default: none. Example: credit-card'),
+      .describe(
+        'Finds it by content, in columns that nobody labelled: numbers of cards, accounts (iban), persons (ssn) and telephones, mail addresses, and keys by the form that their issuer gives them. Default: none. Example: credit-card',
+      ),
   }),
   {
     cel: 'has(self.columns) || has(self.detector)',

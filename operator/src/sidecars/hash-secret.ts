@@ -7,15 +7,16 @@ import type { Kube } from '../kube/transport.ts';
 /** What all hash masks of the installation are keyed by. */
 export const MASKING_KEYS_SECRET = 'chaperone-masking-keys';
 
+const make = (): Promise<object> =>
+  Promise.resolve({ type: 'Opaque', data: { hash: randomBytes(HASH_SECRET_BYTES).toString('base64') } });
+
 /**
  * Makes the secret of hash masks once. Run by the leader. Throws if it is damaged: a new one in its place would change every
  * hash without a word.
  */
 export async function ensureHashSecret(kube: Kube, namespace: string): Promise<Buffer> {
   const at = { namespace, name: MASKING_KEYS_SECRET };
-  const made = (): Promise<object> =>
-    Promise.resolve({ type: 'Opaque', data: { hash: randomBytes(HASH_SECRET_BYTES).toString('base64') } });
-  const secret = await createIfAbsent(kube, KINDS.secrets, at, made);
+  const secret = await createIfAbsent(kube, KINDS.secrets, at, make);
   const found = Buffer.from((secret.data as Record<string, string> | undefined)?.hash ?? '', 'base64');
   if (found.length !== HASH_SECRET_BYTES)
     throw new Error(

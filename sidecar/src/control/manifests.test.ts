@@ -143,11 +143,11 @@ test('what hash masks are keyed by stays over restarts, is its owner’s alone, 
   await expect(start()).rejects.toMatchObject({ code: 'HashKeyUnreadable' });
 });
 
+const keyOf = (control: ManifestControl): unknown => control.current()?.resources[0]?.access.hashKeys;
 test('a label that is shown by hash has a key, which is the same for every start and other directories do not have', async () => {
   const sensitive = '  sensitive: [{label: pii.ssn, columns: [public.customers.ssn]}]\n';
   const masking = '  masking: [{label: pii.ssn, strategy: {hash: {}}}]\n';
   const files = { 'all.yaml': [RESOURCE + sensitive, SECRET, POLICY + masking].join('---') };
-  const keyOf = (control: ManifestControl): unknown => control.current()?.resources[0]?.access.hashKeys;
   const key = keyOf(await start(files));
   expect(key).toEqual({ 'pii.ssn': expect.stringMatching(/^[A-Za-z0-9+/]{43}=$/) });
   expect(keyOf(await start(files))).toEqual(key);

@@ -150,10 +150,12 @@ describe.each(Object.keys(STRATEGIES) as Strategy[])('by strategy %s', (strategy
   });
 });
 
-describe('hashes', () => {
-  const hashes = async (sql: string, binary = false, by = agent): Promise<string[]> =>
-    (await ask(sql, { binary, by })).flat().map((cell) => (Buffer.isBuffer(cell) ? cell.toString('utf8') : String(cell)));
+const hashes = async (sql: string, binary = false, by = agent): Promise<string[]> =>
+  (await ask(sql, { binary, by })).flat().map((cell) => (Buffer.isBuffer(cell) ? cell.toString('utf8') : String(cell)));
+const uuids = async (sql: string, binary: boolean): Promise<(string | null)[]> =>
+  Promise.all((await ask(sql, { binary })).flat().map((cell) => understood(cell, 'uuid')));
 
+describe('hashes', () => {
   it('of equal values are equal: over tables, types of text, views, formats, sessions and starts', async () => {
     const [first] = await hashes('select ssn from people where id = 1');
     expect(first).toMatch(/^h:[a-z2-7]{16}$/);
@@ -173,8 +175,6 @@ describe('hashes', () => {
     await anew[Symbol.asyncDispose]();
   });
   it('of equal UUIDs are equal, in both formats', async () => {
-    const uuids = async (sql: string, binary: boolean): Promise<(string | null)[]> =>
-      Promise.all((await ask(sql, { binary })).flat().map((cell) => understood(cell, 'uuid')));
     const [text] = await uuids('select token from people where id = 1', false);
     expect(text).toMatch(UUID);
     expect(await uuids('select token from people', true)).toEqual([text, null]);
