@@ -53,7 +53,12 @@ export const MaskStrategy = withRules(
     )
       .optional()
       .describe('All but the first or last characters replaced. Example: {partial: {last: 4}}'),
-    hash: z.object({}).optional().describe('Replaced by a keyed digest, so that equal values can be joined. Example: {hash: {}}'),
+    hash: z
+      .object({})
+      .optional()
+      .describe(
+        'Text is replaced by h: and 16 characters, a UUID by another UUID; both by a key, so that equal values of one label of one resource look equal, always. Other types as with redact. Example: {hash: {}}',
+      ),
     null: z
       .object({})
       .optional()

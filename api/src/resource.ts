@@ -43,7 +43,20 @@ export const STATEMENTS = [
 ] as const;
 export type Statement = (typeof STATEMENTS)[number];
 
-export const DETECTORS = ['credit-card', 'email', 'iban', 'ssn', 'phone'] as const;
+export const DETECTORS = [
+  'credit-card',
+  'email',
+  'iban',
+  'ssn',
+  'phone',
+  'aws-access-key',
+  'github-token',
+  'google-api-key',
+  'slack-token',
+  'api-key',
+  'jwt',
+  'private-key',
+] as const;
 export type Detector = (typeof DETECTORS)[number];
 export const RECORDING_MODES = ['bestEffort', 'durable', 'strict'] as const;
 export type RecordingMode = (typeof RECORDING_MODES)[number];
@@ -92,7 +105,9 @@ export const SensitiveData = withRules(
     detector: z
       .enum(DETECTORS)
       .optional()
-      .describe('Finds it by content, in columns that nobody labelled. Default: none. Example: credit-card'),
+      .describe(
+        'Finds it by content, in columns that nobody labelled: numbers of cards, accounts (iban), persons (ssn) and telephones, mail addresses, and keys by the form that their issuer gives them. Default: none. Example: credit-card',
+      ),
   }),
   {
     cel: 'has(self.columns) || has(self.detector)',

@@ -7,6 +7,7 @@ import { temporaryDirectory } from '@chaperone/testing';
 import { type Chaperone, startChaperone } from './chaperone.ts';
 import { connect } from './client.ts';
 import { ACCOUNTS, type Database, ROLE, startDatabase } from './database.ts';
+import { detectorFigures } from './detectors.ts';
 import { largeResult, newSessions, type Paths, pointSelects, type Result } from './measure.ts';
 import { HELP, type Options, parseOptions } from './options.ts';
 import type { Path } from './path.ts';
@@ -232,6 +233,7 @@ function bytesUnder(folder: string): number {
 }
 
 async function main(options: Options): Promise<void> {
+  if (options.detectors) return detectorFigures(options.rounds).forEach(say);
   const attempts = new Attempts();
   await mkdir(results, { recursive: true });
   await mkdir(cache, { recursive: true });

@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util';
 export interface Options {
   readonly quick: boolean;
   readonly profile: boolean;
+  /** Only the speed of detectors, which needs no server. */
+  readonly detectors: boolean;
   /** Where the JSON goes; undefined: bench/results/ by date and commit. */
   readonly output: string | undefined;
   /** Each load is measured this often on every path, in turn. */
@@ -18,13 +20,14 @@ export interface Options {
   readonly starts: number;
 }
 
-export const HELP = `Usage: node bench/src/main.ts [--quick] [--profile] [--output FILE]
+export const HELP = `Usage: node bench/src/main.ts [--quick] [--profile] [--detectors] [--output FILE]
 
 Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
 JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
 
   --quick        under 2 minutes: fewer, shorter rounds and 200,000 rows (default: under 8 minutes)
   --profile      write a CPU profile of Chaperone under point selects and print where its time went; no comparison
+  --detectors    how fast text is looked through, beside regular expressions; no server, no comparison
   --output FILE  where the JSON goes (default: bench/results/DATE-COMMIT.json; local-… with --quick)
   --help         this text
 `;
@@ -57,10 +60,12 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
     options: {
       quick: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
+      detectors: { type: 'boolean', default: false },
       output: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) return 'help';
-  return { quick: values.quick, profile: values.profile, output: values.output, ...(values.quick ? QUICK : FULL) };
+  const { quick, profile, detectors, output } = values;
+  return { quick, profile, detectors, output, ...(quick ? QUICK : FULL) };
 }

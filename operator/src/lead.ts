@@ -23,6 +23,7 @@ import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets
 import { isSameLogin } from './resources/secrets.ts';
 import { Enrolments } from './sidecars/enrolments.ts';
 import { GOVERNED_SINCE, INJECT_LABEL, isAlive, isGoverned } from './sidecars/governed.ts';
+import { ensureHashSecret } from './sidecars/hash-secret.ts';
 import { SidecarHub } from './sidecars/hub.ts';
 import { waitingSidecar } from './sidecars/waiting.ts';
 import type { Term } from './sidecars/server.ts';
@@ -60,8 +61,9 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   await authority.use(await ensureAuthority(kube, config.namespace, now()));
   const { origin, enrolment } = await ensureTrust(kube, config.namespace, config.clusterName);
   const seeds = await ensureNatsAuth(kube, config.namespace);
+  const hashSecret = await ensureHashSecret(kube, config.namespace);
   await ensureServiceCertificates(kube, config.namespace, authority, now());
-  const office = new Office(options, signal);
+  const office = new Office(options, signal, hashSecret);
   try {
     await office.open();
     options.onTerm({
@@ -130,7 +132,7 @@ class Office {
   #timer: NodeJS.Timeout | undefined;
   #subscriptions: (() => void)[] = [];
 
-  constructor(options: LeadOptions, signal: AbortSignal) {
+  constructor(options: LeadOptions, signal: AbortSignal, hashSecret: Buffer) {
     this.#options = options;
     this.#signal = signal;
     this.#now = options.now ?? Date.now;
@@ -140,6 +142,7 @@ class Office {
     this.hub = new SidecarHub({
       leaves: leafIssuer(options.authority, this.#now),
       world: () => ({ policies: world.policies.list(), states: this.#states }),
+      hashSecret,
       validForMs: config.validForMs,
       now: this.#now,
       onChange: ({ namespace }) => {

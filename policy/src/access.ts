@@ -39,6 +39,11 @@ export const Access = z.object({
   reveal: z.array(z.string()),
   /** Strategy per masked label; absent: redact. */
   masking: z.record(z.string(), MaskStrategy),
+  /**
+   * Key (base64) per label that is shown by hash, made by the control plane ({@link hashKeysOf}); absent: redact. Secret, kept in
+   * memory, and no part of the digest.
+   */
+  hashKeys: z.record(z.string(), z.string().max(64)).optional(),
   sensitive: z.array(z.object({ label: z.string(), columns: z.array(z.string()), detector: z.enum(DETECTORS).optional() })),
   inference: z.enum(['allow', 'limit', 'deny']),
   limits: z.object({

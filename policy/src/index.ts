@@ -7,6 +7,7 @@ export * from './errors.ts';
 export { MAX_GLOB_LENGTH, matchGlob, parseGlob, qualifiedName, type Glob } from './glob.ts';
 export * from './hint.ts';
 export { describeEffect, judge } from './judge.ts';
+export { HASH_SECRET_BYTES, hashKeysOf, withHashKeys } from './hash-keys.ts';
 export * from './mask.ts';
 export { strategyName } from './stricter.ts';
 export { byteCount, durationMs } from './units.ts';

@@ -2,6 +2,7 @@ export { createGuard } from './capture/guard.ts';
 export { createListeners, type Listeners } from './capture/listener.ts';
 export { ControlPlaneError } from './control/errors.ts';
 export { compileDirectory, type ManifestControl, openManifestControl } from './control/manifests.ts';
+export { detect, detectorBits } from './masking/detectors.ts';
 export { type Logger, systemClock } from './platform.ts';
 export { checkOffline, StatementParser } from './postgres/actions/index.ts';
 export { createDirectDelivery } from './recording/delivery-direct.ts';

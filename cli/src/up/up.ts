@@ -113,11 +113,12 @@ export async function startUp(options: UpOptions): Promise<Running> {
   };
 }
 
+const DATA_FAULTS: ReadonlySet<string> = new Set(['AuthorityUnreadable', 'HashKeyUnreadable']);
 /** Faults of the data directory are said as such; faults of the manifests stay what they are. */
 function inData(data: string): (error: unknown) => never {
   return (error) => {
     if (error instanceof CliError) throw error;
-    if (error instanceof ControlPlaneError && error.code !== 'AuthorityUnreadable') throw error;
+    if (error instanceof ControlPlaneError && !DATA_FAULTS.has(error.code)) throw error;
     throw unusable(data, error);
   };
 }

@@ -1,5 +1,5 @@
 import type { AccessPolicy, ProtectedResource, ResourceAddress } from '@chaperone/api';
-import { type Agent, compileAccess, type GrantedResource, selectsAgent, type Snapshot } from '@chaperone/policy';
+import { type Agent, compileAccess, type GrantedResource, selectsAgent, type Snapshot, withHashKeys } from '@chaperone/policy';
 import type { Problem } from '../conditions.ts';
 import type { SecretView } from '../resources/secrets.ts';
 
@@ -20,6 +20,7 @@ export function compileContent(
   agent: Agent,
   policies: readonly AccessPolicy[],
   states: ReadonlyMap<string, ResourceState>,
+  hashSecret: Buffer,
 ): SnapshotContent {
   const selecting = policies.filter((policy) => selectsAgent(policy, agent));
   const named = new Set(
@@ -27,14 +28,19 @@ export function compileContent(
   );
   const resources = [...named].toSorted().flatMap((key) => {
     const state = states.get(key);
-    const granted = state === undefined || state.refused !== undefined ? undefined : grant(agent, selecting, state);
+    const granted = state === undefined || state.refused !== undefined ? undefined : grant(agent, selecting, state, hashSecret);
     return granted === undefined ? [] : [granted];
   });
   const inbound = new Set(selecting.flatMap((policy) => policy.spec.inbound?.ports ?? []));
   return { agent, resources, inboundPorts: [...inbound].toSorted((a, b) => a - b) };
 }
 
-function grant(agent: Agent, policies: readonly AccessPolicy[], state: ResourceState): GrantedResource | undefined {
+function grant(
+  agent: Agent,
+  policies: readonly AccessPolicy[],
+  state: ResourceState,
+  hashSecret: Buffer,
+): GrantedResource | undefined {
   const { resource, blocked } = state;
   const compiled = compileAccess({ agent, policies, resource });
   if (!compiled.ok) return undefined;
@@ -43,7 +49,7 @@ function grant(agent: Agent, policies: readonly AccessPolicy[], state: ResourceS
   const [username, password] = ['username', 'password'].map((key) => state.credentials?.text(key));
   const usable = blocked === undefined && spec.credentials !== undefined && username !== undefined && password !== undefined;
   return {
-    access: compiled.access,
+    access: withHashKeys(compiled.access, hashSecret),
     hosts: spec.hosts,
     port: spec.port,
     upstream: {

@@ -13,6 +13,8 @@ export interface LeafIssuer {
 export interface HubOptions {
   readonly leaves: LeafIssuer;
   readonly world: () => { policies: readonly AccessPolicy[]; states: ReadonlyMap<string, ResourceState> };
+  /** What hash masks are keyed by, {@link ensureHashSecret}. */
+  readonly hashSecret: Buffer;
   readonly validForMs: number;
   readonly now?: () => number;
   /** Acknowledgements, arrivals and departures: what Programmed is made of. */
@@ -194,7 +196,7 @@ export class SidecarHub {
 
   async #build(sidecar: Sidecar): Promise<Snapshot> {
     const { policies, states } = this.#options.world();
-    const content = compileContent(sidecar.agent, policies, states);
+    const content = compileContent(sidecar.agent, policies, states, this.#options.hashSecret);
     const certificate = await this.#certificate(sidecar, content);
     const ca = this.#options.leaves.bundle();
     const { validForMs } = this.#options;

@@ -1,5 +1,5 @@
 import { type ManifestSecret, nearest, type ProtectedResource, type AccessPolicy } from '@chaperone/api';
-import { type Agent, compileAccess, type GrantedResource, selectsAgent } from '@chaperone/policy';
+import { type Agent, compileAccess, type GrantedResource, selectsAgent, withHashKeys } from '@chaperone/policy';
 
 /** Why a resource that a policy names cannot be used by the agent. */
 export interface CompileProblem {
@@ -26,10 +26,14 @@ export interface ManifestObjects {
 const BOUND_TO = 'chaperone.dev/upstream';
 
 /**
- * What manifests give one agent. Pure. A resource whose Secrets are missing is granted and `notReady`, with the text that the
+ * What manifests give one agent. Pure. Without `hashSecret` what is masked by hash is redacted. A resource whose Secrets are missing is granted and `notReady`, with the text that the
  * cluster would show; one that the agent may not use is left out and told in `problems`.
  */
-export function compileManifests(agent: Agent, { resources, policies, secrets }: ManifestObjects): CompiledManifests {
+export function compileManifests(
+  agent: Agent,
+  { resources, policies, secrets }: ManifestObjects,
+  hashSecret?: Buffer,
+): CompiledManifests {
   const selecting = policies.filter((policy) => selectsAgent(policy, agent));
   const byName = new Map(resources.map((resource) => [nameOf(resource.metadata), resource]));
   const named = new Set(selecting.flatMap(({ spec }) => spec.rules.map(({ resource }) => nameOf(resource))));
@@ -42,7 +46,7 @@ export function compileManifests(agent: Agent, { resources, policies, secrets }:
       continue;
     }
     const compiled = compileAccess({ agent, policies: selecting, resource });
-    if (compiled.ok) granted.push(grant(resource, compiled.access, secrets));
+    if (compiled.ok) granted.push(grant(resource, withHashKeys(compiled.access, hashSecret), secrets));
     else problems.push({ resource: name, code: compiled.code, message: compiled.message });
   }
   const inbound = new Set(selecting.flatMap(({ spec }) => spec.inbound?.ports ?? []));

@@ -17,6 +17,8 @@ export type ControlPlaneErrorCode =
   | 'NotGranted'
   /** The local certificate authority in the data directory cannot be read. */
   | 'AuthorityUnreadable'
+  /** The key of hash masks in the data directory cannot be read. */
+  | 'HashKeyUnreadable'
   /** The operator does not answer, or not in the protocol. */
   | 'OperatorUnreachable'
   /** The operator refused this pod for good. */

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
 import type { Agent, Snapshot } from '@chaperone/policy';
@@ -126,6 +126,33 @@ test('the authority stays over restarts, and damage to it is an error', async ()
   await expect(start()).rejects.toMatchObject({ code: 'AuthorityUnreadable' });
   await writeFile(join(data.path, 'ca.key'), 'not a key');
   await expect(start()).rejects.toMatchObject({ code: 'AuthorityUnreadable' });
+});
+
+test('what hash masks are keyed by stays over restarts, is its owner’s alone, and damage to it is an error', async () => {
+  const file = join(data.path, 'hash.key');
+  await start();
+  const secret = await readFile(file);
+  expect(secret).toHaveLength(32);
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  await start();
+  expect(await readFile(file)).toEqual(secret);
+  await writeFile(file, secret.subarray(1));
+  await expect(start()).rejects.toMatchObject({ code: 'HashKeyUnreadable' });
+  await rm(file);
+  await mkdir(file);
+  await expect(start()).rejects.toMatchObject({ code: 'HashKeyUnreadable' });
+});
+
+const keyOf = (control: ManifestControl): unknown => control.current()?.resources[0]?.access.hashKeys;
+test('a label that is shown by hash has a key, which is the same for every start and other directories do not have', async () => {
+  const sensitive = '  sensitive: [{label: pii.ssn, columns: [public.customers.ssn]}]\n';
+  const masking = '  masking: [{label: pii.ssn, strategy: {hash: {}}}]\n';
+  const files = { 'all.yaml': [RESOURCE + sensitive, SECRET, POLICY + masking].join('---') };
+  const key = keyOf(await start(files));
+  expect(key).toEqual({ 'pii.ssn': expect.stringMatching(/^[A-Za-z0-9+/]{43}=$/) });
+  expect(keyOf(await start(files))).toEqual(key);
+  await rm(join(data.path, 'hash.key'));
+  expect(keyOf(await start(files))).not.toEqual(key);
 });
 
 describe('at start', () => {

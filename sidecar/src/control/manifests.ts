@@ -8,6 +8,7 @@ import { LEAF_LIFE_MS, openAuthority } from './authority.ts';
 import { type CompiledManifests, type CompileProblem, compileManifests } from './compile.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { ControlPlaneError } from './errors.ts';
+import { openHashSecret } from './hash-secret.ts';
 import { newLeafKey } from './leaf-key.ts';
 
 /** How often the directory is looked at; a right that is withdrawn there ends its sessions within 2 s. */
@@ -20,7 +21,7 @@ const VALID_FOR_MS = 15 * 60_000;
 export interface ManifestControlOptions {
   readonly directory: string;
   readonly agent: Agent;
-  /** Where the local certificate authority lives. */
+  /** Where the local certificate authority and the secret of hash masks live. */
   readonly data: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -37,17 +38,18 @@ export interface ManifestControl extends ControlPlane {
  * The control plane of embedded mode: policy, resources and Secrets from YAML files of one directory. Changes are taken up
  * within a second. While the files hold mistakes the last version without any stays in force, and the log says so; files that
  * are right and grant less withdraw the right.
- * @throws ControlPlaneError ManifestInvalid, AgentNotSelected, NotGranted, AuthorityUnreadable, at start only.
+ * @throws ControlPlaneError ManifestInvalid, AgentNotSelected, NotGranted, AuthorityUnreadable, HashKeyUnreadable, at start only.
  */
 export async function openManifestControl(options: ManifestControlOptions): Promise<ManifestControl> {
   const authority = await openAuthority(options.data, options.clock);
+  const hashSecret = await openHashSecret(options.data);
   const key = newLeafKey();
   const certify = (hosts: readonly string[]): Promise<string> =>
     authority.issue(key.publicKey, [...new Set([...hosts, 'localhost', '127.0.0.1', '::1'])]);
   const first = await readVersion(options.directory);
-  const compiled = compileVersion(options, first.files);
+  const compiled = compileVersion({ ...options, hashSecret }, first.files);
   demandUse(options, compiled);
-  const control = new Manifests(options, { tlsKey: key.pem, ca: authority.ca, certify });
+  const control = new Manifests(options, { tlsKey: key.pem, ca: authority.ca, certify, hashSecret });
   await control.adopt(compiled.compiled, first.fingerprint);
   control.start();
   return control;
@@ -68,6 +70,7 @@ interface Identity {
   readonly tlsKey: string;
   readonly ca: string;
   readonly certify: (hosts: readonly string[]) => Promise<string>;
+  readonly hashSecret: Buffer;
 }
 
 class Manifests implements ManifestControl {
@@ -152,7 +155,8 @@ class Manifests implements ManifestControl {
       const aged = this.#o.clock.now() - this.#certifiedAt > LEAF_LIFE_MS / 2;
       if (version.fingerprint === this.#fingerprint && !aged) return;
       this.#fingerprint = version.fingerprint;
-      await this.adopt(compileVersion(this.#o, version.files).compiled, version.fingerprint);
+      const { hashSecret } = this.#identity;
+      await this.adopt(compileVersion({ ...this.#o, hashSecret }, version.files).compiled, version.fingerprint);
     } catch (error) {
       const message = error instanceof ControlPlaneError ? error.message : 'the directory cannot be read';
       if (message === this.#invalid) return;
@@ -202,12 +206,12 @@ async function readVersion(directory: string): Promise<Version> {
 
 /** @throws ControlPlaneError ManifestInvalid with a line per mistake. */
 function compileVersion(
-  { agent }: Pick<ManifestControlOptions, 'agent'>,
+  { agent, hashSecret }: { agent: Agent; hashSecret?: Buffer },
   files: readonly ManifestFile[],
 ): { compiled: CompiledManifests; policies: readonly AccessPolicy[] } {
   const { problems, ...objects } = readManifests(files);
   if (problems.length > 0) throw new ControlPlaneError('ManifestInvalid', problems.map(describeProblem).join('\n'));
-  return { compiled: compileManifests(agent, objects), policies: objects.policies };
+  return { compiled: compileManifests(agent, objects, hashSecret), policies: objects.policies };
 }
 
 /** At start an agent that gets nothing is a mistake in the command line or the files; later it is a right withdrawn. */

@@ -62,6 +62,8 @@ it('the stricter of several holds: redact, null, hash, partial', () => {
   expect(strictest([hash, { kind: 'null' }, partial]).kind).toBe('null');
   expect(strictest([{ kind: 'null' }, { kind: 'redact' }]).kind).toBe('redact');
   expect(strictest([partial, { kind: 'partial', first: 2, last: 1 }])).toEqual({ kind: 'partial', first: 0, last: 1 });
+  expect(strictest([hash, hash])).toEqual(hash);
+  expect(strictest([hash, { kind: 'hash', key: Buffer.alloc(32, 2) }]).kind).toBe('redact');
   expect(strictest([]).kind).toBe('redact');
 });
 

@@ -9,27 +9,31 @@ export const SENTINEL = '***';
 const LONGEST_STARS = 32;
 /** Bytes of the HMAC that a hash mask shows: 80 bits, 16 characters. */
 const HASH_BYTES = 10;
+const HASH_PREFIX = 'h:';
+const UUID_BYTES = 16;
 /** Beyond this a value is hidden whole, never shown in part. */
 const LONGEST_PARTIAL = 4096;
+const LEAST_KEY_BYTES = 16;
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
 
 /** One way to show a value, with what it needs. */
 export type Mask =
   | { readonly kind: 'redact' }
   | { readonly kind: 'null' }
-  | { readonly kind: 'hash'; readonly key: Buffer }
+  /** `padded`: blanks at the end are no part of the value (SQL's character(n)). */
+  | { readonly kind: 'hash'; readonly key: Buffer; readonly padded?: boolean }
   | { readonly kind: 'partial'; readonly first: number; readonly last: number };
 export type MaskKind = Mask['kind'];
 
 /** redact > null > hash > partial. */
 const STRICTNESS: readonly MaskKind[] = ['partial', 'hash', 'null', 'redact'];
 
-/** Reads a policy's strategy; what is not exactly one known strategy is redact. A hash without a key is redact too. */
+/** Reads a policy's strategy; what is not exactly one known strategy is redact. A hash without a key of 128 bits is redact too. */
 export function maskOf(strategy: MaskStrategy | undefined, hashKey: Buffer | undefined): Mask {
   const named = Object.entries(strategy ?? {}).filter(([, value]) => value !== undefined);
   if (named.length !== 1) return { kind: 'redact' };
   if (strategy?.null) return { kind: 'null' };
-  if (strategy?.hash && hashKey && hashKey.length >= 16) return { kind: 'hash', key: hashKey };
+  if (strategy?.hash && hashKey && hashKey.length >= LEAST_KEY_BYTES) return { kind: 'hash', key: hashKey };
   if (strategy?.partial) {
     const { first = 0, last = 0 } = strategy.partial;
     if (Number.isInteger(first) && Number.isInteger(last) && first >= 0 && last >= 0) return { kind: 'partial', first, last };
@@ -37,13 +41,14 @@ export function maskOf(strategy: MaskStrategy | undefined, hashKey: Buffer | und
   return { kind: 'redact' };
 }
 
-/** The stricter of several; of two partial ones what both would show. Redact where there is none. */
+/** The stricter of several; of two partial ones what both would show; of hashes by different keys none. Redact where there is none. */
 export function strictest(masks: readonly Mask[]): Mask {
   let found: Mask | undefined;
   for (const mask of masks) {
     if (found?.kind === 'partial' && mask.kind === 'partial') {
       found = { kind: 'partial', first: Math.min(found.first, mask.first), last: Math.min(found.last, mask.last) };
-    } else if (!found || STRICTNESS.indexOf(mask.kind) > STRICTNESS.indexOf(found.kind)) found = mask;
+    } else if (found?.kind === 'hash' && mask.kind === 'hash' && !found.key.equals(mask.key)) found = { kind: 'redact' };
+    else if (!found || STRICTNESS.indexOf(mask.kind) > STRICTNESS.indexOf(found.kind)) found = mask;
   }
   return found ?? { kind: 'redact' };
 }
@@ -71,6 +76,30 @@ function base32(bytes: Buffer): string {
 }
 
 /**
+ * HMAC-SHA-256 of a value in its text form, cut to `length` bytes. What it is for is part of what is hashed, so that the hash of a
+ * text and that of a UUID say nothing of each other.
+ */
+function keyed(key: Buffer, purpose: 'text' | 'uuid', value: string, length: number): Buffer {
+  return createHmac('sha256', key).update(`${purpose}\0`).update(value).digest().subarray(0, length);
+}
+
+function hashed(value: string, { key, padded }: Extract<Mask, { kind: 'hash' }>): string {
+  return `${HASH_PREFIX}${base32(keyed(key, 'text', padded ? value.replace(/ +$/, '') : value, HASH_BYTES))}`;
+}
+
+/**
+ * The UUID that stands for a UUID under a hash mask: version 8, the variant of RFC 9562 §5.8, and 122 bits of the HMAC. 16 bytes.
+ *
+ * @param value - 16 bytes
+ */
+export function maskUuid(value: Buffer, key: Buffer): Buffer {
+  const shown = keyed(key, 'uuid', value.toString('hex'), UUID_BYTES);
+  shown[6] = ((shown[6] ?? 0) & 0x0f) | 0x80;
+  shown[8] = ((shown[8] ?? 0) & 0x3f) | 0x80;
+  return shown;
+}
+
+/**
  * Shows one text value as its mask says; null stands for no value.
  * Examples: 123-45-6789 with partial {last: 4} → `*******6789`; with hash → `h:` and 16 characters, equal for equal values.
  */
@@ -79,7 +108,7 @@ export function maskText(value: string, mask: Mask): string | null {
     case 'null':
       return null;
     case 'hash':
-      return `h:${base32(createHmac('sha256', mask.key).update(value).digest().subarray(0, HASH_BYTES))}`;
+      return hashed(value, mask);
     case 'partial':
       return partial(value, mask.first, mask.last);
     default:

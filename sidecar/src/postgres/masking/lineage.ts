@@ -18,6 +18,8 @@ export interface OutputColumn {
   readonly sources: readonly Source[];
   /** Every labelled value in it is a column's own, unchanged. */
   readonly exact: boolean;
+  /** Nothing but labelled values can be in it. */
+  readonly pure?: boolean | undefined;
   /** Set: anything may be in it, because of this. */
   readonly top?: string | undefined;
 }
@@ -28,7 +30,7 @@ export interface Reference {
   readonly equality: boolean;
   readonly top?: string | undefined;
 }
-/** A labelled value that is written to a column. */
+/** A labelled value that is written to a column, or any value that is written to a labelled column. */
 export interface Assign {
   readonly relation: number;
   readonly attnum: number;
@@ -162,6 +164,7 @@ function describe(
       name: typeof name === 'string' ? name : '',
       sources: value ? labels.sources(value) : [],
       exact: value?.exact === true && found.top === undefined,
+      pure: value?.pure === true && found.top === undefined,
       top: found.top ?? (value ? value.top : 'a column that is missing'),
     };
   });

@@ -1,8 +1,8 @@
 import type { Detector } from '@chaperone/api';
-import type { Access } from '@chaperone/policy';
+import { type Access, strategyFor } from '@chaperone/policy';
 import { type Mask, maskOf, strictest } from '../../masking/strategies.ts';
 import type { Analysis, OutputColumn } from './lineage.ts';
-import { familyOf, type Family } from './types.ts';
+import { BPCHAR_TYPE, familyOf, type Family, UUID_TYPE } from './types.ts';
 
 /** What of RowDescription a plan needs. */
 export interface ResultField {
@@ -15,7 +15,7 @@ export interface ResultField {
 export interface ColumnMask {
   readonly labels: readonly string[];
   readonly family: Family;
-  /** For exact values of text; anything else is hidden whole. */
+  /** For exact values of text and, by hash, of UUIDs; anything else is hidden whole. */
   readonly mask: Mask;
   /** NULL is hidden too: the value is made of others, and whether it is NULL may say something of them. */
   readonly hidesNull: boolean;
@@ -62,22 +62,19 @@ export interface PlanInput {
   /** The server's own description of the result; empty where it has none. */
   readonly fields: readonly ResultField[];
   readonly access: Access;
-  /** Key of hash masks, at least 16 bytes; without it they are redacted. */
-  readonly hashKey?: Buffer | undefined;
 }
 
 const refuse = (reason: string): PlanRefusal => ({ kind: 'refuse', code: 'NotAnalysable', reason });
 
 /** How the rows of one statement are masked for one agent, or why they cannot be. */
-export function planResult({ analysis, fields, access, hashKey }: PlanInput): MaskPlan | PlanRefusal {
+export function planResult({ analysis, fields, access }: PlanInput): MaskPlan | PlanRefusal {
   if (analysis.refused) return refuse(analysis.refused.why);
   const hidden = hiddenLabels(access);
   if (analysis.columns.length !== fields.length && hidden.size > 0) return refuse('its columns are not those that were analysed');
   const families = fields.map((field) => familyOf(field.typeOid));
-  const masks = fields.map((_, at) => {
+  const masks = fields.map(({ typeOid }, at) => {
     const column = analysis.columns[at];
-    const family = families[at];
-    return column && family ? columnMask(column, family, hidden, access, hashKey) : undefined;
+    return column && columnMask(column, typeOid, hidden, access);
   });
   for (const [at, field] of fields.entries()) {
     const labels = analysis.labelled.get(field.tableOid)?.get(field.attributeNumber) ?? [];
@@ -87,7 +84,7 @@ export function planResult({ analysis, fields, access, hashKey }: PlanInput): Ma
       return refuse('a labelled column was not found by its lineage');
   }
   const scan = access.sensitive.flatMap(({ label, detector }): Scan[] =>
-    detector && hidden.has(label) ? [{ label, detector, mask: maskOf(access.masking[label], hashKey) }] : [],
+    detector && hidden.has(label) ? [{ label, detector, mask: maskOfFinds(access, label) }] : [],
   );
   const notes = masks.flatMap((mask, column): MaskNote[] =>
     mask ? [{ column, name: fields[column]?.name ?? '', labels: mask.labels, strategy: shownAs(mask) }] : [],
@@ -95,20 +92,31 @@ export function planResult({ analysis, fields, access, hashKey }: PlanInput): Ma
   return { kind: 'plan', masks, families, scan, notes };
 }
 
-function columnMask(
-  column: OutputColumn,
-  family: Family,
-  hidden: ReadonlySet<string>,
-  access: Access,
-  hashKey: Buffer | undefined,
-): ColumnMask | undefined {
-  if (column.top !== undefined) {
-    return hidden.size > 0 ? { labels: [...hidden], family, mask: { kind: 'redact' }, hidesNull: true } : undefined;
-  }
+function maskOfLabel(access: Access, label: string): Mask {
+  const key = Object.hasOwn(access.hashKeys ?? {}, label) ? access.hashKeys?.[label] : undefined;
+  return maskOf(strategyFor(access, label), key === undefined ? undefined : Buffer.from(key, 'base64'));
+}
+
+/** What is found by its content may be a text of the agent's own: a hash of it would tell which value others belong to. */
+function maskOfFinds(access: Access, label: string): Mask {
+  const mask = maskOfLabel(access, label);
+  return mask.kind === 'hash' ? { kind: 'redact' } : mask;
+}
+
+function columnMask(column: OutputColumn, typeOid: number, hidden: ReadonlySet<string>, access: Access): ColumnMask | undefined {
+  const family = familyOf(typeOid);
+  const whole = { family, mask: { kind: 'redact' }, hidesNull: true } as const;
+  if (column.top !== undefined) return hidden.size > 0 ? { labels: [...hidden], ...whole } : undefined;
   const labels = [...new Set(column.sources.flatMap((source) => [...source.labels]))].filter((label) => hidden.has(label));
   if (labels.length === 0) return undefined;
-  if (!column.exact) return { labels, family, mask: { kind: 'redact' }, hidesNull: true };
-  return { labels, family, mask: strictest(labels.map((label) => maskOf(access.masking[label], hashKey))), hidesNull: false };
+  if (!column.exact) return { labels, ...whole };
+  const mask = strictest(labels.map((label) => maskOfLabel(access, label)));
+  if (mask.kind !== 'hash') return { labels, family, mask, hidesNull: false };
+  // Beside a constant or a column without all of these labels, the agent could have its guesses hashed.
+  if (column.pure !== true || !column.sources.every((source) => labels.every((label) => source.labels.has(label))))
+    return { labels, ...whole, hidesNull: false };
+  if (typeOid === UUID_TYPE) return { labels, family: 'uuid', mask, hidesNull: false };
+  return { labels, family, mask: typeOid === BPCHAR_TYPE ? { ...mask, padded: true } : mask, hidesNull: false };
 }
 
 /** Two readings of one statement, of which nobody can say which one runs: what either masks is masked. */
@@ -132,9 +140,9 @@ function stricterMask(a: ColumnMask | undefined, b: ColumnMask | undefined): Col
   };
 }
 
-/** Only text can be shown in part; JSON keeps a place holder; every other type becomes NULL. */
+/** Only text can be shown in part; JSON keeps a place holder; every other type becomes NULL, but for the hash of a UUID. */
 function shownAs({ family, mask }: ColumnMask): Mask['kind'] {
-  if (family === 'text') return mask.kind;
+  if (family === 'text' || (family === 'uuid' && mask.kind === 'hash')) return mask.kind;
   return mask.kind !== 'null' && (family === 'json' || family === 'jsonb') ? 'redact' : 'null';
 }
 
@@ -155,10 +163,15 @@ export function judgeWrites(analysis: Analysis, access: Access): DataRefusal | u
   return undefined;
 }
 
-/** Whether the agent may steer a statement by masked columns as this one does. */
+/** Whether the agent may steer a statement by masked columns as this one does, or feed hashes with guesses. */
 export function judgeInference(analysis: Analysis, access: Access): DataRefusal | undefined {
   if (access.inference === 'allow') return undefined;
   const hidden = hiddenLabels(access);
+  const fed = analysis.assigns.flatMap(({ kept }) => unrevealed(kept, hidden)).find((label) => strategyFor(access, label).hash);
+  if (fed !== undefined) {
+    const reason = `it writes to a column whose values are shown as hashes (${fed}); the hash of a value of one's own tells whose it is`;
+    return { code: 'InferenceLimited', reason };
+  }
   for (const reference of analysis.references) {
     const labels = reference.top === undefined ? unrevealed(reference.labels, hidden) : [...hidden];
     if (labels.length === 0 || (access.inference === 'limit' && reference.equality)) continue;

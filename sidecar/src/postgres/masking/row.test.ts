@@ -24,14 +24,14 @@ const field = (typeOid = 25, origin: readonly [number, number] = [0, 0]) => ({
   attributeNumber: origin[1],
   typeOid,
 });
-const KEY = Buffer.alloc(32, 7);
+const KEY = Buffer.alloc(32, 7).toString('base64');
+const OTHER_KEY = Buffer.alloc(32, 8).toString('base64');
 
 function planOf(columns: readonly OutputColumn[], types: readonly number[], mods: Parameters<typeof anAccess>[0] = {}): MaskPlan {
   const plan = planResult({
     analysis: anAnalysis(columns),
     fields: types.map((type) => field(type)),
-    access: anAccess(mods),
-    hashKey: KEY,
+    access: anAccess({ hashKeys: { 'pii.ssn': KEY, 'pii.email': OTHER_KEY }, ...mods }),
   });
   if (plan.kind === 'refuse') throw new Error(plan.reason);
   return plan;
@@ -80,11 +80,62 @@ describe('one value is masked as its type allows', () => {
     expect(mask('123-45-6789', planOf(both, [25], { masking }))).toBe(null);
     expect(mask('123-45-6789', planOf(both, [25], { masking, reveal: ['pii.email'] }))).toBe('*******6789');
   });
-  it('equal values have equal hashes, under one key', () => {
-    const plan = planOf(exact, [25], { masking: { 'pii.ssn': { hash: {} } } });
-    expect(mask('a', plan)).toMatch(/^h:[a-z2-7]{16}$/);
-    expect(mask('a', plan)).toBe(mask('a', plan));
-    expect(mask('a', plan)).not.toBe(mask('b', plan));
+  describe('by hash', () => {
+    const masking = { 'pii.ssn': { hash: {} }, 'pii.email': { hash: {} } };
+    const ssn = [column({ sources: [SSN], pure: true })];
+    const both = { ...SSN, labels: new Set(['pii.ssn', 'pii.email']) };
+    const shown = (columns: readonly OutputColumn[], value: string, mods: Parameters<typeof anAccess>[0] = {}) =>
+      mask(value, planOf(columns, [25], { masking, ...mods }));
+    it('equal values look equal, others do not', () => {
+      expect(shown(ssn, 'a')).toBe('h:xhq343p42ivdga3s');
+      expect(shown(ssn, 'a')).toBe(shown(ssn, 'a'));
+      expect(shown(ssn, 'a')).not.toBe(shown(ssn, 'b'));
+    });
+    it('equal values of two labels do not', () =>
+      expect(shown(ssn, 'a')).not.toBe(shown([column({ sources: [EMAIL], pure: true })], 'a')));
+    it.each<[string, readonly OutputColumn[], Parameters<typeof anAccess>[0]]>([
+      ['a value beside which others may stand', [column({ sources: [SSN] })], {}],
+      ['a derived value', [column({ sources: [SSN], pure: true, exact: false })], {}],
+      ['values of two labels, each by its own key', [column({ sources: [SSN, EMAIL], pure: true })], {}],
+      ['a value of both labels', [column({ sources: [both], pure: true })], {}],
+      [
+        'a value beside one of a label that is revealed',
+        [column({ sources: [SSN, EMAIL], pure: true })],
+        { reveal: ['pii.email'] },
+      ],
+      [
+        'a value beside one of a label that is shown in part',
+        [column({ sources: [SSN, EMAIL], pure: true })],
+        { masking: { ...masking, 'pii.email': { partial: { last: 4 } } } },
+      ],
+      ['a label without a key', ssn, { hashKeys: {} }],
+      ['a label whose key is too short', ssn, { hashKeys: { 'pii.ssn': 'AAAA' } }],
+    ])('%s is redacted', (_, columns, mods) => expect(shown(columns, 'secret-value', mods)).toBe('*****'));
+    it('blanks at the end of character(n) are no part of the value', () => {
+      const padded = planOf(ssn, [1042], { masking });
+      expect(mask('a  ', padded)).toBe(mask('a', padded));
+      expect(mask('a  ', padded)).toBe(shown(ssn, 'a'));
+      expect(shown(ssn, 'a  ')).not.toBe(shown(ssn, 'a'));
+    });
+    it('a UUID becomes another, the same in text and binary', () => {
+      const plan = planOf(ssn, [2950], { masking });
+      const value = '0e37df36-f698-11e6-8dd4-cb9ced3df976';
+      const text = mask(value, plan) ?? '';
+      expect(text).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+      const bytes = Buffer.from(value.replaceAll('-', ''), 'hex');
+      expect(
+        maskRows(dataRow([bytes]), plan, [1])
+          .bytes.subarray(11)
+          .toString('hex'),
+      ).toBe(text.replaceAll('-', ''));
+      expect([mask('no UUID', plan), mask(Buffer.alloc(15), plan, [1])]).toEqual([null, null]);
+      expect(plan.notes[0]?.strategy).toBe('hash');
+      expect(mask(value, planOf([column({ sources: [SSN] })], [2950], { masking }))).toBe(null);
+    });
+    it('what detectors find is redacted: it may be a guess of the agent', () => {
+      const sensitive = [{ label: 'pii.ssn', columns: [], detector: 'ssn' as const }];
+      expect(shown([column()], 'x 123-45-6789', { sensitive })).toBe('x *****');
+    });
   });
   it('says what it did to each column', () => {
     const plan = planOf([column(), column({ sources: [SSN] }), column({ sources: [SSN] })], [25, 25, 23], partial);

@@ -1,6 +1,6 @@
 import type { Detector } from '@chaperone/api';
 import { detect, type Span } from '../../masking/detectors.ts';
-import { maskBytes, maskText, REDACTED } from '../../masking/strategies.ts';
+import { maskBytes, maskText, maskUuid, REDACTED } from '../../masking/strategies.ts';
 import type { ColumnMask, MaskPlan, Scan } from './plan.ts';
 import type { Family } from './types.ts';
 
@@ -22,6 +22,8 @@ const HEADER_BYTES = 5;
 const JSONB_VERSION = 1;
 const BINARY = 1;
 const REDACTED_BYTES = Buffer.from(REDACTED);
+const UUID_BYTES = 16;
+const UUID_GROUPS = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/;
 const UNCHANGED = Symbol('unchanged');
 type Shown = Buffer | null | typeof UNCHANGED;
 
@@ -157,9 +159,19 @@ function masked(value: Buffer | null, { family, mask, hidesNull }: ColumnMask, f
       return Buffer.from(JSON.stringify(REDACTED));
     case 'jsonb':
       return jsonb(JSON.stringify(REDACTED), format);
+    case 'uuid':
+      return value === null || mask.kind !== 'hash' ? null : uuid(value, mask.key, format);
     default:
       return value === null ? UNCHANGED : null;
   }
+}
+
+/** A text that is no UUID is hidden whole: nothing else can stand in a column of the type. */
+function uuid(value: Buffer, key: Buffer, format: number): Buffer | null {
+  const bytes = format === BINARY ? value : Buffer.from(value.toString('latin1').replaceAll('-', ''), 'hex');
+  if (bytes.length !== UUID_BYTES) return null;
+  const shown = maskUuid(bytes, key);
+  return format === BINARY ? shown : Buffer.from(shown.toString('hex').replace(UUID_GROUPS, '$1-$2-$3-$4-$5'));
 }
 
 function jsonb(text: string, format: number): Buffer {

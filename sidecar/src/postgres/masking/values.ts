@@ -21,6 +21,8 @@ export interface Value {
   readonly sources: ReadonlySet<string>;
   /** Whatever of `sources` reaches it does so unchanged: the value is one column's own value. */
   readonly exact: boolean;
+  /** Nothing else can be in it: no constant, no parameter, no column without a label. */
+  readonly pure: boolean;
   /** Set: anything may be inside, because of this. */
   readonly top?: string | undefined;
 }
@@ -28,28 +30,35 @@ export interface Value {
 /** Queries around an expression, the innermost first. */
 export type Scopes = readonly TreeNode[];
 
-const NOTHING: Value = { sources: new Set(), exact: true };
-const anything = (because: string): Value => ({ sources: new Set(), exact: false, top: because });
+const NOTHING: Value = { sources: new Set(), exact: true, pure: false };
+const anything = (because: string): Value => ({ sources: new Set(), exact: false, pure: false, top: because });
 
 function union(values: readonly Value[]): Value {
   const relevant = values.filter((value) => value.top !== undefined || value.sources.size > 0);
   if (relevant.length === 0) return NOTHING;
-  if (relevant.length === 1) return relevant[0] ?? NOTHING;
+  const pure = values.every((value) => value.pure);
+  if (relevant.length === 1) return { ...(relevant[0] ?? NOTHING), pure };
   return {
     sources: new Set(relevant.flatMap((value) => [...value.sources])),
     exact: relevant.every((value) => value.exact),
+    pure,
     top: relevant.find((value) => value.top !== undefined)?.top,
   };
 }
 
 const derived = (value: Value): Value =>
-  value.exact && value.sources.size > 0 ? { sources: value.sources, exact: false, top: value.top } : value;
+  value.exact && value.sources.size > 0 ? { sources: value.sources, exact: false, pure: false, top: value.top } : value;
 
 const sameValues = (a: readonly Value[], b: readonly Value[]): boolean =>
   a.length === b.length &&
   a.every((value, at) => {
     const other = b[at];
-    return other?.sources.size === value.sources.size && other.exact === value.exact && other.top === value.top;
+    return (
+      other?.sources.size === value.sources.size &&
+      other.exact === value.exact &&
+      other.pure === value.pure &&
+      other.top === value.top
+    );
   });
 
 /** Passes until a recursive query's columns must have settled; each pass can only add. */
@@ -260,8 +269,9 @@ export class Lineage {
     if (attribute < 0) return NOTHING;
     if (this.#catalog.opaque.has(oid)) return anything('a materialised view over labelled data');
     const labelled = this.#catalog.labelled.get(oid);
-    if (attribute === 0) return { sources: new Set([...(labelled?.keys() ?? [])].map((at) => `${oid}.${at}`)), exact: false };
-    return labelled?.has(attribute) ? { sources: new Set([`${oid}.${attribute}`]), exact: true } : NOTHING;
+    if (attribute === 0)
+      return { sources: new Set([...(labelled?.keys() ?? [])].map((at) => `${oid}.${at}`)), exact: false, pure: false };
+    return labelled?.has(attribute) ? { sources: new Set([`${oid}.${attribute}`]), exact: true, pure: true } : NOTHING;
   }
 
   #pick<T>(items: readonly T[], attribute: number, valueOf: (item: T) => Value): Value {
@@ -281,7 +291,8 @@ export class Lineage {
     if (!query) return anything('a sub-query that is missing');
     const value = this.#pick(this.columns(query, around), attribute, (column) => column);
     const view = viewOf(entry);
-    return view > 0 ? union([value, this.relation(view, attribute)]) : value;
+    // A label on the view adds to what its query shows, and nothing else does.
+    return view > 0 ? { ...union([value, this.relation(view, attribute)]), pure: value.pure } : value;
   }
 
   #rows(entry: TreeNode, attribute: number, around: Scopes): Value {

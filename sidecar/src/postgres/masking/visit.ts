@@ -338,7 +338,9 @@ export class Visitor {
     for (const target of assigned) {
       if (token(target, 'resjunk') === 'true') continue;
       const value = this.#lineage.value(field(target, 'expr'), place.scopes);
-      if (carries(value)) found.assigns.push({ relation: relation.oid, attnum: integer(target, 'resno'), value });
+      const attnum = integer(target, 'resno');
+      const kept = this.#catalog.labelled.get(relation.oid)?.has(attnum) === true;
+      if (kept || carries(value)) found.assigns.push({ relation: relation.oid, attnum, value });
     }
   }
 

@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { AccessPolicy, ProtectedResource } from '@chaperone/api';
 import type { RecordBody } from '@chaperone/evidence';
-import { type Agent, compileAccess, type GrantedResource, type Snapshot } from '@chaperone/policy';
+import { type Agent, compileAccess, type GrantedResource, type Snapshot, withHashKeys } from '@chaperone/policy';
 import { startPostgres, testAuthority, type TestPostgres } from '@chaperone/testing';
 import { Client, type ClientConfig } from 'pg';
 import { createGuard } from '../../capture/guard.ts';
@@ -11,6 +11,8 @@ import type { Durability, Recording } from '../../recording/recorder.ts';
 import { createSessions, type Sessions } from '../../session/index.ts';
 
 export const CREDENTIAL = { username: 'agent_role', password: 'only-the-proxy-knows' };
+/** What hash masks are keyed by, the same in all tests. */
+const HASH_SECRET = Buffer.alloc(32, 11);
 export const AGENT: Agent = {
   namespace: 'agents',
   serviceAccount: 'support-agent',
@@ -83,7 +85,7 @@ function build(spec: Spec, address: string, ca: string): GrantedResource {
   if (!compiled.ok) throw new Error(`${compiled.code}: ${compiled.message}`);
   const [host = '', port = ''] = address.split(':');
   return {
-    access: compiled.access,
+    access: withHashKeys(compiled.access, HASH_SECRET),
     hosts: ['orders-db'],
     port: 5432,
     upstream: { host, port: Number(port), tls: spec.upstream === undefined ? { mode: 'verify-full', ca } : { mode: 'disable' } },

@@ -1,3 +1,4 @@
+import type { Access } from '@chaperone/policy';
 import { blankLiterals } from '../actions/index.ts';
 import { treeKey, TreeError } from '../masking/index.ts';
 import type { FieldDescription } from '../wire/index.ts';
@@ -47,10 +48,15 @@ export class Judgements {
   /** Another policy or catalogue makes all that is known void. */
   #under(context: JudgeContext): void {
     const before = this.#context;
-    if (before?.catalog === context.catalog && before.access.digest === context.access.digest) return;
-    this.#known.clear();
     this.#context = context;
+    if (before?.catalog === context.catalog && sameAccess(before.access, context.access)) return;
+    this.#known.clear();
   }
+}
+
+/** Keys of hashes are no part of the digest. */
+function sameAccess(a: Access, b: Access): boolean {
+  return a === b || (a.digest === b.digest && JSON.stringify(a.hashKeys) === JSON.stringify(b.hashKeys));
 }
 
 /** The same judgement of another text. */
