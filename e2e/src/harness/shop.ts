@@ -91,6 +91,9 @@ export class Shop {
       readinessProbe: {
         exec: { command: ['psql', '-h', '/tmp', '-U', 'postgres', '-d', 'orders', '-c', 'select 1 from tickets'] },
         periodSeconds: 1,
+        // A loaded host starts no psql within the second that is the default, and an unready database is no upstream.
+        timeoutSeconds: 15,
+        failureThreshold: 10,
       },
       volumeMounts: [{ name: 'server', mountPath: '/etc/orders' }],
     };
