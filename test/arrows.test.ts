@@ -19,7 +19,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * What stands outside of packages' sources: tests that span packages, and the tools of this repository. They may import `testing`
- * too, and reach what they name by path where the package has no door for it (docs/adr/0011).
+ * too, and reach what they name by path where the package has no door for it (docs/adr/0012).
  */
 const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   e2e: ['operator'],
@@ -39,7 +39,7 @@ const PURE_ROOMS = [
   'sidecar/src/postgres/masking',
   'sidecar/src/masking',
 ];
-/** The parser is foreign code in WebAssembly; it has a thread, which is all that these two may touch (docs/adr/0011). */
+/** The parser is foreign code in WebAssembly; it has a thread, which is all that these two may touch (docs/adr/0012). */
 const THREADS = new Set(['sidecar/src/postgres/actions/parser.ts', 'sidecar/src/postgres/actions/worker.ts']);
 const IMPURE_MODULES = /^node:(net|tls|http|https|http2|dgram|fs|fs\/promises|child_process|worker_threads|dns)$/;
 

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { CODES } from '@chaperone/api';
 import { describe, expect, it } from 'vitest';
 
@@ -21,7 +21,19 @@ const TOLD: readonly (readonly [file: string, name: string, never?: readonly str
   ['sidecar/src/postgres/relay/upstream-error.ts', 'UpstreamErrorCode', ['UpstreamAborted']],
   ['sidecar/src/postgres/masking/suitability.ts', 'reason'],
   ['sidecar/src/postgres/masking/plan.ts', 'code'],
+  ['operator/src/injection/problem.ts', 'AdmissionCode'],
+  ['evidence/src/errors.ts', 'EvidenceErrorCode'],
 ];
+/** What the programs and the chart are made of, without tests. */
+const sources = ['api', 'cli', 'collector', 'evidence', 'operator', 'policy', 'sidecar']
+  .flatMap((part) => filesBelow(`${part}/src`))
+  .concat(filesBelow('helm/templates'))
+  .filter((file) => /\.(ts|yaml|tpl)$/.test(file) && !/\.test\.|test-support|fixture|testdata/.test(file));
+
+function filesBelow(directory: string): string[] {
+  const entries = readdirSync(join(root, directory), { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => relative(root, join(entry.parentPath, entry.name)));
+}
 
 describe('every code that people meet', () => {
   it.each(TOLD)('%s: %s is in the table', (file, name, never = []) => {
@@ -43,5 +55,27 @@ describe('every code that people meet', () => {
     // ServerError and AgentClosed stand in records alone: the words of another program, and no error.
     const own = named.filter((each) => !/: (ServerError|AgentClosed|Closed)$/.test(each));
     expect(own.filter((each) => !Object.hasOwn(CODES, each.split(': ')[1] ?? ''))).toEqual([]);
+  });
+
+  it('is in the table where a program ends with it, or the chart refuses with it', () => {
+    const named = sources.flatMap((file) => [
+      // Conditions and events have the type of the table; these are words of other kinds.
+      ...(/(config|profile|capture\/init)\.ts$/.test(file) ? [...read(file).matchAll(/readonly code = '(\w+)'/g)] : []),
+      ...(file.startsWith('helm/') ? [...read(file).matchAll(/\[([A-Z]\w+)\]["']|"code" "(\w+)"/g)] : []),
+      ...read(file).matchAll(/lastWords\([^)]*\((\w+)\)`/g),
+    ]);
+    const codes = named.map(([, one, other]) => one ?? other ?? '');
+    expect(codes.length).toBeGreaterThan(40);
+    expect(codes.filter((code) => !Object.hasOwn(CODES, code))).toEqual([]);
+  });
+
+  it('is said by something: the table has no word for what cannot happen', () => {
+    // The table itself and the wording of agents' texts say nothing by themselves.
+    const text = sources
+      .filter((file) => !/^api\/src\/(codes|agent-text)/.test(file))
+      .map(read)
+      .join('\n');
+    const silent = Object.keys(CODES).filter((code) => !new RegExp(`['"([]${code}['")\\]]|\\b${code}: \\(`).test(text));
+    expect(silent).toEqual([]);
   });
 });

@@ -2,6 +2,7 @@ import { ADMISSION_CODES } from './codes/admission.ts';
 import { AGENT_CODES } from './codes/agent.ts';
 import { CLI_CODES } from './codes/cli.ts';
 import type { CodeEntry, Retry } from './codes/entry.ts';
+import { EVIDENCE_CODES } from './codes/evidence.ts';
 import { POLICY_CODES } from './codes/policies.ts';
 import { RESOURCE_CODES } from './codes/resources.ts';
 import { RUNTIME_CODES } from './codes/runtime.ts';
@@ -19,6 +20,7 @@ export const CODE_GROUPS = [
   { title: 'Admission of pods', codes: ADMISSION_CODES },
   { title: 'Sidecar, operator and collector', codes: RUNTIME_CODES },
   { title: 'Command line', codes: CLI_CODES },
+  { title: 'Findings in evidence', codes: EVIDENCE_CODES },
 ] as const satisfies readonly { title: string; codes: Readonly<Record<string, CodeEntry>> }[];
 
 /**
@@ -33,6 +35,7 @@ export const CODES = {
   ...ADMISSION_CODES,
   ...RUNTIME_CODES,
   ...CLI_CODES,
+  ...EVIDENCE_CODES,
 } as const;
 export type Code = keyof typeof CODES;
 

@@ -59,14 +59,17 @@ describe('the examples', () => {
   const bad = folder('bad').filter(({ text }) => !text.includes('kind: EvidenceLogin'));
   test.each(bad)('bad/$path is refused in the words of the API server', ({ path, text }) => {
     const expected = /^# expect: (.+)$/m.exec(text)?.[1] ?? 'no expectation';
+    const field = /^# field: (.+)$/m.exec(text)?.[1] ?? 'no field';
     const { resources, policies, problems: found } = readManifests([{ path, text }]);
     expect([...resources, ...policies]).toEqual([]);
-    expect(found.map(describeProblem).join('\n')).toContain(expected);
+    const said = found.map(describeProblem).join('\n');
+    expect(said).toContain(expected);
+    expect(said).toContain(` ${field}`);
   });
 
   test('there are enough bad ones, each with its expectation', () => {
     expect(bad.length).toBeGreaterThanOrEqual(30);
-    for (const { path, text } of bad) expect(text, path).toMatch(/^# expect: \S/);
+    for (const { path, text } of bad) expect(text, path).toMatch(/^# expect: \S.*\n# field: \S/);
   });
 });
 

@@ -259,7 +259,9 @@ export const AccessPolicySpec = withRules(
           .describe('What is kept: metadata, also commands, or also results (masked). Default: results'),
         rows: z.int().min(0).max(1_000_000).optional().describe('Rows kept per result. Default: 1000'),
         bytes: quantity.optional().describe('Bytes kept per result. Default: 1Mi'),
-        retention: shortName.optional().describe('Retention class of the collector. Default: default'),
+        retention: shortName
+          .optional()
+          .describe('Retention class, kept with the policy. No effect yet: nothing is deleted. Default: default'),
       })
       .optional()
       .describe('How sessions on the resources that these rules name are recorded.'),

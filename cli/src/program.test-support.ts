@@ -101,11 +101,11 @@ export async function connect(ready: Ready): Promise<Client> {
 }
 
 /** One statement by psql, as an agent would run it. */
-export function psql(address: string, sql: string): Promise<Ended> {
+export function psql(address: string, sql: string, password: 'sent' | 'none' = 'sent'): Promise<Ended> {
   const [host = '', port = ''] = address.split(':');
-  return new Program(['-X', '-At', '-c', sql, `host=${host} port=${port} dbname=orders user=bot`], {
+  return new Program(['-X', '-w', '-At', '-c', sql, `host=${host} port=${port} dbname=orders user=bot`], {
     command: ['psql'],
-    env: { PGPASSWORD: 'whatever', PGCONNECT_TIMEOUT: '10' },
+    env: { ...(password === 'sent' ? { PGPASSWORD: 'whatever' } : {}), PGCONNECT_TIMEOUT: '10' },
   }).ended;
 }
 

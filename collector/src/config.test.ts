@@ -47,5 +47,5 @@ test.each([
   ['lines in place of JSON', `${key}\n`],
 ])('a file of enrolment keys with %s is refused', async (_, keys) => {
   const environment = await anEnvironment(keys);
-  expect(() => readConfig(environment)).toThrow(expect.objectContaining({ code: 'ConfigInvalid' }));
+  expect(() => readConfig(environment)).toThrow(expect.objectContaining({ code: 'ConfigurationInvalid' }));
 });

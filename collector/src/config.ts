@@ -48,7 +48,7 @@ export interface CollectorConfig {
 
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
-  readonly code = 'ConfigInvalid';
+  readonly code = 'ConfigurationInvalid';
 }
 
 /** Reads the settings; throws ConfigError that names every variable that is missing or cannot be read. */

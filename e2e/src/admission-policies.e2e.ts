@@ -266,3 +266,45 @@ describe('with the profile', () => {
     ['38 a mirror of a static pod', () => injected({}, { 'kubernetes.io/config.mirror': 'x' }), 'a mirror pod may not'],
   ])('refuses %s', async (_name, pod, text) => expectRefused(pod(), text));
 });
+
+const template = (spec: object): object => ({ metadata: { labels: { app: 'bot' } }, spec });
+
+const deployment = (spec: object): object => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: 'bot', namespace: NAMESPACE },
+  spec: { selector: { matchLabels: { app: 'bot' } }, template: template(spec) },
+});
+const cronJob = (spec: object): object => ({
+  apiVersion: 'batch/v1',
+  kind: 'CronJob',
+  metadata: { name: 'bot', namespace: NAMESPACE },
+  spec: { schedule: '@daily', jobTemplate: { spec: { template: template({ ...spec, restartPolicy: 'Never' }) } } },
+});
+
+describe('the author of a workload', () => {
+  const noUser = { containers: [{ name: 'bot', image: 'bot:1' }] };
+
+  test.each<[string, object, string]>([
+    ['Deployment', deployment(noUser), 'set spec.template.spec.containers[0].securityContext.runAsUser [AgentMustSetUser]'],
+    [
+      'Deployment on the node’s network',
+      deployment({ containers: [bot], hostNetwork: true }),
+      'set spec.template.spec.hostNetwork to false [HostNetwork]',
+    ],
+    [
+      'CronJob',
+      cronJob(noUser),
+      'set spec.jobTemplate.spec.template.spec.containers[0].securityContext.runAsUser [AgentMustSetUser]',
+    ],
+  ])('of a %s is warned, and not refused', async (_what, object, text) => {
+    const { status, stderr } = await cluster.dryRun(object);
+    expect(stderr).toContain('Warning: ');
+    expect(stderr).toContain(text);
+    expect(status).toBe(0);
+  });
+
+  test('whose pods will be taken is told nothing', async () => {
+    expect((await cluster.dryRun(deployment({ containers: [bot] }))).stderr).toBe('');
+  });
+});

@@ -116,6 +116,13 @@ describe('protocol tcp', () => {
     expect(plain.stdout).not.toContain('model on');
   });
 
+  test('its owner sees that it was reached, and no condition about a database', async () => {
+    await shop.condition('protectedresource/model-a', DATA, 'Reachable', 60_000);
+    const path = 'jsonpath={.status.conditions[*].type}';
+    const types = await shop.cluster.demand(['get', 'protectedresource', 'model-a', '-n', DATA, '-o', path]);
+    expect(types.split(' ')).toEqual(['Accepted', 'ResolvedRefs', 'AddressAllocated', 'Reachable', 'Ready']);
+  });
+
   test('the record says host and bytes, and that nothing inside was seen', async () => {
     const { name } = await sessionOf(shop.cluster, () => curl(`https://${HOST}:8443/`));
     const { stdout } = await shop.cluster.chaperone('sessions', 'replay', name);

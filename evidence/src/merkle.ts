@@ -1,11 +1,11 @@
-import { hash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 
 const LEAF = Buffer.of(0);
 const NODE = Buffer.of(1);
 
 /** In one call: an object for each of many small hashes would cost more than the hashing. */
 function sha256(...parts: readonly Uint8Array[]): Buffer {
-  return hash('sha256', Buffer.concat(parts), 'buffer');
+  return digest('sha256', Buffer.concat(parts), 'buffer');
 }
 
 /** RFC 6962 §2.1: SHA-256(0x00 ‖ data). */

@@ -66,6 +66,25 @@ describe.skipIf(helm === undefined)('the chart', () => {
     expect(text).toBe(readFileSync(file, 'utf8'));
   });
 
+  test('is what helm lint asks for', () => {
+    const { status, stdout, stderr } = spawnSync(helm ?? '', ['lint', '--strict', CHART], { encoding: 'utf8' });
+    expect([status, stderr], stdout).toEqual([0, '']);
+    expect(stdout).toContain('1 chart(s) linted, 0 chart(s) failed');
+  });
+
+  test.each<[string, string[]]>([
+    ['trial', []],
+    ['production', ['--set', 'profile=production,clusterName=prod-eu']],
+  ])('says what to do next after an installation with profile %s', (profile, args) => {
+    const command = ['install', 'chaperone', CHART, '--namespace', 'chaperone-system', '--dry-run=client', ...args];
+    const { status, stdout } = spawnSync(helm ?? '', command, { encoding: 'utf8', maxBuffer: 1 << 26 });
+    expect(status).toBe(0);
+    const notes = stdout.slice(stdout.indexOf('NOTES:'));
+    const file = join(TESTDATA, `notes-${profile}.txt`);
+    if (process.env['UPDATE_GOLDEN'] !== undefined) writeFileSync(file, tidy(notes));
+    expect(tidy(notes)).toBe(readFileSync(file, 'utf8'));
+  });
+
   test('keeps its CRDs at removal, or not', () => {
     expect(rendered('-s', 'templates/crds.yaml').match(/helm\.sh\/resource-policy: keep/g)).toHaveLength(
       readdirSync(join(CHART, 'files/crds')).length,

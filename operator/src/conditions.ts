@@ -1,21 +1,23 @@
-import type { Condition } from '@chaperone/api';
+import type { Code, Condition } from '@chaperone/api';
 
 /** A condition before anybody asked since when it holds. */
 export interface ConditionDraft {
   readonly type: string;
   readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: string;
+  readonly reason: Code;
   readonly message: string;
 }
+/** A condition whose reason is in the table of codes. */
+export type CodedCondition = Condition & { readonly reason: Code };
 /** Why a check fails: the code becomes the reason, the text the message. */
 export interface Problem {
-  readonly code: string;
+  readonly code: Code;
   readonly message: string;
 }
 
 const MAX_MESSAGE = 1024;
 
-export const holds = (type: string, message = '', reason = type): ConditionDraft => ({ type, status: 'True', reason, message });
+export const holds = (type: string, message: string, reason: Code): ConditionDraft => ({ type, status: 'True', reason, message });
 export const fails = (type: string, problem: Problem): ConditionDraft => ({
   type,
   status: 'False',
@@ -33,10 +35,18 @@ export function firstProblem<T>(checks: readonly ((input: T) => Problem | undefi
   return undefined;
 }
 
-/** Ready repeats the first condition that fails; what is not known yet does not hold it back. */
-export function withReady(drafts: readonly ConditionDraft[], ready: { reason: string; message: string }): ConditionDraft[] {
-  const failing = drafts.find((draft) => draft.status === 'False');
-  if (failing !== undefined) return [...drafts, { ...failing, type: 'Ready' }];
+/** Unknown because nobody has looked, which only using the object changes. Every other Unknown is a finding. */
+const NOT_LOOKED_AT: ReadonlySet<Code> = new Set(['NotDialledYet', 'NotAccepted']);
+
+/**
+ * Ready repeats the first condition that fails, or else the first that was looked at and could not be told: sessions are refused
+ * for either. What nobody has looked at yet does not hold it back.
+ */
+export function withReady(drafts: readonly ConditionDraft[], ready: { reason: Code; message: string }): ConditionDraft[] {
+  const failing =
+    drafts.find(({ status }) => status === 'False') ??
+    drafts.find(({ status, reason }) => status === 'Unknown' && !NOT_LOOKED_AT.has(reason));
+  if (failing !== undefined) return [...drafts, { ...failing, type: 'Ready', status: 'False' }];
   return [...drafts, { type: 'Ready', status: 'True', ...ready }];
 }
 
@@ -48,7 +58,7 @@ export function stamp(
   drafts: readonly ConditionDraft[],
   before: readonly Condition[] | undefined,
   at: { now: number; generation: number },
-): Condition[] {
+): CodedCondition[] {
   return drafts.map((draft) => {
     const old = before?.find((condition) => condition.type === draft.type);
     const kept = old?.status === draft.status ? old.lastTransitionTime : undefined;

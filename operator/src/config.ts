@@ -46,7 +46,7 @@ const Environment = z.object({
 
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
-  readonly code = 'OperatorConfigInvalid';
+  readonly code = 'ConfigurationInvalid';
 }
 
 export interface Config {

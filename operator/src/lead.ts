@@ -9,7 +9,7 @@ import { ensureServiceCertificates } from './ca/service-certificates.ts';
 import { CA_CONFIG_MAP, publishCa, publishWebhookCa, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
 import type { Config } from './config.ts';
 import { apply, getObject } from './kube/apply.ts';
-import type { EventRecorder } from './kube/events.ts';
+import { type EventRecorder, regardingOf } from './kube/events.ts';
 import { Informer } from './kube/informer.ts';
 import { KINDS, keyOf, type KubeObject, pathOf } from './kube/objects.ts';
 import { type QueueMetrics, WorkQueue } from './kube/queue.ts';
@@ -20,9 +20,11 @@ import { Observations } from './observations.ts';
 import { decidePolicy } from './policies/decide.ts';
 import { gatherPolicy } from './policies/facts.ts';
 import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets } from './resources/assess.ts';
+import { isSameLogin } from './resources/secrets.ts';
 import { Enrolments } from './sidecars/enrolments.ts';
 import { GOVERNED_SINCE, INJECT_LABEL, isAlive, isGoverned } from './sidecars/governed.ts';
 import { SidecarHub } from './sidecars/hub.ts';
+import { waitingSidecar } from './sidecars/waiting.ts';
 import type { Term } from './sidecars/server.ts';
 import { policyStatus, resourceStatus, writeStatus } from './statuses.ts';
 import type { World } from './world.ts';
@@ -123,6 +125,8 @@ class Office {
   readonly #caMaps: Informer<KubeObject>;
   readonly #webhooks: Informer<KubeObject>;
   #states: ReadonlyMap<string, AssessedResource> = new Map();
+  /** Pods whose sidecar has not let the agent in for long. */
+  #waiting: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #subscriptions: (() => void)[] = [];
 
@@ -145,8 +149,7 @@ class Office {
       onObservation: (observation) => {
         const state = this.#states.get(`${observation.resource.namespace}/${observation.resource.name}`);
         if (state === undefined) return;
-        this.#observations.record(observation, this.#basis(state.resource));
-        this.changed();
+        if (this.#observations.record(observation, this.#basis(state.resource))) this.changed();
       },
       onError,
     });
@@ -210,6 +213,35 @@ class Office {
     this.changed();
   }
 
+  /** A pod that waits for its sidecar says nothing itself; it is told once. */
+  async #tellWaiting(): Promise<void> {
+    const waiting = new Map<string, { pod: KubeObject; note: string }>();
+    for (const pod of this.#governedPods().filter(isAlive)) {
+      const { uid = '' } = pod.metadata;
+      const note = waitingSidecar(pod, { now: this.#now(), enrolled: this.hub.has(uid) });
+      if (note !== undefined) waiting.set(uid, { pod, note });
+    }
+    const fresh = [...waiting].filter(([uid]) => !this.#waiting.has(uid));
+    this.#waiting = new Set(waiting.keys());
+    for (const [, { pod, note }] of fresh) {
+      const event = { type: 'Warning', reason: 'SidecarNotReady', action: 'Start', note } as const;
+      await this.#options.events.emit(regardingOf({ ...KINDS.pods, metadata: pod.metadata }), event);
+    }
+  }
+
+  /** The login of a resource is another than before: sessions that open from now on use it. */
+  async #tellRotated(before: ReadonlyMap<string, AssessedResource>): Promise<void> {
+    for (const [key, { resource, credentials }] of this.#states) {
+      const old = before.get(key);
+      const name = resource.spec.credentials?.secretRef.name;
+      if (name === undefined || name !== old?.resource.spec.credentials?.secretRef.name) continue;
+      if (credentials === undefined || old.credentials === undefined || isSameLogin(credentials, old.credentials)) continue;
+      const note = `Secret ${resource.metadata.namespace ?? ''}/${name} changed; sessions that open from now on use it`;
+      const event = { type: 'Normal', reason: 'CredentialRotated', action: 'Reconcile', note } as const;
+      await this.#options.events.emit(regardingOf(resource), event);
+    }
+  }
+
   /** A Secret that was not heard of yet is not absent: nothing is decided on it. */
   async #secretsKnown(): Promise<void> {
     const { world } = this.#options;
@@ -231,6 +263,7 @@ class Office {
     const resources = world.resources.list();
     world.secrets.want(wantedSecrets(resources));
     this.#observations.retain(new Set(resources.map(keyOf)));
+    const before = this.#states;
     this.#states = assessResources({
       resources,
       namespace: (name) => world.namespaces.get(name),
@@ -243,6 +276,9 @@ class Office {
       now: this.#now(),
     });
     this.#removeUngoverned();
+    // An event that cannot be written is reported and nothing waits for it.
+    void this.#tellRotated(before);
+    void this.#tellWaiting();
     for (const key of this.#states.keys()) this.#add('resource', key);
     for (const namespace of world.namespaces.list()) if (isGoverned(namespace)) this.#add('namespace', keyOf(namespace));
     this.#add('namespace', config.namespace);
@@ -313,7 +349,8 @@ class Office {
     const policy = world.policies.get(key);
     if (policy === undefined) return;
     const now = this.#now();
-    const facts = gatherPolicy({ policy, resources: this.#states, pods: this.#governedPods(), hub: this.hub, now });
+    const { image } = this.#options.config.injection;
+    const facts = gatherPolicy({ policy, resources: this.#states, pods: this.#governedPods(), hub: this.hub, image, now });
     const status = policyStatus(policy, decidePolicy(facts), now);
     await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.accessPolicies, policy, status);
   }

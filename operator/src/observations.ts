@@ -19,12 +19,15 @@ const OWN_REASONS = new Set([
 export class Observations {
   readonly #seen = new Map<string, Map<string, { observation: ResourceObservation; basis: string }>>();
 
-  /** `basis` names the spec and credentials in force. */
-  record(observation: ResourceObservation, basis: string): void {
+  /** `basis` names the spec and credentials in force. Returns whether anything new was said. */
+  record(observation: ResourceObservation, basis: string): boolean {
     const key = `${observation.resource.namespace}/${observation.resource.name}`;
     const of = this.#seen.get(key) ?? new Map<string, { observation: ResourceObservation; basis: string }>();
+    const before = of.get(observation.type);
+    if (before?.basis === basis && saysTheSame(before.observation, observation)) return false;
     of.set(observation.type, { observation, basis });
     this.#seen.set(key, of);
+    return true;
   }
 
   /** Takes over what an earlier leader wrote into the status. */
@@ -48,3 +51,12 @@ export class Observations {
     for (const key of this.#seen.keys()) if (!keys.has(key)) this.#seen.delete(key);
   }
 }
+
+/**
+ * Each sidecar says since when it has seen a failure itself. The first to say it stands: with many of them the status would
+ * otherwise change with every report.
+ */
+function saysTheSame(a: ResourceObservation, b: ResourceObservation): boolean {
+  return a.status === b.status && a.reason === b.reason && withoutTimes(a.message) === withoutTimes(b.message);
+}
+const withoutTimes = (text: string): string => text.replaceAll(/\b\d\d:\d\d:\d\d UTC\b/g, '');

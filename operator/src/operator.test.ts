@@ -42,6 +42,7 @@ const condition = (object: ProtectedResource | AccessPolicy, type: string): Cond
 const resource = (): ProtectedResource => get(KINDS.protectedResources, resourceAt);
 const policy = (): AccessPolicy => get(KINDS.accessPolicies, { namespace: AGENTS, name: 'support' });
 
+const emitted = (reason: string): unknown[] => api.events(reason);
 function putSecret(data: Record<string, string>, upstream = 'orders.data.svc:5432'): void {
   const encoded = Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')]));
   const annotations = { 'chaperone.dev/upstream': upstream };
@@ -70,17 +71,24 @@ interface Answer {
   status: number;
   body: unknown;
 }
-function send(method: string, path: string, token: string | undefined, body?: unknown): Promise<IncomingMessage> {
-  const { port } = operator.servers.sidecars.address() as AddressInfo;
+function send(
+  method: string,
+  path: string,
+  token: string | undefined,
+  body?: unknown,
+  to = operator.servers.sidecars,
+): Promise<IncomingMessage> {
+  const { port } = to.address() as AddressInfo;
   return new Promise((resolve, reject) => {
-    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const headers = { ...authorization, 'content-type': 'application/json' };
     const options = { host: '127.0.0.1', servername: 'chaperone-operator.chaperone-system.svc', port, path, method, ca, headers };
     const sent = request(options, resolve).on('error', reject);
     sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }
-async function call(method: string, path: string, token: string | undefined, body?: unknown): Promise<Answer> {
-  const response = await send(method, path, token, body);
+async function call(...what: Parameters<typeof send>): Promise<Answer> {
+  const response = await send(...what);
   const chunks: Buffer[] = [];
   for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
   const text = Buffer.concat(chunks).toString();
@@ -195,6 +203,12 @@ test('a resource becomes ready as soon as its Secret is there', async () => {
     },
   });
   await eventually(() => expect(condition(resource(), 'Ready')?.reason).toBe('CredentialsNotFound'));
+  const missing = condition(resource(), 'Ready')?.message;
+  await eventually(() =>
+    expect(emitted('CredentialsNotFound')).toMatchObject([
+      { type: 'Warning', note: missing, regarding: { kind: 'ProtectedResource', ...resourceAt, uid: resource().metadata.uid } },
+    ]),
+  );
   putSecret({ username: 'agent_ro', password: PASSWORD });
   await eventually(() => expect(condition(resource(), 'Ready')).toMatchObject({ status: 'True', reason: 'Ready' }));
   expect(resource().status?.addresses?.[0]?.ipv4).toMatch(/^240\.240\./);
@@ -236,6 +250,15 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   await eventually(() => expect(snapshots(stream.lines)).toHaveLength(1));
   expect((await call('POST', '/v1/ack', tokenOf('bot'), { revision: snapshot.revision })).status).toBe(204);
   await eventually(() => expect(condition(policy(), 'Programmed')).toMatchObject({ status: 'True', reason: 'Programmed' }));
+  await eventually(() =>
+    expect(emitted('PolicyProgrammed')).toMatchObject([
+      {
+        type: 'Normal',
+        note: '1 of 1 sidecar run generation 1',
+        regarding: { kind: 'AccessPolicy', namespace: AGENTS, name: 'support' },
+      },
+    ]),
+  );
   // A change that concerns nobody must not take that back.
   api.put(KINDS.namespaces, { metadata: { name: 'data', labels: { touched: 'yes' } } });
   await sleep(200);
@@ -247,6 +270,16 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect(performance.now() - changedAt).toBeLessThan(1000);
   expect(snapshots(stream.lines).at(-1)?.revision).not.toBe(snapshot.revision);
 
+  await eventually(() =>
+    expect(emitted('CredentialRotated')).toMatchObject([
+      {
+        type: 'Normal',
+        note: 'Secret data/orders-db-agent changed; sessions that open from now on use it',
+        regarding: { kind: 'ProtectedResource', ...resourceAt },
+      },
+    ]),
+  );
+
   const observation = {
     resource: resourceAt,
     type: 'Reachable',
@@ -257,6 +290,15 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect((await call('POST', '/v1/report', tokenOf('bot'), { observations: [observation] })).status).toBe(204);
   await eventually(() => expect(condition(resource(), 'Ready')).toMatchObject({ status: 'False', reason: 'UpstreamRefused' }));
   expect(snapshots(stream.lines).at(-1)?.resources[0]?.notReady).toBeUndefined();
+
+  // Unknown, and yet no session opens: the resource must not be called ready.
+  const findings = [
+    { ...observation, status: 'True', reason: 'UpstreamReachable', message: 'it answers' },
+    { ...observation, type: 'UpstreamSuitable', status: 'Unknown', reason: 'ServerLogVolume', message: 'its log takes trees' },
+  ];
+  expect((await call('POST', '/v1/report', tokenOf('bot'), { observations: findings })).status).toBe(204);
+  await eventually(() => expect(condition(resource(), 'Ready')).toMatchObject({ status: 'False', reason: 'ServerLogVolume' }));
+  expect(condition(resource(), 'UpstreamSuitable')).toMatchObject({ status: 'Unknown', message: 'its log takes trees' });
 
   const jwt = await call('POST', '/v1/nats', tokenOf('bot'), { nkey: encodeNkey(nkey.publicKey) });
   expect(jwt.status).toBe(200);
@@ -275,6 +317,59 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect(performance.now() - deletedAt).toBeLessThan(500);
   expect(stream.lines.at(-1)).toMatchObject({ type: 'revoke', code: 'SessionEnded' });
   expect((await call('POST', '/v1/ack', tokenOf('bot'), { revision: 'x' })).status).toBe(401);
+});
+
+test('a pod whose sidecar has been waiting for a minute is told about once', async () => {
+  putPod('stuck');
+  const pod = get<{ status: object }>(KINDS.pods, { namespace: AGENTS, name: 'stuck' });
+  const startedAt = new Date(Date.now() - 61_000).toISOString();
+  const initContainerStatuses = [{ name: 'chaperone-sidecar', started: false, state: { running: { startedAt } } }];
+  api.put(KINDS.pods, { ...pod, status: { phase: 'Pending', initContainerStatuses } });
+  const regarding = { kind: 'Pod', namespace: AGENTS, name: 'stuck', uid: 'stuck-uid' };
+  await eventually(() =>
+    expect(emitted('SidecarNotReady')).toMatchObject([
+      {
+        type: 'Warning',
+        note: 'chaperone-sidecar has asked for no policy in 60 s; the agent waits rather than start ungoverned: kubectl logs stuck -c chaperone-sidecar -n agents',
+        regarding,
+      },
+    ]),
+  );
+  api.put(KINDS.namespaces, { metadata: { name: 'data', labels: { touched: 'again' } } });
+  await sleep(200);
+  expect(emitted('SidecarNotReady')).toHaveLength(1);
+  api.remove(KINDS.pods, { namespace: AGENTS, name: 'stuck' });
+});
+
+test('what made a pod that is refused is told why, unless it was a dry run', async () => {
+  const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'bot-6d9', uid: 'rs-uid' };
+  const review = (dryRun: boolean): object => ({
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    request: {
+      uid: 'u-1',
+      kind: { group: '', version: 'v1', kind: 'Pod' },
+      operation: 'CREATE',
+      namespace: AGENTS,
+      dryRun,
+      object: {
+        metadata: { generateName: 'bot-6d9-', ownerReferences: [{ ...owner, controller: true }] },
+        spec: { containers: [{ name: 'bot' }] },
+      },
+    },
+  });
+  const admit = (dryRun: boolean): Promise<Answer> =>
+    call('POST', '/mutate-pods', undefined, review(dryRun), operator.servers.webhook);
+  for (const dryRun of [true, false]) expect((await admit(dryRun)).body).toMatchObject({ response: { allowed: false } });
+  await eventually(() =>
+    expect(emitted('AgentPodRejected')).toMatchObject([
+      {
+        type: 'Warning',
+        note: expect.stringContaining('[AgentMustSetUser]') as string,
+        regarding: { ...owner, namespace: AGENTS },
+      },
+    ]),
+  );
 });
 
 test.each<[string, string, () => void, string | undefined, object, number, string]>([

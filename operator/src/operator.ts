@@ -135,6 +135,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       config: injection,
       devices: config.devices,
       facts: (namespace, pod) => namespaceFacts(world, namespace, pod),
+      onDenied: (owner, note) => void events.emit(owner, { type: 'Warning', reason: 'AgentPodRejected', action: 'Admit', note }),
       onReview: ({ result, durationMs }) => {
         metrics.webhookRequests.inc({ webhook: 'pods', result });
         metrics.webhookDuration.observe({ webhook: 'pods' }, durationMs / 1000);

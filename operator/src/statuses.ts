@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
-import { stamp } from './conditions.ts';
+import { type CodedCondition, stamp } from './conditions.ts';
 import { apply } from './kube/apply.ts';
 import { isNotFound } from './kube/errors.ts';
-import type { EventRecorder } from './kube/events.ts';
+import { type EventRecorder, regardingOf } from './kube/events.ts';
 import type { ResourceKind } from './kube/objects.ts';
 import type { Kube } from './kube/transport.ts';
 import type { PolicyDecision } from './policies/decide.ts';
@@ -13,7 +13,9 @@ type Owned = Pick<ProtectedResource | AccessPolicy, 'apiVersion' | 'kind' | 'met
   readonly status?: { readonly conditions?: readonly Condition[] | undefined } | undefined;
 };
 
-export function resourceStatus(state: AssessedResource, policies: number, now: number): NonNullable<ProtectedResource['status']> {
+type Coded<T> = NonNullable<T> & { readonly conditions: readonly CodedCondition[] };
+
+export function resourceStatus(state: AssessedResource, policies: number, now: number): Coded<ProtectedResource['status']> {
   const { resource, decision, addresses } = state;
   const generation = resource.metadata.generation ?? 0;
   const labels = [...new Set(resource.spec.sensitive.map(({ label }) => label))].join(',');
@@ -26,13 +28,14 @@ export function resourceStatus(state: AssessedResource, policies: number, now: n
   };
 }
 
-export function policyStatus(policy: AccessPolicy, decision: PolicyDecision, now: number): NonNullable<AccessPolicy['status']> {
+export function policyStatus(policy: AccessPolicy, decision: PolicyDecision, now: number): Coded<AccessPolicy['status']> {
   const generation = policy.metadata.generation ?? 0;
   return {
     observedGeneration: generation,
     selectedPods: decision.selectedPods,
     programmedPods: decision.programmedPods,
     programmed: `${decision.programmedPods}/${decision.selectedPods}`,
+    outdated: decision.outdated,
     rules: policy.spec.rules.length,
     conditions: stamp(decision.conditions, policy.status?.conditions, { now, generation }),
   };
@@ -43,7 +46,7 @@ export async function writeStatus(
   to: { readonly kube: Kube; readonly events: EventRecorder; readonly signal: AbortSignal },
   kind: ResourceKind,
   object: Owned,
-  status: { readonly conditions?: readonly Condition[] | undefined },
+  status: { readonly conditions: readonly CodedCondition[] },
 ): Promise<void> {
   if (isDeepStrictEqual(object.status, status)) return;
   const { name, namespace } = object.metadata;
@@ -54,25 +57,23 @@ export async function writeStatus(
     if (isNotFound(error)) return;
     throw error;
   }
-  await tell(to.events, object, status.conditions ?? []);
+  await tell(to.events, object, status.conditions);
 }
 
-async function tell(events: EventRecorder, object: Owned, conditions: readonly Condition[]): Promise<void> {
+async function tell(events: EventRecorder, object: Owned, conditions: readonly CodedCondition[]): Promise<void> {
   const before = (type: string): Condition | undefined => object.status?.conditions?.find((condition) => condition.type === type);
-  const { name, namespace, uid } = object.metadata;
-  const regarding = {
-    apiVersion: object.apiVersion,
-    kind: object.kind,
-    name,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(uid === undefined ? {} : { uid }),
-  };
+  const regarding = regardingOf(object);
   const ready = conditions.find((condition) => condition.type === 'Ready');
   if (ready?.status === 'False' && ready.reason !== before('Ready')?.reason && ready.reason !== 'Programming') {
     await events.emit(regarding, { type: 'Warning', reason: ready.reason, action: 'Reconcile', note: ready.message });
   }
   const programmed = conditions.find((condition) => condition.type === 'Programmed');
-  if (programmed?.reason === 'Programmed' && before('Programmed')?.reason !== 'Programmed') {
+  if (programmed !== undefined && isProgrammed(programmed) && !isProgrammed(before('Programmed'))) {
     await events.emit(regarding, { type: 'Normal', reason: 'PolicyProgrammed', action: 'Reconcile', note: programmed.message });
   }
+}
+
+/** In force in at least one sidecar; before there are agents there is nothing to tell. */
+function isProgrammed(condition: Condition | undefined): boolean {
+  return condition?.status === 'True' && condition.reason !== 'NoAgentsYet';
 }

@@ -3,6 +3,7 @@ import { Informer } from './kube/informer.ts';
 import { KINDS, type KubeObject, type ResourceKind } from './kube/objects.ts';
 import type { Kube } from './kube/transport.ts';
 import { SecretView } from './resources/secrets.ts';
+import { type ContainerStatus, SIDECAR_NAME } from './sidecars/waiting.ts';
 
 /** What every replica follows. */
 export interface World {
@@ -60,8 +61,12 @@ function trim(object: KubeObject): KubeObject {
   return { ...object, metadata };
 }
 function trimPod(object: KubeObject): KubeObject {
-  const { phase } = (object.status ?? {}) as { phase?: unknown };
-  return { ...trim(object), status: { phase } };
+  const { phase, initContainerStatuses = [] } = (object.status ?? {}) as {
+    phase?: unknown;
+    initContainerStatuses?: ContainerStatus[];
+  };
+  const sidecar = initContainerStatuses.filter(({ name }) => name === SIDECAR_NAME);
+  return { ...trim(object), status: { phase, initContainerStatuses: sidecar } };
 }
 
 const UNREADABLE_MS = 5_000;

@@ -31,7 +31,7 @@ test.each([
   ['CHAPERONE_LOG_LEVEL', 'loud'],
 ])('%s = %s is an error that names the variable and not its value', (name, value) => {
   expect(() => readConfig({ ...env, [name]: value })).toThrow(
-    expect.objectContaining({ code: 'ConfigInvalid', message: expect.stringContaining(name) as string }),
+    expect.objectContaining({ code: 'ConfigurationInvalid', message: expect.stringContaining(name) as string }),
   );
   expect(() => readConfig({ ...env, [name]: value })).not.toThrow(/CANARY|evil|loud/);
 });

@@ -21,7 +21,7 @@ export interface SidecarConfig {
 /** Every mistake in the environment, one per line; names variables and never their values. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
-  readonly code = 'ConfigInvalid';
+  readonly code = 'ConfigurationInvalid';
 }
 
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type Code, CODES } from '@chaperone/api';
 import { encodeNkey } from '@chaperone/evidence';
 import type { Snapshot } from '@chaperone/policy';
 import { startDenyListener } from './capture/deny.ts';
@@ -26,6 +27,16 @@ const VERSION = '0.1.0';
 const FLUSH_MS = 1_500;
 const TERMINATION_LOG = '/dev/termination-log';
 
+/** Why the sidecar could not start, or the agent was not let in. */
+class StartError extends Error {
+  override readonly name = 'StartError';
+  readonly code: Code;
+  constructor(code: Code, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
 /** A sidecar in a cluster, from its configuration to its end. */
 class Sidecar {
   readonly #config: SidecarConfig;
@@ -35,6 +46,7 @@ class Sidecar {
   #control: OperatorControl | undefined;
   #recording: SpoolRecording | undefined;
   #sessions: Sessions | undefined;
+  readonly #startedAt = systemClock.monotonic();
   #starting: string | undefined = 'the policy has not arrived';
 
   constructor(config: SidecarConfig, logger: Logger) {
@@ -52,9 +64,14 @@ class Sidecar {
   }
 
   /** Why the agent has not been let in yet. */
-  get starting(): { code: string; message: string } | undefined {
+  get starting(): { code: Code; message: string } | undefined {
     if (this.#starting === undefined) return undefined;
-    return this.#control?.problem ?? { code: 'SidecarNotReady', message: this.#starting };
+    const problem = this.#control?.problem;
+    if (problem === undefined) return { code: 'SidecarNotReady', message: this.#starting };
+    if (problem.code !== 'OperatorUnreachable') return { code: codeOf(problem) ?? 'EnrolmentRefused', message: problem.message };
+    const seconds = Math.round((systemClock.monotonic() - this.#startedAt) / 1_000);
+    const operator = new URL(this.#config.operatorUrl).host;
+    return { code: 'OperatorUnreachable', message: `operator ${operator} did not answer in ${seconds} s (${problem.message})` };
   }
 
   /** Refusing comes first: the deny listener and DNS stand before there is anything to grant. */
@@ -79,6 +96,10 @@ class Sidecar {
         this.#metrics.accepted(`${namespace}/${name}`, protocol);
         if (this.#sessions === undefined) socket.destroy();
         else this.#sessions.accept(socket, resource);
+      },
+      onFull: (socket, resource) => {
+        if (this.#sessions === undefined) socket.destroy();
+        else this.#sessions.refuse(socket, resource);
       },
       onRefused: (code) => this.#metrics.denied(code),
     });
@@ -117,6 +138,8 @@ class Sidecar {
       delivery,
       clock: systemClock,
       logger: this.#logger,
+    }).catch((cause: unknown) => {
+      throw new StartError('SpoolUnusable', `the spool cannot be read or written${why(cause)}`, { cause });
     });
     const { ranges, forbidden } = this.#config;
     const guard = createGuard({ allowLoopback: false, forbidden, virtual: [ranges.ipv4, ranges.ipv6] });
@@ -170,7 +193,9 @@ async function main(): Promise<void> {
     () => systemClock.now(),
   );
   const sidecar = new Sidecar(config, logger);
+  let stopping = false;
   const terminate = async (): Promise<void> => {
+    stopping = true;
     const waiting = sidecar.starting;
     if (waiting !== undefined)
       lastWords(
@@ -182,13 +207,27 @@ async function main(): Promise<void> {
   };
   process.once('SIGTERM', () => void terminate());
   process.once('SIGINT', () => void terminate());
-  await sidecar.start();
+  await sidecar.start().catch((error: unknown) => {
+    // What stopping interrupts is no failure; the last words are those about what was waited for.
+    if (!stopping) throw error;
+  });
+}
+
+/** The code of an error where it is one of the table's. */
+function codeOf(error: unknown): Code | undefined {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === 'string' && Object.hasOwn(CODES, code) ? (code as Code) : undefined;
+}
+
+/** What the system says of a failure, such as ENOSPC. */
+function why(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? ` (${code})` : '';
 }
 
 if (import.meta.main)
   main().catch((error: unknown) => {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'InternalFault';
     const message = error instanceof Error ? error.message.replaceAll('\n', '; ') : 'unknown failure';
-    lastWords(`chaperone-sidecar: ${message} (${code})`, TERMINATION_LOG);
+    lastWords(`chaperone-sidecar: ${message} (${codeOf(error) ?? 'InternalFault'})`, TERMINATION_LOG);
     process.exit(1);
   });

@@ -226,14 +226,6 @@ export const ADMISSION_CODES = {
     example:
       'this pod was not injected and may not start here; the injector is down or skipped it. Look: kubectl get pods -n chaperone-system',
   },
-  ProfileMissing: {
-    audience: ['operator'],
-    what: 'The InjectionProfile that pods are compared with does not exist.',
-    why: 'Without it nobody can say what a sidecar must look like, so every agent pod is denied.',
-    fix: 'See the operator’s log; the leader writes the profile when it starts.',
-    retry: 'try-later',
-    example: 'InjectionProfile default is missing: every agent pod is denied; see the log of chaperone-operator',
-  },
   DebugRejected: {
     audience: ['platform'],
     what: 'An ephemeral container would not be as confined as the agent.',

@@ -131,28 +131,4 @@ export const CLI_CODES = {
     retry: 'try-later',
     example: 's-7hq2: segments 3 to 5 are missing; the agent’s spool has not delivered them (EvidenceIncomplete)',
   },
-  CheckFailed: {
-    audience: ['platform', 'operator'],
-    what: 'A check says no: doctor found a FAIL, or an expectation of policy test was not met.',
-    why: 'The command did its work; exit code 3 tells scripts.',
-    fix: 'Follow the fix of each finding.',
-    retry: 'none',
-    example: '12 passed, 1 failed (CheckFailed)',
-  },
-  VersionSkew: {
-    audience: ['platform', 'operator'],
-    what: 'Two programs of different versions meet.',
-    why: 'One minor version apart is tested.',
-    fix: 'Upgrade the older one.',
-    retry: 'change-it',
-    example: 'client 1.2 talks to operator 1.5; one minor apart is tested (VersionSkew)',
-  },
-  Interrupted: {
-    audience: ['platform', 'operator'],
-    what: 'The command was interrupted.',
-    why: 'A signal ended it; exit code 130.',
-    fix: 'Run it again.',
-    retry: 'repeat-unchanged',
-    example: 'interrupted; nothing was changed (Interrupted)',
-  },
 } as const satisfies CodeTable;

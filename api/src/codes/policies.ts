@@ -69,6 +69,14 @@ export const POLICY_CODES = {
     retry: 'none',
     example: '3 of 3 sidecars run generation 12',
   },
+  PolicyProgrammed: {
+    audience: ['platform'],
+    what: 'A new generation of the policy reached every sidecar that it concerns. The event of condition Programmed.',
+    why: 'From now on each of them decides by it.',
+    fix: 'Nothing to mend.',
+    retry: 'none',
+    example: '3 of 3 sidecars run generation 12',
+  },
   Programming: {
     audience: ['platform'],
     what: 'Some sidecars do not run this generation yet.',
@@ -88,11 +96,11 @@ export const POLICY_CODES = {
   },
   SidecarsOutdated: {
     audience: ['platform'],
-    what: 'Some sidecars are too old for what the policy says.',
-    why: 'They deny what they cannot enforce.',
+    what: 'Every sidecar runs this generation, and some are of another release of Chaperone than the operator.',
+    why: 'A pod keeps the sidecar that it was started with. It goes on governing, without what the new release brings.',
     fix: 'Start the pods anew: kubectl rollout restart deploy/NAME -n NAMESPACE',
     retry: 'none',
     example:
-      '2 of 3 sidecars run 1.1 and cannot enforce spec.rules[3].mcp, so they deny it; run kubectl rollout restart deploy/bot -n agents',
+      '3 of 3 sidecars run generation 12; 2 of them, such as that of support-agent-6d9, are of another release than the operator; run kubectl rollout restart for their workloads in agents',
   },
 } as const satisfies CodeTable;

@@ -58,6 +58,22 @@ export const RESOURCE_CODES = {
     retry: 'none',
     example: 'Secret data/orders-db-agent does not exist; create it with keys username and password',
   },
+  CredentialsAvailable: {
+    audience: ['owner'],
+    what: 'The Secret of spec.credentials.secretRef is there, whole and bound to the upstream.',
+    why: 'Whether the upstream takes it is known once a session has signed in.',
+    fix: 'Nothing to mend.',
+    retry: 'none',
+    example: 'Secret data/orders-db-agent is complete',
+  },
+  CredentialRotated: {
+    audience: ['owner'],
+    what: 'The Secret with the credentials has changed.',
+    why: 'Sessions that open from now on use what it holds now; open ones keep the login they have.',
+    fix: 'Nothing to mend; if nobody meant to change it, see who did.',
+    retry: 'none',
+    example: 'Secret data/orders-db-agent changed; sessions that open from now on use it',
+  },
   CredentialsInvalid: {
     audience: ['owner'],
     what: 'The Secret exists and cannot be used: a key is missing, empty or not text.',
@@ -73,7 +89,7 @@ export const RESOURCE_CODES = {
     fix: 'Update the Secret; the next try is made by itself.',
     retry: 'try-later',
     example:
-      'orders.data.svc:5432 refused user agent_ro at 12:03:07 (28P01); update Secret data/orders-db-agent, next try in 40 s',
+      'orders.data.svc:5432 refused user agent_ro at 12:03:07 UTC (28P01); update the Secret of spec.credentials, the next session tries it',
   },
   CredentialsAccepted: {
     audience: ['owner'],
@@ -81,7 +97,7 @@ export const RESOURCE_CODES = {
     why: 'A session signed in with them.',
     fix: 'Nothing to mend.',
     retry: 'none',
-    example: 'orders.data.svc:5432 accepted user agent_ro at 12:03:07',
+    example: 'orders.data.svc:5432 accepts the credential',
   },
   NotBoundToUpstream: {
     audience: ['owner'],

@@ -9,7 +9,7 @@ export const RUNTIME_CODES = {
     fix: 'See whether the operator’s pods are ready and a NetworkPolicy lets the agents’ namespace reach port 8443.',
     retry: 'try-later',
     example:
-      'operator chaperone-operator.chaperone-system:8443 did not answer in 60 s; the agent waits rather than start ungoverned (OperatorUnreachable)',
+      'chaperone-sidecar: operator chaperone-operator.chaperone-system.svc:8443 did not answer in 60 s (the operator cannot be reached); the agent waits rather than start ungoverned (OperatorUnreachable)',
   },
   EnrolmentRefused: {
     audience: ['operator'],
@@ -19,6 +19,32 @@ export const RUNTIME_CODES = {
     retry: 'do-not-retry',
     example:
       'pod agents/bot-x2v started before its namespace was governed; delete it so that it is admitted anew (EnrolmentRefused)',
+  },
+  PodNotGoverned: {
+    audience: ['platform', 'operator'],
+    what: 'The pod’s namespace does not opt in, or the pod is older than its opt-in.',
+    why: 'What was admitted ungoverned may hold what an agent must not have; it gets neither policy nor credentials.',
+    fix: 'Label the namespace chaperone.dev/inject=enabled, then delete the pod, so that it is admitted anew.',
+    retry: 'do-not-retry',
+    example: 'pod agents/bot-x2v is older than the opt-in of its namespace; delete it, so that it is made anew (PodNotGoverned)',
+  },
+  PodNotInjected: {
+    audience: ['platform', 'operator'],
+    what: 'The pod does not carry the containers and volumes of this release of Chaperone or the one before.',
+    why: 'Whatever else asks for policy and credentials in its name is no sidecar.',
+    fix: 'Delete the pod, so that it is injected anew; if it happens again, find what changes pods after injection.',
+    retry: 'do-not-retry',
+    example:
+      'pod agents/bot-x2v does not carry the containers and volumes of a known release; delete it, so that it is injected anew (PodNotInjected)',
+  },
+  SidecarNotReady: {
+    audience: ['platform', 'operator'],
+    what: 'The sidecar has started and cannot let the agent in yet.',
+    why: 'The agent starts once its policy is there and the ports of its resources are listened on.',
+    fix: 'Read kubectl logs POD -c chaperone-sidecar; it says what it waits for.',
+    retry: 'try-later',
+    example:
+      'chaperone-sidecar has asked for no policy in 60 s; the agent waits rather than start ungoverned: kubectl logs bot-x2v -c chaperone-sidecar -n agents',
   },
   CaptureNotInstalled: {
     audience: ['operator'],
@@ -42,15 +68,7 @@ export const RUNTIME_CODES = {
     why: 'Evidence waits there until the collector has it; sessions are refused meanwhile.',
     fix: 'See the volume chaperone-spool of the pod and the disk of its node.',
     retry: 'try-later',
-    example: 'the spool of pod bot-x2v cannot be written: no space left on the node’s disk (SpoolUnusable)',
-  },
-  BrokerUnreachable: {
-    audience: ['operator'],
-    what: 'NATS does not answer.',
-    why: 'Evidence stays safe in the spools until it does; mode strict refuses actions meanwhile.',
-    fix: 'See the NATS pods and whether a NetworkPolicy lets agents’ namespaces reach port 4222.',
-    retry: 'try-later',
-    example: 'nats://chaperone-nats.chaperone-system:4222 does not answer; evidence waits in the spools (BrokerUnreachable)',
+    example: 'chaperone-sidecar: the spool cannot be read or written (ENOSPC) (SpoolUnusable)',
   },
   NotLeader: {
     audience: ['operator'],

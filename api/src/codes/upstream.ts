@@ -8,7 +8,7 @@ export const UPSTREAM_CODES = {
     why: 'A session was opened there.',
     fix: 'Nothing to mend.',
     retry: 'none',
-    example: 'orders.data.svc:5432 answered at 12:03:07',
+    example: 'orders.data.svc:5432 answers',
   },
   UpstreamRefused: {
     audience: ['owner'],
@@ -17,7 +17,7 @@ export const UPSTREAM_CODES = {
     fix: 'Start the server or mend spec.upstream.address; see whether a NetworkPolicy allows Chaperone.',
     retry: 'try-later',
     example:
-      'orders.data.svc:5432 (10.1.2.3) refuses connections since 12:01; is the server running, does a NetworkPolicy allow Chaperone?',
+      'orders.data.svc:5432 (10.1.2.3) refuses connections since 12:03:07 UTC; is the server running, does a NetworkPolicy allow Chaperone?',
   },
   UpstreamUnreachable: {
     audience: ['owner'],
@@ -25,7 +25,8 @@ export const UPSTREAM_CODES = {
     why: 'It was dialled and nothing came back.',
     fix: 'Mend spec.upstream.address, the name server or the network between.',
     retry: 'try-later',
-    example: 'orders.data.svc:5432 did not answer in 10 s; check spec.upstream.address and the network between',
+    example:
+      'orders.data.svc:5432 cannot be reached since 12:03:07 UTC: the database did not answer in time; check spec.upstream.address and the network between',
   },
   UpstreamForbidden: {
     audience: ['owner', 'operator'],
@@ -33,7 +34,8 @@ export const UPSTREAM_CODES = {
     why: 'Loopback, link-local, node, API-server and Chaperone’s own addresses would turn the proxy against the cluster.',
     fix: 'Name an upstream with an address of its own.',
     retry: 'none',
-    example: 'orders.data.svc resolves to 169.254.169.254, which is link-local; change spec.upstream.address',
+    example:
+      'orders.data.svc:5432 is not dialled: the upstream resolves to a link-local address, which Chaperone never dials; change spec.upstream.address',
   },
   TLSUntrusted: {
     audience: ['owner'],
@@ -41,7 +43,8 @@ export const UPSTREAM_CODES = {
     why: 'Credentials are sent only to who proves to be the upstream.',
     fix: 'Put the authority that signed it into the Secret of spec.upstream.tls.caRef.',
     retry: 'none',
-    example: 'the certificate of orders.data.svc:5432 is signed by "Corp CA 2", which spec.upstream.tls.caRef does not contain',
+    example:
+      'the certificate of orders.data.svc:5432 is signed by an authority that spec.upstream.tls.caRef does not contain (UNABLE_TO_VERIFY_LEAF_SIGNATURE); put it there',
   },
   TLSNameMismatch: {
     audience: ['owner'],
@@ -66,7 +69,8 @@ export const UPSTREAM_CODES = {
     why: 'SCRAM-SHA-256 is done; a password is never sent in the clear, nor as MD5.',
     fix: 'Set scram-sha-256 for this user in pg_hba.conf and give the user a new password.',
     retry: 'none',
-    example: 'orders.data.svc:5432 asks for an MD5 password; set scram-sha-256 for user agent_ro in pg_hba.conf',
+    example:
+      'orders.data.svc:5432 asks for another proof than SCRAM-SHA-256; set scram-sha-256 for user agent_ro in pg_hba.conf and give it a new password',
   },
   NotDialledYet: {
     audience: ['owner'],
@@ -90,7 +94,7 @@ export const UPSTREAM_CODES = {
     why: 'A superuser reads files and runs programs through functions; no list of statements holds that back.',
     fix: 'Create a user with only the rights that agents need and put it into the Secret.',
     retry: 'none',
-    example: 'user postgres of orders.data.svc:5432 is a superuser; sign in with a user that has only the rights agents need',
+    example: 'orders.data.svc:5432: the role agent is a superuser; use a role made for this agent',
   },
   UpstreamBypassesRLS: {
     audience: ['owner'],
@@ -98,7 +102,7 @@ export const UPSTREAM_CODES = {
     why: 'The owner’s row policies would not hold for agents.',
     fix: 'ALTER ROLE NAME NOBYPASSRLS, or use another user.',
     retry: 'none',
-    example: 'user agent_ro of orders.data.svc:5432 has BYPASSRLS; take it away: ALTER ROLE agent_ro NOBYPASSRLS',
+    example: 'orders.data.svc:5432: the role agent_ro bypasses row security; run: ALTER ROLE agent_ro NOBYPASSRLS',
   },
   UpstreamOwnsLabelledTables: {
     audience: ['owner'],
@@ -107,7 +111,7 @@ export const UPSTREAM_CODES = {
     fix: 'Give the tables another owner, or use a user with granted rights only.',
     retry: 'none',
     example:
-      'user agent_rw of orders.data.svc:5432 owns public.customers, which has labelled columns; use a user that does not own it',
+      'orders.data.svc:5432: the role agent_rw owns public.customers and could change what the labels say; use a role that owns none of them',
   },
   UpstreamHasFileRoles: {
     audience: ['owner'],
@@ -115,7 +119,8 @@ export const UPSTREAM_CODES = {
     why: 'pg_read_server_files, pg_write_server_files and pg_execute_server_program lead around every label.',
     fix: 'REVOKE the role from the user.',
     retry: 'none',
-    example: 'user agent_ro of orders.data.svc:5432 is in pg_read_server_files; revoke it',
+    example:
+      'orders.data.svc:5432: the role agent_ro is a member of pg_read_server_files; run: REVOKE pg_read_server_files FROM agent_ro',
   },
   PoolerDropsOptions: {
     audience: ['owner'],
@@ -133,7 +138,7 @@ export const UPSTREAM_CODES = {
     fix: 'Change log_min_messages of the server, or accept it with spec.postgres.acceptServerLogVolume: true.',
     retry: 'none',
     example:
-      'orders.data.svc:5432 would log each resolved statement; set spec.postgres.acceptServerLogVolume: true or change log_min_messages there',
+      'orders.data.svc:5432: the server would write the tree of every statement of agent_ro to its log; run: ALTER ROLE agent_ro SET log_min_messages = fatal, or set spec.postgres.acceptServerLogVolume: true',
   },
   CatalogUnreadable: {
     audience: ['owner'],
@@ -141,7 +146,8 @@ export const UPSTREAM_CODES = {
     why: 'Without the catalogue nobody can say where a value comes from.',
     fix: 'Give the user CONNECT to the database and leave pg_catalog readable.',
     retry: 'try-later',
-    example: 'user agent_ro of orders.data.svc:5432 cannot read pg_catalog.pg_class; grant it',
+    example:
+      'orders.data.svc:5432: the catalogue of the database could not be read; see its log, and give the user CONNECT and a readable pg_catalog',
   },
   TLSFailed: {
     audience: ['owner'],
@@ -165,7 +171,7 @@ export const UPSTREAM_CODES = {
     why: 'It was dialled and the sign-in was not done within the limit.',
     fix: 'See how busy the server is, and the network between.',
     retry: 'try-later',
-    example: 'orders.data.svc:5432 did not finish the sign-in in 10 s',
+    example: 'orders.data.svc:5432 does not answer in time since 12:03:07 UTC; see how busy it is, and the network between',
   },
   UpstreamViolation: {
     audience: ['owner'],
@@ -173,7 +179,7 @@ export const UPSTREAM_CODES = {
     why: 'What is not understood is not passed on; the session ended.',
     fix: 'See what answers at spec.upstream.address; report it if it is a PostgreSQL server.',
     retry: 'try-later',
-    example: 'what answers at orders.data.svc:5432 does not speak the protocol of PostgreSQL',
+    example: 'what answers at orders.data.svc:5432 does not speak the protocol of PostgreSQL; check spec.upstream.address',
   },
   UpstreamNotAuthentic: {
     audience: ['owner'],
@@ -181,7 +187,8 @@ export const UPSTREAM_CODES = {
     why: 'SCRAM proves both sides; one that cannot is not the server that the user was created on.',
     fix: 'Find out who answers at spec.upstream.address before anything else.',
     retry: 'none',
-    example: 'what answers at orders.data.svc:5432 does not know the password it asked for',
+    example:
+      'what answers at orders.data.svc:5432 does not know the password that it asked for; find out who answers before anything else',
   },
   UpstreamDatabaseMissing: {
     audience: ['owner'],
@@ -189,7 +196,7 @@ export const UPSTREAM_CODES = {
     why: 'The server said so at the sign-in.',
     fix: 'Mend spec.postgres.database or create the database.',
     retry: 'none',
-    example: 'orders.data.svc:5432 has no database "order"; change spec.postgres.database',
+    example: 'orders.data.svc:5432 has no database order; change spec.postgres.database',
   },
   UpstreamBusy: {
     audience: ['owner'],
@@ -197,7 +204,7 @@ export const UPSTREAM_CODES = {
     why: 'Its max_connections or the user’s connection limit is reached.',
     fix: 'Raise the limit there, or let fewer agents run.',
     retry: 'try-later',
-    example: 'orders.data.svc:5432 has no connection free for user agent_ro (53300)',
+    example: 'orders.data.svc:5432 has no connection free for user agent_ro (53300); raise the limit there or run fewer agents',
   },
   UpstreamLoginRefused: {
     audience: ['owner'],
@@ -205,7 +212,7 @@ export const UPSTREAM_CODES = {
     why: 'The server named it by an SQLSTATE.',
     fix: 'See the server’s log at that time.',
     retry: 'try-later',
-    example: 'orders.data.svc:5432 refused the sign-in of user agent_ro (55000)',
+    example: 'orders.data.svc:5432 refused the sign-in of user agent_ro at 12:03:07 UTC (55000); see its log',
   },
   UpstreamReplicates: {
     audience: ['owner'],
@@ -213,7 +220,7 @@ export const UPSTREAM_CODES = {
     why: 'Replication carries every table past rules and masks.',
     fix: 'ALTER ROLE NAME NOREPLICATION, or use another user.',
     retry: 'none',
-    example: 'user agent_ro of orders.data.svc:5432 has REPLICATION; take it away: ALTER ROLE agent_ro NOREPLICATION',
+    example: 'orders.data.svc:5432: the role agent_ro may replicate whole tables; run: ALTER ROLE agent_ro NOREPLICATION',
   },
   LabelledColumnsMissing: {
     audience: ['owner'],
@@ -221,6 +228,6 @@ export const UPSTREAM_CODES = {
     why: 'A mistyped label masks nothing, so the resource is not used until it is mended.',
     fix: 'Mend spec.sensitive[].columns; names are as the server prints them, case matters.',
     retry: 'none',
-    example: 'no such column: public.customers.emial; mend spec.sensitive',
+    example: 'orders.data.svc:5432: no such column: public.customers.emial; mend spec.sensitive',
   },
 } as const satisfies CodeTable;

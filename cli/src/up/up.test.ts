@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect as dial, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { eventually, freePort, testAuthority } from '@chaperone/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { AGENT, connect, type Ended, Program, psql, run, type Shop, startShop, Up } from '../program.test-support.ts';
 
 let shop: Shop;
@@ -19,6 +20,50 @@ const addressOf = (up: { ready: { resources: readonly { address: string }[] } })
 function refused(manifests: string, ...more: readonly string[]): Promise<Ended> {
   return run(['up', '--manifests', manifests, '--data', shop.path('data'), ...AGENT, ...more]);
 }
+
+describe('connections', () => {
+  let up: Awaited<ReturnType<typeof Up.start>>;
+  const sockets: Socket[] = [];
+  beforeAll(async () => {
+    up = await Up.start(good, shop.path('data'));
+  });
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+  });
+  afterAll(() => up[Symbol.asyncDispose]());
+  const open = (begun: Buffer | undefined): Socket => {
+    const [host = '', port = ''] = addressOf(up).split(':');
+    const socket = dial(Number(port), host).on('error', () => undefined);
+    if (begun !== undefined) socket.write(begun);
+    sockets.push(socket);
+    return socket;
+  };
+
+  test('are asked for no password', async () => {
+    expect(await psql(addressOf(up), 'select 1 from customers where id = 1', 'none')).toMatchObject({ code: 0, out: '1\n' });
+  });
+
+  test.each<[string, Buffer | undefined]>([
+    ['say nothing', undefined],
+    ['stop in the middle of their first message', Buffer.of(0, 0, 0, 40, 0, 3)],
+  ])('keep nobody out, a hundred of them that %s', async (_what, begun) => {
+    await Promise.all(Array.from({ length: 100 }, () => once(open(begun), 'connect')));
+    expect(await psql(addressOf(up), 'select 1 from customers where id = 1')).toMatchObject({ code: 0, out: '1\n', err: '' });
+  });
+
+  test('beyond what one agent may have open are told so', async () => {
+    for (let batch = 0; batch < 16; batch++) {
+      await Promise.all(Array.from({ length: 16 }, () => once(open(Buffer.of(0, 0, 0, 40, 0, 3)), 'connect')));
+      // Answered after all that those have said was read.
+      expect((await psql(addressOf(up), 'select 1')).code).toBe(batch < 15 ? 0 : 2);
+    }
+    const { code, err } = await psql(addressOf(up), 'select 1');
+    expect([code, err]).toEqual([
+      2,
+      expect.stringContaining('FATAL:  chaperone: too many connections of this agent are open (TooManyConnections)'),
+    ]);
+  });
+});
 
 describe('a start', () => {
   test('with --output json says one line of the exact shape, and what it names answers', async () => {

@@ -91,6 +91,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
     mode: 'local',
     listen: options.listen,
     onConnection: (socket, resource) => sessions.accept(socket, resource),
+    onFull: (socket, resource) => sessions.refuse(socket, resource),
   });
   stack.defer(() => listeners.stop());
   const [failure] = (await listeners.apply(control.current())).failed;

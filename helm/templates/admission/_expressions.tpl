@@ -30,3 +30,14 @@ c.securityContext.?privileged.orValue(false) == false && c.securityContext.?proc
 c.securityContext.?capabilities.?drop.orValue([]).exists(d, d == 'ALL') && c.securityContext.?capabilities.?add.orValue([]).size() == 0 &&
 c.securityContext.?seccompProfile.?type.orValue(variables.podSeccomp) in ['RuntimeDefault', 'Localhost']
 {{- end -}}
+
+{{/* The same about containers of a template: variables.path is where its pod's spec begins. */}}
+{{- define "chaperone.cel.template" -}}
+{{- $first := printf "variables.%s[0]" .list -}}
+- expression: "variables.{{ .list }}.size() == 0"
+  message: "pods of this template will be refused [{{ .code }}]"
+  messageExpression: >-
+    '{{ .before }}' + variables.path + (variables.pod.containers.exists(x, x.name == {{ $first }}.name)
+    ? 'containers[' + string(variables.pod.containers.map(x, x.name).indexOf({{ $first }}.name)) + ']'
+    : 'initContainers[' + string(variables.inits.map(x, x.name).indexOf({{ $first }}.name)) + ']') + '{{ .after }} [{{ .code }}]'
+{{- end -}}

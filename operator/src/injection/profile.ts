@@ -216,7 +216,7 @@ function heapMiB(limit: string): number {
 /** A value of the installation that no pod can be made of. */
 export class InjectionConfigError extends Error {
   override readonly name = 'InjectionConfigError';
-  readonly code = 'InjectionConfigInvalid';
+  readonly code = 'ConfigurationInvalid';
 }
 
 const serviceAccountToken = (audience: string, expirationSeconds: number) => ({

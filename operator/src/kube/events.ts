@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import type { Code } from '@chaperone/api';
 import { isNotFound } from './errors.ts';
-import { KINDS, pathOf } from './objects.ts';
+import { KINDS, type KubeObject, pathOf } from './objects.ts';
 import type { Kube } from './transport.ts';
 
 /** The object on which a person will look for the event. */
@@ -11,9 +12,15 @@ export interface Regarding {
   readonly name: string;
   readonly uid?: string;
 }
+/** An object as an event names it. */
+export function regardingOf(object: Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'>): Regarding {
+  const { apiVersion = '', kind = '' } = object;
+  const { name, namespace, uid } = object.metadata;
+  return { apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }), ...(uid === undefined ? {} : { uid }) };
+}
 export interface EventNote {
   readonly type: 'Normal' | 'Warning';
-  readonly reason: string;
+  readonly reason: Code;
   readonly action: string;
   readonly note: string;
 }

@@ -31,6 +31,8 @@ export interface FakeApiServer {
   put(kind: ResourceKind, object: object): KubeObject;
   remove(kind: ResourceKind, key: { namespace?: string; name: string }): void;
   get(kind: ResourceKind, key: { namespace?: string; name: string }): KubeObject | undefined;
+  /** Events with this reason, as they were sent. */
+  events(reason: string): unknown[];
   sendToWatchers(line: string): void;
   /** Forgets an object without telling the watchers, as a lost event does. */
   forget(kind: ResourceKind, key: { namespace?: string; name: string }): void;
@@ -173,6 +175,11 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
     remove: (kind, key) => drop(pathFor(kind, key)),
     forget: (kind, key) => void objects.delete(pathFor(kind, key)),
     get: (kind, key) => objects.get(pathFor(kind, key)),
+    events: (reason) =>
+      asked
+        .filter(({ method, url }) => method === 'POST' && url.pathname.startsWith('/apis/events.k8s.io/'))
+        .map(({ body }) => body)
+        .filter((body) => body?.['reason'] === reason),
     sendToWatchers: (line) => {
       for (const watcher of watchers) watcher.response.write(line);
     },

@@ -36,7 +36,7 @@ function aPolicy(
 }
 const resource = (namespaces: string[]): ProtectedResource =>
   ({ metadata: RESOURCE, spec: { grantedTo: namespaces.map((namespace) => ({ namespace })) } }) as unknown as ProtectedResource;
-const current = { pod: 'support-agent-a', current: true, heardSecondsAgo: 2 };
+const current = { pod: 'support-agent-a', current: true, outdated: false, heardSecondsAgo: 2 };
 function facts(mods: Partial<PolicyFacts> = {}): PolicyFacts {
   return {
     policy: aPolicy([read]),
@@ -111,14 +111,20 @@ describe('a policy', () => {
     ],
     [
       'that a sidecar does not run yet',
-      { sidecars: [current, { pod: 'support-agent-6d9', current: false, heardSecondsAgo: 35 }, { ...current, pod: 'c' }] },
+      {
+        sidecars: [
+          current,
+          { ...current, pod: 'support-agent-6d9', current: false, heardSecondsAgo: 35 },
+          { ...current, pod: 'c' },
+        ],
+      },
       'Programmed',
       'Programming',
       '2 of 3 sidecars run generation 12; support-agent-6d9 was last heard 35 s ago',
     ],
     [
       'that a sidecar never asked for',
-      { sidecars: [{ pod: 'x', current: false, heardSecondsAgo: undefined }] },
+      { sidecars: [{ ...current, pod: 'x', current: false, heardSecondsAgo: undefined }] },
       'Programmed',
       'Programming',
       '0 of 1 sidecar run generation 12; x has not been heard yet',
@@ -126,6 +132,24 @@ describe('a policy', () => {
   ])('%s says so, and Ready repeats it', (_name, mods, type, reason, message) => {
     expect(at(mods, type)).toEqual({ type, status: 'False', reason, message });
     expect(at(mods, 'Ready')).toEqual({ type: 'Ready', status: 'False', reason, message });
+  });
+
+  test.each([
+    [1, 'that of support-agent-6d9 is'],
+    [2, '2 of them, such as that of support-agent-6d9, are'],
+  ])('whose agents run %i sidecar of another release is Ready and says what to do', (count, whose) => {
+    const old = { ...current, pod: 'support-agent-6d9', outdated: true };
+    const sidecars = [current, ...Array.from({ length: count }, () => old)];
+    expect(decidePolicy(facts({ sidecars }))).toMatchObject({ programmedPods: count + 1, outdated: count });
+    const condition = {
+      status: 'True',
+      reason: 'SidecarsOutdated',
+      message: `${count + 1} of ${count + 1} sidecars run generation 12; ${whose} of another release than the operator; run kubectl rollout restart for their workloads in agents`,
+    };
+    expect(at({ sidecars }, 'Programmed')).toEqual({ type: 'Programmed', ...condition });
+    expect(at({ sidecars }, 'Ready')).toEqual({ type: 'Ready', ...condition });
+    // Who does not run the policy at all is said first.
+    expect(at({ sidecars: [...sidecars, { ...old, current: false }] }, 'Ready')?.reason).toBe('Programming');
   });
 
   test.each([

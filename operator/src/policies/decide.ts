@@ -12,6 +12,8 @@ export interface SidecarState {
   readonly pod: string;
   /** It acknowledged a snapshot that holds this generation of the policy. */
   readonly current: boolean;
+  /** It was injected by another release than the operator's. */
+  readonly outdated: boolean;
   /** Seconds since it was last heard; undefined: never. */
   readonly heardSecondsAgo: number | undefined;
 }
@@ -31,6 +33,7 @@ export interface PolicyDecision {
   readonly conditions: ConditionDraft[];
   readonly selectedPods: number;
   readonly programmedPods: number;
+  readonly outdated: number;
 }
 
 const MAX_LISTED = 5;
@@ -136,13 +139,24 @@ function programmed(facts: PolicyFacts): ConditionDraft {
   const generation = policy.metadata.generation ?? 0;
   const [first] = behind;
   if (first === undefined) {
-    return holds('Programmed', `${done} of ${plural(sidecars.length, 'sidecar')} run generation ${generation}`);
+    const all = `${done} of ${plural(sidecars.length, 'sidecar')} run generation ${generation}`;
+    const old = outdated(facts);
+    return old === undefined ? holds('Programmed', all, 'Programmed') : holds('Programmed', `${all}; ${old}`, 'SidecarsOutdated');
   }
   const heard = first.heardSecondsAgo === undefined ? 'has not been heard yet' : `was last heard ${first.heardSecondsAgo} s ago`;
   return fails('Programmed', {
     code: 'Programming',
     message: `${done} of ${plural(sidecars.length, 'sidecar')} run generation ${generation}; ${first.pod} ${heard}`,
   });
+}
+
+/** A sidecar of an earlier release goes on governing; it gets what the new one brings when its pod is made anew. */
+function outdated({ policy, sidecars }: PolicyFacts): string | undefined {
+  const old = sidecars.filter((sidecar) => sidecar.outdated);
+  const [first] = old;
+  if (first === undefined) return undefined;
+  const whose = old.length === 1 ? `that of ${first.pod} is` : `${old.length} of them, such as that of ${first.pod}, are`;
+  return `${whose} of another release than the operator; run kubectl rollout restart for their workloads in ${policy.metadata.namespace ?? ''}`;
 }
 
 function noAgents({ policy, candidates }: PolicyFacts): string {
@@ -167,19 +181,21 @@ export function decidePolicy(facts: PolicyFacts): PolicyDecision {
   const shadowed = ruleShadowed(facts);
   const running = programmed(facts);
   const drafts: ConditionDraft[] = [
-    unaccepted === undefined ? holds('Accepted', 'the policy is accepted') : fails('Accepted', unaccepted),
+    unaccepted === undefined ? holds('Accepted', 'the policy is accepted', 'Accepted') : fails('Accepted', unaccepted),
     unresolved === undefined
-      ? holds('ResolvedRefs', 'all that its rules name is there and ready')
+      ? holds('ResolvedRefs', 'all that its rules name is there and ready', 'RefsResolved')
       : fails('ResolvedRefs', unresolved),
     ...(shadowed === undefined
       ? []
       : [{ type: 'Conflicted', status: 'True' as const, reason: shadowed.code, message: shadowed.message }]),
     running,
   ];
-  const ready = running.reason === 'NoAgentsYet' ? running : { reason: 'Ready', message: running.message };
+  // STATUS shows Ready's reason: what is no failure and still wants somebody's eye shows there too.
+  const reason = running.reason === 'Programmed' ? 'Ready' : running.reason;
   return {
-    conditions: withReady(drafts, { reason: ready.reason, message: ready.message }),
+    conditions: withReady(drafts, { reason, message: running.message }),
     selectedPods: facts.sidecars.length,
     programmedPods: facts.sidecars.filter((sidecar) => sidecar.current).length,
+    outdated: facts.sidecars.filter((sidecar) => sidecar.outdated).length,
   };
 }

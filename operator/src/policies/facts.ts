@@ -2,7 +2,7 @@ import type { AccessPolicy } from '@chaperone/api';
 import { selectsAgent } from '@chaperone/policy';
 import { keyOf, type KubeObject } from '../kube/objects.ts';
 import type { AssessedResource } from '../resources/assess.ts';
-import { agentOf, isAlive, serviceAccountOf } from '../sidecars/governed.ts';
+import { agentOf, isAlive, serviceAccountOf, sidecarImage } from '../sidecars/governed.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';
 import type { PolicyFacts } from './decide.ts';
 
@@ -11,11 +11,13 @@ export interface GatherInput {
   readonly resources: ReadonlyMap<string, AssessedResource>;
   readonly pods: readonly KubeObject[];
   readonly hub: Pick<SidecarHub, 'stateOf'>;
+  /** What this release injects. */
+  readonly image: string;
   readonly now: number;
 }
 
 /** Collects what the conditions of one policy depend on. */
-export function gatherPolicy({ policy, resources, pods, hub, now }: GatherInput): PolicyFacts {
+export function gatherPolicy({ policy, resources, pods, hub, image, now }: GatherInput): PolicyFacts {
   const namespace = policy.metadata.namespace ?? '';
   const named = policy.spec.rules.flatMap((rule) => {
     const key = `${rule.resource.namespace}/${rule.resource.name}`;
@@ -42,7 +44,7 @@ export function gatherPolicy({ policy, resources, pods, hub, now }: GatherInput)
       .map((pod) => {
         const { current, heardAt } = hub.stateOf(pod.metadata.uid ?? '', about);
         const heardSecondsAgo = heardAt === undefined ? undefined : Math.max(0, Math.round((now - heardAt) / 1000));
-        return { pod: pod.metadata.name, current, heardSecondsAgo };
+        return { pod: pod.metadata.name, current, outdated: (sidecarImage(pod) ?? image) !== image, heardSecondsAgo };
       }),
   };
 }

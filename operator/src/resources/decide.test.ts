@@ -44,7 +44,7 @@ function facts(mods: Partial<ResourceFacts> = {}): ResourceFacts {
     ...mods,
   };
 }
-const seen = (type: ResourceObservation['type'], status: 'True' | 'False', reason: string): ResourceObservation => ({
+const seen = (type: ResourceObservation['type'], status: ResourceObservation['status'], reason: string): ResourceObservation => ({
   resource: { namespace: 'data', name: 'orders-db' },
   type,
   status,
@@ -73,11 +73,11 @@ describe('a resource', () => {
     expect(blocked).toBeUndefined();
   });
 
-  test('without credentials has no condition about them', () => {
+  test('of protocol tcp has no condition about credentials, nor about what they may do', () => {
     const { credentials: _none, ...spec } = aResource().spec;
     const resource = { ...aResource(), spec: { ...spec, protocol: 'tcp' as const } };
     const { conditions } = decideResource(facts({ resource, credentials: undefined }));
-    expect(conditions.map(({ type }) => type)).not.toContain('CredentialsAvailable');
+    expect(conditions.map(({ type }) => type)).toEqual(['Accepted', 'ResolvedRefs', 'AddressAllocated', 'Reachable', 'Ready']);
     expect(conditions.at(-1)?.status).toBe('True');
   });
 
@@ -192,14 +192,22 @@ describe('a resource', () => {
   });
 
   test.each([
-    ['CredentialsAvailable', 'CredentialsRejected'],
-    ['Reachable', 'UpstreamRefused'],
-    ['UpstreamSuitable', 'ServerLogsStatements'],
-  ] as const)('that sidecars saw fail (%s) is not Ready, but not blocked either', (type, reason) => {
-    const { conditions, blocked } = decideResource(facts({ observations: [seen(type, 'False', reason)] }));
-    expect(conditions.at(-1)).toMatchObject({ type: 'Ready', status: 'False', reason, message: `${reason} was seen` });
-    expect(Object.keys(conditions[2] ?? {})).toEqual(['type', 'status', 'reason', 'message']);
+    ['CredentialsAvailable', 'False', 'CredentialsRejected'],
+    ['Reachable', 'False', 'UpstreamRefused'],
+    ['UpstreamSuitable', 'False', 'UpstreamIsSuperuser'],
+    ['UpstreamSuitable', 'Unknown', 'ServerLogVolume'],
+    ['UpstreamSuitable', 'Unknown', 'CatalogUnreadable'],
+  ] as const)('in which sidecars saw %s %s %s is not Ready, but not blocked either', (type, status, reason) => {
+    const { conditions, blocked } = decideResource(facts({ observations: [seen(type, status, reason)] }));
+    const message = `${reason} was seen`;
+    expect(conditions.find((condition) => condition.type === type)).toEqual({ type, status, reason, message });
+    expect(conditions.at(-1)).toEqual({ type: 'Ready', status: 'False', reason, message });
     expect(blocked).toBeUndefined();
+  });
+
+  test('in which a sidecar saw what this operator has no word for is not Ready', () => {
+    const { conditions } = decideResource(facts({ observations: [seen('Reachable', 'False', 'Banana')] }));
+    expect(conditions.at(-1)).toMatchObject({ status: 'False', reason: 'InternalFault', message: 'Banana was seen' });
   });
 
   test('with a good CA resolves', async () => {

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { PROTOCOLS, type ProtectedResource, type ResourceAddress } from '@chaperone/api';
+import { CODES, type Code, PROTOCOLS, type ProtectedResource, type ResourceAddress } from '@chaperone/api';
 import type { ResourceObservation } from '@chaperone/policy';
 import { type ConditionDraft, fails, firstProblem, holds, type Problem, unknown, withReady } from '../conditions.ts';
 import { keyOf } from '../kube/objects.ts';
@@ -153,26 +153,26 @@ export function decideResource(facts: ResourceFacts): ResourceDecision {
   const uncredentialed = firstProblem(CREDENTIAL_CHECKS, facts);
   const unaddressed = refused === undefined ? addressesAreFree(facts) : undefined;
   const drafts: ConditionDraft[] = [
-    refused === undefined ? holds('Accepted', `${nameOf(resource)} is accepted`) : fails('Accepted', refused),
-    unresolved === undefined ? holds('ResolvedRefs', 'all that it refers to exists') : fails('ResolvedRefs', unresolved),
+    refused === undefined ? holds('Accepted', `${nameOf(resource)} is accepted`, 'Accepted') : fails('Accepted', refused),
+    unresolved === undefined
+      ? holds('ResolvedRefs', 'all that it refers to exists', 'RefsResolved')
+      : fails('ResolvedRefs', unresolved),
   ];
   if (resource.spec.credentials !== undefined) {
-    const seen = facts.observations.find((observation) => observation.type === 'CredentialsAvailable');
-    if (uncredentialed !== undefined) drafts.push(fails('CredentialsAvailable', uncredentialed));
-    else
-      drafts.push(
-        seen ??
-          holds(
-            'CredentialsAvailable',
-            `Secret ${resource.metadata.namespace ?? ''}/${resource.spec.credentials.secretRef.name} is complete`,
-          ),
-      );
+    const complete = `${secretName(facts, resource.spec.credentials.secretRef.name)} is complete`;
+    drafts.push(
+      uncredentialed === undefined
+        ? (seen(facts, 'CredentialsAvailable') ?? holds('CredentialsAvailable', complete, 'CredentialsAvailable'))
+        : fails('CredentialsAvailable', uncredentialed),
+    );
   }
   drafts.push(addressCondition(facts, refused, unaddressed));
-  drafts.push(seenOr(facts, 'Reachable'));
-  drafts.push(seenOr(facts, 'UpstreamSuitable'));
+  drafts.push(seen(facts, 'Reachable') ?? unknown('Reachable', NOT_DIALLED_YET));
+  // What is asked of a database's user means nothing where nothing inside the connection is looked at.
+  if (resource.spec.protocol !== 'tcp')
+    drafts.push(seen(facts, 'UpstreamSuitable') ?? unknown('UpstreamSuitable', NOT_DIALLED_YET));
   const blocked = refused ?? unresolved ?? uncredentialed ?? unaddressed;
-  return { conditions: withReady(drafts.map(plain), { reason: 'Ready', message: `${nameOf(resource)} is ready` }), blocked };
+  return { conditions: withReady(drafts, { reason: 'Ready', message: `${nameOf(resource)} is ready` }), blocked };
 }
 
 function addressCondition(facts: ResourceFacts, refused: Problem | undefined, unaddressed: Problem | undefined): ConditionDraft {
@@ -180,20 +180,22 @@ function addressCondition(facts: ResourceFacts, refused: Problem | undefined, un
   if (refused !== undefined) {
     return unknown('AddressAllocated', { code: 'NotAccepted', message: 'addresses are given to accepted resources only' });
   }
-  return holds('AddressAllocated', facts.addresses.map(({ host, ipv4 }) => `${host} is ${ipv4}`).join(', '));
+  const addresses = facts.addresses.map(({ host, ipv4 }) => `${host} is ${ipv4}`).join(', ');
+  return holds('AddressAllocated', addresses, 'AddressAllocated');
 }
 
-function seenOr(facts: ResourceFacts, type: 'Reachable' | 'UpstreamSuitable'): ConditionDraft {
-  return (
-    facts.observations.find((observation) => observation.type === type) ??
-    unknown(type, {
-      code: 'NotDialledYet',
-      message: 'no session has used it yet; it is tried when an agent connects',
-    })
-  );
-}
+const NOT_DIALLED_YET: Problem = {
+  code: 'NotDialledYet',
+  message: 'no session has used it yet; it is tried when an agent connects',
+};
 
-const plain = ({ type, status, reason, message }: ConditionDraft): ConditionDraft => ({ type, status, reason, message });
+/** What sidecars saw last; a word that the table does not have is none of ours and still no good news. */
+function seen({ observations }: ResourceFacts, wanted: ResourceObservation['type']): ConditionDraft | undefined {
+  const found = observations.find(({ type }) => type === wanted);
+  if (found === undefined) return undefined;
+  const { type, status, reason, message } = found;
+  return { type, status, reason: Object.hasOwn(CODES, reason) ? (reason as Code) : 'InternalFault', message };
+}
 
 /** Namespace of a Service name `X.NS.svc…` (or of a pod behind one, `P.X.NS.svc…`); undefined for every other name. */
 export function serviceNamespace(host: string): string | undefined {

@@ -28,5 +28,10 @@ export class SecretView {
   }
 }
 
+/** Whether two views of a Secret sign in as the same user with the same password. */
+export function isSameLogin(a: SecretView, b: SecretView): boolean {
+  return ['username', 'password'].every((key) => a.text(key) === b.text(key));
+}
+
 /** Annotation of a credentials Secret that says for which upstream it is; it is sent nowhere else. */
 export const UPSTREAM_ANNOTATION = 'chaperone.dev/upstream';

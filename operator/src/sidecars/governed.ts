@@ -4,6 +4,7 @@ import { matchesProfile } from '../injection/match.ts';
 import type { Pod } from '../injection/pod.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { PodIdentity } from './identity.ts';
+import { SIDECAR_NAME } from './waiting.ts';
 
 export const INJECT_LABEL = 'chaperone.dev/inject';
 /** Written by the operator on a governed namespace: since when it is governed, RFC 3339. */
@@ -32,6 +33,12 @@ export function isAlive(pod: KubeObject): boolean {
 
 export const serviceAccountOf = (pod: KubeObject): string =>
   (pod.spec as { serviceAccountName?: string } | undefined)?.serviceAccountName ?? 'default';
+
+/** The image that the pod's sidecar runs; undefined where it has none. */
+export function sidecarImage(pod: KubeObject): string | undefined {
+  const { initContainers = [] } = (pod.spec ?? {}) as { initContainers?: readonly { name: string; image?: string }[] };
+  return initContainers.find(({ name }) => name === SIDECAR_NAME)?.image;
+}
 
 /**
  * Why this pod gets no policy and no credentials; undefined where it may have them. A token stays good while a pod ends and for

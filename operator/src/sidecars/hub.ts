@@ -27,7 +27,6 @@ export interface StreamSink {
 interface Sidecar {
   readonly agent: Agent;
   readonly publicKey: string;
-  readonly version: string;
   leaf: { names: string; certificate: string; renewAt: number; issuer: unknown } | undefined;
   snapshot: Snapshot | undefined;
   acknowledged: string | undefined;
@@ -61,12 +60,11 @@ export class SidecarHub {
   }
 
   /** Takes a sidecar in and returns its first snapshot. One that was in already starts anew. */
-  async enrol(agent: Agent & { podUid: string }, publicKey: string, version: string): Promise<Snapshot> {
+  async enrol(agent: Agent & { podUid: string }, publicKey: string): Promise<Snapshot> {
     this.#sidecars.get(agent.podUid)?.sink?.end();
     const sidecar: Sidecar = {
       agent,
       publicKey,
-      version,
       leaf: undefined,
       snapshot: undefined,
       acknowledged: undefined,

@@ -169,7 +169,7 @@ async function enrol(
   if (still.refusal !== undefined) throw new Refusal(still.refusal.code, still.refusal.message);
   if (options.term() !== term) throw new Refusal('NotLeader', 'this replica leads no more');
   const agent = { ...agentOf(pod), podUid: identity.podUid };
-  const snapshot = await term.hub.enrol(agent, request.tlsPublicKey, request.version);
+  const snapshot = await term.hub.enrol(agent, request.tlsPublicKey);
   return { protocol: CONTROL_PROTOCOL, origin: term.origin, registration, nats, snapshot };
 }
 

@@ -68,6 +68,27 @@ describe('the API server is told', () => {
     expect(status?.message).toMatch(/2 problems: .*\[HostNetwork\].*\[AgentMustSetUser\]/);
   });
 
+  test.each<[string, unknown, object, boolean]>([
+    ['a controller made', [{ apiVersion: 'batch/v1', kind: 'Job', name: 'nightly', uid: 'j', controller: true }], {}, true],
+    [
+      'a controller tried to make',
+      [{ apiVersion: 'batch/v1', kind: 'Job', name: 'nightly', uid: 'j', controller: true }],
+      { dryRun: true },
+      false,
+    ],
+    ['belongs to something else', [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'x', uid: 'c' }], {}, false],
+    ['names a controller without a name', [{ apiVersion: 'batch/v1', kind: 'Job', uid: 'j', controller: true }], {}, false],
+    ['has owners that are no list', 'nightly', {}, false],
+    ['a person made', undefined, {}, false],
+  ])('and the owner of a refused pod that %s, or not', async (_what, ownerReferences, mods, told) => {
+    const denied: unknown[] = [];
+    const url = await start({ onDenied: (...args) => denied.push(args) });
+    const pod = { metadata: { name: 'bot', ownerReferences }, spec: { containers: [{ name: 'bot' }] } };
+    const { status } = await ask(url, aReview(pod, mods));
+    const owner = { apiVersion: 'batch/v1', kind: 'Job', namespace: 'agents', name: 'nightly', uid: 'j' };
+    expect(denied).toEqual(told ? [[owner, status?.message]] : []);
+  });
+
   test('the user that the namespace offers is used', async () => {
     const url = await start({ facts: () => ({ defaultRunAsUser: 1000 }) });
     expect(await ask(url, aReview(aPod({ containers: [{ name: 'bot' }] })))).toMatchObject({ allowed: true });

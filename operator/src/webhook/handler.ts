@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Regarding } from '../kube/events.ts';
 import { type ReviewOptions, reviewPod } from './review.ts';
 
 /** Where the API server posts reviews. */
@@ -16,6 +17,8 @@ export interface WebhookOptions extends ReviewOptions {
     readonly durationMs: number;
     readonly error?: string;
   }) => void;
+  /** Told why a pod was refused, where something made it that a person looks at. */
+  readonly onDenied?: (owner: Regarding, message: string) => void;
   /** Monotonic milliseconds. */
   readonly monotonic?: () => number;
 }
@@ -62,7 +65,7 @@ function errorCode(error: unknown): string {
   return typeof code === 'string' ? code : 'AdmissionFailed';
 }
 
-async function serveReview(request: IncomingMessage, response: ServerResponse, options: ReviewOptions): Promise<boolean> {
+async function serveReview(request: IncomingMessage, response: ServerResponse, options: WebhookOptions): Promise<boolean> {
   if (new URL(request.url ?? '/', 'https://webhook').pathname !== WEBHOOK_PATH) throw new HttpError(404, 'NotFound');
   if (request.method !== 'POST') throw new HttpError(405, 'MethodNotAllowed');
   if (!/^application\/json\b/.test(request.headers['content-type'] ?? '')) throw new HttpError(415, 'NotJson');
@@ -72,6 +75,7 @@ async function serveReview(request: IncomingMessage, response: ServerResponse, o
     : { uid: review.uid, allowed: false, status: { code: 403, reason: 'Forbidden', message: review.message } };
   const body = JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: answer });
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body);
+  if (!review.allowed && review.owner !== undefined) options.onDenied?.(review.owner, review.message);
   return review.allowed;
 }
 

@@ -3,6 +3,7 @@ import { type Operation, patchPod } from '../injection/patch.ts';
 import type { Pod } from '../injection/pod.ts';
 import { describeProblems, findProblems } from '../injection/problems.ts';
 import type { InjectionConfig } from '../injection/profile.ts';
+import type { Regarding } from '../kube/events.ts';
 
 /** What is known about a governed namespace at this moment, from memory: admission waits for no call. */
 export interface NamespaceFacts {
@@ -24,7 +25,13 @@ export interface ReviewOptions {
 /** What the API server is told about one pod. */
 export type Review =
   | { readonly allowed: true; readonly uid: string; readonly patch: readonly Operation[] }
-  | { readonly allowed: false; readonly uid: string; readonly message: string };
+  | {
+      readonly allowed: false;
+      readonly uid: string;
+      readonly message: string;
+      /** What made the pod, whose author sees no other trace of the refusal. Absent: a person did, or it was a dry run. */
+      readonly owner: Regarding | undefined;
+    };
 
 /** The request is no admission review that can be answered. */
 export class ReviewError extends Error {
@@ -36,6 +43,7 @@ interface AdmissionRequest {
   readonly uid: string;
   readonly namespace: string;
   readonly pod: Pod;
+  readonly dryRun: boolean;
 }
 
 /**
@@ -44,12 +52,15 @@ interface AdmissionRequest {
  * @throws ReviewError where the review cannot be read; the API server then refuses the pod (`failurePolicy: Fail`).
  */
 export function reviewPod(body: unknown, options: ReviewOptions): Review {
-  const { uid, namespace, pod } = parseReview(body);
+  const { uid, namespace, pod, dryRun } = parseReview(body);
   const config = options.config();
   const facts = options.facts?.(namespace, pod) ?? {};
   const input = { pod, config, defaultRunAsUser: facts.defaultRunAsUser, inboundPorts: facts.inboundPorts ?? [] };
   const problems = findProblems({ ...input, devices: options.devices ?? [] });
-  if (problems.length > 0) return { allowed: false, uid, message: describeProblems(pod, namespace, problems) };
+  if (problems.length > 0) {
+    const owner = dryRun ? undefined : ownerOf(pod, namespace);
+    return { allowed: false, uid, message: describeProblems(pod, namespace, problems), owner };
+  }
   return { allowed: true, uid, patch: patchPod(pod, injectPod(input)) };
 }
 
@@ -77,7 +88,16 @@ function parseReview(body: unknown): AdmissionRequest {
     uid: demand(request['uid'], isText, 'request.uid'),
     namespace: demand(request['namespace'], isText, 'request.namespace'),
     pod: parsePod(request['object']),
+    dryRun: request['dryRun'] === true,
   };
+}
+
+function ownerOf(pod: Pod, namespace: string): Regarding | undefined {
+  const references = pod.metadata['ownerReferences'];
+  const owner = Array.isArray(references) ? references.filter(isFields).find(({ controller }) => controller === true) : undefined;
+  const [apiVersion, kind, name, uid] = [owner?.['apiVersion'], owner?.['kind'], owner?.['name'], owner?.['uid']];
+  if (!isText(apiVersion) || !isText(kind) || !isText(name) || !isText(uid)) return undefined;
+  return { apiVersion, kind, namespace, name, uid };
 }
 
 /** The API server has decoded the pod into its own types before; this says again what the code relies on. */

@@ -3,7 +3,13 @@ import { connect, createServer, type Socket } from 'node:net';
 import { eventually, freePort } from '@chaperone/testing';
 import { afterEach, describe, expect, test } from 'vitest';
 import { indexAddresses } from './addresses.ts';
-import { createListeners, type ListenerOptions, type Listeners, MAX_SILENT_PER_RESOURCE } from './listener.ts';
+import {
+  createListeners,
+  type ListenerOptions,
+  type Listeners,
+  MAX_CONNECTIONS_PER_RESOURCE,
+  MAX_SILENT_PER_RESOURCE,
+} from './listener.ts';
 import { aGrantedResource } from './testdata/resource.ts';
 
 const orders = aGrantedResource('orders', 5432, [{ host: 'db', ipv4: '240.240.0.5', ipv6: '2001:2::5' }]);
@@ -101,9 +107,29 @@ describe('listeners of embedded mode', () => {
     await listeners.apply({ resources: [orders] });
     const port = portOf(listeners, 'orders');
     for (let time = 0; time < MAX_SILENT_PER_RESOURCE; time++) expect(await dial(port)).toBe('orders');
-    expect(await dial(port)).toBe('ECONNRESET');
+    const oldest = new Promise((resolve) => sockets.at(-MAX_SILENT_PER_RESOURCE)?.on('close', resolve));
+    expect(await dial(port)).toBe('orders');
+    await oldest;
     expect(refused).toEqual(['LimitReached']);
-    await eventually('room again', async () => ((await dial(port)) === 'orders' ? true : undefined));
+  });
+
+  test('what is beyond the limit of connections is handed to whoever can say so, and reset where nobody can', async () => {
+    const told = start({ onConnection: (socket) => void socket.write('welcome'), onFull: (socket) => void socket.end('full') });
+    const mute = start({ onConnection: (socket) => void socket.write('welcome') });
+    for (const [listeners, answer] of [
+      [told, 'full'],
+      [mute, 'ECONNRESET'],
+    ] as const) {
+      await listeners.apply({ resources: [orders] });
+      const port = portOf(listeners, 'orders');
+      for (let time = 0; time < MAX_CONNECTIONS_PER_RESOURCE; time++) {
+        expect(await dial(port)).toBe('welcome');
+        // Not silent, so that it stays.
+        sockets.at(-1)?.write('x');
+        if (time % 16 === 15) await eventually('it to be heard', () => (sockets.at(-1)?.bytesWritten === 1 ? true : undefined));
+      }
+      expect(await dial(port)).toBe(answer);
+    }
   });
 
   test("a reset is nobody's crash", async () => {

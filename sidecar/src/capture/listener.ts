@@ -6,7 +6,7 @@ import { errorCode } from './missing-family.ts';
 
 /** Connections of agents to one endpoint at a time; an agent that needs more is told so by a refused connection. */
 export const MAX_CONNECTIONS_PER_RESOURCE = 256;
-/** Of these, connections on which the agent has not said anything yet. */
+/** Of these, connections on which the agent has not said anything yet: one more takes the place of the oldest. */
 export const MAX_SILENT_PER_RESOURCE = 32;
 /** How long a connection may stay silent; every protocol we serve lets the client, or its answer to our greeting, come first. */
 export const SILENT_MS = 15_000;
@@ -47,6 +47,8 @@ export interface ListenerOptions {
   readonly mode: 'virtual' | 'local';
   readonly listen?: ReadonlyMap<string, { host: string; port: number }>;
   readonly onConnection: AcceptedConnection;
+  /** There is no room for this one. It is its taker's to say so and to close; default: it is reset. */
+  readonly onFull?: AcceptedConnection;
   /** A connection was refused before it reached a session, and why. */
   readonly onRefused?: (code: 'NotGranted' | 'LimitReached') => void;
   /** Overrides {@link SILENT_MS}. */
@@ -165,8 +167,19 @@ function createAdmission(options: ListenerOptions): (socket: Socket, lookup: Wan
     if (resource === undefined) return refuse(socket, 'NotGranted');
     const name = nameOf(resource);
     const open = openByResource.get(name) ?? new Set<Socket>();
-    const silent = [...open].filter(({ bytesRead }) => bytesRead === 0).length;
-    if (open.size >= MAX_CONNECTIONS_PER_RESOURCE || silent >= MAX_SILENT_PER_RESOURCE) return refuse(socket, 'LimitReached');
+    const silent = [...open].filter(({ bytesRead }) => bytesRead === 0);
+    if (silent.length >= MAX_SILENT_PER_RESOURCE) {
+      const [oldest] = silent;
+      if (oldest !== undefined) {
+        open.delete(oldest);
+        refuse(oldest, 'LimitReached');
+      }
+    }
+    if (open.size >= MAX_CONNECTIONS_PER_RESOURCE) {
+      if (options.onFull === undefined) return refuse(socket, 'LimitReached');
+      options.onRefused?.('LimitReached');
+      return options.onFull(socket, resource);
+    }
     openByResource.set(name, open.add(socket));
     const timer = setTimeout(() => {
       if (socket.bytesRead === 0) socket.destroy();

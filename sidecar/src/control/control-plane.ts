@@ -1,3 +1,4 @@
+import type { Code } from '@chaperone/api';
 import type { Snapshot } from '@chaperone/policy';
 
 /** Where policy and credentials come from: the operator in a cluster, manifest files in embedded mode. */
@@ -19,6 +20,6 @@ export interface Observation {
   readonly resource: { namespace: string; name: string };
   readonly type: 'Reachable' | 'UpstreamSuitable' | 'CredentialsAvailable';
   readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: string;
+  readonly reason: Code;
   readonly message: string;
 }

@@ -7,15 +7,18 @@ import type { DialGuard } from '../capture/guard.ts';
 import type { ControlPlane } from '../control/control-plane.ts';
 import type { Clock, Logger } from '../platform.ts';
 import { StatementParser } from '../postgres/actions/index.ts';
-import { servePostgres } from '../postgres/relay/serve.ts';
+import { refusePostgres, servePostgres } from '../postgres/relay/serve.ts';
 import { Database, labelsOf } from '../postgres/relay/database.ts';
 import { CancelRegistry } from '../postgres/relay/cancel.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
+import { createWatch, type Watch } from '../tcp/watch.ts';
 
 /** Sessions at once; each holds an upstream connection. */
 const MAX_SESSIONS = 1000;
+/** Connections that are being told so at once; more are reset. */
+const MAX_REFUSING = 32;
 const CHECK_INTERVAL_MS = 1000;
 /** After this an agent that does not read how its session ended is cut off. */
 const LINGER_MS = 5000;
@@ -31,6 +34,7 @@ export interface SessionsOptions {
 /** How a session ended, for its agent and for its record. */
 export interface Ending {
   readonly code: AgentCode | 'AgentClosed';
+  /** Empty where the code says it all. */
   readonly reason: string;
 }
 
@@ -64,6 +68,8 @@ interface Live {
 export interface Sessions {
   /** Takes over an accepted connection to `resource`. */
   accept(socket: Socket, resource: GrantedResource): void;
+  /** Tells an agent, as far as its protocol can, that there is no room for another connection. */
+  refuse(socket: Socket, resource: GrantedResource): void;
   /** Ends every session and waits for their records. */
   stop(): Promise<void>;
   readonly open: number;
@@ -80,13 +86,16 @@ class SessionTable implements Sessions {
   readonly #cancels = new CancelRegistry();
   readonly #parser = new StatementParser();
   readonly #proofs: Proofs;
+  readonly #watch: Watch;
   readonly #timer: NodeJS.Timeout;
   #leaf: { readonly certificate: string; readonly context: SecureContext } | undefined;
   #stopping = false;
+  #refusing = 0;
 
   constructor(options: SessionsOptions) {
     this.#o = options;
     this.#proofs = createProofs({ clock: options.clock });
+    this.#watch = createWatch({ clock: options.clock, report: (seen) => options.control.report(seen) });
     options.control.onRevoke(({ code, reason, session }) => this.#revoke({ code, reason }, session));
     options.control.onSnapshot(() => this.#check());
     this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL_MS).unref();
@@ -98,10 +107,11 @@ class SessionTable implements Sessions {
 
   accept(socket: Socket, resource: GrantedResource): void {
     socket.on('error', () => socket.destroy());
-    if (this.#stopping || this.#live.size >= MAX_SESSIONS) {
+    if (this.#stopping) {
       socket.destroy();
       return;
     }
+    if (this.#live.size >= MAX_SESSIONS) return this.refuse(socket, resource);
     const live: Live = {
       resource: keyOf(resource),
       labels: labelsOf(resource),
@@ -118,6 +128,20 @@ class SessionTable implements Sessions {
         this.#live.delete(live);
       });
     this.#live.set(live, served);
+  }
+
+  refuse(socket: Socket, { access }: GrantedResource): void {
+    socket.on('error', () => socket.destroy());
+    if (this.#stopping || this.#refusing >= MAX_REFUSING || access.resource.protocol !== 'postgres') {
+      socket.resetAndDestroy();
+      return;
+    }
+    this.#refusing++;
+    const ending: Ending = { code: 'TooManyConnections', reason: '' };
+    void refusePostgres(socket, this.#secureContext(), ending).finally(() => {
+      this.#refusing--;
+      closeSoon(socket);
+    });
   }
 
   async stop(): Promise<void> {
@@ -167,7 +191,7 @@ class SessionTable implements Sessions {
           parser: this.#parser,
           cancels: this.#cancels,
         });
-      else await serveTcp({ ...context, proofs: this.#proofs });
+      else await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
     } finally {
       await recorder?.close();
     }

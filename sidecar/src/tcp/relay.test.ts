@@ -96,6 +96,7 @@ async function aProxy(
       guard,
       clock,
       logger: silent,
+      watch: { reached: () => undefined, failed: () => undefined },
       onEnd: (end) => {
         proxy.end = end;
       },

@@ -7,6 +7,7 @@ import type { Durability, SessionRecorder } from '../recording/recorder.ts';
 import { type ClientHello, decodeClientHello } from './client-hello.ts';
 import { createProofs, ProofError, type Proofs } from './proof.ts';
 import { closeSoon, splice } from './splice.ts';
+import type { Watch } from './watch.ts';
 
 const HELLO_TIMEOUT_MS = 10_000;
 /** Name resolution, our own handshake and the connection, together. */
@@ -32,6 +33,8 @@ export interface TcpContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onEnd: (end: (ending: Ending) => void, idleMs: () => number) => void;
+  /** One for all sessions: whoever owns the resource hears how its upstream is found. */
+  readonly watch: Watch;
   /** One for all sessions; without it every connection proves its upstream anew. */
   readonly proofs?: Proofs;
   /** Resolves upstream names; the system's resolver by default. */
@@ -127,7 +130,12 @@ class TcpSession {
       throw new Refusal(verdict.code, verdict.reason, first === undefined ? NaN : alert);
     }
     const host = first.hello.serverName;
-    const upstream = await this.#dial(resource, host);
+    const upstream = await this.#dial(resource, host).catch((error: unknown) => {
+      // A session that was ended, or is refused by us, says nothing about the upstream.
+      if (!this.#abort.signal.aborted && !(error instanceof Refusal)) this.#c.watch.failed(resource, host, error);
+      throw error;
+    });
+    this.#c.watch.reached(resource);
     const relayed = splice({
       agent: this.#c.socket,
       upstream,

@@ -42,6 +42,18 @@ describe('StatementParser', () => {
     expect(JSON.stringify(error, ['message', 'stack', 'cause'])).not.toContain('canary');
   });
 
+  it.each([
+    ['select a from t where b = 1', 'select a from t where b = 22'],
+    [" select a from t where b = 'x' ; ", " select a from t where b = 'a longer one, with ***' ; "],
+    ["select set_config('a', b, c = 'x') from t where d = 'y'", "select set_config('a', b, c = 'x') from t where d = 'zz'"],
+    ["select a from t where b = 'x' for update", "select a from t where b = 'é''s' for update"],
+  ])('reads one instance of a template as it reads it without having seen another: %s', async (first, second) => {
+    await using fresh = new StatementParser();
+    await using experienced = new StatementParser();
+    await experienced.classify(Buffer.from(first));
+    expect(await experienced.classify(Buffer.from(second))).toEqual(await fresh.classify(Buffer.from(second)));
+  });
+
   it('goes on answering after forty long chains', async () => {
     await using own = new StatementParser({ maxCacheEntries: 0 });
     for (let run = 0; run < 40; run++) expect(await codeOf(`${chain(10_000)}+${run}`, own)).toBe('query');

@@ -1,8 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { Worker } from 'node:worker_threads';
 import { StatementError } from './errors.ts';
+import { hasMaskSentinel } from './literals.ts';
 import { StatementCache } from './statement-cache.ts';
 import type { References, Statement } from './statement.ts';
+import { templateOf } from './template.ts';
 import type { Reply, Request } from './worker.ts';
 
 /** Longer texts are refused before they are parsed: a parse of 1 MiB takes about 0.1 s, and one agent shares the thread. */
@@ -39,6 +41,8 @@ interface Job {
 export class StatementParser implements AsyncDisposable {
   private readonly options: typeof DEFAULTS;
   private readonly cache: StatementCache;
+  /** By template: one of its instances, and what of another's text is the statement. */
+  private readonly alike = new Map<string, { readonly statement: Statement; readonly cut: (text: string) => string }>();
   private readonly waiting: Job[] = [];
   private running: Job | undefined;
   private worker: Worker | undefined;
@@ -63,10 +67,27 @@ export class StatementParser implements AsyncDisposable {
     const sql = readable(text);
     const known = this.cache.get(sql);
     if (known) return known;
+    const template = templateOf(sql)?.text;
+    const alike = template === undefined ? undefined : this.alike.get(template);
+    if (alike) return [{ ...alike.statement, text: alike.cut(sql), maskSentinel: hasMaskSentinel(sql) }];
     const reply = await this.ask(sql, 'classify');
     const statements = reply.type === 'classified' ? reply.statements : [];
     this.cache.set(sql, statements);
+    if (template !== undefined) this.remember(template, sql, statements);
     return statements;
+  }
+
+  /** Instances of one template differ in literals, so the grammar reads them alike. */
+  private remember(template: string, sql: string, [statement, second]: readonly Statement[]): void {
+    if (statement?.kind !== 'query' || second !== undefined) return;
+    const before = sql.indexOf(statement.text);
+    const after = sql.length - before - statement.text.length;
+    if (before < 0) return;
+    this.alike.set(template, { statement, cut: (text) => text.slice(before, text.length - after) });
+    for (const oldest of this.alike.keys()) {
+      if (this.alike.size <= this.options.maxCacheEntries) break;
+      this.alike.delete(oldest);
+    }
   }
 
   /** What each statement of a text names; only queries have an answer, others are `unknown`. */

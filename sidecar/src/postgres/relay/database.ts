@@ -2,12 +2,14 @@ import type { GrantedResource } from '@chaperone/policy';
 import type { Clock, Logger } from '../../platform.ts';
 import type { DialGuard } from '../../capture/guard.ts';
 import type { Observation } from '../../control/control-plane.ts';
+import { addressOf, ownerText } from '../../control/owner-text.ts';
 import { type Catalog, checkSuitability, loadCatalog, type Suitability } from '../masking/index.ts';
 import { GuessBudget } from './guesses.ts';
+import { Judgements } from './judgements.ts';
 import { optionsText } from './pinned.ts';
 import { QueryClient } from './query-client.ts';
 import { connectUpstream } from './upstream.ts';
-import { UpstreamError } from './upstream-error.ts';
+import { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts';
 
 /** A catalogue older than this is read again before the next statement is judged by it. */
 const CATALOG_LIFE_MS = 30_000;
@@ -37,6 +39,7 @@ export class DatabaseError extends Error {
  */
 export class Database {
   readonly guesses = new GuessBudget();
+  readonly judgements = new Judgements();
   readonly #o: DatabaseOptions;
   #catalog: Catalog | undefined;
   #loadedAt = 0;
@@ -46,6 +49,8 @@ export class Database {
   #loading: Promise<Catalog> | undefined;
   #major = 0;
   #optionsDropped = false;
+  /** How the last connection failed, and since when each has. */
+  #failing: { readonly code: UpstreamErrorCode; readonly since: number } | undefined;
 
   constructor(options: DatabaseOptions) {
     this.#o = options;
@@ -133,16 +138,11 @@ export class Database {
       },
       guard: this.#o.guard,
     });
-    this.#o.report(observation(resource, 'Reachable', 'True', 'UpstreamReachable', `${upstream.host}:${upstream.port} answers`));
-    this.#o.report(
-      observation(
-        resource,
-        'CredentialsAvailable',
-        'True',
-        'CredentialsAccepted',
-        `${upstream.host}:${upstream.port} accepts the credential`,
-      ),
-    );
+    this.#failing = undefined;
+    const at = addressOf(upstream);
+    this.#o.report(observation(resource, 'Reachable', 'True', 'UpstreamReachable', `${at} answers`));
+    const accepts = `${at} accepts the credential`;
+    this.#o.report(observation(resource, 'CredentialsAvailable', 'True', 'CredentialsAccepted', accepts));
     return new QueryClient(connection);
   }
 
@@ -155,7 +155,8 @@ export class Database {
       if (!this.#optionsDropped) this.#o.report(observation(resource, 'UpstreamSuitable', ...SUITABLE));
       return;
     }
-    const message = worst.fixSql === undefined ? worst.message : `${worst.message}; run: ${worst.fixSql}`;
+    const run = worst.fixSql === undefined ? '' : `; run: ${worst.fixSql}`;
+    const message = `${addressOf(resource.upstream)}: ${worst.message}${run}${OWNERS_CHANGE[worst.reason] ?? ''}`;
     this.#o.report(observation(resource, 'UpstreamSuitable', worst.status, worst.reason, message));
     throw new DatabaseError('ResourceNotReady', `${worst.message} (${worst.reason})`);
   }
@@ -163,15 +164,48 @@ export class Database {
   #explain(resource: GrantedResource, error: unknown): DatabaseError {
     if (error instanceof DatabaseError) return error;
     if (error instanceof UpstreamError) {
-      const type = error.code === 'CredentialsRejected' ? 'CredentialsAvailable' : 'Reachable';
-      this.#o.report(observation(resource, type, 'False', error.code, error.message));
+      this.#tellOwner(resource, error);
       return new DatabaseError('ResourceNotReady', `${error.message} (${error.code})`, { cause: error });
     }
     this.#o.log.error('the catalogue could not be read', { error: error instanceof Error ? error.name : 'Error' });
+    const unreadable = `${addressOf(resource.upstream)}: ${CATALOG_UNREADABLE}`;
+    this.#o.report(observation(resource, 'UpstreamSuitable', 'Unknown', 'CatalogUnreadable', unreadable));
     return new DatabaseError('ResourceNotReady', 'the catalogue could not be read (CatalogUnreadable)', { cause: error });
+  }
+
+  /** Agents get the bare sentence; who can mend it gets names, numbers and the change to make. */
+  #tellOwner(resource: GrantedResource, error: UpstreamError): void {
+    const { code, sqlstate, certificateNames, address, verifier } = error;
+    if (code === 'UpstreamAborted') return;
+    if (this.#failing?.code !== code) this.#failing = { code, since: this.#o.clock.now() };
+    const { host, port, tls } = resource.upstream;
+    const text = ownerText(code, {
+      host,
+      port,
+      since: this.#failing.since,
+      detail: error.message,
+      sqlstate,
+      certificateNames,
+      verifier,
+      address: address === host ? undefined : address,
+      username: resource.credentials?.username,
+      database: resource.postgres?.database,
+      ownCa: tls.ca !== undefined,
+      serverName: tls.serverName,
+    });
+    const type = code === 'CredentialsRejected' ? 'CredentialsAvailable' : 'Reachable';
+    this.#o.report(observation(resource, type, 'False', code, text));
   }
 }
 
+/** What the owner can change in the resource or choose otherwise, where no SQL mends it or it is not the only way. */
+const OWNERS_CHANGE: Partial<Record<Suitability['reason'], string>> = {
+  ServerLogVolume: ', or set spec.postgres.acceptServerLogVolume: true',
+  LabelledColumnsMissing: '; mend spec.sensitive',
+  UpstreamOwnsLabelledTables: '; use a role that owns none of them',
+};
+const CATALOG_UNREADABLE =
+  'the catalogue of the database could not be read; see its log, and give the user CONNECT and a readable pg_catalog';
 const SUITABLE = ['True', 'UpstreamSuitable', 'the credential is one that lineage can be trusted with'] as const;
 const DROPS_OPTIONS = [
   'False',
@@ -183,7 +217,7 @@ function observation(
   resource: GrantedResource,
   type: Observation['type'],
   status: Observation['status'],
-  reason: string,
+  reason: Observation['reason'],
   message: string,
 ): Observation {
   const { namespace, name } = resource.access.resource;

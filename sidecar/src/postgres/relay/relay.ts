@@ -3,7 +3,7 @@ import type { Access } from '@chaperone/policy';
 import type { Clock, Logger } from '../../platform.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import type { StatementParser } from '../actions/index.ts';
-import { BACKEND, decideFrontend, MessageReader } from '../wire/index.ts';
+import { BACKEND, decideFrontend, MAX_BACKEND_BYTES, MessageReader, ProtocolError } from '../wire/index.ts';
 import { decideServer } from './limits.ts';
 import { AgentSide } from './agent-side.ts';
 import type { Database } from './database.ts';
@@ -32,6 +32,8 @@ export interface RelayOptions {
   /** Cancels what the database runs for this session: it would go on to its end, and commit. */
   readonly interrupt: () => void;
 }
+
+const UNMASKABLE = `a row of more than ${MAX_BACKEND_BYTES / 1024 / 1024} MiB with masked columns can not be held; select less of it`;
 
 /** Joins both legs of one session until either ends. */
 export class Relay {
@@ -85,6 +87,7 @@ export class Relay {
       refresh: () => database.refresh(),
       major: database.major,
       guesses: database.guesses,
+      judgements: database.judgements,
       clock,
     });
     const templates = new Templates({
@@ -166,6 +169,7 @@ export class Relay {
     if (name === 'RecordingError') return { code: 'RecordingBlocked', reason: 'what happens here can not be recorded' };
     if (name === 'ProtocolError' && side === 'agent')
       return { code: 'ProtocolViolation', reason: 'the message is not valid in this protocol' };
+    if (error instanceof ProtocolError && error.code === 'Refused') return { code: 'SessionEnded', reason: UNMASKABLE };
     if (side === 'server') return { code: 'SessionEnded', reason: 'the database answered what this proxy can not check' };
     return { code: 'InternalFault', reason: 'this proxy met a fault of its own' };
   }

@@ -1,3 +1,5 @@
+import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
 import type { SessionContext } from '../../session/sessions.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import type { GrantedResource } from '@chaperone/policy';
@@ -66,6 +68,19 @@ export async function servePostgres(context: PostgresContext): Promise<void> {
     accepted.socket.end(fatalText(ending, session?.session));
     await session?.append({ type: 'session.close', ...ending, actions: 0, denied: 0, maskedValues: 0 }, 'written');
     if (!(error instanceof Refused || error instanceof DatabaseError || error instanceof UpstreamError)) throw error;
+  }
+}
+
+/** Hears an agent out up to its startup packet, and says why there is no session. Never rejects. */
+export async function refusePostgres(socket: Socket, secureContext: SecureContext | undefined, ending: Ending): Promise<void> {
+  try {
+    const accepted = await acceptAgent(socket, {
+      ...(secureContext === undefined ? {} : { tls: { secureContext } }),
+      handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+    });
+    if (accepted.kind !== 'cancel') accepted.socket.end(fatalText(ending));
+  } catch {
+    // It left, or said what no client says: nobody is there to be told.
   }
 }
 

@@ -12,7 +12,8 @@ import {
   encodeSync,
   type ServerMessageFields,
 } from '../wire/index.ts';
-import { type Held, judgeAgain, judgePlain, judgeReprint, judgeTree, type Judgement } from './judgement.ts';
+import { type Held, judgeAgain, judgePlain, judgeReprint, type Judgement } from './judgement.ts';
+import type { Judgements } from './judgements.ts';
 import type { GuessBudget } from './guesses.ts';
 import type { Link } from './link.ts';
 import type { Attempt, PrepareOutcome, Prepared } from './steps.ts';
@@ -34,6 +35,7 @@ export interface StatementsOptions {
   readonly refresh: () => Promise<Catalog>;
   readonly major: number;
   readonly guesses: GuessBudget;
+  readonly judgements: Judgements;
   readonly clock: Clock;
 }
 
@@ -112,13 +114,14 @@ export class Statements {
   }
 
   async #judge(statement: Held, outcome: Extract<PrepareOutcome, { kind: 'prepared' }>): Promise<Judgement> {
-    const { access, catalog, stale, refresh, major } = this.#o;
+    const { access, catalog, stale, refresh, major, judgements } = this.#o;
     // A label may have been closed over a new partition or renamed column meanwhile: judge by what is there now.
     const known = stale() ? await refresh() : catalog();
-    const first = judgeTree(statement, outcome.trees, outcome.fields, { access: access(), catalog: known, major });
+    const { trees, fields, rowDescription } = outcome;
+    const first = judgements.judge(statement, trees, fields, rowDescription, { access: access(), catalog: known, major });
     if (!first.unknownObjects) return first;
     // Something was made since the catalogue was read: look once more before refusing.
-    return judgeTree(statement, outcome.trees, outcome.fields, { access: access(), catalog: await refresh(), major });
+    return judgements.judge(statement, trees, fields, rowDescription, { access: access(), catalog: await refresh(), major });
   }
 
   async #parse(text: string, name: string, parameterTypes: readonly number[]): Promise<PrepareOutcome> {

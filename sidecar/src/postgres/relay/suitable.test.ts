@@ -1,3 +1,4 @@
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
@@ -89,4 +90,26 @@ it('waits for the owner where the log would take the trees, and names the SQL th
   expect(await connecting(accepting)).toBe('served');
   await owner.query('alter role agent_role set log_min_messages = fatal');
   expect(await suitable()).toMatchObject({ said: 'served', status: 'True' });
+});
+
+it('serves nobody behind a pooler that drops startup options, and serves again once it passes them on', async () => {
+  let drops = true;
+  const pooler = createServer((from) => {
+    const to = connect({ port: governed.postgres.port, host: '127.0.0.1' });
+    for (const socket of [from, to]) socket.on('error', () => undefined);
+    from.on('close', () => to.destroy());
+    to.on('close', () => from.destroy());
+    to.pipe(from);
+    // Another parameter of the same length, which means nothing to the server.
+    from.on('data', (chunk) => to.write(drops ? chunk.toString('latin1').replace('options\0', 'chap.op\0') : chunk, 'latin1'));
+  });
+  await new Promise<void>((resolve) => pooler.listen(0, '127.0.0.1', resolve));
+  await using behind = await governed.anew({ upstream: `127.0.0.1:${(pooler.address() as AddressInfo).port}` });
+  const seen = (): unknown => behind.observations.findLast(({ type }) => type === 'UpstreamSuitable');
+  expect(await connecting(behind)).toContain('(PoolerDropsOptions)');
+  expect(seen()).toMatchObject({ status: 'False', reason: 'PoolerDropsOptions' });
+  drops = false;
+  expect(await connecting(behind)).toBe('served');
+  expect(seen()).toMatchObject({ status: 'True' });
+  pooler.close();
 });

@@ -119,7 +119,7 @@ export class Texts {
 export function fatalText(ending: Ending, session?: string): Buffer {
   const text = agentText({
     code: ending.code === 'AgentClosed' ? 'SessionEnded' : ending.code,
-    reason: ending.reason,
+    ...(ending.reason === '' ? {} : { reason: ending.reason }),
     ...(session === undefined ? {} : { reference: session }),
   });
   return encodeErrorResponse({

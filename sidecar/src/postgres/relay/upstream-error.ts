@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /**
  * UpstreamForbidden: the guard refuses its addresses · UpstreamRefused: nothing listens · UpstreamUnreachable: no address, no
  * answer in time, or closed before the login was done · UpstreamAborted: the caller gave up · UpstreamViolation: the server said
@@ -41,5 +43,16 @@ export class UpstreamError extends Error {
     this.code = code;
     this.sqlstate = options.sqlstate;
     this.certificateNames = options.certificateNames;
+  }
+
+  /** The address that was dialled, where the system says it. */
+  get address(): string | undefined {
+    const { address } = (this.cause ?? {}) as { address?: unknown };
+    return typeof address === 'string' && isIP(address) !== 0 ? address : undefined;
+  }
+  /** With TLSUntrusted: why the chain was refused, as OpenSSL names it. */
+  get verifier(): string | undefined {
+    const { code } = (this.cause ?? {}) as { code?: unknown };
+    return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,63}$/.test(code) ? code : undefined;
   }
 }

@@ -1,0 +1,111 @@
+import type { CodeEntry, CodeTable } from './entry.ts';
+
+const KEEP = 'Keep it as it is and compare it with a copy or a backup.';
+const finding = (what: string, why: string, example: string, fix = KEEP): CodeEntry => ({
+  audience: ['operator', 'platform'],
+  what,
+  why,
+  fix,
+  retry: 'none',
+  example,
+});
+
+/** What `verify` finds in one segment or between two (`break.code` of its JSON), and why the collector refuses one. */
+export const EVIDENCE_CODES = {
+  RecordAltered: finding(
+    'A record does not match what was signed.',
+    'Each record’s hash is under the signature of its segment; one that was changed, moved or taken out no longer fits.',
+    'record 118 in segment 4: record 118 does not match its leaf hash',
+  ),
+  PayloadAltered: finding(
+    'The records of a segment do not match their digest, or cannot be unpacked.',
+    'The signed header holds the digest of what follows it.',
+    'segment 4: the payload does not match its digest',
+  ),
+  SignatureInvalid: finding(
+    'The segment’s signature is not by the key that it names.',
+    'Its header was changed, or it was signed by somebody else.',
+    'segment 4: the epoch key did not sign this header',
+  ),
+  CertificateInvalid: finding(
+    'The key that signed the segment was not vouched for by the pod’s own key.',
+    'A pod’s key signs each key that it seals segments with; without that anybody could have made it.',
+    'segment 4: the nkey did not sign this epoch key',
+  ),
+  RegistrationUntrusted: finding(
+    'No operator that is trusted here has registered the pod that signed.',
+    'A registration, signed by the operator, says which agent a key belongs to.',
+    'segment 0: no trusted enrolment key signed the registration of this pod',
+    'Check that the trust you verify with is that of the cluster; if it is, keep the segment as it is.',
+  ),
+  OriginMismatch: finding(
+    'The segment or its registration is from another installation.',
+    'The origin is part of every signature, so that evidence of one cluster is not shown as another’s.',
+    'segment 0: the segment is of another origin',
+    'Verify it with the trust of the cluster that it is from.',
+  ),
+  AgentMismatch: finding(
+    'The session says another agent than the registration of the pod that signed it.',
+    'A pod can sign for itself alone.',
+    'segment 0: the opening record names another agent or session than the registration',
+  ),
+  ChainBroken: finding(
+    'Two segments of a session do not follow each other.',
+    'Each segment is signed together with the digest of the one before it.',
+    'segment 4: the segment does not follow the one before it',
+  ),
+  SegmentMissing: finding(
+    'A segment is not there and later ones are.',
+    'Missing evidence is said, never passed over.',
+    'segment 3: segment 3 is missing; segment 4 stands in its place',
+    'Wait where the pod’s spool still delivers; else the gap is the finding.',
+  ),
+  SegmentMisplaced: finding(
+    'A segment stands in the place of another one or in another session.',
+    'Session and number are in its signed header.',
+    'segment 3: segment 5 stands where 3 belongs',
+  ),
+  SegmentConflict: finding(
+    'The collector has another segment with this number of this session.',
+    'Two different signed segments for one place mean that one of them is not what happened; the first one stays.',
+    'another segment 4 of this session is stored already',
+  ),
+  ForeignSession: finding(
+    'The session was begun by another pod.',
+    'A session belongs to the pod that opened it, so no other may add to it.',
+    'another pod has signed this session before',
+  ),
+  SubjectMismatch: finding(
+    'The segment came under the name of another pod or session than its own.',
+    'A pod may publish under its own key alone.',
+    'refused a segment (SubjectMismatch)',
+    'See which pod sent it; its sidecar did not behave as one of this project.',
+  ),
+  MalformedSegment: finding(
+    'These bytes are not a segment, or its parts do not fit each other.',
+    'What cannot be read whole is not taken for evidence.',
+    'segment 4: the segment ends early',
+  ),
+  MalformedKey: finding(
+    'A key in the evidence is not one.',
+    'It has a wrong form, length or checksum.',
+    'segment 0: the nkey has a wrong length or checksum',
+  ),
+  MalformedBundle: finding(
+    'The file of evidence is cut off or not one.',
+    'Its last line says how many segments it holds.',
+    'orders.evidence: the bundle has 3 segments and says 4',
+    'Export it again.',
+  ),
+  UnsupportedVersion: finding(
+    'The segment is of a format that this version does not know.',
+    'It was written by a newer version.',
+    'segment 0: the segment is of a version that this program does not know',
+    'Verify it with that version or a later one.',
+  ),
+  LimitExceeded: finding(
+    'The segment is larger than any that is made.',
+    'Sizes are bounded before anything is read.',
+    'segment 4: the segment is too large',
+  ),
+} as const satisfies CodeTable;

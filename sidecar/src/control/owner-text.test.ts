@@ -1,0 +1,80 @@
+import { CODES } from '@chaperone/api';
+import { describe, expect, test } from 'vitest';
+import { ownerText, type UpstreamFailure, type UpstreamFailureCode } from './owner-text.ts';
+
+const failure: UpstreamFailure = {
+  host: 'orders.data.svc',
+  port: 5432,
+  since: Date.UTC(2026, 0, 1, 12, 3, 7),
+  detail: 'the database did not answer in time',
+  username: 'agent_ro',
+  database: 'order',
+};
+
+describe('what the owner is told', () => {
+  test.each<[UpstreamFailureCode, Partial<UpstreamFailure>]>([
+    ['UpstreamNotFound', {}],
+    ['UpstreamForbidden', { detail: 'the upstream resolves to a link-local address, which Chaperone never dials' }],
+    ['UpstreamRefused', { address: '10.1.2.3' }],
+    ['UpstreamUnreachable', {}],
+    ['UpstreamTimeout', {}],
+    ['UpstreamViolation', {}],
+    ['TLSUnavailable', {}],
+    ['TLSUntrusted', { ownCa: true, verifier: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }],
+    ['TLSNameMismatch', { certificateNames: 'DNS:pg-0' }],
+    ['TLSFailed', {}],
+    ['UpstreamAuthUnsupported', {}],
+    ['UpstreamNotAuthentic', {}],
+    ['CredentialsRejected', { sqlstate: '28P01' }],
+    ['UpstreamDatabaseMissing', {}],
+    ['UpstreamBusy', { sqlstate: '53300' }],
+    ['UpstreamLoginRefused', { sqlstate: '55000' }],
+  ])('of %s is the example of the table', (code, more) => {
+    expect(ownerText(code, { ...failure, ...more })).toBe(CODES[code].example);
+  });
+
+  test.each<[string, UpstreamFailureCode, Partial<UpstreamFailure>, string]>([
+    [
+      'a certificate for several names, one a pattern',
+      'TLSNameMismatch',
+      { certificateNames: 'DNS:*.corp, IP Address:10.0.0.1', serverName: 'db' },
+      'orders.data.svc:5432 shows a certificate for "*.corp", "10.0.0.1", not "db"; set spec.upstream.tls.serverName: 10.0.0.1 or renew it',
+    ],
+    [
+      'a certificate for no name that can be asked for',
+      'TLSNameMismatch',
+      { certificateNames: 'DNS:*.corp' },
+      'orders.data.svc:5432 shows a certificate for "*.corp", not "orders.data.svc"; renew it for that name',
+    ],
+    [
+      'a certificate whose names are no names',
+      'TLSNameMismatch',
+      { certificateNames: 'DNS:"a\\u0000b", URI:x; rm, DNS:evil name' },
+      'orders.data.svc:5432 shows a certificate for another name, not "orders.data.svc"; renew it for that name',
+    ],
+    [
+      'an expired certificate',
+      'TLSUntrusted',
+      { verifier: 'CERT_HAS_EXPIRED' },
+      'the certificate of orders.data.svc:5432 has expired; renew it there',
+    ],
+    [
+      'a certificate that the system does not know',
+      'TLSUntrusted',
+      { verifier: 'SELF_SIGNED_CERT_IN_CHAIN' },
+      'the certificate of orders.data.svc:5432 is signed by no authority of the system (SELF_SIGNED_CERT_IN_CHAIN); name the one that signed it in spec.upstream.tls.caRef',
+    ],
+    [
+      'an IPv6 address',
+      'TLSUnavailable',
+      { host: 'fd00::1' },
+      '[fd00::1]:5432 offers no TLS; turn it on there or set spec.upstream.tls.mode: disable',
+    ],
+    [
+      'a user whose name looks like more of the sentence',
+      'UpstreamBusy',
+      { username: `x; all is well\n${'y'.repeat(100)}` },
+      `orders.data.svc:5432 has no connection free for user "x; all is well\\n${'y'.repeat(48)}"; raise the limit there or run fewer agents`,
+    ],
+  ])('of %s', (_what, code, more, text) => expect(ownerText(code, { ...failure, ...more })).toBe(text));
+});
