@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
@@ -16,10 +17,30 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   testing: [],
 };
 
+/**
+ * What stands outside of packages' sources: tests that span packages, and the tools of this repository. They may import `testing`
+ * too, and reach what they name by path where the package has no door for it (docs/adr/0012).
+ */
+const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
+  e2e: ['operator'],
+  bench: [],
+  scripts: ['api'],
+  test: ['api', 'cli', 'scripts'],
+  'helm/test': ['api'],
+  'collector/test': ['collector', 'evidence', 'sidecar'],
+};
+
 /** Packages that take values and return values: no sockets, no files, no processes. */
 const PURE = ['api', 'policy', 'evidence'];
 /** Rooms of the sidecar that are pure too. */
-const PURE_ROOMS = ['sidecar/src/postgres/wire', 'sidecar/src/postgres/masking', 'sidecar/src/masking'];
+const PURE_ROOMS = [
+  'sidecar/src/postgres/wire',
+  'sidecar/src/postgres/actions',
+  'sidecar/src/postgres/masking',
+  'sidecar/src/masking',
+];
+/** The parser is foreign code in WebAssembly; it has a thread, which is all that these two may touch (docs/adr/0012). */
+const THREADS = new Set(['sidecar/src/postgres/actions/parser.ts', 'sidecar/src/postgres/actions/worker.ts']);
 const IMPURE_MODULES = /^node:(net|tls|http|https|http2|dgram|fs|fs\/promises|child_process|worker_threads|dns)$/;
 
 interface Import {
@@ -27,9 +48,12 @@ interface Import {
   readonly target: string;
 }
 
+/** Folders that are installed or built, not written. */
+const MADE = /(^|\/)(node_modules|dist|\.[^/]+)(\/|$)/;
+
 function sources(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.includes('node_modules') && !name.startsWith('dist'))
+    .filter((name) => name.endsWith('.ts') && !MADE.test(name))
     .map((name) => join(folder, name));
 }
 
@@ -39,6 +63,14 @@ function imports(file: string): Import[] {
     /^\s*(?:import|export)\b[^'"]*?from\s+['"]([^'"]+)['"]|^\s*import\s+['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm,
   );
   return [...found].map((match) => ({ file, target: match[1] ?? match[2] ?? match[3] ?? '' }));
+}
+
+/** The package, or the folder beside the packages, that an import reaches; undefined for what is not of this repository. */
+function packageOf(file: string, target: string): string | undefined {
+  if (target.startsWith('@chaperone/')) return target.split('/')[1];
+  if (!target.startsWith('.')) return undefined;
+  const reached = relative(root, resolve(root, dirname(file), target));
+  return Object.keys(OUTSIDE).find((folder) => reached.startsWith(`${folder}/`)) ?? reached.split('/')[0];
 }
 
 const isTest = (file: string): boolean =>
@@ -79,7 +111,34 @@ describe('the arrows between packages', () => {
       .flatMap(sources)
       .filter((file) => !isTest(file))
       .flatMap(imports)
-      .filter(({ target }) => IMPURE_MODULES.test(target));
+      .filter(({ target }) => IMPURE_MODULES.test(target))
+      .filter(({ file, target }) => !(THREADS.has(file) && target === 'node:worker_threads'));
+    expect(wrong).toEqual([]);
+  });
+
+  for (const [folder, allowed] of Object.entries(OUTSIDE)) {
+    it(`${folder} imports ${[...allowed, 'testing'].join(', ')} only`, () => {
+      const wrong = sources(folder)
+        .flatMap(imports)
+        .filter(({ file, target }) => {
+          const other = packageOf(file, target);
+          return other !== undefined && other !== folder && other !== 'testing' && !allowed.includes(other);
+        });
+      expect(wrong).toEqual([]);
+    });
+  }
+
+  it('every source is in the picture', () => {
+    const known = [...Object.keys(ARROWS).map((name) => `${name}/src/`), ...Object.keys(OUTSIDE).map((folder) => `${folder}/`)];
+    const wrong = sources('.').filter((file) => !known.some((folder) => file.startsWith(folder)));
+    expect(wrong).toEqual(['vitest.config.ts']);
+  });
+
+  it('modules of Node are named node:…, so that no other module can take their place and no rule above is passed by', () => {
+    const builtin = new Set(builtinModules.filter((name) => !name.startsWith('node:')));
+    const wrong = sources('.')
+      .flatMap(imports)
+      .filter(({ target }) => builtin.has(target));
     expect(wrong).toEqual([]);
   });
 });

@@ -4,14 +4,17 @@ import { temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Cluster } from './harness/cluster.ts';
 import { PolicyFixture } from './harness/policies.ts';
+import type { Result } from './harness/run.ts';
 
 /** What nobody, a cluster's administrator included, may do to a pod that runs, to its namespace and to its ServiceAccount. */
 const NAMESPACE = 'e2e-running';
 const policies = new PolicyFixture(NAMESPACE);
 let cluster: Cluster;
+let nodeName = '';
 
 beforeAll(async () => {
   cluster = await policies.install();
+  ({ nodeName } = await cluster.places());
   await policies.applyProfile();
   await cluster.apply(policies.injected());
 });
@@ -21,7 +24,27 @@ afterAll(() => policies.remove());
 const json = (patch: object): string => JSON.stringify(patch);
 const patch = (body: object, ...args: string[]): string[] => ['patch', 'pod', 'bot', '-n', NAMESPACE, '-p', json(body), ...args];
 const sidecar = (mods: object): object => ({ spec: { initContainers: [{ name: 'chaperone-sidecar', ...mods }] } });
+/** The name of a node is known only when tests run. */
+const onNode = (args: readonly string[]): string[] => args.map((arg) => arg.replace('/nodes/NODE/', `/nodes/${nodeName}/`));
 const debug = (...args: string[]): string[] => ['debug', 'bot', '-n', NAMESPACE, '--image=bot:1', '--attach=false', ...args];
+
+/** What an ephemeral container must say to have no more rights than the agent. */
+const AS_AGENT = {
+  runAsUser: 1000,
+  runAsGroup: 1000,
+  runAsNonRoot: true,
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ['ALL'] },
+  seccompProfile: { type: 'RuntimeDefault' },
+} as const;
+
+/** kubectl debug with a container's fields of its own. */
+async function debugAs(container: object): Promise<Result> {
+  await using folder = await temporaryDirectory();
+  const custom = join(folder.path, 'debug.json');
+  await writeFile(custom, json(container));
+  return await cluster.kubectl(debug('--profile=restricted', `--custom=${custom}`));
+}
 
 describe('nobody may', () => {
   test.each<[string, string[], string]>([
@@ -70,12 +93,12 @@ describe('nobody may', () => {
     ],
     [
       '27 run a command through the kubelet',
-      ['create', '--raw', `/api/v1/nodes/node1/proxy/run/${NAMESPACE}/bot/chaperone-sidecar?cmd=id`, '-f', '-'],
+      ['create', '--raw', `/api/v1/nodes/NODE/proxy/run/${NAMESPACE}/bot/chaperone-sidecar?cmd=id`, '-f', '-'],
       '[NodeProxyClosed]',
     ],
     [
       '27 run a command through a crooked path',
-      ['create', '--raw', `/api/v1/nodes/node1/proxy/./run/${NAMESPACE}/bot/chaperone-sidecar?cmd=id`, '-f', '-'],
+      ['create', '--raw', `/api/v1/nodes/NODE/proxy/./run/${NAMESPACE}/bot/chaperone-sidecar?cmd=id`, '-f', '-'],
       '[NodeProxyClosed]',
     ],
     ['28 change a label', ['label', 'pod', 'bot', '-n', NAMESPACE, 'app=admin', '--overwrite'], '[IdentitySealed]'],
@@ -113,8 +136,21 @@ describe('nobody may', () => {
       '[TokenForKubeletOnly]',
     ],
   ])('%s', async (_name, args, text) => {
-    const { status, stderr } = await cluster.kubectl(args);
+    const { status, stderr } = await cluster.kubectl(onNode(args));
     expect(stderr).toContain(text);
+    expect(status).toBe(1);
+  });
+
+  test.each<[string, object]>([
+    ['26 debug as the sidecar’s user', { securityContext: { ...AS_AGENT, runAsUser: 24_601 } }],
+    ['26 debug as the sidecar’s group', { securityContext: { ...AS_AGENT, runAsGroup: 24_601 } }],
+    [
+      '26 debug with the sidecar’s token at hand',
+      { securityContext: AS_AGENT, volumeMounts: [{ name: 'chaperone-identity', mountPath: '/x' }] },
+    ],
+  ])('%s', async (_name, custom) => {
+    const { status, stderr } = await debugAs(custom);
+    expect(stderr).toContain('[DebugRejected]');
     expect(status).toBe(1);
   });
 
@@ -135,7 +171,7 @@ describe('people still may', () => {
     ['annotate for themselves', ['annotate', 'pod', 'bot', '-n', NAMESPACE, 'team=support', '--overwrite']],
     ['change the agent’s own image', patch({ spec: { containers: [{ name: 'bot', image: 'bot:2' }] } })],
     ['label a governed namespace', ['label', 'namespace', NAMESPACE, 'team=support', '--overwrite']],
-    ['read what the kubelet shows', ['get', '--raw', '/api/v1/nodes/node1/proxy/healthz']],
+    ['read what the kubelet shows', ['get', '--raw', '/api/v1/nodes/NODE/proxy/healthz']],
     ['create other Secrets', ['create', 'secret', 'generic', 'mine', '-n', NAMESPACE, '--from-literal=a=b', '--dry-run=server']],
     ['get tokens elsewhere', ['create', 'token', 'default', '-n', 'kube-system']],
     [
@@ -153,23 +189,12 @@ describe('people still may', () => {
     ],
     ['delete the pod', ['delete', 'pod', 'bot', '-n', NAMESPACE, '--dry-run=server']],
   ])('%s', async (_name, args) => {
-    const { status, stderr } = await cluster.kubectl(args);
+    const { status, stderr } = await cluster.kubectl(onNode(args));
     expect([status, status === 0 ? '' : stderr]).toEqual([0, '']);
   });
 
   test('debug with no more rights than the agent', async () => {
-    await using folder = await temporaryDirectory();
-    const custom = join(folder.path, 'debug.json');
-    const context = {
-      runAsUser: 1000,
-      runAsGroup: 1000,
-      runAsNonRoot: true,
-      allowPrivilegeEscalation: false,
-      capabilities: { drop: ['ALL'] },
-      seccompProfile: { type: 'RuntimeDefault' },
-    };
-    await writeFile(custom, JSON.stringify({ securityContext: context }));
-    const { status, stderr } = await cluster.kubectl(debug('--profile=restricted', `--custom=${custom}`));
+    const { status, stderr } = await debugAs({ securityContext: AS_AGENT });
     expect([status, status === 0 ? '' : stderr]).toEqual([0, '']);
   });
 });

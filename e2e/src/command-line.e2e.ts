@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -35,6 +35,17 @@ describe('somebody with the role chaperone-viewer in one namespace', () => {
     expect([status, stderr]).toEqual([0, '']);
     expect(JSON.parse(stdout)).toEqual({ items: [], truncated: false });
     expect(await logins()).toBe('');
+  });
+
+  test('says kubectl chaperone, once the program is on PATH under kubectl’s name for it', async () => {
+    await symlink(join(ROOT, 'cli/bin/chaperone'), join(directory.path, 'kubectl-chaperone'));
+    const { status, stdout, stderr } = await cluster.kubectl(
+      ['chaperone', 'sessions', 'ls', '-n', NAMESPACE, '--as', 'jane', '-o', 'json'],
+      undefined,
+      directory.path,
+    );
+    expect([status, stderr]).toEqual([0, '']);
+    expect(JSON.parse(stdout)).toEqual({ items: [], truncated: false });
   });
 
   test('is told what is missing elsewhere', async () => {

@@ -2,11 +2,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Pod } from '@chaperone/operator/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Cluster, GOVERNED, ROOT } from './harness/cluster.ts';
+import { Agent } from './harness/agent.ts';
+import { type Cluster, GOVERNED, type Places, ROOT } from './harness/cluster.ts';
 import { Installation, SYSTEM } from './harness/installation.ts';
 
 /** The chart as people install it: operator, webhook and policies together, and what holds while the operator is away. */
 const NAMESPACE = 'e2e-install';
+const OURS = ['chaperone-init', 'chaperone-sidecar', 'chaperone-verify'];
+const INJECT = 'chaperone.dev/inject';
+/** What the system, or the sidecar's reset, says to a connection that leads nowhere. */
+const CLOSED = /^(closed|ECONNRESET|ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL|EPERM|EACCES)$/;
 let installation: Installation;
 let cluster: Cluster;
 
@@ -19,7 +24,21 @@ beforeAll(async () => {
 
 afterAll(() => cluster.demand(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=false']));
 
-const aPod = (name: string, container: object = {}): object => ({
+interface ObjectMeta {
+  readonly name: string;
+  readonly namespace: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+interface Created {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: ObjectMeta;
+  readonly spec: object;
+}
+
+const aPod = (name: string, container: object = {}): Created => ({
   apiVersion: 'v1',
   kind: 'Pod',
   metadata: { name, namespace: NAMESPACE, labels: { app: name } },
@@ -41,8 +60,19 @@ describe('an installed chart', () => {
     const { status, stdout, stderr } = await cluster.dryRun(aPod('fresh'));
     expect([status, stderr]).toEqual([0, '']);
     const { spec } = JSON.parse(stdout) as Pod;
-    expect(spec.initContainers?.map(({ name }) => name)).toEqual(['chaperone-init', 'chaperone-sidecar', 'chaperone-verify']);
+    expect(spec.initContainers?.map(({ name }) => name)).toEqual(OURS);
     expect(spec.automountServiceAccountToken).toBe(false);
+  });
+
+  test.each<[string, Pick<ObjectMeta, 'labels' | 'annotations'>]>([
+    ['24 a label that opts out', { labels: { [INJECT]: 'false' } }],
+    ['24 an annotation that opts out', { annotations: { [INJECT]: 'false' } }],
+    ['24 a status that says it was injected', { annotations: { 'chaperone.dev/status': 'injected' } }],
+  ])('injects a pod all the same that brings %s', async (_name, metadata) => {
+    const pod = aPod('optout');
+    const { stdout, stderr } = await cluster.dryRun({ ...pod, metadata: { ...pod.metadata, ...metadata } });
+    expect(stderr).toBe('');
+    expect((JSON.parse(stdout) as Pod).spec.initContainers?.map(({ name }) => name)).toEqual(OURS);
   });
 
   test('tells everything that is in the way at once', async () => {
@@ -75,25 +105,15 @@ describe('an installed chart', () => {
   });
 });
 
-/** Runs in the agent's container: what a connection to HOST PORT brings. */
-const DIAL = `const [host, port] = process.argv.slice(1);
-const socket = require('node:net').connect({ host, port: Number(port), timeout: 3000 });
-const end = (what) => { console.log(what); process.exit(0); };
-socket.on('connect', () => socket.write('GET / HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n'));
-socket.on('data', (data) => end('answer ' + data.toString('latin1').slice(0, 40)));
-socket.on('end', () => end('closed'));
-socket.on('error', (error) => end(error.code));
-socket.on('timeout', () => end('timeout'));`;
-const SEND = `const [host, port] = process.argv.slice(1);
-require('node:dgram').createSocket(host.includes(':') ? 'udp6' : 'udp4').send('x', Number(port), host, (error) => { console.log(error ? error.code : 'sent'); process.exit(0); });`;
-
-const inAgent = (script: string, ...args: string[]): Promise<string> =>
-  cluster.demand(['exec', 'captured', '-n', NAMESPACE, '-c', 'bot', '--', '/usr/local/bin/node', '-e', script, '--', ...args]);
-
 describe('an agent’s pod that really starts', () => {
+  let agent: Agent;
+  let places: Places;
+
   beforeAll(async () => {
+    places = await cluster.places();
     await cluster.demand(['create', '-f', '-'], aPod('captured'));
-    await cluster.demand(['wait', '--for=condition=Ready', 'pod/captured', '-n', NAMESPACE, '--timeout=60s']);
+    await cluster.demand(['wait', '--for=condition=Ready', 'pod/captured', '-n', NAMESPACE, '--timeout=120s']);
+    agent = new Agent(cluster, 'captured', NAMESPACE);
   });
 
   test('is ready only when capture was verified and the operator knows its sidecar', async () => {
@@ -103,30 +123,29 @@ describe('an agent’s pod that really starts', () => {
     );
   });
 
-  test.each<[string, string, string]>([
-    ['11 an address elsewhere', '192.0.2.1', '80'],
-    ['32 the node', '10.244.0.1', '6443'],
-    ['32 the kubelet', '10.244.0.1', '10250'],
-    ['32 the metadata of a cloud', '169.254.169.254', '80'],
-    ['37 the API server’s address', '10.96.0.1', '443'],
-    ['12 an IPv6 address elsewhere', '2001:db8::1', '80'],
+  test.each<[string, (at: Places) => string, number]>([
+    ['11 an address elsewhere', () => '192.0.2.1', 80],
+    ['12 an IPv6 address elsewhere', () => '2001:db8::1', 80],
+    ['32 the node', ({ node }) => node, 6443],
+    ['32 the kubelet', ({ node }) => node, 10_250],
+    ['32 the metadata of a cloud', () => '169.254.169.254', 80],
+    ['32 the metadata of a cloud, over IPv6', () => 'fd00:ec2::254', 80],
+    ['37 the API server’s address', ({ apiServer }) => apiServer, 443],
   ])('does not reach %s', async (_name, host, port) => {
-    expect((await inAgent(DIAL, host, port)).trim()).toMatch(
-      /^(closed|ECONNRESET|ECONNREFUSED|ENETUNREACH|EADDRNOTAVAIL|EPERM|EACCES)$/,
-    );
+    expect(await agent.dial(host(places), port)).toMatch(CLOSED);
   });
 
   test.each<[string, string]>([
     ['13 QUIC', '192.0.2.1'],
     ['13 QUIC over IPv6', '2001:db8::1'],
   ])('sends nothing by %s', async (_name, host) => {
-    expect((await inAgent(SEND, host, '443')).trim()).toMatch(/^(EPERM|ENETUNREACH|EADDRNOTAVAIL|EACCES)$/);
+    expect(await agent.send(host, 443)).toMatch(/^(EPERM|ENETUNREACH|EADDRNOTAVAIL|EACCES)$/);
   });
 
   test('30 holds a token that the API server refuses', async () => {
     const read =
       "process.stdout.write(require('node:fs').readFileSync('/var/run/secrets/kubernetes.io/serviceaccount/token', 'utf8'))";
-    const token = await inAgent(read);
+    const token = await agent.node(read);
     const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token } };
     const { stdout } = await cluster.kubectl(['create', '-o', 'json', '-f', '-'], review);
     expect((JSON.parse(stdout) as { status: { authenticated?: boolean } }).status.authenticated ?? false).toBe(false);
@@ -135,13 +154,13 @@ describe('an agent’s pod that really starts', () => {
   test('21 cannot read what belongs to the sidecar', async () => {
     const list =
       "console.log(['/run/chaperone','/var/run/secrets/chaperone','/var/lib/chaperone'].filter((path) => require('node:fs').existsSync(path)).length)";
-    expect((await inAgent(list)).trim()).toBe('0');
+    expect(await agent.node(list)).toBe('0');
   });
 });
 
 describe('33 while the operator is away', () => {
-  beforeAll(() => installation.scale('deployment/chaperone-operator', 0));
-  afterAll(() => installation.scale('deployment/chaperone-operator', 2));
+  beforeAll(() => installation.stop('deployment/chaperone-operator'));
+  afterAll(() => installation.start('deployment/chaperone-operator'));
 
   test('no pod of a governed namespace starts', async () => {
     const { status, stderr } = await cluster.dryRun(aPod('orphan'));
@@ -164,7 +183,7 @@ describe('33 while the operator is away', () => {
   });
 
   test('pods elsewhere start as ever', async () => {
-    const pod = aPod('elsewhere') as { metadata: { namespace: string } };
+    const pod = aPod('elsewhere');
     const { status, stderr } = await cluster.dryRun({ ...pod, metadata: { ...pod.metadata, namespace: SYSTEM } });
     expect([status, stderr]).toEqual([0, '']);
   });

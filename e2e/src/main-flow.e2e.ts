@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Agent } from './harness/agent.ts';
 import { Installation } from './harness/installation.ts';
 import { listSessions, sessionOf } from './harness/sessions.ts';
-import { type Agent, AGENTS, CREDENTIAL, DATA, OUTSIDE, SECRETS, Shop } from './harness/shop.ts';
+import { AGENTS, CREDENTIAL, DATA, SECRETS, Shop } from './harness/shop.ts';
 
 /** The main job, whole: a stock client in a pod that knows nothing of Chaperone, from the first byte to the verified replay. */
 let shop: Shop;
 let bot: Agent;
-let outsider: Agent;
 
 beforeAll(async () => {
   shop = new Shop(await Installation.create());
   await shop.open();
-  [bot, outsider] = await Promise.all([shop.startAgent('bot'), shop.startAgent('outsider', OUTSIDE)]);
+  bot = await shop.startAgent('bot');
   await bot.serves();
 });
 afterAll(() => shop.close());
@@ -70,44 +70,6 @@ with psycopg2.connect("host=orders.data.svc dbname=orders user=bot") as connecti
   });
 });
 
-describe('around the proxy', () => {
-  test.each<'service' | 'pod'>(['service', 'pod'])('11 the address of the database’s %s is closed to the agent', async (kind) => {
-    const { status, stdout } = await bot.psql(
-      'select 1',
-      `host=${await shop.address(kind)} dbname=orders user=bot connect_timeout=5`,
-    );
-    expect([status, stdout]).toEqual([2, '']);
-  });
-
-  test('what the agent was given opens nothing at the database itself', async () => {
-    const { status, stderr } = await outsider.psql('select 1', 'host=orders.data.svc dbname=orders user=bot sslmode=require');
-    expect(status).toBe(2);
-    expect(stderr).toContain('password authentication failed');
-  });
-
-  test('a name that was not granted does not resolve', async () => {
-    const { status, stderr } = await bot.psql('select 1', 'host=chaperone-operator.chaperone-system.svc dbname=orders user=bot');
-    expect(status).toBe(2);
-    expect(stderr).toContain('could not translate host name');
-  });
-
-  test('18 the sidecar’s own ports serve nothing', async () => {
-    const own = await shop.cluster.demand(['get', 'pod', 'bot', '-n', AGENTS, '-o', 'jsonpath={.status.podIP}']);
-    for (const target of ['127.0.0.1:15001', '127.0.0.1:15053', `${own}:15001`, `${own}:5432`, '240.240.0.1:5432']) {
-      const { stdout } = await bot.run('curl', '-s', '-m', '4', `http://${target}/`);
-      expect([target, stdout]).toEqual([target, '']);
-    }
-  });
-
-  test('19 a caller from outside reaches neither the agent nor what the sidecar serves it', async () => {
-    const own = await shop.cluster.demand(['get', 'pod', 'bot', '-n', AGENTS, '-o', 'jsonpath={.status.podIP}']);
-    for (const port of [5432, 15_001, 15_053, 8080]) {
-      const { stdout, status } = await outsider.run('curl', '-s', '-m', '3', `http://${own}:${port}/`);
-      expect([port, stdout, status === 0]).toEqual([port, '', false]);
-    }
-  });
-});
-
 describe('what is left behind', () => {
   test('a session lists, shows, replays and verifies, for whom RBAC lets see it', async () => {
     const { name, actions, denied, evidence } = await sessionOf(shop.cluster, () =>
@@ -152,8 +114,10 @@ describe('what owners see', () => {
     await shop.condition('protectedresource/orders-db', DATA, 'Ready');
     await shop.condition('protectedresource/orders-db', DATA, 'Reachable');
     await shop.condition('accesspolicy/support-agent', AGENTS, 'Ready');
-    const policies = await shop.cluster.demand(['get', 'accesspolicies', '-n', AGENTS]);
-    expect(policies).toMatch(/NAME +AGENTS +PROGRAMMED +MODE +READY +STATUS +AGE\nsupport-agent +1 +1\/1 +Enforce +True +Ready/);
+    const policies = (): Promise<string> => shop.cluster.demand(['get', 'accesspolicies', '-n', AGENTS]);
+    await expect
+      .poll(policies, { timeout: 20_000 })
+      .toMatch(/NAME +AGENTS +PROGRAMMED +MODE +READY +STATUS +AGE\nsupport-agent +1 +1\/1 +Enforce +True +Ready/);
     const resources = await shop.cluster.demand(['get', 'protectedresources', '-n', DATA]);
     expect(resources).toMatch(/NAME +PROTOCOL +HOST +READY +STATUS +AGE\norders-db +postgres +orders-db +True +Ready/);
   });

@@ -29,4 +29,21 @@ describe('the API server', () => {
       expect([status, stderr]).toEqual([0, '']);
     }
   });
+
+  test.each([
+    ['accesspolicy.spec.rules.effect', 'Order never matters'],
+    ['protectedresource.spec.sensitive', 'DESCRIPTION'],
+  ])('explains %s in the words of the API', async (field, words) => {
+    const text = await cluster.demand(['explain', field]);
+    expect(text).toContain(words);
+    expect(text).not.toContain('<empty>');
+  });
+
+  test('knows the kinds by their short names and by their category', async () => {
+    const named = ['api-resources', '--api-group=chaperone.dev', '--categories=chaperone', '--no-headers'];
+    const text = await cluster.demand(named);
+    expect(text).toMatch(/^accesspolicies +accpol +chaperone\.dev\/v1alpha1 +true +AccessPolicy$/m);
+    expect(text).toMatch(/^protectedresources +protres +chaperone\.dev\/v1alpha1 +true +ProtectedResource$/m);
+    for (const name of ['accpol', 'protres', 'chaperone']) await cluster.demand(['get', name, '-A']);
+  });
 });

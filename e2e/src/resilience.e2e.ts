@@ -1,12 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Agent } from './harness/agent.ts';
 import { Installation, SYSTEM } from './harness/installation.ts';
-import { arrived, listSessions, sessionOf } from './harness/sessions.ts';
-import { type Agent, AGENTS, SECRETS, Shop } from './harness/shop.ts';
+import { arrivedSince, listSessions, sessionOf } from './harness/sessions.ts';
+import { AGENTS, SECRETS, Shop } from './harness/shop.ts';
 
 /** What an agent and its evidence meet while a part of Chaperone is away: refusal or recovery, never a leak, never a gap. */
 let shop: Shop;
 let bot: Agent;
-const FIVE = 'select ssn from customers where id = 1;\n'.repeat(5);
+const ACTIONS = 5;
+const FIVE = 'select ssn from customers where id = 1;\n'.repeat(ACTIONS);
 const names = async (): Promise<ReadonlySet<string>> => new Set((await listSessions(shop.cluster)).map(({ name }) => name));
 
 beforeAll(async () => {
@@ -23,7 +26,6 @@ async function readingWhile(mark: string, during: () => Promise<unknown>): Promi
 connection = psycopg2.connect("host=orders-db dbname=orders user=bot")
 connection.autocommit = True
 cursor = connection.cursor()
-open("/tmp/${mark}", "w").close()
 turns = 0
 while not os.path.exists("/tmp/${mark}.stop"):
     try:
@@ -32,46 +34,81 @@ while not os.path.exists("/tmp/${mark}.stop"):
         turns += 1
     except psycopg2.Error as error:
         print("ended", str(error).splitlines()[0]); raise SystemExit
+    if turns == 1: open("/tmp/${mark}", "w").close()
     time.sleep(0.1)
-print("lived", turns > 0)
+print("lived", turns > 1)
 `);
-  await expect.poll(async () => (await bot.run('test', '-e', `/tmp/${mark}`)).status, { timeout: 20_000 }).toBe(0);
-  await during();
-  await bot.run('touch', `/tmp/${mark}.stop`);
+  const begun = async (): Promise<number | null> => (await bot.run('test', '-e', `/tmp/${mark}`)).status;
+  await expect.poll(begun, { timeout: 30_000 }).toBe(0);
+  try {
+    await during();
+  } finally {
+    await bot.run('touch', `/tmp/${mark}.stop`);
+  }
   const { stdout, stderr } = await live;
   return stdout + stderr;
 }
 
-describe('while the operator is away', () => {
+/** Opens a session every few seconds for `ms`, each of which is served and masked. @returns How many. */
+async function worksFor(ms: number): Promise<number> {
+  const end = Date.now() + ms;
+  let sessions = 0;
+  for (; Date.now() < end; sessions++) {
+    expect(await bot.psql(FIVE)).toEqual({ status: 0, stdout: '*******6789\n'.repeat(ACTIONS), stderr: '' });
+    await sleep(Math.min(8_000, Math.max(0, end - Date.now())));
+  }
+  return sessions;
+}
+
+/** Every session since then is there with each of its actions; the one that lived through it, and the first other, verify. */
+async function nothingIsLost(since: number, sessions: number): Promise<void> {
+  const rows = await arrivedSince(shop.cluster, since, sessions + 1, 120_000);
+  const long = rows.filter(({ actions }) => actions > ACTIONS);
+  const short = rows.filter(({ actions }) => actions === ACTIONS);
+  expect([long.length, short.length]).toEqual([1, sessions]);
+  for (const { name } of [...long, ...short.slice(0, 1)]) {
+    const { status, stdout } = await shop.cluster.chaperone('verify', name);
+    expect([name, status, stdout]).toEqual([name, 0, expect.stringContaining('complete')]);
+  }
+}
+
+describe('while the operator is away for a minute', () => {
   test('open sessions go on and new ones open, within the validity of the policy; their evidence arrives', async () => {
-    const before = await names();
+    const began = Date.now();
+    let sessions = 0;
     const seen = await readingWhile('operator', async () => {
-      await shop.installation.scale('deployment/chaperone-operator', 0);
-      expect((await bot.psql(FIVE)).stdout).toBe('*******6789\n'.repeat(5));
-      await shop.installation.scale('deployment/chaperone-operator', 2);
+      await shop.installation.stop('deployment/chaperone-operator');
+      sessions = await worksFor(60_000);
+      await shop.installation.start('deployment/chaperone-operator');
     });
     expect(seen).toBe('lived True\n');
     // Sidecars ask again at growing intervals, the longest of 30 s.
     await shop.condition('accesspolicy/support-agent', AGENTS, 'Ready', 90_000);
-    expect((await arrived(shop.cluster, before)).evidence).toBe('received');
-  });
+    await nothingIsLost(began, sessions);
+  }, 420_000);
 });
 
-describe('while evidence cannot be delivered', () => {
-  test.each<'statefulset/chaperone-nats' | 'statefulset/chaperone-collector'>([
-    'statefulset/chaperone-nats',
-    'statefulset/chaperone-collector',
-  ])('%s away: the agent works on, and every record arrives afterwards', async (part) => {
+describe('while evidence cannot be delivered for a minute', () => {
+  test('the collector, then the broker too, then the broker alone: the agent works on, and every record arrives', async () => {
     const before = await names();
-    await shop.installation.scale(part, 0);
-    expect((await bot.psql(FIVE)).stdout).toBe('*******6789\n'.repeat(5));
-    await shop.installation.scale(part, 1);
-    const session = await arrived(shop.cluster, before, 90_000);
-    expect(session).toMatchObject({ actions: 5, denied: 0, evidence: 'received' });
-    expect((await shop.cluster.chaperone('verify', session.name)).status).toBe(0);
+    const began = Date.now();
+    let sessions = 0;
+    const seen = await readingWhile('delivery', async () => {
+      const { installation } = shop;
+      await installation.stop('statefulset/chaperone-collector');
+      sessions += await worksFor(20_000);
+      await installation.stop('statefulset/chaperone-nats');
+      sessions += await worksFor(40_000);
+      // It is ready only with its broker.
+      const collector = installation.start('statefulset/chaperone-collector');
+      sessions += await worksFor(20_000);
+      await Promise.all([collector, installation.start('statefulset/chaperone-nats')]);
+    });
+    expect(seen).toBe('lived True\n');
+    await nothingIsLost(began, sessions);
     // What was there before is there still.
     expect([...(await names())]).toEqual(expect.arrayContaining([...before]));
-  });
+  }, 420_000);
 });
 
 describe('when something dies', () => {
@@ -97,34 +134,67 @@ print("it was too quick")
   test('34 a sidecar that is killed takes its sessions with it, opens no way around, and is back', async ({ skip }) => {
     if (!shop.cluster.local) skip('containers are killed from the node');
     const session = await sessionOf(shop.cluster, () => bot.psql(FIVE));
-    const address = await shop.address('service');
-    const around = (): ReturnType<Agent['psql']> =>
-      bot.psql('select 1', `host=${address} dbname=orders user=bot connect_timeout=2`);
     const seen = await readingWhile('killed', async () => {
-      await shop.cluster.killContainer('bot', AGENTS, 'chaperone-sidecar');
+      await shop.cluster.signal('bot', AGENTS, 'chaperone-sidecar', 'SIGKILL');
       for (let turn = 0; turn < 4; turn++) expect((await around()).status).toBe(2);
     });
     expect(seen).toMatch(/^ended /);
     await bot.serves();
     expect((await shop.cluster.chaperone('verify', session.name)).status).toBe(0);
-    expect((await sessionOf(shop.cluster, () => bot.psql(FIVE))).actions).toBe(5);
+    expect((await sessionOf(shop.cluster, () => bot.psql(FIVE))).actions).toBe(ACTIONS);
+  });
+
+  test('34 a sidecar that stands still opens no way around, and goes on', async ({ skip }) => {
+    if (!shop.cluster.local) skip('containers are stopped from the node');
+    await shop.cluster.signal('bot', AGENTS, 'chaperone-sidecar', 'SIGSTOP');
+    try {
+      for (let turn = 0; turn < 3; turn++) expect((await around()).status).toBe(2);
+      const { ipv4 } = await shop.virtualAddress();
+      expect((await bot.psql('select 1', `host=${ipv4} dbname=orders user=bot connect_timeout=2`)).status).toBe(2);
+    } finally {
+      await shop.cluster.signal('bot', AGENTS, 'chaperone-sidecar', 'SIGCONT');
+    }
+    await bot.serves();
   });
 
   test('a collector that is killed finds its evidence again', async ({ skip }) => {
     if (!shop.cluster.local) skip('containers are killed from the node');
     const before = await names();
-    await shop.cluster.killContainer('chaperone-collector-0', SYSTEM, 'collector');
-    await expect.poll(async () => [...(await names().catch(() => new Set()))], { timeout: 60_000 }).toEqual([...before]);
+    await shop.cluster.signal('chaperone-collector-0', SYSTEM, 'collector', 'SIGKILL');
+    const again = async (): Promise<string[]> => [...(await names().catch(() => new Set<string>()))];
+    await expect.poll(again, { timeout: 60_000 }).toEqual(expect.arrayContaining([...before]));
   });
 });
 
-describe('an upgrade of the chart', () => {
-  test('keeps sessions, evidence and resources as they are', async () => {
+/** Straight to the database's own address. */
+async function around(): ReturnType<Agent['psql']> {
+  return await bot.psql('select 1', `host=${await shop.address('service')} dbname=orders user=bot connect_timeout=2`);
+}
+
+const imageOf = (pod: string): Promise<string> => {
+  const path = '{.spec.initContainers[?(@.name=="chaperone-sidecar")].image}';
+  return shop.cluster.demand(['get', 'pod', pod, '-n', AGENTS, '-o', `jsonpath=${path}`]);
+};
+
+describe('an upgrade of the chart with another sidecar', () => {
+  test('keeps sessions, evidence and older pods as they are; new pods get the new one', async () => {
     const before = await names();
-    const seen = await readingWhile('upgrade', () => shop.installation.upgrade('operator.validForMinutes=20'));
+    const image = shop.installation.image('sidecar');
+    const next = image.replace(/:[^:]*$/, ':next');
+    await shop.cluster.tagImage(image, next);
+    const seen = await readingWhile('upgrade', () =>
+      shop.installation.upgrade({ values: ['operator.validForMinutes=20'], sidecarTag: 'next' }),
+    );
     expect(seen).toBe('lived True\n');
     expect([...(await names())]).toEqual(expect.arrayContaining([...before]));
     await shop.condition('protectedresource/orders-db', 'data', 'Ready', 60_000);
-    expect((await bot.psql('select 1')).stdout).toBe('1\n');
-  });
+    const young = await shop.startAgent('young');
+    await Promise.all([young.serves(), bot.serves()]);
+    expect([await imageOf('bot'), await imageOf('young')]).toEqual([image, next]);
+    // Both are known to the operator that came with the upgrade, and run what it says.
+    const programmed = ['get', 'accesspolicy', 'support-agent', '-n', AGENTS, '--no-headers'];
+    await expect
+      .poll(() => shop.cluster.demand(programmed), { timeout: 90_000, interval: 1_000 })
+      .toMatch(/ 2 +2\/2 +Enforce +True /);
+  }, 300_000);
 });

@@ -1,8 +1,9 @@
 import { testAuthority } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Agent } from './harness/agent.ts';
 import { Installation } from './harness/installation.ts';
 import { sessionOf } from './harness/sessions.ts';
-import { type Agent, AGENTS, DATA, Shop } from './harness/shop.ts';
+import { AGENTS, DATA, Shop } from './harness/shop.ts';
 
 /** A service that is forwarded unseen: reached by its name, on each port by a resource of its own. */
 const HOST = 'models.data.svc';

@@ -6,6 +6,7 @@ import { selectsAgent } from '@chaperone/policy';
 import { Authority, CA_SECRET, readState } from './ca/authority.ts';
 import { SERVICE_CERTIFICATES, serviceNames } from './ca/service-certificates.ts';
 import { ServingCertificate } from './ca/serving.ts';
+import { closeServer } from './close-server.ts';
 import type { Config } from './config.ts';
 import { createHealthServer } from './health.ts';
 import { buildProfile, type InjectionConfig } from './injection/profile.ts';
@@ -129,19 +130,21 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     },
     onError,
   });
-  const webhook = createServer(
-    { ...tls, minVersion: 'TLSv1.2' },
-    createWebhook({
-      config: injection,
-      devices: config.devices,
-      facts: (namespace, pod) => namespaceFacts(world, namespace, pod),
-      onDenied: (owner, note) => void events.emit(owner, { type: 'Warning', reason: 'AgentPodRejected', action: 'Admit', note }),
-      onReview: ({ result, durationMs }) => {
-        metrics.webhookRequests.inc({ webhook: 'pods', result });
-        metrics.webhookDuration.observe({ webhook: 'pods' }, durationMs / 1000);
-      },
-    }),
-  );
+  const review = createWebhook({
+    config: injection,
+    devices: config.devices,
+    facts: (namespace, pod) => namespaceFacts(world, namespace, pod),
+    onDenied: (owner, note) => void events.emit(owner, { type: 'Warning', reason: 'AgentPodRejected', action: 'Admit', note }),
+    onReview: ({ result, durationMs }) => {
+      metrics.webhookRequests.inc({ webhook: 'pods', result });
+      metrics.webhookDuration.observe({ webhook: 'pods' }, durationMs / 1000);
+    },
+  });
+  const webhook = createServer({ ...tls, minVersion: 'TLSv1.2' }, (request, response) => {
+    // The API server holds its connections; one that stops leads it to another replica with each answer.
+    if (!listening) response.setHeader('connection', 'close');
+    review(request, response);
+  });
   webhook.headersTimeout = 5_000;
   webhook.requestTimeout = 10_000;
   webhook.keepAliveTimeout = 65_000;
@@ -162,10 +165,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       stop.abort();
       await electing;
       await sleep(options.drainMs ?? 0);
-      for (const server of [sidecars, webhook, health]) {
-        server.close();
-        server.closeAllConnections();
-      }
+      await Promise.all([sidecars, webhook, health].map((server) => closeServer(server)));
       await Promise.all([caSecret.stop(), world.stop()]);
     },
   };

@@ -7,6 +7,12 @@ export const ROOT = join(import.meta.dirname, '../../..');
 const SCRIPTS = join(ROOT, 'e2e/cluster');
 const LOCAL_BINARIES = join(process.env['CLUSTER_DIR'] ?? '/var/lib/local-cluster', 'bin');
 
+export interface Places {
+  readonly nodeName: string;
+  readonly node: string;
+  readonly apiServer: string;
+}
+
 /** A cluster that tests may do anything to. */
 export class Cluster {
   readonly #env: Record<string, string>;
@@ -30,9 +36,10 @@ export class Cluster {
     return new Cluster(kubeconfig, true);
   }
 
-  /** Runs kubectl; a refusal is a result, not an error. */
-  kubectl(args: readonly string[], input?: object | string): Promise<Result> {
-    return run('kubectl', args, { env: this.#env, input: typeof input === 'object' ? JSON.stringify(input) : input });
+  /** Runs kubectl, with folders of `path` before those of PATH; a refusal is a result, not an error. */
+  kubectl(args: readonly string[], input?: object | string, path = ''): Promise<Result> {
+    const env = { ...this.#env, PATH: `${path}${path === '' ? '' : ':'}${this.#env['PATH'] ?? ''}` };
+    return run('kubectl', args, { env, input: typeof input === 'object' ? JSON.stringify(input) : input });
   }
 
   /**
@@ -58,14 +65,31 @@ export class Cluster {
     return run(process.execPath, [join(ROOT, 'cli/src/main.ts'), ...args], { env });
   }
 
-  /** Kills one container's process from the node, as an out-of-memory kill does. Only where the cluster is on this host. */
-  async killContainer(pod: string, namespace: string, container: string): Promise<void> {
+  /** Sends a signal to one container's first process from the node. Only where the cluster is on this host. */
+  async signal(pod: string, namespace: string, container: string, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
     const path = `{range .status.initContainerStatuses[*]}{.name}={.containerID}{"\\n"}{end}{range .status.containerStatuses[*]}{.name}={.containerID}{"\\n"}{end}`;
     const lines = (await this.demand(['get', 'pod', pod, '-n', namespace, '-o', `jsonpath=${path}`])).split('\n');
     const id = lines.find((line) => line.startsWith(`${container}=`))?.split('//')[1];
     if (id === undefined) throw new Error(`${namespace}/${pod} has no container ${container}`);
+    await this.#ctr('tasks', 'kill', '-s', signal, id);
+  }
+
+  /** Gives an image one name more. Where the cluster is kind's, it was loaded under both names. */
+  async tagImage(image: string, name: string): Promise<void> {
+    if (this.local) await this.#ctr('images', 'tag', '--force', image, name);
+  }
+
+  #ctr(...args: readonly string[]): Promise<string> {
     const socket = join(LOCAL_BINARIES, '../run/containerd.sock');
-    await demand('ctr', ['-a', socket, '-n', 'k8s.io', 'tasks', 'kill', '-s', 'SIGKILL', id]);
+    return demand('ctr', ['-a', socket, '-n', 'k8s.io', ...args], { env: this.#env });
+  }
+
+  /** A node by name and address, and the API server's address as pods know it. */
+  async places(): Promise<Places> {
+    const node = '{.items[0].metadata.name} {.items[0].status.addresses[?(@.type=="InternalIP")].address}';
+    const [nodeName = '', nodeAddress = ''] = (await this.demand(['get', 'nodes', '-o', `jsonpath=${node}`])).split(' ');
+    const service = ['get', 'service', 'kubernetes', '-n', 'default', '-o', 'jsonpath={.spec.clusterIP}'];
+    return { nodeName, node: nodeAddress, apiServer: await this.demand(service) };
   }
 
   helm(args: readonly string[]): Promise<string> {

@@ -34,6 +34,8 @@ async function buildImages(cluster: Cluster): Promise<ReadonlyMap<string, string
   return new Map(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
 }
 
+type Part = 'deployment/chaperone-operator' | 'statefulset/chaperone-nats' | 'statefulset/chaperone-collector';
+
 /** The chart of this checkout, installed with images of this checkout. */
 export class Installation {
   readonly cluster: Cluster;
@@ -84,12 +86,14 @@ export class Installation {
     await this.cluster.apply({ apiVersion: 'v1', kind: 'List', items: [volume('collector'), volume('nats')] });
   }
 
-  /** Installs or upgrades with `values` (KEY=VALUE) beside e2e/values.yaml, and waits until everything runs. */
-  async upgrade(...values: readonly string[]): Promise<void> {
+  /**
+   * Installs or upgrades with `values` (KEY=VALUE) beside e2e/values.yaml, and waits until everything runs. `sidecarTag`: another
+   * tag of the sidecar's image than the one of this checkout.
+   */
+  async upgrade({ values = [], sidecarTag }: { values?: readonly string[]; sidecarTag?: string } = {}): Promise<void> {
     await this.#volumes();
-    const tags = PARTS.flatMap((part) =>
-      this.#tags.has(part) ? ['--set-string', `${part}.image.tag=${this.#tags.get(part)}`] : [],
-    );
+    const given = new Map(sidecarTag === undefined ? this.#tags : [...this.#tags, ['sidecar', sidecarTag]]);
+    const tags = PARTS.flatMap((part) => (given.has(part) ? ['--set-string', `${part}.image.tag=${given.get(part)}`] : []));
     const where = [join(ROOT, 'helm'), '--namespace', SYSTEM, '--create-namespace', '--values', join(ROOT, 'e2e/values.yaml')];
     const set = values.flatMap((value) => ['--set', value]);
     await this.cluster.helm([
@@ -112,15 +116,16 @@ export class Installation {
     await eventually('the operator to write profile and CA', written, 60_000);
   }
 
-  async scale(
-    target: 'deployment/chaperone-operator' | 'statefulset/chaperone-nats' | 'statefulset/chaperone-collector',
-    replicas: number,
-  ): Promise<void> {
-    await this.cluster.demand(['scale', target, '-n', SYSTEM, `--replicas=${replicas}`]);
-    if (replicas > 0) await this.cluster.demand(['rollout', 'status', target, '-n', SYSTEM, '--timeout=120s']);
-    else {
-      const component = `app.kubernetes.io/component=${target.slice(target.indexOf('-') + 1)}`;
-      await this.cluster.demand(['wait', '--for=delete', 'pod', '-n', SYSTEM, '-l', component, '--timeout=60s']);
-    }
+  /** Takes a part away, all of its replicas, and waits until they are gone. */
+  async stop(part: Part): Promise<void> {
+    await this.cluster.demand(['scale', part, '-n', SYSTEM, '--replicas=0']);
+    const component = `app.kubernetes.io/component=${part.slice(part.indexOf('-') + 1)}`;
+    await this.cluster.demand(['wait', '--for=delete', 'pod', '-n', SYSTEM, '-l', component, '--timeout=90s']);
+  }
+
+  /** Brings it back, and waits until it is ready. */
+  async start(part: Part): Promise<void> {
+    await this.cluster.demand(['scale', part, '-n', SYSTEM, `--replicas=${part === 'deployment/chaperone-operator' ? 2 : 1}`]);
+    await this.cluster.demand(['rollout', 'status', part, '-n', SYSTEM, '--timeout=180s']);
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '@chaperone/testing';
 import type { Cluster } from './cluster.ts';
 
@@ -8,6 +9,8 @@ export interface SessionRow {
   readonly denied: number;
   readonly state: string;
   readonly evidence: string;
+  /** ms since 1970, by the pod's clock: this host's. */
+  readonly startedAt: number;
 }
 
 /** Sessions as `kubectl chaperone sessions ls` lists them. */
@@ -17,16 +20,30 @@ export async function listSessions(cluster: Cluster, ...args: readonly string[])
   return (JSON.parse(stdout) as { items: SessionRow[] }).items;
 }
 
-/** Runs `during`, and waits until a session that was not there before has ended and its evidence is complete. */
+/** Runs `during`, in which one session begins and ends, and waits until its evidence is complete. */
 export async function sessionOf(cluster: Cluster, during: () => Promise<unknown>): Promise<SessionRow> {
-  const before = new Set((await listSessions(cluster)).map(({ name }) => name));
+  const began = Date.now();
   await during();
-  return await arrived(cluster, before);
+  const [session] = await arrivedSince(cluster, began, 1);
+  if (session === undefined) throw new Error('no session arrived');
+  return session;
 }
 
-/** The first session that is not among `before`, once it has ended. */
-export async function arrived(cluster: Cluster, before: ReadonlySet<string>, timeoutMs = 60_000): Promise<SessionRow> {
-  const fresh = async (): Promise<SessionRow | undefined> =>
-    (await listSessions(cluster).catch(() => [])).find(({ name, state }) => !before.has(name) && state === 'ended');
-  return await eventually('a session to arrive', fresh, timeoutMs);
+/** The sessions that began at or after `since`, once they are `count` or more, all have ended and all of their evidence is there. */
+export async function arrivedSince(
+  cluster: Cluster,
+  since: number,
+  count: number,
+  timeoutMs = 60_000,
+): Promise<readonly SessionRow[]> {
+  return await eventually(
+    `${count} sessions to arrive`,
+    async () => {
+      const rows = (await listSessions(cluster)).filter(({ startedAt }) => startedAt >= since);
+      if (rows.length >= count && rows.every(({ state, evidence }) => state === 'ended' && evidence === 'received')) return rows;
+      await sleep(500);
+      throw new Error(`so far: ${rows.map(({ name, state, evidence }) => `${name} ${state} ${evidence}`).join(', ') || 'none'}`);
+    },
+    timeoutMs,
+  );
 }

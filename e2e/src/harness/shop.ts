@@ -1,16 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { eventually, testAuthority } from '@chaperone/testing';
+import { testAuthority } from '@chaperone/testing';
+import { Agent } from './agent.ts';
 import { type Cluster, GOVERNED, ROOT } from './cluster.ts';
 import type { Installation } from './installation.ts';
-import type { Result } from './run.ts';
 
 export const DATA = 'data';
 export const AGENTS = 'agents';
 /** A namespace that is not governed: what a colleague's pod, or an attacker's, sees from outside. */
 export const OUTSIDE = 'outside';
-/** What the agent was given; it opens nothing. */
-export const AGENT_PASSWORD = 'what-the-agent-was-given';
 export const CREDENTIAL = { username: 'support_agent', password: 'only-the-proxy-knows-this' } as const;
 /** Values that no agent may ever see. */
 export const SECRETS = /123-45-6789|987-65-4320|219-09-9999|4111111111111111|5500005555555559|only-the-proxy-knows-this/;
@@ -93,6 +91,9 @@ export class Shop {
       readinessProbe: {
         exec: { command: ['psql', '-h', '/tmp', '-U', 'postgres', '-d', 'orders', '-c', 'select 1 from tickets'] },
         periodSeconds: 1,
+        // A loaded host starts no psql within the second that is the default, and an unready database is no upstream.
+        timeoutSeconds: 15,
+        failureThreshold: 10,
       },
       volumeMounts: [{ name: 'server', mountPath: '/etc/orders' }],
     };
@@ -125,17 +126,27 @@ export class Shop {
     await this.cluster.demand(['rollout', 'status', 'deployment/orders', '-n', DATA, '--timeout=120s']);
   }
 
-  /** Starts a pod that knows nothing of Chaperone but a numeric user, and waits until it is ready. */
-  async startAgent(name: string, namespace: string = AGENTS): Promise<Agent> {
+  /** A pod that knows nothing of Chaperone but a numeric user. */
+  agentPod(name: string, namespace: string = AGENTS): object {
     const container = { name: 'bot', image: this.installation.image('agent'), securityContext: { runAsUser: 1000 } };
     const account = namespace === AGENTS ? { serviceAccountName: 'support-agent' } : {};
-    await this.cluster.demand(['create', '-f', '-'], {
+    return {
       apiVersion: 'v1',
       kind: 'Pod',
       metadata: { name, namespace, labels: { app: 'support-agent' } },
       spec: { ...account, containers: [container], terminationGracePeriodSeconds: 1 },
+    };
+  }
+
+  /** Starts that pod, and waits until it is ready. */
+  async startAgent(name: string, namespace: string = AGENTS): Promise<Agent> {
+    await this.cluster.demand(['create', '-f', '-'], this.agentPod(name, namespace));
+    const ready = ['wait', '--for=condition=Ready', `pod/${name}`, '-n', namespace, '--timeout=120s'];
+    await this.cluster.demand(ready).catch(async (cause: unknown) => {
+      const { stdout } = await this.cluster.kubectl(['describe', 'pod', name, '-n', namespace]);
+      const logs = await this.cluster.kubectl(['logs', name, '-n', namespace, '--all-containers', '--tail=20']);
+      throw new Error(`${name} did not become ready:\n${stdout.slice(-3_000)}\n${logs.stdout}`, { cause });
     });
-    await this.cluster.demand(['wait', '--for=condition=Ready', `pod/${name}`, '-n', namespace, '--timeout=90s']);
     return new Agent(this.cluster, name, namespace);
   }
 
@@ -151,88 +162,21 @@ export class Shop {
     ]);
   }
 
+  /** The addresses that orders-db has in every agent's pod. */
+  async virtualAddress(): Promise<{ readonly ipv4: string; readonly ipv6: string | undefined }> {
+    const json = await this.cluster.demand(['get', 'protectedresource', 'orders-db', '-n', DATA, '-o', 'json']);
+    const { status } = JSON.parse(json) as { status: { addresses: { ipv4: string; ipv6?: string }[] } };
+    const [first] = status.addresses;
+    if (first === undefined) throw new Error('orders-db has no address');
+    return { ipv4: first.ipv4, ipv6: first.ipv6 };
+  }
+
+  /** Where the database itself is. */
   async address(kind: 'service' | 'pod'): Promise<string> {
     const [what, path] =
       kind === 'service'
         ? [['service', 'orders'], '{.spec.clusterIP}']
         : [['pod', '-l', 'app=orders'], '{.items[0].status.podIP}'];
     return await this.cluster.demand(['get', ...what, '-n', DATA, '-o', `jsonpath=${path}`]);
-  }
-}
-
-/** One agent's container, as somebody who has a shell in it. */
-export class Agent {
-  readonly name: string;
-  readonly #cluster: Cluster;
-  readonly #namespace: string;
-
-  constructor(cluster: Cluster, name: string, namespace: string) {
-    this.#cluster = cluster;
-    this.name = name;
-    this.#namespace = namespace;
-  }
-
-  run(...command: string[]): Promise<Result> {
-    return this.feed('', ...command);
-  }
-
-  /** Runs a command with `input` as its standard input. */
-  feed(input: string, ...command: string[]): Promise<Result> {
-    return this.#cluster.kubectl(['exec', '-i', this.name, '-n', this.#namespace, '-c', 'bot', '--', ...command], input);
-  }
-
-  /** Stock psql over one connection; every statement by itself. */
-  psql(sql: string, target = 'host=orders-db dbname=orders user=bot', ...args: string[]): Promise<Result> {
-    return this.#cluster.kubectl(
-      [
-        'exec',
-        '-i',
-        this.name,
-        '-n',
-        this.#namespace,
-        '-c',
-        'bot',
-        '--',
-        'env',
-        `PGPASSWORD=${AGENT_PASSWORD}`,
-        'psql',
-        target,
-        '-X',
-        '-A',
-        '-t',
-        ...args,
-      ],
-      sql,
-    );
-  }
-
-  /** A Python program in the agent's container; psycopg2 is there. */
-  python(source: string): Promise<Result> {
-    return this.#cluster.kubectl(
-      [
-        'exec',
-        '-i',
-        this.name,
-        '-n',
-        this.#namespace,
-        '-c',
-        'bot',
-        '--',
-        'env',
-        `PGPASSWORD=${AGENT_PASSWORD}`,
-        'python3',
-        '-u',
-        '-',
-      ],
-      source,
-    );
-  }
-
-  async serves(): Promise<void> {
-    await eventually(
-      `${this.name} to be served`,
-      async () => ((await this.psql('select 1')).status === 0 ? true : undefined),
-      20_000,
-    );
   }
 }

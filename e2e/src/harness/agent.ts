@@ -1,0 +1,82 @@
+import { eventually } from '@chaperone/testing';
+import type { Cluster } from './cluster.ts';
+import type { Result } from './run.ts';
+
+/** What the agent was given; it opens nothing. */
+const PASSWORD = 'what-the-agent-was-given';
+/** Longest time in which a pod that is ready is served, on a host with other work: a sidecar asks again after 30 s at most. */
+const SERVED_MS = 60_000;
+
+/** Sends a byte to HOST PORT and prints what comes: `answer TEXT`, `closed`, `timeout` or the system's code. */
+const DIAL = `const [host, port] = process.argv.slice(1);
+const socket = require('node:net').connect({ host, port: Number(port), timeout: 5000 });
+const end = (what) => { console.log(what); process.exit(0); };
+socket.on('connect', () => socket.write('GET / HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n'));
+socket.on('data', (data) => end('answer ' + data.toString('latin1').slice(0, 40)));
+socket.on('end', () => end('closed'));
+socket.on('error', (error) => end(error.code));
+socket.on('timeout', () => end('timeout'));`;
+const SEND = `const [host, port] = process.argv.slice(1);
+require('node:dgram').createSocket(host.includes(':') ? 'udp6' : 'udp4').send('x', Number(port), host, (error) => { console.log(error ? error.code : 'sent'); process.exit(0); });`;
+
+/** One agent's container, as somebody who has a shell in it. */
+export class Agent {
+  readonly name: string;
+  readonly #cluster: Cluster;
+  readonly #exec: readonly string[];
+
+  constructor(cluster: Cluster, name: string, namespace: string) {
+    this.#cluster = cluster;
+    this.name = name;
+    this.#exec = ['exec', '-i', name, '-n', namespace, '-c', 'bot', '--'];
+  }
+
+  run(...command: string[]): Promise<Result> {
+    return this.feed('', ...command);
+  }
+
+  /** Runs a command with `input` as its standard input. */
+  feed(input: string, ...command: string[]): Promise<Result> {
+    return this.#cluster.kubectl([...this.#exec, ...command], input);
+  }
+
+  /** Stock psql over one connection; every statement by itself. */
+  psql(sql: string, target = 'host=orders-db dbname=orders user=bot', ...args: string[]): Promise<Result> {
+    return this.feed(sql, 'env', `PGPASSWORD=${PASSWORD}`, 'psql', target, '-X', '-A', '-t', ...args);
+  }
+
+  /** A Python program in the agent's container; psycopg2 is there. */
+  python(source: string): Promise<Result> {
+    return this.feed(source, 'env', `PGPASSWORD=${PASSWORD}`, 'python3', '-u', '-');
+  }
+
+  /** A JavaScript program in the agent's container; must succeed. @returns What it printed. */
+  async node(script: string, ...args: string[]): Promise<string> {
+    const { status, stdout, stderr } = await this.run('/usr/local/bin/node', '-e', script, '--', ...args);
+    if (status !== 0) throw new Error(`a script in ${this.name} ended with ${status}: ${stderr.slice(-1_000)}`);
+    return stdout.trim();
+  }
+
+  /** What a TCP connection brings: `answer …`, `closed`, `timeout` or the system's code. */
+  dial(host: string, port: number): Promise<string> {
+    return this.node(DIAL, host, String(port));
+  }
+
+  /** What becomes of one datagram: `sent` or the system's code. */
+  send(host: string, port: number): Promise<string> {
+    return this.node(SEND, host, String(port));
+  }
+
+  /** Waits until its database answers. */
+  async serves(): Promise<void> {
+    await eventually(
+      `${this.name} to be served`,
+      async () => {
+        const { status, stderr } = await this.psql('select 1');
+        if (status !== 0) throw new Error(stderr.slice(-1_000));
+        return true;
+      },
+      SERVED_MS,
+    );
+  }
+}

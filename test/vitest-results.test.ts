@@ -1,0 +1,49 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { tallyOf, verdictOf } from '../scripts/vitest-results.ts';
+
+const root = join(import.meta.dirname, '..');
+const aFile = (status: string, ...tests: string[]) => ({
+  name: join(root, 'x/src/a.test.ts'),
+  status,
+  assertionResults: tests.map((each, at) => ({ status: each, fullName: `test ${at}` })),
+});
+
+describe('what came of a run', () => {
+  it.each([
+    ['tests that passed', [aFile('passed', 'passed', 'passed')], { passed: 2, failed: 0, skipped: [] }],
+    ['a test that failed, once', [aFile('failed', 'passed', 'failed')], { passed: 1, failed: 1, skipped: [] }],
+    ['a file that could not be read', [aFile('failed')], { passed: 0, failed: 1, skipped: [] }],
+    [
+      'a file whose set-up failed',
+      [aFile('failed', 'skipped', 'skipped')],
+      { passed: 0, failed: 1, skipped: ['x/src/a.test.ts: test 0', 'x/src/a.test.ts: test 1'] },
+    ],
+    [
+      'a test that waits to be written',
+      [aFile('passed', 'todo')],
+      { passed: 0, failed: 0, skipped: ['x/src/a.test.ts: test 0'] },
+    ],
+  ])('counts %s', (_name, testResults, tally) => {
+    expect(tallyOf({ testResults })).toEqual(tally);
+  });
+
+  it.each([
+    ['nothing is amiss', { passed: 3, failed: 0, skipped: [] }, true, { line: '3 passed, 0 failed', ok: true }],
+    ['a test failed', { passed: 3, failed: 1, skipped: [] }, false, { line: '3 passed, 1 failed', ok: false }],
+    [
+      'a test was skipped here',
+      { passed: 3, failed: 0, skipped: ['a'] },
+      false,
+      { line: '3 passed, 0 failed, 1 skipped', ok: true },
+    ],
+    [
+      'a test was skipped in CI',
+      { passed: 3, failed: 0, skipped: ['a'] },
+      true,
+      { line: '3 passed, 0 failed, 1 skipped', ok: false },
+    ],
+  ])('says so where %s', (_name, tally, ci, verdict) => {
+    expect(verdictOf(tally, ci)).toEqual(verdict);
+  });
+});
