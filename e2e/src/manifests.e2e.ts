@@ -19,7 +19,9 @@ describe('the API server', () => {
     const { status, stderr } = await cluster.kubectl(['apply', '--dry-run=server', '-f', '-'], text);
     expect(status).toBe(1);
     // kubectl breaks no line, but says a field twice where two rules hold it.
-    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(expected);
+    const said = stderr.replaceAll(/\s+/g, ' ');
+    expect(said).toContain(expected);
+    expect(said).toContain(/^# field: (.+)$/m.exec(text)?.[1] ?? 'every bad example names its field');
   });
 
   test('takes the examples of the quickstart', async () => {
