@@ -7,6 +7,7 @@ export {
   countGuesses,
   type DataRefusal,
   hiddenLabels,
+  judgeExplain,
   judgeInference,
   judgeWrites,
   type MaskNote,

@@ -55,6 +55,8 @@ export interface Analysis {
   readonly refused: Refused | undefined;
   /** Labelled values may be in its errors and notices. */
   readonly touchesLabelled: boolean;
+  /** Row security of what it reads runs code of the owner's, whose results a plan would show. */
+  readonly ownersCode: boolean;
   /** It names an object that the catalog does not know, and is refused: load the catalog again and analyse once more. */
   readonly unknownObjects: boolean;
   /** The catalog's labels, for the check of what the server says of each column. */
@@ -73,7 +75,7 @@ const COMMANDS_14: Readonly<Record<string, Command>> = { ...COMMANDS, 5: 'utilit
 
 function without(command: Command, catalog: Catalog, refused?: Refused): Analysis {
   const nothing = { columns: [], effects: [], references: [], assigns: [], targets: [], unknownObjects: false } as const;
-  return { command, ...nothing, refused, touchesLabelled: catalog.labels.size > 0, labelled: catalog.labelled };
+  return { command, ...nothing, refused, ownersCode: true, touchesLabelled: catalog.labels.size > 0, labelled: catalog.labelled };
 }
 
 class Labels {
@@ -191,6 +193,7 @@ function describe(
     targets: found.targets,
     refused,
     touchesLabelled: catalog.labels.size > 0 && (found.touches || triggers || stale || found.top !== undefined),
+    ownersCode: found.ownersCode,
     unknownObjects: stale,
     labelled: catalog.labelled,
   };

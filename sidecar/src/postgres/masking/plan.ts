@@ -189,6 +189,13 @@ export function judgeInference(analysis: Analysis, access: Access): DataRefusal 
   return undefined;
 }
 
+/** The planner computes what it can while it plans, and EXPLAIN shows the results: of functions whose bodies nobody judged too. */
+export function judgeExplain(analysis: Analysis, access: Access): DataRefusal | undefined {
+  const calls = analysis.ownersCode || analysis.effects.some(({ kind }) => kind === 'function');
+  if (!calls || hiddenLabels(access).size === 0) return undefined;
+  return { code: 'NotAnalysable', reason: 'a plan may show what functions of your own return; EXPLAIN a statement without them' };
+}
+
 /** Comparisons of masked columns with a value: what counts against the budget of `inference: limit`. */
 export function countGuesses(analysis: Analysis, access: Access): number {
   const hidden = hiddenLabels(access);

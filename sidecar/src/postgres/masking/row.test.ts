@@ -15,6 +15,7 @@ const anAnalysis = (columns: readonly OutputColumn[]): Analysis => ({
   targets: [],
   refused: undefined,
   touchesLabelled: true,
+  ownersCode: false,
   unknownObjects: false,
   labelled: new Map([[100, new Map([[3, new Set(['pii.ssn'])]])]]),
 });

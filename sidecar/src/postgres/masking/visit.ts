@@ -41,6 +41,8 @@ export interface Found {
   readonly refused: Refused[];
   /** A relation with labelled columns, an unknown relation or an unknown function takes part. */
   touches: boolean;
+  /** A row security condition calls a function that is not known to be the server's own. */
+  ownersCode: boolean;
   /** Set: something in the tree is not understood, wherever it stands. */
   top: string | undefined;
 }
@@ -91,7 +93,8 @@ export class Visitor {
   }
 
   walk(query: TreeNode): Found {
-    const found: Found = { references: [], assigns: [], targets: [], effects: [], refused: [], touches: false, top: undefined };
+    const lists = { references: [], assigns: [], targets: [], effects: [], refused: [] };
+    const found: Found = { ...lists, touches: false, ownersCode: false, top: undefined };
     this.#query(query, { scopes: [], found, inView: false });
     return found;
   }
@@ -130,6 +133,7 @@ export class Visitor {
     if (view > 0) this.#relation(view, 'v', place);
     const owners = view > 0 && this.#catalog.relations.get(view)?.owner !== this.#catalog.role;
     const inside = { ...place, inView: place.inView || owners };
+    place.found.ownersCode ||= this.#callsUnknown(field(entry, 'securityQuals'));
     for (const [name, part] of Object.entries(entry.fields)) {
       // What a join shows again was walked where it stands first.
       if (!OWNERS_FIELDS.has(name) && name !== 'joinaliasvars') this.#expression(part, inside);
@@ -167,6 +171,13 @@ export class Visitor {
         place.found.effects.push({ verb: 'execute', object: qualifiedName(verdict.schema, verdict.name), via, kind: 'function' });
       }
     }
+  }
+
+  #callsUnknown(part: TreeValue): boolean {
+    if (part === null || typeof part === 'string') return false;
+    if (!isNode(part)) return part.some((item) => this.#callsUnknown(item));
+    const unknown = this.#functionsOf(part).some((oid) => this.#catalog.functions.get(oid)?.kind !== 'allowed');
+    return unknown || Object.values(part.fields).some((item) => this.#callsUnknown(item));
   }
 
   #functionsOf(node: TreeNode): number[] {

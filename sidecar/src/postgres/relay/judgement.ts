@@ -7,6 +7,7 @@ import {
   type Catalog,
   countGuesses,
   hiddenLabels,
+  judgeExplain,
   judgeInference,
   judgeWrites,
   type MaskPlan,
@@ -233,7 +234,8 @@ const COPY_INTO_LABELLED: Refusal = {
 function dataRefusal(statement: Held, analysis: Analysis, access: Access): Refusal | undefined {
   if (statement.maskSentinel && analysis.targets.length > 0) return MASK_WRITTEN_BACK;
   if (statement.kind === 'copy-in') return analysis.touchesLabelled ? COPY_INTO_LABELLED : undefined;
-  return judgeWrites(analysis, access) ?? judgeInference(analysis, access);
+  const plan = statement.kind === 'explain' ? judgeExplain(analysis, access) : undefined;
+  return plan ?? judgeWrites(analysis, access) ?? judgeInference(analysis, access);
 }
 
 function policyRefusal(verdict: Verdict, action: Action): Refusal {

