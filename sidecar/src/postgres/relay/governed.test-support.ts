@@ -88,7 +88,11 @@ function build(spec: Spec, address: string, ca: string): GrantedResource {
     port: 5432,
     upstream: { host, port: Number(port), tls: spec.upstream === undefined ? { mode: 'verify-full', ca } : { mode: 'disable' } },
     credentials: CREDENTIAL,
-    postgres: { database: 'orders', acceptServerLogVolume: spec.acceptServerLogVolume ?? false },
+    postgres: {
+      database: 'orders',
+      acceptServerLogVolume: spec.acceptServerLogVolume ?? false,
+      authentication: resource.spec.postgres?.authentication ?? ['scram'],
+    },
     addresses: [],
   };
 }

@@ -117,7 +117,7 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     upstream.socket.destroy();
     throw error;
   }
-  const cancel = cancels.register({ upstream: start.resource.upstream, key: upstream.key });
+  const cancel = cancels.register({ upstream: start.resource.upstream, key: upstream.key }, accepted.protocolMinor);
   upstream.socket.once('close', () => cancels.forget(cancel));
   const shown = new Map([...upstream.parameters].filter(([name]) => shownParameter(name)));
   accepted.socket.write(greet({ parameters: shown, key: cancel }));
@@ -142,9 +142,15 @@ function interrupt({ guard, logger }: PostgresContext, resource: GrantedResource
 }
 
 async function dial(context: PostgresContext, { resource, parameters }: Start): Promise<Upstream> {
-  const { upstream, credentials } = resource;
+  const { upstream, credentials, postgres } = resource;
   if (credentials === undefined) throw new Refused({ code: 'ResourceNotReady', reason: 'the resource has no credential' });
-  return connectUpstream({ ...upstream, ...credentials, parameters, guard: context.guard });
+  return connectUpstream({
+    ...upstream,
+    ...credentials,
+    authentication: postgres?.authentication ?? ['scram'],
+    parameters,
+    guard: context.guard,
+  });
 }
 
 function explain(error: unknown): Ending {
