@@ -96,6 +96,7 @@ async function aProxy(
       guard,
       clock,
       logger: silent,
+      admit: () => true,
       onEnd: (end) => {
         proxy.end = end;
       },
@@ -278,6 +279,15 @@ describe('refused, recorded, and not a byte upstream', () => {
         },
       ],
     });
+
+  test('refuses one connection more than the policy allows', async () => {
+    const proxy = await aProxy(aResource((await aWebServer()).port), { admit: () => false });
+    const agent = connect(proxy.port, '127.0.0.1');
+    agent.on('error', () => undefined);
+    agent.write(await hello(HOST));
+    expect(await proxy.ended).toMatchObject({ code: 'TooManyConnections' });
+    agent.destroy();
+  });
 
   test.each<[string, () => Promise<Buffer | string>, Partial<GrantedResource>, string, number | undefined]>([
     ['another name', () => hello('other.example.test'), {}, 'NotGranted', 112],

@@ -3,6 +3,7 @@ import type { Access, Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { Durability, SessionRecorder } from '../../recording/recorder.ts';
 import type { MaskNote } from '../masking/index.ts';
+import { Quota, type Taken } from './limits.ts';
 import { Run } from './run.ts';
 import type { Portal } from './steps.ts';
 
@@ -22,6 +23,7 @@ export class Recorder {
   readonly #access: () => Access;
   readonly #clock: Clock;
   readonly #onFailure: (error: Error) => void;
+  readonly #taken: Taken = { rows: 0 };
   #started = new Map<number, number>();
 
   constructor(session: SessionRecorder, access: () => Access, clock: Clock, onFailure: (error: Error) => void) {
@@ -63,7 +65,7 @@ export class Recorder {
   run(action: number, portal: Portal): Run {
     const { recording, limits } = this.#access();
     const keep = recording.content === 'results' ? { rows: recording.rows, bytes: recording.bytes } : { rows: 0, bytes: 0 };
-    return new Run(action, portal, keep, limits.rowsPerStatement);
+    return new Run(action, portal, keep, new Quota(limits, this.#taken, portal));
   }
 
   columns(run: Run, notes: readonly MaskNote[]): void {

@@ -58,6 +58,7 @@ export async function servePostgres(context: PostgresContext): Promise<void> {
     context.onEnd(
       (ending) => relay.end(ending),
       () => relay.idleMs(),
+      (limits) => relay.check(limits),
     );
     const ending = await relay.run();
     await session.append({ type: 'session.close', ...ending, ...relay.totals }, 'written');
@@ -79,6 +80,8 @@ function admit(context: PostgresContext, accepted: AcceptedSession): Start {
   if (context.snapshot() === undefined) throw new Refused({ code: 'PolicyStale', reason: 'the policy was not renewed in time' });
   const resource = context.resource();
   if (resource === undefined) throw new Refused({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
+  if (!context.admit())
+    throw new Refused({ code: 'TooManyConnections', reason: 'the policy allows no more sessions on this resource at once' });
   if (resource.notReady !== undefined) throw new Refused({ code: 'ResourceNotReady', reason: resource.notReady.message });
   const { database } = resource.postgres ?? { database: '' };
   const start = startParameters(accepted.parameters, database, resource.access.searchPath);

@@ -112,7 +112,7 @@ export class SimpleQuery {
     const { link, recorder, statements } = this.#o;
     const { judgement } = prepared;
     const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: judgement.writes });
-    const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0 };
+    const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
     const run = recorder.run(action, portal);
     run.committing = last;
     recorder.columns(run, judgement.plan?.notes ?? []);
