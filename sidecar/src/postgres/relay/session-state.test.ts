@@ -62,7 +62,9 @@ const PINS: Readonly<Record<string, string>> = {
   xmloption: 'content',
   row_security: 'on',
 };
-const ASK_PINS = `select ${Object.keys(PINS).map((name) => `current_setting('${name}')`).join(', ')}`;
+const ASK_PINS = `select ${Object.keys(PINS)
+  .map((name) => `current_setting('${name}')`)
+  .join(', ')}`;
 
 /** The pins hold, names mean what they meant, and the labelled column stays hidden. */
 async function harmless(agent: RawClient): Promise<void> {
