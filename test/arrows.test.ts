@@ -23,8 +23,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
  */
 const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   e2e: ['operator'],
-  bench: [],
-  scripts: ['api'],
+  bench: ['api', 'sidecar'],
+  scripts: ['api', 'sidecar'],
   test: ['api', 'cli', 'scripts'],
   'helm/test': ['api'],
   'collector/test': ['collector', 'evidence', 'sidecar'],
