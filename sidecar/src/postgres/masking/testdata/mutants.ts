@@ -96,8 +96,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a whole row holds nothing',
     file: 'values.ts',
-    find: 'if (attribute === 0) return {',
-    replace: 'if (attribute === 0) return NOTHING;\n    if (attribute === -99) return {',
+    find: 'if (attribute === 0)\n      return { sources',
+    replace: 'if (attribute === 0) return NOTHING;\n    if (attribute === -99)\n      return { sources',
   },
   {
     name: 'the merged column of a join is its left side',
@@ -120,7 +120,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the label of a view’s own column is lost',
     file: 'values.ts',
-    find: 'return view > 0 ? union([value, this.relation(view, attribute)]) : value;',
+    find: 'return view > 0 ? { ...union([value, this.relation(view, attribute)]), pure: value.pure } : value;',
     replace: 'return value;',
   },
   {
