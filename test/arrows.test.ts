@@ -23,7 +23,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
  */
 const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   e2e: ['operator'],
-  bench: [],
+  bench: ['api', 'sidecar'],
   scripts: ['api'],
   test: ['api', 'cli', 'scripts'],
   'helm/test': ['api'],
