@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 node_bin = $$(./scripts/node)
 
-.PHONY: help demo test check e2e cluster bench generate clean
+.PHONY: help demo test check e2e cluster bench soak generate clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ e2e: node_modules/.chaperone ## Test on a real cluster: images, chart, an agent'
 
 bench: node_modules/.chaperone ## Measure beside a direct connection and PgBouncer
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node bench/src/main.ts
+
+soak: node_modules/.chaperone ## Compare 20,000 generated queries per PostgreSQL version with what the server returns (QUERIES=, SEED=)
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; QUERIES="$(QUERIES)" SEED="$(SEED)" node scripts/soak.ts
 
 generate: node_modules/.chaperone ## Write what is generated from code: CRDs, tables of codes
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; npm run --silent generate

@@ -19,6 +19,8 @@ import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
 import { uniqueBy, withRules } from './rules.ts';
 import { RECORDING_MODES, STATEMENTS } from './resource.ts';
 
+const rowLimit = z.int().min(1).max(1_000_000_000);
+
 export const EFFECTS = ['Allow', 'RequireApproval', 'Deny'] as const;
 export type RuleEffect = (typeof EFFECTS)[number];
 export const CONTENTS = ['metadata', 'commands', 'results'] as const;
@@ -238,15 +240,24 @@ export const AccessPolicySpec = withRules(
       .describe('How masked labels are shown. Default: redact. Example: [{label: pii.ssn, strategy: {partial: {last: 4}}}]'),
     limits: z
       .object({
-        rowsPerStatement: z
-          .int()
-          .min(1)
-          .max(1_000_000_000)
+        rowsPerStatement: rowLimit.optional().describe('Rows per statement. Default: no limit. Example: 10000'),
+        bytesPerStatement: quantity.optional().describe('Bytes of rows per statement. Default: no limit. Example: 10Mi'),
+        statementDuration: duration
           .optional()
-          .describe('Rows per statement. Default: no limit. Example: 10000'),
+          .describe('Longest run of a statement, to the second; it is cancelled then. Default: no limit. Example: 30s'),
+        rows: rowLimit.optional().describe('Rows per session. Default: no limit. Example: 100000'),
         bytes: quantity.optional().describe('Bytes per session, both ways. Default: no limit. Example: 100Mi'),
         sessionDuration: duration.optional().describe('Longest session. Default: no limit. Example: 1h'),
         idle: duration.optional().describe('Longest silence of a session. Default: no limit. Example: 10m'),
+        idleInTransaction: duration
+          .optional()
+          .describe('Longest silence within a transaction, which holds locks. Default: as idle. Example: 1m'),
+        connections: z
+          .int()
+          .min(1)
+          .max(1000)
+          .optional()
+          .describe('Sessions at once of one agent pod on one resource. Default: no limit. Example: 20'),
       })
       .optional()
       .describe('Bounds of sessions on the resources that these rules name.'),

@@ -58,6 +58,9 @@ export const DETECTORS = [
   'private-key',
 ] as const;
 export type Detector = (typeof DETECTORS)[number];
+/** How a database may ask for the credential; scram alone proves both sides and shows the password to nobody. */
+export const AUTHENTICATIONS = ['scram', 'md5', 'cleartext', 'none'] as const;
+export type Authentication = (typeof AUTHENTICATIONS)[number];
 export const RECORDING_MODES = ['bestEffort', 'durable', 'strict'] as const;
 export type RecordingMode = (typeof RECORDING_MODES)[number];
 
@@ -173,6 +176,11 @@ const SpecFields = z.object({
       searchPath: distinct(schemaName, MAX.searchPath)
         .default(['public'])
         .describe('search_path of every session, pinned at sign-in. Default: [public]'),
+      authentication: distinct(z.enum(AUTHENTICATIONS), AUTHENTICATIONS.length)
+        .default(['scram'])
+        .describe(
+          'How the server may ask for the credential. scram: SCRAM-SHA-256, bound to TLS where the server can; none: it asks for nothing. All but scram need tls.mode verify-full. Default: [scram]',
+        ),
       acceptServerLogVolume: z
         .boolean()
         .default(false)
@@ -220,6 +228,13 @@ const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
     message: 'protocol postgres needs it; add credentials: {secretRef: {name: NAME}}',
     fieldPath: '.credentials',
     check: (self) => !isPostgres(self) || self.credentials !== undefined,
+  },
+  {
+    cel: "!has(self.postgres) || self.upstream.tls.mode == 'verify-full' || self.postgres.authentication.all(a, a == 'scram')",
+    message: 'without scram only a verified certificate says who gets the credential; set upstream.tls.mode verify-full',
+    fieldPath: '.postgres.authentication',
+    check: (self) =>
+      self.upstream.tls.mode === 'verify-full' || (self.postgres?.authentication ?? []).every((way) => way === 'scram'),
   },
   {
     cel: "self.protocol != 'tcp' || !has(self.postgres)",

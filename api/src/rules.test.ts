@@ -127,7 +127,13 @@ describe('the CEL of a rule and its check', () => {
       ),
     }),
     credentials: maybe(fc.record({ secretRef: fc.record({ name: names }) })),
-    postgres: maybe(fc.record({ database: names, searchPath: maybe(some(fc.constantFrom('public', 'a.b', 'a'))) })),
+    postgres: maybe(
+      fc.record({
+        database: names,
+        searchPath: maybe(some(fc.constantFrom('public', 'a.b', 'a'))),
+        authentication: maybe(some(fc.constantFrom('scram', 'md5'))),
+      }),
+    ),
     sensitive: maybe(
       fc.array(fc.record({ label: labels, columns: maybe(some(columns)), detector: maybe(fc.constantFrom('email', 'ssn')) }), {
         maxLength: 3,
@@ -194,6 +200,7 @@ describe('the CEL of a rule and its check', () => {
       fc.record({
         bytes: maybe(fc.constantFrom('1Mi', '0', '10', '1MB', '1234567k')),
         idle: maybe(fc.constantFrom('1m', '1 m')),
+        statementDuration: maybe(fc.constantFrom('1s', '0s')),
       }),
     ),
   });

@@ -1,4 +1,5 @@
 import {
+  AUTHENTICATIONS,
   DETECTORS,
   EFFECTS,
   MaskStrategy,
@@ -48,9 +49,14 @@ export const Access = z.object({
   inference: z.enum(['allow', 'limit', 'deny']),
   limits: z.object({
     rowsPerStatement: z.int().optional(),
+    bytesPerStatement: z.int().optional(),
+    statementDurationMs: z.int().optional(),
+    rows: z.int().optional(),
     bytes: z.int().optional(),
     sessionDurationMs: z.int().optional(),
     idleMs: z.int().optional(),
+    idleInTransactionMs: z.int().optional(),
+    connections: z.int().optional(),
   }),
   recording: z.object({
     mode: z.enum(RECORDING_MODES),
@@ -90,7 +96,12 @@ export const GrantedResource = z.object({
   }),
   credentials: z.object({ username: z.string(), password: z.string() }).optional(),
   postgres: z
-    .object({ database: z.string(), acceptServerLogVolume: z.boolean(), autoPrepare: z.boolean().optional() })
+    .object({
+      database: z.string(),
+      acceptServerLogVolume: z.boolean(),
+      autoPrepare: z.boolean().optional(),
+      authentication: z.array(z.enum(AUTHENTICATIONS)).default(['scram']),
+    })
     .optional(),
   addresses: z.array(ResourceAddress),
   /** Set while no session may open: the first failing condition of the resource, said to the agent as ResourceNotReady. */

@@ -139,17 +139,43 @@ describe('where policies differ', () => {
   it('lower limits and more evidence hold', () => {
     const both = merged(
       {
-        limits: { rowsPerStatement: 10, bytes: '1Mi', idle: '10m' },
+        limits: {
+          rowsPerStatement: 10,
+          bytes: '1Mi',
+          idle: '10m',
+          idleInTransaction: '1m',
+          statementDuration: '30s',
+          rows: 100,
+          connections: 5,
+        },
         recording: { mode: 'durable', content: 'commands', rows: 5, bytes: '1Ki', retention: '30d' },
         inference: 'allow',
       },
       {
-        limits: { rowsPerStatement: 20, sessionDuration: '1h', idle: '5m' },
+        limits: {
+          rowsPerStatement: 20,
+          sessionDuration: '1h',
+          idle: '5m',
+          bytesPerStatement: '10Ki',
+          statementDuration: '1m',
+          rows: 99,
+          connections: 6,
+        },
         recording: { mode: 'strict', content: 'metadata', rows: 9, retention: '1d' },
         inference: 'deny',
       },
     );
-    expect(both.limits).toEqual({ rowsPerStatement: 10, bytes: 1_048_576, sessionDurationMs: 3_600_000, idleMs: 300_000 });
+    expect(both.limits).toEqual({
+      rowsPerStatement: 10,
+      bytesPerStatement: 10_240,
+      statementDurationMs: 30_000,
+      rows: 99,
+      bytes: 1_048_576,
+      sessionDurationMs: 3_600_000,
+      idleMs: 300_000,
+      idleInTransactionMs: 60_000,
+      connections: 5,
+    });
     expect(both.recording).toEqual({ mode: 'strict', content: 'commands', rows: 9, bytes: 1024, retention: '30d' });
     expect(both.inference).toBe('deny');
   });

@@ -92,7 +92,11 @@ function byName(a: AccessRule, b: AccessRule): number {
 
 function worstOf(judged: readonly Judged[]): Judged | undefined {
   const key = ({ effect, rule }: Judged): string => canonicalJson([effect.object, effect.verb, effect.via, rule?.name]);
-  return judged.toSorted((a, b) => SEVERITY.indexOf(a.outcome) - SEVERITY.indexOf(b.outcome) || compare(key(a), key(b)))[0];
+  // Two policies may each have a rule of one name: then all of them decides.
+  const whole = ({ effect, rule }: Judged): string => canonicalJson([effect, rule ?? null]);
+  return judged.toSorted(
+    (a, b) => SEVERITY.indexOf(a.outcome) - SEVERITY.indexOf(b.outcome) || compare(key(a), key(b)) || compare(whole(a), whole(b)),
+  )[0];
 }
 
 function verdictOn({ effect, outcome, rule }: Judged, resource: string, effects: JudgedEffect[]): Verdict {

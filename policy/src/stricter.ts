@@ -39,11 +39,21 @@ export function strictestInference(specs: readonly Spec[]): Access['inference'] 
 
 export function strictestLimits(specs: readonly Spec[]): Access['limits'] {
   const all = specs.map((spec) => spec.limits ?? {});
-  const limits = {
-    rowsPerStatement: lowest(all.map((each) => each.rowsPerStatement)),
-    bytes: lowest(present(all.map((each) => each.bytes)).map(byteCount)),
-    sessionDurationMs: lowest(present(all.map((each) => each.sessionDuration)).map(durationMs)),
-    idleMs: lowest(present(all.map((each) => each.idle)).map(durationMs)),
+  const count = (name: 'rowsPerStatement' | 'rows' | 'connections'): number | undefined => lowest(all.map((each) => each[name]));
+  const size = (name: 'bytesPerStatement' | 'bytes'): number | undefined =>
+    lowest(present(all.map((each) => each[name])).map(byteCount));
+  const time = (name: 'statementDuration' | 'sessionDuration' | 'idle' | 'idleInTransaction'): number | undefined =>
+    lowest(present(all.map((each) => each[name])).map(durationMs));
+  const limits: Access['limits'] = {
+    rowsPerStatement: count('rowsPerStatement'),
+    bytesPerStatement: size('bytesPerStatement'),
+    statementDurationMs: time('statementDuration'),
+    rows: count('rows'),
+    bytes: size('bytes'),
+    sessionDurationMs: time('sessionDuration'),
+    idleMs: time('idle'),
+    idleInTransactionMs: time('idleInTransaction'),
+    connections: count('connections'),
   };
   return Object.fromEntries(Object.entries(limits).filter(([, limit]) => limit !== undefined));
 }

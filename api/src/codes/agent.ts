@@ -81,7 +81,7 @@ export const AGENT_CODES = {
   },
   LimitReached: {
     audience: ['agent', 'platform'],
-    what: 'A limit of the policy is reached: rows, bytes, or the length of the session.',
+    what: 'A limit of the policy is reached: rows, bytes, or the time of a statement.',
     why: 'spec.limits of the AccessPolicy bounds what one statement and one session may take.',
     fix: 'Ask for less: LIMIT, a narrower condition; the platform team raises spec.limits.',
     retry: 'change-it',
@@ -179,8 +179,8 @@ export const AGENT_CODES = {
   },
   TooManyConnections: {
     audience: ['agent', 'platform'],
-    what: 'The agent has as many connections open as its sidecar serves.',
-    why: 'Connections of one pod are bounded, so that one agent cannot exhaust the sidecar or the upstream.',
+    what: 'The agent has as many connections open as its policy allows.',
+    why: 'spec.limits.connections bounds the sessions of one pod on one resource, so that no agent exhausts the upstream.',
     fix: 'Close connections that are not used; make the client’s pool smaller.',
     retry: 'try-later',
     example: 'chaperone: too many connections of this agent are open (TooManyConnections). Try later: close some first.',

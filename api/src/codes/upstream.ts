@@ -65,8 +65,8 @@ export const UPSTREAM_CODES = {
   },
   UpstreamAuthUnsupported: {
     audience: ['owner'],
-    what: 'The upstream asks for a kind of sign-in that Chaperone does not do.',
-    why: 'SCRAM-SHA-256 is done; a password is never sent in the clear, nor as MD5.',
+    what: 'The upstream asks for the credential in a way that the resource does not accept, or for none at all.',
+    why: 'SCRAM-SHA-256 proves both sides; the others are accepted where spec.postgres.authentication names them.',
     fix: 'Set scram-sha-256 for this user in pg_hba.conf and give the user a new password.',
     retry: 'none',
     example:

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { connect as dial, createServer, type Socket } from 'node:net';
@@ -38,6 +37,14 @@ describe('connections', () => {
     sockets.push(socket);
     return socket;
   };
+  /** Open, or let go again as the oldest that has said nothing. */
+  const opened = (begun: Buffer | undefined): Promise<void> =>
+    new Promise(
+      (resolve) =>
+        void open(begun)
+          .once('connect', resolve)
+          .once('close', () => resolve()),
+    );
 
   test('are asked for no password', async () => {
     expect(await psql(addressOf(up), 'select 1 from customers where id = 1', 'none')).toMatchObject({ code: 0, out: '1\n' });
@@ -47,13 +54,13 @@ describe('connections', () => {
     ['say nothing', undefined],
     ['stop in the middle of their first message', Buffer.of(0, 0, 0, 40, 0, 3)],
   ])('keep nobody out, a hundred of them that %s', async (_what, begun) => {
-    await Promise.all(Array.from({ length: 100 }, () => once(open(begun), 'connect')));
+    await Promise.all(Array.from({ length: 100 }, () => opened(begun)));
     expect(await psql(addressOf(up), 'select 1 from customers where id = 1')).toMatchObject({ code: 0, out: '1\n', err: '' });
   });
 
   test('beyond what one agent may have open are told so', async () => {
     for (let batch = 0; batch < 16; batch++) {
-      await Promise.all(Array.from({ length: 16 }, () => once(open(Buffer.of(0, 0, 0, 40, 0, 3)), 'connect')));
+      await Promise.all(Array.from({ length: 16 }, () => opened(Buffer.of(0, 0, 0, 40, 0, 3))));
       // Answered after all that those have said was read.
       expect((await psql(addressOf(up), 'select 1')).code).toBe(batch < 15 ? 0 : 2);
     }

@@ -13,6 +13,7 @@ export interface ResourceState {
   readonly credentials: SecretView | undefined;
   readonly ca: SecretView | undefined;
 }
+type Postgres = NonNullable<GrantedResource['postgres']>;
 export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'inboundPorts'>;
 
 /** What one agent may do, with what it takes to do it. Pure; resources are in a fixed order. */
@@ -61,18 +62,14 @@ function grant(
       },
     },
     ...(usable ? { credentials: { username, password } } : {}),
-    ...(spec.postgres === undefined
-      ? {}
-      : {
-          postgres: {
-            database: spec.postgres.database,
-            acceptServerLogVolume: spec.postgres.acceptServerLogVolume,
-            autoPrepare: spec.postgres.autoPrepare,
-          },
-        }),
+    ...(spec.postgres === undefined ? {} : { postgres: signIn(spec.postgres) }),
     addresses: [...state.addresses],
     ...(blocked === undefined ? {} : { notReady: blocked }),
   };
+}
+
+function signIn({ database, acceptServerLogVolume, authentication, autoPrepare }: Postgres): Postgres {
+  return { database, acceptServerLogVolume, authentication: [...authentication], autoPrepare };
 }
 
 /** host:port or [v6]:port, whose form the API has checked. */

@@ -89,20 +89,13 @@ function grant(
       tls: { mode, ...(ca === undefined ? {} : { ca }), ...(serverName === undefined ? {} : { serverName }) },
     },
     ...(problem === undefined && username !== undefined && password !== undefined ? { credentials: { username, password } } : {}),
-    ...(spec.postgres === undefined
-      ? {}
-      : {
-          postgres: {
-            database: spec.postgres.database,
-            acceptServerLogVolume: spec.postgres.acceptServerLogVolume,
-            autoPrepare: spec.postgres.autoPrepare,
-          },
-        }),
+    ...(spec.postgres === undefined ? {} : { postgres: signIn(spec.postgres) }),
     addresses: [],
     ...(problem === undefined ? {} : { notReady: problem }),
   };
 }
 
+type Postgres = NonNullable<GrantedResource['postgres']>;
 type Problem = NonNullable<GrantedResource['notReady']>;
 
 function caProblem(
@@ -140,6 +133,10 @@ function credentialsProblem(name: string, secret: ManifestSecret | undefined, up
         code: 'NotBoundToUpstream',
         message: `Secret ${name} may be sent to ${bound} only; its annotation ${BOUND_TO} is not spec.upstream.address`,
       };
+}
+
+function signIn({ database, acceptServerLogVolume, authentication, autoPrepare }: Postgres): Postgres {
+  return { database, acceptServerLogVolume, authentication: [...authentication], autoPrepare };
 }
 
 /** host:port or [v6]:port, whose form the schema has checked. */

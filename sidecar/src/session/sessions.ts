@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { AgentCode } from '@chaperone/api';
 import { newSessionId, type RecordBody } from '@chaperone/evidence';
-import type { GrantedResource, Snapshot } from '@chaperone/policy';
+import type { Access, GrantedResource, Snapshot } from '@chaperone/policy';
 import type { DialGuard } from '../capture/guard.ts';
 import type { ControlPlane } from '../control/control-plane.ts';
 import type { Clock, Logger } from '../platform.ts';
@@ -51,8 +51,10 @@ export interface SessionContext {
   readonly guard: DialGuard;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Registers how to end the session; called at most once. */
-  readonly onEnd: (end: (ending: Ending) => void, idleMs: () => number) => void;
+  /** Counts this connection among the agent's sessions on the resource. False: there are as many as the policy allows. */
+  readonly admit: () => boolean;
+  /** Registers how to end the session, and what holds it to limits that only its protocol knows; called at most once. */
+  readonly onEnd: (end: (ending: Ending) => void, idleMs: () => number, check?: (limits: Access['limits']) => void) => void;
 }
 
 interface Live {
@@ -61,8 +63,10 @@ interface Live {
   readonly labels: string;
   readonly startedAt: number;
   session: string | undefined;
+  admitted: boolean;
   end: (ending: Ending) => void;
   idleMs: () => number;
+  check: (limits: Access['limits']) => void;
 }
 
 export interface Sessions {
@@ -117,9 +121,11 @@ class SessionTable implements Sessions {
       labels: labelsOf(resource),
       startedAt: this.#o.clock.monotonic(),
       session: undefined,
+      admitted: false,
       // Until its protocol knows how to say why.
       end: () => socket.destroy(),
       idleMs: () => 0,
+      check: () => undefined,
     };
     const served = this.#serve(socket, resource, live)
       .catch((error: unknown) => this.#o.logger.error('session failed', { error: error instanceof Error ? error.name : 'Error' }))
@@ -177,9 +183,11 @@ class SessionTable implements Sessions {
       guard,
       clock,
       logger,
-      onEnd: (end, idleMs) => {
+      admit: () => this.#admit(live, current()?.access.limits.connections),
+      onEnd: (end, idleMs, check) => {
         live.end = end;
         live.idleMs = idleMs;
+        if (check !== undefined) live.check = check;
       },
     };
     try {
@@ -195,6 +203,12 @@ class SessionTable implements Sessions {
     } finally {
       await recorder?.close();
     }
+  }
+
+  #admit(live: Live, limit = Infinity): boolean {
+    const others = [...this.#live.keys()].filter(({ admitted, resource }) => admitted && resource === live.resource);
+    live.admitted = others.length < limit;
+    return live.admitted;
   }
 
   async #open(
@@ -275,6 +289,8 @@ class SessionTable implements Sessions {
         live.end({ code: 'SessionEnded', reason: 'the session reached the time that its policy allows' });
       } else if (idleMs !== undefined && live.idleMs() > idleMs) {
         live.end({ code: 'SessionEnded', reason: 'the session was idle for longer than its policy allows' });
+      } else {
+        live.check(resource.access.limits);
       }
     }
   }

@@ -97,6 +97,7 @@ async function aProxy(
       clock,
       logger: silent,
       watch: { reached: () => undefined, failed: () => undefined },
+      admit: () => true,
       onEnd: (end) => {
         proxy.end = end;
       },
@@ -279,6 +280,15 @@ describe('refused, recorded, and not a byte upstream', () => {
         },
       ],
     });
+
+  test('refuses one connection more than the policy allows', async () => {
+    const proxy = await aProxy(aResource((await aWebServer()).port), { admit: () => false });
+    const agent = connect(proxy.port, '127.0.0.1');
+    agent.on('error', () => undefined);
+    agent.write(await hello(HOST));
+    expect(await proxy.ended).toMatchObject({ code: 'TooManyConnections' });
+    agent.destroy();
+  });
 
   test.each<[string, () => Promise<Buffer | string>, Partial<GrantedResource>, string, number | undefined]>([
     ['another name', () => hello('other.example.test'), {}, 'NotGranted', 112],

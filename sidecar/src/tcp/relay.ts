@@ -32,6 +32,7 @@ export interface TcpContext {
   readonly guard: DialGuard;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly admit: () => boolean;
   readonly onEnd: (end: (ending: Ending) => void, idleMs: () => number) => void;
   /** One for all sessions: whoever owns the resource hears how its upstream is found. */
   readonly watch: Watch;
@@ -50,7 +51,7 @@ export interface TcpContext {
  * The name outside an encrypted ClientHello says nothing about the name inside, so such a hello is refused, GREASE included.
  *
  * @returns How it ended. Codes: Closed, LimitReached, SessionEnded, NotGranted, NoRuleAllows, DeniedByRule, NotAnalysable,
- * ResourceNotReady, TLSUntrusted, the codes of DialError, RecordingBlocked.
+ * ResourceNotReady, TooManyConnections, TLSUntrusted, the codes of DialError, RecordingBlocked.
  */
 export async function serveTcp(context: TcpContext): Promise<Ending> {
   const session = new TcpSession(context);
@@ -122,6 +123,7 @@ class TcpSession {
   async #serveHello(first: { hello: ClientHello; head: Buffer } | undefined): Promise<Ending> {
     const resource = this.#c.resource();
     if (resource === undefined) throw new Refusal('SessionEnded', 'the right to use this resource was withdrawn');
+    if (!this.#c.admit()) throw new Refusal('TooManyConnections', 'the policy allows no more connections at once');
     const durability = durabilityOf(resource);
     const verdict = judgeHello(resource, first?.hello);
     await this.#record(verdict, first?.head.length ?? 0, durability);

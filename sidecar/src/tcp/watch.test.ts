@@ -76,7 +76,7 @@ async function use(resource: GrantedResource, serverName = HOST): Promise<void> 
     const recorder = { session: 's', append: () => Promise.resolve(), close: () => Promise.resolve() };
     const open = (): Promise<typeof recorder> => Promise.resolve(recorder);
     const context = { socket, resource: () => resource, open, resolve, guard, clock, watch, logger: silent };
-    void serveTcp({ ...context, onEnd: () => undefined }).then(() => server.close());
+    void serveTcp({ ...context, admit: () => true, onEnd: () => undefined }).then(() => server.close());
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

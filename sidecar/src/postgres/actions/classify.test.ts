@@ -121,7 +121,7 @@ describe('the class of a statement', () => {
     it.each([
       ['begin', 'begin'],
       ['begin transaction isolation level serializable read only deferrable', 'begin'],
-      ['start transaction read write', 'begin'],
+      ['start transaction isolation level read committed', 'begin'],
       ['commit', 'commit'],
       ['end', 'commit'],
       ['commit and chain', 'commit'],
@@ -187,6 +187,8 @@ describe('the class of a statement', () => {
         'set default_transaction_read_only = off',
         'set transaction_read_only = off',
         'set transaction read write',
+        'begin read write',
+        'start transaction isolation level serializable, read write',
         'set session characteristics as transaction read write',
         'set session characteristics as transaction isolation level serializable, read write',
         "set transaction snapshot '00-1'",

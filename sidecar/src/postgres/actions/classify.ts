@@ -1,7 +1,7 @@
 import { as, descendants, equalTrees, isFields, list, strings, text, unwrap, type Fields } from './ast.ts';
 import { blockAfter, skipWords, trimSpace } from './literals.ts';
 import { refusalOf } from './refusals.ts';
-import { classifySet } from './settings.ts';
+import { classifySet, refusedMode } from './settings.ts';
 import type { Statement, StatementClass, StatementOf, TransactionOperation } from './statement.ts';
 import { classifyUtility, relationName } from './utility.ts';
 
@@ -70,7 +70,8 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
       return copy(own, fields, parse);
     case 'TransactionStmt': {
       const operation = TRANSACTIONS[text(fields['kind'])];
-      return operation ? { kind: 'transaction', operation } : refused('two-phase commit is not supported');
+      if (operation === undefined) return refused('two-phase commit is not supported');
+      return refusedMode(list(fields['options'])) ?? { kind: 'transaction', operation };
     }
     case 'VariableSetStmt':
       return classifySet(fields);

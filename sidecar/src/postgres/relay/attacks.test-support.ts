@@ -67,13 +67,31 @@ function spoken(sql: string, way: Way): Buffer[] {
     case 'extended':
       // Named, described once, run by parts, then once more in text and binary without being described.
       return [
-        ...[begin, say.parse(sql, 'a'), say.bind('a', 'p'), say.describe('portal', 'p'), say.execute('p', 1), say.execute('p')],
-        ...[say.close('portal', 'p'), say.sync(), rollback, begin, say.bind('a'), say.execute(), say.sync(), rollback],
-        ...[begin, inBinary('a', ''), say.execute(), say.sync(), rollback, say.close('statement', 'a'), say.sync()],
+        begin,
+        say.parse(sql, 'a'),
+        say.bind('a', 'p'),
+        say.describe('portal', 'p'),
+        say.execute('p', 1),
+        say.execute('p'),
+        say.close('portal', 'p'),
+        say.sync(),
+        rollback,
+        begin,
+        say.bind('a'),
+        say.execute(),
+        say.sync(),
+        rollback,
+        begin,
+        inBinary('a', ''),
+        say.execute(),
+        say.sync(),
+        rollback,
+        say.close('statement', 'a'),
+        say.sync(),
       ];
     case 'copy':
       return [begin, say.query(`copy (${sql}) to stdout`), rollback];
-    case 'explain':
+    default:
       return [begin, say.query(`explain (verbose, costs off) ${sql}`), rollback];
   }
 }

@@ -44,13 +44,16 @@ describe('CancelRegistry', () => {
     await server.stop();
   });
 
-  for (const mode of ['verify-full', 'disable'] as const) {
-    it(`really cancels what a session runs, mode ${mode}`, async () => {
+  for (const [mode, minor] of [
+    ['verify-full', 0],
+    ['disable', 2],
+  ] as const) {
+    it(`really cancels what a session of protocol 3.${minor} runs, mode ${mode}`, async () => {
       const address = { host: server.host, port: server.port, tls: mode === 'disable' ? { mode } : tls };
       const { user: username, password } = server.superuser;
       const upstream = await connectUpstream({ ...address, guard, username, password, parameters: { database: 'postgres' } });
       const registry = new CancelRegistry();
-      const key = registry.register({ upstream: address, key: upstream.key });
+      const key = registry.register({ upstream: address, key: upstream.key }, minor);
       expect(key.processId).not.toBe(upstream.key?.processId);
       const end = ending(upstream);
       upstream.socket.resume();
@@ -117,10 +120,11 @@ describe('CancelRegistry', () => {
     expect(keys.every(({ processId, secret }) => processId > 0 && processId < 2 ** 31 && secret.length === 4)).toBe(true);
   });
 
-  it('does not know a key of another length', async () => {
+  it.each([0, 2] as const)('does not know a key of another length, protocol 3.%i', async (minor) => {
     const registry = new CancelRegistry();
-    const key = registry.register({ upstream: nowhere, key: realKey });
-    for (const secret of [key.secret.subarray(0, 3), Buffer.concat([key.secret, Buffer.alloc(252)])]) {
+    const key = registry.register({ upstream: nowhere, key: realKey }, minor);
+    expect(key.secret).toHaveLength(minor === 0 ? 4 : 32);
+    for (const secret of [key.secret.subarray(0, 3), Buffer.concat([key.secret, Buffer.alloc(256 - key.secret.length)])]) {
       expect(await registry.cancel({ processId: key.processId, secret }, guard)).toBe('unknown');
     }
   });

@@ -1,6 +1,6 @@
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 import type { DialGuard } from '../../capture/guard.ts';
-import { type CancelKey, encodeCancelRequest } from '../wire/index.ts';
+import { type CancelKey, encodeCancelRequest, type ProtocolMinor } from '../wire/index.ts';
 import { UpstreamError } from './upstream-error.ts';
 import { happens, openTransport, type UpstreamAddress } from './upstream-transport.ts';
 
@@ -20,13 +20,14 @@ interface Entry {
   busy: boolean;
 }
 
-const SECRET_BYTES = 4;
+/** What a server gives: 4 bytes in protocol 3.0, 32 since 3.2. */
+const SECRET_BYTES: Readonly<Record<ProtocolMinor, number>> = { 0: 4, 2: 32 };
 const MAX_PROCESS_ID = 2 ** 31;
 const TIMEOUT_MS = 10_000;
 
 /**
  * Keys that agents may cancel with. An agent never sees the database's own key: with it, it could cancel sessions of others from
- * anywhere. Process id and secret are both random, so a guess has 63 bits to find although protocol 3.0 has 32 for the secret.
+ * anywhere. Process id and secret are both random, so a guess has 63 bits to find where protocol 3.0 has 32 for the secret.
  */
 export class CancelRegistry {
   readonly #entries = new Map<number, Entry>();
@@ -41,12 +42,12 @@ export class CancelRegistry {
     return this.#entries.size;
   }
 
-  /** A new key for a session; `forget` it when the session ends. */
-  register(target: CancelTarget): CancelKey {
+  /** A new key for a session, of the length that the agent's protocol has; `forget` it when the session ends. */
+  register(target: CancelTarget, minor: ProtocolMinor = 0): CancelKey {
     let processId: number;
     do processId = randomInt(1, MAX_PROCESS_ID);
     while (this.#entries.has(processId));
-    const secret = randomBytes(SECRET_BYTES);
+    const secret = randomBytes(SECRET_BYTES[minor]);
     this.#entries.set(processId, { secret, target, busy: false });
     return { processId, secret: Buffer.from(secret) };
   }
@@ -80,7 +81,7 @@ export class CancelRegistry {
 
   #find(key: CancelKey): Entry | undefined {
     const entry = this.#entries.get(key.processId);
-    if (entry === undefined || key.secret.length !== SECRET_BYTES) return undefined;
+    if (entry === undefined || key.secret.length !== entry.secret.length) return undefined;
     return timingSafeEqual(entry.secret, key.secret) ? entry : undefined;
   }
 }

@@ -130,6 +130,7 @@ export class Database {
       tls: upstream.tls,
       username: credentials.username,
       password: credentials.password,
+      authentication: postgres.authentication,
       parameters: {
         database: postgres.database,
         client_encoding: 'UTF8',

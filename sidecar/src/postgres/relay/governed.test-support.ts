@@ -94,6 +94,7 @@ function build(spec: Spec, address: string, ca: string): GrantedResource {
       database: 'orders',
       acceptServerLogVolume: spec.acceptServerLogVolume ?? false,
       autoPrepare: resource.spec.postgres?.autoPrepare ?? true,
+      authentication: resource.spec.postgres?.authentication ?? ['scram'],
     },
     addresses: [],
   };

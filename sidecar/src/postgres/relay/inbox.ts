@@ -9,11 +9,11 @@ export class Inbox {
   readonly #socket: Readable;
   readonly #reader: MessageReader;
   #waiting: ((more: boolean) => void) | undefined;
-  readonly #onArrival: () => void;
+  readonly #onArrival: (bytes: number) => void;
   #ahead = 0;
   #ended = false;
 
-  constructor(socket: Readable, reader: MessageReader, onArrival: () => void) {
+  constructor(socket: Readable, reader: MessageReader, onArrival: (bytes: number) => void) {
     this.#socket = socket;
     this.#reader = reader;
     this.#onArrival = onArrival;
@@ -44,7 +44,7 @@ export class Inbox {
   }
 
   #arrived(chunk: Buffer): void {
-    this.#onArrival();
+    this.#onArrival(chunk.length);
     this.#reader.push(chunk);
     this.#ahead += chunk.length;
     if (this.#waiting !== undefined) this.#wake(true);

@@ -48,6 +48,11 @@ export class Link {
     return this.#steps.length === 0;
   }
 
+  /** Whether the session holds what others may have to wait for. */
+  get inTransaction(): boolean {
+    return this.transaction !== 'I' || this.dirty;
+  }
+
   /** Whether an error of ours after this statement would have something to undo: then Sync, which commits, has to wait. */
   undoable(writes: boolean): boolean {
     return writes || this.dirty || this.transaction === 'T';

@@ -14,6 +14,7 @@ export class Outbox {
   readonly #socket: Writable;
   #pending: Buffer[] = [];
   #full = false;
+  #bytes = 0;
 
   constructor(socket: Writable, onDrain: () => void) {
     this.#socket = socket;
@@ -27,7 +28,13 @@ export class Outbox {
     return this.#full;
   }
 
+  /** Bytes collected since the beginning. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   push(bytes: Buffer): void {
+    this.#bytes += bytes.length;
     const last = this.#pending.at(-1);
     if (last !== undefined && last.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
       this.#pending[this.#pending.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);

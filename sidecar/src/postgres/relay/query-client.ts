@@ -20,7 +20,7 @@ export class QueryError extends Error {
 /** Runs our own queries, one at a time, in text format. */
 export class QueryClient implements AsyncDisposable {
   readonly #upstream: Upstream;
-  readonly #reader = new MessageReader({ decide: (type, length) => decideServer(type, length, false) });
+  readonly #reader = new MessageReader({ decide: (type, length) => decideServer(type, length) });
   #rows: (string | null)[][] = [];
   #pending: Deferred<(string | null)[][]> | undefined;
   #failure: QueryError | undefined;

@@ -1,7 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import {
   BACKEND,
+  type CancelKey,
   dataRowCells,
+  decodeBackendKeyData,
   decodeCommandComplete,
   decodeErrorResponse,
   decodeReadyForQuery,
@@ -15,6 +17,7 @@ import {
   encodeStartup,
   encodeSync,
   MessageReader,
+  type ProtocolMinor,
 } from '../wire/index.ts';
 
 const STEP_TIMEOUT_MS = 4_000;
@@ -47,6 +50,8 @@ export class RawClient implements AsyncDisposable {
   /** Everything that ever came, for canaries. */
   readonly bytes: Buffer[] = [];
   readonly heard: Heard[] = [];
+  /** What it may cancel with. */
+  key: CancelKey | undefined;
   closed = false;
   readonly #reader = new MessageReader({ decide: () => 'whole' });
   #waiting: (() => void) | undefined;
@@ -57,7 +62,10 @@ export class RawClient implements AsyncDisposable {
       this.bytes.push(Buffer.from(chunk));
       this.#reader.push(chunk);
       for (let piece = this.#reader.next(); piece !== undefined; piece = this.#reader.next())
-        if (piece.kind === 'message') this.heard.push(heardOf(piece.type, piece.bytes));
+        if (piece.kind === 'message') {
+          if (piece.type === BACKEND.BackendKeyData) this.key = decodeBackendKeyData(piece.bytes);
+          this.heard.push(heardOf(piece.type, piece.bytes));
+        }
       this.#waiting?.();
     });
     socket.on('error', () => undefined);
@@ -69,10 +77,16 @@ export class RawClient implements AsyncDisposable {
 
   /** Connects and logs in; the server must not ask for a password. */
   static async open(port: number, parameters: Readonly<Record<string, string>> = {}): Promise<RawClient> {
+    const client = RawClient.begin(port, parameters);
+    await client.ready();
+    return client;
+  }
+
+  /** Connects and says its startup packet; what is answered is not read yet. */
+  static begin(port: number, parameters: Readonly<Record<string, string>> = {}, minor: ProtocolMinor = 0): RawClient {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
     const client = new RawClient(socket);
-    socket.write(encodeStartup(new Map(Object.entries({ user: 'bot', database: 'orders', ...parameters }))));
-    await client.ready();
+    socket.write(encodeStartup(new Map(Object.entries({ user: 'bot', database: 'orders', ...parameters })), minor));
     return client;
   }
 

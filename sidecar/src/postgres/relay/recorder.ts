@@ -2,6 +2,7 @@ import type { RecordBody } from '@chaperone/evidence';
 import type { Access, Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { Durability, SessionRecorder } from '../../recording/recorder.ts';
+import { Quota, type Taken } from './limits.ts';
 import { Run } from './run.ts';
 import type { Portal } from './steps.ts';
 
@@ -24,6 +25,7 @@ export class Recorder {
   readonly #access: () => Access;
   readonly #clock: Clock;
   readonly #onFailure: (error: Error) => void;
+  readonly #taken: Taken = { rows: 0 };
   #started = new Map<number, number>();
 
   constructor(session: SessionRecorder, access: () => Access, clock: Clock, onFailure: (error: Error) => void) {
@@ -65,7 +67,7 @@ export class Recorder {
   run(action: number, portal: Portal): Run {
     const { recording, limits } = this.#access();
     const keep = recording.content === 'results' ? { rows: recording.rows, bytes: recording.bytes } : { rows: 0, bytes: 0 };
-    return new Run(action, portal, keep, limits.rowsPerStatement);
+    return new Run(action, portal, keep, new Quota(limits, this.#taken, portal));
   }
 
   finished(run: Run, end: { tag?: string; error?: { code: string; message: string } }): void {

@@ -4,7 +4,6 @@ import type { Clock, Logger } from '../../platform.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import type { StatementParser } from '../actions/index.ts';
 import { BACKEND, decideFrontend, MAX_BACKEND_BYTES, MessageReader, ProtocolError } from '../wire/index.ts';
-import { decideServer } from './limits.ts';
 import { AgentSide } from './agent-side.ts';
 import type { Database } from './database.ts';
 import { Inbox } from './inbox.ts';
@@ -14,9 +13,13 @@ import { Outbox } from './outbox.ts';
 import { Recorder, type Totals } from './recorder.ts';
 import { ServerSide } from './server-side.ts';
 import { Statements } from './statements.ts';
+import type { Step } from './steps.ts';
 import { Templates } from './templates.ts';
 import { Texts } from './texts.ts';
 import type { Upstream } from './upstream.ts';
+
+/** For a database to act on a cancel request. */
+const CANCEL_GRACE_MS = 5_000;
 
 export interface RelayOptions {
   readonly agent: Socket;
@@ -42,6 +45,9 @@ export class Relay {
   readonly #recorder: Recorder;
   readonly #texts: Texts;
   #lastActivity: number;
+  #heard = 0;
+  /** What the server works at since `since`, as far as `check` saw it. */
+  #work: { readonly step: Step | undefined; readonly since: number } = { step: undefined, since: 0 };
 
   constructor(options: RelayOptions) {
     this.#o = options;
@@ -75,6 +81,39 @@ export class Relay {
     this.#link.end(ending);
   }
 
+  /** Holds the session to times that only its protocol knows; called every now and then. */
+  check({ idleInTransactionMs, statementDurationMs }: Access['limits']): void {
+    if (idleInTransactionMs !== undefined && this.#link.inTransaction && this.idleMs() > idleInTransactionMs) {
+      this.end({ code: 'SessionEnded', reason: 'the session was idle in a transaction for longer than its policy allows' });
+      return;
+    }
+    const { step } = this.#link;
+    const now = this.#o.clock.monotonic();
+    if (step !== this.#work.step) {
+      this.#work = { step, since: now };
+      this.#texts.overdue = undefined;
+    } else if (step !== undefined && statementDurationMs !== undefined) {
+      this.#overdue(now - this.#work.since - statementDurationMs);
+    }
+  }
+
+  /** Cancels what runs for too long; a database that cannot be told to, or does not listen, loses the session. */
+  #overdue(byMs: number): void {
+    const reason = 'the statement ran for longer than the policy allows';
+    if (byMs > CANCEL_GRACE_MS) this.end({ code: 'LimitReached', reason });
+    else if (byMs > 0 && this.#texts.overdue === undefined) {
+      this.#texts.overdue = reason;
+      this.#o.interrupt();
+    }
+  }
+
+  /** Ends a session that moved more than it may. What went over is one read of either side at most. */
+  #meter(): void {
+    const { bytes } = this.#o.access().limits;
+    if (bytes !== undefined && this.#heard + this.#link.toAgent.bytes > bytes)
+      this.#link.end({ code: 'LimitReached', reason: 'the session reached the bytes that its policy allows' });
+  }
+
   /** Resolves with why the session ended; both sockets are closed then. Never rejects. */
   async run(): Promise<Ending> {
     const { agent, upstream, parser, database, access, clock } = this.#o;
@@ -100,8 +139,10 @@ export class Relay {
       enabled: () => database.autoPrepare,
       clock,
     });
-    const inbox = new Inbox(agent, new MessageReader({ decide: decideFrontend }), () => {
+    const inbox = new Inbox(agent, new MessageReader({ decide: decideFrontend }), (bytes) => {
       this.#lastActivity = clock.monotonic();
+      this.#heard += bytes;
+      this.#meter();
     });
     const agentSide = new AgentSide({
       link: this.#link,
@@ -137,15 +178,13 @@ export class Relay {
   #readServer(statements: Statements): void {
     const { upstream } = this.#o;
     const server = new ServerSide({ link: this.#link, recorder: this.#recorder, texts: this.#texts, statements });
-    const reader = new MessageReader({
-      decide: (type, length) => decideServer(type, length, server.passes),
-      runs: BACKEND.DataRow,
-    });
+    const reader = new MessageReader({ decide: (type, length) => server.decide(type, length), runs: BACKEND.DataRow });
     const take = (chunk: Buffer): void => {
       try {
         reader.push(chunk);
         for (let piece = reader.next(); piece !== undefined; piece = reader.next()) server.take(piece);
         server.settle();
+        this.#meter();
       } catch (error) {
         this.#link.end(this.#fault(error, 'server'));
         return;

@@ -2,6 +2,7 @@ import { createHash, hash, type Hash } from 'node:crypto';
 import type { RecordBody } from '@chaperone/evidence';
 import { type Deferred, deferred } from '../../platform.ts';
 import { dataRowCells, rowEnd } from '../wire/index.ts';
+import type { Quota } from './limits.ts';
 import type { Portal } from './steps.ts';
 
 /** Rows of one record; more rows make more records. */
@@ -17,8 +18,9 @@ export class Run {
   readonly settled: Deferred<RunEnd> = deferred();
   /** Ends after COPY FROM STDIN, when `settled` said copy-in. */
   readonly copied: Deferred<RunEnd> = deferred();
-  /** Set once more rows came than the policy allows; no further row is delivered. */
+  /** Set once more came than the policy allows; no further row is delivered. */
   limitReached = false;
+  limitReason = '';
   /** The last statement of a Query: it is done only once its commit is. */
   committing = false;
   copying: 'no' | 'in' | 'out' = 'no';
@@ -33,37 +35,55 @@ export class Run {
   #keptBytes = 0;
   #room: { rows: number; bytes: number };
 
-  readonly #limit: number | undefined;
+  readonly #quota: Quota;
 
-  constructor(action: number, portal: Portal, keep: { rows: number; bytes: number }, limit: number | undefined) {
+  constructor(action: number, portal: Portal, keep: { rows: number; bytes: number }, quota: Quota) {
     this.action = action;
     this.portal = portal;
     this.#room = { ...keep };
-    this.#limit = limit;
+    this.#quota = quota;
   }
 
   /** Whether the policy bounds its rows. */
   get limited(): boolean {
-    return this.#limit !== undefined;
+    return this.#quota.limited;
   }
 
-  get limitReason(): string {
-    return `the statement gave more than ${this.#limit} rows`;
+  /** Whether a row of this many bytes is not to be delivered. */
+  exceeds(bytes: number): boolean {
+    return this.limitReached || this.#quota.beyond(bytes) !== undefined;
   }
 
-  /** How many of `count` more rows may be delivered under the policy's limit; what is beyond it is not. */
-  allow(count: number): number {
-    const allowed = this.#limit === undefined ? count : Math.min(count, Math.max(0, this.#limit - this.portal.rows));
-    this.portal.rows += allowed;
-    if (allowed < count) this.limitReached = true;
-    return allowed;
+  /** How many bytes of `rows`, whole messages one behind the other, may be delivered, and how many rows that are. */
+  allow(rows: Buffer, count: number): { readonly bytes: number; readonly count: number } {
+    if (!this.limited) return { bytes: rows.length, count };
+    let allowed = 0;
+    let at = 0;
+    while (allowed < count) {
+      const end = rowEnd(rows, at);
+      if (this.reachesLimit(end - at)) break;
+      at = end;
+      allowed++;
+    }
+    return { bytes: at, count: allowed };
   }
 
-  /** Rows to ask the server for: one more than may be delivered tells that there were more. 0: all. */
+  /** True for every row beyond the policy's limit: it is not delivered. */
+  reachesLimit(bytes: number): boolean {
+    if (this.limitReached) return true;
+    const reason = this.#quota.beyond(bytes);
+    if (reason === undefined) {
+      this.#quota.count(bytes);
+      return false;
+    }
+    this.limitReached = true;
+    this.limitReason = reason;
+    return true;
+  }
+
+  /** Rows to ask the server for. 0: all. */
   ask(wanted: number): number {
-    if (this.#limit === undefined) return wanted;
-    const room = Math.max(0, this.#limit - this.portal.rows) + 1;
-    return wanted === 0 ? room : Math.min(wanted, room);
+    return this.#quota.ask(wanted);
   }
 
   /** Takes note of `count` DataRow messages as they were delivered. Returns records when enough rows came together. */

@@ -12,7 +12,7 @@ const TIMEOUT_MS = 10_000;
  */
 export async function selfTest(upstream: Upstream): Promise<boolean> {
   const { socket } = upstream;
-  const reader = new MessageReader({ decide: (type, length) => decideServer(type, length, false) });
+  const reader = new MessageReader({ decide: (type, length) => decideServer(type, length) });
   const answer = deferred<boolean>();
   let printed = false;
   const take = (chunk: Buffer): void => {

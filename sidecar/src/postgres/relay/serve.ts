@@ -60,6 +60,7 @@ export async function servePostgres(context: PostgresContext): Promise<void> {
     context.onEnd(
       (ending) => relay.end(ending),
       () => relay.idleMs(),
+      (limits) => relay.check(limits),
     );
     const ending = await relay.run();
     await session.append({ type: 'session.close', ...ending, ...relay.totals }, 'written');
@@ -94,6 +95,8 @@ function admit(context: PostgresContext, accepted: AcceptedSession): Start {
   if (context.snapshot() === undefined) throw new Refused({ code: 'PolicyStale', reason: 'the policy was not renewed in time' });
   const resource = context.resource();
   if (resource === undefined) throw new Refused({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
+  if (!context.admit())
+    throw new Refused({ code: 'TooManyConnections', reason: 'the policy allows no more sessions on this resource at once' });
   if (resource.notReady !== undefined) throw new Refused({ code: 'ResourceNotReady', reason: resource.notReady.message });
   const { database } = resource.postgres ?? { database: '' };
   const start = startParameters(accepted.parameters, database, resource.access.searchPath);
@@ -132,7 +135,7 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     upstream.socket.destroy();
     throw error;
   }
-  const cancel = cancels.register({ upstream: start.resource.upstream, key: upstream.key });
+  const cancel = cancels.register({ upstream: start.resource.upstream, key: upstream.key }, accepted.protocolMinor);
   upstream.socket.once('close', () => cancels.forget(cancel));
   const shown = new Map([...upstream.parameters].filter(([name]) => shownParameter(name)));
   accepted.socket.write(greet({ parameters: shown, key: cancel }));
@@ -157,9 +160,15 @@ function interrupt({ guard, logger }: PostgresContext, resource: GrantedResource
 }
 
 async function dial(context: PostgresContext, { resource, parameters }: Start): Promise<Upstream> {
-  const { upstream, credentials } = resource;
+  const { upstream, credentials, postgres } = resource;
   if (credentials === undefined) throw new Refused({ code: 'ResourceNotReady', reason: 'the resource has no credential' });
-  return connectUpstream({ ...upstream, ...credentials, parameters, guard: context.guard });
+  return connectUpstream({
+    ...upstream,
+    ...credentials,
+    authentication: postgres?.authentication ?? ['scram'],
+    parameters,
+    guard: context.guard,
+  });
 }
 
 function explain(error: unknown): Ending {

@@ -2,16 +2,17 @@ import { maskCopyData, maskRows } from '../masking/index.ts';
 import {
   BACKEND,
   type BackendType,
+  type Decision,
   decodeCommandComplete,
   decodeErrorResponse,
   decodeParameterDescription,
   decodeParameterStatus,
   decodeReadyForQuery,
   decodeRowDescription,
-  firstRows,
   type Piece,
   type ServerMessageFields,
 } from '../wire/index.ts';
+import { decideServer } from './limits.ts';
 import type { Link } from './link.ts';
 import { isHidden, treeOf } from './notices.ts';
 import type { Recorder } from './recorder.ts';
@@ -81,19 +82,29 @@ export class ServerSide {
     this.#statements = options.statements;
   }
 
-  /** True while rows of the current statement pass as they are, so that one of any size may be streamed. */
-  get passes(): boolean {
+  /** How a message of this length is taken: rows that pass as they are may be streamed, those beyond a limit are read over. */
+  decide(type: BackendType, length: number): Decision {
+    const run = this.#run();
+    return decideServer(type, length, { passes: this.#passes, beyond: run?.exceeds(length) === true });
+  }
+
+  get #passes(): boolean {
+    const run = this.#run();
+    return run !== undefined && run.portal.judgement.plan === undefined && !run.limitReached;
+  }
+
+  #run(): Run | undefined {
     const step = this.#link.step;
-    return step?.kind === 'execute' && step.run.portal.judgement.plan === undefined && !step.run.limitReached;
+    return step?.kind === 'execute' ? step.run : undefined;
   }
 
   /** Takes one piece. Throws UpstreamProtocolError and ProtocolError: the session must end. */
   take(piece: Piece): void {
     if (piece.kind === 'message') this.#message(piece.type, piece.bytes);
     else if (piece.kind === 'run') this.#dataRows(piece.bytes, piece.count);
-    else if (piece.kind === 'start') this.#streamed(piece.bytes, piece.type);
+    else if (piece.kind === 'start') this.#streamed(piece.bytes, piece);
     else if (piece.kind === 'more') this.#streamed(piece.bytes);
-    else throw new UpstreamProtocolError('a message was skipped');
+    else if (!this.#run()?.reachesLimit(piece.length)) throw new UpstreamProtocolError('a message was skipped');
   }
 
   /** Call when all messages of one read were taken: nothing may point into the read buffer any more. */
@@ -276,21 +287,21 @@ export class ServerSide {
     const { run } = step;
     const { plan, statement } = run.portal.judgement;
     if (statement.kind === 'copy-in' || statement.kind === 'copy-out') throw new UpstreamProtocolError('DataRow within a copy');
-    const allowed = run.allow(count);
-    if (allowed === 0) return;
-    let rows = allowed === count ? bytes : firstRows(bytes, allowed);
+    const allowed = run.allow(bytes, count);
+    if (allowed.count === 0) return;
+    let rows = bytes.subarray(0, allowed.bytes);
     if (plan !== undefined) {
       const masked = maskRows(rows, plan, run.portal.formats);
       rows = masked.bytes;
       run.maskedValues += masked.values;
     }
-    this.#recorder.note(run.delivered(rows, allowed));
+    this.#recorder.note(run.delivered(rows, allowed.count));
     this.#link.tell(rows);
   }
 
   #copyData(run: Run, bytes: Buffer): void {
     if (run.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
-    if (run.allow(1) === 0) return;
+    if (run.reachesLimit(bytes.length)) return;
     const { plan } = run.portal.judgement;
     const shown = plan === undefined ? { bytes, values: 0 } : maskCopyData(bytes, plan);
     run.rows++;
@@ -301,13 +312,13 @@ export class ServerSide {
   }
 
   /** A DataRow or CopyData too large to hold, of a statement whose rows pass unchanged. */
-  #streamed(bytes: Buffer, type?: BackendType): void {
+  #streamed(bytes: Buffer, start?: { readonly type: BackendType; readonly length: number }): void {
     const step = this.#link.step;
-    if (type !== undefined) {
-      if (step?.kind !== 'execute' || !this.passes) throw new UpstreamProtocolError('a large message was not expected');
-      if ((type === BACKEND.CopyData) !== (step.run.copying === 'out'))
+    if (start !== undefined) {
+      if (step?.kind !== 'execute' || !this.#passes) throw new UpstreamProtocolError('a large message was not expected');
+      if ((start.type === BACKEND.CopyData) !== (step.run.copying === 'out'))
         throw new UpstreamProtocolError('a large message of a copy');
-      if (step.run.allow(1) === 0) throw new UpstreamProtocolError('a large row beyond the limit');
+      if (step.run.reachesLimit(start.length)) throw new UpstreamProtocolError('a large row beyond the limit');
       this.#streaming = step.run;
       step.run.rows++;
       step.run.truncated = true;

@@ -69,7 +69,7 @@ export class SimpleQuery {
       verdict: judgement.verdict,
       writes: false,
     });
-    const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0 };
+    const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
     const run = recorder.run(action, portal);
     run.committing = true;
     const attempt: Attempt = { opening: prepared.rowDescription, failed: false };
@@ -171,7 +171,7 @@ export class SimpleQuery {
     const { judgement } = prepared;
     if (changesMeaning(judgement)) templates.forget();
     const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: judgement.writes });
-    const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0 };
+    const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
     const run = recorder.run(action, portal);
     run.committing = last;
     const copyIn = judgement.statement.kind === 'copy-in';

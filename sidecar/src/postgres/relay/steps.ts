@@ -21,8 +21,9 @@ export interface Portal {
   readonly formats: readonly number[];
   readonly parameters: readonly (string | null)[] | undefined;
   judgement: Judgement;
-  /** Rows handed out so far, against limits.rowsPerStatement. */
+  /** Rows handed out so far and their bytes, against limits.rowsPerStatement and bytesPerStatement. */
   rows: number;
+  bytes: number;
 }
 
 export type PrepareOutcome =

@@ -27,6 +27,8 @@ const BY_REASON: ReadonlySet<AgentCode> = new Set([
   'StatementTooLarge',
   'ProtocolViolation',
 ] as const);
+/** https://www.postgresql.org/docs/18/errcodes-appendix.html */
+const QUERY_CANCELED = '57014';
 /** Identical refusals count as repeated within this time. */
 const REPEAT_WINDOW_MS = 60_000;
 
@@ -41,6 +43,8 @@ export interface TextsOptions {
 /** All that this proxy itself says to an agent, and what it lets through of what the server says. */
 export class Texts {
   readonly #o: TextsOptions;
+  /** Why the database was told to cancel what it runs; undefined: it was not. */
+  overdue: string | undefined;
   #last: { key: string; at: number; count: number } | undefined;
 
   constructor(options: TextsOptions) {
@@ -82,6 +86,12 @@ export class Texts {
 
   /** The server's error as the agent may read it. */
   serverError(fields: ServerMessageFields, touchesLabelled: boolean): { bytes: Buffer; message: string; code: string } {
+    const reason = this.overdue;
+    if (reason !== undefined && fields.C === QUERY_CANCELED) {
+      this.overdue = undefined;
+      const bytes = this.refusal({ code: 'LimitReached', reason, message: 'make it cheaper, or split it.' });
+      return { bytes, message: reason, code: 'LimitReached' };
+    }
     const shown = filterError(fields, { touchesLabelled, detectors: this.#detectors() });
     return {
       bytes: encodeErrorResponse(shown),

@@ -1,3 +1,4 @@
+import { createHmac, pbkdf2Sync } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
@@ -86,7 +87,7 @@ describe('a login at a real server', () => {
       tls: await authority.issue(['db.example', '127.0.0.1']),
       settings: { log_connections: 'on' },
       hba: [
-        'hostnossl all md5role 127.0.0.1/32 md5',
+        'host all md5role 127.0.0.1/32 md5',
         'host all clear 127.0.0.1/32 password',
         'host all trusted 127.0.0.1/32 trust',
         'host all banned 127.0.0.1/32 reject',
@@ -108,7 +109,7 @@ describe('a login at a real server', () => {
   it('verifies the whole certificate, binds SCRAM to the channel and hands over an idle connection', async () => {
     const upstream = await connectUpstream(good());
     expect(upstream.parameters.get('server_version')).toMatch(/^18/);
-    expect(upstream.key).toMatchObject({ processId: expect.any(Number), secret: { length: 4 } });
+    expect(upstream.key).toMatchObject({ processId: expect.any(Number), secret: { length: 32 } });
     expect(upstream.rest).toHaveLength(0);
     expect(upstream.socket.isPaused()).toBe(true);
     expect(await ask(upstream, 'select ssl::text from pg_stat_ssl where pid = pg_backend_pid()')).toEqual(['true']);
@@ -124,7 +125,7 @@ describe('a login at a real server', () => {
         code: expect.stringMatching(/^(CredentialsRejected|UpstreamLoginRefused)$/),
       });
       // Without SCRAM there is nothing to bind: the same path carries this login.
-      const upstream = await connectUpstream(good({ port: through, username: 'trusted' }));
+      const upstream = await connectUpstream(good({ port: through, username: 'trusted', authentication: ['none'] }));
       expect(await ask(upstream, 'select current_user')).toEqual(['trusted']);
       upstream.socket.destroy();
       middle.close();
@@ -147,10 +148,20 @@ describe('a login at a real server', () => {
     upstream.socket.destroy();
   });
 
-  it('takes a server at its word that asks for nothing', async () => {
-    const upstream = await connectUpstream(good({ username: 'trusted', password: 'unused' }));
-    expect(await ask(upstream, 'select current_user')).toEqual(['trusted']);
+  it.each([
+    ['asks for nothing', 'trusted', 'none'],
+    ['wants MD5', 'md5role', 'md5'],
+    ['wants the password itself', 'clear', 'cleartext'],
+  ] as const)('%s: logs in where the resource accepts that, over verified TLS', async (_, username, way) => {
+    const password = { trusted: 'unused', md5role: 'md5', clear: 'clear' }[username];
+    const upstream = await connectUpstream(good({ username, password, authentication: ['scram', way] }));
+    expect(await ask(upstream, 'select current_user')).toEqual([username]);
     upstream.socket.destroy();
+    for (const mode of ['verify-ca', 'disable'] as const) {
+      const tls = mode === 'disable' ? { mode } : { mode, ca: authority.ca };
+      const attempt = connectUpstream(good({ username, password, authentication: ['scram', way], tls }));
+      await expect(attempt).rejects.toMatchObject({ code: 'UpstreamAuthUnsupported' });
+    }
   });
 
   for (const mode of ['disable', 'verify-full'] as const) {
@@ -227,9 +238,15 @@ describe('a login at a real server', () => {
       () => ({ parameters: { database: 'postgres', nonsense: '1' } }),
       'UpstreamLoginRefused',
     ],
-    'a server that wants MD5': [
-      () => ({ username: 'md5role', password: 'md5', tls: { mode: 'disable' } }),
+    'a server that wants MD5': [() => ({ username: 'md5role', password: 'md5' }), 'UpstreamAuthUnsupported'],
+    'a server that asks for nothing': [() => ({ username: 'trusted', password: 'unused' }), 'UpstreamAuthUnsupported'],
+    'a server that wants SCRAM where the resource names another way': [
+      () => ({ authentication: ['md5', 'cleartext', 'none'] }),
       'UpstreamAuthUnsupported',
+    ],
+    'a wrong password in clear text': [
+      () => ({ username: 'clear', password: 'canary-wrong', authentication: ['cleartext'] }),
+      'CredentialsRejected',
     ],
     'a server that wants the password itself, even over TLS': [
       () => ({ username: 'clear', password: 'clear' }),
@@ -306,6 +323,41 @@ function scriptedOptions(port: number, mode: 'disable' | 'verify-full'): Upstrea
   };
 }
 
+interface ScramServer {
+  /** What it knows the credential as. */
+  readonly password?: string;
+  readonly iterations?: number;
+  /** Of the nonce that the client gave. */
+  readonly nonce?: (client: string) => string;
+  readonly first?: (honest: string) => string;
+  readonly final?: (honest: string) => string;
+  /** What it says first. */
+  readonly startup?: Buffer;
+  /** What it says once it is logged in. */
+  readonly last?: Buffer;
+}
+
+/** The server's side of RFC 5802, written apart from the client's. Takes what the client said, gives what to answer. */
+function* scramSteps(
+  server: ScramServer & { salt: Buffer; iterations: number; password: string },
+): Generator<Buffer | undefined, undefined, Buffer> {
+  yield undefined;
+  const said = yield server.startup ?? message('R', '\0\0\0\x0aSCRAM-SHA-256\0\0');
+  const clientFirst = said.toString('latin1').slice(said.indexOf('n,,') + 3);
+  const client = clientFirst.slice(clientFirst.indexOf('r=') + 2);
+  const nonce = server.nonce?.(client) ?? `${client}server`;
+  const honest = `r=${nonce},s=${server.salt.toString('base64')},i=${server.iterations}`;
+  const first = server.first?.(honest) ?? honest;
+  const final = (yield message('R', `\0\0\0\x0b${first}`)).subarray(5).toString('latin1');
+  const bare = final.slice(0, final.indexOf(',p='));
+  const salted = pbkdf2Sync(server.password, server.salt, server.iterations, 32, 'sha256');
+  const key = createHmac('sha256', salted).update('Server Key').digest();
+  const signature = createHmac('sha256', key).update(`${clientFirst},${first},${bare}`).digest('base64');
+  const answer = `v=${signature}`;
+  yield Buffer.concat([message('R', `\0\0\0\x0c${server.final?.(answer) ?? answer}`), server.last ?? Buffer.alloc(0)]);
+  return undefined;
+}
+
 /** A message by hand. */
 function message(type: string, content: string): Buffer {
   const body = Buffer.from(content, 'latin1');
@@ -341,7 +393,27 @@ describe('a hostile or broken server', () => {
   }
   const ok = message('R', '\0\0\0\0');
   const sasl = message('R', '\0\0\0\x0aSCRAM-SHA-256\0\0');
+  const known = { password: 'canary-password', salt: Buffer.from('0123456789abcdef'), iterations: 4096 };
+
+  /** A server that speaks SCRAM as it should, but for what `mods` say; `last` is what it says behind its signature. */
+  async function scramServer(mods: ScramServer): Promise<{ port: number; heard: Buffer[] }> {
+    const heard: Buffer[] = [];
+    const server = createServer((socket: Socket) => {
+      const steps = scramSteps({ ...known, ...mods });
+      socket.on('error', () => undefined);
+      socket.on('data', (chunk: Buffer) => {
+        heard.push(chunk);
+        const answer = steps.next(chunk).value;
+        if (answer !== undefined) socket.write(answer);
+      });
+      steps.next(Buffer.alloc(0));
+    }).listen(0, '127.0.0.1');
+    servers.push(server);
+    await once(server, 'listening');
+    return { port: (server.address() as { port: number }).port, heard };
+  }
   const ready = message('Z', 'I');
+  const negotiate = (minor: number): Buffer => message('v', `\0\x03\0${String.fromCharCode(minor)}\0\0\0\0`);
 
   const overTls: Record<string, [(Buffer | 'close')[], string]> = {
     'has no TLS': [[Buffer.from('N')], 'TLSUnavailable'],
@@ -368,24 +440,21 @@ describe('a hostile or broken server', () => {
     'offers SCRAM and then asks for clear text': [[sasl, message('R', '\0\0\0\x03')], 'UpstreamViolation'],
     'offers SCRAM twice': [[sasl, sasl], 'UpstreamViolation'],
     'finishes an exchange that did not begin': [[message('R', '\0\0\0\x0cv=x')], 'UpstreamAuthUnsupported'],
+    'asks for nothing': [[Buffer.concat([ok, ready])], 'UpstreamAuthUnsupported'],
     'is ready before the login': [[ready], 'UpstreamViolation'],
-    'is ready within a transaction': [[Buffer.concat([ok, message('Z', 'T')])], 'UpstreamViolation'],
-    'asks again after the login': [[Buffer.concat([ok, ok])], 'UpstreamViolation'],
     'announces a huge message': [[Buffer.from('R\x7f\xff\xff\xff', 'latin1')], 'UpstreamViolation'],
     'announces a negative length': [[Buffer.from('R\x80\x00\x00\x00', 'latin1')], 'UpstreamViolation'],
     'sends rows in the login': [[message('D', '\0\0')], 'UpstreamViolation'],
     'gives an error without SQLSTATE': [[message('E', 'Mcanary-text\0\0')], 'UpstreamLoginRefused'],
     'gives a SQLSTATE that is none': [[message('E', 'Ccanary\0\0')], 'UpstreamLoginRefused'],
-    'gives parameters without end': [
-      [Buffer.concat([ok, ...Array.from({ length: 300 }, () => message('S', 'a\0b\0'))])],
-      'UpstreamViolation',
-    ],
-    'gives notices without end': [
-      [Buffer.concat([ok, ...Array.from({ length: 40 }, () => message('N', `M${'x'.repeat(60_000)}\0\0`))])],
-      'UpstreamViolation',
-    ],
     'closes in the login': [[sasl, 'close'], 'UpstreamUnreachable'],
     'stops in the login': [[sasl], 'UpstreamUnreachable'],
+    'negotiates a newer protocol': [[negotiate(3)], 'UpstreamViolation'],
+    'negotiates what it was asked for': [[negotiate(2)], 'UpstreamViolation'],
+    'negotiates a version that was never made': [[negotiate(1)], 'UpstreamViolation'],
+    'does not know an option that nobody named': [[message('v', '\0\x03\0\0\0\0\0\x01_pq_.x\0')], 'UpstreamViolation'],
+    'negotiates twice': [[Buffer.concat([negotiate(0), negotiate(0)])], 'UpstreamViolation'],
+    'negotiates within the exchange': [[sasl, negotiate(0)], 'UpstreamViolation'],
   };
   for (const [what, [answers, code]] of Object.entries(plain)) {
     it(`is given up when it ${what}`, async () => {
@@ -397,12 +466,91 @@ describe('a hostile or broken server', () => {
     });
   }
 
+  const key = (length: number): Buffer => message('K', `\0\0\0\x07${'k'.repeat(length)}`);
+  const exchanges: Record<string, [ScramServer, string]> = {
+    'does not know the credential': [{ password: 'other' }, 'UpstreamNotAuthentic'],
+    'signs wrong': [{ final: () => `v=${Buffer.alloc(32).toString('base64')}` }, 'UpstreamNotAuthentic'],
+    'does not sign': [{ final: () => 'v=' }, 'UpstreamViolation'],
+    'refuses in place of a signature': [{ final: () => 'e=canary-error' }, 'CredentialsRejected'],
+    'does not extend the nonce': [{ nonce: (client) => client }, 'UpstreamViolation'],
+    'takes another nonce': [{ nonce: () => 'another' }, 'UpstreamViolation'],
+    'asks for work of hours': [{ first: (honest) => honest.replace('i=4096', 'i=2000000000') }, 'UpstreamAuthUnsupported'],
+    'asks for a single round': [{ first: (honest) => honest.replace('i=4096', 'i=1') }, 'UpstreamAuthUnsupported'],
+    'begins anew after its signature': [{ last: sasl }, 'UpstreamViolation'],
+    'goes on after its signature': [{ last: message('R', '\0\0\0\x0br=x') }, 'UpstreamViolation'],
+    'signs twice': [{ last: message('R', '\0\0\0\x0cv=x') }, 'UpstreamViolation'],
+    'asks for clear text after its signature': [{ last: message('R', '\0\0\0\x03') }, 'UpstreamViolation'],
+    'is ready within a transaction': [{ last: Buffer.concat([ok, message('Z', 'T')]) }, 'UpstreamViolation'],
+    'asks again after the login': [{ last: Buffer.concat([ok, ok]) }, 'UpstreamViolation'],
+    'negotiates after the login': [{ last: Buffer.concat([ok, negotiate(0)]) }, 'UpstreamViolation'],
+    'gives a cancel key that is too long': [{ last: Buffer.concat([ok, key(257)]) }, 'UpstreamViolation'],
+    'gives parameters without end': [
+      { last: Buffer.concat([ok, ...Array.from({ length: 300 }, () => message('S', 'a\0b\0'))]) },
+      'UpstreamViolation',
+    ],
+    'gives notices without end': [
+      { last: Buffer.concat([ok, ...Array.from({ length: 40 }, () => message('N', `M${'x'.repeat(60_000)}\0\0`))]) },
+      'UpstreamViolation',
+    ],
+  };
+  for (const [what, [mods, code]] of Object.entries(exchanges)) {
+    it(`is given up when it ${what}`, async () => {
+      const { port, heard } = await scramServer(mods);
+      const error = await connectUpstream(scriptedOptions(port, 'disable')).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ name: 'UpstreamError', code });
+      expect(String(error)).not.toContain('canary');
+      expect(Buffer.concat(heard).toString('latin1')).not.toContain('canary');
+    });
+  }
+
   it('may say more after ReadyForQuery: it is handed over', async () => {
     const notice = message('N', 'Mhello\0\0');
-    const { port } = await scripted([Buffer.concat([ok, ready, notice, notice.subarray(0, 3)])]);
+    const { port } = await scramServer({ last: Buffer.concat([ok, ready, notice, notice.subarray(0, 3)]) });
     const upstream = await connectUpstream(scriptedOptions(port, 'disable'));
     expect(upstream.rest).toEqual(Buffer.concat([notice, notice.subarray(0, 3)]));
     expect(upstream.key).toBeUndefined();
+    upstream.socket.destroy();
+  });
+
+  it('may give a long cancel key in protocol 3.2, and not in 3.0', async () => {
+    const { port } = await scramServer({ last: Buffer.concat([ok, key(256), ready]) });
+    const upstream = await connectUpstream(scriptedOptions(port, 'disable'));
+    expect(upstream.key?.secret).toHaveLength(256);
+    upstream.socket.destroy();
+    const older = await scramServer({ startup: Buffer.concat([negotiate(0), sasl]), last: Buffer.concat([ok, key(32), ready]) });
+    await expect(connectUpstream(scriptedOptions(older.port, 'disable'))).rejects.toMatchObject({ code: 'UpstreamViolation' });
+  });
+
+  it.each([
+    ['negotiates', { startup: Buffer.concat([negotiate(0), sasl]) }, [2]],
+    ['says that it does not support it', { startup: message('E', 'SFATAL\0C0A000\0Mno\0\0') }, [2, 0]],
+    ['calls it a violation', { startup: message('E', 'SFATAL\0C08P01\0Mno\0\0') }, [2, 0]],
+  ])('is spoken to in protocol 3.0 where it knows no 3.2 and %s', async (_, mods, minors) => {
+    const last = Buffer.concat([ok, key(4), ready]);
+    const { port, heard } = await scramServer({ ...mods, last });
+    const attempt = connectUpstream(scriptedOptions(port, 'disable'));
+    if (minors.length === 1) (await attempt).socket.destroy();
+    else await expect(attempt).rejects.toMatchObject({ code: 'UpstreamLoginRefused' });
+    const asked = heard.filter((chunk) => chunk.includes('user\0')).map((chunk) => chunk.readInt32BE(4) & 0xffff);
+    expect(asked).toEqual(minors);
+  });
+
+  it('is spoken to in protocol 3.0 where it hangs up on 3.2', async () => {
+    const server = createServer((socket: Socket) => {
+      socket.on('error', () => undefined);
+      const steps = scramSteps({ ...known, last: Buffer.concat([ok, key(4), ready]) });
+      steps.next(Buffer.alloc(0));
+      socket.on('data', (chunk: Buffer) => {
+        if (chunk.includes('user\0') && chunk.readInt32BE(4) !== 3 << 16) return socket.destroy();
+        const answer = steps.next(chunk).value;
+        return answer === undefined ? undefined : socket.write(answer);
+      });
+    }).listen(0, '127.0.0.1');
+    servers.push(server);
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    const upstream = await connectUpstream(scriptedOptions(port, 'disable'));
+    expect(upstream.key?.secret).toHaveLength(4);
     upstream.socket.destroy();
   });
 
@@ -416,7 +564,7 @@ describe('a hostile or broken server', () => {
   });
 
   it('hears the user of the credential, whatever the parameters say', async () => {
-    const { port, heard } = await scripted([Buffer.concat([ok, ready])]);
+    const { port, heard } = await scramServer({ last: Buffer.concat([ok, ready]) });
     const upstream = await connectUpstream({ ...scriptedOptions(port, 'disable'), parameters: { user: 'admin' } });
     expect(heard[0]?.toString('latin1')).toContain('user\0u\0');
     expect(heard[0]?.toString('latin1')).not.toContain('admin');

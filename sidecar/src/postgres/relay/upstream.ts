@@ -1,23 +1,24 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import type { Authentication } from '@chaperone/api';
 import {
   BACKEND,
   type CancelKey,
   type Decide,
-  decodeAuthentication,
   decodeBackendKeyData,
   decodeErrorResponse,
+  decodeNegotiateProtocolVersion,
   decodeParameterStatus,
   decodeReadyForQuery,
-  encodeSASLInitialResponse,
-  encodeSASLResponse,
   encodeStartup,
   encodeTerminate,
   MessageReader,
+  MIN_SECRET_BYTES,
   ProtocolError,
+  type ProtocolMinor,
 } from '../wire/index.ts';
-import { ScramClient } from './scram.ts';
-import { aborted, openTransport, type Transport, type UpstreamAddress } from './upstream-transport.ts';
+import { signIn, violation } from './upstream-sign-in.ts';
+import { aborted, openTransport, type UpstreamAddress } from './upstream-transport.ts';
 import { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts';
 
 export { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts';
@@ -25,6 +26,8 @@ export { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts';
 export interface UpstreamOptions extends UpstreamAddress {
   readonly username: string;
   readonly password: string;
+  /** How the server may ask for the credential; scram where absent. What else it says counts in mode verify-full alone. */
+  readonly authentication?: readonly Authentication[];
   /** Startup parameters besides the user: database, application_name, options, settings. */
   readonly parameters: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
@@ -60,6 +63,7 @@ const LOGIN_TYPES: ReadonlySet<number> = new Set([
   BACKEND.Authentication,
   BACKEND.BackendKeyData,
   BACKEND.ErrorResponse,
+  BACKEND.NegotiateProtocolVersion,
   BACKEND.NoticeResponse,
   BACKEND.ParameterStatus,
   BACKEND.ReadyForQuery,
@@ -67,15 +71,24 @@ const LOGIN_TYPES: ReadonlySet<number> = new Set([
 const decideLogin: Decide = (type, length) => (LOGIN_TYPES.has(type) && length <= MAX_LOGIN_BYTES ? 'whole' : 'refuse');
 
 /**
- * Dials a database and logs in with our credential. The credential is proved by SCRAM-SHA-256 only and never sent in a form that
- * a listener could use: a server that asks for it as clear text or MD5 is refused. A server that asks for nothing is taken at
- * its word: TLS has proved who it is, or the resource says `disable`.
+ * Dials a database and logs in with our credential. A server that asks for the credential in a way that `authentication` does
+ * not name is refused, and so is one that asks for nothing. Protocol 3.2 is asked for, for its longer cancel keys; a pooler that
+ * turns away what it does not know is dialled again with 3.0.
  * @throws UpstreamError
  */
 export async function connectUpstream(options: UpstreamOptions): Promise<Upstream> {
   const timeout = AbortSignal.timeout(options.connectTimeoutMs ?? DEFAULT_TIMEOUT_MS);
   const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
-  const startup = startupPacket(options);
+  try {
+    return await connectOnce(options, 2, signal);
+  } catch (error) {
+    if (!(error instanceof TurnedAway)) throw error;
+  }
+  return connectOnce(options, 0, signal);
+}
+
+async function connectOnce(options: UpstreamOptions, minor: ProtocolMinor, signal: AbortSignal): Promise<Upstream> {
+  const startup = startupPacket(options, minor);
   const login = new LoginInbox();
   const onread = options.onread;
   const transport = await openTransport(
@@ -93,20 +106,21 @@ export async function connectUpstream(options: UpstreamOptions): Promise<Upstrea
   };
   if (options.tls.mode !== 'disable' || onread === undefined) socket.on('data', listen);
   const stop = (): void => login.fail(aborted(signal));
-  const close = (): void =>
-    login.fail(new UpstreamError('UpstreamUnreachable', 'the database closed the connection during the login'));
+  const close = (): void => login.close();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
   socket.once('close', close);
   socket.on('error', close);
   try {
     socket.write(startup);
-    const result = await logIn(options.password, transport, login);
+    const spoken = await negotiated(login, minor);
+    await signIn(options, transport, () => login.next());
+    const result = await untilReady(login, spoken);
     socket.pause();
     if (onread === undefined) socket.off('data', listen);
     return { socket, ...result };
   } catch (error) {
-    if (signal.aborted) socket.destroy();
+    if (signal.aborted || error instanceof TurnedAway) socket.destroy();
     else socket.end(encodeTerminate(), () => socket.destroy());
     throw error instanceof ProtocolError
       ? new UpstreamError('UpstreamViolation', 'the database broke the protocol', { cause: error })
@@ -117,10 +131,38 @@ export async function connectUpstream(options: UpstreamOptions): Promise<Upstrea
   }
 }
 
-/** Whatever the parameters say, the user is that of the credential. */
-function startupPacket({ username, parameters }: UpstreamOptions): Buffer {
+/** What greets protocol 3.2 does not know it, and does not know either how to say so. */
+class TurnedAway extends Error {}
+
+/** SQLSTATEs of servers that know no such version: feature_not_supported, protocol_violation; poolers name others, or none. */
+const NOT_THIS_VERSION: ReadonlySet<string | undefined> = new Set(['0A000', '08P01', undefined]);
+
+/**
+ * The minor version that the server agrees to. Its word comes first of all, or not at all where it speaks what it was asked for.
+ * https://www.postgresql.org/docs/18/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NEGOTIATEPROTOCOLVERSION
+ */
+async function negotiated(inbox: LoginInbox, asked: ProtocolMinor): Promise<ProtocolMinor> {
+  let first: number | undefined;
   try {
-    return encodeStartup(new Map([...Object.entries(parameters), ['user', username]]));
+    first = await inbox.peek();
+  } catch (error) {
+    if (asked === 0 || !(error instanceof UpstreamError)) throw error;
+    const away =
+      (error.code === 'UpstreamLoginRefused' && NOT_THIS_VERSION.has(error.sqlstate)) ||
+      (error.code === 'UpstreamUnreachable' && inbox.closed);
+    throw away ? new TurnedAway() : error;
+  }
+  if (first !== BACKEND.NegotiateProtocolVersion) return asked;
+  const { minor, options } = decodeNegotiateProtocolVersion(await inbox.next());
+  // We name no options, and there is nothing between 3.0 and 3.2.
+  if (asked === 0 || minor !== 0 || options.length > 0) throw violation('negotiates a version that it was not asked for');
+  return minor;
+}
+
+/** Whatever the parameters say, the user is that of the credential. */
+function startupPacket({ username, parameters }: UpstreamOptions, minor: ProtocolMinor): Buffer {
+  try {
+    return encodeStartup(new Map([...Object.entries(parameters), ['user', username]]), minor);
   } catch (cause) {
     throw new UpstreamError('UpstreamLoginRefused', 'the user name or a startup parameter has no form that can be sent', {
       cause,
@@ -129,8 +171,7 @@ function startupPacket({ username, parameters }: UpstreamOptions): Buffer {
 }
 
 /** https://www.postgresql.org/docs/18/protocol-flow.html#PROTOCOL-FLOW-START-UP */
-async function logIn(password: string, transport: Transport, inbox: LoginInbox): Promise<Omit<Upstream, 'socket'>> {
-  await authenticate(password, transport, inbox);
+async function untilReady(inbox: LoginInbox, minor: ProtocolMinor): Promise<Omit<Upstream, 'socket'>> {
   const parameters = new Map<string, string>();
   let key: CancelKey | undefined;
   for (;;) {
@@ -143,6 +184,7 @@ async function logIn(password: string, transport: Transport, inbox: LoginInbox):
       }
       case BACKEND.BackendKeyData:
         key = decodeBackendKeyData(bytes);
+        if (minor === 0 && key.secret.length !== MIN_SECRET_BYTES) throw violation('gives a cancel key of another protocol');
         break;
       case BACKEND.ReadyForQuery:
         if (decodeReadyForQuery(bytes) !== 'I') throw violation('began inside a transaction');
@@ -151,47 +193,6 @@ async function logIn(password: string, transport: Transport, inbox: LoginInbox):
         throw violation('asked for credentials after the login');
     }
   }
-}
-
-/** Answers what the server asks until AuthenticationOk. */
-async function authenticate(password: string, { socket, endPoint }: Transport, inbox: LoginInbox): Promise<void> {
-  let scram: ScramClient | undefined;
-  let state: 'open' | 'began' | 'answered' | 'proved' = 'open';
-  for (;;) {
-    const bytes = await inbox.next();
-    if (bytes[0] !== BACKEND.Authentication) throw violation('spoke before the login was done');
-    const message = decodeAuthentication(bytes);
-    if (message.kind === 'ok') {
-      if (state === 'open' || state === 'proved') return;
-      throw new UpstreamError('UpstreamNotAuthentic', 'the database did not prove that it knows the credential');
-    }
-    if (message.kind === 'sasl' && state === 'open') {
-      scram = new ScramClient({ password, mechanisms: message.mechanisms, endPoint });
-      socket.write(encodeSASLInitialResponse(scram.mechanism, scram.first));
-      state = 'began';
-    } else if (message.kind === 'saslContinue' && state === 'began' && scram !== undefined) {
-      socket.write(encodeSASLResponse(await scram.respond(message.data)));
-      state = 'answered';
-    } else if (message.kind === 'saslFinal' && state === 'answered' && scram !== undefined) {
-      scram.verify(message.data);
-      state = 'proved';
-    } else if (state === 'open') {
-      throw unsupported(message.kind);
-    } else {
-      throw violation('left the order of the SASL exchange');
-    }
-  }
-}
-
-const ASKED: Readonly<Record<string, string>> = { cleartext: 'in clear text', md5: 'as MD5' };
-
-function unsupported(kind: string): UpstreamError {
-  const how = ASKED[kind] ?? 'in a form that Chaperone does not speak';
-  return new UpstreamError('UpstreamAuthUnsupported', `the database asks for the credential ${how}; it must offer SCRAM-SHA-256`);
-}
-
-function violation(what: string): UpstreamError {
-  return new UpstreamError('UpstreamViolation', `the database ${what}`);
 }
 
 const LOGIN_ERRORS: ReadonlyMap<string, readonly [UpstreamErrorCode, string]> = new Map([
@@ -210,6 +211,8 @@ function loginError(bytes: Buffer): UpstreamError {
 
 /** The server's messages during the login, one at a time. Notices are passed over, an ErrorResponse is thrown. */
 class LoginInbox {
+  #peeked: Buffer | undefined;
+  #closed = false;
   readonly #reader = new MessageReader({ decide: decideLogin });
   #count = 0;
   #bytes = 0;
@@ -239,7 +242,26 @@ class LoginInbox {
     this.#waiting?.resolve();
   }
 
+  /** The connection ended by itself. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.fail(new UpstreamError('UpstreamUnreachable', 'the database closed the connection during the login'));
+  }
+
+  /** Type of the message that `next` gives. */
+  async peek(): Promise<number | undefined> {
+    this.#peeked ??= await this.next();
+    return this.#peeked[0];
+  }
+
   async next(): Promise<Buffer> {
+    const peeked = this.#peeked;
+    this.#peeked = undefined;
+    if (peeked !== undefined) return peeked;
     for (;;) {
       const piece = this.#reader.next();
       if (piece?.kind === 'message') {

@@ -102,7 +102,12 @@ const messages: [string, Buffer, (bytes: Buffer) => unknown, unknown, Buffer?][]
     { kind: 'cleartext' },
     encode.encodeAuthenticationCleartextPassword(),
   ],
-  ['AuthenticationMD5Password', fixture('R', { i32: 5 }, { raw: 'salt' }), decodeAuthentication, { kind: 'md5' }],
+  [
+    'AuthenticationMD5Password',
+    fixture('R', { i32: 5 }, { raw: 'salt' }),
+    decodeAuthentication,
+    { kind: 'md5', salt: Buffer.from('salt') },
+  ],
   ['AuthenticationSASL', fixture('R', { i32: 10 }, 'A', 'B', ''), decodeAuthentication, { kind: 'sasl', mechanisms: ['A', 'B'] }],
   [
     'DataRow',

@@ -35,7 +35,7 @@ export type ServerMessageFields = { readonly [field in ErrorField]?: string };
 export type AuthenticationMessage =
   | { readonly kind: 'ok' }
   | { readonly kind: 'cleartext' }
-  | { readonly kind: 'md5' }
+  | { readonly kind: 'md5'; readonly salt: Buffer }
   | { readonly kind: 'sasl'; readonly mechanisms: readonly string[] }
   | { readonly kind: 'saslContinue' | 'saslFinal'; readonly data: Buffer }
   /** Kerberos, GSS, SSPI or newer. */
@@ -106,10 +106,11 @@ export function decodeAuthentication(bytes: Buffer): AuthenticationMessage {
     case 3:
       cursor.end();
       return { kind: 'cleartext' };
-    case 5:
-      cursor.bytes(4);
+    case 5: {
+      const salt = cursor.bytes(4);
       cursor.end();
-      return { kind: 'md5' };
+      return { kind: 'md5', salt };
+    }
     case 10: {
       const mechanisms: string[] = [];
       for (let name = cursor.string(); name !== ''; name = cursor.string()) mechanisms.push(name);

@@ -51,13 +51,6 @@ export function rowEnd(rows: Buffer, at: number): number {
   return at + 1 + rows.readUInt32BE(at + 1);
 }
 
-/** The first `count` of messages that lie one behind the other. */
-export function firstRows(rows: Buffer, count: number): Buffer {
-  let end = 0;
-  for (let row = 0; row < count; row++) end = rowEnd(rows, end);
-  return rows.subarray(0, end);
-}
-
 function malformed(): ProtocolError {
   return new ProtocolError('Malformed', "message 'D' does not hold the columns that it announces");
 }

@@ -59,6 +59,11 @@ export function encodeCopyFail(reason: string): Buffer {
   return new MessageWriter(FRONTEND.CopyFail).string(reason).finish();
 }
 
+/** The password itself, or the hash of it that AuthenticationMD5Password asks for. */
+export function encodePassword(password: string): Buffer {
+  return new MessageWriter(FRONTEND.Password).string(password).finish();
+}
+
 export function encodeSASLInitialResponse(mechanism: string, response: Buffer): Buffer {
   return new MessageWriter(FRONTEND.Password).string(mechanism).value(response).finish();
 }

@@ -1,4 +1,4 @@
-/** Bytes ↔ messages of the PostgreSQL protocol 3.0. Pure: no socket, no clock. Throws ProtocolError and nothing else. */
+/** Bytes ↔ messages of the PostgreSQL protocol, versions 3.0 and 3.2. Pure: no socket, no clock. Throws ProtocolError and nothing else. */
 export * from './backend.ts';
 export * from './backend-encode.ts';
 export { decodeText } from './cursor.ts';

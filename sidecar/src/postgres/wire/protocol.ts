@@ -57,8 +57,11 @@ export type BackendType = number;
 /** Second word of a packet that has no type byte. */
 export const REQUEST = { Cancel: 80877102, Ssl: 80877103, GssEnc: 80877104 } as const;
 
-/** Protocol 3.0, what we speak on both legs. */
+/** Protocol 3; the minor version is added. */
 export const PROTOCOL_3_0 = 3 << 16;
+
+/** Minor versions of protocol 3 that are spoken on both legs. 2 (PostgreSQL 18) differs by longer cancel keys; 1 was never made. */
+export type ProtocolMinor = 0 | 2;
 
 /** Type byte and length word. */
 export const HEADER_BYTES = 5;

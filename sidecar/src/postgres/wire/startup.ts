@@ -1,7 +1,7 @@
 import { Cursor } from './cursor.ts';
 import { ProtocolError } from './error.ts';
 import { MAX_SECRET_BYTES, MAX_STARTUP_BYTES, MIN_SECRET_BYTES } from './limits.ts';
-import { PROTOCOL_3_0, REQUEST } from './protocol.ts';
+import { PROTOCOL_3_0, type ProtocolMinor, REQUEST } from './protocol.ts';
 import { MessageWriter } from './writer.ts';
 
 /** What names one session to a server that is asked to cancel its statement. */
@@ -101,8 +101,8 @@ export function encodeSSLRequest(): Buffer {
 }
 
 /** @throws ProtocolError NotEncodable where the packet would exceed what servers take. */
-export function encodeStartup(parameters: Iterable<readonly [string, string]>): Buffer {
-  const writer = new MessageWriter(undefined, 256).uint32(PROTOCOL_3_0);
+export function encodeStartup(parameters: Iterable<readonly [string, string]>, minor: ProtocolMinor = 0): Buffer {
+  const writer = new MessageWriter(undefined, 256).uint32(PROTOCOL_3_0 | minor);
   for (const [name, value] of parameters) {
     if (name === '') throw new ProtocolError('NotEncodable', 'a startup parameter has no name');
     writer.string(name).string(value);

@@ -80,7 +80,6 @@ insert into d.a values (1, 'x', 1) on conflict (id) do update set x = 'y' where 
 insert into d.a values (11, 'x', 11) returning *
 insert into d.a values (12, 'x', 12) returning (select count(*) from d.b)
 insert into d.a table d.same
-insert into d.a default values returning id is null
 insert into d.p values (5, 'a', 'v')
 insert into d.p values (6, 'b', 'v'), (600, 'b', 'v'), (7, 'q', 'v')
 insert into d.p1 values (8, 'a', 'v')
@@ -143,7 +142,7 @@ delete from d.a
 delete from d.a where id = 1
 delete from d.a using d.b where b.a_id = a.id
 delete from d.a using d.b, d.c where b.a_id = a.id and c.id = b.id returning c.z
-delete from d.a where id in (select a_id from d.vj)
+delete from d.a where id in (select id from d.vj)
 delete from d.a where x = (select max(z) from d.c)
 delete from d.a where d.f_read() > 0
 delete from only d.i

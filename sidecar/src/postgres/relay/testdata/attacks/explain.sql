@@ -34,6 +34,12 @@ explain (verbose) insert into app.notes select 30, app.folded(1)
 # a folded function in a limit
 explain select id from app.notes limit length(app.folded(1))
 
+# row security folds a function into the plan
+explain select id from app.guarded
+
+# a view over row security
+explain (analyze, format json) with g as (select * from app.guarded) select count(*) from g
+
 # EXPLAIN of EXECUTE
 prepare p as select app.folded(1)
 explain execute p
