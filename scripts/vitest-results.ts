@@ -1,6 +1,6 @@
 /** Runs vitest and says what came of it, for `make test` and `make e2e`. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
@@ -45,11 +45,12 @@ export function runVitest(args: readonly string[], env: Readonly<Record<string, 
   const folder = mkdtempSync(join(tmpdir(), 'chaperone-results-'));
   const file = join(folder, 'results.json');
   try {
-    const { status } = spawnSync(
+    const { status, signal } = spawnSync(
       join(root, 'node_modules/.bin/vitest'),
       ['run', ...args, '--reporter=json', `--outputFile.json=${file}`],
       { cwd: root, stdio: 'inherit', env: { ...env } },
     );
+    if (!existsSync(file)) process.stdout.write(`\nvitest broke off: ${signal ?? `status ${status}`}\n`);
     const tally = tallyOf(JSON.parse(readFileSync(file, 'utf8')) as Report);
     return { ...tally, failed: status === 0 ? tally.failed : Math.max(1, tally.failed) };
   } catch {

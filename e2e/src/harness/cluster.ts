@@ -7,6 +7,8 @@ export const ROOT = join(import.meta.dirname, '../../..');
 const SCRIPTS = join(ROOT, 'e2e/cluster');
 const LOCAL_BINARIES = join(process.env['CLUSTER_DIR'] ?? '/var/lib/local-cluster', 'bin');
 
+const WEBHOOK_MS = 30_000;
+
 export interface Places {
   readonly nodeName: string;
   readonly node: string;
@@ -42,19 +44,23 @@ export class Cluster {
     return run('kubectl', args, { env, input: typeof input === 'object' ? JSON.stringify(input) : input });
   }
 
-  /**
-   * Runs kubectl, which must succeed. A webhook that could not be reached is asked again for a minute, as controllers do: after a
-   * rollout the API server may still dial a replica that is gone. @returns Standard output.
-   */
+  /** Runs kubectl, which must succeed, once the webhook can be reached. @returns Standard output. */
   async demand(args: readonly string[], input?: object | string): Promise<string> {
-    const options = { env: this.#env, input: typeof input === 'object' ? JSON.stringify(input) : input };
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await demand('kubectl', args, options);
-      } catch (error) {
-        if (attempt >= 10 || !String(error).includes('failed calling webhook')) throw error;
-        await sleep(1_000);
-      }
+    const { status, stdout, stderr } = await this.#reaching(args, input);
+    if (status !== 0) throw new Error(`kubectl ${args.join(' ')} ended with ${status}: ${stderr.slice(-4_000)}`);
+    return stdout;
+  }
+
+  /**
+   * A webhook that could not be reached is asked again, as controllers do: after a rollout the node's rules may still lead to a
+   * replica that is gone.
+   */
+  async #reaching(args: readonly string[], input?: object | string): Promise<Result> {
+    const end = Date.now() + WEBHOOK_MS;
+    for (;;) {
+      const result = await this.kubectl(args, input);
+      if (result.status === 0 || !result.stderr.includes('failed calling webhook') || Date.now() > end) return result;
+      await sleep(1_000);
     }
   }
 
@@ -101,9 +107,9 @@ export class Cluster {
     return this.demand(['apply', '--server-side', '--force-conflicts', '-f', '-'], objects);
   }
 
-  /** What the API server says to an object that is not stored. */
+  /** What the API server says to an object that is not stored, once the webhook can be reached. */
   dryRun(object: object, args: readonly string[] = []): Promise<Result> {
-    return this.kubectl(['create', '--dry-run=server', '-o', 'json', ...args, '-f', '-'], object);
+    return this.#reaching(['create', '--dry-run=server', '-o', 'json', ...args, '-f', '-'], object);
   }
 
   /** A fresh namespace with `labels`, after one of the same name is gone. */
