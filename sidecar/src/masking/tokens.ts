@@ -44,9 +44,9 @@ export const slackToken: TokenRecogniser = (bytes, at) => {
 };
 
 /** What tells a generic key from words with dashes is looked for in so many bytes. */
-const TELLING = 40;
+const TELLING = 24;
 /**
- * sk- and 20 or more with a digit or a capital among the first 40 (OpenAI, Anthropic and others), at the dash; sk_live_, sk_test_,
+ * sk- and 20 or more with a digit or a capital among the first 24 (OpenAI, Anthropic and others), at the dash; sk_live_, sk_test_,
  * rk_live_, rk_test_ and 16 or more, whsec_ and 24 or more (Stripe), at the first underscore.
  */
 export const apiKey: TokenRecogniser = (bytes, at) => {
