@@ -224,6 +224,12 @@ export const AccessPolicySpec = withRules(
       z.array(PolicyRule).min(1).max(MAX.rules),
       uniqueBy('name', 'two rules have the same name; rename one'),
     ).describe('What the agents may do; a set, in which order never matters. Nothing that no rule covers is allowed.'),
+    disclosure: z
+      .enum(['full', 'code'])
+      .default('full')
+      .describe(
+        'What an agent is told when it is refused. full: also the rule, the policy and what is allowed; code: what was refused and why not. Default: full',
+      ),
     reveal: setOf(z.array(dataLabel).max(MAX.labels))
       .default([])
       .describe(

@@ -33,6 +33,8 @@ export const Access = z.object({
   digest: z.string(),
   mode: z.enum(['Enforce', 'Audit']),
   purpose: z.string(),
+  /** Whether refusals name the rule, the policy and what is allowed instead. */
+  disclosure: z.enum(['full', 'code']).default('full'),
   ceiling: z.object({ statements: z.array(z.string()) }),
   rules: z.array(AccessRule),
   searchPath: z.array(z.string()),

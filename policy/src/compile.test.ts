@@ -190,6 +190,8 @@ describe('where policies differ', () => {
     });
     expect(merged({ inference: 'allow' }, {}).inference).toBe('limit');
     expect(merged({}, { recording: { retention: 'legal' } }).recording.retention).toBe('legal');
+    expect(merged({}, {}).disclosure).toBe('full');
+    expect(merged({ disclosure: 'code' }, {}).disclosure).toBe('code');
   });
 
   it('names of retention classes that do not compare refuse the access', () => {

@@ -54,6 +54,7 @@ function compile({ agent, policies, resource }: CompileInput): Access {
     policies: naming.map((policy) => ({ ...refOf(policy), generation: policy.metadata.generation ?? 0 })),
     mode: resource.spec.allowAudit && selecting.every((policy) => policy.spec.enforcement === 'Audit') ? 'Audit' : 'Enforce',
     purpose: sorted(naming.map((policy) => purposeOf(policy, agent)).filter((purpose) => purpose !== '')).join('; '),
+    disclosure: specs.some((spec) => spec.disclosure === 'code') ? 'code' : 'full',
     ceiling: { statements: sorted(grants.flatMap((grant) => grant.statements ?? READING_VERBS[protocol])) },
     rules: naming.flatMap((policy) => rulesOf(policy, at)).toSorted((a, b) => compare(canonicalJson(a), canonicalJson(b))),
     searchPath: resource.spec.postgres?.searchPath ?? (protocol === 'postgres' ? ['public'] : []),

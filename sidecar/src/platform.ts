@@ -1,9 +1,13 @@
+import { setTimeout } from 'node:timers/promises';
+
 /** What the outside world gives to every room; tests give their own. */
 export interface Clock {
   /** Wall clock, milliseconds since 1970. */
   now(): number;
   /** Monotonic milliseconds; only differences mean something. */
   monotonic(): number;
+  /** Resolves after that many milliseconds; keeps no process alive. */
+  after(ms: number): Promise<void>;
 }
 
 /** Structured log. `fields` never hold wire bytes, SQL literals, tokens or keys. */
@@ -13,7 +17,11 @@ export interface Logger {
   error(event: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
-export const systemClock: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after: (ms) => setTimeout(ms, undefined, { ref: false }),
+};
 
 /** A promise and the two functions that end it. */
 export interface Deferred<T> {

@@ -31,7 +31,7 @@ function aPolicy(
     apiVersion: 'chaperone.dev/v1alpha1',
     kind: 'AccessPolicy',
     metadata: { namespace: 'agents', name: 'support-agent', generation: 12 },
-    spec: { agents, rules, enforcement: 'Enforce', reveal: [], inference: 'limit', masking: [] },
+    spec: { agents, rules, enforcement: 'Enforce', disclosure: 'full', reveal: [], inference: 'limit', masking: [] },
   };
 }
 const resource = (namespaces: string[]): ProtectedResource =>

@@ -21,7 +21,7 @@ import { type LocalAuthority, openAuthority } from './authority.ts';
 import { type OperatorControl, openOperatorControl } from './operator.ts';
 
 let clockMs = 0;
-const clock = { now: () => Date.now(), monotonic: () => clockMs };
+const clock = { now: () => Date.now(), monotonic: () => clockMs, after: async () => undefined };
 let logged: string[] = [];
 const logger: Logger = Object.fromEntries(
   ['info', 'warn', 'error'].map((level) => [
@@ -140,7 +140,13 @@ beforeEach(async () => {
   directory = await temporaryDirectory();
   const authority = await testAuthority('operator CA');
   ca = authority.ca;
-  operator = new Operator(await openAuthority(join(directory.path, 'agent-leg'), { now: () => Date.now(), monotonic: () => 0 }));
+  operator = new Operator(
+    await openAuthority(join(directory.path, 'agent-leg'), {
+      now: () => Date.now(),
+      monotonic: () => 0,
+      after: async () => undefined,
+    }),
+  );
   await operator.listen(await authority.issue(['localhost']));
   await writeFile(join(directory.path, 'token'), 'token-1\n');
 });
@@ -279,7 +285,11 @@ describe('what is not in the protocol has no effect', () => {
 
   test('a certificate for somebody else is refused, whole snapshot with it', async () => {
     const foreign = createPublicKey((await testAuthority()).ca);
-    const signer = await openAuthority(join(directory.path, 'agent-leg'), { now: () => Date.now(), monotonic: () => 0 });
+    const signer = await openAuthority(join(directory.path, 'agent-leg'), {
+      now: () => Date.now(),
+      monotonic: () => 0,
+      after: async () => undefined,
+    });
     operator.leafFor = () => signer.issue(foreign, ['orders-db']);
     const control = start();
     await eventually('an attempt', () => operator.calls('/v1/enrol')[1]);

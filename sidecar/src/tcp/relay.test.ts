@@ -23,7 +23,7 @@ const HOST = 'api.example.test';
 
 let authority: TestAuthority;
 let clockMs = 0;
-const clock = { now: () => 0, monotonic: () => clockMs };
+const clock = { now: () => 0, monotonic: () => clockMs, after: async () => undefined };
 const closing: { close(): unknown }[] = [];
 beforeAll(async () => {
   authority = await testAuthority();
@@ -41,6 +41,7 @@ function anAccess(mods: Partial<Access> = {}): Access {
     policies: [],
     digest: 'd',
     mode: 'Enforce',
+    disclosure: 'full',
     purpose: '',
     ceiling: { statements: ['connect'] },
     rules: [{ name: 'talk', policy: { namespace: 'agents', name: 'p' }, effect: 'Allow' }],

@@ -14,7 +14,7 @@ const silent = { info: () => undefined, warn: () => undefined, error: () => unde
 const guard = createGuard({ allowLoopback: true, forbidden: [], virtual: [] });
 let authority: TestAuthority;
 let now = 0;
-const clock = { now: () => Date.UTC(2026, 0, 1, 12, 3, 7) + now, monotonic: () => now };
+const clock = { now: () => Date.UTC(2026, 0, 1, 12, 3, 7) + now, monotonic: () => now, after: async () => undefined };
 let seen: Observation[];
 let watch: ReturnType<typeof createWatch>;
 const closing: { close(): unknown }[] = [];
@@ -37,6 +37,7 @@ function aResource(upstream: Partial<GrantedResource['upstream']>): GrantedResou
       policies: [],
       digest: 'd',
       mode: 'Enforce',
+      disclosure: 'full',
       purpose: '',
       searchPath: [],
       reveal: [],

@@ -29,6 +29,7 @@ export function anAccess(mods: Partial<Access> = {}): Access {
     policies: [],
     digest: 'd',
     mode: 'Enforce',
+    disclosure: 'full',
     purpose: 'test',
     ceiling: { statements: ['*'] },
     rules: [],

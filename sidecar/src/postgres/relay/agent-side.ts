@@ -52,6 +52,7 @@ export class AgentSide {
   readonly #statements: Statements;
   readonly #templates: Templates;
   readonly #simple: SimpleQuery;
+  readonly #clock: Clock;
   readonly #serverReady: () => Promise<void>;
 
   constructor(options: AgentSideOptions) {
@@ -61,6 +62,7 @@ export class AgentSide {
     this.#texts = options.texts;
     this.#statements = options.statements;
     this.#templates = options.templates;
+    this.#clock = options.clock;
     this.#serverReady = options.serverReady;
     this.#simple = new SimpleQuery({ ...options, copyIn: (run) => this.#copyIn(run) });
   }
@@ -123,15 +125,17 @@ export class AgentSide {
         this.#link.toServer.push(bytes);
         return undefined;
       default:
-        return this.#refuse({ code: 'ProtocolViolation', reason: 'this message was not expected' }, bytes.length);
+        return this.#refuse({ code: 'ProtocolViolation', reason: 'this message was not expected' }, '', bytes.length);
     }
   }
 
   /** Refuses in the extended protocol: what follows is dropped up to Sync. */
-  async #refuse(refusal: Refusal, bytes: number, text?: string): Promise<void> {
+  async #refuse(refusal: Refusal, statement: string, bytes: number, text?: string): Promise<void> {
     await this.#recorder.judged({ text, bytes, verdict: refusal.verdict ?? asVerdict(refusal), writes: false });
     if (this.#link.skipping) return;
-    this.#fail(this.#texts.refusal(refusal, this.#link.transaction));
+    const { bytes: error, delayMs } = this.#texts.refuse(refusal, statement, this.#link.transaction);
+    if (delayMs > 0) await this.#link.pause(this.#clock.after(delayMs));
+    if (!this.#link.skipping) this.#fail(error);
   }
 
   #fail(error: Buffer): void {
@@ -155,22 +159,23 @@ export class AgentSide {
     // The server drops its own whatever becomes of this one.
     if (message.name === '') this.#link.statements.delete('');
     if (message.name.startsWith(OWN_NAMES))
-      return this.#refuse({ code: 'ProtocolViolation', reason: 'this statement name is reserved' }, bytes.length);
+      return this.#refuse({ code: 'ProtocolViolation', reason: 'this statement name is reserved' }, '', bytes.length);
     const classified = await this.#statements.classify(message.query);
-    if (classified.kind === 'refused') return this.#refuse(classified.refusal, bytes.length);
+    if (classified.kind === 'refused') return this.#refuse(classified.refusal, message.query, bytes.length);
     const [statement = EMPTY_STATEMENT, second] = classified.statements;
     if (second !== undefined)
       return this.#fail(this.#texts.error('42601', 'cannot insert multiple commands into a prepared statement'));
-    if (statement.kind === 'set' && statement.emulated) return this.#refuse(EMULATED_ONLY_SIMPLE, bytes.length);
-    return this.#settle(await this.#statements.prepare(statement, message.name, message.parameterTypes), bytes.length);
+    if (statement.kind === 'set' && statement.emulated) return this.#refuse(EMULATED_ONLY_SIMPLE, message.query, bytes.length);
+    const outcome = await this.#statements.prepare(statement, message.name, message.parameterTypes);
+    return this.#settle(outcome, statement.text, bytes.length);
   }
 
-  async #settle(outcome: Preparation, bytes: number): Promise<void> {
+  async #settle(outcome: Preparation, statement: string, bytes: number): Promise<void> {
     if (outcome.kind === 'prepared') {
       this.#link.statements.set(outcome.prepared.name, outcome.prepared);
       this.#link.say(encodeParseComplete());
     } else if (outcome.kind === 'refused') {
-      await this.#refuse(outcome.refusal, bytes, outcome.text);
+      await this.#refuse(outcome.refusal, statement, bytes, outcome.text);
     } else if (outcome.kind === 'failed') {
       const shown = this.#texts.serverError(outcome.error, false);
       await this.#recorder.judged({
@@ -189,10 +194,10 @@ export class AgentSide {
     if (prepared === undefined) return this.#noStatement();
     const { judgement } = prepared;
     if (judgement.writes && message.parameters.some((value) => value?.includes(MASK_RUN) === true)) {
-      return this.#refuse(MASK_WRITTEN_BACK, bytes.length, judgement.text);
+      return this.#refuse(MASK_WRITTEN_BACK, judgement.statement.text, bytes.length, judgement.text);
     }
     const spent = this.#statements.spend(judgement, message.parameters);
-    if (spent !== undefined) return this.#refuse(spent, bytes.length, judgement.text);
+    if (spent !== undefined) return this.#refuse(spent, judgement.statement.text, bytes.length, judgement.text);
     const portal: Portal = {
       name: message.portal,
       prepared,
@@ -225,10 +230,12 @@ export class AgentSide {
     const portal = this.#link.portal(message.portal);
     if (portal === undefined) return this.#noPortal();
     const again = await this.#statements.beforeRun(portal.prepared);
-    if (again !== undefined && again.kind !== 'prepared') return this.#settle(again, bytes.length);
+    if (again !== undefined && again.kind !== 'prepared')
+      return this.#settle(again, portal.judgement.statement.text, bytes.length);
     portal.judgement = again?.prepared.judgement ?? this.#statements.current(portal.judgement, portal.prepared.fields);
     const { judgement } = portal;
-    if (judgement.refusal !== undefined) return this.#refuse(judgement.refusal, bytes.length, judgement.text);
+    if (judgement.refusal !== undefined)
+      return this.#refuse(judgement.refusal, judgement.statement.text, bytes.length, judgement.text);
     const { text, verdict, writes } = judgement;
     const action = await this.#recorder.judged({ text, bytes: bytes.length, verdict, writes, parameters: portal.parameters });
     if (this.#link.skipping) return;
@@ -292,7 +299,7 @@ export class AgentSide {
     if (this.#link.skipping) return;
     const refusal: Refusal = { code: 'StatementTooLarge', reason: `the message has ${length} bytes` };
     if (type === FRONTEND.Query) return this.#simple.refuseWhole(refusal, length);
-    return this.#refuse(refusal, length);
+    return this.#refuse(refusal, '', length);
   }
 }
 

@@ -45,7 +45,7 @@ function aDatabase(changes: Changes): { database: Database; observations: Observ
     resource: () => resource,
     guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
     report: (seen) => void observations.push(seen),
-    clock: { now: () => now, monotonic: () => now },
+    clock: { now: () => now, monotonic: () => now, after: async () => undefined },
     log: silent,
   });
   return { database: made, observations };

@@ -8,6 +8,7 @@ import { GuessBudget } from './guesses.ts';
 import { Judgements } from './judgements.ts';
 import { optionsText } from './pinned.ts';
 import { QueryClient } from './query-client.ts';
+import { Repeats } from './repeats.ts';
 import { connectUpstream } from './upstream.ts';
 import { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts';
 
@@ -40,6 +41,7 @@ export class DatabaseError extends Error {
 export class Database {
   readonly guesses = new GuessBudget();
   readonly judgements = new Judgements();
+  readonly repeats = new Repeats();
   readonly #o: DatabaseOptions;
   #catalog: Catalog | undefined;
   #loadedAt = 0;

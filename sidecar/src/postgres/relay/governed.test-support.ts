@@ -6,7 +6,7 @@ import { startPostgres, testAuthority, type TestPostgres } from '@chaperone/test
 import { Client, type ClientConfig } from 'pg';
 import { createGuard } from '../../capture/guard.ts';
 import type { ControlPlane, Observation } from '../../control/control-plane.ts';
-import { type Logger, systemClock } from '../../platform.ts';
+import { type Clock, type Logger, systemClock } from '../../platform.ts';
 import type { Durability, Recording } from '../../recording/recorder.ts';
 import { createSessions, type Sessions } from '../../session/index.ts';
 
@@ -27,6 +27,8 @@ export interface Spec {
   readonly resource?: object;
   readonly policy: object;
   readonly acceptServerLogVolume?: boolean;
+  /** Absent: the system's. */
+  readonly clock?: Clock;
   /** HOST:PORT in place of the server's, such as that of a pooler; spoken to without TLS. */
   readonly upstream?: string;
 }
@@ -185,7 +187,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     control,
     recording,
     guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
-    clock: systemClock,
+    clock: spec.clock ?? systemClock,
     logger,
   });
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket: Socket) => {

@@ -80,6 +80,11 @@ export class Link {
     }
   }
 
+  /** Waits for `time`, or for the session's end if that comes first. */
+  async pause(time: Promise<void>): Promise<void> {
+    await Promise.race([time, this.ended.promise]);
+  }
+
   /** Resolves when the server owes nothing any more. */
   drained(): Promise<void> {
     if (this.#steps.length === 0) return Promise.resolve();

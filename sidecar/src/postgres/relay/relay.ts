@@ -64,6 +64,7 @@ export class Relay {
       access: options.access,
       session: options.session.session,
       actions: () => this.#recorder.totals.actions,
+      repeats: options.database.repeats,
       monotonic: () => options.clock.monotonic(),
     });
   }

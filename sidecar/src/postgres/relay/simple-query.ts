@@ -59,7 +59,7 @@ export class SimpleQuery {
     const values = instance.values.map((value) => Buffer.from(value));
     const spent = statements.spend(judgement, values);
     if (spent !== undefined) {
-      await this.#refuse(spent, shownInstance(judgement, text), bytes);
+      await this.#refuse(spent, text, shownInstance(judgement, text), bytes);
       await this.#ready();
       return true;
     }
@@ -89,7 +89,7 @@ export class SimpleQuery {
     const { link, statements } = this.#o;
     const classified = await statements.classify(text);
     if (classified.kind === 'refused') {
-      await this.#refuse(classified.refusal, undefined, bytes);
+      await this.#refuse(classified.refusal, text, undefined, bytes);
       await this.#ready();
       return undefined;
     }
@@ -111,7 +111,7 @@ export class SimpleQuery {
   /** Refuses a message as a whole, with the ReadyForQuery that ends every Query. */
   async refuseWhole(refusal: Refusal, bytes: number): Promise<void> {
     if (!(await this.#turn())) return;
-    await this.#refuse(refusal, undefined, bytes);
+    await this.#refuse(refusal, '', undefined, bytes);
     await this.#ready();
   }
 
@@ -129,10 +129,12 @@ export class SimpleQuery {
     await done;
   }
 
-  async #refuse(refusal: Refusal, text: string | undefined, bytes: number): Promise<'failed'> {
-    const { link, recorder, texts } = this.#o;
+  async #refuse(refusal: Refusal, statement: string, text: string | undefined, bytes: number): Promise<'failed'> {
+    const { link, recorder, texts, clock } = this.#o;
     await recorder.judged({ text, bytes, verdict: refusal.verdict ?? asVerdict(refusal), writes: false });
-    link.say(texts.refusal(refusal, link.transaction));
+    const { bytes: error, delayMs } = texts.refuse(refusal, statement, link.transaction);
+    if (delayMs > 0) await link.pause(clock.after(delayMs));
+    link.say(error);
     link.undo = true;
     return 'failed';
   }
@@ -146,7 +148,7 @@ export class SimpleQuery {
     }
     const prepared = await statements.prepare(statement, '', []);
     if (prepared.kind === 'skipped') return 'failed';
-    if (prepared.kind === 'refused') return this.#refuse(prepared.refusal, prepared.text, bytes);
+    if (prepared.kind === 'refused') return this.#refuse(prepared.refusal, statement.text, prepared.text, bytes);
     if (prepared.kind === 'failed') {
       const shown = texts.serverError(prepared.error, false);
       const refusal = { code: 'ServerError', reason: shown.message };
@@ -157,12 +159,13 @@ export class SimpleQuery {
     if (prepared.prepared.parameters > 0) {
       return this.#refuse(
         { code: 'NotAnalysable', reason: 'a parameter such as $1 has no value in a simple query' },
+        statement.text,
         undefined,
         bytes,
       );
     }
     const spent = statements.spend(prepared.prepared.judgement, []);
-    if (spent !== undefined) return this.#refuse(spent, prepared.prepared.judgement.text, bytes);
+    if (spent !== undefined) return this.#refuse(spent, statement.text, prepared.prepared.judgement.text, bytes);
     return this.#execute(prepared.prepared, bytes, last);
   }
 

@@ -3,6 +3,7 @@ import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
 import { filterError } from '../masking/index.ts';
 import { encodeErrorResponse, encodeNoticeResponse, type ServerMessageFields, type TransactionStatus } from '../wire/index.ts';
 import type { Ending } from '../../session/index.ts';
+import { delayOf, type Repeats } from './repeats.ts';
 
 /** Why we did not run something. */
 export interface Refusal {
@@ -29,14 +30,13 @@ const BY_REASON: ReadonlySet<AgentCode> = new Set([
 ] as const);
 /** https://www.postgresql.org/docs/18/errcodes-appendix.html */
 const QUERY_CANCELED = '57014';
-/** Identical refusals count as repeated within this time. */
-const REPEAT_WINDOW_MS = 60_000;
 
 export interface TextsOptions {
   readonly access: () => Access;
   readonly session: string;
   /** Number of the next action: refusals name their record. */
   readonly actions: () => number;
+  readonly repeats: Repeats;
   readonly monotonic: () => number;
 }
 
@@ -45,18 +45,24 @@ export class Texts {
   readonly #o: TextsOptions;
   /** Why the database was told to cancel what it runs; undefined: it was not. */
   overdue: string | undefined;
-  #last: { key: string; at: number; count: number } | undefined;
 
   constructor(options: TextsOptions) {
     this.#o = options;
   }
 
+  /** Refuses a statement: the ErrorResponse, and for how long it is held back from an agent that repeats itself. */
+  refuse(refusal: Refusal, statement: string, transaction: TransactionStatus): { bytes: Buffer; delayMs: number } {
+    const count = this.#o.repeats.count(refusal.code, refusal.reason, statement, this.#o.monotonic());
+    return { bytes: this.refusal(refusal, transaction, count), delayMs: delayOf(count) };
+  }
+
   /** An ErrorResponse for a refusal. */
-  refusal(refusal: Refusal, transaction: TransactionStatus = 'I'): Buffer {
+  refusal(refusal: Refusal, transaction: TransactionStatus = 'I', repeated = 1): Buffer {
     const effect = refusal.verdict?.effects.find((each) => each.verdict !== 'allow');
     const access = this.#o.access();
-    const policy = access.policies.map(({ namespace, name }) => `${namespace}/${name}`).join(', ');
-    const rule = refusal.verdict?.rule;
+    const full = access.disclosure === 'full';
+    const policy = full ? access.policies.map(({ namespace, name }) => `${namespace}/${name}`).join(', ') : '';
+    const rule = full ? refusal.verdict?.rule : undefined;
     const text = agentText({
       code: refusal.code,
       ...(effect === undefined ? {} : { verb: effect.verb, object: effect.object }),
@@ -65,9 +71,9 @@ export class Texts {
       ...(refusal.message === undefined ? {} : { message: refusal.message }),
       ...(policy === '' ? {} : { policy }),
       reference: `${this.#o.session}/${Math.max(0, this.#o.actions() - 1)}`,
-      allowedHere: allowedHere(access),
+      allowedHere: full ? allowedHere(access) : [],
       inTransaction: transaction !== 'I',
-      repeated: this.#repeated(`${refusal.code} ${refusal.reason}`),
+      repeated,
     });
     return encodeErrorResponse({
       S: 'ERROR',
@@ -114,14 +120,6 @@ export class Texts {
 
   fatal(ending: Ending): Buffer {
     return fatalText(ending, this.#o.session);
-  }
-
-  #repeated(key: string): number {
-    const now = this.#o.monotonic();
-    const again = this.#last?.key === key && now - this.#last.at < REPEAT_WINDOW_MS;
-    const count = again ? (this.#last?.count ?? 0) + 1 : 1;
-    this.#last = { key, at: now, count };
-    return count;
   }
 }
 
