@@ -114,7 +114,12 @@ describe('listeners of embedded mode', () => {
   });
 
   test('what is beyond the limit of connections is handed to whoever can say so, and reset where nobody can', async () => {
-    const told = start({ onConnection: (socket) => void socket.write('welcome'), onFull: (socket) => void socket.end('full') });
+    const refused: string[] = [];
+    const told = start({
+      onConnection: (socket) => void socket.write('welcome'),
+      onFull: (socket) => void socket.end('full'),
+      onRefused: (code) => refused.push(code),
+    });
     const mute = start({ onConnection: (socket) => void socket.write('welcome') });
     for (const [listeners, answer] of [
       [told, 'full'],
@@ -130,6 +135,7 @@ describe('listeners of embedded mode', () => {
       }
       expect(await dial(port)).toBe(answer);
     }
+    expect(refused).toEqual(['TooManyConnections']);
   });
 
   test("a reset is nobody's crash", async () => {

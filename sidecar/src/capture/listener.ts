@@ -50,7 +50,7 @@ export interface ListenerOptions {
   /** There is no room for this one. It is its taker's to say so and to close; default: it is reset. */
   readonly onFull?: AcceptedConnection;
   /** A connection was refused before it reached a session, and why. */
-  readonly onRefused?: (code: 'NotGranted' | 'LimitReached') => void;
+  readonly onRefused?: (code: 'NotGranted' | 'LimitReached' | 'TooManyConnections') => void;
   /** Overrides {@link SILENT_MS}. */
   readonly silentMs?: number;
 }
@@ -177,7 +177,7 @@ function createAdmission(options: ListenerOptions): (socket: Socket, lookup: Wan
     }
     if (open.size >= MAX_CONNECTIONS_PER_RESOURCE) {
       if (options.onFull === undefined) return refuse(socket, 'LimitReached');
-      options.onRefused?.('LimitReached');
+      options.onRefused?.('TooManyConnections');
       return options.onFull(socket, resource);
     }
     openByResource.set(name, open.add(socket));

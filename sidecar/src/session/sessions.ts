@@ -144,10 +144,13 @@ class SessionTable implements Sessions {
     }
     this.#refusing++;
     const ending: Ending = { code: 'TooManyConnections', reason: '' };
-    void refusePostgres(socket, this.#secureContext(), ending).finally(() => {
-      this.#refusing--;
-      closeSoon(socket);
-    });
+    const { guard, logger } = this.#o;
+    void refusePostgres({ socket, secureContext: this.#secureContext(), ending, cancels: this.#cancels, guard, logger }).finally(
+      () => {
+        this.#refusing--;
+        closeSoon(socket);
+      },
+    );
   }
 
   async stop(): Promise<void> {

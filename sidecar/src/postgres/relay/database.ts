@@ -180,6 +180,7 @@ export class Database {
   #tellOwner(resource: GrantedResource, error: UpstreamError): void {
     const { code, sqlstate, certificateNames, address, verifier } = error;
     if (code === 'UpstreamAborted') return;
+    if (code === 'PoolerDropsOptions') return this.tested(false);
     if (this.#failing?.code !== code) this.#failing = { code, since: this.#o.clock.now() };
     const { host, port, tls } = resource.upstream;
     const text = ownerText(code, {

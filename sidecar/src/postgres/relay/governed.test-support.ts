@@ -57,6 +57,8 @@ export interface Governed extends AsyncDisposable {
   setResource(resource: object): void;
   /** Another proxy, that knows nothing yet, before the same server. */
   anew(changes?: Partial<Spec>): Promise<Governed>;
+  /** From now on connections find no room, as at the limit of the listener. */
+  fill(): void;
   /** Makes every later record fail, as a full disk does. */
   failRecording(): void;
 }
@@ -190,9 +192,11 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     clock: spec.clock ?? systemClock,
     logger,
   });
+  let full = false;
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket: Socket) => {
     const resource = snapshot.resources[0];
     if (resource === undefined) socket.destroy();
+    else if (full) sessions.refuse(socket, resource);
     else sessions.accept(socket, resource);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -223,6 +227,9 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
       for (const listener of listeners) listener(snapshot);
     },
     anew: (changes = {}) => govern({ ...spec, ...changes }, { ...behind, stop: async () => undefined }),
+    fill: () => {
+      full = true;
+    },
     failRecording: () => {
       failing = true;
     },

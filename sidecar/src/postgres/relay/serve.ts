@@ -4,7 +4,7 @@ import type { SessionContext } from '../../session/sessions.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import type { GrantedResource } from '@chaperone/policy';
 import type { StatementParser } from '../actions/index.ts';
-import { AcceptError, type AcceptedSession, acceptAgent, greet } from './accept.ts';
+import { AcceptError, type AcceptedCancel, type AcceptedSession, acceptAgent, greet } from './accept.ts';
 import { type CancelRegistry, sendCancel } from './cancel.ts';
 import { type Database, DatabaseError } from './database.ts';
 import type { Ending } from '../../session/index.ts';
@@ -35,7 +35,7 @@ class Refused extends Error {
 
 /** Serves one PostgreSQL connection from its first byte to its last. */
 export async function servePostgres(context: PostgresContext): Promise<void> {
-  const { socket, cancels, guard, logger } = context;
+  const { socket } = context;
   const secureContext = context.secureContext();
   const accepted = await acceptAgent(socket, {
     ...(secureContext === undefined ? {} : { tls: { secureContext } }),
@@ -45,13 +45,7 @@ export async function servePostgres(context: PostgresContext): Promise<void> {
     throw error;
   });
   if (accepted === undefined) return;
-  if (accepted.kind === 'cancel') {
-    const outcome = await cancels.cancel(accepted.key, guard);
-    // Somebody guesses keys.
-    if (outcome === 'unknown') logger.warn('cancel request with an unknown key', { address: socket.remoteAddress ?? 'unknown' });
-    accepted.socket.destroySoon();
-    return;
-  }
+  if (accepted.kind === 'cancel') return passCancel(accepted, context);
   let session: SessionRecorder | undefined;
   try {
     const start = admit(context, accepted);
@@ -72,14 +66,33 @@ export async function servePostgres(context: PostgresContext): Promise<void> {
   }
 }
 
-/** Hears an agent out up to its startup packet, and says why there is no session. Never rejects. */
-export async function refusePostgres(socket: Socket, secureContext: SecureContext | undefined, ending: Ending): Promise<void> {
+type Canceller = Pick<PostgresContext, 'cancels' | 'guard' | 'logger'>;
+
+async function passCancel({ socket, key }: AcceptedCancel, { cancels, guard, logger }: Canceller): Promise<void> {
+  const outcome = await cancels.cancel(key, guard);
+  // Somebody guesses keys.
+  if (outcome === 'unknown') logger.warn('cancel request with an unknown key', { address: socket.remoteAddress ?? 'unknown' });
+  socket.destroySoon();
+}
+
+export interface RefusedContext extends Canceller {
+  readonly socket: Socket;
+  readonly secureContext: SecureContext | undefined;
+  readonly ending: Ending;
+}
+
+/**
+ * Hears an agent out up to its startup packet, and says why there is no session. What cancels is no session, and frees one: it is
+ * served. Never rejects.
+ */
+export async function refusePostgres({ socket, secureContext, ending, ...canceller }: RefusedContext): Promise<void> {
   try {
     const accepted = await acceptAgent(socket, {
       ...(secureContext === undefined ? {} : { tls: { secureContext } }),
       handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
     });
-    if (accepted.kind !== 'cancel') accepted.socket.end(fatalText(ending));
+    if (accepted.kind === 'cancel') await passCancel(accepted, canceller);
+    else accepted.socket.end(fatalText(ending));
   } catch {
     // It left, or said what no client says: nobody is there to be told.
   }

@@ -169,6 +169,32 @@ describe('connections that never become sessions', () => {
   });
 });
 
+describe('a proxy that has no room left', () => {
+  it('says so to those who come, and lets those who are there cancel', async () => {
+    await using other = await governed.anew();
+    await using agent = await RawClient.open(other.port);
+    const { key } = agent;
+    if (key === undefined) throw new Error('the session has no key');
+    other.fill();
+    const late = RawClient.begin(other.port);
+    expect(await late.until(() => late.closed)).toEqual([['E', '53300', expect.stringContaining('(TooManyConnections)')]]);
+    agent.send(query('select count(*) from wide a, wide b'));
+    const owner = await governed.direct();
+    await eventually('the statement to run', async () => {
+      const active = await owner.query("select from pg_stat_activity where usename = 'agent_role' and state = 'active'");
+      return (active.rowCount ?? 0) > 0 ? true : undefined;
+    });
+    await owner.end();
+    for (const secret of [Buffer.alloc(4), key.secret]) {
+      const canceller = connect(other.port, '127.0.0.1');
+      canceller.write(encodeCancelRequest({ ...key, secret }));
+      await closed(canceller);
+    }
+    expect(await agent.ready()).toContainEqual(['E', '57014', expect.any(String)]);
+    expect(other.logged.filter((line) => line.includes('unknown key'))).toHaveLength(1);
+  });
+});
+
 describe('a record that cannot be written', () => {
   it.each([
     ['before the first statement', []],

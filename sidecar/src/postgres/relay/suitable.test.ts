@@ -1,6 +1,7 @@
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { encodeErrorResponse } from '../wire/index.ts';
 import { type Governed, startGoverned } from './governed.test-support.ts';
 
 const RULE = { name: 'read', effect: 'Allow', resource: { namespace: 'data', name: 'orders-db' } };
@@ -91,6 +92,21 @@ it('waits for the owner where the log would take the trees, and names the SQL th
   await owner.query('alter role agent_role set log_min_messages = fatal');
   expect(await suitable()).toMatchObject({ said: 'served', status: 'True' });
 });
+
+it.each(['unsupported startup parameter: options', 'unsupported startup parameter in options: search_path'])(
+  'serves nobody behind a pooler that says: %s',
+  async (said) => {
+    const pooler = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.end(encodeErrorResponse({ S: 'FATAL', C: '08P01', M: said })));
+    });
+    await new Promise<void>((resolve) => pooler.listen(0, '127.0.0.1', resolve));
+    await using behind = await governed.anew({ upstream: `127.0.0.1:${(pooler.address() as AddressInfo).port}` });
+    expect(await connecting(behind)).toContain('(PoolerDropsOptions)');
+    expect(behind.observations).toMatchObject([{ type: 'UpstreamSuitable', status: 'False', reason: 'PoolerDropsOptions' }]);
+    pooler.close();
+  },
+);
 
 it('serves nobody behind a pooler that drops startup options, and serves again once it passes them on', async () => {
   let drops = true;

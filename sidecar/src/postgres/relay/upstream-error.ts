@@ -7,7 +7,7 @@ import { isIP } from 'node:net';
  * expired · TLSNameMismatch: its certificate is for another name · TLSFailed: any other TLS fault · UpstreamAuthUnsupported: it
  * asks for the credential in a form in which it is never given · UpstreamNotAuthentic: it does not know the credential that it
  * asked for · CredentialsRejected (28P01, 28000) · UpstreamDatabaseMissing (3D000) · UpstreamBusy (53300) ·
- * UpstreamLoginRefused: any other SQLSTATE.
+ * PoolerDropsOptions: a pooler refuses the settings that judging needs · UpstreamLoginRefused: any other SQLSTATE.
  */
 export type UpstreamErrorCode =
   | 'UpstreamForbidden'
@@ -24,6 +24,7 @@ export type UpstreamErrorCode =
   | 'CredentialsRejected'
   | 'UpstreamDatabaseMissing'
   | 'UpstreamBusy'
+  | 'PoolerDropsOptions'
   | 'UpstreamLoginRefused';
 
 /** Why there is no upstream connection. The message may be shown to an agent: no host, no credential, no text of the server. */

@@ -202,8 +202,13 @@ const LOGIN_ERRORS: ReadonlyMap<string, readonly [UpstreamErrorCode, string]> = 
   ['53300', ['UpstreamBusy', 'the database has no connection free']],
 ]);
 
+/** How PgBouncer, Odyssey and their like refuse `options`, or a setting in it: there is no SQLSTATE of its own for that. */
+const STARTUP_PARAMETER = /startup parameter/i;
+
 function loginError(bytes: Buffer): UpstreamError {
-  const given = decodeErrorResponse(bytes).C ?? '';
+  const { C: given = '', M: said = '' } = decodeErrorResponse(bytes);
+  if (given === '08P01' && STARTUP_PARAMETER.test(said))
+    return new UpstreamError('PoolerDropsOptions', 'the server or a pooler before it refuses the settings that judging needs');
   const sqlstate = /^[0-9A-Z]{5}$/.test(given) ? given : undefined;
   const [code, message] = LOGIN_ERRORS.get(given) ?? ['UpstreamLoginRefused', 'the database refused the login'];
   return new UpstreamError(code, `${message} (${sqlstate ?? 'no SQLSTATE'})`, { sqlstate });
