@@ -440,8 +440,10 @@ describe('manifests that change while it runs', () => {
       collector: '',
       console: '',
     });
+    let asked = 0;
+    // Each another text: the answer to one that is refused again and again is held back.
     const asks = (sql: string): Promise<string> =>
-      agent.query(sql).then(
+      agent.query(`${sql} /* ${asked++} */`).then(
         () => 'answered',
         (error: Error) => error.message,
       );

@@ -210,6 +210,7 @@ test('an operator whose certificate another authority signed gets no request', a
   expect(operator.requests).toEqual([]);
   expect(control.current()).toBeUndefined();
   expect(control.problem?.code).toBe('OperatorUnreachable');
+  expect(logged.filter((line) => line.includes('OperatorUnreachable'))).toHaveLength(1);
 });
 
 describe('time without the operator', () => {

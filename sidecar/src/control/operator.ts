@@ -88,6 +88,8 @@ class FromOperator implements OperatorControl {
   #enrolled = false;
   #reporting = false;
   #problem: OperatorControl['problem'] = { code: 'OperatorUnreachable', message: 'the operator has not answered yet' };
+  /** The problem that the log has last. */
+  #told: string | undefined;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: OperatorControlOptions) {
@@ -193,7 +195,8 @@ class FromOperator implements OperatorControl {
     const shown = ['Unreachable', 'Stalled', 'Garbage', 'Unavailable', 'Busy', 'NotLeader'].includes(code)
       ? 'OperatorUnreachable'
       : code;
-    if (this.#problem?.code !== shown) this.#o.logger.warn('control plane', { code: shown, message });
+    if (this.#told !== shown) this.#o.logger.warn('control plane', { code: shown, message });
+    this.#told = shown;
     this.#problem = { code: shown, message };
   }
 
@@ -236,6 +239,7 @@ class FromOperator implements OperatorControl {
     let revoked = false;
     for await (const line of linesOf(response, StreamLineSchema, this.#o.timings?.stallMs ?? STALL_MS)) {
       this.#problem = undefined;
+      this.#told = undefined;
       revoked = line.type === 'revoke' ? revoked || line.session === undefined : false;
       this.#hear(line);
     }
