@@ -155,7 +155,7 @@ export const AGENT_CODES = {
     retry: 'try-later',
     example:
       'chaperone: this action cannot be recorded now and did not run (RecordingBlocked). Try later: it is not the fault of the statement.',
-    postgres: { sqlstate: '53100', severity: 'ERROR' },
+    postgres: { sqlstate: '53100', severity: 'FATAL' },
   },
   SessionEnded: {
     audience: ['agent', 'platform'],
