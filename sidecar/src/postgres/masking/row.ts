@@ -24,7 +24,8 @@ const BINARY = 1;
 const REDACTED_BYTES = Buffer.from(REDACTED);
 const UUID_BYTES = 16;
 const UUID_GROUPS = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/;
-const UNCHANGED = Symbol('unchanged');
+/** In place of a value that is shown as it is. */
+export const UNCHANGED = Symbol('unchanged');
 type Shown = Buffer | null | typeof UNCHANGED;
 
 /** The format of one column: Bind's result formats, where none means text and one stands for all. */
@@ -110,7 +111,7 @@ class Masker {
   }
 
   #shown(column: number, value: Buffer | null): Shown {
-    return show(value, this.#plan, column, formatOf(this.#formats, column));
+    return shownValue(value, this.#plan, column, formatOf(this.#formats, column));
   }
 
   /** What `from` to `to` holds, a length and a value, becomes `shown`. */
@@ -141,7 +142,8 @@ class Masker {
   }
 }
 
-function show(value: Buffer | null, plan: MaskPlan, column: number, format: number): Shown {
+/** How one value of a column is shown, in `format` 0 (text) or 1 (binary). */
+export function shownValue(value: Buffer | null, plan: MaskPlan, column: number, format: number): Shown {
   const mask = plan.masks[column];
   if (mask) return masked(value, mask, format);
   const family = plan.families[column] ?? 'document';

@@ -5,6 +5,7 @@ import {
   type Analysis,
   analyse,
   type Catalog,
+  copyFormatOf,
   countGuesses,
   hiddenLabels,
   judgeExplain,
@@ -213,8 +214,8 @@ function planOf(
   const masks = planned.masks.some((mask) => mask !== undefined);
   const scans = planned.scan.length > 0 && planned.families.some((family) => family !== 'plain');
   const plan = masks || scans ? planned : undefined;
-  if (statement.kind === 'copy-out' && (masks || (scans && statement.options['format'] === 'binary'))) {
-    return { plan: undefined, refusal: COPY_OF_MASKED };
+  if (plan !== undefined && statement.kind === 'copy-out' && copyFormatOf(statement.options) === undefined) {
+    return { plan: undefined, refusal: COPY_UNREADABLE };
   }
   return { plan, refusal: undefined };
 }
@@ -223,7 +224,10 @@ const RETURNING_OF_TRIGGERS: Refusal = {
   code: 'NotAnalysable',
   reason: 'a trigger of the table may put anything into what RETURNING shows; leave RETURNING out',
 };
-const COPY_OF_MASKED: Refusal = { code: 'NotAnalysable', reason: 'COPY cannot mask what these columns may hold; use SELECT' };
+const COPY_UNREADABLE: Refusal = {
+  code: 'NotAnalysable',
+  reason: 'COPY with these options writes rows that cannot be masked; use FORMAT, DELIMITER, NULL, HEADER, QUOTE and ESCAPE only',
+};
 const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a value of the statement is masked text' };
 const COPY_INTO_LABELLED: Refusal = {
   code: 'NotAnalysable',

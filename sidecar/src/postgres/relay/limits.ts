@@ -1,5 +1,5 @@
 import type { Access } from '@chaperone/policy';
-import { BACKEND, decideBackend, type Decision, MAX_BACKEND_BYTES } from '../wire/index.ts';
+import { decideBackend, type Decision, MAX_BACKEND_BYTES } from '../wire/index.ts';
 
 /**
  * What is taken from a server: a row that must be looked into has to be held whole, one that passes unchanged may be streamed,
@@ -10,7 +10,7 @@ export function decideServer(type: number, length: number, row = { passes: false
   if (decision !== 'stream') return decision;
   if (row.beyond) return 'skip';
   if (row.passes) return decision;
-  return length <= MAX_BACKEND_BYTES && type === BACKEND.DataRow ? 'whole' : 'refuse';
+  return length <= MAX_BACKEND_BYTES ? 'whole' : 'refuse';
 }
 
 /** What one session took so far, against limits that bound the whole of it. */

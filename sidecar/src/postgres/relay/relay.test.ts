@@ -265,13 +265,13 @@ describe('the protocol', () => {
     }
   });
 
-  it('copies out what is not masked, and refuses what is', async () => {
+  it('copies out, masked', async () => {
     const { stdout } = await psql('copy (select id, status from tickets order by id) to stdout');
     expect(stdout).toMatch(/^1\t\w+\n2\t\w+\n$/);
     expect((await psql("copy (select id, '4111 1111 1111 1111' as note from tickets where id = 1) to stdout")).stdout).toBe(
-      `1\t${'*'.repeat(19)}\n`,
+      '1\t*****\n',
     );
-    expect((await psql('copy customers to stdout')).stderr).toContain('(NotAnalysable)');
+    expect((await psql('copy customers (name, ssn) to stdout')).stdout).toMatch(/^Ada\t\*{7}6789\n/);
   });
 
   it('copies in', async () => {

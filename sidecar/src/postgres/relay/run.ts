@@ -1,9 +1,11 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import type { RecordBody } from '@chaperone/evidence';
 import { type Deferred, deferred } from '../../platform.ts';
+import type { CopyMasker } from '../masking/index.ts';
 import { dataRowCells, rowEnd } from '../wire/index.ts';
 import type { Quota } from './limits.ts';
 import type { Portal } from './steps.ts';
+import type { Refusal } from './texts.ts';
 
 /** Rows of one record; more rows make more records. */
 const ROWS_PER_RECORD = 200;
@@ -18,12 +20,13 @@ export class Run {
   readonly settled: Deferred<RunEnd> = deferred();
   /** Ends after COPY FROM STDIN, when `settled` said copy-in. */
   readonly copied: Deferred<RunEnd> = deferred();
-  /** Set once more came than the policy allows; no further row is delivered. */
-  limitReached = false;
-  limitReason = '';
+  /** Set once more came than the policy allows, or what cannot be masked; no further row is delivered. */
+  stopped: Refusal | undefined;
   /** The last statement of a Query: it is done only once its commit is. */
   committing = false;
   copying: 'no' | 'in' | 'out' = 'no';
+  /** Masks what COPY TO gives; undefined: it passes as it is. */
+  masker: CopyMasker | undefined;
   rows = 0;
   bytes = 0;
   maskedValues = 0;
@@ -51,7 +54,7 @@ export class Run {
 
   /** Whether a row of this many bytes is not to be delivered. */
   exceeds(bytes: number): boolean {
-    return this.limitReached || this.#quota.beyond(bytes) !== undefined;
+    return this.stopped !== undefined || this.#quota.beyond(bytes) !== undefined;
   }
 
   /** How many bytes of `rows`, whole messages one behind the other, may be delivered, and how many rows that are. */
@@ -70,14 +73,13 @@ export class Run {
 
   /** True for every row beyond the policy's limit: it is not delivered. */
   reachesLimit(bytes: number): boolean {
-    if (this.limitReached) return true;
+    if (this.stopped !== undefined) return true;
     const reason = this.#quota.beyond(bytes);
     if (reason === undefined) {
       this.#quota.count(bytes);
       return false;
     }
-    this.limitReached = true;
-    this.limitReason = reason;
+    this.stopped = { code: 'LimitReached', reason };
     return true;
   }
 

@@ -1,9 +1,10 @@
-import { maskCopyData, maskRows } from '../masking/index.ts';
+import { copyFormatOf, CopyMasker, maskRows } from '../masking/index.ts';
 import {
   BACKEND,
   type BackendType,
   type Decision,
   decodeCommandComplete,
+  decodeCopyResponse,
   decodeErrorResponse,
   decodeParameterDescription,
   decodeParameterStatus,
@@ -19,7 +20,7 @@ import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import type { Statements } from './statements.ts';
 import type { Portal, PrepareOutcome, Step } from './steps.ts';
-import type { Texts } from './texts.ts';
+import type { Refusal, Texts } from './texts.ts';
 
 /** Parameters that an agent may see; any other could carry a value out. */
 const SHOWN_PARAMETERS = new Set([
@@ -39,6 +40,11 @@ const PINNED_PARAMETERS: ReadonlyMap<string, string> = new Map([
   ['standard_conforming_strings', 'on'],
   ['client_encoding', 'UTF8'],
 ]);
+/** COPY of a relation leaves out generated columns, which the query that stands for it in the analysis has. */
+const COLUMNS_UNKNOWN: Refusal = {
+  code: 'NotAnalysable',
+  reason: 'COPY of this relation has other columns than it; name the columns, or use COPY (SELECT …)',
+};
 /** Trees that one Parse may print; a server prints one, or two when something changes beside it. */
 const MAX_TREES = 64;
 
@@ -90,7 +96,7 @@ export class ServerSide {
 
   get #passes(): boolean {
     const run = this.#run();
-    return run !== undefined && run.portal.judgement.plan === undefined && !run.limitReached;
+    return run !== undefined && run.portal.judgement.plan === undefined && run.stopped === undefined;
   }
 
   #run(): Run | undefined {
@@ -230,16 +236,14 @@ export class ServerSide {
       case BACKEND.EmptyQueryResponse:
         return this.#complete(run, bytes, '');
       case BACKEND.PortalSuspended:
-        if (run.limitReached) return this.#limited(run);
+        if (run.stopped !== undefined) return this.#stopped(run, run.stopped);
         this.#recorder.finished(run, { tag: 'suspended' });
         this.#link.tell(bytes);
         this.#link.answered();
         return run.settled.resolve('suspended');
       case BACKEND.CopyOutResponse:
         if (run.portal.judgement.statement.kind !== 'copy-out') throw new UpstreamProtocolError('a copy was not asked for');
-        run.copying = 'out';
-        this.#link.tell(bytes);
-        return;
+        return this.#copyOut(run, bytes);
       case BACKEND.CopyInResponse:
         if (run.portal.judgement.statement.kind !== 'copy-in') throw new UpstreamProtocolError('a copy was not asked for');
         run.copying = 'in';
@@ -250,7 +254,7 @@ export class ServerSide {
       case BACKEND.CopyDone:
         if (run.copying !== 'out') throw new UpstreamProtocolError('CopyDone without CopyOutResponse');
         // An error takes its place where the limit was reached.
-        if (!run.limitReached) this.#link.tell(bytes);
+        if (run.stopped === undefined) this.#link.tell(bytes);
         return;
       default:
         throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Execute`);
@@ -258,7 +262,7 @@ export class ServerSide {
   }
 
   #complete(run: Run, bytes: Buffer, tag: string): void {
-    if (run.limitReached) return this.#limited(run);
+    if (run.stopped !== undefined) return this.#stopped(run, run.stopped);
     if (run.committing) {
       this.#committing = { run, bytes: Buffer.from(bytes), tag };
     } else {
@@ -271,9 +275,9 @@ export class ServerSide {
   }
 
   /** More rows than allowed: the agent is told so in place of the end, and the statement counts as failed. */
-  #limited(run: Run): void {
-    const error = this.#texts.refusal({ code: 'LimitReached', reason: run.limitReason });
-    this.#recorder.finished(run, { error: { code: 'LimitReached', message: run.limitReason } });
+  #stopped(run: Run, refusal: Refusal): void {
+    const error = this.#texts.refusal(refusal);
+    this.#recorder.finished(run, { error: { code: refusal.code, message: refusal.reason } });
     this.#link.answered();
     this.#link.tell(error);
     this.#link.refused();
@@ -299,11 +303,26 @@ export class ServerSide {
     this.#link.tell(rows);
   }
 
+  #copyOut(run: Run, bytes: Buffer): void {
+    run.copying = 'out';
+    const { plan, statement } = run.portal.judgement;
+    if (plan !== undefined) {
+      const format = statement.kind === 'copy-out' ? copyFormatOf(statement.options) : undefined;
+      if (format === undefined) throw new UpstreamProtocolError('a copy in a format that cannot be masked');
+      run.masker = new CopyMasker(plan, format);
+      const described = decodeCopyResponse(bytes);
+      if ((described.format === 1) !== (format.kind === 'binary'))
+        throw new UpstreamProtocolError('a copy in another format than was asked for');
+      if (described.columnFormats.length !== plan.masks.length) run.stopped = COLUMNS_UNKNOWN;
+    }
+    // A client that was told of an error at the end must have been told of the copy too.
+    this.#link.tell(bytes);
+  }
+
   #copyData(run: Run, bytes: Buffer): void {
     if (run.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
     if (run.reachesLimit(bytes.length)) return;
-    const { plan } = run.portal.judgement;
-    const shown = plan === undefined ? { bytes, values: 0 } : maskCopyData(bytes, plan);
+    const shown = run.masker === undefined ? { bytes, values: 0 } : run.masker.mask(bytes);
     run.rows++;
     run.maskedValues += shown.values;
     run.digest(shown.bytes);
