@@ -64,6 +64,44 @@ describe('messages', () => {
     expect(agent.heard.some(([type]) => type === 'V')).toBe(false);
   });
 
+  /** The server compares 63 bytes of a name: two that differ behind them are one to it. */
+  const long = 'n'.repeat(63);
+  const CLEAN = 'select name from app.customers';
+  const sameNames: Record<string, readonly Buffer[]> = {
+    statement: [
+      parse(CLEAN, `${long}a`),
+      close('statement', `${long}b`),
+      parse(SECRET, `${long}b`),
+      bind(`${long}a`),
+      execute(),
+      sync(),
+      bind(`${long}a`),
+      execute(),
+      sync(),
+    ],
+    portal: [
+      parse(CLEAN, 'clean'),
+      parse(SECRET, 'secret'),
+      bind('clean', `${long}a`),
+      close('portal', `${long}b`),
+      bind('secret', `${long}b`),
+      execute(`${long}a`),
+      sync(),
+    ],
+    'of a few bytes more in UTF-8': [parse(CLEAN, 'ä'.repeat(32))],
+  };
+  it.each(Object.entries(sameNames))('names that the server does not tell apart end the session: %s', async (_, messages) => {
+    agent.send(...messages);
+    const last = (await agent.until(() => agent.closed)).at(-1);
+    expect(last).toEqual(['E', '08P01', expect.stringContaining('(ProtocolViolation)')]);
+    expect(showsCanary(agent.text)).toBe(false);
+  });
+  it('names of 63 bytes are told apart', async () => {
+    expect(await heard(parse(CLEAN, long), parse(SECRET, `${long.slice(1)}m`), bind(long), execute(), sync())).toMatch(
+      /^112D+CZ$/,
+    );
+  });
+
   const pipelines: Record<string, readonly Buffer[]> = {
     'a refused statement is bound by its name': [
       parse('listen x', 'a'),

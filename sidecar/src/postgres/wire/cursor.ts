@@ -1,4 +1,5 @@
 import { ProtocolError } from './error.ts';
+import { MAX_NAME_BYTES } from './limits.ts';
 import { HEADER_BYTES, typeName } from './protocol.ts';
 
 const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -86,6 +87,17 @@ export class Cursor {
       return '';
     }
     return decodeText(this.rawString());
+  }
+
+  /**
+   * Name of a prepared statement or portal. A longer one than the server tells apart (NAMEDATALEN − 1) is malformed: two that
+   * differ beyond that would be one to the server and two to us.
+   */
+  name(): string {
+    const at = this.#at;
+    const name = this.string();
+    if (this.#at - at - 1 > MAX_NAME_BYTES) throw this.malformed(`has a name of more than ${MAX_NAME_BYTES} bytes`);
+    return name;
   }
 
   /** Text or binary: 0 or 1. */

@@ -47,7 +47,7 @@ export function decodeQuery(bytes: Buffer): string {
 
 export function decodeParse(bytes: Buffer): ParseMessage {
   const cursor = Cursor.open(bytes, FRONTEND.Parse);
-  const name = cursor.string();
+  const name = cursor.name();
   const query = cursor.string();
   const parameterTypes = cursor.list(4, () => cursor.uint32());
   cursor.end();
@@ -56,8 +56,8 @@ export function decodeParse(bytes: Buffer): ParseMessage {
 
 export function decodeBind(bytes: Buffer): BindMessage {
   const cursor = Cursor.open(bytes, FRONTEND.Bind);
-  const portal = cursor.string();
-  const statement = cursor.string();
+  const portal = cursor.name();
+  const statement = cursor.name();
   const parameterFormats = cursor.list(2, () => cursor.format());
   const parameters = cursor.list(4, () => cursor.value());
   if (parameterFormats.length > 1 && parameterFormats.length !== parameters.length) {
@@ -78,7 +78,7 @@ export function decodeClose(bytes: Buffer): TargetMessage {
 
 export function decodeExecute(bytes: Buffer): ExecuteMessage {
   const cursor = Cursor.open(bytes, FRONTEND.Execute);
-  const portal = cursor.string();
+  const portal = cursor.name();
   const maxRows = Math.max(0, cursor.int32());
   cursor.end();
   return { portal, maxRows };
@@ -122,7 +122,7 @@ function decodeTarget(bytes: Buffer, type: number): TargetMessage {
   const cursor = Cursor.open(bytes, type);
   const target = cursor.uint8();
   if (target !== STATEMENT && target !== PORTAL) throw cursor.malformed('names neither a statement nor a portal');
-  const name = cursor.string();
+  const name = cursor.name();
   cursor.end();
   return { kind: target === STATEMENT ? 'statement' : 'portal', name };
 }

@@ -25,6 +25,9 @@ export const MAX_WHOLE_ROW_BYTES = 1024 * 1024;
 /** Other backend messages; a printed query tree, the largest known, stays below 2 MiB. */
 export const MAX_BACKEND_BYTES = 16 * 1024 * 1024;
 
+/** Name of a prepared statement or portal: the server compares no more of it. */
+export const MAX_NAME_BYTES = 63;
+
 /** Columns of a result: MaxTupleAttributeNumber of the server. */
 export const MAX_COLUMNS = 1664;
 
