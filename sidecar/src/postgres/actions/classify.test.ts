@@ -32,6 +32,12 @@ function words(statement: Statement): string {
       return `show ${statement.name}`;
     case 'utility':
       return `${statement.verb} ${statement.objectKind} ${statement.objects.map(name).join(' ')}`;
+    case 'declare':
+      return `declare ${statement.cursor}: ${statement.inner}`;
+    case 'fetch':
+      return `${statement.move ? 'move' : 'fetch'} ${statement.cursor}`;
+    case 'close':
+      return `close ${statement.cursor ?? 'all'}`;
     default:
       return `refused ${statement.code}`;
   }
@@ -41,6 +47,26 @@ const NOT_ANALYSABLE = 'refused NotAnalysable';
 const PINNED = 'refused SettingPinned';
 
 describe('the class of a statement', () => {
+  describe('cursors', () => {
+    it.each([
+      ['declare c cursor for select 1', 'declare c: select 1'],
+      [
+        'DECLARE "odd for" NO SCROLL CURSOR WITHOUT HOLD FOR select a from t for update',
+        'declare odd for: select a from t for update',
+      ],
+      ['declare c insensitive scroll cursor for with x as (select 1) table x', 'declare c: with x as (select 1) table x'],
+      ['declare/* for */c -- for\n cursor for (values (1))', 'declare c: (values (1))'],
+      ['declare "for" cursor for select $1', 'declare for: select $1'],
+      [`declare ${'n'.repeat(70)} cursor for select 1`, `declare ${'n'.repeat(63)}: select 1`],
+      ['fetch c', 'fetch c'],
+      ['fetch forward all from "C"', 'fetch C'],
+      ['fetch absolute -1 in c', 'fetch c'],
+      ['move backward 3 from c', 'move c'],
+      ['close c', 'close c'],
+      ['close all', 'close all'],
+    ])('%s', (sql, words_) => expect(classOf(sql).map(words)).toEqual([words_]));
+  });
+
   describe('queries', () => {
     it.each([
       ['select 1', 'select'],
@@ -309,10 +335,9 @@ describe('the class of a statement', () => {
       'prepare p as select 1',
       'execute p(1)',
       'deallocate all',
-      'declare c cursor for select 1',
-      'fetch all from c',
-      'move 1 in c',
-      'close c',
+      'declare c cursor with hold for select 1',
+      'declare c binary cursor for select 1',
+      'declare c cursor for select 1 into t',
       'listen x',
       'unlisten *',
       "notify x, 'y'",
@@ -360,7 +385,7 @@ describe('the class of a statement', () => {
     it('says what to do instead, and nothing of the text', () => {
       for (const [sql, advice] of [
         ["prepare canary as select 'canary'", 'driver'],
-        ['declare canary cursor for select 1', 'LIMIT'],
+        ['declare canary cursor with hold for select 1', 'transaction'],
         ["notify canary, 'canary'", 'table'],
         ["set canary.x = 'canary'", 'pinned'],
         ['set "canary""x" = 1', 'pinned'],

@@ -1,5 +1,5 @@
 import { as, descendants, equalTrees, isFields, list, strings, text, unwrap, type Fields } from './ast.ts';
-import { blockAfter, skipWords, trimSpace } from './literals.ts';
+import { blockAfter, skipPast, skipToken, skipWords, trimSpace } from './literals.ts';
 import { refusalOf } from './refusals.ts';
 import { classifySet, refusedMode } from './settings.ts';
 import type { Statement, StatementClass, StatementOf, TransactionOperation } from './statement.ts';
@@ -68,6 +68,12 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
       return explain(own, fields, parse);
     case 'CopyStmt':
       return copy(own, fields, parse);
+    case 'DeclareCursorStmt':
+      return declare(own, fields, parse);
+    case 'FetchStmt':
+      return { kind: 'fetch', cursor: text(fields['portalname']), move: fields['ismove'] === true };
+    case 'ClosePortalStmt':
+      return { kind: 'close', cursor: fields['portalname'] === undefined ? undefined : text(fields['portalname']) };
     case 'TransactionStmt': {
       const operation = TRANSACTIONS[text(fields['kind'])];
       if (operation === undefined) return refused('two-phase commit is not supported');
@@ -135,6 +141,24 @@ function copy(own: string, fields: Fields, parse: Parsed['parse']): StatementCla
   if (fields['is_from'] !== true) return { kind: 'copy-out', relation, columns, options };
   if (fields['whereClause'] !== undefined) return refused('COPY FROM with WHERE is not supported; filter before sending');
   return { kind: 'copy-in', relation, columns, options };
+}
+
+/** CURSOR_OPT_BINARY and CURSOR_OPT_HOLD of the server's parsenodes.h. */
+const BINARY_CURSOR = 0x0001;
+const HELD_CURSOR = 0x0020;
+
+function declare(own: string, fields: Fields, parse: Parsed['parse']): StatementClass {
+  const options = Number(fields['options'] ?? 0);
+  if (options & BINARY_CURSOR) return refused('a BINARY cursor is not supported; ask for binary results in the protocol');
+  if (options & HELD_CURSOR) return refused('a cursor WITH HOLD is not supported; fetch within the transaction');
+  const inner = unwrap(fields['query']);
+  if (!inner || !Object.hasOwn(QUERIES, inner.tag)) return refused('a cursor is supported for queries only');
+  const within = query(inner.tag, inner.fields);
+  if (within.kind === 'refused') return within;
+  // DECLARE name … FOR query
+  const rest = trimSpace(own.slice(skipPast(own, skipToken(own, skipWords(own, 0, ['declare'])), 'for')));
+  if (!sameTree(parse(rest), fields['query'])) return refused('the query of the cursor cannot be told from its text');
+  return { kind: 'declare', cursor: text(fields['portalname']), inner: rest };
 }
 
 function copyOptions(fields: Fields): Record<string, string> {

@@ -62,6 +62,21 @@ export function skipWords(text: string, at: number, words: readonly string[]): n
   return end;
 }
 
+/** Where the token at `at` ends. */
+export function skipToken(text: string, at: number): number {
+  return at < text.length ? tokenAt(text, at).end : at;
+}
+
+/** Where the first word `wanted` (lower case) from `at` on ends; the end of the text where there is none. */
+export function skipPast(text: string, at: number, wanted: string): number {
+  for (let start = at; start < text.length; ) {
+    const { end } = tokenAt(text, start);
+    if (text.slice(start, end).toLowerCase() === wanted) return end;
+    start = end;
+  }
+  return text.length;
+}
+
 /** Without the white space around it that the server's lexer skips; other spaces are letters to it. */
 export function trimSpace(text: string): string {
   let [from, to] = [0, text.length];

@@ -126,6 +126,8 @@ describe('checkOffline', () => {
     ],
     ['select * from tickets for update', 'deny NoRuleAllows - select:public.tickets lock:public.tickets'],
     ['explain select * from tickets', 'allow Allowed read select:public.tickets'],
+    ['declare c cursor for select * from tickets; fetch c; close c', 'allow Allowed read select:public.tickets'],
+    ['fetch c', 'deny NotAnalysable -'],
     ['explain analyze delete from tickets', 'deny NoRuleAllows - delete:public.tickets'],
     ['copy tickets to stdout', 'allow Allowed read select:public.tickets'],
     ['copy (select * from tickets) to stdout', 'allow Allowed read select:public.tickets'],

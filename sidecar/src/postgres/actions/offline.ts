@@ -15,7 +15,8 @@ export async function checkOffline(parser: StatementParser, sql: string, access:
     const statements = await parser.classify(Buffer.from(sql));
     const pinned = statements.find((each) => each.kind === 'refused' && each.code === 'SettingPinned');
     if (pinned?.kind === 'refused') return { verdict: 'deny', code: pinned.code, reason: sentence(pinned.why), effects: [] };
-    const actions = await Promise.all(statements.map((statement) => actionOf(parser, statement, access)));
+    const cursors = new Set(statements.flatMap((each) => (each.kind === 'declare' ? [each.cursor] : [])));
+    const actions = await Promise.all(statements.map((statement) => actionOf(parser, statement, access, cursors)));
     return judge(access, joined(actions));
   } catch (error) {
     if (error instanceof StatementError) return judge(access, { effects: [], notAnalysable: error.message });
@@ -31,11 +32,19 @@ function joined(actions: readonly Action[]): Action {
   return { effects: [...effects.values()], ...(why !== undefined && { notAnalysable: why }) };
 }
 
-async function actionOf(parser: StatementParser, statement: Statement, access: Access): Promise<Action> {
+const UNKNOWN_CURSOR: Action = { effects: [], notAnalysable: 'what it gives is told by DECLARE of its cursor only' };
+
+async function actionOf(
+  parser: StatementParser,
+  statement: Statement,
+  access: Access,
+  cursors: ReadonlySet<string>,
+): Promise<Action> {
   switch (statement.kind) {
     case 'query':
       return queryAction(parser, statement.text, access);
     case 'explain':
+    case 'declare':
       return queryAction(parser, statement.inner, access);
     case 'copy-out':
       return statement.relation === undefined
@@ -43,6 +52,8 @@ async function actionOf(parser: StatementParser, statement: Statement, access: A
         : named([on('select', statement.relation)], access);
     case 'copy-in':
       return named([on('insert', statement.relation)], access);
+    case 'fetch':
+      return cursors.has(statement.cursor) ? { effects: [] } : UNKNOWN_CURSOR;
     case 'utility':
       return utilityAction(statement, access);
     case 'refused':

@@ -16,6 +16,12 @@ export type StatementClass =
   | { readonly kind: 'query'; readonly command: 'select' | 'insert' | 'update' | 'delete' | 'merge' }
   /** `analyze`: the inner query runs. */
   | { readonly kind: 'explain'; readonly inner: string; readonly analyze: boolean }
+  /** DECLARE CURSOR: `inner` is what FETCH will give. */
+  | { readonly kind: 'declare'; readonly cursor: string; readonly inner: string }
+  /** FETCH, or MOVE, which gives no rows. */
+  | { readonly kind: 'fetch'; readonly cursor: string; readonly move: boolean }
+  /** CLOSE; without a name: ALL. */
+  | { readonly kind: 'close'; readonly cursor: string | undefined }
   /** COPY … TO STDOUT of a query or of a relation; no columns means all. */
   | (CopyOptions & { readonly kind: 'copy-out'; readonly query: string; readonly relation?: undefined })
   | (CopyOptions & CopyRelation & { readonly kind: 'copy-out'; readonly query?: undefined })

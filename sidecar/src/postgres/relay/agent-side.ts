@@ -18,7 +18,7 @@ import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import { SimpleQuery } from './simple-query.ts';
-import { changesMeaning, EMPTY_STATEMENT } from './judgement.ts';
+import { changesMeaning, EMPTY_STATEMENT, usesCursors } from './judgement.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import { OWN_NAMES, type Templates } from './templates.ts';
 import type { Portal } from './steps.ts';
@@ -229,6 +229,12 @@ export class AgentSide {
     const message = decodeExecute(bytes);
     const portal = this.#link.portal(message.portal);
     if (portal === undefined) return this.#noPortal();
+    if (usesCursors(portal.judgement)) {
+      // What it is to find under a name has to be there, and nothing that is under way may come to have it.
+      this.#flushServer();
+      await this.#link.drained();
+      if (this.#link.skipping) return;
+    }
     const again = await this.#statements.beforeRun(portal.prepared);
     if (again !== undefined && again.kind !== 'prepared')
       return this.#settle(again, portal.judgement.statement.text, bytes.length);
@@ -248,15 +254,15 @@ export class AgentSide {
     }
     const mayUndo = run.limited && this.#link.undoable(writes);
     if (changesMeaning(judgement)) this.#templates.forget();
+    this.#statements.starting(judgement);
     this.#link.dirty = true;
     this.#link.send(encodeExecute({ portal: message.portal, maxRows: run.ask(message.maxRows) }), { kind: 'execute', run });
     if (judgement.statement.kind === 'copy-in') {
       this.#flushServer();
       if ((await run.settled.promise) === 'copy-in') await this.#copyIn(run);
-    } else if (judgement.statement.kind === 'utility' || mayUndo) {
+    } else if (['utility', 'declare'].includes(judgement.statement.kind) || mayUndo) {
       this.#flushServer();
-      await run.settled.promise;
-      await this.#statements.executed(judgement);
+      await this.#statements.executed(judgement, await run.settled.promise);
     }
   }
 

@@ -38,6 +38,8 @@ export interface Judgement {
   readonly text: string;
   /** Comparisons with masked columns, for the hourly budget of `inference: limit`. */
   readonly guesses: number;
+  /** Code of the database's owner runs, of which nobody knows what it does. */
+  readonly ownersCode: boolean;
   /** It met something that the catalogue does not know. */
   readonly unknownObjects: boolean;
   /** What was judged, so that it can be judged again under another policy. */
@@ -68,6 +70,11 @@ export interface JudgeContext {
 /** After it the same text may mean something else: it changes settings or the catalogue. */
 export function changesMeaning({ statement: { kind } }: Judgement): boolean {
   return kind === 'set' || kind === 'reset' || kind === 'utility';
+}
+
+/** It speaks of names that cursors and portals share. */
+export function usesCursors({ statement: { kind } }: Judgement): boolean {
+  return kind === 'declare' || kind === 'fetch' || kind === 'close';
 }
 
 /** `text` as evidence keeps it, an instance of the template that was judged. */
@@ -102,6 +109,13 @@ export function judgeTree(
   const action: Action = typeof read === 'string' ? { effects: [], notAnalysable: read } : treeAction(statement, read);
   const analysis = typeof read === 'string' ? undefined : read;
   return settle(statement, { policy: access.digest, tree, action, analysis, fields }, access);
+}
+
+/** Judges a FETCH by what was decided about its cursor's query, under the policy in force. */
+export function judgeFetch(statement: Held, declared: Judgement, access: Access): Judgement {
+  const judgement = judgeAgain({ ...declared, statement }, declared.basis.fields, access);
+  // Its literals and its comparisons were looked at when it was declared.
+  return { ...judgement, statement, text: statement.text, guesses: 0 };
 }
 
 /** Judges again under the policy in force; the same policy gives the same judgement. */
@@ -150,6 +164,7 @@ function combine(a: Judgement, b: Judgement): Judgement {
     blank: a.blank || b.blank,
     text: a.blank ? a.text : b.text,
     guesses: Math.max(a.guesses, b.guesses),
+    ownersCode: a.ownersCode || b.ownersCode,
     unknownObjects: a.unknownObjects || b.unknownObjects,
     also: [...a.also, b],
   };
@@ -188,6 +203,7 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
       analysis?.touchesLabelled ?? (access.sensitive.length > 0 && ['utility', 'transaction'].includes(statement.kind)),
     blank,
     text: blank ? blankLiterals(statement.text) : statement.text,
+    ownersCode: runsOwnersCode(statement, analysis),
     unknownObjects: analysis?.unknownObjects ?? false,
     basis,
     also: [],
@@ -242,6 +258,12 @@ function dataRefusal(statement: Held, analysis: Analysis, access: Access): Refus
   return plan ?? judgeWrites(analysis, access) ?? judgeInference(analysis, access);
 }
 
+function runsOwnersCode(statement: Held, analysis: Analysis | undefined): boolean {
+  if (analysis === undefined) return statement.kind === 'utility';
+  const { ownersCode, effects, targets } = analysis;
+  return ownersCode || effects.some(({ kind }) => kind === 'function') || targets.some((target) => target.hasOwnTriggers);
+}
+
 function policyRefusal(verdict: Verdict, action: Action): Refusal {
   if (verdict.verdict === 'approve') {
     return {
@@ -261,11 +283,15 @@ function agentCode(code: string): AgentCode {
   return POLICY_CODES.find((known) => known === code) ?? 'NotAnalysable';
 }
 
+function isChange(statement: Held): boolean {
+  return statement.kind === 'query' && statement.command !== 'select';
+}
+
 function canWrite(statement: Held, action: Action): boolean {
-  if (statement.kind === 'query')
-    return statement.command !== 'select' || action.effects.some((effect) => effect.verb !== 'select');
+  if (['query', 'declare', 'fetch'].includes(statement.kind))
+    return isChange(statement) || action.effects.some((effect) => effect.verb !== 'select');
   return (
-    !['transaction', 'show', 'empty', 'set', 'reset'].includes(statement.kind) &&
+    !['transaction', 'show', 'empty', 'set', 'reset', 'close'].includes(statement.kind) &&
     !(statement.kind === 'explain' && !statement.analyze) &&
     statement.kind !== 'copy-out'
   );

@@ -1,7 +1,7 @@
 import { deferred, type Deferred } from '../../platform.ts';
 import type { Ending } from '../../session/index.ts';
 import type { Outbox } from './outbox.ts';
-import { abandon, type Portal, type Prepared, type Step } from './steps.ts';
+import { abandon, type Cursor, type Portal, type Prepared, type Step } from './steps.ts';
 
 /** Steps that may be outstanding before the agent has to wait. */
 const MAX_STEPS = 1024;
@@ -16,6 +16,8 @@ export class Link {
   readonly toServer: Outbox;
   readonly ended: Deferred<Ending> = deferred();
   readonly statements = new Map<string, Prepared>();
+  /** SQL's cursors, by the name that they share with portals. What is here is surely what the server has under the name. */
+  readonly cursors = new Map<string, Cursor>();
   transaction: 'I' | 'T' | 'E' = 'I';
   /** Something of the current group (up to Sync) was executed; an error of ours must then undo it. */
   dirty = false;
@@ -62,8 +64,15 @@ export class Link {
   send(bytes: Buffer, step: Step): void {
     this.toServer.push(bytes);
     this.#steps.push(step);
-    if (step.kind === 'bind' && step.tell) this.#pending.set(step.portal.name, step);
-    if (step.kind === 'close' && step.target.kind === 'portal') this.#pending.set(step.target.name, step);
+    const portal =
+      step.kind === 'bind'
+        ? step.portal.name
+        : step.kind === 'close' && step.target.kind === 'portal'
+          ? step.target.name
+          : undefined;
+    if (portal === undefined) return;
+    this.cursors.delete(portal);
+    if (step.kind === 'close' || (step.kind === 'bind' && step.tell)) this.#pending.set(portal, step);
   }
 
   /** Passes a server's answer on. */
@@ -162,6 +171,12 @@ export class Link {
     this.#forget(step);
   }
 
+  /** SQL took this name for a cursor, or freed it; without a name all of them. */
+  forgetPortals(name?: string): void {
+    if (name === undefined) this.#portals.clear();
+    else this.#portals.delete(name);
+  }
+
   /** CloseComplete. */
   closed(step: Extract<Step, { kind: 'close' }>): void {
     if (step.target.kind === 'portal') this.#portals.delete(step.target.name);
@@ -179,6 +194,8 @@ export class Link {
   ready(status: 'I' | 'T' | 'E'): void {
     this.transaction = status;
     if (status === 'I') this.#portals.clear();
+    // In a transaction that failed they are gone as well, but for those that ROLLBACK TO may bring back.
+    if (status !== 'T') this.cursors.clear();
   }
 
   #speak(): void {

@@ -67,7 +67,7 @@ export class Recorder {
   run(action: number, portal: Portal): Run {
     const { recording, limits } = this.#access();
     const keep = recording.content === 'results' ? { rows: recording.rows, bytes: recording.bytes } : { rows: 0, bytes: 0 };
-    return new Run(action, portal, keep, new Quota(limits, this.#taken, portal));
+    return new Run(action, portal, keep, new Quota(limits, this.#taken, portal.prepared.handed ?? portal));
   }
 
   finished(run: Run, end: { tag?: string; error?: { code: string; message: string } }): void {

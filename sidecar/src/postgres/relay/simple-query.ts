@@ -70,6 +70,7 @@ export class SimpleQuery {
       writes: false,
     });
     const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
+    statements.starting(judgement);
     const run = recorder.run(action, portal);
     run.committing = true;
     const attempt: Attempt = { opening: prepared.rowDescription, failed: false };
@@ -173,6 +174,7 @@ export class SimpleQuery {
     const { link, recorder, statements, templates } = this.#o;
     const { judgement } = prepared;
     if (changesMeaning(judgement)) templates.forget();
+    statements.starting(judgement);
     const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: judgement.writes });
     const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
     const run = recorder.run(action, portal);
@@ -201,7 +203,7 @@ export class SimpleQuery {
       link.toServer.flush();
       end = await run.copied.promise;
     }
-    await statements.executed(judgement);
+    await statements.executed(judgement, end);
     if (ending !== undefined) {
       await ending.done;
       return { ran: end === 'complete' ? prepared : undefined };

@@ -1,7 +1,7 @@
 import type { Access, Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import { deferred } from '../../platform.ts';
-import { type ObjectName, type Statement, StatementError, type StatementParser } from '../actions/index.ts';
+import { type ObjectName, type Statement, StatementError, type StatementOf, type StatementParser } from '../actions/index.ts';
 import type { Catalog } from '../masking/index.ts';
 import {
   type BindMessage,
@@ -12,15 +12,23 @@ import {
   encodeSync,
   type ServerMessageFields,
 } from '../wire/index.ts';
-import { type Held, judgeAgain, judgePlain, judgeReprint, type Judgement } from './judgement.ts';
+import { type Held, judgeAgain, judgeFetch, judgePlain, judgeReprint, type Judgement } from './judgement.ts';
 import type { Judgements } from './judgements.ts';
 import type { GuessBudget } from './guesses.ts';
 import type { Link } from './link.ts';
-import type { Attempt, PrepareOutcome, Prepared } from './steps.ts';
+import type { RunEnd } from './run.ts';
+import type { Attempt, Cursor, PrepareOutcome, Prepared } from './steps.ts';
 import type { Refusal } from './texts.ts';
 
 /** The name under which the query inside EXPLAIN or COPY is analysed. */
 const INNER_NAME = 'chaperone.inner';
+/** Cursors that are remembered at once; what is beyond them cannot be fetched from. */
+const MAX_CURSORS = 100;
+const CURSOR_UNKNOWN: Refusal = {
+  code: 'NotAnalysable',
+  reason:
+    'no cursor of this name is known here; DECLARE it in this transaction, after any ROLLBACK TO and any function of your own',
+};
 /** Fails at once, wherever it is parsed: how a refusal of ours undoes what its group did. */
 const FAILING_TEXT = 'chaperone refused a statement of this transaction';
 
@@ -77,9 +85,10 @@ export class Statements {
 
   /** Parses `statement` at the server under `name` and judges it; resolves when the verdict is known. */
   async prepare(statement: Held, name: string, parameterTypes: readonly number[]): Promise<Preparation> {
+    if (statement.kind === 'fetch') return this.#fetch(statement, name);
     const inner = innerQuery(statement);
     if (inner === undefined) return this.#prepare(statement, statement.text, name, parameterTypes);
-    const analysed = await this.#prepare(statement, inner, INNER_NAME, []);
+    const analysed = await this.#prepare(statement, inner, INNER_NAME, parameterTypes);
     if (analysed.kind !== 'prepared') return analysed;
     this.#close(INNER_NAME);
     const outer = await this.#parse(statement.text, name, parameterTypes);
@@ -110,7 +119,30 @@ export class Statements {
       return { kind: 'refused', refusal: judgement.refusal, text: judgement.text };
     }
     const { fields, rowDescription, parameters } = outcome;
-    return { kind: 'prepared', prepared: { name, judgement, fields, rowDescription, parameters } };
+    return { kind: 'prepared', prepared: { name, judgement, fields, rowDescription, parameters, parameterTypes } };
+  }
+
+  /** FETCH gives the rows of a query that was judged when its cursor was declared; MOVE none of them. */
+  async #fetch(statement: StatementOf<'fetch'>, name: string): Promise<Preparation> {
+    const known = this.#declared(statement);
+    if (known.kind !== 'known') return known;
+    const outcome = await this.#parse(statement.text, name, []);
+    if (outcome.kind === 'failed') return this.#failure(statement, outcome);
+    const { fields, rowDescription, parameters } = outcome;
+    if (!statement.move && !sameFields(fields, known.judgement.basis.fields)) {
+      this.#close(name);
+      return { kind: 'refused', refusal: CURSOR_UNKNOWN, text: statement.text };
+    }
+    const { judgement, handed } = known;
+    return { kind: 'prepared', prepared: { name, judgement, fields, rowDescription, parameters, parameterTypes: [], handed } };
+  }
+
+  #declared(statement: StatementOf<'fetch'>): (Cursor & { readonly kind: 'known' }) | Extract<Preparation, { kind: 'refused' }> {
+    const cursor = this.#o.link.cursors.get(statement.cursor);
+    if (cursor === undefined) return { kind: 'refused', refusal: CURSOR_UNKNOWN, text: statement.text };
+    const judgement = judgeFetch(statement, cursor.judgement, this.#o.access());
+    if (judgement.refusal !== undefined) return { kind: 'refused', refusal: judgement.refusal, text: statement.text };
+    return { kind: 'known', judgement, handed: cursor.handed };
   }
 
   async #judge(statement: Held, outcome: Extract<PrepareOutcome, { kind: 'prepared' }>): Promise<Judgement> {
@@ -180,10 +212,18 @@ export class Statements {
    * COPY and EXPLAIN look names up when they run: analyses what stands inside once more, so that its locks are held until then.
    * Undefined for any other statement.
    */
-  async beforeRun({ judgement: { statement } }: Prepared): Promise<Preparation | undefined> {
+  async beforeRun(prepared: Prepared): Promise<Preparation | undefined> {
+    const { statement } = prepared.judgement;
+    if (statement.kind === 'fetch') {
+      const known = this.#declared(statement);
+      if (known.kind !== 'known') return known;
+      if (statement.move || sameFields(prepared.fields, known.judgement.basis.fields))
+        return { kind: 'prepared', prepared: { ...prepared, ...known } };
+      return { kind: 'refused', refusal: CURSOR_UNKNOWN, text: statement.text };
+    }
     const inner = innerQuery(statement);
     if (inner === undefined) return undefined;
-    const analysed = await this.#prepare(statement, inner, INNER_NAME, []);
+    const analysed = await this.#prepare(statement, inner, INNER_NAME, prepared.parameterTypes);
     if (analysed.kind === 'prepared') this.#close(INNER_NAME);
     return analysed;
   }
@@ -193,9 +233,31 @@ export class Statements {
     return this.#o.guesses.spend(judgement, parameters, this.#o.clock.now());
   }
 
-  /** After a statement that may have changed the catalogue. */
-  async executed(judgement: Judgement): Promise<void> {
-    if (judgement.statement.kind === 'utility') await this.#o.refresh();
+  /** Before a statement goes to the server: forgets what it may take away, or give to another. */
+  starting({ statement, ownersCode }: Judgement): void {
+    const { link } = this.#o;
+    const own = statement.kind === 'fetch' ? link.cursors.get(statement.cursor) : undefined;
+    // A function can close a cursor and open another of its name; the one that is being read it cannot.
+    if (ownersCode || (statement.kind === 'transaction' && statement.operation === 'rollback-to')) link.cursors.clear();
+    if (statement.kind === 'fetch' && own !== undefined) link.cursors.set(statement.cursor, own);
+    if (statement.kind === 'declare') link.forgetPortals(statement.cursor);
+    if (statement.kind !== 'close') return;
+    link.forgetPortals(statement.cursor);
+    if (statement.cursor === undefined) link.cursors.clear();
+    else link.cursors.delete(statement.cursor);
+  }
+
+  /** After a statement that may have changed the catalogue, or declared a cursor. */
+  async executed(judgement: Judgement, end: RunEnd): Promise<void> {
+    const { statement } = judgement;
+    if (statement.kind === 'utility') await this.#o.refresh();
+    if (statement.kind !== 'declare' || end !== 'complete') return;
+    const { cursors } = this.#o.link;
+    cursors.set(statement.cursor, { judgement, handed: { rows: 0, bytes: 0 } });
+    for (const oldest of cursors.keys()) {
+      if (cursors.size <= MAX_CURSORS) break;
+      cursors.delete(oldest);
+    }
   }
 
   /** Ends a group (of a failed `attempt` nothing is told): where we refused something, what the group did before is undone as after an error of the server's. */
@@ -223,13 +285,17 @@ export class Statements {
 /** Kinds whose relations only the server can resolve. */
 function needsTree(statement: Held): boolean {
   return (
-    statement.kind === 'query' || statement.kind === 'explain' || statement.kind === 'copy-out' || statement.kind === 'copy-in'
+    statement.kind === 'query' ||
+    statement.kind === 'explain' ||
+    statement.kind === 'declare' ||
+    statement.kind === 'copy-out' ||
+    statement.kind === 'copy-in'
   );
 }
 
 /** The query that stands for a wrapper when it is analysed. */
 function innerQuery(statement: Held): string | undefined {
-  if (statement.kind === 'explain') return statement.inner;
+  if (statement.kind === 'explain' || statement.kind === 'declare') return statement.inner;
   if (statement.kind === 'copy-in') return selectOf(statement.relation, statement.columns);
   if (statement.kind !== 'copy-out') return undefined;
   return statement.query ?? selectOf(statement.relation, statement.columns);
@@ -243,6 +309,10 @@ function selectOf(relation: ObjectName, columns: readonly string[]): string {
 
 function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
+}
+
+function sameFields(a: Prepared['fields'], b: Prepared['fields']): boolean {
+  return a.length === b.length && a.every((field, at) => field.name === b[at]?.name && field.typeOid === b[at]?.typeOid);
 }
 
 export function asVerdict(refusal: { code: string; reason: string; rule?: string | undefined }): Verdict {

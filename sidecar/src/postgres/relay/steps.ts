@@ -2,6 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { Deferred } from '../../platform.ts';
 import type { FieldDescription, ServerMessageFields, TargetMessage } from '../wire/index.ts';
 import type { Judgement } from './judgement.ts';
+import type { Handed } from './limits.ts';
 import type { Run } from './run.ts';
 
 /** A statement that the server has parsed in this session, with what was decided about it. */
@@ -12,6 +13,16 @@ export interface Prepared {
   readonly fields: readonly FieldDescription[];
   readonly rowDescription: Buffer | undefined;
   readonly parameters: number;
+  /** As its Parse gave them. */
+  readonly parameterTypes: readonly number[];
+  /** Of a FETCH: what all of its cursor's gave out, against limits of one statement. */
+  readonly handed?: Handed;
+}
+
+/** A cursor that the agent declared: what was decided about its query, and what it gave out. */
+export interface Cursor {
+  readonly judgement: Judgement;
+  readonly handed: Handed;
 }
 
 /** A portal; until BindComplete its judgement is what was known when Bind was sent. */
