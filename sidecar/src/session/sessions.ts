@@ -20,6 +20,8 @@ const MAX_SESSIONS = 1000;
 /** Connections that are being told so at once; more are reset. */
 const MAX_REFUSING = 32;
 const CHECK_INTERVAL_MS = 1000;
+/** A session that was silent for this long has nothing under way. */
+const QUIET_MS = 500;
 /** After this an agent that does not read how its session ended is cut off. */
 const LINGER_MS = 5000;
 
@@ -61,6 +63,8 @@ interface Live {
   readonly resource: string;
   /** What the owner said was sensitive when the session began. */
   readonly labels: string;
+  /** What its upstream connection was opened with. */
+  readonly credentials: string;
   readonly startedAt: number;
   session: string | undefined;
   admitted: boolean;
@@ -119,6 +123,7 @@ class SessionTable implements Sessions {
     const live: Live = {
       resource: keyOf(resource),
       labels: labelsOf(resource),
+      credentials: JSON.stringify(resource.credentials),
       startedAt: this.#o.clock.monotonic(),
       session: undefined,
       admitted: false,
@@ -285,6 +290,10 @@ class SessionTable implements Sessions {
       if (labelsOf(resource) !== live.labels) {
         // Statements prepared under the old labels hold plans that know nothing of the new ones.
         live.end({ code: 'SessionEnded', reason: 'the owner changed what is sensitive; connect again' });
+        continue;
+      }
+      if (JSON.stringify(resource.credentials) !== live.credentials && live.idleMs() > QUIET_MS) {
+        live.end({ code: 'SessionEnded', reason: 'the credential of the resource was replaced; connect again' });
         continue;
       }
       const { sessionDurationMs, idleMs } = resource.access.limits;

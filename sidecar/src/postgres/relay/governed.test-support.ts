@@ -53,6 +53,8 @@ export interface Governed extends AsyncDisposable {
   direct(): Promise<Client>;
   /** Puts another policy in force, as the control plane would. */
   setPolicy(policy: object): void;
+  /** The operator hands out another credential. */
+  setCredentials(credentials: { username: string; password: string }): void;
   /** The owner changes the resource, as far as `resource` says. */
   setResource(resource: object): void;
   /** Another proxy, that knows nothing yet, before the same server. */
@@ -220,6 +222,10 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     },
     setPolicy: (policy) => {
       snapshot = snapshotOf(policy);
+      for (const listener of listeners) listener(snapshot);
+    },
+    setCredentials: (credentials) => {
+      snapshot = { ...snapshot, resources: snapshot.resources.map((each) => ({ ...each, credentials })) };
       for (const listener of listeners) listener(snapshot);
     },
     setResource: (resource) => {

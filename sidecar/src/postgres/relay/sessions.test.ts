@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeCancelRequest, encodeStartup } from '../wire/index.ts';
-import { type Governed, startGoverned } from './governed.test-support.ts';
+import { CREDENTIAL, type Governed, startGoverned } from './governed.test-support.ts';
 import { RawClient, say } from './raw-client.test-support.ts';
 
 const SCHEMA = `
@@ -140,6 +140,28 @@ describe('an agent that reads slowly', () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(96 * 1024 * 1024);
     agent.socket.resetAndDestroy();
     await allGone();
+  });
+});
+
+describe('a credential that is replaced', () => {
+  it('ends what was opened with the old one as soon as nothing runs there, and is used from then on', async () => {
+    await using other = await governed.anew();
+    await using idle = await RawClient.open(other.port);
+    await using busy = await RawClient.open(other.port);
+    busy.send(query('select count(*) from wide a, (select n from wide limit 200) b'));
+    const owner = await governed.direct();
+    await owner.query(`alter role ${CREDENTIAL.username} password 'rotated'`);
+    try {
+      other.setCredentials({ ...CREDENTIAL, password: 'rotated' });
+      expect(await idle.until(() => idle.closed)).toEqual([['E', '57P01', expect.stringContaining('credential')]]);
+      await using next = await RawClient.open(other.port);
+      expect((await next.ask(query('select 1'))).at(-1)).toEqual(['Z', 'I']);
+      await eventually('the end of the busy one', () => (busy.closed ? true : undefined));
+      expect(busy.heard.map(([type]) => type).join('')).toBe('TDCZE');
+    } finally {
+      await owner.query(`alter role ${CREDENTIAL.username} password '${CREDENTIAL.password}'`);
+      await owner.end();
+    }
   });
 });
 
