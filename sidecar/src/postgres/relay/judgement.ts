@@ -288,10 +288,10 @@ function isChange(statement: Held): boolean {
 }
 
 function canWrite(statement: Held, action: Action): boolean {
-  if (['query', 'declare', 'fetch'].includes(statement.kind))
+  if (['query', 'declare', 'fetch', 'prepare', 'execute'].includes(statement.kind))
     return isChange(statement) || action.effects.some((effect) => effect.verb !== 'select');
   return (
-    !['transaction', 'show', 'empty', 'set', 'reset', 'close'].includes(statement.kind) &&
+    !['transaction', 'show', 'empty', 'set', 'reset', 'close', 'deallocate'].includes(statement.kind) &&
     !(statement.kind === 'explain' && !statement.analyze) &&
     statement.kind !== 'copy-out'
   );

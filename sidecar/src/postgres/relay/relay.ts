@@ -152,6 +152,7 @@ export class Relay {
       texts: this.#texts,
       statements,
       templates,
+      access,
       clock,
       serverReady: () => this.#serverReady(),
     });

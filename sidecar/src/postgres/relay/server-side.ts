@@ -161,6 +161,8 @@ export class ServerSide {
   #prepared(step: Extract<Step, { kind: 'prepare' }>, type: BackendType, bytes: Buffer): void {
     if (type === BACKEND.ParseComplete && !step.parsed) {
       step.parsed = true;
+    } else if (step.sql && step.parsed && (type === BACKEND.BindComplete || type === BACKEND.CommandComplete)) {
+      return;
     } else if (type === BACKEND.ParameterDescription && step.parsed) {
       step.parameters = decodeParameterDescription(bytes).length;
     } else if (type === BACKEND.RowDescription && step.parsed) {

@@ -5,8 +5,10 @@ import { type ObjectName, type Statement, StatementError, type StatementOf, type
 import type { Catalog } from '../masking/index.ts';
 import {
   type BindMessage,
+  encodeBind,
   encodeClose,
   encodeDescribe,
+  encodeExecute,
   encodeFlush,
   encodeParse,
   encodeSync,
@@ -120,6 +122,31 @@ export class Statements {
     }
     const { fields, rowDescription, parameters } = outcome;
     return { kind: 'prepared', prepared: { name, judgement, fields, rowDescription, parameters, parameterTypes } };
+  }
+
+  /** Runs a PREPARE of SQL, which reads nothing, and judges what the server holds under its name from then on. */
+  async store(statement: StatementOf<'prepare'>): Promise<Preparation> {
+    const { link } = this.#o;
+    const settled = deferred<PrepareOutcome>();
+    const { name } = statement;
+    const messages = [
+      encodeParse({ name: '', query: statement.text, parameterTypes: [] }),
+      encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }),
+      encodeExecute({ portal: '', maxRows: 0 }),
+      encodeDescribe({ kind: 'statement', name }),
+      encodeFlush(),
+    ];
+    link.send(Buffer.concat(messages), { kind: 'prepare', sql: true, trees: [], parsed: false, parameters: 0, settled });
+    link.toServer.flush();
+    const outcome = await settled.promise;
+    if (outcome.kind === 'failed') return this.#failure(statement, outcome);
+    const judgement = await this.#judge(statement, outcome);
+    if (judgement.refusal !== undefined) {
+      this.#close(name);
+      return { kind: 'refused', refusal: judgement.refusal, text: judgement.text };
+    }
+    const { fields, rowDescription, parameters } = outcome;
+    return { kind: 'prepared', prepared: { name, judgement, fields, rowDescription, parameters, parameterTypes: [] } };
   }
 
   /** FETCH gives the rows of a query that was judged when its cursor was declared; MOVE none of them. */
