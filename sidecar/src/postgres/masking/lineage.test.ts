@@ -68,6 +68,27 @@ describe.each([
     }
   });
 
+  describe('of relations with credentials everything else may be read', () => {
+    it.each([
+      ['select rolname from pg_roles', false],
+      ['select rolpassword from pg_roles', false],
+      ['select rolname from pg_authid', false],
+      ['select subname from pg_subscription', false],
+      ['select rolpassword from pg_authid', true],
+      ['select 1 from pg_authid where rolpassword is null', true],
+      ['select a from pg_authid a', true],
+      ['select count(a) from pg_authid a', true],
+      ['select * from pg_authid', true],
+      ['select rolname from pg_authid for update', true],
+      ["update pg_authid set rolpassword = 'x'", true],
+      ['select passwd from pg_shadow', true],
+      ['select subconninfo from pg_subscription', true],
+    ])('%s: refused %s', async (sql, refused) => {
+      const why = (await analysisOf(sql)).refused?.why ?? '';
+      expect(why.includes('holds credentials')).toBe(refused);
+    });
+  });
+
   describe('a value is exact where it is one column’s own, derived otherwise', () => {
     const exactness: Record<string, string> = {
       'select ssn from app.customers': 'exact',

@@ -1,5 +1,5 @@
 import { type Effect, qualifiedName } from '@chaperone/policy';
-import type { Catalog, CatalogRelation } from './catalog.ts';
+import type { Catalog, CatalogColumn, CatalogRelation } from './catalog.ts';
 import { refuseRelation } from './functions.ts';
 import { child, field, integer, KNOWN_TAGS, list, nodes, outputEntries, RTE, rangeEntry, token, viewOf } from './nodes.ts';
 import { isTotal } from './total.ts';
@@ -63,6 +63,7 @@ const PERMISSIONS = [
   [8, 'delete', ''],
 ] as const;
 const KNOWN_PERMISSIONS = 1 + 2 + 4 + 8;
+const SELECT = 2;
 /** Owner's conditions (row security, views WITH CHECK OPTION): never shown, and not the agent's to choose. */
 const OWNERS_FIELDS: ReadonlySet<string> = new Set(['securityQuals', 'withCheckOptions']);
 /** Fields that hold OIDs of operators, by tag. */
@@ -129,7 +130,7 @@ export class Visitor {
   #rangeEntry(entry: TreeNode, place: Place): void {
     const kind = token(entry, 'rtekind');
     const view = kind === RTE.subquery ? viewOf(entry) : 0;
-    if (kind === RTE.relation) this.#relation(integer(entry, 'relid'), token(entry, 'relkind'), place);
+    if (kind === RTE.relation) this.#relation(integer(entry, 'relid'), token(entry, 'relkind'), place, this.#read(entry, place));
     if (view > 0) this.#relation(view, 'v', place);
     const owners = view > 0 && this.#catalog.relations.get(view)?.owner !== this.#catalog.role;
     const inside = { ...place, inView: place.inView || owners };
@@ -141,7 +142,15 @@ export class Visitor {
     if (kind === RTE.tableFunction) this.#refer('argument', this.#lineage.value(field(entry, 'tablefunc'), place.scopes), place);
   }
 
-  #relation(oid: number, kind: string, place: Place): void {
+  /** Attributes that are read of a relation, where the server asks for the right to select alone; undefined otherwise. */
+  #read(entry: TreeNode, { scopes: [query] }: Place): number[] | undefined {
+    const asked =
+      this.#modern && query ? nodes(query, 'rteperminfos', 'RTEPERMISSIONINFO')[integer(entry, 'perminfoindex') - 1] : entry;
+    const own = asked !== undefined && integer(asked, 'relid') === integer(entry, 'relid');
+    return own && integer(asked, 'requiredPerms') === SELECT ? attributes(list(asked, 'selectedCols')) : undefined;
+  }
+
+  #relation(oid: number, kind: string, place: Place, read?: readonly number[]): void {
     const { found } = place;
     const relation = this.#catalog.relations.get(oid);
     if (kind === 't') found.refused.push({ object: 'pg_toast', why: 'holds values of tables in pieces' });
@@ -150,7 +159,8 @@ export class Visitor {
       found.touches = true;
       return;
     }
-    const why = refuseRelation(relation.schema, relation.name, this.#catalog.labels.size > 0);
+    const columns = read && columnsOf(relation, read).map(({ name }) => name);
+    const why = refuseRelation(relation.schema, relation.name, this.#catalog.labels.size > 0, columns);
     if (why !== undefined) found.refused.push({ object: nameOf(relation), why });
     if (this.#catalog.labelled.has(oid) || this.#catalog.opaque.has(oid)) found.touches = true;
   }
@@ -369,7 +379,7 @@ export class Visitor {
         this.#lineage.stale = true;
         continue;
       }
-      this.#relation(relation.oid, relation.kind, place);
+      this.#relation(relation.oid, relation.kind, place, rights === SELECT ? attributes(list(info, 'selectedCols')) : undefined);
       if (Number.isNaN(rights) || (rights & ~KNOWN_PERMISSIONS) !== 0) {
         place.found.refused.push({ object: nameOf(relation), why: 'is used in an unknown way' });
       }
@@ -388,13 +398,15 @@ export class Visitor {
 
 const nameOf = (relation: CatalogRelation): string => qualifiedName(relation.schema, relation.name);
 
-function columnNames(relation: CatalogRelation, bitmap: readonly TreeValue[]): string[] {
-  const attributes = bitmap.slice(1).map((member) => Number(member) + FIRST_COLUMN);
-  const all = attributes.includes(0);
-  return [...relation.columns]
-    .filter(([attribute]) => all || attributes.includes(attribute))
-    .map(([, column]) => qualifiedName(relation.schema, relation.name, column.name));
-}
+/** Attribute numbers of a printed bitmap. */
+const attributes = (bitmap: readonly TreeValue[]): number[] => bitmap.slice(1).map((member) => Number(member) + FIRST_COLUMN);
+
+/** Attribute 0 stands for the whole row. */
+const columnsOf = (relation: CatalogRelation, read: readonly number[]): CatalogColumn[] =>
+  [...relation.columns].filter(([attribute]) => read.includes(0) || read.includes(attribute)).map(([, column]) => column);
+
+const columnNames = (relation: CatalogRelation, bitmap: readonly TreeValue[]): string[] =>
+  columnsOf(relation, attributes(bitmap)).map(({ name }) => qualifiedName(relation.schema, relation.name, name));
 
 function compares(operation: TreeNode): boolean {
   if (token(operation, 'op') !== SET_UNION || token(operation, 'all') !== 'true') return true;

@@ -224,7 +224,8 @@ export class AgentSide {
     const prepared = kind === 'statement' ? this.#link.statements.get(name) : undefined;
     // The server may still hold what we parsed there ourselves.
     if (kind === 'statement' && prepared === undefined) return this.#noStatement();
-    if (kind === 'portal' && this.#link.portal(name) === undefined) return this.#noPortal();
+    // SQL's cursors are portals, and a driver may ask which columns one has; rows it gets by FETCH alone.
+    if (kind === 'portal' && this.#link.portal(name) === undefined && !this.#link.cursors.has(name)) return this.#noPortal();
     this.#link.send(bytes, { kind: 'describe', of: kind, prepared });
     return undefined;
   }

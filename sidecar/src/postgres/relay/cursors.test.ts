@@ -84,6 +84,14 @@ describe('a cursor', () => {
     expect(agent.text).not.toContain(CANARY);
   });
 
+  it('can be described as the portal that it is, but not executed as one', async () => {
+    await run('begin', `declare c cursor for ${TAINTED}`);
+    expect(types(await agent.ask(say.describe('portal', 'c'), sync()))).toBe('TZ');
+    expect(await agent.ask(execute('c'), sync())).toContainEqual(['E', '34000', expect.any(String)]);
+    await run('rollback', 'begin');
+    expect(await agent.ask(say.describe('portal', 'c'), sync())).toContainEqual(['E', '34000', expect.any(String)]);
+  });
+
   it('shows what is not masked, several at once, and is a record of its own', async () => {
     await run('begin', `declare a cursor for ${CLEAN}`, 'declare b cursor for select name from shown where id = 3');
     expect(rows(await run('fetch a', 'fetch all from b', 'fetch a'))).toEqual(['1 name 1', 'name 3', '2 name 2']);
