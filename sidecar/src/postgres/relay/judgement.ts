@@ -184,7 +184,9 @@ function treeAction(statement: Held, analysis: Analysis): Action {
   const effects =
     statement.kind === 'copy-in' ? analysis.effects.map((effect): Effect => ({ ...effect, verb: 'insert' })) : analysis.effects;
   const why =
-    analysis.refused?.why ?? (statement.mentionsSetConfig ? 'set_config changes settings that judging rests upon' : undefined);
+    analysis.refused?.why ??
+    (analysis.command === 'utility' ? 'the server takes it for another kind of statement' : undefined) ??
+    (statement.mentionsSetConfig ? 'set_config changes settings that judging rests upon' : undefined);
   return why === undefined ? { effects } : { effects, notAnalysable: why };
 }
 
