@@ -47,8 +47,8 @@ describe(`with PostgreSQL ${MAJOR}`, () => {
       expect(unexpected).toEqual([]);
       expect(Object.keys(expected).filter((step) => !outcomes.has(step))).toEqual([]);
 
-      const steps = (kind: string): string[] =>
-        [...outcomes].filter(([, outcome]) => outcome.kind === kind).map(([step]) => step);
+      const steps = (wanted: string): string[] =>
+        [...outcomes].filter(([, outcome]) => outcome.kind === wanted).map(([step]) => step);
       const result = {
         equal: steps('equal').length,
         refused: steps('refused').length,

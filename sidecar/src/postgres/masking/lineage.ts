@@ -57,6 +57,8 @@ export interface Analysis {
   readonly touchesLabelled: boolean;
   /** Row security of what it reads runs code of the owner's, whose results a plan would show. */
   readonly ownersCode: boolean;
+  /** It reads what earlier statements of the session may have left there: settings, sequences, temporary tables. */
+  readonly readsSession: boolean;
   /** It names an object that the catalog does not know, and is refused: load the catalog again and analyse once more. */
   readonly unknownObjects: boolean;
   /** The catalog's labels, for the check of what the server says of each column. */
@@ -65,7 +67,15 @@ export interface Analysis {
 
 function without(command: Command, catalog: Catalog, refused?: Refused): Analysis {
   const nothing = { columns: [], effects: [], references: [], assigns: [], targets: [], unknownObjects: false } as const;
-  return { command, ...nothing, refused, ownersCode: true, touchesLabelled: catalog.labels.size > 0, labelled: catalog.labelled };
+  return {
+    command,
+    ...nothing,
+    refused,
+    ownersCode: true,
+    readsSession: true,
+    touchesLabelled: catalog.labels.size > 0,
+    labelled: catalog.labelled,
+  };
 }
 
 class Labels {
@@ -186,6 +196,7 @@ function describe(
     refused,
     touchesLabelled: catalog.labels.size > 0 && (found.touches || triggers || stale || found.top !== undefined),
     ownersCode: found.ownersCode,
+    readsSession: found.readsSession,
     unknownObjects: stale,
     labelled: catalog.labelled,
   };

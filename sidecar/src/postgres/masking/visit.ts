@@ -44,6 +44,8 @@ export interface Found {
   touches: boolean;
   /** A row security condition calls a function that is not known to be the server's own. */
   ownersCode: boolean;
+  /** It reads what earlier statements of the session may have left there. */
+  readsSession: boolean;
   /** Set: something in the tree is not understood, wherever it stands. */
   top: string | undefined;
 }
@@ -95,7 +97,7 @@ export class Visitor {
 
   walk(query: TreeNode): Found {
     const lists = { references: [], assigns: [], targets: [], effects: [], refused: [] };
-    const found: Found = { ...lists, touches: false, ownersCode: false, top: undefined };
+    const found: Found = { ...lists, touches: false, ownersCode: false, readsSession: false, top: undefined };
     this.#query(query, { scopes: [], found, inView: false });
     return found;
   }
@@ -162,6 +164,7 @@ export class Visitor {
       found.touches = true;
       return;
     }
+    found.readsSession ||= relation.kind === 'S' || relation.schema.startsWith('pg_temp');
     const columns = read && columnsOf(relation, read).map(({ name }) => name);
     const why = refuseRelation(relation.schema, relation.name, this.#catalog.labels.size > 0, columns);
     if (why !== undefined) found.refused.push({ object: nameOf(relation), why });
@@ -172,7 +175,10 @@ export class Visitor {
     const called = this.#functionsOf(node);
     for (const oid of called) {
       const verdict = this.#catalog.functions.get(oid);
-      if (verdict?.kind === 'allowed') continue;
+      if (verdict?.kind === 'allowed') {
+        place.found.readsSession ||= verdict.session === true;
+        continue;
+      }
       if (verdict === undefined) {
         this.#lineage.stale = true;
         place.found.refused.push({ object: `function ${oid}`, why: 'is newer than the catalog' });

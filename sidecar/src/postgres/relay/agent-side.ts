@@ -245,8 +245,8 @@ export class AgentSide {
       return this.#settle(again, portal.judgement.statement.text, bytes.length);
     portal.judgement = again?.prepared.judgement ?? this.#statements.current(portal.judgement, portal.prepared.fields);
     const { judgement } = portal;
-    if (judgement.refusal !== undefined)
-      return this.#refuse(judgement.refusal, judgement.statement.text, bytes.length, judgement.text);
+    const refusal = judgement.refusal ?? this.#statements.barred(judgement);
+    if (refusal !== undefined) return this.#refuse(refusal, judgement.statement.text, bytes.length, judgement.text);
     const { text, verdict, writes } = judgement;
     const action = await this.#recorder.judged({ text, bytes: bytes.length, verdict, writes, parameters: portal.parameters });
     if (this.#link.skipping) return;

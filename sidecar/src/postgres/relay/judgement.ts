@@ -40,6 +40,8 @@ export interface Judgement {
   readonly guesses: number;
   /** Code of the database's owner runs, of which nobody knows what it does. */
   readonly ownersCode: boolean;
+  /** It shows what earlier statements of the session may have left there. */
+  readonly readsSession: boolean;
   /** It met something that the catalogue does not know. */
   readonly unknownObjects: boolean;
   /** What was judged, so that it can be judged again under another policy. */
@@ -165,6 +167,7 @@ function combine(a: Judgement, b: Judgement): Judgement {
     text: a.blank ? a.text : b.text,
     guesses: Math.max(a.guesses, b.guesses),
     ownersCode: a.ownersCode || b.ownersCode,
+    readsSession: a.readsSession || b.readsSession,
     unknownObjects: a.unknownObjects || b.unknownObjects,
     also: [...a.also, b],
   };
@@ -206,6 +209,7 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     blank,
     text: blank ? blankLiterals(statement.text) : statement.text,
     ownersCode: runsOwnersCode(statement, analysis),
+    readsSession: analysis?.readsSession ?? statement.kind === 'show',
     unknownObjects: analysis?.unknownObjects ?? false,
     basis,
     also: [],

@@ -70,7 +70,7 @@ export class SimpleQuery {
     const prepared = templates.ready(instance);
     if (prepared === undefined) return false;
     const judgement = statements.current(prepared.judgement, prepared.fields);
-    if (judgement.refusal !== undefined) return false;
+    if (judgement.refusal !== undefined || statements.barred(judgement) !== undefined) return false;
     const values = instance.values.map((value) => Buffer.from(value));
     const spent = statements.spend(judgement, values);
     if (spent !== undefined) {
@@ -173,8 +173,9 @@ export class SimpleQuery {
         bytes,
       );
     }
-    const spent = statements.spend(prepared.prepared.judgement, []);
-    if (spent !== undefined) return this.#refuse(spent, statement.text, prepared.prepared.judgement.text, bytes);
+    const { judgement } = prepared.prepared;
+    const refusal = statements.barred(judgement) ?? statements.spend(judgement, []);
+    if (refusal !== undefined) return this.#refuse(refusal, statement.text, judgement.text, bytes);
     return this.#execute(prepared.prepared, bytes, last);
   }
 
@@ -227,7 +228,7 @@ export class SimpleQuery {
     const text = shownInstance(judgement, statement.text);
     const values = statement.values.map((value) => (value === null ? null : Buffer.from(value)));
     const masked = judgement.writes && statement.maskSentinel ? MASK_WRITTEN_BACK : undefined;
-    const refusal = judgement.refusal ?? masked ?? statements.spend(judgement, values);
+    const refusal = judgement.refusal ?? masked ?? statements.barred(judgement) ?? statements.spend(judgement, values);
     if (refusal !== undefined) return this.#refuse(refusal, statement.text, text, bytes);
     return this.#execute(found, bytes, last, { statement: statement.name, values, text });
   }
