@@ -19,13 +19,24 @@ const NOTICES = differs('notices and warnings of DDL are not told while columns 
 const ERROR_TEXT = differs(
   'the text of an error is a general one where a labelled table takes part, here by a foreign key; the SQLSTATE is kept',
 );
-const DEALLOCATE = differs(
+const STATISTICS = refused('statistics hold values, and statements of other sessions');
+const CREDENTIALS = refused('user mappings hold credentials');
+const SYNTAX = refused('what is not SQL cannot be judged; the answer says where it breaks off');
+const JIT = refused(
+  'looking up a type, asyncpg switches `jit` off by set_config, which is refused; connect with `-c jit=off` there',
+);
+const RESET = refused(
+  'asyncpg resets a connection by releasing advisory locks, UNLISTEN and RESET ALL; give the pool a `reset` of its own',
+);
+const DUMP = refused('pg_dump and pg_restore empty search_path by set_config; they are for the owner');
+const DEALLOCATED = refused('statements are closed by the protocol');
+const ROLLED_BACK = differs(
   'after a rollback psycopg sends `DEALLOCATE ALL` where it had prepared statements; that is refused, and fails the transaction around',
 );
 
 export const EXPECTED: Readonly<Record<string, Readonly<Record<string, Exception>>>> = {
   psql: {
-    '\\deu': refused('user mappings hold credentials'),
+    '\\deu': CREDENTIALS,
     '\\dconfig': differs('lists what Chaperone set for its own session with the server'),
     '\\conninfo': differs(
       'port, process and password are those of Chaperone’s side; whether the role is a superuser is not told',
@@ -51,9 +62,47 @@ export const EXPECTED: Readonly<Record<string, Readonly<Record<string, Exception
     set_config: refused('changes settings from inside of a query'),
   },
   psycopg: {
-    'nested transactions': DEALLOCATE,
+    'nested transactions': ROLLED_BACK,
     'two-phase commit': TWO_PHASE,
     notices: NOTICES,
     listen: LISTEN,
+  },
+  asyncpg: {
+    'types, in binary': JIT,
+    values: JIT,
+    'an enum, looked up': JIT,
+    'a composite, looked up': JIT,
+    'an array of an enum, looked up': JIT,
+    'insert, update, delete': JIT,
+    'cursor that moves': refused('MOVE of a portal of the protocol'),
+    'wrong syntax': SYNTAX,
+    listener: LISTEN,
+    reset: RESET,
+    pool: RESET,
+  },
+  SQLAlchemy: {
+    'keys that the server makes': refused('after a rollback psycopg sends `DEALLOCATE ALL` where it had prepared statements'),
+    'create and drop tables': differs(
+      'the text of an error of DDL is a general one while columns are labelled; the SQLSTATE is kept',
+    ),
+  },
+  pgx: { 'wrong syntax': SYNTAX, notices: NOTICES, listen: LISTEN, 'deallocate all': DEALLOCATED },
+  'pgx, simple protocol': { 'wrong syntax': SYNTAX, notices: NOTICES, listen: LISTEN, 'deallocate all': DEALLOCATED },
+  pgjdbc: {
+    'search path': PINNED,
+    listen: LISTEN,
+    'large object': refused('they are reached by function calls of the protocol, and hold what no label follows'),
+  },
+  introspection: {
+    'estimated rows': STATISTICS,
+    'information_schema.user_mapping_options': CREDENTIALS,
+    'information_schema.user_mappings': CREDENTIALS,
+  },
+  pg_dump: {
+    schema: DUMP,
+    rows: DUMP,
+    'masked rows as inserts': DUMP,
+    'restore of rows': DUMP,
+    restored: differs('nothing was restored'),
   },
 };

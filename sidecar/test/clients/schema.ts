@@ -37,7 +37,6 @@ create text search configuration plain_words (copy = simple);
 create foreign data wrapper nowhere;
 create server far foreign data wrapper nowhere;
 create user mapping for agent_role server far;
-create foreign table abroad (id int) server far;
 create publication news for table orders;
 create function event_watch() returns event_trigger language plpgsql as 'begin end';
 create event trigger watch on ddl_command_end execute function event_watch();
@@ -53,7 +52,7 @@ refresh materialized view totals;
 insert into scratch (word) values ('x'); delete from scratch;
 grant select on all tables in schema public to agent_role;
 grant insert, update, delete on scratch, orders to agent_role;
-grant usage on all sequences in schema public to agent_role;`;
+grant usage, select, update on all sequences in schema public to agent_role;`;
 
 /** Labels, and a policy that allows whatever the role may do: what is refused here is refused whatever rules say. */
 export const RESOURCE = {

@@ -142,6 +142,8 @@ export class AgentSide {
   }
 
   #fail(error: Buffer): void {
+    // It comes after what the server owes, which an agent that sends Flush in place of Sync would wait for: a server sends errors at once.
+    if (!this.#link.idle) this.#flushServer();
     this.#link.say(error);
     this.#link.skipping = true;
     this.#link.undo = true;

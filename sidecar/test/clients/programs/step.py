@@ -32,4 +32,4 @@ def failed(name, error):
     origin = getattr(error, "orig", None) or error
     if sqlstate is None:  # Not the server's: somebody's mistake, perhaps this program's.
         traceback.print_exc(file=sys.stderr)
-    _say({"step": name, "error": {"sqlstate": sqlstate or type(error).__name__, "message": str(origin).splitlines()[0]}})
+    _say({"step": name, "error": {"sqlstate": sqlstate or type(error).__name__, "message": str(origin).partition("\n")[0]}})

@@ -24,8 +24,6 @@
 \d+ totals
 -- step: \d+ child
 \d+ child
--- step: \d+ abroad
-\d+ abroad
 -- step: \d+ orders_status
 \d+ orders_status
 -- step: \d orders_id_seq
