@@ -52,6 +52,8 @@ function words(statement: Statement): string {
       return `${statement.verb} ${statement.objectKind} ${statement.objects.map(name).join(' ')}`;
     case 'refused':
       return `refused ${statement.code}`;
+    case 'unlisten':
+      return 'unlisten';
     default:
       return wordsOfNames(statement);
   }
@@ -83,6 +85,7 @@ describe('the class of a statement', () => {
       ["execute p(1, -2, 0, 1.5, 'it''s', null, true, false)", `execute p(["1","-2","0","1.5","it's",null,"true","false"])`],
       ['deallocate p', 'deallocate p'],
       ['deallocate prepare all', 'deallocate all'],
+      ['unlisten *', 'unlisten'],
       ['close c', 'close c'],
       ['close all', 'close all'],
     ])('%s', (sql, words_) => expect(classOf(sql).map(words)).toEqual([words_]));
@@ -208,6 +211,7 @@ describe('the class of a statement', () => {
       ['set session characteristics as transaction read only', 'set session characteristics=transaction_read_only=1'],
       ['reset timezone', 'reset timezone'],
       ['reset client_min_messages', 'reset client_min_messages emulated'],
+      ['reset all', 'reset all'],
       ['show timezone', 'show timezone'],
       ['show all', 'show all'],
       ['show transaction isolation level', 'show transaction_isolation'],
@@ -243,7 +247,6 @@ describe('the class of a statement', () => {
         'set session_preload_libraries = x',
         'set xmloption = content',
         "set my.variable = 'x'",
-        'reset all',
         'reset role',
         'reset search_path',
         'reset session authorization',
@@ -362,7 +365,6 @@ describe('the class of a statement', () => {
       'declare c binary cursor for select 1',
       'declare c cursor for select 1 into t',
       'listen x',
-      'unlisten *',
       "notify x, 'y'",
       "load 'x'",
       "create function f() returns int language sql as 'select 1'",
@@ -447,6 +449,20 @@ describe('the statements of a text', () => {
     ["select 'set_config', set_config from set_config", false],
   ])('%s mentions set_config: %s', (sql, expected) => {
     expect(classOf(sql)[0]?.mentionsSetConfig).toBe(expected);
+  });
+
+  it.each([
+    ["select current_setting('jit') as cur, set_config('jit', 'off', false) as new", 1],
+    ["select set_config('JIT', 'off', true), pg_catalog.set_config('statement_timeout', '5s', true)", 2],
+    ["select set_config('jit', 'off', false), set_config('search_path', 'evil', false)", 0],
+    ["select set_config('jit' || '', 'off', false)", 0],
+    ["select set_config('jit', (select ssn from t), false)", 0],
+    ["select set_config('application_name', ssn, false) from t", 0],
+    ["select set_config('jit', $1, false)", 0],
+    ["select set_config('jit', 'off')", 0],
+    ['select 1', 0],
+  ])('%s: harmless calls of set_config: %i', (sql, expected) => {
+    expect(classOf(sql)[0]?.harmlessSetConfigs).toBe(expected);
   });
 
   it.each([

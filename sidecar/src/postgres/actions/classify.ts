@@ -1,7 +1,7 @@
 import { as, descendants, equalTrees, isFields, list, strings, text, unwrap, type Fields } from './ast.ts';
 import { blockAfter, skipPast, skipToken, skipWords, trimSpace } from './literals.ts';
 import { refusalOf } from './refusals.ts';
-import { classifySet, refusedMode } from './settings.ts';
+import { classifySet, isHarmlessSetConfig, refusedMode } from './settings.ts';
 import type { Statement, StatementClass, StatementOf, TransactionOperation } from './statement.ts';
 import { classifyUtility, relationName } from './utility.ts';
 
@@ -87,6 +87,8 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
     }
     case 'VariableSetStmt':
       return classifySet(fields);
+    case 'UnlistenStmt':
+      return { kind: 'unlisten' };
     case 'VariableShowStmt':
       return { kind: 'show', name: text(fields['name']).toLowerCase() };
     default:
@@ -224,15 +226,19 @@ function sameTree(tree: unknown, node: unknown): boolean {
   return statements.length === 1 && equalTrees(statements[0]?.stmt, node);
 }
 
-function flags(node: unknown): Pick<Statement, 'mentionsSetConfig' | 'maskSentinel'> {
-  let mentionsSetConfig = false;
+function flags(node: unknown): Pick<Statement, 'mentionsSetConfig' | 'harmlessSetConfigs' | 'maskSentinel'> {
+  let setConfigs = 0;
+  let harmless = 0;
   let maskSentinel = false;
   for (const fields of descendants(node)) {
     const called = fields['FuncCall'];
-    if (isFields(called) && strings(called['funcname'])?.at(-1) === 'set_config') mentionsSetConfig = true;
+    if (isFields(called) && strings(called['funcname'])?.at(-1) === 'set_config') {
+      setConfigs++;
+      if (isHarmlessSetConfig(called['args'])) harmless++;
+    }
     const constant = fields['A_Const'];
     if (isFields(constant) && isFields(constant['sval']) && text(constant['sval']['sval']).includes(MASK_RUN))
       maskSentinel = true;
   }
-  return { mentionsSetConfig, maskSentinel };
+  return { mentionsSetConfig: setConfigs > 0, harmlessSetConfigs: harmless === setConfigs ? harmless : 0, maskSentinel };
 }

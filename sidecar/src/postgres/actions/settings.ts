@@ -22,6 +22,23 @@ const SETTINGS: ReadonlyMap<string, { readonly values?: readonly string[]; reado
   ['client_min_messages', { emulated: true }],
 ]);
 
+/** What set_config may set too: it changes nothing of what a statement means. `jit` is switched off by asyncpg for its own queries. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  'application_name',
+  'idle_in_transaction_session_timeout',
+  'jit',
+  'lock_timeout',
+  'statement_timeout',
+]);
+
+/** Whether a call of set_config, by its arguments, sets one of these to a constant. */
+export function isHarmlessSetConfig(args: unknown): boolean {
+  const [name, value, local, ...more] = list(args).map(constant);
+  return (
+    name !== undefined && HARMLESS.has(name.toLowerCase()) && value !== undefined && local !== undefined && more.length === 0
+  );
+}
+
 /** Of BEGIN, SET TRANSACTION and SET SESSION CHARACTERISTICS: the modes, with the values that take nothing away. */
 const TRANSACTION_MODES: ReadonlyMap<string, readonly string[] | undefined> = new Map([
   ['transaction_isolation', undefined],
@@ -46,7 +63,8 @@ export function classifySet(fields: Fields): StatementClass {
       return pinned(name, value) ?? { kind: 'set', name, value, local, emulated: isEmulated(name) };
     }
     case 'VAR_RESET_ALL':
-      return { kind: 'refused', code: 'SettingPinned', why: 'RESET ALL would change pinned settings; reset them one by one' };
+      // Back to what our startup packet said: pinned settings stay as they are.
+      return { kind: 'reset', name: 'all', emulated: false };
     default:
       return refuse(name);
   }

@@ -171,7 +171,8 @@ export class AgentSide {
     if (second !== undefined)
       return this.#fail(this.#texts.error('42601', 'cannot insert multiple commands into a prepared statement'));
     if (statement.kind === 'set' && statement.emulated) return this.#refuse(EMULATED_ONLY_SIMPLE, message.query, bytes.length);
-    if (isSqlPrepared(statement)) return this.#refuse(PREPARED_ONLY_SIMPLE, message.query, bytes.length);
+    if (isSqlPrepared(statement) && statement.kind !== 'deallocate')
+      return this.#refuse(PREPARED_ONLY_SIMPLE, message.query, bytes.length);
     const outcome = await this.#statements.prepare(statement, message.name, message.parameterTypes);
     return this.#settle(outcome, statement.text, bytes.length);
   }
@@ -325,7 +326,7 @@ const FUNCTION_CALL: Refusal = { code: 'NotAnalysable', reason: 'the function ca
 const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a bound value holds masked text' };
 const PREPARED_ONLY_SIMPLE: Refusal = {
   code: 'NotAnalysable',
-  reason: "PREPARE, EXECUTE and DEALLOCATE are supported in a simple query only; use the driver's prepared statements",
+  reason: "PREPARE and EXECUTE are supported in a simple query only; use the driver's prepared statements",
 };
 const EMULATED_ONLY_SIMPLE: Refusal = { code: 'SettingPinned', reason: 'this setting can be changed in a simple query only' };
 
