@@ -182,6 +182,9 @@ describe('the class of a statement', () => {
       ["set names 'utf-8'", 'set client_encoding=utf-8'],
       ['set standard_conforming_strings = on', 'set standard_conforming_strings=on'],
       ['set client_min_messages = debug5', 'set client_min_messages=debug5 emulated'],
+      ['set jit = off', 'set jit=off'],
+      ["select current_setting('jit') as cur, set_config('jit', 'off', false) as new", 'set jit=off'],
+      ["select pg_catalog.set_config('JIT', $1, true)", 'set jit= local'],
       ['set transaction isolation level repeatable read', 'set transaction=transaction_isolation=repeatable read local'],
       ['set transaction read only', 'set transaction=transaction_read_only=1 local'],
       ['set session characteristics as transaction read only', 'set session characteristics=transaction_read_only=1'],
@@ -230,6 +233,28 @@ describe('the class of a statement', () => {
       ].filter((sql) => sql !== 'set application_name from current'),
     )('%s is refused', (sql) => expect(classOf(sql).map(words)).toEqual([PINNED]));
   });
+
+  it.each([
+    "select set_config('search_path', 'off', false)",
+    "select set_config('application_name', 'x', false)",
+    "select set_config('jit', name, false) from customers",
+    "select set_config('jit', 'o' || 'n', false)",
+    "select set_config('jit', (select 'on'), false)",
+    "select set_config('j' || 'it', 'on', false)",
+    "select set_config($1, 'on', false)",
+    "select set_config('jit', 'on', $1)",
+    "select set_config('jit', 'on', false) where true",
+    "select set_config('jit', 'on', false), set_config('search_path', 'x', false)",
+    "select set_config('jit', 'on', false), current_setting('search_path')",
+    "select set_config('jit', 'on', false), 1",
+    "select set_config('jit', 'on', false) union select set_config('search_path', 'x', false)",
+    "select evil.set_config('jit', 'on', false)",
+    "select set_config('jit', 'on', false) over ()",
+    "select set_config(variadic array['jit', 'on'])",
+    "select current_setting('jit')",
+    "with x as (select set_config('search_path', 'x', false)) select set_config('jit', 'on', false)",
+    "explain analyze select set_config('jit', 'on', false)",
+  ])('%s is no setting', (sql) => expect(classOf(sql)[0]?.kind).not.toBe('set'));
 
   describe('definitions and maintenance', () => {
     it.each([

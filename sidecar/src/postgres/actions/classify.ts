@@ -1,7 +1,7 @@
 import { as, descendants, equalTrees, isFields, list, strings, text, unwrap, type Fields } from './ast.ts';
 import { blockAfter, skipPast, skipToken, skipWords, trimSpace } from './literals.ts';
 import { refusalOf } from './refusals.ts';
-import { classifySet, refusedMode } from './settings.ts';
+import { classifySet, classifySetConfig, refusedMode } from './settings.ts';
 import type { Statement, StatementClass, StatementOf, TransactionOperation } from './statement.ts';
 import { classifyUtility, relationName } from './utility.ts';
 
@@ -62,6 +62,8 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
   const found = unwrap(node);
   if (!found) return refused('this kind of statement is not supported');
   const { tag, fields } = found;
+  const setting = tag === 'SelectStmt' ? classifySetConfig(fields) : undefined;
+  if (setting !== undefined) return setting;
   if (Object.hasOwn(QUERIES, tag)) return query(tag, fields);
   switch (tag) {
     case 'ExplainStmt':

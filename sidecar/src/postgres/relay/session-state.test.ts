@@ -265,6 +265,16 @@ describe('set_config', () => {
     await harmless(agent);
   });
 
+  it('of a harmless setting is SET, as a driver says it', async () => {
+    await using agent = await RawClient.open(governed.port);
+    const heard = await agent.ask(query("select current_setting('jit') as cur, set_config('jit', 'off', false) as new"));
+    expect(heard.filter(([type]) => type === 'D')).toEqual([['D', expect.stringMatching(/^o(n|ff)$/), 'off']]);
+    const back = await agent.ask(parse("select set_config('jit', $1, false)"), bind('', '', ['on']), execute(), sync());
+    expect(back).toContainEqual(['D', 'on']);
+    expect(await agent.ask(query('show jit'))).toContainEqual(['D', 'on']);
+    await harmless(agent);
+  });
+
   it('is refused whatever is bound', async () => {
     await using agent = await RawClient.open(governed.port);
     const heard = await agent.ask(
