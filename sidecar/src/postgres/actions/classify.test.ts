@@ -1,7 +1,7 @@
 import { loadModule, parseSync } from 'libpg-query';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { classify } from './classify.ts';
-import type { ObjectName, Statement } from './statement.ts';
+import type { ObjectName, Statement, StatementOf } from './statement.ts';
 
 beforeAll(loadModule);
 
@@ -9,6 +9,24 @@ const classOf = (sql: string): Statement[] => classify({ sql, tree: parseSync(sq
 
 function name(object: ObjectName): string {
   return object.schema === undefined ? object.name : `${object.schema}.${object.name}`;
+}
+
+/** Of what gives names to cursors and statements, or uses them. */
+function wordsOfNames(statement: StatementOf<'declare' | 'fetch' | 'close' | 'prepare' | 'execute' | 'deallocate'>): string {
+  switch (statement.kind) {
+    case 'declare':
+      return `declare ${statement.cursor}: ${statement.inner}`;
+    case 'prepare':
+      return `prepare ${statement.name}: ${statement.inner}`;
+    case 'execute':
+      return `execute ${statement.name}(${JSON.stringify(statement.values)})`;
+    case 'deallocate':
+      return `deallocate ${statement.name ?? 'all'}`;
+    case 'fetch':
+      return `${statement.move ? 'move' : 'fetch'} ${statement.cursor}`;
+    default:
+      return `close ${statement.cursor ?? 'all'}`;
+  }
 }
 
 /** One line of words for a class: what the tables below are written in. */
@@ -32,14 +50,10 @@ function words(statement: Statement): string {
       return `show ${statement.name}`;
     case 'utility':
       return `${statement.verb} ${statement.objectKind} ${statement.objects.map(name).join(' ')}`;
-    case 'declare':
-      return `declare ${statement.cursor}: ${statement.inner}`;
-    case 'fetch':
-      return `${statement.move ? 'move' : 'fetch'} ${statement.cursor}`;
-    case 'close':
-      return `close ${statement.cursor ?? 'all'}`;
-    default:
+    case 'refused':
       return `refused ${statement.code}`;
+    default:
+      return wordsOfNames(statement);
   }
 }
 
@@ -47,7 +61,7 @@ const NOT_ANALYSABLE = 'refused NotAnalysable';
 const PINNED = 'refused SettingPinned';
 
 describe('the class of a statement', () => {
-  describe('cursors', () => {
+  describe('cursors and statements of SQL', () => {
     it.each([
       ['declare c cursor for select 1', 'declare c: select 1'],
       [
@@ -62,6 +76,13 @@ describe('the class of a statement', () => {
       ['fetch forward all from "C"', 'fetch C'],
       ['fetch absolute -1 in c', 'fetch c'],
       ['move backward 3 from c', 'move c'],
+      ['prepare p as select 1', 'prepare p: select 1'],
+      ['PREPARE "as" (int, numeric(3,2)) AS update t set a = $1', 'prepare as: update t set a = $1'],
+      ['prepare p(text)as(values ($1))', 'prepare p: (values ($1))'],
+      ['execute p', 'execute p([])'],
+      ["execute p(1, -2, 0, 1.5, 'it''s', null, true, false)", `execute p(["1","-2","0","1.5","it's",null,"true","false"])`],
+      ['deallocate p', 'deallocate p'],
+      ['deallocate prepare all', 'deallocate all'],
       ['close c', 'close c'],
       ['close all', 'close all'],
     ])('%s', (sql, words_) => expect(classOf(sql).map(words)).toEqual([words_]));
@@ -357,9 +378,11 @@ describe('the class of a statement', () => {
       'alter table t add constraint c check (ssn > 1)',
       'do $$ begin delete from t; end $$',
       'call p(1)',
-      'prepare p as select 1',
-      'execute p(1)',
-      'deallocate all',
+      'prepare p as select 1 into t',
+      'execute p(1 + 1)',
+      'execute p(now())',
+      "execute p('a'::text)",
+      "execute p(b'1')",
       'declare c cursor with hold for select 1',
       'declare c binary cursor for select 1',
       'declare c cursor for select 1 into t',
@@ -409,7 +432,7 @@ describe('the class of a statement', () => {
 
     it('says what to do instead, and nothing of the text', () => {
       for (const [sql, advice] of [
-        ["prepare canary as select 'canary'", 'driver'],
+        ["execute canary('canary' || '')", 'driver'],
         ['declare canary cursor with hold for select 1', 'transaction'],
         ["notify canary, 'canary'", 'table'],
         ["set canary.x = 'canary'", 'pinned'],

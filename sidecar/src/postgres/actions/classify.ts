@@ -72,6 +72,12 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
       return copy(own, fields, parse);
     case 'DeclareCursorStmt':
       return declare(own, fields, parse);
+    case 'PrepareStmt':
+      return prepare(own, fields, parse);
+    case 'ExecuteStmt':
+      return execute(fields);
+    case 'DeallocateStmt':
+      return { kind: 'deallocate', name: fields['isall'] === true ? undefined : text(fields['name']) };
     case 'FetchStmt':
       return { kind: 'fetch', cursor: text(fields['portalname']), move: fields['ismove'] === true };
     case 'ClosePortalStmt':
@@ -161,6 +167,45 @@ function declare(own: string, fields: Fields, parse: Parsed['parse']): Statement
   const rest = trimSpace(own.slice(skipPast(own, skipToken(own, skipWords(own, 0, ['declare'])), 'for')));
   if (!sameTree(parse(rest), fields['query'])) return refused('the query of the cursor cannot be told from its text');
   return { kind: 'declare', cursor: text(fields['portalname']), inner: rest };
+}
+
+function prepare(own: string, fields: Fields, parse: Parsed['parse']): StatementClass {
+  const inner = unwrap(fields['query']);
+  if (!inner || !Object.hasOwn(QUERIES, inner.tag)) return refused('PREPARE is supported for queries only');
+  const within = query(inner.tag, inner.fields);
+  if (within.kind === 'refused') return within;
+  // PREPARE name (types) AS query
+  const named = skipWords(own, skipToken(own, skipWords(own, 0, ['prepare'])), []);
+  const rest = trimSpace(own.slice(skipPast(own, blockAfter(own, named)?.end ?? named, 'as')));
+  if (!sameTree(parse(rest), fields['query'])) return refused('the query of PREPARE cannot be told from its text');
+  return { kind: 'prepare', name: text(fields['name']), inner: rest };
+}
+
+function execute(fields: Fields): StatementClass {
+  const values = list(fields['params']).map(constantOf);
+  if (values.includes(undefined))
+    return refused("EXECUTE is supported with plain constants only; use the driver's prepared statements");
+  return { kind: 'execute', name: text(fields['name']), values: values.filter((value) => value !== undefined) };
+}
+
+/** What the input function of any type reads as this constant; undefined: it is none. */
+function constantOf(node: unknown): string | null | undefined {
+  const constant = as('A_Const', node);
+  if (constant?.['isnull'] === true) return null;
+  const [kind, value] = Object.entries(constant ?? {}).find(([key]) => key !== 'location') ?? ['', undefined];
+  if (!isFields(value)) return undefined;
+  switch (kind) {
+    case 'ival':
+      return String(Number(value['ival'] ?? 0));
+    case 'fval':
+      return text(value['fval']);
+    case 'sval':
+      return text(value['sval']);
+    case 'boolval':
+      return String(value['boolval'] === true);
+    default:
+      return undefined;
+  }
 }
 
 function copyOptions(fields: Fields): Record<string, string> {

@@ -3,7 +3,8 @@ export const FIRST_USER_OID = 16384;
 
 /** What is known about one function, by its OID. */
 export type FunctionVerdict =
-  | { readonly kind: 'allowed'; readonly name: string }
+  /** `session`: it shows what an earlier statement of the session may have left there. */
+  | { readonly kind: 'allowed'; readonly name: string; readonly session?: true }
   /** Never to be called by an agent: `why` completes "the function NAME …". */
   | { readonly kind: 'refused'; readonly name: string; readonly why: string }
   /** Its body is not known: whatever it returns may be anything. */
@@ -55,6 +56,20 @@ const HARMLESS_VOLATILE: ReadonlySet<string> = new Set([
   'uuidv7',
 ]);
 
+/** What a function can leave a value in, and these read: settings, sequences, the seed of random numbers. */
+const SESSION_READERS: ReadonlySet<string> = new Set([
+  'current_schema',
+  'current_schemas',
+  'current_setting',
+  'currval',
+  'lastval',
+  'nextval',
+  'pg_sequence_last_value',
+  'pg_show_all_settings',
+  'random',
+  'random_normal',
+]);
+
 /** Names that begin like a family below, of functions that say no more than a definition does. */
 const HARMLESS_MEMBERS: ReadonlySet<string> = new Set(['pg_statistics_obj_is_visible']);
 
@@ -101,7 +116,7 @@ export function judgeFunction(facts: FunctionFacts): FunctionVerdict {
   if (family) return { kind: 'refused', name, why: family[1] };
   if (facts.volatility === 'v' && !HARMLESS_VOLATILE.has(name))
     return { kind: 'refused', name, why: 'works beyond its arguments' };
-  return { kind: 'allowed', name };
+  return SESSION_READERS.has(name) ? { kind: 'allowed', name, session: true } : { kind: 'allowed', name };
 }
 
 /** Relations of the server that hold values of tables or the text of statements; pg_statistic_ext holds definitions alone. */

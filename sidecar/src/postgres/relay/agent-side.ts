@@ -1,3 +1,4 @@
+import type { Access } from '@chaperone/policy';
 import { type Clock, deferred } from '../../platform.ts';
 import {
   decodeBind,
@@ -18,6 +19,7 @@ import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import { SimpleQuery } from './simple-query.ts';
+import { isSqlPrepared } from './sql-prepared.ts';
 import { changesMeaning, EMPTY_STATEMENT, usesCursors } from './judgement.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import { OWN_NAMES, type Templates } from './templates.ts';
@@ -35,6 +37,7 @@ export interface AgentSideOptions {
   readonly texts: Texts;
   readonly statements: Statements;
   readonly templates: Templates;
+  readonly access: () => Access;
   readonly clock: Clock;
   /** Waits until the server takes bytes again. */
   readonly serverReady: () => Promise<void>;
@@ -168,6 +171,7 @@ export class AgentSide {
     if (second !== undefined)
       return this.#fail(this.#texts.error('42601', 'cannot insert multiple commands into a prepared statement'));
     if (statement.kind === 'set' && statement.emulated) return this.#refuse(EMULATED_ONLY_SIMPLE, message.query, bytes.length);
+    if (isSqlPrepared(statement)) return this.#refuse(PREPARED_ONLY_SIMPLE, message.query, bytes.length);
     const outcome = await this.#statements.prepare(statement, message.name, message.parameterTypes);
     return this.#settle(outcome, statement.text, bytes.length);
   }
@@ -243,8 +247,8 @@ export class AgentSide {
       return this.#settle(again, portal.judgement.statement.text, bytes.length);
     portal.judgement = again?.prepared.judgement ?? this.#statements.current(portal.judgement, portal.prepared.fields);
     const { judgement } = portal;
-    if (judgement.refusal !== undefined)
-      return this.#refuse(judgement.refusal, judgement.statement.text, bytes.length, judgement.text);
+    const refusal = judgement.refusal ?? this.#statements.barred(judgement);
+    if (refusal !== undefined) return this.#refuse(refusal, judgement.statement.text, bytes.length, judgement.text);
     const { text, verdict, writes } = judgement;
     const action = await this.#recorder.judged({ text, bytes: bytes.length, verdict, writes, parameters: portal.parameters });
     if (this.#link.skipping) return;
@@ -319,6 +323,10 @@ class UnexpectedInCopyError extends Error {
 
 const FUNCTION_CALL: Refusal = { code: 'NotAnalysable', reason: 'the function call message cannot be analysed; use SELECT' };
 const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a bound value holds masked text' };
+const PREPARED_ONLY_SIMPLE: Refusal = {
+  code: 'NotAnalysable',
+  reason: "PREPARE, EXECUTE and DEALLOCATE are supported in a simple query only; use the driver's prepared statements",
+};
 const EMULATED_ONLY_SIMPLE: Refusal = { code: 'SettingPinned', reason: 'this setting can be changed in a simple query only' };
 
 function isCopy(type: number): boolean {

@@ -1,6 +1,5 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Clock, systemClock } from '../../platform.ts';
 import { type Governed, startGoverned } from './governed.test-support.ts';
 import { type Heard, RawClient, say } from './raw-client.test-support.ts';
 
@@ -34,9 +33,7 @@ let governed: Governed;
 let owner: pg.Client;
 let agent: RawClient;
 beforeAll(async () => {
-  // Refusals are repeated here, and nobody waits for them.
-  const clock: Clock = { ...systemClock, after: async () => undefined };
-  governed = await startGoverned({ schema: SCHEMA, policy: POLICY, resource: RESOURCE, clock });
+  governed = await startGoverned({ schema: SCHEMA, policy: POLICY, resource: RESOURCE });
   owner = await governed.direct();
 });
 afterAll(async () => {
