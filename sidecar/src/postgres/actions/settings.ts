@@ -15,6 +15,7 @@ const SETTINGS: ReadonlyMap<string, { readonly values?: readonly string[]; reado
   ['statement_timeout', {}],
   ['lock_timeout', {}],
   ['idle_in_transaction_session_timeout', {}],
+  ['jit', {}],
   ['bytea_output', { values: ['hex'] }],
   ['client_encoding', { values: ['utf8', 'utf-8', 'unicode'] }],
   ['standard_conforming_strings', { values: ['on', 'true', 'yes', '1'] }],
@@ -31,12 +32,11 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'statement_timeout',
 ]);
 
-/** Whether a call of set_config, by its arguments, sets one of these to a constant. */
+/** Whether a call of set_config, by its arguments, sets one of these to a constant or to what the agent binds. */
 export function isHarmlessSetConfig(args: unknown): boolean {
-  const [name, value, local, ...more] = list(args).map(constant);
-  return (
-    name !== undefined && HARMLESS.has(name.toLowerCase()) && value !== undefined && local !== undefined && more.length === 0
-  );
+  const [name, value, local, ...more] = list(args);
+  const given = as('ParamRef', value) !== undefined || constant(value) !== undefined;
+  return HARMLESS.has(constant(name)?.toLowerCase() ?? '') && given && constant(local) !== undefined && more.length === 0;
 }
 
 /** Of BEGIN, SET TRANSACTION and SET SESSION CHARACTERISTICS: the modes, with the values that take nothing away. */

@@ -297,6 +297,17 @@ describe.each(POSTGRES_SERVERS.filter(({ major }) => major === 18 || major === 1
         await harmless(agent);
       });
 
+      it('is served for a harmless setting, as a driver says it', async () => {
+        await using agent = await RawClient.open(governed.port);
+        const heard = await agent.ask(query("select current_setting('jit') as cur, set_config('jit', 'off', false) as new"));
+        // What a function beyond its arguments returns is masked whole while a label is hidden.
+        expect(heard.filter(([type]) => type === 'D')).toEqual([['D', expect.stringMatching(/^o(n|ff)$/), '*****']]);
+        expect(await agent.ask(query('show jit'))).toContainEqual(['D', 'off']);
+        await agent.ask(parse("select set_config('jit', $1, false)"), bind('', '', ['on']), execute(), sync());
+        expect(await agent.ask(query('show jit'))).toContainEqual(['D', 'on']);
+        await harmless(agent);
+      });
+
       it('is refused whatever is bound', async () => {
         await using agent = await RawClient.open(governed.port);
         const heard = await agent.ask(

@@ -91,6 +91,13 @@ async def main():
         async with asyncpg.create_pool(min_size=1, max_size=2) as pool:
             return await asyncio.gather(*(pool.fetchval("select $1::int", n) for n in range(4)))
 
+    async def pooled_with_reset():
+        async def reset(used):
+            await used.execute("reset statement_timeout")
+
+        async with asyncpg.create_pool(min_size=1, max_size=2, reset=reset) as pool:
+            return await asyncio.gather(*(pool.fetchval("select $1::int", n) for n in range(4)))
+
     async def listening():
         await connection.add_listener("news", lambda *_: None)
 
@@ -130,6 +137,7 @@ async def main():
     await step("listener", listening)
     await step("reset", lambda: connection.reset())
     await step("pool", pooled)
+    await step("pool with a reset of its own", pooled_with_reset)
     await step("at the end", lambda: rows("select current_user, $1::text", "yes"))
     await connection.close()
 
