@@ -7,6 +7,7 @@ import { eventually, temporaryDirectory } from '@chaperone/testing';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
+import { RawClient } from './raw-client.test-support.ts';
 
 const SSN = '123-45-6789';
 const CARD = '4111111111111111';
@@ -305,6 +306,14 @@ describe('the protocol', () => {
     socket.on('error', () => undefined).resume();
     socket.write(bytes);
     await new Promise((resolve) => socket.once('close', resolve));
+    expect((await agent.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  });
+
+  it('ends a session in which a message of 1 GiB is announced, without waiting for it', async () => {
+    await using other = await RawClient.open(governed.port);
+    other.send(Buffer.from([0x51, 0x40, 0, 0, 0]), Buffer.alloc(100));
+    const heard = await other.until(() => other.closed);
+    expect(heard).toContainEqual(['E', '08P01', expect.stringContaining('(ProtocolViolation)')]);
     expect((await agent.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
   });
 
