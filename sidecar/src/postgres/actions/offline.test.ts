@@ -128,6 +128,8 @@ describe('checkOffline', () => {
     ['explain select * from tickets', 'allow Allowed read select:public.tickets'],
     ['declare c cursor for select * from tickets; fetch c; close c', 'allow Allowed read select:public.tickets'],
     ['fetch c', 'deny NotAnalysable -'],
+    ['prepare p as select * from tickets; execute p', 'allow Allowed read select:public.tickets'],
+    ['execute p', 'deny NotAnalysable -'],
     ['explain analyze delete from tickets', 'deny NoRuleAllows - delete:public.tickets'],
     ['copy tickets to stdout', 'allow Allowed read select:public.tickets'],
     ['copy (select * from tickets) to stdout', 'allow Allowed read select:public.tickets'],

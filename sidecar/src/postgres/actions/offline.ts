@@ -15,13 +15,22 @@ export async function checkOffline(parser: StatementParser, sql: string, access:
     const statements = await parser.classify(Buffer.from(sql));
     const pinned = statements.find((each) => each.kind === 'refused' && each.code === 'SettingPinned');
     if (pinned?.kind === 'refused') return { verdict: 'deny', code: pinned.code, reason: sentence(pinned.why), effects: [] };
-    const cursors = new Set(statements.flatMap((each) => (each.kind === 'declare' ? [each.cursor] : [])));
-    const actions = await Promise.all(statements.map((statement) => actionOf(parser, statement, access, cursors)));
+    const known: Known = {
+      cursors: new Set(statements.flatMap((each) => (each.kind === 'declare' ? [each.cursor] : []))),
+      prepared: new Set(statements.flatMap((each) => (each.kind === 'prepare' ? [each.name] : []))),
+    };
+    const actions = await Promise.all(statements.map((statement) => actionOf(parser, statement, access, known)));
     return judge(access, joined(actions));
   } catch (error) {
     if (error instanceof StatementError) return judge(access, { effects: [], notAnalysable: error.message });
     throw error;
   }
+}
+
+/** Names that the text itself gives. */
+interface Known {
+  readonly cursors: ReadonlySet<string>;
+  readonly prepared: ReadonlySet<string>;
 }
 
 /** All effects, each once, and the first reason why they cannot be judged. */
@@ -32,19 +41,21 @@ function joined(actions: readonly Action[]): Action {
   return { effects: [...effects.values()], ...(why !== undefined && { notAnalysable: why }) };
 }
 
+const UNKNOWN_STATEMENT: Action = { effects: [], notAnalysable: 'what it runs is told by its PREPARE only' };
 const UNKNOWN_CURSOR: Action = { effects: [], notAnalysable: 'what it gives is told by DECLARE of its cursor only' };
 
 async function actionOf(
   parser: StatementParser,
   statement: Statement,
   access: Access,
-  cursors: ReadonlySet<string>,
+  { cursors, prepared }: Known,
 ): Promise<Action> {
   switch (statement.kind) {
     case 'query':
       return queryAction(parser, statement.text, access);
     case 'explain':
     case 'declare':
+    case 'prepare':
       return queryAction(parser, statement.inner, access);
     case 'copy-out':
       return statement.relation === undefined
@@ -52,6 +63,8 @@ async function actionOf(
         : named([on('select', statement.relation)], access);
     case 'copy-in':
       return named([on('insert', statement.relation)], access);
+    case 'execute':
+      return prepared.has(statement.name) ? { effects: [] } : UNKNOWN_STATEMENT;
     case 'fetch':
       return cursors.has(statement.cursor) ? { effects: [] } : UNKNOWN_CURSOR;
     case 'utility':

@@ -22,6 +22,12 @@ export type StatementClass =
   | { readonly kind: 'fetch'; readonly cursor: string; readonly move: boolean }
   /** CLOSE; without a name: ALL. */
   | { readonly kind: 'close'; readonly cursor: string | undefined }
+  /** PREPARE of SQL; `inner` is what EXECUTE will run. */
+  | { readonly kind: 'prepare'; readonly name: string; readonly inner: string }
+  /** EXECUTE of SQL, with constants as text. */
+  | { readonly kind: 'execute'; readonly name: string; readonly values: readonly (string | null)[] }
+  /** DEALLOCATE; without a name: ALL. */
+  | { readonly kind: 'deallocate'; readonly name: string | undefined }
   /** COPY … TO STDOUT of a query or of a relation; no columns means all. */
   | (CopyOptions & { readonly kind: 'copy-out'; readonly query: string; readonly relation?: undefined })
   | (CopyOptions & CopyRelation & { readonly kind: 'copy-out'; readonly query?: undefined })

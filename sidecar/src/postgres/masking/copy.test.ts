@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { detectorBits } from '../../masking/detectors.ts';
 import { copyFormatOf, CopyMasker, MaskError, type MaskPlan } from './index.ts';
 
 const REDACT = { labels: ['x'], family: 'text', mask: { kind: 'redact' }, hidesNull: false } as const;
@@ -9,6 +10,7 @@ const PLAN: MaskPlan = {
   masks: [undefined, REDACT, undefined],
   families: ['text', 'text', 'text'],
   scan: [],
+  detectors: detectorBits([]),
   notes: [],
 };
 

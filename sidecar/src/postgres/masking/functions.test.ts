@@ -31,6 +31,8 @@ describe('a function', () => {
     ['pg_prepared_statement', 's', 'refused'],
     ['pg_ls_dir', 'v', 'refused'],
     ['lo_get', 'v', 'refused'],
+    ['pg_tablespace_size', 'v', 'allowed'],
+    ['pg_statistics_obj_is_visible', 's', 'allowed'],
   ])('of the server named %s (%s) is %s', (name, volatility, kind) =>
     expect(judgeFunction(facts(name, volatility)).kind).toBe(kind),
   );
@@ -57,11 +59,24 @@ describe('a relation of the server', () => {
     ['pg_catalog', 'pg_prepared_statements', true, true],
     ['pg_catalog', 'pg_authid', false, true],
     ['pg_catalog', 'pg_user_mappings', false, true],
+    ['pg_catalog', 'pg_statistic_ext', true, false],
+    ['pg_catalog', 'pg_statistic_ext_data', true, true],
     ['pg_toast', 'pg_toast_1', false, true],
     ['public', 'pg_stat_statements', true, true],
     ['app', 'pg_stats', true, false],
   ])('%s.%s with labels %s: refused %s', (schema, name, labels, refused) =>
     expect(refuseRelation(schema, name, labels) !== undefined).toBe(refused),
+  );
+
+  it.each([
+    ['pg_authid', ['rolname', 'oid'], false],
+    ['pg_authid', ['rolname', 'rolpassword'], true],
+    ['pg_authid', undefined, true],
+    ['pg_subscription', ['subname'], false],
+    ['pg_subscription', ['subconninfo'], true],
+    ['pg_user_mappings', ['umid'], true],
+  ])('pg_catalog.%s read in %j: refused %s', (name, columns, refused) =>
+    expect(refuseRelation('pg_catalog', name, false, columns) !== undefined).toBe(refused),
   );
 });
 

@@ -3,7 +3,8 @@ export const FIRST_USER_OID = 16384;
 
 /** What is known about one function, by its OID. */
 export type FunctionVerdict =
-  | { readonly kind: 'allowed'; readonly name: string }
+  /** `session`: it shows what an earlier statement of the session may have left there. */
+  | { readonly kind: 'allowed'; readonly name: string; readonly session?: true }
   /** Never to be called by an agent: `why` completes "the function NAME …". */
   | { readonly kind: 'refused'; readonly name: string; readonly why: string }
   /** Its body is not known: whatever it returns may be anything. */
@@ -42,6 +43,7 @@ const HARMLESS_VOLATILE: ReadonlySet<string> = new Set([
   'pg_sleep_for',
   'pg_sleep_until',
   'pg_table_size',
+  'pg_tablespace_size',
   'pg_total_relation_size',
   'random',
   'random_normal',
@@ -53,6 +55,23 @@ const HARMLESS_VOLATILE: ReadonlySet<string> = new Set([
   'uuidv4',
   'uuidv7',
 ]);
+
+/** What a function can leave a value in, and these read: settings, sequences, the seed of random numbers. */
+const SESSION_READERS: ReadonlySet<string> = new Set([
+  'current_schema',
+  'current_schemas',
+  'current_setting',
+  'currval',
+  'lastval',
+  'nextval',
+  'pg_sequence_last_value',
+  'pg_show_all_settings',
+  'random',
+  'random_normal',
+]);
+
+/** Names that begin like a family below, of functions that say no more than a definition does. */
+const HARMLESS_MEMBERS: ReadonlySet<string> = new Set(['pg_statistics_obj_is_visible']);
 
 /** Families of functions that are not volatile and yet show what no column of the statement does. */
 const REFUSED_FAMILIES: readonly (readonly [prefix: string, why: string])[] = [
@@ -93,26 +112,36 @@ export function judgeFunction(facts: FunctionFacts): FunctionVerdict {
     const dynamic = /^(dblink|pg_stat_statements|pg_read_|pg_logdir|xpath_table|crosstab|connectby|loread|lowrite)/.test(name);
     return dynamic ? { kind: 'refused', name, why: 'reaches data by text that it is given' } : { kind: 'opaque', name, schema };
   }
-  const family = REFUSED_FAMILIES.find(([prefix]) => name.startsWith(prefix));
+  const family = HARMLESS_MEMBERS.has(name) ? undefined : REFUSED_FAMILIES.find(([prefix]) => name.startsWith(prefix));
   if (family) return { kind: 'refused', name, why: family[1] };
   if (facts.volatility === 'v' && !HARMLESS_VOLATILE.has(name))
     return { kind: 'refused', name, why: 'works beyond its arguments' };
-  return { kind: 'allowed', name };
+  return SESSION_READERS.has(name) ? { kind: 'allowed', name, session: true } : { kind: 'allowed', name };
 }
 
-/** Relations of the server that hold values of tables or the text of statements. */
+/** Relations of the server that hold values of tables or the text of statements; pg_statistic_ext holds definitions alone. */
 const VALUE_RELATIONS =
-  /^(pg_stat|pg_prepared_statements$|pg_cursors$|pg_largeobject$|pg_replication_slots$|pg_get_|pg_locks$|pg_mcv)/;
+  /^(pg_stat(?!istic_ext$)|pg_prepared_statements$|pg_cursors$|pg_largeobject$|pg_replication_slots$|pg_get_|pg_locks$|pg_mcv)/;
 /** Relations of the server that hold credentials. */
 const SECRET_RELATIONS =
-  /^(pg_authid|pg_shadow|pg_user_mapping|pg_user_mappings|pg_subscription|pg_hba_file_rules|pg_ident_file_mappings|pg_file_settings|_pg_user_mappings|user_mapping_options)$/;
+  /^(pg_shadow|pg_user_mapping|pg_user_mappings|pg_hba_file_rules|pg_ident_file_mappings|pg_file_settings|_pg_user_mappings|user_mapping_options)$/;
+/** Relations of the server where one column holds credentials. Views such as pg_roles, which everybody reads, show the others. */
+const SECRET_COLUMNS: ReadonlyMap<string, string> = new Map([
+  ['pg_authid', 'rolpassword'],
+  ['pg_subscription', 'subconninfo'],
+]);
 
-/** Why a relation of the server may not be read, if it may not. `labels`: whether the resource has any. */
-export function refuseRelation(schema: string, name: string, labels: boolean): string | undefined {
+/**
+ * Why a relation of the server may not be read, if it may not. `labels`: whether the resource has any. `columns`: what is read
+ * of it, as far as that is known.
+ */
+export function refuseRelation(schema: string, name: string, labels: boolean, columns?: readonly string[]): string | undefined {
   if (schema === 'pg_toast') return 'holds values of tables in pieces';
   if (!BUILT_IN_SCHEMAS.has(schema)) {
     return labels && name.startsWith('pg_stat_statements') ? 'holds statements of other sessions' : undefined;
   }
-  if (SECRET_RELATIONS.test(name)) return 'holds credentials';
+  const secret = SECRET_COLUMNS.get(name);
+  const readsSecret = secret !== undefined && columns?.includes(secret) !== false;
+  if (readsSecret || SECRET_RELATIONS.test(name)) return 'holds credentials';
   return labels && VALUE_RELATIONS.test(name) ? 'holds values of tables or statements of other sessions' : undefined;
 }

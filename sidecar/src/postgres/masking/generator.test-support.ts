@@ -361,7 +361,9 @@ class Generator {
         `insert into gen.sink as k(id, a) values (1, 'x') on conflict (id) do update set b = excluded.a || (select ${text([visit])} from gen.visit v limit 1) returning b as c`,
       () => `update gen.person t set (name, ssn) = (select ${text([visit])}, 's' from gen.visit v limit 1) returning t.name as c`,
       () =>
-        `merge into gen.sink k using gen.visit v on k.id = v.id when matched then update set a = ${text([visit])}${this.#merged(shown([sink, visit]))}`,
+        this.#major < 15
+          ? `update gen.sink k set a = ${text([visit])} from gen.visit v where k.id = v.id returning ${shown([sink, visit])} as c`
+          : `merge into gen.sink k using gen.visit v on k.id = v.id when matched then update set a = ${text([visit])}${this.#merged(shown([sink, visit]))}`,
       () =>
         this.#major < 18
           ? `delete from gen.person t returning t as c`

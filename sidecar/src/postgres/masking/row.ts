@@ -148,7 +148,7 @@ export function shownValue(value: Buffer | null, plan: MaskPlan, column: number,
   if (mask) return masked(value, mask, format);
   const family = plan.families[column] ?? 'document';
   if (value === null || family === 'plain' || plan.scan.length === 0) return UNCHANGED;
-  return scanned(value, family, plan.scan, format);
+  return scanned(value, family, plan, format);
 }
 
 function masked(value: Buffer | null, { family, mask, hidesNull }: ColumnMask, format: number): Shown {
@@ -180,8 +180,8 @@ function jsonb(text: string, format: number): Buffer {
   return format === BINARY ? Buffer.concat([Buffer.of(JSONB_VERSION), Buffer.from(text)]) : Buffer.from(text);
 }
 
-function scanned(value: Buffer, family: Family, scan: readonly Scan[], format: number): Shown {
-  const spans = detect(value, wanted(scan));
+function scanned(value: Buffer, family: Family, { scan, detectors }: MaskPlan, format: number): Shown {
+  const spans = detect(value, detectors);
   if (spans.length === 0) return UNCHANGED;
   const byDetector = new Map(scan.map((item) => [item.detector, item.mask]));
   // The binary form of arrays and composite values counts bytes: only the whole can be replaced.
@@ -200,10 +200,6 @@ function validJson(shown: Buffer, family: Family, format: number): Buffer {
   } catch {
     return versioned ? jsonb(JSON.stringify(REDACTED), format) : Buffer.from(JSON.stringify(REDACTED));
   }
-}
-
-function wanted(scan: readonly Scan[]): ReadonlySet<Detector> {
-  return new Set(scan.map((item) => item.detector));
 }
 
 function replaced(value: Buffer, spans: readonly Span[], masks: ReadonlyMap<Detector, Scan['mask']>): Buffer[] {

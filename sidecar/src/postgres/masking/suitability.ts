@@ -1,9 +1,11 @@
 import type { Catalog, CatalogQuery } from './catalog.ts';
+import { SUPPORTED_MAJORS } from './majors.ts';
 
 /** Something about the role or the server that masking cannot be built on. */
 export interface Suitability {
   /** A code of the table in @chaperone/api. */
   readonly reason:
+    | 'UpstreamVersionUnsupported'
     | 'UpstreamIsSuperuser'
     | 'UpstreamBypassesRLS'
     | 'UpstreamReplicates'
@@ -44,6 +46,14 @@ function suitabilitySql(labelled: readonly number[]): string {
       WHERE c.oid ${EQ} ANY ('{${labelled.join(',')}}'::pg_catalog.oid[]) AND pg_catalog.pg_has_role(CURRENT_USER, c.relowner, 'MEMBER')),
     pg_catalog.current_setting('log_min_messages'), pg_catalog.current_setting('log_error_verbosity'), pg_catalog.current_setting('log_destination')
     FROM pg_catalog.pg_roles r WHERE r.rolname ${EQ} CURRENT_USER`;
+}
+
+/** What is wrong with the server's major version, 0 where it names none; undefined: nothing. */
+export function checkMajor(major: number): Suitability | undefined {
+  if (SUPPORTED_MAJORS.includes(major)) return undefined;
+  const server = major === 0 ? 'the server does not say its version' : `the server is PostgreSQL ${major}`;
+  const range = `${SUPPORTED_MAJORS[0]} to ${SUPPORTED_MAJORS.at(-1)}`;
+  return { reason: 'UpstreamVersionUnsupported', status: 'False', message: `${server}; ${range} can be read` };
 }
 
 /**

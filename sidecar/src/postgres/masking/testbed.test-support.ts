@@ -72,7 +72,21 @@ export function dataRow(values: readonly (Buffer | string | null)[]): Buffer {
 export type Outcome =
   | { readonly kind: 'refused'; readonly why: string; readonly analysis: Analysis | undefined }
   | { readonly kind: 'error'; readonly shown: string; readonly raw: string; readonly analysis: Analysis | undefined }
-  | { readonly kind: 'rows'; readonly shown: string; readonly raw: string; readonly analysis: Analysis; readonly masked: number };
+  | {
+      readonly kind: 'rows';
+      readonly shown: string;
+      readonly raw: string;
+      readonly analysis: Analysis;
+      readonly masked: number;
+      /** Columns that are masked although no secret was in them. */
+      readonly over: number;
+    };
+
+export interface Attempt {
+  readonly binary?: boolean;
+  /** Reads the tree as that of another major. */
+  readonly as?: number;
+}
 
 function read(tree: string | undefined, catalog: Catalog, major: number): Analysis | undefined {
   try {
@@ -110,12 +124,14 @@ function delivered(
   const plan = planResult({ analysis, fields, access });
   if (plan.kind === 'refuse') return { kind: 'refused', why: plan.reason, analysis };
   const masked = result.rows.map((row) => maskRows(dataRow(row), plan, binary ? [1] : []));
+  const column = (at: number): string => result.rows.map((row) => row[at]?.toString('latin1') ?? '').join('\n');
   return {
     kind: 'rows',
     shown: masked.map(({ bytes }) => bytes.toString('latin1')).join('\n'),
     raw: result.rows.map((row) => dataRow(row).toString('latin1')).join('\n'),
     analysis,
     masked: masked.reduce((sum, { values }) => sum + values, 0),
+    over: plan.masks.filter((mask, at) => mask !== undefined && !showsSecret(column(at))).length,
   };
 }
 
@@ -159,9 +175,9 @@ export async function openTestbed(options: { package?: string } = {}) {
   const treeOf = async (sql: string): Promise<string> => (await run(sql, false)).tree ?? '';
 
   /** Runs one statement in a transaction of its own and shows what an agent would be shown. */
-  const attempt = async (sql: string, access: Access, binary = false): Promise<Outcome> => {
+  const attempt = async (sql: string, access: Access, { binary = false, as = server.major }: Attempt = {}): Promise<Outcome> => {
     const { result, tree } = await run(sql, binary);
-    const analysis = read(tree, state.catalog, server.major);
+    const analysis = read(tree, state.catalog, as);
     const why = refusalOf(analysis, access);
     if (why !== undefined && !(tree === undefined && result instanceof Error)) return { kind: 'refused', why, analysis };
     if (result instanceof Error) return failed(result, analysis);

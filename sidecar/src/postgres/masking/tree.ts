@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { type Major, majorOf } from './majors.ts';
 
 /** Longest printed tree that is read, in UTF-16 units; a larger one means a statement nobody wrote by hand. */
 export const MAX_TREE_LENGTH = 2 * 1024 * 1024;
@@ -23,19 +24,6 @@ export class TreeError extends Error {
   override readonly name = 'TreeError';
   readonly code = 'TreeUnreadable';
 }
-
-/** Tags that PostgreSQL 14 prints otherwise than its successors. */
-const RENAMED_IN_15: Readonly<Record<string, string>> = {
-  ARRAY: 'ARRAYEXPR',
-  CASE: 'CASEEXPR',
-  WHEN: 'CASEWHEN',
-  COALESCE: 'COALESCEEXPR',
-  COLLATE: 'COLLATEEXPR',
-  MINMAX: 'MINMAXEXPR',
-  ROW: 'ROWEXPR',
-  RTE: 'RANGETBLENTRY',
-  CTE: 'COMMONTABLEEXPR',
-};
 
 const SPACE = 1;
 const BRACKET = 2;
@@ -138,13 +126,13 @@ function readKey(tokens: Tokens): string {
 
 class Reader {
   readonly #tokens: Tokens;
-  readonly #major: number;
+  readonly #renamed: Major['renamed'];
   /** A utility statement's own node is not read, nor is what follows it: see {@link parseTree}. */
   utility = false;
 
-  constructor(text: string, major: number) {
+  constructor(text: string, { renamed }: Major) {
     this.#tokens = new Tokens(text);
-    this.#major = major;
+    this.#renamed = renamed;
   }
 
   all(): TreeValue[] {
@@ -180,7 +168,7 @@ class Reader {
     this.#tokens.step();
     const printed = this.#tokens.raw();
     if (!TAG.test(printed)) throw new TreeError('a tag is malformed');
-    const tag = (this.#major === 14 ? RENAMED_IN_15[printed] : undefined) ?? printed;
+    const tag = this.#renamed[printed] ?? printed;
     const fields: Record<string, TreeValue> = Object.create(null) as Record<string, TreeValue>;
     while (this.#tokens.next !== CLOSE_NODE) {
       const key = readKey(this.#tokens);
@@ -215,12 +203,14 @@ export function isNode(value: TreeValue | undefined): value is TreeNode {
  * Reading ends at a utility statement's own node, whose raw form may quote any text; `utilityStmt` is then the string
  * 'utility', nothing behind it was read, and such a tree says nothing about columns.
  *
- * @param major - the server's major version; 14 prints other tags
+ * @param major - the server's major version, one of those in majors.ts
  * @returns the top-level QUERY nodes
  * @throws TreeError
  */
 export function parseTree(text: string, major: number): TreeNode[] {
-  const queries = new Reader(text, major).all().flat(1);
+  const known = majorOf(major);
+  if (known === undefined) throw new TreeError('the server is of a version that is not supported');
+  const queries = new Reader(text, known).all().flat(1);
   return queries.map((query) => {
     if (!isNode(query) || query.tag !== 'QUERY') throw new TreeError('something else than a query is at the top');
     return query;

@@ -1,18 +1,6 @@
 import type { Catalog } from './catalog.ts';
-import {
-  child,
-  field,
-  integer,
-  KNOWN_TAGS,
-  list,
-  nodes,
-  outputEntries,
-  RTE,
-  rangeEntry,
-  SUBLINK,
-  token,
-  viewOf,
-} from './nodes.ts';
+import { type Major, RTE } from './majors.ts';
+import { child, field, integer, list, nodes, outputEntries, rangeEntry, SUBLINK, token, viewOf } from './nodes.ts';
 import { isNode, type TreeNode, type TreeValue } from './tree.ts';
 
 /** What may be inside one value. */
@@ -94,6 +82,7 @@ export class TooComplex extends Error {
  */
 export class Lineage {
   readonly #catalog: Catalog;
+  readonly #major: Major;
   #memo = new Map<TreeNode, readonly Value[]>();
   #before = new Map<TreeNode, readonly Value[]>();
   #active = new Set<TreeNode>();
@@ -103,8 +92,9 @@ export class Lineage {
   /** An object was met that the catalog does not know: it is older than the object. */
   stale = false;
 
-  constructor(catalog: Catalog) {
+  constructor(catalog: Catalog, major: Major) {
     this.#catalog = catalog;
+    this.#major = major;
   }
 
   /**
@@ -192,7 +182,7 @@ export class Lineage {
     }
     if (TRANSPARENT.has(node.tag)) return this.value(field(node, 'arg'), scopes);
     const parts = Object.values(node.fields).map((part) => this.value(part, scopes));
-    if (!KNOWN_TAGS.has(node.tag)) parts.push(anything(`a node ${node.tag}`));
+    if (!this.#major.tags.has(node.tag)) parts.push(anything(`a node ${node.tag}`));
     const called = this.opaqueCall(node);
     if (called !== undefined) parts.push(anything(`the function ${called}`));
     return derived(union(parts));
@@ -234,7 +224,9 @@ export class Lineage {
     const entry = around[0] && rangeEntry(around[0], integer(node, 'varno'));
     const attribute = integer(node, 'varattno');
     if (!entry || Number.isNaN(attribute) || Number.isNaN(integer(node, 'varlevelsup'))) return anything('a column out of range');
-    switch (token(entry, 'rtekind')) {
+    const kind = token(entry, 'rtekind');
+    if (!this.#major.rangeKinds.has(kind)) return anything('a range entry of an unknown kind');
+    switch (kind) {
       case RTE.relation:
         return PLAIN_RELATIONS.has(token(entry, 'relkind'))
           ? this.relation(integer(entry, 'relid'), attribute)
@@ -250,8 +242,6 @@ export class Lineage {
         return this.#rows(entry, attribute, around);
       case RTE.cte:
         return this.#cte(entry, attribute, around);
-      case RTE.result:
-        return NOTHING;
       case RTE.group:
         return this.#pick(list(entry, 'groupexprs'), attribute, (item) => this.value(item, around));
       default:

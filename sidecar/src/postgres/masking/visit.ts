@@ -1,7 +1,8 @@
 import { type Effect, qualifiedName } from '@chaperone/policy';
-import type { Catalog, CatalogRelation } from './catalog.ts';
+import type { Catalog, CatalogColumn, CatalogRelation } from './catalog.ts';
 import { refuseRelation } from './functions.ts';
-import { child, field, integer, KNOWN_TAGS, list, nodes, outputEntries, RTE, rangeEntry, token, viewOf } from './nodes.ts';
+import { type Command, type Major, RTE } from './majors.ts';
+import { child, field, integer, list, nodes, outputEntries, rangeEntry, token, viewOf } from './nodes.ts';
 import { isTotal } from './total.ts';
 import { isNode, type TreeNode, type TreeValue } from './tree.ts';
 import { FUNCTION_FIELDS, type Lineage, type Scopes, type Value } from './values.ts';
@@ -43,6 +44,8 @@ export interface Found {
   touches: boolean;
   /** A row security condition calls a function that is not known to be the server's own. */
   ownersCode: boolean;
+  /** It reads what earlier statements of the session may have left there. */
+  readsSession: boolean;
   /** Set: something in the tree is not understood, wherever it stands. */
   top: string | undefined;
 }
@@ -63,6 +66,7 @@ const PERMISSIONS = [
   [8, 'delete', ''],
 ] as const;
 const KNOWN_PERMISSIONS = 1 + 2 + 4 + 8;
+const SELECT = 2;
 /** Owner's conditions (row security, views WITH CHECK OPTION): never shown, and not the agent's to choose. */
 const OWNERS_FIELDS: ReadonlySet<string> = new Set(['securityQuals', 'withCheckOptions']);
 /** Fields that hold OIDs of operators, by tag. */
@@ -70,6 +74,7 @@ const OPERATOR_FIELDS: Readonly<Record<string, readonly string[]>> = {
   SORTGROUPCLAUSE: ['eqop', 'sortop'],
   ROWCOMPAREEXPR: ['opnos'],
 };
+const WRITES: ReadonlySet<Command> = new Set(['insert', 'update', 'delete', 'merge']);
 const SET_UNION = '1';
 /** Branches that cannot fail: which of them is taken shows nowhere but in the value. */
 const SIMPLE_BRANCHES: ReadonlySet<string> = new Set(['CONST', 'PARAM', 'VAR', 'RELABELTYPE', 'CASETESTEXPR', 'NULLTEST']);
@@ -80,21 +85,19 @@ const carries = (value: Value): boolean => value.top !== undefined || value.sour
 export class Visitor {
   readonly #catalog: Catalog;
   readonly #lineage: Lineage;
-  readonly #modern: boolean;
+  readonly #major: Major;
   /** AND nodes of conditions, judged part by part. */
   readonly #conjunctions = new WeakSet<TreeNode>();
-  readonly #commands: { update: string; insert: string; delete: string; merge: string };
 
-  constructor(catalog: Catalog, lineage: Lineage, major: number) {
+  constructor(catalog: Catalog, lineage: Lineage, major: Major) {
     this.#catalog = catalog;
     this.#lineage = lineage;
-    this.#modern = major >= 16;
-    this.#commands = { update: '2', insert: '3', delete: '4', merge: major >= 15 ? '5' : 'none' };
+    this.#major = major;
   }
 
   walk(query: TreeNode): Found {
     const lists = { references: [], assigns: [], targets: [], effects: [], refused: [] };
-    const found: Found = { ...lists, touches: false, ownersCode: false, top: undefined };
+    const found: Found = { ...lists, touches: false, ownersCode: false, readsSession: false, top: undefined };
     this.#query(query, { scopes: [], found, inView: false });
     return found;
   }
@@ -120,7 +123,7 @@ export class Visitor {
     }
     if (part.tag === 'QUERY') return this.#query(part, place);
     if (part.tag === 'RANGETBLENTRY') return this.#rangeEntry(part, place);
-    if (!KNOWN_TAGS.has(part.tag)) place.found.top ??= `a node ${part.tag}`;
+    if (!this.#major.tags.has(part.tag)) place.found.top ??= `a node ${part.tag}`;
     this.#call(part, place);
     this.#decides(part, place);
     for (const [name, item] of Object.entries(part.fields)) if (!OWNERS_FIELDS.has(name)) this.#expression(item, place);
@@ -128,8 +131,9 @@ export class Visitor {
 
   #rangeEntry(entry: TreeNode, place: Place): void {
     const kind = token(entry, 'rtekind');
+    if (!this.#major.rangeKinds.has(kind)) place.found.top ??= 'a range entry of an unknown kind';
     const view = kind === RTE.subquery ? viewOf(entry) : 0;
-    if (kind === RTE.relation) this.#relation(integer(entry, 'relid'), token(entry, 'relkind'), place);
+    if (kind === RTE.relation) this.#relation(integer(entry, 'relid'), token(entry, 'relkind'), place, this.#read(entry, place));
     if (view > 0) this.#relation(view, 'v', place);
     const owners = view > 0 && this.#catalog.relations.get(view)?.owner !== this.#catalog.role;
     const inside = { ...place, inView: place.inView || owners };
@@ -141,7 +145,17 @@ export class Visitor {
     if (kind === RTE.tableFunction) this.#refer('argument', this.#lineage.value(field(entry, 'tablefunc'), place.scopes), place);
   }
 
-  #relation(oid: number, kind: string, place: Place): void {
+  /** Attributes that are read of a relation, where the server asks for the right to select alone; undefined otherwise. */
+  #read(entry: TreeNode, { scopes: [query] }: Place): number[] | undefined {
+    const asked =
+      this.#major.rights === 'rteperminfos' && query
+        ? nodes(query, 'rteperminfos', 'RTEPERMISSIONINFO')[integer(entry, 'perminfoindex') - 1]
+        : entry;
+    const own = asked !== undefined && integer(asked, 'relid') === integer(entry, 'relid');
+    return own && integer(asked, 'requiredPerms') === SELECT ? attributes(list(asked, 'selectedCols')) : undefined;
+  }
+
+  #relation(oid: number, kind: string, place: Place, read?: readonly number[]): void {
     const { found } = place;
     const relation = this.#catalog.relations.get(oid);
     if (kind === 't') found.refused.push({ object: 'pg_toast', why: 'holds values of tables in pieces' });
@@ -150,7 +164,9 @@ export class Visitor {
       found.touches = true;
       return;
     }
-    const why = refuseRelation(relation.schema, relation.name, this.#catalog.labels.size > 0);
+    found.readsSession ||= relation.kind === 'S' || relation.schema.startsWith('pg_temp');
+    const columns = read && columnsOf(relation, read).map(({ name }) => name);
+    const why = refuseRelation(relation.schema, relation.name, this.#catalog.labels.size > 0, columns);
     if (why !== undefined) found.refused.push({ object: nameOf(relation), why });
     if (this.#catalog.labelled.has(oid) || this.#catalog.opaque.has(oid)) found.touches = true;
   }
@@ -159,7 +175,10 @@ export class Visitor {
     const called = this.#functionsOf(node);
     for (const oid of called) {
       const verdict = this.#catalog.functions.get(oid);
-      if (verdict?.kind === 'allowed') continue;
+      if (verdict?.kind === 'allowed') {
+        place.found.readsSession ||= verdict.session === true;
+        continue;
+      }
       if (verdict === undefined) {
         this.#lineage.stale = true;
         place.found.refused.push({ object: `function ${oid}`, why: 'is newer than the catalog' });
@@ -321,9 +340,8 @@ export class Visitor {
   }
 
   #writes(query: TreeNode, place: Place): void {
-    const command = token(query, 'commandType');
-    const { update, insert, delete: remove, merge } = this.#commands;
-    if (![update, insert, remove, merge].includes(command)) return;
+    const command = this.#major.commands[token(query, 'commandType')];
+    if (command === undefined || !WRITES.has(command)) return;
     const entry = rangeEntry(query, integer(query, 'resultRelation'));
     const relation = entry && this.#catalog.relations.get(integer(entry, 'relid'));
     const { found } = place;
@@ -340,7 +358,7 @@ export class Visitor {
       labelled: this.#catalog.labelled.has(relation.oid),
     });
     const assigned = [
-      ...(command === merge ? [] : nodes(query, 'targetList', 'TARGETENTRY')),
+      ...(command === 'merge' ? [] : nodes(query, 'targetList', 'TARGETENTRY')),
       ...nodes(query, 'mergeActionList', 'MERGEACTION').flatMap((action) => nodes(action, 'targetList', 'TARGETENTRY')),
       ...[child(query, 'onConflict', 'ONCONFLICTEXPR')].flatMap((conflict) =>
         conflict ? nodes(conflict, 'onConflictSet', 'TARGETENTRY') : [],
@@ -357,9 +375,10 @@ export class Visitor {
 
   /** The rights that the server will ask for: the effects, as the server itself resolved them. */
   #permissions(query: TreeNode, place: Place): void {
-    const asked = this.#modern
-      ? nodes(query, 'rteperminfos', 'RTEPERMISSIONINFO')
-      : nodes(query, 'rtable', 'RANGETBLENTRY').filter((entry) => integer(entry, 'relid') > 0);
+    const asked =
+      this.#major.rights === 'rteperminfos'
+        ? nodes(query, 'rteperminfos', 'RTEPERMISSIONINFO')
+        : nodes(query, 'rtable', 'RANGETBLENTRY').filter((entry) => integer(entry, 'relid') > 0);
     for (const info of asked) {
       const rights = integer(info, 'requiredPerms');
       if (rights === 0) continue;
@@ -369,7 +388,7 @@ export class Visitor {
         this.#lineage.stale = true;
         continue;
       }
-      this.#relation(relation.oid, relation.kind, place);
+      this.#relation(relation.oid, relation.kind, place, rights === SELECT ? attributes(list(info, 'selectedCols')) : undefined);
       if (Number.isNaN(rights) || (rights & ~KNOWN_PERMISSIONS) !== 0) {
         place.found.refused.push({ object: nameOf(relation), why: 'is used in an unknown way' });
       }
@@ -388,13 +407,15 @@ export class Visitor {
 
 const nameOf = (relation: CatalogRelation): string => qualifiedName(relation.schema, relation.name);
 
-function columnNames(relation: CatalogRelation, bitmap: readonly TreeValue[]): string[] {
-  const attributes = bitmap.slice(1).map((member) => Number(member) + FIRST_COLUMN);
-  const all = attributes.includes(0);
-  return [...relation.columns]
-    .filter(([attribute]) => all || attributes.includes(attribute))
-    .map(([, column]) => qualifiedName(relation.schema, relation.name, column.name));
-}
+/** Attribute numbers of a printed bitmap. */
+const attributes = (bitmap: readonly TreeValue[]): number[] => bitmap.slice(1).map((member) => Number(member) + FIRST_COLUMN);
+
+/** Attribute 0 stands for the whole row. */
+const columnsOf = (relation: CatalogRelation, read: readonly number[]): CatalogColumn[] =>
+  [...relation.columns].filter(([attribute]) => read.includes(0) || read.includes(attribute)).map(([, column]) => column);
+
+const columnNames = (relation: CatalogRelation, bitmap: readonly TreeValue[]): string[] =>
+  columnsOf(relation, attributes(bitmap)).map(({ name }) => qualifiedName(relation.schema, relation.name, name));
 
 function compares(operation: TreeNode): boolean {
   if (token(operation, 'op') !== SET_UNION || token(operation, 'all') !== 'true') return true;

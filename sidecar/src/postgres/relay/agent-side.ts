@@ -1,3 +1,4 @@
+import type { Access } from '@chaperone/policy';
 import { type Clock, deferred } from '../../platform.ts';
 import {
   decodeBind,
@@ -18,6 +19,7 @@ import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import { SimpleQuery } from './simple-query.ts';
+import { isSqlPrepared } from './sql-prepared.ts';
 import { changesMeaning, EMPTY_STATEMENT, usesCursors } from './judgement.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import { OWN_NAMES, type Templates } from './templates.ts';
@@ -35,6 +37,7 @@ export interface AgentSideOptions {
   readonly texts: Texts;
   readonly statements: Statements;
   readonly templates: Templates;
+  readonly access: () => Access;
   readonly clock: Clock;
   /** Waits until the server takes bytes again. */
   readonly serverReady: () => Promise<void>;
@@ -139,6 +142,8 @@ export class AgentSide {
   }
 
   #fail(error: Buffer): void {
+    // It comes after what the server owes, which an agent that sends Flush in place of Sync would wait for: a server sends errors at once.
+    if (!this.#link.idle) this.#flushServer();
     this.#link.say(error);
     this.#link.skipping = true;
     this.#link.undo = true;
@@ -166,6 +171,7 @@ export class AgentSide {
     if (second !== undefined)
       return this.#fail(this.#texts.error('42601', 'cannot insert multiple commands into a prepared statement'));
     if (statement.kind === 'set' && statement.emulated) return this.#refuse(EMULATED_ONLY_SIMPLE, message.query, bytes.length);
+    if (isSqlPrepared(statement)) return this.#refuse(PREPARED_ONLY_SIMPLE, message.query, bytes.length);
     const outcome = await this.#statements.prepare(statement, message.name, message.parameterTypes);
     return this.#settle(outcome, statement.text, bytes.length);
   }
@@ -220,7 +226,8 @@ export class AgentSide {
     const prepared = kind === 'statement' ? this.#link.statements.get(name) : undefined;
     // The server may still hold what we parsed there ourselves.
     if (kind === 'statement' && prepared === undefined) return this.#noStatement();
-    if (kind === 'portal' && this.#link.portal(name) === undefined) return this.#noPortal();
+    // SQL's cursors are portals, and a driver may ask which columns one has; rows it gets by FETCH alone.
+    if (kind === 'portal' && this.#link.portal(name) === undefined && !this.#link.cursors.has(name)) return this.#noPortal();
     this.#link.send(bytes, { kind: 'describe', of: kind, prepared });
     return undefined;
   }
@@ -240,8 +247,8 @@ export class AgentSide {
       return this.#settle(again, portal.judgement.statement.text, bytes.length);
     portal.judgement = again?.prepared.judgement ?? this.#statements.current(portal.judgement, portal.prepared.fields);
     const { judgement } = portal;
-    if (judgement.refusal !== undefined)
-      return this.#refuse(judgement.refusal, judgement.statement.text, bytes.length, judgement.text);
+    const refusal = judgement.refusal ?? this.#statements.barred(judgement);
+    if (refusal !== undefined) return this.#refuse(refusal, judgement.statement.text, bytes.length, judgement.text);
     const { text, verdict, writes } = judgement;
     const action = await this.#recorder.judged({ text, bytes: bytes.length, verdict, writes, parameters: portal.parameters });
     if (this.#link.skipping) return;
@@ -322,6 +329,10 @@ class UnexpectedInCopyError extends Error {
 
 const FUNCTION_CALL: Refusal = { code: 'NotAnalysable', reason: 'the function call message cannot be analysed; use SELECT' };
 const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a bound value holds masked text' };
+const PREPARED_ONLY_SIMPLE: Refusal = {
+  code: 'NotAnalysable',
+  reason: "PREPARE, EXECUTE and DEALLOCATE are supported in a simple query only; use the driver's prepared statements",
+};
 const EMULATED_ONLY_SIMPLE: Refusal = { code: 'SettingPinned', reason: 'this setting can be changed in a simple query only' };
 
 function isCopy(type: number): boolean {

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { type Clock, systemClock } from '../../platform.ts';
 import { type Governed, startGoverned } from './governed.test-support.ts';
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
@@ -29,9 +28,7 @@ const POLICY = {
 export async function startAttacked(name?: string): Promise<Governed> {
   const hba = ['hostnossl control agent_role 127.0.0.1/32 trust', 'host all all 127.0.0.1/32 scram-sha-256'];
   const options = name === undefined ? { hba } : { package: name, hba };
-  // Each attack is made several times, and none of them has time to wait.
-  const clock: Clock = { ...systemClock, after: async () => undefined };
-  const governed = await startGoverned({ schema: SCHEMA, policy: POLICY, resource: RESOURCE, clock }, options);
+  const governed = await startGoverned({ schema: SCHEMA, policy: POLICY, resource: RESOURCE }, options);
   const admin = await governed.direct();
   await admin.query('create database control template orders');
   await admin.end();

@@ -1,6 +1,5 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Clock, systemClock } from '../../platform.ts';
 import { type Governed, startGoverned } from './governed.test-support.ts';
 import { type Heard, RawClient, say } from './raw-client.test-support.ts';
 
@@ -34,9 +33,7 @@ let governed: Governed;
 let owner: pg.Client;
 let agent: RawClient;
 beforeAll(async () => {
-  // Refusals are repeated here, and nobody waits for them.
-  const clock: Clock = { ...systemClock, after: async () => undefined };
-  governed = await startGoverned({ schema: SCHEMA, policy: POLICY, resource: RESOURCE, clock });
+  governed = await startGoverned({ schema: SCHEMA, policy: POLICY, resource: RESOURCE });
   owner = await governed.direct();
 });
 afterAll(async () => {
@@ -85,6 +82,14 @@ describe('a cursor', () => {
     const fetched = await agent.ask(parse('fetch forward 2 from "c 1"', 'f'), bind('f'), execute(), bind('f'), execute(), sync());
     expect(rows(fetched)).toEqual(['8 ***** name 8', '9 ***** name 9', '10 ***** name 10']);
     expect(agent.text).not.toContain(CANARY);
+  });
+
+  it('can be described as the portal that it is, but not executed as one', async () => {
+    await run('begin', `declare c cursor for ${TAINTED}`);
+    expect(types(await agent.ask(say.describe('portal', 'c'), sync()))).toBe('TZ');
+    expect(await agent.ask(execute('c'), sync())).toContainEqual(['E', '34000', expect.any(String)]);
+    await run('rollback', 'begin');
+    expect(await agent.ask(say.describe('portal', 'c'), sync())).toContainEqual(['E', '34000', expect.any(String)]);
   });
 
   it('shows what is not masked, several at once, and is a record of its own', async () => {

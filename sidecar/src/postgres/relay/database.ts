@@ -3,7 +3,7 @@ import type { Clock, Logger } from '../../platform.ts';
 import type { DialGuard } from '../../capture/guard.ts';
 import type { Observation } from '../../control/control-plane.ts';
 import { addressOf, ownerText } from '../../control/owner-text.ts';
-import { type Catalog, checkSuitability, loadCatalog, type Suitability } from '../masking/index.ts';
+import { type Catalog, checkMajor, checkSuitability, loadCatalog, type Suitability } from '../masking/index.ts';
 import { GuessBudget } from './guesses.ts';
 import { Judgements } from './judgements.ts';
 import { optionsText } from './pinned.ts';
@@ -58,13 +58,12 @@ export class Database {
     this.#o = options;
   }
 
-  get catalog(): Catalog {
+  /** The catalogue, for a session with a server of `major`: that of another server's says nothing about it. Throws DatabaseError. */
+  catalogOf(major: number): Catalog {
     if (this.#catalog === undefined) throw new DatabaseError('ResourceNotReady', 'the catalogue was not read');
+    if (this.#major !== major)
+      throw new DatabaseError('ResourceNotReady', 'servers of several major versions answer as this database');
     return this.#catalog;
-  }
-
-  get major(): number {
-    return this.#major;
   }
 
   /** Whether statements that are repeated may run as prepared ones. */
@@ -94,6 +93,13 @@ export class Database {
     if (this.stale) throw new DatabaseError('ResourceNotReady', 'the labels of the resource are changing');
   }
 
+  /** As {@link ready}, for a session with a server of `major`. */
+  async readyFor(major: number): Promise<void> {
+    // It may have been upgraded since the catalogue was read.
+    if (major !== this.#major) await this.refresh();
+    this.catalogOf(major);
+  }
+
   /** Reads the catalogue again; several callers share one reading. */
   refresh(): Promise<Catalog> {
     this.#loading ??= this.#load().finally(() => {
@@ -106,6 +112,8 @@ export class Database {
     const resource = this.#o.resource();
     try {
       await using client = await this.#connect(resource);
+      const unsupported = checkMajor(client.major);
+      if (unsupported !== undefined) this.#judgeSuitability(resource, [unsupported]);
       const query = (sql: string): Promise<(string | null)[][]> => client.query(sql);
       const catalog = await loadCatalog(query, resource.access.sensitive);
       const found = await checkSuitability(query, catalog);
@@ -207,6 +215,7 @@ export class Database {
 const OWNERS_CHANGE: Partial<Record<Suitability['reason'], string>> = {
   ServerLogVolume: ', or set spec.postgres.acceptServerLogVolume: true',
   LabelledColumnsMissing: '; mend spec.sensitive',
+  UpstreamVersionUnsupported: '; upgrade the server, or Chaperone if the server is newer',
   UpstreamOwnsLabelledTables: '; use a role that owns none of them',
 };
 const CATALOG_UNREADABLE =

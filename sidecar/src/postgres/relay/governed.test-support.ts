@@ -11,6 +11,7 @@ import type { Durability, Recording } from '../../recording/recorder.ts';
 import { createSessions, type Sessions } from '../../session/index.ts';
 
 export const CREDENTIAL = { username: 'agent_role', password: 'only-the-proxy-knows' };
+const UNHURRIED: Clock = { ...systemClock, after: async () => undefined };
 /** What hash masks are keyed by, the same in all tests. */
 const HASH_SECRET = Buffer.alloc(32, 11);
 export const AGENT: Agent = {
@@ -27,7 +28,7 @@ export interface Spec {
   readonly resource?: object;
   readonly policy: object;
   readonly acceptServerLogVolume?: boolean;
-  /** Absent: the system's. */
+  /** Absent: the system's, with refusals that are never held back. */
   readonly clock?: Clock;
   /** HOST:PORT in place of the server's, such as that of a pooler; spoken to without TLS. */
   readonly upstream?: string;
@@ -191,7 +192,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     control,
     recording,
     guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
-    clock: spec.clock ?? systemClock,
+    clock: spec.clock ?? UNHURRIED,
     logger,
   });
   let full = false;

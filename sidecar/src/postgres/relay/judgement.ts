@@ -40,6 +40,8 @@ export interface Judgement {
   readonly guesses: number;
   /** Code of the database's owner runs, of which nobody knows what it does. */
   readonly ownersCode: boolean;
+  /** It shows what earlier statements of the session may have left there. */
+  readonly readsSession: boolean;
   /** It met something that the catalogue does not know. */
   readonly unknownObjects: boolean;
   /** What was judged, so that it can be judged again under another policy. */
@@ -165,6 +167,7 @@ function combine(a: Judgement, b: Judgement): Judgement {
     text: a.blank ? a.text : b.text,
     guesses: Math.max(a.guesses, b.guesses),
     ownersCode: a.ownersCode || b.ownersCode,
+    readsSession: a.readsSession || b.readsSession,
     unknownObjects: a.unknownObjects || b.unknownObjects,
     also: [...a.also, b],
   };
@@ -184,7 +187,9 @@ function treeAction(statement: Held, analysis: Analysis): Action {
   const effects =
     statement.kind === 'copy-in' ? analysis.effects.map((effect): Effect => ({ ...effect, verb: 'insert' })) : analysis.effects;
   const why =
-    analysis.refused?.why ?? (statement.mentionsSetConfig ? 'set_config changes settings that judging rests upon' : undefined);
+    analysis.refused?.why ??
+    (analysis.command === 'utility' ? 'the server takes it for another kind of statement' : undefined) ??
+    (statement.mentionsSetConfig ? 'set_config changes settings that judging rests upon' : undefined);
   return why === undefined ? { effects } : { effects, notAnalysable: why };
 }
 
@@ -204,6 +209,7 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     blank,
     text: blank ? blankLiterals(statement.text) : statement.text,
     ownersCode: runsOwnersCode(statement, analysis),
+    readsSession: analysis?.readsSession ?? statement.kind === 'show',
     unknownObjects: analysis?.unknownObjects ?? false,
     basis,
     also: [],
@@ -288,10 +294,10 @@ function isChange(statement: Held): boolean {
 }
 
 function canWrite(statement: Held, action: Action): boolean {
-  if (['query', 'declare', 'fetch'].includes(statement.kind))
+  if (['query', 'declare', 'fetch', 'prepare', 'execute'].includes(statement.kind))
     return isChange(statement) || action.effects.some((effect) => effect.verb !== 'select');
   return (
-    !['transaction', 'show', 'empty', 'set', 'reset', 'close'].includes(statement.kind) &&
+    !['transaction', 'show', 'empty', 'set', 'reset', 'close', 'deallocate'].includes(statement.kind) &&
     !(statement.kind === 'explain' && !statement.analyze) &&
     statement.kind !== 'copy-out'
   );

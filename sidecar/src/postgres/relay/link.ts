@@ -21,6 +21,8 @@ export class Link {
   transaction: 'I' | 'T' | 'E' = 'I';
   /** Something of the current group (up to Sync) was executed; an error of ours must then undo it. */
   dirty = false;
+  /** Code of the database's owner ran that may have left labelled values in the session. */
+  tainted = false;
   /** The agent's messages are dropped up to its next Sync, as a server does after an error. */
   skipping = false;
   /** The agent was told of an error that the server does not know of: answers up to the next ReadyForQuery are not for it. */

@@ -1,7 +1,7 @@
 import { BACKEND, dataRowCells, decodeErrorResponse, encodeQuery, encodeTerminate, MessageReader } from '../wire/index.ts';
 import { deferred, type Deferred } from '../../platform.ts';
 import { decideServer } from './limits.ts';
-import type { Upstream } from './upstream.ts';
+import { majorOf, type Upstream } from './upstream.ts';
 
 /** Rows that one of our own catalogue queries may give. */
 const MAX_ROWS = 400_000;
@@ -36,7 +36,7 @@ export class QueryClient implements AsyncDisposable {
 
   /** Major version of the server; 0 where it does not say. */
   get major(): number {
-    return Number.parseInt(this.#upstream.parameters.get('server_version') ?? '0', 10) || 0;
+    return majorOf(this.#upstream);
   }
 
   /** @throws QueryError without the server's text. */

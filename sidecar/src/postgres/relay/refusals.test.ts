@@ -133,3 +133,19 @@ describe('what a refusal discloses', () => {
     });
   });
 });
+
+describe('an agent that sends Flush, and Sync only when it heard of an error', () => {
+  it.each([
+    ['a refusal of what the server parsed', [parse('select * from notes', 's'), say.describe('statement', 's')]],
+    ['a refusal of what it did not', [parse('listen news', 's'), say.describe('statement', 's')]],
+    [
+      'a statement that is not there, after one that is',
+      [parse('select 1', 'one'), bind('one'), say.describe('statement', 'none')],
+    ],
+  ])('is told of %s', async (_, asked) => {
+    await using agent = await RawClient.open(governed.port);
+    agent.send(...asked, say.flush());
+    expect((await agent.until((heard) => heard.some(([type]) => type === 'E'))).at(-1)?.[0]).toBe('E');
+    expect(await agent.ask(sync())).toEqual([['Z', 'I']]);
+  });
+});

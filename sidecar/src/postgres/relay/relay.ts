@@ -5,7 +5,8 @@ import type { SessionRecorder } from '../../recording/recorder.ts';
 import type { StatementParser } from '../actions/index.ts';
 import { BACKEND, decideFrontend, MAX_BACKEND_BYTES, MessageReader, ProtocolError } from '../wire/index.ts';
 import { AgentSide } from './agent-side.ts';
-import type { Database } from './database.ts';
+import type { Catalog } from '../masking/index.ts';
+import { type Database, DatabaseError } from './database.ts';
 import { Inbox } from './inbox.ts';
 import type { Ending } from '../../session/index.ts';
 import { Link } from './link.ts';
@@ -26,6 +27,8 @@ export interface RelayOptions {
   /** Bytes of the agent that came with its startup packet. */
   readonly early: Buffer;
   readonly upstream: Upstream;
+  /** Major version of its server. */
+  readonly major: number;
   readonly parser: StatementParser;
   readonly database: Database;
   readonly access: () => Access;
@@ -117,15 +120,16 @@ export class Relay {
 
   /** Resolves with why the session ended; both sockets are closed then. Never rejects. */
   async run(): Promise<Ending> {
-    const { agent, upstream, parser, database, access, clock } = this.#o;
+    const { agent, upstream, major, parser, database, access, clock } = this.#o;
+    const catalog = (): Catalog => database.catalogOf(major);
     const statements = new Statements({
       link: this.#link,
       parser,
       access,
-      catalog: () => database.catalog,
+      catalog,
       stale: () => database.stale,
-      refresh: () => database.refresh(),
-      major: database.major,
+      refresh: () => database.refresh().then(catalog),
+      major,
       guesses: database.guesses,
       judgements: database.judgements,
       clock,
@@ -134,9 +138,9 @@ export class Relay {
       link: this.#link,
       statements,
       access,
-      catalog: () => database.catalog,
+      catalog,
       stale: () => database.stale,
-      major: database.major,
+      major,
       enabled: () => database.autoPrepare,
       clock,
     });
@@ -152,6 +156,7 @@ export class Relay {
       texts: this.#texts,
       statements,
       templates,
+      access,
       clock,
       serverReady: () => this.#serverReady(),
     });
@@ -206,6 +211,7 @@ export class Relay {
   #fault(error: unknown, side: 'agent' | 'server'): Ending {
     const name = error instanceof Error ? error.name : 'Error';
     this.#o.log.warn('session ended by a fault', { session: this.#o.session.session, side, error: name });
+    if (error instanceof DatabaseError) return { code: error.code, reason: error.message };
     if (name === 'RecordingError') return { code: 'RecordingBlocked', reason: 'what happens here can not be recorded' };
     if (name === 'ProtocolError' && side === 'agent')
       return { code: 'ProtocolViolation', reason: 'the message is not valid in this protocol' };

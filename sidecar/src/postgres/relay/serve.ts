@@ -13,7 +13,7 @@ import { selfTest } from './self-test.ts';
 import { Relay } from './relay.ts';
 import { shownParameter } from './server-side.ts';
 import { fatalText } from './texts.ts';
-import { connectUpstream, type Upstream } from './upstream.ts';
+import { connectUpstream, majorOf, type Upstream } from './upstream.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
@@ -136,7 +136,9 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
   await database.ready();
   const upstream = await dial(context, start);
   accepted.socket.once('close', () => upstream.socket.destroy());
+  const major = majorOf(upstream);
   try {
+    await database.readyFor(major);
     const passed = await selfTest(upstream);
     database.tested(passed);
     if (!passed)
@@ -157,6 +159,7 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     agent: accepted.socket,
     early: accepted.rest,
     upstream,
+    major,
     parser,
     database,
     access,

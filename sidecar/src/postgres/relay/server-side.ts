@@ -161,6 +161,8 @@ export class ServerSide {
   #prepared(step: Extract<Step, { kind: 'prepare' }>, type: BackendType, bytes: Buffer): void {
     if (type === BACKEND.ParseComplete && !step.parsed) {
       step.parsed = true;
+    } else if (step.sql && step.parsed && (type === BACKEND.BindComplete || type === BACKEND.CommandComplete)) {
+      return;
     } else if (type === BACKEND.ParameterDescription && step.parsed) {
       step.parameters = decodeParameterDescription(bytes).length;
     } else if (type === BACKEND.RowDescription && step.parsed) {
@@ -369,6 +371,8 @@ export class ServerSide {
     const { name, value } = decodeParameterStatus(bytes);
     const pinned = PINNED_PARAMETERS.get(name);
     if (pinned !== undefined && pinned !== value) throw new UpstreamProtocolError(`${name} was changed`);
+    // Almost any text is the name of a time zone.
+    if (this.#link.tainted && name === 'TimeZone' && /\d/.test(value)) return;
     if (SHOWN_PARAMETERS.has(name)) this.#link.tell(bytes);
   }
 

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
 import { type Heard, RawClient, say } from './raw-client.test-support.ts';
@@ -12,7 +13,8 @@ create table evil.people (id int, ssn text);
 insert into evil.people values (1, 'from evil');
 create table sink (t text);
 create role other_role;
-grant other_role to agent_role with inherit false;
+alter role agent_role noinherit;
+grant other_role to agent_role;
 create function quiet() returns text language plpgsql set client_min_messages = error as $$ begin return 'q'; end $$;
 create function path() returns text language sql set search_path = evil as $$ select 'p'::text $$;
 create function unpin(name text, value text) returns text language plpgsql as $$ begin return set_config(name, value, false); end $$;
@@ -26,21 +28,10 @@ const RULE = {
   sql: { statements: ['*'], relations: ['public.*', 'pg_catalog.*'], functions: ['**'] },
 };
 
+const POLICY = { rules: [RULE] };
+
 let governed: Governed;
 let owner: pg.Client;
-beforeAll(async () => {
-  governed = await startGoverned({
-    schema: SCHEMA,
-    resource: { sensitive: [{ label: 'pii.ssn', columns: ['public.people.ssn'] }] },
-    policy: { rules: [RULE] },
-  });
-  owner = await governed.direct();
-});
-afterAll(async () => {
-  await owner?.end();
-  await governed?.[Symbol.asyncDispose]();
-});
-
 const { parse, bind, execute, sync, query } = say;
 
 /** What judging rests on. Whatever an agent said, these hold. */
@@ -68,7 +59,10 @@ const ASK_PINS = `select ${Object.keys(PINS)
 
 /** The pins hold, names mean what they meant, and the labelled column stays hidden. */
 async function harmless(agent: RawClient): Promise<void> {
+  // After a function of the owner's ran, settings are not shown while a label is hidden.
+  governed.setPolicy({ ...POLICY, reveal: ['pii.ssn'] });
   expect(await agent.ask(query(ASK_PINS))).toContainEqual(['D', ...Object.values(PINS)]);
+  governed.setPolicy(POLICY);
   const read = await agent.ask(query("select ssn, ssn || '', people.*::text, 'a\\' from people"));
   expect(read.map(([type]) => type).join('')).toBe('TDCZ');
   expect(agent.text).not.toContain(CANARY);
@@ -229,94 +223,126 @@ const CALLS: readonly string[] = [
   `select ${CALL} into made`,
 ];
 
-describe('a statement about the state of the session', () => {
-  it.each(STATEMENTS)('%s: %s', async (sql, expected) => {
-    for (const around of [false, true]) {
-      await using agent = await RawClient.open(governed.port);
-      if (around) await agent.ask(query('begin'));
-      const before = governed.records.length;
-      const heard = await agent.ask(query(sql));
-      expect(codeOf(heard)).toBe(expected === 'emulated' ? 'runs' : expected);
-      if (expected === 'emulated') expect(governed.records).toHaveLength(before);
-      if (heard.some(([type]) => type === 'E')) await agent.ask(query('rollback'));
-      await harmless(agent);
-      await agent.ask(query('commit'));
-      await harmless(agent);
-    }
-  });
+describe.each(POSTGRES_SERVERS.filter(({ major }) => major === 18 || major === 14))(
+  'on $server',
+  ({ package: server, major }) => {
+    beforeAll(async () => {
+      governed = await startGoverned(
+        {
+          schema: SCHEMA,
+          resource: {
+            grantedTo: [{ namespace: 'agents', statements: ['*'], reveal: ['pii.ssn'] }],
+            sensitive: [{ label: 'pii.ssn', columns: ['public.people.ssn'] }],
+          },
+          policy: POLICY,
+        },
+        { package: server },
+      );
+      owner = await governed.direct();
+    });
+    afterAll(async () => {
+      await owner?.end();
+      await governed?.[Symbol.asyncDispose]();
+    });
 
-  it.each(STATEMENTS.filter(([, expected]) => expected !== 'runs' && expected !== 'emulated' && expected !== '22023'))(
-    '%s: %s, in the extended protocol and behind another',
-    async (sql, expected) => {
-      await using agent = await RawClient.open(governed.port);
-      const extended = await agent.ask(parse(sql), bind(), execute(), parse('select ssn from people'), bind(), execute(), sync());
-      expect(codeOf(extended)).toBe(expected);
-      expect(extended.some(([type]) => type === 'D')).toBe(false);
-      expect(codeOf(await agent.ask(query(`select 1; ${sql}`)))).toBe(expected);
-      await harmless(agent);
-    },
-  );
-});
+    describe('a statement about the state of the session', () => {
+      it.each(STATEMENTS)('%s: %s', async (sql, expected) => {
+        for (const around of [false, true]) {
+          await using agent = await RawClient.open(governed.port);
+          if (around) await agent.ask(query('begin'));
+          const before = governed.records.length;
+          const heard = await agent.ask(query(sql));
+          expect(codeOf(heard)).toBe(expected === 'emulated' ? 'runs' : expected);
+          if (expected === 'emulated') expect(governed.records).toHaveLength(before);
+          if (heard.some(([type]) => type === 'E')) await agent.ask(query('rollback'));
+          await harmless(agent);
+          await agent.ask(query('commit'));
+          await harmless(agent);
+        }
+      });
 
-describe('set_config', () => {
-  it.each(CALLS)('is refused: %s', async (sql) => {
-    await using agent = await RawClient.open(governed.port);
-    expect(codeOf(await agent.ask(query(sql)))).toMatch(/^(SettingPinned|NotAnalysable)$/);
-    await harmless(agent);
-  });
+      it.each(STATEMENTS.filter(([, expected]) => expected !== 'runs' && expected !== 'emulated' && expected !== '22023'))(
+        '%s: %s, in the extended protocol and behind another',
+        async (sql, expected) => {
+          await using agent = await RawClient.open(governed.port);
+          const extended = await agent.ask(
+            parse(sql),
+            bind(),
+            execute(),
+            parse('select ssn from people'),
+            bind(),
+            execute(),
+            sync(),
+          );
+          expect(codeOf(extended)).toBe(expected);
+          expect(extended.some(([type]) => type === 'D')).toBe(false);
+          expect(codeOf(await agent.ask(query(`select 1; ${sql}`)))).toBe(expected);
+          await harmless(agent);
+        },
+      );
+    });
 
-  it('is refused whatever is bound', async () => {
-    await using agent = await RawClient.open(governed.port);
-    const heard = await agent.ask(
-      parse('select set_config($1, $2, $3::bool)'),
-      bind('', '', ['search_path', 'evil', 'f']),
-      execute(),
-      sync(),
-    );
-    expect(codeOf(heard)).toMatch(/^(SettingPinned|NotAnalysable)$/);
-    await harmless(agent);
-  });
-});
+    describe('set_config', () => {
+      it.each(CALLS.filter((sql) => major >= 15 || !sql.startsWith('merge')))('is refused: %s', async (sql) => {
+        await using agent = await RawClient.open(governed.port);
+        expect(codeOf(await agent.ask(query(sql)))).toMatch(/^(SettingPinned|NotAnalysable)$/);
+        await harmless(agent);
+      });
 
-describe("a function of the owner's that a rule permits", () => {
-  it.each(['select quiet()', 'select path()'])('changes nothing behind it: %s', async (sql) => {
-    await using agent = await RawClient.open(governed.port);
-    expect(codeOf(await agent.ask(query(sql)))).toBe('runs');
-    await harmless(agent);
-  });
+      it('is refused whatever is bound', async () => {
+        await using agent = await RawClient.open(governed.port);
+        const heard = await agent.ask(
+          parse('select set_config($1, $2, $3::bool)'),
+          bind('', '', ['search_path', 'evil', 'f']),
+          execute(),
+          sync(),
+        );
+        expect(codeOf(heard)).toMatch(/^(SettingPinned|NotAnalysable)$/);
+        await harmless(agent);
+      });
+    });
 
-  it.each(
-    ['unpin', 'unpin_local'].flatMap((name) =>
-      [
-        ['debug_print_rewritten', 'off'],
-        ['client_min_messages', 'error'],
-        ['standard_conforming_strings', 'off'],
-        ['client_encoding', 'SJIS'],
-        ['search_path', 'evil'],
-        ['backslash_quote', 'on'],
-        ['bytea_output', 'escape'],
-        ['debug_pretty_print', 'on'],
-        ['debug_print_parse', 'on'],
-        ['role', 'other_role'],
-      ].map(([setting = '', value = '']) => [name, setting, value] as const),
-    ),
-  )('%s of %s to %s shows no labelled value behind it', async (name, setting, value) => {
-    await using agent = await RawClient.open(governed.port);
-    const change = `select public.${name}('${setting}', '${value}')`;
-    agent.send(
-      query('begin'),
-      query(change),
-      query('select ssn from public.people'),
-      parse('select ssn from public.people'),
-      bind(),
-      execute(),
-      sync(),
-      query("select 'a\\', ssn from public.people --'"),
-      query('copy (select ssn from public.people) to stdout'),
-      query('select people.*::text from public.people'),
-    );
-    await agent.until((heard) => agent.closed || heard.filter(([type]) => type === 'Z').length === 7);
-    expect(agent.text).not.toContain(CANARY);
-    expect(agent.text).not.toContain(Buffer.from(CANARY).toString('hex'));
-  });
-});
+    describe("a function of the owner's that a rule permits", () => {
+      it.each(['select quiet()', 'select path()'])('changes nothing behind it: %s', async (sql) => {
+        await using agent = await RawClient.open(governed.port);
+        expect(codeOf(await agent.ask(query(sql)))).toBe('runs');
+        await harmless(agent);
+      });
+
+      it.each(
+        ['unpin', 'unpin_local'].flatMap((name) =>
+          [
+            ['debug_print_rewritten', 'off'],
+            ['client_min_messages', 'error'],
+            ['standard_conforming_strings', 'off'],
+            ['client_encoding', 'SJIS'],
+            ['search_path', 'evil'],
+            ['backslash_quote', 'on'],
+            ['bytea_output', 'escape'],
+            ['debug_pretty_print', 'on'],
+            ['debug_print_parse', 'on'],
+            ['role', 'other_role'],
+          ].map(([setting = '', value = '']) => [name, setting, value] as const),
+        ),
+      )('%s of %s to %s shows no labelled value behind it', async (name, setting, value) => {
+        await using agent = await RawClient.open(governed.port);
+        const change = `select public.${name}('${setting}', '${value}')`;
+        agent.send(
+          query('begin'),
+          query(change),
+          query('select ssn from public.people'),
+          parse('select ssn from public.people'),
+          bind(),
+          execute(),
+          sync(),
+          query("select 'a\\', ssn from public.people --'"),
+          query('copy (select ssn from public.people) to stdout'),
+          query('select people.*::text from public.people'),
+        );
+        await agent.until((heard) => agent.closed || heard.filter(([type]) => type === 'Z').length === 7);
+        expect(agent.text).not.toContain(CANARY);
+        expect(agent.text).not.toContain(Buffer.from(CANARY).toString('hex'));
+      });
+    });
+  },
+);

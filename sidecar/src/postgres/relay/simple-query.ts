@@ -1,11 +1,13 @@
 import { type Clock, deferred } from '../../platform.ts';
-import type { Statement } from '../actions/index.ts';
+import type { Access } from '@chaperone/policy';
+import type { Statement, StatementOf } from '../actions/index.ts';
 import { encodeBind, encodeCommandComplete, encodeEmptyQueryResponse, encodeExecute, encodeFlush } from '../wire/index.ts';
-import { changesMeaning, shownInstance } from './judgement.ts';
+import { changesMeaning, type Judgement, judgePlain, shownInstance } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
-import { asVerdict, type Statements } from './statements.ts';
+import { deallocate, findPrepared, isReserved, isSqlPrepared, type SqlPrepared } from './sql-prepared.ts';
+import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import type { Attempt, Portal, Prepared } from './steps.ts';
 import type { Instance, Templates } from './templates.ts';
 import type { Refusal, Texts } from './texts.ts';
@@ -16,9 +18,22 @@ export interface SimpleQueryOptions {
   readonly texts: Texts;
   readonly statements: Statements;
   readonly templates: Templates;
+  readonly access: () => Access;
   readonly clock: Clock;
   readonly copyIn: (run: Run) => Promise<void>;
 }
+
+/** A statement that SQL prepared, with what EXECUTE gives to it. */
+interface Named {
+  readonly statement: string;
+  readonly values: readonly (Buffer | null)[];
+  /** As evidence keeps it. */
+  readonly text: string;
+}
+
+const UNNAMED = { statement: '', values: [] };
+const RESERVED: Refusal = { code: 'ProtocolViolation', reason: 'this statement name is reserved' };
+const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a value of the statement is masked text' };
 
 /** `ran`: it was synced too, and what ran if all went well. */
 type Outcome = 'next' | 'failed' | { readonly ran: Prepared | undefined };
@@ -55,7 +70,7 @@ export class SimpleQuery {
     const prepared = templates.ready(instance);
     if (prepared === undefined) return false;
     const judgement = statements.current(prepared.judgement, prepared.fields);
-    if (judgement.refusal !== undefined) return false;
+    if (judgement.refusal !== undefined || statements.barred(judgement) !== undefined) return false;
     const values = instance.values.map((value) => Buffer.from(value));
     const spent = statements.spend(judgement, values);
     if (spent !== undefined) {
@@ -141,22 +156,15 @@ export class SimpleQuery {
   }
 
   async #statement(statement: Statement, last: boolean): Promise<Outcome> {
-    const { link, recorder, texts, statements } = this.#o;
+    const { link, statements } = this.#o;
     const bytes = Buffer.byteLength(statement.text);
     if (statement.kind === 'set' && statement.emulated) {
       link.say(encodeCommandComplete('SET'));
       return 'next';
     }
+    if (isSqlPrepared(statement)) return this.#sqlPrepared(statement, bytes, last);
     const prepared = await statements.prepare(statement, '', []);
-    if (prepared.kind === 'skipped') return 'failed';
-    if (prepared.kind === 'refused') return this.#refuse(prepared.refusal, statement.text, prepared.text, bytes);
-    if (prepared.kind === 'failed') {
-      const shown = texts.serverError(prepared.error, false);
-      const refusal = { code: 'ServerError', reason: shown.message };
-      await recorder.judged({ text: undefined, bytes, verdict: asVerdict(refusal), writes: false });
-      link.say(shown.bytes);
-      return 'failed';
-    }
+    if (prepared.kind !== 'prepared') return this.#unprepared(prepared, statement, bytes);
     if (prepared.prepared.parameters > 0) {
       return this.#refuse(
         { code: 'NotAnalysable', reason: 'a parameter such as $1 has no value in a simple query' },
@@ -165,49 +173,129 @@ export class SimpleQuery {
         bytes,
       );
     }
-    const spent = statements.spend(prepared.prepared.judgement, []);
-    if (spent !== undefined) return this.#refuse(spent, statement.text, prepared.prepared.judgement.text, bytes);
+    const { judgement } = prepared.prepared;
+    const refusal = statements.barred(judgement) ?? statements.spend(judgement, []);
+    if (refusal !== undefined) return this.#refuse(refusal, statement.text, judgement.text, bytes);
     return this.#execute(prepared.prepared, bytes, last);
   }
 
-  async #execute(prepared: Prepared, bytes: number, last: boolean): Promise<Outcome> {
+  async #unprepared(outcome: Exclude<Preparation, { kind: 'prepared' }>, statement: Statement, bytes: number): Promise<'failed'> {
+    if (outcome.kind === 'skipped') return 'failed';
+    if (outcome.kind === 'refused') return this.#refuse(outcome.refusal, statement.text, outcome.text, bytes);
+    const { bytes: error, message } = this.#o.texts.serverError(outcome.error, false);
+    return this.#error(error, message, bytes);
+  }
+
+  /** An error that is the server's, or as the server would say it. */
+  async #error(error: Buffer, reason: string, bytes: number): Promise<'failed'> {
+    await this.#o.recorder.judged({ text: undefined, bytes, verdict: asVerdict({ code: 'ServerError', reason }), writes: false });
+    this.#o.link.say(error);
+    return 'failed';
+  }
+
+  async #sqlPrepared(statement: SqlPrepared, bytes: number, last: boolean): Promise<Outcome> {
+    const { link, statements, texts } = this.#o;
+    if (statement.kind === 'execute') return this.#sqlExecute(statement, bytes, last);
+    if (statement.kind === 'prepare') {
+      if (isReserved(statement.name)) return this.#refuse(RESERVED, statement.text, statement.text, bytes);
+      const outcome = await statements.store(statement);
+      if (outcome.kind !== 'prepared') return this.#unprepared(outcome, statement, bytes);
+      link.statements.set(statement.name, outcome.prepared);
+      return this.#done(outcome.prepared.judgement, 'PREPARE', bytes);
+    }
+    const freed = deallocate(link, statement.name);
+    if (typeof freed === 'object') return this.#error(texts.error(freed.sqlstate, freed.message), freed.message, bytes);
+    return this.#done(judgePlain(statement, this.#o.access()), freed, bytes);
+  }
+
+  /** Records and says what needed nothing more of the server. */
+  async #done(judgement: Judgement, tag: string, bytes: number): Promise<'next'> {
+    const { link, recorder } = this.#o;
+    const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: false });
+    const prepared: Prepared = { name: '', judgement, fields: [], rowDescription: undefined, parameters: 0, parameterTypes: [] };
+    const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
+    recorder.finished(recorder.run(action, portal), { tag });
+    link.say(encodeCommandComplete(tag));
+    return 'next';
+  }
+
+  async #sqlExecute(statement: StatementOf<'execute'>, bytes: number, last: boolean): Promise<Outcome> {
+    const { link, statements, texts } = this.#o;
+    const found = findPrepared(link, statement);
+    if ('sqlstate' in found) return this.#error(texts.error(found.sqlstate, found.message), found.message, bytes);
+    if ('code' in found) return this.#refuse(found, statement.text, undefined, bytes);
+    const judgement = statements.current(found.judgement, found.fields);
+    const text = shownInstance(judgement, statement.text);
+    const values = statement.values.map((value) => (value === null ? null : Buffer.from(value)));
+    const masked = judgement.writes && statement.maskSentinel ? MASK_WRITTEN_BACK : undefined;
+    const refusal = judgement.refusal ?? masked ?? statements.barred(judgement) ?? statements.spend(judgement, values);
+    if (refusal !== undefined) return this.#refuse(refusal, statement.text, text, bytes);
+    return this.#execute(found, bytes, last, { statement: statement.name, values, text });
+  }
+
+  async #execute(prepared: Prepared, bytes: number, last: boolean, named?: Named): Promise<Outcome> {
     const { link, recorder, statements, templates } = this.#o;
-    const { judgement } = prepared;
+    const judgement = statements.current(prepared.judgement, prepared.fields);
     if (changesMeaning(judgement)) templates.forget();
     statements.starting(judgement);
-    const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: judgement.writes });
+    const { verdict, writes } = judgement;
+    const action = await recorder.judged({ text: named?.text ?? judgement.text, bytes, verdict, writes });
     const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
     const run = recorder.run(action, portal);
     run.committing = last;
     const copyIn = judgement.statement.kind === 'copy-in';
-    const copyOut = judgement.statement.kind === 'copy-out';
-    if (prepared.rowDescription !== undefined && !copyOut) link.say(prepared.rowDescription);
+    this.#describe(portal);
     const mayUndo = run.limited && link.undoable(judgement.writes);
     link.dirty = true;
-    link.send(encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }), {
-      kind: 'bind',
-      portal,
-      tell: false,
-      settled: deferred(),
-    });
+    const bound = this.#bind(portal, named);
+    if (writes && named !== undefined && !(await this.#holds(run, bound))) return 'failed';
     link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
     const ending = last && !copyIn && !mayUndo ? await statements.sync(true) : undefined;
-    if (ending === undefined) {
-      link.toServer.push(encodeFlush());
-      link.toServer.flush();
-    }
-    let end = await run.settled.promise;
-    if (end === 'copy-in') {
-      await this.#o.copyIn(run);
-      link.toServer.push(encodeFlush());
-      link.toServer.flush();
-      end = await run.copied.promise;
-    }
+    if (ending === undefined) this.#flush();
+    const end = await this.#ended(run);
     await statements.executed(judgement, end);
     if (ending !== undefined) {
       await ending.done;
       return { ran: end === 'complete' ? prepared : undefined };
     }
     return end === 'failed' ? 'failed' : 'next';
+  }
+
+  /** COPY describes its rows itself. */
+  #describe({ prepared: { rowDescription }, judgement }: Portal): void {
+    if (rowDescription !== undefined && judgement.statement.kind !== 'copy-out') this.#o.link.say(rowDescription);
+  }
+
+  /** How it ended, once the agent has copied in what it is asked for. */
+  async #ended(run: Run): Promise<Awaited<Run['settled']['promise']>> {
+    const end = await run.settled.promise;
+    if (end !== 'copy-in') return end;
+    await this.#o.copyIn(run);
+    this.#flush();
+    return run.copied.promise;
+  }
+
+  #bind(portal: Portal, { statement, values: parameters }: Pick<Named, 'statement' | 'values'> = UNNAMED): Promise<boolean> {
+    const settled = deferred<boolean>();
+    const bind = { portal: '', statement, parameterFormats: [], parameters, resultFormats: [] };
+    this.#o.link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled });
+    return settled.promise;
+  }
+
+  #flush(): void {
+    const { toServer } = this.#o.link;
+    toServer.push(encodeFlush());
+    toServer.flush();
+  }
+
+  /** Waits for the server to bind what can write: a tree that it prints then may change the verdict. */
+  async #holds(run: Run, bound: Promise<boolean>): Promise<boolean> {
+    const { recorder } = this.#o;
+    this.#flush();
+    const { refusal } = (await bound) ? run.portal.judgement : { refusal: undefined };
+    if (!(await bound) || refusal === undefined) return bound;
+    recorder.finished(run, { error: { code: refusal.code, message: refusal.reason } });
+    await this.#refuse(refusal, run.portal.judgement.statement.text, run.portal.judgement.text, 0);
+    return false;
   }
 }

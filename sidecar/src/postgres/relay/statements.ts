@@ -2,11 +2,13 @@ import type { Access, Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import { deferred } from '../../platform.ts';
 import { type ObjectName, type Statement, StatementError, type StatementOf, type StatementParser } from '../actions/index.ts';
-import type { Catalog } from '../masking/index.ts';
+import { type Catalog, hiddenLabels } from '../masking/index.ts';
 import {
   type BindMessage,
+  encodeBind,
   encodeClose,
   encodeDescribe,
+  encodeExecute,
   encodeFlush,
   encodeParse,
   encodeSync,
@@ -28,6 +30,11 @@ const CURSOR_UNKNOWN: Refusal = {
   code: 'NotAnalysable',
   reason:
     'no cursor of this name is known here; DECLARE it in this transaction, after any ROLLBACK TO and any function of your own',
+};
+const TAINTED: Refusal = {
+  code: 'NotAnalysable',
+  reason:
+    'a function or trigger of your own may have left masked data in this session; read settings, sequences and temporary tables in a new one',
 };
 /** Fails at once, wherever it is parsed: how a refusal of ours undoes what its group did. */
 const FAILING_TEXT = 'chaperone refused a statement of this transaction';
@@ -120,6 +127,31 @@ export class Statements {
     }
     const { fields, rowDescription, parameters } = outcome;
     return { kind: 'prepared', prepared: { name, judgement, fields, rowDescription, parameters, parameterTypes } };
+  }
+
+  /** Runs a PREPARE of SQL, which reads nothing, and judges what the server holds under its name from then on. */
+  async store(statement: StatementOf<'prepare'>): Promise<Preparation> {
+    const { link } = this.#o;
+    const settled = deferred<PrepareOutcome>();
+    const { name } = statement;
+    const messages = [
+      encodeParse({ name: '', query: statement.text, parameterTypes: [] }),
+      encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }),
+      encodeExecute({ portal: '', maxRows: 0 }),
+      encodeDescribe({ kind: 'statement', name }),
+      encodeFlush(),
+    ];
+    link.send(Buffer.concat(messages), { kind: 'prepare', sql: true, trees: [], parsed: false, parameters: 0, settled });
+    link.toServer.flush();
+    const outcome = await settled.promise;
+    if (outcome.kind === 'failed') return this.#failure(statement, outcome);
+    const judgement = await this.#judge(statement, outcome);
+    if (judgement.refusal !== undefined) {
+      this.#close(name);
+      return { kind: 'refused', refusal: judgement.refusal, text: judgement.text };
+    }
+    const { fields, rowDescription, parameters } = outcome;
+    return { kind: 'prepared', prepared: { name, judgement, fields, rowDescription, parameters, parameterTypes: [] } };
   }
 
   /** FETCH gives the rows of a query that was judged when its cursor was declared; MOVE none of them. */
@@ -233,10 +265,16 @@ export class Statements {
     return this.#o.guesses.spend(judgement, parameters, this.#o.clock.now());
   }
 
+  /** Why a statement must not run in this session, though it might in another. */
+  barred({ readsSession, ownersCode }: Judgement): Refusal | undefined {
+    return readsSession && (this.#o.link.tainted || ownersCode) && hiddenLabels(this.#o.access()).size > 0 ? TAINTED : undefined;
+  }
+
   /** Before a statement goes to the server: forgets what it may take away, or give to another. */
   starting({ statement, ownersCode }: Judgement): void {
     const { link } = this.#o;
     const own = statement.kind === 'fetch' ? link.cursors.get(statement.cursor) : undefined;
+    link.tainted ||= ownersCode;
     // A function can close a cursor and open another of its name; the one that is being read it cannot.
     if (ownersCode || (statement.kind === 'transaction' && statement.operation === 'rollback-to')) link.cursors.clear();
     if (statement.kind === 'fetch' && own !== undefined) link.cursors.set(statement.cursor, own);

@@ -59,7 +59,8 @@ export interface Attempt {
  * After an error the server skips to Sync, and so do the steps. `local` steps hold what we ourselves say in between.
  */
 export type Step =
-  | { kind: 'prepare'; trees: string[]; parsed: boolean; parameters: number; settled: Deferred<PrepareOutcome> }
+  /** `sql`: by a PREPARE of SQL, which is bound and executed before what it made is described. */
+  | { kind: 'prepare'; trees: string[]; parsed: boolean; parameters: number; sql?: true; settled: Deferred<PrepareOutcome> }
   | { kind: 'bind'; portal: Portal; tell: boolean; settled: Deferred<boolean>; attempt?: Attempt }
   | { kind: 'describe'; of: 'statement' | 'portal'; prepared: Prepared | undefined }
   | { kind: 'execute'; run: Run }

@@ -51,6 +51,11 @@ export interface Upstream {
   rest: Buffer;
 }
 
+/** Major version of the server; 0 where it does not say. */
+export function majorOf({ parameters }: Pick<Upstream, 'parameters'>): number {
+  return Number(/^\d{1,3}/.exec(parameters.get('server_version') ?? '')?.[0] ?? 0);
+}
+
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** Of one message during the login. */
 const MAX_LOGIN_BYTES = 64 * 1024;

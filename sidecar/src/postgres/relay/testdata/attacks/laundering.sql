@@ -34,10 +34,10 @@ with w as (update app.notes set body = (select ssn from app.customers where id =
 # a write in a common table expression that nobody reads
 with w as (insert into app.notes select 103, ssn from app.customers where id = 1) select 1
 
-# MERGE updates
+# [15] MERGE updates
 merge into app.notes n using app.customers c on n.id = c.id when matched then update set body = c.ssn
 
-# MERGE inserts
+# [15] MERGE inserts
 merge into app.notes n using app.customers c on false when not matched then insert values (c.id + 200, c.ssn)
 
 # [17] MERGE by source

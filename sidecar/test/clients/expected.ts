@@ -1,0 +1,108 @@
+/**
+ * What is not as it is without the proxy, by client and step: refused with a code, or answered in another way, and why. Everything
+ * else has to be equal, but for masks. A line that does not hold any more fails the test as well as one that is missing.
+ */
+export interface Exception {
+  /** The code of the refusal; absent: answered in another way. */
+  readonly code?: string;
+  readonly why: string;
+}
+
+const refused = (why: string, code = 'NotAnalysable'): Exception => ({ code, why });
+const differs = (why: string): Exception => ({ why });
+
+const PINNED = refused('it would change how text is read or names are looked up', 'SettingPinned');
+const LISTEN = refused('passes data between sessions unseen');
+const TWO_PHASE = refused('two-phase commit is not supported');
+const DISCARD = refused('would undo the settings of the connection');
+const NOTICES = differs('notices and warnings of DDL are not told while columns are labelled: they may name values');
+const ERROR_TEXT = differs(
+  'the text of an error is a general one where a labelled table takes part, here by a foreign key; the SQLSTATE is kept',
+);
+const STATISTICS = refused('statistics hold values, and statements of other sessions');
+const CREDENTIALS = refused('user mappings hold credentials');
+const SYNTAX = refused('what is not SQL cannot be judged; the answer says where it breaks off');
+const JIT = refused(
+  'looking up a type, asyncpg switches `jit` off by set_config, which is refused; connect with `-c jit=off` there',
+);
+const RESET = refused(
+  'asyncpg resets a connection by releasing advisory locks, UNLISTEN and RESET ALL; give the pool a `reset` of its own',
+);
+const DUMP = refused('pg_dump and pg_restore empty search_path by set_config; they are for the owner');
+const DEALLOCATED = refused('statements are closed by the protocol');
+const ROLLED_BACK = differs(
+  'after a rollback psycopg sends `DEALLOCATE ALL` where it had prepared statements; that is refused, and fails the transaction around',
+);
+
+export const EXPECTED: Readonly<Record<string, Readonly<Record<string, Exception>>>> = {
+  psql: {
+    '\\deu': CREDENTIALS,
+    '\\dconfig': differs('lists what Chaperone set for its own session with the server'),
+    '\\conninfo': differs(
+      'port, process and password are those of Chaperone’s side; whether the role is a superuser is not told',
+    ),
+    'show search_path': differs('it is pinned to what policies name'),
+    'set search_path': PINNED,
+    'set client_encoding': PINNED,
+    'function of our own': differs('while a label is hidden, what functions of the database return is masked whole'),
+    procedure: refused('what it runs cannot be told'),
+    do: refused('what it runs cannot be told'),
+    prepare: refused('statements are prepared by the protocol'),
+    listen: LISTEN,
+    'temporary table': refused('takes data out of reach of labels'),
+    vacuum: NOTICES,
+    notices: NOTICES,
+    'discard all': DISCARD,
+  },
+  'node-postgres': {
+    constraint: ERROR_TEXT,
+    notices: NOTICES,
+    listen: LISTEN,
+    'advisory lock': refused('other sessions see it'),
+    set_config: refused('changes settings from inside of a query'),
+  },
+  psycopg: {
+    'nested transactions': ROLLED_BACK,
+    'two-phase commit': TWO_PHASE,
+    notices: NOTICES,
+    listen: LISTEN,
+  },
+  asyncpg: {
+    'types, in binary': JIT,
+    values: JIT,
+    'an enum, looked up': JIT,
+    'a composite, looked up': JIT,
+    'an array of an enum, looked up': JIT,
+    'insert, update, delete': JIT,
+    'cursor that moves': refused('MOVE of a portal of the protocol'),
+    'wrong syntax': SYNTAX,
+    listener: LISTEN,
+    reset: RESET,
+    pool: RESET,
+  },
+  SQLAlchemy: {
+    'keys that the server makes': refused('after a rollback psycopg sends `DEALLOCATE ALL` where it had prepared statements'),
+    'create and drop tables': differs(
+      'the text of an error of DDL is a general one while columns are labelled; the SQLSTATE is kept',
+    ),
+  },
+  pgx: { 'wrong syntax': SYNTAX, notices: NOTICES, listen: LISTEN, 'deallocate all': DEALLOCATED },
+  'pgx, simple protocol': { 'wrong syntax': SYNTAX, notices: NOTICES, listen: LISTEN, 'deallocate all': DEALLOCATED },
+  pgjdbc: {
+    'search path': PINNED,
+    listen: LISTEN,
+    'large object': refused('they are reached by function calls of the protocol, and hold what no label follows'),
+  },
+  introspection: {
+    'estimated rows': STATISTICS,
+    'information_schema.user_mapping_options': CREDENTIALS,
+    'information_schema.user_mappings': CREDENTIALS,
+  },
+  pg_dump: {
+    schema: DUMP,
+    rows: DUMP,
+    'masked rows as inserts': DUMP,
+    'restore of rows': DUMP,
+    restored: differs('nothing was restored'),
+  },
+};
