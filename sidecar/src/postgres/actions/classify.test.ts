@@ -11,52 +11,33 @@ function name(object: ObjectName): string {
   return object.schema === undefined ? object.name : `${object.schema}.${object.name}`;
 }
 
-/** Of what gives names to cursors and statements, or uses them. */
-function wordsOfNames(statement: StatementOf<'declare' | 'fetch' | 'close' | 'prepare' | 'execute' | 'deallocate'>): string {
-  switch (statement.kind) {
-    case 'declare':
-      return `declare ${statement.cursor}: ${statement.inner}`;
-    case 'prepare':
-      return `prepare ${statement.name}: ${statement.inner}`;
-    case 'execute':
-      return `execute ${statement.name}(${JSON.stringify(statement.values)})`;
-    case 'deallocate':
-      return `deallocate ${statement.name ?? 'all'}`;
-    case 'fetch':
-      return `${statement.move ? 'move' : 'fetch'} ${statement.cursor}`;
-    default:
-      return `close ${statement.cursor ?? 'all'}`;
-  }
-}
+type Words = { readonly [K in Statement['kind']]: (statement: StatementOf<K>) => string };
+const emulated = (statement: { emulated: boolean }): string => (statement.emulated ? ' emulated' : '');
+const columnsOf = (relation: ObjectName, columns: readonly string[]): string => `${name(relation)}(${columns.join(',')})`;
+const WORDS: Words = {
+  query: ({ command }) => `query ${command}`,
+  explain: ({ analyze, inner }) => `explain${analyze ? ' analyze' : ''}: ${inner}`,
+  'copy-out': (statement) =>
+    `copy-out ${statement.relation ? columnsOf(statement.relation, statement.columns) : statement.query}`,
+  'copy-in': ({ relation, columns }) => `copy-in ${columnsOf(relation, columns)}`,
+  transaction: ({ operation }) => operation,
+  set: (statement) => `set ${statement.name}=${statement.value}${statement.local ? ' local' : ''}${emulated(statement)}`,
+  reset: (statement) => `reset ${statement.name}${emulated(statement)}`,
+  show: (statement) => `show ${statement.name}`,
+  utility: ({ verb, objectKind, objects }) => `${verb} ${objectKind} ${objects.map(name).join(' ')}`,
+  declare: ({ cursor, inner }) => `declare ${cursor}: ${inner}`,
+  fetch: ({ move, cursor }) => `${move ? 'move' : 'fetch'} ${cursor}`,
+  close: ({ cursor }) => `close ${cursor ?? 'all'}`,
+  prepare: (statement) => `prepare ${statement.name}: ${statement.inner}`,
+  execute: (statement) => `execute ${statement.name}(${JSON.stringify(statement.values)})`,
+  deallocate: (statement) => `deallocate ${statement.name ?? 'all'}`,
+  unlisten: () => 'unlisten',
+  refused: ({ code }) => `refused ${code}`,
+};
 
 /** One line of words for a class: what the tables below are written in. */
-function words(statement: Statement): string {
-  switch (statement.kind) {
-    case 'query':
-      return `query ${statement.command}`;
-    case 'explain':
-      return `explain${statement.analyze ? ' analyze' : ''}: ${statement.inner}`;
-    case 'copy-out':
-      return `copy-out ${statement.relation ? `${name(statement.relation)}(${statement.columns.join(',')})` : statement.query}`;
-    case 'copy-in':
-      return `copy-in ${name(statement.relation)}(${statement.columns.join(',')})`;
-    case 'transaction':
-      return statement.operation;
-    case 'set':
-      return `set ${statement.name}=${statement.value}${statement.local ? ' local' : ''}${statement.emulated ? ' emulated' : ''}`;
-    case 'reset':
-      return `reset ${statement.name}${statement.emulated ? ' emulated' : ''}`;
-    case 'show':
-      return `show ${statement.name}`;
-    case 'utility':
-      return `${statement.verb} ${statement.objectKind} ${statement.objects.map(name).join(' ')}`;
-    case 'refused':
-      return `refused ${statement.code}`;
-    case 'unlisten':
-      return 'unlisten';
-    default:
-      return wordsOfNames(statement);
-  }
+function words<K extends Statement['kind']>(statement: StatementOf<K>): string {
+  return (WORDS[statement.kind] as (of: typeof statement) => string)(statement);
 }
 
 const NOT_ANALYSABLE = 'refused NotAnalysable';

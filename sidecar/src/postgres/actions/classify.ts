@@ -68,18 +68,6 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
       return explain(own, fields, parse);
     case 'CopyStmt':
       return copy(own, fields, parse);
-    case 'DeclareCursorStmt':
-      return declare(own, fields, parse);
-    case 'PrepareStmt':
-      return prepare(own, fields, parse);
-    case 'ExecuteStmt':
-      return execute(fields);
-    case 'DeallocateStmt':
-      return { kind: 'deallocate', name: fields['isall'] === true ? undefined : text(fields['name']) };
-    case 'FetchStmt':
-      return { kind: 'fetch', cursor: text(fields['portalname']), move: fields['ismove'] === true };
-    case 'ClosePortalStmt':
-      return { kind: 'close', cursor: fields['portalname'] === undefined ? undefined : text(fields['portalname']) };
     case 'TransactionStmt': {
       const operation = TRANSACTIONS[text(fields['kind'])];
       if (operation === undefined) return refused('two-phase commit is not supported');
@@ -92,7 +80,31 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
     case 'VariableShowStmt':
       return { kind: 'show', name: text(fields['name']).toLowerCase() };
     default:
-      return classifyUtility(tag, fields) ?? refused(refusalOf(tag));
+      return ofNames(own, found, parse) ?? classifyUtility(tag, fields) ?? refused(refusalOf(tag));
+  }
+}
+
+/** What gives names to cursors and statements, or uses them. */
+function ofNames(
+  own: string,
+  { tag, fields }: NonNullable<ReturnType<typeof unwrap>>,
+  parse: Parsed['parse'],
+): StatementClass | undefined {
+  switch (tag) {
+    case 'DeclareCursorStmt':
+      return declare(own, fields, parse);
+    case 'PrepareStmt':
+      return prepare(own, fields, parse);
+    case 'ExecuteStmt':
+      return execute(fields);
+    case 'DeallocateStmt':
+      return { kind: 'deallocate', name: fields['isall'] === true ? undefined : text(fields['name']) };
+    case 'FetchStmt':
+      return { kind: 'fetch', cursor: text(fields['portalname']), move: fields['ismove'] === true };
+    case 'ClosePortalStmt':
+      return { kind: 'close', cursor: fields['portalname'] === undefined ? undefined : text(fields['portalname']) };
+    default:
+      return undefined;
   }
 }
 

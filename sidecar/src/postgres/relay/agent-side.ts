@@ -265,6 +265,12 @@ export class AgentSide {
     this.#statements.starting(judgement);
     this.#link.dirty = true;
     this.#link.send(encodeExecute({ portal: message.portal, maxRows: run.ask(message.maxRows) }), { kind: 'execute', run });
+    await this.#executing(run, mayUndo);
+  }
+
+  /** Waits for the end of what changes how the messages behind it are to be read. */
+  async #executing(run: Run, mayUndo: boolean): Promise<void> {
+    const { judgement } = run.portal;
     if (judgement.statement.kind === 'copy-in') {
       this.#flushServer();
       if ((await run.settled.promise) === 'copy-in') await this.#copyIn(run);
