@@ -375,6 +375,17 @@ describe('the spool', () => {
   });
 });
 
+/** Appends until the file system takes no more. */
+function fillUp(path: string, size: number): void {
+  let room = true;
+  while (room)
+    try {
+      writeFileSync(path, Buffer.alloc(size), { flag: 'a' });
+    } catch {
+      room = false;
+    }
+}
+
 test.runIf(process.getuid?.() === 0)(
   'a disk that is full refuses sessions, cuts those that write, and serves again once there is room',
   async () => {
@@ -389,10 +400,7 @@ test.runIf(process.getuid?.() === 0)(
       const silent = await recording.open(idle, 'p');
       await silent.append(opening(idle), 'synced');
       const junk = join(paths.directory, 'junk');
-      for (const size of [4096, 1])
-        try {
-          for (;;) writeFileSync(junk, Buffer.alloc(size), { flag: 'a' });
-        } catch {}
+      for (const size of [4096, 1]) fillUp(junk, size);
       for (let time = 0; time < 3; time++)
         await expect(recording.open(newSessionId(), 'p')).rejects.toMatchObject({ name: 'RecordingError' });
       await expect(

@@ -35,6 +35,8 @@ export interface Catalog {
   readonly opaque: ReadonlySet<number>;
   readonly functions: ReadonlyMap<number, FunctionVerdict>;
   readonly operators: ReadonlyMap<number, CatalogOperator>;
+  /** Some table is partitioned by a labelled column: which partition a row is in tells of its value. */
+  readonly labelledPartitions: boolean;
   /** Every label of the resource, those without columns included. */
   readonly labels: ReadonlySet<string>;
   /** Columns that the owner labelled and that do not exist, as they were written. */
@@ -96,6 +98,7 @@ const CATALOG_SQL = `${[
      WHERE a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
      AND c.relkind ${EQ} ANY ('{r,p,v,m,f,S}'::pg_catalog."char"[])`,
   ),
+  branch('partitioned', ['p.partrelid', 'p.partattrs'], 'pg_catalog.pg_partitioned_table p'),
   branch('inherits', ['i.inhrelid', 'i.inhparent'], 'pg_catalog.pg_inherits i'),
   branch(
     'generated',
@@ -148,6 +151,8 @@ interface Gathered {
   readonly functions: Mutable<number, FunctionVerdict>;
   readonly operators: Mutable<number, CatalogOperator>;
   readonly inherits: (readonly [number, number])[];
+  /** Attributes that a table is partitioned by; 0 stands for an expression. */
+  readonly partitioned: (readonly [number, readonly number[]])[];
   readonly generated: { relation: number; column: number; from: number }[];
   readonly defined: { view: number; byFunction: boolean; object: number }[];
 }
@@ -188,6 +193,7 @@ const READERS: Readonly<Record<string, (row: Row, into: Gathered) => void>> = {
     const columns = mapIn(into.columns, number(row, 1), () => new Map<number, CatalogColumn>());
     columns.set(number(row, 2), { name: string(row, 3), type: number(row, 4) });
   },
+  partitioned: (row, into) => into.partitioned.push([number(row, 1), string(row, 2).split(' ').map(Number)]),
   inherits: (row, into) => into.inherits.push([number(row, 1), number(row, 2)]),
   generated: (row, into) => into.generated.push({ relation: number(row, 1), column: number(row, 2), from: number(row, 3) }),
   defined: (row, into) =>
@@ -300,6 +306,7 @@ export async function loadCatalog(query: CatalogQuery, sensitive: readonly Sensi
     functions: new Map(),
     operators: new Map(),
     inherits: [],
+    partitioned: [],
     generated: [],
     defined: [],
   };
@@ -315,6 +322,10 @@ export async function loadCatalog(query: CatalogQuery, sensitive: readonly Sensi
     relations: gathered.relations,
     labelled: labels,
     opaque: opaqueViews(gathered, labels),
+    labelledPartitions: gathered.partitioned.some(([oid, keys]) => {
+      const own = labels.get(oid);
+      return own !== undefined && own.size > 0 && keys.some((key) => key === 0 || own.has(key));
+    }),
     functions: gathered.functions,
     operators: gathered.operators,
     labels: new Set(sensitive.map((entry) => entry.label)),

@@ -75,12 +75,39 @@ export function isColumn(part: TreeValue): boolean {
   return part.tag === 'VAR' || (part.tag === 'RELABELTYPE' && isColumn(field(part, 'arg')));
 }
 
-/** One value that the agent wrote or binds, cast by the server if need be. */
+/** Types whose text does not depend on settings of the session, unlike that of dates, times, money and bytes: bool, numbers, text, oid, uuid. */
+const PLAIN_TYPES: ReadonlySet<string> = new Set([
+  '16',
+  '20',
+  '21',
+  '23',
+  '25',
+  '26',
+  '700',
+  '701',
+  '705',
+  '1042',
+  '1043',
+  '1700',
+  '2950',
+]);
+
+/** One value that the agent wrote or binds, cast by the server if need be; the same one whatever the session's settings are. */
 export function isConstant(part: TreeValue): boolean {
   if (!isNode(part)) return false;
   if (part.tag === 'CONST') return true;
   if (part.tag === 'PARAM') return token(part, 'paramkind') === '0';
-  if (part.tag === 'RELABELTYPE' || part.tag === 'COERCEVIAIO') return isConstant(field(part, 'arg'));
-  const cast = part.tag === 'FUNCEXPR' && token(part, 'funcformat') !== '0';
-  return cast && list(part, 'args').every(isConstant);
+  if (part.tag === 'RELABELTYPE') return isConstant(field(part, 'arg'));
+  const type =
+    part.tag === 'COERCEVIAIO' ? token(part, 'resulttype') : part.tag === 'FUNCEXPR' ? token(part, 'funcresulttype') : '';
+  if (!PLAIN_TYPES.has(type)) return false;
+  const from =
+    part.tag === 'COERCEVIAIO' ? [field(part, 'arg')] : ['1', '2'].includes(token(part, 'funcformat')) ? list(part, 'args') : [];
+  return from.length > 0 && from.every((item) => isPlainConstant(item));
+}
+
+function isPlainConstant(part: TreeValue): boolean {
+  if (!isNode(part)) return false;
+  const type = part.tag === 'CONST' ? token(part, 'consttype') : part.tag === 'PARAM' ? token(part, 'paramtype') : undefined;
+  return isConstant(part) && (type === undefined || PLAIN_TYPES.has(type));
 }

@@ -49,6 +49,7 @@ const sameValues = (a: readonly Value[], b: readonly Value[]): boolean =>
     );
   });
 
+const TABLE_OID = -6;
 /** Passes until a recursive query's columns must have settled; each pass can only add. */
 const MAX_PASSES = 12;
 /** Values resolved for one statement: bounds the work that nested aliases and views can ask for. */
@@ -256,9 +257,12 @@ export class Lineage {
       this.stale = true;
       return anything('a relation or column that is newer than the catalog');
     }
+    const labelled = this.#catalog.labelled.get(oid);
+    // tableoid says which partition a row is in, and so what is between its bounds.
+    if (attribute === TABLE_OID && labelled !== undefined && this.#catalog.labelledPartitions)
+      return { sources: new Set([...labelled.keys()].map((at) => `${oid}.${at}`)), exact: false, pure: false };
     if (attribute < 0) return NOTHING;
     if (this.#catalog.opaque.has(oid)) return anything('a materialised view over labelled data');
-    const labelled = this.#catalog.labelled.get(oid);
     if (attribute === 0)
       return { sources: new Set([...(labelled?.keys() ?? [])].map((at) => `${oid}.${at}`)), exact: false, pure: false };
     return labelled?.has(attribute) ? { sources: new Set([`${oid}.${attribute}`]), exact: true, pure: true } : NOTHING;

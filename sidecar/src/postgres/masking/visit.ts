@@ -16,7 +16,8 @@ import {
   token,
   viewOf,
 } from './nodes.ts';
-import { isTotal } from './total.ts';
+import { failing, isBounded } from './fails.ts';
+import { grows, isTotal } from './total.ts';
 import { isNode, type TreeNode, type TreeValue } from './tree.ts';
 import { FUNCTION_FIELDS, type Lineage, type Scopes, type Value } from './values.ts';
 
@@ -82,6 +83,9 @@ const PERMISSIONS = [
 ] as const;
 const KNOWN_PERMISSIONS = 1 + 2 + 4 + 8;
 const SELECT = 2;
+/** What shows the bounds of partitions. */
+const PARTITION_DEFINITION = 'pg_get_partition_constraintdef';
+const PARTITION_BOUND = 'relpartbound';
 /** Owner's conditions (row security, views WITH CHECK OPTION): never shown, and not the agent's to choose. */
 const OWNERS_FIELDS: ReadonlySet<string> = new Set(['securityQuals', 'withCheckOptions']);
 /** Fields that hold OIDs of operators, by tag. */
@@ -182,7 +186,14 @@ export class Visitor {
     const columns = read && columnsOf(relation, read).map(({ name }) => name);
     const why = refuseRelation(relation.schema, relation.name, this.#catalog.labels.size > 0, columns);
     if (why !== undefined) found.refused.push({ object: nameOf(relation), why });
+    if (columns?.includes(PARTITION_BOUND) !== false && relation.name === 'pg_class') this.#bounds(place);
     if (this.#catalog.labelled.has(oid) || this.#catalog.opaque.has(oid)) found.touches = true;
+  }
+
+  /** Bounds of partitions are values of labelled columns where these are what is partitioned by. */
+  #bounds({ found }: Place): void {
+    if (this.#catalog.labelledPartitions)
+      found.refused.push({ object: 'a partition’s bound', why: 'holds values of labelled columns' });
   }
 
   #call(node: TreeNode, place: Place): void {
@@ -190,6 +201,7 @@ export class Visitor {
     for (const oid of called) {
       const verdict = this.#catalog.functions.get(oid);
       if (verdict?.kind === 'allowed') {
+        if (verdict.name === PARTITION_DEFINITION) this.#bounds(place);
         place.found.readsSession ||= verdict.session === true;
         continue;
       }
@@ -261,12 +273,9 @@ export class Visitor {
       case 'COERCEVIAIO':
         if (!['25', '1043', '1042', '19'].includes(token(node, 'resulttype'))) refer(field(node, 'arg'), 'argument');
         return;
-      case 'XMLEXPR':
-      case 'JSONEXPR':
-      case 'JSONISPREDICATE':
-        return refer(Object.values(node.fields), 'argument');
       default:
-        if (FUNCTION_FIELDS[node.tag] !== undefined) this.#arguments(node, place);
+        if (FUNCTION_FIELDS[node.tag] !== undefined) return this.#arguments(node, place);
+        return refer(failing(node) ?? null, node.tag === 'TABLESAMPLECLAUSE' ? 'predicate' : 'argument');
     }
   }
 
@@ -276,8 +285,13 @@ export class Visitor {
     const labelled = values.map(carries);
     if (!labelled.includes(true)) return;
     const names = this.#functionsOf(node).map((oid) => this.#catalog.functions.get(oid)?.name ?? '');
-    if (names.length > 0 && names.every((name) => isTotal(name, labelled))) return;
+    const total = names.length > 0 && names.every((name) => isTotal(name, labelled));
+    if (total && (!names.some(grows) || this.#bounded(list(node, 'args'), place))) return;
     for (const value of values) this.#refer('argument', value, place);
+  }
+
+  #bounded(items: readonly TreeValue[], { scopes }: Place): boolean {
+    return isBounded(items, scopes, (call) => this.#catalog.functions.get(this.#functionsOf(call)[0] ?? 0)?.name ?? '');
   }
 
   #refer(kind: ReferenceKind, value: Value, place: Place, equality = false): void {
@@ -387,6 +401,8 @@ export class Visitor {
       const value = this.#lineage.value(field(target, 'expr'), place.scopes);
       const attnum = integer(target, 'resno');
       const kept = this.#catalog.labelled.get(relation.oid)?.has(attnum) === true;
+      // Whether a constraint takes what is made of a masked value tells of it.
+      if (!value.exact) this.#refer('argument', value, place);
       if (kept || carries(value)) found.assigns.push({ relation: relation.oid, attnum, value });
     }
   }

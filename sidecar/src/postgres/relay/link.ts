@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { deferred, type Deferred } from '../../platform.ts';
 import type { Ending } from '../../session/index.ts';
 import type { Outbox } from './outbox.ts';
@@ -23,6 +24,10 @@ export class Link {
   dirty = false;
   /** Code of the database's owner ran that may have left labelled values in the session. */
   tainted = false;
+  /** What the server says of settings that a constant's meaning depends on. */
+  readonly reported = new Map<string, string>();
+  /** Stands for the statements that change settings since it last said so. */
+  #changed = '';
   /** The agent's messages are dropped up to its next Sync, as a server does after an error. */
   skipping = false;
   /** The agent was told of an error that the server does not know of: answers up to the next ReadyForQuery are not for it. */
@@ -42,6 +47,15 @@ export class Link {
   constructor(toAgent: Outbox, toServer: Outbox) {
     this.toAgent = toAgent;
     this.toServer = toServer;
+  }
+
+  /** Differs wherever the same text may mean another constant. */
+  get settings(): string {
+    return JSON.stringify([...this.reported, this.#changed]);
+  }
+
+  changes(text: string): void {
+    this.#changed = hash('sha256', this.#changed + text, 'base64');
   }
 
   get step(): Step | undefined {
@@ -200,6 +214,7 @@ export class Link {
   /** ReadyForQuery: outside a transaction no portal survives. */
   ready(status: 'I' | 'T' | 'E'): void {
     this.transaction = status;
+    this.#changed = '';
     if (status === 'I') this.#portals.clear();
     // In a transaction that failed they are gone as well, but for those that ROLLBACK TO may bring back.
     if (status !== 'T') this.cursors.clear();

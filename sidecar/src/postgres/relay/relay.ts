@@ -12,7 +12,7 @@ import type { Ending } from '../../session/index.ts';
 import { Link } from './link.ts';
 import { Outbox } from './outbox.ts';
 import { Recorder, type Totals } from './recorder.ts';
-import { ServerSide } from './server-side.ts';
+import { READ_BY, ServerSide } from './server-side.ts';
 import { Statements } from './statements.ts';
 import type { Step } from './steps.ts';
 import { Templates } from './templates.ts';
@@ -59,6 +59,7 @@ export class Relay {
     const toAgent = new Outbox(agent, () => upstream.socket.resume());
     const toServer = new Outbox(upstream.socket, () => this.#drainServer());
     this.#link = new Link(toAgent, toServer);
+    for (const name of READ_BY) this.#link.reported.set(name, upstream.parameters.get(name) ?? '');
     this.#recorder = new Recorder(options.session, options.access, options.clock, (error) => {
       options.log.error('recording failed', { session: options.session.session, error: error.name });
       this.#link.end({ code: 'RecordingBlocked', reason: 'what happens here can not be recorded' });

@@ -35,6 +35,8 @@ const SHOWN_PARAMETERS = new Set([
   'in_hot_standby',
   'default_transaction_read_only',
 ]);
+/** What the server reads constants of dates and times by; it tells of every change, before ReadyForQuery. */
+export const READ_BY: ReadonlySet<string> = new Set(['DateStyle', 'IntervalStyle', 'TimeZone']);
 /** Our parser reads text as the server does only while these hold; a change is the sign of a way round the refusals. */
 const PINNED_PARAMETERS: ReadonlyMap<string, string> = new Map([
   ['standard_conforming_strings', 'on'],
@@ -371,6 +373,7 @@ export class ServerSide {
     const { name, value } = decodeParameterStatus(bytes);
     const pinned = PINNED_PARAMETERS.get(name);
     if (pinned !== undefined && pinned !== value) throw new UpstreamProtocolError(`${name} was changed`);
+    if (READ_BY.has(name)) this.#link.reported.set(name, value);
     // Almost any text is the name of a time zone.
     if (this.#link.tainted && name === 'TimeZone' && /\d/.test(value)) return;
     if (SHOWN_PARAMETERS.has(name)) this.#link.tell(bytes);

@@ -262,7 +262,7 @@ export class Statements {
 
   /** Counts comparisons with masked columns; a refusal once the hour's budget is used up. */
   spend(judgement: Judgement, parameters: readonly (Buffer | null)[]): Refusal | undefined {
-    return this.#o.guesses.spend(judgement, parameters, this.#o.clock.now());
+    return this.#o.guesses.spend(judgement, parameters, this.#o.clock.now(), this.#o.link.settings);
   }
 
   /** Why a statement must not run in this session, though it might in another. */
@@ -275,6 +275,7 @@ export class Statements {
     const { link } = this.#o;
     const own = statement.kind === 'fetch' ? link.cursors.get(statement.cursor) : undefined;
     link.tainted ||= ownersCode;
+    if (statement.kind === 'set' || statement.kind === 'reset') link.changes(statement.text);
     // A function can close a cursor and open another of its name; the one that is being read it cannot.
     if (ownersCode || (statement.kind === 'transaction' && statement.operation === 'rollback-to')) link.cursors.clear();
     if (statement.kind === 'fetch' && own !== undefined) link.cursors.set(statement.cursor, own);
