@@ -44,6 +44,11 @@ const MAX_LEAVES = 1000;
 /** Bytes of a constant that count as little. */
 const MAX_CONSTANT = 4096;
 
+/** The bytes of a constant are printed as a list of numbers. */
+function isShort(value: TreeValue): boolean {
+  return value === null || typeof value === 'string' || isNode(value) || value.length <= MAX_CONSTANT;
+}
+
 /**
  * Whether what functions that grow are given is bounded by what is stored: columns, short constants, and what such functions make of
  * few of them. Anything else could be blown up until the server's limit of one gigabyte tells the length of what is labelled.
@@ -54,10 +59,8 @@ export function isBounded(items: readonly TreeValue[], scopes: Scopes, nameOf: (
     if (--left < 0) return false;
     if (!isNode(part)) return part === null || (typeof part !== 'string' && part.every((item) => bounded(item, around)));
     switch (part.tag) {
-      case 'CONST': {
-        const value = field(part, 'constvalue');
-        return value === null || typeof value === 'string' || isNode(value) || value.length <= MAX_CONSTANT;
-      }
+      case 'CONST':
+        return isShort(field(part, 'constvalue'));
       case 'TARGETENTRY':
         return bounded(field(part, 'expr'), around);
       case 'RELABELTYPE':
