@@ -62,9 +62,7 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
   const found = unwrap(node);
   if (!found) return refused('this kind of statement is not supported');
   const { tag, fields } = found;
-  const setting = tag === 'SelectStmt' ? classifySetConfig(fields) : undefined;
-  if (setting !== undefined) return setting;
-  if (Object.hasOwn(QUERIES, tag)) return query(tag, fields);
+  if (Object.hasOwn(QUERIES, tag)) return classifySetConfig(tag, fields) ?? query(tag, fields);
   switch (tag) {
     case 'ExplainStmt':
       return explain(own, fields, parse);

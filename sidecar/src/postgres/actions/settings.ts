@@ -63,8 +63,9 @@ const BARE_CALL: ReadonlySet<string> = new Set(['funcname', 'args', 'funcformat'
  * `SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new`, and no more: how asyncpg sets and sets back a
  * setting. It is SET that gives rows. The name has to be a constant, and the value a constant or a parameter.
  */
-export function classifySetConfig(fields: Fields): StatementClass | undefined {
-  if (!Object.keys(fields).every((key) => BARE_SELECT.has(key)) || fields['op'] !== 'SETOP_NONE') return undefined;
+export function classifySetConfig(tag: string, fields: Fields): StatementClass | undefined {
+  if (tag !== 'SelectStmt' || fields['op'] !== 'SETOP_NONE') return undefined;
+  if (!Object.keys(fields).every((key) => BARE_SELECT.has(key))) return undefined;
   const calls = list(fields['targetList']).map((target) => settingCall(as('ResTarget', target)?.['val']));
   const written = calls.find((call) => call?.written === true);
   if (written === undefined || calls.some((call) => call?.name !== written.name)) return undefined;
