@@ -1,9 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-
-const root = resolve(import.meta.dirname, '..');
+import { imports, root, sources } from './sources.ts';
 
 /** Which package may import which: the picture in docs/architecture.md. Everybody's tests may import `testing`. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
@@ -43,28 +42,6 @@ const PURE_ROOMS = [
 /** The parser is foreign code in WebAssembly; it has a thread, which is all that these two may touch (docs/adr/0012). */
 const THREADS = new Set(['sidecar/src/postgres/actions/parser.ts', 'sidecar/src/postgres/actions/worker.ts']);
 const IMPURE_MODULES = /^node:(net|tls|http|https|http2|dgram|fs|fs\/promises|child_process|worker_threads|dns)$/;
-
-interface Import {
-  readonly file: string;
-  readonly target: string;
-}
-
-/** Folders that are installed or built, not written. */
-const MADE = /(^|\/)(node_modules|dist|\.[^/]+)(\/|$)/;
-
-function sources(folder: string): string[] {
-  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !MADE.test(name))
-    .map((name) => join(folder, name));
-}
-
-function imports(file: string): Import[] {
-  const text = readFileSync(join(root, file), 'utf8');
-  const found = text.matchAll(
-    /^\s*(?:import|export)\b[^'"]*?from\s+['"]([^'"]+)['"]|^\s*import\s+['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm,
-  );
-  return [...found].map((match) => ({ file, target: match[1] ?? match[2] ?? match[3] ?? '' }));
-}
 
 /** The package, or the folder beside the packages, that an import reaches; undefined for what is not of this repository. */
 function packageOf(file: string, target: string): string | undefined {

@@ -217,18 +217,3 @@ describe('codes', () => {
     expect(named.filter((code) => code !== 'ExitCodes' && !Object.hasOwn(CODES, code))).toEqual([]);
   });
 });
-
-describe('docs/testing/README.md', () => {
-  it('names commands whose tests exist', () => {
-    const rows = [...read('docs/testing/README.md').matchAll(/^\| [^|]+ \| `([^`]+)` \| [^|]* \| \d+ \|$/gm)].map(
-      (match) => match[1] ?? '',
-    );
-    const missing = rows.flatMap((row) => {
-      const [, cluster] = /^-c e2e\/vitest\.config\.ts (\S+)$/.exec(row) ?? [];
-      const paths = cluster === undefined ? row.split(' ') : [`e2e/src/${cluster}.e2e.ts`];
-      return paths.filter((path) => !existsSync(join(root, path)));
-    });
-    expect(rows.length).toBeGreaterThan(30);
-    expect(missing).toEqual([]);
-  });
-});

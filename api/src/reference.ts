@@ -75,22 +75,24 @@ function kindSection({ spec }: CustomResourceDefinition): string {
 }
 
 function fieldRows(schema: StructuralSchema, path: string, required: boolean): string[] {
-  const rules = (schema['x-kubernetes-validations'] ?? []).map(({ message }) => message);
-  const said = schema.description === undefined ? [] : [schema.description];
-  const meaning = [...said, ...rules.map((rule) => `*Checked*: ${rule}.`)].join('<br>');
-  const row = `| \`${path}\`${required ? ' (required)' : ''} | ${typeOf(schema)} | ${cell(meaning)} |`;
-  const { items, properties = {} } = schema;
-  const inner = items?.properties ?? properties;
-  const prefix = items === undefined ? path : `${path}[]`;
-  const needed = items?.required ?? schema.required ?? [];
-  const itemRules = items?.['x-kubernetes-validations']?.length ?? 0;
-  const item = items !== undefined && itemRules > 0 ? [fieldRows({ ...items, properties: {} }, prefix, false)[0] ?? ''] : [];
-  return [
-    row,
-    ...item,
-    ...Object.entries(inner).flatMap(([name, child]) => fieldRows(child, `${prefix}.${name}`, needed.includes(name))),
-  ];
+  const row = fieldRow(schema, path, required);
+  if (schema.items === undefined) return [row, ...rowsWithin(schema, path)];
+  const item = `${path}[]`;
+  const own = rulesOf(schema.items).length > 0 ? [fieldRow(schema.items, item, false)] : [];
+  return [row, ...own, ...rowsWithin(schema.items, item)];
 }
+
+function rowsWithin({ properties = {}, required = [] }: StructuralSchema, path: string): string[] {
+  return Object.entries(properties).flatMap(([name, child]) => fieldRows(child, `${path}.${name}`, required.includes(name)));
+}
+
+function fieldRow(schema: StructuralSchema, path: string, required: boolean): string {
+  const said = schema.description === undefined ? [] : [schema.description];
+  const meaning = [...said, ...rulesOf(schema).map(({ message }) => `*Checked*: ${message}.`)].join('<br>');
+  return `| \`${path}\`${required ? ' (required)' : ''} | ${typeOf(schema)} | ${cell(meaning)} |`;
+}
+
+const rulesOf = (schema: StructuralSchema) => schema['x-kubernetes-validations'] ?? [];
 
 function typeOf(schema: StructuralSchema): string {
   if (schema.items !== undefined) return `list of ${typeOf(schema.items)}`;

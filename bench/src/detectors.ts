@@ -92,8 +92,7 @@ export function detectorFigures(rounds: number): string[] {
   for (let round = 0; round <= rounds; round++) {
     for (const [name, finds] of Object.entries(contestants)) {
       const begin = cpuSeconds();
-      let found = 0;
-      for (const value of all) if (finds(value)) found++;
+      const found = countOf(all, finds);
       const speed = bytes / 1e6 / (cpuSeconds() - begin);
       const figures = seen.get(name);
       if (figures === undefined || round === 0) continue;
@@ -106,4 +105,10 @@ export function detectorFigures(rounds: number): string[] {
     return `${name.padEnd(24)}${median.toFixed(0).padStart(5)} MB/s (${min.toFixed(0)} to ${max.toFixed(0)}), ${found} cells with a find`;
   });
   return [`${CELLS} cells of ${(bytes / CELLS).toFixed(0)} bytes on average, per second of CPU, ${rounds} rounds`, ...shown];
+}
+
+function countOf(values: readonly Buffer[], finds: (value: Buffer) => boolean): number {
+  let found = 0;
+  for (const value of values) if (finds(value)) found++;
+  return found;
 }

@@ -31,11 +31,19 @@ export interface SessionOptions {
   readonly text?: string;
 }
 
+const DEFAULTS = {
+  segments: 3,
+  agent: { namespace: 'agents', serviceAccount: 'bot' },
+  resource: 'orders-db',
+  close: true,
+  startedAt: 1000,
+  text: 'select 1',
+};
+
 /** A session as a sidecar would send it: an opening, two actions per segment of which one is denied, and an end. */
 export function aSession(options: SessionOptions = {}): { session: string; nkey: string; sealed: SealedSegment[] } {
-  const { session = newSessionId(), segments = 3, close = true, startedAt = 1000, text = 'select 1' } = options;
-  const agent = options.agent ?? { namespace: 'agents', serviceAccount: 'bot' };
-  const pod = options.pod ?? aPod(agent);
+  const { agent, resource, segments, close, startedAt, text } = { ...DEFAULTS, ...options };
+  const { session = newSessionId(), pod = aPod(agent) } = options;
   const epoch = createEpoch(pod, 1, 1);
   const sealed: SealedSegment[] = [];
   let seq = 0;
@@ -60,7 +68,7 @@ export function aSession(options: SessionOptions = {}): { session: string; nkey:
         type: 'session.open',
         session,
         agent,
-        resource: { namespace: 'data', name: options.resource ?? 'orders-db', protocol: 'postgres' },
+        resource: { namespace: 'data', name: resource, protocol: 'postgres' },
         purpose: 'tests',
         policies: [],
         mode: 'Enforce',

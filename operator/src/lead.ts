@@ -16,7 +16,7 @@ import { type QueueMetrics, WorkQueue } from './kube/queue.ts';
 import type { Kube } from './kube/transport.ts';
 import { ensureNatsAuth, sidecarJwt } from './nats/auth.ts';
 import { ensureTrust } from './nats/trust.ts';
-import { Observations } from './observations.ts';
+import { Observations, withSecretName } from './observations.ts';
 import { decidePolicy } from './policies/decide.ts';
 import { gatherPolicy } from './policies/facts.ts';
 import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets } from './resources/assess.ts';
@@ -152,7 +152,8 @@ class Office {
       onObservation: (observation) => {
         const state = this.#states.get(`${observation.resource.namespace}/${observation.resource.name}`);
         if (state === undefined) return;
-        if (this.#observations.record(observation, this.#basis(state.resource))) this.changed();
+        const named = withSecretName(observation, state.resource);
+        if (this.#observations.record(named, this.#basis(state.resource))) this.changed();
       },
       onError,
     });

@@ -1,7 +1,7 @@
 import type { ProtectedResource } from '@chaperone/api';
-import type { ResourceObservation } from '@chaperone/policy';
+import { type ResourceObservation, UNNAMED_SECRET } from '@chaperone/policy';
 import { expect, test } from 'vitest';
-import { Observations } from './observations.ts';
+import { Observations, withSecretName } from './observations.ts';
 
 const at = { namespace: 'data', name: 'orders-db' };
 const resource = { metadata: at } as unknown as ProtectedResource;
@@ -32,4 +32,17 @@ test.each<[string, ResourceObservation, string]>([
   observations.record(refused('db:5432 refuses connections since 12:01:00 UTC'), '1/a');
   expect(observations.record(next, basis)).toBe(true);
   expect(observations.of(resource, basis)).toEqual([next]);
+});
+
+test('the Secret that sidecars do not know by name is named, once, also after a change of leader', () => {
+  const of = { ...resource, spec: { credentials: { secretRef: { name: 'orders-db-agent' } } } } as unknown as ProtectedResource;
+  const seen = refused(`db:5432 refused user agent_ro; update ${UNNAMED_SECRET}, the next session tries it`);
+  const named = withSecretName(seen, of);
+  expect(named).toEqual({
+    ...seen,
+    message: 'db:5432 refused user agent_ro; update Secret data/orders-db-agent, the next session tries it',
+  });
+  expect(withSecretName(named, of)).toEqual(named);
+  const without = { ...resource, spec: {} } as unknown as ProtectedResource;
+  expect(withSecretName(seen, without)).toEqual(seen);
 });

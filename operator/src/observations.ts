@@ -1,5 +1,5 @@
 import type { ProtectedResource } from '@chaperone/api';
-import type { ResourceObservation } from '@chaperone/policy';
+import { type ResourceObservation, UNNAMED_SECRET } from '@chaperone/policy';
 import { keyOf } from './kube/objects.ts';
 
 const TYPES = ['Reachable', 'UpstreamSuitable', 'CredentialsAvailable'] as const;
@@ -11,6 +11,14 @@ const OWN_REASONS = new Set([
   'CredentialsInvalid',
   'NotBoundToUpstream',
 ]);
+
+/** The observation with the Secret's name, which no sidecar is told, in place of what sidecars call it. */
+export function withSecretName(observation: ResourceObservation, resource: ProtectedResource): ResourceObservation {
+  const { namespace = '' } = resource.metadata;
+  const name = resource.spec.credentials?.secretRef.name;
+  if (name === undefined) return observation;
+  return { ...observation, message: observation.message.replace(UNNAMED_SECRET, `Secret ${namespace}/${name}`) };
+}
 
 /**
  * What sidecars saw last of each resource. An observation holds for the spec and the credentials that it was made with; after a

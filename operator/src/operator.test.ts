@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeNkey, encodeNkey, generateSigner, type Signer, verifyRegistration } from '@chaperone/evidence';
-import { EnrolResponse, enrolmentProof, type Snapshot, StreamLine } from '@chaperone/policy';
+import { EnrolResponse, enrolmentProof, type Snapshot, StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseConfig } from './config.ts';
@@ -290,6 +290,23 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect((await call('POST', '/v1/report', tokenOf('bot'), { observations: [observation] })).status).toBe(204);
   await eventually(() => expect(condition(resource(), 'Ready')).toMatchObject({ status: 'False', reason: 'UpstreamRefused' }));
   expect(snapshots(stream.lines).at(-1)?.resources[0]?.notReady).toBeUndefined();
+
+  // No sidecar knows the Secret's name; its owner is told it.
+  const rejected = {
+    ...observation,
+    type: 'CredentialsAvailable',
+    reason: 'CredentialsRejected',
+    message: `refused; update ${UNNAMED_SECRET}`,
+  };
+  expect((await call('POST', '/v1/report', tokenOf('bot'), { observations: [rejected] })).status).toBe(204);
+  const available = { ...rejected, status: 'True', reason: 'CredentialsAccepted', message: 'accepted' };
+  await eventually(() =>
+    expect(condition(resource(), 'CredentialsAvailable')).toMatchObject({
+      reason: 'CredentialsRejected',
+      message: 'refused; update Secret data/orders-db-agent',
+    }),
+  );
+  expect((await call('POST', '/v1/report', tokenOf('bot'), { observations: [available] })).status).toBe(204);
 
   // Unknown, and yet no session opens: the resource must not be called ready.
   const findings = [

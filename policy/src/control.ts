@@ -28,6 +28,12 @@ export const CONTROL_PATHS = {
   nats: '/v1/nats',
 } as const;
 
+/**
+ * What a sidecar calls the Secret with the credential, whose name it is not told. The operator writes the name in its place, where
+ * owners read it.
+ */
+export const UNNAMED_SECRET = 'the Secret of spec.credentials';
+
 /** One line of the stream or one response, at most; a snapshot larger than this is refused by both sides. */
 export const MAX_CONTROL_BYTES = 4 * 1024 * 1024;
 /** Bodies that a sidecar sends. */

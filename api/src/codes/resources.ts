@@ -89,7 +89,7 @@ export const RESOURCE_CODES = {
     fix: 'Update the Secret; the next try is made by itself.',
     retry: 'try-later',
     example:
-      'orders.data.svc:5432 refused user agent_ro at 12:03:07 UTC (28P01); update the Secret of spec.credentials, the next session tries it',
+      'orders.data.svc:5432 refused user agent_ro at 12:03:07 UTC (28P01); update Secret data/orders-db-agent, the next session tries it',
   },
   CredentialsAccepted: {
     audience: ['owner'],

@@ -44,7 +44,7 @@ export const UPSTREAM_CODES = {
     fix: 'Put the authority that signed it into the Secret of spec.upstream.tls.caRef.',
     retry: 'none',
     example:
-      'the certificate of orders.data.svc:5432 is signed by an authority that spec.upstream.tls.caRef does not contain (UNABLE_TO_VERIFY_LEAF_SIGNATURE); put it there',
+      'the certificate of orders.data.svc:5432 is signed by "Corp CA 2", which spec.upstream.tls.caRef does not contain (UNABLE_TO_VERIFY_LEAF_SIGNATURE); put it there',
   },
   TLSNameMismatch: {
     audience: ['owner'],

@@ -171,13 +171,24 @@ function route(
   body: unknown,
   person: { username: string; groups: string[] },
 ): object | 403 | 404 {
-  const { state, logins } = cluster;
+  const { state } = cluster;
   const { pathname } = new URL(request.url ?? '', 'https://localhost');
   const named = /^\/apis\/chaperone\.dev\/v1alpha1\/evidencelogins\/([a-z0-9-]+)$/.exec(pathname)?.[1];
   const configMap = /^\/api\/v1\/namespaces\/chaperone-system\/configmaps\/(.+)$/.exec(pathname)?.[1];
   if (pathname.startsWith('/apis/chaperone.dev/') && !state.crds) return 404;
-  if (named !== undefined) return ofLogin(logins, request.method, named);
+  if (named !== undefined) return ofLogin(cluster.logins, request.method, named);
   if (configMap !== undefined) return configMap in state.configMaps ? { data: state.configMaps[configMap] } : 404;
+  return collection(cluster, pathname, body, person);
+}
+
+/** What has no name in its path: collections, reviews, and the group itself. */
+function collection(
+  cluster: Cluster,
+  pathname: string,
+  body: unknown,
+  person: { username: string; groups: string[] },
+): object | 403 | 404 {
+  const { state, logins } = cluster;
   switch (pathname) {
     case '/apis/chaperone.dev/v1alpha1':
       return { kind: 'APIResourceList' };

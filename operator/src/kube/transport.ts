@@ -168,7 +168,7 @@ async function* watchEvents(response: IncomingMessage, signal: AbortSignal, aliv
         parts = [];
         size = 0;
         start = end + 1;
-        if (line.trim() !== '') yield parseEvent(line);
+        yield* eventsIn(line);
       }
       parts.push(chunk.subarray(start));
       size += chunk.length - start;
@@ -179,6 +179,11 @@ async function* watchEvents(response: IncomingMessage, signal: AbortSignal, aliv
   } finally {
     response.destroy();
   }
+}
+
+/** One, or none where the line is blank. */
+function eventsIn(line: string): WatchEvent[] {
+  return line.trim() === '' ? [] : [parseEvent(line)];
 }
 
 function parseEvent(line: string): WatchEvent {

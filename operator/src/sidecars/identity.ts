@@ -20,15 +20,24 @@ const MAX_CACHED = 4096;
 /** A projected token is about 1.2 kB. */
 const MAX_TOKEN = 8192;
 
-/** What a TokenReview says; undefined unless the token is good, for our audience alone, and bound to a pod. */
-export function identityOf(status: unknown): PodIdentity | undefined {
+interface ReviewedUser {
+  readonly username?: unknown;
+  readonly extra?: Readonly<Record<string, unknown>>;
+}
+
+/** Whose token a TokenReview found good, for our audience alone. */
+function userOf(status: unknown): ReviewedUser | undefined {
   const { authenticated, audiences, user } = (status ?? {}) as {
     authenticated?: unknown;
     audiences?: unknown;
-    user?: { username?: unknown; extra?: Record<string, unknown> };
+    user?: ReviewedUser;
   };
-  if (authenticated !== true || !Array.isArray(audiences) || audiences.length !== 1 || audiences[0] !== SIDECAR_AUDIENCE)
-    return undefined;
+  return authenticated === true && only(audiences) === SIDECAR_AUDIENCE ? user : undefined;
+}
+
+/** What a TokenReview says; undefined unless the token is good, for our audience alone, and bound to a pod. */
+export function identityOf(status: unknown): PodIdentity | undefined {
+  const user = userOf(status);
   const [, namespace, serviceAccount] = USERNAME.exec(typeof user?.username === 'string' ? user.username : '') ?? [];
   const pod = only(user?.extra?.[POD_NAME]);
   const podUid = only(user?.extra?.[POD_UID]);

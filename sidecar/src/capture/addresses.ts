@@ -25,18 +25,19 @@ export function indexAddresses(snapshot: Pick<Snapshot, 'resources'> | undefined
   const endpoints = new Map<string, Endpoint>();
   const disputed = new Set<string>();
   const names = new Map<string, { ipv4: Set<string>; ipv6: Set<string> }>();
+  const claim = (address: string, resource: GrantedResource): void => {
+    const key = keyOf(address, resource.port);
+    const other = endpoints.get(key);
+    if (other !== undefined && other.resource !== resource) disputed.add(key);
+    endpoints.set(key, { address, port: resource.port, resource });
+  };
   for (const resource of snapshot?.resources ?? []) {
     for (const { host, ipv4, ipv6 } of resource.addresses) {
       const name = names.get(host.toLowerCase()) ?? { ipv4: new Set(), ipv6: new Set() };
       names.set(host.toLowerCase(), name);
       name.ipv4.add(ipv4);
       if (ipv6 !== undefined) name.ipv6.add(ipv6);
-      for (const address of ipv6 === undefined ? [ipv4] : [ipv4, ipv6]) {
-        const key = keyOf(address, resource.port);
-        const other = endpoints.get(key);
-        if (other !== undefined && other.resource !== resource) disputed.add(key);
-        endpoints.set(key, { address, port: resource.port, resource });
-      }
+      for (const address of ipv6 === undefined ? [ipv4] : [ipv4, ipv6]) claim(address, resource);
     }
   }
   for (const key of disputed) endpoints.delete(key);

@@ -33,28 +33,29 @@ export async function startDenyListener(options: DenyListenerOptions): Promise<{
     for (const socket of open) socket.destroy();
     await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
   };
+  const listen = async (host: string, at: number): Promise<number> => {
+    const server = createServer((socket) => {
+      open.add(socket);
+      socket.on('close', () => open.delete(socket));
+      serve(socket, options);
+    });
+    server.maxConnections = MAX_OPEN;
+    server.on('drop', options.onDenied);
+    server.listen({ host, port: at, ipv6Only: true });
+    try {
+      await once(server, 'listening');
+    } catch (error) {
+      if (host === hosts[0] || !isMissingFamily(error)) throw error;
+      return at;
+    }
+    server.on('error', () => undefined);
+    servers.push(server);
+    const bound = server.address();
+    return bound !== null && typeof bound === 'object' ? bound.port : at;
+  };
   let port = options.port;
   try {
-    for (const host of hosts) {
-      const server = createServer((socket) => {
-        open.add(socket);
-        socket.on('close', () => open.delete(socket));
-        serve(socket, options);
-      });
-      server.maxConnections = MAX_OPEN;
-      server.on('drop', options.onDenied);
-      server.listen({ host, port, ipv6Only: true });
-      try {
-        await once(server, 'listening');
-      } catch (error) {
-        if (host === hosts[0] || !isMissingFamily(error)) throw error;
-        continue;
-      }
-      server.on('error', () => undefined);
-      servers.push(server);
-      const bound = server.address();
-      if (bound !== null && typeof bound === 'object') port = bound.port;
-    }
+    for (const host of hosts) port = await listen(host, port);
   } catch (error) {
     await stop();
     throw error;

@@ -84,18 +84,20 @@ export async function startDns(options: DnsServerOptions): Promise<{ port: numbe
   const stop = async (): Promise<void> => {
     await Promise.all(stops.map((close) => close()));
   };
+  const listen = async (host: string, at: number): Promise<number> => {
+    try {
+      const server = await listenTcp(host, at, answer);
+      stops.push(server.stop);
+      stops.push(await listenUdp(host, server.port, answer));
+      return server.port;
+    } catch (error) {
+      if (host === hosts[0] || !isMissingFamily(error)) throw error;
+      return at;
+    }
+  };
   let port = options.port;
   try {
-    for (const host of hosts) {
-      try {
-        const server = await listenTcp(host, port, answer);
-        stops.push(server.stop);
-        port = server.port;
-        stops.push(await listenUdp(host, port, answer));
-      } catch (error) {
-        if (host === hosts[0] || !isMissingFamily(error)) throw error;
-      }
-    }
+    for (const host of hosts) port = await listen(host, port);
   } catch (error) {
     await stop();
     throw error;

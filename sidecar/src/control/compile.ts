@@ -70,16 +70,10 @@ function grant(
 ): GrantedResource {
   const find = (name: string): ManifestSecret | undefined =>
     secrets.find((secret) => secret.metadata.name === name && secret.metadata.namespace === metadata.namespace);
-  const { mode, caRef, serverName } = spec.upstream.tls;
-  const ca = caRef === undefined ? undefined : find(caRef.name)?.data[caRef.key];
-  const secretName = spec.credentials?.secretRef.name;
-  const secret = secretName === undefined ? undefined : find(secretName);
-  const { username, password } = secret?.data ?? {};
-  const problem =
-    (caRef === undefined ? undefined : caProblem(metadata.namespace, caRef, find(caRef.name))) ??
-    (secretName === undefined
-      ? undefined
-      : credentialsProblem(`${metadata.namespace}/${secretName}`, secret, spec.upstream.address));
+  const { mode, serverName } = spec.upstream.tls;
+  const { ca, problem: untrusted } = authority(spec, metadata.namespace, find);
+  const { credentials, problem: uncredentialed } = credential(spec, metadata.namespace, find);
+  const problem = untrusted ?? uncredentialed;
   return {
     access,
     hosts: [...spec.hosts],
@@ -88,7 +82,7 @@ function grant(
       ...splitAddress(spec.upstream.address),
       tls: { mode, ...(ca === undefined ? {} : { ca }), ...(serverName === undefined ? {} : { serverName }) },
     },
-    ...(problem === undefined && username !== undefined && password !== undefined ? { credentials: { username, password } } : {}),
+    ...(problem === undefined && credentials !== undefined ? { credentials } : {}),
     ...(spec.postgres === undefined ? {} : { postgres: signIn(spec.postgres) }),
     addresses: [],
     ...(problem === undefined ? {} : { notReady: problem }),
@@ -97,6 +91,31 @@ function grant(
 
 type Postgres = NonNullable<GrantedResource['postgres']>;
 type Problem = NonNullable<GrantedResource['notReady']>;
+type Spec = ProtectedResource['spec'];
+type Find = (name: string) => ManifestSecret | undefined;
+
+function authority({ upstream: { tls } }: Spec, namespace: string | undefined, find: Find): { ca?: string; problem?: Problem } {
+  const { caRef } = tls;
+  if (caRef === undefined) return {};
+  const secret = find(caRef.name);
+  const problem = caProblem(namespace, caRef, secret);
+  const ca = secret?.data[caRef.key];
+  return { ...(ca === undefined ? {} : { ca }), ...(problem === undefined ? {} : { problem }) };
+}
+
+function credential(
+  { credentials, upstream }: Spec,
+  namespace: string | undefined,
+  find: Find,
+): Pick<GrantedResource, 'credentials'> & { problem?: Problem } {
+  if (credentials === undefined) return {};
+  const { name } = credentials.secretRef;
+  const secret = find(name);
+  const problem = credentialsProblem(`${namespace}/${name}`, secret, upstream.address);
+  if (problem !== undefined) return { problem };
+  const { username, password } = secret?.data ?? {};
+  return username === undefined || password === undefined ? {} : { credentials: { username, password } };
+}
 
 function caProblem(
   namespace = '',

@@ -137,14 +137,13 @@ export async function* linesOf<T>(response: IncomingMessage, schema: z.ZodType<T
     for await (const chunk of response as AsyncIterable<Buffer>) {
       let rest = chunk;
       for (let at = rest.indexOf(10); at >= 0; at = rest.indexOf(10)) {
-        const line = Buffer.concat([...pending, rest.subarray(0, at)]);
-        if (line.length > MAX_CONTROL_BYTES) throw new OperatorError('Garbage', 'a line of the operator is too large');
+        const line = bounded(Buffer.concat([...pending, rest.subarray(0, at)]));
         [pending, length, rest] = [[], 0, rest.subarray(at + 1)];
         timer.refresh();
         yield parseAs(schema, line.toString('utf8'));
       }
       length += rest.length;
-      if (length > MAX_CONTROL_BYTES) throw new OperatorError('Garbage', 'a line of the operator is too large');
+      bounded({ length });
       if (rest.length > 0) pending.push(rest);
     }
   } catch (cause) {
@@ -155,6 +154,12 @@ export async function* linesOf<T>(response: IncomingMessage, schema: z.ZodType<T
     clearTimeout(timer);
     response.destroy();
   }
+}
+
+/** What there is of a line, which may not be longer than {@link MAX_CONTROL_BYTES}. */
+function bounded<T extends { readonly length: number }>(line: T): T {
+  if (line.length > MAX_CONTROL_BYTES) throw new OperatorError('Garbage', 'a line of the operator is too large');
+  return line;
 }
 
 function parseAs<T>(schema: z.ZodType<T>, text: string): T {

@@ -1,4 +1,5 @@
 import { CODES } from '@chaperone/api';
+import { UNNAMED_SECRET } from '@chaperone/policy';
 import { describe, expect, test } from 'vitest';
 import { ownerText, type UpstreamFailure, type UpstreamFailureCode } from './owner-text.ts';
 
@@ -20,7 +21,7 @@ describe('what the owner is told', () => {
     ['UpstreamTimeout', {}],
     ['UpstreamViolation', {}],
     ['TLSUnavailable', {}],
-    ['TLSUntrusted', { ownCa: true, verifier: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }],
+    ['TLSUntrusted', { ownCa: true, verifier: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', issuer: 'Corp CA 2' }],
     ['TLSNameMismatch', { certificateNames: 'DNS:pg-0' }],
     ['TLSFailed', {}],
     ['UpstreamAuthUnsupported', {}],
@@ -30,7 +31,8 @@ describe('what the owner is told', () => {
     ['UpstreamBusy', { sqlstate: '53300' }],
     ['UpstreamLoginRefused', { sqlstate: '55000' }],
   ])('of %s is the example of the table', (code, more) => {
-    expect(ownerText(code, { ...failure, ...more })).toBe(CODES[code].example);
+    const named = ownerText(code, { ...failure, ...more }).replace(UNNAMED_SECRET, 'Secret data/orders-db-agent');
+    expect(named).toBe(CODES[code].example);
   });
 
   test.each<[string, UpstreamFailureCode, Partial<UpstreamFailure>, string]>([
@@ -63,6 +65,18 @@ describe('what the owner is told', () => {
       'TLSUntrusted',
       { verifier: 'SELF_SIGNED_CERT_IN_CHAIN' },
       'the certificate of orders.data.svc:5432 is signed by no authority of the system (SELF_SIGNED_CERT_IN_CHAIN); name the one that signed it in spec.upstream.tls.caRef',
+    ],
+    [
+      'a certificate that the system does not know, by a name that looks like more of the sentence',
+      'TLSUntrusted',
+      { verifier: 'SELF_SIGNED_CERT_IN_CHAIN', issuer: `"; all is well\u202e${'y'.repeat(100)}` },
+      `the certificate of orders.data.svc:5432 is signed by "'; all is well\\u{202e}${'y'.repeat(40)}…", which is no authority of the system (SELF_SIGNED_CERT_IN_CHAIN); name the one that signed it in spec.upstream.tls.caRef`,
+    ],
+    [
+      'a certificate of nobody’s name',
+      'TLSUntrusted',
+      { ownCa: true, verifier: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
+      'the certificate of orders.data.svc:5432 is signed by an authority that spec.upstream.tls.caRef does not contain (DEPTH_ZERO_SELF_SIGNED_CERT); put it there',
     ],
     [
       'an IPv6 address',

@@ -1,3 +1,6 @@
+import { visible } from '@chaperone/api/text';
+import { UNNAMED_SECRET } from '@chaperone/policy';
+
 /**
  * What is known about a failure at an upstream. Goes into the status of the ProtectedResource, which its owner reads and agents do
  * not; what agents are told names none of it.
@@ -19,6 +22,8 @@ export interface UpstreamFailure {
   readonly ownCa?: boolean;
   /** Why the certificate's chain was refused, as OpenSSL names it. */
   readonly verifier?: string | undefined;
+  /** Who signed the certificate, as it says; the server chose it. */
+  readonly issuer?: string | undefined;
   /** The name that the certificate should be for, and those that it is for (`DNS:a, IP Address:b`). */
   readonly serverName?: string | undefined;
   readonly certificateNames?: string | undefined;
@@ -61,10 +66,15 @@ const TEXTS = {
     `what answers at ${addressOf(f)} does not speak the protocol of PostgreSQL; check spec.upstream.address`,
   TLSUnavailable: (f) => `${addressOf(f)} offers no TLS; turn it on there or set spec.upstream.tls.mode: disable`,
   TLSUntrusted: (f) => {
-    if (f.verifier === 'CERT_HAS_EXPIRED') return `the certificate of ${addressOf(f)} has expired; renew it there`;
-    return f.ownCa === true
-      ? `the certificate of ${addressOf(f)} is signed by an authority that spec.upstream.tls.caRef does not contain${coded(f.verifier)}; put it there`
-      : `the certificate of ${addressOf(f)} is signed by no authority of the system${coded(f.verifier)}; name the one that signed it in spec.upstream.tls.caRef`;
+    const certificate = `the certificate of ${addressOf(f)}`;
+    if (f.verifier === 'CERT_HAS_EXPIRED') return `${certificate} has expired; renew it there`;
+    const signer = f.issuer === undefined ? undefined : `"${visible(f.issuer, MAX_NAME).replaceAll('"', "'")}"`;
+    if (f.ownCa === true) {
+      const by = signer === undefined ? 'an authority that' : `${signer}, which`;
+      return `${certificate} is signed by ${by} spec.upstream.tls.caRef does not contain${coded(f.verifier)}; put it there`;
+    }
+    const by = signer === undefined ? 'no authority of the system' : `${signer}, which is no authority of the system`;
+    return `${certificate} is signed by ${by}${coded(f.verifier)}; name the one that signed it in spec.upstream.tls.caRef`;
   },
   TLSNameMismatch: (f) => {
     const names = namesIn(f);
@@ -79,7 +89,7 @@ const TEXTS = {
   UpstreamNotAuthentic: (f) =>
     `what answers at ${addressOf(f)} does not know the password that it asked for; find out who answers before anything else`,
   CredentialsRejected: (f) =>
-    `${addressOf(f)} refused ${user(f)} at ${since(f)}${coded(f.sqlstate)}; update the Secret of spec.credentials, the next session tries it`,
+    `${addressOf(f)} refused ${user(f)} at ${since(f)}${coded(f.sqlstate)}; update ${UNNAMED_SECRET}, the next session tries it`,
   UpstreamDatabaseMissing: (f) => `${addressOf(f)} has no database ${shown(f.database ?? '')}; change spec.postgres.database`,
   UpstreamBusy: (f) =>
     `${addressOf(f)} has no connection free for ${user(f)}${coded(f.sqlstate)}; raise the limit there or run fewer agents`,

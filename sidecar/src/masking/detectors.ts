@@ -108,7 +108,7 @@ export function detect(
     let found: Span | undefined;
     if (trigger === NUMBER) {
       // What begins at a number begins at its first digit.
-      while (last + 1 < length && ((CLASS[bytes[last + 1] ?? 0] ?? 0) & DIGIT) !== 0) last++;
+      last = lastDigit(bytes, at);
       found = number(bytes, at, last + 1, bits, floor);
     } else if (trigger === CAPITAL_J) {
       const end = jwt(bytes, at - 2, Math.max(floor, noJwtBefore));
@@ -126,6 +126,12 @@ export function detect(
   return spans ?? NONE;
 }
 
+function lastDigit(bytes: Buffer, at: number): number {
+  let last = at;
+  while (last + 1 < bytes.length && ((CLASS[bytes[last + 1] ?? 0] ?? 0) & DIGIT) !== 0) last++;
+  return last;
+}
+
 const span = (detector: Detector, start: number, end: number): Span | undefined =>
   end > start ? { detector, start, end } : undefined;
 /** What another find took the beginning of is a key still. */
@@ -141,7 +147,10 @@ function number(bytes: Buffer, at: number, end: number, bits: number, floor: num
     const found = creditCard(bytes, at);
     if (found > at) return span('credit-card', at, found);
   }
-  if (end - at !== 3 || !(goesOn || next === DOT)) return undefined;
+  return end - at === 3 && (goesOn || next === DOT) ? threeDigits(bytes, at, bits) : undefined;
+}
+
+function threeDigits(bytes: Buffer, at: number, bits: number): Span | undefined {
   return (
     ((bits & SSN) !== 0 ? span('ssn', at, ssn(bytes, at)) : undefined) ??
     ((bits & PHONE) !== 0 ? span('phone', at, phone(bytes, at)) : undefined)

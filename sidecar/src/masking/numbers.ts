@@ -58,6 +58,11 @@ function networkOf(prefix: number): (typeof CARD_PREFIXES)[number] | undefined {
   return undefined;
 }
 
+const isLength = (network: (typeof CARD_PREFIXES)[number], count: number): boolean => count >= network[2] && count <= network[3];
+const endsGroup = (bytes: Buffer, at: number, next: number): boolean =>
+  next > at && inCard(bytes[next]) && isDigit(bytes, next - 1);
+const luhnDoubled = (digit: number): number => (digit > 4 ? digit * 2 - 9 : digit * 2);
+
 /**
  * 13 to 19 digits, in groups by spaces or dashes or none, that pass Luhn (ISO/IEC 7812-1 annex B) under a known prefix. A longer
  * number may begin with a card's: the longest that ends where a group ends is it.
@@ -72,11 +77,11 @@ export const creditCard: Recogniser = (bytes, at) => {
   let found = 0;
   for (let next = at; count < LONGEST_CARD && next < bytes.length; next++) {
     if (!isDigit(bytes, next)) {
-      if (next === at || !inCard(bytes[next]) || !isDigit(bytes, next - 1)) break;
-      continue;
+      if (endsGroup(bytes, at, next)) continue;
+      break;
     }
     const digit = digitAt(bytes, next);
-    const doubled = digit > 4 ? digit * 2 - 9 : digit * 2;
+    const doubled = luhnDoubled(digit);
     even += count % 2 === 0 ? doubled : digit;
     odd += count % 2 === 0 ? digit : doubled;
     count++;
@@ -85,7 +90,7 @@ export const creditCard: Recogniser = (bytes, at) => {
       network = networkOf(prefix);
       if (network === undefined) return 0;
     }
-    if (network === undefined || count < network[2] || count > network[3] || isDigit(bytes, next + 1)) continue;
+    if (network === undefined || !isLength(network, count) || isDigit(bytes, next + 1)) continue;
     if ((count % 2 === 0 ? even : odd) % 10 === 0) found = next + 1;
   }
   return found;
@@ -119,7 +124,7 @@ const IBAN_LENGTHS = ibanLengths();
 
 /** Country, two check digits, account; single spaces between groups; mod 97 = 1 (ISO 13616). */
 export const iban: Recogniser = (bytes, at) => {
-  if (!isLetter(bytes, at) || !isLetter(bytes, at + 1) || !isDigit(bytes, at + 2) || !isDigit(bytes, at + 3)) return 0;
+  if (!isLetter(bytes, at) || !isLetter(bytes, at + 1) || !areDigits(bytes, at + 2, 2)) return 0;
   const wanted = IBAN_LENGTHS[countryAt(bytes, at)] ?? 0;
   if (wanted === 0) return 0;
   const values: number[] = [];
@@ -129,14 +134,18 @@ export const iban: Recogniser = (bytes, at) => {
     else if (isLetter(bytes, next)) values.push(((bytes[next] ?? 0) | 0x20) - 0x61 + 10);
     else if (bytes[next] !== SPACE || bytes[next - 1] === SPACE) return 0;
   }
-  if (isWord(bytes, next)) return 0;
+  return !isWord(bytes, next) && mod97(values) === 1 ? next : 0;
+};
+
+/** The first four characters count as the last; a letter is two digits. */
+function mod97(values: readonly number[]): number {
   let rest = 0;
-  for (let place = 0; place < wanted; place++) {
-    const value = values[(place + 4) % wanted] ?? 0;
+  for (let place = 0; place < values.length; place++) {
+    const value = values[(place + 4) % values.length] ?? 0;
     rest = (value > 9 ? rest * 100 + value : rest * 10 + value) % 97;
   }
-  return rest === 1 ? next : 0;
-};
+  return rest;
+}
 
 /** International (+ and 8 to 15 digits, ITU-T E.164) or North American (area and exchange from 2, grouped); plain digits are none. */
 export const phone: Recogniser = (bytes, at) => {

@@ -34,11 +34,12 @@ export function maskOf(strategy: MaskStrategy | undefined, hashKey: Buffer | und
   if (named.length !== 1) return { kind: 'redact' };
   if (strategy?.null) return { kind: 'null' };
   if (strategy?.hash && hashKey && hashKey.length >= LEAST_KEY_BYTES) return { kind: 'hash', key: hashKey };
-  if (strategy?.partial) {
-    const { first = 0, last = 0 } = strategy.partial;
-    if (Number.isInteger(first) && Number.isInteger(last) && first >= 0 && last >= 0) return { kind: 'partial', first, last };
-  }
-  return { kind: 'redact' };
+  return strategy?.partial ? partialMask(strategy.partial) : { kind: 'redact' };
+}
+
+function partialMask({ first = 0, last = 0 }: NonNullable<MaskStrategy['partial']>): Mask {
+  const counts = [first, last].every((count) => Number.isInteger(count) && count >= 0);
+  return counts ? { kind: 'partial', first, last } : { kind: 'redact' };
 }
 
 /** The stricter of several; of two partial ones what both would show; of hashes by different keys none. Redact where there is none. */

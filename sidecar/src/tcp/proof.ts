@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { connect as connectTls } from 'node:tls';
 import { connectTo, DialError } from '../capture/dial.ts';
+import { issuerOf } from '../capture/issuer.ts';
 import { closeSoon } from './splice.ts';
 import type { Clock } from '../platform.ts';
 
@@ -12,6 +13,12 @@ const MAX_PROOFS = 1_024;
 export class ProofError extends Error {
   override readonly name = 'ProofError';
   readonly code = 'TLSUntrusted';
+  /** Who signed the certificate that was refused, as it says, for the owner of the resource. */
+  readonly issuer: string | undefined;
+  constructor(message: string, options: ErrorOptions & { issuer?: string | undefined } = {}) {
+    super(message, options);
+    this.issuer = options.issuer;
+  }
 }
 
 export interface Claim {
@@ -64,10 +71,11 @@ async function handshake({ address, port, serverName, ca }: Claim, signal: Abort
         minVersion: 'TLSv1.2',
         ...(ca === undefined ? {} : { ca }),
       });
+      const issuer = issuerOf(secured);
       const abort = (): void => reject(new DialError('UpstreamTimeout', 'the upstream did not finish its TLS handshake in time'));
       signal.addEventListener('abort', abort, { once: true });
       const untrusted = (cause?: unknown): void =>
-        reject(new ProofError('the upstream shows no valid certificate for the name', { cause }));
+        reject(new ProofError('the upstream shows no valid certificate for the name', { cause, issuer: issuer() }));
       secured.on('error', untrusted);
       secured.on('close', () => untrusted());
       secured.on('secureConnect', () => {

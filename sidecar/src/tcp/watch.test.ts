@@ -109,9 +109,9 @@ test.each<[string, () => Promise<Partial<GrantedResource['upstream']>>, string, 
   ],
   [
     'has a certificate of another authority',
-    async () => ({ port: await aServer([HOST], await testAuthority()) }),
+    async () => ({ port: await aServer([HOST], await testAuthority('Corp CA 2')) }),
     'TLSUntrusted',
-    /^the certificate of 127\.0\.0\.1:\d+ is signed by an authority that spec\.upstream\.tls\.caRef does not contain \([A-Z_]+\)/,
+    /^the certificate of 127\.0\.0\.1:\d+ is signed by "Corp CA 2", which spec\.upstream\.tls\.caRef does not contain \([A-Z_]+\)/,
   ],
   [
     'speaks no TLS',

@@ -49,6 +49,7 @@ interface Seen {
   readonly detail: string;
   readonly address?: string | undefined;
   readonly verifier?: string;
+  readonly issuer?: string | undefined;
 }
 
 function classify(error: unknown): Seen {
@@ -57,7 +58,9 @@ function classify(error: unknown): Seen {
   if (error instanceof ProofError) {
     const why = errorCode(error.cause);
     if (why === 'ERR_TLS_CERT_ALTNAME_INVALID') return { code: 'TLSNameMismatch', detail };
-    return VERIFIER.test(why) ? { code: 'TLSUntrusted', detail, verifier: why } : { code: 'TLSFailed', detail };
+    return VERIFIER.test(why)
+      ? { code: 'TLSUntrusted', detail, verifier: why, issuer: error.issuer }
+      : { code: 'TLSFailed', detail };
   }
   if (errorCode(error) !== 'ECONNREFUSED') return { code: 'UpstreamUnreachable', detail };
   return { code: 'UpstreamRefused', detail, address: (error as { address?: string }).address };

@@ -46,7 +46,7 @@ export function* descendants(root: unknown): Generator<Fields> {
     if (Array.isArray(value)) for (const item of value as unknown[]) waiting.push(item);
     else if (isFields(value)) {
       yield value;
-      for (const member of Object.values(value)) if (typeof member === 'object') waiting.push(member);
+      waiting.push(Object.values(value).filter((member) => typeof member === 'object'));
     }
   }
 }

@@ -1,7 +1,7 @@
 import { as, descendants, equalTrees, isFields, list, strings, text, unwrap, type Fields } from './ast.ts';
 import { blockAfter, skipPast, skipToken, skipWords, trimSpace } from './literals.ts';
 import { refusalOf } from './refusals.ts';
-import { classifySet, classifySetConfig, refusedMode } from './settings.ts';
+import { classifySet, isHarmlessSetConfig, refusedMode } from './settings.ts';
 import type { Statement, StatementClass, StatementOf, TransactionOperation } from './statement.ts';
 import { classifyUtility, relationName } from './utility.ts';
 
@@ -62,12 +62,35 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
   const found = unwrap(node);
   if (!found) return refused('this kind of statement is not supported');
   const { tag, fields } = found;
-  if (Object.hasOwn(QUERIES, tag)) return classifySetConfig(tag, fields) ?? query(tag, fields);
+  if (Object.hasOwn(QUERIES, tag)) return query(tag, fields);
   switch (tag) {
     case 'ExplainStmt':
       return explain(own, fields, parse);
     case 'CopyStmt':
       return copy(own, fields, parse);
+    case 'TransactionStmt': {
+      const operation = TRANSACTIONS[text(fields['kind'])];
+      if (operation === undefined) return refused('two-phase commit is not supported');
+      return refusedMode(list(fields['options'])) ?? { kind: 'transaction', operation };
+    }
+    case 'VariableSetStmt':
+      return classifySet(fields);
+    case 'UnlistenStmt':
+      return { kind: 'unlisten' };
+    case 'VariableShowStmt':
+      return { kind: 'show', name: text(fields['name']).toLowerCase() };
+    default:
+      return ofNames(own, found, parse) ?? classifyUtility(tag, fields) ?? refused(refusalOf(tag));
+  }
+}
+
+/** What gives names to cursors and statements, or uses them. */
+function ofNames(
+  own: string,
+  { tag, fields }: NonNullable<ReturnType<typeof unwrap>>,
+  parse: Parsed['parse'],
+): StatementClass | undefined {
+  switch (tag) {
     case 'DeclareCursorStmt':
       return declare(own, fields, parse);
     case 'PrepareStmt':
@@ -80,17 +103,8 @@ function classOf(own: string, node: unknown, parse: Parsed['parse']): StatementC
       return { kind: 'fetch', cursor: text(fields['portalname']), move: fields['ismove'] === true };
     case 'ClosePortalStmt':
       return { kind: 'close', cursor: fields['portalname'] === undefined ? undefined : text(fields['portalname']) };
-    case 'TransactionStmt': {
-      const operation = TRANSACTIONS[text(fields['kind'])];
-      if (operation === undefined) return refused('two-phase commit is not supported');
-      return refusedMode(list(fields['options'])) ?? { kind: 'transaction', operation };
-    }
-    case 'VariableSetStmt':
-      return classifySet(fields);
-    case 'VariableShowStmt':
-      return { kind: 'show', name: text(fields['name']).toLowerCase() };
     default:
-      return classifyUtility(tag, fields) ?? refused(refusalOf(tag));
+      return undefined;
   }
 }
 
@@ -224,15 +238,19 @@ function sameTree(tree: unknown, node: unknown): boolean {
   return statements.length === 1 && equalTrees(statements[0]?.stmt, node);
 }
 
-function flags(node: unknown): Pick<Statement, 'mentionsSetConfig' | 'maskSentinel'> {
-  let mentionsSetConfig = false;
+function flags(node: unknown): Pick<Statement, 'mentionsSetConfig' | 'harmlessSetConfigs' | 'maskSentinel'> {
+  let setConfigs = 0;
+  let harmless = 0;
   let maskSentinel = false;
   for (const fields of descendants(node)) {
     const called = fields['FuncCall'];
-    if (isFields(called) && strings(called['funcname'])?.at(-1) === 'set_config') mentionsSetConfig = true;
+    if (isFields(called) && strings(called['funcname'])?.at(-1) === 'set_config') {
+      setConfigs++;
+      if (isHarmlessSetConfig(called['args'])) harmless++;
+    }
     const constant = fields['A_Const'];
     if (isFields(constant) && isFields(constant['sval']) && text(constant['sval']['sval']).includes(MASK_RUN))
       maskSentinel = true;
   }
-  return { mentionsSetConfig, maskSentinel };
+  return { mentionsSetConfig: setConfigs > 0, harmlessSetConfigs: harmless === setConfigs ? harmless : 0, maskSentinel };
 }

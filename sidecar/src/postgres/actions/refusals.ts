@@ -5,7 +5,6 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
   ['DoStmt', 'what a DO block runs cannot be told; send its statements one by one'],
   ['CallStmt', 'what a procedure runs cannot be told; send its statements one by one'],
   ['ListenStmt', 'notifications pass data between sessions unseen; poll a table'],
-  ['UnlistenStmt', 'notifications pass data between sessions unseen; poll a table'],
   ['NotifyStmt', 'notifications pass data between sessions unseen; write to a table'],
   ['LoadStmt', 'it loads code into the server'],
   ['CreateFunctionStmt', 'functions run code that is not judged; they belong into a migration'],

@@ -1,4 +1,4 @@
-import { as, isFields, list, strings, text, type Fields } from './ast.ts';
+import { as, isFields, list, text, type Fields } from './ast.ts';
 import type { StatementClass } from './statement.ts';
 
 /**
@@ -16,12 +16,29 @@ const SETTINGS: ReadonlyMap<string, { readonly values?: readonly string[]; reado
   ['lock_timeout', {}],
   ['idle_in_transaction_session_timeout', {}],
   ['jit', {}],
+  ['jit', {}],
   ['bytea_output', { values: ['hex'] }],
   ['client_encoding', { values: ['utf8', 'utf-8', 'unicode'] }],
   ['standard_conforming_strings', { values: ['on', 'true', 'yes', '1'] }],
   // Lineage is read from messages of level LOG, so the server's own setting never changes.
   ['client_min_messages', { emulated: true }],
 ]);
+
+/** What set_config may set too: it changes nothing of what a statement means. `jit` is switched off by asyncpg for its own queries. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  'application_name',
+  'idle_in_transaction_session_timeout',
+  'jit',
+  'lock_timeout',
+  'statement_timeout',
+]);
+
+/** Whether a call of set_config, by its arguments, sets one of these to a constant or to what the agent binds. */
+export function isHarmlessSetConfig(args: unknown): boolean {
+  const [name, value, local, ...more] = list(args);
+  const given = as('ParamRef', value) !== undefined || constant(value) !== undefined;
+  return HARMLESS.has(constant(name)?.toLowerCase() ?? '') && given && constant(local) !== undefined && more.length === 0;
+}
 
 /** Of BEGIN, SET TRANSACTION and SET SESSION CHARACTERISTICS: the modes, with the values that take nothing away. */
 const TRANSACTION_MODES: ReadonlyMap<string, readonly string[] | undefined> = new Map([
@@ -47,50 +64,11 @@ export function classifySet(fields: Fields): StatementClass {
       return pinned(name, value) ?? { kind: 'set', name, value, local, emulated: isEmulated(name) };
     }
     case 'VAR_RESET_ALL':
-      return { kind: 'refused', code: 'SettingPinned', why: 'RESET ALL would change pinned settings; reset them one by one' };
+      // Back to what our startup packet said: pinned settings stay as they are.
+      return { kind: 'reset', name: 'all', emulated: false };
     default:
       return refuse(name);
   }
-}
-
-/** Settings that drivers change by set_config, whose values tell nothing. */
-const BY_FUNCTION: ReadonlySet<string> = new Set(['jit']);
-/** What SELECT has beside its list when it is nothing but that, and what a call has beside its arguments when it is plain. */
-const BARE_SELECT: ReadonlySet<string> = new Set(['targetList', 'limitOption', 'op']);
-const BARE_CALL: ReadonlySet<string> = new Set(['funcname', 'args', 'funcformat', 'location']);
-
-/**
- * `SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new`, and no more: how asyncpg sets and sets back a
- * setting. It is SET that gives rows. The name has to be a constant, and the value a constant or a parameter.
- */
-export function classifySetConfig(tag: string, fields: Fields): StatementClass | undefined {
-  if (tag !== 'SelectStmt' || fields['op'] !== 'SETOP_NONE') return undefined;
-  if (!Object.keys(fields).every((key) => BARE_SELECT.has(key))) return undefined;
-  const calls = list(fields['targetList']).map((target) => settingCall(as('ResTarget', target)?.['val']));
-  const written = calls.find((call) => call?.written === true);
-  if (written === undefined || calls.some((call) => call?.name !== written.name)) return undefined;
-  return { kind: 'set', name: written.name, value: written.value, local: written.local, emulated: false };
-}
-
-interface SettingCall {
-  readonly name: string;
-  readonly written: boolean;
-  readonly value: string;
-  readonly local: boolean;
-}
-
-function settingCall(node: unknown): SettingCall | undefined {
-  const call = as('FuncCall', node);
-  if (!call || !Object.keys(call).every((key) => BARE_CALL.has(key))) return undefined;
-  const called = (strings(call['funcname']) ?? []).join('.').replace(/^pg_catalog\./, '');
-  const [first, value, local, ...more] = list(call['args']);
-  const name = constant(first)?.toLowerCase() ?? '';
-  if (!BY_FUNCTION.has(name) || more.length > 0) return undefined;
-  if (called === 'current_setting' && value === undefined) return { name, written: false, value: '', local: false };
-  const given = as('ParamRef', value) ? '' : constant(value);
-  const scope = constant(local);
-  if (called !== 'set_config' || given === undefined || scope === undefined) return undefined;
-  return { name, written: true, value: given, local: scope === 'on' };
 }
 
 function reset(name: string): StatementClass {

@@ -37,6 +37,8 @@ export type StatementClass =
   | { readonly kind: 'set'; readonly name: string; readonly value: string; readonly local: boolean; readonly emulated: boolean }
   | { readonly kind: 'reset'; readonly name: string; readonly emulated: boolean }
   | { readonly kind: 'show'; readonly name: string }
+  /** There is nothing to stop: LISTEN is refused. */
+  | { readonly kind: 'unlisten' }
   | { readonly kind: 'utility'; readonly verb: Verb; readonly objectKind: string; readonly objects: readonly ObjectName[] }
   | { readonly kind: 'refused'; readonly code: RefusalCode; readonly why: string };
 
@@ -55,6 +57,8 @@ export type Statement = StatementClass & {
   readonly text: string;
   /** It names set_config, which changes settings from inside a query. */
   readonly mentionsSetConfig: boolean;
+  /** Where all that it names of them set what means nothing, to constants: how many. */
+  readonly harmlessSetConfigs: number;
   /** A string constant, escapes decoded, holds a run of stars as masked values do. */
   readonly maskSentinel: boolean;
 };

@@ -91,13 +91,17 @@ function lift(text: string, { words, starts }: Lexed): Lifted[] {
     else if (CONDITIONS.has(word)) condition = before !== 'distinct';
     else if (CLAUSES.has(word)) condition = false;
     else if (condition && COMPARISONS.has(before) && found.length < MAX_LITERALS) {
-      const start = starts[index] ?? 0;
-      const end = start + word.length;
-      const literal = classOf(word);
-      if (literal !== undefined && ENDS.test(text.slice(end, end + 1))) found.push({ start, end, class: literal });
+      const literal = literalAt(text, starts[index] ?? 0, word);
+      if (literal !== undefined) found.push(literal);
     }
   }
   return found;
+}
+
+function literalAt(text: string, start: number, word: string): Lifted | undefined {
+  const end = start + word.length;
+  const literal = classOf(word);
+  return literal !== undefined && ENDS.test(text.slice(end, end + 1)) ? { start, end, class: literal } : undefined;
 }
 
 function build(text: string, lifted: readonly Lifted[]): Template {

@@ -1,6 +1,9 @@
 /** Where objects begin that were not made by initdb; no one but a superuser can change what lies below. */
 export const FIRST_USER_OID = 16384;
 
+/** Judged by what it sets, which its statement's text tells. */
+export const SET_CONFIG = 'set_config';
+
 /** What is known about one function, by its OID. */
 export type FunctionVerdict =
   /** `session`: it shows what an earlier statement of the session may have left there. */
@@ -32,6 +35,8 @@ const HARMLESS_VOLATILE: ReadonlySet<string> = new Set([
   'gen_random_uuid',
   'lastval',
   'nextval',
+  // It frees what only a refused function could have taken.
+  'pg_advisory_unlock_all',
   'pg_database_size',
   'pg_indexes_size',
   'pg_is_in_recovery',
@@ -71,7 +76,7 @@ const SESSION_READERS: ReadonlySet<string> = new Set([
 ]);
 
 /** Names that begin like a family below, of functions that say no more than a definition does. */
-const HARMLESS_MEMBERS: ReadonlySet<string> = new Set(['pg_statistics_obj_is_visible']);
+const HARMLESS_MEMBERS: ReadonlySet<string> = new Set(['pg_statistics_obj_is_visible', 'pg_advisory_unlock_all']);
 
 /** Families of functions that are not volatile and yet show what no column of the statement does. */
 const REFUSED_FAMILIES: readonly (readonly [prefix: string, why: string])[] = [

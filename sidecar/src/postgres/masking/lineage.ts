@@ -59,6 +59,8 @@ export interface Analysis {
   readonly ownersCode: boolean;
   /** It reads what earlier statements of the session may have left there: settings, sequences, temporary tables. */
   readonly readsSession: boolean;
+  /** Calls of set_config, which are not among what is `refused`. */
+  readonly setConfigs: number;
   /** It names an object that the catalog does not know, and is refused: load the catalog again and analyse once more. */
   readonly unknownObjects: boolean;
   /** The catalog's labels, for the check of what the server says of each column. */
@@ -73,6 +75,7 @@ function without(command: Command, catalog: Catalog, refused?: Refused): Analysi
     refused,
     ownersCode: true,
     readsSession: true,
+    setConfigs: 0,
     touchesLabelled: catalog.labels.size > 0,
     labelled: catalog.labelled,
   };
@@ -197,6 +200,7 @@ function describe(
     touchesLabelled: catalog.labels.size > 0 && (found.touches || triggers || stale || found.top !== undefined),
     ownersCode: found.ownersCode,
     readsSession: found.readsSession,
+    setConfigs: found.setConfigs,
     unknownObjects: stale,
     labelled: catalog.labelled,
   };

@@ -17,6 +17,7 @@ const anAnalysis = (columns: readonly OutputColumn[]): Analysis => ({
   touchesLabelled: true,
   ownersCode: false,
   readsSession: false,
+  setConfigs: 0,
   unknownObjects: false,
   labelled: new Map([[100, new Map([[3, new Set(['pii.ssn'])]])]]),
 });

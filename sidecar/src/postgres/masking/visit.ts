@@ -1,6 +1,6 @@
 import { type Effect, qualifiedName } from '@chaperone/policy';
 import type { Catalog, CatalogColumn, CatalogRelation } from './catalog.ts';
-import { refuseRelation } from './functions.ts';
+import { refuseRelation, SET_CONFIG } from './functions.ts';
 import { type Command, type Major, RTE } from './majors.ts';
 import { child, field, integer, list, nodes, outputEntries, rangeEntry, token, viewOf } from './nodes.ts';
 import { isTotal } from './total.ts';
@@ -46,6 +46,8 @@ export interface Found {
   ownersCode: boolean;
   /** It reads what earlier statements of the session may have left there. */
   readsSession: boolean;
+  /** Calls of set_config. */
+  setConfigs: number;
   /** Set: something in the tree is not understood, wherever it stands. */
   top: string | undefined;
 }
@@ -97,7 +99,7 @@ export class Visitor {
 
   walk(query: TreeNode): Found {
     const lists = { references: [], assigns: [], targets: [], effects: [], refused: [] };
-    const found: Found = { ...lists, touches: false, ownersCode: false, readsSession: false, top: undefined };
+    const found: Found = { ...lists, touches: false, ownersCode: false, readsSession: false, setConfigs: 0, top: undefined };
     this.#query(query, { scopes: [], found, inView: false });
     return found;
   }
@@ -182,6 +184,8 @@ export class Visitor {
       if (verdict === undefined) {
         this.#lineage.stale = true;
         place.found.refused.push({ object: `function ${oid}`, why: 'is newer than the catalog' });
+      } else if (verdict.kind === 'refused' && verdict.name === SET_CONFIG) {
+        place.found.setConfigs++;
       } else if (verdict.kind === 'refused') {
         place.found.refused.push({ object: verdict.name, why: verdict.why });
       } else {

@@ -171,7 +171,8 @@ export class AgentSide {
     if (second !== undefined)
       return this.#fail(this.#texts.error('42601', 'cannot insert multiple commands into a prepared statement'));
     if (statement.kind === 'set' && statement.emulated) return this.#refuse(EMULATED_ONLY_SIMPLE, message.query, bytes.length);
-    if (isSqlPrepared(statement)) return this.#refuse(PREPARED_ONLY_SIMPLE, message.query, bytes.length);
+    if (isSqlPrepared(statement) && statement.kind !== 'deallocate')
+      return this.#refuse(PREPARED_ONLY_SIMPLE, message.query, bytes.length);
     const outcome = await this.#statements.prepare(statement, message.name, message.parameterTypes);
     return this.#settle(outcome, statement.text, bytes.length);
   }
@@ -264,6 +265,12 @@ export class AgentSide {
     this.#statements.starting(judgement);
     this.#link.dirty = true;
     this.#link.send(encodeExecute({ portal: message.portal, maxRows: run.ask(message.maxRows) }), { kind: 'execute', run });
+    await this.#executing(run, mayUndo);
+  }
+
+  /** Waits for the end of what changes how the messages behind it are to be read. */
+  async #executing(run: Run, mayUndo: boolean): Promise<void> {
+    const { judgement } = run.portal;
     if (judgement.statement.kind === 'copy-in') {
       this.#flushServer();
       if ((await run.settled.promise) === 'copy-in') await this.#copyIn(run);
@@ -325,7 +332,7 @@ const FUNCTION_CALL: Refusal = { code: 'NotAnalysable', reason: 'the function ca
 const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a bound value holds masked text' };
 const PREPARED_ONLY_SIMPLE: Refusal = {
   code: 'NotAnalysable',
-  reason: "PREPARE, EXECUTE and DEALLOCATE are supported in a simple query only; use the driver's prepared statements",
+  reason: "PREPARE and EXECUTE are supported in a simple query only; use the driver's prepared statements",
 };
 const EMULATED_ONLY_SIMPLE: Refusal = { code: 'SettingPinned', reason: 'this setting can be changed in a simple query only' };
 

@@ -168,17 +168,24 @@ function read(bytes: Buffer): Answer {
       [...dataRowCells(piece.bytes)].forEach((cell, at) => (columns[at] ??= []).push(cell?.toString('latin1') ?? ''));
     } else if (piece.type === BACKEND.ErrorResponse || piece.type === BACKEND.NoticeResponse) {
       const fields = decodeErrorResponse(piece.bytes);
-      for (const [letter, text] of Object.entries(fields)) {
-        // The position, the line of the server's source, and our own number of the action hold any digits.
-        if (text !== undefined && !'PpL'.includes(letter)) errors.push(text.replace(/Reference s-\S+/, ''));
-      }
+      errors.push(...textsOf(fields));
       if (piece.type === BACKEND.ErrorResponse && fields.C !== '25P02') error ??= outcomeOf(fields.C ?? '', fields.M ?? '');
     }
-    if (piece.type === BACKEND.DataRow) last = 'rows';
-    else if (piece.type === BACKEND.CopyData) last = 'copy';
-    else if (last === 'silence') last = 'done';
+    last = answered(piece.type) ?? (last === 'silence' ? 'done' : last);
   }
   return { leak: canaryIn(bytes, { errors, columns }), outcome: error ?? last };
+}
+
+function answered(type: number): 'rows' | 'copy' | undefined {
+  if (type === BACKEND.DataRow) return 'rows';
+  return type === BACKEND.CopyData ? 'copy' : undefined;
+}
+
+/** The position, the line of the server's source, and our own number of the action hold any digits. */
+function textsOf(fields: ReturnType<typeof decodeErrorResponse>): string[] {
+  return Object.entries(fields)
+    .filter(([letter]) => !'PpL'.includes(letter))
+    .flatMap(([, text]) => (text === undefined ? [] : [text.replace(/Reference s-\S+/, '')]));
 }
 
 function outcomeOf(state: string, message: string): string {

@@ -14,7 +14,7 @@ let otherCa: string;
 let now = Date.UTC(2026, 0, 1, 12, 3, 7);
 
 beforeAll(async () => {
-  const authority = await testAuthority();
+  const authority = await testAuthority('Corp CA 2');
   ca = authority.ca;
   otherCa = (await testAuthority()).ca;
   postgres = await startPostgres({ tls: await authority.issue(['pg-0', '127.0.0.1']) });
@@ -90,7 +90,7 @@ it.each<[string, () => Changes | Promise<Changes>, string, string, RegExp]>([
     () => ({ tls: { mode: 'verify-full', ca: otherCa } }),
     'Reachable',
     'TLSUntrusted',
-    /^the certificate of 127\.0\.0\.1:\d+ is signed by an authority that spec\.upstream\.tls\.caRef does not contain \([A-Z_]+\); put it there$/,
+    /^the certificate of 127\.0\.0\.1:\d+ is signed by "Corp CA 2", which spec\.upstream\.tls\.caRef does not contain \([A-Z_]+\); put it there$/,
   ],
   [
     'the certificate is for other names',
@@ -104,7 +104,8 @@ it.each<[string, () => Changes | Promise<Changes>, string, string, RegExp]>([
   const agent = await failureOf(database);
   expect(observations.at(-1)).toMatchObject({ type, status: 'False', reason, message: expect.stringMatching(text) as string });
   expect(agent).toMatch(new RegExp(`^the database.*\\(${reason}\\)$`));
-  for (const name of ['127.0.0.1', 'localhost', 'agent_ro', 'empty', 'order', 'pg-0']) expect(agent).not.toContain(name);
+  for (const name of ['127.0.0.1', 'localhost', 'agent_ro', 'empty', 'order', 'pg-0', 'Corp CA 2'])
+    expect(agent).not.toContain(name);
   expect(JSON.stringify([agent, observations])).not.toContain('CANARY');
 });
 

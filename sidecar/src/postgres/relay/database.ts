@@ -186,7 +186,7 @@ export class Database {
 
   /** Agents get the bare sentence; who can mend it gets names, numbers and the change to make. */
   #tellOwner(resource: GrantedResource, error: UpstreamError): void {
-    const { code, sqlstate, certificateNames, address, verifier } = error;
+    const { code, sqlstate, certificateNames, address, verifier, issuer } = error;
     if (code === 'UpstreamAborted') return;
     if (code === 'PoolerDropsOptions') return this.tested(false);
     if (this.#failing?.code !== code) this.#failing = { code, since: this.#o.clock.now() };
@@ -199,6 +199,7 @@ export class Database {
       sqlstate,
       certificateNames,
       verifier,
+      issuer,
       address: address === host ? undefined : address,
       username: resource.credentials?.username,
       database: resource.postgres?.database,

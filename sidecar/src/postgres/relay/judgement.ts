@@ -51,7 +51,13 @@ export interface Judgement {
 }
 
 /** A text without a statement: it may be parsed and run, and does nothing. */
-export const EMPTY_STATEMENT = { kind: 'empty', text: '', mentionsSetConfig: false, maskSentinel: false } as const;
+export const EMPTY_STATEMENT = {
+  kind: 'empty',
+  text: '',
+  mentionsSetConfig: false,
+  harmlessSetConfigs: 0,
+  maskSentinel: false,
+} as const;
 export type Held = Statement | typeof EMPTY_STATEMENT;
 
 interface Basis {
@@ -71,7 +77,7 @@ export interface JudgeContext {
 
 /** After it the same text may mean something else: it changes settings or the catalogue. */
 export function changesMeaning({ statement: { kind } }: Judgement): boolean {
-  return kind === 'set' || kind === 'reset' || kind === 'utility';
+  return kind === 'set' || kind === 'reset' || kind === 'utility' || kind === 'deallocate';
 }
 
 /** It speaks of names that cursors and portals share. */
@@ -189,8 +195,13 @@ function treeAction(statement: Held, analysis: Analysis): Action {
   const why =
     analysis.refused?.why ??
     (analysis.command === 'utility' ? 'the server takes it for another kind of statement' : undefined) ??
-    (statement.mentionsSetConfig ? 'set_config changes settings that judging rests upon' : undefined);
+    (setsWhatMatters(statement, analysis) ? 'set_config changes settings that judging rests upon' : undefined);
   return why === undefined ? { effects } : { effects, notAnalysable: why };
+}
+
+/** The text must name every call that the server found, each of a harmless setting; a view, say, may hide one. */
+function setsWhatMatters({ mentionsSetConfig, harmlessSetConfigs }: Held, { setConfigs }: Analysis): boolean {
+  return (mentionsSetConfig || setConfigs > 0) && (harmlessSetConfigs === 0 || harmlessSetConfigs !== setConfigs);
 }
 
 function settle(statement: Held, basis: Basis, access: Access): Judgement {
@@ -297,7 +308,7 @@ function canWrite(statement: Held, action: Action): boolean {
   if (['query', 'declare', 'fetch', 'prepare', 'execute'].includes(statement.kind))
     return isChange(statement) || action.effects.some((effect) => effect.verb !== 'select');
   return (
-    !['transaction', 'show', 'empty', 'set', 'reset', 'close', 'deallocate'].includes(statement.kind) &&
+    !['transaction', 'show', 'empty', 'set', 'reset', 'close', 'deallocate', 'unlisten'].includes(statement.kind) &&
     !(statement.kind === 'explain' && !statement.analyze) &&
     statement.kind !== 'copy-out'
   );

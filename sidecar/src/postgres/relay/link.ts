@@ -179,6 +179,11 @@ export class Link {
     else this.#portals.delete(name);
   }
 
+  /** SQL freed this name; without one all of them, but for the unnamed statement. */
+  forgetStatements(name?: string): void {
+    for (const known of this.statements.keys()) if (known !== '' && (name ?? known) === known) this.statements.delete(known);
+  }
+
   /** CloseComplete. */
   closed(step: Extract<Step, { kind: 'close' }>): void {
     if (step.target.kind === 'portal') this.#portals.delete(step.target.name);

@@ -88,7 +88,14 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: name, major }) => {
 
 it('a query that a tree calls a utility statement is refused: it would touch nothing', () => {
   const catalog = { labels: new Set(), labelled: new Map() } as unknown as Catalog;
-  const query: Statement = { kind: 'query', command: 'merge', text: 'merge', mentionsSetConfig: false, maskSentinel: false };
+  const query: Statement = {
+    kind: 'query',
+    command: 'merge',
+    text: 'merge',
+    mentionsSetConfig: false,
+    harmlessSetConfigs: 0,
+    maskSentinel: false,
+  };
   for (const [major, command] of [
     [14, 5],
     [18, 6],

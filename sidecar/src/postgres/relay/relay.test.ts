@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { eventually, temporaryDirectory } from '@chaperone/testing';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
+import { RawClient } from './raw-client.test-support.ts';
 
 const SSN = '123-45-6789';
 const CARD = '4111111111111111';
@@ -308,6 +310,14 @@ describe('the protocol', () => {
     expect((await agent.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
   });
 
+  it('ends a session in which a message of 1 GiB is announced, without waiting for it', async () => {
+    await using other = await RawClient.open(governed.port);
+    other.send(Buffer.from([0x51, 0x40, 0, 0, 0]), Buffer.alloc(100));
+    const heard = await other.until(() => other.closed);
+    expect(heard).toContainEqual(['E', '08P01', expect.stringContaining('(ProtocolViolation)')]);
+    expect((await agent.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  });
+
   it('survives an agent that goes away in the middle of a result', async () => {
     const other = await governed.connect();
     const pending = other.query('select n, pad from numbers').catch(() => undefined);
@@ -316,6 +326,25 @@ describe('the protocol', () => {
     await eventually('the session to end', () =>
       governed.records.some(({ record }) => record.type === 'session.close' && record.code === 'AgentClosed') ? true : undefined,
     );
+    expect((await agent.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  });
+
+  it('ends the session, here and at the database, of an agent that is killed in the middle of a result', async () => {
+    const closed = (): number =>
+      governed.records.filter(({ record }) => record.type === 'session.close' && record.code === 'AgentClosed').length;
+    const before = closed();
+    // More than all buffers on the way hold, so that it cannot have come whole.
+    const sql = 'copy (select a.n, a.pad from numbers a, numbers b where b.n <= 10) to stdout';
+    const child = spawn('psql', [`host=localhost port=${governed.port} dbname=orders user=bot`, '-XAt', '-c', sql]);
+    await once(child.stdout, 'readable');
+    const admin = await governed.direct();
+    const writing = async (): Promise<number> =>
+      (await admin.query("select count(*)::int as n from pg_stat_activity where wait_event = 'ClientWrite'")).rows[0].n;
+    await eventually('the database to wait for the agent', async () => ((await writing()) === 1 ? true : undefined));
+    child.kill('SIGKILL');
+    await eventually('the session to end', () => (closed() === before + 1 ? true : undefined));
+    await eventually('the statement to end', async () => ((await writing()) === 0 ? true : undefined));
+    await admin.end();
     expect((await agent.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
   });
 

@@ -411,27 +411,21 @@ export class ServerSide {
     if (step.kind === 'sync') {
       return this.#commitFailed(fields);
     }
-    if (step.kind === 'forced') {
-      this.#link.failed();
-      return;
-    }
     if (step.kind === 'prepare') {
       // Whoever waits for the statement says the error, so that it is recorded with its text.
       step.settled.resolve({ kind: 'failed', error: fields });
       this.#link.answered();
-      this.#link.failed();
-      return;
-    }
-    if (step.kind === 'bind' && step.attempt !== undefined) {
-      step.attempt.failed = true;
-      this.#link.failed();
-      return;
-    }
+    } else if (step.kind === 'bind' && step.attempt !== undefined) step.attempt.failed = true;
+    else if (step.kind !== 'forced') this.#tellError(step, fields);
+    this.#link.failed();
+  }
+
+  /** The agent asked for what failed, so it hears of it. */
+  #tellError(step: Step, fields: ServerMessageFields): void {
     const run = step.kind === 'execute' ? step.run : undefined;
     const labelled = run?.portal.judgement.touchesLabelled ?? (step.kind === 'bind' && step.portal.judgement.touchesLabelled);
     const shown = this.#texts.serverError(fields, labelled);
     this.#link.tell(shown.bytes);
     if (run !== undefined) this.#recorder.finished(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
-    this.#link.failed();
   }
 }

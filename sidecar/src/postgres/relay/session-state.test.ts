@@ -19,6 +19,8 @@ create function quiet() returns text language plpgsql set client_min_messages = 
 create function path() returns text language sql set search_path = evil as $$ select 'p'::text $$;
 create function unpin(name text, value text) returns text language plpgsql as $$ begin return set_config(name, value, false); end $$;
 create function unpin_local(name text, value text) returns text language plpgsql as $$ begin return set_config(name, value, true); end $$;
+create view calling as select set_config('search_path', 'evil', false) as one;
+create function evil.set_config(text, text, boolean) returns text language sql as $$ select pg_catalog.set_config('search_path', 'evil', false) $$;
 grant usage on schema evil to agent_role;
 grant select, insert, update on all tables in schema public, evil to agent_role;`;
 const RULE = {
@@ -149,7 +151,13 @@ const STATEMENTS: readonly (readonly [string, string])[] = [
   ['set session_preload_libraries = x', 'SettingPinned'],
   ['set local_preload_libraries = x', 'SettingPinned'],
   ["set my.variable = 'x'", 'SettingPinned'],
-  ['reset all', 'SettingPinned'],
+  ['reset all', 'runs'],
+  ['unlisten *', 'runs'],
+  ['select pg_advisory_unlock_all()', 'runs'],
+  ["select current_setting('jit') as cur, set_config('jit', 'off', false) as new", 'runs'],
+  ["select set_config('statement_timeout', '7s', true)", 'runs'],
+  ["select one, set_config('jit', 'off', false) from calling", 'NotAnalysable'],
+  ["select set_config('jit', 'off', false) from people where set_config('search_path', 'evil', false) <> ''", 'NotAnalysable'],
   ['set search_path from current', 'SettingPinned'],
   ['discard all', 'NotAnalysable'],
   ['discard plans', 'NotAnalysable'],
@@ -289,12 +297,13 @@ describe.each(POSTGRES_SERVERS.filter(({ major }) => major === 18 || major === 1
         await harmless(agent);
       });
 
-      it('of a harmless setting is SET, as a driver says it', async () => {
+      it('is served for a harmless setting, as a driver says it', async () => {
         await using agent = await RawClient.open(governed.port);
         const heard = await agent.ask(query("select current_setting('jit') as cur, set_config('jit', 'off', false) as new"));
-        expect(heard.filter(([type]) => type === 'D')).toEqual([['D', expect.stringMatching(/^o(n|ff)$/), 'off']]);
-        const back = await agent.ask(parse("select set_config('jit', $1, false)"), bind('', '', ['on']), execute(), sync());
-        expect(back).toContainEqual(['D', 'on']);
+        // What a function beyond its arguments returns is masked whole while a label is hidden.
+        expect(heard.filter(([type]) => type === 'D')).toEqual([['D', expect.stringMatching(/^o(n|ff)$/), '*****']]);
+        expect(await agent.ask(query('show jit'))).toContainEqual(['D', 'off']);
+        await agent.ask(parse("select set_config('jit', $1, false)"), bind('', '', ['on']), execute(), sync());
         expect(await agent.ask(query('show jit'))).toContainEqual(['D', 'on']);
         await harmless(agent);
       });

@@ -244,8 +244,7 @@ export class SimpleQuery {
     const run = recorder.run(action, portal);
     run.committing = last;
     const copyIn = judgement.statement.kind === 'copy-in';
-    const copyOut = judgement.statement.kind === 'copy-out';
-    if (prepared.rowDescription !== undefined && !copyOut) link.say(prepared.rowDescription);
+    this.#describe(portal);
     const mayUndo = run.limited && link.undoable(judgement.writes);
     link.dirty = true;
     const bound = this.#bind(portal, named);
@@ -253,18 +252,27 @@ export class SimpleQuery {
     link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
     const ending = last && !copyIn && !mayUndo ? await statements.sync(true) : undefined;
     if (ending === undefined) this.#flush();
-    let end = await run.settled.promise;
-    if (end === 'copy-in') {
-      await this.#o.copyIn(run);
-      this.#flush();
-      end = await run.copied.promise;
-    }
+    const end = await this.#ended(run);
     await statements.executed(judgement, end);
     if (ending !== undefined) {
       await ending.done;
       return { ran: end === 'complete' ? prepared : undefined };
     }
     return end === 'failed' ? 'failed' : 'next';
+  }
+
+  /** COPY describes its rows itself. */
+  #describe({ prepared: { rowDescription }, judgement }: Portal): void {
+    if (rowDescription !== undefined && judgement.statement.kind !== 'copy-out') this.#o.link.say(rowDescription);
+  }
+
+  /** How it ended, once the agent has copied in what it is asked for. */
+  async #ended(run: Run): Promise<Awaited<Run['settled']['promise']>> {
+    const end = await run.settled.promise;
+    if (end !== 'copy-in') return end;
+    await this.#o.copyIn(run);
+    this.#flush();
+    return run.copied.promise;
   }
 
   #bind(portal: Portal, { statement, values: parameters }: Pick<Named, 'statement' | 'values'> = UNNAMED): Promise<boolean> {

@@ -107,8 +107,20 @@ describe('PREPARE, EXECUTE and DEALLOCATE of SQL', () => {
   });
 
   it('are refused in the extended protocol, with a word on what to do', async () => {
-    for (const text of ['prepare p as select 1', 'execute p', 'deallocate p'])
+    for (const text of ['prepare p as select 1', 'execute p'])
       expect(error(await agent.ask(parse(text), bind(), execute(), sync()))).toContain("use the driver's prepared statements");
+  });
+
+  it('are freed in the extended protocol too', async () => {
+    await run('prepare p as select id, name from people');
+    await agent.ask(parse('select id, name from people', 'q'), parse('deallocate p', 'd'), bind('d'), execute(), sync());
+    expect(error(await run('execute p'))).toContain('26000');
+    expect(rows(await run('execute q'))).toHaveLength(2);
+    await agent.ask(parse('deallocate all'), bind(), execute(), sync());
+    for (const name of ['q', 'd']) expect(error(await agent.ask(bind(name), execute(), sync()))).toContain('26000');
+    // The name is free for another statement.
+    await agent.ask(parse('select id, ssn as name from people', 'q'), sync());
+    expect(rows(await agent.ask(bind('q'), execute(), sync()))).toEqual(['1 *****', '2 *****']);
   });
 
   it('count guesses like any other comparison', async () => {

@@ -279,6 +279,7 @@ export class Statements {
     if (ownersCode || (statement.kind === 'transaction' && statement.operation === 'rollback-to')) link.cursors.clear();
     if (statement.kind === 'fetch' && own !== undefined) link.cursors.set(statement.cursor, own);
     if (statement.kind === 'declare') link.forgetPortals(statement.cursor);
+    if (statement.kind === 'deallocate') link.forgetStatements(statement.name);
     if (statement.kind !== 'close') return;
     link.forgetPortals(statement.cursor);
     if (statement.cursor === undefined) link.cursors.clear();

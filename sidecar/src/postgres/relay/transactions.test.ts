@@ -51,7 +51,9 @@ beforeEach(async () => {
 
 const { parse, bind, execute, sync, query } = say;
 const INSERT = 'insert into sink values (1)';
-const DENIED = 'select word from secrets';
+let asked = 0;
+/** Each another text: the answer to one that is refused again and again is held. */
+const denied = (): string => `select word as w${asked++} from secrets`;
 
 async function written(): Promise<number> {
   return (await owner.query('select count(*)::int as n from sink')).rows[0].n;
@@ -67,27 +69,27 @@ async function states(...messages: readonly Buffer[]): Promise<string> {
 
 describe('a refusal is an error of the transaction', () => {
   it.each([
-    ['alone', [query(DENIED)], 'I', 0],
-    ['behind a write of its text', [query(`${INSERT}; ${DENIED}`)], 'I', 0],
-    ['before a write of its text', [query(`${DENIED}; ${INSERT}`)], 'I', 0],
-    ['in a text that begins and commits', [query(`begin; ${INSERT}; ${DENIED}; commit`)], 'E', 0],
-    ['behind a commit of its text', [query(`begin; ${INSERT}; commit; ${DENIED}`)], 'I', 1],
-    ['in a transaction', [query('begin'), query(INSERT), query(DENIED), query(INSERT), query('commit')], 'TTEEI', 0],
+    ['alone', [query(denied())], 'I', 0],
+    ['behind a write of its text', [query(`${INSERT}; ${denied()}`)], 'I', 0],
+    ['before a write of its text', [query(`${denied()}; ${INSERT}`)], 'I', 0],
+    ['in a text that begins and commits', [query(`begin; ${INSERT}; ${denied()}; commit`)], 'E', 0],
+    ['behind a commit of its text', [query(`begin; ${INSERT}; commit; ${denied()}`)], 'I', 1],
+    ['in a transaction', [query('begin'), query(INSERT), query(denied()), query(INSERT), query('commit')], 'TTEEI', 0],
     [
       'behind a savepoint',
-      [query('begin'), query(INSERT), query('savepoint s'), query(DENIED), query('rollback to s'), query('commit')],
+      [query('begin'), query(INSERT), query('savepoint s'), query(denied()), query('rollback to s'), query('commit')],
       'TTTETI',
       1,
     ],
-    ['in a group', [parse(INSERT), bind(), execute(), parse(DENIED), bind(), execute(), sync()], 'I', 0],
+    ['in a group', [parse(INSERT), bind(), execute(), parse(denied()), bind(), execute(), sync()], 'I', 0],
     ['in a group, as Bind', [parse(INSERT), bind(), execute(), bind('nothing'), execute(), sync()], 'I', 0],
     [
       'in a group of a transaction',
-      [query('begin'), parse(INSERT), bind(), execute(), parse(DENIED), sync(), query('commit')],
+      [query('begin'), parse(INSERT), bind(), execute(), parse(denied()), sync(), query('commit')],
       'TEI',
       0,
     ],
-    ['before Sync twice', [parse(DENIED), sync(), sync(), query(INSERT)], 'III', 1],
+    ['before Sync twice', [parse(denied()), sync(), sync(), query(INSERT)], 'III', 1],
     [
       'as a call message',
       [query('begin'), Buffer.from([0x46, 0, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]), query('commit')],

@@ -35,15 +35,18 @@ export class UpstreamError extends Error {
   readonly sqlstate: string | undefined;
   /** With TLSNameMismatch: the names that the certificate is for, for the owner of the resource. */
   readonly certificateNames: string | undefined;
+  /** With TLSUntrusted: who signed the certificate, as it says, for the owner of the resource. */
+  readonly issuer: string | undefined;
   constructor(
     code: UpstreamErrorCode,
     message: string,
-    options: ErrorOptions & { sqlstate?: string | undefined; certificateNames?: string | undefined } = {},
+    options: ErrorOptions & Partial<Pick<UpstreamError, 'sqlstate' | 'certificateNames' | 'issuer'>> = {},
   ) {
     super(message, options);
     this.code = code;
     this.sqlstate = options.sqlstate;
     this.certificateNames = options.certificateNames;
+    this.issuer = options.issuer;
   }
 
   /** The address that was dialled, where the system says it. */

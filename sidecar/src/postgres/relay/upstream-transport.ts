@@ -3,6 +3,7 @@ import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import { DialError, permittedAddresses } from '../../capture/dial.ts';
 import type { DialGuard } from '../../capture/guard.ts';
+import { issuerOf } from '../../capture/issuer.ts';
 import { encodeSSLRequest } from '../wire/index.ts';
 import { UpstreamError } from './upstream-error.ts';
 
@@ -124,20 +125,21 @@ async function handshake(socket: Socket, { host, tls }: UpstreamAddress, signal:
     rejectUnauthorized: true,
     checkServerIdentity: (_, certificate) => (tls.mode === 'verify-full' ? checkServerIdentity(name, certificate) : undefined),
   });
+  const issuer = issuerOf(secured);
   try {
     await happens(secured, 'secureConnect', signal);
   } catch (error) {
     secured.destroy();
-    throw signal.aborted ? aborted(signal) : tlsError(error, secured);
+    throw signal.aborted ? aborted(signal) : tlsError(error, secured, issuer());
   }
   if (!secured.authorized) {
     secured.destroy();
-    throw tlsError(undefined, secured);
+    throw tlsError(undefined, secured, issuer());
   }
   return secured;
 }
 
-function tlsError(error: unknown, socket: TLSSocket): UpstreamError {
+function tlsError(error: unknown, socket: TLSSocket, issuer: string | undefined): UpstreamError {
   const { code, cert } = (error ?? {}) as { code?: string; cert?: { subjectaltname?: string } };
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return new UpstreamError('TLSNameMismatch', "the database's certificate is for another name", {
@@ -150,6 +152,7 @@ function tlsError(error: unknown, socket: TLSSocket): UpstreamError {
     const reason = String((socket.authorizationError as { code?: string }).code ?? socket.authorizationError);
     return new UpstreamError('TLSUntrusted', `the database's certificate is not trusted (${verifierCode(reason)})`, {
       cause: error,
+      issuer,
     });
   }
   return new UpstreamError('TLSFailed', 'TLS with the database failed', { cause: error });

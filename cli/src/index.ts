@@ -1,2 +1,0 @@
-export { CliError } from './errors.ts';
-export type { ClusterFlags } from './program.ts';
