@@ -49,7 +49,7 @@ describe('what an agent is told', () => {
     const { message, sqlstate } = agentText({ code: 'NotAnalysable', reason: 'it calls a function that is not known.' });
     expect(sqlstate).toBe('0A000');
     expect(message).toBe(
-      'chaperone: this statement cannot be judged: it calls a function that is not known (NotAnalysable). Change it: write one plain statement with schema-qualified names.',
+      'chaperone: this statement cannot be judged: it calls a function that is not known (NotAnalysable). Change it: another statement may be; this one never runs, whatever the policy says.',
     );
   });
 

@@ -77,7 +77,7 @@ const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string)
   },
   NotAnalysable: {
     clause: () => 'this statement cannot be judged',
-    tail: 'write one plain statement with schema-qualified names.',
+    tail: 'another statement may be; this one never runs, whatever the policy says.',
   },
   LimitReached: {
     clause: (effect) => `${effect} reached a limit of the policy`,

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   ApiError,
@@ -187,6 +187,17 @@ describe('records', () => {
     expect(ApiError.parse(refused.json()).code).toBe('EvidenceAltered');
     const bundle = readBundle((await ask(`/v1/sessions/${session}/segments`, 'alice')).text);
     expect(verifyEntries(bundle.entries, trust)).toMatchObject([{ session, verdict: 'altered', break: { segment: 1 } }]);
+  });
+
+  test('of an object that is gone are refused as incomplete, and the verifier says which segment is missing', async () => {
+    const { session, sealed } = aSession({ startedAt: 3 });
+    for (const { bytes } of sealed) await collector.ingest(bytes);
+    const { digest = '' } = sealed[1] ?? {};
+    rmSync(join(path, 'objects', 'seg', digest.slice(0, 2), digest));
+    const refused = await ask(`/v1/sessions/${session}/records`, 'alice');
+    expect([refused.status, ApiError.parse(refused.json()).code]).toEqual([409, 'EvidenceIncomplete']);
+    const { entries } = readBundle((await ask(`/v1/sessions/${session}/segments`, 'alice')).text);
+    expect(verifyEntries(entries, trust)).toMatchObject([{ session, verdict: 'incomplete', break: { segment: 1 } }]);
   });
 });
 

@@ -85,8 +85,10 @@ export function createApi(options: ApiOptions): Hono<Env> {
 
   api.onError((error, context) => {
     if (error instanceof Refused) return context.json(error.body, error.status);
-    if (error instanceof EvidenceError)
-      return context.json<ApiError>({ code: 'EvidenceAltered', message: `${error.code}: ${error.message}` }, 409);
+    if (error instanceof EvidenceError) {
+      const code = error.code === 'SegmentMissing' ? 'EvidenceIncomplete' : 'EvidenceAltered';
+      return context.json<ApiError>({ code, message: `${error.code}: ${error.message}` }, 409);
+    }
     logger.error('a request failed', { path: context.req.path, cause: error.name });
     return context.json<ApiError>({ code: 'Unavailable', message: 'the collector could not answer' }, 503);
   });

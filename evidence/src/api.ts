@@ -65,6 +65,7 @@ export const ApiErrorCode = z.enum([
   'NotFound',
   'AmbiguousName',
   'EvidenceAltered',
+  'EvidenceIncomplete',
   'Unavailable',
 ]);
 export type ApiErrorCode = z.infer<typeof ApiErrorCode>;

@@ -181,6 +181,10 @@ describe('the verifier of a session', () => {
       });
     expect(verifyChain(session, bytes.slice(0, 3), trust).verdict).toBe('open');
     expect(verifyChain(session, [], trust).verdict).toBe('incomplete');
+    expect(verifyChain(session, bytes.with(1, Buffer.alloc(0)), trust)).toMatchObject({
+      verdict: 'incomplete',
+      break: { segment: 1, message: 'segment 1 is missing' },
+    });
   });
 
   test('finds two exchanged segments and a repeated one', () => {

@@ -86,7 +86,7 @@ export interface SessionVerdict {
 /**
  * Verifies one session from its segments in order, offline, trusting nothing but `trust`. Never throws for bad evidence:
  * the verdict says what is wrong first and where. Whether later segments exist that nobody handed over cannot be told here;
- * a session without its end is never called complete.
+ * a session without its end is never called complete. An empty Buffer stands for a segment that is known of and gone.
  */
 export function verifyChain(session: string, segments: Iterable<Buffer>, trust: Trust): SessionVerdict {
   let previous: VerifiedSegment | undefined;
@@ -103,6 +103,7 @@ export function verifyChain(session: string, segments: Iterable<Buffer>, trust: 
   });
   for (const bytes of segments) {
     try {
+      if (bytes.length === 0) throw new EvidenceError('SegmentMissing', `segment ${number} is missing`);
       const segment = verifySegment(bytes, trust);
       checkPlace(segment, session, number);
       if (previous !== undefined) verifyLink(previous, segment);

@@ -76,7 +76,7 @@ export const AGENT_CODES = {
     fix: 'Write a plainer statement: one at a time, schema-qualified names, no dynamic SQL.',
     retry: 'change-it',
     example:
-      'chaperone: this statement cannot be judged (NotAnalysable). Change it: write one plain statement with schema-qualified names.',
+      'chaperone: this statement cannot be judged (NotAnalysable). Change it: another statement may be; this one never runs, whatever the policy says.',
     postgres: { sqlstate: '0A000', severity: 'ERROR' },
   },
   LimitReached: {

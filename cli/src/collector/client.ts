@@ -102,6 +102,7 @@ const REFUSALS = {
   NotFound: ['NotFound', EXIT.notFound],
   AmbiguousName: ['AmbiguousName', EXIT.usage],
   EvidenceAltered: ['EvidenceAltered', EXIT.checkSaysNo],
+  EvidenceIncomplete: ['EvidenceIncomplete', EXIT.checkSaysNo],
   Unavailable: ['CollectorUnreachable', EXIT.unreachable],
 } as const satisfies Record<ApiError['code'], readonly [Code, number]>;
 

@@ -246,7 +246,7 @@ class TcpSession {
 
 /** The verdict on a connection by its hello; undefined: it was none. */
 export function judgeHello(resource: GrantedResource, hello: ClientHello | undefined): Verdict {
-  if (resource.notReady !== undefined) return deny('ResourceNotReady', resource.notReady.message);
+  if (resource.notReady !== undefined) return deny('ResourceNotReady', `it is not ready (${resource.notReady.code})`);
   if (hello === undefined) return deny('NotAnalysable', 'the connection does not begin with a TLS ClientHello');
   if (hello.encrypted) return deny('NotAnalysable', 'the TLS ClientHello is encrypted, so the name that is meant cannot be seen');
   const { serverName } = hello;

@@ -169,7 +169,8 @@ export class Database {
     const run = worst.fixSql === undefined ? '' : `; run: ${worst.fixSql}`;
     const message = `${addressOf(resource.upstream)}: ${worst.message}${run}${OWNERS_CHANGE[worst.reason] ?? ''}`;
     this.#o.report(observation(resource, 'UpstreamSuitable', worst.status, worst.reason, message));
-    throw new DatabaseError('ResourceNotReady', `${worst.message} (${worst.reason})`);
+    // Names and the way to mend it are for the owner.
+    throw new DatabaseError('ResourceNotReady', `its owner has to change something first (${worst.reason})`);
   }
 
   #explain(resource: GrantedResource, error: unknown): DatabaseError {

@@ -110,7 +110,8 @@ function admit(context: PostgresContext, accepted: AcceptedSession): Start {
   if (resource === undefined) throw new Refused({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
   if (!context.admit())
     throw new Refused({ code: 'TooManyConnections', reason: 'the policy allows no more sessions on this resource at once' });
-  if (resource.notReady !== undefined) throw new Refused({ code: 'ResourceNotReady', reason: resource.notReady.message });
+  if (resource.notReady !== undefined)
+    throw new Refused({ code: 'ResourceNotReady', reason: `it is not ready (${resource.notReady.code})` });
   const { database } = resource.postgres ?? { database: '' };
   const start = startParameters(accepted.parameters, database, resource.access.searchPath);
   if (!start.ok) throw new Refused(start);
