@@ -31,5 +31,6 @@ if (tally.failed === 0) {
   process.stdout.write('\n== tests\n');
   tally = runVitest(['--config', join(root, 'e2e/vitest.config.ts'), '--reporter=verbose', ...process.argv.slice(2)]);
 }
+if (preparations.length > 0) process.stdout.write('\nThe cluster goes on for the next run; e2e/cluster/down stops it.\n');
 process.stdout.write(`\n${elapsed()}\n`);
 conclude(tally);

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { cpSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   encodeNkey,
@@ -373,6 +374,47 @@ describe('the spool', () => {
     expect(verifyChain(session, transport.segments(session), trust)).toMatchObject({ verdict: 'interrupted' });
   });
 });
+
+test.runIf(process.getuid?.() === 0)(
+  'a disk that is full refuses sessions, cuts those that write, and serves again once there is room',
+  async () => {
+    const { start, transport, paths } = await aSpool({});
+    mkdirSync(paths.directory, { mode: 0o700 });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k,mode=0700', 'tmpfs', paths.directory]);
+    try {
+      const recording = await start();
+      const [before, idle] = [newSessionId(), newSessionId()];
+      const writing = await recording.open(before, 'p');
+      await writing.append(opening(before), 'synced');
+      const silent = await recording.open(idle, 'p');
+      await silent.append(opening(idle), 'synced');
+      const junk = join(paths.directory, 'junk');
+      for (const size of [4096, 1])
+        try {
+          for (;;) writeFileSync(junk, Buffer.alloc(size), { flag: 'a' });
+        } catch {}
+      for (let time = 0; time < 3; time++)
+        await expect(recording.open(newSessionId(), 'p')).rejects.toMatchObject({ name: 'RecordingError' });
+      await expect(
+        (async () => {
+          for (let at = 0; at < 200; at++) await writing.append(action(at), 'synced');
+        })(),
+      ).rejects.toMatchObject({ name: 'RecordingError' });
+      rmSync(junk);
+      const after = newSessionId();
+      const later = await recording.open(after, 'p');
+      await later.append(opening(after), 'synced');
+      await silent.append(action(0), 'synced');
+      await Promise.all([writing, silent, later].map(async (each) => each.close()));
+      await eventually('arrival', () => ([before, idle, after].every((each) => transport.got.has(each)) ? true : undefined));
+      for (const each of [before, idle, after])
+        expect(verifyChain(each, transport.segments(each), trust)).toMatchObject({ verdict: 'interrupted' });
+      await recording.stop();
+    } finally {
+      execFileSync('umount', ['--lazy', paths.directory]);
+    }
+  },
+);
 
 /** Where frame `index` of a spool file begins. */
 function frameOffset(bytes: Buffer, index: number): number {

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Counters,
@@ -74,7 +74,12 @@ export class LiveSession implements SessionRecorder {
     this.#startedAt = host.clock.monotonic();
     mkdirSync(join(host.spool.directory, session), { mode: 0o700 });
     this.#times = this.#timesNow();
-    this.#tail = this.#newTail(0, null);
+    try {
+      this.#tail = this.#newTail(0, null);
+    } catch (error) {
+      rmSync(join(host.spool.directory, session), { recursive: true, force: true });
+      throw error;
+    }
   }
 
   get bufferedBytes(): number {

@@ -1,4 +1,4 @@
-import { close, fdatasync, openSync, writeSync } from 'node:fs';
+import { close, closeSync, fdatasync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Counters } from '@chaperone/evidence';
@@ -38,7 +38,8 @@ export class Tail implements Syncable {
   readonly #spool: Spool;
   readonly #path: string;
   readonly #encoder: FrameEncoder;
-  readonly #onFailure: (error: RecordingError) => void;
+  /** Undefined while it is being made. */
+  readonly #onFailure: ((error: RecordingError) => void) | undefined;
   readonly #fd: number;
   /** Records that are not in the file yet. */
   #pending: Buffer[] = [];
@@ -56,9 +57,16 @@ export class Tail implements Syncable {
     this.createdAt = head.mono;
     this.#path = spool.path(head.session, head.number, 'tail');
     this.#encoder = spool.encoder(head.session, head.number, 'tail');
-    this.#onFailure = onFailure;
     this.#fd = openSync(this.#path, 'wx', 0o600);
-    this.#write(Buffer.concat([this.#encoder.preamble, this.#encoder.encode(Buffer.from(JSON.stringify(head)))]));
+    try {
+      this.#write(Buffer.concat([this.#encoder.preamble, this.#encoder.encode(Buffer.from(JSON.stringify(head)))]));
+    } catch (error) {
+      // Nothing is in it; what is thrown here is all that its owner hears.
+      closeSync(this.#fd);
+      rmSync(this.#path, { force: true });
+      throw error;
+    }
+    this.#onFailure = onFailure;
   }
 
   /** Takes one record, which `flush` or `sync` brings into the file. Throws RecordingError once a write has failed. */
@@ -94,7 +102,7 @@ export class Tail implements Syncable {
   #fail(cause: unknown): RecordingError {
     this.#failed ??= new RecordingError('RecordingFailed', 'the spool file could not be written', { cause });
     for (const waiter of this.#waiting.splice(0)) waiter.reject(this.#failed);
-    this.#onFailure(this.#failed);
+    this.#onFailure?.(this.#failed);
     return this.#failed;
   }
 

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { analyse } from './lineage.ts';
 import { token } from './nodes.ts';
 import { isNode, parseTree, type TreeValue } from './tree.ts';
 import { majorOf, SUPPORTED_MAJORS } from './majors.ts';
@@ -72,6 +73,16 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: name, major }) => {
     expect([...census.tags].toSorted()).toEqual([...tags].toSorted());
     expect([...census.rangeKinds].toSorted()).toEqual([...rangeKinds].toSorted());
     expect([...census.commands].toSorted()).toEqual(Object.keys(commands));
+  });
+
+  it('a query inside another that is of no kind of its major refuses the whole', async () => {
+    const tree = await bed.treeOf('with d as (delete from app.orders returning id) select id from d');
+    const [whole, ...parts] = tree.split(/(?=:commandType\s4)/);
+    expect(parts.length).toBe(1);
+    for (const kind of [major === 14 ? 5 : 6, 7, 'x']) {
+      const changed = `${whole}${parts[0]?.replace(/^:commandType\s4/, `:commandType ${kind}`)}`;
+      expect(analyse(parseTree(changed, major), bed.catalog, major).refused?.why).toContain('of an unknown kind');
+    }
   });
 
   it('what is new in each major shows no secret, in text and binary', async () => {

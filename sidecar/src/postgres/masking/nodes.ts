@@ -1,6 +1,8 @@
 import { RTE } from './majors.ts';
 import { isNode, type TreeNode, type TreeValue } from './tree.ts';
 
+/** parsenodes.h SetOperation, as printed. */
+const SET_UNION = '1';
 /** primnodes.h SubLinkType, as printed. */
 export const SUBLINK = { expression: '4', multiple: '5' } as const;
 
@@ -56,4 +58,29 @@ export function viewOf(entry: TreeNode): number {
 export function outputEntries(query: TreeNode): TreeNode[] {
   const name = token(query, 'commandType') === '1' ? 'targetList' : 'returningList';
   return nodes(query, name, 'TARGETENTRY').filter((entry) => token(entry, 'resjunk') !== 'true');
+}
+
+/** Whether a set operation compares rows: all but UNION ALL do. */
+export function compares(operation: TreeNode): boolean {
+  if (token(operation, 'op') !== SET_UNION || token(operation, 'all') !== 'true') return true;
+  return ['larg', 'rarg'].some((side) => {
+    const part = child(operation, side, 'SETOPERATIONSTMT');
+    return part !== undefined && compares(part);
+  });
+}
+
+/** A column as it is, or under another type that stores it alike. */
+export function isColumn(part: TreeValue): boolean {
+  if (!isNode(part)) return false;
+  return part.tag === 'VAR' || (part.tag === 'RELABELTYPE' && isColumn(field(part, 'arg')));
+}
+
+/** One value that the agent wrote or binds, cast by the server if need be. */
+export function isConstant(part: TreeValue): boolean {
+  if (!isNode(part)) return false;
+  if (part.tag === 'CONST') return true;
+  if (part.tag === 'PARAM') return token(part, 'paramkind') === '0';
+  if (part.tag === 'RELABELTYPE' || part.tag === 'COERCEVIAIO') return isConstant(field(part, 'arg'));
+  const cast = part.tag === 'FUNCEXPR' && token(part, 'funcformat') !== '0';
+  return cast && list(part, 'args').every(isConstant);
 }

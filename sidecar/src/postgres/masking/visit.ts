@@ -2,7 +2,20 @@ import { type Effect, qualifiedName } from '@chaperone/policy';
 import type { Catalog, CatalogColumn, CatalogRelation } from './catalog.ts';
 import { refuseRelation, SET_CONFIG } from './functions.ts';
 import { type Command, type Major, RTE } from './majors.ts';
-import { child, field, integer, list, nodes, outputEntries, rangeEntry, token, viewOf } from './nodes.ts';
+import {
+  child,
+  compares,
+  field,
+  integer,
+  isColumn,
+  isConstant,
+  list,
+  nodes,
+  outputEntries,
+  rangeEntry,
+  token,
+  viewOf,
+} from './nodes.ts';
 import { isTotal } from './total.ts';
 import { isNode, type TreeNode, type TreeValue } from './tree.ts';
 import { FUNCTION_FIELDS, type Lineage, type Scopes, type Value } from './values.ts';
@@ -77,7 +90,6 @@ const OPERATOR_FIELDS: Readonly<Record<string, readonly string[]>> = {
   ROWCOMPAREEXPR: ['opnos'],
 };
 const WRITES: ReadonlySet<Command> = new Set(['insert', 'update', 'delete', 'merge']);
-const SET_UNION = '1';
 /** Branches that cannot fail: which of them is taken shows nowhere but in the value. */
 const SIMPLE_BRANCHES: ReadonlySet<string> = new Set(['CONST', 'PARAM', 'VAR', 'RELABELTYPE', 'CASETESTEXPR', 'NULLTEST']);
 
@@ -345,6 +357,8 @@ export class Visitor {
 
   #writes(query: TreeNode, place: Place): void {
     const command = this.#major.commands[token(query, 'commandType')];
+    if (command === undefined || command === 'utility')
+      place.found.refused.push({ object: 'the statement', why: 'holds a query of an unknown kind' });
     if (command === undefined || !WRITES.has(command)) return;
     const entry = rangeEntry(query, integer(query, 'resultRelation'));
     const relation = entry && this.#catalog.relations.get(integer(entry, 'relid'));
@@ -420,26 +434,3 @@ const columnsOf = (relation: CatalogRelation, read: readonly number[]): CatalogC
 
 const columnNames = (relation: CatalogRelation, bitmap: readonly TreeValue[]): string[] =>
   columnsOf(relation, attributes(bitmap)).map(({ name }) => qualifiedName(relation.schema, relation.name, name));
-
-function compares(operation: TreeNode): boolean {
-  if (token(operation, 'op') !== SET_UNION || token(operation, 'all') !== 'true') return true;
-  return ['larg', 'rarg'].some((side) => {
-    const part = child(operation, side, 'SETOPERATIONSTMT');
-    return part !== undefined && compares(part);
-  });
-}
-
-function isColumn(part: TreeValue): boolean {
-  if (!isNode(part)) return false;
-  return part.tag === 'VAR' || (part.tag === 'RELABELTYPE' && isColumn(field(part, 'arg')));
-}
-
-/** One value that the agent wrote or binds, cast by the server if need be. */
-function isConstant(part: TreeValue): boolean {
-  if (!isNode(part)) return false;
-  if (part.tag === 'CONST') return true;
-  if (part.tag === 'PARAM') return token(part, 'paramkind') === '0';
-  if (part.tag === 'RELABELTYPE' || part.tag === 'COERCEVIAIO') return isConstant(field(part, 'arg'));
-  const cast = part.tag === 'FUNCEXPR' && token(part, 'funcformat') !== '0';
-  return cast && list(part, 'args').every(isConstant);
-}
