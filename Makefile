@@ -33,7 +33,7 @@ e2e: node_modules/.chaperone ## Test on a real cluster: images, chart, an agent'
 bench: node_modules/.chaperone ## Measure beside a direct connection and PgBouncer
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node bench/src/main.ts
 
-soak: node_modules/.chaperone ## Compare 20,000 generated queries per PostgreSQL version with what the server returns (QUERIES=, SEED=)
+soak: node_modules/.chaperone ## Compare 20,000 generated queries per PostgreSQL version with what the server returns, run clients on 14 to 17 (QUERIES=, SEED=)
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; QUERIES="$(QUERIES)" SEED="$(SEED)" node scripts/soak.ts
 
 generate: node_modules/.chaperone ## Write what is generated from code: CRDs, tables of codes

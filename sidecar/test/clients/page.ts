@@ -29,11 +29,14 @@ const code = (step: string): string => `\`${step.replaceAll('|', '\\|')}\``;
 
 /** The page of the results, as Markdown. */
 export function renderPage(results: Results, expected: Readonly<Record<string, Readonly<Record<string, Exception>>>>): string {
-  const counts = Object.entries(results).flatMap(([client, { version, majors }]) =>
-    Object.entries(majors).map(([major, { equal, masked, refused, different }]) =>
-      row(client, version, major, equal + masked.length + refused + different, equal, masked.length, refused, different),
-    ),
-  );
+  const counts = Object.entries(results).flatMap(([client, { version, majors }]) => {
+    const alike = Map.groupBy(Object.keys(majors), (major) => JSON.stringify(majors[major]));
+    return [...alike].map(([text, same]) => {
+      const { equal, masked, refused, different } = JSON.parse(text) as Result;
+      const steps = equal + masked.length + refused + different;
+      return row(client, version, same.join(', '), steps, equal, masked.length, refused, different);
+    });
+  });
   const exceptions = Object.entries(expected).flatMap(([client, steps]) =>
     Object.entries(steps).map(([step, exception]) => ({ client, step, ...exception })),
   );
@@ -48,9 +51,11 @@ export function renderPage(results: Results, expected: Readonly<Record<string, R
     '|---|---|---|---|---|---|---|---|',
     ...counts,
     '\n## What is refused\n',
-    row('client', 'step', 'code', 'why'),
-    '|---|---|---|---|',
-    ...refusals.map(({ client, step, code: refusal = '', why }) => row(client, code(step), `\`${refusal}\``, why)),
+    row('client', 'step', 'PostgreSQL', 'code', 'why'),
+    '|---|---|---|---|---|',
+    ...refusals.map(({ client, step, majors, code: refusal = '', why }) =>
+      row(client, code(step), majors?.join(', ') ?? 'all', `\`${refusal}\``, why),
+    ),
     '\n## What differs\n',
     row('client', 'step', 'why'),
     '|---|---|---|',

@@ -1,7 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { temporaryDirectory } from '@chaperone/testing';
 import { CREDENTIAL, type Governed } from '../../src/postgres/relay/governed.test-support.ts';
@@ -28,6 +29,18 @@ export const CLIENTS: Readonly<Record<string, readonly string[]>> = {
 };
 /** The pinned builds of these know no TLS; all others check the proxy's certificate. */
 const PLAIN = new Set(['psql', 'pg_dump']);
+
+/** Fetches and builds what is missing of them. What this machine cannot build is left out. */
+export function fetchClients(): void {
+  const { status, stderr } = spawnSync(join(CACHE, '../../scripts/postgres-clients'), { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`the clients could not be fetched: ${stderr}`);
+}
+
+/** Whether everything is there that a client's command names by a path. */
+export function isThere(client: string): boolean {
+  const files = (CLIENTS[client] ?? []).flatMap((word) => word.split(':')).filter((word) => isAbsolute(word));
+  return files.every((file) => existsSync(file)) && (client !== 'pgjdbc' || existsSync(join(CACHE, 'pgjdbc/Client.class')));
+}
 
 /** What a client meets: the server itself, or this proxy before it. */
 export interface Target {

@@ -42,6 +42,7 @@ create function event_watch() returns event_trigger language plpgsql as 'begin e
 create event trigger watch on ddl_command_end execute function event_watch();
 alter default privileges in schema public grant select on tables to agent_role;
 alter role agent_role set lock_timeout = '7s';
+revoke create on schema public from public;
 create schema hidden; create table hidden.words (word text);
 insert into customers (id, name, email, salary, born, note, tags) values
   (1, 'Ada', 'ada@example.com', 71234, '1815-12-10', 'first', '{a,b}'), (2, 'Grace', 'grace@example.com', 82345, '1906-12-09', null, null),

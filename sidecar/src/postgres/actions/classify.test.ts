@@ -188,6 +188,7 @@ describe('the class of a statement', () => {
       ['set standard_conforming_strings = on', 'set standard_conforming_strings=on'],
       ['set client_min_messages = debug5', 'set client_min_messages=debug5 emulated'],
       ['set jit = off', 'set jit=off'],
+      ['set jit = off', 'set jit=off'],
       ['set transaction isolation level repeatable read', 'set transaction=transaction_isolation=repeatable read local'],
       ['set transaction read only', 'set transaction=transaction_read_only=1 local'],
       ['set session characteristics as transaction read only', 'set session characteristics=transaction_read_only=1'],

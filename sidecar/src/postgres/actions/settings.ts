@@ -16,6 +16,7 @@ const SETTINGS: ReadonlyMap<string, { readonly values?: readonly string[]; reado
   ['lock_timeout', {}],
   ['idle_in_transaction_session_timeout', {}],
   ['jit', {}],
+  ['jit', {}],
   ['bytea_output', { values: ['hex'] }],
   ['client_encoding', { values: ['utf8', 'utf-8', 'unicode'] }],
   ['standard_conforming_strings', { values: ['on', 'true', 'yes', '1'] }],
