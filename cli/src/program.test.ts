@@ -50,6 +50,8 @@ test.each<[string, number, RegExp]>([
   ['sessions ls --limit many', 2, /--limit is written as a number from 0 to 1000; "many" is not/],
   ['sessions ls --since yesterday', 2, /--since is written like 45s, 10m, 2h or 7d/],
   ['sessions ls --data /nonexistent', 7, /no chaperone up has run with --data \/nonexistent \(CollectorUnreachable\)/],
+  ['sessions ls --as-uid 7 --kubeconfig /nonexistent', 2, /kubeconfig \/nonexistent does not exist \(NoContext\)/],
+  ['sessions ls --as-uid 7', 2, /has no current context \(NoContext\)/],
   ['explain NoRuleAlows', 5, /there is no code NoRuleAlows; did you mean "NoRuleAllows"\? \(NotFound\)/],
   ['explain constructor', 5, /there is no code constructor \(NotFound\)/],
   ['policy', 2, /^Examples:/],

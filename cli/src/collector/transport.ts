@@ -18,6 +18,7 @@ export interface ClusterFlags {
   readonly allNamespaces?: boolean;
   readonly as?: string;
   readonly asGroup?: string[];
+  readonly asUid?: string;
   readonly requestTimeout?: string;
   readonly chaperoneNamespace?: string;
 }

@@ -34,6 +34,7 @@ export function withCollector(command: Command): Command {
     .option('--kubeconfig <FILE>', 'kubeconfig file')
     .option('--as <USER>', 'user to impersonate')
     .option('--as-group <GROUP>', 'group to impersonate (repeatable)', collect)
+    .option('--as-uid <UID>', 'UID to impersonate')
     .option('--request-timeout <DURATION>', 'time for one request', '30s')
     .option('--chaperone-namespace <NAMESPACE>', 'where the chart is installed');
 }
@@ -49,13 +50,15 @@ export async function withClient(
   await use(new CollectorClient(transport));
 }
 
+/** Whether a flag is about a cluster; one that is incomplete is complained of there. */
+function namesCluster({ context, cluster, user, as, asGroup, asUid, kubeconfig, namespace }: CollectorFlags): boolean {
+  return [context, cluster, user, as, asGroup, asUid, kubeconfig, namespace].some((flag) => flag !== undefined);
+}
+
 async function openTransport({ io, name, openCluster }: ProgramOptions, flags: CollectorFlags): Promise<Transport> {
   const { defaultData, openLocalTransport } = await import('../collector/local.ts');
   if (flags.data !== undefined) return openLocalTransport(flags.data);
-  const wantsCluster =
-    name !== 'chaperone' ||
-    [flags.context, flags.cluster, flags.user, flags.as, flags.kubeconfig, flags.namespace].some((flag) => flag !== undefined);
-  if (wantsCluster) return openCluster(flags);
+  if (name !== 'chaperone' || namesCluster(flags)) return openCluster(flags);
   try {
     return await openLocalTransport(defaultData(io.env));
   } catch (error) {
