@@ -132,10 +132,10 @@ export class EvidenceIndex {
     if (filter.namespaces.length === 0) return [];
     let query = this.#filtered(filter).selectAll();
     if (after !== undefined)
-      query = query.where(({ and, eb, or }) =>
-        or([
+      query = query.where((eb) =>
+        eb.or([
           eb('started_at', '<', after.startedAt),
-          and([eb('started_at', '=', after.startedAt), eb('session', '>', after.session)]),
+          eb.and([eb('started_at', '=', after.startedAt), eb('session', '>', after.session)]),
         ]),
       );
     return query.orderBy('started_at', 'desc').orderBy('session').limit(limit).execute();
@@ -145,9 +145,9 @@ export class EvidenceIndex {
   async count(filter: SessionFilter): Promise<number> {
     if (filter.namespaces.length === 0) return 0;
     const { total } = await this.#filtered(filter)
-      .select(({ fn }) => fn.countAll<number>().as('total'))
+      .select((eb) => eb.fn.countAll<number>().as('total'))
       .executeTakeFirstOrThrow();
-    return Number(total);
+    return total;
   }
 
   /** One filter for what is shown and for what is counted. */

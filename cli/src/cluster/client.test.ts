@@ -75,7 +75,7 @@ describe('the collector’s own program, reached through a tunnel', () => {
       return review.namespace === 'agents';
     };
     const client = new CollectorClient(await open(cluster));
-    expect(await client.list({ namespace: 'agents' })).toEqual({ items: [], truncated: false });
+    expect(await client.list({ namespace: 'agents' })).toEqual({ items: [], truncated: false, total: 0 });
     expect(await cliError(client.list({ namespace: 'payroll' }))).toMatchObject({
       code: 'NotPermitted',
       message: 'you may not list sessions of namespace payroll',

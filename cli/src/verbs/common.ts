@@ -1,12 +1,24 @@
 import { type Command, Option } from 'commander';
 import type { CollectorClient } from '../collector/client.ts';
 import type { ClusterFlags, Transport } from '../collector/transport.ts';
-import { CliError } from '../errors.ts';
+import { CliError, usage } from '../errors.ts';
 import type { ProgramOptions } from '../program.ts';
 
-/** Every help page begins with examples. */
-export function withExamples(command: Command, ...lines: readonly string[]): Command {
+/** Every help page begins with two examples. */
+export function withExamples(command: Command, ...lines: readonly [string, string]): Command {
   return command.addHelpText('before', `Examples:\n${lines.map((line) => `  ${line}`).join('\n')}\n`);
+}
+
+const PAGE = 'docs/reference/cli.md';
+
+/** Every help page ends with where to read more; called when all verbs are there. */
+export function withPages(program: Command): void {
+  program.addHelpText('after', `\nMore: ${PAGE}`);
+  const below = (command: Command, path: readonly string[]): void => {
+    command.addHelpText('after', `\nMore: ${PAGE}#${path.join('-')}`);
+    for (const each of command.commands) below(each, [...path, each.name()]);
+  };
+  for (const command of program.commands) below(command, [command.name()]);
 }
 
 /** Gathers the values of a flag that may be given several times. */
@@ -14,8 +26,13 @@ export function collect(value: string, before: readonly string[] = []): string[]
   return [...before, value];
 }
 
-export function outputOption(description: string, choices: readonly string[]): Option {
-  return new Option('-o, --output <FORMAT>', description).choices(choices).default(choices[0]);
+/** The first choice is the default. `verb` stands in the complaint about another. */
+export function outputOption(verb: string, choices: readonly [string, ...string[]], description = 'how to print'): Option {
+  const parse = (value: string): string => {
+    if (choices.includes(value)) return value;
+    throw usage(`${verb} has no output "${value.slice(0, 40)}"; it has ${choices.join(', ')}`);
+  };
+  return new Option('-o, --output <FORMAT>', description).choices(choices).argParser(parse).default(choices[0]);
 }
 
 export interface CollectorFlags extends ClusterFlags {
