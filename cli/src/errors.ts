@@ -48,8 +48,8 @@ export class CliError extends Error {
 }
 
 /** Wrong usage: nothing was done; exit code 2. */
-export function usage(message: string): CliError {
-  return new CliError('Usage', message, { exit: EXIT.usage });
+export function usage(message: string, cause?: unknown): CliError {
+  return new CliError('Usage', message, { cause, exit: EXIT.usage });
 }
 
 /** Errors of other packages that carry a code of the table are said as they are; of the rest only the kind, since it may quote data. */

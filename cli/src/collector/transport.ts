@@ -21,4 +21,8 @@ export interface ClusterFlags {
   readonly asUid?: string;
   readonly requestTimeout?: string;
   readonly chaperoneNamespace?: string;
+  /** Where the collector is; without it a tunnel is opened. */
+  readonly collector?: string;
+  /** A file with the CA of its certificate. */
+  readonly collectorCa?: string;
 }

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { CollectorClient } from '../collector/client.ts';
 import type { ClusterFlags, Transport } from '../collector/transport.ts';
 import { CliError, usage } from '../errors.ts';
+import type { Io } from '../io.ts';
 import type { ProgramOptions } from '../program.ts';
 
 /** Every help page begins with two examples. */
@@ -53,7 +54,9 @@ export function withCollector(command: Command): Command {
     .option('--as-group <GROUP>', 'group to impersonate (repeatable)', collect)
     .option('--as-uid <UID>', 'UID to impersonate')
     .option('--request-timeout <DURATION>', 'time for one request', '30s')
-    .option('--chaperone-namespace <NAMESPACE>', 'where the chart is installed');
+    .option('--chaperone-namespace <NAMESPACE>', 'where the chart is installed')
+    .option('--collector <URL>', 'a collector, in place of a tunnel to it (or CHAPERONE_COLLECTOR)')
+    .option('--collector-ca <FILE>', 'the CA of its certificate (or CHAPERONE_COLLECTOR_CA; else those of this machine)');
 }
 
 /** Gives the verb a collector: the local one with --data, the cluster's as `kubectl chaperone` or where a flag names one. */
@@ -68,18 +71,33 @@ export async function withClient(
 }
 
 /** Whether a flag is about a cluster; one that is incomplete is complained of there. */
-function namesCluster({ context, cluster, user, as, asGroup, asUid, kubeconfig, namespace }: CollectorFlags): boolean {
-  return [context, cluster, user, as, asGroup, asUid, kubeconfig, namespace].some((flag) => flag !== undefined);
+function namesCluster(flags: CollectorFlags): boolean {
+  const { context, cluster, user, as, asGroup, asUid, kubeconfig, namespace, collector, collectorCa } = flags;
+  const about = [context, cluster, user, as, asGroup, asUid, kubeconfig, namespace, collector, collectorCa];
+  return about.some((flag) => flag !== undefined);
 }
 
 async function openTransport({ io, name, openCluster }: ProgramOptions, flags: CollectorFlags): Promise<Transport> {
   const { defaultData, openLocalTransport } = await import('../collector/local.ts');
-  if (flags.data !== undefined) return openLocalTransport(flags.data);
-  if (name !== 'chaperone' || namesCluster(flags)) return openCluster(flags);
+  if (flags.data !== undefined) {
+    if (flags.collector !== undefined) throw usage('--data and --collector name different collectors');
+    return openLocalTransport(flags.data);
+  }
+  const chosen = withEnvironment(flags, io.env);
+  if (name !== 'chaperone' || namesCluster(chosen)) return openCluster(chosen);
   try {
     return await openLocalTransport(defaultData(io.env));
   } catch (error) {
     if (!(error instanceof CliError) || io.env['KUBECONFIG'] === undefined) throw error;
-    return openCluster(flags);
+    return openCluster(chosen);
   }
+}
+
+/** A flag counts before its variable; a CA is looked for where there is a collector to prove itself by it. */
+function withEnvironment(flags: CollectorFlags, env: Io['env']): CollectorFlags {
+  const said = (name: string): string | undefined => (env[name] === '' ? undefined : env[name]);
+  const collector = flags.collector ?? said('CHAPERONE_COLLECTOR');
+  if (collector === undefined) return flags;
+  const collectorCa = flags.collectorCa ?? said('CHAPERONE_COLLECTOR_CA');
+  return { ...flags, collector, ...(collectorCa === undefined ? {} : { collectorCa }) };
 }
