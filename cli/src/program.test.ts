@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CODES } from '@chaperone/api';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { EXIT } from './errors.ts';
 import { run } from './program.test-support.ts';
 
@@ -67,6 +67,39 @@ test.each<[string, number, RegExp]>([
   const ended = await run(line.split(' ').filter(Boolean));
   expect(ended).toMatchObject({ code, out: '' });
   expect(ended.err).toMatch(text);
+  expect(ended.err).not.toMatch(STACK);
+});
+
+/** Lines of a stack, and what Node writes beside one. */
+const STACK = /^\s+at \S|node:internal|^Node\.js v/m;
+
+test('files that are something else end with a sentence, never with a stack', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'chaperone-files-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const file = async (name: string, text: string | Buffer): Promise<string> => {
+    await writeFile(join(folder, name), text);
+    return join(folder, name);
+  };
+  const bytes = await file('bytes', Buffer.from(Array.from({ length: 256 }, (_, at) => at)));
+  const data = join(folder, 'data');
+  await mkdir(data);
+  await file('data/collector.json', '{"url":');
+  for (const [line, code, said] of [
+    [`sessions ls --kubeconfig ${folder}`, 2, 'is not a kubeconfig that can be read (NoContext)'],
+    [`sessions ls --kubeconfig ${bytes}`, 2, 'is not a kubeconfig that can be read (NoContext)'],
+    [`sessions ls --data ${data}`, 7, `no chaperone up has run with --data ${data} (CollectorUnreachable)`],
+    [`sessions ls --data ${bytes}`, 7, '(CollectorUnreachable)'],
+    [`verify --file ${folder} --trust ${bytes}`, 5, 'cannot be read (NotFound)'],
+    [`verify --file ${bytes} --trust ${bytes}`, 3, '(EvidenceAltered)'],
+    [`up --manifests ${folder} --agent a/b --data ${data}`, 1, 'holds no YAML file'],
+    [`up --manifests ${bytes} --agent a/b --data ${data}`, 1, '--manifests names a directory of YAML files (ManifestInvalid)'],
+    [`policy check --manifests ${bytes} --agent a/b --resource c/d`, 1, '(ManifestInvalid)'],
+  ] as const) {
+    const ended = await run(line.split(' '));
+    expect([ended.code, ended.out], line).toEqual([code, '']);
+    expect(ended.err, line).toContain(said);
+    expect(ended.err, line).not.toMatch(STACK);
+  }
 });
 
 test('an error is an object where JSON was asked for, also where the command line is wrong', async () => {
