@@ -119,7 +119,7 @@ async function complaint(argv: readonly string[], lenient: boolean): Promise<str
   let exit: number | undefined;
   try {
     await runProgram([...argv, SENTINEL, AFTER], {
-      io: { out: nowhere(), err: nowhere(), in: Readable.from([]), env: {}, now: () => 0 },
+      io: { out: nowhere(), err: nowhere(), in: Readable.from([]), env: {}, now: () => 0, terminal: { out: false, err: false } },
       name: 'chaperone',
       stopped: () => Promise.resolve(),
       openCluster: () => Promise.reject(new Error('a page is only parsed')),
@@ -153,7 +153,7 @@ describe('commands', () => {
     await expect(complaint(['sessions', 'ls', '--colour', 'red'], true)).resolves.toContain('--colour');
     await expect(complaint(['up', '--manifests', 'shop'], false)).resolves.toContain('--agent');
     await expect(complaint(['verify', '--file'], false)).resolves.toContain('--value-missing');
-    await expect(complaint(['sessions', 'ls', '-o', 'yaml'], false)).resolves.toContain('yaml');
+    await expect(complaint(['sessions', 'ls', '-o', 'xml'], false)).resolves.toContain('xml');
     await expect(complaint(['sessions', 'ls', '-o', 'json'], false)).resolves.toBeUndefined();
   });
 
@@ -208,6 +208,34 @@ describe('manifests', () => {
       .filter(({ language, text }) => /^ya?ml$/.test(language) && /^\s*apiVersion: chaperone\.dev\//m.test(text))
       .flatMap(({ line, text }) => readManifests([{ path: `${page}:${line}`, text }]).problems);
     expect(problems).toEqual([]);
+  });
+});
+
+describe('docs/reference/cli.md', () => {
+  const PAGE = 'docs/reference/cli.md';
+
+  it('has the headings that help pages send people to', () => {
+    const sent = [...read('cli/src/testdata/help.txt').matchAll(/^More: (\S+?)(?:#(\S+))?$/gm)];
+    expect(sent.length).toBeGreaterThan(10);
+    for (const [, page, heading] of sent) {
+      expect(page).toBe(PAGE);
+      if (heading !== undefined) expect(anchors(PAGE)).toContain(heading);
+    }
+  });
+
+  it('has every exit code with its meaning', async () => {
+    let said = '';
+    const out = new Writable({
+      write: (chunk, _encoding, done) => {
+        said += String(chunk);
+        done();
+      },
+    });
+    const io = { out, err: nowhere(), in: Readable.from([]), env: {}, now: () => 0, terminal: { out: false, err: false } };
+    const [stopped, openCluster] = [() => Promise.resolve(), () => Promise.reject(new Error('nobody asks'))];
+    await runProgram(['explain', 'ExitCodes'], { io, name: 'chaperone', stopped, openCluster, exit: () => undefined });
+    const rows = [...read(PAGE).matchAll(/^\| (\d+) \| (.+) \|$/gm)].map(([, code, text]) => `${code?.padStart(3)}  ${text}`);
+    expect(rows.join('\n')).toBe(said.trimEnd());
   });
 });
 

@@ -1,5 +1,6 @@
 import { CODES, type Code } from '@chaperone/api/codes';
 import { visible } from '@chaperone/api/text';
+import { type Paint, plain } from './paint.ts';
 
 /** Exit codes; `chaperone explain ExitCodes` prints EXIT_MEANING. */
 export const EXIT = {
@@ -47,8 +48,8 @@ export class CliError extends Error {
 }
 
 /** Wrong usage: nothing was done; exit code 2. */
-export function usage(message: string): CliError {
-  return new CliError('Usage', message, { exit: EXIT.usage });
+export function usage(message: string, cause?: unknown): CliError {
+  return new CliError('Usage', message, { cause, exit: EXIT.usage });
 }
 
 /** Errors of other packages that carry a code of the table are said as they are; of the rest only the kind, since it may quote data. */
@@ -63,12 +64,12 @@ export function asCliError(error: unknown): CliError {
 }
 
 /** The error as text for people: lines that stand alone, then why and what to do. */
-export function renderError(error: CliError): string {
+export function renderError(error: CliError, paint: Paint = plain): string {
   const { why, fix } = CODES[error.code];
   const head = error.message
     .split('\n')
     .filter((line) => line.trim() !== '')
-    .map((line) => `error: ${withCode(visible(line), error.code)}`);
+    .map((line) => `${paint('bad', 'error:')} ${withCode(visible(line), error.code)}`);
   const fixes = error.fix.length > 0 ? error.fix : [fix];
   return [
     ...head,

@@ -8,10 +8,19 @@ export interface Io {
   readonly in: NodeJS.ReadableStream;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly now: () => number;
+  /** Which of the two is a terminal. */
+  readonly terminal: { readonly out: boolean; readonly err: boolean };
 }
 
 export function processIo(): Io {
-  return { out: process.stdout, err: process.stderr, in: process.stdin, env: process.env, now: () => Date.now() };
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    in: process.stdin,
+    env: process.env,
+    now: () => Date.now(),
+    terminal: { out: process.stdout.isTTY, err: process.stderr.isTTY },
+  };
 }
 
 /** Writes a line, and waits while the reader is slower than we are. */
@@ -19,7 +28,8 @@ export async function writeLine(out: NodeJS.WritableStream, line: string): Promi
   if (!out.write(`${line}\n`)) await once(out, 'drain');
 }
 
-const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+/** What is not seen on a terminal, or makes other things be seen otherwise. */
+export const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
  * JSON that is safe on a terminal: what would not be seen there (control characters, bidirectional overrides, zero-width code
@@ -35,12 +45,24 @@ function escapeUnit(text: string, at: number): string {
   return `\\u${text.charCodeAt(at).toString(16).padStart(4, '0')}`;
 }
 
-/** Columns padded to their widest cell, two blanks between them; foreign text in cells is made visible, and no cell is empty. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows.map((row) => row.map((cell) => (cell === '' ? '-' : visible(cell))))];
-  const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
-  const line = (row: readonly string[]): string => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
-  return all.map((row) => line(row).trimEnd()).join('\n');
+/**
+ * Columns padded to their widest cell, two blanks between them; foreign text in cells is made visible, and no cell is empty. `paint`
+ * colours the cells below a head, which changes no width.
+ */
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  paint: (cell: string, head: string) => string = (cell) => cell,
+): string {
+  const shown = rows.map((row) => row.map((cell) => (cell === '' ? '-' : visible(cell))));
+  // One by one: a call takes no hundred thousand arguments.
+  const widths = head.map((name, column) => shown.reduce((most, row) => Math.max(most, (row[column] ?? '').length), name.length));
+  const line = (row: readonly string[], of: typeof paint): string =>
+    row
+      .map((cell, column) => of(cell, head[column] ?? '') + ' '.repeat((widths[column] ?? 0) - cell.length))
+      .join('  ')
+      .trimEnd();
+  return [line(head, (cell) => cell), ...shown.map((row) => line(row, paint))].join('\n');
 }
 
 /** An age as kubectl shows it: 45s, 3m, 2h, 5d. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { asCliError, EXIT, errorObject, renderError } from './errors.ts';
 import { processIo, safeJson } from './io.ts';
+import { colourWhen, painter, wantsColour } from './paint.ts';
 import { runProgram } from './program.ts';
 
 const io = processIo();
@@ -11,10 +12,10 @@ process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => undefined);
 
-/** Asks for JSON in any of the forms that the parser takes, also where the command line as a whole is wrong. */
+/** Asks for JSON, as one document or line by line, in any of the forms that the parser takes, also where the command line as a whole is wrong. */
 function wantsJson(): boolean {
   return argv.some(
-    (arg, at) => /^(-o|--output=)json$/.test(arg) || (arg === 'json' && /^(-o|--output)$/.test(argv[at - 1] ?? '')),
+    (arg, at) => /^(-o|--output=)jsonl?$/.test(arg) || (/^jsonl?$/.test(arg) && /^(-o|--output)$/.test(argv[at - 1] ?? '')),
   );
 }
 
@@ -36,5 +37,6 @@ try {
 } catch (error) {
   const shown = asCliError(error);
   process.exitCode = shown.exit;
-  io.err.write(`${wantsJson() ? safeJson(errorObject(shown)) : renderError(shown)}\n`);
+  const paint = painter(wantsColour(colourWhen(argv), io.env, io.terminal.err));
+  io.err.write(`${wantsJson() ? safeJson(errorObject(shown)) : renderError(shown, paint)}\n`);
 }

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CODES } from '@chaperone/api';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { EXIT } from './errors.ts';
 import { run } from './program.test-support.ts';
 
@@ -24,12 +24,14 @@ const PAGES = [
 ];
 const HEAVY = ['sidecar/src', 'collector/src', '@kubernetes', 'libpg', 'zod', 'yaml', 'hono', 'kysely'];
 
-test('every help page is as testdata/help.txt has it, and begins with examples', async () => {
+test('every help page is as testdata/help.txt has it, begins with two examples and ends with where to read more', async () => {
   const pages = await Promise.all(
     PAGES.map(async (page) => {
       const { code, out, err } = await run([...page.split(' ').filter(Boolean), '--help']);
       expect([code, err]).toEqual([0, '']);
-      if (page !== 'version') expect(out).toMatch(/^Examples:\n {2}\S/);
+      expect(out).toMatch(/^Examples:\n {2}\S.*\n {2}\S.*\n\nUsage: /);
+      const heading = page === '' ? '' : `#${page.replaceAll(' ', '-')}`;
+      expect(out.endsWith(`\n\nMore: docs/reference/cli.md${heading}\n`), page).toBe(true);
       return `$ chaperone ${page} --help\n${out}`;
     }),
   );
@@ -47,9 +49,16 @@ test.each<[string, number, RegExp]>([
   ['verify --file x', 2, /--file needs --trust/],
   ['verify x', 2, /"x" is not the name of a session/],
   ['verify s-7hq2 more', 2, /too many arguments/],
-  ['sessions ls --limit many', 2, /--limit is written as a number from 0 to 1000; "many" is not/],
+  ['sessions ls --limit many', 2, /--limit is written as a number from 0 to 1000000; "many" is not/],
   ['sessions ls --since yesterday', 2, /--since is written like 45s, 10m, 2h or 7d/],
   ['sessions ls --data /nonexistent', 7, /no chaperone up has run with --data \/nonexistent \(CollectorUnreachable\)/],
+  ['sessions ls --as-uid 7 --kubeconfig /nonexistent', 2, /kubeconfig \/nonexistent does not exist \(NoContext\)/],
+  ['sessions ls --as-uid 7', 2, /has no current context \(NoContext\)/],
+  ['sessions ls -o csv', 2, /sessions ls has no output "csv"; it has table, wide, json, jsonl, yaml, name \(Usage\)/],
+  ['sessions show s-7hq2 -o name', 2, /sessions show has no output "name"; it has table, json, yaml \(Usage\)/],
+  ['sessions replay s-7hq2 -o wide', 2, /sessions replay has no output "wide"; it has table, json, jsonl, yaml \(Usage\)/],
+  ['verify s-7hq2 --output=name', 2, /verify has no output "name"; it has table, json, jsonl, yaml \(Usage\)/],
+  ['version --color red', 2, /"red" is invalid\. Allowed choices are auto, always, never \(Usage\)/],
   ['explain NoRuleAlows', 5, /there is no code NoRuleAlows; did you mean "NoRuleAllows"\? \(NotFound\)/],
   ['explain constructor', 5, /there is no code constructor \(NotFound\)/],
   ['policy', 2, /^Examples:/],
@@ -58,13 +67,69 @@ test.each<[string, number, RegExp]>([
   const ended = await run(line.split(' ').filter(Boolean));
   expect(ended).toMatchObject({ code, out: '' });
   expect(ended.err).toMatch(text);
+  expect(ended.err).not.toMatch(STACK);
+});
+
+/** Lines of a stack, and what Node writes beside one. */
+const STACK = /^\s+at \S|node:internal|^Node\.js v/m;
+
+test('files that are something else end with a sentence, never with a stack', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'chaperone-files-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const file = async (name: string, text: string | Buffer): Promise<string> => {
+    await writeFile(join(folder, name), text);
+    return join(folder, name);
+  };
+  const bytes = await file('bytes', Buffer.from(Array.from({ length: 256 }, (_, at) => at)));
+  const data = join(folder, 'data');
+  await mkdir(data);
+  await file('data/collector.json', '{"url":');
+  for (const [line, code, said] of [
+    [`sessions ls --kubeconfig ${folder}`, 2, 'is not a kubeconfig that can be read (NoContext)'],
+    [`sessions ls --kubeconfig ${bytes}`, 2, 'is not a kubeconfig that can be read (NoContext)'],
+    [`sessions ls --data ${data}`, 7, `no chaperone up has run with --data ${data} (CollectorUnreachable)`],
+    [`sessions ls --data ${bytes}`, 7, '(CollectorUnreachable)'],
+    [`verify --file ${folder} --trust ${bytes}`, 5, 'cannot be read (NotFound)'],
+    [`verify --file ${bytes} --trust ${bytes}`, 3, '(EvidenceAltered)'],
+    [`up --manifests ${folder} --agent a/b --data ${data}`, 1, 'holds no YAML file'],
+    [`up --manifests ${bytes} --agent a/b --data ${data}`, 1, '--manifests names a directory of YAML files (ManifestInvalid)'],
+    [`policy check --manifests ${bytes} --agent a/b --resource c/d`, 1, '(ManifestInvalid)'],
+  ] as const) {
+    const ended = await run(line.split(' '));
+    expect([ended.code, ended.out], line).toEqual([code, '']);
+    expect(ended.err, line).toContain(said);
+    expect(ended.err, line).not.toMatch(STACK);
+  }
 });
 
 test('an error is an object where JSON was asked for, also where the command line is wrong', async () => {
-  for (const flags of [['-o', 'json'], ['-ojson'], ['--output=json'], ['--output', 'json']]) {
+  for (const flags of [['-o', 'json'], ['-ojson'], ['--output=json'], ['--output', 'json'], ['-o', 'jsonl']]) {
     const { code, err } = await run(['sessions', 'ls', '--no-such-flag', ...flags]);
     expect(code).toBe(2);
     expect(Object.keys((JSON.parse(err) as { error: object }).error)).toEqual(['code', 'message', 'why', 'fix', 'docs', 'retry']);
+  }
+});
+
+test('has colour where --color says so, and then in errors too', async () => {
+  const env = { NO_COLOR: '1', TERM: 'dumb' };
+  const wrong = async (...flags: string[]): Promise<string> =>
+    (await run(['explain', 'x', ...flags], { env })).err.split(' ')[0] ?? '';
+  expect(await wrong('--color', 'always')).toBe('\u001b[31merror:\u001b[0m');
+  for (const flags of [[], ['--color=never'], ['--color', 'auto']]) expect(await wrong(...flags)).toBe('error:');
+});
+
+test('a terminal has colour, unless it is told otherwise', async () => {
+  const command = `${process.execPath} ${join(import.meta.dirname, 'main.ts')} explain x`;
+  const onTerminal = async (env: Record<string, string>, flags = ''): Promise<string> =>
+    (await run(['-qec', `${command} ${flags}`, '/dev/null'], { command: ['script'], env: { TERM: 'xterm', ...env } })).out;
+  expect(await onTerminal({})).toContain('\u001b[31merror:\u001b[0m there is no code x');
+  for (const said of [
+    await onTerminal({ NO_COLOR: '1' }),
+    await onTerminal({ TERM: 'dumb' }),
+    await onTerminal({}, '--color never'),
+  ]) {
+    expect(said).toContain('error: there is no code x');
+    expect(said).not.toContain('\u001b[');
   }
 });
 

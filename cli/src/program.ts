@@ -1,8 +1,9 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import type { ClusterFlags, Transport } from './collector/transport.ts';
 import { asCliError, type CliError, EXIT, usage } from './errors.ts';
 import type { Io } from './io.ts';
-import { withExamples } from './verbs/common.ts';
+import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from './paint.ts';
+import { withExamples, withPages } from './verbs/common.ts';
 import { addExplain } from './verbs/explain.ts';
 import { addPolicy } from './verbs/policy.ts';
 import { addSessions } from './verbs/sessions.ts';
@@ -24,13 +25,27 @@ export interface ProgramOptions {
   readonly exit: (code: number) => void;
 }
 
+/** What verbs are given beside. */
+export interface VerbOptions extends ProgramOptions {
+  /** Colours what goes to standard output, as --color says; known when a verb runs. */
+  readonly paint: () => Paint;
+}
+
 /** Runs a command line. Rejects with CliError. What a verb needs is loaded when it runs: help and completion stay quick. */
-export async function runProgram(argv: readonly string[], options: ProgramOptions): Promise<void> {
-  const { io } = options;
-  const program = new Command(options.name)
+export async function runProgram(argv: readonly string[], given: ProgramOptions): Promise<void> {
+  const { io } = given;
+  const colour = new Option('--color <WHEN>', 'colour on a terminal unless NO_COLOR is set, always, or never')
+    .choices(COLOUR_WHEN)
+    .default('auto' satisfies ColourWhen);
+  const program = new Command(given.name)
     .description('Control and record what AI agents do.')
     .version(VERSION, '--version', 'Print the version')
     .helpOption('-h, --help', 'Show help')
+    .addOption(colour)
+    .configureHelp({
+      showGlobalOptions: true,
+      visibleGlobalOptions: (command) => (command.parent === null ? [] : [colour]),
+    })
     .helpCommand('help [verb]', 'Show the help of a verb')
     .exitOverride()
     .configureOutput({
@@ -42,6 +57,10 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
       getOutHelpWidth: () => 120,
       getErrHelpWidth: () => 120,
     });
+  const options: VerbOptions = {
+    ...given,
+    paint: () => painter(wantsColour(program.opts<{ color: ColourWhen }>().color, io.env, io.terminal.out)),
+  };
   withExamples(
     program,
     'chaperone up --manifests examples/quickstart --agent agents/support-agent --labels app=support-agent',
@@ -52,10 +71,15 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
   addExplain(program, options);
   addPolicy(program, options);
   addVerify(program, options);
-  program
-    .command('version')
-    .description('Print the version of this client')
-    .action(() => void io.out.write(`${VERSION}\n`));
+  withExamples(
+    program
+      .command('version')
+      .description('Print the version of this client')
+      .action(() => void io.out.write(`${VERSION}\n`)),
+    'chaperone version',
+    'kubectl chaperone version',
+  );
+  withPages(program);
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {

@@ -95,23 +95,64 @@ describe('the list of sessions', () => {
     expect(await names(`/v1/sessions${query}`, 'alice')).toEqual(expected);
   });
 
-  test('says when there is more than was asked for', async () => {
-    expect((await ask('/v1/sessions?limit=2', 'alice')).json()).toMatchObject({ truncated: true });
+  test('says when there is more than was asked for, and how much there is that the person may list', async () => {
+    expect((await ask('/v1/sessions?limit=2', 'alice')).json()).toMatchObject({ truncated: true, total: 4 });
+    expect((await ask('/v1/sessions?limit=2', 'bob')).json()).toMatchObject({ truncated: true, total: 3 });
+    expect((await ask('/v1/sessions?limit=1&agent=bot&since=2000', 'alice')).json()).toMatchObject({ truncated: true, total: 2 });
+    expect((await ask('/v1/sessions?agent=seller', 'bob')).json()).toEqual({ items: [], truncated: false, total: 0 });
   });
+
+  test.each([1, 2, 3, 4])(
+    'comes whole and in order in pages of %i, also where sessions began at the same time',
+    async (limit) => {
+      const pod = aPod();
+      const directory = await temporaryDirectory();
+      onTestFinished(() => directory[Symbol.asyncDispose]());
+      const other = await createCollector({ directory: directory.path, trust, access, logger: silent });
+      onTestFinished(() => other.close());
+      for (const startedAt of [1000, 2000, 2000, 2000.123456789, 1e15, 1e-7, -5])
+        for (const { bytes } of aSession({ pod, startedAt, segments: 1 }).sealed) await other.ingest(bytes);
+      const page = async (query: string): Promise<SessionList> => {
+        const request = new Request(`http://collector/v1/sessions?${query}`, { headers: { authorization: 'Bearer alice' } });
+        return SessionList.parse(await (await other.fetch(request)).json());
+      };
+      const whole = (await page('')).items.map(({ name }) => name);
+      const seen: string[] = [];
+      const totals: unknown[] = [];
+      for (let after: string | undefined = ''; after !== undefined; ) {
+        const found: SessionList = await page(`limit=${limit}${after === '' ? '' : `&after=${encodeURIComponent(after)}`}`);
+        expect(found.truncated).toBe(found.next !== undefined);
+        seen.push(...found.items.map(({ name }) => name));
+        totals.push(found.total);
+        after = found.next;
+      }
+      expect([whole.length, seen]).toEqual([7, whole]);
+      expect(totals).toEqual([7, ...Array.from({ length: totals.length - 1 }, () => undefined)]);
+    },
+  );
 
   test('holds only what the person may list', async () => {
     expect(await names('/v1/sessions', 'bob')).toEqual([long.session, twins[1], twins[0]]);
     expect(await ask('/v1/sessions?namespace=shop', 'bob')).toMatchObject({ status: 403 });
   });
 
-  test.each(['?limit=0', '?limit=1001', '?limit=x', '?since=-1', '?resource=a', '?namespace=A_B', '?other=1'])(
-    'refuses %s without repeating it',
-    async (query) => {
-      const { status, json } = await ask(`/v1/sessions${query}`, 'alice');
-      expect(status).toBe(400);
-      expect(ApiError.parse(json()).code).toBe('BadRequest');
-    },
-  );
+  test.each([
+    '?limit=0',
+    '?limit=1001',
+    '?limit=x',
+    '?since=-1',
+    '?resource=a',
+    '?namespace=A_B',
+    '?other=1',
+    '?after=1',
+    '?after=,s-aaaaaaaaaaaaaaaa',
+    '?after=1,s-x',
+    '?after=1-1,s-aaaaaaaaaaaaaaaa',
+  ])('refuses %s without repeating it', async (query) => {
+    const { status, json } = await ask(`/v1/sessions${query}`, 'alice');
+    expect(status).toBe(400);
+    expect(ApiError.parse(json()).code).toBe('BadRequest');
+  });
 });
 
 describe('one session', () => {

@@ -20,6 +20,13 @@ const MAX_RECORDS = 1000;
 
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const atMost = (most: number, otherwise: number) => z.coerce.number().int().min(1).max(most).default(otherwise);
+/** What a list gives as `next`. */
+const Place = z
+  .string()
+  .regex(/^[-+.e\d]{1,32},s-[a-z2-7]{16}$/)
+  .transform((text) => ({ startedAt: Number(text.slice(0, text.indexOf(','))), session: text.slice(text.indexOf(',') + 1) }))
+  // A pod's clock may say anything; what a list gave is taken again.
+  .refine(({ startedAt }) => Number.isFinite(startedAt));
 const ListQuery = z.strictObject({
   namespace: z.string().regex(NAME).optional(),
   agent: z.string().regex(NAME).optional(),
@@ -29,6 +36,7 @@ const ListQuery = z.strictObject({
     .optional(),
   since: z.coerce.number().min(0).optional(),
   limit: atMost(MAX_LIST, 100),
+  after: Place.optional(),
 });
 const RecordsQuery = z.strictObject({
   from: z.coerce.number().int().min(0).default(0),
@@ -123,13 +131,15 @@ export function createApi(options: ApiOptions): Hono<Env> {
       throw new Refused(403, { code: 'Forbidden', message: `you may not list sessions of namespace ${query.namespace}` });
     const [namespace = '', name = ''] = query.resource?.split('/') ?? [];
     return context.json(
-      await sessions.list({
-        namespaces,
-        limit: query.limit,
-        ...(query.agent === undefined ? {} : { agent: query.agent }),
-        ...(query.resource === undefined ? {} : { resource: { namespace, name } }),
-        ...(query.since === undefined ? {} : { since: query.since }),
-      }),
+      await sessions.list(
+        {
+          namespaces,
+          ...(query.agent === undefined ? {} : { agent: query.agent }),
+          ...(query.resource === undefined ? {} : { resource: { namespace, name } }),
+          ...(query.since === undefined ? {} : { since: query.since }),
+        },
+        { limit: query.limit, ...(query.after === undefined ? {} : { after: query.after }) },
+      ),
     );
   });
   api.get('/v1/sessions/:id', async (context) => context.json(await sessions.detail(await find(context, 'get'))));

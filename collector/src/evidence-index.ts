@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { type Receipt, SESSION_ID_PREFIX, type VerifiedSegment } from '@chaperone/evidence';
-import { Kysely, type Transaction } from 'kysely';
+import { Kysely, type SelectQueryBuilder, type Transaction } from 'kysely';
 import {
   CREATE_TABLES,
   type FindingRow,
@@ -19,7 +19,12 @@ export interface SessionFilter {
   readonly agent?: string;
   readonly resource?: { readonly namespace: string; readonly name: string };
   readonly since?: number;
-  readonly limit: number;
+}
+
+/** A place in the order of a list: the session that stands there, and when it began. */
+export interface ListPlace {
+  readonly startedAt: number;
+  readonly session: string;
 }
 
 /** The SQL index over the objects. One writer; rebuilt from the objects when its version is not ours. */
@@ -122,18 +127,37 @@ export class EvidenceIndex {
     return new Set(rows.map((row) => row.session));
   }
 
-  /** Sessions newest first. */
-  async list(filter: SessionFilter): Promise<SessionRow[]> {
+  /** Sessions newest first, those behind the place `after` where one is given. */
+  async list(filter: SessionFilter, { limit, after }: { limit: number; after?: ListPlace }): Promise<SessionRow[]> {
     if (filter.namespaces.length === 0) return [];
-    let query = this.#db
-      .selectFrom('sessions')
-      .selectAll()
-      .where('namespace', 'in', [...filter.namespaces]);
+    let query = this.#filtered(filter).selectAll();
+    if (after !== undefined)
+      query = query.where((eb) =>
+        eb.or([
+          eb('started_at', '<', after.startedAt),
+          eb.and([eb('started_at', '=', after.startedAt), eb('session', '>', after.session)]),
+        ]),
+      );
+    return query.orderBy('started_at', 'desc').orderBy('session').limit(limit).execute();
+  }
+
+  /** How many sessions a list without end would hold. */
+  async count(filter: SessionFilter): Promise<number> {
+    if (filter.namespaces.length === 0) return 0;
+    const { total } = await this.#filtered(filter)
+      .select((eb) => eb.fn.countAll<number>().as('total'))
+      .executeTakeFirstOrThrow();
+    return total;
+  }
+
+  /** One filter for what is shown and for what is counted. */
+  #filtered(filter: SessionFilter): SelectQueryBuilder<IndexTables, 'sessions', object> {
+    let query = this.#db.selectFrom('sessions').where('namespace', 'in', [...filter.namespaces]);
     if (filter.agent !== undefined) query = query.where('service_account', '=', filter.agent);
     if (filter.resource !== undefined)
       query = query.where('resource_namespace', '=', filter.resource.namespace).where('resource_name', '=', filter.resource.name);
     if (filter.since !== undefined) query = query.where('last_at', '>=', filter.since);
-    return query.orderBy('started_at', 'desc').orderBy('session').limit(filter.limit).execute();
+    return query;
   }
 
   /** Sessions whose name begins with `prefix`, at most `limit`. */

@@ -9,7 +9,7 @@ import {
   type SessionRecord,
   type SessionSummary,
 } from '@chaperone/evidence';
-import type { EvidenceIndex, SessionFilter } from './evidence-index.ts';
+import type { EvidenceIndex, ListPlace, SessionFilter } from './evidence-index.ts';
 import type { SegmentRow, SessionRow } from './index-schema.ts';
 import { type Objects, sha256 } from './objects.ts';
 
@@ -27,11 +27,19 @@ export class Sessions {
     this.#objects = objects;
   }
 
-  async list(filter: SessionFilter): Promise<SessionList> {
-    const rows = await this.#index.list({ ...filter, limit: filter.limit + 1 });
-    const shown = rows.slice(0, filter.limit);
+  async list(filter: SessionFilter, { limit, after }: { limit: number; after?: ListPlace }): Promise<SessionList> {
+    const rows = await this.#index.list(filter, { limit: limit + 1, ...(after === undefined ? {} : { after }) });
+    const shown = rows.slice(0, limit);
+    const truncated = rows.length > shown.length;
     const altered = await this.#index.altered(shown.map((row) => row.session));
-    return { items: shown.map((row) => summary(row, altered.has(row.session))), truncated: rows.length > shown.length };
+    const last = shown.at(-1);
+    return {
+      items: shown.map((row) => summary(row, altered.has(row.session))),
+      truncated,
+      // Whoever reads on knows the total already.
+      ...(after === undefined ? { total: truncated ? await this.#index.count(filter) : shown.length } : {}),
+      ...(truncated && last !== undefined ? { next: `${last.started_at},${last.session}` } : {}),
+    };
   }
 
   async detail(row: SessionRow): Promise<SessionDetail> {

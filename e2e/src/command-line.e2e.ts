@@ -33,7 +33,7 @@ describe('somebody with the role chaperone-viewer in one namespace', () => {
   test('lists sessions there, and leaves no login behind', async () => {
     const { status, stdout, stderr } = await chaperone('sessions', 'ls', '-n', NAMESPACE, '--as', 'jane', '-o', 'json');
     expect([status, stderr]).toEqual([0, '']);
-    expect(JSON.parse(stdout)).toEqual({ items: [], truncated: false });
+    expect(JSON.parse(stdout)).toEqual({ items: [], truncated: false, total: 0 });
     expect(await logins()).toBe('');
   });
 
@@ -45,7 +45,7 @@ describe('somebody with the role chaperone-viewer in one namespace', () => {
       directory.path,
     );
     expect([status, stderr]).toEqual([0, '']);
-    expect(JSON.parse(stdout)).toEqual({ items: [], truncated: false });
+    expect(JSON.parse(stdout)).toEqual({ items: [], truncated: false, total: 0 });
   });
 
   test('is told what is missing elsewhere', async () => {

@@ -27,8 +27,16 @@ export const SessionSummary = z.object({
 });
 export type SessionSummary = z.infer<typeof SessionSummary>;
 
-/** Newest first; `truncated` says that more matched than `limit`. */
-export const SessionList = z.object({ items: z.array(SessionSummary), truncated: z.boolean() });
+/**
+ * Newest first; `truncated` says that more matched than `limit`, and `next` is then what `after` takes for those that follow.
+ * `total` is how many matched and may be listed by who asks; only a page that begins at the first one has it.
+ */
+export const SessionList = z.object({
+  items: z.array(SessionSummary),
+  truncated: z.boolean(),
+  total: z.int().optional(),
+  next: z.string().optional(),
+});
 export type SessionList = z.infer<typeof SessionList>;
 
 export const Finding = z.object({

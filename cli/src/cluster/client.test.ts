@@ -1,17 +1,16 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type AddressInfo, createConnection, createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { generateSigner } from '@chaperone/evidence';
-import { eventually, freePort, temporaryDirectory, testAuthority } from '@chaperone/testing';
+import { freePort, temporaryDirectory, testAuthority } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { CollectorClient } from '../collector/client.ts';
 import type { ClusterFlags, Transport } from '../collector/transport.ts';
 import { type ClusterOptions, openClusterTransport } from './client.ts';
 import { aBackend, aCluster, cliError, NAMESPACE, SERVERNAME, type TestCluster, TOKEN } from './cluster.test-support.ts';
+import { aCollector } from './collector.test-support.ts';
 
 async function open(cluster: TestCluster, flags: ClusterFlags = {}, options: ClusterOptions = {}): Promise<Transport> {
   const transport = await openClusterTransport({ kubeconfig: cluster.kubeconfig, ...flags }, { env: {}, ...options });
@@ -27,55 +26,16 @@ async function aServed(listener: (request: IncomingMessage, response: ServerResp
 }
 const tunnels = ({ asked }: TestCluster): number => asked.filter((each) => each.startsWith('UPGRADE')).length;
 
-/** A cluster whose collector is the real program; it has no broker. */
-async function aCollector(): Promise<TestCluster> {
-  const cluster = await aCluster();
-  const directory = await temporaryDirectory();
-  onTestFinished(() => directory[Symbol.asyncDispose]());
-  const file = (name: string, content: string): string => {
-    writeFileSync(join(directory.path, name), content);
-    return join(directory.path, name);
-  };
-  const { certificate, key } = await cluster.authority.issue([SERVERNAME]);
-  const port = await freePort();
-  const program = spawn(process.execPath, [fileURLToPath(new URL('../../../collector/src/main.ts', import.meta.url))], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: {
-      KUBECONFIG: cluster.kubeconfig,
-      CHAPERONE_DATA: join(directory.path, 'store'),
-      CHAPERONE_ORIGIN: 'test',
-      CHAPERONE_ENROLMENT_KEYS: file('keys', JSON.stringify([generateSigner().publicKey.toString('base64url')])),
-      CHAPERONE_LISTEN: `127.0.0.1:${port}`,
-      CHAPERONE_TLS_CERTIFICATE: file('tls.crt', certificate),
-      CHAPERONE_TLS_KEY: file('tls.key', key),
-      CHAPERONE_NATS_SERVERS: 'nats://127.0.0.1:1',
-    },
-  });
-  onTestFinished(async () => {
-    const gone = once(program, 'exit');
-    program.kill('SIGKILL');
-    await gone;
-  });
-  cluster.state.pods = [{ name: 'chaperone-collector-0', backend: port }];
-  await eventually('the collector', async () => {
-    const socket = createConnection(port, '127.0.0.1');
-    await once(socket, 'connect');
-    socket.destroy();
-    return true;
-  });
-  return cluster;
-}
-
 describe('the collector’s own program, reached through a tunnel', () => {
   test('believes the login that the API server admitted, and asks what its author may see', async () => {
-    const cluster = await aCollector();
+    const { cluster } = await aCollector();
     const reviews: object[] = [];
     cluster.state.allowed = (review) => {
       reviews.push(review);
       return review.namespace === 'agents';
     };
     const client = new CollectorClient(await open(cluster));
-    expect(await client.list({ namespace: 'agents' })).toEqual({ items: [], truncated: false });
+    expect(await client.list({ namespace: 'agents' })).toEqual({ items: [], truncated: false, total: 0 });
     expect(await cliError(client.list({ namespace: 'payroll' }))).toMatchObject({
       code: 'NotPermitted',
       message: 'you may not list sessions of namespace payroll',
@@ -88,7 +48,7 @@ describe('the collector’s own program, reached through a tunnel', () => {
   });
 
   test('takes an impersonated person with all groups for who is asking', async () => {
-    const cluster = await aCollector();
+    const { cluster } = await aCollector();
     const transport = await open(cluster, { as: 'bob', asGroup: ['dev', 'on call'] });
     expect((await transport.fetch('/v1/sessions?limit=3')).status).toBe(200);
     expect(cluster.made).toMatchObject([{ spec: { user: 'bob', groups: ['dev', 'on call'] } }]);

@@ -108,6 +108,17 @@ describe('the cluster', () => {
     expect(access.who).toBe('jane (impersonated)');
   });
 
+  test('is asked as somebody else with the UID of --as-uid, and without one where none is said', async () => {
+    const kubeconfig = await aFile();
+    const headers = async (flags: ClusterFlags): Promise<object> =>
+      (await loadKubeconfig({ kubeconfig, ...flags }, {}).connectOptions()).headers;
+    expect(await headers({ as: 'jane', asUid: '4f1c-07' })).toMatchObject({
+      'Impersonate-User': 'jane',
+      'Impersonate-Uid': '4f1c-07',
+    });
+    for (const flags of [{ as: 'jane' }, {}]) expect(await headers(flags)).not.toHaveProperty('Impersonate-Uid');
+  });
+
   test('is asked with what a credentials plugin says', async () => {
     const script = `console.log(JSON.stringify({status: {token: 'from-the-plugin'}}))`;
     const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: process.execPath, args: ['-e', script] };
@@ -179,6 +190,10 @@ test.each(['', '-1s', '1.5s', '10 s', '999999999h', '1d'])('a --request-timeout 
   expect(refusal({ kubeconfig: await aFile(), requestTimeout }).code).toBe('Usage');
 });
 
-test('groups without a user are refused', async () => {
-  expect(refusal({ kubeconfig: await aFile(), asGroup: ['dba'] })).toMatchObject({ code: 'Usage', exit: 2 });
+test.each<[string, ClusterFlags]>([
+  ['--as-group', { asGroup: ['dba'] }],
+  ['--as-uid', { asUid: '4f1c-07' }],
+])('%s without a user is refused', async (flag, flags) => {
+  const refused = refusal({ kubeconfig: await aFile(), ...flags });
+  expect(refused).toMatchObject({ code: 'Usage', exit: 2, message: `${flag} needs --as` });
 });

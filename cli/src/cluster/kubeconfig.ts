@@ -46,7 +46,7 @@ export function loadKubeconfig(flags: ClusterFlags, env: Environment, serviceAcc
   const server = httpsUrl(cluster);
   const chosen = new KubeConfig();
   chosen.loadFromClusterAndUser(cluster, chooseUser(flags, context, config, files, env));
-  const groups = flags.asGroup ?? [];
+  const impersonation = impersonationHeaders(flags);
   return {
     context: context.name,
     who: flags.as === undefined ? `the user of context ${context.name}` : `${flags.as} (impersonated)`,
@@ -66,8 +66,16 @@ export function loadKubeconfig(flags: ClusterFlags, env: Environment, serviceAcc
         });
       }
       const headers = options.headers as OutgoingHttpHeaders | undefined;
-      return { ...options, headers: { ...headers, ...(groups.length === 0 ? {} : { 'Impersonate-Group': [...groups] }) } };
+      return { ...options, headers: { ...headers, ...impersonation } };
     },
+  };
+}
+
+/** What client-node does not send by itself; the user's name it does. */
+function impersonationHeaders({ asGroup = [], asUid }: ClusterFlags): OutgoingHttpHeaders {
+  return {
+    ...(asGroup.length === 0 ? {} : { 'Impersonate-Group': [...asGroup] }),
+    ...(asUid === undefined ? {} : { 'Impersonate-Uid': asUid }),
   };
 }
 
@@ -152,7 +160,8 @@ function chooseContext(flags: ClusterFlags, config: KubeConfig, files: readonly 
 }
 
 function chooseUser(flags: ClusterFlags, context: Context, config: KubeConfig, files: readonly string[], env: Environment): User {
-  if ((flags.asGroup ?? []).length > 0 && flags.as === undefined) throw usage('--as-group needs --as');
+  if (flags.as === undefined && (flags.asGroup ?? []).length > 0) throw usage('--as-group needs --as');
+  if (flags.as === undefined && flags.asUid !== undefined) throw usage('--as-uid needs --as');
   const name = flags.user ?? context.user;
   const user = config.getUser(name);
   if (user === null && flags.user !== undefined) throw noContext(`${told(files, env)} has no user "${flags.user}"`);

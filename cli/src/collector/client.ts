@@ -23,6 +23,8 @@ export interface SessionFilter {
 }
 
 const PAGE = 500;
+/** The collector lists at most so many at once. */
+const LIST_PAGE = 1000;
 
 /** The collector's API as commands use it. Throws CliError. */
 export class CollectorClient {
@@ -32,9 +34,22 @@ export class CollectorClient {
     this.#transport = transport;
   }
 
-  list(filter: SessionFilter): Promise<SessionList> {
+  /** The first `limit` sessions, which may be Infinity, page by page; fewer and `truncated` from a collector that has no pages. */
+  async list({ limit = LIST_PAGE, ...filter }: SessionFilter): Promise<Omit<SessionList, 'next'>> {
+    const { next, ...first } = await this.#page({ ...filter, limit: Math.min(limit, LIST_PAGE) });
+    const items = [...first.items];
+    let { truncated } = first;
+    for (let after = next; truncated && after !== undefined && items.length < limit; ) {
+      const page: SessionList = await this.#page({ ...filter, limit: Math.min(limit - items.length, LIST_PAGE), after });
+      for (const item of page.items) items.push(item);
+      ({ truncated, next: after } = page);
+    }
+    return { ...first, items, truncated };
+  }
+
+  #page(asked: SessionFilter & { readonly after?: string }): Promise<SessionList> {
     const query = new URLSearchParams(
-      Object.entries(filter).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
+      Object.entries(asked).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
     );
     return this.#json(`/v1/sessions?${query.toString()}`, SessionList);
   }

@@ -18,6 +18,11 @@ export interface ClusterFlags {
   readonly allNamespaces?: boolean;
   readonly as?: string;
   readonly asGroup?: string[];
+  readonly asUid?: string;
   readonly requestTimeout?: string;
   readonly chaperoneNamespace?: string;
+  /** Where the collector is; without it a tunnel is opened. */
+  readonly collector?: string;
+  /** A file with the CA of its certificate. */
+  readonly collectorCa?: string;
 }

@@ -1,7 +1,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
 import { connect, type Ended, run, type Shop, startShop, Up } from '../program.test-support.ts';
 
 const MAIN = join(import.meta.dirname, '../main.ts');
@@ -67,7 +69,7 @@ describe('sessions ls', () => {
     expect(await ask('sessions', 'ls', '-o', 'name', '--limit', '1')).toEqual({
       code: 0,
       out: `${newest()}\n`,
-      err: '1 shown, there are more; --limit 0 for all\n',
+      err: '1 of 2 shown; --limit 0 for all\n',
     });
     expect(
       (
@@ -101,6 +103,62 @@ describe('sessions ls', () => {
       expect([piped.code, piped.err, piped.out.trimEnd().split('\n').length], verb).toEqual([0, '', 1]);
     }
   });
+});
+
+const jsonLines = (text: string): unknown[] =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
+
+describe('outputs for programs', () => {
+  test('of a list are one document, or a line for each session', async () => {
+    const whole = JSON.parse((await ask('sessions', 'ls', '-o', 'json')).out) as { items: unknown[] };
+    expect(whole).toEqual({
+      items: names.map((name) => expect.objectContaining({ name }) as unknown),
+      truncated: false,
+      total: 2,
+    });
+    expect(parse((await ask('sessions', 'ls', '-o', 'yaml')).out)).toEqual(whole);
+    expect(jsonLines((await ask('sessions', 'ls', '-o', 'jsonl')).out)).toEqual(whole.items);
+    expect(await ask('sessions', 'ls', '-o', 'jsonl', '--resource', 'data/other')).toEqual({ code: 0, out: '', err: '' });
+  });
+
+  test('of one session are the same document', async () => {
+    const shown = JSON.parse((await ask('sessions', 'show', oldest(), '-o', 'json')).out) as unknown;
+    expect(shown).toMatchObject({ name: oldest(), highWater: 0 });
+    expect(parse((await ask('sessions', 'show', oldest(), '-o', 'yaml')).out)).toEqual(shown);
+  });
+
+  test.each([
+    ['a replay', () => ['sessions', 'replay', newest()]],
+    ['a verification', () => ['verify', newest()]],
+  ])('of %s are a sequence of the same documents', async (_, verb) => {
+    const json = await ask(...verb(), '-o', 'json');
+    expect(json.code).toBe(0);
+    const documents = jsonLines(json.out);
+    expect(documents.length).toBeGreaterThan(0);
+    expect((await ask(...verb(), '-o', 'jsonl')).out).toBe(json.out);
+    const yaml = (await ask(...verb(), '-o', 'yaml')).out;
+    expect(yaml).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+    expect(parseAllDocuments(yaml).map((each) => each.toJS() as unknown)).toEqual(documents);
+  });
+});
+
+/** Ages go on. */
+const words = (text: string): string => stripVTControlCharacters(text).replaceAll(/\d+[sm]\b/g, 'AGE');
+
+test('colour is there where it is asked for, and changes no word and no width', async () => {
+  for (const verb of [
+    ['sessions', 'ls'],
+    ['sessions', 'show', oldest()],
+    ['verify', oldest()],
+  ]) {
+    const [with_, without] = [await ask(...verb, '--color', 'always'), await ask(...verb)];
+    expect(without.out).not.toContain('\u001b');
+    expect(words(with_.out)).toBe(words(without.out));
+  }
+  expect((await ask('verify', oldest(), '--color', 'always')).out).toContain('  \u001b[32mcomplete\u001b[0m: ');
 });
 
 describe('a name', () => {

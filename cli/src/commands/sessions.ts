@@ -2,29 +2,57 @@ import { visible } from '@chaperone/api/text';
 import type { SessionSummary } from '@chaperone/evidence';
 import type { CollectorClient, SessionFilter } from '../collector/client.ts';
 import { usage } from '../errors.ts';
-import { age, counted, type Io, safeJson, table, writeLine } from '../io.ts';
+import { age, counted, type Io, table, writeLine } from '../io.ts';
+import { type DocumentOutput, isStream, type StreamOutput, writeDocument, writeNext } from '../output.ts';
+import type { Paint, Style } from '../paint.ts';
 import { Replay } from './replay.ts';
+
+export type ListOutput = 'table' | 'wide' | 'json' | 'jsonl' | 'yaml' | 'name';
 
 /** `sessions ls`: newest first. */
 export async function listSessions(
   client: CollectorClient,
   filter: SessionFilter,
-  { output, namespaces }: { output: 'table' | 'wide' | 'json' | 'name'; namespaces: boolean },
+  { output, namespaces, paint }: { output: ListOutput; namespaces: boolean; paint: Paint },
   io: Io,
 ): Promise<void> {
-  const { items, truncated } = await client.list(filter);
-  if (output === 'json') await writeLine(io.out, safeJson({ items, truncated }, 2));
+  const { items, truncated, total } = await client.list(filter);
+  if (output === 'json' || output === 'yaml') await writeDocument(io, output, { items, truncated, total });
+  else if (output === 'jsonl') for (const item of items) await writeNext(io, output, item);
   else if (output === 'name') for (const item of items) await writeLine(io.out, visible(item.name));
   else if (items.length === 0) io.err.write('No sessions found.\n');
-  else await writeLine(io.out, sessionTable(items, output === 'wide', namespaces, io.now()));
-  if (truncated) io.err.write(`${items.length} shown, there are more; --limit 0 for all\n`);
+  else await writeLine(io.out, sessionTable(items, { wide: output === 'wide', namespaces, now: io.now(), paint }));
+  if (truncated)
+    io.err.write(
+      `${items.length} ${total === undefined ? 'shown, there are more' : `of ${grouped(total)} shown`}; --limit 0 for all\n`,
+    );
 }
+
+/** 1,204 */
+function grouped(number: number): string {
+  return number.toLocaleString('en-US');
+}
+
+/** The colour of a word for a session's state or its evidence. */
+const STYLES: Partial<Record<SessionSummary['state'] | SessionSummary['evidence'], Style>> = {
+  interrupted: 'warn',
+  incomplete: 'warn',
+  altered: 'bad',
+};
+const styleOf = (word: string): Style | undefined => new Map<string, Style>(Object.entries(STYLES)).get(word);
 
 const COLUMNS = ['NAME', 'AGENT', 'RESOURCE', 'ACTIONS', 'DENIED', 'MASKED', 'STATE', 'EVIDENCE', 'STARTED'];
 /** After the others, so that scripts that count columns go on working. */
 const WIDE_COLUMNS = ['SERVICEACCOUNT', 'PROTOCOL', 'MODE', 'ENDED'];
 
-function sessionTable(items: readonly SessionSummary[], wide: boolean, namespaces: boolean, now: number): string {
+interface TableOptions {
+  readonly wide: boolean;
+  readonly namespaces: boolean;
+  readonly now: number;
+  readonly paint: Paint;
+}
+
+function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now, paint }: TableOptions): string {
   const rows = items.map(({ agent, resource, ...item }) => [
     ...(namespaces ? [agent.namespace] : []),
     item.name,
@@ -38,13 +66,20 @@ function sessionTable(items: readonly SessionSummary[], wide: boolean, namespace
     age(item.startedAt, now),
     ...(wide ? [agent.serviceAccount, resource?.protocol ?? '-', item.mode ?? '-', age(item.endedAt, now)] : []),
   ]);
-  return table([...(namespaces ? ['NAMESPACE'] : []), ...COLUMNS, ...(wide ? WIDE_COLUMNS : [])], rows);
+  return table([...(namespaces ? ['NAMESPACE'] : []), ...COLUMNS, ...(wide ? WIDE_COLUMNS : [])], rows, (cell, head) =>
+    paint(head === 'STATE' || head === 'EVIDENCE' ? styleOf(cell) : undefined, cell),
+  );
 }
 
 /** `sessions show`: one session in sentences. */
-export async function showSession(client: CollectorClient, id: string, output: 'table' | 'json', io: Io): Promise<void> {
+export async function showSession(
+  client: CollectorClient,
+  id: string,
+  { output, paint }: { output: 'table' | DocumentOutput; paint: Paint },
+  io: Io,
+): Promise<void> {
   const session = await client.session(id);
-  if (output === 'json') return writeLine(io.out, safeJson(session, 2));
+  if (output !== 'table') return writeDocument(io, output, session);
   const { agent, resource, findings } = session;
   const size = `${counted(session.records, 'record')} in ${counted(session.segments, 'segment')}, ${session.bytes} bytes`;
   const lines: [string, string][] = [
@@ -60,20 +95,26 @@ export async function showSession(client: CollectorClient, id: string, output: '
     ['Evidence', `${session.evidence}: ${size}`],
     ...findings.map(({ message, code, number }): [string, string] => ['Finding', `${message} (${code}, segment ${number})`]),
   ];
-  for (const [name, value] of lines) if (value !== '') await writeLine(io.out, `${`${name}:`.padEnd(10)} ${visible(value)}`);
+  const styles: Record<string, Style | undefined> = {
+    State: styleOf(session.state),
+    Evidence: styleOf(session.evidence),
+    Finding: 'bad',
+  };
+  for (const [name, value] of lines)
+    if (value !== '') await writeLine(io.out, `${`${name}:`.padEnd(10)} ${paint(styles[name], visible(value))}`);
 }
 
 /** `sessions replay`: what was asked, decided and seen, with times. */
 export async function replaySession(
   client: CollectorClient,
   id: string,
-  options: { all: boolean; output: 'table' | 'json' },
+  options: { all: boolean; output: 'table' | StreamOutput },
   io: Io,
 ): Promise<void> {
   const { name } = await client.session(id);
   const replay = new Replay(options);
   for await (const record of client.records(name)) {
-    if (options.output === 'json') await writeLine(io.out, safeJson(record));
+    if (isStream(options.output)) await writeNext(io, options.output, record);
     else for (const line of replay.lines(record)) await writeLine(io.out, visible(line));
   }
 }

@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { visible } from '@chaperone/api/text';
 import { type BundleEntry, EvidenceError, readBundle, type SessionVerdict } from '@chaperone/evidence';
 import { CliError, EXIT } from '../errors.ts';
-import { counted, safeJson, writeLine } from '../io.ts';
+import { counted, writeLine } from '../io.ts';
+import { isStream, type StreamOutput, writeNext } from '../output.ts';
+import type { Paint, Style } from '../paint.ts';
 import type { ProgramOptions } from '../program.ts';
 
 /** Verdicts that say that all is well as far as it goes; every other one ends the command with 3. */
@@ -39,24 +41,36 @@ function entriesOf(path: string, text: string): BundleEntry[] {
 /** Says a line for each session; the exit code is set before the first one is written. */
 export async function report(
   verdicts: readonly SessionVerdict[],
-  output: 'table' | 'json',
+  { output, paint }: { output: 'table' | StreamOutput; paint: Paint },
   { io, exit }: Pick<ProgramOptions, 'io' | 'exit'>,
 ): Promise<void> {
   exit(verdicts.length > 0 && verdicts.every(({ verdict }) => SOUND.has(verdict)) ? EXIT.ok : EXIT.checkSaysNo);
-  for (const verdict of verdicts) await writeLine(io.out, output === 'json' ? safeJson(verdict) : visible(sentence(verdict)));
+  for (const verdict of verdicts) {
+    if (isStream(output)) await writeNext(io, output, verdict);
+    else {
+      const word = paint(styleOf(verdict), verdict.verdict);
+      await writeLine(io.out, `${visible(verdict.session)}  ${word}: ${visible(findings(verdict))}`);
+    }
+  }
 }
 
-function sentence(verdict: SessionVerdict): string {
-  const { session, segments, records, counters, agent } = verdict;
+function styleOf({ verdict }: SessionVerdict): Style {
+  if (!SOUND.has(verdict)) return 'bad';
+  return verdict === 'complete' ? 'good' : 'warn';
+}
+
+/** What follows the word of the verdict. */
+function findings(verdict: SessionVerdict): string {
+  const { segments, records, counters, agent } = verdict;
   const size = `${counted(records, 'record')}, ${counted(segments, 'segment')}`;
   if (verdict.break !== undefined) {
     const { segment, record, message } = verdict.break;
     const where = record === undefined ? `segment ${segment}` : `record ${record} in segment ${segment}`;
     const code = verdict.verdict === 'incomplete' ? 'EvidenceIncomplete' : 'EvidenceAltered';
-    return `${session}  ${verdict.verdict}: ${where}: ${message}; all before it is intact (${size}) (${code})`;
+    return `${where}: ${message}; all before it is intact (${size}) (${code})`;
   }
   const signed = agent === undefined ? '' : `, signed for ${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
   const masked = `${counted(counters.masked, 'value')} masked`;
   const dropped = counters.dropped > 0 ? `, ${counted(counters.dropped, 'record')} dropped` : '';
-  return `${session}  ${verdict.verdict}: ${size}${signed}; ${counted(counters.actions, 'action')}, ${counters.denied} denied, ${masked}${dropped}`;
+  return `${size}${signed}; ${counted(counters.actions, 'action')}, ${counters.denied} denied, ${masked}${dropped}`;
 }

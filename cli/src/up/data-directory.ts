@@ -60,9 +60,17 @@ export async function lockData(data: string): Promise<Disposable> {
 export async function readAddress(data: string): Promise<Address | undefined> {
   const text = await readFile(dataPaths(data).address, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
-  const address = Address.safeParse(JSON.parse(text));
-  // A process that was killed leaves its address behind, and anybody may listen there now.
+  const address = Address.safeParse(parseJson(text));
+  // What is not an address leads nowhere. A process that was killed leaves its address behind, and anybody may listen there now.
   return address.success && isAlive(address.data.pid) ? address.data : undefined;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
 function isAlive(pid: number): boolean {

@@ -1,12 +1,25 @@
 import { type Command, Option } from 'commander';
 import type { CollectorClient } from '../collector/client.ts';
 import type { ClusterFlags, Transport } from '../collector/transport.ts';
-import { CliError } from '../errors.ts';
+import { CliError, usage } from '../errors.ts';
+import type { Io } from '../io.ts';
 import type { ProgramOptions } from '../program.ts';
 
-/** Every help page begins with examples. */
-export function withExamples(command: Command, ...lines: readonly string[]): Command {
+/** Every help page begins with two examples. */
+export function withExamples(command: Command, ...lines: readonly [string, string]): Command {
   return command.addHelpText('before', `Examples:\n${lines.map((line) => `  ${line}`).join('\n')}\n`);
+}
+
+const PAGE = 'docs/reference/cli.md';
+
+/** Every help page ends with where to read more; called when all verbs are there. */
+export function withPages(program: Command): void {
+  program.addHelpText('after', `\nMore: ${PAGE}`);
+  const below = (command: Command, path: readonly string[]): void => {
+    command.addHelpText('after', `\nMore: ${PAGE}#${path.join('-')}`);
+    for (const each of command.commands) below(each, [...path, each.name()]);
+  };
+  for (const command of program.commands) below(command, [command.name()]);
 }
 
 /** Gathers the values of a flag that may be given several times. */
@@ -14,8 +27,13 @@ export function collect(value: string, before: readonly string[] = []): string[]
   return [...before, value];
 }
 
-export function outputOption(description: string, choices: readonly string[]): Option {
-  return new Option('-o, --output <FORMAT>', description).choices(choices).default(choices[0]);
+/** The first choice is the default. `verb` stands in the complaint about another. */
+export function outputOption(verb: string, choices: readonly [string, ...string[]], description = 'how to print'): Option {
+  const parse = (value: string): string => {
+    if (choices.includes(value)) return value;
+    throw usage(`${verb} has no output "${value.slice(0, 40)}"; it has ${choices.join(', ')}`);
+  };
+  return new Option('-o, --output <FORMAT>', description).choices(choices).argParser(parse).default(choices[0]);
 }
 
 export interface CollectorFlags extends ClusterFlags {
@@ -34,8 +52,11 @@ export function withCollector(command: Command): Command {
     .option('--kubeconfig <FILE>', 'kubeconfig file')
     .option('--as <USER>', 'user to impersonate')
     .option('--as-group <GROUP>', 'group to impersonate (repeatable)', collect)
+    .option('--as-uid <UID>', 'UID to impersonate')
     .option('--request-timeout <DURATION>', 'time for one request', '30s')
-    .option('--chaperone-namespace <NAMESPACE>', 'where the chart is installed');
+    .option('--chaperone-namespace <NAMESPACE>', 'where the chart is installed')
+    .option('--collector <URL>', 'a collector, in place of a tunnel to it (or CHAPERONE_COLLECTOR)')
+    .option('--collector-ca <FILE>', 'the CA of its certificate (or CHAPERONE_COLLECTOR_CA; else those of this machine)');
 }
 
 /** Gives the verb a collector: the local one with --data, the cluster's as `kubectl chaperone` or where a flag names one. */
@@ -49,17 +70,34 @@ export async function withClient(
   await use(new CollectorClient(transport));
 }
 
+/** Whether a flag is about a cluster; one that is incomplete is complained of there. */
+function namesCluster(flags: CollectorFlags): boolean {
+  const { context, cluster, user, as, asGroup, asUid, kubeconfig, namespace, collector, collectorCa } = flags;
+  const about = [context, cluster, user, as, asGroup, asUid, kubeconfig, namespace, collector, collectorCa];
+  return about.some((flag) => flag !== undefined);
+}
+
 async function openTransport({ io, name, openCluster }: ProgramOptions, flags: CollectorFlags): Promise<Transport> {
   const { defaultData, openLocalTransport } = await import('../collector/local.ts');
-  if (flags.data !== undefined) return openLocalTransport(flags.data);
-  const wantsCluster =
-    name !== 'chaperone' ||
-    [flags.context, flags.cluster, flags.user, flags.as, flags.kubeconfig, flags.namespace].some((flag) => flag !== undefined);
-  if (wantsCluster) return openCluster(flags);
+  if (flags.data !== undefined) {
+    if (flags.collector !== undefined) throw usage('--data and --collector name different collectors');
+    return openLocalTransport(flags.data);
+  }
+  const chosen = withEnvironment(flags, io.env);
+  if (name !== 'chaperone' || namesCluster(chosen)) return openCluster(chosen);
   try {
     return await openLocalTransport(defaultData(io.env));
   } catch (error) {
     if (!(error instanceof CliError) || io.env['KUBECONFIG'] === undefined) throw error;
-    return openCluster(flags);
+    return openCluster(chosen);
   }
+}
+
+/** A flag counts before its variable; a CA is looked for where there is a collector to prove itself by it. */
+function withEnvironment(flags: CollectorFlags, env: Io['env']): CollectorFlags {
+  const said = (name: string): string | undefined => (env[name] === '' ? undefined : env[name]);
+  const collector = flags.collector ?? said('CHAPERONE_COLLECTOR');
+  if (collector === undefined) return flags;
+  const collectorCa = flags.collectorCa ?? said('CHAPERONE_COLLECTOR_CA');
+  return { ...flags, collector, ...(collectorCa === undefined ? {} : { collectorCa }) };
 }

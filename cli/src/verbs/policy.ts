@@ -36,5 +36,9 @@ export function addPolicy(program: Command, { io, exit }: ProgramOptions): void 
     `echo '{"sql":"drop table tickets"}' | chaperone policy check ${shop} --resource data/orders-db`,
     'chaperone policy check --manifests shop --agent agents/bot --resource data/orders-db < actions.jsonl',
   );
-  withExamples(policy, 'chaperone policy check --help');
+  withExamples(
+    policy,
+    `chaperone policy check ${shop} --resource data/orders-db < actions.jsonl`,
+    'chaperone policy check --manifests shop --agent agents/bot --resource data/orders-db < actions.jsonl',
+  );
 }

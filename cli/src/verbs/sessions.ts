@@ -1,28 +1,33 @@
 import type { Command } from 'commander';
 import type { SessionFilter } from '../collector/client.ts';
+import type { ListOutput } from '../commands/sessions.ts';
 import { count, durationMs, pair } from '../flags.ts';
-import type { ProgramOptions } from '../program.ts';
+import type { DocumentOutput, StreamOutput } from '../output.ts';
+import type { VerbOptions } from '../program.ts';
 import { type CollectorFlags, outputOption, withClient, withCollector, withExamples } from './common.ts';
 
-/** The collector lists at most so many at once. */
-const MAX_LISTED = 1000;
+const MAX_LIMIT = 1_000_000;
 
 interface ListFlags extends CollectorFlags {
   readonly agent?: string;
   readonly resource?: string;
   readonly since?: string;
   readonly limit: string;
-  readonly output: 'table' | 'wide' | 'json' | 'name';
+  readonly output: ListOutput;
 }
 
-interface ReadFlags extends CollectorFlags {
+interface ShowFlags extends CollectorFlags {
+  readonly output: 'table' | DocumentOutput;
+}
+
+interface ReplayFlags extends CollectorFlags {
   readonly all?: boolean;
-  readonly output: 'table' | 'json';
+  readonly output: 'table' | StreamOutput;
 }
 
-export function addSessions(program: Command, options: ProgramOptions): void {
+export function addSessions(program: Command, options: VerbOptions): void {
   const sessions = withExamples(
-    program.command('sessions').description('Find, read and follow sessions'),
+    program.command('sessions').description('Find and read sessions'),
     'chaperone sessions ls',
     'chaperone sessions replay s-7hq2',
   );
@@ -30,22 +35,24 @@ export function addSessions(program: Command, options: ProgramOptions): void {
     .option('--agent <NAME>', 'of this agent (pod or ServiceAccount)')
     .option('--resource <NAMESPACE/NAME>', 'on this resource')
     .option('--since <DURATION>', 'begun in this time, for example 2h or 7d')
-    .option('--limit <N>', `at most so many; 0: as many as can be listed (${MAX_LISTED})`, '50')
-    .addOption(outputOption('how to print', ['table', 'wide', 'json', 'name']))
+    .option('--limit <N>', 'at most so many; 0: all', '50')
+    .addOption(outputOption('sessions ls', ['table', 'wide', 'json', 'jsonl', 'yaml', 'name']))
     .action((flags: ListFlags) => list(flags, options));
   withExamples(ls, 'chaperone sessions ls', 'kubectl chaperone sessions ls -n agents --resource data/orders-db -o json');
   const show = withCollector(sessions.command('show <ID>').description('Say all about one session'))
-    .addOption(outputOption('how to print', ['table', 'json']))
-    .action(async (id: string, flags: ReadFlags) => {
+    .addOption(outputOption('sessions show', ['table', 'json', 'yaml']))
+    .action(async (id: string, flags: ShowFlags) => {
       const { demandId, showSession } = await import('../commands/sessions.ts');
       const name = demandId(id);
-      await withClient(options, flags, (client) => showSession(client, name, flags.output, options.io));
+      await withClient(options, flags, (client) =>
+        showSession(client, name, { output: flags.output, paint: options.paint() }, options.io),
+      );
     });
   withExamples(show, 'chaperone sessions show s-7hq2', 'chaperone sessions show s-7hq2 -o json');
   const replay = withCollector(sessions.command('replay <ID>').description('Tell a session as it happened: asked, decided, seen'))
     .option('--all', 'every recorded row', false)
-    .addOption(outputOption('json: one record a line', ['table', 'json']))
-    .action(async (id: string, flags: ReadFlags) => {
+    .addOption(outputOption('sessions replay', ['table', 'json', 'jsonl', 'yaml'], 'json, jsonl: one record a line'))
+    .action(async (id: string, flags: ReplayFlags) => {
       const { demandId, replaySession } = await import('../commands/sessions.ts');
       const name = demandId(id);
       const shown = { all: flags.all === true, output: flags.output };
@@ -54,16 +61,16 @@ export function addSessions(program: Command, options: ProgramOptions): void {
   withExamples(replay, 'chaperone sessions replay s-7hq2', 'chaperone sessions replay s-7hq2 -o json');
 }
 
-async function list(flags: ListFlags, options: ProgramOptions): Promise<void> {
-  const limit = count('--limit', flags.limit, 0, MAX_LISTED);
+async function list(flags: ListFlags, options: VerbOptions): Promise<void> {
+  const limit = count('--limit', flags.limit, 0, MAX_LIMIT);
   const filter: SessionFilter = {
-    limit: limit === 0 ? MAX_LISTED : limit,
+    limit: limit === 0 ? Number.POSITIVE_INFINITY : limit,
     ...(flags.namespace === undefined || flags.allNamespaces === true ? {} : { namespace: flags.namespace }),
     ...(flags.agent === undefined ? {} : { agent: flags.agent }),
     ...(flags.resource === undefined ? {} : { resource: pair('--resource', flags.resource).join('/') }),
     ...(flags.since === undefined ? {} : { since: options.io.now() - durationMs('--since', flags.since) }),
   };
   const { listSessions } = await import('../commands/sessions.ts');
-  const shown = { output: flags.output, namespaces: flags.allNamespaces === true };
+  const shown = { output: flags.output, namespaces: flags.allNamespaces === true, paint: options.paint() };
   await withClient(options, flags, (client) => listSessions(client, filter, shown, options.io));
 }

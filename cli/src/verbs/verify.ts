@@ -1,27 +1,28 @@
 import type { Command } from 'commander';
 import { usage } from '../errors.ts';
-import type { ProgramOptions } from '../program.ts';
+import type { VerbOptions } from '../program.ts';
+import type { StreamOutput } from '../output.ts';
 import { type CollectorFlags, outputOption, withClient, withCollector, withExamples } from './common.ts';
 
 interface VerifyFlags extends CollectorFlags {
   readonly file?: string;
   readonly trust?: string;
-  readonly output: 'table' | 'json';
+  readonly output: 'table' | StreamOutput;
 }
 
-export function addVerify(program: Command, options: ProgramOptions): void {
+export function addVerify(program: Command, options: VerbOptions): void {
   const command = withCollector(
     program.command('verify [ID]').description('Prove offline that evidence is complete and unchanged'),
   )
     .option('--file <FILE>', 'an exported file of segments, in place of a collector')
     .option('--trust <FILE>', 'JSON file with "origin" and "enrolmentKeys", in place of what the installation says')
-    .addOption(outputOption('how to print', ['table', 'json']))
+    .addOption(outputOption('verify', ['table', 'json', 'jsonl', 'yaml'], 'json, jsonl: one session a line'))
     .addHelpText('after', '\nExits with 3 where evidence is altered or incomplete.')
     .action((id: string | undefined, flags: VerifyFlags) => run(id, flags, options));
   withExamples(command, 'chaperone verify s-7hq2', 'chaperone verify --file session.evidence --trust trust.json');
 }
 
-async function run(id: string | undefined, flags: VerifyFlags, options: ProgramOptions): Promise<void> {
+async function run(id: string | undefined, flags: VerifyFlags, options: VerbOptions): Promise<void> {
   const [{ readEvidenceFile, report }, { demandId }, { readTrust }] = await Promise.all([
     import('../commands/verify.ts'),
     import('../commands/sessions.ts'),
@@ -29,7 +30,7 @@ async function run(id: string | undefined, flags: VerifyFlags, options: ProgramO
   ]);
   const { file, trust, output } = flags;
   const name = id === undefined ? undefined : demandId(id);
-  const say = (found: Parameters<typeof report>[0]): Promise<void> => report(found, output, options);
+  const say = (found: Parameters<typeof report>[0]): Promise<void> => report(found, { output, paint: options.paint() }, options);
   const { verifyChain, verifyEntries } = await import('@chaperone/evidence');
   if (file !== undefined) {
     if (trust === undefined) throw usage('--file needs --trust: what is in the evidence cannot vouch for itself');
