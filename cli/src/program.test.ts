@@ -90,7 +90,7 @@ test('files that are something else end with a sentence, never with a stack', as
     [`sessions ls --data ${data}`, 7, `no chaperone up has run with --data ${data} (CollectorUnreachable)`],
     [`sessions ls --data ${bytes}`, 7, '(CollectorUnreachable)'],
     [`verify --file ${folder} --trust ${bytes}`, 5, 'cannot be read (NotFound)'],
-    [`verify --file ${bytes} --trust ${bytes}`, 3, '(EvidenceAltered)'],
+    [`verify --file ${bytes} --trust ${bytes}`, 3, '(MalformedBundle)'],
     [`up --manifests ${folder} --agent a/b --data ${data}`, 1, 'holds no YAML file'],
     [`up --manifests ${bytes} --agent a/b --data ${data}`, 1, '--manifests names a directory of YAML files (ManifestInvalid)'],
     [`policy check --manifests ${bytes} --agent a/b --resource c/d`, 1, '(ManifestInvalid)'],

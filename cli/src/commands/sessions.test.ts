@@ -271,7 +271,7 @@ describe('verify', () => {
     expect(await check(whole.slice(0, -20))).toMatchObject({
       code: 3,
       out: '',
-      err: expect.stringContaining('ends in the middle of a line (EvidenceAltered)') as string,
+      err: expect.stringContaining('ends in the middle of a line (MalformedBundle)') as string,
     });
     expect(await check(`${head}\n{"end":0}\n`)).toMatchObject({
       code: 3,

@@ -33,7 +33,7 @@ function entriesOf(path: string, text: string): BundleEntry[] {
     if (entries.length > 0) return entries;
   } catch (error) {
     if (!(error instanceof EvidenceError)) throw error;
-    throw new CliError('EvidenceAltered', `${path}: ${error.message}`, { cause: error, exit: EXIT.checkSaysNo });
+    throw new CliError('MalformedBundle', `${path}: ${error.message}`, { cause: error, exit: EXIT.checkSaysNo });
   }
   throw new CliError('EvidenceIncomplete', `${path} holds no evidence`, { exit: EXIT.checkSaysNo });
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Agent } from '@chaperone/policy';
 import { z } from 'zod';
@@ -42,7 +43,7 @@ export function agentPaths(data: string, { namespace, serviceAccount }: Pick<Age
 export async function lockData(data: string): Promise<Disposable> {
   let database: DatabaseSync | undefined;
   try {
-    await mkdir(data, { recursive: true, mode: 0o700 });
+    await makeDirectory(resolve(data));
     database = new DatabaseSync(dataPaths(data).lock, { timeout: LOCK_WAIT_MS });
     database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
   } catch (error) {
@@ -54,6 +55,13 @@ export async function lockData(data: string): Promise<Disposable> {
   }
   const held = database;
   return { [Symbol.dispose]: () => held.close() };
+}
+
+/** One by one: where a file system makes none, as /proc does, mkdir of Node that makes all at once tries for ever. */
+async function makeDirectory(path: string): Promise<void> {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) await makeDirectory(dirname(path));
+  await mkdir(path, { mode: 0o700 });
 }
 
 /** The collector of the `chaperone up` that works in the directory; undefined where none does. */

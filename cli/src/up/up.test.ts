@@ -253,6 +253,12 @@ describe('the data directory', () => {
     expect((await up.signal('SIGTERM')).code).toBe(0);
   });
 
+  test('cannot be where the system makes no directory', async () => {
+    const { code, err } = await run(['up', '--manifests', good, ...AGENT, '--data', '/proc/none/data']);
+    expect(code).toBe(1);
+    expect(err).toMatch(/the data directory \/proc\/none\/data cannot be used: .* \(DataUnreadable\)/);
+  });
+
   test.each([
     ['keys/enrolment.seed', 'abc', /damaged: it has 3 bytes in place of 32 \(DataUnreadable\)/],
     ['ca.key', 'not a key', /the data directory .* cannot be used: .* \(DataUnreadable\)/],
@@ -495,5 +501,19 @@ describe('manifests that change while it runs', () => {
     expect(resource).toBe('data/second-db');
     expect((await psql(address, 'select name from customers where id = 1')).out).toBe('Ada Lovelace\n');
     expect((await up.signal('SIGTERM')).out.trimEnd().split('\n'), 'still one line').toHaveLength(1);
+  });
+
+  test('a resource that nobody may use any more is said', async () => {
+    const manifests = await shop.manifests();
+    const policy = await readFile(join(manifests, 'policy.yaml'), 'utf8');
+    await using up = new Program(['up', '--manifests', manifests, ...AGENT, '--data', shop.path('data')]);
+    await up.firstLine();
+    await writeFile(
+      join(manifests, 'policy.yaml'),
+      policy.replace('serviceAccounts: [support-agent]', 'serviceAccounts: [nobody]'),
+    );
+    expect(await eventually('the word', () => /^.*\(ResourceNotNamed\)$/m.exec(up.err)?.[0])).toContain(
+      'data/orders-db is served no more',
+    );
   });
 });

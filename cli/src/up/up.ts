@@ -168,6 +168,10 @@ async function openRecording(
 function follow({ logger, onOpened }: UpOptions, control: ManifestControl, listeners: Listeners): void {
   const known = new Set(served(listeners, control.current()).map(({ resource }) => resource));
   const said = new Map<string, string>();
+  const notServed = (resource: string): void => {
+    const message = `${resource} is served no more: no policy in force lets the agent use it, or its owner grants it no more`;
+    logger.warn('not served', { resource, code: 'ResourceNotNamed', message });
+  };
   const serveGranted = async (snapshot: Snapshot): Promise<void> => {
     for (const { endpoint, code } of (await listeners.apply(snapshot)).failed) {
       const error = await cannotListen(endpoint, code);
@@ -175,6 +179,7 @@ function follow({ logger, onOpened }: UpOptions, control: ManifestControl, liste
     }
     const now = served(listeners, snapshot);
     for (const resource of now) if (!known.has(resource.resource)) onOpened(resource);
+    for (const resource of known) if (!now.some((each) => each.resource === resource)) notServed(resource);
     known.clear();
     for (const { resource } of now) known.add(resource);
   };

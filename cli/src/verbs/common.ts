@@ -81,6 +81,9 @@ async function openTransport({ io, name, openCluster }: ProgramOptions, flags: C
   const { defaultData, openLocalTransport } = await import('../collector/local.ts');
   if (flags.data !== undefined) {
     if (flags.collector !== undefined) throw usage('--data and --collector name different collectors');
+    const { context, cluster, user, as, asGroup, asUid, kubeconfig } = flags;
+    if ([context, cluster, user, as, asGroup, asUid, kubeconfig].some((flag) => flag !== undefined))
+      throw usage('--data is evidence on this machine, and flags of a kubeconfig are about a cluster; leave one of them out');
     return openLocalTransport(flags.data);
   }
   const chosen = withEnvironment(flags, io.env);
