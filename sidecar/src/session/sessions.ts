@@ -10,6 +10,7 @@ import { StatementParser } from '../postgres/actions/index.ts';
 import { refusePostgres, servePostgres } from '../postgres/relay/serve.ts';
 import { Database, labelsOf } from '../postgres/relay/database.ts';
 import { CancelRegistry } from '../postgres/relay/cancel.ts';
+import { Memory } from '../postgres/relay/memory.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
@@ -22,6 +23,8 @@ const MAX_REFUSING = 32;
 const CHECK_INTERVAL_MS = 1000;
 /** A session that was silent for this long has nothing under way. */
 const QUIET_MS = 500;
+/** What large messages and prepared statements of all sessions may take: a quarter of what the sidecar may use. */
+const MEMORY_BYTES = 96 * 1024 * 1024;
 /** After this an agent that does not read how its session ended is cut off. */
 const LINGER_MS = 5000;
 
@@ -93,6 +96,7 @@ class SessionTable implements Sessions {
   readonly #databases = new Map<string, Database>();
   readonly #cancels = new CancelRegistry();
   readonly #parser = new StatementParser();
+  readonly #memory = new Memory(MEMORY_BYTES);
   readonly #proofs: Proofs;
   readonly #watch: Watch;
   readonly #timer: NodeJS.Timeout;
@@ -206,6 +210,7 @@ class SessionTable implements Sessions {
           database: this.#database(key, () => current() ?? resource),
           parser: this.#parser,
           cancels: this.#cancels,
+          memory: this.#memory,
         });
       else await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
     } finally {

@@ -14,6 +14,7 @@ import {
   type Piece,
 } from '../wire/index.ts';
 import type { Inbox } from './inbox.ts';
+import type { Intake } from './intake.ts';
 import type { Ending } from '../../session/index.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
@@ -33,6 +34,7 @@ const GONE: Ending = { code: 'AgentClosed', reason: 'the agent closed the connec
 export interface AgentSideOptions {
   readonly link: Link;
   readonly inbox: Inbox;
+  readonly intake: Intake;
   readonly recorder: Recorder;
   readonly texts: Texts;
   readonly statements: Statements;
@@ -50,6 +52,7 @@ export interface AgentSideOptions {
 export class AgentSide {
   readonly #link: Link;
   readonly #inbox: Inbox;
+  readonly #intake: Intake;
   readonly #recorder: Recorder;
   readonly #texts: Texts;
   readonly #statements: Statements;
@@ -61,6 +64,7 @@ export class AgentSide {
   constructor(options: AgentSideOptions) {
     this.#link = options.link;
     this.#inbox = options.inbox;
+    this.#intake = options.intake;
     this.#recorder = options.recorder;
     this.#texts = options.texts;
     this.#statements = options.statements;
@@ -81,6 +85,7 @@ export class AgentSide {
       if (piece.kind === 'message' && piece.type === FRONTEND.Terminate) return GONE;
       const pending = this.#take(piece);
       if (pending !== undefined) await pending;
+      if (this.#intake.holds) await this.#passed();
       await this.#pace();
     }
   }
@@ -89,6 +94,12 @@ export class AgentSide {
     this.#link.toServer.flush();
     this.#link.toAgent.flush();
     return this.#inbox.more();
+  }
+
+  /** A large message holds its room until the server took it: till then its bytes are here. */
+  async #passed(): Promise<void> {
+    await this.#serverReady();
+    this.#intake.release();
   }
 
   /** Lets the server catch up before more is taken from the agent. */
@@ -174,12 +185,11 @@ export class AgentSide {
     if (isSqlPrepared(statement) && statement.kind !== 'deallocate')
       return this.#refuse(PREPARED_ONLY_SIMPLE, message.query, bytes.length);
     const outcome = await this.#statements.prepare(statement, message.name, message.parameterTypes);
-    return this.#settle(outcome, statement.text, bytes.length);
+    return this.#settle(this.#statements.keep(outcome), statement.text, bytes.length);
   }
 
   async #settle(outcome: Preparation, statement: string, bytes: number): Promise<void> {
     if (outcome.kind === 'prepared') {
-      this.#link.statements.set(outcome.prepared.name, outcome.prepared);
       this.#link.say(encodeParseComplete());
     } else if (outcome.kind === 'refused') {
       await this.#refuse(outcome.refusal, statement, bytes, outcome.text);
@@ -317,7 +327,8 @@ export class AgentSide {
 
   async #tooLarge(type: number, length: number): Promise<void> {
     if (this.#link.skipping) return;
-    const refusal: Refusal = { code: 'StatementTooLarge', reason: `the message has ${length} bytes` };
+    const tooLarge: Refusal = { code: 'StatementTooLarge', reason: `the message has ${length} bytes` };
+    const refusal = this.#intake.crowded ? NO_ROOM : tooLarge;
     if (type === FRONTEND.Query) return this.#simple.refuseWhole(refusal, length);
     return this.#refuse(refusal, '', length);
   }
@@ -329,6 +340,11 @@ class UnexpectedInCopyError extends Error {
 }
 
 const FUNCTION_CALL: Refusal = { code: 'NotAnalysable', reason: 'the function call message cannot be analysed; use SELECT' };
+const NO_ROOM: Refusal = {
+  code: 'LimitReached',
+  reason: 'the proxy holds too much for other sessions now; try again',
+  message: 'try again later, or send less at once.',
+};
 const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a bound value holds masked text' };
 const PREPARED_ONLY_SIMPLE: Refusal = {
   code: 'NotAnalysable',

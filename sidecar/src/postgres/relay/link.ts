@@ -1,8 +1,10 @@
 import { hash } from 'node:crypto';
 import { deferred, type Deferred } from '../../platform.ts';
 import type { Ending } from '../../session/index.ts';
+import type { Memory } from './memory.ts';
 import type { Outbox } from './outbox.ts';
-import { abandon, type Cursor, type Portal, type Prepared, type Step } from './steps.ts';
+import { PreparedStatements } from './prepared-statements.ts';
+import { abandon, type Cursor, type Portal, type Step } from './steps.ts';
 
 /** Steps that may be outstanding before the agent has to wait. */
 const MAX_STEPS = 1024;
@@ -16,7 +18,7 @@ export class Link {
   readonly toAgent: Outbox;
   readonly toServer: Outbox;
   readonly ended: Deferred<Ending> = deferred();
-  readonly statements = new Map<string, Prepared>();
+  readonly statements: PreparedStatements;
   /** SQL's cursors, by the name that they share with portals. What is here is surely what the server has under the name. */
   readonly cursors = new Map<string, Cursor>();
   transaction: 'I' | 'T' | 'E' = 'I';
@@ -44,9 +46,10 @@ export class Link {
   #room: (() => void) | undefined;
   #drained: (() => void)[] = [];
 
-  constructor(toAgent: Outbox, toServer: Outbox) {
+  constructor(toAgent: Outbox, toServer: Outbox, memory: Memory) {
     this.toAgent = toAgent;
     this.toServer = toServer;
+    this.statements = new PreparedStatements(memory);
   }
 
   /** Differs wherever the same text may mean another constant. */

@@ -3,13 +3,15 @@ import type { Access } from '@chaperone/policy';
 import type { Clock, Logger } from '../../platform.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import type { StatementParser } from '../actions/index.ts';
-import { BACKEND, decideFrontend, MAX_BACKEND_BYTES, MessageReader, ProtocolError } from '../wire/index.ts';
+import { BACKEND, MAX_BACKEND_BYTES, MessageReader, ProtocolError } from '../wire/index.ts';
 import { AgentSide } from './agent-side.ts';
 import type { Catalog } from '../masking/index.ts';
 import { type Database, DatabaseError } from './database.ts';
 import { Inbox } from './inbox.ts';
+import { Intake } from './intake.ts';
 import type { Ending } from '../../session/index.ts';
 import { Link } from './link.ts';
+import type { Memory } from './memory.ts';
 import { Outbox } from './outbox.ts';
 import { Recorder, type Totals } from './recorder.ts';
 import { READ_BY, ServerSide } from './server-side.ts';
@@ -30,6 +32,7 @@ export interface RelayOptions {
   /** Major version of its server. */
   readonly major: number;
   readonly parser: StatementParser;
+  readonly memory: Memory;
   readonly database: Database;
   readonly access: () => Access;
   readonly session: SessionRecorder;
@@ -58,7 +61,7 @@ export class Relay {
     this.#lastActivity = options.clock.monotonic();
     const toAgent = new Outbox(agent, () => upstream.socket.resume());
     const toServer = new Outbox(upstream.socket, () => this.#drainServer());
-    this.#link = new Link(toAgent, toServer);
+    this.#link = new Link(toAgent, toServer, options.memory);
     for (const name of READ_BY) this.#link.reported.set(name, upstream.parameters.get(name) ?? '');
     this.#recorder = new Recorder(options.session, options.access, options.clock, (error) => {
       options.log.error('recording failed', { session: options.session.session, error: error.name });
@@ -121,7 +124,7 @@ export class Relay {
 
   /** Resolves with why the session ended; both sockets are closed then. Never rejects. */
   async run(): Promise<Ending> {
-    const { agent, upstream, major, parser, database, access, clock } = this.#o;
+    const { agent, upstream, major, parser, memory, database, access, clock } = this.#o;
     const catalog = (): Catalog => database.catalogOf(major);
     const statements = new Statements({
       link: this.#link,
@@ -145,7 +148,9 @@ export class Relay {
       enabled: () => database.autoPrepare,
       clock,
     });
-    const inbox = new Inbox(agent, new MessageReader({ decide: decideFrontend }), (bytes) => {
+    const intake = new Intake(memory);
+    const reader = new MessageReader({ decide: (type, length) => intake.decide(type, length) });
+    const inbox = new Inbox(agent, reader, (bytes) => {
       this.#lastActivity = clock.monotonic();
       this.#heard += bytes;
       this.#meter();
@@ -153,6 +158,7 @@ export class Relay {
     const agentSide = new AgentSide({
       link: this.#link,
       inbox,
+      intake,
       recorder: this.#recorder,
       texts: this.#texts,
       statements,
@@ -175,6 +181,8 @@ export class Relay {
     // It may have left while the database was dialled; then nothing tells any more.
     if (agent.destroyed) gone();
     const ending = await this.#link.ended.promise;
+    intake.end();
+    this.#link.statements.end();
     if (this.#link.interrupted) this.#o.interrupt();
     this.#close(ending);
     agent.destroySoon();

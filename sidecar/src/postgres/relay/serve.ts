@@ -8,6 +8,7 @@ import { AcceptError, type AcceptedCancel, type AcceptedSession, acceptAgent, gr
 import { type CancelRegistry, sendCancel } from './cancel.ts';
 import { type Database, DatabaseError } from './database.ts';
 import type { Ending } from '../../session/index.ts';
+import type { Memory } from './memory.ts';
 import { startParameters } from './pinned.ts';
 import { selfTest } from './self-test.ts';
 import { Relay } from './relay.ts';
@@ -22,6 +23,7 @@ export interface PostgresContext extends SessionContext {
   readonly database: Database;
   readonly parser: StatementParser;
   readonly cancels: CancelRegistry;
+  readonly memory: Memory;
 }
 
 /** A session that could not begin: said to the agent as FATAL. */
@@ -133,7 +135,7 @@ async function openSession(context: PostgresContext, accepted: AcceptedSession):
 }
 
 async function join(context: PostgresContext, accepted: AcceptedSession, start: Start, session: SessionRecorder): Promise<Relay> {
-  const { database, parser, cancels, clock, logger } = context;
+  const { database, parser, cancels, memory, clock, logger } = context;
   await database.ready();
   const upstream = await dial(context, start);
   accepted.socket.once('close', () => upstream.socket.destroy());
@@ -162,6 +164,7 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     upstream,
     major,
     parser,
+    memory,
     database,
     access,
     session,

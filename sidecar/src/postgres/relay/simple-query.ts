@@ -198,9 +198,8 @@ export class SimpleQuery {
     if (statement.kind === 'execute') return this.#sqlExecute(statement, bytes, last);
     if (statement.kind === 'prepare') {
       if (isReserved(statement.name)) return this.#refuse(RESERVED, statement.text, statement.text, bytes);
-      const outcome = await statements.store(statement);
+      const outcome = statements.keep(await statements.store(statement));
       if (outcome.kind !== 'prepared') return this.#unprepared(outcome, statement, bytes);
-      link.statements.set(statement.name, outcome.prepared);
       return this.#done(outcome.prepared.judgement, 'PREPARE', bytes);
     }
     const freed = deallocate(link, statement.name);

@@ -36,6 +36,11 @@ const TAINTED: Refusal = {
   reason:
     'a function or trigger of your own may have left masked data in this session; read settings, sequences and temporary tables in a new one',
 };
+const TOO_MANY_HELD: Refusal = {
+  code: 'LimitReached',
+  reason: 'too many prepared statements are held; close some',
+  message: 'close or DEALLOCATE prepared statements that are not needed.',
+};
 /** Fails at once, wherever it is parsed: how a refusal of ours undoes what its group did. */
 const FAILING_TEXT = 'chaperone refused a statement of this transaction';
 
@@ -211,6 +216,15 @@ export class Statements {
 
   #failure(statement: Held, outcome: Extract<PrepareOutcome, { kind: 'failed' }>): Preparation {
     return outcome.error === undefined ? { kind: 'skipped' } : { kind: 'failed', error: outcome.error, text: statement.text };
+  }
+
+  /** Remembers what was prepared for the agent; where there is no room for it, nothing of it stays at the server either. */
+  keep(outcome: Preparation): Preparation {
+    if (outcome.kind !== 'prepared') return outcome;
+    const { name, judgement } = outcome.prepared;
+    if (this.#o.link.statements.set(name, outcome.prepared)) return outcome;
+    this.#close(name);
+    return { kind: 'refused', refusal: TOO_MANY_HELD, text: judgement.text };
   }
 
   #close(name: string): void {
