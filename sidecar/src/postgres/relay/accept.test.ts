@@ -263,7 +263,11 @@ describe('acceptAgent', () => {
     'GSS with more behind it': [[Buffer.concat([GSS, HELLO])], 'PlaintextBeforeTLS', /08P01/],
     'TLS asked for twice': [[SSL, SSL], 'RepeatedNegotiation', /^N.*08P01/s],
     'GSS asked for twice': [[GSS, GSS], 'RepeatedNegotiation', /^N.*08P01/s],
-    HTTP: [[Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')], 'ForeignProtocol', /FATAL.*08P01.*PostgreSQL protocol/s],
+    HTTP: [
+      [Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
+      'ForeignProtocol',
+      /FATAL.*08P01.*PostgreSQL protocol.*\(ProtocolViolation\)/s,
+    ],
     SSH: [[Buffer.from('SSH-2.0-x\r\n')], 'ForeignProtocol', /08P01/],
     'TLS where there is no certificate': [[Buffer.from('160301020001000100', 'hex')], 'ForeignProtocol', /^$/],
     'a TLS record after a no to TLS': [[SSL, Buffer.from('1603010200', 'hex')], 'ForeignProtocol', /^N$/],

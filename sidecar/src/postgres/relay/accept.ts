@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
+import { agentText } from '@chaperone/api';
 import {
   type CancelKey,
   decodeStartup,
@@ -282,7 +283,8 @@ async function refuse(socket: Socket | TLSSocket, error: unknown): Promise<Error
   }
   const { promise, resolve } = Promise.withResolvers<void>();
   socket.once('close', resolve);
-  socket.end(encodeFatal(known.sqlstate, known.message));
+  // Whatever of these it was, one explanation fits.
+  socket.end(encodeFatal(known.sqlstate, agentText({ code: 'ProtocolViolation', reason: known.message }).message));
   // What is still on its way is read and dropped: closing before would take the answer back.
   socket.resume();
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
