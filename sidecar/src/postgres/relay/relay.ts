@@ -42,7 +42,7 @@ export interface RelayOptions {
   readonly interrupt: () => void;
 }
 
-const UNMASKABLE = `a row of more than ${MAX_BACKEND_BYTES / 1024 / 1024} MiB with masked columns can not be held; select less of it`;
+const UNMASKABLE = `a row with masked columns, or what the server says of a statement, has more than ${MAX_BACKEND_BYTES / 1024 / 1024} MiB and can not be held; ask for less at once`;
 
 /** Joins both legs of one session until either ends. */
 export class Relay {
