@@ -59,7 +59,7 @@ describe('a very large value', () => {
     expect(heard.at(-1)).toEqual([
       'E',
       '57P01',
-      expect.stringContaining('a row of more than 16 MiB with masked columns can not be held'),
+      expect.stringContaining('has more than 16 MiB and can not be held'),
     ]);
     expect(agent.text).not.toContain('ada');
   });
