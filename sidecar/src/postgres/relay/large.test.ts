@@ -56,11 +56,7 @@ describe('a very large value', () => {
     await agent.ask(say.query('select owner, id from files'));
     agent.send(say.query(`select owner, repeat('x', ${64 * MIB}) from files`));
     const heard = await agent.until(() => agent.closed);
-    expect(heard.at(-1)).toEqual([
-      'E',
-      '57P01',
-      expect.stringContaining('has more than 16 MiB and can not be held'),
-    ]);
+    expect(heard.at(-1)).toEqual(['E', '57P01', expect.stringContaining('has more than 16 MiB and can not be held')]);
     expect(agent.text).not.toContain('ada');
   });
 
