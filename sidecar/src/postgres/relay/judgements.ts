@@ -6,8 +6,8 @@ import { type Held, type JudgeContext, type Judgement, judgeTree } from './judge
 
 /** Judgements kept for one database; the least recently used goes. One holds about 10 KiB. */
 const MAX_JUDGEMENTS = 500;
-/** Trees longer than this are judged each time: their keys are dear, and they are rare. */
-const MAX_TREE = 64 * 1024;
+/** Statements whose tree and text are longer than this are judged each time: their keys are dear, both are kept, and they are rare. */
+const MAX_KEPT = 64 * 1024;
 
 /**
  * Judgements by what the server printed, without constants and positions: equal trees touch the same things, so they are judged
@@ -74,7 +74,7 @@ function keyOf(statement: Held, trees: readonly string[], described: Buffer | un
   const tree = trees.at(-1);
   if (statement.kind !== 'query' || statement.command !== 'select') return undefined;
   if (statement.mentionsSetConfig || statement.maskSentinel) return undefined;
-  if (tree === undefined || tree.length > MAX_TREE) return undefined;
+  if (tree === undefined || tree.length + statement.text.length > MAX_KEPT) return undefined;
   try {
     return treeKey(tree) + (described?.toString('latin1') ?? '');
   } catch (error) {

@@ -8,9 +8,9 @@ import type { Prepared } from './steps.ts';
 
 const MIB = 1024 * 1024;
 
-/** A statement whose text has so many characters; of what was decided about it only the size matters here. */
-function prepared(characters = 0): Prepared {
-  const judgement = { statement: { text: 'x'.repeat(characters) }, basis: { tree: undefined } } as Judgement;
+/** A statement whose text repeats a character so many times; of what was decided about it only the size matters here. */
+function prepared(count = 0, character = 'x'): Prepared {
+  const judgement = { statement: { text: character.repeat(count) }, basis: { tree: undefined } } as Judgement;
   return { name: '', judgement, fields: [], rowDescription: undefined, parameters: 0, parameterTypes: [] };
 }
 
@@ -89,6 +89,12 @@ describe('the statements of a session', () => {
     expect(memory.used).toBe(2000 + 4096);
     lose(held);
     expect(memory.used).toBe(0);
+  });
+
+  it('take twice as much where a text is not ASCII', () => {
+    const memory = new Memory(MIB);
+    new PreparedStatements(memory).set('a', prepared(1000, '中'));
+    expect(memory.used).toBe(4000 + 4096);
   });
 
   it('take the room of what they replace', () => {

@@ -5,8 +5,8 @@ import type { Prepared } from './steps.ts';
 const MAX_NAMED = 2000;
 /** What one holds beside its text and tree. */
 const ENTRY_BYTES = 4096;
-/** Of a text or tree: V8 may hold them in UTF-16. */
-const CHARACTER_BYTES = 2;
+/** For what is derived from a text or tree, such as the text for evidence and the analysis, as much again. */
+const DERIVED = 2;
 
 interface Kept {
   readonly prepared: Prepared;
@@ -68,5 +68,10 @@ export class PreparedStatements {
 }
 
 function sizeOf({ judgement: { statement, basis } }: Prepared): number {
-  return (statement.text.length + (basis.tree?.length ?? 0)) * CHARACTER_BYTES + ENTRY_BYTES;
+  return (heldBytes(statement.text) + heldBytes(basis.tree ?? '')) * DERIVED + ENTRY_BYTES;
+}
+
+/** At most: a string may be held in UTF-16 unless all of it is ASCII. */
+function heldBytes(text: string): number {
+  return Buffer.byteLength(text) === text.length ? text.length : text.length * 2;
 }
