@@ -213,6 +213,8 @@ export class AgentSide {
     if (judgement.writes && message.parameters.some((value) => value?.includes(MASK_RUN) === true)) {
       return this.#refuse(MASK_WRITTEN_BACK, judgement.statement.text, bytes.length, judgement.text);
     }
+    if (message.portal !== '' && this.#link.openPortals >= MAX_PORTALS)
+      return this.#refuse(TOO_MANY_PORTALS, judgement.statement.text, bytes.length, judgement.text);
     const spent = this.#statements.spend(judgement, message.parameters);
     if (spent !== undefined) return this.#refuse(spent, judgement.statement.text, bytes.length, judgement.text);
     const portal: Portal = {
@@ -344,6 +346,13 @@ const NO_ROOM: Refusal = {
   code: 'LimitReached',
   reason: 'the proxy holds too much for other sessions now; try again',
   message: 'try again later, or send less at once.',
+};
+/** Named portals of one session at once: each keeps its statement, though another may have its name by now. */
+const MAX_PORTALS = 100;
+const TOO_MANY_PORTALS: Refusal = {
+  code: 'LimitReached',
+  reason: `more than ${MAX_PORTALS} portals are open`,
+  message: 'close some, or end the transaction.',
 };
 const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a bound value holds masked text' };
 const PREPARED_ONLY_SIMPLE: Refusal = {

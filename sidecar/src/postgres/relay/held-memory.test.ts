@@ -158,3 +158,22 @@ describe('large messages that never end', () => {
     }
   });
 });
+
+it('a hundred portals are open at once, and no more until the transaction ends', async () => {
+  await using agent = await RawClient.open(governed.port);
+  const names = Array.from({ length: 101 }, (_, at) => `p${at}`);
+  await agent.ask(query('begin'));
+  const heard = await agent.ask(parse('select 1'), ...names.map((name) => bind('', name)), sync());
+  expect(heard.filter(([type]) => type === '2')).toHaveLength(100);
+  expect(heard).toContainEqual(['E', '54000', expect.stringContaining('more than 100 portals are open')]);
+  await agent.ask(query('rollback'), query('begin'));
+  expect((await agent.ask(parse('select 1'), bind('', 'p'), execute('p'), sync())).at(-1)).toEqual(['Z', 'T']);
+});
+
+it('a long bound value is cut in the evidence', async () => {
+  await using agent = await RawClient.open(governed.port);
+  governed.records.length = 0;
+  await agent.ask(parse('select length($1::text)', 's'), bind('s', '', ['x'.repeat(100_000)]), execute(), sync());
+  const shown = governed.records.flatMap(({ record }) => (record.type === 'action' ? (record.parameters ?? []) : []));
+  expect(shown).toEqual([`t:${'x'.repeat(4096)}… (100000 bytes)`]);
+});

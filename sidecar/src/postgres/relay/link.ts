@@ -172,6 +172,11 @@ export class Link {
     this.#speak();
   }
 
+  /** Portals that are open, or will be once the server says so. */
+  get openPortals(): number {
+    return new Set([...this.#portals.keys(), ...this.#pending.keys()]).size;
+  }
+
   portal(name: string): Portal | undefined {
     const pending = this.#pending.get(name);
     if (pending === undefined) return this.#portals.get(name);

@@ -41,6 +41,8 @@ const TOO_MANY_HELD: Refusal = {
   reason: 'too many prepared statements are held; close some',
   message: 'close or DEALLOCATE prepared statements that are not needed.',
 };
+/** Bytes of a bound value that evidence keeps. */
+const MAX_SHOWN = 4096;
 /** Fails at once, wherever it is parsed: how a refusal of ours undoes what its group did. */
 const FAILING_TEXT = 'chaperone refused a statement of this transaction';
 
@@ -243,7 +245,7 @@ export class Statements {
     const binary = (at: number): boolean =>
       (message.parameterFormats.length === 1 ? message.parameterFormats[0] : message.parameterFormats[at]) === 1;
     return message.parameters.map((value, at) =>
-      value === null ? null : binary(at) ? `b:${value.toString('base64')}` : `t:${value.toString('utf8')}`,
+      value === null ? null : binary(at) ? `b:${value.toString('base64', 0, MAX_SHOWN)}` : shownText(value),
     );
   }
 
@@ -334,6 +336,12 @@ export class Statements {
     link.toServer.flush();
     return { done: settled.promise };
   }
+}
+
+/** A long value is cut, and says how long it was; the record has the bytes of the whole message. */
+function shownText(value: Buffer): string {
+  const shown = `t:${value.toString('utf8', 0, MAX_SHOWN)}`;
+  return value.length > MAX_SHOWN ? `${shown}… (${value.length} bytes)` : shown;
 }
 
 /** Kinds whose relations only the server can resolve. */
