@@ -19,10 +19,10 @@ export function addPolicy(program: Command, { io, exit }: ProgramOptions): void 
     .requiredOption('--agent <NAMESPACE/SERVICEACCOUNT>', 'the agent that would act')
     .requiredOption('--resource <NAMESPACE/NAME>', 'the resource it would act on')
     .option('--labels <k=v,…>', 'labels of the agent')
-    .addOption(new Option('--output <FORMAT>', 'answers are always JSON lines').choices(['json']).default('json'))
+    .addOption(new Option('-o, --output <FORMAT>', 'answers are always JSON lines').choices(['json']).default('json'))
     .addHelpText(
       'after',
-      '\nExits with 0 when every line was an action and was answered, whatever the verdicts; with 2 otherwise.',
+      '\nExits with 0 when every line was an action and was answered, whatever the verdicts; with 2 where one was none; with 1\nwhere the manifests cannot be used.',
     )
     .action(async (flags: CheckFlags) => {
       const agent = agentOf('--agent', flags.agent, flags.labels);

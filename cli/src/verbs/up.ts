@@ -26,7 +26,7 @@ export function addUp(program: Command, options: ProgramOptions): void {
     .option('--data <DIR>', 'where keys and evidence are kept (default: ~/.local/state/chaperone)')
     .option('--console <HOST:PORT>', 'where the collector answers', '127.0.0.1:0')
     .addOption(
-      new Option('--output <FORMAT>', 'json: one line when every listener is ready').choices(['text', 'json']).default('text'),
+      new Option('-o, --output <FORMAT>', 'json: one line when every listener is ready').choices(['text', 'json']).default('text'),
     )
     .action((flags: UpFlags) => up(flags, options));
   withExamples(
