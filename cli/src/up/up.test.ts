@@ -375,6 +375,12 @@ describe('manifests with a mistake', () => {
     expect(err.match(/^error: shop\/\S+:\d+:\d+ .* \(ManifestInvalid\)$/gm)?.length).toBeGreaterThanOrEqual(2);
   });
 
+  test('is not called ready where no session can open', async () => {
+    const manifests = await shop.manifests({ 'secret.yaml': (text) => text.slice(text.indexOf('---')) });
+    await using up = new Program(['up', '--manifests', manifests, ...AGENT, '--data', shop.path('data')]);
+    expect(await up.firstLine()).toMatch(/^waiting data\/orders-db {3}postgres {3}127\.0\.0\.1:\d+ .* CredentialsNotFound$/);
+  });
+
   test.each<[string, () => Promise<Changes>, string, RegExp | undefined]>([
     [
       'a missing Secret',

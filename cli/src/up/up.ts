@@ -50,6 +50,8 @@ export interface ReadyResource {
   readonly address: string;
   /** Of a database: its name. */
   readonly database?: string;
+  /** Why no session can open there yet: a code. */
+  readonly notReady?: string;
 }
 
 export interface Running {
@@ -207,6 +209,7 @@ function served(listeners: Listeners, snapshot: Snapshot | undefined): ReadyReso
       protocol,
       address: `${host.includes(':') ? `[${host}]` : host}:${port}`,
       ...(database === undefined ? {} : { database }),
+      ...(found?.notReady === undefined ? {} : { notReady: found.notReady.code }),
     };
   });
 }

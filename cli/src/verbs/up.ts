@@ -26,7 +26,9 @@ export function addUp(program: Command, options: ProgramOptions): void {
     .option('--data <DIR>', 'where keys and evidence are kept (default: ~/.local/state/chaperone)')
     .option('--console <HOST:PORT>', 'where the collector answers', '127.0.0.1:0')
     .addOption(
-      new Option('-o, --output <FORMAT>', 'json: one line when every listener is ready').choices(['text', 'json']).default('text'),
+      new Option('-o, --output <FORMAT>', 'json: one line when every listener is ready')
+        .choices(['text', 'json'])
+        .default('text'),
     )
     .action((flags: UpFlags) => up(flags, options));
   withExamples(
@@ -74,9 +76,10 @@ async function up(flags: UpFlags, { io, stopped }: ProgramOptions): Promise<void
     io.err.write(`${unacknowledged} segments were not stored in time; they are in the spool and follow at the next start\n`);
 }
 
-function readyLine({ resource, protocol, address, database }: ReadyResource): string {
+function readyLine({ resource, protocol, address, database, notReady }: ReadyResource): string {
   const at = address.lastIndexOf(':');
   const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
   const client = database === undefined ? '' : `   psql "host=${host} port=${address.slice(at + 1)} dbname=${database}"`;
-  return `ready   ${resource}   ${protocol}   ${address}${client}`;
+  const state = notReady === undefined ? 'ready  ' : 'waiting';
+  return `${state} ${resource}   ${protocol}   ${address}${client}${notReady === undefined ? '' : `   ${notReady}`}`;
 }
