@@ -23,7 +23,7 @@ import { SimpleQuery } from './simple-query.ts';
 import { isSqlPrepared } from './sql-prepared.ts';
 import { changesMeaning, EMPTY_STATEMENT, usesCursors } from './judgement.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
-import { OWN_NAMES, type Templates } from './templates.ts';
+import { NAME_RESERVED, OWN_NAMES, type Templates } from './templates.ts';
 import type { Portal } from './steps.ts';
 import type { Refusal, Texts } from './texts.ts';
 
@@ -174,8 +174,7 @@ export class AgentSide {
     const message = decodeParse(bytes);
     // The server drops its own whatever becomes of this one.
     if (message.name === '') this.#link.statements.delete('');
-    if (message.name.startsWith(OWN_NAMES))
-      return this.#refuse({ code: 'ProtocolViolation', reason: 'this statement name is reserved' }, '', bytes.length);
+    if (message.name.startsWith(OWN_NAMES)) return this.#refuse(NAME_RESERVED, '', bytes.length);
     const classified = await this.#statements.classify(message.query);
     if (classified.kind === 'refused') return this.#refuse(classified.refusal, message.query, bytes.length);
     const [statement = EMPTY_STATEMENT, second] = classified.statements;
@@ -227,6 +226,8 @@ export class AgentSide {
       bytes: 0,
     };
     const settled = deferred<boolean>();
+    // Planning runs functions that are said to be immutable.
+    if (!usesCursors(judgement)) this.#statements.mayRun(judgement.ownersCode);
     this.#link.send(bytes, { kind: 'bind', portal, tell: true, settled });
     if (!judgement.writes) return;
     // A tree printed at Bind may change the verdict: what can write waits for it.

@@ -261,7 +261,7 @@ const COPY_UNREADABLE: Refusal = {
   code: 'NotAnalysable',
   reason: 'COPY with these options writes rows that cannot be masked; use FORMAT, DELIMITER, NULL, HEADER, QUOTE and ESCAPE only',
 };
-const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a value of the statement is masked text' };
+export const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a value of the statement is masked text' };
 const COPY_INTO_LABELLED: Refusal = {
   code: 'NotAnalysable',
   reason: 'COPY into a table with masked columns cannot be checked for masked text; use INSERT',
@@ -276,9 +276,13 @@ function dataRefusal(statement: Held, analysis: Analysis, access: Access): Refus
 }
 
 function runsOwnersCode(statement: Held, analysis: Analysis | undefined): boolean {
-  if (analysis === undefined) return statement.kind === 'utility';
+  // What COPY FROM fires stands in no tree.
+  if (analysis === undefined || statement.kind === 'copy-in') return ['utility', 'copy-in'].includes(statement.kind);
   const { ownersCode, effects, targets } = analysis;
-  return ownersCode || effects.some(({ kind }) => kind === 'function') || targets.some((target) => target.hasOwnTriggers);
+  // A foreign key may carry a change on to tables that have triggers of their own.
+  const cascades = effects.some(({ verb }) => verb === 'update' || verb === 'delete' || verb === 'merge');
+  const fires = targets.some(({ hasTriggers, hasOwnTriggers }) => hasOwnTriggers || (hasTriggers && cascades));
+  return ownersCode || fires || effects.some(({ kind }) => kind === 'function');
 }
 
 function policyRefusal(verdict: Verdict, action: Action): Refusal {

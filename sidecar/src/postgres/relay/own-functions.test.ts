@@ -17,13 +17,17 @@ create function stash() returns int language plpgsql as $$ begin
 create function stash_by_trigger() returns trigger language plpgsql as 'begin perform public.stash(); return new; end';
 create trigger stash before insert on notes for each row execute function stash_by_trigger();
 create view calling as select stash() as one;
-grant select, insert on people, notes, plain, calling to agent_role; grant usage on sequence counter to agent_role;
+create function stash_now() returns int immutable language plpgsql as 'begin perform set_config(''app.x'', (select ssn from public.people), false); return 1; end';
+create table parent (id int primary key); create table child (id int references parent on delete cascade);
+create trigger stash before delete on child for each row execute function stash_by_trigger();
+insert into parent values (1), (2); insert into child values (1), (2);
+grant select, insert, delete on people, notes, plain, calling, parent, child to agent_role; grant usage on sequence counter to agent_role;
 grant temporary on database orders to agent_role; grant select, update on sequence counter to agent_role;`;
 const RULE = { effect: 'Allow', resource: { namespace: 'data', name: 'orders-db' } };
 const POLICY = {
   rules: [
-    { ...RULE, name: 'read', sql: { statements: ['select', 'insert', 'update'], relations: ['**'] } },
-    { ...RULE, name: 'call', sql: { statements: ['execute'], functions: ['public.stash'] } },
+    { ...RULE, name: 'read', sql: { statements: ['select', 'insert', 'update', 'delete'], relations: ['**'] } },
+    { ...RULE, name: 'call', sql: { statements: ['execute'], functions: ['public.stash', 'public.stash_now'] } },
   ],
 };
 const RESOURCE = {
@@ -44,6 +48,11 @@ beforeEach(async () => {
 });
 
 const { query, parse, bind, execute, sync } = say;
+function message(type: string, body: Buffer): Buffer {
+  const head = Buffer.from(`${type}0000`);
+  head.writeInt32BE(body.length + 4, 1);
+  return Buffer.concat([head, body]);
+}
 const READS = [
   "select current_setting('app.x')",
   'show app.x',
@@ -65,6 +74,7 @@ describe('what a function of your own may have left in the session', () => {
     ['was called', 'select stash()'],
     ['was called in a view', 'select one from calling'],
     ['was a trigger', "insert into notes values ('x')"],
+    ['was a trigger of a table that a foreign key leads to', 'delete from parent where id = 1'],
   ])('is not shown after it %s', async (_, call) => {
     await agent.ask(query(call));
     for (const read of READS) {
@@ -73,6 +83,17 @@ describe('what a function of your own may have left in the session', () => {
     }
     for (const text of ['select n from plain', 'select 1']) expect((await agent.ask(query(text)))[1]).toEqual(['D', '1']);
     expect(agent.text).not.toContain(SECRET);
+  });
+
+  it('is not shown after COPY fired a trigger, nor after a plan ran it', async () => {
+    const copied = message('d', Buffer.from('x\n'));
+    agent.send(query('copy notes from stdin'), copied, message('c', Buffer.alloc(0)));
+    await agent.ready();
+    expect((await agent.ask(query('show app.x')))[0]?.[1]).toBe('0A000');
+    await using other = await RawClient.open(governed.port);
+    await other.ask(parse('select stash_now()'), bind(), sync());
+    expect((await other.ask(query('show app.x')))[0]?.[1]).toBe('0A000');
+    expect(agent.text + other.text).not.toContain(SECRET);
   });
 
   it('is not shown by the same statement, nor by one that was prepared or repeated before', async () => {

@@ -2,14 +2,14 @@ import { type Clock, deferred } from '../../platform.ts';
 import type { Access } from '@chaperone/policy';
 import type { Statement, StatementOf } from '../actions/index.ts';
 import { encodeBind, encodeCommandComplete, encodeEmptyQueryResponse, encodeExecute, encodeFlush } from '../wire/index.ts';
-import { changesMeaning, type Judgement, judgePlain, shownInstance } from './judgement.ts';
+import { changesMeaning, type Judgement, judgePlain, MASK_WRITTEN_BACK, shownInstance } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
-import { deallocate, findPrepared, isReserved, isSqlPrepared, type SqlPrepared } from './sql-prepared.ts';
+import { deallocate, findPrepared, isSqlPrepared, type SqlPrepared } from './sql-prepared.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import type { Attempt, Portal, Prepared } from './steps.ts';
-import type { Instance, Templates } from './templates.ts';
+import { type Instance, NAME_RESERVED, OWN_NAMES, type Templates } from './templates.ts';
 import type { Refusal, Texts } from './texts.ts';
 
 export interface SimpleQueryOptions {
@@ -32,8 +32,6 @@ interface Named {
 }
 
 const UNNAMED = { statement: '', values: [] };
-const RESERVED: Refusal = { code: 'ProtocolViolation', reason: 'this statement name is reserved' };
-const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a value of the statement is masked text' };
 
 /** `ran`: it was synced too, and what ran if all went well. */
 type Outcome = 'next' | 'failed' | { readonly ran: Prepared | undefined };
@@ -197,7 +195,7 @@ export class SimpleQuery {
     const { link, statements, texts } = this.#o;
     if (statement.kind === 'execute') return this.#sqlExecute(statement, bytes, last);
     if (statement.kind === 'prepare') {
-      if (isReserved(statement.name)) return this.#refuse(RESERVED, statement.text, statement.text, bytes);
+      if (statement.name.startsWith(OWN_NAMES)) return this.#refuse(NAME_RESERVED, statement.text, statement.text, bytes);
       const outcome = statements.keep(await statements.store(statement));
       if (outcome.kind !== 'prepared') return this.#unprepared(outcome, statement, bytes);
       return this.#done(outcome.prepared.judgement, 'PREPARE', bytes);

@@ -2,7 +2,6 @@ import type { StatementOf } from '../actions/index.ts';
 import { encodeClose } from '../wire/index.ts';
 import type { Held } from './judgement.ts';
 import type { Link } from './link.ts';
-import { OWN_NAMES } from './templates.ts';
 import type { Prepared } from './steps.ts';
 import type { Refusal } from './texts.ts';
 
@@ -37,10 +36,6 @@ export function deallocate(link: Link, name: string | undefined): string | SqlEr
     link.send(encodeClose(target), { kind: 'close', tell: false, target });
   }
   return name === undefined ? 'DEALLOCATE ALL' : 'DEALLOCATE';
-}
-
-export function isReserved(name: string): boolean {
-  return name.startsWith(OWN_NAMES);
 }
 
 function missing(name: string): SqlError {

@@ -286,14 +286,21 @@ export class Statements {
     return readsSession && (this.#o.link.tainted || ownersCode) && hiddenLabels(this.#o.access()).size > 0 ? TAINTED : undefined;
   }
 
+  /** Before the server plans or runs a statement: code of the owner's may run then, which can close a cursor and open another of its name. */
+  mayRun(ownersCode: boolean): void {
+    if (!ownersCode) return;
+    this.#o.link.tainted = true;
+    this.#o.link.cursors.clear();
+  }
+
   /** Before a statement goes to the server: forgets what it may take away, or give to another. */
   starting({ statement, ownersCode }: Judgement): void {
     const { link } = this.#o;
     const own = statement.kind === 'fetch' ? link.cursors.get(statement.cursor) : undefined;
-    link.tainted ||= ownersCode;
+    this.mayRun(ownersCode);
     if (statement.kind === 'set' || statement.kind === 'reset') link.changes(statement.text);
-    // A function can close a cursor and open another of its name; the one that is being read it cannot.
-    if (ownersCode || (statement.kind === 'transaction' && statement.operation === 'rollback-to')) link.cursors.clear();
+    // The cursor that is being read no function can close.
+    if (statement.kind === 'transaction' && statement.operation === 'rollback-to') link.cursors.clear();
     if (statement.kind === 'fetch' && own !== undefined) link.cursors.set(statement.cursor, own);
     if (statement.kind === 'declare') link.forgetPortals(statement.cursor);
     if (statement.kind === 'deallocate') link.forgetStatements(statement.name);

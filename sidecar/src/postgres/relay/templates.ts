@@ -4,6 +4,7 @@ import { instanceOf, PARAMETER_TYPES, type StatementOf, type Template, templateO
 import { type Catalog, isSameTree } from '../masking/index.ts';
 import { encodeClose } from '../wire/index.ts';
 import type { Link } from './link.ts';
+import type { Refusal } from './texts.ts';
 import type { Statements } from './statements.ts';
 import type { Prepared } from './steps.ts';
 
@@ -17,6 +18,7 @@ const SLOWER = 4;
 const SLACK_MS = 5;
 /** What our own statements are called; an agent's may not be called so. */
 export const OWN_NAMES = 'chaperone.';
+export const NAME_RESERVED: Refusal = { code: 'ProtocolViolation', reason: 'this statement name is reserved' };
 
 export interface TemplatesOptions {
   readonly link: Link;
