@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
-import { type Heard, RawClient, say } from './raw-client.test-support.ts';
+import { type Heard, RawClient, rowsOf, say, typesOf } from './raw-client.test-support.ts';
 
 const CANARY = 'canary-4471';
 const SCHEMA = `
@@ -47,8 +47,6 @@ beforeEach(async () => {
 });
 
 const { parse, bind, execute, close, sync, query, flush } = say;
-const types = (heard: readonly Heard[]): string => heard.map(([type]) => type).join('');
-const rows = (heard: readonly Heard[]): string[] => heard.filter(([type]) => type === 'D').map(([, ...cells]) => cells.join(' '));
 const UNKNOWN = ['E', '0A000', expect.stringContaining('no cursor of this name')];
 /** Each in a message of its own, as simple queries. */
 async function run(...texts: readonly string[]): Promise<Heard[]> {
@@ -60,33 +58,33 @@ async function run(...texts: readonly string[]): Promise<Heard[]> {
 describe('a cursor', () => {
   it('gives rows in parts, forwards and backwards, masked', async () => {
     await run('begin', `declare c scroll cursor for ${TAINTED}`);
-    expect(rows(await run('fetch 2 from c', 'fetch next from c'))).toEqual(['1 *****', '2 *****', '3 *****']);
-    expect(rows(await run('move forward 3 in c', 'fetch c', 'fetch backward 2 from c'))).toEqual([
+    expect(rowsOf(await run('fetch 2 from c', 'fetch next from c'))).toEqual(['1 *****', '2 *****', '3 *****']);
+    expect(rowsOf(await run('move forward 3 in c', 'fetch c', 'fetch backward 2 from c'))).toEqual([
       '7 *****',
       '6 *****',
       '5 *****',
     ]);
-    expect(rows(await run('fetch absolute 10 from c', 'fetch last from c', 'fetch first from c'))).toEqual([
+    expect(rowsOf(await run('fetch absolute 10 from c', 'fetch last from c', 'fetch first from c'))).toEqual([
       '10 *****',
       '10 *****',
       '1 *****',
     ]);
-    expect(types(await run('close c', 'commit'))).toBe('CZCZ');
+    expect(typesOf(await run('close c', 'commit'))).toBe('CZCZ');
     expect(agent.text).not.toContain(CANARY);
   });
 
   it('works in the extended protocol, with parameters and binary results', async () => {
     await run('begin');
     const declare = 'declare "c 1" no scroll cursor for select id, ssn, name from people where id > $1 order by id';
-    expect(types(await agent.ask(parse(declare, '', [23]), bind('', '', ['7']), execute(), sync()))).toBe('12CZ');
+    expect(typesOf(await agent.ask(parse(declare, '', [23]), bind('', '', ['7']), execute(), sync()))).toBe('12CZ');
     const fetched = await agent.ask(parse('fetch forward 2 from "c 1"', 'f'), bind('f'), execute(), bind('f'), execute(), sync());
-    expect(rows(fetched)).toEqual(['8 ***** name 8', '9 ***** name 9', '10 ***** name 10']);
+    expect(rowsOf(fetched)).toEqual(['8 ***** name 8', '9 ***** name 9', '10 ***** name 10']);
     expect(agent.text).not.toContain(CANARY);
   });
 
   it('can be described as the portal that it is, but not executed as one', async () => {
     await run('begin', `declare c cursor for ${TAINTED}`);
-    expect(types(await agent.ask(say.describe('portal', 'c'), sync()))).toBe('TZ');
+    expect(typesOf(await agent.ask(say.describe('portal', 'c'), sync()))).toBe('TZ');
     expect(await agent.ask(execute('c'), sync())).toContainEqual(['E', '34000', expect.any(String)]);
     await run('rollback', 'begin');
     expect(await agent.ask(say.describe('portal', 'c'), sync())).toContainEqual(['E', '34000', expect.any(String)]);
@@ -94,7 +92,7 @@ describe('a cursor', () => {
 
   it('shows what is not masked, several at once, and is a record of its own', async () => {
     await run('begin', `declare a cursor for ${CLEAN}`, 'declare b cursor for select name from shown where id = 3');
-    expect(rows(await run('fetch a', 'fetch all from b', 'fetch a'))).toEqual(['1 name 1', 'name 3', '2 name 2']);
+    expect(rowsOf(await run('fetch a', 'fetch all from b', 'fetch a'))).toEqual(['1 name 1', 'name 3', '2 name 2']);
     const texts = governed.records.flatMap(({ record }) => (record.type === 'action' ? [record.text] : []));
     expect(texts.slice(-3)).toEqual(['fetch a', 'fetch all from b', 'fetch a']);
   });
@@ -112,9 +110,9 @@ describe('a cursor', () => {
   it('reaches limits over all its fetches', async () => {
     governed.setPolicy({ ...POLICY, limits: { rowsPerStatement: 5 } });
     await run('begin', `declare c cursor for ${CLEAN}`);
-    expect(rows(await run('fetch 3 from c'))).toHaveLength(3);
+    expect(rowsOf(await run('fetch 3 from c'))).toHaveLength(3);
     const heard = await run('fetch 3 from c');
-    expect([rows(heard).length, heard.find(([type]) => type === 'E')?.[2]]).toEqual([
+    expect([rowsOf(heard).length, heard.find(([type]) => type === 'E')?.[2]]).toEqual([
       2,
       expect.stringContaining('(LimitReached)'),
     ]);
@@ -123,9 +121,9 @@ describe('a cursor', () => {
   it('is judged again when the policy changed', async () => {
     governed.setPolicy({ ...POLICY, reveal: ['pii.ssn'] });
     await run('begin', `declare c cursor for ${TAINTED}`);
-    expect(rows(await run('fetch c'))).toEqual([`1 ${CANARY}`]);
+    expect(rowsOf(await run('fetch c'))).toEqual([`1 ${CANARY}`]);
     governed.setPolicy(POLICY);
-    expect(rows(await run('fetch c'))).toEqual(['2 *****']);
+    expect(rowsOf(await run('fetch c'))).toEqual(['2 *****']);
     governed.setPolicy({ ...POLICY, rules: POLICY.rules.slice(1) });
     expect(await run('fetch c')).toContainEqual(['E', '42501', expect.stringContaining('(NoRuleAllows)')]);
   });
@@ -140,7 +138,7 @@ describe('a cursor', () => {
     await agent.ask(bind('d'), execute(), sync());
     const heard = await run('fetch c', 'commit');
     await owner.query('create or replace view shown as select id, name from people');
-    expect(rows(heard)).toEqual(['1 *****']);
+    expect(rowsOf(heard)).toEqual(['1 *****']);
     expect(agent.text).not.toContain(CANARY);
   });
 });
@@ -264,7 +262,7 @@ describe('a name that was of a clean cursor does not show what has it now', () =
     }
     expect(agent.text).not.toContain(CANARY);
     // What cannot be fetched is said to be so; what can is masked.
-    expect(heard.some(([type]) => type === 'E') || rows(heard).some((row) => row.includes('*****'))).toBe(true);
+    expect(heard.some(([type]) => type === 'E') || rowsOf(heard).some((row) => row.includes('*****'))).toBe(true);
   });
 
   it('is needed: without the proxy each function shows it', async () => {

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
-import { type Heard, RawClient, say } from './raw-client.test-support.ts';
+import { type Heard, RawClient, say, typesOf } from './raw-client.test-support.ts';
 
 const MIB = 1024 * 1024;
 const { parse, bind, execute, sync, query, close } = say;
@@ -53,7 +53,6 @@ const tooMany: Heard = [
   '54000',
   expect.stringContaining('too many prepared statements are held; close some (LimitReached)'),
 ];
-const types = (heard: readonly Heard[]): string => heard.map(([type]) => type).join('');
 
 describe('prepared statements that are never closed', () => {
   const padding = 'x'.repeat(100_000);
@@ -81,27 +80,27 @@ describe('prepared statements that are never closed', () => {
       expect(mib).toBeLessThan(110);
       expect(refused.filter(([type]) => type === 'E')).toEqual(Array.from({ length: count - held }, () => tooMany));
       expect(await other.ask(parse(long(-1), 'mine'), sync())).toContainEqual(tooMany);
-      expect(types(await agent.ask(query('select 1'), bind('s0'), execute(), sync()))).toBe('TDCZ2DCZ');
-      expect(types(await agent.ask(close('statement', 's0'), sync(), parse(long(-2), `s${held}`), sync()))).toBe('3Z1Z');
-      expect(types(await agent.ask(query('deallocate all')))).toBe('CZ');
-      expect(types(await other.ask(parse(long(-1), 'mine'), sync()))).toBe('1Z');
+      expect(typesOf(await agent.ask(query('select 1'), bind('s0'), execute(), sync()))).toBe('TDCZ2DCZ');
+      expect(typesOf(await agent.ask(close('statement', 's0'), sync(), parse(long(-2), `s${held}`), sync()))).toBe('3Z1Z');
+      expect(typesOf(await agent.ask(query('deallocate all')))).toBe('CZ');
+      expect(typesOf(await other.ask(parse(long(-1), 'mine'), sync()))).toBe('1Z');
     },
   );
 
   it('are so many of one session at most, by Parse or by SQL', { timeout: 60_000 }, async () => {
     await using agent = await RawClient.open(governed.port);
     const all = Array.from({ length: 2000 }, (_, at) => parse('select 1', `s${at}`));
-    expect(types(await agent.ask(...all, sync()))).toBe(`${'1'.repeat(2000)}Z`);
+    expect(typesOf(await agent.ask(...all, sync()))).toBe(`${'1'.repeat(2000)}Z`);
     expect(await agent.ask(parse('select 1', 'more'), sync())).toEqual([tooMany, ['Z', 'I']]);
     expect(await agent.ask(query('prepare more as select 1'))).toEqual([tooMany, ['Z', 'I']]);
     expect(await agent.ask(query('execute more'))).toEqual([
       ['E', '26000', expect.any(String)],
       ['Z', 'I'],
     ]);
-    expect(types(await agent.ask(parse('select 1'), bind(), execute(), sync()))).toBe('12DCZ');
-    expect(types(await agent.ask(query('deallocate s5; prepare more as select 1; execute more')))).toBe('CCTDCZ');
+    expect(typesOf(await agent.ask(parse('select 1'), bind(), execute(), sync()))).toBe('12DCZ');
+    expect(typesOf(await agent.ask(query('deallocate s5; prepare more as select 1; execute more')))).toBe('CCTDCZ');
     expect(await agent.ask(parse('select 1', 's5'), sync())).toEqual([tooMany, ['Z', 'I']]);
-    expect(types(await agent.ask(query('deallocate more'), parse('select 1', 'more'), sync()))).toBe('CZ1Z');
+    expect(typesOf(await agent.ask(query('deallocate more'), parse('select 1', 'more'), sync()))).toBe('CZ1Z');
   });
 });
 
@@ -129,7 +128,7 @@ describe('large messages that never end', () => {
       agents = await begin();
     });
     expect(grown).toBeLessThan(160);
-    expect(types(await other.ask(query('select 1')))).toBe('TDCZ');
+    expect(typesOf(await other.ask(query('select 1')))).toBe('TDCZ');
     const answers: Heard[][] = [];
     for (const agent of agents) {
       agent.socket.write(rest);

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
-import { RawClient, say } from './raw-client.test-support.ts';
+import { RawClient, say, typesOf } from './raw-client.test-support.ts';
 
 const SCHEMA = `
 create table numbers as select g as n from generate_series(1, 100) g;
@@ -36,7 +36,6 @@ beforeEach(async () => {
 
 const { parse, bind, execute, sync, query } = say;
 const ALL = 'select n from numbers order by n';
-const types = (heard: readonly (readonly string[])[]): string => heard.map(([type]) => type).join('');
 const LIMIT_REACHED = ['E', '54000', expect.stringContaining('LimitReached')];
 const ten = 'D'.repeat(10);
 
@@ -54,12 +53,12 @@ describe('the number of rows of one statement', () => {
   ])('holds for %s, and the session goes on', async (_, messages, expected) => {
     const heard = await agent.ask(...messages);
     expect(heard).toContainEqual(LIMIT_REACHED);
-    expect(types(heard)).toBe(expected);
-    expect(types(await agent.ask(query('select 1')))).toBe('TDCZ');
+    expect(typesOf(heard)).toBe(expected);
+    expect(typesOf(await agent.ask(query('select 1')))).toBe('TDCZ');
   });
 
   it('is met exactly without an error', async () => {
-    expect(types(await agent.ask(query('select n from numbers where n <= 10')))).toBe(`T${ten}CZ`);
+    expect(typesOf(await agent.ask(query('select n from numbers where n <= 10')))).toBe(`T${ten}CZ`);
   });
 
   it.each([
@@ -91,7 +90,7 @@ describe('the number of rows of one statement', () => {
 
   it('is that of the policy in force, not of the one at the beginning', async () => {
     governed.setPolicy({ rules: [RULE], limits: { rowsPerStatement: 3 } });
-    expect(types(await agent.ask(query(ALL)))).toBe('TDDDEZ');
+    expect(typesOf(await agent.ask(query(ALL)))).toBe('TDDDEZ');
     governed.setPolicy({ rules: [RULE] });
     expect((await agent.ask(query(ALL))).filter(([type]) => type === 'D')).toHaveLength(100);
   });
@@ -107,7 +106,7 @@ describe('a policy that changes under a session', () => {
       ['Z', 'E'],
     ]);
     await agent.ask(query('rollback'));
-    expect(types(await agent.ask(bind('s'), execute(), sync()))).toMatch(/^2?EZ$/);
+    expect(typesOf(await agent.ask(bind('s'), execute(), sync()))).toMatch(/^2?EZ$/);
   });
 });
 
@@ -132,8 +131,8 @@ describe('a commit that fails', () => {
   ])('%s is an error as it is without us, and the session goes on', async (_, messages, expected) => {
     const heard = await agent.ask(...messages);
     expect(heard).toContainEqual(['E', '23505', expect.anything()]);
-    expect(types(heard)).toBe(expected);
-    expect(types(await agent.ask(query('select 1')))).toBe('TDCZ');
+    expect(typesOf(heard)).toBe(expected);
+    expect(typesOf(await agent.ask(query('select 1')))).toBe('TDCZ');
   });
 });
 
@@ -155,13 +154,13 @@ describe('COPY FROM STDIN', () => {
     agent.send(data('no number\n'));
     for (let at = 0; at < 100; at++) agent.send(data('1\n'));
     agent.send(done);
-    expect(types(await agent.ready())).toBe('EZ');
+    expect(typesOf(await agent.ready())).toBe('EZ');
     agent.send(query('copy sink from stdin'));
     await agent.until((heard) => heard.some(([type]) => type === 'G'));
     agent.send(data('no number\n'.repeat(20_000)));
     await agent.until((heard) => heard.some(([type]) => type === 'E'));
     agent.send(query('select 1'));
-    expect(types(await agent.until((heard) => heard.some(([type]) => type === 'C')))).toMatch(/^Z?TDC/);
+    expect(typesOf(await agent.until((heard) => heard.some(([type]) => type === 'C')))).toMatch(/^Z?TDC/);
     expect(await written('sink')).toBe(0);
   });
 
@@ -170,7 +169,7 @@ describe('COPY FROM STDIN', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     agent.send(data('1\n'), sync(), say.flush(), data('2\n'), done, sync(), query('select 1'));
     const heard = await agent.ready(2);
-    expect(types(heard)).toBe('12GCZTDCZ');
+    expect(typesOf(heard)).toBe('12GCZTDCZ');
     expect(await written('sink')).toBe(2);
   });
 });

@@ -132,6 +132,13 @@ export class RawClient implements AsyncDisposable {
   }
 }
 
+/** The type letters of what was heard, in order. */
+export const typesOf = (heard: readonly Heard[]): string => heard.map(([type]) => type).join('');
+
+/** The rows that were heard, cells divided by a blank. */
+export const rowsOf = (heard: readonly Heard[]): string[] =>
+  heard.filter(([type]) => type === 'D').map(([, ...cells]) => cells.join(' '));
+
 function heardOf(type: number, bytes: Buffer): Heard {
   const letter = String.fromCharCode(type);
   switch (type) {

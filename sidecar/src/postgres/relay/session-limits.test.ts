@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
-import { RawClient, say } from './raw-client.test-support.ts';
+import { RawClient, say, typesOf } from './raw-client.test-support.ts';
 
 const SCHEMA = `
 create table numbers as select g as n, repeat('x', 90) as t from generate_series(1, 100) g;
@@ -35,7 +35,6 @@ afterAll(async () => {
 });
 
 const { parse, bind, execute, sync, query } = say;
-const types = (heard: readonly (readonly string[])[]): string => heard.map(([type]) => type).join('');
 const rows = (heard: readonly (readonly string[])[]): number => heard.filter(([type]) => type === 'D' || type === 'd').length;
 const reached = (text = ''): unknown => ['E', '54000', expect.stringMatching(new RegExp(`${text}.*\\(LimitReached\\)`))];
 
@@ -59,7 +58,7 @@ describe('the bytes of the rows of one statement', () => {
     expect(heard).toContainEqual(reached('more than 1024 bytes'));
     expect(rows(heard)).toBeGreaterThan(7);
     expect(rows(heard)).toBeLessThan(12);
-    expect(types(await agent.ask(query('select 1')))).toBe('TDCZ');
+    expect(typesOf(await agent.ask(query('select 1')))).toBe('TDCZ');
   });
 
   it.each([
@@ -72,7 +71,7 @@ describe('the bytes of the rows of one statement', () => {
     const heard = await agent.ask(...messages);
     expect(heard).toContainEqual(reached('more than 1048576 bytes'));
     expect(rows(heard)).toBe(delivered);
-    expect(types(await agent.ask(query('select 1')))).toBe('TDCZ');
+    expect(typesOf(await agent.ask(query('select 1')))).toBe('TDCZ');
   });
 
   it('undo what was written', async () => {
@@ -83,15 +82,15 @@ describe('the bytes of the rows of one statement', () => {
 
   it('may be a large row exactly', async () => {
     await using agent = await under({ bytesPerStatement: '2000011' });
-    expect(types(await agent.ask(query('select t from big where n = 1')))).toBe('TDCZ');
-    expect(types(await agent.ask(query('select t from big where n < 3')))).toBe('TDEZ');
+    expect(typesOf(await agent.ask(query('select t from big where n = 1')))).toBe('TDCZ');
+    expect(typesOf(await agent.ask(query('select t from big where n < 3')))).toBe('TDEZ');
   });
 });
 
 it('rowsPerStatement holds where the row beyond it is too large to be held', async () => {
   await using agent = await under({ rowsPerStatement: 1 });
-  expect(types(await agent.ask(query('select t from big')))).toBe('TDEZ');
-  expect(types(await agent.ask(query('select 1')))).toBe('TDCZ');
+  expect(typesOf(await agent.ask(query('select t from big')))).toBe('TDEZ');
+  expect(typesOf(await agent.ask(query('select 1')))).toBe('TDCZ');
 });
 
 describe('the rows of a session', () => {
@@ -99,13 +98,13 @@ describe('the rows of a session', () => {
     await using agent = await under({ rows: 10 });
     expect(rows(await agent.ask(query('select n from numbers where n <= 4')))).toBe(4);
     const heard = await agent.ask(parse('select n from numbers'), bind(), execute(), sync());
-    expect(types(heard)).toBe('12DDDDDDEZ');
+    expect(typesOf(heard)).toBe('12DDDDDDEZ');
     expect(heard).toContainEqual(reached('the 10 rows that it may have'));
-    expect(types(await agent.ask(query('select 1')))).toBe('TEZ');
-    expect(types(await agent.ask(query('select n from numbers where false')))).toBe('TCZ');
-    expect(types(await agent.ask(query('insert into sink values (1)')))).toBe('CZ');
+    expect(typesOf(await agent.ask(query('select 1')))).toBe('TEZ');
+    expect(typesOf(await agent.ask(query('select n from numbers where false')))).toBe('TCZ');
+    expect(typesOf(await agent.ask(query('insert into sink values (1)')))).toBe('CZ');
     await using other = await RawClient.open(governed.port);
-    expect(types(await other.ask(query('select 1')))).toBe('TDCZ');
+    expect(typesOf(await other.ask(query('select 1')))).toBe('TDCZ');
   });
 
   it('are counted over what was sent at once', async () => {
@@ -165,12 +164,12 @@ describe('the time of a statement', () => {
     } finally {
       await owner.query('rollback');
     }
-    expect(types(await agent.ask(query('select n from locked')))).toBe('TCZ');
+    expect(typesOf(await agent.ask(query('select n from locked')))).toBe('TCZ');
   });
 
   it('is that of each statement, however many there are', { timeout: 15_000 }, async () => {
     await using agent = await under({ statementDuration: '1s' });
-    for (let at = 0; at < 6; at++) expect(types(await agent.ask(query('select pg_sleep(0.4)')))).toBe('TDCZ');
+    for (let at = 0; at < 6; at++) expect(typesOf(await agent.ask(query('select pg_sleep(0.4)')))).toBe('TDCZ');
   });
 });
 
@@ -190,7 +189,7 @@ describe('silence within a transaction', () => {
     await using agent = await under({ idleInTransaction: '1s' });
     await agent.ask(query('begin'), query('commit'));
     await new Promise((resolve) => setTimeout(resolve, 2_500));
-    expect(types(await agent.ask(query('select 1')))).toBe('TDCZ');
+    expect(typesOf(await agent.ask(query('select 1')))).toBe('TDCZ');
   });
 });
 
@@ -207,6 +206,6 @@ describe('sessions at once', () => {
       await next[Symbol.asyncDispose]();
       return heard.at(-1)?.[0] === 'Z' ? true : undefined;
     });
-    expect(types(await first.ask(query('select 1')))).toBe('TDCZ');
+    expect(typesOf(await first.ask(query('select 1')))).toBe('TDCZ');
   });
 });

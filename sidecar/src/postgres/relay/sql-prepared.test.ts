@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
-import { type Heard, RawClient, say } from './raw-client.test-support.ts';
+import { type Heard, RawClient, rowsOf, say, typesOf } from './raw-client.test-support.ts';
 
 const CANARY = 'canary-9013';
 const SCHEMA = `
@@ -43,8 +43,6 @@ beforeEach(async () => {
 });
 
 const { parse, bind, execute, close, sync, query } = say;
-const types = (heard: readonly Heard[]): string => heard.map(([type]) => type).join('');
-const rows = (heard: readonly Heard[]): string[] => heard.filter(([type]) => type === 'D').map(([, ...cells]) => cells.join(' '));
 const error = (heard: readonly Heard[]): string =>
   heard
     .find(([type]) => type === 'E')
@@ -58,8 +56,8 @@ describe('PREPARE, EXECUTE and DEALLOCATE of SQL', () => {
       ['C', 'PREPARE'],
       ['Z', 'I'],
     ]);
-    expect(rows(await run('execute p(2)'))).toEqual(['2 Bob *****']);
-    expect(rows(await run("execute p('1'); execute p(2)"))).toEqual(['1 Ada *****', '2 Bob *****']);
+    expect(rowsOf(await run('execute p(2)'))).toEqual(['2 Bob *****']);
+    expect(rowsOf(await run("execute p('1'); execute p(2)"))).toEqual(['1 Ada *****', '2 Bob *****']);
     expect(await run('execute p(null)')).toContainEqual(['C', 'SELECT 0']);
     expect(await run('deallocate p')).toContainEqual(['C', 'DEALLOCATE']);
     expect(error(await run('execute p(1)'))).toBe('26000 prepared statement "p" does not exist');
@@ -71,7 +69,7 @@ describe('PREPARE, EXECUTE and DEALLOCATE of SQL', () => {
     expect(error(await run('execute p(1)'))).toBe('42601 wrong number of parameters for prepared statement "p"');
     expect(error(await run('deallocate q'))).toBe('26000 prepared statement "q" does not exist');
     expect(error(await run('prepare q as select nothing from people'))).toContain('42703');
-    expect(rows(await run('execute p'))).toEqual(['1']);
+    expect(rowsOf(await run('execute p'))).toEqual(['1']);
     expect(error(await run('prepare q (int) as select id from people where id = $1; execute q(1.5)'))).toContain('22P02');
   });
 
@@ -115,12 +113,12 @@ describe('PREPARE, EXECUTE and DEALLOCATE of SQL', () => {
     await run('prepare p as select id, name from people');
     await agent.ask(parse('select id, name from people', 'q'), parse('deallocate p', 'd'), bind('d'), execute(), sync());
     expect(error(await run('execute p'))).toContain('26000');
-    expect(rows(await run('execute q'))).toHaveLength(2);
+    expect(rowsOf(await run('execute q'))).toHaveLength(2);
     await agent.ask(parse('deallocate all'), bind(), execute(), sync());
     for (const name of ['q', 'd']) expect(error(await agent.ask(bind(name), execute(), sync()))).toContain('26000');
     // The name is free for another statement.
     await agent.ask(parse('select id, ssn as name from people', 'q'), sync());
-    expect(rows(await agent.ask(bind('q'), execute(), sync()))).toEqual(['1 *****', '2 *****']);
+    expect(rowsOf(await agent.ask(bind('q'), execute(), sync()))).toEqual(['1 *****', '2 *****']);
   });
 
   it('count guesses like any other comparison', async () => {
@@ -167,8 +165,8 @@ describe('a name shows what the server has under it', () => {
     await owner.query('create or replace view shown as select id, ssn as name from people');
     try {
       const heard = await run('execute p');
-      expect(error(heard) !== '' || rows(heard).every((row) => row.endsWith('*****'))).toBe(true);
-      expect(rows(await run('execute p')).every((row) => row.endsWith('*****'))).toBe(true);
+      expect(error(heard) !== '' || rowsOf(heard).every((row) => row.endsWith('*****'))).toBe(true);
+      expect(rowsOf(await run('execute p')).every((row) => row.endsWith('*****'))).toBe(true);
       const { rows: written } = await owner.query('select note from notes');
       expect(JSON.stringify(written)).not.toContain(CANARY);
     } finally {
@@ -178,19 +176,19 @@ describe('a name shows what the server has under it', () => {
 
   it('whoever prepared it: SQL or the protocol', async () => {
     await agent.ask(parse('select id, ssn from people order by id', 's'), sync());
-    expect(rows(await run('execute s'))).toEqual(['1 *****', '2 *****']);
+    expect(rowsOf(await run('execute s'))).toEqual(['1 *****', '2 *****']);
     await run('prepare q as select id, ssn from people order by id');
-    expect(rows(await agent.ask(bind('q'), execute(), sync()))).toEqual(['1 *****', '2 *****']);
+    expect(rowsOf(await agent.ask(bind('q'), execute(), sync()))).toEqual(['1 *****', '2 *****']);
   });
 
   it('when the one takes the name that the other freed', async () => {
     await run('prepare a as select id, name as ssn from people order by id');
     await agent.ask(close('statement', 'a'), parse('select id, ssn from people order by id', 'a'), sync());
-    expect(rows(await run('execute a'))).toEqual(['1 *****', '2 *****']);
+    expect(rowsOf(await run('execute a'))).toEqual(['1 *****', '2 *****']);
     await run('deallocate a');
     await run('prepare a as select id, ssn from people where id = 2');
-    expect(rows(await agent.ask(bind('a'), execute(), sync()))).toEqual(['2 *****']);
+    expect(rowsOf(await agent.ask(bind('a'), execute(), sync()))).toEqual(['2 *****']);
     await run('deallocate all');
-    expect(types(await agent.ask(bind('a'), execute(), sync()))).toBe('EZ');
+    expect(typesOf(await agent.ask(bind('a'), execute(), sync()))).toBe('EZ');
   });
 });
