@@ -15,8 +15,13 @@ export interface CatalogRelation {
   readonly kind: string;
   readonly owner: number;
   readonly hasTriggers: boolean;
-  /** Of these, some that a person wrote: they may change rows. Others hold foreign keys. */
+  /** Of these, or of those of its partitions and children, some that a person wrote: they may change rows. Others hold foreign keys. */
   readonly hasOwnTriggers: boolean;
+  /**
+   * Changing its rows may run code of the owner's that stands in no tree: such triggers, functions in constraints, indexes and
+   * defaults, its own or of the tables that inheritance and foreign keys lead to.
+   */
+  readonly runsOwnersCode: boolean;
   /** By attribute number. */
   readonly columns: ReadonlyMap<number, CatalogColumn>;
 }
@@ -71,6 +76,13 @@ function branch(tag: string, columns: readonly string[], from: string): string {
   return `SELECT '${tag}'::pg_catalog.text, ${padded.join(', ')} FROM ${from}`;
 }
 
+/** Which of `from` depend on a function, operator or operator class that did not come with the server: those are pinned and have no entry. */
+function calling(catalog: string, from: string, object: string): string {
+  const used = ['pg_proc', 'pg_operator', 'pg_opclass'].map((name) => `d.refclassid ${EQ} ${regclass(name)}`);
+  return `${from} JOIN pg_catalog.pg_depend d ON d.objid ${EQ} ${object}
+     WHERE d.classid ${EQ} ${regclass(catalog)} AND (${used.join(' OR ')})`;
+}
+
 /**
  * One statement and so one snapshot. Nothing in it depends on search_path: names and operators are qualified, and the
  * forms that look an operator up by themselves (IN, CASE, JOIN USING, BETWEEN) are not used.
@@ -100,6 +112,21 @@ const CATALOG_SQL = `${[
   ),
   branch('partitioned', ['p.partrelid', 'p.partattrs'], 'pg_catalog.pg_partitioned_table p'),
   branch('inherits', ['i.inhrelid', 'i.inhparent'], 'pg_catalog.pg_inherits i'),
+  // Every action but NO ACTION and RESTRICT changes rows of the table that refers to this one.
+  branch(
+    'cascades',
+    ['k.confrelid', 'k.conrelid'],
+    `pg_catalog.pg_constraint k WHERE k.contype ${EQ} 'f'::pg_catalog."char"
+     AND (k.confdeltype ${EQ} ANY ('{c,n,d}'::pg_catalog."char"[]) OR k.confupdtype ${EQ} ANY ('{c,n,d}'::pg_catalog."char"[]))`,
+  ),
+  branch('calls', ['k.conrelid'], calling('pg_constraint', 'pg_catalog.pg_constraint k', 'k.oid')),
+  branch('calls', ['i.indrelid'], calling('pg_class', 'pg_catalog.pg_index i', 'i.indexrelid')),
+  branch('calls', ['t.adrelid'], calling('pg_attrdef', 'pg_catalog.pg_attrdef t', 't.oid')),
+  branch(
+    'calls',
+    ['a.attrelid'],
+    calling('pg_constraint', `pg_catalog.pg_attribute a JOIN pg_catalog.pg_constraint k ON k.contypid ${EQ} a.atttypid`, 'k.oid'),
+  ),
   branch(
     'generated',
     ['d.objid', 'd.objsubid', 'd.refobjsubid'],
@@ -151,6 +178,9 @@ interface Gathered {
   readonly functions: Mutable<number, FunctionVerdict>;
   readonly operators: Mutable<number, CatalogOperator>;
   readonly inherits: (readonly [number, number])[];
+  /** From the table that is referred to, to the one whose rows change with it. */
+  readonly cascades: (readonly [number, number])[];
+  readonly calls: Set<number>;
   /** Attributes that a table is partitioned by; 0 stands for an expression. */
   readonly partitioned: (readonly [number, readonly number[]])[];
   readonly generated: { relation: number; column: number; from: number }[];
@@ -186,6 +216,7 @@ const READERS: Readonly<Record<string, (row: Row, into: Gathered) => void>> = {
       owner: number(row, 5),
       hasTriggers: isTrue(row, 6),
       hasOwnTriggers: isTrue(row, 7),
+      runsOwnersCode: false,
       columns: mapIn(into.columns, oid, () => new Map<number, CatalogColumn>()),
     });
   },
@@ -195,6 +226,8 @@ const READERS: Readonly<Record<string, (row: Row, into: Gathered) => void>> = {
   },
   partitioned: (row, into) => into.partitioned.push([number(row, 1), string(row, 2).split(' ').map(Number)]),
   inherits: (row, into) => into.inherits.push([number(row, 1), number(row, 2)]),
+  cascades: (row, into) => into.cascades.push([number(row, 1), number(row, 2)]),
+  calls: (row, into) => into.calls.add(number(row, 1)),
   generated: (row, into) => into.generated.push({ relation: number(row, 1), column: number(row, 2), from: number(row, 3) }),
   defined: (row, into) =>
     into.defined.push({ view: number(row, 1), byFunction: number(row, 2) === PG_PROC, object: number(row, 3) }),
@@ -272,6 +305,28 @@ function close(gathered: Gathered, labels: Labels): void {
   }
 }
 
+/** What `edges` lead to from `start`, walked backwards: `start` is what is found at the end of a walk. */
+function leadingTo(start: Iterable<number>, edges: readonly (readonly [number, number])[]): Set<number> {
+  const from = new Map<number, number[]>();
+  for (const [source, target] of edges) mapIn(from, target, () => []).push(source);
+  const reached = new Set(start);
+  for (const oid of reached) for (const source of from.get(oid) ?? []) reached.add(source);
+  return reached;
+}
+
+function withOwnersCode({ relations, inherits, cascades, calls }: Gathered): Map<number, CatalogRelation> {
+  const down = inherits.map(([child, parent]) => [parent, child] as const);
+  const own = [...relations.values()].filter(({ hasOwnTriggers }) => hasOwnTriggers).map(({ oid }) => oid);
+  const triggers = leadingTo(own, down);
+  const code = leadingTo([...triggers, ...calls], [...down, ...cascades]);
+  return new Map(
+    [...relations].map(([oid, relation]) => [
+      oid,
+      { ...relation, hasOwnTriggers: triggers.has(oid), runsOwnersCode: code.has(oid) },
+    ]),
+  );
+}
+
 function opaqueViews(gathered: Gathered, labels: Labels): Set<number> {
   const reached = new Set<number>();
   for (let changed = true; changed; ) {
@@ -306,6 +361,8 @@ export async function loadCatalog(query: CatalogQuery, sensitive: readonly Sensi
     functions: new Map(),
     operators: new Map(),
     inherits: [],
+    cascades: [],
+    calls: new Set(),
     partitioned: [],
     generated: [],
     defined: [],
@@ -319,7 +376,7 @@ export async function loadCatalog(query: CatalogQuery, sensitive: readonly Sensi
   const { labels, missing } = label(gathered, sensitive);
   close(gathered, labels);
   return {
-    relations: gathered.relations,
+    relations: withOwnersCode(gathered),
     labelled: labels,
     opaque: opaqueViews(gathered, labels),
     labelledPartitions: gathered.partitioned.some(([oid, keys]) => {

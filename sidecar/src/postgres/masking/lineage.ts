@@ -55,6 +55,8 @@ export interface Analysis {
   readonly refused: Refused | undefined;
   /** Labelled values may be in its errors and notices. */
   readonly touchesLabelled: boolean;
+  /** A relation takes part whose rows cannot be changed without running code of the owner's. */
+  readonly firesOwnersCode: boolean;
   /** Row security of what it reads runs code of the owner's, whose results a plan would show. */
   readonly ownersCode: boolean;
   /** It reads what earlier statements of the session may have left there: settings, sequences, temporary tables. */
@@ -73,6 +75,7 @@ function without(command: Command, catalog: Catalog, refused?: Refused): Analysi
     command,
     ...nothing,
     refused,
+    firesOwnersCode: true,
     ownersCode: true,
     readsSession: true,
     setConfigs: 0,
@@ -198,6 +201,7 @@ function describe(
     targets: found.targets,
     refused,
     touchesLabelled: catalog.labels.size > 0 && (found.touches || triggers || stale || found.top !== undefined),
+    firesOwnersCode: found.firesOwnersCode,
     ownersCode: found.ownersCode,
     readsSession: found.readsSession,
     setConfigs: found.setConfigs,

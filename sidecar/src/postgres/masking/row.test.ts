@@ -15,6 +15,7 @@ const anAnalysis = (columns: readonly OutputColumn[]): Analysis => ({
   targets: [],
   refused: undefined,
   touchesLabelled: true,
+  firesOwnersCode: false,
   ownersCode: false,
   readsSession: false,
   setConfigs: 0,

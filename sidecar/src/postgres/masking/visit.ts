@@ -40,6 +40,7 @@ export interface Target {
   readonly name: string;
   readonly hasTriggers: boolean;
   readonly hasOwnTriggers: boolean;
+  readonly runsOwnersCode: boolean;
   readonly labelled: boolean;
 }
 export interface Refused {
@@ -56,6 +57,8 @@ export interface Found {
   readonly refused: Refused[];
   /** A relation with labelled columns, an unknown relation or an unknown function takes part. */
   touches: boolean;
+  /** A relation takes part whose rows cannot be changed without running code of the owner's. */
+  firesOwnersCode: boolean;
   /** A row security condition calls a function that is not known to be the server's own. */
   ownersCode: boolean;
   /** It reads what earlier statements of the session may have left there. */
@@ -115,7 +118,15 @@ export class Visitor {
 
   walk(query: TreeNode): Found {
     const lists = { references: [], assigns: [], targets: [], effects: [], refused: [] };
-    const found: Found = { ...lists, touches: false, ownersCode: false, readsSession: false, setConfigs: 0, top: undefined };
+    const found: Found = {
+      ...lists,
+      touches: false,
+      firesOwnersCode: false,
+      ownersCode: false,
+      readsSession: false,
+      setConfigs: 0,
+      top: undefined,
+    };
     this.#query(query, { scopes: [], found, inView: false });
     return found;
   }
@@ -184,6 +195,7 @@ export class Visitor {
     }
     found.readsSession ||= relation.kind === 'S' || relation.schema.startsWith('pg_temp');
     const columns = read && columnsOf(relation, read).map(({ name }) => name);
+    found.firesOwnersCode ||= relation.runsOwnersCode || relation.kind === 'f';
     const why = refuseRelation(relation.schema, relation.name, this.#catalog.labels.size > 0, columns);
     if (why !== undefined) found.refused.push({ object: nameOf(relation), why });
     if (columns?.includes(PARTITION_BOUND) !== false && relation.name === 'pg_class') this.#bounds(place);
@@ -387,6 +399,7 @@ export class Visitor {
       name: nameOf(relation),
       hasTriggers: relation.hasTriggers || relation.kind === 'v' || relation.kind === 'f',
       hasOwnTriggers: relation.hasOwnTriggers || relation.kind === 'f',
+      runsOwnersCode: relation.runsOwnersCode || relation.kind === 'f',
       labelled: this.#catalog.labelled.has(relation.oid),
     });
     const assigned = [

@@ -276,13 +276,11 @@ function dataRefusal(statement: Held, analysis: Analysis, access: Access): Refus
 }
 
 function runsOwnersCode(statement: Held, analysis: Analysis | undefined): boolean {
-  // What COPY FROM fires stands in no tree.
-  if (analysis === undefined || statement.kind === 'copy-in') return ['utility', 'copy-in'].includes(statement.kind);
+  if (analysis === undefined) return statement.kind === 'utility';
   const { ownersCode, effects, targets } = analysis;
-  // A foreign key may carry a change on to tables that have triggers of their own.
-  const cascades = effects.some(({ verb }) => verb === 'update' || verb === 'delete' || verb === 'merge');
-  const fires = targets.some(({ hasTriggers, hasOwnTriggers }) => hasOwnTriggers || (hasTriggers && cascades));
-  return ownersCode || fires || effects.some(({ kind }) => kind === 'function');
+  // Its tree is that of a query, and has no target.
+  if (statement.kind === 'copy-in') return analysis.firesOwnersCode;
+  return ownersCode || targets.some((target) => target.runsOwnersCode) || effects.some(({ kind }) => kind === 'function');
 }
 
 function policyRefusal(verdict: Verdict, action: Action): Refusal {

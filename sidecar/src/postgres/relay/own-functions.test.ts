@@ -20,8 +20,14 @@ create view calling as select stash() as one;
 create function stash_now() returns int immutable language plpgsql as 'begin perform set_config(''app.x'', (select ssn from public.people), false); return 1; end';
 create table parent (id int primary key); create table child (id int references parent on delete cascade);
 create trigger stash before delete on child for each row execute function stash_by_trigger();
+create table split (id int) partition by list (id); create table split_1 partition of split for values in (1);
+create trigger stash before insert on split_1 for each row execute function stash_by_trigger();
+create function checked(int) returns bool language plpgsql as 'begin perform public.stash(); return true; end';
+create table guarded (id int check (checked(id))); create table ordered (id int);
+create function key_of(int) returns int immutable language plpgsql as 'begin perform public.stash(); return 1; end';
+create index on ordered (key_of(id));
 insert into parent values (1), (2); insert into child values (1), (2);
-grant select, insert, delete on people, notes, plain, calling, parent, child to agent_role; grant usage on sequence counter to agent_role;
+grant select, insert, delete on people, notes, plain, calling, parent, child, split, guarded, ordered to agent_role; grant usage on sequence counter to agent_role;
 grant temporary on database orders to agent_role; grant select, update on sequence counter to agent_role;`;
 const RULE = { effect: 'Allow', resource: { namespace: 'data', name: 'orders-db' } };
 const POLICY = {
@@ -75,6 +81,9 @@ describe('what a function of your own may have left in the session', () => {
     ['was called in a view', 'select one from calling'],
     ['was a trigger', "insert into notes values ('x')"],
     ['was a trigger of a table that a foreign key leads to', 'delete from parent where id = 1'],
+    ['was a trigger of a partition', 'insert into split values (1)'],
+    ['was in a constraint', 'insert into guarded values (1)'],
+    ['was in an index', 'insert into ordered values (1)'],
   ])('is not shown after it %s', async (_, call) => {
     await agent.ask(query(call));
     for (const read of READS) {
