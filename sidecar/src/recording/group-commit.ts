@@ -4,14 +4,16 @@ export interface Syncable {
 }
 
 /**
- * Makes files durable together: while one round of fdatasync runs, everything else that asks joins the next round. `soon`
- * promises a round within `delayMs`, `now` one at once.
+ * Makes files durable together. `soon` promises that a round of fdatasync begins within `delayMs`, `now` that one begins at once;
+ * while a round runs, what asks for one at once joins the next.
  */
 export class GroupCommit {
   readonly #delayMs: number;
   readonly #dirty = new Set<Syncable>();
   #timer: NodeJS.Timeout | undefined;
   #running = false;
+  /** Somebody waits for a round that has not begun. */
+  #asked = false;
 
   constructor(delayMs: number) {
     this.#delayMs = delayMs;
@@ -30,13 +32,15 @@ export class GroupCommit {
   #start(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#asked = true;
     if (this.#running) return;
     this.#running = true;
     void this.#rounds();
   }
 
   async #rounds(): Promise<void> {
-    while (this.#dirty.size > 0) {
+    while (this.#asked) {
+      this.#asked = false;
       const round = [...this.#dirty];
       this.#dirty.clear();
       await Promise.all(round.map((file) => file.sync()));

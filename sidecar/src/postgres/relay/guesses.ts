@@ -14,9 +14,14 @@ export class GuessBudget {
   readonly #seen = new Map<string, { at: number; weight: number }>();
 
   /** `settings`: what the same text may mean another constant under. */
-  spend(judgement: Judgement, parameters: readonly (Buffer | null)[], now: number, settings = ''): Refusal | undefined {
+  spend(
+    judgement: Judgement,
+    parameters: readonly (Buffer | null)[],
+    now: number,
+    settings: () => string = () => '',
+  ): Refusal | undefined {
     if (judgement.guesses === 0) return undefined;
-    const hash = createHash('sha256').update(JSON.stringify([judgement.statement.text, judgement.basis.tree, settings]));
+    const hash = createHash('sha256').update(JSON.stringify([judgement.statement.text, judgement.basis.tree, settings()]));
     for (const value of parameters) hash.update(value === null ? 'n' : `v${value.length}:`).update(value ?? '');
     const key = hash.digest('base64');
     let used = 0;

@@ -3,7 +3,7 @@ import type { Access, Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { Durability, SessionRecorder } from '../../recording/recorder.ts';
 import { Quota, type Taken } from './limits.ts';
-import { Run } from './run.ts';
+import { Run, type RunResult } from './run.ts';
 import type { Portal } from './steps.ts';
 
 /** Characters of a statement that evidence keeps; its whole length is in `bytes`. */
@@ -27,6 +27,7 @@ export class Recorder {
   readonly #onFailure: (error: Error) => void;
   readonly #taken: Taken = { rows: 0 };
   #started = new Map<number, number>();
+  readonly #owed: { readonly run: Run; readonly end: RunResult; readonly durationMs: number }[] = [];
 
   constructor(session: SessionRecorder, access: () => Access, clock: Clock, onFailure: (error: Error) => void) {
     this.#session = session;
@@ -43,6 +44,7 @@ export class Recorder {
     writes: boolean;
     parameters?: readonly (string | null)[] | undefined;
   }): Promise<number> {
+    this.settle();
     const action = this.totals.actions++;
     if (said.verdict.verdict !== 'allow') this.totals.denied++;
     const shown = this.#access().recording.content !== 'metadata';
@@ -70,11 +72,24 @@ export class Recorder {
     return new Run(action, portal, keep, new Quota(limits, this.#taken, portal.prepared.handed ?? portal));
   }
 
-  finished(run: Run, end: { tag?: string; error?: { code: string; message: string } }): void {
-    const started = this.#started.get(run.action) ?? this.#clock.monotonic();
+  finished(run: Run, end: RunResult): void {
+    this.finishing(run, end);
+    this.settle();
+  }
+
+  /** As `finished`, but its record is written by `settle`, so that the agent does not wait for it. */
+  finishing(run: Run, end: RunResult): void {
+    const now = this.#clock.monotonic();
+    const started = this.#started.get(run.action) ?? now;
     this.#started.delete(run.action);
     this.totals.maskedValues += run.maskedValues;
-    this.note(run.done(end, this.#clock.monotonic() - started));
+    this.#owed.push({ run, end, durationMs: now - started });
+  }
+
+  /** Writes the records of what has finished. Called before any other record is written, and before the read buffer is reused. */
+  settle(): void {
+    if (this.#owed.length === 0) return;
+    for (const { run, end, durationMs } of this.#owed.splice(0)) this.note(run.done(end, durationMs));
   }
 
   /** Records that nothing waits for; should one fail, the session ends. */

@@ -201,6 +201,7 @@ export class Relay {
         server.settle();
         this.#meter();
       } catch (error) {
+        this.#recorder.settle();
         this.#link.end(this.#fault(error, 'server'));
         return;
       }

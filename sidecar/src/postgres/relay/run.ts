@@ -11,6 +11,12 @@ import type { Refusal } from './texts.ts';
 const ROWS_PER_RECORD = 200;
 const BYTES_PER_RECORD = 128 * 1024;
 
+/** How a run ended: what the server said, or the error that took its place. */
+export interface RunResult {
+  readonly tag?: string;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
 export type RunEnd = 'complete' | 'suspended' | 'copy-in' | 'failed';
 
 /** One execution of one statement: counts, digest and the rows that evidence keeps. */
@@ -34,6 +40,8 @@ export class Run {
   #hash: Hash | undefined;
   #columnsTold = false;
   #span: Buffer | undefined;
+  /** Delivered rows that were not looked into. */
+  #unread: Buffer[] = [];
   #kept: (string | null)[][] = [];
   #keptBytes = 0;
   #room: { rows: number; bytes: number };
@@ -88,17 +96,35 @@ export class Run {
     return this.#quota.ask(wanted);
   }
 
-  /** Takes note of `count` DataRow messages as they were delivered. Returns records when enough rows came together. */
-  delivered(rows: Buffer, count: number): readonly RecordBody[] {
+  /** Takes note of `count` DataRow messages as they were delivered; `settle` looks into them. */
+  delivered(rows: Buffer, count: number): void {
     this.rows += count;
     this.digest(rows);
-    if (this.truncated) return NO_RECORDS;
+    if (!this.truncated) this.#unread.push(rows);
+  }
+
+  /**
+   * Works through what was delivered of one read of the server, once it is on its way to the agent. Must be called before the
+   * read buffer behind it is reused. Returns records where enough rows came together.
+   */
+  settle(): readonly RecordBody[] {
+    if (this.#span !== undefined) this.#update(this.#span);
+    this.#span = undefined;
+    return this.#keepUnread();
+  }
+
+  #keepUnread(): readonly RecordBody[] {
+    const unread = this.#unread;
+    if (unread.length === 0) return NO_RECORDS;
+    this.#unread = [];
     const records: RecordBody[] = [];
-    for (let at = 0; at < rows.length; ) {
-      const end = rowEnd(rows, at);
-      if (!this.#keep(rows.subarray(at, end))) break;
-      if (this.#kept.length >= ROWS_PER_RECORD || this.#keptBytes >= BYTES_PER_RECORD) records.push(...this.#takeRows());
-      at = end;
+    for (const rows of unread) {
+      for (let at = 0; at < rows.length; ) {
+        const end = rowEnd(rows, at);
+        if (!this.#keep(rows.subarray(at, end))) return records;
+        if (this.#kept.length >= ROWS_PER_RECORD || this.#keptBytes >= BYTES_PER_RECORD) records.push(...this.#takeRows());
+        at = end;
+      }
     }
     return records;
   }
@@ -126,12 +152,6 @@ export class Run {
     }
     if (span !== undefined) this.#update(span);
     this.#span = bytes;
-  }
-
-  /** Must be called before the read buffer behind delivered slices is reused. */
-  settleDigest(): void {
-    if (this.#span !== undefined) this.#update(this.#span);
-    this.#span = undefined;
   }
 
   #update(bytes: Buffer): void {
@@ -166,7 +186,8 @@ export class Run {
   }
 
   /** What is left to record once it ended. */
-  done(end: { tag?: string; error?: { code: string; message: string } }, durationMs: number): readonly RecordBody[] {
+  done(end: RunResult, durationMs: number): readonly RecordBody[] {
+    const before = this.#keepUnread();
     const last = this.#columnsTold && this.#kept.length > 0 ? this.#takeRows() : NO_RECORDS;
     const result =
       this.#columnsTold || this.portal.prepared.fields.length === 0 ? {} : { result: { ...this.#columns(), rows: this.#kept } };
@@ -182,7 +203,7 @@ export class Run {
       durationMs: Math.round(durationMs * 1000) / 1000,
       ...result,
     };
-    return [...last, done];
+    return before.length === 0 && last.length === 0 ? [done] : [...before, ...last, done];
   }
 }
 

@@ -115,12 +115,14 @@ export class ServerSide {
     else if (!this.#run()?.reachesLimit(piece.length)) throw new UpstreamProtocolError('a message was skipped');
   }
 
-  /** Call when all messages of one read were taken: nothing may point into the read buffer any more. */
+  /** Call when all messages of one read were taken: nothing may point into the read buffer any more. The agent's answer goes first. */
   settle(): void {
-    const step = this.#link.step;
-    if (step?.kind === 'execute') step.run.settleDigest();
-    this.#committing?.run.settleDigest();
     this.#link.toAgent.flush();
+    this.#recorder.settle();
+    const step = this.#link.step;
+    if (step?.kind === 'execute') this.#recorder.note(step.run.settle());
+    const committing = this.#committing?.run;
+    if (committing !== undefined) this.#recorder.note(committing.settle());
   }
 
   #message(type: BackendType, bytes: Buffer): void {
@@ -241,7 +243,7 @@ export class ServerSide {
         return this.#complete(run, bytes, '');
       case BACKEND.PortalSuspended:
         if (run.stopped !== undefined) return this.#stopped(run, run.stopped);
-        this.#recorder.finished(run, { tag: 'suspended' });
+        this.#recorder.finishing(run, { tag: 'suspended' });
         this.#link.tell(bytes);
         this.#link.answered();
         return run.settled.resolve('suspended');
@@ -270,7 +272,7 @@ export class ServerSide {
     if (run.committing) {
       this.#committing = { run, bytes: Buffer.from(bytes), tag };
     } else {
-      this.#recorder.finished(run, { tag });
+      this.#recorder.finishing(run, { tag });
       this.#link.tell(bytes);
     }
     this.#link.answered();
@@ -281,7 +283,7 @@ export class ServerSide {
   /** More rows than allowed: the agent is told so in place of the end, and the statement counts as failed. */
   #stopped(run: Run, refusal: Refusal): void {
     const error = this.#texts.refusal(refusal);
-    this.#recorder.finished(run, { error: { code: refusal.code, message: refusal.reason } });
+    this.#recorder.finishing(run, { error: { code: refusal.code, message: refusal.reason } });
     this.#link.answered();
     this.#link.tell(error);
     this.#link.refused();
@@ -303,7 +305,7 @@ export class ServerSide {
       rows = masked.bytes;
       run.maskedValues += masked.values;
     }
-    this.#recorder.note(run.delivered(rows, allowed.count));
+    run.delivered(rows, allowed.count);
     this.#link.tell(rows);
   }
 
@@ -386,7 +388,7 @@ export class ServerSide {
     const committed = this.#committing;
     this.#committing = undefined;
     if (committed !== undefined) {
-      this.#recorder.finished(committed.run, { tag: committed.tag });
+      this.#recorder.finishing(committed.run, { tag: committed.tag });
       this.#link.tell(committed.bytes);
     }
     this.#link.muted = false;
@@ -400,7 +402,7 @@ export class ServerSide {
     const shown = this.#texts.serverError(fields, true);
     const run = this.#committing?.run;
     this.#committing = undefined;
-    if (run !== undefined) this.#recorder.finished(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
+    if (run !== undefined) this.#recorder.finishing(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
     this.#link.tell(shown.bytes);
   }
 
@@ -429,6 +431,6 @@ export class ServerSide {
     const labelled = run?.portal.judgement.touchesLabelled ?? (step.kind === 'bind' && step.portal.judgement.touchesLabelled);
     const shown = this.#texts.serverError(fields, labelled);
     this.#link.tell(shown.bytes);
-    if (run !== undefined) this.#recorder.finished(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
+    if (run !== undefined) this.#recorder.finishing(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
   }
 }

@@ -278,7 +278,7 @@ export class Statements {
 
   /** Counts comparisons with masked columns; a refusal once the hour's budget is used up. */
   spend(judgement: Judgement, parameters: readonly (Buffer | null)[]): Refusal | undefined {
-    return this.#o.guesses.spend(judgement, parameters, this.#o.clock.now(), this.#o.link.settings);
+    return this.#o.guesses.spend(judgement, parameters, this.#o.clock.now(), () => this.#o.link.settings);
   }
 
   /** Why a statement must not run in this session, though it might in another. */
