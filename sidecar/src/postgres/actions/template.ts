@@ -45,8 +45,12 @@ interface Lexed {
   readonly starts: number[];
 }
 
+/** What may begin or end a transaction: it holds no literal, and is its own template. */
+const TRANSACTION = /^\s*(?:begin|start|commit|end|rollback|abort)\b[a-z\s,]{0,200};?\s*$/i;
+
 /** The template of a text; undefined where it must be sent as it is. */
 export function templateOf(text: string): Template | undefined {
+  if (TRANSACTION.test(text)) return { text, segments: [text], classes: [] };
   if (text.length > MAX_TEMPLATE_LENGTH || !/^\s*select\b/i.test(text) || OUT_OF_BOUNDS.test(text)) return undefined;
   const lexed = lex(text);
   if (lexed === undefined) return undefined;

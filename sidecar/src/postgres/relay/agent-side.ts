@@ -13,6 +13,7 @@ import {
   FRONTEND,
   type Piece,
 } from '../wire/index.ts';
+import { shownParameters } from './bound-values.ts';
 import type { Inbox } from './inbox.ts';
 import type { Intake } from './intake.ts';
 import type { Ending } from '../../session/index.ts';
@@ -220,7 +221,7 @@ export class AgentSide {
       name: message.portal,
       prepared,
       formats: [...message.resultFormats],
-      parameters: this.#statements.shownParameters(judgement, message),
+      parameters: shownParameters(judgement, message),
       judgement,
       rows: 0,
       bytes: 0,

@@ -24,6 +24,11 @@ export interface Handed {
   bytes: number;
 }
 
+/** Whether a statement may be stopped in the middle of its rows. */
+export function boundsRows({ rowsPerStatement, bytesPerStatement, rows }: Access['limits']): boolean {
+  return rowsPerStatement !== undefined || bytesPerStatement !== undefined || rows !== undefined;
+}
+
 /** What `limits` leave of rows and bytes for one statement. Undefined limits bound nothing. */
 export class Quota {
   readonly #limits: Access['limits'];
@@ -37,8 +42,7 @@ export class Quota {
   }
 
   get limited(): boolean {
-    const { rowsPerStatement, bytesPerStatement, rows } = this.#limits;
-    return rowsPerStatement !== undefined || bytesPerStatement !== undefined || rows !== undefined;
+    return boundsRows(this.#limits);
   }
 
   /** Why a row of this size, its header included, is one too many; undefined: it is not. */

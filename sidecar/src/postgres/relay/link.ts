@@ -22,6 +22,8 @@ export class Link {
   /** SQL's cursors, by the name that they share with portals. What is here is surely what the server has under the name. */
   readonly cursors = new Map<string, Cursor>();
   transaction: 'I' | 'T' | 'E' = 'I';
+  /** Locks that a statement took are held for as long as this stays the same: to the end of the transaction, or to ROLLBACK TO. */
+  locks = 0;
   /** Something of the current group (up to Sync) was executed; an error of ours must then undo it. */
   dirty = false;
   /** Code of the database's owner ran that may have left labelled values in the session. */
@@ -223,7 +225,10 @@ export class Link {
   ready(status: 'I' | 'T' | 'E'): void {
     this.transaction = status;
     this.#changed = '';
-    if (status === 'I') this.#portals.clear();
+    if (status === 'I') {
+      this.#portals.clear();
+      this.locks++;
+    }
     // In a transaction that failed they are gone as well, but for those that ROLLBACK TO may bring back.
     if (status !== 'T') this.cursors.clear();
   }

@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 /** A statement whose text repeats a character so many times; of what was decided about it only the size matters here. */
 function prepared(count = 0, character = 'x'): Prepared {
   const judgement = { statement: { text: character.repeat(count) }, basis: { tree: undefined } } as Judgement;
-  return { name: '', judgement, fields: [], rowDescription: undefined, parameters: 0, parameterTypes: [] };
+  return { name: '', judgement, fields: [], rowDescription: undefined, parameters: [], parameterTypes: [] };
 }
 
 describe('the room that sessions share', () => {

@@ -77,6 +77,11 @@ export class Recorder {
     this.settle();
   }
 
+  /** Whether nothing was said of how a run ended. */
+  owes(run: Run): boolean {
+    return this.#started.has(run.action);
+  }
+
   /** As `finished`, but its record is written by `settle`, so that the agent does not wait for it. */
   finishing(run: Run, end: RunResult): void {
     const now = this.#clock.monotonic();

@@ -19,7 +19,7 @@ import { isHidden, treeOf } from './notices.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import type { Statements } from './statements.ts';
-import type { Portal, PrepareOutcome, Step } from './steps.ts';
+import type { Portal, PrepareOutcome, PrepareStep, Step } from './steps.ts';
 import type { Refusal, Texts } from './texts.ts';
 
 /** Parameters that an agent may see; any other could carry a value out. */
@@ -162,13 +162,13 @@ export class ServerSide {
     }
   }
 
-  #prepared(step: Extract<Step, { kind: 'prepare' }>, type: BackendType, bytes: Buffer): void {
+  #prepared(step: PrepareStep, type: BackendType, bytes: Buffer): void {
     if (type === BACKEND.ParseComplete && !step.parsed) {
       step.parsed = true;
     } else if (step.sql && step.parsed && (type === BACKEND.BindComplete || type === BACKEND.CommandComplete)) {
       return;
     } else if (type === BACKEND.ParameterDescription && step.parsed) {
-      step.parameters = decodeParameterDescription(bytes).length;
+      step.parameters = decodeParameterDescription(bytes);
     } else if (type === BACKEND.RowDescription && step.parsed) {
       // The bytes outlive this read: they are said to the agent later.
       const own = Buffer.from(bytes);
@@ -192,7 +192,8 @@ export class ServerSide {
     }
   }
 
-  #settlePrepare(step: Extract<Step, { kind: 'prepare' }>, outcome: PrepareOutcome): void {
+  #settlePrepare(step: PrepareStep, outcome: PrepareOutcome): void {
+    step.streamed?.(outcome);
     this.#link.answered();
     step.settled.resolve(outcome);
   }
@@ -392,7 +393,7 @@ export class ServerSide {
       this.#link.tell(committed.bytes);
     }
     this.#link.muted = false;
-    if (step.tell && step.attempt?.failed !== true) this.#link.tell(bytes);
+    if (step.tell && !(step.attempt?.failed === true && !step.attempt.told)) this.#link.tell(bytes);
     this.#link.answered();
     step.settled.resolve();
   }
@@ -418,10 +419,12 @@ export class ServerSide {
     }
     if (step.kind === 'prepare') {
       // Whoever waits for the statement says the error, so that it is recorded with its text.
-      step.settled.resolve({ kind: 'failed', error: fields });
-      this.#link.answered();
-    } else if (step.kind === 'bind' && step.attempt !== undefined) step.attempt.failed = true;
-    else if (step.kind !== 'forced') this.#tellError(step, fields);
+      this.#settlePrepare(step, { kind: 'failed', error: fields });
+    } else if (step.kind !== 'forced') {
+      const attempt = step.kind === 'bind' ? step.attempt : undefined;
+      if (attempt !== undefined) attempt.failed = true;
+      if (attempt?.told !== false) this.#tellError(step, fields);
+    }
     this.#link.failed();
   }
 

@@ -7,6 +7,7 @@ import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import { deallocate, findPrepared, isSqlPrepared, type SqlPrepared } from './sql-prepared.ts';
+import { streamInstance } from './streaming.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import type { Attempt, Portal, Prepared } from './steps.ts';
 import { type Instance, NAME_RESERVED, OWN_NAMES, type Templates } from './templates.ts';
@@ -56,10 +57,11 @@ export class SimpleQuery {
     const began = clock.monotonic();
     if (instance !== undefined && (await this.#instance(instance, text, bytes))) {
       templates.used(instance, clock.monotonic() - began);
-      return;
+    } else {
+      const ran = (instance && (await streamInstance(this.#o, instance, text, bytes))) ?? (await this.#text(text, bytes));
+      if (instance !== undefined && typeof ran === 'object') templates.ran(instance, ran, clock.monotonic() - began);
     }
-    const ran = await this.#text(text, bytes);
-    if (instance !== undefined && ran !== undefined) await templates.ran(instance, ran, clock.monotonic() - began);
+    if (templates.wish) await templates.prepare();
   }
 
   /** Runs an instance by its template. False: nothing of it ran or was told, and the text itself has to run. */
@@ -86,16 +88,16 @@ export class SimpleQuery {
     statements.starting(judgement);
     const run = recorder.run(action, portal);
     run.committing = true;
-    const attempt: Attempt = { opening: prepared.rowDescription, failed: false };
+    const attempt: Attempt = { opening: prepared.rowDescription, told: link.transaction !== 'I', failed: false };
     const bind = { portal: '', statement: prepared.name, parameterFormats: [], parameters: values, resultFormats: [] };
     link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: deferred(), attempt });
     link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
     const { done } = await statements.sync(true, attempt);
     await done;
     if (!attempt.failed) return true;
-    recorder.finished(run, { error: { code: 'ServerError', message: 'the values do not fit the template; the text is run' } });
+    recorder.finished(run, { error: { code: 'ServerError', message: 'the values do not fit the template' } });
     templates.failed(instance);
-    return false;
+    return attempt.told;
   }
 
   /** Runs a text statement by statement. @returns What it ran as, where it was one statement and ran well. */
@@ -163,7 +165,7 @@ export class SimpleQuery {
     if (isSqlPrepared(statement)) return this.#sqlPrepared(statement, bytes, last);
     const prepared = await statements.prepare(statement, '', []);
     if (prepared.kind !== 'prepared') return this.#unprepared(prepared, statement, bytes);
-    if (prepared.prepared.parameters > 0) {
+    if (prepared.prepared.parameters.length > 0) {
       return this.#refuse(
         { code: 'NotAnalysable', reason: 'a parameter such as $1 has no value in a simple query' },
         statement.text,
@@ -209,7 +211,7 @@ export class SimpleQuery {
   async #done(judgement: Judgement, tag: string, bytes: number): Promise<'next'> {
     const { link, recorder } = this.#o;
     const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: false });
-    const prepared: Prepared = { name: '', judgement, fields: [], rowDescription: undefined, parameters: 0, parameterTypes: [] };
+    const prepared: Prepared = { name: '', judgement, fields: [], rowDescription: undefined, parameters: [], parameterTypes: [] };
     const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
     recorder.finished(recorder.run(action, portal), { tag });
     link.say(encodeCommandComplete(tag));

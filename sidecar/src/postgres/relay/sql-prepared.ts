@@ -23,7 +23,7 @@ export function findPrepared(link: Link, { name, values }: StatementOf<'execute'
   const prepared = link.statements.get(name);
   if (prepared === undefined) return missing(name);
   if (!['query', 'prepare'].includes(prepared.judgement.statement.kind)) return NOT_A_QUERY;
-  if (prepared.parameters === values.length) return prepared;
+  if (prepared.parameters.length === values.length) return prepared;
   return { sqlstate: '42601', message: `wrong number of parameters for prepared statement "${name}"` };
 }
 

@@ -1,10 +1,16 @@
 import type { Access, Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import { deferred } from '../../platform.ts';
-import { type ObjectName, type Statement, StatementError, type StatementOf, type StatementParser } from '../actions/index.ts';
+import {
+  type ObjectName,
+  type Statement,
+  StatementError,
+  type StatementOf,
+  type StatementParser,
+  type TransactionOperation,
+} from '../actions/index.ts';
 import { type Catalog, hiddenLabels } from '../masking/index.ts';
 import {
-  type BindMessage,
   encodeBind,
   encodeClose,
   encodeDescribe,
@@ -41,8 +47,6 @@ const TOO_MANY_HELD: Refusal = {
   reason: 'too many prepared statements are held; close some',
   message: 'close or DEALLOCATE prepared statements that are not needed.',
 };
-/** Bytes of a bound value that evidence keeps. */
-const MAX_SHOWN = 4096;
 /** Fails at once, wherever it is parsed: how a refusal of ours undoes what its group did. */
 const FAILING_TEXT = 'chaperone refused a statement of this transaction';
 
@@ -136,6 +140,34 @@ export class Statements {
     return { kind: 'prepared', prepared: { name, judgement, fields, rowDescription, parameters, parameterTypes } };
   }
 
+  /**
+   * Sends a statement to be parsed, and whatever the caller sends behind it at once: for one whose template was judged before.
+   * `onOutcome` is called before anything of its result is read.
+   */
+  stream(text: string, onOutcome: (outcome: PrepareOutcome) => void): void {
+    const messages = [
+      encodeParse({ name: '', query: text, parameterTypes: [] }),
+      encodeDescribe({ kind: 'statement', name: '' }),
+    ];
+    const step = { kind: 'prepare', trees: [], parsed: false, parameters: [], settled: deferred<PrepareOutcome>() } as const;
+    this.#o.link.send(Buffer.concat(messages), { ...step, trees: [], streamed: onOutcome });
+  }
+
+  /**
+   * What holds for a statement that was sent by {@link Statements.stream}. Undefined: it is not what was foretold, and may be running.
+   */
+  streamed(foretold: Judgement, outcome: Extract<PrepareOutcome, { kind: 'prepared' }>): Prepared | undefined {
+    const { access, catalog, major, judgements } = this.#o;
+    const { trees, fields, rowDescription, parameters } = outcome;
+    const context = { access: access(), catalog: catalog(), major };
+    const judgement = judgements.judge(foretold.statement, trees, fields, rowDescription, context);
+    const worse = judgement.guesses > foretold.guesses || (judgement.blank && !foretold.blank) || judgement.writes;
+    if (judgement.refusal !== undefined || worse || parameters.length > 0 || this.barred(judgement) !== undefined)
+      return undefined;
+    this.mayRun(judgement.ownersCode);
+    return { name: '', judgement, fields, rowDescription, parameters, parameterTypes: [] };
+  }
+
   /** Runs a PREPARE of SQL, which reads nothing, and judges what the server holds under its name from then on. */
   async store(statement: StatementOf<'prepare'>): Promise<Preparation> {
     const { link } = this.#o;
@@ -148,7 +180,7 @@ export class Statements {
       encodeDescribe({ kind: 'statement', name }),
       encodeFlush(),
     ];
-    link.send(Buffer.concat(messages), { kind: 'prepare', sql: true, trees: [], parsed: false, parameters: 0, settled });
+    link.send(Buffer.concat(messages), { kind: 'prepare', sql: true, trees: [], parsed: false, parameters: [], settled });
     link.toServer.flush();
     const outcome = await settled.promise;
     if (outcome.kind === 'failed') return this.#failure(statement, outcome);
@@ -208,7 +240,7 @@ export class Statements {
         kind: 'prepare',
         trees: [],
         parsed: false,
-        parameters: 0,
+        parameters: [],
         settled,
       },
     );
@@ -237,16 +269,6 @@ export class Statements {
   /** The verdict under the policy in force now; it may have changed since the statement was parsed. */
   current(judgement: Judgement, fields: Prepared['fields']): Judgement {
     return judgeAgain(judgement, fields, this.#o.access());
-  }
-
-  /** Bound values as evidence keeps them: none where one may be of a labelled column, or binary. */
-  shownParameters(judgement: Judgement, message: BindMessage): readonly (string | null)[] | undefined {
-    if (message.parameters.length === 0 || judgement.blank) return undefined;
-    const binary = (at: number): boolean =>
-      (message.parameterFormats.length === 1 ? message.parameterFormats[0] : message.parameterFormats[at]) === 1;
-    return message.parameters.map((value, at) =>
-      value === null ? null : binary(at) ? `b:${value.toString('base64', 0, MAX_SHOWN)}` : shownText(value),
-    );
   }
 
   /** Takes in a tree that the server printed at Bind or Describe: from here on it holds for the statement. */
@@ -300,7 +322,7 @@ export class Statements {
     this.mayRun(ownersCode);
     if (statement.kind === 'set' || statement.kind === 'reset') link.changes(statement.text);
     // The cursor that is being read no function can close.
-    if (statement.kind === 'transaction' && statement.operation === 'rollback-to') link.cursors.clear();
+    if (statement.kind === 'transaction') this.#ending(statement.operation);
     if (statement.kind === 'fetch' && own !== undefined) link.cursors.set(statement.cursor, own);
     if (statement.kind === 'declare') link.forgetPortals(statement.cursor);
     if (statement.kind === 'deallocate') link.forgetStatements(statement.name);
@@ -308,6 +330,13 @@ export class Statements {
     link.forgetPortals(statement.cursor);
     if (statement.cursor === undefined) link.cursors.clear();
     else link.cursors.delete(statement.cursor);
+  }
+
+  #ending(operation: TransactionOperation): void {
+    const { link } = this.#o;
+    // COMMIT AND CHAIN gives locks back in what looks like one transaction from outside.
+    if (operation !== 'savepoint' && operation !== 'release') link.locks++;
+    if (operation === 'rollback-to') link.cursors.clear();
   }
 
   /** After a statement that may have changed the catalogue, or declared a cursor. */
@@ -343,12 +372,6 @@ export class Statements {
     link.toServer.flush();
     return { done: settled.promise };
   }
-}
-
-/** A long value is cut, and says how long it was; the record has the bytes of the whole message. */
-function shownText(value: Buffer): string {
-  const shown = `t:${value.toString('utf8', 0, MAX_SHOWN)}`;
-  return value.length > MAX_SHOWN ? `${shown}… (${value.length} bytes)` : shown;
 }
 
 /** Kinds whose relations only the server can resolve. */

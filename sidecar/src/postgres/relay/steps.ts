@@ -12,7 +12,8 @@ export interface Prepared {
   judgement: Judgement;
   readonly fields: readonly FieldDescription[];
   readonly rowDescription: Buffer | undefined;
-  readonly parameters: number;
+  /** Their types (pg_type.oid), as the server found them. */
+  readonly parameters: readonly number[];
   /** As its Parse gave them. */
   readonly parameterTypes: readonly number[];
   /** Of a FETCH: what all of its cursor's gave out, against limits of one statement. */
@@ -28,7 +29,8 @@ export interface Cursor {
 /** A portal; until BindComplete its judgement is what was known when Bind was sent. */
 export interface Portal {
   readonly name: string;
-  readonly prepared: Prepared;
+  /** Of a statement that is bound in the same breath as it is parsed: what was foretold, until the server has described it. */
+  prepared: Prepared;
   readonly formats: readonly number[];
   readonly parameters: readonly (string | null)[] | undefined;
   judgement: Judgement;
@@ -43,15 +45,31 @@ export type PrepareOutcome =
       readonly trees: readonly string[];
       readonly fields: readonly FieldDescription[];
       readonly rowDescription: Buffer | undefined;
-      readonly parameters: number;
+      readonly parameters: readonly number[];
     }
   | { readonly kind: 'failed'; readonly error: ServerMessageFields | undefined };
 
-/** A template was bound in place of a text: should that fail, the text itself is run, and the agent hears nothing of the attempt. */
+/**
+ * A template was bound in place of a text: should that fail, the text itself is run, and the agent hears nothing of the attempt.
+ * In a transaction, which has failed by then, `told` has the agent hear the error.
+ */
 export interface Attempt {
+  readonly told: boolean;
   /** What the agent is told once it is bound. */
   readonly opening: Buffer | undefined;
   failed: boolean;
+}
+
+export interface PrepareStep {
+  readonly kind: 'prepare';
+  readonly trees: string[];
+  parsed: boolean;
+  parameters: readonly number[];
+  /** By a PREPARE of SQL, which is bound and executed before what it made is described. */
+  readonly sql?: true;
+  /** Rows follow at once: takes the outcome before anything behind it is read. */
+  readonly streamed?: (outcome: PrepareOutcome) => void;
+  readonly settled: Deferred<PrepareOutcome>;
 }
 
 /**
@@ -59,8 +77,7 @@ export interface Attempt {
  * After an error the server skips to Sync, and so do the steps. `local` steps hold what we ourselves say in between.
  */
 export type Step =
-  /** `sql`: by a PREPARE of SQL, which is bound and executed before what it made is described. */
-  | { kind: 'prepare'; trees: string[]; parsed: boolean; parameters: number; sql?: true; settled: Deferred<PrepareOutcome> }
+  | PrepareStep
   | { kind: 'bind'; portal: Portal; tell: boolean; settled: Deferred<boolean>; attempt?: Attempt }
   | { kind: 'describe'; of: 'statement' | 'portal'; prepared: Prepared | undefined }
   | { kind: 'execute'; run: Run }

@@ -192,6 +192,98 @@ describe('a template is judged anew', () => {
   });
 });
 
+const ofCheap = (client: pg.Client, id = 4): Promise<unknown> =>
+  client.query(`select * from cheap where id = ${id}`).then(
+    ({ rows }) => rows[0] as unknown,
+    (error: unknown) => error,
+  );
+
+describe('a text that is sent together with its execution, since another of its template was judged', () => {
+  const DEFINITIONS = {
+    plain: 'select id, name from items where price < 10',
+    labelled: 'select id, owner as name from items where price < 10',
+    wider: "select id, name, 'more' as more from items where price < 10",
+    failing: 'select id, (1 / (id - 4))::text as name from items where price < 10',
+    unknown: 'select id, unknown_to_us(id) as name from items where price < 10',
+  };
+  async function define(definition: keyof typeof DEFINITIONS, before = ''): Promise<void> {
+    const owner = await governed.direct();
+    await owner.query(
+      `${before} create or replace view cheap as ${DEFINITIONS[definition]}; grant select on cheap to agent_role`,
+    );
+    await owner.end();
+  }
+  /** Judged and in a transaction: what comes now is neither held nor prepared. */
+  async function judged(): Promise<pg.Client> {
+    await define('plain', 'drop view cheap;');
+    const client = await agent();
+    client.on('error', () => undefined);
+    for (const id of [1, 2, 3]) await client.query(`select * from cheap where id = ${id}`);
+    await client.query('begin');
+    return client;
+  }
+  test.each<[keyof typeof DEFINITIONS, object]>([
+    ['plain', { id: 4, name: 'item 4' }],
+    ['labelled', { id: 4, name: '*****' }],
+    ['failing', { code: '22012', message: 'division by zero' }],
+  ])('shows what it is now: %s', async (definition, expected) => {
+    const client = await judged();
+    await define(definition);
+    expect(await ofCheap(client)).toMatchObject(expected);
+    expect((await client.query('rollback')).command).toBe('ROLLBACK');
+    expect(await ofCheap(client, 5)).toMatchObject({ id: 5 });
+    await client.end();
+  });
+
+  test('ends the session where it may not run any more, before anything of it is shown', async () => {
+    const owner = await governed.direct();
+    await owner.query("create or replace function unknown_to_us(int) returns text language plpgsql as 'begin return $1; end'");
+    await owner.end();
+    const client = await judged();
+    await define('unknown');
+    governed.records.length = 0;
+    expect(await ofCheap(client)).toMatchObject({ message: expect.stringContaining('SessionEnded') as unknown });
+    await expect(client.query('select 1')).rejects.toThrow();
+    await define('plain');
+  });
+
+  test.each<[string, keyof typeof DEFINITIONS, string]>([
+    ['was made again', 'plain', 'drop view cheap;'],
+    ['has a column more', 'wider', ''],
+  ])('ends the session where what it names %s, since it is not known what that is', async (_what, definition, before) => {
+    const client = await judged();
+    await define(definition, before);
+    expect(await ofCheap(client)).toMatchObject({ message: expect.stringContaining('SessionEnded') as unknown });
+  });
+});
+
+describe('BEGIN, COMMIT and ROLLBACK', () => {
+  test('answer as they do, also when they are repeated', async () => {
+    const client = await agent();
+    const seen: string[] = [];
+    for (let turn = 0; turn < 4; turn++) {
+      for (const text of [
+        'begin',
+        'select 1 / 0',
+        'commit',
+        'BEGIN;',
+        'select 1',
+        'COMMIT',
+        'begin read only',
+        'rollback',
+        'commit and chain',
+      ]) {
+        const answer = await client.query(text).catch((error: unknown) => error as pg.DatabaseError);
+        if (turn === 0) seen.push(String('command' in answer ? answer.command : answer.code));
+        else expect('command' in answer ? answer.command : answer.code).toBe(seen.shift());
+        if (turn > 0) seen.push(String('command' in answer ? answer.command : answer.code));
+      }
+    }
+    expect(seen).toEqual(['BEGIN', '22012', 'ROLLBACK', 'BEGIN', 'SELECT', 'COMMIT', 'BEGIN', 'ROLLBACK', '25P01']);
+    await client.end();
+  });
+});
+
 describe('a statement runs as its own text', () => {
   test('inside a transaction', async () => {
     const client = await agent();
@@ -203,6 +295,40 @@ describe('a statement runs as its own text', () => {
     await client.query('select name from items where id = 4');
     expect(await ranPrepared(client)).toBe(false);
     await client.query('commit');
+    await client.end();
+  });
+
+  test.each([
+    ['the same transaction', []],
+    ['what a savepoint gave back', ['savepoint a', 'select name from items where id = 5', 'rollback to a']],
+    ['another transaction', ['select name from items where id = 5', 'commit and chain']],
+  ])('until its locks keep others from changing its table, in %s', async (_what, before) => {
+    const client = await agent();
+    const ask = async (id: number): Promise<unknown> => (await client.query(`select name from items where id = ${id}`)).rows[0];
+    for (const id of [1, 2, 3]) await ask(id);
+    await client.query('begin');
+    for (const text of before) await client.query(text);
+    expect(await ask(6)).toEqual({ name: 'item 6' });
+    expect(await ranPrepared(client)).toBe(false);
+    expect(await ask(7)).toEqual({ name: 'item 7' });
+    expect(await ranPrepared(client)).toBe(true);
+    await client.query('rollback');
+    await client.end();
+  });
+
+  test('inside a transaction, where a value may not fit', async () => {
+    const client = await agent();
+    const ask = (value: string): Promise<unknown> =>
+      client.query(`select name from items where id = '${value}'`).catch((error: unknown) => error);
+    const first = await ask('x');
+    for (const value of ['1', '2', '3']) await ask(value);
+    await client.query('begin');
+    await ask('4');
+    const { message, code, position } = first as pg.DatabaseError;
+    expect(await ask('x')).toMatchObject({ message, code, position });
+    expect(await ask('5')).toMatchObject({ code: '25P02' });
+    await client.query('rollback');
+    expect(await ask('5')).toMatchObject({ rows: [{ name: 'item 5' }] });
     await client.end();
   });
 

@@ -1,8 +1,10 @@
 import type { Access } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
-import { instanceOf, PARAMETER_TYPES, type StatementOf, type Template, templateOf } from '../actions/index.ts';
+import { instanceOf, PARAMETER_TYPES, type Statement, type Template, templateOf } from '../actions/index.ts';
 import { type Catalog, isSameTree } from '../masking/index.ts';
 import { encodeClose } from '../wire/index.ts';
+import type { Judgement } from './judgement.ts';
+import { boundsRows } from './limits.ts';
 import type { Link } from './link.ts';
 import type { Refusal } from './texts.ts';
 import type { Statements } from './statements.ts';
@@ -16,6 +18,9 @@ const RECENT = 4;
 const MAX_SLOW_RUNS = 8;
 const SLOWER = 4;
 const SLACK_MS = 5;
+/** Types that take any string: text and varchar. */
+const ANY_TEXT: ReadonlySet<number> = new Set([25, 1043]);
+const REPEATED: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback']);
 /** What our own statements are called; an agent's may not be called so. */
 export const OWN_NAMES = 'chaperone.';
 export const NAME_RESERVED: Refusal = { code: 'ProtocolViolation', reason: 'this statement name is reserved' };
@@ -41,6 +46,11 @@ interface Known {
   off: boolean;
   textMs: number;
   slowRuns: number;
+  /** The last instance that was run by its own text, and the catalogue that it was judged by. */
+  text: Prepared | undefined;
+  textCatalog: Catalog | undefined;
+  /** `Link.locks` when an instance was last run by its own text: so long as it stays, nobody else can change what that used. */
+  locks: number;
 }
 
 export interface Instance {
@@ -51,13 +61,18 @@ export interface Instance {
 /**
  * Statements that an agent repeats by simple query run as server-side prepared statements, with their literals bound: no Parse, no
  * plan, no round trip before the verdict. A text is taken for an instance only if the server's own tree of one of its instances
- * equals its tree of the template, and only outside transactions. Printing of trees stays on, so a template that the server
- * analyses anew is judged anew, as any prepared statement is.
+ * equals its tree of the template. Printing of trees stays on, so a template that the server analyses anew is judged anew, as any
+ * prepared statement is.
+ *
+ * Within a transaction an instance has to be run by its own text first: what the server holds of another definition of its table
+ * would fail, and the transaction with it. The locks of that text keep others from changing it from then on.
  */
 export class Templates {
   readonly #o: TemplatesOptions;
   readonly #known = new Map<string, Known>();
   #recent: Known[] = [];
+  /** What is to become a prepared statement, with an instance that was run by its text. */
+  readonly #wishes = new Map<Known, Prepared>();
   #named = 0;
 
   constructor(options: TemplatesOptions) {
@@ -66,8 +81,8 @@ export class Templates {
 
   /** What `text` is an instance of; undefined: it is run as it is, and need not be told to {@link ran}. */
   find(text: string): Instance | undefined {
-    const { link, enabled } = this.#o;
-    if (link.transaction !== 'I' || !enabled() || this.#o.access().searchPath.length > 1) return undefined;
+    const { enabled } = this.#o;
+    if (!enabled() || this.#o.access().searchPath.length > 1) return undefined;
     for (const known of this.#recent) {
       const values = instanceOf(known.template, text);
       if (values !== undefined) return known.off ? undefined : { known: this.#touch(known), values };
@@ -82,24 +97,55 @@ export class Templates {
   /** The prepared statement of an instance, if it may be used now. */
   ready({ known }: Instance): Prepared | undefined {
     const { catalog, stale } = this.#o;
-    if (known.prepared === undefined || stale()) return undefined;
-    if (known.catalog === catalog() && known.prepared.judgement.also.length === 0) return known.prepared;
+    const { prepared } = known;
+    if (prepared === undefined || stale()) return undefined;
+    if (known.catalog === catalog() && prepared.judgement.also.length === 0)
+      return this.#safe(known, prepared) ? prepared : undefined;
     // Judged by another catalogue, or analysed anew since: it has to prove itself again.
     this.#retire(known);
     return undefined;
   }
 
-  /** After an instance was run by its own text. The second time it becomes a prepared statement; resolves when that is settled. */
-  async ran({ known }: Instance, text: Prepared, durationMs: number): Promise<void> {
+  /** Whether nothing can fail with the template that would not have failed with the text: in a transaction it is too late for that. */
+  #safe(known: Known, { judgement, parameters }: Prepared): boolean {
+    const { link } = this.#o;
+    if (link.transaction === 'I' || judgement.statement.kind === 'transaction') return true;
+    if (link.transaction === 'E' || link.tainted || known.locks !== link.locks) return false;
+    if (boundsRows(this.#o.access().limits)) return false;
+    return known.template.classes.every((literal, at) => literal !== 'text' || ANY_TEXT.has(parameters[at] ?? 0));
+  }
+
+  /** After an instance was run by its own text. The second time it is to become a prepared statement. */
+  ran({ known }: Instance, text: Prepared, durationMs: number): void {
     known.textMs = durationMs;
+    if (text.judgement.statement.kind === 'query' && mayRepeat(text.judgement)) known.text = text;
+    known.textCatalog = this.#o.catalog();
+    known.locks = this.#o.link.transaction === 'T' ? this.#o.link.locks : -1;
     if (known.prepared !== undefined || ++known.sights < 2) return;
-    const { judgement } = text;
-    const { statement } = judgement;
-    if (statement.kind !== 'query' || statement.command !== 'select' || judgement.writes || statement.mentionsSetConfig) {
-      known.off = true;
-      return;
+    if (mayRepeat(text.judgement)) this.#wishes.set(known, text);
+    else known.off = true;
+  }
+
+  /** What was decided about another instance, where the same is to be expected of this one; undefined: its text has to be looked at. */
+  foretold({ known }: Instance): Prepared | undefined {
+    const { catalog, stale, access } = this.#o;
+    if (known.text === undefined || stale() || known.textCatalog !== catalog()) return undefined;
+    const { also, guesses } = known.text.judgement;
+    // What is counted as a guess goes by its own tree; what may be stopped by a limit must not be committed in the same breath.
+    return also.length > 0 || guesses > 0 || boundsRows(access().limits) ? undefined : known.text;
+  }
+
+  get wish(): boolean {
+    return this.#wishes.size > 0 && this.#o.link.transaction === 'I';
+  }
+
+  /** Outside transactions, where an error harms nothing: makes prepared statements of what is to be one; resolves when it is. */
+  async prepare(): Promise<void> {
+    for (const [known, { judgement }] of this.#wishes) {
+      const { statement, basis } = judgement;
+      this.#wishes.delete(known);
+      if (statement.kind !== 'empty') await this.#prepare(known, statement, basis.tree);
     }
-    await this.#prepare(known, text.judgement.basis.tree, statement);
   }
 
   /** After an instance was run by its template. */
@@ -118,7 +164,7 @@ export class Templates {
     for (const known of this.#known.values()) this.#retire(known);
   }
 
-  async #prepare(known: Known, tree: string | undefined, statement: StatementOf<'query'>): Promise<void> {
+  async #prepare(known: Known, statement: Statement, tree: string | undefined): Promise<void> {
     const { statements, catalog, major, link } = this.#o;
     const { template } = known;
     const name = `${OWN_NAMES}t${++this.#named}`;
@@ -134,8 +180,10 @@ export class Templates {
     known.prepared = prepared;
     known.catalog = catalog();
     known.slowRuns = 0;
-    const same = tree !== undefined && lifted !== undefined && isSameTree(tree, lifted, types.length, major);
-    if (!same || prepared.parameters !== types.length || link.transaction !== 'I') this.#giveUp(known);
+    const same =
+      statement.kind === 'transaction' ||
+      (tree !== undefined && lifted !== undefined && isSameTree(tree, lifted, types.length, major));
+    if (!same || prepared.parameters.length !== types.length || link.transaction !== 'I') this.#giveUp(known);
   }
 
   #touch(known: Known): Known {
@@ -159,6 +207,8 @@ export class Templates {
   /** Closes its statement at the server; its texts are counted anew. */
   #retire(known: Known): void {
     known.sights = 0;
+    known.text = undefined;
+    this.#wishes.delete(known);
     if (known.prepared === undefined) return;
     const target = { kind: 'statement', name: known.prepared.name } as const;
     known.prepared = undefined;
@@ -167,5 +217,11 @@ export class Templates {
 }
 
 function newcomer(template: Template): Known {
-  return { template, prepared: undefined, catalog: undefined, sights: 0, off: false, textMs: 0, slowRuns: 0 };
+  const untried = { prepared: undefined, catalog: undefined, sights: 0, off: false, textMs: 0, slowRuns: 0 };
+  return { template, ...untried, text: undefined, textCatalog: undefined, locks: -1 };
+}
+
+function mayRepeat({ statement, writes }: Judgement): boolean {
+  if (statement.kind === 'transaction') return REPEATED.has(statement.operation);
+  return statement.kind === 'query' && statement.command === 'select' && !writes && !statement.mentionsSetConfig;
 }

@@ -1,0 +1,78 @@
+import { deferred } from '../../platform.ts';
+import { hasMaskSentinel, type Statement } from '../actions/index.ts';
+import { encodeBind, encodeExecute } from '../wire/index.ts';
+import { type Judgement, shownInstance } from './judgement.ts';
+import type { Link } from './link.ts';
+import type { Recorder } from './recorder.ts';
+import type { Run } from './run.ts';
+import type { Statements } from './statements.ts';
+import type { Attempt, Portal, Prepared, PrepareOutcome } from './steps.ts';
+import type { Instance, Templates } from './templates.ts';
+import type { Texts } from './texts.ts';
+
+const NOT_AS_FORETOLD = { code: 'SessionEnded', reason: 'a repeated statement now reads what it may not' } as const;
+
+export interface Streaming {
+  readonly link: Link;
+  readonly recorder: Recorder;
+  readonly statements: Statements;
+  readonly templates: Templates;
+  readonly texts: Texts;
+}
+
+/**
+ * Runs an instance by its own text in one breath, within a transaction: the tree that the server prints is judged before a row
+ * passes. What is not as it was foretold runs already, so it ends the session.
+ *
+ * @returns what it ran as, or that it failed; undefined where nothing of it ran or was told
+ */
+export async function streamInstance(
+  { link, recorder, statements, templates, texts }: Streaming,
+  instance: Instance,
+  text: string,
+  bytes: number,
+): Promise<Prepared | 'failed' | undefined> {
+  const known = templates.foretold(instance);
+  if (known === undefined || link.transaction !== 'T') return undefined;
+  const judgement = statements.current(judgementOf(known.judgement, text), known.fields);
+  if (judgement.refusal !== undefined || statements.barred(judgement) !== undefined || judgement.guesses > 0) return undefined;
+  const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: false });
+  const prepared: Prepared = { ...known, name: '', judgement };
+  const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
+  const run = recorder.run(action, portal);
+  run.committing = true;
+  const attempt: Attempt = { opening: undefined, told: true, failed: false };
+  const parseFailed = ({ error }: Extract<PrepareOutcome, { kind: 'failed' }>): void => {
+    attempt.failed = true;
+    if (error === undefined) return;
+    const shown = texts.serverError(error, false);
+    link.tell(shown.bytes);
+    recorder.finishing(run, { error: { code: error.C ?? 'XX000', message: shown.message } });
+  };
+  statements.starting(judgement);
+  statements.stream(text, (outcome) => {
+    if (outcome.kind === 'failed') return parseFailed(outcome);
+    const found = statements.streamed(judgement, outcome);
+    if (found === undefined) return link.end(NOT_AS_FORETOLD);
+    portal.prepared = found;
+    portal.judgement = found.judgement;
+    if (found.rowDescription !== undefined) link.tell(found.rowDescription);
+  });
+  execute(link, portal, run, attempt);
+  await (await statements.sync(true)).done;
+  if (!link.over && recorder.owes(run))
+    recorder.finished(run, { error: { code: 'ServerError', message: 'the statement could not be run' } });
+  return attempt.failed || link.over ? 'failed' : portal.prepared;
+}
+
+/** The judgement of one instance for another of the same template. */
+function judgementOf(judgement: Judgement, text: string): Judgement {
+  const statement = { ...judgement.statement, text, maskSentinel: hasMaskSentinel(text) } as Statement;
+  return { ...judgement, statement, text: shownInstance(judgement, text) };
+}
+
+function execute(link: Link, portal: Portal, run: Run, attempt: Attempt): void {
+  const bind = { portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] };
+  link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: deferred(), attempt });
+  link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
+}
