@@ -1,6 +1,5 @@
-import type { Detector } from '@chaperone/api';
 import { detect, type Span } from '../../masking/detectors.ts';
-import { maskBytes, maskText, maskUuid, REDACTED } from '../../masking/strategies.ts';
+import { maskBytes, maskUuid, REDACTED } from '../../masking/strategies.ts';
 import type { ColumnMask, MaskPlan, Scan } from './plan.ts';
 import type { Family } from './types.ts';
 
@@ -22,6 +21,7 @@ const HEADER_BYTES = 5;
 const JSONB_VERSION = 1;
 const BINARY = 1;
 const REDACTED_BYTES = Buffer.from(REDACTED);
+const REDACT = { kind: 'redact' } as const;
 const UUID_BYTES = 16;
 const UUID_GROUPS = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/;
 /** In place of a value that is shown as it is. */
@@ -183,12 +183,10 @@ function jsonb(text: string, format: number): Buffer {
 function scanned(value: Buffer, family: Family, { scan, detectors }: MaskPlan, format: number): Shown {
   const spans = detect(value, detectors);
   if (spans.length === 0) return UNCHANGED;
-  const byDetector = new Map(scan.map((item) => [item.detector, item.mask]));
   // The binary form of arrays and composite values counts bytes: only the whole can be replaced.
   if (format === BINARY && family === 'document') return null;
-  if (spans.some((span) => byDetector.get(span.detector)?.kind === 'null')) return null;
-  const shown = Buffer.concat(replaced(value, spans, byDetector));
-  return family === 'json' || family === 'jsonb' ? validJson(shown, family, format) : shown;
+  const shown = replaced(value, spans, scan);
+  return shown !== null && (family === 'json' || family === 'jsonb') ? validJson(shown, family, format) : shown;
 }
 
 /** A find that was a number or a part of an escape leaves text that is no JSON: the whole is hidden then. */
@@ -202,14 +200,18 @@ function validJson(shown: Buffer, family: Family, format: number): Buffer {
   }
 }
 
-function replaced(value: Buffer, spans: readonly Span[], masks: ReadonlyMap<Detector, Scan['mask']>): Buffer[] {
+/** Null: a find is to be shown as null, and so the whole is. */
+function replaced(value: Buffer, spans: readonly Span[], scan: readonly Scan[]): Buffer | null {
   const pieces: Buffer[] = [];
   let copied = 0;
   for (const { detector, start, end } of spans) {
-    const mask = masks.get(detector) ?? { kind: 'redact' };
-    pieces.push(value.subarray(copied, start), Buffer.from(maskText(value.toString('utf8', start, end), mask) ?? REDACTED));
+    const mask = scan.find((item) => item.detector === detector)?.mask ?? REDACT;
+    const shown = mask.kind === 'redact' ? REDACTED_BYTES : maskBytes(value.subarray(start, end), mask);
+    if (shown === null) return null;
+    if (start === 0 && end === value.length) return shown;
+    pieces.push(value.subarray(copied, start), shown);
     copied = end;
   }
   pieces.push(value.subarray(copied));
-  return pieces;
+  return Buffer.concat(pieces);
 }
