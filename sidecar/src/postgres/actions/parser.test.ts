@@ -87,6 +87,17 @@ describe('StatementParser', () => {
     expect(answers).toEqual(['query', 'query', 'ParserBusy']);
   });
 
+  it('is warm before the first text comes, and only once', async () => {
+    await using parser = new StatementParser();
+    parser.warm();
+    parser.warm();
+    expect(await parser.classify(Buffer.from('select 1'))).toHaveLength(1);
+    expect(parser.restarted).toBe(0);
+    await parser.close();
+    parser.warm();
+    await expect(parser.classify(Buffer.from('select 2'))).rejects.toThrow('closed');
+  });
+
   it('fails what waits when it is closed, and everything after', async () => {
     const own = new StatementParser();
     const waiting = [codeOf('select 1', own), codeOf('select 2', own)];

@@ -62,6 +62,11 @@ export class StatementParser implements AsyncDisposable {
     return this.restarts;
   }
 
+  /** Starts the thread before there is a text: it takes longer than a login does. */
+  warm(): void {
+    if (this.worker === undefined && !this.closed) this.start().unref();
+  }
+
   /** The statements of a text, in order; none for a text of space and comments. */
   async classify(text: Buffer): Promise<readonly Statement[]> {
     const sql = readable(text);
@@ -137,7 +142,7 @@ export class StatementParser implements AsyncDisposable {
     this.worker?.postMessage(this.running.request);
   }
 
-  private start(): void {
+  private start(): Worker {
     // The extension of this very file: .ts in development, .js once compiled.
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
     const worker = new Worker(new URL(`./worker${extension}`, import.meta.url), {
@@ -156,6 +161,7 @@ export class StatementParser implements AsyncDisposable {
     });
     worker.once('error', lost);
     worker.once('exit', lost);
+    return worker;
   }
 
   private receive(reply: Reply): void {
@@ -201,6 +207,7 @@ export class StatementParser implements AsyncDisposable {
   private watch(ms: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.replace(), ms);
+    if (this.waiting.length === 0 && this.running === undefined) this.timer.unref();
   }
 }
 

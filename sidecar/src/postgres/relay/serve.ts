@@ -136,6 +136,7 @@ async function openSession(context: PostgresContext, accepted: AcceptedSession):
 
 async function join(context: PostgresContext, accepted: AcceptedSession, start: Start, session: SessionRecorder): Promise<Relay> {
   const { database, parser, cancels, memory, clock, logger } = context;
+  parser.warm();
   await database.ready();
   const upstream = await dial(context, start);
   accepted.socket.once('close', () => upstream.socket.destroy());
