@@ -79,6 +79,7 @@ const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string)
     clause: () => 'this statement cannot be judged',
     tail: 'another statement may be; this one never runs, whatever the policy says.',
   },
+  StatementSyntax: { clause: () => 'syntax error', tail: 'mend the statement there; no policy refused it.' },
   LimitReached: {
     clause: (effect) => `${effect} reached a limit of the policy`,
     tail: 'ask for fewer rows, for example with LIMIT.',

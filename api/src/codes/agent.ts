@@ -79,6 +79,15 @@ export const AGENT_CODES = {
       'chaperone: this statement cannot be judged (NotAnalysable). Change it: another statement may be; this one never runs, whatever the policy says.',
     postgres: { sqlstate: '0A000', severity: 'ERROR' },
   },
+  StatementSyntax: {
+    audience: ['agent', 'platform'],
+    what: 'The text is not SQL, as this proxy reads it.',
+    why: 'What cannot be parsed cannot be judged, so it does not reach the database. The position says where reading ended.',
+    fix: 'Mend the statement. If the database itself takes it, its syntax is newer than this proxy.',
+    retry: 'change-it',
+    example: 'chaperone: syntax error (StatementSyntax). Change it: mend the statement there; no policy refused it.',
+    postgres: { sqlstate: '42601', severity: 'ERROR' },
+  },
   LimitReached: {
     audience: ['agent', 'platform'],
     what: 'A limit of the policy is reached: rows, bytes, or the time of a statement.',

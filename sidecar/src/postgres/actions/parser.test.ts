@@ -88,14 +88,14 @@ describe('StatementParser', () => {
   });
 
   it('is warm before the first text comes, and only once', async () => {
-    await using parser = new StatementParser();
-    parser.warm();
-    parser.warm();
-    expect(await parser.classify(Buffer.from('select 1'))).toHaveLength(1);
-    expect(parser.restarted).toBe(0);
-    await parser.close();
-    parser.warm();
-    await expect(parser.classify(Buffer.from('select 2'))).rejects.toThrow('closed');
+    await using cold = new StatementParser();
+    cold.warm();
+    cold.warm();
+    expect(await cold.classify(Buffer.from('select 1'))).toHaveLength(1);
+    expect(cold.restarted).toBe(0);
+    await cold.close();
+    cold.warm();
+    await expect(cold.classify(Buffer.from('select 2'))).rejects.toThrow('closed');
   });
 
   it('fails what waits when it is closed, and everything after', async () => {

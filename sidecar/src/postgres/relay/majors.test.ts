@@ -67,8 +67,8 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: name, major }) => {
   it.each<[sql: string, expected: RegExp, since?: number, before?: RegExp]>([
     ['select 0x1F, ssn from people', /^\[\[31,/, 16, major === 14 ? /^\[\[0,/ : /trailing junk/],
     ['select 1_0, ssn from people', /^\[\[10,/, 16, major === 14 ? /^\[\[1,/ : /trailing junk/],
-    ['select 1ssn from people', /NotAnalysable/],
-    ['select id from people where id=1and ssn is not null', /NotAnalysable/],
+    ['select 1ssn from people', /StatementSyntax/],
+    ['select id from people where id=1and ssn is not null', /StatementSyntax/],
     ['select system_user, ssn from people', /^\[\[/, 16, /does not exist/],
     ['select s from (select ssn as s from people)', /^\[\[/, 16, /must have an alias/],
     ['select json_array(ssn) from people', /^\[\[/, 16, /does not exist/],

@@ -36,6 +36,25 @@ const { parse, bind, execute, sync, query } = say;
 const errorOf = (heard: readonly (readonly string[])[]): string => heard.find(([type]) => type === 'E')?.[2] ?? '';
 const countOf = (message: string): number => Number(AGAIN.exec(message)?.[1] ?? 1);
 
+describe('what is no SQL', () => {
+  it.each([
+    ['a simple query', (text: string) => [query(text)]],
+    ['the extended protocol', (text: string) => [parse(text), sync()]],
+  ])('is refused with the place and the SQLSTATE of the server, in %s', async (_, asked) => {
+    await using agent = await RawClient.open(governed.port);
+    const client = await governed.connect();
+    const error = (await client
+      .query("select id frm tickets where note = 'Ada Lovelace'")
+      .catch((caught: unknown) => caught)) as pg.DatabaseError;
+    expect(error).toMatchObject({ code: '42601', position: '15' });
+    expect(error.message).toMatch(/syntax error.*character 15.*\(StatementSyntax\)/);
+    expect(error.message + (error.detail ?? '') + (error.hint ?? '')).not.toContain('Lovelace');
+    expect(errorOf(await agent.ask(...asked('selec 1')))).toContain('(StatementSyntax)');
+    expect(errorOf(await agent.ask(query('select id from tickets')))).toBe('');
+    await client.end();
+  });
+});
+
 describe('a refusal that an agent asks for again and again', () => {
   it.each([
     ['simple queries', (text: string) => [query(text)]],

@@ -96,8 +96,12 @@ export class Statements {
       return { kind: 'statements', statements: await this.#o.parser.classify(Buffer.from(text)) };
     } catch (error) {
       if (!(error instanceof StatementError)) throw error;
-      const code = error.code === 'StatementTooLarge' ? 'StatementTooLarge' : 'NotAnalysable';
-      return { kind: 'refused', refusal: { code, reason: error.message } };
+      const { code, position } = error;
+      const said = code === 'StatementTooLarge' || code === 'StatementSyntax' ? code : 'NotAnalysable';
+      return {
+        kind: 'refused',
+        refusal: { code: said, reason: error.message, ...(position === undefined ? {} : { position }) },
+      };
     }
   }
 

@@ -12,12 +12,15 @@ export interface Refusal {
   readonly reason: string;
   /** The policy's own message of the rule that decided. */
   readonly message?: string;
+  /** Character of the statement, from 1, that the error is at. */
+  readonly position?: number;
   readonly verdict?: Verdict;
 }
 
 /** Codes that cover several situations: the reason says which one it is. */
 const BY_REASON: ReadonlySet<AgentCode> = new Set([
   'NotAnalysable',
+  'StatementSyntax',
   'SettingPinned',
   'InferenceLimited',
   'LabelledValueWrite',
@@ -82,6 +85,7 @@ export class Texts {
       M: text.message,
       ...(text.detail === undefined ? {} : { D: text.detail }),
       ...(text.hint === undefined ? {} : { H: text.hint }),
+      ...(refusal.position === undefined ? {} : { P: String(refusal.position) }),
     });
   }
 

@@ -170,7 +170,7 @@ update app.customers set id = 1
 insert into app.child select 1, ssn || '1' from app.customers
 
 # a row that is referenced is deleted
-delete from app.customers where id = 1 and exists (insert into app.child values (1, 'x') returning 1)
+with c as (insert into app.child values (1, 'x') returning 1) delete from app.customers where id = 1
 
 # a value that is too long
 update app.customers set email = repeat(ssn, 100)
