@@ -3,6 +3,7 @@ export * from './action.ts';
 export { canonicalJson, digestOf } from './canonical.ts';
 export * from './compile.ts';
 export * from './control.ts';
+export { CREDENTIAL_KEYS, type Credential, keysWanted, readCredential } from './credential.ts';
 export * from './errors.ts';
 export { MAX_GLOB_LENGTH, matchGlob, parseGlob, qualifiedName, type Glob } from './glob.ts';
 export * from './hint.ts';

@@ -138,8 +138,7 @@ export class Database {
       host: upstream.host,
       port: upstream.port,
       tls: upstream.tls,
-      username: credentials.username,
-      password: credentials.password,
+      ...credentials,
       authentication: postgres.authentication,
       parameters: {
         database: postgres.database,
