@@ -37,14 +37,14 @@ export interface TextsOptions {
   /** Number of the next action: refusals name their record. */
   readonly actions: () => number;
   readonly repeats: Repeats;
+  /** Why the database was told to cancel what it runs, or ran last; undefined: it was not. */
+  readonly overdue: () => string | undefined;
   readonly monotonic: () => number;
 }
 
 /** All that this proxy itself says to an agent, and what it lets through of what the server says. */
 export class Texts {
   readonly #o: TextsOptions;
-  /** Why the database was told to cancel what it runs; undefined: it was not. */
-  overdue: string | undefined;
 
   constructor(options: TextsOptions) {
     this.#o = options;
@@ -92,9 +92,8 @@ export class Texts {
 
   /** The server's error as the agent may read it. */
   serverError(fields: ServerMessageFields, touchesLabelled: boolean): { bytes: Buffer; message: string; code: string } {
-    const reason = this.overdue;
-    if (reason !== undefined && fields.C === QUERY_CANCELED) {
-      this.overdue = undefined;
+    const reason = fields.C === QUERY_CANCELED ? this.#o.overdue() : undefined;
+    if (reason !== undefined) {
       const bytes = this.refusal({ code: 'LimitReached', reason, message: 'make it cheaper, or split it.' });
       return { bytes, message: reason, code: 'LimitReached' };
     }
