@@ -4,6 +4,8 @@ import {
   compileAccess,
   type GrantedResource,
   keysWanted,
+  type PolicyWarning,
+  policyWarnings,
   readCredential,
   selectsAgent,
   withHashKeys,
@@ -16,10 +18,18 @@ export interface CompileProblem {
   readonly message: string;
 }
 
+/** A part of a policy that has no effect, with the words that the cluster would show. */
+export interface ManifestWarning extends PolicyWarning {
+  /** NAMESPACE/NAME */
+  readonly policy: string;
+}
+
 export interface CompiledManifests {
   readonly resources: readonly GrantedResource[];
   readonly inboundPorts: readonly number[];
   readonly problems: readonly CompileProblem[];
+  /** What of the policies that select the agent comes to nothing. */
+  readonly warnings: readonly ManifestWarning[];
   /** Whether any policy selects the agent. */
   readonly selected: boolean;
 }
@@ -62,6 +72,9 @@ export function compileManifests(
     resources: granted,
     inboundPorts: [...inbound].toSorted((a, b) => a - b),
     problems,
+    warnings: selecting.flatMap((policy) =>
+      policyWarnings(policy, byName).map((warning) => ({ policy: nameOf(policy.metadata), ...warning })),
+    ),
     selected: selecting.length > 0,
   };
 }

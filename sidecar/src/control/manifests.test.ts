@@ -262,7 +262,26 @@ describe('at start', () => {
   });
 });
 
+const vain = (label: string): Record<string, string> => ({
+  'all.yaml': [RESOURCE, SECRET, `${POLICY}  reveal: [${label}]\n`].join('---'),
+});
+const said = (): string[] => logged.filter((line) => line.includes('LabelUnknown'));
+
 describe('when files change', () => {
+  test('what of a policy comes to nothing is said once, and again when it is another', async () => {
+    const control = await start(vain('pii.a'));
+    expect(said()).toEqual([expect.stringContaining('agents/support: spec.reveal[0]: no resource of the rules has the label')]);
+    const change = async (files: Record<string, string>): Promise<void> => {
+      const before = control.current();
+      await write(files);
+      await eventually('the change', () => (control.current() === before ? undefined : true));
+    };
+    await change({ 'all.yaml': (vain('pii.a')['all.yaml'] ?? '').replace('port: 5432', 'port: 5433') });
+    expect(said()).toHaveLength(1);
+    await change({ 'all.yaml': (vain('pii.b')['all.yaml'] ?? '').replace('port: 5432', 'port: 5434') });
+    expect(said()).toHaveLength(2);
+  });
+
   test('a right that is withdrawn is gone from the snapshot within two seconds', async () => {
     const control = await start();
     const seen: number[] = [];
