@@ -187,13 +187,21 @@ function cancelAddress({ upstream, credentials }: GrantedResource): CancelTarget
 async function dial(context: PostgresContext, { resource, parameters }: Start): Promise<Upstream> {
   const { upstream, credentials, postgres } = resource;
   if (credentials === undefined) throw new Refused({ code: 'ResourceNotReady', reason: 'the resource has no credential' });
-  return connectUpstream({
-    ...upstream,
-    ...credentials,
-    authentication: postgres?.authentication ?? ['scram'],
-    parameters,
-    guard: context.guard,
-  });
+  try {
+    const connection = await connectUpstream({
+      ...upstream,
+      ...credentials,
+      authentication: postgres?.authentication ?? ['scram'],
+      parameters,
+      guard: context.guard,
+    });
+    context.database.dialled(resource);
+    return connection;
+  } catch (error) {
+    // The catalogue may have been read a moment ago, with what was right then.
+    context.database.dialled(resource, error);
+    throw error;
+  }
 }
 
 function explain(error: unknown): Ending {
