@@ -157,7 +157,7 @@ describe('the time of a statement', () => {
     }
     // What another run on this machine adds to one of them is not the limit's.
     expect(Math.min(...took)).toBeGreaterThanOrEqual(700);
-    expect(took.toSorted((a, b) => a - b)[2]).toBeLessThan(800);
+    expect(took.toSorted((a, b) => a - b)[2]).toBeLessThan(900);
     expect(typesOf(await agent.ask(query('select pg_sleep(0.6)')))).toBe('TDCZ');
   });
 
@@ -171,7 +171,7 @@ describe('the time of a statement', () => {
       agent.heard.some(([type]) => type === 'Z') ? agent.ready() : undefined,
     );
     expect(heard).toContainEqual(reached('ran for longer'));
-    expect(performance.now() - before).toBeLessThan(600);
+    expect(performance.now() - before).toBeLessThan(1_000);
   });
 
   it('ends the session where the database does not stop', { timeout: 20_000 }, async () => {
