@@ -250,7 +250,7 @@ export const AccessPolicySpec = withRules(
         bytesPerStatement: quantity.optional().describe('Bytes of rows per statement. Default: no limit. Example: 10Mi'),
         statementDuration: duration
           .optional()
-          .describe('Longest run of a statement, to the second; it is cancelled then. Default: no limit. Example: 30s'),
+          .describe('Longest run of a statement, exactly; it is cancelled then. Default: no limit. Example: 30s'),
         rows: rowLimit.optional().describe('Rows per session. Default: no limit. Example: 100000'),
         bytes: quantity.optional().describe('Bytes per session, both ways. Default: no limit. Example: 100Mi'),
         sessionDuration: duration.optional().describe('Longest session. Default: no limit. Example: 1h'),

@@ -59,7 +59,7 @@ export const DETECTORS = [
 ] as const;
 export type Detector = (typeof DETECTORS)[number];
 /** How a database may ask for the credential; scram alone proves both sides and shows the password to nobody. */
-export const AUTHENTICATIONS = ['scram', 'md5', 'cleartext', 'none'] as const;
+export const AUTHENTICATIONS = ['scram', 'cert', 'md5', 'cleartext', 'none'] as const;
 export type Authentication = (typeof AUTHENTICATIONS)[number];
 export const RECORDING_MODES = ['bestEffort', 'durable', 'strict'] as const;
 export type RecordingMode = (typeof RECORDING_MODES)[number];
@@ -165,8 +165,14 @@ const SpecFields = z.object({
       secretRef: z
         .object({ name: objectName.describe('Name of a Secret in the namespace of this object. Example: orders-db-agent') })
         .describe(
-          'Secret with keys username and password and the annotation chaperone.dev/upstream: host:port; it is sent nowhere else.',
+          'Secret with the annotation chaperone.dev/upstream: host:port; it is sent nowhere else. Keys: username and password, and for a client certificate tls.crt and tls.key, as in type kubernetes.io/tls.',
         ),
+      username: z
+        .string()
+        .min(1)
+        .max(63)
+        .optional()
+        .describe('User to sign in as. Default: key username of the Secret. Example: support_agent'),
     })
     .optional()
     .describe('What Chaperone signs in with; agents never hold it. Required for postgres.'),
@@ -179,7 +185,7 @@ const SpecFields = z.object({
       authentication: distinct(z.enum(AUTHENTICATIONS), AUTHENTICATIONS.length)
         .default(['scram'])
         .describe(
-          'How the server may ask for the credential. scram: SCRAM-SHA-256, bound to TLS where the server can; none: it asks for nothing. All but scram need tls.mode verify-full. Default: [scram]',
+          'How the server may ask for the credential. scram: SCRAM-SHA-256, bound to TLS where the server can; cert: for the client certificate and nothing else; none: it asks for nothing. All but scram need tls.mode verify-full. Default: [scram]',
         ),
       acceptServerLogVolume: z
         .boolean()

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CODES } from '@chaperone/api';
+import { CODES, RETRY_ADVICE } from '@chaperone/api';
 import { expect, onTestFinished, test } from 'vitest';
 import { EXIT } from './errors.ts';
 import { run } from './program.test-support.ts';
@@ -145,6 +145,21 @@ test('explain knows every code, in any case, and the exit codes', async () => {
     expect(pages.out.match(new RegExp(`^ {2}${part} +\\S`, 'gm'))).toHaveLength(Math.ceil(Object.keys(CODES).length / 12));
   const exits = (await run(['explain', 'ExitCodes'])).out;
   for (const code of Object.values(EXIT)) expect(exits).toMatch(new RegExp(`^ *${code} {2}\\S`, 'm'));
+});
+
+test('explain answers programs with one document', async () => {
+  const one = JSON.parse((await run(['explain', 'norulealLOWS', '-o', 'json'])).out) as Record<string, string>;
+  const { what, why, fix, retry, example } = CODES.NoRuleAllows;
+  const docs = 'docs/reference/codes.md#noruleallows';
+  expect(one).toEqual({ code: 'NoRuleAllows', what, why, fix, retry, advice: RETRY_ADVICE[retry], example, docs });
+  const all = JSON.parse((await run(['explain', '--output', 'json'])).out) as { code: string }[];
+  expect(all.map(({ code }) => code)).toEqual(Object.keys(CODES));
+  expect((await run(['explain', 'ExitCodes', '-o', 'yaml'])).out).toMatch(/^- exit: 0\n {2}means: done/);
+  expect(await run(['explain', 'Nonsense', '-o', 'json'])).toMatchObject({ code: 5, out: '' });
+  expect(await run(['explain', 'Usage', '-o', 'xml'])).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('it has text, json, yaml') as string,
+  });
 });
 
 test.each(['--help', 'explain Usage', 'version', 'up --help'])(

@@ -4,9 +4,10 @@ import type { Trust } from '@chaperone/evidence';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Access } from './access.ts';
 import { createApi } from './api.ts';
-import { EvidenceIndex } from './evidence-index.ts';
+import type { EvidenceIndex } from './evidence-index.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
 import { Objects } from './objects.ts';
+import { openIndex } from './open-index.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
 import { Sessions } from './sessions.ts';
 
@@ -34,12 +35,12 @@ export interface Collector {
   close(): Promise<void>;
 }
 
-/** Opens the store in `directory` (made where it is missing; the index built anew where it is of another version). */
+/** Opens the store in `directory` (made where it is missing; the index built anew where it is damaged or of another version). Throws IndexError. */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
   const { directory, trust, logger } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const objects = new Objects(join(directory, 'objects'));
-  const index = new EvidenceIndex(join(directory, 'index.sqlite'));
+  const index = openIndex(join(directory, 'index.sqlite'), logger);
   const ingest = new Ingest({ objects, index, trust, logger });
   const rebuild = (): Promise<ReindexResult> => reindex({ objects, index, trust, logger }, ingest);
   if (index.empty) await rebuild();

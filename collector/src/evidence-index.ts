@@ -27,6 +27,8 @@ export interface ListPlace {
   readonly session: string;
 }
 
+const TABLES = ['sessions', 'segments', 'findings'] as const;
+
 /** The SQL index over the objects. One writer; rebuilt from the objects when its version is not ours. */
 export class EvidenceIndex {
   readonly #db: Kysely<IndexTables>;
@@ -38,15 +40,22 @@ export class EvidenceIndex {
     const { dialect, database } = openSqlite(path);
     this.#db = new Kysely<IndexTables>({ dialect });
     this.#database = database;
-    const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
-    this.empty = version !== INDEX_VERSION;
-    if (this.empty) this.clear();
+    try {
+      const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+      this.empty = version !== INDEX_VERSION;
+      if (this.empty) this.clear();
+      // Damage that the head of the file does not show.
+      else for (const table of TABLES) database.prepare(`SELECT 1 FROM ${table} LIMIT 1`).get();
+    } catch (error) {
+      database.close();
+      throw error;
+    }
   }
 
   /** Drops everything. The version is written by `complete`, so that a crash in between is seen. */
   clear(): void {
     this.#database.exec('PRAGMA user_version = 0');
-    for (const table of ['sessions', 'segments', 'findings']) this.#database.exec(`DROP TABLE IF EXISTS ${table}`);
+    for (const table of TABLES) this.#database.exec(`DROP TABLE IF EXISTS ${table}`);
     this.#database.exec(CREATE_TABLES);
   }
 

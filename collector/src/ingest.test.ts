@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { generateSigner, newSessionId } from '@chaperone/evidence';
@@ -8,12 +8,14 @@ import { createTokenAccess } from './access.ts';
 import { type Collector, createCollector } from './collector.ts';
 import { aPod, aSession, silent, trust } from './evidence.fixture.ts';
 
+const logged: unknown[] = [];
+const noting = { ...silent, warn: (_: string, fields: Record<string, unknown> = {}) => void logged.push(fields['code']) };
 async function aStore() {
   const directory = await temporaryDirectory();
   onTestFinished(() => directory[Symbol.asyncDispose]());
   const path = directory.path;
   const open = async (): Promise<Collector> => {
-    const collector = await createCollector({ directory: path, trust, access: createTokenAccess('t'), logger: silent });
+    const collector = await createCollector({ directory: path, trust, access: createTokenAccess('t'), logger: noting });
     onTestFinished(() => collector.close());
     return collector;
   };
@@ -172,6 +174,38 @@ describe('the index', () => {
     database.exec("PRAGMA user_version = 0; DELETE FROM segments WHERE number = 1; UPDATE sessions SET nkey = 'x'");
     database.close();
     expect(await (await open()).dump()).toEqual(before);
+  });
+
+  test.each<[string, (whole: Buffer) => Buffer]>([
+    ['garbage', () => Buffer.from('garbage '.repeat(1_000))],
+    ['cut short', (whole) => whole.subarray(0, 5_000)],
+    ['garbage behind its head', (whole) => Buffer.concat([whole.subarray(0, 4_096), Buffer.alloc(whole.length - 4_096, 0x5a)])],
+  ])('that is %s is put aside, said, and built again at start', async (_what, damage) => {
+    const { collector, path, open } = await filled();
+    const before = await collector.dump();
+    await collector.close();
+    const file = join(path, 'index.sqlite');
+    const damaged = damage(readFileSync(file));
+    writeFileSync(file, damaged);
+    logged.length = 0;
+    expect(await (await open()).dump()).toEqual(before);
+    expect(readFileSync(`${file}.damaged`)).toEqual(damaged);
+    expect(logged).toEqual(['IndexDamaged']);
+  });
+
+  test('that can be neither opened nor made anew is said with its path', async () => {
+    const { collector, path, open } = await aStore();
+    await expect(open()).rejects.toMatchObject({
+      code: 'IndexUnreadable',
+      message: expect.stringMatching(/index\.sqlite cannot be opened: .*locked/) as string,
+    });
+    await collector.close();
+    for (const name of readdirSync(path)) if (name.startsWith('index.sqlite')) rmSync(join(path, name));
+    mkdirSync(join(path, 'index.sqlite'));
+    await expect(open()).rejects.toMatchObject({
+      code: 'IndexUnreadable',
+      message: expect.stringContaining(join(path, 'index.sqlite')) as string,
+    });
   });
 
   test('leaves a damaged object out, names it, and takes all others in', async () => {

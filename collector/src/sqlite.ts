@@ -7,9 +7,14 @@ import { type SqliteDatabase, SqliteDialect } from 'kysely';
  */
 export function openSqlite(path: string): { dialect: SqliteDialect; database: DatabaseSync } {
   const database = new DatabaseSync(path);
-  database.exec(
-    'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON',
-  );
+  try {
+    database.exec(
+      'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON',
+    );
+  } catch (error) {
+    database.close();
+    throw error;
+  }
   const adapter: SqliteDatabase = {
     close: () => database.close(),
     prepare: (sql) => {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeNkey, encodeNkey, generateSigner, type Signer, verifyRegistration } from '@chaperone/evidence';
 import { EnrolResponse, enrolmentProof, type Snapshot, StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
+import { testAuthority } from '@chaperone/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseConfig } from './config.ts';
 import { eventually, type FakeApiServer, startFakeApiServer } from './kube/fake-api-server.test-support.ts';
@@ -31,6 +32,7 @@ const PASSWORD = 'correct-horse';
 let api: FakeApiServer;
 let operator: Operator;
 let ca: string;
+let clientKey = '';
 let errors: unknown[] = [];
 
 const resourceAt = { namespace: 'data', name: 'orders-db' };
@@ -280,6 +282,25 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
     ]),
   );
 
+  // What cert-manager and others write; it comes as whole as a password, and is told no more of.
+  const client = await (await testAuthority()).issue(['agent_ro']);
+  clientKey = client.key;
+  putSecret({ username: 'agent_ro', password: 'rotated', 'tls.crt': client.certificate, 'tls.key': client.key });
+  await eventually(() =>
+    expect(snapshots(stream.lines).at(-1)?.resources[0]?.credentials).toEqual({
+      username: 'agent_ro',
+      password: 'rotated',
+      client: { cert: client.certificate, key: client.key },
+    }),
+  );
+  const counted = (): unknown[] =>
+    api.asked
+      .filter(({ method, url }) => method === 'PATCH' && url.pathname.includes('/events/orders-db.'))
+      .map(({ body }) => body);
+  await eventually(() =>
+    expect(counted()).toContainEqual(expect.objectContaining({ series: expect.objectContaining({ count: 2 }) })),
+  );
+
   const observation = {
     resource: resourceAt,
     type: 'Reachable',
@@ -453,8 +474,12 @@ test('a namespace that is governed no more ends its streams', async () => {
   await eventually(() => expect(stream.ended()).toBe(true));
 });
 
-test('no password was ever sent to the API server or into an error', () => {
+test('no password and no key was ever sent to the API server or into an error', () => {
   const written = api.asked.filter(({ method }) => method !== 'GET').map(({ body }) => JSON.stringify(body));
-  expect(written.join('')).not.toContain(PASSWORD);
-  expect(JSON.stringify(errors.map(String))).not.toContain(PASSWORD);
+  const keyLine = clientKey.split('\n')[1] ?? '';
+  expect(keyLine.length).toBeGreaterThan(40);
+  for (const secret of [PASSWORD, keyLine]) {
+    expect(written.join('')).not.toContain(secret);
+    expect(JSON.stringify(errors.map(String))).not.toContain(secret);
+  }
 });

@@ -96,7 +96,14 @@ export const GrantedResource = z.object({
       serverName: z.string().optional(),
     }),
   }),
-  credentials: z.object({ username: z.string(), password: z.string() }).optional(),
+  credentials: z
+    .object({
+      username: z.string(),
+      password: z.string().optional(),
+      /** Client certificate with its chain, and its key: PEM. Shown to a server that asks for it within TLS. */
+      client: z.object({ cert: z.string(), key: z.string() }).optional(),
+    })
+    .optional(),
   postgres: z
     .object({
       database: z.string(),

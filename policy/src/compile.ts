@@ -15,7 +15,7 @@ export interface CompileInput {
 export type Compiled = { ok: true; access: Access } | { ok: false; code: AccessRefusal; message: string };
 
 /** What a grant or a protocol allows where the owner names no statements. */
-const READING_VERBS = { postgres: ['select'], tcp: ['connect'] } as const;
+export const READING_VERBS = { postgres: ['select'], tcp: ['connect'] } as const;
 /** A purpose read from a pod is shown to people: longer ones are cut. */
 const MAX_PURPOSE_LENGTH = 200;
 

@@ -1,8 +1,9 @@
 export * from './access.ts';
 export * from './action.ts';
 export { canonicalJson, digestOf } from './canonical.ts';
-export * from './compile.ts';
+export { type Compiled, type CompileInput, compileAccess, selectsAgent } from './compile.ts';
 export * from './control.ts';
+export { CREDENTIAL_KEYS, type Credential, keysWanted, readCredential } from './credential.ts';
 export * from './errors.ts';
 export { MAX_GLOB_LENGTH, matchGlob, parseGlob, qualifiedName, type Glob } from './glob.ts';
 export * from './hint.ts';
@@ -11,3 +12,4 @@ export { HASH_SECRET_BYTES, hashKeysOf, withHashKeys } from './hash-keys.ts';
 export * from './mask.ts';
 export { strategyName } from './stricter.ts';
 export { byteCount, durationMs } from './units.ts';
+export { policyWarnings, type PolicyWarning } from './warnings.ts';

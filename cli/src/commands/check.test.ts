@@ -68,6 +68,23 @@ test('each action gets one line with the five keys of the contract, in order', a
   });
 });
 
+test('what of the policies comes to nothing is said beside the answers, in the words of the cluster', async () => {
+  const vain = join(folder.path, 'vain');
+  await cp(manifests, vain, { recursive: true });
+  const file = join(vain, 'policy.yaml');
+  const text = await readFile(file, 'utf8');
+  await writeFile(file, text.replace('label: pii.ssn', 'label: pii.snn').replace('statements: [update]', 'statements: [delete]'));
+  const { code, out, err } = await run(['policy', 'check', '--manifests', vain, ...AGENT, '--resource', 'data/orders-db'], {
+    input: ask('select 1'),
+  });
+  expect([code, answers(out).length]).toEqual([0, 1]);
+  expect(err.split('\n')).toEqual([
+    'warn: agents/support-agent: spec.masking[0].label: no resource of the rules has the label "pii.snn"; did you mean "pii.ssn"? (LabelUnknown)',
+    'warn: agents/support-agent: rule "edit-tickets": delete on data/orders-db stays denied, since its owner grants select, update; it belongs in spec.grantedTo[].statements of the resource (StatementNotGranted)',
+    '',
+  ]);
+});
+
 test('the Secrets of a cluster need not lie in the directory', async () => {
   const bare = join(folder.path, 'bare');
   await cp(manifests, bare, { recursive: true });

@@ -1,4 +1,4 @@
-import { nearest } from '@chaperone/api/text';
+import { nearest, visible } from '@chaperone/api/text';
 import type { Access, Agent, Verdict } from '@chaperone/policy';
 import { checkOffline, compileDirectory, StatementParser } from '@chaperone/sidecar';
 import { CliError, EXIT } from '../errors.ts';
@@ -8,9 +8,14 @@ import { boundedLines } from './lines.ts';
 /** Room for a statement of 1 MiB, the longest that is ever judged, with every second character escaped. */
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
 
-/** Finds what the files grant the agent on one resource. Throws CliError NotGranted, ControlPlaneError. */
-export async function accessFor(directory: string, agent: Agent, resource: string): Promise<Access> {
+/**
+ * Finds what the files grant the agent on one resource, and says on standard error what of its policies comes to nothing. Throws
+ * CliError NotGranted, ControlPlaneError.
+ */
+export async function accessFor(directory: string, agent: Agent, resource: string, { err }: Pick<Io, 'err'>): Promise<Access> {
   const compiled = await compileDirectory(directory, agent);
+  for (const { policy, code, message } of compiled.warnings)
+    await writeLine(err, `warn: ${visible(`${policy}: ${message}`)} (${code})`);
   const names = compiled.resources.map(({ access }) => `${access.resource.namespace}/${access.resource.name}`);
   const found = compiled.resources[names.indexOf(resource)];
   if (found !== undefined) return found.access;

@@ -1,10 +1,10 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { connect, type Ended, run, type Shop, startShop, Up } from '../program.test-support.ts';
+import { AGENT, connect, type Ended, run, type Shop, startShop, Up } from '../program.test-support.ts';
 
 const MAIN = join(import.meta.dirname, '../main.ts');
 const HOSTILE = 'select \'a\u001b[2J\u202eb\u0085c\' as "c\u001b]0;x\u0007" from customers where id = 1';
@@ -316,6 +316,21 @@ describe('verify', () => {
         out: '',
         err: expect.stringContaining('(EvidenceAltered)') as string,
       });
+    }
+  });
+
+  test('is not kept from a store by an index that is damaged; one that cannot be made anew is named with what mends it', async () => {
+    const index = join(data, 'evidence/index.sqlite');
+    await writeFile(index, 'garbage '.repeat(1_000));
+    expect(await ask('sessions', 'ls')).toMatchObject({ code: 0 });
+    expect(await readFile(`${index}.damaged`, 'utf8')).toMatch(/^garbage/);
+    await rm(index);
+    await mkdir(index);
+    const start = ['up', '--manifests', await shop.manifests(), ...AGENT, '--data', data];
+    for (const { code, out, err } of [await ask('sessions', 'ls'), await run(start)]) {
+      expect([code, out]).toEqual([1, '']);
+      expect(err).toContain(`error: the index ${index} cannot be opened: `);
+      expect(err).toMatch(/\(IndexUnreadable\)\n {2}why .*\n {2}fix {2}Mend what the message names/);
     }
   });
 });

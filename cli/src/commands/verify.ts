@@ -38,13 +38,21 @@ function entriesOf(path: string, text: string): BundleEntry[] {
   throw new CliError('EvidenceIncomplete', `${path} holds no evidence`, { exit: EXIT.checkSaysNo });
 }
 
+export interface ReportOptions {
+  readonly output: 'table' | StreamOutput;
+  readonly paint: Paint;
+  /** Anything but a session from its beginning to its end is a no. */
+  readonly complete: boolean;
+}
+
 /** Says a line for each session; the exit code is set before the first one is written. */
 export async function report(
   verdicts: readonly SessionVerdict[],
-  { output, paint }: { output: 'table' | StreamOutput; paint: Paint },
+  { output, paint, complete }: ReportOptions,
   { io, exit }: Pick<ProgramOptions, 'io' | 'exit'>,
 ): Promise<void> {
-  exit(verdicts.length > 0 && verdicts.every(({ verdict }) => SOUND.has(verdict)) ? EXIT.ok : EXIT.checkSaysNo);
+  const good = ({ verdict }: SessionVerdict): boolean => (complete ? verdict === 'complete' : SOUND.has(verdict));
+  exit(verdicts.length > 0 && verdicts.every(good) ? EXIT.ok : EXIT.checkSaysNo);
   for (const verdict of verdicts) {
     if (isStream(output)) await writeNext(io, output, verdict);
     else {
@@ -72,5 +80,12 @@ function findings(verdict: SessionVerdict): string {
   const signed = agent === undefined ? '' : `, signed for ${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
   const masked = `${counted(counters.masked, 'value')} masked`;
   const dropped = counters.dropped > 0 ? `, ${counted(counters.dropped, 'record')} dropped` : '';
-  return `${size}${signed}; ${counted(counters.actions, 'action')}, ${counters.denied} denied, ${masked}${dropped}`;
+  const end = NO_END[verdict.verdict] ?? '';
+  return `${size}${signed}; ${counted(counters.actions, 'action')}, ${counters.denied} denied, ${masked}${dropped}${end}`;
 }
+
+/** What a sound beginning says nothing of. */
+const NO_END: Partial<Record<SessionVerdict['verdict'], string>> = {
+  open: '; no end is seen: the session goes on, its end has not arrived, or segments after these were cut off, which these cannot tell (--complete to insist on an end)',
+  interrupted: '; no end is seen: the recording process ended before the session did',
+};

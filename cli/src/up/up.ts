@@ -116,10 +116,15 @@ export async function startUp(options: UpOptions): Promise<Running> {
 }
 
 const DATA_FAULTS: ReadonlySet<string> = new Set(['AuthorityUnreadable', 'HashKeyUnreadable']);
+/** The collector's own word for its index, with what mends it. */
+function hasOwnCode(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'IndexUnreadable';
+}
+
 /** Faults of the data directory are said as such; faults of the manifests stay what they are. */
 function inData(data: string): (error: unknown) => never {
   return (error) => {
-    if (error instanceof CliError) throw error;
+    if (error instanceof CliError || hasOwnCode(error)) throw error;
     if (error instanceof ControlPlaneError && !DATA_FAULTS.has(error.code)) throw error;
     throw unusable(data, error);
   };

@@ -22,13 +22,13 @@ export function addPolicy(program: Command, { io, exit }: ProgramOptions): void 
     .addOption(new Option('-o, --output <FORMAT>', 'answers are always JSON lines').choices(['json']).default('json'))
     .addHelpText(
       'after',
-      '\nExits with 0 when every line was an action and was answered, whatever the verdicts; with 2 where one was none; with 1\nwhere the manifests cannot be used.',
+      '\nExits with 0 when every line was an action and was answered, whatever the verdicts; with 2 where one was none; with 1\nwhere the manifests cannot be used. Parts of policies that have no effect are warned of on standard error.',
     )
     .action(async (flags: CheckFlags) => {
       const agent = agentOf('--agent', flags.agent, flags.labels);
       const resource = pair('--resource', flags.resource).join('/');
       const { accessFor, checkLines } = await import('../commands/check.ts');
-      exit(await checkLines(await accessFor(flags.manifests, agent, resource), io));
+      exit(await checkLines(await accessFor(flags.manifests, agent, resource, io), io));
     });
   const shop = '--manifests examples/quickstart --agent agents/support-agent --labels app=support-agent';
   withExamples(

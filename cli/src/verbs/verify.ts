@@ -7,6 +7,7 @@ import { type CollectorFlags, outputOption, withClient, withCollector, withExamp
 interface VerifyFlags extends CollectorFlags {
   readonly file?: string;
   readonly trust?: string;
+  readonly complete?: boolean;
   readonly output: 'table' | StreamOutput;
 }
 
@@ -16,8 +17,12 @@ export function addVerify(program: Command, options: VerbOptions): void {
   )
     .option('--file <FILE>', 'an exported file of segments, in place of a collector')
     .option('--trust <FILE>', 'JSON file with "origin" and "enrolmentKeys", in place of what the installation says')
+    .option('--complete', 'exit with 3 also where the end of a session is not seen')
     .addOption(outputOption('verify', ['table', 'json', 'jsonl', 'yaml'], 'json, jsonl: one session a line'))
-    .addHelpText('after', '\nExits with 3 where evidence is altered or incomplete.')
+    .addHelpText(
+      'after',
+      '\nExits with 3 where evidence is altered or incomplete. A sound beginning without its end is "open" and exits with 0: the\nsession may go on, and that segments after it were cut off cannot be told from it; --complete makes it 3.',
+    )
     .action((id: string | undefined, flags: VerifyFlags) => run(id, flags, options));
   withExamples(command, 'chaperone verify s-7hq2', 'chaperone verify --file session.evidence --trust trust.json');
 }
@@ -28,9 +33,10 @@ async function run(id: string | undefined, flags: VerifyFlags, options: VerbOpti
     import('../commands/sessions.ts'),
     import('../collector/local.ts'),
   ]);
-  const { file, trust, output } = flags;
+  const { file, trust, output, complete = false } = flags;
   const name = id === undefined ? undefined : demandId(id);
-  const say = (found: Parameters<typeof report>[0]): Promise<void> => report(found, { output, paint: options.paint() }, options);
+  const say = (found: Parameters<typeof report>[0]): Promise<void> =>
+    report(found, { output, paint: options.paint(), complete }, options);
   const { verifyChain, verifyEntries } = await import('@chaperone/evidence');
   if (file !== undefined) {
     if (trust === undefined) throw usage('--file needs --trust: what is in the evidence cannot vouch for itself');

@@ -35,7 +35,14 @@ function aPolicy(
   };
 }
 const resource = (namespaces: string[]): ProtectedResource =>
-  ({ metadata: RESOURCE, spec: { grantedTo: namespaces.map((namespace) => ({ namespace })) } }) as unknown as ProtectedResource;
+  ({
+    metadata: RESOURCE,
+    spec: {
+      protocol: 'postgres',
+      sensitive: [{ label: 'pii.email' }],
+      grantedTo: namespaces.map((namespace) => ({ namespace, statements: ['select', 'update'] })),
+    },
+  }) as unknown as ProtectedResource;
 const current = { pod: 'support-agent-a', current: true, outdated: false, heardSecondsAgo: 2 };
 function facts(mods: Partial<PolicyFacts> = {}): PolicyFacts {
   return {
@@ -171,6 +178,21 @@ describe('a policy', () => {
       message,
     });
     expect(at({ policy, candidates, sidecars: [] }, 'Ready')).toMatchObject({ status: 'True', reason: 'NoAgentsYet', message });
+  });
+
+  test('with parts that have no effect is Ready, and says so where people look', () => {
+    const policy = aPolicy([read, { ...fix, sql: { statements: ['delete'], relations: ['public.tickets'] } }]);
+    const vain = { policy: { ...policy, spec: { ...policy.spec, reveal: ['pii.emial'] } } };
+    const label = 'spec.reveal[0]: no resource of the rules has the label "pii.emial"; did you mean "pii.email"?';
+    const said = `${label}. rule "fix": delete on data/orders-db stays denied, since its owner grants select, update; it belongs in spec.grantedTo[].statements of the resource`;
+    expect(at(vain, 'Ineffective')).toEqual({ type: 'Ineffective', status: 'True', reason: 'LabelUnknown', message: said });
+    expect(at(vain, 'Ready')).toMatchObject({
+      status: 'True',
+      reason: 'LabelUnknown',
+      message: `1 of 1 sidecar run generation 12; ${said}`,
+    });
+    // What is not in force yet is more urgent.
+    expect(at({ ...vain, sidecars: [] }, 'Ready')).toMatchObject({ status: 'True', reason: 'NoAgentsYet' });
   });
 
   test.each<[string, PolicyRule['sql'], boolean]>([

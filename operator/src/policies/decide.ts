@@ -1,4 +1,5 @@
 import type { AccessPolicy, PolicyRule, ProtectedResource } from '@chaperone/api';
+import { policyWarnings } from '@chaperone/policy';
 import { type ConditionDraft, enumerate, fails, holds, type Problem, withReady } from '../conditions.ts';
 
 /** A pod of the policy's namespace that is governed and has not ended. */
@@ -174,26 +175,38 @@ function noAgents({ policy, candidates }: PolicyFacts): string {
   return `no running pod matches ${selector.filter((part) => part !== '').join(' ')}${hint}`;
 }
 
-/** The conditions of an AccessPolicy, in their fixed order, Ready last; Conflicted only while it is true. */
+/** What comes to nothing though it is no failure; the first code stands for all. */
+function ineffective({ policy, resources }: PolicyFacts): Problem | undefined {
+  const warnings = policyWarnings(policy, resources);
+  const [first] = warnings;
+  return first && { code: first.code, message: warnings.map(({ message }) => message).join('. ') };
+}
+
+/** The conditions of an AccessPolicy, in their fixed order, Ready last; Conflicted and Ineffective only while they are true. */
 export function decidePolicy(facts: PolicyFacts): PolicyDecision {
   const unaccepted = approversMissing(facts);
   const unresolved = resourceNotFound(facts) ?? notGranted(facts) ?? resourceNotReady(facts);
   const shadowed = ruleShadowed(facts);
+  const vain = ineffective(facts);
   const running = programmed(facts);
   const drafts: ConditionDraft[] = [
     unaccepted === undefined ? holds('Accepted', 'the policy is accepted', 'Accepted') : fails('Accepted', unaccepted),
     unresolved === undefined
       ? holds('ResolvedRefs', 'all that its rules name is there and ready', 'RefsResolved')
       : fails('ResolvedRefs', unresolved),
-    ...(shadowed === undefined
-      ? []
-      : [{ type: 'Conflicted', status: 'True' as const, reason: shadowed.code, message: shadowed.message }]),
+    ...(shadowed === undefined ? [] : [holds('Conflicted', shadowed.message, shadowed.code)]),
+    ...(vain === undefined ? [] : [holds('Ineffective', vain.message, vain.code)]),
     running,
   ];
   // STATUS shows Ready's reason: what is no failure and still wants somebody's eye shows there too.
-  const reason = running.reason === 'Programmed' ? 'Ready' : running.reason;
+  const ready =
+    running.reason !== 'Programmed'
+      ? { reason: running.reason, message: running.message }
+      : vain === undefined
+        ? { reason: 'Ready' as const, message: running.message }
+        : { reason: vain.code, message: `${running.message}; ${vain.message}` };
   return {
-    conditions: withReady(drafts, { reason, message: running.message }),
+    conditions: withReady(drafts, ready),
     selectedPods: facts.sidecars.length,
     programmedPods: facts.sidecars.filter((sidecar) => sidecar.current).length,
     outdated: facts.sidecars.filter((sidecar) => sidecar.outdated).length,

@@ -157,11 +157,31 @@ describe('a resource', () => {
       'Secret data/orders-db-agent has no usable password (text without NUL, 1 to 1024 characters); set it',
     ],
     [
+      'whose credentials are a certificate without its key',
+      { credentials: aSecret({ ...LOGIN, 'tls.crt': 'x' }, BOUND) },
+      'CredentialsAvailable',
+      'CredentialsInvalid',
+      'Secret data/orders-db-agent has no usable tls.key; set it',
+    ],
+    [
+      'whose credentials are absent, where the server takes certificates',
+      {
+        credentials: undefined,
+        resource: aResource({
+          credentials: { secretRef: { name: 'orders-db-agent' }, username: 'agent_ro' },
+          postgres: { database: 'orders', authentication: ['cert'] } as Spec['postgres'],
+        }),
+      },
+      'CredentialsAvailable',
+      'CredentialsNotFound',
+      'Secret data/orders-db-agent does not exist; create it with keys tls.crt and tls.key',
+    ],
+    [
       'whose credentials hold a NUL',
       { credentials: aSecret({ username: 'a\0b', password: 'p' }, BOUND) },
       'CredentialsAvailable',
       'CredentialsInvalid',
-      'Secret data/orders-db-agent has no usable username (text without NUL, 1 to 1024 characters); set it',
+      'Secret data/orders-db-agent has no usable username (text without NUL, 1 to 1024 characters); set it, or the name in spec.credentials.username',
     ],
     [
       'whose credentials are for another upstream',

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { CODES, type Code, PROTOCOLS, type ProtectedResource, type ResourceAddress } from '@chaperone/api';
-import type { ResourceObservation } from '@chaperone/policy';
+import { keysWanted, readCredential, type ResourceObservation } from '@chaperone/policy';
 import { type ConditionDraft, fails, firstProblem, holds, type Problem, unknown, withReady } from '../conditions.ts';
 import { keyOf } from '../kube/objects.ts';
 import { type SecretView, UPSTREAM_ANNOTATION } from './secrets.ts';
@@ -100,19 +100,16 @@ const credentialsAreThere: Check = (facts) => {
   if (name === undefined || facts.credentials !== undefined) return undefined;
   return {
     code: 'CredentialsNotFound',
-    message: `${secretName(facts, name)} does not exist; create it with keys username and password`,
+    message: `${secretName(facts, name)} does not exist; create it with keys ${keysWanted(facts.resource.spec).join(' and ')}`,
   };
 };
 
 const credentialsAreWhole: Check = (facts) => {
   const name = facts.resource.spec.credentials?.secretRef.name;
-  if (name === undefined || facts.credentials === undefined) return undefined;
-  const missing = ['username', 'password'].filter((key) => !isUsable(facts.credentials?.text(key)));
-  if (missing.length === 0) return undefined;
-  return {
-    code: 'CredentialsInvalid',
-    message: `${secretName(facts, name)} has no usable ${missing.join(' and ')} (text without NUL, 1 to 1024 characters); set ${missing.length === 1 ? 'it' : 'them'}`,
-  };
+  const { credentials } = facts;
+  if (name === undefined || credentials === undefined) return undefined;
+  const read = readCredential(facts.resource.spec, (key) => credentials.text(key));
+  return 'problem' in read ? { code: 'CredentialsInvalid', message: `${secretName(facts, name)} ${read.problem}` } : undefined;
 };
 
 const credentialsAreBound: Check = (facts) => {
@@ -227,10 +224,6 @@ function matchesLabel(pattern: string, label: string): boolean {
 export function isOlder(a: ProtectedResource, b: ProtectedResource): boolean {
   const [first, second] = [a, b].map((resource) => `${resource.metadata.creationTimestamp ?? '9'} ${nameOf(resource)}`);
   return (first ?? '') < (second ?? '');
-}
-
-function isUsable(text: string | undefined): boolean {
-  return text !== undefined && text.length >= 1 && text.length <= 1024 && !text.includes('\0');
 }
 
 function isCertificate(pem: string): boolean {

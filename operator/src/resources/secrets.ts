@@ -1,3 +1,4 @@
+import { CREDENTIAL_KEYS } from '@chaperone/policy';
 import type { KubeObject } from '../kube/objects.ts';
 
 /** A Secret that a resource refers to, as it was last seen. It exists in memory only and never prints its values. */
@@ -28,9 +29,9 @@ export class SecretView {
   }
 }
 
-/** Whether two views of a Secret sign in as the same user with the same password. */
+/** Whether two views of a Secret sign in as the same user by the same password and certificate. */
 export function isSameLogin(a: SecretView, b: SecretView): boolean {
-  return ['username', 'password'].every((key) => a.text(key) === b.text(key));
+  return CREDENTIAL_KEYS.every((key) => a.text(key) === b.text(key));
 }
 
 /** Annotation of a credentials Secret that says for which upstream it is; it is sent nowhere else. */

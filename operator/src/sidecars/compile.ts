@@ -1,5 +1,13 @@
 import type { AccessPolicy, ProtectedResource, ResourceAddress } from '@chaperone/api';
-import { type Agent, compileAccess, type GrantedResource, selectsAgent, type Snapshot, withHashKeys } from '@chaperone/policy';
+import {
+  type Agent,
+  compileAccess,
+  type GrantedResource,
+  readCredential,
+  selectsAgent,
+  type Snapshot,
+  withHashKeys,
+} from '@chaperone/policy';
 import type { Problem } from '../conditions.ts';
 import type { SecretView } from '../resources/secrets.ts';
 
@@ -47,8 +55,7 @@ function grant(
   if (!compiled.ok) return undefined;
   const { spec } = resource;
   const ca = spec.upstream.tls.caRef === undefined ? undefined : state.ca?.text(spec.upstream.tls.caRef.key);
-  const [username, password] = ['username', 'password'].map((key) => state.credentials?.text(key));
-  const usable = blocked === undefined && spec.credentials !== undefined && username !== undefined && password !== undefined;
+  const read = blocked === undefined ? readCredential(spec, (key) => state.credentials?.text(key)) : undefined;
   return {
     access: withHashKeys(compiled.access, hashSecret),
     hosts: spec.hosts,
@@ -61,7 +68,7 @@ function grant(
         ...(spec.upstream.tls.serverName === undefined ? {} : { serverName: spec.upstream.tls.serverName }),
       },
     },
-    ...(usable ? { credentials: { username, password } } : {}),
+    ...(spec.credentials !== undefined && read !== undefined && 'credential' in read ? { credentials: read.credential } : {}),
     ...(spec.postgres === undefined ? {} : { postgres: signIn(spec.postgres) }),
     addresses: [...state.addresses],
     ...(blocked === undefined ? {} : { notReady: blocked }),

@@ -1,5 +1,15 @@
 import { type ManifestSecret, nearest, type ProtectedResource, type AccessPolicy } from '@chaperone/api';
-import { type Agent, compileAccess, type GrantedResource, selectsAgent, withHashKeys } from '@chaperone/policy';
+import {
+  type Agent,
+  compileAccess,
+  type GrantedResource,
+  keysWanted,
+  type PolicyWarning,
+  policyWarnings,
+  readCredential,
+  selectsAgent,
+  withHashKeys,
+} from '@chaperone/policy';
 
 /** Why a resource that a policy names cannot be used by the agent. */
 export interface CompileProblem {
@@ -8,10 +18,18 @@ export interface CompileProblem {
   readonly message: string;
 }
 
+/** A part of a policy that has no effect, with the words that the cluster would show. */
+export interface ManifestWarning extends PolicyWarning {
+  /** NAMESPACE/NAME */
+  readonly policy: string;
+}
+
 export interface CompiledManifests {
   readonly resources: readonly GrantedResource[];
   readonly inboundPorts: readonly number[];
   readonly problems: readonly CompileProblem[];
+  /** What of the policies that select the agent comes to nothing. */
+  readonly warnings: readonly ManifestWarning[];
   /** Whether any policy selects the agent. */
   readonly selected: boolean;
 }
@@ -54,6 +72,9 @@ export function compileManifests(
     resources: granted,
     inboundPorts: [...inbound].toSorted((a, b) => a - b),
     problems,
+    warnings: selecting.flatMap((policy) =>
+      policyWarnings(policy, byName).map((warning) => ({ policy: nameOf(policy.metadata), ...warning })),
+    ),
     selected: selecting.length > 0,
   };
 }
@@ -103,18 +124,25 @@ function authority({ upstream: { tls } }: Spec, namespace: string | undefined, f
   return { ...(ca === undefined ? {} : { ca }), ...(problem === undefined ? {} : { problem }) };
 }
 
+/** A Secret that says where it may be sent is sent nowhere else; one that says nothing is its owner's, who wrote both files. */
 function credential(
-  { credentials, upstream }: Spec,
+  spec: Spec,
   namespace: string | undefined,
   find: Find,
 ): Pick<GrantedResource, 'credentials'> & { problem?: Problem } {
-  if (credentials === undefined) return {};
-  const { name } = credentials.secretRef;
+  if (spec.credentials === undefined) return {};
+  const { name } = spec.credentials.secretRef;
   const secret = find(name);
-  const problem = credentialsProblem(`${namespace}/${name}`, secret, upstream.address);
-  if (problem !== undefined) return { problem };
-  const { username, password } = secret?.data ?? {};
-  return username === undefined || password === undefined ? {} : { credentials: { username, password } };
+  const called = `Secret ${namespace}/${name}`;
+  const failed = (code: string, rest: string): { problem: Problem } => ({ problem: { code, message: `${called} ${rest}` } });
+  if (secret === undefined)
+    return failed('CredentialsNotFound', `does not exist; create it with keys ${keysWanted(spec).join(' and ')}`);
+  const read = readCredential(spec, (key) => secret.data[key]);
+  if ('problem' in read) return failed('CredentialsInvalid', read.problem);
+  const bound = secret.metadata.annotations?.[BOUND_TO];
+  return bound === undefined || bound === spec.upstream.address
+    ? { credentials: read.credential }
+    : failed('NotBoundToUpstream', `may be sent to ${bound} only; its annotation ${BOUND_TO} is not spec.upstream.address`);
 }
 
 function caProblem(
@@ -136,21 +164,6 @@ function caProblem(
     : {
         code,
         message: `Secret ${namespace}/${name} key "${key}" holds no PEM certificate; put the authority's certificate there`,
-      };
-}
-
-/** A Secret that says where it may be sent is sent nowhere else; one that says nothing is its owner's, who wrote both files. */
-function credentialsProblem(name: string, secret: ManifestSecret | undefined, upstream: string): Problem | undefined {
-  const code = 'CredentialsNotFound';
-  if (secret === undefined) return { code, message: `Secret ${name} does not exist; create it with keys username and password` };
-  const missing = ['username', 'password'].filter((key) => (secret.data[key] ?? '') === '');
-  if (missing.length > 0) return { code, message: `Secret ${name} has no ${missing.join(' and ')}; add it under stringData` };
-  const bound = secret.metadata.annotations?.[BOUND_TO];
-  return bound === undefined || bound === upstream
-    ? undefined
-    : {
-        code: 'NotBoundToUpstream',
-        message: `Secret ${name} may be sent to ${bound} only; its annotation ${BOUND_TO} is not spec.upstream.address`,
       };
 }
 

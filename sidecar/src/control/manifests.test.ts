@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
 import type { Agent, Snapshot } from '@chaperone/policy';
-import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { eventually, temporaryDirectory, testAuthority } from '@chaperone/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Logger, systemClock } from '../platform.ts';
 import { type ManifestControl, openManifestControl } from './manifests.ts';
@@ -95,6 +95,35 @@ test('files become a snapshot with the credential, the rules and the ports', asy
       },
     ],
   });
+});
+
+test('a client certificate goes with the user that the resource names, and its renewal is another credential', async () => {
+  const authority = await testAuthority();
+  const tls = async (): Promise<string> => {
+    const { certificate, key } = await authority.issue(['agent_ro']);
+    const values = { 'tls.crt': certificate, 'tls.key': key };
+    const metadata = '{name: orders-agent, namespace: data}';
+    return `\napiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: ${metadata}\nstringData: ${JSON.stringify(values)}\n`;
+  };
+  const resource = RESOURCE.replace('{mode: disable}', '{}')
+    .replace('{name: orders-agent}}', '{name: orders-agent}, username: agent_ro}')
+    .replace('{database: orders}', '{database: orders, authentication: [cert]}');
+  const control = await start({ 'all.yaml': [resource, await tls(), POLICY].join('---') });
+  const first = control.current()?.resources[0];
+  expect(first?.notReady).toBeUndefined();
+  expect(first?.credentials).toEqual({
+    username: 'agent_ro',
+    client: {
+      cert: expect.stringContaining('-----BEGIN CERTIFICATE-----') as string,
+      key: expect.stringContaining('-----BEGIN PRIVATE KEY-----') as string,
+    },
+  });
+  await write({ 'all.yaml': [resource, await tls(), POLICY].join('---') });
+  await eventually('the renewed certificate', () => {
+    const key = control.current()?.resources[0]?.credentials?.client?.key;
+    return key !== undefined && key !== first?.credentials?.client?.key ? true : undefined;
+  });
+  expect(logged.join('\n')).not.toContain('PRIVATE KEY');
 });
 
 test('the certificate is for the hosts and this machine, belongs to tlsKey, and clients that trust ca.crt accept it', async () => {
@@ -195,8 +224,14 @@ describe('at start', () => {
     [
       'no password',
       [RESOURCE, SECRET.replace(', password: CANARY-hunter2', ''), POLICY],
-      'CredentialsNotFound',
-      /has no password/,
+      'CredentialsInvalid',
+      /^Secret data\/orders-agent has no usable password/,
+    ],
+    [
+      'a client certificate without TLS',
+      [RESOURCE, SECRET.replace(', password', ', tls.crt: x, tls.key: CANARY, password'), POLICY],
+      'CredentialsInvalid',
+      /^Secret data\/orders-agent holds a client certificate, which is shown within TLS only; set/,
     ],
     [
       'a Secret of another namespace',
@@ -227,7 +262,26 @@ describe('at start', () => {
   });
 });
 
+const vain = (label: string): Record<string, string> => ({
+  'all.yaml': [RESOURCE, SECRET, `${POLICY}  reveal: [${label}]\n`].join('---'),
+});
+const said = (): string[] => logged.filter((line) => line.includes('LabelUnknown'));
+
 describe('when files change', () => {
+  test('what of a policy comes to nothing is said once, and again when it is another', async () => {
+    const control = await start(vain('pii.a'));
+    expect(said()).toEqual([expect.stringContaining('agents/support: spec.reveal[0]: no resource of the rules has the label')]);
+    const change = async (files: Record<string, string>): Promise<void> => {
+      const before = control.current();
+      await write(files);
+      await eventually('the change', () => (control.current() === before ? undefined : true));
+    };
+    await change({ 'all.yaml': (vain('pii.a')['all.yaml'] ?? '').replace('port: 5432', 'port: 5433') });
+    expect(said()).toHaveLength(1);
+    await change({ 'all.yaml': (vain('pii.b')['all.yaml'] ?? '').replace('port: 5432', 'port: 5434') });
+    expect(said()).toHaveLength(2);
+  });
+
   test('a right that is withdrawn is gone from the snapshot within two seconds', async () => {
     const control = await start();
     const seen: number[] = [];
@@ -249,7 +303,7 @@ describe('when files change', () => {
     expect(logged.filter((line) => line.includes('ManifestInvalid'))).toHaveLength(1);
     await write({ 'all.yaml': [RESOURCE, SECRET.replace('hunter2', 'hunter3'), POLICY].join('---') });
     await eventually('the new password', () =>
-      control.current()?.resources[0]?.credentials?.password.endsWith('hunter3') === true ? true : undefined,
+      control.current()?.resources[0]?.credentials?.password?.endsWith('hunter3') === true ? true : undefined,
     );
     expect(control.invalid).toBeUndefined();
     expect(control.current()?.certificate).toBe(before?.certificate);

@@ -83,6 +83,7 @@ class Manifests implements ManifestControl {
   #certifiedHosts = '';
   #problems: readonly CompileProblem[] = [];
   #invalid: string | undefined;
+  #warned = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #look: Promise<void> = Promise.resolve();
 
@@ -134,6 +135,7 @@ class Manifests implements ManifestControl {
     this.#fingerprint = fingerprint;
     this.#invalid = undefined;
     this.#problems = compiled.problems;
+    this.#warn(compiled.warnings);
     const hosts = [...new Set(compiled.resources.flatMap((resource) => resource.hosts))].toSorted();
     const content = { agent: this.#o.agent, resources: [...compiled.resources], inboundPorts: [...compiled.inboundPorts] };
     const now = this.#o.clock.now();
@@ -147,6 +149,17 @@ class Manifests implements ManifestControl {
     for (const { resource, code, message } of compiled.problems)
       this.#o.logger.warn('resource left out', { resource, code, message });
     for (const listener of this.#listeners) listener(this.#snapshot);
+  }
+
+  /** Says what is new: files change for other reasons too. */
+  #warn(warnings: CompiledManifests['warnings']): void {
+    const said = this.#warned;
+    this.#warned = new Set();
+    for (const { policy, code, message } of warnings) {
+      const text = `${policy}: ${message}`;
+      if (!said.has(text)) this.#o.logger.warn('without effect', { policy, code, message: text });
+      this.#warned.add(text);
+    }
   }
 
   async #refresh(): Promise<void> {

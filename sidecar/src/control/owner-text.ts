@@ -20,7 +20,7 @@ export interface UpstreamFailure {
   readonly sqlstate?: string | undefined;
   /** Whether spec.upstream.tls.caRef names an authority; the system's are used otherwise. */
   readonly ownCa?: boolean;
-  /** Why the certificate's chain was refused, as OpenSSL names it. */
+  /** Why a certificate was refused, the server's or ours, as OpenSSL names it. */
   readonly verifier?: string | undefined;
   /** Who signed the certificate, as it says; the server chose it. */
   readonly issuer?: string | undefined;
@@ -85,11 +85,11 @@ const TEXTS = {
   },
   TLSFailed: (f) => `TLS with ${addressOf(f)} failed; does the server speak TLS 1.2 or later?`,
   UpstreamAuthUnsupported: (f) =>
-    `${addressOf(f)} asks for another proof than SCRAM-SHA-256; set scram-sha-256 for ${user(f)} in pg_hba.conf and give it a new password`,
+    `${addressOf(f)} asks for another proof than spec.postgres.authentication names; set scram-sha-256 or cert for ${user(f)} in pg_hba.conf, or name what it asks for`,
   UpstreamNotAuthentic: (f) =>
     `what answers at ${addressOf(f)} does not know the password that it asked for; find out who answers before anything else`,
   CredentialsRejected: (f) =>
-    `${addressOf(f)} refused ${user(f)} at ${since(f)}${coded(f.sqlstate)}; update ${UNNAMED_SECRET}, the next session tries it`,
+    `${addressOf(f)} refused ${user(f)} at ${since(f)}${coded(f.sqlstate ?? f.verifier)}; update ${UNNAMED_SECRET}, the next session tries it`,
   UpstreamDatabaseMissing: (f) => `${addressOf(f)} has no database ${shown(f.database ?? '')}; change spec.postgres.database`,
   UpstreamBusy: (f) =>
     `${addressOf(f)} has no connection free for ${user(f)}${coded(f.sqlstate)}; raise the limit there or run fewer agents`,

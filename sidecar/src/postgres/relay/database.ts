@@ -138,8 +138,7 @@ export class Database {
       host: upstream.host,
       port: upstream.port,
       tls: upstream.tls,
-      username: credentials.username,
-      password: credentials.password,
+      ...credentials,
       authentication: postgres.authentication,
       parameters: {
         database: postgres.database,
@@ -149,12 +148,22 @@ export class Database {
       },
       guard: this.#o.guard,
     });
+    this.#tellWorks(resource);
+    return new QueryClient(connection);
+  }
+
+  /** What became of a session's own connection. What is as it was before is told already. */
+  dialled(resource: GrantedResource, error?: unknown): void {
+    if (error instanceof UpstreamError) this.#tellOwner(resource, error);
+    else if (error === undefined && this.#failing !== undefined) this.#tellWorks(resource);
+  }
+
+  #tellWorks(resource: GrantedResource): void {
     this.#failing = undefined;
-    const at = addressOf(upstream);
+    const at = addressOf(resource.upstream);
     this.#o.report(observation(resource, 'Reachable', 'True', 'UpstreamReachable', `${at} answers`));
     const accepts = `${at} accepts the credential`;
     this.#o.report(observation(resource, 'CredentialsAvailable', 'True', 'CredentialsAccepted', accepts));
-    return new QueryClient(connection);
   }
 
   #judgeSuitability(resource: GrantedResource, found: readonly Suitability[]): void {

@@ -1,8 +1,8 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { AccessPolicy, ProtectedResource } from '@chaperone/api';
 import type { RecordBody } from '@chaperone/evidence';
-import { type Agent, compileAccess, type GrantedResource, type Snapshot, withHashKeys } from '@chaperone/policy';
-import { startPostgres, testAuthority, type TestPostgres } from '@chaperone/testing';
+import { type Agent, compileAccess, type Credential, type GrantedResource, type Snapshot, withHashKeys } from '@chaperone/policy';
+import { startPostgres, testAuthority, type TestAuthority, type TestPostgres } from '@chaperone/testing';
 import { Client, type ClientConfig } from 'pg';
 import { createGuard } from '../../capture/guard.ts';
 import type { ControlPlane, Observation } from '../../control/control-plane.ts';
@@ -44,6 +44,8 @@ export interface Governed extends AsyncDisposable {
   readonly postgres: TestPostgres;
   readonly port: number;
   readonly ca: string;
+  /** Signed the server's certificate; those of clients where `clients` says so. */
+  readonly authority: TestAuthority;
   readonly records: Recorded[];
   readonly observations: Observation[];
   readonly logged: string[];
@@ -55,7 +57,7 @@ export interface Governed extends AsyncDisposable {
   /** Puts another policy in force, as the control plane would. */
   setPolicy(policy: object): void;
   /** The operator hands out another credential. */
-  setCredentials(credentials: { username: string; password: string }): void;
+  setCredentials(credentials: Credential): void;
   /** The owner changes the resource, as far as `resource` says. */
   setResource(resource: object): void;
   /** Another proxy, that knows nothing yet, before the same server. */
@@ -96,7 +98,6 @@ function build(spec: Spec, address: string, ca: string): GrantedResource {
     hosts: ['orders-db'],
     port: 5432,
     upstream: { host, port: Number(port), tls: spec.upstream === undefined ? { mode: 'verify-full', ca } : { mode: 'disable' } },
-    credentials: CREDENTIAL,
     postgres: {
       database: 'orders',
       acceptServerLogVolume: spec.acceptServerLogVolume ?? false,
@@ -107,9 +108,16 @@ function build(spec: Spec, address: string, ca: string): GrantedResource {
   };
 }
 
-export async function startGoverned(spec: Spec, options: { package?: string; hba?: readonly string[] } = {}): Promise<Governed> {
+export async function startGoverned(
+  spec: Spec,
+  options: { package?: string; hba?: readonly string[]; clients?: boolean } = {},
+): Promise<Governed> {
   const authority = await testAuthority();
-  const postgres = await startPostgres({ ...options, tls: await authority.issue(['127.0.0.1', 'localhost']) });
+  const postgres = await startPostgres({
+    ...options,
+    tls: await authority.issue(['127.0.0.1', 'localhost']),
+    ...(options.clients === true ? { clientAuthority: authority.ca } : {}),
+  });
   const admin = new Client({
     host: postgres.host,
     port: postgres.port,
@@ -141,7 +149,7 @@ export async function startGoverned(spec: Spec, options: { package?: string; hba
 
 interface Server {
   readonly postgres: TestPostgres;
-  readonly authority: Awaited<ReturnType<typeof testAuthority>>;
+  readonly authority: TestAuthority;
   readonly direct: () => Promise<Client>;
   readonly stop: () => Promise<void>;
 }
@@ -150,10 +158,11 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
   const { postgres, authority, direct } = behind;
   const leaf = await authority.issue(['orders-db', 'localhost', '127.0.0.1']);
   const address = spec.upstream ?? `127.0.0.1:${postgres.port}`;
+  let held: Credential = CREDENTIAL;
   const snapshotOf = (policy: object, resource: object = spec.resource ?? {}): Snapshot => ({
     revision: '1',
     agent: AGENT,
-    resources: [build({ ...spec, policy, resource }, address, authority.ca)],
+    resources: [{ ...build({ ...spec, policy, resource }, address, authority.ca), credentials: held }],
     inboundPorts: [],
     certificate: leaf.certificate,
     ca: authority.ca,
@@ -209,6 +218,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     postgres,
     port,
     ca: authority.ca,
+    authority,
     records,
     observations,
     logged,
@@ -226,6 +236,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
       for (const listener of listeners) listener(snapshot);
     },
     setCredentials: (credentials) => {
+      held = credentials;
       snapshot = { ...snapshot, resources: snapshot.resources.map((each) => ({ ...each, credentials })) };
       for (const listener of listeners) listener(snapshot);
     },

@@ -39,6 +39,8 @@ export class Link {
   /** We refused something in this group; what it executed so far must not stay. */
   undo = false;
   over = false;
+  /** Told whenever the first step becomes another one. */
+  onTurn: (step: Step | undefined) => void = () => undefined;
   /** The session ended while the server still owed something. */
   interrupted = false;
   #steps: Step[] = [];
@@ -85,6 +87,7 @@ export class Link {
   send(bytes: Buffer, step: Step): void {
     this.toServer.push(bytes);
     this.#steps.push(step);
+    if (this.#steps.length === 1) this.onTurn(step);
     const portal =
       step.kind === 'bind'
         ? step.portal.name
@@ -131,6 +134,7 @@ export class Link {
   answered(): void {
     this.#steps.shift();
     this.#speak();
+    this.onTurn(this.#steps[0]);
     if (this.#room !== undefined && this.#steps.length < MAX_STEPS) {
       const room = this.#room;
       this.#room = undefined;
@@ -150,6 +154,7 @@ export class Link {
       abandon(step);
     }
     this.#speak();
+    this.onTurn(this.#steps[0]);
     if (this.#room !== undefined) {
       this.#room();
       this.#room = undefined;

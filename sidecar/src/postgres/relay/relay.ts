@@ -13,16 +13,13 @@ import type { Ending } from '../../session/index.ts';
 import { Link } from './link.ts';
 import type { Memory } from './memory.ts';
 import { Outbox } from './outbox.ts';
+import { Overtime } from './overtime.ts';
 import { Recorder, type Totals } from './recorder.ts';
 import { READ_BY, ServerSide } from './server-side.ts';
 import { Statements } from './statements.ts';
-import type { Step } from './steps.ts';
 import { Templates } from './templates.ts';
 import { Texts } from './texts.ts';
 import type { Upstream } from './upstream.ts';
-
-/** For a database to act on a cancel request. */
-const CANCEL_GRACE_MS = 5_000;
 
 export interface RelayOptions {
   readonly agent: Socket;
@@ -44,6 +41,8 @@ export interface RelayOptions {
 
 const UNMASKABLE = `a row with masked columns, or what the server says of a statement, has more than ${MAX_BACKEND_BYTES / 1024 / 1024} MiB and can not be held; ask for less at once`;
 
+const OVERDUE = 'the statement ran for longer than the policy allows';
+
 /** Joins both legs of one session until either ends. */
 export class Relay {
   readonly #o: RelayOptions;
@@ -52,8 +51,7 @@ export class Relay {
   readonly #texts: Texts;
   #lastActivity: number;
   #heard = 0;
-  /** What the server works at since `since`, as far as `check` saw it. */
-  #work: { readonly step: Step | undefined; readonly since: number } = { step: undefined, since: 0 };
+  readonly #overtime: Overtime;
 
   constructor(options: RelayOptions) {
     this.#o = options;
@@ -72,8 +70,16 @@ export class Relay {
       session: options.session.session,
       actions: () => this.#recorder.totals.actions,
       repeats: options.database.repeats,
+      overdue: () => (this.#overtime.cancelled ? OVERDUE : undefined),
       monotonic: () => options.clock.monotonic(),
     });
+    this.#overtime = new Overtime({
+      monotonic: () => options.clock.monotonic(),
+      cancel: () => options.interrupt(),
+      giveUp: () => this.end({ code: 'LimitReached', reason: OVERDUE }),
+    });
+    this.#overtime.limit(options.access().limits.statementDurationMs);
+    this.#link.onTurn = (step) => this.#overtime.turn(step);
   }
 
   get totals(): Totals {
@@ -95,24 +101,7 @@ export class Relay {
       this.end({ code: 'SessionEnded', reason: 'the session was idle in a transaction for longer than its policy allows' });
       return;
     }
-    const { step } = this.#link;
-    const now = this.#o.clock.monotonic();
-    if (step !== this.#work.step) {
-      this.#work = { step, since: now };
-      this.#texts.overdue = undefined;
-    } else if (step !== undefined && statementDurationMs !== undefined) {
-      this.#overdue(now - this.#work.since - statementDurationMs);
-    }
-  }
-
-  /** Cancels what runs for too long; a database that cannot be told to, or does not listen, loses the session. */
-  #overdue(byMs: number): void {
-    const reason = 'the statement ran for longer than the policy allows';
-    if (byMs > CANCEL_GRACE_MS) this.end({ code: 'LimitReached', reason });
-    else if (byMs > 0 && this.#texts.overdue === undefined) {
-      this.#texts.overdue = reason;
-      this.#o.interrupt();
-    }
+    this.#overtime.limit(statementDurationMs);
   }
 
   /** Ends a session that moved more than it may. What went over is one read of either side at most. */
@@ -181,6 +170,7 @@ export class Relay {
     // It may have left while the database was dialled; then nothing tells any more.
     if (agent.destroyed) gone();
     const ending = await this.#link.ended.promise;
+    this.#overtime.limit(undefined);
     intake.end();
     this.#link.statements.end();
     if (this.#link.interrupted) this.#o.interrupt();

@@ -5,7 +5,7 @@ import type { SessionRecorder } from '../../recording/recorder.ts';
 import type { GrantedResource } from '@chaperone/policy';
 import type { StatementParser } from '../actions/index.ts';
 import { AcceptError, type AcceptedCancel, type AcceptedSession, acceptAgent, greet } from './accept.ts';
-import { type CancelRegistry, sendCancel } from './cancel.ts';
+import { type CancelRegistry, type CancelTarget, sendCancel } from './cancel.ts';
 import { type Database, DatabaseError } from './database.ts';
 import type { Ending } from '../../session/index.ts';
 import type { Memory } from './memory.ts';
@@ -154,7 +154,7 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     upstream.socket.destroy();
     throw error;
   }
-  const cancel = cancels.register({ upstream: start.resource.upstream, key: upstream.key }, accepted.protocolMinor);
+  const cancel = cancels.register({ upstream: cancelAddress(start.resource), key: upstream.key }, accepted.protocolMinor);
   upstream.socket.once('close', () => cancels.forget(cancel));
   const shown = new Map([...upstream.parameters].filter(([name]) => shownParameter(name)));
   accepted.socket.write(greet({ parameters: shown, key: cancel }));
@@ -177,19 +177,32 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
 
 function interrupt({ guard, logger }: PostgresContext, resource: GrantedResource, { key }: Upstream): void {
   if (key === undefined) return;
-  sendCancel({ ...resource.upstream, guard }, key).catch(() => logger.warn('a statement could not be cancelled'));
+  sendCancel({ ...cancelAddress(resource), guard }, key).catch(() => logger.warn('a statement could not be cancelled'));
+}
+
+/** A server that asks every connection for a certificate asks those that cancel too. */
+function cancelAddress({ upstream, credentials }: GrantedResource): CancelTarget['upstream'] {
+  return { ...upstream, client: credentials?.client };
 }
 
 async function dial(context: PostgresContext, { resource, parameters }: Start): Promise<Upstream> {
   const { upstream, credentials, postgres } = resource;
   if (credentials === undefined) throw new Refused({ code: 'ResourceNotReady', reason: 'the resource has no credential' });
-  return connectUpstream({
-    ...upstream,
-    ...credentials,
-    authentication: postgres?.authentication ?? ['scram'],
-    parameters,
-    guard: context.guard,
-  });
+  try {
+    const connection = await connectUpstream({
+      ...upstream,
+      ...credentials,
+      authentication: postgres?.authentication ?? ['scram'],
+      parameters,
+      guard: context.guard,
+    });
+    context.database.dialled(resource);
+    return connection;
+  } catch (error) {
+    // The catalogue may have been read a moment ago, with what was right then.
+    context.database.dialled(resource, error);
+    throw error;
+  }
 }
 
 function explain(error: unknown): Ending {

@@ -431,8 +431,8 @@ export class ServerSide {
   /** The agent asked for what failed, so it hears of it. */
   #tellError(step: Step, fields: ServerMessageFields): void {
     const run = step.kind === 'execute' ? step.run : undefined;
-    const labelled = run?.portal.judgement.touchesLabelled ?? (step.kind === 'bind' && step.portal.judgement.touchesLabelled);
-    const shown = this.#texts.serverError(fields, labelled);
+    const judgement = (run ?? (step.kind === 'bind' ? step : undefined))?.portal.judgement;
+    const shown = this.#texts.serverError(fields, judgement?.touchesLabelled ?? false, judgement?.verdict.effects);
     this.#link.tell(shown.bytes);
     if (run !== undefined) this.#recorder.finishing(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
   }

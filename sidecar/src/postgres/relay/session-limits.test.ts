@@ -145,6 +145,35 @@ describe('the time of a statement', () => {
     expect(await agent.ask(query('select 1'))).toContainEqual(['D', '1']);
   });
 
+  it('is as long as the policy says, whenever the statement begins', { timeout: 30_000 }, async () => {
+    await using agent = await under({ statementDuration: '700ms' });
+    const took: number[] = [];
+    for (const pause of [0, 150, 450, 600, 850]) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      await agent.ask(query('select 1'));
+      const before = performance.now();
+      expect(await agent.ask(query('select pg_sleep(30)'))).toContainEqual(reached('ran for longer'));
+      took.push(performance.now() - before);
+    }
+    // What another run on this machine adds to one of them is not the limit's.
+    expect(Math.min(...took)).toBeGreaterThanOrEqual(700);
+    expect(took.toSorted((a, b) => a - b)[2]).toBeLessThan(900);
+    expect(typesOf(await agent.ask(query('select pg_sleep(0.6)')))).toBe('TDCZ');
+  });
+
+  it('is the new one at once where the policy changes while it runs', { timeout: 15_000 }, async () => {
+    await using agent = await under({ statementDuration: '20s' });
+    agent.send(query('select pg_sleep(30)'));
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    const before = performance.now();
+    governed.setPolicy({ rules: [RULE], limits: { statementDuration: '500ms' } });
+    const heard = await eventually('an answer', async () =>
+      agent.heard.some(([type]) => type === 'Z') ? agent.ready() : undefined,
+    );
+    expect(heard).toContainEqual(reached('ran for longer'));
+    expect(performance.now() - before).toBeLessThan(1_000);
+  });
+
   it('ends the session where the database does not stop', { timeout: 20_000 }, async () => {
     await using agent = await under({ statementDuration: '1s' });
     agent.send(query('select stubborn()'));

@@ -1,5 +1,5 @@
 import { type AgentCode, agentText, type Detector } from '@chaperone/api';
-import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
+import { type Access, allowedHere, describeEffect, type Verdict } from '@chaperone/policy';
 import { filterError } from '../masking/index.ts';
 import { encodeErrorResponse, encodeNoticeResponse, type ServerMessageFields, type TransactionStatus } from '../wire/index.ts';
 import type { Ending } from '../../session/index.ts';
@@ -33,6 +33,9 @@ const BY_REASON: ReadonlySet<AgentCode> = new Set([
 ] as const);
 /** https://www.postgresql.org/docs/18/errcodes-appendix.html */
 const QUERY_CANCELED = '57014';
+const INSUFFICIENT_PRIVILEGE = '42501';
+/** Of an error that names what a statement needs; the author of a longer one knows what is in it. */
+const MAX_NEEDED = 5;
 
 export interface TextsOptions {
   readonly access: () => Access;
@@ -40,14 +43,14 @@ export interface TextsOptions {
   /** Number of the next action: refusals name their record. */
   readonly actions: () => number;
   readonly repeats: Repeats;
+  /** Why the database was told to cancel what it runs, or ran last; undefined: it was not. */
+  readonly overdue: () => string | undefined;
   readonly monotonic: () => number;
 }
 
 /** All that this proxy itself says to an agent, and what it lets through of what the server says. */
 export class Texts {
   readonly #o: TextsOptions;
-  /** Why the database was told to cancel what it runs; undefined: it was not. */
-  overdue: string | undefined;
 
   constructor(options: TextsOptions) {
     this.#o = options;
@@ -94,17 +97,24 @@ export class Texts {
     return encodeErrorResponse({ S: 'ERROR', V: 'ERROR', C: sqlstate, M: message });
   }
 
-  /** The server's error as the agent may read it. */
-  serverError(fields: ServerMessageFields, touchesLabelled: boolean): { bytes: Buffer; message: string; code: string } {
-    const reason = this.overdue;
-    if (reason !== undefined && fields.C === QUERY_CANCELED) {
-      this.overdue = undefined;
+  /**
+   * The server's error as the agent may read it.
+   * @param effects - of the statement that it is about, where that was judged
+   */
+  serverError(
+    fields: ServerMessageFields,
+    touchesLabelled: boolean,
+    effects: Verdict['effects'] = [],
+  ): { bytes: Buffer; message: string; code: string } {
+    const reason = fields.C === QUERY_CANCELED ? this.#o.overdue() : undefined;
+    if (reason !== undefined) {
       const bytes = this.refusal({ code: 'LimitReached', reason, message: 'make it cheaper, or split it.' });
       return { bytes, message: reason, code: 'LimitReached' };
     }
     const shown = filterError(fields, { touchesLabelled, detectors: this.#detectors() });
+    const needed = touchesLabelled && fields.C === INSUFFICIENT_PRIVILEGE ? needs(effects) : '';
     return {
-      bytes: encodeErrorResponse(shown),
+      bytes: encodeErrorResponse(needed === '' ? shown : { ...shown, M: `${shown['M'] ?? ''}${needed}` }),
       message: `the database refused it (${shown.C ?? 'XX000'})`,
       code: shown.C ?? 'XX000',
     };
@@ -125,6 +135,17 @@ export class Texts {
   fatal(ending: Ending): Buffer {
     return fatalText(ending, this.#o.session);
   }
+}
+
+/**
+ * What the statement itself asks for, in place of the server's text, which code of the database's owner can write. What is behind a
+ * view is not told: the agent need not know of it.
+ */
+function needs(effects: Verdict['effects']): string {
+  const named = [...new Set(effects.filter(({ via, object }) => via === 'direct' && object !== '').map(describeEffect))];
+  if (named.length === 0) return '';
+  const more = named.length > MAX_NEEDED ? ` and ${named.length - MAX_NEEDED} more` : '';
+  return `; the statement needs ${named.slice(0, MAX_NEEDED).join(', ')}${more}`;
 }
 
 /** The last message of a session that ends, or of one that could not begin. */

@@ -54,9 +54,11 @@ export class UpstreamError extends Error {
     const { address } = (this.cause ?? {}) as { address?: unknown };
     return typeof address === 'string' && isIP(address) !== 0 ? address : undefined;
   }
-  /** With TLSUntrusted: why the chain was refused, as OpenSSL names it. */
+  /** Why a certificate was refused, as OpenSSL names it: the server's (TLSUntrusted) or, an alert, ours (CredentialsRejected). */
   get verifier(): string | undefined {
     const { code } = (this.cause ?? {}) as { code?: unknown };
-    return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,63}$/.test(code) ? code : undefined;
+    // Versions of OpenSSL differ in what they write before the alert: SSLV3, TLSV1, SSL/TLS.
+    const name = typeof code === 'string' ? code.replace(/^ERR_SSL_.*_(?=ALERT_)/, '') : '';
+    return /^[A-Z][A-Z0-9_]{1,63}$/.test(name) ? name : undefined;
   }
 }

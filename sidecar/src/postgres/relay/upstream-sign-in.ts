@@ -14,10 +14,13 @@ import type { Transport, UpstreamTls } from './upstream-transport.ts';
 
 export interface Credential {
   readonly username: string;
-  readonly password: string;
+  readonly password?: string | undefined;
   readonly authentication?: readonly Authentication[];
   readonly tls: UpstreamTls;
 }
+
+/** Ways that give a password, or prove that we know it. */
+const WITH_PASSWORD: ReadonlySet<Authentication> = new Set(['scram', 'md5', 'cleartext']);
 
 /** open: nothing was asked yet · began, answered, proved: of the SCRAM exchange · sent: the password, or its MD5 */
 type State = 'open' | 'began' | 'answered' | 'proved' | 'sent';
@@ -46,10 +49,13 @@ class SignIn {
   #scram: ScramClient | undefined;
   #state: State = 'open';
 
-  constructor(credential: Credential, { endPoint }: Transport) {
+  constructor(credential: Credential, { endPoint, certified }: Transport) {
     this.#credential = credential;
     this.#endPoint = endPoint;
-    const ways = credential.authentication ?? ['scram'];
+    const given = credential.authentication ?? ['scram'];
+    const ways = given.filter((way) =>
+      way === 'cert' ? certified : credential.password !== undefined || !WITH_PASSWORD.has(way),
+    );
     // Whatever the resource says: without SCRAM the certificate alone tells who gets the credential.
     this.#accepted = new Set(credential.tls.mode === 'verify-full' ? ways : ways.filter((way) => way === 'scram'));
   }
@@ -74,11 +80,12 @@ class SignIn {
     if (this.#state === 'proved' || this.#state === 'sent') return;
     if (this.#state !== 'open')
       throw new UpstreamError('UpstreamNotAuthentic', 'the database did not prove that it knows the credential');
-    if (!this.#accepted.has('none')) throw unsupported('none');
+    if (!this.#accepted.has('none') && !this.#accepted.has('cert')) throw unsupported('none');
   }
 
   #begin(message: AuthenticationMessage): Buffer {
-    const { username, password } = this.#credential;
+    // Without one, no way that wants it is accepted.
+    const { username, password = '' } = this.#credential;
     if (message.kind === 'sasl' && this.#accepted.has('scram')) {
       this.#scram = new ScramClient({ password, mechanisms: message.mechanisms, endPoint: this.#endPoint });
       this.#state = 'began';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
-import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
+import { checkServerIdentity, connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { DialError, permittedAddresses } from '../../capture/dial.ts';
 import type { DialGuard } from '../../capture/guard.ts';
 import { issuerOf } from '../../capture/issuer.ts';
@@ -21,6 +21,8 @@ export interface UpstreamAddress {
   readonly host: string;
   readonly port: number;
   readonly tls: UpstreamTls;
+  /** Certificate with its chain, and its key (PEM), for a server that asks who we are within TLS. */
+  readonly client?: { readonly cert: string; readonly key: string } | undefined;
   /** Sees every address before it is dialled; the address that it saw is the one that is dialled. */
   readonly guard: DialGuard;
   /** Resolves a name; the system's resolver where absent. */
@@ -31,6 +33,8 @@ export interface Transport {
   readonly socket: Socket | TLSSocket;
   /** tls-server-end-point (RFC 5929 §4); undefined without TLS, or where the certificate's algorithm has no one hash. */
   readonly endPoint: Buffer | undefined;
+  /** The server asked within TLS for our certificate, and we had one to show. */
+  readonly certified: boolean;
 }
 
 /** ALPN name registered for the protocol; servers since PostgreSQL 17 look at it. */
@@ -47,11 +51,13 @@ export async function openTransport(address: UpstreamAddress, signal: AbortSigna
   const addresses = await untilAborted(permittedAddresses(address), signal).catch(asUpstreamError);
   const { tls } = address;
   const socket = await dialFirst(addresses, address.port, signal, tls.mode === 'disable' ? onread : undefined);
-  if (tls.mode === 'disable') return { socket, endPoint: undefined };
+  if (tls.mode === 'disable') return { socket, endPoint: undefined, certified: false };
   try {
     await requestTls(socket, signal);
     const secured = await handshake(socket, address, signal);
-    return { socket: secured, endPoint: endPointOf(secured) };
+    // A server's signature algorithms for certificates of clients are known only where it asked for one.
+    const certified = address.client !== undefined && secured.getSharedSigalgs().length > 0;
+    return { socket: secured, endPoint: endPointOf(secured), certified };
   } catch (error) {
     socket.destroy();
     throw error;
@@ -114,14 +120,13 @@ async function firstBytes(socket: Socket, signal: AbortSignal): Promise<Buffer> 
   }
 }
 
-async function handshake(socket: Socket, { host, tls }: UpstreamAddress, signal: AbortSignal): Promise<TLSSocket> {
+async function handshake(socket: Socket, { host, tls, client }: UpstreamAddress, signal: AbortSignal): Promise<TLSSocket> {
   const name = tls.serverName ?? host;
   const secured = connectTls({
     socket,
     ...(isIP(name) === 0 ? { servername: name } : {}),
-    ...(tls.ca === undefined ? {} : { ca: [tls.ca].flat() }),
+    secureContext: secureContext(tls, client),
     ALPNProtocols: [ALPN],
-    minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
     checkServerIdentity: (_, certificate) => (tls.mode === 'verify-full' ? checkServerIdentity(name, certificate) : undefined),
   });
@@ -137,6 +142,14 @@ async function handshake(socket: Socket, { host, tls }: UpstreamAddress, signal:
     throw tlsError(undefined, secured, issuer());
   }
   return secured;
+}
+
+function secureContext({ ca }: UpstreamTls, client: UpstreamAddress['client']): SecureContext {
+  try {
+    return createSecureContext({ ...(ca === undefined ? {} : { ca: [ca].flat() }), ...client, minVersion: 'TLSv1.2' });
+  } catch (cause) {
+    throw new UpstreamError('TLSFailed', 'the certificates for TLS with the database cannot be used', { cause });
+  }
 }
 
 function tlsError(error: unknown, socket: TLSSocket, issuer: string | undefined): UpstreamError {
@@ -155,7 +168,17 @@ function tlsError(error: unknown, socket: TLSSocket, issuer: string | undefined)
       issuer,
     });
   }
-  return new UpstreamError('TLSFailed', 'TLS with the database failed', { cause: error });
+  return refusedCertificate(error) ?? new UpstreamError('TLSFailed', 'TLS with the database failed', { cause: error });
+}
+
+/** Alerts by which a server turns our certificate away (RFC 8446 §6.2), as Node names them. */
+const CERTIFICATE_ALERT = /^ERR_SSL_.*_ALERT_(BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED)$/;
+
+/** The error that such an alert is; in TLS 1.3 it comes after the handshake. */
+export function refusedCertificate(error: unknown): UpstreamError | undefined {
+  const { code = '' } = (error ?? {}) as { code?: string };
+  if (!CERTIFICATE_ALERT.test(code)) return undefined;
+  return new UpstreamError('CredentialsRejected', "the database refused the proxy's certificate", { cause: error });
 }
 
 function verifierCode(reason: string): string {

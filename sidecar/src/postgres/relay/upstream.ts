@@ -18,14 +18,14 @@ import {
   type ProtocolMinor,
 } from '../wire/index.ts';
 import { signIn, violation } from './upstream-sign-in.ts';
-import { aborted, openTransport, type UpstreamAddress } from './upstream-transport.ts';
+import { aborted, openTransport, refusedCertificate, type UpstreamAddress } from './upstream-transport.ts';
 import { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts';
 
 export { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts';
 
 export interface UpstreamOptions extends UpstreamAddress {
   readonly username: string;
-  readonly password: string;
+  readonly password?: string | undefined;
   /** How the server may ask for the credential; scram where absent. What else it says counts in mode verify-full alone. */
   readonly authentication?: readonly Authentication[];
   /** Startup parameters besides the user: database, application_name, options, settings. */
@@ -115,7 +115,11 @@ async function connectOnce(options: UpstreamOptions, minor: ProtocolMinor, signa
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
   socket.once('close', close);
-  socket.on('error', close);
+  socket.on('error', (error) => {
+    const refused = refusedCertificate(error);
+    if (refused !== undefined) login.fail(refused);
+    close();
+  });
   try {
     socket.write(startup);
     const spoken = await negotiated(login, minor);

@@ -1,0 +1,99 @@
+import type { ProtectedResource } from '@chaperone/api';
+import { describe, expect, test } from 'vitest';
+import { aPolicy, aResource, aRule, ORDERS } from './builders.ts';
+import { policyWarnings } from './warnings.ts';
+
+const SENSITIVE = [
+  { label: 'pii.email', columns: ['public.customers.email'] },
+  { label: 'pii.ssn', columns: ['public.customers.ssn'] },
+];
+const GRANT = {
+  namespace: 'agents',
+  serviceAccounts: ['support-agent'],
+  statements: ['select', 'update'],
+  reveal: ['pii.email'],
+};
+const orders = (spec: object = {}): ReadonlyMap<string, ProtectedResource> =>
+  new Map([['data/orders-db', aResource({ sensitive: SENSITIVE, grantedTo: [GRANT], ...spec })]]);
+const masking = (label: string): object => ({ masking: [{ label, strategy: { redact: {} } }] });
+const rule = (statements: string[], more: object = {}): object => aRule({ name: 'fix', sql: { statements } as never, ...more });
+const OTHER = { resource: { namespace: 'data', name: 'other' } };
+
+describe('a policy is warned', () => {
+  test.each<[string, object, ReadonlyMap<string, ProtectedResource>, string[]]>([
+    [
+      'of a misspelt label to reveal',
+      { reveal: ['pii.emial'] },
+      orders(),
+      ['LabelUnknown: spec.reveal[0]: no resource of the rules has the label "pii.emial"; did you mean "pii.email"?'],
+    ],
+    [
+      'of a misspelt label to mask',
+      masking('pii.sssn'),
+      orders(),
+      ['LabelUnknown: spec.masking[0].label: no resource of the rules has the label "pii.sssn"; did you mean "pii.ssn"?'],
+    ],
+    [
+      'of a label that is nothing like the ones that there are',
+      masking('medical'),
+      orders(),
+      ['LabelUnknown: spec.masking[0].label: no resource of the rules has the label "medical"; they have pii.email, pii.ssn'],
+    ],
+    [
+      'of a label where there is none',
+      masking('medical'),
+      orders({ sensitive: [] }),
+      ['LabelUnknown: spec.masking[0].label: no resource of the rules has the label "medical"; they have none'],
+    ],
+    [
+      'of a label that the owner keeps',
+      { reveal: ['pii.email', 'pii.ssn'] },
+      orders(),
+      [
+        'RevealNotGranted: spec.reveal[1]: "pii.ssn" stays masked, since no owner lets namespace agents reveal it; it belongs in spec.grantedTo[].reveal of the resource',
+      ],
+    ],
+    [
+      'of a label that the owner grants to others',
+      { reveal: ['pii.email'], agents: { serviceAccounts: ['other'] } },
+      orders({ grantedTo: [GRANT, { namespace: 'agents' }] }),
+      [
+        'RevealNotGranted: spec.reveal[0]: "pii.email" stays masked, since no owner lets namespace agents reveal it; it belongs in spec.grantedTo[].reveal of the resource',
+      ],
+    ],
+    [
+      'of statements beyond the grant',
+      { rules: [rule(['update', 'delete', 'drop'])] },
+      orders(),
+      [
+        'StatementNotGranted: rule "fix": delete, drop on data/orders-db stays denied, since its owner grants select, update; it belongs in spec.grantedTo[].statements of the resource',
+      ],
+    ],
+    [
+      'of statements that need approval, and what an owner grants by default',
+      { rules: [rule(['insert'], { effect: 'RequireApproval' })] },
+      orders({ grantedTo: [{ namespace: 'agents' }] }),
+      [
+        'StatementNotGranted: rule "fix": insert on data/orders-db stays denied, since its owner grants select; it belongs in spec.grantedTo[].statements of the resource',
+      ],
+    ],
+  ])('%s', (_what, spec, resources, expected) => {
+    expect(policyWarnings(aPolicy(spec), resources).map(({ code, message }) => `${code}: ${message}`)).toEqual(expected);
+  });
+});
+
+test.each<[string, object, ReadonlyMap<string, ProtectedResource>]>([
+  ['what is granted', { reveal: ['pii.email'], ...masking('pii.ssn'), rules: [rule(['select', 'update'])] }, orders()],
+  ['all statements that are granted', { rules: [rule(['*'])] }, orders()],
+  ['a rule for what is not SQL', { rules: [{ name: 'read', effect: 'Allow', resource: ORDERS }] }, orders()],
+  ['statements where all are granted', { rules: [rule(['drop'])] }, orders({ grantedTo: [{ ...GRANT, statements: ['*'] }] })],
+  ['a denial', { rules: [rule(['drop'], { effect: 'Deny' })] }, orders()],
+  ['what is told already: a resource that is not granted', { rules: [rule(['drop'])] }, orders({ grantedTo: [] })],
+  [
+    'what is told already: a resource that does not exist, which may have the label',
+    { ...masking('medical'), rules: [rule(['select']), aRule(OTHER)] },
+    orders(),
+  ],
+])('nothing is said of %s', (_what, spec, resources) => {
+  expect(policyWarnings(aPolicy(spec), resources)).toEqual([]);
+});

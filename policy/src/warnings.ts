@@ -1,0 +1,70 @@
+import { type AccessPolicy, nearest, type ProtectedResource, type ResourceGrant } from '@chaperone/api';
+import { READING_VERBS } from './compile.ts';
+
+/** A part of a policy that has no effect, though nothing refuses it. */
+export interface PolicyWarning {
+  readonly code: 'LabelUnknown' | 'RevealNotGranted' | 'StatementNotGranted';
+  readonly message: string;
+}
+
+/**
+ * What of a policy comes to nothing: labels that no resource of its rules has, or that no owner lets it reveal, and statements that
+ * the owner's grant leaves out. All of it errs on the strict side, so it is no failure; the author means something else all the same.
+ * @param resources - all that there are, by NAMESPACE/NAME. What is not there or not granted is told elsewhere.
+ */
+export function policyWarnings(policy: AccessPolicy, resources: ReadonlyMap<string, ProtectedResource>): PolicyWarning[] {
+  const named = new Set(policy.spec.rules.map(targetOf));
+  const known = [...named].flatMap((name) => resources.get(name) ?? []);
+  const labels = known.length === named.size ? labelWarnings(policy, known) : [];
+  return [...labels, ...policy.spec.rules.flatMap((rule) => statementWarning(policy, rule, resources.get(targetOf(rule))))];
+}
+
+type Rule = AccessPolicy['spec']['rules'][number];
+const targetOf = ({ resource }: Rule): string => `${resource.namespace}/${resource.name}`;
+
+function labelWarnings(policy: AccessPolicy, resources: readonly ProtectedResource[]): PolicyWarning[] {
+  const { reveal, masking } = policy.spec;
+  const known = [...new Set(resources.flatMap(({ spec }) => spec.sensitive.map(({ label }) => label)))].toSorted();
+  const permitted = new Set(resources.flatMap((resource) => grantsOf(policy, resource).flatMap((grant) => grant.reveal ?? [])));
+  const unknown = (field: string, label: string): PolicyWarning => {
+    const near = nearest(label, known);
+    const has = known.length === 0 ? 'they have none' : `they have ${known.slice(0, MAX_LISTED).join(', ')}`;
+    const hint = near === undefined ? has : `did you mean "${near}"?`;
+    return { code: 'LabelUnknown', message: `${field}: no resource of the rules has the label "${label}"; ${hint}` };
+  };
+  return [
+    ...reveal.flatMap((label, at): PolicyWarning[] => {
+      const field = `spec.reveal[${at}]`;
+      if (!known.includes(label)) return [unknown(field, label)];
+      if (permitted.has(label)) return [];
+      const who = policy.metadata.namespace ?? '';
+      const message = `${field}: "${label}" stays masked, since no owner lets namespace ${who} reveal it; it belongs in spec.grantedTo[].reveal of the resource`;
+      return [{ code: 'RevealNotGranted', message }];
+    }),
+    ...masking.flatMap(({ label }, at) => (known.includes(label) ? [] : [unknown(`spec.masking[${at}].label`, label)])),
+  ];
+}
+
+function statementWarning(policy: AccessPolicy, rule: Rule, resource: ProtectedResource | undefined): PolicyWarning[] {
+  const grants = resource === undefined ? [] : grantsOf(policy, resource);
+  if (resource === undefined || grants.length === 0 || rule.effect === 'Deny') return [];
+  const ceiling = new Set<string>(grants.flatMap((grant) => grant.statements ?? READING_VERBS[resource.spec.protocol]));
+  const asked: readonly string[] = rule.sql?.statements ?? [];
+  const beyond = asked.filter((verb) => verb !== '*' && !ceiling.has(verb));
+  if (ceiling.has('*') || beyond.length === 0) return [];
+  const granted = [...ceiling].toSorted().join(', ');
+  const message = `rule "${rule.name}": ${beyond.join(', ')} on ${targetOf(rule)} stays denied, since its owner grants ${granted}; it belongs in spec.grantedTo[].statements of the resource`;
+  return [{ code: 'StatementNotGranted', message }];
+}
+
+/** Grants that agents of the policy may have; another policy of the namespace may have others. */
+function grantsOf(policy: AccessPolicy, { spec }: ProtectedResource): ResourceGrant[] {
+  const { serviceAccounts } = policy.spec.agents;
+  return spec.grantedTo.filter(
+    (grant) =>
+      grant.namespace === policy.metadata.namespace &&
+      (serviceAccounts === undefined || (grant.serviceAccounts?.some((each) => serviceAccounts.includes(each)) ?? true)),
+  );
+}
+
+const MAX_LISTED = 5;
