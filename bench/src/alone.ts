@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compileDirectory } from '@chaperone/sidecar';
@@ -25,6 +25,14 @@ export interface Alone extends AsyncDisposable {
   readonly startMs: number;
 }
 
+/** What the image runs. @throws Error */
+function bundle(): string {
+  compile('sidecar');
+  const target = join(root, '.cache/bench/sidecar');
+  execFileSync(process.execPath, [join(root, 'scripts/bundle.ts'), target], { stdio: 'ignore' });
+  return join(target, 'main.js');
+}
+
 /** What a pod's sidecar is started with, by the golden of its injection. */
 async function injectedFlags(): Promise<readonly string[]> {
   const text = await readFile(join(root, 'operator/src/injection/testdata/bare.patch.json'), 'utf8');
@@ -32,8 +40,15 @@ async function injectedFlags(): Promise<readonly string[]> {
   return (JSON.parse(found) as string[]).slice(1, -1);
 }
 
+/** Environment of the image. */
+async function imageEnvironment(): Promise<Readonly<Record<string, string>>> {
+  const text = await readFile(join(root, 'images/sidecar.Dockerfile'), 'utf8');
+  const pairs = [...text.matchAll(/^ENV (.+)$/gm)].flatMap(([, line = '']) => line.split(' '));
+  return Object.fromEntries(pairs.map((pair) => pair.split('=') as [string, string]));
+}
+
 /**
- * Starts `sidecar/dist/main.js` with the command line of the chart's defaults. Its operator is a stand-in, and there is no broker:
+ * Starts the sidecar as its image and the chart's defaults do. Its operator is a stand-in, and there is no broker:
  * evidence waits in the spool. Needs root, for a port below 1024. @throws Error
  */
 export async function startAlone(database: Database, directory: string): Promise<Alone> {
@@ -50,14 +65,14 @@ export async function startAlone(database: Database, directory: string): Promise
     addresses: resource.hosts.map((name) => ({ host: name, ipv4: `${PREFIX}.${at + 1}` })),
   }));
   const operator = await startOperator({ agent, resources: addressed });
-  compile('sidecar');
+  const program = bundle();
   const [probe, dns, deny] = [await freePort(), await freePort(), await freePort()];
   const began = performance.now();
-  const child = spawn(process.execPath, [...(await injectedFlags()), join(root, 'sidecar/dist/main.js')], {
+  const child = spawn(process.execPath, [...(await injectedFlags()), program], {
     // It says every second that the broker cannot be reached.
     stdio: 'ignore',
     env: {
-      NODE_ENV: 'production',
+      ...(await imageEnvironment()),
       CHAPERONE_OPERATOR: operator.address,
       CHAPERONE_OPERATOR_CA: operator.ca,
       CHAPERONE_TOKEN_FILE: path('token'),

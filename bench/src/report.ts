@@ -88,15 +88,24 @@ function mib(kib: number): string {
 
 /** Start and memory as a table. */
 export function processTable(processes: Processes): string[] {
-  const rows = processes.map(({ name, figures: { startMs: start, footprint } }) => [
+  const rows = processes.map(({ name, figures: { startMs: start, footprint, bindPeakKiB } }) => [
     name,
     start === undefined ? '–' : `${start.median.toFixed(0)} ms [${start.min.toFixed(0)}–${start.max.toFixed(0)}]`,
     mib(footprint.idleKiB),
     mib(footprint.usedKiB),
     `${footprint.perSessionKiB.toFixed(1)} KiB`,
     String(footprint.sessions),
+    mib(bindPeakKiB),
   ]);
-  const head = ['process', 'start to ready', 'idle', 'after the first sessions', 'per idle session', 'at once'];
+  const head = [
+    'process',
+    'start to ready',
+    'idle',
+    'after the first sessions',
+    'per idle session',
+    'at once',
+    'peak, Bind of 63 MiB',
+  ];
   return rows.length === 0 ? [] : [...table(head, rows), ''];
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from './client.ts';
 import type { Path } from './path.ts';
-import { memoryKiB } from './proc.ts';
+import { memoryKiB, resetPeak } from './proc.ts';
 import { type Spread, spread } from './statistics.ts';
 
 /** Sessions opened and closed before counting, so that code and pools that all sessions share do not count as theirs. */
@@ -21,9 +21,15 @@ export interface Footprint {
   readonly sessions: number;
 }
 
+/** As much as one message may have, but for the rest of the message. */
+const LARGE_BIND_BYTES = 63 * 1024 * 1024;
+const BIND_ROUNDS = 5;
+
 export interface SidecarFigures {
   readonly startMs: Spread | undefined;
   readonly footprint: Footprint;
+  /** The most that it takes while one large Bind message after the other goes through it. */
+  readonly bindPeakKiB: number;
 }
 
 /** A process in between. */
@@ -72,6 +78,21 @@ async function held<T>(paths: readonly Path[], count: number, use: () => Promise
   } finally {
     await Promise.all(open.map((client) => client.end()));
   }
+}
+
+async function bindPeak([path]: readonly Path[]): Promise<number> {
+  if (path?.pid === undefined) throw new Error('there is no process in between');
+  resetPeak(path.pid);
+  const values = [Buffer.alloc(LARGE_BIND_BYTES, 'a')];
+  for (let round = 0; round < BIND_ROUNDS; round++) {
+    const client = await connect(path);
+    try {
+      await client.query({ text: 'SELECT abalance FROM accounts WHERE aid = 1 AND octet_length($1) > 0', values });
+    } finally {
+      await client.end();
+    }
+  }
+  return memoryKiB(path.pid).peak;
 }
 
 /** Starts the program several times, each with an empty data directory, and looks at the last one's memory. */
