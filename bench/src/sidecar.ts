@@ -110,5 +110,6 @@ export async function sidecarFigures(
   return {
     startMs: spread(startMs.filter((ms) => !Number.isNaN(ms))),
     footprint: await footprint(started.paths, options.sessions),
+    bindPeakKiB: await bindPeak(started.paths),
   };
 }
