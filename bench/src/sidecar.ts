@@ -82,6 +82,8 @@ async function held<T>(paths: readonly Path[], count: number, use: () => Promise
 
 async function bindPeak([path]: readonly Path[]): Promise<number> {
   if (path?.pid === undefined) throw new Error('there is no process in between');
+  // The sessions before have ended for their clients, and not yet for all who count them.
+  await sleep(SETTLE_MS);
   resetPeak(path.pid);
   const values = [Buffer.alloc(LARGE_BIND_BYTES, 'a')];
   for (let round = 0; round < BIND_ROUNDS; round++) {

@@ -21,7 +21,7 @@ const DEFAULTS = {
   maxCacheBytes: 4 * 1024 * 1024,
 } as const;
 /** Left-deep chains recurse once per term in C; 64 MB of stack (reserved, not resident) takes 100,000 terms. */
-const LIMITS = { stackSizeMb: 64, maxOldGenerationSizeMb: 160, maxYoungGenerationSizeMb: 4 } as const;
+const LIMITS = { stackSizeMb: 64, maxOldGenerationSizeMb: 160 } as const;
 
 /** After a text as long as this the thread has grown by tens of megabytes, which it never gives back: it is replaced. */
 const RECYCLE_BYTES = 256 * 1024;
