@@ -2,15 +2,17 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type Database, DATABASE, ROLE } from './database.ts';
+import type { Database } from './database.ts';
 import { ended } from './ended.ts';
+import { bothManifests } from './manifests.ts';
 import type { Path } from './path.ts';
 
-const root = join(import.meta.dirname, '../..');
+export const root = join(import.meta.dirname, '../..');
 const START_TIMEOUT_MS = 30_000;
 
 export interface Chaperone extends AsyncDisposable {
   readonly plain: Path;
+  readonly paths: readonly Path[];
   /** The same, with TLS to the database. */
   readonly tls: Path;
   readonly pid: number;
@@ -18,8 +20,8 @@ export interface Chaperone extends AsyncDisposable {
 }
 
 /** Compiles what is measured: images run this, not the TypeScript source. @throws Error */
-function compile(): void {
-  const { status, stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-b', 'cli'], { cwd: root, encoding: 'utf8' });
+export function compile(app: 'cli' | 'sidecar'): void {
+  const { status, stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-b', app], { cwd: root, encoding: 'utf8' });
   if (status !== 0) throw new Error(`the sources cannot be compiled: ${stdout.slice(0, 500)}`);
 }
 
@@ -27,8 +29,8 @@ function compile(): void {
 export async function startChaperone(database: Database, directory: string, nodeFlags: string[] = []): Promise<Chaperone> {
   const manifests = join(directory, 'manifests');
   await mkdir(manifests, { recursive: true });
-  await writeFile(join(manifests, 'bench.yaml'), manifest(database), { mode: 0o600 });
-  compile();
+  await writeFile(join(manifests, 'bench.yaml'), bothManifests(database), { mode: 0o600 });
+  compile('cli');
   const began = performance.now();
   const child = spawn(
     process.execPath,
@@ -61,7 +63,8 @@ export async function startChaperone(database: Database, directory: string, node
       if (port === undefined) throw new Error(`data/${name} is not served`);
       return { name: 'chaperone', host, port: Number(port), user: 'bench', password: undefined, ca: undefined, pid };
     };
-    return { plain: path('bench-plain'), tls: path('bench-tls'), pid, startMs, [Symbol.asyncDispose]: stop };
+    const plain = path('bench-plain');
+    return { plain, paths: [plain], tls: path('bench-tls'), pid, startMs, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;
@@ -79,66 +82,4 @@ function firstLine(child: ReturnType<typeof spawn>): Promise<string> {
       resolve(line);
     });
   });
-}
-
-function manifest(database: Database): string {
-  const address = `${database.host}:${database.port}`;
-  const resource = (name: string, tls: string): string => `
-apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: ${name}, namespace: data}
-spec:
-  protocol: postgres
-  hosts: [${name}]
-  port: 5432
-  upstream: {address: "${address}", tls: ${tls}}
-  credentials: {secretRef: {name: bench-login}}
-  postgres: {database: ${DATABASE}}
-  sensitive:
-    - {label: pii.ssn, columns: [public.people.ssn]}
-    - {label: pii.note, columns: [public.accounts.note]}
-  grantedTo:
-    - {namespace: agents, recording: {minimum: durable}}
-`;
-  return [
-    resource('bench-plain', '{mode: disable}'),
-    resource('bench-tls', '{mode: verify-full, caRef: {name: bench-ca}}'),
-    `
-apiVersion: chaperone.dev/v1alpha1
-kind: AccessPolicy
-metadata: {name: bench, namespace: agents}
-spec:
-  agents: {podSelector: {matchLabels: {app: bench}}}
-  purpose: measure what the proxy costs
-  rules:${rule('bench-plain')}${rule('bench-tls')}
-  masking:
-    - {label: pii.ssn, strategy: {partial: {last: 4}}}
-  recording: {mode: durable, content: results}
-`,
-    `
-apiVersion: v1
-kind: Secret
-metadata:
-  name: bench-login
-  namespace: data
-  annotations: {chaperone.dev/upstream: "${address}"}
-stringData: {username: ${ROLE.user}, password: ${ROLE.password}}
-`,
-    `
-apiVersion: v1
-kind: Secret
-metadata: {name: bench-ca, namespace: data}
-stringData:
-  ca.crt: |
-    ${database.ca.trimEnd().replaceAll('\n', '\n    ')}
-`,
-  ].join('---');
-}
-
-function rule(resource: string): string {
-  return `
-    - name: read-${resource}
-      effect: Allow
-      resource: {namespace: data, name: ${resource}}
-      sql: {statements: [select], relations: [public.accounts, public.people]}`;
 }

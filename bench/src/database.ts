@@ -1,8 +1,16 @@
+import { networkInterfaces } from 'node:os';
 import { startPostgres, testAuthority, type TestPostgres } from '@chaperone/testing';
 import { Client } from 'pg';
 
 export const DATABASE = 'bench';
 export const ACCOUNTS = 100_000;
+/** An address of this machine that a sidecar may dial: in a cluster loopback is none. Undefined: there is none. */
+export function ownAddress(): string | undefined {
+  return Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ internal, family }) => !internal && family === 'IPv4')?.address;
+}
+
 /** The role that every path signs in with at the server. */
 export const ROLE = { user: 'bench_agent', password: 'only-for-this-run' } as const;
 
@@ -19,7 +27,13 @@ export async function startDatabase(people: number): Promise<Database> {
   const authority = await testAuthority('bench CA');
   const server = await startPostgres({
     tls: await authority.issue(['localhost', '127.0.0.1']),
-    settings: { shared_buffers: '256MB', max_connections: '400', autovacuum: 'off' },
+    settings: {
+      shared_buffers: '256MB',
+      max_connections: '1200',
+      autovacuum: 'off',
+      listen_addresses: ['127.0.0.1', ownAddress() ?? []].flat().join(','),
+    },
+    hba: ['host all all samehost scram-sha-256'],
   });
   try {
     await fill(server, people);

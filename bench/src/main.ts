@@ -4,6 +4,8 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join, relative } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
+import { startAlone } from './alone.ts';
+import { startBare } from './bare.ts';
 import { type Chaperone, startChaperone } from './chaperone.ts';
 import { connect } from './client.ts';
 import { ACCOUNTS, type Database, ROLE, startDatabase } from './database.ts';
@@ -16,8 +18,8 @@ import { startPgBouncer } from './pgbouncer.ts';
 import { memoryKiB } from './proc.ts';
 import { selfTimes } from './profile.ts';
 import { debianProgram, type Program } from './programs.ts';
-import { type Report, toJson, toText } from './report.ts';
-import { footprint, sidecarFigures } from './sidecar.ts';
+import { processTable, type Report, toJson, toText } from './report.ts';
+import { type SidecarFigures, sidecarFigures, type Started } from './sidecar.ts';
 
 const root = join(import.meta.dirname, '../..');
 const results = join(root, 'bench/results');
@@ -148,22 +150,24 @@ async function warmUp({ options, script, caFile }: World, program: Program, path
   }
 }
 
-async function pgbouncerFootprint(world: World): Promise<Report['pgbouncer']> {
-  const { pgbouncerProgram: program, database, options } = world;
-  if (program === undefined) return undefined;
-  await using bouncer = await startPgBouncer({ program, database, tls: false });
-  return await footprint(bouncer, options.idleSessions);
+async function processes(world: World): Promise<Report['processes']> {
+  const { attempts, database, directory, options, pgbouncerProgram: program } = world;
+  const found: { name: string; figures: SidecarFigures }[] = [];
+  const measure = async (name: string, start: (at: number) => Promise<Started>, starts: number): Promise<void> => {
+    const sessions = options.idleSessions;
+    const figures = await attempts.try(`${name}: start and memory`, () => sidecarFigures(start, { starts, sessions }));
+    if (figures !== undefined) found.push({ name, figures });
+  };
+  await measure('sidecar', (at) => startAlone(database, join(directory, `alone-${at}`)), options.starts);
+  await measure('chaperone up', (at) => startChaperone(database, join(directory, `idle-${at}`)), options.starts);
+  if (program !== undefined) await measure('PgBouncer', () => startPgBouncer({ program, database, tls: false }), 1);
+  await measure('bare relay in Node', () => startBare(database), 1);
+  return found;
 }
 
 async function measureAll(world: World): Promise<Report> {
   const { options, attempts, directory, database } = world;
-  const sidecar = await attempts.try('sidecar: start and idle memory', () =>
-    sidecarFigures((at) => startChaperone(database, join(directory, `idle-${at}`)), {
-      starts: options.starts,
-      sessions: options.idleSessions,
-    }),
-  );
-  const pgbouncer = await attempts.try('PgBouncer: idle memory', () => pgbouncerFootprint(world));
+  const measured = await processes(world);
   const home = join(directory, 'chaperone');
   const chaperone = await attempts.try('start Chaperone', async () => {
     const started = await startChaperone(database, home);
@@ -187,8 +191,7 @@ async function measureAll(world: World): Promise<Report> {
         ...(world.pgbenchProgram === undefined ? {} : { pgbench: world.pgbenchProgram.version.replace(/ \(Debian.*/, '') }),
       },
       results: found,
-      sidecar,
-      pgbouncer,
+      processes: measured,
       afterLoads: chaperone === undefined ? undefined : memoryKiB(chaperone.pid),
       evidenceBytes: chaperone === undefined ? 0 : bytesUnder(join(home, 'data', 'evidence')),
       notMeasured: [...attempts.failed, ...lost],
@@ -253,6 +256,11 @@ async function main(options: Options): Promise<void> {
   const directory = folder.path;
   const world: World = { options, attempts, directory, database, script, caFile, pgbenchProgram, pgbouncerProgram };
   if (options.profile) return await profile(world);
+  if (options.memory) {
+    for (const line of processTable(await processes(world))) say(line);
+    for (const reason of attempts.failed) say(`Not measured: ${reason}`);
+    return;
+  }
   const report = await measureAll(world);
   say(`\n${toText(report)}`);
   const name = `${options.quick ? 'local-quick-' : ''}${report.at.slice(0, 10)}-${report.commit}.json`;

@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util';
 export interface Options {
   readonly quick: boolean;
   readonly profile: boolean;
+  /** Only start and memory. */
+  readonly memory: boolean;
   /** Only the speed of detectors, which needs no server. */
   readonly detectors: boolean;
   /** Where the JSON goes; undefined: bench/results/ by date and commit. */
@@ -20,12 +22,13 @@ export interface Options {
   readonly starts: number;
 }
 
-export const HELP = `Usage: node bench/src/main.ts [--quick] [--profile] [--detectors] [--output FILE]
+export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--output FILE]
 
 Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
 JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
 
   --quick        under 2 minutes: fewer, shorter rounds and 200,000 rows (default: under 8 minutes)
+  --memory       only start and memory, which are printed and not kept
   --profile      write a CPU profile of Chaperone under point selects and print where its time went; no comparison
   --detectors    how fast text is looked through, beside regular expressions; no server, no comparison
   --output FILE  where the JSON goes (default: bench/results/DATE-COMMIT.json; local-… with --quick)
@@ -39,7 +42,7 @@ const FULL = {
   connects: 40,
   bulkRounds: 7,
   bulkRows: 1_000_000,
-  idleSessions: 200,
+  idleSessions: 1_000,
   starts: 3,
 };
 const QUICK = {
@@ -49,7 +52,7 @@ const QUICK = {
   connects: 10,
   bulkRounds: 3,
   bulkRows: 200_000,
-  idleSessions: 50,
+  idleSessions: 200,
   starts: 1,
 };
 
@@ -59,6 +62,7 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
     args: [...argv],
     options: {
       quick: { type: 'boolean', default: false },
+      memory: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
       detectors: { type: 'boolean', default: false },
       output: { type: 'string' },
@@ -66,6 +70,6 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
     },
   });
   if (values.help) return 'help';
-  const { quick, profile, detectors, output } = values;
-  return { quick, profile, detectors, output, ...(quick ? QUICK : FULL) };
+  const { quick, memory, profile, detectors, output } = values;
+  return { quick, memory, profile, detectors, output, ...(quick ? QUICK : FULL) };
 }

@@ -5,6 +5,7 @@ import { eventually, freePort, temporaryDirectory } from '@chaperone/testing';
 import { type Database, DATABASE, ROLE } from './database.ts';
 import { accepts } from './client.ts';
 import type { Path } from './path.ts';
+import type { Started } from './sidecar.ts';
 import { ended } from './ended.ts';
 import type { Program } from './programs.ts';
 
@@ -12,11 +13,7 @@ import type { Program } from './programs.ts';
 const UNPRIVILEGED = 65534;
 
 /** Starts PgBouncer in session mode, signing in by itself as Chaperone does, its client leg without TLS or password. */
-export async function startPgBouncer(options: {
-  program: Program;
-  database: Database;
-  tls: boolean;
-}): Promise<Path & AsyncDisposable> {
+export async function startPgBouncer(options: { program: Program; database: Database; tls: boolean }): Promise<Path & Started> {
   const { program, database } = options;
   const port = await freePort();
   // Its own, not within a folder that only root may enter.
@@ -72,5 +69,5 @@ export async function startPgBouncer(options: {
     await stop();
     throw new Error('PgBouncer did not serve the database');
   }
-  return { ...path, [Symbol.asyncDispose]: stop };
+  return { ...path, paths: [path], [Symbol.asyncDispose]: stop };
 }

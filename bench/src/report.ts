@@ -1,6 +1,8 @@
 import type { Result, Slot } from './measure.ts';
-import type { Footprint, SidecarFigures } from './sidecar.ts';
+import type { SidecarFigures } from './sidecar.ts';
 import { ratio, type Spread, spread } from './statistics.ts';
+
+export type Processes = readonly { readonly name: string; readonly figures: SidecarFigures }[];
 
 export interface Report {
   readonly at: string;
@@ -9,8 +11,8 @@ export interface Report {
   readonly machine: { readonly cpu: string; readonly cores: number };
   readonly programs: Readonly<Record<string, string>>;
   readonly results: readonly Result[];
-  readonly sidecar: SidecarFigures | undefined;
-  readonly pgbouncer: Footprint | undefined;
+  /** Start and memory of each process in between. */
+  readonly processes: Processes;
   /** Resident memory after all loads, KiB. */
   readonly afterLoads: { readonly now: number; readonly peak: number } | undefined;
   readonly evidenceBytes: number;
@@ -84,20 +86,31 @@ function mib(kib: number): string {
   return `${(kib / 1024).toFixed(0)} MiB`;
 }
 
-function memory({ sidecar, pgbouncer, afterLoads, evidenceBytes }: Report): string[] {
-  const rows: string[][] = [];
-  const add = (name: string, footprint: Footprint | undefined, start: string): void => {
-    if (footprint === undefined) return;
-    rows.push([name, mib(footprint.idleKiB), `${footprint.perSessionKiB.toFixed(0)} KiB of ${footprint.sessions}`, start]);
-  };
-  const start = sidecar?.startMs;
-  add(
-    'Chaperone',
-    sidecar?.footprint,
+/** Start and memory as a table. */
+export function processTable(processes: Processes): string[] {
+  const rows = processes.map(({ name, figures: { startMs: start, footprint, bindPeakKiB } }) => [
+    name,
     start === undefined ? '–' : `${start.median.toFixed(0)} ms [${start.min.toFixed(0)}–${start.max.toFixed(0)}]`,
-  );
-  add('PgBouncer', pgbouncer, '–');
-  const lines = rows.length === 0 ? [] : [...table(['process', 'idle memory', 'per idle session', 'start to ready'], rows), ''];
+    mib(footprint.idleKiB),
+    mib(footprint.usedKiB),
+    `${footprint.perSessionKiB.toFixed(1)} KiB`,
+    String(footprint.sessions),
+    mib(bindPeakKiB),
+  ]);
+  const head = [
+    'process',
+    'start to ready',
+    'idle',
+    'after the first sessions',
+    'per idle session',
+    'at once',
+    'peak, Bind of 63 MiB',
+  ];
+  return rows.length === 0 ? [] : [...table(head, rows), ''];
+}
+
+function memory({ processes, afterLoads, evidenceBytes }: Report): string[] {
+  const lines = processTable(processes);
   if (afterLoads !== undefined)
     lines.push(
       `Chaperone after all loads: ${mib(afterLoads.now)}, at most ${mib(afterLoads.peak)}; ${mib(evidenceBytes / 1024)} of evidence.`,

@@ -2,7 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
-import { installCapture, lastWords, main, parseInitArgs, type Run } from './init.ts';
+import { installCapture, main, parseInitArgs, type Run } from './init.ts';
+import { lastWords } from './last-words.ts';
 import { ruleset } from './rules.ts';
 
 const devices = { names: ['eth0'], gateways: ['10.244.0.1'] };

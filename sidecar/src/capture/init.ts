@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { lastWords } from './last-words.ts';
 import { type RuleInput, RuleInputError, routes, ruleset } from './rules.ts';
 
 /** Capture could not be set up; the message is a sentence for whoever describes the pod. */
@@ -127,17 +128,6 @@ export function readDevices(run: Run = runProgram): { names: string[]; gateways:
 function rows(json: string): Record<string, unknown>[] {
   const parsed: unknown = json === '' ? [] : JSON.parse(json);
   return Array.isArray(parsed) ? (parsed as Record<string, unknown>[]) : [];
-}
-
-/** Ends a container: its last sentence goes to standard error and to where `kubectl describe pod` reads it. */
-export function lastWords(sentence: string, terminationLog: string): void {
-  process.stderr.write(`${sentence}\n`);
-  try {
-    // The kubelet makes the file; elsewhere none is made.
-    writeFileSync(terminationLog, sentence, { flag: 'r+' });
-  } catch {
-    // Outside Kubernetes there is no such file; standard error has it.
-  }
 }
 
 /** Entry point of chaperone-init. @returns The exit status. */

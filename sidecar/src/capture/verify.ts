@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { VERIFY_ANSWER, VERIFY_REQUEST } from './deny.ts';
-import { lastWords } from './init.ts';
+import { lastWords } from './last-words.ts';
 import { errorCode, isMissingFamily } from './missing-family.ts';
 import { RESERVED_PORT, reservedAddress } from './rules.ts';
 

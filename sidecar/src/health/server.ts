@@ -1,6 +1,9 @@
 import { once } from 'node:events';
-import { createServer, type ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
+
+/** Not imported: a module's view of node:http makes Node load WebSocket and fetch too, which take 10 MiB. */
+const { createServer } = process.getBuiltinModule('node:http');
 
 export interface HealthOptions {
   readonly port: number;

@@ -28,21 +28,26 @@ function nonceAt(position: number): Buffer {
 
 /** Encodes the frames of one new file. `name` is SESSION/FILE. */
 export class FrameEncoder {
-  readonly preamble: Buffer;
+  readonly #salt: Buffer;
   readonly #key: Buffer;
-  readonly #name: Buffer;
+  readonly #name: string;
   #position = 0;
 
   constructor(spoolKey: Buffer, name: string, salt: Buffer) {
-    this.preamble = Buffer.concat([MAGIC, salt]);
+    this.#salt = salt;
     this.#key = fileKey(spoolKey, salt);
-    this.#name = Buffer.from(name);
+    this.#name = name;
+  }
+
+  /** What a file begins with. Made when asked for: kept for a session it would keep a slab of the buffer pool. */
+  get preamble(): Buffer {
+    return Buffer.concat([MAGIC, this.#salt]);
   }
 
   encode(plain: Buffer): Buffer {
     const nonce = nonceAt(this.#position++);
     const cipher = createCipheriv('aes-256-gcm', this.#key, nonce);
-    cipher.setAAD(this.#name);
+    cipher.setAAD(Buffer.from(this.#name));
     const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + plain.length + TAG_BYTES);
     frame.writeUInt32BE(plain.length + TAG_BYTES);
     cipher.update(plain).copy(frame, FRAME_HEAD_BYTES);

@@ -10,6 +10,7 @@ import {
   encodeNegotiateProtocolVersion,
   encodeParameterStatus,
   encodeReadyForQuery,
+  ownBytes,
   ProtocolError,
   type ProtocolMinor,
   type StartupPacket,
@@ -243,7 +244,7 @@ class Handshake {
     const spoken = minor >= 2 ? 2 : 0;
     if (minor !== spoken || options.length > 0) this.socket.write(encodeNegotiateProtocolVersion({ minor: spoken, options }));
     const plain = new Map([...parameters].filter(([name]) => !options.includes(name)));
-    return { kind: 'session', socket: this.socket, parameters: plain, protocolMinor: spoken, rest: this.#bytes };
+    return { kind: 'session', socket: this.socket, parameters: plain, protocolMinor: spoken, rest: ownBytes(this.#bytes) };
   }
 
   /** The next bytes. Leaves the socket as it found it: paused, without listeners. */

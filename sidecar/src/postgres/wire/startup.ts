@@ -1,6 +1,7 @@
 import { Cursor } from './cursor.ts';
 import { ProtocolError } from './error.ts';
 import { MAX_SECRET_BYTES, MAX_STARTUP_BYTES, MIN_SECRET_BYTES } from './limits.ts';
+import { ownBytes } from './own-bytes.ts';
 import { PROTOCOL_3_0, type ProtocolMinor, REQUEST } from './protocol.ts';
 import { MessageWriter } from './writer.ts';
 
@@ -76,13 +77,13 @@ function decodePacket(cursor: Cursor): StartupPacket {
   return { kind: 'startup', major, minor, parameters: decodeParameters(cursor) };
 }
 
-/** The rest of a CancelRequest or BackendKeyData. The secret is a copy. */
+/** The rest of a CancelRequest or BackendKeyData. The secret is a copy: it lives as long as the session. */
 export function decodeKey(cursor: Cursor): CancelKey {
   const processId = cursor.uint32();
   if (cursor.remaining < MIN_SECRET_BYTES || cursor.remaining > MAX_SECRET_BYTES) {
     throw cursor.malformed('has a cancel key of an impossible size');
   }
-  return { processId, secret: Buffer.from(cursor.rest()) };
+  return { processId, secret: ownBytes(cursor.rest()) };
 }
 
 /** Pairs of strings, ended by an empty name. A name given twice has no one meaning and is refused. */

@@ -1,0 +1,116 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { compileDirectory } from '@chaperone/sidecar';
+import { eventually, freePort } from '@chaperone/testing';
+import { compile, root } from './chaperone.ts';
+import { type Database, ownAddress } from './database.ts';
+import { ended } from './ended.ts';
+import { plainManifests } from './manifests.ts';
+import type { Path } from './path.ts';
+import { startOperator } from './stand-in.ts';
+
+/** A range of this machine's own, so that addresses in it can be listened on without routes; another one for each process. */
+const PREFIX = `127.240.${process.pid % 256}`;
+const PORT = 5432;
+/** An agent may have 256 connections to one resource. */
+const RESOURCES = ['one', 'two', 'three', 'four'] as const;
+const START_TIMEOUT_MS = 30_000;
+
+/** The sidecar of a cluster as its image runs it, alone in its process. */
+export interface Alone extends AsyncDisposable {
+  /** The same database by each of its resources. */
+  readonly paths: readonly Path[];
+  readonly pid: number;
+  readonly startMs: number;
+}
+
+/** What the image runs. @throws Error */
+function bundle(): string {
+  compile('sidecar');
+  const target = join(root, '.cache/bench/sidecar');
+  execFileSync(process.execPath, [join(root, 'scripts/bundle.ts'), target], { stdio: 'ignore' });
+  return join(target, 'main.js');
+}
+
+/** What a pod's sidecar is started with, by the golden of its injection. */
+async function injectedFlags(): Promise<readonly string[]> {
+  const text = await readFile(join(root, 'operator/src/injection/testdata/bare.patch.json'), 'utf8');
+  const [, found = '[]'] = /"command":\s*(\[[^\]]*"\/app\/sidecar\/dist\/main\.js"\s*\])/.exec(text) ?? [];
+  return (JSON.parse(found) as string[]).slice(1, -1);
+}
+
+/** Environment of the image. */
+async function imageEnvironment(): Promise<Readonly<Record<string, string>>> {
+  const text = await readFile(join(root, 'images/sidecar.Dockerfile'), 'utf8');
+  const pairs = [...text.matchAll(/^ENV (.+)$/gm)].flatMap(([, line = '']) => line.split(' '));
+  return Object.fromEntries(pairs.map((pair) => pair.split('=') as [string, string]));
+}
+
+/**
+ * Starts the sidecar as its image and the chart's defaults do. Its operator is a stand-in, and there is no broker:
+ * evidence waits in the spool. Needs root, for a port below 1024. @throws Error
+ */
+export async function startAlone(database: Database, directory: string): Promise<Alone> {
+  const host = ownAddress();
+  if (host === undefined) throw new Error('this machine has no address but loopback, which a sidecar never dials');
+  const path = (name: string): string => join(directory, name);
+  for (const name of ['manifests', 'run', 'spool']) await mkdir(path(name), { recursive: true });
+  await writeFile(path('token'), 'token');
+  await writeFile(path('manifests/bench.yaml'), plainManifests({ ...database, host }, RESOURCES), { mode: 0o600 });
+  const agent = { namespace: 'agents', serviceAccount: 'bench', labels: { app: 'bench' }, annotations: {} };
+  const { resources } = await compileDirectory(path('manifests'), agent);
+  const addressed = resources.map((resource, at) => ({
+    ...resource,
+    addresses: resource.hosts.map((name) => ({ host: name, ipv4: `${PREFIX}.${at + 1}` })),
+  }));
+  const operator = await startOperator({ agent, resources: addressed });
+  const program = bundle();
+  const [probe, dns, deny] = [await freePort(), await freePort(), await freePort()];
+  const began = performance.now();
+  const child = spawn(process.execPath, [...(await injectedFlags()), program], {
+    // It says every second that the broker cannot be reached.
+    stdio: 'ignore',
+    env: {
+      ...(await imageEnvironment()),
+      CHAPERONE_OPERATOR: operator.address,
+      CHAPERONE_OPERATOR_CA: operator.ca,
+      CHAPERONE_TOKEN_FILE: path('token'),
+      CHAPERONE_RUN_DIRECTORY: path('run'),
+      CHAPERONE_SPOOL_DIRECTORY: path('spool'),
+      CHAPERONE_IPV4_RANGE: `${PREFIX}.0/24`,
+      CHAPERONE_DNS_PORT: `${dns}`,
+      CHAPERONE_DENY_PORT: `${deny}`,
+      CHAPERONE_PROBE_PORT: `${probe}`,
+    },
+  });
+  const end = ended(child);
+  const stop = async (): Promise<void> => {
+    await end();
+    await operator[Symbol.asyncDispose]();
+  };
+  try {
+    const started = async (): Promise<true | undefined> => {
+      if (child.exitCode !== null) throw new Error(`the sidecar ended with ${child.exitCode}`);
+      return (await fetch(`http://127.0.0.1:${probe}/startz`)).status === 200 ? true : undefined;
+    };
+    await eventually('the sidecar', started, START_TIMEOUT_MS);
+    const startMs = performance.now() - began;
+    const pid = child.pid ?? Number.NaN;
+    const paths = RESOURCES.map(
+      (_, at): Path => ({
+        name: 'sidecar',
+        host: `${PREFIX}.${at + 1}`,
+        port: PORT,
+        user: 'bench',
+        password: undefined,
+        ca: undefined,
+        pid,
+      }),
+    );
+    return { paths, pid, startMs, [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
