@@ -18,8 +18,7 @@ export interface CatalogRelation {
   /** Of these, or of those of its partitions and children, some that a person wrote: they may change rows. Others hold foreign keys. */
   readonly hasOwnTriggers: boolean;
   /**
-   * Changing its rows may run code of the owner's that stands in no tree: such triggers, functions in constraints, indexes and
-   * defaults, its own or of the tables that inheritance and foreign keys lead to.
+   * Changing its rows may run triggers that a person wrote: its own, or those of tables that inheritance and foreign keys lead to.
    */
   readonly runsOwnersCode: boolean;
   /** By attribute number. */
@@ -42,6 +41,11 @@ export interface Catalog {
   readonly operators: ReadonlyMap<number, CatalogOperator>;
   /** Some table is partitioned by a labelled column: which partition a row is in tells of its value. */
   readonly labelledPartitions: boolean;
+  /**
+   * Code of the owner's runs where no tree shows it: in constraints (of domains too), indexes, keys of partitions, defaults or row
+   * security. Whatever names a relation or type of the owner's may run it.
+   */
+  readonly impliesCode: boolean;
   /** Every label of the resource, those without columns included. */
   readonly labels: ReadonlySet<string>;
   /** Columns that the owner labelled and that do not exist, as they were written. */
@@ -76,19 +80,35 @@ function branch(tag: string, columns: readonly string[], from: string): string {
   return `SELECT '${tag}'::pg_catalog.text, ${padded.join(', ')} FROM ${from}`;
 }
 
-/** Which of `from` depend on a function, operator or operator class that did not come with the server: those are pinned and have no entry. */
-function calling(catalog: string, from: string, object: string): string {
-  const used = ['pg_proc', 'pg_operator', 'pg_opclass'].map((name) => `d.refclassid ${EQ} ${regclass(name)}`);
-  return `${from} JOIN pg_catalog.pg_depend d ON d.objid ${EQ} ${object}
-     WHERE d.classid ${EQ} ${regclass(catalog)} AND (${used.join(' OR ')})`;
-}
+/** Catalogues whose objects may have the server run a function that stands in no tree. */
+const IMPLYING = ['pg_constraint', 'pg_class', 'pg_attrdef', 'pg_policy', 'pg_type', 'pg_statistic_ext'];
+/** From an object that something depends on to the functions that it runs. */
+const RUNS = [
+  ['pg_proc', `pg_catalog.pg_proc p ON p.oid ${EQ} d.refobjid`],
+  [
+    'pg_operator',
+    `pg_catalog.pg_operator o ON o.oid ${EQ} d.refobjid JOIN pg_catalog.pg_proc p ON p.oid ${EQ} o.oprcode::pg_catalog.oid`,
+  ],
+  [
+    'pg_opclass',
+    `pg_catalog.pg_opclass o ON o.oid ${EQ} d.refobjid JOIN pg_catalog.pg_amproc a ON a.amprocfamily ${EQ} o.opcfamily
+     JOIN pg_catalog.pg_proc p ON p.oid ${EQ} a.amproc::pg_catalog.oid`,
+  ],
+] as const;
+/** Whether one of them was not written in C: that can do what SQL can. What came with the server is pinned, and has no entry. */
+const IMPLIES = RUNS.map(
+  ([kind, joined]) => `EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN ${joined}
+     JOIN pg_catalog.pg_language l ON l.oid ${EQ} p.prolang
+     WHERE d.refclassid ${EQ} ${regclass(kind)} AND d.classid ${EQ} ANY (ARRAY[${IMPLYING.map(regclass).join(', ')}])
+     AND NOT (l.lanname ${EQ} ANY ('{c,internal}'::pg_catalog.name[])))`,
+).join(' OR ');
 
 /**
  * One statement and so one snapshot. Nothing in it depends on search_path: names and operators are qualified, and the
  * forms that look an operator up by themselves (IN, CASE, JOIN USING, BETWEEN) are not used.
  */
 const CATALOG_SQL = `${[
-  branch('me', ['r.oid'], `pg_catalog.pg_roles r WHERE r.rolname ${EQ} CURRENT_USER`),
+  branch('me', ['r.oid', `(${IMPLIES})`], `pg_catalog.pg_roles r WHERE r.rolname ${EQ} CURRENT_USER`),
   branch(
     'relation',
     [
@@ -118,14 +138,6 @@ const CATALOG_SQL = `${[
     ['k.confrelid', 'k.conrelid'],
     `pg_catalog.pg_constraint k WHERE k.contype ${EQ} 'f'::pg_catalog."char"
      AND (k.confdeltype ${EQ} ANY ('{c,n,d}'::pg_catalog."char"[]) OR k.confupdtype ${EQ} ANY ('{c,n,d}'::pg_catalog."char"[]))`,
-  ),
-  branch('calls', ['k.conrelid'], calling('pg_constraint', 'pg_catalog.pg_constraint k', 'k.oid')),
-  branch('calls', ['i.indrelid'], calling('pg_class', 'pg_catalog.pg_index i', 'i.indexrelid')),
-  branch('calls', ['t.adrelid'], calling('pg_attrdef', 'pg_catalog.pg_attrdef t', 't.oid')),
-  branch(
-    'calls',
-    ['a.attrelid'],
-    calling('pg_constraint', `pg_catalog.pg_attribute a JOIN pg_catalog.pg_constraint k ON k.contypid ${EQ} a.atttypid`, 'k.oid'),
   ),
   branch(
     'generated',
@@ -173,6 +185,7 @@ type Mutable<K, V> = Map<K, V>;
 
 interface Gathered {
   role: number;
+  impliesCode: boolean;
   readonly relations: Mutable<number, CatalogRelation>;
   readonly columns: Mutable<number, Map<number, CatalogColumn>>;
   readonly functions: Mutable<number, FunctionVerdict>;
@@ -180,7 +193,6 @@ interface Gathered {
   readonly inherits: (readonly [number, number])[];
   /** From the table that is referred to, to the one whose rows change with it. */
   readonly cascades: (readonly [number, number])[];
-  readonly calls: Set<number>;
   /** Attributes that a table is partitioned by; 0 stands for an expression. */
   readonly partitioned: (readonly [number, readonly number[]])[];
   readonly generated: { relation: number; column: number; from: number }[];
@@ -205,6 +217,7 @@ function mapIn<K, V extends object>(map: Map<K, V>, key: K, make: () => V): V {
 const READERS: Readonly<Record<string, (row: Row, into: Gathered) => void>> = {
   me: (row, into) => {
     into.role = number(row, 1);
+    into.impliesCode = isTrue(row, 2);
   },
   relation: (row, into) => {
     const oid = number(row, 1);
@@ -227,7 +240,6 @@ const READERS: Readonly<Record<string, (row: Row, into: Gathered) => void>> = {
   partitioned: (row, into) => into.partitioned.push([number(row, 1), string(row, 2).split(' ').map(Number)]),
   inherits: (row, into) => into.inherits.push([number(row, 1), number(row, 2)]),
   cascades: (row, into) => into.cascades.push([number(row, 1), number(row, 2)]),
-  calls: (row, into) => into.calls.add(number(row, 1)),
   generated: (row, into) => into.generated.push({ relation: number(row, 1), column: number(row, 2), from: number(row, 3) }),
   defined: (row, into) =>
     into.defined.push({ view: number(row, 1), byFunction: number(row, 2) === PG_PROC, object: number(row, 3) }),
@@ -314,11 +326,11 @@ function leadingTo(start: Iterable<number>, edges: readonly (readonly [number, n
   return reached;
 }
 
-function withOwnersCode({ relations, inherits, cascades, calls }: Gathered): Map<number, CatalogRelation> {
+function withOwnersCode({ relations, inherits, cascades }: Gathered): Map<number, CatalogRelation> {
   const down = inherits.map(([child, parent]) => [parent, child] as const);
   const own = [...relations.values()].filter(({ hasOwnTriggers }) => hasOwnTriggers).map(({ oid }) => oid);
   const triggers = leadingTo(own, down);
-  const code = leadingTo([...triggers, ...calls], [...down, ...cascades]);
+  const code = leadingTo(triggers, [...down, ...cascades]);
   return new Map(
     [...relations].map(([oid, relation]) => [
       oid,
@@ -356,13 +368,13 @@ export async function loadCatalog(query: CatalogQuery, sensitive: readonly Sensi
   }
   const gathered: Gathered = {
     role: 0,
+    impliesCode: false,
     relations: new Map(),
     columns: new Map(),
     functions: new Map(),
     operators: new Map(),
     inherits: [],
     cascades: [],
-    calls: new Set(),
     partitioned: [],
     generated: [],
     defined: [],
@@ -385,6 +397,7 @@ export async function loadCatalog(query: CatalogQuery, sensitive: readonly Sensi
     }),
     functions: gathered.functions,
     operators: gathered.operators,
+    impliesCode: gathered.impliesCode,
     labels: new Set(sensitive.map((entry) => entry.label)),
     labelledColumnsMissing: missing,
     role: gathered.role,

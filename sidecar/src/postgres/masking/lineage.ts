@@ -1,8 +1,9 @@
 import type { Effect } from '@chaperone/policy';
 import type { Catalog } from './catalog.ts';
+import { FIRST_USER_OID } from './functions.ts';
 import { type Command, majorOf } from './majors.ts';
 import { field, outputEntries, token } from './nodes.ts';
-import type { TreeNode } from './tree.ts';
+import { isNode, type TreeNode, type TreeValue } from './tree.ts';
 import { Lineage, TooComplex, type Value } from './values.ts';
 import { type Found, type ReferenceKind, type Refused, type Target, Visitor } from './visit.ts';
 
@@ -55,6 +56,8 @@ export interface Analysis {
   readonly refused: Refused | undefined;
   /** Labelled values may be in its errors and notices. */
   readonly touchesLabelled: boolean;
+  /** It may run code of the owner's that stands in no tree. */
+  readonly impliesCode: boolean;
   /** A relation takes part whose rows cannot be changed without running code of the owner's. */
   readonly firesOwnersCode: boolean;
   /** Row security of what it reads runs code of the owner's, whose results a plan would show. */
@@ -75,6 +78,7 @@ function without(command: Command, catalog: Catalog, refused?: Refused): Analysi
     command,
     ...nothing,
     refused,
+    impliesCode: catalog.impliesCode,
     firesOwnersCode: true,
     ownersCode: true,
     readsSession: true,
@@ -82,6 +86,16 @@ function without(command: Command, catalog: Catalog, refused?: Refused): Analysi
     touchesLabelled: catalog.labels.size > 0,
     labelled: catalog.labelled,
   };
+}
+
+/** Fields that hold types, by themselves or in lists, and relations. */
+const OBJECT_FIELD = /typ(?!mod)|relid/i;
+
+function namesUsersObject(value: TreeValue, name = ''): boolean {
+  if (value === null) return false;
+  if (typeof value === 'string') return OBJECT_FIELD.test(name) && Number(value) >= FIRST_USER_OID;
+  if (!isNode(value)) return value.some((item) => namesUsersObject(item, name));
+  return Object.entries(value.fields).some(([each, item]) => namesUsersObject(item, each));
 }
 
 class Labels {
@@ -201,6 +215,7 @@ function describe(
     targets: found.targets,
     refused,
     touchesLabelled: catalog.labels.size > 0 && (found.touches || triggers || stale || found.top !== undefined),
+    impliesCode: catalog.impliesCode && namesUsersObject(query),
     firesOwnersCode: found.firesOwnersCode,
     ownersCode: found.ownersCode,
     readsSession: found.readsSession,

@@ -15,6 +15,7 @@ const anAnalysis = (columns: readonly OutputColumn[]): Analysis => ({
   targets: [],
   refused: undefined,
   touchesLabelled: true,
+  impliesCode: false,
   firesOwnersCode: false,
   ownersCode: false,
   readsSession: false,

@@ -59,6 +59,7 @@ export class AgentSide {
   readonly #statements: Statements;
   readonly #templates: Templates;
   readonly #simple: SimpleQuery;
+  readonly #access: () => Access;
   readonly #clock: Clock;
   readonly #serverReady: () => Promise<void>;
 
@@ -70,6 +71,7 @@ export class AgentSide {
     this.#texts = options.texts;
     this.#statements = options.statements;
     this.#templates = options.templates;
+    this.#access = options.access;
     this.#clock = options.clock;
     this.#serverReady = options.serverReady;
     this.#simple = new SimpleQuery({ ...options, copyIn: (run) => this.#copyIn(run) });
@@ -284,6 +286,8 @@ export class AgentSide {
 
   /** Waits for the end of what changes how the messages behind it are to be read. */
   async #executing(run: Run, mayUndo: boolean): Promise<void> {
+    // A server keeps its answers up to Sync, and how long each statement ran could not be told.
+    if (this.#access().limits.statementDurationMs !== undefined) this.#link.toServer.push(encodeFlush());
     const { judgement } = run.portal;
     if (judgement.statement.kind === 'copy-in') {
       this.#flushServer();

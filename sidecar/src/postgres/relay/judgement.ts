@@ -277,7 +277,8 @@ function dataRefusal(statement: Held, analysis: Analysis, access: Access): Refus
 
 function runsOwnersCode(statement: Held, analysis: Analysis | undefined): boolean {
   if (analysis === undefined) return statement.kind === 'utility';
-  const { ownersCode, effects, targets } = analysis;
+  const { ownersCode, impliesCode, effects, targets } = analysis;
+  if (impliesCode) return true;
   // Its tree is that of a query, and has no target.
   if (statement.kind === 'copy-in') return analysis.firesOwnersCode;
   return ownersCode || targets.some((target) => target.runsOwnersCode) || effects.some(({ kind }) => kind === 'function');

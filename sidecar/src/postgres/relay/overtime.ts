@@ -42,7 +42,13 @@ export class Overtime {
 
   /** The server's next answer belongs to another step. */
   turn(step: Step | undefined): void {
-    const begun = step !== undefined && (this.#step === undefined || step.kind === 'prepare' || step.kind === 'bind');
+    const before = this.#step;
+    const begun =
+      step !== undefined &&
+      (before === undefined ||
+        step.kind === 'prepare' ||
+        step.kind === 'bind' ||
+        (step.kind === 'execute' && before.kind === 'execute'));
     this.#step = step;
     if (!begun || this.#limitMs === undefined) return;
     this.#since = this.#o.monotonic();

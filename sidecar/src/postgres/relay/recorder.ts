@@ -12,6 +12,10 @@ const MAX_TEXT = 32 * 1024;
 /** Written out before anybody could change them. */
 type RecordedEffects = Extract<RecordBody, { type: 'action' }>['effects'];
 
+const CUT_OFF: RunResult = {
+  error: { code: 'SessionEnded', message: 'the session ended before the database told how the statement did' },
+};
+
 export interface Totals {
   actions: number;
   denied: number;
@@ -26,7 +30,8 @@ export class Recorder {
   readonly #clock: Clock;
   readonly #onFailure: (error: Error) => void;
   readonly #taken: Taken = { rows: 0 };
-  #started = new Map<number, number>();
+  /** What ran and has not ended, by action. */
+  readonly #open = new Map<number, { readonly run: Run; readonly since: number }>();
   readonly #owed: { readonly run: Run; readonly end: RunResult; readonly durationMs: number }[] = [];
 
   constructor(session: SessionRecorder, access: () => Access, clock: Clock, onFailure: (error: Error) => void) {
@@ -48,7 +53,6 @@ export class Recorder {
     const action = this.totals.actions++;
     if (said.verdict.verdict !== 'allow') this.totals.denied++;
     const shown = this.#access().recording.content !== 'metadata';
-    this.#started.set(action, this.#clock.monotonic());
     const record: RecordBody = {
       type: 'action',
       action,
@@ -69,7 +73,9 @@ export class Recorder {
   run(action: number, portal: Portal): Run {
     const { recording, limits } = this.#access();
     const keep = recording.content === 'results' ? { rows: recording.rows, bytes: recording.bytes } : { rows: 0, bytes: 0 };
-    return new Run(action, portal, keep, new Quota(limits, this.#taken, portal.prepared.handed ?? portal));
+    const run = new Run(action, portal, keep, new Quota(limits, this.#taken, portal.prepared.handed ?? portal));
+    this.#open.set(action, { run, since: this.#clock.monotonic() });
+    return run;
   }
 
   finished(run: Run, end: RunResult): void {
@@ -79,16 +85,22 @@ export class Recorder {
 
   /** Whether nothing was said of how a run ended. */
   owes(run: Run): boolean {
-    return this.#started.has(run.action);
+    return this.#open.has(run.action);
   }
 
   /** As `finished`, but its record is written by `settle`, so that the agent does not wait for it. */
   finishing(run: Run, end: RunResult): void {
     const now = this.#clock.monotonic();
-    const started = this.#started.get(run.action) ?? now;
-    this.#started.delete(run.action);
+    const since = this.#open.get(run.action)?.since ?? now;
+    this.#open.delete(run.action);
     this.totals.maskedValues += run.maskedValues;
-    this.#owed.push({ run, end, durationMs: now - started });
+    this.#owed.push({ run, end, durationMs: now - since });
+  }
+
+  /** The session is over: what runs has no other end than that. */
+  end(): void {
+    for (const { run } of this.#open.values()) this.finishing(run, CUT_OFF);
+    this.settle();
   }
 
   /** Writes the records of what has finished. Called before any other record is written, and before the read buffer is reused. */

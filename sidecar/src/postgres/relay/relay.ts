@@ -171,6 +171,7 @@ export class Relay {
     if (agent.destroyed) gone();
     const ending = await this.#link.ended.promise;
     this.#overtime.limit(undefined);
+    this.#recorder.end();
     intake.end();
     this.#link.statements.end();
     if (this.#link.interrupted) this.#o.interrupt();

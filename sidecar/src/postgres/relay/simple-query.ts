@@ -6,7 +6,7 @@ import { changesMeaning, type Judgement, judgePlain, MASK_WRITTEN_BACK, shownIns
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
-import { deallocate, findPrepared, isSqlPrepared, type SqlPrepared } from './sql-prepared.ts';
+import { deallocate, findPrepared, isSqlPrepared, type SqlError, type SqlPrepared } from './sql-prepared.ts';
 import { streamInstance } from './streaming.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import type { Attempt, Portal, Prepared } from './steps.ts';
@@ -33,6 +33,16 @@ interface Named {
 }
 
 const UNNAMED = { statement: '', values: [] };
+
+const ABORTED: SqlError = {
+  sqlstate: '25P02',
+  message: 'current transaction is aborted, commands ignored until end of transaction block',
+};
+
+/** The server never hears of it. */
+function isAnsweredHere(statement: Statement): boolean {
+  return statement.kind === 'deallocate' || (statement.kind === 'set' && statement.emulated);
+}
 
 /** `ran`: it was synced too, and what ran if all went well. */
 type Outcome = 'next' | 'failed' | { readonly ran: Prepared | undefined };
@@ -158,6 +168,7 @@ export class SimpleQuery {
   async #statement(statement: Statement, last: boolean): Promise<Outcome> {
     const { link, statements } = this.#o;
     const bytes = Buffer.byteLength(statement.text);
+    if (link.transaction === 'E' && isAnsweredHere(statement)) return this.#sqlError(ABORTED, bytes);
     if (statement.kind === 'set' && statement.emulated) {
       link.say(encodeCommandComplete('SET'));
       return 'next';
@@ -193,8 +204,16 @@ export class SimpleQuery {
     return 'failed';
   }
 
+  /** An error in place of the server's, which does not know of it: what it fails is to be undone there. */
+  async #sqlError({ sqlstate, message }: SqlError, bytes: number): Promise<'failed'> {
+    const { link, texts } = this.#o;
+    await this.#error(texts.error(sqlstate, message), message, bytes);
+    link.undo = true;
+    return 'failed';
+  }
+
   async #sqlPrepared(statement: SqlPrepared, bytes: number, last: boolean): Promise<Outcome> {
-    const { link, statements, texts } = this.#o;
+    const { link, statements } = this.#o;
     if (statement.kind === 'execute') return this.#sqlExecute(statement, bytes, last);
     if (statement.kind === 'prepare') {
       if (statement.name.startsWith(OWN_NAMES)) return this.#refuse(NAME_RESERVED, statement.text, statement.text, bytes);
@@ -203,7 +222,7 @@ export class SimpleQuery {
       return this.#done(outcome.prepared.judgement, 'PREPARE', bytes);
     }
     const freed = deallocate(link, statement.name);
-    if (typeof freed === 'object') return this.#error(texts.error(freed.sqlstate, freed.message), freed.message, bytes);
+    if (typeof freed === 'object') return this.#sqlError(freed, bytes);
     return this.#done(judgePlain(statement, this.#o.access()), freed, bytes);
   }
 
@@ -219,9 +238,9 @@ export class SimpleQuery {
   }
 
   async #sqlExecute(statement: StatementOf<'execute'>, bytes: number, last: boolean): Promise<Outcome> {
-    const { link, statements, texts } = this.#o;
+    const { link, statements } = this.#o;
     const found = findPrepared(link, statement);
-    if ('sqlstate' in found) return this.#error(texts.error(found.sqlstate, found.message), found.message, bytes);
+    if ('sqlstate' in found) return this.#sqlError(found, bytes);
     if ('code' in found) return this.#refuse(found, statement.text, undefined, bytes);
     const judgement = statements.current(found.judgement, found.fields);
     const text = shownInstance(judgement, statement.text);
@@ -243,7 +262,6 @@ export class SimpleQuery {
     const run = recorder.run(action, portal);
     run.committing = last;
     const copyIn = judgement.statement.kind === 'copy-in';
-    this.#describe(portal);
     const mayUndo = run.limited && link.undoable(judgement.writes);
     link.dirty = true;
     const bound = this.#bind(portal, named);
@@ -260,11 +278,6 @@ export class SimpleQuery {
     return end === 'failed' ? 'failed' : 'next';
   }
 
-  /** COPY describes its rows itself. */
-  #describe({ prepared: { rowDescription }, judgement }: Portal): void {
-    if (rowDescription !== undefined && judgement.statement.kind !== 'copy-out') this.#o.link.say(rowDescription);
-  }
-
   /** How it ended, once the agent has copied in what it is asked for. */
   async #ended(run: Run): Promise<Awaited<Run['settled']['promise']>> {
     const end = await run.settled.promise;
@@ -277,7 +290,11 @@ export class SimpleQuery {
   #bind(portal: Portal, { statement, values: parameters }: Pick<Named, 'statement' | 'values'> = UNNAMED): Promise<boolean> {
     const settled = deferred<boolean>();
     const bind = { portal: '', statement, parameterFormats: [], parameters, resultFormats: [] };
-    this.#o.link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled });
+    const { prepared, judgement } = portal;
+    // COPY describes its rows itself.
+    const opening = judgement.statement.kind === 'copy-out' ? undefined : prepared.rowDescription;
+    const attempt: Attempt = { opening, told: true, failed: false };
+    this.#o.link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled, attempt });
     return settled.promise;
   }
 

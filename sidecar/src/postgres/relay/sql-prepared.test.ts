@@ -75,8 +75,10 @@ describe('PREPARE, EXECUTE and DEALLOCATE of SQL', () => {
 
   it('end a transaction that failed with it', async () => {
     await run('begin');
-    expect((await run('execute nothing')).at(-1)).toEqual(['Z', 'T']);
     await run('prepare w as insert into notes values (1)');
+    expect((await run('execute nothing')).at(-1)).toEqual(['Z', 'E']);
+    await run('rollback');
+    await run('begin');
     expect((await run("prepare q as select pg_read_file('x')")).at(-1)).toEqual(['Z', 'E']);
     expect((await run('rollback')).at(-1)).toEqual(['Z', 'I']);
     // As at the server, statements outlive the transaction.

@@ -165,9 +165,15 @@ export class Statements {
     const { trees, fields, rowDescription, parameters } = outcome;
     const context = { access: access(), catalog: catalog(), major };
     const judgement = judgements.judge(foretold.statement, trees, fields, rowDescription, context);
-    const worse = judgement.guesses > foretold.guesses || (judgement.blank && !foretold.blank) || judgement.writes;
+    const worse =
+      judgement.guesses > foretold.guesses ||
+      (judgement.blank && !foretold.blank) ||
+      judgement.writes ||
+      // Its record says already what it does.
+      JSON.stringify(judgement.verdict) !== JSON.stringify(foretold.verdict);
     if (judgement.refusal !== undefined || worse || parameters.length > 0 || this.barred(judgement) !== undefined)
       return undefined;
+    if (judgement.basis.analysis?.impliesCode !== false) this.#parsed();
     this.mayRun(judgement.ownersCode);
     return { name: '', judgement, fields, rowDescription, parameters, parameterTypes: [] };
   }
@@ -226,9 +232,12 @@ export class Statements {
     const known = stale() ? await refresh() : catalog();
     const { trees, fields, rowDescription } = outcome;
     const first = judgements.judge(statement, trees, fields, rowDescription, { access: access(), catalog: known, major });
-    if (!first.unknownObjects) return first;
     // Something was made since the catalogue was read: look once more before refusing.
-    return judgements.judge(statement, trees, fields, rowDescription, { access: access(), catalog: await refresh(), major });
+    const judgement = first.unknownObjects
+      ? judgements.judge(statement, trees, fields, rowDescription, { access: access(), catalog: await refresh(), major })
+      : first;
+    if (judgement.basis.analysis?.impliesCode !== false) this.#parsed();
+    return judgement;
   }
 
   async #parse(text: string, name: string, parameterTypes: readonly number[]): Promise<PrepareOutcome> {
@@ -252,7 +261,13 @@ export class Statements {
     return settled.promise;
   }
 
+  /** Reading literals of a domain runs its checks, though nothing is executed, and though they may fail. */
+  #parsed(): void {
+    if (this.#o.catalog().impliesCode) this.#o.link.tainted = true;
+  }
+
   #failure(statement: Held, outcome: Extract<PrepareOutcome, { kind: 'failed' }>): Preparation {
+    if (outcome.error !== undefined) this.#parsed();
     return outcome.error === undefined ? { kind: 'skipped' } : { kind: 'failed', error: outcome.error, text: statement.text };
   }
 

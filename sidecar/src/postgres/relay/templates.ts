@@ -109,6 +109,8 @@ export class Templates {
   /** Whether nothing can fail with the template that would not have failed with the text: in a transaction it is too late for that. */
   #safe(known: Known, { judgement, parameters }: Prepared): boolean {
     const { link } = this.#o;
+    // What was executed before it, without a Sync between, would be lost with a failed attempt.
+    if (link.dirty) return false;
     if (link.transaction === 'I' || judgement.statement.kind === 'transaction') return true;
     if (link.transaction === 'E' || link.tainted || known.locks !== link.locks) return false;
     if (boundsRows(this.#o.access().limits)) return false;
