@@ -199,6 +199,7 @@ function describe(
   const [first] = found.refused;
   const newer = { object: 'an object', why: 'it names an object that is newer than the catalog' };
   const refused = first ? { object: first.object, why: `${first.object} ${first.why}` } : stale ? newer : undefined;
+  const impliesCode = catalog.impliesCode && namesUsersObject(query);
   const triggers = found.targets.some((target) => target.hasTriggers);
   return {
     command,
@@ -215,7 +216,7 @@ function describe(
     targets: found.targets,
     refused,
     touchesLabelled: catalog.labels.size > 0 && (found.touches || triggers || stale || found.top !== undefined),
-    impliesCode: catalog.impliesCode && namesUsersObject(query),
+    impliesCode,
     firesOwnersCode: found.firesOwnersCode,
     ownersCode: found.ownersCode,
     readsSession: found.readsSession,

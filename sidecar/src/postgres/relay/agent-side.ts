@@ -22,7 +22,7 @@ import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import { SimpleQuery } from './simple-query.ts';
 import { isSqlPrepared } from './sql-prepared.ts';
-import { changesMeaning, EMPTY_STATEMENT, usesCursors } from './judgement.ts';
+import { changesMeaning, EMPTY_STATEMENT, usesCursors, waitsForNames } from './judgement.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import { NAME_RESERVED, OWN_NAMES, type Templates } from './templates.ts';
 import type { Portal } from './steps.ts';
@@ -196,7 +196,7 @@ export class AgentSide {
     } else if (outcome.kind === 'refused') {
       await this.#refuse(outcome.refusal, statement, bytes, outcome.text);
     } else if (outcome.kind === 'failed') {
-      const shown = this.#texts.serverError(outcome.error, false);
+      const shown = this.#texts.serverError(outcome.error, this.#statements.parsingTells);
       await this.#recorder.judged({
         text: undefined,
         bytes,
@@ -253,7 +253,7 @@ export class AgentSide {
     const message = decodeExecute(bytes);
     const portal = this.#link.portal(message.portal);
     if (portal === undefined) return this.#noPortal();
-    if (usesCursors(portal.judgement)) {
+    if (waitsForNames(portal.judgement)) {
       // What it is to find under a name has to be there, and nothing that is under way may come to have it.
       this.#flushServer();
       await this.#link.drained();

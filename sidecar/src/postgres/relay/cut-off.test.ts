@@ -5,7 +5,7 @@ import { RawClient, say } from './raw-client.test-support.ts';
 
 const SCHEMA = `
 create table items (id int, name text); insert into items select i, repeat('a', 1000) from generate_series(1, 20000) i;
-create table log (n int primary key);
+create table log (n int primary key deferrable initially deferred);
 grant select on items, log to agent_role; grant insert on log to agent_role;`;
 const POLICY = {
   recording: { content: 'results' },
@@ -27,11 +27,10 @@ beforeAll(async () => {
 });
 afterAll(() => governed[Symbol.asyncDispose]());
 
-const recorded = (): string[] => governed.records.map(({ record }) => record.type);
-
+const types = (): string[] => governed.records.map(({ record }) => record.type);
 async function closed(): Promise<string[]> {
-  for (let turn = 0; turn < 40 && !recorded().includes('session.close'); turn++) await sleep(50);
-  return recorded();
+  for (let turn = 0; turn < 40 && !types().includes('session.close'); turn++) await sleep(50);
+  return types();
 }
 async function count(n: number): Promise<number> {
   const owner = await governed.direct();
@@ -64,8 +63,16 @@ describe('evidence of a statement has an end', () => {
     governed.records.length = 0;
     const agent = await RawClient.open(governed.port);
     agent.send(parse('insert into log values (2)'), bind(), execute(), sync(), TERMINATE);
-    const types = await closed();
+    const seen = await closed();
     await sleep(200);
-    expect([await count(2), types.filter((type) => type === 'done').length]).toEqual([1, 1]);
+    expect([await count(2), seen.filter((type) => type === 'done').length]).toEqual([1, 1]);
+  });
+
+  test('where what it deferred fails at Sync', async () => {
+    governed.records.length = 0;
+    await using agent = await RawClient.open(governed.port);
+    const heard = await agent.ask(parse('insert into log values (3), (3)'), bind(), execute(), sync());
+    expect(heard.some(([type, code]) => type === 'E' && code === '23505')).toBe(true);
+    expect(JSON.stringify(governed.records)).toContain('23505');
   });
 });

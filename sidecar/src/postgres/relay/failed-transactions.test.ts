@@ -16,7 +16,7 @@ const POLICY = {
   ],
 };
 const HBA = ['host orders raw_role 127.0.0.1/32 trust', 'host all all 127.0.0.1/32 scram-sha-256'];
-const { parse, bind, execute, query } = say;
+const { parse, bind, execute, query, sync } = say;
 
 let governed: Governed;
 beforeAll(async () => {
@@ -91,6 +91,18 @@ describe('a failed transaction is one, and leaves nothing, as at the server itse
     ['a statement that fails when it is planned tells of no columns', [query('select 1 / 0')]],
   ])('%s', async (_what, messages) => {
     const [direct, agent] = await both(messages);
+    expect(agent).toEqual(direct);
+  });
+
+  test('a DEALLOCATE that was skipped after an error took no name away', async () => {
+    const parsed = [
+      parse('select 1', 's'),
+      parse('deallocate s', 'd'),
+      parse('select 1 / n from generate_series(0, 1) n', 'z'),
+      sync(),
+    ];
+    const failed = [bind('z'), execute(), bind('d'), execute(), sync()];
+    const [direct, agent] = await both([...parsed, ...failed, bind('s'), execute(), sync()]);
     expect(agent).toEqual(direct);
   });
 });

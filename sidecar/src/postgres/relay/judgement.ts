@@ -85,6 +85,11 @@ export function usesCursors({ statement: { kind } }: Judgement): boolean {
   return kind === 'declare' || kind === 'fetch' || kind === 'close';
 }
 
+/** What it finds under a name, or takes away, must not depend on whether what is under way fails. */
+export function waitsForNames(judgement: Judgement): boolean {
+  return usesCursors(judgement) || judgement.statement.kind === 'deallocate';
+}
+
 /** `text` as evidence keeps it, an instance of the template that was judged. */
 export function shownInstance({ blank }: Judgement, text: string): string {
   return blank ? blankLiterals(text) : text;
@@ -214,9 +219,7 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     verdict,
     writes,
     guesses: analysis === undefined || access.inference !== 'limit' ? 0 : countGuesses(analysis, access),
-    // What ends a transaction runs what was deferred in it.
-    touchesLabelled:
-      analysis?.touchesLabelled ?? (access.sensitive.length > 0 && ['utility', 'transaction'].includes(statement.kind)),
+    touchesLabelled: maySpeakOfLabelled(statement, analysis, access),
     blank,
     text: blank ? blankLiterals(statement.text) : statement.text,
     ownersCode: runsOwnersCode(statement, analysis),
@@ -273,6 +276,14 @@ function dataRefusal(statement: Held, analysis: Analysis, access: Access): Refus
   if (statement.kind === 'copy-in') return analysis.touchesLabelled ? COPY_INTO_LABELLED : undefined;
   const plan = statement.kind === 'explain' ? judgeExplain(analysis, access) : undefined;
   return plan ?? judgeWrites(analysis, access) ?? judgeInference(analysis, access);
+}
+
+function maySpeakOfLabelled(statement: Held, analysis: Analysis | undefined, access: Access): boolean {
+  if (access.sensitive.length === 0) return false;
+  // What ends a transaction runs what was deferred in it.
+  return analysis === undefined
+    ? ['utility', 'transaction'].includes(statement.kind)
+    : analysis.touchesLabelled || analysis.impliesCode;
 }
 
 function runsOwnersCode(statement: Held, analysis: Analysis | undefined): boolean {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
-import { RawClient, say } from './raw-client.test-support.ts';
+import { type Heard, RawClient, say } from './raw-client.test-support.ts';
 
 const POLICY = {
   limits: { statementDuration: '1s' },
@@ -13,7 +13,7 @@ const POLICY = {
     },
   ],
 };
-const { parse, bind, execute, sync, query } = say;
+const { parse, bind, execute, sync } = say;
 
 let governed: Governed;
 beforeAll(async () => {
@@ -21,21 +21,23 @@ beforeAll(async () => {
 });
 afterAll(() => governed[Symbol.asyncDispose]());
 
-describe('a statement that ends in time is not cancelled', () => {
-  test.each([
-    [
-      'where two that were bound before run one after the other',
-      [bind('p', 'a'), bind('p', 'b'), execute('a'), execute('b'), sync()],
-    ],
-    [
-      'where there is a Sync between two that were bound before',
-      [bind('p', 'a'), bind('p', 'b'), execute('a'), sync(), execute('b'), sync()],
-    ],
-  ])('%s', async (_what, messages) => {
-    await using agent = await RawClient.open(governed.port);
-    await agent.ask(query('begin'));
-    await agent.ask(parse('select 1 from pg_sleep(0.7)', 'p'), sync());
-    const heard = await agent.ask(...messages);
-    expect(heard.filter(([type]) => type === 'E' || type === 'C').map(([, first]) => first)).toEqual(['SELECT 1', 'SELECT 1']);
+async function heard(text: string, ...messages: readonly Buffer[]): Promise<Heard[]> {
+  await using agent = await RawClient.open(governed.port);
+  await agent.ask(parse(text, 'p', [701]), sync());
+  return await agent.ask(...messages);
+}
+const said = (all: readonly Heard[]): string[] =>
+  all.filter(([type]) => type === 'E' || type === 'C').map(([, first]) => first ?? '');
+const SLEEP = 'select 1 from pg_sleep($1)';
+
+describe('statements of one pipeline', () => {
+  test('are not cancelled where each of them ends in time', async () => {
+    const each = [bind('p', '', ['0.4']), execute()];
+    expect(said(await heard(SLEEP, ...each, ...each, ...each, ...each, sync()))).toEqual(Array(4).fill('SELECT 1'));
+  });
+
+  test('say that the policy has a limit, where the second of them reaches it', async () => {
+    const all = await heard(SLEEP, bind('p', '', ['0']), execute(), bind('p', '', ['4']), execute(), sync());
+    expect(said(all)).toEqual(['SELECT 1', '54000']);
   });
 });

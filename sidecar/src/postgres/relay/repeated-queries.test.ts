@@ -10,6 +10,7 @@ create table changing (id int, a int); insert into changing values (1, 7), (2, 8
 create table log (n int primary key deferrable initially deferred);
 create table other (id int); insert into other values (1);
 create view cheap as select id, name from items;
+create function called(int) returns text language plpgsql as 'begin return $1; end';
 grant select, insert, delete on items, changing, log, cheap to agent_role;
 grant select on other to agent_role;
 create role raw_role login; grant select, insert, delete on items, changing, log, cheap, other to raw_role;`;
@@ -77,5 +78,18 @@ describe('evidence of a repeated query that runs together with its Parse', () =>
     expect(effects).not.toContain('public.other');
     expect(agent.text).toContain('SessionEnded');
     expect(agent.text).not.toContain('x1');
+  });
+
+  test('says how it ended where it may not run any more', async () => {
+    await using fresh = await governed.anew();
+    await using agent = await RawClient.open(fresh.port);
+    for (const id of [1, 2, 3]) await agent.ask(query(`select * from cheap where id = ${id}`));
+    await agent.ask(query('begin'));
+    await owner('create or replace view cheap as select id, called(id) as name from items');
+    fresh.records.length = 0;
+    await agent.ask(query('select * from cheap where id = 1'));
+    await owner('create or replace view cheap as select id, name from items');
+    await owner('select 1');
+    expect(fresh.records.map(({ record }) => record.type)).toEqual(['action', 'done', 'session.close']);
   });
 });

@@ -50,6 +50,12 @@ const COLUMNS_UNKNOWN: Refusal = {
 /** Trees that one Parse may print; a server prints one, or two when something changes beside it. */
 const MAX_TREES = 64;
 
+/**
+ * What a template can fail with that its text may not: a value that does not fit, another definition of a table, a statement that is
+ * gone. Whatever else it says, a cancelled wait for a lock say, the text would meet too.
+ */
+const UNFIT = /^(?:22|42|0A000|26000)/;
+
 export function shownParameter(name: string): boolean {
   return SHOWN_PARAMETERS.has(name);
 }
@@ -82,6 +88,9 @@ export class ServerSide {
   #streaming: Run | undefined;
   /** Done but not committed yet. */
   #committing: { readonly run: Run; readonly bytes: Buffer; readonly tag: string } | undefined;
+
+  /** Of the extended protocol: done, told, and not committed yet. */
+  #uncommitted: { readonly run: Run; readonly tag: string }[] = [];
 
   constructor(options: ServerSideOptions) {
     this.#link = options.link;
@@ -123,6 +132,7 @@ export class ServerSide {
     if (step?.kind === 'execute') this.#recorder.note(step.run.settle());
     const committing = this.#committing?.run;
     if (committing !== undefined) this.#recorder.note(committing.settle());
+    for (const { run } of this.#uncommitted) this.#recorder.note(run.settle());
   }
 
   #message(type: BackendType, bytes: Buffer): void {
@@ -273,7 +283,9 @@ export class ServerSide {
     if (run.committing) {
       this.#committing = { run, bytes: Buffer.from(bytes), tag };
     } else {
-      this.#recorder.finishing(run, { tag });
+      // In a group without BEGIN it is done once Sync has committed it.
+      if (this.#link.transaction === 'I') this.#uncommitted.push({ run, tag });
+      else this.#recorder.finishing(run, { tag });
       this.#link.tell(bytes);
     }
     this.#link.answered();
@@ -360,7 +372,8 @@ export class ServerSide {
     if (tree !== undefined) {
       return this.#tree(step, tree);
     }
-    if (!isHidden(fields) && tellsNotices(step)) this.#link.tell(this.#texts.serverNotice(fields));
+    if (!isHidden(fields) && tellsNotices(step) && !(step?.kind === 'prepare' && this.#statements.parsingTells))
+      this.#link.tell(this.#texts.serverNotice(fields));
   }
 
   /** A tree counts from the moment it is printed, whatever becomes of the message it was printed for. */
@@ -392,6 +405,7 @@ export class ServerSide {
       this.#recorder.finishing(committed.run, { tag: committed.tag });
       this.#link.tell(committed.bytes);
     }
+    for (const { run, tag } of this.#uncommitted.splice(0)) this.#recorder.finishing(run, { tag });
     this.#link.muted = false;
     if (step.tell && !(step.attempt?.failed === true && !step.attempt.told)) this.#link.tell(bytes);
     this.#link.answered();
@@ -407,6 +421,12 @@ export class ServerSide {
     this.#link.tell(shown.bytes);
   }
 
+  /** An error undoes all that its group did before, unless BEGIN stands before it. */
+  #undone({ C: code = 'XX000' }: ServerMessageFields): void {
+    const error = { code, message: 'undone, since a later statement of its group or its commit failed' };
+    for (const { run } of this.#uncommitted.splice(0)) this.#recorder.finishing(run, { error });
+  }
+
   #error(fields: ServerMessageFields): void {
     if (fields.V === 'FATAL' || fields.V === 'PANIC') {
       this.#link.end({ code: 'SessionEnded', reason: `the database ended the connection (${fields.C ?? 'no SQLSTATE'})` });
@@ -414,6 +434,7 @@ export class ServerSide {
     }
     const step = this.#link.step;
     if (step === undefined || step.kind === 'local') throw new UpstreamProtocolError('an error without a cause');
+    this.#undone(fields);
     if (step.kind === 'sync') {
       return this.#commitFailed(fields);
     }
@@ -422,7 +443,10 @@ export class ServerSide {
       this.#settlePrepare(step, { kind: 'failed', error: fields });
     } else if (step.kind !== 'forced') {
       const attempt = step.kind === 'bind' ? step.attempt : undefined;
-      if (attempt !== undefined) attempt.failed = true;
+      if (attempt !== undefined) {
+        attempt.failed = true;
+        attempt.told ||= !UNFIT.test(fields.C ?? '');
+      }
       if (attempt?.told !== false) this.#tellError(step, fields);
     }
     this.#link.failed();

@@ -193,7 +193,7 @@ export class SimpleQuery {
   async #unprepared(outcome: Exclude<Preparation, { kind: 'prepared' }>, statement: Statement, bytes: number): Promise<'failed'> {
     if (outcome.kind === 'skipped') return 'failed';
     if (outcome.kind === 'refused') return this.#refuse(outcome.refusal, statement.text, outcome.text, bytes);
-    const { bytes: error, message } = this.#o.texts.serverError(outcome.error, false);
+    const { bytes: error, message } = this.#o.texts.serverError(outcome.error, this.#o.statements.parsingTells);
     return this.#error(error, message, bytes);
   }
 

@@ -261,6 +261,11 @@ export class Statements {
     return settled.promise;
   }
 
+  /** Whether what is said of a text that is only parsed may hold masked values. */
+  get parsingTells(): boolean {
+    return this.#o.catalog().impliesCode && hiddenLabels(this.#o.access()).size > 0;
+  }
+
   /** Reading literals of a domain runs its checks, though nothing is executed, and though they may fail. */
   #parsed(): void {
     if (this.#o.catalog().impliesCode) this.#o.link.tainted = true;

@@ -54,7 +54,7 @@ export type PrepareOutcome =
  * In a transaction, which has failed by then, `told` has the agent hear the error.
  */
 export interface Attempt {
-  readonly told: boolean;
+  told: boolean;
   /** What the agent is told once it is bound. */
   readonly opening: Buffer | undefined;
   failed: boolean;

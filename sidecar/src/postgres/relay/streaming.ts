@@ -45,7 +45,7 @@ export async function streamInstance(
   const parseFailed = ({ error }: Extract<PrepareOutcome, { kind: 'failed' }>): void => {
     attempt.failed = true;
     if (error === undefined) return;
-    const shown = texts.serverError(error, false);
+    const shown = texts.serverError(error, statements.parsingTells);
     link.tell(shown.bytes);
     recorder.finishing(run, { error: { code: error.C ?? 'XX000', message: shown.message } });
   };
