@@ -35,3 +35,16 @@ test('what may wait a little is synced without being asked again', async () => {
   await eventually('a round', () => (file.rounds === 1 ? true : undefined));
   expect(performance.now() - before).toBeGreaterThanOrEqual(4);
 });
+
+test('what may wait does not join a round that runs: files are synced once in a while, not once for each write', async () => {
+  const commit = new GroupCommit(50);
+  const [urgent, patient] = [new File(), new File()];
+  commit.now(urgent);
+  commit.soon(patient);
+  urgent.release.shift()?.();
+  await new Promise((resolve) => {
+    setTimeout(resolve, 10);
+  });
+  expect(patient.rounds).toBe(0);
+  await eventually('its own round', () => (patient.rounds === 1 ? true : undefined));
+});

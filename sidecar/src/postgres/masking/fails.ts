@@ -1,7 +1,7 @@
 import { child, field, integer, list, outputEntries, rangeEntry, token } from './nodes.ts';
 import { RTE } from './majors.ts';
 import { grows } from './total.ts';
-import { isNode, type TreeNode, type TreeValue } from './tree.ts';
+import { isNode, LONG_CONSTANT, type TreeNode, type TreeValue } from './tree.ts';
 import type { Scopes } from './values.ts';
 
 /**
@@ -41,14 +41,6 @@ export function failing(node: TreeNode): TreeValue | undefined {
 
 /** Leaves and steps of one argument that are looked at; one that has more counts as too large. */
 const MAX_LEAVES = 1000;
-/** Bytes of a constant that count as little. */
-const MAX_CONSTANT = 4096;
-
-/** The bytes of a constant are printed as a list of numbers. */
-function isShort(value: TreeValue): boolean {
-  return value === null || typeof value === 'string' || isNode(value) || value.length <= MAX_CONSTANT;
-}
-
 /**
  * Whether what functions that grow are given is bounded by what is stored: columns, short constants, and what such functions make of
  * few of them. Anything else could be blown up until the server's limit of one gigabyte tells the length of what is labelled.
@@ -60,7 +52,7 @@ export function isBounded(items: readonly TreeValue[], scopes: Scopes, nameOf: (
     if (!isNode(part)) return part === null || (typeof part !== 'string' && part.every((item) => bounded(item, around)));
     switch (part.tag) {
       case 'CONST':
-        return isShort(field(part, 'constvalue'));
+        return field(part, 'constvalue') !== LONG_CONSTANT;
       case 'TARGETENTRY':
         return bounded(field(part, 'expr'), around);
       case 'RELABELTYPE':

@@ -6,8 +6,11 @@ export const SET_CONFIG = 'set_config';
 
 /** What is known about one function, by its OID. */
 export type FunctionVerdict =
-  /** `session`: it shows what an earlier statement of the session may have left there. */
-  | { readonly kind: 'allowed'; readonly name: string; readonly session?: true }
+  /**
+   * `session`: it shows what an earlier statement of the session may have left there. `input`: it reads text as a value of a type
+   * that it is given, which may be a domain with checks.
+   */
+  | { readonly kind: 'allowed'; readonly name: string; readonly session?: true; readonly input?: true }
   /** Never to be called by an agent: `why` completes "the function NAME …". */
   | { readonly kind: 'refused'; readonly name: string; readonly why: string }
   /** Its body is not known: whatever it returns may be anything. */
@@ -75,6 +78,9 @@ const SESSION_READERS: ReadonlySet<string> = new Set([
   'random_normal',
 ]);
 
+/** Input functions of types, and what asks them. */
+const INPUT = /_in$|^pg_input_/;
+
 /** Names that begin like a family below, of functions that say no more than a definition does. */
 const HARMLESS_MEMBERS: ReadonlySet<string> = new Set(['pg_statistics_obj_is_visible', 'pg_advisory_unlock_all']);
 
@@ -121,7 +127,8 @@ export function judgeFunction(facts: FunctionFacts): FunctionVerdict {
   if (family) return { kind: 'refused', name, why: family[1] };
   if (facts.volatility === 'v' && !HARMLESS_VOLATILE.has(name))
     return { kind: 'refused', name, why: 'works beyond its arguments' };
-  return SESSION_READERS.has(name) ? { kind: 'allowed', name, session: true } : { kind: 'allowed', name };
+  if (SESSION_READERS.has(name)) return { kind: 'allowed', name, session: true };
+  return INPUT.test(name) ? { kind: 'allowed', name, input: true } : { kind: 'allowed', name };
 }
 
 /** Relations of the server that hold values of tables or the text of statements; pg_statistic_ext holds definitions alone. */

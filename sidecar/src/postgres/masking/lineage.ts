@@ -5,10 +5,11 @@ import { type Command, majorOf } from './majors.ts';
 import { field, outputEntries, token } from './nodes.ts';
 import { isNode, type TreeNode, type TreeValue } from './tree.ts';
 import { Lineage, TooComplex, type Value } from './values.ts';
-import { type Found, type ReferenceKind, type Refused, type Target, Visitor } from './visit.ts';
+import type { Found, ReferenceKind, Refused, Target } from './found.ts';
+import { Visitor } from './visit.ts';
 
 export type { Command } from './majors.ts';
-export type { Refused, Target } from './visit.ts';
+export type { Refused, Target } from './found.ts';
 
 export interface Source {
   readonly relation: number;
@@ -199,7 +200,7 @@ function describe(
   const [first] = found.refused;
   const newer = { object: 'an object', why: 'it names an object that is newer than the catalog' };
   const refused = first ? { object: first.object, why: `${first.object} ${first.why}` } : stale ? newer : undefined;
-  const impliesCode = catalog.impliesCode && namesUsersObject(query);
+  const impliesCode = catalog.impliesCode && (found.readsAnyType || namesUsersObject(query));
   const triggers = found.targets.some((target) => target.hasTriggers);
   return {
     command,

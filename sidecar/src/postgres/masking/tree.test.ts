@@ -151,6 +151,7 @@ describe('the key of a tree', () => {
   it.each([
     ['another column', ':varattno 1', ':varattno 2'],
     ['a constant against NULL', ':constvalue 4 [ 1 ]', ':constvalue <>'],
+    ['a long constant from a short one', ':constvalue 4 [ 1 ]', `:constvalue 4 [${' 1'.repeat(4097)} ]`],
     ['a name that looks like a position', ':resname :location :relid 5', ':resname :location :relid 6'],
     ['a name that looks like a constant', ':resname :constvalue :relid 5', ':resname :constvalue :relid 6'],
     ['another nesting', ':a (b) :c (d)', ':a (b :c (d))'],

@@ -108,12 +108,18 @@ function atom(token: string): string | null {
   return unescape(quoted ? token.slice(1, -1) : token);
 }
 
-/** Steps over `LENGTH [ BYTE … ]`, the only value of several tokens. */
-function skipConstant(tokens: Tokens): void {
+/** Bytes of a constant that count as little. */
+const SHORT_BYTES = 4096;
+/** What stands for a constant with its value. */
+const CONSTANT = 'constant';
+export const LONG_CONSTANT = 'long constant';
+
+/** Steps over `LENGTH [ BYTE … ]`, the only value of several tokens. @returns what stands for it: its length may matter */
+function skipConstant(tokens: Tokens): string {
   if (!INTEGER.test(tokens.raw()) || tokens.raw() !== '[') throw new TreeError('a constant is malformed');
-  for (;;) {
+  for (let bytes = 0; ; bytes++) {
     const token = tokens.raw();
-    if (token === ']') return;
+    if (token === ']') return bytes > SHORT_BYTES ? LONG_CONSTANT : CONSTANT;
     if (!INTEGER.test(token)) throw new TreeError('a constant is malformed');
   }
 }
@@ -174,8 +180,7 @@ class Reader {
       const key = readKey(this.#tokens);
       if (key in fields) throw new TreeError('a field is there twice');
       if (key === 'constvalue' && this.#tokens.next !== 60) {
-        skipConstant(this.#tokens);
-        fields[key] = 'constant';
+        fields[key] = skipConstant(this.#tokens);
       } else if (key === 'utilityStmt' && this.#tokens.next !== 60) {
         if (depth > 2 || tag !== 'QUERY') throw new TreeError('a utility statement is not at the top');
         this.utility = true;
@@ -229,7 +234,7 @@ export const POSITIONS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Names a tree without its constants' values and source positions: equal keys have equal analyses on equal catalogs.
+ * Names a tree without its constants' values (it tells long ones from short ones) and source positions: equal keys have equal analyses on equal catalogs.
  * Follows the same grammar as {@link parseTree}, so that an identifier that looks like a field name removes nothing.
  *
  * @returns SHA-256, hexadecimal
@@ -258,7 +263,7 @@ export function treeKey(text: string): string {
       key += ` :${name}`;
       if (name === 'utilityStmt' && tokens.next !== 60) throw new TreeError('a utility statement has no key');
       if (POSITIONS.has(name)) tokens.raw();
-      else if (name === 'constvalue' && tokens.next !== 60) skipConstant(tokens);
+      else if (name === 'constvalue' && tokens.next !== 60) key += ` ${skipConstant(tokens)}`;
       else value();
     } else value();
   }

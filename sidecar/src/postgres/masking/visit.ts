@@ -1,4 +1,4 @@
-import { type Effect, qualifiedName } from '@chaperone/policy';
+import { qualifiedName } from '@chaperone/policy';
 import type { Catalog, CatalogColumn, CatalogRelation } from './catalog.ts';
 import { refuseRelation, SET_CONFIG } from './functions.ts';
 import { type Command, type Major, RTE } from './majors.ts';
@@ -17,57 +17,10 @@ import {
   viewOf,
 } from './nodes.ts';
 import { failing, isBounded } from './fails.ts';
+import type { Found, ReferenceKind } from './found.ts';
 import { grows, isTotal } from './total.ts';
 import { isNode, type TreeNode, type TreeValue } from './tree.ts';
 import { FUNCTION_FIELDS, type Lineage, type Scopes, type Value } from './values.ts';
-
-/** How a labelled column is used without being shown. */
-export type ReferenceKind = 'predicate' | 'order' | 'argument';
-
-export interface RawReference {
-  readonly kind: ReferenceKind;
-  readonly value: Value;
-  /** A comparison of the column itself with one constant or parameter, by the server's own equality, AND-ed in WHERE or ON. */
-  readonly equality: boolean;
-}
-export interface RawAssign {
-  readonly relation: number;
-  readonly attnum: number;
-  readonly value: Value;
-}
-export interface Target {
-  readonly relation: number;
-  readonly name: string;
-  readonly hasTriggers: boolean;
-  readonly hasOwnTriggers: boolean;
-  readonly runsOwnersCode: boolean;
-  readonly labelled: boolean;
-}
-export interface Refused {
-  readonly object: string;
-  readonly why: string;
-}
-
-/** What one walk over a statement found, before labels are looked up. */
-export interface Found {
-  readonly references: RawReference[];
-  readonly assigns: RawAssign[];
-  readonly targets: Target[];
-  readonly effects: Effect[];
-  readonly refused: Refused[];
-  /** A relation with labelled columns, an unknown relation or an unknown function takes part. */
-  touches: boolean;
-  /** A relation takes part whose rows cannot be changed without running code of the owner's. */
-  firesOwnersCode: boolean;
-  /** A row security condition calls a function that is not known to be the server's own. */
-  ownersCode: boolean;
-  /** It reads what earlier statements of the session may have left there. */
-  readsSession: boolean;
-  /** Calls of set_config. */
-  setConfigs: number;
-  /** Set: something in the tree is not understood, wherever it stands. */
-  top: string | undefined;
-}
 
 /** Where an expression stands. */
 interface Place {
@@ -122,6 +75,7 @@ export class Visitor {
       ...lists,
       touches: false,
       firesOwnersCode: false,
+      readsAnyType: false,
       ownersCode: false,
       readsSession: false,
       setConfigs: 0,
@@ -215,6 +169,7 @@ export class Visitor {
       if (verdict?.kind === 'allowed') {
         if (verdict.name === PARTITION_DEFINITION) this.#bounds(place);
         place.found.readsSession ||= verdict.session === true;
+        place.found.readsAnyType ||= verdict.input === true;
         continue;
       }
       if (verdict === undefined) {

@@ -17,6 +17,7 @@ import { shownParameters } from './bound-values.ts';
 import type { Inbox } from './inbox.ts';
 import type { Intake } from './intake.ts';
 import type { Ending } from '../../session/index.ts';
+import { boundsRows } from './limits.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
@@ -269,14 +270,15 @@ export class AgentSide {
     const { text, verdict, writes } = judgement;
     const action = await this.#recorder.judged({ text, bytes: bytes.length, verdict, writes, parameters: portal.parameters });
     if (this.#link.skipping) return;
-    const run = this.#recorder.run(action, portal);
-    if (writes && run.limited) {
+    const bounded = boundsRows(this.#access().limits);
+    if (writes && bounded) {
       // A statement before it may still reach its limit; nothing is written after such an error.
       this.#flushServer();
       await this.#link.drained();
       if (this.#link.skipping) return;
     }
-    const mayUndo = run.limited && this.#link.undoable(writes);
+    const run = this.#recorder.run(action, portal);
+    const mayUndo = bounded && this.#link.undoable(writes);
     if (changesMeaning(judgement)) this.#templates.forget();
     this.#statements.starting(judgement);
     this.#link.dirty = true;

@@ -9,7 +9,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createGuard } from '../../capture/guard.ts';
 import { sendCancel } from './cancel.ts';
-import { CREDENTIAL, type Governed, startGoverned } from './governed.test-support.ts';
+import { allowing, CREDENTIAL, type Governed, startGoverned } from './governed.test-support.ts';
 import { QueryClient } from './query-client.ts';
 import { connectUpstream, type UpstreamOptions } from './upstream.ts';
 
@@ -165,16 +165,7 @@ describe('a server that asks for no certificate', () => {
   });
 });
 
-const POLICY = {
-  rules: [
-    {
-      name: 'read',
-      effect: 'Allow',
-      resource: { namespace: 'data', name: 'orders-db' },
-      sql: { statements: ['select'], relations: ['public.*'], functions: ['pg_catalog.pg_sleep'] },
-    },
-  ],
-};
+const POLICY = allowing({ statements: ['select'], relations: ['public.*'], functions: ['pg_catalog.pg_sleep'] });
 
 describe('an agent whose proxy signs in by certificate', () => {
   let governed: Governed;

@@ -1,20 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Governed, startGoverned } from './governed.test-support.ts';
+import { allowing, type Governed, startGoverned } from './governed.test-support.ts';
 import { type Heard, RawClient, say } from './raw-client.test-support.ts';
 
 const SCHEMA = `
 create table log (n int primary key deferrable initially deferred);
 create role raw_role login; grant select, insert, delete on log to agent_role, raw_role;`;
-const POLICY = {
-  rules: [
-    {
-      name: 'all',
-      effect: 'Allow',
-      resource: { namespace: 'data', name: 'orders-db' },
-      sql: { statements: ['select', 'insert', 'delete'], relations: ['public.*'] },
-    },
-  ],
-};
+const POLICY = allowing({ statements: ['select', 'insert', 'delete'], relations: ['public.*'] });
 const HBA = ['host orders raw_role 127.0.0.1/32 trust', 'host all all 127.0.0.1/32 scram-sha-256'];
 const { parse, bind, execute, query, sync } = say;
 

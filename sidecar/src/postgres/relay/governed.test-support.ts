@@ -23,6 +23,11 @@ export const AGENT: Agent = {
   annotations: {},
 };
 
+/** A policy of one rule, which allows this. */
+export const allowing = (sql: object): object => ({
+  rules: [{ name: 'all', effect: 'Allow', resource: { namespace: 'data', name: 'orders-db' }, sql }],
+});
+
 export interface Spec {
   readonly schema: string;
   readonly resource?: object;

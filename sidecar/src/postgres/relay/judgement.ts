@@ -90,6 +90,11 @@ export function waitsForNames(judgement: Judgement): boolean {
   return usesCursors(judgement) || judgement.statement.kind === 'deallocate';
 }
 
+/** It commits what was done before it, or gives it up. */
+export function endsTransaction({ statement }: Judgement): boolean {
+  return statement.kind === 'transaction' && (statement.operation === 'commit' || statement.operation === 'rollback');
+}
+
 /** `text` as evidence keeps it, an instance of the template that was judged. */
 export function shownInstance({ blank }: Judgement, text: string): string {
   return blank ? blankLiterals(text) : text;

@@ -4,6 +4,7 @@ import type { Ending } from '../../session/index.ts';
 import type { Memory } from './memory.ts';
 import type { Outbox } from './outbox.ts';
 import { PreparedStatements } from './prepared-statements.ts';
+import type { Run } from './run.ts';
 import { abandon, type Cursor, type Portal, type Step } from './steps.ts';
 
 /** Steps that may be outstanding before the agent has to wait. */
@@ -142,8 +143,8 @@ export class Link {
     }
   }
 
-  /** After an error the server answers nothing up to Sync; neither do the steps. */
-  failed(): void {
+  /** After an error the server answers nothing up to Sync; neither do the steps. @returns runs that it is not going to answer */
+  failed(): readonly Run[] {
     const sync = this.#steps.findIndex((step) => step.kind === 'sync');
     const lost = sync < 0 ? this.#steps : this.#steps.slice(0, sync);
     this.#steps = sync < 0 ? [] : this.#steps.slice(sync);
@@ -159,6 +160,7 @@ export class Link {
       this.#room();
       this.#room = undefined;
     }
+    return lost.flatMap((step) => (step.kind === 'execute' ? step.run : []));
   }
 
   /** Resolves when fewer than MAX_STEPS are outstanding. */

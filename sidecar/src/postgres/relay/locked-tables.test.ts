@@ -3,21 +3,12 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type pg from 'pg';
 import { encodeCancelRequest } from '../wire/index.ts';
-import { type Governed, startGoverned } from './governed.test-support.ts';
+import { allowing, type Governed, startGoverned } from './governed.test-support.ts';
 import { type Heard, RawClient, say } from './raw-client.test-support.ts';
 
 const SCHEMA = `create table items (id int primary key, name text); insert into items select g, 'item ' || g from generate_series(1, 9) g;
 grant select on items to agent_role;`;
-const POLICY = {
-  rules: [
-    {
-      name: 'all',
-      effect: 'Allow',
-      resource: { namespace: 'data', name: 'orders-db' },
-      sql: { statements: ['select'], relations: ['public.*'] },
-    },
-  ],
-};
+const POLICY = allowing({ statements: ['select'], relations: ['public.*'] });
 const { query } = say;
 
 let governed: Governed;

@@ -1,18 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Governed, startGoverned } from './governed.test-support.ts';
+import { allowing, type Governed, startGoverned } from './governed.test-support.ts';
 import { type Heard, RawClient, say } from './raw-client.test-support.ts';
 
-const POLICY = {
-  limits: { statementDuration: '1s' },
-  rules: [
-    {
-      name: 'all',
-      effect: 'Allow',
-      resource: { namespace: 'data', name: 'orders-db' },
-      sql: { statements: ['select'], relations: ['public.*'] },
-    },
-  ],
-};
+const POLICY = { limits: { statementDuration: '1s' }, ...allowing({ statements: ['select'], relations: ['public.*'] }) };
 const { parse, bind, execute, sync } = say;
 
 let governed: Governed;

@@ -53,12 +53,7 @@ beforeEach(async () => {
   return async () => agent[Symbol.asyncDispose]();
 });
 
-const { query, parse, bind, execute, sync } = say;
-function message(type: string, body: Buffer): Buffer {
-  const head = Buffer.from(`${type}0000`);
-  head.writeInt32BE(body.length + 4, 1);
-  return Buffer.concat([head, body]);
-}
+const { query, parse, bind, execute, sync, copyData, copyDone } = say;
 const READS = [
   "select current_setting('app.x')",
   'show app.x',
@@ -95,8 +90,7 @@ describe('what a function of your own may have left in the session', () => {
   });
 
   it('is not shown after COPY fired a trigger, nor after a plan ran it', async () => {
-    const copied = message('d', Buffer.from('x\n'));
-    agent.send(query('copy notes from stdin'), copied, message('c', Buffer.alloc(0)));
+    agent.send(query('copy notes from stdin'), copyData('x\n'), copyDone());
     await agent.ready();
     expect((await agent.ask(query('show app.x')))[0]?.[1]).toBe('0A000');
     await using other = await RawClient.open(governed.port);

@@ -9,6 +9,7 @@ import {
   decodeReadyForQuery,
   encodeBind,
   encodeClose,
+  encodeCopyDone,
   encodeDescribe,
   encodeExecute,
   encodeFlush,
@@ -16,6 +17,7 @@ import {
   encodeQuery,
   encodeStartup,
   encodeSync,
+  encodeTerminate,
   MessageReader,
   type ProtocolMinor,
 } from '../wire/index.ts';
@@ -42,6 +44,13 @@ export const say = {
   flush: encodeFlush,
   sync: encodeSync,
   query: encodeQuery,
+  copyData: (text: string) => {
+    const bytes = Buffer.from(`d0000${text}`);
+    bytes.writeInt32BE(bytes.length - 1, 1);
+    return bytes;
+  },
+  copyDone: encodeCopyDone,
+  terminate: encodeTerminate,
 };
 
 /** A client that says exactly the bytes it is told to, in the clear, and keeps every byte it is answered. */

@@ -83,9 +83,10 @@ export class Recorder {
     this.settle();
   }
 
-  /** Whether nothing was said of how a run ended. */
-  owes(run: Run): boolean {
-    return this.#open.has(run.action);
+  /** It did not run: its Bind failed, or what stood before it in its group did, with this SQLSTATE. */
+  skipped(run: Run, code: string): void {
+    if (this.#open.has(run.action))
+      this.finishing(run, { error: { code, message: 'not run: it was refused, or what stood before it' } });
   }
 
   /** As `finished`, but its record is written by `settle`, so that the agent does not wait for it. */

@@ -55,6 +55,11 @@ export class Run {
     this.#quota = quota;
   }
 
+  /** Bytes of rows that are kept for its next record. */
+  get keptBytes(): number {
+    return this.#keptBytes + this.#unread.reduce((sum, rows) => sum + rows.length, 0);
+  }
+
   /** Whether the policy bounds its rows. */
   get limited(): boolean {
     return this.#quota.limited;

@@ -13,6 +13,8 @@ import {
   type Piece,
   type ServerMessageFields,
 } from '../wire/index.ts';
+import { Group } from './group.ts';
+import { endsTransaction } from './judgement.ts';
 import { decideServer } from './limits.ts';
 import type { Link } from './link.ts';
 import { isHidden, treeOf } from './notices.ts';
@@ -65,13 +67,6 @@ export class UpstreamProtocolError extends Error {
   override readonly name = 'UpstreamProtocolError';
 }
 
-/** What the agent's own text or rows without labels led to; notices of anything else may hold labelled values. */
-function tellsNotices(step: Step | undefined): boolean {
-  if (step?.kind === 'execute') return !step.run.portal.judgement.touchesLabelled;
-  if (step?.kind === 'bind') return !step.portal.judgement.touchesLabelled;
-  return step?.kind === 'prepare' || step?.kind === 'describe';
-}
-
 export interface ServerSideOptions {
   readonly link: Link;
   readonly recorder: Recorder;
@@ -86,17 +81,14 @@ export class ServerSide {
   readonly #texts: Texts;
   readonly #statements: Statements;
   #streaming: Run | undefined;
-  /** Done but not committed yet. */
-  #committing: { readonly run: Run; readonly bytes: Buffer; readonly tag: string } | undefined;
-
-  /** Of the extended protocol: done, told, and not committed yet. */
-  #uncommitted: { readonly run: Run; readonly tag: string }[] = [];
+  readonly #group: Group;
 
   constructor(options: ServerSideOptions) {
     this.#link = options.link;
     this.#recorder = options.recorder;
     this.#texts = options.texts;
     this.#statements = options.statements;
+    this.#group = new Group(options.recorder);
   }
 
   /** How a message of this length is taken: rows that pass as they are may be streamed, those beyond a limit are read over. */
@@ -130,9 +122,7 @@ export class ServerSide {
     this.#recorder.settle();
     const step = this.#link.step;
     if (step?.kind === 'execute') this.#recorder.note(step.run.settle());
-    const committing = this.#committing?.run;
-    if (committing !== undefined) this.#recorder.note(committing.settle());
-    for (const { run } of this.#uncommitted) this.#recorder.note(run.settle());
+    this.#group.settle();
   }
 
   #message(type: BackendType, bytes: Buffer): void {
@@ -280,14 +270,13 @@ export class ServerSide {
 
   #complete(run: Run, bytes: Buffer, tag: string): void {
     if (run.stopped !== undefined) return this.#stopped(run, run.stopped);
-    if (run.committing) {
-      this.#committing = { run, bytes: Buffer.from(bytes), tag };
-    } else {
-      // In a group without BEGIN it is done once Sync has committed it.
-      if (this.#link.transaction === 'I') this.#uncommitted.push({ run, tag });
-      else this.#recorder.finishing(run, { tag });
-      this.#link.tell(bytes);
-    }
+    const ends = endsTransaction(run.portal.judgement);
+    // Whatever stands before it in its group is committed with it, or given up.
+    if (ends) this.#group.committed();
+    if (run.committing || (this.#link.transaction === 'I' && !ends))
+      this.#group.add({ run, tag, bytes: run.committing ? Buffer.from(bytes) : undefined });
+    else this.#recorder.finishing(run, { tag });
+    if (!run.committing) this.#link.tell(bytes);
     this.#link.answered();
     run.settled.resolve('complete');
     run.copied.resolve('complete');
@@ -372,8 +361,14 @@ export class ServerSide {
     if (tree !== undefined) {
       return this.#tree(step, tree);
     }
-    if (!isHidden(fields) && tellsNotices(step) && !(step?.kind === 'prepare' && this.#statements.parsingTells))
-      this.#link.tell(this.#texts.serverNotice(fields));
+    if (!isHidden(fields) && !this.#speaksOfLabelled(step)) this.#link.tell(this.#texts.serverNotice(fields));
+  }
+
+  /** Whether what the server says beside its answer may hold labelled values: not where the agent's own text or rows without labels led to it. */
+  #speaksOfLabelled(step: Step | undefined): boolean {
+    if (step?.kind === 'execute') return step.run.portal.judgement.touchesLabelled;
+    if (step?.kind === 'bind') return step.portal.judgement.touchesLabelled;
+    return (step?.kind !== 'prepare' && step?.kind !== 'describe') || this.#statements.parsingTells;
   }
 
   /** A tree counts from the moment it is printed, whatever becomes of the message it was printed for. */
@@ -399,13 +394,7 @@ export class ServerSide {
     const step = this.#link.step;
     if (step?.kind !== 'sync') throw new UpstreamProtocolError('ReadyForQuery without Sync');
     this.#link.ready(decodeReadyForQuery(bytes));
-    const committed = this.#committing;
-    this.#committing = undefined;
-    if (committed !== undefined) {
-      this.#recorder.finishing(committed.run, { tag: committed.tag });
-      this.#link.tell(committed.bytes);
-    }
-    for (const { run, tag } of this.#uncommitted.splice(0)) this.#recorder.finishing(run, { tag });
+    for (const end of this.#group.committed()) this.#link.tell(end);
     this.#link.muted = false;
     if (step.tell && !(step.attempt?.failed === true && !step.attempt.told)) this.#link.tell(bytes);
     this.#link.answered();
@@ -415,16 +404,8 @@ export class ServerSide {
   /** A deferred constraint, a conflict of serializable transactions. ReadyForQuery follows. */
   #commitFailed(fields: ServerMessageFields): void {
     const shown = this.#texts.serverError(fields, true);
-    const run = this.#committing?.run;
-    this.#committing = undefined;
-    if (run !== undefined) this.#recorder.finishing(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
+    this.#group.undone({ code: fields.C ?? 'XX000', message: shown.message });
     this.#link.tell(shown.bytes);
-  }
-
-  /** An error undoes all that its group did before, unless BEGIN stands before it. */
-  #undone({ C: code = 'XX000' }: ServerMessageFields): void {
-    const error = { code, message: 'undone, since a later statement of its group or its commit failed' };
-    for (const { run } of this.#uncommitted.splice(0)) this.#recorder.finishing(run, { error });
   }
 
   #error(fields: ServerMessageFields): void {
@@ -434,10 +415,9 @@ export class ServerSide {
     }
     const step = this.#link.step;
     if (step === undefined || step.kind === 'local') throw new UpstreamProtocolError('an error without a cause');
-    this.#undone(fields);
-    if (step.kind === 'sync') {
-      return this.#commitFailed(fields);
-    }
+    if (step.kind === 'sync') return this.#commitFailed(fields);
+    const { C: code = 'XX000' } = fields;
+    this.#group.undone({ code, message: 'undone: a later statement of its group failed' });
     if (step.kind === 'prepare') {
       // Whoever waits for the statement says the error, so that it is recorded with its text.
       this.#settlePrepare(step, { kind: 'failed', error: fields });
@@ -445,18 +425,18 @@ export class ServerSide {
       const attempt = step.kind === 'bind' ? step.attempt : undefined;
       if (attempt !== undefined) {
         attempt.failed = true;
-        attempt.told ||= !UNFIT.test(fields.C ?? '');
+        attempt.told ||= !UNFIT.test(code);
       }
       if (attempt?.told !== false) this.#tellError(step, fields);
     }
-    this.#link.failed();
+    for (const run of this.#link.failed()) this.#recorder.skipped(run, code);
   }
 
   /** The agent asked for what failed, so it hears of it. */
   #tellError(step: Step, fields: ServerMessageFields): void {
     const run = step.kind === 'execute' ? step.run : undefined;
     const judgement = (run ?? (step.kind === 'bind' ? step : undefined))?.portal.judgement;
-    const shown = this.#texts.serverError(fields, judgement?.touchesLabelled ?? false, judgement?.verdict.effects);
+    const shown = this.#texts.serverError(fields, this.#speaksOfLabelled(step), judgement?.verdict.effects);
     this.#link.tell(shown.bytes);
     if (run !== undefined) this.#recorder.finishing(run, { error: { code: fields.C ?? 'XX000', message: shown.message } });
   }

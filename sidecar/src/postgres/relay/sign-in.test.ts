@@ -3,20 +3,11 @@ import { startPostgres, testAuthority, eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createGuard } from '../../capture/guard.ts';
 import { encodeCancelRequest } from '../wire/index.ts';
-import { type Governed, startGoverned } from './governed.test-support.ts';
+import { allowing, type Governed, startGoverned } from './governed.test-support.ts';
 import { RawClient, say } from './raw-client.test-support.ts';
 import { connectUpstream } from './upstream.ts';
 
-const POLICY = {
-  rules: [
-    {
-      name: 'read',
-      effect: 'Allow',
-      resource: { namespace: 'data', name: 'orders-db' },
-      sql: { statements: ['select'], relations: ['public.*'], functions: ['pg_catalog.pg_sleep'] },
-    },
-  ],
-};
+const POLICY = allowing({ statements: ['select'], relations: ['public.*'], functions: ['pg_catalog.pg_sleep'] });
 
 let governed: Governed;
 beforeAll(async () => {

@@ -105,7 +105,6 @@ export class SimpleQuery {
     const { done } = await statements.sync(true, attempt);
     await done;
     if (!attempt.failed) return true;
-    recorder.finished(run, { error: { code: 'ServerError', message: 'the values do not fit the template' } });
     templates.failed(instance);
     return attempt.told;
   }
@@ -309,6 +308,7 @@ export class SimpleQuery {
     const { recorder } = this.#o;
     this.#flush();
     const { refusal } = (await bound) ? run.portal.judgement : { refusal: undefined };
+    if (!(await bound)) recorder.skipped(run, 'ServerError');
     if (!(await bound) || refusal === undefined) return bound;
     recorder.finished(run, { error: { code: refusal.code, message: refusal.reason } });
     await this.#refuse(refusal, run.portal.judgement.statement.text, run.portal.judgement.text, 0);

@@ -169,11 +169,10 @@ export class Statements {
       judgement.guesses > foretold.guesses ||
       (judgement.blank && !foretold.blank) ||
       judgement.writes ||
-      // Its record says already what it does.
-      JSON.stringify(judgement.verdict) !== JSON.stringify(foretold.verdict);
+      // Its record says already what it does; mostly it is the very same judgement.
+      (judgement.verdict !== foretold.verdict && JSON.stringify(judgement.verdict) !== JSON.stringify(foretold.verdict));
     if (judgement.refusal !== undefined || worse || parameters.length > 0 || this.barred(judgement) !== undefined)
       return undefined;
-    if (judgement.basis.analysis?.impliesCode !== false) this.#parsed();
     this.mayRun(judgement.ownersCode);
     return { name: '', judgement, fields, rowDescription, parameters, parameterTypes: [] };
   }

@@ -33,8 +33,9 @@ export async function streamInstance(
   bytes: number,
 ): Promise<Prepared | 'failed' | undefined> {
   const known = templates.foretold(instance);
-  if (known === undefined || link.transaction !== 'T') return undefined;
+  if (known === undefined) return undefined;
   const judgement = statements.current(judgementOf(known.judgement, text), known.fields);
+  // What is counted as a guess goes by its own tree.
   if (judgement.refusal !== undefined || statements.barred(judgement) !== undefined || judgement.guesses > 0) return undefined;
   const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: false });
   const prepared: Prepared = { ...known, name: '', judgement };
@@ -44,10 +45,7 @@ export async function streamInstance(
   const attempt: Attempt = { opening: undefined, told: true, failed: false };
   const parseFailed = ({ error }: Extract<PrepareOutcome, { kind: 'failed' }>): void => {
     attempt.failed = true;
-    if (error === undefined) return;
-    const shown = texts.serverError(error, statements.parsingTells);
-    link.tell(shown.bytes);
-    recorder.finishing(run, { error: { code: error.C ?? 'XX000', message: shown.message } });
+    if (error !== undefined) link.tell(texts.serverError(error, statements.parsingTells).bytes);
   };
   statements.starting(judgement);
   statements.stream(text, (outcome) => {
@@ -60,8 +58,6 @@ export async function streamInstance(
   });
   execute(link, portal, run, attempt);
   await (await statements.sync(true)).done;
-  if (!link.over && recorder.owes(run))
-    recorder.finished(run, { error: { code: 'ServerError', message: 'the statement could not be run' } });
   return attempt.failed || link.over ? 'failed' : portal.prepared;
 }
 

@@ -41,14 +41,14 @@ export interface TemplatesOptions {
 interface Known {
   readonly template: Template;
   prepared: Prepared | undefined;
+  /** What `prepared` or `text` was judged by. */
   catalog: Catalog | undefined;
   sights: number;
   off: boolean;
   textMs: number;
   slowRuns: number;
-  /** The last instance that was run by its own text, and the catalogue that it was judged by. */
+  /** An instance that was run by its own text, until the template is prepared. */
   text: Prepared | undefined;
-  textCatalog: Catalog | undefined;
   /** `Link.locks` when an instance was last run by its own text: so long as it stays, nobody else can change what that used. */
   locks: number;
 }
@@ -119,22 +119,26 @@ export class Templates {
 
   /** After an instance was run by its own text. The second time it is to become a prepared statement. */
   ran({ known }: Instance, text: Prepared, durationMs: number): void {
+    const { link, catalog } = this.#o;
     known.textMs = durationMs;
-    if (text.judgement.statement.kind === 'query' && mayRepeat(text.judgement)) known.text = text;
-    known.textCatalog = this.#o.catalog();
-    known.locks = this.#o.link.transaction === 'T' ? this.#o.link.locks : -1;
-    if (known.prepared !== undefined || ++known.sights < 2) return;
-    if (mayRepeat(text.judgement)) this.#wishes.set(known, text);
+    known.locks = link.transaction === 'T' ? link.locks : -1;
+    if (known.prepared !== undefined) return;
+    const repeats = mayRepeat(text.judgement);
+    known.text = repeats ? text : undefined;
+    known.catalog = catalog();
+    if (++known.sights < 2) return;
+    if (repeats) this.#wishes.set(known, text);
     else known.off = true;
   }
 
-  /** What was decided about another instance, where the same is to be expected of this one; undefined: its text has to be looked at. */
+  /** Within a transaction: what was decided about the template or another instance. Undefined: this one's text has to be looked at. */
   foretold({ known }: Instance): Prepared | undefined {
-    const { catalog, stale, access } = this.#o;
-    if (known.text === undefined || stale() || known.textCatalog !== catalog()) return undefined;
-    const { also, guesses } = known.text.judgement;
-    // What is counted as a guess goes by its own tree; what may be stopped by a limit must not be committed in the same breath.
-    return also.length > 0 || guesses > 0 || boundsRows(access().limits) ? undefined : known.text;
+    const { link, catalog, stale, access } = this.#o;
+    const other = known.prepared ?? known.text;
+    if (other?.judgement.statement.kind !== 'query' || link.transaction !== 'T') return undefined;
+    if (stale() || known.catalog !== catalog() || other.judgement.also.length > 0) return undefined;
+    // What may be stopped by a limit must not be committed in the same breath.
+    return boundsRows(access().limits) ? undefined : other;
   }
 
   get wish(): boolean {
@@ -180,6 +184,7 @@ export class Templates {
     const { prepared } = outcome;
     const lifted = prepared.judgement.basis.tree;
     known.prepared = prepared;
+    known.text = undefined;
     known.catalog = catalog();
     known.slowRuns = 0;
     const same =
@@ -220,7 +225,7 @@ export class Templates {
 
 function newcomer(template: Template): Known {
   const untried = { prepared: undefined, catalog: undefined, sights: 0, off: false, textMs: 0, slowRuns: 0 };
-  return { template, ...untried, text: undefined, textCatalog: undefined, locks: -1 };
+  return { template, ...untried, text: undefined, locks: -1 };
 }
 
 function mayRepeat({ statement, writes }: Judgement): boolean {
