@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Database } from './database.ts';
 import { ended } from './ended.ts';
-import { bothManifests } from './manifests.ts';
+import { allManifests } from './manifests.ts';
 import type { Path } from './path.ts';
 
 export const root = join(import.meta.dirname, '../..');
@@ -15,6 +15,8 @@ export interface Chaperone extends AsyncDisposable {
   readonly paths: readonly Path[];
   /** The same, with TLS to the database. */
   readonly tls: Path;
+  /** Plain, with detectors beside the labelled columns. */
+  readonly scan: Path;
   readonly pid: number;
   readonly startMs: number;
 }
@@ -29,7 +31,7 @@ export function compile(app: 'cli' | 'sidecar'): void {
 export async function startChaperone(database: Database, directory: string, nodeFlags: string[] = []): Promise<Chaperone> {
   const manifests = join(directory, 'manifests');
   await mkdir(manifests, { recursive: true });
-  await writeFile(join(manifests, 'bench.yaml'), bothManifests(database), { mode: 0o600 });
+  await writeFile(join(manifests, 'bench.yaml'), allManifests(database), { mode: 0o600 });
   compile('cli');
   const began = performance.now();
   const child = spawn(
@@ -64,7 +66,7 @@ export async function startChaperone(database: Database, directory: string, node
       return { name: 'chaperone', host, port: Number(port), user: 'bench', password: undefined, ca: undefined, pid };
     };
     const plain = path('bench-plain');
-    return { plain, paths: [plain], tls: path('bench-tls'), pid, startMs, [Symbol.asyncDispose]: stop };
+    return { plain, paths: [plain], tls: path('bench-tls'), scan: path('bench-scan'), pid, startMs, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;

@@ -6,7 +6,8 @@ import type { Path } from './path.ts';
 const BULK_TIMEOUT_MS = 120_000;
 /** ReadyForQuery, idle: the last bytes of every answer. */
 const READY = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
-const DATA_ROW = 0x44;
+/** DataRow, and CopyData where rows are copied. */
+const ROWS: readonly (number | undefined)[] = [0x44, 0x64];
 
 export function connect(path: Path): Promise<Client> {
   const client = new Client({
@@ -62,7 +63,7 @@ export async function readAway(path: Path, sql: string): Promise<Bulk> {
         tail = chunk.length >= 64 ? chunk.subarray(-64) : Buffer.concat([tail, chunk]).subarray(-64);
         if (!tail.subarray(-READY.length).equals(READY)) return;
         clearTimeout(timer);
-        const rows = Number(/SELECT (\d+)\0/.exec(tail.toString('latin1'))?.[1] ?? Number.NaN);
+        const rows = Number(/(?:SELECT|COPY) (\d+)\0/.exec(tail.toString('latin1'))?.[1] ?? Number.NaN);
         if (firstRowMs === undefined || Number.isNaN(rows)) reject(new Error('the query was refused'));
         else resolve({ firstRowMs, totalMs: performance.now() - began, bytes, rows });
       });
@@ -87,7 +88,7 @@ class FirstRow {
   push(chunk: Buffer): boolean {
     this.#bytes = Buffer.concat([this.#bytes, chunk]);
     for (;;) {
-      if (this.#bytes[0] === DATA_ROW) return true;
+      if (ROWS.includes(this.#bytes[0])) return true;
       if (this.#bytes.length < 5) return false;
       const length = 1 + this.#bytes.readInt32BE(1);
       if (this.#bytes.length < length) return false;

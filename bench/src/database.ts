@@ -60,9 +60,10 @@ async function fill(server: TestPostgres, people: number): Promise<void> {
   await asOwner(server, DATABASE, [
     'create table accounts (aid int primary key, abalance int not null, note text not null)',
     `insert into accounts select n, n % 1000, 'note ' || n from generate_series(1, ${ACCOUNTS}) n`,
-    'create table people (id int primary key, name text not null, ssn text not null, city text not null)',
+    'create table people (id int primary key, name text not null, ssn text not null, city text not null, note text not null, mail text not null)',
     `insert into people select n, 'Person ' || n, to_char(n % 899 + 100, 'FM000') || '-' || to_char(n % 89 + 10, 'FM00') || '-'
-       || to_char(n % 8999 + 1000, 'FM0000'), 'City ' || n % 500 from generate_series(1, ${people}) n`,
+       || to_char(n % 8999 + 1000, 'FM0000'), 'City ' || n % 500,
+       'the order came back ' || n % 7 || ' times, nobody was at home', 'person' || n % 5 || '@example.com' from generate_series(1, ${people}) n`,
     `grant select on accounts, people to ${ROLE.user}`,
     'vacuum (analyze, freeze) accounts, people',
     'checkpoint',

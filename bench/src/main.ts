@@ -6,11 +6,12 @@ import { join, relative } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { startAlone } from './alone.ts';
 import { startBare } from './bare.ts';
+import { bulkLoads, bulkResults } from './bulk.ts';
 import { type Chaperone, startChaperone } from './chaperone.ts';
 import { connect } from './client.ts';
 import { ACCOUNTS, type Database, ROLE, startDatabase } from './database.ts';
 import { detectorFigures } from './detectors.ts';
-import { largeResult, newSessions, type Paths, pointSelects, type Result } from './measure.ts';
+import { newSessions, type Paths, pointSelects, type Result } from './measure.ts';
 import { HELP, type Options, parseOptions } from './options.ts';
 import type { Path } from './path.ts';
 import { type Load, pgbench } from './pgbench.ts';
@@ -18,7 +19,7 @@ import { startPgBouncer } from './pgbouncer.ts';
 import { memoryKiB } from './proc.ts';
 import { selfTimes } from './profile.ts';
 import { debianProgram, type Program } from './programs.ts';
-import { processTable, type Report, toJson, toText } from './report.ts';
+import { processTable, type Report, resultTable, toJson, toText } from './report.ts';
 import { type SidecarFigures, sidecarFigures, type Started } from './sidecar.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -80,6 +81,8 @@ function direct(database: Database, tls: boolean): Path {
   };
 }
 
+const NONE = { direct: undefined, pgbouncer: undefined, chaperone: undefined, again: undefined };
+
 function present(paths: Record<keyof Paths, Path | undefined>): Paths {
   return Object.fromEntries(Object.entries(paths).filter(([, path]) => path !== undefined));
 }
@@ -112,10 +115,7 @@ async function compare(world: World, chaperone: Chaperone | undefined): Promise<
     try {
       if (pgbenchProgram !== undefined) found.push(...(await comparePointSelects(world, pgbenchProgram, paths, tls)));
       if (tls) continue;
-      const large = await attempts.try('large result', () =>
-        largeResult({ paths, rounds: options.bulkRounds, rows: options.bulkRows }),
-      );
-      found.push(...(large ?? []));
+      found.push(...(await largeResults(world, paths, chaperone?.scan)));
       const sessions = await attempts.try('new sessions', () => newSessions(paths, options.connects));
       if (sessions !== undefined) found.push(sessions);
     } finally {
@@ -138,6 +138,34 @@ async function comparePointSelects(world: World, program: Program, paths: Paths,
     if (result !== undefined) found.push(result);
   }
   return found;
+}
+
+/** The loads of the data path, or those that were asked for by name. */
+async function largeResults({ options, attempts }: World, paths: Paths, scan: Path | undefined): Promise<Result[]> {
+  const found: Result[] = [];
+  const wanted = options.bulk === undefined || options.bulk === 'all' ? undefined : options.bulk.split(',');
+  for (const [key, load] of Object.entries(bulkLoads(options.bulkRows))) {
+    if (wanted?.includes(key) === false) continue;
+    const through = load.resource === 'plain' ? paths : present({ ...NONE, ...paths, chaperone: scan, again: scan });
+    found.push(...((await attempts.try(load.name, () => bulkResults(load, through, options.bulkRounds))) ?? []));
+  }
+  return found;
+}
+
+/** Large results alone, without PgBouncer. */
+async function bulkOnly(world: World): Promise<void> {
+  const { attempts, database, directory, options } = world;
+  const folder = join(directory, 'profile-bulk');
+  const flags = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : [];
+  {
+    await using chaperone = await startChaperone(database, join(directory, 'bulk'), flags);
+    await mustMask(chaperone.plain);
+    const paths = present({ ...NONE, direct: direct(database, false), chaperone: chaperone.plain });
+    const lines = resultTable(await largeResults(world, paths, chaperone.scan));
+    for (const line of lines) say(line);
+  }
+  for (const reason of attempts.failed) say(`Not measured: ${reason}`);
+  if (options.profile) for (const line of selfTimes(folder, { count: 30, skipMs: WARM_UP_MS / 4 })) say(line);
 }
 
 /** Unmeasured; a path that fails here fails again where it is reported. */
@@ -240,8 +268,12 @@ async function main(options: Options): Promise<void> {
   const attempts = new Attempts();
   await mkdir(results, { recursive: true });
   await mkdir(cache, { recursive: true });
-  const pgbenchProgram = await attempts.try('find pgbench', () => debianProgram('pgbench', 'postgresql-contrib', cache));
-  const pgbouncerProgram = await attempts.try('find PgBouncer', () => debianProgram('pgbouncer', 'pgbouncer', cache));
+  const find = (program: string, of: string): Promise<Program | undefined> =>
+    options.bulk === undefined
+      ? attempts.try(`find ${program}`, () => debianProgram(program, of, cache))
+      : Promise.resolve(undefined);
+  const pgbenchProgram = await find('pgbench', 'postgresql-contrib');
+  const pgbouncerProgram = await find('pgbouncer', 'pgbouncer');
   await using folder = await temporaryDirectory('chaperone-bench-');
   const database = await attempts.try('start PostgreSQL and fill it', () => startDatabase(options.bulkRows));
   if (database === undefined) {
@@ -255,6 +287,7 @@ async function main(options: Options): Promise<void> {
   await writeFile(caFile, database.ca);
   const directory = folder.path;
   const world: World = { options, attempts, directory, database, script, caFile, pgbenchProgram, pgbouncerProgram };
+  if (options.bulk !== undefined) return await bulkOnly(world);
   if (options.profile) return await profile(world);
   if (options.memory) {
     for (const line of processTable(await processes(world))) say(line);

@@ -5,12 +5,13 @@ export function plainManifests(database: Database, names: readonly string[]): st
   return [...names.map((name) => resourceOf(name, database, '{mode: disable}')), ...common(database, names)].join('---');
 }
 
-/** The database twice, plain and with TLS, by one policy. */
-export function bothManifests(database: Database): string {
+/** The database three times, plain, with TLS, and with detectors, by one policy. */
+export function allManifests(database: Database): string {
   return [
     resourceOf('bench-plain', database, '{mode: disable}'),
     resourceOf('bench-tls', database, '{mode: verify-full, caRef: {name: bench-ca}}'),
-    ...common(database, ['bench-plain', 'bench-tls']),
+    resourceOf('bench-scan', database, '{mode: disable}', DETECTORS),
+    ...common(database, ['bench-plain', 'bench-tls', 'bench-scan']),
     `
 apiVersion: v1
 kind: Secret
@@ -22,7 +23,11 @@ stringData:
   ].join('---');
 }
 
-function resourceOf(name: string, { host, port }: Database, tls: string): string {
+const DETECTORS = ['credit-card', 'email', 'ssn']
+  .map((detector) => `\n    - {label: found.${detector}, detector: ${detector}}`)
+  .join('');
+
+function resourceOf(name: string, { host, port }: Database, tls: string, detectors = ''): string {
   return `
 apiVersion: chaperone.dev/v1alpha1
 kind: ProtectedResource
@@ -36,7 +41,7 @@ spec:
   postgres: {database: ${DATABASE}}
   sensitive:
     - {label: pii.ssn, columns: [public.people.ssn]}
-    - {label: pii.note, columns: [public.accounts.note]}
+    - {label: pii.note, columns: [public.accounts.note]}${detectors}
   grantedTo:
     - {namespace: agents, recording: {minimum: durable}}
 `;

@@ -1,7 +1,6 @@
-import { connect, readAway } from './client.ts';
+import { connect } from './client.ts';
 import type { Path } from './path.ts';
 import { type Load, pgbench } from './pgbench.ts';
-import { cpuMicros } from './proc.ts';
 import type { Program } from './programs.ts';
 
 /** `again` is Chaperone once more: what differs between it and `chaperone` is noise. */
@@ -16,8 +15,8 @@ export interface Run {
 
 export interface Result {
   readonly load: string;
-  /** Of `value`; for milliseconds less is better, for the others more. */
-  readonly unit: 'statements/s' | 'rows/s' | 'ms';
+  /** Of `value`; for milliseconds and MiB less is better, for the others more. */
+  readonly unit: 'statements/s' | 'rows/s' | 'ms' | 'MiB';
   readonly runs: Partial<Record<Slot, readonly Run[]>>;
   /** Why a path has no figures, or none from some round on. */
   readonly failed: Partial<Record<Slot, string>>;
@@ -26,7 +25,7 @@ export interface Result {
 type Rounds<T> = { runs: Partial<Record<Slot, T[]>>; failed: Partial<Record<Slot, string>> };
 
 /** Measures every path once per round; who comes first changes from round to round. A path that fails is left out from then on. */
-async function inTurn<T>(paths: Paths, rounds: number, measure: (path: Path) => Promise<T>): Promise<Rounds<T>> {
+export async function inTurn<T>(paths: Paths, rounds: number, measure: (path: Path) => Promise<T>): Promise<Rounds<T>> {
   const result: Rounds<T> = { runs: {}, failed: {} };
   const slots = Object.entries(paths) as [Slot, Path][];
   for (let round = 0; round < rounds; round++) {
@@ -59,34 +58,6 @@ export async function pointSelects(options: {
     return { value: perSecond, cpuMicros: cpuMicrosPerStatement };
   });
   return { load: name, unit: 'statements/s', ...measured };
-}
-
-/** Two results of the same runs: rows per second, and milliseconds to the first row. */
-export async function largeResult(options: { paths: Paths; rounds: number; rows: number }): Promise<readonly Result[]> {
-  const sql = 'SELECT id, name, ssn, city FROM people';
-  const { runs, failed } = await inTurn(options.paths, options.rounds, async (path) => {
-    const before = path.pid === undefined ? 0 : cpuMicros(path.pid);
-    const bulk = await readAway(path, sql);
-    if (bulk.rows !== options.rows) throw new Error(`${bulk.rows} rows came instead of ${options.rows}`);
-    return { bulk, used: path.pid === undefined ? undefined : cpuMicros(path.pid) - before };
-  });
-  const each = (pick: (run: NonNullable<(typeof runs)[Slot]>[number]) => Run): Result['runs'] =>
-    Object.fromEntries(Object.entries(runs).map(([slot, list]) => [slot, list.map(pick)]));
-  const rows = options.rows.toLocaleString('en');
-  return [
-    {
-      load: `${rows} rows, one column masked`,
-      unit: 'rows/s',
-      runs: each(({ bulk, used }) => ({ value: bulk.rows / (bulk.totalMs / 1000), cpuMicros: used })),
-      failed,
-    },
-    {
-      load: `first of ${rows} rows`,
-      unit: 'ms',
-      runs: each(({ bulk }) => ({ value: bulk.firstRowMs, cpuMicros: undefined })),
-      failed,
-    },
-  ];
 }
 
 /** Milliseconds from dialling to the first answer, as a client that connects for one question feels it. */

@@ -7,6 +7,8 @@ export interface Options {
   readonly memory: boolean;
   /** Only the speed of detectors, which needs no server. */
   readonly detectors: boolean;
+  /** Only these loads of the data path; 'all' of them, or names with commas. */
+  readonly bulk: string | undefined;
   /** Where the JSON goes; undefined: bench/results/ by date and commit. */
   readonly output: string | undefined;
   /** Each load is measured this often on every path, in turn. */
@@ -22,7 +24,7 @@ export interface Options {
   readonly starts: number;
 }
 
-export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--output FILE]
+export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--bulk NAMES] [--output FILE]
 
 Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
 JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
@@ -31,6 +33,8 @@ JSON. A path that cannot be measured is named; the exit code says only whether t
   --memory       only start and memory, which are printed and not kept
   --profile      write a CPU profile of Chaperone under point selects and print where its time went; no comparison
   --detectors    how fast text is looked through, beside regular expressions; no server, no comparison
+  --bulk NAMES   only large results, printed and not kept: all, or some of masked,wide,untouched,copy,detectors,value,first,unseen
+                 (with --profile, also where the time of each goes)
   --output FILE  where the JSON goes (default: bench/results/DATE-COMMIT.json; local-… with --quick)
   --help         this text
 `;
@@ -65,11 +69,12 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
       memory: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
       detectors: { type: 'boolean', default: false },
+      bulk: { type: 'string' },
       output: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) return 'help';
-  const { quick, memory, profile, detectors, output } = values;
-  return { quick, memory, profile, detectors, output, ...(quick ? QUICK : FULL) };
+  const { quick, memory, profile, detectors, bulk, output } = values;
+  return { quick, memory, profile, detectors, bulk, output, ...(quick ? QUICK : FULL) };
 }

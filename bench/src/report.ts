@@ -22,7 +22,9 @@ export interface Report {
 /** Speed of one path over another's, both from the same rounds; above 1 is faster. */
 export function speed(result: Result, ours: Slot, theirs: Slot): Spread | undefined {
   const values = (slot: Slot): number[] => (result.runs[slot] ?? []).map((run) => run.value);
-  return result.unit === 'ms' ? ratio(values(theirs), values(ours)) : ratio(values(ours), values(theirs));
+  return result.unit === 'ms' || result.unit === 'MiB'
+    ? ratio(values(theirs), values(ours))
+    : ratio(values(ours), values(theirs));
 }
 
 /** The report as JSON, with the quotients that the table shows. */
@@ -43,8 +45,8 @@ function rounded(value: number): number {
   return Number(value.toPrecision(6));
 }
 
-/** The report as Markdown. */
-export function toText(report: Report): string {
+/** Results as a table. */
+export function resultTable(results: readonly Result[]): string[] {
   const head = [
     'load',
     'direct',
@@ -57,7 +59,7 @@ export function toText(report: Report): string {
     'CPU µs PgBouncer',
     'CPU µs Chaperone',
   ];
-  const rows = report.results.map((result) => [
+  const rows = results.map((result) => [
     result.load,
     shown(result, 'direct'),
     shown(result, 'pgbouncer'),
@@ -69,12 +71,17 @@ export function toText(report: Report): string {
     cpu(result, ['pgbouncer']),
     cpu(result, ['chaperone', 'again']),
   ]);
+  return table(head, rows);
+}
+
+/** The report as Markdown. */
+export function toText(report: Report): string {
   return [
     `${report.machine.cores} cores (${report.machine.cpu}), ${Object.values(report.programs).join(', ')}; commit ${report.commit}.`,
     'Median of rounds; quotients of speed are taken round by round, with least and greatest; above 1 is faster.',
     'Differences within the range of "same path twice" are noise.',
     '',
-    ...table(head, rows),
+    ...resultTable(report.results),
     '',
     ...memory(report),
     ...report.notMeasured.map((what) => `Not measured: ${what}`),
@@ -121,7 +128,7 @@ function memory({ processes, afterLoads, evidenceBytes }: Report): string[] {
 function shown(result: Result, slot: Slot): string {
   const of = spread((result.runs[slot] ?? []).map((run) => run.value));
   if (of === undefined) return '–';
-  if (result.unit === 'ms') return `${of.median.toFixed(1)} ms`;
+  if (result.unit === 'ms' || result.unit === 'MiB') return `${of.median.toFixed(1)} ${result.unit}`;
   return `${Math.round(of.median).toLocaleString('en')}${result.unit === 'rows/s' ? ' rows/s' : '/s'}`;
 }
 
