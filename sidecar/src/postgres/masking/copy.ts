@@ -1,5 +1,6 @@
 import type { MaskPlan } from './plan.ts';
-import { MaskError, shownValue, UNCHANGED } from './row.ts';
+import { familyOfColumn, MaskError } from './cells.ts';
+import { maskedValue, scannedValue, type Shown, UNCHANGED } from './shown.ts';
 
 const HEADER_BYTES = 5;
 const LF = 0x0a;
@@ -258,4 +259,12 @@ function binaryField(value: Buffer | null): Buffer {
   const length = Buffer.alloc(4);
   length.writeInt32BE(value === null ? -1 : value.length);
   return value === null ? length : Buffer.concat([length, value]);
+}
+
+function shownValue(value: Buffer | null, plan: MaskPlan, column: number, format: number): Shown {
+  const mask = plan.masks[column];
+  if (mask) return maskedValue(value, mask, format);
+  const family = familyOfColumn(plan, column);
+  if (value === null || family === 'plain' || plan.scan.length === 0) return UNCHANGED;
+  return scannedValue(value, family, plan, format, 0);
 }

@@ -17,7 +17,8 @@ export {
   type ResultField,
   strictestPlan,
 } from './plan.ts';
-export { MaskError, type MaskedRows, maskRows } from './row.ts';
+export { MaskError } from './cells.ts';
+export { type MaskedRows, maskRows } from './row.ts';
 export { isSameTree } from './same-tree.ts';
 export { checkMajor, checkSuitability, type Suitability } from './suitability.ts';
 export { parseTree, TreeError, treeKey, type TreeNode } from './tree.ts';
