@@ -1,5 +1,6 @@
 export { type Catalog, CatalogError, type CatalogQuery, loadCatalog } from './catalog.ts';
-export { type CopyFormat, copyFormatOf, CopyMasker } from './copy.ts';
+export { CopyMasker } from './copy.ts';
+export { type CopyFormat, copyFormatOf } from './copy-format.ts';
 export { type ErrorContext, filterError } from './errors.ts';
 export { type Analysis, analyse, type OutputColumn, type Reference } from './lineage.ts';
 export {

@@ -184,7 +184,10 @@ export class Relay {
   #readServer(statements: Statements): void {
     const { upstream } = this.#o;
     const server = new ServerSide({ link: this.#link, recorder: this.#recorder, texts: this.#texts, statements });
-    const reader = new MessageReader({ decide: (type, length) => server.decide(type, length), runs: BACKEND.DataRow });
+    const reader = new MessageReader({
+      decide: (type, length) => server.decide(type, length),
+      runs: [BACKEND.DataRow, BACKEND.CopyData],
+    });
     const take = (chunk: Buffer): void => {
       try {
         reader.push(chunk);
