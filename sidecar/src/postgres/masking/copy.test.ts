@@ -157,6 +157,7 @@ describe('rows that come at once', () => {
       'to a@b.org, or',
       'tab\tline\nback\\',
       'say "so", say',
+      String.raw`12\345678\9`,
       'x'.repeat(150),
     ),
   );
