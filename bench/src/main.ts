@@ -222,6 +222,7 @@ async function measureAll(world: World): Promise<Report> {
       },
       results: found,
       processes: measured,
+      detectors: detectorFigures(options.rounds),
       afterLoads: chaperone === undefined ? undefined : memoryKiB(chaperone.pid),
       evidenceBytes: chaperone === undefined ? 0 : bytesUnder(join(home, 'data', 'evidence')),
       notMeasured: [...attempts.failed, ...lost],

@@ -21,10 +21,12 @@ export const MASKED_TEXT = 3;
 
 /** By column; made once for many rows. */
 export function fates({ masks, families, scan }: MaskPlan): Uint8Array {
-  return Uint8Array.from(masks, (mask, column) => {
-    if (mask) return mask.family === 'text' ? MASKED_TEXT : MASKED;
-    return scan.length === 0 || families[column] === 'plain' ? PASSES : SCANNED;
-  });
+  const found = new Uint8Array(masks.length);
+  for (const [column, mask] of masks.entries()) {
+    if (mask) found[column] = mask.family === 'text' ? MASKED_TEXT : MASKED;
+    else if (scan.length > 0 && families[column] !== 'plain') found[column] = SCANNED;
+  }
+  return found;
 }
 
 export const familyOfColumn = ({ families }: MaskPlan, column: number): Family => families[column] ?? 'document';

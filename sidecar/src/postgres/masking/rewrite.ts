@@ -3,7 +3,7 @@ import { HEADER_BYTES, uint32At } from './frame.ts';
 /** Room beyond what a read has, for the first values that grow. */
 const SLACK_BYTES = 1024;
 /** Up to this many bytes a loop is faster than a call of `copy`. */
-const LOOP_BYTES = 96;
+const LOOP_BYTES = 32;
 
 /** Copies `start` to `end` of `from` to `at`; a loop where little is copied. @returns Where it ends. */
 export function copyBytes(from: Buffer, start: number, end: number, to: Buffer, at: number): number {
