@@ -1,7 +1,7 @@
 import type { OnReadOpts } from 'node:net';
 
-/** What a session that waits has to read into: the answer to a point select fits. */
-export const SMALL_BYTES = 4 * 1024;
+/** What a session that waits has to read into, and holds all the time: the answer to a point select fits. */
+export const SMALL_BYTES = 1024;
 /** For as long as more comes at once. */
 export const LARGE_BYTES = 64 * 1024;
 
