@@ -165,7 +165,9 @@ async function bulkOnly(world: World): Promise<void> {
     for (const line of lines) say(line);
   }
   for (const reason of attempts.failed) say(`Not measured: ${reason}`);
-  if (options.profile) for (const line of selfTimes(folder, { count: 30, skipMs: WARM_UP_MS / 4 })) say(line);
+  if (!options.profile) return;
+  for (const line of selfTimes(folder, { count: 30, skipMs: WARM_UP_MS / 4 })) say(line);
+  await keepProfile(folder, 'bulk');
 }
 
 /** Unmeasured; a path that fails here fails again where it is reported. */
@@ -220,6 +222,7 @@ async function measureAll(world: World): Promise<Report> {
       },
       results: found,
       processes: measured,
+      detectors: detectorFigures(options.rounds),
       afterLoads: chaperone === undefined ? undefined : memoryKiB(chaperone.pid),
       evidenceBytes: chaperone === undefined ? 0 : bytesUnder(join(home, 'data', 'evidence')),
       notMeasured: [...attempts.failed, ...lost],
@@ -227,6 +230,12 @@ async function measureAll(world: World): Promise<Report> {
   } finally {
     await chaperone?.[Symbol.asyncDispose]();
   }
+}
+
+/** The largest is that of the main thread. */
+async function keepProfile(folder: string, name: string): Promise<void> {
+  const [file] = readdirSync(folder).toSorted((a, b) => statSync(join(folder, b)).size - statSync(join(folder, a)).size);
+  if (file !== undefined) await rename(join(folder, file), join(results, `local-${name}.cpuprofile`)).catch(() => undefined);
 }
 
 async function profile(world: World): Promise<void> {
@@ -243,8 +252,7 @@ async function profile(world: World): Promise<void> {
     }
     say(`\npoint select, ${load.protocol}, ${load.clients} clients: own time of functions`);
     for (const line of selfTimes(folder, { count: 25, skipMs: WARM_UP_MS })) say(line);
-    const [file] = readdirSync(folder);
-    if (file !== undefined) await rename(join(folder, file), join(results, `local-${name}.cpuprofile`)).catch(() => undefined);
+    await keepProfile(folder, name);
   }
 }
 

@@ -13,6 +13,8 @@ export interface Report {
   readonly results: readonly Result[];
   /** Start and memory of each process in between. */
   readonly processes: Processes;
+  /** Speed of the detectors alone, as lines for people. */
+  readonly detectors: readonly string[];
   /** Resident memory after all loads, KiB. */
   readonly afterLoads: { readonly now: number; readonly peak: number } | undefined;
   readonly evidenceBytes: number;
@@ -84,6 +86,9 @@ export function toText(report: Report): string {
     ...resultTable(report.results),
     '',
     ...memory(report),
+    'Detectors alone:',
+    ...report.detectors.map((line) => `- ${line}`),
+    '',
     ...report.notMeasured.map((what) => `Not measured: ${what}`),
     '',
   ].join('\n');
@@ -128,7 +133,8 @@ function memory({ processes, afterLoads, evidenceBytes }: Report): string[] {
 function shown(result: Result, slot: Slot): string {
   const of = spread((result.runs[slot] ?? []).map((run) => run.value));
   if (of === undefined) return '–';
-  if (result.unit === 'ms' || result.unit === 'MiB') return `${of.median.toFixed(1)} ${result.unit}`;
+  if (result.unit === 'ms') return `${of.median.toFixed(1)} ms`;
+  if (result.unit === 'MiB') return `${of.max.toFixed(1)} MiB`;
   return `${Math.round(of.median).toLocaleString('en')}${result.unit === 'rows/s' ? ' rows/s' : '/s'}`;
 }
 

@@ -85,12 +85,13 @@ export function detectorBits(wanted: Iterable<Detector>): DetectorBits {
 /**
  * Finds what the wanted detectors know in the UTF-8 text `bytes`, in order and without overlaps. Linear: a recogniser is asked at
  * a place once at most, and reads a bounded number of bytes unless it finds something. `count` is told at how many places one was
- * asked.
+ * asked. Before `from` nothing is looked for: see {@link firstPlace}.
  */
 export function detect(
   bytes: Buffer,
   wanted: ReadonlySet<Detector> | DetectorBits,
   count?: (steps: number) => void,
+  from = 0,
 ): readonly Span[] {
   const bits = typeof wanted === 'number' ? wanted : detectorBits(wanted);
   const { length } = bytes;
@@ -100,7 +101,7 @@ export function detect(
   let floor = 0;
   /** Before this place no JSON Web Token begins. */
   let noJwtBefore = 0;
-  for (let at = 0; at < length; at++) {
+  for (let at = from; at < length; at++) {
     const trigger = (TRIGGER[bytes[at] ?? 0] ?? 0) & bits;
     if (trigger === 0) continue;
     steps++;
@@ -124,6 +125,30 @@ export function detect(
   }
   count?.(steps);
   return spans ?? NONE;
+}
+
+/**
+ * The first place between `start` and `end` at which {@link detect} has more than a number without any form to look at; −1 where
+ * there is none, and nothing to find. Needs no Buffer for the part, and most values end here.
+ */
+export function firstPlace(bytes: Buffer, start: number, end: number, bits: DetectorBits): number {
+  for (let at = start; at < end; at++) {
+    const trigger = (TRIGGER[bytes[at] ?? 0] ?? 0) & bits;
+    if (trigger === 0) continue;
+    if (trigger !== NUMBER) return at;
+    let next = at + 1;
+    while (next < end && ((CLASS[bytes[next] ?? 0] ?? 0) & DIGIT) !== 0) next++;
+    if (mayBegin(at > start ? bytes[at - 1] : 0, next - at, next < end ? bytes[next] : 0, bits)) return at;
+    at = next - 1;
+  }
+  return -1;
+}
+
+/** Whether so many digits, between these bytes, may be a part of what {@link number} finds. */
+function mayBegin(before: number | undefined, digits: number, after: number | undefined, bits: number): boolean {
+  if (((CLASS[before ?? 0] ?? 0) & (DIGIT | LETTER)) !== 0) return (bits & IBAN) !== 0;
+  const goesOn = after === SPACE || after === DASH;
+  return ((bits & CARD) !== 0 && (goesOn || digits >= SHORTEST_CARD)) || (digits === 3 && (goesOn || after === DOT));
 }
 
 function lastDigit(bytes: Buffer, at: number): number {

@@ -1,6 +1,16 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { containsSentinel, maskBytes, maskOf, maskText, REDACTED, strictest, type Mask } from './strategies.ts';
+import {
+  containsSentinel,
+  maskBytes,
+  maskOf,
+  maskText,
+  REDACTED,
+  strictest,
+  type Mask,
+  WRITE_SLACK,
+  writeMasked,
+} from './strategies.ts';
 
 const KEY = Buffer.alloc(32, 1);
 
@@ -78,4 +88,39 @@ it('bytes are masked as their text is', () => {
       expect(maskBytes(Buffer.from(value), mask)?.toString() ?? null).toBe(maskText(value, mask));
     }),
   );
+});
+
+const written = (value: string, mask: Mask): { shown: string | undefined; around: string } => {
+  const bytes = Buffer.from(value);
+  const source = Buffer.concat([Buffer.from('<<'), bytes, Buffer.from('>>')]);
+  const out = Buffer.alloc(3 + bytes.length + WRITE_SLACK + 3, '|');
+  const end = writeMasked(source, 2, 2 + bytes.length, mask, out, 3);
+  const around = out.toString('latin1', 0, 3) + out.toString('latin1', out.length - 3);
+  return { shown: end < 0 ? undefined : out.toString('utf8', 3, end), around };
+};
+
+describe('a mask written where it is to stand', () => {
+  const masks = fc.oneof(
+    fc.constantFrom<Mask>({ kind: 'redact' }, { kind: 'null' }, { kind: 'hash', key: KEY }),
+    fc.record({ kind: fc.constant('partial' as const), first: fc.nat(6), last: fc.nat(6) }),
+  );
+  const values = fc.oneof(
+    fc.string({ maxLength: 80 }),
+    fc.string({ unit: 'grapheme', maxLength: 20 }),
+    fc.constant('a'.repeat(5000)),
+  );
+  it('is what a string of it would be, and stays in its room', () => {
+    fc.assert(
+      fc.property(values, masks, (value, mask) => {
+        const { shown, around } = written(value, mask);
+        expect(around).toBe('||||||');
+        if (shown !== undefined) expect(shown).toBe(maskText(value, mask));
+        else expect(mask.kind).not.toBe('redact');
+      }),
+    );
+  });
+  it('is written for the values that it is meant for', () => {
+    expect(written('123-45-6789', { kind: 'partial', first: 0, last: 4 }).shown).toBe('*******6789');
+    expect(written('x', { kind: 'redact' }).shown).toBe(REDACTED);
+  });
 });

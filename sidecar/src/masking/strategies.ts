@@ -127,23 +127,48 @@ const STAR = 42;
 /** As {@link maskText}, over UTF-8; the partial mask of plain ASCII is made without a string. */
 export function maskBytes(value: Buffer, mask: Mask): Buffer | null {
   if (mask.kind === 'partial') {
-    const shown = partialAscii(value, mask.first, mask.last);
-    if (shown !== undefined) return shown;
+    const out = Buffer.allocUnsafe(value.length + WRITE_SLACK);
+    const end = writePartial(value, 0, value.length, mask, out, 0);
+    if (end >= 0) return out.subarray(0, end);
   }
   const text = maskText(mask.kind === 'redact' ? '' : value.toString('utf8'), mask);
   return text === null ? null : Buffer.from(text);
 }
 
-/** Undefined for what {@link partial} has to look at: other characters, long values, and those hidden whole. */
-function partialAscii(value: Buffer, first: number, last: number): Buffer | undefined {
-  const { length } = value;
+/** What {@link writeMasked} may write is at most this much longer than the value. */
+export const WRITE_SLACK = 8;
+
+/**
+ * Writes what a mask makes of the UTF-8 from `start` to `end` into `out` at `at`, where there is room for as many bytes and
+ * {@link WRITE_SLACK}; nothing is allocated. Only redactions, and partial masks of short ASCII.
+ *
+ * @returns where it ends; −1 for all that {@link maskBytes} has to make
+ */
+export function writeMasked(value: Buffer, start: number, end: number, mask: Mask, out: Buffer, at: number): number {
+  if (mask.kind === 'redact') return writeStars(out, at, REDACTED.length);
+  return mask.kind === 'partial' ? writePartial(value, start, end, mask, out, at) : -1;
+}
+
+function writePartial(
+  value: Buffer,
+  start: number,
+  end: number,
+  { first, last }: Extract<Mask, { kind: 'partial' }>,
+  out: Buffer,
+  at: number,
+): number {
+  const length = end - start;
   const shown = first + last;
-  if (length > LONGEST_PARTIAL || shown === 0 || shown > length / 2) return undefined;
-  for (let at = 0; at < length; at++) if ((value[at] ?? 0) >= 128) return undefined;
-  const stars = Math.min(Math.max(length - shown, SENTINEL.length), LONGEST_STARS);
-  const out = Buffer.allocUnsafe(shown + stars);
-  for (let at = 0; at < first; at++) out[at] = value[at] ?? 0;
-  out.fill(STAR, first, first + stars);
-  for (let at = 0; at < last; at++) out[first + stars + at] = value[length - last + at] ?? 0;
-  return out;
+  if (length > LONGEST_PARTIAL || shown === 0 || shown > length / 2) return -1;
+  for (let place = start; place < end; place++) if ((value[place] ?? 0) >= 128) return -1;
+  let next = at;
+  for (let place = start; place < start + first; place++) out[next++] = value[place] ?? 0;
+  next = writeStars(out, next, Math.min(Math.max(length - shown, SENTINEL.length), LONGEST_STARS));
+  for (let place = end - last; place < end; place++) out[next++] = value[place] ?? 0;
+  return next;
+}
+
+function writeStars(out: Buffer, at: number, count: number): number {
+  for (let place = at; place < at + count; place++) out[place] = STAR;
+  return at + count;
 }

@@ -118,3 +118,80 @@ describe('what is not masked', () => {
     expect(binary.mask(message(int16(-1))).bytes).toEqual(message(int16(-1)));
   });
 });
+
+const scanned = (value: string | null): string | null => value?.replaceAll('a@b.org', '*****') ?? null;
+
+describe('rows that come at once', () => {
+  type Row = readonly [string | null, string | null, string | null];
+  const PARTIAL: MaskPlan = {
+    ...PLAN,
+    masks: [undefined, { ...REDACT, mask: { kind: 'partial', first: 0, last: 2 } }, undefined],
+    scan: [{ label: 'x', detector: 'email', mask: { kind: 'redact' } }],
+    detectors: detectorBits(['email']),
+  };
+  /** As PARTIAL says, for the values below. */
+  const shown = ([a, b, c]: Row): Row => {
+    const ends =
+      b === null ? null : b.length < 4 ? '*****' : `${'*'.repeat(Math.min(32, Math.max(3, b.length - 2)))}${b.slice(-2)}`;
+    return [scanned(a), ends, scanned(c)];
+  };
+  const SPECIAL: Readonly<Record<string, string>> = { '\t': String.raw`\t`, '\n': String.raw`\n`, '\\': '\\\\' };
+  const text = (row: Row): string =>
+    `${row.map((value) => value?.replace(/[\t\n\\]/g, (found) => SPECIAL[found] ?? '') ?? String.raw`\N`).join('\t')}\n`;
+  /** Quotes where they are needed, or all: a masked value always has them. */
+  const csv = (row: Row, quoted: (column: number) => boolean = () => false): string =>
+    `${row.map((value, at) => (value === null ? '' : quoted(at) || value === '' || /[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value)).join(',')}\n`;
+  const binary = (row: Row): Buffer => Buffer.concat([int16(3), ...row.map(field)]);
+  const ways: Record<string, [Record<string, string>, (row: Row) => string | Buffer, (row: Row, was: Row) => string | Buffer]> = {
+    text: [{}, text, text],
+    csv: [{ format: 'csv' }, (row) => csv(row), (row, was) => csv(row, (at) => row[at] !== was[at])],
+    binary: [{ format: 'binary' }, binary, binary],
+  };
+  const value = fc.option(
+    fc.constantFrom(
+      '',
+      'a',
+      'abcd',
+      '123-45-6789',
+      'a@b.org',
+      'to a@b.org, or',
+      'tab\tline\nback\\',
+      'say "so", say',
+      String.raw`12\345678\9`,
+      'x'.repeat(150),
+    ),
+  );
+  const rows = fc.array(fc.tuple(value, value, value), { minLength: 1, maxLength: 5 });
+
+  it.each(Object.entries(ways))('are masked as each would be, wherever a read ended: %s', (_, [options, written, masked]) => {
+    const format = copyFormatOf(options);
+    if (format === undefined) throw new Error('no such format');
+    fc.assert(
+      fc.property(rows, (table) => {
+        const start = format.kind === 'binary' ? [message(START)] : [];
+        const messages = [...start, ...table.map((row) => message(written(row)))];
+        const expected = Buffer.concat([...start, ...table.map((row) => message(masked(shown(row), row)))]);
+        for (let split = 0; split <= messages.length; split++) {
+          const copy = new CopyMasker(PARTIAL, format);
+          const parts = [messages.slice(0, split), messages.slice(split)].map((part) => copy.mask(Buffer.concat(part)));
+          expect(Buffer.concat(parts.map(({ bytes }) => bytes)).toString('latin1')).toBe(expected.toString('latin1'));
+          const changed = table.flatMap((row) => shown(row).filter((each, at) => each !== row[at])).length;
+          expect(parts.reduce((sum, { values }) => sum + values, 0)).toBe(changed);
+        }
+      }),
+    );
+  });
+
+  it('that do not change are the same Buffer', () => {
+    const bytes = Buffer.concat([message('a\t\\N\tc\n'), message('\t\\N\t\n')]);
+    expect(masker().mask(bytes)).toEqual({ bytes, values: 0 });
+    expect(masker().mask(bytes).bytes).toBe(bytes);
+  });
+
+  it.each([
+    ['a message that is cut', message('a\tb\tc\n').subarray(0, -1)],
+    ['bytes behind the last', Buffer.concat([message('a\tb\tc\n'), Buffer.of(0x64)])],
+    ['a message of another type', Buffer.from(message('a\tb\tc\n')).fill('D', 0, 1)],
+    ['a row with too few fields behind a good one', Buffer.concat([message('a\tb\tc\n'), message('a\tb\n')])],
+  ])('end the session: %s', (_, bytes) => expect(() => masker().mask(bytes)).toThrow(MaskError));
+});

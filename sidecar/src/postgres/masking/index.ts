@@ -1,5 +1,6 @@
 export { type Catalog, CatalogError, type CatalogQuery, loadCatalog } from './catalog.ts';
-export { type CopyFormat, copyFormatOf, CopyMasker } from './copy.ts';
+export { CopyMasker } from './copy.ts';
+export { type CopyFormat, copyFormatOf } from './copy-format.ts';
 export { type ErrorContext, filterError } from './errors.ts';
 export { type Analysis, analyse, type OutputColumn, type Reference } from './lineage.ts';
 export {
@@ -17,7 +18,8 @@ export {
   type ResultField,
   strictestPlan,
 } from './plan.ts';
-export { MaskError, type MaskedRows, maskRows } from './row.ts';
+export { MaskError } from './cells.ts';
+export { type MaskedRows, maskRows } from './row.ts';
 export { isSameTree } from './same-tree.ts';
 export { checkMajor, checkSuitability, type Suitability } from './suitability.ts';
 export { parseTree, TreeError, treeKey, type TreeNode } from './tree.ts';

@@ -208,6 +208,20 @@ describe('a row', () => {
       }),
     );
   });
+  it('is masked alike wherever its read ended', () => {
+    const plan = planOf([column(), column({ sources: [SSN] }), column({ sources: [SSN] })], [25, 25, 23], {
+      masking: { 'pii.ssn': { partial: { last: 4 } } },
+    });
+    const texts = ['', 'a', '123-45-6789', 'write to a@b.org', 'ö'.repeat(9), 'x'.repeat(200), null];
+    const rows = texts.flatMap((a) => texts.map((b) => dataRow([a, b, b === null ? null : '5'])));
+    const whole = maskRows(Buffer.concat(rows), plan, []);
+    expect(whole.values).toBeGreaterThan(rows.length);
+    for (let split = 0; split <= rows.length; split++) {
+      const parts = [rows.slice(0, split), rows.slice(split)].map((part) => maskRows(Buffer.concat(part), plan, []));
+      expect(Buffer.concat(parts.map(({ bytes }) => bytes))).toEqual(whole.bytes);
+      expect(parts.reduce((sum, { values }) => sum + values, 0)).toBe(whole.values);
+    }
+  });
   const malformed: Record<string, Buffer> = {
     'with another number of columns': dataRow(['a', 'b']),
     'cut short': dataRow(['abc']).subarray(0, -1),

@@ -56,9 +56,9 @@ export class Quota {
     return undefined;
   }
 
-  count(bytes: number): void {
-    this.#taken.rows++;
-    this.#handed.rows++;
+  count(bytes: number, rows = 1): void {
+    this.#taken.rows += rows;
+    this.#handed.rows += rows;
     this.#handed.bytes += bytes;
   }
 

@@ -28,6 +28,11 @@ export class Outbox {
     return this.#full;
   }
 
+  /** Whether nothing that was pushed is referred to any more: the system has all of it. */
+  get empty(): boolean {
+    return this.#pending.length === 0 && this.#socket.writableLength === 0;
+  }
+
   /** Bytes collected since the beginning. */
   get bytes(): number {
     return this.#bytes;

@@ -15,6 +15,7 @@ import type { Memory } from './memory.ts';
 import { Outbox } from './outbox.ts';
 import { Overtime } from './overtime.ts';
 import { Recorder, type Totals } from './recorder.ts';
+import type { ServerReads } from './server-reads.ts';
 import { READ_BY, ServerSide } from './server-side.ts';
 import { Statements } from './statements.ts';
 import { Templates } from './templates.ts';
@@ -26,6 +27,7 @@ export interface RelayOptions {
   /** Bytes of the agent that came with its startup packet. */
   readonly early: Buffer;
   readonly upstream: Upstream;
+  readonly reads: ServerReads;
   /** Major version of its server. */
   readonly major: number;
   readonly parser: StatementParser;
@@ -182,9 +184,12 @@ export class Relay {
   }
 
   #readServer(statements: Statements): void {
-    const { upstream } = this.#o;
+    const { upstream, reads } = this.#o;
     const server = new ServerSide({ link: this.#link, recorder: this.#recorder, texts: this.#texts, statements });
-    const reader = new MessageReader({ decide: (type, length) => server.decide(type, length), runs: BACKEND.DataRow });
+    const reader = new MessageReader({
+      decide: (type, length) => server.decide(type, length),
+      runs: [BACKEND.DataRow, BACKEND.CopyData],
+    });
     const take = (chunk: Buffer): void => {
       try {
         reader.push(chunk);
@@ -198,7 +203,7 @@ export class Relay {
       }
       if (this.#link.toAgent.full) upstream.socket.pause();
     };
-    upstream.socket.on('data', take);
+    reads.reader = { take, holds: () => !this.#link.toAgent.empty, idle: () => this.#link.idle };
     upstream.socket.on('close', () => this.#link.end({ code: 'SessionEnded', reason: 'the database closed the connection' }));
     upstream.socket.resume();
   }

@@ -72,7 +72,12 @@ export class Run {
 
   /** How many bytes of `rows`, whole messages one behind the other, may be delivered, and how many rows that are. */
   allow(rows: Buffer, count: number): { readonly bytes: number; readonly count: number } {
-    if (!this.limited) return { bytes: rows.length, count };
+    if (this.stopped !== undefined) return { bytes: 0, count: 0 };
+    if (!this.limited) {
+      // The policy may bound them by the next statement.
+      this.#quota.count(rows.length, count);
+      return { bytes: rows.length, count };
+    }
     let allowed = 0;
     let at = 0;
     while (allowed < count) {

@@ -2,6 +2,7 @@ import { deferred } from '../../platform.ts';
 import { BACKEND, decodeErrorResponse, encodeParse, encodeSync, MessageReader } from '../wire/index.ts';
 import { decideServer } from './limits.ts';
 import { treeOf } from './notices.ts';
+import type { ServerReads } from './server-reads.ts';
 import type { Upstream } from './upstream.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -10,7 +11,7 @@ const TIMEOUT_MS = 10_000;
  * Asks this very session whether it prints the tree of what it parses. A pooler that drops startup options, or a server that
  * ignores them, would leave us without lineage; then nothing may be forwarded.
  */
-export async function selfTest(upstream: Upstream): Promise<boolean> {
+export async function selfTest(upstream: Upstream, reads: ServerReads): Promise<boolean> {
   const { socket } = upstream;
   const reader = new MessageReader({ decide: (type, length) => decideServer(type, length) });
   const answer = deferred<boolean>();
@@ -29,7 +30,7 @@ export async function selfTest(upstream: Upstream): Promise<boolean> {
   };
   const closed = (): void => answer.resolve(false);
   const timer = setTimeout(closed, TIMEOUT_MS);
-  socket.on('data', take);
+  reads.reader = { take, holds: () => false, idle: () => true };
   socket.once('close', closed);
   if (upstream.rest.length > 0) take(upstream.rest);
   socket.write(Buffer.concat([encodeParse({ name: '', query: 'select 1', parameterTypes: [] }), encodeSync()]));
@@ -37,7 +38,6 @@ export async function selfTest(upstream: Upstream): Promise<boolean> {
   const result = await answer.promise;
   clearTimeout(timer);
   socket.pause();
-  socket.off('data', take);
   socket.off('close', closed);
   return result;
 }

@@ -12,6 +12,7 @@ import type { Memory } from './memory.ts';
 import { startParameters } from './pinned.ts';
 import { selfTest } from './self-test.ts';
 import { Relay } from './relay.ts';
+import { ServerReads } from './server-reads.ts';
 import { shownParameter } from './server-side.ts';
 import { fatalText } from './texts.ts';
 import { connectUpstream, majorOf, type Upstream } from './upstream.ts';
@@ -138,12 +139,13 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
   const { database, parser, cancels, memory, clock, logger } = context;
   parser.warm();
   await database.ready();
-  const upstream = await dial(context, start);
+  const reads = new ServerReads();
+  const upstream = await dial(context, start, reads);
   accepted.socket.once('close', () => upstream.socket.destroy());
   const major = majorOf(upstream);
   try {
     await database.readyFor(major);
-    const passed = await selfTest(upstream);
+    const passed = await selfTest(upstream, reads);
     database.tested(passed);
     if (!passed)
       throw new Refused({
@@ -163,6 +165,7 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     agent: accepted.socket,
     early: accepted.rest,
     upstream,
+    reads,
     major,
     parser,
     memory,
@@ -185,7 +188,7 @@ function cancelAddress({ upstream, credentials }: GrantedResource): CancelTarget
   return { ...upstream, client: credentials?.client };
 }
 
-async function dial(context: PostgresContext, { resource, parameters }: Start): Promise<Upstream> {
+async function dial(context: PostgresContext, { resource, parameters }: Start, { onread }: ServerReads): Promise<Upstream> {
   const { upstream, credentials, postgres } = resource;
   if (credentials === undefined) throw new Refused({ code: 'ResourceNotReady', reason: 'the resource has no credential' });
   try {
@@ -195,6 +198,7 @@ async function dial(context: PostgresContext, { resource, parameters }: Start): 
       authentication: postgres?.authentication ?? ['scram'],
       parameters,
       guard: context.guard,
+      onread,
     });
     context.database.dialled(resource);
     return connection;

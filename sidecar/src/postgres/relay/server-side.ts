@@ -10,6 +10,7 @@ import {
   decodeParameterStatus,
   decodeReadyForQuery,
   decodeRowDescription,
+  MAX_WHOLE_ROW_BYTES,
   type Piece,
   type ServerMessageFields,
 } from '../wire/index.ts';
@@ -93,8 +94,8 @@ export class ServerSide {
 
   /** How a message of this length is taken: rows that pass as they are may be streamed, those beyond a limit are read over. */
   decide(type: BackendType, length: number): Decision {
-    const run = this.#run();
-    return decideServer(type, length, { passes: this.#passes, beyond: run?.exceeds(length) === true });
+    if (length <= MAX_WHOLE_ROW_BYTES) return decideServer(type, length);
+    return decideServer(type, length, { passes: this.#passes, beyond: this.#run()?.exceeds(length) === true });
   }
 
   get #passes(): boolean {
@@ -110,7 +111,8 @@ export class ServerSide {
   /** Takes one piece. Throws UpstreamProtocolError and ProtocolError: the session must end. */
   take(piece: Piece): void {
     if (piece.kind === 'message') this.#message(piece.type, piece.bytes);
-    else if (piece.kind === 'run') this.#dataRows(piece.bytes, piece.count);
+    else if (piece.kind === 'run' && piece.type === BACKEND.DataRow) this.#dataRows(piece.bytes, piece.count);
+    else if (piece.kind === 'run') this.#copyData(this.#run(), piece.bytes, piece.count);
     else if (piece.kind === 'start') this.#streamed(piece.bytes, piece);
     else if (piece.kind === 'more') this.#streamed(piece.bytes);
     else if (!this.#run()?.reachesLimit(piece.length)) throw new UpstreamProtocolError('a message was skipped');
@@ -257,7 +259,7 @@ export class ServerSide {
         this.#link.tell(bytes);
         return run.settled.resolve('copy-in');
       case BACKEND.CopyData:
-        return this.#copyData(run, bytes);
+        return this.#copyData(run, bytes, 1);
       case BACKEND.CopyDone:
         if (run.copying !== 'out') throw new UpstreamProtocolError('CopyDone without CopyOutResponse');
         // An error takes its place where the limit was reached.
@@ -327,11 +329,14 @@ export class ServerSide {
     this.#link.tell(bytes);
   }
 
-  #copyData(run: Run, bytes: Buffer): void {
-    if (run.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
-    if (run.reachesLimit(bytes.length)) return;
-    const shown = run.masker === undefined ? { bytes, values: 0 } : run.masker.mask(bytes);
-    run.rows++;
+  /** One or more whole CopyData messages. */
+  #copyData(run: Run | undefined, bytes: Buffer, count: number): void {
+    if (run?.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
+    const allowed = run.allow(bytes, count);
+    if (allowed.count === 0) return;
+    const rows = bytes.subarray(0, allowed.bytes);
+    const shown = run.masker === undefined ? { bytes: rows, values: 0 } : run.masker.mask(rows);
+    run.rows += allowed.count;
     run.maskedValues += shown.values;
     run.digest(shown.bytes);
     run.truncated = true;

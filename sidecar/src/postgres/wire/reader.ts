@@ -14,7 +14,7 @@ import { HEADER_BYTES, typeName } from './protocol.ts';
  */
 export type Piece =
   | { readonly kind: 'message'; readonly type: number; readonly bytes: Buffer }
-  /** Several messages of one type, one behind the other; only of the type that was asked for as `runs`. */
+  /** Several messages of one type, one behind the other; only of the types that were asked for as `runs`. */
   | { readonly kind: 'run'; readonly type: number; readonly bytes: Buffer; readonly count: number }
   /** A streamed message begins; at least one `more` follows, the last of which says so. `bytes` begins with the header. */
   | { readonly kind: 'start'; readonly type: number; readonly length: number; readonly bytes: Buffer }
@@ -40,7 +40,7 @@ const EMPTY = Buffer.alloc(0);
  */
 export class MessageReader {
   readonly #decide: Decide;
-  readonly #runs: number | undefined;
+  readonly #runs: readonly number[];
   #chunks: Buffer[] = [];
   /** Chunks of the queue that were taken already. */
   #taken = 0;
@@ -56,10 +56,10 @@ export class MessageReader {
   #left = 0;
   #failure: ProtocolError | undefined;
 
-  /** `runs`: whole messages of this type that lie one behind the other in one chunk come as one piece. */
-  constructor(options: { decide: Decide; runs?: number }) {
+  /** `runs`: whole messages of one of these types that lie one behind the other in one chunk come as one piece. */
+  constructor(options: { decide: Decide; runs?: readonly number[] }) {
     this.#decide = options.decide;
-    this.#runs = options.runs;
+    this.#runs = options.runs ?? [];
   }
 
   /** Takes bytes. The caller bounds how much it pushes before it asks for pieces. */
@@ -137,7 +137,7 @@ export class MessageReader {
     if (end <= chunk.length && this.#mode !== 'skip') {
       this.#at = end;
       this.#mode = 'header';
-      if (this.#type === this.#runs) return this.#run(at);
+      if (this.#runs.includes(this.#type)) return this.#run(at);
       return { kind: 'message', type: this.#type, bytes: chunk.subarray(at, end) };
     }
     if (this.#mode === 'stream') {
