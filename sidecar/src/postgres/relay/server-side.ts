@@ -82,6 +82,8 @@ export class ServerSide {
   readonly #texts: Texts;
   readonly #statements: Statements;
   #streaming: Run | undefined;
+  /** Whose rows came in this read, and still point into it. */
+  readonly #fed: Run[] = [];
   readonly #group: Group;
 
   constructor(options: ServerSideOptions) {
@@ -121,10 +123,9 @@ export class ServerSide {
   /** Call when all messages of one read were taken: nothing may point into the read buffer any more. The agent's answer goes first. */
   settle(): void {
     this.#link.toAgent.flush();
+    for (const run of this.#fed) this.#recorder.note(run.settle());
+    this.#fed.length = 0;
     this.#recorder.settle();
-    const step = this.#link.step;
-    if (step?.kind === 'execute') this.#recorder.note(step.run.settle());
-    this.#group.settle();
   }
 
   #message(type: BackendType, bytes: Buffer): void {
@@ -303,6 +304,7 @@ export class ServerSide {
     if (statement.kind === 'copy-in' || statement.kind === 'copy-out') throw new UpstreamProtocolError('DataRow within a copy');
     const allowed = run.allow(bytes, count);
     if (allowed.count === 0) return;
+    this.#feeds(run);
     let rows = bytes.subarray(0, allowed.bytes);
     if (plan !== undefined) {
       const masked = maskRows(rows, plan, run.portal.formats);
@@ -334,6 +336,7 @@ export class ServerSide {
     if (run?.copying !== 'out') throw new UpstreamProtocolError('CopyData was not expected');
     const allowed = run.allow(bytes, count);
     if (allowed.count === 0) return;
+    this.#feeds(run);
     const rows = bytes.subarray(0, allowed.bytes);
     const shown = run.masker === undefined ? { bytes: rows, values: 0 } : run.masker.mask(rows);
     run.rows += allowed.count;
@@ -355,8 +358,13 @@ export class ServerSide {
       step.run.rows++;
       step.run.truncated = true;
     }
+    if (this.#streaming !== undefined) this.#feeds(this.#streaming);
     this.#streaming?.digest(bytes);
     this.#link.tell(bytes);
+  }
+
+  #feeds(run: Run): void {
+    if (this.#fed.at(-1) !== run) this.#fed.push(run);
   }
 
   #notice(bytes: Buffer): void {
