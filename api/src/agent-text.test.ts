@@ -53,6 +53,56 @@ describe('what an agent is told', () => {
     );
   });
 
+  test.each<[string, AgentCode, object, string, string, string]>([
+    [
+      'while people are asked',
+      'ApprovalPending',
+      {},
+      'NOTICE',
+      '00000',
+      'chaperone: waiting for approval ar-7f3k of UPDATE on public.tickets, at most 5 min (ApprovalPending). Keep the connection open, do not resend; the result follows by itself.',
+    ],
+    [
+      'while people are asked and it may not wait',
+      'ApprovalPending',
+      { repeat: true, timeoutMs: 89_001 },
+      'ERROR',
+      '55000',
+      'chaperone: UPDATE on public.tickets waits for approval ar-7f3k (ApprovalPending). It has not run. Repeat it unchanged within 90 s: it runs then if it was approved.',
+    ],
+    [
+      'when one of them denied it',
+      'ApprovalDenied',
+      { reviewer: 'wrong ticket, 4412 is meant' },
+      'ERROR',
+      '42501',
+      'chaperone: ar-7f3k was denied by a reviewer (ApprovalDenied); UPDATE on public.tickets did not run. Do not retry. Reviewer: "wrong ticket, 4412 is meant"',
+    ],
+    [
+      'when nobody decided',
+      'ApprovalExpired',
+      { timeoutMs: 60_000 },
+      'ERROR',
+      '57014',
+      'chaperone: ar-7f3k expired after 1 min without a decision (ApprovalExpired); it did not run. Repeat unchanged once to ask again, or go on without it.',
+    ],
+    [
+      'when something changed meanwhile',
+      'ApprovalVoided',
+      { why: 'its policy changed' },
+      'ERROR',
+      '55000',
+      'chaperone: ar-7f3k is void, since its policy changed (ApprovalVoided); UPDATE on public.tickets did not run. Repeat unchanged once to ask again.',
+    ],
+  ])('%s', (_, code, approval, severity, sqlstate, message) => {
+    const news = { request: 'ar-7f3k', timeoutMs: 300_000, ...approval };
+    expect(agentText({ code, verb: 'update', object: 'public.tickets', approval: news })).toMatchObject({
+      severity,
+      sqlstate,
+      message,
+    });
+  });
+
   test.each([
     [2, ''],
     [3, ' (3rd time; the answer will not change)'],
@@ -79,13 +129,18 @@ describe('what an agent is told', () => {
     const { example } = CODES[code];
     const [, verb, object] = / ([A-Z]+) on ([a-z.]+) /.exec(example) ?? [];
     const rule = /rule "([a-z]+)"/.exec(example)?.[1];
+    const request = /ar-[a-z2-7]{16}/.exec(example)?.[0];
     const own = code === 'DeniedByRule' ? { message: 'Schema changes go through the migration pipeline.' } : {};
+    const reason = code === 'ApprovalUnavailable' ? { reason: 'it asked people 10 times within a minute' } : {};
+    const news = { reviewer: 'wrong ticket, 4412 is meant', why: 'its policy changed', timeoutMs: 300_000 };
     expect(
       agentText({
         code,
         ...(verb === undefined || object === undefined ? {} : { verb: verb.toLowerCase(), object }),
         ...(rule === undefined ? {} : { rule }),
         ...own,
+        ...reason,
+        ...(request === undefined ? {} : { approval: { request, ...news } }),
       }).message,
     ).toBe(example);
   });

@@ -29,8 +29,23 @@ export interface Refusal {
   /** What the agent may do here, as phrases: `SELECT on public.tickets`. */
   readonly allowedHere?: readonly string[];
   readonly inTransaction?: boolean;
+  /** Of the codes about approvals: the request by which people are asked. */
+  readonly approval?: ApprovalNews;
   /** How many times in a row this was refused within a minute, this time included. */
   readonly repeated?: number;
+}
+
+export interface ApprovalNews {
+  /** Name of the AccessRequest. */
+  readonly request: string;
+  /** How long it may be decided on, or was: ms. */
+  readonly timeoutMs: number;
+  /** What the reviewer who denied it wrote. */
+  readonly reviewer?: string;
+  /** Why it is void, a clause. */
+  readonly why?: string;
+  /** The connection does not wait: the agent has to repeat the action. */
+  readonly repeat?: boolean;
 }
 
 /** What a PostgreSQL client is sent: the fields S, C, M, D and H of an ErrorResponse or NoticeResponse. */
@@ -88,8 +103,11 @@ const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string)
     clause: (effect) => `waiting for approval of ${effect}`,
     tail: 'keep the connection open and do not resend; the result follows by itself.',
   },
+  ApprovalDenied: { clause: (effect) => `${effect} was denied by a reviewer`, tail: 'go on without it.' },
+  ApprovalExpired: { clause: (effect) => `nobody decided on ${effect} in time`, tail: 'it asks again, once.' },
+  ApprovalVoided: { clause: (effect) => `the approval of ${effect} is void`, tail: 'it asks again, once.' },
   ApprovalUnavailable: {
-    clause: (effect, rule) => `${effect} needs an approval by ${rule}, and nobody can be asked here`,
+    clause: (effect, rule) => `${effect} needs an approval by ${rule}, and nobody can be asked now`,
     tail: 'go on without it.',
   },
   SettingPinned: {
@@ -129,14 +147,46 @@ export function agentText(refusal: Refusal): AgentText {
   const repeated = refusal.repeated ?? 1;
   const again = repeated < 3 ? '' : ` (${ordinal(repeated)} time; the answer will not change)`;
   const detail = detailOf(refusal);
-  const hint = postgres.severity === 'ERROR' ? hintOf(refusal) : undefined;
+  const news = refusal.approval && approvalText(refusal.code, effectOf(refusal), refusal.approval);
+  const severity = refusal.approval?.repeat === true ? 'ERROR' : postgres.severity;
+  const hint = severity === 'ERROR' ? hintOf(refusal) : undefined;
   return {
-    severity: postgres.severity,
-    sqlstate: postgres.sqlstate,
-    message: `chaperone: ${texts.clause(effectOf(refusal), rule)}${reason} (${refusal.code}). ${WORDING[retry]}: ${tail}${again}`,
+    severity,
+    sqlstate: severity === 'ERROR' && postgres.sqlstate === '00000' ? '55000' : postgres.sqlstate,
+    message:
+      news ??
+      `chaperone: ${texts.clause(effectOf(refusal), rule)}${reason} (${refusal.code}). ${WORDING[retry]}: ${tail}${again}`,
     ...(detail === undefined ? {} : { detail }),
     ...(hint === undefined ? {} : { hint }),
   };
+}
+
+/** What is said of a request that people are asked by; undefined: the code is about something else. */
+function approvalText(code: AgentCode, effect: string, news: ApprovalNews): string | undefined {
+  const request = visible(news.request, MAX_NAME);
+  const time = spoken(news.timeoutMs);
+  switch (code) {
+    case 'ApprovalPending':
+      return news.repeat === true
+        ? `chaperone: ${effect} waits for approval ${request} (ApprovalPending). It has not run. Repeat it unchanged within ${time}: it runs then if it was approved.`
+        : `chaperone: waiting for approval ${request} of ${effect}, at most ${time} (ApprovalPending). Keep the connection open, do not resend; the result follows by itself.`;
+    case 'ApprovalDenied': {
+      const reviewer = news.reviewer === undefined ? '' : ` Reviewer: "${visible(news.reviewer, MAX_MESSAGE)}"`;
+      return `chaperone: ${request} was denied by a reviewer (ApprovalDenied); ${effect} did not run. Do not retry.${reviewer}`;
+    }
+    case 'ApprovalExpired':
+      return `chaperone: ${request} expired after ${time} without a decision (ApprovalExpired); it did not run. Repeat unchanged once to ask again, or go on without it.`;
+    case 'ApprovalVoided':
+      return `chaperone: ${request} is void, since ${news.why ?? 'what it was about changed'} (ApprovalVoided); ${effect} did not run. Repeat unchanged once to ask again.`;
+    default:
+      return undefined;
+  }
+}
+
+/** A time for people: `90 s`, `5 min`. */
+function spoken(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  return seconds >= 120 && seconds % 60 === 0 ? `${seconds / 60} min` : seconds === 60 ? '1 min' : `${seconds} s`;
 }
 
 function effectOf({ verb, object }: Refusal): string {

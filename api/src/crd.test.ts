@@ -93,6 +93,8 @@ test('people find what they write under one category, by short names', () => {
   expect(found).toEqual([
     [['protres'], ['chaperone'], 'Namespaced'],
     [['accpol'], ['chaperone'], 'Namespaced'],
+    [['accreq'], ['chaperone'], 'Namespaced'],
+    [['appdec'], ['chaperone'], 'Namespaced'],
     [undefined, undefined, 'Cluster'],
     [undefined, undefined, 'Cluster'],
   ]);

@@ -3,6 +3,7 @@ import { EvidenceLogin } from './login.ts';
 import { GROUP, VERSION } from './meta.ts';
 import { AccessPolicy } from './policy.ts';
 import { InjectionProfile } from './profile.ts';
+import { AccessRequest, ApprovalDecision } from './request.ts';
 import { ProtectedResource } from './resource.ts';
 
 /** The part of OpenAPI v3 that Kubernetes takes as a structural schema. */
@@ -22,7 +23,7 @@ export interface StructuralSchema {
 
 export interface PrinterColumn {
   name: string;
-  type: 'string' | 'integer' | 'date';
+  type: 'string' | 'integer' | 'boolean' | 'date';
   jsonPath: string;
   description: string;
   /** 1: only with -o wide. */
@@ -109,6 +110,40 @@ const KINDS: readonly KindOptions[] = [
         column('Outdated', '.status.outdated', 'Pods whose sidecar is older than the operator.', 'integer'),
         MESSAGE,
       ),
+    ],
+  },
+  {
+    schema: AccessRequest,
+    plural: 'accessrequests',
+    shortName: 'accreq',
+    scope: 'Namespaced',
+    columns: [
+      column('Agent', '.spec.agent.pod', 'Pod that asks.'),
+      column('Resource', '.spec.resource.name', 'What it wants to use.'),
+      column('Effect', '.spec.sentence', 'What would run.'),
+      column('State', '.status.state', 'Pending, or what became of it.'),
+      column('Votes', '.status.votes', 'Approvals given of those needed.'),
+      column('Expires', '.spec.expiresAt', 'Nothing runs after it.'),
+      AGE,
+      ...wide(
+        column('Rule', '.spec.rules[0].rule', 'First rule that asks.'),
+        column('Purpose', '.spec.agent.purpose', 'What the agent is for.'),
+        column('Digest', '.spec.digest', 'Seals what was asked for.'),
+      ),
+    ],
+  },
+  {
+    schema: ApprovalDecision,
+    plural: 'approvaldecisions',
+    shortName: 'appdec',
+    scope: 'Namespaced',
+    columns: [
+      column('Request', '.spec.request', 'What it answers.'),
+      column('Decision', '.spec.decision', 'Approve or Deny.'),
+      column('By', '.spec.by', 'Who answers.'),
+      column('Counted', '.status.counted', 'Whether it counts.', 'boolean'),
+      AGE,
+      ...wide(column('Reason', '.spec.reason', 'Why.')),
     ],
   },
   {

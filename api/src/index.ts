@@ -7,6 +7,7 @@ export * from './manifests.ts';
 export * from './meta.ts';
 export * from './policy.ts';
 export * from './profile.ts';
+export * from './request.ts';
 export * from './resource.ts';
 export * from './text.ts';
 export { parseDuration, parseQuantity, UnitError } from './units.ts';

@@ -91,15 +91,36 @@ export const SqlSelector = z.object({
 });
 export type SqlSelector = z.infer<typeof SqlSelector>;
 
+const approvers = z.object({
+  groups: distinct(sentence(256), MAX.approvers).optional().describe('Groups who may decide. Example: [dba]'),
+  users: distinct(sentence(256), MAX.approvers).optional().describe('Users who may decide. Example: [jane@corp]'),
+});
 const approval = z.object({
-  approvers: z
-    .object({
-      groups: distinct(sentence(256), MAX.approvers).optional().describe('Groups who may decide. Example: [dba]'),
-      users: distinct(sentence(256), MAX.approvers).optional().describe('Users who may decide. Example: [jane@corp]'),
-    })
-    .describe('Who may decide. While it names nobody, the rule denies (ApproversMissing).'),
+  approvers: approvers.describe('Who may decide. While it names nobody, the rule denies (ApproversMissing).'),
   minimum: z.int().min(1).max(16).default(1).describe('How many distinct people must approve. Default: 1'),
+  all: distinct(sentence(256), MAX.approvers)
+    .optional()
+    .describe('Groups of each of which somebody must approve, beside the minimum. Default: none. Example: [dba, security]'),
   timeout: duration.default('5m').describe('How long the action is held before it is refused. Default: 5m'),
+  transactionTimeout: duration
+    .optional()
+    .describe(
+      'As timeout, of what is asked within an open transaction, whose locks others wait for. Default: timeout, at most 60s',
+    ),
+  mode: z
+    .enum(['hold', 'retry'])
+    .default('hold')
+    .describe(
+      'hold: the connection waits for the answer. retry: the agent is told at once that the answer is pending, and repeats the very same action. Default: hold',
+    ),
+  reason: z.enum(['optional', 'required']).default('optional').describe('Whether a decision needs a reason. Default: optional'),
+  escalation: z
+    .object({
+      after: duration.describe('How long to wait for the first approvers. Example: 2m'),
+      approvers: approvers.describe('Who may decide too from then on.'),
+    })
+    .optional()
+    .describe('Who may decide too, once nobody has for some time. Default: nobody'),
 });
 
 export const PolicyRule = withRules(

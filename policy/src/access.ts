@@ -12,6 +12,26 @@ import {
 } from '@chaperone/api';
 import { z } from 'zod';
 
+const approvers = { groups: z.array(z.string()), users: z.array(z.string()) };
+
+/** Whom a rule asks, and how. Times in ms. */
+export const Approval = z.object({
+  ...approvers,
+  /** Distinct people who must approve. */
+  minimum: z.int(),
+  /** Groups of each of which somebody must. */
+  all: z.array(z.string()).default([]),
+  timeoutMs: z.int(),
+  /** As `timeoutMs`, of what is asked within an open transaction. */
+  transactionTimeoutMs: z.int(),
+  mode: z.enum(['hold', 'retry']).default('hold'),
+  /** A decision needs a reason. */
+  reason: z.boolean().default(false),
+  /** Who may decide too, once nobody has for so long. */
+  escalation: z.object({ afterMs: z.int(), ...approvers }).optional(),
+});
+export type Approval = z.infer<typeof Approval>;
+
 /** One rule that applies to one agent on one resource; `rule` is what people are told, `policy` says whose it is. */
 export const AccessRule = z.object({
   name: z.string(),
@@ -19,9 +39,7 @@ export const AccessRule = z.object({
   effect: z.enum(EFFECTS),
   sql: SqlSelector.optional(),
   message: z.string().optional(),
-  approval: z
-    .object({ groups: z.array(z.string()), users: z.array(z.string()), minimum: z.int(), timeoutMs: z.int() })
-    .optional(),
+  approval: Approval.optional(),
 });
 export type AccessRule = z.infer<typeof AccessRule>;
 

@@ -27,6 +27,12 @@ export interface JudgedEffect {
   readonly rule?: string;
 }
 
+/** A rule that wants a person to approve what it covers. */
+export interface AskingRule {
+  readonly policy: { readonly namespace: string; readonly name: string };
+  readonly rule: string;
+}
+
 export interface Verdict {
   readonly verdict: 'allow' | 'deny' | 'approve';
   /** A code of the table in @chaperone/api: Allowed, DeniedByRule, NoRuleAllows, NotAnalysable, NotGranted, ApprovalPending. */
@@ -35,6 +41,8 @@ export interface Verdict {
   /** Whose rule decided, and what its author wants the agent to be told. */
   readonly policy?: { readonly namespace: string; readonly name: string };
   readonly message?: string;
+  /** Of `approve`: every rule that asks for approval of any effect, in a fixed order; all of them must be satisfied. */
+  readonly asks?: readonly AskingRule[];
   /** One sentence for the agent, without literals. */
   readonly reason: string;
   readonly effects: readonly JudgedEffect[];

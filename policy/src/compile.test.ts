@@ -247,7 +247,14 @@ describe('values that cannot be read', () => {
     ['a negative mask', { masking: [{ label: 'l', strategy: { partial: { last: -1 } } }] }],
     [
       'an approval timeout',
-      { rules: [aRule({ effect: 'RequireApproval', approval: { approvers: {}, minimum: 1, timeout: 'x' } })] },
+      {
+        rules: [
+          aRule({
+            effect: 'RequireApproval',
+            approval: { approvers: {}, minimum: 1, timeout: 'x', mode: 'hold', reason: 'optional' },
+          }),
+        ],
+      },
     ],
   ])('%s refuses the access', (_, spec) => {
     expect(code({ policies: [aPolicy(spec)] })).toBe('PolicyInvalid');

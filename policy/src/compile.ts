@@ -1,5 +1,5 @@
 import type { AccessPolicy, PolicyRule, ProtectedResource, ResourceGrant } from '@chaperone/api';
-import type { Access, AccessRule, Agent } from './access.ts';
+import type { Access, AccessRule, Agent, Approval } from './access.ts';
 import { canonicalJson, compare, digestOf } from './canonical.ts';
 import { PolicyError, type AccessRefusal } from './errors.ts';
 import { parseGlob } from './glob.ts';
@@ -16,6 +16,9 @@ export type Compiled = { ok: true; access: Access } | { ok: false; code: AccessR
 
 /** What a grant or a protocol allows where the owner names no statements. */
 export const READING_VERBS = { postgres: ['select'], tcp: ['connect'] } as const;
+type ApprovalSpec = NonNullable<PolicyRule['approval']>;
+/** How long others wait for the locks of a held transaction, where a policy does not say. */
+const LOCKS_HELD_MS = 60_000;
 /** A purpose read from a pod is shown to people: longer ones are cut. */
 const MAX_PURPOSE_LENGTH = 200;
 
@@ -135,13 +138,29 @@ function checkSelector(rule: PolicyRule): void {
 }
 
 /** A rule without approvers stays in force: nobody can approve, so what it holds is denied. */
-function approvalOf(rule: PolicyRule): AccessRule['approval'] {
-  const { approvers = {}, minimum = 1, timeout = '5m' } = rule.approval ?? {};
+function approvalOf(rule: PolicyRule): Approval {
+  const approval: Partial<ApprovalSpec> = rule.approval ?? {};
+  const { approvers = {}, minimum = 1, all = [], timeout = '5m', mode = 'hold', reason = 'optional', escalation } = approval;
+  const timeoutMs = durationMs(timeout);
   return {
     groups: sorted(approvers.groups ?? []),
     users: sorted(approvers.users ?? []),
     minimum: Math.max(1, minimum),
-    timeoutMs: durationMs(timeout),
+    all: sorted(all),
+    timeoutMs,
+    transactionTimeoutMs:
+      approval.transactionTimeout === undefined
+        ? Math.min(timeoutMs, LOCKS_HELD_MS)
+        : Math.min(timeoutMs, durationMs(approval.transactionTimeout)),
+    mode,
+    reason: reason === 'required',
+    ...(escalation !== undefined && {
+      escalation: {
+        afterMs: durationMs(escalation.after),
+        groups: sorted(escalation.approvers.groups ?? []),
+        users: sorted(escalation.approvers.users ?? []),
+      },
+    }),
   };
 }
 

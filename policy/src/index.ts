@@ -1,5 +1,9 @@
 export * from './access.ts';
 export * from './action.ts';
+export * from './approval/flood.ts';
+export * from './approval/question.ts';
+export * from './approval/request.ts';
+export * from './approval/tally.ts';
 export { canonicalJson, digestOf } from './canonical.ts';
 export { type Compiled, type CompileInput, compileAccess, selectsAgent } from './compile.ts';
 export * from './control.ts';

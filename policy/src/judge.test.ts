@@ -13,7 +13,7 @@ const FIX: Partial<PolicyRule> = {
   name: 'fix',
   effect: 'RequireApproval',
   sql: { statements: ['update'], relations: ['public.tickets'] },
-  approval: { approvers: { groups: ['dba'] }, minimum: 1, timeout: '5m' },
+  approval: { approvers: { groups: ['dba'] }, minimum: 1, timeout: '5m', mode: 'hold', reason: 'optional' },
 };
 const NEVER: Partial<PolicyRule> = {
   name: 'never',
@@ -282,7 +282,16 @@ describe('the judge as a whole', () => {
       anAccessRule({
         ...rest,
         ...(sql && { sql }),
-        approval: { groups: approvers, users: [], minimum: 1, timeoutMs: 1 },
+        approval: {
+          groups: approvers,
+          users: [],
+          minimum: 1,
+          all: [],
+          timeoutMs: 1,
+          transactionTimeoutMs: 1,
+          mode: 'hold',
+          reason: false,
+        },
       }),
     );
   const rules = fc.array(rule, { maxLength: 6 });

@@ -1,5 +1,5 @@
 import type { Access, AccessRule } from './access.ts';
-import type { Action, Effect, JudgedEffect, Verdict } from './action.ts';
+import type { Action, AskingRule, Effect, JudgedEffect, Verdict } from './action.ts';
 import { canonicalJson, compare } from './canonical.ts';
 import { covers, touches } from './rule.ts';
 
@@ -11,6 +11,8 @@ interface Judged {
   readonly effect: Effect;
   readonly outcome: Outcome;
   readonly rule?: AccessRule;
+  /** All that ask for approval of it. */
+  readonly asking?: readonly AccessRule[];
   readonly granted: boolean;
 }
 
@@ -37,7 +39,7 @@ export function judge(access: Access, action: Action): Verdict {
   const judged = action.effects.map((effect) => judgeEffect(access, effect));
   const effects = judged.map(({ effect, outcome, rule }) => note(effect, VERDICTS[outcome], rule));
   const worst = worstOf(judged);
-  const verdict = worst ? verdictOn(worst, resource, effects) : withoutEffects(access, resource);
+  const verdict = worst ? verdictOn(worst, resource, effects, asksOf(judged)) : withoutEffects(access, resource);
   if (access.mode === 'Enforce' || verdict.verdict === 'allow') return verdict;
 
   const outside = worstOf(judged.filter(({ granted }) => !granted));
@@ -73,7 +75,7 @@ function judgeEffect(access: Access, effect: Effect): Judged {
   if (!covering) return { effect, outcome: 'NoRuleAllows', granted };
   if (!granted) return { effect, outcome: 'NotGranted', granted };
   const approval = first(asking);
-  if (approval) return { effect, outcome: 'ApprovalPending', rule: approval, granted };
+  if (approval) return { effect, outcome: 'ApprovalPending', rule: approval, asking, granted };
   return { effect, outcome: 'Allowed', rule: covering, granted };
 }
 
@@ -83,7 +85,8 @@ function first(rules: readonly AccessRule[]): AccessRule | undefined {
 }
 
 function hasApprovers(rule: AccessRule): boolean {
-  return rule.approval !== undefined && rule.approval.groups.length + rule.approval.users.length > 0;
+  const { groups, users, all } = rule.approval ?? { groups: [], users: [], all: [] };
+  return groups.length + users.length + all.length > 0;
 }
 
 function byName(a: AccessRule, b: AccessRule): number {
@@ -99,12 +102,26 @@ function worstOf(judged: readonly Judged[]): Judged | undefined {
   )[0];
 }
 
-function verdictOn({ effect, outcome, rule }: Judged, resource: string, effects: JudgedEffect[]): Verdict {
+/** Whoever approves one effect has not approved the others: each rule asks its own people. */
+function asksOf(judged: readonly Judged[]): AskingRule[] {
+  const asks = judged.flatMap(({ asking = [] }) => asking.map(({ policy, name }) => ({ policy, rule: name })));
+  return [...new Map(asks.map((ask) => [canonicalJson(ask), ask])).entries()]
+    .toSorted(([a], [b]) => compare(a, b))
+    .map(([, ask]) => ask);
+}
+
+function verdictOn(
+  { effect, outcome, rule }: Judged,
+  resource: string,
+  effects: JudgedEffect[],
+  asks: readonly AskingRule[] = [],
+): Verdict {
   return {
     verdict: VERDICTS[outcome],
     code: outcome,
     ...(rule && { rule: rule.name, policy: rule.policy }),
     ...(rule?.message !== undefined && { message: rule.message }),
+    ...(outcome === 'ApprovalPending' && { asks }),
     reason: reasonFor(effect, outcome, resource, rule),
     effects,
   };

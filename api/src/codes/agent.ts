@@ -107,15 +107,45 @@ export const AGENT_CODES = {
     example: '{"verdict":"approve","rule":"fix","code":"ApprovalPending"}',
     postgres: { sqlstate: '00000', severity: 'NOTICE' },
   },
-  ApprovalUnavailable: {
+  ApprovalDenied: {
     audience: ['agent', 'platform'],
-    what: 'A rule asks for approval and there is nobody to ask.',
-    why: 'This version takes no approvals yet, or the program runs without an operator; the action is refused rather than run unasked.',
-    fix: 'Change the rule to Allow or Deny until approvals are available.',
+    what: 'A person denied the action; it did not run.',
+    why: 'One denial by anybody whom the rule asks is enough, whatever others approved.',
+    fix: 'The agent reads the reviewer’s reason and goes on without the action, or asks for another one.',
     retry: 'do-not-retry',
     example:
-      'chaperone: UPDATE on public.tickets needs an approval by rule "fix", and nobody can be asked here (ApprovalUnavailable). Do not retry: go on without it.',
+      'chaperone: ar-7f3kq2mzt4hcnw5e was denied by a reviewer (ApprovalDenied); UPDATE on public.tickets did not run. Do not retry. Reviewer: "wrong ticket, 4412 is meant"',
     postgres: { sqlstate: '42501', severity: 'ERROR' },
+  },
+  ApprovalExpired: {
+    audience: ['agent', 'platform'],
+    what: 'Nobody decided in time; the action never ran.',
+    why: 'approval.timeout of the rule bounds how long an action is held, transactionTimeout how long within an open transaction.',
+    fix: 'The agent asks once more by repeating the action; the platform team names more approvers or a longer timeout.',
+    retry: 'repeat-unchanged',
+    example:
+      'chaperone: ar-7f3kq2mzt4hcnw5e expired after 5 min without a decision (ApprovalExpired); it did not run. Repeat unchanged once to ask again, or go on without it.',
+    postgres: { sqlstate: '57014', severity: 'ERROR' },
+  },
+  ApprovalVoided: {
+    audience: ['agent', 'platform'],
+    what: 'What was to be approved is not what would run any more; it did not run.',
+    why: 'An approval is for exactly one action under the policies that asked. A change of policy, of the session’s settings or of what the statement means needs another.',
+    fix: 'The agent repeats the action, which asks anew.',
+    retry: 'repeat-unchanged',
+    example:
+      'chaperone: ar-7f3kq2mzt4hcnw5e is void, since its policy changed (ApprovalVoided); UPDATE on public.tickets did not run. Repeat unchanged once to ask again.',
+    postgres: { sqlstate: '55000', severity: 'ERROR' },
+  },
+  ApprovalUnavailable: {
+    audience: ['agent', 'platform'],
+    what: 'A rule asks for approval and nobody can be asked now.',
+    why: 'The operator does not answer, the agent asked too often, or its protocol has no room to wait; the action is refused rather than run unasked.',
+    fix: 'Wait for requests that are open to be decided; if there are none, look whether the operator runs: kubectl get pods -n chaperone-system.',
+    retry: 'try-later',
+    example:
+      'chaperone: UPDATE on public.tickets needs an approval by rule "fix", and nobody can be asked now: it asked people 10 times within a minute (ApprovalUnavailable). Try later: go on without it.',
+    postgres: { sqlstate: '55000', severity: 'ERROR' },
   },
   SettingPinned: {
     audience: ['agent', 'platform'],

@@ -14,7 +14,7 @@ const fix: PolicyRule = {
   effect: 'RequireApproval',
   resource: RESOURCE,
   sql: { statements: ['update'], relations: ['public.tickets'] },
-  approval: { approvers: { groups: ['dba'] }, minimum: 1, timeout: '5m' },
+  approval: { approvers: { groups: ['dba'] }, minimum: 1, timeout: '5m', mode: 'hold', reason: 'optional' },
 };
 const deny = (sql?: PolicyRule['sql']): PolicyRule => ({
   name: 'never',
@@ -73,7 +73,12 @@ describe('a policy', () => {
   test.each<[string, Partial<PolicyFacts>, string, string, string]>([
     [
       'that asks nobody',
-      { policy: aPolicy([read, { ...fix, approval: { approvers: {}, minimum: 1, timeout: '5m' } }]) },
+      {
+        policy: aPolicy([
+          read,
+          { ...fix, approval: { approvers: {}, minimum: 1, timeout: '5m', mode: 'hold', reason: 'optional' } },
+        ]),
+      },
       'Accepted',
       'ApproversMissing',
       'rule "fix" needs approval but names nobody; add spec.rules[1].approval.approvers. Until then it denies',

@@ -48,7 +48,8 @@ const ruleList = (rules: readonly PolicyRule[]): string => {
 function approversMissing({ policy }: PolicyFacts): Problem | undefined {
   const index = policy.spec.rules.findIndex((rule) => {
     const { groups = [], users = [] } = rule.approval?.approvers ?? {};
-    return rule.effect === 'RequireApproval' && groups.length + users.length === 0;
+    const all = rule.approval?.all ?? [];
+    return rule.effect === 'RequireApproval' && groups.length + users.length + all.length === 0;
   });
   const rule = policy.spec.rules[index];
   if (rule === undefined) return undefined;

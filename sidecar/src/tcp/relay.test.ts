@@ -277,7 +277,16 @@ describe('refused, recorded, and not a byte upstream', () => {
           name: 'r',
           policy: { namespace: 'agents', name: 'p' },
           effect,
-          approval: { groups: ['dba'], users: [], minimum: 1, timeoutMs: 1 },
+          approval: {
+            groups: ['dba'],
+            users: [],
+            minimum: 1,
+            all: [],
+            timeoutMs: 1,
+            transactionTimeoutMs: 1,
+            mode: 'hold',
+            reason: false,
+          },
         },
       ],
     });

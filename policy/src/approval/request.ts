@@ -1,0 +1,201 @@
+import type { Approvers, Condition, RequestSpec, RequestState, RequestStatus } from '@chaperone/api';
+import type { Access, AccessRule, Agent } from '../access.ts';
+import type { EndRequest, Question, RequestView } from './question.ts';
+import { type Asked, type GivenDecision, tally } from './tally.ts';
+
+/** Why nobody is asked: codes of the table in @chaperone/api. */
+export type AskRefusal = { readonly code: 'ApprovalUnavailable'; readonly message: string };
+
+/**
+ * The request that a question becomes. Whom to ask and for how long comes from the rules in force, not from the question: only the
+ * names of rules are taken from it, and all that ask must still do.
+ */
+export function requestOf(
+  question: Question,
+  agent: Agent,
+  access: Access,
+  now: number,
+): { readonly ok: true; readonly spec: RequestSpec } | { readonly ok: false; readonly refusal: AskRefusal } {
+  const rules = question.asks.map(({ policy, rule }) => ({
+    rule: access.rules.find((each) => each.name === rule && same(each.policy, policy) && each.effect === 'RequireApproval'),
+    generation: access.policies.find((each) => same(each, policy))?.generation,
+  }));
+  const approvals = rules.flatMap(({ rule }) => rule?.approval ?? []);
+  if (approvals.length < rules.length)
+    return { ok: false, refusal: { code: 'ApprovalUnavailable', message: 'a rule that asked does not ask any more' } };
+  const timeoutMs = Math.min(
+    ...approvals.map((approval) => (question.transaction ? approval.transactionTimeoutMs : approval.timeoutMs)),
+  );
+  const { name: _, asks: __, onBehalfOf, ...shown } = question;
+  return {
+    ok: true,
+    spec: {
+      ...shown,
+      agent: {
+        serviceAccount: agent.serviceAccount,
+        ...(agent.pod !== undefined && { pod: agent.pod }),
+        ...(agent.podUid !== undefined && { podUid: agent.podUid }),
+        purpose: access.purpose.slice(0, 512),
+        ...(onBehalfOf !== undefined && { onBehalfOf }),
+      },
+      mode: approvals.some(({ mode }) => mode === 'retry') ? 'retry' : 'hold',
+      rules: rules.flatMap(({ rule, generation = 0 }) => (rule === undefined ? [] : approversOf(rule, generation, now))),
+      expiresAt: new Date(now + timeoutMs).toISOString(),
+    },
+  };
+}
+
+function same(a: { namespace: string; name: string }, b: { namespace: string; name: string }): boolean {
+  return a.namespace === b.namespace && a.name === b.name;
+}
+
+function approversOf({ name, policy, approval }: AccessRule, generation: number, now: number): Approvers[] {
+  if (approval === undefined) return [];
+  const { groups, users, minimum, all, reason, escalation } = approval;
+  return [
+    {
+      policy,
+      generation,
+      rule: name,
+      groups,
+      users,
+      minimum,
+      all,
+      reason,
+      ...(escalation !== undefined && {
+        escalation: {
+          at: new Date(now + escalation.afterMs).toISOString(),
+          groups: escalation.groups,
+          users: escalation.users,
+        },
+      }),
+    },
+  ];
+}
+
+const OPEN: ReadonlySet<RequestState> = new Set(['Pending', 'Approved']);
+/** Whether anything can still become of it. */
+export function isOpen(state: RequestState | undefined): boolean {
+  return OPEN.has(state ?? 'Pending');
+}
+
+/** What is known of a request after these decisions, at `now`; what is over stays as it is. */
+export function counted(asked: Asked, status: RequestStatus, given: readonly GivenDecision[], now: number): RequestStatus {
+  if (!isOpen(status.state)) return status;
+  const { outcome, votes, decisions } = tally(asked, given);
+  const state: RequestState = outcome !== 'Denied' && now > Date.parse(asked.spec.expiresAt) ? 'Expired' : outcome;
+  const decidedAt = state === 'Pending' ? undefined : (status.decidedAt ?? new Date(now).toISOString());
+  return told(
+    asked,
+    {
+      ...status,
+      state,
+      votes,
+      decisions: decisions.slice(0, 64),
+      ...(decidedAt !== undefined && { decidedAt }),
+    },
+    now,
+  );
+}
+
+export type Release =
+  | { readonly ok: true; readonly status: RequestStatus }
+  | { readonly ok: false; readonly state: RequestState };
+
+/**
+ * Lets an approved action run: once, as what was approved, in time, and under the policies that asked.
+ * @param generationOf - of a policy in force now; undefined: it is gone
+ */
+export function release(
+  asked: Asked,
+  status: RequestStatus,
+  digest: string,
+  now: number,
+  generationOf: (policy: { namespace: string; name: string }) => number | undefined,
+): Release {
+  const state = status.state ?? 'Pending';
+  if (state !== 'Approved') return { ok: false, state };
+  if (now > Date.parse(asked.spec.expiresAt)) return { ok: false, state: 'Expired' };
+  if (digest !== asked.spec.digest) return { ok: false, state: 'Voided' };
+  if (asked.spec.rules.some(({ policy, generation }) => generationOf(policy) !== generation))
+    return { ok: false, state: 'Voided' };
+  return { ok: true, status: told(asked, { ...status, state: 'Released' }, now) };
+}
+
+/** What becomes of a request when the one who asked says how it ended; undefined: that cannot be, and nothing changes. */
+export function ended(
+  asked: Asked,
+  status: RequestStatus,
+  end: Pick<EndRequest, 'state' | 'result'>,
+  now: number,
+): RequestStatus | undefined {
+  const ran = end.state === 'Ran' || end.state === 'Failed';
+  if (ran ? status.state !== 'Released' : !isOpen(status.state)) return undefined;
+  return told(asked, { ...status, state: end.state, ...(end.result !== undefined && { result: end.result }) }, now);
+}
+
+/** What the one who asked is told. */
+export function viewOf(
+  name: string,
+  { spec }: Pick<Asked, 'spec'>,
+  status: RequestStatus,
+  askedAt: number,
+  now: number,
+): RequestView {
+  const expiresAt = Date.parse(spec.expiresAt);
+  return {
+    name,
+    digest: spec.digest,
+    state: status.state ?? 'Pending',
+    mode: spec.mode,
+    expiresInMs: Math.max(0, expiresAt - now),
+    timeoutMs: Math.max(0, expiresAt - askedAt),
+    decisions: (status.decisions ?? []).flatMap(({ counted: counts, by, decision, reason, at }) =>
+      counts ? [{ by, decision, at, ...(reason !== undefined && { reason }) }] : [],
+    ),
+  };
+}
+
+const SENTENCES: Readonly<
+  Record<RequestState, (asked: Asked, status: RequestStatus) => readonly [decided: string, executed: string]>
+> = {
+  Pending: ({ spec }, { votes = '0/1' }) => [
+    `it waits for a decision until ${spec.expiresAt}, with ${votes} approvals`,
+    'it has not run',
+  ],
+  Approved: () => ['it was approved', 'it has not run yet'],
+  Denied: () => ['it was denied', 'it did not run'],
+  Expired: ({ spec }, { votes = '0/1' }) => [`it expired at ${spec.expiresAt} with ${votes} approvals`, 'it never ran'],
+  Withdrawn: () => ['the agent left before anybody decided', 'it never ran'],
+  Voided: () => ['what it was about changed meanwhile', 'it did not run; the agent was told to ask again'],
+  Released: () => ['it was approved', 'it runs'],
+  Ran: (_, { result = 'done' }) => ['it was approved', `it ran: ${result}`],
+  Failed: (_, { result = 'an error' }) => ['it was approved', `it ran and failed: ${result}`],
+};
+
+/** Puts the conditions of a state beside it. */
+function told(asked: Asked, status: RequestStatus, now: number): RequestStatus {
+  const state = status.state ?? 'Pending';
+  const [decided, executed] = SENTENCES[state](asked, status);
+  const ran = state === 'Ran' || state === 'Failed';
+  const wanted = [
+    condition('Decided', state === 'Pending' ? 'False' : 'True', state, decided),
+    condition('Executed', ran ? 'True' : state === 'Released' ? 'Unknown' : 'False', state, executed),
+  ];
+  return { ...status, conditions: wanted.map((each) => kept(each, status.conditions ?? [], now)) };
+}
+
+function condition(
+  type: string,
+  value: Condition['status'],
+  reason: RequestState,
+  message: string,
+): Omit<Condition, 'lastTransitionTime'> {
+  return { type, status: value, reason, message: message.slice(0, 1024) };
+}
+
+function kept(wanted: Omit<Condition, 'lastTransitionTime'>, before: readonly Condition[], now: number): Condition {
+  const old = before.find(({ type }) => type === wanted.type);
+  const lastTransitionTime = old?.status === wanted.status ? old.lastTransitionTime : new Date(now).toISOString();
+  return { ...wanted, lastTransitionTime };
+}

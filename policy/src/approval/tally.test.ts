@@ -1,0 +1,136 @@
+import type { Approvers, DecisionSpec } from '@chaperone/api';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Asked, type GivenDecision, tally } from './tally.ts';
+import { anAskingRule, aRequest, AT, decisionOn } from './request.test-support.ts';
+
+const asked = (rule: Partial<Approvers> = {}, ...more: Partial<Approvers>[]): Asked =>
+  aRequest({ rules: [rule, ...more].map(anAskingRule) });
+const by = (name: string, mods: Partial<DecisionSpec> = {}, at = AT): GivenDecision =>
+  decisionOn(aRequest(), { by: name, groups: ['dba'], ...mods }, at);
+const outcome = (request: Asked, ...decisions: GivenDecision[]): string => {
+  const { outcome: found, votes } = tally(request, decisions);
+  return `${found} ${votes}`;
+};
+const why = (request: Asked, decision: GivenDecision): string | undefined => tally(request, [decision]).decisions[0]?.why;
+
+describe('a request is', () => {
+  it.each<[string, string, Asked, GivenDecision[]]>([
+    ['pending while nobody has decided', 'Pending 0/1', asked(), []],
+    ['approved by one of its group', 'Approved 1/1', asked(), [by('jane')]],
+    [
+      'approved by a user whom the rule names',
+      'Approved 1/1',
+      asked({ groups: [], users: ['jane'] }),
+      [by('jane', { groups: [] })],
+    ],
+    ['pending while fewer have approved than it wants', 'Pending 1/2', asked({ minimum: 2 }), [by('jane')]],
+    ['pending where one person approves twice', 'Pending 1/2', asked({ minimum: 2 }), [by('jane'), by('jane')]],
+    ['approved by as many as it wants', 'Approved 2/2', asked({ minimum: 2 }), [by('jane'), by('bob')]],
+    ['denied by one, whatever others approved', 'Denied 2/1', asked(), [by('jane'), by('bob'), by('eve', { decision: 'Deny' })]],
+    ['denied by who approved it before', 'Denied 1/1', asked(), [by('jane'), by('jane', { decision: 'Deny' })]],
+    ['pending while one of several groups is missing', 'Pending 1/1', asked({ groups: [], all: ['dba', 'sec'] }), [by('jane')]],
+    [
+      'approved once each of several groups approved',
+      'Approved 2/1',
+      asked({ groups: [], all: ['dba', 'sec'] }),
+      [by('jane'), by('bob', { groups: ['sec'] })],
+    ],
+    ['pending while one of two rules asks others', 'Pending 1/1', asked({}, { rule: 'second', groups: ['sec'] }), [by('jane')]],
+    [
+      'approved once both rules are satisfied',
+      'Approved 2/1',
+      asked({}, { rule: 'second', groups: ['sec'] }),
+      [by('jane'), by('bob', { groups: ['sec'] })],
+    ],
+    [
+      'pending before it escalates',
+      'Pending 0/1',
+      asked({ escalation: { at: '2026-01-01T00:02:00Z', groups: ['boss'], users: [] } }),
+      [by('ada', { groups: ['boss'] }, '2026-01-01T00:01:59Z')],
+    ],
+    [
+      'approved by others once it escalated',
+      'Approved 1/1',
+      asked({ escalation: { at: '2026-01-01T00:02:00Z', groups: ['boss'], users: [] } }),
+      [by('ada', { groups: ['boss'] }, '2026-01-01T00:02:00Z')],
+    ],
+  ])('%s', (_, wanted, request, decisions) => expect(outcome(request, ...decisions)).toBe(wanted));
+});
+
+describe('a decision does not count', () => {
+  it.each<[string, Asked, GivenDecision]>([
+    ['it is about another request of this name', asked(), by('jane', { requestUid: 'another' })],
+    ['it names another digest than what was asked for', asked(), by('jane', { digest: 'f'.repeat(64) })],
+    [
+      'nobody decides on a request of their own',
+      asked({ users: ['system:serviceaccount:agents:bot'] }),
+      by('system:serviceaccount:agents:bot'),
+    ],
+    ['nobody decides on a request of their own', asked(), by('mira@corp')],
+    ['no workload of the agent’s namespace decides', asked(), by('system:serviceaccount:agents:helper')],
+    ['it came too late', asked(), by('jane', {}, '2026-01-01T00:05:01Z')],
+    ['the rule does not ask this person', asked(), by('jane', { groups: ['dev'] })],
+    ['the rule wants a reason', asked({ reason: true }), by('jane')],
+  ])('%s', (wanted, request, decision) => expect(why(request, decision)).toBe(wanted));
+  it('of a workload of another namespace does, where the rule asks it', () => {
+    expect(outcome(asked(), by('system:serviceaccount:ci:gate'))).toBe('Approved 1/1');
+  });
+});
+
+const person = fc.constantFrom('jane', 'bob', 'eve', 'mira@corp', 'system:serviceaccount:agents:bot');
+const anyDecision = fc
+  .record({
+    by: person,
+    groups: fc.subarray(['dba', 'sec', 'boss', 'dev']),
+    decision: fc.constantFrom('Approve' as const, 'Deny' as const),
+    digest: fc.constantFrom(aRequest().spec.digest, 'f'.repeat(64)),
+    second: fc.nat({ max: 400 }),
+    name: fc.string({ minLength: 1, maxLength: 4 }),
+  })
+  .map(({ second, name, ...spec }) => ({
+    ...decisionOn(aRequest(), spec, new Date(Date.parse('2026-01-01T00:00:00Z') + second * 1000).toISOString()),
+    name,
+  }));
+const anyAsked = fc
+  .record({
+    groups: fc.subarray(['dba', 'sec']),
+    users: fc.subarray(['jane', 'mira@corp']),
+    all: fc.subarray(['boss']),
+    minimum: fc.integer({ min: 1, max: 3 }),
+  })
+  .map((rule) => asked(rule));
+
+describe('for any decisions', () => {
+  it('their order makes no difference', () => {
+    fc.assert(
+      fc.property(anyAsked, fc.uniqueArray(anyDecision, { selector: ({ name }) => name, maxLength: 6 }), (request, decisions) => {
+        expect(tally(request, decisions.toReversed())).toEqual(tally(request, decisions));
+      }),
+    );
+  });
+  it('one more approval never takes an approval back, one more denial never gives one', () => {
+    fc.assert(
+      fc.property(anyAsked, fc.array(anyDecision, { maxLength: 6 }), anyDecision, (request, decisions, more) => {
+        const before = tally(request, decisions).outcome;
+        const after = tally(request, [...decisions, more]).outcome;
+        if (more.spec.decision === 'Approve' && before === 'Approved') expect(after).toBe('Approved');
+        if (more.spec.decision === 'Deny' && before !== 'Approved') expect(after).not.toBe('Approved');
+      }),
+    );
+  });
+  it('the one who asked and what names another digest make no difference', () => {
+    fc.assert(
+      fc.property(anyAsked, fc.array(anyDecision, { maxLength: 6 }), (request, decisions) => {
+        const own = ({ spec }: GivenDecision): boolean =>
+          spec.by === 'mira@corp' || spec.by.startsWith('system:') || spec.digest !== request.spec.digest;
+        expect(tally(request, decisions).outcome).toBe(
+          tally(
+            request,
+            decisions.filter((decision) => !own(decision)),
+          ).outcome,
+        );
+      }),
+    );
+  });
+});
