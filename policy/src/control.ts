@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Snapshot } from './access.ts';
+import { RequestView } from './approval/question.ts';
 
 /**
  * What a sidecar and the operator say to each other: HTTPS with JSON bodies, the sidecar's projected ServiceAccount token
@@ -12,9 +13,14 @@ import { Snapshot } from './access.ts';
  * POST /v1/ack      AckRequest        → 204              after a snapshot is in force
  * POST /v1/report   ReportRequest     → 204              what was seen at upstreams
  * POST /v1/nats     NatsRequest       → NatsResponse     before the user JWT expires
+ * POST /v1/ask      Question          → RequestView      people are asked to approve an action; the same name again is fine
+ * POST /v1/release  ReleaseRequest    → RequestView      state Released: it runs, now and once; any other: it does not
+ * POST /v1/ended    EndRequest        → 204              how it ended, or that nobody waits for it any more
  * ```
+ * The stream says of every open request of the pod what became of it. `/v1/ask` may answer with a request of another name: the
+ * pod has an open one for the very same action.
  * Errors are ControlError with a 4xx or 5xx. 503 with Retry-After (seconds) comes from a replica that does not lead: connect
- * again, to the Service. `/v1/stream`, `/v1/ack`, `/v1/report` and `/v1/nats` answer 409 NotEnrolled when this operator has not
+ * again, to the Service. All but `/v1/enrol` answer 409 NotEnrolled when this operator has not
  * seen the pod's enrolment (after a change of leader): enrol again, with the same keys. Losing the stream is not a revocation;
  * a snapshot holds for `validForMs` after the last line that was received.
  */
@@ -26,6 +32,9 @@ export const CONTROL_PATHS = {
   ack: '/v1/ack',
   report: '/v1/report',
   nats: '/v1/nats',
+  ask: '/v1/ask',
+  release: '/v1/release',
+  ended: '/v1/ended',
 } as const;
 
 /**
@@ -100,6 +109,8 @@ export const StreamLine = z.discriminatedUnion('type', [
     reason: z.string(),
     session: z.string().optional(),
   }),
+  /** An approval that this pod asked for changed. */
+  z.object({ type: z.literal('request'), request: RequestView }),
 ]);
 export type StreamLine = z.infer<typeof StreamLine>;
 
@@ -131,6 +142,8 @@ export const CONTROL_ERROR_CODES = [
   'PodNotGoverned',
   'PodNotInjected',
   'NkeyMismatch',
+  'ApprovalUnavailable',
+  'RequestUnknown',
   'ProtocolUnsupported',
   'Malformed',
   'TooLarge',

@@ -39,6 +39,8 @@ const STATUS: Record<ControlErrorCode, number> = {
   PodNotGoverned: 403,
   PodNotInjected: 403,
   NkeyMismatch: 403,
+  ApprovalUnavailable: 409,
+  RequestUnknown: 404,
   ProtocolUnsupported: 400,
   Malformed: 400,
   TooLarge: 413,

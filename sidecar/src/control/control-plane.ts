@@ -1,5 +1,6 @@
 import type { Code } from '@chaperone/api';
 import type { Snapshot } from '@chaperone/policy';
+import type { Approvals } from './approvals.ts';
 
 /** Where policy and credentials come from: the operator in a cluster, manifest files in embedded mode. */
 export interface ControlPlane {
@@ -11,6 +12,8 @@ export interface ControlPlane {
   onRevoke(listener: (revoked: { code: 'SessionEnded' | 'PolicyStale'; reason: string; session?: string }) => void): void;
   /** Tells what this sidecar saw of a resource at the upstream (condition Reachable, UpstreamSuitable, CredentialsAvailable). */
   report(observation: Observation): void;
+  /** Where people are asked about what a rule holds. */
+  readonly approvals: Approvals;
   /** Private key (PEM, PKCS#8) that belongs to snapshot.certificate; made in this process, never sent. */
   readonly tlsKey: string;
   stop(): Promise<void>;

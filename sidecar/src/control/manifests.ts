@@ -7,6 +7,7 @@ import type { Clock, Logger } from '../platform.ts';
 import { LEAF_LIFE_MS, openAuthority } from './authority.ts';
 import { type CompiledManifests, type CompileProblem, compileManifests } from './compile.ts';
 import type { ControlPlane } from './control-plane.ts';
+import { Desk } from './desk.ts';
 import { ControlPlaneError } from './errors.ts';
 import { openHashSecret } from './hash-secret.ts';
 import { newLeafKey } from './leaf-key.ts';
@@ -28,6 +29,7 @@ export interface ManifestControlOptions {
 }
 
 export interface ManifestControl extends ControlPlane {
+  readonly approvals: Desk;
   /** Resources that policies name and the agent cannot use, by the files in force. */
   readonly problems: readonly CompileProblem[];
   /** Mistakes in the files as they are now, if they are not the ones in force. */
@@ -74,6 +76,7 @@ interface Identity {
 }
 
 class Manifests implements ManifestControl {
+  readonly approvals: Desk;
   readonly #o: ManifestControlOptions;
   readonly #identity: Identity;
   readonly #listeners: ((snapshot: Snapshot) => void)[] = [];
@@ -90,6 +93,7 @@ class Manifests implements ManifestControl {
   constructor(options: ManifestControlOptions, identity: Identity) {
     this.#o = options;
     this.#identity = identity;
+    this.approvals = new Desk({ snapshot: () => this.#snapshot, clock: options.clock });
   }
 
   get tlsKey(): string {
@@ -116,6 +120,7 @@ class Manifests implements ManifestControl {
   }
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.approvals.stop();
     await this.#look;
   }
 

@@ -8,11 +8,13 @@ import {
   enrolmentProof,
   type NatsAccess,
   NatsResponse,
+  RequestView,
   type Snapshot,
   type StreamLine,
   StreamLine as StreamLineSchema,
 } from '@chaperone/policy';
 import type { Clock, Logger } from '../platform.ts';
+import { ApprovalError, type Approvals } from './approvals.ts';
 import type { ControlPlane, Observation } from './control-plane.ts';
 import { newLeafKey } from './leaf-key.ts';
 import { call, linesOf, OperatorError, type OperatorEndpoint, readToken, send } from './operator-http.ts';
@@ -77,6 +79,7 @@ class FromOperator implements OperatorControl {
   readonly #stopping = new AbortController();
   readonly #onSnapshot: ((snapshot: Snapshot) => void)[] = [];
   readonly #onRevoke: ((revoked: Revoked) => void)[] = [];
+  readonly #onRequest: ((view: RequestView) => void)[] = [];
   readonly #first = Promise.withResolvers<EnrolResponse>();
   readonly #observations = new Map<string, Observation>();
   readonly #timers: NodeJS.Timeout[] = [];
@@ -125,6 +128,23 @@ class FromOperator implements OperatorControl {
     const key = `${observation.resource.namespace}/${observation.resource.name} ${observation.type}`;
     this.#observations.delete(key);
     if (this.#observations.size < MAX_OBSERVATIONS) this.#observations.set(key, observation);
+  }
+
+  readonly approvals: Approvals = {
+    ask: (question) => this.#requested(CONTROL_PATHS.ask, question),
+    release: (request) => this.#requested(CONTROL_PATHS.release, request),
+    ended: async (end) => {
+      await call(this.#endpoint, CONTROL_PATHS.ended, { body: end, signal: this.#stopping.signal }).catch(asApprovalError);
+    },
+    onChange: (listener) => {
+      this.#onRequest.push(listener);
+    },
+  };
+
+  async #requested(path: string, body: unknown): Promise<RequestView> {
+    const { signal } = this.#stopping;
+    const view = await call(this.#endpoint, path, { body, schema: RequestView, signal }).catch(asApprovalError);
+    return view ?? asApprovalError(new OperatorError('Garbage', 'the operator answered nothing'));
   }
 
   async nats(): Promise<NatsAccess> {
@@ -256,6 +276,10 @@ class FromOperator implements OperatorControl {
       if (wasStale && snapshot !== undefined) for (const listener of this.#onSnapshot) listener(snapshot);
       return;
     }
+    if (line.type === 'request') {
+      for (const listener of this.#onRequest) listener(line.request);
+      return;
+    }
     const { code, reason, session } = line;
     for (const listener of this.#onRevoke) listener({ code, reason, ...(session === undefined ? {} : { session }) });
   }
@@ -307,6 +331,12 @@ class FromOperator implements OperatorControl {
       this.#reporting = false;
     }
   }
+}
+
+function asApprovalError(error: unknown): never {
+  if (error instanceof OperatorError && (error.code === 'ApprovalUnavailable' || error.code === 'RequestUnknown'))
+    throw new ApprovalError(error.code, error.message, { cause: error });
+  throw new ApprovalError('Unreachable', 'whoever decides does not answer', { cause: error });
 }
 
 function belongsTo(certificate: string, key: KeyObject): boolean {

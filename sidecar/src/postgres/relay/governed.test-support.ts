@@ -5,6 +5,7 @@ import { type Agent, compileAccess, type Credential, type GrantedResource, type 
 import { startPostgres, testAuthority, type TestAuthority, type TestPostgres } from '@chaperone/testing';
 import { Client, type ClientConfig } from 'pg';
 import { createGuard } from '../../capture/guard.ts';
+import { Desk } from '../../control/desk.ts';
 import type { ControlPlane, Observation } from '../../control/control-plane.ts';
 import { type Clock, type Logger, systemClock } from '../../platform.ts';
 import type { Durability, Recording } from '../../recording/recorder.ts';
@@ -55,6 +56,8 @@ export interface Governed extends AsyncDisposable {
   readonly observations: Observation[];
   readonly logged: string[];
   readonly sessions: Sessions;
+  /** Where people are asked. */
+  readonly desk: Desk;
   /** An agent's connection through the proxy. */
   connect(options?: ClientConfig): Promise<Client>;
   /** The superuser's own connection, past the proxy. */
@@ -176,7 +179,9 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
   let snapshot = snapshotOf(spec.policy);
   const listeners: ((snapshot: Snapshot) => void)[] = [];
   const observations: Observation[] = [];
+  const desk = new Desk({ snapshot: () => snapshot, clock: systemClock });
   const control: ControlPlane = {
+    approvals: desk,
     current: () => snapshot,
     onSnapshot: (listener) => void listeners.push(listener),
     onRevoke: () => undefined,
@@ -228,6 +233,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     observations,
     logged,
     sessions,
+    desk,
     direct,
     connect: async (more = {}) => {
       const client = new Client({ host: '127.0.0.1', port, user: 'bot', password: 'anything', database: 'orders', ...more });

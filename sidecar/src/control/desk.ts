@@ -1,0 +1,234 @@
+import { type AccessRequest, API_VERSION, type ApprovalDecision, DecisionSpec, type RequestStatus } from '@chaperone/api';
+import {
+  type Asked,
+  AskLimit,
+  counted,
+  type EndRequest,
+  ended,
+  type GivenDecision,
+  isOpen,
+  type Question,
+  release,
+  type ReleaseRequest,
+  requestOf,
+  type RequestView,
+  type Snapshot,
+  viewOf,
+} from '@chaperone/policy';
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../platform.ts';
+import { ApprovalError, type Approvals } from './approvals.ts';
+
+/** Requests that are kept, for people to look at; the oldest that are over go first. */
+const MAX_REQUESTS = 1000;
+const MAX_DECISIONS = 64;
+const CHECK_MS = 250;
+
+export interface DeskOptions {
+  readonly snapshot: () => Snapshot | undefined;
+  readonly clock: Clock;
+}
+
+interface Entry extends Asked {
+  readonly name: string;
+  readonly askedAt: number;
+  readonly given: GivenDecision[];
+  status: RequestStatus;
+  version: number;
+}
+
+/** Why a decision is not taken. */
+export class DecisionError extends Error {
+  override readonly name = 'DecisionError';
+  readonly code: 'RequestUnknown' | 'AlreadyDecided' | 'DecisionInvalid' | 'NotAnApprover';
+  constructor(code: DecisionError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * Where people are asked in embedded mode: what the operator does with objects of the cluster, in memory. Requests end with the
+ * process, and so does everything that waits for them.
+ */
+export class Desk implements Approvals {
+  readonly #o: DeskOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #limit = new AskLimit();
+  readonly #listeners = new Set<(view: RequestView) => void>();
+  readonly #watchers = new Set<(request: AccessRequest) => void>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(options: DeskOptions) {
+    this.#o = options;
+    this.#timer = setInterval(() => this.#expire(), CHECK_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  ask(question: Question): Promise<RequestView> {
+    return Promise.resolve().then(() => this.#ask(question));
+  }
+
+  #ask(question: Question): RequestView {
+    this.#expire();
+    const known = this.#entries.get(question.name) ?? this.#same(question);
+    if (known !== undefined) {
+      if (known.spec.digest !== question.digest)
+        throw new ApprovalError('ApprovalUnavailable', 'the name of the request is taken');
+      if (known.name !== question.name) this.#put(known, { ...known.status, asked: (known.status.asked ?? 1) + 1 });
+      return this.#view(known);
+    }
+    const now = this.#o.clock.now();
+    const snapshot = this.#o.snapshot();
+    const access = snapshot?.resources.find(
+      ({ access: { resource } }) =>
+        resource.namespace === question.resource.namespace && resource.name === question.resource.name,
+    )?.access;
+    if (snapshot === undefined || access === undefined)
+      throw new ApprovalError('ApprovalUnavailable', 'the agent may not use the resource any more');
+    const made = requestOf(question, snapshot.agent, access, now);
+    if (!made.ok) throw new ApprovalError('ApprovalUnavailable', made.refusal.message);
+    const open = [...this.#entries.values()].filter(({ status }) => isOpen(status.state)).length;
+    const limited = this.#limit.spend(snapshot.agent.serviceAccount, open, now);
+    if (limited !== undefined) throw new ApprovalError('ApprovalUnavailable', limited);
+    const entry: Entry = {
+      name: question.name,
+      namespace: snapshot.agent.namespace,
+      uid: randomUUID(),
+      spec: made.spec,
+      askedAt: now,
+      given: [],
+      status: {},
+      version: 0,
+    };
+    this.#entries.set(entry.name, entry);
+    this.#forget();
+    this.#put(entry, counted(entry, {}, [], now));
+    return this.#view(entry);
+  }
+
+  /** An open request of this agent for the very same action; of one that does not wait, also what was denied and is not over. */
+  #same({ digest }: Question): Entry | undefined {
+    const now = this.#o.clock.now();
+    return [...this.#entries.values()].find(
+      ({ spec, status }) =>
+        spec.digest === digest &&
+        (isOpen(status.state) || (spec.mode === 'retry' && status.state === 'Denied' && now <= Date.parse(spec.expiresAt))),
+    );
+  }
+
+  release({ name, digest }: ReleaseRequest): Promise<RequestView> {
+    return Promise.resolve().then(() => {
+      const entry = this.#find(name);
+      const policies = this.#o.snapshot()?.resources.flatMap(({ access }) => access.policies) ?? [];
+      const freed = release(
+        entry,
+        entry.status,
+        digest,
+        this.#o.clock.now(),
+        (policy) => policies.find((each) => each.namespace === policy.namespace && each.name === policy.name)?.generation,
+      );
+      if (!freed.ok) return { ...this.#view(entry), state: freed.state };
+      this.#put(entry, freed.status);
+      return this.#view(entry);
+    });
+  }
+
+  ended(end: EndRequest): Promise<void> {
+    return Promise.resolve().then(() => {
+      const entry = this.#find(end.name);
+      const status = ended(entry, entry.status, end, this.#o.clock.now());
+      if (status !== undefined) this.#put(entry, status);
+    });
+  }
+
+  onChange(listener: (view: RequestView) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** As kubectl shows them, the newest first. */
+  list(): AccessRequest[] {
+    this.#expire();
+    return [...this.#entries.values()].toReversed().map(objectOf);
+  }
+
+  /** Calls with every request that is new or changed, until the function that it returns is called. */
+  watch(watcher: (request: AccessRequest) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /**
+   * Takes one person's answer, as the API server takes an ApprovalDecision: `by` and `groups` are whoever the caller has verified.
+   * @throws DecisionError
+   */
+  decide(spec: unknown): { decision: ApprovalDecision; request: AccessRequest } {
+    this.#expire();
+    const parsed = DecisionSpec.safeParse(spec);
+    if (!parsed.success) throw new DecisionError('DecisionInvalid', parsed.error.issues[0]?.message ?? 'this is no decision');
+    const entry = this.#entries.get(parsed.data.request);
+    if (entry === undefined) throw new DecisionError('RequestUnknown', `no request ${parsed.data.request} is known here`);
+    const now = this.#o.clock.now();
+    if (!isOpen(entry.status.state) || entry.given.length >= MAX_DECISIONS)
+      throw new DecisionError('AlreadyDecided', `${entry.name} is over: ${entry.status.state ?? 'Pending'}`);
+    const given = { name: `${entry.name}-${randomUUID().slice(0, 8)}`, at: new Date(now).toISOString(), spec: parsed.data };
+    entry.given.push(given);
+    this.#put(entry, counted(entry, entry.status, entry.given, now));
+    const taken = entry.status.decisions?.find(({ name }) => name === given.name);
+    const decision: ApprovalDecision = {
+      apiVersion: API_VERSION,
+      kind: 'ApprovalDecision',
+      metadata: { name: given.name, namespace: entry.namespace, creationTimestamp: given.at },
+      spec: given.spec,
+      status: { counted: taken?.counted ?? false, ...(taken?.why !== undefined && { why: taken.why }) },
+    };
+    return { decision, request: objectOf(entry) };
+  }
+
+  #find(name: string): Entry {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) throw new ApprovalError('RequestUnknown', 'the request is not known');
+    return entry;
+  }
+
+  #expire(): void {
+    const now = this.#o.clock.now();
+    for (const entry of this.#entries.values()) {
+      if (!isOpen(entry.status.state) || now <= Date.parse(entry.spec.expiresAt)) continue;
+      this.#put(entry, counted(entry, entry.status, entry.given, now));
+    }
+  }
+
+  #put(entry: Entry, status: RequestStatus): void {
+    entry.status = status;
+    entry.version++;
+    const view = this.#view(entry);
+    for (const listener of this.#listeners) listener(view);
+    const object = objectOf(entry);
+    for (const watcher of this.#watchers) watcher(object);
+  }
+
+  #view(entry: Entry): RequestView {
+    return viewOf(entry.name, entry, entry.status, entry.askedAt, this.#o.clock.now());
+  }
+
+  #forget(): void {
+    for (const [name, { status }] of this.#entries) {
+      if (this.#entries.size <= MAX_REQUESTS) return;
+      if (!isOpen(status.state)) this.#entries.delete(name);
+    }
+  }
+}
+
+function objectOf({ name, namespace, uid, askedAt, spec, status, version }: Entry): AccessRequest {
+  return {
+    apiVersion: API_VERSION,
+    kind: 'AccessRequest',
+    metadata: { name, namespace, uid, resourceVersion: String(version), creationTimestamp: new Date(askedAt).toISOString() },
+    spec,
+    status,
+  };
+}
