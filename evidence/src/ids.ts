@@ -9,3 +9,8 @@ export const SESSION_ID_PREFIX = /^s-[a-z2-7]{1,16}$/;
 export function newSessionId(random: (bytes: number) => Buffer = randomBytes): string {
   return `s-${encodeBase32(random(10)).toLowerCase()}`;
 }
+
+/** Names an AccessRequest: `ar-` and 16 base32 characters. */
+export function newRequestName(random: (bytes: number) => Buffer = randomBytes): string {
+  return `ar-${encodeBase32(random(10)).toLowerCase()}`;
+}

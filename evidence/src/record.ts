@@ -52,6 +52,22 @@ export const ActionRecord = z.object({
   effects: z.array(EffectNote),
   wouldDeny: z.object({ code: z.string(), rule: z.string().optional(), reason: z.string() }).optional(),
 });
+/** What people said of an action that a rule held; it ran only where `state` is Released. */
+export const ApprovalRecord = z.object({
+  ...base,
+  type: z.literal('approval'),
+  action: z.int(),
+  /** Name of the AccessRequest; absent: nobody could be asked. */
+  request: z.string().optional(),
+  /** Seals the action that was asked for. */
+  digest: z.string(),
+  state: z.string(),
+  /** How long it was held, ms. */
+  waitedMs: z.number(),
+  decisions: z.array(
+    z.object({ by: z.string(), decision: z.enum(['Approve', 'Deny']), reason: z.string().optional(), at: z.string() }),
+  ),
+});
 const columns = {
   columns: z.array(z.object({ name: z.string(), type: z.int() })),
   masked: z.array(MaskNote),
@@ -99,6 +115,7 @@ export const CloseRecord = z.object({
 export const SessionRecord = z.discriminatedUnion('type', [
   OpenRecord,
   ActionRecord,
+  ApprovalRecord,
   ColumnsRecord,
   RowsRecord,
   DoneRecord,

@@ -14,7 +14,7 @@ import { RequestView } from './approval/question.ts';
  * POST /v1/report   ReportRequest     → 204              what was seen at upstreams
  * POST /v1/nats     NatsRequest       → NatsResponse     before the user JWT expires
  * POST /v1/ask      Question          → RequestView      people are asked to approve an action; the same name again is fine
- * POST /v1/release  ReleaseRequest    → RequestView      state Released: it runs, now and once; any other: it does not
+ * POST /v1/release  ReleaseRequest    → RequestView      state Released is said once: it runs now; any other: it does not
  * POST /v1/ended    EndRequest        → 204              how it ended, or that nobody waits for it any more
  * ```
  * The stream says of every open request of the pod what became of it. `/v1/ask` may answer with a request of another name: the

@@ -31,6 +31,8 @@ export class Replay {
       }
       case 'action':
         return this.#action(at, record);
+      case 'approval':
+        return approvalLines(at, record);
       case 'columns':
         return this.#columns(record);
       case 'rows':
@@ -94,4 +96,17 @@ function cellText(cell: string | null): string {
   if (cell === null) return 'NULL';
   const value = cell.startsWith('b:') ? `0x${Buffer.from(cell.slice(2), 'base64').toString('hex')}` : cell.slice(2);
   return visible(value, MAX_CELL);
+}
+
+function approvalLines(
+  at: string,
+  { request = 'nobody was asked', state, waitedMs, decisions }: Extract<SessionRecord, { type: 'approval' }>,
+): string[] {
+  return [
+    `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s`,
+    ...decisions.map(
+      ({ by, decision, reason }) =>
+        `${' '.repeat(19)}${decision.toLowerCase()} by ${by}${reason === undefined ? '' : `: "${reason}"`}`,
+    ),
+  ];
 }

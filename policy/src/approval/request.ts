@@ -73,6 +73,7 @@ function approversOf({ name, policy, approval }: AccessRule, generation: number,
   ];
 }
 
+const SPENT: ReadonlySet<RequestState> = new Set(['Released', 'Ran', 'Failed']);
 const OPEN: ReadonlySet<RequestState> = new Set(['Pending', 'Approved']);
 /** Whether anything can still become of it. */
 export function isOpen(state: RequestState | undefined): boolean {
@@ -114,6 +115,8 @@ export function release(
   generationOf: (policy: { namespace: string; name: string }) => number | undefined,
 ): Release {
   const state = status.state ?? 'Pending';
+  // Whoever hears Released runs it: an approval that was used already is worth nothing.
+  if (SPENT.has(state)) return { ok: false, state: 'Voided' };
   if (state !== 'Approved') return { ok: false, state };
   if (now > Date.parse(asked.spec.expiresAt)) return { ok: false, state: 'Expired' };
   if (digest !== asked.spec.digest) return { ok: false, state: 'Voided' };

@@ -137,12 +137,11 @@ export class Desk implements Approvals {
     });
   }
 
-  ended(end: EndRequest): Promise<void> {
-    return Promise.resolve().then(() => {
-      const entry = this.#find(end.name);
-      const status = ended(entry, entry.status, end, this.#o.clock.now());
-      if (status !== undefined) this.#put(entry, status);
-    });
+  async ended(end: EndRequest): Promise<void> {
+    await Promise.resolve();
+    const entry = this.#find(end.name);
+    const status = ended(entry, entry.status, end, this.#o.clock.now());
+    if (status !== undefined) this.#put(entry, status);
   }
 
   onChange(listener: (view: RequestView) => void): void {

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { AgentCode } from '@chaperone/api';
 import { newSessionId, type RecordBody } from '@chaperone/evidence';
-import type { Access, GrantedResource, Snapshot } from '@chaperone/policy';
+import type { Access, Agent, GrantedResource, SealedAction, Snapshot } from '@chaperone/policy';
 import type { DialGuard } from '../capture/guard.ts';
 import type { ControlPlane } from '../control/control-plane.ts';
 import type { Clock, Logger } from '../platform.ts';
@@ -12,6 +12,7 @@ import { Database, labelsOf } from '../postgres/relay/database.ts';
 import { CancelRegistry } from '../postgres/relay/cancel.ts';
 import { Memory } from '../postgres/relay/memory.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
+import { Holds } from './holds.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import { createWatch, type Watch } from '../tcp/watch.ts';
@@ -56,6 +57,10 @@ export interface SessionContext {
   readonly guard: DialGuard;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Who connects. */
+  readonly agent: SealedAction['agent'];
+  /** Where actions wait for people. */
+  readonly holds: Holds;
   /** Counts this connection among the agent's sessions on the resource. False: there are as many as the policy allows. */
   readonly admit: () => boolean;
   /** Registers how to end the session, and what holds it to limits that only its protocol knows; called at most once. */
@@ -97,6 +102,7 @@ class SessionTable implements Sessions {
   readonly #cancels = new CancelRegistry();
   readonly #parser = new StatementParser();
   readonly #memory = new Memory(MEMORY_BYTES);
+  readonly #holds: Holds;
   readonly #proofs: Proofs;
   readonly #watch: Watch;
   readonly #timer: NodeJS.Timeout;
@@ -106,6 +112,7 @@ class SessionTable implements Sessions {
 
   constructor(options: SessionsOptions) {
     this.#o = options;
+    this.#holds = new Holds({ approvals: options.control.approvals, clock: options.clock, logger: options.logger });
     this.#proofs = createProofs({ clock: options.clock });
     this.#watch = createWatch({ clock: options.clock, report: (seen) => options.control.report(seen) });
     options.control.onRevoke(({ code, reason, session }) => this.#revoke({ code, reason }, session));
@@ -195,6 +202,8 @@ class SessionTable implements Sessions {
       guard,
       clock,
       logger,
+      agent: sealedAgent(control.current()?.agent),
+      holds: this.#holds,
       admit: () => this.#admit(live, current()?.access.limits.connections),
       onEnd: (end, idleMs, check) => {
         live.end = end;
@@ -321,4 +330,8 @@ function closeSoon(socket: Socket): void {
 
 function keyOf(resource: GrantedResource): string {
   return `${resource.access.resource.namespace}/${resource.access.resource.name}`;
+}
+
+function sealedAgent(agent: Agent | undefined): SealedAction['agent'] {
+  return { namespace: agent?.namespace ?? '', serviceAccount: agent?.serviceAccount ?? '', podUid: agent?.podUid };
 }

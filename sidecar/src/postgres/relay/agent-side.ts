@@ -1,6 +1,7 @@
 import type { Access } from '@chaperone/policy';
 import { type Clock, deferred } from '../../platform.ts';
 import {
+  type BindMessage,
   decodeBind,
   decodeClose,
   decodeDescribe,
@@ -11,8 +12,10 @@ import {
   encodeFlush,
   encodeParseComplete,
   FRONTEND,
+  ownBytes,
   type Piece,
 } from '../wire/index.ts';
+import { sealBound, type StatementApproval, voided } from './approval.ts';
 import { shownParameters } from './bound-values.ts';
 import type { Inbox } from './inbox.ts';
 import type { Intake } from './intake.ts';
@@ -21,12 +24,12 @@ import { boundsRows } from './limits.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
-import { SimpleQuery } from './simple-query.ts';
+import { CANCELLED, SimpleQuery } from './simple-query.ts';
 import { isSqlPrepared } from './sql-prepared.ts';
 import { changesMeaning, EMPTY_STATEMENT, usesCursors, waitsForNames } from './judgement.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import { NAME_RESERVED, OWN_NAMES, type Templates } from './templates.ts';
-import type { Portal } from './steps.ts';
+import type { Portal, Prepared } from './steps.ts';
 import type { Refusal, Texts } from './texts.ts';
 
 /** Three asterisks: what a masked value looks like. */
@@ -41,6 +44,7 @@ export interface AgentSideOptions {
   readonly texts: Texts;
   readonly statements: Statements;
   readonly templates: Templates;
+  readonly approval: StatementApproval;
   readonly access: () => Access;
   readonly clock: Clock;
   /** Waits until the server takes bytes again. */
@@ -59,6 +63,7 @@ export class AgentSide {
   readonly #texts: Texts;
   readonly #statements: Statements;
   readonly #templates: Templates;
+  readonly #approval: StatementApproval;
   readonly #simple: SimpleQuery;
   readonly #access: () => Access;
   readonly #clock: Clock;
@@ -72,6 +77,7 @@ export class AgentSide {
     this.#texts = options.texts;
     this.#statements = options.statements;
     this.#templates = options.templates;
+    this.#approval = options.approval;
     this.#access = options.access;
     this.#clock = options.clock;
     this.#serverReady = options.serverReady;
@@ -150,7 +156,11 @@ export class AgentSide {
   /** Refuses in the extended protocol: what follows is dropped up to Sync. */
   async #refuse(refusal: Refusal, statement: string, bytes: number, text?: string): Promise<void> {
     await this.#recorder.judged({ text, bytes, verdict: refusal.verdict ?? asVerdict(refusal), writes: false });
-    if (this.#link.skipping) return;
+    if (!this.#link.skipping) await this.#told(refusal, statement);
+  }
+
+  /** Refuses what has its record already. */
+  async #told(refusal: Refusal, statement: string): Promise<void> {
     const { bytes: error, delayMs } = this.#texts.refuse(refusal, statement, this.#link.transaction);
     if (delayMs > 0) await this.#link.pause(this.#clock.after(delayMs));
     if (!this.#link.skipping) this.#fail(error);
@@ -228,6 +238,7 @@ export class AgentSide {
       judgement,
       rows: 0,
       bytes: 0,
+      ...(judgement.approved !== undefined && { held: heldBind(prepared, message, bytes) }),
     };
     const settled = deferred<boolean>();
     // Planning runs functions that are said to be immutable.
@@ -265,11 +276,59 @@ export class AgentSide {
       return this.#settle(again, portal.judgement.statement.text, bytes.length);
     portal.judgement = again?.prepared.judgement ?? this.#statements.current(portal.judgement, portal.prepared.fields);
     const { judgement } = portal;
-    const refusal = judgement.refusal ?? this.#statements.barred(judgement);
+    const barred = this.#statements.barred(judgement);
+    if (judgement.approved !== undefined && barred === undefined) return this.#held(portal, message.maxRows, bytes.length);
+    const refusal = judgement.refusal ?? barred;
     if (refusal !== undefined) return this.#refuse(refusal, judgement.statement.text, bytes.length, judgement.text);
     const { text, verdict, writes } = judgement;
     const action = await this.#recorder.judged({ text, bytes: bytes.length, verdict, writes, parameters: portal.parameters });
     if (this.#link.skipping) return;
+    await this.#run(portal, message.maxRows, action);
+  }
+
+  /** Asks people first. Where nothing is under way, other sessions wait for no lock meanwhile: the portal is bound again then. */
+  async #held(portal: Portal, maxRows: number, bytes: number): Promise<void> {
+    const link = this.#link;
+    const { judgement, prepared, held, parameters } = portal;
+    const { text, statement } = judgement;
+    this.#flushServer();
+    await link.drained();
+    if (link.skipping) return;
+    // The end of a transaction takes every portal away.
+    const locks = link.inTransaction || held?.bind === undefined || link.openPortals > 1;
+    if (!locks) await (await this.#statements.sync(false)).done;
+    const bound = { ...Object(held?.bound), maxRows };
+    const answer = await this.#approval.ask({ judgement, text, bytes, parameters, bound }, locks);
+    if (answer.kind === 'cancelled') return this.#fail(this.#texts.error(...CANCELLED));
+    if (answer.kind === 'refused') return this.#told(answer.refusal, statement.text);
+    const approved: Portal = { ...portal, prepared: { ...prepared, judgement: answer.judgement }, judgement: answer.judgement };
+    const fits = (await this.#statements.unchanged(prepared)) && (await this.#bindAgain(approved, locks ? undefined : held.bind));
+    if (fits === 'failed') return answer.ended(true, 'the database refused it');
+    if (!fits) {
+      answer.ended(true, 'what it touches changed; it did not run');
+      return this.#told(voided(answer.request, judgement), statement.text);
+    }
+    await this.#run(approved, maxRows, answer.action, (run) => {
+      void run.settled.promise.then((end) => answer.ended(end === 'failed', run.tag ?? 'the database refused it'));
+    });
+  }
+
+  /** Takes the place of the portal that was held. False: it would do something else by now. */
+  async #bindAgain(portal: Portal, bind: Buffer | undefined): Promise<boolean | 'failed'> {
+    if (bind === undefined) {
+      this.#link.replace(portal);
+      return true;
+    }
+    const settled = deferred<boolean>();
+    this.#link.send(bind, { kind: 'bind', portal, tell: true, quiet: true, settled });
+    this.#flushServer();
+    if (!(await settled.promise)) return 'failed';
+    return portal.judgement.refusal === undefined;
+  }
+
+  async #run(portal: Portal, maxRows: number, action: number, onRun?: (run: Run) => void): Promise<void> {
+    const { judgement } = portal;
+    const { writes } = judgement;
     const bounded = boundsRows(this.#access().limits);
     if (writes && bounded) {
       // A statement before it may still reach its limit; nothing is written after such an error.
@@ -278,11 +337,12 @@ export class AgentSide {
       if (this.#link.skipping) return;
     }
     const run = this.#recorder.run(action, portal);
+    onRun?.(run);
     const mayUndo = bounded && this.#link.undoable(writes);
     if (changesMeaning(judgement)) this.#templates.forget();
     this.#statements.starting(judgement);
     this.#link.dirty = true;
-    this.#link.send(encodeExecute({ portal: message.portal, maxRows: run.ask(message.maxRows) }), { kind: 'execute', run });
+    this.#link.send(encodeExecute({ portal: portal.name, maxRows: run.ask(maxRows) }), { kind: 'execute', run });
     await this.#executing(run, mayUndo);
   }
 
@@ -342,6 +402,17 @@ export class AgentSide {
     if (type === FRONTEND.Query) return this.#simple.refuseWhole(refusal, length);
     return this.#refuse(refusal, '', length);
   }
+}
+
+/** What is kept of a Bind while people are asked, so that it can be sent again. */
+const MAX_KEPT_BIND = 1024 * 1024;
+
+function heldBind({ parameters: types }: Prepared, message: BindMessage, bytes: Buffer): NonNullable<Portal['held']> {
+  const { parameters: values, parameterFormats: formats, resultFormats } = message;
+  return {
+    bound: sealBound({ values, types, formats, resultFormats }),
+    bind: bytes.length > MAX_KEPT_BIND ? undefined : ownBytes(bytes),
+  };
 }
 
 /** The agent broke the COPY sub-protocol; the session ends. */

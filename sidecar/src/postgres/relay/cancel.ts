@@ -9,6 +9,8 @@ export interface CancelTarget {
   readonly upstream: Omit<UpstreamAddress, 'guard'>;
   /** Undefined: the database gave none, so there is nothing to cancel with. */
   readonly key: CancelKey | undefined;
+  /** Asked first; true: what was to be cancelled never reached the database, and is cancelled. */
+  readonly here?: () => boolean;
 }
 
 /** sent: the database was told · busy: one for this session is on its way · unknown: no session has this key. */
@@ -63,7 +65,8 @@ export class CancelRegistry {
   async cancel(key: CancelKey, guard: DialGuard): Promise<CancelOutcome> {
     const entry = this.#find(key);
     if (entry === undefined) return 'unknown';
-    const { upstream, key: real } = entry.target;
+    const { upstream, key: real, here } = entry.target;
+    if (here?.() === true) return 'sent';
     if (real === undefined) return 'failed';
     // One dial at a time per session: a stream of requests must not become a stream of connections to the database.
     if (entry.busy) return 'busy';

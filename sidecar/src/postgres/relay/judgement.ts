@@ -26,6 +26,8 @@ export interface Judgement {
   readonly verdict: Verdict;
   /** Set: it must not run. */
   readonly refusal: Refusal | undefined;
+  /** It must not run unless people approve it; then this holds in its place, for one execution. */
+  readonly approved: Judgement | undefined;
   /** How each row is masked; undefined: rows pass as they are. */
   readonly plan: MaskPlan | undefined;
   /** It can write, call or change the session: it runs only once its record is synced. */
@@ -167,7 +169,7 @@ export function judgeReprint(
     again.basis.analysis?.refused === undefined &&
     (columns.length !== fields.length || columns.some(({ name }, at) => name !== fields[at]?.name));
   if (another) return judgement;
-  if (judgement.also.length >= MAX_READINGS) return { ...judgement, refusal: TOO_MANY_READINGS };
+  if (judgement.also.length >= MAX_READINGS) return { ...judgement, refusal: TOO_MANY_READINGS, approved: undefined };
   return combine(judgement, again);
 }
 
@@ -176,6 +178,8 @@ function combine(a: Judgement, b: Judgement): Judgement {
     ...a,
     verdict: a.refusal === undefined && b.refusal !== undefined ? b.verdict : a.verdict,
     refusal: a.refusal ?? b.refusal,
+    // What was asked for has one reading; of one that changed nothing is approved.
+    approved: undefined,
     plan: strictestPlan(a.plan, b.plan),
     writes: a.writes || b.writes,
     touchesLabelled: a.touchesLabelled || b.touchesLabelled,
@@ -233,11 +237,20 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     basis,
     also: [],
   };
-  if (verdict.verdict !== 'allow') return { ...common, plan: undefined, refusal: policyRefusal(verdict, action) };
+  if (verdict.verdict === 'deny') return { ...common, ...refused(policyRefusal(verdict, action)) };
   const refusal = analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
-  if (refusal !== undefined) return { ...common, plan: undefined, refusal };
-  if (analysis === undefined || statement.kind === 'explain') return { ...common, plan: undefined, refusal: undefined };
-  return { ...common, ...planOf(statement, analysis, fields, access) };
+  if (refusal !== undefined) return { ...common, ...refused(refusal) };
+  const shown =
+    analysis === undefined || statement.kind === 'explain'
+      ? { plan: undefined, refusal: undefined }
+      : planOf(statement, analysis, fields, access);
+  const approved: Judgement = { ...common, ...shown, approved: undefined };
+  if (verdict.verdict === 'allow' || shown.refusal !== undefined) return approved;
+  return { ...common, plan: shown.plan, refusal: policyRefusal(verdict, action), approved };
+}
+
+function refused(refusal: Refusal): Pick<Judgement, 'plan' | 'refusal' | 'approved'> {
+  return { plan: undefined, refusal, approved: undefined };
 }
 
 /** How the rows are masked, or why they cannot be. */

@@ -40,6 +40,8 @@ export class Link {
   /** We refused something in this group; what it executed so far must not stay. */
   undo = false;
   over = false;
+  /** An action waits for people: gives up on it. */
+  giveUp: (() => void) | undefined;
   /** Told whenever the first step becomes another one. */
   onTurn: (step: Step | undefined) => void = () => undefined;
   /** The session ended while the server still owed something. */
@@ -202,6 +204,11 @@ export class Link {
     if (step.tell) this.#portals.set(step.portal.name, step.portal);
     else this.#portals.delete(step.portal.name);
     this.#forget(step);
+  }
+
+  /** Another judgement holds for a portal that is bound already. */
+  replace(portal: Portal): void {
+    this.#portals.set(portal.name, portal);
   }
 
   /** SQL took this name for a cursor, or freed it; without a name all of them. */

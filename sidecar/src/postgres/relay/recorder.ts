@@ -51,7 +51,7 @@ export class Recorder {
   }): Promise<number> {
     this.settle();
     const action = this.totals.actions++;
-    if (said.verdict.verdict !== 'allow') this.totals.denied++;
+    if (said.verdict.verdict === 'deny') this.totals.denied++;
     const shown = this.#access().recording.content !== 'metadata';
     const record: RecordBody = {
       type: 'action',
@@ -68,6 +68,12 @@ export class Recorder {
     };
     await this.#session.append(record, this.#durability(said.writes));
     return action;
+  }
+
+  /** Writes what people said of an action; resolves once it is as durable as the mode asks. Rejects: the action must not run. */
+  async approval(said: Omit<Extract<RecordBody, { type: 'approval' }>, 'type'>): Promise<void> {
+    if (said.state !== 'Released') this.totals.denied++;
+    await this.#session.append({ type: 'approval', ...said }, this.#durability(true));
   }
 
   run(action: number, portal: Portal): Run {

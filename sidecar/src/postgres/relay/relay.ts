@@ -7,8 +7,10 @@ import { BACKEND, MAX_BACKEND_BYTES, MessageReader, ProtocolError } from '../wir
 import { AgentSide } from './agent-side.ts';
 import type { Catalog } from '../masking/index.ts';
 import { type Database, DatabaseError } from './database.ts';
+import { type ApprovalContext, StatementApproval } from './approval.ts';
 import { Inbox } from './inbox.ts';
 import { Intake } from './intake.ts';
+import type { Holds } from '../../session/holds.ts';
 import type { Ending } from '../../session/index.ts';
 import { Link } from './link.ts';
 import type { Memory } from './memory.ts';
@@ -35,6 +37,8 @@ export interface RelayOptions {
   readonly database: Database;
   readonly access: () => Access;
   readonly session: SessionRecorder;
+  readonly holds: Holds;
+  readonly approval: ApprovalContext;
   readonly clock: Clock;
   readonly log: Logger;
   /** Cancels what the database runs for this session: it would go on to its end, and commit. */
@@ -90,7 +94,14 @@ export class Relay {
 
   /** Milliseconds since the agent last said something while nothing was under way. */
   idleMs(): number {
-    return this.#link.idle ? this.#o.clock.monotonic() - this.#lastActivity : 0;
+    return this.#link.idle && this.#link.giveUp === undefined ? this.#o.clock.monotonic() - this.#lastActivity : 0;
+  }
+
+  /** Gives up on an action that waits for people, as its agent wishes. False: none does. */
+  giveUp(): boolean {
+    const { giveUp } = this.#link;
+    giveUp?.();
+    return giveUp !== undefined;
   }
 
   end(ending: Ending): void {
@@ -154,6 +165,16 @@ export class Relay {
       texts: this.#texts,
       statements,
       templates,
+      approval: new StatementApproval({
+        link: this.#link,
+        recorder: this.#recorder,
+        texts: this.#texts,
+        access,
+        clock,
+        session: this.#o.session.session,
+        holds: this.#o.holds,
+        context: this.#o.approval,
+      }),
       access,
       clock,
       serverReady: () => this.#serverReady(),

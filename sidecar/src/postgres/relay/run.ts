@@ -33,6 +33,8 @@ export class Run {
   copying: 'no' | 'in' | 'out' = 'no';
   /** Masks what COPY TO gives; undefined: it passes as it is. */
   masker: CopyMasker | undefined;
+  /** What the server said in the end. */
+  tag: string | undefined;
   rows = 0;
   bytes = 0;
   maskedValues = 0;

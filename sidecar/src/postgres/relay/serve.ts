@@ -156,12 +156,14 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     upstream.socket.destroy();
     throw error;
   }
-  const cancel = cancels.register({ upstream: cancelAddress(start.resource), key: upstream.key }, accepted.protocolMinor);
+  let relay: Relay | undefined;
+  const here = (): boolean => relay?.giveUp() === true;
+  const cancel = cancels.register({ upstream: cancelAddress(start.resource), key: upstream.key, here }, accepted.protocolMinor);
   upstream.socket.once('close', () => cancels.forget(cancel));
   const shown = new Map([...upstream.parameters].filter(([name]) => shownParameter(name)));
   accepted.socket.write(greet({ parameters: shown, key: cancel }));
   const access = (): GrantedResource['access'] => context.resource()?.access ?? start.resource.access;
-  return new Relay({
+  relay = new Relay({
     agent: accepted.socket,
     early: accepted.rest,
     upstream,
@@ -175,7 +177,14 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     clock,
     log: logger,
     interrupt: () => interrupt(context, start.resource, upstream),
+    holds: context.holds,
+    approval: {
+      agent: context.agent,
+      database: start.resource.postgres?.database ?? '',
+      role: start.resource.credentials?.username ?? '',
+    },
   });
+  return relay;
 }
 
 function interrupt({ guard, logger }: PostgresContext, resource: GrantedResource, { key }: Upstream): void {

@@ -206,7 +206,7 @@ export class ServerSide {
       throw new UpstreamProtocolError(`message ${String.fromCharCode(type)} does not belong to Bind`);
     this.#judgeBound(step.portal);
     this.#link.bound(step);
-    if (step.tell) this.#link.tell(bytes);
+    if (step.tell && step.quiet !== true) this.#link.tell(bytes);
     if (step.attempt?.opening !== undefined) this.#link.tell(step.attempt.opening);
     this.#link.answered();
     step.settled.resolve(true);
@@ -272,6 +272,7 @@ export class ServerSide {
   }
 
   #complete(run: Run, bytes: Buffer, tag: string): void {
+    run.tag = tag;
     if (run.stopped !== undefined) return this.#stopped(run, run.stopped);
     const ends = endsTransaction(run.portal.judgement);
     // Whatever stands before it in its group is committed with it, or given up.

@@ -2,6 +2,7 @@ import { type Clock, deferred } from '../../platform.ts';
 import type { Access } from '@chaperone/policy';
 import type { Statement, StatementOf } from '../actions/index.ts';
 import { encodeBind, encodeCommandComplete, encodeEmptyQueryResponse, encodeExecute, encodeFlush } from '../wire/index.ts';
+import { sealBound, type StatementApproval, voided } from './approval.ts';
 import { changesMeaning, type Judgement, judgePlain, MASK_WRITTEN_BACK, shownInstance } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
@@ -19,6 +20,7 @@ export interface SimpleQueryOptions {
   readonly texts: Texts;
   readonly statements: Statements;
   readonly templates: Templates;
+  readonly approval: StatementApproval;
   readonly access: () => Access;
   readonly clock: Clock;
   readonly copyIn: (run: Run) => Promise<void>;
@@ -38,6 +40,14 @@ const ABORTED: SqlError = {
   sqlstate: '25P02',
   message: 'current transaction is aborted, commands ignored until end of transaction block',
 };
+
+/** As a server says it. */
+export const CANCELLED = ['57014', 'canceling statement due to user request'] as const;
+
+/** Why it cannot run, whoever approves it. */
+function refusalOf({ refusal, approved }: Judgement): Refusal | undefined {
+  return approved === undefined ? refusal : undefined;
+}
 
 /** The server never hears of it. */
 function isAnsweredHere(statement: Statement): boolean {
@@ -155,10 +165,21 @@ export class SimpleQuery {
   }
 
   async #refuse(refusal: Refusal, statement: string, text: string | undefined, bytes: number): Promise<'failed'> {
-    const { link, recorder, texts, clock } = this.#o;
+    const { recorder } = this.#o;
     await recorder.judged({ text, bytes, verdict: refusal.verdict ?? asVerdict(refusal), writes: false });
-    const { bytes: error, delayMs } = texts.refuse(refusal, statement, link.transaction);
+    return this.#told(refusal, statement);
+  }
+
+  /** Refuses what has its record already. */
+  async #told(refusal: Refusal, statement: string): Promise<'failed'> {
+    const { link, texts, clock } = this.#o;
+    const { bytes, delayMs } = texts.refuse(refusal, statement, link.transaction);
     if (delayMs > 0) await link.pause(clock.after(delayMs));
+    return this.#undone(bytes);
+  }
+
+  #undone(error: Buffer): 'failed' {
+    const { link } = this.#o;
     link.say(error);
     link.undo = true;
     return 'failed';
@@ -184,7 +205,7 @@ export class SimpleQuery {
       );
     }
     const { judgement } = prepared.prepared;
-    const refusal = statements.barred(judgement) ?? statements.spend(judgement, []);
+    const refusal = refusalOf(judgement) ?? statements.barred(judgement) ?? statements.spend(judgement, []);
     if (refusal !== undefined) return this.#refuse(refusal, statement.text, judgement.text, bytes);
     return this.#execute(prepared.prepared, bytes, last);
   }
@@ -245,26 +266,78 @@ export class SimpleQuery {
     const text = shownInstance(judgement, statement.text);
     const values = statement.values.map((value) => (value === null ? null : Buffer.from(value)));
     const masked = judgement.writes && statement.maskSentinel ? MASK_WRITTEN_BACK : undefined;
-    const refusal = judgement.refusal ?? masked ?? statements.barred(judgement) ?? statements.spend(judgement, values);
+    const refusal = refusalOf(judgement) ?? masked ?? statements.barred(judgement) ?? statements.spend(judgement, values);
     if (refusal !== undefined) return this.#refuse(refusal, statement.text, text, bytes);
     return this.#execute(found, bytes, last, { statement: statement.name, values, text });
   }
 
   async #execute(prepared: Prepared, bytes: number, last: boolean, named?: Named): Promise<Outcome> {
-    const { link, recorder, statements, templates } = this.#o;
+    const { recorder, statements } = this.#o;
     const judgement = statements.current(prepared.judgement, prepared.fields);
+    if (judgement.approved !== undefined) return this.#held(prepared, judgement, { bytes, last, named });
+    const text = named?.text ?? judgement.text;
+    if (judgement.refusal !== undefined) return this.#refuse(judgement.refusal, judgement.statement.text, text, bytes);
+    const { verdict, writes } = judgement;
+    const action = await recorder.judged({ text, bytes, verdict, writes });
+    return this.#run(prepared, judgement, { action, last, named });
+  }
+
+  /** Asks people first. Where nothing is under way, other sessions wait for no lock meanwhile. */
+  async #held(
+    prepared: Prepared,
+    judgement: Judgement,
+    given: { bytes: number; last: boolean; named: Named | undefined },
+  ): Promise<Outcome> {
+    const { link, statements, approval } = this.#o;
+    const { bytes, last, named } = given;
+    if (!(await this.#turn())) return 'failed';
+    const locks = link.inTransaction;
+    if (!locks) await (await statements.sync(false)).done;
+    const bound = named === undefined ? undefined : sealBound({ values: named.values, types: prepared.parameters });
+    const answer = await approval.ask({ judgement, text: named?.text ?? judgement.text, bytes, bound }, locks);
+    if (answer.kind === 'cancelled') return this.#undone(this.#o.texts.error(...CANCELLED));
+    if (answer.kind === 'refused') return this.#told(answer.refusal, judgement.statement.text);
+    if (!(await statements.unchanged(prepared))) {
+      answer.ended(true, 'what it touches changed; it did not run');
+      return this.#told(voided(answer.request, judgement), judgement.statement.text);
+    }
+    const { action, request } = answer;
+    const approved = { ...prepared, judgement: answer.judgement };
+    const outcome = await this.#run(approved, answer.judgement, {
+      action,
+      last,
+      named,
+      request,
+      onRun: (run) =>
+        void run.settled.promise.then((end) => answer.ended(end === 'failed', run.tag ?? 'the database refused it')),
+    });
+    // A template of it would run unasked.
+    return typeof outcome === 'object' ? { ran: undefined } : outcome;
+  }
+
+  async #run(
+    prepared: Prepared,
+    judgement: Judgement,
+    given: { action: number; last: boolean; named: Named | undefined; request?: string; onRun?: (run: Run) => void },
+  ): Promise<Outcome> {
+    const { link, recorder, statements, templates } = this.#o;
+    const { action, last, named, request } = given;
     if (changesMeaning(judgement)) templates.forget();
     statements.starting(judgement);
-    const { verdict, writes } = judgement;
-    const action = await recorder.judged({ text: named?.text ?? judgement.text, bytes, verdict, writes });
+    const { writes } = judgement;
     const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
     const run = recorder.run(action, portal);
+    given.onRun?.(run);
     run.committing = last;
     const copyIn = judgement.statement.kind === 'copy-in';
     const mayUndo = run.limited && link.undoable(judgement.writes);
     link.dirty = true;
     const bound = this.#bind(portal, named);
-    if (writes && named !== undefined && !(await this.#holds(run, bound))) return 'failed';
+    const waits = request !== undefined || (writes && named !== undefined);
+    if (waits && !(await this.#holds(run, bound, request))) {
+      run.settled.resolve('failed');
+      return 'failed';
+    }
     link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
     const ending = last && !copyIn && !mayUndo ? await statements.sync(true) : undefined;
     if (ending === undefined) this.#flush();
@@ -304,10 +377,11 @@ export class SimpleQuery {
   }
 
   /** Waits for the server to bind what can write: a tree that it prints then may change the verdict. */
-  async #holds(run: Run, bound: Promise<boolean>): Promise<boolean> {
+  async #holds(run: Run, bound: Promise<boolean>, request?: string): Promise<boolean> {
     const { recorder } = this.#o;
     this.#flush();
-    const { refusal } = (await bound) ? run.portal.judgement : { refusal: undefined };
+    const { refusal: met } = (await bound) ? run.portal.judgement : { refusal: undefined };
+    const refusal = met !== undefined && request !== undefined ? voided(request, run.portal.judgement) : met;
     if (!(await bound)) recorder.skipped(run, 'ServerError');
     if (!(await bound) || refusal === undefined) return bound;
     recorder.finished(run, { error: { code: refusal.code, message: refusal.reason } });

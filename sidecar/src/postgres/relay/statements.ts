@@ -66,6 +66,7 @@ export interface StatementsOptions {
 }
 
 export type Preparation =
+  /** It may run, or may once people have approved it: its judgement says which. */
   | { readonly kind: 'prepared'; readonly prepared: Prepared }
   /** Ours: nothing of it stays at the server. */
   | { readonly kind: 'refused'; readonly refusal: Refusal; readonly text: string | undefined }
@@ -131,12 +132,13 @@ export class Statements {
     const { access } = this.#o;
     if (!needsTree(statement)) {
       const judgement = judgePlain(statement, access());
-      if (judgement.refusal !== undefined) return { kind: 'refused', refusal: judgement.refusal, text: judgement.text };
+      if (judgement.refusal !== undefined && judgement.approved === undefined)
+        return { kind: 'refused', refusal: judgement.refusal, text: judgement.text };
     }
     const outcome = await this.#parse(text, name, parameterTypes);
     if (outcome.kind === 'failed') return this.#failure(statement, outcome);
     const judgement = needsTree(statement) ? await this.#judge(statement, outcome) : judgePlain(statement, access());
-    if (judgement.refusal !== undefined) {
+    if (judgement.refusal !== undefined && judgement.approved === undefined) {
       this.#close(name);
       return { kind: 'refused', refusal: judgement.refusal, text: judgement.text };
     }
@@ -194,7 +196,7 @@ export class Statements {
     const outcome = await settled.promise;
     if (outcome.kind === 'failed') return this.#failure(statement, outcome);
     const judgement = await this.#judge(statement, outcome);
-    if (judgement.refusal !== undefined) {
+    if (judgement.refusal !== undefined && judgement.approved === undefined) {
       this.#close(name);
       return { kind: 'refused', refusal: judgement.refusal, text: judgement.text };
     }
@@ -319,6 +321,14 @@ export class Statements {
     const analysed = await this.#prepare(statement, inner, INNER_NAME, prepared.parameterTypes);
     if (analysed.kind === 'prepared') this.#close(INNER_NAME);
     return analysed;
+  }
+
+  /** Whether what looks names up when it runs still means what it meant: of anything else the server says so when it is bound. */
+  async unchanged(prepared: Prepared): Promise<boolean> {
+    const again = await this.beforeRun(prepared);
+    return (
+      again === undefined || (again.kind === 'prepared' && again.prepared.judgement.basis.tree === prepared.judgement.basis.tree)
+    );
   }
 
   /** Counts comparisons with masked columns; a refusal once the hour's budget is used up. */

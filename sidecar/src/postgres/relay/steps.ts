@@ -34,6 +34,8 @@ export interface Portal {
   readonly formats: readonly number[];
   readonly parameters: readonly (string | null)[] | undefined;
   judgement: Judgement;
+  /** Of a statement that people have to approve: what was bound, for the seal, and the Bind itself where it is small enough to be sent again. */
+  readonly held?: { readonly bound: unknown; readonly bind: Buffer | undefined };
   /** Rows handed out so far and their bytes, against limits.rowsPerStatement and bytesPerStatement. */
   rows: number;
   bytes: number;
@@ -78,7 +80,8 @@ export interface PrepareStep {
  */
 export type Step =
   | PrepareStep
-  | { kind: 'bind'; portal: Portal; tell: boolean; settled: Deferred<boolean>; attempt?: Attempt }
+  /** `quiet`: the agent was told before. */
+  | { kind: 'bind'; portal: Portal; tell: boolean; settled: Deferred<boolean>; attempt?: Attempt; quiet?: true }
   | { kind: 'describe'; of: 'statement' | 'portal'; prepared: Prepared | undefined }
   | { kind: 'execute'; run: Run }
   | { kind: 'close'; tell: boolean; target: TargetMessage }

@@ -1,4 +1,4 @@
-import { type AgentCode, agentText, type Detector } from '@chaperone/api';
+import { type AgentCode, agentText, type ApprovalNews, type Detector } from '@chaperone/api';
 import { type Access, allowedHere, describeEffect, type Verdict } from '@chaperone/policy';
 import { filterError } from '../masking/index.ts';
 import { encodeErrorResponse, encodeNoticeResponse, type ServerMessageFields, type TransactionStatus } from '../wire/index.ts';
@@ -15,10 +15,13 @@ export interface Refusal {
   /** Character of the statement, from 1, that the error is at. */
   readonly position?: number;
   readonly verdict?: Verdict;
+  /** The request by which people were asked. */
+  readonly approval?: ApprovalNews;
 }
 
 /** Codes that cover several situations: the reason says which one it is. */
 const BY_REASON: ReadonlySet<AgentCode> = new Set([
+  'ApprovalUnavailable',
   'NotAnalysable',
   'StatementSyntax',
   'SettingPinned',
@@ -64,6 +67,15 @@ export class Texts {
 
   /** An ErrorResponse for a refusal. */
   refusal(refusal: Refusal, transaction: TransactionStatus = 'I', repeated = 1): Buffer {
+    return encodeErrorResponse(this.#fields(refusal, transaction, repeated));
+  }
+
+  /** A NoticeResponse: people are asked, and the connection waits. */
+  waiting(refusal: Refusal): Buffer {
+    return encodeNoticeResponse(this.#fields(refusal, 'I', 1));
+  }
+
+  #fields(refusal: Refusal, transaction: TransactionStatus, repeated: number): Record<string, string> {
     const effect = refusal.verdict?.effects.find((each) => each.verdict !== 'allow');
     const access = this.#o.access();
     const full = access.disclosure === 'full';
@@ -80,16 +92,17 @@ export class Texts {
       allowedHere: full ? allowedHere(access) : [],
       inTransaction: transaction !== 'I',
       repeated,
+      ...(refusal.approval === undefined ? {} : { approval: refusal.approval }),
     });
-    return encodeErrorResponse({
-      S: 'ERROR',
-      V: 'ERROR',
+    return {
+      S: text.severity,
+      V: text.severity,
       C: text.sqlstate,
       M: text.message,
       ...(text.detail === undefined ? {} : { D: text.detail }),
       ...(text.hint === undefined ? {} : { H: text.hint }),
       ...(refusal.position === undefined ? {} : { P: String(refusal.position) }),
-    });
+    };
   }
 
   /** What the server itself would have said, where we already know its answer. */

@@ -1,0 +1,209 @@
+import { hash } from 'node:crypto';
+import { MAX_REQUEST_TEXT, visible } from '@chaperone/api';
+import { type Access, describeEffect, type SealedAction, sealAction } from '@chaperone/policy';
+import type { Clock } from '../../platform.ts';
+import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
+import type { Judgement } from './judgement.ts';
+import type { Link } from './link.ts';
+import type { Recorder } from './recorder.ts';
+import type { Refusal, Texts } from './texts.ts';
+
+const MAX_SHOWN = 64;
+const MAX_VALUE = 256;
+/** Of a statement that is shown: what is beyond cannot be approved unseen, so its digest is of the whole. */
+const MAX_EFFECTS = 64;
+
+/** What an approval is for beside the statement: fixed for the session. */
+export interface ApprovalContext {
+  readonly agent: SealedAction['agent'];
+  readonly database: string;
+  readonly role: string;
+}
+
+export interface ApprovalOptions {
+  readonly link: Link;
+  readonly recorder: Recorder;
+  readonly texts: Texts;
+  readonly access: () => Access;
+  readonly clock: Clock;
+  readonly session: string;
+  readonly holds: Holds;
+  readonly context: ApprovalContext;
+}
+
+/** One execution that wants to be approved. */
+export interface Execution {
+  readonly judgement: Judgement;
+  /** The statement as evidence keeps it. */
+  readonly text: string;
+  readonly bytes: number;
+  /** Bound values as evidence keeps them. */
+  readonly parameters?: readonly (string | null)[] | undefined;
+  /** All that the agent gave to it beside the text, which the approval is for: values, types, formats. */
+  readonly bound: unknown;
+}
+
+export type Approval =
+  /** It may run now, once, as this action. */
+  | {
+      readonly kind: 'released';
+      readonly request: string;
+      readonly action: number;
+      readonly judgement: Judgement;
+      readonly ended: (failed: boolean, result: string) => void;
+    }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  /** The agent gave up on it. */
+  | { readonly kind: 'cancelled' };
+
+/** Holds statements that a rule wants people to approve, and tells the agent what becomes of them. */
+export class StatementApproval {
+  readonly #o: ApprovalOptions;
+
+  constructor(options: ApprovalOptions) {
+    this.#o = options;
+  }
+
+  /** Asks people. The server owes nothing meanwhile; whether it holds locks is the caller's to say. @throws RecordingError */
+  async ask(execution: Execution, holdsLocks: boolean): Promise<Approval> {
+    const { link, recorder, clock } = this.#o;
+    const { judgement, text, bytes, parameters } = execution;
+    const { verdict } = judgement;
+    const action = await recorder.judged({ text, bytes, verdict, writes: true, parameters });
+    const seal = (): string => this.#seal(execution);
+    const digest = seal();
+    const since = clock.monotonic();
+    const cancelled = Promise.withResolvers<undefined>();
+    link.giveUp = () => cancelled.resolve(undefined);
+    const held: HeldAction = {
+      question: this.#question(execution, action, holdsLocks),
+      seal,
+      waiting: ({ name, timeoutMs }) => {
+        link.say(this.#o.texts.waiting(this.#news(judgement, 'ApprovalPending', { request: name, timeoutMs })));
+        link.toAgent.flush();
+      },
+      gone: Promise.race([cancelled.promise, link.ended.promise]),
+    };
+    const outcome = await this.#o.holds.hold(held).finally(() => {
+      link.giveUp = undefined;
+    });
+    const view = outcome.kind === 'unavailable' ? undefined : outcome.view;
+    const state = STATES[outcome.kind];
+    await recorder.approval({
+      action,
+      ...(view !== undefined && { request: view.name }),
+      digest,
+      state,
+      waitedMs: Math.round(clock.monotonic() - since),
+      decisions: view?.decisions.map((decision) => ({ ...decision })) ?? [],
+    });
+    if (outcome.kind === 'gone') return { kind: 'cancelled' };
+    if (outcome.kind !== 'released') return { kind: 'refused', refusal: this.#refusal(judgement, outcome) };
+    const { name } = outcome.view;
+    const ended = (failed: boolean, result: string): void => this.#o.holds.ended(name, failed ? 'Failed' : 'Ran', result);
+    if (link.over || judgement.approved === undefined) {
+      ended(true, 'the agent was gone; it did not run');
+      return { kind: 'cancelled' };
+    }
+    return { kind: 'released', request: name, action, judgement: judgement.approved, ended };
+  }
+
+  #seal({ judgement, bound }: Execution): string {
+    const { link, access, context } = this.#o;
+    const { resource, digest, searchPath } = access();
+    return sealAction({
+      agent: context.agent,
+      resource: { namespace: resource.namespace, name: resource.name, generation: resource.generation },
+      access: digest,
+      protocol: 'postgres',
+      text: judgement.statement.text,
+      bound,
+      state: {
+        database: context.database,
+        role: context.role,
+        searchPath: searchPath.join(','),
+        settings: link.settings,
+        transaction: link.inTransaction ? 'open' : 'none',
+        // What the server itself makes of the text: names that stand for something else by now change it.
+        tree: judgement.basis.tree ?? '',
+      },
+    });
+  }
+
+  #question({ judgement, text, parameters }: Execution, action: number, transaction: boolean): HeldAction['question'] {
+    const { resource } = this.#o.access();
+    const { verdict, statement } = judgement;
+    const shown = parameters
+      ?.slice(0, MAX_SHOWN)
+      .map((value) => visible(value === null ? 'NULL' : value.startsWith('t:') ? `'${value.slice(2)}'` : value, MAX_VALUE));
+    return {
+      session: this.#o.session,
+      action,
+      resource: { namespace: resource.namespace, name: resource.name },
+      protocol: 'postgres',
+      asks: [...(verdict.asks ?? [])],
+      sentence: visible(sentence(judgement), 512),
+      effects: verdict.effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect })),
+      text: visible(text, MAX_REQUEST_TEXT),
+      textBytes: Buffer.byteLength(statement.text),
+      ...(shown !== undefined && { parameters: shown }),
+      transaction,
+    };
+  }
+
+  #news(judgement: Judgement, code: Refusal['code'], approval: Refusal['approval']): Refusal {
+    const { verdict, refusal } = judgement;
+    return { code, reason: refusal?.reason ?? '', verdict, ...(approval !== undefined && { approval }) };
+  }
+
+  #refusal(judgement: Judgement, outcome: Exclude<HoldOutcome, { kind: 'released' | 'gone' }>): Refusal {
+    if (outcome.kind === 'unavailable')
+      return { ...this.#news(judgement, 'ApprovalUnavailable', undefined), reason: outcome.why };
+    const { name: request, timeoutMs, expiresInMs, decisions } = outcome.view;
+    if (outcome.kind === 'voided') return this.#news(judgement, 'ApprovalVoided', { request, timeoutMs, why: outcome.why });
+    switch (outcome.kind) {
+      case 'pending':
+        return this.#news(judgement, 'ApprovalPending', { request, timeoutMs: expiresInMs, repeat: true });
+      case 'denied': {
+        const reviewer = decisions.find(({ decision, reason }) => decision === 'Deny' && reason !== undefined)?.reason;
+        return this.#news(judgement, 'ApprovalDenied', { request, timeoutMs, ...(reviewer !== undefined && { reviewer }) });
+      }
+      default:
+        return this.#news(judgement, 'ApprovalExpired', { request, timeoutMs });
+    }
+  }
+}
+
+const STATES = {
+  released: 'Released',
+  denied: 'Denied',
+  expired: 'Expired',
+  pending: 'Pending',
+  gone: 'Withdrawn',
+  voided: 'Voided',
+  unavailable: 'Unavailable',
+} as const;
+
+/** What was approved is not what would run by now. */
+export function voided(request: string, { verdict }: Judgement): Refusal {
+  const why = 'what it touches changed';
+  return { code: 'ApprovalVoided', reason: why, verdict, approval: { request, timeoutMs: 0, why } };
+}
+
+/** What the agent gave to a statement, for the seal: hashed, since it may be large. */
+export function sealBound(given: {
+  readonly values: readonly (Buffer | null)[];
+  readonly types: readonly number[];
+  readonly formats?: readonly number[];
+  readonly resultFormats?: readonly number[];
+}): unknown {
+  const { values, ...rest } = given;
+  return { ...rest, values: values.map((value) => (value === null ? null : hash('sha256', value, 'hex'))) };
+}
+
+/** What would run, by its effects: those that need approval first. */
+function sentence({ verdict }: Judgement): string {
+  const held = verdict.effects.filter((effect) => effect.verdict === 'approve');
+  const named = [...new Set(held.map(describeEffect))];
+  return named.length === 0 ? 'an action without effects' : named.join(', ');
+}

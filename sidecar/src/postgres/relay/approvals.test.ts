@@ -1,0 +1,458 @@
+import type { AccessRequest, DecisionSpec } from '@chaperone/api';
+import { connect } from 'node:net';
+import type { Client, DatabaseError } from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../../platform.ts';
+import { encodeCancelRequest } from '../wire/index.ts';
+import { type Governed, startGoverned } from './governed.test-support.ts';
+import { RawClient, say } from './raw-client.test-support.ts';
+
+const SCHEMA = `
+create table tickets (id int primary key, status text not null default 'open', ssn text);
+insert into tickets select n, 'open', '123-45-678' || n from generate_series(1, 9) n;
+create table notes (body text);
+grant select, insert, update, delete on tickets, notes to agent_role;`;
+const ON = { resource: { namespace: 'data', name: 'orders-db' } };
+const fix = (approval: object = {}): object => ({
+  name: 'fix',
+  effect: 'RequireApproval',
+  ...ON,
+  sql: { statements: ['update', 'delete'], relations: ['public.*'] },
+  approval: { approvers: { groups: ['dba'] }, timeout: '20s', ...approval },
+});
+const ALLOW = {
+  name: 'rest',
+  effect: 'Allow',
+  ...ON,
+  sql: { statements: ['select', 'insert'], relations: ['**'], functions: ['pg_catalog.*'] },
+};
+const policy = (...rules: object[]): object => ({
+  rules: [ALLOW, ...(rules.length === 0 ? [fix()] : rules)],
+  inference: 'allow',
+});
+
+let governed: Governed;
+beforeAll(async () => {
+  governed = await startGoverned({
+    schema: SCHEMA,
+    policy: policy(),
+    resource: { sensitive: [{ label: 'pii.ssn', columns: ['public.tickets.ssn'] }] },
+    clock: systemClock,
+  });
+});
+afterAll(() => governed[Symbol.asyncDispose]());
+
+const open: Client[] = [];
+/** Another proxy for each test, since people are asked no more than so often. */
+let here: Governed;
+async function fresh(rules: object = policy()): Promise<void> {
+  here = await governed.anew({ policy: rules });
+}
+afterEach(async () => {
+  for (const client of open.splice(0)) await client.end().catch(() => undefined);
+  await here[Symbol.asyncDispose]();
+  const owner = await governed.direct();
+  await owner.query(`update tickets set status = 'open'`);
+  await owner.end();
+});
+
+async function agent(): Promise<{ client: Client; notices: string[] }> {
+  const client = await here.connect();
+  client.on('error', () => undefined);
+  const notices: string[] = [];
+  client.on('notice', ({ message }) => void notices.push(message ?? ''));
+  open.push(client);
+  return { client, notices };
+}
+
+async function until<T>(look: () => T | undefined | false): Promise<T> {
+  for (let tries = 0; tries < 400; tries++) {
+    const found = look();
+    if (found !== undefined && found !== false) return found;
+    await systemClock.after(20);
+  }
+  throw new Error('it did not come');
+}
+const pending = (): Promise<AccessRequest> => until(() => here.desk.list().find(({ status }) => status?.state === 'Pending'));
+const decide = (request: AccessRequest, mods: Partial<DecisionSpec> = {}): ReturnType<Governed['desk']['decide']> =>
+  here.desk.decide({
+    request: request.metadata.name,
+    requestUid: request.metadata.uid,
+    digest: request.spec.digest,
+    decision: 'Approve',
+    by: 'jane@corp',
+    groups: ['dba'],
+    ...mods,
+  });
+async function approve(mods: Partial<DecisionSpec> = {}): Promise<AccessRequest> {
+  const request = await pending();
+  decide(request, mods);
+  return request;
+}
+const stateOf = (request: AccessRequest): string | undefined =>
+  here.desk.list().find(({ metadata }) => metadata.name === request.metadata.name)?.status?.state;
+async function statusOf(id: number): Promise<string> {
+  const owner = await governed.direct();
+  const { rows } = await owner.query<{ status: string }>('select status from tickets where id = $1', [id]);
+  await owner.end();
+  return rows[0]?.status ?? '';
+}
+async function failure(promise: Promise<unknown>): Promise<DatabaseError> {
+  return promise.then(
+    () => {
+      throw new Error('it ran');
+    },
+    (error: DatabaseError) => error,
+  );
+}
+const kinds = (): string[] =>
+  here.records.map(({ record }) =>
+    record.type === 'action' ? `action ${record.verdict}` : record.type === 'approval' ? `approval ${record.state}` : record.type,
+  );
+
+/** The ways in which one update can be sent. */
+const WAYS: readonly (readonly [string, (client: Client, id: number) => Promise<{ rowCount: number | null }>])[] = [
+  ['a simple query', (client, id) => client.query(`update tickets set status = 'closed' where id = ${id}`)],
+  ['the extended protocol', (client, id) => client.query('update tickets set status = $1 where id = $2', ['closed', id])],
+  [
+    'a prepared statement',
+    (client, id) => client.query({ name: 'close', text: 'update tickets set status = $1 where id = $2', values: ['closed', id] }),
+  ],
+  [
+    'PREPARE and EXECUTE',
+    async (client, id) => {
+      await client.query('deallocate all');
+      await client.query(`prepare close(int) as update tickets set status = 'closed' where id = $1`);
+      return client.query(`execute close(${id})`);
+    },
+  ],
+];
+
+describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
+  test('runs once it is approved, and only then', async () => {
+    await fresh();
+    const { client, notices } = await agent();
+    const answer = send(client, 1);
+    const request = await pending();
+    await until(() => notices.length > 0);
+    expect(notices).toEqual([
+      `chaperone: waiting for approval ${request.metadata.name} of UPDATE on public.tickets, at most 20 s (ApprovalPending). Keep the connection open, do not resend; the result follows by itself.`,
+    ]);
+    expect(await statusOf(1)).toBe('open');
+    decide(request);
+    expect(await answer).toMatchObject({ rowCount: 1 });
+    expect(await statusOf(1)).toBe('closed');
+    await until(() => stateOf(request) === 'Ran');
+    expect(here.desk.list()[0]?.status?.result).toBe('UPDATE 1');
+    await until(() => kinds().at(-1) === 'done');
+    expect(kinds().slice(-3)).toEqual(['action approve', 'approval Released', 'done']);
+    expect(here.records.findLast(({ record }) => record.type === 'approval')).toMatchObject({
+      durability: 'synced',
+      record: {
+        request: request.metadata.name,
+        digest: request.spec.digest,
+        decisions: [{ by: 'jane@corp', decision: 'Approve' }],
+      },
+    });
+  });
+
+  test('never runs once it is denied, and the connection goes on', async () => {
+    await fresh();
+    const { client } = await agent();
+    const error = failure(send(client, 2));
+    const request = await approve({ decision: 'Deny', reason: 'wrong ticket, 4412 is meant' });
+    expect(await error).toMatchObject({
+      code: '42501',
+      message: `chaperone: ${request.metadata.name} was denied by a reviewer (ApprovalDenied); UPDATE on public.tickets did not run. Do not retry. Reviewer: "wrong ticket, 4412 is meant"`,
+    });
+    expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(await statusOf(2)).toBe('open');
+    expect(kinds()).toContain('approval Denied');
+  });
+
+  test('never runs once its time is over', async () => {
+    await fresh(policy(fix({ timeout: '1s' })));
+    const { client } = await agent();
+    expect(await failure(send(client, 3))).toMatchObject({
+      code: '57014',
+      message: expect.stringMatching(/^chaperone: ar-\w+ expired after 1 s without a decision/),
+    });
+    expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(await statusOf(3)).toBe('open');
+    expect(here.desk.list()[0]?.status?.state).toBe('Expired');
+  });
+
+  test('asks every time', async () => {
+    await fresh();
+    const { client } = await agent();
+    const names = new Set<string>();
+    for (let times = 0; times < 4; times++) {
+      const answer = send(client, 1).catch((error: DatabaseError) => error);
+      const request = await pending();
+      names.add(request.metadata.name);
+      decide(request, times % 2 === 0 ? {} : { decision: 'Deny' });
+      await answer;
+    }
+    expect(names.size).toBe(4);
+  });
+
+  test('never runs after its policy changed meanwhile', async () => {
+    await fresh();
+    const { client } = await agent();
+    const error = failure(send(client, 4));
+    const request = await pending();
+    here.setPolicy(policy(fix({ timeout: '21s' })));
+    decide(request);
+    expect(await error).toMatchObject({ code: '55000', message: expect.stringContaining('ApprovalVoided') });
+    expect(await statusOf(4)).toBe('open');
+    await until(() => stateOf(request) === 'Voided');
+    expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  });
+
+  test('never runs once what it names is something else', async () => {
+    await fresh();
+    const { client } = await agent();
+    const error = failure(send(client, 5));
+    const request = await pending();
+    const owner = await governed.direct();
+    await owner.query(
+      `alter table tickets rename to old; create table tickets as select * from old; grant all on tickets to agent_role`,
+    );
+    decide(request);
+    const { code } = await error;
+    expect(['55000', '0A000']).toContain(code);
+    expect((await owner.query('select count(*) from tickets where status <> $1', ['open'])).rows).toEqual([{ count: '0' }]);
+    await owner.query('drop table tickets; alter table old rename to tickets');
+    await owner.end();
+    expect(await statusOf(5)).toBe('open');
+  });
+
+  test('never runs once its agent is gone', async () => {
+    await fresh();
+    const { client } = await agent();
+    const answer = send(client, 6).catch(() => undefined);
+    const request = await pending();
+    (client as unknown as { connection: { stream: { destroy: () => void } } }).connection.stream.destroy();
+    await answer;
+    await until(() => stateOf(request) === 'Withdrawn');
+    expect(() => decide(request)).toThrow('is over');
+    expect(await statusOf(6)).toBe('open');
+    await until(() => kinds().includes('approval Withdrawn'));
+  });
+
+  test('holds no lock meanwhile, for which others would have to wait', async () => {
+    await fresh();
+    const { client } = await agent();
+    const answer = send(client, 7);
+    const request = await pending();
+    const owner = await governed.direct();
+    await owner.query('set lock_timeout = 500');
+    await owner
+      .query('lock table tickets in access exclusive mode nowait')
+      .catch((error: DatabaseError) => expect(error.code).toBe('25P01'));
+    await owner.query('begin; lock table tickets in access exclusive mode nowait; commit');
+    await owner.end();
+    decide(request);
+    expect(await answer).toMatchObject({ rowCount: 1 });
+  });
+});
+
+describe('in an open transaction', () => {
+  test('it is held for a shorter time, is said to hold locks, and fails the transaction as an error does', async () => {
+    await fresh(policy(fix({ transactionTimeout: '2s' })));
+    const { client } = await agent();
+    await client.query('begin');
+    await client.query('insert into notes values ($1)', ['first']);
+    const error = failure(client.query(`update tickets set status = 'closed' where id = 1`));
+    expect(await pending()).toMatchObject({ spec: { transaction: true } });
+    expect(await error).toMatchObject({ code: '57014', hint: expect.stringContaining('Send ROLLBACK first') });
+    expect(await failure(client.query('select 1'))).toMatchObject({ code: '25P02' });
+    await client.query('rollback');
+    expect((await client.query('select count(*)::int as n from notes')).rows).toEqual([{ n: 0 }]);
+  });
+  test('it runs within it once it is approved', async () => {
+    await fresh();
+    const { client } = await agent();
+    await client.query('begin');
+    const answer = client.query('update tickets set status = $1 where id = $2', ['closed', 1]);
+    await approve();
+    await answer;
+    expect(await statusOf(1)).toBe('open');
+    await client.query('commit');
+    expect(await statusOf(1)).toBe('closed');
+  });
+  test('of several statements in one text each is asked for, and all undone when one is denied', async () => {
+    await fresh();
+    const { client } = await agent();
+    const error = failure(client.query(`update tickets set status = 'a' where id = 1; delete from tickets where id = 2`));
+    expect(await approve()).toMatchObject({ spec: { sentence: 'UPDATE on public.tickets', transaction: false } });
+    const second = await until(() => here.desk.list().find(({ spec }) => spec.sentence.startsWith('DELETE')));
+    expect(second.spec.transaction).toBe(true);
+    decide(second, { decision: 'Deny' });
+    expect(await error).toMatchObject({ code: '42501' });
+    expect(await statusOf(1)).toBe('open');
+  });
+});
+
+test('an agent that gives up on it gets the server’s words, and goes on', async () => {
+  await fresh();
+  const { client } = await agent();
+  const error = failure(client.query(`update tickets set status = 'closed' where id = 1`));
+  const request = await pending();
+  const { processID: processId, secretKey } = client as unknown as { processID: number; secretKey: number };
+  const secret = Buffer.alloc(4);
+  secret.writeInt32BE(secretKey);
+  const socket = connect(here.port, '127.0.0.1');
+  socket.end(encodeCancelRequest({ processId, secret }));
+  expect(await error).toMatchObject({ code: '57014', message: 'canceling statement due to user request' });
+  await until(() => stateOf(request) === 'Withdrawn');
+  expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+});
+
+describe('where the connection does not wait', () => {
+  test('the agent repeats it, and it runs once it is approved, on any connection, once', async () => {
+    await fresh(policy(fix({ mode: 'retry' })));
+    const { client } = await agent();
+    const text = 'update tickets set status = $1 where id = $2';
+    const first = await failure(client.query(text, ['closed', 1]));
+    expect(first).toMatchObject({
+      code: '55000',
+      message: expect.stringMatching(
+        /^chaperone: UPDATE on public.tickets waits for approval ar-\w+ \(ApprovalPending\). It has not run/,
+      ),
+    });
+    expect(await failure(client.query(text, ['closed', 1]))).toMatchObject({ code: '55000' });
+    expect(here.desk.list()).toHaveLength(1);
+    expect(here.desk.list()[0]?.status?.asked).toBe(2);
+    await approve();
+    const { client: another } = await agent();
+    expect(await failure(another.query(text, ['closed', 2]))).toMatchObject({ code: '55000' });
+    expect(await another.query(text, ['closed', 1])).toMatchObject({ rowCount: 1 });
+    expect(await failure(another.query(text, ['closed', 1]))).toMatchObject({ code: '55000' });
+    expect(await statusOf(2)).toBe('open');
+  });
+  test('what was denied is denied to whoever repeats it, while its time lasts', async () => {
+    await fresh(policy(fix({ mode: 'retry' })));
+    const { client } = await agent();
+    const text = `delete from tickets where id = 9`;
+    expect(await failure(client.query(text))).toMatchObject({ code: '55000' });
+    await approve({ decision: 'Deny' });
+    expect(await failure(client.query(text))).toMatchObject({ code: '42501' });
+    expect(here.desk.list()).toHaveLength(1);
+  });
+});
+
+describe('people', () => {
+  test('see what would run, with values of labelled columns hidden', async () => {
+    await fresh();
+    const { client } = await agent();
+    const answer = failure(client.query(`update tickets set status = 'x\u202e', ssn = $1 where id = $2`, ['999-88-7777', 1]));
+    const request = await approve({ decision: 'Deny' });
+    await answer;
+    expect(request.spec).toMatchObject({
+      sentence: 'UPDATE on public.tickets',
+      effects: expect.arrayContaining([
+        { verb: 'update', object: 'public.tickets', via: 'direct', verdict: 'approve', rule: 'fix' },
+      ]),
+      protocol: 'postgres',
+      agent: { serviceAccount: 'support-agent', purpose: 'test' },
+      mode: 'hold',
+    });
+    expect(JSON.stringify(request)).not.toMatch(/999-88|\u202e/);
+    expect(JSON.stringify(here.records)).not.toContain('999-88');
+  });
+  test('see bound values of other columns', async () => {
+    await fresh();
+    const { client } = await agent();
+    const answer = failure(client.query('update notes set body = $1 where body = $2', ["it's", 'x\u0007']));
+    const request = await approve({ decision: 'Deny' });
+    await answer;
+    expect(request.spec.parameters).toEqual(["'it's'", "'x\\u{7}'"]);
+  });
+  test('of every rule that asks have to agree', async () => {
+    const second = {
+      ...fix({ approvers: { groups: ['security'] } }),
+      name: 'second',
+      sql: { statements: ['update'], relations: ['public.tickets'] },
+    };
+    await fresh(policy(fix(), second));
+    const { client } = await agent();
+    const answer = client.query(`update tickets set status = 'closed' where id = 1`);
+    const request = await approve();
+    await systemClock.after(100);
+    expect(stateOf(request)).toBe('Pending');
+    expect(await statusOf(1)).toBe('open');
+    decide(request, { by: 'bob@corp', groups: ['security'] });
+    await answer;
+    expect(await statusOf(1)).toBe('closed');
+  });
+  test('are asked once for what two connections want at the same time, and again for the second', async () => {
+    await fresh();
+    const one = await agent();
+    const two = await agent();
+    const text = `update tickets set status = 'closed' where id = 1`;
+    const answers = [one.client.query(text), two.client.query(text)];
+    const request = await pending();
+    await until(() => one.notices.length > 0 && two.notices.length > 0);
+    expect(here.desk.list()).toHaveLength(1);
+    decide(request);
+    await Promise.race(answers);
+    const again = await pending();
+    expect(again.metadata.name).not.toBe(request.metadata.name);
+    decide(again);
+    await Promise.all(answers);
+    expect(here.desk.list().map(({ status }) => status?.state)).toEqual(['Ran', 'Ran']);
+  });
+  test('are not asked more often than they can read', async () => {
+    await fresh(policy(fix({ mode: 'retry' })));
+    const { client } = await agent();
+    for (let id = 0; id < 10; id++) await failure(client.query(`delete from tickets where id = ${id}`));
+    expect(await failure(client.query('delete from tickets where id = 10'))).toMatchObject({
+      code: '55000',
+      message: expect.stringContaining('nobody can be asked now: it asked people 10 times within a minute (ApprovalUnavailable)'),
+    });
+  });
+});
+
+test('an approved read is masked as any other, row by row from a cursor too', async () => {
+  await fresh(policy({ ...fix(), sql: { statements: ['select'], relations: ['public.tickets'] } }));
+  const { client } = await agent();
+  const answer = client.query('select id, ssn from tickets where id < 3 order by id');
+  await approve();
+  expect((await answer).rows).toEqual([
+    { id: 1, ssn: '*****' },
+    { id: 2, ssn: '*****' },
+  ]);
+  await client.query('begin');
+  const declared = client.query('declare c cursor for select id, ssn from tickets order by id');
+  await approve();
+  await declared;
+  expect((await client.query('fetch 1 from c')).rows).toEqual([{ id: 1, ssn: '*****' }]);
+  await client.query('commit');
+  const explained = client.query('explain select * from tickets');
+  await approve();
+  expect((await explained).rows.length).toBeGreaterThan(0);
+});
+
+test('what stands behind it in a pipeline waits, in order', async () => {
+  await fresh();
+  await using client = await RawClient.open(here.port, { user: 'bot' });
+  const { parse, bind, execute, sync } = say;
+  const heard = client.ask(
+    parse(`select 1`),
+    bind(),
+    execute(),
+    sync(),
+    parse(`update tickets set status = 'closed' where id = 1`),
+    bind(),
+    execute(),
+    sync(),
+    parse('select 2'),
+    bind(),
+    execute(),
+    sync(),
+  );
+  await approve();
+  const types = (await heard).map(([type]) => type).join('');
+  expect(types.replaceAll('S', '')).toBe('12DCZ12NCZ12DCZ');
+});

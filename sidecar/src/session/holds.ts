@@ -1,0 +1,197 @@
+import { newRequestName } from '@chaperone/evidence';
+import type { EndRequest, Question, RequestView } from '@chaperone/policy';
+import { ApprovalError, type Approvals } from '../control/approvals.ts';
+import type { Clock, Logger } from '../platform.ts';
+
+/** A change that was not heard of (a stream that broke, another leader) is asked for this often. */
+const POLL_MS = 5000;
+/** Another connection of the agent may use up the approval of the very same action; then people are asked once more. */
+const MAX_ROUNDS = 3;
+/** How long is waited between tries to release, ms. */
+const RETRY_MS = 500;
+const MAX_RESULT = 256;
+const MAX_USED = 1000;
+
+export interface HeldAction {
+  /** What people are asked, but for its name and its seal. */
+  readonly question: Omit<Question, 'name' | 'digest'>;
+  /** Names the action in the state that it would run in now; what is different later was not approved. */
+  readonly seal: () => string;
+  /** Called once people are asked, where the connection waits. */
+  readonly waiting: (view: RequestView) => void;
+  /** Resolves when nobody waits any more: the agent left, or gave up. */
+  readonly gone: Promise<unknown>;
+}
+
+export type HoldOutcome =
+  /** It runs now; say how it ended to `ended`. */
+  | { readonly kind: 'released'; readonly view: RequestView }
+  | { readonly kind: 'denied' | 'expired' | 'pending' | 'gone'; readonly view: RequestView }
+  | { readonly kind: 'voided'; readonly view: RequestView; readonly why: string }
+  /** Nobody could be asked. */
+  | { readonly kind: 'unavailable'; readonly why: string };
+
+export interface HoldsOptions {
+  readonly approvals: Approvals;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Actions that wait for a person, of all sessions and protocols. An action runs only after `release` has been answered with Released,
+ * and only while its seal is what was approved; whatever else happens, it does not.
+ */
+export class Holds {
+  readonly #o: HoldsOptions;
+  /** By request: who waits for it. */
+  readonly #waiting = new Map<string, Set<(view: RequestView) => void>>();
+  /** Approvals that somebody here took, of the last ones. */
+  readonly #used = new Set<string>();
+
+  constructor(options: HoldsOptions) {
+    this.#o = options;
+    options.approvals.onChange((view) => {
+      for (const tell of this.#waiting.get(view.name) ?? []) tell(view);
+    });
+  }
+
+  /** Holds an action until it may run or never will. Never rejects. */
+  async hold(action: HeldAction): Promise<HoldOutcome> {
+    try {
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        const outcome = await this.#round(action);
+        if (outcome !== 'taken') return outcome;
+      }
+      return { kind: 'unavailable', why: 'other connections of this agent used every approval of this action' };
+    } catch (error) {
+      if (!(error instanceof ApprovalError)) throw error;
+      return { kind: 'unavailable', why: error.message };
+    }
+  }
+
+  /** Tells how an action ended that was released. */
+  ended(name: string, state: 'Ran' | 'Failed', result: string): void {
+    void this.#tell(name, state, result);
+  }
+
+  async #round({ question, seal, waiting, gone }: HeldAction): Promise<HoldOutcome | 'taken'> {
+    const digest = seal();
+    const asked: Question = { ...question, name: newRequestName(), digest };
+    const view = await this.#o.approvals.ask(asked);
+    if (view.digest !== digest) return { kind: 'unavailable', why: 'what is asked for is not what was meant' };
+    if (view.state === 'Pending' && view.mode === 'retry') return { kind: 'pending', view };
+    if (view.state === 'Pending') waiting(view);
+    const decided = isOver(view) ? view : await this.#decided({ ...asked, name: view.name }, view, gone);
+    if (decided === 'gone') return { kind: 'gone', view };
+    switch (decided.state) {
+      case 'Approved':
+        return this.#release(decided, digest, seal, gone);
+      case 'Denied':
+        return { kind: 'denied', view: decided };
+      case 'Pending':
+      case 'Expired':
+        return { kind: 'expired', view: decided };
+      case 'Released':
+      case 'Ran':
+      case 'Failed':
+      case 'Withdrawn':
+        return 'taken';
+      default:
+        return { kind: 'voided', view: decided, why: 'its policy changed' };
+    }
+  }
+
+  async #release(view: RequestView, digest: string, seal: () => string, gone: Promise<unknown>): Promise<HoldOutcome | 'taken'> {
+    if (this.#used.has(view.name)) return 'taken';
+    this.#use(view.name);
+    if (seal() !== digest) {
+      void this.#tell(view.name, 'Voided');
+      return { kind: 'voided', view, why: 'the policy or the state of the session changed' };
+    }
+    const released = await this.#released(view, digest, gone);
+    if (released === 'gone') return { kind: 'gone', view };
+    if (released.state === 'Expired') return { kind: 'expired', view: released };
+    if (released.state === 'Denied') return { kind: 'denied', view: released };
+    if (released.state !== 'Released') return { kind: 'voided', view: released, why: 'its policy changed, or it was used' };
+    // What changed while the answer was on its way was not approved either.
+    if (seal() === digest) return { kind: 'released', view: released };
+    void this.#tell(view.name, 'Failed', 'the policy or the state of the session changed; it did not run');
+    return { kind: 'voided', view: released, why: 'the policy or the state of the session changed' };
+  }
+
+  /** Tries for as long as the approval holds: whoever decides may be restarting. @throws ApprovalError */
+  async #released(view: RequestView, digest: string, gone: Promise<unknown>): Promise<RequestView | 'gone'> {
+    const { approvals, clock } = this.#o;
+    const until = clock.monotonic() + view.expiresInMs;
+    for (;;) {
+      try {
+        return await approvals.release({ name: view.name, digest });
+      } catch (error) {
+        if (!(error instanceof ApprovalError) || error.code !== 'Unreachable' || clock.monotonic() >= until) throw error;
+      }
+      const left = await Promise.race([gone.then(() => true), clock.after(RETRY_MS).then(() => false)]);
+      if (left) return 'gone';
+    }
+  }
+
+  /** Waits for a decision, for the end of the time, or until nobody waits any more. */
+  async #decided(asked: Question, view: RequestView, gone: Promise<unknown>): Promise<RequestView | 'gone'> {
+    const { clock } = this.#o;
+    const until = clock.monotonic() + view.expiresInMs;
+    const heard = Promise.withResolvers<RequestView>();
+    const tell = (news: RequestView): void => {
+      if (isOver(news)) heard.resolve(news);
+    };
+    this.#listen(view.name, tell);
+    try {
+      for (;;) {
+        const left = until - clock.monotonic();
+        if (left <= 0) return { ...view, state: 'Expired' };
+        const next = await Promise.race([
+          heard.promise,
+          gone.then(() => 'gone' as const),
+          clock.after(Math.min(left, POLL_MS)).then(() => undefined),
+        ]);
+        if (next === 'gone' && this.#waiting.get(view.name)?.size === 1) void this.#tell(view.name, 'Withdrawn');
+        if (next !== undefined) return next;
+        // Whoever decides may be restarting: the time that is left goes on.
+        if (clock.monotonic() < until) await this.#o.approvals.ask(asked).then(tell, () => undefined);
+      }
+    } finally {
+      this.#unlisten(view.name, tell);
+    }
+  }
+
+  async #tell(name: string, state: EndRequest['state'], result?: string): Promise<void> {
+    try {
+      await this.#o.approvals.ended({ name, state, ...(result !== undefined && { result: result.slice(0, MAX_RESULT) }) });
+    } catch (error) {
+      const code = error instanceof ApprovalError ? error.code : 'Unknown';
+      this.#o.logger.warn('how a request ended could not be told', { request: name, state, code });
+    }
+  }
+
+  #use(name: string): void {
+    this.#used.add(name);
+    for (const oldest of this.#used) {
+      if (this.#used.size <= MAX_USED) return;
+      this.#used.delete(oldest);
+    }
+  }
+
+  #listen(name: string, tell: (view: RequestView) => void): void {
+    const known = this.#waiting.get(name) ?? new Set();
+    known.add(tell);
+    this.#waiting.set(name, known);
+  }
+
+  #unlisten(name: string, tell: (view: RequestView) => void): void {
+    const known = this.#waiting.get(name);
+    known?.delete(tell);
+    if (known?.size === 0) this.#waiting.delete(name);
+  }
+}
+
+function isOver({ state }: RequestView): boolean {
+  return state !== 'Pending';
+}
