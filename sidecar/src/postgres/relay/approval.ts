@@ -3,6 +3,10 @@ import { MAX_REQUEST_TEXT, visible } from '@chaperone/api';
 import { type Access, describeEffect, type SealedAction, sealAction } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
+import { blankLiterals } from '../actions/index.ts';
+import { type Catalog, hide, parseTree, type PlainLiterals, plainLiterals } from '../masking/index.ts';
+import type { BindMessage } from '../wire/index.ts';
+import { shownParameters } from './bound-values.ts';
 import type { Judgement } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
@@ -10,6 +14,8 @@ import type { Refusal, Texts } from './texts.ts';
 
 const MAX_SHOWN = 64;
 const MAX_VALUE = 256;
+/** In place of a bound value that may be of a labelled column. */
+const HIDDEN = '(hidden)';
 /** Of a statement that is shown: what is beyond cannot be approved unseen, so its digest is of the whole. */
 const MAX_EFFECTS = 64;
 
@@ -25,6 +31,8 @@ export interface ApprovalOptions {
   readonly recorder: Recorder;
   readonly texts: Texts;
   readonly access: () => Access;
+  readonly catalog: () => Catalog;
+  readonly major: number;
   readonly clock: Clock;
   readonly session: string;
   readonly holds: Holds;
@@ -34,10 +42,10 @@ export interface ApprovalOptions {
 /** One execution that wants to be approved. */
 export interface Execution {
   readonly judgement: Judgement;
-  /** The statement as evidence keeps it. */
-  readonly text: string;
+  /** Of a prepared statement that SQL executes: EXECUTE as evidence keeps it. */
+  readonly executed?: string | undefined;
   readonly bytes: number;
-  /** Bound values as evidence keeps them. */
+  /** Bound values as {@link StatementApproval.values} has them. */
   readonly parameters?: readonly (string | null)[] | undefined;
   /** All that the agent gave to it beside the text, which the approval is for: values, types, formats. */
   readonly bound: unknown;
@@ -67,8 +75,9 @@ export class StatementApproval {
   /** Asks people. The server owes nothing meanwhile; whether it holds locks is the caller's to say. @throws RecordingError */
   async ask(execution: Execution, holdsLocks: boolean): Promise<Approval> {
     const { link, recorder, clock } = this.#o;
-    const { judgement, text, bytes, parameters } = execution;
+    const { judgement, bytes, parameters } = execution;
     const { verdict } = judgement;
+    const text = this.#shown(execution);
     const action = await recorder.judged({ text, bytes, verdict, writes: true, parameters });
     const seal = (): string => this.#seal(execution);
     const digest = seal();
@@ -76,7 +85,7 @@ export class StatementApproval {
     const cancelled = Promise.withResolvers<undefined>();
     link.giveUp = () => cancelled.resolve(undefined);
     const held: HeldAction = {
-      question: this.#question(execution, action, holdsLocks),
+      question: this.#question(execution, text, action, holdsLocks),
       seal,
       waiting: ({ name, timeoutMs }) => {
         link.say(this.#o.texts.waiting(this.#news(judgement, 'ApprovalPending', { request: name, timeoutMs })));
@@ -108,6 +117,33 @@ export class StatementApproval {
     return { kind: 'released', request: name, action, judgement: judgement.approved, ended };
   }
 
+  /** Bound values as people and evidence may see them: of those that may be of a labelled column nothing but that they are there. */
+  values(judgement: Judgement, message: BindMessage): readonly (string | null)[] | undefined {
+    const shown = shownParameters({ blank: false }, message);
+    if (!judgement.blank || shown === undefined) return shown;
+    const { parameters } = this.#plain(judgement);
+    return shown.map((value, at) => (parameters.has(at + 1) ? value : HIDDEN));
+  }
+
+  /** The statement as people may see it: what may be of a labelled column, and what detectors find, is hidden. */
+  #shown({ judgement, executed }: Execution): string {
+    const { blank, statement } = judgement;
+    const text = blank ? blankLiterals(statement.text, this.#plain(judgement).locations) : statement.text;
+    const { sensitive, reveal } = this.#o.access();
+    const detectors = sensitive.flatMap(({ label, detector }) =>
+      detector === undefined || reveal.includes(label) ? [] : [detector],
+    );
+    return hide(executed === undefined ? text : `${executed}; ${text}`, new Set(detectors));
+  }
+
+  #plain({ statement, basis }: Judgement): PlainLiterals {
+    const none = { locations: new Set<number>(), parameters: new Set<number>() };
+    // Any other tree is that of a text within the statement.
+    if (statement.kind !== 'query' || basis.tree === undefined) return none;
+    const [query, ...more] = parseTree(basis.tree, this.#o.major);
+    return query === undefined || more.length > 0 ? none : plainLiterals(query, this.#o.catalog(), this.#o.major);
+  }
+
   #seal({ judgement, bound }: Execution): string {
     const { link, access, context } = this.#o;
     const { resource, digest, searchPath } = access();
@@ -130,7 +166,7 @@ export class StatementApproval {
     });
   }
 
-  #question({ judgement, text, parameters }: Execution, action: number, transaction: boolean): HeldAction['question'] {
+  #question({ judgement, parameters }: Execution, text: string, action: number, transaction: boolean): HeldAction['question'] {
     const { resource } = this.#o.access();
     const { verdict, statement } = judgement;
     const shown = parameters

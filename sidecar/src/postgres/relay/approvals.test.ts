@@ -358,8 +358,18 @@ describe('people', () => {
       agent: { serviceAccount: 'support-agent', purpose: 'test' },
       mode: 'hold',
     });
+    expect(request.spec.text).toBe(String.raw`update tickets set status = 'x\u{202e}', ssn = $1 where id = $2`);
+    expect(request.spec.parameters).toEqual(['(hidden)', "'1'"]);
     expect(JSON.stringify(request)).not.toMatch(/999-88|\u202e/);
     expect(JSON.stringify(here.records)).not.toContain('999-88');
+  });
+  test('do not see a value that is also compared with a labelled column', async () => {
+    await fresh();
+    const { client } = await agent();
+    const answer = failure(client.query('update tickets set status = $1 where ssn = $1 and id = $2', ['999-88-7777', 1]));
+    const request = await approve({ decision: 'Deny' });
+    await answer;
+    expect(request.spec.parameters).toEqual(['(hidden)', "'1'"]);
   });
   test('see bound values of other columns', async () => {
     await fresh();

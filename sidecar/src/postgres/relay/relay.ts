@@ -170,6 +170,8 @@ export class Relay {
         recorder: this.#recorder,
         texts: this.#texts,
         access,
+        catalog,
+        major,
         clock,
         session: this.#o.session.session,
         holds: this.#o.holds,
