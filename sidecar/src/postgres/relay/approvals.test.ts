@@ -480,6 +480,14 @@ test('an approved read is masked as any other, row by row from a cursor too', as
   expect((await explained).rows.length).toBeGreaterThan(0);
 });
 
+test('COPY FROM STDIN cannot be approved, since nobody can see what it brings', async () => {
+  await fresh(policy({ ...fix(), sql: { statements: ['insert'], relations: ['public.notes'] } }));
+  await using client = await RawClient.open(here.port, { user: 'bot' });
+  const heard = await client.ask(say.query('copy notes from stdin'));
+  expect(JSON.stringify(heard)).toContain('NotAnalysable');
+  expect(here.desk.list()).toEqual([]);
+});
+
 test('what stands behind it in a pipeline waits, in order', async () => {
   await fresh();
   await using client = await RawClient.open(here.port, { user: 'bot' });
