@@ -78,9 +78,8 @@ export class Told {
   readonly #told = new Map<string, Set<NewsType>>();
   readonly #since: number;
 
-  /** @param startedAt - what ended {@link LAPSE_MS} before is old */
   constructor(startedAt: number) {
-    this.#since = startedAt - LAPSE_MS;
+    this.#since = startedAt;
   }
 
   /** Whether this is news; if so, it is none from now on. */
@@ -93,12 +92,14 @@ export class Told {
     this.#told.set(uid, (before ?? new Set()).add(type));
     const oldest = this.#told.keys().next();
     if (this.#told.size > MAX_REMEMBERED && oldest.done === false) this.#told.delete(oldest.value);
-    return before !== undefined || type === 'request.created' || endedAt(request) >= this.#since;
+    return before !== undefined || isFresh(request, this.#since);
   }
 }
 
-/** When a request left Pending, ms since 1970. */
-function endedAt({ status, metadata }: AccessRequest): number {
-  const time = Date.parse(status?.decidedAt ?? metadata.creationTimestamp ?? '');
-  return Number.isNaN(time) ? 0 : time;
+/** Whether a request waits, or was decided after `startedAt` or so little before that nobody may have told it. */
+export function isFresh(request: AccessRequest, startedAt: number): boolean {
+  const { status, metadata } = request;
+  return (
+    stateOf(request) === 'Pending' || Date.parse(status?.decidedAt ?? metadata.creationTimestamp ?? '') >= startedAt - LAPSE_MS
+  );
 }

@@ -1,0 +1,57 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { MAX_ACTION_BYTES, type SlackActions, type SlackResponse } from './slack-actions.ts';
+
+/** The only path; Slack's "Request URL" ends with it. */
+export const SLACK_PATH = '/slack/actions';
+
+/** Hands what Slack posts to {@link SlackActions}, whole or not at all. */
+export function createSlackListener(actions: Pick<SlackActions, 'handle'>): RequestListener {
+  return (request, response) => {
+    response.on('error', () => undefined);
+    answer(actions, request).then(
+      (status) => say(request, response, status),
+      () => response.destroy(),
+    );
+  };
+}
+
+async function answer(actions: Pick<SlackActions, 'handle'>, request: IncomingMessage): Promise<SlackResponse['status'] | 404> {
+  if (request.url !== SLACK_PATH) return 404;
+  const body = await readWhole(request);
+  if (body === undefined) return 413;
+  const { status } = await actions.handle({
+    method: request.method ?? '',
+    contentType: request.headers['content-type'],
+    timestamp: one(request.headers['x-slack-request-timestamp']),
+    signature: one(request.headers['x-slack-signature']),
+    body,
+  });
+  return status;
+}
+
+function say(request: IncomingMessage, response: ServerResponse, status: number): void {
+  // What was not read of a request would be read as the next one.
+  if (!request.complete) response.setHeader('connection', 'close');
+  response.writeHead(status, { 'content-length': 0 }).end();
+}
+
+const one = (header: string | string[] | undefined): string | undefined => (typeof header === 'string' ? header : undefined);
+
+async function readWhole(request: IncomingMessage): Promise<Buffer | undefined> {
+  if (Number(request.headers['content-length'] ?? 0) > MAX_ACTION_BYTES) return undefined;
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer | undefined>();
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  request.on('data', (part: Buffer) => {
+    bytes += part.length;
+    if (bytes <= MAX_ACTION_BYTES) {
+      parts.push(part);
+      return;
+    }
+    request.pause();
+    resolve(undefined);
+  });
+  request.on('end', () => resolve(Buffer.concat(parts)));
+  request.on('error', reject);
+  return await promise;
+}
