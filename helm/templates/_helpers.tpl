@@ -65,3 +65,19 @@ tls://chaperone-nats.{{ .Release.Namespace }}.svc:4222
 {{- required "nats.external.url is needed where nats.install is false" .Values.nats.external.url -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Where notices go, as the operator reads it; secrets are files of the volume "notify". */}}
+{{- define "chaperone.notify" -}}
+{{- $webhooks := list -}}
+{{- range $index, $webhook := .Values.notify.webhooks -}}
+{{- $webhooks = append $webhooks (dict "url" $webhook.url "secretFile" (printf "/etc/chaperone/notify/webhook-%d" $index)) -}}
+{{- end -}}
+{{- $notify := dict "webhooks" $webhooks -}}
+{{- with .Values.notify.slack -}}
+{{- if .channel -}}
+{{- $files := dict "tokenFile" "/etc/chaperone/notify/slack-token" "signingSecretFile" "/etc/chaperone/notify/slack-signing-secret" -}}
+{{- $_ := set $notify "slack" (merge $files (pick . "channel" "team" "consoleUrl" "user" "groups")) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $notify -}}
+{{- end -}}

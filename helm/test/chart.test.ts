@@ -38,6 +38,14 @@ const rendered = (...args: string[]): string => {
 /** Helm versions differ in blank lines and trailing spaces; objects do not. */
 const tidy = (text: string): string => text.replaceAll(/[ \t]+$/gm, '').replaceAll(/\n{2,}/g, '\n');
 
+const SLACK = {
+  channel: 'C0123ABCD',
+  team: 'T0123ABCD',
+  tokenSecretRef: { name: 'slack', key: 'token' },
+  signingSecretRef: { name: 'slack', key: 'signingSecret' },
+  consoleUrl: 'https://chaperone.corp',
+};
+
 describe.skipIf(helm === undefined)('the chart', () => {
   test.each<[string, string[]]>([
     ['default', ['--set', 'crds.enabled=false']],
@@ -57,6 +65,18 @@ describe.skipIf(helm === undefined)('the chart', () => {
       [
         '--set',
         'crds.enabled=false,nats.install=false,nats.external.url=tls://nats.corp:4222,nats.external.caSecretRef.name=nats-ca,global.imageRegistry=registry.corp',
+      ],
+    ],
+    [
+      'notify',
+      [
+        '-s',
+        'templates/operator/deployment.yaml',
+        '--set-json',
+        `notify=${JSON.stringify({
+          webhooks: [{ url: 'https://hooks.corp/a?b=<&>', secretRef: { name: 'hook', key: 'secret' } }],
+          slack: { ...SLACK, user: 'oidc:{email}', groups: { dba: 'S0123ABCD' } },
+        })}`,
       ],
     ],
   ])('renders %s as reviewed', (name, args) => {
@@ -112,6 +132,20 @@ describe.skipIf(helm === undefined)('the chart', () => {
       'missing for profile production: clusterName (goes into every record) · collector.persistence.enabled=true',
     ],
     ['a broker of one’s own without its address', ['--set', 'nats.install=false'], 'nats.external.url'],
+    [
+      'Slack without what it needs',
+      ['--set', 'notify.slack.channel=C0123ABCD'],
+      'missing for notify.slack: team · tokenSecretRef.name',
+    ],
+    [
+      'a webhook without encryption',
+      ['--set-json', 'notify.webhooks=[{"url":"http://a/","secretRef":{"name":"a","key":"b"}}]'],
+      'url',
+    ],
+    ['a webhook without a secret', ['--set-json', 'notify.webhooks=[{"url":"https://a/"}]'], 'secretRef'],
+    ['a channel by its name', ['--set', 'notify.slack.channel=#approvals'], 'channel'],
+    ['one name for everybody in Slack', ['--set', 'notify.slack.user=admin'], 'user'],
+    ['names of the system for people in Slack', ['--set', 'notify.slack.user=system:{email}'], 'user'],
     ['a quote that would end an expression', ['--set', "admission.namespaceAdmins=x' || true || '"], 'namespaceAdmins'],
   ])('refuses %s', (_name, args, text) => {
     const { status, stderr } = template(...args);

@@ -15,7 +15,8 @@ test('defaults are those of the design', () => {
   const config = parseConfig(GOOD);
   expect(config.ranges).toEqual({ ipv4: '240.240.0.0/16', ipv6: '2001:2::/48' });
   expect(config.validForMs).toBe(15 * 60_000);
-  expect(config.ports).toEqual({ sidecars: 8443, webhook: 9443, health: 8080 });
+  expect(config.ports).toEqual({ sidecars: 8443, webhook: 9443, health: 8080, slack: 8444 });
+  expect(config.notify).toEqual({ webhooks: [] });
   expect(config.injection.uid).toBe(24_601);
   expect(config.hostPatterns).toEqual({});
 });
@@ -31,6 +32,11 @@ test.each([
   ['a pattern with other characters', { CHAPERONE_HOST_PATTERNS: '{"data":["(a|b)"]}' }, 'CHAPERONE_HOST_PATTERNS'],
   ['a device that could be anything', { CHAPERONE_DEVICES: '["*"]' }, 'CHAPERONE_DEVICES'],
   ['a range that is a name', { CHAPERONE_FORBIDDEN_RANGES: 'db.corp' }, 'CHAPERONE_FORBIDDEN_RANGES'],
+  [
+    'a webhook without encryption',
+    { CHAPERONE_NOTIFY: '{"webhooks":[{"url":"http://a/","secretFile":"/s"}]}' },
+    'CHAPERONE_NOTIFY',
+  ],
   ['root as the sidecar', { CHAPERONE_SIDECAR_UID: '0' }, 'CHAPERONE_SIDECAR_UID'],
 ])('%s is refused, by the name of the variable', (_name, mods, variable) => {
   expect(() => parseConfig({ ...GOOD, ...mods })).toThrow(ConfigError);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AddressBook } from './addresses/address-book.ts';
+import { NotifyConfig } from './notify/config.ts';
 
 const MINUTE_MS = 60_000;
 const deviceList = z.array(z.string().regex(/^[a-z0-9.-]{1,253}\/[A-Za-z0-9._-]{1,63}$/)).max(64);
@@ -38,6 +39,10 @@ const Environment = z.object({
   CHAPERONE_ADDRESSES_IPV6: z.string().default('2001:2::/48'),
   /** JSON: namespace → host patterns that it may claim; the namespace `*` stands for all. */
   CHAPERONE_HOST_PATTERNS: z.string().max(65_536).default('{}'),
+  /** JSON: webhooks and Slack, by {@link NotifyConfig}. */
+  CHAPERONE_NOTIFY: z.string().max(65_536).default('{}'),
+  CHAPERONE_SLACK_SERVICE: z.string().max(63).default('chaperone-slack'),
+  CHAPERONE_SLACK_PORT: z.coerce.number().int().min(0).max(65_535).default(8444),
   CHAPERONE_VALID_FOR_MINUTES: z.coerce.number().int().min(1).max(60).default(15),
   CHAPERONE_SIDECAR_PORT: z.coerce.number().int().min(0).max(65_535).default(8443),
   CHAPERONE_WEBHOOK_PORT: z.coerce.number().int().min(0).max(65_535).default(9443),
@@ -53,11 +58,12 @@ export interface Config {
   readonly pod: { readonly name: string; readonly uid: string; readonly ip: string };
   readonly namespace: string;
   readonly clusterName: string;
-  readonly services: { readonly sidecars: string; readonly webhook: string };
-  readonly ports: { readonly sidecars: number; readonly webhook: number; readonly health: number };
+  readonly services: { readonly sidecars: string; readonly webhook: string; readonly slack: string };
+  readonly ports: { readonly sidecars: number; readonly webhook: number; readonly health: number; readonly slack: number };
   readonly nats: { readonly url: string; readonly installed: boolean; readonly caFile: string | undefined };
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
   readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
+  readonly notify: NotifyConfig;
   readonly devices: readonly string[];
   readonly forbiddenRanges: readonly string[];
   readonly validForMs: number;
@@ -88,8 +94,13 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     pod: { name: env.POD_NAME, uid: env.POD_UID, ip: env.POD_IP },
     namespace: env.POD_NAMESPACE,
     clusterName: env.CHAPERONE_CLUSTER_NAME,
-    services: { sidecars: env.CHAPERONE_SERVICE, webhook: env.CHAPERONE_WEBHOOK_SERVICE },
-    ports: { sidecars: env.CHAPERONE_SIDECAR_PORT, webhook: env.CHAPERONE_WEBHOOK_PORT, health: env.CHAPERONE_HEALTH_PORT },
+    services: { sidecars: env.CHAPERONE_SERVICE, webhook: env.CHAPERONE_WEBHOOK_SERVICE, slack: env.CHAPERONE_SLACK_SERVICE },
+    ports: {
+      sidecars: env.CHAPERONE_SIDECAR_PORT,
+      webhook: env.CHAPERONE_WEBHOOK_PORT,
+      health: env.CHAPERONE_HEALTH_PORT,
+      slack: env.CHAPERONE_SLACK_PORT,
+    },
     nats: { url: env.CHAPERONE_NATS_URL, installed: env.CHAPERONE_NATS_INSTALLED === 'true', caFile: env.CHAPERONE_NATS_CA_FILE },
     ranges,
     hostPatterns: parseJson(
@@ -98,6 +109,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       hostPatterns,
       'an object of lists of host patterns',
     ),
+    notify: parseJson('CHAPERONE_NOTIFY', env.CHAPERONE_NOTIFY, NotifyConfig, 'webhooks and Slack as the chart writes them'),
     devices: parseJson('CHAPERONE_DEVICES', env.CHAPERONE_DEVICES, deviceList, 'a list of extended resources'),
     forbiddenRanges: env.CHAPERONE_FORBIDDEN_RANGES.split(',').filter((range) => range !== ''),
     validForMs: env.CHAPERONE_VALID_FOR_MINUTES * MINUTE_MS,

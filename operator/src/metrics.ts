@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { QueueMetrics } from './kube/queue.ts';
+import type { NotifyMetrics } from './notify/notifier.ts';
 
 /** The operator's metrics. Names follow controller-runtime's suffixes under our own prefix. */
 export function createMetrics() {
@@ -31,9 +32,18 @@ export function createMetrics() {
       durations.observe({ controller }, seconds);
     },
   };
+  const notices = counter('chaperone_notices_total', 'Notices to people outside the cluster.', ['channel', 'result']);
+  const slackFailing = gauge('chaperone_slack_failing', '1 while Slack does not take notices; the log says why.');
+  const presses = counter('chaperone_slack_actions_total', 'What pressing a button in Slack came to.', ['result']);
+  const notify: NotifyMetrics = {
+    told: (channel, result) => notices.inc({ channel, result }),
+    slackUp: (up) => slackFailing.set(up ? 0 : 1),
+    pressed: (result) => presses.inc({ result }),
+  };
   return {
     registry,
     queue,
+    notify,
     kubeRequests: counter('chaperone_kube_requests_total', 'Requests to the API server; code 0: no answer.', ['verb', 'code']),
     informerLastEvent: gauge('chaperone_informer_last_event_timestamp_seconds', 'Last sign of life of a watch.', ['kind']),
     informerRelists: gauge('chaperone_informer_relists_total', 'Full lists after the first.', ['kind']),

@@ -40,11 +40,13 @@ export class Notifier {
   readonly #slack: SlackNotices | undefined;
   readonly #told = new Told(Date.now());
   readonly #stop = new AbortController();
+  readonly #metrics: NotifyMetrics;
   readonly #onError: (error: unknown) => void;
 
   constructor(options: NotifierOptions) {
     const { config, forbidden, metrics, onError, remember, transport = {} } = options;
     const mayDial = createAddressGuard({ forbidden, allowLoopback: transport.allowLoopback ?? false });
+    this.#metrics = metrics;
     this.#onError = onError;
     this.#webhooks = config.webhooks.map(
       ({ url, secretFile }) =>
@@ -82,6 +84,8 @@ export class Notifier {
   async stop(): Promise<void> {
     this.#stop.abort();
     await Promise.all([...this.#webhooks.map((webhook) => webhook.stop()), this.#slack?.stop()]);
+    // Whoever tells nobody fails at nothing.
+    if (this.#slack !== undefined) this.#metrics.slackUp(true);
   }
 }
 

@@ -232,7 +232,7 @@ describe('Deny', () => {
     app = await anApp({ decide: () => Promise.reject(new Error('secret detail')) });
     await app.press();
     expect(whispered()).toContain(
-      `Not denied: the cluster did not take it. Try again, or run: chaperone deny ${REQUEST} -n agents`,
+      `Not denied: the cluster did not take it. Try again, or open ${CONSOLE}/requests/agents/${REQUEST}`,
     );
     expect(whispered()).not.toContain('secret detail');
     expect(app.results).toEqual(['Failed']);

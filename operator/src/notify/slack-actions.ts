@@ -144,7 +144,7 @@ export class SlackActions {
     } catch (error) {
       this.#o.onError(error);
       const why = error instanceof NotifyError ? 'Slack did not say who you are' : 'the cluster did not take it';
-      await this.#tell(press, `Not denied: ${why}. Try again, or run: chaperone deny ${value.name} -n ${value.namespace}`);
+      await this.#tell(press, `Not denied: ${why}. Try again, or open ${pageOf(value, this.#o.config.consoleUrl)}`);
       return 'Failed';
     }
   }
@@ -168,7 +168,8 @@ export class SlackActions {
       reason: REASON,
     };
     const why = this.#uncounted(request, decision);
-    if (why !== undefined) return ['Refused', `Not denied: ${why}. ${whoMay(request)} ${pageOf(request, config.consoleUrl)}`];
+    if (why !== undefined)
+      return ['Refused', `Not denied: ${why}. ${whoMay(request)} ${pageOf({ namespace, name }, config.consoleUrl)}`];
     const verdict = await decide(decision);
     if (!verdict.ok) return ['Refused', `Not denied: ${verdict.why}.`];
     return ['Denied', `Your Deny of ${name} is recorded, as ${person.user}. ${agentOf(request)} is told.`];

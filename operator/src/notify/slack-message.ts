@@ -49,7 +49,16 @@ export function messageOf(request: AccessRequest, consoleUrl: string, now: numbe
       heading(spec.sentence),
       { type: 'section', fields: fields(request, now) },
       state === 'Pending'
-        ? { type: 'actions', elements: [openButton('Open to approve…', pageOf(request, consoleUrl)), denyButton(request)] }
+        ? {
+            type: 'actions',
+            elements: [
+              openButton(
+                'Open to approve…',
+                pageOf({ namespace: request.metadata.namespace ?? '', name: request.metadata.name }, consoleUrl),
+              ),
+              denyButton(request),
+            ],
+          }
         : { type: 'section', text: plain(outcomeOf(request), MAX.section) },
     ],
   };
@@ -134,8 +143,8 @@ function base(consoleUrl: string): string {
   return consoleUrl.replace(/\/+$/, '');
 }
 
-export function pageOf({ metadata }: AccessRequest, consoleUrl: string): string {
-  return `${base(consoleUrl)}/requests/${encodeURIComponent(metadata.namespace ?? '')}/${encodeURIComponent(metadata.name)}`;
+export function pageOf({ namespace, name }: Pick<DenyValue, 'namespace' | 'name'>, consoleUrl: string): string {
+  return `${base(consoleUrl)}/requests/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
 }
 
 function openButton(label: string, url: string): Button {
