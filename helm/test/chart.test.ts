@@ -146,6 +146,7 @@ describe.skipIf(helm === undefined)('the chart', () => {
     ['a channel by its name', ['--set', 'notify.slack.channel=#approvals'], 'channel'],
     ['one name for everybody in Slack', ['--set', 'notify.slack.user=admin'], 'user'],
     ['names of the system for people in Slack', ['--set', 'notify.slack.user=system:{email}'], 'user'],
+    ['a group of the system by Slack', ['--set-json', 'notify.slack.groups={"system:masters":"S0123ABCD"}'], 'system:masters'],
     ['a quote that would end an expression', ['--set', "admission.namespaceAdmins=x' || true || '"], 'namespaceAdmins'],
   ])('refuses %s', (_name, args, text) => {
     const { status, stderr } = template(...args);

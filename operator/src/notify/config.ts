@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+/** Groups of the system are nobody's to give. */
+const GROUP = /^(?!system:)[^\s]/;
 const file = z.string().min(1).max(512);
 /** Without user, password and fragment: what is secret is in a Secret. */
 const httpsUrl = z
@@ -33,7 +35,7 @@ export const NotifyConfig = z
           .refine((text) => !text.startsWith('system:'), 'no person has a name of the system')
           .default('{email}'),
         /** Groups of the cluster by the Slack user group that has the same people. */
-        groups: z.record(z.string().min(1).max(256), z.string().regex(/^S[A-Z0-9]{2,31}$/)).default({}),
+        groups: z.record(z.string().max(256).regex(GROUP), z.string().regex(/^S[A-Z0-9]{2,31}$/)).default({}),
       })
       .optional(),
   })

@@ -204,6 +204,7 @@ describe('the configuration', () => {
     ['one name for everybody', { slack: { ...good, user: 'admin' } }],
     ['two addresses in a name', { slack: { ...good, user: '{email}{email}' } }],
     ['a name of the system', { slack: { ...good, user: 'system:{email}' } }],
+    ['a group of the system', { slack: { ...good, groups: { 'system:masters': 'S012' } } }],
     ['a user group by its name', { slack: { ...good, groups: { dba: '@dba' } } }],
   ])('refuses %s', (_name, config) => expect(NotifyConfig.safeParse(config).success).toBe(false));
 });

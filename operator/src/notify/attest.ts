@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+import { AccessRequest, API_VERSION, GROUP, VERSION } from '@chaperone/api';
+import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
+import { isNotFound } from '../kube/errors.ts';
+import { pathOf, type ResourceKind } from '../kube/objects.ts';
+import type { Kube } from '../kube/transport.ts';
+import type { ChatDecision, ChatVerdict } from './slack-actions.ts';
+import { SLACK_MARK } from './slack.ts';
+
+export const ACCESS_REQUESTS: ResourceKind = {
+  apiVersion: API_VERSION,
+  kind: 'AccessRequest',
+  plural: 'accessrequests',
+  namespaced: true,
+};
+export const APPROVAL_DECISIONS: ResourceKind = {
+  apiVersion: API_VERSION,
+  kind: 'ApprovalDecision',
+  plural: 'approvaldecisions',
+  namespaced: true,
+};
+const REVIEWS: ResourceKind = {
+  apiVersion: 'authorization.k8s.io/v1',
+  kind: 'SubjectAccessReview',
+  plural: 'subjectaccessreviews',
+  namespaced: false,
+};
+/** Slack's person waits. */
+const TIMEOUT_MS = 5_000;
+/** On a decision: by which way the person's word came here. */
+export const VIA = 'chaperone.dev/attested-by';
+
+/** The request as the API server has it now; undefined: there is none. */
+export async function readRequest(
+  kube: Kube,
+  at: { readonly namespace: string; readonly name: string },
+): Promise<AccessRequest | undefined> {
+  const object = await getObject(kube, ACCESS_REQUESTS, at, { timeoutMs: TIMEOUT_MS });
+  return object === undefined ? undefined : AccessRequest.parse(object);
+}
+
+/** Writes a person's Deny into the cluster for them, if they might write it themselves. Nothing but a Deny passes. */
+export async function attestDeny(kube: Kube, decision: ChatDecision): Promise<ChatVerdict> {
+  const { request, uid, digest, by, groups, reason } = decision;
+  const { namespace, name } = request;
+  if (!(await mayDecide(kube, namespace, by, groups)))
+    return { ok: false, why: `${by} may not create approvaldecisions in ${namespace}` };
+  await kube.request({
+    method: 'POST',
+    path: pathOf(APPROVAL_DECISIONS, { namespace }),
+    query: { fieldManager: FIELD_MANAGER },
+    body: {
+      apiVersion: API_VERSION,
+      kind: APPROVAL_DECISIONS.kind,
+      metadata: { namespace, name: `${name}-slack-${randomBytes(5).toString('hex')}`, annotations: { [VIA]: 'slack' } },
+      spec: { request: name, requestUid: uid, digest, decision: 'Deny', by, groups, reason },
+    },
+    timeoutMs: TIMEOUT_MS,
+  });
+  return { ok: true };
+}
+
+async function mayDecide(kube: Kube, namespace: string, user: string, groups: readonly string[]): Promise<boolean> {
+  const review = await kube.request<{ status?: { allowed?: unknown; denied?: unknown } }>({
+    method: 'POST',
+    path: pathOf(REVIEWS),
+    body: {
+      apiVersion: REVIEWS.apiVersion,
+      kind: REVIEWS.kind,
+      spec: {
+        user,
+        groups: [...groups, 'system:authenticated'],
+        resourceAttributes: { namespace, group: GROUP, version: VERSION, resource: APPROVAL_DECISIONS.plural, verb: 'create' },
+      },
+    },
+    timeoutMs: TIMEOUT_MS,
+  });
+  return review.status?.allowed === true && review.status.denied !== true;
+}
+
+/** Notes on exactly this request which message in Slack is its own. One that is gone needs no note. */
+export async function rememberMessage(kube: Kube, { metadata }: AccessRequest, mark: string): Promise<void> {
+  const { namespace, name, uid } = metadata;
+  try {
+    await kube.request({
+      method: 'PATCH',
+      path: pathOf(ACCESS_REQUESTS, { namespace, name }),
+      query: { fieldManager: FIELD_MANAGER },
+      contentType: 'application/merge-patch+json',
+      // Another uid is a conflict.
+      body: { metadata: { uid, annotations: { [SLACK_MARK]: mark } } },
+      timeoutMs: TIMEOUT_MS,
+    });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
