@@ -15,6 +15,8 @@ const MASK_RUN = '***';
 /** Radix prefixes, underscores, one dot that is not half of `..`, an exponent; trailing letters are junk to the server. */
 const NUMBER = /(?:0[xob][\da-f_]+|(?:\d[\d_]*(?:\.(?!\.)[\d_]*)?|\.\d[\d_]*)(?:e[+-]?\d[\d_]*)?)[a-z\d_\u0080-\uffff]*/iy;
 
+const NONE: ReadonlySet<number> = new Set();
+
 /** Every string, number and comment of `text`, in order. What is left open runs to the end of the text. */
 export function literals(text: string): Literal[] {
   const found: Literal[] = [];
@@ -29,12 +31,19 @@ export function literals(text: string): Literal[] {
 
 /**
  * The text with every string and number replaced by `?` and every comment by a space: what may stand in records, logs and
- * requests for approval. Names, keywords and parameters ($1) stay.
+ * requests for approval. Names, keywords and parameters ($1) stay, and so does what begins where `shown` says, in bytes.
  */
-export function blankLiterals(text: string): string {
+export function blankLiterals(text: string, shown: ReadonlySet<number> = NONE): string {
   let blanked = '';
   let from = 0;
+  let bytes = 0;
+  let counted = 0;
   for (const { kind, start, end } of literals(text)) {
+    if (shown.size > 0) {
+      bytes += Buffer.byteLength(text.slice(counted, start));
+      counted = start;
+      if (kind !== 'comment' && shown.has(bytes)) continue;
+    }
     blanked += text.slice(from, start) + (kind === 'comment' ? ' ' : '?');
     from = end;
   }

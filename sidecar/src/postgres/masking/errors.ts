@@ -81,7 +81,8 @@ export function filterError(fields: MessageFields, context: ErrorContext): Messa
   return shown;
 }
 
-function hide(text: string, detectors: ReadonlySet<Detector> | undefined): string {
+/** Text with what detectors find in it redacted. */
+export function hide(text: string, detectors: ReadonlySet<Detector> | undefined): string {
   if (!detectors || detectors.size === 0) return text;
   const bytes = Buffer.from(text);
   let out = '';

@@ -1,7 +1,7 @@
 export { type Catalog, CatalogError, type CatalogQuery, loadCatalog } from './catalog.ts';
 export { CopyMasker } from './copy.ts';
 export { type CopyFormat, copyFormatOf } from './copy-format.ts';
-export { type ErrorContext, filterError } from './errors.ts';
+export { type ErrorContext, filterError, hide } from './errors.ts';
 export { type Analysis, analyse, type OutputColumn, type Reference } from './lineage.ts';
 export {
   type ColumnMask,
@@ -18,8 +18,10 @@ export {
   type ResultField,
   strictestPlan,
 } from './plan.ts';
+export { type PlainLiterals, plainLiterals } from './plain-literals.ts';
 export { MaskError } from './cells.ts';
 export { type MaskedRows, maskRows } from './row.ts';
+export { isSameRows, isSteady } from './same-rows.ts';
 export { isSameTree } from './same-tree.ts';
 export { checkMajor, checkSuitability, type Suitability } from './suitability.ts';
 export { parseTree, TreeError, treeKey, type TreeNode } from './tree.ts';

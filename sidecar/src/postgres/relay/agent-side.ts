@@ -234,7 +234,8 @@ export class AgentSide {
       name: message.portal,
       prepared,
       formats: [...message.resultFormats],
-      parameters: shownParameters(judgement, message),
+      parameters:
+        judgement.approved === undefined ? shownParameters(judgement, message) : this.#approval.values(judgement, message),
       judgement,
       rows: 0,
       bytes: 0,
@@ -290,7 +291,7 @@ export class AgentSide {
   async #held(portal: Portal, maxRows: number, bytes: number): Promise<void> {
     const link = this.#link;
     const { judgement, prepared, held, parameters } = portal;
-    const { text, statement } = judgement;
+    const { statement } = judgement;
     this.#flushServer();
     await link.drained();
     if (link.skipping) return;
@@ -298,7 +299,10 @@ export class AgentSide {
     const locks = link.inTransaction || held?.bind === undefined || link.openPortals > 1;
     if (!locks) await (await this.#statements.sync(false)).done;
     const bound = { ...Object(held?.bound), maxRows };
-    const answer = await this.#approval.ask({ judgement, text, bytes, parameters, bound }, locks);
+    const answer = await this.#approval.ask(
+      { judgement, bytes, parameters, bound, values: held?.bind && { ...decodeBind(held.bind), types: prepared.parameters } },
+      locks,
+    );
     if (answer.kind === 'cancelled') return this.#fail(this.#texts.error(...CANCELLED));
     if (answer.kind === 'refused') return this.#told(answer.refusal, statement.text);
     const approved: Portal = { ...portal, prepared: { ...prepared, judgement: answer.judgement }, judgement: answer.judgement };

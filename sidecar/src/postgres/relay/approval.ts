@@ -3,13 +3,20 @@ import { MAX_REQUEST_TEXT, visible } from '@chaperone/api';
 import { type Access, describeEffect, type SealedAction, sealAction } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
+import { blankLiterals } from '../actions/index.ts';
+import { type Catalog, hide, parseTree, type PlainLiterals, plainLiterals } from '../masking/index.ts';
+import type { BindMessage } from '../wire/index.ts';
+import { shownParameters } from './bound-values.ts';
 import type { Judgement } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
+import { preview, type PreviewOptions } from './preview.ts';
 import type { Refusal, Texts } from './texts.ts';
 
 const MAX_SHOWN = 64;
 const MAX_VALUE = 256;
+/** In place of a bound value that may be of a labelled column. */
+const HIDDEN = '(hidden)';
 /** Of a statement that is shown: what is beyond cannot be approved unseen, so its digest is of the whole. */
 const MAX_EFFECTS = 64;
 
@@ -25,22 +32,28 @@ export interface ApprovalOptions {
   readonly recorder: Recorder;
   readonly texts: Texts;
   readonly access: () => Access;
+  readonly catalog: () => Catalog;
+  readonly major: number;
   readonly clock: Clock;
   readonly session: string;
   readonly holds: Holds;
   readonly context: ApprovalContext;
+  /** A connection of its own, with the agent's credential and settings. */
+  readonly connect: PreviewOptions['connect'];
 }
 
 /** One execution that wants to be approved. */
 export interface Execution {
   readonly judgement: Judgement;
-  /** The statement as evidence keeps it. */
-  readonly text: string;
+  /** Of a prepared statement that SQL executes: EXECUTE as evidence keeps it. */
+  readonly executed?: string | undefined;
   readonly bytes: number;
-  /** Bound values as evidence keeps them. */
+  /** Bound values as {@link StatementApproval.values} has them. */
   readonly parameters?: readonly (string | null)[] | undefined;
   /** All that the agent gave to it beside the text, which the approval is for: values, types, formats. */
   readonly bound: unknown;
+  /** The same, to look at the rows that it would meet; undefined: it is too large. */
+  readonly values: PreviewOptions['bound'] | undefined;
 }
 
 export type Approval =
@@ -67,16 +80,18 @@ export class StatementApproval {
   /** Asks people. The server owes nothing meanwhile; whether it holds locks is the caller's to say. @throws RecordingError */
   async ask(execution: Execution, holdsLocks: boolean): Promise<Approval> {
     const { link, recorder, clock } = this.#o;
-    const { judgement, text, bytes, parameters } = execution;
+    const { judgement, bytes, parameters } = execution;
     const { verdict } = judgement;
+    const text = this.#shown(execution);
     const action = await recorder.judged({ text, bytes, verdict, writes: true, parameters });
     const seal = (): string => this.#seal(execution);
     const digest = seal();
     const since = clock.monotonic();
+    const looked = await this.#look(execution);
     const cancelled = Promise.withResolvers<undefined>();
     link.giveUp = () => cancelled.resolve(undefined);
     const held: HeldAction = {
-      question: this.#question(execution, action, holdsLocks),
+      question: { ...this.#question(execution, text, action, holdsLocks), ...looked },
       seal,
       waiting: ({ name, timeoutMs }) => {
         link.say(this.#o.texts.waiting(this.#news(judgement, 'ApprovalPending', { request: name, timeoutMs })));
@@ -108,6 +123,51 @@ export class StatementApproval {
     return { kind: 'released', request: name, action, judgement: judgement.approved, ended };
   }
 
+  /** What it would meet: only what changes rows meets any. */
+  async #look({ judgement, values }: Execution): Promise<Pick<HeldAction['question'], 'preview'>> {
+    const { statement } = judgement;
+    if (statement.kind !== 'query' || (statement.command !== 'update' && statement.command !== 'delete')) return {};
+    if (values === undefined) return { preview: { why: 'its values are too large' } };
+    if (!this.#o.holds.mayPreview()) return { preview: { why: 'this agent asked too often' } };
+    const { access, catalog, major, connect } = this.#o;
+    const found = await preview({ judgement, bound: values, access: access(), catalog: catalog(), major, connect });
+    if (found.kind === 'none') return { preview: { why: found.why } };
+    return {
+      preview: {
+        count: found.count,
+        columns: found.columns.map((name) => visible(name, 64)),
+        rows: found.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
+      },
+    };
+  }
+
+  /** Bound values as people and evidence may see them: of those that may be of a labelled column nothing but that they are there. */
+  values(judgement: Judgement, message: BindMessage): readonly (string | null)[] | undefined {
+    const shown = shownParameters({ blank: false }, message);
+    if (!judgement.blank || shown === undefined) return shown;
+    const { parameters } = this.#plain(judgement);
+    return shown.map((value, at) => (parameters.has(at + 1) ? value : HIDDEN));
+  }
+
+  /** The statement as people may see it: what may be of a labelled column, and what detectors find, is hidden. */
+  #shown({ judgement, executed }: Execution): string {
+    const { blank, statement } = judgement;
+    const text = blank ? blankLiterals(statement.text, this.#plain(judgement).locations) : statement.text;
+    const { sensitive, reveal } = this.#o.access();
+    const detectors = sensitive.flatMap(({ label, detector }) =>
+      detector === undefined || reveal.includes(label) ? [] : [detector],
+    );
+    return hide(executed === undefined ? text : `${executed}; ${text}`, new Set(detectors));
+  }
+
+  #plain({ statement, basis }: Judgement): PlainLiterals {
+    const none = { locations: new Set<number>(), parameters: new Set<number>() };
+    // Any other tree is that of a text within the statement.
+    if (statement.kind !== 'query' || basis.tree === undefined) return none;
+    const [query, ...more] = parseTree(basis.tree, this.#o.major);
+    return query === undefined || more.length > 0 ? none : plainLiterals(query, this.#o.catalog(), this.#o.major);
+  }
+
   #seal({ judgement, bound }: Execution): string {
     const { link, access, context } = this.#o;
     const { resource, digest, searchPath } = access();
@@ -130,7 +190,7 @@ export class StatementApproval {
     });
   }
 
-  #question({ judgement, text, parameters }: Execution, action: number, transaction: boolean): HeldAction['question'] {
+  #question({ judgement, parameters }: Execution, text: string, action: number, transaction: boolean): HeldAction['question'] {
     const { resource } = this.#o.access();
     const { verdict, statement } = judgement;
     const shown = parameters

@@ -5,7 +5,10 @@ import type { Judgement } from './judgement.ts';
 const MAX_SHOWN = 4096;
 
 /** Bound values as evidence keeps them: none where one may be of a labelled column, and binary ones as base64. */
-export function shownParameters({ blank }: Judgement, message: BindMessage): readonly (string | null)[] | undefined {
+export function shownParameters(
+  { blank }: Pick<Judgement, 'blank'>,
+  message: BindMessage,
+): readonly (string | null)[] | undefined {
   if (message.parameters.length === 0 || blank) return undefined;
   const binary = (at: number): boolean =>
     (message.parameterFormats.length === 1 ? message.parameterFormats[0] : message.parameterFormats[at]) === 1;

@@ -238,6 +238,7 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     also: [],
   };
   if (verdict.verdict === 'deny') return { ...common, ...refused(policyRefusal(verdict, action)) };
+  if (verdict.verdict === 'approve' && statement.kind === 'copy-in') return { ...common, ...refused(COPY_UNSEEN) };
   const refusal = analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
   if (refusal !== undefined) return { ...common, ...refused(refusal) };
   const shown =
@@ -281,6 +282,10 @@ const RETURNING_OF_TRIGGERS: Refusal = {
 const COPY_UNREADABLE: Refusal = {
   code: 'NotAnalysable',
   reason: 'COPY with these options writes rows that cannot be masked; use FORMAT, DELIMITER, NULL, HEADER, QUOTE and ESCAPE only',
+};
+const COPY_UNSEEN: Refusal = {
+  code: 'NotAnalysable',
+  reason: 'what COPY FROM STDIN brings is not there to be approved; use INSERT',
 };
 export const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a value of the statement is masked text' };
 const COPY_INTO_LABELLED: Refusal = {
