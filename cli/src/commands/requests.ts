@@ -139,5 +139,5 @@ export async function showRequest(
 ): Promise<void> {
   const request = await desk.get(name, namespace);
   if (output !== 'table') return writeDocument(io, output, request);
-  for (const line of wholeLines(request, io.now())) await writeLine(io.out, line);
+  for (const line of wholeLines(request, await desk.content(request), io.now())) await writeLine(io.out, line);
 }

@@ -85,6 +85,11 @@ class ClusterDesk implements RequestDesk {
     }
   }
 
+  /** Rows are kept in no object of the API server. */
+  content(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   person(): Promise<Person> {
     this.#person ??= this.#review();
     return this.#person;
@@ -125,11 +130,11 @@ class ClusterDesk implements RequestDesk {
     throw new CliError('DigestMismatch', `${name} is another answer than yours; yours was not given`, { exit: EXIT.checkSaysNo });
   }
 
-  async *watch(filter: Watched, signal: AbortSignal): AsyncGenerator<AccessRequest> {
+  async *watch({ namespace, name }: Watched, signal: AbortSignal): AsyncGenerator<AccessRequest> {
     while (!signal.aborted) {
-      const { items, version } = await this.#list(filter);
+      const { items, version } = await this.#list({ namespace, name });
       yield* newestFirst(items).toReversed();
-      yield* this.#changes(filter, version, signal);
+      yield* this.#changes({ namespace, name }, version, signal);
     }
   }
 

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { type AccessRequest, type ApprovalDecision, REQUEST_NAME, type RequestState } from '@chaperone/api';
+import { z } from 'zod';
 import { CliError, EXIT, usage } from '../errors.ts';
 
 export interface RequestFilter {
@@ -26,6 +27,13 @@ export interface Answer {
   readonly reason?: string | undefined;
 }
 
+/** Rows that an action would have met when it was asked for, masked: shown to people, kept nowhere. */
+export const RequestContent = z.object({
+  columns: z.array(z.string()).optional(),
+  rows: z.array(z.array(z.string().nullable())).optional(),
+});
+export type RequestContent = z.infer<typeof RequestContent>;
+
 /** Where requests are, and where people answer them: a cluster, or a `chaperone up`. Throws CliError. */
 export interface RequestDesk extends AsyncDisposable {
   /** What a list without -A is about; undefined: all that there is. */
@@ -36,6 +44,8 @@ export interface RequestDesk extends AsyncDisposable {
   list(filter: RequestFilter): Promise<AccessRequest[]>;
   /** By name or by a unique beginning of one. */
   get(name: string, namespace?: string): Promise<AccessRequest>;
+  /** Some of the rows that it would meet; undefined: they are not shown here. */
+  content(request: AccessRequest): Promise<RequestContent | undefined>;
   /** Who would be the author of an answer to this request. */
   person(request: AccessRequest): Promise<Person>;
   /** Gives an answer; the same one twice is given once. */

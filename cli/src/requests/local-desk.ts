@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { boundedLines } from '../commands/lines.ts';
 import { CliError, EXIT } from '../errors.ts';
 import { readAddress } from '../up/data-directory.ts';
-import { type Answer, fits, only, type Person, type RequestDesk, type RequestFilter } from './desk.ts';
+import { type Answer, fits, only, type Person, RequestContent, type RequestDesk, type RequestFilter } from './desk.ts';
 import { localPerson, type Played } from './local-person.ts';
 
 /** A request is at most some 100 KiB: 8 KiB of text, 64 effects, values and rules. */
@@ -63,6 +63,10 @@ class LocalDesk implements RequestDesk {
     return only(name, await this.list({ namespace }), `at ${this.place}`);
   }
 
+  content({ metadata }: AccessRequest): Promise<RequestContent> {
+    return this.#json(RequestContent, `${pathOf(metadata)}/content`);
+  }
+
   person(request: AccessRequest): Promise<Person> {
     return Promise.resolve(localPerson(request, this.#played));
   }
@@ -76,11 +80,10 @@ class LocalDesk implements RequestDesk {
       ...(reason !== undefined && { reason }),
       ...(this.#played !== undefined && { as: this.#played }),
     };
-    const path = `/v1/requests/${encodeURIComponent(metadata.namespace ?? '')}/${metadata.name}/decisions`;
-    return (await this.#json(Answered, path, body)).decision;
+    return (await this.#json(Answered, `${pathOf(metadata)}/decisions`, body)).decision;
   }
 
-  async *watch(filter: Omit<RequestFilter, 'states'>, signal: AbortSignal): AsyncGenerator<AccessRequest> {
+  async *watch({ namespace, name }: Omit<RequestFilter, 'states'>, signal: AbortSignal): AsyncGenerator<AccessRequest> {
     try {
       const response = await this.#fetch('/v1/requests?watch=1', { signal });
       const chunks = response.body as unknown as AsyncIterable<Buffer>;
@@ -88,7 +91,7 @@ class LocalDesk implements RequestDesk {
         if (line.kind === 'bad') throw unknownForm();
         if (!line.text.startsWith('data: ')) continue;
         const request = read(AccessRequest, line.text.slice('data: '.length));
-        if (fits(request, filter)) yield request;
+        if (fits(request, { namespace, name })) yield request;
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -127,6 +130,10 @@ class LocalDesk implements RequestDesk {
       fix: ['chaperone up --manifests DIR --agent NAMESPACE/SERVICEACCOUNT'],
     });
   }
+}
+
+function pathOf({ namespace = '', name }: AccessRequest['metadata']): string {
+  return `/v1/requests/${encodeURIComponent(namespace)}/${name}`;
 }
 
 function read<T>(schema: z.ZodType<T>, text: string): T {

@@ -3,7 +3,7 @@ import type { AccessRequest } from '@chaperone/api';
 import type { Io } from '../io.ts';
 import type { Person, RequestDesk } from './desk.ts';
 import { over } from './outcome.ts';
-import { left, promptLines, stateOf, wholeLines } from './text.ts';
+import { left, promptLines, stateOf, typedObject, wholeLines } from './text.ts';
 
 const TICK_MS = 1_000;
 /** setTimeout takes no longer ones. */
@@ -32,20 +32,21 @@ export interface PromptOptions {
  */
 export async function promptDecision(options: PromptOptions): Promise<Chosen | Undecided> {
   const { request, person, io } = options;
-  for (const line of promptLines(request, person, io.now())) io.err.write(`${line}\n`);
+  const content = await options.desk.content(request);
+  for (const line of promptLines(request, { person, content }, io.now())) io.err.write(`${line}\n`);
   using asking = new Asking(options);
   for (;;) {
     const typed = await asking.ask((time) => `[a]pprove once  [d]eny  [v]iew whole  [q]uit undecided (${time}) > `);
     switch (typed?.trim().toLowerCase()) {
       case 'a':
       case 'approve':
-        return reasoned(asking, options, 'Approve');
+        return await reasoned(asking, options, 'Approve');
       case 'd':
       case 'deny':
-        return reasoned(asking, options, 'Deny');
+        return await reasoned(asking, options, 'Deny');
       case 'v':
       case 'view':
-        for (const line of wholeLines(request, io.now())) io.err.write(`${line}\n`);
+        for (const line of wholeLines(request, content, io.now())) io.err.write(`${line}\n`);
         break;
       case undefined:
       case '':
@@ -61,9 +62,14 @@ export async function promptDecision(options: PromptOptions): Promise<Chosen | U
 /** A reason is asked for where a rule wants one, and where the agent would like to know. */
 async function reasoned(
   asking: Asking,
-  { reason, wantsReason, io }: PromptOptions,
+  { request, reason, wantsReason, io }: PromptOptions,
   decision: Chosen['decision'],
 ): Promise<Chosen | Undecided> {
+  const object = decision === 'Approve' ? typedObject(request) : undefined;
+  if (object !== undefined) {
+    const typed = await asking.ask((time) => `this is not approved by a letter; type ${object} to approve it (${time}) > `);
+    if (typed?.trim() !== object) return asking.isInterrupted ? 'interrupted' : 'undecided';
+  }
   if (reason !== undefined || (decision === 'Approve' && !wantsReason)) return { decision, reason };
   for (;;) {
     const typed = await asking.ask((time) => `reason (the agent reads it${wantsReason ? '' : '; Enter for none'}) (${time}) > `);

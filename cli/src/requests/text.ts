@@ -1,11 +1,14 @@
 import { type AccessRequest, type Approvers, MAX_REQUEST_TEXT, shortDigest } from '@chaperone/api';
 import { visible } from '@chaperone/api/text';
 import { mayDecide } from '@chaperone/policy';
-import { age } from '../io.ts';
-import type { Person } from './desk.ts';
+import { age, counted, table } from '../io.ts';
+import type { Person, RequestContent } from './desk.ts';
 
 /** Of a statement and its values beside a prompt; [v]iew shows the whole. */
 const SHOWN = { text: 400, value: 60, values: 8, effects: 6 } as const;
+/** More rows are not approved by a letter. */
+const MAX_ROWS = 100;
+const DATA_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete']);
 /** In a table. */
 const MAX_EFFECTS = 2;
 
@@ -37,7 +40,11 @@ export function effectCell({ spec }: AccessRequest): string {
 }
 
 /** As the person reads it beside the prompt: what runs, what it does, for whom, and who may decide. Foreign text is made visible. */
-export function promptLines(request: AccessRequest, person: Person, now: number): string[] {
+export function promptLines(
+  request: AccessRequest,
+  { person, content }: { readonly person: Person; readonly content?: RequestContent | undefined },
+  now: number,
+): string[] {
   const { metadata, spec } = request;
   const { agent, resource } = spec;
   const who = [`${metadata.namespace ?? ''}/${agent.pod ?? agent.serviceAccount}`, ...purposeOf(request)].join(' · ');
@@ -53,8 +60,13 @@ export function promptLines(request: AccessRequest, person: Person, now: number)
     ...cutLine(request, SHOWN.text),
     line(
       'Effect',
-      [visible([...effects, ...(others > 0 ? [`${others} more`] : [])].join(', ')), ...transactionOf(request)].join(' · '),
+      [
+        visible([...effects, ...(others > 0 ? [`${others} more`] : [])].join(', ')),
+        ...rowsOf(request),
+        ...transactionOf(request),
+      ].join(' · '),
     ),
+    ...contentLines(content),
     ...(asked > 1 ? [line('Before', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
     ...(person.note === undefined ? [] : [line('You', visible(`${person.user}, ${person.note}`))]),
@@ -62,8 +74,14 @@ export function promptLines(request: AccessRequest, person: Person, now: number)
 }
 
 /** All of it, for `requests show` and [v]iew whole. */
-export function wholeLines(request: AccessRequest, now: number): string[] {
-  return [...whoLines(request), ...actionLines(request), ...termLines(request, now), ...answerLines(request)];
+export function wholeLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
+  return [
+    ...whoLines(request),
+    ...actionLines(request),
+    ...contentLines(content),
+    ...termLines(request, now),
+    ...answerLines(request),
+  ];
 }
 
 function whoLines(request: AccessRequest): string[] {
@@ -89,6 +107,7 @@ function actionLines(request: AccessRequest): string[] {
       const by = rule === undefined ? '' : ` by rule "${rule}"`;
       return line(at === 0 ? 'Effects' : '', visible(`${`${verb} ${object}`.trim()} (${via}): ${verdict}${by}`));
     }),
+    ...rowsOf(request).map((text) => line('Rows', text)),
     ...transactionOf(request).map((text) => line('Locks', text)),
   ];
 }
@@ -109,9 +128,9 @@ function termLines({ metadata, spec, status }: AccessRequest, now: number): stri
 function answerLines({ status = {} }: AccessRequest): string[] {
   const { decisions = [], conditions = [], result } = status;
   return [
-    ...decisions.map(({ by, decision, reason, at, counted, why }, each) => {
+    ...decisions.map(({ by, decision, reason, at, counted: counts, why }, each) => {
       const said = reason === undefined ? '' : `: "${reason}"`;
-      const not = counted ? '' : ` (does not count: ${why ?? 'it is not said why'})`;
+      const not = counts ? '' : ` (does not count: ${why ?? 'it is not said why'})`;
       return line(each === 0 ? 'Answers' : '', visible(`${decision} by ${by} at ${at}${said}${not}`));
     }),
     ...(result === undefined ? [] : [line('Result', visible(result))]),
@@ -133,6 +152,34 @@ function purposeOf({ spec: { agent } }: AccessRequest): string[] {
 
 function transactionOf({ spec }: AccessRequest): string[] {
   return spec.transaction ? ['part of an open transaction, whose locks are held meanwhile'] : [];
+}
+
+/** 1 row matched when it was asked for */
+function rowsOf({ spec: { preview } }: AccessRequest): string[] {
+  if (preview === undefined) return [];
+  if (preview.count !== undefined) return [`${counted(preview.count, 'row')} matched when it was asked for`];
+  return [`nobody looked at the rows that it meets${preview.why === undefined ? '' : `: ${visible(preview.why)}`}`];
+}
+
+/** Some of the rows, as they are before it. */
+function contentLines({ columns = [], rows = [] }: RequestContent = {}): string[] {
+  if (rows.length === 0) return [];
+  const shown = rows.map((row) => row.map((cell) => (cell === null ? 'NULL' : cell)));
+  return table(columns, shown)
+    .split('\n')
+    .map((text) => line('', text));
+}
+
+/**
+ * The object whose name somebody has to type who approves: where nobody knows how much it meets, where that is a lot, and where it
+ * changes what there is. Undefined: a letter is enough.
+ */
+export function typedObject({ spec }: AccessRequest): string | undefined {
+  const { effects, preview } = spec;
+  const held = effects.filter(({ verdict }) => verdict === 'approve');
+  const isData = held.every(({ verb }) => DATA_VERBS.has(verb));
+  if (isData && preview?.count !== undefined && preview.count <= MAX_ROWS) return undefined;
+  return visible(held[0]?.object ?? spec.resource.name) || spec.resource.name;
 }
 
 /** What is not seen of a statement is said. */

@@ -5,7 +5,7 @@ import type { ManifestControl } from '@chaperone/sidecar';
 import { type Context, Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { z } from 'zod';
-import { type Answer, fits, groupsNamed, newestFirst, notFound } from '../requests/desk.ts';
+import { type Answer, fits, groupsNamed, newestFirst, notFound, type RequestContent } from '../requests/desk.ts';
 import { localPerson } from '../requests/local-person.ts';
 import { over } from '../requests/outcome.ts';
 import { RequestEvents } from './request-events.ts';
@@ -52,8 +52,8 @@ class Refused extends HTTPException {
 }
 
 /**
- * Requests of `chaperone up` over HTTP: GET /v1/requests (with watch=1 as server-sent events), GET /v1/requests/NAMESPACE/NAME and
- * POST /v1/requests/NAMESPACE/NAME/decisions. What is answered are AccessRequest and ApprovalDecision as a cluster has them.
+ * Requests of `chaperone up` over HTTP: GET /v1/requests (with watch=1 as server-sent events), GET /v1/requests/NAMESPACE/NAME,
+ * GET …/content (rows that it would meet) and POST …/decisions. What is answered are AccessRequest and ApprovalDecision as a cluster has them.
  */
 export function requestRoutes(options: RequestRoutesOptions): Hono {
   const { desk, token, host } = options;
@@ -89,6 +89,10 @@ export function requestRoutes(options: RequestRoutesOptions): Hono {
     return c.body(new ReadableStream(events), 200, { 'content-type': 'text/event-stream' });
   });
   app.get('/v1/requests/:namespace/:name', (c) => c.json(found(desk, c.req.param())));
+  app.get('/v1/requests/:namespace/:name/content', (c) => {
+    const { columns, rows } = desk.contentOf(found(desk, c.req.param()).metadata.name) ?? {};
+    return c.json({ columns, rows } satisfies RequestContent);
+  });
   app.post('/v1/requests/:namespace/:name/decisions', async (c) => {
     const request = found(desk, c.req.param());
     const { made, ...answer } = decide(options, request, parsed(DecisionBody, await jsonBody(c)));
