@@ -121,10 +121,6 @@ export class RequestStore {
 
   #admit(given: ApprovalDecision, { username, groups }: Asked['person']): [number, object] {
     const { name, namespace } = given.metadata;
-    const refused = (status: number, reason: string, message: string): [number, object] => [
-      status,
-      { kind: 'Status', reason, message },
-    ];
     if (given.spec.by !== username || given.spec.groups.some((group) => !groups.includes(group)))
       return refused(403, 'Forbidden', 'spec.by and spec.groups are the author’s');
     if (this.decisions.has(name)) return refused(409, 'AlreadyExists', 'it exists');
@@ -143,4 +139,8 @@ export class RequestStore {
     );
     this.put({ ...request, status: counted({ namespace, uid, spec: request.spec }, request.status ?? {}, given, Date.now()) });
   }
+}
+
+function refused(status: number, reason: string, message: string): [number, object] {
+  return [status, { kind: 'Status', reason, message }];
 }

@@ -130,7 +130,7 @@ describe('an answer', () => {
   test('by somebody impersonated is by them', async () => {
     const { store, desk } = await start({ as: 'bob', asGroup: ['dev', 'dba'] });
     const request = store.put(aRequest(FIRST));
-    expect(await desk.person(request)).toEqual({ user: 'bob', groups: ['dev', 'dba'], note: 'who is impersonated' });
+    expect(await desk.person(request)).toEqual({ user: 'bob', groups: ['dev', 'dba'], note: 'impersonated' });
     expect((await desk.decide({ request, decision: 'Deny' })).spec).toMatchObject({ by: 'bob', groups: ['dba'] });
   });
 

@@ -212,7 +212,7 @@ class ClusterDesk implements RequestDesk {
       throw this.#refused(error, 'ask who they are');
     });
     const { username, groups } = status.userInfo;
-    return { user: username, groups, ...(this.#isImpersonated && { note: 'who is impersonated' }) };
+    return { user: username, groups, ...(this.#isImpersonated && { note: 'impersonated' }) };
   }
 
   #refused(error: unknown, what: string): unknown {

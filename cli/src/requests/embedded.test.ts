@@ -73,7 +73,7 @@ test('an update that a rule holds is listed, shown and approved by its digest, r
     0,
     expect.stringMatching(new RegExp(`^accessrequest/${name} approved \\(1 of 1\\) · ran at \\d\\d:\\d\\d:\\d\\d: UPDATE 1\\n$`)),
   ]);
-  expect(approved.err).toMatch(/^chaperone up at http:\S+, namespace agents, as local:\S+, who stands here for everybody/);
+  expect(approved.err).toMatch(/^chaperone up at http:\S+, namespace agents, as local:\S+, for whoever is asked/);
   expect([await answer, await totalOf(shop, 102)]).toEqual(['UPDATE 1', '16.50']);
 
   for (const verb of [
@@ -191,7 +191,7 @@ test('two people must approve, each once, with a reason', async () => {
   expect(itself.err).toContain('error: does not count: nobody decides on a request of their own (NotAnApprover)\n');
   const second = await held.ask(...own, '--as', 'bob', '--as-group', 'shop-leads');
   expect(second.out).toMatch(/approved \(2 of 2\) · ran at [\d:]{8}: UPDATE 1\n$/);
-  expect(second.err).toContain('as bob, who is played by the person at this machine');
+  expect(second.err).toContain('as bob, played by the person at this machine');
   expect([await answer, await totalOf(shop, 103)]).toEqual(['UPDATE 1', '3.00']);
 }, 60_000);
 

@@ -13,10 +13,10 @@ export interface Played {
  * plays somebody.
  */
 export function localPerson(request: AccessRequest, played: Played | undefined): Person {
-  if (played !== undefined) return { ...played, note: 'who is played by the person at this machine' };
+  if (played !== undefined) return { ...played, note: 'played by the person at this machine' };
   return {
     user: `local:${userInfo().username}`,
     groups: groupsNamed(request),
-    note: 'who stands here for everybody in the groups that are asked: chaperone up knows no people',
+    note: 'for whoever is asked: chaperone up knows no people',
   };
 }

@@ -109,7 +109,7 @@ describe('a request to the listener of chaperone up', () => {
     expect([first.status, again.status]).toEqual([201, 200]);
     const [one, two] = [first, again].map(({ body }) => JSON.parse(body) as { decision: { metadata: object }; as: string });
     expect(two?.decision.metadata).toEqual(one?.decision.metadata);
-    expect(one?.as).toMatch(/^local:\S+, who stands here for everybody in the groups that are asked/);
+    expect(one?.as).toMatch(/^local:\S+, for whoever is asked: chaperone up knows no people/);
     expect(await held.http(decision())).toMatchObject({
       status: 409,
       body: expect.stringContaining('"AlreadyDecided"') as string,
