@@ -280,6 +280,7 @@ describe('at a terminal', () => {
     ['Enter', '\n', 0],
     ['q', 'q\n', 0],
     ['the end of input', '\u0004', 0],
+    ['a denial without an end to its reason', 'd\n\u0004', 0],
     ['Ctrl-C', '\u0003', 130],
   ])(
     '%s decides nothing',

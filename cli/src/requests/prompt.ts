@@ -1,11 +1,14 @@
 import { createInterface, type Interface } from 'node:readline';
 import type { AccessRequest } from '@chaperone/api';
+import { visible } from '@chaperone/api/text';
 import type { Io } from '../io.ts';
 import type { Person, RequestDesk } from './desk.ts';
 import { over } from './outcome.ts';
 import { left, promptLines, stateOf, typedObject, wholeLines } from './text.ts';
 
 const TICK_MS = 1_000;
+/** The desk says when the time is over; where it does not, our clock does, which may be ahead. */
+const GRACE_MS = 30_000;
 /** setTimeout takes no longer ones. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -83,6 +86,7 @@ async function reasoned(
 /** Lines typed at a terminal, for as long as the request may be decided. */
 class Asking implements Disposable {
   isInterrupted = false;
+  #isClosed = false;
   readonly #o: PromptOptions;
   readonly #lines: Interface;
   readonly #end = new AbortController();
@@ -97,19 +101,24 @@ class Asking implements Disposable {
       this.isInterrupted = true;
       this.#lines.close();
     });
-    this.#lines.on('close', () => void io.err.write('\n'));
+    this.#lines.on('close', () => {
+      this.#isClosed = true;
+      io.err.write('\n');
+    });
     // Nobody may be waiting for it: it is then told to who asks next.
     this.#ended.promise.catch(() => undefined);
     const leftMs = Date.parse(request.spec.expiresAt) - io.now();
     this.#timer = setTimeout(
       () => this.#over(over({ ...request, status: { ...request.status, state: 'Expired' } }, io.now())),
-      Math.min(Math.max(0, leftMs), MAX_TIMER_MS),
+      Math.min(Math.max(0, leftMs) + GRACE_MS, MAX_TIMER_MS),
     );
     void this.#follow();
   }
 
   /** A line; undefined at the end of input. Rejects with why the request cannot be decided any more. */
   async ask(prompt: (time: string) => string): Promise<string | undefined> {
+    // The end of input may follow the last answer at once.
+    if (this.#isClosed) return undefined;
     const { request, io } = this.#o;
     const text = (): string => prompt(left(Date.parse(request.spec.expiresAt) - io.now()));
     this.#lines.setPrompt(text());
@@ -120,12 +129,14 @@ class Asking implements Disposable {
     }, TICK_MS);
     // A terminal that knows no cursor would get a line each second.
     if (io.env['TERM'] === 'dumb') clearInterval(tick);
-    const typed = new Promise<string | undefined>((resolve) => {
-      this.#lines.once('line', resolve).once('close', () => resolve(undefined));
-    });
+    // What was typed before it was asked for is not an answer: nobody listens between two questions.
+    const { promise, resolve } = Promise.withResolvers<string | undefined>();
+    const onClose = (): void => resolve(undefined);
+    this.#lines.once('line', resolve).once('close', onClose);
     try {
-      return await Promise.race([typed, this.#ended.promise]);
+      return await Promise.race([promise, this.#ended.promise]);
     } finally {
+      this.#lines.off('line', resolve).off('close', onClose);
       clearInterval(tick);
     }
   }
@@ -154,7 +165,9 @@ class Asking implements Disposable {
         const { decisions = [], votes = '' } = news.status ?? {};
         const last = decisions.at(-1);
         if (decisions.length > answers && last !== undefined && last.counted)
-          io.err.write(`\n${last.by} answered meanwhile: ${last.decision.toLowerCase()} (${votes.replace('/', ' of ')})\n`);
+          io.err.write(
+            `\n${visible(last.by)} answered meanwhile: ${last.decision.toLowerCase()} (${votes.replace('/', ' of ')})\n`,
+          );
         answers = decisions.length;
       }
     } catch (error) {

@@ -274,15 +274,16 @@ test('who is not asked reads whom to ask, without groups of the system', () => {
   expect(notAsked(aHeld(), { user: 'bob', groups: [] })).toBe(`${NAME} needs group dba; you are bob, your groups: none`);
 });
 
+function codeOf(work: () => unknown): string {
+  try {
+    work();
+    return 'taken';
+  } catch (error) {
+    return (error as CliError).code;
+  }
+}
+
 describe('what is typed', () => {
-  const code = (work: () => unknown): string => {
-    try {
-      work();
-      return 'taken';
-    } catch (error) {
-      return (error as CliError).code;
-    }
-  };
   test.each([
     ['ar-7f3k', 'taken'],
     [NAME, 'taken'],
@@ -295,7 +296,7 @@ describe('what is typed', () => {
     ['../ar-7f3k', 'Usage'],
     ['', 'Usage'],
   ])('%j as a name is %s', (typed, expected) => {
-    expect(code(() => demandName(typed))).toBe(expected);
+    expect(codeOf(() => demandName(typed))).toBe(expected);
   });
 
   const whole = aHeld().spec.digest;
@@ -311,6 +312,6 @@ describe('what is typed', () => {
     ['9c1f-44ab-0000', 'Usage'],
     ['', 'Usage'],
   ])('%j as a digest is %s', (typed, expected) => {
-    expect(code(() => demandDigest(aHeld(), typed))).toBe(expected);
+    expect(codeOf(() => demandDigest(aHeld(), typed))).toBe(expected);
   });
 });
