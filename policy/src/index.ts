@@ -1,5 +1,6 @@
 export * from './access.ts';
 export * from './action.ts';
+export { accessOnBehalfOf } from './caller.ts';
 export { canonicalJson, digestOf } from './canonical.ts';
 export { type Compiled, type CompileInput, compileAccess, selectsAgent } from './compile.ts';
 export * from './control.ts';
