@@ -1,10 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
+import { startProvider, type TestProvider } from '@chaperone/testing';
 import type { Client, ClientConfig, DatabaseError } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../platform.ts';
 import { encodePassword } from '../wire/index.ts';
 import { allowing, type Governed, startGoverned } from './governed.test-support.ts';
-import { startProvider, type TestProvider } from './provider.test-support.ts';
 import { RawClient, say, typesOf } from './raw-client.test-support.ts';
 
 // A real provider signs, a real client brings the token as its password, a real server is behind the proxy.
@@ -262,7 +262,7 @@ describe('the provider', () => {
     await using other = await governed.anew({ policy: policy({ issuer: own.issuer }), clock });
     const before = await own.personToken('mira');
     expect(await refusalOf(bring(before, {}, other))).toBe('accepted');
-    await own.rotate();
+    own.rotate();
     monotonic += 30_000;
     expect(await refusalOf(bring(await own.personToken('mira'), {}, other))).toBe('accepted');
     expect(await refusalOf(bring(before, {}, other))).toContain('its issuer has no key that it could be signed with');

@@ -1,7 +1,7 @@
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { exportJWK, generateKeyPair, type JWK } from 'jose';
-import { type Configuration, Provider } from 'oidc-provider';
+import type { Configuration, Provider } from 'oidc-provider';
 
 /** A real OpenID provider on loopback. */
 export interface TestProvider extends AsyncDisposable {
@@ -11,20 +11,22 @@ export interface TestProvider extends AsyncDisposable {
   /** An ID token for a person who signs in at the provider's own pages, by authorization code with PKCE. */
   personToken(login: string): Promise<string>;
   /** Every later token is signed with another key; the ones before are withdrawn. */
-  rotate(): Promise<void>;
+  rotate(): void;
 }
 
 const SECRET = 'a-secret-of-the-task-of-this-test';
 const CALLBACK = 'http://127.0.0.1/callback';
 const VERIFIER = 'a-verifier-that-is-at-least-43-characters-long-as-pkce-wants';
-const CHALLENGE = Buffer.from(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(VERIFIER))).toString('base64url');
+const CHALLENGE = createHash('sha256').update(VERIFIER).digest('base64url');
 
-async function aKey(kid: string): Promise<JWK> {
-  const { privateKey } = await generateKeyPair('RS256', { extractable: true });
-  return { ...(await exportJWK(privateKey)), kid, alg: 'RS256', use: 'sig' };
+type Key = NonNullable<Configuration['jwks']>['keys'][number];
+
+function aKey(kid: string): Key {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return { ...privateKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' };
 }
 
-function configuration(key: JWK): Configuration {
+function configuration(key: Key): Configuration {
   return {
     jwks: { keys: [key] },
     clients: [
@@ -63,15 +65,17 @@ function configuration(key: JWK): Configuration {
 }
 
 export async function startProvider(): Promise<TestProvider> {
+  // Loading it takes a while, and most tests need none.
+  const { Provider: OpenidProvider } = await import('oidc-provider');
   let handler: ReturnType<Provider['callback']> | undefined;
   const server = createServer((request, response) => void handler?.(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   let keys = 0;
-  const rotate = async (): Promise<void> => {
-    handler = new Provider(issuer, configuration(await aKey(`key-${keys++}`))).callback();
+  const rotate = (): void => {
+    handler = new OpenidProvider(issuer, configuration(aKey(`key-${keys++}`))).callback();
   };
-  await rotate();
+  rotate();
   const tokens = async (client: string, form: Record<string, string>): Promise<Record<string, string>> => {
     const response = await fetch(`${issuer}/token`, {
       method: 'POST',
