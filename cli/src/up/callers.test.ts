@@ -36,6 +36,19 @@ describe('chaperone up with a policy that demands a token', () => {
     await expect(connect(up.ready)).rejects.toMatchObject({ code: '28000', message: /\(TokenRejected\)/ });
   });
 
+  test('serves psql, which brings it within TLS', async () => {
+    const [host = '', port = ''] = (up.ready.resources[0]?.address ?? '').split(':');
+    const to = `host=${host} port=${port} dbname=orders user=bot sslmode=require`;
+    const psql = (password: string): Promise<Ended> =>
+      run(['-X', '-w', '-At', '-c', 'select name from customers where id = 1', to], {
+        command: ['psql'],
+        env: { PGPASSWORD: password },
+      });
+    expect(await psql(await provider.personToken('jane'))).toEqual({ code: 0, out: 'Ada Lovelace\n', err: '' });
+    const { code, err } = await psql('hunter2');
+    expect([code, err]).toEqual([2, expect.stringContaining('(TokenRejected)')]);
+  });
+
   test('serves one that brings it, and tells on whose behalf', async () => {
     const agent = await connect(up.ready, await provider.personToken('mira'));
     const { rowCount } = await agent.query("update tickets set status = 'closed' where id = 1");
@@ -45,7 +58,7 @@ describe('chaperone up with a policy that demands a token', () => {
       const { items } = JSON.parse((await ask('sessions', 'ls', '-o', 'json')).out) as {
         items: { name: string; state: string }[];
       };
-      return items.find(({ state }) => state === 'ended')?.name;
+      return items.length === 2 && items[0]?.state === 'ended' ? items[0].name : undefined;
     });
     const shown = await ask('sessions', 'show', name);
     expect(shown.out).toContain(`Caller:    on behalf of mira@corp (verified), by ${provider.issuer}\n`);

@@ -29,7 +29,7 @@ export async function fetchJson(url: URL, options: FetchOptions): Promise<unknow
     socket = await open(url, options, signal);
     return JSON.parse(await get(url, socket, signal));
   } catch (error) {
-    throw new TokenError('IssuerUnavailable', 'its issuer does not answer', { cause: error });
+    throw new TokenError('IssuerUnavailable', 'the issuer of tokens does not answer', { cause: error });
   } finally {
     socket?.destroy();
   }

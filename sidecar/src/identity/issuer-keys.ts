@@ -79,7 +79,7 @@ class Kept {
 
   #select(alg: Algorithm, kid: string | undefined): JWK | undefined {
     if (this.#keys === undefined || this.#age() > KEEP_MS)
-      throw new TokenError('IssuerUnavailable', 'its issuer does not answer');
+      throw new TokenError('IssuerUnavailable', 'the issuer of tokens does not answer');
     return selectKey(this.#keys, alg, kid);
   }
 
@@ -136,5 +136,5 @@ function isLocal({ hostname }: URL): boolean {
 }
 
 function unusable(why: string): TokenError {
-  return new TokenError('IssuerUnavailable', 'its issuer does not answer as one does', { cause: new Error(why) });
+  return new TokenError('IssuerUnavailable', 'the issuer of tokens does not answer as one does', { cause: new Error(why) });
 }

@@ -31,7 +31,7 @@ const Keys = z.object({ keys: z.array(z.unknown()).max(MAX_KEYS) });
  */
 export function readKeySet(value: unknown): PublicKey[] {
   const set = Keys.safeParse(value);
-  if (!set.success) throw new TokenError('IssuerUnavailable', 'the keys of its issuer cannot be read');
+  if (!set.success) throw new TokenError('IssuerUnavailable', 'the keys of the issuer of tokens cannot be read');
   return set.data.keys.flatMap((key) => {
     const read = PublicKey.safeParse(key);
     return read.success ? [read.data] : [];

@@ -204,6 +204,18 @@ describe('a connection that brings no token', () => {
     expect(opens(local)).toEqual([]);
   });
 
+  it('may leave without an answer', async () => {
+    await using local = await governed.anew({ local: true });
+    for (const leave of ['end', 'resetAndDestroy'] as const) {
+      const agent = RawClient.begin(local.port);
+      await agent.until((heard) => typesOf(heard) === 'R');
+      agent.socket[leave]();
+    }
+    await expect.poll(() => local.sessions.open).toBe(0);
+    expect(opens(local)).toEqual([]);
+    expect(local.logged).toEqual([]);
+  });
+
   it('what it says along with its token is answered', async () => {
     await using local = await governed.anew({ local: true });
     await using agent = RawClient.begin(local.port);
@@ -278,7 +290,7 @@ describe('the provider', () => {
     await using fresh = await governed.anew({ policy: policy({ issuer: own.issuer }) });
     const refusal = await refusalOf(bring(token, {}, fresh));
     expect(refusal).toContain('FATAL 57P03');
-    expect(refusal).toContain('its issuer does not answer (ResourceNotReady). Try later');
+    expect(refusal).toContain('the issuer of tokens does not answer (ResourceNotReady). Try later');
   });
 });
 
