@@ -32,7 +32,7 @@ export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profi
 Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
 JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
 
-  --quick        some 5 minutes: fewer, shorter rounds and 200,000 rows (default: under 25 minutes)
+  --quick        some 6 minutes: fewer, shorter rounds and 200,000 rows (default: under 25 minutes)
   --memory       only start and memory, which are printed and not kept
   --profile      write a CPU profile of Chaperone under point selects and print where its time went; no comparison
   --detectors    how fast text is looked through, beside regular expressions; no server, no comparison
