@@ -86,6 +86,12 @@ export async function showSession(
     ['Name', session.name],
     ['Agent', `${agent.namespace}/${agent.pod ?? agent.serviceAccount} (ServiceAccount ${agent.serviceAccount})`],
     ['Resource', resource === undefined ? 'not known' : `${resource.namespace}/${resource.name} (${resource.protocol})`],
+    [
+      'Caller',
+      session.onBehalfOf === undefined
+        ? ''
+        : `on behalf of ${session.onBehalfOf.user} (verified), by ${session.onBehalfOf.issuer}`,
+    ],
     ['Purpose', session.purpose ?? ''],
     ['Mode', session.mode ?? ''],
     ['State', session.state],

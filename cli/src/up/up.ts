@@ -89,7 +89,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
     await recording.stop();
   });
   const guard = createGuard({ allowLoopback: true, forbidden: [], virtual: [] });
-  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger });
+  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger, local: true });
   stack.defer(() => Promise.race([sessions.stop(), delay(SESSIONS_TIMEOUT_MS, undefined, { ref: false })]));
   const listeners = createListeners({
     mode: 'local',

@@ -19,6 +19,8 @@ export interface HubOptions {
   readonly now?: () => number;
   /** Acknowledgements, arrivals and departures: what Programmed is made of. */
   readonly onChange?: (agent: Agent) => void;
+  /** Sessions that were ended lately: a sidecar that was not connected is told when it is. */
+  readonly kills?: (namespace: string) => readonly { readonly session: string; readonly reason: string }[];
   readonly onObservation?: (observation: ResourceObservation) => void;
   readonly onError?: (error: unknown) => void;
 }
@@ -92,6 +94,8 @@ export class SidecarHub {
     sidecar.sink = sink;
     this.#heard(sidecar);
     if (sidecar.snapshot !== undefined) sink.send({ type: 'snapshot', snapshot: sidecar.snapshot });
+    for (const { session, reason } of this.#options.kills?.(sidecar.agent.namespace) ?? [])
+      sink.send({ type: 'revoke', code: 'SessionEnded', reason, session });
     this.#refreshOne(sidecar);
     return true;
   }
@@ -138,6 +142,13 @@ export class SidecarHub {
       }
       this.#refreshOne(sidecar);
     }
+  }
+
+  /** Ends one session, of whichever agent of the namespace has it. @returns how many sidecars were told */
+  kill(namespace: string, session: string, reason: string): number {
+    const told = [...this.#sidecars.values()].filter(({ agent, sink }) => agent.namespace === namespace && sink !== undefined);
+    for (const { sink } of told) sink?.send({ type: 'revoke', code: 'SessionEnded', reason, session });
+    return told.length;
   }
 
   /** Ends everything of a pod at once: it was deleted, or is governed no more. */

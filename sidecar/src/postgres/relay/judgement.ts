@@ -237,10 +237,8 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     basis,
     also: [],
   };
-  if (verdict.verdict === 'deny') return { ...common, ...refused(policyRefusal(verdict, action)) };
-  if (verdict.verdict === 'approve' && statement.kind === 'copy-in') return { ...common, ...refused(COPY_UNSEEN) };
-  const refusal = analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
-  if (refusal !== undefined) return { ...common, ...refused(refusal) };
+  const refusal = firstRefusal(statement, basis, verdict, access);
+  if (refusal !== undefined) return { ...common, plan: undefined, refusal, approved: undefined };
   const shown =
     analysis === undefined || statement.kind === 'explain'
       ? { plan: undefined, refusal: undefined }
@@ -250,8 +248,11 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
   return { ...common, plan: shown.plan, refusal: policyRefusal(verdict, action), approved };
 }
 
-function refused(refusal: Refusal): Pick<Judgement, 'plan' | 'refusal' | 'approved'> {
-  return { plan: undefined, refusal, approved: undefined };
+/** Why it must not run, whoever approves it and whatever it would show. */
+function firstRefusal(statement: Held, { action, analysis }: Basis, verdict: Verdict, access: Access): Refusal | undefined {
+  if (verdict.verdict === 'deny') return policyRefusal(verdict, action);
+  if (verdict.verdict === 'approve' && statement.kind === 'copy-in') return COPY_UNSEEN;
+  return analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
 }
 
 /** How the rows are masked, or why they cannot be. */
