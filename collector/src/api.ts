@@ -63,9 +63,11 @@ class Refused extends Error {
   }
 }
 
-type Env = { Variables: { identity: Identity } };
+type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: Identity } };
 
-/** The collector's HTTP API; its shapes are in @chaperone/evidence. Everything below /v1 wants a person who may see it. */
+/**
+ * The collector's HTTP API; its shapes are in @chaperone/evidence. Everything below /v1 wants a person who may
+ * see it: `signedIn` of the environment, whom the console's door knows, or whom `access` finds. */
 export function createApi(options: ApiOptions): Hono<Env> {
   const { sessions, access, logger } = options;
   const api = new Hono<Env>();
@@ -110,11 +112,13 @@ export function createApi(options: ApiOptions): Hono<Env> {
 
   api.use('/v1/*', async (context, next) => {
     const url = new URL(context.req.url);
-    const identity = await access.authorise({
-      method: context.req.method,
-      target: url.pathname + url.search,
-      header: (name) => context.req.header(name),
-    });
+    const identity =
+      context.env?.signedIn ??
+      (await access.authorise({
+        method: context.req.method,
+        target: url.pathname + url.search,
+        header: (name) => context.req.header(name),
+      }));
     if ('refused' in identity) throw new Refused(401, { code: 'NotSignedIn', message: identity.refused });
     context.set('identity', identity);
     context.header('cache-control', 'no-store');

@@ -72,6 +72,7 @@ export const ApiErrorCode = z.enum([
   'Forbidden',
   'NotFound',
   'AmbiguousName',
+  'LinkUnusable',
   'EvidenceAltered',
   'EvidenceIncomplete',
   'Unavailable',
@@ -80,3 +81,21 @@ export type ApiErrorCode = z.infer<typeof ApiErrorCode>;
 /** `matches` lists the sessions that an ambiguous name fits, at most ten. */
 export const ApiError = z.object({ code: ApiErrorCode, message: z.string(), matches: z.array(z.string()).optional() });
 export type ApiError = z.infer<typeof ApiError>;
+
+/** Whether a browser is signed in, and how one signs in here. `now` is the collector's clock. */
+export const AuthState = z.object({
+  way: z.enum(['link', 'oidc', 'none']),
+  origin: z.string(),
+  now: z.number(),
+  user: z.string().optional(),
+  expiresAt: z.number().optional(),
+});
+export type AuthState = z.infer<typeof AuthState>;
+export const SignInRequest = z.strictObject({ proof: z.string().min(1).max(2048) });
+/** `path` is where the page goes on. */
+export const SignInResult = z.object({ path: z.string() });
+export type SignInResult = z.infer<typeof SignInResult>;
+export const LinkRequest = z.strictObject({ path: z.string().max(600).optional() });
+/** `link` is a path below the collector's address. */
+export const NewLink = z.object({ link: z.string(), expiresAt: z.number() });
+export type NewLink = z.infer<typeof NewLink>;
