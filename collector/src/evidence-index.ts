@@ -1,6 +1,21 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type Receipt, SESSION_ID_PREFIX, type VerifiedSegment } from '@chaperone/evidence';
-import { Kysely, type SelectQueryBuilder, type Transaction } from 'kysely';
+import {
+  type Receipt,
+  SESSION_ID_PREFIX,
+  type SessionFacets,
+  type SessionVerdictFilter,
+  type VerifiedSegment,
+} from '@chaperone/evidence';
+import {
+  type ExpressionBuilder,
+  type ExpressionWrapper,
+  Kysely,
+  type SelectQueryBuilder,
+  type SqlBool,
+  sql,
+  type Transaction,
+} from 'kysely';
+import { commandsOf, type Found, inGroups, MAX_HIT_TEXT, MAX_MATCHES } from './commands.ts';
 import {
   CREATE_TABLES,
   type FindingRow,
@@ -18,7 +33,11 @@ export interface SessionFilter {
   readonly namespaces: readonly string[];
   readonly agent?: string;
   readonly resource?: { readonly namespace: string; readonly name: string };
+  /** Something happened at this time or later. */
   readonly since?: number;
+  /** It began before this time. */
+  readonly until?: number;
+  readonly verdict?: SessionVerdictFilter;
 }
 
 /** A place in the order of a list: the session that stands there, and when it began. */
@@ -27,7 +46,9 @@ export interface ListPlace {
   readonly session: string;
 }
 
-const TABLES = ['sessions', 'segments', 'findings'] as const;
+const TABLES = ['sessions', 'segments', 'findings', 'commands'] as const;
+/** Values of a session that are of another order of magnitude than its agents and resources are not told apart. */
+const MAX_FACETS = 500;
 
 /** The SQL index over the objects. One writer; rebuilt from the objects when its version is not ours. */
 export class EvidenceIndex {
@@ -140,14 +161,59 @@ export class EvidenceIndex {
   async list(filter: SessionFilter, { limit, after }: { limit: number; after?: ListPlace }): Promise<SessionRow[]> {
     if (filter.namespaces.length === 0) return [];
     let query = this.#filtered(filter).selectAll();
-    if (after !== undefined)
-      query = query.where((eb) =>
-        eb.or([
-          eb('started_at', '<', after.startedAt),
-          eb.and([eb('started_at', '=', after.startedAt), eb('session', '>', after.session)]),
-        ]),
-      );
+    if (after !== undefined) query = query.where(behind(after));
     return query.orderBy('started_at', 'desc').orderBy('session').limit(limit).execute();
+  }
+
+  /** Sessions with a command that matches, as `list` has them, and how many commands matched in all. */
+  async search(
+    filter: SessionFilter,
+    words: string,
+    { limit, after }: { limit: number; after?: ListPlace },
+  ): Promise<{ rows: (SessionRow & Found)[]; matched: number }> {
+    if (filter.namespaces.length === 0) return { rows: [], matched: 0 };
+    const matching = sql<{ session: string; seq: number; at: number; verdict: string; text: string }>`
+      (SELECT session, seq, at, verdict, substr(text, 1, ${MAX_HIT_TEXT}) AS text FROM commands
+       WHERE commands MATCH ${words} ORDER BY rowid DESC LIMIT ${MAX_MATCHES})`;
+    const { matched } = await this.#db
+      .selectFrom(matching.as('found'))
+      .select((eb) => eb.fn.countAll<number>().as('matched'))
+      .executeTakeFirstOrThrow();
+    let query = this.#filtered(filter)
+      // With max(), SQLite takes the other columns from the row that has it: https://sqlite.org/lang_select.html#bareagg
+      .innerJoin(
+        sql<Found & { found_in: string }>`(SELECT session AS found_in, max(seq) AS hit_seq, at AS hit_at, verdict AS hit_verdict,
+          text AS hit_text, count(*) AS hits FROM ${matching} GROUP BY session)`.as('hit'),
+        (join) => join.onRef('hit.found_in', '=', 'sessions.session'),
+      )
+      .selectAll();
+    if (after !== undefined) query = query.where(behind(after));
+    const rows = await query.orderBy('started_at', 'desc').orderBy('session').limit(limit).execute();
+    return { rows, matched };
+  }
+
+  async facets(namespaces: readonly string[]): Promise<SessionFacets> {
+    if (namespaces.length === 0) return { agents: [], resources: [] };
+    const seen = this.#filtered({ namespaces });
+    const agents = await seen
+      .select((eb) => ['namespace', 'service_account as name', eb.fn.countAll<number>().as('sessions')])
+      .groupBy(['namespace', 'service_account'])
+      .orderBy('sessions', 'desc')
+      .limit(MAX_FACETS)
+      .execute();
+    const resources = await seen
+      .where('resource_name', 'is not', null)
+      .select((eb) => [
+        eb.fn.coalesce('resource_namespace', sql<string>`''`).as('namespace'),
+        eb.fn.coalesce('resource_name', sql<string>`''`).as('name'),
+        eb.fn.coalesce('protocol', sql<string>`''`).as('protocol'),
+        eb.fn.countAll<number>().as('sessions'),
+      ])
+      .groupBy(['resource_namespace', 'resource_name', 'protocol'])
+      .orderBy('sessions', 'desc')
+      .limit(MAX_FACETS)
+      .execute();
+    return { agents, resources };
   }
 
   /** How many sessions a list without end would hold. */
@@ -166,6 +232,10 @@ export class EvidenceIndex {
     if (filter.resource !== undefined)
       query = query.where('resource_namespace', '=', filter.resource.namespace).where('resource_name', '=', filter.resource.name);
     if (filter.since !== undefined) query = query.where('last_at', '>=', filter.since);
+    if (filter.until !== undefined) query = query.where('started_at', '<', filter.until);
+    if (filter.verdict === 'denied') query = query.where('denied', '>', 0);
+    if (filter.verdict === 'masked') query = query.where('masked', '>', 0);
+    if (filter.verdict === 'clean') query = query.where('denied', '=', 0).where('masked', '=', 0);
     return query;
   }
 
@@ -222,6 +292,7 @@ export class EvidenceIndex {
       next.high_water = await highWater(tx, next);
       if (known === undefined) await tx.insertInto('sessions').values(next).execute();
       else await tx.updateTable('sessions').set(next).where('session', '=', row.session).execute();
+      for (const commands of inGroups(commandsOf(segment))) await tx.insertInto('commands').values(commands).execute();
     });
   }
 
@@ -238,8 +309,20 @@ export class EvidenceIndex {
     const sessions = await this.#db.selectFrom('sessions').selectAll().orderBy('session').execute();
     const segments = await this.#db.selectFrom('segments').selectAll().orderBy('session').orderBy('number').execute();
     const findings = await this.#db.selectFrom('findings').selectAll().orderBy('session').orderBy('digest').execute();
-    return { sessions, segments, findings };
+    const commands = await this.#db.selectFrom('commands').selectAll().orderBy('session').orderBy('seq').execute();
+    return { sessions, segments, findings, commands };
   }
+}
+
+/** The order of a list, behind a place of it. */
+function behind(
+  after: ListPlace,
+): (eb: ExpressionBuilder<IndexTables, 'sessions'>) => ExpressionWrapper<IndexTables, 'sessions', SqlBool> {
+  return (eb) =>
+    eb.or([
+      eb('started_at', '<', after.startedAt),
+      eb.and([eb('started_at', '=', after.startedAt), eb('sessions.session', '>', after.session)]),
+    ]);
 }
 
 function rowOf(segment: VerifiedSegment, receivedAt: number): SegmentRow {
