@@ -32,7 +32,7 @@ const Place = z
   .transform((text) => ({ startedAt: Number(text.slice(0, text.indexOf(','))), session: text.slice(text.indexOf(',') + 1) }))
   // A pod's clock may say anything; what a list gave is taken again.
   .refine(({ startedAt }) => Number.isFinite(startedAt));
-const filter = {
+const FILTER = {
   namespace: z.string().regex(NAME).optional(),
   agent: z.string().regex(NAME).optional(),
   resource: z
@@ -45,9 +45,9 @@ const filter = {
   limit: atMost(MAX_LIST, 100),
   after: Place.optional(),
 };
-const ListQuery = z.strictObject(filter);
+const ListQuery = z.strictObject(FILTER);
 /** Words stay out of addresses, which logs and histories keep. */
-const SearchBody = z.strictObject({ ...filter, text: z.string().min(1).max(500) });
+const SearchBody = z.strictObject({ ...FILTER, text: z.string().min(1).max(500) });
 const RecordsQuery = z.strictObject({
   from: z.coerce.number().int().min(0).default(0),
   limit: atMost(MAX_RECORDS, 200),
