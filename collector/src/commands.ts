@@ -3,7 +3,8 @@ import type { CommandRow } from './index-schema.ts';
 
 /** Of a longer command, this much is searched: what a person types, or reads. */
 const MAX_TEXT = 16_384;
-/** What a list shows of a command. */
+/** What a list shows of a command around what was found, in words; and of words that are none, in characters. */
+export const HIT_WORDS = 32;
 export const MAX_HIT_TEXT = 400;
 /** A search looks at the newest so many commands that match, so that a word that is everywhere holds up nothing else. */
 export const MAX_MATCHES = 20_000;
@@ -16,7 +17,7 @@ export interface Found {
   hit_seq: number;
   hit_at: number;
   hit_verdict: string;
-  hit_text: string;
+  hit_row: number;
   hits: number;
 }
 

@@ -15,7 +15,7 @@ import {
   sql,
   type Transaction,
 } from 'kysely';
-import { commandsOf, type Found, inGroups, MAX_HIT_TEXT, MAX_MATCHES } from './commands.ts';
+import { commandsOf, type Found, inGroups, HIT_WORDS, MAX_HIT_TEXT, MAX_MATCHES } from './commands.ts';
 import {
   CREATE_TABLES,
   type FindingRow,
@@ -170,10 +170,10 @@ export class EvidenceIndex {
     filter: SessionFilter,
     words: string,
     { limit, after }: { limit: number; after?: ListPlace },
-  ): Promise<{ rows: (SessionRow & Found)[]; matched: number }> {
-    if (filter.namespaces.length === 0) return { rows: [], matched: 0 };
-    const matching = sql<{ session: string; seq: number; at: number; verdict: string; text: string }>`
-      (SELECT session, seq, at, verdict, substr(text, 1, ${MAX_HIT_TEXT}) AS text FROM commands
+  ): Promise<{ rows: (SessionRow & Found)[]; texts: Map<number, string>; matched: number }> {
+    if (filter.namespaces.length === 0) return { rows: [], texts: new Map(), matched: 0 };
+    const matching = sql<{ session: string; seq: number; at: number; verdict: string; row: number }>`
+      (SELECT session, seq, at, verdict, rowid AS row FROM commands
        WHERE commands MATCH ${words} ORDER BY rowid DESC LIMIT ${MAX_MATCHES})`;
     const { matched } = await this.#db
       .selectFrom(matching.as('found'))
@@ -183,13 +183,22 @@ export class EvidenceIndex {
       // With max(), SQLite takes the other columns from the row that has it: https://sqlite.org/lang_select.html#bareagg
       .innerJoin(
         sql<Found & { found_in: string }>`(SELECT session AS found_in, max(seq) AS hit_seq, at AS hit_at, verdict AS hit_verdict,
-          text AS hit_text, count(*) AS hits FROM ${matching} GROUP BY session)`.as('hit'),
+          row AS hit_row, count(*) AS hits FROM ${matching} GROUP BY session)`.as('hit'),
         (join) => join.onRef('hit.found_in', '=', 'sessions.session'),
       )
       .selectAll();
     if (after !== undefined) query = query.where(behind(after));
     const rows = await query.orderBy('started_at', 'desc').orderBy('session').limit(limit).execute();
-    return { rows, matched };
+    return { rows, texts: await this.#snippets(words, rows), matched };
+  }
+
+  /** What the found commands say around what was searched for. */
+  async #snippets(words: string, rows: readonly Found[]): Promise<Map<number, string>> {
+    if (rows.length === 0) return new Map();
+    const { rows: found } = await sql<{ row: number; text: string }>`
+      SELECT rowid AS row, substr(snippet(commands, -1, '', '', '', ${HIT_WORDS}), 1, ${MAX_HIT_TEXT}) AS text FROM commands
+      WHERE commands MATCH ${words} AND rowid IN (${sql.join(rows.map(({ hit_row }) => hit_row))})`.execute(this.#db);
+    return new Map(found.map(({ row, text }) => [row, text]));
   }
 
   async facets(namespaces: readonly string[]): Promise<SessionFacets> {

@@ -36,6 +36,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   cluster.loadFromDefault();
   let consumer: EvidenceConsumer | undefined;
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
+  if (files === undefined) logger.warn('the console is not part of this collector');
   const collector = await createCollector({
     directory: config.directory,
     trust: config.trust,

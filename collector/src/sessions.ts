@@ -55,7 +55,7 @@ export class Sessions {
     words: string,
     { limit, after }: { limit: number; after?: ListPlace },
   ): Promise<SearchList> {
-    const { rows, matched } = await this.#index.search(filter, words, {
+    const { rows, texts, matched } = await this.#index.search(filter, words, {
       limit: limit + 1,
       ...(after === undefined ? {} : { after }),
     });
@@ -66,7 +66,7 @@ export class Sessions {
     return {
       items: shown.map((row) => ({
         ...summary(row, altered.has(row.session)),
-        hit: { seq: row.hit_seq, at: row.hit_at, verdict: row.hit_verdict, text: row.hit_text },
+        hit: { seq: row.hit_seq, at: row.hit_at, verdict: row.hit_verdict, text: texts.get(row.hit_row) ?? '' },
         hits: row.hits,
       })),
       truncated,

@@ -1,7 +1,7 @@
 import type { ComponentType, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { go, place } from './router.ts';
-import { auth, loadAuth, ServerError } from './server.ts';
+import { asServerError, auth, loadAuth, ServerError } from './server.ts';
 import { Shell } from './shell.tsx';
 import { useStore } from './store.ts';
 import { Failure, Skeleton } from './ui/states.tsx';
@@ -30,9 +30,7 @@ export function App(): JSX.Element {
   const { path } = useStore(place);
   const [error, setError] = useState<ServerError>();
   useEffect(() => {
-    begun.catch((cause: unknown) =>
-      setError(cause instanceof ServerError ? cause : new ServerError('Unavailable', 'the page could not read the answer')),
-    );
+    begun.catch((cause: unknown) => setError(asServerError(cause)));
   }, []);
   useEffect(() => {
     if (path === '/') go('/sessions', 'replace');

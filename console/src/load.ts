@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import { ServerError } from './server.ts';
+import { asServerError, type ServerError } from './server.ts';
 
 export interface Loaded<T> {
   /** What came last, also while newer is on its way or failed to come. */
@@ -25,8 +25,7 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
       (data) => stop.signal.aborted || setState({ key, data, loading: false }),
       (error: unknown) => {
         if (stop.signal.aborted) return;
-        const known = error instanceof ServerError ? error : new ServerError('Unavailable', 'the page could not read the answer');
-        setState((before) => ({ ...before, key, error: known, loading: false }));
+        setState((before) => ({ ...before, key, error: asServerError(error), loading: false }));
       },
     );
     return () => stop.abort();

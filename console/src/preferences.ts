@@ -32,10 +32,11 @@ export const letters = kept<'on' | 'off'>('chaperone.letters', ['on', 'off'], 'o
 
 /** Draws the theme now and whenever it changes. */
 export function applyTheme(): void {
-  const apply = (value: Theme): void => {
-    if (value === 'auto') delete document.documentElement.dataset['theme'];
-    else document.documentElement.dataset['theme'] = value;
-  };
   apply(theme.get());
   theme.follow(apply);
+}
+
+function apply(value: Theme): void {
+  if (value === 'auto') delete document.documentElement.dataset['theme'];
+  else document.documentElement.dataset['theme'] = value;
 }

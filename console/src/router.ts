@@ -29,10 +29,12 @@ export function address(
   query: Readonly<Record<string, string>>,
   fragment: Readonly<Record<string, string>> = {},
 ): string {
-  const encode = (values: Readonly<Record<string, string>>): string =>
-    new URLSearchParams(Object.entries(values).filter(([, value]) => value !== '')).toString();
   const [search, hash] = [encode(query), encode(fragment)];
   return `${path}${search === '' ? '' : `?${search}`}${hash === '' ? '' : `#${hash}`}`;
+}
+
+function encode(values: Readonly<Record<string, string>>): string {
+  return new URLSearchParams(Object.entries(values).filter(([, value]) => value !== '')).toString();
 }
 
 /** Follows links of the page without loading it anew, and the history. */

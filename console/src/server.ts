@@ -11,6 +11,11 @@ export class ServerError extends Error {
   }
 }
 
+/** Any failure as one that a page can show. */
+export function asServerError(error: unknown): ServerError {
+  return error instanceof ServerError ? error : new ServerError('Unavailable', 'the page could not read the answer');
+}
+
 /** Who is signed in; undefined until the collector has said so. */
 export const auth = createStore<AuthState | undefined>(undefined);
 

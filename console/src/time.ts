@@ -54,6 +54,6 @@ export function counted(count: number, one: string, many = `${one}s`): string {
 
 export function bytesOf(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;
-  const [unit, factor] = bytes < 1e6 ? ['kB', 1e3] : bytes < 1e9 ? ['MB', 1e6] : ['GB', 1e9];
-  return `${(bytes / Number(factor)).toFixed(1)} ${unit}`;
+  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)} kB`;
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }

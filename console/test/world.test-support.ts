@@ -60,10 +60,10 @@ export function tell(told: Told): Session {
   const all = [[open, ...(told.segments[0] ?? [])], ...told.segments.slice(1)];
   for (const [number, bodies] of all.entries()) {
     const last = number === all.length - 1;
-    const whole = last && end === 'close' ? [...bodies, closing(counters, bodies)] : bodies;
+    const whole = last && end === 'close' ? [...bodies, closing(counters)] : bodies;
     const firstSeq = seq;
     const records = whole.map((body): SessionRecord => {
-      const stamped = { ...body, seq, at: began + seq * pace, mono: seq * pace } as SessionRecord;
+      const stamped: SessionRecord = { ...body, seq, at: began + seq * pace, mono: seq * pace };
       seq++;
       if (stamped.type === 'action') counters.actions++;
       if (stamped.type === 'action' && stamped.verdict === 'deny') counters.denied++;
@@ -95,8 +95,7 @@ export function tell(told: Told): Session {
   return { name, segments: sealed.map(({ bytes }) => bytes) };
 }
 
-function closing(counters: { actions: number; denied: number }, bodies: readonly RecordBody[]): RecordBody {
-  void bodies;
+function closing(counters: { actions: number; denied: number }): RecordBody {
   return {
     type: 'session.close',
     code: 'Closed',
@@ -118,8 +117,6 @@ let action = 0;
 interface Asked {
   readonly text?: string;
   readonly verdict?: 'allow' | 'deny' | 'approve';
-  readonly reason?: string;
-  readonly code?: string;
   readonly rule?: string;
   readonly object?: string;
   readonly verb?: string;
@@ -136,47 +133,50 @@ interface Asked {
 
 /** What one statement leaves in a recording. */
 export function ask(asked: Asked): RecordBody[] {
-  const { text = 'select 1', verdict = 'allow', rows = [], columns = [], masked = [], error, rule } = asked;
+  const { verdict = 'allow', rows = [], columns = [], masked = [], inRecords } = asked;
   const number = action++;
-  const first: RecordBody = {
+  const first = asking(asked, number);
+  if (verdict === 'deny' || asked.unfinished === true) return [first];
+  const shape = { columns: columns.map((name) => ({ name, type: 25 })), masked };
+  const done = ending(asked, number);
+  if (inRecords === undefined) return [first, { ...done, ...(columns.length === 0 ? {} : { result: { ...shape, rows } }) }];
+  const parts: RecordBody[] = [];
+  for (let at = 0; at < rows.length; at += inRecords)
+    parts.push({ type: 'rows', action: number, rows: rows.slice(at, at + inRecords) });
+  return [first, { type: 'columns', action: number, ...shape }, ...parts, done];
+}
+
+function asking({ text = 'select 1', verdict = 'allow', rule, parameters, ...asked }: Asked, number: number): RecordBody {
+  const by = rule === undefined ? {} : { rule };
+  const denied = verdict === 'deny';
+  return {
     type: 'action',
     action: number,
     text,
     bytes: Buffer.byteLength(text),
     verdict,
-    code: asked.code ?? (verdict === 'deny' ? 'RuleDenies' : 'Allowed'),
-    ...(rule === undefined ? {} : { rule }),
-    reason: asked.reason ?? (verdict === 'deny' ? 'rule "never" denies dropping tables' : 'allowed by the policy'),
+    code: denied ? 'RuleDenies' : 'Allowed',
+    ...by,
+    reason: denied ? 'rule "never" denies dropping tables' : 'allowed by the policy',
     effects: [
-      {
-        verb: asked.verb ?? 'read',
-        object: asked.object ?? 'public.tickets.{id,status}',
-        via: 'direct',
-        verdict,
-        ...(rule === undefined ? {} : { rule }),
-      },
+      { verb: asked.verb ?? 'read', object: asked.object ?? 'public.tickets.{id,status}', via: 'direct', verdict, ...by },
     ],
-    ...(asked.parameters === undefined ? {} : { parameters: asked.parameters }),
+    ...(parameters === undefined ? {} : { parameters }),
   };
-  if (verdict === 'deny' || asked.unfinished === true) return [first];
-  const shape = { columns: columns.map((name) => ({ name, type: 25 })), masked };
-  const maskedValues = masked.length * rows.length;
-  const done = {
+}
+
+function ending({ rows = [], masked = [], error, tag }: Asked, number: number): Extract<RecordBody, { type: 'done' }> {
+  return {
     type: 'done',
     action: number,
-    ...(error === undefined ? { tag: asked.tag ?? `SELECT ${rows.length}` } : { error }),
+    ...(error === undefined ? { tag: tag ?? `SELECT ${rows.length}` } : { error }),
     rows: rows.length,
     bytes: 40 * rows.length,
     digest: '0'.repeat(64),
     truncated: false,
-    maskedValues,
+    maskedValues: masked.length * rows.length,
     durationMs: 4.2,
-  } as const;
-  if (asked.inRecords === undefined) return [first, { ...done, ...(columns.length === 0 ? {} : { result: { ...shape, rows } }) }];
-  const parts: RecordBody[] = [];
-  for (let at = 0; at < rows.length; at += asked.inRecords)
-    parts.push({ type: 'rows', action: number, rows: rows.slice(at, at + asked.inRecords) });
-  return [first, { type: 'columns', action: number, ...shape }, ...parts, done];
+  };
 }
 
 const CUSTOMERS = {
@@ -296,7 +296,7 @@ export function aWorld(): World {
       ask({
         text: 'SELECT * FROM facts',
         rule: 'read',
-        inRecords: 250,
+        inRecords: 2,
         columns: Array.from({ length: 24 }, (_, at) => `measure_${at}`),
         rows: Array.from({ length: 2_000 }, (_, row) => Array.from({ length: 24 }, (__, at) => `t:${row * 24 + at}`)),
       }),

@@ -43,7 +43,7 @@ export type SessionList = z.infer<typeof SessionList>;
 export const SessionVerdictFilter = z.enum(['denied', 'masked', 'clean']);
 export type SessionVerdictFilter = z.infer<typeof SessionVerdictFilter>;
 
-/** A command that a search found; `text` is its beginning. */
+/** A command that a search found; `text` is what it says there. */
 export const SearchHit = z.object({ seq: z.int(), at: z.number(), verdict: z.string(), text: z.string() });
 export type SearchHit = z.infer<typeof SearchHit>;
 /**

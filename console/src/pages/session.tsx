@@ -5,13 +5,13 @@ import { useMemo, useRef, useState } from 'preact/hooks';
 import type { PageProps } from '../app.tsx';
 import { type KeyAction, useKeys } from '../keys.ts';
 import { useLoad, usePoll } from '../load.ts';
-import { address, go, place } from '../router.ts';
+import { address, go, type Place, place } from '../router.ts';
 import { get } from '../server.ts';
 import { EntryDetail } from '../session/detail.tsx';
 import { type Entry, entryAt, stands, type View, VIEWS } from '../session/entries.ts';
 import { EntryRow, rowClass } from '../session/entry-row.tsx';
 import { SessionHead } from '../session/head.tsx';
-import { useOutline } from '../session/load-outline.ts';
+import { type LoadedOutline, useOutline } from '../session/load-outline.ts';
 import { Timeline } from '../session/timeline.tsx';
 import { useStore } from '../store.ts';
 import { counted } from '../time.ts';
@@ -52,22 +52,21 @@ export default function Session({ caught: id }: PageProps): JSX.Element {
 }
 
 function Replay({ session, stale }: { session: SessionDetail; stale: boolean }): JSX.Element {
-  const { outline, error, loading, load } = useOutline(session.name, session.state === 'open');
+  const { name, agent, resource, state, startedAt, endedAt } = session;
+  const loaded = useOutline(name, state === 'open');
+  const { entries } = loaded.outline;
   const here = useStore(place);
   const [view, setView] = useState<View>('all');
-  const listBox = useRef<HTMLDivElement>(null);
-  const { entries } = outline;
   const shown = useMemo(() => entries.filter(VIEWS[view]), [entries, view]);
-  const at = here.query.get('at');
-  const asked = at !== null && /^\d{1,12}$/.test(at) ? Number(at) : undefined;
+  const asked = askedFor(here);
   // Nothing is asked for: the first action, on a screen that has room beside the list.
   const chosen = asked === undefined ? entries.find(({ kind }) => kind === 'action') : entries[entryAt(entries, asked)];
   const selected = chosen === undefined ? -1 : shown.indexOf(chosen);
-  const choose = (entry: Entry | undefined, how: 'push' | 'replace' = 'replace'): void => {
-    if (entry !== undefined) go(address(here.path, { at: String(entry.seq) }), how);
+  const choose = (entry: Entry | undefined): void => {
+    if (entry !== undefined) go(address(here.path, { at: String(entry.seq) }), 'replace');
   };
   useReplayKeys({ shown, selected, choose, setView, view });
-  const title = `${drawn(session.agent.serviceAccount)} → ${session.resource === undefined ? session.name : drawn(session.resource.name)}`;
+  const title = `${drawn(agent.serviceAccount)} → ${resource === undefined ? name : drawn(resource.name)}`;
   return (
     <div class={asked === undefined ? 'replay' : 'replay at-entry'}>
       <p class="back">
@@ -77,59 +76,72 @@ function Replay({ session, stale }: { session: SessionDetail; stale: boolean }):
       {entries.length > 0 && (
         <Timeline
           entries={entries}
-          lengthMs={session.endedAt === undefined || session.startedAt === undefined ? 0 : session.endedAt - session.startedAt}
+          lengthMs={endedAt === undefined || startedAt === undefined ? 0 : endedAt - startedAt}
           selected={chosen}
           onSelect={(index) => choose(entries[index])}
         />
       )}
-      <Views entries={entries} view={view} onView={setView} />
-      {error !== undefined && (
-        <Failure
-          error={error}
-          what="The recording"
-          onRetry={load}
-          {...(entries.length > 0 ? { still: 'What is shown came before.' } : {})}
-        />
-      )}
-      {entries.length === 0 && error === undefined && <Nothing loading={loading} />}
+      <Progress loaded={loaded} />
       {entries.length > 0 && (
-        <div class="panes">
-          <div class="list-pane" ref={listBox}>
-            <VirtualList
-              id="entries"
-              label="What happened"
-              items={shown}
-              rowHeight={ROW_PX}
-              selected={selected}
-              onSelect={(index) => choose(shown[index])}
-              onOpen={() => document.getElementById('entry')?.focus()}
-              row={(entry) => <EntryRow entry={entry} />}
-              rowClass={rowClass}
-            />
-            {outline.more && !loading && session.state !== 'open' && (
-              <p class="end">
-                <button type="button" onClick={load}>
-                  Load more of this session
-                </button>
-              </p>
-            )}
-          </div>
-          <section class="entry-pane" id="entry" tabIndex={-1} aria-label="The chosen moment">
-            {chosen !== undefined && (
-              <>
-                <p class="to-list">
-                  <a href={here.path}>‹ All of this session</a>
+        <>
+          <Views entries={entries} view={view} onView={setView} />
+          <div class="panes">
+            <div class="list-pane">
+              <VirtualList
+                id="entries"
+                label="What happened"
+                items={shown}
+                rowHeight={ROW_PX}
+                selected={selected}
+                onSelect={(index) => choose(shown[index])}
+                onOpen={() => document.getElementById('entry')?.focus()}
+                row={(entry) => <EntryRow entry={entry} />}
+                rowClass={rowClass}
+              />
+              {loaded.outline.more && !loaded.loading && state !== 'open' && (
+                <p class="end">
+                  <button type="button" onClick={loaded.load}>
+                    Load more of this session
+                  </button>
                 </p>
-                <h2>
-                  <span class="mute">#{chosen.seq}</span> {HEADINGS[chosen.kind]}
-                </h2>
-                <EntryDetail session={session.name} entry={chosen} />
-              </>
-            )}
-          </section>
-        </div>
+              )}
+            </div>
+            <section class="entry-pane" id="entry" tabIndex={-1} aria-label="The chosen moment">
+              {chosen !== undefined && <Chosen session={session} entry={chosen} list={here.path} />}
+            </section>
+          </div>
+        </>
       )}
     </div>
+  );
+}
+
+function askedFor({ query }: Place): number | undefined {
+  const at = query.get('at');
+  return at !== null && /^\d{1,12}$/.test(at) ? Number(at) : undefined;
+}
+
+/** What is wrong with the recording, or not here yet. */
+function Progress({ loaded: { outline, error, loading, load } }: { loaded: LoadedOutline }): JSX.Element | null {
+  const some = outline.entries.length > 0;
+  if (error !== undefined)
+    return (
+      <Failure error={error} what="The recording" onRetry={load} {...(some ? { still: 'What is shown came before.' } : {})} />
+    );
+  return some ? null : <Nothing loading={loading} />;
+}
+
+function Chosen({ session, entry, list }: { session: SessionDetail; entry: Entry; list: string }): JSX.Element {
+  return (
+    <>
+      <p class="to-list">
+        <a href={list}>‹ All of this session</a>
+      </p>
+      <h2>
+        <span class="mute">#{entry.seq}</span> {HEADINGS[entry.kind]}
+      </h2>
+      <EntryDetail session={session.name} entry={entry} />
+    </>
   );
 }
 

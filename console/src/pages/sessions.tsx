@@ -2,10 +2,10 @@ import type { SearchList, SessionFacets, SessionList } from '@chaperone/evidence
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { type KeyAction, useKeys } from '../keys.ts';
-import { useLoad, usePoll } from '../load.ts';
+import { type Loaded, useLoad, usePoll } from '../load.ts';
 import { zone } from '../preferences.ts';
 import { go, place } from '../router.ts';
-import { auth, get, post, ServerError, serverNow } from '../server.ts';
+import { asServerError, auth, get, post, ServerError, serverNow } from '../server.ts';
 import { addressOf, filterOf, type ListFilter, NO_FILTER, queryOf } from '../sessions/filter.ts';
 import { FilterBar } from '../sessions/filter-bar.tsx';
 import { type Row, SessionTable } from '../sessions/rows.tsx';
@@ -42,33 +42,9 @@ export default function Sessions(): JSX.Element {
   const key = addressOf(filter);
   const list = useLoad(key, (signal) => load(filter, undefined, signal));
   const facets = useLoad('facets', (signal) => get<SessionFacets>('/v1/facets', signal));
-  const [waiting, setWaiting] = useState<{ key: string; fresh: Listed }>();
-  const zoneLabel = zoneName(useStore(zone));
-  const { data } = list;
-
-  // Rows that are shown are brought up to date where they stand; new ones wait until they are asked for.
-  usePoll(POLL_MS, data !== undefined, () => {
-    load(filter, undefined).then(
-      (fresh) => {
-        const byName = new Map(fresh.items.map((row) => [row.name, row]));
-        list.change((before) => ({ ...before, at: fresh.at, items: before.items.map((row) => byName.get(row.name) ?? row) }));
-        setWaiting({ key, fresh });
-      },
-      // The time under the list says how old it is.
-      () => undefined,
-    );
-  });
-  const known = new Set(data?.items.map(({ name }) => name));
-  const fresh = waiting?.key === key && data !== undefined ? waiting.fresh : undefined;
-  const arrived = fresh?.items.filter(({ name }) => !known.has(name)) ?? [];
-  const showNew = (): void => {
-    if (fresh === undefined) return;
-    list.change((before) => ({ ...before, total: fresh.total, items: [...arrived, ...before.items] }));
-    setWaiting(undefined);
-  };
-  const change = (next: ListFilter): void => go(addressOf(next), 'replace');
+  const arrivals = useArrivals(key, filter, list);
+  const { data, error } = list;
   useListKeys();
-
   return (
     <>
       <div class="head">
@@ -79,23 +55,59 @@ export default function Sessions(): JSX.Element {
       </div>
       <FilterBar filter={filter} facets={facets.data} onChange={change} />
       <p class="arrivals" aria-live="polite">
-        {arrived.length > 0 && (
-          <button type="button" id="show-new" onClick={showNew}>
-            ↑ {counted(arrived.length, 'new session')}: show
+        {arrivals.count > 0 && (
+          <button type="button" id="show-new" onClick={arrivals.show}>
+            ↑ {counted(arrivals.count, 'new session')}: show
           </button>
         )}
       </p>
-      {data === undefined && list.error === undefined && <Skeleton rows={10} label="Loading sessions" />}
-      {data === undefined && list.error !== undefined && <Failure error={list.error} what="The list" onRetry={list.reload} />}
-      {data !== undefined && data.items.length === 0 && <NoSessions filter={filter} onChange={change} />}
-      {data !== undefined && data.items.length > 0 && (
-        <>
-          <SessionTable rows={data.items} zoneLabel={zoneLabel} />
-          <More key={key} filter={filter} listed={data} onMore={(more) => list.change((before) => append(before, more))} />
-        </>
+      {data === undefined && error === undefined && <Skeleton rows={10} label="Loading sessions" />}
+      {data === undefined && error !== undefined && <Failure error={error} what="The list" onRetry={list.reload} />}
+      {data !== undefined && (
+        <List key={key} filter={filter} listed={data} onMore={(more) => list.change((before) => append(before, more))} />
       )}
     </>
   );
+}
+
+function change(filter: ListFilter): void {
+  go(addressOf(filter), 'replace');
+}
+
+function List(props: { filter: ListFilter; listed: Listed; onMore: (more: Listed) => void }): JSX.Element {
+  const zoneLabel = zoneName(useStore(zone));
+  if (props.listed.items.length === 0) return <NoSessions filter={props.filter} onChange={change} />;
+  return (
+    <>
+      <SessionTable rows={props.listed.items} zoneLabel={zoneLabel} />
+      <More {...props} />
+    </>
+  );
+}
+
+/** Rows that are shown are brought up to date where they stand; new ones wait until they are asked for. */
+function useArrivals(
+  key: string,
+  filter: ListFilter,
+  { data, change: changeList }: Loaded<Listed>,
+): { count: number; show: () => void } {
+  const [waiting, setWaiting] = useState<{ key: string; fresh: Listed }>();
+  const poll = async (): Promise<void> => {
+    const fresh = await load(filter, undefined);
+    const byName = new Map(fresh.items.map((row) => [row.name, row]));
+    changeList((before) => ({ ...before, at: fresh.at, items: before.items.map((row) => byName.get(row.name) ?? row) }));
+    setWaiting({ key, fresh });
+  };
+  // The time beside the heading says how old the list is where this fails.
+  usePoll(POLL_MS, data !== undefined, () => void poll().catch(() => undefined));
+  const known = new Set(data?.items.map(({ name }) => name));
+  const fresh = waiting?.key === key && data !== undefined ? waiting.fresh : undefined;
+  const arrived = fresh?.items.filter(({ name }) => !known.has(name)) ?? [];
+  const show = (): void => {
+    changeList((before) => ({ ...before, total: fresh?.total, items: [...arrived, ...before.items] }));
+    setWaiting(undefined);
+  };
+  return { count: arrived.length, show };
 }
 
 function append(before: Listed, more: Listed): Listed {
@@ -129,19 +141,18 @@ function More({
   const [state, setState] = useState<'idle' | 'loading' | ServerError>('idle');
   const { next } = listed;
   if (next === undefined) return <p class="mute end">Newest first. That is all.</p>;
-  const more = (): void => {
+  const more = async (): Promise<void> => {
     setState('loading');
-    load(filter, next).then(
-      (page) => {
-        setState('idle');
-        onMore(page);
-      },
-      (error: unknown) => setState(error instanceof ServerError ? error : new ServerError('Unavailable', 'it could not be read')),
-    );
+    try {
+      onMore(await load(filter, next));
+      setState('idle');
+    } catch (error) {
+      setState(asServerError(error));
+    }
   };
   return (
     <p class="end">
-      <button type="button" onClick={more} disabled={state === 'loading'}>
+      <button type="button" onClick={() => void more()} disabled={state === 'loading'}>
         Show older sessions
       </button>{' '}
       <span role="status">

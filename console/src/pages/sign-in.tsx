@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { PageProps } from '../app.tsx';
 import { go } from '../router.ts';
-import { auth, ServerError, signIn } from '../server.ts';
+import { asServerError, auth, type ServerError, signIn } from '../server.ts';
 import { useStore } from '../store.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { PageHeading } from '../ui/heading.tsx';
@@ -21,7 +21,7 @@ export default function SignIn({ caught: token }: PageProps): JSX.Element {
     exchange(token).then(
       (path) => go(path, 'replace'),
       (cause: unknown) => {
-        setError(cause instanceof ServerError ? cause : new ServerError('Unavailable', 'the page could not read the answer'));
+        setError(asServerError(cause));
         // What is spent stays in no history.
         history.replaceState(null, '', '/sessions');
       },

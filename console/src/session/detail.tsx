@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useLoad } from '../load.ts';
-import { ServerError } from '../server.ts';
+import { asServerError, ServerError } from '../server.ts';
 import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
@@ -50,7 +50,7 @@ function Action({ session, seq, ended }: { session: string; seq: number; ended: 
       ) : (
         <RecordedBlock
           text={record.text}
-          title={record.text.length < record.bytes ? 'As it was recorded, of' : 'As it was asked'}
+          title={new TextEncoder().encode(record.text).length < record.bytes ? 'As it was recorded, of' : 'As it was asked'}
           bytes={record.bytes}
         />
       )}
@@ -142,15 +142,14 @@ interface OutcomeProps {
 function Outcome({ whole, session, onMore }: OutcomeProps): JSX.Element {
   const { record, done, results, gap, next } = whole;
   const [state, setState] = useState<'idle' | 'loading' | ServerError>('idle');
-  const more = (): void => {
+  const more = async (): Promise<void> => {
     setState('loading');
-    loadAction(session, record.seq, AbortSignal.timeout(60_000), whole).then(
-      (loaded) => {
-        setState('idle');
-        onMore(loaded);
-      },
-      (error: unknown) => setState(error instanceof ServerError ? error : new ServerError('Unavailable', 'it could not be read')),
-    );
+    try {
+      onMore(await loadAction(session, record.seq, AbortSignal.timeout(60_000), whole));
+      setState('idle');
+    } catch (error) {
+      setState(asServerError(error));
+    }
   };
   return (
     <section>
@@ -180,7 +179,7 @@ function Outcome({ whole, session, onMore }: OutcomeProps): JSX.Element {
       )}
       {next !== undefined && (
         <p>
-          <button type="button" onClick={more} disabled={state === 'loading'}>
+          <button type="button" onClick={() => void more()} disabled={state === 'loading'}>
             Load more rows
           </button>{' '}
           <span role="status">{state instanceof ServerError ? `${state.message} (${state.code})` : ''}</span>

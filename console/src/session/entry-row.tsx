@@ -35,7 +35,7 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
         {record.text === undefined ? (
           <span class="none">text not kept</span>
         ) : (
-          <Recorded text={record.text.slice(0, 200)} frame={false} />
+          <Recorded text={beginningOf(record.text)} frame={false} preview />
         )}
       </span>
       <span class="outcome">
@@ -51,6 +51,11 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
       </span>
     </>
   );
+}
+
+/** Enough for a line on any screen. */
+function beginningOf(text: string): string {
+  return text.slice(0, 200).replace(/[\ud800-\udbff]$/, '');
 }
 
 export function rowClass(entry: Entry): string {

@@ -1,7 +1,7 @@
 import type { RecordPage } from '@chaperone/evidence';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { usePoll } from '../load.ts';
-import { get, ServerError } from '../server.ts';
+import { asServerError, get, type ServerError } from '../server.ts';
 import { NOTHING, type Outline, withPage } from './entries.ts';
 
 const PAGE = 1_000;
@@ -49,7 +49,7 @@ export function useOutline(session: string, live: boolean): LoadedOutline {
     };
     next().then(
       () => finish(),
-      (error: unknown) => finish(error instanceof ServerError ? error : new ServerError('Unavailable', 'it could not be read')),
+      (error: unknown) => finish(asServerError(error)),
     );
   }, [session]);
 

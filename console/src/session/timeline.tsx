@@ -13,22 +13,17 @@ interface Slice {
   held: number;
   errors: number;
   masked: number;
-  gap: boolean;
   /** The first entry somebody would stop at, or else the first one. */
   first: number;
 }
 
 function slicesOf(entries: readonly Entry[], lengthMs: number): Slice[] {
-  const slices = Array.from(
-    { length: SLICES },
-    (): Slice => ({ count: 0, denied: 0, held: 0, errors: 0, masked: 0, gap: false, first: -1 }),
-  );
+  const slices = Array.from({ length: SLICES }, (): Slice => ({ count: 0, denied: 0, held: 0, errors: 0, masked: 0, first: -1 }));
   for (const [at, entry] of entries.entries()) {
     const slice = slices[Math.max(0, Math.min(SLICES - 1, Math.floor((entry.mono / lengthMs) * SLICES)))];
     if (slice === undefined) continue;
     const before = entries[slice.first];
     if (slice.first < 0 || (stands(entry) && before !== undefined && !stands(before))) slice.first = at;
-    if (entry.kind === 'gap') slice.gap = true;
     if (entry.kind !== 'action') continue;
     slice.count++;
     if (VIEWS.denied(entry)) slice.denied++;
@@ -37,6 +32,15 @@ function slicesOf(entries: readonly Entry[], lengthMs: number): Slice[] {
     if (VIEWS.masked(entry)) slice.masked++;
   }
   return slices;
+}
+
+/** Where nothing is known, from the record before to the record behind. */
+function gapsOf(entries: readonly Entry[], length: number): { from: number; to: number }[] {
+  return entries.flatMap((entry, at) => {
+    if (entry.kind !== 'gap') return [];
+    const to = entries[at + 1]?.mono ?? length;
+    return [{ from: (entry.mono / length) * WIDTH, to: (to / length) * WIDTH }];
+  });
 }
 
 interface TimelineProps {
@@ -80,9 +84,11 @@ export function Timeline({ entries, lengthMs, selected, onSelect }: TimelineProp
           </pattern>
         </defs>
         <line class="axis" x1="0" x2={WIDTH} y1={BASE + 0.5} y2={BASE + 0.5} />
-        {slices.map(({ count, denied, held, errors, masked, gap }, at) => (
+        {gapsOf(entries, length).map(({ from, to }) => (
+          <rect key={from} x={from} y="2" width={Math.max(6, to - from)} height={BASE - 2} fill="url(#hatch)" />
+        ))}
+        {slices.map(({ count, denied, held, errors, masked }, at) => (
           <g key={at}>
-            {gap && <rect x={at * step} y="2" width={Math.max(step, 14)} height={BASE - 2} fill="url(#hatch)" />}
             {count > 0 && (
               <Bar at={at} count={count} most={most} look={denied > 0 ? 'deny' : held > 0 ? 'held' : errors > 0 ? 'error' : ''} />
             )}

@@ -52,52 +52,21 @@ export function SessionTable({ rows, zoneLabel }: { rows: readonly Row[]; zoneLa
 }
 
 function SessionRow({ row }: { row: Row }): JSX.Element {
-  const { name, agent, resource, state, startedAt, endedAt, actions, denied, masked, hit, hits = 0 } = row;
+  const { resource, startedAt, actions, denied, masked } = row;
   const [one, many] = actionsWord(resource?.protocol);
-  const to = hit === undefined ? `/sessions/${name}` : `/sessions/${name}?at=${hit.seq}`;
-  const length = startedAt === undefined ? undefined : (endedAt ?? serverNow()) - startedAt;
   return (
     <tr role="row" class={denied > 0 ? 'has-denied' : ''}>
       <td role="cell" class="start">
         {startedAt === undefined ? '–' : <Time at={startedAt} />}
       </td>
       <td role="cell" class="length">
-        {state === 'open' ? <Mark look="live" word="live" /> : null}{' '}
-        {length === undefined || (state === 'interrupted' && endedAt === undefined) ? '–' : lengthOf(length)}
+        <Length row={row} />
       </td>
       <td role="cell" class="what">
-        <a href={to} class="row-link">
-          <Recorded text={agent.serviceAccount} names frame={false} />
-          <span class="arrow" aria-hidden="true">
-            {' '}
-            →{' '}
-          </span>
-          <span class="sr"> on </span>
-          {resource === undefined ? (
-            <span class="mute">resource not received yet</span>
-          ) : (
-            <Recorded text={`${resource.namespace}/${resource.name}`} names frame={false} />
-          )}
-        </a>
-        <span class="sub">
-          <Recorded text={agent.namespace} names frame={false} />
-          {resource !== undefined && (
-            <>
-              {' · '}
-              <Recorded text={resource.protocol} names frame={false} />
-            </>
-          )}
-          {resource?.protocol === 'tcp' && ' · passed through, not inspected'}
-        </span>
-        {hit !== undefined && (
-          <span class="hit">
-            <Mark look={verdictLook(hit.verdict)} word={VERDICT_WORDS[hit.verdict] ?? hit.verdict} quiet /> <Time at={hit.at} />{' '}
-            <Recorded text={hit.text} /> {hits > 1 && <span class="mute">{counted(hits, 'match', 'matches')}</span>}
-          </span>
-        )}
+        <Who row={row} />
       </td>
       <td role="cell" class="did">
-        {counted(actions, one, many)}
+        {resource?.protocol === 'tcp' ? 'not inspected' : counted(actions, one, many)}
       </td>
       <td role="cell" class="verdicts">
         <Tally look="allow" count={actions - denied} word="allowed" /> <Tally look="deny" count={denied} word="denied" />{' '}
@@ -108,5 +77,51 @@ function SessionRow({ row }: { row: Row }): JSX.Element {
         <EvidenceMark {...row} />
       </td>
     </tr>
+  );
+}
+
+function Length({ row: { state, startedAt, endedAt } }: { row: Row }): JSX.Element {
+  if (state === 'open')
+    return (
+      <>
+        <Mark look="live" word="live" /> {startedAt === undefined ? '' : lengthOf(serverNow() - startedAt)}
+      </>
+    );
+  return <>{startedAt === undefined || endedAt === undefined ? '–' : lengthOf(endedAt - startedAt)}</>;
+}
+
+/** The link to the session, and to the moment that was found. */
+function Who({ row: { name, agent, resource, hit, hits = 0 } }: { row: Row }): JSX.Element {
+  return (
+    <>
+      <a href={hit === undefined ? `/sessions/${name}` : `/sessions/${name}?at=${hit.seq}`} class="row-link">
+        <Recorded text={agent.serviceAccount} names frame={false} />
+        <span class="arrow" aria-hidden="true">
+          {' '}
+          →{' '}
+        </span>
+        <span class="sr"> on </span>
+        {resource === undefined ? (
+          <span class="mute">resource not received yet</span>
+        ) : (
+          <Recorded text={`${resource.namespace}/${resource.name}`} names frame={false} />
+        )}
+      </a>
+      <span class="sub">
+        <Recorded text={agent.namespace} names frame={false} />
+        {resource !== undefined && (
+          <>
+            {' · '}
+            <Recorded text={resource.protocol} names frame={false} />
+          </>
+        )}
+      </span>
+      {hit !== undefined && (
+        <span class="hit">
+          <Mark look={verdictLook(hit.verdict)} word={VERDICT_WORDS[hit.verdict] ?? hit.verdict} quiet /> <Time at={hit.at} />{' '}
+          <Recorded text={hit.text} preview /> {hits > 1 && <span class="mute">{counted(hits, 'match', 'matches')}</span>}
+        </span>
+      )}
+    </>
   );
 }

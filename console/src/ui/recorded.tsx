@@ -7,12 +7,21 @@ import { CopyMenu } from './copy.tsx';
 /** What is drawn at once of a text; more comes when it is asked for. */
 const SLICE = 64 * 1024;
 
+export interface RecordedProps {
+  readonly text: string;
+  /** It is the name of something: a letter that is not ASCII is worth a look. */
+  readonly names?: boolean;
+  readonly frame?: boolean;
+  /** It opens to the whole text elsewhere: line feeds are a sign, not written out. */
+  readonly preview?: boolean;
+}
+
 /**
  * Recorded text in a line of ours: in its own frame, isolated, with everything unseen written out. The one way that anything an agent,
  * a database or a pod said reaches the page.
  */
-export function Recorded({ text, names = false, frame = true }: { text: string; names?: boolean; frame?: boolean }): JSX.Element {
-  const pieces = useMemo(() => draw(text, { names }), [text, names]);
+export function Recorded({ text, names = false, frame = true, preview = false }: RecordedProps): JSX.Element {
+  const pieces = useMemo(() => draw(text, { names, lines: preview }), [text, names, preview]);
   return (
     <bdi class={frame ? 'recorded' : 'recorded bare'} dir="ltr">
       {pieces.map(drawPiece)}
@@ -49,12 +58,13 @@ function drawPiece(piece: Piece, key: number): ComponentChildren {
         </span>
       );
     default:
-      return '\n';
+      // The sign is drawn by the style: no text can have it.
+      return <span key={key} class="feed" />;
   }
 }
 
 function codePoints(text: string): string {
-  return [...text]
+  return Array.from(text)
     .filter((letter) => letter > '\u007f')
     .map((letter) => `U+${(letter.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`)
     .join(' ');

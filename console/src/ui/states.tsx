@@ -1,5 +1,6 @@
 import type { ComponentChildren, JSX } from 'preact';
-import type { ServerError } from '../server.ts';
+import { auth, type ServerError } from '../server.ts';
+import { useStore } from '../store.ts';
 
 /** Rows of fixed height in place of what is on its way; unseen for the first 150 ms. */
 export function Skeleton({ rows, label }: { rows: number; label: string }): JSX.Element {
@@ -35,6 +36,15 @@ const NO_ACCESS = new Set(['Forbidden', 'NotFound']);
 
 /** What failed, our code, what still works, and another try; or that there is no access, which looks like nothing being there. */
 export function Failure({ error, what, onRetry, still }: FailureProps): JSX.Element {
+  const local = useStore(auth)?.way === 'link';
+  if (NO_ACCESS.has(error.code) && local)
+    return (
+      <div class="state" role="alert">
+        <p class="state-title">{what} is not here</p>
+        <p>This data directory holds no such thing. Another one may: each chaperone up keeps its own.</p>
+        <p class="mute">{error.code}</p>
+      </div>
+    );
   if (NO_ACCESS.has(error.code))
     return (
       <div class="state" role="alert">

@@ -28,7 +28,9 @@ export function Tally({ look, count, word }: { look: Look; count: number; word: 
   return (
     <span class={`mark ${look}`} title={`${count.toLocaleString('en')} ${word}`}>
       {count.toLocaleString('en')}
-      <span aria-hidden="true">{GLYPHS[look]}</span>
+      <span aria-hidden="true" class="tally-glyph">
+        {GLYPHS[look]}
+      </span>
       <span class="sr"> {word}</span>
     </span>
   );
