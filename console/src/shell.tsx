@@ -1,9 +1,9 @@
 import type { ComponentChildren, JSX } from 'preact';
-import { useMemo, useRef } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { activeKeys, type KeyAction, useKeys } from './keys.ts';
 import { letters, THEMES, theme, zone } from './preferences.ts';
 import { go, place } from './router.ts';
-import { auth, signOut } from './server.ts';
+import { auth, serverNow, signOut } from './server.ts';
 import { useStore } from './store.ts';
 import { zoneName } from './time.ts';
 
@@ -65,10 +65,32 @@ export function Shell({ children }: { children: ComponentChildren }): JSX.Elemen
         </div>
       </header>
       <main id="main" tabIndex={-1}>
+        <SignInEnds />
         {children}
       </main>
       <Help dialog={help} />
     </>
+  );
+}
+
+const WARN_MS = 2 * 60_000;
+
+/** Says two minutes before that the sign-in ends; what is open stays as it is. */
+function SignInEnds(): JSX.Element | null {
+  const ends = useStore(auth)?.expiresAt;
+  const [soon, setSoon] = useState(false);
+  useEffect(() => {
+    setSoon(false);
+    if (ends === undefined) return undefined;
+    const timer = setTimeout(() => setSoon(true), Math.max(0, ends - serverNow() - WARN_MS));
+    return () => clearTimeout(timer);
+  }, [ends]);
+  if (!soon) return null;
+  return (
+    <p class="notice" role="status">
+      <span aria-hidden="true">⧗</span> Your sign-in ends in less than two minutes. <code>chaperone console</code> prints a new
+      link.
+    </p>
   );
 }
 

@@ -40,11 +40,16 @@ export function lengthOf(ms: number): string {
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
 }
 
-/** A place in a session, from its own monotonic clock: +0:04:17.1 */
+/** A place in a session, from its own monotonic clock: +4:17.123, +1:04:17 */
 export function offsetOf(ms: number): string {
-  const tenths = Math.max(0, Math.floor(ms / 100));
-  const seconds = Math.floor(tenths / 10);
-  return `+${Math.floor(seconds / 3600)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}.${tenths % 10}`;
+  const whole = Math.max(0, Math.floor(ms));
+  const [hours, minutes, seconds] = [
+    Math.floor(whole / 3_600_000),
+    Math.floor(whole / 60_000) % 60,
+    Math.floor(whole / 1000) % 60,
+  ];
+  if (hours > 0) return `+${hours}:${two(minutes)}:${two(seconds)}`;
+  return `+${minutes}:${two(seconds)}.${String(whole % 1000).padStart(3, '0')}`;
 }
 
 /** 1 statement, 1,204 statements */

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import {
@@ -18,8 +17,6 @@ import { trust } from './world.test-support.ts';
 /** Debian's; another one may be named. */
 export const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 export const hasChromium = existsSync(CHROMIUM);
-/** Where pictures of the page are put for people to look at. */
-export const SHOTS = join(import.meta.dirname, 'shots');
 
 export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--font-render-hinting=none'] });

@@ -128,6 +128,17 @@ describe.runIf(hasChromium)('signing in', () => {
     expect(page.url()).toContain('verdict=denied');
   });
 
+  test('warns two minutes before it ends', async () => {
+    const { page } = await come({ signedIn: false });
+    await page.clock.install();
+    await page.goto(`${site.url}${site.signIn.newLink('/sessions').link}`);
+    await rows(page).first().waitFor();
+    await page.clock.fastForward('11:57:00');
+    expect(await page.getByText('Your sign-in ends').count()).toBe(0);
+    await page.clock.fastForward('00:02:00');
+    await page.getByText('Your sign-in ends in less than two minutes.').waitFor();
+  });
+
   test('ends everywhere with signing out', async () => {
     const { page, context } = await come();
     const [cookie] = await context.cookies();
@@ -239,6 +250,8 @@ describe.runIf(hasChromium)('a replay', () => {
     expect(new URL(page.url()).search).toBe('?at=7');
     await page.keyboard.press('y');
     expect(await page.evaluate('navigator.clipboard.readText()')).toBe(page.url());
+    await page.keyboard.press('c');
+    await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe('DROP TABLE tmp_x');
     await page.keyboard.press('m');
     expect(await page.getByRole('option').count()).toBe(2);
     await page.keyboard.press('m');

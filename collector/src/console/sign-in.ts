@@ -12,8 +12,8 @@ export interface SignedIn {
 }
 
 /**
- * How a person becomes somebody. One for each kind of installation: {@link LinkSignIn} here; for a cluster, the code flow of an
- * identity provider has its place behind the same interface (`begin` leads there, `finish` takes its answer).
+ * How a person becomes somebody. One for each kind of installation: {@link LinkSignIn} where `chaperone up` runs. For a cluster, the
+ * code flow of an identity provider has its place here: what comes back from there is the proof that `finish` takes.
  */
 export interface SignIn {
   readonly way: SignInWay;

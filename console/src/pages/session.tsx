@@ -202,6 +202,11 @@ function useReplayKeys(state: ReplayState): void {
       { keys: ['m'], does: 'masked only', run: () => only('masked') },
       { keys: ['d'], does: 'denied only', run: () => only('denied') },
       {
+        keys: ['c'],
+        does: 'copy the statement as it is shown',
+        run: () => document.querySelector<HTMLElement>('#entry .block .copy button')?.click(),
+      },
+      {
         keys: ['y'],
         does: 'copy a link to this moment',
         run: () => void navigator.clipboard.writeText(location.href).catch(() => undefined),

@@ -109,6 +109,13 @@ export function Timeline({ entries, lengthMs, selected, onSelect }: TimelineProp
 
 function Bar({ at, count, most, look }: { at: number; count: number; most: number; look: string }): JSX.Element {
   const step = WIDTH / SLICES;
-  const height = Math.max(4, ((BASE - 6) * Math.log1p(count)) / Math.log1p(most));
-  return <rect class={`bar ${look}`} x={at * step + 1} y={BASE - height} width={step - 2} height={height} />;
+  const x = at * step + 1;
+  // What was refused reaches the top and has a head, so that it stands out without its colour.
+  const height = look === 'deny' ? BASE - 2 : Math.max(4, ((BASE - 8) * Math.log1p(count)) / Math.log1p(most));
+  return (
+    <>
+      <rect class={`bar ${look}`} x={x} y={BASE - height} width={step - 2} height={height} />
+      {look === 'deny' && <rect class="bar deny" x={x - 3} y="0" width={step + 4} height="5" />}
+    </>
+  );
 }
