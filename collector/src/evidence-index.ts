@@ -15,8 +15,9 @@ import {
   sql,
   type Transaction,
 } from 'kysely';
-import { commandsOf, type Found, inGroups, HIT_WORDS, MAX_HIT_TEXT, MAX_MATCHES } from './commands.ts';
+import { commandsOf, type Found, excerpt, inGroups, inScopes, type Match, MAX_MATCHES, newestBySession } from './commands.ts';
 import {
+  type CommandRow,
   CREATE_TABLES,
   type FindingRow,
   INDEX_VERSION,
@@ -170,35 +171,32 @@ export class EvidenceIndex {
     filter: SessionFilter,
     words: string,
     { limit, after }: { limit: number; after?: ListPlace },
-  ): Promise<{ rows: (SessionRow & Found)[]; texts: Map<number, string>; matched: number }> {
-    if (filter.namespaces.length === 0) return { rows: [], texts: new Map(), matched: 0 };
-    const matching = sql<{ session: string; seq: number; at: number; verdict: string; row: number }>`
-      (SELECT session, seq, at, verdict, rowid AS row FROM commands
-       WHERE commands MATCH ${words} ORDER BY rowid DESC LIMIT ${MAX_MATCHES})`;
-    const { matched } = await this.#db
-      .selectFrom(matching.as('found'))
-      .select((eb) => eb.fn.countAll<number>().as('matched'))
-      .executeTakeFirstOrThrow();
+  ): Promise<{ rows: SessionRow[]; found: ReadonlyMap<string, Found>; matched: number }> {
+    if (filter.namespaces.length === 0) return { rows: [], found: new Map(), matched: 0 };
+    const { rows: matches } = await sql<{ id: number; session: string; seq: number }>`
+      SELECT rowid AS id, session, seq FROM commands WHERE commands MATCH ${inScopes(words, filter.namespaces)}
+      ORDER BY rowid DESC LIMIT ${MAX_MATCHES}`.execute(this.#db);
+    const newest = newestBySession(matches);
     let query = this.#filtered(filter)
-      // With max(), SQLite takes the other columns from the row that has it: https://sqlite.org/lang_select.html#bareagg
-      .innerJoin(
-        sql<Found & { found_in: string }>`(SELECT session AS found_in, max(seq) AS hit_seq, at AS hit_at, verdict AS hit_verdict,
-          row AS hit_row, count(*) AS hits FROM ${matching} GROUP BY session)`.as('hit'),
-        (join) => join.onRef('hit.found_in', '=', 'sessions.session'),
-      )
-      .selectAll();
+      .selectAll()
+      .where('session', 'in', sql<string>`(SELECT value FROM json_each(${JSON.stringify([...newest.keys()])}))`);
     if (after !== undefined) query = query.where(behind(after));
     const rows = await query.orderBy('started_at', 'desc').orderBy('session').limit(limit).execute();
-    return { rows, texts: await this.#snippets(words, rows), matched };
+    return { rows, found: await this.#found(words, rows, newest), matched: matches.length };
   }
 
-  /** What the found commands say around what was searched for. */
-  async #snippets(words: string, rows: readonly Found[]): Promise<Map<number, string>> {
-    if (rows.length === 0) return new Map();
-    const { rows: found } = await sql<{ row: number; text: string }>`
-      SELECT rowid AS row, substr(snippet(commands, -1, '', '', '', ${HIT_WORDS}), 1, ${MAX_HIT_TEXT}) AS text FROM commands
-      WHERE commands MATCH ${words} AND rowid IN (${sql.join(rows.map(({ hit_row }) => hit_row))})`.execute(this.#db);
-    return new Map(found.map(({ row, text }) => [row, text]));
+  /** What the found commands of these sessions say around what was searched for. */
+  async #found(words: string, rows: readonly SessionRow[], newest: ReadonlyMap<string, Match>): Promise<Map<string, Found>> {
+    const ids = rows.flatMap(({ session }) => newest.get(session)?.id ?? []);
+    if (ids.length === 0) return new Map();
+    const { rows: found } = await sql<Omit<CommandRow, 'scope'>>`
+      SELECT session, seq, at, verdict, text, plain FROM commands WHERE rowid IN (${sql.join(ids)})`.execute(this.#db);
+    return new Map(
+      found.map(({ session, seq, at, verdict, text, plain }) => {
+        const hits = newest.get(session)?.hits ?? 1;
+        return [session, { seq, at, verdict, hits, text: excerpt(words, text, plain) }];
+      }),
+    );
   }
 
   async facets(namespaces: readonly string[]): Promise<SessionFacets> {

@@ -173,6 +173,6 @@ describe('a long command', () => {
   test('shows the part of a long command that has what was searched for', async () => {
     const far = aSession({ text: `select ${'a, '.repeat(500)} needle from t`, segments: 1 });
     for (const { bytes } of far.sealed) await collector.ingest(bytes);
-    expect((await search({ text: 'need' })).items[0]?.hit.text).toMatch(/^a, a, .* needle from t$/);
+    expect((await search({ text: 'need' })).items[0]?.hit.text).toMatch(/^[a, ]{60}needle from t$/);
   });
 });

@@ -64,6 +64,8 @@ export interface CommandRow {
   seq: number;
   at: number;
   verdict: string;
+  /** The agent's namespace, as a word. */
+  scope: string;
   text: string;
   plain: string;
 }
@@ -98,7 +100,7 @@ CREATE TABLE findings (
   message TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (session, digest)
 ) STRICT;
 CREATE VIRTUAL TABLE commands USING fts5(
-  session UNINDEXED, seq UNINDEXED, at UNINDEXED, verdict UNINDEXED, text, plain,
+  session UNINDEXED, seq UNINDEXED, at UNINDEXED, verdict UNINDEXED, scope, text, plain,
   tokenize = "unicode61 remove_diacritics 0 tokenchars '_'"
 );
 `;

@@ -55,7 +55,7 @@ export class Sessions {
     words: string,
     { limit, after }: { limit: number; after?: ListPlace },
   ): Promise<SearchList> {
-    const { rows, texts, matched } = await this.#index.search(filter, words, {
+    const { rows, found, matched } = await this.#index.search(filter, words, {
       limit: limit + 1,
       ...(after === undefined ? {} : { after }),
     });
@@ -64,11 +64,10 @@ export class Sessions {
     const last = shown.at(-1);
     const truncated = rows.length > shown.length;
     return {
-      items: shown.map((row) => ({
-        ...summary(row, altered.has(row.session)),
-        hit: { seq: row.hit_seq, at: row.hit_at, verdict: row.hit_verdict, text: texts.get(row.hit_row) ?? '' },
-        hits: row.hits,
-      })),
+      items: shown.flatMap((row) => {
+        const { hits = 0, ...hit } = found.get(row.session) ?? {};
+        return 'seq' in hit ? [{ ...summary(row, altered.has(row.session)), hit, hits }] : [];
+      }),
       truncated,
       partial: matched >= MAX_MATCHES,
       ...(truncated && last !== undefined ? { next: `${last.started_at},${last.session}` } : {}),

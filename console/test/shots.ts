@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { launch, startSite, visit } from './browser.test-support.ts';
 import { aWorld } from './world.test-support.ts';
 
-// Pictures of every page for people to look at, at two widths and in both themes: npm run shots -w console
+// Pictures of every page for people to look at, at two widths and in both themes: node console/test/shots.ts
 const SHOTS = join(import.meta.dirname, 'shots');
 await mkdir(SHOTS, { recursive: true });
 const [browser, site] = await Promise.all([launch(), startSite()]);
