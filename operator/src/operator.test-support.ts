@@ -58,7 +58,7 @@ export function putAgentPod(
   mods: { uid?: string; created?: string; injected?: boolean } = {},
 ): void {
   const profile = api.get(KINDS.injectionProfiles, { name: 'default' });
-  const { containers, volumes } = profile?.spec as { containers: unknown[]; volumes: unknown[] };
+  const { containers, volumes } = (profile?.spec ?? {}) as { containers?: unknown[]; volumes?: unknown[] };
   api.put(KINDS.pods, {
     metadata: {
       namespace: AGENTS,

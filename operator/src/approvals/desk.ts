@@ -16,7 +16,7 @@ import type { SidecarHub } from '../sidecars/hub.ts';
 import type { PodIdentity } from '../sidecars/identity.ts';
 import { Refusal } from '../sidecars/refusal.ts';
 import type { GenerationOf } from './decide.ts';
-import { askedOf, type At, type RequestStore } from './store.ts';
+import { ASKED_AT, askedOf, type At, type RequestStore } from './store.ts';
 import { Turns } from './turns.ts';
 
 export interface DeskOptions {
@@ -59,11 +59,12 @@ export class ApprovalDesk {
     if (named !== undefined) return this.#view(sameQuestion(named, identity, question));
     const again = mine.find((request) => isSame(request, question, now()));
     if (again !== undefined) return await this.#again(again);
-    const spec = this.#specOf(identity, question);
+    const asked = now();
+    const spec = this.#specOf(identity, question, asked);
     const open = mine.filter(({ status }) => isOpen(status?.state)).length;
-    const limited = this.#limit.spend(identity.podUid, open, now());
+    const limited = this.#limit.spend(identity.podUid, open, asked);
     if (limited !== undefined) throw new Refusal('ApprovalUnavailable', limited);
-    const created = (await store.create(at, spec)) ?? (await store.read(at));
+    const created = (await store.create(at, spec, asked)) ?? (await store.read(at));
     if (created === undefined) throw new Refusal('Unavailable', 'the request was removed at once');
     sameQuestion(created, identity, question);
     const begun = await store.change(at, (request) =>
@@ -82,14 +83,14 @@ export class ApprovalDesk {
     return this.#view(request);
   }
 
-  #specOf(identity: PodIdentity, question: Question): RequestSpec {
+  #specOf(identity: PodIdentity, question: Question, now: number): RequestSpec {
     const { agent, resources } = this.#enrolled(identity);
     const { namespace, name } = question.resource;
     const access = resources.find(
       ({ access: { resource } }) => resource.namespace === namespace && resource.name === name,
     )?.access;
     if (access === undefined) throw new Refusal('ApprovalUnavailable', 'the agent may not use the resource any more');
-    const made = requestOf(question, agent, access, this.#o.now());
+    const made = requestOf(question, agent, access, now);
     if (!made.ok) throw new Refusal(made.refusal.code, made.refusal.message);
     const parsed = RequestSpec.safeParse(made.spec);
     if (parsed.success) return parsed.data;
@@ -163,11 +164,8 @@ export class ApprovalDesk {
 
 /** What the one who asked is told of a request. */
 export function requestView({ metadata, spec, status = {} }: AccessRequest, now: number): RequestView {
-  const created = Date.parse(metadata.creationTimestamp ?? '');
-  // The API server notes whole seconds; what is beyond one is not of the time that the rule gave.
-  const beyond = (Date.parse(spec.expiresAt) - created) % 1000;
-  const askedAt = Number.isNaN(created) ? now : created + (beyond > 0 ? beyond : 0);
-  return viewOf(metadata.name, { spec }, status, askedAt, now);
+  const askedAt = Date.parse(metadata.annotations?.[ASKED_AT] ?? metadata.creationTimestamp ?? '');
+  return viewOf(metadata.name, { spec }, status, Number.isNaN(askedAt) ? now : askedAt, now);
 }
 
 /** Another pod's request is not known to this one. */

@@ -7,6 +7,8 @@ import type { Kube } from '../kube/transport.ts';
 
 export const POD_LABEL = 'chaperone.dev/pod-uid';
 export const DIGEST_LABEL = 'chaperone.dev/digest';
+/** When it was asked, by the clock that its expiry is counted by: the API server notes whole seconds by its own. */
+export const ASKED_AT = 'chaperone.dev/asked-at';
 /** Longest value of a label. */
 const MAX_LABEL = 63;
 const PAGE = 500;
@@ -47,14 +49,19 @@ export class RequestStore {
   }
 
   /** The new request; undefined where the name is taken. */
-  async create(at: At, spec: RequestSpec): Promise<AccessRequest | undefined> {
+  async create(at: At, spec: RequestSpec, now: number): Promise<AccessRequest | undefined> {
     const labels = { [POD_LABEL]: spec.agent.podUid ?? '', [DIGEST_LABEL]: spec.digest.slice(0, MAX_LABEL) };
     try {
       const created = await this.#kube.request({
         method: 'POST',
         path: pathOf(KINDS.accessRequests, { namespace: at.namespace }),
         query: { fieldManager: FIELD_MANAGER },
-        body: { apiVersion: API_VERSION, kind: KINDS.accessRequests.kind, metadata: { ...at, labels }, spec },
+        body: {
+          apiVersion: API_VERSION,
+          kind: KINDS.accessRequests.kind,
+          metadata: { ...at, labels, annotations: { [ASKED_AT]: new Date(now).toISOString() } },
+          spec,
+        },
         signal: this.#signal,
         timeoutMs: TIMEOUT_MS,
       });
