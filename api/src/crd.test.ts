@@ -95,6 +95,7 @@ test('people find what they write under one category, by short names', () => {
     [['accpol'], ['chaperone'], 'Namespaced'],
     [['accreq'], ['chaperone'], 'Namespaced'],
     [['appdec'], ['chaperone'], 'Namespaced'],
+    [undefined, undefined, 'Namespaced'],
     [undefined, undefined, 'Cluster'],
     [undefined, undefined, 'Cluster'],
   ]);

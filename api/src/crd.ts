@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SessionKill } from './kill.ts';
 import { EvidenceLogin } from './login.ts';
 import { GROUP, VERSION } from './meta.ts';
 import { AccessPolicy } from './policy.ts';
@@ -142,6 +143,18 @@ const KINDS: readonly KindOptions[] = [
       column('Decision', '.spec.decision', 'Approve or Deny.'),
       column('By', '.spec.by', 'Who answers.'),
       column('Counted', '.status.counted', 'Whether it counts.', 'boolean'),
+      AGE,
+      ...wide(column('Reason', '.spec.reason', 'Why.')),
+    ],
+  },
+  {
+    schema: SessionKill,
+    plural: 'sessionkills',
+    scope: 'Namespaced',
+    columns: [
+      column('Session', '.spec.session', 'The session that ends.'),
+      column('By', '.spec.by', 'Who ends it.'),
+      column('Sent', '.status.sent', 'Sidecars that were told.', 'integer'),
       AGE,
       ...wide(column('Reason', '.spec.reason', 'Why.')),
     ],

@@ -2,6 +2,7 @@ export * from './agent-text.ts';
 export * from './codes.ts';
 export * from './crd.ts';
 export { GLOB_SYNTAX } from './fields.ts';
+export * from './kill.ts';
 export * from './login.ts';
 export * from './manifests.ts';
 export * from './meta.ts';

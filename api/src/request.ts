@@ -92,6 +92,18 @@ export const RequestSpec = withRules(
       .max(MAX.parameters)
       .optional()
       .describe('Bound values, masked by label, with what nobody can see written out.'),
+    preview: z
+      .object({
+        count: z
+          .int()
+          .min(0)
+          .max(Number.MAX_SAFE_INTEGER)
+          .optional()
+          .describe('Rows that it would have changed when it was asked for.'),
+        why: z.string().max(256).optional().describe('Why nobody looked at the rows.'),
+      })
+      .optional()
+      .describe('What it would meet: the rows themselves are shown to approvers and kept nowhere.'),
     transaction: z.boolean().describe('It is part of an open transaction, whose locks are held meanwhile.'),
     mode: z
       .enum(['hold', 'retry'])

@@ -21,6 +21,8 @@ export interface HubOptions {
   readonly onChange?: (agent: Agent) => void;
   /** What a stream is told beside the snapshot when it is connected. */
   readonly greeting?: (podUid: string) => readonly StreamLine[];
+  /** Sessions that were ended lately: a sidecar that was not connected is told when it is. */
+  readonly kills?: (namespace: string) => readonly { readonly session: string; readonly reason: string }[];
   readonly onObservation?: (observation: ResourceObservation) => void;
   readonly onError?: (error: unknown) => void;
 }
@@ -103,6 +105,8 @@ export class SidecarHub {
     this.#heard(sidecar);
     if (sidecar.snapshot !== undefined) sink.send({ type: 'snapshot', snapshot: sidecar.snapshot });
     for (const line of this.#options.greeting?.(podUid) ?? []) sink.send(line);
+    for (const { session, reason } of this.#options.kills?.(sidecar.agent.namespace) ?? [])
+      sink.send({ type: 'revoke', code: 'SessionEnded', reason, session });
     this.#refreshOne(sidecar);
     return true;
   }
@@ -149,6 +153,13 @@ export class SidecarHub {
       }
       this.#refreshOne(sidecar);
     }
+  }
+
+  /** Ends one session, of whichever agent of the namespace has it. @returns how many sidecars were told */
+  kill(namespace: string, session: string, reason: string): number {
+    const told = [...this.#sidecars.values()].filter(({ agent, sink }) => agent.namespace === namespace && sink !== undefined);
+    for (const { sink } of told) sink?.send({ type: 'revoke', code: 'SessionEnded', reason, session });
+    return told.length;
   }
 
   /** Ends everything of a pod at once: it was deleted, or is governed no more. */

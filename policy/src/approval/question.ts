@@ -54,6 +54,18 @@ export const Question = z.object({
   text: z.string().max(MAX_REQUEST_TEXT),
   textBytes: z.int().min(0),
   parameters: z.array(z.string().max(256)).max(64).optional(),
+  preview: z
+    .object({
+      count: z.int().min(0).optional(),
+      why: z.string().max(256).optional(),
+      /** Some of the rows, masked; null is NULL. */
+      columns: z.array(z.string().max(64)).max(32).optional(),
+      rows: z
+        .array(z.array(z.string().max(128).nullable()).max(32))
+        .max(5)
+        .optional(),
+    })
+    .optional(),
   transaction: z.boolean(),
   onBehalfOf: z.object({ issuer: z.string().max(512), user: z.string().max(256) }).optional(),
   digest,

@@ -79,6 +79,11 @@ describe('what a question becomes', () => {
     };
     expect(AccessRequest.safeParse(object).error).toBeUndefined();
   });
+  it('keeps no row of what was looked at', () => {
+    const preview = { count: 3, columns: ['id'], rows: [['811']] };
+    expect(requestOf(aQuestion({ preview }), anAgent(), access(), NOW)).toMatchObject({ spec: { preview: { count: 3 } } });
+    expect(JSON.stringify(requestOf(aQuestion({ preview }), anAgent(), access(), NOW))).not.toContain('811');
+  });
   it.each<[string, object, boolean, string]>([
     ['as long as the rule says', {}, false, '2026-01-01T00:06:30.000Z'],
     ['a minute at most while locks are held', {}, true, '2026-01-01T00:02:30.000Z'],
@@ -191,8 +196,9 @@ describe('a request', () => {
     const first = release(asked, status('Approved'), asked.spec.digest, NOW, generation);
     expect(first).toMatchObject({ ok: true, status: { state: 'Released' } });
     expect(first.ok && release(asked, first.status, asked.spec.digest, NOW, generation)).toEqual({
+      // Whoever hears Released runs it.
       ok: false,
-      state: 'Released',
+      state: 'Voided',
     });
   });
   it('tells the one who asked the decisions that count, and how long is left', () => {

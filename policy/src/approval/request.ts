@@ -26,7 +26,7 @@ export function requestOf(
   const timeoutMs = Math.min(
     ...approvals.map((approval) => (question.transaction ? approval.transactionTimeoutMs : approval.timeoutMs)),
   );
-  const { name: _, asks: __, onBehalfOf, ...shown } = question;
+  const { name: _, asks: __, onBehalfOf, preview, ...shown } = question;
   return {
     ok: true,
     spec: {
@@ -38,6 +38,12 @@ export function requestOf(
         purpose: access.purpose.slice(0, 512),
         ...(onBehalfOf !== undefined && { onBehalfOf }),
       },
+      ...(preview !== undefined && {
+        preview: {
+          ...(preview.count !== undefined && { count: preview.count }),
+          ...(preview.why !== undefined && { why: preview.why }),
+        },
+      }),
       mode: approvals.some(({ mode }) => mode === 'retry') ? 'retry' : 'hold',
       rules: rules.flatMap(({ rule, generation = 0 }) => (rule === undefined ? [] : approversOf(rule, generation, now))),
       expiresAt: new Date(now + timeoutMs).toISOString(),

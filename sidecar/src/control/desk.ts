@@ -29,8 +29,12 @@ export interface DeskOptions {
   readonly clock: Clock;
 }
 
+/** What approvers see beside the object, and nobody keeps. */
+export type RequestContent = Pick<NonNullable<Question['preview']>, 'columns' | 'rows'>;
+
 interface Entry extends Asked {
   readonly name: string;
+  readonly content: RequestContent;
   readonly askedAt: number;
   readonly given: GivenDecision[];
   status: RequestStatus;
@@ -99,6 +103,7 @@ export class Desk implements Approvals {
       namespace: snapshot.agent.namespace,
       uid: randomUUID(),
       spec: made.spec,
+      content: { columns: question.preview?.columns, rows: question.preview?.rows },
       askedAt: now,
       given: [],
       status: {},
@@ -152,6 +157,11 @@ export class Desk implements Approvals {
   list(): AccessRequest[] {
     this.#expire();
     return [...this.#entries.values()].toReversed().map(objectOf);
+  }
+
+  /** Rows that the action would have met when it was asked for, masked. */
+  contentOf(name: string): RequestContent | undefined {
+    return this.#entries.get(name)?.content;
   }
 
   /** Calls with every request that is new or changed, until the function that it returns is called. */

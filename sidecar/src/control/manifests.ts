@@ -30,6 +30,8 @@ export interface ManifestControlOptions {
 
 export interface ManifestControl extends ControlPlane {
   readonly approvals: Desk;
+  /** Ends one session; its agent reads why. */
+  kill(session: string, reason: string): void;
   /** Resources that policies name and the agent cannot use, by the files in force. */
   readonly problems: readonly CompileProblem[];
   /** Mistakes in the files as they are now, if they are not the ones in force. */
@@ -80,6 +82,7 @@ class Manifests implements ManifestControl {
   readonly #o: ManifestControlOptions;
   readonly #identity: Identity;
   readonly #listeners: ((snapshot: Snapshot) => void)[] = [];
+  readonly #onRevoke: Parameters<ControlPlane['onRevoke']>[0][] = [];
   #snapshot: Snapshot | undefined;
   #fingerprint = '';
   #certifiedAt = 0;
@@ -112,8 +115,13 @@ class Manifests implements ManifestControl {
     this.#listeners.push(listener);
     if (this.#snapshot !== undefined) listener(this.#snapshot);
   }
-  /** Files revoke by granting less, which a snapshot says. */
-  onRevoke(): void {}
+  /** Files revoke by granting less, which a snapshot says; people by {@link ManifestControl.kill}. */
+  onRevoke(listener: Parameters<ControlPlane['onRevoke']>[0]): void {
+    this.#onRevoke.push(listener);
+  }
+  kill(session: string, reason: string): void {
+    for (const listener of this.#onRevoke) listener({ code: 'SessionEnded', reason, session });
+  }
   report({ resource, type, status, reason, message }: Parameters<ControlPlane['report']>[0]): void {
     const name = `${resource.namespace}/${resource.name}`;
     this.#o.logger[status === 'False' ? 'warn' : 'info']('observation', { resource: name, type, status, code: reason, message });

@@ -11,6 +11,9 @@ const MAX_ROUNDS = 3;
 const RETRY_MS = 500;
 const MAX_RESULT = 256;
 const MAX_USED = 1000;
+/** Previews of this agent in so long a time. */
+const MAX_PREVIEWS = 10;
+const PREVIEW_WINDOW_MS = 60_000;
 
 export interface HeldAction {
   /** What people are asked, but for its name and its seal. */
@@ -47,6 +50,7 @@ export class Holds {
   readonly #waiting = new Map<string, Set<(view: RequestView) => void>>();
   /** Approvals that somebody here took, of the last ones. */
   readonly #used = new Set<string>();
+  #previews: number[] = [];
 
   constructor(options: HoldsOptions) {
     this.#o = options;
@@ -67,6 +71,15 @@ export class Holds {
       if (!(error instanceof ApprovalError)) throw error;
       return { kind: 'unavailable', why: error.message };
     }
+  }
+
+  /** Whether what an action would meet may be looked at: each costs the upstream something. */
+  mayPreview(): boolean {
+    const now = this.#o.clock.monotonic();
+    this.#previews = this.#previews.filter((at) => now - at < PREVIEW_WINDOW_MS);
+    if (this.#previews.length >= MAX_PREVIEWS) return false;
+    this.#previews.push(now);
+    return true;
   }
 
   /** Tells how an action ended that was released. */

@@ -1,4 +1,5 @@
 export { StatementError, STATEMENT_ERRORS, type StatementErrorCode } from './errors.ts';
+export { type Predicate, predicateOf } from './predicate.ts';
 export { blankLiterals, hasMaskSentinel, literals, type Literal } from './literals.ts';
 export { checkOffline } from './offline.ts';
 export { MAX_STATEMENT_BYTES, StatementParser, type ParserOptions } from './parser.ts';

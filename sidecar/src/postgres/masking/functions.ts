@@ -116,6 +116,11 @@ const REFUSED_FAMILIES: readonly (readonly [prefix: string, why: string])[] = [
  * Whether a call of this function can be followed through its arguments. Allowed are functions that came with the server
  * and work on their arguments alone; a volatile one only by name.
  */
+/** Whether a function that agents may call gives another result each time. */
+export function isVolatile({ name }: Extract<FunctionVerdict, { kind: 'allowed' }>): boolean {
+  return HARMLESS_VOLATILE.has(name);
+}
+
 export function judgeFunction(facts: FunctionFacts): FunctionVerdict {
   const { name, schema } = facts;
   const builtIn = facts.oid < FIRST_USER_OID && BUILT_IN_SCHEMAS.has(schema) && BUILT_IN_LANGUAGES.has(facts.language);

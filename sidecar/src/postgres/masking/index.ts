@@ -21,6 +21,7 @@ export {
 export { type PlainLiterals, plainLiterals } from './plain-literals.ts';
 export { MaskError } from './cells.ts';
 export { type MaskedRows, maskRows } from './row.ts';
+export { isSameRows, isSteady } from './same-rows.ts';
 export { isSameTree } from './same-tree.ts';
 export { checkMajor, checkSuitability, type Suitability } from './suitability.ts';
 export { parseTree, TreeError, treeKey, type TreeNode } from './tree.ts';

@@ -299,7 +299,10 @@ export class AgentSide {
     const locks = link.inTransaction || held?.bind === undefined || link.openPortals > 1;
     if (!locks) await (await this.#statements.sync(false)).done;
     const bound = { ...Object(held?.bound), maxRows };
-    const answer = await this.#approval.ask({ judgement, bytes, parameters, bound }, locks);
+    const answer = await this.#approval.ask(
+      { judgement, bytes, parameters, bound, values: held?.bind && { ...decodeBind(held.bind), types: prepared.parameters } },
+      locks,
+    );
     if (answer.kind === 'cancelled') return this.#fail(this.#texts.error(...CANCELLED));
     if (answer.kind === 'refused') return this.#told(answer.refusal, statement.text);
     const approved: Portal = { ...portal, prepared: { ...prepared, judgement: answer.judgement }, judgement: answer.judgement };

@@ -10,6 +10,7 @@ import { shownParameters } from './bound-values.ts';
 import type { Judgement } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
+import { preview, type PreviewOptions } from './preview.ts';
 import type { Refusal, Texts } from './texts.ts';
 
 const MAX_SHOWN = 64;
@@ -37,6 +38,8 @@ export interface ApprovalOptions {
   readonly session: string;
   readonly holds: Holds;
   readonly context: ApprovalContext;
+  /** A connection of its own, with the agent's credential and settings. */
+  readonly connect: PreviewOptions['connect'];
 }
 
 /** One execution that wants to be approved. */
@@ -49,6 +52,8 @@ export interface Execution {
   readonly parameters?: readonly (string | null)[] | undefined;
   /** All that the agent gave to it beside the text, which the approval is for: values, types, formats. */
   readonly bound: unknown;
+  /** The same, to look at the rows that it would meet; undefined: it is too large. */
+  readonly values: PreviewOptions['bound'] | undefined;
 }
 
 export type Approval =
@@ -82,10 +87,11 @@ export class StatementApproval {
     const seal = (): string => this.#seal(execution);
     const digest = seal();
     const since = clock.monotonic();
+    const looked = await this.#look(execution);
     const cancelled = Promise.withResolvers<undefined>();
     link.giveUp = () => cancelled.resolve(undefined);
     const held: HeldAction = {
-      question: this.#question(execution, text, action, holdsLocks),
+      question: { ...this.#question(execution, text, action, holdsLocks), ...looked },
       seal,
       waiting: ({ name, timeoutMs }) => {
         link.say(this.#o.texts.waiting(this.#news(judgement, 'ApprovalPending', { request: name, timeoutMs })));
@@ -115,6 +121,24 @@ export class StatementApproval {
       return { kind: 'cancelled' };
     }
     return { kind: 'released', request: name, action, judgement: judgement.approved, ended };
+  }
+
+  /** What it would meet: only what changes rows meets any. */
+  async #look({ judgement, values }: Execution): Promise<Pick<HeldAction['question'], 'preview'>> {
+    const { statement } = judgement;
+    if (statement.kind !== 'query' || (statement.command !== 'update' && statement.command !== 'delete')) return {};
+    if (values === undefined) return { preview: { why: 'its values are too large' } };
+    if (!this.#o.holds.mayPreview()) return { preview: { why: 'this agent asked too often' } };
+    const { access, catalog, major, connect } = this.#o;
+    const found = await preview({ judgement, bound: values, access: access(), catalog: catalog(), major, connect });
+    if (found.kind === 'none') return { preview: { why: found.why } };
+    return {
+      preview: {
+        count: found.count,
+        columns: found.columns.map((name) => visible(name, 64)),
+        rows: found.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
+      },
+    };
   }
 
   /** Bound values as people and evidence may see them: of those that may be of a labelled column nothing but that they are there. */

@@ -424,6 +424,42 @@ describe('people', () => {
   });
 });
 
+async function shown(send: (client: Client) => Promise<unknown>): Promise<{ preview: unknown; content: unknown }> {
+  await fresh();
+  const { client } = await agent();
+  const answer = failure(send(client));
+  const request = await approve({ decision: 'Deny' });
+  await answer;
+  return { preview: request.spec.preview, content: here.desk.contentOf(request.metadata.name) };
+}
+
+describe('before people decide they see', () => {
+  test('how many rows it would meet, and some of them, masked as for the agent', async () => {
+    const { preview, content } = await shown((client) => client.query('update tickets set status = $1 where id < $2', ['x', 8]));
+    expect(preview).toEqual({ count: 7 });
+    expect(content).toEqual({
+      columns: ['id', 'status', 'ssn'],
+      rows: [1, 2, 3, 4, 5].map((id) => [String(id), 'open', '*****']),
+    });
+  });
+  test.each<[string, string, object]>([
+    ['all rows where there is no condition', 'delete from tickets', { count: 9 }],
+    ['none where none fits', `delete from public.tickets t where t.status = 'none' returning id -- x`, { count: 0 }],
+    [
+      'why nobody looked: it joins',
+      'update tickets set status = n.body from notes n where n.body = status',
+      { why: 'it takes more than one table and one condition' },
+    ],
+    [
+      'why nobody looked: it is by chance',
+      'delete from tickets where id < random()',
+      { why: 'it may run functions that are not the server’s own, or give another result each time' },
+    ],
+  ])('%s', async (_, sql, wanted) => {
+    expect((await shown((client) => client.query(sql))).preview).toEqual(wanted);
+  });
+});
+
 test('an approved read is masked as any other, row by row from a cursor too', async () => {
   await fresh(policy({ ...fix(), sql: { statements: ['select'], relations: ['public.tickets'] } }));
   const { client } = await agent();
@@ -442,6 +478,14 @@ test('an approved read is masked as any other, row by row from a cursor too', as
   const explained = client.query('explain select * from tickets');
   await approve();
   expect((await explained).rows.length).toBeGreaterThan(0);
+});
+
+test('COPY FROM STDIN cannot be approved, since nobody can see what it brings', async () => {
+  await fresh(policy({ ...fix(), sql: { statements: ['insert'], relations: ['public.notes'] } }));
+  await using client = await RawClient.open(here.port, { user: 'bot' });
+  const heard = await client.ask(say.query('copy notes from stdin'));
+  expect(JSON.stringify(heard)).toContain('NotAnalysable');
+  expect(here.desk.list()).toEqual([]);
 });
 
 test('what stands behind it in a pipeline waits, in order', async () => {

@@ -12,7 +12,7 @@ import type { Durability, Recording } from '../../recording/recorder.ts';
 import { createSessions, type Sessions } from '../../session/index.ts';
 
 export const CREDENTIAL = { username: 'agent_role', password: 'only-the-proxy-knows' };
-const UNHURRIED: Clock = { ...systemClock, after: async () => undefined };
+const UNHURRIED: Clock = { ...systemClock, after: () => systemClock.after(1) };
 /** What hash masks are keyed by, the same in all tests. */
 const HASH_SECRET = Buffer.alloc(32, 11);
 export const AGENT: Agent = {

@@ -237,9 +237,8 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
     basis,
     also: [],
   };
-  if (verdict.verdict === 'deny') return { ...common, ...refused(policyRefusal(verdict, action)) };
-  const refusal = analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
-  if (refusal !== undefined) return { ...common, ...refused(refusal) };
+  const refusal = firstRefusal(statement, basis, verdict, access);
+  if (refusal !== undefined) return { ...common, plan: undefined, refusal, approved: undefined };
   const shown =
     analysis === undefined || statement.kind === 'explain'
       ? { plan: undefined, refusal: undefined }
@@ -249,8 +248,11 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
   return { ...common, plan: shown.plan, refusal: policyRefusal(verdict, action), approved };
 }
 
-function refused(refusal: Refusal): Pick<Judgement, 'plan' | 'refusal' | 'approved'> {
-  return { plan: undefined, refusal, approved: undefined };
+/** Why it must not run, whoever approves it and whatever it would show. */
+function firstRefusal(statement: Held, { action, analysis }: Basis, verdict: Verdict, access: Access): Refusal | undefined {
+  if (verdict.verdict === 'deny') return policyRefusal(verdict, action);
+  if (verdict.verdict === 'approve' && statement.kind === 'copy-in') return COPY_UNSEEN;
+  return analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
 }
 
 /** How the rows are masked, or why they cannot be. */
@@ -281,6 +283,10 @@ const RETURNING_OF_TRIGGERS: Refusal = {
 const COPY_UNREADABLE: Refusal = {
   code: 'NotAnalysable',
   reason: 'COPY with these options writes rows that cannot be masked; use FORMAT, DELIMITER, NULL, HEADER, QUOTE and ESCAPE only',
+};
+const COPY_UNSEEN: Refusal = {
+  code: 'NotAnalysable',
+  reason: 'what COPY FROM STDIN brings is not there to be approved; use INSERT',
 };
 export const MASK_WRITTEN_BACK: Refusal = { code: 'MaskedValueWrite', reason: 'a value of the statement is masked text' };
 const COPY_INTO_LABELLED: Refusal = {

@@ -150,7 +150,6 @@ describe('what an agent may not do', () => {
   it.each([
     ['select word from secrets', 'NoRuleAllows'],
     ["update customers set name = 'x'", 'NoRuleAllows'],
-    ['delete from tickets where id = 1', 'ApprovalUnavailable'],
     ['do $$ begin perform 1; end $$', 'NotAnalysable'],
     ['select 1; drop table tickets', 'DeniedByRule'],
     ['set search_path = pg_temp', 'SettingPinned'],

@@ -7,7 +7,7 @@ import { BACKEND, MAX_BACKEND_BYTES, MessageReader, ProtocolError } from '../wir
 import { AgentSide } from './agent-side.ts';
 import type { Catalog } from '../masking/index.ts';
 import { type Database, DatabaseError } from './database.ts';
-import { type ApprovalContext, StatementApproval } from './approval.ts';
+import { type ApprovalContext, type ApprovalOptions, StatementApproval } from './approval.ts';
 import { Inbox } from './inbox.ts';
 import { Intake } from './intake.ts';
 import type { Holds } from '../../session/holds.ts';
@@ -39,6 +39,8 @@ export interface RelayOptions {
   readonly session: SessionRecorder;
   readonly holds: Holds;
   readonly approval: ApprovalContext;
+  /** Dials the database once more, as this session did. */
+  readonly connect: ApprovalOptions['connect'];
   readonly clock: Clock;
   readonly log: Logger;
   /** Cancels what the database runs for this session: it would go on to its end, and commit. */
@@ -176,6 +178,7 @@ export class Relay {
         session: this.#o.session.session,
         holds: this.#o.holds,
         context: this.#o.approval,
+        connect: this.#o.connect,
       }),
       access,
       clock,

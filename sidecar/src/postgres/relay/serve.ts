@@ -178,6 +178,10 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     log: logger,
     interrupt: () => interrupt(context, start.resource, upstream),
     holds: context.holds,
+    connect: async () => {
+      const own = new ServerReads();
+      return { upstream: await dial(context, start, own), reads: own };
+    },
     approval: {
       agent: context.agent,
       database: start.resource.postgres?.database ?? '',

@@ -294,7 +294,16 @@ export class SimpleQuery {
     const locks = link.inTransaction;
     if (!locks) await (await statements.sync(false)).done;
     const bound = named === undefined ? undefined : sealBound({ values: named.values, types: prepared.parameters });
-    const answer = await approval.ask({ judgement, executed: named?.text, bytes, bound }, locks);
+    const answer = await approval.ask(
+      {
+        judgement,
+        executed: named?.text,
+        bytes,
+        bound,
+        values: { parameters: named?.values ?? [], parameterFormats: [], types: prepared.parameters },
+      },
+      locks,
+    );
     if (answer.kind === 'cancelled') return this.#undone(this.#o.texts.error(...CANCELLED));
     if (answer.kind === 'refused') return this.#told(answer.refusal, judgement.statement.text);
     if (!(await statements.unchanged(prepared))) {

@@ -1,0 +1,76 @@
+import { SESSION_KILL_LIFE_MS, SessionKill } from '@chaperone/api';
+import { apply } from '../kube/apply.ts';
+import { isNotFound } from '../kube/errors.ts';
+import { Informer } from '../kube/informer.ts';
+import { KINDS, pathOf } from '../kube/objects.ts';
+import type { Kube } from '../kube/transport.ts';
+import type { SidecarHub } from '../sidecars/hub.ts';
+
+/** A sidecar that was not connected is told when it is, if that is soon: sessions of one that was gone for longer end by themselves. */
+const RETOLD_MS = 15 * 60 * 1000;
+
+export interface KillsOptions {
+  readonly kube: Kube;
+  readonly hub: Pick<SidecarHub, 'kill'>;
+  readonly now?: () => number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Ends the sessions that people name in SessionKills, and clears those away that were sent long ago. Of the leader only. */
+export class Kills {
+  readonly #o: KillsOptions;
+  readonly #informer: Informer<SessionKill>;
+  readonly #now: () => number;
+
+  constructor(options: KillsOptions) {
+    this.#o = options;
+    this.#now = options.now ?? Date.now;
+    const { kube, onError } = options;
+    this.#informer = new Informer({ kube, kind: KINDS.sessionKills, parse: (object) => SessionKill.parse(object), onError });
+    this.#informer.onChange(({ after }) => {
+      if (after?.status?.at === undefined && after !== undefined) this.#send(after).catch(onError);
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#informer.start().synced;
+  }
+
+  async stop(): Promise<void> {
+    await this.#informer.stop();
+  }
+
+  /** What a sidecar of this namespace is told when it connects. */
+  of(namespace: string): { readonly session: string; readonly reason: string }[] {
+    return this.#informer
+      .list()
+      .filter(({ metadata }) => metadata.namespace === namespace && this.#age(metadata.creationTimestamp) < RETOLD_MS)
+      .map(({ spec }) => ({ session: spec.session, reason: reasonOf(spec) }));
+  }
+
+  /** Deletes what is over. */
+  async sweep(): Promise<void> {
+    for (const { metadata } of this.#informer.list()) {
+      if (this.#age(metadata.creationTimestamp) < SESSION_KILL_LIFE_MS) continue;
+      const path = pathOf(KINDS.sessionKills, { namespace: metadata.namespace, name: metadata.name });
+      await this.#o.kube.request({ method: 'DELETE', path }).catch((error: unknown) => {
+        if (!isNotFound(error)) throw error;
+      });
+    }
+  }
+
+  async #send({ metadata: { namespace = '', name }, spec }: SessionKill): Promise<void> {
+    const sent = this.#o.hub.kill(namespace, spec.session, reasonOf(spec));
+    const status = { sent, at: new Date(this.#now()).toISOString() };
+    await apply(this.#o.kube, KINDS.sessionKills, { namespace, name, subresource: 'status' }, { status });
+  }
+
+  #age(createdAt: string | undefined): number {
+    return this.#now() - Date.parse(createdAt ?? '1970-01-01T00:00:00Z');
+  }
+}
+
+/** The agent is told why, and not by whom. */
+function reasonOf({ reason }: SessionKill['spec']): string {
+  return `somebody who may ended it: ${reason}`;
+}
