@@ -187,7 +187,7 @@ describe('admission, also while the operator is away', () => {
     }
     expect(await result).toMatchObject({ status: 0, stdout: 'UPDATE 1\n' });
     expect(await ticket()).toBe(`${before}+`);
-  });
+  }, 300_000);
 
   test('lets nobody but the operator write what is asked for, or what became of it', async () => {
     const [asked] = await requests();

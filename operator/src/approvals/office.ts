@@ -14,8 +14,8 @@ import { atOf, RequestStore } from './store.ts';
 
 /** A pod whose sidecar is away for longer waits for nothing any more. */
 const ABSENT_MS = 30_000;
-/** Sidecars try to reach a new leader this often at least, {@link ABSENT_MS} begins after it. */
-const RETURN_MS = 30_000;
+/** Sidecars find a new leader within this time: they may wait for an address that is gone, and for their next try. */
+const RETURN_MS = 120_000;
 /** What is over is kept for people to look at. */
 const KEPT_MS = 24 * 3_600_000;
 /** A decision on what is not there: its author may look for the reason. */
@@ -221,8 +221,8 @@ export class ApprovalOffice {
       this.#absent.set(podUid, Number.POSITIVE_INFINITY);
       return undefined;
     }
-    const seen = this.#absent.get(podUid);
-    const since = seen === undefined ? this.#since + RETURN_MS : Math.min(seen, now());
+    const seen = this.#absent.get(podUid) ?? this.#since + RETURN_MS;
+    const since = seen === Number.POSITIVE_INFINITY ? now() : seen;
     this.#absent.set(podUid, since);
     return Math.max(0, since + ABSENT_MS - now());
   }
