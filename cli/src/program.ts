@@ -6,6 +6,7 @@ import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from '
 import { withExamples, withPages } from './verbs/common.ts';
 import { addExplain } from './verbs/explain.ts';
 import { addPolicy } from './verbs/policy.ts';
+import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
 import { addVerify } from './verbs/verify.ts';
@@ -69,6 +70,8 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addUp(program, options);
   addSessions(program, options);
   addExplain(program, options);
+  addRequests(program, options);
+  addDecisions(program, options);
   addPolicy(program, options);
   addVerify(program, options);
   withExamples(

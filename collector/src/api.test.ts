@@ -36,7 +36,8 @@ const access: Access = {
 
 let path: string;
 let collector: Collector;
-const long = aSession({ segments: 5, startedAt: 5000 });
+const mira = { issuer: 'https://login.corp', user: 'mira@corp', groups: ['support'] };
+const long = aSession({ segments: 5, startedAt: 5000, onBehalfOf: mira });
 beforeAll(async () => {
   const directory = await temporaryDirectory();
   path = directory.path;
@@ -73,6 +74,7 @@ describe('the list of sessions', () => {
       resource: { namespace: 'data', name: 'orders-db', protocol: 'postgres' },
       purpose: 'tests',
       mode: 'Enforce',
+      onBehalfOf: { issuer: 'https://login.corp', user: 'mira@corp' },
       actions: 10,
       denied: 5,
       masked: 0,

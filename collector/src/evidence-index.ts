@@ -279,6 +279,8 @@ function newSession(segment: VerifiedSegment): SessionRow {
     protocol: null,
     purpose: null,
     mode: null,
+    caller_issuer: null,
+    caller_user: null,
     started_at: header.clock.wall[0],
     last_at: header.clock.wall[1],
     actions: 0,
@@ -314,6 +316,8 @@ function merge(session: SessionRow, segment: VerifiedSegment, row: SegmentRow): 
     next.protocol = open.resource.protocol;
     next.purpose = open.purpose;
     next.mode = open.mode;
+    next.caller_issuer = open.onBehalfOf?.issuer ?? null;
+    next.caller_user = open.onBehalfOf?.user ?? null;
   }
   if (row.number > session.last_number)
     Object.assign(next, header.counters, { last_number: row.number, torn: header.flags.includes('torn') ? 1 : 0 });

@@ -13,6 +13,9 @@ export interface SessionRow {
   protocol: string | null;
   purpose: string | null;
   mode: string | null;
+  /** Whom a verified token named, and who issued it; both null where none was demanded. */
+  caller_issuer: string | null;
+  caller_user: string | null;
   started_at: number;
   last_at: number;
   actions: number;
@@ -62,12 +65,12 @@ export interface IndexTables {
 }
 
 /** Raised with every change of the tables: an index of another version is dropped and built again. */
-export const INDEX_VERSION = 1;
+export const INDEX_VERSION = 2;
 
 export const CREATE_TABLES = `
 CREATE TABLE sessions (
   session TEXT PRIMARY KEY, nkey TEXT NOT NULL, namespace TEXT NOT NULL, service_account TEXT NOT NULL, pod TEXT, pod_uid TEXT,
-  resource_namespace TEXT, resource_name TEXT, protocol TEXT, purpose TEXT, mode TEXT,
+  resource_namespace TEXT, resource_name TEXT, protocol TEXT, purpose TEXT, mode TEXT, caller_issuer TEXT, caller_user TEXT,
   started_at REAL NOT NULL, last_at REAL NOT NULL,
   actions INTEGER NOT NULL, denied INTEGER NOT NULL, masked INTEGER NOT NULL, dropped INTEGER NOT NULL,
   segments INTEGER NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,

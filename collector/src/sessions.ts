@@ -132,6 +132,9 @@ function summary(row: SessionRow, altered: boolean): SessionSummary {
       : { resource: { namespace: row.resource_namespace, name: row.resource_name, protocol: row.protocol } }),
     ...(row.purpose === null ? {} : { purpose: row.purpose }),
     ...(row.mode === 'Enforce' || row.mode === 'Audit' ? { mode: row.mode } : {}),
+    ...(row.caller_issuer === null || row.caller_user === null
+      ? {}
+      : { onBehalfOf: { issuer: row.caller_issuer, user: row.caller_user } }),
     actions: row.actions,
     denied: row.denied,
     masked: row.masked,

@@ -17,6 +17,8 @@ export const SessionSummary = z.object({
   resource: z.object({ namespace: z.string(), name: z.string(), protocol: z.string() }).optional(),
   purpose: z.string().optional(),
   mode: z.enum(['Enforce', 'Audit']).optional(),
+  /** Whom the agent acted for, as a verified token said; its groups are in the opening record. */
+  onBehalfOf: z.object({ issuer: z.string(), user: z.string() }).optional(),
   actions: z.int(),
   denied: z.int(),
   masked: z.int(),

@@ -26,6 +26,7 @@ import type { HostPort } from '../flags.ts';
 import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
 import { portOwner } from './port-owner.ts';
+import { requestRoutes } from './requests.ts';
 
 /** How long an end waits for sessions to say goodbye, and then for their evidence to be stored. */
 const SESSIONS_TIMEOUT_MS = 5_000;
@@ -77,7 +78,8 @@ export async function startUp(options: UpOptions): Promise<Running> {
   const token = randomBytes(24).toString('base64url');
   const collector = await openCollector(options, trust, token);
   stack.defer(() => collector.close());
-  const api = await listenApi(collector, options.console);
+  const requests = requestRoutes({ desk: control.approvals, token, host: options.console.host, now: () => systemClock.now() });
+  const api = await listenApi(collector, requests, options.console);
   stack.defer(() => closeApi(api));
 
   let unacknowledged = 0;
@@ -87,7 +89,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
     await recording.stop();
   });
   const guard = createGuard({ allowLoopback: true, forbidden: [], virtual: [] });
-  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger });
+  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger, local: true });
   stack.defer(() => Promise.race([sessions.stop(), delay(SESSIONS_TIMEOUT_MS, undefined, { ref: false })]));
   const listeners = createListeners({
     mode: 'local',
@@ -234,16 +236,24 @@ async function cannotListen({ host, port }: HostPort, code: string): Promise<Cli
   return usage(`${at} cannot be listened on: this machine has no such address (${code})`);
 }
 
-const PAGE = `This is the collector of chaperone up. It keeps what agents did here.
+const PAGE = `This is the collector of chaperone up. It keeps what agents did here, and what they ask for.
 
+  chaperone requests ls           what waits for somebody to approve it
   chaperone sessions ls           which sessions there were
   chaperone sessions replay ID    what was asked, decided and seen
   chaperone verify ID             proves that the evidence is complete and unchanged
 `;
 
-async function listenApi(collector: Collector, { host, port }: HostPort): Promise<ServerType> {
-  const fetch = (request: Request): Response | Promise<Response> =>
-    new URL(request.url).pathname === '/' ? new Response(PAGE) : collector.fetch(request);
+async function listenApi(
+  collector: Collector,
+  requests: ReturnType<typeof requestRoutes>,
+  { host, port }: HostPort,
+): Promise<ServerType> {
+  const fetch = (request: Request): Response | Promise<Response> => {
+    const { pathname } = new URL(request.url);
+    if (pathname === '/v1/requests' || pathname.startsWith('/v1/requests/')) return requests.fetch(request);
+    return pathname === '/' ? new Response(PAGE) : collector.fetch(request);
+  };
   const server = serve({ fetch, hostname: host, port });
   try {
     await once(server, 'listening');
