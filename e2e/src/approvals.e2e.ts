@@ -1,4 +1,3 @@
-import type { AccessRequest, ApprovalDecision, DecisionSpec } from '@chaperone/api';
 import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
@@ -11,6 +10,18 @@ const OPERATOR = 'deployment/chaperone-operator';
 const JANE = ['--as=jane@corp', '--as-group=dba'];
 const EVE = ['--as=eve@corp', '--as-group=sales'];
 const AGENT_ACCOUNT = `system:serviceaccount:${AGENTS}:support-agent`;
+/** What of the objects is looked at, as kubectl prints it. */
+interface AccessRequest {
+  readonly metadata: { readonly name: string; readonly uid?: string };
+  readonly spec: { readonly digest: string; readonly agent: { readonly pod?: string } };
+  readonly status?: { readonly state?: string };
+}
+interface Decision {
+  readonly decision: 'Approve' | 'Deny';
+  readonly by: string;
+  readonly groups: readonly string[];
+  readonly reason?: string;
+}
 let shop: Shop;
 let bot: Agent;
 let decisions = 0;
@@ -68,7 +79,7 @@ async function ticket(): Promise<string> {
   return (await bot.psql('select status from tickets where id = 1')).stdout.trim();
 }
 
-function decision({ metadata, spec }: AccessRequest, mods: Partial<DecisionSpec> = {}): ApprovalDecision & { kind: string } {
+function decision({ metadata, spec }: AccessRequest, mods: Partial<Decision> = {}) {
   decisions += 1;
   return {
     apiVersion: 'chaperone.dev/v1alpha1',
@@ -149,6 +160,25 @@ describe('an UPDATE that a rule wants approved', () => {
     expect((await result).stderr).toContain('(ApprovalDenied)');
   });
 
+  test('is answered by the command line, as it is by kubectl', async () => {
+    const before = await ticket();
+    const { asked, result } = await held('#');
+    const { name } = asked.metadata;
+    const jane = ['-n', AGENTS, '--as', 'jane@corp', '--as-group', 'dba'];
+    const listed = await shop.cluster.chaperone('requests', 'ls', ...jane);
+    expect([listed.status, listed.stdout]).toEqual([0, expect.stringContaining(name)]);
+    const blind = await shop.cluster.chaperone('approve', name, ...jane);
+    expect([blind.status, blind.stderr]).toEqual([2, expect.stringContaining('--digest')]);
+    const digest = `${asked.spec.digest.slice(0, 4)}-${asked.spec.digest.slice(4, 8)}`;
+    const eve = await shop.cluster.chaperone('approve', name, '--digest', digest, '-n', AGENTS, '--as', 'eve@corp');
+    expect([eve.status, eve.stderr]).toEqual([4, expect.stringContaining('(NotAnApprover)')]);
+    const approved = await shop.cluster.chaperone('approve', name, '--digest', digest, ...jane);
+    expect([approved.stderr, approved.status]).toEqual(['', 0]);
+    expect(approved.stdout).toMatch(/approved \(1 of 1\) · ran at \d\d:\d\d:\d\d: UPDATE 1/);
+    expect(await result).toMatchObject({ status: 0, stdout: 'UPDATE 1\n' });
+    expect(await ticket()).toBe(`${before}#`);
+  });
+
   test('is withdrawn when the agent goes', async () => {
     const brief = await shop.startAgent('brief');
     await brief.serves();
@@ -170,7 +200,7 @@ describe('admission, also while the operator is away', () => {
     const { asked, result } = await held('+');
     await shop.installation.stop(OPERATOR);
     try {
-      const refused: readonly (readonly [Partial<DecisionSpec>, readonly string[], string])[] = [
+      const refused: readonly (readonly [Partial<Decision>, readonly string[], string])[] = [
         [{ by: 'jane@corp' }, EVE, 'set spec.by to your own user name, eve@corp [DecisionNotOwn]'],
         [{ by: 'eve@corp' }, EVE, 'remove "dba" from spec.groups; you are not in it [DecisionNotOwn]'],
         [{ by: AGENT_ACCOUNT, groups: [] }, [`--as=${AGENT_ACCOUNT}`], '[DecisionByWorkload]'],
