@@ -69,7 +69,13 @@ describe('what a rule with onBehalfOf says of a caller', () => {
   });
 
   it.each(cases)('a RequireApproval on behalf of %s', (_, onBehalfOf, caller, speaks) => {
-    const approval = { approvers: { groups: ['dba'] }, minimum: 1, timeout: '5m', mode: 'hold' as const, reason: 'optional' as const };
+    const approval = {
+      approvers: { groups: ['dba'] },
+      minimum: 1,
+      timeout: '5m',
+      mode: 'hold' as const,
+      reason: 'optional' as const,
+    };
     const access = demanding({}, { name: 'ask', effect: 'RequireApproval', approval, onBehalfOf });
     expect(judge(access, SELECT, caller).code).toBe(speaks ? 'ApprovalPending' : 'Allowed');
   });
