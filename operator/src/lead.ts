@@ -9,6 +9,7 @@ import { leafIssuer } from './ca/leaves.ts';
 import { ensureServiceCertificates } from './ca/service-certificates.ts';
 import { CA_CONFIG_MAP, publishCa, publishWebhookCa, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
 import type { Config } from './config.ts';
+import { Kills } from './kills/kills.ts';
 import { apply, getObject } from './kube/apply.ts';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
 import { Informer } from './kube/informer.ts';
@@ -122,6 +123,7 @@ class Office {
   readonly hub: SidecarHub;
   readonly enrolments: Enrolments;
   readonly approvals: ApprovalOffice;
+  readonly #kills: Kills;
   readonly #options: LeadOptions;
   readonly #signal: AbortSignal;
   readonly #now: () => number;
@@ -150,6 +152,7 @@ class Office {
       validForMs: config.validForMs,
       now: this.#now,
       greeting: (podUid) => this.approvals.greeting(podUid),
+      kills: (namespace) => this.#kills.of(namespace),
       onChange: ({ namespace, podUid = '' }) => {
         this.approvals.podChanged(podUid);
         for (const policy of world.policies.list())
@@ -163,6 +166,7 @@ class Office {
       },
       onError,
     });
+    this.#kills = new Kills({ kube, hub: this.hub, now: this.#now, onError });
     this.approvals = new ApprovalOffice({
       kube,
       hub: this.hub,
@@ -204,6 +208,7 @@ class Office {
     await this.enrolments.load((uid) => pods.has(uid));
     await this.#writeProfile(kube);
     this.approvals.open();
+    await this.#kills.start();
     this.#look();
     this.#subscriptions = [
       this.#options.onWorldChange(() => this.changed()),
@@ -216,7 +221,7 @@ class Office {
     for (const unsubscribe of this.#subscriptions) unsubscribe();
     clearTimeout(this.#timer);
     this.hub.close();
-    await Promise.all([this.#queue.stop(), this.approvals.close(), this.#caMaps.stop(), this.#webhooks.stop()]);
+    await Promise.all([this.#queue.stop(), this.approvals.close(), this.#kills.stop(), this.#caMaps.stop(), this.#webhooks.stop()]);
   }
 
   changed(): void {
@@ -233,6 +238,7 @@ class Office {
     await ensureServiceCertificates(kube, config.namespace, authority, this.#now());
     await this.#writeProfile(kube);
     await this.approvals.sweep();
+    await this.#kills.sweep();
     this.changed();
   }
 

@@ -18,6 +18,14 @@ export const REQUEST_CODES = {
     retry: 'do-not-retry',
     example: 'a ServiceAccount of this namespace decides on no request here, as its agents run under them; a person has to',
   },
+  KillNotOwn: {
+    audience: ['platform', 'owner'],
+    what: 'A SessionKill names a person other than its author.',
+    why: 'Who ended a session is what admission has checked: nobody does so in another’s name.',
+    fix: 'Set spec.by to your user name; kubectl auth whoami says it.',
+    retry: 'change-it',
+    example: 'set spec.by to your own user name, jane@corp',
+  },
   RequestByOperatorOnly: {
     audience: ['platform', 'operator'],
     what: 'Somebody other than the operator wants to write an AccessRequest, its status or the status of a decision.',

@@ -151,3 +151,10 @@ export function demandId(id: string): string {
     `"${id.slice(0, 40)}" is not the name of a session; they look like s-7hq2kd3mxw5tq4na, and a unique prefix is enough`,
   );
 }
+
+/** Fails for the beginning of a name: what cannot be undone is not done to what somebody may not have meant. */
+export function demandWhole(id: string): string {
+  if (id.length === WHOLE) return id;
+  throw usage(`write the whole name of the session to end; chaperone sessions ls shows those that begin with ${id}`);
+}
+const WHOLE = 18;

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { AccessRequest, API_VERSION, ApprovalDecision, visible } from '@chaperone/api';
+import { AccessRequest, API_VERSION, ApprovalDecision, SessionKill, visible } from '@chaperone/api';
 import { z } from 'zod';
 import { ApiServer, ApiStatusError, isStatus } from '../cluster/api-server.ts';
 import { asUnexpected, notInstalled } from '../cluster/installation.ts';
@@ -128,6 +128,23 @@ class ClusterDesk implements RequestDesk {
       .catch((error: unknown) => Promise.reject(this.#refused(error, `read answers of namespace ${namespace}`)));
     if (before.spec.by === user && before.spec.decision === decision && before.spec.requestUid === metadata.uid) return before;
     throw new CliError('DigestMismatch', `${name} is another answer than yours; yours was not given`, { exit: EXIT.checkSaysNo });
+  }
+
+  async endSession(session: string, reason: string): Promise<string> {
+    const { namespace } = this;
+    const { user } = await this.person();
+    const metadata = { generateName: `${session}-`, namespace };
+    const body = { apiVersion: API_VERSION, kind: 'SessionKill', metadata, spec: { session, reason, by: user } };
+    try {
+      const { metadata: made } = await this.#api.request(SessionKill, {
+        method: 'POST',
+        path: pathOf(namespace, 'sessionkills'),
+        body,
+      });
+      return `sessionkill/${made.name} created in namespace ${namespace}; every sidecar there is told`;
+    } catch (error) {
+      throw this.#refused(error, `end sessions of namespace ${namespace}`);
+    }
   }
 
   async *watch({ namespace, name }: Watched, signal: AbortSignal): AsyncGenerator<AccessRequest> {

@@ -50,6 +50,8 @@ export interface RequestDesk extends AsyncDisposable {
   person(request: AccessRequest): Promise<Person>;
   /** Gives an answer; the same one twice is given once. */
   decide(answer: Answer): Promise<ApprovalDecision>;
+  /** Has a session ended at once; its agent reads why. @returns what was written, for people */
+  endSession(session: string, reason: string): Promise<string>;
   /**
    * What there is now and then every change, whatever the state, until the signal; ends with CliError where it is cut off for good.
    * The same state of a request may be told twice.

@@ -11,6 +11,7 @@ import { localPerson, type Played } from './local-person.ts';
 const MAX_EVENT_BYTES = 1024 * 1024;
 
 const List = z.object({ items: z.array(AccessRequest) });
+const Ended = z.object({ session: z.string() });
 const Answered = z.object({ decision: ApprovalDecision });
 const Said = z.object({ code: z.string(), message: z.string() });
 
@@ -81,6 +82,11 @@ class LocalDesk implements RequestDesk {
       ...(this.#played !== undefined && { as: this.#played }),
     };
     return (await this.#json(Answered, `${pathOf(metadata)}/decisions`, body)).decision;
+  }
+
+  async endSession(session: string, reason: string): Promise<string> {
+    await this.#json(Ended, '/v1/kills', { session, reason });
+    return `session/${session} is told to end`;
   }
 
   async *watch({ namespace, name }: Omit<RequestFilter, 'states'>, signal: AbortSignal): AsyncGenerator<AccessRequest> {

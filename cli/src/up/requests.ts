@@ -1,5 +1,6 @@
 import { type AccessRequest, API_VERSION, type ApprovalDecision, REQUEST_STATES, RequestPath } from '@chaperone/api';
 import type { Code } from '@chaperone/api/codes';
+import { SESSION_ID } from '@chaperone/evidence';
 import { isOpen } from '@chaperone/policy';
 import type { ManifestControl } from '@chaperone/sidecar';
 import { type Context, Hono } from 'hono';
@@ -25,6 +26,8 @@ export interface RequestRoutesOptions {
   /** Of --console: a name by which the listener may be spoken to, beside addresses and localhost. */
   readonly host: string;
   readonly now: () => number;
+  /** Ends a session. */
+  readonly kill: (session: string, reason: string) => void;
 }
 
 const name = z.string().min(1).max(256);
@@ -36,6 +39,7 @@ const DecisionBody = z.strictObject({
   reason: z.string().min(1).max(1024).optional(),
   as: z.strictObject({ user: name, groups: z.array(name).max(512).default([]) }).optional(),
 });
+const KillBody = z.strictObject({ session: z.string().regex(SESSION_ID), reason: z.string().min(1).max(256) });
 const Query = z.strictObject({
   namespace: name.optional(),
   state: z.enum(REQUEST_STATES).optional(),
@@ -52,7 +56,7 @@ class Refused extends HTTPException {
 }
 
 /**
- * Requests of `chaperone up` over HTTP: GET /v1/requests (with watch=1 as server-sent events), GET /v1/requests/NAMESPACE/NAME,
+ * Requests of `chaperone up` over HTTP, and the end of sessions (POST /v1/kills): GET /v1/requests (with watch=1 as server-sent events), GET /v1/requests/NAMESPACE/NAME,
  * GET …/content (rows that it would meet) and POST …/decisions. What is answered are AccessRequest and ApprovalDecision as a cluster has them.
  */
 export function requestRoutes(options: RequestRoutesOptions): Hono {
@@ -97,6 +101,11 @@ export function requestRoutes(options: RequestRoutesOptions): Hono {
     const request = found(desk, c.req.param());
     const { made, ...answer } = decide(options, request, parsed(DecisionBody, await jsonBody(c)));
     return c.json(answer, made ? 201 : 200);
+  });
+  app.post('/v1/kills', async (c) => {
+    const { session, reason } = parsed(KillBody, await jsonBody(c));
+    options.kill(session, `somebody who may ended it: ${reason}`);
+    return c.json({ session }, 202);
   });
   return app;
 }

@@ -89,7 +89,13 @@ export async function startUp(options: UpOptions): Promise<Running> {
   const page = await openConsole(signIn);
   const collector = await openCollector(options, trust, token, page);
   stack.defer(() => collector.close());
-  const requests = requestRoutes({ desk: control.approvals, token, host: options.console.host, now: () => systemClock.now() });
+  const requests = requestRoutes({
+    desk: control.approvals,
+    token,
+    host: options.console.host,
+    now: () => systemClock.now(),
+    kill: (session, reason) => control.kill(session, reason),
+  });
   const api = await listenApi(collector, requests, options.console, page !== undefined);
   stack.defer(() => closeApi(api));
 
@@ -280,7 +286,7 @@ async function listenApi(
 ): Promise<ServerType> {
   const fetch = (request: Request): Response | Promise<Response> => {
     const { pathname } = new URL(request.url);
-    if (pathname === '/v1/requests' || pathname.startsWith('/v1/requests/')) return requests.fetch(request);
+    if (/^\/v1\/(requests(\/|$)|kills$)/.test(pathname)) return requests.fetch(request);
     return !hasPage && pathname === '/' ? new Response(PAGE) : collector.fetch(request);
   };
   const server = serve({ fetch, hostname: host, port });
