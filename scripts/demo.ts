@@ -79,6 +79,7 @@ function table(result: QueryResult): void {
 interface Ready {
   readonly resources: readonly { resource: string; address: string }[];
   readonly collector: string;
+  readonly console: string;
 }
 
 async function up(manifests: string, data: string): Promise<{ child: ChildProcess; ready: Ready }> {
@@ -267,7 +268,7 @@ async function demo(folder: string): Promise<void> {
     const [host, port] = address.split(':');
     const command = `${relative(process.cwd(), bin).replace(/^(?![./])/, './')} sessions ls --data ${data}`;
     say(
-      `\nIt goes on running. Connect with your own client, any password:\n\n   psql "host=${host} port=${port} dbname=orders user=you"\n   ${command}\n\nCtrl-C ends it.`,
+      `\nIt goes on running. Connect with your own client, any password:\n\n   psql "host=${host} port=${port} dbname=orders user=you"\n   ${command}\n\nLook at it in a browser; the link works once, for ten minutes:\n\n   ${ready.console}\n\nCtrl-C ends it.`,
     );
     kept = true;
     await interrupted;

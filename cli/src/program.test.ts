@@ -16,6 +16,7 @@ const PAGES = [
   'sessions ls',
   'sessions show',
   'sessions replay',
+  'console',
   'explain',
   'requests',
   'requests ls',

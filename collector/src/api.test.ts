@@ -214,7 +214,7 @@ describe('records', () => {
     const first = RecordPage.parse((await ask(`/v1/sessions/${session}/records`, 'alice')).json());
     expect(first).toMatchObject({ items: { length: 3 }, next: 3 });
     const second = RecordPage.parse((await ask(`/v1/sessions/${session}/records?from=3`, 'alice')).json());
-    expect(second).toEqual({ items: [], next: 5 });
+    expect(second).toEqual({ items: [], next: 5, end: 5, gap: { from: 3, to: 4 } });
     expect((await ask(`/v1/sessions/${session}`, 'alice')).json()).toMatchObject({ evidence: 'incomplete', missing: [1] });
   });
 

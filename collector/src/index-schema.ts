@@ -58,7 +58,23 @@ export interface FindingRow {
   at: number;
 }
 
+/**
+ * Commands for the search. `plain` is the text as a reader means it (compatibility forms, nothing invisible) where that is another.
+ * The virtual table adds a column of its own name, which takes what is searched for.
+ */
+export interface CommandRow {
+  session: string;
+  seq: number;
+  at: number;
+  verdict: string;
+  /** The agent's namespace, as a word. */
+  scope: string;
+  text: string;
+  plain: string;
+}
+
 export interface IndexTables {
+  commands: CommandRow;
   sessions: SessionRow;
   segments: SegmentRow;
   findings: FindingRow;
@@ -86,4 +102,8 @@ CREATE TABLE findings (
   session TEXT NOT NULL, digest TEXT NOT NULL, number INTEGER NOT NULL, nkey TEXT NOT NULL, code TEXT NOT NULL,
   message TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (session, digest)
 ) STRICT;
+CREATE VIRTUAL TABLE commands USING fts5(
+  session UNINDEXED, seq UNINDEXED, at UNINDEXED, verdict UNINDEXED, scope, text, plain,
+  tokenize = "unicode61 remove_diacritics 0 tokenchars '_'"
+);
 `;

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { cliError } from '../cluster/cluster.test-support.ts';
 import type { ClusterFlags } from '../collector/transport.ts';
@@ -152,7 +153,10 @@ describe('kubectl chaperone', () => {
   test('approves and says what became of it, in which context and namespace', async () => {
     const { store, kubeconfig } = await start();
     store.put(aRequest(FIRST));
-    const approving = run(['approve', FIRST, '--digest', '9c1f-44ab', '-n', 'agents', '--kubeconfig', kubeconfig]);
+    const approving = run(['approve', FIRST, '--digest', '9c1f-44ab', '-n', 'agents'], {
+      env: { KUBECONFIG: kubeconfig },
+      command: [process.execPath, '--title=kubectl-chaperone', join(import.meta.dirname, '../main.ts')],
+    });
     while (store.requests.get(FIRST)?.status?.state !== 'Approved') await new Promise((next) => setTimeout(next, 20));
     const conditions = [
       { type: 'Executed', status: 'True' as const, reason: 'Ran', message: 'it ran', lastTransitionTime: '2026-01-01T12:04:07Z' },

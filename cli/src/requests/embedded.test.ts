@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { AccessRequest } from '@chaperone/api';
 import { shortDigest } from '@chaperone/api';
 import { eventually } from '@chaperone/testing';
@@ -147,6 +149,18 @@ test('what is not said right decides nothing', async () => {
     decisions: [],
   });
 
+  const elsewhere = shop.path('data');
+  await mkdir(elsewhere);
+  await writeFile(join(elsewhere, 'collector.json'), JSON.stringify({ url: held.url, token: 'another', pid: process.pid }));
+  expect(await run(['deny', name, '--data', elsewhere])).toMatchObject({
+    code: 4,
+    err: expect.stringContaining('error: requests want the bearer token of the data directory (NotSignedIn)') as string,
+  });
+  expect((await held.request(({ metadata }) => metadata.name === name)).status).toMatchObject({
+    state: 'Pending',
+    decisions: [],
+  });
+
   const denied = await held.ask('deny', name, '--reason', 'wrong \u001b[2Jorder', '-o', 'json');
   expect(denied.code).toBe(0);
   expect(JSON.parse(denied.out)).toMatchObject({
@@ -259,7 +273,7 @@ describe('at a terminal', () => {
     expect(seen).toMatch(
       /^Runs {6}update orders set total = 12 where id = 102 and 'a\\u\{202e\}b' <> '' {8}on data\/orders-db$/m,
     );
-    expect(seen).toMatch(/^Effect {4}select public\.orders, update public\.orders · 1 row matched when it was asked for$/m);
+    expect(seen).toMatch(/^Effect {4}update public\.orders, select public\.orders · 1 row matched when it was asked for$/m);
     expect(seen).toContain(
       `Digest    ${digestOf(request)} · rule "refund", generation 0 · needs 1 of group shop-leads, you are asked\n`,
     );

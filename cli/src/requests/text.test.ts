@@ -69,6 +69,21 @@ test.each<[string, Partial<RequestSpec>, string]>([
     'Effect    update public.tickets · nobody looked at the rows that it meets: this agent asked too often',
   ],
   [
+    'what needs the approval is among the effects that are named',
+    {
+      effects: [
+        ...Array.from({ length: 7 }, (_, at) => ({ verb: 'select', object: `t${at}`, via: 'direct', verdict: 'allow' as const })),
+        { verb: 'update', object: 'u', via: 'direct', verdict: 'approve' },
+      ],
+    },
+    'Effect    update u, select t0, select t1, select t2, select t3, select t4, 2 more · 1 row matched when it was asked for',
+  ],
+  [
+    'that there may be more values than a request shows is said',
+    { parameters: Array.from({ length: 64 }, () => 'v') },
+    '          a request shows 64 values; there may be more',
+  ],
+  [
     'who else may decide later is said',
     {
       rules: [
@@ -92,6 +107,11 @@ test.each<[string, Partial<RequestSpec>, string]>([
   ],
 ])('%s', (_, spec, line) => {
   expect(promptLines(aHeld(spec), { person: jane }, NOW)).toContain(line);
+});
+
+test('who approved already is said beside the prompt', () => {
+  const request = aHeld({}, { votes: '1/2', decisions: [answered(), answered({ by: 'bob', counted: false })] });
+  expect(promptLines(request, { person: jane }, NOW)).toContain('Votes     1 of 2 so far: approved by jane@corp');
 });
 
 test('the whole has every value, effect, answer and the whole digest', () => {

@@ -6,6 +6,8 @@ import type { Person, RequestContent } from './desk.ts';
 
 /** Of a statement and its values beside a prompt; [v]iew shows the whole. */
 const SHOWN = { text: 400, value: 60, values: 8, effects: 6 } as const;
+/** Values and effects of a request; RequestSpec has no room for more. */
+const MAX_LISTED = 64;
 /** More rows are not approved by a letter. */
 const MAX_ROWS = 100;
 const DATA_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete']);
@@ -50,13 +52,16 @@ export function promptLines(
   const who = [`${metadata.namespace ?? ''}/${agent.pod ?? agent.serviceAccount}`, ...purposeOf(request)].join(' · ');
   const values = (spec.parameters ?? []).slice(0, SHOWN.values).map((value, at) => `$${at + 1} = ${visible(value, SHOWN.value)}`);
   const hidden = (spec.parameters?.length ?? 0) - values.length;
-  const effects = spec.effects.slice(0, SHOWN.effects).map(({ verb, object }) => `${verb} ${object}`.trim());
+  // What needs the approval is never among those that are only counted.
+  const heldFirst = spec.effects.toSorted((a, b) => Number(b.verdict === 'approve') - Number(a.verdict === 'approve'));
+  const effects = heldFirst.slice(0, SHOWN.effects).map(({ verb, object }) => `${verb} ${object}`.trim());
   const others = spec.effects.length - effects.length;
   const asked = request.status?.asked ?? 1;
   return [
     line('Agent', `${visible(who)}      expires in ${left(Date.parse(spec.expiresAt) - now)}`),
     line('Runs', `${visible(spec.text, SHOWN.text)}        on ${resource.namespace}/${resource.name}`),
     ...(values.length === 0 ? [] : [line('', [...values, ...(hidden > 0 ? [`${hidden} more`] : [])].join(' · '))]),
+    ...fullLine(spec.parameters, 'values'),
     ...cutLine(request, SHOWN.text),
     line(
       'Effect',
@@ -69,6 +74,7 @@ export function promptLines(
     ...contentLines(content),
     ...(asked > 1 ? [line('Before', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
+    ...votesLine(request),
     ...(person.note === undefined ? [] : [line('You', visible(`${person.user}, ${person.note}`))]),
   ];
 }
@@ -103,10 +109,12 @@ function actionLines(request: AccessRequest): string[] {
     line('Runs', visible(spec.text)),
     ...cutLine(request, MAX_REQUEST_TEXT),
     ...(spec.parameters ?? []).map((value, at) => line('', `$${at + 1} = ${visible(value)}`)),
+    ...fullLine(spec.parameters, 'values'),
     ...spec.effects.map(({ verb, object, via, verdict, rule }, at) => {
       const by = rule === undefined ? '' : ` by rule "${rule}"`;
       return line(at === 0 ? 'Effects' : '', visible(`${`${verb} ${object}`.trim()} (${via}): ${verdict}${by}`));
     }),
+    ...fullLine(spec.effects, 'effects'),
     ...rowsOf(request).map((text) => line('Rows', text)),
     ...transactionOf(request).map((text) => line('Locks', text)),
   ];
@@ -140,6 +148,18 @@ function answerLines({ status = {} }: AccessRequest): string[] {
 
 function line(name: string, text: string): string {
   return `${name.padEnd(9)} ${text}`.trimEnd();
+}
+
+/** Votes     1 of 2 so far: approved by bob */
+function votesLine({ status = {} }: AccessRequest): string[] {
+  const given = (status.decisions ?? []).flatMap(({ by, counted: counts }) => (counts ? [by] : []));
+  if (given.length === 0) return [];
+  return [line('Votes', visible(`${(status.votes ?? '').replace('/', ' of ')} so far: approved by ${given.join(', ')}`))];
+}
+
+/** A request holds so many values and effects, and does not say whether there were more. */
+function fullLine(values: readonly unknown[] = [], of: string): string[] {
+  return values.length < MAX_LISTED ? [] : [line('', `a request shows ${MAX_LISTED} ${of}; there may be more`)];
 }
 
 function purposeOf({ spec: { agent } }: AccessRequest): string[] {

@@ -286,6 +286,8 @@ export function countRecord(counters: Counters, record: SessionRecord): Counters
       actions: counters.actions + 1,
       denied: counters.denied + (record.verdict === 'deny' ? 1 : 0),
     };
+  // What nobody let run did not run, whoever or whatever was in the way.
+  if (record.type === 'approval') return { ...counters, denied: counters.denied + (record.state === 'Released' ? 0 : 1) };
   if (record.type === 'done') return { ...counters, masked: counters.masked + record.maskedValues };
   return counters;
 }
