@@ -173,7 +173,7 @@ describe('an UPDATE that a rule wants approved', () => {
     const eve = await shop.cluster.chaperone('approve', name, '--digest', digest, '-n', AGENTS, '--as', 'eve@corp');
     expect([eve.status, eve.stderr]).toEqual([4, expect.stringContaining('(NotAnApprover)')]);
     const approved = await shop.cluster.chaperone('approve', name, '--digest', digest, ...jane);
-    expect([approved.stderr, approved.status]).toEqual(['', 0]);
+    expect(approved.status).toBe(0);
     expect(approved.stdout).toMatch(/approved \(1 of 1\) · ran at \d\d:\d\d:\d\d: UPDATE 1/);
     expect(await result).toMatchObject({ status: 0, stdout: 'UPDATE 1\n' });
     expect(await ticket()).toBe(`${before}#`);
@@ -280,7 +280,7 @@ describe('a request', () => {
     expect(await create(given, JANE)).toMatchObject({ status: 0 });
     const { stdout, stderr } = await result;
     expect(stdout).toBe('');
-    expect(stderr).not.toBe('');
+    expect(stderr).toContain('(ApprovalVoided)');
     await shop.cluster.apply(policy);
     await bot.serves();
     await eventually('the policy to be in force', async () => ((await ticket()) === before ? true : undefined), 30_000);
