@@ -54,6 +54,7 @@ const STATES: Record<string, () => string> = {
   'hostile cells': () => `/sessions/${world.hostile.name}?at=${1 + 2 * Object.keys(HOSTILE_TEXTS).length}`,
   'a long session': () => `/sessions/${world.long.name}?at=2000`,
   'a large result': () => `/sessions/${world.wide.name}?at=1`,
+  'many columns': () => `/sessions/${world.columns.name}?at=1`,
   'passed through': () => `/sessions/${world.tcp.name}`,
   'no such session': () => '/sessions/s-aaaaaaaaaaaaaaaa',
   'no such page': () => '/nowhere/at/all',
@@ -157,10 +158,10 @@ describe.runIf(hasChromium)('the list', () => {
     expect(await rows(page).count()).toBe(50);
     await page.getByRole('button', { name: 'Show older sessions' }).click();
     await page.getByText('That is all.').waitFor();
-    expect(await rows(page).count()).toBe(63);
+    expect(await rows(page).count()).toBe(64);
 
     await page.getByRole('combobox', { name: 'Agent', exact: true }).selectOption('agents/report-agent');
-    await page.getByText('2 sessions, as of').waitFor();
+    await page.getByText('3 sessions, as of').waitFor();
     await page.getByRole('combobox', { name: 'Verdict', exact: true }).selectOption('denied');
     await page.getByText('No session matches').waitFor();
     await page.reload();
@@ -168,7 +169,7 @@ describe.runIf(hasChromium)('the list', () => {
     await page.getByRole('button', { name: 'Clear filters' }).first().click();
     await rows(page).nth(49).waitFor();
     await page.getByRole('combobox', { name: 'Time', exact: true }).selectOption('24h');
-    await page.getByText('6 sessions, as of').waitFor();
+    await page.getByText('7 sessions, as of').waitFor();
   });
 
   test('finds commands without telling addresses what was searched, and opens at the moment', async () => {
@@ -250,6 +251,7 @@ describe.runIf(hasChromium)('a replay', () => {
     expect(new URL(page.url()).search).toBe('?at=7');
     await page.keyboard.press('y');
     expect(await page.evaluate('navigator.clipboard.readText()')).toBe(page.url());
+    await entry(page).getByText('Nothing was sent to the resource.').waitFor();
     await page.keyboard.press('c');
     await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe('DROP TABLE tmp_x');
     await page.keyboard.press('m');
@@ -316,6 +318,29 @@ describe.runIf(hasChromium)('a replay', () => {
     await page.getByText('2,000 rows shown.').waitFor();
     await box.evaluate((element) => element.scrollTo(0, element.scrollHeight));
     await box.getByText('47999', { exact: true }).waitFor({ state: 'attached' });
+  });
+
+  test('of very many columns shows some, and turns to the others', async () => {
+    const { page } = await come();
+    await page.goto(`${site.url}/sessions/${world.columns.name}?at=1`);
+    await page.getByText('Columns 1 to 40 of 1,600').waitFor();
+    expect(await page.locator('table.grid td').count()).toBe(20 * 40);
+    await page.getByRole('button', { name: 'Columns after' }).click();
+    await page.getByText('Columns 41 to 80 of 1,600').waitFor();
+    expect(await page.locator('table.grid td').first().innerText()).toBe('0.40');
+    expect(await page.locator('table.grid th').first().getAttribute('aria-colindex')).toBe('41');
+  });
+
+  test('is walked by buttons too', async () => {
+    const { page } = await come();
+    await page.goto(`${site.url}/sessions/${world.plain.name}?at=7`);
+    await entry(page).getByText('Nothing was sent to the resource.').waitFor();
+    await page.getByRole('button', { name: 'Next' }).click();
+    await entry(page).getByText('column "totl" does not exist').waitFor();
+    await page.getByRole('button', { name: 'Before' }).click();
+    expect(new URL(page.url()).search).toBe('?at=7');
+    await page.getByRole('button', { name: 'Copy link' }).click();
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(page.url());
   });
 
   test('on a phone is a list, then the moment as a page of its own', async () => {
