@@ -105,7 +105,7 @@ describe.runIf(hasChromium)('signing in', () => {
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     expect(await page.getByText('chaperone console').isVisible()).toBe(true);
 
-    const { link } = site.signIn.newLink(`/sessions/${world.plain.name}?at=7`);
+    const link = site.newLink(`/sessions/${world.plain.name}?at=7`);
     await page.goto(`${site.url}${link}`);
     await page.waitForURL(`${site.url}/sessions/${world.plain.name}?at=7`);
     await entry(page).getByText('RuleDenies').waitFor();
@@ -132,7 +132,7 @@ describe.runIf(hasChromium)('signing in', () => {
   test('warns two minutes before it ends', async () => {
     const { page } = await come({ signedIn: false });
     await page.clock.install();
-    await page.goto(`${site.url}${site.signIn.newLink('/sessions').link}`);
+    await page.goto(`${site.url}${site.newLink('/sessions')}`);
     await rows(page).first().waitFor();
     await page.clock.fastForward('11:57:00');
     expect(await page.getByText('Your sign-in ends').count()).toBe(0);
