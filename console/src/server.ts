@@ -27,10 +27,7 @@ export function serverNow(): number {
 }
 
 async function ask<T>(path: string, init: RequestInit): Promise<T> {
-  const response = await fetch(path, { ...init, credentials: 'same-origin', redirect: 'error' }).catch((cause: unknown) => {
-    if (init.signal?.aborted === true) throw cause;
-    throw new ServerError('Offline', 'the collector does not answer', { cause });
-  });
+  const response = await reach(path, init);
   if (response.status === 204) return undefined as T;
   const said: unknown = await response.json().catch(() => undefined);
   if (response.ok && said !== undefined) return said as T;
@@ -38,6 +35,20 @@ async function ask<T>(path: string, init: RequestInit): Promise<T> {
   const state = auth.get();
   if (code === 'NotSignedIn' && state?.user !== undefined) auth.set({ way: state.way, origin: state.origin, now: state.now });
   throw new ServerError(code, message);
+}
+
+const AGAIN_MS = 300;
+
+/** Reading is tried once more: a laptop that wakes, or changes its network, loses what was on its way. Nothing else is sent twice. */
+async function reach(path: string, init: RequestInit, again = init.method === undefined): Promise<Response> {
+  try {
+    return await fetch(path, { ...init, credentials: 'same-origin', redirect: 'error' });
+  } catch (cause) {
+    if (init.signal?.aborted === true) throw cause;
+    if (!again) throw new ServerError('Offline', 'the collector does not answer', { cause });
+  }
+  await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  return reach(path, init, false);
 }
 
 export function get<T>(path: string, signal?: AbortSignal): Promise<T> {

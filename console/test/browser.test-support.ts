@@ -25,7 +25,8 @@ export function launch(): Promise<Browser> {
 export interface Site extends AsyncDisposable {
   readonly url: string;
   readonly collector: Collector;
-  readonly signIn: LinkSignIn;
+  /** The path of a link that signs in, and leads on to another path. */
+  readonly newLink: (path: string) => string;
   /** What the server does before it answers: nothing, unless a test wants it slow or broken. */
   before: (request: Request) => Promise<Response | undefined>;
 }
@@ -35,7 +36,7 @@ export async function startSite(): Promise<Site> {
   const directory = await temporaryDirectory('chaperone-console-');
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) throw new Error('the page is not built: npm run build');
-  const signIn = new LinkSignIn(LOCAL_IDENTITY, Date.now);
+  const signIn = new LinkSignIn(Date.now);
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const collector = await createCollector({
     directory: directory.path,
@@ -49,7 +50,7 @@ export async function startSite(): Promise<Site> {
   const site: Site = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     collector,
-    signIn,
+    newLink: (path) => signIn.newLink({ identity: LOCAL_IDENTITY, path }).link,
     before: () => Promise.resolve(undefined),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
@@ -117,7 +118,7 @@ export async function visit(browser: Browser, site: Site, options: VisitOptions 
     void dialog.dismiss();
   });
   if (signedIn) {
-    await page.goto(`${site.url}${site.signIn.newLink('/sessions').link}`);
+    await page.goto(`${site.url}${site.newLink('/sessions')}`);
     await page.waitForURL(`${site.url}/sessions`);
   }
   return { page, context, faults };

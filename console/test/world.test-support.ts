@@ -231,6 +231,7 @@ export interface World {
   readonly hostile: Session;
   readonly long: Session;
   readonly wide: Session;
+  readonly columns: Session;
   readonly tcp: Session;
 }
 
@@ -302,6 +303,19 @@ export function aWorld(): World {
       }),
     ],
   });
+  const columns = tell({
+    serviceAccount: 'report-agent',
+    resource: 'warehouse',
+    ago: 7 * HOUR,
+    segments: [
+      ask({
+        text: 'SELECT * FROM survey',
+        rule: 'read',
+        columns: Array.from({ length: 1_600 }, (_, at) => `answer_${at}`),
+        rows: Array.from({ length: 20 }, (_, row) => Array.from({ length: 1_600 }, (__, at) => `t:${row}.${at}`)),
+      }),
+    ],
+  });
   const tcp = tell({
     serviceAccount: 'support-agent',
     resource: 'model-api',
@@ -313,7 +327,7 @@ export function aWorld(): World {
     tell({ serviceAccount: 'batch-agent', resource: 'orders-db', ago: (48 + at) * HOUR, segments: [many(1 + (at % 4))] }),
   );
   return {
-    sessions: [plain, live, torn, hostile, long, wide, tcp, ...older],
+    sessions: [plain, live, torn, hostile, long, wide, columns, tcp, ...older],
     plain,
     live,
     gapped,
@@ -321,6 +335,7 @@ export function aWorld(): World {
     hostile,
     long,
     wide,
+    columns,
     tcp,
   };
 }

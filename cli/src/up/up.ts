@@ -85,7 +85,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
   demandGranted(options, control);
   const { identity, trust } = await localIdentity(data, agent, systemClock.now()).catch(inData(data));
   const token = randomBytes(24).toString('base64url');
-  const signIn = new LinkSignIn(LOCAL_IDENTITY, () => systemClock.now());
+  const signIn = new LinkSignIn(() => systemClock.now());
   const page = await openConsole(signIn);
   const collector = await openCollector(options, trust, token, page);
   stack.defer(() => collector.close());
@@ -126,7 +126,11 @@ export async function startUp(options: UpOptions): Promise<Running> {
   stack.defer(() => rm(address, { force: true }));
   const owned = stack.move();
   return {
-    ready: { resources, collector: url, console: page === undefined ? url : `${url}${signIn.newLink('/sessions').link}` },
+    ready: {
+      resources,
+      collector: url,
+      console: page === undefined ? url : `${url}${signIn.newLink({ identity: LOCAL_IDENTITY, path: '/sessions' }).link}`,
+    },
     stop: async () => {
       await owned.disposeAsync();
       return { unacknowledged };

@@ -67,7 +67,7 @@ export function createAuth({ origin, access, signIn, sessions, now }: AuthOption
     if (!(signIn instanceof LinkSignIn)) return refuse(context, 404, 'NotFound', 'this collector has no links to sign in with');
     const path = (await body(context, LinkRequest))?.path ?? HOME;
     if (!isPagePath(path)) return refuse(context, 400, 'BadRequest', 'this is not a path of the console');
-    return context.json<NewLink>(signIn.newLink(path));
+    return context.json<NewLink>(signIn.newLink({ identity, path }));
   });
   return auth;
 }

@@ -33,7 +33,7 @@ async function aPage(): Promise<string> {
 
 beforeEach(async () => {
   now = 1_000_000;
-  signIn = new LinkSignIn(LOCAL_IDENTITY, () => now);
+  signIn = new LinkSignIn(() => now);
   const files = await loadStaticFiles(await aPage());
   const directory = await temporaryDirectory();
   collector = await createCollector({
@@ -50,6 +50,7 @@ beforeEach(async () => {
   };
 });
 
+const newLink = (path: string) => signIn.newLink({ identity: LOCAL_IDENTITY, path });
 const ask = async (path: string, init: RequestInit = {}, base = HOME): Promise<Response> =>
   collector.fetch(new Request(`${base}${path}`, init));
 const post = (path: string, body: unknown, headers: Record<string, string> = OWN, base = HOME): Promise<Response> =>
@@ -126,7 +127,7 @@ describe('the API behind the door', () => {
 
 describe('a link', () => {
   test('signs in once, with a cookie that scripts and other sites do not get, and leads where it was made for', async () => {
-    const { link } = signIn.newLink(`/sessions/${session}?at=2`);
+    const { link } = newLink(`/sessions/${session}?at=2`);
     expect((await ask(link)).status, 'looking at it spends nothing').toBe(200);
     const response = await post('/auth/sign-in', { proof: proofOf(link) });
     expect(SignInResult.parse(await response.json())).toEqual({ path: `/sessions/${session}?at=2` });
@@ -149,7 +150,7 @@ describe('a link', () => {
   });
 
   test('is too old after ten minutes; a sign-in after twelve hours, or when it is ended', async () => {
-    const [first, second] = [signIn.newLink('/sessions').link, signIn.newLink('/sessions').link];
+    const [first, second] = [newLink('/sessions').link, newLink('/sessions').link];
     now += LINK_MS - 1;
     const cookie = cookieOf(await post('/auth/sign-in', { proof: proofOf(first) }));
     now += 1;
@@ -159,7 +160,7 @@ describe('a link', () => {
     now += 1;
     expect((await ask('/v1/sessions', { headers: { cookie } })).status).toBe(401);
 
-    const other = cookieOf(await post('/auth/sign-in', { proof: proofOf(signIn.newLink('/sessions').link) }));
+    const other = cookieOf(await post('/auth/sign-in', { proof: proofOf(newLink('/sessions').link) }));
     expect((await ask('/v1/sessions', { headers: { cookie: other } })).status).toBe(200);
     const out = await post('/auth/sign-out', {}, { ...OWN, cookie: other });
     expect([out.status, out.headers.get('set-cookie')]).toEqual([
@@ -171,12 +172,10 @@ describe('a link', () => {
 
   test('gives every sign-in an id of its own and ends the one before: a planted id is worth nothing', async () => {
     const planted = `chaperone-4711=${'A'.repeat(43)}`;
-    const first = cookieOf(
-      await post('/auth/sign-in', { proof: proofOf(signIn.newLink('/').link) }, { ...OWN, cookie: planted }),
-    );
+    const first = cookieOf(await post('/auth/sign-in', { proof: proofOf(newLink('/').link) }, { ...OWN, cookie: planted }));
     expect(first).not.toBe(planted);
     expect((await ask('/v1/sessions', { headers: { cookie: planted } })).status).toBe(401);
-    const second = cookieOf(await post('/auth/sign-in', { proof: proofOf(signIn.newLink('/').link) }, { ...OWN, cookie: first }));
+    const second = cookieOf(await post('/auth/sign-in', { proof: proofOf(newLink('/').link) }, { ...OWN, cookie: first }));
     expect(second).not.toBe(first);
     expect((await ask('/v1/sessions', { headers: { cookie: first } })).status).toBe(401);
     expect((await ask('/v1/sessions', { headers: { cookie: `${second}; ${planted}` } })).status, 'two of a name').toBe(401);
@@ -188,7 +187,7 @@ describe('a link', () => {
     ['on this machine by name', 'http://localhost:4711', {}, 200, 'chaperone-4711='],
     ['on this machine over IPv6', 'http://[::1]:4711', {}, 200, 'chaperone-4711='],
   ])('%s', async (_where, base, headers, status, cookie) => {
-    const proof = proofOf(signIn.newLink('/sessions').link);
+    const proof = proofOf(newLink('/sessions').link);
     const response = await post('/auth/sign-in', { proof }, { ...OWN, origin: base, ...headers }, base);
     expect([response.status, response.headers.get('set-cookie') ?? '']).toEqual([status, expect.stringContaining(cookie)]);
     if (cookie.startsWith('__Host-')) expect(response.headers.get('set-cookie')).toMatch(/; Path=\/; .*; Secure$/);
@@ -236,7 +235,7 @@ describe('a request that changes something', () => {
     ['from an opaque origin', { ...OWN, origin: 'null' }],
     ['from the same site, not origin', { ...OWN, 'sec-fetch-site': 'same-site' }],
   ])('%s does nothing', async (_what, headers) => {
-    const { link } = signIn.newLink('/sessions');
+    const { link } = newLink('/sessions');
     const response = await post('/auth/sign-in', { proof: proofOf(link) }, headers);
     expect([response.status, response.headers.get('set-cookie')]).toEqual([403, null]);
     expect((await post('/auth/sign-in', { proof: proofOf(link) })).status, 'the link is not spent').toBe(200);

@@ -30,26 +30,24 @@ export const LINK_MS = 10 * 60_000;
 const MAX_LINKS = 100;
 const TOKEN_BYTES = 32;
 
-/** Signs in whoever has a link that the owner of the process printed. */
+/** Signs in whoever has a link, as the one who had it made. */
 export class LinkSignIn implements SignIn {
   readonly way = 'link';
-  readonly #identity: Identity;
   readonly #now: () => number;
-  readonly #links = new Map<string, { readonly path: string; readonly expiresAt: number }>();
+  readonly #links = new Map<string, SignedIn & { readonly expiresAt: number }>();
 
-  constructor(identity: Identity, now: () => number) {
-    this.#identity = identity;
+  constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** The path of a new link, which leads on to `path` of the page. */
-  newLink(path: string): { link: string; expiresAt: number } {
+  /** The path of a new link, which leads on to a path of the page. */
+  newLink({ identity, path }: SignedIn): { link: string; expiresAt: number } {
     for (const [key, { expiresAt }] of this.#links)
       if (expiresAt <= this.#now() || this.#links.size >= MAX_LINKS) this.#links.delete(key);
       else break;
     const token = randomBytes(TOKEN_BYTES).toString('base64url');
     const expiresAt = this.#now() + LINK_MS;
-    this.#links.set(digest(token), { path, expiresAt });
+    this.#links.set(digest(token), { identity, path, expiresAt });
     return { link: `/l/${token}`, expiresAt };
   }
 
@@ -58,7 +56,7 @@ export class LinkSignIn implements SignIn {
     const link = this.#links.get(key);
     this.#links.delete(key);
     const works = link !== undefined && link.expiresAt > this.#now();
-    return Promise.resolve(works ? { identity: this.#identity, path: link.path } : undefined);
+    return Promise.resolve(works ? { identity: link.identity, path: link.path } : undefined);
   }
 }
 

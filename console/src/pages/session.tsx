@@ -15,6 +15,7 @@ import { type LoadedOutline, useOutline } from '../session/load-outline.ts';
 import { Timeline } from '../session/timeline.tsx';
 import { useStore } from '../store.ts';
 import { counted } from '../time.ts';
+import { CopyButton } from '../ui/copy.tsx';
 import { PageHeading } from '../ui/heading.tsx';
 import { Empty, Failure, Skeleton } from '../ui/states.tsx';
 import { VirtualList } from '../ui/virtual-list.tsx';
@@ -107,7 +108,16 @@ function Replay({ session, stale }: { session: SessionDetail; stale: boolean }):
               )}
             </div>
             <section class="entry-pane" id="entry" tabIndex={-1} aria-label="The chosen moment">
-              {chosen !== undefined && <Chosen session={session} entry={chosen} list={here.path} />}
+              {chosen !== undefined && (
+                <Chosen
+                  session={session}
+                  entry={chosen}
+                  list={here.path}
+                  before={shown[selected - 1]}
+                  after={selected < 0 ? undefined : shown[selected + 1]}
+                  onChoose={choose}
+                />
+              )}
             </section>
           </div>
         </>
@@ -131,15 +141,42 @@ function Progress({ loaded: { outline, error, loading, load } }: { loaded: Loade
   return some ? null : <Nothing loading={loading} />;
 }
 
-function Chosen({ session, entry, list }: { session: SessionDetail; entry: Entry; list: string }): JSX.Element {
+interface ChosenProps {
+  readonly session: SessionDetail;
+  readonly entry: Entry;
+  readonly list: string;
+  readonly before: Entry | undefined;
+  readonly after: Entry | undefined;
+  readonly onChoose: (entry: Entry | undefined) => void;
+}
+
+function Chosen({ session, entry, list, before, after, onChoose }: ChosenProps): JSX.Element {
+  const link = new URL(address(list, { at: String(entry.seq) }), location.origin).href;
   return (
     <>
       <p class="to-list">
         <a href={list}>‹ All of this session</a>
       </p>
-      <h2>
-        <span class="mute">#{entry.seq}</span> {HEADINGS[entry.kind]}
-      </h2>
+      <div class="entry-head">
+        <h2>
+          <span class="mute">#{entry.seq}</span> {HEADINGS[entry.kind]}
+        </h2>
+        <span class="entry-tools">
+          <CopyButton text={link} label="Copy link" />
+          <button
+            type="button"
+            class="quiet"
+            aria-label="Before"
+            disabled={before === undefined}
+            onClick={() => onChoose(before)}
+          >
+            <span aria-hidden="true">↑</span>
+          </button>
+          <button type="button" class="quiet" aria-label="Next" disabled={after === undefined} onClick={() => onChoose(after)}>
+            <span aria-hidden="true">↓</span>
+          </button>
+        </span>
+      </div>
       <EntryDetail session={session.name} entry={entry} />
     </>
   );

@@ -7,6 +7,8 @@ import type { Result } from './load-action.ts';
 const WHOLE = 200;
 const ROW_PX = 32;
 const MARGIN_ROWS = 10;
+/** Columns are turned over so many at a time. */
+const COLUMNS = 40;
 /** A cell shows this much; the whole value opens beside. */
 const MAX_CELL = 200;
 
@@ -34,16 +36,19 @@ export function Grid({ result: { columns, masked, rows }, label }: { result: Res
   const last = whole ? rows.length : Math.min(rows.length, Math.ceil((view.top + view.height) / ROW_PX) + MARGIN_ROWS);
   const notes = new Map(masked.map((note) => [note.column, note]));
   const width = Math.max(columns.length, rows[0]?.length ?? 0);
+  const [left, setLeft] = useState(0);
+  const shown = Array.from({ length: Math.min(COLUMNS, width - left) }, (_, at) => left + at);
   const opened = open === undefined ? undefined : rows[open.row]?.[open.column];
   return (
     <>
+      {width > COLUMNS && <ColumnTurner left={left} width={width} onLeft={setLeft} />}
       {/* A region that scrolls is reached by the keyboard. */}
       <div class="grid-box" ref={box} tabIndex={0} role="region" aria-label={label}>
-        <table class="grid" aria-rowcount={rows.length + 1}>
+        <table class="grid" aria-rowcount={rows.length + 1} aria-colcount={width}>
           <thead>
             <tr aria-rowindex={1}>
-              {Array.from({ length: width }, (_, at) => (
-                <th key={at} scope="col">
+              {shown.map((at) => (
+                <th key={at} scope="col" aria-colindex={at + 1}>
                   <Recorded text={columns[at]?.name ?? `column ${at + 1}`} names frame={false} />
                   {notes.has(at) && <MaskLabel note={notes.get(at)} />}
                 </th>
@@ -51,17 +56,17 @@ export function Grid({ result: { columns, masked, rows }, label }: { result: Res
             </tr>
           </thead>
           <tbody>
-            {first > 0 && <Filler rows={first} width={width} />}
+            {first > 0 && <Filler rows={first} width={shown.length} />}
             {rows.slice(first, last).map((row, offset) => (
               <tr key={first + offset} aria-rowindex={first + offset + 2}>
-                {Array.from({ length: width }, (_, at) => (
+                {shown.map((at) => (
                   <td key={at} class={notes.has(at) ? 'masked' : ''}>
                     <Cell cell={row[at]} masked={notes.has(at)} onOpen={() => setOpen({ row: first + offset, column: at })} />
                   </td>
                 ))}
               </tr>
             ))}
-            {last < rows.length && <Filler rows={rows.length - last} width={width} />}
+            {last < rows.length && <Filler rows={rows.length - last} width={shown.length} />}
           </tbody>
         </table>
       </div>
@@ -74,6 +79,23 @@ export function Grid({ result: { columns, masked, rows }, label }: { result: Res
         </div>
       )}
     </>
+  );
+}
+
+function ColumnTurner({ left, width, onLeft }: { left: number; width: number; onLeft: (left: number) => void }): JSX.Element {
+  const last = Math.min(width, left + COLUMNS);
+  return (
+    <p class="turner">
+      <button type="button" disabled={left === 0} onClick={() => onLeft(left - COLUMNS)}>
+        ‹ Columns before
+      </button>
+      <span aria-live="polite">
+        Columns {(left + 1).toLocaleString('en')} to {last.toLocaleString('en')} of {width.toLocaleString('en')}
+      </span>
+      <button type="button" disabled={last === width} onClick={() => onLeft(left + COLUMNS)}>
+        Columns after ›
+      </button>
+    </p>
   );
 }
 
