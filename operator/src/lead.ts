@@ -221,7 +221,13 @@ class Office {
     for (const unsubscribe of this.#subscriptions) unsubscribe();
     clearTimeout(this.#timer);
     this.hub.close();
-    await Promise.all([this.#queue.stop(), this.approvals.close(), this.#kills.stop(), this.#caMaps.stop(), this.#webhooks.stop()]);
+    await Promise.all([
+      this.#queue.stop(),
+      this.approvals.close(),
+      this.#kills.stop(),
+      this.#caMaps.stop(),
+      this.#webhooks.stop(),
+    ]);
   }
 
   changed(): void {
