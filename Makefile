@@ -15,13 +15,18 @@ node_modules/.chaperone: package-lock.json package.json scripts/node
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; echo "installing packages"; npm install --no-save --loglevel=error
 	@touch $@
 
-demo: node_modules/.chaperone ## Run the main job here, without a cluster (KEEP=1 leaves it running)
+# The page that the collector serves.
+console/dist/index.html: node_modules/.chaperone console/index.html console/vite.config.ts api/src/hostile.ts $(shell find console/src -type f)
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; npm run --silent build
+	@touch $@
+
+demo: console/dist/index.html ## Run the main job here, without a cluster (KEEP=1 leaves it running)
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node scripts/demo.ts $(if $(KEEP),--keep)
 
-test: node_modules/.chaperone ## Check types, style and arrows, then run every unit and integration test
+test: console/dist/index.html ## Check types, style and arrows, then run every unit and integration test
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node scripts/test.ts
 
-check: node_modules/.chaperone ## Check types, lint and format only
+check: console/dist/index.html ## Check types, lint and format only
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; npm run --silent check
 
 cluster: ## Build and start a real one-node Kubernetes here (root, Debian or Ubuntu)

@@ -79,6 +79,7 @@ function table(result: QueryResult): void {
 interface Ready {
   readonly resources: readonly { resource: string; address: string }[];
   readonly collector: string;
+  readonly console: string;
 }
 
 async function up(manifests: string, data: string): Promise<{ child: ChildProcess; ready: Ready }> {
@@ -110,7 +111,8 @@ async function end(child: ChildProcess): Promise<number | null> {
 }
 
 function chaperone(...args: string[]): string {
-  say(`   $ chaperone ${args.filter((arg, at) => arg !== '--data' && args[at - 1] !== '--data').join(' ')}`);
+  const shown = args.filter((arg, at) => arg !== '--data' && args[at - 1] !== '--data');
+  say(`   $ chaperone ${shown.map((arg) => (arg.includes(' ') ? `"${arg}"` : arg)).join(' ')}`);
   const run = spawnSync(bin, args, { encoding: 'utf8' });
   say((run.stdout + run.stderr).trimEnd().replace(/^/gm, '   '));
   must(run.status === 0, `chaperone ${args[0]} ended with ${run.status}`);
@@ -159,6 +161,50 @@ async function agentsDay(address: string): Promise<void> {
   await agent.end();
 }
 
+/** A person at another terminal answers what a rule holds: exactly what was shown, once. */
+async function refunds(address: string, data: string): Promise<void> {
+  const [host = '', port = ''] = address.split(':');
+  const agent = new Client({ host, port: Number(port), user: 'bot', password: AGENT_PASSWORD, database: 'orders' });
+  agent.on('error', () => undefined);
+  await agent.connect();
+  /** Sends a statement that is held, and gives its request once there is one. */
+  const held = async (sql: string): Promise<{ request: Held; answer: Promise<string> }> => {
+    say(`\n   agent> ${sql}`);
+    const notice = once(agent, 'notice') as Promise<[{ message: string }]>;
+    const answer = agent.query(sql).then(
+      ({ command, rowCount }) => `${command} ${rowCount}`,
+      (error: Error) => `ERROR:  ${error.message}`,
+    );
+    const [{ message }] = await Promise.race([notice, answer.then((text) => fail(`it was not held: ${text}`))]);
+    say(`   NOTICE:  ${message}\n`);
+    const name = /\bar-[a-z2-7]{16}\b/.exec(message)?.[0] ?? fail('the notice names no request');
+    const shown = spawnSync(bin, ['requests', 'show', name, '--data', data, '-o', 'json'], { encoding: 'utf8' });
+    return { request: JSON.parse(shown.stdout) as Held, answer };
+  };
+  const refund = 'update orders set total = 0 where id = 102';
+  const first = await held(refund);
+  const { name } = first.request.metadata;
+  const digest = `${first.request.spec.digest.slice(0, 4)}-${first.request.spec.digest.slice(4, 8)}`;
+  chaperone('requests', 'ls', '--data', data);
+  const approved = chaperone('approve', name, '--digest', digest, '--reason', 'ticket 2', '--data', data);
+  must(approved.includes('UPDATE 1'), 'what was approved did not run');
+  const ran = await first.answer;
+  say(`   agent> ${ran}`);
+  must(ran === 'UPDATE 1', 'the agent did not get its answer');
+
+  const second = await held(refund);
+  chaperone('deny', second.request.metadata.name, '--reason', 'refunded already', '--data', data);
+  const refused = await second.answer;
+  say(`   agent> ${refused}`);
+  must(refused.includes('refunded already'), 'the agent was not told why it was denied');
+  await agent.end();
+}
+
+interface Held {
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly digest: string };
+}
+
 /** Writes the quickstart's manifests for this server. */
 function writeManifests(directory: string, server: TestPostgres, authority: string): void {
   cpSync(join(root, 'examples/quickstart'), directory, { recursive: true });
@@ -205,19 +251,24 @@ async function demo(folder: string): Promise<void> {
   say(`   ready   data/orders-db   postgres   ${address}`);
   await agentsDay(address);
 
-  step('6. The same password at the database itself opens nothing');
+  step('6. It wants to refund an order: a rule holds that until a person approves exactly this, once');
+  await refunds(address, data);
+
+  step('7. The same password at the database itself opens nothing');
   await triesPastTheProxy(server, authority.ca);
 
-  step('7. What is left behind: sessions, a replay, and the proof');
+  step('8. What is left behind: sessions, a replay, and the proof');
   const listed = chaperone('sessions', 'ls', '--data', data);
-  const session = /\bs-[a-z2-7]+/.exec(listed)?.[0] ?? fail('no session was recorded');
-  chaperone('sessions', 'replay', session, '--data', data);
-  must(chaperone('verify', session, '--data', data).includes('complete'), 'the evidence is not complete');
+  const recorded = listed.match(/\bs-[a-z2-7]+/g) ?? [];
+  must(recorded.length === 2, 'not every session was recorded');
+  chaperone('sessions', 'replay', recorded[0] ?? '', '--data', data);
+  for (const session of recorded)
+    must(chaperone('verify', session, '--data', data).includes('complete'), 'the evidence is not complete');
   if (flags.keep) {
     const [host, port] = address.split(':');
     const command = `${relative(process.cwd(), bin).replace(/^(?![./])/, './')} sessions ls --data ${data}`;
     say(
-      `\nIt goes on running. Connect with your own client, any password:\n\n   psql "host=${host} port=${port} dbname=orders user=you"\n   ${command}\n\nCtrl-C ends it.`,
+      `\nIt goes on running. Connect with your own client, any password:\n\n   psql "host=${host} port=${port} dbname=orders user=you"\n   ${command}\n\nLook at it in a browser; the link works once, for ten minutes:\n\n   ${ready.console}\n\nCtrl-C ends it.`,
     );
     kept = true;
     await interrupted;

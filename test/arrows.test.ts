@@ -12,6 +12,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   sidecar: ['api', 'policy', 'evidence'],
   operator: ['api', 'policy', 'evidence'],
   collector: ['api', 'evidence'],
+  console: ['api', 'evidence'],
   cli: ['api', 'policy', 'evidence', 'sidecar', 'collector'],
   testing: [],
 };
@@ -22,12 +23,14 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
  */
 const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   e2e: ['operator'],
-  bench: ['api', 'sidecar'],
+  bench: ['api', 'evidence', 'sidecar'],
   scripts: ['api', 'sidecar'],
   test: ['api', 'cli', 'scripts'],
   'helm/test': ['api'],
   'sidecar/test': ['sidecar'],
   'collector/test': ['collector', 'evidence', 'sidecar'],
+  // The page is tested in a browser, against a real collector.
+  'console/test': ['api', 'collector', 'evidence'],
 };
 
 /** Packages that take values and return values: no sockets, no files, no processes. */
@@ -94,6 +97,14 @@ describe('the arrows between packages', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('the page imports no module of Node, and of evidence the types alone: what reads segments needs Node', () => {
+    const files = sources('console/src').filter((file) => !isTest(file));
+    expect(files.flatMap(imports).filter(({ target }) => target.startsWith('node:'))).toEqual([]);
+    const values = /^(?:import|export)(?! type)[^'"]*?from '@chaperone\/evidence/m;
+    expect(files.filter((file) => values.test(readFileSync(join(root, file), 'utf8')))).toEqual([]);
+    expect(files.length).toBeGreaterThan(0);
+  });
+
   for (const [folder, allowed] of Object.entries(OUTSIDE)) {
     it(`${folder} imports ${[...allowed, 'testing'].join(', ')} only`, () => {
       const wrong = sources(folder)
@@ -109,7 +120,7 @@ describe('the arrows between packages', () => {
   it('every source is in the picture', () => {
     const known = [...Object.keys(ARROWS).map((name) => `${name}/src/`), ...Object.keys(OUTSIDE).map((folder) => `${folder}/`)];
     const wrong = sources('.').filter((file) => !known.some((folder) => file.startsWith(folder)));
-    expect(wrong).toEqual(['vitest.config.ts']);
+    expect(wrong).toEqual(['vitest.config.ts', 'console/vite.config.ts']);
   });
 
   it('modules of Node are named node:…, so that no other module can take their place and no rule above is passed by', () => {

@@ -231,7 +231,14 @@ describe('docs/reference/cli.md', () => {
         done();
       },
     });
-    const io = { out, err: nowhere(), in: Readable.from([]), env: {}, now: () => 0, terminal: { out: false, err: false } };
+    const io = {
+      out,
+      err: nowhere(),
+      in: Readable.from([]),
+      env: {},
+      now: () => 0,
+      terminal: { in: false, out: false, err: false },
+    };
     const [stopped, openCluster] = [() => Promise.resolve(), () => Promise.reject(new Error('nobody asks'))];
     await runProgram(['explain', 'ExitCodes'], { io, name: 'chaperone', stopped, openCluster, exit: () => undefined });
     const rows = [...read(PAGE).matchAll(/^\| (\d+) \| (.+) \|$/gm)].map(([, code, text]) => `${code?.padStart(3)}  ${text}`);

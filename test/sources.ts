@@ -15,7 +15,7 @@ const MADE = /(^|\/)(node_modules|dist|\.[^/]+)(\/|$)/;
 /** Every TypeScript file below a folder of the repository. */
 export function sources(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !MADE.test(name))
+    .filter((name) => /\.tsx?$/.test(name) && !MADE.test(name))
     .map((name) => join(folder, name));
 }
 

@@ -126,6 +126,14 @@ const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string)
   RecordingBlocked: { clause: () => 'this action cannot be recorded now and did not run', tail: NOT_YOURS },
   SessionEnded: { clause: () => 'this session was ended', tail: 'ask whoever runs this agent before connecting again.' },
   PolicyStale: { clause: () => 'the policy in force here is too old to be trusted', tail: NOT_YOURS },
+  TokenRequired: {
+    clause: () => 'a token of whoever this agent acts for is needed',
+    tail: 'connect with TLS and the token as the password.',
+  },
+  TokenRejected: {
+    clause: () => 'the token was not accepted',
+    tail: 'connect again with a fresh token as the password.',
+  },
   TooManyConnections: { clause: () => 'too many connections of this agent are open', tail: 'close some first.' },
   DatabaseNotServed: { clause: () => 'this database is not served here', tail: 'connect to the database of the resource.' },
   AgentNotSelected: { clause: () => 'no policy speaks of this agent', tail: 'nothing is allowed to it here.' },

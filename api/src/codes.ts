@@ -4,6 +4,7 @@ import { CLI_CODES } from './codes/cli.ts';
 import type { CodeEntry, Retry } from './codes/entry.ts';
 import { EVIDENCE_CODES } from './codes/evidence.ts';
 import { POLICY_CODES } from './codes/policies.ts';
+import { REQUEST_CODES } from './codes/requests.ts';
 import { RESOURCE_CODES } from './codes/resources.ts';
 import { RUNTIME_CODES } from './codes/runtime.ts';
 import { UPSTREAM_CODES } from './codes/upstream.ts';
@@ -18,6 +19,7 @@ export const CODE_GROUPS = [
   { title: 'Upstream of a ProtectedResource', codes: UPSTREAM_CODES },
   { title: 'Conditions of an AccessPolicy', codes: POLICY_CODES },
   { title: 'Admission of pods', codes: ADMISSION_CODES },
+  { title: 'Admission of approvals', codes: REQUEST_CODES },
   { title: 'Sidecar, operator and collector', codes: RUNTIME_CODES },
   { title: 'Command line', codes: CLI_CODES },
   { title: 'Findings in evidence', codes: EVIDENCE_CODES },
@@ -33,6 +35,7 @@ export const CODES = {
   ...UPSTREAM_CODES,
   ...POLICY_CODES,
   ...ADMISSION_CODES,
+  ...REQUEST_CODES,
   ...RUNTIME_CODES,
   ...CLI_CODES,
   ...EVIDENCE_CODES,

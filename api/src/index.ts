@@ -3,6 +3,7 @@ export * from './codes.ts';
 export * from './crd.ts';
 export { GLOB_SYNTAX } from './fields.ts';
 export * from './kill.ts';
+export { type OidcIdentity, OnBehalfOf } from './identity.ts';
 export * from './login.ts';
 export * from './manifests.ts';
 export * from './meta.ts';

@@ -15,6 +15,7 @@ import {
   shortName,
   text,
 } from './fields.ts';
+import { Identity, OnBehalfOf } from './identity.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
 import { uniqueBy, withRules } from './rules.ts';
 import { RECORDING_MODES, STATEMENTS } from './resource.ts';
@@ -135,6 +136,9 @@ export const PolicyRule = withRules(
     sql: SqlSelector.optional().describe(
       'Which SQL it covers, on a resource of protocol postgres; absent on one of protocol tcp.',
     ),
+    onBehalfOf: OnBehalfOf.optional().describe(
+      'Callers that it is about, by the token that identity demands; for all others the rule is not there. Default: whoever calls. Example: {groups: [support]}',
+    ),
     message: sentence(256)
       .optional()
       .describe(
@@ -235,6 +239,9 @@ export const AccessPolicySpec = withRules(
       })
       .optional()
       .describe('Takes the purpose from an annotation of the pod, in place of purpose.'),
+    identity: Identity.optional().describe(
+      'Proof of the human or task behind the agent, which every session must show, in Audit too. Default: none is asked for. Example: {oidc: {issuer: "https://login.corp", audiences: [chaperone]}}',
+    ),
     enforcement: z
       .enum(['Enforce', 'Audit'])
       .default('Enforce')
@@ -320,6 +327,12 @@ export const AccessPolicySpec = withRules(
     message: 'purpose is said already; keep one of purpose and purposeFrom',
     fieldPath: '.purposeFrom',
     check: (self) => self.purpose === undefined || self.purposeFrom === undefined,
+  },
+  {
+    cel: 'has(self.identity) || self.rules.all(r, !has(r.onBehalfOf))',
+    message: 'a rule has onBehalfOf and no token is demanded; say which in identity.oidc',
+    fieldPath: '.identity',
+    check: (self) => self.identity !== undefined || self.rules.every((rule) => rule.onBehalfOf === undefined),
   },
   {
     cel: 'self.masking.all(m, self.reveal.all(l, l != m.label))',

@@ -166,6 +166,9 @@ describe('the CEL of a rule and its check', () => {
         functions: maybe(some(globs)),
       }),
     ),
+    onBehalfOf: maybe(
+      fc.record({ users: maybe(some(fc.constantFrom('mira@corp', 'a\tb'))), groups: maybe(some(fc.constantFrom('dba'))) }),
+    ),
     message: maybe(fc.constantFrom('no', 'two\nlines')),
     approval: maybe(
       fc.record({
@@ -173,6 +176,27 @@ describe('the CEL of a rule and its check', () => {
         timeout: maybe(fc.constantFrom('5m', '1h30m', '0s', '5', '30m1h', '1d1h1m1s1ms')),
       }),
     ),
+  });
+  const certificate = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
+  const identity = fc.record({
+    oidc: fc.record({
+      issuer: fc.constantFrom(
+        'https://login.corp',
+        'https://login.corp:8443/realms/a',
+        'http://login.corp',
+        'http://127.0.0.1:9999',
+        'http://[::1]:9999/x',
+        'http://127.0.0.1.corp',
+        'https://u:p@login.corp',
+        'https://login.corp?x=1',
+        'https://login.corp#x',
+      ),
+      audiences: some(fc.constantFrom('chaperone', 'a\nb')),
+      requiredClaims: maybe(fc.dictionary(fc.constantFrom('team', 'https://corp/level'), some(fc.constantFrom('a', 'b')))),
+      groupsClaim: maybe(fc.constantFrom('groups', 'two words')),
+      userClaim: maybe(fc.constantFrom('email', 'https://corp/user')),
+      caBundle: maybe(fc.constantFrom(certificate, certificate + certificate, 'ca.crt', `${certificate}x`)),
+    }),
   });
   const strategy = fc.record({
     redact: maybe(fc.constant({})),
@@ -194,6 +218,7 @@ describe('the CEL of a rule and its check', () => {
     purposeFrom: maybe(
       fc.record({ annotation: fc.constantFrom('chaperone.dev/purpose', 'example.com/purpose', 'chaperone.dev/') }),
     ),
+    identity: maybe(identity),
     rules: fc.array(rule, { minLength: 1, maxLength: 3 }),
     reveal: maybe(fc.uniqueArray(labels)),
     masking: maybe(fc.array(fc.record({ label: labels, strategy }), { maxLength: 3 })),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { compileDirectory } from '@chaperone/sidecar';
 import { eventually, freePort } from '@chaperone/testing';
 import { compile, root } from './chaperone.ts';
+import type { Collected } from './collected.ts';
 import { type Database, ownAddress } from './database.ts';
 import { ended } from './ended.ts';
 import { plainManifests } from './manifests.ts';
@@ -49,9 +50,13 @@ async function imageEnvironment(): Promise<Readonly<Record<string, string>>> {
 
 /**
  * Starts the sidecar as its image and the chart's defaults do. Its operator is a stand-in, and there is no broker:
- * evidence waits in the spool. Needs root, for a port below 1024. @throws Error
+ * evidence waits in the spool, unless `collected` says where it goes. Needs root, for a port below 1024; one at a time. @throws Error
  */
-export async function startAlone(database: Database, directory: string): Promise<Alone> {
+export async function startAlone(
+  database: Database,
+  directory: string,
+  options: { collected?: Collected; flags?: readonly string[] } = {},
+): Promise<Alone> {
   const host = ownAddress();
   if (host === undefined) throw new Error('this machine has no address but loopback, which a sidecar never dials');
   const path = (name: string): string => join(directory, name);
@@ -64,11 +69,11 @@ export async function startAlone(database: Database, directory: string): Promise
     ...resource,
     addresses: resource.hosts.map((name) => ({ host: name, ipv4: `${PREFIX}.${at + 1}` })),
   }));
-  const operator = await startOperator({ agent, resources: addressed });
+  const operator = await startOperator({ agent, resources: addressed }, options.collected);
   const program = bundle();
   const [probe, dns, deny] = [await freePort(), await freePort(), await freePort()];
   const began = performance.now();
-  const child = spawn(process.execPath, [...(await injectedFlags()), program], {
+  const child = spawn(process.execPath, [...(options.flags ?? []), ...(await injectedFlags()), program], {
     // It says every second that the broker cannot be reached.
     stdio: 'ignore',
     env: {

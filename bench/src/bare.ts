@@ -8,8 +8,8 @@ import type { Started } from './sidecar.ts';
 const PROGRAM = `
 const { createServer, connect } = require('node:net');
 const [host, port] = process.argv.slice(1);
-const server = createServer((agent) => {
-  const upstream = connect(Number(port), host);
+const server = createServer({ noDelay: true }, (agent) => {
+  const upstream = connect({ port: Number(port), host, noDelay: true });
   agent.pipe(upstream).pipe(agent);
   for (const socket of [agent, upstream]) socket.on('error', () => socket.destroy());
 });

@@ -22,7 +22,7 @@ export interface Chaperone extends AsyncDisposable {
 }
 
 /** Compiles what is measured: images run this, not the TypeScript source. @throws Error */
-export function compile(app: 'cli' | 'sidecar'): void {
+export function compile(app: 'cli' | 'collector' | 'sidecar'): void {
   const { status, stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-b', app], { cwd: root, encoding: 'utf8' });
   if (status !== 0) throw new Error(`the sources cannot be compiled: ${stdout.slice(0, 500)}`);
 }

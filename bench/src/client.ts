@@ -1,4 +1,5 @@
-import type { Socket } from 'node:net';
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
 import { Client } from 'pg';
 import { DATABASE } from './database.ts';
 import type { Path } from './path.ts';
@@ -21,6 +22,17 @@ export function connect(path: Path): Promise<Client> {
   });
   client.on('error', () => undefined);
   return client.connect().then(() => client);
+}
+
+/** True once something listens on a port of this machine. Rejects until then. */
+export async function accepting(port: number): Promise<true> {
+  const socket = createConnection(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** Whether a client gets in. */

@@ -4,6 +4,9 @@ import { Client } from 'pg';
 
 export const DATABASE = 'bench';
 export const ACCOUNTS = 100_000;
+/** Tables link_1, link_2 … of a join by key, and rows of each. */
+export const LINKS = 9;
+export const LINKED = 1_000;
 /** An address of this machine that a sidecar may dial: in a cluster loopback is none. Undefined: there is none. */
 export function ownAddress(): string | undefined {
   return Object.values(networkInterfaces())
@@ -50,6 +53,8 @@ export async function startDatabase(people: number): Promise<Database> {
   };
 }
 
+export const linkTables: readonly string[] = Array.from({ length: LINKS }, (_, at) => `link_${at + 1}`);
+
 async function fill(server: TestPostgres, people: number): Promise<void> {
   await asOwner(server, 'postgres', [
     `create database ${DATABASE}`,
@@ -64,8 +69,12 @@ async function fill(server: TestPostgres, people: number): Promise<void> {
     `insert into people select n, 'Person ' || n, to_char(n % 899 + 100, 'FM000') || '-' || to_char(n % 89 + 10, 'FM00') || '-'
        || to_char(n % 8999 + 1000, 'FM0000'), 'City ' || n % 500,
        'the order came back ' || n % 7 || ' times, nobody was at home', 'person' || n % 5 || '@example.com' from generate_series(1, ${people}) n`,
-    `grant select on accounts, people to ${ROLE.user}`,
-    'vacuum (analyze, freeze) accounts, people',
+    ...linkTables.flatMap((name) => [
+      `create table ${name} (id int primary key, next int not null, value int not null)`,
+      `insert into ${name} select n, n % ${LINKED} + 1, n from generate_series(1, ${LINKED}) n`,
+    ]),
+    `grant select on accounts, people, ${linkTables.join(', ')} to ${ROLE.user}`,
+    `vacuum (analyze, freeze) accounts, people, ${linkTables.join(', ')}`,
     'checkpoint',
   ]);
 }

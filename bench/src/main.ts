@@ -8,14 +8,17 @@ import { startAlone } from './alone.ts';
 import { startBare } from './bare.ts';
 import { bulkLoads, bulkResults } from './bulk.ts';
 import { type Chaperone, startChaperone } from './chaperone.ts';
+import { startCollected } from './collected.ts';
 import { connect } from './client.ts';
-import { ACCOUNTS, type Database, ROLE, startDatabase } from './database.ts';
+import { type Database, ROLE, startDatabase } from './database.ts';
 import { detectorFigures } from './detectors.ts';
-import { newSessions, type Paths, pointSelects, type Result } from './measure.ts';
+import { pointLoads } from './loads.ts';
+import { newSessions, type Paths, type Result } from './measure.ts';
 import { HELP, type Options, parseOptions } from './options.ts';
 import type { Path } from './path.ts';
-import { type Load, pgbench } from './pgbench.ts';
+import { pgbench } from './pgbench.ts';
 import { startPgBouncer } from './pgbouncer.ts';
+import { pointResults, scriptOf } from './points.ts';
 import { memoryKiB } from './proc.ts';
 import { selfTimes } from './profile.ts';
 import { debianProgram, type Program } from './programs.ts';
@@ -27,12 +30,6 @@ const results = join(root, 'bench/results');
 const cache = join(root, '.cache/bench');
 const PROFILE_SECONDS = 14;
 const WARM_UP_MS = 8_000;
-const POINT_LOADS: readonly Load[] = [
-  { protocol: 'simple', clients: 1 },
-  { protocol: 'simple', clients: 16 },
-  { protocol: 'prepared', clients: 1 },
-  { protocol: 'prepared', clients: 16 },
-];
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -64,7 +61,6 @@ interface World {
   readonly attempts: Attempts;
   readonly directory: string;
   readonly database: Database;
-  readonly script: string;
   readonly caFile: string;
   readonly pgbenchProgram: Program | undefined;
   readonly pgbouncerProgram: Program | undefined;
@@ -81,7 +77,14 @@ function direct(database: Database, tls: boolean): Path {
   };
 }
 
-const NONE = { direct: undefined, pgbouncer: undefined, chaperone: undefined, again: undefined };
+const NONE = {
+  direct: undefined,
+  pgbouncer: undefined,
+  chaperone: undefined,
+  again: undefined,
+  sidecar: undefined,
+  bare: undefined,
+};
 
 function present(paths: Record<keyof Paths, Path | undefined>): Paths {
   return Object.fromEntries(Object.entries(paths).filter(([, path]) => path !== undefined));
@@ -100,7 +103,7 @@ async function mustMask(path: Path): Promise<void> {
 }
 
 async function compare(world: World, chaperone: Chaperone | undefined): Promise<Result[]> {
-  const { options, attempts, database, pgbenchProgram, pgbouncerProgram } = world;
+  const { options, attempts, database, pgbouncerProgram } = world;
   const found: Result[] = [];
   for (const tls of [false, true]) {
     const bouncer =
@@ -111,10 +114,11 @@ async function compare(world: World, chaperone: Chaperone | undefined): Promise<
           );
     const ours = tls ? chaperone?.tls : chaperone?.plain;
     // Never two runs of ours in a row: evidence of the first is still being stored when the second begins.
-    const paths = present({ direct: direct(database, tls), again: ours, pgbouncer: bouncer, chaperone: ours });
+    const paths = present({ ...NONE, direct: direct(database, tls), again: ours, pgbouncer: bouncer, chaperone: ours });
     try {
-      if (pgbenchProgram !== undefined) found.push(...(await comparePointSelects(world, pgbenchProgram, paths, tls)));
+      found.push(...(await shortStatements(world, paths, tls)));
       if (tls) continue;
+      if (options.points !== undefined) break;
       found.push(...(await largeResults(world, paths, chaperone?.scan)));
       const sessions = await attempts.try('new sessions', () => newSessions(paths, options.connects));
       if (sessions !== undefined) found.push(sessions);
@@ -125,19 +129,35 @@ async function compare(world: World, chaperone: Chaperone | undefined): Promise<
   return found;
 }
 
-async function comparePointSelects(world: World, program: Program, paths: Paths, tls: boolean): Promise<Result[]> {
-  const { options, attempts, script, caFile } = world;
-  const found: Result[] = [];
-  for (const load of tls ? POINT_LOADS.filter(({ protocol }) => protocol === 'simple') : POINT_LOADS) {
-    const name = `point select, ${load.protocol}, ${load.clients} client${load.clients > 1 ? 's' : ''}${tls ? ', TLS to the server' : ''}`;
-    const result = await attempts.try(name, async () => {
-      await warmUp(world, program, paths, load);
-      const rounds = tls ? Math.ceil(options.rounds / 2) : options.rounds;
-      return pointSelects({ name, program, paths, load, rounds, seconds: options.secondsPerRun, script, caFile });
-    });
-    if (result !== undefined) found.push(result);
+/** Short statements: beside what all loads have, a relay that only pipes, and the sidecar of a cluster. */
+async function shortStatements(world: World, paths: Paths, tls: boolean): Promise<Result[]> {
+  const { options, attempts, caFile, database, directory, pgbenchProgram: program } = world;
+  if (program === undefined) return [];
+  const common = {
+    program,
+    caFile,
+    directory,
+    secondsPerRun: options.secondsPerRun,
+    warmUpSeconds: options.warmUpSeconds,
+    attempt: (name: string, act: () => Promise<Result>) => attempts.try(name, act),
+  };
+  if (tls) {
+    const rounds = Math.ceil(options.rounds / 2);
+    return await pointResults({ ...common, paths, rounds, loads: pointLoads(['select']), suffix: ', TLS to the server' });
   }
-  return found;
+  await using others = new AsyncDisposableStack();
+  const start = async <T extends AsyncDisposable>(name: string, act: () => Promise<T>): Promise<T | undefined> =>
+    attempts.try(`start ${name}`, async () => others.use(await act()));
+  const bare = await start('the bare relay', () => startBare(database));
+  const collected = await start('a broker and a collector', () => startCollected(join(directory, 'collected')));
+  const sidecar =
+    collected && (await start('the sidecar', () => startAlone(database, join(directory, 'sidecar'), { collected })));
+  if (sidecar?.paths[0] !== undefined) await mustMask(sidecar.paths[0]);
+  const { direct: server, again, pgbouncer, chaperone } = paths;
+  // Never two runs of ours in a row: evidence of the first is still being stored when the second begins.
+  const all = { direct: server, again, bare: bare?.paths[0], chaperone, pgbouncer, sidecar: sidecar?.paths[0] };
+  const { rounds, points } = options;
+  return await pointResults({ ...common, paths: present(all), rounds, loads: pointLoads(points), suffix: '' });
 }
 
 /** The loads of the data path, or those that were asked for by name. */
@@ -170,16 +190,6 @@ async function bulkOnly(world: World): Promise<void> {
   await keepProfile(folder, 'bulk');
 }
 
-/** Unmeasured; a path that fails here fails again where it is reported. */
-async function warmUp({ options, script, caFile }: World, program: Program, paths: Paths, load: Load): Promise<void> {
-  const first = load === POINT_LOADS[0];
-  for (const slot of ['direct', 'pgbouncer', 'chaperone'] as const) {
-    const path = paths[slot];
-    const seconds = slot === 'chaperone' && first ? options.warmUpSeconds : 1;
-    if (path !== undefined) await pgbench(program, path, load, { script, caFile, seconds }).catch(() => undefined);
-  }
-}
-
 async function processes(world: World): Promise<Report['processes']> {
   const { attempts, database, directory, options, pgbouncerProgram: program } = world;
   const found: { name: string; figures: SidecarFigures }[] = [];
@@ -197,7 +207,7 @@ async function processes(world: World): Promise<Report['processes']> {
 
 async function measureAll(world: World): Promise<Report> {
   const { options, attempts, directory, database } = world;
-  const measured = await processes(world);
+  const measured = options.points === undefined ? await processes(world) : [];
   const home = join(directory, 'chaperone');
   const chaperone = await attempts.try('start Chaperone', async () => {
     const started = await startChaperone(database, home);
@@ -222,7 +232,7 @@ async function measureAll(world: World): Promise<Report> {
       },
       results: found,
       processes: measured,
-      detectors: detectorFigures(options.rounds),
+      detectors: options.points === undefined ? detectorFigures(options.rounds) : [],
       afterLoads: chaperone === undefined ? undefined : memoryKiB(chaperone.pid),
       evidenceBytes: chaperone === undefined ? 0 : bytesUnder(join(home, 'data', 'evidence')),
       notMeasured: [...attempts.failed, ...lost],
@@ -241,16 +251,17 @@ async function keepProfile(folder: string, name: string): Promise<void> {
 async function profile(world: World): Promise<void> {
   const program = world.pgbenchProgram;
   if (program === undefined) return;
-  for (const load of POINT_LOADS) {
-    const name = `${load.protocol}-${load.clients}`;
+  for (const load of pointLoads(world.options.points ?? ['select', 'prepared'])) {
+    const name = `${load.key}-${load.clients}`;
     const folder = join(world.directory, `profile-${name}`);
     const flags = ['--cpu-prof', `--cpu-prof-dir=${folder}`];
     {
       await using chaperone = await startChaperone(world.database, join(world.directory, name), flags);
-      const { script, caFile } = world;
+      const script = await scriptOf(load, world.directory);
+      const { caFile } = world;
       await pgbench(program, chaperone.plain, load, { script, caFile, seconds: PROFILE_SECONDS });
     }
-    say(`\npoint select, ${load.protocol}, ${load.clients} clients: own time of functions`);
+    say(`\n${load.name}: own time of functions`);
     for (const line of selfTimes(folder, { count: 25, skipMs: WARM_UP_MS })) say(line);
     await keepProfile(folder, name);
   }
@@ -289,12 +300,10 @@ async function main(options: Options): Promise<void> {
     return;
   }
   await using _ = database;
-  const script = join(folder.path, 'point-select.sql');
-  await writeFile(script, `\\set aid random(1, ${ACCOUNTS})\nSELECT abalance FROM accounts WHERE aid = :aid;\n`);
   const caFile = join(folder.path, 'ca.crt');
   await writeFile(caFile, database.ca);
   const directory = folder.path;
-  const world: World = { options, attempts, directory, database, script, caFile, pgbenchProgram, pgbouncerProgram };
+  const world: World = { options, attempts, directory, database, caFile, pgbenchProgram, pgbouncerProgram };
   if (options.bulk !== undefined) return await bulkOnly(world);
   if (options.profile) return await profile(world);
   if (options.memory) {
@@ -304,7 +313,7 @@ async function main(options: Options): Promise<void> {
   }
   const report = await measureAll(world);
   say(`\n${toText(report)}`);
-  const name = `${options.quick ? 'local-quick-' : ''}${report.at.slice(0, 10)}-${report.commit}.json`;
+  const name = `${options.points !== undefined ? 'local-points-' : options.quick ? 'local-quick-' : ''}${report.at.slice(0, 10)}-${report.commit}.json`;
   const file = options.output ?? join(results, name);
   await writeFile(file, toJson(report));
   say(`Kept in ${relative(process.cwd(), file)}`);

@@ -1,4 +1,4 @@
-import { type Database, DATABASE, ROLE } from './database.ts';
+import { type Database, DATABASE, linkTables, ROLE } from './database.ts';
 
 /** What a sidecar that stands alone is granted: the database as so many resources, plain, by the same policy. */
 export function plainManifests(database: Database, names: readonly string[]): string {
@@ -23,6 +23,7 @@ stringData:
   ].join('---');
 }
 
+const READABLE = ['accounts', 'people', ...linkTables].map((table) => `public.${table}`).join(', ');
 const DETECTORS = ['credit-card', 'email', 'ssn']
   .map((detector) => `\n    - {label: found.${detector}, detector: ${detector}}`)
   .join('');
@@ -78,5 +79,5 @@ function rule(name: string): string {
     - name: read-${name}
       effect: Allow
       resource: {namespace: data, name: ${name}}
-      sql: {statements: [select], relations: [public.accounts, public.people]}`;
+      sql: {statements: [select], relations: [${READABLE}]}`;
 }

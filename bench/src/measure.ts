@@ -1,10 +1,11 @@
 import { connect } from './client.ts';
 import type { Path } from './path.ts';
-import { type Load, pgbench } from './pgbench.ts';
-import type { Program } from './programs.ts';
 
-/** `again` is Chaperone once more: what differs between it and `chaperone` is noise. */
-export type Slot = 'direct' | 'pgbouncer' | 'chaperone' | 'again';
+/**
+ * `again` is Chaperone once more: what differs between it and `chaperone` is noise. `sidecar` is that of a cluster, its collector in
+ * another process; `bare` a relay in Node that only pipes.
+ */
+export type Slot = 'direct' | 'pgbouncer' | 'chaperone' | 'again' | 'sidecar' | 'bare';
 export type Paths = Readonly<Partial<Record<Slot, Path>>>;
 
 export interface Run {
@@ -40,24 +41,6 @@ export async function inTurn<T>(paths: Paths, rounds: number, measure: (path: Pa
     }
   }
   return result;
-}
-
-export async function pointSelects(options: {
-  name: string;
-  program: Program;
-  paths: Paths;
-  load: Load;
-  rounds: number;
-  seconds: number;
-  script: string;
-  caFile: string;
-}): Promise<Result> {
-  const { name, program, paths, load, rounds, ...rest } = options;
-  const measured = await inTurn(paths, rounds, async (path): Promise<Run> => {
-    const { perSecond, cpuMicrosPerStatement } = await pgbench(program, path, load, rest);
-    return { value: perSecond, cpuMicros: cpuMicrosPerStatement };
-  });
-  return { load: name, unit: 'statements/s', ...measured };
 }
 
 /** Milliseconds from dialling to the first answer, as a client that connects for one question feels it. */

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { POINT_KEYS, type PointKey } from './loads.ts';
 
 export interface Options {
   readonly quick: boolean;
@@ -9,6 +10,8 @@ export interface Options {
   readonly detectors: boolean;
   /** Only these loads of the data path; 'all' of them, or names with commas. */
   readonly bulk: string | undefined;
+  /** Only these loads of short statements. */
+  readonly points: readonly PointKey[] | undefined;
   /** Where the JSON goes; undefined: bench/results/ by date and commit. */
   readonly output: string | undefined;
   /** Each load is measured this often on every path, in turn. */
@@ -24,24 +27,26 @@ export interface Options {
   readonly starts: number;
 }
 
-export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--bulk NAMES] [--output FILE]
+export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--bulk NAMES] [--points NAMES] [--output FILE]
 
 Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
 JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
 
-  --quick        under 2 minutes: fewer, shorter rounds and 200,000 rows (default: under 8 minutes)
+  --quick        some 6 minutes: fewer, shorter rounds and 200,000 rows (default: under 25 minutes)
   --memory       only start and memory, which are printed and not kept
   --profile      write a CPU profile of Chaperone under point selects and print where its time went; no comparison
   --detectors    how fast text is looked through, beside regular expressions; no server, no comparison
   --bulk NAMES   only large results, printed and not kept: all, or some of masked,wide,untouched,copy,detectors,value,first,unseen
                  (with --profile, also where the time of each goes)
+  --points NAMES only short statements, kept as local-…: all, or some of ${POINT_KEYS.join(',')}
+                 (with --profile, the profiles of these)
   --output FILE  where the JSON goes (default: bench/results/DATE-COMMIT.json; local-… with --quick)
   --help         this text
 `;
 
 const FULL = {
-  rounds: 7,
-  secondsPerRun: 2,
+  rounds: 9,
+  secondsPerRun: 1,
   warmUpSeconds: 8,
   connects: 40,
   bulkRounds: 7,
@@ -70,11 +75,22 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
       profile: { type: 'boolean', default: false },
       detectors: { type: 'boolean', default: false },
       bulk: { type: 'string' },
+      points: { type: 'string' },
       output: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) return 'help';
   const { quick, memory, profile, detectors, bulk, output } = values;
-  return { quick, memory, profile, detectors, bulk, output, ...(quick ? QUICK : FULL) };
+  const points = values.points === undefined ? undefined : pointKeys(values.points);
+  return { quick, memory, profile, detectors, bulk, points, output, ...(quick ? QUICK : FULL) };
+}
+
+function pointKeys(names: string): readonly PointKey[] {
+  if (names === 'all') return POINT_KEYS;
+  return names.split(',').map((name) => {
+    const key = POINT_KEYS.find((known) => known === name);
+    if (key === undefined) throw new TypeError(`--points knows no ${name}`);
+    return key;
+  });
 }

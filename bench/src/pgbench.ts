@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { DATABASE } from './database.ts';
+import type { Load } from './loads.ts';
 import type { Path } from './path.ts';
 import { cpuMicros } from './proc.ts';
 import type { Program } from './programs.ts';
@@ -8,18 +9,13 @@ import type { Program } from './programs.ts';
 const run = promisify(execFile);
 const MARGIN_MS = 20_000;
 
-export interface Load {
-  readonly protocol: 'simple' | 'prepared';
-  readonly clients: number;
-}
-
 export interface PgbenchRun {
   readonly perSecond: number;
   /** CPU of the process in between for one statement; undefined without one. */
   readonly cpuMicrosPerStatement: number | undefined;
 }
 
-/** Runs a script for some seconds. Rejects where a statement failed or a client was cut off: such a rate would mean nothing. */
+/** Runs a load for some seconds; rates are of its statements. Rejects where a statement failed or a client was cut off: such a rate would mean nothing. */
 export async function pgbench(
   program: Program,
   path: Path,
@@ -61,5 +57,9 @@ export async function pgbench(
   const perSecond = number(/^tps = ([\d.]+) \(without initial connection time\)/m);
   const done = number(/^number of transactions actually processed: (\d+)/m);
   if (!(perSecond > 0) || !(done > 0)) throw new Error('pgbench reported no rate');
-  return { perSecond, cpuMicrosPerStatement: used === undefined ? undefined : used / done };
+  const { statements } = load;
+  return {
+    perSecond: perSecond * statements,
+    cpuMicrosPerStatement: used === undefined ? undefined : used / done / statements,
+  };
 }

@@ -37,6 +37,8 @@ export function toJson(report: Report): string {
       pgbouncerOfDirect: speed(result, 'pgbouncer', 'direct'),
       chaperoneOfDirect: speed(result, 'chaperone', 'direct'),
       chaperoneOfPgbouncer: speed(result, 'chaperone', 'pgbouncer'),
+      sidecarOfPgbouncer: speed(result, 'sidecar', 'pgbouncer'),
+      bareOfPgbouncer: speed(result, 'bare', 'pgbouncer'),
       nullComparison: speed(result, 'again', 'chaperone'),
     },
   }));
@@ -76,6 +78,35 @@ export function resultTable(results: readonly Result[]): string[] {
   return table(head, rows);
 }
 
+/** Short statements beside what bounds a proxy in Node: a relay that only pipes. */
+export function boundTable(results: readonly Result[]): string[] {
+  const head = [
+    'load',
+    'bare relay/PgBouncer',
+    'sidecar/PgBouncer',
+    'sidecar/direct',
+    'sidecar/bare relay',
+    'CPU µs PgBouncer',
+    'CPU µs bare relay',
+    'CPU µs sidecar',
+    'CPU µs with collector',
+  ];
+  const rows = results
+    .filter(({ runs }) => runs.bare !== undefined || runs.sidecar !== undefined)
+    .map((result) => [
+      result.load,
+      quotient(speed(result, 'bare', 'pgbouncer')),
+      quotient(speed(result, 'sidecar', 'pgbouncer')),
+      quotient(speed(result, 'sidecar', 'direct')),
+      quotient(speed(result, 'sidecar', 'bare')),
+      cpu(result, ['pgbouncer']),
+      cpu(result, ['bare']),
+      cpu(result, ['sidecar']),
+      cpu(result, ['chaperone', 'again']),
+    ]);
+  return rows.length === 0 ? [] : [...table(head, rows), ''];
+}
+
 /** The report as Markdown. */
 export function toText(report: Report): string {
   return [
@@ -85,10 +116,9 @@ export function toText(report: Report): string {
     '',
     ...resultTable(report.results),
     '',
+    ...boundTable(report.results),
     ...memory(report),
-    'Detectors alone:',
-    ...report.detectors.map((line) => `- ${line}`),
-    '',
+    ...(report.detectors.length === 0 ? [] : ['Detectors alone:', ...report.detectors.map((line) => `- ${line}`), '']),
     ...report.notMeasured.map((what) => `Not measured: ${what}`),
     '',
   ].join('\n');

@@ -2,16 +2,21 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { signRegistration } from '@chaperone/evidence';
 import { testAuthority } from '@chaperone/testing';
+import type { Collected } from './collected.ts';
 
 /** What a sidecar is granted, as far as an operator says it: the rest of the snapshot is made at enrolment. */
 export interface Grant {
-  readonly agent: object;
+  readonly agent: { readonly namespace: string; readonly serviceAccount: string };
   readonly resources: readonly { readonly hosts: readonly string[] }[];
 }
 
-/** An operator as far as one sidecar sees it; nothing of what is measured. There is no broker behind the address it gives. */
-export async function startOperator(grant: Grant): Promise<AsyncDisposable & { address: string; ca: string }> {
+/** An operator as far as one sidecar sees it; nothing of what is measured. Without `collected` there is no broker behind the address it gives. */
+export async function startOperator(
+  grant: Grant,
+  collected?: Collected,
+): Promise<AsyncDisposable & { address: string; ca: string }> {
   const authority = await testAuthority('stand-in operator');
   const { certificate, key } = await authority.issue(['127.0.0.1']);
   let publicKey = '';
@@ -26,13 +31,20 @@ export async function startOperator(grant: Grant): Promise<AsyncDisposable & { a
     ca: authority.ca,
     validForMs: 3_600_000,
   });
-  const nats = { url: 'nats://127.0.0.1:1', jwt: 'none', expiresAt: Date.now() + 86_400_000 };
+  const nats = { url: collected?.url ?? 'nats://127.0.0.1:1', jwt: 'none', expiresAt: Date.now() + 86_400_000 };
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
     if (request.url === '/v1/enrol') {
-      publicKey = (JSON.parse(Buffer.concat(chunks).toString()) as { tlsPublicKey: string }).tlsPublicKey;
-      const registration = { body: JSON.stringify(REGISTRATION), signature: 'unread' };
+      const asked = JSON.parse(Buffer.concat(chunks).toString()) as { tlsPublicKey: string; nkey: string };
+      publicKey = asked.tlsPublicKey;
+      const { namespace, serviceAccount } = grant.agent;
+      const said = { nkey: asked.nkey, agent: { namespace, serviceAccount }, origin: 'bench', issuedAt: Date.now() };
+      // The sidecar reads the log's name from it and nothing else; collectors check signatures.
+      const registration =
+        collected === undefined
+          ? { body: JSON.stringify(said), signature: 'unread' }
+          : signRegistration({ ...said, origin: collected.origin }, collected.enrolment);
       response.end(JSON.stringify({ protocol: 1, origin: 'bench', registration, nats, snapshot: await snapshot() }));
     } else if (request.url === '/v1/stream') {
       response.write(`${JSON.stringify({ type: 'snapshot', snapshot: await snapshot() })}\n`);
@@ -57,6 +69,3 @@ export async function startOperator(grant: Grant): Promise<AsyncDisposable & { a
     },
   };
 }
-
-/** The sidecar reads the log's name from it and nothing else; collectors check signatures. */
-const REGISTRATION = { nkey: '', agent: { namespace: 'agents', serviceAccount: 'bench' }, origin: 'bench', issuedAt: 0 };

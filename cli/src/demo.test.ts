@@ -30,8 +30,10 @@ test('make demo KEEP=1 shows all, serves a client of one’s own, and leaves not
   expect((await psql(`${address}:${port}`, 'select name, ssn from customers where id = 1')).out).toBe(
     'Ada Lovelace|*******6789\n',
   );
+  expect(demo.out).toMatch(/accessrequest\/ar-\w+ approved \(1 of 1\) · ran at [\d:]{8}: UPDATE 1\n[^$]*agent> UPDATE 1\n/);
+  expect(demo.out).toMatch(/accessrequest\/ar-\w+ denied\n[^$]*Reviewer: "refunded already"\n/);
   const listed = / (\S+\/bin\/chaperone sessions ls --data \S+)$/m.exec(demo.out)?.[1] ?? '';
-  expect((await run(['-c', listed], { command: ['bash'] })).out.match(/^s-/gm)).toHaveLength(2);
+  expect((await run(['-c', listed], { command: ['bash'] })).out.match(/^s-/gm)).toHaveLength(3);
   expect(await demo.signal('SIGINT')).toMatchObject({ code: 0, err: '' });
   expect([await left(folder), await processes(folder)]).toEqual([[], '']);
 }, 60_000);

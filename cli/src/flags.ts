@@ -1,4 +1,4 @@
-import type { Agent } from '@chaperone/policy';
+import type { Agent, Caller } from '@chaperone/policy';
 import { usage } from './errors.ts';
 
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
@@ -61,6 +61,18 @@ function labels(flag: string, value: string | undefined): Record<string, string>
 export function agentOf(flag: string, value: string, labelText: string | undefined): Agent {
   const [namespace, serviceAccount] = pair(flag, value);
   return { namespace, serviceAccount, labels: labels('--labels', labelText), annotations: {} };
+}
+
+/** Whom a token would name; the issuer does not matter where nothing is verified. */
+export function callerOf(user: string | undefined, groupText: string | undefined): Caller | undefined {
+  if (user === undefined) {
+    if (groupText !== undefined) throw usage('--groups are those of a user; say which with --on-behalf-of');
+    return undefined;
+  }
+  const groups = groupText === undefined ? [] : groupText.split(',');
+  if (user === '' || user.length > 256) throw wrong('--on-behalf-of', 'as the name of a user', user);
+  if (groups.some((group) => group === '')) throw wrong('--groups', 'a,b', groupText ?? '');
+  return { issuer: '', user, groups };
 }
 
 /** A whole number from `least` to `most`. */

@@ -8,8 +8,8 @@ export interface Io {
   readonly in: NodeJS.ReadableStream;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly now: () => number;
-  /** Which of the two is a terminal. */
-  readonly terminal: { readonly out: boolean; readonly err: boolean };
+  /** Which of them is a terminal. */
+  readonly terminal: { readonly in: boolean; readonly out: boolean; readonly err: boolean };
 }
 
 export function processIo(): Io {
@@ -19,7 +19,7 @@ export function processIo(): Io {
     in: process.stdin,
     env: process.env,
     now: () => Date.now(),
-    terminal: { out: process.stdout.isTTY, err: process.stderr.isTTY },
+    terminal: { in: process.stdin.isTTY, out: process.stdout.isTTY, err: process.stderr.isTTY },
   };
 }
 
@@ -47,16 +47,19 @@ function escapeUnit(text: string, at: number): string {
 
 /**
  * Columns padded to their widest cell, two blanks between them; foreign text in cells is made visible, and no cell is empty. `paint`
- * colours the cells below a head, which changes no width.
+ * colours the cells below a head, which changes no width. `least` are widths that columns have at least, for a table that goes on.
  */
 export function table(
   head: readonly string[],
   rows: readonly (readonly string[])[],
   paint: (cell: string, head: string) => string = (cell) => cell,
+  least: readonly number[] = [],
 ): string {
   const shown = rows.map((row) => row.map((cell) => (cell === '' ? '-' : visible(cell))));
   // One by one: a call takes no hundred thousand arguments.
-  const widths = head.map((name, column) => shown.reduce((most, row) => Math.max(most, (row[column] ?? '').length), name.length));
+  const widths = head.map((name, column) =>
+    shown.reduce((most, row) => Math.max(most, (row[column] ?? '').length), Math.max(name.length, least[column] ?? 0)),
+  );
   const line = (row: readonly string[], of: typeof paint): string =>
     row
       .map((cell, column) => of(cell, head[column] ?? '') + ' '.repeat((widths[column] ?? 0) - cell.length))

@@ -92,9 +92,9 @@ export class Up extends Program {
 }
 
 /** An agent's connection to what `up` serves. */
-export async function connect(ready: Ready): Promise<Client> {
+export async function connect(ready: Ready, password = 'whatever'): Promise<Client> {
   const [host = '', port = ''] = (ready.resources[0]?.address ?? '').split(':');
-  const client = new Client({ host, port: Number(port), user: 'bot', password: 'whatever', database: 'orders' });
+  const client = new Client({ host, port: Number(port), user: 'bot', password, database: 'orders' });
   client.on('error', () => undefined);
   await client.connect();
   return client;

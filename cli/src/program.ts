@@ -4,8 +4,10 @@ import { asCliError, type CliError, EXIT, usage } from './errors.ts';
 import type { Io } from './io.ts';
 import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from './paint.ts';
 import { withExamples, withPages } from './verbs/common.ts';
+import { addConsole } from './verbs/console.ts';
 import { addExplain } from './verbs/explain.ts';
 import { addPolicy } from './verbs/policy.ts';
+import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
 import { addVerify } from './verbs/verify.ts';
@@ -68,7 +70,10 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   );
   addUp(program, options);
   addSessions(program, options);
+  addConsole(program, options);
   addExplain(program, options);
+  addRequests(program, options);
+  addDecisions(program, options);
   addPolicy(program, options);
   addVerify(program, options);
   withExamples(

@@ -26,6 +26,9 @@ export interface Access {
   allowed(identity: Identity, verb: Verb, namespace: string): Promise<boolean>;
 }
 
+/** Whose machine it is, in embedded mode. */
+export const LOCAL_IDENTITY: Identity = { user: 'local', groups: [] };
+
 /** Embedded mode: one bearer token, compared in constant time, opens everything that this machine recorded. */
 export function createTokenAccess(token: string): Access {
   const expected = digest(token);
@@ -33,7 +36,7 @@ export function createTokenAccess(token: string): Access {
     authorise(request) {
       const given = /^Bearer (.+)$/.exec(request.header('authorization') ?? '')?.[1];
       const same = given !== undefined && timingSafeEqual(digest(given), expected);
-      return Promise.resolve(same ? { user: 'local', groups: [] } : { refused: 'the collector wants its bearer token' });
+      return Promise.resolve(same ? LOCAL_IDENTITY : { refused: 'the collector wants its bearer token' });
     },
     allowed: () => Promise.resolve(true),
   };

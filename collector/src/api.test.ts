@@ -36,7 +36,8 @@ const access: Access = {
 
 let path: string;
 let collector: Collector;
-const long = aSession({ segments: 5, startedAt: 5000 });
+const mira = { issuer: 'https://login.corp', user: 'mira@corp', groups: ['support'] };
+const long = aSession({ segments: 5, startedAt: 5000, onBehalfOf: mira });
 beforeAll(async () => {
   const directory = await temporaryDirectory();
   path = directory.path;
@@ -73,6 +74,7 @@ describe('the list of sessions', () => {
       resource: { namespace: 'data', name: 'orders-db', protocol: 'postgres' },
       purpose: 'tests',
       mode: 'Enforce',
+      onBehalfOf: { issuer: 'https://login.corp', user: 'mira@corp' },
       actions: 10,
       denied: 5,
       masked: 0,
@@ -212,7 +214,7 @@ describe('records', () => {
     const first = RecordPage.parse((await ask(`/v1/sessions/${session}/records`, 'alice')).json());
     expect(first).toMatchObject({ items: { length: 3 }, next: 3 });
     const second = RecordPage.parse((await ask(`/v1/sessions/${session}/records?from=3`, 'alice')).json());
-    expect(second).toEqual({ items: [], next: 5 });
+    expect(second).toEqual({ items: [], next: 5, end: 5, gap: { from: 3, to: 4 } });
     expect((await ask(`/v1/sessions/${session}`, 'alice')).json()).toMatchObject({ evidence: 'incomplete', missing: [1] });
   });
 

@@ -5,18 +5,23 @@ import {
   bundleLine,
   EvidenceError,
   SESSION_ID_PREFIX,
+  SessionVerdictFilter,
   type TrustInfo,
 } from '@chaperone/evidence';
 import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { stream } from 'hono/streaming';
 import { z } from 'zod';
 import type { Access, Identity, Verb } from './access.ts';
+import { parseSearch } from './commands.ts';
+import type { ListPlace, SessionFilter } from './evidence-index.ts';
 import type { SessionRow } from './index-schema.ts';
 import type { Logger } from './ingest.ts';
 import type { Sessions } from './sessions.ts';
 
 const MAX_LIST = 1000;
 const MAX_RECORDS = 1000;
+const MAX_BODY_BYTES = 8192;
 
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const atMost = (most: number, otherwise: number) => z.coerce.number().int().min(1).max(most).default(otherwise);
@@ -27,7 +32,7 @@ const Place = z
   .transform((text) => ({ startedAt: Number(text.slice(0, text.indexOf(','))), session: text.slice(text.indexOf(',') + 1) }))
   // A pod's clock may say anything; what a list gave is taken again.
   .refine(({ startedAt }) => Number.isFinite(startedAt));
-const ListQuery = z.strictObject({
+const FILTER = {
   namespace: z.string().regex(NAME).optional(),
   agent: z.string().regex(NAME).optional(),
   resource: z
@@ -35,9 +40,14 @@ const ListQuery = z.strictObject({
     .regex(/^[^/]+\/[^/]+$/)
     .optional(),
   since: z.coerce.number().min(0).optional(),
+  until: z.coerce.number().min(0).optional(),
+  verdict: SessionVerdictFilter.optional(),
   limit: atMost(MAX_LIST, 100),
   after: Place.optional(),
-});
+};
+const ListQuery = z.strictObject(FILTER);
+/** Words stay out of addresses, which logs and histories keep. */
+const SearchBody = z.strictObject({ ...FILTER, text: z.string().min(1).max(500) });
 const RecordsQuery = z.strictObject({
   from: z.coerce.number().int().min(0).default(0),
   limit: atMost(MAX_RECORDS, 200),
@@ -63,9 +73,11 @@ class Refused extends Error {
   }
 }
 
-type Env = { Variables: { identity: Identity } };
+type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: Identity } };
 
-/** The collector's HTTP API; its shapes are in @chaperone/evidence. Everything below /v1 wants a person who may see it. */
+/**
+ * The collector's HTTP API; its shapes are in @chaperone/evidence. Everything below /v1 wants a person who may
+ * see it: `signedIn` of the environment, whom the console's door knows, or whom `access` finds. */
 export function createApi(options: ApiOptions): Hono<Env> {
   const { sessions, access, logger } = options;
   const api = new Hono<Env>();
@@ -91,6 +103,18 @@ export function createApi(options: ApiOptions): Hono<Env> {
     return row;
   };
 
+  /** Where the person may do all of it; every namespace unless one is asked for. */
+  const namespaces = async (identity: Identity, verbs: readonly Verb[], asked?: string): Promise<string[]> => {
+    const found: string[] = [];
+    for (const namespace of asked === undefined ? await sessions.namespaces() : [asked]) {
+      const may = await Promise.all(verbs.map((verb) => access.allowed(identity, verb, namespace)));
+      if (may.every(Boolean)) found.push(namespace);
+    }
+    if (asked !== undefined && found.length === 0)
+      throw new Refused(403, { code: 'Forbidden', message: `you may not ${verbs.join(' and ')} sessions of namespace ${asked}` });
+    return found;
+  };
+
   api.onError((error, context) => {
     if (error instanceof Refused) return context.json(error.body, error.status);
     if (error instanceof EvidenceError) {
@@ -110,11 +134,13 @@ export function createApi(options: ApiOptions): Hono<Env> {
 
   api.use('/v1/*', async (context, next) => {
     const url = new URL(context.req.url);
-    const identity = await access.authorise({
-      method: context.req.method,
-      target: url.pathname + url.search,
-      header: (name) => context.req.header(name),
-    });
+    const identity =
+      context.env?.signedIn ??
+      (await access.authorise({
+        method: context.req.method,
+        target: url.pathname + url.search,
+        header: (name) => context.req.header(name),
+      }));
     if ('refused' in identity) throw new Refused(401, { code: 'NotSignedIn', message: identity.refused });
     context.set('identity', identity);
     context.header('cache-control', 'no-store');
@@ -123,30 +149,30 @@ export function createApi(options: ApiOptions): Hono<Env> {
   api.get('/v1/trust', (context) => context.json<TrustInfo>({ origin: options.origin }));
   api.get('/v1/sessions', async (context) => {
     const query = parse(ListQuery, context.req.query());
-    const asked = query.namespace === undefined ? await sessions.namespaces() : [query.namespace];
-    const namespaces: string[] = [];
-    for (const namespace of asked)
-      if (await access.allowed(context.get('identity'), 'list', namespace)) namespaces.push(namespace);
-    if (query.namespace !== undefined && namespaces.length === 0)
-      throw new Refused(403, { code: 'Forbidden', message: `you may not list sessions of namespace ${query.namespace}` });
-    const [namespace = '', name = ''] = query.resource?.split('/') ?? [];
-    return context.json(
-      await sessions.list(
-        {
-          namespaces,
-          ...(query.agent === undefined ? {} : { agent: query.agent }),
-          ...(query.resource === undefined ? {} : { resource: { namespace, name } }),
-          ...(query.since === undefined ? {} : { since: query.since }),
-        },
-        { limit: query.limit, ...(query.after === undefined ? {} : { after: query.after }) },
-      ),
-    );
+    const filter = filterOf(query, await namespaces(context.get('identity'), ['list'], query.namespace));
+    return context.json(await sessions.list(filter, pageOf(query)));
   });
+  api.post('/v1/sessions/search', bodyLimit({ maxSize: MAX_BODY_BYTES }), async (context) => {
+    const query = parse(SearchBody, await context.req.json<unknown>().catch(() => undefined));
+    const words = parseSearch(query.text);
+    if (words === undefined) throw new Refused(400, { code: 'BadRequest', message: 'a search takes 1 to 16 words' });
+    // What a command says is seen by replaying alone.
+    const filter = filterOf(query, await namespaces(context.get('identity'), ['list', 'replay'], query.namespace));
+    return context.json(await sessions.search(filter, words, pageOf(query)));
+  });
+  api.get('/v1/facets', async (context) =>
+    context.json(await sessions.facets(await namespaces(context.get('identity'), ['list']))),
+  );
   api.get('/v1/sessions/:id', async (context) => context.json(await sessions.detail(await find(context, 'get'))));
   api.get('/v1/sessions/:id/records', async (context) => {
     const { from, limit } = parse(RecordsQuery, context.req.query());
     const row = await find(context, 'replay');
     return context.json(await sessions.records(row.session, from, limit));
+  });
+  api.get('/v1/sessions/:id/outline', async (context) => {
+    const { from, limit } = parse(RecordsQuery, context.req.query());
+    const row = await find(context, 'replay');
+    return context.json(await sessions.outline(row.session, from, limit));
   });
   api.get('/v1/sessions/:id/segments', async (context) => {
     const { session } = await find(context, 'replay');
@@ -169,7 +195,23 @@ export function createApi(options: ApiOptions): Hono<Env> {
   return api;
 }
 
-function parse<T>(schema: z.ZodType<T>, query: Record<string, string>): T {
+function filterOf({ agent, resource, since, until, verdict }: z.infer<typeof ListQuery>, namespaces: string[]): SessionFilter {
+  const [namespace = '', name = ''] = resource?.split('/') ?? [];
+  return {
+    namespaces,
+    ...(agent === undefined ? {} : { agent }),
+    ...(resource === undefined ? {} : { resource: { namespace, name } }),
+    ...(since === undefined ? {} : { since }),
+    ...(until === undefined ? {} : { until }),
+    ...(verdict === undefined ? {} : { verdict }),
+  };
+}
+
+function pageOf({ limit, after }: z.infer<typeof ListQuery>): { limit: number; after?: ListPlace } {
+  return { limit, ...(after === undefined ? {} : { after }) };
+}
+
+function parse<T>(schema: z.ZodType<T>, query: unknown): T {
   const parsed = schema.safeParse(query);
   if (parsed.success) return parsed.data;
   const fields = parsed.error.issues.map((issue) => issue.path.join('.') || 'query').join(', ');

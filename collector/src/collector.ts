@@ -4,6 +4,9 @@ import type { Trust } from '@chaperone/evidence';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Access } from './access.ts';
 import { createApi } from './api.ts';
+import { createDoor } from './console/door.ts';
+import type { SignIn } from './console/sign-in.ts';
+import type { StaticFiles } from './console/static-files.ts';
 import type { EvidenceIndex } from './evidence-index.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
 import { Objects } from './objects.ts';
@@ -17,6 +20,8 @@ export interface CollectorOptions {
   readonly trust: Trust;
   readonly access: Access;
   readonly logger: Logger;
+  /** The page for people, and how they sign in; without it the API is all there is. */
+  readonly console?: { readonly files: StaticFiles; readonly signIn: SignIn; readonly now: () => number };
   /** What else is not ready, as a sentence. */
   readonly notReady?: () => string | undefined;
 }
@@ -29,7 +34,7 @@ export interface Collector {
   reindex(): Promise<ReindexResult>;
   /** Every row of the index in a fixed order, to compare two indexes. */
   dump(): Promise<unknown>;
-  /** The HTTP API: a function from Request to Response, for any server. */
+  /** The HTTP API, and the console where there is one: a function from Request to Response, for any server. */
   readonly fetch: (request: Request) => Response | Promise<Response>;
   readonly registry: Registry;
   close(): Promise<void>;
@@ -69,6 +74,15 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     notReady: () => options.notReady?.(),
     metrics: () => registry.metrics(),
   });
+  const fetch =
+    options.console === undefined
+      ? (request: Request) => api.fetch(request)
+      : createDoor({
+          ...options.console,
+          api: (request, signedIn) => api.fetch(request, signedIn === undefined ? {} : { signedIn }),
+          access: options.access,
+          origin: trust.origin,
+        });
   return {
     async ingest(segment, sender) {
       const outcome = await ingest.ingest(segment, sender);
@@ -78,7 +92,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     receipt: (session, nkey) => index.receipt(session, nkey),
     reindex: () => ingest.alone(rebuild),
     dump: () => index.dump(),
-    fetch: (request) => api.fetch(request),
+    fetch,
     registry,
     async close() {
       ready.reset();

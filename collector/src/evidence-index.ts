@@ -1,7 +1,23 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type Receipt, SESSION_ID_PREFIX, type VerifiedSegment } from '@chaperone/evidence';
-import { Kysely, type SelectQueryBuilder, type Transaction } from 'kysely';
 import {
+  type Receipt,
+  SESSION_ID_PREFIX,
+  type SessionFacets,
+  type SessionVerdictFilter,
+  type VerifiedSegment,
+} from '@chaperone/evidence';
+import {
+  type ExpressionBuilder,
+  type ExpressionWrapper,
+  Kysely,
+  type SelectQueryBuilder,
+  type SqlBool,
+  sql,
+  type Transaction,
+} from 'kysely';
+import { commandsOf, type Found, excerpt, inGroups, inScopes, type Match, MAX_MATCHES, newestBySession } from './commands.ts';
+import {
+  type CommandRow,
   CREATE_TABLES,
   type FindingRow,
   INDEX_VERSION,
@@ -18,7 +34,11 @@ export interface SessionFilter {
   readonly namespaces: readonly string[];
   readonly agent?: string;
   readonly resource?: { readonly namespace: string; readonly name: string };
+  /** Something happened at this time or later. */
   readonly since?: number;
+  /** It began before this time. */
+  readonly until?: number;
+  readonly verdict?: SessionVerdictFilter;
 }
 
 /** A place in the order of a list: the session that stands there, and when it began. */
@@ -27,7 +47,9 @@ export interface ListPlace {
   readonly session: string;
 }
 
-const TABLES = ['sessions', 'segments', 'findings'] as const;
+const TABLES = ['sessions', 'segments', 'findings', 'commands'] as const;
+/** Values of a session that are of another order of magnitude than its agents and resources are not told apart. */
+const MAX_FACETS = 500;
 
 /** The SQL index over the objects. One writer; rebuilt from the objects when its version is not ours. */
 export class EvidenceIndex {
@@ -140,14 +162,65 @@ export class EvidenceIndex {
   async list(filter: SessionFilter, { limit, after }: { limit: number; after?: ListPlace }): Promise<SessionRow[]> {
     if (filter.namespaces.length === 0) return [];
     let query = this.#filtered(filter).selectAll();
-    if (after !== undefined)
-      query = query.where((eb) =>
-        eb.or([
-          eb('started_at', '<', after.startedAt),
-          eb.and([eb('started_at', '=', after.startedAt), eb('session', '>', after.session)]),
-        ]),
-      );
+    if (after !== undefined) query = query.where(behind(after));
     return query.orderBy('started_at', 'desc').orderBy('session').limit(limit).execute();
+  }
+
+  /** Sessions with a command that matches, as `list` has them, and how many commands matched in all. */
+  async search(
+    filter: SessionFilter,
+    words: string,
+    { limit, after }: { limit: number; after?: ListPlace },
+  ): Promise<{ rows: SessionRow[]; found: ReadonlyMap<string, Found>; matched: number }> {
+    if (filter.namespaces.length === 0) return { rows: [], found: new Map(), matched: 0 };
+    const { rows: matches } = await sql<{ id: number; session: string; seq: number }>`
+      SELECT rowid AS id, session, seq FROM commands WHERE commands MATCH ${inScopes(words, filter.namespaces)}
+      ORDER BY rowid DESC LIMIT ${MAX_MATCHES}`.execute(this.#db);
+    const newest = newestBySession(matches);
+    let query = this.#filtered(filter)
+      .selectAll()
+      .where('session', 'in', sql<string>`(SELECT value FROM json_each(${JSON.stringify([...newest.keys()])}))`);
+    if (after !== undefined) query = query.where(behind(after));
+    const rows = await query.orderBy('started_at', 'desc').orderBy('session').limit(limit).execute();
+    return { rows, found: await this.#found(words, rows, newest), matched: matches.length };
+  }
+
+  /** What the found commands of these sessions say around what was searched for. */
+  async #found(words: string, rows: readonly SessionRow[], newest: ReadonlyMap<string, Match>): Promise<Map<string, Found>> {
+    const ids = rows.flatMap(({ session }) => newest.get(session)?.id ?? []);
+    if (ids.length === 0) return new Map();
+    const { rows: found } = await sql<Omit<CommandRow, 'scope'>>`
+      SELECT session, seq, at, verdict, text, plain FROM commands WHERE rowid IN (${sql.join(ids)})`.execute(this.#db);
+    return new Map(
+      found.map(({ session, seq, at, verdict, text, plain }) => {
+        const hits = newest.get(session)?.hits ?? 1;
+        return [session, { seq, at, verdict, hits, text: excerpt(words, text, plain) }];
+      }),
+    );
+  }
+
+  async facets(namespaces: readonly string[]): Promise<SessionFacets> {
+    if (namespaces.length === 0) return { agents: [], resources: [] };
+    const seen = this.#filtered({ namespaces });
+    const agents = await seen
+      .select((eb) => ['namespace', 'service_account as name', eb.fn.countAll<number>().as('sessions')])
+      .groupBy(['namespace', 'service_account'])
+      .orderBy('sessions', 'desc')
+      .limit(MAX_FACETS)
+      .execute();
+    const resources = await seen
+      .where('resource_name', 'is not', null)
+      .select((eb) => [
+        eb.fn.coalesce('resource_namespace', sql<string>`''`).as('namespace'),
+        eb.fn.coalesce('resource_name', sql<string>`''`).as('name'),
+        eb.fn.coalesce('protocol', sql<string>`''`).as('protocol'),
+        eb.fn.countAll<number>().as('sessions'),
+      ])
+      .groupBy(['resource_namespace', 'resource_name', 'protocol'])
+      .orderBy('sessions', 'desc')
+      .limit(MAX_FACETS)
+      .execute();
+    return { agents, resources };
   }
 
   /** How many sessions a list without end would hold. */
@@ -166,6 +239,10 @@ export class EvidenceIndex {
     if (filter.resource !== undefined)
       query = query.where('resource_namespace', '=', filter.resource.namespace).where('resource_name', '=', filter.resource.name);
     if (filter.since !== undefined) query = query.where('last_at', '>=', filter.since);
+    if (filter.until !== undefined) query = query.where('started_at', '<', filter.until);
+    if (filter.verdict === 'denied') query = query.where('denied', '>', 0);
+    if (filter.verdict === 'masked') query = query.where('masked', '>', 0);
+    if (filter.verdict === 'clean') query = query.where('denied', '=', 0).where('masked', '=', 0);
     return query;
   }
 
@@ -222,6 +299,7 @@ export class EvidenceIndex {
       next.high_water = await highWater(tx, next);
       if (known === undefined) await tx.insertInto('sessions').values(next).execute();
       else await tx.updateTable('sessions').set(next).where('session', '=', row.session).execute();
+      for (const commands of inGroups(commandsOf(segment))) await tx.insertInto('commands').values(commands).execute();
     });
   }
 
@@ -238,8 +316,20 @@ export class EvidenceIndex {
     const sessions = await this.#db.selectFrom('sessions').selectAll().orderBy('session').execute();
     const segments = await this.#db.selectFrom('segments').selectAll().orderBy('session').orderBy('number').execute();
     const findings = await this.#db.selectFrom('findings').selectAll().orderBy('session').orderBy('digest').execute();
-    return { sessions, segments, findings };
+    const commands = await this.#db.selectFrom('commands').selectAll().orderBy('session').orderBy('seq').execute();
+    return { sessions, segments, findings, commands };
   }
+}
+
+/** The order of a list, behind a place of it. */
+function behind(
+  after: ListPlace,
+): (eb: ExpressionBuilder<IndexTables, 'sessions'>) => ExpressionWrapper<IndexTables, 'sessions', SqlBool> {
+  return (eb) =>
+    eb.or([
+      eb('started_at', '<', after.startedAt),
+      eb.and([eb('started_at', '=', after.startedAt), eb('sessions.session', '>', after.session)]),
+    ]);
 }
 
 function rowOf(segment: VerifiedSegment, receivedAt: number): SegmentRow {
@@ -279,6 +369,8 @@ function newSession(segment: VerifiedSegment): SessionRow {
     protocol: null,
     purpose: null,
     mode: null,
+    caller_issuer: null,
+    caller_user: null,
     started_at: header.clock.wall[0],
     last_at: header.clock.wall[1],
     actions: 0,
@@ -314,6 +406,8 @@ function merge(session: SessionRow, segment: VerifiedSegment, row: SegmentRow): 
     next.protocol = open.resource.protocol;
     next.purpose = open.purpose;
     next.mode = open.mode;
+    next.caller_issuer = open.onBehalfOf?.issuer ?? null;
+    next.caller_user = open.onBehalfOf?.user ?? null;
   }
   if (row.number > session.last_number)
     Object.assign(next, header.counters, { last_number: row.number, torn: header.flags.includes('torn') ? 1 : 0 });

@@ -29,6 +29,7 @@ export interface SessionOptions {
   readonly close?: boolean;
   readonly startedAt?: number;
   readonly text?: string;
+  readonly onBehalfOf?: { issuer: string; user: string; groups: string[] };
 }
 
 const DEFAULTS = {
@@ -70,6 +71,7 @@ export function aSession(options: SessionOptions = {}): { session: string; nkey:
         agent,
         resource: { namespace: 'data', name: resource, protocol: 'postgres' },
         purpose: 'tests',
+        ...(options.onBehalfOf === undefined ? {} : { onBehalfOf: options.onBehalfOf }),
         policies: [],
         mode: 'Enforce',
         client: { address: '127.0.0.1:1', tls: false },

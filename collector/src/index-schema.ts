@@ -13,6 +13,9 @@ export interface SessionRow {
   protocol: string | null;
   purpose: string | null;
   mode: string | null;
+  /** Whom a verified token named, and who issued it; both null where none was demanded. */
+  caller_issuer: string | null;
+  caller_user: string | null;
   started_at: number;
   last_at: number;
   actions: number;
@@ -55,19 +58,35 @@ export interface FindingRow {
   at: number;
 }
 
+/**
+ * Commands for the search. `plain` is the text as a reader means it (compatibility forms, nothing invisible) where that is another.
+ * The virtual table adds a column of its own name, which takes what is searched for.
+ */
+export interface CommandRow {
+  session: string;
+  seq: number;
+  at: number;
+  verdict: string;
+  /** The agent's namespace, as a word. */
+  scope: string;
+  text: string;
+  plain: string;
+}
+
 export interface IndexTables {
+  commands: CommandRow;
   sessions: SessionRow;
   segments: SegmentRow;
   findings: FindingRow;
 }
 
 /** Raised with every change of the tables: an index of another version is dropped and built again. */
-export const INDEX_VERSION = 1;
+export const INDEX_VERSION = 2;
 
 export const CREATE_TABLES = `
 CREATE TABLE sessions (
   session TEXT PRIMARY KEY, nkey TEXT NOT NULL, namespace TEXT NOT NULL, service_account TEXT NOT NULL, pod TEXT, pod_uid TEXT,
-  resource_namespace TEXT, resource_name TEXT, protocol TEXT, purpose TEXT, mode TEXT,
+  resource_namespace TEXT, resource_name TEXT, protocol TEXT, purpose TEXT, mode TEXT, caller_issuer TEXT, caller_user TEXT,
   started_at REAL NOT NULL, last_at REAL NOT NULL,
   actions INTEGER NOT NULL, denied INTEGER NOT NULL, masked INTEGER NOT NULL, dropped INTEGER NOT NULL,
   segments INTEGER NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
@@ -83,4 +102,8 @@ CREATE TABLE findings (
   session TEXT NOT NULL, digest TEXT NOT NULL, number INTEGER NOT NULL, nkey TEXT NOT NULL, code TEXT NOT NULL,
   message TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (session, digest)
 ) STRICT;
+CREATE VIRTUAL TABLE commands USING fts5(
+  session UNINDEXED, seq UNINDEXED, at UNINDEXED, verdict UNINDEXED, scope, text, plain,
+  tokenize = "unicode61 remove_diacritics 0 tokenchars '_'"
+);
 `;

@@ -1,4 +1,14 @@
-export { type Access, type ApiRequest, createTokenAccess, type Identity, type Refusal, type Verb } from './access.ts';
+export {
+  type Access,
+  type ApiRequest,
+  createTokenAccess,
+  type Identity,
+  LOCAL_IDENTITY,
+  type Refusal,
+  type Verb,
+} from './access.ts';
 export { type Collector, type CollectorOptions, createCollector } from './collector.ts';
+export { LinkSignIn, type SignIn } from './console/sign-in.ts';
+export { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 export type { IngestOutcome, Logger, Sender } from './ingest.ts';
 export type { ReindexResult } from './reindex.ts';

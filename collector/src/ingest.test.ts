@@ -129,7 +129,7 @@ describe('the store', () => {
       kind: 'refused',
       code: 'SubjectMismatch',
     });
-    expect(await collector.dump()).toEqual({ sessions: [], segments: [], findings: [] });
+    expect(await collector.dump()).toEqual({ sessions: [], segments: [], findings: [], commands: [] });
     expect(await collector.ingest(bytes, { nkey, session })).toMatchObject({ kind: 'stored' });
   });
 

@@ -5,6 +5,8 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { createCollector } from './collector.ts';
 import { readConfig } from './config.ts';
+import { NO_SIGN_IN } from './console/sign-in.ts';
+import { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { Logger } from './ingest.ts';
 import { createLoginAccess, createLoginServer } from './login-access.ts';
@@ -33,11 +35,15 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   // In a pod its ServiceAccount, elsewhere KUBECONFIG.
   cluster.loadFromDefault();
   let consumer: EvidenceConsumer | undefined;
+  const files = await loadStaticFiles(CONSOLE_DIRECTORY);
+  if (files === undefined) logger.warn('the console is not part of this collector');
   const collector = await createCollector({
     directory: config.directory,
     trust: config.trust,
     access: createLoginAccess(createLoginServer(cluster)),
     logger,
+    // The page says that nobody signs in to it here yet, and what does the same.
+    ...(files === undefined ? {} : { console: { files, signIn: NO_SIGN_IN, now: Date.now } }),
     notReady: () => (consumer === undefined ? 'the broker is not connected yet' : consumer.notReady()),
   });
   const sweep = startLoginSweep({ config: cluster, logger });

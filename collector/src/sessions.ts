@@ -3,18 +3,25 @@ import {
   type Finding,
   openSegment,
   type RecordPage,
+  type SearchList,
   SESSION_ID,
   type SessionDetail,
+  type SessionFacets,
   type SessionList,
   type SessionRecord,
   type SessionSummary,
 } from '@chaperone/evidence';
+import { MAX_MATCHES } from './commands.ts';
 import type { EvidenceIndex, ListPlace, SessionFilter } from './evidence-index.ts';
 import type { SegmentRow, SessionRow } from './index-schema.ts';
 import { type Objects, sha256 } from './objects.ts';
 
 /** A page of records ends after this many bytes of segments, however many records were asked for. */
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
+/** Most of what is read for an outline is not sent. */
+const MAX_OUTLINE_BYTES = 4 * 1024 * 1024;
+/** What a list shows of a command; `bytes` says how long it is. */
+const MAX_OUTLINE_TEXT = 500;
 const MAX_MISSING_LISTED = 100;
 
 /** Answers questions about stored sessions; who may ask is decided before. */
@@ -40,6 +47,35 @@ export class Sessions {
       ...(after === undefined ? { total: truncated ? await this.#index.count(filter) : shown.length } : {}),
       ...(truncated && last !== undefined ? { next: `${last.started_at},${last.session}` } : {}),
     };
+  }
+
+  /** Sessions with a command that has every word, each with the newest such command. `words` is what parseSearch gave. */
+  async search(
+    filter: SessionFilter,
+    words: string,
+    { limit, after }: { limit: number; after?: ListPlace },
+  ): Promise<SearchList> {
+    const { rows, found, matched } = await this.#index.search(filter, words, {
+      limit: limit + 1,
+      ...(after === undefined ? {} : { after }),
+    });
+    const shown = rows.slice(0, limit);
+    const altered = await this.#index.altered(shown.map((row) => row.session));
+    const last = shown.at(-1);
+    const truncated = rows.length > shown.length;
+    return {
+      items: shown.flatMap((row) => {
+        const { hits = 0, ...hit } = found.get(row.session) ?? {};
+        return 'seq' in hit ? [{ ...summary(row, altered.has(row.session)), hit, hits }] : [];
+      }),
+      truncated,
+      partial: matched >= MAX_MATCHES,
+      ...(truncated && last !== undefined ? { next: `${last.started_at},${last.session}` } : {}),
+    };
+  }
+
+  facets(namespaces: readonly string[]): Promise<SessionFacets> {
+    return this.#index.facets(namespaces);
   }
 
   async detail(row: SessionRow): Promise<SessionDetail> {
@@ -68,23 +104,43 @@ export class Sessions {
 
   /**
    * Records from number `from` on. Stops before a missing segment, so that nobody takes two records for neighbours that are
-   * not. Throws EvidenceError where stored bytes are not what was received.
+   * not; the page there says what is missing. Throws EvidenceError where stored bytes are not what was received.
    */
-  async records(session: string, from: number, limit: number): Promise<RecordPage> {
+  records(session: string, from: number, limit: number): Promise<RecordPage> {
+    return this.#page(session, { from, limit, maxBytes: MAX_PAGE_BYTES }, (record) => record);
+  }
+
+  /** The same without results, and of each command its beginning: what a list and a timeline of the session need. */
+  outline(session: string, from: number, limit: number): Promise<RecordPage> {
+    return this.#page(session, { from, limit, maxBytes: MAX_OUTLINE_BYTES }, outlineOf);
+  }
+
+  async #page(
+    session: string,
+    { from, limit, maxBytes }: { from: number; limit: number; maxBytes: number },
+    shown: (record: SessionRecord) => SessionRecord | undefined,
+  ): Promise<RecordPage> {
     const items: SessionRecord[] = [];
     let bytes = 0;
     let next = from;
     for (;;) {
       const [row] = await this.#index.segments(session, { fromSeq: next, limit: 1 });
-      if (row === undefined) return { items };
-      if (row.first_seq > next) return items.length === 0 ? { items, next: row.first_seq } : { items, next };
-      if (bytes > 0 && bytes + row.bytes > MAX_PAGE_BYTES) return { items, next };
+      if (row === undefined) return { items, end: next };
+      if (row.first_seq > next) {
+        const gap = { from: next, to: row.first_seq - 1 };
+        return next > from ? { items, next, end: next } : { items, next: row.first_seq, end: row.first_seq, gap };
+      }
+      if (bytes > 0 && bytes + row.bytes > maxBytes) return { items, next, end: next };
       const { records } = openSegment(await this.#verified(row));
       bytes += row.bytes;
-      const wanted = records.slice(next - row.first_seq, next - row.first_seq + limit - items.length);
-      items.push(...wanted);
-      next += wanted.length;
-      if (items.length === limit) return next > row.last_seq && row.closes === 1 ? { items } : { items, next };
+      for (const record of records.slice(next - row.first_seq)) {
+        const item = shown(record);
+        if (item !== undefined) items.push(item);
+        next++;
+        if (items.length === limit) break;
+      }
+      if (items.length < limit) continue;
+      return next > row.last_seq && row.closes === 1 ? { items, end: next } : { items, next, end: next };
     }
   }
 
@@ -117,6 +173,17 @@ export class Sessions {
   }
 }
 
+function outlineOf(record: SessionRecord): SessionRecord | undefined {
+  if (record.type === 'columns' || record.type === 'rows') return undefined;
+  if (record.type === 'done') {
+    const { result: _rows, ...rest } = record;
+    return rest;
+  }
+  if (record.type !== 'action') return record;
+  const { parameters: _values, text, ...rest } = record;
+  return text === undefined ? rest : { ...rest, text: text.slice(0, MAX_OUTLINE_TEXT).replace(/[\ud800-\udbff]$/, '') };
+}
+
 function summary(row: SessionRow, altered: boolean): SessionSummary {
   const ended = row.closed === 1;
   return {
@@ -132,6 +199,9 @@ function summary(row: SessionRow, altered: boolean): SessionSummary {
       : { resource: { namespace: row.resource_namespace, name: row.resource_name, protocol: row.protocol } }),
     ...(row.purpose === null ? {} : { purpose: row.purpose }),
     ...(row.mode === 'Enforce' || row.mode === 'Audit' ? { mode: row.mode } : {}),
+    ...(row.caller_issuer === null || row.caller_user === null
+      ? {}
+      : { onBehalfOf: { issuer: row.caller_issuer, user: row.caller_user } }),
     actions: row.actions,
     denied: row.denied,
     masked: row.masked,

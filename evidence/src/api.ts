@@ -17,6 +17,8 @@ export const SessionSummary = z.object({
   resource: z.object({ namespace: z.string(), name: z.string(), protocol: z.string() }).optional(),
   purpose: z.string().optional(),
   mode: z.enum(['Enforce', 'Audit']).optional(),
+  /** Whom the agent acted for, as a verified token said; its groups are in the opening record. */
+  onBehalfOf: z.object({ issuer: z.string(), user: z.string() }).optional(),
   actions: z.int(),
   denied: z.int(),
   masked: z.int(),
@@ -39,6 +41,30 @@ export const SessionList = z.object({
 });
 export type SessionList = z.infer<typeof SessionList>;
 
+/** What a list may be narrowed to: sessions in which something was denied, in which values were masked, or neither. */
+export const SessionVerdictFilter = z.enum(['denied', 'masked', 'clean']);
+export type SessionVerdictFilter = z.infer<typeof SessionVerdictFilter>;
+
+/** A command that a search found; `text` is what it says there. */
+export const SearchHit = z.object({ seq: z.int(), at: z.number(), verdict: z.string(), text: z.string() });
+export type SearchHit = z.infer<typeof SearchHit>;
+/**
+ * Sessions with a command that has every word of the search, newest first, each with the newest such command. `partial` says that so
+ * many commands matched that older ones were not looked at.
+ */
+export const SearchList = SessionList.extend({
+  items: z.array(SessionSummary.extend({ hit: SearchHit, hits: z.int() })),
+  partial: z.boolean(),
+});
+export type SearchList = z.infer<typeof SearchList>;
+
+/** What there is to narrow a list to, with how many sessions each has; of what who asks may list. The most used come first. */
+export const SessionFacets = z.object({
+  agents: z.array(z.object({ namespace: z.string(), name: z.string(), sessions: z.int() })),
+  resources: z.array(z.object({ namespace: z.string(), name: z.string(), protocol: z.string(), sessions: z.int() })),
+});
+export type SessionFacets = z.infer<typeof SessionFacets>;
+
 export const Finding = z.object({
   code: z.string(),
   message: z.string(),
@@ -59,8 +85,16 @@ export const SessionDetail = SessionSummary.extend({
 });
 export type SessionDetail = z.infer<typeof SessionDetail>;
 
-/** `next` is the `from` of the page after this one; absent at the end of what is stored. */
-export const RecordPage = z.object({ items: z.array(SessionRecord), next: z.int().optional() });
+/**
+ * `next` is the `from` of the page after this one; absent at the end of what is stored. `end` is the number after the last record
+ * that was looked at. A page with a `gap` holds nothing else: records `from` to `to` are not stored.
+ */
+export const RecordPage = z.object({
+  items: z.array(SessionRecord),
+  next: z.int().optional(),
+  end: z.int().optional(),
+  gap: z.object({ from: z.int(), to: z.int() }).optional(),
+});
 export type RecordPage = z.infer<typeof RecordPage>;
 
 export const TrustInfo = z.object({ origin: z.string() });
@@ -72,6 +106,7 @@ export const ApiErrorCode = z.enum([
   'Forbidden',
   'NotFound',
   'AmbiguousName',
+  'LinkUnusable',
   'EvidenceAltered',
   'EvidenceIncomplete',
   'Unavailable',
@@ -80,3 +115,21 @@ export type ApiErrorCode = z.infer<typeof ApiErrorCode>;
 /** `matches` lists the sessions that an ambiguous name fits, at most ten. */
 export const ApiError = z.object({ code: ApiErrorCode, message: z.string(), matches: z.array(z.string()).optional() });
 export type ApiError = z.infer<typeof ApiError>;
+
+/** Whether a browser is signed in, and how one signs in here. `now` is the collector's clock. */
+export const AuthState = z.object({
+  way: z.enum(['link', 'oidc', 'none']),
+  origin: z.string(),
+  now: z.number(),
+  user: z.string().optional(),
+  expiresAt: z.number().optional(),
+});
+export type AuthState = z.infer<typeof AuthState>;
+export const SignInRequest = z.strictObject({ proof: z.string().min(1).max(2048) });
+/** `path` is where the page goes on. */
+export const SignInResult = z.object({ path: z.string() });
+export type SignInResult = z.infer<typeof SignInResult>;
+export const LinkRequest = z.strictObject({ path: z.string().max(600).optional() });
+/** `link` is a path below the collector's address. */
+export const NewLink = z.object({ link: z.string(), expiresAt: z.number() });
+export type NewLink = z.infer<typeof NewLink>;

@@ -32,6 +32,8 @@ export const OpenRecord = z.object({
   }),
   resource: z.object({ namespace: z.string(), name: z.string(), protocol: z.string() }),
   purpose: z.string(),
+  /** Whom the agent acts for, as a token that was verified says; absent: no policy demanded one. */
+  onBehalfOf: z.object({ issuer: z.string(), user: z.string(), groups: z.array(z.string()) }).optional(),
   policies: z.array(z.object({ namespace: z.string(), name: z.string(), generation: z.int() })),
   mode: z.enum(['Enforce', 'Audit']),
   client: z.object({ address: z.string(), tls: z.boolean(), application: z.string().optional() }),

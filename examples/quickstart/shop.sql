@@ -14,3 +14,4 @@ INSERT INTO orders VALUES (101, 1, 42.50, '4111111111111111'), (102, 2, 17.00, '
 
 GRANT SELECT ON customers, tickets, orders TO support_agent;
 GRANT UPDATE (status) ON tickets TO support_agent;
+GRANT UPDATE (total) ON orders TO support_agent;

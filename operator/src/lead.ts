@@ -3,11 +3,13 @@ import { isDeepStrictEqual } from 'node:util';
 import type { InjectionProfile } from '@chaperone/api';
 import { signRegistration } from '@chaperone/evidence';
 import { AddressBook } from './addresses/address-book.ts';
+import { type ApprovalMetrics, ApprovalOffice } from './approvals/office.ts';
 import { type Authority, ensureAuthority } from './ca/authority.ts';
 import { leafIssuer } from './ca/leaves.ts';
 import { ensureServiceCertificates } from './ca/service-certificates.ts';
 import { CA_CONFIG_MAP, publishCa, publishWebhookCa, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
 import type { Config } from './config.ts';
+import { Kills } from './kills/kills.ts';
 import { apply, getObject } from './kube/apply.ts';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
 import { Informer } from './kube/informer.ts';
@@ -44,6 +46,7 @@ export interface LeadOptions {
   readonly authority: Authority;
   readonly events: EventRecorder;
   readonly queueMetrics?: QueueMetrics;
+  readonly approvalMetrics?: ApprovalMetrics;
   readonly natsCa: string | undefined;
   readonly profile: () => InjectionProfile;
   /** Called with the term when sidecars may be answered, with undefined when no more. */
@@ -69,6 +72,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
     options.onTerm({
       enrolments: office.enrolments,
       hub: office.hub,
+      approvals: office.approvals.desk,
       origin,
       register: (nkey, { namespace, serviceAccount, pod, podUid }) =>
         signRegistration({ nkey, agent: { namespace, serviceAccount, pod, podUid }, origin, issuedAt: now() }, enrolment),
@@ -118,6 +122,8 @@ const parse = (object: KubeObject): KubeObject => object;
 class Office {
   readonly hub: SidecarHub;
   readonly enrolments: Enrolments;
+  readonly approvals: ApprovalOffice;
+  readonly #kills: Kills;
   readonly #options: LeadOptions;
   readonly #signal: AbortSignal;
   readonly #now: () => number;
@@ -145,7 +151,10 @@ class Office {
       hashSecret,
       validForMs: config.validForMs,
       now: this.#now,
-      onChange: ({ namespace }) => {
+      greeting: (podUid) => this.approvals.greeting(podUid),
+      kills: (namespace) => this.#kills.of(namespace),
+      onChange: ({ namespace, podUid = '' }) => {
+        this.approvals.podChanged(podUid);
         for (const policy of world.policies.list())
           if (policy.metadata.namespace === namespace) this.#add('policy', keyOf(policy));
       },
@@ -155,6 +164,18 @@ class Office {
         const named = withSecretName(observation, state.resource);
         if (this.#observations.record(named, this.#basis(state.resource))) this.changed();
       },
+      onError,
+    });
+    this.#kills = new Kills({ kube, hub: this.hub, now: this.#now, onError });
+    this.approvals = new ApprovalOffice({
+      kube,
+      hub: this.hub,
+      pods: world.pods,
+      policies: world.policies,
+      signal,
+      now: this.#now,
+      metrics: options.approvalMetrics,
+      queueMetrics: options.queueMetrics,
       onError,
     });
     this.#queue = new WorkQueue({
@@ -186,6 +207,8 @@ class Office {
     const pods = new Set(world.pods.list().map((pod) => pod.metadata.uid));
     await this.enrolments.load((uid) => pods.has(uid));
     await this.#writeProfile(kube);
+    this.approvals.open();
+    await this.#kills.start();
     this.#look();
     this.#subscriptions = [
       this.#options.onWorldChange(() => this.changed()),
@@ -198,7 +221,13 @@ class Office {
     for (const unsubscribe of this.#subscriptions) unsubscribe();
     clearTimeout(this.#timer);
     this.hub.close();
-    await Promise.all([this.#queue.stop(), this.#caMaps.stop(), this.#webhooks.stop()]);
+    await Promise.all([
+      this.#queue.stop(),
+      this.approvals.close(),
+      this.#kills.stop(),
+      this.#caMaps.stop(),
+      this.#webhooks.stop(),
+    ]);
   }
 
   changed(): void {
@@ -214,6 +243,8 @@ class Office {
     await authority.use(await ensureAuthority(kube, config.namespace, this.#now()));
     await ensureServiceCertificates(kube, config.namespace, authority, this.#now());
     await this.#writeProfile(kube);
+    await this.approvals.sweep();
+    await this.#kills.sweep();
     this.changed();
   }
 

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ApprovalMetrics } from './approvals/office.ts';
 import type { QueueMetrics } from './kube/queue.ts';
 import type { NotifyMetrics } from './notify/notifier.ts';
 
@@ -40,10 +41,24 @@ export function createMetrics() {
     slackUp: (up) => slackFailing.set(up ? 0 : 1),
     pressed: (result) => presses.inc({ result }),
   };
+  const open = gauge('chaperone_access_requests_open', 'Requests for approval that are not over.');
+  const outcomes = counter('chaperone_access_requests_total', 'What became of requests for approval.', ['outcome']);
+  const decisions = new Histogram({
+    name: 'chaperone_access_request_decision_seconds',
+    help: 'From a request for approval to its decision.',
+    buckets: [1, 5, 15, 60, 300, 900, 3600],
+    registers,
+  });
+  const approvals: ApprovalMetrics = {
+    open: (count) => open.set(count),
+    became: (outcome) => outcomes.inc({ outcome }),
+    decided: (seconds) => decisions.observe(seconds),
+  };
   return {
     registry,
     queue,
     notify,
+    approvals,
     kubeRequests: counter('chaperone_kube_requests_total', 'Requests to the API server; code 0: no answer.', ['verb', 'code']),
     informerLastEvent: gauge('chaperone_informer_last_event_timestamp_seconds', 'Last sign of life of a watch.', ['kind']),
     informerRelists: gauge('chaperone_informer_relists_total', 'Full lists after the first.', ['kind']),

@@ -1,11 +1,6 @@
-import { generateKeyPairSync } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeNkey, encodeNkey, generateSigner, type Signer, verifyRegistration } from '@chaperone/evidence';
-import { EnrolResponse, enrolmentProof, type Snapshot, StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
+import { decodeNkey, encodeNkey, generateSigner, verifyRegistration } from '@chaperone/evidence';
+import { EnrolResponse, type Snapshot, type StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
 import { testAuthority } from '@chaperone/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -13,21 +8,21 @@ import { parseConfig } from './config.ts';
 import { eventually, type FakeApiServer, startFakeApiServer } from './kube/fake-api-server.test-support.ts';
 import { KINDS } from './kube/objects.ts';
 import { createMetrics } from './metrics.ts';
+import {
+  AGENTS,
+  type Answer,
+  answerTo,
+  enrolment,
+  ENVIRONMENT,
+  type OpenStream,
+  putAgentPod,
+  putCluster,
+  reviewsTokens,
+  streamOf,
+  tokenOf,
+} from './operator.test-support.ts';
 import { type Operator, startOperator } from './operator.ts';
 
-const ENVIRONMENT = {
-  POD_NAME: 'operator-0',
-  POD_UID: 'op-uid',
-  POD_IP: '127.0.0.1',
-  POD_NAMESPACE: 'chaperone-system',
-  CHAPERONE_CLUSTER_NAME: 'test',
-  CHAPERONE_IMAGE: 'registry.example/chaperone@sha256:0000',
-  CHAPERONE_NATS_URL: 'nats://nats.chaperone-system.svc:4222',
-  CHAPERONE_SIDECAR_PORT: '0',
-  CHAPERONE_WEBHOOK_PORT: '0',
-  CHAPERONE_HEALTH_PORT: '0',
-};
-const AGENTS = 'agents';
 const PASSWORD = 'correct-horse';
 let api: FakeApiServer;
 let operator: Operator;
@@ -50,95 +45,23 @@ function putSecret(data: Record<string, string>, upstream = 'orders.data.svc:543
   const annotations = { 'chaperone.dev/upstream': upstream };
   api.put(KINDS.secrets, { metadata: { namespace: 'data', name: 'orders-db-agent', annotations }, data: encoded });
 }
-function putPod(name: string, mods: { uid?: string; created?: string; injected?: boolean } = {}): void {
-  const { spec } = get<{ spec: { containers: unknown[]; volumes: unknown[] } }>(KINDS.injectionProfiles, { name: 'default' });
-  api.put(KINDS.pods, {
-    metadata: {
-      namespace: AGENTS,
-      name,
-      uid: mods.uid ?? `${name}-uid`,
-      labels: { app: 'support' },
-      creationTimestamp: mods.created ?? new Date().toISOString(),
-    },
-    spec: {
-      serviceAccountName: 'support',
-      containers: [{ name: 'agent' }],
-      ...(mods.injected === false ? {} : { initContainers: spec.containers, volumes: spec.volumes }),
-    },
-    status: { phase: 'Running' },
-  });
-}
-
-interface Answer {
-  status: number;
-  body: unknown;
-}
-function send(
+const putPod = (name: string, mods: { uid?: string; created?: string; injected?: boolean } = {}): void =>
+  putAgentPod(api, name, mods);
+const call = (
   method: string,
   path: string,
   token: string | undefined,
   body?: unknown,
-  to = operator.servers.sidecars,
-): Promise<IncomingMessage> {
-  const { port } = to.address() as AddressInfo;
-  return new Promise((resolve, reject) => {
-    const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    const headers = { ...authorization, 'content-type': 'application/json' };
-    const options = { host: '127.0.0.1', servername: 'chaperone-operator.chaperone-system.svc', port, path, method, ca, headers };
-    const sent = request(options, resolve).on('error', reject);
-    sent.end(body === undefined ? undefined : JSON.stringify(body));
-  });
-}
-async function call(...what: Parameters<typeof send>): Promise<Answer> {
-  const response = await send(...what);
-  const chunks: Buffer[] = [];
-  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
-  const text = Buffer.concat(chunks).toString();
-  return { status: response.statusCode ?? 0, body: text === '' ? undefined : JSON.parse(text) };
-}
-const tlsPublicKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' });
-function enrolment(token: string, nkey: Signer, mods: object = {}): object {
-  const nkeyProof = nkey.sign(enrolmentProof(token, tlsPublicKey)).toString('base64');
-  return { protocol: 1, version: '0.1.0', tlsPublicKey, nkey: encodeNkey(nkey.publicKey), nkeyProof, ...mods };
-}
-/** A token of this test reads POD.UID.SERVICEACCOUNT.AUDIENCE; the fake API server reviews it. */
-const tokenOf = (pod: string, uid = `${pod}-uid`, audience = 'chaperone-sidecar'): string => `${pod}.${uid}.support.${audience}`;
-
-async function openStream(token: string): Promise<{ lines: StreamLine[]; ended: () => boolean }> {
-  const response = await send('GET', '/v1/stream', token);
-  expect(response.statusCode).toBe(200);
-  const lines: StreamLine[] = [];
-  let ended = false;
-  createInterface({ input: response }).on('line', (line) => lines.push(StreamLine.parse(JSON.parse(line))));
-  response.on('end', () => {
-    ended = true;
-  });
-  response.on('error', () => undefined);
-  return { lines, ended: () => ended };
-}
+  server = operator.servers.sidecars,
+): Promise<Answer> => answerTo({ server, ca, method, path, token, body });
+const openStream = (token: string): Promise<OpenStream> => streamOf({ server: operator.servers.sidecars, ca, token });
 const snapshots = (lines: readonly StreamLine[]): Snapshot[] =>
   lines.flatMap((line) => (line.type === 'snapshot' ? [line.snapshot] : []));
 
 beforeAll(async () => {
   api = await startFakeApiServer();
-  api.intercept = (asked, response) => {
-    if (!asked.url.pathname.endsWith('/tokenreviews')) return false;
-    const { token = '', audiences = [] } = (asked.body?.spec ?? {}) as { token?: string; audiences?: string[] };
-    const [pod, uid, account, audience] = token.split('.');
-    const extra = { 'authentication.kubernetes.io/pod-name': [pod], 'authentication.kubernetes.io/pod-uid': [uid] };
-    const user = { username: `system:serviceaccount:${AGENTS}:${account ?? ''}`, extra };
-    const good = audience !== undefined && audiences.length === 1 && audiences[0] === audience;
-    response.writeHead(201, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ status: good ? { authenticated: true, audiences, user } : { error: 'bad token' } }));
-    return true;
-  };
-  api.put(KINDS.namespaces, { metadata: { name: 'kube-system', uid: 'cluster-uid' } });
-  api.put(KINDS.namespaces, { metadata: { name: 'data' } });
-  api.put(KINDS.namespaces, { metadata: { name: AGENTS, labels: { 'chaperone.dev/inject': 'enabled' } } });
-  api.put(KINDS.mutatingWebhooks, {
-    metadata: { name: 'chaperone' },
-    webhooks: [{ name: 'pods.chaperone.dev', clientConfig: {} }],
-  });
+  api.intercept = reviewsTokens;
+  putCluster(api);
   operator = await startOperator({
     kube: api.kube,
     config: parseConfig(ENVIRONMENT),

@@ -91,6 +91,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
             events,
             natsCa: options.natsCa,
             queueMetrics: metrics.queue,
+            approvalMetrics: metrics.approvals,
             profile: () => buildProfile(injection()),
             onTerm: (next) => {
               term = next;

@@ -9,6 +9,7 @@ import {
   ResourceAddress,
   SqlSelector,
   CONTENTS,
+  OnBehalfOf,
 } from '@chaperone/api';
 import { z } from 'zod';
 
@@ -38,10 +39,29 @@ export const AccessRule = z.object({
   policy: Ref,
   effect: z.enum(EFFECTS),
   sql: SqlSelector.optional(),
+  /** Absent: whoever calls. Only such callers otherwise; see {@link accessOnBehalfOf}. */
+  onBehalfOf: OnBehalfOf.optional(),
   message: z.string().optional(),
   approval: Approval.optional(),
 });
 export type AccessRule = z.infer<typeof AccessRule>;
+
+/** One policy's demand for a token; all demands of an access agree on who issues it and which claims name the caller. */
+export const TokenDemand = z.object({
+  issuer: z.string(),
+  audiences: z.array(z.string()),
+  /** Each claim has one of the values. Sorted by claim. */
+  requiredClaims: z.array(z.object({ claim: z.string(), values: z.array(z.string()) })),
+  groupsClaim: z.string(),
+  userClaim: z.string(),
+  /** PEM; absent: the system's roots. */
+  ca: z.string().optional(),
+});
+export type TokenDemand = z.infer<typeof TokenDemand>;
+
+/** The human or task behind an agent, as a token that was verified says. */
+export const Caller = z.object({ issuer: z.string(), user: z.string(), groups: z.array(z.string()) });
+export type Caller = z.infer<typeof Caller>;
 
 /** All that one agent may do on one resource: what every policy that selects it and the owner's grant add up to. */
 export const Access = z.object({
@@ -51,6 +71,8 @@ export const Access = z.object({
   digest: z.string(),
   mode: z.enum(['Enforce', 'Audit']),
   purpose: z.string(),
+  /** Tokens that a session must show, all of these demands met by one token. Absent: none is asked for. Never empty. */
+  identity: z.array(TokenDemand).min(1).optional(),
   /** Whether refusals name the rule, the policy and what is allowed instead. */
   disclosure: z.enum(['full', 'code']).default('full'),
   ceiling: z.object({ statements: z.array(z.string()) }),

@@ -1,6 +1,7 @@
-import type { AccessPolicy, PolicyRule, ProtectedResource, ResourceGrant } from '@chaperone/api';
+import type { AccessPolicy, OnBehalfOf, PolicyRule, ProtectedResource, ResourceGrant } from '@chaperone/api';
 import type { Access, AccessRule, Agent, Approval } from './access.ts';
 import { canonicalJson, compare, digestOf } from './canonical.ts';
+import { tokenDemands } from './demands.ts';
 import { PolicyError, type AccessRefusal } from './errors.ts';
 import { parseGlob } from './glob.ts';
 import { strictestInference, strictestLimits, strictestMasking, strictestRecording } from './stricter.ts';
@@ -52,11 +53,13 @@ function compile({ agent, policies, resource }: CompileInput): Access {
   const specs = naming.map((policy) => policy.spec);
   const permitted = new Set(grants.flatMap((grant) => grant.reveal ?? []));
   const { protocol } = resource.spec;
+  const identity = tokenDemands(naming);
   const access: Omit<Access, 'digest'> = {
     resource: { ...at, generation: resource.metadata.generation ?? 0, protocol },
     policies: naming.map((policy) => ({ ...refOf(policy), generation: policy.metadata.generation ?? 0 })),
     mode: resource.spec.allowAudit && selecting.every((policy) => policy.spec.enforcement === 'Audit') ? 'Audit' : 'Enforce',
     purpose: sorted(naming.map((policy) => purposeOf(policy, agent)).filter((purpose) => purpose !== '')).join('; '),
+    ...(identity.length > 0 && { identity }),
     disclosure: specs.some((spec) => spec.disclosure === 'code') ? 'code' : 'full',
     ceiling: { statements: sorted(grants.flatMap((grant) => grant.statements ?? READING_VERBS[protocol])) },
     rules: naming.flatMap((policy) => rulesOf(policy, at)).toSorted((a, b) => compare(canonicalJson(a), canonicalJson(b))),
@@ -117,11 +120,13 @@ function rulesOf(policy: AccessPolicy, resource: { namespace: string; name: stri
     .filter((rule) => names(rule, resource))
     .map((rule) => {
       checkSelector(rule);
+      checkCallers(rule, policy);
       return {
         name: rule.name,
         policy: refOf(policy),
         effect: rule.effect,
         ...(rule.sql && { sql: rule.sql }),
+        ...(rule.onBehalfOf && { onBehalfOf: callersOf(rule.onBehalfOf) }),
         ...(rule.message !== undefined && { message: rule.message }),
         ...(rule.effect === 'RequireApproval' && { approval: approvalOf(rule) }),
       };
@@ -135,6 +140,20 @@ function checkSelector(rule: PolicyRule): void {
     throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(rule.name)} has an empty list in its selector`);
   if ([...relations, ...columns, ...functions].some((pattern) => !parseGlob(pattern)))
     throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(rule.name)} has a pattern that cannot be read`);
+}
+
+/** Only a policy that demands a token itself knows what the names in its rules stand for. */
+function checkCallers({ name, onBehalfOf }: PolicyRule, policy: AccessPolicy): void {
+  if (onBehalfOf === undefined) return;
+  const { users, groups } = onBehalfOf;
+  if (policy.spec.identity === undefined)
+    throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(name)} has onBehalfOf and its policy demands no token`);
+  if ((users === undefined && groups === undefined) || users?.length === 0 || groups?.length === 0)
+    throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(name)} has an empty list in onBehalfOf`);
+}
+
+function callersOf({ users, groups }: OnBehalfOf): OnBehalfOf {
+  return { ...(users && { users: sorted(users) }), ...(groups && { groups: sorted(groups) }) };
 }
 
 /** A rule without approvers stays in force: nobody can approve, so what it holds is denied. */

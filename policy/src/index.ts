@@ -4,6 +4,7 @@ export * from './approval/flood.ts';
 export * from './approval/question.ts';
 export * from './approval/request.ts';
 export * from './approval/tally.ts';
+export { accessOnBehalfOf } from './caller.ts';
 export { canonicalJson, digestOf } from './canonical.ts';
 export { type Compiled, type CompileInput, compileAccess, selectsAgent } from './compile.ts';
 export * from './control.ts';

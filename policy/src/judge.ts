@@ -1,5 +1,6 @@
-import type { Access, AccessRule } from './access.ts';
+import type { Access, AccessRule, Caller } from './access.ts';
 import type { Action, AskingRule, Effect, JudgedEffect, Verdict } from './action.ts';
+import { accessOnBehalfOf } from './caller.ts';
 import { canonicalJson, compare } from './canonical.ts';
 import { covers, touches } from './rule.ts';
 
@@ -23,8 +24,11 @@ interface Judged {
  *
  * In Audit, what rules deny, hold or do not cover is allowed and told in `wouldDeny` (the effects keep their own verdicts);
  * the owner's grant and NotAnalysable are never relaxed.
+ *
+ * @param caller - whom a verified token names; without one, rules with `onBehalfOf` are not there.
  */
-export function judge(access: Access, action: Action): Verdict {
+export function judge(whole: Access, action: Action, caller?: Caller): Verdict {
+  const access = accessOnBehalfOf(whole, caller);
   const resource = `${access.resource.namespace}/${access.resource.name}`;
   const refuse = (code: string, reason: string): Verdict => ({
     verdict: 'deny',

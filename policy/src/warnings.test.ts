@@ -17,6 +17,7 @@ const orders = (spec: object = {}): ReadonlyMap<string, ProtectedResource> =>
   new Map([['data/orders-db', aResource({ sensitive: SENSITIVE, grantedTo: [GRANT], ...spec })]]);
 const masking = (label: string): object => ({ masking: [{ label, strategy: { redact: {} } }] });
 const rule = (statements: string[], more: object = {}): object => aRule({ name: 'fix', sql: { statements } as never, ...more });
+const IDENTITY = { oidc: { issuer: 'https://login.corp', audiences: ['a'], groupsClaim: 'groups', userClaim: 'sub' } };
 const OTHER = { resource: { namespace: 'data', name: 'other' } };
 
 describe('a policy is warned', () => {
@@ -77,6 +78,14 @@ describe('a policy is warned', () => {
         'StatementNotGranted: rule "fix": insert on data/orders-db stays denied, since its owner grants select; it belongs in spec.grantedTo[].statements of the resource',
       ],
     ],
+    [
+      'of a token where nothing can carry one',
+      { identity: IDENTITY },
+      orders({ protocol: 'tcp' }),
+      [
+        'TokenNotCarried: spec.identity: no session opens on data/orders-db, since protocol tcp cannot carry a token; name it in policies without identity',
+      ],
+    ],
   ])('%s', (_what, spec, resources, expected) => {
     expect(policyWarnings(aPolicy(spec), resources).map(({ code, message }) => `${code}: ${message}`)).toEqual(expected);
   });
@@ -87,6 +96,7 @@ test.each<[string, object, ReadonlyMap<string, ProtectedResource>]>([
   ['all statements that are granted', { rules: [rule(['*'])] }, orders()],
   ['a rule for what is not SQL', { rules: [{ name: 'read', effect: 'Allow', resource: ORDERS }] }, orders()],
   ['statements where all are granted', { rules: [rule(['drop'])] }, orders({ grantedTo: [{ ...GRANT, statements: ['*'] }] })],
+  ['a token of a resource that can carry one', { identity: IDENTITY }, orders()],
   ['a denial', { rules: [rule(['drop'], { effect: 'Deny' })] }, orders()],
   ['what is told already: a resource that is not granted', { rules: [rule(['drop'])] }, orders({ grantedTo: [] })],
   [

@@ -3,7 +3,7 @@ import { READING_VERBS } from './compile.ts';
 
 /** A part of a policy that has no effect, though nothing refuses it. */
 export interface PolicyWarning {
-  readonly code: 'LabelUnknown' | 'RevealNotGranted' | 'StatementNotGranted';
+  readonly code: 'LabelUnknown' | 'RevealNotGranted' | 'StatementNotGranted' | 'TokenNotCarried';
   readonly message: string;
 }
 
@@ -16,7 +16,18 @@ export function policyWarnings(policy: AccessPolicy, resources: ReadonlyMap<stri
   const named = new Set(policy.spec.rules.map(targetOf));
   const known = [...named].flatMap((name) => resources.get(name) ?? []);
   const labels = known.length === named.size ? labelWarnings(policy, known) : [];
-  return [...labels, ...policy.spec.rules.flatMap((rule) => statementWarning(policy, rule, resources.get(targetOf(rule))))];
+  const tokens = known.flatMap((resource) => tokenWarning(policy, resource));
+  return [
+    ...labels,
+    ...tokens,
+    ...policy.spec.rules.flatMap((rule) => statementWarning(policy, rule, resources.get(targetOf(rule)))),
+  ];
+}
+
+function tokenWarning({ spec: { identity } }: AccessPolicy, { metadata, spec }: ProtectedResource): PolicyWarning[] {
+  if (identity === undefined || spec.protocol !== 'tcp') return [];
+  const message = `spec.identity: no session opens on ${metadata.namespace ?? ''}/${metadata.name}, since protocol tcp cannot carry a token; name it in policies without identity`;
+  return [{ code: 'TokenNotCarried', message }];
 }
 
 type Rule = AccessPolicy['spec']['rules'][number];

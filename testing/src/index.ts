@@ -1,5 +1,6 @@
 export * from './certificates.ts';
 export * from './postgres.ts';
 export * from './programs.ts';
+export * from './provider.ts';
 export * from './splits.ts';
 export * from './temporary.ts';

@@ -216,6 +216,26 @@ export const AGENT_CODES = {
       'chaperone: the policy in force here is too old to be trusted (PolicyStale). Try later: it is not the fault of the statement.',
     postgres: { sqlstate: '57P03', severity: 'FATAL' },
   },
+  TokenRequired: {
+    audience: ['agent', 'platform'],
+    what: 'The policy demands a token of the human or task behind the agent, and the connection brings none.',
+    why: 'spec.identity of an AccessPolicy asks for it; it is the password of the connection, and passwords travel within TLS alone.',
+    fix: 'Connect with TLS (sslmode=require or stricter) and the OIDC token as the password. Protocol tcp cannot carry one.',
+    retry: 'change-it',
+    example:
+      'chaperone: a token of whoever this agent acts for is needed (TokenRequired). Change it: connect with TLS and the token as the password.',
+    postgres: { sqlstate: '28000', severity: 'FATAL' },
+  },
+  TokenRejected: {
+    audience: ['agent', 'platform'],
+    what: 'The token that came with the connection is not one that the policy accepts; the message says which check failed.',
+    why: 'Signature, issuer, audience, times and required claims are checked against spec.identity before anything else happens.',
+    fix: 'Get a fresh token from the issuer and for the audience that spec.identity.oidc names.',
+    retry: 'change-it',
+    example:
+      'chaperone: the token was not accepted (TokenRejected). Change it: connect again with a fresh token as the password.',
+    postgres: { sqlstate: '28000', severity: 'FATAL' },
+  },
   TooManyConnections: {
     audience: ['agent', 'platform'],
     what: 'The agent has as many connections open as its policy allows.',

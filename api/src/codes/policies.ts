@@ -87,6 +87,15 @@ export const POLICY_CODES = {
     example:
       'rule "fix": update on data/orders-db stays denied, since its owner grants select; it belongs in spec.grantedTo[].statements of the resource',
   },
+  TokenNotCarried: {
+    audience: ['platform'],
+    what: 'The policy demands a token and names a resource whose protocol cannot carry one.',
+    why: 'Bytes of protocol tcp are not looked into, so there is no place for a token; sessions there are refused (TokenRequired).',
+    fix: 'Name the resource in a policy without spec.identity, and in no other.',
+    retry: 'none',
+    example:
+      'spec.identity: no session opens on models/api, since protocol tcp cannot carry a token; name it in policies without identity',
+  },
   Programmed: {
     audience: ['platform'],
     what: 'Every sidecar that the policy concerns runs this generation.',

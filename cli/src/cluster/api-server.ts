@@ -2,11 +2,14 @@ import type { IncomingMessage } from 'node:http';
 import { Agent, type RequestOptions, request as httpsRequest } from 'node:https';
 import { visible } from '@chaperone/api';
 import { z } from 'zod';
+import { boundedLines } from '../commands/lines.ts';
 import { CliError, EXIT } from '../errors.ts';
 import type { ClusterAccess } from './kubeconfig.ts';
 
 /** Lists asked for here hold a few pods or Services. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+/** An object of a watch; etcd takes none of more than 1.5 MiB. */
+const MAX_LINE_BYTES = 2 * 1024 * 1024;
 const MAX_MESSAGE = 300;
 
 const Status = z.object({ reason: z.string().optional(), message: z.string().optional() });
@@ -46,15 +49,38 @@ export class ApiServer implements Disposable {
   async request<T>(schema: z.ZodType<T>, request: ApiRequest): Promise<T> {
     const { status, text } = await this.#send(request);
     const body = parseJson(text);
-    if (status === 401) throw this.#notAccepted();
-    if (status < 200 || status > 299) {
-      const said = Status.safeParse(body).data;
-      const message = visible(said?.message ?? `the API server answers ${status}`).slice(0, MAX_MESSAGE);
-      throw new ApiStatusError(status, said?.reason ?? '', message);
-    }
+    this.#demandSuccess(status, body);
     const parsed = schema.safeParse(body);
     if (!parsed.success) throw this.unreachable('its answer is not one of the Kubernetes API');
     return parsed.data;
+  }
+
+  /** The lines of an answer that goes on, as a watch does, until its end or the signal's. The request's timeout is for its beginning. */
+  async *lines(request: ApiRequest, signal: AbortSignal): AsyncGenerator<string> {
+    const options = await this.#options(request);
+    const { timeoutMs } = this.access;
+    const silence = new AbortController();
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => silence.abort(), timeoutMs);
+    try {
+      const response = await new Promise<IncomingMessage>((resolve, reject) => {
+        const sent = httpsRequest({ ...options, signal: AbortSignal.any([signal, silence.signal]) }, resolve);
+        sent.on('error', reject);
+        sent.end();
+      });
+      clearTimeout(timer);
+      const status = response.statusCode ?? 0;
+      if (status !== 200) this.#demandSuccess(status, parseJson(await readAll(response)));
+      for await (const line of boundedLines(response as AsyncIterable<Buffer>, MAX_LINE_BYTES)) {
+        if (line.kind === 'bad') throw this.unreachable(line.problem);
+        if (line.text !== '') yield line.text;
+      }
+    } catch (error) {
+      if (error instanceof CliError || error instanceof ApiStatusError) throw error;
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+      throw this.unreachable(silence.signal.aborted ? `no answer in ${seconds(timeoutMs ?? 0)}` : code, error);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -69,6 +95,14 @@ export class ApiServer implements Disposable {
       exit: EXIT.unreachable,
       fix: [`kubectl --context ${context} version`],
     });
+  }
+
+  #demandSuccess(status: number, body: unknown): void {
+    if (status === 401) throw this.#notAccepted();
+    if (status >= 200 && status <= 299) return;
+    const said = Status.safeParse(body).data;
+    const message = visible(said?.message ?? `the API server answers ${status}`).slice(0, MAX_MESSAGE);
+    throw new ApiStatusError(status, said?.reason ?? '', message);
   }
 
   #notAccepted(): CliError {

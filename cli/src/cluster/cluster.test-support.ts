@@ -40,8 +40,18 @@ export interface ClusterState {
   /** The cluster's clock. */
   now: () => number;
   allowed: (review: { user: string; verb: string; namespace: string }) => boolean;
+  /** Answers what is asked of it in place of all below, where it returns true. */
+  serve?: (asked: Asked, response: ServerResponse) => boolean;
   /** What is done with a tunnel in place of forwarding. */
   onTunnel?: (socket: WebSocket, pod: string) => void;
+}
+
+/** A request by somebody who is known. */
+export interface Asked {
+  readonly method: string;
+  readonly url: URL;
+  readonly body: unknown;
+  readonly person: { readonly username: string; readonly groups: readonly string[] };
 }
 
 export interface TestCluster {
@@ -160,6 +170,8 @@ async function answer(cluster: Cluster, request: IncomingMessage, response: Serv
   const person = authenticate(request);
   const refused = person === undefined ? 401 : refusal(cluster.state, request);
   if (person === undefined || refused !== undefined) return refuse(refused ?? 401, refused === 403 ? 'Forbidden' : 'Other');
+  const url = new URL(request.url ?? '', 'https://localhost');
+  if (cluster.state.serve?.({ method: request.method ?? '', url, body, person }, response) === true) return;
   const found = route(cluster, request, body, person);
   if (typeof found === 'number') refuse(found, found === 404 ? 'NotFound' : 'Forbidden');
   else send(request.method === 'POST' ? 201 : 200, found);

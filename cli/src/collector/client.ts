@@ -116,6 +116,7 @@ const REFUSALS = {
   Forbidden: ['NotPermitted', EXIT.notPermitted],
   NotFound: ['NotFound', EXIT.notFound],
   AmbiguousName: ['AmbiguousName', EXIT.usage],
+  LinkUnusable: ['NotSignedIn', EXIT.notPermitted],
   EvidenceAltered: ['EvidenceAltered', EXIT.checkSaysNo],
   EvidenceIncomplete: ['EvidenceIncomplete', EXIT.checkSaysNo],
   Unavailable: ['CollectorUnreachable', EXIT.unreachable],

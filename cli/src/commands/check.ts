@@ -1,5 +1,5 @@
 import { nearest, visible } from '@chaperone/api/text';
-import type { Access, Agent, Verdict } from '@chaperone/policy';
+import { type Access, accessOnBehalfOf, type Agent, type Caller, type Verdict } from '@chaperone/policy';
 import { checkOffline, compileDirectory, StatementParser } from '@chaperone/sidecar';
 import { CliError, EXIT } from '../errors.ts';
 import { type Io, safeJson, writeLine } from '../io.ts';
@@ -32,9 +32,11 @@ export async function accessFor(directory: string, agent: Agent, resource: strin
  * Answers each line of standard input, {"sql": "…"}, with a line
  * {"verdict":"allow|deny|approve","rule":"…","code":"…","reason":"…","effects":[…]}, in the same order; blank lines hold no action
  * and get none. A line that is no action is answered too, with deny and code Usage.
+ * @param caller - whom a verified token would name; absent: rules with onBehalfOf are not there, as in a session without one.
  * @returns the exit code: 0 when every line was an action and was answered, whatever the verdicts; 2 otherwise.
  */
-export async function checkLines(access: Access, io: Io): Promise<number> {
+export async function checkLines(whole: Access, io: Io, caller?: Caller): Promise<number> {
+  const access = accessOnBehalfOf(whole, caller);
   await using parser = new StatementParser();
   let exit: number = EXIT.ok;
   for await (const line of boundedLines(io.in, MAX_LINE_BYTES)) {

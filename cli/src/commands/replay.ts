@@ -23,10 +23,11 @@ export class Replay {
     const at = `+${(record.mono / 1000).toFixed(3)}s`.padStart(10);
     switch (record.type) {
       case 'session.open': {
-        const { agent, resource, client } = record;
+        const { agent, resource, client, onBehalfOf } = record;
+        const whose = onBehalfOf === undefined ? '' : ` on behalf of ${onBehalfOf.user} (verified)`;
         const who = `${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
         return [
-          `${at}  open   ${who} on ${resource.namespace}/${resource.name} (${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'})${record.purpose === '' ? '' : `, purpose "${record.purpose}"`}`,
+          `${at}  open   ${who}${whose} on ${resource.namespace}/${resource.name} (${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'})${record.purpose === '' ? '' : `, purpose "${record.purpose}"`}`,
         ];
       }
       case 'action':

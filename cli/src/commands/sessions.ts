@@ -1,7 +1,7 @@
 import { visible } from '@chaperone/api/text';
 import type { SessionSummary } from '@chaperone/evidence';
 import type { CollectorClient, SessionFilter } from '../collector/client.ts';
-import { usage } from '../errors.ts';
+import { CliError, usage } from '../errors.ts';
 import { age, counted, type Io, table, writeLine } from '../io.ts';
 import { type DocumentOutput, isStream, type StreamOutput, writeDocument, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
@@ -86,12 +86,19 @@ export async function showSession(
     ['Name', session.name],
     ['Agent', `${agent.namespace}/${agent.pod ?? agent.serviceAccount} (ServiceAccount ${agent.serviceAccount})`],
     ['Resource', resource === undefined ? 'not known' : `${resource.namespace}/${resource.name} (${resource.protocol})`],
+    [
+      'Caller',
+      session.onBehalfOf === undefined
+        ? ''
+        : `on behalf of ${session.onBehalfOf.user} (verified), by ${session.onBehalfOf.issuer}`,
+    ],
     ['Purpose', session.purpose ?? ''],
     ['Mode', session.mode ?? ''],
     ['State', session.state],
     ['Started', session.startedAt === undefined ? '' : new Date(session.startedAt).toISOString()],
     ['Ended', session.endedAt === undefined ? '' : new Date(session.endedAt).toISOString()],
     ['Actions', `${session.actions}, ${session.denied} denied, ${counted(session.masked, 'value')} masked`],
+    ['Approvals', await approvalsOf(client, session)],
     ['Evidence', `${session.evidence}: ${size}`],
     ...findings.map(({ message, code, number }): [string, string] => ['Finding', `${message} (${code}, segment ${number})`]),
   ];
@@ -102,6 +109,24 @@ export async function showSession(
   };
   for (const [name, value] of lines)
     if (value !== '') await writeLine(io.out, `${`${name}:`.padEnd(10)} ${paint(styles[name], visible(value))}`);
+}
+
+/** More records are not read for one line. */
+const MAX_COUNTED = 5_000;
+
+/** `2 asked for: 1 Released, 1 Denied`; nothing where there were none, or where the records are not for this person. */
+async function approvalsOf(client: CollectorClient, { name, records }: SessionSummary & { records: number }): Promise<string> {
+  if (records > MAX_COUNTED) return `not counted; chaperone sessions replay ${name} tells them`;
+  const states = new Map<string, number>();
+  try {
+    for await (const record of client.records(name))
+      if (record.type === 'approval') states.set(record.state, (states.get(record.state) ?? 0) + 1);
+  } catch (error) {
+    if (error instanceof CliError && error.code === 'NotPermitted') return '';
+    throw error;
+  }
+  const asked = [...states.values()].reduce((sum, each) => sum + each, 0);
+  return asked === 0 ? '' : `${asked} asked for: ${[...states].map(([state, times]) => `${times} ${state}`).join(', ')}`;
 }
 
 /** `sessions replay`: what was asked, decided and seen, with times. */
@@ -126,3 +151,10 @@ export function demandId(id: string): string {
     `"${id.slice(0, 40)}" is not the name of a session; they look like s-7hq2kd3mxw5tq4na, and a unique prefix is enough`,
   );
 }
+
+/** Fails for the beginning of a name: what cannot be undone is not done to what somebody may not have meant. */
+export function demandWhole(id: string): string {
+  if (id.length === WHOLE) return id;
+  throw usage(`write the whole name of the session to end; chaperone sessions ls shows those that begin with ${id}`);
+}
+const WHOLE = 18;

@@ -82,7 +82,7 @@ describe('a start', () => {
         { resource: 'data/orders-db', protocol: 'postgres', address: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as string },
       ],
       collector: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/) as string,
-      console: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/) as string,
+      console: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/l\/[\w-]{43}$/) as string,
     });
     expect((await fetch(ready.console)).status).toBe(200);
     expect((await fetch(`${ready.collector}/readyz`)).status).toBe(200);
@@ -90,6 +90,33 @@ describe('a start', () => {
     expect((await psql(addressOf(up), 'select name, ssn from customers where id = 1')).out).toBe('Ada Lovelace|*******6789\n');
     const { code, out, err } = await up.signal('SIGTERM');
     expect([code, out.trimEnd().split('\n').length, err]).toEqual([0, 1, '']);
+  });
+
+  test('signs a browser in by the link it says, and chaperone console makes another', async () => {
+    const data = shop.path('data');
+    await using up = await Up.start(good, data);
+    const signIn = (link: string): Promise<Response> =>
+      fetch(`${up.ready.collector}/auth/sign-in`, {
+        method: 'POST',
+        headers: { origin: up.ready.collector, 'x-chaperone-console': '1', 'content-type': 'application/json' },
+        body: JSON.stringify({ proof: link.slice(link.lastIndexOf('/') + 1) }),
+      });
+    const first = await signIn(up.ready.console);
+    expect([first.status, await first.json()]).toEqual([200, { path: '/sessions' }]);
+    const cookie = first.headers.get('set-cookie')?.split(';')[0] ?? '';
+    expect((await fetch(`${up.ready.collector}/v1/sessions`, { headers: { cookie } })).status).toBe(200);
+    expect((await signIn(up.ready.console)).status, 'used up').toBe(410);
+
+    const { code, out } = await run(['console', 's-7hq2', '--data', data]);
+    expect([code, out]).toEqual([0, expect.stringMatching(new RegExp(`^${up.ready.collector}/l/[\\w-]{43}\n$`))]);
+    expect(await (await signIn(out.trim())).json()).toEqual({ path: '/sessions/s-7hq2' });
+    const json = JSON.parse((await run(['console', '--data', data, '-o', 'json'])).out) as { url: string; expiresAt: string };
+    expect(Date.parse(json.expiresAt)).toBeGreaterThan(Date.now());
+    await up.signal('SIGTERM');
+    expect(await run(['console', '--data', data])).toMatchObject({
+      code: 7,
+      err: expect.stringContaining('no chaperone up runs'),
+    });
   });
 
   test('in text says how to connect', async () => {
@@ -106,10 +133,12 @@ describe('a start', () => {
     ]);
     await up.firstLine();
     const { code, out } = await up.signal('SIGINT');
-    expect(out.replace(/(console http:\/\/127\.0\.0\.1:)\d+/, '$1PORT').replaceAll(String(port), 'LISTEN')).toBe(
+    expect(
+      out.replace(/(console http:\/\/127\.0\.0\.1:)\d+\/l\/[\w-]{43}/, '$1PORT/l/TOKEN').replaceAll(String(port), 'LISTEN'),
+    ).toBe(
       [
         'ready   data/orders-db   postgres   127.0.0.1:LISTEN   psql "host=127.0.0.1 port=LISTEN dbname=orders"',
-        'console http://127.0.0.1:PORT',
+        'console http://127.0.0.1:PORT/l/TOKEN   works once, for 10 minutes; chaperone console prints another',
         'rules, masking and evidence here are the real ones, but nothing forces a program to use this port; a cluster does',
         '',
       ].join('\n'),

@@ -4,7 +4,16 @@ import { rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nearest } from '@chaperone/api/text';
-import { type Collector, createCollector, createTokenAccess } from '@chaperone/collector';
+import {
+  type Collector,
+  type CollectorOptions,
+  CONSOLE_DIRECTORY,
+  createCollector,
+  createTokenAccess,
+  LinkSignIn,
+  loadStaticFiles,
+  LOCAL_IDENTITY,
+} from '@chaperone/collector';
 import type { Trust } from '@chaperone/evidence';
 import type { Agent, Snapshot } from '@chaperone/policy';
 import {
@@ -26,6 +35,7 @@ import type { HostPort } from '../flags.ts';
 import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
 import { portOwner } from './port-owner.ts';
+import { requestRoutes } from './requests.ts';
 
 /** How long an end waits for sessions to say goodbye, and then for their evidence to be stored. */
 const SESSIONS_TIMEOUT_MS = 5_000;
@@ -75,9 +85,18 @@ export async function startUp(options: UpOptions): Promise<Running> {
   demandGranted(options, control);
   const { identity, trust } = await localIdentity(data, agent, systemClock.now()).catch(inData(data));
   const token = randomBytes(24).toString('base64url');
-  const collector = await openCollector(options, trust, token);
+  const signIn = new LinkSignIn(() => systemClock.now());
+  const page = await openConsole(signIn);
+  const collector = await openCollector(options, trust, token, page);
   stack.defer(() => collector.close());
-  const api = await listenApi(collector, options.console);
+  const requests = requestRoutes({
+    desk: control.approvals,
+    token,
+    host: options.console.host,
+    now: () => systemClock.now(),
+    kill: (session, reason) => control.kill(session, reason),
+  });
+  const api = await listenApi(collector, requests, options.console, page !== undefined);
   stack.defer(() => closeApi(api));
 
   let unacknowledged = 0;
@@ -87,7 +106,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
     await recording.stop();
   });
   const guard = createGuard({ allowLoopback: true, forbidden: [], virtual: [] });
-  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger });
+  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger, local: true });
   stack.defer(() => Promise.race([sessions.stop(), delay(SESSIONS_TIMEOUT_MS, undefined, { ref: false })]));
   const listeners = createListeners({
     mode: 'local',
@@ -107,7 +126,11 @@ export async function startUp(options: UpOptions): Promise<Running> {
   stack.defer(() => rm(address, { force: true }));
   const owned = stack.move();
   return {
-    ready: { resources, collector: url, console: url },
+    ready: {
+      resources,
+      collector: url,
+      console: page === undefined ? url : `${url}${signIn.newLink({ identity: LOCAL_IDENTITY, path: '/sessions' }).link}`,
+    },
     stop: async () => {
       await owned.disposeAsync();
       return { unacknowledged };
@@ -148,9 +171,26 @@ function demandGranted({ listen, agent }: UpOptions, control: ManifestControl): 
   }
 }
 
-async function openCollector({ data, logger }: UpOptions, trust: Trust, token: string): Promise<Collector> {
+/** The page and the way in; undefined in a checkout where the page was not built. */
+async function openConsole(signIn: LinkSignIn): Promise<CollectorOptions['console']> {
+  const files = await loadStaticFiles(CONSOLE_DIRECTORY);
+  return files === undefined ? undefined : { files, signIn, now: () => systemClock.now() };
+}
+
+async function openCollector(
+  { data, logger }: UpOptions,
+  trust: Trust,
+  token: string,
+  page: CollectorOptions['console'],
+): Promise<Collector> {
   const directory = dataPaths(data).evidence;
-  return createCollector({ directory, trust, access: createTokenAccess(token), logger }).catch(inData(data));
+  return createCollector({
+    directory,
+    trust,
+    access: createTokenAccess(token),
+    logger,
+    ...(page === undefined ? {} : { console: page }),
+  }).catch(inData(data));
 }
 
 async function openRecording(
@@ -234,16 +274,25 @@ async function cannotListen({ host, port }: HostPort, code: string): Promise<Cli
   return usage(`${at} cannot be listened on: this machine has no such address (${code})`);
 }
 
-const PAGE = `This is the collector of chaperone up. It keeps what agents did here.
+const PAGE = `This is the collector of chaperone up. It keeps what agents did here, and what they ask for. Its page is not built: npm run build
 
+  chaperone requests ls           what waits for somebody to approve it
   chaperone sessions ls           which sessions there were
   chaperone sessions replay ID    what was asked, decided and seen
   chaperone verify ID             proves that the evidence is complete and unchanged
 `;
 
-async function listenApi(collector: Collector, { host, port }: HostPort): Promise<ServerType> {
-  const fetch = (request: Request): Response | Promise<Response> =>
-    new URL(request.url).pathname === '/' ? new Response(PAGE) : collector.fetch(request);
+async function listenApi(
+  collector: Collector,
+  requests: ReturnType<typeof requestRoutes>,
+  { host, port }: HostPort,
+  hasPage: boolean,
+): Promise<ServerType> {
+  const fetch = (request: Request): Response | Promise<Response> => {
+    const { pathname } = new URL(request.url);
+    if (/^\/v1\/(requests(\/|$)|kills$)/.test(pathname)) return requests.fetch(request);
+    return !hasPage && pathname === '/' ? new Response(PAGE) : collector.fetch(request);
+  };
   const server = serve({ fetch, hostname: host, port });
   try {
     await once(server, 'listening');

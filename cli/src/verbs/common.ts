@@ -40,23 +40,35 @@ export interface CollectorFlags extends ClusterFlags {
   readonly data?: string;
 }
 
-/** The flags of verbs that ask a collector. kubectl passes none of its own on to plugins, so they stand here. */
+/** The flags of verbs that ask a collector. */
 export function withCollector(command: Command): Command {
-  return command
+  return withCluster(command, 'sessions')
+    .option('--chaperone-namespace <NAMESPACE>', 'where the chart is installed')
+    .option('--collector <URL>', 'a collector, in place of a tunnel to it (or CHAPERONE_COLLECTOR)')
+    .option('--collector-ca <FILE>', 'the CA of its certificate (or CHAPERONE_COLLECTOR_CA; else those of this machine)');
+}
+
+interface ClusterWords {
+  /** The verb is about one of them. */
+  readonly isOne?: boolean;
+  readonly as?: 'impersonate' | 'play';
+}
+
+/** The flags of verbs about a cluster or a local `chaperone up`. kubectl passes none of its own on to plugins, so they stand here. */
+export function withCluster(command: Command, things: string, { isOne = false, as = 'impersonate' }: ClusterWords = {}): Command {
+  const inNamespaces = command
     .option('--data <DIR>', 'the data directory of a local chaperone up')
-    .option('-n, --namespace <NAMESPACE>', 'sessions of agents in this namespace')
-    .option('-A, --all-namespaces', 'sessions of agents in every namespace')
+    .option('-n, --namespace <NAMESPACE>', `${things} of agents in this namespace`);
+  if (!isOne) inNamespaces.option('-A, --all-namespaces', `${things} of agents in every namespace`);
+  return inNamespaces
     .option('--context <NAME>', 'context of the kubeconfig')
     .option('--cluster <NAME>', 'cluster of the kubeconfig')
     .option('--user <NAME>', 'user of the kubeconfig')
     .option('--kubeconfig <FILE>', 'kubeconfig file')
-    .option('--as <USER>', 'user to impersonate')
+    .option('--as <USER>', as === 'impersonate' ? 'user to impersonate' : 'user to impersonate, or to play at a chaperone up')
     .option('--as-group <GROUP>', 'group to impersonate (repeatable)', collect)
     .option('--as-uid <UID>', 'UID to impersonate')
-    .option('--request-timeout <DURATION>', 'time for one request', '30s')
-    .option('--chaperone-namespace <NAMESPACE>', 'where the chart is installed')
-    .option('--collector <URL>', 'a collector, in place of a tunnel to it (or CHAPERONE_COLLECTOR)')
-    .option('--collector-ca <FILE>', 'the CA of its certificate (or CHAPERONE_COLLECTOR_CA; else those of this machine)');
+    .option('--request-timeout <DURATION>', 'time for one request', '30s');
 }
 
 /** Gives the verb a collector: the local one with --data, the cluster's as `kubectl chaperone` or where a flag names one. */

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { agentOf, pair } from '../flags.ts';
+import { agentOf, callerOf, pair } from '../flags.ts';
 import type { ProgramOptions } from '../program.ts';
 import { withExamples } from './common.ts';
 
@@ -8,6 +8,8 @@ interface CheckFlags {
   readonly agent: string;
   readonly resource: string;
   readonly labels?: string;
+  readonly onBehalfOf?: string;
+  readonly groups?: string;
 }
 
 export function addPolicy(program: Command, { io, exit }: ProgramOptions): void {
@@ -19,6 +21,8 @@ export function addPolicy(program: Command, { io, exit }: ProgramOptions): void 
     .requiredOption('--agent <NAMESPACE/SERVICEACCOUNT>', 'the agent that would act')
     .requiredOption('--resource <NAMESPACE/NAME>', 'the resource it would act on')
     .option('--labels <k=v,…>', 'labels of the agent')
+    .option('--on-behalf-of <USER>', 'user whom a verified token would name; rules with onBehalfOf count for nobody else')
+    .option('--groups <a,b,…>', 'groups of that user')
     .addOption(new Option('-o, --output <FORMAT>', 'answers are always JSON lines').choices(['json']).default('json'))
     .addHelpText(
       'after',
@@ -27,8 +31,9 @@ export function addPolicy(program: Command, { io, exit }: ProgramOptions): void 
     .action(async (flags: CheckFlags) => {
       const agent = agentOf('--agent', flags.agent, flags.labels);
       const resource = pair('--resource', flags.resource).join('/');
+      const caller = callerOf(flags.onBehalfOf, flags.groups);
       const { accessFor, checkLines } = await import('../commands/check.ts');
-      exit(await checkLines(await accessFor(flags.manifests, agent, resource, io), io));
+      exit(await checkLines(await accessFor(flags.manifests, agent, resource, io), io, caller));
     });
   const shop = '--manifests examples/quickstart --agent agents/support-agent --labels app=support-agent';
   withExamples(

@@ -4,7 +4,9 @@ import type { ListOutput } from '../commands/sessions.ts';
 import { count, durationMs, pair } from '../flags.ts';
 import type { DocumentOutput, StreamOutput } from '../output.ts';
 import type { VerbOptions } from '../program.ts';
-import { type CollectorFlags, outputOption, withClient, withCollector, withExamples } from './common.ts';
+import { writeLine } from '../io.ts';
+import { type CollectorFlags, outputOption, withClient, withCluster, withCollector, withExamples } from './common.ts';
+import { type DeskFlags, withDesk } from './desk.ts';
 
 const MAX_LIMIT = 1_000_000;
 
@@ -58,6 +60,23 @@ export function addSessions(program: Command, options: VerbOptions): void {
       const shown = { all: flags.all === true, output: flags.output };
       await withClient(options, flags, (client) => replaySession(client, name, shown, options.io));
     });
+  const kill = withCluster(sessions.command('kill <ID>').description('End a session at once; its agent reads why'), 'sessions', {
+    isOne: true,
+    as: 'play',
+  })
+    .requiredOption('--reason <TEXT>', 'why; the agent reads it')
+    .action(async (id: string, flags: DeskFlags & { readonly reason: string }) => {
+      const { demandId, demandWhole } = await import('../commands/sessions.ts');
+      const name = demandWhole(demandId(id));
+      await withDesk(options, flags, async (desk) => {
+        await writeLine(options.io.out, await desk.endSession(name, flags.reason));
+      });
+    });
+  withExamples(
+    kill,
+    'chaperone sessions kill s-7hq2kd3mxw5tq4na --reason "reads the wrong customers"',
+    'kubectl chaperone sessions kill s-7hq2kd3mxw5tq4na -n agents --reason "reads the wrong customers"',
+  );
   withExamples(replay, 'chaperone sessions replay s-7hq2', 'chaperone sessions replay s-7hq2 -o json');
 }
 

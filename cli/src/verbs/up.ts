@@ -24,7 +24,7 @@ export function addUp(program: Command, options: ProgramOptions): void {
     .option('--labels <k=v,…>', 'labels of the agent, for policies that select by them')
     .option('--listen <NAMESPACE/NAME=HOST:PORT>', 'where a resource is served (repeatable; else a free local port)', collect)
     .option('--data <DIR>', 'where keys and evidence are kept (default: ~/.local/state/chaperone)')
-    .option('--console <HOST:PORT>', 'where the collector answers', '127.0.0.1:0')
+    .option('--console <HOST:PORT>', 'where the collector and its web page answer', '127.0.0.1:0')
     .addOption(
       new Option('-o, --output <FORMAT>', 'json: one line when every listener is ready')
         .choices(['text', 'json'])
@@ -67,7 +67,7 @@ async function up(flags: UpFlags, { io, stopped }: ProgramOptions): Promise<void
   } else {
     const lines = resources.map(readyLine);
     io.out.write(
-      `${lines.join('\n')}\nconsole ${page}\nrules, masking and evidence here are the real ones, but nothing forces a program to use ${lines.length === 1 ? 'this port' : 'these ports'}; a cluster does\n`,
+      `${lines.join('\n')}\nconsole ${page}${page === collector ? '' : '   works once, for 10 minutes; chaperone console prints another'}\nrules, masking and evidence here are the real ones, but nothing forces a program to use ${lines.length === 1 ? 'this port' : 'these ports'}; a cluster does\n`,
     );
   }
   await stop;

@@ -62,7 +62,9 @@ export class PolicyFixture {
     await cluster.helm(['uninstall', 'chaperone', '-n', 'chaperone-system', '--ignore-not-found', '--wait', '--timeout', '90s']);
     await cluster.demand(['delete', 'mutatingwebhookconfiguration', 'chaperone', '--ignore-not-found']);
     for (const name of readdirSync(join(ROOT, 'crds'))) await cluster.apply(readFileSync(join(ROOT, 'crds', name), 'utf8'));
-    const kinds = ['crd/injectionprofiles.chaperone.dev', 'crd/evidencelogins.chaperone.dev'];
+    const kinds = ['injectionprofiles', 'evidencelogins', 'accessrequests', 'approvaldecisions'].map(
+      (kind) => `crd/${kind}.chaperone.dev`,
+    );
     await cluster.demand(['wait', '--for=condition=Established', ...kinds, '--timeout=30s']);
     await cluster.demand(['delete', 'injectionprofiles', '--all']);
     await cluster.apply(this.#policies);

@@ -42,6 +42,8 @@ export const KINDS = {
   tokenReviews: kind('authentication.k8s.io/v1', 'TokenReview', 'tokenreviews', false),
   protectedResources: kind(API_VERSION, 'ProtectedResource', 'protectedresources'),
   accessPolicies: kind(API_VERSION, 'AccessPolicy', 'accesspolicies'),
+  accessRequests: kind(API_VERSION, 'AccessRequest', 'accessrequests'),
+  approvalDecisions: kind(API_VERSION, 'ApprovalDecision', 'approvaldecisions'),
   sessionKills: kind(API_VERSION, 'SessionKill', 'sessionkills'),
   injectionProfiles: kind(API_VERSION, 'InjectionProfile', 'injectionprofiles', false),
 } as const;

@@ -219,4 +219,9 @@ describe('a policy', () => {
       message: 'rule "fix" can never decide: rule "never" denies all it covers',
     });
   });
+
+  test('a Deny on behalf of some leaves the rule to the others', () => {
+    const some = { ...deny(undefined), onBehalfOf: { users: ['mira@corp'] } };
+    expect(at({ policy: aPolicy([fix, some]) }, 'Conflicted')).toBeUndefined();
+  });
 });

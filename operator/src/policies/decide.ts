@@ -114,6 +114,7 @@ function ruleShadowed({ policy }: PolicyFacts): Problem | undefined {
 
 /** Whether a Deny surely covers all that another rule does. Where that takes understanding globs, it says no. */
 function covers(deny: PolicyRule, rule: PolicyRule): boolean {
+  if (deny.onBehalfOf !== undefined) return false;
   if (deny.sql === undefined) return true;
   const { statements, relations, columns, functions } = deny.sql;
   if (columns !== undefined) return false;

@@ -19,6 +19,8 @@ export interface HubOptions {
   readonly now?: () => number;
   /** Acknowledgements, arrivals and departures: what Programmed is made of. */
   readonly onChange?: (agent: Agent) => void;
+  /** What a stream is told beside the snapshot when it is connected. */
+  readonly greeting?: (podUid: string) => readonly StreamLine[];
   /** Sessions that were ended lately: a sidecar that was not connected is told when it is. */
   readonly kills?: (namespace: string) => readonly { readonly session: string; readonly reason: string }[];
   readonly onObservation?: (observation: ResourceObservation) => void;
@@ -62,6 +64,14 @@ export class SidecarHub {
   has(podUid: string): boolean {
     return this.#sidecars.has(podUid);
   }
+  /** What the pod was given last; undefined for one that is not enrolled. */
+  snapshotOf(podUid: string): Snapshot | undefined {
+    return this.#sidecars.get(podUid)?.snapshot;
+  }
+  /** Says something to one pod, if its stream is connected. */
+  tell(podUid: string, line: StreamLine): void {
+    this.#sidecars.get(podUid)?.sink?.send(line);
+  }
 
   /** Takes a sidecar in and returns its first snapshot. One that was in already starts anew. */
   async enrol(agent: Agent & { podUid: string }, publicKey: string): Promise<Snapshot> {
@@ -94,6 +104,7 @@ export class SidecarHub {
     sidecar.sink = sink;
     this.#heard(sidecar);
     if (sidecar.snapshot !== undefined) sink.send({ type: 'snapshot', snapshot: sidecar.snapshot });
+    for (const line of this.#options.greeting?.(podUid) ?? []) sink.send(line);
     for (const { session, reason } of this.#options.kills?.(sidecar.agent.namespace) ?? [])
       sink.send({ type: 'revoke', code: 'SessionEnded', reason, session });
     this.#refreshOne(sidecar);

@@ -5,6 +5,7 @@ import {
   CONTROL_PATHS,
   CONTROL_PROTOCOL,
   type ControlErrorCode,
+  EndRequest,
   EnrolRequest,
   enrolmentProof,
   type EnrolResponse,
@@ -12,18 +13,22 @@ import {
   MAX_CONTROL_REQUEST_BYTES,
   type NatsAccess,
   NatsRequest,
+  Question,
+  ReleaseRequest,
   ReportRequest,
   type SignedRegistration,
   type StreamLine,
 } from '@chaperone/policy';
 import { decodeNkey, verifySignature } from '@chaperone/evidence';
 import type { z } from 'zod';
+import type { ApprovalDesk } from '../approvals/desk.ts';
 import { importPublicKey } from '../ca/pem.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { Enrolments } from './enrolments.ts';
 import { agentOf, type PodRefusal } from './governed.ts';
 import type { SidecarHub, StreamSink } from './hub.ts';
 import type { PodIdentity } from './identity.ts';
+import { Refusal } from './refusal.ts';
 
 const MAX_STREAMS = 20_000;
 const MAX_PENDING_REQUESTS = 256;
@@ -47,13 +52,6 @@ const STATUS: Record<ControlErrorCode, number> = {
   Busy: 503,
   Unavailable: 503,
 };
-class Refusal extends Error {
-  readonly code: ControlErrorCode;
-  constructor(code: ControlErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 export interface SidecarServerOptions {
   readonly tls: { key: string; cert: string };
@@ -69,6 +67,7 @@ export interface SidecarServerOptions {
 export interface Term {
   readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
   readonly hub: SidecarHub;
+  readonly approvals: Pick<ApprovalDesk, 'ask' | 'release' | 'ended'>;
   readonly origin: string;
   readonly register: (nkey: string, identity: PodIdentity) => SignedRegistration;
   readonly nats: (nkey: string) => Promise<NatsAccess>;
@@ -132,6 +131,26 @@ async function serve(
       if (known !== nkey) throw new Refusal('NkeyMismatch', 'the pod is enrolled with another nkey');
       return answer(response, await term.nats(nkey));
     }
+    default:
+      return approval(route, term, identity, request, response);
+  }
+}
+
+async function approval(
+  route: string,
+  { approvals }: Term,
+  identity: PodIdentity,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  switch (route) {
+    case `POST ${CONTROL_PATHS.ask}`:
+      return answer(response, await approvals.ask(identity, await body(request, Question)));
+    case `POST ${CONTROL_PATHS.release}`:
+      return answer(response, await approvals.release(identity, await body(request, ReleaseRequest)));
+    case `POST ${CONTROL_PATHS.ended}`:
+      await approvals.ended(identity, await body(request, EndRequest));
+      return done(response, true);
     default:
       throw new Refusal('Malformed', 'no such request');
   }

@@ -66,8 +66,10 @@ function refusal(kind: string): DialRefusal {
 }
 
 const LOOPBACK_LIST = blockListOf(LOOPBACK);
-function isLoopback(address: string): boolean {
-  return LOOPBACK_LIST.check(address, isIP(address) === 4 ? 'ipv4' : 'ipv6');
+/** Of an IP address, an IPv4 one in IPv6 included. */
+export function isLoopback(address: string): boolean {
+  const version = isIP(address);
+  return version !== 0 && LOOPBACK_LIST.check(address, version === 4 ? 'ipv4' : 'ipv6');
 }
 
 function prefixList(address: string, prefix: number): BlockList {

@@ -71,14 +71,18 @@ export async function send(
     },
   };
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const outgoing = request(url, options, (answer) => {
-      // A stream is silent for longer than an answer may take; its own watchdog begins here.
-      outgoing.setTimeout(0);
+    const outgoing = request(url, options);
+    // A request's own timeout begins when it is connected: to an address that is gone it would wait for two minutes.
+    const timer = setTimeout(
+      () => outgoing.destroy(new OperatorError('Stalled', 'the operator did not answer in time')),
+      endpoint.timeoutMs,
+    );
+    // A stream is silent for longer than an answer may take; its own watchdog begins with its answer.
+    outgoing.on('close', () => clearTimeout(timer));
+    outgoing.on('response', (answer) => {
+      clearTimeout(timer);
       resolve(answer);
     });
-    outgoing.setTimeout(endpoint.timeoutMs, () =>
-      outgoing.destroy(new OperatorError('Stalled', 'the operator did not answer in time')),
-    );
     outgoing.on('error', (cause) =>
       reject(
         cause instanceof OperatorError ? cause : new OperatorError('Unreachable', 'the operator cannot be reached', { cause }),

@@ -30,13 +30,15 @@ function nonceAt(position: number): Buffer {
 export class FrameEncoder {
   readonly #salt: Buffer;
   readonly #key: Buffer;
-  readonly #name: string;
+  /** Authenticated with each frame: the file's name. */
+  readonly #name: Uint8Array;
   #position = 0;
 
   constructor(spoolKey: Buffer, name: string, salt: Buffer) {
     this.#salt = salt;
     this.#key = fileKey(spoolKey, salt);
-    this.#name = name;
+    // Of its own: a slice of Node's pool would keep all of the pool for as long as the file is open.
+    this.#name = new TextEncoder().encode(name);
   }
 
   /** What a file begins with. Made when asked for: kept for a session it would keep a slab of the buffer pool. */
@@ -47,7 +49,7 @@ export class FrameEncoder {
   encode(plain: Buffer): Buffer {
     const nonce = nonceAt(this.#position++);
     const cipher = createCipheriv('aes-256-gcm', this.#key, nonce);
-    cipher.setAAD(Buffer.from(this.#name));
+    cipher.setAAD(this.#name);
     const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + plain.length + TAG_BYTES);
     frame.writeUInt32BE(plain.length + TAG_BYTES);
     cipher.update(plain).copy(frame, FRAME_HEAD_BYTES);

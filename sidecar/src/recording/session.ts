@@ -88,7 +88,7 @@ export class LiveSession implements SessionRecorder {
 
   /** Milliseconds since the oldest record that is not sealed, or 0. */
   get unsealedForMs(): number {
-    return this.#tail.records.length === 0 ? 0 : this.#host.clock.monotonic() - this.#startedAt - this.#times.mono[0];
+    return this.#tail.count === 0 ? 0 : this.#host.clock.monotonic() - this.#startedAt - this.#times.mono[0];
   }
 
   append(body: RecordBody, durability: Durability): Promise<void> {
@@ -119,7 +119,7 @@ export class LiveSession implements SessionRecorder {
     const waiting = durability === 'synced' ? tail.durable() : undefined;
     if (durability === 'synced') this.#host.commit.now(tail);
     else this.#host.commit.soon(tail);
-    const full = tail.plainBytes >= TARGET_PLAIN_BYTES || tail.records.length >= MAX_RECORDS;
+    const full = tail.plainBytes >= TARGET_PLAIN_BYTES || tail.count >= MAX_RECORDS;
     if (full && this.#closing === undefined) this.#seal();
     if (waiting === undefined && durability !== 'stored' && this.#unstored < MAX_UNSTORED) return NOTHING_TO_WAIT_FOR;
     return this.#settled(durability, tail, waiting);
@@ -147,7 +147,7 @@ export class LiveSession implements SessionRecorder {
   #count(record: SessionRecord): void {
     this.#counters = countRecord(this.#counters, record);
     this.#seq = record.seq + 1;
-    const first = this.#tail.records.length === 1;
+    const first = this.#tail.count === 1;
     this.#times = {
       wall: [first ? record.at : this.#times.wall[0], record.at],
       mono: [first ? record.mono : this.#times.mono[0], record.mono],
@@ -159,7 +159,7 @@ export class LiveSession implements SessionRecorder {
 
   /** Signs what the tail holds as a segment and begins the next tail; writing it goes on behind. */
   seal(): void {
-    if (this.#failed === undefined && this.#closing === undefined && this.#tail.records.length > 0) {
+    if (this.#failed === undefined && this.#closing === undefined && this.#tail.count > 0) {
       try {
         this.#seal();
       } catch {
@@ -259,7 +259,7 @@ export class LiveSession implements SessionRecorder {
     // A microtask later the append that led here has returned, so a closing record is part of what is sealed.
     await Promise.resolve();
     const tail = this.#tail;
-    const began = tail.records.length > 0 || tail.head.number > 0;
+    const began = tail.count > 0 || tail.head.number > 0;
     if (this.#failed === undefined && began) {
       try {
         this.#seal(this.#closed ? 'close' : 'torn');
@@ -286,6 +286,8 @@ export function countRecord(counters: Counters, record: SessionRecord): Counters
       actions: counters.actions + 1,
       denied: counters.denied + (record.verdict === 'deny' ? 1 : 0),
     };
+  // What nobody let run did not run, whoever or whatever was in the way.
+  if (record.type === 'approval') return { ...counters, denied: counters.denied + (record.state === 'Released' ? 0 : 1) };
   if (record.type === 'done') return { ...counters, masked: counters.masked + record.maskedValues };
   return counters;
 }

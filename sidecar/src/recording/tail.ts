@@ -31,7 +31,8 @@ export type TailHead = z.infer<typeof TailHead>;
  */
 export class Tail implements Syncable {
   readonly head: TailHead;
-  readonly records: Buffer[] = [];
+  /** Records so far. */
+  count = 0;
   /** Bytes of the records with their length prefixes. */
   plainBytes = 0;
   readonly createdAt: number;
@@ -41,9 +42,7 @@ export class Tail implements Syncable {
   /** Undefined while it is being made. */
   readonly #onFailure: ((error: RecordingError) => void) | undefined;
   readonly #fd: number;
-  /** Records that are not in the file yet. */
-  #pending: Buffer[] = [];
-  #pendingBytes = 0;
+  readonly #plain = new PlainRecords();
   #waiting: PromiseWithResolvers<void>[] = [];
   #syncing: Promise<void> = Promise.resolve();
   #size = 0;
@@ -69,22 +68,23 @@ export class Tail implements Syncable {
     this.#onFailure = onFailure;
   }
 
+  /** What was appended, in order; made anew at each call. */
+  get records(): readonly Buffer[] {
+    return this.#plain.whole.flatMap(splitRecords);
+  }
+
   /** Takes one record, which `flush` or `sync` brings into the file. Throws RecordingError once a write has failed. */
   append(record: Buffer): void {
     if (this.#failed !== undefined) throw this.#failed;
-    this.records.push(record);
+    this.#plain.append(record);
+    this.count++;
     this.plainBytes += 4 + record.length;
-    this.#pending.push(record);
-    this.#pendingBytes += 4 + record.length;
   }
 
   /** Writes what was appended as one frame. Throws RecordingError RecordingFailed: what is not written counts as not recorded. */
   flush(): void {
-    if (this.#pendingBytes === 0) return;
-    const plain = joinRecords(this.#pending, this.#pendingBytes);
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    this.#write(this.#encoder.encode(plain));
+    const plain = this.#plain.take();
+    if (plain !== undefined) this.#write(this.#encoder.encode(plain));
   }
 
   #write(bytes: Buffer): void {
@@ -152,15 +152,48 @@ export class Tail implements Syncable {
   }
 }
 
-/** The content of one frame: records, each behind its length (32 bit). */
-function joinRecords(records: readonly Buffer[], bytes: number): Buffer {
-  const plain = Buffer.allocUnsafe(bytes);
-  let at = 0;
-  for (const record of records) {
-    at = plain.writeUInt32BE(record.length, at);
-    at += record.copy(plain, at);
+const FIRST_CHUNK_BYTES = 1024;
+const CHUNK_BYTES = 32 * 1024;
+
+/**
+ * Records one behind the other, each behind its length (32 bit), in few large buffers: a buffer for each would outlive the
+ * young generation of the heap, some ten thousand of them per second.
+ */
+class PlainRecords {
+  readonly #full: Buffer[] = [];
+  // A slice of Node's pool would keep all of the pool's 64 KiB for as long as a session is silent.
+  #chunk: Buffer = Buffer.alloc(0);
+  #taken = 0;
+  #end = 0;
+
+  append(record: Buffer): void {
+    const bytes = 4 + record.length;
+    if (this.#chunk.length - this.#end < bytes) this.#grow(bytes);
+    this.#end = this.#chunk.writeUInt32BE(record.length, this.#end);
+    this.#end += record.copy(this.#chunk, this.#end);
   }
-  return plain;
+
+  /** What was appended since the last call, in one piece: one frame of the file. */
+  take(): Buffer | undefined {
+    if (this.#taken === this.#end) return undefined;
+    const plain = this.#chunk.subarray(this.#taken, this.#end);
+    this.#taken = this.#end;
+    return plain;
+  }
+
+  get whole(): Buffer[] {
+    return [...this.#full, this.#chunk.subarray(0, this.#end)];
+  }
+
+  /** What is not taken yet moves along, since it is to be one piece. */
+  #grow(bytes: number): void {
+    const waiting = this.#chunk.subarray(this.#taken, this.#end);
+    const next = Math.max(FIRST_CHUNK_BYTES, Math.min(CHUNK_BYTES, 2 * this.#chunk.length), 2 * (waiting.length + bytes));
+    if (this.#taken > 0) this.#full.push(this.#chunk.subarray(0, this.#taken));
+    this.#chunk = Buffer.allocUnsafeSlow(next);
+    this.#end = waiting.copy(this.#chunk);
+    this.#taken = 0;
+  }
 }
 
 /** What {@link Tail.flush} put into one frame. Throws RecordingError where the lengths do not fit; a frame that was written by it fits. */

@@ -2,9 +2,18 @@ import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { AgentCode } from '@chaperone/api';
 import { newSessionId, type RecordBody } from '@chaperone/evidence';
-import type { Access, Agent, GrantedResource, SealedAction, Snapshot } from '@chaperone/policy';
+import {
+  type Access,
+  type Agent,
+  canonicalJson,
+  type GrantedResource,
+  type SealedAction,
+  type Snapshot,
+  type TokenDemand,
+} from '@chaperone/policy';
 import type { DialGuard } from '../capture/guard.ts';
 import type { ControlPlane } from '../control/control-plane.ts';
+import { IssuerKeys, type Verified, verifyToken } from '../identity/index.ts';
 import type { Clock, Logger } from '../platform.ts';
 import { StatementParser } from '../postgres/actions/index.ts';
 import { refusePostgres, servePostgres } from '../postgres/relay/serve.ts';
@@ -35,6 +44,8 @@ export interface SessionsOptions {
   readonly guard: DialGuard;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Agents and proxy are one machine: what comes from its loopback needs no TLS. Default: false */
+  readonly local?: boolean;
 }
 
 /** How a session ended, for its agent and for its record. */
@@ -51,7 +62,11 @@ export interface SessionContext {
   readonly resource: () => GrantedResource | undefined;
   readonly snapshot: () => Snapshot | undefined;
   /** Opens the session's record; nothing may go upstream before it resolves. */
-  readonly open: (client: { tls: boolean; application?: string }) => Promise<SessionRecorder>;
+  readonly open: (client: { tls: boolean; application?: string }, verified?: Verified) => Promise<SessionRecorder>;
+  /** Verifies a token against what the access demands; throws TokenError. */
+  readonly verify: (token: string, demands: readonly TokenDemand[]) => Promise<Verified>;
+  /** As {@link SessionsOptions.local}. */
+  readonly local: boolean;
   /** Our leaf for the agent's side; undefined: none is in force. */
   readonly secureContext: () => SecureContext | undefined;
   readonly guard: DialGuard;
@@ -74,6 +89,10 @@ interface Live {
   /** What its upstream connection was opened with. */
   readonly credentials: string;
   readonly startedAt: number;
+  /** Which tokens were demanded when it began. */
+  readonly demands: string;
+  /** When the token of its caller ends; wall clock. */
+  untilMs: number;
   session: string | undefined;
   admitted: boolean;
   end: (ending: Ending) => void;
@@ -103,6 +122,7 @@ class SessionTable implements Sessions {
   readonly #parser = new StatementParser();
   readonly #memory = new Memory(MEMORY_BYTES);
   readonly #holds: Holds;
+  readonly #issuers: IssuerKeys;
   readonly #proofs: Proofs;
   readonly #watch: Watch;
   readonly #timer: NodeJS.Timeout;
@@ -113,6 +133,7 @@ class SessionTable implements Sessions {
   constructor(options: SessionsOptions) {
     this.#o = options;
     this.#holds = new Holds({ approvals: options.control.approvals, clock: options.clock, logger: options.logger });
+    this.#issuers = new IssuerKeys(options);
     this.#proofs = createProofs({ clock: options.clock });
     this.#watch = createWatch({ clock: options.clock, report: (seen) => options.control.report(seen) });
     options.control.onRevoke(({ code, reason, session }) => this.#revoke({ code, reason }, session));
@@ -136,6 +157,8 @@ class SessionTable implements Sessions {
       labels: labelsOf(resource),
       credentials: JSON.stringify(resource.credentials),
       startedAt: this.#o.clock.monotonic(),
+      demands: demandsOf(resource),
+      untilMs: Infinity,
       session: undefined,
       admitted: false,
       // Until its protocol knows how to say why.
@@ -178,7 +201,7 @@ class SessionTable implements Sessions {
   }
 
   async #serve(socket: Socket, resource: GrantedResource, live: Live): Promise<void> {
-    const { control, guard, clock, logger } = this.#o;
+    const { control, guard, clock, logger, local = false } = this.#o;
     const key = keyOf(resource);
     let known: { readonly snapshot: Snapshot | undefined; readonly resource: GrantedResource | undefined } | undefined;
     // Asked for several times for every statement.
@@ -193,11 +216,14 @@ class SessionTable implements Sessions {
       socket,
       resource: current,
       snapshot: () => control.current(),
-      open: async (client) => {
-        recorder = await this.#open(socket, resource, client);
+      open: async (client, verified) => {
+        live.untilMs = verified?.untilMs ?? Infinity;
+        recorder = await this.#open(socket, resource, client, verified);
         live.session = recorder.session;
         return recorder;
       },
+      verify: (token, demands) => verifyToken(token, demands, { keys: this.#issuers, nowMs: clock.now() }),
+      local,
       secureContext: () => this.#secureContext(),
       guard,
       clock,
@@ -237,6 +263,7 @@ class SessionTable implements Sessions {
     socket: Socket,
     resource: GrantedResource,
     client: { tls: boolean; application?: string },
+    verified: Verified | undefined,
   ): Promise<SessionRecorder> {
     const { access } = resource;
     const agent = this.#o.control.current()?.agent;
@@ -250,6 +277,7 @@ class SessionTable implements Sessions {
       agent: { namespace, serviceAccount, ...(pod === undefined ? {} : { pod }), ...(podUid === undefined ? {} : { podUid }) },
       resource: { namespace: access.resource.namespace, name: access.resource.name, protocol: access.resource.protocol },
       purpose: access.purpose,
+      ...(verified === undefined ? {} : { onBehalfOf: verified.caller }),
       policies: access.policies.map((policy) => ({ ...policy })),
       mode: access.mode,
       client: { address: socket.remoteAddress ?? 'unknown', ...client },
@@ -297,8 +325,16 @@ class SessionTable implements Sessions {
     const stale = this.#o.control.current() === undefined;
     for (const live of this.#live.keys()) {
       const resource = resources.get(live.resource);
+      if (this.#o.clock.now() >= live.untilMs) {
+        live.end({ code: 'SessionEnded', reason: 'the token of its caller has expired; connect again with a fresh one' });
+        continue;
+      }
       if (resource === undefined) {
         if (!stale) live.end({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
+        continue;
+      }
+      if (demandsOf(resource) !== live.demands) {
+        live.end({ code: 'SessionEnded', reason: 'the policies demand another token; connect again' });
         continue;
       }
       if (labelsOf(resource) !== live.labels) {
@@ -326,6 +362,10 @@ function closeSoon(socket: Socket): void {
   socket.destroySoon();
   const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('close', () => clearTimeout(timer));
+}
+
+function demandsOf({ access }: GrantedResource): string {
+  return canonicalJson(access.identity ?? []);
 }
 
 function keyOf(resource: GrantedResource): string {

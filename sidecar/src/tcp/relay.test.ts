@@ -35,6 +35,8 @@ afterEach(() => {
   for (const server of closing.splice(0)) server.close();
 });
 
+const DEMAND = { issuer: 'https://login.corp', audiences: ['a'], requiredClaims: [], groupsClaim: 'groups', userClaim: 'sub' };
+
 function anAccess(mods: Partial<Access> = {}): Access {
   return {
     resource: { namespace: 'models', name: 'api', generation: 1, protocol: 'tcp' },
@@ -290,6 +292,18 @@ describe('refused, recorded, and not a byte upstream', () => {
         },
       ],
     });
+
+  test('refuses a policy that demands a token, which nothing here can carry', async () => {
+    const web = await aWebServer();
+    const proxy = await aProxy(aResource(web.port, { access: anAccess({ identity: [DEMAND] }) }));
+    const agent = connect(proxy.port, '127.0.0.1');
+    agent.on('error', () => undefined);
+    agent.write(await hello(HOST));
+    expect(await proxy.ended).toMatchObject({ code: 'TokenRequired' });
+    expect(proxy.records.at(-1)?.record).toMatchObject({ type: 'session.close', code: 'TokenRequired' });
+    expect(web.connections()).toBe(0);
+    agent.destroy();
+  });
 
   test('refuses one connection more than the policy allows', async () => {
     const proxy = await aProxy(aResource((await aWebServer()).port), { admit: () => false });

@@ -123,6 +123,8 @@ class TcpSession {
   async #serveHello(first: { hello: ClientHello; head: Buffer } | undefined): Promise<Ending> {
     const resource = this.#c.resource();
     if (resource === undefined) throw new Refusal('SessionEnded', 'the right to use this resource was withdrawn');
+    if (resource.access.identity !== undefined)
+      throw new Refusal('TokenRequired', 'the policy demands a token, and this protocol cannot carry one');
     if (!this.#c.admit()) throw new Refusal('TooManyConnections', 'the policy allows no more connections at once');
     const durability = durabilityOf(resource);
     const verdict = judgeHello(resource, first?.hello);

@@ -15,6 +15,7 @@ import {
   type ProtocolMinor,
   type StartupPacket,
 } from '../wire/index.ts';
+import { nextBytes } from './next-bytes.ts';
 import { ALPN } from './upstream-transport.ts';
 
 /**
@@ -247,26 +248,10 @@ class Handshake {
     return { kind: 'session', socket: this.socket, parameters: plain, protocolMinor: spoken, rest: ownBytes(this.#bytes) };
   }
 
-  /** The next bytes. Leaves the socket as it found it: paused, without listeners. */
   async #read(): Promise<Buffer> {
-    const { socket } = this;
-    for (;;) {
-      const chunk = socket.read() as Buffer | null;
-      if (chunk !== null) return chunk;
-      if (socket.readableEnded || socket.destroyed)
-        throw new AcceptError('Closed', 'the client closed the connection before its startup packet');
-      const { promise, resolve } = Promise.withResolvers<void>();
-      socket.once('readable', resolve);
-      socket.once('end', resolve);
-      socket.once('close', resolve);
-      try {
-        await promise;
-      } finally {
-        socket.off('readable', resolve);
-        socket.off('end', resolve);
-        socket.off('close', resolve);
-      }
-    }
+    const bytes = await nextBytes(this.socket);
+    if (bytes === undefined) throw new AcceptError('Closed', 'the client closed the connection before its startup packet');
+    return bytes;
   }
 }
 

@@ -23,6 +23,8 @@ const MAX_EFFECTS = 64;
 /** What an approval is for beside the statement: fixed for the session. */
 export interface ApprovalContext {
   readonly agent: SealedAction['agent'];
+  /** The human or task behind it, where its token was verified. */
+  readonly onBehalfOf: SealedAction['onBehalfOf'];
   readonly database: string;
   readonly role: string;
 }
@@ -173,6 +175,7 @@ export class StatementApproval {
     const { resource, digest, searchPath } = access();
     return sealAction({
       agent: context.agent,
+      onBehalfOf: context.onBehalfOf,
       resource: { namespace: resource.namespace, name: resource.name, generation: resource.generation },
       access: digest,
       protocol: 'postgres',
@@ -208,6 +211,7 @@ export class StatementApproval {
       textBytes: Buffer.byteLength(statement.text),
       ...(shown !== undefined && { parameters: shown }),
       transaction,
+      ...(this.#o.context.onBehalfOf !== undefined && { onBehalfOf: this.#o.context.onBehalfOf }),
     };
   }
 

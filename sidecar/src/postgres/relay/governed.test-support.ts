@@ -36,6 +36,8 @@ export interface Spec {
   readonly acceptServerLogVolume?: boolean;
   /** Absent: the system's, with refusals that are never held back. */
   readonly clock?: Clock;
+  /** As of an embedded proxy. */
+  readonly local?: boolean;
   /** HOST:PORT in place of the server's, such as that of a pooler; spoken to without TLS. */
   readonly upstream?: string;
 }
@@ -213,6 +215,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
     clock: spec.clock ?? UNHURRIED,
     logger,
+    local: spec.local ?? false,
   });
   let full = false;
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket: Socket) => {

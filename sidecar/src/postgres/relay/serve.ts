@@ -2,9 +2,11 @@ import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { SessionContext } from '../../session/sessions.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
-import type { GrantedResource } from '@chaperone/policy';
+import { type Access, accessOnBehalfOf, type Caller, type GrantedResource } from '@chaperone/policy';
+import type { Verified } from '../../identity/index.ts';
 import type { StatementParser } from '../actions/index.ts';
 import { AcceptError, type AcceptedCancel, type AcceptedSession, acceptAgent, greet } from './accept.ts';
+import { identifyCaller } from './caller.ts';
 import { type CancelRegistry, type CancelTarget, sendCancel } from './cancel.ts';
 import { type Database, DatabaseError } from './database.ts';
 import type { Ending } from '../../session/index.ts';
@@ -52,8 +54,10 @@ export async function servePostgres(context: PostgresContext): Promise<void> {
   let session: SessionRecorder | undefined;
   try {
     const start = admit(context, accepted);
-    session = await openSession(context, accepted);
-    const relay = await join(context, accepted, start, session);
+    const caller = await identifyCaller(start.resource.access, accepted, context);
+    if (!caller.ok) throw new Refused(caller.ending);
+    session = await openSession(context, accepted, caller.verified);
+    const relay = await join(context, { ...accepted, rest: caller.rest }, { ...start, caller: caller.verified?.caller }, session);
     context.onEnd(
       (ending) => relay.end(ending),
       () => relay.idleMs(),
@@ -121,13 +125,15 @@ function admit(context: PostgresContext, accepted: AcceptedSession): Start {
   return { resource, parameters: start.parameters };
 }
 
-async function openSession(context: PostgresContext, accepted: AcceptedSession): Promise<SessionRecorder> {
+async function openSession(
+  context: PostgresContext,
+  accepted: AcceptedSession,
+  verified: Verified | undefined,
+): Promise<SessionRecorder> {
   const application = accepted.parameters.get('application_name');
+  const tls = accepted.socket !== context.socket;
   try {
-    return await context.open({
-      tls: accepted.socket !== context.socket,
-      ...(application === undefined ? {} : { application: application.slice(0, 64) }),
-    });
+    return await context.open({ tls, ...(application === undefined ? {} : { application: application.slice(0, 64) }) }, verified);
   } catch (error) {
     if (error instanceof Error && error.name === 'RecordingError')
       throw new Refused({ code: 'RecordingBlocked', reason: 'what happens here can not be recorded' });
@@ -135,7 +141,12 @@ async function openSession(context: PostgresContext, accepted: AcceptedSession):
   }
 }
 
-async function join(context: PostgresContext, accepted: AcceptedSession, start: Start, session: SessionRecorder): Promise<Relay> {
+async function join(
+  context: PostgresContext,
+  accepted: AcceptedSession,
+  start: Start & { readonly caller: Caller | undefined },
+  session: SessionRecorder,
+): Promise<Relay> {
   const { database, parser, cancels, memory, clock, logger } = context;
   parser.warm();
   await database.ready();
@@ -162,7 +173,7 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
   upstream.socket.once('close', () => cancels.forget(cancel));
   const shown = new Map([...upstream.parameters].filter(([name]) => shownParameter(name)));
   accepted.socket.write(greet({ parameters: shown, key: cancel }));
-  const access = (): GrantedResource['access'] => context.resource()?.access ?? start.resource.access;
+  const access = accessOf(() => context.resource()?.access ?? start.resource.access, start.caller);
   relay = new Relay({
     agent: accepted.socket,
     early: accepted.rest,
@@ -184,11 +195,22 @@ async function join(context: PostgresContext, accepted: AcceptedSession, start: 
     },
     approval: {
       agent: context.agent,
+      onBehalfOf: start.caller && { issuer: start.caller.issuer, user: start.caller.user },
       database: start.resource.postgres?.database ?? '',
       role: start.resource.credentials?.username ?? '',
     },
   });
   return relay;
+}
+
+/** The access in force as this caller has it. Asked for several times for every statement. */
+function accessOf(current: () => Access, caller: Caller | undefined): () => Access {
+  let known: { readonly whole: Access; readonly own: Access } | undefined;
+  return () => {
+    const whole = current();
+    if (known?.whole !== whole) known = { whole, own: accessOnBehalfOf(whole, caller) };
+    return known.own;
+  };
 }
 
 function interrupt({ guard, logger }: PostgresContext, resource: GrantedResource, { key }: Upstream): void {

@@ -1,0 +1,277 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { AccessRequest, API_VERSION, ApprovalDecision, SessionKill, visible } from '@chaperone/api';
+import { z } from 'zod';
+import { ApiServer, ApiStatusError, isStatus } from '../cluster/api-server.ts';
+import { asUnexpected, notInstalled } from '../cluster/installation.ts';
+import { type Environment, loadKubeconfig } from '../cluster/kubeconfig.ts';
+import type { ClusterFlags } from '../collector/transport.ts';
+import { CliError, EXIT } from '../errors.ts';
+import {
+  type Answer,
+  decisionName,
+  fits,
+  groupsNamed,
+  isWhole,
+  newestFirst,
+  only,
+  type Person,
+  type RequestDesk,
+  type RequestFilter,
+} from './desk.ts';
+
+const ROOT = '/apis/chaperone.dev/v1alpha1';
+/** Requests that the API server lists at once. */
+const PAGE = '500';
+/** A watch ends after so long and is begun again where it was, s. */
+const WATCH_SECONDS = 300;
+const RETRY_MS = 1_000;
+/** In a row, without an event between them. */
+const MAX_FAILURES = 3;
+const GONE = 410;
+
+type Watched = Omit<RequestFilter, 'states'>;
+
+/** Where a watch goes on. */
+interface Cursor {
+  version: string;
+  failures: number;
+}
+
+const Meta = z.object({ resourceVersion: z.string().default(''), continue: z.string().optional() });
+const List = z.object({ metadata: Meta, items: z.array(z.unknown()) });
+const Review = z.object({
+  status: z.object({ userInfo: z.object({ username: z.string().min(1), groups: z.array(z.string()).default([]) }) }),
+});
+const WatchEvent = z.object({
+  type: z.string(),
+  object: z.looseObject({ metadata: z.looseObject({ resourceVersion: z.string().optional() }).optional() }),
+});
+type WatchEvent = z.infer<typeof WatchEvent>;
+const WatchFault = z.object({ code: z.int().default(500), reason: z.string().default(''), message: z.string().default('') });
+
+/** Requests of a cluster, answered by whom the kubeconfig says. Throws CliError NoContext, Usage; its methods others too. */
+export function openClusterDesk(flags: ClusterFlags, env: Environment): RequestDesk {
+  return new ClusterDesk(new ApiServer(loadKubeconfig(flags, env)), flags.as !== undefined);
+}
+
+class ClusterDesk implements RequestDesk {
+  readonly namespace: string;
+  readonly place: string;
+  readonly #api: ApiServer;
+  readonly #isImpersonated: boolean;
+  #person: Promise<Person> | undefined;
+
+  constructor(api: ApiServer, isImpersonated: boolean) {
+    this.namespace = api.access.namespace;
+    this.place = `context ${api.access.context}`;
+    this.#api = api;
+    this.#isImpersonated = isImpersonated;
+  }
+
+  async list(filter: RequestFilter): Promise<AccessRequest[]> {
+    return newestFirst((await this.#list(filter)).items);
+  }
+
+  async get(name: string, namespace = this.namespace): Promise<AccessRequest> {
+    const where = `in namespace ${namespace} of ${this.place}`;
+    if (!isWhole(name)) return only(name, await this.list({ namespace }), where);
+    try {
+      const path = `${pathOf(namespace, 'accessrequests')}/${name}`;
+      return requestIn(await this.#api.request(z.unknown(), { path }), this.#api);
+    } catch (error) {
+      // Nobody may be told apart from nothing: the group itself is asked for by the list.
+      if (isStatus(error, 404)) return only(name, await this.list({ namespace }), where);
+      throw this.#refused(error, `get requests of namespace ${namespace}`);
+    }
+  }
+
+  /** Rows are kept in no object of the API server. */
+  content(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  person(): Promise<Person> {
+    this.#person ??= this.#review();
+    return this.#person;
+  }
+
+  async decide({ request, decision, reason }: Answer): Promise<ApprovalDecision> {
+    const { metadata, spec } = request;
+    const namespace = metadata.namespace ?? this.namespace;
+    const { user, groups } = await this.person();
+    const named = groupsNamed(request);
+    const name = decisionName(request, user, decision);
+    const path = pathOf(namespace, 'approvaldecisions');
+    const body = {
+      apiVersion: API_VERSION,
+      kind: 'ApprovalDecision',
+      metadata: { name, namespace },
+      spec: {
+        request: metadata.name,
+        requestUid: metadata.uid,
+        digest: spec.digest,
+        decision,
+        by: user,
+        groups: groups.filter((group) => named.includes(group)),
+        ...(reason !== undefined && { reason }),
+      },
+    };
+    try {
+      return await this.#api.request(ApprovalDecision, { method: 'POST', path, body });
+    } catch (error) {
+      const isThere = error instanceof ApiStatusError && error.status === 409 && error.reason === 'AlreadyExists';
+      if (!isThere) throw this.#refused(error, `answer requests of namespace ${namespace}`);
+    }
+    // A double press: what is there is the same answer by the same person, since the name says so and admission the author.
+    const before = await this.#api
+      .request(ApprovalDecision, { path: `${path}/${name}` })
+      .catch((error: unknown) => Promise.reject(this.#refused(error, `read answers of namespace ${namespace}`)));
+    if (before.spec.by === user && before.spec.decision === decision && before.spec.requestUid === metadata.uid) return before;
+    throw new CliError('DigestMismatch', `${name} is another answer than yours; yours was not given`, { exit: EXIT.checkSaysNo });
+  }
+
+  async endSession(session: string, reason: string): Promise<string> {
+    const { namespace } = this;
+    const { user } = await this.person();
+    const metadata = { generateName: `${session}-`, namespace };
+    const body = { apiVersion: API_VERSION, kind: 'SessionKill', metadata, spec: { session, reason, by: user } };
+    try {
+      const { metadata: made } = await this.#api.request(SessionKill, {
+        method: 'POST',
+        path: pathOf(namespace, 'sessionkills'),
+        body,
+      });
+      return `sessionkill/${made.name} created in namespace ${namespace}; every sidecar there is told`;
+    } catch (error) {
+      throw this.#refused(error, `end sessions of namespace ${namespace}`);
+    }
+  }
+
+  async *watch({ namespace, name }: Watched, signal: AbortSignal): AsyncGenerator<AccessRequest> {
+    while (!signal.aborted) {
+      const { items, version } = await this.#list({ namespace, name });
+      yield* newestFirst(items).toReversed();
+      yield* this.#changes({ namespace, name }, version, signal);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#api[Symbol.dispose]();
+    return Promise.resolve();
+  }
+
+  /** From a version on, until the API server has forgotten it. A watch that breaks is begun again where it was. */
+  async *#changes(watched: Watched, version: string, signal: AbortSignal): AsyncGenerator<AccessRequest> {
+    const at: Cursor = { version, failures: 0 };
+    while (!signal.aborted) {
+      try {
+        yield* this.#events(watched, at, signal);
+      } catch (error) {
+        if (signal.aborted || isStatus(error, GONE)) return;
+        if (error instanceof ApiStatusError) throw this.#refused(error, 'watch requests');
+        if (!(error instanceof CliError) || error.exit !== EXIT.unreachable || ++at.failures > MAX_FAILURES) throw error;
+        await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** One watch, to its end. */
+  async *#events({ namespace, name }: Watched, at: Cursor, signal: AbortSignal): AsyncGenerator<AccessRequest> {
+    const query = {
+      watch: '1',
+      allowWatchBookmarks: 'true',
+      resourceVersion: at.version,
+      timeoutSeconds: String(WATCH_SECONDS),
+      ...selectorOf(name),
+    };
+    for await (const line of this.#api.lines({ path: pathOf(namespace, 'accessrequests'), query }, signal)) {
+      const event = eventIn(line, this.#api);
+      if (event.type === 'ERROR') throw faultOf(event);
+      at.failures = 0;
+      at.version = event.object.metadata?.resourceVersion ?? at.version;
+      if (event.type === 'ADDED' || event.type === 'MODIFIED') yield requestIn(event.object, this.#api);
+    }
+  }
+
+  async #list(filter: RequestFilter): Promise<{ items: AccessRequest[]; version: string }> {
+    const items: AccessRequest[] = [];
+    const { namespace, name } = filter;
+    let next: string | undefined;
+    do {
+      const query: Record<string, string> = {
+        limit: PAGE,
+        ...selectorOf(name),
+        ...(next === undefined ? {} : { continue: next }),
+      };
+      const page: z.infer<typeof List> = await this.#api
+        .request(List, { path: pathOf(namespace, 'accessrequests'), query })
+        .catch((error: unknown) => {
+          throw this.#refused(
+            error,
+            namespace === undefined ? 'list requests of every namespace' : `list requests of namespace ${namespace}`,
+          );
+        });
+      for (const item of page.items) {
+        const request = requestIn(item, this.#api);
+        if (fits(request, filter)) items.push(request);
+      }
+      next = page.metadata.continue === '' ? undefined : page.metadata.continue;
+      if (next === undefined) return { items, version: page.metadata.resourceVersion };
+    } while (next !== undefined);
+    return { items, version: '' };
+  }
+
+  /** As the API server sees us, impersonation included: admission compares with exactly this. */
+  async #review(): Promise<Person> {
+    const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
+    const path = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
+    const { status } = await this.#api.request(Review, { method: 'POST', path, body }).catch((error: unknown) => {
+      throw this.#refused(error, 'ask who they are');
+    });
+    const { username, groups } = status.userInfo;
+    return { user: username, groups, ...(this.#isImpersonated && { note: 'impersonated' }) };
+  }
+
+  #refused(error: unknown, what: string): unknown {
+    if (isStatus(error, 404)) return notInstalled(this.#api, error);
+    if (!(error instanceof ApiStatusError) || ![400, 403, 422].includes(error.status)) return asUnexpected(this.#api, error);
+    return new CliError('NotPermitted', `${this.#api.access.who} may not ${what}: ${error.message}`, {
+      cause: error,
+      exit: EXIT.notPermitted,
+      fix: [
+        'kubectl auth can-i create approvaldecisions.chaperone.dev -n NAMESPACE',
+        'kubectl auth can-i list accessrequests.chaperone.dev -n NAMESPACE',
+      ],
+    });
+  }
+}
+
+function selectorOf(name: string | undefined): Record<string, string> {
+  return name === undefined ? {} : { fieldSelector: `metadata.name=${name}` };
+}
+
+function pathOf(namespace: string | undefined, plural: string): string {
+  return namespace === undefined ? `${ROOT}/${plural}` : `${ROOT}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
+}
+
+/** The API server leaves kind and version out of what it lists. */
+function requestIn(item: unknown, api: ApiServer): AccessRequest {
+  const parsed = AccessRequest.safeParse({ apiVersion: API_VERSION, kind: 'AccessRequest', ...(item as object) });
+  if (parsed.success) return parsed.data;
+  const field = parsed.error.issues[0]?.path.join('.') ?? '';
+  throw api.unreachable(`it has an AccessRequest that this client does not know how to read (${field})`, parsed.error);
+}
+
+/** A watch ends with a Status as its last event where it cannot go on. */
+function faultOf({ object }: WatchEvent): ApiStatusError {
+  const { code, reason, message } = WatchFault.parse(object);
+  return new ApiStatusError(code, reason, visible(message, 300));
+}
+
+function eventIn(line: string, api: ApiServer): WatchEvent {
+  try {
+    return WatchEvent.parse(JSON.parse(line));
+  } catch (error) {
+    throw api.unreachable('its watch is not one of the Kubernetes API', error);
+  }
+}

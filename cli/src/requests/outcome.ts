@@ -1,0 +1,94 @@
+import type { AccessRequest, CountedDecision } from '@chaperone/api';
+import type { Code } from '@chaperone/api/codes';
+import { isOpen } from '@chaperone/policy';
+import { CliError, EXIT } from '../errors.ts';
+import type { Answer } from './desk.ts';
+import { overText, stateOf } from './text.ts';
+
+/** What became of an answer: `said` for the person, `exit` for scripts. `final`: waiting longer tells nothing new. */
+export interface Outcome {
+  readonly said: string;
+  readonly exit: number;
+  readonly final: boolean;
+  /** Why it is worth nothing. */
+  readonly error?: CliError;
+}
+
+/** The request is over: nobody decides on it any more. */
+export function over(request: AccessRequest, now: number): CliError {
+  const code: Code = stateOf(request) === 'Expired' ? 'RequestExpired' : 'AlreadyDecided';
+  return new CliError(code, overText(request, now), { exit: EXIT.tooLate });
+}
+
+/** Why an answer that was given does not count, as the error that it is. */
+function uncounted({ why = 'it is not said why' }: CountedDecision): CliError {
+  const said = `does not count: ${why}`;
+  if (why === 'it came too late') return new CliError('RequestExpired', said, { exit: EXIT.tooLate });
+  if (why === 'the rule wants a reason')
+    return new CliError('Usage', said, { exit: EXIT.usage, fix: ['add --reason TEXT; the agent reads it'] });
+  if (why.startsWith('it names another digest') || why.startsWith('it is about another'))
+    return new CliError('DigestMismatch', said, { exit: EXIT.checkSaysNo });
+  return new CliError('NotAnApprover', said, { exit: EXIT.notPermitted });
+}
+
+/** What became of the answer `name`, as far as the request tells by now; undefined: it was not counted yet. */
+export function outcomeOf(request: AccessRequest, name: string, decision: Answer['decision'], now: number): Outcome | undefined {
+  const { status } = request;
+  const own = status?.decisions?.find((each) => each.name === name);
+  if (own === undefined) {
+    if (isOpen(status?.state)) return undefined;
+    // It came when all was over.
+    const error = over(request, now);
+    return { said: error.message, exit: error.exit, final: true, error };
+  }
+  if (!own.counted) {
+    const error = uncounted(own);
+    return { said: error.message, exit: error.exit, final: true, error };
+  }
+  const votes = `approved (${(status?.votes ?? '').replace('/', ' of ')})`;
+  return decision === 'Deny' ? denied(request, now) : approved(request, votes, now);
+}
+
+function denied(request: AccessRequest, now: number): Outcome {
+  const state = stateOf(request);
+  if (state === 'Denied') return { said: 'denied', exit: EXIT.ok, final: true };
+  if (isOpen(request.status?.state)) return { said: 'denied', exit: EXIT.ok, final: false };
+  return { said: `too late: ${overText(request, now)}`, exit: EXIT.tooLate, final: true };
+}
+
+function approved(request: AccessRequest, votes: string, now: number): Outcome {
+  const done = { exit: EXIT.ok, final: true };
+  const result = request.status?.result;
+  switch (stateOf(request)) {
+    case 'Pending':
+      return { said: `${votes}: ${waitsFor(request)}`, ...done };
+    case 'Approved':
+      if (request.spec.mode === 'retry') return { said: `${votes}: it runs when the agent repeats it`, ...done };
+      return { said: `${votes}: it has not run yet`, exit: EXIT.ok, final: false };
+    case 'Released':
+      return { said: `${votes}: it runs`, exit: EXIT.ok, final: false };
+    case 'Ran':
+      return { said: `${votes} · ran at ${ranAt(request)}: ${result ?? 'done'}`, ...done };
+    case 'Failed':
+      return { said: `${votes} · failed at ${ranAt(request)}: ${result ?? 'an error'}`, ...done };
+    default:
+      return { said: `${votes}, and it does not run: ${overText(request, now)}`, exit: EXIT.tooLate, final: true };
+  }
+}
+
+/** waits for one more */
+function waitsFor({ status, spec }: AccessRequest): string {
+  const [given, needed] = (status?.votes ?? '').split('/').map(Number);
+  const missing = (needed ?? 1) - (given ?? 0);
+  if (missing === 1) return 'waits for one more';
+  if (missing > 1) return `waits for ${missing} more`;
+  // Enough people, but not of every rule, or not of every group that a rule wants.
+  const groups = [...new Set(spec.rules.flatMap(({ all }) => all))];
+  return groups.length === 0 ? 'waits for people of the other rules' : `waits for one of each of ${groups.join(', ')}`;
+}
+
+/** By the clock of the one who reads it. */
+function ranAt({ status }: AccessRequest): string {
+  const at = new Date(status?.conditions?.find(({ type }) => type === 'Executed')?.lastTransitionTime ?? Number.NaN);
+  return Number.isNaN(at.getTime()) ? 'a time not told' : at.toTimeString().slice(0, 8);
+}

@@ -1,0 +1,33 @@
+import type { Command } from 'commander';
+import type { DocumentOutput } from '../output.ts';
+import type { VerbOptions } from '../program.ts';
+import { outputOption, withExamples } from './common.ts';
+
+interface ConsoleFlags {
+  readonly data?: string;
+  readonly output: 'text' | DocumentOutput;
+}
+
+export function addConsole(program: Command, options: VerbOptions): void {
+  const command = program
+    .command('console [ID]')
+    .description('Print a link that opens the web page of a running chaperone up, at a session where one is named')
+    .option('--data <DIR>', 'the data directory of the chaperone up')
+    .addOption(outputOption('console', ['text', 'json', 'yaml']))
+    .addHelpText('after', '\nThe link signs in one browser, once, within ten minutes.')
+    .action((id: string | undefined, flags: ConsoleFlags) => printLink(id, flags, options));
+  withExamples(command, 'chaperone console', 'chaperone console s-7hq2');
+}
+
+async function printLink(id: string | undefined, { data, output }: ConsoleFlags, { io }: VerbOptions): Promise<void> {
+  const [{ defaultData }, { newConsoleLink }, { demandId }, { writeDocument }] = await Promise.all([
+    import('../collector/local.ts'),
+    import('../collector/console-link.ts'),
+    import('../commands/sessions.ts'),
+    import('../output.ts'),
+  ]);
+  const path = id === undefined ? '/sessions' : `/sessions/${demandId(id)}`;
+  const { url, expiresAt } = await newConsoleLink(data ?? defaultData(io.env), path);
+  if (output === 'text') io.out.write(`${url}\n`);
+  else await writeDocument(io, output, { url, expiresAt: new Date(expiresAt).toISOString() });
+}

@@ -1,0 +1,48 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { Identity } from '../access.ts';
+
+/** How long a sign-in holds. Whoever is at work longer signs in again. */
+export const SIGNED_IN_MS = 12 * 3_600_000;
+/** More than people sign in to one collector; the oldest one ends for a new one, so that memory is bounded. */
+const MAX_SESSIONS = 1_000;
+const ID_BYTES = 32;
+
+export interface BrowserSession {
+  readonly identity: Identity;
+  readonly expiresAt: number;
+}
+
+/** Who is signed in with a browser. In memory: a restart signs everybody out. Ids are kept as digests only. */
+export class BrowserSessions {
+  readonly #now: () => number;
+  readonly #sessions = new Map<string, BrowserSession>();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Begins a session under an id that nobody knew before. */
+  begin(identity: Identity): { id: string; session: BrowserSession } {
+    for (const [key, { expiresAt }] of this.#sessions)
+      if (expiresAt <= this.#now() || this.#sessions.size >= MAX_SESSIONS) this.#sessions.delete(key);
+      else break;
+    const id = randomBytes(ID_BYTES).toString('base64url');
+    const session = { identity, expiresAt: this.#now() + SIGNED_IN_MS };
+    this.#sessions.set(digest(id), session);
+    return { id, session };
+  }
+
+  find(id: string): BrowserSession | undefined {
+    const session = this.#sessions.get(digest(id));
+    return session === undefined || session.expiresAt <= this.#now() ? undefined : session;
+  }
+
+  end(id: string): void {
+    this.#sessions.delete(digest(id));
+  }
+}
+
+/** What is compared, in time that says nothing, is a digest that nobody can choose. */
+export function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
+}

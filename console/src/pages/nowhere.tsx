@@ -1,0 +1,13 @@
+import type { JSX } from 'preact';
+import { PageHeading } from '../ui/heading.tsx';
+
+export default function Nowhere(): JSX.Element {
+  return (
+    <>
+      <PageHeading title="Nothing here">Nothing here</PageHeading>
+      <p>
+        This address leads to no page. <a href="/sessions">Go to the sessions</a>
+      </p>
+    </>
+  );
+}

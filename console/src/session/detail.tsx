@@ -1,0 +1,313 @@
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import { useLoad } from '../load.ts';
+import { asServerError, ServerError } from '../server.ts';
+import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
+import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
+import { Failure, Skeleton } from '../ui/states.tsx';
+import { Time } from '../ui/time.tsx';
+import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
+import type { ActionRecord, ApprovalRecord, Entry } from './entries.ts';
+import { Grid } from './grid.tsx';
+import { loadAction, type WholeAction } from './load-action.ts';
+
+/** The chosen moment of a session, whole. */
+export function EntryDetail({ session, entry }: { session: string; entry: Entry }): JSX.Element {
+  if (entry.kind === 'gap')
+    return (
+      <div class="state gap-detail">
+        <p class="state-title">
+          <Mark look="finding" word={`${counted(entry.to - entry.from + 1, 'record')} are missing here`} />
+        </p>
+        <p>
+          Records {entry.from} to {entry.to} of this session are not stored. What the agent did in between is not known from this
+          evidence; records on both sides of it are what their pod signed.
+        </p>
+      </div>
+    );
+  if (entry.kind === 'other') return <Other record={entry.record} mono={entry.mono} />;
+  return <Action key={entry.seq} session={session} seq={entry.seq} ended={entry.done !== undefined} />;
+}
+
+function Action({ session, seq, ended }: { session: string; seq: number; ended: boolean }): JSX.Element {
+  // Of an action that goes on, the end is loaded when the list has it.
+  const loaded = useLoad(`${session} ${seq} ${ended}`, (signal) => loadAction(session, seq, signal));
+  const { data, error } = loaded;
+  if (data === undefined)
+    return error === undefined ? (
+      <Skeleton rows={6} label="Loading the statement" />
+    ) : (
+      <Failure error={error} what="The statement" onRetry={loaded.reload} />
+    );
+  const { record } = data;
+  return (
+    <>
+      <Decision record={record} />
+      {data.approval !== undefined && <People approval={data.approval} />}
+      {record.text === undefined ? (
+        <p class="notice">
+          <Mark look="none" word={`The text was not kept: ${bytesOf(record.bytes)}.`} />
+        </p>
+      ) : (
+        <RecordedBlock
+          text={record.text}
+          title={new TextEncoder().encode(record.text).length < record.bytes ? 'As it was recorded, of' : 'As it was asked'}
+          bytes={record.bytes}
+        />
+      )}
+      <Parameters values={record.parameters} />
+      <Effects record={record} />
+      <Outcome whole={data} session={session} onMore={(more) => loaded.change(() => more)} />
+    </>
+  );
+}
+
+function Decision({ record }: { record: ActionRecord }): JSX.Element {
+  const { verdict, rule, reason, code, wouldDeny, at, mono } = record;
+  return (
+    <div class={`decision ${verdictLook(verdict)}`}>
+      <p>
+        <Mark look={verdictLook(verdict)} word={VERDICT_WORDS[verdict] ?? verdict} />
+        {rule !== undefined && (
+          <>
+            {' '}
+            by rule <Recorded text={rule} names />
+          </>
+        )}{' '}
+        <span class="mute">
+          {offsetOf(mono)} · <Time at={at} date="always" />
+        </span>
+      </p>
+      {verdict !== 'allow' && (
+        <p>
+          <Recorded text={reason} /> <span class="mute">{code}</span>
+        </p>
+      )}
+      {wouldDeny !== undefined && (
+        <p>
+          <Mark look="finding" word="Audit: enforced, this would be denied:" /> <Recorded text={wouldDeny.reason} />{' '}
+          <span class="mute">{wouldDeny.code}</span>
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** What people said, and that it ran only then. */
+function People({ approval: { request, state, waitedMs, decisions } }: { approval: ApprovalRecord }): JSX.Element {
+  return (
+    <section>
+      <h3>Approval</h3>
+      <p>
+        <Mark look={state === 'Released' ? 'allow' : 'deny'} word={state} quiet /> after {lengthOf(waitedMs)}
+        {request !== undefined && (
+          <>
+            {' '}
+            · <Recorded text={request} names />
+          </>
+        )}
+      </p>
+      <ul class="facts">
+        {decisions.map(({ by, decision, reason }, at) => (
+          <li key={at}>
+            <Mark look={decision === 'Approve' ? 'allow' : 'deny'} word={decision} quiet /> by <Recorded text={by} names />
+            {reason !== undefined && (
+              <>
+                {': '}
+                <Recorded text={reason} />
+              </>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Parameters({ values }: { values: readonly (string | null)[] | undefined }): JSX.Element | null {
+  if (values === undefined || values.length === 0) return null;
+  return (
+    <section>
+      <h3>Values</h3>
+      <ul class="facts">
+        {values.map((value, at) => (
+          <li key={at}>
+            <span class="mute">${at + 1}</span>{' '}
+            {value === null ? <span class="none">NULL</span> : <Recorded text={value.replace(/^[tb]:/, '')} />}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Effects({ record: { effects } }: { record: ActionRecord }): JSX.Element | null {
+  if (effects.length === 0) return null;
+  return (
+    <section>
+      <h3>Effects</h3>
+      <ul class="facts">
+        {effects.map(({ verb, object, via, verdict, rule }, at) => (
+          <li key={at}>
+            <Mark look={verdictLook(verdict)} word={VERDICT_WORDS[verdict] ?? verdict} quiet /> {verb}{' '}
+            <Recorded text={object} names />{' '}
+            {via !== 'direct' && <span class="mute">through a {via === 'nested' ? 'nested statement' : via}</span>}
+            {rule !== undefined && (
+              <span class="mute">
+                {' '}
+                rule <Recorded text={rule} names frame={false} />
+              </span>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+interface OutcomeProps {
+  readonly whole: WholeAction;
+  readonly session: string;
+  readonly onMore: (more: WholeAction) => void;
+}
+
+function Outcome({ whole, session, onMore }: OutcomeProps): JSX.Element {
+  const { record, done, results, gap, next } = whole;
+  const [state, setState] = useState<'idle' | 'loading' | ServerError>('idle');
+  const more = async (): Promise<void> => {
+    setState('loading');
+    try {
+      onMore(await loadAction(session, record.seq, AbortSignal.timeout(60_000), whole));
+      setState('idle');
+    } catch (error) {
+      setState(asServerError(error));
+    }
+  };
+  return (
+    <section>
+      <h3>Result</h3>
+      <p>
+        <Ending whole={whole} />
+      </p>
+      {results.map((result, at) => {
+        const { rows } = result;
+        return (
+          <div key={at} class="result">
+            {result.columns.length > 0 && <Grid result={result} label={results.length > 1 ? `Result ${at + 1}` : 'Result'} />}
+            <p class="mute">
+              {counted(rows.length, 'row')}{' '}
+              {done !== undefined && results.length === 1 && done.rows > rows.length
+                ? `of ${done.rows.toLocaleString('en')}`
+                : ''}{' '}
+              shown.
+            </p>
+          </div>
+        );
+      })}
+      {gap && (
+        <p>
+          <Mark look="finding" word="Part of this result is missing from the evidence." />
+        </p>
+      )}
+      {next !== undefined && (
+        <p>
+          <button type="button" onClick={() => void more()} disabled={state === 'loading'}>
+            Load more rows
+          </button>{' '}
+          <span role="status">{state instanceof ServerError ? `${state.message} (${state.code})` : ''}</span>
+        </p>
+      )}
+      {results.length > 0 && (
+        <p class="mute">Shown as delivered to the agent. Masked values are not stored and cannot be revealed.</p>
+      )}
+    </section>
+  );
+}
+
+function Ending({ whole: { record, done, next } }: { whole: WholeAction }): JSX.Element {
+  if (done === undefined) {
+    if (next !== undefined) return <span class="mute">The end of this result is not loaded yet.</span>;
+    if (record.verdict === 'deny') return <>Nothing was sent to the resource.</>;
+    return <Mark look="none" word="No end is recorded: it goes on, or has not arrived." />;
+  }
+  if (done.error !== undefined)
+    return (
+      <>
+        <Mark look="finding" word="failed:" /> <Recorded text={done.error.message} /> <span class="mute">{done.error.code}</span>
+      </>
+    );
+  return (
+    <>
+      <Mark look="allow" word="ran" /> {done.tag !== undefined && <Recorded text={done.tag} />} {counted(done.rows, 'row')},{' '}
+      {lengthOf(done.durationMs)}
+      {done.maskedValues > 0 && (
+        <>
+          , <Mark look="mask" word={`${counted(done.maskedValues, 'value')} masked`} />
+        </>
+      )}
+      {done.truncated && (
+        <>
+          , <Mark look="finding" word="not all rows were recorded" />
+        </>
+      )}
+    </>
+  );
+}
+
+function Other({ record, mono }: { record: Extract<Entry, { kind: 'other' }>['record']; mono: number }): JSX.Element {
+  return (
+    <div class="decision none">
+      <p>
+        <OtherText record={record} />
+      </p>
+      <p class="mute">
+        {offsetOf(mono)} · <Time at={record.at} date="always" />
+      </p>
+      {record.type === 'session.open' && (
+        <ul class="facts">
+          <li>
+            Client <Recorded text={record.client.address} />, {record.client.tls ? 'TLS' : 'no TLS'}
+            {record.client.application !== undefined && (
+              <>
+                , calls itself <Recorded text={record.client.application} />
+              </>
+            )}
+          </li>
+          {record.policies.map(({ namespace, name, generation }) => (
+            <li key={`${namespace}/${name}`}>
+              Policy <Recorded text={`${namespace}/${name}`} names />, generation {generation}
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+/** What else happened, as a sentence. */
+export function OtherText({ record }: { record: Extract<Entry, { kind: 'other' }>['record'] }): JSX.Element {
+  switch (record.type) {
+    case 'session.open':
+      return (
+        <>The session was opened, {record.mode === 'Audit' ? 'for audit: nothing is refused' : 'with the policy enforced'}</>
+      );
+    case 'session.close':
+      return (
+        <>
+          The session ended: <Recorded text={record.reason} /> <span class="mute">{record.code}</span>
+        </>
+      );
+    case 'bytes':
+      return (
+        <>
+          {bytesOf(record.sent)} sent to <Recorded text={record.host} names />, {bytesOf(record.received)} received; not inspected
+        </>
+      );
+    default:
+      return (
+        <>
+          <Recorded text={record.message} /> <span class="mute">{record.code}</span>
+        </>
+      );
+  }
+}

@@ -1,0 +1,51 @@
+import type { RecordPage, SessionRecord } from '@chaperone/evidence';
+import { expect, test } from 'vitest';
+import { entryAt, NOTHING, stands, VIEWS, withPage } from './entries.ts';
+
+const action = (seq: number, number: number, verdict: 'allow' | 'deny' = 'allow'): SessionRecord => ({
+  type: 'action',
+  seq,
+  at: seq,
+  mono: seq * 100,
+  action: number,
+  text: 'select 1',
+  bytes: 8,
+  verdict,
+  code: 'Allowed',
+  reason: 'test',
+  effects: [],
+});
+const done = (seq: number, number: number, maskedValues = 0): SessionRecord => ({
+  type: 'done',
+  seq,
+  at: seq,
+  mono: seq * 100,
+  action: number,
+  rows: 1,
+  bytes: 1,
+  digest: '',
+  truncated: false,
+  maskedValues,
+  durationMs: 1,
+});
+const pages: RecordPage[] = [
+  { items: [action(1, 0), action(2, 1, 'deny')], next: 3, end: 3 },
+  { items: [done(4, 0, 2)], next: 5, end: 5 },
+  { items: [], next: 9, end: 9, gap: { from: 5, to: 8 } },
+  { items: [action(9, 2)], end: 10 },
+];
+
+test('pages become a list in which every action has its end, and a gap its place', () => {
+  const outline = pages.reduce(withPage, NOTHING);
+  expect(outline.entries.map(({ kind, seq }) => [kind, seq])).toEqual([
+    ['action', 1],
+    ['action', 2],
+    ['gap', 5],
+    ['action', 9],
+  ]);
+  expect(outline.entries[0]).toMatchObject({ done: { seq: 4 } });
+  expect([outline.end, outline.more]).toEqual([10, false]);
+  expect(outline.entries.filter(stands).map(({ seq }) => seq)).toEqual([2, 5]);
+  expect(outline.entries.filter(VIEWS.masked).map(({ seq }) => seq)).toEqual([1]);
+  expect([0, 1, 4, 7, 9, 100].map((seq) => entryAt(outline.entries, seq))).toEqual([-1, 0, 1, 2, 3, 3]);
+});

@@ -1,0 +1,77 @@
+import type { RecordPage, SessionRecord } from '@chaperone/evidence';
+
+type Of<T extends SessionRecord['type']> = Extract<SessionRecord, { type: T }>;
+export type ActionRecord = Of<'action'>;
+export type DoneRecord = Of<'done'>;
+export type ApprovalRecord = Of<'approval'>;
+
+/** What a replay lists: an action with how it ended, what else was recorded, and what is missing. */
+export type Entry =
+  | {
+      readonly kind: 'action';
+      readonly seq: number;
+      readonly mono: number;
+      readonly record: ActionRecord;
+      /** What people said, where a rule held it. */
+      readonly approval?: ApprovalRecord;
+      readonly done?: DoneRecord;
+    }
+  | {
+      readonly kind: 'other';
+      readonly seq: number;
+      readonly mono: number;
+      readonly record: Of<'session.open' | 'session.close' | 'note' | 'bytes'>;
+    }
+  | { readonly kind: 'gap'; readonly seq: number; readonly mono: number; readonly from: number; readonly to: number };
+
+/** A session's outline as far as it is here. */
+export interface Outline {
+  readonly entries: readonly Entry[];
+  /** Where each action stands in `entries`, by its number. */
+  readonly actions: ReadonlyMap<number, number>;
+  readonly end: number;
+  /** More is stored already. */
+  readonly more: boolean;
+}
+
+export const NOTHING: Outline = { entries: [], actions: new Map(), end: 0, more: true };
+
+/** An outline with one more page of it. */
+export function withPage({ entries, actions, end }: Outline, page: RecordPage): Outline {
+  const next = [...entries];
+  const places = new Map(actions);
+  const last = entries.at(-1)?.mono ?? 0;
+  if (page.gap !== undefined) next.push({ kind: 'gap', seq: page.gap.from, mono: last, ...page.gap });
+  for (const record of page.items) {
+    const { seq, mono } = record;
+    if (record.type === 'action') {
+      places.set(record.action, next.length);
+      next.push({ kind: 'action', seq, mono, record });
+    } else if (record.type === 'done' || record.type === 'approval') {
+      const at = places.get(record.action);
+      const entry = at === undefined ? undefined : next[at];
+      if (at !== undefined && entry?.kind === 'action') next[at] = { ...entry, [record.type]: record };
+    } else if (record.type !== 'columns' && record.type !== 'rows') next.push({ kind: 'other', seq, mono, record });
+  }
+  return { entries: next, actions: places, end: page.end ?? page.next ?? end, more: page.next !== undefined };
+}
+
+/** What a list may be narrowed to. */
+export const VIEWS = {
+  all: () => true,
+  denied: (entry: Entry) => entry.kind === 'action' && entry.record.verdict === 'deny',
+  held: (entry: Entry) => entry.kind === 'action' && entry.record.verdict === 'approve',
+  errors: (entry: Entry) => entry.kind === 'action' && entry.done?.error !== undefined,
+  masked: (entry: Entry) => entry.kind === 'action' && (entry.done?.maskedValues ?? 0) > 0,
+} as const satisfies Record<string, (entry: Entry) => boolean>;
+export type View = keyof typeof VIEWS;
+
+/** Whether somebody who looks for trouble stops here. */
+export function stands(entry: Entry): boolean {
+  return entry.kind === 'gap' || VIEWS.denied(entry) || VIEWS.held(entry) || VIEWS.errors(entry);
+}
+
+/** The entry that a record belongs to: the last one that begins at or before it. */
+export function entryAt(entries: readonly Entry[], seq: number): number {
+  return entries.findLastIndex((entry) => entry.seq <= seq);
+}

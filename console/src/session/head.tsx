@@ -1,0 +1,119 @@
+import type { SessionDetail } from '@chaperone/evidence';
+import type { JSX } from 'preact';
+import { serverNow } from '../server.ts';
+import { bytesOf, counted, lengthOf } from '../time.ts';
+import { CopyButton } from '../ui/copy.tsx';
+import { PageHeading } from '../ui/heading.tsx';
+import { Recorded } from '../ui/recorded.tsx';
+import { Time } from '../ui/time.tsx';
+import { EvidenceMark, Mark } from '../ui/verdict.tsx';
+
+/** Who, on what, when, and whether the evidence is here. */
+export function SessionHead({ session, title, stale }: { session: SessionDetail; title: string; stale: boolean }): JSX.Element {
+  const { name, agent, resource, startedAt, endedAt, state, purpose, mode } = session;
+  const length = startedAt === undefined ? undefined : (endedAt ?? serverNow()) - startedAt;
+  return (
+    <>
+      <PageHeading title={state === 'open' ? `● ${title}` : title}>
+        <Recorded text={agent.serviceAccount} names frame={false} />
+        <span aria-hidden="true"> → </span>
+        <span class="sr"> on </span>
+        {resource === undefined ? (
+          <span class="mute">resource not received yet</span>
+        ) : (
+          <Recorded text={`${resource.namespace}/${resource.name}`} names frame={false} />
+        )}
+      </PageHeading>
+      <dl class="meta">
+        <div>
+          <dt>Session</dt>
+          <dd>
+            <code>{name}</code> <CopyButton text={name} label="Copy" />
+          </dd>
+        </div>
+        <div>
+          <dt>When</dt>
+          <dd>
+            {startedAt === undefined ? '–' : <Time at={startedAt} date="always" />}
+            {state === 'open' ? (
+              <>
+                {' '}
+                <Mark look="live" word="live" />
+              </>
+            ) : (
+              length !== undefined && <> + {lengthOf(length)}</>
+            )}
+          </dd>
+        </div>
+        <div>
+          <dt>Agent</dt>
+          <dd>
+            <Recorded text={`${agent.namespace}/${agent.pod ?? agent.serviceAccount}`} names frame={false} />
+          </dd>
+        </div>
+        {resource !== undefined && (
+          <div>
+            <dt>Protocol</dt>
+            <dd>
+              <Recorded text={resource.protocol} names frame={false} />
+              {mode === 'Audit' && <span class="mute">, audit: nothing is refused</span>}
+            </dd>
+          </div>
+        )}
+        {purpose !== undefined && purpose !== '' && (
+          <div>
+            <dt>Purpose</dt>
+            <dd>
+              <Recorded text={purpose} />
+            </dd>
+          </div>
+        )}
+        <div>
+          <dt>Evidence</dt>
+          <dd>
+            <EvidenceMark {...session} />{' '}
+            <span class="mute">
+              {counted(session.records, 'record')} in {counted(session.segments, 'segment')}, {bytesOf(session.bytes)}
+            </span>
+          </dd>
+        </div>
+      </dl>
+      <Findings session={session} />
+      {stale && (
+        <p class="notice" role="status">
+          <span aria-hidden="true">◌</span> The collector does not answer; this is what it said last.
+        </p>
+      )}
+    </>
+  );
+}
+
+function Findings({ session: { evidence, state, missing, findings, name } }: { session: SessionDetail }): JSX.Element | null {
+  if (evidence === 'received' && state !== 'interrupted') return null;
+  return (
+    <div class={`banner ${evidence === 'altered' ? 'deny' : 'held'}`}>
+      {evidence === 'altered' && (
+        <p>
+          <Mark look="deny" word="The pod of this session signed segments that contradict each other." /> Both are kept:{' '}
+          {findings.map(({ code, number }) => `${code} at segment ${number}`).join(', ')}.
+        </p>
+      )}
+      {evidence === 'incomplete' && (
+        <p>
+          <Mark look="finding" word="Part of this session is missing." />{' '}
+          {missing.length === 0
+            ? 'The pod declared records that it could not keep.'
+            : `${missing.length > 1 ? 'Segments' : 'Segment'} ${missing.slice(0, 12).join(', ')}${missing.length > 12 ? ', …' : ''} never arrived.`}
+        </p>
+      )}
+      {state === 'interrupted' && (
+        <p>
+          <Mark look="finding" word="No end is recorded:" /> the process that recorded ended before the session did.
+        </p>
+      )}
+      <p class="mute">
+        This page shows what is stored and checks no signature. <code>chaperone verify {name}</code> does.
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,125 @@
+import { existsSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { temporaryDirectory } from '@chaperone/testing';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import {
+  CONSOLE_DIRECTORY,
+  type Collector,
+  createCollector,
+  createTokenAccess,
+  LinkSignIn,
+  loadStaticFiles,
+  LOCAL_IDENTITY,
+} from '@chaperone/collector';
+import { trust } from './world.test-support.ts';
+
+/** Debian's; another one may be named. */
+export const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+export const hasChromium = existsSync(CHROMIUM);
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--font-render-hinting=none'] });
+}
+
+export interface Site extends AsyncDisposable {
+  readonly url: string;
+  readonly collector: Collector;
+  /** The path of a link that signs in, and leads on to another path. */
+  readonly newLink: (path: string) => string;
+  /** What the server does before it answers: nothing, unless a test wants it slow or broken. */
+  before: (request: Request) => Promise<Response | undefined>;
+}
+
+/** A real collector with the built page on a local port. */
+export async function startSite(): Promise<Site> {
+  const directory = await temporaryDirectory('chaperone-console-');
+  const files = await loadStaticFiles(CONSOLE_DIRECTORY);
+  if (files === undefined) throw new Error('the page is not built: npm run build');
+  const signIn = new LinkSignIn(Date.now);
+  const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const collector = await createCollector({
+    directory: directory.path,
+    trust,
+    access: createTokenAccess('token'),
+    logger: silent,
+    console: { files, signIn, now: Date.now },
+  });
+  const server = createServer((request, response) => void serve(site, request, response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const site: Site = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    collector,
+    newLink: (path) => signIn.newLink({ identity: LOCAL_IDENTITY, path }).link,
+    before: () => Promise.resolve(undefined),
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await collector.close();
+      await directory[Symbol.asyncDispose]();
+    },
+  };
+  return site;
+}
+
+async function serve(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  const method = request.method ?? 'GET';
+  const asked = new Request(new URL(request.url ?? '/', site.url), {
+    method,
+    headers: Object.entries(request.headers).flatMap(([name, value]) =>
+      typeof value === 'string' ? [[name, value] as [string, string]] : [],
+    ),
+    ...(chunks.length === 0 ? {} : { body: Buffer.concat(chunks) }),
+  });
+  const answer = (await site.before(asked)) ?? (await site.collector.fetch(asked));
+  response.writeHead(answer.status, Object.fromEntries(answer.headers));
+  response.end(Buffer.from(await answer.arrayBuffer()));
+}
+
+export interface Visit {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  /** What must not happen: errors of the console, reports of the policy, requests to other origins. */
+  readonly faults: string[];
+}
+
+export interface VisitOptions {
+  readonly width?: number;
+  readonly height?: number;
+  readonly dark?: boolean;
+  readonly signedIn?: boolean;
+}
+
+/** A browser of its own at the site, signed in by a link unless told otherwise. */
+export async function visit(browser: Browser, site: Site, options: VisitOptions = {}): Promise<Visit> {
+  const { width = 1440, height = 900, dark = false, signedIn = true } = options;
+  const context = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: dark ? 'dark' : 'light',
+    timezoneId: 'America/New_York',
+    reducedMotion: 'reduce',
+    hasTouch: width < 600,
+  });
+  await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: site.url });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  const faults: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') faults.push(`${message.type()}: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => faults.push(`thrown: ${error.message}`));
+  page.on('request', (request) => {
+    if (!request.url().startsWith(`${site.url}/`)) faults.push(`off origin: ${request.url()}`);
+  });
+  page.on('dialog', (dialog) => {
+    faults.push(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  if (signedIn) {
+    await page.goto(`${site.url}${site.newLink('/sessions')}`);
+    await page.waitForURL(`${site.url}/sessions`);
+  }
+  return { page, context, faults };
+}

@@ -1,0 +1,46 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { launch, startSite, visit } from './browser.test-support.ts';
+import { aWorld } from './world.test-support.ts';
+
+// Pictures of every page for people to look at, at two widths and in both themes: node console/test/shots.ts
+const SHOTS = join(import.meta.dirname, 'shots');
+await mkdir(SHOTS, { recursive: true });
+const [browser, site] = await Promise.all([launch(), startSite()]);
+const world = aWorld();
+for (const { segments } of world.sessions) for (const bytes of segments) await site.collector.ingest(bytes);
+for (const at of [0, 2]) await site.collector.ingest(world.gapped.segments[at] ?? Buffer.alloc(0));
+const pages: Record<string, string> = {
+  sessions: '/sessions',
+  search: '/sessions#q=drop',
+  empty: '/sessions?agent=agents%2Fnobody',
+  replay: `/sessions/${world.plain.name}`,
+  masked: `/sessions/${world.plain.name}?at=3`,
+  denied: `/sessions/${world.plain.name}?at=7`,
+  hidden: `/sessions/${world.plain.name}?at=5`,
+  gap: `/sessions/${world.gapped.name}?at=15`,
+  live: `/sessions/${world.live.name}`,
+  hostile: `/sessions/${world.hostile.name}?at=31`,
+  wide: `/sessions/${world.wide.name}?at=1`,
+  gone: '/sessions/s-aaaaaaaaaaaaaaaa',
+};
+for (const width of [1440, 390])
+  for (const dark of [false, true]) {
+    const { page, context } = await visit(browser, site, { width, dark, height: width === 390 ? 844 : 900 });
+    const shot = (name: string): Promise<Buffer> =>
+      page.screenshot({ path: join(SHOTS, `${name}-${width}-${dark ? 'dark' : 'light'}.png`) });
+    for (const [name, path] of Object.entries(pages)) {
+      await page.goto(`${site.url}${path}`);
+      await page.waitForLoadState('networkidle');
+      await shot(name);
+    }
+    await page.keyboard.press('?');
+    await shot('keys');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await shot('sign-in');
+    await context.close();
+  }
+await browser.close();
+await site[Symbol.asyncDispose]();

@@ -1,0 +1,80 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { AccessRequest, ApprovalDecision, RequestStatus } from '@chaperone/api';
+import { counted, ended, isOpen, tally } from '@chaperone/policy';
+import { askedOf, givenOf } from './store.ts';
+
+/** Generation of a policy in force; undefined: there is none. */
+export type GenerationOf = (policy: { readonly namespace: string; readonly name: string }) => number | undefined;
+
+export interface RequestFacts {
+  readonly request: AccessRequest;
+  /** On a request of this name. */
+  readonly decisions: readonly ApprovalDecision[];
+  readonly generationOf: GenerationOf;
+  /** Nobody waits for it any more. */
+  readonly gone: boolean;
+  readonly now: number;
+}
+export interface RequestIntent {
+  /** To write, where it differs from what is there. */
+  readonly status: RequestStatus | undefined;
+  /** What becomes of decisions that do not say it yet. */
+  readonly told: readonly {
+    readonly decision: ApprovalDecision;
+    readonly status: { counted: boolean; why?: string | undefined };
+  }[];
+}
+
+/** What becomes of a request: decided by people or by time, else voided by another policy, else withdrawn with its agent. */
+export function decideRequest(facts: RequestFacts): RequestIntent {
+  const { request, decisions } = facts;
+  const before = request.status ?? {};
+  const status = statusOf(facts, before);
+  return {
+    status: isDeepStrictEqual(status, before) ? undefined : status,
+    told: isOpen(before.state) ? tallied(request, decisions) : late(before, decisions),
+  };
+}
+
+function statusOf({ request, decisions, generationOf, gone, now }: RequestFacts, before: RequestStatus): RequestStatus {
+  const asked = askedOf(request);
+  const status = counted(asked, before, decisions.map(givenOf), now);
+  if (!isOpen(status.state)) return status;
+  if (isDrifted(request, generationOf)) return ended(asked, status, { state: 'Voided' }, now) ?? status;
+  if (gone) return ended(asked, status, { state: 'Withdrawn' }, now) ?? status;
+  return status;
+}
+
+/** Whether a policy that asked is another by now, or none. */
+function isDrifted({ spec }: AccessRequest, generationOf: GenerationOf): boolean {
+  return spec.rules.some(({ policy, generation }) => generationOf(policy) !== generation);
+}
+
+function tallied(request: AccessRequest, decisions: readonly ApprovalDecision[]): RequestIntent['told'] {
+  const counts = new Map(tally(askedOf(request), decisions.map(givenOf)).decisions.map((each) => [each.name, each]));
+  return decisions.flatMap((decision) => {
+    const made = counts.get(decision.metadata.name);
+    if (made === undefined) return [];
+    const status = { counted: made.counted, why: made.why };
+    if (decision.status?.counted === status.counted && decision.status.why === status.why) return [];
+    return [{ decision, status }];
+  });
+}
+
+/** Of a request that is over, what had not been looked at before. */
+function late(status: RequestStatus, decisions: readonly ApprovalDecision[]): RequestIntent['told'] {
+  return decisions
+    .filter((decision) => decision.status?.counted === undefined)
+    .map((decision) => {
+      const made = status.decisions?.find(({ name }) => name === decision.metadata.name);
+      const why = made === undefined ? `it was over already: ${status.state ?? ''}` : made.why;
+      return { decision, status: { counted: made?.counted ?? false, why } };
+    });
+}
+
+/** When a request was over, ms since 1970; undefined: it is not. */
+export function overSince({ status, metadata }: AccessRequest): number | undefined {
+  if (isOpen(status?.state)) return undefined;
+  const times = [metadata.creationTimestamp, ...(status?.conditions ?? []).map(({ lastTransitionTime }) => lastTransitionTime)];
+  return Math.max(...times.map((time) => Date.parse(time ?? '')).filter((time) => !Number.isNaN(time)));
+}

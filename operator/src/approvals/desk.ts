@@ -1,0 +1,188 @@
+import { type AccessRequest, RequestSpec, type RequestStatus } from '@chaperone/api';
+import {
+  AskLimit,
+  counted,
+  type EndRequest,
+  ended,
+  isOpen,
+  type Question,
+  release,
+  type ReleaseRequest,
+  requestOf,
+  type RequestView,
+  viewOf,
+} from '@chaperone/policy';
+import type { SidecarHub } from '../sidecars/hub.ts';
+import type { PodIdentity } from '../sidecars/identity.ts';
+import { Refusal } from '../sidecars/refusal.ts';
+import type { GenerationOf } from './decide.ts';
+import { ASKED_AT, askedOf, type At, type RequestStore } from './store.ts';
+import { Turns } from './turns.ts';
+
+export interface DeskOptions {
+  readonly store: RequestStore;
+  readonly hub: Pick<SidecarHub, 'snapshotOf'>;
+  /** As the informer has it: may be a moment behind. */
+  readonly known: (at: At) => AccessRequest | undefined;
+  readonly generationOf: GenerationOf;
+  readonly now: () => number;
+}
+
+/**
+ * What sidecars ask for approvals. Who asks is whose token it is; whom to ask, and for how long, is what the operator itself gave that
+ * pod last. What an answer depends on is read at the API server, and is written there before it is given: two operators at once, or one
+ * after another, release no request twice.
+ */
+export class ApprovalDesk {
+  readonly #o: DeskOptions;
+  readonly #limit = new AskLimit();
+  readonly #turns = new Turns();
+
+  constructor(options: DeskOptions) {
+    this.#o = options;
+  }
+
+  /** Asks people; the name of a question again, or the very same action again, is the request that is there. @throws Refusal */
+  async ask(identity: PodIdentity, question: Question): Promise<RequestView> {
+    const at = { namespace: identity.namespace, name: question.name };
+    this.#enrolled(identity);
+    const known = this.#o.known(at);
+    if (known !== undefined) return this.#view(sameQuestion(known, identity, question));
+    const { podUid } = identity;
+    return await this.#turns.take(podUid, this.#o.now(), () => this.#ask(identity, question, at));
+  }
+
+  async #ask(identity: PodIdentity, question: Question, at: At): Promise<RequestView> {
+    const { store, now } = this.#o;
+    const mine = await store.ofPod(at.namespace, identity.podUid);
+    const named = mine.find(({ metadata }) => metadata.name === at.name);
+    if (named !== undefined) return this.#view(sameQuestion(named, identity, question));
+    const again = mine.find((request) => isSame(request, question, now()));
+    if (again !== undefined) return await this.#again(again);
+    const asked = now();
+    const spec = this.#specOf(identity, question, asked);
+    const open = mine.filter(({ status }) => isOpen(status?.state)).length;
+    const limited = this.#limit.spend(identity.podUid, open, asked);
+    if (limited !== undefined) throw new Refusal('ApprovalUnavailable', limited);
+    const created = (await store.create(at, spec, asked)) ?? (await store.read(at));
+    if (created === undefined) throw new Refusal('Unavailable', 'the request was removed at once');
+    sameQuestion(created, identity, question);
+    const begun = await store.change(at, (request) =>
+      request.status?.state === undefined ? counted(askedOf(request), request.status ?? {}, [], now()) : undefined,
+    );
+    if (begun === undefined) throw new Refusal('Unavailable', 'the request was removed at once');
+    return this.#view(begun);
+  }
+
+  /** The agent asks for what people look at already; it is told how that stands. */
+  async #again({ metadata: { namespace = '', name } }: AccessRequest): Promise<RequestView> {
+    const request = await this.#o.store.change({ namespace, name }, ({ status = {} }) =>
+      isOpen(status.state) ? { ...status, asked: (status.asked ?? 1) + 1 } : undefined,
+    );
+    if (request === undefined) throw new Refusal('Unavailable', 'the request was removed meanwhile');
+    return this.#view(request);
+  }
+
+  #specOf(identity: PodIdentity, question: Question, now: number): RequestSpec {
+    const { agent, resources } = this.#enrolled(identity);
+    const { namespace, name } = question.resource;
+    const access = resources.find(
+      ({ access: { resource } }) => resource.namespace === namespace && resource.name === name,
+    )?.access;
+    if (access === undefined) throw new Refusal('ApprovalUnavailable', 'the agent may not use the resource any more');
+    const made = requestOf(question, agent, access, now);
+    if (!made.ok) throw new Refusal(made.refusal.code, made.refusal.message);
+    const parsed = RequestSpec.safeParse(made.spec);
+    if (parsed.success) return parsed.data;
+    const where = parsed.error.issues[0]?.path.join('.') ?? '';
+    throw new Refusal('ApprovalUnavailable', `what is asked for is not as an AccessRequest has it at spec.${where}`);
+  }
+
+  /** Lets an approved action run. Released is answered once, after it was written down. @throws Refusal */
+  async release(identity: PodIdentity, { name, digest }: ReleaseRequest): Promise<RequestView> {
+    this.#enrolled(identity);
+    const at = { namespace: identity.namespace, name };
+    const over = this.#over(identity, at);
+    if (over !== undefined) return { ...this.#view(over), state: this.#free(over, over.status ?? {}, digest).answer };
+    return await this.#turns.take(identity.podUid, this.#o.now(), () => this.#release(identity, at, digest));
+  }
+
+  async #release(identity: PodIdentity, at: At, digest: string): Promise<RequestView> {
+    const { store, now } = this.#o;
+    let answer: RequestView['state'] = 'Pending';
+    const request = await store.change(at, async (current) => {
+      own(current, identity);
+      // A Deny that the API server has taken counts, whether an informer has brought it or not.
+      const given = await store.decisionsOn(at);
+      const before = current.status ?? {};
+      const freed = this.#free(current, counted(askedOf(current), before, given, now()), digest);
+      answer = freed.answer;
+      return freed.status.state === before.state ? undefined : freed.status;
+    });
+    if (request === undefined) throw new Refusal('RequestUnknown', 'the request is not known');
+    return { ...this.#view(request), state: answer };
+  }
+
+  /** What is answered, and what the request is from then on. */
+  #free(request: AccessRequest, status: RequestStatus, digest: string): { answer: RequestView['state']; status: RequestStatus } {
+    const asked = askedOf(request);
+    const freed = release(asked, status, digest, this.#o.now(), this.#o.generationOf);
+    if (freed.ok) return { answer: 'Released', status: freed.status };
+    const voided = freed.state === 'Voided' ? ended(asked, status, { state: 'Voided' }, this.#o.now()) : undefined;
+    return { answer: freed.state, status: voided ?? status };
+  }
+
+  /** Takes down how a request ended for the one who asked. What cannot be changes nothing. @throws Refusal */
+  async ended(identity: PodIdentity, end: EndRequest): Promise<void> {
+    this.#enrolled(identity);
+    const at = { namespace: identity.namespace, name: end.name };
+    await this.#turns.take(identity.podUid, this.#o.now(), async () => {
+      const request = await this.#o.store.change(at, (current) => {
+        own(current, identity);
+        return ended(askedOf(current), current.status ?? {}, end, this.#o.now());
+      });
+      if (request === undefined) throw new Refusal('RequestUnknown', 'the request is not known');
+    });
+  }
+
+  /** What the informer knows to be over stays so, and needs no question to the API server. */
+  #over(identity: PodIdentity, at: At): AccessRequest | undefined {
+    const known = this.#o.known(at);
+    return known === undefined || isOpen(known.status?.state) ? undefined : own(known, identity);
+  }
+
+  #enrolled({ podUid }: PodIdentity): NonNullable<ReturnType<SidecarHub['snapshotOf']>> {
+    const snapshot = this.#o.hub.snapshotOf(podUid);
+    if (snapshot === undefined) throw new Refusal('NotEnrolled', 'enrol first');
+    return snapshot;
+  }
+
+  #view(request: AccessRequest): RequestView {
+    return requestView(request, this.#o.now());
+  }
+}
+
+/** What the one who asked is told of a request. */
+export function requestView({ metadata, spec, status = {} }: AccessRequest, now: number): RequestView {
+  const askedAt = Date.parse(metadata.annotations?.[ASKED_AT] ?? metadata.creationTimestamp ?? '');
+  return viewOf(metadata.name, { spec }, status, Number.isNaN(askedAt) ? now : askedAt, now);
+}
+
+/** Another pod's request is not known to this one. */
+function own(request: AccessRequest, { podUid }: PodIdentity): AccessRequest {
+  if (request.spec.agent.podUid !== podUid) throw new Refusal('RequestUnknown', 'the request is not known');
+  return request;
+}
+
+/** The request under the name of a question, which must be this pod's, and for what the question is for. */
+function sameQuestion(request: AccessRequest, { podUid }: PodIdentity, { digest }: Question): AccessRequest {
+  if (request.spec.agent.podUid !== podUid || request.spec.digest !== digest)
+    throw new Refusal('ApprovalUnavailable', 'the name of the request is taken');
+  return request;
+}
+
+/** Whether a request is for the very same action and may still answer it; of one that does not wait, also what was denied. */
+function isSame({ spec, status }: AccessRequest, { digest }: Question, now: number): boolean {
+  if (spec.digest !== digest) return false;
+  return isOpen(status?.state) || (spec.mode === 'retry' && status?.state === 'Denied' && now <= Date.parse(spec.expiresAt));
+}

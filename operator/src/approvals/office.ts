@@ -1,0 +1,257 @@
+import { AccessRequest, type AccessPolicy, ApprovalDecision, type RequestState } from '@chaperone/api';
+import { isOpen, type StreamLine } from '@chaperone/policy';
+import { isConflict } from '../kube/errors.ts';
+import { type Change, Informer } from '../kube/informer.ts';
+import { KINDS, keyOf, type KubeObject } from '../kube/objects.ts';
+import { type QueueMetrics, WorkQueue } from '../kube/queue.ts';
+import type { Kube } from '../kube/transport.ts';
+import { isAlive } from '../sidecars/governed.ts';
+import type { SidecarHub } from '../sidecars/hub.ts';
+import { Refusal } from '../sidecars/refusal.ts';
+import { decideRequest, type GenerationOf, overSince } from './decide.ts';
+import { ApprovalDesk, requestView } from './desk.ts';
+import { atOf, RequestStore } from './store.ts';
+
+/** A pod whose sidecar is away for longer waits for nothing any more. */
+const ABSENT_MS = 30_000;
+/** Sidecars find a new leader within this time: they may wait for an address that is gone, and for their next try. */
+const RETURN_MS = 120_000;
+/** What is over is kept for people to look at. */
+const KEPT_MS = 24 * 3_600_000;
+/** A decision on what is not there: its author may look for the reason. */
+const ORPHAN_MS = 3_600_000;
+/** Informers may bring a decision before its request. */
+const LAG_MS = 2_000;
+/** Deletions in one sweep. */
+const MAX_SWEPT = 200;
+/** Clocks that wait longer than this look again in between. */
+const MAX_WAIT_MS = 3_600_000;
+const CONFLICT_MS = 20;
+const UNREAD_MS = 100;
+
+export interface ApprovalMetrics {
+  /** Requests that are not over. */
+  open(count: number): void;
+  became(outcome: RequestState): void;
+  /** Seconds from question to decision. */
+  decided(seconds: number): void;
+}
+
+export interface ApprovalOfficeOptions {
+  readonly kube: Kube;
+  readonly hub: Pick<SidecarHub, 'snapshotOf' | 'has' | 'tell'>;
+  readonly pods: Pick<Informer<KubeObject>, 'get' | 'onChange'>;
+  readonly policies: Pick<Informer<AccessPolicy>, 'get' | 'onChange'>;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  readonly metrics?: ApprovalMetrics | undefined;
+  readonly queueMetrics?: QueueMetrics | undefined;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Requests for approval during one term of office: counts decisions, tells sidecars, and ends what nobody waits for. */
+export class ApprovalOffice {
+  readonly desk: ApprovalDesk;
+  readonly #o: ApprovalOfficeOptions;
+  readonly #store: RequestStore;
+  readonly #generationOf: GenerationOf;
+  readonly #requests: Informer<AccessRequest>;
+  readonly #decisions: Informer<ApprovalDecision>;
+  readonly #queue: WorkQueue;
+  /** Keys of decisions by the key of the request that they are on. */
+  readonly #on = new Map<string, Set<string>>();
+  /** Requests that are not over, by pod. */
+  readonly #open = new Map<string, Set<string>>();
+  /** Since when a pod's sidecar is away. */
+  readonly #absent = new Map<string, number>();
+  readonly #since: number;
+  #subscriptions: (() => void)[] = [];
+
+  constructor(options: ApprovalOfficeOptions) {
+    this.#o = options;
+    const { kube, signal, policies, hub, now, onError, queueMetrics } = options;
+    this.#since = now();
+    this.#store = new RequestStore(kube, signal);
+    this.#generationOf = (policy) => policies.get(`${policy.namespace}/${policy.name}`)?.metadata.generation;
+    this.#requests = new Informer({ kube, kind: KINDS.accessRequests, parse: (each) => AccessRequest.parse(each), onError });
+    this.#decisions = new Informer({
+      kube,
+      kind: KINDS.approvalDecisions,
+      parse: (each) => ApprovalDecision.parse(each),
+      onError,
+    });
+    this.#requests.onChange((change) => this.#requestChanged(change));
+    this.#decisions.onChange((change) => this.#decisionChanged(change));
+    this.#queue = new WorkQueue({
+      name: 'approvals',
+      work: (key) => this.#work(key),
+      workers: 4,
+      onError: (_key, error) => onError(error),
+      ...(queueMetrics === undefined ? {} : { metrics: queueMetrics }),
+    });
+    this.desk = new ApprovalDesk({
+      store: this.#store,
+      hub,
+      known: (at) => {
+        if (!this.#ready()) throw new Refusal('Unavailable', 'requests for approval have not been read yet');
+        return this.#requests.get(keyOf({ metadata: at }));
+      },
+      generationOf: this.#generationOf,
+      now,
+    });
+  }
+
+  /** Begins. It does not wait for the first lists: without them nobody is asked and nothing is decided, and all else works. */
+  open(): void {
+    const { pods, policies } = this.#o;
+    this.#requests.start();
+    this.#decisions.start();
+    this.#subscriptions = [
+      pods.onChange(({ before }) => this.podChanged(before?.metadata.uid ?? '')),
+      policies.onChange(({ key }) => this.#policyChanged(key)),
+    ];
+  }
+
+  #ready(): boolean {
+    return this.#requests.hasSynced && this.#decisions.hasSynced;
+  }
+
+  async close(): Promise<void> {
+    for (const unsubscribe of this.#subscriptions) unsubscribe();
+    await Promise.all([this.#queue.stop(), this.#requests.stop(), this.#decisions.stop()]);
+  }
+
+  /** What a stream begins with: every request of the pod that is not over. */
+  greeting(podUid: string): StreamLine[] {
+    return [...(this.#open.get(podUid) ?? [])].flatMap((key) => {
+      const request = this.#requests.get(key);
+      return request === undefined ? [] : [this.#line(request)];
+    });
+  }
+
+  /** The pod, or its sidecar, came or went. */
+  podChanged(podUid: string): void {
+    for (const key of this.#open.get(podUid) ?? []) this.#queue.add(key);
+  }
+
+  /** Removes what was over for long, and decisions on nothing. */
+  async sweep(): Promise<void> {
+    if (!this.#ready()) return;
+    const now = this.#o.now();
+    const over = this.#requests.list().filter((request) => now - (overSince(request) ?? now) > KEPT_MS);
+    const orphans = this.#decisions
+      .list()
+      .filter((decision) => !this.#requests.get(requestKey(decision)) && this.#ageOf(decision) > ORPHAN_MS);
+    for (const decision of orphans.slice(0, MAX_SWEPT)) await this.#store.remove(KINDS.approvalDecisions, decision);
+    for (const request of over.slice(0, MAX_SWEPT)) {
+      for (const decision of this.#decisionsOn(keyOf(request))) await this.#store.remove(KINDS.approvalDecisions, decision);
+      await this.#store.remove(KINDS.accessRequests, request);
+    }
+    for (const podUid of this.#absent.keys()) if (!this.#open.has(podUid)) this.#absent.delete(podUid);
+  }
+
+  #requestChanged({ key, before, after }: Change<AccessRequest>): void {
+    if (before !== undefined) remove(this.#open, before.spec.agent.podUid ?? '', key);
+    if (after !== undefined && isOpen(after.status?.state)) add(this.#open, after.spec.agent.podUid ?? '', key);
+    this.#queue.add(key);
+    this.#measure(before, after);
+    // Before its status is written a request is nothing that somebody waits for.
+    if (after?.status?.state !== undefined) this.#o.hub.tell(after.spec.agent.podUid ?? '', this.#line(after));
+  }
+
+  #measure(before: AccessRequest | undefined, after: AccessRequest | undefined): void {
+    const { metrics, now } = this.#o;
+    metrics?.open([...this.#open.values()].reduce((count, keys) => count + keys.size, 0));
+    const state = after?.status?.state;
+    if (before === undefined || after === undefined || state === undefined || state === 'Pending') return;
+    if (before.status?.state === state) return;
+    metrics?.became(state);
+    if (state === 'Approved' || state === 'Denied') metrics?.decided((now() - this.#createdAt(after)) / 1000);
+  }
+
+  #decisionChanged({ key, before, after }: Change<ApprovalDecision>): void {
+    if (before !== undefined) remove(this.#on, requestKey(before), key);
+    if (after !== undefined) add(this.#on, requestKey(after), key);
+    const changed = after ?? before;
+    if (changed !== undefined) this.#queue.add(requestKey(changed));
+  }
+
+  #policyChanged(policy: string): void {
+    for (const keys of this.#open.values())
+      for (const key of keys)
+        if (this.#requests.get(key)?.spec.rules.some((rule) => keyOf({ metadata: rule.policy }) === policy)) this.#queue.add(key);
+  }
+
+  async #work(key: string): Promise<number | undefined> {
+    if (!this.#ready()) return UNREAD_MS;
+    const request = this.#requests.get(key);
+    const decisions = this.#decisionsOn(key);
+    if (request === undefined) return await this.#unknown(decisions);
+    const gone = isOpen(request.status?.state) ? this.#gone(request) : undefined;
+    const now = this.#o.now();
+    const { status, told } = decideRequest({ request, decisions, generationOf: this.#generationOf, gone: gone === 0, now });
+    try {
+      if (status !== undefined) await this.#store.write(request, status);
+    } catch (error) {
+      if (isConflict(error)) return CONFLICT_MS;
+      throw error;
+    }
+    for (const { decision, status: said } of told) await this.#store.tell(atOf(decision), said);
+    if (!isOpen((status ?? request.status)?.state)) return undefined;
+    return Math.min(Math.max(Date.parse(request.spec.expiresAt) - now, 0) + 1, gone ?? MAX_WAIT_MS, MAX_WAIT_MS);
+  }
+
+  async #unknown(decisions: readonly ApprovalDecision[]): Promise<number | undefined> {
+    const fresh = decisions.filter(({ status }) => status?.counted === undefined);
+    const young = fresh.map((decision) => LAG_MS - this.#ageOf(decision)).filter((left) => left > 0);
+    if (young.length > 0) return Math.max(...young);
+    const why = 'there is no request of this name in this namespace';
+    for (const decision of fresh) await this.#store.tell(atOf(decision), { counted: false, why });
+    return undefined;
+  }
+
+  /** ms until nobody waits for the request any more: 0 now; undefined while somebody does. */
+  #gone({ metadata: { namespace = '' }, spec: { agent } }: AccessRequest): number | undefined {
+    const { hub, now } = this.#o;
+    const podUid = agent.podUid ?? '';
+    const pod = this.#o.pods.get(`${namespace}/${agent.pod ?? ''}`);
+    if (pod?.metadata.uid !== podUid || !isAlive(pod)) return 0;
+    if (hub.has(podUid)) {
+      // Whoever was here is away from the moment on at which it is missed.
+      this.#absent.set(podUid, Number.POSITIVE_INFINITY);
+      return undefined;
+    }
+    const seen = this.#absent.get(podUid) ?? this.#since + RETURN_MS;
+    const since = seen === Number.POSITIVE_INFINITY ? now() : seen;
+    this.#absent.set(podUid, since);
+    return Math.max(0, since + ABSENT_MS - now());
+  }
+
+  #decisionsOn(key: string): ApprovalDecision[] {
+    return [...(this.#on.get(key) ?? [])].flatMap((each) => this.#decisions.get(each) ?? []);
+  }
+
+  #line(request: AccessRequest): StreamLine {
+    return { type: 'request', request: requestView(request, this.#o.now()) };
+  }
+
+  #createdAt({ metadata }: Pick<AccessRequest, 'metadata'>): number {
+    return Date.parse(metadata.creationTimestamp ?? '');
+  }
+  #ageOf(object: Pick<AccessRequest, 'metadata'>): number {
+    return this.#o.now() - this.#createdAt(object);
+  }
+}
+
+function requestKey({ metadata: { namespace }, spec: { request } }: ApprovalDecision): string {
+  return keyOf({ metadata: { namespace, name: request } });
+}
+
+function add(index: Map<string, Set<string>>, of: string, key: string): void {
+  index.set(of, (index.get(of) ?? new Set()).add(key));
+}
+function remove(index: Map<string, Set<string>>, of: string, key: string): void {
+  const keys = index.get(of);
+  keys?.delete(key);
+  if (keys?.size === 0) index.delete(of);
+}

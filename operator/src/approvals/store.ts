@@ -1,0 +1,174 @@
+import { AccessRequest, API_VERSION, ApprovalDecision, type RequestSpec, type RequestStatus } from '@chaperone/api';
+import type { Asked, GivenDecision } from '@chaperone/policy';
+import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
+import { isConflict, isNotFound } from '../kube/errors.ts';
+import { KINDS, type KubeObject, pathOf, type ResourceKind } from '../kube/objects.ts';
+import type { Kube } from '../kube/transport.ts';
+
+export const POD_LABEL = 'chaperone.dev/pod-uid';
+export const DIGEST_LABEL = 'chaperone.dev/digest';
+/** When it was asked, by the clock that its expiry is counted by: the API server notes whole seconds by its own. */
+export const ASKED_AT = 'chaperone.dev/asked-at';
+/** Longest value of a label. */
+const MAX_LABEL = 63;
+const PAGE = 500;
+/** Of everything a namespace can hold of one kind; more is an answer that nobody waits for. */
+const MAX_PAGES = 40;
+const ATTEMPTS = 6;
+/** A sidecar waits for the answer. */
+const TIMEOUT_MS = 5_000;
+
+export interface At {
+  readonly namespace: string;
+  readonly name: string;
+}
+export const atOf = ({ metadata: { namespace = '', name } }: Pick<AccessRequest, 'metadata'>): At => ({ namespace, name });
+
+/** The request as the pure functions take it. */
+export function askedOf({ metadata: { namespace = '', uid = '' }, spec }: AccessRequest): Asked {
+  return { namespace, uid, spec };
+}
+
+export function givenOf({ metadata: { name, creationTimestamp = '' }, spec }: ApprovalDecision): GivenDecision {
+  return { name, at: creationTimestamp, spec };
+}
+
+/** Requests and decisions at the API server itself: nothing here is remembered, and what changed meanwhile is not overwritten. */
+export class RequestStore {
+  readonly #kube: Kube;
+  readonly #signal: AbortSignal;
+
+  constructor(kube: Kube, signal: AbortSignal) {
+    this.#kube = kube;
+    this.#signal = signal;
+  }
+
+  async read(at: At): Promise<AccessRequest | undefined> {
+    const object = await getObject(this.#kube, KINDS.accessRequests, at, { signal: this.#signal, timeoutMs: TIMEOUT_MS });
+    return object === undefined ? undefined : AccessRequest.parse(object);
+  }
+
+  /** The new request; undefined where the name is taken. */
+  async create(at: At, spec: RequestSpec, now: number): Promise<AccessRequest | undefined> {
+    const labels = { [POD_LABEL]: spec.agent.podUid ?? '', [DIGEST_LABEL]: spec.digest.slice(0, MAX_LABEL) };
+    try {
+      const created = await this.#kube.request({
+        method: 'POST',
+        path: pathOf(KINDS.accessRequests, { namespace: at.namespace }),
+        query: { fieldManager: FIELD_MANAGER },
+        body: {
+          apiVersion: API_VERSION,
+          kind: KINDS.accessRequests.kind,
+          metadata: { ...at, labels, annotations: { [ASKED_AT]: new Date(now).toISOString() } },
+          spec,
+        },
+        signal: this.#signal,
+        timeoutMs: TIMEOUT_MS,
+      });
+      return AccessRequest.parse(created);
+    } catch (error) {
+      if (isConflict(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Every request that a pod has made. */
+  async ofPod(namespace: string, podUid: string): Promise<AccessRequest[]> {
+    const found = await this.#list(KINDS.accessRequests, namespace, { labelSelector: `${POD_LABEL}=${podUid}` });
+    return found
+      .flatMap((object) => AccessRequest.safeParse(object).data ?? [])
+      .filter(({ spec }) => spec.agent.podUid === podUid);
+  }
+
+  /** Every decision on a request that the API server has taken so far. */
+  async decisionsOn(at: At): Promise<GivenDecision[]> {
+    const found = await this.#list(KINDS.approvalDecisions, at.namespace);
+    return found
+      .flatMap((object) => ApprovalDecision.safeParse(object).data ?? [])
+      .filter(({ spec }) => spec.request === at.name)
+      .map(givenOf);
+  }
+
+  /** Writes the status over exactly this version of the request. @throws ApiError Conflict where there is a newer one */
+  async write(request: AccessRequest, status: RequestStatus): Promise<AccessRequest> {
+    const { managedFields: _, ...metadata } = request.metadata;
+    const written = await this.#kube.request({
+      method: 'PUT',
+      path: pathOf(KINDS.accessRequests, { ...atOf(request), subresource: 'status' }),
+      query: { fieldManager: FIELD_MANAGER },
+      body: { ...request, metadata, status },
+      signal: this.#signal,
+      timeoutMs: TIMEOUT_MS,
+    });
+    return AccessRequest.parse(written);
+  }
+
+  /**
+   * Reads the request, writes the status that `next` makes of it, and begins anew where somebody else was faster. Where `next` returns
+   * undefined, nothing is written. @returns The request as it is then; undefined where there is none.
+   */
+  async change(
+    at: At,
+    next: (request: AccessRequest) => RequestStatus | undefined | Promise<RequestStatus | undefined>,
+  ): Promise<AccessRequest | undefined> {
+    for (let attempt = 1; ; attempt += 1) {
+      const request = await this.read(at);
+      if (request === undefined) return undefined;
+      const status = await next(request);
+      if (status === undefined) return request;
+      try {
+        return await this.write(request, status);
+      } catch (error) {
+        if (isNotFound(error)) return undefined;
+        if (!isConflict(error) || attempt >= ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** Says on a decision what became of it. One that is gone is no fault. */
+  async tell(decision: At, status: { readonly counted: boolean; readonly why?: string | undefined }): Promise<void> {
+    try {
+      await this.#kube.request({
+        method: 'PATCH',
+        path: pathOf(KINDS.approvalDecisions, { ...decision, subresource: 'status' }),
+        query: { fieldManager: FIELD_MANAGER },
+        contentType: 'application/merge-patch+json',
+        body: { status: { counted: status.counted, why: status.why ?? null } },
+        signal: this.#signal,
+      });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  /** Deletes exactly this object. */
+  async remove(kind: ResourceKind, { metadata }: Pick<AccessRequest, 'metadata'>): Promise<void> {
+    try {
+      await this.#kube.request({
+        method: 'DELETE',
+        path: pathOf(kind, atOf({ metadata })),
+        body: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: metadata.uid } },
+        signal: this.#signal,
+      });
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error;
+    }
+  }
+
+  async #list(kind: ResourceKind, namespace: string, query: { labelSelector?: string } = {}): Promise<KubeObject[]> {
+    const items: KubeObject[] = [];
+    let next: string | undefined;
+    for (let page = 0; page < MAX_PAGES; page += 1) {
+      const answer = await this.#kube.request<{ items?: KubeObject[] | null; metadata?: { continue?: string } }>({
+        path: pathOf(kind, { namespace }),
+        query: { ...query, limit: PAGE, continue: next },
+        signal: this.#signal,
+        timeoutMs: TIMEOUT_MS,
+      });
+      items.push(...(answer.items ?? []));
+      next = answer.metadata?.continue === '' ? undefined : answer.metadata?.continue;
+      if (next === undefined) return items;
+    }
+    throw new Error(`namespace ${namespace} has more than ${MAX_PAGES * PAGE} ${kind.plural}`);
+  }
+}

@@ -1,0 +1,78 @@
+import { API_VERSION } from '@chaperone/api';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
+import { KINDS } from '../kube/objects.ts';
+import { Kills } from './kills.ts';
+
+const SESSION = `s-${'a'.repeat(16)}`;
+let server: FakeApiServer;
+let kills: Kills;
+let told: string[];
+let now: number;
+
+function aKill(name: string, metadata: object = {}): object {
+  return {
+    apiVersion: API_VERSION,
+    kind: 'SessionKill',
+    metadata: { name, namespace: 'agents', ...metadata },
+    spec: { session: SESSION, reason: 'wrong table', by: 'jane@corp' },
+  };
+}
+const statusOf = (name: string): unknown => server.get(KINDS.sessionKills, { namespace: 'agents', name })?.status;
+
+async function lead(): Promise<void> {
+  kills = new Kills({
+    kube: server.kube,
+    hub: { kill: (namespace, session, reason) => told.push(`${namespace} ${session} ${reason}`) },
+    now: () => now,
+    onError: (error) => {
+      throw error;
+    },
+  });
+  await kills.start();
+}
+beforeEach(async () => {
+  server = await startFakeApiServer();
+  told = [];
+  now = Date.now();
+  await lead();
+});
+afterEach(async () => {
+  await kills.stop();
+  await server.close();
+});
+
+test('a session that somebody names is ended once, and its agent is told why and not by whom', async () => {
+  server.put(KINDS.sessionKills, aKill('one'));
+  await vi.waitFor(() => expect(statusOf('one')).toEqual({ sent: 1, at: new Date(now).toISOString() }));
+  expect(told).toEqual([`agents ${SESSION} somebody who may ended it: wrong table`]);
+});
+
+test('a sidecar that connects later is told of what was ended lately, in its own namespace', async () => {
+  server.put(KINDS.sessionKills, aKill('one'));
+  await vi.waitFor(() =>
+    expect(kills.of('agents')).toEqual([{ session: SESSION, reason: 'somebody who may ended it: wrong table' }]),
+  );
+  expect(kills.of('others')).toEqual([]);
+  now += 16 * 60_000;
+  expect(kills.of('agents')).toEqual([]);
+});
+
+test('what was sent before a leader changed is not sent again', async () => {
+  await kills.stop();
+  server.put(KINDS.sessionKills, { ...aKill('old'), status: { sent: 1, at: '2026-01-01T00:00:00Z' } });
+  await lead();
+  server.put(KINDS.sessionKills, aKill('new'));
+  await vi.waitFor(() => expect(statusOf('new')).toBeDefined());
+  expect(told).toHaveLength(1);
+});
+
+test('what is over is cleared away', async () => {
+  server.put(KINDS.sessionKills, aKill('one'));
+  await vi.waitFor(() => expect(statusOf('one')).toBeDefined());
+  await kills.sweep();
+  expect(statusOf('one')).toBeDefined();
+  now += 61 * 60_000;
+  await kills.sweep();
+  expect(server.get(KINDS.sessionKills, { namespace: 'agents', name: 'one' })).toBeUndefined();
+});
