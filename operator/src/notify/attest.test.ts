@@ -4,7 +4,8 @@ import { ApprovalDecision } from '@chaperone/api';
 import { testAuthority } from '@chaperone/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { ACCESS_REQUESTS, attestDeny, readRequest, rememberMessage } from './attest.ts';
+import { KINDS } from '../kube/objects.ts';
+import { attestDeny, readRequest, rememberMessage } from './attest.ts';
 import { aSlackUser, CHANNEL, type FakeSlack, SIGNING_SECRET, startFakeSlack, TEAM } from './fake-slack.test-support.ts';
 import { createAddressGuard } from './guard.ts';
 import { anAccessRequest, REQUEST } from './request.test-support.ts';
@@ -18,7 +19,7 @@ let api: FakeApiServer;
 let slack: FakeSlack;
 beforeEach(async () => {
   [api, slack] = await Promise.all([startFakeApiServer(), startFakeSlack()]);
-  api.put(ACCESS_REQUESTS, anAccessRequest());
+  api.put(KINDS.accessRequests, anAccessRequest());
 });
 afterEach(async () => {
   await Promise.all([api.close(), slack.close()]);

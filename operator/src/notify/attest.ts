@@ -2,23 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { AccessRequest, API_VERSION, GROUP, VERSION } from '@chaperone/api';
 import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
 import { isNotFound } from '../kube/errors.ts';
-import { pathOf, type ResourceKind } from '../kube/objects.ts';
+import { KINDS, pathOf, type ResourceKind } from '../kube/objects.ts';
 import type { Kube } from '../kube/transport.ts';
 import type { ChatDecision, ChatVerdict } from './slack-actions.ts';
 import { SLACK_MARK } from './slack.ts';
 
-export const ACCESS_REQUESTS: ResourceKind = {
-  apiVersion: API_VERSION,
-  kind: 'AccessRequest',
-  plural: 'accessrequests',
-  namespaced: true,
-};
-export const APPROVAL_DECISIONS: ResourceKind = {
-  apiVersion: API_VERSION,
-  kind: 'ApprovalDecision',
-  plural: 'approvaldecisions',
-  namespaced: true,
-};
 const REVIEWS: ResourceKind = {
   apiVersion: 'authorization.k8s.io/v1',
   kind: 'SubjectAccessReview',
@@ -35,7 +23,7 @@ export async function readRequest(
   kube: Kube,
   at: { readonly namespace: string; readonly name: string },
 ): Promise<AccessRequest | undefined> {
-  const object = await getObject(kube, ACCESS_REQUESTS, at, { timeoutMs: TIMEOUT_MS });
+  const object = await getObject(kube, KINDS.accessRequests, at, { timeoutMs: TIMEOUT_MS });
   return object === undefined ? undefined : AccessRequest.parse(object);
 }
 
@@ -47,11 +35,11 @@ export async function attestDeny(kube: Kube, decision: ChatDecision): Promise<Ch
     return { ok: false, why: `${by} may not create approvaldecisions in ${namespace}` };
   await kube.request({
     method: 'POST',
-    path: pathOf(APPROVAL_DECISIONS, { namespace }),
+    path: pathOf(KINDS.approvalDecisions, { namespace }),
     query: { fieldManager: FIELD_MANAGER },
     body: {
       apiVersion: API_VERSION,
-      kind: APPROVAL_DECISIONS.kind,
+      kind: KINDS.approvalDecisions.kind,
       metadata: { namespace, name: `${name}-slack-${randomBytes(5).toString('hex')}`, annotations: { [VIA]: 'slack' } },
       spec: { request: name, requestUid: uid, digest, decision: 'Deny', by, groups, reason },
     },
@@ -70,7 +58,13 @@ async function mayDecide(kube: Kube, namespace: string, user: string, groups: re
       spec: {
         user,
         groups: [...groups, 'system:authenticated'],
-        resourceAttributes: { namespace, group: GROUP, version: VERSION, resource: APPROVAL_DECISIONS.plural, verb: 'create' },
+        resourceAttributes: {
+          namespace,
+          group: GROUP,
+          version: VERSION,
+          resource: KINDS.approvalDecisions.plural,
+          verb: 'create',
+        },
       },
     },
     timeoutMs: TIMEOUT_MS,
@@ -84,7 +78,7 @@ export async function rememberMessage(kube: Kube, { metadata }: AccessRequest, m
   try {
     await kube.request({
       method: 'PATCH',
-      path: pathOf(ACCESS_REQUESTS, { namespace, name }),
+      path: pathOf(KINDS.accessRequests, { namespace, name }),
       query: { fieldManager: FIELD_MANAGER },
       contentType: 'application/merge-patch+json',
       // Another uid is a conflict.
