@@ -97,9 +97,8 @@ export class Told {
 }
 
 /** Whether a request waits, or was decided after `startedAt` or so little before that nobody may have told it. */
-export function isFresh(request: AccessRequest, startedAt: number): boolean {
+export function isFresh(request: AccessRequest, startedAt: number, lapseMs = LAPSE_MS): boolean {
   const { status, metadata } = request;
-  return (
-    stateOf(request) === 'Pending' || Date.parse(status?.decidedAt ?? metadata.creationTimestamp ?? '') >= startedAt - LAPSE_MS
-  );
+  const since = Date.parse(status?.decidedAt ?? metadata.creationTimestamp ?? '');
+  return stateOf(request) === 'Pending' || since >= startedAt - lapseMs;
 }

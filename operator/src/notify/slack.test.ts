@@ -144,6 +144,23 @@ describe('a message', () => {
   });
 });
 
+test('a message that the last leader could not change is changed by the next one, unless that is long ago', async () => {
+  const first = notices();
+  const requests = [5, 20].map((_, index) => anAccessRequest({ name: requestName(index) }));
+  for (const request of requests) first.notices.changed(request);
+  await vi.waitFor(() => expect(first.outcomes).toEqual(['sent', 'sent']));
+  const second = notices();
+  for (const [index, minutes] of [5, 20].entries()) {
+    const request = requests[index] ?? anAccessRequest();
+    const annotations = { 'chaperone.dev/slack-message': `${CHANNEL}/${slack.messages[index]?.ts}` };
+    const decidedAt = new Date(Date.now() - minutes * 60_000).toISOString();
+    second.notices.changed(became({ ...request, metadata: { ...request.metadata, annotations } }, 'Denied', { decidedAt }));
+  }
+  await vi.waitFor(() => expect(second.outcomes).toEqual(['sent']));
+  await sleep(50);
+  expect(slack.messages.map(({ updates }) => updates)).toEqual([1, 0]);
+});
+
 const HOSTILE: readonly (readonly [string, string, string])[] = [
   ['a mention', '<!channel> hi', '&lt;!channel&gt; hi'],
   ['a link', '<https://evil.example|Approve>', '&lt;https://evil.example|Approve&gt;'],

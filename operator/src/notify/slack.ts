@@ -110,7 +110,9 @@ export class SlackNotices {
   #meet(request: AccessRequest): Entry | undefined {
     const [channel, ts] = (request.metadata.annotations?.[SLACK_MARK] ?? '').split('/');
     const known = channel === this.#o.channel && ts !== undefined && /^\d{1,12}\.\d{1,12}$/.test(ts);
-    if (!isFresh(request, this.#startedAt) || (!known && stateOf(request) !== 'Pending')) return undefined;
+    if (!known && stateOf(request) !== 'Pending') return undefined;
+    // The last leader had so long to change the message; later, a button may be left that says that it is too late.
+    if (!isFresh(request, this.#startedAt, DELIVERY_MS)) return undefined;
     const shown = known && stateOf(request) === 'Pending' ? faceOf(request) : undefined;
     return { request, ts: known ? ts : undefined, shown, folded: false, since: this.#now() };
   }
