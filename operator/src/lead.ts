@@ -4,6 +4,8 @@ import type { InjectionProfile } from '@chaperone/api';
 import { signRegistration } from '@chaperone/evidence';
 import { AddressBook } from './addresses/address-book.ts';
 import { type ApprovalMetrics, ApprovalOffice } from './approvals/office.ts';
+import { rememberMessage } from './notify/attest.ts';
+import { Notifier, type NotifyMetrics } from './notify/notifier.ts';
 import { type Authority, ensureAuthority } from './ca/authority.ts';
 import { leafIssuer } from './ca/leaves.ts';
 import { ensureServiceCertificates } from './ca/service-certificates.ts';
@@ -47,6 +49,9 @@ export interface LeadOptions {
   readonly events: EventRecorder;
   readonly queueMetrics?: QueueMetrics;
   readonly approvalMetrics?: ApprovalMetrics;
+  readonly notifyMetrics: NotifyMetrics;
+  /** Addresses and CIDRs that no notice is sent to. */
+  readonly forbiddenRanges: readonly string[];
   readonly natsCa: string | undefined;
   readonly profile: () => InjectionProfile;
   /** Called with the term when sidecars may be answered, with undefined when no more. */
@@ -123,6 +128,7 @@ class Office {
   readonly hub: SidecarHub;
   readonly enrolments: Enrolments;
   readonly approvals: ApprovalOffice;
+  readonly #notifier: Notifier;
   readonly #kills: Kills;
   readonly #options: LeadOptions;
   readonly #signal: AbortSignal;
@@ -167,7 +173,15 @@ class Office {
       onError,
     });
     this.#kills = new Kills({ kube, hub: this.hub, now: this.#now, onError });
+    this.#notifier = new Notifier({
+      config: config.notify,
+      forbidden: options.forbiddenRanges,
+      metrics: options.notifyMetrics,
+      remember: (request, mark) => rememberMessage(kube, request, mark),
+      onError,
+    });
     this.approvals = new ApprovalOffice({
+      onRequest: (request) => this.#notifier.changed(request),
       kube,
       hub: this.hub,
       pods: world.pods,

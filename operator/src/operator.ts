@@ -22,6 +22,9 @@ import type { Metrics } from './metrics.ts';
 import { agentOf, refusePod } from './sidecars/governed.ts';
 import { TokenReviewer } from './sidecars/identity.ts';
 import { createSidecarServer, type Term } from './sidecars/server.ts';
+import { attestDeny, readRequest } from './notify/attest.ts';
+import { createSlackActions } from './notify/notifier.ts';
+import { createSlackServer } from './notify/slack-listener.ts';
 import { createWebhook } from './webhook/handler.ts';
 import { followWorld, type World } from './world.ts';
 
@@ -38,7 +41,13 @@ export interface OperatorOptions {
   readonly drainMs?: number;
 }
 export interface Operator {
-  readonly servers: { readonly sidecars: HttpsServer; readonly webhook: HttpsServer; readonly health: Server };
+  readonly servers: {
+    readonly sidecars: HttpsServer;
+    readonly webhook: HttpsServer;
+    readonly health: Server;
+    /** Where Slack is used. */
+    readonly slack: HttpsServer | undefined;
+  };
   /** Resolves when the election has ended. */
   stop(): Promise<void>;
 }
@@ -92,6 +101,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
             natsCa: options.natsCa,
             queueMetrics: metrics.queue,
             approvalMetrics: metrics.approvals,
+            notifyMetrics: metrics.notify,
+            forbiddenRanges,
             profile: () => buildProfile(injection()),
             onTerm: (next) => {
               term = next;
@@ -151,14 +162,30 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   webhook.keepAliveTimeout = 65_000;
   webhook.on('clientError', (_error, socket) => socket.destroy());
   webhook.on('tlsClientError', (_error, socket) => socket.destroy());
-  for (const server of [sidecars, webhook]) serving.attach(server);
+  const slack =
+    config.notify.slack === undefined
+      ? undefined
+      : createSlackServer(
+          tls,
+          createSlackActions(config.notify.slack, {
+            read: (at) => readRequest(kube, at),
+            decide: (decision) => attestDeny(kube, decision),
+            forbidden: forbiddenRanges,
+            metrics: metrics.notify,
+            signal: stop.signal,
+            onError,
+          }),
+        );
+  const open = slack === undefined ? [sidecars, webhook] : [sidecars, webhook, slack];
+  for (const server of open) serving.attach(server);
   await listen(sidecars, config.ports.sidecars);
   await listen(webhook, config.ports.webhook);
+  if (slack !== undefined) await listen(slack, config.ports.slack);
   listening = true;
 
   const sampler = setInterval(() => sample(metrics, world, term, serving), 10_000).unref();
   return {
-    servers: { sidecars, webhook, health },
+    servers: { sidecars, webhook, health, slack },
     stop: async () => {
       listening = false;
       clearInterval(sampler);
@@ -166,7 +193,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       stop.abort();
       await electing;
       await sleep(options.drainMs ?? 0);
-      await Promise.all([sidecars, webhook, health].map((server) => closeServer(server)));
+      await Promise.all([...open, health].map((server) => closeServer(server)));
       await Promise.all([caSecret.stop(), world.stop()]);
     },
   };
@@ -195,7 +222,7 @@ function followAuthority(
 
 /** Addresses of Chaperone's own Services: fixed for as long as the Services exist, so that all replicas inject the same. */
 async function ownAddresses(kube: Kube, { services, namespace }: Config): Promise<string[]> {
-  const names = [services.sidecars, services.webhook, ...SERVICE_CERTIFICATES.map(({ service }) => service)];
+  const names = [services.sidecars, services.webhook, services.slack, ...SERVICE_CERTIFICATES.map(({ service }) => service)];
   const found = await Promise.all(names.map((name) => getObject(kube, KINDS.services, { namespace, name })));
   return found
     .flatMap((service) => (service?.spec as { clusterIPs?: string[] } | undefined)?.clusterIPs ?? [])
@@ -203,7 +230,10 @@ async function ownAddresses(kube: Kube, { services, namespace }: Config): Promis
 }
 
 function servingNames({ services, namespace, pod }: Config): string[] {
-  return [...[services.sidecars, services.webhook].flatMap((service) => serviceNames(service, namespace)), pod.ip];
+  return [
+    ...[services.sidecars, services.webhook, services.slack].flatMap((service) => serviceNames(service, namespace)),
+    pod.ip,
+  ];
 }
 
 function namespaceFacts(world: World, namespace: string, pod: Pod) {

@@ -46,6 +46,8 @@ export interface ApprovalOfficeOptions {
   readonly now: () => number;
   readonly metrics?: ApprovalMetrics | undefined;
   readonly queueMetrics?: QueueMetrics | undefined;
+  /** Called with every request, whenever it changes. */
+  readonly onRequest?: ((request: AccessRequest) => void) | undefined;
   readonly onError: (error: unknown) => void;
 }
 
@@ -156,7 +158,9 @@ export class ApprovalOffice {
     this.#queue.add(key);
     this.#measure(before, after);
     // Before its status is written a request is nothing that somebody waits for.
-    if (after?.status?.state !== undefined) this.#o.hub.tell(after.spec.agent.podUid ?? '', this.#line(after));
+    if (after?.status?.state === undefined) return;
+    this.#o.hub.tell(after.spec.agent.podUid ?? '', this.#line(after));
+    this.#o.onRequest?.(after);
   }
 
   #measure(before: AccessRequest | undefined, after: AccessRequest | undefined): void {
