@@ -81,7 +81,7 @@ export interface IndexTables {
 }
 
 /** Raised with every change of the tables: an index of another version is dropped and built again. */
-export const INDEX_VERSION = 2;
+export const INDEX_VERSION = 3;
 
 export const CREATE_TABLES = `
 CREATE TABLE sessions (
