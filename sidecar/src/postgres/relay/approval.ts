@@ -93,7 +93,7 @@ export class StatementApproval {
     const cancelled = Promise.withResolvers<undefined>();
     link.giveUp = () => cancelled.resolve(undefined);
     const held: HeldAction = {
-      question: { ...this.#question(execution, text, action, holdsLocks), ...looked },
+      question: bounded({ ...this.#question(execution, text, action, holdsLocks), ...looked }),
       seal,
       waiting: ({ name, timeoutMs }) => {
         link.say(this.#o.texts.waiting(this.#news(judgement, 'ApprovalPending', { request: name, timeoutMs })));
@@ -247,6 +247,20 @@ const STATES = {
   voided: 'Voided',
   unavailable: 'Unavailable',
 } as const;
+
+/** What one request to the operator takes, with room for the rest of it. */
+const MAX_QUESTION_BYTES = 56 * 1024;
+
+/** Leaves rows out, then values, where characters that take several bytes would make it too large to be asked. */
+export function bounded(question: HeldAction['question']): HeldAction['question'] {
+  const fits = (asked: HeldAction['question']): boolean => Buffer.byteLength(JSON.stringify(asked)) <= MAX_QUESTION_BYTES;
+  if (fits(question)) return question;
+  const { preview: looked, ...rest } = question;
+  const withoutRows = looked === undefined ? rest : { ...rest, preview: { count: looked.count, why: 'its rows are too large' } };
+  if (fits(withoutRows)) return withoutRows;
+  const { parameters, ...bare } = withoutRows;
+  return parameters === undefined ? bare : { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };
+}
 
 /** What was approved is not what would run by now. */
 export function voided(request: string, { verdict }: Judgement): Refusal {
