@@ -82,7 +82,7 @@ function refused({ namespace, uid, spec }: Asked, { at, spec: decision }: GivenD
   if (Date.parse(at) > Date.parse(spec.expiresAt)) return 'it came too late';
   const asking = spec.rules.filter((rule) => mayDecide(rule, { by, groups, at }));
   if (asking.length === 0) return 'the rule does not ask this person';
-  if (reason === undefined && asking.some((rule) => rule.reason)) return 'the rule wants a reason';
+  if (!/[\p{L}\p{N}]/u.test(reason ?? '') && asking.some((rule) => rule.reason)) return 'the rule wants a reason';
   return undefined;
 }
 

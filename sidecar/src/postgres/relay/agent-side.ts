@@ -15,7 +15,7 @@ import {
   ownBytes,
   type Piece,
 } from '../wire/index.ts';
-import { sealBound, type StatementApproval, voided } from './approval.ts';
+import { type Execution, sealBound, type StatementApproval, voided } from './approval.ts';
 import { shownParameters } from './bound-values.ts';
 import type { Inbox } from './inbox.ts';
 import type { Intake } from './intake.ts';
@@ -290,31 +290,30 @@ export class AgentSide {
   /** Asks people first. Where nothing is under way, other sessions wait for no lock meanwhile: the portal is bound again then. */
   async #held(portal: Portal, maxRows: number, bytes: number): Promise<void> {
     const link = this.#link;
-    const { judgement, prepared, held, parameters } = portal;
-    const { statement } = judgement;
     this.#flushServer();
     await link.drained();
     if (link.skipping) return;
+    // What the server printed when it was bound counts by now.
+    const { judgement, prepared, held } = portal;
+    const { statement, approved, refusal = CHANGED, text } = judgement;
+    if (approved === undefined) return this.#refuse(refusal, statement.text, bytes, text);
     // The end of a transaction takes every portal away.
     const locks = link.inTransaction || held?.bind === undefined || link.openPortals > 1;
     if (!locks) await (await this.#statements.sync(false)).done;
-    const bound = { ...Object(held?.bound), maxRows };
-    const answer = await this.#approval.ask(
-      { judgement, bytes, parameters, bound, values: held?.bind && { ...decodeBind(held.bind), types: prepared.parameters } },
-      locks,
-    );
+    const answer = await this.#approval.ask(executionOf(portal, maxRows, bytes), locks);
     if (answer.kind === 'cancelled') return this.#fail(this.#texts.error(...CANCELLED));
     if (answer.kind === 'refused') return this.#told(answer.refusal, statement.text);
-    const approved: Portal = { ...portal, prepared: { ...prepared, judgement: answer.judgement }, judgement: answer.judgement };
-    const fits = (await this.#statements.unchanged(prepared)) && (await this.#bindAgain(approved, locks ? undefined : held.bind));
-    if (fits === 'failed') return answer.ended(true, 'the database refused it');
-    if (!fits) {
-      answer.ended(true, 'what it touches changed; it did not run');
-      return this.#told(voided(answer.request, judgement), statement.text);
-    }
-    await this.#run(approved, maxRows, answer.action, (run) => {
-      void run.settled.promise.then((end) => answer.ended(end === 'failed', run.tag ?? 'the database refused it'));
-    });
+    const fresh: Portal = {
+      ...portal,
+      prepared: { ...prepared, judgement: answer.judgement, of: prepared },
+      judgement: answer.judgement,
+    };
+    const fits =
+      (await this.#statements.unchanged(prepared, judgement)) && (await this.#bindAgain(fresh, locks ? undefined : held.bind));
+    if (fits === 'failed') return answer.ended('the database refused it');
+    if (fits) return this.#run(fresh, maxRows, answer.action, answer.ended);
+    answer.ended('what it touches changed; it did not run');
+    return this.#told(voided(answer.request, judgement), statement.text);
   }
 
   /** Takes the place of the portal that was held. False: it would do something else by now. */
@@ -408,8 +407,19 @@ export class AgentSide {
   }
 }
 
+const CHANGED: Refusal = { code: 'NotAnalysable', reason: 'what it does changed when it was bound; bind it again' };
 /** What is kept of a Bind while people are asked, so that it can be sent again. */
 const MAX_KEPT_BIND = 1024 * 1024;
+
+function executionOf({ judgement, prepared, held, parameters }: Portal, maxRows: number, bytes: number): Execution {
+  return {
+    judgement,
+    bytes,
+    parameters,
+    bound: { ...Object(held?.bound), maxRows },
+    values: held?.bind && { ...decodeBind(held.bind), types: prepared.parameters },
+  };
+}
 
 function heldBind({ parameters: types }: Prepared, message: BindMessage, bytes: Buffer): NonNullable<Portal['held']> {
   const { parameters: values, parameterFormats: formats, resultFormats } = message;

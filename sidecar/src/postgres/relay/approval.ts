@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import { MAX_REQUEST_TEXT, visible } from '@chaperone/api';
-import { type Access, describeEffect, type SealedAction, sealAction } from '@chaperone/policy';
+import { type Detector, MAX_REQUEST_TEXT, visible } from '@chaperone/api';
+import { type Access, describeEffect, qualifiedName, type SealedAction, sealAction } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
 import { blankLiterals } from '../actions/index.ts';
@@ -10,6 +10,7 @@ import { shownParameters } from './bound-values.ts';
 import type { Judgement } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
+import type { Run } from './run.ts';
 import { preview, type PreviewOptions } from './preview.ts';
 import type { Refusal, Texts } from './texts.ts';
 
@@ -27,6 +28,8 @@ export interface ApprovalContext {
   readonly onBehalfOf: SealedAction['onBehalfOf'];
   readonly database: string;
   readonly role: string;
+  /** What the agent brought with its startup packet. */
+  readonly settings: string;
 }
 
 export interface ApprovalOptions {
@@ -35,6 +38,8 @@ export interface ApprovalOptions {
   readonly texts: Texts;
   readonly access: () => Access;
   readonly catalog: () => Catalog;
+  /** Reads the catalogue again. */
+  readonly refresh: () => Promise<Catalog>;
   readonly major: number;
   readonly clock: Clock;
   readonly session: string;
@@ -65,7 +70,8 @@ export type Approval =
       readonly request: string;
       readonly action: number;
       readonly judgement: Judgement;
-      readonly ended: (failed: boolean, result: string) => void;
+      /** Call with what runs, or with why nothing does. */
+      readonly ended: (run: Run | string) => void;
     }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   /** The agent gave up on it. */
@@ -84,15 +90,15 @@ export class StatementApproval {
     const { link, recorder, clock } = this.#o;
     const { judgement, bytes, parameters } = execution;
     const { verdict } = judgement;
+    const cancelled = Promise.withResolvers<undefined>();
+    link.giveUp = () => cancelled.resolve(undefined);
     const text = this.#shown(execution);
     const action = await recorder.judged({ text, bytes, verdict, writes: true, parameters });
     const seal = (): string => this.#seal(execution);
     const digest = seal();
     const since = clock.monotonic();
-    const looked = await this.#look(execution);
-    const cancelled = Promise.withResolvers<undefined>();
-    link.giveUp = () => cancelled.resolve(undefined);
-    const held: HeldAction = {
+    const [looked, facts] = await Promise.all([this.#look(execution), this.#facts(judgement)]);
+    const asked: HeldAction = {
       question: bounded({ ...this.#question(execution, text, action, holdsLocks), ...looked }),
       seal,
       waiting: ({ name, timeoutMs }) => {
@@ -101,9 +107,10 @@ export class StatementApproval {
       },
       gone: Promise.race([cancelled.promise, link.ended.promise]),
     };
-    const outcome = await this.#o.holds.hold(held).finally(() => {
+    const held = await this.#o.holds.hold(asked).finally(() => {
       link.giveUp = undefined;
     });
+    const outcome = await this.#confirmed(held, judgement, facts);
     const view = outcome.kind === 'unavailable' ? undefined : outcome.view;
     const state = STATES[outcome.kind];
     await recorder.approval({
@@ -117,12 +124,43 @@ export class StatementApproval {
     if (outcome.kind === 'gone') return { kind: 'cancelled' };
     if (outcome.kind !== 'released') return { kind: 'refused', refusal: this.#refusal(judgement, outcome) };
     const { name } = outcome.view;
-    const ended = (failed: boolean, result: string): void => this.#o.holds.ended(name, failed ? 'Failed' : 'Ran', result);
+    const ended = (run: Run | string): void => this.#tellEnd(name, run);
     if (link.over || judgement.approved === undefined) {
-      ended(true, 'the agent was gone; it did not run');
+      ended('the agent was gone; it did not run');
       return { kind: 'cancelled' };
     }
     return { kind: 'released', request: name, action, judgement: judgement.approved, ended };
+  }
+
+  /** Nothing is locked while people think: what a statement meets may be another by now, or have triggers. */
+  async #confirmed(outcome: HoldOutcome, judgement: Judgement, facts: string | undefined): Promise<HoldOutcome> {
+    if (outcome.kind !== 'released') return outcome;
+    if (facts !== undefined && (await this.#facts(judgement)) === facts) return outcome;
+    const why = 'what it touches changed';
+    this.#tellEnd(outcome.view.name, `${why}; it did not run`);
+    return { kind: 'voided', view: outcome.view, why };
+  }
+
+  /** The tables that it names, as the catalogue has them now; undefined: it cannot be read. */
+  async #facts({ verdict }: Judgement): Promise<string | undefined> {
+    const names = new Set(verdict.effects.map(({ object }) => object));
+    try {
+      const { relations } = await this.#o.refresh();
+      const met = [...relations.values()].filter(({ schema, name }) => names.has(qualifiedName(schema, name)));
+      return JSON.stringify(met.map(({ columns: _columns, ...facts }) => facts).toSorted((a, b) => a.oid - b.oid));
+    } catch {
+      return undefined;
+    }
+  }
+
+  #tellEnd(name: string, run: Run | string): void {
+    if (typeof run === 'string') return this.#o.holds.ended(name, 'Failed', run);
+    void run.ended.promise.then(({ tag, error }) => {
+      // Nobody knows how it did: that it was released is all that is true.
+      if (error?.code !== 'SessionEnded')
+        this.#o.holds.ended(name, error === undefined ? 'Ran' : 'Failed', tag ?? error?.message ?? '');
+      return undefined;
+    });
   }
 
   /** What it would meet: only what changes rows meets any. */
@@ -145,7 +183,8 @@ export class StatementApproval {
 
   /** Bound values as people and evidence may see them: of those that may be of a labelled column nothing but that they are there. */
   values(judgement: Judgement, message: BindMessage): readonly (string | null)[] | undefined {
-    const shown = shownParameters({ blank: false }, message);
+    const detectors = this.#detectors();
+    const shown = shownParameters({ blank: false }, message)?.map((value) => (value === null ? null : hide(value, detectors)));
     if (!judgement.blank || shown === undefined) return shown;
     const { parameters } = this.#plain(judgement);
     return shown.map((value, at) => (parameters.has(at + 1) ? value : HIDDEN));
@@ -155,11 +194,15 @@ export class StatementApproval {
   #shown({ judgement, executed }: Execution): string {
     const { blank, statement } = judgement;
     const text = blank ? blankLiterals(statement.text, this.#plain(judgement).locations) : statement.text;
+    return hide(executed === undefined ? text : `${executed}; ${text}`, this.#detectors());
+  }
+
+  #detectors(): ReadonlySet<Detector> {
     const { sensitive, reveal } = this.#o.access();
     const detectors = sensitive.flatMap(({ label, detector }) =>
       detector === undefined || reveal.includes(label) ? [] : [detector],
     );
-    return hide(executed === undefined ? text : `${executed}; ${text}`, new Set(detectors));
+    return new Set(detectors);
   }
 
   #plain({ statement, basis }: Judgement): PlainLiterals {
@@ -185,7 +228,7 @@ export class StatementApproval {
         database: context.database,
         role: context.role,
         searchPath: searchPath.join(','),
-        settings: link.settings,
+        settings: `${link.settings} ${link.history} ${context.settings}`,
         transaction: link.inTransaction ? 'open' : 'none',
         // What the server itself makes of the text: names that stand for something else by now change it.
         tree: judgement.basis.tree ?? '',
@@ -196,6 +239,7 @@ export class StatementApproval {
   #question({ judgement, parameters }: Execution, text: string, action: number, transaction: boolean): HeldAction['question'] {
     const { resource } = this.#o.access();
     const { verdict, statement } = judgement;
+    const more = Math.max(0, (parameters?.length ?? 0) - MAX_SHOWN);
     const shown = parameters
       ?.slice(0, MAX_SHOWN)
       .map((value) => visible(value === null ? 'NULL' : value.startsWith('t:') ? `'${value.slice(2)}'` : value, MAX_VALUE));
@@ -209,7 +253,7 @@ export class StatementApproval {
       effects: verdict.effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect })),
       text: visible(text, MAX_REQUEST_TEXT),
       textBytes: Buffer.byteLength(statement.text),
-      ...(shown !== undefined && { parameters: shown }),
+      ...(shown !== undefined && { parameters: more > 0 ? [...shown.slice(0, -1), `(and ${more + 1} more)`] : shown }),
       transaction,
       ...(this.#o.context.onBehalfOf !== undefined && { onBehalfOf: this.#o.context.onBehalfOf }),
     };
@@ -251,9 +295,12 @@ const STATES = {
 /** What one request to the operator takes, with room for the rest of it. */
 const MAX_QUESTION_BYTES = 56 * 1024;
 
+function fits(asked: HeldAction['question']): boolean {
+  return Buffer.byteLength(JSON.stringify(asked)) <= MAX_QUESTION_BYTES;
+}
+
 /** Leaves rows out, then values, where characters that take several bytes would make it too large to be asked. */
 export function bounded(question: HeldAction['question']): HeldAction['question'] {
-  const fits = (asked: HeldAction['question']): boolean => Buffer.byteLength(JSON.stringify(asked)) <= MAX_QUESTION_BYTES;
   if (fits(question)) return question;
   const { preview: looked, ...rest } = question;
   const withoutRows = looked === undefined ? rest : { ...rest, preview: { count: looked.count, why: 'its rows are too large' } };

@@ -173,11 +173,21 @@ export function judgeReprint(
   return combine(judgement, again);
 }
 
+const CHANGED_WHILE_HELD: Refusal = {
+  code: 'NotAnalysable',
+  reason: 'what it reads changed while people were asked; prepare it again',
+};
+
+/** A refusal that no approval lifts. */
+function final({ refusal, approved }: Judgement): Refusal | undefined {
+  return approved === undefined ? refusal : undefined;
+}
+
 function combine(a: Judgement, b: Judgement): Judgement {
   return {
     ...a,
     verdict: a.refusal === undefined && b.refusal !== undefined ? b.verdict : a.verdict,
-    refusal: a.refusal ?? b.refusal,
+    refusal: final(a) ?? final(b) ?? (a.approved === undefined && b.approved === undefined ? undefined : CHANGED_WHILE_HELD),
     // What was asked for has one reading; of one that changed nothing is approved.
     approved: undefined,
     plan: strictestPlan(a.plan, b.plan),
@@ -249,9 +259,10 @@ function settle(statement: Held, basis: Basis, access: Access): Judgement {
 }
 
 /** Why it must not run, whoever approves it and whatever it would show. */
-function firstRefusal(statement: Held, { action, analysis }: Basis, verdict: Verdict, access: Access): Refusal | undefined {
+function firstRefusal(statement: Held, { action, analysis, tree }: Basis, verdict: Verdict, access: Access): Refusal | undefined {
   if (verdict.verdict === 'deny') return policyRefusal(verdict, action);
   if (verdict.verdict === 'approve' && statement.kind === 'copy-in') return COPY_UNSEEN;
+  if (verdict.verdict === 'approve' && tree?.includes(CURRENT_ROW) === true) return ROW_UNSEEN;
   return analysis === undefined ? undefined : dataRefusal(statement, analysis, access);
 }
 
@@ -283,6 +294,12 @@ const RETURNING_OF_TRIGGERS: Refusal = {
 const COPY_UNREADABLE: Refusal = {
   code: 'NotAnalysable',
   reason: 'COPY with these options writes rows that cannot be masked; use FORMAT, DELIMITER, NULL, HEADER, QUOTE and ESCAPE only',
+};
+/** How the server prints WHERE CURRENT OF. */
+const CURRENT_ROW = 'CURRENTOFEXPR';
+const ROW_UNSEEN: Refusal = {
+  code: 'NotAnalysable',
+  reason: 'which row a cursor stands at nobody who is asked can see; name the row by its key',
 };
 const COPY_UNSEEN: Refusal = {
   code: 'NotAnalysable',

@@ -66,6 +66,7 @@ function again(known: Judgement, statement: Held, tree: string | undefined): Jud
     statement,
     text: known.blank ? blankLiterals(statement.text) : statement.text,
     basis: { ...known.basis, tree },
+    approved: known.approved && again(known.approved, statement, tree),
   };
 }
 

@@ -64,7 +64,11 @@ export class Link {
     return JSON.stringify([...this.reported, this.#changed]);
   }
 
+  /** Stands for all that ever changed settings in this session. */
+  history = '';
+
   changes(text: string): void {
+    this.history = hash('sha256', this.history + text, 'base64');
     this.#changed = hash('sha256', this.#changed + text, 'base64');
   }
 

@@ -173,6 +173,7 @@ export class Relay {
         texts: this.#texts,
         access,
         catalog,
+        refresh: () => database.refresh().then(catalog),
         major,
         clock,
         session: this.#o.session.session,

@@ -26,6 +26,8 @@ export class Run {
   readonly settled: Deferred<RunEnd> = deferred();
   /** Ends after COPY FROM STDIN, when `settled` said copy-in. */
   readonly copied: Deferred<RunEnd> = deferred();
+  /** What is recorded of its end: once it is committed, outside a transaction. */
+  readonly ended: Deferred<RunResult> = deferred();
   /** Set once more came than the policy allows, or what cannot be masked; no further row is delivered. */
   stopped: Refusal | undefined;
   /** The last statement of a Query: it is done only once its commit is. */
@@ -33,8 +35,6 @@ export class Run {
   copying: 'no' | 'in' | 'out' = 'no';
   /** Masks what COPY TO gives; undefined: it passes as it is. */
   masker: CopyMasker | undefined;
-  /** What the server said in the end. */
-  tag: string | undefined;
   rows = 0;
   bytes = 0;
   maskedValues = 0;

@@ -198,6 +198,7 @@ async function join(
       onBehalfOf: start.caller && { issuer: start.caller.issuer, user: start.caller.user },
       database: start.resource.postgres?.database ?? '',
       role: start.resource.credentials?.username ?? '',
+      settings: settingsOf(start.parameters),
     },
   });
   return relay;
@@ -211,6 +212,11 @@ function accessOf(current: () => Access, caller: Caller | undefined): () => Acce
     if (known?.whole !== whole) known = { whole, own: accessOnBehalfOf(whole, caller) };
     return known.own;
   };
+}
+
+/** But for names by which a server shows sessions, which mean nothing and differ. */
+function settingsOf({ application_name: _name, ...parameters }: Start['parameters']): string {
+  return JSON.stringify(Object.entries(parameters).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function interrupt({ guard, logger }: PostgresContext, resource: GrantedResource, { key }: Upstream): void {

@@ -272,7 +272,6 @@ export class ServerSide {
   }
 
   #complete(run: Run, bytes: Buffer, tag: string): void {
-    run.tag = tag;
     if (run.stopped !== undefined) return this.#stopped(run, run.stopped);
     const ends = endsTransaction(run.portal.judgement);
     // Whatever stands before it in its group is committed with it, or given up.

@@ -306,19 +306,18 @@ export class SimpleQuery {
     );
     if (answer.kind === 'cancelled') return this.#undone(this.#o.texts.error(...CANCELLED));
     if (answer.kind === 'refused') return this.#told(answer.refusal, judgement.statement.text);
-    if (!(await statements.unchanged(prepared))) {
-      answer.ended(true, 'what it touches changed; it did not run');
+    if (!(await statements.unchanged(prepared, judgement))) {
+      answer.ended('what it touches changed; it did not run');
       return this.#told(voided(answer.request, judgement), judgement.statement.text);
     }
     const { action, request } = answer;
-    const approved = { ...prepared, judgement: answer.judgement };
+    const approved = { ...prepared, judgement: answer.judgement, of: prepared };
     const outcome = await this.#run(approved, answer.judgement, {
       action,
       last,
       named,
       request,
-      onRun: (run) =>
-        void run.settled.promise.then((end) => answer.ended(end === 'failed', run.tag ?? 'the database refused it')),
+      onRun: answer.ended,
     });
     // A template of it would run unasked.
     return typeof outcome === 'object' ? { ran: undefined } : outcome;

@@ -301,6 +301,7 @@ export class Statements {
     const { access, catalog, major } = this.#o;
     const judgement = this.current(prepared.judgement, prepared.fields);
     prepared.judgement = judgeReprint(judgement, tree, prepared.fields, { access: access(), catalog: catalog(), major });
+    if (prepared.of !== undefined) this.reprinted(prepared.of, tree);
   }
 
   /**
@@ -324,11 +325,9 @@ export class Statements {
   }
 
   /** Whether what looks names up when it runs still means what it meant: of anything else the server says so when it is bound. */
-  async unchanged(prepared: Prepared): Promise<boolean> {
+  async unchanged(prepared: Prepared, asked: Judgement): Promise<boolean> {
     const again = await this.beforeRun(prepared);
-    return (
-      again === undefined || (again.kind === 'prepared' && again.prepared.judgement.basis.tree === prepared.judgement.basis.tree)
-    );
+    return again === undefined || (again.kind === 'prepared' && again.prepared.judgement.basis.tree === asked.basis.tree);
   }
 
   /** Counts comparisons with masked columns; a refusal once the hour's budget is used up. */

@@ -16,6 +16,8 @@ export interface Prepared {
   readonly parameters: readonly number[];
   /** As its Parse gave them. */
   readonly parameterTypes: readonly number[];
+  /** Bound once people had approved it: the statement itself, for which a tree that is printed then holds too. */
+  readonly of?: Prepared;
   /** Of a FETCH: what all of its cursor's gave out, against limits of one statement. */
   readonly handed?: Handed;
 }
