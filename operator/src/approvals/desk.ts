@@ -1,5 +1,6 @@
 import { type AccessRequest, RequestSpec, type RequestStatus } from '@chaperone/api';
 import {
+  answers,
   AskLimit,
   counted,
   type EndRequest,
@@ -57,7 +58,7 @@ export class ApprovalDesk {
     const mine = await store.ofPod(at.namespace, identity.podUid);
     const named = mine.find(({ metadata }) => metadata.name === at.name);
     if (named !== undefined) return this.#view(sameQuestion(named, identity, question));
-    const again = mine.find((request) => isSame(request, question, now()));
+    const again = mine.find((request) => answers(request, request.status ?? {}, question.digest, now()));
     if (again !== undefined) return await this.#again(again);
     const asked = now();
     const spec = this.#specOf(identity, question, asked);
@@ -179,10 +180,4 @@ function sameQuestion(request: AccessRequest, { podUid }: PodIdentity, { digest 
   if (request.spec.agent.podUid !== podUid || request.spec.digest !== digest)
     throw new Refusal('ApprovalUnavailable', 'the name of the request is taken');
   return request;
-}
-
-/** Whether a request is for the very same action and may still answer it; of one that does not wait, also what was denied. */
-function isSame({ spec, status }: AccessRequest, { digest }: Question, now: number): boolean {
-  if (spec.digest !== digest) return false;
-  return isOpen(status?.state) || (spec.mode === 'retry' && status?.state === 'Denied' && now <= Date.parse(spec.expiresAt));
 }

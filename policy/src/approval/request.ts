@@ -86,6 +86,12 @@ export function isOpen(state: RequestState | undefined): boolean {
   return OPEN.has(state ?? 'Pending');
 }
 
+/** Whether a request is for the very same action and may still answer it; of one whose agent does not wait, also what was denied. */
+export function answers({ spec }: Pick<Asked, 'spec'>, { state }: RequestStatus, digest: string, now: number): boolean {
+  if (spec.digest !== digest) return false;
+  return isOpen(state) || (spec.mode === 'retry' && state === 'Denied' && now <= Date.parse(spec.expiresAt));
+}
+
 /** What is known of a request after these decisions, at `now`; what is over stays as it is. */
 export function counted(asked: Asked, status: RequestStatus, given: readonly GivenDecision[], now: number): RequestStatus {
   if (!isOpen(status.state)) return status;

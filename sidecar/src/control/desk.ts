@@ -1,5 +1,6 @@
 import { type AccessRequest, API_VERSION, type ApprovalDecision, DecisionSpec, type RequestStatus } from '@chaperone/api';
 import {
+  answers,
   type Asked,
   AskLimit,
   counted,
@@ -118,11 +119,7 @@ export class Desk implements Approvals {
   /** An open request of this agent for the very same action; of one that does not wait, also what was denied and is not over. */
   #same({ digest }: Question): Entry | undefined {
     const now = this.#o.clock.now();
-    return [...this.#entries.values()].find(
-      ({ spec, status }) =>
-        spec.digest === digest &&
-        (isOpen(status.state) || (spec.mode === 'retry' && status.state === 'Denied' && now <= Date.parse(spec.expiresAt))),
-    );
+    return [...this.#entries.values()].find((entry) => answers(entry, entry.status, digest, now));
   }
 
   release({ name, digest }: ReleaseRequest): Promise<RequestView> {

@@ -122,7 +122,10 @@ export class Holds {
       return { kind: 'voided', view, why: 'the policy or the state of the session changed' };
     }
     const released = await this.#released(view, digest, gone);
-    if (released === 'gone') return { kind: 'gone', view };
+    if (released === 'gone') {
+      void this.#tell(view.name, 'Withdrawn');
+      return { kind: 'gone', view };
+    }
     if (released.state === 'Expired') return { kind: 'expired', view: released };
     if (released.state === 'Denied') return { kind: 'denied', view: released };
     if (released.state !== 'Released') return { kind: 'voided', view: released, why: 'its policy changed, or it was used' };

@@ -116,10 +116,7 @@ class Finder {
   }
 
   #isKnown(node: TreeNode): boolean {
-    const name = FUNCTION_FIELDS[node.tag];
-    if (name === undefined) return false;
-    const oid = integer(node, name) || (this.#catalog.operators.get(integer(node, 'opno'))?.function ?? 0);
-    return this.#catalog.functions.get(oid)?.kind === 'allowed';
+    return FUNCTION_FIELDS[node.tag] !== undefined && this.#lineage.opaqueCall(node) === undefined;
   }
 }
 

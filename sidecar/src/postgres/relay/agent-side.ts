@@ -319,8 +319,10 @@ export class AgentSide {
   /** Takes the place of the portal that was held. False: it would do something else by now. */
   async #bindAgain(portal: Portal, bind: Buffer | undefined): Promise<boolean | 'failed'> {
     if (bind === undefined) {
+      // What Bind would do: the policy in force now counts.
+      portal.judgement = this.#statements.current(portal.judgement, portal.prepared.fields);
       this.#link.replace(portal);
-      return true;
+      return portal.judgement.refusal === undefined;
     }
     const settled = deferred<boolean>();
     this.#link.send(bind, { kind: 'bind', portal, tell: true, quiet: true, settled });

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { type Detector, MAX_REQUEST_TEXT, visible } from '@chaperone/api';
-import { type Access, describeEffect, qualifiedName, type SealedAction, sealAction } from '@chaperone/policy';
+import { type Access, describeEffect, qualifiedName, type SealedAction, sealAction, type Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
 import { blankLiterals } from '../actions/index.ts';
@@ -18,7 +18,7 @@ const MAX_SHOWN = 64;
 const MAX_VALUE = 256;
 /** In place of a bound value that may be of a labelled column. */
 const HIDDEN = '(hidden)';
-/** Of a statement that is shown: what is beyond cannot be approved unseen, so its digest is of the whole. */
+/** Effects that are shown, those that need approval first. */
 const MAX_EFFECTS = 64;
 
 /** What an approval is for beside the statement: fixed for the session. */
@@ -110,7 +110,7 @@ export class StatementApproval {
     const held = await this.#o.holds.hold(asked).finally(() => {
       link.giveUp = undefined;
     });
-    const outcome = await this.#confirmed(held, judgement, facts);
+    const outcome = await this.#confirmed(held, judgement, facts, () => seal() === digest);
     const view = outcome.kind === 'unavailable' ? undefined : outcome.view;
     const state = STATES[outcome.kind];
     await recorder.approval({
@@ -133,9 +133,15 @@ export class StatementApproval {
   }
 
   /** Nothing is locked while people think: what a statement meets may be another by now, or have triggers. */
-  async #confirmed(outcome: HoldOutcome, judgement: Judgement, facts: string | undefined): Promise<HoldOutcome> {
+  async #confirmed(
+    outcome: HoldOutcome,
+    judgement: Judgement,
+    facts: string | undefined,
+    isSealed: () => boolean,
+  ): Promise<HoldOutcome> {
     if (outcome.kind !== 'released') return outcome;
-    if (facts !== undefined && (await this.#facts(judgement)) === facts) return outcome;
+    // The policy may change while the catalogue is read.
+    if (facts !== undefined && (await this.#facts(judgement)) === facts && isSealed()) return outcome;
     const why = 'what it touches changed';
     this.#tellEnd(outcome.view.name, `${why}; it did not run`);
     return { kind: 'voided', view: outcome.view, why };
@@ -155,12 +161,11 @@ export class StatementApproval {
 
   #tellEnd(name: string, run: Run | string): void {
     if (typeof run === 'string') return this.#o.holds.ended(name, 'Failed', run);
-    void run.ended.promise.then(({ tag, error }) => {
+    run.onEnd = ({ tag, error }) => {
       // Nobody knows how it did: that it was released is all that is true.
-      if (error?.code !== 'SessionEnded')
-        this.#o.holds.ended(name, error === undefined ? 'Ran' : 'Failed', tag ?? error?.message ?? '');
-      return undefined;
-    });
+      if (error?.code === 'SessionEnded') return;
+      this.#o.holds.ended(name, error === undefined ? 'Ran' : 'Failed', tag ?? error?.message ?? '');
+    };
   }
 
   /** What it would meet: only what changes rows meets any. */
@@ -250,7 +255,9 @@ export class StatementApproval {
       protocol: 'postgres',
       asks: [...(verdict.asks ?? [])],
       sentence: visible(sentence(judgement), 512),
-      effects: verdict.effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect })),
+      effects: [...heldEffects(verdict), ...verdict.effects.filter((effect) => effect.verdict !== 'approve')]
+        .slice(0, MAX_EFFECTS)
+        .map((effect) => ({ ...effect })),
       text: visible(text, MAX_REQUEST_TEXT),
       textBytes: Buffer.byteLength(statement.text),
       ...(shown !== undefined && { parameters: more > 0 ? [...shown.slice(0, -1), `(and ${more + 1} more)`] : shown }),
@@ -328,7 +335,10 @@ export function sealBound(given: {
 
 /** What would run, by its effects: those that need approval first. */
 function sentence({ verdict }: Judgement): string {
-  const held = verdict.effects.filter((effect) => effect.verdict === 'approve');
-  const named = [...new Set(held.map(describeEffect))];
+  const named = [...new Set(heldEffects(verdict).map(describeEffect))];
   return named.length === 0 ? 'an action without effects' : named.join(', ');
+}
+
+function heldEffects({ effects }: Verdict): Verdict['effects'] {
+  return effects.filter((effect) => effect.verdict === 'approve');
 }

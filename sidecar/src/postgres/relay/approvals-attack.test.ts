@@ -1,121 +1,39 @@
-import type { AccessRequest, DecisionSpec } from '@chaperone/api';
+import type { DecisionSpec } from '@chaperone/api';
 import { connect } from 'node:net';
-import type { Client, DatabaseError } from 'pg';
+import type { DatabaseError } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../../platform.ts';
 import { encodeCancelRequest } from '../wire/index.ts';
-import { type Governed, startGoverned } from './governed.test-support.ts';
+import {
+  agent,
+  approve,
+  clear,
+  decide,
+  failure,
+  fix,
+  fresh,
+  governed,
+  here,
+  pending,
+  policy,
+  start,
+  stateOf,
+  statusOf,
+} from './approvals.test-support.ts';
 import { RawClient, say } from './raw-client.test-support.ts';
 
-const SCHEMA = `
-create table tickets (id int primary key, status text not null default 'open', ssn text);
-insert into tickets select n, 'open', '123-45-678' || n from generate_series(1, 9) n;
+const MORE = `
 create table plain (id int primary key, note text);
 insert into plain values (1, 'harmless'), (2, 'harmless');
 create table bag (id int primary key, words text[]);
 insert into bag values (1, '{}');
 grant all on bag to agent_role;
 create view secretly as select id, ssn as note from tickets;
-grant all on plain, secretly to agent_role;
-create table notes (body text);
-grant select, insert, update, delete on tickets, notes to agent_role;`;
-const ON = { resource: { namespace: 'data', name: 'orders-db' } };
-const fix = (approval: object = {}): object => ({
-  name: 'fix',
-  effect: 'RequireApproval',
-  ...ON,
-  sql: { statements: ['update', 'delete'], relations: ['public.*'] },
-  approval: { approvers: { groups: ['dba'] }, timeout: '20s', ...approval },
-});
-const ALLOW = {
-  name: 'rest',
-  effect: 'Allow',
-  ...ON,
-  sql: { statements: ['select', 'insert'], relations: ['**'], functions: ['pg_catalog.*'] },
-};
-const policy = (...rules: object[]): object => ({
-  rules: [ALLOW, ...(rules.length === 0 ? [fix()] : rules)],
-  inference: 'allow',
-});
+grant all on plain, secretly to agent_role;`;
 
-let governed: Governed;
-beforeAll(async () => {
-  governed = await startGoverned({
-    schema: SCHEMA,
-    policy: policy(),
-    resource: { sensitive: [{ label: 'pii.ssn', columns: ['public.tickets.ssn'] }] },
-    clock: systemClock,
-  });
-});
+beforeAll(() => start(MORE));
+afterEach(clear);
 afterAll(() => governed[Symbol.asyncDispose]());
-
-const open: Client[] = [];
-/** Another proxy for each test, since people are asked no more than so often. */
-let here: Governed;
-async function fresh(rules: object = policy()): Promise<void> {
-  here = await governed.anew({ policy: rules });
-}
-afterEach(async () => {
-  for (const client of open.splice(0)) await client.end().catch(() => undefined);
-  await here[Symbol.asyncDispose]();
-  const owner = await governed.direct();
-  await owner.query(`update tickets set status = 'open'`);
-  await owner.end();
-});
-
-async function agent(): Promise<{ client: Client; notices: string[] }> {
-  const client = await here.connect();
-  client.on('error', () => undefined);
-  const notices: string[] = [];
-  client.on('notice', ({ message }) => void notices.push(message ?? ''));
-  open.push(client);
-  return { client, notices };
-}
-
-async function until<T>(look: () => T | undefined | false): Promise<T> {
-  for (let tries = 0; tries < 400; tries++) {
-    const found = look();
-    if (found !== undefined && found !== false) return found;
-    await systemClock.after(20);
-  }
-  throw new Error('it did not come');
-}
-const pending = (): Promise<AccessRequest> => until(() => here.desk.list().find(({ status }) => status?.state === 'Pending'));
-const decide = (request: AccessRequest, mods: Partial<DecisionSpec> = {}): ReturnType<Governed['desk']['decide']> =>
-  here.desk.decide({
-    request: request.metadata.name,
-    requestUid: request.metadata.uid,
-    digest: request.spec.digest,
-    decision: 'Approve',
-    by: 'jane@corp',
-    groups: ['dba'],
-    ...mods,
-  });
-async function approve(mods: Partial<DecisionSpec> = {}): Promise<AccessRequest> {
-  const request = await pending();
-  decide(request, mods);
-  return request;
-}
-const stateOf = (request: AccessRequest): string | undefined =>
-  here.desk.list().find(({ metadata }) => metadata.name === request.metadata.name)?.status?.state;
-async function statusOf(id: number): Promise<string> {
-  const owner = await governed.direct();
-  const { rows } = await owner.query<{ status: string }>('select status from tickets where id = $1', [id]);
-  await owner.end();
-  return rows[0]?.status ?? '';
-}
-async function failure(promise: Promise<unknown>): Promise<DatabaseError> {
-  return promise.then(
-    () => {
-      throw new Error('it ran');
-    },
-    (error: DatabaseError) => error,
-  );
-}
-export const kinds = (): string[] =>
-  here.records.map(({ record }) =>
-    record.type === 'action' ? `action ${record.verdict}` : record.type === 'approval' ? `approval ${record.state}` : record.type,
-  );
 
 /** The owner gives the name `plain` to what was `secretly`, whose note is a labelled column; again: and back. */
 async function swap(): Promise<void> {
@@ -204,14 +122,11 @@ test('the row of a cursor cannot be approved', async () => {
 });
 
 test('what a detector finds in a bound value is hidden', async () => {
-  here = await governed.anew({
-    policy: policy(),
-    resource: {
-      sensitive: [
-        { label: 'pii.ssn', columns: ['public.tickets.ssn'] },
-        { label: 'pii.mail', detector: 'email' },
-      ],
-    },
+  await fresh(policy(), {
+    sensitive: [
+      { label: 'pii.ssn', columns: ['public.tickets.ssn'] },
+      { label: 'pii.mail', detector: 'email' },
+    ],
   });
   const { client } = await agent();
   const answer = failure(client.query('update notes set body = $1 where body = $2', ['jane.doe@example.com', 'x']));
@@ -457,34 +372,13 @@ test('evidence has the text that was asked for, and no other of its shape', asyn
   expect(JSON.stringify(here.records.slice(before))).not.toContain('first-text');
 });
 
-test.each(['truncate public.plain', 'truncate plain', 'drop table public.plain'])(
-  'no other table of the name is met by %s',
-  async (sql) => {
-    await fresh(policy({ ...fix(), sql: { statements: ['*'], relations: ['**'], functions: ['**'] } }));
-    const owner = await governed.direct();
-    await owner.query(
-      `drop table if exists keep, other; create table other (id int primary key, note text); insert into other values (7, 'precious'); grant all on other to agent_role; alter table other owner to agent_role; create table keep as select * from plain; alter table plain owner to agent_role; grant truncate on plain to agent_role; grant create on schema public to agent_role`,
-    );
-    const { client } = await agent();
-    const answer = client.query(sql).then(
-      () => 'ran',
-      (e: Error) => e.message,
-    );
-    const seen = await Promise.race([pending(), answer]);
-    let said = '';
-    if (typeof seen !== 'string') {
-      await owner.query('alter table plain rename to was; alter table other rename to plain');
-      decide(seen);
-      said = await answer;
-      await owner.query('drop table if exists plain; alter table was rename to plain; drop table if exists own');
-    }
-    await owner.query('drop table if exists keep, other');
-    await owner.end();
-    expect(said).toContain('ApprovalVoided');
-  },
-);
-
-test.each(['explain analyze delete from plain', 'copy (delete from plain returning id) to stdout'])('%s', async (sql) => {
+test.each([
+  'truncate public.plain',
+  'truncate plain',
+  'drop table public.plain',
+  'explain analyze delete from plain',
+  'copy (delete from plain returning id) to stdout',
+])('no other table of the name is met by %s', async (sql) => {
   await fresh(policy({ ...fix(), sql: { statements: ['*'], relations: ['**'], functions: ['**'] } }));
   const owner = await governed.direct();
   await owner.query(

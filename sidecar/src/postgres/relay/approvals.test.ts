@@ -1,114 +1,33 @@
-import type { AccessRequest, DecisionSpec } from '@chaperone/api';
 import { connect } from 'node:net';
+import { eventually } from '@chaperone/testing';
 import type { Client, DatabaseError } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../platform.ts';
 import { encodeCancelRequest } from '../wire/index.ts';
-import { type Governed, startGoverned } from './governed.test-support.ts';
+import {
+  agent,
+  approve,
+  clear,
+  decide,
+  failure,
+  fix,
+  fresh,
+  governed,
+  here,
+  kinds,
+  pending,
+  policy,
+  start,
+  stateOf,
+  statusOf,
+} from './approvals.test-support.ts';
 import { RawClient, say } from './raw-client.test-support.ts';
 
-const SCHEMA = `
-create table tickets (id int primary key, status text not null default 'open', ssn text);
-insert into tickets select n, 'open', '123-45-678' || n from generate_series(1, 9) n;
-create table notes (body text);
-grant select, insert, update, delete on tickets, notes to agent_role;`;
-const ON = { resource: { namespace: 'data', name: 'orders-db' } };
-const fix = (approval: object = {}): object => ({
-  name: 'fix',
-  effect: 'RequireApproval',
-  ...ON,
-  sql: { statements: ['update', 'delete'], relations: ['public.*'] },
-  approval: { approvers: { groups: ['dba'] }, timeout: '20s', ...approval },
-});
-const ALLOW = {
-  name: 'rest',
-  effect: 'Allow',
-  ...ON,
-  sql: { statements: ['select', 'insert'], relations: ['**'], functions: ['pg_catalog.*'] },
-};
-const policy = (...rules: object[]): object => ({
-  rules: [ALLOW, ...(rules.length === 0 ? [fix()] : rules)],
-  inference: 'allow',
-});
+const until = <T>(look: () => T | undefined | false): Promise<T> => eventually('what is to come', () => look() || undefined);
 
-let governed: Governed;
-beforeAll(async () => {
-  governed = await startGoverned({
-    schema: SCHEMA,
-    policy: policy(),
-    resource: { sensitive: [{ label: 'pii.ssn', columns: ['public.tickets.ssn'] }] },
-    clock: systemClock,
-  });
-});
+beforeAll(() => start());
+afterEach(clear);
 afterAll(() => governed[Symbol.asyncDispose]());
-
-const open: Client[] = [];
-/** Another proxy for each test, since people are asked no more than so often. */
-let here: Governed;
-async function fresh(rules: object = policy()): Promise<void> {
-  here = await governed.anew({ policy: rules });
-}
-afterEach(async () => {
-  for (const client of open.splice(0)) await client.end().catch(() => undefined);
-  await here[Symbol.asyncDispose]();
-  const owner = await governed.direct();
-  await owner.query(`update tickets set status = 'open'`);
-  await owner.end();
-});
-
-async function agent(): Promise<{ client: Client; notices: string[] }> {
-  const client = await here.connect();
-  client.on('error', () => undefined);
-  const notices: string[] = [];
-  client.on('notice', ({ message }) => void notices.push(message ?? ''));
-  open.push(client);
-  return { client, notices };
-}
-
-async function until<T>(look: () => T | undefined | false): Promise<T> {
-  for (let tries = 0; tries < 400; tries++) {
-    const found = look();
-    if (found !== undefined && found !== false) return found;
-    await systemClock.after(20);
-  }
-  throw new Error('it did not come');
-}
-const pending = (): Promise<AccessRequest> => until(() => here.desk.list().find(({ status }) => status?.state === 'Pending'));
-const decide = (request: AccessRequest, mods: Partial<DecisionSpec> = {}): ReturnType<Governed['desk']['decide']> =>
-  here.desk.decide({
-    request: request.metadata.name,
-    requestUid: request.metadata.uid,
-    digest: request.spec.digest,
-    decision: 'Approve',
-    by: 'jane@corp',
-    groups: ['dba'],
-    ...mods,
-  });
-async function approve(mods: Partial<DecisionSpec> = {}): Promise<AccessRequest> {
-  const request = await pending();
-  decide(request, mods);
-  return request;
-}
-const stateOf = (request: AccessRequest): string | undefined =>
-  here.desk.list().find(({ metadata }) => metadata.name === request.metadata.name)?.status?.state;
-async function statusOf(id: number): Promise<string> {
-  const owner = await governed.direct();
-  const { rows } = await owner.query<{ status: string }>('select status from tickets where id = $1', [id]);
-  await owner.end();
-  return rows[0]?.status ?? '';
-}
-async function failure(promise: Promise<unknown>): Promise<DatabaseError> {
-  return promise.then(
-    () => {
-      throw new Error('it ran');
-    },
-    (error: DatabaseError) => error,
-  );
-}
-const kinds = (): string[] =>
-  here.records.map(({ record }) =>
-    record.type === 'action' ? `action ${record.verdict}` : record.type === 'approval' ? `approval ${record.state}` : record.type,
-  );
 
 /** The ways in which one update can be sent. */
 const WAYS: readonly (readonly [string, (client: Client, id: number) => Promise<{ rowCount: number | null }>])[] = [

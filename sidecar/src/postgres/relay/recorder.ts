@@ -102,7 +102,7 @@ export class Recorder {
     this.#open.delete(run.action);
     this.totals.maskedValues += run.maskedValues;
     this.#owed.push({ run, end, durationMs: now - since });
-    run.ended.resolve(end);
+    run.onEnd?.(end);
   }
 
   /** The session is over: what runs has no other end than that. */

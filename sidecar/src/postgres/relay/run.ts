@@ -26,8 +26,8 @@ export class Run {
   readonly settled: Deferred<RunEnd> = deferred();
   /** Ends after COPY FROM STDIN, when `settled` said copy-in. */
   readonly copied: Deferred<RunEnd> = deferred();
-  /** What is recorded of its end: once it is committed, outside a transaction. */
-  readonly ended: Deferred<RunResult> = deferred();
+  /** Told what is recorded of its end: once it is committed, outside a transaction. */
+  onEnd: ((end: RunResult) => void) | undefined;
   /** Set once more came than the policy allows, or what cannot be masked; no further row is delivered. */
   stopped: Refusal | undefined;
   /** The last statement of a Query: it is done only once its commit is. */
