@@ -62,12 +62,12 @@ test('an update that a rule holds is listed, shown and approved by its digest, r
     'Agent     support-agent (ServiceAccount support-agent) · purpose "answer support tickets"',
     'Runs      update orders set total = $1 where id = $2',
     "          $1 = '16.50'",
-    '          update public.orders (direct): approve by rule "refund"',
+    'Effects   update public.orders (direct): approve by rule "refund"',
     'Rows      1 row matched when it was asked for',
     '          102  2            17.00  *****',
     `Digest    ${digestOf(request)} (${request.spec.digest})`,
   ])
-    expect(shown.split('\n')).toContain(line);
+    expect(shown.split('\n'), shown).toContain(line);
   expect(await totalOf(shop, 102)).toBe('17.00');
 
   const approved = await held.ask('approve', name, '--digest', digestOf(request), '--reason', 'ticket 2');
