@@ -94,6 +94,12 @@ export const RequestSpec = withRules(
       .describe('Bound values, masked by label, with what nobody can see written out.'),
     preview: z
       .object({
+        estimate: z
+          .int()
+          .min(0)
+          .max(Number.MAX_SAFE_INTEGER)
+          .optional()
+          .describe('Rows that the upstream expects it to return or to change, without having run it.'),
         count: z
           .int()
           .min(0)
@@ -104,6 +110,18 @@ export const RequestSpec = withRules(
       })
       .optional()
       .describe('What it would meet: the rows themselves are shown to approvers and kept nowhere.'),
+    recent: z
+      .array(
+        z.object({
+          at: time.describe('When, RFC 3339.'),
+          sentence: z.string().max(160).describe('What, in our words. Example: SELECT on public.tickets'),
+          verdict: z.enum(['allow', 'deny', 'approve']).describe('What the rules said of it.'),
+          result: z.string().max(64).optional().describe('What became of it. Example: SELECT 12'),
+        }),
+      )
+      .max(8)
+      .optional()
+      .describe('What the agent did in the last minutes, the newest last.'),
     transaction: z.boolean().describe('It is part of an open transaction, whose locks are held meanwhile.'),
     mode: z
       .enum(['hold', 'retry'])

@@ -56,6 +56,8 @@ export const Question = z.object({
   parameters: z.array(z.string().max(256)).max(64).optional(),
   preview: z
     .object({
+      /** What the upstream expects, without running it. */
+      estimate: z.int().min(0).optional(),
       count: z.int().min(0).optional(),
       why: z.string().max(256).optional(),
       /** Some of the rows, masked; null is NULL. */
@@ -65,6 +67,18 @@ export const Question = z.object({
         .max(5)
         .optional(),
     })
+    .optional(),
+  /** What the agent did in the last minutes, the newest last. */
+  recent: z
+    .array(
+      z.object({
+        at: z.iso.datetime(),
+        sentence: z.string().max(160),
+        verdict: z.enum(['allow', 'deny', 'approve']),
+        result: z.string().max(64).optional(),
+      }),
+    )
+    .max(8)
     .optional(),
   transaction: z.boolean(),
   onBehalfOf: z.object({ issuer: z.string().max(512), user: z.string().max(256) }).optional(),

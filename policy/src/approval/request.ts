@@ -40,6 +40,7 @@ export function requestOf(
       },
       ...(preview !== undefined && {
         preview: {
+          ...(preview.estimate !== undefined && { estimate: preview.estimate }),
           ...(preview.count !== undefined && { count: preview.count }),
           ...(preview.why !== undefined && { why: preview.why }),
         },

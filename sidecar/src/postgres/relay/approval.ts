@@ -168,20 +168,20 @@ export class StatementApproval {
     };
   }
 
-  /** What it would meet: only what changes rows meets any. */
+  /** What it would meet, as far as that can be said before it runs. */
   async #look({ judgement, values }: Execution): Promise<Pick<HeldAction['question'], 'preview'>> {
-    const { statement } = judgement;
-    if (statement.kind !== 'query' || (statement.command !== 'update' && statement.command !== 'delete')) return {};
+    if (judgement.statement.kind !== 'query') return {};
     if (values === undefined) return { preview: { why: 'its values are too large' } };
     if (!this.#o.holds.mayPreview()) return { preview: { why: 'this agent asked too often' } };
     const { access, catalog, major, connect } = this.#o;
-    const found = await preview({ judgement, bound: values, access: access(), catalog: catalog(), major, connect });
-    if (found.kind === 'none') return { preview: { why: found.why } };
+    const { met, ...said } = await preview({ judgement, bound: values, access: access(), catalog: catalog(), major, connect });
+    if (met === undefined) return { preview: said };
     return {
       preview: {
-        count: found.count,
-        columns: found.columns.map((name) => visible(name, 64)),
-        rows: found.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
+        ...said,
+        count: met.count,
+        columns: met.columns.map((name) => visible(name, 64)),
+        rows: met.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
       },
     };
   }
@@ -310,7 +310,8 @@ function fits(asked: HeldAction['question']): boolean {
 export function bounded(question: HeldAction['question']): HeldAction['question'] {
   if (fits(question)) return question;
   const { preview: looked, ...rest } = question;
-  const withoutRows = looked === undefined ? rest : { ...rest, preview: { count: looked.count, why: 'its rows are too large' } };
+  const { rows: _rows, columns: _columns, ...said } = looked ?? {};
+  const withoutRows = looked === undefined ? rest : { ...rest, preview: { ...said, why: 'its rows are too large' } };
   if (fits(withoutRows)) return withoutRows;
   const { parameters, ...bare } = withoutRows;
   return parameters === undefined ? bare : { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };
