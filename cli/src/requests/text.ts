@@ -87,6 +87,7 @@ export function wholeLines(request: AccessRequest, content: RequestContent | und
     ...actionLines(request),
     ...contentLines(content),
     ...termLines(request, now),
+    ...grantedLines(request),
     ...answerLines(request),
   ];
 }
@@ -140,6 +141,25 @@ function termLines({ metadata, spec, status }: AccessRequest, now: number): stri
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
+  ];
+}
+
+/** What approving for some time means. */
+export function grantLines(seconds: number): string[] {
+  return [
+    line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
+    line('', 'chaperone grants ls shows it, chaperone grants revoke ends it'),
+  ];
+}
+
+/** Granted until …; granted with ar-…, and by whom it was ended. */
+function grantedLines({ spec: { grantedBy }, status: { grantedUntil, revokedBy } = {} }: AccessRequest): string[] {
+  const ended = revokedBy === undefined ? '' : `, ended by ${revokedBy}`;
+  return [
+    ...(grantedBy === undefined ? [] : [line('Granted', `with the approval of ${grantedBy}; nobody was asked`)]),
+    ...(grantedUntil === undefined
+      ? []
+      : [line('Grants', visible(`the same again, with other values, until ${grantedUntil}${ended}`))]),
   ];
 }
 
