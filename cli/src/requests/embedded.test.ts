@@ -358,4 +358,14 @@ test('a person ends a session while its statement waits; the agent reads why, an
     return out.includes('close') ? out : undefined;
   });
   expect(shown).toContain('somebody who may ended it: wrong order (SessionEnded)');
+  expect(await held.ask('sessions', 'kill', session, '--reason', 'again')).toMatchObject({
+    code: 6,
+    out: '',
+    err: expect.stringContaining(`error: ${session} is over already; nothing was done (SessionOver)`) as string,
+  });
+  expect(await held.ask('sessions', 'kill', 's-aaaaaaaaaaaaaaaa', '--reason', 'x')).toMatchObject({
+    code: 5,
+    out: '',
+    err: expect.stringContaining('error: no session s-aaaaaaaaaaaaaaaa is known here (NotFound)') as string,
+  });
 });

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { type Answer, fits, groupsNamed, newestFirst, notFound, type RequestContent } from '../requests/desk.ts';
 import { localPerson } from '../requests/local-person.ts';
 import { over } from '../requests/outcome.ts';
+import type { Killed } from './killing.ts';
 import { RequestEvents } from './request-events.ts';
 import { foreignSite, hasToken } from './same-site.ts';
 
@@ -26,8 +27,8 @@ export interface RequestRoutesOptions {
   /** Of --console: a name by which the listener may be spoken to, beside addresses and localhost. */
   readonly host: string;
   readonly now: () => number;
-  /** Ends a session. */
-  readonly kill: (session: string, reason: string) => void;
+  /** Ends a session, if it is open. */
+  readonly kill: (session: string, reason: string) => Promise<Killed>;
 }
 
 const name = z.string().min(1).max(256);
@@ -105,7 +106,9 @@ export function requestRoutes(options: RequestRoutesOptions): Hono {
   });
   app.post('/v1/kills', async (c) => {
     const { session, reason } = parsed(KillBody, await jsonBody(c));
-    options.kill(session, `somebody who may ended it: ${reason}`);
+    const killed = await options.kill(session, `somebody who may ended it: ${reason}`);
+    if (killed === 'unknown') throw new Refused(404, 'NotFound', `no session ${session} is known here`);
+    if (killed === 'over') throw new Refused(409, 'SessionOver', `${session} is over already; nothing was done`);
     return c.json({ session }, 202);
   });
   return app;

@@ -109,6 +109,8 @@ export interface Sessions {
   /** Ends every session and waits for their records. */
   stop(): Promise<void>;
   readonly open: number;
+  /** Whether a session is open here. */
+  has(session: string): boolean;
 }
 
 export function createSessions(options: SessionsOptions): Sessions {
@@ -147,6 +149,10 @@ class SessionTable implements Sessions {
 
   get open(): number {
     return this.#live.size;
+  }
+
+  has(session: string): boolean {
+    return [...this.#live.keys()].some((live) => live.session === session);
   }
 
   accept(socket: Socket, resource: GrantedResource): void {
