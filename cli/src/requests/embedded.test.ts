@@ -345,19 +345,21 @@ test('a person ends a session while its statement waits; the agent reads why, an
   const { session } = request.spec;
   expect(await held.ask('sessions', 'kill', session.slice(0, 8), '--reason', 'x')).toMatchObject({ code: 2, out: '' });
   const began = performance.now();
-  expect(await held.ask('sessions', 'kill', session, '--reason', 'wrong order')).toEqual({
+  expect(await held.ask('sessions', 'kill', session, '--reason', 'wrong order', '--as', 'jane@corp')).toEqual({
     code: 0,
     out: `session/${session} is told to end\n`,
     err: '',
   });
-  expect(await answer).toMatch(/SessionEnded.*|terminat/);
+  const read = await answer;
+  expect(read).toMatch(/SessionEnded.*|terminat/);
+  expect(read).not.toContain('jane');
   expect(performance.now() - began).toBeLessThan(5000);
   await held.request(({ metadata, status }) => metadata.name === request.metadata.name && status?.state === 'Withdrawn');
   const shown = await eventually('the record of the end', async () => {
     const { out } = await held.ask('sessions', 'replay', session);
     return out.includes('close') ? out : undefined;
   });
-  expect(shown).toContain('somebody who may ended it: wrong order (SessionEnded)');
+  expect(shown).toContain('somebody who may ended it: wrong order (SessionEnded, by jane@corp)');
   expect(await held.ask('sessions', 'kill', session, '--reason', 'again')).toMatchObject({
     code: 6,
     out: '',

@@ -87,7 +87,7 @@ class LocalDesk implements RequestDesk {
   }
 
   async endSession(session: string, reason: string): Promise<string> {
-    await this.#json(Ended, '/v1/kills', { session, reason });
+    await this.#json(Ended, '/v1/kills', { session, reason, ...(this.#played !== undefined && { as: this.#played }) });
     return `session/${session} is told to end`;
   }
 

@@ -1,8 +1,17 @@
+import { userInfo } from 'node:os';
 import type { Collector } from '@chaperone/collector';
 import type { ManifestControl, Sessions } from '@chaperone/sidecar';
 
 /** told: it ends now · over: it had ended before · unknown: there never was such a session here. */
 export type Killed = 'told' | 'over' | 'unknown';
+
+export interface Order {
+  readonly session: string;
+  /** Its agent reads it. */
+  readonly reason: string;
+  /** Whom the person at this machine plays. */
+  readonly by?: string | undefined;
+}
 
 export interface KillingOptions {
   readonly control: Pick<ManifestControl, 'kill'>;
@@ -22,10 +31,10 @@ export class Killing {
   }
 
   /** Ends one that is open. Of one that is not, the evidence says whether it ever was; throws where it cannot be asked. */
-  async kill(session: string, reason: string): Promise<Killed> {
+  async kill({ session, reason, by = `local:${userInfo().username}` }: Order): Promise<Killed> {
     const { control, collector, token } = this.#o;
     if (this.sessions?.has(session) === true) {
-      control.kill(session, reason);
+      control.kill(session, `somebody who may ended it: ${reason}`, by);
       return 'told';
     }
     const headers = { authorization: `Bearer ${token}` };

@@ -96,7 +96,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
     token,
     host: options.console.host,
     now: () => systemClock.now(),
-    kill: (session, reason) => killing.kill(session, reason),
+    kill: (order) => killing.kill(order),
   });
   const api = await listenApi(collector, requests, options.console, page !== undefined);
   stack.defer(() => closeApi(api));

@@ -30,8 +30,8 @@ export interface ManifestControlOptions {
 
 export interface ManifestControl extends ControlPlane {
   readonly approvals: Desk;
-  /** Ends one session; its agent reads why. */
-  kill(session: string, reason: string): void;
+  /** Ends one session; its agent reads why, and its record keeps who did it. */
+  kill(session: string, reason: string, by: string): void;
   /** Resources that policies name and the agent cannot use, by the files in force. */
   readonly problems: readonly CompileProblem[];
   /** Mistakes in the files as they are now, if they are not the ones in force. */
@@ -119,8 +119,8 @@ class Manifests implements ManifestControl {
   onRevoke(listener: Parameters<ControlPlane['onRevoke']>[0]): void {
     this.#onRevoke.push(listener);
   }
-  kill(session: string, reason: string): void {
-    for (const listener of this.#onRevoke) listener({ code: 'SessionEnded', reason, session });
+  kill(session: string, reason: string, by: string): void {
+    for (const listener of this.#onRevoke) listener({ code: 'SessionEnded', reason, session, by });
   }
   report({ resource, type, status, reason, message }: Parameters<ControlPlane['report']>[0]): void {
     const name = `${resource.namespace}/${resource.name}`;
