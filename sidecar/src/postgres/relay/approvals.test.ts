@@ -175,7 +175,8 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     await until(() => stateOf(request) === 'Withdrawn');
     expect(() => decide(request)).toThrow('is over');
     expect(await statusOf(6)).toBe('open');
-    await until(() => kinds().includes('approval Withdrawn'));
+    await until(() => kinds().includes('session.close'));
+    expect(kinds().slice(-2)).toEqual(['approval Withdrawn', 'session.close']);
   });
 
   test('never runs once its agent is gone while whoever decides cannot be reached', async () => {
@@ -189,7 +190,8 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     await answer;
     await until(() => stateOf(request) === 'Withdrawn');
     expect(await statusOf(6)).toBe('open');
-    await until(() => kinds().includes('approval Withdrawn'));
+    await until(() => kinds().includes('session.close'));
+    expect(kinds().slice(-2)).toEqual(['approval Withdrawn', 'session.close']);
   });
 
   test('holds no lock meanwhile, for which others would have to wait', async () => {
