@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { AccessRequest } from '@chaperone/api';
 import { shortDigest } from '@chaperone/api';
 import { eventually } from '@chaperone/testing';
@@ -337,6 +338,20 @@ describe('at a terminal', () => {
     expect(seen).toContain(`error: ${name} expired at`);
     expect(await answer).toContain('ApprovalExpired');
   }, 30_000);
+});
+
+test.each<[string, (policy: string) => string]>([
+  ['changes', (policy) => policy.replace('timeout: 5m', 'timeout: 6m')],
+  ['goes', () => ''],
+])('a request is void at once where its policy %s, and the agent that waits hears it', async (_, change) => {
+  const held = await start();
+  const { request, answer } = await held.held();
+  const file = join(held.manifests, 'policy.yaml');
+  await writeFile(file, change(await readFile(file, 'utf8')));
+  expect(await Promise.race([answer, delay(5000, 'nothing')])).toMatch(/ApprovalVoided|SessionEnded/);
+  const over = await held.request(({ status }) => status?.state === 'Voided');
+  expect(over.metadata.name).toBe(request.metadata.name);
+  expect(await totalOf(shop, 102)).not.toBe('0');
 });
 
 test('a person ends a session while its statement waits; the agent reads why, and nothing runs', async () => {
