@@ -23,6 +23,9 @@ export interface CompileInput {
 }
 export type Compiled = { ok: true; access: Access } | { ok: false; code: AccessRefusal; message: string };
 
+/** How long a rule holds an action that does not say it. */
+export const DEFAULT_TIMEOUT = '5m';
+
 /** What a grant or a protocol allows where the owner names no statements. */
 export const READING_VERBS = { postgres: ['select'], tcp: ['connect'] } as const;
 type ApprovalSpec = NonNullable<PolicyRule['approval']>;
@@ -171,7 +174,7 @@ function approvalOf(rule: PolicyRule): Approval {
     approvers = {},
     minimum = 1,
     all = [],
-    timeout = '5m',
+    timeout = DEFAULT_TIMEOUT,
     mode = 'hold',
     reason = 'optional',
     escalation,
