@@ -340,6 +340,26 @@ describe('at a terminal', () => {
   }, 30_000);
 });
 
+test('a session says what became of what its agent was told to repeat, and counts it once', async () => {
+  const held = await start('approvers: {groups: [shop-leads]}, mode: retry, timeout: 1m');
+  const sql = 'update orders set total = 16.5 where id = 102';
+  const { client, answer } = await held.agent(sql);
+  expect(await answer).toContain('(ApprovalPending)');
+  const { metadata, spec } = await held.request();
+  const approvals = (said: string): Promise<string> =>
+    eventually(`"${said}"`, async () => {
+      const { out } = await held.ask('sessions', 'show', spec.session);
+      return out.includes(said) ? out : undefined;
+    });
+  expect(await approvals('1 asked for: 1 Pending (not repeated)')).toMatch(/^Actions: +1, 0 denied/m);
+  await held.ask('approve', metadata.name, '--digest', digestOf({ metadata, spec } as AccessRequest));
+  await client.query(sql);
+  expect(await approvals('1 asked for: 1 Released')).toMatch(/^Actions: +2, 0 denied/m);
+  expect((await held.ask('sessions', 'replay', spec.session)).out).toMatch(
+    new RegExp(`held {3}${metadata.name}: Pending after \\S+ s; the agent is to repeat it[^]*held {3}${metadata.name}: Released`),
+  );
+}, 60_000);
+
 test.each<[string, (policy: string) => string]>([
   ['changes', (policy) => policy.replace('timeout: 5m', 'timeout: 6m')],
   ['goes', () => ''],
