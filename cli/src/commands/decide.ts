@@ -13,7 +13,6 @@ import { demandGranting } from './grants.ts';
 
 /** How long the answer's effect is waited for. */
 const WAIT_MS = 5_000;
-const MAX_REASON = 1024;
 
 export interface DecideOptions {
   /** Revoke: denies what an approval lets run again. */
@@ -36,19 +35,15 @@ export async function decide(
 ): Promise<void> {
   const request = await desk.get(options.name, options.namespace);
   const person = await desk.person(request);
-  if (options.decision === 'Revoke') demandGranting(request, io.now());
-  else demandOpen(request, options.decision, person, io.now());
-  if (options.grantFor !== undefined) demandGrantable(request, options.grantFor);
-  if (options.digest !== undefined) demandDigest(request, options.digest);
-  if (!request.spec.rules.some((rule) => isAsked(rule, person, io.now())))
-    throw new CliError('NotAnApprover', notAsked(request, person), { exit: EXIT.notPermitted });
+  demandDecidable(request, options, person, io.now());
   const answer = await chosen(desk, request, person, options, io);
   if (answer === 'undecided' || answer === 'interrupted') {
     io.err.write('undecided; nothing was written\n');
     return exit(answer === 'interrupted' ? EXIT.interrupted : EXIT.ok);
   }
   const given = await desk.decide(answer);
-  const known = options.wait ? await settled(desk, request, given, answer.decision, io) : undefined;
+  const found = options.wait ? await settled(desk, request, given, answer.decision, io) : undefined;
+  const known = found && isGiven(request, person, answer.decision) ? { ...found, outcome: again(found.outcome) } : found;
   await tell(desk, { answer, given, ...known }, { ...options, person }, io);
   const { outcome } = known ?? {};
   if (outcome?.error !== undefined) throw outcome.error;
@@ -60,13 +55,33 @@ export async function decide(
   if (outcome !== undefined && outcome.exit !== EXIT.ok) exit(outcome.exit);
 }
 
+/** The answer may be given, as far as can be known before. @throws CliError */
+function demandDecidable(request: AccessRequest, options: DecideOptions, person: Person, now: number): void {
+  const { decision, grantFor, digest } = options;
+  if (decision === 'Revoke') demandGranting(request, now);
+  else demandOpen(request, decision, person, now);
+  if (grantFor !== undefined) demandGrantable(request, grantFor);
+  if (digest !== undefined) demandDigest(request, digest);
+  if (!request.spec.rules.some((rule) => isAsked(rule, person, now)))
+    throw new CliError('NotAnApprover', notAsked(request, person), { exit: EXIT.notPermitted });
+}
+
 /** What is decided stays so. Whether it is too late is not for our clock to say. Somebody who approved already may say it again, and may think better of it while nothing ran. */
-function demandOpen(request: AccessRequest, decision: Answer['decision'], { user }: Person, now: number): void {
+function demandOpen(request: AccessRequest, decision: Answer['decision'], person: Person, now: number): void {
   const state = stateOf(request);
   if (state === 'Pending') return;
-  const isOwn = request.status?.decisions?.some((each) => each.by === user && each.decision === decision && each.counted);
-  if (state === 'Approved' && (decision === 'Deny' || isOwn === true)) return;
+  if (state === 'Approved' && (decision === 'Deny' || isGiven(request, person, decision))) return;
   throw over(request, now);
+}
+
+/** Whether it counts already that this person said so. */
+function isGiven({ status }: AccessRequest, { user }: Person, decision: Answer['decision']): boolean {
+  return status?.decisions?.some((each) => each.by === user && each.decision === decision && each.counted) === true;
+}
+
+/** Whoever says it twice is one person all the same. */
+function again(outcome: Outcome): Outcome {
+  return { ...outcome, said: `${outcome.said}; yours was given already, and counts once` };
 }
 
 /** The rules say whether the same may be approved again, and for how long. @throws CliError Usage */
@@ -109,8 +124,7 @@ async function chosen(
   { decision, digest, output, ...options }: DecideOptions,
   io: Io,
 ): Promise<Answer | 'undecided' | 'interrupted'> {
-  const reason = options.reason?.trim() === '' ? undefined : options.reason?.trim();
-  if ((reason?.length ?? 0) > MAX_REASON) throw usage(`--reason is at most ${MAX_REASON} characters`);
+  const { reason } = options;
   const wantsReason = request.spec.rules.some((rule) => rule.reason && isAsked(rule, person, io.now()));
   const { name } = request.metadata;
   if (decision === 'Approve' && digest === undefined) {
