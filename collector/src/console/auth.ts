@@ -5,7 +5,8 @@ import type { z } from 'zod';
 import type { Access } from '../access.ts';
 import type { BrowserSessions } from './browser-sessions.ts';
 import { browserSession, clearCookie, isLoopback, readCookie, setCookie } from './cookies.ts';
-import { isPagePath, LinkSignIn, type SignIn } from './sign-in.ts';
+import { isPagePath } from './page-paths.ts';
+import { LinkSignIn, type SignIn } from './sign-in.ts';
 
 const MAX_BODY_BYTES = 4096;
 const HOME = '/sessions';
