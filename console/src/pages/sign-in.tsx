@@ -15,7 +15,7 @@ const exchanges = new Map<string, Promise<string>>();
 
 /** In our words: nothing that a provider said is drawn. */
 const FAILURES: Readonly<Record<SignInFailure, string>> = {
-  ProviderUnavailable: 'The identity provider does not answer. Try again in a moment.',
+  ProviderUnavailable: 'The identity provider cannot be used at the moment. Try again; whoever runs this collector finds why in its log.',
   ProviderRefused: 'The identity provider refused. Whoever runs this collector finds why in its log.',
   SignInDenied: 'The identity provider let nobody in: it was cancelled there, or this account may not use Chaperone.',
   SignInUnknown: 'This sign-in was used already, took longer than ten minutes, or was begun in another browser or tab.',

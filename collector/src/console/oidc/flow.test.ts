@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { AuthState } from '@chaperone/evidence';
 import { freePort, startProvider, type ProviderOptions, type TestProvider } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -85,6 +85,11 @@ describe('a sign-in through a provider', () => {
     writeFileSync(clientSecretFile, 'another-secret');
     expect(await browser.follow(within(await answered({ provider, site }, browser)))).toBe(failed('ProviderRefused'));
     expect(site.logged.at(-1)).toContain('the provider does not take the client id or secret');
+    writeFileSync(clientSecretFile, '\n');
+    expect(await browser.start(DEEP)).toBe(failed('ProviderUnavailable'));
+    rmSync(clientSecretFile);
+    expect(await browser.start(DEEP)).toBe(failed('ProviderUnavailable'));
+    expect(site.logged.at(-1)).toContain('the client secret cannot be read');
     expect(site.logged.join('\n')).not.toContain('secret-');
     expect(site.logged.join('\n')).not.toContain('another-secret');
   });

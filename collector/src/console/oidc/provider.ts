@@ -135,12 +135,22 @@ export class Provider {
   #clientAuth({ token_endpoint_auth_methods_supported: methods }: ServerMetadata): ClientAuth {
     const { clientSecretFile } = this.#settings;
     if (clientSecretFile === undefined) return None();
-    const secret = readFileSync(clientSecretFile, 'utf8').trim();
+    const secret = readSecret(clientSecretFile);
     // OpenID Connect Discovery §3: where a provider does not say, it is this one.
     return (methods ?? ['client_secret_basic']).includes('client_secret_basic')
       ? ClientSecretBasic(secret)
       : ClientSecretPost(secret);
   }
+}
+
+function readSecret(file: string): string {
+  try {
+    const secret = readFileSync(file, 'utf8').trim();
+    if (secret !== '') return secret;
+  } catch (cause) {
+    throw new SignInError('ProviderUnavailable', 'the client secret cannot be read', { cause });
+  }
+  throw new SignInError('ProviderUnavailable', 'the client secret is empty');
 }
 
 function asSignInError(error: unknown): SignInError {
