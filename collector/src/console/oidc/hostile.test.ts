@@ -200,6 +200,17 @@ describe('a provider', () => {
     expect(performance.now() - began).toBeLessThan(7_000);
   }, 15_000);
 
+  test('that says nothing useful of itself is asked again after two seconds, however many want to sign in', async () => {
+    const { standIn, site } = await aWorld();
+    const usual = standIn.discovery;
+    standIn.discovery = () => ({});
+    for (let round = 0; round < 5; round++) expect(await site.browser().start()).toBe(failed('ProviderUnavailable'));
+    expect(standIn.asked).toHaveLength(1);
+    standIn.discovery = usual;
+    site.ahead = 2_001;
+    expect(await site.browser().start()).toContain(standIn.issuer);
+  });
+
   test('is asked about itself once in ten minutes, and for a token with nothing but what belongs to this sign-in', async () => {
     const { standIn, site } = await aWorld();
     const browser = site.browser();
