@@ -6,9 +6,10 @@ import type { Access } from '../access.ts';
 import type { BrowserSessions } from './browser-sessions.ts';
 import { browserSession, clearCookie, isLoopback, readCookie, setCookie } from './cookies.ts';
 import { createOidcRoutes } from './oidc/routes.ts';
-import { HOME, isPagePath, type SignIn } from './sign-in.ts';
+import { isPagePath, type SignIn } from './sign-in.ts';
 
 const MAX_BODY_BYTES = 4096;
+const HOME = '/sessions';
 
 export interface AuthOptions {
   readonly origin: string;

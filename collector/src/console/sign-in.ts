@@ -3,9 +3,6 @@ import type { Identity } from '../access.ts';
 import { digest } from './browser-sessions.ts';
 import type { OidcSignIn } from './oidc/sign-in.ts';
 
-/** Where a sign-in leads that was begun for no page. */
-export const HOME = '/sessions';
-
 export interface SignedIn {
   readonly identity: Identity;
   /** Where the person wanted to go: a path of the page, kept here and never taken from the browser. */

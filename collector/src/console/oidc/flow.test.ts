@@ -9,7 +9,7 @@ import type { OidcSettings } from './settings.ts';
 // A real provider over TLS, and a real collector without a network: what a browser sends it is written here.
 
 const DEEP = '/sessions/s-abc?at=12';
-const unknown = `/sign-in?failed=SignInUnknown&path=%2Fsessions`;
+const unknown = '/sign-in?failed=SignInUnknown&path=%2F';
 const failed = (code: string, path = DEEP): string => `/sign-in?${new URLSearchParams({ failed: code, path }).toString()}`;
 
 interface World {
@@ -265,15 +265,15 @@ describe('where a sign-in leads', () => {
   test.each<[string, string]>([
     ['/sessions?agent=agents%2Fbot', '/sessions?agent=agents%2Fbot'],
     ['/', '/'],
-    ['https://evil.example/', '/sessions'],
-    ['//evil.example', '/sessions'],
-    ['/\\evil.example', '/sessions'],
-    ['/sessions/../../evil', '/sessions'],
-    ['/sessions\r\nset-cookie: a=b', '/sessions'],
-    ['javascript:alert(1)', '/sessions'],
-    ['/auth/oidc/start', '/sessions'],
-    ['/v1/sessions', '/sessions'],
-    [`/sessions?${'a'.repeat(501)}`, '/sessions'],
+    ['https://evil.example/', '/'],
+    ['//evil.example', '/'],
+    ['/\\evil.example', '/'],
+    ['/sessions/../../evil', '/'],
+    ['/sessions\r\nset-cookie: a=b', '/'],
+    ['javascript:alert(1)', '/'],
+    ['/auth/oidc/start', '/'],
+    ['/v1/sessions', '/'],
+    [`/sessions?${'a'.repeat(501)}`, '/'],
   ])('begun for %j: %s', async (path, expected) => {
     const world = await aWorld();
     const browser = world.site.browser();

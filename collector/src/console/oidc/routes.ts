@@ -1,10 +1,10 @@
 import { Hono } from 'hono';
 import type { BrowserSessions } from '../browser-sessions.ts';
 import { clearSignInCookie, readCookie, readSignInCookie, setCookie, setSignInCookie } from '../cookies.ts';
-import { HOME, isPagePath } from '../sign-in.ts';
+import { isPagePath } from '../sign-in.ts';
 import { PENDING_MS } from './pending.ts';
 import { CALLBACK_PATH } from './provider.ts';
-import type { Failed, OidcSignIn } from './sign-in.ts';
+import { type Failed, HOME, type OidcSignIn } from './sign-in.ts';
 
 /** The two addresses of a sign-in through a provider. Both answer with the way on, never with a text. */
 export function createOidcRoutes(signIn: OidcSignIn, sessions: BrowserSessions): Hono {

@@ -1,11 +1,14 @@
 import { randomNonce, randomPKCECodeVerifier } from 'openid-client';
 import type { Logger } from '../../ingest.ts';
-import { HOME, type SignedIn } from '../sign-in.ts';
+import type { SignedIn } from '../sign-in.ts';
 import { identityOf } from './claims.ts';
 import { PendingSignIns } from './pending.ts';
 import { Provider } from './provider.ts';
 import type { OidcSettings } from './settings.ts';
 import { SignInError } from './sign-in-error.ts';
+
+/** Where a sign-in leads that was begun for no page: the page knows its own first one. */
+export const HOME = '/';
 
 /** A sign-in that came to its end, well or not, and the path that it was begun for. */
 export type Outcome = (SignedIn & Before) | Failed;
