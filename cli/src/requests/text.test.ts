@@ -41,7 +41,7 @@ test('what is to run is shown beside the prompt in few lines', () => {
     'Effect    update public.tickets · 1 row matched when it was asked for · part of an open transaction, whose locks are held meanwhile',
     '          id    status',
     '          4411  NULL',
-    'Before    the agent asked for the very same 3 times while it was pending',
+    'Again     the agent asked for the very same 3 times while it was pending',
     'Digest    9c1f-44ab · rule "fix", generation 12 · needs 1 of group dba, you are asked',
   ]);
 });
@@ -67,6 +67,26 @@ test.each<[string, Partial<RequestSpec>, string]>([
     'that nobody looked at its rows is said, and why',
     { preview: { why: 'this agent asked too often' } },
     'Effect    update public.tickets · nobody looked at the rows that it meets: this agent asked too often',
+  ],
+  [
+    'of what nobody counted the upstream’s own guess is said, and why it is one',
+    { preview: { estimate: 1200, why: 'it takes too long' } },
+    'Effect    update public.tickets · about 1200 rows expected · nobody looked at the rows that it meets: it takes too long',
+  ],
+  [
+    'of what has no rows to count the guess is all there is',
+    { preview: { estimate: 1 } },
+    'Effect    update public.tickets · about 1 row expected',
+  ],
+  [
+    'what the agent did before is told, of which a denial is one',
+    {
+      recent: [
+        { at: '2026-01-01T11:59:58.120Z', sentence: 'SELECT on public.tickets', verdict: 'allow', result: 'SELECT 12' },
+        { at: '2026-01-01T11:59:59.120Z', sentence: 'DROP on public.\u202etmp', verdict: 'deny' },
+      ],
+    },
+    'Before    11:59:58 SELECT on public.tickets: SELECT 12',
   ],
   [
     'what needs the approval is among the effects that are named',

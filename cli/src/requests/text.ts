@@ -5,7 +5,7 @@ import { age, counted, table } from '../io.ts';
 import type { Person, RequestContent } from './desk.ts';
 
 /** Of a statement and its values beside a prompt; [v]iew shows the whole. */
-const SHOWN = { text: 400, value: 60, values: 8, effects: 6 } as const;
+const SHOWN = { text: 400, value: 60, values: 8, effects: 6, recent: 4 } as const;
 /** Values and effects of a request; RequestSpec has no room for more. */
 const MAX_LISTED = 64;
 /** More rows are not approved by a letter. */
@@ -72,7 +72,8 @@ export function promptLines(
       ].join(' · '),
     ),
     ...contentLines(content),
-    ...(asked > 1 ? [line('Before', `the agent asked for the very same ${asked} times while it was pending`)] : []),
+    ...recentLines(request, SHOWN.recent),
+    ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
     ...votesLine(request),
     ...(person.note === undefined ? [] : [line('You', visible(`${person.user}, ${person.note}`))]),
@@ -86,6 +87,7 @@ export function wholeLines(request: AccessRequest, content: RequestContent | und
     ...actionLines(request),
     ...contentLines(content),
     ...termLines(request, now),
+    ...grantedLines(request),
     ...answerLines(request),
   ];
 }
@@ -115,9 +117,18 @@ function actionLines(request: AccessRequest): string[] {
       return line(at === 0 ? 'Effects' : '', visible(`${`${verb} ${object}`.trim()} (${via}): ${verdict}${by}`));
     }),
     ...fullLine(spec.effects, 'effects'),
-    ...rowsOf(request).map((text) => line('Rows', text)),
+    ...rowsOf(request).map((text, at) => line(at === 0 ? 'Rows' : '', text)),
     ...transactionOf(request).map((text) => line('Locks', text)),
+    ...recentLines(request, Infinity),
   ];
+}
+
+/** Before    14:04:19 SELECT on public.tickets: SELECT 12 · … */
+function recentLines({ spec: { recent = [] } }: AccessRequest, shown: number): string[] {
+  return recent.slice(-shown).map(({ at, sentence, verdict, result }, each) => {
+    const said = result ?? (verdict === 'deny' ? 'denied' : undefined);
+    return line(each === 0 ? 'Before' : '', visible(`${at.slice(11, 19)} ${sentence}${said === undefined ? '' : `: ${said}`}`));
+  });
 }
 
 /** Who decides, on what, until when. */
@@ -130,6 +141,25 @@ function termLines({ metadata, spec, status }: AccessRequest, now: number): stri
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
+  ];
+}
+
+/** What approving for some time means. */
+export function grantLines(seconds: number): string[] {
+  return [
+    line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
+    line('', 'chaperone grants ls shows it, chaperone grants revoke ends it'),
+  ];
+}
+
+/** Granted until …; granted with ar-…, and by whom it was ended. */
+function grantedLines({ spec: { grantedBy }, status: { grantedUntil, revokedBy } = {} }: AccessRequest): string[] {
+  const ended = revokedBy === undefined ? '' : `, ended by ${revokedBy}`;
+  return [
+    ...(grantedBy === undefined ? [] : [line('Granted', `with the approval of ${grantedBy}; nobody was asked`)]),
+    ...(grantedUntil === undefined
+      ? []
+      : [line('Grants', visible(`the same again, with other values, until ${grantedUntil}${ended}`))]),
   ];
 }
 
@@ -174,11 +204,14 @@ function transactionOf({ spec }: AccessRequest): string[] {
   return spec.transaction ? ['part of an open transaction, whose locks are held meanwhile'] : [];
 }
 
-/** 1 row matched when it was asked for */
+/** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
 function rowsOf({ spec: { preview } }: AccessRequest): string[] {
   if (preview === undefined) return [];
-  if (preview.count !== undefined) return [`${counted(preview.count, 'row')} matched when it was asked for`];
-  return [`nobody looked at the rows that it meets${preview.why === undefined ? '' : `: ${visible(preview.why)}`}`];
+  const { count, estimate, why } = preview;
+  if (count !== undefined) return [`${counted(count, 'row')} matched when it was asked for`];
+  const expected = estimate === undefined ? [] : [`about ${counted(estimate, 'row')} expected`];
+  if (why === undefined && estimate !== undefined) return expected;
+  return [...expected, `nobody looked at the rows that it meets${why === undefined ? '' : `: ${visible(why)}`}`];
 }
 
 /** Some of the rows, as they are before it. */

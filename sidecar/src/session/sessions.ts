@@ -22,6 +22,7 @@ import { CancelRegistry } from '../postgres/relay/cancel.ts';
 import { Memory } from '../postgres/relay/memory.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { Holds } from './holds.ts';
+import { Recent } from './recent.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import { createWatch, type Watch } from '../tcp/watch.ts';
@@ -122,6 +123,7 @@ class SessionTable implements Sessions {
   readonly #parser = new StatementParser();
   readonly #memory = new Memory(MEMORY_BYTES);
   readonly #holds: Holds;
+  readonly #recent: Recent;
   readonly #issuers: IssuerKeys;
   readonly #proofs: Proofs;
   readonly #watch: Watch;
@@ -132,7 +134,9 @@ class SessionTable implements Sessions {
 
   constructor(options: SessionsOptions) {
     this.#o = options;
-    this.#holds = new Holds({ approvals: options.control.approvals, clock: options.clock, logger: options.logger });
+    const { clock, logger, control } = options;
+    this.#recent = new Recent(clock);
+    this.#holds = new Holds({ approvals: control.approvals, clock, logger, recent: this.#recent });
     this.#issuers = new IssuerKeys(options);
     this.#proofs = createProofs({ clock: options.clock });
     this.#watch = createWatch({ clock: options.clock, report: (seen) => options.control.report(seen) });
@@ -218,7 +222,7 @@ class SessionTable implements Sessions {
       snapshot: () => control.current(),
       open: async (client, verified) => {
         live.untilMs = verified?.untilMs ?? Infinity;
-        recorder = await this.#open(socket, resource, client, verified);
+        recorder = this.#recent.watched(await this.#open(socket, resource, client, verified));
         live.session = recorder.session;
         return recorder;
       },
