@@ -216,6 +216,22 @@ describe('an answer', () => {
     expect(await signIn({ ...world, provider: stranger }, browser)).toBe(failed('SignInRejected'));
   });
 
+  test('that keeps a parser busy is refused at once', async () => {
+    const world = await aWorld();
+    const browser = world.site.browser();
+    const answer = (xml: string): string => xml.replace('<samlp:Status>', `${'<a>'.repeat(20_000)}<samlp:Status>`);
+    const began = performance.now();
+    expect(await signIn(world, browser, { ...MIRA, meddle: { answer } })).toBe(failed('SignInRejected'));
+    expect(performance.now() - began).toBeLessThan(2_000);
+  });
+
+  test('with as many groups as somebody may have counts', async () => {
+    const world = await aWorld();
+    const browser = world.site.browser();
+    const groups = Array.from({ length: 256 }, (_, at) => `group-${at}`);
+    expect(await signIn(world, browser, { ...MIRA, attributes: { groups } })).toBe(DEEP);
+  });
+
   test('of more than 256 KiB is not read, and two in one are none', async () => {
     const world = await aWorld();
     const browser = world.site.browser();
