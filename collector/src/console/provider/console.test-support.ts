@@ -75,7 +75,7 @@ export class TestBrowser {
   }
 
   /** What a page of another site has the browser post, and where the console sends on to. */
-  async submit(path: string, form: Readonly<Record<string, string>>): Promise<string> {
+  async submit(path: string, form: Record<string, string> | URLSearchParams): Promise<string> {
     const headers = { origin: 'https://idp.example', 'sec-fetch-site': 'cross-site' };
     const response = await this.#send(new URL(path, CONSOLE), { method: 'POST', headers, body: new URLSearchParams(form) });
     return response.status === 303 ? (response.headers.get('location') ?? '') : `status ${response.status}`;

@@ -142,6 +142,7 @@ describe('an answer', () => {
     ['for another address', { recipient: 'https://another.example/auth/saml/callback' }, 'SignInRejected'],
     ['to another request', { inResponseTo: '_another' }, 'SignInRejected'],
     ['to no request', { inResponseTo: '' }, 'SignInRejected'],
+    ['that never expires', { lifetimeInSeconds: 0 }, 'SignInRejected'],
     ['that has expired', { lifetimeInSeconds: -60 }, 'SignInRejected'],
     [
       'in a frame that answers another request',
@@ -232,7 +233,15 @@ describe('an answer', () => {
     expect(await signIn(world, browser, { ...MIRA, attributes: { groups } })).toBe(DEEP);
   });
 
-  test('of more than 256 KiB is not read, and two in one are none', async () => {
+  test('that comes twice in one form is none', async () => {
+    const world = await aWorld();
+    const browser = world.site.browser();
+    const form = new URLSearchParams(world.provider.answer(await browser.start(DEEP), MIRA));
+    form.append('SAMLResponse', form.get('SAMLResponse') ?? '');
+    expect(await browser.submit(CALLBACK, form)).toBe(failed('SignInRejected'));
+  });
+
+  test('of more than 256 KiB is not read', async () => {
     const world = await aWorld();
     const browser = world.site.browser();
     const answer = world.provider.answer(await browser.start(DEEP), MIRA);
