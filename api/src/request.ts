@@ -7,6 +7,10 @@ import { immutable, withRules } from './rules.ts';
 export const MAX_REQUEST_TEXT = 8 * 1024;
 const MAX = { effects: 64, rules: 16, parameters: 64, approvers: 32, groups: 512, votes: 64 } as const;
 
+/** People may approve that the same runs again for so long. */
+export const MIN_GRANT_SECONDS = 60;
+export const MAX_GRANT_SECONDS = 12 * 3600;
+
 /** How a held action is named everywhere: ar- and 16 characters of base32. */
 export const REQUEST_NAME = /^ar-[a-z2-7]{16}$/;
 const requestName = text(19, REQUEST_NAME, 'write the name of an AccessRequest, ar- and 16 characters');
@@ -24,6 +28,12 @@ export const Approvers = z.object({
   minimum: z.int().min(1).max(16).describe('How many distinct people must approve.'),
   all: z.array(sentence(256)).max(MAX.approvers).describe('Groups of each of which somebody must approve.'),
   reason: z.boolean().describe('A decision needs a reason.'),
+  grant: z
+    .int()
+    .min(1)
+    .max(MAX_GRANT_SECONDS)
+    .optional()
+    .describe('Seconds for which people may approve the same again, at most. Absent: one execution only.'),
   escalation: z
     .object({
       at: time.describe('From then on these may decide too, RFC 3339.'),
@@ -127,6 +137,10 @@ export const RequestSpec = withRules(
       .enum(['hold', 'retry'])
       .describe('hold: the connection waits; retry: the agent repeats the action once it is approved.'),
     digest: digest.describe('Seals statement, values, session state, agent, resource and policies. A decision names it.'),
+    template: digest
+      .optional()
+      .describe('Seals the same without its values: what an approval may let run again. Absent: one execution only.'),
+    grantedBy: requestName.optional().describe('The AccessRequest with whose approval people granted this one.'),
     rules: z.array(Approvers).min(1).max(MAX.rules).describe('What asks for approval; every one of them must be satisfied.'),
     expiresAt: time.describe('Nothing runs after it, RFC 3339.'),
   }),
@@ -140,6 +154,7 @@ export const CountedDecision = z.object({
   by: z.string().max(256).describe('Who gave it.'),
   reason: z.string().max(1024).optional().describe('Why, in their words.'),
   at: time.describe('When it was given.'),
+  grantFor: z.int().optional().describe('Seconds for which it approves the same again.'),
   counted: z.boolean().describe('Whether it counts.'),
   why: z.string().max(256).optional().describe('Why it does not.'),
 });
@@ -152,6 +167,10 @@ export const RequestStatus = z
     asked: z.int().min(1).optional().describe('How often the agent asked for the very same while it was pending.'),
     decisions: z.array(CountedDecision).max(MAX.votes).optional().describe('Answers so far.'),
     decidedAt: time.optional().describe('When it was decided, or ended without.'),
+    grantedUntil: time
+      .optional()
+      .describe('Until then the same runs again without being asked for, unless somebody denies it, RFC 3339.'),
+    revokedBy: z.string().max(256).optional().describe('Who ended what was granted.'),
     result: z.string().max(256).optional().describe('What the protocol said in the end. Example: UPDATE 1'),
     conditions: Conditions.optional(),
   })
@@ -184,7 +203,19 @@ export const DecisionSpec = withRules(
       .default([])
       .describe('Groups of the author that the rule asks for; admission refuses any that the author is not in.'),
     reason: sentence(1024).optional().describe('Why; the agent reads it.'),
+    grantFor: z
+      .int()
+      .min(MIN_GRANT_SECONDS)
+      .max(MAX_GRANT_SECONDS)
+      .optional()
+      .describe('Seconds for which the same agent may do the same again, with other values. Default: once. Example: 1800'),
   }),
+  {
+    cel: "!has(self.grantFor) || self.decision == 'Approve'",
+    message: 'only an approval grants anything; remove grantFor',
+    fieldPath: '.grantFor',
+    check: (self) => self.grantFor === undefined || self.decision === 'Approve',
+  },
   immutable('a decision never changes; a later Deny may be given beside an Approve while nothing ran'),
 ).describe('One person’s answer.');
 export type DecisionSpec = z.infer<typeof DecisionSpec>;

@@ -7,6 +7,7 @@ import { withExamples, withPages } from './verbs/common.ts';
 import { addConsole } from './verbs/console.ts';
 import { addExplain } from './verbs/explain.ts';
 import { addPolicy } from './verbs/policy.ts';
+import { addGrants } from './verbs/grants.ts';
 import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
@@ -74,6 +75,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addExplain(program, options);
   addRequests(program, options);
   addDecisions(program, options);
+  addGrants(program, options);
   addPolicy(program, options);
   addVerify(program, options);
   withExamples(

@@ -63,6 +63,8 @@ export const ApprovalRecord = z.object({
   request: z.string().optional(),
   /** Seals the action that was asked for. */
   digest: z.string(),
+  /** Name of the AccessRequest with whose approval people granted this one: the decisions are those on it. */
+  grantedBy: z.string().optional(),
   state: z.string(),
   /** How long it was held, ms. */
   waitedMs: z.number(),

@@ -28,6 +28,8 @@ export const Approval = z.object({
   mode: z.enum(['hold', 'retry']).default('hold'),
   /** A decision needs a reason. */
   reason: z.boolean().default(false),
+  /** People may approve that the same runs again for so long at most; absent: once only. */
+  grantSeconds: z.int().optional(),
   /** Who may decide too, once nobody has for so long. */
   escalation: z.object({ afterMs: z.int(), ...approvers }).optional(),
 });

@@ -1,4 +1,12 @@
-import type { AccessPolicy, OnBehalfOf, PolicyRule, ProtectedResource, ResourceGrant } from '@chaperone/api';
+import {
+  type AccessPolicy,
+  MAX_GRANT_SECONDS,
+  MIN_GRANT_SECONDS,
+  type OnBehalfOf,
+  type PolicyRule,
+  type ProtectedResource,
+  type ResourceGrant,
+} from '@chaperone/api';
 import type { Access, AccessRule, Agent, Approval } from './access.ts';
 import { canonicalJson, compare, digestOf } from './canonical.ts';
 import { tokenDemands } from './demands.ts';
@@ -159,8 +167,18 @@ function callersOf({ users, groups }: OnBehalfOf): OnBehalfOf {
 /** A rule without approvers stays in force: nobody can approve, so what it holds is denied. */
 function approvalOf(rule: PolicyRule): Approval {
   const approval: Partial<ApprovalSpec> = rule.approval ?? {};
-  const { approvers = {}, minimum = 1, all = [], timeout = '5m', mode = 'hold', reason = 'optional', escalation } = approval;
+  const {
+    approvers = {},
+    minimum = 1,
+    all = [],
+    timeout = '5m',
+    mode = 'hold',
+    reason = 'optional',
+    escalation,
+    maxGrant,
+  } = approval;
   const timeoutMs = durationMs(timeout);
+  const grantSeconds = maxGrant === undefined ? 0 : Math.floor(durationMs(maxGrant) / 1000);
   return {
     groups: sorted(approvers.groups ?? []),
     users: sorted(approvers.users ?? []),
@@ -173,6 +191,7 @@ function approvalOf(rule: PolicyRule): Approval {
         : Math.min(timeoutMs, durationMs(approval.transactionTimeout)),
     mode,
     reason: reason === 'required',
+    ...(grantSeconds >= MIN_GRANT_SECONDS && { grantSeconds: Math.min(grantSeconds, MAX_GRANT_SECONDS) }),
     ...(escalation !== undefined && {
       escalation: {
         afterMs: durationMs(escalation.after),

@@ -1,5 +1,6 @@
-import { type AccessRequest, type ApprovalDecision, shortDigest } from '@chaperone/api';
+import { type AccessRequest, type ApprovalDecision, MIN_GRANT_SECONDS, shortDigest } from '@chaperone/api';
 import { visible } from '@chaperone/api/text';
+import { mayGrant } from '@chaperone/policy';
 import { CliError, EXIT, usage } from '../errors.ts';
 import { type Io, writeLine } from '../io.ts';
 import { type DocumentOutput, writeDocument } from '../output.ts';
@@ -8,13 +9,17 @@ import type { Answer, Person, RequestDesk } from '../requests/desk.ts';
 import { type Outcome, outcomeOf, over } from '../requests/outcome.ts';
 import { promptDecision } from '../requests/prompt.ts';
 import { isAsked, notAsked, stateOf } from '../requests/text.ts';
+import { demandGranting } from './grants.ts';
 
 /** How long the answer's effect is waited for. */
 const WAIT_MS = 5_000;
 const MAX_REASON = 1024;
 
 export interface DecideOptions {
-  readonly decision: Answer['decision'];
+  /** Revoke: denies what an approval lets run again. */
+  readonly decision: Answer['decision'] | 'Revoke';
+  /** Seconds for which the same may run again, with an approval. */
+  readonly grantFor?: number | undefined;
   readonly name: string;
   readonly namespace?: string | undefined;
   readonly digest?: string | undefined;
@@ -31,7 +36,9 @@ export async function decide(
 ): Promise<void> {
   const request = await desk.get(options.name, options.namespace);
   const person = await desk.person(request);
-  demandOpen(request, options.decision, person, io.now());
+  if (options.decision === 'Revoke') demandGranting(request, io.now());
+  else demandOpen(request, options.decision, person, io.now());
+  if (options.grantFor !== undefined) demandGrantable(request, options.grantFor);
   if (options.digest !== undefined) demandDigest(request, options.digest);
   if (!request.spec.rules.some((rule) => isAsked(rule, person, io.now())))
     throw new CliError('NotAnApprover', notAsked(request, person), { exit: EXIT.notPermitted });
@@ -60,6 +67,24 @@ function demandOpen(request: AccessRequest, decision: Answer['decision'], { user
   const isOwn = request.status?.decisions?.some((each) => each.by === user && each.decision === decision && each.counted);
   if (state === 'Approved' && (decision === 'Deny' || isOwn === true)) return;
   throw over(request, now);
+}
+
+/** The rules say whether the same may be approved again, and for how long. @throws CliError Usage */
+function demandGrantable({ metadata, spec }: AccessRequest, seconds: number): void {
+  if (seconds < MIN_GRANT_SECONDS) throw usage('--for is at least 1m');
+  const most = mayGrant(spec);
+  if (seconds <= most) return;
+  const minutes = `${Math.floor(most / 60)}m`;
+  const why =
+    most > 0
+      ? `the rules of ${metadata.name} let the same run again for ${minutes} at most`
+      : spec.template === undefined
+        ? `${metadata.name} can be approved for one execution only: its values may say what it does`
+        : `the rules of ${metadata.name} let it be approved for one execution only`;
+  throw new CliError('Usage', `--for: ${why}`, {
+    exit: EXIT.usage,
+    fix: most > 0 ? [`--for ${minutes}`] : ['leave --for out; approval.maxGrant of the rule is what allows it'],
+  });
 }
 
 /** What was shown is what is approved: by the short digest or the whole one. @throws CliError Usage, DigestMismatch */
@@ -94,7 +119,7 @@ async function chosen(
         exit: EXIT.usage,
         fix: [`read what it asks for, and its digest: chaperone requests show ${name}`],
       });
-    const picked = await promptDecision({ desk, request, person, io, reason, wantsReason });
+    const picked = await promptDecision({ desk, request, person, io, reason, wantsReason, grantFor: options.grantFor });
     return typeof picked === 'string' ? picked : { request, ...picked };
   }
   if (wantsReason && reason === undefined)
@@ -102,7 +127,9 @@ async function chosen(
       exit: EXIT.usage,
       fix: ['--reason TEXT; the agent reads it'],
     });
-  return { request, decision, reason };
+  return decision === 'Approve'
+    ? { request, decision, reason, grantFor: options.grantFor }
+    : { request, decision: 'Deny', reason };
 }
 
 /** Waits until the answer was counted and nothing more is to be expected, or for some seconds; undefined: it was not counted. */

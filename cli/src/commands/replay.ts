@@ -101,10 +101,10 @@ function cellText(cell: string | null): string {
 
 function approvalLines(
   at: string,
-  { request = 'nobody was asked', state, waitedMs, decisions }: Extract<SessionRecord, { type: 'approval' }>,
+  { request = 'nobody was asked', grantedBy, state, waitedMs, decisions }: Extract<SessionRecord, { type: 'approval' }>,
 ): string[] {
   return [
-    `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s`,
+    `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s${grantedBy === undefined ? '' : `, granted with ${grantedBy}`}`,
     ...decisions.map(
       ({ by, decision, reason }) =>
         `${' '.repeat(19)}${decision.toLowerCase()} by ${by}${reason === undefined ? '' : `: "${reason}"`}`,

@@ -72,13 +72,14 @@ class LocalDesk implements RequestDesk {
     return Promise.resolve(localPerson(request, this.#played));
   }
 
-  async decide({ request, decision, reason }: Answer): Promise<ApprovalDecision> {
+  async decide({ request, decision, reason, grantFor }: Answer): Promise<ApprovalDecision> {
     const { metadata, spec } = request;
     const body = {
       requestUid: metadata.uid,
       digest: spec.digest,
       decision,
       ...(reason !== undefined && { reason }),
+      ...(grantFor !== undefined && { grantFor }),
       ...(this.#played !== undefined && { as: this.#played }),
     };
     return (await this.#json(Answered, `${pathOf(metadata)}/decisions`, body)).decision;

@@ -51,6 +51,8 @@ export function outcomeOf(request: AccessRequest, name: string, decision: Answer
 
 function denied(request: AccessRequest, now: number): Outcome {
   const state = stateOf(request);
+  if (request.status?.revokedBy !== undefined)
+    return { said: 'revoked: the next execution is asked for again', exit: EXIT.ok, final: true };
   if (state === 'Denied') return { said: 'denied', exit: EXIT.ok, final: true };
   if (isOpen(request.status?.state)) return { said: 'denied', exit: EXIT.ok, final: false };
   return { said: `too late: ${overText(request, now)}`, exit: EXIT.tooLate, final: true };

@@ -41,12 +41,15 @@ export function effectCell({ spec }: AccessRequest): string {
   return `${named.slice(0, MAX_EFFECTS).join(',')}${more > 0 ? `,+${more}` : ''}`;
 }
 
+export interface PromptFacts {
+  readonly person: Person;
+  readonly content?: RequestContent | undefined;
+  /** Seconds for which the same may run again, if it is approved. */
+  readonly grantFor?: number | undefined;
+}
+
 /** As the person reads it beside the prompt: what runs, what it does, for whom, and who may decide. Foreign text is made visible. */
-export function promptLines(
-  request: AccessRequest,
-  { person, content }: { readonly person: Person; readonly content?: RequestContent | undefined },
-  now: number,
-): string[] {
+export function promptLines(request: AccessRequest, { person, content, grantFor }: PromptFacts, now: number): string[] {
   const { metadata, spec } = request;
   const { agent, resource } = spec;
   const who = [`${metadata.namespace ?? ''}/${agent.pod ?? agent.serviceAccount}`, ...purposeOf(request)].join(' · ');
@@ -75,6 +78,7 @@ export function promptLines(
     ...recentLines(request, SHOWN.recent),
     ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
+    ...grantLines(grantFor),
     ...votesLine(request),
     ...(person.note === undefined ? [] : [line('You', visible(`${person.user}, ${person.note}`))]),
   ];
@@ -87,6 +91,7 @@ export function wholeLines(request: AccessRequest, content: RequestContent | und
     ...actionLines(request),
     ...contentLines(content),
     ...termLines(request, now),
+    ...grantedLines(request),
     ...answerLines(request),
   ];
 }
@@ -140,6 +145,26 @@ function termLines({ metadata, spec, status }: AccessRequest, now: number): stri
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
+  ];
+}
+
+/** What approving for some time means. */
+function grantLines(seconds: number | undefined): string[] {
+  if (seconds === undefined) return [];
+  return [
+    line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
+    line('', 'chaperone grants ls shows it, chaperone grants revoke ends it'),
+  ];
+}
+
+/** Granted until …; granted with ar-…, and by whom it was ended. */
+function grantedLines({ spec: { grantedBy }, status: { grantedUntil, revokedBy } = {} }: AccessRequest): string[] {
+  const ended = revokedBy === undefined ? '' : `, ended by ${revokedBy}`;
+  return [
+    ...(grantedBy === undefined ? [] : [line('Granted', `with the approval of ${grantedBy}; nobody was asked`)]),
+    ...(grantedUntil === undefined
+      ? []
+      : [line('Grants', visible(`the same again, with other values, until ${grantedUntil}${ended}`))]),
   ];
 }
 

@@ -37,6 +37,7 @@ const DecisionBody = z.strictObject({
   digest: z.string().regex(/^[0-9a-f]{64}$/, 'digest is the whole one, 64 hexadecimal digits'),
   decision: z.enum(['Approve', 'Deny']),
   reason: z.string().min(1).max(1024).optional(),
+  grantFor: z.int().optional(),
   as: z.strictObject({ user: name, groups: z.array(name).max(512).default([]) }).optional(),
 });
 const KillBody = z.strictObject({ session: z.string().regex(SESSION_ID), reason: z.string().min(1).max(256) });
@@ -114,7 +115,7 @@ export function requestRoutes(options: RequestRoutesOptions): Hono {
 function decide(
   { desk, now }: RequestRoutesOptions,
   request: AccessRequest,
-  { requestUid, digest, decision, reason, as }: z.infer<typeof DecisionBody>,
+  { requestUid, digest, decision, reason, grantFor, as }: z.infer<typeof DecisionBody>,
 ): { made: boolean; decision: ApprovalDecision; request: AccessRequest; as: string } {
   const { metadata, spec } = request;
   if (requestUid !== metadata.uid || digest !== spec.digest)
@@ -133,6 +134,7 @@ function decide(
       by: person.user,
       groups: person.groups.filter((group) => named.includes(group)),
       ...(reason !== undefined && { reason }),
+      ...(grantFor !== undefined && { grantFor }),
     });
     return { made: true, ...taken, ...said };
   } catch (error) {

@@ -80,6 +80,8 @@ export const Question = z.object({
     )
     .max(8)
     .optional(),
+  /** Names the action but for its values: what people may approve to run again. */
+  template: digest.optional(),
   transaction: z.boolean(),
   onBehalfOf: z.object({ issuer: z.string().max(512), user: z.string().max(256) }).optional(),
   digest,
@@ -92,6 +94,8 @@ export const RequestView = z.object({
   digest,
   state: z.enum(REQUEST_STATES),
   mode: z.enum(['hold', 'retry']),
+  /** The request with whose approval people granted this one. */
+  grantedBy: name.optional(),
   /** ms from now until nothing runs any more; the other side's clock has no say. */
   expiresInMs: z.int(),
   /** How long it was held for in all, ms. */

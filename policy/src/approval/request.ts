@@ -1,6 +1,7 @@
 import type { Approvers, Condition, RequestSpec, RequestState, RequestStatus } from '@chaperone/api';
 import type { Access, AccessRule, Agent } from '../access.ts';
 import type { EndRequest, Question, RequestView } from './question.ts';
+import { type Grant, grantedUntil } from './grant.ts';
 import { type Asked, type GivenDecision, tally } from './tally.ts';
 
 /** Why nobody is asked: codes of the table in @chaperone/api. */
@@ -58,7 +59,7 @@ function same(a: { namespace: string; name: string }, b: { namespace: string; na
 
 function approversOf({ name, policy, approval }: AccessRule, generation: number, now: number): Approvers[] {
   if (approval === undefined) return [];
-  const { groups, users, minimum, all, reason, escalation } = approval;
+  const { groups, users, minimum, all, reason, escalation, grantSeconds } = approval;
   return [
     {
       policy,
@@ -69,6 +70,7 @@ function approversOf({ name, policy, approval }: AccessRule, generation: number,
       minimum,
       all,
       reason,
+      ...(grantSeconds !== undefined && { grant: grantSeconds }),
       ...(escalation !== undefined && {
         escalation: {
           at: new Date(now + escalation.afterMs).toISOString(),
@@ -93,11 +95,20 @@ export function answers({ spec }: Pick<Asked, 'spec'>, { state }: RequestStatus,
   return isOpen(state) || (spec.mode === 'retry' && state === 'Denied' && now <= Date.parse(spec.expiresAt));
 }
 
-/** What is known of a request after these decisions, at `now`; what is over stays as it is. */
-export function counted(asked: Asked, status: RequestStatus, given: readonly GivenDecision[], now: number): RequestStatus {
+/** What is known of a request after these decisions and what was granted before, at `now`; what is over stays as it is. */
+export function counted(
+  asked: Asked,
+  status: RequestStatus,
+  given: readonly GivenDecision[],
+  now: number,
+  grant?: Grant,
+): RequestStatus {
   if (!isOpen(status.state)) return status;
   const { outcome, votes, decisions } = tally(asked, given);
-  const state: RequestState = outcome !== 'Denied' && now > Date.parse(asked.spec.expiresAt) ? 'Expired' : outcome;
+  const granted = outcome === 'Pending' && grant !== undefined && now < grant.until ? grant.decisions : undefined;
+  const isLate = outcome !== 'Denied' && now > Date.parse(asked.spec.expiresAt);
+  const state: RequestState = isLate ? 'Expired' : granted === undefined ? outcome : 'Approved';
+  const until = outcome === 'Approved' ? grantedUntil(asked, decisions, Date.parse(status.decidedAt ?? '') || now) : undefined;
   const decidedAt = state === 'Pending' ? undefined : (status.decidedAt ?? new Date(now).toISOString());
   return told(
     asked,
@@ -105,7 +116,8 @@ export function counted(asked: Asked, status: RequestStatus, given: readonly Giv
       ...status,
       state,
       votes,
-      decisions: decisions.slice(0, 64),
+      decisions: [...decisions, ...(granted ?? [])].slice(0, 64),
+      ...(until !== undefined && { grantedUntil: new Date(until).toISOString() }),
       ...(decidedAt !== undefined && { decidedAt }),
     },
     now,
@@ -164,6 +176,7 @@ export function viewOf(
     digest: spec.digest,
     state: status.state ?? 'Pending',
     mode: spec.mode,
+    ...(spec.grantedBy !== undefined && { grantedBy: spec.grantedBy }),
     expiresInMs: Math.max(0, expiresAt - now),
     timeoutMs: Math.max(0, expiresAt - askedAt),
     decisions: (status.decisions ?? []).flatMap(({ counted: counts, by, decision, reason, at }) =>

@@ -42,13 +42,14 @@ export function tally(asked: Asked, given: readonly GivenDecision[]): Tally {
   };
 }
 
-function shown({ name, at, spec: { decision, by, reason } }: GivenDecision, why: string | undefined): CountedDecision {
+function shown({ name, at, spec: { decision, by, reason, grantFor } }: GivenDecision, why: string | undefined): CountedDecision {
   return {
     name,
     decision,
     by,
     at,
     ...(reason !== undefined && { reason }),
+    ...(grantFor !== undefined && { grantFor }),
     counted: why === undefined,
     ...(why !== undefined && { why }),
   };
@@ -72,14 +73,37 @@ export function mayDecide(rule: Approvers, { by, groups, at }: { by: string; gro
   );
 }
 
+/** Seconds for which the same may be approved at most: 0 where it may not. */
+export function mayGrant({ rules, template }: Pick<RequestSpec, 'rules' | 'template'>): number {
+  return template === undefined ? 0 : Math.min(...rules.map(({ grant = 0 }) => grant));
+}
+
+/** Whether a decision ends what was granted with an approval: whoever may decide may, at any time. */
+export function revokes(asked: Asked, given: GivenDecision): boolean {
+  return given.spec.decision === 'Deny' && stranger(asked, given) === undefined;
+}
+
 /** Why a decision does not count; undefined: it does. */
-function refused({ namespace, uid, spec }: Asked, { at, spec: decision }: GivenDecision): string | undefined {
+function refused(asked: Asked, given: GivenDecision): string | undefined {
+  if (Date.parse(given.at) > Date.parse(asked.spec.expiresAt)) return stranger(asked, given, 'it came too late');
+  return stranger(asked, given) ?? beyond(asked, given);
+}
+
+/** Why somebody cannot say that the same may run again. */
+function beyond({ spec }: Asked, { spec: { grantFor = 0 } }: GivenDecision): string | undefined {
+  const most = mayGrant(spec);
+  if (grantFor <= most) return undefined;
+  return most === 0 ? 'it can be approved for one execution only' : `the same can be approved for ${most} s at most`;
+}
+
+/** Why this person's word on exactly this request is worth nothing, `late` if nothing else is wrong with it. */
+function stranger({ namespace, uid, spec }: Asked, { at, spec: decision }: GivenDecision, late?: string): string | undefined {
   if (decision.requestUid !== uid) return 'it is about another request of this name';
   if (decision.digest !== spec.digest) return 'it names another digest than what was asked for';
   const { by, groups, reason } = decision;
   if (isOwn(namespace, spec, by)) return 'nobody decides on a request of their own';
   if (by.startsWith(`system:serviceaccount:${namespace}:`)) return 'no workload of the agent’s namespace decides';
-  if (Date.parse(at) > Date.parse(spec.expiresAt)) return 'it came too late';
+  if (late !== undefined) return late;
   const asking = spec.rules.filter((rule) => mayDecide(rule, { by, groups, at }));
   if (asking.length === 0) return 'the rule does not ask this person';
   if (!/[\p{L}\p{N}]/u.test(reason ?? '') && asking.some((rule) => rule.reason)) return 'the rule wants a reason';

@@ -116,6 +116,7 @@ export class StatementApproval {
     await recorder.approval({
       action,
       ...(view !== undefined && { request: view.name }),
+      ...(view?.grantedBy !== undefined && { grantedBy: view.grantedBy }),
       digest,
       state,
       waitedMs: Math.round(clock.monotonic() - since),
@@ -219,15 +220,31 @@ export class StatementApproval {
   }
 
   #seal({ judgement, bound }: Execution): string {
+    // What the server itself makes of the text: names that stand for something else by now change it.
+    const tree = judgement.basis.tree ?? '';
+    return sealAction(this.#sealed(judgement.statement.text, bound, { tree }));
+  }
+
+  /**
+   * Names the statement but for its values: text without literals, what it does, and the types of what is bound. Undefined where a
+   * value may say what is done: to a function that is not known to be harmless.
+   */
+  #template({ judgement: { statement, verdict }, values }: Execution): string | undefined {
+    if (statement.kind !== 'query' || verdict.effects.some(({ verb }) => verb === 'execute')) return undefined;
+    const effects = verdict.effects.map(({ verb, object, via }) => [verb, object, via]);
+    return sealAction(this.#sealed(blankLiterals(statement.text), values?.types, { effects: JSON.stringify(effects) }));
+  }
+
+  #sealed(text: string, bound: unknown, meaning: Readonly<Record<string, string>>): SealedAction {
     const { link, access, context } = this.#o;
     const { resource, digest, searchPath } = access();
-    return sealAction({
+    return {
       agent: context.agent,
       onBehalfOf: context.onBehalfOf,
       resource: { namespace: resource.namespace, name: resource.name, generation: resource.generation },
       access: digest,
       protocol: 'postgres',
-      text: judgement.statement.text,
+      text,
       bound,
       state: {
         database: context.database,
@@ -235,13 +252,14 @@ export class StatementApproval {
         searchPath: searchPath.join(','),
         settings: `${link.settings} ${link.history} ${context.settings}`,
         transaction: link.inTransaction ? 'open' : 'none',
-        // What the server itself makes of the text: names that stand for something else by now change it.
-        tree: judgement.basis.tree ?? '',
+        ...meaning,
       },
-    });
+    };
   }
 
-  #question({ judgement, parameters }: Execution, text: string, action: number, transaction: boolean): HeldAction['question'] {
+  #question(execution: Execution, text: string, action: number, transaction: boolean): HeldAction['question'] {
+    const { judgement, parameters } = execution;
+    const template = this.#template(execution);
     const { resource } = this.#o.access();
     const { verdict, statement } = judgement;
     const more = Math.max(0, (parameters?.length ?? 0) - MAX_SHOWN);
@@ -261,6 +279,7 @@ export class StatementApproval {
       text: visible(text, MAX_REQUEST_TEXT),
       textBytes: Buffer.byteLength(statement.text),
       ...(shown !== undefined && { parameters: more > 0 ? [...shown.slice(0, -1), `(and ${more + 1} more)`] : shown }),
+      ...(template !== undefined && { template }),
       transaction,
       ...(this.#o.context.onBehalfOf !== undefined && { onBehalfOf: this.#o.context.onBehalfOf }),
     };
