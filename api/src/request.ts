@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ASSURANCES, Attestation } from './attestation.ts';
 import { namespaceName, objectName, sentence, shortName, text } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
 import { immutable, withRules } from './rules.ts';
@@ -24,6 +25,10 @@ export const Approvers = z.object({
   minimum: z.int().min(1).max(16).describe('How many distinct people must approve.'),
   all: z.array(sentence(256)).max(MAX.approvers).describe('Groups of each of which somebody must approve.'),
   reason: z.boolean().describe('A decision needs a reason.'),
+  assurance: z
+    .enum(ASSURANCES)
+    .optional()
+    .describe('How an approval must be known to be the person’s, at least. Default: kubernetes'),
   escalation: z
     .object({
       at: time.describe('From then on these may decide too, RFC 3339.'),
@@ -122,6 +127,7 @@ export const CountedDecision = z.object({
   by: z.string().max(256).describe('Who gave it.'),
   reason: z.string().max(1024).optional().describe('Why, in their words.'),
   at: time.describe('When it was given.'),
+  assurance: z.enum(ASSURANCES).optional().describe('How it is known to be theirs.'),
   counted: z.boolean().describe('Whether it counts.'),
   why: z.string().max(256).optional().describe('Why it does not.'),
 });
@@ -166,6 +172,9 @@ export const DecisionSpec = withRules(
       .default([])
       .describe('Groups of the author that the rule asks for; admission refuses any that the author is not in.'),
     reason: sentence(1024).optional().describe('Why; the agent reads it.'),
+    attestation: Attestation.optional().describe(
+      'Proof of an answer that was given on the operator’s page, for whoever checks it later; admission takes it from the operator alone.',
+    ),
   }),
   immutable('a decision never changes; a later Deny may be given beside an Approve while nothing ran'),
 ).describe('One person’s answer.');
@@ -188,6 +197,9 @@ export const ApprovalDecision = z
   })
   .describe('One person’s answer to an AccessRequest. kubectl creates it as well as chaperone approve and deny do.');
 export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
+
+/** On a request: where it is decided with a signature, https. */
+export const DECIDE_PAGE = 'chaperone.dev/decide-page';
 
 /** What a digest is called by where people compare it: `9c1f-44ab`. */
 export function shortDigest(whole: string): string {

@@ -173,6 +173,7 @@ function approvalOf(rule: PolicyRule): Approval {
         : Math.min(timeoutMs, durationMs(approval.transactionTimeout)),
     mode,
     reason: reason === 'required',
+    ...(approval.assurance !== undefined && approval.assurance !== 'kubernetes' && { assurance: approval.assurance }),
     ...(escalation !== undefined && {
       escalation: {
         afterMs: durationMs(escalation.after),

@@ -5,9 +5,9 @@ import { type Io, writeLine } from '../io.ts';
 import { type DocumentOutput, writeDocument } from '../output.ts';
 import type { ProgramOptions } from '../program.ts';
 import type { Answer, Person, RequestDesk } from '../requests/desk.ts';
-import { type Outcome, outcomeOf, over } from '../requests/outcome.ts';
+import { type Outcome, outcomeOf, over, signatureNeeded } from '../requests/outcome.ts';
 import { promptDecision } from '../requests/prompt.ts';
-import { isAsked, notAsked, stateOf } from '../requests/text.ts';
+import { isAsked, notAsked, stateOf, takesPlainWord } from '../requests/text.ts';
 
 /** How long the answer's effect is waited for. */
 const WAIT_MS = 5_000;
@@ -35,6 +35,7 @@ export async function decide(
   if (options.digest !== undefined) demandDigest(request, options.digest);
   if (!request.spec.rules.some((rule) => isAsked(rule, person, io.now())))
     throw new CliError('NotAnApprover', notAsked(request, person), { exit: EXIT.notPermitted });
+  if (options.decision === 'Approve' && !takesPlainWord(request, person, io.now())) throw signatureNeeded(request);
   const answer = await chosen(desk, request, person, options, io);
   if (answer === 'undecided' || answer === 'interrupted') {
     io.err.write('undecided; nothing was written\n');

@@ -57,7 +57,7 @@ function same(a: { namespace: string; name: string }, b: { namespace: string; na
 
 function approversOf({ name, policy, approval }: AccessRule, generation: number, now: number): Approvers[] {
   if (approval === undefined) return [];
-  const { groups, users, minimum, all, reason, escalation } = approval;
+  const { groups, users, minimum, all, reason, assurance, escalation } = approval;
   return [
     {
       policy,
@@ -68,6 +68,7 @@ function approversOf({ name, policy, approval }: AccessRule, generation: number,
       minimum,
       all,
       reason,
+      ...(assurance !== undefined && { assurance }),
       ...(escalation !== undefined && {
         escalation: {
           at: new Date(now + escalation.afterMs).toISOString(),
