@@ -139,6 +139,14 @@ export const CLI_CODES = {
     retry: 'none',
     example: 'ar-7f3kq2mzt4hcnw5e was denied 2m ago by bob@corp ("wrong ticket") (AlreadyDecided)',
   },
+  SessionOver: {
+    audience: ['platform', 'operator'],
+    what: 'The session that should end has ended already.',
+    why: 'What is over cannot be ended; exit code 6.',
+    fix: 'Nothing to do; chaperone sessions replay tells how it ended.',
+    retry: 'none',
+    example: 's-7hq2kd3mxw5tq4na is over already; nothing was done (SessionOver)',
+  },
   RequestExpired: {
     audience: ['platform', 'owner', 'operator'],
     what: 'The time in which the request could be decided is over.',
