@@ -5,6 +5,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { createCollector } from './collector.ts';
 import { readConfig } from './config.ts';
+import { OidcSignIn } from './console/oidc/sign-in.ts';
 import { NO_SIGN_IN } from './console/sign-in.ts';
 import { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 import { type EvidenceConsumer, startConsumer } from './consumer.ts';
@@ -37,13 +38,14 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   let consumer: EvidenceConsumer | undefined;
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) logger.warn('the console is not part of this collector');
+  // Without a provider the page says what does the same.
+  const signIn = config.oidc === undefined ? NO_SIGN_IN : new OidcSignIn(config.oidc, { now: Date.now, logger });
   const collector = await createCollector({
     directory: config.directory,
     trust: config.trust,
     access: createLoginAccess(createLoginServer(cluster)),
     logger,
-    // The page says that nobody signs in to it here yet, and what does the same.
-    ...(files === undefined ? {} : { console: { files, signIn: NO_SIGN_IN, now: Date.now } }),
+    ...(files === undefined ? {} : { console: { files, signIn, now: Date.now } }),
     notReady: () => (consumer === undefined ? 'the broker is not connected yet' : consumer.notReady()),
   });
   const sweep = startLoginSweep({ config: cluster, logger });

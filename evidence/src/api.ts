@@ -118,9 +118,23 @@ export type ApiErrorCode = z.infer<typeof ApiErrorCode>;
 export const ApiError = z.object({ code: ApiErrorCode, message: z.string(), matches: z.array(z.string()).optional() });
 export type ApiError = z.infer<typeof ApiError>;
 
-/** Whether a browser is signed in, and how one signs in here. `now` is the collector's clock. */
+/** Why a sign-in through an identity provider came to nothing: `failed` in the address of the page that says so. */
+export const SignInFailure = z.enum([
+  'ProviderUnavailable',
+  'ProviderRefused',
+  'SignInDenied',
+  'SignInUnknown',
+  'SignInRejected',
+  'ClaimMissing',
+  'ClaimUnreadable',
+  'NameReserved',
+]);
+export type SignInFailure = z.infer<typeof SignInFailure>;
+
+/** Whether a browser is signed in, and how one signs in here: `provider` is the host to which `oidc` leads. `now` is the collector's clock. */
 export const AuthState = z.object({
   way: z.enum(['link', 'oidc', 'none']),
+  provider: z.string().optional(),
   origin: z.string(),
   now: z.number(),
   user: z.string().optional(),

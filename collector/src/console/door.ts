@@ -1,7 +1,7 @@
 import type { ApiError } from '@chaperone/evidence';
 import type { Access, Identity } from '../access.ts';
 import { createAuth } from './auth.ts';
-import { BrowserSessions } from './browser-sessions.ts';
+import { BrowserSessions, SIGNED_IN_MS } from './browser-sessions.ts';
 import { browserSession, isFromPage } from './cookies.ts';
 import { DATA_POLICY, PAGE_POLICY, SAFE_HEADERS } from './headers.ts';
 import type { SignIn } from './sign-in.ts';
@@ -26,7 +26,7 @@ const YEAR = 'public, max-age=31536000, immutable';
  */
 export function createDoor(options: DoorOptions): (request: Request) => Promise<Response> {
   const { api, files, now } = options;
-  const sessions = new BrowserSessions(now);
+  const sessions = new BrowserSessions(now, options.signIn.way === 'oidc' ? options.signIn.sessionMs : SIGNED_IN_MS);
   const auth = createAuth({ ...options, sessions });
 
   const data = (request: Request, url: URL): Response | Promise<Response> => {
