@@ -62,6 +62,8 @@ export type SearchList = z.infer<typeof SearchList>;
 export const SessionFacets = z.object({
   agents: z.array(z.object({ namespace: z.string(), name: z.string(), sessions: z.int() })),
   resources: z.array(z.object({ namespace: z.string(), name: z.string(), protocol: z.string(), sessions: z.int() })),
+  /** Whom agents acted for, by a verified token; a collector of before has none. */
+  people: z.array(z.object({ user: z.string(), sessions: z.int() })).default([]),
 });
 export type SessionFacets = z.infer<typeof SessionFacets>;
 

@@ -111,6 +111,8 @@ export const CloseRecord = z.object({
   type: z.literal('session.close'),
   code: z.string(),
   reason: z.string(),
+  /** Who ended it, where that was a person; its agent is not told. */
+  by: z.string().optional(),
   actions: z.int(),
   denied: z.int(),
   maskedValues: z.int(),

@@ -167,18 +167,8 @@ function callersOf({ users, groups }: OnBehalfOf): OnBehalfOf {
 /** A rule without approvers stays in force: nobody can approve, so what it holds is denied. */
 function approvalOf(rule: PolicyRule): Approval {
   const approval: Partial<ApprovalSpec> = rule.approval ?? {};
-  const {
-    approvers = {},
-    minimum = 1,
-    all = [],
-    timeout = '5m',
-    mode = 'hold',
-    reason = 'optional',
-    escalation,
-    maxGrant,
-  } = approval;
+  const { approvers = {}, minimum = 1, all = [], timeout = '5m', mode = 'hold', reason = 'optional', escalation } = approval;
   const timeoutMs = durationMs(timeout);
-  const grantSeconds = maxGrant === undefined ? 0 : Math.floor(durationMs(maxGrant) / 1000);
   return {
     groups: sorted(approvers.groups ?? []),
     users: sorted(approvers.users ?? []),
@@ -191,7 +181,7 @@ function approvalOf(rule: PolicyRule): Approval {
         : Math.min(timeoutMs, durationMs(approval.transactionTimeout)),
     mode,
     reason: reason === 'required',
-    ...(grantSeconds >= MIN_GRANT_SECONDS && { grantSeconds: Math.min(grantSeconds, MAX_GRANT_SECONDS) }),
+    ...beyondDefault(approval),
     ...(escalation !== undefined && {
       escalation: {
         afterMs: durationMs(escalation.after),
@@ -199,6 +189,18 @@ function approvalOf(rule: PolicyRule): Approval {
         users: sorted(escalation.approvers.users ?? []),
       },
     }),
+  };
+}
+
+/** What a rule says beside what every rule has. */
+function beyondDefault({
+  maxGrant,
+  assurance = 'kubernetes',
+}: Partial<ApprovalSpec>): Pick<Approval, 'grantSeconds' | 'assurance'> {
+  const seconds = maxGrant === undefined ? 0 : Math.floor(durationMs(maxGrant) / 1000);
+  return {
+    ...(seconds >= MIN_GRANT_SECONDS && { grantSeconds: Math.min(seconds, MAX_GRANT_SECONDS) }),
+    ...(assurance !== 'kubernetes' && { assurance }),
   };
 }
 

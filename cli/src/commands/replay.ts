@@ -49,7 +49,7 @@ export class Replay {
         return [`${at}  note   ${record.message} (${record.code})`];
       default:
         return [
-          `${at}  close  ${record.reason} (${record.code}); ${counted(record.actions, 'action')}, ${record.denied} denied, ${counted(record.maskedValues, 'value')} masked`,
+          `${at}  close  ${record.reason} (${record.code}${record.by === undefined ? '' : `, by ${record.by}`}); ${counted(record.actions, 'action')}, ${record.denied} denied, ${counted(record.maskedValues, 'value')} masked`,
         ];
     }
   }

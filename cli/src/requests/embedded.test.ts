@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { AccessRequest } from '@chaperone/api';
 import { shortDigest } from '@chaperone/api';
 import { eventually } from '@chaperone/testing';
@@ -339,23 +340,50 @@ describe('at a terminal', () => {
   }, 30_000);
 });
 
+test.each<[string, (policy: string) => string]>([
+  ['changes', (policy) => policy.replace('timeout: 5m', 'timeout: 6m')],
+  ['goes', () => ''],
+])('a request is void at once where its policy %s, and the agent that waits hears it', async (_, change) => {
+  const held = await start();
+  const { request, answer } = await held.held();
+  const file = join(held.manifests, 'policy.yaml');
+  await writeFile(file, change(await readFile(file, 'utf8')));
+  expect(await Promise.race([answer, delay(5000, 'nothing')])).toMatch(/ApprovalVoided|SessionEnded/);
+  const over = await held.request(({ status }) => status?.state === 'Voided');
+  expect(over.metadata.name).toBe(request.metadata.name);
+  expect(await totalOf(shop, 102)).not.toBe('0');
+});
+
 test('a person ends a session while its statement waits; the agent reads why, and nothing runs', async () => {
   const held = await start();
   const { request, answer } = await held.held();
   const { session } = request.spec;
   expect(await held.ask('sessions', 'kill', session.slice(0, 8), '--reason', 'x')).toMatchObject({ code: 2, out: '' });
   const began = performance.now();
-  expect(await held.ask('sessions', 'kill', session, '--reason', 'wrong order')).toEqual({
+  expect(await held.ask('sessions', 'kill', session, '--reason', 'wrong order', '--as', 'jane@corp')).toEqual({
     code: 0,
     out: `session/${session} is told to end\n`,
     err: '',
   });
-  expect(await answer).toMatch(/SessionEnded.*|terminat/);
+  const read = await answer;
+  expect(read).toMatch(/SessionEnded.*|terminat/);
+  expect(read).not.toContain('jane');
   expect(performance.now() - began).toBeLessThan(5000);
   await held.request(({ metadata, status }) => metadata.name === request.metadata.name && status?.state === 'Withdrawn');
   const shown = await eventually('the record of the end', async () => {
     const { out } = await held.ask('sessions', 'replay', session);
     return out.includes('close') ? out : undefined;
   });
-  expect(shown).toContain('somebody who may ended it: wrong order (SessionEnded)');
+  expect(shown).toMatch(new RegExp(`held   ${request.metadata.name}: Withdrawn after `));
+  expect(shown).toContain('somebody who may ended it: wrong order (SessionEnded, by jane@corp)');
+  expect(await held.ask('sessions', 'kill', session, '--reason', 'again')).toMatchObject({
+    code: 6,
+    out: '',
+    err: expect.stringContaining(`error: ${session} is over already; nothing was done (SessionOver)`) as string,
+  });
+  expect(await held.ask('sessions', 'kill', 's-aaaaaaaaaaaaaaaa', '--reason', 'x')).toMatchObject({
+    code: 5,
+    out: '',
+    err: expect.stringContaining('error: no session s-aaaaaaaaaaaaaaaa is known here (NotFound)') as string,
+  });
 });

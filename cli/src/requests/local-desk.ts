@@ -23,6 +23,7 @@ const EXITS: Partial<Record<Code, number>> = {
   NotFound: EXIT.notFound,
   AlreadyDecided: EXIT.tooLate,
   RequestExpired: EXIT.tooLate,
+  SessionOver: EXIT.tooLate,
   DigestMismatch: EXIT.checkSaysNo,
 };
 
@@ -86,7 +87,7 @@ class LocalDesk implements RequestDesk {
   }
 
   async endSession(session: string, reason: string): Promise<string> {
-    await this.#json(Ended, '/v1/kills', { session, reason });
+    await this.#json(Ended, '/v1/kills', { session, reason, ...(this.#played !== undefined && { as: this.#played }) });
     return `session/${session} is told to end`;
   }
 
@@ -127,7 +128,10 @@ class LocalDesk implements RequestDesk {
     const exit = code === undefined || !Object.hasOwn(CODES, code) ? undefined : EXITS[code];
     if (said === undefined || code === undefined || exit === undefined)
       throw new CliError('CollectorUnreachable', `${this.place} answers ${response.status}`, { exit: EXIT.unreachable });
-    throw new CliError(code, said.message, { exit });
+    throw new CliError(code, said.message, {
+      exit,
+      fix: code === 'NotFound' ? ['chaperone sessions ls', 'chaperone requests ls'] : [],
+    });
   }
 
   #unreachable(cause?: unknown): CliError {

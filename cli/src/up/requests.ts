@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { type Answer, fits, groupsNamed, newestFirst, notFound, type RequestContent } from '../requests/desk.ts';
 import { localPerson } from '../requests/local-person.ts';
 import { over } from '../requests/outcome.ts';
+import type { Killed, Order } from './killing.ts';
 import { RequestEvents } from './request-events.ts';
 import { foreignSite, hasToken } from './same-site.ts';
 
@@ -26,11 +27,12 @@ export interface RequestRoutesOptions {
   /** Of --console: a name by which the listener may be spoken to, beside addresses and localhost. */
   readonly host: string;
   readonly now: () => number;
-  /** Ends a session. */
-  readonly kill: (session: string, reason: string) => void;
+  /** Ends a session, if it is open. */
+  readonly kill: (order: Order) => Promise<Killed>;
 }
 
 const name = z.string().min(1).max(256);
+const Played = z.strictObject({ user: name, groups: z.array(name).max(512).default([]) });
 /** What a person decides; who that is, is not theirs to say but by playing somebody. */
 const DecisionBody = z.strictObject({
   requestUid: name,
@@ -38,9 +40,13 @@ const DecisionBody = z.strictObject({
   decision: z.enum(['Approve', 'Deny']),
   reason: z.string().min(1).max(1024).optional(),
   grantFor: z.int().optional(),
-  as: z.strictObject({ user: name, groups: z.array(name).max(512).default([]) }).optional(),
+  as: Played.optional(),
 });
-const KillBody = z.strictObject({ session: z.string().regex(SESSION_ID), reason: z.string().min(1).max(256) });
+const KillBody = z.strictObject({
+  session: z.string().regex(SESSION_ID),
+  reason: z.string().min(1).max(256),
+  as: Played.optional(),
+});
 const Query = z.strictObject({
   namespace: name.optional(),
   state: z.enum(REQUEST_STATES).optional(),
@@ -104,8 +110,10 @@ export function requestRoutes(options: RequestRoutesOptions): Hono {
     return c.json(answer, made ? 201 : 200);
   });
   app.post('/v1/kills', async (c) => {
-    const { session, reason } = parsed(KillBody, await jsonBody(c));
-    options.kill(session, `somebody who may ended it: ${reason}`);
+    const { session, reason, as } = parsed(KillBody, await jsonBody(c));
+    const killed = await options.kill({ session, reason, by: as?.user });
+    if (killed === 'unknown') throw new Refused(404, 'NotFound', `no session ${session} is known here`);
+    if (killed === 'over') throw new Refused(409, 'SessionOver', `${session} is over already; nothing was done`);
     return c.json({ session }, 202);
   });
   return app;

@@ -34,6 +34,7 @@ import { CliError, usage } from '../errors.ts';
 import type { HostPort } from '../flags.ts';
 import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
+import { Killing } from './killing.ts';
 import { portOwner } from './port-owner.ts';
 import { requestRoutes } from './requests.ts';
 
@@ -89,12 +90,13 @@ export async function startUp(options: UpOptions): Promise<Running> {
   const page = await openConsole(signIn);
   const collector = await openCollector(options, trust, token, page);
   stack.defer(() => collector.close());
+  const killing = new Killing({ control, collector, token });
   const requests = requestRoutes({
     desk: control.approvals,
     token,
     host: options.console.host,
     now: () => systemClock.now(),
-    kill: (session, reason) => control.kill(session, reason),
+    kill: (order) => killing.kill(order),
   });
   const api = await listenApi(collector, requests, options.console, page !== undefined);
   stack.defer(() => closeApi(api));
@@ -107,6 +109,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
   });
   const guard = createGuard({ allowLoopback: true, forbidden: [], virtual: [] });
   const sessions = createSessions({ control, recording, guard, clock: systemClock, logger, local: true });
+  killing.sessions = sessions;
   stack.defer(() => Promise.race([sessions.stop(), delay(SESSIONS_TIMEOUT_MS, undefined, { ref: false })]));
   const listeners = createListeners({
     mode: 'local',

@@ -59,7 +59,7 @@ function same(a: { namespace: string; name: string }, b: { namespace: string; na
 
 function approversOf({ name, policy, approval }: AccessRule, generation: number, now: number): Approvers[] {
   if (approval === undefined) return [];
-  const { groups, users, minimum, all, reason, escalation, grantSeconds } = approval;
+  const { groups, users, minimum, all, reason, assurance, escalation, grantSeconds } = approval;
   return [
     {
       policy,
@@ -71,6 +71,7 @@ function approversOf({ name, policy, approval }: AccessRule, generation: number,
       all,
       reason,
       ...(grantSeconds !== undefined && { grant: grantSeconds }),
+      ...(assurance !== undefined && { assurance }),
       ...(escalation !== undefined && {
         escalation: {
           at: new Date(now + escalation.afterMs).toISOString(),
@@ -124,29 +125,29 @@ export function counted(
   );
 }
 
+/** Generation of a policy in force; undefined: it is gone. */
+export type GenerationOf = (policy: { readonly namespace: string; readonly name: string }) => number | undefined;
+
+/** Whether a policy that asked is another by now, or none. */
+export function isDrifted({ spec }: Pick<Asked, 'spec'>, generationOf: GenerationOf): boolean {
+  return spec.rules.some(({ policy, generation }) => generationOf(policy) !== generation);
+}
+
 export type Release =
   | { readonly ok: true; readonly status: RequestStatus }
   | { readonly ok: false; readonly state: RequestState };
 
 /**
  * Lets an approved action run: once, as what was approved, in time, and under the policies that asked.
- * @param generationOf - of a policy in force now; undefined: it is gone
  */
-export function release(
-  asked: Asked,
-  status: RequestStatus,
-  digest: string,
-  now: number,
-  generationOf: (policy: { namespace: string; name: string }) => number | undefined,
-): Release {
+export function release(asked: Asked, status: RequestStatus, digest: string, now: number, generationOf: GenerationOf): Release {
   const state = status.state ?? 'Pending';
   // Whoever hears Released runs it: an approval that was used already is worth nothing.
   if (SPENT.has(state)) return { ok: false, state: 'Voided' };
   if (state !== 'Approved') return { ok: false, state };
   if (now > Date.parse(asked.spec.expiresAt)) return { ok: false, state: 'Expired' };
   if (digest !== asked.spec.digest) return { ok: false, state: 'Voided' };
-  if (asked.spec.rules.some(({ policy, generation }) => generationOf(policy) !== generation))
-    return { ok: false, state: 'Voided' };
+  if (isDrifted(asked, generationOf)) return { ok: false, state: 'Voided' };
   return { ok: true, status: told(asked, { ...status, state: 'Released' }, now) };
 }
 

@@ -6,9 +6,11 @@ import {
   counted,
   type EndRequest,
   ended,
+  type GenerationOf,
   type GivenDecision,
   type Grant,
   grantOf,
+  isDrifted,
   isGranting,
   isOpen,
   isSameTemplate,
@@ -71,7 +73,7 @@ export class Desk implements Approvals {
 
   constructor(options: DeskOptions) {
     this.#o = options;
-    this.#timer = setInterval(() => this.#expire(), CHECK_MS).unref();
+    this.#timer = setInterval(() => this.review(), CHECK_MS).unref();
   }
 
   stop(): void {
@@ -83,7 +85,7 @@ export class Desk implements Approvals {
   }
 
   #ask(question: Question): RequestView {
-    this.#expire();
+    this.review();
     const known = this.#entries.get(question.name) ?? this.#same(question);
     if (known !== undefined) {
       if (known.spec.digest !== question.digest)
@@ -149,14 +151,13 @@ export class Desk implements Approvals {
   release({ name, digest }: ReleaseRequest): Promise<RequestView> {
     return Promise.resolve().then(() => {
       const entry = this.#find(name);
-      const policies = this.#o.snapshot()?.resources.flatMap(({ access }) => access.policies) ?? [];
       const now = this.#o.clock.now();
       const freed = release(
         entry,
         isOpen(entry.status.state) ? this.#counted(entry, now) : entry.status,
         digest,
         now,
-        (policy) => policies.find((each) => each.namespace === policy.namespace && each.name === policy.name)?.generation,
+        this.#generationOf(),
       );
       if (!freed.ok) return { ...this.#view(entry), state: freed.state };
       this.#put(entry, freed.status);
@@ -177,7 +178,7 @@ export class Desk implements Approvals {
 
   /** As kubectl shows them, the newest first. */
   list(): AccessRequest[] {
-    this.#expire();
+    this.review();
     return [...this.#entries.values()].toReversed().map(objectOf);
   }
 
@@ -197,18 +198,16 @@ export class Desk implements Approvals {
    * @throws DecisionError
    */
   decide(spec: unknown): { decision: ApprovalDecision; request: AccessRequest } {
-    this.#expire();
+    this.review();
     const parsed = DecisionSpec.safeParse(spec);
     if (!parsed.success) throw new DecisionError('DecisionInvalid', parsed.error.issues[0]?.message ?? 'this is no decision');
     const entry = this.#entries.get(parsed.data.request);
     if (entry === undefined) throw new DecisionError('RequestUnknown', `no request ${parsed.data.request} is known here`);
     const now = this.#o.clock.now();
-    const isRevoked = parsed.data.decision === 'Deny' && isGranting(entry.status, now) && !isOpen(entry.status.state);
-    if ((!isOpen(entry.status.state) && !isRevoked) || entry.given.length >= MAX_DECISIONS)
-      throw new DecisionError('AlreadyDecided', `${entry.name} is over: ${entry.status.state ?? 'Pending'}`);
+    const revokes = takes(entry, parsed.data.decision, now) === 'revocation';
     const given = { name: `${entry.name}-${randomUUID().slice(0, 8)}`, at: new Date(now).toISOString(), spec: parsed.data };
     entry.given.push(given);
-    const status = isRevoked ? revoked(entry, entry.status, entry.given, now) : this.#counted(entry, now);
+    const status = revokes ? revoked(entry, entry.status, entry.given, now) : this.#counted(entry, now);
     this.#put(entry, status ?? entry.status);
     const taken = entry.status.decisions?.find(({ name }) => name === given.name);
     const decision: ApprovalDecision = {
@@ -227,12 +226,21 @@ export class Desk implements Approvals {
     return entry;
   }
 
-  #expire(): void {
+  /** Ends what nobody should decide any more: its time is over, or a policy that asked is another by now, or none. */
+  review(): void {
     const now = this.#o.clock.now();
+    const generationOf = this.#generationOf();
     for (const entry of this.#entries.values()) {
-      if (!isOpen(entry.status.state) || now <= Date.parse(entry.spec.expiresAt)) continue;
-      this.#put(entry, this.#counted(entry, now));
+      if (!isOpen(entry.status.state)) continue;
+      if (now > Date.parse(entry.spec.expiresAt)) this.#put(entry, this.#counted(entry, now));
+      else if (isDrifted(entry, generationOf))
+        this.#put(entry, ended(entry, entry.status, { state: 'Voided' }, now) ?? entry.status);
     }
+  }
+
+  #generationOf(): GenerationOf {
+    const policies = this.#o.snapshot()?.resources.flatMap(({ access }) => access.policies) ?? [];
+    return (policy) => policies.find((each) => each.namespace === policy.namespace && each.name === policy.name)?.generation;
   }
 
   #put(entry: Entry, status: RequestStatus): void {
@@ -254,6 +262,14 @@ export class Desk implements Approvals {
       if (!isOpen(status.state)) this.#entries.delete(name);
     }
   }
+}
+
+/** What a decision is to a request by now. @throws DecisionError AlreadyDecided */
+function takes({ name, status, given }: Entry, decision: DecisionSpec['decision'], now: number): 'answer' | 'revocation' {
+  const isFull = given.length >= MAX_DECISIONS;
+  if (!isFull && isOpen(status.state)) return 'answer';
+  if (!isFull && decision === 'Deny' && isGranting(status, now)) return 'revocation';
+  throw new DecisionError('AlreadyDecided', `${name} is over: ${status.state ?? 'Pending'}`);
 }
 
 function objectOf({ name, namespace, uid, askedAt, spec, status, version }: Entry): AccessRequest {

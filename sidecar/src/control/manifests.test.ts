@@ -318,6 +318,19 @@ describe('when files change', () => {
     expect(seen).toHaveLength(1);
   });
 
+  test('a policy has one generation for as long as it says the same', async () => {
+    const control = await start({ 'r.yaml': [RESOURCE, SECRET].join('---'), 'p.yaml': POLICY });
+    const generation = (): number | undefined => control.current()?.resources[0]?.access.policies[0]?.generation;
+    const then = async (policy: string, expected: number): Promise<void> => {
+      await write({ 'p.yaml': policy });
+      await eventually(`generation ${expected}`, () => generation() === expected);
+    };
+    expect(generation()).toBe(1);
+    await write({ 'p.yaml': `# the same\n${POLICY}` });
+    await then(POLICY.replace('[select]', '["*"]'), 2);
+    await then(POLICY, 3);
+  });
+
   test('a new host is in the certificate', async () => {
     const control = await start();
     await write({ 'all.yaml': [RESOURCE.replace('orders-db]', 'orders-db, orders-new]'), SECRET, POLICY].join('---') });

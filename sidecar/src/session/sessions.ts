@@ -54,6 +54,8 @@ export interface Ending {
   readonly code: AgentCode | 'AgentClosed';
   /** Empty where the code says it all. */
   readonly reason: string;
+  /** The person who ended it: for its record alone. */
+  readonly by?: string;
 }
 
 /** What a protocol needs to serve one connection. */
@@ -109,6 +111,8 @@ export interface Sessions {
   /** Ends every session and waits for their records. */
   stop(): Promise<void>;
   readonly open: number;
+  /** Whether a session is open here. */
+  has(session: string): boolean;
 }
 
 export function createSessions(options: SessionsOptions): Sessions {
@@ -140,13 +144,19 @@ class SessionTable implements Sessions {
     this.#issuers = new IssuerKeys(options);
     this.#proofs = createProofs({ clock: options.clock });
     this.#watch = createWatch({ clock: options.clock, report: (seen) => options.control.report(seen) });
-    options.control.onRevoke(({ code, reason, session }) => this.#revoke({ code, reason }, session));
+    options.control.onRevoke(({ code, reason, session, by }) =>
+      this.#revoke({ code, reason, ...(by !== undefined && { by }) }, session),
+    );
     options.control.onSnapshot(() => this.#check());
     this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL_MS).unref();
   }
 
   get open(): number {
     return this.#live.size;
+  }
+
+  has(session: string): boolean {
+    return [...this.#live.keys()].some((live) => live.session === session);
   }
 
   accept(socket: Socket, resource: GrantedResource): void {

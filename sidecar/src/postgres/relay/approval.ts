@@ -86,7 +86,16 @@ export class StatementApproval {
   }
 
   /** Asks people. The server owes nothing meanwhile; whether it holds locks is the caller's to say. @throws RecordingError */
-  async ask(execution: Execution, holdsLocks: boolean): Promise<Approval> {
+  ask(execution: Execution, holdsLocks: boolean): Promise<Approval> {
+    const asked = this.#ask(execution, holdsLocks);
+    this.#o.link.heldTold = asked.then(
+      () => undefined,
+      () => undefined,
+    );
+    return asked;
+  }
+
+  async #ask(execution: Execution, holdsLocks: boolean): Promise<Approval> {
     const { link, recorder, clock } = this.#o;
     const { judgement, bytes, parameters } = execution;
     const { verdict } = judgement;

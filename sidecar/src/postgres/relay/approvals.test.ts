@@ -117,16 +117,16 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     expect(names.size).toBe(4);
   });
 
-  test('never runs after its policy changed meanwhile', async () => {
+  test('never runs after its policy changed meanwhile, and the agent hears it at once', async () => {
     await fresh();
     const { client } = await agent();
     const error = failure(send(client, 4));
     const request = await pending();
     here.setPolicy(policy(fix({ timeout: '21s' })));
-    decide(request);
     expect(await error).toMatchObject({ code: '55000', message: expect.stringContaining('ApprovalVoided') });
     expect(await statusOf(4)).toBe('open');
-    await until(() => stateOf(request) === 'Voided');
+    expect(stateOf(request)).toBe('Voided');
+    expect(() => decide(request)).toThrow('is over');
     expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
   });
 
@@ -175,7 +175,8 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     await until(() => stateOf(request) === 'Withdrawn');
     expect(() => decide(request)).toThrow('is over');
     expect(await statusOf(6)).toBe('open');
-    await until(() => kinds().includes('approval Withdrawn'));
+    await until(() => kinds().includes('session.close'));
+    expect(kinds().slice(-2)).toEqual(['approval Withdrawn', 'session.close']);
   });
 
   test('never runs once its agent is gone while whoever decides cannot be reached', async () => {
@@ -189,7 +190,8 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     await answer;
     await until(() => stateOf(request) === 'Withdrawn');
     expect(await statusOf(6)).toBe('open');
-    await until(() => kinds().includes('approval Withdrawn'));
+    await until(() => kinds().includes('session.close'));
+    expect(kinds().slice(-2)).toEqual(['approval Withdrawn', 'session.close']);
   });
 
   test('holds no lock meanwhile, for which others would have to wait', async () => {
