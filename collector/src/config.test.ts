@@ -105,6 +105,32 @@ test.each<[string, string, string]>([
   expect(() => readConfig(environment)).toThrow(`missing or malformed: ${name}`);
 });
 
+const SAML = {
+  CHAPERONE_CONSOLE_ORIGIN: 'https://chaperone.corp',
+  CHAPERONE_SAML_ENTRY_POINT: 'https://idp.corp/sso',
+  CHAPERONE_SAML_IDP_ISSUER: 'https://idp.corp/entity',
+  CHAPERONE_SAML_IDP_CERTIFICATE_FILE: '/etc/idp.crt',
+};
+
+test('people sign in by SAML in place of OpenID Connect, not beside it', async () => {
+  const environment = { ...(await anEnvironment()), ...SAML };
+  expect(readConfig(environment).saml).toEqual({
+    issuerUrl: 'https://idp.corp/entity',
+    consoleOrigin: 'https://chaperone.corp',
+    entryPoint: 'https://idp.corp/sso',
+    certificateFile: '/etc/idp.crt',
+    entityId: 'https://chaperone.corp',
+    usernameClaim: 'NameID',
+    groupsPrefix: '',
+    requiredClaims: {},
+    sessionMs: 43_200_000,
+  });
+  expect(() => readConfig({ ...environment, ...OIDC })).toThrow('people sign in by one of');
+  expect(() => readConfig({ ...environment, CHAPERONE_SAML_IDP_ISSUER: '', CHAPERONE_SAML_GROUPS_PREFIX: 'system:' })).toThrow(
+    'missing or malformed: CHAPERONE_SAML_IDP_ISSUER, CHAPERONE_SAML_GROUPS_PREFIX',
+  );
+});
+
 test('all that is missing or malformed is named at once', async () => {
   const { CHAPERONE_DATA: _, ...environment } = await anEnvironment();
   expect(() => readConfig({ ...environment, CHAPERONE_STREAM_REPLICAS: 'many' })).toThrow(

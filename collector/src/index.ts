@@ -8,7 +8,6 @@ export {
   type Verb,
 } from './access.ts';
 export { type Collector, type CollectorOptions, createCollector } from './collector.ts';
-export { OidcSignIn } from './console/oidc/sign-in.ts';
 export { LinkSignIn, type SignIn } from './console/sign-in.ts';
 export { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 export type { IngestOutcome, Logger, Sender } from './ingest.ts';

@@ -2,7 +2,7 @@ import { startProvider, type TestProvider } from '@chaperone/testing';
 import type { Browser, Page } from 'playwright-core';
 import { afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { hasChromium, launch, visit } from './browser.test-support.ts';
-import { callbackOf, CLIENT, type ClusterSite, startClusterSite } from './oidc.test-support.ts';
+import { callbackOf, CLIENT, type ClusterSite, startClusterSite } from './cluster-site.test-support.ts';
 import { expectAccessible, expectNoSidewaysScroll } from './page.test-support.ts';
 import { aWorld, type World } from './world.test-support.ts';
 

@@ -131,9 +131,9 @@ export const SignInFailure = z.enum([
 ]);
 export type SignInFailure = z.infer<typeof SignInFailure>;
 
-/** Whether a browser is signed in, and how one signs in here: `provider` is the host to which `oidc` leads. `now` is the collector's clock. */
+/** Whether a browser is signed in, and how one signs in here: `provider` is the host to which `oidc` and `saml` lead. `now` is the collector's clock. */
 export const AuthState = z.object({
-  way: z.enum(['link', 'oidc', 'none']),
+  way: z.enum(['link', 'oidc', 'saml', 'none']),
   provider: z.string().optional(),
   origin: z.string(),
   now: z.number(),

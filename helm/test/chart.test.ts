@@ -104,6 +104,32 @@ describe.skipIf(helm === undefined)('the chart', () => {
         })}`,
       ],
     ],
+    [
+      'sign-in-least',
+      [
+        '-s',
+        'templates/evidence/collector.yaml',
+        '--set',
+        'collector.console.origin=https://chaperone.corp,collector.console.oidc.issuerUrl=https://login.corp,collector.console.oidc.clientId=chaperone',
+      ],
+    ],
+    [
+      'sign-in-saml',
+      [
+        '-s',
+        'templates/evidence/collector.yaml',
+        '--set-json',
+        `collector.console=${JSON.stringify({
+          origin: 'https://chaperone.corp',
+          saml: {
+            entryPoint: 'https://idp.corp/sso',
+            idpIssuer: 'https://idp.corp/entity',
+            certificateSecretRef: { name: 'idp', key: 'tls.crt' },
+            groupsAttribute: 'groups',
+          },
+        })}`,
+      ],
+    ],
   ])('renders %s as reviewed', (name, args) => {
     const file = join(TESTDATA, `${name}.yaml`);
     const text = tidy(rendered(...args));
@@ -181,6 +207,19 @@ describe.skipIf(helm === undefined)('the chart', () => {
       'a client without a provider',
       ['--set', 'collector.console.oidc.clientId=chaperone,collector.console.origin=https://chaperone.corp'],
       'missing for collector.console: oidc.issuerUrl',
+    ],
+    [
+      'SAML without what it needs',
+      ['--set', 'collector.console.saml.entryPoint=https://idp.corp/sso'],
+      'missing for collector.console: saml.idpIssuer · saml.certificateSecretRef.name · origin',
+    ],
+    [
+      'two ways to sign in',
+      [
+        '--set-json',
+        'collector.console={"origin":"https://a.corp","oidc":{"issuerUrl":"https://b.corp","clientId":"c"},"saml":{"entryPoint":"https://d.corp","idpIssuer":"d","certificateSecretRef":{"name":"d","key":"tls.crt"}}}',
+      ],
+      'people sign in by one of them',
     ],
     ['a provider without encryption', ['--set', 'collector.console.oidc.issuerUrl=http://login.corp'], 'issuerUrl'],
     ['a console below a path', ['--set', 'collector.console.origin=https://corp/chaperone'], 'origin'],

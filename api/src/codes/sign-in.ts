@@ -6,7 +6,7 @@ export const SIGN_IN_CODES = {
     audience: ['platform', 'operator'],
     what: 'The identity provider cannot be used.',
     why: 'It does not answer within 5 s over TLS that the collector trusts, says that it is another issuer, or the client secret is not there.',
-    fix: 'Read why in the collector’s log; check issuerUrl to the letter, caSecretRef and clientSecretRef of collector.console.oidc.',
+    fix: 'Read why in the collector’s log; check issuerUrl to the letter, caSecretRef and clientSecretRef of collector.console.oidc, or certificateSecretRef of saml.',
     retry: 'try-later',
     example:
       '{"level":"warn","message":"a sign-in failed","code":"ProviderUnavailable","why":"the identity provider does not answer","cause":"ECONNREFUSED"}',
@@ -15,7 +15,7 @@ export const SIGN_IN_CODES = {
     audience: ['platform', 'operator'],
     what: 'The identity provider refused the sign-in or its code.',
     why: 'It does not know the client, its secret or the address that it is to send people back to, or it has a fault of its own.',
-    fix: 'Read its answer (cause) in the collector’s log; at the provider, the client needs ORIGIN/auth/oidc/callback.',
+    fix: 'Read its answer (cause) in the collector’s log; at the provider, the client needs ORIGIN/auth/oidc/callback, or of SAML ORIGIN/auth/saml/callback.',
     retry: 'change-it',
     example:
       '{"level":"warn","message":"a sign-in failed","code":"ProviderRefused","why":"the provider refused","cause":"invalid_grant"}',
@@ -40,8 +40,8 @@ export const SIGN_IN_CODES = {
   SignInRejected: {
     audience: ['platform', 'operator'],
     what: 'What the identity provider sent is not accepted.',
-    why: 'The ID token is not signed by a key that the provider has now, with an algorithm of signingAlgs, for this client and this sign-in.',
-    fix: 'Read which claim or parameter it is in the collector’s log; compare clientId, issuerUrl and signingAlgs with the provider.',
+    why: 'The ID token or the SAML assertion is not signed by a key of the provider, with an algorithm that is taken, for this console and this sign-in.',
+    fix: 'Read which claim or parameter it is in the collector’s log; compare clientId, issuerUrl and signingAlgs, or entityId and idpIssuer, with the provider.',
     retry: 'change-it',
     example:
       '{"level":"warn","message":"a sign-in failed","code":"SignInRejected","why":"what the provider sent is not accepted: unexpected JWT \\"aud\\" (audience) claim value"}',

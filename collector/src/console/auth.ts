@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import type { Access } from '../access.ts';
 import type { BrowserSessions } from './browser-sessions.ts';
 import { browserSession, clearCookie, isLoopback, readCookie, setCookie } from './cookies.ts';
-import { createOidcRoutes } from './oidc/routes.ts';
+import { createProviderRoutes } from './provider/routes.ts';
 import { isPagePath, type SignIn } from './sign-in.ts';
 
 const MAX_BODY_BYTES = 4096;
@@ -22,12 +22,13 @@ export interface AuthOptions {
 /** Sign-in and sign-out of the page, below /auth. What changes something has been checked to come from the page before. */
 export function createAuth({ origin, access, signIn, sessions, now }: AuthOptions): Hono {
   const auth = new Hono();
+  const throughProvider = signIn.way === 'oidc' || signIn.way === 'saml';
+  if (throughProvider) auth.route('/', createProviderRoutes(signIn, sessions));
   auth.use(bodyLimit({ maxSize: MAX_BODY_BYTES }));
-  if (signIn.way === 'oidc') auth.route('/', createOidcRoutes(signIn, sessions));
 
   auth.get('/auth/state', (context) => {
     const found = browserSession(urlOf(context), context.req, sessions);
-    const provider = signIn.way === 'oidc' ? { provider: signIn.provider } : {};
+    const provider = throughProvider ? { provider: signIn.provider } : {};
     const state: AuthState = { way: signIn.way, ...provider, origin, now: now() };
     if (found === undefined) return context.json(state);
     return context.json<AuthState>({ ...state, user: found.identity.user, expiresAt: found.expiresAt });

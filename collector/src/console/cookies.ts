@@ -31,19 +31,22 @@ export function readCookie(url: URL, header: string | undefined): string | undef
   return only(cookieName(url), header);
 }
 
-/** What ties a browser to a sign-in under way. It must come along when a provider, another site, sends the browser back: Lax. */
-const SIGN_IN_COOKIE = '__Host-chaperone-oidc';
+/**
+ * What ties a browser to a sign-in under way. It must come along when a provider, another site, sends the browser back: by a link
+ * (Lax), or by a form that SAML posts (None), which is all that this cookie is for.
+ */
+const SIGN_IN_COOKIES = {
+  oidc: { name: '__Host-chaperone-oidc', sameSite: 'Lax' },
+  saml: { name: '__Host-chaperone-saml', sameSite: 'None' },
+} as const;
 
-export function setSignInCookie(browser: string, lastsMs: number): string {
-  return `${SIGN_IN_COOKIE}=${browser}; Path=/; Max-Age=${lastsMs / 1000}; HttpOnly; SameSite=Lax; Secure`;
+export function setSignInCookie(way: keyof typeof SIGN_IN_COOKIES, browser: string, lastsMs: number): string {
+  const { name, sameSite } = SIGN_IN_COOKIES[way];
+  return `${name}=${browser}; Path=/; Max-Age=${lastsMs / 1000}; HttpOnly; SameSite=${sameSite}; Secure`;
 }
 
-export function clearSignInCookie(): string {
-  return setSignInCookie('', 0);
-}
-
-export function readSignInCookie(header: string | undefined): string | undefined {
-  return only(SIGN_IN_COOKIE, header);
+export function readSignInCookie(way: keyof typeof SIGN_IN_COOKIES, header: string | undefined): string | undefined {
+  return only(SIGN_IN_COOKIES[way].name, header);
 }
 
 /** Two of a name mean that somebody else set one: neither counts. */

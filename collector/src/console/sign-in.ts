@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Identity } from '../access.ts';
 import { digest } from './browser-sessions.ts';
-import type { OidcSignIn } from './oidc/sign-in.ts';
+import type { ThroughProvider } from './provider/sign-in.ts';
 
 export interface SignedIn {
   readonly identity: Identity;
@@ -13,7 +13,7 @@ export interface SignedIn {
  * How a person becomes somebody. One for each kind of installation: by a link that works once where `chaperone up` runs, through an
  * identity provider in a cluster, or not at all.
  */
-export type SignIn = LinkSignIn | OidcSignIn | NoSignIn;
+export type SignIn = LinkSignIn | ThroughProvider | NoSignIn;
 
 /** A collector that nobody signs in to with a browser. */
 export interface NoSignIn {

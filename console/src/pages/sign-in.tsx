@@ -1,4 +1,4 @@
-import type { SignInFailure } from '@chaperone/evidence';
+import type { AuthState, SignInFailure } from '@chaperone/evidence';
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { PageProps } from '../app.tsx';
@@ -54,13 +54,19 @@ export default function SignIn({ caught: token }: PageProps): JSX.Element {
           <span class="mute">{error.code}</span>
         </p>
       )}
-      {state?.way === 'oidc' && <ThroughProvider provider={state.provider ?? ''} here={here} />}
-      {state?.user !== undefined && (
-        <p>
-          This browser is signed in already. <a href="/sessions">Go to the sessions</a>
-        </p>
+      {state !== undefined && <WayIn state={state} here={here} />}
+    </div>
+  );
+}
+
+/** How one signs in here. */
+function WayIn({ state, here }: { state: AuthState; here: Place }): JSX.Element {
+  return (
+    <>
+      {(state.way === 'oidc' || state.way === 'saml') && (
+        <ThroughProvider way={state.way} provider={state.provider ?? ''} here={here} />
       )}
-      {state?.way === 'link' && (
+      {state.way === 'link' && (
         <>
           <p>Where Chaperone runs, print a new link and open it in this browser. It works once, within ten minutes.</p>
           <p class="command">
@@ -69,7 +75,7 @@ export default function SignIn({ caught: token }: PageProps): JSX.Element {
           </p>
         </>
       )}
-      {state?.way === 'none' && (
+      {state.way === 'none' && (
         <>
           <p>
             Nobody can sign in to this collector with a browser. The command line shows the same, as you are in your kubeconfig:
@@ -80,12 +86,17 @@ export default function SignIn({ caught: token }: PageProps): JSX.Element {
           </p>
         </>
       )}
-    </div>
+      {state.user !== undefined && (
+        <p>
+          This browser is signed in already. <a href="/sessions">Go to the sessions</a>
+        </p>
+      )}
+    </>
   );
 }
 
 /** What came of the last try, and the one way on. The collector keeps the path, and takes none that is not a page of its own. */
-function ThroughProvider({ provider, here }: { provider: string; here: Place }): JSX.Element {
+function ThroughProvider({ way, provider, here }: { way: 'oidc' | 'saml'; provider: string; here: Place }): JSX.Element {
   const failed = here.query.get('failed') ?? '';
   const path = here.path === '/sign-in' ? (here.query.get('path') ?? '/') : `${location.pathname}${location.search}`;
   const words = Object.entries(FAILURES).find(([code]) => code === failed)?.[1];
@@ -97,7 +108,7 @@ function ThroughProvider({ provider, here }: { provider: string; here: Place }):
         </p>
       )}
       <p>
-        <a class="way" href={`/auth/oidc/start?${new URLSearchParams({ path }).toString()}`}>
+        <a class="way" href={`/auth/${way}/start?${new URLSearchParams({ path }).toString()}`}>
           Sign in with {provider}
         </a>
       </p>

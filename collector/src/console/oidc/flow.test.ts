@@ -2,8 +2,9 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { AuthState } from '@chaperone/evidence';
 import { freePort, startProvider, type ProviderOptions, type TestProvider } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { aConsole, anAuthority, CALLBACK, CONSOLE, type TestBrowser, type TestConsole } from './oidc.test-support.ts';
-import { PENDING_MS } from './pending.ts';
+import { CONSOLE, type TestBrowser, type TestConsole } from '../provider/console.test-support.ts';
+import { aConsole, anAuthority, CALLBACK } from './oidc.test-support.ts';
+import { PENDING_MS } from '../provider/pending.ts';
 import type { OidcSettings } from './settings.ts';
 
 // A real provider over TLS, and a real collector without a network: what a browser sends it is written here.

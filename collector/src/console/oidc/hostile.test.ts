@@ -1,17 +1,8 @@
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import {
-  aConsole,
-  anAuthority,
-  aStandIn,
-  idToken,
-  rsa,
-  SIGNER,
-  type StandIn,
-  type TestConsole,
-  tokens,
-} from './oidc.test-support.ts';
+import { aConsole, anAuthority, aStandIn, idToken, rsa, SIGNER, type StandIn, tokens } from './oidc.test-support.ts';
+import type { TestConsole } from '../provider/console.test-support.ts';
 import type { OidcSettings } from './settings.ts';
 
 // A provider that lies, or is broken: what is wrong with its answer is in each row.

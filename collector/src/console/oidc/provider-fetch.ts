@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import type { CustomFetch } from 'openid-client';
-import { SignInError } from './sign-in-error.ts';
+import { SignInError } from '../provider/sign-in-error.ts';
 
 /** A discovery document has 2 to 6 KiB, a key set up to 20, an answer with tokens and many groups up to 64. */
 const MAX_BODY_BYTES = 256 * 1024;

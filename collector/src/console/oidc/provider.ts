@@ -13,16 +13,20 @@ import {
   enableNonRepudiationChecks,
   type IDToken,
   None,
+  randomNonce,
+  randomPKCECodeVerifier,
   ResponseBodyError,
   type ServerMetadata,
   WWWAuthenticateChallengeError,
 } from 'openid-client';
+import type { Identity } from '../../access.ts';
+import { identityOf } from '../provider/claims.ts';
+import type { IdentityProvider } from '../provider/identity-provider.ts';
+import { OIDC_CALLBACK_PATH } from '../provider/routes.ts';
+import { SignInError } from '../provider/sign-in-error.ts';
 import { createProviderFetch } from './provider-fetch.ts';
 import type { OidcSettings } from './settings.ts';
-import { SignInError } from './sign-in-error.ts';
 
-/** Where the provider sends browsers back to, below the console's origin. */
-export const CALLBACK_PATH = '/auth/oidc/callback';
 /** What the provider says of itself is asked for anew after this long; a failure is, after the shorter time. */
 const KNOWN_MS = 10 * 60_000;
 const FAILED_MS = 2_000;
@@ -33,21 +37,35 @@ interface Asked {
   readonly metadata: Promise<ServerMetadata>;
 }
 
+export interface OidcSecrets {
+  /** Ties the ID token to this sign-in. */
+  readonly nonce: string;
+  /** Ties the code to it: who sees the code alone cannot use it (RFC 7636). */
+  readonly verifier: string;
+}
+
 /** The provider, as openid-client speaks with it. Asked when somebody signs in, so that one that is down stops nothing else. */
-export class Provider {
+export class OidcProvider implements IdentityProvider<OidcSecrets> {
+  readonly way = 'oidc';
+  readonly host: string;
   readonly #settings: OidcSettings;
   readonly #now: () => number;
   readonly #fetch: ReturnType<typeof createProviderFetch>;
   #asked: Asked | undefined;
 
   constructor(settings: OidcSettings, now: () => number) {
+    this.host = new URL(settings.issuerUrl).host;
     this.#settings = settings;
     this.#now = now;
     this.#fetch = createProviderFetch(settings.caFile);
   }
 
-  /** Where a browser goes to sign in. @throws SignInError ProviderUnavailable */
-  async authorizationUrl({ state, nonce, verifier }: { state: string; nonce: string; verifier: string }): Promise<URL> {
+  newSecrets(): OidcSecrets {
+    return { nonce: randomNonce(), verifier: randomPKCECodeVerifier() };
+  }
+
+  /** @throws SignInError ProviderUnavailable */
+  async signInUrl({ state, nonce, verifier }: OidcSecrets & { state: string }): Promise<URL> {
     const configuration = await this.#configuration();
     const challenge = await calculatePKCECodeChallenge(verifier);
     return buildAuthorizationUrl(configuration, {
@@ -60,11 +78,13 @@ export class Provider {
     });
   }
 
-  /**
-   * Exchanges what a browser brought for the claims of an ID token: its signature, iss, aud, azp, nonce, exp and algorithm are right.
-   * @throws SignInError ProviderUnavailable, ProviderRefused, SignInDenied, SignInRejected
-   */
-  async claims(answer: URLSearchParams, expected: { state: string; nonce: string; verifier: string }): Promise<IDToken> {
+  /** @throws SignInError every code but SignInUnknown */
+  async identity(answer: URLSearchParams, underWay: OidcSecrets & { state: string }): Promise<Identity> {
+    return identityOf(await this.#claims(answer, underWay), this.#settings);
+  }
+
+  /** Exchanges what a browser brought for the claims of an ID token: its signature, iss, aud, azp, nonce, exp and algorithm are right. */
+  async #claims(answer: URLSearchParams, expected: OidcSecrets & { state: string }): Promise<IDToken> {
     const url = this.#callback();
     url.search = answer.toString();
     try {
@@ -87,7 +107,7 @@ export class Provider {
   }
 
   #callback(): URL {
-    return new URL(CALLBACK_PATH, this.#settings.consoleOrigin);
+    return new URL(OIDC_CALLBACK_PATH, this.#settings.consoleOrigin);
   }
 
   /** A new one for each use: the keys of the provider are kept with it, and withdrawn ones must not count. */

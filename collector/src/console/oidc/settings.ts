@@ -1,17 +1,6 @@
 import { z } from 'zod';
-import { SIGNED_IN_MS } from '../browser-sessions.ts';
-
-/** How claims become names: each as the API server's flag --oidc-… of the same name, so that RBAC knows who signs in. */
-export interface ClaimSettings {
-  readonly issuerUrl: string;
-  readonly usernameClaim: string;
-  /** Absent: the issuer and "#", but for e-mail addresses nothing. "-": nothing. */
-  readonly usernamePrefix?: string;
-  /** Absent: nobody has groups. */
-  readonly groupsClaim?: string;
-  readonly groupsPrefix: string;
-  readonly requiredClaims: Readonly<Record<string, string>>;
-}
+import type { ClaimSettings } from '../provider/claims.ts';
+import { consoleOrigin, given, httpsUrl, prefix, sessionMinutes, shortText } from '../provider/environment.ts';
 
 export interface OidcSettings extends ClaimSettings {
   readonly clientId: string;
@@ -28,31 +17,22 @@ export interface OidcSettings extends ClaimSettings {
 
 /** Those of the API server: none of them uses a secret that others know too. */
 const SigningAlg = z.enum(['RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512']);
-const MAX_MINUTES = SIGNED_IN_MS / 60_000;
 const words = (separator: string) => z.string().transform((text) => text.split(separator).filter((word) => word !== ''));
-const text = z.string().min(1).max(1024);
-
-const httpsUrl = z
-  .url({ protocol: /^https$/ })
-  .max(2048)
-  .refine((url) => !/[?#@]/.test(url));
-/** An origin as browsers write it, so that it can be compared. */
-const origin = httpsUrl.refine((url) => new URL(url).origin === url);
 
 /** The environment of a collector that people sign in to. Lists: scopes by spaces, algorithms by commas; required claims as JSON. */
 export const OidcEnvironment = z.object({
-  CHAPERONE_CONSOLE_ORIGIN: origin,
+  CHAPERONE_CONSOLE_ORIGIN: consoleOrigin,
   CHAPERONE_OIDC_ISSUER_URL: httpsUrl,
-  CHAPERONE_OIDC_CLIENT_ID: text,
-  CHAPERONE_OIDC_CLIENT_SECRET_FILE: text.optional(),
-  CHAPERONE_OIDC_CA_FILE: text.optional(),
+  CHAPERONE_OIDC_CLIENT_ID: shortText,
+  CHAPERONE_OIDC_CLIENT_SECRET_FILE: shortText.optional(),
+  CHAPERONE_OIDC_CA_FILE: shortText.optional(),
   CHAPERONE_OIDC_SCOPES: words(' ')
     .refine((scopes) => scopes.includes('openid'))
     .default(['openid']),
-  CHAPERONE_OIDC_USERNAME_CLAIM: text.default('sub'),
-  CHAPERONE_OIDC_USERNAME_PREFIX: text.refine(notReserved).optional(),
-  CHAPERONE_OIDC_GROUPS_CLAIM: text.optional(),
-  CHAPERONE_OIDC_GROUPS_PREFIX: text.refine(notReserved).default(''),
+  CHAPERONE_OIDC_USERNAME_CLAIM: shortText.default('sub'),
+  CHAPERONE_OIDC_USERNAME_PREFIX: prefix.min(1).optional(),
+  CHAPERONE_OIDC_GROUPS_CLAIM: shortText.optional(),
+  CHAPERONE_OIDC_GROUPS_PREFIX: prefix.default(''),
   CHAPERONE_OIDC_REQUIRED_CLAIMS: z
     .string()
     .transform((json, context) => {
@@ -63,15 +43,11 @@ export const OidcEnvironment = z.object({
         return z.NEVER;
       }
     })
-    .pipe(z.record(text, z.string().max(1024)))
+    .pipe(z.record(shortText, z.string().max(1024)))
     .default({}),
   CHAPERONE_OIDC_SIGNING_ALGS: words(',').pipe(z.array(SigningAlg).min(1)).default(['RS256']),
-  CHAPERONE_OIDC_SESSION_MINUTES: z.coerce.number().int().min(5).max(MAX_MINUTES).default(MAX_MINUTES),
+  CHAPERONE_OIDC_SESSION_MINUTES: sessionMinutes,
 });
-
-function notReserved(prefix: string): boolean {
-  return !prefix.startsWith('system:');
-}
 
 export function oidcSettings(found: z.infer<typeof OidcEnvironment>): OidcSettings {
   return {
@@ -89,8 +65,4 @@ export function oidcSettings(found: z.infer<typeof OidcEnvironment>): OidcSettin
     ...given('usernamePrefix', found.CHAPERONE_OIDC_USERNAME_PREFIX),
     ...given('groupsClaim', found.CHAPERONE_OIDC_GROUPS_CLAIM),
   };
-}
-
-function given<K extends string>(name: K, value: string | undefined): { readonly [N in K]?: string } {
-  return value === undefined ? {} : ({ [name]: value } as { [N in K]: string });
 }

@@ -62,6 +62,25 @@ function kubeconfig(server: string, ca: string): string {
   });
 }
 
+/** Where the provider is, what certifies it, and a way to write files that the program reads. */
+export interface Place {
+  readonly provider: string;
+  readonly ca: string;
+  readonly file: (name: string, content: string) => string;
+}
+
+function byOidc({ provider, ca, file }: Place): Record<string, string> {
+  return {
+    CHAPERONE_OIDC_ISSUER_URL: provider,
+    CHAPERONE_OIDC_CLIENT_ID: CLIENT.id,
+    CHAPERONE_OIDC_CLIENT_SECRET_FILE: file('secret', `${CLIENT.secret}\n`),
+    CHAPERONE_OIDC_CA_FILE: file('ca.crt', ca),
+    CHAPERONE_OIDC_USERNAME_CLAIM: 'email',
+    CHAPERONE_OIDC_GROUPS_CLAIM: 'groups',
+    CHAPERONE_OIDC_GROUPS_PREFIX: 'oidc:',
+  };
+}
+
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 async function store(directory: string, sessions: readonly Session[]): Promise<void> {
@@ -71,7 +90,10 @@ async function store(directory: string, sessions: readonly Session[]): Promise<v
 }
 
 /** Starts it at https://127.0.0.1, another site than the provider's https://localhost, which need not run yet. */
-export async function startClusterSite(sessions: readonly Session[]): Promise<ClusterSite> {
+export async function startClusterSite(
+  sessions: readonly Session[],
+  signInBy: (place: Place) => Record<string, string> = byOidc,
+): Promise<ClusterSite> {
   const directory = await temporaryDirectory('chaperone-console-');
   const authority = await testAuthority();
   const certified = await authority.issue(['localhost', '127.0.0.1']);
@@ -98,13 +120,7 @@ export async function startClusterSite(sessions: readonly Session[]): Promise<Cl
       // Nobody is there: people look at what is stored while the broker is away.
       CHAPERONE_NATS_SERVERS: `nats://127.0.0.1:${brokerPort}`,
       CHAPERONE_CONSOLE_ORIGIN: url,
-      CHAPERONE_OIDC_ISSUER_URL: `https://localhost:${providerPort}`,
-      CHAPERONE_OIDC_CLIENT_ID: CLIENT.id,
-      CHAPERONE_OIDC_CLIENT_SECRET_FILE: file('secret', `${CLIENT.secret}\n`),
-      CHAPERONE_OIDC_CA_FILE: file('ca.crt', authority.ca),
-      CHAPERONE_OIDC_USERNAME_CLAIM: 'email',
-      CHAPERONE_OIDC_GROUPS_CLAIM: 'groups',
-      CHAPERONE_OIDC_GROUPS_PREFIX: 'oidc:',
+      ...signInBy({ provider: `https://localhost:${providerPort}`, ca: authority.ca, file }),
     },
   });
   let written = '';

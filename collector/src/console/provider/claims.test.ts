@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { identityOf } from './claims.ts';
-import type { ClaimSettings } from './settings.ts';
+import { type ClaimSettings, identityOf } from './claims.ts';
 import { SignInError } from './sign-in-error.ts';
 
 const SETTINGS: ClaimSettings = {

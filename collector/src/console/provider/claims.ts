@@ -1,5 +1,4 @@
 import type { Identity } from '../../access.ts';
-import type { ClaimSettings } from './settings.ts';
 import { SignInError } from './sign-in-error.ts';
 
 const MAX_GROUPS = 256;
@@ -11,6 +10,18 @@ const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u;
 const RESERVED = 'system:';
 /** A group of everybody whom the API server knows; it adds it to those it verified, and no token may. */
 const AUTHENTICATED = 'system:authenticated';
+
+/** How claims become names: each as the API server's flag --oidc-… of the same name, so that RBAC knows who signs in. */
+export interface ClaimSettings {
+  readonly issuerUrl: string;
+  readonly usernameClaim: string;
+  /** Absent: the issuer and "#", but for e-mail addresses nothing. "-": nothing. */
+  readonly usernamePrefix?: string;
+  /** Absent: nobody has groups. */
+  readonly groupsClaim?: string;
+  readonly groupsPrefix: string;
+  readonly requiredClaims: Readonly<Record<string, string>>;
+}
 
 type Claims = Readonly<Record<string, unknown>>;
 

@@ -8,33 +8,30 @@ const MAX_PENDING = 10_000;
 const TOKEN_BYTES = 32;
 
 /** One sign-in from the click to the provider's answer. */
-export interface SignInUnderWay {
-  /** Ties the ID token to this sign-in. */
-  readonly nonce: string;
-  /** Ties the code to it: who sees the code alone cannot use it (RFC 7636). */
-  readonly verifier: string;
+export interface SignInUnderWay<Secrets> {
+  readonly secrets: Secrets;
   readonly path: string;
   /** The session that this browser had; it ends when this sign-in succeeds. */
   readonly before: string | undefined;
 }
 
-interface Kept extends SignInUnderWay {
+interface Kept<Secrets> extends SignInUnderWay<Secrets> {
   /** Digest of what the browser's cookie holds. */
   readonly browser: string;
   readonly expiresAt: number;
 }
 
 /** Sign-ins under way. What is secret in them stays here, but for the state, which is kept as a digest. */
-export class PendingSignIns {
+export class PendingSignIns<Secrets> {
   readonly #now: () => number;
-  readonly #pending = new Map<string, Kept>();
+  readonly #pending = new Map<string, Kept<Secrets>>();
 
   constructor(now: () => number) {
     this.#now = now;
   }
 
   /** @returns What the provider hands back (`state`), and what only this browser gets (`browser`). */
-  begin(underWay: SignInUnderWay): { state: string; browser: string } {
+  begin(underWay: SignInUnderWay<Secrets>): { state: string; browser: string } {
     for (const [key, { expiresAt }] of this.#pending)
       if (expiresAt <= this.#now() || this.#pending.size >= MAX_PENDING) this.#pending.delete(key);
       else break;
@@ -45,7 +42,7 @@ export class PendingSignIns {
   }
 
   /** The sign-in that a browser comes back from. A state counts once, whoever shows it. */
-  take(state: string, browser: string | undefined): SignInUnderWay | undefined {
+  take(state: string, browser: string | undefined): SignInUnderWay<Secrets> | undefined {
     const key = digest(state);
     const kept = this.#pending.get(key);
     this.#pending.delete(key);
