@@ -72,6 +72,10 @@ export const ApprovalRecord = z.object({
     z.object({ by: z.string(), decision: z.enum(['Approve', 'Deny']), reason: z.string().optional(), at: z.string() }),
   ),
 });
+/** Whether what a rule held did not run and will not: what its agent is to repeat is still open. */
+export function isRefused({ state }: Pick<z.infer<typeof ApprovalRecord>, 'state'>): boolean {
+  return state !== 'Released' && state !== 'Pending';
+}
 const columns = {
   columns: z.array(z.object({ name: z.string(), type: z.int() })),
   masked: z.array(MaskNote),

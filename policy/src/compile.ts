@@ -23,6 +23,9 @@ export interface CompileInput {
 }
 export type Compiled = { ok: true; access: Access } | { ok: false; code: AccessRefusal; message: string };
 
+/** How long a rule holds an action that does not say it. */
+export const DEFAULT_TIMEOUT = '5m';
+
 /** What a grant or a protocol allows where the owner names no statements. */
 export const READING_VERBS = { postgres: ['select'], tcp: ['connect'] } as const;
 type ApprovalSpec = NonNullable<PolicyRule['approval']>;
@@ -167,7 +170,15 @@ function callersOf({ users, groups }: OnBehalfOf): OnBehalfOf {
 /** A rule without approvers stays in force: nobody can approve, so what it holds is denied. */
 function approvalOf(rule: PolicyRule): Approval {
   const approval: Partial<ApprovalSpec> = rule.approval ?? {};
-  const { approvers = {}, minimum = 1, all = [], timeout = '5m', mode = 'hold', reason = 'optional', escalation } = approval;
+  const {
+    approvers = {},
+    minimum = 1,
+    all = [],
+    timeout = DEFAULT_TIMEOUT,
+    mode = 'hold',
+    reason = 'optional',
+    escalation,
+  } = approval;
   const timeoutMs = durationMs(timeout);
   return {
     groups: sorted(approvers.groups ?? []),

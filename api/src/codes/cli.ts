@@ -94,8 +94,8 @@ export const CLI_CODES = {
   CollectorUnreachable: {
     audience: ['platform', 'operator'],
     what: 'The collector does not answer.',
-    why: 'No pod of it is ready; evidence waits safely in the agents’ spools.',
-    fix: 'kubectl -n chaperone-system logs statefulset/chaperone-collector',
+    why: 'It is not running or not ready, or cannot be reached from here; what is recorded meanwhile waits safely on disk beside the agents.',
+    fix: 'On this machine: chaperone up. In a cluster: kubectl -n chaperone-system logs statefulset/chaperone-collector',
     retry: 'try-later',
     example: '0 of 2 collector pods in chaperone-system are ready (disk full) (CollectorUnreachable)',
   },

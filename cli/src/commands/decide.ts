@@ -13,7 +13,6 @@ import { demandGranting } from './grants.ts';
 
 /** How long the answer's effect is waited for. */
 const WAIT_MS = 5_000;
-const MAX_REASON = 1024;
 
 export interface DecideOptions {
   /** Revoke: denies what an approval lets run again. */
@@ -43,7 +42,8 @@ export async function decide(
     return exit(answer === 'interrupted' ? EXIT.interrupted : EXIT.ok);
   }
   const given = await desk.decide(answer);
-  const known = options.wait ? await settled(desk, request, given, answer.decision, io) : undefined;
+  const found = options.wait ? await settled(desk, request, given, answer.decision, io) : undefined;
+  const known = found && isGiven(request, person, answer.decision) ? { ...found, outcome: again(found.outcome) } : found;
   await tell(desk, { answer, given, ...known }, { ...options, person }, io);
   const { outcome } = known ?? {};
   if (outcome?.error !== undefined) throw outcome.error;
@@ -68,12 +68,21 @@ function demandTaken(request: AccessRequest, options: DecideOptions, person: Per
 }
 
 /** What is decided stays so. Whether it is too late is not for our clock to say. Somebody who approved already may say it again, and may think better of it while nothing ran. */
-function demandOpen(request: AccessRequest, decision: Answer['decision'], { user }: Person, now: number): void {
+function demandOpen(request: AccessRequest, decision: Answer['decision'], person: Person, now: number): void {
   const state = stateOf(request);
   if (state === 'Pending') return;
-  const isOwn = request.status?.decisions?.some((each) => each.by === user && each.decision === decision && each.counted);
-  if (state === 'Approved' && (decision === 'Deny' || isOwn === true)) return;
+  if (state === 'Approved' && (decision === 'Deny' || isGiven(request, person, decision))) return;
   throw over(request, now);
+}
+
+/** Whether it counts already that this person said so. */
+function isGiven({ status }: AccessRequest, { user }: Person, decision: Answer['decision']): boolean {
+  return status?.decisions?.some((each) => each.by === user && each.decision === decision && each.counted) === true;
+}
+
+/** Whoever says it twice is one person all the same. */
+function again(outcome: Outcome): Outcome {
+  return { ...outcome, said: `${outcome.said}; yours was given already, and counts once` };
 }
 
 /** The rules say whether the same may be approved again, and for how long. @throws CliError Usage */
@@ -116,8 +125,7 @@ async function chosen(
   { decision, digest, output, ...options }: DecideOptions,
   io: Io,
 ): Promise<Answer | 'undecided' | 'interrupted'> {
-  const reason = options.reason?.trim() === '' ? undefined : options.reason?.trim();
-  if ((reason?.length ?? 0) > MAX_REASON) throw usage(`--reason is at most ${MAX_REASON} characters`);
+  const { reason } = options;
   const wantsReason = request.spec.rules.some((rule) => rule.reason && isAsked(rule, person, io.now()));
   const { name } = request.metadata;
   if (decision === 'Approve' && digest === undefined) {

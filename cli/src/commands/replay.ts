@@ -104,7 +104,7 @@ function approvalLines(
   { request = 'nobody was asked', grantedBy, state, waitedMs, decisions }: Extract<SessionRecord, { type: 'approval' }>,
 ): string[] {
   return [
-    `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s${grantedBy === undefined ? '' : `, granted with ${grantedBy}`}`,
+    `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s${state === 'Pending' ? '; the agent is to repeat it' : ''}${grantedBy === undefined ? '' : `, granted with ${grantedBy}`}`,
     ...decisions.map(
       ({ by, decision, reason }) =>
         `${' '.repeat(19)}${decision.toLowerCase()} by ${by}${reason === undefined ? '' : `: "${reason}"`}`,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { DecideOptions } from '../commands/decide.ts';
+import { MAX_DECISION_REASON, reasonText } from '../flags.ts';
 import type { DocumentOutput } from '../output.ts';
 import type { VerbOptions } from '../program.ts';
 import { outputOption, withCluster, withExamples } from './common.ts';
@@ -43,7 +44,8 @@ export function addGrants(program: Command, options: VerbOptions): void {
     .action(async (typed: string, flags: RevokeFlags) => {
       const [{ demandName }, { decide }] = await Promise.all([import('../requests/desk.ts'), import('../commands/decide.ts')]);
       const name = demandName(typed);
-      const { namespace, reason, output } = flags;
+      const { namespace, output } = flags;
+      const reason = flags.reason === undefined ? undefined : reasonText('--reason', flags.reason, MAX_DECISION_REASON);
       await withDesk(options, flags, (desk) =>
         decide(desk, { decision: 'Revoke', name, namespace, reason, wait: true, output }, options),
       );

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { DecideOptions } from '../commands/decide.ts';
 import type { ListOptions, RequestsOutput } from '../commands/requests.ts';
 import { usage } from '../errors.ts';
-import { count, durationMs } from '../flags.ts';
+import { count, durationMs, MAX_DECISION_REASON, reasonText } from '../flags.ts';
 import type { DocumentOutput } from '../output.ts';
 import type { VerbOptions } from '../program.ts';
 import { outputOption, withCluster, withExamples } from './common.ts';
@@ -80,7 +80,8 @@ function decision(command: Command, decided: DecideOptions['decision'], options:
     .action(async (typed: string, flags: DecideFlags) => {
       const [{ demandName }, { decide }] = await Promise.all([import('../requests/desk.ts'), import('../commands/decide.ts')]);
       const name = demandName(typed);
-      const { namespace, digest, reason, wait, output } = flags;
+      const { namespace, digest, wait, output } = flags;
+      const reason = flags.reason === undefined ? undefined : reasonText('--reason', flags.reason, MAX_DECISION_REASON);
       const grantFor = flags.for === undefined ? undefined : Math.ceil(durationMs('--for', flags.for) / 1000);
       await withDesk(options, flags, (desk) =>
         decide(desk, { decision: decided, name, namespace, digest, grantFor, reason, wait, output }, options),

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { SessionFilter } from '../collector/client.ts';
 import type { ListOutput } from '../commands/sessions.ts';
-import { count, durationMs, pair } from '../flags.ts';
+import { count, durationMs, pair, reasonText } from '../flags.ts';
 import type { DocumentOutput, StreamOutput } from '../output.ts';
 import type { VerbOptions } from '../program.ts';
 import { writeLine } from '../io.ts';
@@ -9,6 +9,8 @@ import { type CollectorFlags, outputOption, withClient, withCluster, withCollect
 import { type DeskFlags, withDesk } from './desk.ts';
 
 const MAX_LIMIT = 1_000_000;
+/** Characters that a SessionKill takes. */
+const MAX_KILL_REASON = 256;
 
 interface ListFlags extends CollectorFlags {
   readonly agent?: string;
@@ -70,8 +72,9 @@ export function addSessions(program: Command, options: VerbOptions): void {
     .action(async (id: string, flags: DeskFlags & { readonly reason: string }) => {
       const { demandId, demandWhole } = await import('../commands/sessions.ts');
       const name = demandWhole(demandId(id));
+      const reason = reasonText('--reason', flags.reason, MAX_KILL_REASON);
       await withDesk(options, flags, async (desk) => {
-        await writeLine(options.io.out, await desk.endSession(name, flags.reason));
+        await writeLine(options.io.out, await desk.endSession(name, reason));
       });
     });
   withExamples(

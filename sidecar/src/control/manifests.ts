@@ -175,7 +175,7 @@ class Manifests implements ManifestControl {
     this.#warned = new Set();
     for (const { policy, code, message } of warnings) {
       const text = `${policy}: ${message}`;
-      if (!said.has(text)) this.#o.logger.warn('without effect', { policy, code, message: text });
+      if (!said.has(text)) this.#o.logger.warn('hardly meant', { policy, code, message: text });
       this.#warned.add(text);
     }
   }
