@@ -22,26 +22,46 @@ const FOREIGN_REFERENCE = /&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[\dA-Fa-f]{1,6}
  */
 export function isPlainXml(text: string): boolean {
   if (FOREIGN_REFERENCE.test(text)) return false;
-  const open: string[] = [];
-  let elements = 0;
-  let allAttributes = 0;
+  const tags = new Tags();
   let at = DECLARATION.exec(text)?.[0].length ?? 0;
   for (;;) {
     const next = text.indexOf('<', at);
-    if (next === -1) return elements > 0 && open.length === 0 && text.slice(at).trim() === '';
-    // One root, and nothing but blanks around it.
-    if (open.length === 0 && (elements > 0 || text.slice(at, next).trim() !== '')) return false;
+    const between = text.slice(at, next === -1 ? text.length : next);
+    if (tags.depth === 0 && between.trim() !== '') return false;
+    if (next === -1) return tags.complete;
     TAG.lastIndex = next;
-    const { end, name, attributes = '', empty } = TAG.exec(text)?.groups ?? {};
-    if (name === undefined) return false;
+    const tag = TAG.exec(text)?.groups;
+    if (tag === undefined || !tags.take(tag)) return false;
     at = TAG.lastIndex;
-    if (end === '/') {
-      if (open.pop() !== name || attributes !== '' || empty === '/') return false;
-      continue;
-    }
+  }
+}
+
+/** The tags of one element, as they come. */
+class Tags {
+  readonly #open: string[] = [];
+  #elements = 0;
+  #attributes = 0;
+
+  get depth(): number {
+    return this.#open.length;
+  }
+
+  get complete(): boolean {
+    return this.#elements > 0 && this.depth === 0;
+  }
+
+  /** Whether a tag may stand here. */
+  take({ end, name = '', attributes = '', empty }: Readonly<Record<string, string>>): boolean {
+    if (end === '/') return this.#open.pop() === name && attributes === '' && empty === '';
+    // One root.
+    if (this.complete || !this.#mayCount(attributes)) return false;
+    return empty === '/' || this.#open.push(name) <= MAX_DEPTH;
+  }
+
+  #mayCount(attributes: string): boolean {
     const count = (attributes.match(ATTRIBUTE) ?? []).length;
-    allAttributes += count;
-    if (count > MAX_ATTRIBUTES || allAttributes > MAX_ALL_ATTRIBUTES || ++elements > MAX_ELEMENTS) return false;
-    if (empty !== '/' && open.push(name) > MAX_DEPTH) return false;
+    this.#attributes += count;
+    this.#elements++;
+    return count <= MAX_ATTRIBUTES && this.#attributes <= MAX_ALL_ATTRIBUTES && this.#elements <= MAX_ELEMENTS;
   }
 }
