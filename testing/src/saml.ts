@@ -15,6 +15,8 @@ export interface SamlStatement {
   readonly inResponseTo?: string;
   readonly lifetimeInSeconds?: number;
   readonly signed?: boolean;
+  /** Hash of digest and signature. Default: sha256 */
+  readonly hash?: 'sha1' | 'sha256' | 'sha512';
   /** Changes the assertion after it was signed, and the answer that it is in. */
   readonly meddle?: { readonly assertion?: (xml: string) => string; readonly answer?: (xml: string) => string };
 }
@@ -57,7 +59,14 @@ export async function aSamlProvider(entityId = 'https://saml.example/idp'): Prom
     answer(signInUrl, statement) {
       const { searchParams } = new URL(signInUrl);
       const request = inflateRawSync(Buffer.from(searchParams.get('SAMLRequest') ?? '', 'base64')).toString();
-      const { signed = true, meddle = {}, issuer = entityId, lifetimeInSeconds = 300, attributes = {} } = statement;
+      const {
+        signed = true,
+        hash = 'sha256',
+        meddle = {},
+        issuer = entityId,
+        lifetimeInSeconds = 300,
+        attributes = {},
+      } = statement;
       const asked = {
         audience: /<saml:Issuer[^>]*>([^<]+)/.exec(request)?.[1],
         recipient: attribute(request, 'AssertionConsumerServiceURL'),
@@ -67,8 +76,8 @@ export async function aSamlProvider(entityId = 'https://saml.example/idp'): Prom
       const options = {
         key,
         cert: certificate,
-        signatureAlgorithm: 'rsa-sha256',
-        digestAlgorithm: 'sha256',
+        signatureAlgorithm: `rsa-${hash}`,
+        digestAlgorithm: hash,
         issuer,
         audiences: asked.audience,
         recipient: asked.recipient,

@@ -12,6 +12,8 @@ import type { SamlSettings } from './settings.ts';
 
 /** By how much the provider's clock and ours may differ. */
 const SKEW_MS = 30_000;
+/** Two texts of one such hash can be made. https://www.w3.org/TR/xmldsig-core1/#sec-AlgID */
+const WEAK_HASH = /\sAlgorithm\s*=\s*["'][^"']*[#-](?:sha1|md5)["']/i;
 /** What the library says that holds nothing of an answer. */
 const KNOWN =
   /^(?:Invalid signature|InResponseTo|SubjectInResponseTo is not valid|No valid subject confirmation|SAML assertion (?:expired|not yet valid|audience mismatch|has no AudienceRestriction))/;
@@ -47,8 +49,9 @@ export class SamlProvider implements IdentityProvider<SamlSecrets> {
     const [response, ...others] = answer.getAll('SAMLResponse');
     if (response === undefined || others.length > 0) throw new SignInError('SignInRejected', 'there is not one SAMLResponse');
     // DTDs and comments, which parsers and signatures see differently, do not belong into an answer, nor does what keeps a parser busy.
-    if (!isPlainXml(Buffer.from(response, 'base64').toString('utf8')))
-      throw new SignInError('SignInRejected', 'the answer is no plain XML');
+    const xml = Buffer.from(response, 'base64').toString('utf8');
+    if (!isPlainXml(xml)) throw new SignInError('SignInRejected', 'the answer is no plain XML');
+    if (WEAK_HASH.test(xml)) throw new SignInError('SignInRejected', 'the answer is signed by way of SHA-1 or MD5');
     try {
       const { profile } = await this.#saml(requestId).validatePostResponseAsync({ SAMLResponse: response });
       if (profile === null) throw new SignInError('SignInRejected', 'the answer names nobody');

@@ -129,6 +129,7 @@ const meddle = (change: NonNullable<SamlStatement['meddle']>): Partial<SamlState
 describe('an answer', () => {
   test.each<[string, Partial<SamlStatement>, string]>([
     ['as it should be', {}, DEEP],
+    ['signed by way of SHA-1', { hash: 'sha1' }, 'SignInRejected'],
     ['that nobody signed', { signed: false }, 'SignInRejected'],
     ['with another name put in', meddle({ assertion: (xml) => xml.replace('>mira<', '>admin<') }), 'SignInRejected'],
     ['with another group put in', meddle({ assertion: (xml) => xml.replace('>dba<', '>admins<') }), 'SignInRejected'],
