@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ASSURANCES, Attestation } from './attestation.ts';
 import { namespaceName, objectName, sentence, shortName, text } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
 import { immutable, withRules } from './rules.ts';
@@ -34,6 +35,10 @@ export const Approvers = z.object({
     .max(MAX_GRANT_SECONDS)
     .optional()
     .describe('Seconds for which people may approve the same again, at most. Absent: one execution only.'),
+  assurance: z
+    .enum(ASSURANCES)
+    .optional()
+    .describe('How an approval must be known to be the person’s, at least. Default: kubernetes'),
   escalation: z
     .object({
       at: time.describe('From then on these may decide too, RFC 3339.'),
@@ -155,6 +160,7 @@ export const CountedDecision = z.object({
   reason: z.string().max(1024).optional().describe('Why, in their words.'),
   at: time.describe('When it was given.'),
   grantFor: z.int().optional().describe('Seconds for which it approves the same again.'),
+  assurance: z.enum(ASSURANCES).optional().describe('How it is known to be theirs.'),
   counted: z.boolean().describe('Whether it counts.'),
   why: z.string().max(256).optional().describe('Why it does not.'),
 });
@@ -209,6 +215,9 @@ export const DecisionSpec = withRules(
       .max(MAX_GRANT_SECONDS)
       .optional()
       .describe('Seconds for which the same agent may do the same again, with other values. Default: once. Example: 1800'),
+    attestation: Attestation.optional().describe(
+      'Proof of an answer that was given on the operator’s page, for whoever checks it later; admission takes it from the operator alone.',
+    ),
   }),
   {
     cel: "!has(self.grantFor) || self.decision == 'Approve'",
@@ -237,6 +246,9 @@ export const ApprovalDecision = z
   })
   .describe('One person’s answer to an AccessRequest. kubectl creates it as well as chaperone approve and deny do.');
 export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
+
+/** On a request: where it is decided with a signature, https. */
+export const DECIDE_PAGE = 'chaperone.dev/decide-page';
 
 /** What a digest is called by where people compare it: `9c1f-44ab`. */
 export function shortDigest(whole: string): string {

@@ -178,10 +178,8 @@ function approvalOf(rule: PolicyRule): Approval {
     mode = 'hold',
     reason = 'optional',
     escalation,
-    maxGrant,
   } = approval;
   const timeoutMs = durationMs(timeout);
-  const grantSeconds = maxGrant === undefined ? 0 : Math.floor(durationMs(maxGrant) / 1000);
   return {
     groups: sorted(approvers.groups ?? []),
     users: sorted(approvers.users ?? []),
@@ -194,7 +192,7 @@ function approvalOf(rule: PolicyRule): Approval {
         : Math.min(timeoutMs, durationMs(approval.transactionTimeout)),
     mode,
     reason: reason === 'required',
-    ...(grantSeconds >= MIN_GRANT_SECONDS && { grantSeconds: Math.min(grantSeconds, MAX_GRANT_SECONDS) }),
+    ...beyondDefault(approval),
     ...(escalation !== undefined && {
       escalation: {
         afterMs: durationMs(escalation.after),
@@ -202,6 +200,18 @@ function approvalOf(rule: PolicyRule): Approval {
         users: sorted(escalation.approvers.users ?? []),
       },
     }),
+  };
+}
+
+/** What a rule says beside what every rule has. */
+function beyondDefault({
+  maxGrant,
+  assurance = 'kubernetes',
+}: Partial<ApprovalSpec>): Pick<Approval, 'grantSeconds' | 'assurance'> {
+  const seconds = maxGrant === undefined ? 0 : Math.floor(durationMs(maxGrant) / 1000);
+  return {
+    ...(seconds >= MIN_GRANT_SECONDS && { grantSeconds: Math.min(seconds, MAX_GRANT_SECONDS) }),
+    ...(assurance !== 'kubernetes' && { assurance }),
   };
 }
 

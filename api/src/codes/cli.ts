@@ -124,6 +124,14 @@ export const CLI_CODES = {
     retry: 'change-it',
     example: 's-7h fits 3 sessions: s-7hq2…, s-7hb4…, s-7hzz… (AmbiguousName)',
   },
+  SignatureNeeded: {
+    audience: ['platform', 'owner'],
+    what: 'The rule wants an approval that is signed, or by passkey.',
+    why: 'The word of the API server says who wrote an answer, and not that a person saw what they approved.',
+    fix: 'Open the page that the message names; a denial needs no signature.',
+    retry: 'do-not-retry',
+    example: 'ar-7f3kq2mzt4hcnw5e is approved with a signature only, which a browser makes',
+  },
   NotAnApprover: {
     audience: ['platform', 'owner', 'operator'],
     what: 'The rule that asks for approval does not ask you.',

@@ -6,9 +6,9 @@ import { type Io, writeLine } from '../io.ts';
 import { type DocumentOutput, writeDocument } from '../output.ts';
 import type { ProgramOptions } from '../program.ts';
 import type { Answer, Person, RequestDesk } from '../requests/desk.ts';
-import { type Outcome, outcomeOf, over } from '../requests/outcome.ts';
+import { type Outcome, outcomeOf, over, signatureNeeded } from '../requests/outcome.ts';
 import { promptDecision } from '../requests/prompt.ts';
-import { isAsked, notAsked, stateOf } from '../requests/text.ts';
+import { isAsked, notAsked, stateOf, takesPlainWord } from '../requests/text.ts';
 import { demandGranting } from './grants.ts';
 
 /** How long the answer's effect is waited for. */
@@ -35,7 +35,7 @@ export async function decide(
 ): Promise<void> {
   const request = await desk.get(options.name, options.namespace);
   const person = await desk.person(request);
-  demandDecidable(request, options, person, io.now());
+  demandTaken(request, options, person, io.now());
   const answer = await chosen(desk, request, person, options, io);
   if (answer === 'undecided' || answer === 'interrupted') {
     io.err.write('undecided; nothing was written\n');
@@ -55,8 +55,8 @@ export async function decide(
   if (outcome !== undefined && outcome.exit !== EXIT.ok) exit(outcome.exit);
 }
 
-/** The answer may be given, as far as can be known before. @throws CliError */
-function demandDecidable(request: AccessRequest, options: DecideOptions, person: Person, now: number): void {
+/** Whether this person's answer can count. @throws CliError */
+function demandTaken(request: AccessRequest, options: DecideOptions, person: Person, now: number): void {
   const { decision, grantFor, digest } = options;
   if (decision === 'Revoke') demandGranting(request, now);
   else demandOpen(request, decision, person, now);
@@ -64,6 +64,7 @@ function demandDecidable(request: AccessRequest, options: DecideOptions, person:
   if (digest !== undefined) demandDigest(request, digest);
   if (!request.spec.rules.some((rule) => isAsked(rule, person, now)))
     throw new CliError('NotAnApprover', notAsked(request, person), { exit: EXIT.notPermitted });
+  if (decision === 'Approve' && !takesPlainWord(request, person, now)) throw signatureNeeded(request);
 }
 
 /** What is decided stays so. Whether it is too late is not for our clock to say. Somebody who approved already may say it again, and may think better of it while nothing ran. */

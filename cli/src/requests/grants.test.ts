@@ -9,9 +9,9 @@ beforeAll(async () => {
 });
 afterAll(() => shop[Symbol.asyncDispose]());
 
+const update = (total: number, id: number): string => `update orders set total = ${total} where id = ${id}`;
 test('the same runs again for some time where a rule lets people grant that, until somebody ends it', async () => {
   await using held = await startHeld(shop, 'approvers: {groups: [shop-leads]}, maxGrant: 30m');
-  const update = (total: number, id: number): string => `update orders set total = ${total} where id = ${id}`;
   const { request, answer } = await held.held(update(1, 101));
   const { name } = request.metadata;
   const approve = ['approve', name, '--digest', shortDigest(request.spec.digest)];

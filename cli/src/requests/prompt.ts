@@ -4,7 +4,7 @@ import { visible } from '@chaperone/api/text';
 import type { Io } from '../io.ts';
 import type { Person, RequestDesk } from './desk.ts';
 import { over } from './outcome.ts';
-import { grantLines, left, promptLines, stateOf, typedObject, wholeLines } from './text.ts';
+import { left, promptLines, stateOf, typedObject, wholeLines } from './text.ts';
 
 const TICK_MS = 1_000;
 /** The desk says when the time is over; where it does not, our clock does, which may be ahead. */
@@ -39,12 +39,12 @@ export interface PromptOptions {
 export async function promptDecision(options: PromptOptions): Promise<Chosen | Undecided> {
   const { request, person, io } = options;
   const content = await options.desk.content(request);
-  for (const line of promptLines(request, { person, content }, io.now())) io.err.write(`${line}\n`);
-  if (options.grantFor !== undefined) for (const line of grantLines(options.grantFor)) io.err.write(`${line}\n`);
-  const approves = options.grantFor === undefined ? '[a]pprove once' : `[a]pprove for ${left(options.grantFor * 1000)}`;
+  const shown = promptLines(request, { person, content, grantFor: options.grantFor }, io.now());
+  for (const line of shown) io.err.write(`${line}\n`);
+  const time = timeOf(options);
   using asking = new Asking(options);
   for (;;) {
-    const typed = await asking.ask((time) => `${approves}  [d]eny  [v]iew whole  [q]uit undecided (${time}) > `);
+    const typed = await asking.ask((more) => `[a]pprove ${time}  [d]eny  [v]iew whole  [q]uit undecided (${more}) > `);
     switch (typed?.trim().toLowerCase()) {
       case 'a':
       case 'approve':
@@ -62,11 +62,13 @@ export async function promptDecision(options: PromptOptions): Promise<Chosen | U
       case 'quit':
         return asking.isInterrupted ? 'interrupted' : 'undecided';
       default:
-        io.err.write(
-          `a approves this${options.grantFor === undefined ? ' once' : ''}, d denies it, v shows all of it, q leaves it undecided\n`,
-        );
+        io.err.write(`a approves this ${time}, d denies it, v shows all of it, q leaves it undecided\n`);
     }
   }
+}
+
+function timeOf({ grantFor }: PromptOptions): string {
+  return grantFor === undefined ? 'once' : `for ${left(grantFor * 1000)}`;
 }
 
 /** A reason is asked for where a rule wants one, and where the agent would like to know. */

@@ -4,8 +4,8 @@ import { demandDigest } from '../commands/decide.ts';
 import type { CliError } from '../errors.ts';
 import { aRequest } from './api-server.test-support.ts';
 import { demandName, type Person } from './desk.ts';
-import { outcomeOf } from './outcome.ts';
-import { effectCell, left, notAsked, overText, promptLines, typedObject, wholeLines } from './text.ts';
+import { outcomeOf, signatureNeeded } from './outcome.ts';
+import { effectCell, left, notAsked, overText, promptLines, takesPlainWord, typedObject, wholeLines } from './text.ts';
 
 const NAME = 'ar-7f3kq2mzt4hcnw5e';
 const NOW = Date.parse('2026-01-01T12:04:07Z');
@@ -194,6 +194,35 @@ test.each([
   [3_600_000, '1h00m'],
 ])('%d ms are left as %s', (ms, text) => {
   expect(left(ms)).toBe(text);
+});
+
+describe('an approval that has to be signed', () => {
+  const signed = aHeld({ rules: [{ ...rule, assurance: 'signed' }] });
+  const page = 'https://decide.corp/decide/agents/ar-7f3kq2mzt4hcnw5e';
+
+  test('is said beside the prompt, and of an answer that is', () => {
+    expect(promptLines(signed, { person: jane }, NOW)).toContain(
+      'Digest    9c1f-44ab · rule "fix", generation 12 · needs 1 of group dba, signed, you are asked',
+    );
+    expect(wholeLines(aHeld({}, { decisions: [answered({ assurance: 'passkey' })] }), undefined, NOW)).toContain(
+      'Answers   Approve by jane@corp at 2026-01-01T12:02:07Z (by passkey)',
+    );
+  });
+
+  test.each<[string, AccessRequest, boolean]>([
+    ['one that every rule wants', signed, false],
+    ['one that another rule does not want', aHeld({ rules: [{ ...rule, assurance: 'passkey' }, rule] }), true],
+    ['one that nobody wants', aHeld(), true],
+  ])('takes the API server’s word or not: %s', (_, request, expected) => {
+    expect(takesPlainWord(request, jane, NOW)).toBe(expected);
+  });
+
+  test('leads to the page where it is made', () => {
+    const metadata = { ...signed.metadata, annotations: { 'chaperone.dev/decide-page': page } };
+    expect(signatureNeeded({ ...signed, metadata })).toMatchObject({ code: 'SignatureNeeded', fix: [`open ${page}`] });
+    expect(signatureNeeded(signed).fix.join()).toContain('there is no such page here');
+    expect(wholeLines({ ...signed, metadata }, undefined, NOW)).toContain(`Page      ${page}`);
+  });
 });
 
 describe('a request that is over', () => {

@@ -1,4 +1,4 @@
-import { type AccessRequest, type Approvers, MAX_REQUEST_TEXT, shortDigest } from '@chaperone/api';
+import { type AccessRequest, type Approvers, type Assurance, DECIDE_PAGE, MAX_REQUEST_TEXT, shortDigest } from '@chaperone/api';
 import { visible } from '@chaperone/api/text';
 import { mayDecide } from '@chaperone/policy';
 import { age, counted, table } from '../io.ts';
@@ -41,12 +41,15 @@ export function effectCell({ spec }: AccessRequest): string {
   return `${named.slice(0, MAX_EFFECTS).join(',')}${more > 0 ? `,+${more}` : ''}`;
 }
 
+export interface PromptFacts {
+  readonly person: Person;
+  readonly content?: RequestContent | undefined;
+  /** Seconds for which the same may run again, if it is approved. */
+  readonly grantFor?: number | undefined;
+}
+
 /** As the person reads it beside the prompt: what runs, what it does, for whom, and who may decide. Foreign text is made visible. */
-export function promptLines(
-  request: AccessRequest,
-  { person, content }: { readonly person: Person; readonly content?: RequestContent | undefined },
-  now: number,
-): string[] {
+export function promptLines(request: AccessRequest, { person, content, grantFor }: PromptFacts, now: number): string[] {
   const { metadata, spec } = request;
   const { agent, resource } = spec;
   const who = [`${metadata.namespace ?? ''}/${agent.pod ?? agent.serviceAccount}`, ...purposeOf(request)].join(' · ');
@@ -75,6 +78,7 @@ export function promptLines(
     ...recentLines(request, SHOWN.recent),
     ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
+    ...grantLines(grantFor),
     ...votesLine(request),
     ...(person.note === undefined ? [] : [line('You', visible(`${person.user}, ${person.note}`))]),
   ];
@@ -141,11 +145,13 @@ function termLines({ metadata, spec, status }: AccessRequest, now: number): stri
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
+    ...pageLine(metadata),
   ];
 }
 
 /** What approving for some time means. */
-export function grantLines(seconds: number): string[] {
+function grantLines(seconds: number | undefined): string[] {
+  if (seconds === undefined) return [];
   return [
     line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
     line('', 'chaperone grants ls shows it, chaperone grants revoke ends it'),
@@ -163,13 +169,22 @@ function grantedLines({ spec: { grantedBy }, status: { grantedUntil, revokedBy }
   ];
 }
 
+/** How an answer is known to be its author's, where it is by more than the API server's word. */
+const HOW: Readonly<Record<Assurance, string>> = { kubernetes: '', signed: ' (signed)', passkey: ' (by passkey)' };
+
+/** Where it is decided with a signature. */
+function pageLine(metadata: AccessRequest['metadata']): string[] {
+  const page = metadata.annotations?.[DECIDE_PAGE];
+  return page === undefined ? [] : [line('Page', visible(page, 300))];
+}
+
 function answerLines({ status = {} }: AccessRequest): string[] {
   const { decisions = [], conditions = [], result } = status;
   return [
-    ...decisions.map(({ by, decision, reason, at, counted: counts, why }, each) => {
+    ...decisions.map(({ by, decision, reason, at, assurance = 'kubernetes', counted: counts, why }, each) => {
       const said = reason === undefined ? '' : `: "${reason}"`;
       const not = counts ? '' : ` (does not count: ${why ?? 'it is not said why'})`;
-      return line(each === 0 ? 'Answers' : '', visible(`${decision} by ${by} at ${at}${said}${not}`));
+      return line(each === 0 ? 'Answers' : '', visible(`${decision} by ${by} at ${at}${HOW[assurance]}${said}${not}`));
     }),
     ...(result === undefined ? [] : [line('Result', visible(result))]),
     ...conditions.map(({ type, message }) => line(type, visible(message))),
@@ -242,6 +257,8 @@ function cutLine({ spec }: AccessRequest, most: number): string[] {
   return spec.text.length > most ? [line('', `${spec.text.length} characters; v shows all of them`)] : [];
 }
 
+const ASSURANCE_TEXT: Readonly<Record<Assurance, string>> = { kubernetes: '', signed: ', signed', passkey: ', by passkey' };
+
 /** rule "fix", generation 12 · needs 1 of group dba, you are in it */
 function ruleText(rule: Approvers, person: Person | undefined, now: number): string {
   const { escalation } = rule;
@@ -249,8 +266,9 @@ function ruleText(rule: Approvers, person: Person | undefined, now: number): str
   const each = rule.all.length === 0 ? '' : `, and one of each of ${rule.all.join(', ')}`;
   const later = escalation === undefined ? '' : `, from ${clockTime(escalation.at)} also of ${whom(escalation)}`;
   const reason = rule.reason ? ', with a reason' : '';
+  const assurance = ASSURANCE_TEXT[rule.assurance ?? 'kubernetes'];
   const you = person === undefined ? '' : isAsked(rule, person, now) ? ', you are asked' : ', you are not asked';
-  return visible(`rule "${rule.rule}", generation ${rule.generation} · ${needs}${each}${later}${reason}${you}`);
+  return visible(`rule "${rule.rule}", generation ${rule.generation} · ${needs}${each}${later}${reason}${assurance}${you}`);
 }
 
 /** group dba or users a, b */
@@ -261,6 +279,11 @@ function whom({ groups, users }: { readonly groups: readonly string[]; readonly 
 
 function plural(word: string, names: readonly string[]): string[] {
   return names.length === 0 ? [] : [`${word}${names.length === 1 ? '' : 's'} ${names.join(', ')}`];
+}
+
+/** Of the rules that ask this person, whether one takes their word by way of the API server. */
+export function takesPlainWord({ spec }: AccessRequest, person: Person, now: number): boolean {
+  return spec.rules.some((rule) => isAsked(rule, person, now) && (rule.assurance ?? 'kubernetes') === 'kubernetes');
 }
 
 export function isAsked(rule: Approvers, { user, groups }: Person, now: number): boolean {

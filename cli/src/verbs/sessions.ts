@@ -15,6 +15,7 @@ const MAX_KILL_REASON = 256;
 interface ListFlags extends CollectorFlags {
   readonly agent?: string;
   readonly resource?: string;
+  readonly person?: string;
   readonly since?: string;
   readonly limit: string;
   readonly output: ListOutput;
@@ -38,6 +39,7 @@ export function addSessions(program: Command, options: VerbOptions): void {
   const ls = withCollector(sessions.command('ls').description('List sessions, newest first'))
     .option('--agent <NAME>', 'of this agent (pod or ServiceAccount)')
     .option('--resource <NAMESPACE/NAME>', 'on this resource')
+    .option('--person <USER>', 'in which the agent acted for them, as a verified token said')
     .option('--since <DURATION>', 'begun in this time, for example 2h or 7d')
     .option('--limit <N>', 'at most so many; 0: all', '50')
     .addOption(outputOption('sessions ls', ['table', 'wide', 'json', 'jsonl', 'yaml', 'name']))
@@ -90,6 +92,7 @@ async function list(flags: ListFlags, options: VerbOptions): Promise<void> {
     ...(flags.namespace === undefined || flags.allNamespaces === true ? {} : { namespace: flags.namespace }),
     ...(flags.agent === undefined ? {} : { agent: flags.agent }),
     ...(flags.resource === undefined ? {} : { resource: pair('--resource', flags.resource).join('/') }),
+    ...(flags.person === undefined ? {} : { person: flags.person }),
     ...(flags.since === undefined ? {} : { since: options.io.now() - durationMs('--since', flags.since) }),
   };
   const { listSessions } = await import('../commands/sessions.ts');

@@ -1,10 +1,11 @@
 import type { ApiError } from '@chaperone/evidence';
 import type { Access, Identity } from '../access.ts';
 import { createAuth } from './auth.ts';
-import { BrowserSessions } from './browser-sessions.ts';
+import { BrowserSessions, SIGNED_IN_MS } from './browser-sessions.ts';
 import { browserSession, isFromPage } from './cookies.ts';
 import { DATA_POLICY, PAGE_POLICY, SAFE_HEADERS } from './headers.ts';
 import { isRoute } from './page-paths.ts';
+import { SAML_CALLBACK_PATH } from './provider/routes.ts';
 import type { SignIn } from './sign-in.ts';
 import type { StaticFile, StaticFiles } from './static-files.ts';
 
@@ -27,14 +28,17 @@ const YEAR = 'public, max-age=31536000, immutable';
  */
 export function createDoor(options: DoorOptions): (request: Request) => Promise<Response> {
   const { api, files, now } = options;
-  const sessions = new BrowserSessions(now);
+  const { signIn } = options;
+  const sessions = new BrowserSessions(now, 'sessionMs' in signIn ? signIn.sessionMs : SIGNED_IN_MS);
   const auth = createAuth({ ...options, sessions });
 
   const data = (request: Request, url: URL): Response | Promise<Response> => {
     const header = (name: string): string | undefined => request.headers.get(name) ?? undefined;
     const proven = header('authorization') !== undefined;
     const reads = request.method === 'GET' || request.method === 'HEAD';
-    if (!reads && !proven && !isFromPage(url, { header })) return foreign();
+    // A SAML provider's answer comes from its site, and proves itself.
+    const answers = signIn.way === 'saml' && request.method === 'POST' && url.pathname === SAML_CALLBACK_PATH;
+    if (!reads && !proven && !answers && !isFromPage(url, { header })) return foreign();
     if (url.pathname.startsWith('/auth/')) return auth.fetch(request);
     return api(request, proven ? undefined : browserSession(url, { header }, sessions)?.identity);
   };

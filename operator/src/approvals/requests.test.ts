@@ -187,11 +187,11 @@ async function eventuallyAsked(): Promise<Question> {
   return asked;
 }
 
+const end = (asked: Question): Promise<unknown> =>
+  call('POST', '/v1/ended', me, { name: asked.name, state: 'Ran', result: 'UPDATE 1' });
 describe('what was granted', () => {
   const TEMPLATE = 'e'.repeat(64);
   const again = () => question({ rule: 'often', template: TEMPLATE });
-  const end = (asked: Question): Promise<unknown> =>
-    call('POST', '/v1/ended', me, { name: asked.name, state: 'Ran', result: 'UPDATE 1' });
 
   async function granted(): Promise<Question> {
     const asked = again();

@@ -127,7 +127,7 @@ describe('the same again is', () => {
     ['not where the rule lets nobody grant any more', { rules: [anAskingRule()] }, false],
   ])('%s', (_, mods, isSame) => {
     const one = granting();
-    expect(isSameTemplate(one, { ...one, spec: { ...one.spec, ...mods } as RequestSpec })).toBe(isSame);
+    expect(isSameTemplate(one, { ...one, spec: { ...one.spec, ...mods } })).toBe(isSame);
   });
   it('not in another namespace', () => {
     expect(isSameTemplate(granting(), { ...granting(), namespace: 'others' })).toBe(false);

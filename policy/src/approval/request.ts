@@ -59,7 +59,7 @@ function same(a: { namespace: string; name: string }, b: { namespace: string; na
 
 function approversOf({ name, policy, approval }: AccessRule, generation: number, now: number): Approvers[] {
   if (approval === undefined) return [];
-  const { groups, users, minimum, all, reason, escalation, grantSeconds } = approval;
+  const { groups, users, minimum, all, reason, assurance, escalation, grantSeconds } = approval;
   return [
     {
       policy,
@@ -71,6 +71,7 @@ function approversOf({ name, policy, approval }: AccessRule, generation: number,
       all,
       reason,
       ...(grantSeconds !== undefined && { grant: grantSeconds }),
+      ...(assurance !== undefined && { assurance }),
       ...(escalation !== undefined && {
         escalation: {
           at: new Date(now + escalation.afterMs).toISOString(),

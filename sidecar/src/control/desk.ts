@@ -204,12 +204,10 @@ export class Desk implements Approvals {
     const entry = this.#entries.get(parsed.data.request);
     if (entry === undefined) throw new DecisionError('RequestUnknown', `no request ${parsed.data.request} is known here`);
     const now = this.#o.clock.now();
-    const isRevoked = parsed.data.decision === 'Deny' && isGranting(entry.status, now) && !isOpen(entry.status.state);
-    if ((!isOpen(entry.status.state) && !isRevoked) || entry.given.length >= MAX_DECISIONS)
-      throw new DecisionError('AlreadyDecided', `${entry.name} is over: ${entry.status.state ?? 'Pending'}`);
+    const revokes = takes(entry, parsed.data.decision, now) === 'revocation';
     const given = { name: `${entry.name}-${randomUUID().slice(0, 8)}`, at: new Date(now).toISOString(), spec: parsed.data };
     entry.given.push(given);
-    const status = isRevoked ? revoked(entry, entry.status, entry.given, now) : this.#counted(entry, now);
+    const status = revokes ? revoked(entry, entry.status, entry.given, now) : this.#counted(entry, now);
     this.#put(entry, status ?? entry.status);
     const taken = entry.status.decisions?.find(({ name }) => name === given.name);
     const decision: ApprovalDecision = {
@@ -264,6 +262,14 @@ export class Desk implements Approvals {
       if (!isOpen(status.state)) this.#entries.delete(name);
     }
   }
+}
+
+/** What a decision is to a request by now. @throws DecisionError AlreadyDecided */
+function takes({ name, status, given }: Entry, decision: DecisionSpec['decision'], now: number): 'answer' | 'revocation' {
+  const isFull = given.length >= MAX_DECISIONS;
+  if (!isFull && isOpen(status.state)) return 'answer';
+  if (!isFull && decision === 'Deny' && isGranting(status, now)) return 'revocation';
+  throw new DecisionError('AlreadyDecided', `${name} is over: ${status.state ?? 'Pending'}`);
 }
 
 function objectOf({ name, namespace, uid, askedAt, spec, status, version }: Entry): AccessRequest {

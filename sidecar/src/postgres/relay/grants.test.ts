@@ -20,6 +20,7 @@ beforeAll(() => start());
 afterEach(clear);
 afterAll(() => governed[Symbol.asyncDispose]());
 
+const asked = (): number => here.desk.list().filter(({ spec }) => spec.grantedBy === undefined).length;
 describe('what people granted', () => {
   const OFTEN = policy(fix({ maxGrant: '30m' }));
   async function granted(sql: string, values: unknown[] = []): Promise<{ client: Client; request: AccessRequest }> {
@@ -30,7 +31,6 @@ describe('what people granted', () => {
     await answer;
     return { client, request };
   }
-  const asked = (): number => here.desk.list().filter(({ spec }) => spec.grantedBy === undefined).length;
 
   test('runs again with other values, on any connection of the agent, recorded with whose approval', async () => {
     const { request } = await granted(`update tickets set status = 'closed' where id = 1`);
