@@ -35,6 +35,15 @@ export const CLI_CODES = {
     retry: 'change-it',
     example: '127.0.0.1:5432 is in use by process 4121 (postgres) (PortInUse)',
   },
+  ReachableByOthers: {
+    audience: ['platform'],
+    what: 'A resource is served at an address that other machines can reach.',
+    why: 'chaperone up asks nobody who they are: whoever connects to it is the agent, with all its rights.',
+    fix: 'Listen on 127.0.0.1, or let nobody else into that network.',
+    retry: 'none',
+    example:
+      'whoever reaches 0.0.0.0:5433 is agents/support-agent on data/orders-db; only a loopback address is this machine’s own (ReachableByOthers)',
+  },
   DataInUse: {
     audience: ['platform'],
     what: 'Another chaperone works in this data directory.',

@@ -35,6 +35,7 @@ import type { HostPort } from '../flags.ts';
 import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
 import { Killing } from './killing.ts';
+import { othersReach } from './others.ts';
 import { portOwner } from './port-owner.ts';
 import { requestRoutes } from './requests.ts';
 
@@ -121,6 +122,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
   const [failure] = (await listeners.apply(control.current())).failed;
   if (failure !== undefined) throw await cannotListen(failure.endpoint, failure.code);
   const resources = served(listeners, control.current());
+  for (const warning of othersReach(resources, agent)) logger.warn('reachable by others', warning);
   follow(options, control, listeners);
 
   const url = urlOf(api);

@@ -5,8 +5,9 @@ import type { z } from 'zod';
 import type { Access } from '../access.ts';
 import type { BrowserSessions } from './browser-sessions.ts';
 import { browserSession, clearCookie, isLoopback, readCookie, setCookie } from './cookies.ts';
+import { isPagePath } from './page-paths.ts';
 import { createProviderRoutes } from './provider/routes.ts';
-import { isPagePath, type SignIn } from './sign-in.ts';
+import type { SignIn } from './sign-in.ts';
 
 const MAX_BODY_BYTES = 4096;
 const HOME = '/sessions';

@@ -57,8 +57,3 @@ export class LinkSignIn {
     return works ? { identity: link.identity, path: link.path } : undefined;
   }
 }
-
-/** Whether a text is the path of a page of ours: what leads to another origin, or into the API, is not. */
-export function isPagePath(path: string): boolean {
-  return /^\/(?:sessions(?:\/[\w.-]{1,64})?)?(?:\?[\w.~%&=+-]{0,500})?$/.test(path);
-}

@@ -205,7 +205,7 @@ describe('at start', () => {
       'a resource that does not exist',
       { 'a.yaml': POLICY.replace('orders-db', 'order-db') },
       agent,
-      'NotGranted',
+      'ResourceNotFound',
       /data\/order-db does not exist/,
     ],
     [

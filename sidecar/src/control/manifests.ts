@@ -43,7 +43,7 @@ export interface ManifestControl extends ControlPlane {
  * The control plane of embedded mode: policy, resources and Secrets from YAML files of one directory. Changes are taken up
  * within a second. While the files hold mistakes the last version without any stays in force, and the log says so; files that
  * are right and grant less withdraw the right.
- * @throws ControlPlaneError ManifestInvalid, AgentNotSelected, NotGranted, AuthorityUnreadable, HashKeyUnreadable, at start only.
+ * @throws ControlPlaneError ManifestInvalid, AgentNotSelected, NotGranted, ResourceNotFound, AuthorityUnreadable, HashKeyUnreadable, at start only.
  */
 export async function openManifestControl(options: ManifestControlOptions): Promise<ManifestControl> {
   const authority = await openAuthority(options.data, options.clock);
@@ -262,6 +262,8 @@ function demandUse(
     throw new ControlPlaneError('AgentNotSelected', `no policy in ${basename(directory)}/ selects ${who}${hint}`);
   }
   if (compiled.resources.length > 0) return;
-  const lines = compiled.problems.map(({ code, message }) => `${message} (${code})`);
-  throw new ControlPlaneError('NotGranted', lines.length === 0 ? `no policy of ${who} names a resource` : lines.join('\n'));
+  const lines = compiled.problems.map((each) => `${each.message} (${each.code})`);
+  const isThere = compiled.problems.some((each) => each.code !== 'ResourceNotFound');
+  const code = isThere || lines.length === 0 ? 'NotGranted' : 'ResourceNotFound';
+  throw new ControlPlaneError(code, lines.length === 0 ? `no policy of ${who} names a resource` : lines.join('\n'));
 }

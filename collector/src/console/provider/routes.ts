@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { BrowserSessions } from '../browser-sessions.ts';
 import { readCookie, readSignInCookie, setCookie, setSignInCookie } from '../cookies.ts';
-import { isPagePath } from '../sign-in.ts';
+import { isPagePath } from '../page-paths.ts';
 import { PENDING_MS } from './pending.ts';
 import { type Failed, HOME, type ThroughProvider } from './sign-in.ts';
 
