@@ -1,10 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessRequest, ApprovalDecision, RequestStatus } from '@chaperone/api';
-import { counted, ended, type Grant, isOpen, revoked, tally } from '@chaperone/policy';
+import { counted, ended, type GenerationOf, type Grant, isDrifted, isOpen, revoked, tally } from '@chaperone/policy';
 import { askedOf, givenOf } from './store.ts';
-
-/** Generation of a policy in force; undefined: there is none. */
-export type GenerationOf = (policy: { readonly namespace: string; readonly name: string }) => number | undefined;
 
 export interface RequestFacts {
   readonly request: AccessRequest;
@@ -48,11 +45,6 @@ function statusOf({ request, decisions, generationOf, grant, gone, now }: Reques
   if (isDrifted(request, generationOf)) return ended(asked, status, { state: 'Voided' }, now) ?? status;
   if (gone) return ended(asked, status, { state: 'Withdrawn' }, now) ?? status;
   return status;
-}
-
-/** Whether a policy that asked is another by now, or none. */
-function isDrifted({ spec }: AccessRequest, generationOf: GenerationOf): boolean {
-  return spec.rules.some(({ policy, generation }) => generationOf(policy) !== generation);
 }
 
 function tallied(request: AccessRequest, decisions: readonly ApprovalDecision[]): RequestIntent['told'] {

@@ -5,6 +5,7 @@ import {
   counted,
   type EndRequest,
   ended,
+  type GenerationOf,
   type Grant,
   grantOf,
   isGranting,
@@ -20,7 +21,6 @@ import {
 import type { SidecarHub } from '../sidecars/hub.ts';
 import type { PodIdentity } from '../sidecars/identity.ts';
 import { Refusal } from '../sidecars/refusal.ts';
-import type { GenerationOf } from './decide.ts';
 import { ASKED_AT, askedOf, type At, type RequestStore } from './store.ts';
 import { Turns } from './turns.ts';
 

@@ -1,5 +1,5 @@
 import { AccessRequest, type AccessPolicy, ApprovalDecision, type RequestState } from '@chaperone/api';
-import { type Grant, grantOf, isOpen, type StreamLine } from '@chaperone/policy';
+import { type GenerationOf, type Grant, grantOf, isOpen, type StreamLine } from '@chaperone/policy';
 import { isConflict } from '../kube/errors.ts';
 import { type Change, Informer } from '../kube/informer.ts';
 import { KINDS, keyOf, type KubeObject } from '../kube/objects.ts';
@@ -8,7 +8,7 @@ import type { Kube } from '../kube/transport.ts';
 import { isAlive } from '../sidecars/governed.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';
 import { Refusal } from '../sidecars/refusal.ts';
-import { decideRequest, type GenerationOf, overSince } from './decide.ts';
+import { decideRequest, overSince } from './decide.ts';
 import { ApprovalDesk, requestView } from './desk.ts';
 import { askedOf, atOf, givenOf, RequestStore } from './store.ts';
 
