@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import type { Assertion } from '@chaperone/api';
+import { verifyAuthenticationResponse } from '@simplewebauthn/server';
+import { AttestError } from './errors.ts';
+
+/** The page that a passkey is bound to. */
+export interface PasskeySite {
+  /** Example: https://decide.corp */
+  readonly origin: string;
+  /** Its host. */
+  readonly rpId: string;
+}
+
+/** What a passkey is asked to sign for an answer: SHA-256 of what the browser's key signed, base64url. */
+export function assertionChallenge(message: Buffer): string {
+  return createHash('sha256').update(message).digest('base64url');
+}
+
+/**
+ * Whether the passkey whose public key is in the assertion signed this answer, on this page, after it had made sure of its holder.
+ * @param counter - what its counter was before; an authenticator that counts never goes back
+ * @returns The counter now.
+ * @throws AttestError PasskeyRefused
+ */
+export async function verifyAssertion(
+  message: Buffer,
+  assertion: Assertion | undefined,
+  site: PasskeySite,
+  counter = 0,
+): Promise<number> {
+  if (assertion === undefined) throw refused();
+  const { credential, publicKey, authenticatorData, clientData, signature } = assertion;
+  try {
+    const { verified, authenticationInfo } = await verifyAuthenticationResponse({
+      response: {
+        id: credential,
+        rawId: credential,
+        type: 'public-key',
+        clientExtensionResults: {},
+        response: { authenticatorData, clientDataJSON: clientData, signature },
+      },
+      expectedChallenge: assertionChallenge(message),
+      expectedOrigin: site.origin,
+      expectedRPID: site.rpId,
+      expectedType: 'webauthn.get',
+      requireUserVerification: true,
+      credential: { id: credential, publicKey: new Uint8Array(Buffer.from(publicKey, 'base64url')), counter },
+    });
+    if (verified) return authenticationInfo.newCounter;
+  } catch {
+    // Errors of the library may quote what they read.
+  }
+  throw refused();
+}
+
+function refused(): AttestError {
+  return new AttestError('PasskeyRefused', 'the passkey did not sign this answer on this page');
+}
