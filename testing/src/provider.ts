@@ -19,6 +19,9 @@ const CALLBACK = 'http://127.0.0.1/callback';
 const VERIFIER = 'a-verifier-that-is-at-least-43-characters-long-as-pkce-wants';
 const CHALLENGE = createHash('sha256').update(VERIFIER).digest('base64url');
 
+/** A public client, of a page in a browser. */
+export const PAGE_CLIENT = 'page';
+
 type Key = NonNullable<Configuration['jwks']>['keys'][number];
 
 function aKey(kid: string): Key {
@@ -26,7 +29,7 @@ function aKey(kid: string): Key {
   return { ...privateKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' };
 }
 
-function configuration(key: Key): Configuration {
+function configuration(key: Key, pages: readonly string[]): Configuration {
   return {
     jwks: { keys: [key] },
     clients: [
@@ -38,6 +41,12 @@ function configuration(key: Key): Configuration {
         response_types: [],
       },
       { client_id: 'chaperone', client_secret: SECRET, redirect_uris: [CALLBACK], application_type: 'native' },
+      {
+        client_id: PAGE_CLIENT,
+        token_endpoint_auth_method: 'none',
+        redirect_uris: [CALLBACK, ...pages],
+        application_type: 'native',
+      },
     ],
     claims: { openid: ['sub', 'groups', 'email', 'email_verified'] },
     conformIdTokenClaims: false,
@@ -64,7 +73,8 @@ function configuration(key: Key): Configuration {
   };
 }
 
-export async function startProvider(): Promise<TestProvider> {
+/** @param pages - where {@link PAGE_CLIENT} may send people back to */
+export async function startProvider(pages: readonly string[] = []): Promise<TestProvider> {
   // Loading it takes a while, and most tests need none.
   const { Provider: OpenidProvider } = await import('oidc-provider');
   let handler: ReturnType<Provider['callback']> | undefined;
@@ -73,7 +83,7 @@ export async function startProvider(): Promise<TestProvider> {
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   let keys = 0;
   const rotate = (): void => {
-    handler = new OpenidProvider(issuer, configuration(aKey(`key-${keys++}`))).callback();
+    handler = new OpenidProvider(issuer, configuration(aKey(`key-${keys++}`), pages)).callback();
   };
   rotate();
   const tokens = async (client: string, form: Record<string, string>): Promise<Record<string, string>> => {

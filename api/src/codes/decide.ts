@@ -106,4 +106,12 @@ export const DECIDE_CODES = {
     retry: 'repeat-unchanged',
     example: 'the passkey did not sign this answer on this page',
   },
+  PasskeyRegistered: {
+    audience: ['owner', 'operator'],
+    what: 'Somebody has a new passkey, with which they approve from now on.',
+    why: 'Who gets hold of a person’s sign-in could add one: it is told where many look.',
+    fix: 'If that person did not do it, delete the Secret that the event is about, and end their sign-ins at the issuer.',
+    retry: 'none',
+    example: 'jane@corp has registered a passkey for approvals',
+  },
 } as const satisfies CodeTable;

@@ -65,7 +65,8 @@ async function verified(token: string, terms: TokenTerms, keys: IssuerKeys): Pro
       requiredClaims: ['iss', 'aud', 'sub', 'exp', 'iat', 'nonce'],
     });
     return payload;
-  } catch {
+  } catch (error) {
+    if (error instanceof AttestError) throw error;
     // Errors of the library may quote what they read.
     throw failed('the token of your sign-in is not one that the issuer signed for this page');
   }

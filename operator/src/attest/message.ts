@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import type { SigningKey } from '@chaperone/api';
 import { canonicalJson } from '@chaperone/policy';
 
-/** What a key is made to say, so that it can never be taken for anything else. Both lines are part of what auditors check. */
+/** What a key is made to say, so that it can never be taken for anything else. These lines are part of what auditors check. */
 const DECISION_DOMAIN = 'chaperone.dev/decision/v1\n';
+const PASSKEY_DOMAIN = 'chaperone.dev/passkey/v1\n';
 const KEY_DOMAIN = 'chaperone.dev/key/v1\n';
 
 /** All that a person agrees to, or not. */
@@ -31,6 +32,11 @@ export function decisionMessage({ namespace, name, uid, digest, decision, reason
     DECISION_DOMAIN + canonicalJson({ namespace, name, uid, digest, decision, reason, challenge, shown }),
     'utf8',
   );
+}
+
+/** What is signed of a new passkey: what the browser answered to the registration, as text. */
+export function passkeyMessage(registration: string): Buffer {
+  return Buffer.from(PASSKEY_DOMAIN + registration, 'utf8');
 }
 
 /**

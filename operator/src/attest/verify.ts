@@ -13,13 +13,13 @@ export interface Terms extends TokenTerms {
 }
 
 /**
- * Whose answer this is: the ID token is the issuer's and for this client, its nonce is bound to the key, and the key signed exactly this
- * answer, soon after. Needs no network and no operator.
+ * Who signed these bytes: the ID token is the issuer's and for this client, its nonce is bound to the key, and the key signed soon after.
+ * Needs no network and no operator.
  * @param at - when it was signed, ms since 1970
  * @throws AttestError SignInFailed, PersonRefused, SignInNeeded, SignatureRefused
  */
-export async function verifyAnswer(
-  answer: Answer,
+export async function verifySigned(
+  message: Buffer,
   proof: Proof,
   at: number,
   terms: TokenTerms,
@@ -33,13 +33,19 @@ export async function verifyAnswer(
   if (bytesOf(proof.opening, 32) === undefined || signedIn.nonce !== commitmentOf(key, proof.opening))
     throw refused('the key is not the one that you signed in with');
   const signature = bytesOf(proof.signature, 64);
-  if (
-    signature === undefined ||
-    bytesOf(answer.challenge, 32) === undefined ||
-    !isSigned(decisionMessage(answer), key, signature)
-  )
-    throw refused('the signature is not of this answer');
+  if (signature === undefined || !isSigned(message, key, signature)) throw refused('the signature is not of this answer');
   return signedIn;
+}
+
+/** Whose answer this is, by {@link verifySigned}. */
+export async function verifyAnswer(
+  answer: Answer,
+  proof: Proof,
+  at: number,
+  terms: TokenTerms,
+  keys: IssuerKeys,
+): Promise<SignedIn> {
+  return await verifySigned(decisionMessage(answer), proof, at, terms, keys);
 }
 
 function isSigned(message: Buffer, { kty, crv, x, y }: SigningKey, signature: Buffer): boolean {
