@@ -11,6 +11,15 @@ export interface PasskeySite {
   readonly rpId: string;
 }
 
+/** COSE keys of ES256, EdDSA and RS256 (2048 bits) as CTAP2 writes them: the one way to write each. */
+const COSE_KEY =
+  /^(?:a5010203262001215820[0-9a-f]{64}225820[0-9a-f]{64}|a4010103272006215820[0-9a-f]{64}|a401030339010020590100[0-9a-f]{512}2143010001)$/;
+
+/** Whether a public key is of a kind that passkeys here have. */
+export function isPasskeyKey(publicKey: string): boolean {
+  return COSE_KEY.test(Buffer.from(publicKey, 'base64url').toString('hex'));
+}
+
 /** What a passkey is asked to sign for an answer: SHA-256 of what the browser's key signed, base64url. */
 export function assertionChallenge(message: Buffer): string {
   return createHash('sha256').update(message).digest('base64url');
@@ -30,6 +39,7 @@ export async function verifyAssertion(
 ): Promise<number> {
   if (assertion === undefined) throw refused();
   const { credential, publicKey, authenticatorData, clientData, signature } = assertion;
+  if (!isPasskeyKey(publicKey)) throw refused();
   try {
     const { verified, authenticationInfo } = await verifyAuthenticationResponse({
       response: {

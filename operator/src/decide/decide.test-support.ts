@@ -129,7 +129,7 @@ export async function signIn({ page }: Pick<Visit, 'page'>, login = 'jane'): Pro
 }
 
 /** Types a name where the issuer asks for one, and agrees. */
-async function atIssuer(page: Page, login: string): Promise<void> {
+export async function atIssuer(page: Page, login: string): Promise<void> {
   await page.waitForURL(/interaction/);
   await page.fill('input[name=login]', login);
   await page.fill('input[name=password]', 'any');

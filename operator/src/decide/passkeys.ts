@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { generateRegistrationOptions, verifyRegistrationResponse } from '@simplewebauthn/server';
 import { z } from 'zod';
-import { AttestError, type Terms } from '../attest/index.ts';
+import { AttestError, isPasskeyKey, type Terms } from '../attest/index.ts';
 import { getObject } from '../kube/apply.ts';
 import { isConflict } from '../kube/errors.ts';
 import { KINDS, type KubeObject, pathOf } from '../kube/objects.ts';
@@ -9,6 +9,8 @@ import type { Kube } from '../kube/transport.ts';
 
 const MAX_PASSKEYS = 8;
 const TIMEOUT_MS = 5_000;
+/** COSE: EdDSA, ES256, RS256. What else a browser might offer has keys for which a decision has no room. */
+const ALGORITHMS = [-8, -7, -257];
 
 const Passkey = z.object({
   id: z.string().max(1400),
@@ -61,6 +63,7 @@ export class Passkeys {
       userName: user,
       userID: new Uint8Array(createHash('sha256').update(user).digest()),
       attestationType: 'none',
+      supportedAlgorithmIDs: ALGORITHMS,
       excludeCredentials: known.map(({ id }) => ({ id })),
       authenticatorSelection: { residentKey: 'discouraged', userVerification: 'required' },
     });
@@ -76,7 +79,10 @@ export class Passkeys {
       registeredAt: new Date(this.#o.now()).toISOString(),
     };
     const { version, passkeys } = await this.#read(user);
-    if (passkeys.length >= MAX_PASSKEYS || passkeys.some((each) => each.id === id)) throw refused();
+    const isKnown = passkeys.some((each) => each.id === id);
+    // What could not be read back would lock its person out.
+    if (passkeys.length >= MAX_PASSKEYS || isKnown || !isPasskeyKey(passkey.publicKey) || !Passkey.safeParse(passkey).success)
+      throw refused();
     await this.#write(user, [...passkeys, passkey], version);
     return passkey;
   }
@@ -108,6 +114,7 @@ export class Passkeys {
         expectedOrigin: origin,
         expectedRPID: rpId,
         requireUserVerification: true,
+        supportedAlgorithmIDs: ALGORITHMS,
       });
       if (verified) return registrationInfo.credential;
     } catch {

@@ -40,6 +40,11 @@ const get = (path: string, ca: string): Promise<number> =>
       .end();
   });
 
+const published = (): string => {
+  const data = api.get(KINDS.configMaps, { namespace: AGENTS, name: 'chaperone-ca' })?.data as Record<string, string> | undefined;
+  return data?.['ca.crt'] ?? '';
+};
+
 it('the leader serves the page over TLS, and its Service leads there', async () => {
   await eventually(() =>
     expect(api.get(KINDS.endpointSlices, { namespace: 'chaperone-system', name: 'chaperone-decide-leader' })).toMatchObject({
@@ -47,12 +52,6 @@ it('the leader serves the page over TLS, and its Service leads there', async () 
       endpoints: [{ addresses: ['127.0.0.1'] }],
     }),
   );
-  const published = (): string => {
-    const data = api.get(KINDS.configMaps, { namespace: AGENTS, name: 'chaperone-ca' })?.data as
-      | Record<string, string>
-      | undefined;
-    return data?.['ca.crt'] ?? '';
-  };
   await eventually(() => expect(published()).not.toBe(''));
   const ca = published();
   await eventually(async () => expect(await get(`/decide/agents/${REQUEST}`, ca)).toBe(200));

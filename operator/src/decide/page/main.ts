@@ -245,6 +245,8 @@ function offer(sheet: Sheet, view: View, key: Key): void {
   });
   onPress('send', async () => {
     if (sheet.reason && reasonGiven() === '') return say('the rule wants a reason');
+    const wantsPasskey = decision === 'Approve' && sheet.assurance === 'passkey';
+    if (wantsPasskey && sheet.passkeys.length === 0) return say('to approve this you need a passkey; go back and add one');
     (element('send') as HTMLButtonElement).disabled = true;
     await send(decision, sheet, key);
     show('panel', false);
