@@ -120,7 +120,7 @@ describe.skipIf(!hasChromium)('a passkey, in a browser with an authenticator of 
     if (credential === undefined) throw new Error('there is none');
     const name = secrets()[0]?.metadata.name ?? '';
     const kept = site.api.get(KINDS.secrets, { namespace: 'chaperone-system', name });
-    const data = (kept?.data as Record<string, string>)['passkeys'] ?? '';
+    const data = (kept?.data as Record<string, string> | undefined)?.['passkeys'] ?? '';
     const ahead = Buffer.from(data, 'base64')
       .toString()
       .replace(/"counter":\d+/, '"counter":900');
