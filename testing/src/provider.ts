@@ -14,7 +14,8 @@ export interface TestProvider extends AsyncDisposable {
   rotate(): void;
 }
 
-const SECRET = 'a-secret-of-the-task-of-this-test';
+/** Of the clients that have one. */
+export const CLIENT_SECRET = 'a-secret-of-the-task-of-this-test';
 const CALLBACK = 'http://127.0.0.1/callback';
 const VERIFIER = 'a-verifier-that-is-at-least-43-characters-long-as-pkce-wants';
 const CHALLENGE = createHash('sha256').update(VERIFIER).digest('base64url');
@@ -35,12 +36,17 @@ function configuration(key: Key, pages: readonly string[]): Configuration {
     clients: [
       {
         client_id: 'nightly-report',
-        client_secret: SECRET,
+        client_secret: CLIENT_SECRET,
         grant_types: ['client_credentials'],
         redirect_uris: [],
         response_types: [],
       },
-      { client_id: 'chaperone', client_secret: SECRET, redirect_uris: [CALLBACK], application_type: 'native' },
+      {
+        client_id: 'chaperone',
+        client_secret: CLIENT_SECRET,
+        redirect_uris: [CALLBACK, ...pages],
+        application_type: 'native',
+      },
       {
         client_id: PAGE_CLIENT,
         token_endpoint_auth_method: 'none',
@@ -73,7 +79,7 @@ function configuration(key: Key, pages: readonly string[]): Configuration {
   };
 }
 
-/** @param pages - where {@link PAGE_CLIENT} may send people back to */
+/** @param pages - where the clients of people may send them back to, beside */
 export async function startProvider(pages: readonly string[] = []): Promise<TestProvider> {
   // Loading it takes a while, and most tests need none.
   const { Provider: OpenidProvider } = await import('oidc-provider');
@@ -89,7 +95,7 @@ export async function startProvider(pages: readonly string[] = []): Promise<Test
   const tokens = async (client: string, form: Record<string, string>): Promise<Record<string, string>> => {
     const response = await fetch(`${issuer}/token`, {
       method: 'POST',
-      headers: { authorization: `Basic ${Buffer.from(`${client}:${SECRET}`).toString('base64')}` },
+      headers: { authorization: `Basic ${Buffer.from(`${client}:${CLIENT_SECRET}`).toString('base64')}` },
       body: new URLSearchParams(form),
     });
     const body = (await response.json()) as Record<string, string>;

@@ -34,7 +34,10 @@ export interface Site extends AsyncDisposable {
 }
 
 /** The operator's page on a local port, with a real issuer and a stand-in for the API server that holds one request. */
-export async function startSite(mods: Parameters<typeof anAccessRequest>[0] = {}): Promise<Site> {
+export async function startSite(
+  mods: Parameters<typeof anAccessRequest>[0] = {},
+  client: object = { clientId: PAGE_CLIENT },
+): Promise<Site> {
   const api = await startFakeApiServer();
   const errors: unknown[] = [];
   const events: string[] = [];
@@ -45,7 +48,7 @@ export async function startSite(mods: Parameters<typeof anAccessRequest>[0] = {}
   const provider = await startProvider([`${origin}/decide/callback`]);
   const config = DecideConfig.parse({
     url: origin,
-    oidc: { issuer: provider.issuer, clientId: PAGE_CLIENT, scopes: ['openid'], usernameClaim: 'email' },
+    oidc: { issuer: provider.issuer, ...client, scopes: ['openid'], usernameClaim: 'email' },
   });
   const site: Site = {
     origin,

@@ -1,3 +1,6 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CLIENT_SECRET, temporaryDirectory } from '@chaperone/testing';
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -70,6 +73,17 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
       decision: 'Deny',
     });
     expect(one.faults).toEqual([]);
+  });
+
+  it('a client with a secret, which is a file, signs people in as well', async () => {
+    await using directory = await temporaryDirectory('chaperone-decide-');
+    const clientSecretFile = join(directory.path, 'secret');
+    await writeFile(clientSecretFile, `${CLIENT_SECRET}\n`);
+    site = await startSite({}, { clientId: 'chaperone', clientSecretFile });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('#request:visible');
+    expect(site.errors).toEqual([]);
   });
 
   it('hostile text is drawn as what it is, and does nothing', async () => {
