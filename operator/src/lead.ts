@@ -401,7 +401,9 @@ class Office {
     if (policy === undefined) return;
     const now = this.#now();
     const { image } = this.#options.config.injection;
-    const facts = gatherPolicy({ policy, resources: this.#states, pods: this.#governedPods(), hub: this.hub, image, now });
+    const signing = this.#options.config.decide !== undefined;
+    const pods = this.#governedPods();
+    const facts = gatherPolicy({ policy, resources: this.#states, pods, hub: this.hub, image, signing, now });
     const status = policyStatus(policy, decidePolicy(facts), now);
     await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.accessPolicies, policy, status);
   }
