@@ -13,18 +13,24 @@ interface Pair {
 export class ServedPair {
   readonly #files: { readonly certFile: string; readonly keyFile: string };
   readonly #onError: (error: unknown) => void;
+  readonly #checkMs: number;
   #server: Server | undefined;
   #current: Pair = { cert: '', key: '' };
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(files: { readonly certFile: string; readonly keyFile: string }, onError: (error: unknown) => void) {
+  constructor(
+    files: { readonly certFile: string; readonly keyFile: string },
+    onError: (error: unknown) => void,
+    checkMs = CHECK_MS,
+  ) {
     this.#files = files;
     this.#onError = onError;
+    this.#checkMs = checkMs;
   }
 
   /** The pair; undefined while it cannot be read, which keeps nothing else from starting. */
   async start(): Promise<Pair | undefined> {
-    this.#timer = setInterval(() => void this.#look(), CHECK_MS).unref();
+    this.#timer = setInterval(() => void this.#look(), this.#checkMs).unref();
     try {
       this.#current = await this.#read();
       return this.#current;
