@@ -8,6 +8,8 @@ import type { DecideConfig } from './config.ts';
 const TIMEOUT_MS = 5_000;
 /** Key sets have 2 to 20 KiB, tokens 8. */
 const MAX_ANSWER_BYTES = 256 * 1024;
+/** Everybody may begin sign-ins that come to nothing: one fault a minute tells as much as all of them. */
+const REPORT_MS = 60_000;
 const KEYS_LAST_MS = 10 * 60_000;
 /** How often an unknown key makes us ask again. */
 const KEYS_COOLDOWN_MS = 30_000;
@@ -25,12 +27,15 @@ export interface SignInTerms {
 export class Issuer {
   readonly #config: DecideConfig;
   readonly #onError: (error: unknown) => void;
+  readonly #now: () => number;
+  #reportedAt = Number.NEGATIVE_INFINITY;
   #found: Promise<oidc.Configuration> | undefined;
   #keys: IssuerKeys | undefined;
 
-  constructor(config: DecideConfig, onError: (error: unknown) => void) {
+  constructor(config: DecideConfig, onError: (error: unknown) => void, now: () => number) {
     this.#config = config;
     this.#onError = onError;
+    this.#now = now;
   }
 
   /** Where the person is sent. @throws AttestError PageUnavailable */
@@ -63,7 +68,7 @@ export class Issuer {
       if (tokens.id_token !== undefined) return tokens.id_token;
     } catch (error) {
       // What the issuer answered may hold what was typed there.
-      this.#onError(new AttestError('SignInFailed', `the issuer did not complete a sign-in (${codeOf(error)})`));
+      this.#report(new AttestError('SignInFailed', `the issuer did not complete a sign-in (${codeOf(error)})`));
     }
     throw new AttestError('SignInFailed', 'the issuer did not complete your sign-in');
   }
@@ -119,9 +124,15 @@ export class Issuer {
     );
   }
 
+  #report(error: AttestError): void {
+    if (this.#now() < this.#reportedAt + REPORT_MS) return;
+    this.#reportedAt = this.#now();
+    this.#onError(error);
+  }
+
   #unavailable(error: unknown): AttestError {
     if (error instanceof AttestError) return error;
-    this.#onError(new AttestError('PageUnavailable', `the issuer cannot be used (${codeOf(error)})`));
+    this.#report(new AttestError('PageUnavailable', `the issuer cannot be used (${codeOf(error)})`));
     return new AttestError('PageUnavailable', 'the issuer does not answer; try again in a moment');
   }
 }

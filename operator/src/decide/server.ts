@@ -37,7 +37,7 @@ export function createDecide({
   onError,
 }: DecideOptions): RequestListener {
   const terms = termsOf(config);
-  const issuer = new Issuer(config, onError);
+  const issuer = new Issuer(config, onError, now);
   const passkeys = new Passkeys({ kube, namespace, site: terms.site, now });
   const onPasskey = (user: string): void => {
     const regarding = { apiVersion: 'v1', kind: 'Secret', namespace, name: passkeys.nameOf(user) };
