@@ -1,6 +1,7 @@
 import { ADMISSION_CODES } from './codes/admission.ts';
 import { AGENT_CODES } from './codes/agent.ts';
 import { CLI_CODES } from './codes/cli.ts';
+import { DECIDE_CODES } from './codes/decide.ts';
 import type { CodeEntry, Retry } from './codes/entry.ts';
 import { EVIDENCE_CODES } from './codes/evidence.ts';
 import { POLICY_CODES } from './codes/policies.ts';
@@ -21,6 +22,7 @@ export const CODE_GROUPS = [
   { title: 'Conditions of an AccessPolicy', codes: POLICY_CODES },
   { title: 'Admission of pods', codes: ADMISSION_CODES },
   { title: 'Admission of approvals', codes: REQUEST_CODES },
+  { title: 'The page where people decide', codes: DECIDE_CODES },
   { title: 'Sidecar, operator and collector', codes: RUNTIME_CODES },
   { title: 'Signing in to the console', codes: SIGN_IN_CODES },
   { title: 'Command line', codes: CLI_CODES },
@@ -38,6 +40,7 @@ export const CODES = {
   ...POLICY_CODES,
   ...ADMISSION_CODES,
   ...REQUEST_CODES,
+  ...DECIDE_CODES,
   ...RUNTIME_CODES,
   ...SIGN_IN_CODES,
   ...CLI_CODES,

@@ -219,6 +219,34 @@ describe('admission, also while the operator is away', () => {
     expect(await ticket()).toBe(`${before}+`);
   }, 300_000);
 
+  test('lets nobody but the operator say that an answer was signed, and the operator approve nothing without a proof', async () => {
+    const [asked] = await requests();
+    if (asked === undefined) throw new Error('there is no request');
+    const attestation = {
+      assurance: 'signed',
+      idToken: 'a.b.c',
+      key: { kty: 'EC', crv: 'P-256', x: 'x', y: 'y' },
+      opening: 'o',
+      challenge: 'c',
+      shown: 'a'.repeat(64),
+      signature: 's',
+      signedAt: new Date().toISOString(),
+    };
+    const plain = decision(asked);
+    const proven = { ...plain, spec: { ...plain.spec, attestation } };
+    // Its right to create decisions comes with the page, which is not installed here; what admission says is.
+    const bind = ['create', 'rolebinding', 'operator-decides', '-n', AGENTS, '--clusterrole=chaperone-approver'];
+    await shop.cluster.demand([...bind, '--serviceaccount=chaperone-system:chaperone-operator']);
+    const operator = ['--as=system:serviceaccount:chaperone-system:chaperone-operator', '--dry-run=server'];
+    const tries: readonly (readonly [object, readonly string[], string])[] = [
+      [proven, JANE, '[DecisionNotAttested]'],
+      [plain, operator, '[DecisionNotOwn]'],
+    ];
+    for (const [object, as, message] of tries)
+      expect(await create(object, as)).toMatchObject({ status: 1, stderr: expect.stringContaining(message) });
+    expect(await create(proven, operator)).toMatchObject({ status: 0, stderr: '' });
+  });
+
   test('lets nobody but the operator write what is asked for, or what became of it', async () => {
     const [asked] = await requests();
     if (asked === undefined) throw new Error('there is no request');

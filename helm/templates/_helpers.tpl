@@ -66,6 +66,19 @@ tls://chaperone-nats.{{ .Release.Namespace }}.svc:4222
 {{- end -}}
 {{- end -}}
 
+{{/* The page where people decide with a signature, as the operator reads it; secrets are files of the volume "decide". */}}
+{{- define "chaperone.decide" -}}
+{{- with .Values.operator.decide -}}
+{{- $oidc := pick .oidc "issuer" "clientId" "scopes" "usernameClaim" "usernamePrefix" "groupsClaim" "groupsPrefix" -}}
+{{- if .oidc.secretRef.name -}}{{- $_ := set $oidc "clientSecretFile" "/etc/chaperone/decide/client-secret" -}}{{- end -}}
+{{- $decide := dict "url" .url "oidc" $oidc -}}
+{{- if .tlsSecretName -}}
+{{- $_ := set $decide "tls" (dict "certFile" "/etc/chaperone/decide/tls.crt" "keyFile" "/etc/chaperone/decide/tls.key") -}}
+{{- end -}}
+{{- toJson $decide -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Where notices go, as the operator reads it; secrets are files of the volume "notify". */}}
 {{- define "chaperone.notify" -}}
 {{- $webhooks := list -}}

@@ -130,6 +130,24 @@ describe.skipIf(helm === undefined)('the chart', () => {
         })}`,
       ],
     ],
+    [
+      'decide',
+      [
+        '-s',
+        'templates/operator/deployment.yaml',
+        '--set-json',
+        `operator.decide=${JSON.stringify({
+          url: 'https://decide.corp',
+          tlsSecretName: 'decide-tls',
+          oidc: {
+            issuer: 'https://login.corp',
+            clientId: 'decide',
+            secretRef: { name: 'decide', key: 'secret' },
+            usernameClaim: 'email',
+          },
+        })}`,
+      ],
+    ],
   ])('renders %s as reviewed', (name, args) => {
     const file = join(TESTDATA, `${name}.yaml`);
     const text = tidy(rendered(...args));
@@ -194,6 +212,18 @@ describe.skipIf(helm === undefined)('the chart', () => {
       'url',
     ],
     ['a webhook without a secret', ['--set-json', 'notify.webhooks=[{"url":"https://a/"}]'], 'secretRef'],
+    [
+      'a page to decide on without an issuer',
+      ['--set', 'operator.decide.url=https://decide.corp'],
+      'missing for operator.decide: oidc.issuer',
+    ],
+    [
+      'a page to decide on without an address',
+      ['--set', 'operator.decide.oidc.clientId=decide'],
+      'missing for operator.decide: url',
+    ],
+    ['a page to decide on without encryption', ['--set', 'operator.decide.url=http://decide.corp'], 'url'],
+    ['people by names of the system', ['--set', 'operator.decide.oidc.usernamePrefix=system:'], 'usernamePrefix'],
     ['a channel by its name', ['--set', 'notify.slack.channel=#approvals'], 'channel'],
     ['one name for everybody in Slack', ['--set', 'notify.slack.user=admin'], 'user'],
     ['names of the system for people in Slack', ['--set', 'notify.slack.user=system:{email}'], 'user'],

@@ -15,7 +15,7 @@ test('defaults are those of the design', () => {
   const config = parseConfig(GOOD);
   expect(config.ranges).toEqual({ ipv4: '240.240.0.0/16', ipv6: '2001:2::/48' });
   expect(config.validForMs).toBe(15 * 60_000);
-  expect(config.ports).toEqual({ sidecars: 8443, webhook: 9443, health: 8080, slack: 8444 });
+  expect(config.ports).toEqual({ sidecars: 8443, webhook: 9443, health: 8080, slack: 8444, decide: 8445 });
   expect(config.notify).toEqual({ webhooks: [] });
   expect(config.injection.uid).toBe(24_601);
   expect(config.hostPatterns).toEqual({});

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AddressBook } from './addresses/address-book.ts';
+import { DecideConfig } from './decide/config.ts';
 import { NotifyConfig } from './notify/config.ts';
 
 const MINUTE_MS = 60_000;
@@ -43,6 +44,10 @@ const Environment = z.object({
   CHAPERONE_NOTIFY: z.string().max(65_536).default('{}'),
   CHAPERONE_SLACK_SERVICE: z.string().max(63).default('chaperone-slack'),
   CHAPERONE_SLACK_PORT: z.coerce.number().int().min(0).max(65_535).default(8444),
+  /** JSON: the page where people decide with a signature, by {@link DecideConfig}; absent: there is none. */
+  CHAPERONE_DECIDE: z.string().max(65_536).optional(),
+  CHAPERONE_DECIDE_SERVICE: z.string().max(63).default('chaperone-decide'),
+  CHAPERONE_DECIDE_PORT: z.coerce.number().int().min(0).max(65_535).default(8445),
   CHAPERONE_VALID_FOR_MINUTES: z.coerce.number().int().min(1).max(60).default(15),
   CHAPERONE_SIDECAR_PORT: z.coerce.number().int().min(0).max(65_535).default(8443),
   CHAPERONE_WEBHOOK_PORT: z.coerce.number().int().min(0).max(65_535).default(9443),
@@ -58,12 +63,13 @@ export interface Config {
   readonly pod: { readonly name: string; readonly uid: string; readonly ip: string };
   readonly namespace: string;
   readonly clusterName: string;
-  readonly services: { readonly sidecars: string; readonly webhook: string; readonly slack: string };
-  readonly ports: { readonly sidecars: number; readonly webhook: number; readonly health: number; readonly slack: number };
+  readonly services: Readonly<Record<'sidecars' | 'webhook' | 'slack' | 'decide', string>>;
+  readonly ports: Readonly<Record<'sidecars' | 'webhook' | 'health' | 'slack' | 'decide', number>>;
   readonly nats: { readonly url: string; readonly installed: boolean; readonly caFile: string | undefined };
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
   readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
   readonly notify: NotifyConfig;
+  readonly decide: DecideConfig | undefined;
   readonly devices: readonly string[];
   readonly forbiddenRanges: readonly string[];
   readonly validForMs: number;
@@ -94,12 +100,18 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     pod: { name: env.POD_NAME, uid: env.POD_UID, ip: env.POD_IP },
     namespace: env.POD_NAMESPACE,
     clusterName: env.CHAPERONE_CLUSTER_NAME,
-    services: { sidecars: env.CHAPERONE_SERVICE, webhook: env.CHAPERONE_WEBHOOK_SERVICE, slack: env.CHAPERONE_SLACK_SERVICE },
+    services: {
+      sidecars: env.CHAPERONE_SERVICE,
+      webhook: env.CHAPERONE_WEBHOOK_SERVICE,
+      slack: env.CHAPERONE_SLACK_SERVICE,
+      decide: env.CHAPERONE_DECIDE_SERVICE,
+    },
     ports: {
       sidecars: env.CHAPERONE_SIDECAR_PORT,
       webhook: env.CHAPERONE_WEBHOOK_PORT,
       health: env.CHAPERONE_HEALTH_PORT,
       slack: env.CHAPERONE_SLACK_PORT,
+      decide: env.CHAPERONE_DECIDE_PORT,
     },
     nats: { url: env.CHAPERONE_NATS_URL, installed: env.CHAPERONE_NATS_INSTALLED === 'true', caFile: env.CHAPERONE_NATS_CA_FILE },
     ranges,
@@ -110,6 +122,10 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       'an object of lists of host patterns',
     ),
     notify: parseJson('CHAPERONE_NOTIFY', env.CHAPERONE_NOTIFY, NotifyConfig, 'webhooks and Slack as the chart writes them'),
+    decide:
+      env.CHAPERONE_DECIDE === undefined
+        ? undefined
+        : parseJson('CHAPERONE_DECIDE', env.CHAPERONE_DECIDE, DecideConfig, 'the page as the chart writes it'),
     devices: parseJson('CHAPERONE_DEVICES', env.CHAPERONE_DEVICES, deviceList, 'a list of extended resources'),
     forbiddenRanges: env.CHAPERONE_FORBIDDEN_RANGES.split(',').filter((range) => range !== ''),
     validForMs: env.CHAPERONE_VALID_FOR_MINUTES * MINUTE_MS,

@@ -87,7 +87,8 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
         ...natsCa(options, now()),
       }),
     });
-    await publishLeader(kube, config, signal);
+    await publishLeader(options, 'sidecars', signal);
+    if (config.decide !== undefined) await publishLeader(options, 'decide', signal);
     while (!signal.aborted) {
       await sleep(TICK_MS, undefined, { signal }).catch(() => undefined);
       if (!signal.aborted) await office.tick().catch(options.onError);
@@ -104,9 +105,9 @@ function natsCa({ natsCa: given, config, authority }: LeadOptions, now: number):
   return ca === undefined ? {} : { ca };
 }
 
-/** Points the sidecars' Service, which has no selector, at this replica. */
-async function publishLeader(kube: Kube, config: Config, signal: AbortSignal): Promise<void> {
-  const service = config.services.sidecars;
+/** Points a Service that has no selector, since the leader alone answers there, at this replica. */
+async function publishLeader({ kube, config }: LeadOptions, of: 'sidecars' | 'decide', signal: AbortSignal): Promise<void> {
+  const service = config.services[of];
   const labels = { 'kubernetes.io/service-name': service, 'endpointslice.kubernetes.io/managed-by': 'chaperone-operator' };
   await apply(
     kube,
@@ -115,7 +116,7 @@ async function publishLeader(kube: Kube, config: Config, signal: AbortSignal): P
     {
       metadata: { labels },
       addressType: config.pod.ip.includes(':') ? 'IPv6' : 'IPv4',
-      ports: [{ name: 'sidecars', port: config.ports.sidecars, protocol: 'TCP' }],
+      ports: [{ name: of, port: config.ports[of], protocol: 'TCP' }],
       endpoints: [{ addresses: [config.pod.ip], conditions: { ready: true } }],
     },
     { signal },
@@ -190,6 +191,7 @@ class Office {
       now: this.#now,
       metrics: options.approvalMetrics,
       queueMetrics: options.queueMetrics,
+      decideOrigin: config.decide?.url,
       onError,
     });
     this.#queue = new WorkQueue({
@@ -399,7 +401,9 @@ class Office {
     if (policy === undefined) return;
     const now = this.#now();
     const { image } = this.#options.config.injection;
-    const facts = gatherPolicy({ policy, resources: this.#states, pods: this.#governedPods(), hub: this.hub, image, now });
+    const signing = this.#options.config.decide !== undefined;
+    const pods = this.#governedPods();
+    const facts = gatherPolicy({ policy, resources: this.#states, pods, hub: this.hub, image, signing, now });
     const status = policyStatus(policy, decidePolicy(facts), now);
     await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.accessPolicies, policy, status);
   }

@@ -8,6 +8,8 @@ import { SERVICE_CERTIFICATES, serviceNames } from './ca/service-certificates.ts
 import { ServingCertificate } from './ca/serving.ts';
 import { closeServer } from './close-server.ts';
 import type { Config } from './config.ts';
+import { createDecide, createDecideServer } from './decide/server.ts';
+import { ServedPair } from './decide/served-pair.ts';
 import { createHealthServer } from './health.ts';
 import { buildProfile, type InjectionConfig } from './injection/profile.ts';
 import type { Pod } from './injection/pod.ts';
@@ -47,6 +49,8 @@ export interface Operator {
     readonly health: Server;
     /** Where Slack is used. */
     readonly slack: HttpsServer | undefined;
+    /** Where people decide with a signature, if they can. */
+    readonly decide: HttpsServer | undefined;
   };
   /** Resolves when the election has ended. */
   stop(): Promise<void>;
@@ -176,20 +180,38 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
             onError,
           }),
         );
-  const open = slack === undefined ? [sidecars, webhook] : [sidecars, webhook, slack];
-  for (const server of open) serving.attach(server);
+  const pair = config.decide?.tls && new ServedPair(config.decide.tls, onError);
+  const decide =
+    config.decide &&
+    createDecideServer(
+      (await pair?.start()) ?? tls,
+      createDecide({
+        kube,
+        config: config.decide,
+        namespace: config.namespace,
+        events,
+        leads: () => term !== undefined,
+        onError,
+      }),
+    );
+  const own = [sidecars, webhook, ...(slack === undefined ? [] : [slack])];
+  const open = decide === undefined ? own : [...own, decide];
+  for (const server of pair === undefined ? open : own) serving.attach(server);
+  if (decide !== undefined) pair?.attach(decide);
   await listen(sidecars, config.ports.sidecars);
   await listen(webhook, config.ports.webhook);
   if (slack !== undefined) await listen(slack, config.ports.slack);
+  if (decide !== undefined) await listen(decide, config.ports.decide);
   listening = true;
 
   const sampler = setInterval(() => sample(metrics, world, term, serving), 10_000).unref();
   return {
-    servers: { sidecars, webhook, health, slack },
+    servers: { sidecars, webhook, health, slack, decide },
     stop: async () => {
       listening = false;
       clearInterval(sampler);
       serving.stop();
+      pair?.stop();
       stop.abort();
       await electing;
       await sleep(options.drainMs ?? 0);
@@ -222,7 +244,7 @@ function followAuthority(
 
 /** Addresses of Chaperone's own Services: fixed for as long as the Services exist, so that all replicas inject the same. */
 async function ownAddresses(kube: Kube, { services, namespace }: Config): Promise<string[]> {
-  const names = [services.sidecars, services.webhook, services.slack, ...SERVICE_CERTIFICATES.map(({ service }) => service)];
+  const names = [...Object.values(services), ...SERVICE_CERTIFICATES.map(({ service }) => service)];
   const found = await Promise.all(names.map((name) => getObject(kube, KINDS.services, { namespace, name })));
   return found
     .flatMap((service) => (service?.spec as { clusterIPs?: string[] } | undefined)?.clusterIPs ?? [])
@@ -230,10 +252,7 @@ async function ownAddresses(kube: Kube, { services, namespace }: Config): Promis
 }
 
 function servingNames({ services, namespace, pod }: Config): string[] {
-  return [
-    ...[services.sidecars, services.webhook, services.slack].flatMap((service) => serviceNames(service, namespace)),
-    pod.ip,
-  ];
+  return [...Object.values(services).flatMap((service) => serviceNames(service, namespace)), pod.ip];
 }
 
 function namespaceFacts(world: World, namespace: string, pod: Pod) {

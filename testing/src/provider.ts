@@ -25,14 +25,20 @@ export interface ProviderOptions {
   readonly port?: number;
   /** One more client, that browsers are sent back to; without a secret a public one. */
   readonly client?: { readonly id: string; readonly secret?: string; readonly callback: string };
+  /** Where the clients of people may send them back to, beside. */
+  readonly pages?: readonly string[];
   /** What ID tokens say of a person, beside `sub`. */
   readonly claims?: (login: string) => Readonly<Record<string, unknown>>;
 }
 
-const SECRET = 'a-secret-of-the-task-of-this-test';
+/** Of the clients that have one. */
+export const CLIENT_SECRET = 'a-secret-of-the-task-of-this-test';
 const CALLBACK = 'http://127.0.0.1/callback';
 const VERIFIER = 'a-verifier-that-is-at-least-43-characters-long-as-pkce-wants';
 const CHALLENGE = createHash('sha256').update(VERIFIER).digest('base64url');
+
+/** A public client, of a page in a browser. */
+export const PAGE_CLIENT = 'page';
 
 type Key = NonNullable<Configuration['jwks']>['keys'][number];
 
@@ -47,18 +53,29 @@ const somebody = (login: string): Record<string, unknown> => ({
   email_verified: true,
 });
 
-function configuration(key: Key, { client, claims = somebody }: ProviderOptions): Configuration {
+function configuration(key: Key, { client, pages = [], claims = somebody }: ProviderOptions): Configuration {
   return {
     jwks: { keys: [key] },
     clients: [
       {
         client_id: 'nightly-report',
-        client_secret: SECRET,
+        client_secret: CLIENT_SECRET,
         grant_types: ['client_credentials'],
         redirect_uris: [],
         response_types: [],
       },
-      { client_id: 'chaperone', client_secret: SECRET, redirect_uris: [CALLBACK], application_type: 'native' },
+      {
+        client_id: 'chaperone',
+        client_secret: CLIENT_SECRET,
+        redirect_uris: [CALLBACK, ...pages],
+        application_type: 'native',
+      },
+      {
+        client_id: PAGE_CLIENT,
+        token_endpoint_auth_method: 'none',
+        redirect_uris: [CALLBACK, ...pages],
+        application_type: 'native',
+      },
       ...(client === undefined
         ? []
         : [
@@ -117,7 +134,7 @@ export async function startProvider(options: ProviderOptions = {}): Promise<Test
   const tokens = async (client: string, form: Record<string, string>): Promise<Record<string, string>> => {
     const response = await fetch(`${issuer}/token`, {
       method: 'POST',
-      headers: { authorization: `Basic ${Buffer.from(`${client}:${SECRET}`).toString('base64')}` },
+      headers: { authorization: `Basic ${Buffer.from(`${client}:${CLIENT_SECRET}`).toString('base64')}` },
       body: new URLSearchParams(form),
     });
     const body = (await response.json()) as Record<string, string>;

@@ -10,6 +10,15 @@ export const POLICY_CODES = {
     retry: 'none',
     example: 'rule "fix" needs approval but names nobody; add spec.rules[1].approval.approvers. Until then it denies',
   },
+  SignatureUnavailable: {
+    audience: ['platform', 'operator'],
+    what: 'A rule wants approvals that are signed, and there is no page where people could sign them.',
+    why: 'The chart installs the page only where it is told of an issuer; until then nobody can approve what the rule holds.',
+    fix: 'Set operator.decide in the Helm values, or remove approval.assurance.',
+    retry: 'none',
+    example:
+      'rule "fix" wants approvals that are signed, and there is no page to sign them on; set operator.decide of the chart. Until then nobody can approve',
+  },
   PolicyInvalid: {
     audience: ['platform'],
     what: 'A value of the policy cannot be read.',

@@ -10,6 +10,15 @@ export const REQUEST_CODES = {
     retry: 'change-it',
     example: 'set spec.by to your own user name, jane@corp',
   },
+  DecisionNotAttested: {
+    audience: ['platform', 'owner'],
+    what: 'Somebody other than the operator writes an ApprovalDecision with a proof that it was signed.',
+    why: 'What counts as signed is what the operator has checked on its own page.',
+    fix: 'Remove spec.attestation, or open the page that chaperone requests show names.',
+    retry: 'change-it',
+    example:
+      'remove spec.attestation; only Chaperone’s operator says that an answer was signed, where people sign it on its page',
+  },
   DecisionByWorkload: {
     audience: ['platform', 'owner'],
     what: 'A ServiceAccount of the agents’ own namespace wants to decide on a request there.',

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DecisionSpec } from '@chaperone/api';
 import type { RequestView } from '@chaperone/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { anIssuer, aProof, attestationOf } from '../attest/answer.test-support.ts';
 import { eventually, type FakeApiServer } from '../kube/fake-api-server.test-support.ts';
 import { KINDS } from '../kube/objects.ts';
 import { AGENTS, type Answer, type OpenStream, putAgentPod, reviewsTokens } from '../operator.test-support.ts';
@@ -210,6 +211,26 @@ describe('a decision', () => {
     expect(requestAt(asked.name).status).toMatchObject({ state: 'Pending', votes: '0/1' });
     expect((await release(asked, other)).body).toMatchObject({ state: 'Pending' });
     await call('POST', '/v1/ended', other, { name: asked.name, state: 'Withdrawn' });
+  });
+
+  test('without a signature does not count where one is wanted, and one with it does', async () => {
+    const asked = question({ rule: 'proven' });
+    await ask(asked, other);
+    expect(requestAt(asked.name).spec.rules).toMatchObject([{ rule: 'proven', assurance: 'signed' }]);
+    const plain = decide(asked.name);
+    const why = 'the rule wants an approval that is signed; decide on the page of the operator';
+    await eventually(() => expect(decisionAt(plain).status).toEqual({ counted: false, why }));
+    expect(requestAt(asked.name).status).toMatchObject({ state: 'Pending', votes: '0/1' });
+    const signed = decide(asked.name, { attestation: attestationOf(await aProof(await anIssuer())) });
+    await eventually(() => expect(decisionAt(signed).status).toEqual({ counted: true }));
+    expect(requestAt(asked.name).status).toMatchObject({
+      state: 'Approved',
+      decisions: [
+        { counted: false, assurance: 'kubernetes' },
+        { counted: true, assurance: 'signed' },
+      ],
+    });
+    expect((await release(asked, other)).body).toMatchObject({ state: 'Released' });
   });
 
   test('on what is not there says so', async () => {

@@ -73,6 +73,7 @@ export function askingCluster() {
           rule('quick', { timeout: '1s' }),
           rule('later', { mode: 'retry', timeout: '5m' }),
           rule('often', { timeout: '5m', maxGrant: '30m' }),
+          rule('proven', { assurance: 'signed', timeout: '5m' }),
           { name: 'read', effect: 'Allow', resource: RESOURCE, sql: { statements: ['select'], relations: ['public.fix'] } },
         ],
         ...mods,

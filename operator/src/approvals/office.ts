@@ -49,6 +49,8 @@ export interface ApprovalOfficeOptions {
   readonly queueMetrics?: QueueMetrics | undefined;
   /** Called with every request, whenever it changes. */
   readonly onRequest?: ((request: AccessRequest) => void) | undefined;
+  /** Where people decide with a signature, if they can. */
+  readonly decideOrigin?: string | undefined;
   readonly onError: (error: unknown) => void;
 }
 
@@ -74,7 +76,7 @@ export class ApprovalOffice {
     this.#o = options;
     const { kube, signal, policies, hub, now, onError, queueMetrics } = options;
     this.#since = now();
-    this.#store = new RequestStore(kube, signal);
+    this.#store = new RequestStore(kube, signal, options.decideOrigin);
     this.#generationOf = (policy) => policies.get(`${policy.namespace}/${policy.name}`)?.metadata.generation;
     this.#requests = new Informer({ kube, kind: KINDS.accessRequests, parse: (each) => AccessRequest.parse(each), onError });
     this.#decisions = new Informer({

@@ -1,5 +1,6 @@
-import { AccessRequest, API_VERSION, ApprovalDecision, type RequestSpec, type RequestStatus } from '@chaperone/api';
+import { AccessRequest, API_VERSION, ApprovalDecision, DECIDE_PAGE, type RequestSpec, type RequestStatus } from '@chaperone/api';
 import type { Asked, GivenDecision } from '@chaperone/policy';
+import { pageOf } from '../decide/config.ts';
 import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
 import { isConflict, isNotFound } from '../kube/errors.ts';
 import { KINDS, type KubeObject, pathOf, type ResourceKind } from '../kube/objects.ts';
@@ -37,10 +38,13 @@ export function givenOf({ metadata: { name, creationTimestamp = '' }, spec }: Ap
 export class RequestStore {
   readonly #kube: Kube;
   readonly #signal: AbortSignal;
+  readonly #decideOrigin: string | undefined;
 
-  constructor(kube: Kube, signal: AbortSignal) {
+  /** @param decideOrigin - where people decide with a signature; each request says so */
+  constructor(kube: Kube, signal: AbortSignal, decideOrigin?: string) {
     this.#kube = kube;
     this.#signal = signal;
+    this.#decideOrigin = decideOrigin;
   }
 
   async read(at: At): Promise<AccessRequest | undefined> {
@@ -51,6 +55,10 @@ export class RequestStore {
   /** The new request; undefined where the name is taken. */
   async create(at: At, spec: RequestSpec, now: number): Promise<AccessRequest | undefined> {
     const labels = { [POD_LABEL]: spec.agent.podUid ?? '', [DIGEST_LABEL]: spec.digest.slice(0, MAX_LABEL) };
+    const annotations = {
+      [ASKED_AT]: new Date(now).toISOString(),
+      ...(this.#decideOrigin !== undefined && { [DECIDE_PAGE]: pageOf(this.#decideOrigin, at) }),
+    };
     try {
       const created = await this.#kube.request({
         method: 'POST',
@@ -59,7 +67,7 @@ export class RequestStore {
         body: {
           apiVersion: API_VERSION,
           kind: KINDS.accessRequests.kind,
-          metadata: { ...at, labels, annotations: { [ASKED_AT]: new Date(now).toISOString() } },
+          metadata: { ...at, labels, annotations },
           spec,
         },
         signal: this.#signal,

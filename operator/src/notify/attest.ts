@@ -1,18 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { AccessRequest, API_VERSION, GROUP, VERSION } from '@chaperone/api';
+import { AccessRequest, API_VERSION } from '@chaperone/api';
+import { isPermitted } from '../kube/access-review.ts';
 import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
 import { isNotFound } from '../kube/errors.ts';
-import { KINDS, pathOf, type ResourceKind } from '../kube/objects.ts';
+import { KINDS, pathOf } from '../kube/objects.ts';
 import type { Kube } from '../kube/transport.ts';
 import type { ChatDecision, ChatVerdict } from './slack-actions.ts';
 import { SLACK_MARK } from './slack.ts';
 
-const REVIEWS: ResourceKind = {
-  apiVersion: 'authorization.k8s.io/v1',
-  kind: 'SubjectAccessReview',
-  plural: 'subjectaccessreviews',
-  namespaced: false,
-};
 /** Slack's person waits. */
 const TIMEOUT_MS = 5_000;
 /** On a decision: by which way the person's word came here. */
@@ -31,7 +26,8 @@ export async function readRequest(
 export async function attestDeny(kube: Kube, decision: ChatDecision): Promise<ChatVerdict> {
   const { request, uid, digest, by, groups, reason } = decision;
   const { namespace, name } = request;
-  if (!(await mayDecide(kube, namespace, by, groups)))
+  const right = { namespace, resource: KINDS.approvalDecisions.plural, verb: 'create' } as const;
+  if (!(await isPermitted(kube, { user: by, groups }, right)))
     return { ok: false, why: `${by} may not create approvaldecisions in ${namespace}` };
   await kube.request({
     method: 'POST',
@@ -46,30 +42,6 @@ export async function attestDeny(kube: Kube, decision: ChatDecision): Promise<Ch
     timeoutMs: TIMEOUT_MS,
   });
   return { ok: true };
-}
-
-async function mayDecide(kube: Kube, namespace: string, user: string, groups: readonly string[]): Promise<boolean> {
-  const review = await kube.request<{ status?: { allowed?: unknown; denied?: unknown } }>({
-    method: 'POST',
-    path: pathOf(REVIEWS),
-    body: {
-      apiVersion: REVIEWS.apiVersion,
-      kind: REVIEWS.kind,
-      spec: {
-        user,
-        groups: [...groups, 'system:authenticated'],
-        resourceAttributes: {
-          namespace,
-          group: GROUP,
-          version: VERSION,
-          resource: KINDS.approvalDecisions.plural,
-          verb: 'create',
-        },
-      },
-    },
-    timeoutMs: TIMEOUT_MS,
-  });
-  return review.status?.allowed === true && review.status.denied !== true;
 }
 
 /** Notes on exactly this request which message in Slack is its own. One that is gone needs no note. */

@@ -1,4 +1,4 @@
-import { type AccessRequest, type RequestState, shortDigest } from '@chaperone/api';
+import { type AccessRequest, DECIDE_PAGE, type RequestState, shortDigest } from '@chaperone/api';
 import { agentOf, stateOf } from './news.ts';
 import { plain, type PlainText, slackText } from './slack-text.ts';
 
@@ -54,7 +54,8 @@ export function messageOf(request: AccessRequest, consoleUrl: string, now: numbe
             elements: [
               openButton(
                 'Open to approve…',
-                pageOf({ namespace: request.metadata.namespace ?? '', name: request.metadata.name }, consoleUrl),
+                request.metadata.annotations?.[DECIDE_PAGE] ??
+                  pageOf({ namespace: request.metadata.namespace ?? '', name: request.metadata.name }, consoleUrl),
               ),
               denyButton(request),
             ],

@@ -47,6 +47,7 @@ const current = { pod: 'support-agent-a', current: true, outdated: false, heardS
 function facts(mods: Partial<PolicyFacts> = {}): PolicyFacts {
   return {
     policy: aPolicy([read]),
+    signing: true,
     resources: new Map([['data/orders-db', resource(['agents'])]]),
     granted: ['data/orders-db'],
     blocked: new Map(),
@@ -82,6 +83,28 @@ describe('a policy', () => {
       'Accepted',
       'ApproversMissing',
       'rule "fix" needs approval but names nobody; add spec.rules[1].approval.approvers. Until then it denies',
+    ],
+    [
+      'that wants signatures where nobody can sign',
+      {
+        signing: false,
+        policy: aPolicy([
+          {
+            ...fix,
+            approval: {
+              approvers: { groups: ['dba'] },
+              minimum: 1,
+              timeout: '5m',
+              mode: 'hold',
+              reason: 'optional',
+              assurance: 'signed',
+            },
+          },
+        ]),
+      },
+      'Accepted',
+      'SignatureUnavailable',
+      'rule "fix" wants approvals that are signed, and there is no page to sign them on; set operator.decide of the chart. Until then nobody can approve',
     ],
     [
       'that names what does not exist, beside what does',

@@ -27,6 +27,8 @@ export interface PolicyFacts {
   /** Why a resource is blocked, by NAMESPACE/NAME. */
   readonly blocked: ReadonlyMap<string, Problem>;
   readonly candidates: readonly CandidatePod[];
+  /** Whether there is a page where people sign what they decide. */
+  readonly signing: boolean;
   /** One per pod that the policy selects. */
   readonly sidecars: readonly SidecarState[];
 }
@@ -56,6 +58,18 @@ function approversMissing({ policy }: PolicyFacts): Problem | undefined {
   return {
     code: 'ApproversMissing',
     message: `rule "${rule.name}" needs approval but names nobody; add spec.rules[${index}].approval.approvers. Until then it denies`,
+  };
+}
+
+/** A rule that wants a signature where nobody can give one holds what it covers until it expires. */
+function signatureUnavailable({ policy, signing }: PolicyFacts): Problem | undefined {
+  if (signing) return undefined;
+  const wanted = policy.spec.rules.find(({ approval }) => (approval?.assurance ?? 'kubernetes') !== 'kubernetes');
+  if (wanted === undefined) return undefined;
+  const { name, approval } = wanted;
+  return {
+    code: 'SignatureUnavailable',
+    message: `rule "${name}" wants approvals that are ${approval?.assurance === 'passkey' ? 'by passkey' : 'signed'}, and there is no page to sign them on; set operator.decide of the chart. Until then nobody can approve`,
   };
 }
 
@@ -187,7 +201,7 @@ function ineffective({ policy, resources }: PolicyFacts): Problem | undefined {
 
 /** The conditions of an AccessPolicy, in their fixed order, Ready last; Conflicted and Ineffective only while they are true. */
 export function decidePolicy(facts: PolicyFacts): PolicyDecision {
-  const unaccepted = approversMissing(facts);
+  const unaccepted = approversMissing(facts) ?? signatureUnavailable(facts);
   const unresolved = resourceNotFound(facts) ?? notGranted(facts) ?? resourceNotReady(facts);
   const shadowed = ruleShadowed(facts);
   const vain = ineffective(facts);

@@ -13,11 +13,12 @@ export interface GatherInput {
   readonly hub: Pick<SidecarHub, 'stateOf'>;
   /** What this release injects. */
   readonly image: string;
+  readonly signing: boolean;
   readonly now: number;
 }
 
 /** Collects what the conditions of one policy depend on. */
-export function gatherPolicy({ policy, resources, pods, hub, image, now }: GatherInput): PolicyFacts {
+export function gatherPolicy({ policy, resources, pods, hub, image, signing, now }: GatherInput): PolicyFacts {
   const namespace = policy.metadata.namespace ?? '';
   const named = policy.spec.rules.flatMap((rule) => {
     const key = `${rule.resource.namespace}/${rule.resource.name}`;
@@ -28,6 +29,7 @@ export function gatherPolicy({ policy, resources, pods, hub, image, now }: Gathe
   const about = { namespace, name: policy.metadata.name, generation: policy.metadata.generation ?? 0 };
   return {
     policy,
+    signing,
     resources: new Map(named.map(([key, state]) => [key, state.resource])),
     granted: [...resources.values()]
       .filter(({ resource }) => resource.spec.grantedTo.some((grant) => grant.namespace === namespace))

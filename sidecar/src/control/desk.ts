@@ -201,6 +201,9 @@ export class Desk implements Approvals {
     this.review();
     const parsed = DecisionSpec.safeParse(spec);
     if (!parsed.success) throw new DecisionError('DecisionInvalid', parsed.error.issues[0]?.message ?? 'this is no decision');
+    // Admission's part in a cluster: here nobody has checked a signature.
+    if (parsed.data.attestation !== undefined)
+      throw new DecisionError('DecisionInvalid', 'an answer cannot be signed here; remove attestation');
     const entry = this.#entries.get(parsed.data.request);
     if (entry === undefined) throw new DecisionError('RequestUnknown', `no request ${parsed.data.request} is known here`);
     const now = this.#o.clock.now();

@@ -1,0 +1,6 @@
+export { AttestError, type AttestCode } from './errors.ts';
+export { type IssuerKeys, judgeSignIn, readIdToken, SIGN_IN_LASTS_MS, type SignedIn } from './id-token.ts';
+export { type Answer, bytesOf, decisionMessage, passkeyMessage } from './message.ts';
+export { isPasskeyKey, verifyAssertion } from './passkey.ts';
+export type { Person } from './person.ts';
+export { type Terms, verifyAnswer, verifySigned } from './verify.ts';

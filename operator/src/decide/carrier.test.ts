@@ -1,0 +1,175 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { aBrowser } from '../attest/answer.test-support.ts';
+import { decisionMessage } from '../attest/message.ts';
+import { eventually } from '../kube/fake-api-server.test-support.ts';
+import { KINDS } from '../kube/objects.ts';
+import { anAccessRequest, REQUEST, requestName } from '../notify/request.test-support.ts';
+import { answer, hasChromium, launch, PAGE, type Site, signIn, startSite, type Visit, visit } from './decide.test-support.ts';
+
+/** An object that goes over the wire, and may be another one when it arrives. */
+type Wire = Record<string, unknown>;
+const OTHER = requestName(1);
+
+/** Something between browser and operator that carries what they say, and changes it. It reads and writes everything but the script. */
+describe.skipIf(!hasChromium)('what carries a decision cannot make another one count', () => {
+  let browser: Browser;
+  let site: Site;
+  let one: Visit;
+  beforeAll(async () => {
+    browser = await launch();
+  });
+  afterAll(() => browser.close());
+  afterEach(async () => {
+    await Promise.all(browser.contexts().map((context) => context.close()));
+    await site[Symbol.asyncDispose]();
+  });
+
+  async function begin(spec: NonNullable<Parameters<typeof anAccessRequest>[0]>['spec'] = {}): Promise<void> {
+    site = await startSite({ spec });
+    const { spec: other } = anAccessRequest({ name: OTHER, spec: { digest: 'd'.repeat(64), text: 'drop table tickets' } });
+    site.api.put(KINDS.accessRequests, { ...anAccessRequest({ name: OTHER }), spec: other });
+    one = await visit(browser, site);
+  }
+  const ends = (text: string): Promise<void> =>
+    eventually(async () => expect(await one.page.textContent('#note')).toContain(text));
+  const onAnswer = (change: (body: Wire) => Wire | Promise<Wire>): Promise<unknown> =>
+    one.page.route('**/decide/api/**', async (route) => {
+      if (route.request().method() !== 'POST') return route.continue();
+      const changed = await change(route.request().postDataJSON() as Wire);
+      return route.continue({ postData: JSON.stringify(changed) });
+    });
+  const onSheet = (change: (view: Wire, sheet: Wire) => void): Promise<unknown> =>
+    one.page.route('**/decide/api/**', async (route) => {
+      if (route.request().method() !== 'GET') return route.continue();
+      const response = await route.fetch();
+      const sheet = (await response.json()) as Wire;
+      const view = JSON.parse(String(sheet['view'])) as Wire;
+      change(view, sheet);
+      return route.fulfill({ response, body: JSON.stringify({ ...sheet, view: JSON.stringify(view) }) });
+    });
+
+  it.each<[string, (body: Wire) => Wire, string]>([
+    ['an Approve in place of a Deny', (body) => ({ ...body, decision: 'Approve' }), 'SignatureRefused'],
+    ['another digest', (body) => ({ ...body, digest: 'd'.repeat(64) }), 'RequestChanged'],
+    ['another UID', (body) => ({ ...body, uid: `uid-${OTHER}` }), 'RequestChanged'],
+    ['another reason', (body) => ({ ...body, reason: 'all is well' }), 'SignatureRefused'],
+    ['something else that was shown', (body) => ({ ...body, shown: 'a'.repeat(64) }), 'RequestChanged'],
+    ['a challenge of its own', (body) => ({ ...body, challenge: Buffer.alloc(32).toString('base64url') }), 'ChallengeUsed'],
+    ['another opening', (body) => ({ ...body, opening: Buffer.alloc(32).toString('base64url') }), 'SignatureRefused'],
+    ['a field that nobody asked for', (body) => ({ ...body, by: 'mallory@corp' }), 'SignatureRefused'],
+  ])('%s', async (_, change, code) => {
+    await begin();
+    await signIn(one);
+    await onAnswer(change);
+    await answer(one, 'deny', 'wrong ticket');
+    await ends(`(${code})`);
+    expect(site.decisions()).toEqual([]);
+  });
+
+  it('a key and a signature of its own', async () => {
+    await begin();
+    await signIn(one);
+    const mallory = await aBrowser();
+    await onAnswer(async (body) => {
+      const { uid, digest, challenge, shown } = body as Record<string, string>;
+      const forged = {
+        namespace: 'agents',
+        name: REQUEST,
+        uid,
+        digest,
+        decision: 'Approve' as const,
+        reason: '',
+        challenge,
+        shown,
+      };
+      const signature = await mallory.sign(forged as Parameters<typeof decisionMessage>[0]);
+      return { ...body, decision: 'Approve', reason: '', key: mallory.key, opening: mallory.opening, signature };
+    });
+    await answer(one, 'deny');
+    await ends('(SignatureRefused)');
+    expect(site.decisions()).toEqual([]);
+  });
+
+  it('a commitment to a key of its own, at the sign-in', async () => {
+    await begin();
+    const mallory = await aBrowser();
+    await one.page.route('**/decide/sign-in', (route) =>
+      route.continue({ postData: JSON.stringify({ ...(route.request().postDataJSON() as Wire), nonce: mallory.nonce }) }),
+    );
+    await one.page.click('#sign-in');
+    await ends('the sign-in was changed on its way (SignInFailed)');
+    expect(one.page.url()).toBe(`${site.origin}${PAGE}`);
+  });
+
+  it('the answer, carried to another request', async () => {
+    await begin();
+    await signIn(one);
+    await one.page.route('**/decide/api/**', (route) =>
+      route.request().method() === 'POST'
+        ? route.continue({ url: route.request().url().replace(REQUEST, OTHER) })
+        : route.continue(),
+    );
+    await answer(one, 'approve');
+    await ends('(RequestChanged)');
+    expect(site.decisions()).toEqual([]);
+  });
+
+  it('the same answer once more, now or on another page', async () => {
+    await begin();
+    await signIn(one);
+    let sent: Wire = {};
+    await onAnswer((body) => (sent = body));
+    await answer(one, 'approve');
+    await ends('your answer is recorded');
+    const cookie = (await one.context.cookies()).map(({ name, value }) => `${name}=${value}`).join('; ');
+    const headers = { origin: site.origin, 'content-type': 'application/json', cookie };
+    const again = async (body: Wire): Promise<string> => {
+      const options = { method: 'POST', headers, body: JSON.stringify(body) };
+      return ((await (await fetch(`${site.origin}/decide/api/agents/${REQUEST}`, options)).json()) as { code: string }).code;
+    };
+    expect(await again(sent)).toBe('ChallengeUsed');
+    const fresh = (await (await fetch(`${site.origin}/decide/api/agents/${REQUEST}`, { headers })).json()) as Wire;
+    expect(await again({ ...sent, challenge: fresh['challenge'] })).toBe('SignatureRefused');
+    expect(site.decisions()).toHaveLength(1);
+  });
+
+  it.each<[string, (view: Wire, sheet: Wire) => void]>([
+    ['the statement', (view) => (view['text'] = [['text', 'select 1']])],
+    ['the sentence', (view) => (view['sentence'] = [['text', 'SELECT on public.tickets']])],
+    ['who asks', (view) => (view['rows'] = [])],
+    ['the digest', (view) => (view['digest'] = 'd'.repeat(64))],
+    ['the digest as people compare it', (view) => (view['short'] = 'dddd-dddd')],
+    ['the UID', (view) => (view['uid'] = `uid-${OTHER}`)],
+  ])('a page on which it changed %s', async (_, change) => {
+    await begin();
+    await signIn(one);
+    await onSheet(change);
+    await one.page.reload();
+    await answer(one, 'approve');
+    await ends('what you were shown is not what the request is; nothing was decided (RequestChanged)');
+    expect(site.decisions()).toEqual([]);
+  });
+
+  it('a page that shows another request, with all that belongs to it', async () => {
+    await begin();
+    await signIn(one);
+    await one.page.route('**/decide/api/**', (route) => route.continue({ url: route.request().url().replace(REQUEST, OTHER) }));
+    await one.page.reload();
+    await ends('this is another request (RequestChanged)');
+    expect(await one.page.isVisible('#approve')).toBe(false);
+  });
+
+  it('a page that says that a signature is enough, where a passkey is wanted', async () => {
+    const [rule] = anAccessRequest().spec.rules;
+    if (rule === undefined) throw new Error('a request has a rule');
+    await begin({ rules: [{ ...rule, groups: ['support'], assurance: 'passkey' }] });
+    await signIn(one);
+    await onSheet((_view, sheet) => (sheet['assurance'] = 'signed'));
+    await one.page.reload();
+    await answer(one, 'approve');
+    await ends('your answer is recorded');
+    // It is written as what it is, which the rule does not count.
+    expect(site.decisions().map(({ spec }) => spec.attestation?.assurance)).toEqual(['signed']);
+  });
+});

@@ -1,0 +1,269 @@
+import { createHash } from 'node:crypto';
+import {
+  AccessRequest,
+  API_VERSION,
+  type Approvers,
+  Assertion,
+  ASSURANCES,
+  type Assurance,
+  type DecisionSpec,
+  SigningKey,
+} from '@chaperone/api';
+import { isOpen, mayDecide } from '@chaperone/policy';
+import { z } from 'zod';
+import {
+  type Answer,
+  AttestError,
+  decisionMessage,
+  type IssuerKeys,
+  passkeyMessage,
+  type Person,
+  type Terms,
+  verifyAnswer,
+  verifyAssertion,
+  verifySigned,
+} from '../attest/index.ts';
+import { isPermitted } from '../kube/access-review.ts';
+import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
+import { isConflict } from '../kube/errors.ts';
+import { KINDS, pathOf } from '../kube/objects.ts';
+import type { Kube } from '../kube/transport.ts';
+import { VIA } from '../notify/attest.ts';
+import type { Passkeys } from './passkeys.ts';
+import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';
+import { viewText } from './view.ts';
+
+/** A person waits. */
+const TIMEOUT_MS = 5_000;
+/** A passkey is added this soon after the person proved who they are. */
+const FRESH_MS = 5 * 60_000;
+
+const proof = {
+  key: SigningKey,
+  opening: z.string().max(64),
+  signature: z.string().max(128),
+};
+/** What the page sends; strict, so that nothing is thought to be understood. */
+export const AnswerBody = z.strictObject({
+  uid: z.string().max(64),
+  digest: z.string().max(64),
+  decision: z.enum(['Approve', 'Deny']),
+  reason: z
+    .string()
+    .max(1024)
+    .regex(/^[^\t\r\n]*$/),
+  challenge: z.string().max(64),
+  shown: z.string().max(64),
+  ...proof,
+  assertion: Assertion.omit({ publicKey: true }).optional(),
+});
+export type AnswerBody = z.infer<typeof AnswerBody>;
+/** `registration` is the text that was signed. */
+export const RegistrationBody = z.strictObject({ registration: z.string().max(24 * 1024), ...proof });
+export type RegistrationBody = z.infer<typeof RegistrationBody>;
+
+export interface At {
+  readonly namespace: string;
+  readonly name: string;
+}
+/** What the page is told of a request. */
+export interface Sheet {
+  /** JSON of a View, as its digest is taken of. */
+  readonly view: string;
+  readonly challenge: string;
+  readonly state: string;
+  readonly votes: string;
+  readonly expiresInMs: number;
+  readonly person: string;
+  /** The least that counts for a rule that asks this person. */
+  readonly assurance: Assurance;
+  /** Whether a rule asks this person at all. */
+  readonly asked: boolean;
+  readonly reason: boolean;
+  readonly passkeys: readonly string[];
+  readonly rpId: string;
+}
+
+export interface DeskOptions {
+  readonly kube: Kube;
+  readonly terms: Terms;
+  readonly keys: IssuerKeys;
+  readonly passkeys: Passkeys;
+  readonly now: () => number;
+  /** Tells people who look after the cluster that somebody has a new passkey. */
+  readonly onPasskey: (user: string) => void;
+}
+
+/**
+ * Shows requests to who may read them, and writes into the cluster what a person signed: nothing that they did not sign, were not shown,
+ * or could not have written themselves.
+ */
+export class DecideDesk {
+  readonly #o: DeskOptions;
+
+  constructor(options: DeskOptions) {
+    this.#o = options;
+  }
+
+  /** @throws AttestError */
+  async sheet(session: Session, at: At): Promise<Sheet> {
+    const { person } = session.signedIn;
+    const request = await this.#permittedRequest(person, at);
+    const { text: view, shown } = viewText(request);
+    const now = this.#o.now();
+    const uid = request.metadata.uid ?? '';
+    const asking = asksOf(request, person, now);
+    const passkeys = await this.#o.passkeys.of(person.user);
+    return {
+      view,
+      challenge: session.give({ ...at, uid, shown, until: now + CHALLENGE_LASTS_MS }),
+      state: request.status?.state ?? 'Pending',
+      votes: request.status?.votes ?? '',
+      expiresInMs: Math.max(0, Date.parse(request.spec.expiresAt) - now),
+      person: person.user,
+      assurance: leastOf(asking),
+      asked: asking.length > 0,
+      reason: asking.some((rule) => rule.reason),
+      passkeys: passkeys.map(({ id }) => id),
+      rpId: this.#o.terms.site.rpId,
+    };
+  }
+
+  /** Takes one answer; its challenge is used up whatever becomes of it. @returns The decision's name. @throws AttestError */
+  async decide(session: Session, at: At, body: AnswerBody): Promise<string> {
+    const now = this.#o.now();
+    const given = session.take(body.challenge, now);
+    const { person } = session.signedIn;
+    const request = await this.#permittedRequest(person, at);
+    const { shown } = viewText(request);
+    const isMeant =
+      given.namespace === at.namespace &&
+      given.name === at.name &&
+      [given.uid, body.uid].every((uid) => uid === request.metadata.uid) &&
+      [given.shown, body.shown].every((each) => each === shown) &&
+      body.digest === request.spec.digest;
+    if (!isMeant) throw new AttestError('RequestChanged', 'what you were shown is not what the request is; nothing was decided');
+    demandOpen(request, now);
+    const { uid, digest, decision, reason, challenge, key, opening, signature } = body;
+    const answer: Answer = { ...at, uid, digest, decision, reason, challenge, shown };
+    const { idToken } = session;
+    await verifyAnswer(answer, { idToken, key, opening, signature }, now, this.#o.terms, this.#o.keys);
+    const assertion = body.assertion && (await this.#asserted(person, answer, body.assertion));
+    await this.#demand(person, at, 'create', KINDS.approvalDecisions.plural);
+    const spec: DecisionSpec = {
+      request: at.name,
+      requestUid: uid,
+      digest,
+      decision,
+      by: person.user,
+      groups: groupsFor(request, person),
+      ...(reason.trim() !== '' && { reason }),
+      attestation: {
+        assurance: assertion === undefined ? 'signed' : 'passkey',
+        idToken,
+        key,
+        opening,
+        challenge,
+        shown,
+        signature,
+        signedAt: new Date(now).toISOString(),
+        ...(assertion !== undefined && { assertion }),
+      },
+    };
+    return await this.#write(at, spec);
+  }
+
+  /** What a browser is asked to make of a passkey. @throws AttestError */
+  async registration(session: Session): Promise<object> {
+    demandFresh(session, this.#o.now());
+    const options = await this.#o.passkeys.options(session.signedIn.person.user);
+    session.registration = options.challenge;
+    return options;
+  }
+
+  /** Keeps a passkey for whoever signed in just now. @throws AttestError */
+  async register(session: Session, { registration, ...given }: RegistrationBody): Promise<void> {
+    const { registration: challenge, idToken, signedIn } = session;
+    session.registration = undefined;
+    demandFresh(session, this.#o.now());
+    if (challenge === undefined) throw new AttestError('ChallengeUsed', 'this registration is over; begin anew');
+    const message = passkeyMessage(registration);
+    await verifySigned(message, { ...given, idToken }, this.#o.now(), this.#o.terms, this.#o.keys);
+    await this.#o.passkeys.register(signedIn.person.user, registration, challenge);
+    this.#o.onPasskey(signedIn.person.user);
+  }
+
+  async #asserted({ user }: Person, answer: Answer, given: NonNullable<AnswerBody['assertion']>): Promise<Assertion> {
+    let assertion: Assertion | undefined;
+    await this.#o.passkeys.count(user, given.credential, async ({ publicKey, counter }) => {
+      assertion = { ...given, publicKey };
+      return await verifyAssertion(decisionMessage(answer), assertion, this.#o.terms.site, counter);
+    });
+    if (assertion === undefined) throw new AttestError('PasskeyRefused', 'the passkey did not sign this answer on this page');
+    return assertion;
+  }
+
+  /** Rights first: who may not read requests is not told which there are. */
+  async #permittedRequest(person: Person, at: At): Promise<AccessRequest> {
+    await this.#demand(person, at, 'get', KINDS.accessRequests.plural);
+    const object = await getObject(this.#o.kube, KINDS.accessRequests, at, { timeoutMs: TIMEOUT_MS });
+    if (object === undefined) throw new AttestError('RequestUnknown', `there is no request ${at.name} in ${at.namespace}`);
+    return AccessRequest.parse(object);
+  }
+
+  async #demand(person: Person, { namespace, name }: At, verb: 'create' | 'get', resource: string): Promise<void> {
+    const right = { namespace, resource, verb, ...(verb === 'get' && { name }) };
+    if (!(await isPermitted(this.#o.kube, person, right)))
+      throw new AttestError('DecisionNotPermitted', `${person.user} may not ${verb} ${resource} in ${namespace}`);
+  }
+
+  async #write({ namespace, name }: At, spec: DecisionSpec): Promise<string> {
+    const { requestUid, by, decision, attestation } = spec;
+    // The same answer of the same person is the same object, from wherever it is sent again.
+    const same = createHash('sha256').update(JSON.stringify([requestUid, by, decision, attestation?.assurance]));
+    const decisionName = `${name}-page-${same.digest('hex').slice(0, 16)}`;
+    try {
+      await this.#o.kube.request({
+        method: 'POST',
+        path: pathOf(KINDS.approvalDecisions, { namespace }),
+        query: { fieldManager: FIELD_MANAGER },
+        body: {
+          apiVersion: API_VERSION,
+          kind: KINDS.approvalDecisions.kind,
+          metadata: { namespace, name: decisionName, annotations: { [VIA]: 'page' } },
+          spec,
+        },
+        timeoutMs: TIMEOUT_MS,
+      });
+    } catch (error) {
+      if (isConflict(error)) throw new AttestError('AnswerGiven', 'you have given this answer already');
+      throw error;
+    }
+    return decisionName;
+  }
+}
+
+function demandOpen({ metadata, spec, status }: AccessRequest, now: number): void {
+  if (!isOpen(status?.state)) throw new AttestError('RequestOver', `${metadata.name} is over: ${status?.state ?? ''}`);
+  if (now > Date.parse(spec.expiresAt)) throw new AttestError('RequestOver', `${metadata.name} is over: its time has run out`);
+}
+
+function demandFresh({ signedIn: { authenticatedAt } }: Session, now: number): void {
+  if (authenticatedAt === undefined || now > authenticatedAt + FRESH_MS)
+    throw new AttestError('SignInNeeded', 'a passkey is added right after you prove who you are; sign in again');
+}
+
+function asksOf({ spec }: AccessRequest, { user, groups }: Person, now: number): Approvers[] {
+  return spec.rules.filter((rule) => mayDecide(rule, { by: user, groups, at: new Date(now).toISOString() }));
+}
+
+/** What every rule takes that asks this person. */
+function leastOf(rules: readonly Approvers[]): Assurance {
+  return ASSURANCES.findLast((each) => rules.some(({ assurance }) => assurance === each)) ?? 'kubernetes';
+}
+
+/** Of the person's groups those that a rule names: the others are nobody's business. */
+function groupsFor({ spec }: AccessRequest, { groups }: Person): string[] {
+  const named = spec.rules.flatMap((rule) => [...rule.groups, ...rule.all, ...(rule.escalation?.groups ?? [])]);
+  return groups.filter((group) => named.includes(group));
+}

@@ -1,0 +1,84 @@
+import type { RequestListener } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { EventRecorder } from '../kube/events.ts';
+import { KINDS, pathOf } from '../kube/objects.ts';
+import type { Kube } from '../kube/transport.ts';
+import { type DecideConfig, termsOf } from './config.ts';
+import { DecideDesk } from './desk.ts';
+import { createDoor } from './door.ts';
+import { Issuer } from './issuer.ts';
+import { loadPage } from './page.ts';
+import { Passkeys } from './passkeys.ts';
+import { Seal } from './seal.ts';
+import { Sessions } from './sessions.ts';
+
+/** A handful of people decide at once; everybody may try. */
+const MAX_CONNECTIONS = 256;
+
+export interface DecideOptions {
+  readonly kube: Kube;
+  readonly config: DecideConfig;
+  /** The operator's own. */
+  readonly namespace: string;
+  readonly events: Pick<EventRecorder, 'emit'>;
+  readonly leads: () => boolean;
+  readonly now?: () => number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** The page where people decide, with all that is behind it. */
+export function createDecide({
+  kube,
+  config,
+  namespace,
+  events,
+  leads,
+  now = Date.now,
+  onError,
+}: DecideOptions): RequestListener {
+  const terms = termsOf(config);
+  const issuer = new Issuer(config, onError, now);
+  const passkeys = new Passkeys({ kube, namespace, site: terms.site, now });
+  const onPasskey = (user: string): void => {
+    const regarding = { apiVersion: 'v1', kind: 'Secret', namespace, name: passkeys.nameOf(user) };
+    const note = `${user} has registered a passkey for approvals`;
+    void events.emit(regarding, { type: 'Warning', reason: 'PasskeyRegistered', action: 'Register', note });
+  };
+  return createDoor({
+    origin: config.url,
+    terms,
+    page: loadPage(),
+    desk: new DecideDesk({ kube, terms, keys: issuer.keys, passkeys, now, onPasskey }),
+    issuer,
+    sessions: new Sessions(now),
+    seal: new Seal(),
+    isCredential: (token) => isCredential(kube, token),
+    leads,
+    now,
+    onError,
+  });
+}
+
+/** The server around it, which anybody may reach. */
+export function createDecideServer(tls: { readonly cert: string; readonly key: string }, listener: RequestListener): Server {
+  const server = createServer({ ...tls, minVersion: 'TLSv1.2' }, listener);
+  server.headersTimeout = 5_000;
+  server.requestTimeout = 10_000;
+  server.keepAliveTimeout = 5_000;
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on('clientError', (_error, socket) => socket.destroy());
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  return server;
+}
+
+/** Whether the API server would let somebody in with this token. */
+async function isCredential(kube: Kube, token: string): Promise<boolean> {
+  const { apiVersion, kind } = KINDS.tokenReviews;
+  const review = await kube.request<{ status?: { authenticated?: unknown } }>({
+    method: 'POST',
+    path: pathOf(KINDS.tokenReviews),
+    body: { apiVersion, kind, spec: { token } },
+    timeoutMs: 5_000,
+  });
+  return review.status?.authenticated === true;
+}
