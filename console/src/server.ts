@@ -33,7 +33,10 @@ async function ask<T>(path: string, init: RequestInit): Promise<T> {
   if (response.ok && said !== undefined) return said as T;
   const { code = 'Unavailable', message = `the collector answered ${response.status}` } = (said ?? {}) as Partial<ApiError>;
   const state = auth.get();
-  if (code === 'NotSignedIn' && state?.user !== undefined) auth.set({ way: state.way, origin: state.origin, now: state.now });
+  if (code === 'NotSignedIn' && state?.user !== undefined) {
+    const { user: _user, expiresAt: _expiresAt, ...signedOut } = state;
+    auth.set(signedOut);
+  }
   throw new ServerError(code, message);
 }
 

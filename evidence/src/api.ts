@@ -120,6 +120,8 @@ export type ApiError = z.infer<typeof ApiError>;
 export const AuthState = z.object({
   way: z.enum(['link', 'oidc', 'none']),
   origin: z.string(),
+  /** Whether there are requests for approval here. */
+  requests: z.boolean(),
   now: z.number(),
   user: z.string().optional(),
   expiresAt: z.number().optional(),

@@ -1,4 +1,5 @@
-import { type AccessRequest, type ApprovalDecision, shortDigest } from '@chaperone/api';
+import type { AccessRequest, ApprovalDecision } from '@chaperone/api';
+import { shortDigest, stateOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
 import { CliError, EXIT, usage } from '../errors.ts';
 import { type Io, writeLine } from '../io.ts';
@@ -7,7 +8,7 @@ import type { ProgramOptions } from '../program.ts';
 import type { Answer, Person, RequestDesk } from '../requests/desk.ts';
 import { type Outcome, outcomeOf, over } from '../requests/outcome.ts';
 import { promptDecision } from '../requests/prompt.ts';
-import { isAsked, notAsked, stateOf } from '../requests/text.ts';
+import { isAsked, notAsked } from '../requests/text.ts';
 
 /** How long the answer's effect is waited for. */
 const WAIT_MS = 5_000;

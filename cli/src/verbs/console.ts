@@ -11,7 +11,9 @@ interface ConsoleFlags {
 export function addConsole(program: Command, options: VerbOptions): void {
   const command = program
     .command('console [ID]')
-    .description('Print a link that opens the web page of a running chaperone up, at a session where one is named')
+    .description(
+      'Print a link that opens the web page of a running chaperone up: what waits for approval, or a session that is named',
+    )
     .option('--data <DIR>', 'the data directory of the chaperone up')
     .addOption(outputOption('console', ['text', 'json', 'yaml']))
     .addHelpText('after', '\nThe link signs in one browser, once, within ten minutes.')
@@ -26,7 +28,7 @@ async function printLink(id: string | undefined, { data, output }: ConsoleFlags,
     import('../commands/sessions.ts'),
     import('../output.ts'),
   ]);
-  const path = id === undefined ? '/sessions' : `/sessions/${demandId(id)}`;
+  const path = id === undefined ? '/requests' : `/sessions/${demandId(id)}`;
   const { url, expiresAt } = await newConsoleLink(data ?? defaultData(io.env), path);
   if (output === 'text') io.out.write(`${url}\n`);
   else await writeDocument(io, output, { url, expiresAt: new Date(expiresAt).toISOString() });

@@ -8,24 +8,25 @@ import { browserSession, clearCookie, isLoopback, readCookie, setCookie } from '
 import { isPagePath, LinkSignIn, type SignIn } from './sign-in.ts';
 
 const MAX_BODY_BYTES = 4096;
-const HOME = '/sessions';
 
 export interface AuthOptions {
   readonly origin: string;
   readonly access: Access;
   readonly signIn: SignIn;
   readonly sessions: BrowserSessions;
+  /** Whether there are requests for approval. */
+  readonly requests: boolean;
   readonly now: () => number;
 }
 
 /** Sign-in and sign-out of the page, below /auth. What changes something has been checked to come from the page before. */
-export function createAuth({ origin, access, signIn, sessions, now }: AuthOptions): Hono {
+export function createAuth({ origin, access, signIn, sessions, requests, now }: AuthOptions): Hono {
   const auth = new Hono();
   auth.use(bodyLimit({ maxSize: MAX_BODY_BYTES }));
 
   auth.get('/auth/state', (context) => {
     const found = browserSession(urlOf(context), context.req, sessions);
-    const state: AuthState = { way: signIn.way, origin, now: now() };
+    const state: AuthState = { way: signIn.way, origin, requests, now: now() };
     if (found === undefined) return context.json(state);
     return context.json<AuthState>({ ...state, user: found.identity.user, expiresAt: found.expiresAt });
   });
@@ -65,7 +66,7 @@ export function createAuth({ origin, access, signIn, sessions, now }: AuthOption
     });
     if ('refused' in identity) return refuse(context, 401, 'NotSignedIn', identity.refused);
     if (!(signIn instanceof LinkSignIn)) return refuse(context, 404, 'NotFound', 'this collector has no links to sign in with');
-    const path = (await body(context, LinkRequest))?.path ?? HOME;
+    const path = (await body(context, LinkRequest))?.path ?? (requests ? '/requests' : '/sessions');
     if (!isPagePath(path)) return refuse(context, 400, 'BadRequest', 'this is not a path of the console');
     return context.json<NewLink>(signIn.newLink({ identity, path }));
   });

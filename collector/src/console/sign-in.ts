@@ -62,5 +62,5 @@ export class LinkSignIn implements SignIn {
 
 /** Whether a text is the path of a page of ours: what leads to another origin, or into the API, is not. */
 export function isPagePath(path: string): boolean {
-  return /^\/(?:sessions(?:\/[\w.-]{1,64})?)?(?:\?[\w.~%&=+-]{0,500})?$/.test(path);
+  return /^\/(?:sessions(?:\/[\w.-]{1,64})?|requests(?:\/[a-z0-9-]{1,63}\/[\w.-]{1,64})?)?(?:\?[\w.~%&=+-]{0,500})?$/.test(path);
 }

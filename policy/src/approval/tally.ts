@@ -1,4 +1,7 @@
 import type { Approvers, CountedDecision, DecisionSpec, RequestSpec } from '@chaperone/api';
+import { isOwn, mayDecide } from '@chaperone/api/requests';
+
+export { mayDecide } from '@chaperone/api/requests';
 
 /** A decision as the store has it. */
 export interface GivenDecision {
@@ -60,18 +63,6 @@ function satisfied(rule: Approvers, approvals: readonly { by: string; groups: re
   return rule.all.every((group) => fitting.some(({ groups }) => groups.includes(group)));
 }
 
-/** Whether a rule asks this person, at the time of the decision. */
-export function mayDecide(rule: Approvers, { by, groups, at }: { by: string; groups: readonly string[]; at: string }): boolean {
-  const asks = (asked: { users: readonly string[]; groups: readonly string[] }): boolean =>
-    asked.users.includes(by) || asked.groups.some((group) => groups.includes(group));
-  const { escalation } = rule;
-  return (
-    asks(rule) ||
-    rule.all.some((group) => groups.includes(group)) ||
-    (escalation !== undefined && Date.parse(at) >= Date.parse(escalation.at) && asks(escalation))
-  );
-}
-
 /** Why a decision does not count; undefined: it does. */
 function refused({ namespace, uid, spec }: Asked, { at, spec: decision }: GivenDecision): string | undefined {
   if (decision.requestUid !== uid) return 'it is about another request of this name';
@@ -84,8 +75,4 @@ function refused({ namespace, uid, spec }: Asked, { at, spec: decision }: GivenD
   if (asking.length === 0) return 'the rule does not ask this person';
   if (!/[\p{L}\p{N}]/u.test(reason ?? '') && asking.some((rule) => rule.reason)) return 'the rule wants a reason';
   return undefined;
-}
-
-function isOwn(namespace: string, { agent }: RequestSpec, by: string): boolean {
-  return by === `system:serviceaccount:${namespace}:${agent.serviceAccount}` || by === agent.onBehalfOf?.user;
 }
