@@ -1,6 +1,6 @@
 import type { AccessRequest, RequestSpec, RequestStatus } from '@chaperone/api';
 import type { Viewer } from '@chaperone/api/requests';
-import type { RequestSource } from './source.ts';
+import type { RequestContent, RequestSource } from './source.ts';
 
 export interface AskedFor {
   readonly namespace?: string;
@@ -70,6 +70,8 @@ export class Requests implements RequestSource {
   readonly #all = new Map<string, AccessRequest>();
   readonly #watchers = new Set<(request: AccessRequest) => void>();
   readonly #viewer: Viewer | undefined;
+  /** Rows of requests by name. */
+  readonly contents = new Map<string, RequestContent>();
 
   constructor(viewer?: Viewer) {
     this.#viewer = viewer;

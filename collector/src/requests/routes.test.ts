@@ -175,6 +175,12 @@ describe('a stream', () => {
 
 const body = (): string => JSON.stringify({ requestUid: own.metadata.uid, digest: own.spec.digest, decision: 'Approve' });
 
+const send = async (mods: Record<string, string | undefined>, request = own): Promise<Response> => {
+  const all: Record<string, string | undefined> = { ...OWN, cookie: await signedIn(), ...mods };
+  const headers = Object.fromEntries(Object.entries(all).filter((each): each is [string, string] => each[1] !== undefined));
+  return ask(`${pathOf(request)}/decisions`, { method: 'POST', headers, body: body() });
+};
+
 describe('a decision', () => {
   const desk: RequestSource['desk'] = {
     content: () => ({}),
@@ -183,12 +189,6 @@ describe('a decision', () => {
       throw new RequestRefused(410, 'RequestExpired', 'too late');
     },
   };
-  const send = async (mods: Record<string, string | undefined>, request = own): Promise<Response> => {
-    const all: Record<string, string | undefined> = { ...OWN, cookie: await signedIn(), ...mods };
-    const headers = Object.fromEntries(Object.entries(all).filter((each): each is [string, string] => each[1] !== undefined));
-    return ask(`${pathOf(request)}/decisions`, { method: 'POST', headers, body: body() });
-  };
-
   test('of a page is taken as the signed-in person’s, and the desk’s no is given back', async () => {
     await collector.close();
     await open(desk);
