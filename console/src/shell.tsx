@@ -63,13 +63,7 @@ export function Shell({ children }: { children: ComponentChildren }): JSX.Elemen
           {signedIn && hasRequests && <LiveMark />}
           <ZoneButton />
           <ThemeButton />
-          <button
-            type="button"
-            class="quiet"
-            aria-label="Keys and settings"
-            title="Keys and settings (?)"
-            onClick={openHelp}
-          >
+          <button type="button" class="quiet" aria-label="Keys and settings" title="Keys and settings (?)" onClick={openHelp}>
             <span aria-hidden="true">?</span>
           </button>
           {signedIn && (

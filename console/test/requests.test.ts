@@ -164,9 +164,19 @@ describe.runIf(hasChromium)('one decision is made', NETWORK, () => {
     expect((await decisionsOf(inbox, request))?.decisions).toEqual([]);
     await expect.poll(() => confirm(page).isEnabled()).toBe(true);
     await begin(second, 'Approve');
-    await Promise.all([confirm(page).dblclick(), confirm(second).click()]);
+    const sent: string[] = [];
+    const both = Promise.withResolvers<void>();
+    await context.route('**/decisions', async (route) => {
+      sent.push(route.request().url());
+      if (sent.length === 2) both.resolve();
+      await both.promise;
+      await route.continue();
+    });
+    await confirm(page).dblclick();
+    await confirm(second).click();
     await outcome(page).getByText('and ran: ').waitFor();
     await outcome(second).getByText('and ran: ').waitFor();
+    expect(sent).toHaveLength(2);
     expect((await decisionsOf(inbox, request))?.decisions).toHaveLength(1);
     expect(await answer).toBe('UPDATE 1');
   });
@@ -269,7 +279,7 @@ describe.runIf(hasChromium)('what nobody knows is said so', NETWORK, () => {
       await route.continue();
     });
     await confirm(page).click();
-    await page.getByText(/^\S+ m?s too late: nothing ran\.$/).waitFor({ timeout: 20_000 });
+    await page.getByText(/^⊘ \S+ m?s too late: nothing ran\.$/).waitFor({ timeout: 20_000 });
     expect(await outcome(page).innerText()).toContain('never ran');
     expect(await answer).toContain('ApprovalExpired');
     expect(await bar(page).count()).toBe(0);
