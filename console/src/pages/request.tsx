@@ -5,7 +5,7 @@ import type { JSX } from 'preact';
 import type { PageProps } from '../app.tsx';
 import { useLoad } from '../load.ts';
 import { Decide } from '../requests/decide.tsx';
-import { EffectSentence, effectTitle, STATE_LOOKS, stateWord } from '../requests/effect.tsx';
+import { EffectSentence, effectTitle, Name, STATE_LOOKS, stateWord } from '../requests/effect.tsx';
 import { live, type LiveViewer } from '../requests/live.ts';
 import { Progress } from '../requests/progress.tsx';
 import { Cut, Whole } from '../requests/whole.tsx';
@@ -13,7 +13,7 @@ import { get } from '../server.ts';
 import { useStore } from '../store.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { PageHeading } from '../ui/heading.tsx';
-import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
+import { RecordedBlock } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Mark } from '../ui/verdict.tsx';
 
@@ -65,9 +65,8 @@ function Shown({ request, viewer }: { request: AccessRequest; viewer: LiveViewer
       <PageHeading
         title={`${stateWord(request)}: ${effectTitle(request)} for ${drawn(spec.agent.serviceAccount, { names: true })}`}
       >
-        <Recorded text={spec.agent.serviceAccount} names frame={false} /> {state === 'Pending' ? 'wants' : 'wanted'} to{' '}
-        <EffectSentence request={request} /> on{' '}
-        <Recorded text={`${spec.resource.namespace}/${spec.resource.name}`} names frame={false} />
+        <Name of={spec.agent.serviceAccount} /> {state === 'Pending' ? 'wants' : 'wanted'} to <EffectSentence request={request} />{' '}
+        on <Name of={`${spec.resource.namespace}/${spec.resource.name}`} />
       </PageHeading>
       {spec.transaction && isOpen(request.status?.state) && (
         <p class="notice">

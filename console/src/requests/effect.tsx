@@ -19,7 +19,7 @@ export function EffectLine({ request }: { request: AccessRequest }): JSX.Element
       {held.slice(0, NAMED).map(({ verb, object }, at) => (
         <span key={at}>
           {at > 0 && ', '}
-          <Verb verb={verb} /> <Recorded text={object} names frame={false} />
+          <Verb verb={verb} /> <Name of={object} />
         </span>
       ))}
       {held.length > NAMED && ` + ${held.length - NAMED} more`}
@@ -43,13 +43,18 @@ export function EffectSentence({ request }: { request: AccessRequest }): JSX.Ele
             <Verb verb={verb} />{' '}
             {of !== undefined && count !== undefined && `${count.toLocaleString('en')} ${count === 1 ? 'row' : 'rows'} ${of} `}
             {of === undefined && into !== undefined && `${into} `}
-            <Recorded text={object} names frame={false} />
+            <Name of={object} />
           </span>
         );
       })}
       {held.length > NAMED && ` and ${held.length - NAMED} more`}
     </>
   );
+}
+
+/** A name that reads like words of ours stands in its frame. */
+export function Name({ of: name }: { of: string }): JSX.Element {
+  return <Recorded text={name} names frame={!/^[\w.$/-]*$/.test(name)} />;
 }
 
 /** The verb is of our own list, and what is not of it is shown as what it is. */

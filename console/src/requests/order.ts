@@ -29,6 +29,7 @@ function timeOf(at: string | undefined): number {
 
 /** Time left as text: 2 h 05 min, 12 min, 4:09, 0:00. */
 export function leftText(ms: number): string {
+  if (Number.isNaN(ms)) return 'unknown time';
   const seconds = Math.max(0, Math.ceil(ms / 1000));
   const minutes = Math.floor(seconds / 60);
   if (minutes >= 60) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
