@@ -59,7 +59,7 @@ export function Decide({ request, viewer }: DecideProps): JSX.Element | null {
   useEffect(() => {
     if (ENDS.has(attempt.kind)) setOpen(undefined);
   }, [attempt.kind]);
-  useRequestKeys(stance, start);
+  useRequestKeys(stance, start, open === undefined ? undefined : close);
   if (!stance.isOpen && attempt.kind === 'none') return null;
   return (
     <div class={open !== undefined && panel ? 'decide open' : 'decide'}>
@@ -144,18 +144,20 @@ function WhyNot({ request, viewer }: DecideProps): JSX.Element {
   );
 }
 
-function useRequestKeys({ may, mayApprove }: Stance, start: (decision: Decision) => void): void {
-  const latest = useRef(start);
-  latest.current = start;
+function useRequestKeys({ may, mayApprove }: Stance, start: (decision: Decision) => void, close: (() => void) | undefined): void {
+  const latest = useRef({ start, close });
+  latest.current = { start, close };
+  const isOpenPanel = close !== undefined;
   const keys = useMemo((): KeyAction[] => {
     const opens = (key: string, decision: Decision): KeyAction => ({
       keys: [key],
       does: `${decision.toLowerCase()}…: asks first, decides nothing`,
-      run: () => latest.current(decision),
+      run: () => latest.current.start(decision),
     });
     return [
       ...(mayApprove ? [opens('a', 'Approve')] : []),
       ...(may ? [opens('d', 'Deny')] : []),
+      ...(isOpenPanel ? [{ keys: ['Escape'], does: 'leave it undecided', run: () => latest.current.close?.() }] : []),
       {
         keys: ['c'],
         does: 'copy the statement as it is shown',
@@ -168,6 +170,6 @@ function useRequestKeys({ may, mayApprove }: Stance, start: (decision: Decision)
       },
       { keys: ['u'], does: 'back to the requests', run: () => go('/requests') },
     ];
-  }, [may, mayApprove]);
+  }, [may, mayApprove, isOpenPanel]);
   useKeys(keys);
 }

@@ -1,11 +1,11 @@
 import type { AccessRequest } from '@chaperone/api';
-import { isOpen, type Viewer } from '@chaperone/api/requests';
 import { auth, loadAuth, serverNow, setServerNow } from '../server.ts';
 import { createStore } from '../store.ts';
 import { sectionOf } from './order.ts';
+import { shareStream } from './share.ts';
+import type { LiveViewer, News } from './stream.ts';
 
-/** Who looks, as the collector knows them. `decides`: decisions are taken here. */
-export type LiveViewer = Viewer & { readonly decides: boolean };
+export type { LiveViewer } from './stream.ts';
 
 export interface Live {
   /** live: what is shown is what is · stale: it was so at `asOf`, and we try again. */
@@ -17,10 +17,6 @@ export interface Live {
 }
 
 const NOTHING: Live = { state: 'connecting', asOf: undefined, viewer: undefined, requests: undefined };
-/** The collector gives a sign of life every 15 s. */
-const SILENCE_MS = 35_000;
-const CHECK_MS = 5_000;
-const [MIN_AGAIN_MS, MAX_AGAIN_MS] = [1_000, 30_000];
 /** Changes that come together are drawn together. */
 const TOGETHER_MS = 20;
 
@@ -50,21 +46,20 @@ function show(next: Live): void {
   let count = 0;
   const now = serverNow();
   if (viewer !== undefined)
-    for (const request of requests?.values() ?? [])
-      if (isOpen(request.status?.state) && sectionOf(request, viewer, now) === 'you') count++;
+    for (const request of requests?.values() ?? []) if (sectionOf(request, viewer, now) === 'you') count++;
   waiting.set(count);
 }
 
 /** Follows requests while somebody is signed in where there are some. */
 export function startLive(): void {
-  let following: Following | undefined;
+  let stop: (() => void) | undefined;
   const onAuth = (): void => {
     const state = auth.get();
     const wanted = state?.user !== undefined && state.requests;
-    if (wanted && following === undefined) following = new Following();
-    if (wanted || following === undefined) return;
-    following.stop();
-    following = undefined;
+    if (wanted) stop ??= follow();
+    if (wanted || stop === undefined) return;
+    stop();
+    stop = undefined;
     // Nothing of it stays for who comes next.
     show(NOTHING);
   };
@@ -72,101 +67,87 @@ export function startLive(): void {
   onAuth();
 }
 
-/** One stream of requests, opened again whenever it is cut. */
+function follow(): () => void {
+  const following = new Following();
+  const stop = shareStream(
+    (news) => following.hear(news),
+    () => following.all(),
+  );
+  return () => {
+    following.stop();
+    stop();
+  };
+}
+
+/** Makes what is shown out of what is told. */
 class Following {
-  #source: EventSource | undefined;
-  #again: ReturnType<typeof setTimeout> | undefined;
-  #failures = 0;
-  #heardAt = 0;
   #viewer: LiveViewer | undefined;
   /** What has come before all of it has. */
   #first: Map<string, AccessRequest> | undefined;
   #changed: Map<string, AccessRequest> | undefined;
-  readonly #watchdog: ReturnType<typeof setInterval>;
-
-  constructor() {
-    this.#open();
-    this.#watchdog = setInterval(this.#check, CHECK_MS);
-    document.addEventListener('visibilitychange', this.#check);
-    addEventListener('online', this.#check);
-  }
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   stop(): void {
-    clearInterval(this.#watchdog);
-    clearTimeout(this.#again);
-    this.#source?.close();
-    document.removeEventListener('visibilitychange', this.#check);
-    removeEventListener('online', this.#check);
+    clearTimeout(this.#timer);
   }
 
-  #open(): void {
-    clearTimeout(this.#again);
-    this.#again = undefined;
-    this.#first = new Map();
-    this.#heardAt = performance.now();
-    const source = new EventSource('/v1/requests?watch=1');
-    this.#source = source;
-    const on = (name: string, hear: (data: unknown) => void): void =>
-      source.addEventListener(name, ({ data }: MessageEvent<string>) => {
-        this.#heardAt = performance.now();
-        hear(JSON.parse(data));
-      });
-    on('viewer', (data) => {
-      const { now, ...viewer } = data as LiveViewer & { now: number };
-      setServerNow(now);
-      this.#viewer = viewer;
-    });
-    on('request', (data) => this.#hear(data as AccessRequest));
-    on('settled', (data) => {
-      const { now } = data as { now: number };
-      setServerNow(now);
-      const requests = this.#first;
-      this.#first = undefined;
-      this.#failures = 0;
-      show({ state: 'live', asOf: now, viewer: this.#viewer, requests });
-    });
-    on('tick', (data) => {
-      const { now } = data as { now: number };
-      setServerNow(now);
-      show({ ...live.get(), asOf: now });
-    });
-    // An answer other than 200 ends it for good, and of one that is cut the browser tells no more either.
-    source.addEventListener('error', () => this.#cut());
+  hear(news: News): void {
+    switch (news.kind) {
+      case 'viewer':
+        setServerNow(news.now);
+        this.#viewer = news.viewer;
+        this.#first = new Map();
+        return;
+      case 'request':
+        return this.#change(news.request);
+      case 'settled':
+        return this.#settle(news.now);
+      case 'tick':
+        setServerNow(news.now);
+        return show({ ...live.get(), asOf: news.now });
+      default:
+        show({ ...live.get(), state: 'stale' });
+        // Who is signed out learns it here, and nothing is opened again.
+        loadAuth().catch(() => undefined);
+    }
   }
 
-  #hear(request: AccessRequest): void {
+  /** What there is, as a stream that begins would tell it. */
+  all(): News[] {
+    const { state, viewer, requests } = live.get();
+    if (state !== 'live' || viewer === undefined || requests === undefined) return [];
+    const now = serverNow();
+    return [
+      { kind: 'viewer', viewer, now },
+      ...[...requests.values()].map((request): News => ({ kind: 'request', request })),
+      { kind: 'settled', now },
+    ];
+  }
+
+  #settle(now: number): void {
+    // A tab that came while others were told has not heard the beginning, and is told it.
+    if (this.#first === undefined) return;
+    setServerNow(now);
+    const requests = this.#first;
+    this.#first = undefined;
+    this.#changed = undefined;
+    show({ state: 'live', asOf: now, viewer: this.#viewer, requests });
+  }
+
+  #change(request: AccessRequest): void {
     if (this.#first !== undefined) {
       this.#first.set(keyOf(request), request);
       return;
     }
-    if (this.#changed === undefined)
-      setTimeout(() => {
+    if (this.#changed === undefined) {
+      this.#changed = new Map();
+      this.#timer = setTimeout(() => {
         const now = live.get();
-        const requests = new Map([...(now.requests ?? []), ...(this.#changed ?? [])]);
+        const changed = this.#changed ?? [];
         this.#changed = undefined;
-        show({ ...now, asOf: serverNow(), requests });
+        if (now.requests !== undefined) show({ ...now, asOf: serverNow(), requests: new Map([...now.requests, ...changed]) });
       }, TOGETHER_MS);
-    this.#changed ??= new Map();
+    }
     this.#changed.set(keyOf(request), request);
   }
-
-  #cut(): void {
-    this.#source?.close();
-    this.#source = undefined;
-    show({ ...live.get(), state: 'stale' });
-    const most = Math.min(MAX_AGAIN_MS, MIN_AGAIN_MS * 2 ** this.#failures++);
-    clearTimeout(this.#again);
-    this.#again = setTimeout(() => this.#open(), most * (0.5 + Math.random() / 2));
-    // Who is signed out learns it here, and nothing is opened again.
-    loadAuth().catch(() => undefined);
-  }
-
-  /** A stream that says nothing may be dead, and a device that slept does not know. */
-  readonly #check = (): void => {
-    if (this.#source !== undefined && performance.now() - this.#heardAt > SILENCE_MS) this.#cut();
-    if (this.#source === undefined && document.visibilityState === 'visible' && this.#failures > 1) {
-      this.#failures = 1;
-      this.#open();
-    }
-  };
 }

@@ -69,8 +69,9 @@ describe('whose turn it is', () => {
   });
 });
 
+const names = (requests: readonly AccessRequest[]): string[] => requests.map(({ metadata }) => metadata.name);
+
 describe('the order', () => {
-  const names = (requests: readonly AccessRequest[]): string[] => requests.map(({ metadata }) => metadata.name);
   test('of what waits is by time left, then by name; of what is decided the newest first', () => {
     const soon = asked({ name: 'soon', expiresAt: '2026-01-01T12:05:00Z' });
     const [b, a] = [asked({ name: 'b' }), asked({ name: 'a' })];

@@ -1,7 +1,7 @@
 import type { AccessRequest } from '@chaperone/api';
 import { heldEffects, rulesThatAsk, typedObject } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { serverNow } from '../server.ts';
 import { counted } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
@@ -36,7 +36,7 @@ export function Panel({ request, viewer, decision, blocked, isSending, onSend, o
   const isArmed = useArmed(JSON.stringify([decision, request.status]));
   const wantsReason = rulesThatAsk(request, viewer, serverNow()).some((rule) => rule.reason);
   const name = decision === 'Approve' ? typedObject(request) : undefined;
-  useEffect(() => reasonField.current?.focus({ preventScroll: true }), []);
+  useLayoutEffect(() => reasonField.current?.focus({ preventScroll: true }), []);
 
   const send = (): void => {
     if (!isArmed || isSending || blocked !== undefined) return;
