@@ -74,6 +74,17 @@ describe.runIf(hasChromium)('an update that a rule holds', NETWORK, () => {
     await page.locator('.replay').waitFor();
   });
 
+  test('is reached by a link that is made for it', async () => {
+    const inbox = await start();
+    const { page } = await inbox.come({ signedIn: false });
+    const { request } = await inbox.held.held(anUpdate().sql);
+    const { out } = await inbox.held.ask('console', request.metadata.name.slice(0, 8));
+    await page.goto(out.trim());
+    await page.waitForURL(`${inbox.held.url}/requests/agents/${request.metadata.name}`);
+    await begin(page, 'Deny');
+    expect(await inbox.held.ask('console', 'ar-aaaaaaaaaaaaaaaa')).toMatchObject({ code: 5, out: '' });
+  });
+
   test('is denied by keys; the agent reads why', async () => {
     const inbox = await start();
     const { page } = await inbox.come();
@@ -258,14 +269,15 @@ describe.runIf(hasChromium)('what nobody knows is said so', NETWORK, () => {
     const { request, answer } = await inbox.held.held(anUpdate().sql);
     await open(page, request.metadata.name);
     await begin(page, 'Deny');
+    await panel(page).getByLabel('Reason').fill('no');
     await page.route('**/decisions', (route) => route.abort(), { times: 1 });
     await confirm(page).click();
     await page.getByText('Your answer did not arrive: nothing was decided by it.').waitFor({ timeout: 15_000 });
     expect((await decisionsOf(inbox, request))?.decisions).toEqual([]);
-    await begin(page, 'Deny');
+    expect(await panel(page).getByLabel('Reason').inputValue(), 'what was written stays').toBe('no');
     await confirm(page).click();
     await outcome(page).getByText('was denied').waitFor();
-    expect(await answer).toContain('ApprovalDenied');
+    expect(await answer).toContain('Reviewer: "no"');
   });
 
   test('one that comes after the end is too late, by how much is said, and nothing runs', async () => {

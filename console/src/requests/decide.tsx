@@ -9,7 +9,7 @@ import { useStore } from '../store.ts';
 import { Recorded } from '../ui/recorded.tsx';
 import { Said } from '../ui/words.tsx';
 import { type Attempt, type Decision, useDeciding } from './attempt.ts';
-import { Countdown } from './left.tsx';
+import { Countdown, useLeft } from './left.tsx';
 import { live, type LiveViewer } from './live.ts';
 import { hasApproved } from './order.ts';
 import { Panel } from './panel.tsx';
@@ -29,7 +29,8 @@ function stanceOf(request: AccessRequest, viewer: LiveViewer): Stance {
   return { isOpen: open, may, mayApprove: may && stateOf(request) === 'Pending' && !hasApproved(request, viewer) };
 }
 
-const ENDS: ReadonlySet<Attempt['kind']> = new Set(['given', 'refused', 'lost', 'unknown']);
+/** What was lost keeps its panel, and the reason in it. */
+const ENDS: ReadonlySet<Attempt['kind']> = new Set(['given', 'refused']);
 
 interface DecideProps {
   readonly request: AccessRequest;
@@ -39,6 +40,8 @@ interface DecideProps {
 /** Both acts of a decision, in a bar that never leaves the screen; or why there is none to make, and who can. */
 export function Decide({ request, viewer }: DecideProps): JSX.Element | null {
   const isLive = useStore(live).state === 'live';
+  // Who may decide can change with time alone, so this is drawn with each second of it.
+  const leftMs = useLeft(request);
   const [open, setOpen] = useState<Decision>();
   const { attempt, send, reset } = useDeciding(request, viewer.user);
   const stance = stanceOf(request, viewer);
@@ -81,7 +84,7 @@ export function Decide({ request, viewer }: DecideProps): JSX.Element | null {
       {stance.isOpen && (
         <div class="bar">
           <div class="bar-text">
-            <Countdown request={request} />
+            <Countdown ms={leftMs} />
             {stance.may ? <You viewer={viewer} /> : <WhyNot request={request} viewer={viewer} />}
           </div>
           <Openers stance={stance} open={open} disabled={isSending || !isLive} onOpen={start} />

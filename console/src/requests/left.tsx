@@ -25,8 +25,7 @@ export function Left({ request }: { request: AccessRequest }): JSX.Element {
 }
 
 /** The countdown of a page. At its end nobody but the collector knows whether it is too late. */
-export function Countdown({ request }: { request: AccessRequest }): JSX.Element {
-  const ms = useLeft(request);
+export function Countdown({ ms }: { ms: number }): JSX.Element {
   const spoken = SPOKEN_MS.find((at) => ms <= at && ms > at - TICK_MS);
   return (
     <>

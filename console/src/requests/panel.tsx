@@ -98,7 +98,7 @@ export function Panel({ request, viewer, decision, blocked, isSending, onSend, o
       </p>
       <div class="panel-buttons">
         <button type="button" class={decision === 'Approve' ? 'primary' : 'danger'} disabled={disabled} onClick={send}>
-          {isSending ? 'Sending' : confirmText(request, decision)}{' '}
+          {isSending ? 'Waiting for the server' : confirmText(request, decision)}{' '}
           <kbd aria-hidden="true" class="inline">
             Ctrl+Enter
           </kbd>
