@@ -33,6 +33,8 @@ export interface Site extends AsyncDisposable {
   readonly requests: Requests;
   /** The path of a link that signs in, and leads on to another path. */
   readonly newLink: (path: string) => string;
+  /** Breaks every connection off. */
+  readonly cut: () => void;
   /** What the server does before it answers: nothing, unless a test wants it slow or broken. */
   before: (request: Request) => Promise<Response | undefined>;
 }
@@ -70,6 +72,7 @@ export async function startSite(): Promise<Site> {
     collector,
     requests,
     newLink: (path) => signIn.newLink({ identity: LOCAL_IDENTITY, path }).link,
+    cut: () => server.closeAllConnections(),
     before: () => Promise.resolve(undefined),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();

@@ -95,12 +95,52 @@ describe.runIf(hasChromium)('requests in every state', NETWORK, () => {
     expect((await box(/^Deny UPDATE/)).x).toBeGreaterThan(deny.x + deny.width);
   });
 
+  test('stay within the window with twice the text, and in colours of the system', async () => {
+    const world = requestsOf(site.requests);
+    const { page } = await come({ width: 640 });
+    await page.emulateMedia({ forcedColors: 'active' });
+    for (const path of ['/requests', pathOf(world['update'] as AccessRequest), pathOf(world['long'] as AccessRequest)]) {
+      await page.goto(`${site.url}${path}`);
+      await settled(page);
+      await page.evaluate("document.documentElement.style.fontSize = '32px'");
+      await expectNoSidewaysScroll(page, path);
+    }
+  });
+
   test('say why there is nothing', async () => {
     const { page } = await come();
     await page.getByText('What a rule holds for approval shows here at once.').waitFor();
     await expectAccessible(page, 'nothing');
     await page.getByRole('link', { name: 'Decided' }).click();
     await page.getByText('Nothing was decided yet').waitFor();
+  });
+});
+
+describe.runIf(hasChromium)('a stream that breaks off', NETWORK, () => {
+  test('is said with the time it ends at, blocks both acts, and goes on by itself with what happened meanwhile', async () => {
+    const request = site.requests.put(aRequest());
+    const { page } = await come({ expected: /ERR_|status of 502/ });
+    await open(page, request.metadata.name);
+    await begin(page, 'Approve');
+    await page.getByText('● Live').waitFor();
+    let tries = 0;
+    site.before = (asked) => {
+      if (!asked.url.endsWith('watch=1')) return Promise.resolve(undefined);
+      tries++;
+      return Promise.resolve(tries < 3 ? new Response('', { status: 502 }) : undefined);
+    };
+    site.cut();
+    await page.getByText(/as of \d\d:\d\d:\d\d, reconnecting/).waitFor();
+    await panel(page).getByText('This page is not up to date: it is reconnecting.').waitFor();
+    expect(await confirm(page).isDisabled()).toBe(true);
+    site.requests.put({
+      ...request,
+      metadata: { ...request.metadata, resourceVersion: '2' },
+      status: { state: 'Denied', votes: '0/1', decidedAt: new Date().toISOString() },
+    });
+    await page.getByText('● Live').waitFor({ timeout: 20_000 });
+    await outcome(page).getByText('was denied').waitFor();
+    expect([await panel(page).count(), await bar(page).count(), tries]).toEqual([0, 0, 3]);
   });
 });
 

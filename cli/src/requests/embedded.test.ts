@@ -154,7 +154,7 @@ test('what is not said right decides nothing', async () => {
   await writeFile(join(elsewhere, 'collector.json'), JSON.stringify({ url: held.url, token: 'another', pid: process.pid }));
   expect(await run(['deny', name, '--data', elsewhere])).toMatchObject({
     code: 4,
-    err: expect.stringContaining('error: requests want the bearer token of the data directory (NotSignedIn)') as string,
+    err: expect.stringContaining('error: the collector wants its bearer token (NotSignedIn)') as string,
   });
   expect((await held.request(({ metadata }) => metadata.name === name)).status).toMatchObject({
     state: 'Pending',

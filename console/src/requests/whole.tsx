@@ -3,6 +3,7 @@ import {
   cutWords,
   fullWords,
   heldEffects,
+  isOpen,
   purposeWords,
   rowsWords,
   ruleWords,
@@ -137,7 +138,7 @@ function Touches({ request, canLook }: { request: AccessRequest; canLook: boolea
         ) : isCounted ? (
           <>
             <Said words={words} />
-            <span class="mute">; the number may move</span>
+            {isOpen(request.status?.state) && <span class="mute">; the number may move</span>}
           </>
         ) : (
           <>
