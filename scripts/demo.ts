@@ -110,9 +110,14 @@ async function end(child: ChildProcess): Promise<number | null> {
   return child.exitCode;
 }
 
+/** A command as it works in this folder, while the demo runs. */
+function pasted(args: readonly string[]): string {
+  const program = relative(process.cwd(), bin).replace(/^(?![./])/, './');
+  return [program, ...args].map((arg) => (/^[\w./:=-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`)).join(' ');
+}
+
 function chaperone(...args: string[]): string {
-  const shown = args.filter((arg, at) => arg !== '--data' && args[at - 1] !== '--data');
-  say(`   $ chaperone ${shown.map((arg) => (arg.includes(' ') ? `"${arg}"` : arg)).join(' ')}`);
+  say(`   $ ${pasted(args)}`);
   const run = spawnSync(bin, args, { encoding: 'utf8' });
   say((run.stdout + run.stderr).trimEnd().replace(/^/gm, '   '));
   must(run.status === 0, `chaperone ${args[0]} ended with ${run.status}`);
@@ -266,9 +271,8 @@ async function demo(folder: string): Promise<void> {
     must(chaperone('verify', session, '--data', data).includes('complete'), 'the evidence is not complete');
   if (flags.keep) {
     const [host, port] = address.split(':');
-    const command = `${relative(process.cwd(), bin).replace(/^(?![./])/, './')} sessions ls --data ${data}`;
     say(
-      `\nIt goes on running. Connect with your own client, any password:\n\n   psql "host=${host} port=${port} dbname=orders user=you"\n   ${command}\n\nLook at it in a browser; the link works once, for ten minutes:\n\n   ${ready.console}\n\nCtrl-C ends it.`,
+      `\nIt goes on running. Connect with your own client, any password:\n\n   psql "host=${host} port=${port} dbname=orders user=you"\n   ${pasted(['sessions', 'ls', '--data', data])}\n\nLook at it in a browser; the link works once, for ten minutes:\n\n   ${ready.console}\n\nCtrl-C ends it.`,
     );
     kept = true;
     await interrupted;

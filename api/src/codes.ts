@@ -7,6 +7,7 @@ import { POLICY_CODES } from './codes/policies.ts';
 import { REQUEST_CODES } from './codes/requests.ts';
 import { RESOURCE_CODES } from './codes/resources.ts';
 import { RUNTIME_CODES } from './codes/runtime.ts';
+import { SIGN_IN_CODES } from './codes/sign-in.ts';
 import { UPSTREAM_CODES } from './codes/upstream.ts';
 import { nearest } from './text.ts';
 
@@ -21,6 +22,7 @@ export const CODE_GROUPS = [
   { title: 'Admission of pods', codes: ADMISSION_CODES },
   { title: 'Admission of approvals', codes: REQUEST_CODES },
   { title: 'Sidecar, operator and collector', codes: RUNTIME_CODES },
+  { title: 'Signing in to the console', codes: SIGN_IN_CODES },
   { title: 'Command line', codes: CLI_CODES },
   { title: 'Findings in evidence', codes: EVIDENCE_CODES },
 ] as const satisfies readonly { title: string; codes: Readonly<Record<string, CodeEntry>> }[];
@@ -37,6 +39,7 @@ export const CODES = {
   ...ADMISSION_CODES,
   ...REQUEST_CODES,
   ...RUNTIME_CODES,
+  ...SIGN_IN_CODES,
   ...CLI_CODES,
   ...EVIDENCE_CODES,
 } as const;

@@ -12,6 +12,8 @@ test.each([
   ['two\nlines\tand', 'two⟨U+000A LF⟩lines⟨U+0009 HT⟩and'],
   ['\ud800', '⟨U+D800 LONE-SURROGATE⟩'],
   ['\u3164\u2800', '⟨U+3164 HANGUL-FILLER⟩⟨U+2800 BLANK-BRAILLE⟩'],
+  ['bank\u115fer\u3164', 'bank⟨U+115F HANGUL-FILLER⟩er⟨U+3164 HANGUL-FILLER⟩'],
+  ['\u05d0\u061c\u05d1', '\u05d0⟨U+061C ALM⟩\u05d1'],
   ['a\u00a0b', 'a⟨U+00A0 NBSP⟩b'],
   ['\u{e0041}\ufe0f\ue000\u0378', '⟨U+E0041 TAG-A⟩⟨U+FE0F VS16⟩⟨U+E000 PRIVATE-USE⟩⟨U+0378 UNASSIGNED⟩'],
   ['⟨U+202E⟩', '⟨U+27E8 BRACKET⟩U+202E⟨U+27E9 BRACKET⟩'],
@@ -60,6 +62,10 @@ describe('whatever the text', () => {
       maxLength: 60,
     }),
     fc.constantFrom(...Object.values(HOSTILE_TEXTS)),
+    // What is unseen, among letters of every direction.
+    fc.string({
+      unit: fc.constantFrom('a', 'б', '\u05d0', '\u0301', '\u115f', '\u3164', '\u061c', '\u200b', '\u06dd', '\ufe0f', ' '),
+    }),
     // Any sequence of code units, lone surrogates among them.
     fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 40 }).map((units) => String.fromCharCode(...units)),
   );

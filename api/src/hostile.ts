@@ -37,8 +37,9 @@ const TOKEN = new RegExp(
     `(?<hidden>${HIDDEN})`,
     // One letter or blank with the marks that follow it; marks alone follow something that was written out.
     String.raw`(?<marked>[^\p{M}\n\t]?\p{M}+)`,
-    `(?<rtl>${RTL}+(?!\\p{M}))`,
-    String.raw`(?<word>[\p{L}\p{N}_]+(?!\p{M}))`,
+    // Some of what is hidden counts as a letter, or lies among right-to-left ones.
+    String.raw`(?<rtl>(?:(?!${HIDDEN})${RTL})+(?!\p{M}))`,
+    String.raw`(?<word>(?:(?!${HIDDEN})[\p{L}\p{N}_])+(?!\p{M}))`,
     String.raw`(?<other>[^])`,
   ].join('|'),
   'gu',

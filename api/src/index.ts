@@ -1,4 +1,5 @@
 export * from './agent-text.ts';
+export * from './attestation.ts';
 export * from './codes.ts';
 export * from './crd.ts';
 export { GLOB_SYNTAX } from './fields.ts';

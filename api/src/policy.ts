@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ASSURANCES } from './attestation.ts';
 import {
   columnGlob,
   dataLabel,
@@ -115,6 +116,17 @@ const approval = z.object({
       'hold: the connection waits for the answer. retry: the agent is told at once that the answer is pending, and repeats the very same action. Default: hold',
     ),
   reason: z.enum(['optional', 'required']).default('optional').describe('Whether a decision needs a reason. Default: optional'),
+  maxGrant: duration
+    .optional()
+    .describe(
+      'For how long people may approve that the same agent does the same again with other values, 12h at most. Default: one execution only. Example: 30m',
+    ),
+  assurance: z
+    .enum(ASSURANCES)
+    .optional()
+    .describe(
+      'How an approval must be known to be the person’s, at least. kubernetes: the API server took it from them. signed: signed on the operator’s page. passkey: by a passkey too. A denial always counts. Default: kubernetes',
+    ),
   escalation: z
     .object({
       after: duration.describe('How long to wait for the first approvers. Example: 2m'),

@@ -48,12 +48,18 @@ export function purposeWords({ spec: { agent } }: AccessRequest): Words[] {
   ];
 }
 
-/** 1 row matched when it was asked for */
-export function rowsWords({ spec: { preview } }: AccessRequest): Words | undefined {
-  if (preview === undefined) return undefined;
-  if (preview.count !== undefined) return [`${preview.count} row${preview.count === 1 ? '' : 's'} matched when it was asked for`];
-  const why = preview.why === undefined ? [] : [': ', { foreign: preview.why }];
-  return ['nobody looked at the rows that it meets', ...why];
+/** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
+export function rowsWords({ spec: { preview } }: AccessRequest): Words[] {
+  if (preview === undefined) return [];
+  const { count, estimate, why } = preview;
+  if (count !== undefined) return [[`${rowCount(count)} matched when it was asked for`]];
+  const expected = estimate === undefined ? [] : [[`about ${rowCount(estimate)} expected`]];
+  if (why === undefined && estimate !== undefined) return expected;
+  return [...expected, ['nobody looked at the rows that it meets', ...(why === undefined ? [] : [': ', { foreign: why }])]];
+}
+
+function rowCount(count: number): string {
+  return `${count} row${count === 1 ? '' : 's'}`;
 }
 
 export const TRANSACTION_WORDS = 'part of an open transaction, whose locks are held meanwhile';
@@ -85,6 +91,8 @@ export function typedObject(request: AccessRequest): string | undefined {
   return visible(held[0]?.object ?? resource.name) || resource.name;
 }
 
+const ASSURANCE_WORDS = { kubernetes: '', signed: ', signed', passkey: ', by passkey' } as const;
+
 /** rule "fix", generation 12 · needs 1 of group dba, with a reason */
 export function ruleWords(rule: Approvers): Words {
   const { escalation } = rule;
@@ -98,6 +106,7 @@ export function ruleWords(rule: Approvers): Words {
     ...each,
     ...later,
     ...(rule.reason ? [', with a reason'] : []),
+    ASSURANCE_WORDS[rule.assurance ?? 'kubernetes'],
   ];
 }
 

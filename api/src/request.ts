@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ASSURANCES, Attestation } from './attestation.ts';
 import { namespaceName, objectName, sentence, shortName, text } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
 import { MAX_REQUEST_TEXT } from './request-words.ts';
@@ -7,6 +8,10 @@ import { immutable, withRules } from './rules.ts';
 export { MAX_REQUEST_TEXT, shortDigest } from './request-words.ts';
 
 const MAX = { effects: 64, rules: 16, parameters: 64, approvers: 32, groups: 512, votes: 64 } as const;
+
+/** People may approve that the same runs again for so long. */
+export const MIN_GRANT_SECONDS = 60;
+export const MAX_GRANT_SECONDS = 12 * 3600;
 
 /** How a held action is named everywhere: ar- and 16 characters of base32. */
 export const REQUEST_NAME = /^ar-[a-z2-7]{16}$/;
@@ -25,6 +30,16 @@ export const Approvers = z.object({
   minimum: z.int().min(1).max(16).describe('How many distinct people must approve.'),
   all: z.array(sentence(256)).max(MAX.approvers).describe('Groups of each of which somebody must approve.'),
   reason: z.boolean().describe('A decision needs a reason.'),
+  grant: z
+    .int()
+    .min(1)
+    .max(MAX_GRANT_SECONDS)
+    .optional()
+    .describe('Seconds for which people may approve the same again, at most. Absent: one execution only.'),
+  assurance: z
+    .enum(ASSURANCES)
+    .optional()
+    .describe('How an approval must be known to be the person’s, at least. Default: kubernetes'),
   escalation: z
     .object({
       at: time.describe('From then on these may decide too, RFC 3339.'),
@@ -95,6 +110,12 @@ export const RequestSpec = withRules(
       .describe('Bound values, masked by label, with what nobody can see written out.'),
     preview: z
       .object({
+        estimate: z
+          .int()
+          .min(0)
+          .max(Number.MAX_SAFE_INTEGER)
+          .optional()
+          .describe('Rows that the upstream expects it to return or to change, without having run it.'),
         count: z
           .int()
           .min(0)
@@ -105,11 +126,27 @@ export const RequestSpec = withRules(
       })
       .optional()
       .describe('What it would meet: the rows themselves are shown to approvers and kept nowhere.'),
+    recent: z
+      .array(
+        z.object({
+          at: time.describe('When, RFC 3339.'),
+          sentence: z.string().max(160).describe('What, in our words. Example: SELECT on public.tickets'),
+          verdict: z.enum(['allow', 'deny', 'approve']).describe('What the rules said of it.'),
+          result: z.string().max(64).optional().describe('What became of it. Example: SELECT 12'),
+        }),
+      )
+      .max(8)
+      .optional()
+      .describe('What the agent did in the last minutes, the newest last.'),
     transaction: z.boolean().describe('It is part of an open transaction, whose locks are held meanwhile.'),
     mode: z
       .enum(['hold', 'retry'])
       .describe('hold: the connection waits; retry: the agent repeats the action once it is approved.'),
     digest: digest.describe('Seals statement, values, session state, agent, resource and policies. A decision names it.'),
+    template: digest
+      .optional()
+      .describe('Seals the same without its values: what an approval may let run again. Absent: one execution only.'),
+    grantedBy: requestName.optional().describe('The AccessRequest with whose approval people granted this one.'),
     rules: z.array(Approvers).min(1).max(MAX.rules).describe('What asks for approval; every one of them must be satisfied.'),
     expiresAt: time.describe('Nothing runs after it, RFC 3339.'),
   }),
@@ -123,6 +160,8 @@ export const CountedDecision = z.object({
   by: z.string().max(256).describe('Who gave it.'),
   reason: z.string().max(1024).optional().describe('Why, in their words.'),
   at: time.describe('When it was given.'),
+  grantFor: z.int().optional().describe('Seconds for which it approves the same again.'),
+  assurance: z.enum(ASSURANCES).optional().describe('How it is known to be theirs.'),
   counted: z.boolean().describe('Whether it counts.'),
   why: z.string().max(256).optional().describe('Why it does not.'),
 });
@@ -135,6 +174,10 @@ export const RequestStatus = z
     asked: z.int().min(1).optional().describe('How often the agent asked for the very same while it was pending.'),
     decisions: z.array(CountedDecision).max(MAX.votes).optional().describe('Answers so far.'),
     decidedAt: time.optional().describe('When it was decided, or ended without.'),
+    grantedUntil: time
+      .optional()
+      .describe('Until then the same runs again without being asked for, unless somebody denies it, RFC 3339.'),
+    revokedBy: z.string().max(256).optional().describe('Who ended what was granted.'),
     result: z.string().max(256).optional().describe('What the protocol said in the end. Example: UPDATE 1'),
     conditions: Conditions.optional(),
   })
@@ -167,7 +210,22 @@ export const DecisionSpec = withRules(
       .default([])
       .describe('Groups of the author that the rule asks for; admission refuses any that the author is not in.'),
     reason: sentence(1024).optional().describe('Why; the agent reads it.'),
+    grantFor: z
+      .int()
+      .min(MIN_GRANT_SECONDS)
+      .max(MAX_GRANT_SECONDS)
+      .optional()
+      .describe('Seconds for which the same agent may do the same again, with other values. Default: once. Example: 1800'),
+    attestation: Attestation.optional().describe(
+      'Proof of an answer that was given on the operator’s page, for whoever checks it later; admission takes it from the operator alone.',
+    ),
   }),
+  {
+    cel: "!has(self.grantFor) || self.decision == 'Approve'",
+    message: 'only an approval grants anything; remove grantFor',
+    fieldPath: '.grantFor',
+    check: (self) => self.grantFor === undefined || self.decision === 'Approve',
+  },
   immutable('a decision never changes; a later Deny may be given beside an Approve while nothing ran'),
 ).describe('One person’s answer.');
 export type DecisionSpec = z.infer<typeof DecisionSpec>;
@@ -189,5 +247,8 @@ export const ApprovalDecision = z
   })
   .describe('One person’s answer to an AccessRequest. kubectl creates it as well as chaperone approve and deny do.');
 export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
+
+/** On a request: where it is decided with a signature, https. */
+export const DECIDE_PAGE = 'chaperone.dev/decide-page';
 
 export const RequestPath = z.object({ namespace: namespaceName, name: requestName });

@@ -17,6 +17,8 @@ export interface Chaperone extends AsyncDisposable {
   readonly tls: Path;
   /** Plain, with detectors beside the labelled columns. */
   readonly scan: Path;
+  /** Plain, with a rule that asks people about what no load does. */
+  readonly asks: Path;
   readonly pid: number;
   readonly startMs: number;
 }
@@ -66,7 +68,8 @@ export async function startChaperone(database: Database, directory: string, node
       return { name: 'chaperone', host, port: Number(port), user: 'bench', password: undefined, ca: undefined, pid };
     };
     const plain = path('bench-plain');
-    return { plain, paths: [plain], tls: path('bench-tls'), scan: path('bench-scan'), pid, startMs, [Symbol.asyncDispose]: stop };
+    const [tls, scan, asks] = [path('bench-tls'), path('bench-scan'), path('bench-asks')];
+    return { plain, paths: [plain], tls, scan, asks, pid, startMs, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;

@@ -22,7 +22,7 @@ import { pointResults, scriptOf } from './points.ts';
 import { memoryKiB } from './proc.ts';
 import { selfTimes } from './profile.ts';
 import { debianProgram, type Program } from './programs.ts';
-import { processTable, type Report, resultTable, toJson, toText } from './report.ts';
+import { approvalTable, processTable, type Report, resultTable, toJson, toText } from './report.ts';
 import { type SidecarFigures, sidecarFigures, type Started } from './sidecar.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -84,6 +84,7 @@ const NONE = {
   again: undefined,
   sidecar: undefined,
   bare: undefined,
+  asks: undefined,
 };
 
 function present(paths: Record<keyof Paths, Path | undefined>): Paths {
@@ -129,6 +130,29 @@ async function compare(world: World, chaperone: Chaperone | undefined): Promise<
   return found;
 }
 
+/** What a rule that asks people costs statements that need nobody. */
+async function approvalsOnly({ attempts, caFile, database, directory, options, pgbenchProgram: program }: World): Promise<void> {
+  if (program !== undefined) {
+    await using chaperone = await startChaperone(database, join(directory, 'approvals'));
+    const { plain, asks } = chaperone;
+    const { rounds, secondsPerRun, warmUpSeconds } = options;
+    const measured = await pointResults({
+      program,
+      paths: present({ ...NONE, chaperone: plain, asks, again: plain }),
+      loads: pointLoads(options.points ?? ['select', 'prepared']),
+      rounds: rounds * 2,
+      secondsPerRun,
+      warmUpSeconds,
+      directory,
+      caFile,
+      suffix: '',
+      attempt: (name, act) => attempts.try(name, act),
+    });
+    for (const line of approvalTable(measured)) say(line);
+  }
+  for (const reason of attempts.failed) say(`Not measured: ${reason}`);
+}
+
 /** Short statements: beside what all loads have, a relay that only pipes, and the sidecar of a cluster. */
 async function shortStatements(world: World, paths: Paths, tls: boolean): Promise<Result[]> {
   const { options, attempts, caFile, database, directory, pgbenchProgram: program } = world;
@@ -155,7 +179,7 @@ async function shortStatements(world: World, paths: Paths, tls: boolean): Promis
   if (sidecar?.paths[0] !== undefined) await mustMask(sidecar.paths[0]);
   const { direct: server, again, pgbouncer, chaperone } = paths;
   // Never two runs of ours in a row: evidence of the first is still being stored when the second begins.
-  const all = { direct: server, again, bare: bare?.paths[0], chaperone, pgbouncer, sidecar: sidecar?.paths[0] };
+  const all = { ...NONE, direct: server, again, bare: bare?.paths[0], chaperone, pgbouncer, sidecar: sidecar?.paths[0] };
   const { rounds, points } = options;
   return await pointResults({ ...common, paths: present(all), rounds, loads: pointLoads(points), suffix: '' });
 }
@@ -305,6 +329,7 @@ async function main(options: Options): Promise<void> {
   const directory = folder.path;
   const world: World = { options, attempts, directory, database, caFile, pgbenchProgram, pgbouncerProgram };
   if (options.bulk !== undefined) return await bulkOnly(world);
+  if (options.approvals) return await approvalsOnly(world);
   if (options.profile) return await profile(world);
   if (options.memory) {
     for (const line of processTable(await processes(world))) say(line);

@@ -5,13 +5,14 @@ export function plainManifests(database: Database, names: readonly string[]): st
   return [...names.map((name) => resourceOf(name, database, '{mode: disable}')), ...common(database, names)].join('---');
 }
 
-/** The database three times, plain, with TLS, and with detectors, by one policy. */
+/** The database four times: plain, with TLS, with detectors, and with a rule that asks people about what no load does; by one policy. */
 export function allManifests(database: Database): string {
   return [
     resourceOf('bench-plain', database, '{mode: disable}'),
     resourceOf('bench-tls', database, '{mode: verify-full, caRef: {name: bench-ca}}'),
     resourceOf('bench-scan', database, '{mode: disable}', DETECTORS),
-    ...common(database, ['bench-plain', 'bench-tls', 'bench-scan']),
+    resourceOf('bench-asks', database, '{mode: disable}'),
+    ...common(database, ['bench-plain', 'bench-tls', 'bench-scan', 'bench-asks'], [asking('bench-asks')]),
     `
 apiVersion: v1
 kind: Secret
@@ -44,11 +45,11 @@ spec:
     - {label: pii.ssn, columns: [public.people.ssn]}
     - {label: pii.note, columns: [public.accounts.note]}${detectors}
   grantedTo:
-    - {namespace: agents, recording: {minimum: durable}}
+    - {namespace: agents, statements: [select, update, delete], recording: {minimum: durable}}
 `;
 }
 
-function common({ host, port }: Database, resources: readonly string[]): string[] {
+function common({ host, port }: Database, resources: readonly string[], more: readonly string[] = []): string[] {
   return [
     `
 apiVersion: chaperone.dev/v1alpha1
@@ -57,7 +58,7 @@ metadata: {name: bench, namespace: agents}
 spec:
   agents: {podSelector: {matchLabels: {app: bench}}}
   purpose: measure what the proxy costs
-  rules:${resources.map(rule).join('')}
+  rules:${[...resources.map(rule), ...more].join('')}
   masking:
     - {label: pii.ssn, strategy: {partial: {last: 4}}}
   recording: {mode: durable, content: results}
@@ -80,4 +81,13 @@ function rule(name: string): string {
       effect: Allow
       resource: {namespace: data, name: ${name}}
       sql: {statements: [select], relations: [${READABLE}]}`;
+}
+
+function asking(name: string): string {
+  return `
+    - name: ask-${name}
+      effect: RequireApproval
+      resource: {namespace: data, name: ${name}}
+      sql: {statements: [update, delete], relations: [${READABLE}]}
+      approval: {approvers: {groups: [dba]}, maxGrant: 30m}`;
 }

@@ -78,6 +78,21 @@ export function resultTable(results: readonly Result[]): string[] {
   return table(head, rows);
 }
 
+/** Statements that need nobody, under a policy with a rule that asks and under one without. */
+export function approvalTable(results: readonly Result[]): string[] {
+  const head = ['load', 'without', 'with a rule that asks', 'with/without', 'same path twice', 'CPU µs without', 'CPU µs with'];
+  const rows = results.map((result) => [
+    result.load,
+    shown(result, 'chaperone'),
+    shown(result, 'asks'),
+    quotient(speed(result, 'asks', 'chaperone')),
+    quotient(speed(result, 'again', 'chaperone')),
+    cpu(result, ['chaperone', 'again']),
+    cpu(result, ['asks']),
+  ]);
+  return table(head, rows);
+}
+
 /** Short statements beside what bounds a proxy in Node: a relay that only pipes. */
 export function boundTable(results: readonly Result[]): string[] {
   const head = [

@@ -34,6 +34,10 @@ test('make demo KEEP=1 shows all, serves a client of one’s own, and leaves not
   expect(demo.out).toMatch(/accessrequest\/ar-\w+ denied\n[^$]*Reviewer: "refunded already"\n/);
   const listed = / (\S+\/bin\/chaperone sessions ls --data \S+)$/m.exec(demo.out)?.[1] ?? '';
   expect((await run(['-c', listed], { command: ['bash'] })).out.match(/^s-/gm)).toHaveLength(3);
+  const pasted = [...demo.out.matchAll(/^ {3}\$ (\S.*)$/gm)].map(([, command = '']) => command);
+  const reading = pasted.filter((command) => !/ (approve|deny) /.test(command));
+  expect(reading.length).toBeGreaterThan(3);
+  for (const command of reading) expect(await run(['-c', command], { command: ['bash'] })).toMatchObject({ code: 0 });
   expect(await demo.signal('SIGINT')).toMatchObject({ code: 0, err: '' });
   expect([await left(folder), await processes(folder)]).toEqual([[], '']);
 }, 60_000);

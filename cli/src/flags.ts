@@ -15,6 +15,16 @@ export interface HostPort {
   readonly port: number;
 }
 
+/** Characters that an ApprovalDecision takes. */
+export const MAX_DECISION_REASON = 1024;
+/** Words of a person for an agent: not empty where the flag is given. */
+export function reasonText(flag: string, value: string, most: number): string {
+  const text = value.trim();
+  if (text === '') throw usage(`${flag} is empty; say why, since the agent reads it`);
+  if (text.length > most) throw usage(`${flag} is at most ${most} characters`);
+  return text;
+}
+
 /** NAMESPACE/NAME */
 export function pair(flag: string, value: string): [string, string] {
   const [namespace = '', name = '', ...more] = value.split('/');

@@ -117,6 +117,18 @@ test('files that are something else end with a sentence, never with a stack', as
   }
 });
 
+test.each<[string, string]>([
+  ['sesions', 'chaperone'],
+  ['sessions ls --no-such-flag', 'chaperone sessions ls'],
+  ['sessions kill --reason x', 'chaperone sessions kill'],
+  ['requests show up', 'chaperone requests show'],
+  ['approve not-a-name', 'chaperone approve'],
+  ['up --listen a/b=1', 'chaperone up'],
+])('wrong usage (%s) names the help of its verb', async (line, verb) => {
+  const { code, err } = await run(line.split(' '));
+  expect([code, /^ {2}fix {2}(.*)$/m.exec(err)?.[1]]).toEqual([2, `${verb} --help`]);
+});
+
 test('an error is an object where JSON was asked for, also where the command line is wrong', async () => {
   for (const flags of [['-o', 'json'], ['-ojson'], ['--output=json'], ['--output', 'json'], ['-o', 'jsonl']]) {
     const { code, err } = await run(['sessions', 'ls', '--no-such-flag', ...flags]);

@@ -1,12 +1,13 @@
 import { Command, CommanderError, Option } from 'commander';
 import type { ClusterFlags, Transport } from './collector/transport.ts';
-import { asCliError, type CliError, EXIT, usage } from './errors.ts';
+import { asCliError, CliError, EXIT, usage } from './errors.ts';
 import type { Io } from './io.ts';
 import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from './paint.ts';
 import { withExamples, withPages } from './verbs/common.ts';
 import { addConsole } from './verbs/console.ts';
 import { addExplain } from './verbs/explain.ts';
 import { addPolicy } from './verbs/policy.ts';
+import { addGrants } from './verbs/grants.ts';
 import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
@@ -74,6 +75,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addExplain(program, options);
   addRequests(program, options);
   addDecisions(program, options);
+  addGrants(program, options);
   addPolicy(program, options);
   addVerify(program, options);
   withExamples(
@@ -88,11 +90,31 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw asCliError(error);
-    const wrong = wrongUsage(error);
-    if (wrong !== undefined) throw wrong;
-    if (error.exitCode !== 0) options.exit(EXIT.usage);
+    const said = error instanceof CommanderError ? wrongUsage(error) : asCliError(error);
+    if (said !== undefined) throw withHelp(said, verbOf(program, argv));
+    if (error instanceof CommanderError && error.exitCode !== 0) options.exit(EXIT.usage);
   }
+}
+
+/** The verb that is meant, as it is typed: `chaperone sessions kill`. */
+function verbOf(program: Command, argv: readonly string[]): string {
+  const path = [program.name()];
+  let at: Command = program;
+  for (const word of argv) {
+    if (word.startsWith('-')) continue;
+    const next = at.commands.find((each) => each.name() === word);
+    if (next === undefined) break;
+    path.push(word);
+    at = next;
+  }
+  return path.join(' ');
+}
+
+/** Whoever used a verb wrongly reads where its help is, unless the error says what mends it. */
+function withHelp(error: CliError, verb: string): CliError {
+  if (error.code !== 'Usage' || error.fix.length > 0) return error;
+  const { code, message, exit, cause } = error;
+  return new CliError(code, message, { cause, exit, fix: [`${verb} --help`] });
 }
 
 /** Commander's complaint in our words; undefined where help or the version was asked for and is written. */

@@ -45,6 +45,8 @@ const FILTER = {
   since: z.coerce.number().min(0).optional(),
   until: z.coerce.number().min(0).optional(),
   verdict: SessionVerdictFilter.optional(),
+  /** As a token named them, whoever issued it. */
+  person: z.string().min(1).max(256).optional(),
   limit: atMost(MAX_LIST, 100),
   after: Place.optional(),
 };
@@ -201,7 +203,10 @@ export function createApi(options: ApiOptions): Hono<Env> {
   return api;
 }
 
-function filterOf({ agent, resource, since, until, verdict }: z.infer<typeof ListQuery>, namespaces: string[]): SessionFilter {
+function filterOf(
+  { agent, resource, since, until, verdict, person }: z.infer<typeof ListQuery>,
+  namespaces: string[],
+): SessionFilter {
   const [namespace = '', name = ''] = resource?.split('/') ?? [];
   return {
     namespaces,
@@ -210,6 +215,7 @@ function filterOf({ agent, resource, since, until, verdict }: z.infer<typeof Lis
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
     ...(verdict === undefined ? {} : { verdict }),
+    ...(person === undefined ? {} : { person }),
   };
 }
 

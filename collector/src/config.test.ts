@@ -33,6 +33,104 @@ test('the settings are read with their defaults', async () => {
   });
 });
 
+const OIDC = {
+  CHAPERONE_CONSOLE_ORIGIN: 'https://chaperone.corp',
+  CHAPERONE_OIDC_ISSUER_URL: 'https://login.corp/realms/main',
+  CHAPERONE_OIDC_CLIENT_ID: 'chaperone',
+};
+
+test('who signs people in is read with the defaults of the API server', async () => {
+  expect(readConfig({ ...(await anEnvironment()), ...OIDC }).oidc).toEqual({
+    issuerUrl: 'https://login.corp/realms/main',
+    clientId: 'chaperone',
+    consoleOrigin: 'https://chaperone.corp',
+    scopes: ['openid'],
+    usernameClaim: 'sub',
+    groupsPrefix: '',
+    requiredClaims: {},
+    signingAlgs: ['RS256'],
+    sessionMs: 43_200_000,
+  });
+});
+
+test('who signs people in is read with all that can be said', async () => {
+  const all = {
+    CHAPERONE_OIDC_CLIENT_SECRET_FILE: '/etc/secret',
+    CHAPERONE_OIDC_CA_FILE: '/etc/ca.crt',
+    CHAPERONE_OIDC_SCOPES: 'openid email groups',
+    CHAPERONE_OIDC_USERNAME_CLAIM: 'email',
+    CHAPERONE_OIDC_USERNAME_PREFIX: '-',
+    CHAPERONE_OIDC_GROUPS_CLAIM: 'groups',
+    CHAPERONE_OIDC_GROUPS_PREFIX: 'oidc:',
+    CHAPERONE_OIDC_REQUIRED_CLAIMS: '{"team":"payments"}',
+    CHAPERONE_OIDC_SIGNING_ALGS: 'ES256,RS256',
+    CHAPERONE_OIDC_SESSION_MINUTES: '60',
+  };
+  expect(readConfig({ ...(await anEnvironment()), ...OIDC, ...all }).oidc).toEqual({
+    issuerUrl: 'https://login.corp/realms/main',
+    clientId: 'chaperone',
+    clientSecretFile: '/etc/secret',
+    caFile: '/etc/ca.crt',
+    consoleOrigin: 'https://chaperone.corp',
+    scopes: ['openid', 'email', 'groups'],
+    usernameClaim: 'email',
+    usernamePrefix: '-',
+    groupsClaim: 'groups',
+    groupsPrefix: 'oidc:',
+    requiredClaims: { team: 'payments' },
+    signingAlgs: ['ES256', 'RS256'],
+    sessionMs: 3_600_000,
+  });
+});
+
+test.each<[string, string, string]>([
+  ['an issuer over plain http', 'CHAPERONE_OIDC_ISSUER_URL', 'http://login.corp'],
+  ['an issuer with a query', 'CHAPERONE_OIDC_ISSUER_URL', 'https://login.corp/?a=b'],
+  ['an issuer with a password', 'CHAPERONE_OIDC_ISSUER_URL', 'https://a:b@login.corp'],
+  ['an issuer that is nothing', 'CHAPERONE_OIDC_ISSUER_URL', ''],
+  ['no client', 'CHAPERONE_OIDC_CLIENT_ID', ''],
+  ['a console over plain http', 'CHAPERONE_CONSOLE_ORIGIN', 'http://chaperone.corp'],
+  ['a console with a path', 'CHAPERONE_CONSOLE_ORIGIN', 'https://chaperone.corp/'],
+  ['a console that is not written as browsers do', 'CHAPERONE_CONSOLE_ORIGIN', 'https://Chaperone.corp:443'],
+  ['scopes without openid', 'CHAPERONE_OIDC_SCOPES', 'email'],
+  ['users of the cluster’s own', 'CHAPERONE_OIDC_USERNAME_PREFIX', 'system:'],
+  ['groups of the cluster’s own', 'CHAPERONE_OIDC_GROUPS_PREFIX', 'system:serviceaccounts:'],
+  ['required claims that are no JSON', 'CHAPERONE_OIDC_REQUIRED_CLAIMS', 'team=payments'],
+  ['required claims that are no texts', 'CHAPERONE_OIDC_REQUIRED_CLAIMS', '{"level":1}'],
+  ['tokens that nobody signs', 'CHAPERONE_OIDC_SIGNING_ALGS', 'RS256,none'],
+  ['tokens signed with a shared secret', 'CHAPERONE_OIDC_SIGNING_ALGS', 'HS256'],
+  ['sessions that last longer than half a day', 'CHAPERONE_OIDC_SESSION_MINUTES', '721'],
+])('%s is refused, and named', async (_what, name, value) => {
+  const environment = { ...(await anEnvironment()), ...OIDC, [name]: value };
+  expect(() => readConfig(environment)).toThrow(`missing or malformed: ${name}`);
+});
+
+const SAML = {
+  CHAPERONE_CONSOLE_ORIGIN: 'https://chaperone.corp',
+  CHAPERONE_SAML_ENTRY_POINT: 'https://idp.corp/sso',
+  CHAPERONE_SAML_IDP_ISSUER: 'https://idp.corp/entity',
+  CHAPERONE_SAML_IDP_CERTIFICATE_FILE: '/etc/idp.crt',
+};
+
+test('people sign in by SAML in place of OpenID Connect, not beside it', async () => {
+  const environment = { ...(await anEnvironment()), ...SAML };
+  expect(readConfig(environment).saml).toEqual({
+    issuerUrl: 'https://idp.corp/entity',
+    consoleOrigin: 'https://chaperone.corp',
+    entryPoint: 'https://idp.corp/sso',
+    certificateFile: '/etc/idp.crt',
+    entityId: 'https://chaperone.corp',
+    usernameClaim: 'NameID',
+    groupsPrefix: '',
+    requiredClaims: {},
+    sessionMs: 43_200_000,
+  });
+  expect(() => readConfig({ ...environment, ...OIDC })).toThrow('people sign in by one of');
+  expect(() => readConfig({ ...environment, CHAPERONE_SAML_IDP_ISSUER: '', CHAPERONE_SAML_GROUPS_PREFIX: 'system:' })).toThrow(
+    'missing or malformed: CHAPERONE_SAML_IDP_ISSUER, CHAPERONE_SAML_GROUPS_PREFIX',
+  );
+});
+
 test('all that is missing or malformed is named at once', async () => {
   const { CHAPERONE_DATA: _, ...environment } = await anEnvironment();
   expect(() => readConfig({ ...environment, CHAPERONE_STREAM_REPLICAS: 'many' })).toThrow(

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { OidcEnvironment, oidcSettings, type OidcSettings } from './console/oidc/settings.ts';
+import { SamlEnvironment, samlSettings, type SamlSettings } from './console/saml/settings.ts';
 
 const Path = z.string().min(1);
 const Listen = z
@@ -37,6 +39,9 @@ export interface CollectorConfig {
   readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
+  /** Who signs people in to the console, one of them; without it nobody is. */
+  readonly oidc?: OidcSettings;
+  readonly saml?: SamlSettings;
   readonly nats: { readonly servers: readonly string[]; readonly credentials?: string; readonly ca?: string };
   readonly stream: {
     readonly replicas: number;
@@ -54,10 +59,15 @@ export class ConfigError extends Error {
 /** Reads the settings; throws ConfigError that names every variable that is missing or cannot be read. */
 export function readConfig(environment: Record<string, string | undefined>): CollectorConfig {
   const parsed = Environment.safeParse(environment);
-  if (!parsed.success) {
-    const names = parsed.error.issues.map((issue) => issue.path.join('.'));
+  const oidc = environment['CHAPERONE_OIDC_ISSUER_URL'] === undefined ? undefined : OidcEnvironment.safeParse(environment);
+  const saml = environment['CHAPERONE_SAML_ENTRY_POINT'] === undefined ? undefined : SamlEnvironment.safeParse(environment);
+  if (!parsed.success || oidc?.success === false || saml?.success === false) {
+    const issues = [parsed, oidc, saml].flatMap((each) => each?.error?.issues ?? []);
+    const names = issues.map((issue) => String(issue.path[0]));
     throw new ConfigError(`missing or malformed: ${[...new Set(names)].join(', ')}`);
   }
+  if (oidc !== undefined && saml !== undefined)
+    throw new ConfigError('people sign in by one of CHAPERONE_OIDC_ISSUER_URL and CHAPERONE_SAML_ENTRY_POINT');
   const found = parsed.data;
   const enrolmentKeys = readEnrolmentKeys(found.CHAPERONE_ENROLMENT_KEYS);
   return {
@@ -65,6 +75,8 @@ export function readConfig(environment: Record<string, string | undefined>): Col
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
     listen: found.CHAPERONE_LISTEN,
     tls: { certificate: found.CHAPERONE_TLS_CERTIFICATE, key: found.CHAPERONE_TLS_KEY },
+    ...(oidc === undefined ? {} : { oidc: oidcSettings(oidc.data) }),
+    ...(saml === undefined ? {} : { saml: samlSettings(saml.data) }),
     nats: {
       servers: found.CHAPERONE_NATS_SERVERS.split(','),
       ...(found.CHAPERONE_NATS_CREDENTIALS === undefined ? {} : { credentials: found.CHAPERONE_NATS_CREDENTIALS }),

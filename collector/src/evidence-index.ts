@@ -39,6 +39,8 @@ export interface SessionFilter {
   /** It began before this time. */
   readonly until?: number;
   readonly verdict?: SessionVerdictFilter;
+  /** Whom the agent acted for. */
+  readonly person?: string;
 }
 
 /** A place in the order of a list: the session that stands there, and when it began. */
@@ -48,7 +50,7 @@ export interface ListPlace {
 }
 
 const TABLES = ['sessions', 'segments', 'findings', 'commands'] as const;
-/** Values of a session that are of another order of magnitude than its agents and resources are not told apart. */
+/** Values of a session that are of another order of magnitude than its agents, resources and people are not told apart. */
 const MAX_FACETS = 500;
 
 /** The SQL index over the objects. One writer; rebuilt from the objects when its version is not ours. */
@@ -200,7 +202,7 @@ export class EvidenceIndex {
   }
 
   async facets(namespaces: readonly string[]): Promise<SessionFacets> {
-    if (namespaces.length === 0) return { agents: [], resources: [] };
+    if (namespaces.length === 0) return { agents: [], resources: [], people: [] };
     const seen = this.#filtered({ namespaces });
     const agents = await seen
       .select((eb) => ['namespace', 'service_account as name', eb.fn.countAll<number>().as('sessions')])
@@ -220,7 +222,14 @@ export class EvidenceIndex {
       .orderBy('sessions', 'desc')
       .limit(MAX_FACETS)
       .execute();
-    return { agents, resources };
+    const people = await seen
+      .where('caller_user', 'is not', null)
+      .select((eb) => [eb.fn.coalesce('caller_user', sql<string>`''`).as('user'), eb.fn.countAll<number>().as('sessions')])
+      .groupBy('caller_user')
+      .orderBy('sessions', 'desc')
+      .limit(MAX_FACETS)
+      .execute();
+    return { agents, resources, people };
   }
 
   /** How many sessions a list without end would hold. */
@@ -238,6 +247,7 @@ export class EvidenceIndex {
     if (filter.agent !== undefined) query = query.where('service_account', '=', filter.agent);
     if (filter.resource !== undefined)
       query = query.where('resource_namespace', '=', filter.resource.namespace).where('resource_name', '=', filter.resource.name);
+    if (filter.person !== undefined) query = query.where('caller_user', '=', filter.person);
     if (filter.since !== undefined) query = query.where('last_at', '>=', filter.since);
     if (filter.until !== undefined) query = query.where('started_at', '<', filter.until);
     if (filter.verdict === 'denied') query = query.where('denied', '>', 0);

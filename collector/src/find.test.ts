@@ -130,13 +130,25 @@ describe('a list', () => {
         { namespace: 'agents', name: 'bot', sessions: 4 },
         { namespace: 'shop', name: 'seller', sessions: 1 },
       ],
+      people: [],
       resources: [
         { namespace: 'data', name: 'orders-db', protocol: 'postgres', sessions: 4 },
         { namespace: 'data', name: 'stock-db', protocol: 'postgres', sessions: 1 },
       ],
     });
-    expect(await get('/v1/facets', 'nobody')).toEqual({ agents: [], resources: [] });
+    expect(await get('/v1/facets', 'nobody')).toEqual({ agents: [], resources: [], people: [] });
   });
+});
+
+test('a list is narrowed to a person behind the agent, of whom facets say only who may be listed', async () => {
+  const mira = { issuer: 'https://login.corp', user: 'mira@corp', groups: [] };
+  const own = aSession({ text: 'select 7', segments: 1, onBehalfOf: mira });
+  const elsewhere = aSession({ segments: 1, onBehalfOf: mira, agent: { namespace: 'hidden', serviceAccount: 'bot' } });
+  for (const { sealed } of [own, elsewhere]) for (const { bytes } of sealed) await collector.ingest(bytes);
+  expect(names(SessionList.parse(await get('/v1/sessions?person=mira%40corp', 'alice')))).toEqual([own.session]);
+  expect(SessionFacets.parse(await get('/v1/facets', 'alice')).people).toEqual([{ user: 'mira@corp', sessions: 1 }]);
+  expect(names(await search({ text: 'select', person: 'mira@corp' }, 'alice'))).toEqual([own.session]);
+  expect(names(SessionList.parse(await get('/v1/sessions?person=nobody', 'alice')))).toEqual([]);
 });
 
 describe('an outline', () => {

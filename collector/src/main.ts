@@ -4,8 +4,9 @@ import { getRequestListener } from '@hono/node-server';
 import { KubeConfig } from '@kubernetes/client-node';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { createCollector } from './collector.ts';
-import { readConfig } from './config.ts';
-import { NO_SIGN_IN } from './console/sign-in.ts';
+import { type CollectorConfig, readConfig } from './config.ts';
+import { createOidcSignIn } from './console/oidc/sign-in.ts';
+import { NO_SIGN_IN, type SignIn } from './console/sign-in.ts';
 import { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { Logger } from './ingest.ts';
@@ -29,6 +30,15 @@ const readTls = (files: { certificate: string; key: string }) => ({
   key: readFileSync(files.key),
 });
 
+/** Without a provider the page says what does the same. */
+async function signInOf({ oidc, saml }: CollectorConfig, logger: Logger): Promise<SignIn> {
+  if (oidc !== undefined) return createOidcSignIn(oidc, { now: Date.now, logger });
+  if (saml === undefined) return NO_SIGN_IN;
+  // An XML parser is in the process of nobody who does not need one.
+  const { createSamlSignIn } = await import('./console/saml/sign-in.ts');
+  return createSamlSignIn(saml, { now: Date.now, logger });
+}
+
 async function run(environment: Record<string, string | undefined>, logger: Logger): Promise<void> {
   const config = readConfig(environment);
   const cluster = new KubeConfig();
@@ -37,13 +47,13 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   let consumer: EvidenceConsumer | undefined;
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) logger.warn('the console is not part of this collector');
+  const signIn = await signInOf(config, logger);
   const collector = await createCollector({
     directory: config.directory,
     trust: config.trust,
     access: createLoginAccess(createLoginServer(cluster)),
     logger,
-    // The page says that nobody signs in to it here yet, and what does the same.
-    ...(files === undefined ? {} : { console: { files, signIn: NO_SIGN_IN, now: Date.now } }),
+    ...(files === undefined ? {} : { console: { files, signIn, now: Date.now } }),
     notReady: () => (consumer === undefined ? 'the broker is not connected yet' : consumer.notReady()),
   });
   const sweep = startLoginSweep({ config: cluster, logger });

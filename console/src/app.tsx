@@ -20,6 +20,8 @@ const ROUTES: readonly { readonly name: string; readonly pattern: RegExp; readon
   { name: 'session', pattern: /^\/sessions\/(s-[a-z2-7]{1,16})$/, load: () => import('./pages/session.tsx') },
 ];
 const LINK = /^\/l\/([\w-]{1,100})$/;
+/** Where a sign-in through an identity provider ends that came to nothing. */
+const SIGN_IN = '/sign-in';
 const signInPage = (): Promise<{ default: Page }> => import('./pages/sign-in.tsx');
 const nowhere = (): Promise<{ default: Page }> => import('./pages/nowhere.tsx');
 
@@ -51,7 +53,7 @@ export function App(): JSX.Element {
       </Shell>
     );
   const token = LINK.exec(path)?.[1];
-  if (state.user === undefined || token !== undefined)
+  if (state.user === undefined || token !== undefined || path === SIGN_IN)
     return (
       <Shell>
         <Loaded name="sign-in" load={signInPage} caught={token ?? ''} />

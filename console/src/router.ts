@@ -44,6 +44,8 @@ export function startRouter(): void {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = event.target instanceof Element ? event.target.closest('a') : null;
     if (link === null || link.target !== '' || link.hasAttribute('download') || link.origin !== location.origin) return;
+    // Where the collector itself leads on: to an identity provider.
+    if (link.pathname.startsWith('/auth/')) return;
     // A place on this page, such as the skip link's, is the browser's own to go to.
     if (link.getAttribute('href')?.startsWith('#') === true) return;
     event.preventDefault();

@@ -116,34 +116,49 @@ export interface VisitOptions {
   readonly signedIn?: boolean;
   /** Where the link leads. */
   readonly home?: string;
+  /** Where people are sent to sign in: what is wrong there is not ours. */
+  readonly elsewhere?: string;
 }
 
 /** A browser of its own at the site, signed in by a link unless told otherwise. */
-export async function visit(browser: Browser, site: Pick<Site, 'url' | 'newLink'>, options: VisitOptions = {}): Promise<Visit> {
-  const { width = 1440, height = 900, dark = false, signedIn = true, home = '/sessions' } = options;
+export async function visit(
+  browser: Browser,
+  site: Pick<Site, 'url'> & Partial<Pick<Site, 'newLink'>>,
+  options: VisitOptions = {},
+): Promise<Visit> {
+  const { width = 1440, height = 900, dark = false, signedIn = true, elsewhere = '-', home = '/sessions' } = options;
   const context = await browser.newContext({
     viewport: { width, height },
     colorScheme: dark ? 'dark' : 'light',
     timezoneId: 'America/New_York',
     reducedMotion: 'reduce',
     hasTouch: width < 600,
+    // Of an authority that only the test knows.
+    ignoreHTTPSErrors: true,
   });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: site.url });
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
   const faults: string[] = [];
+  // A provider's page has fonts from the internet, which tests do without.
+  await page.route(
+    (url) => !url.href.startsWith(`${site.url}/`) && !url.href.startsWith(elsewhere),
+    (route) => route.abort(),
+  );
   page.on('console', (message) => {
+    if (page.url().startsWith(elsewhere)) return;
     if (message.type() === 'error' || message.type() === 'warning') faults.push(`${message.type()}: ${message.text()}`);
   });
   page.on('pageerror', (error) => faults.push(`thrown: ${error.message}`));
   page.on('request', (request) => {
+    if (page.url().startsWith(elsewhere) || request.url().startsWith(elsewhere)) return;
     if (!request.url().startsWith(`${site.url}/`)) faults.push(`off origin: ${request.url()}`);
   });
   page.on('dialog', (dialog) => {
     faults.push(`dialog: ${dialog.message()}`);
     void dialog.dismiss();
   });
-  if (signedIn) {
+  if (signedIn && site.newLink !== undefined) {
     await page.goto(`${site.url}${site.newLink(home)}`);
     await page.waitForURL(`${site.url}${home}`);
   }

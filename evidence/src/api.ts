@@ -62,6 +62,8 @@ export type SearchList = z.infer<typeof SearchList>;
 export const SessionFacets = z.object({
   agents: z.array(z.object({ namespace: z.string(), name: z.string(), sessions: z.int() })),
   resources: z.array(z.object({ namespace: z.string(), name: z.string(), protocol: z.string(), sessions: z.int() })),
+  /** Whom agents acted for, by a verified token; a collector of before has none. */
+  people: z.array(z.object({ user: z.string(), sessions: z.int() })).default([]),
 });
 export type SessionFacets = z.infer<typeof SessionFacets>;
 
@@ -116,9 +118,23 @@ export type ApiErrorCode = z.infer<typeof ApiErrorCode>;
 export const ApiError = z.object({ code: ApiErrorCode, message: z.string(), matches: z.array(z.string()).optional() });
 export type ApiError = z.infer<typeof ApiError>;
 
-/** Whether a browser is signed in, and how one signs in here. `now` is the collector's clock. */
+/** Why a sign-in through an identity provider came to nothing: `failed` in the address of the page that says so. */
+export const SignInFailure = z.enum([
+  'ProviderUnavailable',
+  'ProviderRefused',
+  'SignInDenied',
+  'SignInUnknown',
+  'SignInRejected',
+  'ClaimMissing',
+  'ClaimUnreadable',
+  'NameReserved',
+]);
+export type SignInFailure = z.infer<typeof SignInFailure>;
+
+/** Whether a browser is signed in, and how one signs in here: `provider` is the host to which `oidc` and `saml` lead. `now` is the collector's clock. */
 export const AuthState = z.object({
-  way: z.enum(['link', 'oidc', 'none']),
+  way: z.enum(['link', 'oidc', 'saml', 'none']),
+  provider: z.string().optional(),
   origin: z.string(),
   /** Whether there are requests for approval here. */
   requests: z.boolean(),

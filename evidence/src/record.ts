@@ -63,6 +63,8 @@ export const ApprovalRecord = z.object({
   request: z.string().optional(),
   /** Seals the action that was asked for. */
   digest: z.string(),
+  /** Name of the AccessRequest with whose approval people granted this one: the decisions are those on it. */
+  grantedBy: z.string().optional(),
   state: z.string(),
   /** How long it was held, ms. */
   waitedMs: z.number(),
@@ -70,6 +72,10 @@ export const ApprovalRecord = z.object({
     z.object({ by: z.string(), decision: z.enum(['Approve', 'Deny']), reason: z.string().optional(), at: z.string() }),
   ),
 });
+/** Whether what a rule held did not run and will not: what its agent is to repeat is still open. */
+export function isRefused({ state }: Pick<z.infer<typeof ApprovalRecord>, 'state'>): boolean {
+  return state !== 'Released' && state !== 'Pending';
+}
 const columns = {
   columns: z.array(z.object({ name: z.string(), type: z.int() })),
   masked: z.array(MaskNote),
@@ -109,6 +115,8 @@ export const CloseRecord = z.object({
   type: z.literal('session.close'),
   code: z.string(),
   reason: z.string(),
+  /** Who ended it, where that was a person; its agent is not told. */
+  by: z.string().optional(),
   actions: z.int(),
   denied: z.int(),
   maskedValues: z.int(),

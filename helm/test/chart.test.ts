@@ -79,6 +79,57 @@ describe.skipIf(helm === undefined)('the chart', () => {
         })}`,
       ],
     ],
+    [
+      'sign-in',
+      [
+        '-s',
+        'templates/evidence/collector.yaml',
+        '--set-json',
+        `collector.console=${JSON.stringify({
+          origin: 'https://chaperone.corp',
+          oidc: {
+            issuerUrl: 'https://login.corp/realms/main',
+            clientId: 'chaperone "console"',
+            clientSecretRef: { name: 'chaperone-oidc', key: 'clientSecret' },
+            caSecretRef: { name: 'login-ca', key: 'ca.crt' },
+            scopes: ['openid', 'email', 'groups'],
+            usernameClaim: 'email',
+            usernamePrefix: 'oidc:',
+            groupsClaim: 'groups',
+            groupsPrefix: 'oidc:',
+            requiredClaims: { hd: 'corp.example' },
+            signingAlgs: ['RS256', 'ES256'],
+            sessionMinutes: 60,
+          },
+        })}`,
+      ],
+    ],
+    [
+      'sign-in-least',
+      [
+        '-s',
+        'templates/evidence/collector.yaml',
+        '--set',
+        'collector.console.origin=https://chaperone.corp,collector.console.oidc.issuerUrl=https://login.corp,collector.console.oidc.clientId=chaperone',
+      ],
+    ],
+    [
+      'sign-in-saml',
+      [
+        '-s',
+        'templates/evidence/collector.yaml',
+        '--set-json',
+        `collector.console=${JSON.stringify({
+          origin: 'https://chaperone.corp',
+          saml: {
+            entryPoint: 'https://idp.corp/sso',
+            idpIssuer: 'https://idp.corp/entity',
+            certificateSecretRef: { name: 'idp', key: 'tls.crt' },
+            groupsAttribute: 'groups',
+          },
+        })}`,
+      ],
+    ],
   ])('renders %s as reviewed', (name, args) => {
     const file = join(TESTDATA, `${name}.yaml`);
     const text = tidy(rendered(...args));
@@ -147,6 +198,36 @@ describe.skipIf(helm === undefined)('the chart', () => {
     ['one name for everybody in Slack', ['--set', 'notify.slack.user=admin'], 'user'],
     ['names of the system for people in Slack', ['--set', 'notify.slack.user=system:{email}'], 'user'],
     ['a group of the system by Slack', ['--set-json', 'notify.slack.groups={"system:masters":"S0123ABCD"}'], 'system:masters'],
+    [
+      'a provider without what it needs',
+      ['--set', 'collector.console.oidc.issuerUrl=https://login.corp'],
+      'missing for collector.console: oidc.clientId · origin (the provider sends people back there)',
+    ],
+    [
+      'a client without a provider',
+      ['--set', 'collector.console.oidc.clientId=chaperone,collector.console.origin=https://chaperone.corp'],
+      'missing for collector.console: oidc.issuerUrl',
+    ],
+    [
+      'SAML without what it needs',
+      ['--set', 'collector.console.saml.entryPoint=https://idp.corp/sso'],
+      'missing for collector.console: saml.idpIssuer · saml.certificateSecretRef.name · origin',
+    ],
+    [
+      'two ways to sign in',
+      [
+        '--set-json',
+        'collector.console={"origin":"https://a.corp","oidc":{"issuerUrl":"https://b.corp","clientId":"c"},"saml":{"entryPoint":"https://d.corp","idpIssuer":"d","certificateSecretRef":{"name":"d","key":"tls.crt"}}}',
+      ],
+      'people sign in by one of them',
+    ],
+    ['a provider without encryption', ['--set', 'collector.console.oidc.issuerUrl=http://login.corp'], 'issuerUrl'],
+    ['a console below a path', ['--set', 'collector.console.origin=https://corp/chaperone'], 'origin'],
+    ['users of the system by a prefix', ['--set', 'collector.console.oidc.usernamePrefix=system:'], 'usernamePrefix'],
+    ['groups of the system by a prefix', ['--set', 'collector.console.oidc.groupsPrefix=system:'], 'groupsPrefix'],
+    ['tokens that nobody signs', ['--set', 'collector.console.oidc.signingAlgs={none}'], 'signingAlgs'],
+    ['scopes that bring no ID token', ['--set', 'collector.console.oidc.scopes={email}'], 'scopes'],
+    ['sessions of more than half a day', ['--set', 'collector.console.oidc.sessionMinutes=1440'], 'sessionMinutes'],
     ['a quote that would end an expression', ['--set', "admission.namespaceAdmins=x' || true || '"], 'namespaceAdmins'],
   ])('refuses %s', (_name, args, text) => {
     const { status, stderr } = template(...args);

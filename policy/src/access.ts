@@ -10,6 +10,7 @@ import {
   SqlSelector,
   CONTENTS,
   OnBehalfOf,
+  ASSURANCES,
 } from '@chaperone/api';
 import { z } from 'zod';
 
@@ -28,6 +29,10 @@ export const Approval = z.object({
   mode: z.enum(['hold', 'retry']).default('hold'),
   /** A decision needs a reason. */
   reason: z.boolean().default(false),
+  /** People may approve that the same runs again for so long at most; absent: once only. */
+  grantSeconds: z.int().optional(),
+  /** How an approval must be known to be the person's, at least. Absent: kubernetes. */
+  assurance: z.enum(ASSURANCES).optional(),
   /** Who may decide too, once nobody has for so long. */
   escalation: z.object({ afterMs: z.int(), ...approvers }).optional(),
 });

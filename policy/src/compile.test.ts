@@ -2,7 +2,7 @@ import { RECORDING_MODES } from '@chaperone/api';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Access } from './access.ts';
-import { aPolicy, aResource, aRule, anAgent, ORDERS } from './builders.ts';
+import { anAccess, aPolicy, aResource, aRule, anAgent, ORDERS } from './builders.ts';
 import { compileAccess, type CompileInput } from './compile.ts';
 import { isRevealed, strategyFor } from './mask.ts';
 
@@ -236,6 +236,18 @@ describe('purpose', () => {
     expect(purpose.length).toBe(200);
     expect(purpose.isWellFormed()).toBe(true);
   });
+});
+
+it.each([
+  ['30m', 1800],
+  ['90s', 90],
+  ['7d', 43_200],
+  ['59s', undefined],
+])('of maxGrant %s people may grant %s seconds: a minute at least, 12 hours at most', (maxGrant, seconds) => {
+  const how = { minimum: 1, timeout: '5m', mode: 'hold', reason: 'optional' } as const;
+  const approval = { ...how, approvers: { groups: ['dba'] }, maxGrant };
+  const { rules } = anAccess([{ effect: 'RequireApproval', approval }]);
+  expect(rules[0]?.approval?.grantSeconds).toBe(seconds);
 });
 
 describe('values that cannot be read', () => {

@@ -1,4 +1,12 @@
-import type { AccessPolicy, OnBehalfOf, PolicyRule, ProtectedResource, ResourceGrant } from '@chaperone/api';
+import {
+  type AccessPolicy,
+  MAX_GRANT_SECONDS,
+  MIN_GRANT_SECONDS,
+  type OnBehalfOf,
+  type PolicyRule,
+  type ProtectedResource,
+  type ResourceGrant,
+} from '@chaperone/api';
 import type { Access, AccessRule, Agent, Approval } from './access.ts';
 import { canonicalJson, compare, digestOf } from './canonical.ts';
 import { tokenDemands } from './demands.ts';
@@ -14,6 +22,9 @@ export interface CompileInput {
   readonly resource: ProtectedResource;
 }
 export type Compiled = { ok: true; access: Access } | { ok: false; code: AccessRefusal; message: string };
+
+/** How long a rule holds an action that does not say it. */
+export const DEFAULT_TIMEOUT = '5m';
 
 /** What a grant or a protocol allows where the owner names no statements. */
 export const READING_VERBS = { postgres: ['select'], tcp: ['connect'] } as const;
@@ -159,7 +170,15 @@ function callersOf({ users, groups }: OnBehalfOf): OnBehalfOf {
 /** A rule without approvers stays in force: nobody can approve, so what it holds is denied. */
 function approvalOf(rule: PolicyRule): Approval {
   const approval: Partial<ApprovalSpec> = rule.approval ?? {};
-  const { approvers = {}, minimum = 1, all = [], timeout = '5m', mode = 'hold', reason = 'optional', escalation } = approval;
+  const {
+    approvers = {},
+    minimum = 1,
+    all = [],
+    timeout = DEFAULT_TIMEOUT,
+    mode = 'hold',
+    reason = 'optional',
+    escalation,
+  } = approval;
   const timeoutMs = durationMs(timeout);
   return {
     groups: sorted(approvers.groups ?? []),
@@ -173,6 +192,7 @@ function approvalOf(rule: PolicyRule): Approval {
         : Math.min(timeoutMs, durationMs(approval.transactionTimeout)),
     mode,
     reason: reason === 'required',
+    ...beyondDefault(approval),
     ...(escalation !== undefined && {
       escalation: {
         afterMs: durationMs(escalation.after),
@@ -180,6 +200,18 @@ function approvalOf(rule: PolicyRule): Approval {
         users: sorted(escalation.approvers.users ?? []),
       },
     }),
+  };
+}
+
+/** What a rule says beside what every rule has. */
+function beyondDefault({
+  maxGrant,
+  assurance = 'kubernetes',
+}: Partial<ApprovalSpec>): Pick<Approval, 'grantSeconds' | 'assurance'> {
+  const seconds = maxGrant === undefined ? 0 : Math.floor(durationMs(maxGrant) / 1000);
+  return {
+    ...(seconds >= MIN_GRANT_SECONDS && { grantSeconds: Math.min(seconds, MAX_GRANT_SECONDS) }),
+    ...(assurance !== 'kubernetes' && { assurance }),
   };
 }
 

@@ -108,6 +108,8 @@ export const StreamLine = z.discriminatedUnion('type', [
     code: z.enum(['SessionEnded', 'PolicyStale']),
     reason: z.string(),
     session: z.string().optional(),
+    /** Who ends it, for its record; its agent is not told. */
+    by: z.string().max(256).optional(),
   }),
   /** An approval that this pod asked for changed. */
   z.object({ type: z.literal('request'), request: RequestView }),

@@ -1,5 +1,6 @@
 import type { Access, AccessRule } from './access.ts';
 import { compare } from './canonical.ts';
+import { denies } from './rule.ts';
 
 /** An agent reads these: few and short. */
 const MAX_PHRASES = 5;
@@ -12,7 +13,7 @@ const MAX_NAMES = 5;
  */
 export function allowedHere(access: Access): string[] {
   const names = new Map<string, Set<string>>();
-  for (const rule of access.rules.filter((each) => each.effect !== 'Deny')) {
+  for (const rule of access.rules.filter((each) => !denies(each))) {
     const approval = rule.effect === 'RequireApproval' ? ' after approval' : '';
     for (const verb of verbsOf(rule, access)) {
       const key = `${verb.toUpperCase()}\n${approval}`;
@@ -40,7 +41,7 @@ function verbsOf(rule: AccessRule, access: Access): string[] {
 
 function deniesEverywhere(rule: AccessRule, verb: string): boolean {
   const { statements, relations, columns, functions } = rule.sql ?? {};
-  if (rule.effect !== 'Deny' || relations || columns || functions) return false;
+  if (!denies(rule) || relations || columns || functions) return false;
   const denied: readonly string[] = statements ?? ['*'];
   return denied.includes('*') || denied.includes(verb);
 }

@@ -372,6 +372,16 @@ describe('allowedHere', () => {
     expect(allowedHere(anAccess(rules))).toEqual(expected);
   });
 
+  it.each<[string, PolicyRule['approval']]>([
+    ['has no approval', undefined],
+    ['names nobody', { approvers: {} } as never],
+  ])('does not promise approval by a rule that %s, nor what it denies', (_, approval) => {
+    const selector = { sql: { statements: ['update' as const], relations: ['public.tickets'] } };
+    const asks = { name: 'fix', effect: 'RequireApproval' as const, ...(approval !== undefined && { approval }) };
+    expect(allowedHere(anAccess([{ ...asks, ...selector }]))).toEqual([]);
+    expect(allowedHere(anAccess([selector, { ...asks, sql: { statements: ['update'] } }]))).toEqual([]);
+  });
+
   it('leaves out what the owner does not grant, and stops at five', () => {
     expect(allowedHere({ ...ACCESS, ceiling: { statements: ['select'] } })).toHaveLength(1);
     const statements: Statement[] = ['select', 'insert', 'update', 'delete', 'merge', 'lock', 'copy'];

@@ -2,7 +2,7 @@ import type { Access, AccessRule, Caller } from './access.ts';
 import type { Action, AskingRule, Effect, JudgedEffect, Verdict } from './action.ts';
 import { accessOnBehalfOf } from './caller.ts';
 import { canonicalJson, compare } from './canonical.ts';
-import { covers, touches } from './rule.ts';
+import { covers, denies, touches } from './rule.ts';
 
 /** Outcomes of one effect; the worst one of an action is its verdict, in this order. */
 const SEVERITY = ['DeniedByRule', 'NoRuleAllows', 'NotGranted', 'ApprovalPending', 'Allowed'] as const;
@@ -72,8 +72,7 @@ function judgeEffect(access: Access, effect: Effect): Judged {
   const granted = statements.includes('*') || statements.includes(effect.verb);
   const having = (wanted: AccessRule['effect']): AccessRule[] => access.rules.filter((rule) => rule.effect === wanted);
   const asking = having('RequireApproval').filter((rule) => touches(rule, effect));
-  const denying =
-    first(having('Deny').filter((rule) => touches(rule, effect))) ?? first(asking.filter((rule) => !hasApprovers(rule)));
+  const denying = first(having('Deny').filter((rule) => touches(rule, effect))) ?? first(asking.filter(denies));
   if (denying) return { effect, outcome: 'DeniedByRule', rule: denying, granted };
   const covering = first([...having('Allow'), ...asking].filter((rule) => covers(rule, effect)));
   if (!covering) return { effect, outcome: 'NoRuleAllows', granted };
@@ -86,11 +85,6 @@ function judgeEffect(access: Access, effect: Effect): Judged {
 /** The same rule is named whatever order they came in. */
 function first(rules: readonly AccessRule[]): AccessRule | undefined {
   return rules.toSorted(byName)[0];
-}
-
-function hasApprovers(rule: AccessRule): boolean {
-  const { groups, users, all } = rule.approval ?? { groups: [], users: [], all: [] };
-  return groups.length + users.length + all.length > 0;
 }
 
 function byName(a: AccessRule, b: AccessRule): number {

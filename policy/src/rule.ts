@@ -2,6 +2,12 @@ import type { AccessRule } from './access.ts';
 import type { Effect } from './action.ts';
 import { matchGlob, parseGlob } from './glob.ts';
 
+/** Whether a rule denies what it touches: also one that asks nobody. */
+export function denies({ effect, approval }: AccessRule): boolean {
+  const { groups, users, all } = approval ?? { groups: [], users: [], all: [] };
+  return effect === 'Deny' || (effect === 'RequireApproval' && groups.length + users.length + all.length === 0);
+}
+
 /**
  * A rule meets an effect in two ways, and what is unknown counts against the agent in both.
  *

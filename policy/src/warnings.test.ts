@@ -18,6 +18,10 @@ const orders = (spec: object = {}): ReadonlyMap<string, ProtectedResource> =>
 const masking = (label: string): object => ({ masking: [{ label, strategy: { redact: {} } }] });
 const rule = (statements: string[], more: object = {}): object => aRule({ name: 'fix', sql: { statements } as never, ...more });
 const IDENTITY = { oidc: { issuer: 'https://login.corp', audiences: ['a'], groupsClaim: 'groups', userClaim: 'sub' } };
+const asking = (approval: object = {}): object => ({
+  effect: 'RequireApproval',
+  approval: { approvers: { groups: ['dba'] }, ...approval },
+});
 const OTHER = { resource: { namespace: 'data', name: 'other' } };
 
 describe('a policy is warned', () => {
@@ -72,10 +76,49 @@ describe('a policy is warned', () => {
     ],
     [
       'of statements that need approval, and what an owner grants by default',
-      { rules: [rule(['insert'], { effect: 'RequireApproval' })] },
+      { rules: [rule(['insert'], asking())] },
       orders({ grantedTo: [{ namespace: 'agents' }] }),
       [
         'StatementNotGranted: rule "fix": insert on data/orders-db stays denied, since its owner grants select; it belongs in spec.grantedTo[].statements of the resource',
+      ],
+    ],
+    [
+      'of a rule that says nothing of whom to ask',
+      { rules: [rule(['update'], { effect: 'RequireApproval' })] },
+      orders(),
+      [
+        'ApproversMissing: rule "fix" needs approval but names nobody; add spec.rules[0].approval.approvers. Until then it denies',
+      ],
+    ],
+    [
+      'of a rule that asks nobody at first, whomever it asks later',
+      { rules: [rule(['update'], asking({ approvers: {}, escalation: { after: '1m', approvers: { groups: ['dba'] } } }))] },
+      orders(),
+      [
+        'ApproversMissing: rule "fix" needs approval but names nobody; add spec.rules[0].approval.approvers. Until then it denies',
+      ],
+    ],
+    [
+      'of people who are asked when all is over, by the default of the timeout too',
+      {
+        rules: [
+          rule(['update'], asking({ timeout: '2m', escalation: { after: '2m', approvers: { groups: ['lead'] } } })),
+          rule(['update'], asking({ escalation: { after: '10m', approvers: { groups: ['lead'] } } })),
+        ],
+      },
+      orders(),
+      [
+        'EscalationTooLate: rule "fix": escalation after 2m comes too late, since the action is refused after 2m; nobody more is asked',
+        'EscalationTooLate: rule "fix": escalation after 10m comes too late, since the action is refused after 5m; nobody more is asked',
+      ],
+    ],
+    [
+      'of a timeout that nobody means',
+      { rules: [rule(['update'], asking({ timeout: '400d' })), rule(['update'], asking({ timeout: '1441m' }))] },
+      orders(),
+      [
+        'TimeoutTooLong: rule "fix": timeout 400d holds an action for longer than a day; nobody looks at what was asked so long ago',
+        'TimeoutTooLong: rule "fix": timeout 1441m holds an action for longer than a day; nobody looks at what was asked so long ago',
       ],
     ],
     [
@@ -97,6 +140,12 @@ test.each<[string, object, ReadonlyMap<string, ProtectedResource>]>([
   ['a rule for what is not SQL', { rules: [{ name: 'read', effect: 'Allow', resource: ORDERS }] }, orders()],
   ['statements where all are granted', { rules: [rule(['drop'])] }, orders({ grantedTo: [{ ...GRANT, statements: ['*'] }] })],
   ['a token of a resource that can carry one', { identity: IDENTITY }, orders()],
+  ['who is asked by all alone', { rules: [rule(['update'], asking({ approvers: {}, all: ['dba'] }))] }, orders()],
+  [
+    'people who are asked in time, within a day',
+    { rules: [rule(['update'], asking({ timeout: '24h', escalation: { after: '23h', approvers: { groups: ['lead'] } } }))] },
+    orders(),
+  ],
   ['a denial', { rules: [rule(['drop'], { effect: 'Deny' })] }, orders()],
   ['what is told already: a resource that is not granted', { rules: [rule(['drop'])] }, orders({ grantedTo: [] })],
   [

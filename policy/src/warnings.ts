@@ -1,15 +1,24 @@
 import { type AccessPolicy, nearest, type ProtectedResource, type ResourceGrant } from '@chaperone/api';
-import { READING_VERBS } from './compile.ts';
+import { DEFAULT_TIMEOUT, READING_VERBS } from './compile.ts';
+import { durationMs } from './units.ts';
 
-/** A part of a policy that has no effect, though nothing refuses it. */
+/** A part of a policy that has no effect, or hardly the one that is meant, though nothing refuses it. */
 export interface PolicyWarning {
-  readonly code: 'LabelUnknown' | 'RevealNotGranted' | 'StatementNotGranted' | 'TokenNotCarried';
+  readonly code:
+    | 'ApproversMissing'
+    | 'EscalationTooLate'
+    | 'LabelUnknown'
+    | 'RevealNotGranted'
+    | 'StatementNotGranted'
+    | 'TimeoutTooLong'
+    | 'TokenNotCarried';
   readonly message: string;
 }
 
 /**
  * What of a policy comes to nothing: labels that no resource of its rules has, or that no owner lets it reveal, and statements that
- * the owner's grant leaves out. All of it errs on the strict side, so it is no failure; the author means something else all the same.
+ * the owner's grant leaves out; and questions to nobody, too late or for too long. All of it errs on the strict side, so it is no
+ * failure; the author means something else all the same.
  * @param resources - all that there are, by NAMESPACE/NAME. What is not there or not granted is told elsewhere.
  */
 export function policyWarnings(policy: AccessPolicy, resources: ReadonlyMap<string, ProtectedResource>): PolicyWarning[] {
@@ -20,8 +29,41 @@ export function policyWarnings(policy: AccessPolicy, resources: ReadonlyMap<stri
   return [
     ...labels,
     ...tokens,
+    ...policy.spec.rules.flatMap(approvalWarnings),
     ...policy.spec.rules.flatMap((rule) => statementWarning(policy, rule, resources.get(targetOf(rule)))),
   ];
+}
+
+/** A person who has not decided within a day has forgotten, and so has whoever runs the agent. */
+const LONG_MS = 24 * 60 * 60 * 1000;
+
+function approvalWarnings({ name, effect, approval }: Rule, at: number): PolicyWarning[] {
+  if (effect !== 'RequireApproval') return [];
+  const { groups = [], users = [] } = approval?.approvers ?? {};
+  const warnings: PolicyWarning[] = [];
+  if (groups.length + users.length + (approval?.all ?? []).length === 0) {
+    const message = `rule "${name}" needs approval but names nobody; add spec.rules[${at}].approval.approvers. Until then it denies`;
+    warnings.push({ code: 'ApproversMissing', message });
+  }
+  const { timeout, escalation } = { timeout: DEFAULT_TIMEOUT, ...approval };
+  if (msOf(timeout) > LONG_MS) {
+    const message = `rule "${name}": timeout ${timeout} holds an action for longer than a day; nobody looks at what was asked so long ago`;
+    warnings.push({ code: 'TimeoutTooLong', message });
+  }
+  if (escalation !== undefined && msOf(escalation.after) >= msOf(timeout)) {
+    const message = `rule "${name}": escalation after ${escalation.after} comes too late, since the action is refused after ${timeout}; nobody more is asked`;
+    warnings.push({ code: 'EscalationTooLate', message });
+  }
+  return warnings;
+}
+
+/** NaN, which is compared with nothing, for what cannot be read: that is told elsewhere. */
+function msOf(duration: string): number {
+  try {
+    return durationMs(duration);
+  } catch {
+    return Number.NaN;
+  }
 }
 
 function tokenWarning({ spec: { identity } }: AccessPolicy, { metadata, spec }: ProtectedResource): PolicyWarning[] {

@@ -8,4 +8,4 @@ export { checkOffline, StatementParser } from './postgres/actions/index.ts';
 export { createDirectDelivery } from './recording/delivery-direct.ts';
 export { RecordingError } from './recording/recorder.ts';
 export { createRecording } from './recording/recording.ts';
-export { createSessions } from './session/index.ts';
+export { createSessions, type Sessions } from './session/index.ts';

@@ -1,7 +1,10 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, request as plainRequest } from 'node:http';
+import { createServer as createTlsServer, request as tlsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import type { Configuration, Provider } from 'oidc-provider';
+import type { Certified } from './certificates.ts';
 
 /** A real OpenID provider on loopback. */
 export interface TestProvider extends AsyncDisposable {
@@ -10,8 +13,20 @@ export interface TestProvider extends AsyncDisposable {
   taskToken(audience?: string): Promise<string>;
   /** An ID token for a person who signs in at the provider's own pages, by authorization code with PKCE. */
   personToken(login: string): Promise<string>;
+  /** Signs in at the provider's own pages, from the address that a client sends browsers to, and says where it sends them back to. */
+  authorize(url: string, login: string): Promise<string>;
   /** Every later token is signed with another key; the ones before are withdrawn. */
   rotate(): void;
+}
+
+export interface ProviderOptions {
+  /** As https://localhost, with this certificate of this authority; absent: as http://127.0.0.1. */
+  readonly tls?: { readonly ca: string; readonly certified: Certified };
+  readonly port?: number;
+  /** One more client, that browsers are sent back to; without a secret a public one. */
+  readonly client?: { readonly id: string; readonly secret?: string; readonly callback: string };
+  /** What ID tokens say of a person, beside `sub`. */
+  readonly claims?: (login: string) => Readonly<Record<string, unknown>>;
 }
 
 const SECRET = 'a-secret-of-the-task-of-this-test';
@@ -26,7 +41,13 @@ function aKey(kid: string): Key {
   return { ...privateKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' };
 }
 
-function configuration(key: Key): Configuration {
+const somebody = (login: string): Record<string, unknown> => ({
+  groups: ['support'],
+  email: `${login}@corp`,
+  email_verified: true,
+});
+
+function configuration(key: Key, { client, claims = somebody }: ProviderOptions): Configuration {
   return {
     jwks: { keys: [key] },
     clients: [
@@ -38,12 +59,23 @@ function configuration(key: Key): Configuration {
         response_types: [],
       },
       { client_id: 'chaperone', client_secret: SECRET, redirect_uris: [CALLBACK], application_type: 'native' },
+      ...(client === undefined
+        ? []
+        : [
+            {
+              client_id: client.id,
+              redirect_uris: [client.callback],
+              ...(client.secret === undefined
+                ? { token_endpoint_auth_method: 'none' as const }
+                : { client_secret: client.secret }),
+            },
+          ]),
     ],
-    claims: { openid: ['sub', 'groups', 'email', 'email_verified'] },
+    claims: { openid: ['sub', 'groups', 'email', 'email_verified', 'team', 'name'] },
     conformIdTokenClaims: false,
     findAccount: (_, sub) => ({
       accountId: sub,
-      claims: () => ({ sub, groups: ['support'], email: `${sub}@corp`, email_verified: true }),
+      claims: () => ({ sub, ...claims(sub) }),
     }),
     extraTokenClaims: () => ({ groups: ['tasks'] }),
     cookies: { keys: ['of this test'] },
@@ -64,16 +96,22 @@ function configuration(key: Key): Configuration {
   };
 }
 
-export async function startProvider(): Promise<TestProvider> {
+export async function startProvider(options: ProviderOptions = {}): Promise<TestProvider> {
+  const { tls, port = 0 } = options;
   // Loading it takes a while, and most tests need none.
   const { Provider: OpenidProvider } = await import('oidc-provider');
   let handler: ReturnType<Provider['callback']> | undefined;
-  const server = createServer((request, response) => void handler?.(request, response));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const listener = (...args: Parameters<ReturnType<Provider['callback']>>): void => void handler?.(...args);
+  const server =
+    tls === undefined
+      ? createServer(listener)
+      : createTlsServer({ cert: tls.certified.certificate, key: tls.certified.key }, listener);
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const base = tls === undefined ? 'http://127.0.0.1' : 'https://localhost';
+  const issuer = `${base}:${(server.address() as AddressInfo).port}`;
   let keys = 0;
   const rotate = (): void => {
-    handler = new OpenidProvider(issuer, configuration(aKey(`key-${keys++}`))).callback();
+    handler = new OpenidProvider(issuer, configuration(aKey(`key-${keys++}`), options)).callback();
   };
   rotate();
   const tokens = async (client: string, form: Record<string, string>): Promise<Record<string, string>> => {
@@ -88,11 +126,13 @@ export async function startProvider(): Promise<TestProvider> {
   };
   return {
     issuer,
+    authorize: (url, login) => signIn(url, login, tls?.ca),
     rotate,
     taskToken: async (audience = 'chaperone') =>
       (await tokens('nightly-report', { grant_type: 'client_credentials', resource: `urn:${audience}` }))['access_token'] ?? '',
     personToken: async (login) => {
-      const code = await signIn(issuer, login);
+      const back = await signIn(authorizationUrl(issuer), login);
+      const code = new URL(back).searchParams.get('code') ?? '';
       const form = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK, code_verifier: VERIFIER };
       return (await tokens('chaperone', form))['id_token'] ?? '';
     },
@@ -103,33 +143,55 @@ export async function startProvider(): Promise<TestProvider> {
   };
 }
 
-/** What a browser would do: follows the provider through its sign-in and its consent, to the code. */
-async function signIn(issuer: string, login: string): Promise<string> {
-  const jar = new Map<string, string>();
-  let url = `${issuer}/auth?${new URLSearchParams({
+function authorizationUrl(issuer: string): string {
+  const asked = {
     client_id: 'chaperone',
     redirect_uri: CALLBACK,
     response_type: 'code',
     scope: 'openid',
     code_challenge: CHALLENGE,
     code_challenge_method: 'S256',
-  }).toString()}`;
+  };
+  return `${issuer}/auth?${new URLSearchParams(asked).toString()}`;
+}
+
+/** What a browser would do: follows the provider through its sign-in and its consent, until it is sent elsewhere. */
+async function signIn(from: string, login: string, ca?: string): Promise<string> {
+  const jar = new Map<string, string>();
+  const { origin } = new URL(from);
+  let url = from;
   const forms = [new URLSearchParams({ prompt: 'login', login, password: 'any' }), new URLSearchParams({ prompt: 'consent' })];
   for (let step = 0; step < 12; step++) {
     const body = /[/]interaction[/][^/]+$/.test(url) ? forms.shift() : undefined;
-    const response = await fetch(url, {
-      redirect: 'manual',
-      headers: { cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; ') },
-      ...(body === undefined ? {} : { method: 'POST', body }),
-    });
-    for (const cookie of response.headers.getSetCookie()) {
+    const response = await visit(url, { jar, body: body?.toString(), ca });
+    for (const cookie of response.headers['set-cookie'] ?? []) {
       const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(cookie) ?? [];
       jar.set(name, value);
     }
-    const location = response.headers.get('location');
-    if (location === null) throw new Error(`no way on from ${url}: ${response.status} ${(await response.text()).slice(0, 500)}`);
+    const said = await text(response);
+    const { location } = response.headers;
+    if (location === undefined) throw new Error(`no way on from ${url}: ${response.statusCode} ${said.slice(0, 500)}`);
     url = new URL(location, url).href;
-    if (url.startsWith(CALLBACK)) return new URL(url).searchParams.get('code') ?? '';
+    if (new URL(url).origin !== origin) return url;
   }
   throw new Error('the sign-in has no end');
+}
+
+interface Visit {
+  readonly jar: ReadonlyMap<string, string>;
+  readonly body: string | undefined;
+  readonly ca: string | undefined;
+}
+
+function visit(url: string, { jar, body, ca }: Visit): Promise<IncomingMessage> {
+  const request = url.startsWith('https:') ? tlsRequest : plainRequest;
+  const sent = request(url, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: {
+      cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; '),
+      ...(body === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
+    },
+    ...(ca === undefined ? {} : { ca }),
+  });
+  return new Promise((resolve, reject) => sent.once('response', resolve).once('error', reject).end(body));
 }

@@ -35,6 +35,15 @@ export const CLI_CODES = {
     retry: 'change-it',
     example: '127.0.0.1:5432 is in use by process 4121 (postgres) (PortInUse)',
   },
+  ReachableByOthers: {
+    audience: ['platform'],
+    what: 'A resource is served at an address that other machines can reach.',
+    why: 'chaperone up asks nobody who they are: whoever connects to it is the agent, with all its rights.',
+    fix: 'Listen on 127.0.0.1, or let nobody else into that network.',
+    retry: 'none',
+    example:
+      'whoever reaches 0.0.0.0:5433 is agents/support-agent on data/orders-db; only a loopback address is this machine’s own (ReachableByOthers)',
+  },
   DataInUse: {
     audience: ['platform'],
     what: 'Another chaperone works in this data directory.',
@@ -94,8 +103,8 @@ export const CLI_CODES = {
   CollectorUnreachable: {
     audience: ['platform', 'operator'],
     what: 'The collector does not answer.',
-    why: 'No pod of it is ready; evidence waits safely in the agents’ spools.',
-    fix: 'kubectl -n chaperone-system logs statefulset/chaperone-collector',
+    why: 'It is not running or not ready, or cannot be reached from here; what is recorded meanwhile waits safely on disk beside the agents.',
+    fix: 'On this machine: chaperone up. In a cluster: kubectl -n chaperone-system logs statefulset/chaperone-collector',
     retry: 'try-later',
     example: '0 of 2 collector pods in chaperone-system are ready (disk full) (CollectorUnreachable)',
   },
@@ -115,6 +124,14 @@ export const CLI_CODES = {
     retry: 'change-it',
     example: 's-7h fits 3 sessions: s-7hq2…, s-7hb4…, s-7hzz… (AmbiguousName)',
   },
+  SignatureNeeded: {
+    audience: ['platform', 'owner'],
+    what: 'The rule wants an approval that is signed, or by passkey.',
+    why: 'The word of the API server says who wrote an answer, and not that a person saw what they approved.',
+    fix: 'Open the page that the message names; a denial needs no signature.',
+    retry: 'do-not-retry',
+    example: 'ar-7f3kq2mzt4hcnw5e is approved with a signature only, which a browser makes',
+  },
   NotAnApprover: {
     audience: ['platform', 'owner', 'operator'],
     what: 'The rule that asks for approval does not ask you.',
@@ -130,6 +147,14 @@ export const CLI_CODES = {
     fix: 'Nothing to do; the agent may ask anew.',
     retry: 'none',
     example: 'ar-7f3kq2mzt4hcnw5e was denied 2m ago by bob@corp ("wrong ticket") (AlreadyDecided)',
+  },
+  SessionOver: {
+    audience: ['platform', 'operator'],
+    what: 'The session that should end has ended already.',
+    why: 'What is over cannot be ended; exit code 6.',
+    fix: 'Nothing to do; chaperone sessions replay tells how it ended.',
+    retry: 'none',
+    example: 's-7hq2kd3mxw5tq4na is over already; nothing was done (SessionOver)',
   },
   RequestExpired: {
     audience: ['platform', 'owner', 'operator'],

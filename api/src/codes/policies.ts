@@ -87,6 +87,22 @@ export const POLICY_CODES = {
     example:
       'rule "fix": update on data/orders-db stays denied, since its owner grants select; it belongs in spec.grantedTo[].statements of the resource',
   },
+  TimeoutTooLong: {
+    audience: ['platform'],
+    what: 'A rule holds actions for longer than a day before it refuses them.',
+    why: 'What was asked so long ago is approved by habit, and an agent rarely waits; more often the unit is a mistake.',
+    fix: 'Write approval.timeout as it is meant, for example 15m; where an agent may come back later, add mode: retry.',
+    retry: 'none',
+    example: 'rule "fix": timeout 400d holds an action for longer than a day; nobody looks at what was asked so long ago',
+  },
+  EscalationTooLate: {
+    audience: ['platform'],
+    what: 'A rule asks more people only when it has refused the action already.',
+    why: 'approval.escalation.after is not shorter than approval.timeout, so its approvers are never asked.',
+    fix: 'Shorten escalation.after, or lengthen timeout.',
+    retry: 'none',
+    example: 'rule "fix": escalation after 10m comes too late, since the action is refused after 5m; nobody more is asked',
+  },
   TokenNotCarried: {
     audience: ['platform'],
     what: 'The policy demands a token and names a resource whose protocol cannot carry one.',

@@ -18,6 +18,7 @@ export interface SessionFilter {
   readonly namespace?: string;
   readonly agent?: string;
   readonly resource?: string;
+  readonly person?: string;
   readonly since?: number;
   readonly limit?: number;
 }

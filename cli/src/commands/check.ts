@@ -20,7 +20,8 @@ export async function accessFor(directory: string, agent: Agent, resource: strin
   const found = compiled.resources[names.indexOf(resource)];
   if (found !== undefined) return found.access;
   const problem = compiled.problems.find((each) => each.resource === resource);
-  if (problem !== undefined) throw new CliError('NotGranted', problem.message);
+  if (problem !== undefined)
+    throw new CliError(problem.code === 'ResourceNotFound' ? 'ResourceNotFound' : 'NotGranted', problem.message);
   const near = nearest(resource, names);
   throw new CliError(
     'NotGranted',

@@ -1,21 +1,25 @@
-import type { AccessRequest, ApprovalDecision } from '@chaperone/api';
+import { type AccessRequest, type ApprovalDecision, MIN_GRANT_SECONDS } from '@chaperone/api';
 import { shortDigest, stateOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
+import { mayGrant } from '@chaperone/policy';
 import { CliError, EXIT, usage } from '../errors.ts';
 import { type Io, writeLine } from '../io.ts';
 import { type DocumentOutput, writeDocument } from '../output.ts';
 import type { ProgramOptions } from '../program.ts';
 import type { Answer, Person, RequestDesk } from '../requests/desk.ts';
-import { type Outcome, outcomeOf, over } from '../requests/outcome.ts';
+import { type Outcome, outcomeOf, over, signatureNeeded } from '../requests/outcome.ts';
 import { promptDecision } from '../requests/prompt.ts';
-import { isAsked, notAsked } from '../requests/text.ts';
+import { isAsked, notAsked, takesPlainWord } from '../requests/text.ts';
+import { demandGranting } from './grants.ts';
 
 /** How long the answer's effect is waited for. */
 const WAIT_MS = 5_000;
-const MAX_REASON = 1024;
 
 export interface DecideOptions {
-  readonly decision: Answer['decision'];
+  /** Revoke: denies what an approval lets run again. */
+  readonly decision: Answer['decision'] | 'Revoke';
+  /** Seconds for which the same may run again, with an approval. */
+  readonly grantFor?: number | undefined;
   readonly name: string;
   readonly namespace?: string | undefined;
   readonly digest?: string | undefined;
@@ -32,17 +36,15 @@ export async function decide(
 ): Promise<void> {
   const request = await desk.get(options.name, options.namespace);
   const person = await desk.person(request);
-  demandOpen(request, options.decision, person, io.now());
-  if (options.digest !== undefined) demandDigest(request, options.digest);
-  if (!request.spec.rules.some((rule) => isAsked(rule, person, io.now())))
-    throw new CliError('NotAnApprover', notAsked(request, person), { exit: EXIT.notPermitted });
+  demandTaken(request, options, person, io.now());
   const answer = await chosen(desk, request, person, options, io);
   if (answer === 'undecided' || answer === 'interrupted') {
     io.err.write('undecided; nothing was written\n');
     return exit(answer === 'interrupted' ? EXIT.interrupted : EXIT.ok);
   }
   const given = await desk.decide(answer);
-  const known = options.wait ? await settled(desk, request, given, answer.decision, io) : undefined;
+  const found = options.wait ? await settled(desk, request, given, answer.decision, io) : undefined;
+  const known = found && isGiven(request, person, answer.decision) ? { ...found, outcome: again(found.outcome) } : found;
   await tell(desk, { answer, given, ...known }, { ...options, person }, io);
   const { outcome } = known ?? {};
   if (outcome?.error !== undefined) throw outcome.error;
@@ -54,13 +56,52 @@ export async function decide(
   if (outcome !== undefined && outcome.exit !== EXIT.ok) exit(outcome.exit);
 }
 
+/** Whether this person's answer can count. @throws CliError */
+function demandTaken(request: AccessRequest, options: DecideOptions, person: Person, now: number): void {
+  const { decision, grantFor, digest } = options;
+  if (decision === 'Revoke') demandGranting(request, now);
+  else demandOpen(request, decision, person, now);
+  if (grantFor !== undefined) demandGrantable(request, grantFor);
+  if (digest !== undefined) demandDigest(request, digest);
+  if (!request.spec.rules.some((rule) => isAsked(rule, person, now)))
+    throw new CliError('NotAnApprover', notAsked(request, person), { exit: EXIT.notPermitted });
+  if (decision === 'Approve' && !takesPlainWord(request, person, now)) throw signatureNeeded(request);
+}
+
 /** What is decided stays so. Whether it is too late is not for our clock to say. Somebody who approved already may say it again, and may think better of it while nothing ran. */
-function demandOpen(request: AccessRequest, decision: Answer['decision'], { user }: Person, now: number): void {
+function demandOpen(request: AccessRequest, decision: Answer['decision'], person: Person, now: number): void {
   const state = stateOf(request);
   if (state === 'Pending') return;
-  const isOwn = request.status?.decisions?.some((each) => each.by === user && each.decision === decision && each.counted);
-  if (state === 'Approved' && (decision === 'Deny' || isOwn === true)) return;
+  if (state === 'Approved' && (decision === 'Deny' || isGiven(request, person, decision))) return;
   throw over(request, now);
+}
+
+/** Whether it counts already that this person said so. */
+function isGiven({ status }: AccessRequest, { user }: Person, decision: Answer['decision']): boolean {
+  return status?.decisions?.some((each) => each.by === user && each.decision === decision && each.counted) === true;
+}
+
+/** Whoever says it twice is one person all the same. */
+function again(outcome: Outcome): Outcome {
+  return { ...outcome, said: `${outcome.said}; yours was given already, and counts once` };
+}
+
+/** The rules say whether the same may be approved again, and for how long. @throws CliError Usage */
+function demandGrantable({ metadata, spec }: AccessRequest, seconds: number): void {
+  if (seconds < MIN_GRANT_SECONDS) throw usage('--for is at least 1m');
+  const most = mayGrant(spec);
+  if (seconds <= most) return;
+  const minutes = `${Math.floor(most / 60)}m`;
+  const why =
+    most > 0
+      ? `the rules of ${metadata.name} let the same run again for ${minutes} at most`
+      : spec.template === undefined
+        ? `${metadata.name} can be approved for one execution only: its values may say what it does`
+        : `the rules of ${metadata.name} let it be approved for one execution only`;
+  throw new CliError('Usage', `--for: ${why}`, {
+    exit: EXIT.usage,
+    fix: most > 0 ? [`--for ${minutes}`] : ['leave --for out; approval.maxGrant of the rule is what allows it'],
+  });
 }
 
 /** What was shown is what is approved: by the short digest or the whole one. @throws CliError Usage, DigestMismatch */
@@ -85,8 +126,7 @@ async function chosen(
   { decision, digest, output, ...options }: DecideOptions,
   io: Io,
 ): Promise<Answer | 'undecided' | 'interrupted'> {
-  const reason = options.reason?.trim() === '' ? undefined : options.reason?.trim();
-  if ((reason?.length ?? 0) > MAX_REASON) throw usage(`--reason is at most ${MAX_REASON} characters`);
+  const { reason } = options;
   const wantsReason = request.spec.rules.some((rule) => rule.reason && isAsked(rule, person, io.now()));
   const { name } = request.metadata;
   if (decision === 'Approve' && digest === undefined) {
@@ -95,7 +135,7 @@ async function chosen(
         exit: EXIT.usage,
         fix: [`read what it asks for, and its digest: chaperone requests show ${name}`],
       });
-    const picked = await promptDecision({ desk, request, person, io, reason, wantsReason });
+    const picked = await promptDecision({ desk, request, person, io, reason, wantsReason, grantFor: options.grantFor });
     return typeof picked === 'string' ? picked : { request, ...picked };
   }
   if (wantsReason && reason === undefined)
@@ -103,7 +143,9 @@ async function chosen(
       exit: EXIT.usage,
       fix: ['--reason TEXT; the agent reads it'],
     });
-  return { request, decision, reason };
+  return decision === 'Approve'
+    ? { request, decision, reason, grantFor: options.grantFor }
+    : { request, decision: 'Deny', reason };
 }
 
 /** Waits until the answer was counted and nothing more is to be expected, or for some seconds; undefined: it was not counted. */

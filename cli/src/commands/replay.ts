@@ -49,7 +49,7 @@ export class Replay {
         return [`${at}  note   ${record.message} (${record.code})`];
       default:
         return [
-          `${at}  close  ${record.reason} (${record.code}); ${counted(record.actions, 'action')}, ${record.denied} denied, ${counted(record.maskedValues, 'value')} masked`,
+          `${at}  close  ${record.reason} (${record.code}${record.by === undefined ? '' : `, by ${record.by}`}); ${counted(record.actions, 'action')}, ${record.denied} denied, ${counted(record.maskedValues, 'value')} masked`,
         ];
     }
   }
@@ -101,10 +101,10 @@ function cellText(cell: string | null): string {
 
 function approvalLines(
   at: string,
-  { request = 'nobody was asked', state, waitedMs, decisions }: Extract<SessionRecord, { type: 'approval' }>,
+  { request = 'nobody was asked', grantedBy, state, waitedMs, decisions }: Extract<SessionRecord, { type: 'approval' }>,
 ): string[] {
   return [
-    `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s`,
+    `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s${state === 'Pending' ? '; the agent is to repeat it' : ''}${grantedBy === undefined ? '' : `, granted with ${grantedBy}`}`,
     ...decisions.map(
       ({ by, decision, reason }) =>
         `${' '.repeat(19)}${decision.toLowerCase()} by ${by}${reason === undefined ? '' : `: "${reason}"`}`,

@@ -114,19 +114,23 @@ export async function showSession(
 /** More records are not read for one line. */
 const MAX_COUNTED = 5_000;
 
-/** `2 asked for: 1 Released, 1 Denied`; nothing where there were none, or where the records are not for this person. */
+/**
+ * `2 asked for: 1 Released, 1 Denied`, each by its last state, since an agent may be told to repeat what it asked; nothing where there
+ * were none, or where the records are not for this person.
+ */
 async function approvalsOf(client: CollectorClient, { name, records }: SessionSummary & { records: number }): Promise<string> {
   if (records > MAX_COUNTED) return `not counted; chaperone sessions replay ${name} tells them`;
-  const states = new Map<string, number>();
+  const last = new Map<string, string>();
   try {
     for await (const record of client.records(name))
-      if (record.type === 'approval') states.set(record.state, (states.get(record.state) ?? 0) + 1);
+      if (record.type === 'approval') last.set(record.request ?? `action ${record.action}`, record.state);
   } catch (error) {
     if (error instanceof CliError && error.code === 'NotPermitted') return '';
     throw error;
   }
-  const asked = [...states.values()].reduce((sum, each) => sum + each, 0);
-  return asked === 0 ? '' : `${asked} asked for: ${[...states].map(([state, times]) => `${times} ${state}`).join(', ')}`;
+  const states = Map.groupBy(last.values(), (state) => (state === 'Pending' ? 'Pending (not repeated)' : state));
+  const told = [...states].map(([state, those]) => `${those.length} ${state}`).join(', ');
+  return last.size === 0 ? '' : `${last.size} asked for: ${told}`;
 }
 
 /** `sessions replay`: what was asked, decided and seen, with times. */

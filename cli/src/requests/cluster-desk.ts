@@ -95,7 +95,7 @@ class ClusterDesk implements RequestDesk {
     return this.#person;
   }
 
-  async decide({ request, decision, reason }: Answer): Promise<ApprovalDecision> {
+  async decide({ request, decision, reason, grantFor }: Answer): Promise<ApprovalDecision> {
     const { metadata, spec } = request;
     const namespace = metadata.namespace ?? this.namespace;
     const { user, groups } = await this.person();
@@ -114,6 +114,7 @@ class ClusterDesk implements RequestDesk {
         by: user,
         groups: groups.filter((group) => named.includes(group)),
         ...(reason !== undefined && { reason }),
+        ...(grantFor !== undefined && { grantFor }),
       },
     };
     try {

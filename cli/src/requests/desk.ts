@@ -25,6 +25,8 @@ export interface Answer {
   readonly request: AccessRequest;
   readonly decision: 'Approve' | 'Deny';
   readonly reason?: string | undefined;
+  /** Seconds for which the same may run again, with other values. */
+  readonly grantFor?: number | undefined;
 }
 
 /** Rows that an action would have met when it was asked for, masked: shown to people, kept nowhere. */

@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { AccessRequest } from '@chaperone/api';
 import { shortDigest } from '@chaperone/api';
 import { eventually } from '@chaperone/testing';
@@ -123,6 +124,7 @@ test('what is not said right decides nothing', async () => {
     [['approve', other, '--digest', digestOf(request)], 5, `no request ${other} at chaperone up`],
     [['approve', 'ar-', '--digest', digestOf(request)], 2, 'ar- fits 2 requests: '],
     [['approve', 's-7hq2', '--digest', digestOf(request)], 2, '"s-7hq2" is not the name of a request; they look like ar-'],
+    [['deny', name, '--reason', ''], 2, '--reason is empty; say why, since the agent reads it (Usage)'],
     [['deny', name, '--reason', 'x'.repeat(1025)], 2, '--reason is at most 1024 characters (Usage)'],
     [
       ['deny', name, '--as', 'bob', '--as-group', 'dev'],
@@ -196,7 +198,9 @@ test('two people must approve, each once, with a reason', async () => {
   const own = [...approve, '--reason', 'first'];
   const once = await held.ask(...own);
   expect([once.code, once.out]).toEqual([0, `accessrequest/${name} approved (1 of 2): waits for one more\n`]);
-  expect((await held.ask(...own)).out, 'a double press').toBe(once.out);
+  expect((await held.ask(...own)).out, 'a double press').toBe(
+    `accessrequest/${name} approved (1 of 2): waits for one more; yours was given already, and counts once\n`,
+  );
   expect((await held.request()).status?.decisions).toHaveLength(1);
   expect(await totalOf(shop, 103)).toBe('5.25');
   const agents = ['--as', 'system:serviceaccount:agents:support-agent', '--as-group', 'shop-leads'];
@@ -339,23 +343,75 @@ describe('at a terminal', () => {
   }, 30_000);
 });
 
+test('a session says what became of what its agent was told to repeat, and counts it once', async () => {
+  const held = await start('approvers: {groups: [shop-leads]}, mode: retry, timeout: 1m');
+  const sql = 'update orders set total = 16.5 where id = 102';
+  const { client, answer } = await held.agent(sql);
+  expect(await answer).toContain('(ApprovalPending)');
+  const { metadata, spec } = await held.request();
+  const shown = (said: RegExp): Promise<true | undefined> =>
+    eventually(`${said} of the session`, async () =>
+      said.test((await held.ask('sessions', 'show', spec.session)).out) ? true : undefined,
+    );
+  await shown(/^Actions: +1, 0 denied.*\nApprovals: 1 asked for: 1 Pending \(not repeated\)$/m);
+  await held.ask('approve', metadata.name, '--digest', digestOf({ metadata, spec } as AccessRequest));
+  await client.query(sql);
+  await shown(/^Actions: +2, 0 denied.*\nApprovals: 1 asked for: 1 Released$/m);
+  expect((await held.ask('sessions', 'replay', spec.session)).out).toMatch(
+    new RegExp(`held {3}${metadata.name}: Pending after \\S+ s; the agent is to repeat it[^]*held {3}${metadata.name}: Released`),
+  );
+}, 60_000);
+
+test.each<[string, (policy: string) => string]>([
+  ['changes', (policy) => policy.replace('timeout: 5m', 'timeout: 6m')],
+  ['goes', () => ''],
+])('a request is void at once where its policy %s, and the agent that waits hears it', async (_, change) => {
+  const held = await start();
+  const { request, answer } = await held.held();
+  const file = join(held.manifests, 'policy.yaml');
+  await writeFile(file, change(await readFile(file, 'utf8')));
+  expect(await Promise.race([answer, delay(5000, 'nothing')])).toMatch(/ApprovalVoided|SessionEnded/);
+  const over = await held.request(({ status }) => status?.state === 'Voided');
+  expect(over.metadata.name).toBe(request.metadata.name);
+  expect(await totalOf(shop, 102)).not.toBe('0');
+});
+
 test('a person ends a session while its statement waits; the agent reads why, and nothing runs', async () => {
   const held = await start();
   const { request, answer } = await held.held();
   const { session } = request.spec;
   expect(await held.ask('sessions', 'kill', session.slice(0, 8), '--reason', 'x')).toMatchObject({ code: 2, out: '' });
+  for (const reason of ['', '  ', 'x'.repeat(257)])
+    expect(await held.ask('sessions', 'kill', session, '--reason', reason)).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringMatching(/^error: --reason is (empty|at most 256 characters).* \(Usage\)\n/) as string,
+    });
   const began = performance.now();
-  expect(await held.ask('sessions', 'kill', session, '--reason', 'wrong order')).toEqual({
+  expect(await held.ask('sessions', 'kill', session, '--reason', 'wrong order', '--as', 'jane@corp')).toEqual({
     code: 0,
     out: `session/${session} is told to end\n`,
     err: '',
   });
-  expect(await answer).toMatch(/SessionEnded.*|terminat/);
+  const read = await answer;
+  expect(read).toMatch(/SessionEnded.*|terminat/);
+  expect(read).not.toContain('jane');
   expect(performance.now() - began).toBeLessThan(5000);
   await held.request(({ metadata, status }) => metadata.name === request.metadata.name && status?.state === 'Withdrawn');
   const shown = await eventually('the record of the end', async () => {
     const { out } = await held.ask('sessions', 'replay', session);
     return out.includes('close') ? out : undefined;
   });
-  expect(shown).toContain('somebody who may ended it: wrong order (SessionEnded)');
+  expect(shown).toMatch(new RegExp(`held   ${request.metadata.name}: Withdrawn after `));
+  expect(shown).toContain('somebody who may ended it: wrong order (SessionEnded, by jane@corp)');
+  expect(await held.ask('sessions', 'kill', session, '--reason', 'again')).toMatchObject({
+    code: 6,
+    out: '',
+    err: expect.stringContaining(`error: ${session} is over already; nothing was done (SessionOver)`) as string,
+  });
+  expect(await held.ask('sessions', 'kill', 's-aaaaaaaaaaaaaaaa', '--reason', 'x')).toMatchObject({
+    code: 5,
+    out: '',
+    err: expect.stringContaining('error: no session s-aaaaaaaaaaaaaaaa is known here (NotFound)') as string,
+  });
 });

@@ -23,6 +23,7 @@ const EXITS: Partial<Record<Code, number>> = {
   NotFound: EXIT.notFound,
   AlreadyDecided: EXIT.tooLate,
   RequestExpired: EXIT.tooLate,
+  SessionOver: EXIT.tooLate,
   DigestMismatch: EXIT.checkSaysNo,
 };
 
@@ -72,20 +73,21 @@ class LocalDesk implements RequestDesk {
     return Promise.resolve(localPerson(request, this.#played));
   }
 
-  async decide({ request, decision, reason }: Answer): Promise<ApprovalDecision> {
+  async decide({ request, decision, reason, grantFor }: Answer): Promise<ApprovalDecision> {
     const { metadata, spec } = request;
     const body = {
       requestUid: metadata.uid,
       digest: spec.digest,
       decision,
       ...(reason !== undefined && { reason }),
+      ...(grantFor !== undefined && { grantFor }),
       ...(this.#played !== undefined && { as: this.#played }),
     };
     return (await this.#json(Answered, `${pathOf(metadata)}/decisions`, body)).decision;
   }
 
   async endSession(session: string, reason: string): Promise<string> {
-    await this.#json(Ended, '/v1/kills', { session, reason });
+    await this.#json(Ended, '/v1/kills', { session, reason, ...(this.#played !== undefined && { as: this.#played }) });
     return `session/${session} is told to end`;
   }
 
@@ -128,7 +130,10 @@ class LocalDesk implements RequestDesk {
     const exit = code === undefined || !Object.hasOwn(CODES, code) ? undefined : EXITS[code];
     if (said === undefined || code === undefined || exit === undefined)
       throw new CliError('CollectorUnreachable', `${this.place} answers ${response.status}`, { exit: EXIT.unreachable });
-    throw new CliError(code, said.message, { exit });
+    throw new CliError(code, said.message, {
+      exit,
+      fix: code === 'NotFound' ? ['chaperone sessions ls', 'chaperone requests ls'] : [],
+    });
   }
 
   #unreachable(cause?: unknown): CliError {

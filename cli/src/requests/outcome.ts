@@ -1,6 +1,7 @@
-import type { AccessRequest, CountedDecision } from '@chaperone/api';
+import { type AccessRequest, type CountedDecision, DECIDE_PAGE } from '@chaperone/api';
 import type { Code } from '@chaperone/api/codes';
 import { isOpen, missingWords, plain, stateOf } from '@chaperone/api/requests';
+import { visible } from '@chaperone/api/text';
 import { CliError, EXIT } from '../errors.ts';
 import type { Answer } from './desk.ts';
 import { overText } from './text.ts';
@@ -20,12 +21,26 @@ export function over(request: AccessRequest, now: number): CliError {
   return new CliError(code, overText(request, now), { exit: EXIT.tooLate });
 }
 
+/** What was asked for wants more than the word of the API server. */
+export function signatureNeeded({ metadata }: AccessRequest): CliError {
+  const page = metadata.annotations?.[DECIDE_PAGE];
+  return new CliError('SignatureNeeded', `${metadata.name} is approved with a signature only, which a browser makes`, {
+    exit: EXIT.notPermitted,
+    fix: [
+      page === undefined
+        ? 'ask the platform team for operator.decide of the chart: there is no such page here'
+        : `open ${visible(page, 300)}`,
+    ],
+  });
+}
+
 /** Why an answer that was given does not count, as the error that it is. */
 function uncounted({ why = 'it is not said why' }: CountedDecision): CliError {
   const said = `does not count: ${why}`;
   if (why === 'it came too late') return new CliError('RequestExpired', said, { exit: EXIT.tooLate });
   if (why === 'the rule wants a reason')
     return new CliError('Usage', said, { exit: EXIT.usage, fix: ['add --reason TEXT; the agent reads it'] });
+  if (why.startsWith('the rule wants an approval')) return new CliError('SignatureNeeded', said, { exit: EXIT.notPermitted });
   if (why.startsWith('it names another digest') || why.startsWith('it is about another'))
     return new CliError('DigestMismatch', said, { exit: EXIT.checkSaysNo });
   return new CliError('NotAnApprover', said, { exit: EXIT.notPermitted });
@@ -51,6 +66,8 @@ export function outcomeOf(request: AccessRequest, name: string, decision: Answer
 
 function denied(request: AccessRequest, now: number): Outcome {
   const state = stateOf(request);
+  if (request.status?.revokedBy !== undefined)
+    return { said: 'revoked: the next execution is asked for again', exit: EXIT.ok, final: true };
   if (state === 'Denied') return { said: 'denied', exit: EXIT.ok, final: true };
   if (isOpen(request.status?.state)) return { said: 'denied', exit: EXIT.ok, final: false };
   return { said: `too late: ${overText(request, now)}`, exit: EXIT.tooLate, final: true };

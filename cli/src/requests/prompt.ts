@@ -17,6 +17,7 @@ export type Undecided = 'undecided' | 'interrupted';
 export interface Chosen {
   readonly decision: 'Approve' | 'Deny';
   readonly reason?: string | undefined;
+  readonly grantFor?: number | undefined;
 }
 
 export interface PromptOptions {
@@ -28,6 +29,8 @@ export interface PromptOptions {
   readonly reason: string | undefined;
   /** Whether an answer of this person needs one. */
   readonly wantsReason: boolean;
+  /** Seconds for which the same may run again once it is approved. */
+  readonly grantFor?: number | undefined;
 }
 
 /**
@@ -37,10 +40,12 @@ export interface PromptOptions {
 export async function promptDecision(options: PromptOptions): Promise<Chosen | Undecided> {
   const { request, person, io } = options;
   const content = await options.desk.content(request);
-  for (const line of promptLines(request, { person, content }, io.now())) io.err.write(`${line}\n`);
+  const shown = promptLines(request, { person, content, grantFor: options.grantFor }, io.now());
+  for (const line of shown) io.err.write(`${line}\n`);
+  const time = timeOf(options);
   using asking = new Asking(options);
   for (;;) {
-    const typed = await asking.ask((time) => `[a]pprove once  [d]eny  [v]iew whole  [q]uit undecided (${time}) > `);
+    const typed = await asking.ask((more) => `[a]pprove ${time}  [d]eny  [v]iew whole  [q]uit undecided (${more}) > `);
     switch (typed?.trim().toLowerCase()) {
       case 'a':
       case 'approve':
@@ -58,15 +63,19 @@ export async function promptDecision(options: PromptOptions): Promise<Chosen | U
       case 'quit':
         return asking.isInterrupted ? 'interrupted' : 'undecided';
       default:
-        io.err.write('a approves this once, d denies it, v shows all of it, q leaves it undecided\n');
+        io.err.write(`a approves this ${time}, d denies it, v shows all of it, q leaves it undecided\n`);
     }
   }
+}
+
+function timeOf({ grantFor }: PromptOptions): string {
+  return grantFor === undefined ? 'once' : `for ${left(grantFor * 1000)}`;
 }
 
 /** A reason is asked for where a rule wants one, and where the agent would like to know. */
 async function reasoned(
   asking: Asking,
-  { request, reason, wantsReason, io }: PromptOptions,
+  { request, reason, wantsReason, grantFor, io }: PromptOptions,
   decision: Chosen['decision'],
 ): Promise<Chosen | Undecided> {
   const object = decision === 'Approve' ? typedObject(request) : undefined;
@@ -74,11 +83,12 @@ async function reasoned(
     const typed = await asking.ask((time) => `this is not approved by a letter; type ${object} to approve it (${time}) > `);
     if (typed?.trim() !== object) return asking.isInterrupted ? 'interrupted' : 'undecided';
   }
-  if (reason !== undefined || (decision === 'Approve' && !wantsReason)) return { decision, reason };
+  const granted = decision === 'Approve' ? { grantFor } : {};
+  if (reason !== undefined || (decision === 'Approve' && !wantsReason)) return { decision, reason, ...granted };
   for (;;) {
     const typed = await asking.ask((time) => `reason (the agent reads it${wantsReason ? '' : '; Enter for none'}) (${time}) > `);
     if (typed === undefined) return asking.isInterrupted ? 'interrupted' : 'undecided';
-    if (typed.trim() !== '') return { decision, reason: typed.trim() };
+    if (typed.trim() !== '') return { decision, reason: typed.trim(), ...granted };
     if (!wantsReason) return { decision };
     io.err.write('the rule wants a reason\n');
   }

@@ -28,6 +28,8 @@ export interface HttpCall {
 /** `chaperone up` on the shop, whose rule "refund" holds updates of orders. */
 export interface Held extends AsyncDisposable {
   readonly data: string;
+  /** The directory of its files. */
+  readonly manifests: string;
   readonly url: string;
   readonly authorization: string;
   /** Runs the program with this data directory. */
@@ -58,6 +60,7 @@ export async function startHeld(shop: Shop, approval?: string): Promise<Held> {
   const [clients, terminals]: [Client[], Terminal[]] = [[], []];
   const held: Held = {
     data,
+    manifests,
     url,
     authorization: `Bearer ${token}`,
     ask: (...args) => run([...args, '--data', data]),

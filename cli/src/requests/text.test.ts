@@ -5,8 +5,8 @@ import { demandDigest } from '../commands/decide.ts';
 import type { CliError } from '../errors.ts';
 import { aRequest } from './api-server.test-support.ts';
 import { demandName, type Person } from './desk.ts';
-import { outcomeOf } from './outcome.ts';
-import { effectCell, left, notAsked, overText, promptLines, wholeLines } from './text.ts';
+import { outcomeOf, signatureNeeded } from './outcome.ts';
+import { effectCell, left, notAsked, overText, promptLines, takesPlainWord, wholeLines } from './text.ts';
 
 const NAME = 'ar-7f3kq2mzt4hcnw5e';
 const NOW = Date.parse('2026-01-01T12:04:07Z');
@@ -42,7 +42,7 @@ test('what is to run is shown beside the prompt in few lines', () => {
     'Effect    update public.tickets · 1 row matched when it was asked for · part of an open transaction, whose locks are held meanwhile',
     '          id    status',
     '          4411  NULL',
-    'Before    the agent asked for the very same 3 times while it was pending',
+    'Again     the agent asked for the very same 3 times while it was pending',
     'Digest    9c1f-44ab · rule "fix", generation 12 · needs 1 of group dba, you are asked',
   ]);
 });
@@ -68,6 +68,26 @@ test.each<[string, Partial<RequestSpec>, string]>([
     'that nobody looked at its rows is said, and why',
     { preview: { why: 'this agent asked too often' } },
     'Effect    update public.tickets · nobody looked at the rows that it meets: this agent asked too often',
+  ],
+  [
+    'of what nobody counted the upstream’s own guess is said, and why it is one',
+    { preview: { estimate: 1200, why: 'it takes too long' } },
+    'Effect    update public.tickets · about 1200 rows expected · nobody looked at the rows that it meets: it takes too long',
+  ],
+  [
+    'of what has no rows to count the guess is all there is',
+    { preview: { estimate: 1 } },
+    'Effect    update public.tickets · about 1 row expected',
+  ],
+  [
+    'what the agent did before is told, of which a denial is one',
+    {
+      recent: [
+        { at: '2026-01-01T11:59:58.120Z', sentence: 'SELECT on public.tickets', verdict: 'allow', result: 'SELECT 12' },
+        { at: '2026-01-01T11:59:59.120Z', sentence: 'DROP on public.\u202etmp', verdict: 'deny' },
+      ],
+    },
+    'Before    11:59:58 SELECT on public.tickets: SELECT 12',
   ],
   [
     'what needs the approval is among the effects that are named',
@@ -175,6 +195,35 @@ test.each([
   [3_600_000, '1h00m'],
 ])('%d ms are left as %s', (ms, text) => {
   expect(left(ms)).toBe(text);
+});
+
+describe('an approval that has to be signed', () => {
+  const signed = aHeld({ rules: [{ ...rule, assurance: 'signed' }] });
+  const page = 'https://decide.corp/decide/agents/ar-7f3kq2mzt4hcnw5e';
+
+  test('is said beside the prompt, and of an answer that is', () => {
+    expect(promptLines(signed, { person: jane }, NOW)).toContain(
+      'Digest    9c1f-44ab · rule "fix", generation 12 · needs 1 of group dba, signed, you are asked',
+    );
+    expect(wholeLines(aHeld({}, { decisions: [answered({ assurance: 'passkey' })] }), undefined, NOW)).toContain(
+      'Answers   Approve by jane@corp at 2026-01-01T12:02:07Z (by passkey)',
+    );
+  });
+
+  test.each<[string, AccessRequest, boolean]>([
+    ['one that every rule wants', signed, false],
+    ['one that another rule does not want', aHeld({ rules: [{ ...rule, assurance: 'passkey' }, rule] }), true],
+    ['one that nobody wants', aHeld(), true],
+  ])('takes the API server’s word or not: %s', (_, request, expected) => {
+    expect(takesPlainWord(request, jane, NOW)).toBe(expected);
+  });
+
+  test('leads to the page where it is made', () => {
+    const metadata = { ...signed.metadata, annotations: { 'chaperone.dev/decide-page': page } };
+    expect(signatureNeeded({ ...signed, metadata })).toMatchObject({ code: 'SignatureNeeded', fix: [`open ${page}`] });
+    expect(signatureNeeded(signed).fix.join()).toContain('there is no such page here');
+    expect(wholeLines({ ...signed, metadata }, undefined, NOW)).toContain(`Page      ${page}`);
+  });
 });
 
 describe('a request that is over', () => {

@@ -1,4 +1,4 @@
-import type { AccessRequest, Approvers } from '@chaperone/api';
+import { type AccessRequest, type Approvers, type Assurance, DECIDE_PAGE } from '@chaperone/api';
 import {
   askedWords,
   cutWords,
@@ -20,7 +20,7 @@ import { age, table } from '../io.ts';
 import type { Person, RequestContent } from './desk.ts';
 
 /** Of a statement and its values beside a prompt; [v]iew shows the whole. */
-const SHOWN = { text: 400, value: 60, values: 8, effects: 6 } as const;
+const SHOWN = { text: 400, value: 60, values: 8, effects: 6, recent: 4 } as const;
 /** In a table. */
 const MAX_EFFECTS = 2;
 
@@ -42,12 +42,15 @@ export function effectCell(request: AccessRequest): string {
   return `${named.slice(0, MAX_EFFECTS).join(',')}${more > 0 ? `,+${more}` : ''}`;
 }
 
+export interface PromptFacts {
+  readonly person: Person;
+  readonly content?: RequestContent | undefined;
+  /** Seconds for which the same may run again, if it is approved. */
+  readonly grantFor?: number | undefined;
+}
+
 /** As the person reads it beside the prompt: what runs, what it does, for whom, and who may decide. Foreign text is made visible. */
-export function promptLines(
-  request: AccessRequest,
-  { person, content }: { readonly person: Person; readonly content?: RequestContent | undefined },
-  now: number,
-): string[] {
+export function promptLines(request: AccessRequest, { person, content, grantFor }: PromptFacts, now: number): string[] {
   const { metadata, spec } = request;
   const { agent, resource } = spec;
   const who = [`${metadata.namespace ?? ''}/${agent.pod ?? agent.serviceAccount}`, ...purposeOf(request)].join(' · ');
@@ -73,8 +76,10 @@ export function promptLines(
       ].join(' · '),
     ),
     ...contentLines(content),
-    ...(asked > 1 ? [line('Before', `the agent asked for the very same ${asked} times while it was pending`)] : []),
+    ...recentLines(request, SHOWN.recent),
+    ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
+    ...grantLines(grantFor),
     ...votesLine(request),
     ...(person.note === undefined ? [] : [line('You', visible(`${person.user}, ${person.note}`))]),
   ];
@@ -87,6 +92,7 @@ export function wholeLines(request: AccessRequest, content: RequestContent | und
     ...actionLines(request),
     ...contentLines(content),
     ...termLines(request, now),
+    ...grantedLines(request),
     ...answerLines(request),
   ];
 }
@@ -116,9 +122,18 @@ function actionLines(request: AccessRequest): string[] {
       return line(at === 0 ? 'Effects' : '', visible(`${`${verb} ${object}`.trim()} (${via}): ${verdict}${by}`));
     }),
     ...fullLine(spec.effects, 'effects'),
-    ...rowsOf(request).map((text) => line('Rows', text)),
+    ...rowsOf(request).map((text, at) => line(at === 0 ? 'Rows' : '', text)),
     ...transactionOf(request).map((text) => line('Locks', text)),
+    ...recentLines(request, Infinity),
   ];
+}
+
+/** Before    14:04:19 SELECT on public.tickets: SELECT 12 · … */
+function recentLines({ spec: { recent = [] } }: AccessRequest, shown: number): string[] {
+  return recent.slice(-shown).map(({ at, sentence, verdict, result }, each) => {
+    const said = result ?? (verdict === 'deny' ? 'denied' : undefined);
+    return line(each === 0 ? 'Before' : '', visible(`${at.slice(11, 19)} ${sentence}${said === undefined ? '' : `: ${said}`}`));
+  });
 }
 
 /** Who decides, on what, until when. */
@@ -132,16 +147,46 @@ function termLines(request: AccessRequest, now: number): string[] {
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
+    ...pageLine(metadata),
   ];
+}
+
+/** What approving for some time means. */
+function grantLines(seconds: number | undefined): string[] {
+  if (seconds === undefined) return [];
+  return [
+    line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
+    line('', 'chaperone grants ls shows it, chaperone grants revoke ends it'),
+  ];
+}
+
+/** Granted until …; granted with ar-…, and by whom it was ended. */
+function grantedLines({ spec: { grantedBy }, status: { grantedUntil, revokedBy } = {} }: AccessRequest): string[] {
+  const ended = revokedBy === undefined ? '' : `, ended by ${revokedBy}`;
+  return [
+    ...(grantedBy === undefined ? [] : [line('Granted', `with the approval of ${grantedBy}; nobody was asked`)]),
+    ...(grantedUntil === undefined
+      ? []
+      : [line('Grants', visible(`the same again, with other values, until ${grantedUntil}${ended}`))]),
+  ];
+}
+
+/** How an answer is known to be its author's, where it is by more than the API server's word. */
+const HOW: Readonly<Record<Assurance, string>> = { kubernetes: '', signed: ' (signed)', passkey: ' (by passkey)' };
+
+/** Where it is decided with a signature. */
+function pageLine(metadata: AccessRequest['metadata']): string[] {
+  const page = metadata.annotations?.[DECIDE_PAGE];
+  return page === undefined ? [] : [line('Page', visible(page, 300))];
 }
 
 function answerLines({ status = {} }: AccessRequest): string[] {
   const { decisions = [], conditions = [], result } = status;
   return [
-    ...decisions.map(({ by, decision, reason, at, counted: counts, why }, each) => {
+    ...decisions.map(({ by, decision, reason, at, assurance = 'kubernetes', counted: counts, why }, each) => {
       const said = reason === undefined ? '' : `: "${reason}"`;
       const not = counts ? '' : ` (does not count: ${why ?? 'it is not said why'})`;
-      return line(each === 0 ? 'Answers' : '', visible(`${decision} by ${by} at ${at}${said}${not}`));
+      return line(each === 0 ? 'Answers' : '', visible(`${decision} by ${by} at ${at}${HOW[assurance]}${said}${not}`));
     }),
     ...(result === undefined ? [] : [line('Result', visible(result))]),
     ...conditions.map(({ type, message }) => line(type, visible(message))),
@@ -176,8 +221,7 @@ function transactionOf({ spec }: AccessRequest): string[] {
 }
 
 function rowsOf(request: AccessRequest): string[] {
-  const words = rowsWords(request);
-  return words === undefined ? [] : [visible(plain(words))];
+  return rowsWords(request).map((words) => visible(plain(words)));
 }
 
 /** Some of the rows, as they are before it. */
@@ -203,6 +247,11 @@ function promptCutLine(request: AccessRequest): string[] {
 function ruleText(rule: Approvers, person: Person | undefined, now: number): string {
   const you = person === undefined ? '' : isAsked(rule, person, now) ? ', you are asked' : ', you are not asked';
   return visible(`${plain(ruleWords(rule))}${you}`);
+}
+
+/** Of the rules that ask this person, whether one takes their word by way of the API server. */
+export function takesPlainWord({ spec }: AccessRequest, person: Person, now: number): boolean {
+  return spec.rules.some((rule) => isAsked(rule, person, now) && (rule.assurance ?? 'kubernetes') === 'kubernetes');
 }
 
 export function isAsked(rule: Approvers, { user, groups }: Person, now: number): boolean {

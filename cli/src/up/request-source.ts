@@ -27,7 +27,7 @@ export function localRequests(desk: Desk, now: () => number): RequestSource {
 function decide(
   desk: Desk,
   request: AccessRequest,
-  { requestUid, digest, decision, reason, as }: DecisionBody,
+  { requestUid, digest, decision, reason, grantFor, as }: DecisionBody,
   now: () => number,
 ): Decided {
   const { metadata, spec } = request;
@@ -51,6 +51,7 @@ function decide(
       by: person.user,
       groups: person.groups.filter((group) => named.includes(group)),
       ...(reason !== undefined && { reason }),
+      ...(grantFor !== undefined && { grantFor }),
     });
     return { made: true, ...taken, ...said };
   } catch (error) {

@@ -146,6 +146,14 @@ describe('a start', () => {
     expect(code).toBe(0);
   });
 
+  test('warns where other machines can reach what it serves, and nowhere else', async () => {
+    await using open = await Up.start(good, shop.path('data'), '--listen', 'data/orders-db=0.0.0.0:0');
+    const said = await eventually('the warning', () => /^.+(?=\n)/.exec(open.err)?.[0]);
+    expect(JSON.parse(said) as object).toMatchObject({ level: 'warn', code: 'ReachableByOthers', resource: 'data/orders-db' });
+    await using own = await Up.start(good, shop.path('data'), '--listen', 'data/orders-db=127.0.0.1:0');
+    expect(own.err).toBe('');
+  });
+
   test('fails on a port in use, says whose it is, and ends', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await eventually('the other program', () => server.address() ?? undefined);
@@ -376,7 +384,7 @@ describe('manifests with a mistake', () => {
     [
       'a resource that does not exist',
       { 'policy.yaml': (text) => text.replaceAll('name: orders-db', 'name: order-db') },
-      /^error: data\/order-db does not exist; nearest: data\/orders-db \(ResourceNotFound\)\n/,
+      /^error: data\/order-db does not exist; nearest: data\/orders-db \(ResourceNotFound\)\n {2}why {2}Those rules can cover nothing/,
     ],
     [
       'a resource that is not granted',

@@ -34,7 +34,9 @@ import { CliError, usage } from '../errors.ts';
 import type { HostPort } from '../flags.ts';
 import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
+import { Killing } from './killing.ts';
 import { killRoutes } from './kills.ts';
+import { othersReach } from './others.ts';
 import { portOwner } from './port-owner.ts';
 import { localRequests } from './request-source.ts';
 import { foreignSite } from './same-site.ts';
@@ -95,7 +97,8 @@ export async function startUp(options: UpOptions): Promise<Running> {
     ...(page === undefined ? {} : { console: page }),
   });
   stack.defer(() => collector.close());
-  const kills = killRoutes({ token, kill: (session, reason) => control.kill(session, reason) });
+  const killing = new Killing({ control, collector, token });
+  const kills = killRoutes({ token, kill: (order) => killing.kill(order) });
   const api = await listenApi(collector, kills, options.console, page !== undefined);
   stack.defer(() => closeApi(api));
 
@@ -107,6 +110,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
   });
   const guard = createGuard({ allowLoopback: true, forbidden: [], virtual: [] });
   const sessions = createSessions({ control, recording, guard, clock: systemClock, logger, local: true });
+  killing.sessions = sessions;
   stack.defer(() => Promise.race([sessions.stop(), delay(SESSIONS_TIMEOUT_MS, undefined, { ref: false })]));
   const listeners = createListeners({
     mode: 'local',
@@ -118,6 +122,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
   const [failure] = (await listeners.apply(control.current())).failed;
   if (failure !== undefined) throw await cannotListen(failure.endpoint, failure.code);
   const resources = served(listeners, control.current());
+  for (const warning of othersReach(resources, agent)) logger.warn('reachable by others', warning);
   follow(options, control, listeners);
 
   const url = urlOf(api);

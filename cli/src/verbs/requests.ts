@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { DecideOptions } from '../commands/decide.ts';
 import type { ListOptions, RequestsOutput } from '../commands/requests.ts';
 import { usage } from '../errors.ts';
-import { count } from '../flags.ts';
+import { count, durationMs, MAX_DECISION_REASON, reasonText } from '../flags.ts';
 import type { DocumentOutput } from '../output.ts';
 import type { VerbOptions } from '../program.ts';
 import { outputOption, withCluster, withExamples } from './common.ts';
@@ -23,6 +23,7 @@ interface ShowFlags extends DeskFlags {
 }
 interface DecideFlags extends DeskFlags {
   readonly digest?: string;
+  readonly for?: string;
   readonly reason?: string;
   readonly wait: boolean;
   readonly output: DecideOptions['output'];
@@ -62,6 +63,10 @@ export function addRequests(program: Command, options: VerbOptions): void {
 export function addDecisions(program: Command, options: VerbOptions): void {
   const approve = decision(program.command('approve <NAME>').description('Let one held action run, once'), 'Approve', options);
   approve.option('--digest <DIGEST>', 'what was shown, without a terminal to show it on: 9c1f-44ab, or the whole one');
+  approve.option(
+    '--for <DURATION>',
+    'let the same agent do the same again with other values, for example 30m, where its rule allows it',
+  );
   withExamples(approve, 'chaperone approve ar-7f3k', 'chaperone approve ar-7f3k --digest 9c1f-44ab --reason "ticket checked"');
   const deny = decision(program.command('deny <NAME>').description('Refuse it'), 'Deny', options);
   withExamples(deny, 'chaperone deny ar-7f3k --reason "wrong ticket"', 'kubectl chaperone deny ar-7f3k -n agents');
@@ -75,9 +80,11 @@ function decision(command: Command, decided: DecideOptions['decision'], options:
     .action(async (typed: string, flags: DecideFlags) => {
       const [{ demandName }, { decide }] = await Promise.all([import('../requests/desk.ts'), import('../commands/decide.ts')]);
       const name = demandName(typed);
-      const { namespace, digest, reason, wait, output } = flags;
+      const { namespace, digest, wait, output } = flags;
+      const reason = flags.reason === undefined ? undefined : reasonText('--reason', flags.reason, MAX_DECISION_REASON);
+      const grantFor = flags.for === undefined ? undefined : Math.ceil(durationMs('--for', flags.for) / 1000);
       await withDesk(options, flags, (desk) =>
-        decide(desk, { decision: decided, name, namespace, digest, reason, wait, output }, options),
+        decide(desk, { decision: decided, name, namespace, digest, grantFor, reason, wait, output }, options),
       );
     });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { SessionFilter } from '../collector/client.ts';
 import type { ListOutput } from '../commands/sessions.ts';
-import { count, durationMs, pair } from '../flags.ts';
+import { count, durationMs, pair, reasonText } from '../flags.ts';
 import type { DocumentOutput, StreamOutput } from '../output.ts';
 import type { VerbOptions } from '../program.ts';
 import { writeLine } from '../io.ts';
@@ -9,10 +9,13 @@ import { type CollectorFlags, outputOption, withClient, withCluster, withCollect
 import { type DeskFlags, withDesk } from './desk.ts';
 
 const MAX_LIMIT = 1_000_000;
+/** Characters that a SessionKill takes. */
+const MAX_KILL_REASON = 256;
 
 interface ListFlags extends CollectorFlags {
   readonly agent?: string;
   readonly resource?: string;
+  readonly person?: string;
   readonly since?: string;
   readonly limit: string;
   readonly output: ListOutput;
@@ -36,6 +39,7 @@ export function addSessions(program: Command, options: VerbOptions): void {
   const ls = withCollector(sessions.command('ls').description('List sessions, newest first'))
     .option('--agent <NAME>', 'of this agent (pod or ServiceAccount)')
     .option('--resource <NAMESPACE/NAME>', 'on this resource')
+    .option('--person <USER>', 'in which the agent acted for them, as a verified token said')
     .option('--since <DURATION>', 'begun in this time, for example 2h or 7d')
     .option('--limit <N>', 'at most so many; 0: all', '50')
     .addOption(outputOption('sessions ls', ['table', 'wide', 'json', 'jsonl', 'yaml', 'name']))
@@ -68,8 +72,9 @@ export function addSessions(program: Command, options: VerbOptions): void {
     .action(async (id: string, flags: DeskFlags & { readonly reason: string }) => {
       const { demandId, demandWhole } = await import('../commands/sessions.ts');
       const name = demandWhole(demandId(id));
+      const reason = reasonText('--reason', flags.reason, MAX_KILL_REASON);
       await withDesk(options, flags, async (desk) => {
-        await writeLine(options.io.out, await desk.endSession(name, flags.reason));
+        await writeLine(options.io.out, await desk.endSession(name, reason));
       });
     });
   withExamples(
@@ -87,6 +92,7 @@ async function list(flags: ListFlags, options: VerbOptions): Promise<void> {
     ...(flags.namespace === undefined || flags.allNamespaces === true ? {} : { namespace: flags.namespace }),
     ...(flags.agent === undefined ? {} : { agent: flags.agent }),
     ...(flags.resource === undefined ? {} : { resource: pair('--resource', flags.resource).join('/') }),
+    ...(flags.person === undefined ? {} : { person: flags.person }),
     ...(flags.since === undefined ? {} : { since: options.io.now() - durationMs('--since', flags.since) }),
   };
   const { listSessions } = await import('../commands/sessions.ts');

@@ -5,7 +5,9 @@ import type { z } from 'zod';
 import type { Access } from '../access.ts';
 import type { BrowserSessions } from './browser-sessions.ts';
 import { browserSession, clearCookie, isLoopback, readCookie, setCookie } from './cookies.ts';
-import { isPagePath, LinkSignIn, type SignIn } from './sign-in.ts';
+import { isPagePath } from './page-paths.ts';
+import { createProviderRoutes } from './provider/routes.ts';
+import type { SignIn } from './sign-in.ts';
 
 const MAX_BODY_BYTES = 4096;
 
@@ -22,11 +24,14 @@ export interface AuthOptions {
 /** Sign-in and sign-out of the page, below /auth. What changes something has been checked to come from the page before. */
 export function createAuth({ origin, access, signIn, sessions, requests, now }: AuthOptions): Hono {
   const auth = new Hono();
+  const throughProvider = signIn.way === 'oidc' || signIn.way === 'saml';
+  if (throughProvider) auth.route('/', createProviderRoutes(signIn, sessions));
   auth.use(bodyLimit({ maxSize: MAX_BODY_BYTES }));
 
   auth.get('/auth/state', (context) => {
     const found = browserSession(urlOf(context), context.req, sessions);
-    const state: AuthState = { way: signIn.way, origin, requests, now: now() };
+    const provider = throughProvider ? { provider: signIn.provider } : {};
+    const state: AuthState = { way: signIn.way, ...provider, origin, requests, now: now() };
     if (found === undefined) return context.json(state);
     return context.json<AuthState>({ ...state, user: found.identity.user, expiresAt: found.expiresAt });
   });
@@ -38,13 +43,13 @@ export function createAuth({ origin, access, signIn, sessions, requests, now }: 
     // What signs a person in must not cross a network that others read.
     if (url.protocol !== 'https:' && !isLoopback(url))
       return refuse(context, 403, 'Forbidden', 'sign in over https, or through a tunnel to this machine at 127.0.0.1');
-    const signedIn = await signIn.finish(asked.proof);
+    const signedIn = signIn.way === 'link' ? signIn.finish(asked.proof) : undefined;
     if (signedIn === undefined) return refuse(context, 410, 'LinkUnusable', 'the link was used already, or is too old');
     const before = readCookie(url, context.req.header('cookie'));
     if (before !== undefined) sessions.end(before);
     // A new id for every sign-in: whoever planted one beforehand has nothing.
     const { id } = sessions.begin(signedIn.identity);
-    context.header('set-cookie', setCookie(url, id));
+    context.header('set-cookie', setCookie(url, id, sessions.lastMs));
     return context.json<SignInResult>({ path: signedIn.path });
   });
 
@@ -65,7 +70,7 @@ export function createAuth({ origin, access, signIn, sessions, requests, now }: 
       header: (name) => context.req.header(name),
     });
     if ('refused' in identity) return refuse(context, 401, 'NotSignedIn', identity.refused);
-    if (!(signIn instanceof LinkSignIn)) return refuse(context, 404, 'NotFound', 'this collector has no links to sign in with');
+    if (signIn.way !== 'link') return refuse(context, 404, 'NotFound', 'this collector has no links to sign in with');
     const path = (await body(context, LinkRequest))?.path ?? (requests ? '/requests' : '/sessions');
     if (!isPagePath(path)) return refuse(context, 400, 'BadRequest', 'this is not a path of the console');
     return context.json<NewLink>(signIn.newLink({ identity, path }));

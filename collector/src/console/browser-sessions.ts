@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Identity } from '../access.ts';
 
-/** How long a sign-in holds. Whoever is at work longer signs in again. */
+/** How long a sign-in holds, at most. Whoever is at work longer signs in again. */
 export const SIGNED_IN_MS = 12 * 3_600_000;
 /** More than people sign in to one collector; the oldest one ends for a new one, so that memory is bounded. */
 const MAX_SESSIONS = 1_000;
@@ -16,11 +16,13 @@ export interface BrowserSession {
 
 /** Who is signed in with a browser. In memory: a restart signs everybody out. Ids are kept as digests only. */
 export class BrowserSessions {
+  readonly lastMs: number;
   readonly #now: () => number;
   readonly #sessions = new Map<string, BrowserSession & { readonly end: () => void }>();
 
-  constructor(now: () => number) {
+  constructor(now: () => number, lastMs: number) {
     this.#now = now;
+    this.lastMs = lastMs;
   }
 
   /** Begins a session under an id that nobody knew before. */
@@ -30,7 +32,7 @@ export class BrowserSessions {
       else break;
     const id = randomBytes(ID_BYTES).toString('base64url');
     const stop = new AbortController();
-    const session = { identity, expiresAt: this.#now() + SIGNED_IN_MS, ended: stop.signal, end: () => stop.abort() };
+    const session = { identity, expiresAt: this.#now() + this.lastMs, ended: stop.signal, end: () => stop.abort() };
     this.#sessions.set(digest(id), session);
     return { id, session };
   }

@@ -1,6 +1,5 @@
 import type { ApiRequest } from '../access.ts';
 import type { BrowserSession, BrowserSessions } from './browser-sessions.ts';
-import { SIGNED_IN_MS } from './browser-sessions.ts';
 
 /** Hosts that are this machine: plain http there crosses no network. */
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
@@ -18,22 +17,40 @@ export function isLoopback({ hostname }: URL): boolean {
   return LOOPBACK.test(hostname);
 }
 
-export function setCookie(url: URL, id: string): string {
-  return cookie(url, id, SIGNED_IN_MS / 1000);
+export function setCookie(url: URL, id: string, lastsMs: number): string {
+  const secure = url.protocol === 'https:' ? '; Secure' : '';
+  return `${cookieName(url)}=${id}; Path=/; Max-Age=${lastsMs / 1000}; HttpOnly; SameSite=Strict${secure}`;
 }
 
 export function clearCookie(url: URL): string {
-  return cookie(url, '', 0);
+  return setCookie(url, '', 0);
 }
 
-function cookie(url: URL, value: string, seconds: number): string {
-  const secure = url.protocol === 'https:' ? '; Secure' : '';
-  return `${cookieName(url)}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`;
-}
-
-/** The id that the browser has for this address. Two of a name mean that somebody else set one: neither counts. */
+/** The id that the browser has for this address. */
 export function readCookie(url: URL, header: string | undefined): string | undefined {
-  const name = cookieName(url);
+  return only(cookieName(url), header);
+}
+
+/**
+ * What ties a browser to a sign-in under way. It must come along when a provider, another site, sends the browser back: by a link
+ * (Lax), or by a form that SAML posts (None), which is all that this cookie is for.
+ */
+const SIGN_IN_COOKIES = {
+  oidc: { name: '__Host-chaperone-oidc', sameSite: 'Lax' },
+  saml: { name: '__Host-chaperone-saml', sameSite: 'None' },
+} as const;
+
+export function setSignInCookie(way: keyof typeof SIGN_IN_COOKIES, browser: string, lastsMs: number): string {
+  const { name, sameSite } = SIGN_IN_COOKIES[way];
+  return `${name}=${browser}; Path=/; Max-Age=${lastsMs / 1000}; HttpOnly; SameSite=${sameSite}; Secure`;
+}
+
+export function readSignInCookie(way: keyof typeof SIGN_IN_COOKIES, header: string | undefined): string | undefined {
+  return only(SIGN_IN_COOKIES[way].name, header);
+}
+
+/** Two of a name mean that somebody else set one: neither counts. */
+function only(name: string, header: string | undefined): string | undefined {
   const found = (header ?? '')
     .split(';')
     .map((each) => each.trim())

@@ -9,7 +9,8 @@ import { type Collector, createCollector } from '../collector.ts';
 import { aSession, silent, trust } from '../evidence.fixture.ts';
 import { SIGNED_IN_MS } from './browser-sessions.ts';
 import { PAGE_HEADER } from './cookies.ts';
-import { isPagePath, LINK_MS, LinkSignIn } from './sign-in.ts';
+import { isPagePath } from './page-paths.ts';
+import { LINK_MS, LinkSignIn } from './sign-in.ts';
 import { loadStaticFiles } from './static-files.ts';
 
 const HOME = 'http://127.0.0.1:4711';
@@ -59,9 +60,26 @@ const proofOf = (link: string): string => link.slice('/l/'.length);
 const cookieOf = (response: Response): string => (response.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
 
 describe('the page', () => {
-  test.each(['/', '/sessions', '/sessions/s-x?at=3', '/l/token', '/anything/else', '/v10'])('is what %s gives', async (path) => {
+  test.each<[string, number]>([
+    ['/', 200],
+    ['/sessions', 200],
+    ['/sessions/', 200],
+    ['/sessions/s-x?at=3', 200],
+    ['/sessions?anything="at all"', 200],
+    ['/requests', 200],
+    ['/requests/agents/ar-7f3kq2mzt4hcnw5e', 200],
+    ['/grants', 200],
+    ['/l/token', 200],
+    ['/anything/else', 404],
+    ['/sessions/s-x/more', 404],
+    ['/sessions%2Fs-x', 404],
+    ['/requests/agents', 404],
+    ['/index.html', 404],
+    ['/l/', 404],
+    ['/v10', 404],
+  ])('is what %s gives, with %i', async (path, status) => {
     const response = await ask(path);
-    expect(response.status).toBe(200);
+    expect(response.status).toBe(status);
     expect(await response.text()).toContain('<title>page</title>');
     expect(Object.fromEntries(response.headers)).toEqual({
       'content-type': 'text/html; charset=utf-8',
@@ -210,6 +228,8 @@ test.each<[string, boolean]>([
   ['/sessions', true],
   ['/sessions?agent=a&resource=data%2Forders', true],
   ['/sessions/s-abc?at=12', true],
+  ['/sessions?a=1?b', false],
+  ['/sessions?next=//evil.example', false],
   ['/requests', true],
   ['/requests/agents/ar-7f3kq2mzt4hcnw5e', true],
   ['/requests/agents', false],

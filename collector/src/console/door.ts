@@ -1,9 +1,11 @@
 import type { ApiError } from '@chaperone/evidence';
 import type { Access } from '../access.ts';
 import { createAuth } from './auth.ts';
-import { type BrowserSession, BrowserSessions } from './browser-sessions.ts';
+import { type BrowserSession, BrowserSessions, SIGNED_IN_MS } from './browser-sessions.ts';
 import { browserSession, isFromPage } from './cookies.ts';
 import { DATA_POLICY, PAGE_POLICY, SAFE_HEADERS } from './headers.ts';
+import { isRoute } from './page-paths.ts';
+import { SAML_CALLBACK_PATH } from './provider/routes.ts';
 import type { SignIn } from './sign-in.ts';
 import type { StaticFile, StaticFiles } from './static-files.ts';
 
@@ -23,19 +25,22 @@ const DATA = /^\/(?:v1|auth)(?:\/|$)|^\/(?:healthz|readyz|metrics)$/;
 const YEAR = 'public, max-age=31536000, immutable';
 
 /**
- * The way in for browsers: the page's files at every path that is not the API's, sign-in, and the API for whoever is signed in.
+ * The way in for browsers: the page's files at every path that is not the API's (with 404 where the page has nothing there), sign-in, and the API for whoever is signed in.
  * A request that changes something without a proof of its own in `authorization` must come from our page.
  */
 export function createDoor(options: DoorOptions): (request: Request) => Promise<Response> {
   const { api, files, now } = options;
-  const sessions = new BrowserSessions(now);
+  const { signIn } = options;
+  const sessions = new BrowserSessions(now, 'sessionMs' in signIn ? signIn.sessionMs : SIGNED_IN_MS);
   const auth = createAuth({ ...options, sessions });
 
   const data = (request: Request, url: URL): Response | Promise<Response> => {
     const header = (name: string): string | undefined => request.headers.get(name) ?? undefined;
     const proven = header('authorization') !== undefined;
     const reads = request.method === 'GET' || request.method === 'HEAD';
-    if (!reads && !proven && !isFromPage(url, { header })) return foreign();
+    // A SAML provider's answer comes from its site, and proves itself.
+    const answers = signIn.way === 'saml' && request.method === 'POST' && url.pathname === SAML_CALLBACK_PATH;
+    if (!reads && !proven && !answers && !isFromPage(url, { header })) return foreign();
     if (url.pathname.startsWith('/auth/')) return auth.fetch(request);
     return api(request, proven ? undefined : browserSession(url, { header }, sessions));
   };
@@ -60,13 +65,13 @@ function page(request: Request, url: URL, { index, files }: StaticFiles): Respon
   const found = files.get(url.pathname);
   // A file that is gone is not the page: a browser with an old page would take it for a script.
   if (found === undefined && url.pathname.startsWith('/assets/')) return answer(null, 404, { 'cache-control': 'no-store' });
-  return send(request, found ?? index);
+  return found === undefined ? send(request, index, isRoute(url.pathname) ? 200 : 404) : send(request, found);
 }
 
-function send(request: Request, file: StaticFile): Response {
+function send(request: Request, file: StaticFile, status = 200): Response {
   const packed = file.gzip !== undefined && /\bgzip\b/.test(request.headers.get('accept-encoding') ?? '') ? file.gzip : undefined;
   const bytes = packed ?? file.bytes;
-  return answer(request.method === 'HEAD' ? null : bytes, 200, {
+  return answer(request.method === 'HEAD' ? null : bytes, status, {
     'content-type': file.type,
     'content-length': String(bytes.length),
     'cache-control': file.hashed ? YEAR : 'no-cache',

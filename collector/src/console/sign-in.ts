@@ -1,9 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Identity } from '../access.ts';
 import { digest } from './browser-sessions.ts';
-
-/** Ways to sign in to the console: by a link that works once, or through an identity provider. */
-export type SignInWay = 'link' | 'oidc' | 'none';
+import type { ThroughProvider } from './provider/sign-in.ts';
 
 export interface SignedIn {
   readonly identity: Identity;
@@ -12,17 +10,16 @@ export interface SignedIn {
 }
 
 /**
- * How a person becomes somebody. One for each kind of installation: {@link LinkSignIn} where `chaperone up` runs. For a cluster, the
- * code flow of an identity provider has its place here: what comes back from there is the proof that `finish` takes.
+ * How a person becomes somebody. One for each kind of installation: by a link that works once where `chaperone up` runs, through an
+ * identity provider in a cluster, or not at all.
  */
-export interface SignIn {
-  readonly way: SignInWay;
-  /** Whom a proof is from; undefined where it is used up, too old or unknown. It counts once. */
-  finish(proof: string): Promise<SignedIn | undefined>;
-}
+export type SignIn = LinkSignIn | ThroughProvider | NoSignIn;
 
 /** A collector that nobody signs in to with a browser. */
-export const NO_SIGN_IN: SignIn = { way: 'none', finish: () => Promise.resolve(undefined) };
+export interface NoSignIn {
+  readonly way: 'none';
+}
+export const NO_SIGN_IN: NoSignIn = { way: 'none' };
 
 /** How long a printed link works. */
 export const LINK_MS = 10 * 60_000;
@@ -31,7 +28,7 @@ const MAX_LINKS = 100;
 const TOKEN_BYTES = 32;
 
 /** Signs in whoever has a link, as the one who had it made. */
-export class LinkSignIn implements SignIn {
+export class LinkSignIn {
   readonly way = 'link';
   readonly #now: () => number;
   readonly #links = new Map<string, SignedIn & { readonly expiresAt: number }>();
@@ -51,16 +48,12 @@ export class LinkSignIn implements SignIn {
     return { link: `/l/${token}`, expiresAt };
   }
 
-  finish(token: string): Promise<SignedIn | undefined> {
+  /** Whom a link is from; undefined where it is used up, too old or unknown. It counts once. */
+  finish(token: string): SignedIn | undefined {
     const key = digest(token);
     const link = this.#links.get(key);
     this.#links.delete(key);
     const works = link !== undefined && link.expiresAt > this.#now();
-    return Promise.resolve(works ? { identity: link.identity, path: link.path } : undefined);
+    return works ? { identity: link.identity, path: link.path } : undefined;
   }
-}
-
-/** Whether a text is the path of a page of ours: what leads to another origin, or into the API, is not. */
-export function isPagePath(path: string): boolean {
-  return /^\/(?:sessions(?:\/[\w.-]{1,64})?|requests(?:\/[a-z0-9-]{1,63}\/[\w.-]{1,64})?)?(?:\?[\w.~%&=+-]{0,500})?$/.test(path);
 }

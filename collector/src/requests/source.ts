@@ -12,6 +12,8 @@ export const DecisionBody = z.strictObject({
   digest: z.string().regex(/^[0-9a-f]{64}$/, 'digest is the whole one, 64 hexadecimal digits'),
   decision: z.enum(['Approve', 'Deny']),
   reason: z.string().min(1).max(1024).optional(),
+  /** Seconds for which the same may run again. */
+  grantFor: z.int().optional(),
   as: z.strictObject({ user: name, groups: z.array(name).max(512).default([]) }).optional(),
 });
 export type DecisionBody = z.infer<typeof DecisionBody>;

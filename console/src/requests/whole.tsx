@@ -132,20 +132,13 @@ function Touches({ request, canLook }: { request: AccessRequest; canLook: boolea
   const isCounted = request.spec.preview?.count !== undefined;
   return (
     <>
-      <p>
-        {words === undefined ? (
-          <Mark look="none" word="not previewed: nobody looked" />
-        ) : isCounted ? (
-          <>
-            <Said words={words} />
-            {isOpen(request.status?.state) && <span class="mute">; the number may move</span>}
-          </>
-        ) : (
-          <>
-            <Mark look="none" word="not previewed:" /> <Said words={words} />
-          </>
-        )}
-      </p>
+      {words.length === 0 && <Mark look="none" word="not previewed: nobody looked" />}
+      {words.map((each, at) => (
+        <p key={at}>
+          {!isCounted && at === words.length - 1 && <Mark look="none" word="not previewed:" />} <Said words={each} />
+          {isCounted && isOpen(request.status?.state) && <span class="mute">; the number may move</span>}
+        </p>
+      ))}
       {isCounted && canLook && <Rows key={keyOf(request)} request={request} />}
     </>
   );

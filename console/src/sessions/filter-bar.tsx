@@ -17,6 +17,7 @@ export function FilterBar({ filter, facets, onChange }: FilterBarProps): JSX.Ele
   const resources = [
     ...new Map((facets?.resources ?? []).map(({ namespace, name, sessions }) => [`${namespace}/${name}`, sessions])),
   ].map(([value, sessions]) => ({ value, sessions }));
+  const people = (facets?.people ?? []).map(({ user, sessions }) => ({ value: user, sessions }));
   const narrowed = Object.entries(NO_FILTER).some(([name, value]) => filter[name as keyof ListFilter] !== value);
   const search = (event: SubmitEvent): void => {
     event.preventDefault();
@@ -48,6 +49,15 @@ export function FilterBar({ filter, facets, onChange }: FilterBarProps): JSX.Ele
         values={resources}
         onChange={(resource) => onChange({ ...filter, resource })}
       />
+      {(people.length > 0 || filter.person !== '') && (
+        <Facet
+          label="Person"
+          all="Whoever is behind it"
+          value={filter.person}
+          values={people}
+          onChange={(person) => onChange({ ...filter, person })}
+        />
+      )}
       <label>
         <span>Verdict</span>
         <select value={filter.verdict} onChange={(event) => onChange({ ...filter, verdict: event.currentTarget.value })}>

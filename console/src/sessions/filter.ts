@@ -22,10 +22,12 @@ export interface ListFilter {
   /** NAMESPACE/NAME, or empty */
   readonly agent: string;
   readonly resource: string;
+  /** Whom the agent acted for. */
+  readonly person: string;
   readonly verdict: string;
   readonly text: string;
 }
-export const NO_FILTER: ListFilter = { span: 'all', agent: '', resource: '', verdict: '', text: '' };
+export const NO_FILTER: ListFilter = { span: 'all', agent: '', resource: '', person: '', verdict: '', text: '' };
 
 export function filterOf({ query, fragment }: Pick<Place, 'query' | 'fragment'>): ListFilter {
   const span = query.get('time') ?? '';
@@ -34,23 +36,25 @@ export function filterOf({ query, fragment }: Pick<Place, 'query' | 'fragment'>)
     span: Object.hasOwn(SPANS, span) ? span : 'all',
     agent: query.get('agent') ?? '',
     resource: query.get('resource') ?? '',
+    person: query.get('person') ?? '',
     verdict: Object.hasOwn(VERDICTS, verdict) ? verdict : '',
     text: (fragment.get('q') ?? '').slice(0, 500),
   };
 }
 
-export function addressOf({ span, agent, resource, verdict, text }: ListFilter): string {
-  return address('/sessions', { time: span === 'all' ? '' : span, agent, resource, verdict }, { q: text });
+export function addressOf({ span, agent, resource, person, verdict, text }: ListFilter): string {
+  return address('/sessions', { time: span === 'all' ? '' : span, agent, resource, person, verdict }, { q: text });
 }
 
 /** The filter as the API takes it, in an address or a body. */
-export function queryOf({ span, agent, resource, verdict }: ListFilter, now: number): Record<string, string> {
+export function queryOf({ span, agent, resource, person, verdict }: ListFilter, now: number): Record<string, string> {
   const ms = SPANS[span]?.ms;
   const [namespace = '', name = ''] = agent.split('/');
   return {
     ...(ms === undefined ? {} : { since: String(now - ms) }),
     ...(agent === '' ? {} : { namespace, agent: name }),
     ...(resource === '' ? {} : { resource }),
+    ...(person === '' ? {} : { person }),
     ...(verdict === '' ? {} : { verdict }),
   };
 }

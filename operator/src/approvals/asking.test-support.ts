@@ -72,6 +72,7 @@ export function askingCluster() {
           rule('careful', { minimum: 2, timeout: '5m' }),
           rule('quick', { timeout: '1s' }),
           rule('later', { mode: 'retry', timeout: '5m' }),
+          rule('often', { timeout: '5m', maxGrant: '30m' }),
           { name: 'read', effect: 'Allow', resource: RESOURCE, sql: { statements: ['select'], relations: ['public.fix'] } },
         ],
         ...mods,

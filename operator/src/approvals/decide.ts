@@ -1,16 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessRequest, ApprovalDecision, RequestStatus } from '@chaperone/api';
-import { counted, ended, isOpen, tally } from '@chaperone/policy';
+import { counted, ended, type GenerationOf, type Grant, isDrifted, isOpen, revoked, tally } from '@chaperone/policy';
 import { askedOf, givenOf } from './store.ts';
-
-/** Generation of a policy in force; undefined: there is none. */
-export type GenerationOf = (policy: { readonly namespace: string; readonly name: string }) => number | undefined;
 
 export interface RequestFacts {
   readonly request: AccessRequest;
   /** On a request of this name. */
   readonly decisions: readonly ApprovalDecision[];
   readonly generationOf: GenerationOf;
+  /** What people granted before, of a request that names it. */
+  readonly grant: Grant | undefined;
   /** Nobody waits for it any more. */
   readonly gone: boolean;
   readonly now: number;
@@ -32,22 +31,20 @@ export function decideRequest(facts: RequestFacts): RequestIntent {
   const status = statusOf(facts, before);
   return {
     status: isDeepStrictEqual(status, before) ? undefined : status,
-    told: isOpen(before.state) ? tallied(request, decisions) : late(before, decisions),
+    told: isOpen(before.state) ? tallied(request, decisions) : late(status, decisions),
   };
 }
 
-function statusOf({ request, decisions, generationOf, gone, now }: RequestFacts, before: RequestStatus): RequestStatus {
+function statusOf({ request, decisions, generationOf, grant, gone, now }: RequestFacts, before: RequestStatus): RequestStatus {
   const asked = askedOf(request);
-  const status = counted(asked, before, decisions.map(givenOf), now);
+  const given = decisions.map(givenOf);
+  const status = isOpen(before.state)
+    ? counted(asked, before, given, now, grant)
+    : (revoked(asked, before, given, now) ?? before);
   if (!isOpen(status.state)) return status;
   if (isDrifted(request, generationOf)) return ended(asked, status, { state: 'Voided' }, now) ?? status;
   if (gone) return ended(asked, status, { state: 'Withdrawn' }, now) ?? status;
   return status;
-}
-
-/** Whether a policy that asked is another by now, or none. */
-function isDrifted({ spec }: AccessRequest, generationOf: GenerationOf): boolean {
-  return spec.rules.some(({ policy, generation }) => generationOf(policy) !== generation);
 }
 
 function tallied(request: AccessRequest, decisions: readonly ApprovalDecision[]): RequestIntent['told'] {

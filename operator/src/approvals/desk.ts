@@ -5,7 +5,12 @@ import {
   counted,
   type EndRequest,
   ended,
+  type GenerationOf,
+  type Grant,
+  grantOf,
+  isGranting,
   isOpen,
+  isSameTemplate,
   type Question,
   release,
   type ReleaseRequest,
@@ -16,7 +21,6 @@ import {
 import type { SidecarHub } from '../sidecars/hub.ts';
 import type { PodIdentity } from '../sidecars/identity.ts';
 import { Refusal } from '../sidecars/refusal.ts';
-import type { GenerationOf } from './decide.ts';
 import { ASKED_AT, askedOf, type At, type RequestStore } from './store.ts';
 import { Turns } from './turns.ts';
 
@@ -63,13 +67,16 @@ export class ApprovalDesk {
     const asked = now();
     const spec = this.#specOf(identity, question, asked);
     const open = mine.filter(({ status }) => isOpen(status?.state)).length;
-    const limited = this.#limit.spend(identity.podUid, open, asked);
+    const grant = await this.#grantFor(spec, mine);
+    const limited = grant === undefined ? this.#limit.spend(identity.podUid, open, asked) : undefined;
     if (limited !== undefined) throw new Refusal('ApprovalUnavailable', limited);
-    const created = (await store.create(at, spec, asked)) ?? (await store.read(at));
+    const created =
+      (await store.create(at, grant === undefined ? spec : { ...spec, grantedBy: grant.request }, asked)) ??
+      (await store.read(at));
     if (created === undefined) throw new Refusal('Unavailable', 'the request was removed at once');
     sameQuestion(created, identity, question);
     const begun = await store.change(at, (request) =>
-      request.status?.state === undefined ? counted(askedOf(request), request.status ?? {}, [], now()) : undefined,
+      request.status?.state === undefined ? counted(askedOf(request), request.status ?? {}, [], now(), grant) : undefined,
     );
     if (begun === undefined) throw new Refusal('Unavailable', 'the request was removed at once');
     return this.#view(begun);
@@ -82,6 +89,31 @@ export class ApprovalDesk {
     );
     if (request === undefined) throw new Refusal('Unavailable', 'the request was removed meanwhile');
     return this.#view(request);
+  }
+
+  /** What people granted with the approval of one of the pod's requests, as the API server has it now. */
+  async #grantFor(spec: RequestSpec, mine: readonly AccessRequest[]): Promise<Grant | undefined> {
+    for (const granting of mine) {
+      const { namespace = '', name } = granting.metadata;
+      if (!isSameTemplate({ namespace, spec: granting.spec }, { namespace, spec })) continue;
+      if (!isGranting(granting.status ?? {}, this.#o.now())) continue;
+      const grant = await this.#grantOf(granting, { namespace, name });
+      if (grant !== undefined) return grant;
+    }
+    return undefined;
+  }
+
+  async #grantOf(granting: AccessRequest, at: At): Promise<Grant | undefined> {
+    const given = await this.#o.store.decisionsOn(at);
+    return grantOf(at.name, askedOf(granting), granting.status ?? {}, given, this.#o.now());
+  }
+
+  /** Of a request that was granted: what it was granted with, if that still stands. */
+  async #granted({ metadata: { namespace = '' }, spec: { grantedBy } }: AccessRequest): Promise<Grant | undefined> {
+    if (grantedBy === undefined) return undefined;
+    const at = { namespace, name: grantedBy };
+    const granting = await this.#o.store.read(at);
+    return granting === undefined ? undefined : await this.#grantOf(granting, at);
   }
 
   #specOf(identity: PodIdentity, question: Question, now: number): RequestSpec {
@@ -116,7 +148,8 @@ export class ApprovalDesk {
       // A Deny that the API server has taken counts, whether an informer has brought it or not.
       const given = await store.decisionsOn(at);
       const before = current.status ?? {};
-      const freed = this.#free(current, counted(askedOf(current), before, given, now()), digest);
+      const grant = await this.#granted(current);
+      const freed = this.#free(current, counted(askedOf(current), before, given, now(), grant), digest);
       answer = freed.answer;
       return freed.status.state === before.state ? undefined : freed.status;
     });

@@ -1,5 +1,5 @@
 import { AccessRequest, type AccessPolicy, ApprovalDecision, type RequestState } from '@chaperone/api';
-import { isOpen, type StreamLine } from '@chaperone/policy';
+import { type GenerationOf, type Grant, grantOf, isOpen, type StreamLine } from '@chaperone/policy';
 import { isConflict } from '../kube/errors.ts';
 import { type Change, Informer } from '../kube/informer.ts';
 import { KINDS, keyOf, type KubeObject } from '../kube/objects.ts';
@@ -8,16 +8,17 @@ import type { Kube } from '../kube/transport.ts';
 import { isAlive } from '../sidecars/governed.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';
 import { Refusal } from '../sidecars/refusal.ts';
-import { decideRequest, type GenerationOf, overSince } from './decide.ts';
+import { decideRequest, overSince } from './decide.ts';
 import { ApprovalDesk, requestView } from './desk.ts';
-import { atOf, RequestStore } from './store.ts';
+import { askedOf, atOf, givenOf, RequestStore } from './store.ts';
 
 /** A pod whose sidecar is away for longer waits for nothing any more. */
 const ABSENT_MS = 30_000;
 /** Sidecars find a new leader within this time: they may wait for an address that is gone, and for their next try. */
 const RETURN_MS = 120_000;
-/** What is over is kept for people to look at. */
+/** What is over is kept for people to look at; what nobody was asked for, since it was granted before, for a shorter time. */
 const KEPT_MS = 24 * 3_600_000;
+const KEPT_GRANTED_MS = 3_600_000;
 /** A decision on what is not there: its author may look for the reason. */
 const ORPHAN_MS = 3_600_000;
 /** Informers may bring a decision before its request. */
@@ -140,7 +141,7 @@ export class ApprovalOffice {
   async sweep(): Promise<void> {
     if (!this.#ready()) return;
     const now = this.#o.now();
-    const over = this.#requests.list().filter((request) => now - (overSince(request) ?? now) > KEPT_MS);
+    const over = this.#requests.list().filter((request) => now - (overSince(request) ?? now) > keptMs(request));
     const orphans = this.#decisions
       .list()
       .filter((decision) => !this.#requests.get(requestKey(decision)) && this.#ageOf(decision) > ORPHAN_MS);
@@ -193,7 +194,14 @@ export class ApprovalOffice {
     if (request === undefined) return await this.#unknown(decisions);
     const gone = isOpen(request.status?.state) ? this.#gone(request) : undefined;
     const now = this.#o.now();
-    const { status, told } = decideRequest({ request, decisions, generationOf: this.#generationOf, gone: gone === 0, now });
+    const { status, told } = decideRequest({
+      request,
+      decisions,
+      generationOf: this.#generationOf,
+      grant: this.#grantOf(request, now),
+      gone: gone === 0,
+      now,
+    });
     try {
       if (status !== undefined) await this.#store.write(request, status);
     } catch (error) {
@@ -203,6 +211,14 @@ export class ApprovalOffice {
     for (const { decision, status: said } of told) await this.#store.tell(atOf(decision), said);
     if (!isOpen((status ?? request.status)?.state)) return undefined;
     return Math.min(Math.max(Date.parse(request.spec.expiresAt) - now, 0) + 1, gone ?? MAX_WAIT_MS, MAX_WAIT_MS);
+  }
+
+  /** What a request was granted with, if that stands. Before it runs the desk asks the API server once more. */
+  #grantOf({ metadata: { namespace }, spec: { grantedBy = '' } }: AccessRequest, now: number): Grant | undefined {
+    const key = keyOf({ metadata: { namespace, name: grantedBy } });
+    const granting = this.#requests.get(key);
+    if (granting === undefined) return undefined;
+    return grantOf(grantedBy, askedOf(granting), granting.status ?? {}, this.#decisionsOn(key).map(givenOf), now);
   }
 
   async #unknown(decisions: readonly ApprovalDecision[]): Promise<number | undefined> {
@@ -245,6 +261,10 @@ export class ApprovalOffice {
   #ageOf(object: Pick<AccessRequest, 'metadata'>): number {
     return this.#o.now() - this.#createdAt(object);
   }
+}
+
+function keptMs({ spec }: AccessRequest): number {
+  return spec.grantedBy === undefined ? KEPT_MS : KEPT_GRANTED_MS;
 }
 
 function requestKey({ metadata: { namespace }, spec: { request } }: ApprovalDecision): string {

@@ -186,3 +186,77 @@ async function eventuallyAsked(): Promise<Question> {
   });
   return asked;
 }
+
+const end = (asked: Question): Promise<unknown> =>
+  call('POST', '/v1/ended', me, { name: asked.name, state: 'Ran', result: 'UPDATE 1' });
+describe('what was granted', () => {
+  const TEMPLATE = 'e'.repeat(64);
+  const again = () => question({ rule: 'often', template: TEMPLATE });
+
+  async function granted(): Promise<Question> {
+    const asked = again();
+    await ask(asked);
+    decide(asked.name, { grantFor: 600 });
+    await eventually(() => expect(stateOf(asked.name)).toBe('Approved'));
+    expect((await release(asked)).body).toMatchObject({ state: 'Released' });
+    await end(asked);
+    return asked;
+  }
+
+  test('runs again without anybody being asked, more often than people could be, and says with whose approval', async () => {
+    const first = await granted();
+    expect(Date.parse(requestAt(first.name).status?.grantedUntil ?? '') - Date.now()).toBeGreaterThan(590_000);
+    for (let n = 0; n < 15; n += 1) {
+      const next = again();
+      expect(await ask(next)).toMatchObject({ state: 'Approved', grantedBy: first.name, decisions: [{ by: 'jane' }] });
+      expect((await release(next)).body).toMatchObject({ state: 'Released' });
+      expect((await release(next)).body, 'once').toMatchObject({ state: 'Voided' });
+      await end(next);
+      expect(requestAt(next.name).spec.grantedBy).toBe(first.name);
+    }
+  });
+
+  test('is for that agent’s pod and that template alone', async () => {
+    await granted();
+    expect(await ask(again(), other)).toMatchObject({ state: 'Pending' });
+    expect(await ask(question({ rule: 'often', template: 'f'.repeat(64) }))).toMatchObject({ state: 'Pending' });
+    expect(await ask(question({ rule: 'often' }))).toMatchObject({ state: 'Pending' });
+    expect(await ask(question({ rule: 'fix', template: TEMPLATE }))).toMatchObject({ state: 'Pending' });
+  });
+
+  test('ends with a Deny of somebody whom the rule asks, which says that it counts', async () => {
+    const first = await granted();
+    const stranger = decide(first.name, { decision: 'Deny', by: 'eve', groups: [] });
+    await eventually(() => expect(cluster.decisionAt(stranger).status?.counted).toBe(false));
+    expect(await ask(again())).toMatchObject({ state: 'Approved' });
+    const denial = decide(first.name, { decision: 'Deny', by: 'ann', reason: 'enough' });
+    expect(await ask(again())).toMatchObject({ state: 'Pending' });
+    await eventually(() => expect(cluster.decisionAt(denial).status?.counted).toBe(true));
+    expect(requestAt(first.name).status).toMatchObject({ state: 'Ran', revokedBy: 'ann' });
+  });
+
+  test('that ends between question and release does not run', async () => {
+    const first = await granted();
+    const next = again();
+    expect(await ask(next)).toMatchObject({ state: 'Approved' });
+    decide(first.name, { decision: 'Deny', by: 'ann' });
+    expect((await release(next)).body).toMatchObject({ state: 'Pending' });
+  });
+
+  test('ends with its policy', async () => {
+    await granted();
+    putPolicy({ purpose: 'answer tickets, well' });
+    await eventually(async () => expect(await ask(again())).toMatchObject({ state: 'Pending' }));
+    putPolicy();
+  });
+
+  test('is not there where one who approved meant once only', async () => {
+    const asked = again();
+    await ask(asked);
+    decide(asked.name);
+    await eventually(() => expect(stateOf(asked.name)).toBe('Approved'));
+    await release(asked);
+    await end(asked);
+    expect(await ask(again())).toMatchObject({ state: 'Pending' });
+  });
+});

@@ -23,7 +23,7 @@ const statusOf = (name: string): unknown => server.get(KINDS.sessionKills, { nam
 async function lead(): Promise<void> {
   kills = new Kills({
     kube: server.kube,
-    hub: { kill: (namespace, session, reason) => told.push(`${namespace} ${session} ${reason}`) },
+    hub: { kill: (namespace, { session, reason, by }) => told.push(`${namespace} ${session} ${reason} (${by})`) },
     now: () => now,
     onError: (error) => {
       throw error;
@@ -42,16 +42,16 @@ afterEach(async () => {
   await server.close();
 });
 
-test('a session that somebody names is ended once, and its agent is told why and not by whom', async () => {
+test('a session that somebody names is ended once, and its sidecar is told why, and by whom for the record', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
   await vi.waitFor(() => expect(statusOf('one')).toEqual({ sent: 1, at: new Date(now).toISOString() }));
-  expect(told).toEqual([`agents ${SESSION} somebody who may ended it: wrong table`]);
+  expect(told).toEqual([`agents ${SESSION} somebody who may ended it: wrong table (jane@corp)`]);
 });
 
 test('a sidecar that connects later is told of what was ended lately, in its own namespace', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
   await vi.waitFor(() =>
-    expect(kills.of('agents')).toEqual([{ session: SESSION, reason: 'somebody who may ended it: wrong table' }]),
+    expect(kills.of('agents')).toEqual([{ session: SESSION, reason: 'somebody who may ended it: wrong table', by: 'jane@corp' }]),
   );
   expect(kills.of('others')).toEqual([]);
   now += 16 * 60_000;

@@ -4,7 +4,7 @@ import { isNotFound } from '../kube/errors.ts';
 import { Informer } from '../kube/informer.ts';
 import { KINDS, pathOf } from '../kube/objects.ts';
 import type { Kube } from '../kube/transport.ts';
-import type { SidecarHub } from '../sidecars/hub.ts';
+import type { Kill, SidecarHub } from '../sidecars/hub.ts';
 
 /** A sidecar that was not connected is told when it is, if that is soon: sessions of one that was gone for longer end by themselves. */
 const RETOLD_MS = 15 * 60 * 1000;
@@ -41,11 +41,11 @@ export class Kills {
   }
 
   /** What a sidecar of this namespace is told when it connects. */
-  of(namespace: string): { readonly session: string; readonly reason: string }[] {
+  of(namespace: string): Kill[] {
     return this.#informer
       .list()
       .filter(({ metadata }) => metadata.namespace === namespace && this.#age(metadata.creationTimestamp) < RETOLD_MS)
-      .map(({ spec }) => ({ session: spec.session, reason: reasonOf(spec) }));
+      .map(killOf);
   }
 
   /** Deletes what is over. */
@@ -59,8 +59,9 @@ export class Kills {
     }
   }
 
-  async #send({ metadata: { namespace = '', name }, spec }: SessionKill): Promise<void> {
-    const sent = this.#o.hub.kill(namespace, spec.session, reasonOf(spec));
+  async #send(kill: SessionKill): Promise<void> {
+    const { namespace = '', name } = kill.metadata;
+    const sent = this.#o.hub.kill(namespace, killOf(kill));
     const status = { sent, at: new Date(this.#now()).toISOString() };
     await apply(this.#o.kube, KINDS.sessionKills, { namespace, name, subresource: 'status' }, { status });
   }
@@ -70,7 +71,7 @@ export class Kills {
   }
 }
 
-/** The agent is told why, and not by whom. */
-function reasonOf({ reason }: SessionKill['spec']): string {
-  return `somebody who may ended it: ${reason}`;
+/** The agent is told why, and not by whom; the session's record keeps both. */
+function killOf({ spec: { session, reason, by } }: SessionKill): Kill {
+  return { session, reason: `somebody who may ended it: ${reason}`, by };
 }

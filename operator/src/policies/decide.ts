@@ -179,7 +179,8 @@ function noAgents({ policy, candidates }: PolicyFacts): string {
 
 /** What comes to nothing though it is no failure; the first code stands for all. */
 function ineffective({ policy, resources }: PolicyFacts): Problem | undefined {
-  const warnings = policyWarnings(policy, resources);
+  // A policy that is not accepted says so with a condition of its own.
+  const warnings = policyWarnings(policy, resources).filter(({ code }) => code !== 'ApproversMissing');
   const [first] = warnings;
   return first && { code: first.code, message: warnings.map(({ message }) => message).join('. ') };
 }

@@ -10,6 +10,12 @@ export interface LeafIssuer {
   readonly issuer: unknown;
   bundle(): string;
 }
+/** An order to end one session: its agent reads the reason, and its record keeps who gave it. */
+export interface Kill {
+  readonly session: string;
+  readonly reason: string;
+  readonly by: string;
+}
 export interface HubOptions {
   readonly leaves: LeafIssuer;
   readonly world: () => { policies: readonly AccessPolicy[]; states: ReadonlyMap<string, ResourceState> };
@@ -22,7 +28,7 @@ export interface HubOptions {
   /** What a stream is told beside the snapshot when it is connected. */
   readonly greeting?: (podUid: string) => readonly StreamLine[];
   /** Sessions that were ended lately: a sidecar that was not connected is told when it is. */
-  readonly kills?: (namespace: string) => readonly { readonly session: string; readonly reason: string }[];
+  readonly kills?: (namespace: string) => readonly Kill[];
   readonly onObservation?: (observation: ResourceObservation) => void;
   readonly onError?: (error: unknown) => void;
 }
@@ -105,8 +111,8 @@ export class SidecarHub {
     this.#heard(sidecar);
     if (sidecar.snapshot !== undefined) sink.send({ type: 'snapshot', snapshot: sidecar.snapshot });
     for (const line of this.#options.greeting?.(podUid) ?? []) sink.send(line);
-    for (const { session, reason } of this.#options.kills?.(sidecar.agent.namespace) ?? [])
-      sink.send({ type: 'revoke', code: 'SessionEnded', reason, session });
+    for (const kill of this.#options.kills?.(sidecar.agent.namespace) ?? [])
+      sink.send({ type: 'revoke', code: 'SessionEnded', ...kill });
     this.#refreshOne(sidecar);
     return true;
   }
@@ -156,9 +162,9 @@ export class SidecarHub {
   }
 
   /** Ends one session, of whichever agent of the namespace has it. @returns how many sidecars were told */
-  kill(namespace: string, session: string, reason: string): number {
+  kill(namespace: string, kill: Kill): number {
     const told = [...this.#sidecars.values()].filter(({ agent, sink }) => agent.namespace === namespace && sink !== undefined);
-    for (const { sink } of told) sink?.send({ type: 'revoke', code: 'SessionEnded', reason, session });
+    for (const { sink } of told) sink?.send({ type: 'revoke', code: 'SessionEnded', ...kill });
     return told.length;
   }
 

@@ -56,6 +56,8 @@ export const Question = z.object({
   parameters: z.array(z.string().max(256)).max(64).optional(),
   preview: z
     .object({
+      /** What the upstream expects, without running it. */
+      estimate: z.int().min(0).optional(),
       count: z.int().min(0).optional(),
       why: z.string().max(256).optional(),
       /** Some of the rows, masked; null is NULL. */
@@ -66,6 +68,20 @@ export const Question = z.object({
         .optional(),
     })
     .optional(),
+  /** What the agent did in the last minutes, the newest last. */
+  recent: z
+    .array(
+      z.object({
+        at: z.iso.datetime(),
+        sentence: z.string().max(160),
+        verdict: z.enum(['allow', 'deny', 'approve']),
+        result: z.string().max(64).optional(),
+      }),
+    )
+    .max(8)
+    .optional(),
+  /** Names the action but for its values: what people may approve to run again. */
+  template: digest.optional(),
   transaction: z.boolean(),
   onBehalfOf: z.object({ issuer: z.string().max(512), user: z.string().max(256) }).optional(),
   digest,
@@ -78,6 +94,8 @@ export const RequestView = z.object({
   digest,
   state: z.enum(REQUEST_STATES),
   mode: z.enum(['hold', 'retry']),
+  /** The request with whose approval people granted this one. */
+  grantedBy: name.optional(),
   /** ms from now until nothing runs any more; the other side's clock has no say. */
   expiresInMs: z.int(),
   /** How long it was held for in all, ms. */

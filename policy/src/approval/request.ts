@@ -2,6 +2,7 @@ import type { Approvers, Condition, RequestSpec, RequestState, RequestStatus } f
 import { isOpen } from '@chaperone/api/requests';
 import type { Access, AccessRule, Agent } from '../access.ts';
 import type { EndRequest, Question, RequestView } from './question.ts';
+import { type Grant, grantedUntil } from './grant.ts';
 import { type Asked, type GivenDecision, tally } from './tally.ts';
 
 export { isOpen } from '@chaperone/api/requests';
@@ -43,6 +44,7 @@ export function requestOf(
       },
       ...(preview !== undefined && {
         preview: {
+          ...(preview.estimate !== undefined && { estimate: preview.estimate }),
           ...(preview.count !== undefined && { count: preview.count }),
           ...(preview.why !== undefined && { why: preview.why }),
         },
@@ -60,7 +62,7 @@ function same(a: { namespace: string; name: string }, b: { namespace: string; na
 
 function approversOf({ name, policy, approval }: AccessRule, generation: number, now: number): Approvers[] {
   if (approval === undefined) return [];
-  const { groups, users, minimum, all, reason, escalation } = approval;
+  const { groups, users, minimum, all, reason, assurance, escalation, grantSeconds } = approval;
   return [
     {
       policy,
@@ -71,6 +73,8 @@ function approversOf({ name, policy, approval }: AccessRule, generation: number,
       minimum,
       all,
       reason,
+      ...(grantSeconds !== undefined && { grant: grantSeconds }),
+      ...(assurance !== undefined && { assurance }),
       ...(escalation !== undefined && {
         escalation: {
           at: new Date(now + escalation.afterMs).toISOString(),
@@ -89,11 +93,20 @@ export function answers({ spec }: Pick<Asked, 'spec'>, { state }: RequestStatus,
   return isOpen(state) || (spec.mode === 'retry' && state === 'Denied' && now <= Date.parse(spec.expiresAt));
 }
 
-/** What is known of a request after these decisions, at `now`; what is over stays as it is. */
-export function counted(asked: Asked, status: RequestStatus, given: readonly GivenDecision[], now: number): RequestStatus {
+/** What is known of a request after these decisions and what was granted before, at `now`; what is over stays as it is. */
+export function counted(
+  asked: Asked,
+  status: RequestStatus,
+  given: readonly GivenDecision[],
+  now: number,
+  grant?: Grant,
+): RequestStatus {
   if (!isOpen(status.state)) return status;
   const { outcome, votes, decisions } = tally(asked, given);
-  const state: RequestState = outcome !== 'Denied' && now > Date.parse(asked.spec.expiresAt) ? 'Expired' : outcome;
+  const granted = outcome === 'Pending' && grant !== undefined && now < grant.until ? grant.decisions : undefined;
+  const isLate = outcome !== 'Denied' && now > Date.parse(asked.spec.expiresAt);
+  const state: RequestState = isLate ? 'Expired' : granted === undefined ? outcome : 'Approved';
+  const until = outcome === 'Approved' ? grantedUntil(asked, decisions, Date.parse(status.decidedAt ?? '') || now) : undefined;
   const decidedAt = state === 'Pending' ? undefined : (status.decidedAt ?? new Date(now).toISOString());
   return told(
     asked,
@@ -101,11 +114,20 @@ export function counted(asked: Asked, status: RequestStatus, given: readonly Giv
       ...status,
       state,
       votes,
-      decisions: decisions.slice(0, 64),
+      decisions: [...decisions, ...(granted ?? [])].slice(0, 64),
+      ...(until !== undefined && { grantedUntil: new Date(until).toISOString() }),
       ...(decidedAt !== undefined && { decidedAt }),
     },
     now,
   );
+}
+
+/** Generation of a policy in force; undefined: it is gone. */
+export type GenerationOf = (policy: { readonly namespace: string; readonly name: string }) => number | undefined;
+
+/** Whether a policy that asked is another by now, or none. */
+export function isDrifted({ spec }: Pick<Asked, 'spec'>, generationOf: GenerationOf): boolean {
+  return spec.rules.some(({ policy, generation }) => generationOf(policy) !== generation);
 }
 
 export type Release =
@@ -114,23 +136,15 @@ export type Release =
 
 /**
  * Lets an approved action run: once, as what was approved, in time, and under the policies that asked.
- * @param generationOf - of a policy in force now; undefined: it is gone
  */
-export function release(
-  asked: Asked,
-  status: RequestStatus,
-  digest: string,
-  now: number,
-  generationOf: (policy: { namespace: string; name: string }) => number | undefined,
-): Release {
+export function release(asked: Asked, status: RequestStatus, digest: string, now: number, generationOf: GenerationOf): Release {
   const state = status.state ?? 'Pending';
   // Whoever hears Released runs it: an approval that was used already is worth nothing.
   if (SPENT.has(state)) return { ok: false, state: 'Voided' };
   if (state !== 'Approved') return { ok: false, state };
   if (now > Date.parse(asked.spec.expiresAt)) return { ok: false, state: 'Expired' };
   if (digest !== asked.spec.digest) return { ok: false, state: 'Voided' };
-  if (asked.spec.rules.some(({ policy, generation }) => generationOf(policy) !== generation))
-    return { ok: false, state: 'Voided' };
+  if (isDrifted(asked, generationOf)) return { ok: false, state: 'Voided' };
   return { ok: true, status: told(asked, { ...status, state: 'Released' }, now) };
 }
 
@@ -160,6 +174,7 @@ export function viewOf(
     digest: spec.digest,
     state: status.state ?? 'Pending',
     mode: spec.mode,
+    ...(spec.grantedBy !== undefined && { grantedBy: spec.grantedBy }),
     expiresInMs: Math.max(0, expiresAt - now),
     timeoutMs: Math.max(0, expiresAt - askedAt),
     decisions: (status.decisions ?? []).flatMap(({ counted: counts, by, decision, reason, at }) =>

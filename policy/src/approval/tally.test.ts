@@ -1,4 +1,4 @@
-import type { Approvers, DecisionSpec } from '@chaperone/api';
+import type { Approvers, Attestation, DecisionSpec } from '@chaperone/api';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Asked, type GivenDecision, tally } from './tally.ts';
@@ -8,6 +8,19 @@ const asked = (rule: Partial<Approvers> = {}, ...more: Partial<Approvers>[]): As
   aRequest({ rules: [rule, ...more].map(anAskingRule) });
 const by = (name: string, mods: Partial<DecisionSpec> = {}, at = AT): GivenDecision =>
   decisionOn(aRequest(), { by: name, groups: ['dba'], ...mods }, at);
+/** Of a decision that was given on the operator's page; what it holds is for whoever checks it later. */
+const proof = (assurance: Attestation['assurance']): Partial<DecisionSpec> => ({
+  attestation: {
+    assurance,
+    idToken: 'a.b.c',
+    key: { kty: 'EC', crv: 'P-256', x: 'x', y: 'y' },
+    opening: 'o',
+    challenge: 'c',
+    shown: 'a'.repeat(64),
+    signature: 's',
+    signedAt: AT,
+  },
+});
 const outcome = (request: Asked, ...decisions: GivenDecision[]): string => {
   const { outcome: found, votes } = tally(request, decisions);
   return `${found} ${votes}`;
@@ -55,6 +68,38 @@ describe('a request is', () => {
       asked({ escalation: { at: '2026-01-01T00:02:00Z', groups: ['boss'], users: [] } }),
       [by('ada', { groups: ['boss'] }, '2026-01-01T00:02:00Z')],
     ],
+    [
+      'approved by a signature, where one is wanted',
+      'Approved 1/1',
+      asked({ assurance: 'signed' }),
+      [by('jane', proof('signed'))],
+    ],
+    [
+      'approved by a passkey, where a signature is wanted',
+      'Approved 1/1',
+      asked({ assurance: 'signed' }),
+      [by('jane', proof('passkey'))],
+    ],
+    ['approved by a signature, where none is wanted', 'Approved 1/1', asked(), [by('jane', proof('signed'))]],
+    [
+      'pending by a signature, where a passkey is wanted',
+      'Pending 0/1',
+      asked({ assurance: 'passkey' }),
+      [by('jane', proof('signed'))],
+    ],
+    [
+      'approved by who says it again with a passkey',
+      'Approved 1/1',
+      asked({ assurance: 'passkey' }),
+      [by('jane'), by('jane', proof('passkey'))],
+    ],
+    [
+      'pending while the rule that wants a signature has none',
+      'Pending 1/1',
+      asked({}, { rule: 'second', assurance: 'signed' }),
+      [by('jane')],
+    ],
+    ['denied without a signature', 'Denied 0/1', asked({ assurance: 'passkey' }), [by('jane', { decision: 'Deny' })]],
   ])('%s', (_, wanted, request, decisions) => expect(outcome(request, ...decisions)).toBe(wanted));
 });
 
@@ -72,7 +117,20 @@ describe('a decision does not count', () => {
     ['it came too late', asked(), by('jane', {}, '2026-01-01T00:05:01Z')],
     ['the rule does not ask this person', asked(), by('jane', { groups: ['dev'] })],
     ['the rule wants a reason', asked({ reason: true }), by('jane')],
+    ['the rule wants an approval that is signed; decide on the page of the operator', asked({ assurance: 'signed' }), by('jane')],
+    [
+      'the rule wants an approval that is by passkey; decide on the page of the operator',
+      asked({ assurance: 'passkey' }),
+      by('jane', proof('signed')),
+    ],
   ])('%s', (wanted, request, decision) => expect(why(request, decision)).toBe(wanted));
+  it.each<[string, GivenDecision, string]>([
+    ['the API server’s word', by('jane'), 'kubernetes'],
+    ['a signature', by('jane', proof('signed')), 'signed'],
+    ['a passkey', by('jane', proof('passkey')), 'passkey'],
+  ])('nobody is told less than how it is known: by %s', (_, decision, wanted) => {
+    expect(tally(asked(), [decision]).decisions[0]?.assurance).toBe(wanted);
+  });
   it('of a workload of another namespace does, where the rule asks it', () => {
     expect(outcome(asked(), by('system:serviceaccount:ci:gate'))).toBe('Approved 1/1');
   });

@@ -1,4 +1,11 @@
-import type { Approvers, CountedDecision, DecisionSpec, RequestSpec } from '@chaperone/api';
+import {
+  type Approvers,
+  type Assurance,
+  type CountedDecision,
+  type DecisionSpec,
+  isAssured,
+  type RequestSpec,
+} from '@chaperone/api';
 import { isOwn, mayDecide } from '@chaperone/api/requests';
 
 export { mayDecide } from '@chaperone/api/requests';
@@ -26,7 +33,7 @@ export interface Asked {
 
 /**
  * Counts the decisions on a request. One counted Deny denies, whatever was approved; every rule that asks must have as many distinct
- * people as it wants, of whom it wants them. Nobody decides on a request of their own, and no workload of the agent's namespace does.
+ * people as it wants, of whom it wants them, each as sure as it wants. Nobody decides on a request of their own, and no workload of the agent's namespace does.
  * The order in which decisions are given makes no difference.
  */
 export function tally(asked: Asked, given: readonly GivenDecision[]): Tally {
@@ -45,34 +52,77 @@ export function tally(asked: Asked, given: readonly GivenDecision[]): Tally {
   };
 }
 
-function shown({ name, at, spec: { decision, by, reason } }: GivenDecision, why: string | undefined): CountedDecision {
+function shown({ name, at, spec }: GivenDecision, why: string | undefined): CountedDecision {
+  const { decision, by, reason, grantFor } = spec;
   return {
     name,
     decision,
     by,
     at,
+    assurance: assuranceOf(spec),
     ...(reason !== undefined && { reason }),
+    ...(grantFor !== undefined && { grantFor }),
     counted: why === undefined,
     ...(why !== undefined && { why }),
   };
 }
 
-function satisfied(rule: Approvers, approvals: readonly { by: string; groups: readonly string[]; at: string }[]): boolean {
-  const fitting = approvals.filter((approval) => mayDecide(rule, approval));
+/** How a decision is known to be its author's. Admission lets nobody but the operator say more than kubernetes. */
+function assuranceOf({ attestation }: Pick<DecisionSpec, 'attestation'>): Assurance {
+  return attestation?.assurance ?? 'kubernetes';
+}
+
+/** A Deny stops what would run, and needs no more than its author. */
+function assures(rule: Approvers, decision: Pick<DecisionSpec, 'decision' | 'attestation'>): boolean {
+  return decision.decision === 'Deny' || isAssured(assuranceOf(decision), rule.assurance ?? 'kubernetes');
+}
+
+function satisfied(rule: Approvers, approvals: readonly (DecisionSpec & { readonly at: string })[]): boolean {
+  const fitting = approvals.filter((approval) => mayDecide(rule, approval) && assures(rule, approval));
   if (new Set(fitting.map(({ by }) => by)).size < rule.minimum) return false;
   return rule.all.every((group) => fitting.some(({ groups }) => groups.includes(group)));
 }
 
+/** Seconds for which the same may be approved at most: 0 where it may not. */
+export function mayGrant({ rules, template }: Pick<RequestSpec, 'rules' | 'template'>): number {
+  return template === undefined ? 0 : Math.min(...rules.map(({ grant = 0 }) => grant));
+}
+
+/** Whether a decision ends what was granted with an approval: whoever may decide may, at any time. */
+export function revokes(asked: Asked, given: GivenDecision): boolean {
+  return given.spec.decision === 'Deny' && stranger(asked, given) === undefined;
+}
+
 /** Why a decision does not count; undefined: it does. */
-function refused({ namespace, uid, spec }: Asked, { at, spec: decision }: GivenDecision): string | undefined {
+function refused(asked: Asked, given: GivenDecision): string | undefined {
+  if (Date.parse(given.at) > Date.parse(asked.spec.expiresAt)) return stranger(asked, given, 'it came too late');
+  return stranger(asked, given) ?? beyond(asked, given);
+}
+
+/** Why somebody cannot say that the same may run again. What is signed says nothing of it. */
+function beyond({ spec }: Asked, { spec: { grantFor = 0, attestation } }: GivenDecision): string | undefined {
+  const most = attestation === undefined ? mayGrant(spec) : 0;
+  if (grantFor <= most) return undefined;
+  return most === 0 ? 'it can be approved for one execution only' : `the same can be approved for ${most} s at most`;
+}
+
+/** Why this person's word on exactly this request is worth nothing, `late` if nothing else is wrong with it. */
+function stranger({ namespace, uid, spec }: Asked, { at, spec: decision }: GivenDecision, late?: string): string | undefined {
   if (decision.requestUid !== uid) return 'it is about another request of this name';
   if (decision.digest !== spec.digest) return 'it names another digest than what was asked for';
   const { by, groups, reason } = decision;
   if (isOwn(namespace, spec, by)) return 'nobody decides on a request of their own';
   if (by.startsWith(`system:serviceaccount:${namespace}:`)) return 'no workload of the agent’s namespace decides';
-  if (Date.parse(at) > Date.parse(spec.expiresAt)) return 'it came too late';
+  if (late !== undefined) return late;
   const asking = spec.rules.filter((rule) => mayDecide(rule, { by, groups, at }));
   if (asking.length === 0) return 'the rule does not ask this person';
-  if (!/[\p{L}\p{N}]/u.test(reason ?? '') && asking.some((rule) => rule.reason)) return 'the rule wants a reason';
+  const assured = asking.filter((rule) => assures(rule, decision));
+  if (assured.length === 0) return `the rule wants an approval that is ${leastOf(asking)}; decide on the page of the operator`;
+  if (!/[\p{L}\p{N}]/u.test(reason ?? '') && assured.some((rule) => rule.reason)) return 'the rule wants a reason';
   return undefined;
+}
+
+/** What is enough for one of these rules. */
+function leastOf(rules: readonly Approvers[]): string {
+  return rules.some(({ assurance }) => assurance === 'signed') ? 'signed' : 'by passkey';
 }

@@ -9,7 +9,7 @@ export interface ControlPlane {
   /** Called with every new snapshot, the first included. */
   onSnapshot(listener: (snapshot: Snapshot) => void): void;
   /** Called when sessions that are open must end (right withdrawn, pod deleted, stale for too long). */
-  onRevoke(listener: (revoked: { code: 'SessionEnded' | 'PolicyStale'; reason: string; session?: string }) => void): void;
+  onRevoke(listener: (revoked: Revoked) => void): void;
   /** Tells what this sidecar saw of a resource at the upstream (condition Reachable, UpstreamSuitable, CredentialsAvailable). */
   report(observation: Observation): void;
   /** Where people are asked about what a rule holds. */
@@ -17,6 +17,16 @@ export interface ControlPlane {
   /** Private key (PEM, PKCS#8) that belongs to snapshot.certificate; made in this process, never sent. */
   readonly tlsKey: string;
   stop(): Promise<void>;
+}
+
+export interface Revoked {
+  readonly code: 'SessionEnded' | 'PolicyStale';
+  /** Its agent reads it. */
+  readonly reason: string;
+  /** Undefined: all of them. */
+  readonly session?: string | undefined;
+  /** The person who ends it, for its record alone. */
+  readonly by?: string | undefined;
 }
 
 export interface Observation {

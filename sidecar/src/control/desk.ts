@@ -6,13 +6,20 @@ import {
   counted,
   type EndRequest,
   ended,
+  type GenerationOf,
   type GivenDecision,
+  type Grant,
+  grantOf,
+  isDrifted,
+  isGranting,
   isOpen,
+  isSameTemplate,
   type Question,
   release,
   type ReleaseRequest,
   requestOf,
   type RequestView,
+  revoked,
   type Snapshot,
   viewOf,
 } from '@chaperone/policy';
@@ -66,7 +73,7 @@ export class Desk implements Approvals {
 
   constructor(options: DeskOptions) {
     this.#o = options;
-    this.#timer = setInterval(() => this.#expire(), CHECK_MS).unref();
+    this.#timer = setInterval(() => this.review(), CHECK_MS).unref();
   }
 
   stop(): void {
@@ -78,7 +85,7 @@ export class Desk implements Approvals {
   }
 
   #ask(question: Question): RequestView {
-    this.#expire();
+    this.review();
     const known = this.#entries.get(question.name) ?? this.#same(question);
     if (known !== undefined) {
       if (known.spec.digest !== question.digest)
@@ -96,14 +103,16 @@ export class Desk implements Approvals {
       throw new ApprovalError('ApprovalUnavailable', 'the agent may not use the resource any more');
     const made = requestOf(question, snapshot.agent, access, now);
     if (!made.ok) throw new ApprovalError('ApprovalUnavailable', made.refusal.message);
+    const { namespace } = snapshot.agent;
+    const grant = this.#grantFor({ namespace, spec: made.spec }, now);
     const open = [...this.#entries.values()].filter(({ status }) => isOpen(status.state)).length;
-    const limited = this.#limit.spend(snapshot.agent.serviceAccount, open, now);
+    const limited = grant === undefined ? this.#limit.spend(snapshot.agent.serviceAccount, open, now) : undefined;
     if (limited !== undefined) throw new ApprovalError('ApprovalUnavailable', limited);
     const entry: Entry = {
       name: question.name,
-      namespace: snapshot.agent.namespace,
+      namespace,
       uid: randomUUID(),
-      spec: made.spec,
+      spec: grant === undefined ? made.spec : { ...made.spec, grantedBy: grant.request },
       content: { columns: question.preview?.columns, rows: question.preview?.rows },
       askedAt: now,
       given: [],
@@ -112,8 +121,25 @@ export class Desk implements Approvals {
     };
     this.#entries.set(entry.name, entry);
     this.#forget();
-    this.#put(entry, counted(entry, {}, [], now));
+    this.#put(entry, this.#counted(entry, now));
     return this.#view(entry);
+  }
+
+  /** What people granted with the approval of an earlier request. */
+  #grantFor(asked: Pick<Asked, 'namespace' | 'spec'>, now: number): Grant | undefined {
+    for (const entry of this.#entries.values()) {
+      if (!isSameTemplate(entry, asked)) continue;
+      const grant = grantOf(entry.name, entry, entry.status, entry.given, now);
+      if (grant !== undefined) return grant;
+    }
+    return undefined;
+  }
+
+  /** The status by what was decided so far, on it and on what it was granted with. */
+  #counted(entry: Entry, now: number): RequestStatus {
+    const granting = this.#entries.get(entry.spec.grantedBy ?? '');
+    const grant = granting && grantOf(granting.name, granting, granting.status, granting.given, now);
+    return counted(entry, entry.status, entry.given, now, grant);
   }
 
   /** An open request of this agent for the very same action; of one that does not wait, also what was denied and is not over. */
@@ -125,13 +151,13 @@ export class Desk implements Approvals {
   release({ name, digest }: ReleaseRequest): Promise<RequestView> {
     return Promise.resolve().then(() => {
       const entry = this.#find(name);
-      const policies = this.#o.snapshot()?.resources.flatMap(({ access }) => access.policies) ?? [];
+      const now = this.#o.clock.now();
       const freed = release(
         entry,
-        entry.status,
+        isOpen(entry.status.state) ? this.#counted(entry, now) : entry.status,
         digest,
-        this.#o.clock.now(),
-        (policy) => policies.find((each) => each.namespace === policy.namespace && each.name === policy.name)?.generation,
+        now,
+        this.#generationOf(),
       );
       if (!freed.ok) return { ...this.#view(entry), state: freed.state };
       this.#put(entry, freed.status);
@@ -152,7 +178,7 @@ export class Desk implements Approvals {
 
   /** As kubectl shows them, the newest first. */
   list(): AccessRequest[] {
-    this.#expire();
+    this.review();
     return [...this.#entries.values()].toReversed().map(objectOf);
   }
 
@@ -172,17 +198,17 @@ export class Desk implements Approvals {
    * @throws DecisionError
    */
   decide(spec: unknown): { decision: ApprovalDecision; request: AccessRequest } {
-    this.#expire();
+    this.review();
     const parsed = DecisionSpec.safeParse(spec);
     if (!parsed.success) throw new DecisionError('DecisionInvalid', parsed.error.issues[0]?.message ?? 'this is no decision');
     const entry = this.#entries.get(parsed.data.request);
     if (entry === undefined) throw new DecisionError('RequestUnknown', `no request ${parsed.data.request} is known here`);
     const now = this.#o.clock.now();
-    if (!isOpen(entry.status.state) || entry.given.length >= MAX_DECISIONS)
-      throw new DecisionError('AlreadyDecided', `${entry.name} is over: ${entry.status.state ?? 'Pending'}`);
+    const revokes = takes(entry, parsed.data.decision, now) === 'revocation';
     const given = { name: `${entry.name}-${randomUUID().slice(0, 8)}`, at: new Date(now).toISOString(), spec: parsed.data };
     entry.given.push(given);
-    this.#put(entry, counted(entry, entry.status, entry.given, now));
+    const status = revokes ? revoked(entry, entry.status, entry.given, now) : this.#counted(entry, now);
+    this.#put(entry, status ?? entry.status);
     const taken = entry.status.decisions?.find(({ name }) => name === given.name);
     const decision: ApprovalDecision = {
       apiVersion: API_VERSION,
@@ -200,12 +226,21 @@ export class Desk implements Approvals {
     return entry;
   }
 
-  #expire(): void {
+  /** Ends what nobody should decide any more: its time is over, or a policy that asked is another by now, or none. */
+  review(): void {
     const now = this.#o.clock.now();
+    const generationOf = this.#generationOf();
     for (const entry of this.#entries.values()) {
-      if (!isOpen(entry.status.state) || now <= Date.parse(entry.spec.expiresAt)) continue;
-      this.#put(entry, counted(entry, entry.status, entry.given, now));
+      if (!isOpen(entry.status.state)) continue;
+      if (now > Date.parse(entry.spec.expiresAt)) this.#put(entry, this.#counted(entry, now));
+      else if (isDrifted(entry, generationOf))
+        this.#put(entry, ended(entry, entry.status, { state: 'Voided' }, now) ?? entry.status);
     }
+  }
+
+  #generationOf(): GenerationOf {
+    const policies = this.#o.snapshot()?.resources.flatMap(({ access }) => access.policies) ?? [];
+    return (policy) => policies.find((each) => each.namespace === policy.namespace && each.name === policy.name)?.generation;
   }
 
   #put(entry: Entry, status: RequestStatus): void {
@@ -227,6 +262,14 @@ export class Desk implements Approvals {
       if (!isOpen(status.state)) this.#entries.delete(name);
     }
   }
+}
+
+/** What a decision is to a request by now. @throws DecisionError AlreadyDecided */
+function takes({ name, status, given }: Entry, decision: DecisionSpec['decision'], now: number): 'answer' | 'revocation' {
+  const isFull = given.length >= MAX_DECISIONS;
+  if (!isFull && isOpen(status.state)) return 'answer';
+  if (!isFull && decision === 'Deny' && isGranting(status, now)) return 'revocation';
+  throw new DecisionError('AlreadyDecided', `${name} is over: ${status.state ?? 'Pending'}`);
 }
 
 function objectOf({ name, namespace, uid, askedAt, spec, status, version }: Entry): AccessRequest {

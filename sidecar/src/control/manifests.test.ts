@@ -205,7 +205,7 @@ describe('at start', () => {
       'a resource that does not exist',
       { 'a.yaml': POLICY.replace('orders-db', 'order-db') },
       agent,
-      'NotGranted',
+      'ResourceNotFound',
       /data\/order-db does not exist/,
     ],
     [
@@ -316,6 +316,19 @@ describe('when files change', () => {
     await write({ 'all.yaml': `# a comment\n${[RESOURCE, SECRET, POLICY].join('---')}` });
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     expect(seen).toHaveLength(1);
+  });
+
+  test('a policy has one generation for as long as it says the same', async () => {
+    const control = await start({ 'r.yaml': [RESOURCE, SECRET].join('---'), 'p.yaml': POLICY });
+    const generation = (): number | undefined => control.current()?.resources[0]?.access.policies[0]?.generation;
+    const then = async (policy: string, expected: number): Promise<void> => {
+      await write({ 'p.yaml': policy });
+      await eventually(`generation ${expected}`, () => generation() === expected);
+    };
+    expect(generation()).toBe(1);
+    await write({ 'p.yaml': `# the same\n${POLICY}` });
+    await then(POLICY.replace('[select]', '["*"]'), 2);
+    await then(POLICY, 3);
   });
 
   test('a new host is in the certificate', async () => {

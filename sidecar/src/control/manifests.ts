@@ -9,6 +9,7 @@ import { type CompiledManifests, type CompileProblem, compileManifests } from '.
 import type { ControlPlane } from './control-plane.ts';
 import { Desk } from './desk.ts';
 import { ControlPlaneError } from './errors.ts';
+import { Generations } from './generations.ts';
 import { openHashSecret } from './hash-secret.ts';
 import { newLeafKey } from './leaf-key.ts';
 
@@ -30,8 +31,8 @@ export interface ManifestControlOptions {
 
 export interface ManifestControl extends ControlPlane {
   readonly approvals: Desk;
-  /** Ends one session; its agent reads why. */
-  kill(session: string, reason: string): void;
+  /** Ends one session; its agent reads why, and its record keeps who did it. */
+  kill(session: string, reason: string, by: string): void;
   /** Resources that policies name and the agent cannot use, by the files in force. */
   readonly problems: readonly CompileProblem[];
   /** Mistakes in the files as they are now, if they are not the ones in force. */
@@ -42,7 +43,7 @@ export interface ManifestControl extends ControlPlane {
  * The control plane of embedded mode: policy, resources and Secrets from YAML files of one directory. Changes are taken up
  * within a second. While the files hold mistakes the last version without any stays in force, and the log says so; files that
  * are right and grant less withdraw the right.
- * @throws ControlPlaneError ManifestInvalid, AgentNotSelected, NotGranted, AuthorityUnreadable, HashKeyUnreadable, at start only.
+ * @throws ControlPlaneError ManifestInvalid, AgentNotSelected, NotGranted, ResourceNotFound, AuthorityUnreadable, HashKeyUnreadable, at start only.
  */
 export async function openManifestControl(options: ManifestControlOptions): Promise<ManifestControl> {
   const authority = await openAuthority(options.data, options.clock);
@@ -51,9 +52,10 @@ export async function openManifestControl(options: ManifestControlOptions): Prom
   const certify = (hosts: readonly string[]): Promise<string> =>
     authority.issue(key.publicKey, [...new Set([...hosts, 'localhost', '127.0.0.1', '::1'])]);
   const first = await readVersion(options.directory);
-  const compiled = compileVersion({ ...options, hashSecret }, first.files);
+  const generations = new Generations();
+  const compiled = compileVersion({ ...options, hashSecret, generations }, first.files);
   demandUse(options, compiled);
-  const control = new Manifests(options, { tlsKey: key.pem, ca: authority.ca, certify, hashSecret });
+  const control = new Manifests(options, { tlsKey: key.pem, ca: authority.ca, certify, hashSecret, generations });
   await control.adopt(compiled.compiled, first.fingerprint);
   control.start();
   return control;
@@ -75,6 +77,7 @@ interface Identity {
   readonly ca: string;
   readonly certify: (hosts: readonly string[]) => Promise<string>;
   readonly hashSecret: Buffer;
+  readonly generations: Generations;
 }
 
 class Manifests implements ManifestControl {
@@ -119,8 +122,8 @@ class Manifests implements ManifestControl {
   onRevoke(listener: Parameters<ControlPlane['onRevoke']>[0]): void {
     this.#onRevoke.push(listener);
   }
-  kill(session: string, reason: string): void {
-    for (const listener of this.#onRevoke) listener({ code: 'SessionEnded', reason, session });
+  kill(session: string, reason: string, by: string): void {
+    for (const listener of this.#onRevoke) listener({ code: 'SessionEnded', reason, session, by });
   }
   report({ resource, type, status, reason, message }: Parameters<ControlPlane['report']>[0]): void {
     const name = `${resource.namespace}/${resource.name}`;
@@ -161,6 +164,8 @@ class Manifests implements ManifestControl {
     this.#snapshot = { revision, ...content, certificate, ca: this.#identity.ca, validForMs: VALID_FOR_MS };
     for (const { resource, code, message } of compiled.problems)
       this.#o.logger.warn('resource left out', { resource, code, message });
+    // Before the sessions that another policy ends: their requests are void, and not withdrawn.
+    this.approvals.review();
     for (const listener of this.#listeners) listener(this.#snapshot);
   }
 
@@ -170,7 +175,7 @@ class Manifests implements ManifestControl {
     this.#warned = new Set();
     for (const { policy, code, message } of warnings) {
       const text = `${policy}: ${message}`;
-      if (!said.has(text)) this.#o.logger.warn('without effect', { policy, code, message: text });
+      if (!said.has(text)) this.#o.logger.warn('hardly meant', { policy, code, message: text });
       this.#warned.add(text);
     }
   }
@@ -181,8 +186,8 @@ class Manifests implements ManifestControl {
       const aged = this.#o.clock.now() - this.#certifiedAt > LEAF_LIFE_MS / 2;
       if (version.fingerprint === this.#fingerprint && !aged) return;
       this.#fingerprint = version.fingerprint;
-      const { hashSecret } = this.#identity;
-      await this.adopt(compileVersion({ ...this.#o, hashSecret }, version.files).compiled, version.fingerprint);
+      const { hashSecret, generations } = this.#identity;
+      await this.adopt(compileVersion({ ...this.#o, hashSecret, generations }, version.files).compiled, version.fingerprint);
     } catch (error) {
       const message = error instanceof ControlPlaneError ? error.message : 'the directory cannot be read';
       if (message === this.#invalid) return;
@@ -232,12 +237,13 @@ async function readVersion(directory: string): Promise<Version> {
 
 /** @throws ControlPlaneError ManifestInvalid with a line per mistake. */
 function compileVersion(
-  { agent, hashSecret }: { agent: Agent; hashSecret?: Buffer },
+  { agent, hashSecret, generations = new Generations() }: { agent: Agent; hashSecret?: Buffer; generations?: Generations },
   files: readonly ManifestFile[],
 ): { compiled: CompiledManifests; policies: readonly AccessPolicy[] } {
   const { problems, ...objects } = readManifests(files);
   if (problems.length > 0) throw new ControlPlaneError('ManifestInvalid', problems.map(describeProblem).join('\n'));
-  return { compiled: compileManifests(agent, objects, hashSecret), policies: objects.policies };
+  const policies = generations.number(objects.policies);
+  return { compiled: compileManifests(agent, { ...objects, policies }, hashSecret), policies };
 }
 
 /** At start an agent that gets nothing is a mistake in the command line or the files; later it is a right withdrawn. */
@@ -256,6 +262,8 @@ function demandUse(
     throw new ControlPlaneError('AgentNotSelected', `no policy in ${basename(directory)}/ selects ${who}${hint}`);
   }
   if (compiled.resources.length > 0) return;
-  const lines = compiled.problems.map(({ code, message }) => `${message} (${code})`);
-  throw new ControlPlaneError('NotGranted', lines.length === 0 ? `no policy of ${who} names a resource` : lines.join('\n'));
+  const lines = compiled.problems.map((each) => `${each.message} (${each.code})`);
+  const isThere = compiled.problems.some((each) => each.code !== 'ResourceNotFound');
+  const code = isThere || lines.length === 0 ? 'NotGranted' : 'ResourceNotFound';
+  throw new ControlPlaneError(code, lines.length === 0 ? `no policy of ${who} names a resource` : lines.join('\n'));
 }

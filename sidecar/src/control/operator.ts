@@ -15,7 +15,7 @@ import {
 } from '@chaperone/policy';
 import type { Clock, Logger } from '../platform.ts';
 import { ApprovalError, type Approvals } from './approvals.ts';
-import type { ControlPlane, Observation } from './control-plane.ts';
+import type { ControlPlane, Observation, Revoked } from './control-plane.ts';
 import { newLeafKey } from './leaf-key.ts';
 import { call, linesOf, OperatorError, type OperatorEndpoint, readToken, send } from './operator-http.ts';
 
@@ -68,8 +68,6 @@ export function openOperatorControl(options: OperatorControlOptions): OperatorCo
   control.start();
   return control;
 }
-
-type Revoked = Parameters<Parameters<ControlPlane['onRevoke']>[0]>[0];
 
 class FromOperator implements OperatorControl {
   readonly #o: OperatorControlOptions;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   type Counters,
   type Epoch,
+  isRefused,
   MAX_PLAIN_BYTES,
   MAX_RECORD_BYTES,
   MAX_RECORDS,
@@ -287,7 +288,7 @@ export function countRecord(counters: Counters, record: SessionRecord): Counters
       denied: counters.denied + (record.verdict === 'deny' ? 1 : 0),
     };
   // What nobody let run did not run, whoever or whatever was in the way.
-  if (record.type === 'approval') return { ...counters, denied: counters.denied + (record.state === 'Released' ? 0 : 1) };
+  if (record.type === 'approval') return { ...counters, denied: counters.denied + (isRefused(record) ? 1 : 0) };
   if (record.type === 'done') return { ...counters, masked: counters.masked + record.maskedValues };
   return counters;
 }

@@ -2,6 +2,7 @@ import { newRequestName } from '@chaperone/evidence';
 import type { EndRequest, Question, RequestView } from '@chaperone/policy';
 import { ApprovalError, type Approvals } from '../control/approvals.ts';
 import type { Clock, Logger } from '../platform.ts';
+import type { Recent } from './recent.ts';
 
 /** A change that was not heard of (a stream that broke, another leader) is asked for this often. */
 const POLL_MS = 5000;
@@ -38,6 +39,7 @@ export interface HoldsOptions {
   readonly approvals: Approvals;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly recent: Recent;
 }
 
 /**
@@ -89,7 +91,8 @@ export class Holds {
 
   async #round({ question, seal, waiting, gone }: HeldAction): Promise<HoldOutcome | 'taken'> {
     const digest = seal();
-    const asked: Question = { ...question, name: newRequestName(), digest };
+    const recent = this.#o.recent.before(question.session, question.action);
+    const asked: Question = { ...question, ...(recent.length > 0 && { recent }), name: newRequestName(), digest };
     const view = await this.#o.approvals.ask(asked);
     if (view.digest !== digest) return { kind: 'unavailable', why: 'what is asked for is not what was meant' };
     if (view.state === 'Pending' && view.mode === 'retry') return { kind: 'pending', view };

@@ -22,6 +22,7 @@ import { CancelRegistry } from '../postgres/relay/cancel.ts';
 import { Memory } from '../postgres/relay/memory.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { Holds } from './holds.ts';
+import { Recent } from './recent.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import { createWatch, type Watch } from '../tcp/watch.ts';
@@ -53,6 +54,8 @@ export interface Ending {
   readonly code: AgentCode | 'AgentClosed';
   /** Empty where the code says it all. */
   readonly reason: string;
+  /** The person who ended it: for its record alone. */
+  readonly by?: string;
 }
 
 /** What a protocol needs to serve one connection. */
@@ -108,6 +111,8 @@ export interface Sessions {
   /** Ends every session and waits for their records. */
   stop(): Promise<void>;
   readonly open: number;
+  /** Whether a session is open here. */
+  has(session: string): boolean;
 }
 
 export function createSessions(options: SessionsOptions): Sessions {
@@ -122,6 +127,7 @@ class SessionTable implements Sessions {
   readonly #parser = new StatementParser();
   readonly #memory = new Memory(MEMORY_BYTES);
   readonly #holds: Holds;
+  readonly #recent: Recent;
   readonly #issuers: IssuerKeys;
   readonly #proofs: Proofs;
   readonly #watch: Watch;
@@ -132,17 +138,25 @@ class SessionTable implements Sessions {
 
   constructor(options: SessionsOptions) {
     this.#o = options;
-    this.#holds = new Holds({ approvals: options.control.approvals, clock: options.clock, logger: options.logger });
+    const { clock, logger, control } = options;
+    this.#recent = new Recent(clock);
+    this.#holds = new Holds({ approvals: control.approvals, clock, logger, recent: this.#recent });
     this.#issuers = new IssuerKeys(options);
     this.#proofs = createProofs({ clock: options.clock });
     this.#watch = createWatch({ clock: options.clock, report: (seen) => options.control.report(seen) });
-    options.control.onRevoke(({ code, reason, session }) => this.#revoke({ code, reason }, session));
+    options.control.onRevoke(({ code, reason, session, by }) =>
+      this.#revoke({ code, reason, ...(by !== undefined && { by }) }, session),
+    );
     options.control.onSnapshot(() => this.#check());
     this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL_MS).unref();
   }
 
   get open(): number {
     return this.#live.size;
+  }
+
+  has(session: string): boolean {
+    return [...this.#live.keys()].some((live) => live.session === session);
   }
 
   accept(socket: Socket, resource: GrantedResource): void {
@@ -218,7 +232,7 @@ class SessionTable implements Sessions {
       snapshot: () => control.current(),
       open: async (client, verified) => {
         live.untilMs = verified?.untilMs ?? Infinity;
-        recorder = await this.#open(socket, resource, client, verified);
+        recorder = this.#recent.watched(await this.#open(socket, resource, client, verified));
         live.session = recorder.session;
         return recorder;
       },

@@ -20,6 +20,8 @@ const ALERT = { accessDenied: 49, internalError: 80, unrecognizedName: 112 } as 
 export interface Ending {
   readonly code: string;
   readonly reason: string;
+  /** The person who ended it: for its record alone. */
+  readonly by?: string;
 }
 
 /** What serving one connection needs; the session's room gives it. */
@@ -236,10 +238,10 @@ class TcpSession {
     return { code: 'UpstreamUnreachable', reason: 'the upstream cannot be reached' };
   }
 
-  async #close({ code, reason }: Ending): Promise<void> {
+  async #close(ending: Ending): Promise<void> {
     try {
       const totals = { actions: this.#actions, denied: this.#denied, maskedValues: 0 };
-      await this.#recorder?.append({ type: 'session.close', code, reason, ...totals }, 'written');
+      await this.#recorder?.append({ type: 'session.close', ...ending, ...totals }, 'written');
     } catch {
       this.#c.logger.warn('the end of a session could not be recorded', { session: this.#recorder?.session });
     }

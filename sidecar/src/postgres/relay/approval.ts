@@ -86,7 +86,16 @@ export class StatementApproval {
   }
 
   /** Asks people. The server owes nothing meanwhile; whether it holds locks is the caller's to say. @throws RecordingError */
-  async ask(execution: Execution, holdsLocks: boolean): Promise<Approval> {
+  ask(execution: Execution, holdsLocks: boolean): Promise<Approval> {
+    const asked = this.#ask(execution, holdsLocks);
+    this.#o.link.heldTold = asked.then(
+      () => undefined,
+      () => undefined,
+    );
+    return asked;
+  }
+
+  async #ask(execution: Execution, holdsLocks: boolean): Promise<Approval> {
     const { link, recorder, clock } = this.#o;
     const { judgement, bytes, parameters } = execution;
     const { verdict } = judgement;
@@ -116,6 +125,7 @@ export class StatementApproval {
     await recorder.approval({
       action,
       ...(view !== undefined && { request: view.name }),
+      ...(view?.grantedBy !== undefined && { grantedBy: view.grantedBy }),
       digest,
       state,
       waitedMs: Math.round(clock.monotonic() - since),
@@ -168,20 +178,20 @@ export class StatementApproval {
     };
   }
 
-  /** What it would meet: only what changes rows meets any. */
+  /** What it would meet, as far as that can be said before it runs. */
   async #look({ judgement, values }: Execution): Promise<Pick<HeldAction['question'], 'preview'>> {
-    const { statement } = judgement;
-    if (statement.kind !== 'query' || (statement.command !== 'update' && statement.command !== 'delete')) return {};
+    if (judgement.statement.kind !== 'query') return {};
     if (values === undefined) return { preview: { why: 'its values are too large' } };
     if (!this.#o.holds.mayPreview()) return { preview: { why: 'this agent asked too often' } };
     const { access, catalog, major, connect } = this.#o;
-    const found = await preview({ judgement, bound: values, access: access(), catalog: catalog(), major, connect });
-    if (found.kind === 'none') return { preview: { why: found.why } };
+    const { met, ...said } = await preview({ judgement, bound: values, access: access(), catalog: catalog(), major, connect });
+    if (met === undefined) return { preview: said };
     return {
       preview: {
-        count: found.count,
-        columns: found.columns.map((name) => visible(name, 64)),
-        rows: found.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
+        ...said,
+        count: met.count,
+        columns: met.columns.map((name) => visible(name, 64)),
+        rows: met.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
       },
     };
   }
@@ -219,15 +229,31 @@ export class StatementApproval {
   }
 
   #seal({ judgement, bound }: Execution): string {
+    // What the server itself makes of the text: names that stand for something else by now change it.
+    const tree = judgement.basis.tree ?? '';
+    return sealAction(this.#sealed(judgement.statement.text, bound, { tree }));
+  }
+
+  /**
+   * Names the statement but for its values: text without literals, what it does, and the types of what is bound. Undefined where a
+   * value may say what is done: to a function that is not known to be harmless.
+   */
+  #template({ judgement: { statement, verdict }, values }: Execution): string | undefined {
+    if (statement.kind !== 'query' || verdict.effects.some(({ verb }) => verb === 'execute')) return undefined;
+    const effects = verdict.effects.map(({ verb, object, via }) => [verb, object, via]);
+    return sealAction(this.#sealed(blankLiterals(statement.text), values?.types, { effects: JSON.stringify(effects) }));
+  }
+
+  #sealed(text: string, bound: unknown, meaning: Readonly<Record<string, string>>): SealedAction {
     const { link, access, context } = this.#o;
     const { resource, digest, searchPath } = access();
-    return sealAction({
+    return {
       agent: context.agent,
       onBehalfOf: context.onBehalfOf,
       resource: { namespace: resource.namespace, name: resource.name, generation: resource.generation },
       access: digest,
       protocol: 'postgres',
-      text: judgement.statement.text,
+      text,
       bound,
       state: {
         database: context.database,
@@ -235,13 +261,14 @@ export class StatementApproval {
         searchPath: searchPath.join(','),
         settings: `${link.settings} ${link.history} ${context.settings}`,
         transaction: link.inTransaction ? 'open' : 'none',
-        // What the server itself makes of the text: names that stand for something else by now change it.
-        tree: judgement.basis.tree ?? '',
+        ...meaning,
       },
-    });
+    };
   }
 
-  #question({ judgement, parameters }: Execution, text: string, action: number, transaction: boolean): HeldAction['question'] {
+  #question(execution: Execution, text: string, action: number, transaction: boolean): HeldAction['question'] {
+    const { judgement, parameters } = execution;
+    const template = this.#template(execution);
     const { resource } = this.#o.access();
     const { verdict, statement } = judgement;
     const more = Math.max(0, (parameters?.length ?? 0) - MAX_SHOWN);
@@ -261,6 +288,7 @@ export class StatementApproval {
       text: visible(text, MAX_REQUEST_TEXT),
       textBytes: Buffer.byteLength(statement.text),
       ...(shown !== undefined && { parameters: more > 0 ? [...shown.slice(0, -1), `(and ${more + 1} more)`] : shown }),
+      ...(template !== undefined && { template }),
       transaction,
       ...(this.#o.context.onBehalfOf !== undefined && { onBehalfOf: this.#o.context.onBehalfOf }),
     };
@@ -310,7 +338,8 @@ function fits(asked: HeldAction['question']): boolean {
 export function bounded(question: HeldAction['question']): HeldAction['question'] {
   if (fits(question)) return question;
   const { preview: looked, ...rest } = question;
-  const withoutRows = looked === undefined ? rest : { ...rest, preview: { count: looked.count, why: 'its rows are too large' } };
+  const { rows: _rows, columns: _columns, ...said } = looked ?? {};
+  const withoutRows = looked === undefined ? rest : { ...rest, preview: { ...said, why: 'its rows are too large' } };
   if (fits(withoutRows)) return withoutRows;
   const { parameters, ...bare } = withoutRows;
   return parameters === undefined ? bare : { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };

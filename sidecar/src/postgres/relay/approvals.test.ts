@@ -117,16 +117,16 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     expect(names.size).toBe(4);
   });
 
-  test('never runs after its policy changed meanwhile', async () => {
+  test('never runs after its policy changed meanwhile, and the agent hears it at once', async () => {
     await fresh();
     const { client } = await agent();
     const error = failure(send(client, 4));
     const request = await pending();
     here.setPolicy(policy(fix({ timeout: '21s' })));
-    decide(request);
     expect(await error).toMatchObject({ code: '55000', message: expect.stringContaining('ApprovalVoided') });
     expect(await statusOf(4)).toBe('open');
-    await until(() => stateOf(request) === 'Voided');
+    expect(stateOf(request)).toBe('Voided');
+    expect(() => decide(request)).toThrow('is over');
     expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
   });
 
@@ -175,7 +175,8 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     await until(() => stateOf(request) === 'Withdrawn');
     expect(() => decide(request)).toThrow('is over');
     expect(await statusOf(6)).toBe('open');
-    await until(() => kinds().includes('approval Withdrawn'));
+    await until(() => kinds().includes('session.close'));
+    expect(kinds().slice(-2)).toEqual(['approval Withdrawn', 'session.close']);
   });
 
   test('never runs once its agent is gone while whoever decides cannot be reached', async () => {
@@ -189,7 +190,8 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     await answer;
     await until(() => stateOf(request) === 'Withdrawn');
     expect(await statusOf(6)).toBe('open');
-    await until(() => kinds().includes('approval Withdrawn'));
+    await until(() => kinds().includes('session.close'));
+    expect(kinds().slice(-2)).toEqual(['approval Withdrawn', 'session.close']);
   });
 
   test('holds no lock meanwhile, for which others would have to wait', async () => {
@@ -390,7 +392,7 @@ async function shown(
 describe('before people decide they see', () => {
   test('how many rows it would meet, and some of them, masked as for the agent', async () => {
     const { preview, content } = await shown((client) => client.query('update tickets set status = $1 where id < $2', ['x', 8]));
-    expect(preview).toEqual({ count: 7 });
+    expect(preview).toEqual({ count: 7, estimate: expect.any(Number) });
     expect(content?.columns).toEqual(['id', 'status', 'ssn']);
     // Which five comes first is the table's own affair.
     const ids = new Set(content?.rows?.map(([id]) => Number(id)));
@@ -399,12 +401,16 @@ describe('before people decide they see', () => {
     expect(content?.rows?.map((row) => row.slice(1))).toEqual(Array.from({ length: 5 }, () => ['open', '*****']));
   });
   test.each<[string, string, object]>([
-    ['all rows where there is no condition', 'delete from tickets', { count: 9 }],
-    ['none where none fits', `delete from public.tickets t where t.status = 'none' returning id -- x`, { count: 0 }],
+    ['all rows where there is no condition', 'delete from tickets', { count: 9, estimate: expect.any(Number) }],
+    [
+      'none where none fits',
+      `delete from public.tickets t where t.status = 'none' returning id -- x`,
+      { count: 0, estimate: expect.any(Number) },
+    ],
     [
       'why nobody looked: it joins',
       'update tickets set status = n.body from notes n where n.body = status',
-      { why: 'it takes more than one table and one condition' },
+      { why: 'it takes more than one table and one condition', estimate: expect.any(Number) },
     ],
     [
       'why nobody looked: it is by chance',
@@ -414,6 +420,46 @@ describe('before people decide they see', () => {
   ])('%s', async (_, sql, wanted) => {
     expect((await shown((client) => client.query(sql))).preview).toEqual(wanted);
   });
+});
+
+test('before people decide they see how many rows the database expects of what it only reads or adds', async () => {
+  await fresh(policy({ ...fix(), sql: { statements: ['select', 'insert'], relations: ['public.*'] } }));
+  const { client } = await agent();
+  for (const [sql, estimate] of [
+    ['insert into tickets (id) values (20), (21), (22)', 3],
+    ['select status from tickets where id = 4', 1],
+  ] as const) {
+    const answer = failure(client.query(sql));
+    expect((await approve({ decision: 'Deny' })).spec.preview, sql).toEqual({ estimate });
+    await answer;
+  }
+  const { client: other } = await agent();
+  const answer = failure(other.query('select status from tickets where id = $1', [4]));
+  expect((await approve({ decision: 'Deny' })).spec.preview).toEqual({ estimate: 1 });
+  await answer;
+});
+
+test('before people decide they see what the agent did in the last minutes, in all its sessions', async () => {
+  await fresh();
+  const [one, two] = [await agent(), await agent()];
+  await one.client.query('select id from tickets where id < 4');
+  await failure(two.client.query('drop table tickets'));
+  const answer = failure(one.client.query(`update tickets set status = 'closed' where id = 1`));
+  await approve({ decision: 'Deny' });
+  await answer;
+  const again = failure(two.client.query(`delete from tickets where id = 1`));
+  const { spec } = await approve({ decision: 'Deny' });
+  await again;
+  expect(spec.recent).toEqual([
+    { at: expect.any(String), sentence: 'SELECT on public.tickets', verdict: 'allow', result: 'SELECT 3' },
+    { at: expect.any(String), sentence: 'DROP on public.tickets', verdict: 'deny' },
+    {
+      at: expect.any(String),
+      sentence: 'UPDATE on public.tickets',
+      verdict: 'approve',
+      result: 'Denied',
+    },
+  ]);
 });
 
 test('an approved read is masked as any other, row by row from a cursor too', async () => {

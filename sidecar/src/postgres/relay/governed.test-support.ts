@@ -78,7 +78,7 @@ export interface Governed extends AsyncDisposable {
   failRecording(): void;
 }
 
-function build(spec: Spec, address: string, ca: string): GrantedResource {
+function build(spec: Spec, address: string, ca: string, generation: number): GrantedResource {
   const resource = ProtectedResource.parse({
     apiVersion: 'chaperone.dev/v1alpha1',
     kind: 'ProtectedResource',
@@ -97,7 +97,7 @@ function build(spec: Spec, address: string, ca: string): GrantedResource {
   const policy = AccessPolicy.parse({
     apiVersion: 'chaperone.dev/v1alpha1',
     kind: 'AccessPolicy',
-    metadata: { name: 'support-agent', namespace: 'agents', generation: 1 },
+    metadata: { name: 'support-agent', namespace: 'agents', generation },
     spec: { agents: { podSelector: {} }, purpose: 'test', ...spec.policy },
   });
   const compiled = compileAccess({ agent: AGENT, policies: [policy], resource });
@@ -169,10 +169,11 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
   const leaf = await authority.issue(['orders-db', 'localhost', '127.0.0.1']);
   const address = spec.upstream ?? `127.0.0.1:${postgres.port}`;
   let held: Credential = CREDENTIAL;
+  let generation = 1;
   const snapshotOf = (policy: object, resource: object = spec.resource ?? {}): Snapshot => ({
     revision: '1',
     agent: AGENT,
-    resources: [{ ...build({ ...spec, policy, resource }, address, authority.ca), credentials: held }],
+    resources: [{ ...build({ ...spec, policy, resource }, address, authority.ca, generation), credentials: held }],
     inboundPorts: [],
     certificate: leaf.certificate,
     ca: authority.ca,
@@ -246,6 +247,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
       return client;
     },
     setPolicy: (policy) => {
+      generation++;
       snapshot = snapshotOf(policy);
       for (const listener of listeners) listener(snapshot);
     },

@@ -42,6 +42,8 @@ export class Link {
   over = false;
   /** An action waits for people: gives up on it. */
   giveUp: (() => void) | undefined;
+  /** Resolves once evidence has what became of the last action that waited for people; undefined: none did. */
+  heldTold: Promise<void> | undefined;
   /** Told whenever the first step becomes another one. */
   onTurn: (step: Step | undefined) => void = () => undefined;
   /** The session ended while the server still owed something. */

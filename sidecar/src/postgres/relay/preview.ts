@@ -1,4 +1,5 @@
 import type { Access } from '@chaperone/policy';
+import { z } from 'zod';
 import { predicateOf } from '../actions/index.ts';
 import { type Catalog, isSameRows, isSteady, maskRows, parseTree, planResult, analyse } from '../masking/index.ts';
 import {
@@ -34,17 +35,23 @@ const MAX_BYTES = 256 * 1024;
 /** Nothing that the database does here may be felt by others. */
 const LIMITS = `begin transaction read only; set local statement_timeout = 500; set local lock_timeout = 50; set local idle_in_transaction_session_timeout = 5000`;
 
-/** What an UPDATE or DELETE would meet, as it was at one moment. */
-export type Preview =
-  | {
-      readonly kind: 'rows';
-      /** How many there are now. */
-      readonly count: number;
-      readonly columns: readonly string[];
-      /** Some of them, masked as the agent would see them; null is NULL. */
-      readonly rows: readonly (readonly (string | null)[])[];
-    }
-  | { readonly kind: 'none'; readonly why: string };
+/** What a statement would meet, as it was at one moment. */
+export interface Preview {
+  /** Rows that the server's planner expects it to return, or to change. */
+  readonly estimate?: number | undefined;
+  /** Of an UPDATE or DELETE. */
+  readonly met?: Met;
+  /** Why nobody looked at them. */
+  readonly why?: string;
+}
+
+interface Met {
+  /** How many there are now. */
+  readonly count: number;
+  readonly columns: readonly string[];
+  /** Some of them, masked as the agent would see them; null is NULL. */
+  readonly rows: readonly (readonly (string | null)[])[];
+}
 
 export interface PreviewOptions {
   readonly judgement: Judgement;
@@ -58,40 +65,45 @@ export interface PreviewOptions {
 }
 
 const NOT_STEADY = 'it may run functions that are not the server’s own, or give another result each time';
-const none = (why: string): Preview => ({ kind: 'none', why });
+const NOT_ALONE = 'its condition cannot be looked at by itself';
 
 /**
- * Looks at the rows that an UPDATE or DELETE would meet: a read-only query with the same condition, which the server itself has to
- * understand as it understands the statement's. Only where every function in it is the server's own and changes nothing. Never
- * rejects.
+ * Looks at what a statement would meet: its plan, which the server makes without running it, and of an UPDATE or DELETE the rows,
+ * by a read-only query with the same condition, which the server itself has to understand as it understands the statement's. Only
+ * where every function in it is the server's own and changes nothing. Never rejects.
  */
 export async function preview(options: PreviewOptions): Promise<Preview> {
-  const { judgement } = options;
-  const { statement, basis } = judgement;
-  if (statement.kind !== 'query' || (statement.command !== 'update' && statement.command !== 'delete'))
-    return none('only UPDATE and DELETE meet rows');
-  const predicate = predicateOf(statement.text);
-  if (predicate === undefined || basis.tree === undefined) return none('it takes more than one table and one condition');
-  const { analysis } = basis;
-  if (
-    analysis === undefined ||
-    judgement.ownersCode ||
-    analysis.impliesCode ||
-    analysis.effects.some(({ kind }) => kind === 'function')
-  )
-    return none(NOT_STEADY);
-  if (!isSteady(basis.tree, options.catalog, options.major)) return none(NOT_STEADY);
-  const where = predicate.condition === undefined ? '' : ` where ${predicate.condition}\n`;
-  const rows = `select * from ${predicate.target}\n${where}limit ${SHOWN_ROWS}`;
-  const count = `select count(*) from ${predicate.target}\n${where}`;
+  const { statement, basis } = options.judgement;
+  const { tree } = basis;
+  if (statement.kind !== 'query' || tree === undefined || !isHarmless(options, tree)) return { why: NOT_STEADY };
+  let estimate: number | undefined;
   try {
     const { upstream, reads } = await soon(options.connect());
     await using asker = new Asker(upstream, reads);
     await asker.simple(LIMITS);
-    return await look(asker, { ...options, tree: basis.tree, rows, count });
+    estimate = await asker.estimate(statement.text, options.bound);
+    if (statement.command !== 'update' && statement.command !== 'delete') return { estimate };
+    return { estimate, met: await look(asker, { ...options, tree, ...queriesOf(statement.text) }) };
   } catch (error) {
-    return none(error instanceof PreviewError ? error.message : 'the database could not be asked');
+    const why = error instanceof PreviewError ? error.message : 'the database could not be asked';
+    return { estimate, why };
   }
+}
+
+/** Planning runs functions too, if they are said to give the same result always. */
+function isHarmless({ judgement, catalog, major }: PreviewOptions, tree: string): boolean {
+  const { analysis } = judgement.basis;
+  if (analysis === undefined || judgement.ownersCode || analysis.impliesCode) return false;
+  return analysis.effects.every(({ kind }) => kind !== 'function') && isSteady(tree, catalog, major);
+}
+
+/** @throws PreviewError where the rows cannot be told by one condition */
+function queriesOf(text: string): { rows: string; count: string } {
+  const predicate = predicateOf(text);
+  if (predicate === undefined) throw new PreviewError('it takes more than one table and one condition');
+  const where = predicate.condition === undefined ? '' : ` where ${predicate.condition}\n`;
+  const from = `from ${predicate.target}\n${where}`;
+  return { rows: `select * ${from}limit ${SHOWN_ROWS}`, count: `select count(*) ${from}` };
 }
 
 /** A connection that comes too late is closed again. */
@@ -111,26 +123,47 @@ async function soon(connecting: ReturnType<PreviewOptions['connect']>): ReturnTy
   }
 }
 
-async function look(asker: Asker, o: PreviewOptions & { tree: string; rows: string; count: string }): Promise<Preview> {
+async function look(asker: Asker, o: PreviewOptions & { tree: string; rows: string; count: string }): Promise<Met> {
   const shown = await asker.prepare(o.rows, o.bound.types);
-  if (!isSameRows(o.tree, shown.tree, o.major)) return none('its condition cannot be looked at by itself');
+  if (!isSameRows(o.tree, shown.tree, o.major)) throw new PreviewError(NOT_ALONE);
   const analysis = analyse(parseTree(shown.tree, o.major), o.catalog, o.major);
   if (analysis.refused !== undefined || analysis.ownersCode || analysis.effects.some(({ kind }) => kind === 'function'))
-    return none(NOT_STEADY);
+    throw new PreviewError(NOT_STEADY);
   const plan = planResult({ analysis, fields: shown.fields, access: o.access });
-  if (plan.kind === 'refuse') return none('its rows cannot be shown masked');
+  if (plan.kind === 'refuse') throw new PreviewError('its rows cannot be shown masked');
   const rows = await asker.run(o.bound);
   const masked = rows.map((row) => [...dataRowCells(maskRows(row, plan, []).bytes)].map(textOf).slice(0, SHOWN_COLUMNS));
   const counting = await asker.prepare(o.count, o.bound.types);
-  if (!isSameRows(o.tree, counting.tree, o.major)) return none('its condition cannot be looked at by itself');
+  if (!isSameRows(o.tree, counting.tree, o.major)) throw new PreviewError(NOT_ALONE);
   const [counted] = await asker.run(o.bound);
   const [count] = counted === undefined ? [] : dataRowCells(counted);
   return {
-    kind: 'rows',
     count: Number(count?.toString() ?? Number.NaN),
     columns: shown.fields.slice(0, SHOWN_COLUMNS).map(({ name }) => name),
     rows: masked,
   };
+}
+
+/** What EXPLAIN says of the rows: of what changes a table, those that come to it. https://www.postgresql.org/docs/current/sql-explain.html */
+const Planned = z.object({ 'Node Type': z.string(), 'Plan Rows': z.number() });
+const Explained = z.tuple([z.object({ Plan: Planned.extend({ Plans: z.array(Planned).optional() }) })]);
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+/** How many rows a plan, as JSON, is expected to yield or to change. */
+export function expectedRows(json: string): number | undefined {
+  const [plan] = Explained.safeParse(parsed(json)).data ?? [];
+  if (plan === undefined) return undefined;
+  const { Plan: top } = plan;
+  const rows =
+    top['Node Type'] === 'ModifyTable' ? (top.Plans ?? []).reduce((sum, each) => sum + each['Plan Rows'], 0) : top['Plan Rows'];
+  return Number.isSafeInteger(Math.round(rows)) && rows >= 0 ? Math.round(rows) : undefined;
 }
 
 function textOf(cell: Buffer | null): string | null {
@@ -186,6 +219,19 @@ class Asker implements AsyncDisposable {
     );
     if (tree === undefined) throw new PreviewError('the database did not say what it reads');
     return { tree, fields };
+  }
+
+  /** How many rows the planner expects; undefined where it does not say so. */
+  async estimate(text: string, bound: PreviewOptions['bound']): Promise<number | undefined> {
+    await this.#ask(
+      Buffer.concat([
+        encodeParse({ name: '', query: `explain (format json) ${text}`, parameterTypes: bound.types }),
+        encodeSync(),
+      ]),
+    );
+    const [row] = await this.run(bound);
+    const [plan] = row === undefined ? [] : dataRowCells(row);
+    return plan === undefined || plan === null ? undefined : expectedRows(plan.toString('utf8'));
   }
 
   async run({ parameters, parameterFormats }: PreviewOptions['bound']): Promise<readonly Buffer[]> {

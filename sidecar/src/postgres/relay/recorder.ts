@@ -1,4 +1,4 @@
-import type { RecordBody } from '@chaperone/evidence';
+import { isRefused, type RecordBody } from '@chaperone/evidence';
 import type { Access, Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { Durability, SessionRecorder } from '../../recording/recorder.ts';
@@ -72,7 +72,7 @@ export class Recorder {
 
   /** Writes what people said of an action; resolves once it is as durable as the mode asks. Rejects: the action must not run. */
   async approval(said: Omit<Extract<RecordBody, { type: 'approval' }>, 'type'>): Promise<void> {
-    if (said.state !== 'Released') this.totals.denied++;
+    if (isRefused(said)) this.totals.denied++;
     await this.#session.append({ type: 'approval', ...said }, this.#durability(true));
   }
 

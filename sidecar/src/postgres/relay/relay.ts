@@ -49,6 +49,9 @@ export interface RelayOptions {
 
 const UNMASKABLE = `a row with masked columns, or what the server says of a statement, has more than ${MAX_BACKEND_BYTES / 1024 / 1024} MiB and can not be held; ask for less at once`;
 
+/** The end of a session is recorded without what became of what it held, if that takes longer. */
+const HELD_TOLD_MS = 5000;
+
 const OVERDUE = 'the statement ran for longer than the policy allows';
 
 /** Joins both legs of one session until either ends. */
@@ -207,6 +210,8 @@ export class Relay {
     this.#close(ending);
     agent.destroySoon();
     upstream.socket.destroy();
+    // Its record is closed by what comes next.
+    if (this.#link.heldTold !== undefined) await Promise.race([this.#link.heldTold, clock.after(HELD_TOLD_MS)]);
     return ending;
   }
 

@@ -1,0 +1,66 @@
+import { type AccessRequest, shortDigest } from '@chaperone/api';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Shop, startShop } from '../program.test-support.ts';
+import { startHeld, totalOf } from './requests.test-support.ts';
+
+let shop: Shop;
+beforeAll(async () => {
+  shop = await startShop();
+});
+afterAll(() => shop[Symbol.asyncDispose]());
+
+const update = (total: number, id: number): string => `update orders set total = ${total} where id = ${id}`;
+test('the same runs again for some time where a rule lets people grant that, until somebody ends it', async () => {
+  await using held = await startHeld(shop, 'approvers: {groups: [shop-leads]}, maxGrant: 30m');
+  const { request, answer } = await held.held(update(1, 101));
+  const { name } = request.metadata;
+  const approve = ['approve', name, '--digest', shortDigest(request.spec.digest)];
+  for (const [time, said] of [
+    ['1h', `--for: the rules of ${name} let the same run again for 30m at most (Usage)`],
+    ['30s', '--for is at least 1m (Usage)'],
+    ['often', '--for'],
+  ] as const)
+    expect(await held.ask(...approve, '--for', time)).toMatchObject({ code: 2, err: expect.stringContaining(said) });
+  expect(await held.ask(...approve, '--for', '10m', '--reason', 'ticket 7')).toMatchObject({ code: 0 });
+  expect(await answer).toBe('UPDATE 1');
+  const { answer: second } = await held.agent(update(2, 102));
+  expect([await second, await totalOf(shop, 102)]).toEqual(['UPDATE 1', '2.00']);
+
+  const listed = (await held.ask('grants', 'ls')).out
+    .trimEnd()
+    .split('\n')
+    .map((row) => row.split(/ {2,}/));
+  expect(listed[0]).toEqual(['NAME', 'AGENT', 'RESOURCE', 'EFFECT', 'BY', 'USES', 'LEFT']);
+  expect(listed[1]).toEqual([
+    name,
+    'support-agent',
+    'data/orders-db',
+    'update:public.orders',
+    expect.stringMatching(/^local:/),
+    '1',
+    expect.stringMatching(/^(9m\d+|10m00)s$/),
+  ]);
+  const [again] = JSON.parse((await held.ask('requests', 'ls', '-o', 'json')).out).items as AccessRequest[];
+  expect((await held.ask('requests', 'show', again?.metadata.name ?? '')).out).toContain(
+    `Granted   with the approval of ${name}; nobody was asked\n`,
+  );
+
+  expect(await held.ask('grants', 'revoke', name)).toMatchObject({
+    code: 0,
+    out: `accessrequest/${name} revoked: the next execution is asked for again\n`,
+  });
+  expect(await held.ask('grants', 'revoke', name)).toMatchObject({
+    code: 6,
+    err: expect.stringMatching(new RegExp(`^error: ${name} was revoked by local:\\S+ already \\(AlreadyDecided\\)\n`)),
+  });
+  expect(await held.ask('grants', 'ls')).toMatchObject({ code: 0, out: '', err: 'Nothing is granted.\n' });
+  const third = await held.held(update(3, 103));
+  expect(await held.ask('grants', 'revoke', third.request.metadata.name)).toMatchObject({
+    code: 6,
+    err: expect.stringContaining(`${third.request.metadata.name} grants nothing beyond itself (AlreadyDecided)`),
+  });
+  await held.ask('deny', third.request.metadata.name);
+  expect(await third.answer).toContain('ApprovalDenied');
+  expect(await totalOf(shop, 103)).toBe('5.25');
+  await held.ask('approve', name, '--digest', shortDigest(request.spec.digest));
+}, 60_000);

@@ -1,0 +1,27 @@
+/**
+ * The paths of the page, in this one place: what console/src/app.tsx routes has its line here. A name that could be one is enough;
+ * whether there is such a session or request the page finds out.
+ */
+const PAGES: readonly RegExp[] = [
+  /^\/$/,
+  /^\/sessions\/?$/,
+  /^\/sessions\/[\w.-]{1,64}$/,
+  /^\/requests\/?$/,
+  /^\/requests\/[a-z0-9-]{1,63}\/[\w.-]{1,64}$/,
+  /^\/grants\/?$/,
+];
+/** A link to sign in with: the page takes it, and nothing leads there. */
+const LINK = /^\/l\/[\w-]{1,100}$/;
+const QUERY = /^[\w.~%&=+-]{0,500}$/;
+
+/** Whether the page draws something of its own at a path without its query. */
+export function isRoute(path: string): boolean {
+  return LINK.test(path) || PAGES.some((page) => page.test(path));
+}
+
+/** Whether a text is the path of a page of ours: what leads to another origin, or into the API, is not. */
+export function isPagePath(text: string): boolean {
+  const at = text.indexOf('?');
+  const [path, query] = at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+  return PAGES.some((page) => page.test(path)) && QUERY.test(query);
+}

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { OidcEnvironment, oidcSettings } from '../src/console/oidc/settings.ts';
+import { SamlEnvironment, samlSettings } from '../src/console/saml/settings.ts';
+
+/** The environment of the collector in a rendered chart that was reviewed. */
+function rendered(name: string): Record<string, string> {
+  const text = readFileSync(new URL(`../../helm/test/testdata/${name}.yaml`, import.meta.url), 'utf8');
+  const found = [...text.matchAll(/- \{name: (CHAPERONE_\w+), value: (.*)\}$/gm)];
+  return Object.fromEntries(
+    found.map(([, key = '', value = '']) => [key, value.startsWith('"') ? (JSON.parse(value) as string) : value]),
+  );
+}
+
+test('what the chart says of a provider is what the collector reads', () => {
+  expect(oidcSettings(OidcEnvironment.parse(rendered('sign-in')))).toEqual({
+    issuerUrl: 'https://login.corp/realms/main',
+    clientId: 'chaperone "console"',
+    consoleOrigin: 'https://chaperone.corp',
+    scopes: ['openid', 'email', 'groups'],
+    usernameClaim: 'email',
+    usernamePrefix: 'oidc:',
+    groupsClaim: 'groups',
+    groupsPrefix: 'oidc:',
+    requiredClaims: { hd: 'corp.example' },
+    signingAlgs: ['RS256', 'ES256'],
+    sessionMs: 3_600_000,
+    clientSecretFile: '/etc/chaperone/oidc/client-secret',
+    caFile: '/etc/chaperone/oidc/ca.crt',
+  });
+});
+
+test('what the chart says where little is said is read too', () => {
+  expect(oidcSettings(OidcEnvironment.parse(rendered('sign-in-least')))).toMatchObject({
+    usernameClaim: 'sub',
+    groupsPrefix: '',
+  });
+  expect(samlSettings(SamlEnvironment.parse(rendered('sign-in-saml')))).toMatchObject({
+    entryPoint: 'https://idp.corp/sso',
+    groupsClaim: 'groups',
+    groupsPrefix: '',
+    certificateFile: '/etc/chaperone/saml/idp.crt',
+  });
+});

@@ -1,0 +1,90 @@
+import type { CountedDecision, RequestState, RequestStatus } from '@chaperone/api';
+import { type Asked, type GivenDecision, mayGrant, revokes } from './tally.ts';
+
+/**
+ * What people granted with an approval: that the same agent does the same again, with other values, for some time. It is the approved
+ * request itself, found again by its template.
+ */
+export interface Grant {
+  /** Name of the request that was approved. */
+  readonly request: string;
+  /** Nothing is approved by it after this, ms since 1970. */
+  readonly until: number;
+  /** The approvals, as they were counted. */
+  readonly decisions: readonly CountedDecision[];
+}
+
+/** States of a request whose approval was used, or may be. */
+const GRANTING: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
+
+/**
+ * Until when the same is approved, ms since 1970, of a request that is approved now: as long as the shortest wish of those who
+ * approved. Undefined where one of them approved only once, or a rule lets nobody grant more.
+ */
+export function grantedUntil(
+  { spec }: Pick<Asked, 'spec'>,
+  decisions: readonly CountedDecision[],
+  now: number,
+): number | undefined {
+  const wishes = decisions.flatMap(({ counted, decision, grantFor = 0 }) =>
+    counted && decision === 'Approve' ? [grantFor] : [],
+  );
+  const seconds = Math.min(mayGrant(spec), ...wishes);
+  return wishes.length === 0 || seconds <= 0 ? undefined : now + seconds * 1000;
+}
+
+/** Whether a grant is open, as far as its request says. */
+export function isGranting({ state, grantedUntil: until, revokedBy }: RequestStatus, now: number): boolean {
+  return state !== undefined && GRANTING.has(state) && until !== undefined && revokedBy === undefined && now < Date.parse(until);
+}
+
+/** What a request grants; undefined: nothing, or not any more. `given` are all decisions on it, counted or not. */
+export function grantOf(
+  request: string,
+  asked: Asked,
+  status: RequestStatus,
+  given: readonly GivenDecision[],
+  now: number,
+): Grant | undefined {
+  if (!isGranting(status, now) || given.some((decision) => revokes(asked, decision))) return undefined;
+  const decisions = (status.decisions ?? []).filter(({ counted, decision }) => counted && decision === 'Approve');
+  return { request, until: Date.parse(status.grantedUntil ?? ''), decisions };
+}
+
+/** The status of a request whose grant somebody revoked who may decide on it; undefined: nobody did. */
+export function revoked(
+  asked: Asked,
+  status: RequestStatus,
+  given: readonly GivenDecision[],
+  now: number,
+): RequestStatus | undefined {
+  if (!isGranting(status, now)) return undefined;
+  const denial = given.find((decision) => revokes(asked, decision));
+  if (denial === undefined) return undefined;
+  const { name, at, spec } = denial;
+  const { by, reason } = spec;
+  const told: CountedDecision = { name, decision: 'Deny', by, at, counted: true, ...(reason !== undefined && { reason }) };
+  return { ...status, revokedBy: by, decisions: [...(status.decisions ?? []), told].slice(-64) };
+}
+
+/** Whether one request's grant is about another: the same agent, resource, rules and template. */
+export function isSameTemplate(granting: Pick<Asked, 'namespace' | 'spec'>, asked: Pick<Asked, 'namespace' | 'spec'>): boolean {
+  const [a, b] = [granting.spec, asked.spec];
+  return a.template !== undefined && a.template === b.template && key(granting) === key(asked) && mayGrant(b) > 0;
+}
+
+function key({ namespace, spec: { agent, resource, protocol, rules } }: Pick<Asked, 'namespace' | 'spec'>): string {
+  const { serviceAccount, podUid, onBehalfOf } = agent;
+  const asking = rules.map(({ policy, generation, rule }) => [policy.namespace, policy.name, generation, rule].join(' '));
+  return JSON.stringify([
+    namespace,
+    serviceAccount,
+    podUid,
+    onBehalfOf?.issuer,
+    onBehalfOf?.user,
+    resource.namespace,
+    resource.name,
+    protocol,
+    asking.toSorted(),
+  ]);
+}

@@ -1,0 +1,78 @@
+import type { AccessRequest } from '@chaperone/api';
+import type { Client } from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import {
+  agent,
+  approve,
+  clear,
+  decide,
+  failure,
+  fix,
+  fresh,
+  governed,
+  here,
+  policy,
+  start,
+  statusOf,
+} from './approvals.test-support.ts';
+
+beforeAll(() => start());
+afterEach(clear);
+afterAll(() => governed[Symbol.asyncDispose]());
+
+const asked = (): number => here.desk.list().filter(({ spec }) => spec.grantedBy === undefined).length;
+describe('what people granted', () => {
+  const OFTEN = policy(fix({ maxGrant: '30m' }));
+  async function granted(sql: string, values: unknown[] = []): Promise<{ client: Client; request: AccessRequest }> {
+    await fresh(OFTEN);
+    const { client } = await agent();
+    const answer = client.query(sql, values);
+    const request = await approve({ grantFor: 1800 });
+    await answer;
+    return { client, request };
+  }
+
+  test('runs again with other values, on any connection of the agent, recorded with whose approval', async () => {
+    const { request } = await granted(`update tickets set status = 'closed' where id = 1`);
+    const { client } = await agent();
+    expect(await client.query(`update tickets set status = 'mended' where id = 2`)).toMatchObject({ rowCount: 1 });
+    expect([await statusOf(2), asked()]).toEqual(['mended', 1]);
+    const approvals = here.records.flatMap(({ record }) => (record.type === 'approval' ? [record] : []));
+    expect(approvals.at(-1)).toMatchObject({
+      state: 'Released',
+      grantedBy: request.metadata.name,
+      decisions: [{ by: 'jane@corp', decision: 'Approve' }],
+    });
+  });
+  test('runs again with other bound values', async () => {
+    const { client } = await granted('update tickets set status = $1 where id = $2', ['closed', 1]);
+    await client.query('update tickets set status = $1 where id = $2', ['mended', 2]);
+    expect([await statusOf(2), asked()]).toEqual(['mended', 1]);
+  });
+  test.each<[string, string, string?]>([
+    ['another condition', `update tickets set status = 'x' where id <= 2`],
+    ['another column', `update tickets set ssn = '1' where id = 2`],
+    ['another table', `update notes set body = 'x' where body = 'y'`],
+    ['a boolean, which is no value', `update tickets set status = 'x' where id = 2 or true`],
+    ['another time zone', `update tickets set status = 'x' where id = 2`, `set timezone = 'Europe/Berlin'`],
+    ['an open transaction', `update tickets set status = 'x' where id = 2`, 'begin'],
+  ])('does not with %s', async (_, sql, before) => {
+    const { client } = await granted(`update tickets set status = 'closed' where id = 1`);
+    if (before !== undefined) await client.query(before);
+    const answer = failure(client.query(sql));
+    await approve({ decision: 'Deny' });
+    expect(await answer).toMatchObject({ message: expect.stringContaining('(ApprovalDenied)') });
+    expect(await statusOf(2)).toBe('open');
+  });
+  test('does not once somebody ended it', async () => {
+    const { client, request } = await granted(`update tickets set status = 'closed' where id = 1`);
+    expect(decide(request, { decision: 'Deny', by: 'ann@corp' })).toMatchObject({
+      decision: { status: { counted: true } },
+      request: { status: { state: 'Ran', revokedBy: 'ann@corp' } },
+    });
+    const answer = failure(client.query(`update tickets set status = 'x' where id = 2`));
+    await approve({ decision: 'Deny' });
+    await answer;
+    expect(await statusOf(2)).toBe('open');
+  });
+});
