@@ -279,7 +279,7 @@ describe('at a terminal', () => {
     );
     expect(seen).toMatch(/^Effect {4}update public\.orders, select public\.orders · 1 row matched when it was asked for$/m);
     expect(seen).toContain(
-      `Digest    ${digestOf(request)} · rule "refund", generation 0 · needs 1 of group shop-leads, you are asked\n`,
+      `Digest    ${digestOf(request)} · rule "refund", generation 1 · needs 1 of group shop-leads, you are asked\n`,
     );
     expect(seen).toMatch(/^approved \(1 of 1\) · ran at [\d:]{8}: UPDATE 1$/m);
     expect(await answer).toBe('UPDATE 1');
