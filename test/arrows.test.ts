@@ -29,8 +29,8 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   'helm/test': ['api'],
   'sidecar/test': ['sidecar'],
   'collector/test': ['collector', 'evidence', 'sidecar'],
-  // The page is tested in a browser, against a real collector.
-  'console/test': ['api', 'collector', 'evidence'],
+  // The page is tested in a browser, against a real collector and a real `chaperone up`.
+  'console/test': ['api', 'cli', 'collector', 'evidence'],
 };
 
 /** Packages that take values and return values: no sockets, no files, no processes. */

@@ -2,10 +2,11 @@ import { z } from 'zod';
 import { ASSURANCES, Attestation } from './attestation.ts';
 import { namespaceName, objectName, sentence, shortName, text } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
+import { MAX_REQUEST_TEXT } from './request-words.ts';
 import { immutable, withRules } from './rules.ts';
 
-/** An AccessRequest shows at most so much of a statement, escaped; {@link RequestSpec} says how long the whole is. */
-export const MAX_REQUEST_TEXT = 8 * 1024;
+export { MAX_REQUEST_TEXT, shortDigest } from './request-words.ts';
+
 const MAX = { effects: 64, rules: 16, parameters: 64, approvers: 32, groups: 512, votes: 64 } as const;
 
 /** People may approve that the same runs again for so long. */
@@ -249,10 +250,5 @@ export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
 
 /** On a request: where it is decided with a signature, https. */
 export const DECIDE_PAGE = 'chaperone.dev/decide-page';
-
-/** What a digest is called by where people compare it: `9c1f-44ab`. */
-export function shortDigest(whole: string): string {
-  return `${whole.slice(0, 4)}-${whole.slice(4, 8)}`;
-}
 
 export const RequestPath = z.object({ namespace: namespaceName, name: requestName });

@@ -6,6 +6,8 @@ export interface Identity {
 }
 
 export type Verb = 'list' | 'get' | 'replay';
+/** What rights are about: resources of chaperone.dev, of which sessions are no objects. */
+export type Resource = 'sessions' | 'accessrequests';
 
 export interface ApiRequest {
   readonly method: string;
@@ -22,8 +24,8 @@ export interface Refusal {
 /** Who asks, and what they may see. `authorise` and `allowed` reject where that cannot be found out: the answer is then no. */
 export interface Access {
   authorise(request: ApiRequest): Promise<Identity | Refusal>;
-  /** Whether the person may do this with sessions of agents in the namespace (virtual resource sessions.chaperone.dev). */
-  allowed(identity: Identity, verb: Verb, namespace: string): Promise<boolean>;
+  /** Whether the person may do this with sessions, or with what else is named, of agents in the namespace. */
+  allowed(identity: Identity, verb: Verb, namespace: string, resource?: Resource): Promise<boolean>;
 }
 
 /** Whose machine it is, in embedded mode. */

@@ -16,7 +16,10 @@ import type { Access, Identity, Verb } from './access.ts';
 import { parseSearch } from './commands.ts';
 import type { ListPlace, SessionFilter } from './evidence-index.ts';
 import type { SessionRow } from './index-schema.ts';
+import type { BrowserSession } from './console/browser-sessions.ts';
 import type { Logger } from './ingest.ts';
+import { requestRoutes } from './requests/routes.ts';
+import type { RequestSource } from './requests/source.ts';
 import type { Sessions } from './sessions.ts';
 
 const MAX_LIST = 1000;
@@ -63,6 +66,8 @@ export interface ApiOptions {
   /** What is not ready yet, as a sentence; undefined when everything is. */
   readonly notReady: () => string | undefined;
   readonly metrics: () => Promise<string>;
+  readonly requests?: RequestSource | undefined;
+  readonly now: () => number;
 }
 
 class Refused extends Error {
@@ -75,7 +80,7 @@ class Refused extends Error {
   }
 }
 
-type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: Identity } };
+type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: BrowserSession } };
 
 /**
  * The collector's HTTP API; its shapes are in @chaperone/evidence. Everything below /v1 wants a person who may
@@ -137,7 +142,7 @@ export function createApi(options: ApiOptions): Hono<Env> {
   api.use('/v1/*', async (context, next) => {
     const url = new URL(context.req.url);
     const identity =
-      context.env?.signedIn ??
+      context.env?.signedIn?.identity ??
       (await access.authorise({
         method: context.req.method,
         target: url.pathname + url.search,
@@ -148,6 +153,7 @@ export function createApi(options: ApiOptions): Hono<Env> {
     context.header('cache-control', 'no-store');
     await next();
   });
+  if (options.requests !== undefined) api.route('/', requestRoutes({ source: options.requests, access, now: options.now }));
   api.get('/v1/trust', (context) => context.json<TrustInfo>({ origin: options.origin }));
   api.get('/v1/sessions', async (context) => {
     const query = parse(ListQuery, context.req.query());

@@ -12,6 +12,7 @@ import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.t
 import { Objects } from './objects.ts';
 import { openIndex } from './open-index.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
+import type { RequestSource } from './requests/source.ts';
 import { Sessions } from './sessions.ts';
 
 export interface CollectorOptions {
@@ -24,6 +25,8 @@ export interface CollectorOptions {
   readonly console?: { readonly files: StaticFiles; readonly signIn: SignIn; readonly now: () => number };
   /** What else is not ready, as a sentence. */
   readonly notReady?: () => string | undefined;
+  /** Requests for approval, where there are any. */
+  readonly requests?: RequestSource;
 }
 
 export interface Collector {
@@ -73,6 +76,8 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     logger,
     notReady: () => options.notReady?.(),
     metrics: () => registry.metrics(),
+    requests: options.requests,
+    now: options.console?.now ?? Date.now,
   });
   const fetch =
     options.console === undefined
@@ -81,6 +86,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
           ...options.console,
           api: (request, signedIn) => api.fetch(request, signedIn === undefined ? {} : { signedIn }),
           access: options.access,
+          requests: options.requests !== undefined,
           origin: trust.origin,
         });
   return {

@@ -1,7 +1,7 @@
 import { LOGIN_HEADERS, loginMessage, verifySignature } from '@chaperone/evidence';
 import { AuthorizationV1Api, CustomObjectsApi, type KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
-import type { Access, ApiRequest, Identity, Refusal, Verb } from './access.ts';
+import type { Access, ApiRequest, Identity, Refusal, Resource, Verb } from './access.ts';
 
 /** A login counts for this long after the API server created it. */
 const LOGIN_MS = 10 * 60_000;
@@ -28,7 +28,7 @@ type EvidenceLogin = z.infer<typeof EvidenceLogin>;
 export interface LoginServer {
   /** The object as it is; undefined where there is none. */
   login(name: string): Promise<unknown>;
-  review(identity: Identity, verb: Verb, namespace: string): Promise<boolean>;
+  review(identity: Identity, verb: Verb, namespace: string, resource: Resource): Promise<boolean>;
 }
 
 /** Asks the cluster's API server. */
@@ -49,13 +49,13 @@ export function createLoginServer(config: KubeConfig): LoginServer {
         throw error;
       }
     },
-    async review(identity, verb, namespace) {
+    async review(identity, verb, namespace, resource) {
       const review = await authorization.createSubjectAccessReview({
         body: {
           spec: {
             user: identity.user,
             groups: [...identity.groups],
-            resourceAttributes: { group: 'chaperone.dev', resource: 'sessions', verb, namespace },
+            resourceAttributes: { group: 'chaperone.dev', resource, verb, namespace },
           },
         },
       });
@@ -95,9 +95,9 @@ export function createLoginAccess(server: LoginServer, now: () => number = Date.
       if (!takeNonce(`${signed.login} ${signed.nonce}`)) return { refused: 'the request was made before' };
       return { user: found.spec.user, groups: found.spec.groups };
     },
-    allowed: (identity, verb, namespace) =>
-      reviews.get(JSON.stringify([identity.user, identity.groups, verb, namespace]), () =>
-        server.review(identity, verb, namespace),
+    allowed: (identity, verb, namespace, resource = 'sessions') =>
+      reviews.get(JSON.stringify([identity.user, identity.groups, verb, namespace, resource]), () =>
+        server.review(identity, verb, namespace, resource),
       ),
   };
 }

@@ -12,8 +12,10 @@ export interface PageProps {
 }
 type Page = ComponentType<PageProps>;
 
-/** Each page is a chunk of its own. /requests, /policies and /resources find their places here, and in the shell's navigation. */
+/** Each page is a chunk of its own. /policies and /resources find their places here, and in the shell's navigation. */
 const ROUTES: readonly { readonly name: string; readonly pattern: RegExp; readonly load: () => Promise<{ default: Page }> }[] = [
+  { name: 'requests', pattern: /^\/requests\/?$/, load: () => import('./pages/requests.tsx') },
+  { name: 'request', pattern: /^\/requests\/([a-z0-9-]{1,63}\/ar-[a-z2-7]{16})$/, load: () => import('./pages/request.tsx') },
   { name: 'sessions', pattern: /^\/sessions\/?$/, load: () => import('./pages/sessions.tsx') },
   { name: 'session', pattern: /^\/sessions\/(s-[a-z2-7]{1,16})$/, load: () => import('./pages/session.tsx') },
 ];
@@ -35,8 +37,8 @@ export function App(): JSX.Element {
     begun.catch((cause: unknown) => setError(asServerError(cause)));
   }, []);
   useEffect(() => {
-    if (path === '/') go('/sessions', 'replace');
-  }, [path]);
+    if (path === '/' && state !== undefined) go(state.requests ? '/requests' : '/sessions', 'replace');
+  }, [path, state]);
   if (state === undefined)
     return (
       <Shell>

@@ -1,11 +1,11 @@
-import type { ApiError, ApiErrorCode, AuthState, SignInResult } from '@chaperone/evidence';
+import type { ApiError, AuthState, SignInResult } from '@chaperone/evidence';
 import { createStore } from './store.ts';
 
 /** What the collector says no with, or `Offline` where it says nothing. */
 export class ServerError extends Error {
   override readonly name = 'ServerError';
-  readonly code: ApiErrorCode | 'Offline';
-  constructor(code: ServerError['code'], message: string, options?: ErrorOptions) {
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }
@@ -19,11 +19,15 @@ export function asServerError(error: unknown): ServerError {
 /** Who is signed in; undefined until the collector has said so. */
 export const auth = createStore<AuthState | undefined>(undefined);
 
-/** The collector's clock less ours. */
-let clockSkewMs = 0;
+/** The collector's clock when ours, which nobody sets and which begins with the page, was at 0. */
+let clockStart = Date.now() - performance.now();
 /** Now, by the collector's clock: what it recorded is compared with nothing else. */
 export function serverNow(): number {
-  return Date.now() + clockSkewMs;
+  return clockStart + performance.now();
+}
+
+export function setServerNow(now: number): void {
+  clockStart = now - performance.now();
 }
 
 async function ask<T>(path: string, init: RequestInit): Promise<T> {
@@ -31,7 +35,9 @@ async function ask<T>(path: string, init: RequestInit): Promise<T> {
   if (response.status === 204) return undefined as T;
   const said: unknown = await response.json().catch(() => undefined);
   if (response.ok && said !== undefined) return said as T;
-  const { code = 'Unavailable', message = `the collector answered ${response.status}` } = (said ?? {}) as Partial<ApiError>;
+  const { code = 'Unavailable', message = `the collector answered ${response.status}` } = (said ?? {}) as Partial<
+    Pick<ApiError, 'message'> & { code: string }
+  >;
   const state = auth.get();
   if (code === 'NotSignedIn' && state?.user !== undefined) {
     const { user: _user, expiresAt: _expiresAt, ...signedOut } = state;
@@ -70,7 +76,7 @@ export function post<T>(path: string, body: unknown, signal?: AbortSignal): Prom
 
 export async function loadAuth(): Promise<void> {
   const state = await get<AuthState>('/auth/state');
-  clockSkewMs = state.now - Date.now();
+  setServerNow(state.now);
   auth.set(state);
 }
 

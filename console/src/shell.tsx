@@ -1,14 +1,19 @@
 import type { ComponentChildren, JSX } from 'preact';
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { activeKeys, type KeyAction, useKeys } from './keys.ts';
 import { letters, THEMES, theme, zone } from './preferences.ts';
+import { live, waiting } from './requests/live.ts';
 import { go, place } from './router.ts';
 import { auth, serverNow, signOut } from './server.ts';
 import { useStore } from './store.ts';
-import { zoneName } from './time.ts';
+import { timeOf, zoneName } from './time.ts';
+import { Mark } from './ui/verdict.tsx';
 
 /** Where the navigation leads. A page that does not exist is not named. */
-const NAV = [{ path: '/sessions', label: 'Sessions', key: 's' }] as const;
+const NAV = [
+  { path: '/requests', label: 'Requests', key: 'r' },
+  { path: '/sessions', label: 'Sessions', key: 's' },
+] as const;
 const THEME_WORDS = { auto: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' } as const;
 
 /** What is around every page: where one is, who one is, and how things are shown. */
@@ -16,13 +21,21 @@ export function Shell({ children }: { children: ComponentChildren }): JSX.Elemen
   const { path } = useStore(place);
   const state = useStore(auth);
   const help = useRef<HTMLDialogElement>(null);
+  const [, setOpened] = useState(0);
+  const openHelp = useCallback((): void => {
+    // What works is known by now: the page may have come after this was drawn.
+    setOpened((before) => before + 1);
+    help.current?.showModal();
+  }, []);
+  const hasRequests = state?.requests === true;
+  const nav = useMemo(() => NAV.filter((each) => each.path !== '/requests' || hasRequests), [hasRequests]);
   const actions = useMemo(
     (): KeyAction[] => [
-      ...NAV.map(({ path: to, label, key }) => ({ keys: [`g ${key}`], does: `go to ${label}`, run: () => go(to) })),
+      ...nav.map(({ path: to, label, key }) => ({ keys: [`g ${key}`], does: `go to ${label}`, run: () => go(to) })),
       { keys: ['t'], does: 'UTC or local time', run: () => zone.set(zone.get() === 'utc' ? 'local' : 'utc') },
-      { keys: ['?'], does: 'this list', run: () => help.current?.showModal() },
+      { keys: ['?'], does: 'this list', run: openHelp },
     ],
-    [],
+    [nav, openHelp],
   );
   useKeys(actions);
   const signedIn = state?.user !== undefined;
@@ -38,23 +51,19 @@ export function Shell({ children }: { children: ComponentChildren }): JSX.Elemen
         </a>
         {signedIn && (
           <nav aria-label="Pages">
-            {NAV.map(({ path: to, label }) => (
+            {nav.map(({ path: to, label }) => (
               <a key={to} href={to} {...(path.startsWith(to) ? { 'aria-current': path === to ? 'page' : 'true' } : {})}>
                 {label}
+                {to === '/requests' && <Waiting />}
               </a>
             ))}
           </nav>
         )}
         <div class="tools">
+          {signedIn && hasRequests && <LiveMark />}
           <ZoneButton />
           <ThemeButton />
-          <button
-            type="button"
-            class="quiet"
-            aria-label="Keys and settings"
-            title="Keys and settings (?)"
-            onClick={() => help.current?.showModal()}
-          >
+          <button type="button" class="quiet" aria-label="Keys and settings" title="Keys and settings (?)" onClick={openHelp}>
             <span aria-hidden="true">?</span>
           </button>
           {signedIn && (
@@ -70,6 +79,31 @@ export function Shell({ children }: { children: ComponentChildren }): JSX.Elemen
       </main>
       <Help dialog={help} />
     </>
+  );
+}
+
+/** How many wait for this person. */
+function Waiting(): JSX.Element | null {
+  const count = useStore(waiting);
+  if (count === 0) return null;
+  return (
+    <span class="badge">
+      {count.toLocaleString('en')}
+      <span class="sr"> for you</span>
+    </span>
+  );
+}
+
+/** Whether what is shown of requests is what is. */
+function LiveMark(): JSX.Element {
+  const { state, asOf } = useStore(live);
+  const chosen = useStore(zone);
+  if (state === 'live') return <Mark look="live" word="Live" />;
+  const since = asOf === undefined ? 'connecting' : `as of ${timeOf(asOf, chosen)}, reconnecting`;
+  return (
+    <span role="status">
+      <Mark look="none" word={since} />
+    </span>
   );
 }
 
@@ -140,7 +174,6 @@ function ThemeButton(): JSX.Element {
 
 function Help({ dialog }: { dialog: { current: HTMLDialogElement | null } }): JSX.Element {
   const on = useStore(letters);
-  // What works is known when the dialog opens; it is drawn anew with each change of the page.
   const keys = activeKeys();
   return (
     <dialog ref={dialog} aria-labelledby="help-title">

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pipeline } from 'node:stream/promises';
+import { Readable } from 'node:stream';
 import { temporaryDirectory } from '@chaperone/testing';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import {
@@ -11,7 +13,9 @@ import {
   LinkSignIn,
   loadStaticFiles,
   LOCAL_IDENTITY,
+  RequestRefused,
 } from '@chaperone/collector';
+import { Requests } from '../../collector/src/requests/requests.fixture.ts';
 import { trust } from './world.test-support.ts';
 
 /** Debian's; another one may be named. */
@@ -25,8 +29,12 @@ export function launch(): Promise<Browser> {
 export interface Site extends AsyncDisposable {
   readonly url: string;
   readonly collector: Collector;
+  /** What waits for approval here; nobody but a test decides on it. */
+  readonly requests: Requests;
   /** The path of a link that signs in, and leads on to another path. */
   readonly newLink: (path: string) => string;
+  /** Breaks every connection off. */
+  readonly cut: () => void;
   /** What the server does before it answers: nothing, unless a test wants it slow or broken. */
   before: (request: Request) => Promise<Response | undefined>;
 }
@@ -37,12 +45,24 @@ export async function startSite(): Promise<Site> {
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) throw new Error('the page is not built: npm run build');
   const signIn = new LinkSignIn(Date.now);
+  const requests = new Requests({ user: 'maria@corp', groups: ['dba'] });
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const collector = await createCollector({
     directory: directory.path,
     trust,
     access: createTokenAccess('token'),
     logger: silent,
+    requests: {
+      list: () => requests.list(),
+      watch: (tell) => requests.watch(tell),
+      viewer: (identity) => requests.viewer(identity),
+      desk: {
+        content: ({ metadata }) => requests.contents.get(metadata.name) ?? {},
+        decide: () => {
+          throw new RequestRefused(400, 'Usage', 'nobody decides here');
+        },
+      },
+    },
     console: { files, signIn, now: Date.now },
   });
   const server = createServer((request, response) => void serve(site, request, response));
@@ -50,7 +70,9 @@ export async function startSite(): Promise<Site> {
   const site: Site = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     collector,
+    requests,
     newLink: (path) => signIn.newLink({ identity: LOCAL_IDENTITY, path }).link,
+    cut: () => server.closeAllConnections(),
     before: () => Promise.resolve(undefined),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
@@ -75,7 +97,9 @@ async function serve(site: Site, request: IncomingMessage, response: ServerRespo
   });
   const answer = (await site.before(asked)) ?? (await site.collector.fetch(asked));
   response.writeHead(answer.status, Object.fromEntries(answer.headers));
-  response.end(Buffer.from(await answer.arrayBuffer()));
+  if (answer.body === null) response.end();
+  // Who leaves ends it.
+  else await pipeline(Readable.fromWeb(answer.body), response).catch(() => undefined);
 }
 
 export interface Visit {
@@ -90,6 +114,8 @@ export interface VisitOptions {
   readonly height?: number;
   readonly dark?: boolean;
   readonly signedIn?: boolean;
+  /** Where the link leads. */
+  readonly home?: string;
   /** Where people are sent to sign in: what is wrong there is not ours. */
   readonly elsewhere?: string;
 }
@@ -100,7 +126,7 @@ export async function visit(
   site: Pick<Site, 'url'> & Partial<Pick<Site, 'newLink'>>,
   options: VisitOptions = {},
 ): Promise<Visit> {
-  const { width = 1440, height = 900, dark = false, signedIn = true, elsewhere = '-' } = options;
+  const { width = 1440, height = 900, dark = false, signedIn = true, elsewhere = '-', home = '/sessions' } = options;
   const context = await browser.newContext({
     viewport: { width, height },
     colorScheme: dark ? 'dark' : 'light',
@@ -133,8 +159,8 @@ export async function visit(
     void dialog.dismiss();
   });
   if (signedIn && site.newLink !== undefined) {
-    await page.goto(`${site.url}${site.newLink('/sessions')}`);
-    await page.waitForURL(`${site.url}/sessions`);
+    await page.goto(`${site.url}${site.newLink(home)}`);
+    await page.waitForURL(`${site.url}${home}`);
   }
   return { page, context, faults };
 }

@@ -1,16 +1,24 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { launch, startSite, visit } from './browser.test-support.ts';
+import { requestsOf } from './requests-world.test-support.ts';
 import { aWorld } from './world.test-support.ts';
 
-// Pictures of every page for people to look at, at two widths and in both themes: node console/test/shots.ts
+// Pictures of every page for people to look at, at two widths and in both themes: node console/test/shots.ts [BEGINNING OF A NAME]
 const SHOTS = join(import.meta.dirname, 'shots');
 await mkdir(SHOTS, { recursive: true });
 const [browser, site] = await Promise.all([launch(), startSite()]);
 const world = aWorld();
 for (const { segments } of world.sessions) for (const bytes of segments) await site.collector.ingest(bytes);
 for (const at of [0, 2]) await site.collector.ingest(world.gapped.segments[at] ?? Buffer.alloc(0));
+const asked = requestsOf(site.requests);
 const pages: Record<string, string> = {
+  requests: '/requests',
+  'requests-others': '/requests?show=others',
+  'requests-decided': '/requests?show=decided',
+  ...Object.fromEntries(
+    Object.entries(asked).map(([name, { metadata }]) => [`request-${name}`, `/requests/${metadata.namespace}/${metadata.name}`]),
+  ),
   sessions: '/sessions',
   search: '/sessions#q=drop',
   empty: '/sessions?agent=agents%2Fnobody',
@@ -24,15 +32,30 @@ const pages: Record<string, string> = {
   wide: `/sessions/${world.wide.name}?at=1`,
   gone: '/sessions/s-aaaaaaaaaaaaaaaa',
 };
+const [, , begin = ''] = process.argv;
+const wanted = Object.entries(pages).filter(([name]) => name.startsWith(begin));
+const panels = [
+  ['a', 'request-update'],
+  ['d', 'request-delete'],
+] as const;
 for (const width of [1440, 390])
   for (const dark of [false, true]) {
     const { page, context } = await visit(browser, site, { width, dark, height: width === 390 ? 844 : 900 });
     const shot = (name: string): Promise<Buffer> =>
       page.screenshot({ path: join(SHOTS, `${name}-${width}-${dark ? 'dark' : 'light'}.png`) });
-    for (const [name, path] of Object.entries(pages)) {
+    for (const [name, path] of wanted) {
       await page.goto(`${site.url}${path}`);
-      await page.waitForLoadState('networkidle');
+      await page.locator('h1').waitFor();
+      // A stream of requests is never done.
+      await page.waitForTimeout(name.startsWith('request') ? 300 : 800);
       await shot(name);
+    }
+    for (const [key, name] of panels) {
+      await page.goto(`${site.url}${pages[name]}`);
+      await page.locator('.bar').waitFor();
+      await page.keyboard.press(key);
+      await page.waitForTimeout(500);
+      await shot(`${name}-panel`);
     }
     await page.keyboard.press('?');
     await shot('keys');

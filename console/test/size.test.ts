@@ -16,13 +16,16 @@ const CHUNKS = [
   'assets/heading.js',
   'assets/icon.svg',
   'assets/index.js',
-  'assets/jsxRuntime.js',
+  'assets/load.js',
   'assets/nowhere.js',
+  'assets/request.js',
+  'assets/requests.js',
   'assets/session.js',
   'assets/sessions.js',
   'assets/sign-in.js',
   'assets/style.css',
-  'assets/verdict.js',
+  'assets/time.js',
+  'assets/you.js',
   'index.html',
 ];
 
@@ -59,7 +62,7 @@ test('the page is made of the chunks that were looked at', () => {
   expect([...files.keys()].map(withoutHash).toSorted()).toEqual(CHUNKS);
 });
 
-test.each(['sessions', 'session', 'sign-in'])('the first view of %s waits for little', (route) => {
+test.each(['requests', 'request', 'sessions', 'session', 'sign-in'])('the first view of %s waits for little', (route) => {
   const scripts = withImports(named(`assets/${route}.js`), withImports(named('assets/index.js')));
   expect([...scripts].every((name) => files.has(name))).toBe(true);
   const bytes = [...scripts].reduce((sum, name) => sum + packed(name), 0);

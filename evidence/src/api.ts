@@ -136,6 +136,8 @@ export const AuthState = z.object({
   way: z.enum(['link', 'oidc', 'saml', 'none']),
   provider: z.string().optional(),
   origin: z.string(),
+  /** Whether there are requests for approval here. */
+  requests: z.boolean(),
   now: z.number(),
   user: z.string().optional(),
   expiresAt: z.number().optional(),

@@ -1,4 +1,5 @@
-import { type AccessRequest, type ApprovalDecision, MIN_GRANT_SECONDS, shortDigest } from '@chaperone/api';
+import { type AccessRequest, type ApprovalDecision, MIN_GRANT_SECONDS } from '@chaperone/api';
+import { shortDigest, stateOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
 import { mayGrant } from '@chaperone/policy';
 import { CliError, EXIT, usage } from '../errors.ts';
@@ -8,7 +9,7 @@ import type { ProgramOptions } from '../program.ts';
 import type { Answer, Person, RequestDesk } from '../requests/desk.ts';
 import { type Outcome, outcomeOf, over, signatureNeeded } from '../requests/outcome.ts';
 import { promptDecision } from '../requests/prompt.ts';
-import { isAsked, notAsked, stateOf, takesPlainWord } from '../requests/text.ts';
+import { isAsked, notAsked, takesPlainWord } from '../requests/text.ts';
 import { demandGranting } from './grants.ts';
 
 /** How long the answer's effect is waited for. */

@@ -1,11 +1,11 @@
 import type { AccessRequest, RequestState } from '@chaperone/api';
-import { shortDigest } from '@chaperone/api';
+import { clockTime, shortDigest, stateOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
 import { age, type Io, table, writeLine } from '../io.ts';
 import { type DocumentOutput, isStream, writeDocument, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
 import { fits, type RequestDesk, type RequestFilter } from '../requests/desk.ts';
-import { clockTime, effectCell, stateOf, wholeLines } from '../requests/text.ts';
+import { effectCell, wholeLines } from '../requests/text.ts';
 
 export type RequestsOutput = 'table' | 'wide' | 'json' | 'jsonl' | 'yaml' | 'name';
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AccessRequest, API_VERSION, ApprovalDecision, SessionKill, visible } from '@chaperone/api';
+import { groupsNamed } from '@chaperone/api/requests';
 import { z } from 'zod';
 import { ApiServer, ApiStatusError, isStatus } from '../cluster/api-server.ts';
 import { asUnexpected, notInstalled } from '../cluster/installation.ts';
@@ -10,7 +11,6 @@ import {
   type Answer,
   decisionName,
   fits,
-  groupsNamed,
   isWhole,
   newestFirst,
   only,

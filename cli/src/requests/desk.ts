@@ -107,11 +107,6 @@ function madeAt({ metadata }: AccessRequest): number {
   return Date.parse(metadata.creationTimestamp ?? '') || 0;
 }
 
-/** All groups that a request's rules name, also those that may decide only later. */
-export function groupsNamed({ spec }: AccessRequest): string[] {
-  return [...new Set(spec.rules.flatMap(({ groups, all, escalation }) => [...groups, ...all, ...(escalation?.groups ?? [])]))];
-}
-
 /** The name of a person's answer: the same for the same answer, so that a double press makes one. */
 export function decisionName({ metadata }: AccessRequest, user: string, decision: Answer['decision']): string {
   const seal = hash('sha256', `${metadata.uid ?? ''}${user}${decision}`, 'hex');

@@ -156,7 +156,7 @@ test('what is not said right decides nothing', async () => {
   await writeFile(join(elsewhere, 'collector.json'), JSON.stringify({ url: held.url, token: 'another', pid: process.pid }));
   expect(await run(['deny', name, '--data', elsewhere])).toMatchObject({
     code: 4,
-    err: expect.stringContaining('error: requests want the bearer token of the data directory (NotSignedIn)') as string,
+    err: expect.stringContaining('error: the collector wants its bearer token (NotSignedIn)') as string,
   });
   expect((await held.request(({ metadata }) => metadata.name === name)).status).toMatchObject({
     state: 'Pending',
@@ -279,7 +279,7 @@ describe('at a terminal', () => {
     );
     expect(seen).toMatch(/^Effect {4}update public\.orders, select public\.orders · 1 row matched when it was asked for$/m);
     expect(seen).toContain(
-      `Digest    ${digestOf(request)} · rule "refund", generation 0 · needs 1 of group shop-leads, you are asked\n`,
+      `Digest    ${digestOf(request)} · rule "refund", generation 1 · needs 1 of group shop-leads, you are asked\n`,
     );
     expect(seen).toMatch(/^approved \(1 of 1\) · ran at [\d:]{8}: UPDATE 1$/m);
     expect(await answer).toBe('UPDATE 1');

@@ -95,9 +95,11 @@ class LocalDesk implements RequestDesk {
     try {
       const response = await this.#fetch('/v1/requests?watch=1', { signal });
       const chunks = response.body as unknown as AsyncIterable<Buffer>;
+      let event = '';
       for await (const line of boundedLines(chunks, MAX_EVENT_BYTES)) {
         if (line.kind === 'bad') throw unknownForm();
-        if (!line.text.startsWith('data: ')) continue;
+        if (line.text.startsWith('event: ')) event = line.text.slice('event: '.length);
+        if (event !== 'request' || !line.text.startsWith('data: ')) continue;
         const request = read(AccessRequest, line.text.slice('data: '.length));
         if (fits(request, { namespace, name })) yield request;
       }

@@ -1,10 +1,10 @@
 import { type AccessRequest, type CountedDecision, DECIDE_PAGE } from '@chaperone/api';
 import type { Code } from '@chaperone/api/codes';
+import { isOpen, missingWords, plain, stateOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
-import { isOpen } from '@chaperone/policy';
 import { CliError, EXIT } from '../errors.ts';
 import type { Answer } from './desk.ts';
-import { overText, stateOf } from './text.ts';
+import { overText } from './text.ts';
 
 /** What became of an answer: `said` for the person, `exit` for scripts. `final`: waiting longer tells nothing new. */
 export interface Outcome {
@@ -78,7 +78,7 @@ function approved(request: AccessRequest, votes: string, now: number): Outcome {
   const result = request.status?.result;
   switch (stateOf(request)) {
     case 'Pending':
-      return { said: `${votes}: ${waitsFor(request)}`, ...done };
+      return { said: `${votes}: ${plain(missingWords(request))}`, ...done };
     case 'Approved':
       if (request.spec.mode === 'retry') return { said: `${votes}: it runs when the agent repeats it`, ...done };
       return { said: `${votes}: it has not run yet`, exit: EXIT.ok, final: false };
@@ -91,17 +91,6 @@ function approved(request: AccessRequest, votes: string, now: number): Outcome {
     default:
       return { said: `${votes}, and it does not run: ${overText(request, now)}`, exit: EXIT.tooLate, final: true };
   }
-}
-
-/** waits for one more */
-function waitsFor({ status, spec }: AccessRequest): string {
-  const [given, needed] = (status?.votes ?? '').split('/').map(Number);
-  const missing = (needed ?? 1) - (given ?? 0);
-  if (missing === 1) return 'waits for one more';
-  if (missing > 1) return `waits for ${missing} more`;
-  // Enough people, but not of every rule, or not of every group that a rule wants.
-  const groups = [...new Set(spec.rules.flatMap(({ all }) => all))];
-  return groups.length === 0 ? 'waits for people of the other rules' : `waits for one of each of ${groups.join(', ')}`;
 }
 
 /** By the clock of the one who reads it. */

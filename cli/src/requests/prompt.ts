@@ -1,10 +1,11 @@
 import { createInterface, type Interface } from 'node:readline';
 import type { AccessRequest } from '@chaperone/api';
+import { stateOf, typedObject } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
 import type { Io } from '../io.ts';
 import type { Person, RequestDesk } from './desk.ts';
 import { over } from './outcome.ts';
-import { left, promptLines, stateOf, typedObject, wholeLines } from './text.ts';
+import { left, promptLines, wholeLines } from './text.ts';
 
 const TICK_MS = 1_000;
 /** The desk says when the time is over; where it does not, our clock does, which may be ahead. */

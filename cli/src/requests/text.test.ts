@@ -1,11 +1,12 @@
 import type { AccessRequest, CountedDecision, RequestSpec, RequestStatus } from '@chaperone/api';
+import { typedObject } from '@chaperone/api/requests';
 import { describe, expect, test } from 'vitest';
 import { demandDigest } from '../commands/decide.ts';
 import type { CliError } from '../errors.ts';
 import { aRequest } from './api-server.test-support.ts';
 import { demandName, type Person } from './desk.ts';
 import { outcomeOf, signatureNeeded } from './outcome.ts';
-import { effectCell, left, notAsked, overText, promptLines, takesPlainWord, typedObject, wholeLines } from './text.ts';
+import { effectCell, left, notAsked, overText, promptLines, takesPlainWord, wholeLines } from './text.ts';
 
 const NAME = 'ar-7f3kq2mzt4hcnw5e';
 const NOW = Date.parse('2026-01-01T12:04:07Z');

@@ -1,16 +1,26 @@
-import { type AccessRequest, type Approvers, type Assurance, DECIDE_PAGE, MAX_REQUEST_TEXT, shortDigest } from '@chaperone/api';
+import { type AccessRequest, type Approvers, type Assurance, DECIDE_PAGE } from '@chaperone/api';
+import {
+  askedWords,
+  cutWords,
+  fullWords,
+  heldEffects,
+  mayDecide,
+  overWords,
+  plain,
+  purposeWords,
+  rowsWords,
+  ruleWords,
+  shortDigest,
+  stateOf,
+  TRANSACTION_WORDS,
+  waitsWords,
+} from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
-import { mayDecide } from '@chaperone/policy';
-import { age, counted, table } from '../io.ts';
+import { age, table } from '../io.ts';
 import type { Person, RequestContent } from './desk.ts';
 
 /** Of a statement and its values beside a prompt; [v]iew shows the whole. */
 const SHOWN = { text: 400, value: 60, values: 8, effects: 6, recent: 4 } as const;
-/** Values and effects of a request; RequestSpec has no room for more. */
-const MAX_LISTED = 64;
-/** More rows are not approved by a letter. */
-const MAX_ROWS = 100;
-const DATA_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete']);
 /** In a table. */
 const MAX_EFFECTS = 2;
 
@@ -22,19 +32,10 @@ export function left(ms: number): string {
   return minutes === 0 ? `${seconds}s` : `${minutes}m${String(seconds % 60).padStart(2, '0')}s`;
 }
 
-/** 12:08:19Z of a time in RFC 3339. */
-export function clockTime(at: string): string {
-  const parsed = new Date(at);
-  return Number.isNaN(parsed.getTime()) ? visible(at, 64) : `${parsed.toISOString().slice(11, 19)}Z`;
-}
-
-export function stateOf({ status }: AccessRequest): string {
-  return status?.state ?? 'Pending';
-}
-
 /** update:public.tickets — what needs approval of it, without blanks. */
-export function effectCell({ spec }: AccessRequest): string {
-  const held = spec.effects.filter(({ verdict }) => verdict === 'approve');
+export function effectCell(request: AccessRequest): string {
+  const { spec } = request;
+  const held = heldEffects(request);
   const named = [...new Set(held.map(({ verb, object }) => `${verb}:${object}`.replace(/:$/, '').replace(/\s+/g, '_')))];
   if (named.length === 0) return spec.sentence.replace(/\s+/g, '_');
   const more = named.length - MAX_EFFECTS;
@@ -65,7 +66,7 @@ export function promptLines(request: AccessRequest, { person, content, grantFor 
     line('Runs', `${visible(spec.text, SHOWN.text)}        on ${resource.namespace}/${resource.name}`),
     ...(values.length === 0 ? [] : [line('', [...values, ...(hidden > 0 ? [`${hidden} more`] : [])].join(' · '))]),
     ...fullLine(spec.parameters, 'values'),
-    ...cutLine(request, SHOWN.text),
+    ...promptCutLine(request),
     line(
       'Effect',
       [
@@ -113,7 +114,7 @@ function actionLines(request: AccessRequest): string[] {
   const { spec } = request;
   return [
     line('Runs', visible(spec.text)),
-    ...cutLine(request, MAX_REQUEST_TEXT),
+    ...cutLine(request),
     ...(spec.parameters ?? []).map((value, at) => line('', `$${at + 1} = ${visible(value)}`)),
     ...fullLine(spec.parameters, 'values'),
     ...spec.effects.map(({ verb, object, via, verdict, rule }, at) => {
@@ -136,10 +137,11 @@ function recentLines({ spec: { recent = [] } }: AccessRequest, shown: number): s
 }
 
 /** Who decides, on what, until when. */
-function termLines({ metadata, spec, status }: AccessRequest, now: number): string[] {
+function termLines(request: AccessRequest, now: number): string[] {
+  const { metadata, spec, status } = request;
   const asked = status?.asked ?? 1;
   return [
-    line('Waits', spec.mode === 'hold' ? 'the connection waits for the decision' : 'the agent repeats it once it is approved'),
+    line('Waits', waitsWords(request)),
     ...spec.rules.map((rule, at) => line(at === 0 ? 'Rules' : '', ruleText(rule, undefined, now))),
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
     line('Session', `${spec.session}, action ${spec.action}`),
@@ -202,31 +204,24 @@ function votesLine({ status = {} }: AccessRequest): string[] {
   return [line('Votes', visible(`${(status.votes ?? '').replace('/', ' of ')} so far: approved by ${given.join(', ')}`))];
 }
 
-/** A request holds so many values and effects, and does not say whether there were more. */
 function fullLine(values: readonly unknown[] = [], of: string): string[] {
-  return values.length < MAX_LISTED ? [] : [line('', `a request shows ${MAX_LISTED} ${of}; there may be more`)];
+  return lineOf(fullWords(values, of));
 }
 
-function purposeOf({ spec: { agent } }: AccessRequest): string[] {
-  const { purpose, onBehalfOf } = agent;
-  return [
-    ...(purpose === '' ? [] : [`purpose "${purpose}"`]),
-    ...(onBehalfOf === undefined ? [] : [`on behalf of ${onBehalfOf.user} (verified by ${onBehalfOf.issuer})`]),
-  ];
+function lineOf(text: string | undefined): string[] {
+  return text === undefined ? [] : [line('', text)];
+}
+
+function purposeOf(request: AccessRequest): string[] {
+  return purposeWords(request).map(plain);
 }
 
 function transactionOf({ spec }: AccessRequest): string[] {
-  return spec.transaction ? ['part of an open transaction, whose locks are held meanwhile'] : [];
+  return spec.transaction ? [TRANSACTION_WORDS] : [];
 }
 
-/** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
-function rowsOf({ spec: { preview } }: AccessRequest): string[] {
-  if (preview === undefined) return [];
-  const { count, estimate, why } = preview;
-  if (count !== undefined) return [`${counted(count, 'row')} matched when it was asked for`];
-  const expected = estimate === undefined ? [] : [`about ${counted(estimate, 'row')} expected`];
-  if (why === undefined && estimate !== undefined) return expected;
-  return [...expected, `nobody looked at the rows that it meets${why === undefined ? '' : `: ${visible(why)}`}`];
+function rowsOf(request: AccessRequest): string[] {
+  return rowsWords(request).map((words) => visible(plain(words)));
 }
 
 /** Some of the rows, as they are before it. */
@@ -238,47 +233,20 @@ function contentLines({ columns = [], rows = [] }: RequestContent = {}): string[
     .map((text) => line('', text));
 }
 
-/**
- * The object whose name somebody has to type who approves: where nobody knows how much it meets, where that is a lot, and where it
- * changes what there is. Undefined: a letter is enough.
- */
-export function typedObject({ spec }: AccessRequest): string | undefined {
-  const { effects, preview } = spec;
-  const held = effects.filter(({ verdict }) => verdict === 'approve');
-  const isData = held.every(({ verb }) => DATA_VERBS.has(verb));
-  if (isData && preview?.count !== undefined && preview.count <= MAX_ROWS) return undefined;
-  return visible(held[0]?.object ?? spec.resource.name) || spec.resource.name;
-}
-
 /** What is not seen of a statement is said. */
-function cutLine({ spec }: AccessRequest, most: number): string[] {
-  const isCut = spec.text.length >= MAX_REQUEST_TEXT;
-  if (isCut) return [line('', `these are the first ${MAX_REQUEST_TEXT} characters of a statement of ${spec.textBytes} bytes`)];
-  return spec.text.length > most ? [line('', `${spec.text.length} characters; v shows all of them`)] : [];
+function cutLine(request: AccessRequest): string[] {
+  return lineOf(cutWords(request));
 }
 
-const ASSURANCE_TEXT: Readonly<Record<Assurance, string>> = { kubernetes: '', signed: ', signed', passkey: ', by passkey' };
+function promptCutLine(request: AccessRequest): string[] {
+  const { text } = request.spec;
+  return lineOf(cutWords(request) ?? (text.length > SHOWN.text ? `${text.length} characters; v shows all of them` : undefined));
+}
 
-/** rule "fix", generation 12 · needs 1 of group dba, you are in it */
+/** rule "fix", generation 12 · needs 1 of group dba, you are asked */
 function ruleText(rule: Approvers, person: Person | undefined, now: number): string {
-  const { escalation } = rule;
-  const needs = `needs ${rule.minimum} of ${whom(rule)}`;
-  const each = rule.all.length === 0 ? '' : `, and one of each of ${rule.all.join(', ')}`;
-  const later = escalation === undefined ? '' : `, from ${clockTime(escalation.at)} also of ${whom(escalation)}`;
-  const reason = rule.reason ? ', with a reason' : '';
-  const assurance = ASSURANCE_TEXT[rule.assurance ?? 'kubernetes'];
   const you = person === undefined ? '' : isAsked(rule, person, now) ? ', you are asked' : ', you are not asked';
-  return visible(`rule "${rule.rule}", generation ${rule.generation} · ${needs}${each}${later}${reason}${assurance}${you}`);
-}
-
-/** group dba or users a, b */
-function whom({ groups, users }: { readonly groups: readonly string[]; readonly users: readonly string[] }): string {
-  const all = [...plural('group', groups), ...plural('user', users)];
-  return all.length === 0 ? 'nobody' : all.join(' or ');
-}
-
-function plural(word: string, names: readonly string[]): string[] {
-  return names.length === 0 ? [] : [`${word}${names.length === 1 ? '' : 's'} ${names.join(', ')}`];
+  return visible(`${plain(ruleWords(rule))}${you}`);
 }
 
 /** Of the rules that ask this person, whether one takes their word by way of the API server. */
@@ -291,38 +259,13 @@ export function isAsked(rule: Approvers, { user, groups }: Person, now: number):
 }
 
 /** What somebody lacks whom no rule asks: `needs group dba; your groups: dev, oncall`. */
-export function notAsked({ metadata, spec }: AccessRequest, { user, groups }: Person): string {
-  const needed = [...new Set(spec.rules.map((rule) => whom({ groups: [...rule.groups, ...rule.all], users: rule.users })))];
+export function notAsked(request: AccessRequest, { user, groups }: Person): string {
   const own = groups.filter((group) => !group.startsWith('system:'));
-  return `${metadata.name} needs ${needed.join(', and ')}; you are ${user}, your groups: ${own.length === 0 ? 'none' : own.join(', ')}`;
+  return `${request.metadata.name} needs ${plain(askedWords(request))}; you are ${user}, your groups: ${own.length === 0 ? 'none' : own.join(', ')}`;
 }
 
 /** What a request came to that is over, and who did it: `ar-7f3k was denied 2m ago by bob@corp ("wrong ticket")`. */
-export function overText({ metadata, spec, status }: AccessRequest, now: number): string {
-  const { name } = metadata;
-  const ago = status?.decidedAt === undefined ? '' : ` ${age(Date.parse(status.decidedAt), now)} ago`;
-  const by = (decision: 'Approve' | 'Deny'): string => {
-    const those = (status?.decisions ?? []).filter((each) => each.counted && each.decision === decision);
-    const reason = those.find((each) => each.reason !== undefined)?.reason;
-    const people = [...new Set(those.map((each) => each.by))];
-    return `${people.length === 0 ? '' : ` by ${people.join(', ')}`}${reason === undefined ? '' : ` ("${reason}")`}`;
-  };
-  switch (status?.state) {
-    case 'Denied':
-      return `${name} was denied${ago}${by('Deny')}`;
-    case 'Expired':
-      return `${name} expired at ${clockTime(spec.expiresAt)} with ${status.votes ?? '0/1'} approvals; it never ran`;
-    case 'Withdrawn':
-      return `${name} is over: the agent left before anybody decided`;
-    case 'Voided':
-      return `${name} is void: what it was about changed meanwhile; it did not run`;
-    case 'Ran':
-      return `${name} was approved${ago}${by('Approve')} and ran: ${status.result ?? 'done'}`;
-    case 'Failed':
-      return `${name} was approved${ago}${by('Approve')}, ran and failed: ${status.result ?? 'an error'}`;
-    case 'Released':
-      return `${name} was approved${ago}${by('Approve')} and runs`;
-    default:
-      return `${name} was approved${ago}${by('Approve')}`;
-  }
+export function overText(request: AccessRequest, now: number): string {
+  const at = request.status?.decidedAt;
+  return plain(overWords(request, at === undefined ? undefined : age(Date.parse(at), now)));
 }

@@ -102,7 +102,7 @@ describe('a start', () => {
         body: JSON.stringify({ proof: link.slice(link.lastIndexOf('/') + 1) }),
       });
     const first = await signIn(up.ready.console);
-    expect([first.status, await first.json()]).toEqual([200, { path: '/sessions' }]);
+    expect([first.status, await first.json()]).toEqual([200, { path: '/requests' }]);
     const cookie = first.headers.get('set-cookie')?.split(';')[0] ?? '';
     expect((await fetch(`${up.ready.collector}/v1/sessions`, { headers: { cookie } })).status).toBe(200);
     expect((await signIn(up.ready.console)).status, 'used up').toBe(410);

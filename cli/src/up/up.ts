@@ -35,9 +35,11 @@ import type { HostPort } from '../flags.ts';
 import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
 import { Killing } from './killing.ts';
+import { killRoutes } from './kills.ts';
 import { othersReach } from './others.ts';
 import { portOwner } from './port-owner.ts';
-import { requestRoutes } from './requests.ts';
+import { localRequests } from './request-source.ts';
+import { foreignSite } from './same-site.ts';
 
 /** How long an end waits for sessions to say goodbye, and then for their evidence to be stored. */
 const SESSIONS_TIMEOUT_MS = 5_000;
@@ -89,17 +91,15 @@ export async function startUp(options: UpOptions): Promise<Running> {
   const token = randomBytes(24).toString('base64url');
   const signIn = new LinkSignIn(() => systemClock.now());
   const page = await openConsole(signIn);
-  const collector = await openCollector(options, trust, token, page);
+  const collector = await openCollector(options, trust, {
+    access: createTokenAccess(token),
+    requests: localRequests(control.approvals, () => systemClock.now()),
+    ...(page === undefined ? {} : { console: page }),
+  });
   stack.defer(() => collector.close());
   const killing = new Killing({ control, collector, token });
-  const requests = requestRoutes({
-    desk: control.approvals,
-    token,
-    host: options.console.host,
-    now: () => systemClock.now(),
-    kill: (order) => killing.kill(order),
-  });
-  const api = await listenApi(collector, requests, options.console, page !== undefined);
+  const kills = killRoutes({ token, kill: (order) => killing.kill(order) });
+  const api = await listenApi(collector, kills, options.console, page !== undefined);
   stack.defer(() => closeApi(api));
 
   let unacknowledged = 0;
@@ -134,7 +134,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
     ready: {
       resources,
       collector: url,
-      console: page === undefined ? url : `${url}${signIn.newLink({ identity: LOCAL_IDENTITY, path: '/sessions' }).link}`,
+      console: page === undefined ? url : `${url}${signIn.newLink({ identity: LOCAL_IDENTITY, path: '/requests' }).link}`,
     },
     stop: async () => {
       await owned.disposeAsync();
@@ -185,17 +185,10 @@ async function openConsole(signIn: LinkSignIn): Promise<CollectorOptions['consol
 async function openCollector(
   { data, logger }: UpOptions,
   trust: Trust,
-  token: string,
-  page: CollectorOptions['console'],
+  what: Pick<CollectorOptions, 'access' | 'requests' | 'console'>,
 ): Promise<Collector> {
   const directory = dataPaths(data).evidence;
-  return createCollector({
-    directory,
-    trust,
-    access: createTokenAccess(token),
-    logger,
-    ...(page === undefined ? {} : { console: page }),
-  }).catch(inData(data));
+  return createCollector({ directory, trust, logger, ...what }).catch(inData(data));
 }
 
 async function openRecording(
@@ -289,13 +282,17 @@ const PAGE = `This is the collector of chaperone up. It keeps what agents did he
 
 async function listenApi(
   collector: Collector,
-  requests: ReturnType<typeof requestRoutes>,
+  kills: ReturnType<typeof killRoutes>,
   { host, port }: HostPort,
   hasPage: boolean,
 ): Promise<ServerType> {
   const fetch = (request: Request): Response | Promise<Response> => {
     const { pathname } = new URL(request.url);
-    if (/^\/v1\/(requests(\/|$)|kills$)/.test(pathname)) return requests.fetch(request);
+    if (/^\/v1\/(requests(\/|$)|kills$)/.test(pathname)) {
+      const foreign = foreignSite({ header: (name) => request.headers.get(name) ?? undefined }, host);
+      if (foreign !== undefined) return Response.json({ code: 'NotPermitted', message: foreign }, { status: 403 });
+      if (pathname === '/v1/kills') return kills.fetch(request);
+    }
     return !hasPage && pathname === '/' ? new Response(PAGE) : collector.fetch(request);
   };
   const server = serve({ fetch, hostname: host, port });

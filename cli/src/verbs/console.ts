@@ -11,12 +11,14 @@ interface ConsoleFlags {
 export function addConsole(program: Command, options: VerbOptions): void {
   const command = program
     .command('console [ID]')
-    .description('Print a link that opens the web page of a running chaperone up, at a session where one is named')
+    .description(
+      'Print a link that opens the web page of a running chaperone up: what waits for approval, or a request or session that is named',
+    )
     .option('--data <DIR>', 'the data directory of the chaperone up')
     .addOption(outputOption('console', ['text', 'json', 'yaml']))
     .addHelpText('after', '\nThe link signs in one browser, once, within ten minutes.')
     .action((id: string | undefined, flags: ConsoleFlags) => printLink(id, flags, options));
-  withExamples(command, 'chaperone console', 'chaperone console s-7hq2');
+  withExamples(command, 'chaperone console', 'chaperone console ar-7f3k');
 }
 
 async function printLink(id: string | undefined, { data, output }: ConsoleFlags, { io }: VerbOptions): Promise<void> {
@@ -26,8 +28,20 @@ async function printLink(id: string | undefined, { data, output }: ConsoleFlags,
     import('../commands/sessions.ts'),
     import('../output.ts'),
   ]);
-  const path = id === undefined ? '/sessions' : `/sessions/${demandId(id)}`;
-  const { url, expiresAt } = await newConsoleLink(data ?? defaultData(io.env), path);
+  const directory = data ?? defaultData(io.env);
+  const named = async (name: string): Promise<string> =>
+    name.startsWith('ar-') ? requestPath(directory, name) : `/sessions/${demandId(name)}`;
+  const { url, expiresAt } = await newConsoleLink(directory, id === undefined ? '/requests' : await named(id));
   if (output === 'text') io.out.write(`${url}\n`);
   else await writeDocument(io, output, { url, expiresAt: new Date(expiresAt).toISOString() });
+}
+
+async function requestPath(data: string, typed: string): Promise<string> {
+  const [{ demandName }, { openLocalDesk }] = await Promise.all([
+    import('../requests/desk.ts'),
+    import('../requests/local-desk.ts'),
+  ]);
+  await using desk = await openLocalDesk({ data });
+  const { namespace = '', name } = (await desk.get(demandName(typed))).metadata;
+  return `/requests/${namespace}/${name}`;
 }

@@ -10,18 +10,19 @@ import { createProviderRoutes } from './provider/routes.ts';
 import type { SignIn } from './sign-in.ts';
 
 const MAX_BODY_BYTES = 4096;
-const HOME = '/sessions';
 
 export interface AuthOptions {
   readonly origin: string;
   readonly access: Access;
   readonly signIn: SignIn;
   readonly sessions: BrowserSessions;
+  /** Whether there are requests for approval. */
+  readonly requests: boolean;
   readonly now: () => number;
 }
 
 /** Sign-in and sign-out of the page, below /auth. What changes something has been checked to come from the page before. */
-export function createAuth({ origin, access, signIn, sessions, now }: AuthOptions): Hono {
+export function createAuth({ origin, access, signIn, sessions, requests, now }: AuthOptions): Hono {
   const auth = new Hono();
   const throughProvider = signIn.way === 'oidc' || signIn.way === 'saml';
   if (throughProvider) auth.route('/', createProviderRoutes(signIn, sessions));
@@ -30,7 +31,7 @@ export function createAuth({ origin, access, signIn, sessions, now }: AuthOption
   auth.get('/auth/state', (context) => {
     const found = browserSession(urlOf(context), context.req, sessions);
     const provider = throughProvider ? { provider: signIn.provider } : {};
-    const state: AuthState = { way: signIn.way, ...provider, origin, now: now() };
+    const state: AuthState = { way: signIn.way, ...provider, origin, requests, now: now() };
     if (found === undefined) return context.json(state);
     return context.json<AuthState>({ ...state, user: found.identity.user, expiresAt: found.expiresAt });
   });
@@ -70,7 +71,7 @@ export function createAuth({ origin, access, signIn, sessions, now }: AuthOption
     });
     if ('refused' in identity) return refuse(context, 401, 'NotSignedIn', identity.refused);
     if (signIn.way !== 'link') return refuse(context, 404, 'NotFound', 'this collector has no links to sign in with');
-    const path = (await body(context, LinkRequest))?.path ?? HOME;
+    const path = (await body(context, LinkRequest))?.path ?? (requests ? '/requests' : '/sessions');
     if (!isPagePath(path)) return refuse(context, 400, 'BadRequest', 'this is not a path of the console');
     return context.json<NewLink>(signIn.newLink({ identity, path }));
   });

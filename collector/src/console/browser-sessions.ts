@@ -10,13 +10,15 @@ const ID_BYTES = 32;
 export interface BrowserSession {
   readonly identity: Identity;
   readonly expiresAt: number;
+  /** Aborted when it is ended; what goes on for longer than an answer listens. */
+  readonly ended: AbortSignal;
 }
 
 /** Who is signed in with a browser. In memory: a restart signs everybody out. Ids are kept as digests only. */
 export class BrowserSessions {
   readonly lastMs: number;
   readonly #now: () => number;
-  readonly #sessions = new Map<string, BrowserSession>();
+  readonly #sessions = new Map<string, BrowserSession & { readonly end: () => void }>();
 
   constructor(now: () => number, lastMs: number) {
     this.#now = now;
@@ -26,10 +28,11 @@ export class BrowserSessions {
   /** Begins a session under an id that nobody knew before. */
   begin(identity: Identity): { id: string; session: BrowserSession } {
     for (const [key, { expiresAt }] of this.#sessions)
-      if (expiresAt <= this.#now() || this.#sessions.size >= MAX_SESSIONS) this.#sessions.delete(key);
+      if (expiresAt <= this.#now() || this.#sessions.size >= MAX_SESSIONS) this.#end(key);
       else break;
     const id = randomBytes(ID_BYTES).toString('base64url');
-    const session = { identity, expiresAt: this.#now() + this.lastMs };
+    const stop = new AbortController();
+    const session = { identity, expiresAt: this.#now() + this.lastMs, ended: stop.signal, end: () => stop.abort() };
     this.#sessions.set(digest(id), session);
     return { id, session };
   }
@@ -40,7 +43,12 @@ export class BrowserSessions {
   }
 
   end(id: string): void {
-    this.#sessions.delete(digest(id));
+    this.#end(digest(id));
+  }
+
+  #end(key: string): void {
+    this.#sessions.get(key)?.end();
+    this.#sessions.delete(key);
   }
 }
 

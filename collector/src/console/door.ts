@@ -1,7 +1,7 @@
 import type { ApiError } from '@chaperone/evidence';
-import type { Access, Identity } from '../access.ts';
+import type { Access } from '../access.ts';
 import { createAuth } from './auth.ts';
-import { BrowserSessions, SIGNED_IN_MS } from './browser-sessions.ts';
+import { type BrowserSession, BrowserSessions, SIGNED_IN_MS } from './browser-sessions.ts';
 import { browserSession, isFromPage } from './cookies.ts';
 import { DATA_POLICY, PAGE_POLICY, SAFE_HEADERS } from './headers.ts';
 import { isRoute } from './page-paths.ts';
@@ -10,8 +10,10 @@ import type { SignIn } from './sign-in.ts';
 import type { StaticFile, StaticFiles } from './static-files.ts';
 
 export interface DoorOptions {
-  /** Answers /v1 and what watches the collector; `identity` is who is signed in with a browser. */
-  readonly api: (request: Request, identity: Identity | undefined) => Response | Promise<Response>;
+  /** Answers /v1 and what watches the collector; `signedIn` is who is signed in with a browser. */
+  readonly api: (request: Request, signedIn: BrowserSession | undefined) => Response | Promise<Response>;
+  /** Whether there are requests for approval. */
+  readonly requests: boolean;
   readonly files: StaticFiles;
   readonly signIn: SignIn;
   readonly access: Access;
@@ -40,7 +42,7 @@ export function createDoor(options: DoorOptions): (request: Request) => Promise<
     const answers = signIn.way === 'saml' && request.method === 'POST' && url.pathname === SAML_CALLBACK_PATH;
     if (!reads && !proven && !answers && !isFromPage(url, { header })) return foreign();
     if (url.pathname.startsWith('/auth/')) return auth.fetch(request);
-    return api(request, proven ? undefined : browserSession(url, { header }, sessions)?.identity);
+    return api(request, proven ? undefined : browserSession(url, { header }, sessions));
   };
   return async (request) => {
     const url = new URL(request.url);

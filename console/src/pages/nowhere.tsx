@@ -6,7 +6,7 @@ export default function Nowhere(): JSX.Element {
     <>
       <PageHeading title="Nothing here">Nothing here</PageHeading>
       <p>
-        This address leads to no page. <a href="/sessions">Go to the sessions</a>
+        This address leads to no page. <a href="/">Go to the first one</a>
       </p>
     </>
   );

@@ -1,8 +1,11 @@
 import type { Approvers, Condition, RequestSpec, RequestState, RequestStatus } from '@chaperone/api';
+import { isOpen } from '@chaperone/api/requests';
 import type { Access, AccessRule, Agent } from '../access.ts';
 import type { EndRequest, Question, RequestView } from './question.ts';
 import { type Grant, grantedUntil } from './grant.ts';
 import { type Asked, type GivenDecision, tally } from './tally.ts';
+
+export { isOpen } from '@chaperone/api/requests';
 
 /** Why nobody is asked: codes of the table in @chaperone/api. */
 export type AskRefusal = { readonly code: 'ApprovalUnavailable'; readonly message: string };
@@ -84,12 +87,6 @@ function approversOf({ name, policy, approval }: AccessRule, generation: number,
 }
 
 const SPENT: ReadonlySet<RequestState> = new Set(['Released', 'Ran', 'Failed']);
-const OPEN: ReadonlySet<RequestState> = new Set(['Pending', 'Approved']);
-/** Whether anything can still become of it. */
-export function isOpen(state: RequestState | undefined): boolean {
-  return OPEN.has(state ?? 'Pending');
-}
-
 /** Whether a request is for the very same action and may still answer it; of one whose agent does not wait, also what was denied. */
 export function answers({ spec }: Pick<Asked, 'spec'>, { state }: RequestStatus, digest: string, now: number): boolean {
   if (spec.digest !== digest) return false;

@@ -6,6 +6,9 @@ import {
   isAssured,
   type RequestSpec,
 } from '@chaperone/api';
+import { isOwn, mayDecide } from '@chaperone/api/requests';
+
+export { mayDecide } from '@chaperone/api/requests';
 
 /** A decision as the store has it. */
 export interface GivenDecision {
@@ -80,18 +83,6 @@ function satisfied(rule: Approvers, approvals: readonly (DecisionSpec & { readon
   return rule.all.every((group) => fitting.some(({ groups }) => groups.includes(group)));
 }
 
-/** Whether a rule asks this person, at the time of the decision. */
-export function mayDecide(rule: Approvers, { by, groups, at }: { by: string; groups: readonly string[]; at: string }): boolean {
-  const asks = (asked: { users: readonly string[]; groups: readonly string[] }): boolean =>
-    asked.users.includes(by) || asked.groups.some((group) => groups.includes(group));
-  const { escalation } = rule;
-  return (
-    asks(rule) ||
-    rule.all.some((group) => groups.includes(group)) ||
-    (escalation !== undefined && Date.parse(at) >= Date.parse(escalation.at) && asks(escalation))
-  );
-}
-
 /** Seconds for which the same may be approved at most: 0 where it may not. */
 export function mayGrant({ rules, template }: Pick<RequestSpec, 'rules' | 'template'>): number {
   return template === undefined ? 0 : Math.min(...rules.map(({ grant = 0 }) => grant));
@@ -134,8 +125,4 @@ function stranger({ namespace, uid, spec }: Asked, { at, spec: decision }: Given
 /** What is enough for one of these rules. */
 function leastOf(rules: readonly Approvers[]): string {
   return rules.some(({ assurance }) => assurance === 'signed') ? 'signed' : 'by passkey';
-}
-
-function isOwn(namespace: string, { agent }: RequestSpec, by: string): boolean {
-  return by === `system:serviceaccount:${namespace}:${agent.serviceAccount}` || by === agent.onBehalfOf?.user;
 }

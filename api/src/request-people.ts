@@ -1,0 +1,49 @@
+import type { AccessRequest, Approvers, RequestState } from './request.ts';
+
+/** Who would answer a request. `whoever is asked`: one who stands for everybody, where no people are known. */
+export interface Viewer {
+  readonly user: string;
+  readonly groups: readonly string[] | 'whoever is asked';
+  /** Who that is, for people, where the name does not say it. */
+  readonly note?: string;
+}
+
+const OPEN: ReadonlySet<RequestState> = new Set(['Pending', 'Approved']);
+/** Whether anything can still become of it. */
+export function isOpen(state: RequestState | undefined): boolean {
+  return OPEN.has(state ?? 'Pending');
+}
+
+/** Whether a rule asks this person, at the time of the decision. */
+export function mayDecide(rule: Approvers, { by, groups, at }: { by: string; groups: readonly string[]; at: string }): boolean {
+  const asks = (asked: { users: readonly string[]; groups: readonly string[] }): boolean =>
+    asked.users.includes(by) || asked.groups.some((group) => groups.includes(group));
+  const { escalation } = rule;
+  return (
+    asks(rule) ||
+    rule.all.some((group) => groups.includes(group)) ||
+    (escalation !== undefined && Date.parse(at) >= Date.parse(escalation.at) && asks(escalation))
+  );
+}
+
+/** All groups that a request's rules name, also those that may decide only later. */
+export function groupsNamed({ spec }: AccessRequest): string[] {
+  return [...new Set(spec.rules.flatMap(({ groups, all, escalation }) => [...groups, ...all, ...(escalation?.groups ?? [])]))];
+}
+
+/** Groups of a person, as far as a request is about them. */
+export function groupsOf(request: AccessRequest, { groups }: Viewer): readonly string[] {
+  return groups === 'whoever is asked' ? groupsNamed(request) : groups;
+}
+
+/** Whether the request is this person's own: nobody decides on one of those. */
+export function isOwn(namespace: string | undefined, { agent }: AccessRequest['spec'], by: string): boolean {
+  return by === `system:serviceaccount:${namespace ?? ''}:${agent.serviceAccount}` || by === agent.onBehalfOf?.user;
+}
+
+/** The rules of a request that ask this person now. */
+export function rulesThatAsk(request: AccessRequest, viewer: Viewer, now: number): Approvers[] {
+  if (isOwn(request.metadata.namespace, request.spec, viewer.user)) return [];
+  const person = { by: viewer.user, groups: groupsOf(request, viewer), at: new Date(now).toISOString() };
+  return request.spec.rules.filter((rule) => mayDecide(rule, person));
+}

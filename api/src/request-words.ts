@@ -1,0 +1,184 @@
+import type { AccessRequest, Approvers } from './request.ts';
+import { visible } from './text.ts';
+
+/** An AccessRequest shows at most so much of a statement, escaped; its spec says how long the whole is. */
+export const MAX_REQUEST_TEXT = 8 * 1024;
+/** Values and effects of a request; its spec has no room for more. */
+export const MAX_LISTED = 64;
+/** More rows are not approved by a letter, or by a press. */
+export const MAX_ROWS = 100;
+const DATA_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete']);
+
+/** Words of ours, and text that somebody else chose, told apart: a page frames what is foreign, a terminal makes it visible. */
+export type Words = readonly (string | { readonly foreign: string })[];
+
+/** As one text, in which foreign parts are what they are. */
+export function plain(words: Words): string {
+  return words.map((word) => (typeof word === 'string' ? word : word.foreign)).join('');
+}
+
+/** What a digest is called by where people compare it: `9c1f-44ab`. */
+export function shortDigest(whole: string): string {
+  return `${whole.slice(0, 4)}-${whole.slice(4, 8)}`;
+}
+
+/** 12:08:19Z of a time in RFC 3339. */
+export function clockTime(at: string): string {
+  const parsed = new Date(at);
+  return Number.isNaN(parsed.getTime()) ? visible(at, 64) : `${parsed.toISOString().slice(11, 19)}Z`;
+}
+
+export function stateOf({ status }: AccessRequest): string {
+  return status?.state ?? 'Pending';
+}
+
+/** What needs approval of it, by its effects. */
+export function heldEffects({ spec }: AccessRequest): AccessRequest['spec']['effects'] {
+  return spec.effects.filter(({ verdict }) => verdict === 'approve');
+}
+
+/** answer support tickets, and the person behind the agent */
+export function purposeWords({ spec: { agent } }: AccessRequest): Words[] {
+  const { purpose, onBehalfOf } = agent;
+  return [
+    ...(purpose === '' ? [] : [['purpose "', { foreign: purpose }, '"']]),
+    ...(onBehalfOf === undefined
+      ? []
+      : [['on behalf of ', { foreign: onBehalfOf.user }, ' (verified by ', { foreign: onBehalfOf.issuer }, ')']]),
+  ];
+}
+
+/** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
+export function rowsWords({ spec: { preview } }: AccessRequest): Words[] {
+  if (preview === undefined) return [];
+  const { count, estimate, why } = preview;
+  if (count !== undefined) return [[`${rowCount(count)} matched when it was asked for`]];
+  const expected = estimate === undefined ? [] : [[`about ${rowCount(estimate)} expected`]];
+  if (why === undefined && estimate !== undefined) return expected;
+  return [...expected, ['nobody looked at the rows that it meets', ...(why === undefined ? [] : [': ', { foreign: why }])]];
+}
+
+function rowCount(count: number): string {
+  return `${count} row${count === 1 ? '' : 's'}`;
+}
+
+export const TRANSACTION_WORDS = 'part of an open transaction, whose locks are held meanwhile';
+
+export function waitsWords({ spec }: AccessRequest): string {
+  return spec.mode === 'hold' ? 'the connection waits for the decision' : 'the agent repeats it once it is approved';
+}
+
+/** What is not seen of a statement. */
+export function cutWords({ spec }: AccessRequest): string | undefined {
+  if (spec.text.length < MAX_REQUEST_TEXT) return undefined;
+  return `these are the first ${MAX_REQUEST_TEXT} characters of a statement of ${spec.textBytes} bytes`;
+}
+
+/** A request holds so many values and effects, and does not say whether there were more. */
+export function fullWords(values: readonly unknown[] = [], of: string): string | undefined {
+  return values.length < MAX_LISTED ? undefined : `a request shows ${MAX_LISTED} ${of}; there may be more`;
+}
+
+/**
+ * The object whose name somebody has to type who approves: where nobody knows how much it meets, where that is a lot, and where it
+ * changes what there is. Undefined: a letter, or a press, is enough.
+ */
+export function typedObject(request: AccessRequest): string | undefined {
+  const { preview, resource } = request.spec;
+  const held = heldEffects(request);
+  const isData = held.every(({ verb }) => DATA_VERBS.has(verb));
+  if (isData && preview?.count !== undefined && preview.count <= MAX_ROWS) return undefined;
+  return visible(held[0]?.object ?? resource.name) || resource.name;
+}
+
+const ASSURANCE_WORDS = { kubernetes: '', signed: ', signed', passkey: ', by passkey' } as const;
+
+/** rule "fix", generation 12 · needs 1 of group dba, with a reason */
+export function ruleWords(rule: Approvers): Words {
+  const { escalation } = rule;
+  const each: Words = rule.all.length === 0 ? [] : [', and one of each of ', ...listed(rule.all)];
+  const later: Words = escalation === undefined ? [] : [`, from ${clockTime(escalation.at)} also of `, ...whom(escalation)];
+  return [
+    'rule "',
+    { foreign: rule.rule },
+    `", generation ${rule.generation} · needs ${rule.minimum} of `,
+    ...whom(rule),
+    ...each,
+    ...later,
+    ...(rule.reason ? [', with a reason'] : []),
+    ASSURANCE_WORDS[rule.assurance ?? 'kubernetes'],
+  ];
+}
+
+/** group dba or users a, b */
+export function whom({ groups, users }: { readonly groups: readonly string[]; readonly users: readonly string[] }): Words {
+  const all = [plural('group', groups), plural('user', users)].filter(({ length }) => length > 0);
+  return all.length === 0 ? ['nobody'] : all.flatMap((words, at) => (at === 0 ? words : [' or ', ...words]));
+}
+
+/** Everybody whom a request's rules ask: `group dba, and user jane`. */
+export function askedWords({ spec }: AccessRequest): Words {
+  const needed = new Map(
+    spec.rules.map((rule) => {
+      const words = whom({ groups: [...rule.groups, ...rule.all], users: rule.users });
+      return [plain(words), words] as const;
+    }),
+  );
+  return [...needed.values()].flatMap((words, at) => (at === 0 ? words : [', and ', ...words]));
+}
+
+function plural(word: string, names: readonly string[]): Words {
+  return names.length === 0 ? [] : [`${word}${names.length === 1 ? '' : 's'} `, ...listed(names)];
+}
+
+function listed(names: readonly string[]): Words {
+  return names.flatMap((foreign, at) => (at === 0 ? [{ foreign }] : [', ', { foreign }]));
+}
+
+/**
+ * What a request came to that is over, and who did it: `ar-7f3k was denied 2m ago by bob@corp ("wrong ticket")`.
+ * @param ago - how long ago that was, where it is known
+ */
+export function overWords({ metadata, spec, status }: AccessRequest, ago: string | undefined): Words {
+  const { name } = metadata;
+  const when = ago === undefined ? '' : ` ${ago} ago`;
+  const by = (decision: 'Approve' | 'Deny'): Words => {
+    const those = (status?.decisions ?? []).filter((each) => each.counted && each.decision === decision);
+    const reason = those.find((each) => each.reason !== undefined)?.reason;
+    const people = [...new Set(those.map((each) => each.by))];
+    return [
+      ...(people.length === 0 ? [] : [' by ', ...listed(people)]),
+      ...(reason === undefined ? [] : [' ("', { foreign: reason }, '")']),
+    ];
+  };
+  const result = (otherwise: string): Words => (status?.result === undefined ? [otherwise] : [{ foreign: status.result }]);
+  switch (status?.state) {
+    case 'Denied':
+      return [`${name} was denied${when}`, ...by('Deny')];
+    case 'Expired':
+      return [`${name} expired at ${clockTime(spec.expiresAt)} with ${status.votes ?? '0/1'} approvals; it never ran`];
+    case 'Withdrawn':
+      return [`${name} is over: the agent left before anybody decided`];
+    case 'Voided':
+      return [`${name} is void: what it was about changed meanwhile; it did not run`];
+    case 'Ran':
+      return [`${name} was approved${when}`, ...by('Approve'), ' and ran: ', ...result('done')];
+    case 'Failed':
+      return [`${name} was approved${when}`, ...by('Approve'), ', ran and failed: ', ...result('an error')];
+    case 'Released':
+      return [`${name} was approved${when}`, ...by('Approve'), ' and runs'];
+    default:
+      return [`${name} was approved${when}`, ...by('Approve')];
+  }
+}
+
+/** waits for one more */
+export function missingWords({ status, spec }: AccessRequest): Words {
+  const [given, needed] = (status?.votes ?? '').split('/').map(Number);
+  const missing = (needed ?? 1) - (given ?? 0);
+  if (missing === 1) return ['waits for one more'];
+  if (missing > 1) return [`waits for ${missing} more`];
+  // Enough people, but not of every rule, or not of every group that a rule wants.
+  const groups = [...new Set(spec.rules.flatMap(({ all }) => all))];
+  return groups.length === 0 ? ['waits for people of the other rules'] : ['waits for one of each of ', ...listed(groups)];
+}

@@ -1,0 +1,3 @@
+// What is said of requests for approval, and who may decide on them: without schemas, so that the page can have it.
+export * from './request-people.ts';
+export * from './request-words.ts';

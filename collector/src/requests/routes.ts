@@ -1,0 +1,130 @@
+import { type AccessRequest, REQUEST_STATES, RequestPath } from '@chaperone/api';
+import type { Code } from '@chaperone/api/codes';
+import { type Context, Hono } from 'hono';
+import { z } from 'zod';
+import type { Access, Identity } from '../access.ts';
+import type { BrowserSession } from '../console/browser-sessions.ts';
+import { RequestEvents } from './events.ts';
+import { DecisionBody, type RequestDesk, RequestRefused, type RequestSource } from './source.ts';
+
+/** A decision is a few hundred bytes and a reason of 1 KiB. */
+const MAX_BODY_BYTES = 16 * 1024;
+/** Each follows all requests; people have a few terminals and windows. */
+const MAX_WATCHERS = 32;
+
+const Query = z.strictObject({
+  namespace: z.string().min(1).max(256).optional(),
+  state: z.enum(REQUEST_STATES).optional(),
+  watch: z.enum(['1', 'true', '0', 'false']).optional(),
+});
+
+export interface RequestRoutesOptions {
+  readonly source: RequestSource;
+  readonly access: Access;
+  readonly now: () => number;
+}
+
+type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: BrowserSession } };
+
+/**
+ * Requests for approval, for whoever is known by now: GET /v1/requests (with watch=1 as server-sent events),
+ * GET /v1/requests/NAMESPACE/NAME, GET …/content (rows that it would meet) and POST …/decisions. What is answered are AccessRequest
+ * and ApprovalDecision as a cluster has them. What somebody may not get is not there.
+ */
+export function requestRoutes({ source, access, now }: RequestRoutesOptions): Hono<Env> {
+  const app = new Hono<Env>();
+  let watchers = 0;
+  const may = (identity: Identity, { metadata }: AccessRequest): Promise<boolean> =>
+    access.allowed(identity, 'get', metadata.namespace ?? '', 'accessrequests');
+  const find = async (context: Context<Env>): Promise<AccessRequest> => {
+    const path = { namespace: context.req.param('namespace') ?? '', name: context.req.param('name') ?? '' };
+    const request = RequestPath.safeParse(path).success
+      ? source.list().find(({ metadata }) => metadata.name === path.name && metadata.namespace === path.namespace)
+      : undefined;
+    if (request === undefined || !(await may(context.get('identity'), request)))
+      throw new RequestRefused(404, 'NotFound', `no request ${path.name.slice(0, 40)} is known here`);
+    return request;
+  };
+
+  app.onError((error, context) => {
+    if (error instanceof RequestRefused) return context.json({ code: error.code, message: error.message }, error.status);
+    return context.json({ code: 'InternalFault' satisfies Code, message: 'the request could not be answered' }, 500);
+  });
+  app.get('/v1/requests', async (context) => {
+    const { namespace, state, watch } = parsed(Query, context.req.query());
+    const identity = context.get('identity');
+    const isMeant = ({ metadata }: AccessRequest): boolean => namespace === undefined || metadata.namespace === namespace;
+    const isIn = ({ status }: AccessRequest): boolean => state === undefined || (status?.state ?? 'Pending') === state;
+    const found = newestFirst(source.list().filter((each) => isMeant(each) && isIn(each)));
+    if (watch !== '1' && watch !== 'true') {
+      const seen = await Promise.all(found.map((each) => may(identity, each)));
+      return context.json({ apiVersion: 'v1', kind: 'List', items: found.filter((_, at) => seen[at] === true) });
+    }
+    if (watchers >= MAX_WATCHERS) throw new RequestRefused(503, 'LimitReached', `${MAX_WATCHERS} watch already`);
+    watchers++;
+    const events = new RequestEvents({
+      viewer: { ...source.viewer(identity), decides: source.desk !== undefined },
+      first: found.toReversed(),
+      // What leaves the state is told too: whoever watches what is pending wants to know that it is not any more.
+      watch: (tell) => source.watch((each) => void (isMeant(each) && tell(each))),
+      may: (each) => may(identity, each),
+      signIn: context.env?.signedIn,
+      now,
+      onEnd: () => void watchers--,
+    });
+    return context.body(new ReadableStream(events), 200, { 'content-type': 'text/event-stream' });
+  });
+  app.get('/v1/requests/:namespace/:name', async (context) => context.json(await find(context)));
+  app.get('/v1/requests/:namespace/:name/content', async (context) => {
+    const request = await find(context);
+    return context.json(deskOf(source).content(request));
+  });
+  app.post('/v1/requests/:namespace/:name/decisions', async (context) => {
+    const request = await find(context);
+    const answer = parsed(DecisionBody, await jsonBody(context));
+    const { made, ...decided } = deskOf(source).decide(request, answer, context.get('identity'));
+    return context.json(decided, made ? 201 : 200);
+  });
+  return app;
+}
+
+function deskOf({ desk }: RequestSource): RequestDesk {
+  if (desk === undefined) throw new RequestRefused(404, 'NotFound', 'requests are read here, and answered elsewhere');
+  return desk;
+}
+
+/** The newest first; of the same second by name. */
+function newestFirst(requests: readonly AccessRequest[]): AccessRequest[] {
+  return requests.toSorted((a, b) => madeAt(b) - madeAt(a) || (a.metadata.name < b.metadata.name ? -1 : 1));
+}
+
+function madeAt({ metadata }: AccessRequest): number {
+  return Date.parse(metadata.creationTimestamp ?? '') || 0;
+}
+
+function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new RequestRefused(400, 'Usage', `${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is not understood'}`.trim());
+}
+
+/** JSON of at most so many bytes, whatever the header says of them. */
+async function jsonBody(context: Context<Env>): Promise<unknown> {
+  if (!/^application\/json\s*(;|$)/i.test(context.req.header('content-type') ?? ''))
+    throw new RequestRefused(415, 'Usage', 'a decision is sent as application/json');
+  const tooLarge = new RequestRefused(413, 'Usage', `a decision is at most ${MAX_BODY_BYTES} bytes`);
+  if (Number(context.req.header('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge;
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of (context.req.raw.body ?? []) as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) throw tooLarge;
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))) as unknown;
+  } catch {
+    throw new RequestRefused(400, 'Usage', 'the decision is not JSON');
+  }
+}

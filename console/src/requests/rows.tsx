@@ -1,0 +1,180 @@
+import type { AccessRequest } from '@chaperone/api';
+import { stateOf } from '@chaperone/api/requests';
+import type { JSX } from 'preact';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { counted } from '../time.ts';
+import { Recorded } from '../ui/recorded.tsx';
+import { Time } from '../ui/time.tsx';
+import { Mark } from '../ui/verdict.tsx';
+import { EffectLine, STATE_LOOKS, stateWord } from './effect.tsx';
+import { Left } from './left.tsx';
+import { keyOf } from './live.ts';
+
+/** Lists up to this length are drawn whole: the browser's own find and readers see all of them. */
+const WHOLE = 200;
+const MARGIN_ROWS = 15;
+
+export interface RowsProps {
+  readonly rows: readonly AccessRequest[];
+  readonly label: string;
+  readonly heads: readonly string[];
+  /** The row that has the focus, or had it last: it is always drawn. */
+  readonly chosen: string | undefined;
+  readonly onChoose: (uid: string | undefined) => void;
+  readonly onBusy: (what: 'pointer' | 'focus', busy: boolean) => void;
+}
+
+/** Requests, one line each. Of a long list only what is near the view is drawn, in rows of one height. */
+export function RequestRows({ rows, label, heads, chosen, onChoose, onBusy }: RowsProps): JSX.Element {
+  const box = useRef<HTMLDivElement>(null);
+  const view = useView(box, rows.length > WHOLE);
+  const at = rows.findIndex(({ metadata }) => metadata.uid === chosen);
+  const drawn = indices(rows.length, view, at);
+  const focus = (event: { currentTarget: EventTarget; relatedTarget?: EventTarget | null }): void => {
+    const next = event.relatedTarget;
+    if (!(next instanceof Node && event.currentTarget instanceof Node && event.currentTarget.contains(next)))
+      onBusy('focus', false);
+  };
+  return (
+    <div
+      class={view === undefined ? 'requests' : 'requests virtual-rows'}
+      role="table"
+      aria-label={label}
+      aria-rowcount={rows.length + 1}
+      onMouseEnter={() => onBusy('pointer', true)}
+      onMouseLeave={() => onBusy('pointer', false)}
+      onFocusCapture={() => onBusy('focus', true)}
+      onBlurCapture={focus}
+    >
+      <div class="requests-head" role="rowgroup">
+        <div class="request-row" role="row" aria-rowindex={1}>
+          {heads.map((name) => (
+            <span key={name} role="columnheader">
+              {name}
+            </span>
+          ))}
+        </div>
+      </div>
+      <div
+        ref={box}
+        class="requests-body"
+        role="rowgroup"
+        {...(view === undefined ? {} : { style: { height: `${rows.length * view.rowHeight}px` } })}
+      >
+        {drawn.map((index) => {
+          const request = rows[index];
+          if (request === undefined) return null;
+          return (
+            <RequestRow
+              key={request.metadata.uid}
+              request={request}
+              index={index}
+              onChoose={onChoose}
+              {...(view === undefined ? {} : { top: index * view.rowHeight })}
+            />
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+interface RowProps {
+  readonly request: AccessRequest;
+  readonly index: number;
+  readonly onChoose: (uid: string | undefined) => void;
+  readonly top?: number;
+}
+
+function RequestRow({ request, index, onChoose, top }: RowProps): JSX.Element {
+  const { metadata, spec, status } = request;
+  const isPending = stateOf(request) === 'Pending';
+  const look = STATE_LOOKS[stateOf(request)] ?? 'none';
+  return (
+    <div
+      role="row"
+      aria-rowindex={index + 2}
+      class={`request-row ${isPending ? 'pending' : 'over'}`}
+      {...(top === undefined ? {} : { style: { top: `${top}px` } })}
+    >
+      <span role="cell" class="left">
+        {isPending ? (
+          <>
+            <span aria-hidden="true">⧗ </span>
+            <Left request={request} />
+          </>
+        ) : (
+          <Mark look={look} word={stateWord(request)} />
+        )}
+      </span>
+      <span role="cell" class="run">
+        <a class="row-link" href={`/requests/${keyOf(request)}`} data-uid={metadata.uid} onFocus={() => onChoose(metadata.uid)}>
+          <EffectLine request={request} />
+        </a>
+      </span>
+      <span role="cell" class="touches">
+        {touchesText(request)}
+        {spec.transaction && isPending && <span class="tx"> in a transaction</span>}
+      </span>
+      <span role="cell" class="asks">
+        <Recorded text={spec.agent.serviceAccount} names frame={false} />
+        <span aria-hidden="true"> → </span>
+        <span class="sr"> on </span>
+        <Recorded text={`${spec.resource.namespace}/${spec.resource.name}`} names frame={false} />
+      </span>
+      <span role="cell" class="needs">
+        {isPending || status?.decidedAt === undefined ? (
+          (status?.votes ?? '0/1').replace('/', ' of ')
+        ) : (
+          <Time at={Date.parse(status.decidedAt)} />
+        )}
+      </span>
+    </div>
+  );
+}
+
+/** How much it meets, in a word or two. */
+function touchesText({ spec: { preview } }: AccessRequest): string {
+  return preview?.count === undefined ? 'not counted' : counted(preview.count, 'row');
+}
+
+interface View {
+  readonly first: number;
+  readonly last: number;
+  readonly rowHeight: number;
+}
+
+/** What of a list is near the window; undefined where all of it is drawn. */
+function useView(box: { current: HTMLDivElement | null }, isLong: boolean): View | undefined {
+  const [view, setView] = useState<View>({ first: 0, last: 40, rowHeight: 40 });
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!isLong || element === null) return undefined;
+    const measure = (): void => {
+      const rowHeight = Number.parseFloat(getComputedStyle(element).getPropertyValue('--row')) || 40;
+      const above = -element.getBoundingClientRect().top;
+      const first = Math.max(0, Math.floor(above / rowHeight) - MARGIN_ROWS);
+      const last = Math.ceil((above + innerHeight) / rowHeight) + MARGIN_ROWS;
+      setView((before) =>
+        before.first === first && before.last === last && before.rowHeight === rowHeight ? before : { first, last, rowHeight },
+      );
+    };
+    measure();
+    addEventListener('scroll', measure, { passive: true });
+    addEventListener('resize', measure);
+    return () => {
+      removeEventListener('scroll', measure);
+      removeEventListener('resize', measure);
+    };
+  }, [isLong]);
+  return isLong ? view : undefined;
+}
+
+/** Places of the rows to draw, in order, so that the focus walks them as they are seen. */
+function indices(length: number, view: View | undefined, chosen: number): number[] {
+  const first = view?.first ?? 0;
+  const last = Math.min(length, view?.last ?? length);
+  const near = Array.from({ length: Math.max(0, last - first) }, (_, at) => first + at);
+  if (chosen < 0 || (chosen >= first && chosen < last)) return near;
+  return chosen < first ? [chosen, ...near] : [...near, chosen];
+}

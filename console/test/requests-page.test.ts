@@ -1,0 +1,280 @@
+import type { AccessRequest } from '@chaperone/api';
+import { undrawn } from '@chaperone/api/hostile';
+import type { Browser, Page } from 'playwright-core';
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
+import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
+import { hasChromium, launch, type Site, startSite, visit, type Visit, type VisitOptions } from './browser.test-support.ts';
+import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen } from './page.test-support.ts';
+import { bar, begin, confirm, open, outcome, panel, row } from './requests.test-support.ts';
+import { hostileRequest, manyRequests, requestsOf } from './requests-world.test-support.ts';
+
+let browser: Browser;
+let site: Site;
+beforeAll(async () => {
+  if (!hasChromium) return undefined;
+  [browser, site] = await Promise.all([launch(), startSite()]);
+  return async () => {
+    await browser.close();
+    await site[Symbol.asyncDispose]();
+  };
+});
+beforeEach(() => site?.requests.clear());
+
+async function come(options: VisitOptions & { readonly expected?: RegExp } = {}): Promise<Visit> {
+  const visited = await visit(browser, site, { home: '/requests', ...options });
+  onTestFinished(async () => {
+    site.before = () => Promise.resolve(undefined);
+    await visited.context.close();
+    if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
+    expect(visited.faults.filter((fault) => options.expected?.test(fault) !== true)).toEqual([]);
+  });
+  return visited;
+}
+
+const pathOf = ({ metadata }: AccessRequest): string => `/requests/${metadata.namespace}/${metadata.name}`;
+const settled = async (page: Page): Promise<void> => {
+  await page.locator('h1').waitFor();
+  await page.locator('.skeleton').waitFor({ state: 'detached' });
+};
+const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ }, timeout: 120_000 };
+
+describe.runIf(hasChromium)('requests in every state', NETWORK, () => {
+  test.each([
+    { width: 1440, dark: false },
+    { width: 1024, dark: true },
+    { width: 390, dark: true },
+    { width: 320, dark: false },
+  ])('are accessible, fit, and hide nothing: $width, dark $dark', async (options) => {
+    const world = requestsOf(site.requests);
+    const { page } = await come({ ...options, expected: /status of 404/ });
+    const paths = {
+      inbox: '/requests',
+      others: '/requests?show=others',
+      decided: '/requests?show=decided',
+      gone: '/requests/agents/ar-7f3kq2mzt4hcnw5e',
+      ...Object.fromEntries(Object.entries(world).map(([name, request]) => [name, pathOf(request)])),
+    };
+    for (const [name, path] of Object.entries(paths)) {
+      await page.goto(`${site.url}${path}`);
+      await settled(page);
+      await expectAccessible(page, name);
+      await expectNoSidewaysScroll(page, name);
+      await expectNothingUnseen(page);
+      expect(await page.evaluate('window.hacked')).toBeUndefined();
+      for (const button of await bar(page).getByRole('button').all()) {
+        await button.click();
+        await panel(page).waitFor();
+        await expect.poll(() => confirm(page).isEnabled()).toBe(true);
+        await expectAccessible(page, `${name}, panel`);
+        await expectNoSidewaysScroll(page, `${name}, panel`);
+        await page.keyboard.press('Escape');
+        await expect.poll(() => panel(page).count()).toBe(0);
+      }
+    }
+  });
+
+  test('keep both acts on the screen of a phone, at opposite edges, and confirm elsewhere than the thumb was', async () => {
+    const { update } = requestsOf(site.requests);
+    const { page } = await come({ width: 390, height: 844 });
+    await page.goto(`${site.url}${pathOf(update as AccessRequest)}`);
+    await bar(page).waitFor();
+    await page.mouse.wheel(0, 600);
+    const box = async (name: RegExp) =>
+      (await page.getByRole('button', { name }).boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 };
+    const [deny, approve] = [await box(/^Deny…/), await box(/^Approve…/)];
+    expect([deny.x, Math.round(approve.x + approve.width)]).toEqual([16, 374]);
+    expect(deny.y + deny.height).toBeLessThanOrEqual(844);
+    expect(await page.getByRole('timer').isVisible()).toBe(true);
+    await page.getByRole('button', { name: 'Approve…' }).tap();
+    await panel(page).waitFor();
+    const run = await box(/^Run UPDATE/);
+    expect(run.x + run.width).toBeLessThan(approve.x);
+    await panel(page).getByRole('button', { name: 'Cancel' }).tap();
+    await page.getByRole('button', { name: 'Deny…' }).tap();
+    expect((await box(/^Deny UPDATE/)).x).toBeGreaterThan(deny.x + deny.width);
+  });
+
+  test('stay within the window with twice the text, and in colours of the system', async () => {
+    const world = requestsOf(site.requests);
+    const { page } = await come({ width: 640 });
+    await page.emulateMedia({ forcedColors: 'active' });
+    for (const path of ['/requests', pathOf(world['update'] as AccessRequest), pathOf(world['long'] as AccessRequest)]) {
+      await page.goto(`${site.url}${path}`);
+      await settled(page);
+      await page.evaluate("document.documentElement.style.fontSize = '32px'");
+      await expectNoSidewaysScroll(page, path);
+    }
+  });
+
+  test('say why there is nothing', async () => {
+    const { page } = await come();
+    await page.getByText('What a rule holds for approval shows here at once.').waitFor();
+    await expectAccessible(page, 'nothing');
+    await page.getByRole('link', { name: 'Decided' }).click();
+    await page.getByText('Nothing was decided yet').waitFor();
+  });
+});
+
+describe.runIf(hasChromium)('a stream that breaks off', NETWORK, () => {
+  test('is said with the time it ends at, blocks both acts, and goes on by itself with what happened meanwhile', async () => {
+    const request = site.requests.put(aRequest());
+    const { page } = await come({ expected: /ERR_|status of 502/ });
+    await open(page, request.metadata.name);
+    await begin(page, 'Approve');
+    await page.getByText('● Live').waitFor();
+    let tries = 0;
+    site.before = (asked) => {
+      if (!asked.url.endsWith('watch=1')) return Promise.resolve(undefined);
+      tries++;
+      return Promise.resolve(tries < 3 ? new Response('', { status: 502 }) : undefined);
+    };
+    site.cut();
+    await page.getByText(/as of \d\d:\d\d:\d\d, reconnecting/).waitFor();
+    await panel(page).getByText('This page is not up to date: it is reconnecting.').waitFor();
+    expect(await confirm(page).isDisabled()).toBe(true);
+    site.requests.put({
+      ...request,
+      metadata: { ...request.metadata, resourceVersion: '2' },
+      status: { state: 'Denied', votes: '0/1', decidedAt: new Date().toISOString() },
+    });
+    await page.getByText('● Live').waitFor({ timeout: 20_000 });
+    await outcome(page).getByText('was denied').waitFor();
+    expect([await panel(page).count(), await bar(page).count(), tries]).toEqual([0, 0, 3]);
+  });
+});
+
+describe.runIf(hasChromium)('what is large, or was not counted', NETWORK, () => {
+  test.each([
+    ['delete', 'public.sessions'],
+    ['schema', 'public.orders'],
+  ] as const)('is approved by typing the name of what it changes: %s', async (which, name) => {
+    const request = requestsOf(site.requests)[which] as AccessRequest;
+    let sent = 0;
+    site.before = (asked) => {
+      if (asked.method === 'POST' && asked.url.endsWith('/decisions')) sent++;
+      return Promise.resolve(undefined);
+    };
+    const { page } = await come({ expected: /status of 400/ });
+    await page.goto(`${site.url}${pathOf(request)}`);
+    await begin(page, 'Approve');
+    await panel(page).getByText(`This is not approved by a press: type ${name} to approve it`).waitFor();
+    await confirm(page).click();
+    await panel(page).getByText('That is not the name.').waitFor();
+    await panel(page).getByLabel('This is not approved').fill(`${name}s`);
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Control+Enter');
+    await panel(page).getByText('That is not the name.').waitFor();
+    expect(sent).toBe(0);
+    await panel(page).getByLabel('This is not approved').fill(name);
+    await page.keyboard.press('Control+Enter');
+    await page.getByText('Your answer was not taken:').waitFor();
+    expect(sent).toBe(1);
+  });
+
+  test('says that it is not previewed, and why', async () => {
+    const { schema } = requestsOf(site.requests);
+    const { page } = await come();
+    await page.goto(`${site.url}${pathOf(schema as AccessRequest)}`);
+    await page.getByText('not previewed:').waitFor();
+    await page.getByText('a change of tables meets no rows').waitFor();
+  });
+});
+
+describe.runIf(hasChromium)('hostile text in a request', NETWORK, () => {
+  test.each(Object.entries(HOSTILE_TEXTS))('%s', async (name, text) => {
+    const request = site.requests.put(hostileRequest(text, name));
+    const { page } = await come();
+    await row(page, request.metadata.name).waitFor();
+    await expectNothingUnseen(page);
+    expect(await row(page, request.metadata.name).evaluate((element) => element.clientHeight)).toBeLessThan(60);
+    await page.goto(`${site.url}${pathOf(request)}`);
+    await page.locator('.request').waitFor();
+    await expectNothingUnseen(page);
+    await expectNoSidewaysScroll(page, name);
+    const lines = await page.locator('.lines li').evaluateAll((items) => items.map((item) => item.textContent));
+    const shown = lines.map((line) => (line === '\u200b' ? '' : line)).join('\n');
+    const whole = request.spec.text.endsWith('\n') ? `${shown}\n` : shown;
+    expect(undrawn(whole).toWellFormed()).toBe(request.spec.text.toWellFormed());
+    expect(await page.evaluate('window.hacked')).toBeUndefined();
+    // Our own words are ours: what is said of it is in no frame, and what it says is in no sentence.
+    expect(await page.locator('.countdown').innerText()).toMatch(/^(5 min|4:\d\d) left$/);
+    expect(await outcome(page).locator('li').allInnerTexts()).toEqual(['✓ recorded 1 of 2', '◌ released', '◌ result']);
+  });
+});
+
+describe.runIf(hasChromium)('a list in which much goes on', NETWORK, () => {
+  test('moves nothing under the pointer or the focus: new ones wait behind a button and a key', async () => {
+    const first = site.requests.put(aRequest({ spec: { expiresAt: new Date(Date.now() + 500_000).toISOString() } }));
+    const { page } = await come();
+    await row(page, first.metadata.name).hover();
+    const soon = site.requests.put(aRequest({ spec: { expiresAt: new Date(Date.now() + 100_000).toISOString() } }));
+    await page.getByRole('button', { name: '1 new request: show' }).waitFor();
+    expect(await page.locator('.requests-body .request-row').count()).toBe(1);
+    site.requests.put({
+      ...first,
+      metadata: { ...first.metadata, resourceVersion: '2' },
+      status: { state: 'Denied', votes: '0/1' },
+    });
+    await row(page, first.metadata.name).getByText('denied').waitFor();
+    await page.keyboard.press('n');
+    await row(page, soon.metadata.name).waitFor();
+    expect(await page.locator('.requests-body .request-row .run').allInnerTexts()).toHaveLength(2);
+    expect(await page.locator('.requests-body .request-row').first().innerText()).toContain('1:');
+    await page.mouse.move(0, 0);
+    const third = site.requests.put(aRequest());
+    await row(page, third.metadata.name).waitFor();
+    await expect.poll(() => page.title()).toBe('(2) Requests · Chaperone');
+  });
+
+  test('of a thousand is drawn in part, walked by keys at once, and takes 20 more a second', async () => {
+    const all = manyRequests(site.requests, 1_000);
+    const { page } = await come();
+    await expect.poll(() => page.title()).toBe('(1,000) Requests · Chaperone');
+    const rows = page.locator('.requests-body .request-row');
+    expect(await rows.count()).toBeLessThan(100);
+    expect(await page.getByRole('table').getAttribute('aria-rowcount')).toBe('1001');
+    await page.keyboard.press('j');
+    // From the key to what is painted, as the page itself measures it.
+    const took = (key: string): Promise<number> =>
+      page.evaluate<number>(
+        `new Promise((resolve) => { const at = performance.now(); document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: '${key}', bubbles: true })); requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - at))); })`,
+      );
+    const arriving = setInterval(() => site.requests.put(aRequest()), 50);
+    onTestFinished(() => clearInterval(arriving));
+    const times: number[] = [];
+    for (let step = 0; step < 40; step++) times.push(await took('j'));
+    clearInterval(arriving);
+    times.sort((a, b) => a - b);
+    // Two frames are 33 ms; the rest is ours. The slowest few are this machine's.
+    expect(times[Math.floor(times.length * 0.8)]).toBeLessThan(100);
+    const focusedRow = await page.evaluate<string>(
+      "document.activeElement.closest('.request-row').getAttribute('aria-rowindex')",
+    );
+    expect(Number(focusedRow)).toBeGreaterThan(40);
+    await page.getByRole('button', { name: /\d new requests?: show/ }).waitFor();
+    // The focused row is drawn wherever one scrolls.
+    await page.evaluate('scrollTo(0, document.body.scrollHeight)');
+    await row(page, all.at(-1)?.metadata.name ?? '').waitFor();
+    expect(await page.evaluate<string>("document.activeElement.closest('.request-row').getAttribute('aria-rowindex')")).toBe(
+      focusedRow,
+    );
+    await page.keyboard.press('Enter');
+    await bar(page).waitFor();
+    await page.keyboard.press('u');
+    await rows.first().waitFor();
+  });
+});
+
+test.runIf(hasChromium)('a request is opened in little time', NETWORK, async () => {
+  const request = site.requests.put(aRequest());
+  const { page } = await come();
+  await row(page, request.metadata.name).waitFor();
+  await open(page, request.metadata.name);
+  await page.keyboard.press('u');
+  await row(page, request.metadata.name).waitFor();
+  const took = await page.evaluate<number>(
+    "new Promise((resolve) => { const at = performance.now(); document.querySelector('.requests-body .row-link').click(); const look = () => document.querySelector('.request h1') === null ? requestAnimationFrame(look) : resolve(performance.now() - at); look(); })",
+  );
+  expect(took).toBeLessThan(100);
+});
