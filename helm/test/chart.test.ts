@@ -72,6 +72,8 @@ describe.skipIf(helm === undefined)('the chart', () => {
       [
         '-s',
         'templates/operator/deployment.yaml',
+        '--set',
+        'operator.extraCaCerts.name=corp-ca',
         '--set-json',
         `notify=${JSON.stringify({
           webhooks: [{ url: 'https://hooks.corp/a?b=<&>', secretRef: { name: 'hook', key: 'secret' } }],
@@ -118,6 +120,12 @@ describe.skipIf(helm === undefined)('the chart', () => {
     expect(text).not.toMatch(/^kind: (Secret|InjectionProfile)$/m);
   });
 
+  test('has the operator believe further authorities, also where it tells nobody of requests', () => {
+    const text = rendered('-s', 'templates/operator/deployment.yaml', '--set', 'operator.extraCaCerts.name=corp-ca');
+    expect(text).toContain('{name: NODE_EXTRA_CA_CERTS, value: /etc/chaperone/extra-ca/ca.crt}');
+    expect(text).toContain('configMap: {name: corp-ca, optional: true, items: [{key: ca.crt, path: ca.crt}]}');
+  });
+
   test('gives nothing to the built-in roles', () => {
     expect(rendered('-s', 'templates/roles.yaml')).not.toContain('aggregate-to');
   });
@@ -147,6 +155,11 @@ describe.skipIf(helm === undefined)('the chart', () => {
     ['one name for everybody in Slack', ['--set', 'notify.slack.user=admin'], 'user'],
     ['names of the system for people in Slack', ['--set', 'notify.slack.user=system:{email}'], 'user'],
     ['a group of the system by Slack', ['--set-json', 'notify.slack.groups={"system:masters":"S0123ABCD"}'], 'system:masters'],
+    [
+      'a ConfigMap whose key is a path',
+      ['--set', 'operator.extraCaCerts.name=ca,operator.extraCaCerts.key=../ca.crt'],
+      'extraCaCerts',
+    ],
     ['a quote that would end an expression', ['--set', "admission.namespaceAdmins=x' || true || '"], 'namespaceAdmins'],
   ])('refuses %s', (_name, args, text) => {
     const { status, stderr } = template(...args);
