@@ -120,6 +120,11 @@ describe.skipIf(helm === undefined)('the chart', () => {
     expect(text).not.toMatch(/^kind: (Secret|InjectionProfile)$/m);
   });
 
+  test('has no Service set a variable of what reads its settings from there', () => {
+    for (const file of ['templates/operator/deployment.yaml', 'templates/evidence/collector.yaml'])
+      expect(rendered('-s', file), file).toContain('enableServiceLinks: false');
+  });
+
   test('has the operator believe further authorities, also where it tells nobody of requests', () => {
     const text = rendered('-s', 'templates/operator/deployment.yaml', '--set', 'operator.extraCaCerts.name=corp-ca');
     expect(text).toContain('{name: NODE_EXTRA_CA_CERTS, value: /etc/chaperone/extra-ca/ca.crt}');
