@@ -8,6 +8,7 @@ import {
   type PressedRequest,
   type PressMods,
   startFakeSlack,
+  TEAM,
 } from '../../../operator/src/notify/fake-slack.test-support.ts';
 
 /** What the pod is given, as JSON: it runs alone, from these two sources. */
@@ -62,7 +63,7 @@ function post({ requestUrl, ca }: SlackPodConfig, { headers, body }: PressedRequ
 
 /** @returns The status of each answer. */
 async function press(config: SlackPodConfig, slack: FakeSlack, { ts, action, user, mods, times = 1 }: Press): Promise<number[]> {
-  const payload = { response_url: 'https://hooks.slack.com/actions/T0TEAM/1/abc', ...mods?.payload };
+  const payload = { response_url: `https://hooks.slack.com/actions/${TEAM}/1/abc`, ...mods?.payload };
   const pressed = slack.press(ts, action, user, { secret: config.signingSecret, ...mods, payload });
   const statuses: number[] = [];
   for (let sent = 0; sent < times; sent += 1) statuses.push(await post(config, pressed));

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually, testAuthority } from '@chaperone/testing';
-import { aSlackUser, CHANNEL, type Message, TEAM } from '../../../operator/src/notify/fake-slack.test-support.ts';
+import { aSlackUser, CHANNEL, type Message, SIGNING_SECRET, TEAM } from '../../../operator/src/notify/fake-slack.test-support.ts';
 import { type Cluster, ROOT } from './cluster.ts';
 import { type Installation, SYSTEM } from './installation.ts';
 import { AGENTS, OUTSIDE } from './shop.ts';
@@ -10,7 +10,7 @@ import type { Press, SlackPodConfig, Told } from './slack-pod.ts';
 /** Full members of the workspace; Jane alone is in its user group of the cluster's group dba. */
 export const [JANE, EVE, GUEST] = ['U0JANE', 'U0EVE', 'U0GUEST'] as const;
 const USERGROUP = 'S0DBA';
-const SECRETS = { token: 'xoxb-of-the-tests', signingSecret: '8f742231b10e8888abcd99yyyzzz85a5' } as const;
+const SECRETS = { token: 'xoxb-of-the-tests', signingSecret: SIGNING_SECRET } as const;
 const NAMES = ['slack.com', 'hooks.slack.com'];
 const AUTHORITY = 'slack-ca';
 /** Both sources, laid out as here. */

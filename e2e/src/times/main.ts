@@ -1,6 +1,6 @@
 /**
  * `make bench CLUSTER=1`: on a real cluster, how soon people see that an agent waits for them, and how soon the agent has its result once
- * they approved. Prints a table and adds its lines to docs/testing/approvals.md. ROUNDS and OTHERS may be given in the environment.
+ * they approved. Prints a table and adds its lines to docs/testing/approvals.md. ROUNDS and OTHERS (a list) may be given in the environment.
  */
 import { spawnSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
@@ -19,7 +19,8 @@ import { HEAD, type Measured, type Round, row } from './report.ts';
 import { RequestWatch } from './request-watch.ts';
 
 const ROUNDS = Number(process.env['ROUNDS'] || 120);
-const OTHERS = Number(process.env['OTHERS'] || 1_000);
+/** One measurement for each: requests that wait beside. */
+const OTHERS = (process.env['OTHERS'] || '0 1000').split(' ').map(Number);
 /** A pod may ask people ten times within a minute; these take turns. */
 const PODS = ['bot-1', 'bot-2', 'bot-3', 'bot-4'];
 const PACE_MS = 6_200;
@@ -38,17 +39,16 @@ interface Asker {
 }
 interface World {
   readonly shop: Shop;
-  readonly watch: RequestWatch;
   readonly jane: Person;
   readonly askers: readonly Asker[];
   asked: number;
 }
 
-async function round(world: World, asker: Asker): Promise<Round> {
+async function round(world: World, watch: RequestWatch, asker: Asker): Promise<Round> {
   await sleep(Math.max(0, asker.next - Date.now()));
   asker.next = Date.now() + PACE_MS;
   world.asked += 1;
-  const seen = world.watch.next(asker.pod);
+  const seen = watch.next(asker.pod);
   // Another text each time: an answer is for one action.
   const ran = asker.psql.run(`update tickets set status = 'round ${world.asked}' where id = 1`);
   const { name, uid, digest, at } = await seen;
@@ -64,14 +64,15 @@ async function round(world: World, asker: Asker): Promise<Round> {
 }
 
 async function measure(world: World, others: number): Promise<Measured> {
+  using watch = new RequestWatch(world.shop.cluster);
   // The first of each session is judged anew and compiles code.
-  for (const asker of world.askers) await round(world, asker);
+  for (const asker of world.askers) await round(world, watch, asker);
   const rounds: Round[] = [];
   const loads: number[] = [];
   while (rounds.length < ROUNDS) {
     const asker = world.askers[rounds.length % world.askers.length];
     if (asker === undefined) break;
-    rounds.push(await round(world, asker));
+    rounds.push(await round(world, watch, asker));
     loads.push(loadavg()[0] ?? Number.NaN);
     if (rounds.length % 20 === 0) say(`${rounds.length} rounds, ${others} others`);
   }
@@ -94,7 +95,6 @@ await shop.condition('accesspolicy/support-agent', AGENTS, 'Programmed', 60_000)
   using open = new DisposableStack();
   const world: World = {
     shop,
-    watch: open.use(new RequestWatch(shop.cluster)),
     jane: open.use(await Person.at(shop.cluster, '--as=jane@corp', '--as-group=dba')),
     askers: agents.map((agent) => ({ pod: agent.name, psql: open.use(new OpenPsql(agent)), next: 0 })),
     asked: 0,
@@ -106,11 +106,11 @@ await shop.condition('accesspolicy/support-agent', AGENTS, 'Programmed', 60_000)
     process.stdout.write(`| ${HEAD.join(' | ')} |\n${line}`);
     appendFileSync(join(ROOT, 'docs/testing/approvals.md'), line);
   };
-  note(await measure(world, 0));
-  const [crowd] = await startAgents(shop, ['crowd']);
-  if (crowd !== undefined) await gather(shop, crowd, OTHERS);
-  const among = await measure(world, await waiting(shop, 'crowd'));
-  // Those that did not last were not there all the time.
-  note({ ...among, others: Math.min(among.others, await waiting(shop, 'crowd')) });
+  for (const others of OTHERS) {
+    for (const crowd of others > 0 ? await startAgents(shop, [`crowd-${others}`]) : []) await gather(shop, crowd, others);
+    const measured = await measure(world, await waiting(shop));
+    // Those that did not last were not there all the time.
+    note({ ...measured, others: Math.min(measured.others, await waiting(shop)) });
+  }
 }
 await shop.close();

@@ -20,10 +20,16 @@ export class RequestWatch implements Disposable {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #seen = new Set<string>();
   readonly #waiting = new Map<string, (shown: Shown) => void>();
+  /** Rejects once kubectl ends, as it does where the API server gives up a watch that lags. */
+  readonly #ended: Promise<never>;
 
   constructor(cluster: Cluster) {
     const line = `${FIELDS.map((field) => `{${field}}`).join(' ')}{"\\n"}`;
     this.#child = cluster.begin(['get', 'accessrequests', '-n', AGENTS, '--watch', '-o', `jsonpath=${line}`]);
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.#ended = promise;
+    promise.catch(() => undefined);
+    this.#child.on('exit', (status) => reject(new Error(`kubectl get --watch ended with ${status}`)));
     createInterface({ input: this.#child.stdout }).on('line', (text) => this.#take(text, Date.now()));
   }
 
@@ -32,7 +38,7 @@ export class RequestWatch implements Disposable {
     const { promise, resolve, reject } = Promise.withResolvers<Shown>();
     this.#waiting.set(pod, resolve);
     const late = setTimeout(() => reject(new Error(`no request of ${pod} within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
-    return await promise.finally(() => clearTimeout(late));
+    return await Promise.race([promise, this.#ended]).finally(() => clearTimeout(late));
   }
 
   #take(text: string, at: number): void {
