@@ -35,8 +35,8 @@ cluster: ## Build and start a real one-node Kubernetes here (root, Debian or Ubu
 e2e: node_modules/.chaperone ## Test on a real cluster: images, chart, an agent's pod, ways round it
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node scripts/e2e.ts
 
-bench: node_modules/.chaperone ## Measure beside a direct connection and PgBouncer
-	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node bench/src/main.ts
+bench: node_modules/.chaperone ## Measure beside a direct connection and PgBouncer (CLUSTER=1: approvals, on a real cluster)
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node $(if $(CLUSTER),e2e/src/times/main.ts,bench/src/main.ts)
 
 soak: node_modules/.chaperone ## Compare 20,000 generated queries per PostgreSQL version with what the server returns, run clients on 14 to 17 (QUERIES=, SEED=)
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; QUERIES="$(QUERIES)" SEED="$(SEED)" node scripts/soak.ts

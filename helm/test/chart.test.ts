@@ -72,6 +72,8 @@ describe.skipIf(helm === undefined)('the chart', () => {
       [
         '-s',
         'templates/operator/deployment.yaml',
+        '--set',
+        'operator.extraCaCerts.name=corp-ca',
         '--set-json',
         `notify=${JSON.stringify({
           webhooks: [{ url: 'https://hooks.corp/a?b=<&>', secretRef: { name: 'hook', key: 'secret' } }],
@@ -187,6 +189,17 @@ describe.skipIf(helm === undefined)('the chart', () => {
     expect(text).not.toMatch(/^kind: (Secret|InjectionProfile)$/m);
   });
 
+  test('has no Service set a variable of what reads its settings from there', () => {
+    for (const file of ['templates/operator/deployment.yaml', 'templates/evidence/collector.yaml'])
+      expect(rendered('-s', file), file).toContain('enableServiceLinks: false');
+  });
+
+  test('has the operator believe further authorities, also where it tells nobody of requests', () => {
+    const text = rendered('-s', 'templates/operator/deployment.yaml', '--set', 'operator.extraCaCerts.name=corp-ca');
+    expect(text).toContain('{name: NODE_EXTRA_CA_CERTS, value: /etc/chaperone/extra-ca/ca.crt}');
+    expect(text).toContain('configMap: {name: corp-ca, optional: true, items: [{key: ca.crt, path: ca.crt}]}');
+  });
+
   test('gives nothing to the built-in roles', () => {
     expect(rendered('-s', 'templates/roles.yaml')).not.toContain('aggregate-to');
   });
@@ -258,6 +271,11 @@ describe.skipIf(helm === undefined)('the chart', () => {
     ['tokens that nobody signs', ['--set', 'collector.console.oidc.signingAlgs={none}'], 'signingAlgs'],
     ['scopes that bring no ID token', ['--set', 'collector.console.oidc.scopes={email}'], 'scopes'],
     ['sessions of more than half a day', ['--set', 'collector.console.oidc.sessionMinutes=1440'], 'sessionMinutes'],
+    [
+      'a ConfigMap whose key is a path',
+      ['--set', 'operator.extraCaCerts.name=ca,operator.extraCaCerts.key=../ca.crt'],
+      'extraCaCerts',
+    ],
     ['a quote that would end an expression', ['--set', "admission.namespaceAdmins=x' || true || '"], 'namespaceAdmins'],
   ])('refuses %s', (_name, args, text) => {
     const { status, stderr } = template(...args);

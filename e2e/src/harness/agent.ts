@@ -1,9 +1,12 @@
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { eventually } from '@chaperone/testing';
 import type { Cluster } from './cluster.ts';
 import type { Result } from './run.ts';
 
 /** What the agent was given; it opens nothing. */
 const PASSWORD = 'what-the-agent-was-given';
+const TARGET = 'host=orders-db dbname=orders user=bot';
+const psql = (target: string): string[] => ['env', `PGPASSWORD=${PASSWORD}`, 'psql', target, '-X', '-A', '-t'];
 /** Longest time in which a pod that is ready is served, on a host with other work: a sidecar asks again after 30 s at most. */
 const SERVED_MS = 60_000;
 
@@ -40,9 +43,14 @@ export class Agent {
     return this.#cluster.kubectl([...this.#exec, ...command], input);
   }
 
+  /** Stock psql that stays open: reads its standard input until that ends. */
+  startPsql(target = TARGET): ChildProcessWithoutNullStreams {
+    return this.#cluster.begin([...this.#exec, ...psql(target)]);
+  }
+
   /** Stock psql over one connection; every statement by itself. */
-  psql(sql: string, target = 'host=orders-db dbname=orders user=bot', ...args: string[]): Promise<Result> {
-    return this.feed(sql, 'env', `PGPASSWORD=${PASSWORD}`, 'psql', target, '-X', '-A', '-t', ...args);
+  psql(sql: string, target = TARGET, ...args: string[]): Promise<Result> {
+    return this.feed(sql, ...psql(target), ...args);
   }
 
   /** A Python program in the agent's container; psycopg2 is there. */

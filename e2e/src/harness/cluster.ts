@@ -1,3 +1,4 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,6 +43,11 @@ export class Cluster {
   kubectl(args: readonly string[], input?: object | string, path = ''): Promise<Result> {
     const env = { ...this.#env, PATH: `${path}${path === '' ? '' : ':'}${this.#env['PATH'] ?? ''}` };
     return run('kubectl', args, { env, input: typeof input === 'object' ? JSON.stringify(input) : input });
+  }
+
+  /** A kubectl that goes on until somebody ends it. */
+  begin(args: readonly string[]): ChildProcessWithoutNullStreams {
+    return spawn('kubectl', args, { env: { ...process.env, ...this.#env } });
   }
 
   /** Runs kubectl, which must succeed, once the webhook can be reached. @returns Standard output. */
