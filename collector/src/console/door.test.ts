@@ -70,6 +70,8 @@ describe('the page', () => {
     ['/requests/agents/ar-7f3kq2mzt4hcnw5e', 200],
     ['/grants', 200],
     ['/l/token', 200],
+    ['/sign-in', 200],
+    ['/sign-in/more', 404],
     ['/anything/else', 404],
     ['/sessions/s-x/more', 404],
     ['/sessions%2Fs-x', 404],

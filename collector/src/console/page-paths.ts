@@ -10,13 +10,13 @@ const PAGES: readonly RegExp[] = [
   /^\/requests\/[a-z0-9-]{1,63}\/[\w.-]{1,64}$/,
   /^\/grants\/?$/,
 ];
-/** A link to sign in with: the page takes it, and nothing leads there. */
-const LINK = /^\/l\/[\w-]{1,100}$/;
+/** A link to sign in with, and where a sign-in ends that came to nothing: the page takes both, and no sign-in leads there. */
+const ENTRANCES: readonly RegExp[] = [/^\/l\/[\w-]{1,100}$/, /^\/sign-in$/];
 const QUERY = /^[\w.~%&=+-]{0,500}$/;
 
 /** Whether the page draws something of its own at a path without its query. */
 export function isRoute(path: string): boolean {
-  return LINK.test(path) || PAGES.some((page) => page.test(path));
+  return [...ENTRANCES, ...PAGES].some((page) => page.test(path));
 }
 
 /** Whether a text is the path of a page of ours: what leads to another origin, or into the API, is not. */
