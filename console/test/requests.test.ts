@@ -90,6 +90,18 @@ describe.runIf(hasChromium)('an update that a rule holds', NETWORK, () => {
     expect(await inbox.held.ask('console', 'ar-aaaaaaaaaaaaaaaa')).toMatchObject({ code: 5, out: '' });
   });
 
+  test('that is approved with a signature only has no button to approve it, and says where', async () => {
+    const inbox = await start('approvers: {groups: [shop-leads]}, assurance: signed');
+    const { page } = await inbox.come();
+    const { request } = await inbox.held.held(anUpdate().sql);
+    await row(page, request.metadata.name).waitFor();
+    await open(page, request.metadata.name);
+    await bar(page).getByText('It is approved with a signature only, on the page of the operator.').waitFor();
+    expect(await bar(page).getByRole('button').allInnerTexts()).toEqual([expect.stringMatching(/^Deny…/)]);
+    await page.keyboard.press('a');
+    expect(await panel(page).count()).toBe(0);
+  });
+
   test('is denied by keys; the agent reads why', async () => {
     const inbox = await start();
     const { page } = await inbox.come();

@@ -21,12 +21,17 @@ interface Stance {
   readonly isOpen: boolean;
   readonly may: boolean;
   readonly mayApprove: boolean;
+  /** Every rule that asks this person wants an approval that is signed, which is not made here. */
+  readonly signs: boolean;
 }
 
 function stanceOf(request: AccessRequest, viewer: LiveViewer): Stance {
   const open = isOpen(request.status?.state);
-  const may = open && viewer.decides && rulesThatAsk(request, viewer, serverNow()).length > 0;
-  return { isOpen: open, may, mayApprove: may && stateOf(request) === 'Pending' && !hasApproved(request, viewer) };
+  const asking = rulesThatAsk(request, viewer, serverNow());
+  const may = open && viewer.decides && asking.length > 0;
+  const signs = may && asking.every(({ assurance = 'kubernetes' }) => assurance !== 'kubernetes');
+  const mayApprove = may && !signs && stateOf(request) === 'Pending' && !hasApproved(request, viewer);
+  return { isOpen: open, may, mayApprove, signs };
 }
 
 /** What was lost keeps its panel, and the reason in it. */
@@ -86,6 +91,7 @@ export function Decide({ request, viewer }: DecideProps): JSX.Element | null {
           <div class="bar-text">
             <Countdown ms={leftMs} />
             {stance.may ? <You viewer={viewer} /> : <WhyNot request={request} viewer={viewer} />}
+            {stance.signs && <p class="count">It is approved with a signature only, on the page of the operator.</p>}
           </div>
           <Openers stance={stance} open={open} disabled={isSending || !isLive} onOpen={start} />
         </div>
