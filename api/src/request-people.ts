@@ -47,3 +47,12 @@ export function rulesThatAsk(request: AccessRequest, viewer: Viewer, now: number
   const person = { by: viewer.user, groups: groupsOf(request, viewer), at: new Date(now).toISOString() };
   return request.spec.rules.filter((rule) => mayDecide(rule, person));
 }
+
+/** The newest first; of the same second by name. */
+export function newestFirst(requests: readonly AccessRequest[]): AccessRequest[] {
+  return requests.toSorted((a, b) => madeAt(b) - madeAt(a) || (a.metadata.name < b.metadata.name ? -1 : 1));
+}
+
+function madeAt({ metadata }: AccessRequest): number {
+  return Date.parse(metadata.creationTimestamp ?? '') || 0;
+}

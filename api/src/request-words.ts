@@ -62,6 +62,26 @@ function rowCount(count: number): string {
   return `${count} row${count === 1 ? '' : 's'}`;
 }
 
+/** 14:04:19Z SELECT on public.tickets: SELECT 12; the newest last */
+export function recentWords({ spec: { recent = [] } }: AccessRequest): Words[] {
+  return recent.map(({ at, sentence, verdict, result }) => {
+    const said: Words = result !== undefined ? [': ', { foreign: result }] : verdict === 'deny' ? [': denied'] : [];
+    return [`${clockTime(at)} `, { foreign: sentence }, ...said];
+  });
+}
+
+/** With whose approval it was granted. */
+export function grantedWords({ spec: { grantedBy } }: AccessRequest): Words | undefined {
+  return grantedBy === undefined ? undefined : [`with the approval of ${grantedBy}; nobody was asked`];
+}
+
+/** What it grants beyond itself, and who ended that. */
+export function grantWords({ status: { grantedUntil, revokedBy } = {} }: AccessRequest): Words | undefined {
+  if (grantedUntil === undefined) return undefined;
+  const ended: Words = revokedBy === undefined ? [] : [', ended by ', { foreign: revokedBy }];
+  return [`the same again, with other values, until ${visible(grantedUntil, 64)}`, ...ended];
+}
+
 export const TRANSACTION_WORDS = 'part of an open transaction, whose locks are held meanwhile';
 
 export function waitsWords({ spec }: AccessRequest): string {

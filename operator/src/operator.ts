@@ -8,7 +8,7 @@ import { SERVICE_CERTIFICATES, serviceNames } from './ca/service-certificates.ts
 import { ServingCertificate } from './ca/serving.ts';
 import { closeServer } from './close-server.ts';
 import type { Config } from './config.ts';
-import { createDecide, createDecideServer } from './decide/server.ts';
+import { createDecide } from './decide/server.ts';
 import { ServedPair } from './decide/served-pair.ts';
 import { createHealthServer } from './health.ts';
 import { buildProfile, type InjectionConfig } from './injection/profile.ts';
@@ -26,7 +26,8 @@ import { TokenReviewer } from './sidecars/identity.ts';
 import { createSidecarServer, type Term } from './sidecars/server.ts';
 import { attestDeny, readRequest } from './notify/attest.ts';
 import { createSlackActions } from './notify/notifier.ts';
-import { createSlackServer } from './notify/slack-listener.ts';
+import { createSlackListener } from './notify/slack-listener.ts';
+import { createPublicServer } from './public-server.ts';
 import { createWebhook } from './webhook/handler.ts';
 import { followWorld, type World } from './world.ts';
 
@@ -169,21 +170,23 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   const slack =
     config.notify.slack === undefined
       ? undefined
-      : createSlackServer(
+      : createPublicServer(
           tls,
-          createSlackActions(config.notify.slack, {
-            read: (at) => readRequest(kube, at),
-            decide: (decision) => attestDeny(kube, decision),
-            forbidden: forbiddenRanges,
-            metrics: metrics.notify,
-            signal: stop.signal,
-            onError,
-          }),
+          createSlackListener(
+            createSlackActions(config.notify.slack, {
+              read: (at) => readRequest(kube, at),
+              decide: (decision) => attestDeny(kube, decision),
+              forbidden: forbiddenRanges,
+              metrics: metrics.notify,
+              signal: stop.signal,
+              onError,
+            }),
+          ),
         );
   const pair = config.decide?.tls && new ServedPair(config.decide.tls, onError);
   const decide =
     config.decide &&
-    createDecideServer(
+    createPublicServer(
       (await pair?.start()) ?? tls,
       createDecide({
         kube,

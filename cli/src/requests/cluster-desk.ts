@@ -1,23 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AccessRequest, API_VERSION, ApprovalDecision, SessionKill, visible } from '@chaperone/api';
-import { groupsNamed } from '@chaperone/api/requests';
+import { groupsNamed, newestFirst } from '@chaperone/api/requests';
 import { z } from 'zod';
 import { ApiServer, ApiStatusError, isStatus } from '../cluster/api-server.ts';
 import { asUnexpected, notInstalled } from '../cluster/installation.ts';
 import { type Environment, loadKubeconfig } from '../cluster/kubeconfig.ts';
 import type { ClusterFlags } from '../collector/transport.ts';
 import { CliError, EXIT } from '../errors.ts';
-import {
-  type Answer,
-  decisionName,
-  fits,
-  isWhole,
-  newestFirst,
-  only,
-  type Person,
-  type RequestDesk,
-  type RequestFilter,
-} from './desk.ts';
+import { type Answer, decisionName, fits, isWhole, only, type Person, type RequestDesk, type RequestFilter } from './desk.ts';
 
 const ROOT = '/apis/chaperone.dev/v1alpha1';
 /** Requests that the API server lists at once. */

@@ -98,15 +98,6 @@ export function fits({ metadata, status }: AccessRequest, { namespace, states, n
   );
 }
 
-/** The newest first; of the same second by name. */
-export function newestFirst(requests: readonly AccessRequest[]): AccessRequest[] {
-  return requests.toSorted((a, b) => madeAt(b) - madeAt(a) || (a.metadata.name < b.metadata.name ? -1 : 1));
-}
-
-function madeAt({ metadata }: AccessRequest): number {
-  return Date.parse(metadata.creationTimestamp ?? '') || 0;
-}
-
 /** The name of a person's answer: the same for the same answer, so that a double press makes one. */
 export function decisionName({ metadata }: AccessRequest, user: string, decision: Answer['decision']): string {
   const seal = hash('sha256', `${metadata.uid ?? ''}${user}${decision}`, 'hex');

@@ -87,7 +87,7 @@ test.each<[string, Partial<RequestSpec>, string]>([
         { at: '2026-01-01T11:59:59.120Z', sentence: 'DROP on public.\u202etmp', verdict: 'deny' },
       ],
     },
-    'Before    11:59:58 SELECT on public.tickets: SELECT 12',
+    'Before    11:59:58Z SELECT on public.tickets: SELECT 12',
   ],
   [
     'what needs the approval is among the effects that are named',

@@ -3,11 +3,14 @@ import {
   askedWords,
   cutWords,
   fullWords,
+  grantedWords,
+  grantWords,
   heldEffects,
   mayDecide,
   overWords,
   plain,
   purposeWords,
+  recentWords,
   rowsWords,
   ruleWords,
   shortDigest,
@@ -128,12 +131,10 @@ function actionLines(request: AccessRequest): string[] {
   ];
 }
 
-/** Before    14:04:19 SELECT on public.tickets: SELECT 12 · … */
-function recentLines({ spec: { recent = [] } }: AccessRequest, shown: number): string[] {
-  return recent.slice(-shown).map(({ at, sentence, verdict, result }, each) => {
-    const said = result ?? (verdict === 'deny' ? 'denied' : undefined);
-    return line(each === 0 ? 'Before' : '', visible(`${at.slice(11, 19)} ${sentence}${said === undefined ? '' : `: ${said}`}`));
-  });
+function recentLines(request: AccessRequest, shown: number): string[] {
+  return recentWords(request)
+    .slice(-shown)
+    .map((words, each) => line(each === 0 ? 'Before' : '', visible(plain(words))));
 }
 
 /** Who decides, on what, until when. */
@@ -160,14 +161,11 @@ function grantLines(seconds: number | undefined): string[] {
   ];
 }
 
-/** Granted until …; granted with ar-…, and by whom it was ended. */
-function grantedLines({ spec: { grantedBy }, status: { grantedUntil, revokedBy } = {} }: AccessRequest): string[] {
-  const ended = revokedBy === undefined ? '' : `, ended by ${revokedBy}`;
+function grantedLines(request: AccessRequest): string[] {
+  const [granted, grants] = [grantedWords(request), grantWords(request)];
   return [
-    ...(grantedBy === undefined ? [] : [line('Granted', `with the approval of ${grantedBy}; nobody was asked`)]),
-    ...(grantedUntil === undefined
-      ? []
-      : [line('Grants', visible(`the same again, with other values, until ${grantedUntil}${ended}`))]),
+    ...(granted === undefined ? [] : [line('Granted', visible(plain(granted)))]),
+    ...(grants === undefined ? [] : [line('Grants', visible(plain(grants)))]),
   ];
 }
 

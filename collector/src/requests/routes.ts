@@ -1,5 +1,6 @@
 import { type AccessRequest, REQUEST_STATES, RequestPath } from '@chaperone/api';
 import type { Code } from '@chaperone/api/codes';
+import { newestFirst } from '@chaperone/api/requests';
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { Access, Identity } from '../access.ts';
@@ -91,15 +92,6 @@ export function requestRoutes({ source, access, now }: RequestRoutesOptions): Ho
 function deskOf({ desk }: RequestSource): RequestDesk {
   if (desk === undefined) throw new RequestRefused(404, 'NotFound', 'requests are read here, and answered elsewhere');
   return desk;
-}
-
-/** The newest first; of the same second by name. */
-function newestFirst(requests: readonly AccessRequest[]): AccessRequest[] {
-  return requests.toSorted((a, b) => madeAt(b) - madeAt(a) || (a.metadata.name < b.metadata.name ? -1 : 1));
-}
-
-function madeAt({ metadata }: AccessRequest): number {
-  return Date.parse(metadata.creationTimestamp ?? '') || 0;
 }
 
 function parsed<T>(schema: z.ZodType<T>, value: unknown): T {

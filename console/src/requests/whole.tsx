@@ -2,14 +2,18 @@ import type { AccessRequest } from '@chaperone/api';
 import {
   cutWords,
   fullWords,
+  grantedWords,
+  grantWords,
   heldEffects,
   isOpen,
   purposeWords,
+  recentWords,
   rowsWords,
   ruleWords,
   rulesThatAsk,
   shortDigest,
   waitsWords,
+  type Words,
 } from '@chaperone/api/requests';
 import type { ComponentChildren, JSX } from 'preact';
 import { useLoad } from '../load.ts';
@@ -54,6 +58,8 @@ export function Whole({ request, viewer }: { request: AccessRequest; viewer: Liv
           </p>
         )}
       </Fact>
+      <Listed name="Before" lines={recentWords(request)} />
+      <Listed name="Granted" lines={[grantedWords(request), grantWords(request)].filter((words) => words !== undefined)} />
       <Fact name={spec.rules.length > 1 ? 'Rules' : 'Rule'}>
         <Rules request={request} viewer={viewer} />
       </Fact>
@@ -80,6 +86,21 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
       <dt>{name}</dt>
       <dd>{children}</dd>
     </div>
+  );
+}
+
+function Listed({ name, lines }: { name: string; lines: readonly Words[] }): JSX.Element | null {
+  if (lines.length === 0) return null;
+  return (
+    <Fact name={name}>
+      <ul class="facts">
+        {lines.map((words, at) => (
+          <li key={at}>
+            <Said words={words} />
+          </li>
+        ))}
+      </ul>
+    </Fact>
   );
 }
 
@@ -129,13 +150,15 @@ function Effects({ request }: { request: AccessRequest }): JSX.Element {
 
 function Touches({ request, canLook }: { request: AccessRequest; canLook: boolean }): JSX.Element {
   const words = rowsWords(request);
-  const isCounted = request.spec.preview?.count !== undefined;
+  const { count, estimate, why } = request.spec.preview ?? {};
+  const isCounted = count !== undefined;
+  const isMissed = !isCounted && (why !== undefined || estimate === undefined);
   return (
     <>
       {words.length === 0 && <Mark look="none" word="not previewed: nobody looked" />}
       {words.map((each, at) => (
         <p key={at}>
-          {!isCounted && at === words.length - 1 && <Mark look="none" word="not previewed:" />} <Said words={each} />
+          {isMissed && at === words.length - 1 && <Mark look="none" word="not previewed:" />} <Said words={each} />
           {isCounted && isOpen(request.status?.state) && <span class="mute">; the number may move</span>}
         </p>
       ))}

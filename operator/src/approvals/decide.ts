@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessRequest, ApprovalDecision, RequestStatus } from '@chaperone/api';
-import { counted, ended, type GenerationOf, type Grant, isDrifted, isOpen, revoked, tally } from '@chaperone/policy';
+import { isOpen } from '@chaperone/api/requests';
+import { counted, ended, type GenerationOf, type Grant, isDrifted, revoked, tally } from '@chaperone/policy';
 import { askedOf, givenOf } from './store.ts';
 
 export interface RequestFacts {

@@ -1,4 +1,5 @@
 import { type AccessRequest, RequestSpec, type RequestStatus } from '@chaperone/api';
+import { isOpen } from '@chaperone/api/requests';
 import {
   answers,
   AskLimit,
@@ -9,7 +10,6 @@ import {
   type Grant,
   grantOf,
   isGranting,
-  isOpen,
   isSameTemplate,
   type Question,
   release,

@@ -1,5 +1,6 @@
 import { AccessRequest, type AccessPolicy, ApprovalDecision, type RequestState } from '@chaperone/api';
-import { type GenerationOf, type Grant, grantOf, isOpen, type StreamLine } from '@chaperone/policy';
+import { isOpen } from '@chaperone/api/requests';
+import { type GenerationOf, type Grant, grantOf, type StreamLine } from '@chaperone/policy';
 import { isConflict } from '../kube/errors.ts';
 import { type Change, Informer } from '../kube/informer.ts';
 import { KINDS, keyOf, type KubeObject } from '../kube/objects.ts';

@@ -7,10 +7,9 @@ import type { Proof, Terms } from './verify.ts';
 
 export const AT = Date.parse('2026-01-01T12:00:00Z');
 export const TERMS: Terms = {
-  issuer: 'https://login.corp',
+  issuerUrl: 'https://login.corp',
   clientId: 'chaperone-decide',
   usernameClaim: 'email',
-  usernamePrefix: '',
   groupsClaim: 'groups',
   groupsPrefix: '',
   site: { origin: 'https://decide.corp', rpId: 'decide.corp' },
@@ -34,7 +33,7 @@ export async function anIssuer(alg = 'ES256') {
   const keys: IssuerKeys = createLocalJWKSet({ keys: [jwk] });
   const sign = (nonce: string, claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}): Promise<string> =>
     new SignJWT({
-      iss: TERMS.issuer,
+      iss: TERMS.issuerUrl,
       aud: TERMS.clientId,
       sub: 'u1',
       iat: AT / 1000 - 60,

@@ -1,8 +1,9 @@
 import { MAX_ID_TOKEN } from '@chaperone/api';
+import type { ClaimSettings } from '@chaperone/api/claims';
 import { jwtVerify, type JWTVerifyGetKey } from 'jose';
 import { AttestError } from './errors.ts';
 import { bytesOf } from './message.ts';
-import { type ClaimMapping, type Person, personOf } from './person.ts';
+import { type Person, personOf } from './person.ts';
 
 /** By how much the issuer's clock and ours may differ. */
 export const CLOCK_SKEW_MS = 60_000;
@@ -12,8 +13,7 @@ export const SIGN_IN_LASTS_MS = 15 * 60_000;
 export const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 
 /** What an ID token has to be. */
-export interface TokenTerms extends ClaimMapping {
-  readonly issuer: string;
+export interface TokenTerms extends ClaimSettings {
   /** The operator's own client at the issuer; the one audience. */
   readonly clientId: string;
 }
@@ -56,7 +56,7 @@ export async function readIdToken(token: string, terms: TokenTerms, keys: Issuer
 async function verified(token: string, terms: TokenTerms, keys: IssuerKeys): Promise<Record<string, unknown>> {
   try {
     const { payload } = await jwtVerify(token, keys, {
-      issuer: terms.issuer,
+      issuer: terms.issuerUrl,
       audience: terms.clientId,
       algorithms: ALGORITHMS,
       // Times are judged by the caller.

@@ -1,4 +1,5 @@
 import { Attestation, type DecisionSpec } from '@chaperone/api';
+import type { ClaimSettings } from '@chaperone/api/claims';
 import * as fc from 'fast-check';
 import { generateSecret, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -6,7 +7,6 @@ import { AttestError } from './errors.ts';
 import { ANSWER, aBrowser, anIssuer, aProof, AT, attestationOf, TERMS, type TestIssuer } from './answer.test-support.ts';
 import { judgeSignIn, readIdToken } from './id-token.ts';
 import { type Answer, commitmentOf, decisionMessage } from './message.ts';
-import type { ClaimMapping } from './person.ts';
 import { type Proof, verifyAnswer, verifyDecision } from './verify.ts';
 
 let issuer: TestIssuer;
@@ -131,7 +131,7 @@ describe('another proof is refused:', () => {
   });
 });
 
-const read = (claims: object, header: object = {}, mapping: Partial<ClaimMapping> = {}): Promise<string> =>
+const read = (claims: object, header: object = {}, mapping: Partial<ClaimSettings> = {}): Promise<string> =>
   codeOf(
     issuer.sign('n', { ...claims }, { ...header }).then((token) => readIdToken(token, { ...TERMS, ...mapping }, issuer.keys)),
   );

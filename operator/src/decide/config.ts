@@ -38,7 +38,7 @@ export const DecideConfig = z.strictObject({
       .max(16)
       .default(['openid', 'email', 'profile']),
     usernameClaim: claim.default('sub'),
-    usernamePrefix: prefix.default(''),
+    usernamePrefix: prefix.optional(),
     groupsClaim: claim.default('groups'),
     groupsPrefix: prefix.default(''),
   }),
@@ -51,7 +51,7 @@ export type DecideConfig = z.infer<typeof DecideConfig>;
 export function termsOf({ url: origin, oidc }: DecideConfig): Terms {
   const { issuer, clientId, usernameClaim, usernamePrefix, groupsClaim, groupsPrefix } = oidc;
   return {
-    issuer,
+    issuerUrl: issuer,
     clientId,
     usernameClaim,
     usernamePrefix,

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
   AccessRequest,
-  API_VERSION,
   type Approvers,
   Assertion,
   ASSURANCES,
@@ -9,7 +8,7 @@ import {
   type DecisionSpec,
   SigningKey,
 } from '@chaperone/api';
-import { isOpen, mayDecide } from '@chaperone/policy';
+import { groupsNamed, isOpen, rulesThatAsk } from '@chaperone/api/requests';
 import { z } from 'zod';
 import {
   type Answer,
@@ -23,12 +22,12 @@ import {
   verifyAssertion,
   verifySigned,
 } from '../attest/index.ts';
+import { writeAttested } from '../approvals/attested.ts';
 import { isPermitted } from '../kube/access-review.ts';
-import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
+import { getObject } from '../kube/apply.ts';
 import { isConflict } from '../kube/errors.ts';
-import { KINDS, pathOf } from '../kube/objects.ts';
+import { KINDS } from '../kube/objects.ts';
 import type { Kube } from '../kube/transport.ts';
-import { VIA } from '../notify/attest.ts';
 import type { Passkeys } from './passkeys.ts';
 import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';
 import { viewText } from './view.ts';
@@ -51,7 +50,9 @@ export const AnswerBody = z.strictObject({
   reason: z
     .string()
     .max(1024)
-    .regex(/^[^\t\r\n]*$/),
+    .regex(/^[^\t\r\n]*$/)
+    // It is signed as the decision has it.
+    .refine((text) => text === text.trim()),
   challenge: z.string().max(64),
   shown: z.string().max(64),
   ...proof,
@@ -112,7 +113,7 @@ export class DecideDesk {
     const { text: view, shown } = viewText(request);
     const now = this.#o.now();
     const uid = request.metadata.uid ?? '';
-    const asking = asksOf(request, person, now);
+    const asking = rulesThatAsk(request, person, now);
     const passkeys = await this.#o.passkeys.of(person.user);
     return {
       view,
@@ -157,7 +158,7 @@ export class DecideDesk {
       decision,
       by: person.user,
       groups: groupsFor(request, person),
-      ...(reason.trim() !== '' && { reason }),
+      ...(reason !== '' && { reason }),
       attestation: {
         assurance: assertion === undefined ? 'signed' : 'passkey',
         idToken,
@@ -223,18 +224,7 @@ export class DecideDesk {
     const same = createHash('sha256').update(JSON.stringify([requestUid, by, decision, attestation?.assurance]));
     const decisionName = `${name}-page-${same.digest('hex').slice(0, 16)}`;
     try {
-      await this.#o.kube.request({
-        method: 'POST',
-        path: pathOf(KINDS.approvalDecisions, { namespace }),
-        query: { fieldManager: FIELD_MANAGER },
-        body: {
-          apiVersion: API_VERSION,
-          kind: KINDS.approvalDecisions.kind,
-          metadata: { namespace, name: decisionName, annotations: { [VIA]: 'page' } },
-          spec,
-        },
-        timeoutMs: TIMEOUT_MS,
-      });
+      await writeAttested(this.#o.kube, { namespace, name: decisionName }, 'page', spec);
     } catch (error) {
       if (isConflict(error)) throw new AttestError('AnswerGiven', 'you have given this answer already');
       throw error;
@@ -253,17 +243,13 @@ function demandFresh({ signedIn: { authenticatedAt } }: Session, now: number): v
     throw new AttestError('SignInNeeded', 'a passkey is added right after you prove who you are; sign in again');
 }
 
-function asksOf({ spec }: AccessRequest, { user, groups }: Person, now: number): Approvers[] {
-  return spec.rules.filter((rule) => mayDecide(rule, { by: user, groups, at: new Date(now).toISOString() }));
-}
-
 /** What every rule takes that asks this person. */
 function leastOf(rules: readonly Approvers[]): Assurance {
   return ASSURANCES.findLast((each) => rules.some(({ assurance }) => assurance === each)) ?? 'kubernetes';
 }
 
 /** Of the person's groups those that a rule names: the others are nobody's business. */
-function groupsFor({ spec }: AccessRequest, { groups }: Person): string[] {
-  const named = spec.rules.flatMap((rule) => [...rule.groups, ...rule.all, ...(rule.escalation?.groups ?? [])]);
+function groupsFor(request: AccessRequest, { groups }: Person): string[] {
+  const named = groupsNamed(request);
   return groups.filter((group) => named.includes(group));
 }

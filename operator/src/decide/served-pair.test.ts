@@ -5,7 +5,7 @@ import { connect } from 'node:tls';
 import { temporaryDirectory, testAuthority } from '@chaperone/testing';
 import { expect, it } from 'vitest';
 import { eventually } from '../kube/fake-api-server.test-support.ts';
-import { createDecideServer } from './server.ts';
+import { createPublicServer } from '../public-server.ts';
 import { ServedPair } from './served-pair.ts';
 
 it('a pair from files is served as soon as it is there, and a half of one never', async () => {
@@ -21,7 +21,7 @@ it('a pair from files is served as soon as it is there, and a half of one never'
   expect(await pair.start()).toBeUndefined();
   expect(errors).toHaveLength(1);
 
-  const server = createDecideServer({ cert: own.certificate, key: own.key }, (_request, response) => response.end());
+  const server = createPublicServer({ cert: own.certificate, key: own.key }, (_request, response) => response.end());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   pair.attach(server);
   const { port } = server.address() as AddressInfo;

@@ -1,5 +1,4 @@
 import type { RequestListener } from 'node:http';
-import { createServer, type Server } from 'node:https';
 import type { EventRecorder } from '../kube/events.ts';
 import { KINDS, pathOf } from '../kube/objects.ts';
 import type { Kube } from '../kube/transport.ts';
@@ -11,9 +10,6 @@ import { loadPage } from './page.ts';
 import { Passkeys } from './passkeys.ts';
 import { Seal } from './seal.ts';
 import { Sessions } from './sessions.ts';
-
-/** A handful of people decide at once; everybody may try. */
-const MAX_CONNECTIONS = 256;
 
 export interface DecideOptions {
   readonly kube: Kube;
@@ -57,18 +53,6 @@ export function createDecide({
     now,
     onError,
   });
-}
-
-/** The server around it, which anybody may reach. */
-export function createDecideServer(tls: { readonly cert: string; readonly key: string }, listener: RequestListener): Server {
-  const server = createServer({ ...tls, minVersion: 'TLSv1.2' }, listener);
-  server.headersTimeout = 5_000;
-  server.requestTimeout = 10_000;
-  server.keepAliveTimeout = 5_000;
-  server.maxConnections = MAX_CONNECTIONS;
-  server.on('clientError', (_error, socket) => socket.destroy());
-  server.on('tlsClientError', (_error, socket) => socket.destroy());
-  return server;
 }
 
 /** Whether the API server would let somebody in with this token. */

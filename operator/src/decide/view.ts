@@ -1,6 +1,17 @@
 import { createHash } from 'node:crypto';
-import { type AccessRequest, type Approvers, shortDigest } from '@chaperone/api';
+import type { AccessRequest } from '@chaperone/api';
 import { draw, type Piece } from '@chaperone/api/hostile';
+import {
+  cutWords,
+  fullWords,
+  purposeWords,
+  recentWords,
+  rowsWords,
+  ruleWords,
+  shortDigest,
+  TRANSACTION_WORDS,
+  type Words,
+} from '@chaperone/api/requests';
 import { canonicalJson } from '@chaperone/policy';
 
 /** Foreign text as the page draws it: each piece is shown as what it is, and nothing else is ever drawn. */
@@ -16,13 +27,15 @@ export interface View {
   readonly short: string;
   readonly sentence: Drawn;
   readonly text: Drawn;
-  readonly rows: readonly (readonly [label: string, value: Drawn])[];
+  readonly rows: readonly Row[];
 }
+type Row = readonly [label: string, value: Drawn];
 
-export function viewOf({ metadata, spec }: AccessRequest): View {
-  const { agent, resource, preview } = spec;
+export function viewOf(request: AccessRequest): View {
+  const { metadata, spec } = request;
+  const { agent, resource } = spec;
   const { namespace = '', name, uid = '' } = metadata;
-  const row = (label: string, value: string, names = false): [string, Drawn] => [label, drawn(value, { names })];
+  const row = (label: string, value: string, names = false): Row => [label, drawn(value, { names })];
   return {
     namespace,
     name,
@@ -33,19 +46,20 @@ export function viewOf({ metadata, spec }: AccessRequest): View {
     text: drawn(spec.text, { lines: true }),
     rows: [
       row('Agent', `${namespace}/${agent.pod ?? agent.serviceAccount} (ServiceAccount ${agent.serviceAccount})`),
-      row('Purpose', agent.purpose),
-      ...(agent.onBehalfOf === undefined
-        ? []
-        : [row('On behalf of', `${agent.onBehalfOf.user} (verified by ${agent.onBehalfOf.issuer})`)]),
+      ...said('For', purposeWords(request)),
       row('Resource', `${resource.namespace}/${resource.name} (${spec.protocol})`),
-      ...(Buffer.byteLength(spec.text) < spec.textBytes
-        ? [row('Text', `this is the beginning of ${spec.textBytes} bytes, or was masked`)]
-        : []),
+      ...said('Text', [cutWords(request)]),
       ...(spec.parameters ?? []).map((value, at) => row(`$${at + 1}`, value)),
+      ...said('Values', [fullWords(spec.parameters, 'values')]),
       ...spec.effects.map(({ verb, object, via, verdict }) => row('Effect', `${verb} ${object} (${via}): ${verdict}`, true)),
-      row('Rows', rowsText(preview)),
-      ...(spec.transaction ? [row('Locks', 'part of an open transaction, whose locks are held meanwhile')] : []),
-      ...spec.rules.map((rule) => row('Rule', ruleText(rule))),
+      ...said('Effects', [fullWords(spec.effects, 'effects')]),
+      ...said('Rows', rowsWords(request)),
+      ...said('Locks', [spec.transaction ? TRANSACTION_WORDS : undefined]),
+      ...said('Before', recentWords(request)),
+      ...said(
+        'Rule',
+        spec.rules.map((rule) => [{ foreign: `${rule.policy.namespace}/${rule.policy.name}` }, ' ', ...ruleWords(rule)]),
+      ),
       row('Session', `${spec.session}, action ${spec.action}`),
       row('Expires', spec.expiresAt),
     ],
@@ -58,15 +72,17 @@ export function viewText(request: AccessRequest): { readonly text: string; reado
   return { text, shown: createHash('sha256').update(text, 'utf8').digest('hex') };
 }
 
-function rowsText(preview: AccessRequest['spec']['preview']): string {
-  if (preview?.count !== undefined) return `${preview.count} matched when it was asked for`;
-  return `nobody looked at the rows that it meets${preview?.why === undefined ? '' : `: ${preview.why}`}`;
-}
-
-function ruleText({ policy, rule, generation, groups, users, minimum, all, assurance = 'kubernetes' }: Approvers): string {
-  const whom = [...groups.map((group) => `group ${group}`), ...users.map((user) => `user ${user}`)].join(', ');
-  const each = all.length === 0 ? '' : `, and one of each of ${all.join(', ')}`;
-  return `${policy.namespace}/${policy.name} "${rule}", generation ${generation}: ${minimum} of ${whom}${each}; ${assurance}`;
+/** A row for each of what is to be said: our own words are drawn as they are, what somebody else chose as names. */
+function said(label: string, lines: readonly (Words | string | undefined)[]): Row[] {
+  return lines
+    .filter((words) => words !== undefined)
+    .map((words): Row => {
+      const parts: Words = typeof words === 'string' ? [words] : words;
+      return [
+        label,
+        parts.flatMap((word): Drawn => (typeof word === 'string' ? [['text', word]] : drawn(word.foreign, { names: true }))),
+      ];
+    });
 }
 
 function drawn(text: string, options: { readonly lines?: boolean; readonly names?: boolean }): Drawn {

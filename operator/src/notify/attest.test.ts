@@ -11,7 +11,8 @@ import { createAddressGuard } from './guard.ts';
 import { anAccessRequest, REQUEST } from './request.test-support.ts';
 import { SlackActions } from './slack-actions.ts';
 import { SlackClient } from './slack-client.ts';
-import { createSlackServer, SLACK_PATH } from './slack-listener.ts';
+import { createPublicServer } from '../public-server.ts';
+import { createSlackListener, SLACK_PATH } from './slack-listener.ts';
 import { messageOf } from './slack-message.ts';
 
 const CONSOLE = 'https://chaperone.corp.example';
@@ -67,7 +68,7 @@ async function pressDeny(): Promise<{ status: number; results: string[]; errors:
 
   const authority = await testAuthority();
   const { certificate, key } = await authority.issue(['127.0.0.1']);
-  const server = createSlackServer({ cert: certificate, key }, actions);
+  const server = createPublicServer({ cert: certificate, key }, createSlackListener(actions));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const status = await new Promise<number>((resolve, reject) => {

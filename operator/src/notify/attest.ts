@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { AccessRequest, API_VERSION } from '@chaperone/api';
+import { AccessRequest } from '@chaperone/api';
+import { writeAttested } from '../approvals/attested.ts';
 import { isPermitted } from '../kube/access-review.ts';
 import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
 import { isNotFound } from '../kube/errors.ts';
@@ -10,8 +11,6 @@ import { SLACK_MARK } from './slack.ts';
 
 /** Slack's person waits. */
 const TIMEOUT_MS = 5_000;
-/** On a decision: by which way the person's word came here. */
-export const VIA = 'chaperone.dev/attested-by';
 
 /** The request as the API server has it now; undefined: there is none. */
 export async function readRequest(
@@ -29,17 +28,15 @@ export async function attestDeny(kube: Kube, decision: ChatDecision): Promise<Ch
   const right = { namespace, resource: KINDS.approvalDecisions.plural, verb: 'create' } as const;
   if (!(await isPermitted(kube, { user: by, groups }, right)))
     return { ok: false, why: `${by} may not create approvaldecisions in ${namespace}` };
-  await kube.request({
-    method: 'POST',
-    path: pathOf(KINDS.approvalDecisions, { namespace }),
-    query: { fieldManager: FIELD_MANAGER },
-    body: {
-      apiVersion: API_VERSION,
-      kind: KINDS.approvalDecisions.kind,
-      metadata: { namespace, name: `${name}-slack-${randomBytes(5).toString('hex')}`, annotations: { [VIA]: 'slack' } },
-      spec: { request: name, requestUid: uid, digest, decision: 'Deny', by, groups, reason },
-    },
-    timeoutMs: TIMEOUT_MS,
+  const own = { namespace, name: `${name}-slack-${randomBytes(5).toString('hex')}` };
+  await writeAttested(kube, own, 'slack', {
+    request: name,
+    requestUid: uid,
+    digest,
+    decision: 'Deny',
+    by,
+    groups: [...groups],
+    reason,
   });
   return { ok: true };
 }

@@ -1,5 +1,6 @@
 import type { AccessRequest } from '@chaperone/api';
-import { isOpen, tally } from '@chaperone/policy';
+import { isOpen } from '@chaperone/api/requests';
+import { tally } from '@chaperone/policy';
 import { z } from 'zod';
 import type { SlackConfig } from './config.ts';
 import { NotifyError } from './errors.ts';

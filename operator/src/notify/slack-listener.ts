@@ -1,24 +1,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { createServer, type Server } from 'node:https';
 import { MAX_ACTION_BYTES, type SlackActions, type SlackResponse } from './slack-actions.ts';
 
 /** The only path; Slack's "Request URL" ends with it. */
 export const SLACK_PATH = '/slack/actions';
-
-/** Slack needs one or two; everybody may try. */
-const MAX_CONNECTIONS = 256;
-
-/** The server behind Slack's Request URL, which anybody can reach. */
-export function createSlackServer(tls: { cert: string; key: string }, actions: Pick<SlackActions, 'handle'>): Server {
-  const server = createServer({ ...tls, minVersion: 'TLSv1.2' }, createSlackListener(actions));
-  server.headersTimeout = 5_000;
-  server.requestTimeout = 10_000;
-  server.keepAliveTimeout = 5_000;
-  server.maxConnections = MAX_CONNECTIONS;
-  server.on('clientError', (_error, socket) => socket.destroy());
-  server.on('tlsClientError', (_error, socket) => socket.destroy());
-  return server;
-}
 
 /** Hands what Slack posts to {@link SlackActions}, whole or not at all. */
 export function createSlackListener(actions: Pick<SlackActions, 'handle'>): RequestListener {

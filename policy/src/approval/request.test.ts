@@ -1,10 +1,11 @@
 import { AccessRequest, type RequestState, type RequestStatus } from '@chaperone/api';
+import { isOpen } from '@chaperone/api/requests';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { anAccess, anAgent } from '../builders.ts';
 import { AskLimit, MAX_ASKED, MAX_OPEN, WINDOW_MS } from './flood.ts';
 import { Question, sealAction, type SealedAction } from './question.ts';
-import { counted, ended, isOpen, release, requestOf, viewOf } from './request.ts';
+import { counted, ended, release, requestOf, viewOf } from './request.ts';
 import { aRequest, decisionOn } from './request.test-support.ts';
 
 const NOW = Date.parse('2026-01-01T00:01:30Z');

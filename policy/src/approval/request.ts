@@ -5,8 +5,6 @@ import type { EndRequest, Question, RequestView } from './question.ts';
 import { type Grant, grantedUntil } from './grant.ts';
 import { type Asked, type GivenDecision, tally } from './tally.ts';
 
-export { isOpen } from '@chaperone/api/requests';
-
 /** Why nobody is asked: codes of the table in @chaperone/api. */
 export type AskRefusal = { readonly code: 'ApprovalUnavailable'; readonly message: string };
 

@@ -8,8 +8,6 @@ import {
 } from '@chaperone/api';
 import { isOwn, mayDecide } from '@chaperone/api/requests';
 
-export { mayDecide } from '@chaperone/api/requests';
-
 /** A decision as the store has it. */
 export interface GivenDecision {
   readonly name: string;

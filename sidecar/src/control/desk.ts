@@ -1,4 +1,5 @@
 import { type AccessRequest, API_VERSION, type ApprovalDecision, DecisionSpec, type RequestStatus } from '@chaperone/api';
+import { isOpen } from '@chaperone/api/requests';
 import {
   answers,
   type Asked,
@@ -12,7 +13,6 @@ import {
   grantOf,
   isDrifted,
   isGranting,
-  isOpen,
   isSameTemplate,
   type Question,
   release,

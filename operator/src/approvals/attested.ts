@@ -1,0 +1,26 @@
+import { API_VERSION, type DecisionSpec } from '@chaperone/api';
+import { FIELD_MANAGER } from '../kube/apply.ts';
+import { KINDS, pathOf } from '../kube/objects.ts';
+import type { Kube } from '../kube/transport.ts';
+
+/** A person waits. */
+const TIMEOUT_MS = 5_000;
+/** On a decision: by which way the person's word came here. */
+export const VIA = 'chaperone.dev/attested-by';
+
+/** Writes a decision for the person who gave it elsewhere; whether they may is checked before. @throws ApiError Conflict where the name is taken */
+export async function writeAttested(
+  kube: Kube,
+  at: { readonly namespace: string; readonly name: string },
+  via: 'page' | 'slack',
+  spec: DecisionSpec,
+): Promise<void> {
+  const kind = KINDS.approvalDecisions;
+  await kube.request({
+    method: 'POST',
+    path: pathOf(kind, { namespace: at.namespace }),
+    query: { fieldManager: FIELD_MANAGER },
+    body: { apiVersion: API_VERSION, kind: kind.kind, metadata: { ...at, annotations: { [VIA]: via } }, spec },
+    timeoutMs: TIMEOUT_MS,
+  });
+}
