@@ -131,6 +131,11 @@ export class Holds {
     }
     if (released.state === 'Expired') return { kind: 'expired', view: released };
     if (released.state === 'Denied') return { kind: 'denied', view: released };
+    if (released.state === 'Pending') {
+      // What it was granted with ended meanwhile; nobody waits for an answer of its own.
+      void this.#tell(view.name, 'Withdrawn');
+      return { kind: 'voided', view: released, why: 'what it was granted with ended' };
+    }
     if (released.state !== 'Released') return { kind: 'voided', view: released, why: 'its policy changed, or it was used' };
     // What changed while the answer was on its way was not approved either.
     if (seal() === digest) return { kind: 'released', view: released };
