@@ -439,6 +439,17 @@ test('before people decide they see how many rows the database expects of what i
   await answer;
 });
 
+test('before people decide they see nothing of what means something else on another connection', async () => {
+  await fresh();
+  const { client } = await agent();
+  await client.query(`set timezone = 'Asia/Tokyo'`);
+  const answer = failure(client.query(`delete from tickets where timestamptz '2026-01-01' < timestamptz '2026-01-02'`));
+  expect((await approve({ decision: 'Deny' })).spec.preview).toEqual({
+    why: 'it means something else in the session of the agent',
+  });
+  await answer;
+});
+
 test('before people decide they see what the agent did in the last minutes, in all its sessions', async () => {
   await fresh();
   const [one, two] = [await agent(), await agent()];

@@ -68,9 +68,9 @@ const NOT_STEADY = 'it may run functions that are not the server’s own, or giv
 const NOT_ALONE = 'its condition cannot be looked at by itself';
 
 /**
- * Looks at what a statement would meet: its plan, which the server makes without running it, and of an UPDATE or DELETE the rows,
- * by a read-only query with the same condition, which the server itself has to understand as it understands the statement's. Only
- * where every function in it is the server's own and changes nothing. Never rejects.
+ * Looks at what a statement would meet: its plan, which the server makes without running it, and of an UPDATE or DELETE the rows, by a
+ * read-only query with the same condition. The server itself has to understand both as it understood the statement in the agent's
+ * session. Only where every function in it is the server's own and changes nothing. Never rejects.
  */
 export async function preview(options: PreviewOptions): Promise<Preview> {
   const { statement, basis } = options.judgement;
@@ -81,6 +81,8 @@ export async function preview(options: PreviewOptions): Promise<Preview> {
     const { upstream, reads } = await soon(options.connect());
     await using asker = new Asker(upstream, reads);
     await asker.simple(LIMITS);
+    const { tree: here } = await asker.prepare(statement.text, options.bound.types);
+    if (here !== tree) throw new PreviewError('it means something else in the session of the agent');
     estimate = await asker.estimate(statement.text, options.bound);
     if (statement.command !== 'update' && statement.command !== 'delete') return { estimate };
     return { estimate, met: await look(asker, { ...options, tree, ...queriesOf(statement.text) }) };
