@@ -7,5 +7,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
+    // A machine that is busy shows a page late.
+    expect: { poll: { timeout: 10_000 } },
   },
 });

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import { temporaryDirectory } from '@chaperone/testing';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { expect, onTestFinished } from 'vitest';
 import {
   CONSOLE_DIRECTORY,
   type Collector,
@@ -121,6 +122,31 @@ export interface VisitOptions {
 }
 
 /** A browser of its own at the site, signed in by a link unless told otherwise. */
+/** One visit for many tests, each of which ends without a fault: to sign in takes longer than what they look at. */
+export class LongVisit {
+  #visit: Promise<Visit> | undefined;
+
+  /** The page, for one test. @param begin - visits where nobody has, or after the network broke */
+  async page(begin: () => Promise<Visit>): Promise<Page> {
+    const { page, faults } = await (this.#visit ??= begin());
+    onTestFinished(async () => {
+      const found = faults.splice(0);
+      if (found.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) {
+        await this.end();
+        throw new Error('ERR_NETWORK_CHANGED');
+      }
+      expect(found).toEqual([]);
+    });
+    return page;
+  }
+
+  async end(): Promise<void> {
+    const visited = this.#visit;
+    this.#visit = undefined;
+    await (await visited)?.context.close();
+  }
+}
+
 export async function visit(
   browser: Browser,
   site: Pick<Site, 'url'> & Partial<Pick<Site, 'newLink'>>,

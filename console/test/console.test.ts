@@ -1,8 +1,17 @@
 import { undrawn } from '@chaperone/api/hostile';
 import type { Browser, Page } from 'playwright-core';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
-import { hasChromium, launch, type Site, startSite, visit, type Visit, type VisitOptions } from './browser.test-support.ts';
+import {
+  hasChromium,
+  launch,
+  LongVisit,
+  type Site,
+  startSite,
+  visit,
+  type Visit,
+  type VisitOptions,
+} from './browser.test-support.ts';
 import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
 import { ask, aWorld, tell, type World } from './world.test-support.ts';
 
@@ -375,10 +384,13 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
 });
 
 describe.runIf(hasChromium)('hostile text', NETWORK, () => {
+  const shared = new LongVisit();
+  afterAll(() => shared.end());
+
   test.each(Object.entries(HOSTILE_TEXTS).filter(([, text]) => text !== ''))(
     '%s: is drawn whole, decodes back, and does nothing',
     async (what, text) => {
-      const { page } = await come();
+      const page = await shared.page(() => visit(browser, site));
       const at = 1 + 2 * Object.keys(HOSTILE_TEXTS).indexOf(what);
       await page.goto(`${site.url}/sessions/${world.hostile.name}?at=${at}`);
       await entry(page).locator('.block').waitFor();
