@@ -7,7 +7,7 @@ const root = resolve(import.meta.dirname, '..');
 const GOLDEN = join(import.meta.dirname, 'testdata/licences.json');
 
 /** Packages whose dependencies run in production; the others are for tests and measurements. */
-const SHIPPED = ['api', 'policy', 'evidence', 'sidecar', 'operator', 'collector', 'console', 'cli'];
+const SHIPPED = ['api', 'policy', 'kube', 'evidence', 'sidecar', 'operator', 'collector', 'console', 'cli'];
 /** Licences that may be in what we ship. */
 const ALLOWED = ['MIT', 'Apache-2.0', 'ISC', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD', 'Unlicense', 'PSF-2.0', 'BlueOak-1.0.0'];
 

@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { KubeConfig } from '@kubernetes/client-node';
+import { ApiError, createTransport } from '@chaperone/kube';
 import { parseConfig } from './config.ts';
-import { ApiError } from './kube/errors.ts';
-import { createTransport } from './kube/transport.ts';
 import { createMetrics } from './metrics.ts';
 import { startOperator } from './operator.ts';
 

@@ -1,6 +1,6 @@
 import type { ProtectedResource } from '@chaperone/api';
+import { keyOf } from '@chaperone/kube';
 import { type ResourceObservation, UNNAMED_SECRET } from '@chaperone/policy';
-import { keyOf } from './kube/objects.ts';
 
 const TYPES = ['Reachable', 'UpstreamSuitable', 'CredentialsAvailable'] as const;
 /** Reasons that the operator writes itself into these conditions; they are no observations. */

@@ -4,10 +4,10 @@ import { request, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { encodeNkey, type Signer } from '@chaperone/evidence';
+import { KINDS } from '@chaperone/kube';
 import { enrolmentProof, StreamLine } from '@chaperone/policy';
 import { expect } from 'vitest';
-import type { FakeApiServer } from './kube/fake-api-server.test-support.ts';
-import { KINDS } from './kube/objects.ts';
+import type { FakeApiServer } from '@chaperone/kube/fake-api-server';
 
 export const ENVIRONMENT = {
   POD_NAME: 'operator-0',

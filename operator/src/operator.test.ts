@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeNkey, encodeNkey, generateSigner, verifyRegistration } from '@chaperone/evidence';
 import { EnrolResponse, type Snapshot, type StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
+import { KINDS } from '@chaperone/kube';
 import { testAuthority } from '@chaperone/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseConfig } from './config.ts';
-import { eventually, type FakeApiServer, startFakeApiServer } from './kube/fake-api-server.test-support.ts';
-import { KINDS } from './kube/objects.ts';
+import { eventually, type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { createMetrics } from './metrics.ts';
 import {
   AGENTS,

@@ -1,11 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
+import { apply, isNotFound, type Kube, type ResourceKind } from '@chaperone/kube';
 import { type CodedCondition, stamp } from './conditions.ts';
-import { apply } from './kube/apply.ts';
-import { isNotFound } from './kube/errors.ts';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
-import type { ResourceKind } from './kube/objects.ts';
-import type { Kube } from './kube/transport.ts';
 import type { PolicyDecision } from './policies/decide.ts';
 import type { AssessedResource } from './resources/assess.ts';
 

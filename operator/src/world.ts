@@ -1,7 +1,5 @@
 import { AccessPolicy, InjectionProfile, ProtectedResource } from '@chaperone/api';
-import { Informer } from './kube/informer.ts';
-import { KINDS, type KubeObject, type ResourceKind } from './kube/objects.ts';
-import type { Kube } from './kube/transport.ts';
+import { Informer, KINDS, type Kube, type KubeObject, type ResourceKind } from '@chaperone/kube';
 import { SecretView } from './resources/secrets.ts';
 import { type ContainerStatus, SIDECAR_NAME } from './sidecars/waiting.ts';
 

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DecisionSpec } from '@chaperone/api';
+import { KINDS } from '@chaperone/kube';
 import type { RequestView } from '@chaperone/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { anIssuer, aProof, attestationOf } from '../attest/answer.test-support.ts';
-import { eventually, type FakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { KINDS } from '../kube/objects.ts';
+import { eventually, type FakeApiServer } from '@chaperone/kube/fake-api-server';
 import { AGENTS, type Answer, type OpenStream, putAgentPod, reviewsTokens } from '../operator.test-support.ts';
 import { askingCluster, nameOf, POLICY, refusesStatus, RESOURCE, told } from './asking.test-support.ts';
 

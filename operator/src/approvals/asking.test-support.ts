@@ -1,10 +1,10 @@
 import type { AccessRequest, ApprovalDecision, DecisionSpec } from '@chaperone/api';
 import { generateSigner } from '@chaperone/evidence';
+import { KINDS, type KubeObject } from '@chaperone/kube';
 import { type Question, RequestView, type StreamLine } from '@chaperone/policy';
 import { expect } from 'vitest';
 import { parseConfig } from '../config.ts';
-import { eventually, type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { KINDS, type KubeObject } from '../kube/objects.ts';
+import { eventually, type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import {
   AGENTS,

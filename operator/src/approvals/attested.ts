@@ -1,7 +1,5 @@
 import { API_VERSION, type DecisionSpec } from '@chaperone/api';
-import { FIELD_MANAGER } from '../kube/apply.ts';
-import { KINDS, pathOf } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
+import { FIELD_MANAGER, KINDS, type Kube, pathOf } from '@chaperone/kube';
 
 /** A person waits. */
 const TIMEOUT_MS = 5_000;

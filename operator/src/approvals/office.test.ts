@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AccessPolicy, AccessRequest, RequestSpec, RequestState } from '@chaperone/api';
+import { Informer, KINDS, type KubeObject } from '@chaperone/kube';
 import type { RequestView, Snapshot } from '@chaperone/policy';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { eventually, type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { Informer } from '../kube/informer.ts';
-import { KINDS, type KubeObject } from '../kube/objects.ts';
+import { eventually, type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { ApprovalDesk } from './desk.ts';
 import { ApprovalOffice } from './office.ts';
 import { RequestStore } from './store.ts';

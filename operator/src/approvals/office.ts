@@ -1,11 +1,8 @@
 import { AccessRequest, type AccessPolicy, ApprovalDecision, type RequestState } from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
+import { type Change, Informer, isConflict, keyOf, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
 import { type GenerationOf, type Grant, grantOf, type StreamLine } from '@chaperone/policy';
-import { isConflict } from '../kube/errors.ts';
-import { type Change, Informer } from '../kube/informer.ts';
-import { KINDS, keyOf, type KubeObject } from '../kube/objects.ts';
 import { type QueueMetrics, WorkQueue } from '../kube/queue.ts';
-import type { Kube } from '../kube/transport.ts';
 import { isAlive } from '../sidecars/governed.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';
 import { Refusal } from '../sidecars/refusal.ts';

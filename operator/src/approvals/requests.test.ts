@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Question, RequestView } from '@chaperone/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { eventually, type FakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { KINDS } from '../kube/objects.ts';
+import { eventually, type FakeApiServer } from '@chaperone/kube/fake-api-server';
+import { KINDS } from '@chaperone/kube';
 import { AGENTS, type OpenStream, putAgentPod, reviewsTokens } from '../operator.test-support.ts';
 import { askingCluster, POLICY, refusesStatus, told } from './asking.test-support.ts';
 

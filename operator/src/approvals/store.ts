@@ -1,10 +1,17 @@
 import { AccessRequest, API_VERSION, ApprovalDecision, DECIDE_PAGE, type RequestSpec, type RequestStatus } from '@chaperone/api';
+import {
+  FIELD_MANAGER,
+  getObject,
+  isConflict,
+  isNotFound,
+  KINDS,
+  type Kube,
+  type KubeObject,
+  pathOf,
+  type ResourceKind,
+} from '@chaperone/kube';
 import type { Asked, GivenDecision } from '@chaperone/policy';
 import { pageOf } from '../decide/config.ts';
-import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
-import { isConflict, isNotFound } from '../kube/errors.ts';
-import { KINDS, type KubeObject, pathOf, type ResourceKind } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
 
 export const POD_LABEL = 'chaperone.dev/pod-uid';
 export const DIGEST_LABEL = 'chaperone.dev/digest';

@@ -1,8 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { getObject } from '../kube/apply.ts';
-import { isConflict } from '../kube/errors.ts';
-import { KINDS, type KubeObject, pathOf } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
+import { getObject, isConflict, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
 import { createAuthority, type Issuer, type KeyAndCertificate, loadIssuer } from './pem.ts';
 
 const DAY_MS = 86_400_000;

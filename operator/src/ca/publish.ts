@@ -1,7 +1,3 @@
-import { apply } from '../kube/apply.ts';
-import { KINDS, type KubeObject } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
-
 /** ConfigMap with the CA, key ca.crt, in the operator's and every governed namespace. */
 export const CA_CONFIG_MAP = 'chaperone-ca';
 export const WEBHOOK_CONFIGURATION = 'chaperone';
@@ -42,3 +38,4 @@ export async function publishWebhookCa(
     fieldManager: WEBHOOK_FIELD_MANAGER,
   });
 }
+import { apply, KINDS, type Kube, type KubeObject } from '@chaperone/kube';

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { KINDS, type KubeObject } from '../kube/objects.ts';
+import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
+import { KINDS, type KubeObject } from '@chaperone/kube';
 import { Authority, CA_LIFE_MS } from './authority.ts';
 import { createAuthority } from './pem.ts';
 import { ensureServiceCertificates, SERVICE_CERTIFICATE_LIFE_MS } from './service-certificates.ts';

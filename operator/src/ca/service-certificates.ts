@@ -1,8 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { getObject } from '../kube/apply.ts';
-import { isNotFound } from '../kube/errors.ts';
-import { KINDS, type KubeObject, pathOf } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
+import { getObject, isNotFound, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
 import type { Authority } from './authority.ts';
 import { exportKey, generateKeys, issueLeaf } from './pem.ts';
 

@@ -2,8 +2,8 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { aBrowser } from '../attest/answer.test-support.ts';
 import { decisionMessage } from '../attest/message.ts';
-import { eventually } from '../kube/fake-api-server.test-support.ts';
-import { KINDS } from '../kube/objects.ts';
+import { eventually } from '@chaperone/kube/fake-api-server';
+import { KINDS } from '@chaperone/kube';
 import { anAccessRequest, REQUEST, requestName } from '../notify/request.test-support.ts';
 import { answer, hasChromium, launch, PAGE, type Site, signIn, startSite, type Visit, visit } from './decide.test-support.ts';
 

@@ -9,6 +9,7 @@ import {
   SigningKey,
 } from '@chaperone/api';
 import { groupsNamed, isOpen, rulesThatAsk } from '@chaperone/api/requests';
+import { getObject, isConflict, isPermitted, KINDS, type Kube } from '@chaperone/kube';
 import { z } from 'zod';
 import {
   type Answer,
@@ -23,11 +24,6 @@ import {
   verifySigned,
 } from '../attest/index.ts';
 import { writeAttested } from '../approvals/attested.ts';
-import { isPermitted } from '../kube/access-review.ts';
-import { getObject } from '../kube/apply.ts';
-import { isConflict } from '../kube/errors.ts';
-import { KINDS } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
 import type { Passkeys } from './passkeys.ts';
 import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';
 import { viewText } from './view.ts';

@@ -1,11 +1,11 @@
 import type { Attestation } from '@chaperone/api';
+import { KINDS, type KubeObject } from '@chaperone/kube';
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import type { Browser, CDPSession } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { AttestError } from '../attest/errors.ts';
 import { verifyDecision } from '../attest/verify.ts';
-import { eventually } from '../kube/fake-api-server.test-support.ts';
-import { KINDS, type KubeObject } from '../kube/objects.ts';
+import { eventually } from '@chaperone/kube/fake-api-server';
 import { anAccessRequest } from '../notify/request.test-support.ts';
 import { termsOf } from './config.ts';
 import { answer, atIssuer, hasChromium, launch, type Site, signIn, startSite, type Visit, visit } from './decide.test-support.ts';

@@ -1,11 +1,8 @@
 import { createHash } from 'node:crypto';
 import { generateRegistrationOptions, verifyRegistrationResponse } from '@simplewebauthn/server';
 import { z } from 'zod';
+import { getObject, isConflict, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
 import { AttestError, isPasskeyKey, type Terms } from '../attest/index.ts';
-import { getObject } from '../kube/apply.ts';
-import { isConflict } from '../kube/errors.ts';
-import { KINDS, type KubeObject, pathOf } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
 
 const MAX_PASSKEYS = 8;
 const TIMEOUT_MS = 5_000;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { temporaryDirectory, testAuthority } from '@chaperone/testing';
 import { expect, it } from 'vitest';
-import { eventually } from '../kube/fake-api-server.test-support.ts';
+import { eventually } from '@chaperone/kube/fake-api-server';
 import { createPublicServer } from '../public-server.ts';
 import { ServedPair } from './served-pair.ts';
 

@@ -1,7 +1,6 @@
 import type { RequestListener } from 'node:http';
+import { KINDS, type Kube, pathOf } from '@chaperone/kube';
 import type { EventRecorder } from '../kube/events.ts';
-import { KINDS, pathOf } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
 import { type DecideConfig, termsOf } from './config.ts';
 import { DecideDesk } from './desk.ts';
 import { createDoor } from './door.ts';

@@ -1,7 +1,7 @@
 import { API_VERSION } from '@chaperone/api';
+import { KINDS } from '@chaperone/kube';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { KINDS } from '../kube/objects.ts';
+import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { Kills } from './kills.ts';
 
 const SESSION = `s-${'a'.repeat(16)}`;

@@ -1,9 +1,5 @@
 import { SESSION_KILL_LIFE_MS, SessionKill } from '@chaperone/api';
-import { apply } from '../kube/apply.ts';
-import { isNotFound } from '../kube/errors.ts';
-import { Informer } from '../kube/informer.ts';
-import { KINDS, pathOf } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
+import { apply, Informer, isNotFound, KINDS, type Kube, pathOf } from '@chaperone/kube';
 import type { Kill, SidecarHub } from '../sidecars/hub.ts';
 
 /** A sidecar that was not connected is told when it is, if that is soon: sessions of one that was gone for longer end by themselves. */

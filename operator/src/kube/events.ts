@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Code } from '@chaperone/api';
-import { isNotFound } from './errors.ts';
-import { KINDS, type KubeObject, pathOf } from './objects.ts';
-import type { Kube } from './transport.ts';
+import { isNotFound, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
 
 /** The object on which a person will look for the event. */
 export interface Regarding {

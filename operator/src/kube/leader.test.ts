@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { eventually, type FakeApiServer, startFakeApiServer } from './fake-api-server.test-support.ts';
+import { eventually, type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
+import { KINDS } from '@chaperone/kube';
 import { runElection } from './leader.ts';
-import { KINDS } from './objects.ts';
 
 let api: FakeApiServer;
 let stop: AbortController;

@@ -1,9 +1,3 @@
-import { getObject } from './apply.ts';
-import { isConflict } from './errors.ts';
-import { pause } from './listwatch.ts';
-import { KINDS, type KubeObject, pathOf } from './objects.ts';
-import type { Kube } from './transport.ts';
-
 export interface LeaderOptions {
   readonly kube: Kube;
   readonly namespace: string;
@@ -186,3 +180,4 @@ class Candidate {
     }
   }
 }
+import { getObject, isConflict, KINDS, type Kube, type KubeObject, pathOf, pause } from '@chaperone/kube';

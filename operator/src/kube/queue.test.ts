@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { eventually } from './fake-api-server.test-support.ts';
+import { eventually } from '@chaperone/kube/fake-api-server';
 import { WorkQueue } from './queue.ts';
 
 test('a key that is added twice while it waits is worked on once', async () => {

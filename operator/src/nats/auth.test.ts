@@ -6,8 +6,8 @@ import { createUser, type KeyPair } from '@nats-io/nkeys';
 import { connect, credsAuthenticator, jwtAuthenticator, type NatsConnection } from '@nats-io/transport-node';
 import { eventually, findProgram, freePort, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { KINDS } from '../kube/objects.ts';
+import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
+import { KINDS } from '@chaperone/kube';
 import { collectorCreds, ensureNatsAuth, generateSeeds, type NatsSeeds, serverConfig, sidecarJwt } from './auth.ts';
 
 const program = findProgram('nats-server');

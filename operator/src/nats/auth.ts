@@ -1,9 +1,6 @@
 import { encodeAccount, encodeOperator, encodeUser, fmtCreds } from '@nats-io/jwt';
 import { createAccount, createOperator, createUser, fromSeed, type KeyPair } from '@nats-io/nkeys';
-import type { KubeObject } from '../kube/objects.ts';
-import { createIfAbsent } from '../kube/apply.ts';
-import { KINDS } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
+import { createIfAbsent, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
 
 /** Seeds; read by the operator only. */
 export const NATS_KEYS_SECRET = 'chaperone-nats-keys';

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Signer, signerFromSeed } from '@chaperone/evidence';
-import { createIfAbsent, getObject } from '../kube/apply.ts';
-import { KINDS } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
+import { createIfAbsent, getObject, KINDS, type Kube } from '@chaperone/kube';
 
 /** The enrolment key's seed; whoever has it can vouch for any sidecar. */
 export const EVIDENCE_KEYS_SECRET = 'chaperone-evidence-keys';

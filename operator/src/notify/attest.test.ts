@@ -1,10 +1,10 @@
 import { request as requestHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { ApprovalDecision } from '@chaperone/api';
+import { KINDS } from '@chaperone/kube';
 import { testAuthority } from '@chaperone/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { KINDS } from '../kube/objects.ts';
+import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { attestDeny, readRequest, rememberMessage } from './attest.ts';
 import { aSlackUser, CHANNEL, type FakeSlack, SIGNING_SECRET, startFakeSlack, TEAM } from './fake-slack.test-support.ts';
 import { createAddressGuard } from './guard.ts';

@@ -1,11 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { AccessRequest } from '@chaperone/api';
+import { FIELD_MANAGER, getObject, isNotFound, isPermitted, KINDS, type Kube, pathOf } from '@chaperone/kube';
 import { writeAttested } from '../approvals/attested.ts';
-import { isPermitted } from '../kube/access-review.ts';
-import { FIELD_MANAGER, getObject } from '../kube/apply.ts';
-import { isNotFound } from '../kube/errors.ts';
-import { KINDS, pathOf } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
 import type { ChatDecision, ChatVerdict } from './slack-actions.ts';
 import { SLACK_MARK } from './slack.ts';
 

@@ -1,6 +1,6 @@
 import type { AccessPolicy } from '@chaperone/api';
+import { keyOf, type KubeObject } from '@chaperone/kube';
 import { selectsAgent } from '@chaperone/policy';
-import { keyOf, type KubeObject } from '../kube/objects.ts';
 import type { AssessedResource } from '../resources/assess.ts';
 import { agentOf, isAlive, serviceAccountOf, sidecarImage } from '../sidecars/governed.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';

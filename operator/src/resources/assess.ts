@@ -1,7 +1,7 @@
 import type { ProtectedResource } from '@chaperone/api';
+import { keyOf, type KubeObject } from '@chaperone/kube';
 import type { ResourceObservation } from '@chaperone/policy';
 import type { AddressBook } from '../addresses/address-book.ts';
-import { keyOf, type KubeObject } from '../kube/objects.ts';
 import type { ResourceState } from '../sidecars/compile.ts';
 import { isGoverned } from '../sidecars/governed.ts';
 import { decideResource, refusal, type ResourceDecision } from './decide.ts';

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { CODES, type Code, PROTOCOLS, type ProtectedResource, type ResourceAddress } from '@chaperone/api';
+import { keyOf } from '@chaperone/kube';
 import { keysWanted, readCredential, type ResourceObservation } from '@chaperone/policy';
 import { type ConditionDraft, fails, firstProblem, holds, type Problem, unknown, withReady } from '../conditions.ts';
-import { keyOf } from '../kube/objects.ts';
 import { type SecretView, UPSTREAM_ANNOTATION } from './secrets.ts';
 
 /** Everything that the conditions of one ProtectedResource depend on. */

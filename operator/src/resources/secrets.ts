@@ -1,5 +1,5 @@
 import { CREDENTIAL_KEYS } from '@chaperone/policy';
-import type { KubeObject } from '../kube/objects.ts';
+import type { KubeObject } from '@chaperone/kube';
 
 /** A Secret that a resource refers to, as it was last seen. It exists in memory only and never prints its values. */
 export class SecretView {

@@ -1,8 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createIfAbsent, getObject } from '../kube/apply.ts';
-import { isConflict } from '../kube/errors.ts';
-import { KINDS, pathOf } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
+import { createIfAbsent, getObject, isConflict, KINDS, type Kube, pathOf } from '@chaperone/kube';
 
 /** 16 ConfigMaps hold about 150,000 pods. */
 const SHARDS = 16;

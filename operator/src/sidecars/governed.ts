@@ -1,8 +1,8 @@
 import type { InjectionProfile } from '@chaperone/api';
+import type { KubeObject } from '@chaperone/kube';
 import type { Agent } from '@chaperone/policy';
 import { matchesProfile } from '../injection/match.ts';
 import type { Pod } from '../injection/pod.ts';
-import type { KubeObject } from '../kube/objects.ts';
 import type { PodIdentity } from './identity.ts';
 import { SIDECAR_NAME } from './waiting.ts';
 

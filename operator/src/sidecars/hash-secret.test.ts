@@ -1,8 +1,8 @@
 import { AccessPolicy, ProtectedResource } from '@chaperone/api';
+import { KINDS } from '@chaperone/kube';
 import { type Agent, hashKeysOf } from '@chaperone/policy';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
-import { KINDS } from '../kube/objects.ts';
+import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { compileContent } from './compile.ts';
 import { ensureHashSecret, MASKING_KEYS_SECRET } from './hash-secret.ts';
 

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { HASH_SECRET_BYTES } from '@chaperone/policy';
-import { createIfAbsent } from '../kube/apply.ts';
-import { KINDS } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
+import { createIfAbsent, KINDS, type Kube } from '@chaperone/kube';
 
 /** What all hash masks of the installation are keyed by. */
 export const MASKING_KEYS_SECRET = 'chaperone-masking-keys';

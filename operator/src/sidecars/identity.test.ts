@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.test-support.ts';
+import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { Enrolments } from './enrolments.ts';
 import { identityOf, TokenReviewer } from './identity.ts';
 

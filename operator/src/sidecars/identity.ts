@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { SIDECAR_AUDIENCE } from '@chaperone/policy';
-import { KINDS, pathOf } from '../kube/objects.ts';
-import type { Kube } from '../kube/transport.ts';
+import { KINDS, type Kube, pathOf } from '@chaperone/kube';
 
 /** The pod whose projected token was shown. */
 export interface PodIdentity {

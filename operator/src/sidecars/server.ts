@@ -20,10 +20,10 @@ import {
   type StreamLine,
 } from '@chaperone/policy';
 import { decodeNkey, verifySignature } from '@chaperone/evidence';
+import type { KubeObject } from '@chaperone/kube';
 import type { z } from 'zod';
 import type { ApprovalDesk } from '../approvals/desk.ts';
 import { importPublicKey } from '../ca/pem.ts';
-import type { KubeObject } from '../kube/objects.ts';
 import type { Enrolments } from './enrolments.ts';
 import { agentOf, type PodRefusal } from './governed.ts';
 import type { SidecarHub, StreamSink } from './hub.ts';

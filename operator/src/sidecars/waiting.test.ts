@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { KubeObject } from '../kube/objects.ts';
+import type { KubeObject } from '@chaperone/kube';
 import { waitingSidecar } from './waiting.ts';
 
 const now = Date.UTC(2026, 0, 1, 12, 1, 0);

@@ -1,5 +1,5 @@
+import type { KubeObject } from '@chaperone/kube';
 import { CONTAINER_NAMES } from '../injection/profile.ts';
-import type { KubeObject } from '../kube/objects.ts';
 
 export const [, SIDECAR_NAME] = CONTAINER_NAMES;
 /** After this long a person looks for the reason; the kubelet itself waits for ever. */

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { apply, createIfAbsent } from './apply.ts';
 import { ApiError, isConflict, isNotFound } from './errors.ts';
-import { EventRecorder } from './events.ts';
 import { type FakeApiServer, startFakeApiServer } from './fake-api-server.test-support.ts';
 import { KINDS, pathOf } from './objects.ts';
 
@@ -96,19 +95,4 @@ test('a PUT with an old resourceVersion is a conflict', async () => {
     body: { metadata: { namespace: 'a', name: 'c', resourceVersion: '1' } },
   });
   expect(isConflict(await put.catch((caught: unknown) => caught))).toBe(true);
-});
-
-test('the same event within five minutes is counted on the first one; after that it is new', async () => {
-  let now = 1_000_000;
-  const recorder = new EventRecorder({ kube: api.kube, instance: 'operator-0', now: () => now });
-  const regarding = { apiVersion: 'v1', kind: 'Pod', namespace: 'agents', name: 'bot' };
-  const event = { type: 'Warning', reason: 'CredentialsRejected', action: 'Dial', note: 'refused' } as const;
-  await recorder.emit(regarding, event);
-  await recorder.emit(regarding, event);
-  await recorder.emit(regarding, { ...event, note: 'another' });
-  now += 300_000;
-  await recorder.emit(regarding, event);
-  const methods = api.asked.map((asked) => asked.method);
-  expect(methods).toEqual(['POST', 'PATCH', 'POST', 'POST']);
-  expect(api.asked[1]?.body).toMatchObject({ series: { count: 2 } });
 });
