@@ -17,6 +17,7 @@ const CHUNKS = [
   'assets/icon.svg',
   'assets/index.js',
   'assets/load.js',
+  'assets/looking.js',
   'assets/nowhere.js',
   'assets/request.js',
   'assets/requests.js',
@@ -25,7 +26,6 @@ const CHUNKS = [
   'assets/sign-in.js',
   'assets/style.css',
   'assets/time.js',
-  'assets/you.js',
   'index.html',
 ];
 

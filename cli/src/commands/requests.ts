@@ -33,7 +33,7 @@ export async function listRequests(desk: RequestDesk, filter: RequestFilter, opt
 
 /** `requests ls --watch`: what there is, then each change as another row, until it is interrupted. */
 export async function watchRequests(desk: RequestDesk, filter: RequestFilter, options: ListOptions, io: Io): Promise<void> {
-  const news = new News(filter);
+  const news = new News(filter, isStream(options.output));
   const rows = new Rows(options);
   for await (const request of desk.watch(filter, new AbortController().signal)) {
     if (!news.isNews(request)) continue;
@@ -46,16 +46,20 @@ export async function watchRequests(desk: RequestDesk, filter: RequestFilter, op
 /** Keeps what is told twice from being shown twice. */
 class News {
   readonly #filter: RequestFilter;
+  readonly #isWhole: boolean;
   readonly #told = new Map<string, string>();
 
-  constructor(filter: RequestFilter) {
+  /** @param isWhole - whether what it meets is told too: a row has no room for it */
+  constructor(filter: RequestFilter, isWhole: boolean) {
     this.#filter = filter;
+    this.#isWhole = isWhole;
   }
 
   /** One that leaves the states that are asked for is news a last time. */
   isNews(request: AccessRequest): boolean {
     const key = `${request.metadata.namespace ?? ''}/${request.metadata.name}`;
-    const version = JSON.stringify([request.metadata.uid, request.status]);
+    const { preview, ...status } = request.status ?? {};
+    const version = JSON.stringify([request.metadata.uid, status, this.#isWhole && preview]);
     const before = this.#told.get(key);
     const isWanted = fits(request, this.#filter);
     if (isWanted) this.#told.set(key, version);

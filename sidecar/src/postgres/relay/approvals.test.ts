@@ -199,7 +199,7 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     await fresh();
     const { client } = await agent();
     const answer = send(client, 7);
-    const request = await pending();
+    const request = await looked();
     const owner = await governed.direct();
     await owner.query('set lock_timeout = 500');
     await owner
