@@ -11,6 +11,8 @@ import {
   grantOf,
   isGranting,
   isSameTemplate,
+  looked,
+  type LookedRequest,
   type Question,
   release,
   type ReleaseRequest,
@@ -179,15 +181,22 @@ export class ApprovalDesk {
     return { answer: freed.state, status: voided ?? status };
   }
 
+  /** Takes down what a request would meet: once, while it is open. @throws Refusal */
+  async looked(identity: PodIdentity, { name, ...told }: LookedRequest): Promise<void> {
+    await this.#change(identity, name, (current) => looked(askedOf(current), current.status ?? {}, told));
+  }
+
   /** Takes down how a request ended for the one who asked. What cannot be changes nothing. @throws Refusal */
   async ended(identity: PodIdentity, end: EndRequest): Promise<void> {
+    await this.#change(identity, end.name, (current) => ended(askedOf(current), current.status ?? {}, end, this.#o.now()));
+  }
+
+  /** Changes a request of this pod, in its turn. @throws Refusal */
+  async #change(identity: PodIdentity, name: string, next: (current: AccessRequest) => RequestStatus | undefined): Promise<void> {
     this.#enrolled(identity);
-    const at = { namespace: identity.namespace, name: end.name };
+    const at = { namespace: identity.namespace, name };
     await this.#turns.take(identity.podUid, this.#o.now(), async () => {
-      const request = await this.#o.store.change(at, (current) => {
-        own(current, identity);
-        return ended(askedOf(current), current.status ?? {}, end, this.#o.now());
-      });
+      const request = await this.#o.store.change(at, (current) => next(own(current, identity)));
       if (request === undefined) throw new Refusal('RequestUnknown', 'the request is not known');
       this.#wrote(request);
     });
