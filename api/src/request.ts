@@ -172,7 +172,7 @@ export const RequestStatus = z
       })
       .optional()
       .describe(
-        'What it would meet, looked at once people are asked: the rows themselves are shown to approvers and kept nowhere.',
+        'What it would meet, looked at once people are asked: the rows themselves are shown to approvers and stored nowhere.',
       ),
     decisions: z.array(CountedDecision).max(MAX.votes).optional().describe('Answers so far.'),
     decidedAt: time.optional().describe('When it was decided, or ended without.'),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Snapshot } from './access.ts';
-import { RequestView } from './approval/question.ts';
+import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
 
 /**
  * What a sidecar and the operator say to each other: HTTPS with JSON bodies, the sidecar's projected ServiceAccount token
@@ -49,8 +49,8 @@ export const UNNAMED_SECRET = 'the Secret of spec.credentials';
 export const MAX_CONTROL_BYTES = 4 * 1024 * 1024;
 /** Bodies that a sidecar sends. */
 export const MAX_CONTROL_REQUEST_BYTES = 64 * 1024;
-/** Of one that tells what an action would meet: 160 cells of 128 characters, which take six bytes each at most. */
-export const MAX_LOOKED_BYTES = 128 * 1024;
+/** Of one that tells what an action would meet: 160 cells of 128 characters of six bytes at most, and a text of which JSON doubles each byte. */
+export const MAX_LOOKED_BYTES = 128 * 1024 + 2 * MAX_WHOLE_TEXT_BYTES;
 
 /** The public half of a NATS user key: U and 55 characters of base32. */
 export const UserNkey = z.string().regex(/^U[A-Z2-7]{55}$/);

@@ -29,10 +29,12 @@ export interface Answer {
   readonly grantFor?: number | undefined;
 }
 
-/** Rows that an action would have met when it was asked for, masked: shown to people, kept nowhere. */
+/** What is known of an action beside its request, such as rows that it would have met, masked: shown to people, kept nowhere. */
 export const RequestContent = z.object({
   columns: z.array(z.string()).optional(),
   rows: z.array(z.array(z.string().nullable())).optional(),
+  /** All of a text of which the request has only the beginning. */
+  text: z.string().optional(),
 });
 export type RequestContent = z.infer<typeof RequestContent>;
 

@@ -14,10 +14,7 @@ export function localRequests(desk: Desk, now: () => number): RequestSource {
     watch: (tell) => desk.watch(tell),
     viewer: localViewer,
     desk: {
-      content: ({ metadata }) => {
-        const { columns, rows } = desk.contentOf(metadata.name) ?? {};
-        return { columns, rows };
-      },
+      content: ({ metadata }) => desk.contentOf(metadata.name) ?? {},
       decide: (request, answer) => decide(desk, request, answer, now),
     },
   };

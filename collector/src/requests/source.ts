@@ -27,10 +27,12 @@ export interface Decided {
   readonly as: string;
 }
 
-/** Rows that an action would have met when it was asked for, masked: shown to people, kept nowhere. */
+/** What is known of an action beside its request, such as rows that it would have met, masked: shown to people, kept nowhere. */
 export interface RequestContent {
   readonly columns?: readonly string[] | undefined;
   readonly rows?: readonly (readonly (string | null)[])[] | undefined;
+  /** All of a text of which the request has only the beginning. */
+  readonly text?: string | undefined;
 }
 
 /** Where people answer requests. */

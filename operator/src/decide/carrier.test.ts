@@ -34,13 +34,13 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
   const ends = (text: string): Promise<void> =>
     eventually(async () => expect(await one.page.textContent('#note')).toContain(text));
   const onAnswer = (change: (body: Wire) => Wire | Promise<Wire>): Promise<unknown> =>
-    one.page.route('**/decide/api/**', async (route) => {
+    one.page.route('**/decide/api/*/*', async (route) => {
       if (route.request().method() !== 'POST') return route.continue();
       const changed = await change(route.request().postDataJSON() as Wire);
       return route.continue({ postData: JSON.stringify(changed) });
     });
   const onSheet = (change: (view: Wire, sheet: Wire) => void): Promise<unknown> =>
-    one.page.route('**/decide/api/**', async (route) => {
+    one.page.route('**/decide/api/*/*', async (route) => {
       if (route.request().method() !== 'GET') return route.continue();
       const response = await route.fetch();
       const sheet = (await response.json()) as Wire;
@@ -105,7 +105,7 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
   it('the answer, carried to another request', async () => {
     await begin();
     await signIn(one);
-    await one.page.route('**/decide/api/**', (route) =>
+    await one.page.route('**/decide/api/*/*', (route) =>
       route.request().method() === 'POST'
         ? route.continue({ url: route.request().url().replace(REQUEST, OTHER) })
         : route.continue(),
@@ -154,7 +154,7 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
   it('a page that shows another request, with all that belongs to it', async () => {
     await begin();
     await signIn(one);
-    await one.page.route('**/decide/api/**', (route) => route.continue({ url: route.request().url().replace(REQUEST, OTHER) }));
+    await one.page.route('**/decide/api/*/*', (route) => route.continue({ url: route.request().url().replace(REQUEST, OTHER) }));
     await one.page.reload();
     await ends('this is another request (RequestChanged)');
     expect(await one.page.isVisible('#approve')).toBe(false);

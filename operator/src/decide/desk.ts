@@ -10,6 +10,7 @@ import {
 } from '@chaperone/api';
 import { groupsNamed, isOpen, lookingMs, rulesThatAsk } from '@chaperone/api/requests';
 import { getObject, isConflict, isPermitted, KINDS, type Kube } from '@chaperone/kube';
+import type { RequestContent } from '@chaperone/policy';
 import { z } from 'zod';
 import {
   type Answer,
@@ -26,6 +27,7 @@ import {
 import { writeAttested } from '../approvals/attested.ts';
 import type { Passkeys } from './passkeys.ts';
 import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';
+import { type ContentSheet, contentSheet } from './content.ts';
 import { shownLately, viewText } from './view.ts';
 
 /** A person waits. */
@@ -88,6 +90,8 @@ export interface DeskOptions {
   readonly terms: Terms;
   readonly keys: IssuerKeys;
   readonly passkeys: Passkeys;
+  /** What is known beside a request; a sentence: why it is not there any more. */
+  readonly contentOf: (request: AccessRequest) => RequestContent | string | undefined;
   readonly now: () => number;
   /** Tells people who look after the cluster that somebody has a new passkey. */
   readonly onPasskey: (user: string) => void;
@@ -127,6 +131,15 @@ export class DecideDesk {
       passkeys: passkeys.map(({ id }) => id),
       rpId: this.#o.terms.site.rpId,
     };
+  }
+
+  /** What the request has no room for, or nobody keeps: for who may read that too. @throws AttestError */
+  async content({ signedIn: { person } }: Session, at: At): Promise<ContentSheet> {
+    const request = await this.#permittedRequest(person, at);
+    await this.#demand(person, at, 'get', `${KINDS.accessRequests.plural}/content`);
+    const content = this.#o.contentOf(request);
+    if (typeof content === 'string') throw new AttestError('ContentGone', content);
+    return contentSheet(content ?? {});
   }
 
   /** Takes one answer; its challenge is used up whatever becomes of it. @returns The decision's name. @throws AttestError */
@@ -212,10 +225,17 @@ export class DecideDesk {
     return AccessRequest.parse(object);
   }
 
-  async #demand(person: Person, { namespace, name }: At, verb: 'create' | 'get', resource: string): Promise<void> {
-    const right = { namespace, resource, verb, ...(verb === 'get' && { name }) };
+  async #demand(person: Person, { namespace, name }: At, verb: 'create' | 'get', what: string): Promise<void> {
+    const [resource = '', subresource] = what.split('/');
+    const right = {
+      namespace,
+      resource,
+      verb,
+      ...(subresource !== undefined && { subresource }),
+      ...(verb === 'get' && { name }),
+    };
     if (!(await isPermitted(this.#o.kube, person, right)))
-      throw new AttestError('DecisionNotPermitted', `${person.user} may not ${verb} ${resource} in ${namespace}`);
+      throw new AttestError('DecisionNotPermitted', `${person.user} may not ${verb} ${what} in ${namespace}`);
   }
 
   async #write({ namespace, name }: At, spec: DecisionSpec): Promise<string> {

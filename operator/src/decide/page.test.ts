@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CLIENT_SECRET, temporaryDirectory } from '@chaperone/testing';
 import type { AccessRequest } from '@chaperone/api';
+import { drawn } from '@chaperone/api/hostile';
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -15,6 +16,22 @@ import { answer, hasChromium, launch, type Site, signIn, startSite, type Visit, 
 const keysOf = async ({ provider }: Site): Promise<ReturnType<typeof createLocalJWKSet>> =>
   createLocalJWKSet((await (await fetch(`${provider.issuer}/jwks`)).json()) as JSONWebKeySet);
 const note = ({ page }: Visit): Promise<string | null> => page.textContent('#note');
+
+const HOSTILE_CELLS: readonly string[] = [
+  '<img src=x onerror=alert(1)>',
+  '<script>alert(1)</script>',
+  'javascript:alert(1)',
+  'a\u202eb\u2066c',
+  '\u0430dmin',
+  '\u05d0\u05d1 12 \u05d2',
+  '\u0000\u001b[2J\u0007',
+  '\ud800',
+  '⟨U+0041⟩',
+  `e${'\u0301'.repeat(40)}`,
+  ' '.repeat(100),
+  'line\nfeed\ttab',
+  '\u115f\u3164\u2800',
+];
 
 const saying = (one: Visit, text: string): Promise<void> => eventually(async () => expect(await note(one)).toContain(text));
 
@@ -66,13 +83,22 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     const { preview, ...unknown } = status ?? {};
     const one = await visit(browser, site);
     await signIn(one);
-    const metadata = { ...request.metadata, creationTimestamp: new Date().toISOString() };
-    site.api.put(KINDS.accessRequests, { ...request, metadata, status: unknown });
+    // Young for as long as this takes, on a machine of any speed.
+    const put = (mods: object): void => {
+      const metadata = { ...request.metadata, creationTimestamp: new Date().toISOString() };
+      site.api.forget(KINDS.accessRequests, at);
+      site.api.put(KINDS.accessRequests, { ...request, metadata, status: { ...unknown, ...mods } });
+    };
+    put({});
+    const young = setInterval(put, 100, {});
     await one.page.reload();
     await one.page.waitForSelector('text=nobody has looked yet at the rows that it meets');
     const before = await one.page.locator('#approve').boundingBox();
-    site.api.put(KINDS.accessRequests, { ...request, metadata, status: { ...unknown, preview } });
+    site.content = { columns: ['id'], rows: Array.from({ length: 5 }, (_, id) => [String(id)]) };
+    clearInterval(young);
+    put({ preview });
     await one.page.waitForSelector('text=3 rows matched when it was asked for');
+    await one.page.waitForSelector('#met td');
     expect(await one.page.locator('#approve').boundingBox()).toEqual(before);
     await answer(one, 'approve');
     await saying(one, 'your answer is recorded');
@@ -132,6 +158,60 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     expect(await one.page.locator('#request img, #sentence script').count()).toBe(0);
     expect(await one.page.textContent('#text mark >> nth=0')).toBe('⟨U+202E RLO⟩');
     expect(one.faults).toEqual([]);
+  });
+
+  it('rows that it would meet are drawn as what they are, whoever chose them, and say what they are', async () => {
+    site = await startSite();
+    site.content = {
+      columns: ['id', '<b>x</b>'],
+      rows: [...HOSTILE_CELLS.map((cell) => ['1', cell]), ['NULL', null], ['', 'empty']],
+    };
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('#request:visible');
+    expect(await one.page.textContent('#content-note')).toContain('as they are before it, masked; stored nowhere');
+    expect(await one.page.locator('#met th').allTextContents()).toEqual(['id', '<b>x</b>']);
+    const shown = await one.page.locator('#met td').allTextContents();
+    expect(shown.slice(0, -4)).toEqual(HOSTILE_CELLS.flatMap((cell) => ['1', drawn(cell)]));
+    expect(shown.slice(-4)).toEqual(['NULL', 'NULL', 'empty', 'empty']);
+    expect(await one.page.locator('#met td.none').allTextContents()).toEqual(['NULL', 'empty']);
+    expect(await one.page.locator('#met img, #met script, #met b').count()).toBe(0);
+    await answer(one, 'approve');
+    await saying(one, 'your answer is recorded');
+    expect([one.faults, site.errors]).toEqual([[], []]);
+  });
+
+  it('all of a long text is shown, and one that keeps browsers busy as far as that is harmless', async () => {
+    const text = 'x'.repeat(9000);
+    site = await startSite({ spec: { text: text.slice(0, 8192), textBytes: 9000 } });
+    site.content = { text };
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('#whole:visible');
+    expect(await one.page.textContent('#whole')).toBe(text);
+    site.content = { text: '\u202ea'.repeat(50_000) };
+    await one.page.reload();
+    await one.page.waitForSelector('#whole:visible');
+    expect(await one.page.locator('#whole mark').count()).toBe(10_001);
+    expect(await one.page.textContent('#whole')).toMatch(/⟨the rest is left out⟩$/);
+  });
+
+  it.each<[string, string | object, string]>([
+    ['are there no more', 'its rows gave way', 'its rows gave way (ContentGone)'],
+    ['may be read by others only', {}, 'jane@corp may not get accessrequests/content in agents (DecisionNotPermitted)'],
+  ])('that its rows %s is said, and keeps nobody from deciding', async (_, content, said) => {
+    site = await startSite();
+    if (typeof content === 'string') site.content = content;
+    else
+      site.reviews = (plural, spec) => {
+        const right = spec['resourceAttributes'] as { subresource?: string } | undefined;
+        return plural === 'subjectaccessreviews' && right?.subresource === 'content' ? { allowed: false } : undefined;
+      };
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector(`text=${said}`);
+    await answer(one, 'deny');
+    await saying(one, 'your answer is recorded');
   });
 
   it('Enter in the reason sends nothing, and one press decides nothing', async () => {

@@ -26,6 +26,11 @@ const HTML = `<!doctype html>
     <p id="left"></p>
     <pre id="text" tabindex="0" aria-label="What would run"></pre>
     <dl id="rows"></dl>
+    <section id="content" hidden aria-label="What it would meet">
+      <p id="content-note"></p>
+      <div tabindex="0" role="region" aria-label="Rows as they are before it"><table id="met"></table></div>
+      <pre id="whole" tabindex="0" aria-label="All of its text" hidden></pre>
+    </section>
     <p id="first">
       <button id="deny">Deny…</button>
       <button id="approve">Approve…</button>
@@ -50,6 +55,11 @@ h1 { font-size: 1.4rem; overflow-wrap: anywhere; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 24rem; overflow: auto; padding: .75rem; border: 1px solid; unicode-bidi: isolate; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
+#content div { overflow: auto; }
+#content.awaited { min-height: 16rem; }
+table { border-collapse: collapse; font: .9rem ui-monospace, monospace; }
+th, td { border: 1px solid; padding: .25rem .5rem; text-align: start; max-width: 24rem; overflow-wrap: anywhere; }
+.none { font-style: italic; opacity: .7; }
 #digest { font: 1.4rem ui-monospace, monospace; }
 #note { font-weight: 600; min-height: 1.5em; }
 #first, #second { display: flex; justify-content: space-between; }

@@ -91,7 +91,7 @@ function said(label: string, lines: readonly (Words | string | undefined)[]): Ro
     });
 }
 
-function drawn(text: string, options: { readonly lines?: boolean; readonly names?: boolean }): Drawn {
+export function drawn(text: string, options: { readonly lines?: boolean; readonly names?: boolean }): Drawn {
   return draw(text, options).map(plain);
 }
 

@@ -4,6 +4,7 @@ import {
   answers,
   type Asked,
   AskLimit,
+  contentOf,
   counted,
   type EndRequest,
   ended,
@@ -16,11 +17,11 @@ import {
   isSameTemplate,
   looked,
   type LookedRequest,
-  type Preview,
   type Question,
   release,
   type ReleaseRequest,
   requestOf,
+  type RequestContent,
   type RequestView,
   revoked,
   type Snapshot,
@@ -39,9 +40,6 @@ export interface DeskOptions {
   readonly snapshot: () => Snapshot | undefined;
   readonly clock: Clock;
 }
-
-/** What approvers see beside the object, and nobody keeps. */
-export type RequestContent = Pick<Preview, 'columns' | 'rows'>;
 
 interface Entry extends Asked {
   readonly name: string;
@@ -151,12 +149,12 @@ export class Desk implements Approvals {
     return [...this.#entries.values()].find((entry) => answers(entry, entry.status, digest, now));
   }
 
-  async looked({ name, digest, preview }: LookedRequest): Promise<void> {
+  async looked({ name, ...told }: LookedRequest): Promise<void> {
     await Promise.resolve();
     const entry = this.#find(name);
-    const status = looked(entry, entry.status, { digest, preview });
+    const status = looked(entry, entry.status, told);
     if (status === undefined) return;
-    entry.content = { columns: preview.columns, rows: preview.rows };
+    entry.content = contentOf(told);
     this.#put(entry, status);
   }
 
@@ -194,7 +192,7 @@ export class Desk implements Approvals {
     return [...this.#entries.values()].toReversed().map(objectOf);
   }
 
-  /** Rows that the action would have met when they were looked at, masked. */
+  /** Rows that the action would have met when they were looked at, masked, and all of its text where the request is too small for it. */
   contentOf(name: string): RequestContent | undefined {
     return this.#entries.get(name)?.content;
   }

@@ -33,6 +33,12 @@ interface Sheet {
   readonly passkeys: readonly string[];
   readonly rpId: string;
 }
+/** What is shown beside it, and no answer signs. */
+interface Content {
+  readonly columns: readonly Drawn[];
+  readonly rows: readonly (readonly (Drawn | null)[])[];
+  readonly text?: Drawn;
+}
 /** What the page shows now, which is what an answer signs. */
 interface Shown {
   sheet: Sheet;
@@ -153,6 +159,40 @@ function drawRequest({ view, sheet }: Shown): void {
   element('rows').replaceChildren(...rows);
 }
 
+/** A value; NULL and nothing are structure, which no value can imitate. */
+function cell(tag: 'td' | 'th', value: Drawn | null): HTMLElement {
+  const made = document.createElement(tag);
+  if (value !== null && value.length > 0) draw(made, value);
+  else {
+    made.className = 'none';
+    made.textContent = value === null ? 'NULL' : 'empty';
+  }
+  return made;
+}
+
+function row(tag: 'td' | 'th', values: readonly (Drawn | null)[]): HTMLElement {
+  const made = document.createElement('tr');
+  made.replaceChildren(...values.map((value) => cell(tag, value)));
+  return made;
+}
+
+/** Draws what is not kept with the request, or why it cannot be seen: whoever decides without it should know. */
+async function drawContent(): Promise<void> {
+  const note = element('content-note');
+  show('content', true);
+  try {
+    const { columns, rows, text } = (await ask(`/decide/api/${namespace}/${name}/content`)) as Content;
+    const isMet = rows.length > 0;
+    note.textContent = isMet ? `${rows.length} of the rows that it meets, as they are before it, masked; stored nowhere` : '';
+    element('met').replaceChildren(...(isMet ? [row('th', columns), ...rows.map((each) => row('td', each))] : []));
+    if (text !== undefined) draw(element('whole'), text);
+    show('whole', text !== undefined);
+    show('content', isMet || text !== undefined || element('content').className === 'awaited');
+  } catch (error) {
+    note.textContent = error instanceof Refused ? `${error.message} (${error.code})` : 'its rows could not be loaded';
+  }
+}
+
 /** Counts down by a clock that nobody sets. */
 function countDown(leftMs: number): void {
   const end = performance.now() + leftMs;
@@ -224,12 +264,14 @@ const onPress = (id: string, act: () => void | Promise<void>): void => {
   });
 };
 
+const isOpen = ({ state }: Pick<Sheet, 'state'>): boolean => state === 'Pending' || state === 'Approved';
+
 /** What became of an answer is the cluster's to say; it is asked for some seconds. */
 async function follow(): Promise<void> {
   for (let asked = 0; asked < 10; asked += 1) {
     const { state, votes } = (await ask(`/decide/api/${namespace}/${name}`)) as Sheet;
     say(`your answer is recorded; the request is ${state}, ${votes} approvals`);
-    if (state !== 'Pending' && state !== 'Approved') return;
+    if (!isOpen({ state })) return;
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
@@ -242,6 +284,7 @@ async function follows(shown: Shown): Promise<void> {
     if ((element('send') as HTMLButtonElement).disabled) return;
     Object.assign(shown, next);
     drawRequest(shown);
+    if (next.sheet.lookingMs === 0) await drawContent();
   }
 }
 
@@ -298,8 +341,12 @@ async function open(): Promise<void> {
   const { sheet } = shown;
   drawRequest(shown);
   countDown(sheet.expiresInMs);
+  // Room is kept for what is about to be known, so that no button moves.
+  if (sheet.lookingMs > 0) element('content').className = 'awaited';
+  show('content', sheet.lookingMs > 0);
+  if (sheet.lookingMs === 0 && isOpen(sheet)) await drawContent();
   show('request', true);
-  if (sheet.state !== 'Pending' && sheet.state !== 'Approved') {
+  if (!isOpen(sheet)) {
     show('first', false);
     return say(`the request is over: ${sheet.state}`);
   }

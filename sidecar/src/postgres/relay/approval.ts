@@ -3,6 +3,7 @@ import { type Detector, MAX_REQUEST_TEXT, visible } from '@chaperone/api';
 import {
   type Access,
   describeEffect,
+  MAX_WHOLE_TEXT_BYTES,
   type Preview,
   qualifiedName,
   type SealedAction,
@@ -115,10 +116,11 @@ export class StatementApproval {
     const digest = seal();
     const since = clock.monotonic();
     const facts = await this.#facts(judgement);
+    const whole = wholeText(text);
     const asked: HeldAction = {
       question: bounded(this.#question(execution, text, action, holdsLocks)),
       seal,
-      look: (signal) => this.#look(execution, signal),
+      look: async (signal) => ({ preview: await this.#look(execution, signal), ...whole }),
       waiting: ({ name, timeoutMs }) => {
         link.say(this.#o.texts.waiting(this.#news(judgement, 'ApprovalPending', { request: name, timeoutMs })));
         link.toAgent.flush();
@@ -350,6 +352,16 @@ export function bounded(question: HeldAction['question']): HeldAction['question'
   const { parameters, ...bare } = question;
   if (parameters === undefined || Buffer.byteLength(JSON.stringify(question)) <= MAX_QUESTION_BYTES) return question;
   return { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };
+}
+
+/** All of a text, where a request has only its beginning. */
+export function wholeText(text: string): { readonly text?: string } {
+  const shown = visible(text, MAX_WHOLE_TEXT_BYTES);
+  if (shown.length <= MAX_REQUEST_TEXT) return {};
+  const bytes = Buffer.from(shown);
+  if (bytes.length <= MAX_WHOLE_TEXT_BYTES) return { text: shown };
+  // A character of which only a part fits is left out.
+  return { text: `${new TextDecoder().decode(bytes.subarray(0, MAX_WHOLE_TEXT_BYTES - 3), { stream: true })}…` };
 }
 
 /** What was approved is not what would run by now. */
