@@ -146,6 +146,11 @@ export const RequestSpec = withRules(
     template: digest
       .optional()
       .describe('Seals the same without its values: what an approval may let run again. Absent: one execution only.'),
+    templateText: z
+      .string()
+      .max(MAX_REQUEST_TEXT)
+      .optional()
+      .describe('What template seals, for people: the statement with ? for each value; it may be its beginning.'),
     grantedBy: requestName.optional().describe('The AccessRequest with whose approval people granted this one.'),
     rules: z.array(Approvers).min(1).max(MAX.rules).describe('What asks for approval; every one of them must be satisfied.'),
     expiresAt: time.describe('Nothing runs after it, RFC 3339.'),

@@ -62,6 +62,9 @@ export async function startSite(): Promise<Site> {
         decide: () => {
           throw new RequestRefused(400, 'Usage', 'nobody decides here');
         },
+        revoke: () => {
+          throw new RequestRefused(400, 'Usage', 'nobody decides here');
+        },
       },
     },
     console: { files, signIn, now: Date.now },

@@ -6,7 +6,7 @@ import {
   isAssured,
   type RequestSpec,
 } from '@chaperone/api';
-import { isOwn, mayDecide } from '@chaperone/api/requests';
+import { isOwn, mayDecide, mayGrant } from '@chaperone/api/requests';
 
 /** A decision as the store has it. */
 export interface GivenDecision {
@@ -79,11 +79,6 @@ function satisfied(rule: Approvers, approvals: readonly (DecisionSpec & { readon
   const fitting = approvals.filter((approval) => mayDecide(rule, approval) && assures(rule, approval));
   if (new Set(fitting.map(({ by }) => by)).size < rule.minimum) return false;
   return rule.all.every((group) => fitting.some(({ groups }) => groups.includes(group)));
-}
-
-/** Seconds for which the same may be approved at most: 0 where it may not. */
-export function mayGrant({ rules, template }: Pick<RequestSpec, 'rules' | 'template'>): number {
-  return template === undefined ? 0 : Math.min(...rules.map(({ grant = 0 }) => grant));
 }
 
 /** Whether a decision ends what was granted with an approval: whoever may decide may, at any time. */

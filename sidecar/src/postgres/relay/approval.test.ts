@@ -33,3 +33,10 @@ test('rows of many bytes are left out before values are, and both are said to be
   expect(both.parameters).toEqual(['(128 values, too large to be shown)']);
   expect(JSON.stringify(both)).not.toContain('漢');
 });
+test('the text of its template is left out before values are: that it may be granted stays', () => {
+  const template = 'b'.repeat(64);
+  const text = '漢'.repeat(8 * 1024);
+  const asked = bounded(aQuestion({ text, template, templateText: text, parameters: VALUES.slice(0, 32) }));
+  expect(asked).toMatchObject({ template, text });
+  expect([asked.templateText, asked.parameters?.length]).toEqual([undefined, 32]);
+});
