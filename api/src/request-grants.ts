@@ -10,6 +10,15 @@ export function mayGrant({ rules, template }: Pick<RequestSpec, 'rules' | 'templ
   return template === undefined ? 0 : Math.min(...rules.map(({ grant = 0 }) => grant));
 }
 
+/** Times that are offered where a rule allows more, s: long enough for a handful of the same, for a task, and for a shift of it. */
+const STEPS = [600, 1_800, 3_600, 14_400] as const;
+
+/** For how long the same may be approved, of which a person chooses, s; none where it may not. */
+export function grantSteps(spec: Pick<RequestSpec, 'rules' | 'template'>): number[] {
+  const most = mayGrant(spec);
+  return most <= 0 ? [] : [...STEPS.filter((step) => step < most), most];
+}
+
 /** Whether a grant is open, as far as its request says. */
 export function isGranting({ state, grantedUntil: until, revokedBy }: RequestStatus, now: number): boolean {
   return state !== undefined && GRANTING.has(state) && until !== undefined && revokedBy === undefined && now < Date.parse(until);
