@@ -2,6 +2,10 @@ import type { AccessRequest, RequestSpec, RequestState, RequestStatus } from './
 
 type Asked = Pick<AccessRequest, 'metadata' | 'spec'>;
 
+/** People may approve that the same runs again for so long. */
+export const MIN_GRANT_SECONDS = 60;
+export const MAX_GRANT_SECONDS = 12 * 3600;
+
 /** States of a request whose approval was used, or may be. */
 const GRANTING: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
 
@@ -16,7 +20,7 @@ const STEPS = [600, 1_800, 3_600, 14_400] as const;
 /** For how long the same may be approved, of which a person chooses, s; none where it may not. */
 export function grantSteps(spec: Pick<RequestSpec, 'rules' | 'template'>): number[] {
   const most = mayGrant(spec);
-  return most <= 0 ? [] : [...STEPS.filter((step) => step < most), most];
+  return most < MIN_GRANT_SECONDS ? [] : [...STEPS.filter((step) => step < most), most];
 }
 
 /** Whether a grant is open, as far as its request says. */

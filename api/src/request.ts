@@ -2,16 +2,14 @@ import { z } from 'zod';
 import { ASSURANCES, Attestation } from './attestation.ts';
 import { namespaceName, objectName, sentence, shortName, text } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
+import { MAX_GRANT_SECONDS, MIN_GRANT_SECONDS } from './request-grants.ts';
 import { MAX_REQUEST_TEXT } from './request-words.ts';
 import { immutable, withRules } from './rules.ts';
 
+export { MAX_GRANT_SECONDS, MIN_GRANT_SECONDS } from './request-grants.ts';
 export { MAX_REQUEST_TEXT, shortDigest } from './request-words.ts';
 
 const MAX = { effects: 64, rules: 16, parameters: 64, approvers: 32, groups: 512, votes: 64 } as const;
-
-/** People may approve that the same runs again for so long. */
-export const MIN_GRANT_SECONDS = 60;
-export const MAX_GRANT_SECONDS = 12 * 3600;
 
 /** How a held action is named everywhere: ar- and 16 characters of base32. */
 export const REQUEST_NAME = /^ar-[a-z2-7]{16}$/;

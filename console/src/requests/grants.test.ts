@@ -54,6 +54,7 @@ test.each<[number, string | undefined, string]>([
   [43_200, 'b', '10 min, 30 min, 1 h, 4 h, 12 h'],
   [5_400, 'b', '10 min, 30 min, 1 h, 1 h 30 min'],
   [90, 'b', '1 min 30 s'],
+  [59, 'b', ''],
   [0, 'b', ''],
   [1_800, undefined, ''],
 ])('of at most %d s, with template %s, is offered: %s', (grant, template, offered) => {

@@ -92,9 +92,9 @@ function refused(asked: Asked, given: GivenDecision): string | undefined {
   return stranger(asked, given) ?? beyond(asked, given);
 }
 
-/** Why somebody cannot say that the same may run again. What is signed says nothing of it. */
-function beyond({ spec }: Asked, { spec: { grantFor = 0, attestation } }: GivenDecision): string | undefined {
-  const most = attestation === undefined ? mayGrant(spec) : 0;
+/** Why somebody cannot say that the same may run again. */
+function beyond({ spec }: Asked, { spec: { grantFor = 0 } }: GivenDecision): string | undefined {
+  const most = mayGrant(spec);
   if (grantFor <= most) return undefined;
   return most === 0 ? 'it can be approved for one execution only' : `the same can be approved for ${most} s at most`;
 }
