@@ -16,6 +16,7 @@ import { RequestView } from './approval/question.ts';
  * POST /v1/ask      Question          → RequestView      people are asked to approve an action; the same name again is fine
  * POST /v1/release  ReleaseRequest    → RequestView      state Released is said once: it runs now; any other: it does not
  * POST /v1/ended    EndRequest        → 204              how it ended, or that nobody waits for it any more
+ * POST /v1/closed   ClosedRequest     → 204              a session that a revocation named is over here
  * ```
  * The stream says of every open request of the pod what became of it. `/v1/ask` may answer with a request of another name: the
  * pod has an open one for the very same action.
@@ -35,6 +36,7 @@ export const CONTROL_PATHS = {
   ask: '/v1/ask',
   release: '/v1/release',
   ended: '/v1/ended',
+  closed: '/v1/closed',
 } as const;
 
 /**
@@ -130,6 +132,9 @@ export const ResourceObservation = z.object({
 export type ResourceObservation = z.infer<typeof ResourceObservation>;
 export const ReportRequest = z.object({ observations: z.array(ResourceObservation).min(1).max(64) });
 export type ReportRequest = z.infer<typeof ReportRequest>;
+
+export const ClosedRequest = z.object({ session: z.string().regex(/^s-[a-z2-7]{16}$/) });
+export type ClosedRequest = z.infer<typeof ClosedRequest>;
 
 export const NatsRequest = z.object({ nkey: UserNkey });
 export type NatsRequest = z.infer<typeof NatsRequest>;

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import {
   AckRequest,
+  ClosedRequest,
   CONTROL_PATHS,
   CONTROL_PROTOCOL,
   type ControlErrorCode,
@@ -24,6 +25,7 @@ import type { KubeObject } from '@chaperone/kube';
 import type { z } from 'zod';
 import type { ApprovalDesk } from '../approvals/desk.ts';
 import { importPublicKey } from '../ca/pem.ts';
+import type { Kills } from '../kills/kills.ts';
 import type { Enrolments } from './enrolments.ts';
 import { agentOf, type PodRefusal } from './governed.ts';
 import type { SidecarHub, StreamSink } from './hub.ts';
@@ -68,6 +70,7 @@ export interface Term {
   readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
   readonly hub: SidecarHub;
   readonly approvals: Pick<ApprovalDesk, 'ask' | 'release' | 'ended'>;
+  readonly kills: Pick<Kills, 'closed'>;
   readonly origin: string;
   readonly register: (nkey: string, identity: PodIdentity) => SignedRegistration;
   readonly nats: (nkey: string) => Promise<NatsAccess>;
@@ -132,13 +135,14 @@ async function serve(
       return answer(response, await term.nats(nkey));
     }
     default:
-      return approval(route, term, identity, request, response);
+      return ofPeople(route, term, identity, request, response);
   }
 }
 
-async function approval(
+/** What people decide: actions that wait for them, and sessions that they end. */
+async function ofPeople(
   route: string,
-  { approvals }: Term,
+  { approvals, kills }: Term,
   identity: PodIdentity,
   request: IncomingMessage,
   response: ServerResponse,
@@ -150,6 +154,9 @@ async function approval(
       return answer(response, await approvals.release(identity, await body(request, ReleaseRequest)));
     case `POST ${CONTROL_PATHS.ended}`:
       await approvals.ended(identity, await body(request, EndRequest));
+      return done(response, true);
+    case `POST ${CONTROL_PATHS.closed}`:
+      await kills.closed(identity.namespace, (await body(request, ClosedRequest)).session);
       return done(response, true);
     default:
       throw new Refusal('Malformed', 'no such request');
