@@ -1,5 +1,5 @@
 import { type AccessRequest, RequestSpec, type RequestStatus } from '@chaperone/api';
-import { isOpen } from '@chaperone/api/requests';
+import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
   answers,
   AskLimit,
@@ -10,7 +10,6 @@ import {
   type GenerationOf,
   type Grant,
   grantOf,
-  isGranting,
   isSameTemplate,
   looked,
   type LookedRequest,

@@ -84,6 +84,8 @@ export const Question = z.object({
     .optional(),
   /** Names the action but for its values: what people may approve to run again. */
   template: digest.optional(),
+  /** The same for people: `?` in place of each value. */
+  templateText: z.string().max(MAX_REQUEST_TEXT).optional(),
   transaction: z.boolean(),
   onBehalfOf: z.object({ issuer: z.string().max(512), user: z.string().max(256) }).optional(),
   digest,

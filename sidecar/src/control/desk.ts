@@ -1,5 +1,5 @@
 import { type AccessRequest, API_VERSION, type ApprovalDecision, DecisionSpec, type RequestStatus } from '@chaperone/api';
-import { isOpen } from '@chaperone/api/requests';
+import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
   answers,
   type Asked,
@@ -13,7 +13,6 @@ import {
   type Grant,
   grantOf,
   isDrifted,
-  isGranting,
   isSameTemplate,
   looked,
   type LookedRequest,
