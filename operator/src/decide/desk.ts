@@ -22,7 +22,7 @@ import {
   verifyAnswer,
   verifyAssertion,
   verifySigned,
-} from '../attest/index.ts';
+} from '@chaperone/policy/attest';
 import { writeAttested } from '../approvals/attested.ts';
 import type { Passkeys } from './passkeys.ts';
 import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';

@@ -6,8 +6,8 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '@chaperone/kube/fake-api-server';
 import { KINDS } from '@chaperone/kube';
+import { verifyDecision } from '@chaperone/policy/attest';
 import { REQUEST } from '../notify/request.test-support.ts';
-import { verifyDecision } from '../attest/verify.ts';
 import { termsOf } from './config.ts';
 import { answer, hasChromium, launch, type Site, signIn, startSite, type Visit, visit } from './decide.test-support.ts';
 

@@ -3,4 +3,4 @@ export { type IssuerKeys, judgeSignIn, readIdToken, SIGN_IN_LASTS_MS, type Signe
 export { type Answer, bytesOf, decisionMessage, passkeyMessage } from './message.ts';
 export { isPasskeyKey, verifyAssertion } from './passkey.ts';
 export type { Person } from './person.ts';
-export { type Terms, verifyAnswer, verifySigned } from './verify.ts';
+export { type Terms, verifyAnswer, verifyDecision, verifySigned } from './verify.ts';
