@@ -53,6 +53,14 @@ describe('a question', () => {
     await eventually(() => expect(told(bot, asked.name).at(-1)?.state).toBe('Pending'));
   });
 
+  test('costs the API server two writes and no read, however much else is asked there', async () => {
+    const before = api.asked.length;
+    const { name } = await ask(question());
+    const paths = api.asked.slice(before).map(({ method, url }) => `${method} ${url.pathname}`);
+    const requests = '/apis/chaperone.dev/v1alpha1/namespaces/agents/accessrequests';
+    expect(paths.filter((path) => path.includes(requests))).toEqual([`POST ${requests}`, `PUT ${requests}/${name}/status`]);
+  });
+
   test('again, by its name or by what it is about, is the same request', async () => {
     const asked = question();
     await ask(asked);
