@@ -248,6 +248,8 @@ export const ApprovalDecision = z
   .describe('One person’s answer to an AccessRequest. kubectl creates it as well as chaperone approve and deny do.');
 export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
 
+/** On a decision that the operator wrote for a person: the way by which their word came to it, page or slack. */
+export const ATTESTED_BY = 'chaperone.dev/attested-by';
 /** On a request: where it is decided with a signature, https. */
 export const DECIDE_PAGE = 'chaperone.dev/decide-page';
 

@@ -22,11 +22,11 @@ import {
   verifyAnswer,
   verifyAssertion,
   verifySigned,
+  viewText,
 } from '@chaperone/policy/attest';
 import { writeAttested } from '../approvals/attested.ts';
 import type { Passkeys } from './passkeys.ts';
 import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';
-import { viewText } from './view.ts';
 
 /** A person waits. */
 const TIMEOUT_MS = 5_000;

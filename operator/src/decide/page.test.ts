@@ -51,10 +51,8 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
       attestation: { assurance: 'signed' },
     });
     if (decision === undefined) throw new Error('there is none');
-    expect(await verifyDecision(decision, termsOf(site.config), await keysOf(site))).toEqual({
-      user: 'jane@corp',
-      groups: ['support'],
-    });
+    const { person } = await verifyDecision(decision, termsOf(site.config), await keysOf(site));
+    expect(person).toEqual({ user: 'jane@corp', groups: ['support'] });
     expect([one.faults, site.errors]).toEqual([[], []]);
   });
 
