@@ -67,7 +67,7 @@ export const DECISION_CODES = {
   StateContradicted: finding(
     'The state of a request does not follow from its decisions.',
     'They are counted again by the rules that the request names.',
-    'it says Ran, and its decisions make it Pending with 1/2 approvals',
+    'it says Ran, and its decisions come to Pending with 1/2 approvals',
   ),
   CopiesDiffer: finding(
     'There are two objects of one name that differ.',

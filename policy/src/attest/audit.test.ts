@@ -93,8 +93,10 @@ describe('a bundle as an honest operator left it', () => {
   });
 
   it('passes over other kinds, and says how many', () => {
-    expect(readBundle([{ kind: 'Pod' }, null, 7, [], { kind: 'List', items: [{ kind: 'ConfigMap' }] }])).toMatchObject({
-      others: 5,
+    expect(
+      readBundle([{ kind: 'Pod' }, null, 7, [], { kind: { toString: 1 } }, { kind: 'List', items: [{ kind: 'ConfigMap' }] }]),
+    ).toMatchObject({
+      others: 6,
     });
   });
 
@@ -325,7 +327,7 @@ describe('a request is found out whose', () => {
     const again = await aSignedDecision(asked, { issuer });
     const found = await auditOf([{ ...countedBy(asked, [one, again]), status: { state: 'Ran' } }, one, again]);
     expect(verdicts(found)).toEqual(['contradicted StateContradicted', 'valid', 'valid']);
-    expect(found[0]?.message).toBe('it says Ran, and its decisions make it Pending with 1/2 approvals');
+    expect(found[0]?.message).toBe('it says Ran, and its decisions come to Pending with 1/2 approvals');
   });
 
   it('approvals lack one of a group that has to', async () => {

@@ -41,7 +41,7 @@ export interface AuditedRequest {
   readonly name: string;
   readonly uid?: string;
   readonly state?: RequestState;
-  /** What its decisions make it, counted again, and the approvals of those needed: `2/2`. */
+  /** What its decisions come to, counted again, and the approvals of those needed: `2/2`. */
   readonly outcome?: 'Pending' | 'Approved' | 'Denied';
   readonly votes?: string;
   readonly verdict: 'follows' | 'contradicted' | 'missing' | 'unreadable';

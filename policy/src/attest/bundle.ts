@@ -52,9 +52,8 @@ export function keyOf({ metadata: { namespace = '', name } }: Pick<AccessRequest
 }
 
 function itemsOf(object: unknown): readonly unknown[] {
-  const items = member(object, 'items');
-  const isList = String(member(object, 'kind')).endsWith('List');
-  return isList && Array.isArray(items) ? (items as unknown[]) : [object];
+  const [kind, items] = [member(object, 'kind'), member(object, 'items')];
+  return typeof kind === 'string' && kind.endsWith('List') && Array.isArray(items) ? (items as unknown[]) : [object];
 }
 
 function member(object: unknown, name: string): unknown {

@@ -76,7 +76,7 @@ function unfounded(own: Believed, all: Tally, granting: Believed | undefined): C
   const { spec, status = {} } = own.request;
   const state = status.state ?? 'Pending';
   const but = ({ outcome, votes }: Tally): Contradiction =>
-    contradicted(`it says ${state}, and its decisions make it ${outcome} with ${votes} approvals`);
+    contradicted(`it says ${state}, and its decisions come to ${outcome} with ${votes} approvals`);
   if (state === 'Denied') return all.outcome === 'Denied' ? undefined : but(all);
   if (state === 'Expired') return all.outcome === 'Denied' ? but(all) : undefined;
   if (!APPROVED.has(state)) return undefined;
