@@ -122,6 +122,7 @@ export function assuranceWords({
   if (assurance === 'passkey') return 'signed with a passkey';
   if (assurance === 'signed') return 'signed';
   if (via === 'slack') return 'given in Slack, by the operator’s word';
+  if (assurance === 'local') return 'on this machine, where nobody signs in';
   return assurance === 'kubernetes' ? 'by the API server’s word' : undefined;
 }
 

@@ -238,6 +238,7 @@ describe('a decision', () => {
         { counted: true, assurance: 'signed' },
       ],
     });
+    expect((await ask(asked, other)).decisions).toMatchObject([{ by: 'jane', assurance: 'signed' }]);
     expect((await release(asked, other)).body).toMatchObject({ state: 'Released' });
   });
 

@@ -1,4 +1,4 @@
-import type { AccessRequest, ApprovalDecision } from '@chaperone/api';
+import { type AccessRequest, type ApprovalDecision, ATTESTED_BY, DECISION_WAYS } from '@chaperone/api';
 import type { Asked, GivenDecision } from './tally.ts';
 
 /** A request of the cluster, as what counts decisions takes it. */
@@ -7,6 +7,7 @@ export function askedOf({ metadata: { namespace = '', uid = '' }, spec }: Access
 }
 
 /** A decision of the cluster, likewise. */
-export function givenOf({ metadata: { name, creationTimestamp = '' }, spec }: ApprovalDecision): GivenDecision {
-  return { name, at: creationTimestamp, spec };
+export function givenOf({ metadata: { name, creationTimestamp = '', annotations }, spec }: ApprovalDecision): GivenDecision {
+  const via = DECISION_WAYS.find((way) => way === annotations?.[ATTESTED_BY]);
+  return { name, at: creationTimestamp, spec, ...(via !== undefined && { via }) };
 }

@@ -1,4 +1,4 @@
-import { type AccessRequest, type ApprovalDecision, type Assurance, ATTESTED_BY, type RequestState } from '@chaperone/api';
+import { type AccessRequest, type ApprovalDecision, type Assurance, type DecisionWay, type RequestState } from '@chaperone/api';
 import type { Code } from '@chaperone/api/codes';
 import { givenOf } from '../approval/objects.ts';
 import { type Bundle, keyOf, type Unreadable } from './bundle.ts';
@@ -24,7 +24,7 @@ export interface AuditedDecision {
   readonly at?: string;
   readonly assurance?: Assurance;
   /** The way by which the person's word came to the operator: page or slack. Absent: they wrote it themselves. */
-  readonly via?: string;
+  readonly via?: DecisionWay;
   /** unverifiable: the API server's word is all there is. */
   readonly verdict: 'valid' | 'unverifiable' | 'invalid';
   readonly code?: Code;
@@ -202,18 +202,18 @@ function audited(
 }
 
 function told(
-  { decision: { metadata, spec }, verdict, code, message }: Checked,
+  { decision: whole, verdict, code, message }: Checked,
   count: { readonly counted: boolean; readonly why?: string | undefined } | undefined,
 ): AuditedDecision {
+  const { name, at, via, spec } = givenOf(whole);
   const { decision, by, groups, reason, attestation } = spec;
-  const via = metadata.annotations?.[ATTESTED_BY];
   return {
-    name: metadata.name,
+    name,
     decision,
     by,
     groups,
     ...(reason !== undefined && { reason }),
-    at: metadata.creationTimestamp ?? '',
+    at,
     assurance: attestation?.assurance ?? 'kubernetes',
     ...(via !== undefined && { via }),
     verdict,
