@@ -155,6 +155,21 @@ export function typedObject(request: AccessRequest): string | undefined {
   return visible(held[0]?.object ?? resource.name) || resource.name;
 }
 
+/** How an answer is known to be its author's: `signed with a passkey`. Undefined: nobody has said. */
+export function assuranceWords({
+  assurance,
+  via,
+}: {
+  readonly assurance?: string | undefined;
+  readonly via?: string | undefined;
+}): string | undefined {
+  if (assurance === 'passkey') return 'signed with a passkey';
+  if (assurance === 'signed') return 'signed';
+  if (via === 'slack') return 'given in Slack, by the operator’s word';
+  if (assurance === 'local') return 'on this machine, where nobody signs in';
+  return assurance === 'kubernetes' ? 'by the API server’s word' : undefined;
+}
+
 const ASSURANCE_WORDS = { kubernetes: '', signed: ', signed', passkey: ', by passkey' } as const;
 
 /** rule "fix", generation 12 · needs 1 of group dba, with a reason */

@@ -139,6 +139,10 @@ export const RequestSpec = withRules(
 ).describe('What one agent wants to do.');
 export type RequestSpec = z.infer<typeof RequestSpec>;
 
+/** The ways by which a person's word comes to the operator: its page, or chat. */
+export const DECISION_WAYS = ['page', 'slack'] as const;
+export type DecisionWay = (typeof DECISION_WAYS)[number];
+
 export const CountedDecision = z.object({
   name: z.string().max(253).describe('The ApprovalDecision.'),
   decision: z.enum(['Approve', 'Deny']).describe('The answer.'),
@@ -147,6 +151,10 @@ export const CountedDecision = z.object({
   at: time.describe('When it was given.'),
   grantFor: z.int().optional().describe('Seconds for which it approves the same again.'),
   assurance: z.enum(ASSURANCES).optional().describe('How it is known to be theirs.'),
+  via: z
+    .enum(DECISION_WAYS)
+    .optional()
+    .describe('The way by which it came to the operator, which wrote it for them. Absent: they wrote it themselves.'),
   counted: z.boolean().describe('Whether it counts.'),
   why: z.string().max(256).optional().describe('Why it does not.'),
 });
@@ -253,6 +261,8 @@ export const ApprovalDecision = z
   .describe('One person’s answer to an AccessRequest. kubectl creates it as well as chaperone approve and deny do.');
 export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
 
+/** On a decision that the operator wrote for a person: the way by which their word came to it, one of DECISION_WAYS. */
+export const ATTESTED_BY = 'chaperone.dev/attested-by';
 /** On a request: where it is decided with a signature, https. */
 export const DECIDE_PAGE = 'chaperone.dev/decide-page';
 

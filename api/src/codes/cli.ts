@@ -100,6 +100,14 @@ export const CLI_CODES = {
     retry: 'repeat-unchanged',
     example: 'the collector wants a sign-in; yours ended at 12:00 (NotSignedIn)',
   },
+  IssuerUnreachable: {
+    audience: ['operator', 'platform'],
+    what: 'The issuer of people’s ID tokens does not give its keys.',
+    why: 'Signed decisions are checked against them; exit code 7, later may help.',
+    fix: 'Name a copy of its JWK set with --keys: then no network is needed.',
+    retry: 'try-later',
+    example: 'keys of the issuer https://login.corp: it does not answer (IssuerUnreachable)',
+  },
   CollectorUnreachable: {
     audience: ['platform', 'operator'],
     what: 'The collector does not answer.',

@@ -3,8 +3,8 @@ import type { DecisionSpec } from '@chaperone/api';
 import { KINDS } from '@chaperone/kube';
 import { MAX_LOOKED_BYTES, type RequestView } from '@chaperone/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { anIssuer, aProof, attestationOf } from '../attest/answer.test-support.ts';
 import { eventually, type FakeApiServer } from '@chaperone/kube/fake-api-server';
+import { anIssuer, aProof, attestationOf } from '@chaperone/policy/attest/test-support';
 import { AGENTS, type Answer, type OpenStream, putAgentPod, reviewsTokens } from '../operator.test-support.ts';
 import { askingCluster, nameOf, POLICY, refusesStatus, RESOURCE, told } from './asking.test-support.ts';
 
@@ -267,6 +267,7 @@ describe('a decision', () => {
         { counted: true, assurance: 'signed' },
       ],
     });
+    expect((await ask(asked, other)).decisions).toMatchObject([{ by: 'jane', assurance: 'signed' }]);
     expect((await release(asked, other)).body).toMatchObject({ state: 'Released' });
   });
 

@@ -2,6 +2,7 @@ import { type AccessRequest, RequestSpec, type RequestStatus } from '@chaperone/
 import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
   answers,
+  askedOf,
   AskLimit,
   contentOf,
   counted,
@@ -26,7 +27,7 @@ import type { PodIdentity } from '../sidecars/identity.ts';
 import { Refusal } from '../sidecars/refusal.ts';
 import type { Contents } from './contents.ts';
 import { OwnWrites } from './own-writes.ts';
-import { ASKED_AT, askedOf, type At, type RequestStore } from './store.ts';
+import { ASKED_AT, type At, type RequestStore } from './store.ts';
 import { Turns } from './turns.ts';
 
 export interface DeskOptions {

@@ -1,7 +1,7 @@
 import { AccessRequest, type AccessPolicy, ApprovalDecision, type RequestState } from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
 import { type Change, Informer, isConflict, keyOf, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
-import { type GenerationOf, type Grant, grantOf, type StreamLine } from '@chaperone/policy';
+import { askedOf, type GenerationOf, givenOf, type Grant, grantOf, type StreamLine } from '@chaperone/policy';
 import { type QueueMetrics, WorkQueue } from '../kube/queue.ts';
 import { isAlive } from '../sidecars/governed.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';
@@ -9,7 +9,7 @@ import { Refusal } from '../sidecars/refusal.ts';
 import { decideRequest, overSince } from './decide.ts';
 import { Contents } from './contents.ts';
 import { ApprovalDesk, requestView } from './desk.ts';
-import { askedOf, atOf, givenOf, RequestStore } from './store.ts';
+import { atOf, RequestStore } from './store.ts';
 
 /** A pod whose sidecar is away for longer waits for nothing any more. */
 const ABSENT_MS = 30_000;

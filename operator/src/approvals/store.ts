@@ -10,7 +10,7 @@ import {
   pathOf,
   type ResourceKind,
 } from '@chaperone/kube';
-import type { Asked, GivenDecision } from '@chaperone/policy';
+import { type GivenDecision, givenOf } from '@chaperone/policy';
 import { pageOf } from '../decide/config.ts';
 
 export const POD_LABEL = 'chaperone.dev/pod-uid';
@@ -31,15 +31,6 @@ export interface At {
   readonly name: string;
 }
 export const atOf = ({ metadata: { namespace = '', name } }: Pick<AccessRequest, 'metadata'>): At => ({ namespace, name });
-
-/** The request as the pure functions take it. */
-export function askedOf({ metadata: { namespace = '', uid = '' }, spec }: AccessRequest): Asked {
-  return { namespace, uid, spec };
-}
-
-export function givenOf({ metadata: { name, creationTimestamp = '' }, spec }: ApprovalDecision): GivenDecision {
-  return { name, at: creationTimestamp, spec };
-}
 
 /** Requests and decisions at the API server itself: nothing here is remembered, and what changed meanwhile is not overwritten. */
 export class RequestStore {

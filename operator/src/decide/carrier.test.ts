@@ -1,9 +1,9 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { aBrowser } from '../attest/answer.test-support.ts';
-import { decisionMessage } from '../attest/message.ts';
 import { eventually } from '@chaperone/kube/fake-api-server';
 import { KINDS } from '@chaperone/kube';
+import { decisionMessage } from '@chaperone/policy/attest';
+import { aBrowser } from '@chaperone/policy/attest/test-support';
 import { anAccessRequest, REQUEST, requestName } from '../notify/request.test-support.ts';
 import {
   answer,

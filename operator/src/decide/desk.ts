@@ -25,12 +25,13 @@ import {
   verifyAnswer,
   verifyAssertion,
   verifySigned,
-} from '../attest/index.ts';
+  viewText,
+  shownLately,
+} from '@chaperone/policy/attest';
 import { writeAttested } from '../approvals/attested.ts';
 import type { Passkeys } from './passkeys.ts';
 import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';
 import { type ContentSheet, contentSheet } from './content.ts';
-import { shownLately, viewText } from './view.ts';
 
 /** A person waits. */
 const TIMEOUT_MS = 5_000;

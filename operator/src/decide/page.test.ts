@@ -8,8 +8,8 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '@chaperone/kube/fake-api-server';
 import { KINDS } from '@chaperone/kube';
+import { verifyDecision } from '@chaperone/policy/attest';
 import { anAccessRequest, REQUEST } from '../notify/request.test-support.ts';
-import { verifyDecision } from '../attest/verify.ts';
 import { termsOf } from './config.ts';
 import {
   answer,
@@ -79,10 +79,8 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
       attestation: { assurance: 'signed' },
     });
     if (decision === undefined) throw new Error('there is none');
-    expect(await verifyDecision(decision, termsOf(site.config), await keysOf(site))).toEqual({
-      user: 'jane@corp',
-      groups: ['support'],
-    });
+    const { person } = await verifyDecision(decision, termsOf(site.config), await keysOf(site));
+    expect(person).toEqual({ user: 'jane@corp', groups: ['support'] });
     expect([one.faults, site.errors]).toEqual([[], []]);
   });
 
@@ -177,7 +175,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
       const said = { ...decision, spec: { ...spec, ...(grantFor !== undefined && { grantFor }) } };
       return verifyDecision(said, termsOf(site.config), await keysOf(site));
     };
-    expect(await check(600)).toMatchObject({ user: 'jane@corp' });
+    expect(await check(600)).toMatchObject({ person: { user: 'jane@corp' } });
     for (const other of [601, undefined]) await expect(check(other)).rejects.toMatchObject({ code: 'SignatureRefused' });
     expect([one.faults, site.errors]).toEqual([[], []]);
   });
@@ -219,7 +217,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     const [decision] = site.decisions();
     if (decision === undefined) throw new Error('there is none');
     expect(decision.spec).toMatchObject({ decision: 'Deny', reason: 'ticket closed', attestation: { assurance: 'signed' } });
-    expect(await verifyDecision(decision, termsOf(site.config), await keysOf(site))).toMatchObject({ user: 'jane@corp' });
+    expect(await verifyDecision(decision, termsOf(site.config), await keysOf(site))).toMatchObject({ person: { user: 'jane@corp' } });
     expect([one.faults, site.errors]).toEqual([[], []]);
   });
 

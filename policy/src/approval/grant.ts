@@ -54,9 +54,17 @@ export function revoked(
   if (!isGranting(status, now)) return undefined;
   const denial = given.find((decision) => revokes(asked, decision));
   if (denial === undefined) return undefined;
-  const { name, at, spec } = denial;
+  const { name, at, spec, via } = denial;
   const { by, reason } = spec;
-  const told: CountedDecision = { name, decision: 'Deny', by, at, counted: true, ...(reason !== undefined && { reason }) };
+  const told: CountedDecision = {
+    name,
+    decision: 'Deny',
+    by,
+    at,
+    counted: true,
+    ...(reason !== undefined && { reason }),
+    ...(via !== undefined && { via }),
+  };
   return { ...status, revokedBy: by, decisions: [...(status.decisions ?? []), told].slice(-64) };
 }
 

@@ -113,6 +113,9 @@ export const RequestView = z.object({
         decision: z.enum(['Approve', 'Deny']),
         reason: z.string().max(1024).optional(),
         at: z.string(),
+        /** How it is known to be theirs, and by which way it came; a word that is new here is no fault. Absent: nobody says. */
+        assurance: z.string().max(32).optional(),
+        via: z.string().max(32).optional(),
       }),
     )
     .max(64),

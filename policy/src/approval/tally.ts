@@ -3,6 +3,7 @@ import {
   type Assurance,
   type CountedDecision,
   type DecisionSpec,
+  type DecisionWay,
   isAssured,
   type RequestSpec,
 } from '@chaperone/api';
@@ -14,6 +15,8 @@ export interface GivenDecision {
   /** When the store took it, RFC 3339; whole seconds. */
   readonly at: string;
   readonly spec: DecisionSpec;
+  /** The way by which the operator heard it. */
+  readonly via?: DecisionWay;
 }
 export interface Tally {
   readonly outcome: 'Pending' | 'Approved' | 'Denied';
@@ -50,7 +53,7 @@ export function tally(asked: Asked, given: readonly GivenDecision[]): Tally {
   };
 }
 
-function shown({ name, at, spec }: GivenDecision, why: string | undefined): CountedDecision {
+function shown({ name, at, spec, via }: GivenDecision, why: string | undefined): CountedDecision {
   const { decision, by, reason, grantFor } = spec;
   return {
     name,
@@ -58,6 +61,7 @@ function shown({ name, at, spec }: GivenDecision, why: string | undefined): Coun
     by,
     at,
     assurance: assuranceOf(spec),
+    ...(via !== undefined && { via }),
     ...(reason !== undefined && { reason }),
     ...(grantFor !== undefined && { grantFor }),
     counted: why === undefined,

@@ -265,7 +265,9 @@ export class Desk implements Approvals {
   }
 
   #view(entry: Entry): RequestView {
-    return viewOf(entry.name, entry, entry.status, entry.askedAt, this.#o.clock.now());
+    const view = viewOf(entry.name, entry, entry.status, entry.askedAt, this.#o.clock.now());
+    // No API server took them from anybody.
+    return { ...view, decisions: view.decisions.map((decision) => ({ ...decision, assurance: 'local' })) };
   }
 
   #forget(): void {

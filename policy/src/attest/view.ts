@@ -15,7 +15,7 @@ import {
   TRANSACTION_WORDS,
   type Words,
 } from '@chaperone/api/requests';
-import { canonicalJson } from '@chaperone/policy';
+import { canonicalJson } from '../canonical.ts';
 
 /** Foreign text as the page draws it: each piece is shown as what it is, and nothing else is ever drawn. */
 export type Drawn = readonly (readonly [kind: 'text' | 'rtl' | 'mixed' | 'escape', text: string])[];
@@ -81,7 +81,10 @@ function grantRows(request: AccessRequest, grants: readonly number[]): Row[] {
   return [...said('Again', [GRANT_WORDS, scopeWords(request)]), ['Again, any ?', drawn(templateText, { lines: true })]];
 }
 
-/** A view as it is sent, and as its digest is taken of: equal requests give equal text. */
+/**
+ * A view as it is sent, and as its digest is taken of: equal requests give equal text. Other words here give other digests, so that
+ * decisions of before can only be checked by the version that drew them.
+ */
 export function viewText(request: AccessRequest): { readonly text: string; readonly shown: string } {
   const text = canonicalJson(viewOf(request));
   return { text, shown: createHash('sha256').update(text, 'utf8').digest('hex') };

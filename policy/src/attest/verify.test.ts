@@ -244,13 +244,15 @@ const audit = (object: Parameters<typeof verifyDecision>[0]): Promise<string> =>
 
 describe('a decision as it lies in the cluster', () => {
   it('can be checked by anybody, years later, with the issuer’s keys alone', async () => {
-    expect(await verifyDecision(decision(), TERMS, issuer.keys)).toEqual({ user: 'jane@corp', groups: ['dba', 'dev'] });
+    const { person } = await verifyDecision(decision(), TERMS, issuer.keys);
+    expect(person).toEqual({ user: 'jane@corp', groups: ['dba', 'dev'] });
   });
 
   it.each<[string, Partial<DecisionSpec>, Partial<Attestation>, string]>([
     ['of which somebody else is said to be the author', { by: 'bob@corp' }, {}, 'SignatureRefused'],
     ['with a group that the person is not in', { groups: ['dba', 'boss'] }, {}, 'SignatureRefused'],
     ['with the other answer', { decision: 'Deny' }, {}, 'SignatureRefused'],
+    ['that grants more than was signed', { grantFor: 1800 }, {}, 'SignatureRefused'],
     ['with another reason', { reason: 'x' }, {}, 'SignatureRefused'],
     ['of another time', {}, { signedAt: '2026-01-01T13:00:00Z' }, 'SignInNeeded'],
     ['of no time', {}, { signedAt: 'soon' }, 'SignInNeeded'],

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { SigningKey } from '@chaperone/api';
-import { canonicalJson } from '@chaperone/policy';
+import { canonicalJson } from '../canonical.ts';
 
 /** What a key is made to say, so that it can never be taken for anything else. These lines are part of what auditors check. */
 const DECISION_DOMAIN = 'chaperone.dev/decision/v1\n';
