@@ -20,6 +20,12 @@ test('the bundled sidecar is one program: no other within it would take itself f
   expect(text.match(/import\.meta\.main/g)).toHaveLength(1);
 });
 
+test('the bundled sidecar has nothing of what verifies decisions of people', () => {
+  const text = readFileSync(join(bundle, 'main.js'), 'utf8');
+  const found = ['chaperone-approval-1', 'chaperone.dev/decision/v1', 'verifyAuthenticationResponse', 'webauthn.get'];
+  expect(found.filter((part) => text.includes(part))).toEqual(['chaperone-approval-1']);
+});
+
 test('the bundled sidecar runs as the compiled one does', () => {
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(bundle, 'main.js')], {
     encoding: 'utf8',

@@ -1,6 +1,7 @@
 import { ADMISSION_CODES } from './codes/admission.ts';
 import { AGENT_CODES } from './codes/agent.ts';
 import { CLI_CODES } from './codes/cli.ts';
+import { DECISION_CODES } from './codes/decisions.ts';
 import { DECIDE_CODES } from './codes/decide.ts';
 import type { CodeEntry, Retry } from './codes/entry.ts';
 import { EVIDENCE_CODES } from './codes/evidence.ts';
@@ -27,6 +28,7 @@ export const CODE_GROUPS = [
   { title: 'Signing in to the console', codes: SIGN_IN_CODES },
   { title: 'Command line', codes: CLI_CODES },
   { title: 'Findings in evidence', codes: EVIDENCE_CODES },
+  { title: 'Findings in decisions', codes: DECISION_CODES },
 ] as const satisfies readonly { title: string; codes: Readonly<Record<string, CodeEntry>> }[];
 
 /**
@@ -45,6 +47,7 @@ export const CODES = {
   ...SIGN_IN_CODES,
   ...CLI_CODES,
   ...EVIDENCE_CODES,
+  ...DECISION_CODES,
 } as const;
 export type Code = keyof typeof CODES;
 

@@ -7,6 +7,8 @@ export * from './kill.ts';
 export { type OidcIdentity, OnBehalfOf } from './identity.ts';
 export * from './login.ts';
 export * from './manifests.ts';
+export { parseDocuments } from './manifests/documents.ts';
+export { type Validation, validator } from './manifests/validate.ts';
 export * from './meta.ts';
 export * from './policy.ts';
 export * from './profile.ts';

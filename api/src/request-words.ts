@@ -96,6 +96,35 @@ export function grantWords({ status: { grantedUntil, revokedBy } = {} }: AccessR
   return [`the same again, with other values, until ${visible(grantedUntil, 64)}`, ...ended];
 }
 
+/** Who may run what again by a grant: agent support-agent in pod support-agent-6d9f7, on data/orders-db, by rule "fix". */
+export function scopeWords({ metadata, spec: { agent, resource, rules } }: AccessRequest): Words {
+  const { serviceAccount, pod, onBehalfOf } = agent;
+  return [
+    'agent ',
+    { foreign: `${metadata.namespace ?? ''}/${serviceAccount}` },
+    ...(pod === undefined ? [] : [' in pod ', { foreign: pod }]),
+    ...(onBehalfOf === undefined ? [] : [' on behalf of ', { foreign: onBehalfOf.user }]),
+    ', on ',
+    { foreign: `${resource.namespace}/${resource.name}` },
+    `, by rule${rules.length === 1 ? '' : 's'} `,
+    ...listed(rules.map(({ policy, rule }) => `${policy.namespace}/${policy.name} ${rule}`)),
+  ];
+}
+
+/** What a grant lets the agent choose. */
+export const GRANT_WORDS = 'the same again, with any other values, in conditions too: it may meet other rows, and more of them';
+
+/** 30 min, 1 h 30 min */
+export function minutesText(seconds: number): string {
+  const parts = [
+    [Math.floor(seconds / 3600), 'h'],
+    [Math.floor(seconds / 60) % 60, 'min'],
+    [Math.floor(seconds) % 60, 's'],
+  ] as const;
+  const said = parts.filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}`);
+  return said.length === 0 ? '0 s' : said.join(' ');
+}
+
 export const TRANSACTION_WORDS = 'part of an open transaction, whose locks are held meanwhile';
 
 export function waitsWords({ spec }: AccessRequest): string {
@@ -124,6 +153,21 @@ export function typedObject(request: AccessRequest): string | undefined {
   const isData = held.every(({ verb }) => DATA_VERBS.has(verb));
   if (isData && preview?.count !== undefined && preview.count <= MAX_ROWS) return undefined;
   return visible(held[0]?.object ?? resource.name) || resource.name;
+}
+
+/** How an answer is known to be its author's: `signed with a passkey`. Undefined: nobody has said. */
+export function assuranceWords({
+  assurance,
+  via,
+}: {
+  readonly assurance?: string | undefined;
+  readonly via?: string | undefined;
+}): string | undefined {
+  if (assurance === 'passkey') return 'signed with a passkey';
+  if (assurance === 'signed') return 'signed';
+  if (via === 'slack') return 'given in Slack, by the operator’s word';
+  if (assurance === 'local') return 'on this machine, where nobody signs in';
+  return assurance === 'kubernetes' ? 'by the API server’s word' : undefined;
 }
 
 const ASSURANCE_WORDS = { kubernetes: '', signed: ', signed', passkey: ', by passkey' } as const;

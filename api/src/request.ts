@@ -2,16 +2,14 @@ import { z } from 'zod';
 import { ASSURANCES, Attestation } from './attestation.ts';
 import { namespaceName, objectName, sentence, shortName, text } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
+import { MAX_GRANT_SECONDS, MIN_GRANT_SECONDS } from './request-grants.ts';
 import { MAX_REQUEST_TEXT } from './request-words.ts';
 import { immutable, withRules } from './rules.ts';
 
+export { MAX_GRANT_SECONDS, MIN_GRANT_SECONDS } from './request-grants.ts';
 export { MAX_REQUEST_TEXT, shortDigest } from './request-words.ts';
 
 const MAX = { effects: 64, rules: 16, parameters: 64, approvers: 32, groups: 512, votes: 64 } as const;
-
-/** People may approve that the same runs again for so long. */
-export const MIN_GRANT_SECONDS = 60;
-export const MAX_GRANT_SECONDS = 12 * 3600;
 
 /** How a held action is named everywhere: ar- and 16 characters of base32. */
 export const REQUEST_NAME = /^ar-[a-z2-7]{16}$/;
@@ -128,6 +126,11 @@ export const RequestSpec = withRules(
     template: digest
       .optional()
       .describe('Seals the same without its values: what an approval may let run again. Absent: one execution only.'),
+    templateText: z
+      .string()
+      .max(MAX_REQUEST_TEXT)
+      .optional()
+      .describe('What template seals, for people: the statement with ? for each value; it may be its beginning.'),
     grantedBy: requestName.optional().describe('The AccessRequest with whose approval people granted this one.'),
     rules: z.array(Approvers).min(1).max(MAX.rules).describe('What asks for approval; every one of them must be satisfied.'),
     expiresAt: time.describe('Nothing runs after it, RFC 3339.'),
@@ -135,6 +138,10 @@ export const RequestSpec = withRules(
   immutable('what is asked for never changes; the agent asks anew'),
 ).describe('What one agent wants to do.');
 export type RequestSpec = z.infer<typeof RequestSpec>;
+
+/** The ways by which a person's word comes to the operator: its page, or chat. */
+export const DECISION_WAYS = ['page', 'slack'] as const;
+export type DecisionWay = (typeof DECISION_WAYS)[number];
 
 export const CountedDecision = z.object({
   name: z.string().max(253).describe('The ApprovalDecision.'),
@@ -144,6 +151,10 @@ export const CountedDecision = z.object({
   at: time.describe('When it was given.'),
   grantFor: z.int().optional().describe('Seconds for which it approves the same again.'),
   assurance: z.enum(ASSURANCES).optional().describe('How it is known to be theirs.'),
+  via: z
+    .enum(DECISION_WAYS)
+    .optional()
+    .describe('The way by which it came to the operator, which wrote it for them. Absent: they wrote it themselves.'),
   counted: z.boolean().describe('Whether it counts.'),
   why: z.string().max(256).optional().describe('Why it does not.'),
 });
@@ -250,6 +261,8 @@ export const ApprovalDecision = z
   .describe('One person’s answer to an AccessRequest. kubectl creates it as well as chaperone approve and deny do.');
 export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
 
+/** On a decision that the operator wrote for a person: the way by which their word came to it, one of DECISION_WAYS. */
+export const ATTESTED_BY = 'chaperone.dev/attested-by';
 /** On a request: where it is decided with a signature, https. */
 export const DECIDE_PAGE = 'chaperone.dev/decide-page';
 

@@ -21,6 +21,7 @@ const PAGES = [
   'requests',
   'requests ls',
   'requests show',
+  'requests verify',
   'approve',
   'deny',
   'policy',

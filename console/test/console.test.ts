@@ -511,3 +511,35 @@ describe.runIf(hasChromium)('what this browser chose', NETWORK, () => {
     expect(await background()).toBe('rgb(255, 255, 255)');
   });
 });
+
+const approve = (by: string, more: object) => ({ by, decision: 'Approve' as const, at: '2026-01-01T12:00:00Z', ...more });
+
+describe.runIf(hasChromium)('an approval', NETWORK, () => {
+  test('says who gave it and how sure that is, and nothing where the record does not say it', async () => {
+    const [first, done] = ask({ verdict: 'approve', text: 'update tickets set note = 1', tag: 'UPDATE 1' });
+    if (first?.type !== 'action' || done === undefined) throw new Error('no action');
+    const decisions = [
+      approve('jane@corp', { assurance: 'passkey', via: 'page', reason: 'ticket 4412' }),
+      approve('bob@corp', { assurance: 'kubernetes' }),
+      approve('ann@corp', {}),
+    ];
+    const held = { request: `ar-${'a'.repeat(16)}`, digest: '0'.repeat(64), state: 'Released', waitedMs: 1_000 };
+    const approval = { type: 'approval' as const, action: first.action, ...held, decisions };
+    const told = tell({
+      serviceAccount: 'support-agent',
+      resource: 'orders-db',
+      ago: 60_000,
+      segments: [[first, approval, done]],
+    });
+    for (const bytes of told.segments) await site.collector.ingest(bytes);
+    const { page } = await come();
+    await page.goto(`${site.url}/sessions/${told.name}?at=1`);
+    const people = entry(page).locator('section', { hasText: 'Approval' }).locator('li');
+    await people.first().waitFor();
+    expect((await people.allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' '))).toEqual([
+      expect.stringMatching(/by ?jane@corp ?, signed with a passkey: ?ticket 4412$/),
+      expect.stringMatching(/by ?bob@corp ?, by the API server’s word$/),
+      expect.stringMatching(/by ?ann@corp$/),
+    ]);
+  });
+});

@@ -176,12 +176,14 @@ describe('admission, also while the operator is away', () => {
     };
     const plain = decision(asked);
     const proven = { ...plain, spec: { ...plain.spec, attestation } };
+    const noted = { ...plain, metadata: { ...plain.metadata, annotations: { 'chaperone.dev/attested-by': 'slack' } } };
     // Its right to create decisions comes with the page, which is not installed here; what admission says is.
     const bind = ['create', 'rolebinding', 'operator-decides', '-n', AGENTS, '--clusterrole=chaperone-approver'];
     await shop.cluster.demand([...bind, '--serviceaccount=chaperone-system:chaperone-operator']);
     const operator = ['--as=system:serviceaccount:chaperone-system:chaperone-operator', '--dry-run=server'];
     const tries: readonly (readonly [object, readonly string[], string])[] = [
       [proven, JANE, '[DecisionNotAttested]'],
+      [noted, JANE, '[DecisionNotAttested]'],
       [plain, operator, '[DecisionNotOwn]'],
     ];
     for (const [object, as, message] of tries)

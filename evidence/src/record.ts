@@ -69,7 +69,16 @@ export const ApprovalRecord = z.object({
   /** How long it was held, ms. */
   waitedMs: z.number(),
   decisions: z.array(
-    z.object({ by: z.string(), decision: z.enum(['Approve', 'Deny']), reason: z.string().optional(), at: z.string() }),
+    z.object({
+      by: z.string(),
+      decision: z.enum(['Approve', 'Deny']),
+      reason: z.string().optional(),
+      at: z.string(),
+      /** How it is known to be theirs: kubernetes, signed, passkey; local at chaperone up. Absent: nobody said. */
+      assurance: z.string().optional(),
+      /** The way by which it came to the operator: page or slack. Absent: they wrote it themselves. */
+      via: z.string().optional(),
+    }),
   ),
 });
 /** Whether what a rule held did not run and will not: what its agent is to repeat is still open. */

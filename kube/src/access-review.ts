@@ -16,7 +16,7 @@ export interface AskedRight {
   /** Of Chaperone's own group. */
   readonly resource: string;
   readonly subresource?: string;
-  readonly verb: 'create' | 'get';
+  readonly verb: string;
   readonly name?: string;
 }
 
@@ -34,7 +34,7 @@ export async function isPermitted(
       kind: REVIEWS.kind,
       spec: {
         user,
-        groups: [...groups, 'system:authenticated'],
+        groups: [...new Set([...groups, 'system:authenticated'])],
         resourceAttributes: {
           namespace,
           group: GROUP,

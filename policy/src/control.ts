@@ -17,6 +17,7 @@ import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
  * POST /v1/looked   LookedRequest     → 204              what it would meet, once people are asked; said again it changes nothing
  * POST /v1/release  ReleaseRequest    → RequestView      state Released is said once: it runs now; any other: it does not
  * POST /v1/ended    EndRequest        → 204              how it ended, or that nobody waits for it any more
+ * POST /v1/closed   ClosedRequest     → 204              a session that a revocation named is over here
  * ```
  * The stream says of every open request of the pod what became of it. `/v1/ask` may answer with a request of another name: the
  * pod has an open one for the very same action.
@@ -37,6 +38,7 @@ export const CONTROL_PATHS = {
   looked: '/v1/looked',
   release: '/v1/release',
   ended: '/v1/ended',
+  closed: '/v1/closed',
 } as const;
 
 /**
@@ -134,6 +136,9 @@ export const ResourceObservation = z.object({
 export type ResourceObservation = z.infer<typeof ResourceObservation>;
 export const ReportRequest = z.object({ observations: z.array(ResourceObservation).min(1).max(64) });
 export type ReportRequest = z.infer<typeof ReportRequest>;
+
+export const ClosedRequest = z.object({ session: z.string().regex(/^s-[a-z2-7]{16}$/) });
+export type ClosedRequest = z.infer<typeof ClosedRequest>;
 
 export const NatsRequest = z.object({ nkey: UserNkey });
 export type NatsRequest = z.infer<typeof NatsRequest>;

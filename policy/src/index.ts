@@ -2,6 +2,7 @@ export * from './access.ts';
 export * from './action.ts';
 export * from './approval/flood.ts';
 export * from './approval/grant.ts';
+export { askedOf, givenOf } from './approval/objects.ts';
 export * from './approval/question.ts';
 export * from './approval/request.ts';
 export * from './approval/tally.ts';

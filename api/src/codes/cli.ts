@@ -100,6 +100,14 @@ export const CLI_CODES = {
     retry: 'repeat-unchanged',
     example: 'the collector wants a sign-in; yours ended at 12:00 (NotSignedIn)',
   },
+  IssuerUnreachable: {
+    audience: ['operator', 'platform'],
+    what: 'The issuer of people’s ID tokens does not give its keys.',
+    why: 'Signed decisions are checked against them; exit code 7, later may help.',
+    fix: 'Name a copy of its JWK set with --keys: then no network is needed.',
+    retry: 'try-later',
+    example: 'keys of the issuer https://login.corp: it does not answer (IssuerUnreachable)',
+  },
   CollectorUnreachable: {
     audience: ['platform', 'operator'],
     what: 'The collector does not answer.',
@@ -179,6 +187,14 @@ export const CLI_CODES = {
     fix: 'Look again: chaperone requests show NAME. If it stays so, see whether the operator’s pods are ready.',
     retry: 'wait',
     example: 'the answer ar-7f3kq2mzt4hcnw5e-0c3f9a7be1d2 is given, and nobody has counted it yet (NotCountedYet)',
+  },
+  NotEndedYet: {
+    audience: ['platform', 'owner', 'operator'],
+    what: 'A session is to end, and nobody has said yet that it has.',
+    why: 'The sidecar that has it says so; none did within five seconds. It may be cut off, or the session may have been over before; exit code 7.',
+    fix: 'Look at its state: chaperone sessions show ID. If it stays open, see whether the agent’s pod is connected, or delete the pod.',
+    retry: 'wait',
+    example: 's-7hq2kd3mxw5tq4na is told to end, and nobody has said yet that it has (NotEndedYet)',
   },
   EvidenceAltered: {
     audience: ['operator', 'platform'],

@@ -16,7 +16,7 @@ export const DECIDE_CODES = {
     why: 'Only a token that the configured issuer signed for the operator’s own client, now, and for this browser’s key proves a person.',
     fix: 'Sign in again; then compare operator.decide.oidc of the chart with the client at the issuer, and the clocks.',
     retry: 'repeat-unchanged',
-    example: 'the token of your sign-in is not one that the issuer signed for this page',
+    example: 'the token of the sign-in is not one that the issuer signed for this page',
   },
   PersonRefused: {
     audience: ['owner', 'operator'],

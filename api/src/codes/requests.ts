@@ -12,9 +12,9 @@ export const REQUEST_CODES = {
   },
   DecisionNotAttested: {
     audience: ['platform', 'owner'],
-    what: 'Somebody other than the operator writes an ApprovalDecision with a proof that it was signed.',
+    what: 'Somebody other than the operator writes an ApprovalDecision with a proof that it was signed, or a note by which way it came.',
     why: 'What counts as signed is what the operator has checked on its own page.',
-    fix: 'Remove spec.attestation, or open the page that chaperone requests show names.',
+    fix: 'Remove spec.attestation and the annotation chaperone.dev/attested-by, or open the page that chaperone requests show names.',
     retry: 'change-it',
     example:
       'remove spec.attestation; only Chaperone’s operator says that an answer was signed, where people sign it on its page',

@@ -1,3 +1,4 @@
+import { assuranceWords } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
 import type { SessionRecord } from '@chaperone/evidence';
 import { counted } from '../io.ts';
@@ -106,8 +107,13 @@ function approvalLines(
   return [
     `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s${state === 'Pending' ? '; the agent is to repeat it' : ''}${grantedBy === undefined ? '' : `, granted with ${grantedBy}`}`,
     ...decisions.map(
-      ({ by, decision, reason }) =>
-        `${' '.repeat(19)}${decision.toLowerCase()} by ${by}${reason === undefined ? '' : `: "${reason}"`}`,
+      (decision) =>
+        `${' '.repeat(19)}${decision.decision.toLowerCase()} by ${byWords(decision)}${decision.reason === undefined ? '' : `: "${decision.reason}"`}`,
     ),
   ];
+}
+
+/** jane@corp, signed with a passkey */
+export function byWords(decision: Extract<SessionRecord, { type: 'approval' }>['decisions'][number]): string {
+  return [decision.by, assuranceWords(decision)].filter((word) => word !== undefined).join(', ');
 }

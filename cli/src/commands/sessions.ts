@@ -5,7 +5,7 @@ import { CliError, usage } from '../errors.ts';
 import { age, counted, type Io, table, writeLine } from '../io.ts';
 import { type DocumentOutput, isStream, type StreamOutput, writeDocument, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
-import { Replay } from './replay.ts';
+import { byWords, Replay } from './replay.ts';
 
 export type ListOutput = 'table' | 'wide' | 'json' | 'jsonl' | 'yaml' | 'name';
 
@@ -113,24 +113,32 @@ export async function showSession(
 
 /** More records are not read for one line. */
 const MAX_COUNTED = 5_000;
+/** Decisions that one line names. */
+const MAX_PEOPLE = 8;
 
 /**
- * `2 asked for: 1 Released, 1 Denied`, each by its last state, since an agent may be told to repeat what it asked; nothing where there
- * were none, or where the records are not for this person.
+ * `2 asked for: 1 Released, 1 Denied; approve by jane@corp, signed`, each by its last state, since an agent may be told to repeat what it
+ * asked; nothing where there were none, or where the records are not for this person.
  */
 async function approvalsOf(client: CollectorClient, { name, records }: SessionSummary & { records: number }): Promise<string> {
   if (records > MAX_COUNTED) return `not counted; chaperone sessions replay ${name} tells them`;
   const last = new Map<string, string>();
+  const people = new Set<string>();
   try {
-    for await (const record of client.records(name))
-      if (record.type === 'approval') last.set(record.request ?? `action ${record.action}`, record.state);
+    for await (const record of client.records(name)) {
+      if (record.type !== 'approval') continue;
+      last.set(record.request ?? `action ${record.action}`, record.state);
+      for (const each of record.decisions) people.add(`${each.decision.toLowerCase()} by ${byWords(each)}`);
+    }
   } catch (error) {
     if (error instanceof CliError && error.code === 'NotPermitted') return '';
     throw error;
   }
   const states = Map.groupBy(last.values(), (state) => (state === 'Pending' ? 'Pending (not repeated)' : state));
   const told = [...states].map(([state, those]) => `${those.length} ${state}`).join(', ');
-  return last.size === 0 ? '' : `${last.size} asked for: ${told}`;
+  if (last.size === 0) return '';
+  const more = people.size > MAX_PEOPLE ? [`and ${people.size - MAX_PEOPLE} more`] : [];
+  return [`${last.size} asked for: ${told}`, ...[...people].slice(0, MAX_PEOPLE), ...more].join('; ');
 }
 
 /** `sessions replay`: what was asked, decided and seen, with times. */

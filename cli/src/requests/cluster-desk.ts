@@ -3,18 +3,27 @@ import { AccessRequest, API_VERSION, ApprovalDecision, SessionKill, visible } fr
 import { groupsNamed, newestFirst } from '@chaperone/api/requests';
 import { z } from 'zod';
 import { ApiServer, ApiStatusError, isStatus } from '../cluster/api-server.ts';
-import { asUnexpected, notInstalled } from '../cluster/installation.ts';
 import { type Environment, loadKubeconfig } from '../cluster/kubeconfig.ts';
 import type { ClusterFlags } from '../collector/transport.ts';
 import { CliError, EXIT } from '../errors.ts';
-import { type Answer, decisionName, fits, isWhole, only, type Person, type RequestDesk, type RequestFilter } from './desk.ts';
+import { listObjects, pathOf, refused } from './cluster-objects.ts';
+import {
+  type Answer,
+  decisionName,
+  END_WAIT_MS,
+  fits,
+  isWhole,
+  only,
+  type Person,
+  type RequestDesk,
+  type RequestFilter,
+  type SessionEnd,
+} from './desk.ts';
 
-const ROOT = '/apis/chaperone.dev/v1alpha1';
-/** Requests that the API server lists at once. */
-const PAGE = '500';
 /** A watch ends after so long and is begun again where it was, s. */
 const WATCH_SECONDS = 300;
 const RETRY_MS = 1_000;
+const END_CHECK_MS = 200;
 /** In a row, without an event between them. */
 const MAX_FAILURES = 3;
 const GONE = 410;
@@ -27,8 +36,6 @@ interface Cursor {
   failures: number;
 }
 
-const Meta = z.object({ resourceVersion: z.string().default(''), continue: z.string().optional() });
-const List = z.object({ metadata: Meta, items: z.array(z.unknown()) });
 const Review = z.object({
   status: z.object({ userInfo: z.object({ username: z.string().min(1), groups: z.array(z.string()).default([]) }) }),
 });
@@ -71,7 +78,7 @@ class ClusterDesk implements RequestDesk {
     } catch (error) {
       // Nobody may be told apart from nothing: the group itself is asked for by the list.
       if (isStatus(error, 404)) return only(name, await this.list({ namespace }), where);
-      throw this.#refused(error, `get requests of namespace ${namespace}`);
+      throw refused(this.#api, error, `get requests of namespace ${namespace}`);
     }
   }
 
@@ -111,31 +118,41 @@ class ClusterDesk implements RequestDesk {
       return await this.#api.request(ApprovalDecision, { method: 'POST', path, body });
     } catch (error) {
       const isThere = error instanceof ApiStatusError && error.status === 409 && error.reason === 'AlreadyExists';
-      if (!isThere) throw this.#refused(error, `answer requests of namespace ${namespace}`);
+      if (!isThere) throw refused(this.#api, error, `answer requests of namespace ${namespace}`);
     }
     // A double press: what is there is the same answer by the same person, since the name says so and admission the author.
     const before = await this.#api
       .request(ApprovalDecision, { path: `${path}/${name}` })
-      .catch((error: unknown) => Promise.reject(this.#refused(error, `read answers of namespace ${namespace}`)));
+      .catch((error: unknown) => Promise.reject(refused(this.#api, error, `read answers of namespace ${namespace}`)));
     if (before.spec.by === user && before.spec.decision === decision && before.spec.requestUid === metadata.uid) return before;
     throw new CliError('DigestMismatch', `${name} is another answer than yours; yours was not given`, { exit: EXIT.checkSaysNo });
   }
 
-  async endSession(session: string, reason: string): Promise<string> {
+  async endSession(session: string, reason: string): Promise<SessionEnd> {
     const { namespace } = this;
     const { user } = await this.person();
     const metadata = { generateName: `${session}-`, namespace };
     const body = { apiVersion: API_VERSION, kind: 'SessionKill', metadata, spec: { session, reason, by: user } };
+    const path = pathOf(namespace, 'sessionkills');
+    const made = await this.#api.request(SessionKill, { method: 'POST', path, body }).catch((error: unknown) => {
+      throw refused(this.#api, error, `end sessions of namespace ${namespace}`);
+    });
+    return await this.#ended(made, `${path}/${made.metadata.name}`);
+  }
+
+  /** It is asked for by now: that its end cannot be seen is no failure of that. */
+  async #ended(made: SessionKill, path: string): Promise<SessionEnd> {
+    let kill = made;
     try {
-      const { metadata: made } = await this.#api.request(SessionKill, {
-        method: 'POST',
-        path: pathOf(namespace, 'sessionkills'),
-        body,
-      });
-      return `sessionkill/${made.name} created in namespace ${namespace}; every sidecar there is told`;
+      for (const until = performance.now() + END_WAIT_MS; performance.now() < until; ) {
+        kill = await this.#api.request(SessionKill, { path });
+        if (kill.status?.endedAt !== undefined) return { ended: true, kill };
+        await delay(END_CHECK_MS);
+      }
     } catch (error) {
-      throw this.#refused(error, `end sessions of namespace ${namespace}`);
+      if (!(error instanceof CliError || error instanceof ApiStatusError)) throw error;
     }
+    return { ended: false, kill };
   }
 
   async *watch({ namespace, name }: Watched, signal: AbortSignal): AsyncGenerator<AccessRequest> {
@@ -159,7 +176,7 @@ class ClusterDesk implements RequestDesk {
         yield* this.#events(watched, at, signal);
       } catch (error) {
         if (signal.aborted || isStatus(error, GONE)) return;
-        if (error instanceof ApiStatusError) throw this.#refused(error, 'watch requests');
+        if (error instanceof ApiStatusError) throw refused(this.#api, error, 'watch requests');
         if (!(error instanceof CliError) || error.exit !== EXIT.unreachable || ++at.failures > MAX_FAILURES) throw error;
         await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
       }
@@ -185,31 +202,9 @@ class ClusterDesk implements RequestDesk {
   }
 
   async #list(filter: RequestFilter): Promise<{ items: AccessRequest[]; version: string }> {
-    const items: AccessRequest[] = [];
     const { namespace, name } = filter;
-    let next: string | undefined;
-    do {
-      const query: Record<string, string> = {
-        limit: PAGE,
-        ...selectorOf(name),
-        ...(next === undefined ? {} : { continue: next }),
-      };
-      const page: z.infer<typeof List> = await this.#api
-        .request(List, { path: pathOf(namespace, 'accessrequests'), query })
-        .catch((error: unknown) => {
-          throw this.#refused(
-            error,
-            namespace === undefined ? 'list requests of every namespace' : `list requests of namespace ${namespace}`,
-          );
-        });
-      for (const item of page.items) {
-        const request = requestIn(item, this.#api);
-        if (fits(request, filter)) items.push(request);
-      }
-      next = page.metadata.continue === '' ? undefined : page.metadata.continue;
-      if (next === undefined) return { items, version: page.metadata.resourceVersion };
-    } while (next !== undefined);
-    return { items, version: '' };
+    const { items, version } = await listObjects(this.#api, { plural: 'accessrequests', namespace, query: selectorOf(name) });
+    return { items: items.map((item) => requestIn(item, this.#api)).filter((request) => fits(request, filter)), version };
   }
 
   /** As the API server sees us, impersonation included: admission compares with exactly this. */
@@ -217,32 +212,15 @@ class ClusterDesk implements RequestDesk {
     const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
     const path = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
     const { status } = await this.#api.request(Review, { method: 'POST', path, body }).catch((error: unknown) => {
-      throw this.#refused(error, 'ask who they are');
+      throw refused(this.#api, error, 'ask who they are');
     });
     const { username, groups } = status.userInfo;
     return { user: username, groups, ...(this.#isImpersonated && { note: 'impersonated' }) };
-  }
-
-  #refused(error: unknown, what: string): unknown {
-    if (isStatus(error, 404)) return notInstalled(this.#api, error);
-    if (!(error instanceof ApiStatusError) || ![400, 403, 422].includes(error.status)) return asUnexpected(this.#api, error);
-    return new CliError('NotPermitted', `${this.#api.access.who} may not ${what}: ${error.message}`, {
-      cause: error,
-      exit: EXIT.notPermitted,
-      fix: [
-        'kubectl auth can-i create approvaldecisions.chaperone.dev -n NAMESPACE',
-        'kubectl auth can-i list accessrequests.chaperone.dev -n NAMESPACE',
-      ],
-    });
   }
 }
 
 function selectorOf(name: string | undefined): Record<string, string> {
   return name === undefined ? {} : { fieldSelector: `metadata.name=${name}` };
-}
-
-function pathOf(namespace: string | undefined, plural: string): string {
-  return namespace === undefined ? `${ROOT}/${plural}` : `${ROOT}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
 }
 
 /** The API server leaves kind and version out of what it lists. */

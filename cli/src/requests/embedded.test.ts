@@ -97,10 +97,12 @@ test('an update that a rule holds is listed, shown and approved by its digest, r
   });
   expect(replay).toMatch(
     new RegExp(
-      `ask {4}update orders set total = \\$1 where id = \\$2\n +approve: .*\n *\\+\\S+ {2}held {3}${name}: Released after [\\d.]+ s\n +approve by local:\\S+: "ticket 2"\n`,
+      `ask {4}update orders set total = \\$1 where id = \\$2\n +approve: .*\n *\\+\\S+ {2}held {3}${name}: Released after [\\d.]+ s\n +approve by local:\\S+, on this machine, where nobody signs in: "ticket 2"\n`,
     ),
   );
-  expect((await held.ask('sessions', 'show', request.spec.session)).out).toMatch(/^Approvals: 1 asked for: 1 Released$/m);
+  expect((await held.ask('sessions', 'show', request.spec.session)).out).toMatch(
+    /^Approvals: 1 asked for: 1 Released; approve by local:\S+, on this machine, where nobody signs in$/m,
+  );
 }, 60_000);
 
 test('what is not said right decides nothing', async () => {
@@ -356,7 +358,9 @@ test('a session says what became of what its agent was told to repeat, and count
   await shown(/^Actions: +1, 0 denied.*\nApprovals: 1 asked for: 1 Pending \(not repeated\)$/m);
   await held.ask('approve', metadata.name, '--digest', digestOf({ metadata, spec } as AccessRequest));
   await client.query(sql);
-  await shown(/^Actions: +2, 0 denied.*\nApprovals: 1 asked for: 1 Released$/m);
+  await shown(
+    /^Actions: +2, 0 denied.*\nApprovals: 1 asked for: 1 Released; approve by local:\S+, on this machine, where nobody signs in$/m,
+  );
   expect((await held.ask('sessions', 'replay', spec.session)).out).toMatch(
     new RegExp(`held {3}${metadata.name}: Pending after \\S+ s; the agent is to repeat it[^]*held {3}${metadata.name}: Released`),
   );
@@ -390,7 +394,7 @@ test('a person ends a session while its statement waits; the agent reads why, an
   const began = performance.now();
   expect(await held.ask('sessions', 'kill', session, '--reason', 'wrong order', '--as', 'jane@corp')).toEqual({
     code: 0,
-    out: `session/${session} is told to end\n`,
+    out: expect.stringMatching(new RegExp(`^session/${session} ended, [0-4]\\.\\d s after it was asked for\n$`)) as string,
     err: '',
   });
   const read = await answer;

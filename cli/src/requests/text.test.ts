@@ -47,6 +47,17 @@ test('what is to run is shown beside the prompt in few lines', () => {
   ]);
 });
 
+test('what may run again is shown with ? for each value, and what nobody sees in it is written out', () => {
+  const templateText = 'UPDATE public.tickets SET status = ? WHERE id = ?\u202e';
+  const lines = promptLines(aHeld({ templateText }), { person: jane, grantFor: 1_800 }, NOW);
+  expect(lines.slice(-3)).toEqual([
+    'For       30m00s: this agent may run the same again with any other values, without anybody being asked',
+    '          UPDATE public.tickets SET status = ? WHERE id = ?\\u{202e}',
+    '          chaperone grants ls shows it, chaperone grants revoke ends it',
+  ]);
+  expect(promptLines(aHeld({ templateText }), { person: jane }, NOW).join('\n')).not.toContain('= ?');
+});
+
 test.each<[string, RequestStatus['preview'], string]>([
   [
     'that nobody looked at its rows is said, and why',

@@ -84,7 +84,7 @@ export function promptLines(request: AccessRequest, { person, content, grantFor 
     ...recentLines(request, SHOWN.recent),
     ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
-    ...grantLines(grantFor),
+    ...grantLines(spec, grantFor),
     ...votesLine(request),
     ...(person.note === undefined ? [] : [line('You', visible(`${person.user}, ${person.note}`))]),
   ];
@@ -155,10 +155,11 @@ function termLines(request: AccessRequest, now: number): string[] {
 }
 
 /** What approving for some time means. */
-function grantLines(seconds: number | undefined): string[] {
+function grantLines({ templateText }: AccessRequest['spec'], seconds: number | undefined): string[] {
   if (seconds === undefined) return [];
   return [
     line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
+    ...(templateText === undefined ? [] : [line('', visible(templateText, SHOWN.text))]),
     line('', 'chaperone grants ls shows it, chaperone grants revoke ends it'),
   ];
 }

@@ -52,13 +52,18 @@ interface ClusterWords {
   /** The verb is about one of them. */
   readonly isOne?: boolean;
   readonly as?: 'impersonate' | 'play';
+  /** A local chaperone up has none of them. */
+  readonly isRemote?: boolean;
 }
 
 /** The flags of verbs about a cluster or a local `chaperone up`. kubectl passes none of its own on to plugins, so they stand here. */
-export function withCluster(command: Command, things: string, { isOne = false, as = 'impersonate' }: ClusterWords = {}): Command {
-  const inNamespaces = command
-    .option('--data <DIR>', 'the data directory of a local chaperone up')
-    .option('-n, --namespace <NAMESPACE>', `${things} of agents in this namespace`);
+export function withCluster(
+  command: Command,
+  things: string,
+  { isOne = false, as = 'impersonate', isRemote = false }: ClusterWords = {},
+): Command {
+  if (!isRemote) command.option('--data <DIR>', 'the data directory of a local chaperone up');
+  const inNamespaces = command.option('-n, --namespace <NAMESPACE>', `${things} of agents in this namespace`);
   if (!isOne) inNamespaces.option('-A, --all-namespaces', `${things} of agents in every namespace`);
   return inNamespaces
     .option('--context <NAME>', 'context of the kubeconfig')

@@ -9,6 +9,7 @@ import type { DocumentOutput } from '../output.ts';
 import type { VerbOptions } from '../program.ts';
 import { outputOption, withCluster, withExamples } from './common.ts';
 import { type DeskFlags, withDesk } from './desk.ts';
+import { addRequestsVerify } from './requests-verify.ts';
 
 const MAX_LIMIT = 1_000_000;
 
@@ -31,7 +32,7 @@ interface DecideFlags extends DeskFlags {
 
 export function addRequests(program: Command, options: VerbOptions): void {
   const requests = withExamples(
-    program.command('requests').description('Read approval requests'),
+    program.command('requests').description('Read and verify approval requests'),
     'chaperone requests ls --state Pending',
     'chaperone requests show ar-7f3k',
   );
@@ -58,6 +59,7 @@ export function addRequests(program: Command, options: VerbOptions): void {
       );
     });
   withExamples(show, 'chaperone requests show ar-7f3k', 'chaperone requests show ar-7f3k -o json');
+  addRequestsVerify(requests, options);
 }
 
 export function addDecisions(program: Command, options: VerbOptions): void {

@@ -17,6 +17,9 @@ export const DecisionBody = z.strictObject({
   as: z.strictObject({ user: name, groups: z.array(name).max(512).default([]) }).optional(),
 });
 export type DecisionBody = z.infer<typeof DecisionBody>;
+/** The end of what an approval lets run again. */
+export const RevocationBody = DecisionBody.omit({ decision: true, grantFor: true });
+export type RevocationBody = z.infer<typeof RevocationBody>;
 
 /** What was made of an answer. `made`: it was not given before. */
 export interface Decided {
@@ -41,10 +44,14 @@ export interface RequestDesk {
   content(request: AccessRequest): RequestContent;
   /** Takes an answer; the same one of the same person is given once. @throws RequestRefused */
   decide(request: AccessRequest, answer: DecisionBody, identity: Identity): Decided;
+  /** Ends what a request grants; of one that grants nothing nothing changes. @throws RequestRefused */
+  revoke(request: AccessRequest, answer: RevocationBody, identity: Identity): Decided;
 }
 
 /** Requests for approval: those of `chaperone up`, or a cluster's, which are read and not decided on here. */
 export interface RequestSource {
+  /** Why what there is cannot be told now, as a sentence. */
+  notReady?(): string | undefined;
   /** All that there are. */
   list(): readonly AccessRequest[];
   /** Calls with every request that is new or changed, until the function that it returns is called. */

@@ -1,3 +1,4 @@
+import { assuranceWords } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useLoad } from '../load.ts';
@@ -93,6 +94,12 @@ function Decision({ record }: { record: ActionRecord }): JSX.Element {
   );
 }
 
+/** `, signed with a passkey`; nothing where the record does not say it. */
+function sureWords(decision: { readonly assurance?: string | undefined; readonly via?: string | undefined }): string {
+  const words = assuranceWords(decision);
+  return words === undefined ? '' : `, ${words}`;
+}
+
 /** What people said, and that it ran only then. */
 function People({ approval: { request, state, waitedMs, decisions } }: { approval: ApprovalRecord }): JSX.Element {
   return (
@@ -108,9 +115,10 @@ function People({ approval: { request, state, waitedMs, decisions } }: { approva
         )}
       </p>
       <ul class="facts">
-        {decisions.map(({ by, decision, reason }, at) => (
+        {decisions.map(({ by, decision, reason, ...sure }, at) => (
           <li key={at}>
             <Mark look={decision === 'Approve' ? 'allow' : 'deny'} word={decision} quiet /> by <Recorded text={by} names />
+            {sureWords(sure)}
             {reason !== undefined && (
               <>
                 {': '}

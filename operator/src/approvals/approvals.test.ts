@@ -3,8 +3,8 @@ import type { DecisionSpec } from '@chaperone/api';
 import { KINDS } from '@chaperone/kube';
 import { MAX_LOOKED_BYTES, type RequestView } from '@chaperone/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { anIssuer, aProof, attestationOf } from '../attest/answer.test-support.ts';
 import { eventually, type FakeApiServer } from '@chaperone/kube/fake-api-server';
+import { anIssuer, aProof, attestationOf } from '@chaperone/policy/attest/test-support';
 import { AGENTS, type Answer, type OpenStream, putAgentPod, reviewsTokens } from '../operator.test-support.ts';
 import { askingCluster, nameOf, POLICY, refusesStatus, RESOURCE, told } from './asking.test-support.ts';
 
@@ -51,6 +51,14 @@ describe('a question', () => {
     });
     expect(requestAt(asked.name).metadata.ownerReferences).toBeUndefined();
     await eventually(() => expect(told(bot, asked.name).at(-1)?.state).toBe('Pending'));
+  });
+
+  test('costs the API server two writes and no read, however much else is asked there', async () => {
+    const before = api.asked.length;
+    const { name } = await ask(question());
+    const paths = api.asked.slice(before).map(({ method, url }) => `${method} ${url.pathname}`);
+    const requests = '/apis/chaperone.dev/v1alpha1/namespaces/agents/accessrequests';
+    expect(paths.filter((path) => path.includes(requests))).toEqual([`POST ${requests}`, `PUT ${requests}/${name}/status`]);
   });
 
   test('again, by its name or by what it is about, is the same request', async () => {
@@ -259,6 +267,7 @@ describe('a decision', () => {
         { counted: true, assurance: 'signed' },
       ],
     });
+    expect((await ask(asked, other)).decisions).toMatchObject([{ by: 'jane', assurance: 'signed' }]);
     expect((await release(asked, other)).body).toMatchObject({ state: 'Released' });
   });
 

@@ -1,10 +1,8 @@
-import { API_VERSION, type DecisionSpec } from '@chaperone/api';
+import { API_VERSION, ATTESTED_BY, type DecisionSpec } from '@chaperone/api';
 import { FIELD_MANAGER, KINDS, type Kube, pathOf } from '@chaperone/kube';
 
 /** A person waits. */
 const TIMEOUT_MS = 5_000;
-/** On a decision: by which way the person's word came here. */
-export const VIA = 'chaperone.dev/attested-by';
 
 /** Writes a decision for the person who gave it elsewhere; whether they may is checked before. @throws ApiError Conflict where the name is taken */
 export async function writeAttested(
@@ -18,7 +16,7 @@ export async function writeAttested(
     method: 'POST',
     path: pathOf(kind, { namespace: at.namespace }),
     query: { fieldManager: FIELD_MANAGER },
-    body: { apiVersion: API_VERSION, kind: kind.kind, metadata: { ...at, annotations: { [VIA]: via } }, spec },
+    body: { apiVersion: API_VERSION, kind: kind.kind, metadata: { ...at, annotations: { [ATTESTED_BY]: via } }, spec },
     timeoutMs: TIMEOUT_MS,
   });
 }

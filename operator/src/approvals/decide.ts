@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessRequest, ApprovalDecision, RequestStatus } from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
-import { counted, ended, type GenerationOf, type Grant, isDrifted, revoked, tally } from '@chaperone/policy';
-import { askedOf, givenOf } from './store.ts';
+import { askedOf, counted, ended, type GenerationOf, givenOf, type Grant, isDrifted, revoked, tally } from '@chaperone/policy';
 
 export interface RequestFacts {
   readonly request: AccessRequest;

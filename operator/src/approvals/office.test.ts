@@ -120,6 +120,7 @@ const desks = (): ApprovalDesk[] =>
         contents: new Contents(),
         hub: { snapshotOf: snapshot },
         known: () => undefined,
+        ofPod: () => [],
         generationOf: () => 1,
         now: () => now,
       }),
@@ -275,6 +276,7 @@ describe('several operators at once', () => {
       contents: new Contents(),
       hub: { snapshotOf: snapshot },
       known: () => undefined,
+      ofPod: () => [],
       generationOf: () => 2,
       now: () => now,
     });

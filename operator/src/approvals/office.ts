@@ -1,7 +1,7 @@
 import { AccessRequest, type AccessPolicy, ApprovalDecision, type RequestState } from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
 import { type Change, Informer, isConflict, keyOf, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
-import { type GenerationOf, type Grant, grantOf, type StreamLine } from '@chaperone/policy';
+import { askedOf, type GenerationOf, givenOf, type Grant, grantOf, type StreamLine } from '@chaperone/policy';
 import { type QueueMetrics, WorkQueue } from '../kube/queue.ts';
 import { isAlive } from '../sidecars/governed.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';
@@ -9,7 +9,7 @@ import { Refusal } from '../sidecars/refusal.ts';
 import { decideRequest, overSince } from './decide.ts';
 import { Contents } from './contents.ts';
 import { ApprovalDesk, requestView } from './desk.ts';
-import { askedOf, atOf, givenOf, RequestStore } from './store.ts';
+import { atOf, RequestStore } from './store.ts';
 
 /** A pod whose sidecar is away for longer waits for nothing any more. */
 const ABSENT_MS = 30_000;
@@ -65,7 +65,9 @@ export class ApprovalOffice {
   readonly #queue: WorkQueue;
   /** Keys of decisions by the key of the request that they are on. */
   readonly #on = new Map<string, Set<string>>();
-  /** Requests that are not over, by pod. */
+  /** Requests, by pod. */
+  readonly #ofPod = new Map<string, Set<string>>();
+  /** Those that are not over, by pod. */
   readonly #open = new Map<string, Set<string>>();
   /** Since when a pod's sidecar is away. */
   readonly #absent = new Map<string, number>();
@@ -102,6 +104,7 @@ export class ApprovalOffice {
         if (!this.#ready()) throw new Refusal('Unavailable', 'requests for approval have not been read yet');
         return this.#requests.get(keyOf({ metadata: at }));
       },
+      ofPod: (podUid) => [...(this.#ofPod.get(podUid) ?? [])].flatMap((key) => this.#requests.get(key) ?? []),
       generationOf: this.#generationOf,
       now,
     });
@@ -158,7 +161,7 @@ export class ApprovalOffice {
 
   #requestChanged(change: Change<AccessRequest>): void {
     const { key, before, after } = change;
-    this.#noteOpen(change);
+    this.#note(change);
     this.#queue.add(key);
     this.#measure(before, after);
     // Before its status is written a request is nothing that somebody waits for.
@@ -167,9 +170,10 @@ export class ApprovalOffice {
     this.#o.onRequest?.(after);
   }
 
-  /** Which requests of a pod are open; what is kept beside one goes with it. */
-  #noteOpen({ key, before, after }: Change<AccessRequest>): void {
-    if (before !== undefined) remove(this.#open, before.spec.agent.podUid ?? '', key);
+  /** Which requests a pod has, and which of them are open; what is kept beside one goes with it. */
+  #note({ key, before, after }: Change<AccessRequest>): void {
+    if (before !== undefined) for (const index of [this.#ofPod, this.#open]) remove(index, before.spec.agent.podUid ?? '', key);
+    if (after !== undefined) add(this.#ofPod, after.spec.agent.podUid ?? '', key);
     if (after !== undefined && isOpen(after.status?.state)) add(this.#open, after.spec.agent.podUid ?? '', key);
     else this.#contents.forget((after ?? before)?.metadata.uid ?? '');
   }
@@ -202,6 +206,9 @@ export class ApprovalOffice {
     const request = this.#requests.get(key);
     const decisions = this.#decisionsOn(key);
     if (request === undefined) return await this.#unknown(decisions);
+    // Whoever created it writes the first status at once.
+    const young = LAG_MS - this.#ageOf(request);
+    if (request.status?.state === undefined && young > 0) return young;
     const gone = isOpen(request.status?.state) ? this.#gone(request) : undefined;
     const now = this.#o.now();
     const { status, told } = decideRequest({

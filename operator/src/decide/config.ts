@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Terms } from '../attest/index.ts';
+import type { Terms } from '@chaperone/policy/attest';
 
 const file = z.string().min(1).max(512);
 const claim = z.string().min(1).max(128);

@@ -1,5 +1,5 @@
 import type { RequestContent } from '@chaperone/policy';
-import { type Drawn, drawn } from './view.ts';
+import { type Drawn, drawn } from '@chaperone/policy/attest';
 
 /** Of a text that changes its script with each letter, so that no browser is kept busy by it. */
 const MAX_PIECES = 20_000;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ApprovalDecision } from '@chaperone/api';
+import type { AccessRequest, ApprovalDecision } from '@chaperone/api';
 import { KINDS } from '@chaperone/kube';
 import type { RequestContent } from '@chaperone/policy';
 import { PAGE_CLIENT, startProvider, type TestProvider } from '@chaperone/testing';
@@ -98,6 +98,17 @@ export async function startSite(
     onError: (error) => errors.push(error),
   });
   return site;
+}
+
+/** A request of which the same may be approved for 30 minutes. */
+export function grantable(): Partial<AccessRequest['spec']> {
+  const [rule] = anAccessRequest().spec.rules;
+  if (rule === undefined) throw new Error('a request has a rule');
+  return {
+    template: 'b'.repeat(64),
+    templateText: 'update tickets set note = ?',
+    rules: [{ ...rule, groups: ['support'], users: [], assurance: 'signed', grant: 1_800 }],
+  };
 }
 
 /** Of the one request. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import { RequestPath } from '@chaperone/api';
+import { AttestError, type AttestCode, judgeSignIn, readIdToken, type Terms } from '@chaperone/policy/attest';
 import { z } from 'zod';
-import { AttestError, type AttestCode, judgeSignIn, readIdToken, type Terms } from '../attest/index.ts';
 import { AnswerBody, type At, type DecideDesk, RegistrationBody } from './desk.ts';
 import { CALLBACK_PATH, type Issuer } from './issuer.ts';
 import type { Page } from './page.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { AttestError, type IssuerKeys } from '@chaperone/policy/attest';
 import { createRemoteJWKSet, customFetch as joseFetch, errors } from 'jose';
 import * as oidc from 'openid-client';
-import { AttestError, type IssuerKeys } from '../attest/index.ts';
 import type { DecideConfig } from './config.ts';
 
 /** For each answer of the issuer. */

@@ -8,10 +8,20 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '@chaperone/kube/fake-api-server';
 import { KINDS } from '@chaperone/kube';
-import { REQUEST } from '../notify/request.test-support.ts';
-import { verifyDecision } from '../attest/verify.ts';
+import { verifyDecision } from '@chaperone/policy/attest';
+import { anAccessRequest, REQUEST } from '../notify/request.test-support.ts';
 import { termsOf } from './config.ts';
-import { answer, hasChromium, launch, type Site, signIn, startSite, type Visit, visit } from './decide.test-support.ts';
+import {
+  answer,
+  grantable,
+  hasChromium,
+  launch,
+  type Site,
+  signIn,
+  startSite,
+  type Visit,
+  visit,
+} from './decide.test-support.ts';
 
 const keysOf = async ({ provider }: Site): Promise<ReturnType<typeof createLocalJWKSet>> =>
   createLocalJWKSet((await (await fetch(`${provider.issuer}/jwks`)).json()) as JSONWebKeySet);
@@ -69,10 +79,8 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
       attestation: { assurance: 'signed' },
     });
     if (decision === undefined) throw new Error('there is none');
-    expect(await verifyDecision(decision, termsOf(site.config), await keysOf(site))).toEqual({
-      user: 'jane@corp',
-      groups: ['support'],
-    });
+    const { person } = await verifyDecision(decision, termsOf(site.config), await keysOf(site));
+    expect(person).toEqual({ user: 'jane@corp', groups: ['support'] });
     expect([one.faults, site.errors]).toEqual([[], []]);
   });
 
@@ -135,6 +143,94 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
       decision: 'Deny',
     });
     expect(one.faults).toEqual([]);
+  });
+
+  it('a person chooses and signs for how long the same may run again', async () => {
+    site = await startSite({ spec: grantable() });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('#request:visible');
+    expect(await one.page.isVisible('#grant'), 'a denial has no choice').toBe(false);
+    const rows = (await one.page.textContent('#rows')) ?? '';
+    expect(rows).toContain('with any other values, in conditions too');
+    expect(rows).toContain(
+      'agent agents/support-agent in pod support-agent-6d9, on data/orders-db, by rule agents/support-agent fix',
+    );
+    expect(rows).toContain('update tickets set note = ?');
+    await one.page.click('#approve');
+    expect(
+      await one.page.locator('#grant input').evaluateAll((all) => all.map((each) => (each as { value?: string }).value)),
+    ).toEqual(['0', '600', '1800']);
+    expect(await one.page.isChecked('#grant input[value="0"]')).toBe(true);
+    expect(await one.page.textContent('#send')).toBe('Approve 9c1f-44ab');
+    await one.page.check('#grant input[value="600"]');
+    expect(await one.page.textContent('#send')).toBe('Approve 9c1f-44ab, and the same for 10 min');
+    await one.page.click('#send');
+    await saying(one, 'your answer is recorded');
+    const [decision] = site.decisions();
+    if (decision === undefined) throw new Error('there is none');
+    expect(decision.spec).toMatchObject({ decision: 'Approve', grantFor: 600 });
+    const check = async (grantFor: number | undefined): Promise<unknown> => {
+      const { grantFor: _signed, ...spec } = decision.spec;
+      const said = { ...decision, spec: { ...spec, ...(grantFor !== undefined && { grantFor }) } };
+      return verifyDecision(said, termsOf(site.config), await keysOf(site));
+    };
+    expect(await check(600)).toMatchObject({ person: { user: 'jane@corp' } });
+    for (const other of [601, undefined]) await expect(check(other)).rejects.toMatchObject({ code: 'SignatureRefused' });
+    expect([one.faults, site.errors]).toEqual([[], []]);
+  });
+
+  it('only this once says nothing of a time, and where the rule lets nobody grant there is no choice', async () => {
+    site = await startSite({ spec: grantable() });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await answer(one, 'approve');
+    await saying(one, 'your answer is recorded');
+    expect(site.decisions()[0]?.spec).not.toHaveProperty('grantFor');
+    site.api.put(KINDS.accessRequests, anAccessRequest());
+    await one.page.reload();
+    await one.page.click('#approve');
+    expect(await one.page.isVisible('#grant')).toBe(false);
+  });
+
+  it('what an approval granted is revoked with a signature, in two acts', async () => {
+    const status = { state: 'Ran', votes: '1/1', grantedUntil: new Date(Date.now() + 600_000).toISOString() } as const;
+    site = await startSite({ spec: grantable(), status });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await saying(one, 'the request is over: Ran');
+    expect(await one.page.textContent('#granted-left')).toMatch(
+      /^the same runs again, with other values, for (10:00|9:\d\d) left$/,
+    );
+    expect(await one.page.isVisible('#approve')).toBe(false);
+    await one.page.click('#revoke');
+    expect([await one.page.textContent('#send'), await one.page.isVisible('#grant')]).toEqual(['Revoke 9c1f-44ab', false]);
+    await one.page.click('#back');
+    expect(site.decisions()).toEqual([]);
+    await one.page.click('#revoke');
+    await one.page.fill('#reason', 'ticket closed');
+    await one.page.click('#send');
+    await saying(one, 'your answer is recorded, and not counted yet');
+    const request = site.api.get(KINDS.accessRequests, { namespace: 'agents', name: REQUEST });
+    site.api.put(KINDS.accessRequests, { ...request, status: { ...status, revokedBy: 'jane@corp' } });
+    await saying(one, 'your answer is recorded; nothing is granted any more');
+    const [decision] = site.decisions();
+    if (decision === undefined) throw new Error('there is none');
+    expect(decision.spec).toMatchObject({ decision: 'Deny', reason: 'ticket closed', attestation: { assurance: 'signed' } });
+    expect(await verifyDecision(decision, termsOf(site.config), await keysOf(site))).toMatchObject({ person: { user: 'jane@corp' } });
+    expect([one.faults, site.errors]).toEqual([[], []]);
+  });
+
+  it.each<[string, Parameters<typeof anAccessRequest>[0]]>([
+    ['grants nothing', { status: { state: 'Ran' } }],
+    ['granted until a moment ago', { status: { state: 'Ran', grantedUntil: new Date(Date.now() - 1_000).toISOString() } }],
+    ['was revoked', { status: { state: 'Ran', grantedUntil: new Date(Date.now() + 600_000).toISOString(), revokedBy: 'ann' } }],
+  ])('a request that is over and %s has nothing to press', async (_, mods) => {
+    site = await startSite({ ...mods, spec: grantable() });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await saying(one, 'the request is over: Ran');
+    for (const id of ['#granted', '#approve', '#deny']) expect(await one.page.isVisible(id)).toBe(false);
   });
 
   it('a client with a secret, which is a file, signs people in as well', async () => {

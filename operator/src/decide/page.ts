@@ -35,9 +35,14 @@ const HTML = `<!doctype html>
       <button id="deny">Deny…</button>
       <button id="approve">Approve…</button>
     </p>
+    <p id="granted" hidden>
+      <span id="granted-left"></span>
+      <button id="revoke">Revoke…</button>
+    </p>
     <section id="panel" hidden aria-label="Your answer">
       <label for="reason">Reason; the agent reads it</label>
       <input id="reason" maxlength="1024" autocomplete="off">
+      <fieldset id="grant" hidden><legend>Approve it, and what “Again” says, without anybody being asked</legend></fieldset>
       <p id="second">
         <button id="back">Back</button>
         <button id="send"></button>
@@ -62,9 +67,12 @@ th, td { border: 1px solid; padding: .25rem .5rem; text-align: start; max-width:
 .none { font-style: italic; opacity: .7; }
 #digest { font: 1.4rem ui-monospace, monospace; }
 #note { font-weight: 600; min-height: 1.5em; }
+fieldset { margin: 1rem 0; padding: .5rem 1rem; border: 1px solid; }
+fieldset label { display: flex; gap: .5rem; align-items: center; min-height: 44px; overflow-wrap: anywhere; }
 #first, #second { display: flex; justify-content: space-between; }
 #second { flex-direction: row-reverse; margin-top: 3rem; }
-input { display: block; width: 100%; box-sizing: border-box; }
+input { box-sizing: border-box; }
+#reason { display: block; width: 100%; }
 button, input { font: inherit; padding: .6rem 1rem; min-height: 44px; }
 mark { background: Mark; color: MarkText; }
 [hidden] { display: none !important; }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { generateRegistrationOptions, verifyRegistrationResponse } from '@simplewebauthn/server';
 import { z } from 'zod';
 import { getObject, isConflict, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
-import { AttestError, isPasskeyKey, type Terms } from '../attest/index.ts';
+import { AttestError, isPasskeyKey, type Terms } from '@chaperone/policy/attest';
 
 const MAX_PASSKEYS = 8;
 const TIMEOUT_MS = 5_000;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { AttestError, SIGN_IN_LASTS_MS, type SignedIn } from '../attest/index.ts';
+import { AttestError, SIGN_IN_LASTS_MS, type SignedIn } from '@chaperone/policy/attest';
 
 const MAX_SESSIONS = 1024;
 const MAX_PER_PERSON = 8;

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import {
   AckRequest,
+  ClosedRequest,
   CONTROL_PATHS,
   CONTROL_PROTOCOL,
   type ControlErrorCode,
@@ -23,6 +24,7 @@ import { decodeNkey, verifySignature } from '@chaperone/evidence';
 import type { KubeObject } from '@chaperone/kube';
 import type { ApprovalDesk } from '../approvals/desk.ts';
 import { importPublicKey } from '../ca/pem.ts';
+import type { Kills } from '../kills/kills.ts';
 import { body, LargeBodies } from './bodies.ts';
 import type { Enrolments } from './enrolments.ts';
 import { agentOf, type PodRefusal } from './governed.ts';
@@ -68,6 +70,7 @@ export interface Term {
   readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
   readonly hub: SidecarHub;
   readonly approvals: Pick<ApprovalDesk, 'ask' | 'looked' | 'release' | 'ended' | 'contentOf'>;
+  readonly kills: Pick<Kills, 'closed'>;
   readonly origin: string;
   readonly register: (nkey: string, identity: PodIdentity) => SignedRegistration;
   readonly nats: (nkey: string) => Promise<NatsAccess>;
@@ -132,13 +135,14 @@ async function serve(
       return answer(response, await term.nats(nkey));
     }
     default:
-      return approval(route, term, identity, { request, response, large });
+      return ofPeople(route, term, identity, { request, response, large });
   }
 }
 
-async function approval(
+/** What people decide: actions that wait for them, and sessions that they end. */
+async function ofPeople(
   route: string,
-  { approvals, hub }: Term,
+  { approvals, hub, kills }: Term,
   identity: PodIdentity,
   { request, response, large }: { request: IncomingMessage; response: ServerResponse; large: LargeBodies },
 ): Promise<void> {
@@ -153,6 +157,9 @@ async function approval(
       return answer(response, await approvals.release(identity, await body(request, ReleaseRequest)));
     case `POST ${CONTROL_PATHS.ended}`:
       await approvals.ended(identity, await body(request, EndRequest));
+      return done(response, true);
+    case `POST ${CONTROL_PATHS.closed}`:
+      await kills.closed(identity.namespace, (await body(request, ClosedRequest)).session);
       return done(response, true);
     default:
       throw new Refusal('Malformed', 'no such request');

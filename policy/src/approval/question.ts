@@ -84,6 +84,8 @@ export const Question = z.object({
     .optional(),
   /** Names the action but for its values: what people may approve to run again. */
   template: digest.optional(),
+  /** The same for people: `?` in place of each value. */
+  templateText: z.string().max(MAX_REQUEST_TEXT).optional(),
   transaction: z.boolean(),
   onBehalfOf: z.object({ issuer: z.string().max(512), user: z.string().max(256) }).optional(),
   digest,
@@ -111,6 +113,9 @@ export const RequestView = z.object({
         decision: z.enum(['Approve', 'Deny']),
         reason: z.string().max(1024).optional(),
         at: z.string(),
+        /** How it is known to be theirs, and by which way it came; a word that is new here is no fault. Absent: nobody says. */
+        assurance: z.string().max(32).optional(),
+        via: z.string().max(32).optional(),
       }),
     )
     .max(64),

@@ -1,15 +1,30 @@
-import { AccessRequest, REQUEST_STATES, type RequestState, type RequestStatus } from '@chaperone/api';
+import {
+  AccessRequest,
+  type ApprovalDecision,
+  type CountedDecision,
+  REQUEST_STATES,
+  type RequestState,
+  type RequestStatus,
+} from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { anAccess, anAgent } from '../builders.ts';
 import { AskLimit, MAX_ASKED, MAX_OPEN, WINDOW_MS } from './flood.ts';
-import { Question, sealAction, type SealedAction } from './question.ts';
+import { givenOf } from './objects.ts';
+import { Question, RequestView, sealAction, type SealedAction } from './question.ts';
 import { counted, ended, looked, release, requestOf, viewOf } from './request.ts';
 import { aRequest, decisionOn } from './request.test-support.ts';
 
 const NOW = Date.parse('2026-01-01T00:01:30Z');
 const LATE = Date.parse('2026-01-01T00:05:00.001Z');
+/** As the cluster has it, with the operator's note. */
+const decisionVia = (via?: string): ApprovalDecision => ({
+  apiVersion: 'chaperone.dev/v1alpha1',
+  kind: 'ApprovalDecision',
+  metadata: { name: 'd', ...(via !== undefined && { annotations: { 'chaperone.dev/attested-by': via } }) },
+  spec: decisionOn(aRequest()).spec,
+});
 const FIX = {
   name: 'fix',
   effect: 'RequireApproval',
@@ -227,8 +242,32 @@ describe('a request', () => {
       mode: 'hold',
       expiresInMs: 210_000,
       timeoutMs: 300_000,
-      decisions: [{ by: 'jane', decision: 'Approve', reason: 'fine', at: '2026-01-01T00:01:00Z' }],
+      decisions: [{ by: 'jane', decision: 'Approve', reason: 'fine', at: '2026-01-01T00:01:00Z', assurance: 'kubernetes' }],
     });
+  });
+  it('tells how sure a decision is and which way it came, and nothing where that is not known', () => {
+    const known = { by: 'jane', decision: 'Deny', at: '2026-01-01T00:01:00Z', counted: true, name: 'd' } as const;
+    const view = (decision: Partial<CountedDecision>): unknown =>
+      viewOf('ar-1', asked, { state: 'Denied', decisions: [{ ...known, ...decision }] }, NOW, NOW).decisions[0];
+    expect(view({ assurance: 'passkey', via: 'page' })).toMatchObject({ assurance: 'passkey', via: 'page' });
+    // An operator before this one wrote it.
+    expect(view({})).toEqual({ by: 'jane', decision: 'Deny', at: '2026-01-01T00:01:00Z' });
+  });
+  it.each<[string, object]>([
+    ['an older operator', {}],
+    ['a newer one, with words that are new', { assurance: 'notarized', via: 'fax', seal: 'x' }],
+  ])('is understood from %s', (_, more) => {
+    const decision = { by: 'jane', decision: 'Approve', at: '2026-01-01T00:01:00Z', ...more };
+    const view = viewOf(`ar-${'a'.repeat(16)}`, asked, { state: 'Approved' }, NOW, NOW);
+    expect(RequestView.parse({ ...view, decisions: [decision] }).decisions).toMatchObject([{ by: 'jane' }]);
+  });
+  it('takes the way of a decision from the operator’s note, if it knows it', () => {
+    expect(['slack', 'page', 'fax', undefined].map((via) => givenOf(decisionVia(via)).via)).toEqual([
+      'slack',
+      'page',
+      undefined,
+      undefined,
+    ]);
   });
   it('never leaves a state in which it is over, whatever happens', () => {
     type Event = (state: RequestStatus) => RequestStatus;

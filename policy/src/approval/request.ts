@@ -198,8 +198,19 @@ export function viewOf(
     ...(spec.grantedBy !== undefined && { grantedBy: spec.grantedBy }),
     expiresInMs: Math.max(0, expiresAt - now),
     timeoutMs: Math.max(0, expiresAt - askedAt),
-    decisions: (status.decisions ?? []).flatMap(({ counted: counts, by, decision, reason, at }) =>
-      counts ? [{ by, decision, at, ...(reason !== undefined && { reason }) }] : [],
+    decisions: (status.decisions ?? []).flatMap(({ counted: counts, by, decision, reason, at, assurance, via }) =>
+      counts
+        ? [
+            {
+              by,
+              decision,
+              at,
+              ...(reason !== undefined && { reason }),
+              ...(assurance !== undefined && { assurance }),
+              ...(via !== undefined && { via }),
+            },
+          ]
+        : [],
     ),
   };
 }

@@ -1,5 +1,5 @@
 import { type AccessRequest, API_VERSION, type ApprovalDecision, DecisionSpec, type RequestStatus } from '@chaperone/api';
-import { isOpen } from '@chaperone/api/requests';
+import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
   answers,
   type Asked,
@@ -13,7 +13,6 @@ import {
   type Grant,
   grantOf,
   isDrifted,
-  isGranting,
   isSameTemplate,
   looked,
   type LookedRequest,
@@ -266,7 +265,9 @@ export class Desk implements Approvals {
   }
 
   #view(entry: Entry): RequestView {
-    return viewOf(entry.name, entry, entry.status, entry.askedAt, this.#o.clock.now());
+    const view = viewOf(entry.name, entry, entry.status, entry.askedAt, this.#o.clock.now());
+    // No API server took them from anybody.
+    return { ...view, decisions: view.decisions.map((decision) => ({ ...decision, assurance: 'local' })) };
   }
 
   #forget(): void {

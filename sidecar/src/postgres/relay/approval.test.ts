@@ -40,3 +40,10 @@ test.each<[string, string, string | undefined]>([
   expect(told).toBe(wanted);
   expect(Buffer.byteLength(told ?? '')).toBeLessThanOrEqual(MAX_WHOLE_TEXT_BYTES);
 });
+test('the text of its template is left out before values are: that it may be granted stays', () => {
+  const template = 'b'.repeat(64);
+  const text = '漢'.repeat(8 * 1024);
+  const asked = bounded(aQuestion({ text, template, templateText: text, parameters: VALUES.slice(0, 32) }));
+  expect(asked).toMatchObject({ template, text });
+  expect([asked.templateText, asked.parameters?.length]).toEqual([undefined, 32]);
+});

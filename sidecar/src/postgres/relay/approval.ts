@@ -253,12 +253,14 @@ export class StatementApproval {
 
   /**
    * Names the statement but for its values: text without literals, what it does, and the types of what is bound. Undefined where a
-   * value may say what is done: to a function that is not known to be harmless.
+   * value may say what is done: to a function that is not known to be harmless. People read its text.
    */
-  #template({ judgement: { statement, verdict }, values }: Execution): string | undefined {
-    if (statement.kind !== 'query' || verdict.effects.some(({ verb }) => verb === 'execute')) return undefined;
+  #template({ judgement: { statement, verdict }, values }: Execution): Pick<HeldAction['question'], 'template' | 'templateText'> {
+    if (statement.kind !== 'query' || verdict.effects.some(({ verb }) => verb === 'execute')) return {};
     const effects = verdict.effects.map(({ verb, object, via }) => [verb, object, via]);
-    return sealAction(this.#sealed(blankLiterals(statement.text), values?.types, { effects: JSON.stringify(effects) }));
+    const text = blankLiterals(statement.text);
+    const template = sealAction(this.#sealed(text, values?.types, { effects: JSON.stringify(effects) }));
+    return { template, templateText: visible(hide(text, this.#detectors()), MAX_REQUEST_TEXT) };
   }
 
   #sealed(text: string, bound: unknown, meaning: Readonly<Record<string, string>>): SealedAction {
@@ -285,7 +287,6 @@ export class StatementApproval {
 
   #question(execution: Execution, text: string, action: number, transaction: boolean): HeldAction['question'] {
     const { judgement, parameters } = execution;
-    const template = this.#template(execution);
     const { resource } = this.#o.access();
     const { verdict, statement } = judgement;
     const more = Math.max(0, (parameters?.length ?? 0) - MAX_SHOWN);
@@ -305,7 +306,7 @@ export class StatementApproval {
       text: visible(text, MAX_REQUEST_TEXT),
       textBytes: Buffer.byteLength(statement.text),
       ...(shown !== undefined && { parameters: more > 0 ? [...shown.slice(0, -1), `(and ${more + 1} more)`] : shown }),
-      ...(template !== undefined && { template }),
+      ...this.#template(execution),
       transaction,
       ...(this.#o.context.onBehalfOf !== undefined && { onBehalfOf: this.#o.context.onBehalfOf }),
     };
@@ -347,10 +348,16 @@ const STATES = {
 /** What one request to the operator takes, with room for the rest of it. */
 const MAX_QUESTION_BYTES = 56 * 1024;
 
-/** Leaves values out where characters that take several bytes would make it too large to be asked. */
+function fits(asked: HeldAction['question']): boolean {
+  return Buffer.byteLength(JSON.stringify(asked)) <= MAX_QUESTION_BYTES;
+}
+
+/** Leaves the text of its template out, then values, where characters that take several bytes would make it too large to be asked. */
 export function bounded(question: HeldAction['question']): HeldAction['question'] {
-  const { parameters, ...bare } = question;
-  if (parameters === undefined || Buffer.byteLength(JSON.stringify(question)) <= MAX_QUESTION_BYTES) return question;
+  if (fits(question)) return question;
+  const { templateText: _templateText, ...rest } = question;
+  const { parameters, ...bare } = rest;
+  if (parameters === undefined || fits(rest)) return rest;
   return { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };
 }
 

@@ -22,6 +22,8 @@ export type IssuerKeys = JWTVerifyGetKey;
 
 export interface SignedIn {
   readonly person: Person;
+  /** Who that is to the issuer, whatever they are called. */
+  readonly subject: string;
   readonly nonce: string;
   /** When the token was issued and until when it was good, and when the person last proved who they are; ms since 1970. */
   readonly issuedAt: number;
@@ -37,20 +39,21 @@ export interface SignedIn {
 export async function readIdToken(token: string, terms: TokenTerms, keys: IssuerKeys): Promise<SignedIn> {
   const parts = token.split('.');
   if (token.length > MAX_ID_TOKEN || parts.length !== 3 || parts.some((part) => part === '' || bytesOf(part) === undefined))
-    throw failed('the token of your sign-in is not a signed one of 8 KiB at most');
+    throw failed('the token of the sign-in is not a signed one of 8 KiB at most');
   const claims = await verified(token, terms, keys);
-  const { aud, azp, nonce, iat, exp, nbf, auth_time: authTime } = claims;
+  const { aud, azp, nonce, iat, exp, nbf, sub, auth_time: authTime } = claims;
   const audiences = new Set(Array.isArray(aud) ? aud : [aud]);
   if ((audiences.size > 1 || azp !== undefined) && azp !== terms.clientId)
-    throw failed('the token of your sign-in was issued to another client');
-  if (typeof nonce !== 'string') throw failed('the token of your sign-in is bound to no key');
+    throw failed('the token of the sign-in was issued to another client');
+  if (typeof sub !== 'string') throw failed('the token of the sign-in is of nobody');
+  if (typeof nonce !== 'string') throw failed('the token of the sign-in is bound to no key');
   const issuedAt = timeOf(iat);
   const expiresAt = timeOf(exp);
   if (issuedAt === undefined || expiresAt === undefined || expiresAt <= issuedAt)
-    throw failed('the token of your sign-in says no times');
+    throw failed('the token of the sign-in says no times');
   if (nbf !== undefined && !((timeOf(nbf) ?? Number.POSITIVE_INFINITY) <= issuedAt + CLOCK_SKEW_MS))
-    throw failed('the token of your sign-in is not valid yet');
-  return { person: personOf(claims, terms), nonce, issuedAt, expiresAt, authenticatedAt: timeOf(authTime) };
+    throw failed('the token of the sign-in is not valid yet');
+  return { person: personOf(claims, terms), subject: sub, nonce, issuedAt, expiresAt, authenticatedAt: timeOf(authTime) };
 }
 
 async function verified(token: string, terms: TokenTerms, keys: IssuerKeys): Promise<Record<string, unknown>> {
@@ -68,7 +71,7 @@ async function verified(token: string, terms: TokenTerms, keys: IssuerKeys): Pro
   } catch (error) {
     if (error instanceof AttestError) throw error;
     // Errors of the library may quote what they read.
-    throw failed('the token of your sign-in is not one that the issuer signed for this page');
+    throw failed('the token of the sign-in is not one that the issuer signed for this page');
   }
 }
 
@@ -78,9 +81,9 @@ function timeOf(seconds: unknown): number | undefined {
 
 /** Whether a token is good at the moment at which somebody signs in. @throws AttestError SignInFailed */
 export function judgeSignIn({ issuedAt, expiresAt }: SignedIn, now: number): void {
-  if (now >= expiresAt + CLOCK_SKEW_MS) throw failed('the token of your sign-in has expired');
+  if (now >= expiresAt + CLOCK_SKEW_MS) throw failed('the token of the sign-in has expired');
   if (issuedAt > now + CLOCK_SKEW_MS || issuedAt < now - SIGN_IN_LASTS_MS)
-    throw failed('the token of your sign-in is not of now; compare the clocks of issuer and cluster');
+    throw failed('the token of the sign-in is not of now; compare the clocks of issuer and cluster');
 }
 
 /** Whether a key may sign at `at`: soon after its sign-in. @throws AttestError SignInNeeded */

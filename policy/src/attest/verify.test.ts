@@ -42,6 +42,7 @@ describe('another answer than the one that was signed is refused:', () => {
     ['another namespace', { namespace: 'agents2' }],
     ['another reason', { reason: 'ticket 4413' }],
     ['no reason', { reason: '' }],
+    ['a time for which the same may run again', { grantFor: 1_800 }],
     ['another challenge', { challenge: Buffer.alloc(32, 2).toString('base64url') }],
     ['something else was shown', { shown: 'c'.repeat(64) }],
   ])('%s', async (_, answer) => expect(await check(answer)).toBe('SignatureRefused'));
@@ -55,6 +56,7 @@ describe('another answer than the one that was signed is refused:', () => {
       digest: text,
       decision: fc.constantFrom('Approve' as const, 'Deny' as const),
       reason: text,
+      grantFor: fc.option(fc.integer({ min: 60, max: 43_200 }), { nil: undefined }),
       challenge: text,
       shown: text,
     });
@@ -72,6 +74,7 @@ describe('another answer than the one that was signed is refused:', () => {
     expect(decisionMessage(ANSWER).toString()).toBe(
       `chaperone.dev/decision/v1\n{"challenge":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE","decision":"Approve","digest":"9c1f44ab${'0'.repeat(56)}","name":"ar-${'a'.repeat(16)}","namespace":"agents","reason":"ticket 4412","shown":"${'b'.repeat(64)}","uid":"0d6f1c3e-0000-4000-8000-000000000001"}`,
     );
+    expect(decisionMessage({ ...ANSWER, grantFor: 1_800 }).toString()).toContain(`,"grantFor":1800,"name":`);
   });
 });
 
@@ -241,13 +244,15 @@ const audit = (object: Parameters<typeof verifyDecision>[0]): Promise<string> =>
 
 describe('a decision as it lies in the cluster', () => {
   it('can be checked by anybody, years later, with the issuer’s keys alone', async () => {
-    expect(await verifyDecision(decision(), TERMS, issuer.keys)).toEqual({ user: 'jane@corp', groups: ['dba', 'dev'] });
+    const { person } = await verifyDecision(decision(), TERMS, issuer.keys);
+    expect(person).toEqual({ user: 'jane@corp', groups: ['dba', 'dev'] });
   });
 
   it.each<[string, Partial<DecisionSpec>, Partial<Attestation>, string]>([
     ['of which somebody else is said to be the author', { by: 'bob@corp' }, {}, 'SignatureRefused'],
     ['with a group that the person is not in', { groups: ['dba', 'boss'] }, {}, 'SignatureRefused'],
     ['with the other answer', { decision: 'Deny' }, {}, 'SignatureRefused'],
+    ['that grants more than was signed', { grantFor: 1800 }, {}, 'SignatureRefused'],
     ['with another reason', { reason: 'x' }, {}, 'SignatureRefused'],
     ['of another time', {}, { signedAt: '2026-01-01T13:00:00Z' }, 'SignInNeeded'],
     ['of no time', {}, { signedAt: 'soon' }, 'SignInNeeded'],

@@ -4,7 +4,6 @@ import { AttestError } from './errors.ts';
 import { type IssuerKeys, judgeSigning, readIdToken, type SignedIn, type TokenTerms } from './id-token.ts';
 import { type Answer, bytesOf, commitmentOf, decisionMessage } from './message.ts';
 import { type PasskeySite, verifyAssertion } from './passkey.ts';
-import type { Person } from './person.ts';
 
 export type Proof = Pick<Attestation, 'idToken' | 'key' | 'opening' | 'signature'>;
 /** What an auditor has to know beside the decision itself. */
@@ -31,7 +30,7 @@ export async function verifySigned(
   if (key === undefined || bytesOf(key.x, 32) === undefined || bytesOf(key.y, 32) === undefined)
     throw refused('the key cannot be read');
   if (bytesOf(proof.opening, 32) === undefined || signedIn.nonce !== commitmentOf(key, proof.opening))
-    throw refused('the key is not the one that you signed in with');
+    throw refused('the key is not the one of the sign-in');
   const signature = bytesOf(proof.signature, 64);
   if (signature === undefined || !isSigned(message, key, signature)) throw refused('the signature is not of this answer');
   return signedIn;
@@ -61,23 +60,25 @@ function isSigned(message: Buffer, { kty, crv, x, y }: SigningKey, signature: Bu
 /**
  * Checks an attested decision as it lies in the cluster, or in a copy of it, with what an auditor has: the terms and the issuer's keys.
  * That the person was permitted, and what they were shown, is not in it.
+ * @returns Whose it is.
  * @throws AttestError
  */
 export async function verifyDecision(
   { metadata, spec }: Pick<ApprovalDecision, 'metadata' | 'spec'>,
   terms: Terms,
   keys: IssuerKeys,
-): Promise<Person> {
+): Promise<SignedIn> {
   const { attestation } = spec;
   if (attestation === undefined) throw refused('the decision has no proof');
-  const { request: name, requestUid: uid, digest, decision, reason = '' } = spec;
+  const { request: name, requestUid: uid, digest, decision, reason = '', grantFor } = spec;
   const { challenge, shown, assurance, assertion } = attestation;
-  const answer = { namespace: metadata.namespace ?? '', name, uid, digest, decision, reason, challenge, shown };
-  const { person } = await verifyAnswer(answer, attestation, Date.parse(attestation.signedAt), terms, keys);
+  const answer = { namespace: metadata.namespace ?? '', name, uid, digest, decision, reason, grantFor, challenge, shown };
+  const signedIn = await verifyAnswer(answer, attestation, Date.parse(attestation.signedAt), terms, keys);
+  const { person } = signedIn;
   if (spec.by !== person.user || !spec.groups.every((group) => person.groups.includes(group)))
     throw refused('the decision names another person than its proof');
   if (assurance === 'passkey' || assertion !== undefined) await verifyAssertion(decisionMessage(answer), assertion, terms.site);
-  return person;
+  return signedIn;
 }
 
 function refused(message: string): AttestError {

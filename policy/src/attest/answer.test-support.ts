@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import type { Attestation, SigningKey } from '@chaperone/api';
+import { createHash, generateKeyPairSync, randomBytes, sign as signWith } from 'node:crypto';
+import type { Assertion, Attestation, SigningKey } from '@chaperone/api';
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import type { IssuerKeys } from './id-token.ts';
 import { type Answer, commitmentOf, decisionMessage } from './message.ts';
+import { assertionChallenge } from './passkey.ts';
 import type { Proof, Terms } from './verify.ts';
 
 export const AT = Date.parse('2026-01-01T12:00:00Z');
@@ -66,6 +67,30 @@ export async function aBrowser() {
     signBytes,
     sign: (answer: Answer) => signBytes(decisionMessage(answer)),
   };
+}
+
+/** A passkey, and what its authenticator signs of an answer on a page (WebAuthn Level 3 §6.1). */
+export function aPasskey() {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
+  const point = [x, y].map((each) => Buffer.from(each, 'base64url').toString('hex'));
+  const cose = Buffer.from(`a5010203262001215820${point[0] ?? ''}225820${point[1] ?? ''}`, 'hex').toString('base64url');
+  const credential = random();
+  const assert = (answer: Answer, { origin, rpId } = TERMS.site): Assertion => {
+    const challenge = assertionChallenge(decisionMessage(answer));
+    const clientData = Buffer.from(JSON.stringify({ type: 'webauthn.get', challenge, origin, crossOrigin: false }));
+    // Somebody was there and was made sure of; it counts nothing.
+    const authenticatorData = Buffer.concat([createHash('sha256').update(rpId).digest(), Buffer.from('0500000000', 'hex')]);
+    const signed = Buffer.concat([authenticatorData, createHash('sha256').update(clientData).digest()]);
+    return {
+      credential,
+      publicKey: cose,
+      authenticatorData: authenticatorData.toString('base64url'),
+      clientData: clientData.toString('base64url'),
+      signature: signWith('sha256', signed, privateKey).toString('base64url'),
+    };
+  };
+  return { assert };
 }
 
 /** An answer that is good, with the parts of its proof. */
