@@ -7,6 +7,8 @@ export const MAX_REQUEST_TEXT = 8 * 1024;
 export const MAX_LISTED = 64;
 /** More rows are not approved by a letter, or by a press. */
 export const MAX_ROWS = 100;
+/** Annotation of a request: where it is decided with a signature, https. */
+export const DECIDE_PAGE = 'chaperone.dev/decide-page';
 const DATA_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete']);
 
 /** Words of ours, and text that somebody else chose, told apart: a page frames what is foreign, a terminal makes it visible. */

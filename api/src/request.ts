@@ -248,7 +248,6 @@ export const ApprovalDecision = z
   .describe('One person’s answer to an AccessRequest. kubectl creates it as well as chaperone approve and deny do.');
 export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
 
-/** On a request: where it is decided with a signature, https. */
-export const DECIDE_PAGE = 'chaperone.dev/decide-page';
+export { DECIDE_PAGE } from './request-words.ts';
 
 export const RequestPath = z.object({ namespace: namespaceName, name: requestName });

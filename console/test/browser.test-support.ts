@@ -15,7 +15,9 @@ import {
   loadStaticFiles,
   LOCAL_IDENTITY,
   RequestRefused,
+  type RequestSource,
 } from '@chaperone/collector';
+import { Policies } from '../../collector/src/policies/policies.fixture.ts';
 import { Requests } from '../../collector/src/requests/requests.fixture.ts';
 import { trust } from './world.test-support.ts';
 
@@ -32,6 +34,8 @@ export interface Site extends AsyncDisposable {
   readonly collector: Collector;
   /** What waits for approval here; nobody but a test decides on it. */
   readonly requests: Requests;
+  /** What policies and resources are known here: none, until a test writes some. */
+  readonly policies: Policies;
   /** The path of a link that signs in, and leads on to another path. */
   readonly newLink: (path: string) => string;
   /** Breaks every connection off. */
@@ -40,12 +44,13 @@ export interface Site extends AsyncDisposable {
   before: (request: Request) => Promise<Response | undefined>;
 }
 
-/** A real collector with the built page on a local port. */
-export async function startSite(): Promise<Site> {
+/** A real collector with the built page on a local port. @param decides - whether requests are decided on here, or only read */
+export async function startSite({ decides = true }: { readonly decides?: boolean } = {}): Promise<Site> {
   const directory = await temporaryDirectory('chaperone-console-');
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) throw new Error('the page is not built: npm run build');
   const signIn = new LinkSignIn(Date.now);
+  const policies = new Policies();
   const requests = new Requests({ user: 'maria@corp', groups: ['dba'] });
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const collector = await createCollector({
@@ -53,16 +58,12 @@ export async function startSite(): Promise<Site> {
     trust,
     access: createTokenAccess('token'),
     logger: silent,
+    policies,
     requests: {
       list: () => requests.list(),
       watch: (tell) => requests.watch(tell),
       viewer: (identity) => requests.viewer(identity),
-      desk: {
-        content: ({ metadata }) => requests.contents.get(metadata.name) ?? {},
-        decide: () => {
-          throw new RequestRefused(400, 'Usage', 'nobody decides here');
-        },
-      },
+      ...(decides ? { desk: deskOf(requests) } : {}),
     },
     console: { files, signIn, now: Date.now },
   });
@@ -72,6 +73,7 @@ export async function startSite(): Promise<Site> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     collector,
     requests,
+    policies,
     newLink: (path) => signIn.newLink({ identity: LOCAL_IDENTITY, path }).link,
     cut: () => server.closeAllConnections(),
     before: () => Promise.resolve(undefined),
@@ -83,6 +85,15 @@ export async function startSite(): Promise<Site> {
     },
   };
   return site;
+}
+
+function deskOf(requests: Requests): NonNullable<RequestSource['desk']> {
+  return {
+    content: ({ metadata }) => requests.contents.get(metadata.name) ?? {},
+    decide: () => {
+      throw new RequestRefused(400, 'Usage', 'nobody decides here');
+    },
+  };
 }
 
 async function serve(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
