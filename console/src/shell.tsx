@@ -13,6 +13,8 @@ import { Mark } from './ui/verdict.tsx';
 const NAV = [
   { path: '/requests', label: 'Requests', key: 'r' },
   { path: '/sessions', label: 'Sessions', key: 's' },
+  { path: '/policies', label: 'Policies', key: 'p' },
+  { path: '/resources', label: 'Resources', key: 'o' },
 ] as const;
 const THEME_WORDS = { auto: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' } as const;
 
@@ -28,7 +30,11 @@ export function Shell({ children }: { children: ComponentChildren }): JSX.Elemen
     help.current?.showModal();
   }, []);
   const hasRequests = state?.requests === true;
-  const nav = useMemo(() => NAV.filter((each) => each.path !== '/requests' || hasRequests), [hasRequests]);
+  const hasPolicies = state?.policies === true;
+  const nav = useMemo(
+    () => NAV.filter(({ path: to }) => (to === '/requests' ? hasRequests : to === '/sessions' || hasPolicies)),
+    [hasRequests, hasPolicies],
+  );
   const actions = useMemo(
     (): KeyAction[] => [
       ...nav.map(({ path: to, label, key }) => ({ keys: [`g ${key}`], does: `go to ${label}`, run: () => go(to) })),
