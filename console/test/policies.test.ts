@@ -1,7 +1,11 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { undrawn } from '@chaperone/api/hostile';
+import { eventually } from '@chaperone/testing';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
+import { startShop } from '../../cli/src/program.test-support.ts';
 import { aCondition, aPolicy, aResource } from '../../collector/src/policies/policies.fixture.ts';
 import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
 import {
@@ -16,6 +20,7 @@ import {
 } from './browser.test-support.ts';
 import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
 import { hostilePolicy, policiesOf, resourcesOf } from './policies-world.test-support.ts';
+import { startInbox } from './requests.test-support.ts';
 import { tell } from './world.test-support.ts';
 
 let browser: Browser;
@@ -248,6 +253,27 @@ describe.runIf(hasChromium)('what changes', NETWORK, () => {
       await page.getByText('agents/support-agent').first().waitFor();
     }
   });
+});
+
+test.runIf(hasChromium)('of a chaperone up they are what its files say, and how that turned out', NETWORK, async () => {
+  const shop = await startShop();
+  onTestFinished(() => shop[Symbol.asyncDispose]());
+  const inbox = await startInbox(browser, shop);
+  onTestFinished(() => inbox[Symbol.asyncDispose]());
+  const { page } = await inbox.come({ home: '/policies' });
+  await settled(page);
+  expect((await rows(page).first().innerText()).replaceAll(/\s+/g, ' ')).toMatch(
+    /^agents\/support-agent Enforce app=support-agent, as ServiceAccount support-agent 4 ✓ Accepted ✓ Programmed ✓ Ready –/,
+  );
+  const file = join(inbox.held.manifests, 'secret.yaml');
+  await writeFile(file, (await readFile(file, 'utf8')).replace('name: orders-db-agent', 'name: another'));
+  await eventually('what is missing now', async () => {
+    await look(page);
+    return (await page.locator('.has-failing').getByText('ResourceNotReady').count()) > 0 ? true : undefined;
+  });
+  await page.getByRole('link', { name: 'agents/support-agent' }).click();
+  await page.getByText(/data\/orders-db is not ready: Secret data\/orders-db-agent does not exist/).waitFor();
+  expect(await page.content()).not.toContain('CANARY');
 });
 
 describe.runIf(hasChromium)('links', NETWORK, () => {
