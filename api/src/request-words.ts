@@ -9,6 +9,9 @@ export const MAX_LISTED = 64;
 export const MAX_ROWS = 100;
 /** Annotation of a request: where it is decided with a signature, https. */
 export const DECIDE_PAGE = 'chaperone.dev/decide-page';
+/** A look takes 700 ms at most, and its way; a cluster notes when something was made in whole seconds. */
+const LOOKING_MS = 3_000;
+export const LOOKING_WORDS = 'being looked at';
 const DATA_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete']);
 
 /** Words of ours, and text that somebody else chose, told apart: a page frames what is foreign, a terminal makes it visible. */
@@ -50,8 +53,19 @@ export function purposeWords({ spec: { agent } }: AccessRequest): Words[] {
   ];
 }
 
+/**
+ * For how long what a request meets may still be looked at, ms: it is asked for first, and nobody has said yet. 0: it is known, or nobody
+ * will say.
+ */
+export function lookingMs(request: AccessRequest, now: number): number {
+  const { metadata, status } = request;
+  if (stateOf(request) !== 'Pending' || status?.preview !== undefined) return 0;
+  const age = now - Date.parse(metadata.creationTimestamp ?? '');
+  return age >= 0 && age < LOOKING_MS ? LOOKING_MS - age : 0;
+}
+
 /** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
-export function rowsWords({ spec: { preview } }: AccessRequest): Words[] {
+export function rowsWords({ status: { preview } = {} }: AccessRequest): Words[] {
   if (preview === undefined) return [];
   const { count, estimate, why } = preview;
   if (count !== undefined) return [[`${rowCount(count)} matched when it was asked for`]];
@@ -106,7 +120,8 @@ export function fullWords(values: readonly unknown[] = [], of: string): string |
  * changes what there is. Undefined: a letter, or a press, is enough.
  */
 export function typedObject(request: AccessRequest): string | undefined {
-  const { preview, resource } = request.spec;
+  const { resource } = request.spec;
+  const { preview } = request.status ?? {};
   const held = heldEffects(request);
   const isData = held.every(({ verb }) => DATA_VERBS.has(verb));
   if (isData && preview?.count !== undefined && preview.count <= MAX_ROWS) return undefined;

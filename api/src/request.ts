@@ -108,24 +108,6 @@ export const RequestSpec = withRules(
       .max(MAX.parameters)
       .optional()
       .describe('Bound values, masked by label, with what nobody can see written out.'),
-    preview: z
-      .object({
-        estimate: z
-          .int()
-          .min(0)
-          .max(Number.MAX_SAFE_INTEGER)
-          .optional()
-          .describe('Rows that the upstream expects it to return or to change, without having run it.'),
-        count: z
-          .int()
-          .min(0)
-          .max(Number.MAX_SAFE_INTEGER)
-          .optional()
-          .describe('Rows that it would have changed when it was asked for.'),
-        why: z.string().max(256).optional().describe('Why nobody looked at the rows.'),
-      })
-      .optional()
-      .describe('What it would meet: the rows themselves are shown to approvers and kept nowhere.'),
     recent: z
       .array(
         z.object({
@@ -172,6 +154,26 @@ export const RequestStatus = z
     state: z.enum(REQUEST_STATES).optional().describe('Pending, then what became of it.'),
     votes: z.string().max(32).optional().describe('Approvals given of those needed, for kubectl get. Example: 1/2'),
     asked: z.int().min(1).optional().describe('How often the agent asked for the very same while it was pending.'),
+    preview: z
+      .object({
+        estimate: z
+          .int()
+          .min(0)
+          .max(Number.MAX_SAFE_INTEGER)
+          .optional()
+          .describe('Rows that the upstream expects it to return or to change, without having run it.'),
+        count: z
+          .int()
+          .min(0)
+          .max(Number.MAX_SAFE_INTEGER)
+          .optional()
+          .describe('Rows that it would have changed when they were looked at.'),
+        why: z.string().max(256).optional().describe('Why nobody looked at the rows.'),
+      })
+      .optional()
+      .describe(
+        'What it would meet, looked at once people are asked: the rows themselves are shown to approvers and kept nowhere.',
+      ),
     decisions: z.array(CountedDecision).max(MAX.votes).optional().describe('Answers so far.'),
     decidedAt: time.optional().describe('When it was decided, or ended without.'),
     grantedUntil: time

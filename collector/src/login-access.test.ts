@@ -3,6 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { generateSigner, signRequest } from '@chaperone/evidence';
+import { createTransport } from '@chaperone/kube';
 import { testAuthority } from '@chaperone/testing';
 import { KubeConfig } from '@kubernetes/client-node';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -57,7 +58,7 @@ async function anApiServer(
     { name: 'test', server: url, skipTLSVerify: false, caData: Buffer.from(authority.ca).toString('base64') },
     { name: 'collector' },
   );
-  return { asked, access: createLoginAccess(createLoginServer(config), () => NOW) };
+  return { asked, access: createLoginAccess(createLoginServer(createTransport({ config })), () => NOW) };
 }
 
 let nonces = 0;
@@ -128,7 +129,7 @@ test('rights are asked of the API server as the virtual resource sessions.chaper
       const { verb, namespace, group, resource } = spec.resourceAttributes;
       return (
         `${spec.user} ${spec.groups.join()} ${verb} ${resource}.${group} ${namespace}` ===
-        'alice dba get sessions.chaperone.dev agents'
+        'alice dba,system:authenticated get sessions.chaperone.dev agents'
       );
     },
   });

@@ -1,5 +1,5 @@
 import { LOGIN_HEADERS, loginMessage, verifySignature } from '@chaperone/evidence';
-import { AuthorizationV1Api, CustomObjectsApi, type KubeConfig } from '@kubernetes/client-node';
+import { getObject, isPermitted, type Kube, KINDS } from '@chaperone/kube';
 import { z } from 'zod';
 import type { Access, ApiRequest, Identity, Refusal, Resource, Verb } from './access.ts';
 
@@ -12,6 +12,8 @@ const MAX_NONCES = 50_000;
 /** Answers of the API server are asked for anew after this long. */
 const CACHE_MS = 10_000;
 const MAX_CACHED = 1_000;
+/** A person waits. */
+const TIMEOUT_MS = 5_000;
 
 /** What is read of an EvidenceLogin. That user and groups are its author's own is enforced when it is admitted. */
 const EvidenceLogin = z.object({
@@ -32,35 +34,10 @@ export interface LoginServer {
 }
 
 /** Asks the cluster's API server. */
-export function createLoginServer(config: KubeConfig): LoginServer {
-  const objects = config.makeApiClient(CustomObjectsApi);
-  const authorization = config.makeApiClient(AuthorizationV1Api);
+export function createLoginServer(kube: Kube): LoginServer {
   return {
-    async login(name) {
-      try {
-        return await objects.getClusterCustomObject({
-          group: 'chaperone.dev',
-          version: 'v1alpha1',
-          plural: 'evidencelogins',
-          name,
-        });
-      } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 404) return undefined;
-        throw error;
-      }
-    },
-    async review(identity, verb, namespace, resource) {
-      const review = await authorization.createSubjectAccessReview({
-        body: {
-          spec: {
-            user: identity.user,
-            groups: [...identity.groups],
-            resourceAttributes: { group: 'chaperone.dev', resource, verb, namespace },
-          },
-        },
-      });
-      return review.status?.allowed === true && review.status.denied !== true;
-    },
+    login: (name) => getObject(kube, KINDS.evidenceLogins, { name }, { timeoutMs: TIMEOUT_MS }),
+    review: (identity, verb, namespace, resource) => isPermitted(kube, identity, { namespace, resource, verb }),
   };
 }
 

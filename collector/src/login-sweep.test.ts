@@ -3,6 +3,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { eventually, testAuthority } from '@chaperone/testing';
+import { createTransport } from '@chaperone/kube';
 import { KubeConfig } from '@kubernetes/client-node';
 import { expect, onTestFinished, test } from 'vitest';
 import { startLoginSweep, sweepLogins } from './login-sweep.ts';
@@ -54,7 +55,12 @@ async function anApiServer(ages: Record<string, number>, refuse: Record<string, 
   );
   const warnings: string[] = [];
   const logger = { info: () => undefined, warn: (message: string) => void warnings.push(message), error: () => undefined };
-  return { options: { config, logger, now: () => NOW }, left: () => [...logins.keys()], lists, warnings };
+  return {
+    options: { kube: createTransport({ config }), logger, now: () => NOW },
+    left: () => [...logins.keys()],
+    lists,
+    warnings,
+  };
 }
 
 test('logins that ended long ago are removed, and none that may still count', async () => {

@@ -1,4 +1,4 @@
-import { CustomObjectsApi, type KubeConfig } from '@kubernetes/client-node';
+import { isConflict, isNotFound, type Kube, KINDS, pathOf } from '@chaperone/kube';
 import { z } from 'zod';
 import type { Logger } from './ingest.ts';
 
@@ -8,28 +8,28 @@ const EVERY_MS = 10 * 60_000;
 /** Of one round; the next takes the rest. */
 const MAX_LISTED = 500;
 
-const KIND = { group: 'chaperone.dev', version: 'v1alpha1', plural: 'evidencelogins' } as const;
 const LoginList = z.object({
   items: z.array(z.object({ metadata: z.object({ name: z.string(), uid: z.string(), creationTimestamp: z.coerce.date() }) })),
 });
 
 export interface LoginSweepOptions {
-  readonly config: KubeConfig;
+  readonly kube: Kube;
   readonly logger: Logger;
   readonly now?: () => number;
   readonly everyMs?: number;
 }
 
 /** Removes EvidenceLogins that nobody believes any more: a command line that was killed leaves its own. Never rejects. */
-export async function sweepLogins({ config, logger, now = Date.now }: LoginSweepOptions): Promise<void> {
-  const objects = config.makeApiClient(CustomObjectsApi);
+export async function sweepLogins({ kube, logger, now = Date.now }: LoginSweepOptions): Promise<void> {
   try {
-    const { items } = LoginList.parse(await objects.listClusterCustomObject({ ...KIND, limit: MAX_LISTED }));
-    for (const { metadata } of items) {
+    const found = await kube.request({ path: pathOf(KINDS.evidenceLogins), query: { limit: MAX_LISTED } });
+    for (const { metadata } of LoginList.parse(found).items) {
       if (now() - metadata.creationTimestamp.getTime() < OLD_MS) continue;
       const { name, uid } = metadata;
-      await objects.deleteClusterCustomObject({ ...KIND, name, body: { preconditions: { uid } } }).catch((error: unknown) => {
-        if (!isGone(error)) throw error;
+      const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid } };
+      // Its author deleted it meanwhile, or it is another of the same name.
+      await kube.request({ method: 'DELETE', path: pathOf(KINDS.evidenceLogins, { name }), body }).catch((error: unknown) => {
+        if (!isNotFound(error) && !isConflict(error)) throw error;
       });
     }
   } catch (error) {
@@ -50,9 +50,4 @@ export function startLoginSweep(options: LoginSweepOptions): { stop(): void } {
   round();
   const timer = setInterval(round, options.everyMs ?? EVERY_MS).unref();
   return { stop: () => clearInterval(timer) };
-}
-
-/** Its author deleted it meanwhile, or it is another of the same name. */
-function isGone(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 404 || error.code === 409);
 }

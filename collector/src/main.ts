@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { getRequestListener } from '@hono/node-server';
+import { createTransport } from '@chaperone/kube';
 import { KubeConfig } from '@kubernetes/client-node';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { createCollector } from './collector.ts';
@@ -12,6 +13,7 @@ import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { Logger } from './ingest.ts';
 import { createLoginAccess, createLoginServer } from './login-access.ts';
 import { startLoginSweep } from './login-sweep.ts';
+import { ClusterRequests } from './requests/cluster-source.ts';
 
 /** One JSON object per line on standard output. */
 function createLogger(): Logger {
@@ -44,6 +46,13 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   const cluster = new KubeConfig();
   // In a pod its ServiceAccount, elsewhere KUBECONFIG.
   cluster.loadFromDefault();
+  const kube = createTransport({ config: cluster, userAgent: 'chaperone-collector' });
+  const requests = new ClusterRequests({
+    kube,
+    now: Date.now,
+    onError: (error) =>
+      logger.warn('requests for approval cannot be read', { cause: error instanceof Error ? error.message : 'unknown' }),
+  }).start();
   let consumer: EvidenceConsumer | undefined;
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) logger.warn('the console is not part of this collector');
@@ -51,12 +60,13 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   const collector = await createCollector({
     directory: config.directory,
     trust: config.trust,
-    access: createLoginAccess(createLoginServer(cluster)),
+    access: createLoginAccess(createLoginServer(kube)),
     logger,
+    requests,
     ...(files === undefined ? {} : { console: { files, signIn, now: Date.now } }),
     notReady: () => (consumer === undefined ? 'the broker is not connected yet' : consumer.notReady()),
   });
-  const sweep = startLoginSweep({ config: cluster, logger });
+  const sweep = startLoginSweep({ kube, logger });
   let tls = readTls(config.tls);
   const listener = getRequestListener(collector.fetch);
   const server = createServer({ ...tls, minVersion: 'TLSv1.2' }, (request, response) => void listener(request, response));
@@ -91,11 +101,13 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   const stop = async (): Promise<void> => {
     clearInterval(renewal);
     sweep.stop();
+    await requests.stop();
     server.close();
     server.closeIdleConnections();
     await running.stop();
     await connection.drain();
     await collector.close();
+    kube.close();
     process.exit(0);
   };
   process.once('SIGTERM', () => void stop());

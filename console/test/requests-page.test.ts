@@ -192,6 +192,38 @@ describe.runIf(hasChromium)('what is large, or was not counted', NETWORK, () => 
   });
 });
 
+describe.runIf(hasChromium)('what somebody looks at while people see it already', NETWORK, () => {
+  test('is said to be looked at, and then in the same place what it meets', async () => {
+    const made = aRequest();
+    const { preview, ...unknown } = made.status ?? {};
+    site.requests.put({ ...made, status: unknown });
+    const { page } = await come();
+    await page.goto(`${site.url}${pathOf(made)}`);
+    await bar(page).waitFor();
+    const asked = { ...made.metadata, resourceVersion: '2', creationTimestamp: new Date().toISOString() };
+    site.requests.put({ ...made, metadata: asked, status: unknown });
+    await page.getByText('being looked at').waitFor();
+    await begin(page, 'Approve');
+    const field = panel(page).getByLabel('This is not approved');
+    const places = async (): Promise<unknown> => [await field.boundingBox(), await confirm(page).evaluate((it) => it.offsetTop)];
+    const before = await places();
+    site.requests.put({ ...made, metadata: { ...asked, resourceVersion: '3' }, status: { ...unknown, preview } });
+    await page.getByText('1 row matched when it was asked for').waitFor();
+    expect([await page.getByText('being looked at').count(), await places()]).toEqual([0, before]);
+  });
+
+  test('is not said to be looked at for longer than it can be', async () => {
+    const { page } = await come();
+    const made = aRequest();
+    const { preview: _, ...unknown } = made.status ?? {};
+    site.requests.put({ ...made, status: unknown });
+    await row(page, made.metadata.name).getByText('being looked at').waitFor();
+    await row(page, made.metadata.name).getByText('not counted').waitFor();
+    await page.goto(`${site.url}${pathOf(made)}`);
+    await page.getByText('not previewed: nobody looked').waitFor();
+  });
+});
+
 describe.runIf(hasChromium)('hostile text in a request', NETWORK, () => {
   const shared = new LongVisit();
   afterAll(() => shared.end());

@@ -32,11 +32,11 @@ const done = (
 export function requestsOf(requests: Requests): Record<string, AccessRequest> {
   const world: Record<string, AccessRequest> = {
     update: aRequest({
+      preview: { count: 3 },
       spec: {
         text: "UPDATE tickets SET status = $1, note = 'done\u202e'\nWHERE customer_id = $2\n  AND status <> 'closed'",
         textBytes: 96,
         parameters: ["'closed'", '<masked: pii.customer>'],
-        preview: { count: 3 },
         transaction: true,
         expiresAt: inTime(52 * SECOND),
         agent: {
@@ -53,12 +53,12 @@ export function requestsOf(requests: Requests): Record<string, AccessRequest> {
       },
     }),
     delete: aRequest({
+      preview: { count: 4812 },
       spec: {
         text: 'DELETE FROM sessions WHERE seen < now() - interval $1',
         textBytes: 53,
         parameters: ["'30 days'"],
         effects: [{ verb: 'delete', object: 'public.sessions', via: 'direct', verdict: 'approve', rule: 'sweep' }],
-        preview: { count: 4812 },
         agent: { serviceAccount: 'release-bot', pod: 'release-bot-1', purpose: 'nightly clean-up' },
         rules: [rule({ rule: 'sweep', minimum: 2 })],
         expiresAt: inTime(245 * SECOND),
@@ -66,11 +66,11 @@ export function requestsOf(requests: Requests): Record<string, AccessRequest> {
       status: { state: 'Pending', votes: '1/2', decisions: [approve('jon@corp', { reason: 'agreed in 4410' })] },
     }),
     schema: aRequest({
+      preview: { why: 'a change of tables meets no rows' },
       spec: {
         text: 'ALTER TABLE orders ADD COLUMN note text',
         textBytes: 39,
         effects: [{ verb: 'alter', object: 'public.orders', via: 'direct', verdict: 'approve', rule: 'schema' }],
-        preview: { why: 'a change of tables meets no rows' },
         agent: { serviceAccount: 'migration-agent', purpose: '' },
         mode: 'retry',
         expiresAt: inTime(540 * SECOND),
@@ -139,13 +139,13 @@ function nameOf(request: AccessRequest | undefined): string {
 export function hostileRequest(text: string, name: string): AccessRequest {
   const short = (most: number): string => (text === '' ? 'x' : text.slice(0, most));
   return aRequest({
+    preview: { why: short(256) },
     spec: {
       text: text.slice(0, 8_192),
       textBytes: 8_192,
       sentence: short(512),
       parameters: [short(256), name],
       effects: [{ verb: short(64), object: short(400), via: short(16), verdict: 'approve', rule: short(63) }],
-      preview: { why: short(256) },
       agent: {
         serviceAccount: 'support-agent',
         pod: 'pod-1',

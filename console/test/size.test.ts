@@ -13,11 +13,11 @@ const MAX_STYLE = 12_000;
 /** What the page is made of. A chunk that is new here is looked at first: what does it bring, and who waits for it? */
 const CHUNKS = [
   'assets/copy.js',
-  'assets/effect.js',
   'assets/heading.js',
   'assets/icon.svg',
   'assets/index.js',
   'assets/load.js',
+  'assets/looking.js',
   'assets/nowhere.js',
   'assets/object-link.js',
   'assets/one.js',

@@ -15,7 +15,7 @@ export interface AskedRight {
   readonly namespace: string;
   /** Of Chaperone's own group. */
   readonly resource: string;
-  readonly verb: 'create' | 'get';
+  readonly verb: string;
   readonly name?: string;
 }
 
@@ -33,7 +33,7 @@ export async function isPermitted(
       kind: REVIEWS.kind,
       spec: {
         user,
-        groups: [...groups, 'system:authenticated'],
+        groups: [...new Set([...groups, 'system:authenticated'])],
         resourceAttributes: { namespace, group: GROUP, version: VERSION, resource, verb, ...(name !== undefined && { name }) },
       },
     },

@@ -44,6 +44,7 @@ export const KINDS = {
   accessPolicies: kind(API_VERSION, 'AccessPolicy', 'accesspolicies'),
   accessRequests: kind(API_VERSION, 'AccessRequest', 'accessrequests'),
   approvalDecisions: kind(API_VERSION, 'ApprovalDecision', 'approvaldecisions'),
+  evidenceLogins: kind(API_VERSION, 'EvidenceLogin', 'evidencelogins', false),
   sessionKills: kind(API_VERSION, 'SessionKill', 'sessionkills'),
   injectionProfiles: kind(API_VERSION, 'InjectionProfile', 'injectionprofiles', false),
 } as const;

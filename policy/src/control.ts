@@ -14,6 +14,7 @@ import { RequestView } from './approval/question.ts';
  * POST /v1/report   ReportRequest     → 204              what was seen at upstreams
  * POST /v1/nats     NatsRequest       → NatsResponse     before the user JWT expires
  * POST /v1/ask      Question          → RequestView      people are asked to approve an action; the same name again is fine
+ * POST /v1/looked   LookedRequest     → 204              what it would meet, once people are asked; said again it changes nothing
  * POST /v1/release  ReleaseRequest    → RequestView      state Released is said once: it runs now; any other: it does not
  * POST /v1/ended    EndRequest        → 204              how it ended, or that nobody waits for it any more
  * ```
@@ -33,6 +34,7 @@ export const CONTROL_PATHS = {
   report: '/v1/report',
   nats: '/v1/nats',
   ask: '/v1/ask',
+  looked: '/v1/looked',
   release: '/v1/release',
   ended: '/v1/ended',
 } as const;
@@ -47,6 +49,8 @@ export const UNNAMED_SECRET = 'the Secret of spec.credentials';
 export const MAX_CONTROL_BYTES = 4 * 1024 * 1024;
 /** Bodies that a sidecar sends. */
 export const MAX_CONTROL_REQUEST_BYTES = 64 * 1024;
+/** Of one that tells what an action would meet: 160 cells of 128 characters, which take six bytes each at most. */
+export const MAX_LOOKED_BYTES = 128 * 1024;
 
 /** The public half of a NATS user key: U and 55 characters of base32. */
 export const UserNkey = z.string().regex(/^U[A-Z2-7]{55}$/);

@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import type { Configuration, Provider } from 'oidc-provider';
 import type { Certified } from './certificates.ts';
 
-/** A real OpenID provider on loopback. */
+/** A real OpenID provider, on loopback unless it has a name. */
 export interface TestProvider extends AsyncDisposable {
   readonly issuer: string;
   /** A JWT access token for a task, by client credentials. */
@@ -20,8 +20,11 @@ export interface TestProvider extends AsyncDisposable {
 }
 
 export interface ProviderOptions {
-  /** As https://localhost, with this certificate of this authority; absent: as http://127.0.0.1. */
-  readonly tls?: { readonly ca: string; readonly certified: Certified };
+  /**
+   * As https://localhost, with this certificate of this authority; absent: as http://127.0.0.1. With a name as https://NAME, at all
+   * addresses: whoever asks for it is led here.
+   */
+  readonly tls?: { readonly ca: string; readonly certified: Certified; readonly name?: string };
   readonly port?: number;
   /** One more client, that browsers are sent back to; without a secret a public one. */
   readonly client?: { readonly id: string; readonly secret?: string; readonly callback: string };
@@ -123,9 +126,9 @@ export async function startProvider(options: ProviderOptions = {}): Promise<Test
     tls === undefined
       ? createServer(listener)
       : createTlsServer({ cert: tls.certified.certificate, key: tls.certified.key }, listener);
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, tls?.name === undefined ? '127.0.0.1' : '::', resolve));
   const base = tls === undefined ? 'http://127.0.0.1' : 'https://localhost';
-  const issuer = `${base}:${(server.address() as AddressInfo).port}`;
+  const issuer = tls?.name === undefined ? `${base}:${(server.address() as AddressInfo).port}` : `https://${tls.name}`;
   let keys = 0;
   const rotate = (): void => {
     handler = new OpenidProvider(issuer, configuration(aKey(`key-${keys++}`), options)).callback();

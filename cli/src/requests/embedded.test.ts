@@ -331,7 +331,7 @@ describe('at a terminal', () => {
     const short = await start('approvers: {groups: [shop-leads]}, timeout: 6s, reason: required');
     const { request, answer } = await short.held('update orders set total = total + 1 where total > random() - 1');
     const { name } = request.metadata;
-    expect(request.spec.preview?.count, 'nobody can look at the rows of what is volatile').toBeUndefined();
+    expect(request.status?.preview?.count, 'nobody can look at the rows of what is volatile').toBeUndefined();
     const terminal = short.terminal('approve', name);
     await terminal.type('[q]uit undecided (', 'a\n');
     await terminal.type('type public.orders to approve it', 'public.orders\n');

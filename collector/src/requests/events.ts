@@ -13,6 +13,8 @@ export interface EventsOptions {
   readonly watch: (tell: (request: AccessRequest) => void) => () => void;
   /** Whether it may be told; asked each time. Where it rejects, the answer is no. */
   readonly may: (request: AccessRequest) => Promise<boolean>;
+  /** Whether what there is can still be told; where not, the stream ends, and whoever asks again hears why. */
+  readonly isHeard: () => boolean;
   /** The sign-in of whoever listens; absent: it does not end. */
   readonly signIn?: { readonly ended: AbortSignal; readonly expiresAt: number } | undefined;
   readonly now: () => number;
@@ -54,7 +56,7 @@ export class RequestEvents implements UnderlyingDefaultSource<Uint8Array> {
   async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     const told = await this.#next();
     if (this.#unwatch === undefined) return;
-    if (this.#isSignedIn()) return controller.enqueue(this.#encoder.encode(told));
+    if (this.#isSignedIn() && this.#o.isHeard()) return controller.enqueue(this.#encoder.encode(told));
     this.cancel();
     controller.close();
   }

@@ -51,6 +51,11 @@ export function requestRoutes({ source, access, now }: RequestRoutesOptions): Ho
     if (error instanceof RequestRefused) return context.json({ code: error.code, message: error.message }, error.status);
     return context.json({ code: 'InternalFault' satisfies Code, message: 'the request could not be answered' }, 500);
   });
+  app.use('/v1/requests/*', async (_, next) => {
+    const why = source.notReady?.();
+    if (why !== undefined) throw new RequestRefused(503, 'ClusterUnreachable', why);
+    await next();
+  });
   app.get('/v1/requests', async (context) => {
     const { namespace, state, watch } = parsed(Query, context.req.query());
     const identity = context.get('identity');
@@ -69,6 +74,7 @@ export function requestRoutes({ source, access, now }: RequestRoutesOptions): Ho
       // What leaves the state is told too: whoever watches what is pending wants to know that it is not any more.
       watch: (tell) => source.watch((each) => void (isMeant(each) && tell(each))),
       may: (each) => may(identity, each),
+      isHeard: () => source.notReady?.() === undefined,
       signIn: context.env?.signedIn,
       now,
       onEnd: () => void watchers--,

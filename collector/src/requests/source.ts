@@ -43,6 +43,8 @@ export interface RequestDesk {
 
 /** Requests for approval: those of `chaperone up`, or a cluster's, which are read and not decided on here. */
 export interface RequestSource {
+  /** Why what there is cannot be told now, as a sentence. */
+  notReady?(): string | undefined;
   /** All that there are. */
   list(): readonly AccessRequest[];
   /** Calls with every request that is new or changed, until the function that it returns is called. */

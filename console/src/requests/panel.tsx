@@ -35,7 +35,8 @@ export function Panel({ request, viewer, decision, blocked, isSending, onSend, o
   const nameField = useRef<HTMLInputElement>(null);
   const isArmed = useArmed(JSON.stringify([decision, request.status]));
   const wantsReason = rulesThatAsk(request, viewer, serverNow()).some((rule) => rule.reason);
-  const name = decision === 'Approve' ? typedObject(request) : undefined;
+  // What is counted meanwhile takes no field from under the hand that types in it.
+  const [name] = useState(() => (decision === 'Approve' ? typedObject(request) : undefined));
   useLayoutEffect(() => reasonField.current?.focus({ preventScroll: true }), []);
 
   const send = (): void => {
@@ -135,7 +136,7 @@ function Question({ request }: { request: AccessRequest }): JSX.Element {
 function confirmText(request: AccessRequest, decision: Decision): string {
   const [first, ...others] = heldEffects(request);
   const verb = first === undefined || !/^[a-z ]{1,40}$/.test(first.verb) ? 'it' : first.verb.toUpperCase();
-  const count = request.spec.preview?.count;
+  const count = request.status?.preview?.count;
   const what = `${verb}${others.length > 0 ? ` and ${others.length} more` : count === undefined ? '' : ` on ${counted(count, 'row')}`}`;
   if (decision === 'Deny') return `Deny ${what}`;
   return `${isLast(request) && request.spec.mode === 'hold' ? 'Run' : 'Approve'} ${what}`;

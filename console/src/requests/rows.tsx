@@ -1,5 +1,5 @@
 import type { AccessRequest } from '@chaperone/api';
-import { stateOf } from '@chaperone/api/requests';
+import { LOOKING_WORDS, stateOf } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { counted } from '../time.ts';
@@ -9,6 +9,7 @@ import { Mark } from '../ui/verdict.tsx';
 import { EffectLine, STATE_LOOKS, stateWord } from './effect.tsx';
 import { Left } from './left.tsx';
 import { keyOf } from './live.ts';
+import { useLooking } from './looking.ts';
 
 /** Lists up to this length are drawn whole: the browser's own find and readers see all of them. */
 const WHOLE = 200;
@@ -113,7 +114,7 @@ function RequestRow({ request, index, onChoose, top }: RowProps): JSX.Element {
         </a>
       </span>
       <span role="cell" class="touches">
-        {touchesText(request)}
+        <Touches request={request} />
         {spec.transaction && isPending && <span class="tx"> in a transaction</span>}
       </span>
       <span role="cell" class="asks">
@@ -134,8 +135,10 @@ function RequestRow({ request, index, onChoose, top }: RowProps): JSX.Element {
 }
 
 /** How much it meets, in a word or two. */
-function touchesText({ spec: { preview } }: AccessRequest): string {
-  return preview?.count === undefined ? 'not counted' : counted(preview.count, 'row');
+function Touches({ request }: { request: AccessRequest }): JSX.Element {
+  const isLooking = useLooking(request);
+  const count = request.status?.preview?.count;
+  return <>{count !== undefined ? counted(count, 'row') : isLooking ? LOOKING_WORDS : 'not counted'}</>;
 }
 
 interface View {

@@ -6,6 +6,7 @@ import {
   grantWords,
   heldEffects,
   isOpen,
+  LOOKING_WORDS,
   purposeWords,
   recentWords,
   rowsWords,
@@ -25,6 +26,7 @@ import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
 import { Said } from '../ui/words.tsx';
 import { type LiveViewer, keyOf } from './live.ts';
+import { useLooking } from './looking.ts';
 
 interface Content {
   readonly columns?: readonly string[];
@@ -150,13 +152,18 @@ function Effects({ request }: { request: AccessRequest }): JSX.Element {
 }
 
 function Touches({ request, canLook }: { request: AccessRequest; canLook: boolean }): JSX.Element {
+  const isLooking = useLooking(request);
   const words = rowsWords(request);
-  const { count, estimate, why } = request.spec.preview ?? {};
+  const { count, estimate, why } = request.status?.preview ?? {};
   const isCounted = count !== undefined;
   const isMissed = !isCounted && (why !== undefined || estimate === undefined);
   return (
     <>
-      {words.length === 0 && <Mark look="none" word="not previewed: nobody looked" />}
+      {words.length === 0 && (
+        <p>
+          <Mark look={isLooking ? 'held' : 'none'} word={isLooking ? LOOKING_WORDS : 'not previewed: nobody looked'} />
+        </p>
+      )}
       {words.map((each, at) => (
         <p key={at}>
           {isMissed && at === words.length - 1 && <Mark look="none" word="not previewed:" />} <Said words={each} />
@@ -182,7 +189,7 @@ function Rows({ request }: { request: AccessRequest }): JSX.Element | null {
       </p>
     );
   if (rows.length === 0) return null;
-  const count = request.spec.preview?.count ?? rows.length;
+  const count = request.status?.preview?.count ?? rows.length;
   return (
     <>
       <div class="preview" role="region" tabIndex={0} aria-label="Rows as they are before it">

@@ -92,6 +92,7 @@ export class Installation {
    */
   async upgrade({ values = [], sidecarTag }: { values?: readonly string[]; sidecarTag?: string } = {}): Promise<void> {
     await this.#volumes();
+    const before = await this.#doors();
     const given = new Map(sidecarTag === undefined ? this.#tags : [...this.#tags, ['sidecar', sidecarTag]]);
     const tags = PARTS.flatMap((part) => (given.has(part) ? ['--set-string', `${part}.image.tag=${given.get(part)}`] : []));
     const where = [join(ROOT, 'helm'), '--namespace', SYSTEM, '--create-namespace', '--values', join(ROOT, 'e2e/values.yaml')];
@@ -114,6 +115,25 @@ export class Installation {
       return profile.status === 0 && (await this.cluster.kubectl(bundle)).stdout !== '' ? true : undefined;
     };
     await eventually('the operator to write profile and CA', written, 60_000);
+    await this.#injected(before);
+  }
+
+  /** Addresses of the Services by which people, or Slack, come to the operator. */
+  async #doors(): Promise<readonly string[]> {
+    const names = ['chaperone-decide', 'chaperone-slack'];
+    const args = ['get', 'service', ...names, '-n', SYSTEM, '--ignore-not-found', '-o', 'jsonpath={.items[*].spec.clusterIP}'];
+    return (await this.cluster.demand(args)).split(' ').filter((address) => address !== '');
+  }
+
+  /** Waits until agents are injected with those addresses as forbidden ones, and without others: until then they differ from the profile. */
+  async #injected(before: readonly string[]): Promise<void> {
+    const now = await this.#doors();
+    const gone = before.filter((address) => !now.includes(address));
+    const isWritten = async (): Promise<boolean> => {
+      const profile = await this.cluster.demand(['get', 'injectionprofile', 'default', '-o', 'json']);
+      return now.every((address) => profile.includes(address)) && !gone.some((address) => profile.includes(address));
+    };
+    await eventually('the profile of this installation', async () => ((await isWritten()) ? true : undefined), 60_000);
   }
 
   /** Takes a part away, all of its replicas, and waits until they are gone. */

@@ -79,15 +79,12 @@ export class SlackPod {
     const ip = await this.#cluster.demand(['get', 'service', 'slack', '-n', OUTSIDE, '-o', 'jsonpath={.spec.clusterIP}']);
     await this.#point([{ ip, hostnames: NAMES }]);
     await this.#installation.upgrade({ values: VALUES });
-    await this.#injected(await this.#address(), true);
   }
 
   /** Brings the operator back to what other files install. */
   async stop(): Promise<void> {
-    const address = await this.#address();
     await this.#point(null);
     await this.#installation.upgrade();
-    await this.#injected(address, false);
     await this.#cluster.demand([
       'delete',
       'secret/chaperone-slack',
@@ -118,19 +115,6 @@ export class SlackPod {
   async whisper(text: string): Promise<true> {
     const heard = async (): Promise<boolean> => (await this.told()).whispers.some((whisper) => whisper.text.includes(text));
     return await eventually(`a word about “${text}”`, async () => ((await heard()) ? true : undefined), 15_000);
-  }
-
-  #address(): Promise<string> {
-    const service = ['get', 'service', 'chaperone-slack', '-n', SYSTEM, '--ignore-not-found', '-o', 'jsonpath={.spec.clusterIP}'];
-    return this.#cluster.demand(service);
-  }
-
-  /** Waits until agents are injected with the Service's address as a forbidden one, or without: until then they differ from the profile. */
-  async #injected(address: string, wanted: boolean): Promise<void> {
-    if (address === '') return;
-    const has = async (): Promise<boolean> =>
-      (await this.#cluster.demand(['get', 'injectionprofile', 'default', '-o', 'json'])).includes(address);
-    await eventually('the profile of this installation', async () => ((await has()) === wanted ? true : undefined), 60_000);
   }
 
   async #point(hostAliases: readonly object[] | null): Promise<void> {

@@ -11,6 +11,8 @@ import {
   grantOf,
   isGranting,
   isSameTemplate,
+  looked,
+  type LookedRequest,
   type Question,
   release,
   type ReleaseRequest,
@@ -21,6 +23,7 @@ import {
 import type { SidecarHub } from '../sidecars/hub.ts';
 import type { PodIdentity } from '../sidecars/identity.ts';
 import { Refusal } from '../sidecars/refusal.ts';
+import { OwnWrites } from './own-writes.ts';
 import { ASKED_AT, askedOf, type At, type RequestStore } from './store.ts';
 import { Turns } from './turns.ts';
 
@@ -29,19 +32,22 @@ export interface DeskOptions {
   readonly hub: Pick<SidecarHub, 'snapshotOf'>;
   /** As the informer has it: may be a moment behind. */
   readonly known: (at: At) => AccessRequest | undefined;
+  /** All of a pod, as the informer has them. */
+  readonly ofPod: (podUid: string) => readonly AccessRequest[];
   readonly generationOf: GenerationOf;
   readonly now: () => number;
 }
 
 /**
  * What sidecars ask for approvals. Who asks is whose token it is; whom to ask, and for how long, is what the operator itself gave that
- * pod last. What an answer depends on is read at the API server, and is written there before it is given: two operators at once, or one
- * after another, release no request twice.
+ * pod last. What there is already is told from an informer and our own writes; what lets something run is read at the API server, and is
+ * written there before it is told: two operators at once, or one after another, release no request twice.
  */
 export class ApprovalDesk {
   readonly #o: DeskOptions;
   readonly #limit = new AskLimit();
   readonly #turns = new Turns();
+  readonly #own = new OwnWrites();
 
   constructor(options: DeskOptions) {
     this.#o = options;
@@ -59,7 +65,7 @@ export class ApprovalDesk {
 
   async #ask(identity: PodIdentity, question: Question, at: At): Promise<RequestView> {
     const { store, now } = this.#o;
-    const mine = await store.ofPod(at.namespace, identity.podUid);
+    const mine = this.#own.over(this.#o.ofPod(identity.podUid), identity.podUid, now());
     const named = mine.find(({ metadata }) => metadata.name === at.name);
     if (named !== undefined) return this.#view(sameQuestion(named, identity, question));
     const again = mine.find((request) => answers(request, request.status ?? {}, question.digest, now()));
@@ -75,11 +81,19 @@ export class ApprovalDesk {
       (await store.read(at));
     if (created === undefined) throw new Refusal('Unavailable', 'the request was removed at once');
     sameQuestion(created, identity, question);
-    const begun = await store.change(at, (request) =>
-      request.status?.state === undefined ? counted(askedOf(request), request.status ?? {}, [], now(), grant) : undefined,
+    const begun = await store.change(
+      at,
+      (request) =>
+        request.status?.state === undefined ? counted(askedOf(request), request.status ?? {}, [], now(), grant) : undefined,
+      created,
     );
     if (begun === undefined) throw new Refusal('Unavailable', 'the request was removed at once');
-    return this.#view(begun);
+    return this.#view(this.#wrote(begun));
+  }
+
+  #wrote(request: AccessRequest): AccessRequest {
+    this.#own.add(request, this.#o.now());
+    return request;
   }
 
   /** The agent asks for what people look at already; it is told how that stands. */
@@ -88,7 +102,7 @@ export class ApprovalDesk {
       isOpen(status.state) ? { ...status, asked: (status.asked ?? 1) + 1 } : undefined,
     );
     if (request === undefined) throw new Refusal('Unavailable', 'the request was removed meanwhile');
-    return this.#view(request);
+    return this.#view(this.#wrote(request));
   }
 
   /** What people granted with the approval of one of the pod's requests, as the API server has it now. */
@@ -97,7 +111,8 @@ export class ApprovalDesk {
       const { namespace = '', name } = granting.metadata;
       if (!isSameTemplate({ namespace, spec: granting.spec }, { namespace, spec })) continue;
       if (!isGranting(granting.status ?? {}, this.#o.now())) continue;
-      const grant = await this.#grantOf(granting, { namespace, name });
+      const current = await this.#o.store.read({ namespace, name });
+      const grant = current === undefined ? undefined : await this.#grantOf(current, { namespace, name });
       if (grant !== undefined) return grant;
     }
     return undefined;
@@ -154,7 +169,7 @@ export class ApprovalDesk {
       return freed.status.state === before.state ? undefined : freed.status;
     });
     if (request === undefined) throw new Refusal('RequestUnknown', 'the request is not known');
-    return { ...this.#view(request), state: answer };
+    return { ...this.#view(this.#wrote(request)), state: answer };
   }
 
   /** What is answered, and what the request is from then on. */
@@ -166,16 +181,24 @@ export class ApprovalDesk {
     return { answer: freed.state, status: voided ?? status };
   }
 
+  /** Takes down what a request would meet: once, while it is open. @throws Refusal */
+  async looked(identity: PodIdentity, { name, ...told }: LookedRequest): Promise<void> {
+    await this.#change(identity, name, (current) => looked(askedOf(current), current.status ?? {}, told));
+  }
+
   /** Takes down how a request ended for the one who asked. What cannot be changes nothing. @throws Refusal */
   async ended(identity: PodIdentity, end: EndRequest): Promise<void> {
+    await this.#change(identity, end.name, (current) => ended(askedOf(current), current.status ?? {}, end, this.#o.now()));
+  }
+
+  /** Changes a request of this pod, in its turn. @throws Refusal */
+  async #change(identity: PodIdentity, name: string, next: (current: AccessRequest) => RequestStatus | undefined): Promise<void> {
     this.#enrolled(identity);
-    const at = { namespace: identity.namespace, name: end.name };
+    const at = { namespace: identity.namespace, name };
     await this.#turns.take(identity.podUid, this.#o.now(), async () => {
-      const request = await this.#o.store.change(at, (current) => {
-        own(current, identity);
-        return ended(askedOf(current), current.status ?? {}, end, this.#o.now());
-      });
+      const request = await this.#o.store.change(at, (current) => next(own(current, identity)));
       if (request === undefined) throw new Refusal('RequestUnknown', 'the request is not known');
+      this.#wrote(request);
     });
   }
 

@@ -118,6 +118,7 @@ const desks = (): ApprovalDesk[] =>
         store: new RequestStore(api.kube, stop.signal),
         hub: { snapshotOf: snapshot },
         known: () => undefined,
+        ofPod: () => [],
         generationOf: () => 1,
         now: () => now,
       }),
@@ -213,6 +214,7 @@ describe('several operators at once', () => {
       store: new RequestStore(api.kube, stop.signal),
       hub: { snapshotOf: snapshot },
       known: () => undefined,
+      ofPod: () => [],
       generationOf: () => 2,
       now: () => now,
     });

@@ -63,7 +63,9 @@ export class ApprovalOffice {
   readonly #queue: WorkQueue;
   /** Keys of decisions by the key of the request that they are on. */
   readonly #on = new Map<string, Set<string>>();
-  /** Requests that are not over, by pod. */
+  /** Requests, by pod. */
+  readonly #ofPod = new Map<string, Set<string>>();
+  /** Those that are not over, by pod. */
   readonly #open = new Map<string, Set<string>>();
   /** Since when a pod's sidecar is away. */
   readonly #absent = new Map<string, number>();
@@ -99,6 +101,7 @@ export class ApprovalOffice {
         if (!this.#ready()) throw new Refusal('Unavailable', 'requests for approval have not been read yet');
         return this.#requests.get(keyOf({ metadata: at }));
       },
+      ofPod: (podUid) => [...(this.#ofPod.get(podUid) ?? [])].flatMap((key) => this.#requests.get(key) ?? []),
       generationOf: this.#generationOf,
       now,
     });
@@ -154,7 +157,8 @@ export class ApprovalOffice {
   }
 
   #requestChanged({ key, before, after }: Change<AccessRequest>): void {
-    if (before !== undefined) remove(this.#open, before.spec.agent.podUid ?? '', key);
+    if (before !== undefined) for (const index of [this.#ofPod, this.#open]) remove(index, before.spec.agent.podUid ?? '', key);
+    if (after !== undefined) add(this.#ofPod, after.spec.agent.podUid ?? '', key);
     if (after !== undefined && isOpen(after.status?.state)) add(this.#open, after.spec.agent.podUid ?? '', key);
     this.#queue.add(key);
     this.#measure(before, after);
@@ -192,6 +196,9 @@ export class ApprovalOffice {
     const request = this.#requests.get(key);
     const decisions = this.#decisionsOn(key);
     if (request === undefined) return await this.#unknown(decisions);
+    // Whoever created it writes the first status at once.
+    const young = LAG_MS - this.#ageOf(request);
+    if (request.status?.state === undefined && young > 0) return young;
     const gone = isOpen(request.status?.state) ? this.#gone(request) : undefined;
     const now = this.#o.now();
     const { status, told } = decideRequest({

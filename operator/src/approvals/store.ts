@@ -87,14 +87,6 @@ export class RequestStore {
     }
   }
 
-  /** Every request that a pod has made. */
-  async ofPod(namespace: string, podUid: string): Promise<AccessRequest[]> {
-    const found = await this.#list(KINDS.accessRequests, namespace, { labelSelector: `${POD_LABEL}=${podUid}` });
-    return found
-      .flatMap((object) => AccessRequest.safeParse(object).data ?? [])
-      .filter(({ spec }) => spec.agent.podUid === podUid);
-  }
-
   /** Every decision on a request that the API server has taken so far. */
   async decisionsOn(at: At): Promise<GivenDecision[]> {
     const found = await this.#list(KINDS.approvalDecisions, at.namespace);
@@ -121,13 +113,15 @@ export class RequestStore {
   /**
    * Reads the request, writes the status that `next` makes of it, and begins anew where somebody else was faster. Where `next` returns
    * undefined, nothing is written. @returns The request as it is then; undefined where there is none.
+   * @param read - the request, where it was read a moment ago: the API server refuses to write over a newer one
    */
   async change(
     at: At,
     next: (request: AccessRequest) => RequestStatus | undefined | Promise<RequestStatus | undefined>,
+    read?: AccessRequest,
   ): Promise<AccessRequest | undefined> {
     for (let attempt = 1; ; attempt += 1) {
-      const request = await this.read(at);
+      const request = attempt === 1 && read !== undefined ? read : await this.read(at);
       if (request === undefined) return undefined;
       const status = await next(request);
       if (status === undefined) return request;
@@ -170,13 +164,13 @@ export class RequestStore {
     }
   }
 
-  async #list(kind: ResourceKind, namespace: string, query: { labelSelector?: string } = {}): Promise<KubeObject[]> {
+  async #list(kind: ResourceKind, namespace: string): Promise<KubeObject[]> {
     const items: KubeObject[] = [];
     let next: string | undefined;
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const answer = await this.#kube.request<{ items?: KubeObject[] | null; metadata?: { continue?: string } }>({
         path: pathOf(kind, { namespace }),
-        query: { ...query, limit: PAGE, continue: next },
+        query: { limit: PAGE, continue: next },
         signal: this.#signal,
         timeoutMs: TIMEOUT_MS,
       });

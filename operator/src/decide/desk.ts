@@ -8,7 +8,7 @@ import {
   type DecisionSpec,
   SigningKey,
 } from '@chaperone/api';
-import { groupsNamed, isOpen, rulesThatAsk } from '@chaperone/api/requests';
+import { groupsNamed, isOpen, lookingMs, rulesThatAsk } from '@chaperone/api/requests';
 import { getObject, isConflict, isPermitted, KINDS, type Kube } from '@chaperone/kube';
 import { z } from 'zod';
 import {
@@ -26,7 +26,7 @@ import {
 import { writeAttested } from '../approvals/attested.ts';
 import type { Passkeys } from './passkeys.ts';
 import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';
-import { viewText } from './view.ts';
+import { shownLately, viewText } from './view.ts';
 
 /** A person waits. */
 const TIMEOUT_MS = 5_000;
@@ -71,6 +71,8 @@ export interface Sheet {
   readonly state: string;
   readonly votes: string;
   readonly expiresInMs: number;
+  /** For so long what it meets may still be looked at; 0: nothing more is to come. */
+  readonly lookingMs: number;
   readonly person: string;
   /** The least that counts for a rule that asks this person. */
   readonly assurance: Assurance;
@@ -117,6 +119,7 @@ export class DecideDesk {
       state: request.status?.state ?? 'Pending',
       votes: request.status?.votes ?? '',
       expiresInMs: Math.max(0, Date.parse(request.spec.expiresAt) - now),
+      lookingMs: lookingMs(request, now),
       person: person.user,
       assurance: leastOf(asking),
       asked: asking.length > 0,
@@ -132,12 +135,13 @@ export class DecideDesk {
     const given = session.take(body.challenge, now);
     const { person } = session.signedIn;
     const request = await this.#permittedRequest(person, at);
-    const { shown } = viewText(request);
+    const { shown } = body;
     const isMeant =
       given.namespace === at.namespace &&
       given.name === at.name &&
       [given.uid, body.uid].every((uid) => uid === request.metadata.uid) &&
-      [given.shown, body.shown].every((each) => each === shown) &&
+      given.shown === shown &&
+      shownLately(request).includes(shown) &&
       body.digest === request.spec.digest;
     if (!isMeant) throw new AttestError('RequestChanged', 'what you were shown is not what the request is; nothing was decided');
     demandOpen(request, now);

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CLIENT_SECRET, temporaryDirectory } from '@chaperone/testing';
+import type { AccessRequest } from '@chaperone/api';
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -56,6 +57,41 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
       groups: ['support'],
     });
     expect([one.faults, site.errors]).toEqual([[], []]);
+  });
+
+  it('what it meets is drawn in its place when it is known, and is what an answer signs from then on', async () => {
+    site = await startSite();
+    const at = { namespace: 'agents', name: REQUEST };
+    const { status, ...request } = site.api.get(KINDS.accessRequests, at) as unknown as AccessRequest;
+    const { preview, ...unknown } = status ?? {};
+    const one = await visit(browser, site);
+    await signIn(one);
+    const metadata = { ...request.metadata, creationTimestamp: new Date().toISOString() };
+    site.api.put(KINDS.accessRequests, { ...request, metadata, status: unknown });
+    await one.page.reload();
+    await one.page.waitForSelector('text=nobody has looked yet at the rows that it meets');
+    const before = await one.page.locator('#approve').boundingBox();
+    site.api.put(KINDS.accessRequests, { ...request, metadata, status: { ...unknown, preview } });
+    await one.page.waitForSelector('text=3 rows matched when it was asked for');
+    expect(await one.page.locator('#approve').boundingBox()).toEqual(before);
+    await answer(one, 'approve');
+    await saying(one, 'your answer is recorded');
+    expect([one.faults, site.errors]).toEqual([[], []]);
+  });
+
+  it('an answer to what was shown before that was known counts', async () => {
+    site = await startSite();
+    const at = { namespace: 'agents', name: REQUEST };
+    const { status, ...request } = site.api.get(KINDS.accessRequests, at) as unknown as AccessRequest;
+    const { preview, ...unknown } = status ?? {};
+    site.api.put(KINDS.accessRequests, { ...request, status: unknown });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('text=nobody has looked yet at the rows that it meets');
+    site.api.put(KINDS.accessRequests, { ...request, status: { ...unknown, preview } });
+    await answer(one, 'approve');
+    await saying(one, 'your answer is recorded');
+    expect(one.faults).toEqual([]);
   });
 
   it('a denial needs no reason, and says so once only', async () => {

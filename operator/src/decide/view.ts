@@ -32,7 +32,7 @@ export interface View {
 type Row = readonly [label: string, value: Drawn];
 
 export function viewOf(request: AccessRequest): View {
-  const { metadata, spec } = request;
+  const { metadata, spec, status } = request;
   const { agent, resource } = spec;
   const { namespace = '', name, uid = '' } = metadata;
   const row = (label: string, value: string, names = false): Row => [label, drawn(value, { names })];
@@ -53,7 +53,7 @@ export function viewOf(request: AccessRequest): View {
       ...said('Values', [fullWords(spec.parameters, 'values')]),
       ...spec.effects.map(({ verb, object, via, verdict }) => row('Effect', `${verb} ${object} (${via}): ${verdict}`, true)),
       ...said('Effects', [fullWords(spec.effects, 'effects')]),
-      ...said('Rows', rowsWords(request)),
+      ...said('Rows', status?.preview === undefined ? ['nobody has looked yet at the rows that it meets'] : rowsWords(request)),
       ...said('Locks', [spec.transaction ? TRANSACTION_WORDS : undefined]),
       ...said('Before', recentWords(request)),
       ...said(
@@ -70,6 +70,12 @@ export function viewOf(request: AccessRequest): View {
 export function viewText(request: AccessRequest): { readonly text: string; readonly shown: string } {
   const text = canonicalJson(viewOf(request));
   return { text, shown: createHash('sha256').update(text, 'utf8').digest('hex') };
+}
+
+/** The digests of what somebody may have been shown who answers now: what it meets may have been told after the page was drawn. */
+export function shownLately(request: AccessRequest): string[] {
+  const { preview: _, ...status } = request.status ?? {};
+  return [request, { ...request, status }].map((each) => viewText(each).shown);
 }
 
 /** A row for each of what is to be said: our own words are drawn as they are, what somebody else chose as names. */

@@ -10,7 +10,9 @@ import {
   enrolmentProof,
   type EnrolResponse,
   MAX_CONTROL_BYTES,
+  LookedRequest,
   MAX_CONTROL_REQUEST_BYTES,
+  MAX_LOOKED_BYTES,
   type NatsAccess,
   NatsRequest,
   Question,
@@ -67,7 +69,7 @@ export interface SidecarServerOptions {
 export interface Term {
   readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
   readonly hub: SidecarHub;
-  readonly approvals: Pick<ApprovalDesk, 'ask' | 'release' | 'ended'>;
+  readonly approvals: Pick<ApprovalDesk, 'ask' | 'looked' | 'release' | 'ended'>;
   readonly origin: string;
   readonly register: (nkey: string, identity: PodIdentity) => SignedRegistration;
   readonly nats: (nkey: string) => Promise<NatsAccess>;
@@ -146,6 +148,9 @@ async function approval(
   switch (route) {
     case `POST ${CONTROL_PATHS.ask}`:
       return answer(response, await approvals.ask(identity, await body(request, Question)));
+    case `POST ${CONTROL_PATHS.looked}`:
+      await approvals.looked(identity, await body(request, LookedRequest, MAX_LOOKED_BYTES));
+      return done(response, true);
     case `POST ${CONTROL_PATHS.release}`:
       return answer(response, await approvals.release(identity, await body(request, ReleaseRequest)));
     case `POST ${CONTROL_PATHS.ended}`:
@@ -219,12 +224,12 @@ function stream(hub: SidecarHub, identity: PodIdentity, response: ServerResponse
   hub.attach(identity.podUid, sink);
 }
 
-async function body<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
+async function body<T>(request: IncomingMessage, schema: z.ZodType<T>, maxBytes: number = MAX_CONTROL_REQUEST_BYTES): Promise<T> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_CONTROL_REQUEST_BYTES) throw new Refusal('TooLarge', `a body has at most ${MAX_CONTROL_REQUEST_BYTES} bytes`);
+    if (size > maxBytes) throw new Refusal('TooLarge', `a body has at most ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   let value: unknown;

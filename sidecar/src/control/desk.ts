@@ -14,6 +14,9 @@ import {
   isDrifted,
   isGranting,
   isSameTemplate,
+  looked,
+  type LookedRequest,
+  type Preview,
   type Question,
   release,
   type ReleaseRequest,
@@ -38,11 +41,11 @@ export interface DeskOptions {
 }
 
 /** What approvers see beside the object, and nobody keeps. */
-export type RequestContent = Pick<NonNullable<Question['preview']>, 'columns' | 'rows'>;
+export type RequestContent = Pick<Preview, 'columns' | 'rows'>;
 
 interface Entry extends Asked {
   readonly name: string;
-  readonly content: RequestContent;
+  content: RequestContent;
   readonly askedAt: number;
   readonly given: GivenDecision[];
   status: RequestStatus;
@@ -113,7 +116,7 @@ export class Desk implements Approvals {
       namespace,
       uid: randomUUID(),
       spec: grant === undefined ? made.spec : { ...made.spec, grantedBy: grant.request },
-      content: { columns: question.preview?.columns, rows: question.preview?.rows },
+      content: {},
       askedAt: now,
       given: [],
       status: {},
@@ -146,6 +149,15 @@ export class Desk implements Approvals {
   #same({ digest }: Question): Entry | undefined {
     const now = this.#o.clock.now();
     return [...this.#entries.values()].find((entry) => answers(entry, entry.status, digest, now));
+  }
+
+  async looked({ name, digest, preview }: LookedRequest): Promise<void> {
+    await Promise.resolve();
+    const entry = this.#find(name);
+    const status = looked(entry, entry.status, { digest, preview });
+    if (status === undefined) return;
+    entry.content = { columns: preview.columns, rows: preview.rows };
+    this.#put(entry, status);
   }
 
   release({ name, digest }: ReleaseRequest): Promise<RequestView> {
@@ -182,7 +194,7 @@ export class Desk implements Approvals {
     return [...this.#entries.values()].toReversed().map(objectOf);
   }
 
-  /** Rows that the action would have met when it was asked for, masked. */
+  /** Rows that the action would have met when they were looked at, masked. */
   contentOf(name: string): RequestContent | undefined {
     return this.#entries.get(name)?.content;
   }

@@ -130,14 +130,17 @@ class FromOperator implements OperatorControl {
 
   readonly approvals: Approvals = {
     ask: (question) => this.#requested(CONTROL_PATHS.ask, question),
+    looked: (told) => this.#tellOf(CONTROL_PATHS.looked, told),
     release: (request) => this.#requested(CONTROL_PATHS.release, request),
-    ended: async (end) => {
-      await call(this.#endpoint, CONTROL_PATHS.ended, { body: end, signal: this.#stopping.signal }).catch(asApprovalError);
-    },
+    ended: (end) => this.#tellOf(CONTROL_PATHS.ended, end),
     onChange: (listener) => {
       this.#onRequest.push(listener);
     },
   };
+
+  async #tellOf(path: string, body: unknown): Promise<void> {
+    await call(this.#endpoint, path, { body, signal: this.#stopping.signal }).catch(asApprovalError);
+  }
 
   async #requested(path: string, body: unknown): Promise<RequestView> {
     const { signal } = this.#stopping;

@@ -25,12 +25,18 @@ interface Sheet {
   readonly state: string;
   readonly votes: string;
   readonly expiresInMs: number;
+  readonly lookingMs: number;
   readonly person: string;
   readonly assurance: 'kubernetes' | 'signed' | 'passkey';
   readonly asked: boolean;
   readonly reason: boolean;
   readonly passkeys: readonly string[];
   readonly rpId: string;
+}
+/** What the page shows now, which is what an answer signs. */
+interface Shown {
+  sheet: Sheet;
+  view: View;
 }
 class Refused extends Error {
   readonly code: string;
@@ -41,6 +47,8 @@ class Refused extends Error {
 }
 
 const [, , namespace = '', name = ''] = location.pathname.split('/');
+/** How soon it is asked again for what is about to be known. */
+const LOOK_MS = 500;
 const utf8 = new TextEncoder();
 const element = (id: string): HTMLElement => document.getElementById(id) as HTMLElement;
 const reasonGiven = (): string => (element('reason') as HTMLInputElement).value.trim();
@@ -131,7 +139,7 @@ function draw(into: HTMLElement, drawn: Drawn): void {
   );
 }
 
-function drawRequest(view: View, sheet: Sheet): void {
+function drawRequest({ view, sheet }: Shown): void {
   element('where').textContent = `${view.namespace}/${view.name} · signed in as ${sheet.person}`;
   element('digest').textContent = view.short;
   draw(element('sentence'), view.sentence);
@@ -177,8 +185,7 @@ async function assertion(message: string, { passkeys, rpId }: Sheet): Promise<ob
   };
 }
 
-async function send(decision: 'Approve' | 'Deny', sheet: Sheet, key: Key): Promise<void> {
-  const view = JSON.parse(sheet.view) as View;
+async function send(decision: 'Approve' | 'Deny', { sheet, view }: Shown, key: Key): Promise<void> {
   const reason = reasonGiven();
   const shown = hex(await sha256(sheet.view));
   const { uid, digest } = view;
@@ -227,7 +234,19 @@ async function follow(): Promise<void> {
   }
 }
 
-function offer(sheet: Sheet, view: View, key: Key): void {
+/** What it meets may be known only now: it is drawn in its place, until an answer is on its way. */
+async function follows(shown: Shown): Promise<void> {
+  while (shown.sheet.lookingMs > 0) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const next = await load();
+    if ((element('send') as HTMLButtonElement).disabled) return;
+    Object.assign(shown, next);
+    drawRequest(shown);
+  }
+}
+
+function offer(shown: Shown, key: Key): void {
+  const { sheet, view } = shown;
   let decision: 'Approve' | 'Deny' = 'Deny';
   const choose = (chosen: 'Approve' | 'Deny') => (): void => {
     decision = chosen;
@@ -248,7 +267,7 @@ function offer(sheet: Sheet, view: View, key: Key): void {
     const wantsPasskey = decision === 'Approve' && sheet.assurance === 'passkey';
     if (wantsPasskey && sheet.passkeys.length === 0) return say('to approve this you need a passkey; go back and add one');
     (element('send') as HTMLButtonElement).disabled = true;
-    await send(decision, sheet, key);
+    await send(decision, shown, key);
     show('panel', false);
     await follow();
   });
@@ -264,14 +283,20 @@ function offer(sheet: Sheet, view: View, key: Key): void {
   });
 }
 
+async function load(): Promise<Shown> {
+  const sheet = (await ask(`/decide/api/${namespace}/${name}`)) as Sheet;
+  const view = JSON.parse(sheet.view) as View;
+  if (view.namespace !== namespace || view.name !== name) throw new Refused('RequestChanged', 'this is another request');
+  return { sheet, view };
+}
+
 async function open(): Promise<void> {
   onPress('sign-in', () => signIn(false));
   const key = (await stored('readonly', (store) => store.get('key'))) as Key | undefined;
   if (key === undefined) throw new Refused('SignInNeeded', 'sign in to decide');
-  const sheet = (await ask(`/decide/api/${namespace}/${name}`)) as Sheet;
-  const view = JSON.parse(sheet.view) as View;
-  if (view.namespace !== namespace || view.name !== name) throw new Refused('RequestChanged', 'this is another request');
-  drawRequest(view, sheet);
+  const shown = await load();
+  const { sheet } = shown;
+  drawRequest(shown);
   countDown(sheet.expiresInMs);
   show('request', true);
   if (sheet.state !== 'Pending' && sheet.state !== 'Approved') {
@@ -279,9 +304,10 @@ async function open(): Promise<void> {
     return say(`the request is over: ${sheet.state}`);
   }
   show('passkey', 'PublicKeyCredential' in window);
-  offer(sheet, view, key);
+  offer(shown, key);
   if (!sheet.asked) say('no rule of this request asks you; an answer of yours would not count');
   else if (sheet.assurance === 'passkey' && sheet.passkeys.length === 0) say('to approve this you need a passkey; add one below');
+  await follows(shown);
 }
 
 open().catch(explain);

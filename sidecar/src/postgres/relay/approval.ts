@@ -1,6 +1,14 @@
 import { hash } from 'node:crypto';
 import { type Detector, MAX_REQUEST_TEXT, visible } from '@chaperone/api';
-import { type Access, describeEffect, qualifiedName, type SealedAction, sealAction, type Verdict } from '@chaperone/policy';
+import {
+  type Access,
+  describeEffect,
+  type Preview,
+  qualifiedName,
+  type SealedAction,
+  sealAction,
+  type Verdict,
+} from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
 import { blankLiterals } from '../actions/index.ts';
@@ -106,10 +114,11 @@ export class StatementApproval {
     const seal = (): string => this.#seal(execution);
     const digest = seal();
     const since = clock.monotonic();
-    const [looked, facts] = await Promise.all([this.#look(execution), this.#facts(judgement)]);
+    const facts = await this.#facts(judgement);
     const asked: HeldAction = {
-      question: bounded({ ...this.#question(execution, text, action, holdsLocks), ...looked }),
+      question: bounded(this.#question(execution, text, action, holdsLocks)),
       seal,
+      look: (signal) => this.#look(execution, signal),
       waiting: ({ name, timeoutMs }) => {
         link.say(this.#o.texts.waiting(this.#news(judgement, 'ApprovalPending', { request: name, timeoutMs })));
         link.toAgent.flush();
@@ -179,20 +188,26 @@ export class StatementApproval {
   }
 
   /** What it would meet, as far as that can be said before it runs. */
-  async #look({ judgement, values }: Execution): Promise<Pick<HeldAction['question'], 'preview'>> {
-    if (judgement.statement.kind !== 'query') return {};
-    if (values === undefined) return { preview: { why: 'its values are too large' } };
-    if (!this.#o.holds.mayPreview()) return { preview: { why: 'this agent asked too often' } };
+  async #look({ judgement, values }: Execution, signal: AbortSignal): Promise<Preview> {
+    if (judgement.statement.kind !== 'query') return { why: 'a statement of its kind meets no rows that can be looked at' };
+    if (values === undefined) return { why: 'its values are too large' };
+    if (!this.#o.holds.mayPreview()) return { why: 'this agent asked too often' };
     const { access, catalog, major, connect } = this.#o;
-    const { met, ...said } = await preview({ judgement, bound: values, access: access(), catalog: catalog(), major, connect });
-    if (met === undefined) return { preview: said };
+    const { met, ...said } = await preview({
+      judgement,
+      bound: values,
+      access: access(),
+      catalog: catalog(),
+      major,
+      connect,
+      signal,
+    });
+    if (met === undefined) return said;
     return {
-      preview: {
-        ...said,
-        count: met.count,
-        columns: met.columns.map((name) => visible(name, 64)),
-        rows: met.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
-      },
+      ...said,
+      count: met.count,
+      columns: met.columns.map((name) => visible(name, 64)),
+      rows: met.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
     };
   }
 
@@ -330,19 +345,11 @@ const STATES = {
 /** What one request to the operator takes, with room for the rest of it. */
 const MAX_QUESTION_BYTES = 56 * 1024;
 
-function fits(asked: HeldAction['question']): boolean {
-  return Buffer.byteLength(JSON.stringify(asked)) <= MAX_QUESTION_BYTES;
-}
-
-/** Leaves rows out, then values, where characters that take several bytes would make it too large to be asked. */
+/** Leaves values out where characters that take several bytes would make it too large to be asked. */
 export function bounded(question: HeldAction['question']): HeldAction['question'] {
-  if (fits(question)) return question;
-  const { preview: looked, ...rest } = question;
-  const { rows: _rows, columns: _columns, ...said } = looked ?? {};
-  const withoutRows = looked === undefined ? rest : { ...rest, preview: { ...said, why: 'its rows are too large' } };
-  if (fits(withoutRows)) return withoutRows;
-  const { parameters, ...bare } = withoutRows;
-  return parameters === undefined ? bare : { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };
+  const { parameters, ...bare } = question;
+  if (parameters === undefined || Buffer.byteLength(JSON.stringify(question)) <= MAX_QUESTION_BYTES) return question;
+  return { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };
 }
 
 /** What was approved is not what would run by now. */

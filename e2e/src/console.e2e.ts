@@ -1,0 +1,127 @@
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Agent } from './harness/agent.ts';
+import { atProvider, hasChromium, PersonsBrowser } from './harness/browser.ts';
+import { Installation } from './harness/installation.ts';
+import { LoginPod, SITES } from './harness/login.ts';
+import { type AccessRequest, decisionOn, heldPolicy, hold, readRequest, untilItIs } from './harness/requests.ts';
+import { AGENTS, Shop } from './harness/shop.ts';
+
+/** People in front of browsers: they sign in at their provider, see in the console what waits, and decide on the page that signs. */
+let shop: Shop;
+let login: LoginPod;
+let bot: Agent;
+let browser: PersonsBrowser;
+
+interface Decision {
+  readonly metadata: { readonly annotations?: Readonly<Record<string, string>> };
+  readonly spec: { readonly request: string; readonly by: string; readonly attestation?: object };
+  readonly status?: { readonly counted?: boolean; readonly assurance?: string };
+}
+async function decisionsOn(request: string): Promise<Decision[]> {
+  const { items } = JSON.parse(await shop.cluster.demand(['get', 'approvaldecisions', '-n', AGENTS, '-o', 'json'])) as {
+    items: Decision[];
+  };
+  return items.filter(({ spec }) => spec.request === request);
+}
+async function denied(asked: AccessRequest): Promise<void> {
+  const decision = decisionOn(asked, `${asked.metadata.name}-1`, { decision: 'Deny' });
+  await shop.cluster.demand(['create', '-f', '-', '--as=jane@corp', '--as-group=dba'], decision);
+}
+const ticket = async (): Promise<string> => (await bot.psql('select status from tickets where id = 1')).stdout.trim();
+
+/** Somebody in the console, signed in at the provider. */
+async function inConsole(who: string): Promise<Page> {
+  const page = await browser.person();
+  await page.goto(`https://${SITES.console}/requests`);
+  await page.getByRole('link', { name: /^Sign in with/ }).click();
+  await atProvider(page, who);
+  await page.waitForURL(`https://${SITES.console}/requests`);
+  return page;
+}
+
+describe.skipIf(!hasChromium)('people with browsers', () => {
+  beforeAll(async () => {
+    shop = new Shop(await Installation.create());
+    await shop.open();
+    login = new LoginPod(shop.installation);
+    await login.start({ jane: ['dba'], eve: ['support'] });
+    await shop.cluster.apply(heldPolicy());
+    const bind = ['create', 'rolebinding', '-n', AGENTS];
+    await shop.cluster.demand([...bind, 'dba', '--clusterrole=chaperone-approver', '--group=dba']);
+    bot = await shop.startAgent('bot');
+    await bot.serves();
+    await shop.condition('accesspolicy/support-agent', AGENTS, 'Programmed', 60_000);
+    browser = await PersonsBrowser.open(shop.cluster);
+  });
+  afterAll(async () => {
+    await browser?.[Symbol.asyncDispose]();
+    await login?.stop();
+    await shop?.close();
+  });
+
+  test('see at once what waits for them, and nothing that they may not get', async () => {
+    const [jane, eve] = [await inConsole('jane'), await inConsole('eve')];
+    await jane.getByText('Nothing waits for you').waitFor();
+    const { asked, result } = await hold(shop.cluster, bot, '?');
+    const { name } = asked.metadata;
+    await jane.locator(`a[href="/requests/${AGENTS}/${name}"]`).first().waitFor({ timeout: 3_000 });
+    expect(await eve.locator(`a[href*="${name}"]`).count()).toBe(0);
+    await eve.goto(`https://${SITES.console}/requests/${AGENTS}/${name}`);
+    await eve.getByText(`Request ${name} is not here, or not for you`).waitFor();
+
+    await jane.goto(`https://${SITES.console}/requests/${AGENTS}/${name}`);
+    await jane.getByText('UPDATE', { exact: false }).first().waitFor();
+    expect(await jane.getByRole('button', { name: /^(Approve|Deny)/ }).count()).toBe(0);
+    await denied(asked);
+    await result;
+  });
+
+  test('approve on the page that signs, and it runs once, with a decision that anybody can verify', async () => {
+    const before = await ticket();
+    const { asked, result } = await hold(shop.cluster, bot, '+');
+    const { name } = asked.metadata;
+    const jane = await browser.person();
+    await jane.goto(`https://${SITES.decide}/decide/${AGENTS}/${name}`);
+    await jane.click('#sign-in');
+    await atProvider(jane, 'jane');
+    await jane.waitForURL(new RegExp(`/decide/${AGENTS}/${name}`));
+    const { digest } = asked.spec;
+    await jane
+      .getByText(`${digest.slice(0, 4)}-${digest.slice(4, 8)}`)
+      .first()
+      .waitFor();
+    await jane.click('#approve');
+    await jane.fill('#reason', 'ticket 4412');
+    await jane.click('#send');
+    expect(await result).toMatchObject({ status: 0, stdout: 'UPDATE 1\n' });
+    expect(await ticket()).toBe(`${before}+`);
+    await untilItIs(shop.cluster, name, 'Ran');
+    const [decision, ...others] = await decisionsOn(name);
+    expect(others).toEqual([]);
+    expect(decision).toMatchObject({
+      metadata: { annotations: { 'chaperone.dev/attested-by': 'page' } },
+      spec: { by: 'jane@corp', decision: 'Approve', reason: 'ticket 4412', digest, attestation: expect.any(Object) },
+      status: { counted: true },
+    });
+  });
+
+  test('are refused there where the rule does not ask them, and the agent goes on waiting', async () => {
+    const { asked, result } = await hold(shop.cluster, bot, '-');
+    const { name } = asked.metadata;
+    const eve = await browser.person();
+    await eve.goto(`https://${SITES.decide}/decide/${AGENTS}/${name}`);
+    await eve.click('#sign-in');
+    await atProvider(eve, 'eve');
+    await eve.waitForURL(new RegExp(`/decide/${AGENTS}/${name}`));
+    await eve
+      .getByText(/no request|may not/)
+      .first()
+      .waitFor();
+    expect(await eve.locator('#approve:visible').count()).toBe(0);
+    expect(await decisionsOn(name)).toEqual([]);
+    expect((await readRequest(shop.cluster, name)).status?.state).toBe('Pending');
+    await denied(asked);
+    await result;
+  });
+});
