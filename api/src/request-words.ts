@@ -98,6 +98,35 @@ export function grantWords({ status: { grantedUntil, revokedBy } = {} }: AccessR
   return [`the same again, with other values, until ${visible(grantedUntil, 64)}`, ...ended];
 }
 
+/** Who may run what again by a grant: agent support-agent in pod support-agent-6d9f7, on data/orders-db, by rule "fix". */
+export function scopeWords({ metadata, spec: { agent, resource, rules } }: AccessRequest): Words {
+  const { serviceAccount, pod, onBehalfOf } = agent;
+  return [
+    'agent ',
+    { foreign: `${metadata.namespace ?? ''}/${serviceAccount}` },
+    ...(pod === undefined ? [] : [' in pod ', { foreign: pod }]),
+    ...(onBehalfOf === undefined ? [] : [' on behalf of ', { foreign: onBehalfOf.user }]),
+    ', on ',
+    { foreign: `${resource.namespace}/${resource.name}` },
+    `, by rule${rules.length === 1 ? '' : 's'} `,
+    ...listed(rules.map(({ policy, rule }) => `${policy.namespace}/${policy.name} ${rule}`)),
+  ];
+}
+
+/** What a grant lets the agent choose. */
+export const GRANT_WORDS = 'the same again, with any other values, in conditions too: it may meet other rows, and more of them';
+
+/** 30 min, 1 h 30 min */
+export function minutesText(seconds: number): string {
+  const parts = [
+    [Math.floor(seconds / 3600), 'h'],
+    [Math.floor(seconds / 60) % 60, 'min'],
+    [Math.floor(seconds) % 60, 's'],
+  ] as const;
+  const said = parts.filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}`);
+  return said.length === 0 ? '0 s' : said.join(' ');
+}
+
 export const TRANSACTION_WORDS = 'part of an open transaction, whose locks are held meanwhile';
 
 export function waitsWords({ spec }: AccessRequest): string {

@@ -2,16 +2,14 @@ import { z } from 'zod';
 import { ASSURANCES, Attestation } from './attestation.ts';
 import { namespaceName, objectName, sentence, shortName, text } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
+import { MAX_GRANT_SECONDS, MIN_GRANT_SECONDS } from './request-grants.ts';
 import { MAX_REQUEST_TEXT } from './request-words.ts';
 import { immutable, withRules } from './rules.ts';
 
+export { MAX_GRANT_SECONDS, MIN_GRANT_SECONDS } from './request-grants.ts';
 export { MAX_REQUEST_TEXT, shortDigest } from './request-words.ts';
 
 const MAX = { effects: 64, rules: 16, parameters: 64, approvers: 32, groups: 512, votes: 64 } as const;
-
-/** People may approve that the same runs again for so long. */
-export const MIN_GRANT_SECONDS = 60;
-export const MAX_GRANT_SECONDS = 12 * 3600;
 
 /** How a held action is named everywhere: ar- and 16 characters of base32. */
 export const REQUEST_NAME = /^ar-[a-z2-7]{16}$/;
@@ -128,6 +126,11 @@ export const RequestSpec = withRules(
     template: digest
       .optional()
       .describe('Seals the same without its values: what an approval may let run again. Absent: one execution only.'),
+    templateText: z
+      .string()
+      .max(MAX_REQUEST_TEXT)
+      .optional()
+      .describe('What template seals, for people: the statement with ? for each value; it may be its beginning.'),
     grantedBy: requestName.optional().describe('The AccessRequest with whose approval people granted this one.'),
     rules: z.array(Approvers).min(1).max(MAX.rules).describe('What asks for approval; every one of them must be satisfied.'),
     expiresAt: time.describe('Nothing runs after it, RFC 3339.'),
@@ -172,7 +175,7 @@ export const RequestStatus = z
       })
       .optional()
       .describe(
-        'What it would meet, looked at once people are asked: the rows themselves are shown to approvers and kept nowhere.',
+        'What it would meet, looked at once people are asked: the rows themselves are shown to approvers and stored nowhere.',
       ),
     decisions: z.array(CountedDecision).max(MAX.votes).optional().describe('Answers so far.'),
     decidedAt: time.optional().describe('When it was decided, or ended without.'),

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
+import type { AccessRequest } from '@chaperone/api';
 import { temporaryDirectory } from '@chaperone/testing';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { expect, onTestFinished } from 'vitest';
@@ -15,7 +16,6 @@ import {
   loadStaticFiles,
   LOCAL_IDENTITY,
   RequestRefused,
-  type RequestSource,
 } from '@chaperone/collector';
 import { Policies } from '../../collector/src/policies/policies.fixture.ts';
 import { Requests } from '../../collector/src/requests/requests.fixture.ts';
@@ -44,8 +44,12 @@ export interface Site extends AsyncDisposable {
   before: (request: Request) => Promise<Response | undefined>;
 }
 
-/** A real collector with the built page on a local port. @param decides - whether requests are decided on here, or only read */
-export async function startSite({ decides = true }: { readonly decides?: boolean } = {}): Promise<Site> {
+function nobody(): never {
+  throw new RequestRefused(400, 'Usage', 'nobody decides here');
+}
+
+/** A real collector with the built page on a local port. @param decides - whether decisions are taken here */
+export async function startSite(decides = true): Promise<Site> {
   const directory = await temporaryDirectory('chaperone-console-');
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) throw new Error('the page is not built: npm run build');
@@ -53,6 +57,11 @@ export async function startSite({ decides = true }: { readonly decides?: boolean
   const policies = new Policies();
   const requests = new Requests({ user: 'maria@corp', groups: ['dba'] });
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const desk = {
+    content: ({ metadata }: AccessRequest) => requests.contents.get(metadata.name) ?? {},
+    decide: nobody,
+    revoke: nobody,
+  };
   const collector = await createCollector({
     directory: directory.path,
     trust,
@@ -63,7 +72,7 @@ export async function startSite({ decides = true }: { readonly decides?: boolean
       list: () => requests.list(),
       watch: (tell) => requests.watch(tell),
       viewer: (identity) => requests.viewer(identity),
-      ...(decides ? { desk: deskOf(requests) } : {}),
+      ...(decides && { desk }),
     },
     console: { files, signIn, now: Date.now },
   });
@@ -85,15 +94,6 @@ export async function startSite({ decides = true }: { readonly decides?: boolean
     },
   };
   return site;
-}
-
-function deskOf(requests: Requests): NonNullable<RequestSource['desk']> {
-  return {
-    content: ({ metadata }) => requests.contents.get(metadata.name) ?? {},
-    decide: () => {
-      throw new RequestRefused(400, 'Usage', 'nobody decides here');
-    },
-  };
 }
 
 async function serve(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -12,7 +12,7 @@ let browser: Browser;
 let site: Site;
 beforeAll(async () => {
   if (!hasChromium) return undefined;
-  [browser, site] = await Promise.all([launch(), startSite({ decides: false })]);
+  [browser, site] = await Promise.all([launch(), startSite(false)]);
   return async () => {
     await browser.close();
     await site[Symbol.asyncDispose]();

@@ -93,6 +93,13 @@ export function requestsOf(requests: Requests): Record<string, AccessRequest> {
     expired: aRequest({ spec: { expiresAt: ago(60 * SECOND) }, status: done('Expired', { decisions: [] }) }),
     withdrawn: aRequest({ status: done('Withdrawn', { decisions: [] }) }),
     voided: aRequest({ status: done('Voided') }),
+    grantable: aRequest({
+      spec: {
+        ...GRANTABLE,
+        rules: [rule({ grant: 43_200 }), rule({ rule: 'audit', grant: 43_200, minimum: 2 })],
+        expiresAt: inTime(280 * SECOND),
+      },
+    }),
     hostile: hostileRequest(HOSTILE_TEXTS['an image that fails'] ?? '', 'half a pair'),
     long: aRequest({
       spec: {
@@ -131,6 +138,65 @@ export function requestsOf(requests: Requests): Record<string, AccessRequest> {
   return world;
 }
 
+const GRANTABLE: Partial<AccessRequest['spec']> = {
+  text: "update tickets set status = 'closed' where id = 811",
+  template: 'b'.repeat(64),
+  templateText: 'update tickets set status = ? where id = ?',
+  rules: [rule({ grant: 1_800 })],
+};
+
+/** What people granted, by what is special about it. */
+export function grantsIn(requests: Requests): Record<string, AccessRequest> {
+  const granting = (untilMs: number, mods: object = {}, spec: Partial<AccessRequest['spec']> = {}): AccessRequest =>
+    requests.put(
+      aRequest({
+        spec: { ...GRANTABLE, ...spec },
+        status: done('Ran', {
+          grantedUntil: inTime(untilMs),
+          decisions: [approve('jon@corp', { reason: 'ticket 4412', grantFor: 1_800 })],
+          ...mods,
+        }),
+      }),
+    );
+  const world = {
+    used: granting(1_391 * SECOND),
+    soon: granting(42 * SECOND, {}, { agent: { serviceAccount: 'release-bot', purpose: '' } }),
+    waits: granting(900 * SECOND, { state: 'Approved' }, { mode: 'retry', rules: [rule({ grant: 1_800, reason: true })] }),
+    foreign: granting(1_000 * SECOND, {}, { rules: [rule({ grant: 1_800, groups: ['sec'] })] }),
+    over: granting(-100 * SECOND),
+    revoked: granting(600 * SECOND, {
+      revokedBy: 'ann@corp',
+      decisions: [
+        approve('jon@corp', { grantFor: 1_800 }),
+        approve('ann@corp', { decision: 'Deny', reason: 'ticket closed', at: ago(5 * SECOND) }),
+      ],
+    }),
+    denied: granting(600 * SECOND, { state: 'Denied' }),
+  };
+  for (let use = 0; use < 3; use++)
+    requests.put(aRequest({ spec: { ...GRANTABLE, grantedBy: world.used.metadata.name }, status: done('Ran') }));
+  return world;
+}
+
+/** A grant of which everything that an agent or a person chose is hostile. */
+export function hostileGrant(text: string): AccessRequest {
+  const asked = hostileRequest(text, 'x');
+  const short = (most: number): string => (text === '' ? 'x' : text.slice(0, most));
+  return {
+    ...asked,
+    spec: {
+      ...asked.spec,
+      template: 'b'.repeat(64),
+      templateText: text.slice(0, 8_192),
+      rules: [rule({ rule: short(63), grant: 1_800 })],
+    },
+    status: done('Ran', {
+      grantedUntil: inTime(600 * SECOND),
+      decisions: [approve(short(256), { reason: short(1_024), grantFor: 1_800 })],
+    }),
+  };
+}
+
 function nameOf(request: AccessRequest | undefined): string {
   return request?.metadata.name ?? '';
 }
@@ -162,14 +228,17 @@ export function hostileRequest(text: string, name: string): AccessRequest {
   });
 }
 
-/** Many that wait, of many agents. */
-export function manyRequests(requests: Requests, count: number): AccessRequest[] {
+/** Many that wait, of many agents. @param alike - as many ask for the same with other values, one after the other */
+export function manyRequests(requests: Requests, count: number, alike = 1): AccessRequest[] {
   return Array.from({ length: count }, (_, at) =>
     requests.put(
       aRequest({
         spec: {
-          agent: { serviceAccount: `agent-${at % 50}`, pod: `agent-${at % 50}-1`, purpose: 'x' },
-          effects: [{ verb: 'update', object: `public.table_${at}`, via: 'direct', verdict: 'approve', rule: 'fix' }],
+          ...(alike > 1 && sameAs(Math.floor(at / alike), at)),
+          agent: agentOf(Math.floor(at / alike)),
+          effects: [
+            { verb: 'update', object: `public.table_${Math.floor(at / alike)}`, via: 'direct', verdict: 'approve', rule: 'fix' },
+          ],
           expiresAt: inTime((600 + at) * SECOND),
         },
       }),
@@ -182,3 +251,14 @@ export function withPage(request: AccessRequest, page: string): AccessRequest {
   const { metadata } = request;
   return { ...request, metadata: { ...metadata, annotations: { ...metadata.annotations, [DECIDE_PAGE]: page } } };
 }
+
+const agentOf = (number: number): AccessRequest['spec']['agent'] => ({
+  serviceAccount: `agent-${number % 50}`,
+  pod: `agent-${number % 50}-1`,
+  purpose: 'x',
+});
+
+const sameAs = (group: number, at: number): Partial<AccessRequest['spec']> => ({
+  template: group.toString(16).padStart(64, '0'),
+  text: `update table_${group} set a = ${at} where id = ${at}`,
+});

@@ -13,6 +13,7 @@ const MAX_STYLE = 12_000;
 /** What the page is made of. A chunk that is new here is looked at first: what does it bring, and who waits for it? */
 const CHUNKS = [
   'assets/copy.js',
+  'assets/grants.js',
   'assets/heading.js',
   'assets/icon.svg',
   'assets/index.js',
@@ -23,6 +24,7 @@ const CHUNKS = [
   'assets/one.js',
   'assets/policies.js',
   'assets/policy.js',
+  'assets/progress.js',
   'assets/request.js',
   'assets/requests.js',
   'assets/resource.js',
@@ -34,6 +36,7 @@ const CHUNKS = [
   'assets/style.css',
   'assets/time.js',
   'assets/words.js',
+  'assets/you.js',
   'index.html',
 ];
 
@@ -70,7 +73,7 @@ test('the page is made of the chunks that were looked at', () => {
   expect([...files.keys()].map(withoutHash).toSorted()).toEqual(CHUNKS);
 });
 
-const ROUTES = ['requests', 'request', 'sessions', 'session', 'policies', 'policy', 'resources', 'resource', 'sign-in'];
+const ROUTES = ['requests', 'request', 'grants', 'sessions', 'session', 'policies', 'policy', 'resources', 'resource', 'sign-in'];
 test.each(ROUTES)('the first view of %s waits for little', (route) => {
   const scripts = withImports(named(`assets/${route}.js`), withImports(named('assets/index.js')));
   expect([...scripts].every((name) => files.has(name))).toBe(true);

@@ -67,6 +67,13 @@ test.each<[string, RequestStatus['preview'], string]>([
   expect(promptLines(aHeld({}, { preview }), { person: jane }, NOW)).toContain(shown);
 });
 
+test('a statement that the request has not whole is shown whole where that is known', () => {
+  const request = aHeld({ text: 'x'.repeat(8192), textBytes: 8194 });
+  expect(wholeLines(request, undefined, NOW).join()).toContain('these are the first 8192 characters');
+  expect(wholeLines(request, { text: `${'x'.repeat(8192)}\u202eb` }, NOW)).toContain(`Runs      ${'x'.repeat(8192)}\\u{202e}b`);
+  expect(wholeLines(request, { text: 'whole' }, NOW).join()).not.toContain('these are the first');
+});
+
 test('what it meets is said to be looked at while it may be, and for no longer', () => {
   const request = aHeld({}, { preview: undefined });
   const asked = Date.parse(request.metadata.creationTimestamp ?? '');

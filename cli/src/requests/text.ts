@@ -94,7 +94,7 @@ export function promptLines(request: AccessRequest, { person, content, grantFor 
 export function wholeLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
   return [
     ...whoLines(request),
-    ...actionLines(request, now),
+    ...actionLines(request, content, now),
     ...contentLines(content),
     ...termLines(request, now),
     ...grantedLines(request),
@@ -115,11 +115,11 @@ function whoLines(request: AccessRequest): string[] {
 }
 
 /** The statement, its values, and what it would do. */
-function actionLines(request: AccessRequest, now: number): string[] {
+function actionLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
   const { spec } = request;
   return [
-    line('Runs', visible(spec.text)),
-    ...cutLine(request),
+    line('Runs', visible(content?.text ?? spec.text)),
+    ...(content?.text === undefined ? cutLine(request) : []),
     ...(spec.parameters ?? []).map((value, at) => line('', `$${at + 1} = ${visible(value)}`)),
     ...fullLine(spec.parameters, 'values'),
     ...spec.effects.map(({ verb, object, via, verdict, rule }, at) => {

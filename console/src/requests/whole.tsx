@@ -17,15 +17,19 @@ import {
   type Words,
 } from '@chaperone/api/requests';
 import type { ComponentChildren, JSX } from 'preact';
+import { useMemo } from 'preact/hooks';
 import { useLoad } from '../load.ts';
 import { get, serverNow } from '../server.ts';
+import { useStore } from '../store.ts';
+import { counted as countOf } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { ObjectLink } from '../ui/object-link.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
 import { Said } from '../ui/words.tsx';
-import { type LiveViewer, keyOf } from './live.ts';
+import { waitingAlike } from './alike.ts';
+import { keyOf, live, type LiveViewer } from './live.ts';
 import { useLooking } from './looking.ts';
 
 interface Content {
@@ -61,8 +65,11 @@ export function Whole({ request, viewer }: { request: AccessRequest; viewer: Liv
           </p>
         )}
       </Fact>
+      <Alike request={request} />
       <Listed name="Before" lines={recentWords(request)} />
-      <Listed name="Granted" lines={[grantedWords(request), grantWords(request)].filter((words) => words !== undefined)} />
+      <Listed name="Granted" lines={[grantedWords(request), grantWords(request)].filter((words) => words !== undefined)}>
+        {status?.grantedUntil !== undefined && <a href="/grants">Grants</a>}
+      </Listed>
       <Fact name={spec.rules.length > 1 ? 'Rules' : 'Rule'}>
         <Rules request={request} viewer={viewer} />
       </Fact>
@@ -92,7 +99,13 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
   );
 }
 
-function Listed({ name, lines }: { name: string; lines: readonly Words[] }): JSX.Element | null {
+interface ListedProps {
+  readonly name: string;
+  readonly lines: readonly Words[];
+  readonly children?: ComponentChildren;
+}
+
+function Listed({ name, lines, children }: ListedProps): JSX.Element | null {
   if (lines.length === 0) return null;
   return (
     <Fact name={name}>
@@ -103,6 +116,21 @@ function Listed({ name, lines }: { name: string; lines: readonly Words[] }): JSX
           </li>
         ))}
       </ul>
+      {children}
+    </Fact>
+  );
+}
+
+/** Others that wait for the same: each is decided by itself. */
+function Alike({ request }: { request: AccessRequest }): JSX.Element | null {
+  const { requests } = useStore(live);
+  const alike = useMemo(() => waitingAlike(request, requests?.values() ?? []), [request, requests]);
+  const [next] = alike;
+  if (next === undefined) return null;
+  return (
+    <Fact name="Alike">
+      {countOf(alike.length, 'more waits', 'more wait')} for the same with other values:{' '}
+      <a href={`/requests/${keyOf(next)}`}>{next.metadata.name}</a> next
     </Fact>
   );
 }

@@ -1,15 +1,15 @@
 import { type AccessRequest, RequestSpec, type RequestStatus } from '@chaperone/api';
-import { isOpen } from '@chaperone/api/requests';
+import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
   answers,
   AskLimit,
+  contentOf,
   counted,
   type EndRequest,
   ended,
   type GenerationOf,
   type Grant,
   grantOf,
-  isGranting,
   isSameTemplate,
   looked,
   type LookedRequest,
@@ -17,18 +17,21 @@ import {
   release,
   type ReleaseRequest,
   requestOf,
+  type RequestContent,
   type RequestView,
   viewOf,
 } from '@chaperone/policy';
 import type { SidecarHub } from '../sidecars/hub.ts';
 import type { PodIdentity } from '../sidecars/identity.ts';
 import { Refusal } from '../sidecars/refusal.ts';
+import type { Contents } from './contents.ts';
 import { OwnWrites } from './own-writes.ts';
 import { ASKED_AT, askedOf, type At, type RequestStore } from './store.ts';
 import { Turns } from './turns.ts';
 
 export interface DeskOptions {
   readonly store: RequestStore;
+  readonly contents: Contents;
   readonly hub: Pick<SidecarHub, 'snapshotOf'>;
   /** As the informer has it: may be a moment behind. */
   readonly known: (at: At) => AccessRequest | undefined;
@@ -183,7 +186,30 @@ export class ApprovalDesk {
 
   /** Takes down what a request would meet: once, while it is open. @throws Refusal */
   async looked(identity: PodIdentity, { name, ...told }: LookedRequest): Promise<void> {
-    await this.#change(identity, name, (current) => looked(askedOf(current), current.status ?? {}, told));
+    const { contents } = this.#o;
+    let kept: string | undefined;
+    const undo = (): void => {
+      if (kept !== undefined) contents.forget(kept);
+      kept = undefined;
+    };
+    const next = (current: AccessRequest): RequestStatus | undefined => {
+      undo();
+      const status = looked(askedOf(current), current.status ?? {}, told);
+      if (status === undefined) return undefined;
+      // Before it is written: what ends the request from then on ends this too.
+      kept = current.metadata.uid ?? '';
+      contents.keep(kept, contentOf(told));
+      return status;
+    };
+    await this.#change(identity, name, next).catch((error: unknown) => {
+      undo();
+      throw error;
+    });
+  }
+
+  /** What approvers may see beside a request as it is now; a sentence where it is not there any more; undefined: there is nothing. */
+  contentOf(request: AccessRequest): RequestContent | string | undefined {
+    return this.#o.contents.of(request);
   }
 
   /** Takes down how a request ended for the one who asked. What cannot be changes nothing. @throws Refusal */

@@ -70,9 +70,9 @@ export async function verifyDecision(
 ): Promise<Person> {
   const { attestation } = spec;
   if (attestation === undefined) throw refused('the decision has no proof');
-  const { request: name, requestUid: uid, digest, decision, reason = '' } = spec;
+  const { request: name, requestUid: uid, digest, decision, reason = '', grantFor } = spec;
   const { challenge, shown, assurance, assertion } = attestation;
-  const answer = { namespace: metadata.namespace ?? '', name, uid, digest, decision, reason, challenge, shown };
+  const answer = { namespace: metadata.namespace ?? '', name, uid, digest, decision, reason, grantFor, challenge, shown };
   const { person } = await verifyAnswer(answer, attestation, Date.parse(attestation.signedAt), terms, keys);
   if (spec.by !== person.user || !spec.groups.every((group) => person.groups.includes(group)))
     throw refused('the decision names another person than its proof');

@@ -4,10 +4,13 @@ import { draw, type Piece } from '@chaperone/api/hostile';
 import {
   cutWords,
   fullWords,
+  GRANT_WORDS,
+  grantSteps,
   purposeWords,
   recentWords,
   rowsWords,
   ruleWords,
+  scopeWords,
   shortDigest,
   TRANSACTION_WORDS,
   type Words,
@@ -28,6 +31,8 @@ export interface View {
   readonly sentence: Drawn;
   readonly text: Drawn;
   readonly rows: readonly Row[];
+  /** For how long the same may be let run again, of which the person chooses, s; none where it may not. */
+  readonly grants: readonly number[];
 }
 type Row = readonly [label: string, value: Drawn];
 
@@ -35,6 +40,7 @@ export function viewOf(request: AccessRequest): View {
   const { metadata, spec, status } = request;
   const { agent, resource } = spec;
   const { namespace = '', name, uid = '' } = metadata;
+  const grants = grantSteps(spec);
   const row = (label: string, value: string, names = false): Row => [label, drawn(value, { names })];
   return {
     namespace,
@@ -62,8 +68,17 @@ export function viewOf(request: AccessRequest): View {
       ),
       row('Session', `${spec.session}, action ${spec.action}`),
       row('Expires', spec.expiresAt),
+      ...grantRows(request, grants),
     ],
+    grants,
   };
+}
+
+/** What an approval for some time would be for. */
+function grantRows(request: AccessRequest, grants: readonly number[]): Row[] {
+  const { text, templateText = text } = request.spec;
+  if (grants.length === 0) return [];
+  return [...said('Again', [GRANT_WORDS, scopeWords(request)]), ['Again, any ?', drawn(templateText, { lines: true })]];
 }
 
 /** A view as it is sent, and as its digest is taken of: equal requests give equal text. */
@@ -91,7 +106,7 @@ function said(label: string, lines: readonly (Words | string | undefined)[]): Ro
     });
 }
 
-function drawn(text: string, options: { readonly lines?: boolean; readonly names?: boolean }): Drawn {
+export function drawn(text: string, options: { readonly lines?: boolean; readonly names?: boolean }): Drawn {
   return draw(text, options).map(plain);
 }
 

@@ -84,6 +84,8 @@ export const Question = z.object({
     .optional(),
   /** Names the action but for its values: what people may approve to run again. */
   template: digest.optional(),
+  /** The same for people: `?` in place of each value. */
+  templateText: z.string().max(MAX_REQUEST_TEXT).optional(),
   transaction: z.boolean(),
   onBehalfOf: z.object({ issuer: z.string().max(512), user: z.string().max(256) }).optional(),
   digest,
@@ -117,8 +119,19 @@ export const RequestView = z.object({
 });
 export type RequestView = z.infer<typeof RequestView>;
 
+/** Of a text that a request has only the beginning of, in UTF-8. */
+export const MAX_WHOLE_TEXT_BYTES = 256 * 1024;
+
+/** What is said of an action once people are asked. */
+export const Looked = z.object({
+  preview: Preview,
+  /** All of its text, masked, where the request has only the beginning. */
+  text: z.string().max(MAX_WHOLE_TEXT_BYTES).optional(),
+});
+export type Looked = z.infer<typeof Looked>;
+
 /** Tells what an action would meet that people were asked about: once, and while they may still decide. */
-export const LookedRequest = z.object({ name, digest, preview: Preview });
+export const LookedRequest = Looked.extend({ name, digest });
 export type LookedRequest = z.infer<typeof LookedRequest>;
 
 /** Lets an approved action run, once. */

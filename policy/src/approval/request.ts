@@ -1,7 +1,7 @@
 import type { Approvers, Condition, RequestSpec, RequestState, RequestStatus } from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
 import type { Access, AccessRule, Agent } from '../access.ts';
-import type { EndRequest, LookedRequest, Question, RequestView } from './question.ts';
+import type { EndRequest, Looked, LookedRequest, Preview, Question, RequestView } from './question.ts';
 import { type Grant, grantedUntil } from './grant.ts';
 import { type Asked, type GivenDecision, tally } from './tally.ts';
 
@@ -166,6 +166,17 @@ export function looked(
       ...(count !== undefined && { count }),
       ...(why !== undefined && { why }),
     },
+  };
+}
+
+/** What approvers may see beside the object, and nobody keeps: rows, masked, and a text of which the object has only the beginning. */
+export type RequestContent = Pick<Preview, 'columns' | 'rows'> & Pick<Looked, 'text'>;
+
+export function contentOf({ preview: { columns, rows }, text }: Looked): RequestContent {
+  return {
+    ...(columns !== undefined && { columns }),
+    ...(rows !== undefined && { rows }),
+    ...(text !== undefined && { text }),
   };
 }
 

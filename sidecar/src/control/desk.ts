@@ -1,9 +1,10 @@
 import { type AccessRequest, API_VERSION, type ApprovalDecision, DecisionSpec, type RequestStatus } from '@chaperone/api';
-import { isOpen } from '@chaperone/api/requests';
+import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
   answers,
   type Asked,
   AskLimit,
+  contentOf,
   counted,
   type EndRequest,
   ended,
@@ -12,15 +13,14 @@ import {
   type Grant,
   grantOf,
   isDrifted,
-  isGranting,
   isSameTemplate,
   looked,
   type LookedRequest,
-  type Preview,
   type Question,
   release,
   type ReleaseRequest,
   requestOf,
+  type RequestContent,
   type RequestView,
   revoked,
   type Snapshot,
@@ -39,9 +39,6 @@ export interface DeskOptions {
   readonly snapshot: () => Snapshot | undefined;
   readonly clock: Clock;
 }
-
-/** What approvers see beside the object, and nobody keeps. */
-export type RequestContent = Pick<Preview, 'columns' | 'rows'>;
 
 interface Entry extends Asked {
   readonly name: string;
@@ -151,12 +148,12 @@ export class Desk implements Approvals {
     return [...this.#entries.values()].find((entry) => answers(entry, entry.status, digest, now));
   }
 
-  async looked({ name, digest, preview }: LookedRequest): Promise<void> {
+  async looked({ name, ...told }: LookedRequest): Promise<void> {
     await Promise.resolve();
     const entry = this.#find(name);
-    const status = looked(entry, entry.status, { digest, preview });
+    const status = looked(entry, entry.status, told);
     if (status === undefined) return;
-    entry.content = { columns: preview.columns, rows: preview.rows };
+    entry.content = contentOf(told);
     this.#put(entry, status);
   }
 
@@ -194,7 +191,7 @@ export class Desk implements Approvals {
     return [...this.#entries.values()].toReversed().map(objectOf);
   }
 
-  /** Rows that the action would have met when they were looked at, masked. */
+  /** Rows that the action would have met when they were looked at, masked, and all of its text where the request is too small for it. */
   contentOf(name: string): RequestContent | undefined {
     return this.#entries.get(name)?.content;
   }

@@ -1,4 +1,4 @@
-import type { EndRequest, LookedRequest, Preview, Question, RequestView } from '@chaperone/policy';
+import type { EndRequest, Looked, LookedRequest, Question, RequestView } from '@chaperone/policy';
 import { describe, expect, test } from 'vitest';
 import { ApprovalError, type Approvals } from '../control/approvals.ts';
 import { systemClock } from '../platform.ts';
@@ -51,7 +51,7 @@ function decides(
 const action: HeldAction = {
   question: { session: `s-${'a'.repeat(16)}`, action: 1 } as Question,
   seal: () => DIGEST,
-  look: () => Promise.resolve({ count: 1 }),
+  look: () => Promise.resolve({ preview: { count: 1 } }),
   waiting: () => undefined,
   gone: new Promise(() => undefined),
 };
@@ -72,10 +72,10 @@ test.each<[RequestView['state'], string, EndRequest['state'] | undefined]>([
 
 /** A look that lasts until it is ended, or is told to have come to something. */
 function aLook() {
-  const found = Promise.withResolvers<Preview>();
+  const found = Promise.withResolvers<Looked>();
   let signal: AbortSignal | undefined;
   let count = 0;
-  const look = (given: AbortSignal): Promise<Preview> => {
+  const look = (given: AbortSignal): Promise<Looked> => {
     count += 1;
     signal = given;
     return found.promise;
@@ -87,7 +87,11 @@ describe('what an action would meet', () => {
   const pending = { name: NAME, state: 'Pending' } as const;
   test('is looked at once people are asked, and told when it is known', async () => {
     const [approvals, it] = [decides('Released', pending), aLook()];
-    const held = holdsWith(approvals).hold({ ...action, look: it.look, waiting: () => it.found.resolve({ count: 7 }) });
+    const held = holdsWith(approvals).hold({
+      ...action,
+      look: it.look,
+      waiting: () => it.found.resolve({ preview: { count: 7 } }),
+    });
     await expect.poll(() => approvals.looks).toEqual([{ name: NAME, digest: DIGEST, preview: { count: 7 } }]);
     approvals.say('Approved');
     expect((await held).kind).toBe('released');
@@ -100,7 +104,7 @@ describe('what an action would meet', () => {
     approvals.say('Approved');
     expect((await held).kind).toBe('released');
     expect(it.isEnded()).toBe(true);
-    it.found.resolve({ count: 7 });
+    it.found.resolve({ preview: { count: 7 } });
     await it.found.promise;
     expect(approvals.looks).toEqual([]);
   });
@@ -112,7 +116,7 @@ describe('what an action would meet', () => {
     await expect.poll(it.count).toBe(1);
     gone.resolve(undefined);
     expect([(await held).kind, it.isEnded()]).toEqual(['gone', true]);
-    it.found.resolve({ count: 7 });
+    it.found.resolve({ preview: { count: 7 } });
     await it.found.promise;
     expect(approvals.looks).toEqual([]);
     const again = holds.hold(action);
@@ -125,7 +129,7 @@ describe('what an action would meet', () => {
     const [approvals, it] = [decides('Released', { ...pending, mode: 'retry' }), aLook()];
     const outcome = await holdsWith(approvals).hold({ ...action, look: it.look, gone: Promise.resolve() });
     expect([outcome.kind, it.isEnded()]).toEqual(['pending', false]);
-    it.found.resolve({ why: 'x' });
+    it.found.resolve({ preview: { why: 'x' } });
     await expect.poll(() => approvals.looks).toEqual([{ name: NAME, digest: DIGEST, preview: { why: 'x' } }]);
   });
 

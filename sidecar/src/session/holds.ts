@@ -1,5 +1,5 @@
 import { newRequestName } from '@chaperone/evidence';
-import type { EndRequest, Preview, Question, RequestView } from '@chaperone/policy';
+import type { EndRequest, Looked, Question, RequestView } from '@chaperone/policy';
 import { ApprovalError, type Approvals } from '../control/approvals.ts';
 import type { Clock, Logger } from '../platform.ts';
 import type { Recent } from './recent.ts';
@@ -23,7 +23,7 @@ export interface HeldAction {
   /** Names the action in the state that it would run in now; what is different later was not approved. */
   readonly seal: () => string;
   /** Looks at what it would meet, until the signal. Called once people are asked who do not know it. Never rejects. */
-  readonly look: (signal: AbortSignal) => Promise<Preview>;
+  readonly look: (signal: AbortSignal) => Promise<Looked>;
   /** Called once people are asked, where the connection waits. */
   readonly waiting: (view: RequestView) => void;
   /** Resolves when nobody waits any more: the agent left, or gave up. */
@@ -141,10 +141,10 @@ export class Holds {
   async #look({ name, digest, looked }: RequestView, look: HeldAction['look'], signal: AbortSignal): Promise<void> {
     if (looked === true || this.#looked.has(name)) return;
     remember(this.#looked, name);
-    const preview = await look(signal);
+    const told = await look(signal);
     // Another connection may ask for the same and wait longer.
     if (signal.aborted) this.#looked.delete(name);
-    else await this.#said('what a request would meet', name, this.#o.approvals.looked({ name, digest, preview }));
+    else await this.#said('what a request would meet', name, this.#o.approvals.looked({ name, digest, ...told }));
   }
 
   async #release(view: RequestView, digest: string, seal: () => string, gone: Promise<unknown>): Promise<HoldOutcome | 'taken'> {

@@ -1,9 +1,9 @@
 import { connect } from 'node:net';
+import type { RequestContent } from '@chaperone/policy';
 import { eventually } from '@chaperone/testing';
 import type { Client, DatabaseError } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ApprovalError } from '../../control/approvals.ts';
-import type { RequestContent } from '../../control/desk.ts';
 import { systemClock } from '../../platform.ts';
 import { encodeCancelRequest } from '../wire/index.ts';
 import {
