@@ -7,6 +7,8 @@ export const MAX_REQUEST_TEXT = 8 * 1024;
 export const MAX_LISTED = 64;
 /** More rows are not approved by a letter, or by a press. */
 export const MAX_ROWS = 100;
+/** Annotation of a request: where it is decided with a signature, https. */
+export const DECIDE_PAGE = 'chaperone.dev/decide-page';
 /** A look takes 700 ms at most, and its way; a cluster notes when something was made in whole seconds. */
 const LOOKING_MS = 3_000;
 export const LOOKING_WORDS = 'being looked at';

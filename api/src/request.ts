@@ -263,7 +263,6 @@ export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
 
 /** On a decision that the operator wrote for a person: the way by which their word came to it, one of DECISION_WAYS. */
 export const ATTESTED_BY = 'chaperone.dev/attested-by';
-/** On a request: where it is decided with a signature, https. */
-export const DECIDE_PAGE = 'chaperone.dev/decide-page';
+export { DECIDE_PAGE } from './request-words.ts';
 
 export const RequestPath = z.object({ namespace: namespaceName, name: requestName });

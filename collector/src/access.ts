@@ -7,7 +7,7 @@ export interface Identity {
 
 export type Verb = 'list' | 'get' | 'replay';
 /** What rights are about: resources of chaperone.dev, of which sessions are no objects. */
-export type Resource = 'sessions' | 'accessrequests';
+export type Resource = 'sessions' | 'accessrequests' | 'accesspolicies' | 'protectedresources';
 
 export interface ApiRequest {
   readonly method: string;

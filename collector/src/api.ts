@@ -18,6 +18,8 @@ import type { ListPlace, SessionFilter } from './evidence-index.ts';
 import type { SessionRow } from './index-schema.ts';
 import type { BrowserSession } from './console/browser-sessions.ts';
 import type { Logger } from './ingest.ts';
+import { policyRoutes } from './policies/routes.ts';
+import type { PolicySource } from './policies/source.ts';
 import { requestRoutes } from './requests/routes.ts';
 import type { RequestSource } from './requests/source.ts';
 import type { Sessions } from './sessions.ts';
@@ -67,6 +69,7 @@ export interface ApiOptions {
   readonly notReady: () => string | undefined;
   readonly metrics: () => Promise<string>;
   readonly requests?: RequestSource | undefined;
+  readonly policies?: PolicySource | undefined;
   readonly now: () => number;
 }
 
@@ -154,6 +157,7 @@ export function createApi(options: ApiOptions): Hono<Env> {
     await next();
   });
   if (options.requests !== undefined) api.route('/', requestRoutes({ source: options.requests, access, now: options.now }));
+  if (options.policies !== undefined) api.route('/', policyRoutes({ source: options.policies, access }));
   api.get('/v1/trust', (context) => context.json<TrustInfo>({ origin: options.origin }));
   api.get('/v1/sessions', async (context) => {
     const query = parse(ListQuery, context.req.query());

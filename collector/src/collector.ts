@@ -11,6 +11,7 @@ import type { EvidenceIndex } from './evidence-index.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
 import { Objects } from './objects.ts';
 import { openIndex } from './open-index.ts';
+import type { PolicySource } from './policies/source.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
 import type { RequestSource } from './requests/source.ts';
 import { Sessions } from './sessions.ts';
@@ -27,6 +28,8 @@ export interface CollectorOptions {
   readonly notReady?: () => string | undefined;
   /** Requests for approval, where there are any. */
   readonly requests?: RequestSource;
+  /** Policies and resources, where they are known here. */
+  readonly policies?: PolicySource;
 }
 
 export interface Collector {
@@ -77,6 +80,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     notReady: () => options.notReady?.(),
     metrics: () => registry.metrics(),
     requests: options.requests,
+    policies: options.policies,
     now: options.console?.now ?? Date.now,
   });
   const fetch =
@@ -87,6 +91,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
           api: (request, signedIn) => api.fetch(request, signedIn === undefined ? {} : { signedIn }),
           access: options.access,
           requests: options.requests !== undefined,
+          policies: options.policies !== undefined,
           origin: trust.origin,
         });
   return {

@@ -13,6 +13,7 @@ import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { Logger } from './ingest.ts';
 import { createLoginAccess, createLoginServer } from './login-access.ts';
 import { startLoginSweep } from './login-sweep.ts';
+import { ClusterPolicies } from './policies/cluster-source.ts';
 import { ClusterRequests } from './requests/cluster-source.ts';
 
 /** One JSON object per line on standard output. */
@@ -47,12 +48,16 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   // In a pod its ServiceAccount, elsewhere KUBECONFIG.
   cluster.loadFromDefault();
   const kube = createTransport({ config: cluster, userAgent: 'chaperone-collector' });
-  const requests = new ClusterRequests({
+  const copies = {
     kube,
     now: Date.now,
-    onError: (error) =>
-      logger.warn('requests for approval cannot be read', { cause: error instanceof Error ? error.message : 'unknown' }),
-  }).start();
+    onError: (error: unknown) =>
+      logger.warn('what the console shows of the cluster cannot be read', {
+        cause: error instanceof Error ? error.message : 'unknown',
+      }),
+  };
+  const requests = new ClusterRequests(copies).start();
+  const policies = new ClusterPolicies(copies).start();
   let consumer: EvidenceConsumer | undefined;
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) logger.warn('the console is not part of this collector');
@@ -63,6 +68,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     access: createLoginAccess(createLoginServer(kube)),
     logger,
     requests,
+    policies,
     ...(files === undefined ? {} : { console: { files, signIn, now: Date.now } }),
     notReady: () => (consumer === undefined ? 'the broker is not connected yet' : consumer.notReady()),
   });
@@ -101,7 +107,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   const stop = async (): Promise<void> => {
     clearInterval(renewal);
     sweep.stop();
-    await requests.stop();
+    await Promise.all([requests.stop(), policies.stop()]);
     server.close();
     server.closeIdleConnections();
     await running.stop();

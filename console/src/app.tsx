@@ -12,13 +12,21 @@ export interface PageProps {
 }
 type Page = ComponentType<PageProps>;
 
-/** Each page is a chunk of its own. /policies and /resources find their places here, and in the shell's navigation. */
+/** Each page is a chunk of its own. */
 const ROUTES: readonly { readonly name: string; readonly pattern: RegExp; readonly load: () => Promise<{ default: Page }> }[] = [
   { name: 'requests', pattern: /^\/requests\/?$/, load: () => import('./pages/requests.tsx') },
   { name: 'request', pattern: /^\/requests\/([a-z0-9-]{1,63}\/ar-[a-z2-7]{16})$/, load: () => import('./pages/request.tsx') },
   { name: 'grants', pattern: /^\/grants\/?$/, load: () => import('./pages/grants.tsx') },
   { name: 'sessions', pattern: /^\/sessions\/?$/, load: () => import('./pages/sessions.tsx') },
   { name: 'session', pattern: /^\/sessions\/(s-[a-z2-7]{1,16})$/, load: () => import('./pages/session.tsx') },
+  { name: 'policies', pattern: /^\/policies\/?$/, load: () => import('./pages/policies.tsx') },
+  { name: 'policy', pattern: /^\/policies\/([a-z0-9-]{1,63}\/[a-z0-9.-]{1,253})$/, load: () => import('./pages/policy.tsx') },
+  { name: 'resources', pattern: /^\/resources\/?$/, load: () => import('./pages/resources.tsx') },
+  {
+    name: 'resource',
+    pattern: /^\/resources\/([a-z0-9-]{1,63}\/[a-z0-9.-]{1,253})$/,
+    load: () => import('./pages/resource.tsx'),
+  },
 ];
 const LINK = /^\/l\/([\w-]{1,100})$/;
 /** Where a sign-in through an identity provider ends that came to nothing. */

@@ -14,9 +14,12 @@ const NAV = [
   { path: '/requests', label: 'Requests', key: 'r' },
   { path: '/grants', label: 'Grants', key: 'g' },
   { path: '/sessions', label: 'Sessions', key: 's' },
+  { path: '/policies', label: 'Policies', key: 'p' },
+  { path: '/resources', label: 'Resources', key: 'o' },
 ] as const;
-/** What needs requests to be there. */
+/** What needs requests, or policies, to be there. */
 const OF_REQUESTS: ReadonlySet<string> = new Set(['/requests', '/grants']);
+const OF_POLICIES: ReadonlySet<string> = new Set(['/policies', '/resources']);
 const THEME_WORDS = { auto: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' } as const;
 
 /** What is around every page: where one is, who one is, and how things are shown. */
@@ -31,7 +34,11 @@ export function Shell({ children }: { children: ComponentChildren }): JSX.Elemen
     help.current?.showModal();
   }, []);
   const hasRequests = state?.requests === true;
-  const nav = useMemo(() => NAV.filter(({ path: to }) => hasRequests || !OF_REQUESTS.has(to)), [hasRequests]);
+  const hasPolicies = state?.policies === true;
+  const nav = useMemo(
+    () => NAV.filter(({ path: to }) => (hasRequests || !OF_REQUESTS.has(to)) && (hasPolicies || !OF_POLICIES.has(to))),
+    [hasRequests, hasPolicies],
+  );
   const actions = useMemo(
     (): KeyAction[] => [
       ...nav.map(({ path: to, label, key }) => ({ keys: [`g ${key}`], does: `go to ${label}`, run: () => go(to) })),

@@ -40,6 +40,15 @@ export function lengthOf(ms: number): string {
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
 }
 
+/** How long ago something was, in its largest unit: 41 s, 12 min, 5 h, 3 d. */
+export function ageOf(ms: number): string {
+  if (Number.isNaN(ms)) return '–';
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 2 * 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400).toLocaleString('en')} d`;
+}
+
 /** A place in a session, from its own monotonic clock: +4:17.123, +1:04:17 */
 export function offsetOf(ms: number): string {
   const whole = Math.max(0, Math.floor(ms));

@@ -17,6 +17,7 @@ import {
   LOCAL_IDENTITY,
   RequestRefused,
 } from '@chaperone/collector';
+import { Policies } from '../../collector/src/policies/policies.fixture.ts';
 import { Requests } from '../../collector/src/requests/requests.fixture.ts';
 import { trust } from './world.test-support.ts';
 
@@ -33,6 +34,8 @@ export interface Site extends AsyncDisposable {
   readonly collector: Collector;
   /** What waits for approval here; nobody but a test decides on it. */
   readonly requests: Requests;
+  /** What policies and resources are known here: none, until a test writes some. */
+  readonly policies: Policies;
   /** The path of a link that signs in, and leads on to another path. */
   readonly newLink: (path: string) => string;
   /** Breaks every connection off. */
@@ -51,6 +54,7 @@ export async function startSite(decides = true): Promise<Site> {
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) throw new Error('the page is not built: npm run build');
   const signIn = new LinkSignIn(Date.now);
+  const policies = new Policies();
   const requests = new Requests({ user: 'maria@corp', groups: ['dba'] });
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const desk = {
@@ -63,6 +67,7 @@ export async function startSite(decides = true): Promise<Site> {
     trust,
     access: createTokenAccess('token'),
     logger: silent,
+    policies,
     requests: {
       list: () => requests.list(),
       watch: (tell) => requests.watch(tell),
@@ -77,6 +82,7 @@ export async function startSite(decides = true): Promise<Site> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     collector,
     requests,
+    policies,
     newLink: (path) => signIn.newLink({ identity: LOCAL_IDENTITY, path }).link,
     cut: () => server.closeAllConnections(),
     before: () => Promise.resolve(undefined),

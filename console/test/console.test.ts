@@ -456,7 +456,8 @@ describe.runIf(hasChromium)('by keyboard alone', NETWORK, () => {
     const { page } = await come();
     await page.goto(`${site.url}/sessions/${world.plain.name}`);
     await page.getByRole('listbox').waitFor();
-    expect(await walk(page, 6)).toEqual([
+    expect(await walk(page, 7)).toEqual([
+      'A data/orders-db',
       'BUTTON Copy',
       'BUTTON all 23',
       'BUTTON denied 1',

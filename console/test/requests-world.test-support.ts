@@ -1,4 +1,5 @@
 import type { AccessRequest } from '@chaperone/api';
+import { DECIDE_PAGE } from '@chaperone/api/requests';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
 import { aRequest, type Requests } from '../../collector/src/requests/requests.fixture.ts';
 
@@ -243,6 +244,12 @@ export function manyRequests(requests: Requests, count: number, alike = 1): Acce
       }),
     ),
   );
+}
+
+/** The request with what an operator writes of its page. */
+export function withPage(request: AccessRequest, page: string): AccessRequest {
+  const { metadata } = request;
+  return { ...request, metadata: { ...metadata, annotations: { ...metadata.annotations, [DECIDE_PAGE]: page } } };
 }
 
 const agentOf = (number: number): AccessRequest['spec']['agent'] => ({

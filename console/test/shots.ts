@@ -1,8 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
+import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
 import { launch, startSite, visit } from './browser.test-support.ts';
-import { grantsIn, manyRequests, requestsOf } from './requests-world.test-support.ts';
+import { policiesOf, resourcesOf } from './policies-world.test-support.ts';
+import { grantsIn, manyRequests, requestsOf, withPage } from './requests-world.test-support.ts';
 import { aWorld } from './world.test-support.ts';
 
 // Pictures of every page for people to look at, at two widths and in both themes: node console/test/shots.ts [BEGINNING OF A NAME]
@@ -13,6 +15,13 @@ const world = aWorld();
 for (const { segments } of world.sessions) for (const bytes of segments) await site.collector.ingest(bytes);
 for (const at of [0, 2]) await site.collector.ingest(world.gapped.segments[at] ?? Buffer.alloc(0));
 const asked = requestsOf(site.requests);
+const known = Object.entries({ policy: policiesOf(site.policies), resource: resourcesOf(site.policies) });
+const objects = known.flatMap(([kind, all]) =>
+  Object.entries(all).map(([name, { metadata }]) => [
+    `${kind}-${name}`,
+    `/${kind === 'policy' ? 'policies' : 'resources'}/${metadata.namespace}/${metadata.name}`,
+  ]),
+);
 grantsIn(site.requests);
 const alike = manyRequests(site.requests, 5, 5);
 const pages: Record<string, string> = {
@@ -24,6 +33,9 @@ const pages: Record<string, string> = {
   ...Object.fromEntries(
     Object.entries(asked).map(([name, { metadata }]) => [`request-${name}`, `/requests/${metadata.namespace}/${metadata.name}`]),
   ),
+  policies: '/policies',
+  resources: '/resources',
+  ...Object.fromEntries(objects),
   sessions: '/sessions',
   search: '/sessions#q=drop',
   empty: '/sessions?agent=agents%2Fnobody',
@@ -85,5 +97,17 @@ for (const width of [1440, 390])
     await shot('sign-in');
     await context.close();
   }
+// Where requests are only read, as in a cluster.
+const reading = await startSite(false);
+const elsewhere = reading.requests.put(withPage(aRequest(), 'https://decide.corp/requests/agents/ar-7f3kq2mzt4hcnw5e'));
+for (const width of [1440, 390])
+  for (const dark of [false, true]) {
+    const { page, context } = await visit(browser, reading, { width, dark, height: width === 390 ? 844 : 900 });
+    await page.goto(`${reading.url}/requests/${elsewhere.metadata.namespace}/${elsewhere.metadata.name}`);
+    await page.locator('.bar').waitFor();
+    await page.screenshot({ path: join(SHOTS, `request-elsewhere-${width}-${dark ? 'dark' : 'light'}.png`) });
+    await context.close();
+  }
+await reading[Symbol.asyncDispose]();
 await browser.close();
 await site[Symbol.asyncDispose]();

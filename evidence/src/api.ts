@@ -138,6 +138,8 @@ export const AuthState = z.object({
   origin: z.string(),
   /** Whether there are requests for approval here. */
   requests: z.boolean(),
+  /** Whether policies and resources are known here. */
+  policies: z.boolean(),
   now: z.number(),
   user: z.string().optional(),
   expiresAt: z.number().optional(),

@@ -94,6 +94,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
   const collector = await openCollector(options, trust, {
     access: createTokenAccess(token),
     requests: localRequests(control.approvals, () => systemClock.now()),
+    policies: control,
     ...(page === undefined ? {} : { console: page }),
   });
   stack.defer(() => collector.close());
@@ -185,7 +186,7 @@ async function openConsole(signIn: LinkSignIn): Promise<CollectorOptions['consol
 async function openCollector(
   { data, logger }: UpOptions,
   trust: Trust,
-  what: Pick<CollectorOptions, 'access' | 'requests' | 'console'>,
+  what: Pick<CollectorOptions, 'access' | 'requests' | 'policies' | 'console'>,
 ): Promise<Collector> {
   const directory = dataPaths(data).evidence;
   return createCollector({ directory, trust, logger, ...what }).catch(inData(data));

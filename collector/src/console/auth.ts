@@ -18,11 +18,13 @@ export interface AuthOptions {
   readonly sessions: BrowserSessions;
   /** Whether there are requests for approval. */
   readonly requests: boolean;
+  /** Whether policies and resources are known here. */
+  readonly policies: boolean;
   readonly now: () => number;
 }
 
 /** Sign-in and sign-out of the page, below /auth. What changes something has been checked to come from the page before. */
-export function createAuth({ origin, access, signIn, sessions, requests, now }: AuthOptions): Hono {
+export function createAuth({ origin, access, signIn, sessions, requests, policies, now }: AuthOptions): Hono {
   const auth = new Hono();
   const throughProvider = signIn.way === 'oidc' || signIn.way === 'saml';
   if (throughProvider) auth.route('/', createProviderRoutes(signIn, sessions));
@@ -31,7 +33,7 @@ export function createAuth({ origin, access, signIn, sessions, requests, now }: 
   auth.get('/auth/state', (context) => {
     const found = browserSession(urlOf(context), context.req, sessions);
     const provider = throughProvider ? { provider: signIn.provider } : {};
-    const state: AuthState = { way: signIn.way, ...provider, origin, requests, now: now() };
+    const state: AuthState = { way: signIn.way, ...provider, origin, requests, policies, now: now() };
     if (found === undefined) return context.json(state);
     return context.json<AuthState>({ ...state, user: found.identity.user, expiresAt: found.expiresAt });
   });

@@ -14,6 +14,8 @@ export interface DoorOptions {
   readonly api: (request: Request, signedIn: BrowserSession | undefined) => Response | Promise<Response>;
   /** Whether there are requests for approval. */
   readonly requests: boolean;
+  /** Whether policies and resources are known here. */
+  readonly policies: boolean;
   readonly files: StaticFiles;
   readonly signIn: SignIn;
   readonly access: Access;

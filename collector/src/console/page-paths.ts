@@ -1,6 +1,6 @@
 /**
  * The paths of the page, in this one place: what console/src/app.tsx routes has its line here. A name that could be one is enough;
- * whether there is such a session or request the page finds out.
+ * whether there is such a session, request, policy or resource the page finds out.
  */
 const PAGES: readonly RegExp[] = [
   /^\/$/,
@@ -9,6 +9,8 @@ const PAGES: readonly RegExp[] = [
   /^\/requests\/?$/,
   /^\/requests\/[a-z0-9-]{1,63}\/[\w.-]{1,64}$/,
   /^\/grants\/?$/,
+  /^\/(?:policies|resources)\/?$/,
+  /^\/(?:policies|resources)\/[a-z0-9-]{1,63}\/[\w.-]{1,253}$/,
 ];
 /** A link to sign in with, and where a sign-in ends that came to nothing: the page takes both, and no sign-in leads there. */
 const ENTRANCES: readonly RegExp[] = [/^\/l\/[\w-]{1,100}$/, /^\/sign-in$/];

@@ -81,7 +81,7 @@ test('what has not been read, or not been heard of for long, is told as that, an
   await eventually('the first list', () => (source.notReady() === undefined ? true : undefined));
   later = 200_000;
   const old = (await (await ask('/v1/requests')).json()) as { message: string };
-  expect(old.message).toMatch(/has not been heard for \d+ s; requests may have changed/);
+  expect(old.message).toMatch(/has not been heard for \d+ s; requests for approval may have changed/);
 });
 
 test('one that cannot be read is left out and reported, and the others are there', async () => {

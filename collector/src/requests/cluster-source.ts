@@ -1,9 +1,7 @@
 import { AccessRequest } from '@chaperone/api';
 import { Informer, type Kube, KINDS } from '@chaperone/kube';
+import { notHeard } from '../heard.ts';
 import type { RequestSource } from './source.ts';
-
-/** An API server says that it lives once a minute; what was heard longer ago may be untrue by now. */
-const HEARD_MS = 180_000;
 
 export interface ClusterRequestsOptions {
   readonly kube: Kube;
@@ -31,10 +29,7 @@ export class ClusterRequests implements RequestSource {
   }
 
   notReady(): string | undefined {
-    if (!this.#informer.hasSynced) return 'requests for approval have not been read yet';
-    const silent = this.#now() - this.#informer.lastEventAt;
-    if (silent <= HEARD_MS) return undefined;
-    return `the API server has not been heard for ${Math.round(silent / 1000)} s; requests may have changed`;
+    return notHeard('requests for approval', [this.#informer], this.#now());
   }
   list(): readonly AccessRequest[] {
     return this.#informer.list();

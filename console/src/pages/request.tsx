@@ -13,6 +13,7 @@ import { get } from '../server.ts';
 import { useStore } from '../store.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { PageHeading } from '../ui/heading.tsx';
+import { ObjectLink } from '../ui/object-link.tsx';
 import { RecordedBlock } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Mark } from '../ui/verdict.tsx';
@@ -66,7 +67,7 @@ function Shown({ request, viewer }: { request: AccessRequest; viewer: LiveViewer
         title={`${stateWord(request)}: ${effectTitle(request)} for ${drawn(spec.agent.serviceAccount, { names: true })}`}
       >
         <Name of={spec.agent.serviceAccount} /> {state === 'Pending' ? 'wants' : 'wanted'} to <EffectSentence request={request} />{' '}
-        on <Name of={`${spec.resource.namespace}/${spec.resource.name}`} />
+        on <ObjectLink to="resources" of={spec.resource} />
       </PageHeading>
       {spec.transaction && isOpen(request.status?.state) && (
         <p class="notice">

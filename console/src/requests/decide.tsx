@@ -9,6 +9,7 @@ import { useStore } from '../store.ts';
 import { Recorded } from '../ui/recorded.tsx';
 import { Said } from '../ui/words.tsx';
 import { type Attempt, type Decision, useDeciding } from './attempt.ts';
+import { Elsewhere, SigningLink } from './elsewhere.tsx';
 import { Countdown, useLeft } from './left.tsx';
 import { live, type LiveViewer } from './live.ts';
 import { hasApproved } from './order.ts';
@@ -19,6 +20,9 @@ import { You } from './you.tsx';
 /** What this person can do about a request. */
 interface Stance {
   readonly isOpen: boolean;
+  /** A rule asks this person. */
+  readonly asked: boolean;
+  /** They may answer it here. */
   readonly may: boolean;
   readonly mayApprove: boolean;
   /** Every rule that asks this person wants an approval that is signed, which is not made here. */
@@ -28,10 +32,11 @@ interface Stance {
 function stanceOf(request: AccessRequest, viewer: LiveViewer): Stance {
   const open = isOpen(request.status?.state);
   const asking = rulesThatAsk(request, viewer, serverNow());
-  const may = open && viewer.decides && asking.length > 0;
-  const signs = may && asking.every(({ assurance = 'kubernetes' }) => assurance !== 'kubernetes');
+  const asked = open && asking.length > 0;
+  const may = asked && viewer.decides;
+  const signs = asked && asking.every(({ assurance = 'kubernetes' }) => assurance !== 'kubernetes');
   const mayApprove = may && !signs && stateOf(request) === 'Pending' && !hasApproved(request, viewer);
-  return { isOpen: open, may, mayApprove, signs };
+  return { isOpen: open, asked, may, mayApprove, signs };
 }
 
 /** What was lost keeps its panel, and the reason in it. */
@@ -90,8 +95,7 @@ export function Decide({ request, viewer }: DecideProps): JSX.Element | null {
         <div class="bar">
           <div class="bar-text">
             <Countdown ms={leftMs} />
-            {stance.may ? <You viewer={viewer} /> : <WhyNot request={request} viewer={viewer} />}
-            {stance.signs && <p class="count">It is approved with a signature only, on the page of the operator.</p>}
+            <Stand request={request} viewer={viewer} stance={stance} />
           </div>
           <Openers stance={stance} open={open} disabled={isSending || !isLive} onOpen={start} />
         </div>
@@ -132,18 +136,26 @@ function Openers({ stance, open, disabled, onOpen }: OpenersProps): JSX.Element 
   );
 }
 
+/** As whom somebody answers, and where else they do. */
+function Stand({ request, viewer, stance }: DecideProps & { stance: Stance }): JSX.Element {
+  if (!stance.asked) return <WhyNot request={request} viewer={viewer} />;
+  if (!stance.may) return <Elsewhere request={request} viewer={viewer} signs={stance.signs} />;
+  return (
+    <>
+      <You viewer={viewer} />
+      {stance.signs && (
+        <>
+          <p class="count">It is approved with a signature only, on the page of the operator.</p>
+          <SigningLink request={request} />
+        </>
+      )}
+    </>
+  );
+}
+
 /** Why somebody sees no button, and who has one. */
 function WhyNot({ request, viewer }: DecideProps): JSX.Element {
-  const { namespace = '', name } = request.metadata;
-  if (!viewer.decides)
-    return (
-      <p class="count">
-        It is answered at a terminal:{' '}
-        <code>
-          kubectl chaperone approve {name} --namespace {namespace}
-        </code>
-      </p>
-    );
+  const { namespace = '' } = request.metadata;
   if (isOwn(namespace, request.spec, viewer.user)) return <p class="count">Nobody decides on a request of their own.</p>;
   return (
     <p class="count">

@@ -23,6 +23,7 @@ import { get, serverNow } from '../server.ts';
 import { useStore } from '../store.ts';
 import { counted as countOf } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
+import { ObjectLink } from '../ui/object-link.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
@@ -265,7 +266,7 @@ function Rules({ request, viewer }: { request: AccessRequest; viewer: LiveViewer
           <Said words={ruleWords(rule)} />
           {asking.has(rule) ? ', you are asked' : ', you are not asked'}{' '}
           <span class="mute">
-            policy <Recorded text={`${rule.policy.namespace}/${rule.policy.name}`} names frame={false} />
+            policy <ObjectLink to="policies" of={rule.policy} />
           </span>
         </li>
       ))}

@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import { useLoad } from '../load.ts';
 import { asServerError, ServerError } from '../server.ts';
 import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
+import { ObjectLink } from '../ui/object-link.tsx';
 import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Time } from '../ui/time.tsx';
@@ -283,7 +284,7 @@ function Other({ record, mono }: { record: Extract<Entry, { kind: 'other' }>['re
           </li>
           {record.policies.map(({ namespace, name, generation }) => (
             <li key={`${namespace}/${name}`}>
-              Policy <Recorded text={`${namespace}/${name}`} names />, generation {generation}
+              Policy <ObjectLink to="policies" of={{ namespace, name }} frame />, generation {generation}
             </li>
           ))}
         </ul>

@@ -4,6 +4,7 @@ import { serverNow } from '../server.ts';
 import { bytesOf, counted, lengthOf } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { PageHeading } from '../ui/heading.tsx';
+import { ObjectLink } from '../ui/object-link.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
 import { EvidenceMark, Mark } from '../ui/verdict.tsx';
@@ -21,7 +22,7 @@ export function SessionHead({ session, title, stale }: { session: SessionDetail;
         {resource === undefined ? (
           <span class="mute">resource not received yet</span>
         ) : (
-          <Recorded text={`${resource.namespace}/${resource.name}`} names frame={false} />
+          <ObjectLink to="resources" of={resource} />
         )}
       </PageHeading>
       <dl class="meta">

@@ -1,4 +1,4 @@
-import type { ComponentChildren, JSX } from 'preact';
+import { type ComponentChildren, Fragment, type JSX } from 'preact';
 import { auth, type ServerError } from '../server.ts';
 import { useStore } from '../store.ts';
 
@@ -30,12 +30,20 @@ interface FailureProps {
   readonly onRetry: () => void;
   /** What is still shown, and from when. */
   readonly still?: string;
+  /** What somebody needs to see it. */
+  readonly right?: Right;
 }
 
+interface Right {
+  readonly see: string;
+  readonly verbs: readonly string[];
+  readonly on: string;
+}
+const SESSIONS: Right = { see: 'sessions of an agent', verbs: ['list', 'get', 'replay'], on: 'sessions' };
 const NO_ACCESS = new Set(['Forbidden', 'NotFound']);
 
 /** What failed, our code, what still works, and another try; or that there is no access, which looks like nothing being there. */
-export function Failure({ error, what, onRetry, still }: FailureProps): JSX.Element {
+export function Failure({ error, what, onRetry, still, right = SESSIONS }: FailureProps): JSX.Element {
   const local = useStore(auth)?.way === 'link';
   if (NO_ACCESS.has(error.code) && local)
     return (
@@ -50,8 +58,14 @@ export function Failure({ error, what, onRetry, still }: FailureProps): JSX.Elem
       <div class="state" role="alert">
         <p class="state-title">{what} is not here, or not for you</p>
         <p>
-          To see sessions of an agent you need the verbs <code>list</code>, <code>get</code> and <code>replay</code> on{' '}
-          <code>sessions.chaperone.dev</code> in its namespace. Whoever administers that namespace can grant them.
+          To see {right.see} you need the {right.verbs.length === 1 ? 'verb' : 'verbs'}{' '}
+          {right.verbs.map((verb, at) => (
+            <Fragment key={verb}>
+              {at > 0 && (at === right.verbs.length - 1 ? ' and ' : ', ')}
+              <code>{verb}</code>
+            </Fragment>
+          ))}{' '}
+          on <code>{right.on}.chaperone.dev</code> in its namespace. Whoever administers that namespace can grant them.
         </p>
         <p class="mute">{error.code}</p>
       </div>

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { type AccessPolicy, describeProblem, type ManifestFile, nearest, readManifests } from '@chaperone/api';
+import {
+  type AccessPolicy,
+  describeProblem,
+  type ManifestFile,
+  nearest,
+  type ProtectedResource,
+  readManifests,
+} from '@chaperone/api';
 import { type Agent, canonicalJson, type Snapshot } from '@chaperone/policy';
 import type { Clock, Logger } from '../platform.ts';
 import { LEAF_LIFE_MS, openAuthority } from './authority.ts';
@@ -11,6 +18,7 @@ import { Desk } from './desk.ts';
 import { ControlPlaneError } from './errors.ts';
 import { Generations } from './generations.ts';
 import { openHashSecret } from './hash-secret.ts';
+import { Known, type KnownObjects } from './known.ts';
 import { newLeafKey } from './leaf-key.ts';
 
 /** How often the directory is looked at; a right that is withdrawn there ends its sessions within 2 s. */
@@ -33,6 +41,9 @@ export interface ManifestControl extends ControlPlane {
   readonly approvals: Desk;
   /** Ends one session; its agent reads why, and its record keeps who did it. */
   kill(session: string, reason: string, by: string): void;
+  /** What the files in force hold, with what is known of each as conditions. */
+  policies(): readonly AccessPolicy[];
+  resources(): readonly ProtectedResource[];
   /** Resources that policies name and the agent cannot use, by the files in force. */
   readonly problems: readonly CompileProblem[];
   /** Mistakes in the files as they are now, if they are not the ones in force. */
@@ -56,7 +67,7 @@ export async function openManifestControl(options: ManifestControlOptions): Prom
   const compiled = compileVersion({ ...options, hashSecret, generations }, first.files);
   demandUse(options, compiled);
   const control = new Manifests(options, { tlsKey: key.pem, ca: authority.ca, certify, hashSecret, generations });
-  await control.adopt(compiled.compiled, first.fingerprint);
+  await control.adopt(compiled, first.fingerprint);
   control.start();
   return control;
 }
@@ -84,6 +95,7 @@ class Manifests implements ManifestControl {
   readonly approvals: Desk;
   readonly #o: ManifestControlOptions;
   readonly #identity: Identity;
+  readonly #known: Known;
   readonly #listeners: ((snapshot: Snapshot) => void)[] = [];
   readonly #onRevoke: Parameters<ControlPlane['onRevoke']>[0][] = [];
   #snapshot: Snapshot | undefined;
@@ -99,6 +111,7 @@ class Manifests implements ManifestControl {
   constructor(options: ManifestControlOptions, identity: Identity) {
     this.#o = options;
     this.#identity = identity;
+    this.#known = new Known(options.agent, () => options.clock.now());
     this.approvals = new Desk({ snapshot: () => this.#snapshot, clock: options.clock });
   }
 
@@ -110,6 +123,12 @@ class Manifests implements ManifestControl {
   }
   get invalid(): string | undefined {
     return this.#invalid;
+  }
+  policies(): readonly AccessPolicy[] {
+    return this.#known.policies();
+  }
+  resources(): readonly ProtectedResource[] {
+    return this.#known.resources();
   }
   current(): Snapshot | undefined {
     return this.#snapshot;
@@ -125,7 +144,9 @@ class Manifests implements ManifestControl {
   kill(session: string, reason: string, by: string): void {
     for (const listener of this.#onRevoke) listener({ code: 'SessionEnded', reason, session, by });
   }
-  report({ resource, type, status, reason, message }: Parameters<ControlPlane['report']>[0]): void {
+  report(observation: Parameters<ControlPlane['report']>[0]): void {
+    const { resource, type, status, reason, message } = observation;
+    this.#known.see(observation);
     const name = `${resource.namespace}/${resource.name}`;
     this.#o.logger[status === 'False' ? 'warn' : 'info']('observation', { resource: name, type, status, code: reason, message });
   }
@@ -147,7 +168,7 @@ class Manifests implements ManifestControl {
   }
 
   /** Puts a version in force, unless it says the same as the one before. */
-  async adopt(compiled: CompiledManifests, fingerprint: string): Promise<void> {
+  async adopt({ compiled, ...objects }: CompiledVersion, fingerprint: string): Promise<void> {
     this.#fingerprint = fingerprint;
     this.#invalid = undefined;
     this.#problems = compiled.problems;
@@ -159,6 +180,7 @@ class Manifests implements ManifestControl {
     const before = this.#snapshot;
     const certificate = known && before !== undefined ? before.certificate : await this.#identity.certify(hosts);
     if (certificate !== before?.certificate) [this.#certifiedAt, this.#certifiedHosts] = [now, hosts.join(' ')];
+    this.#known.adopt(objects, compiled);
     const revision = createHash('sha256').update(canonicalJson(content)).digest('hex').slice(0, 16);
     if (revision === before?.revision && certificate === before.certificate) return;
     this.#snapshot = { revision, ...content, certificate, ca: this.#identity.ca, validForMs: VALID_FOR_MS };
@@ -187,7 +209,7 @@ class Manifests implements ManifestControl {
       if (version.fingerprint === this.#fingerprint && !aged) return;
       this.#fingerprint = version.fingerprint;
       const { hashSecret, generations } = this.#identity;
-      await this.adopt(compileVersion({ ...this.#o, hashSecret, generations }, version.files).compiled, version.fingerprint);
+      await this.adopt(compileVersion({ ...this.#o, hashSecret, generations }, version.files), version.fingerprint);
     } catch (error) {
       const message = error instanceof ControlPlaneError ? error.message : 'the directory cannot be read';
       if (message === this.#invalid) return;
@@ -235,21 +257,25 @@ async function readVersion(directory: string): Promise<Version> {
   return { files, fingerprint: hash.digest('hex') };
 }
 
+/** What the files hold, and what the agent gets of it. */
+type CompiledVersion = KnownObjects & { readonly compiled: CompiledManifests };
+
 /** @throws ControlPlaneError ManifestInvalid with a line per mistake. */
 function compileVersion(
   { agent, hashSecret, generations = new Generations() }: { agent: Agent; hashSecret?: Buffer; generations?: Generations },
   files: readonly ManifestFile[],
-): { compiled: CompiledManifests; policies: readonly AccessPolicy[] } {
+): CompiledVersion {
   const { problems, ...objects } = readManifests(files);
   if (problems.length > 0) throw new ControlPlaneError('ManifestInvalid', problems.map(describeProblem).join('\n'));
   const policies = generations.number(objects.policies);
-  return { compiled: compileManifests(agent, { ...objects, policies }, hashSecret), policies };
+  const { resources } = objects;
+  return { compiled: compileManifests(agent, { ...objects, policies }, hashSecret), policies, resources };
 }
 
 /** At start an agent that gets nothing is a mistake in the command line or the files; later it is a right withdrawn. */
 function demandUse(
   { agent, directory }: Pick<ManifestControlOptions, 'agent' | 'directory'>,
-  { compiled, policies }: { compiled: CompiledManifests; policies: readonly AccessPolicy[] },
+  { compiled, policies }: CompiledVersion,
 ): void {
   const who = `${agent.namespace}/${agent.serviceAccount}`;
   if (!compiled.selected) {

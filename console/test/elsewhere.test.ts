@@ -1,0 +1,112 @@
+import type { AccessRequest } from '@chaperone/api';
+import type { Browser, Page } from 'playwright-core';
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
+import { hasChromium, launch, type Site, startSite, visit, type VisitOptions } from './browser.test-support.ts';
+import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen } from './page.test-support.ts';
+import { bar, panel } from './requests.test-support.ts';
+import { withPage } from './requests-world.test-support.ts';
+
+// What a cluster's collector is: requests are read here, and decided on elsewhere.
+let browser: Browser;
+let site: Site;
+beforeAll(async () => {
+  if (!hasChromium) return undefined;
+  [browser, site] = await Promise.all([launch(), startSite(false)]);
+  return async () => {
+    await browser.close();
+    await site[Symbol.asyncDispose]();
+  };
+});
+beforeEach(() => site?.requests.clear());
+
+const PAGE = 'https://decide.corp:8443/requests/agents/x';
+const [RULE] = aRequest().spec.rules as [AccessRequest['spec']['rules'][number]];
+
+async function open(request: AccessRequest, options: VisitOptions = {}): Promise<Page> {
+  site.requests.put(request);
+  const { page, context, faults } = await visit(browser, site, { home: '/requests', ...options });
+  onTestFinished(async () => {
+    await context.close();
+    if (faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
+    expect(faults).toEqual([]);
+  });
+  await page.goto(`${site.url}/requests/agents/${request.metadata.name}`);
+  await bar(page).waitFor();
+  return page;
+}
+
+const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ }, timeout: 60_000 };
+const commands = (page: Page) => bar(page).locator('.commands code');
+const signing = (page: Page) => bar(page).getByRole('link', { name: 'Decide on the signing page' });
+
+describe.runIf(hasChromium)('a request that is only read here', NETWORK, () => {
+  test.each([
+    { width: 1440, dark: false },
+    { width: 390, dark: true },
+    { width: 320, dark: false },
+  ])('is accessible and fits: $width, dark $dark', async (options) => {
+    const page = await open(withPage(aRequest(), PAGE), options);
+    await expectAccessible(page, 'elsewhere');
+    await expectNoSidewaysScroll(page, 'elsewhere');
+    await expectNothingUnseen(page);
+  });
+
+  test('leads to the page that signs, says at which host, and tells it nothing of where one comes from', async () => {
+    const page = await open(withPage(aRequest(), PAGE));
+    expect(await signing(page).getAttribute('href')).toBe(PAGE);
+    expect(await signing(page).getAttribute('rel')).toBe('noreferrer');
+    await bar(page).getByText('at decide.corp:8443').waitFor();
+    await bar(page).getByText('Or at a terminal:').waitFor();
+  });
+
+  test('has the commands, to be copied up to the reason, and no button or key that decides', async () => {
+    const request = aRequest();
+    const { name } = request.metadata;
+    const page = await open(request);
+    expect(await commands(page).allInnerTexts()).toEqual([
+      `chaperone approve ${name} -n agents --reason …`,
+      `chaperone deny ${name} -n agents --reason …`,
+    ]);
+    expect(await signing(page).count()).toBe(0);
+    await bar(page).getByRole('button', { name: 'Copy' }).last().click();
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(`chaperone deny ${name} -n agents --reason `);
+    await page.locator('h1').focus();
+    await page.keyboard.press('a');
+    await page.keyboard.press('d');
+    expect(await panel(page).count()).toBe(0);
+  });
+
+  test.each(['javascript:alert(1)', 'http://decide.corp/x', 'https://decide.corp@evil.example/x', '//evil.example'])(
+    'has no link to %s, whoever wrote it there',
+    async (written) => {
+      const page = await open(withPage(aRequest(), written));
+      expect(await signing(page).count()).toBe(0);
+      expect(await commands(page).count()).toBe(2);
+      expect(await bar(page).getByRole('link').count()).toBe(0);
+    },
+  );
+
+  test('of which an approval is signed has no command that could not approve it', async () => {
+    const request = aRequest({ spec: { rules: [{ ...RULE, assurance: 'signed' }] } });
+    const page = await open(request);
+    await bar(page).getByText('It is approved with a signature only, and there is no page here to sign on.').waitFor();
+    expect(await commands(page).allInnerTexts()).toEqual([`chaperone deny ${request.metadata.name} -n agents --reason …`]);
+  });
+
+  test('says to whom it does not ask who can, and nothing of where', async () => {
+    const page = await open(withPage(aRequest({ spec: { rules: [{ ...RULE, groups: ['sec'] }] } }), PAGE));
+    await bar(page).getByText('You cannot decide on it: it needs group sec; you are maria@corp.').waitFor();
+    expect([await commands(page).count(), await signing(page).count()]).toEqual([0, 0]);
+  });
+
+  test('that is over has neither', async () => {
+    const denied = { state: 'Denied', votes: '0/1', decidedAt: new Date().toISOString() } as const;
+    const request = site.requests.put(withPage(aRequest({ status: denied }), PAGE));
+    const { page, context } = await visit(browser, site, { home: '/requests' });
+    onTestFinished(() => context.close());
+    await page.goto(`${site.url}/requests/agents/${request.metadata.name}`);
+    await page.locator('.became').waitFor();
+    expect([await bar(page).count(), await commands(page).count()]).toEqual([0, 0]);
+  });
+});
