@@ -217,7 +217,9 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     const [decision] = site.decisions();
     if (decision === undefined) throw new Error('there is none');
     expect(decision.spec).toMatchObject({ decision: 'Deny', reason: 'ticket closed', attestation: { assurance: 'signed' } });
-    expect(await verifyDecision(decision, termsOf(site.config), await keysOf(site))).toMatchObject({ person: { user: 'jane@corp' } });
+    expect(await verifyDecision(decision, termsOf(site.config), await keysOf(site))).toMatchObject({
+      person: { user: 'jane@corp' },
+    });
     expect([one.faults, site.errors]).toEqual([[], []]);
   });
 
