@@ -31,16 +31,18 @@ export interface ClusterSite extends AsyncDisposable {
 export const CLIENT = { id: 'console', secret: 'a-secret-of-the-console-of-this-test' };
 export const callbackOf = (url: string): string => `${url}/auth/oidc/callback`;
 
-/** Who is in group support may do all with sessions. */
+/** Who is in group support may do all. There are no objects, and none come. */
 async function anApiServer({ certificate, key }: Certified, reviewed: Reviewed[]): Promise<{ url: string; close: () => void }> {
   const answer = async (asked: IncomingMessage): Promise<object> => {
-    if (asked.url !== '/apis/authorization.k8s.io/v1/subjectaccessreviews') return { metadata: {}, items: [] };
+    if (asked.url !== '/apis/authorization.k8s.io/v1/subjectaccessreviews')
+      return { metadata: { resourceVersion: '1' }, items: [] };
     const { spec } = (await json(asked)) as { spec: Reviewed };
     reviewed.push(spec);
     return { status: { allowed: spec.groups.includes('oidc:support') } };
   };
   const server = createServer({ cert: certificate, key }, (asked, response) => {
     response.setHeader('content-type', 'application/json');
+    if (new URL(asked.url ?? '', 'https://localhost').searchParams.has('watch')) return response.flushHeaders();
     answer(asked).then(
       (body) => response.end(JSON.stringify(body)),
       () => response.destroy(),

@@ -211,7 +211,7 @@ describe.runIf(hasChromium)('signing in through a provider', { retry: { count: 3
     expect(await page.locator('main').innerText()).not.toContain('555');
     await link(page).click();
     await atProvider(page);
-    await page.waitForURL(`${site.url}/sessions`);
+    await page.waitForURL(`${site.url}/requests`);
     expect(await page.evaluate('window.hacked')).toBeUndefined();
     expect(known.issuer).toBe(`https://${host}`);
   });
