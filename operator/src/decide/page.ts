@@ -38,6 +38,10 @@ const HTML = `<!doctype html>
         <button id="send"></button>
       </p>
     </section>
+    <section id="own" hidden aria-labelledby="own-title">
+      <h2 id="own-title">Your passkeys</h2>
+      <ul id="known"></ul>
+    </section>
     <p><button id="passkey" hidden>Add a passkey…</button></p>
   </section>
   <noscript>This page signs what you decide, which needs JavaScript.</noscript>
@@ -54,6 +58,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 #note { font-weight: 600; min-height: 1.5em; }
 #first, #second { display: flex; justify-content: space-between; }
 #second { flex-direction: row-reverse; margin-top: 3rem; }
+#known li { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; justify-content: space-between; }
+h2 { font-size: 1.1rem; margin-top: 3rem; }
 input { display: block; width: 100%; box-sizing: border-box; }
 button, input { font: inherit; padding: .6rem 1rem; min-height: 44px; }
 mark { background: Mark; color: MarkText; }
