@@ -21,8 +21,14 @@ export const SessionKillStatus = z
   .object({
     sent: z.int().min(0).max(100_000).optional().describe('Sidecars of the namespace that were told.'),
     at: z.string().max(64).optional().describe('When they were told, RFC 3339.'),
+    endedAt: z
+      .string()
+      .max(64)
+      .optional()
+      .describe('When the sidecar that had the session said that it is over, RFC 3339. Absent: none has said so.'),
   })
   .describe('What the operator did.');
+export type SessionKillStatus = z.infer<typeof SessionKillStatus>;
 
 export const SessionKill = z
   .object({

@@ -7,6 +7,9 @@ export const MAX_REQUEST_TEXT = 8 * 1024;
 export const MAX_LISTED = 64;
 /** More rows are not approved by a letter, or by a press. */
 export const MAX_ROWS = 100;
+/** A look takes 700 ms at most, and its way; a cluster notes when something was made in whole seconds. */
+const LOOKING_MS = 3_000;
+export const LOOKING_WORDS = 'being looked at';
 const DATA_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete']);
 
 /** Words of ours, and text that somebody else chose, told apart: a page frames what is foreign, a terminal makes it visible. */
@@ -48,8 +51,19 @@ export function purposeWords({ spec: { agent } }: AccessRequest): Words[] {
   ];
 }
 
+/**
+ * For how long what a request meets may still be looked at, ms: it is asked for first, and nobody has said yet. 0: it is known, or nobody
+ * will say.
+ */
+export function lookingMs(request: AccessRequest, now: number): number {
+  const { metadata, status } = request;
+  if (stateOf(request) !== 'Pending' || status?.preview !== undefined) return 0;
+  const age = now - Date.parse(metadata.creationTimestamp ?? '');
+  return age >= 0 && age < LOOKING_MS ? LOOKING_MS - age : 0;
+}
+
 /** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
-export function rowsWords({ spec: { preview } }: AccessRequest): Words[] {
+export function rowsWords({ status: { preview } = {} }: AccessRequest): Words[] {
   if (preview === undefined) return [];
   const { count, estimate, why } = preview;
   if (count !== undefined) return [[`${rowCount(count)} matched when it was asked for`]];
@@ -82,6 +96,35 @@ export function grantWords({ status: { grantedUntil, revokedBy } = {} }: AccessR
   return [`the same again, with other values, until ${visible(grantedUntil, 64)}`, ...ended];
 }
 
+/** Who may run what again by a grant: agent support-agent in pod support-agent-6d9f7, on data/orders-db, by rule "fix". */
+export function scopeWords({ metadata, spec: { agent, resource, rules } }: AccessRequest): Words {
+  const { serviceAccount, pod, onBehalfOf } = agent;
+  return [
+    'agent ',
+    { foreign: `${metadata.namespace ?? ''}/${serviceAccount}` },
+    ...(pod === undefined ? [] : [' in pod ', { foreign: pod }]),
+    ...(onBehalfOf === undefined ? [] : [' on behalf of ', { foreign: onBehalfOf.user }]),
+    ', on ',
+    { foreign: `${resource.namespace}/${resource.name}` },
+    `, by rule${rules.length === 1 ? '' : 's'} `,
+    ...listed(rules.map(({ policy, rule }) => `${policy.namespace}/${policy.name} ${rule}`)),
+  ];
+}
+
+/** What a grant lets the agent choose. */
+export const GRANT_WORDS = 'the same again, with any other values, in conditions too: it may meet other rows, and more of them';
+
+/** 30 min, 1 h 30 min */
+export function minutesText(seconds: number): string {
+  const parts = [
+    [Math.floor(seconds / 3600), 'h'],
+    [Math.floor(seconds / 60) % 60, 'min'],
+    [Math.floor(seconds) % 60, 's'],
+  ] as const;
+  const said = parts.filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}`);
+  return said.length === 0 ? '0 s' : said.join(' ');
+}
+
 export const TRANSACTION_WORDS = 'part of an open transaction, whose locks are held meanwhile';
 
 export function waitsWords({ spec }: AccessRequest): string {
@@ -104,7 +147,8 @@ export function fullWords(values: readonly unknown[] = [], of: string): string |
  * changes what there is. Undefined: a letter, or a press, is enough.
  */
 export function typedObject(request: AccessRequest): string | undefined {
-  const { preview, resource } = request.spec;
+  const { resource } = request.spec;
+  const { preview } = request.status ?? {};
   const held = heldEffects(request);
   const isData = held.every(({ verb }) => DATA_VERBS.has(verb));
   if (isData && preview?.count !== undefined && preview.count <= MAX_ROWS) return undefined;

@@ -2,16 +2,14 @@ import { z } from 'zod';
 import { ASSURANCES, Attestation } from './attestation.ts';
 import { namespaceName, objectName, sentence, shortName, text } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
+import { MAX_GRANT_SECONDS, MIN_GRANT_SECONDS } from './request-grants.ts';
 import { MAX_REQUEST_TEXT } from './request-words.ts';
 import { immutable, withRules } from './rules.ts';
 
+export { MAX_GRANT_SECONDS, MIN_GRANT_SECONDS } from './request-grants.ts';
 export { MAX_REQUEST_TEXT, shortDigest } from './request-words.ts';
 
 const MAX = { effects: 64, rules: 16, parameters: 64, approvers: 32, groups: 512, votes: 64 } as const;
-
-/** People may approve that the same runs again for so long. */
-export const MIN_GRANT_SECONDS = 60;
-export const MAX_GRANT_SECONDS = 12 * 3600;
 
 /** How a held action is named everywhere: ar- and 16 characters of base32. */
 export const REQUEST_NAME = /^ar-[a-z2-7]{16}$/;
@@ -108,24 +106,6 @@ export const RequestSpec = withRules(
       .max(MAX.parameters)
       .optional()
       .describe('Bound values, masked by label, with what nobody can see written out.'),
-    preview: z
-      .object({
-        estimate: z
-          .int()
-          .min(0)
-          .max(Number.MAX_SAFE_INTEGER)
-          .optional()
-          .describe('Rows that the upstream expects it to return or to change, without having run it.'),
-        count: z
-          .int()
-          .min(0)
-          .max(Number.MAX_SAFE_INTEGER)
-          .optional()
-          .describe('Rows that it would have changed when it was asked for.'),
-        why: z.string().max(256).optional().describe('Why nobody looked at the rows.'),
-      })
-      .optional()
-      .describe('What it would meet: the rows themselves are shown to approvers and kept nowhere.'),
     recent: z
       .array(
         z.object({
@@ -146,6 +126,11 @@ export const RequestSpec = withRules(
     template: digest
       .optional()
       .describe('Seals the same without its values: what an approval may let run again. Absent: one execution only.'),
+    templateText: z
+      .string()
+      .max(MAX_REQUEST_TEXT)
+      .optional()
+      .describe('What template seals, for people: the statement with ? for each value; it may be its beginning.'),
     grantedBy: requestName.optional().describe('The AccessRequest with whose approval people granted this one.'),
     rules: z.array(Approvers).min(1).max(MAX.rules).describe('What asks for approval; every one of them must be satisfied.'),
     expiresAt: time.describe('Nothing runs after it, RFC 3339.'),
@@ -180,6 +165,26 @@ export const RequestStatus = z
     state: z.enum(REQUEST_STATES).optional().describe('Pending, then what became of it.'),
     votes: z.string().max(32).optional().describe('Approvals given of those needed, for kubectl get. Example: 1/2'),
     asked: z.int().min(1).optional().describe('How often the agent asked for the very same while it was pending.'),
+    preview: z
+      .object({
+        estimate: z
+          .int()
+          .min(0)
+          .max(Number.MAX_SAFE_INTEGER)
+          .optional()
+          .describe('Rows that the upstream expects it to return or to change, without having run it.'),
+        count: z
+          .int()
+          .min(0)
+          .max(Number.MAX_SAFE_INTEGER)
+          .optional()
+          .describe('Rows that it would have changed when they were looked at.'),
+        why: z.string().max(256).optional().describe('Why nobody looked at the rows.'),
+      })
+      .optional()
+      .describe(
+        'What it would meet, looked at once people are asked: the rows themselves are shown to approvers and stored nowhere.',
+      ),
     decisions: z.array(CountedDecision).max(MAX.votes).optional().describe('Answers so far.'),
     decidedAt: time.optional().describe('When it was decided, or ended without.'),
     grantedUntil: time

@@ -10,6 +10,6 @@ export {
 export { type Collector, type CollectorOptions, createCollector } from './collector.ts';
 export { LinkSignIn, type SignIn } from './console/sign-in.ts';
 export { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
-export { type DecisionBody, type Decided, RequestRefused, type RequestSource } from './requests/source.ts';
+export { type DecisionBody, type Decided, RequestRefused, type RequestSource, type RevocationBody } from './requests/source.ts';
 export type { IngestOutcome, Logger, Sender } from './ingest.ts';
 export type { ReindexResult } from './reindex.ts';

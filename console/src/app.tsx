@@ -16,6 +16,7 @@ type Page = ComponentType<PageProps>;
 const ROUTES: readonly { readonly name: string; readonly pattern: RegExp; readonly load: () => Promise<{ default: Page }> }[] = [
   { name: 'requests', pattern: /^\/requests\/?$/, load: () => import('./pages/requests.tsx') },
   { name: 'request', pattern: /^\/requests\/([a-z0-9-]{1,63}\/ar-[a-z2-7]{16})$/, load: () => import('./pages/request.tsx') },
+  { name: 'grants', pattern: /^\/grants\/?$/, load: () => import('./pages/grants.tsx') },
   { name: 'sessions', pattern: /^\/sessions\/?$/, load: () => import('./pages/sessions.tsx') },
   { name: 'session', pattern: /^\/sessions\/(s-[a-z2-7]{1,16})$/, load: () => import('./pages/session.tsx') },
 ];

@@ -12,8 +12,11 @@ import { Mark } from './ui/verdict.tsx';
 /** Where the navigation leads. A page that does not exist is not named. */
 const NAV = [
   { path: '/requests', label: 'Requests', key: 'r' },
+  { path: '/grants', label: 'Grants', key: 'g' },
   { path: '/sessions', label: 'Sessions', key: 's' },
 ] as const;
+/** What needs requests to be there. */
+const OF_REQUESTS: ReadonlySet<string> = new Set(['/requests', '/grants']);
 const THEME_WORDS = { auto: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' } as const;
 
 /** What is around every page: where one is, who one is, and how things are shown. */
@@ -28,7 +31,7 @@ export function Shell({ children }: { children: ComponentChildren }): JSX.Elemen
     help.current?.showModal();
   }, []);
   const hasRequests = state?.requests === true;
-  const nav = useMemo(() => NAV.filter((each) => each.path !== '/requests' || hasRequests), [hasRequests]);
+  const nav = useMemo(() => NAV.filter(({ path: to }) => hasRequests || !OF_REQUESTS.has(to)), [hasRequests]);
   const actions = useMemo(
     (): KeyAction[] => [
       ...nav.map(({ path: to, label, key }) => ({ keys: [`g ${key}`], does: `go to ${label}`, run: () => go(to) })),

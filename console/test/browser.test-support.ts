@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
+import type { AccessRequest } from '@chaperone/api';
 import { temporaryDirectory } from '@chaperone/testing';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { expect, onTestFinished } from 'vitest';
@@ -40,14 +41,23 @@ export interface Site extends AsyncDisposable {
   before: (request: Request) => Promise<Response | undefined>;
 }
 
-/** A real collector with the built page on a local port. */
-export async function startSite(): Promise<Site> {
+function nobody(): never {
+  throw new RequestRefused(400, 'Usage', 'nobody decides here');
+}
+
+/** A real collector with the built page on a local port. @param decides - whether decisions are taken here */
+export async function startSite(decides = true): Promise<Site> {
   const directory = await temporaryDirectory('chaperone-console-');
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
   if (files === undefined) throw new Error('the page is not built: npm run build');
   const signIn = new LinkSignIn(Date.now);
   const requests = new Requests({ user: 'maria@corp', groups: ['dba'] });
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const desk = {
+    content: ({ metadata }: AccessRequest) => requests.contents.get(metadata.name) ?? {},
+    decide: nobody,
+    revoke: nobody,
+  };
   const collector = await createCollector({
     directory: directory.path,
     trust,
@@ -57,12 +67,7 @@ export async function startSite(): Promise<Site> {
       list: () => requests.list(),
       watch: (tell) => requests.watch(tell),
       viewer: (identity) => requests.viewer(identity),
-      desk: {
-        content: ({ metadata }) => requests.contents.get(metadata.name) ?? {},
-        decide: () => {
-          throw new RequestRefused(400, 'Usage', 'nobody decides here');
-        },
-      },
+      ...(decides && { desk }),
     },
     console: { files, signIn, now: Date.now },
   });

@@ -46,6 +46,7 @@ const settled = async (page: Page): Promise<void> => {
   await page.locator('h1').waitFor();
   await page.locator('.skeleton').waitFor({ state: 'detached' });
 };
+const groups = (page: Page) => page.locator('.request-row.group');
 const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ }, timeout: 120_000 };
 
 describe.runIf(hasChromium)('requests in every state', NETWORK, () => {
@@ -192,6 +193,38 @@ describe.runIf(hasChromium)('what is large, or was not counted', NETWORK, () => 
   });
 });
 
+describe.runIf(hasChromium)('what somebody looks at while people see it already', NETWORK, () => {
+  test('is said to be looked at, and then in the same place what it meets', async () => {
+    const made = aRequest();
+    const { preview, ...unknown } = made.status ?? {};
+    site.requests.put({ ...made, status: unknown });
+    const { page } = await come();
+    await page.goto(`${site.url}${pathOf(made)}`);
+    await bar(page).waitFor();
+    const asked = { ...made.metadata, resourceVersion: '2', creationTimestamp: new Date().toISOString() };
+    site.requests.put({ ...made, metadata: asked, status: unknown });
+    await page.getByText('being looked at').waitFor();
+    await begin(page, 'Approve');
+    const field = panel(page).getByLabel('This is not approved');
+    const places = async (): Promise<unknown> => [await field.boundingBox(), await confirm(page).evaluate((it) => it.offsetTop)];
+    const before = await places();
+    site.requests.put({ ...made, metadata: { ...asked, resourceVersion: '3' }, status: { ...unknown, preview } });
+    await page.getByText('1 row matched when it was asked for').waitFor();
+    expect([await page.getByText('being looked at').count(), await places()]).toEqual([0, before]);
+  });
+
+  test('is not said to be looked at for longer than it can be', async () => {
+    const { page } = await come();
+    const made = aRequest();
+    const { preview: _, ...unknown } = made.status ?? {};
+    site.requests.put({ ...made, status: unknown });
+    await row(page, made.metadata.name).getByText('being looked at').waitFor();
+    await row(page, made.metadata.name).getByText('not counted').waitFor();
+    await page.goto(`${site.url}${pathOf(made)}`);
+    await page.getByText('not previewed: nobody looked').waitFor();
+  });
+});
+
 describe.runIf(hasChromium)('hostile text in a request', NETWORK, () => {
   const shared = new LongVisit();
   afterAll(() => shared.end());
@@ -280,6 +313,94 @@ describe.runIf(hasChromium)('a list in which much goes on', NETWORK, () => {
     await bar(page).waitFor();
     await page.keyboard.press('u');
     await rows.first().waitFor();
+  });
+});
+
+describe.runIf(hasChromium)('requests that are alike', NETWORK, () => {
+  test('are one row that opens to each of them, by mouse and by keys, and stays open', async () => {
+    const [first, second, , , other] = manyRequests(site.requests, 6, 4) as [AccessRequest, AccessRequest, ...AccessRequest[]];
+    site.requests.put(aRequest({ spec: { expiresAt: new Date(Date.now() + 3_000_000).toISOString() } }));
+    const { page } = await come();
+    await groups(page).first().waitFor();
+    const rows = page.locator('.requests-body .request-row');
+    expect((await rows.allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' '))).toEqual([
+      expect.stringMatching(/^⧗ (9|10) min ▸ UPDATE public\.table_0 4 alike agent-0 → on data\/orders-db one by one$/),
+      expect.stringMatching(/^⧗ (9|10) min ▸ UPDATE public\.table_1 2 alike agent-1 /),
+      expect.stringMatching(/UPDATE public\.tickets 1 row support-agent /),
+    ]);
+    expect(await page.title(), 'people decide on requests, not on groups').toBe('(7) Requests · Chaperone');
+    await expectAccessible(page, 'groups');
+    await page.keyboard.press('j');
+    await page.keyboard.press('Enter');
+    await row(page, first.metadata.name).waitFor();
+    expect(await row(page, first.metadata.name).innerText()).toContain('update table_0 set a = 0 where id = 0');
+    expect([await rows.count(), await page.getByRole('table').getAttribute('aria-rowcount')]).toEqual([7, '8']);
+    await expectAccessible(page, 'groups, open');
+    for (const key of ['j', 'j', 'Enter']) await page.keyboard.press(key);
+    await page.locator('.request-name', { hasText: second.metadata.name }).waitFor();
+    await page.getByText('3 more wait for the same with other values').waitFor();
+    await page.getByRole('link', { name: first.metadata.name }).click();
+    await page.locator('.request-name', { hasText: first.metadata.name }).waitFor();
+    await page.keyboard.press('u');
+    await row(page, first.metadata.name).waitFor();
+    await groups(page).first().getByRole('button').click();
+    await expect.poll(() => rows.count()).toBe(3);
+    await groups(page).nth(1).getByRole('button').click();
+    await row(page, other?.metadata.name ?? '').waitFor();
+  });
+
+  test('that were decided meanwhile stay in their place, and are not counted as waiting', async () => {
+    const [first, second] = manyRequests(site.requests, 3, 3) as [AccessRequest, AccessRequest];
+    const { page } = await come();
+    await groups(page).getByRole('button').click();
+    await row(page, second.metadata.name).hover();
+    site.requests.put({
+      ...first,
+      metadata: { ...first.metadata, resourceVersion: '2' },
+      status: { state: 'Denied', votes: '0/1', decidedAt: new Date().toISOString() },
+    });
+    await row(page, first.metadata.name).getByText('denied').waitFor();
+    await groups(page).getByText('2 of 3 alike wait').waitFor();
+    expect(await page.locator('.requests-body .request-row').count()).toBe(4);
+    await page.mouse.move(0, 0);
+  });
+
+  test('fit a phone, and hide nothing that is hostile', async () => {
+    const text = Object.values(HOSTILE_TEXTS).join(' ').slice(0, 8_000);
+    for (const at of [0, 1])
+      site.requests.put({ ...hostileRequest(text, String(at)), status: { state: 'Pending', votes: '0/1' } });
+    for (const request of site.requests.list())
+      site.requests.put({ ...request, spec: { ...request.spec, template: 'b'.repeat(64) } });
+    const { page } = await come({ width: 320 });
+    await groups(page).getByRole('button').click();
+    expect(await page.locator('.of-group').count()).toBe(2);
+    await expectNoSidewaysScroll(page, 'groups');
+    await expectNothingUnseen(page);
+    await expectAccessible(page, 'groups, hostile');
+    expect(
+      await page
+        .locator('.of-group')
+        .first()
+        .evaluate((element) => element.clientHeight),
+    ).toBeLessThan(100);
+  });
+
+  test('of a thousand, all open, are drawn in part and walked at once', async () => {
+    manyRequests(site.requests, 1_000, 20);
+    const { page } = await come();
+    await groups(page).nth(49).waitFor();
+    expect(await page.getByRole('table').getAttribute('aria-rowcount')).toBe('51');
+    await page.evaluate("for (const each of document.querySelectorAll('.group button')) each.click()");
+    await expect.poll(() => page.getByRole('table').getAttribute('aria-rowcount')).toBe('1051');
+    expect(await page.locator('.requests-body .request-row').count()).toBeLessThan(100);
+    await page.keyboard.press('j');
+    const times = await page.evaluate<number[]>(
+      `(async () => { const times = []; for (let step = 0; step < 40; step++) { const at = performance.now(); document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'j', bubbles: true })); await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))); times.push(performance.now() - at); } return times.sort((a, b) => a - b); })()`,
+    );
+    expect(times[Math.floor(times.length * 0.8)]).toBeLessThan(100);
+    expect(
+      Number(await page.evaluate<string>("document.activeElement.closest('.request-row').getAttribute('aria-rowindex')")),
+    ).toBeGreaterThan(40);
   });
 });
 

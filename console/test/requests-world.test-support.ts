@@ -31,11 +31,11 @@ const done = (
 export function requestsOf(requests: Requests): Record<string, AccessRequest> {
   const world: Record<string, AccessRequest> = {
     update: aRequest({
+      preview: { count: 3 },
       spec: {
         text: "UPDATE tickets SET status = $1, note = 'done\u202e'\nWHERE customer_id = $2\n  AND status <> 'closed'",
         textBytes: 96,
         parameters: ["'closed'", '<masked: pii.customer>'],
-        preview: { count: 3 },
         transaction: true,
         expiresAt: inTime(52 * SECOND),
         agent: {
@@ -52,12 +52,12 @@ export function requestsOf(requests: Requests): Record<string, AccessRequest> {
       },
     }),
     delete: aRequest({
+      preview: { count: 4812 },
       spec: {
         text: 'DELETE FROM sessions WHERE seen < now() - interval $1',
         textBytes: 53,
         parameters: ["'30 days'"],
         effects: [{ verb: 'delete', object: 'public.sessions', via: 'direct', verdict: 'approve', rule: 'sweep' }],
-        preview: { count: 4812 },
         agent: { serviceAccount: 'release-bot', pod: 'release-bot-1', purpose: 'nightly clean-up' },
         rules: [rule({ rule: 'sweep', minimum: 2 })],
         expiresAt: inTime(245 * SECOND),
@@ -65,11 +65,11 @@ export function requestsOf(requests: Requests): Record<string, AccessRequest> {
       status: { state: 'Pending', votes: '1/2', decisions: [approve('jon@corp', { reason: 'agreed in 4410' })] },
     }),
     schema: aRequest({
+      preview: { why: 'a change of tables meets no rows' },
       spec: {
         text: 'ALTER TABLE orders ADD COLUMN note text',
         textBytes: 39,
         effects: [{ verb: 'alter', object: 'public.orders', via: 'direct', verdict: 'approve', rule: 'schema' }],
-        preview: { why: 'a change of tables meets no rows' },
         agent: { serviceAccount: 'migration-agent', purpose: '' },
         mode: 'retry',
         expiresAt: inTime(540 * SECOND),
@@ -92,6 +92,13 @@ export function requestsOf(requests: Requests): Record<string, AccessRequest> {
     expired: aRequest({ spec: { expiresAt: ago(60 * SECOND) }, status: done('Expired', { decisions: [] }) }),
     withdrawn: aRequest({ status: done('Withdrawn', { decisions: [] }) }),
     voided: aRequest({ status: done('Voided') }),
+    grantable: aRequest({
+      spec: {
+        ...GRANTABLE,
+        rules: [rule({ grant: 43_200 }), rule({ rule: 'audit', grant: 43_200, minimum: 2 })],
+        expiresAt: inTime(280 * SECOND),
+      },
+    }),
     hostile: hostileRequest(HOSTILE_TEXTS['an image that fails'] ?? '', 'half a pair'),
     long: aRequest({
       spec: {
@@ -130,6 +137,65 @@ export function requestsOf(requests: Requests): Record<string, AccessRequest> {
   return world;
 }
 
+const GRANTABLE: Partial<AccessRequest['spec']> = {
+  text: "update tickets set status = 'closed' where id = 811",
+  template: 'b'.repeat(64),
+  templateText: 'update tickets set status = ? where id = ?',
+  rules: [rule({ grant: 1_800 })],
+};
+
+/** What people granted, by what is special about it. */
+export function grantsIn(requests: Requests): Record<string, AccessRequest> {
+  const granting = (untilMs: number, mods: object = {}, spec: Partial<AccessRequest['spec']> = {}): AccessRequest =>
+    requests.put(
+      aRequest({
+        spec: { ...GRANTABLE, ...spec },
+        status: done('Ran', {
+          grantedUntil: inTime(untilMs),
+          decisions: [approve('jon@corp', { reason: 'ticket 4412', grantFor: 1_800 })],
+          ...mods,
+        }),
+      }),
+    );
+  const world = {
+    used: granting(1_391 * SECOND),
+    soon: granting(42 * SECOND, {}, { agent: { serviceAccount: 'release-bot', purpose: '' } }),
+    waits: granting(900 * SECOND, { state: 'Approved' }, { mode: 'retry', rules: [rule({ grant: 1_800, reason: true })] }),
+    foreign: granting(1_000 * SECOND, {}, { rules: [rule({ grant: 1_800, groups: ['sec'] })] }),
+    over: granting(-100 * SECOND),
+    revoked: granting(600 * SECOND, {
+      revokedBy: 'ann@corp',
+      decisions: [
+        approve('jon@corp', { grantFor: 1_800 }),
+        approve('ann@corp', { decision: 'Deny', reason: 'ticket closed', at: ago(5 * SECOND) }),
+      ],
+    }),
+    denied: granting(600 * SECOND, { state: 'Denied' }),
+  };
+  for (let use = 0; use < 3; use++)
+    requests.put(aRequest({ spec: { ...GRANTABLE, grantedBy: world.used.metadata.name }, status: done('Ran') }));
+  return world;
+}
+
+/** A grant of which everything that an agent or a person chose is hostile. */
+export function hostileGrant(text: string): AccessRequest {
+  const asked = hostileRequest(text, 'x');
+  const short = (most: number): string => (text === '' ? 'x' : text.slice(0, most));
+  return {
+    ...asked,
+    spec: {
+      ...asked.spec,
+      template: 'b'.repeat(64),
+      templateText: text.slice(0, 8_192),
+      rules: [rule({ rule: short(63), grant: 1_800 })],
+    },
+    status: done('Ran', {
+      grantedUntil: inTime(600 * SECOND),
+      decisions: [approve(short(256), { reason: short(1_024), grantFor: 1_800 })],
+    }),
+  };
+}
+
 function nameOf(request: AccessRequest | undefined): string {
   return request?.metadata.name ?? '';
 }
@@ -138,13 +204,13 @@ function nameOf(request: AccessRequest | undefined): string {
 export function hostileRequest(text: string, name: string): AccessRequest {
   const short = (most: number): string => (text === '' ? 'x' : text.slice(0, most));
   return aRequest({
+    preview: { why: short(256) },
     spec: {
       text: text.slice(0, 8_192),
       textBytes: 8_192,
       sentence: short(512),
       parameters: [short(256), name],
       effects: [{ verb: short(64), object: short(400), via: short(16), verdict: 'approve', rule: short(63) }],
-      preview: { why: short(256) },
       agent: {
         serviceAccount: 'support-agent',
         pod: 'pod-1',
@@ -161,17 +227,31 @@ export function hostileRequest(text: string, name: string): AccessRequest {
   });
 }
 
-/** Many that wait, of many agents. */
-export function manyRequests(requests: Requests, count: number): AccessRequest[] {
+/** Many that wait, of many agents. @param alike - as many ask for the same with other values, one after the other */
+export function manyRequests(requests: Requests, count: number, alike = 1): AccessRequest[] {
   return Array.from({ length: count }, (_, at) =>
     requests.put(
       aRequest({
         spec: {
-          agent: { serviceAccount: `agent-${at % 50}`, pod: `agent-${at % 50}-1`, purpose: 'x' },
-          effects: [{ verb: 'update', object: `public.table_${at}`, via: 'direct', verdict: 'approve', rule: 'fix' }],
+          ...(alike > 1 && sameAs(Math.floor(at / alike), at)),
+          agent: agentOf(Math.floor(at / alike)),
+          effects: [
+            { verb: 'update', object: `public.table_${Math.floor(at / alike)}`, via: 'direct', verdict: 'approve', rule: 'fix' },
+          ],
           expiresAt: inTime((600 + at) * SECOND),
         },
       }),
     ),
   );
 }
+
+const agentOf = (number: number): AccessRequest['spec']['agent'] => ({
+  serviceAccount: `agent-${number % 50}`,
+  pod: `agent-${number % 50}-1`,
+  purpose: 'x',
+});
+
+const sameAs = (group: number, at: number): Partial<AccessRequest['spec']> => ({
+  template: group.toString(16).padStart(64, '0'),
+  text: `update table_${group} set a = ${at} where id = ${at}`,
+});

@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Page } from 'playwright-core';
 import { launch, startSite, visit } from './browser.test-support.ts';
-import { requestsOf } from './requests-world.test-support.ts';
+import { grantsIn, manyRequests, requestsOf } from './requests-world.test-support.ts';
 import { aWorld } from './world.test-support.ts';
 
 // Pictures of every page for people to look at, at two widths and in both themes: node console/test/shots.ts [BEGINNING OF A NAME]
@@ -12,10 +13,14 @@ const world = aWorld();
 for (const { segments } of world.sessions) for (const bytes of segments) await site.collector.ingest(bytes);
 for (const at of [0, 2]) await site.collector.ingest(world.gapped.segments[at] ?? Buffer.alloc(0));
 const asked = requestsOf(site.requests);
+grantsIn(site.requests);
+const alike = manyRequests(site.requests, 5, 5);
 const pages: Record<string, string> = {
   requests: '/requests',
+  'request-alike': `/requests/agents/${alike[0]?.metadata.name}`,
   'requests-others': '/requests?show=others',
   'requests-decided': '/requests?show=decided',
+  grants: '/grants',
   ...Object.fromEntries(
     Object.entries(asked).map(([name, { metadata }]) => [`request-${name}`, `/requests/${metadata.namespace}/${metadata.name}`]),
   ),
@@ -37,7 +42,11 @@ const wanted = Object.entries(pages).filter(([name]) => name.startsWith(begin));
 const panels = [
   ['a', 'request-update'],
   ['d', 'request-delete'],
+  ['a', 'request-grantable', 'for 1 h'],
 ] as const;
+async function choose(page: Page, label: string | undefined): Promise<void> {
+  if (label !== undefined) await page.getByLabel(label).check();
+}
 for (const width of [1440, 390])
   for (const dark of [false, true]) {
     const { page, context } = await visit(browser, site, { width, dark, height: width === 390 ? 844 : 900 });
@@ -50,13 +59,24 @@ for (const width of [1440, 390])
       await page.waitForTimeout(name.startsWith('request') ? 300 : 800);
       await shot(name);
     }
-    for (const [key, name] of panels) {
+    for (const [key, name, choice] of panels) {
       await page.goto(`${site.url}${pages[name]}`);
       await page.locator('.bar').waitFor();
       await page.keyboard.press(key);
+      await choose(page, choice);
       await page.waitForTimeout(500);
       await shot(`${name}-panel`);
     }
+    await page.goto(`${site.url}/requests`);
+    await page.locator('.group button').click();
+    await shot('requests-open');
+    await page.locator('.group button').click();
+    await page.goto(`${site.url}/grants`);
+    await page.locator('.grant').first().waitFor();
+    for (const key of ['j', 'r']) await page.keyboard.press(key);
+    await page.waitForTimeout(500);
+    await shot('grants-panel');
+    await page.keyboard.press('Escape');
     await page.keyboard.press('?');
     await shot('keys');
     await page.keyboard.press('Escape');

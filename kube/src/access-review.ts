@@ -15,6 +15,7 @@ export interface AskedRight {
   readonly namespace: string;
   /** Of Chaperone's own group. */
   readonly resource: string;
+  readonly subresource?: string;
   readonly verb: string;
   readonly name?: string;
 }
@@ -23,7 +24,7 @@ export interface AskedRight {
 export async function isPermitted(
   kube: Kube,
   { user, groups }: { readonly user: string; readonly groups: readonly string[] },
-  { namespace, resource, verb, name }: AskedRight,
+  { namespace, resource, subresource, verb, name }: AskedRight,
 ): Promise<boolean> {
   const review = await kube.request<{ status?: { allowed?: unknown; denied?: unknown } }>({
     method: 'POST',
@@ -34,7 +35,15 @@ export async function isPermitted(
       spec: {
         user,
         groups: [...new Set([...groups, 'system:authenticated'])],
-        resourceAttributes: { namespace, group: GROUP, version: VERSION, resource, verb, ...(name !== undefined && { name }) },
+        resourceAttributes: {
+          namespace,
+          group: GROUP,
+          version: VERSION,
+          resource,
+          ...(subresource !== undefined && { subresource }),
+          verb,
+          ...(name !== undefined && { name }),
+        },
       },
     },
     timeoutMs: TIMEOUT_MS,

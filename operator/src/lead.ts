@@ -75,6 +75,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
       enrolments: office.enrolments,
       hub: office.hub,
       approvals: office.approvals.desk,
+      kills: office.kills,
       origin,
       register: (nkey, { namespace, serviceAccount, pod, podUid }) =>
         signRegistration({ nkey, agent: { namespace, serviceAccount, pod, podUid }, origin, issuedAt: now() }, enrolment),
@@ -127,7 +128,7 @@ class Office {
   readonly enrolments: Enrolments;
   readonly approvals: ApprovalOffice;
   readonly #notifier: Notifier;
-  readonly #kills: Kills;
+  readonly kills: Kills;
   readonly #options: LeadOptions;
   readonly #signal: AbortSignal;
   readonly #now: () => number;
@@ -156,7 +157,7 @@ class Office {
       validForMs: config.validForMs,
       now: this.#now,
       greeting: (podUid) => this.approvals.greeting(podUid),
-      kills: (namespace) => this.#kills.of(namespace),
+      kills: (namespace) => this.kills.of(namespace),
       onChange: ({ namespace, podUid = '' }) => {
         this.approvals.podChanged(podUid);
         for (const policy of world.policies.list())
@@ -170,7 +171,7 @@ class Office {
       },
       onError,
     });
-    this.#kills = new Kills({ kube, hub: this.hub, now: this.#now, onError });
+    this.kills = new Kills({ kube, hub: this.hub, now: this.#now, onError });
     this.#notifier = new Notifier({
       config: config.notify,
       forbidden: options.forbiddenRanges,
@@ -221,7 +222,7 @@ class Office {
     await this.enrolments.load((uid) => pods.has(uid));
     await this.#writeProfile(kube);
     this.approvals.open();
-    await this.#kills.start();
+    await this.kills.start();
     this.#look();
     this.#subscriptions = [
       this.#options.onWorldChange(() => this.changed()),
@@ -237,7 +238,7 @@ class Office {
     await Promise.all([
       this.#queue.stop(),
       this.approvals.close(),
-      this.#kills.stop(),
+      this.kills.stop(),
       this.#caMaps.stop(),
       this.#webhooks.stop(),
     ]);
@@ -257,7 +258,7 @@ class Office {
     await ensureServiceCertificates(kube, config.namespace, authority, this.#now());
     await this.#writeProfile(kube);
     await this.approvals.sweep();
-    await this.#kills.sweep();
+    await this.kills.sweep();
     this.changed();
   }
 

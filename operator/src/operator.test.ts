@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeNkey, encodeNkey, generateSigner, verifyRegistration } from '@chaperone/evidence';
 import { EnrolResponse, type Snapshot, type StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
+import { API_VERSION } from '@chaperone/api';
 import { KINDS } from '@chaperone/kube';
 import { testAuthority } from '@chaperone/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -260,6 +261,21 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect((await call('POST', '/v1/report', tokenOf('bot'), { observations: findings })).status).toBe(204);
   await eventually(() => expect(condition(resource(), 'Ready')).toMatchObject({ status: 'False', reason: 'ServerLogVolume' }));
   expect(condition(resource(), 'UpstreamSuitable')).toMatchObject({ status: 'Unknown', message: 'its log takes trees' });
+
+  const at = { namespace: AGENTS, name: 'kill' };
+  const session = `s-${'a'.repeat(16)}`;
+  api.put(KINDS.sessionKills, {
+    apiVersion: API_VERSION,
+    kind: 'SessionKill',
+    metadata: at,
+    spec: { session, reason: 'x', by: 'jane' },
+  });
+  await eventually(() => expect(stream.lines.at(-1)).toMatchObject({ type: 'revoke', session, by: 'jane' }));
+  expect((await call('POST', '/v1/closed', tokenOf('bot'), { session: 's-1' })).status).toBe(400);
+  expect((await call('POST', '/v1/closed', tokenOf('bot'), { session })).status).toBe(204);
+  await eventually(() =>
+    expect(api.get(KINDS.sessionKills, at)?.status).toMatchObject({ sent: 1, endedAt: expect.any(String) as string }),
+  );
 
   const jwt = await call('POST', '/v1/nats', tokenOf('bot'), { nkey: encodeNkey(nkey.publicKey) });
   expect(jwt.status).toBe(200);

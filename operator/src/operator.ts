@@ -191,6 +191,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
         namespace: config.namespace,
         events,
         leads: () => term !== undefined,
+        contentOf: (request) => (term === undefined ? 'another operator leads now' : term.approvals.contentOf(request)),
         onError,
       }),
     );

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Snapshot } from './access.ts';
-import { RequestView } from './approval/question.ts';
+import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
 
 /**
  * What a sidecar and the operator say to each other: HTTPS with JSON bodies, the sidecar's projected ServiceAccount token
@@ -14,8 +14,10 @@ import { RequestView } from './approval/question.ts';
  * POST /v1/report   ReportRequest     → 204              what was seen at upstreams
  * POST /v1/nats     NatsRequest       → NatsResponse     before the user JWT expires
  * POST /v1/ask      Question          → RequestView      people are asked to approve an action; the same name again is fine
+ * POST /v1/looked   LookedRequest     → 204              what it would meet, once people are asked; said again it changes nothing
  * POST /v1/release  ReleaseRequest    → RequestView      state Released is said once: it runs now; any other: it does not
  * POST /v1/ended    EndRequest        → 204              how it ended, or that nobody waits for it any more
+ * POST /v1/closed   ClosedRequest     → 204              a session that a revocation named is over here
  * ```
  * The stream says of every open request of the pod what became of it. `/v1/ask` may answer with a request of another name: the
  * pod has an open one for the very same action.
@@ -33,8 +35,10 @@ export const CONTROL_PATHS = {
   report: '/v1/report',
   nats: '/v1/nats',
   ask: '/v1/ask',
+  looked: '/v1/looked',
   release: '/v1/release',
   ended: '/v1/ended',
+  closed: '/v1/closed',
 } as const;
 
 /**
@@ -47,6 +51,8 @@ export const UNNAMED_SECRET = 'the Secret of spec.credentials';
 export const MAX_CONTROL_BYTES = 4 * 1024 * 1024;
 /** Bodies that a sidecar sends. */
 export const MAX_CONTROL_REQUEST_BYTES = 64 * 1024;
+/** Of one that tells what an action would meet: 160 cells of 128 characters of six bytes at most, and a text of which JSON doubles each byte. */
+export const MAX_LOOKED_BYTES = 128 * 1024 + 2 * MAX_WHOLE_TEXT_BYTES;
 
 /** The public half of a NATS user key: U and 55 characters of base32. */
 export const UserNkey = z.string().regex(/^U[A-Z2-7]{55}$/);
@@ -130,6 +136,9 @@ export const ResourceObservation = z.object({
 export type ResourceObservation = z.infer<typeof ResourceObservation>;
 export const ReportRequest = z.object({ observations: z.array(ResourceObservation).min(1).max(64) });
 export type ReportRequest = z.infer<typeof ReportRequest>;
+
+export const ClosedRequest = z.object({ session: z.string().regex(/^s-[a-z2-7]{16}$/) });
+export type ClosedRequest = z.infer<typeof ClosedRequest>;
 
 export const NatsRequest = z.object({ nkey: UserNkey });
 export type NatsRequest = z.infer<typeof NatsRequest>;

@@ -188,6 +188,14 @@ export const CLI_CODES = {
     retry: 'wait',
     example: 'the answer ar-7f3kq2mzt4hcnw5e-0c3f9a7be1d2 is given, and nobody has counted it yet (NotCountedYet)',
   },
+  NotEndedYet: {
+    audience: ['platform', 'owner', 'operator'],
+    what: 'A session is to end, and nobody has said yet that it has.',
+    why: 'The sidecar that has it says so; none did within five seconds. It may be cut off, or the session may have been over before; exit code 7.',
+    fix: 'Look at its state: chaperone sessions show ID. If it stays open, see whether the agent’s pod is connected, or delete the pod.',
+    retry: 'wait',
+    example: 's-7hq2kd3mxw5tq4na is told to end, and nobody has said yet that it has (NotEndedYet)',
+  },
   EvidenceAltered: {
     audience: ['operator', 'platform'],
     what: 'Stored evidence does not match what was signed.',

@@ -58,6 +58,14 @@ export const DECIDE_CODES = {
     retry: 'repeat-unchanged',
     example: 'what you were shown is not what the request is; nothing was decided',
   },
+  ContentGone: {
+    audience: ['owner', 'platform'],
+    what: 'The rows that it would meet, or all of its text, are not there any more.',
+    why: 'They are in the memory of the operator that leads, of a bounded size, and nowhere else; they go with the request, or with its lead.',
+    fix: 'Decide by what the request says, or deny it: the agent asks again, and they are looked at again.',
+    retry: 'do-not-retry',
+    example: 'its rows and whole text were in the memory of an operator that leads no more, and nowhere else',
+  },
   ChallengeUsed: {
     audience: ['owner', 'platform'],
     what: 'The page was open for too long, or this answer was sent already.',

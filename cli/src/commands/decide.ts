@@ -1,16 +1,14 @@
 import { type AccessRequest, type ApprovalDecision, MIN_GRANT_SECONDS } from '@chaperone/api';
-import { shortDigest, stateOf } from '@chaperone/api/requests';
+import { mayGrant, shortDigest, stateOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
-import { mayGrant } from '@chaperone/policy';
 import { CliError, EXIT, usage } from '../errors.ts';
 import { type Io, writeLine } from '../io.ts';
 import { type DocumentOutput, writeDocument } from '../output.ts';
 import type { ProgramOptions } from '../program.ts';
 import type { Answer, Person, RequestDesk } from '../requests/desk.ts';
-import { type Outcome, outcomeOf, over, signatureNeeded } from '../requests/outcome.ts';
+import { notGranting, type Outcome, outcomeOf, over, signatureNeeded } from '../requests/outcome.ts';
 import { promptDecision } from '../requests/prompt.ts';
 import { isAsked, notAsked, takesPlainWord } from '../requests/text.ts';
-import { demandGranting } from './grants.ts';
 
 /** How long the answer's effect is waited for. */
 const WAIT_MS = 5_000;
@@ -59,8 +57,8 @@ export async function decide(
 /** Whether this person's answer can count. @throws CliError */
 function demandTaken(request: AccessRequest, options: DecideOptions, person: Person, now: number): void {
   const { decision, grantFor, digest } = options;
-  if (decision === 'Revoke') demandGranting(request, now);
-  else demandOpen(request, decision, person, now);
+  const tooLate = decision === 'Revoke' ? notGranting(request, now) : notOpen(request, decision, person, now);
+  if (tooLate !== undefined) throw tooLate;
   if (grantFor !== undefined) demandGrantable(request, grantFor);
   if (digest !== undefined) demandDigest(request, digest);
   if (!request.spec.rules.some((rule) => isAsked(rule, person, now)))
@@ -69,11 +67,11 @@ function demandTaken(request: AccessRequest, options: DecideOptions, person: Per
 }
 
 /** What is decided stays so. Whether it is too late is not for our clock to say. Somebody who approved already may say it again, and may think better of it while nothing ran. */
-function demandOpen(request: AccessRequest, decision: Answer['decision'], person: Person, now: number): void {
+function notOpen(request: AccessRequest, decision: Answer['decision'], person: Person, now: number): CliError | undefined {
   const state = stateOf(request);
-  if (state === 'Pending') return;
-  if (state === 'Approved' && (decision === 'Deny' || isGiven(request, person, decision))) return;
-  throw over(request, now);
+  if (state === 'Pending') return undefined;
+  if (state === 'Approved' && (decision === 'Deny' || isGiven(request, person, decision))) return undefined;
+  return over(request, now);
 }
 
 /** Whether it counts already that this person said so. */

@@ -1,7 +1,6 @@
 import type { AccessRequest } from '@chaperone/api';
+import { isGranting, usesOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
-import { isGranting } from '@chaperone/policy';
-import { CliError, EXIT } from '../errors.ts';
 import { type Io, table, writeLine } from '../io.ts';
 import { type DocumentOutput, writeDocument } from '../output.ts';
 import type { RequestDesk } from '../requests/desk.ts';
@@ -30,31 +29,16 @@ export async function listGrants(
   );
 }
 
-/** Whether the request grants something; what does not cannot be revoked. @throws CliError AlreadyDecided */
-export function demandGranting(request: AccessRequest, now: number): void {
-  const { metadata, status = {} } = request;
-  if (isGranting(status, now)) return;
-  const { grantedUntil, revokedBy } = status;
-  const why =
-    revokedBy !== undefined
-      ? `was revoked by ${visible(revokedBy)} already`
-      : grantedUntil === undefined
-        ? 'grants nothing beyond itself'
-        : `granted until ${visible(grantedUntil)}, and does not any more`;
-  throw new CliError('AlreadyDecided', `${metadata.name} ${why}`, { exit: EXIT.tooLate, fix: ['chaperone grants ls'] });
-}
-
 function rowOf(request: AccessRequest, all: readonly AccessRequest[], now: number): string[] {
   const { metadata, spec, status } = request;
   const by = (status?.decisions ?? []).filter(({ counted, decision }) => counted && decision === 'Approve');
-  const uses = all.filter((each) => each.spec.grantedBy === metadata.name && each.metadata.namespace === metadata.namespace);
   return [
     metadata.name,
     spec.agent.pod ?? spec.agent.serviceAccount,
     `${spec.resource.namespace}/${spec.resource.name}`,
     effectCell(request),
     visible(by.map((each) => each.by).join(',')),
-    String(uses.length),
+    String(usesOf(request, all)),
     left(untilOf(request) - now),
   ];
 }

@@ -22,7 +22,6 @@ export function aRequest(name: string, mods: Partial<RequestSpec> = {}, namespac
       text: 'UPDATE public.tickets SET status = $1 WHERE id = $2',
       textBytes: 51,
       parameters: ["'closed'", '4411'],
-      preview: { count: 1 },
       transaction: false,
       mode: 'hold',
       digest: DIGEST,
@@ -41,7 +40,7 @@ export function aRequest(name: string, mods: Partial<RequestSpec> = {}, namespac
       expiresAt: '2126-01-01T12:05:00Z',
       ...mods,
     },
-    status: { state: 'Pending', votes: '0/1', decisions: [] },
+    status: { state: 'Pending', votes: '0/1', decisions: [], preview: { count: 1 } },
   };
 }
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { cliError } from '../cluster/cluster.test-support.ts';
+import { aCluster, cliError } from '../cluster/cluster.test-support.ts';
 import type { ClusterFlags } from '../collector/transport.ts';
 import { run } from '../program.test-support.ts';
 import { aRequest, RequestStore } from './api-server.test-support.ts';
@@ -147,6 +147,66 @@ describe('an answer', () => {
       message: 'the user of context test may not answer requests of namespace agents: refused: Forbidden',
     });
   });
+});
+
+describe('the end of a session', () => {
+  const SESSION = `s-${'a'.repeat(16)}`;
+  /** A cluster in which SessionKills get the status that `statusAt` says, by how often it was asked for. */
+  async function kills(statusAt: (asked: number) => object | undefined): Promise<(...more: string[]) => ReturnType<typeof run>> {
+    let asked = 0;
+    let made: Record<string, unknown> = {};
+    const { kubeconfig } = await aCluster({
+      serve: ({ method, url, body }, response) => {
+        if (!url.pathname.includes('/sessionkills')) return false;
+        if (method === 'POST') made = { ...(body as object), metadata: { namespace: 'agents', name: `${SESSION}-x7k2p` } };
+        const status = method === 'POST' ? undefined : statusAt(++asked);
+        if (status === undefined && method === 'GET')
+          response.writeHead(403).end(JSON.stringify({ kind: 'Status', reason: 'Forbidden', message: 'no' }));
+        else response.writeHead(method === 'POST' ? 201 : 200).end(JSON.stringify({ ...made, status }));
+        return true;
+      },
+    });
+    return (...more) => run(['sessions', 'kill', SESSION, '--reason', 'x', '-n', 'agents', '--kubeconfig', kubeconfig, ...more]);
+  }
+  const SENT = { sent: 2, at: '2026-01-01T12:00:00Z' };
+
+  test('is said with its time once a sidecar has said so', async () => {
+    const kill = await kills((asked) => (asked < 3 ? SENT : { ...SENT, endedAt: '2026-01-01T12:00:01Z' }));
+    const took = /^session\/s-a{16} ended, [0-4]\.\d s after it was asked for\n$/;
+    expect(await kill()).toEqual({ code: 0, out: expect.stringMatching(took) as string, err: '' });
+    const { code, out } = await kill('-o', 'json');
+    expect([code, JSON.parse(out)]).toEqual([
+      0,
+      {
+        session: SESSION,
+        ended: true,
+        tookMs: expect.any(Number) as number,
+        kill: expect.objectContaining({ kind: 'SessionKill' }) as object,
+      },
+    ]);
+  });
+
+  test.each<[string, object | undefined, string]>([
+    ['nobody said', SENT, ''],
+    ['nobody could be told', { ...SENT, sent: 0 }, ', where no sidecar is connected'],
+    ['nobody may look', undefined, ''],
+  ])(
+    'is not said where %s that it is over: exit code 7',
+    async (_, status, more) => {
+      const kill = await kills(() => status);
+      const name = `sessionkill/${SESSION}-x7k2p in namespace agents${more}`;
+      expect(await kill()).toMatchObject({
+        code: 7,
+        out: '',
+        err: expect.stringContaining(
+          `error: ${SESSION} is told to end by ${name}, and nobody has said yet that it has (NotEndedYet)`,
+        ) as string,
+      });
+      const { code, out } = await kill('-o', 'json');
+      expect([code, JSON.parse(out)]).toMatchObject([7, { session: SESSION, ended: false }]);
+    },
+    20_000,
+  );
 });
 
 describe('kubectl chaperone', () => {

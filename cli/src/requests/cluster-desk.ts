@@ -7,11 +7,23 @@ import { type Environment, loadKubeconfig } from '../cluster/kubeconfig.ts';
 import type { ClusterFlags } from '../collector/transport.ts';
 import { CliError, EXIT } from '../errors.ts';
 import { listObjects, pathOf, refused } from './cluster-objects.ts';
-import { type Answer, decisionName, fits, isWhole, only, type Person, type RequestDesk, type RequestFilter } from './desk.ts';
+import {
+  type Answer,
+  decisionName,
+  END_WAIT_MS,
+  fits,
+  isWhole,
+  only,
+  type Person,
+  type RequestDesk,
+  type RequestFilter,
+  type SessionEnd,
+} from './desk.ts';
 
 /** A watch ends after so long and is begun again where it was, s. */
 const WATCH_SECONDS = 300;
 const RETRY_MS = 1_000;
+const END_CHECK_MS = 200;
 /** In a row, without an event between them. */
 const MAX_FAILURES = 3;
 const GONE = 410;
@@ -116,21 +128,31 @@ class ClusterDesk implements RequestDesk {
     throw new CliError('DigestMismatch', `${name} is another answer than yours; yours was not given`, { exit: EXIT.checkSaysNo });
   }
 
-  async endSession(session: string, reason: string): Promise<string> {
+  async endSession(session: string, reason: string): Promise<SessionEnd> {
     const { namespace } = this;
     const { user } = await this.person();
     const metadata = { generateName: `${session}-`, namespace };
     const body = { apiVersion: API_VERSION, kind: 'SessionKill', metadata, spec: { session, reason, by: user } };
-    try {
-      const { metadata: made } = await this.#api.request(SessionKill, {
-        method: 'POST',
-        path: pathOf(namespace, 'sessionkills'),
-        body,
-      });
-      return `sessionkill/${made.name} created in namespace ${namespace}; every sidecar there is told`;
-    } catch (error) {
+    const path = pathOf(namespace, 'sessionkills');
+    const made = await this.#api.request(SessionKill, { method: 'POST', path, body }).catch((error: unknown) => {
       throw refused(this.#api, error, `end sessions of namespace ${namespace}`);
+    });
+    return await this.#ended(made, `${path}/${made.metadata.name}`);
+  }
+
+  /** It is asked for by now: that its end cannot be seen is no failure of that. */
+  async #ended(made: SessionKill, path: string): Promise<SessionEnd> {
+    let kill = made;
+    try {
+      for (const until = performance.now() + END_WAIT_MS; performance.now() < until; ) {
+        kill = await this.#api.request(SessionKill, { path });
+        if (kill.status?.endedAt !== undefined) return { ended: true, kill };
+        await delay(END_CHECK_MS);
+      }
+    } catch (error) {
+      if (!(error instanceof CliError || error instanceof ApiStatusError)) throw error;
     }
+    return { ended: false, kill };
   }
 
   async *watch({ namespace, name }: Watched, signal: AbortSignal): AsyncGenerator<AccessRequest> {

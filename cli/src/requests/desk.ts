@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { type AccessRequest, type ApprovalDecision, REQUEST_NAME, type RequestState } from '@chaperone/api';
+import { type AccessRequest, type ApprovalDecision, REQUEST_NAME, type RequestState, type SessionKill } from '@chaperone/api';
 import { z } from 'zod';
 import { CliError, EXIT, usage } from '../errors.ts';
 
@@ -29,10 +29,22 @@ export interface Answer {
   readonly grantFor?: number | undefined;
 }
 
-/** Rows that an action would have met when it was asked for, masked: shown to people, kept nowhere. */
+/** How long the end of a session is waited for, ms. */
+export const END_WAIT_MS = 5_000;
+/** What became of the wish to end a session. */
+export interface SessionEnd {
+  /** Whoever had it said that it is over. */
+  readonly ended: boolean;
+  /** In a cluster, what asks for it. */
+  readonly kill?: SessionKill;
+}
+
+/** What is known of an action beside its request, such as rows that it would have met, masked: shown to people, kept nowhere. */
 export const RequestContent = z.object({
   columns: z.array(z.string()).optional(),
   rows: z.array(z.array(z.string().nullable())).optional(),
+  /** All of a text of which the request has only the beginning. */
+  text: z.string().optional(),
 });
 export type RequestContent = z.infer<typeof RequestContent>;
 
@@ -52,8 +64,8 @@ export interface RequestDesk extends AsyncDisposable {
   person(request: AccessRequest): Promise<Person>;
   /** Gives an answer; the same one twice is given once. */
   decide(answer: Answer): Promise<ApprovalDecision>;
-  /** Has a session ended at once; its agent reads why. @returns what was written, for people */
-  endSession(session: string, reason: string): Promise<string>;
+  /** Has a session ended at once, and waits for some seconds until it is; its agent reads why. */
+  endSession(session: string, reason: string): Promise<SessionEnd>;
   /**
    * What there is now and then every change, whatever the state, until the signal; ends with CliError where it is cut off for good.
    * The same state of a request may be told twice.

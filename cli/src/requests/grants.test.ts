@@ -64,3 +64,37 @@ test('the same runs again for some time where a rule lets people grant that, unt
   expect(await totalOf(shop, 103)).toBe('5.25');
   await held.ask('approve', name, '--digest', shortDigest(request.spec.digest));
 }, 60_000);
+
+test('what is granted is ended over HTTP as well: what was shown, once, and nothing that grants nothing', async () => {
+  await using held = await startHeld(shop, 'approvers: {groups: [shop-leads]}, maxGrant: 30m');
+  const revoke = async ({ metadata, spec }: AccessRequest, mods: object = {}): Promise<[number, string | undefined]> => {
+    const { status, body } = await held.http({
+      method: 'POST',
+      path: `/v1/requests/agents/${metadata.name}/revocations`,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ requestUid: metadata.uid, digest: spec.digest, ...mods }),
+    });
+    return [status, (JSON.parse(body) as { code?: string }).code];
+  };
+  const { request, answer } = await held.held(update(4, 101));
+  expect(await revoke(request), 'what waits is not denied by it').toEqual([409, 'AlreadyDecided']);
+  await held.ask('approve', request.metadata.name, '--digest', shortDigest(request.spec.digest), '--for', '10m');
+  expect(await answer).toBe('UPDATE 1');
+  for (const [mods, refused] of [
+    [{ digest: 'f'.repeat(64) }, [409, 'DigestMismatch']],
+    [{ requestUid: 'other' }, [409, 'DigestMismatch']],
+    [{ grantFor: 600 }, [400, 'Usage']],
+    [{ decision: 'Approve' }, [400, 'Usage']],
+    [{ by: 'jane' }, [400, 'Usage']],
+    [{ reason: 'x'.repeat(1025) }, [400, 'Usage']],
+  ] as const)
+    expect(await revoke(request, mods)).toEqual(refused);
+  expect([await revoke(request, { reason: 'ticket closed' }), await revoke(request)]).toEqual([
+    [201, undefined],
+    [200, undefined],
+  ]);
+  expect(await revoke(request, { as: { user: 'jane', groups: ['shop-leads'] } })).toEqual([409, 'AlreadyDecided']);
+  const next = await held.held(update(5, 102));
+  await held.ask('deny', next.request.metadata.name);
+  expect(await next.answer).toContain('ApprovalDenied');
+}, 60_000);

@@ -4,14 +4,23 @@ import { z } from 'zod';
 import { boundedLines } from '../commands/lines.ts';
 import { CliError, EXIT } from '../errors.ts';
 import { readAddress } from '../up/data-directory.ts';
-import { type Answer, fits, only, type Person, RequestContent, type RequestDesk, type RequestFilter } from './desk.ts';
+import {
+  type Answer,
+  fits,
+  only,
+  type Person,
+  RequestContent,
+  type RequestDesk,
+  type RequestFilter,
+  type SessionEnd,
+} from './desk.ts';
 import { localPerson, type Played } from './local-person.ts';
 
 /** A request is at most some 100 KiB: 8 KiB of text, 64 effects, values and rules. */
 const MAX_EVENT_BYTES = 1024 * 1024;
 
 const List = z.object({ items: z.array(AccessRequest) });
-const Ended = z.object({ session: z.string() });
+const Ended = z.object({ session: z.string(), ended: z.boolean() });
 const Answered = z.object({ decision: ApprovalDecision });
 const Said = z.object({ code: z.string(), message: z.string() });
 
@@ -86,9 +95,10 @@ class LocalDesk implements RequestDesk {
     return (await this.#json(Answered, `${pathOf(metadata)}/decisions`, body)).decision;
   }
 
-  async endSession(session: string, reason: string): Promise<string> {
-    await this.#json(Ended, '/v1/kills', { session, reason, ...(this.#played !== undefined && { as: this.#played }) });
-    return `session/${session} is told to end`;
+  async endSession(session: string, reason: string): Promise<SessionEnd> {
+    const body = { session, reason, ...(this.#played !== undefined && { as: this.#played }) };
+    const { ended } = await this.#json(Ended, '/v1/kills', body);
+    return { ended };
   }
 
   async *watch({ namespace, name }: Omit<RequestFilter, 'states'>, signal: AbortSignal): AsyncGenerator<AccessRequest> {

@@ -1,6 +1,6 @@
 import { type AccessRequest, type CountedDecision, DECIDE_PAGE } from '@chaperone/api';
 import type { Code } from '@chaperone/api/codes';
-import { isOpen, missingWords, plain, stateOf } from '@chaperone/api/requests';
+import { isGranting, isOpen, missingWords, plain, stateOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
 import { CliError, EXIT } from '../errors.ts';
 import type { Answer } from './desk.ts';
@@ -19,6 +19,19 @@ export interface Outcome {
 export function over(request: AccessRequest, now: number): CliError {
   const code: Code = stateOf(request) === 'Expired' ? 'RequestExpired' : 'AlreadyDecided';
   return new CliError(code, overText(request, now), { exit: EXIT.tooLate });
+}
+
+/** Why there is nothing to end; undefined: there is. */
+export function notGranting({ metadata, status = {} }: AccessRequest, now: number): CliError | undefined {
+  if (isGranting(status, now)) return undefined;
+  const { grantedUntil, revokedBy } = status;
+  const why =
+    revokedBy !== undefined
+      ? `was revoked by ${visible(revokedBy)} already`
+      : grantedUntil === undefined
+        ? 'grants nothing beyond itself'
+        : `granted until ${visible(grantedUntil)}, and does not any more`;
+  return new CliError('AlreadyDecided', `${metadata.name} ${why}`, { exit: EXIT.tooLate, fix: ['chaperone grants ls'] });
 }
 
 /** What was asked for wants more than the word of the API server. */

@@ -5,7 +5,7 @@ import { visible } from '@chaperone/api/text';
 import type { Io } from '../io.ts';
 import type { Person, RequestDesk } from './desk.ts';
 import { over } from './outcome.ts';
-import { left, promptLines, wholeLines } from './text.ts';
+import { left, lookedLines, promptLines, wholeLines } from './text.ts';
 
 const TICK_MS = 1_000;
 /** The desk says when the time is over; where it does not, our clock does, which may be ahead. */
@@ -38,8 +38,8 @@ export interface PromptOptions {
  * prompt. @throws CliError RequestExpired, AlreadyDecided, and what the desk's watch ends with
  */
 export async function promptDecision(options: PromptOptions): Promise<Chosen | Undecided> {
-  const { request, person, io } = options;
-  const content = await options.desk.content(request);
+  const { request, desk, person, io } = options;
+  const content = await desk.content(request);
   const shown = promptLines(request, { person, content, grantFor: options.grantFor }, io.now());
   for (const line of shown) io.err.write(`${line}\n`);
   const time = timeOf(options);
@@ -55,7 +55,7 @@ export async function promptDecision(options: PromptOptions): Promise<Chosen | U
         return await reasoned(asking, options, 'Deny');
       case 'v':
       case 'view':
-        for (const line of wholeLines(request, content, io.now())) io.err.write(`${line}\n`);
+        for (const line of wholeLines(asking.request, await desk.content(request), io.now())) io.err.write(`${line}\n`);
         break;
       case undefined:
       case '':
@@ -75,10 +75,10 @@ function timeOf({ grantFor }: PromptOptions): string {
 /** A reason is asked for where a rule wants one, and where the agent would like to know. */
 async function reasoned(
   asking: Asking,
-  { request, reason, wantsReason, grantFor, io }: PromptOptions,
+  { reason, wantsReason, grantFor, io }: PromptOptions,
   decision: Chosen['decision'],
 ): Promise<Chosen | Undecided> {
-  const object = decision === 'Approve' ? typedObject(request) : undefined;
+  const object = decision === 'Approve' ? typedObject(asking.request) : undefined;
   if (object !== undefined) {
     const typed = await asking.ask((time) => `this is not approved by a letter; type ${object} to approve it (${time}) > `);
     if (typed?.trim() !== object) return asking.isInterrupted ? 'interrupted' : 'undecided';
@@ -97,6 +97,8 @@ async function reasoned(
 /** Lines typed at a terminal, for as long as the request may be decided. */
 class Asking implements Disposable {
   isInterrupted = false;
+  /** As it is by now. */
+  request: AccessRequest;
   #isClosed = false;
   readonly #o: PromptOptions;
   readonly #lines: Interface;
@@ -107,6 +109,7 @@ class Asking implements Disposable {
   constructor(options: PromptOptions) {
     const { request, io } = options;
     this.#o = options;
+    this.request = request;
     this.#lines = createInterface({ input: io.in, output: io.err, terminal: true, historySize: 0 });
     this.#lines.on('SIGINT', () => {
       this.isInterrupted = true;
@@ -168,21 +171,27 @@ class Asking implements Disposable {
   async #follow(): Promise<void> {
     const { desk, request, io } = this.#o;
     const { namespace, name, uid } = request.metadata;
-    let answers = request.status?.decisions?.length ?? 0;
     try {
       for await (const news of desk.watch({ namespace, name }, this.#end.signal)) {
         if (news.metadata.uid !== uid) continue;
         if (stateOf(news) !== 'Pending') return this.#over(over(news, io.now()));
-        const { decisions = [], votes = '' } = news.status ?? {};
-        const last = decisions.at(-1);
-        if (decisions.length > answers && last !== undefined && last.counted)
-          io.err.write(
-            `\n${visible(last.by)} answered meanwhile: ${last.decision.toLowerCase()} (${votes.replace('/', ' of ')})\n`,
-          );
-        answers = decisions.length;
+        await this.#tell(news);
       }
     } catch (error) {
       this.#over(error);
     }
+  }
+
+  /** What is new of it: what it meets may be known only after the question was asked. */
+  async #tell(news: AccessRequest): Promise<void> {
+    const { desk, io } = this.#o;
+    const { preview: known, decisions: given = [] } = this.request.status ?? {};
+    this.request = news;
+    const { preview, decisions = [], votes = '' } = news.status ?? {};
+    if (known === undefined && preview !== undefined)
+      io.err.write(`\n${lookedLines(news, await desk.content(news), io.now()).join('\n')}\n`);
+    const last = decisions.at(-1);
+    if (decisions.length > given.length && last !== undefined && last.counted)
+      io.err.write(`\n${visible(last.by)} answered meanwhile: ${last.decision.toLowerCase()} (${votes.replace('/', ' of ')})\n`);
   }
 }

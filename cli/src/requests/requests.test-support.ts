@@ -46,7 +46,8 @@ export interface Held extends AsyncDisposable {
   terminal(...args: readonly string[]): Terminal;
 }
 
-const isPending = ({ status }: AccessRequest): boolean => status?.state === 'Pending';
+/** Waits, and somebody has looked at what it would meet. */
+const isPending = ({ status }: AccessRequest): boolean => status?.state === 'Pending' && status.preview !== undefined;
 
 /** @param approval - the rule's approval as YAML, in place of the quickstart's */
 export async function startHeld(shop: Shop, approval?: string): Promise<Held> {

@@ -47,6 +47,42 @@ test('what is to run is shown beside the prompt in few lines', () => {
   ]);
 });
 
+test.each<[string, RequestStatus['preview'], string]>([
+  [
+    'that nobody looked at its rows is said, and why',
+    { why: 'this agent asked too often' },
+    'Effect    update public.tickets · nobody looked at the rows that it meets: this agent asked too often',
+  ],
+  [
+    'of what nobody counted the upstream’s own guess is said, and why it is one',
+    { estimate: 1200, why: 'it takes too long' },
+    'Effect    update public.tickets · about 1200 rows expected · nobody looked at the rows that it meets: it takes too long',
+  ],
+  [
+    'of what has no rows to count the guess is all there is',
+    { estimate: 1 },
+    'Effect    update public.tickets · about 1 row expected',
+  ],
+])('%s', (_, preview, shown) => {
+  expect(promptLines(aHeld({}, { preview }), { person: jane }, NOW)).toContain(shown);
+});
+
+test('a statement that the request has not whole is shown whole where that is known', () => {
+  const request = aHeld({ text: 'x'.repeat(8192), textBytes: 8194 });
+  expect(wholeLines(request, undefined, NOW).join()).toContain('these are the first 8192 characters');
+  expect(wholeLines(request, { text: `${'x'.repeat(8192)}\u202eb` }, NOW)).toContain(`Runs      ${'x'.repeat(8192)}\\u{202e}b`);
+  expect(wholeLines(request, { text: 'whole' }, NOW).join()).not.toContain('these are the first');
+});
+
+test('what it meets is said to be looked at while it may be, and for no longer', () => {
+  const request = aHeld({}, { preview: undefined });
+  const asked = Date.parse(request.metadata.creationTimestamp ?? '');
+  const looking = (now: number): boolean => wholeLines(request, undefined, now).join('\n').includes('being looked at');
+  expect([asked, asked + 2_999, asked + 3_000, asked - 1].map(looking)).toEqual([true, true, false, false]);
+  const over = { ...request, status: { ...request.status, state: 'Withdrawn' as const } };
+  expect(wholeLines(over, undefined, asked).join('\n')).not.toContain('being looked at');
+});
+
 test.each<[string, Partial<RequestSpec>, string]>([
   ['a long statement is cut, and said to be', { text: 'x'.repeat(401) }, '          401 characters; v shows all of them'],
   [
@@ -63,21 +99,6 @@ test.each<[string, Partial<RequestSpec>, string]>([
     'many values are counted',
     { parameters: Array.from({ length: 10 }, (_, at) => String(at)) },
     '          $1 = 0 · $2 = 1 · $3 = 2 · $4 = 3 · $5 = 4 · $6 = 5 · $7 = 6 · $8 = 7 · 2 more',
-  ],
-  [
-    'that nobody looked at its rows is said, and why',
-    { preview: { why: 'this agent asked too often' } },
-    'Effect    update public.tickets · nobody looked at the rows that it meets: this agent asked too often',
-  ],
-  [
-    'of what nobody counted the upstream’s own guess is said, and why it is one',
-    { preview: { estimate: 1200, why: 'it takes too long' } },
-    'Effect    update public.tickets · about 1200 rows expected · nobody looked at the rows that it meets: it takes too long',
-  ],
-  [
-    'of what has no rows to count the guess is all there is',
-    { preview: { estimate: 1 } },
-    'Effect    update public.tickets · about 1 row expected',
   ],
   [
     'what the agent did before is told, of which a denial is one',
@@ -171,12 +192,17 @@ test.each<[string, Partial<RequestSpec>, string]>([
   expect(effectCell(aHeld(spec))).toBe(cell);
 });
 
+test.each<[string, RequestStatus['preview'], string | undefined]>([
+  ['of one row needs no name', { count: 1 }, undefined],
+  ['of 100 rows needs none', { count: 100 }, undefined],
+  ['of 101 rows needs it', { count: 101 }, 'public.tickets'],
+  ['of rows that nobody counted needs it', { why: 'x' }, 'public.tickets'],
+  ['that nobody looked at needs it', undefined, 'public.tickets'],
+])('an action %s', (_, preview, object) => {
+  expect(typedObject(aHeld({}, { preview }))).toBe(object);
+});
+
 test.each<[string, Partial<RequestSpec>, string | undefined]>([
-  ['of one row needs no name', {}, undefined],
-  ['of 100 rows needs none', { preview: { count: 100 } }, undefined],
-  ['of 101 rows needs it', { preview: { count: 101 } }, 'public.tickets'],
-  ['of rows that nobody counted needs it', { preview: { why: 'x' } }, 'public.tickets'],
-  ['that nobody looked at needs it', { preview: undefined }, 'public.tickets'],
   [
     'that changes what there is needs it',
     { effects: [{ verb: 'drop', object: 'public.t', via: 'direct', verdict: 'approve' }] },

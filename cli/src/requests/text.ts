@@ -6,6 +6,8 @@ import {
   grantedWords,
   grantWords,
   heldEffects,
+  lookingMs,
+  LOOKING_WORDS,
   mayDecide,
   overWords,
   plain,
@@ -74,7 +76,7 @@ export function promptLines(request: AccessRequest, { person, content, grantFor 
       'Effect',
       [
         visible([...effects, ...(others > 0 ? [`${others} more`] : [])].join(', ')),
-        ...rowsOf(request),
+        ...rowsOf(request, now),
         ...transactionOf(request),
       ].join(' · '),
     ),
@@ -92,7 +94,7 @@ export function promptLines(request: AccessRequest, { person, content, grantFor 
 export function wholeLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
   return [
     ...whoLines(request),
-    ...actionLines(request),
+    ...actionLines(request, content, now),
     ...contentLines(content),
     ...termLines(request, now),
     ...grantedLines(request),
@@ -113,11 +115,11 @@ function whoLines(request: AccessRequest): string[] {
 }
 
 /** The statement, its values, and what it would do. */
-function actionLines(request: AccessRequest): string[] {
+function actionLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
   const { spec } = request;
   return [
-    line('Runs', visible(spec.text)),
-    ...cutLine(request),
+    line('Runs', visible(content?.text ?? spec.text)),
+    ...(content?.text === undefined ? cutLine(request) : []),
     ...(spec.parameters ?? []).map((value, at) => line('', `$${at + 1} = ${visible(value)}`)),
     ...fullLine(spec.parameters, 'values'),
     ...spec.effects.map(({ verb, object, via, verdict, rule }, at) => {
@@ -125,7 +127,7 @@ function actionLines(request: AccessRequest): string[] {
       return line(at === 0 ? 'Effects' : '', visible(`${`${verb} ${object}`.trim()} (${via}): ${verdict}${by}`));
     }),
     ...fullLine(spec.effects, 'effects'),
-    ...rowsOf(request).map((text, at) => line(at === 0 ? 'Rows' : '', text)),
+    ...rowsOf(request, now).map((text, at) => line(at === 0 ? 'Rows' : '', text)),
     ...transactionOf(request).map((text) => line('Locks', text)),
     ...recentLines(request, Infinity),
   ];
@@ -218,8 +220,14 @@ function transactionOf({ spec }: AccessRequest): string[] {
   return spec.transaction ? [TRANSACTION_WORDS] : [];
 }
 
-function rowsOf(request: AccessRequest): string[] {
+function rowsOf(request: AccessRequest, now: number): string[] {
+  if (lookingMs(request, now) > 0) return [`the rows that it meets are ${LOOKING_WORDS}`];
   return rowsWords(request).map((words) => visible(plain(words)));
+}
+
+/** What it meets, for somebody who was asked before that was known. */
+export function lookedLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
+  return [line('Rows', rowsOf(request, now).join(' · ')), ...contentLines(content)];
 }
 
 /** Some of the rows, as they are before it. */

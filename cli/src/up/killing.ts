@@ -1,9 +1,13 @@
 import { userInfo } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Collector } from '@chaperone/collector';
 import type { ManifestControl, Sessions } from '@chaperone/sidecar';
+import { END_WAIT_MS } from '../requests/desk.ts';
 
-/** told: it ends now · over: it had ended before · unknown: there never was such a session here. */
-export type Killed = 'told' | 'over' | 'unknown';
+/** ended: it is over now · told: it is to end, and has not yet · over: it had ended before · unknown: there never was such a session here. */
+export type Killed = 'ended' | 'told' | 'over' | 'unknown';
+
+const CHECK_MS = 20;
 
 export interface Order {
   readonly session: string;
@@ -30,11 +34,14 @@ export class Killing {
     this.#o = options;
   }
 
-  /** Ends one that is open. Of one that is not, the evidence says whether it ever was; throws where it cannot be asked. */
+  /** Ends one that is open, and waits for some seconds until it is over. Of one that is not, the evidence says whether it ever was; throws where it cannot be asked. */
   async kill({ session, reason, by = `local:${userInfo().username}` }: Order): Promise<Killed> {
     const { control, collector, token } = this.#o;
-    if (this.sessions?.has(session) === true) {
+    const { sessions } = this;
+    if (sessions?.has(session) === true) {
       control.kill(session, `somebody who may ended it: ${reason}`, by);
+      for (const until = performance.now() + END_WAIT_MS; performance.now() < until; await delay(CHECK_MS))
+        if (!sessions.has(session)) return 'ended';
       return 'told';
     }
     const headers = { authorization: `Bearer ${token}` };

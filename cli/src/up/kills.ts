@@ -33,7 +33,8 @@ export function killRoutes({ token, kill }: KillRoutesOptions): Hono {
     const killed = await kill({ session, reason, by: as?.user });
     if (killed === 'unknown') return c.json({ code: 'NotFound', message: `no session ${session} is known here` }, 404);
     if (killed === 'over') return c.json({ code: 'SessionOver', message: `${session} is over already; nothing was done` }, 409);
-    return c.json({ session }, 202);
+    const ended = killed === 'ended';
+    return c.json({ session, ended }, ended ? 200 : 202);
   });
   return app;
 }

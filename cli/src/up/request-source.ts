@@ -1,9 +1,9 @@
 import { type AccessRequest, API_VERSION, type ApprovalDecision } from '@chaperone/api';
 import { groupsNamed, isOpen } from '@chaperone/api/requests';
-import { type DecisionBody, type Decided, RequestRefused, type RequestSource } from '@chaperone/collector';
+import { type DecisionBody, type Decided, RequestRefused, type RequestSource, type RevocationBody } from '@chaperone/collector';
 import type { ManifestControl } from '@chaperone/sidecar';
 import { localPerson, localViewer } from '../requests/local-person.ts';
-import { over } from '../requests/outcome.ts';
+import { notGranting, over } from '../requests/outcome.ts';
 
 type Desk = ManifestControl['approvals'];
 
@@ -14,11 +14,9 @@ export function localRequests(desk: Desk, now: () => number): RequestSource {
     watch: (tell) => desk.watch(tell),
     viewer: localViewer,
     desk: {
-      content: ({ metadata }) => {
-        const { columns, rows } = desk.contentOf(metadata.name) ?? {};
-        return { columns, rows };
-      },
+      content: ({ metadata }) => desk.contentOf(metadata.name) ?? {},
       decide: (request, answer) => decide(desk, request, answer, now),
+      revoke: (request, answer) => revoke(desk, request, answer, now),
     },
   };
 }
@@ -57,6 +55,14 @@ function decide(
   } catch (error) {
     throw refusal(error, desk, request, now());
   }
+}
+
+/** A Deny on what grants something ends that; whoever ended it already may say so again. @throws RequestRefused */
+function revoke(desk: Desk, request: AccessRequest, answer: RevocationBody, now: () => number): Decided {
+  const mine = localPerson(request, answer.as).user === request.status?.revokedBy;
+  const none = mine ? undefined : notGranting(request, now());
+  if (none !== undefined) throw new RequestRefused(409, none.code, none.message);
+  return decide(desk, request, { ...answer, decision: 'Deny' }, now);
 }
 
 function alreadyGiven(

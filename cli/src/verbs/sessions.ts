@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import type { SessionFilter } from '../collector/client.ts';
+import type { KillOptions } from '../commands/kill.ts';
 import type { ListOutput } from '../commands/sessions.ts';
 import { count, durationMs, pair, reasonText } from '../flags.ts';
 import type { DocumentOutput, StreamOutput } from '../output.ts';
 import type { VerbOptions } from '../program.ts';
-import { writeLine } from '../io.ts';
 import { type CollectorFlags, outputOption, withClient, withCluster, withCollector, withExamples } from './common.ts';
 import { type DeskFlags, withDesk } from './desk.ts';
 
@@ -28,6 +28,11 @@ interface ShowFlags extends CollectorFlags {
 interface ReplayFlags extends CollectorFlags {
   readonly all?: boolean;
   readonly output: 'table' | StreamOutput;
+}
+
+interface KillFlags extends DeskFlags {
+  readonly reason: string;
+  readonly output: KillOptions['output'];
 }
 
 export function addSessions(program: Command, options: VerbOptions): void {
@@ -69,13 +74,15 @@ export function addSessions(program: Command, options: VerbOptions): void {
     as: 'play',
   })
     .requiredOption('--reason <TEXT>', 'why; the agent reads it')
-    .action(async (id: string, flags: DeskFlags & { readonly reason: string }) => {
-      const { demandId, demandWhole } = await import('../commands/sessions.ts');
-      const name = demandWhole(demandId(id));
+    .addOption(outputOption('sessions kill', ['text', 'json', 'yaml']))
+    .action(async (id: string, flags: KillFlags) => {
+      const [{ demandId, demandWhole }, { killSession }] = await Promise.all([
+        import('../commands/sessions.ts'),
+        import('../commands/kill.ts'),
+      ]);
+      const session = demandWhole(demandId(id));
       const reason = reasonText('--reason', flags.reason, MAX_KILL_REASON);
-      await withDesk(options, flags, async (desk) => {
-        await writeLine(options.io.out, await desk.endSession(name, reason));
-      });
+      await withDesk(options, flags, (desk) => killSession(desk, { session, reason, output: flags.output }, options.io));
     });
   withExamples(
     kill,

@@ -6,6 +6,7 @@ export interface AskedFor {
   readonly namespace?: string;
   readonly name?: string;
   readonly spec?: Partial<RequestSpec>;
+  readonly preview?: RequestStatus['preview'];
   readonly status?: RequestStatus;
 }
 
@@ -17,6 +18,7 @@ export function aRequest({
   namespace = 'agents',
   name,
   spec = {},
+  preview = { count: 1 },
   status = { state: 'Pending', votes: '0/1' },
 }: AskedFor = {}): AccessRequest {
   const number = count++;
@@ -42,7 +44,6 @@ export function aRequest({
       effects: [{ verb: 'update', object: 'public.tickets', via: 'direct', verdict: 'approve', rule: 'fix' }],
       text,
       textBytes: new TextEncoder().encode(text).length,
-      preview: { count: 1 },
       transaction: false,
       mode: 'hold',
       digest: `${number.toString(16).padStart(8, '9c1f44ab')}${'0'.repeat(56)}`,
@@ -61,7 +62,7 @@ export function aRequest({
       expiresAt: new Date(Date.now() + 300_000).toISOString(),
       ...spec,
     },
-    status,
+    status: { preview, ...status },
   };
 }
 

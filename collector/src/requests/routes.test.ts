@@ -173,28 +173,34 @@ describe('a stream', () => {
   });
 });
 
-const body = (): string => JSON.stringify({ requestUid: own.metadata.uid, digest: own.spec.digest, decision: 'Approve' });
+const PATHS = { decisions: { decision: 'Approve' }, revocations: {} } as const;
+type What = keyof typeof PATHS;
 
-const send = async (mods: Record<string, string | undefined>, request = own): Promise<Response> => {
+const send = async (mods: Record<string, string | undefined>, request = own, what: What = 'decisions'): Promise<Response> => {
   const all: Record<string, string | undefined> = { ...OWN, cookie: await signedIn(), ...mods };
   const headers = Object.fromEntries(Object.entries(all).filter((each): each is [string, string] => each[1] !== undefined));
-  return ask(`${pathOf(request)}/decisions`, { method: 'POST', headers, body: body() });
+  const body = JSON.stringify({ requestUid: own.metadata.uid, digest: own.spec.digest, ...PATHS[what] });
+  return ask(`${pathOf(request)}/${what}`, { method: 'POST', headers, body });
 };
 
-describe('a decision', () => {
+describe.each(Object.keys(PATHS) as What[])('of %s, one', (what) => {
   const desk: RequestSource['desk'] = {
     content: () => ({}),
     decide: ({ metadata }, { decision }, { user }) => {
       decided.push(`${user} ${decision} ${metadata.name}`);
       throw new RequestRefused(410, 'RequestExpired', 'too late');
     },
+    revoke: ({ metadata }, _, { user }) => {
+      decided.push(`${user} Revoke ${metadata.name}`);
+      throw new RequestRefused(410, 'RequestExpired', 'too late');
+    },
   };
-  test('of a page is taken as the signed-in person’s, and the desk’s no is given back', async () => {
+  test('that a page sends is taken as the signed-in person’s, and the desk’s no is given back', async () => {
     await collector.close();
     await open(desk);
-    const response = await send({});
+    const response = await send({}, own, what);
     expect([response.status, await response.json()]).toEqual([410, { code: 'RequestExpired', message: 'too late' }]);
-    expect(decided).toEqual([`mira Approve ${own.metadata.name}`]);
+    expect(decided).toEqual([`mira ${what === 'decisions' ? 'Approve' : 'Revoke'} ${own.metadata.name}`]);
   });
 
   test.each<[string, Record<string, string | undefined>, number]>([
@@ -212,17 +218,17 @@ describe('a decision', () => {
   ])('%s decides nothing', async (_, headers, status) => {
     await collector.close();
     await open(desk);
-    expect([(await send(headers)).status, decided]).toEqual([status, []]);
+    expect([(await send(headers, own, what)).status, decided]).toEqual([status, []]);
   });
 
   test('on what somebody may not get is about nothing', async () => {
     await collector.close();
     await open(desk);
-    expect([(await send({}, other)).status, decided]).toEqual([404, []]);
+    expect([(await send({}, other, what)).status, decided]).toEqual([404, []]);
   });
 
   test('is not taken where requests are only read', async () => {
-    const response = await send({});
+    const response = await send({}, own, what);
     expect([response.status, await response.json()]).toEqual([
       404,
       { code: 'NotFound', message: 'requests are read here, and answered elsewhere' },

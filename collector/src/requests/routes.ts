@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Access, Identity } from '../access.ts';
 import type { BrowserSession } from '../console/browser-sessions.ts';
 import { RequestEvents } from './events.ts';
-import { DecisionBody, type RequestDesk, RequestRefused, type RequestSource } from './source.ts';
+import { type Decided, DecisionBody, type RequestDesk, RequestRefused, type RequestSource, RevocationBody } from './source.ts';
 
 /** A decision is a few hundred bytes and a reason of 1 KiB. */
 const MAX_BODY_BYTES = 16 * 1024;
@@ -29,8 +29,8 @@ type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: BrowserSe
 
 /**
  * Requests for approval, for whoever is known by now: GET /v1/requests (with watch=1 as server-sent events),
- * GET /v1/requests/NAMESPACE/NAME, GET …/content (rows that it would meet) and POST …/decisions. What is answered are AccessRequest
- * and ApprovalDecision as a cluster has them. What somebody may not get is not there.
+ * GET /v1/requests/NAMESPACE/NAME, GET …/content (rows that it would meet), POST …/decisions and POST …/revocations. What is answered
+ * are AccessRequest and ApprovalDecision as a cluster has them. What somebody may not get is not there.
  */
 export function requestRoutes({ source, access, now }: RequestRoutesOptions): Hono<Env> {
   const app = new Hono<Env>();
@@ -89,10 +89,18 @@ export function requestRoutes({ source, access, now }: RequestRoutesOptions): Ho
   app.post('/v1/requests/:namespace/:name/decisions', async (context) => {
     const request = await find(context);
     const answer = parsed(DecisionBody, await jsonBody(context));
-    const { made, ...decided } = deskOf(source).decide(request, answer, context.get('identity'));
-    return context.json(decided, made ? 201 : 200);
+    return taken(context, deskOf(source).decide(request, answer, context.get('identity')));
+  });
+  app.post('/v1/requests/:namespace/:name/revocations', async (context) => {
+    const request = await find(context);
+    const answer = parsed(RevocationBody, await jsonBody(context));
+    return taken(context, deskOf(source).revoke(request, answer, context.get('identity')));
   });
   return app;
+}
+
+function taken(context: Context<Env>, { made, ...decided }: Decided): Response {
+  return context.json(decided, made ? 201 : 200);
 }
 
 function deskOf({ desk }: RequestSource): RequestDesk {

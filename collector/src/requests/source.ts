@@ -17,6 +17,9 @@ export const DecisionBody = z.strictObject({
   as: z.strictObject({ user: name, groups: z.array(name).max(512).default([]) }).optional(),
 });
 export type DecisionBody = z.infer<typeof DecisionBody>;
+/** The end of what an approval lets run again. */
+export const RevocationBody = DecisionBody.omit({ decision: true, grantFor: true });
+export type RevocationBody = z.infer<typeof RevocationBody>;
 
 /** What was made of an answer. `made`: it was not given before. */
 export interface Decided {
@@ -27,10 +30,12 @@ export interface Decided {
   readonly as: string;
 }
 
-/** Rows that an action would have met when it was asked for, masked: shown to people, kept nowhere. */
+/** What is known of an action beside its request, such as rows that it would have met, masked: shown to people, kept nowhere. */
 export interface RequestContent {
   readonly columns?: readonly string[] | undefined;
   readonly rows?: readonly (readonly (string | null)[])[] | undefined;
+  /** All of a text of which the request has only the beginning. */
+  readonly text?: string | undefined;
 }
 
 /** Where people answer requests. */
@@ -39,6 +44,8 @@ export interface RequestDesk {
   content(request: AccessRequest): RequestContent;
   /** Takes an answer; the same one of the same person is given once. @throws RequestRefused */
   decide(request: AccessRequest, answer: DecisionBody, identity: Identity): Decided;
+  /** Ends what a request grants; of one that grants nothing nothing changes. @throws RequestRefused */
+  revoke(request: AccessRequest, answer: RevocationBody, identity: Identity): Decided;
 }
 
 /** Requests for approval: those of `chaperone up`, or a cluster's, which are read and not decided on here. */

@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { type KeyAction, useKeys } from '../keys.ts';
 import { zone } from '../preferences.ts';
+import { inGroups, openGroups, type Row, sameKeys } from '../requests/alike.ts';
 import { live, type LiveViewer } from '../requests/live.ts';
 import { gather, type Section, SECTIONS, sectionOf } from '../requests/order.ts';
 import { RequestRows } from '../requests/rows.tsx';
@@ -51,7 +52,9 @@ function List({ all, viewer, section }: ListProps): JSX.Element {
   const now = useAgain();
   const sections = useMemo(() => new Map(all.map((each) => [each, sectionOf(each, viewer, now)])), [all, viewer, now]);
   const count = (of: Section): number => [...sections.values()].filter((each) => each === of).length;
-  const { rows, fresh, show, onBusy } = useRows(all, section, (request) => sections.get(request) === section);
+  const { rows: shown, fresh, show, onBusy } = useRows(all, section, (request) => sections.get(request) === section);
+  const keys = useMemo(() => sameKeys(section === 'decided' ? [] : all), [all, section]);
+  const rows = inGroups(shown, (request) => keys.get(request), useStore(openGroups));
   const [chosen, setChosen] = useState<string>();
   useListKeys(rows, chosen, show);
   const zoneLabel = zoneName(useStore(zone));
@@ -152,16 +155,16 @@ function Nothing({ section, others }: { section: Section; others: number }): JSX
   );
 }
 
-function useListKeys(rows: readonly AccessRequest[], chosen: string | undefined, show: () => void): void {
+function useListKeys(rows: readonly Row[], chosen: string | undefined, show: () => void): void {
   const latest = useRef({ rows, chosen, show });
   latest.current = { rows, chosen, show };
   const actions = useMemo((): KeyAction[] => {
-    const link = (uid: string | undefined): HTMLElement | null =>
-      uid === undefined ? null : document.querySelector<HTMLElement>(`a[data-uid="${CSS.escape(uid)}"]`);
+    const link = (id: string | undefined): HTMLElement | null =>
+      id === undefined ? null : document.querySelector<HTMLElement>(`[data-row="${CSS.escape(id)}"]`);
     const step = (by: number): void => {
       const { rows: all, chosen: before } = latest.current;
-      const at = all.findIndex(({ metadata }) => metadata.uid === before);
-      const next = link(all[at < 0 ? 0 : Math.max(0, Math.min(all.length - 1, at + by))]?.metadata.uid);
+      const at = all.findIndex(({ id }) => id === before);
+      const next = link(all[at < 0 ? 0 : Math.max(0, Math.min(all.length - 1, at + by))]?.id);
       next?.focus({ preventScroll: true });
       next?.closest('[role=row]')?.scrollIntoView({ block: 'nearest' });
     };

@@ -82,7 +82,7 @@ export function Decide({ request, viewer }: DecideProps): JSX.Element | null {
           decision={open}
           blocked={blocked}
           isSending={isSending}
-          onSend={(reason) => send(open, reason)}
+          onSend={(saying) => send(open, saying)}
           onCancel={close}
         />
       )}

@@ -30,7 +30,7 @@ export function EffectLine({ request }: { request: AccessRequest }): JSX.Element
 /** wants to UPDATE 3 rows of public.tickets — for a sentence; how many rows is said where one thing is done to them. */
 export function EffectSentence({ request }: { request: AccessRequest }): JSX.Element {
   const held = heldEffects(request);
-  const count = held.length === 1 ? request.spec.preview?.count : undefined;
+  const count = held.length === 1 ? request.status?.preview?.count : undefined;
   if (held.length === 0) return <Recorded text={request.spec.sentence} frame={false} />;
   return (
     <>

@@ -10,13 +10,18 @@ const SPOKEN_MS = [60_000, 15_000] as const;
 
 /** What is left by the collector's clock; drawn anew each second. */
 export function useLeft({ spec }: AccessRequest): number {
-  const left = (): number => Date.parse(spec.expiresAt) - serverNow();
+  return useLeftUntil(spec.expiresAt);
+}
+
+/** What is left until a time, ms; NaN where it is none. */
+export function useLeftUntil(at: string): number {
+  const left = (): number => Date.parse(at) - serverNow();
   const [ms, setMs] = useState(left);
   useEffect(() => {
     setMs(left());
     const timer = setInterval(() => setMs(left()), TICK_MS);
     return () => clearInterval(timer);
-  }, [spec.expiresAt]);
+  }, [at]);
   return ms;
 }
 

@@ -1,11 +1,12 @@
 import type { AccessRequest } from '@chaperone/api';
-import { heldEffects, rulesThatAsk, typedObject } from '@chaperone/api/requests';
+import { heldEffects, isOpen, minutesText, rulesThatAsk, typedObject } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { serverNow } from '../server.ts';
 import { counted } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
-import type { Decision } from './attempt.ts';
+import type { Act, Saying } from './attempt.ts';
+import { GrantChoice } from './grant-choice.tsx';
 import type { LiveViewer } from './live.ts';
 
 const MAX_REASON = 1024;
@@ -17,11 +18,11 @@ const SAYS_SOMETHING = /[\p{L}\p{N}]/u;
 export interface PanelProps {
   readonly request: AccessRequest;
   readonly viewer: LiveViewer;
-  readonly decision: Decision;
+  readonly decision: Act;
   /** Why nothing can be sent now. */
   readonly blocked: string | undefined;
   readonly isSending: boolean;
-  readonly onSend: (reason: string) => void;
+  readonly onSend: (saying: Saying) => void;
   readonly onCancel: () => void;
 }
 
@@ -30,12 +31,14 @@ export function Panel({ request, viewer, decision, blocked, isSending, onSend, o
   const id = useId();
   const [reason, setReason] = useState('');
   const [typed, setTyped] = useState('');
+  const [grantFor, setGrantFor] = useState(0);
   const [missing, setMissing] = useState<'reason' | 'name'>();
   const reasonField = useRef<HTMLTextAreaElement>(null);
   const nameField = useRef<HTMLInputElement>(null);
   const isArmed = useArmed(JSON.stringify([decision, request.status]));
   const wantsReason = rulesThatAsk(request, viewer, serverNow()).some((rule) => rule.reason);
-  const name = decision === 'Approve' ? typedObject(request) : undefined;
+  // What is counted meanwhile takes no field from under the hand that types in it.
+  const [name] = useState(() => (decision === 'Approve' ? typedObject(request) : undefined));
   useLayoutEffect(() => reasonField.current?.focus({ preventScroll: true }), []);
 
   const send = (): void => {
@@ -46,7 +49,7 @@ export function Panel({ request, viewer, decision, blocked, isSending, onSend, o
     } else if (wantsReason && !SAYS_SOMETHING.test(reason)) {
       setMissing('reason');
       reasonField.current?.focus();
-    } else onSend(reason.replace(/\s+/g, ' ').trim());
+    } else onSend({ reason: reason.replace(/\s+/g, ' ').trim(), grantFor });
   };
   const press = (event: KeyboardEvent): void => {
     if (event.key === 'Escape') onCancel();
@@ -58,7 +61,7 @@ export function Panel({ request, viewer, decision, blocked, isSending, onSend, o
   const disabled = !isArmed || isSending || blocked !== undefined;
   return (
     <section class={`panel ${decision.toLowerCase()}`} aria-labelledby={`${id}-title`} onKeyDown={press}>
-      <h2 id={`${id}-title`}>{decision === 'Approve' ? <Question request={request} /> : 'Deny it?'}</h2>
+      <h2 id={`${id}-title`}>{questionText(request, decision, grantFor)}</h2>
       <div class="fields">
         {name !== undefined && (
           <label>
@@ -77,7 +80,7 @@ export function Panel({ request, viewer, decision, blocked, isSending, onSend, o
           </label>
         )}
         <label>
-          <span>Reason{wantsReason ? ' (the rule wants one; the agent reads it)' : ' (the agent reads it; may be empty)'}</span>
+          <span>Reason{reasonText(decision, wantsReason)}</span>
           <textarea
             ref={reasonField}
             rows={2}
@@ -87,18 +90,21 @@ export function Panel({ request, viewer, decision, blocked, isSending, onSend, o
             {...(missing === 'reason' ? { 'aria-invalid': true, 'aria-describedby': `${id}-missing` } : {})}
           />
         </label>
+        {decision === 'Approve' && (
+          <GrantChoice request={request} isLast={isLast(request)} chosen={grantFor} onChoose={setGrantFor} />
+        )}
         <p class="missing" id={`${id}-missing`} role="alert">
           {missing === 'name' && 'That is not the name.'}
           {missing === 'reason' && 'The rule wants a reason.'}
         </p>
       </div>
       <p class="finality">
-        {blocked ?? finality(request, decision)}
+        {blocked ?? finality(request, decision, grantFor)}
         <span class="sr"> Control and Enter sends it, Escape leaves it undecided.</span>
       </p>
       <div class="panel-buttons">
         <button type="button" class={decision === 'Approve' ? 'primary' : 'danger'} disabled={disabled} onClick={send}>
-          {isSending ? 'Waiting for the server' : confirmText(request, decision)}{' '}
+          {isSending ? 'Waiting for the server' : confirmText(request, decision, grantFor)}{' '}
           <kbd aria-hidden="true" class="inline">
             Ctrl+Enter
           </kbd>
@@ -126,23 +132,35 @@ function isLast({ spec, status }: AccessRequest): boolean {
   return needed - given <= 1 && spec.rules.length === 1 && spec.rules.every(({ all }) => all.length === 0);
 }
 
-function Question({ request }: { request: AccessRequest }): JSX.Element {
-  const { mode } = request.spec;
-  if (!isLast(request)) return <>Approve it once?</>;
-  return <>{mode === 'hold' ? 'Run it now, once?' : 'Let it run, once, when the agent repeats it?'}</>;
+function questionText(request: AccessRequest, decision: Act, grantFor: number): string {
+  if (decision === 'Deny') return 'Deny it?';
+  if (decision === 'Revoke') return 'End what it grants?';
+  const often = grantFor === 0 ? 'once' : `and the same for ${minutesText(grantFor)}`;
+  if (!isLast(request)) return `Approve it, ${often}?`;
+  return request.spec.mode === 'hold' ? `Run it now, ${often}?` : `Let it run, ${often}, when the agent repeats it?`;
 }
 
-function confirmText(request: AccessRequest, decision: Decision): string {
+function reasonText(decision: Act, isWanted: boolean): string {
+  const reader = decision === 'Revoke' ? 'people read it' : 'the agent reads it';
+  return isWanted ? ` (the rule wants one; ${reader})` : ` (${reader}; may be empty)`;
+}
+
+function confirmText(request: AccessRequest, decision: Act, grantFor: number): string {
+  if (decision === 'Revoke') return 'Revoke it';
   const [first, ...others] = heldEffects(request);
   const verb = first === undefined || !/^[a-z ]{1,40}$/.test(first.verb) ? 'it' : first.verb.toUpperCase();
-  const count = request.spec.preview?.count;
+  const count = request.status?.preview?.count;
   const what = `${verb}${others.length > 0 ? ` and ${others.length} more` : count === undefined ? '' : ` on ${counted(count, 'row')}`}`;
   if (decision === 'Deny') return `Deny ${what}`;
-  return `${isLast(request) && request.spec.mode === 'hold' ? 'Run' : 'Approve'} ${what}`;
+  const again = grantFor === 0 ? '' : `, and the same for ${minutesText(grantFor)}`;
+  return `${isLast(request) && request.spec.mode === 'hold' ? 'Run' : 'Approve'} ${what}${again}`;
 }
 
-function finality(request: AccessRequest, decision: Decision): string {
+function finality(request: AccessRequest, decision: Act, grantFor: number): string {
+  if (decision === 'Revoke')
+    return `The next execution is asked for again. ${isOpen(request.status?.state) ? 'What has not run yet will not.' : 'What ran stays as it is.'}`;
   if (decision === 'Deny') return 'This cannot be taken back. The agent is told at once, with the reason.';
-  if (isLast(request)) return 'This cannot be taken back once it runs. Exactly what is shown runs, once.';
-  return 'Others have to approve it too. You may still deny it while nothing ran.';
+  if (!isLast(request)) return 'Others have to approve it too. You may still deny it while nothing ran.';
+  if (grantFor > 0) return 'What runs cannot be taken back. What is granted can be ended at any time, on the page Grants.';
+  return 'This cannot be taken back once it runs. Exactly what is shown runs, once.';
 }

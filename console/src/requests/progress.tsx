@@ -79,6 +79,8 @@ export function Pressed({ attempt, request }: { attempt: Attempt; request: Acces
   );
 }
 
+const GIVEN_WORDS = { Approve: 'Recorded:', Deny: 'Denied:', Revoke: 'Revoked:' } as const;
+
 interface PressedProps {
   readonly attempt: Exclude<Attempt, { kind: 'none' | 'sending' }>;
   readonly request: AccessRequest;
@@ -110,18 +112,15 @@ function PressedWords({ attempt, request }: PressedProps): JSX.Element {
         );
       return (
         <>
-          <Mark
-            look={attempt.decision === 'Approve' ? 'allow' : 'deny'}
-            word={attempt.decision === 'Approve' ? 'Recorded:' : 'Denied:'}
-          />{' '}
-          your answer is given as <Recorded text={attempt.as} names frame={false} />.
+          <Mark look={attempt.decision === 'Approve' ? 'allow' : 'deny'} word={GIVEN_WORDS[attempt.decision]} /> your answer is
+          given as <Recorded text={attempt.as} names frame={false} />.
         </>
       );
   }
 }
 
 function Refused({
-  attempt: { error, lateMs },
+  attempt: { decision, error, lateMs },
   request,
 }: {
   attempt: Extract<Attempt, { kind: 'refused' }>;
@@ -136,7 +135,13 @@ function Refused({
   if (error.code === 'AlreadyDecided')
     return (
       <>
-        <Mark look="deny" word="Too late:" /> it was decided before your answer came, which changed nothing.
+        <Mark look="deny" word="Too late:" />{' '}
+        {decision === 'Revoke' ? (
+          <Recorded text={error.message} frame={false} />
+        ) : (
+          'it was decided before your answer came, which changed nothing'
+        )}
+        .
       </>
     );
   if (error.code === 'DigestMismatch')

@@ -1,34 +1,36 @@
 import type { AccessRequest } from '@chaperone/api';
-import { stateOf } from '@chaperone/api/requests';
+import { LOOKING_WORDS, stateOf } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { counted } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark } from '../ui/verdict.tsx';
+import { type Group, type Row, toggleGroup } from './alike.ts';
 import { EffectLine, STATE_LOOKS, stateWord } from './effect.tsx';
 import { Left } from './left.tsx';
 import { keyOf } from './live.ts';
+import { useLooking } from './looking.ts';
 
 /** Lists up to this length are drawn whole: the browser's own find and readers see all of them. */
 const WHOLE = 200;
 const MARGIN_ROWS = 15;
 
 export interface RowsProps {
-  readonly rows: readonly AccessRequest[];
+  readonly rows: readonly Row[];
   readonly label: string;
   readonly heads: readonly string[];
   /** The row that has the focus, or had it last: it is always drawn. */
   readonly chosen: string | undefined;
-  readonly onChoose: (uid: string | undefined) => void;
+  readonly onChoose: (id: string) => void;
   readonly onBusy: (what: 'pointer' | 'focus', busy: boolean) => void;
 }
 
-/** Requests, one line each. Of a long list only what is near the view is drawn, in rows of one height. */
+/** Requests, one line each, alike ones as one. Of a long list only what is near the view is drawn, in rows of one height. */
 export function RequestRows({ rows, label, heads, chosen, onChoose, onBusy }: RowsProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const view = useView(box, rows.length > WHOLE);
-  const at = rows.findIndex(({ metadata }) => metadata.uid === chosen);
+  const at = rows.findIndex(({ id }) => id === chosen);
   const drawn = indices(rows.length, view, at);
   const focus = (event: { currentTarget: EventTarget; relatedTarget?: EventTarget | null }): void => {
     const next = event.relatedTarget;
@@ -62,16 +64,13 @@ export function RequestRows({ rows, label, heads, chosen, onChoose, onBusy }: Ro
         {...(view === undefined ? {} : { style: { height: `${rows.length * view.rowHeight}px` } })}
       >
         {drawn.map((index) => {
-          const request = rows[index];
-          if (request === undefined) return null;
-          return (
-            <RequestRow
-              key={request.metadata.uid}
-              request={request}
-              index={index}
-              onChoose={onChoose}
-              {...(view === undefined ? {} : { top: index * view.rowHeight })}
-            />
+          const row = rows[index];
+          if (row === undefined) return null;
+          const place = { index, onChoose, ...(view === undefined ? {} : { top: index * view.rowHeight }) };
+          return row.kind === 'group' ? (
+            <GroupRow key={row.id} group={row} {...place} />
+          ) : (
+            <RequestRow key={row.id} id={row.id} request={row.request} isOfGroup={row.isOfGroup} {...place} />
           );
         })}
       </div>
@@ -79,48 +78,44 @@ export function RequestRows({ rows, label, heads, chosen, onChoose, onBusy }: Ro
   );
 }
 
-interface RowProps {
-  readonly request: AccessRequest;
+interface PlaceProps {
   readonly index: number;
-  readonly onChoose: (uid: string | undefined) => void;
-  readonly top?: number;
+  readonly onChoose: (id: string) => void;
+  /** Of a list that is drawn in part, px. */
+  readonly top?: number | undefined;
 }
 
-function RequestRow({ request, index, onChoose, top }: RowProps): JSX.Element {
-  const { metadata, spec, status } = request;
+/** A row's place among the others, for readers and for the eye. */
+function placed({ index, top }: Pick<PlaceProps, 'index' | 'top'>): JSX.IntrinsicElements['div'] {
+  return { role: 'row', 'aria-rowindex': index + 2, ...(top === undefined ? {} : { style: { top: `${top}px` } }) };
+}
+
+interface RowProps extends PlaceProps {
+  readonly id: string;
+  readonly request: AccessRequest;
+  readonly isOfGroup: boolean;
+}
+
+function RequestRow({ id, request, isOfGroup, index, onChoose, top }: RowProps): JSX.Element {
+  const { spec, status } = request;
   const isPending = stateOf(request) === 'Pending';
   const look = STATE_LOOKS[stateOf(request)] ?? 'none';
   return (
-    <div
-      role="row"
-      aria-rowindex={index + 2}
-      class={`request-row ${isPending ? 'pending' : 'over'}`}
-      {...(top === undefined ? {} : { style: { top: `${top}px` } })}
-    >
+    <div {...placed({ index, top })} class={`request-row ${isPending ? 'pending' : 'over'}${isOfGroup ? ' of-group' : ''}`}>
       <span role="cell" class="left">
-        {isPending ? (
-          <>
-            <span aria-hidden="true">⧗ </span>
-            <Left request={request} />
-          </>
-        ) : (
-          <Mark look={look} word={stateWord(request)} />
-        )}
+        {isPending ? <Waits request={request} /> : <Mark look={look} word={stateWord(request)} />}
       </span>
       <span role="cell" class="run">
-        <a class="row-link" href={`/requests/${keyOf(request)}`} data-uid={metadata.uid} onFocus={() => onChoose(metadata.uid)}>
-          <EffectLine request={request} />
+        <a class="row-link" href={`/requests/${keyOf(request)}`} data-row={id} onFocus={() => onChoose(id)}>
+          {isOfGroup ? <OwnValues request={request} /> : <EffectLine request={request} />}
         </a>
       </span>
       <span role="cell" class="touches">
-        {touchesText(request)}
+        <Touches request={request} />
         {spec.transaction && isPending && <span class="tx"> in a transaction</span>}
       </span>
       <span role="cell" class="asks">
-        <Recorded text={spec.agent.serviceAccount} names frame={false} />
-        <span aria-hidden="true"> → </span>
-        <span class="sr"> on </span>
-        <Recorded text={`${spec.resource.namespace}/${spec.resource.name}`} names frame={false} />
+        <Asks request={request} />
       </span>
       <span role="cell" class="needs">
         {isPending || status?.decidedAt === undefined ? (
@@ -133,9 +128,94 @@ function RequestRow({ request, index, onChoose, top }: RowProps): JSX.Element {
   );
 }
 
+/** Alike ones: how many wait, and how long the first of them does. Nothing is decided here; it opens to each of them. */
+function GroupRow({ group, index, onChoose, top }: PlaceProps & { readonly group: Group }): JSX.Element | null {
+  const { id, requests, isOpen } = group;
+  const waiting = requests.filter((each) => stateOf(each) === 'Pending');
+  const [first = requests[0]] = waiting;
+  if (first === undefined) return null;
+  const all = requests.length === waiting.length;
+  return (
+    <div {...placed({ index, top })} class={`request-row group ${waiting.length > 0 ? 'pending' : 'over'}`}>
+      <span role="cell" class="left">
+        {waiting.length > 0 ? <Waits request={first} /> : <Mark look="none" word="decided" />}
+      </span>
+      <span role="cell" class="run">
+        <button
+          type="button"
+          class="row-link"
+          aria-expanded={isOpen}
+          data-row={id}
+          onFocus={() => onChoose(id)}
+          onClick={() => toggleGroup(id)}
+        >
+          <span aria-hidden="true" class="arrow">
+            {isOpen ? '▾' : '▸'}{' '}
+          </span>
+          <EffectLine request={first} />
+        </button>
+      </span>
+      <span role="cell" class="touches">
+        <strong>
+          {all ? `${waiting.length.toLocaleString('en')} alike` : `${waiting.length} of ${requests.length} alike wait`}
+        </strong>
+      </span>
+      <span role="cell" class="asks">
+        <Asks request={first} />
+      </span>
+      <span role="cell" class="needs">
+        one by one
+      </span>
+    </div>
+  );
+}
+
+function Waits({ request }: { request: AccessRequest }): JSX.Element {
+  return (
+    <>
+      <span aria-hidden="true">⧗ </span>
+      <Left request={request} />
+    </>
+  );
+}
+
+function Asks({ request: { spec } }: { request: AccessRequest }): JSX.Element {
+  return (
+    <>
+      <Recorded text={spec.agent.serviceAccount} names frame={false} />
+      <span aria-hidden="true"> → </span>
+      <span class="sr"> on </span>
+      <Recorded text={`${spec.resource.namespace}/${spec.resource.name}`} names frame={false} />
+    </>
+  );
+}
+
+/** A line shows no more. */
+const MAX_LINE = 300;
+
+function cut(text: string): string {
+  return text.length > MAX_LINE ? text.slice(0, MAX_LINE).replace(/[\ud800-\udbff]$/, '') : text;
+}
+
+/** What is its own among alike ones: bound values first, then its text. */
+function OwnValues({ request: { spec } }: { request: AccessRequest }): JSX.Element {
+  return (
+    <>
+      {spec.parameters?.slice(0, 8).map((value, at) => (
+        <span key={at}>
+          <span class="mute">${at + 1}</span> <Recorded text={cut(value)} frame={false} />{' '}
+        </span>
+      ))}
+      <Recorded text={cut(spec.text)} frame={false} preview />
+    </>
+  );
+}
+
 /** How much it meets, in a word or two. */
-function touchesText({ spec: { preview } }: AccessRequest): string {
-  return preview?.count === undefined ? 'not counted' : counted(preview.count, 'row');
+function Touches({ request }: { request: AccessRequest }): JSX.Element {
+  const isLooking = useLooking(request);
+  const count = request.status?.preview?.count;
+  return <>{count !== undefined ? counted(count, 'row') : isLooking ? LOOKING_WORDS : 'not counted'}</>;
 }
 
 interface View {

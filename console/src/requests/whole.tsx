@@ -6,6 +6,7 @@ import {
   grantWords,
   heldEffects,
   isOpen,
+  LOOKING_WORDS,
   purposeWords,
   recentWords,
   rowsWords,
@@ -16,14 +17,19 @@ import {
   type Words,
 } from '@chaperone/api/requests';
 import type { ComponentChildren, JSX } from 'preact';
+import { useMemo } from 'preact/hooks';
 import { useLoad } from '../load.ts';
 import { get, serverNow } from '../server.ts';
+import { useStore } from '../store.ts';
+import { counted as countOf } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
 import { Said } from '../ui/words.tsx';
-import { type LiveViewer, keyOf } from './live.ts';
+import { waitingAlike } from './alike.ts';
+import { keyOf, live, type LiveViewer } from './live.ts';
+import { useLooking } from './looking.ts';
 
 interface Content {
   readonly columns?: readonly string[];
@@ -58,8 +64,11 @@ export function Whole({ request, viewer }: { request: AccessRequest; viewer: Liv
           </p>
         )}
       </Fact>
+      <Alike request={request} />
       <Listed name="Before" lines={recentWords(request)} />
-      <Listed name="Granted" lines={[grantedWords(request), grantWords(request)].filter((words) => words !== undefined)} />
+      <Listed name="Granted" lines={[grantedWords(request), grantWords(request)].filter((words) => words !== undefined)}>
+        {status?.grantedUntil !== undefined && <a href="/grants">Grants</a>}
+      </Listed>
       <Fact name={spec.rules.length > 1 ? 'Rules' : 'Rule'}>
         <Rules request={request} viewer={viewer} />
       </Fact>
@@ -89,7 +98,13 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
   );
 }
 
-function Listed({ name, lines }: { name: string; lines: readonly Words[] }): JSX.Element | null {
+interface ListedProps {
+  readonly name: string;
+  readonly lines: readonly Words[];
+  readonly children?: ComponentChildren;
+}
+
+function Listed({ name, lines, children }: ListedProps): JSX.Element | null {
   if (lines.length === 0) return null;
   return (
     <Fact name={name}>
@@ -100,6 +115,21 @@ function Listed({ name, lines }: { name: string; lines: readonly Words[] }): JSX
           </li>
         ))}
       </ul>
+      {children}
+    </Fact>
+  );
+}
+
+/** Others that wait for the same: each is decided by itself. */
+function Alike({ request }: { request: AccessRequest }): JSX.Element | null {
+  const { requests } = useStore(live);
+  const alike = useMemo(() => waitingAlike(request, requests?.values() ?? []), [request, requests]);
+  const [next] = alike;
+  if (next === undefined) return null;
+  return (
+    <Fact name="Alike">
+      {countOf(alike.length, 'more waits', 'more wait')} for the same with other values:{' '}
+      <a href={`/requests/${keyOf(next)}`}>{next.metadata.name}</a> next
     </Fact>
   );
 }
@@ -149,13 +179,18 @@ function Effects({ request }: { request: AccessRequest }): JSX.Element {
 }
 
 function Touches({ request, canLook }: { request: AccessRequest; canLook: boolean }): JSX.Element {
+  const isLooking = useLooking(request);
   const words = rowsWords(request);
-  const { count, estimate, why } = request.spec.preview ?? {};
+  const { count, estimate, why } = request.status?.preview ?? {};
   const isCounted = count !== undefined;
   const isMissed = !isCounted && (why !== undefined || estimate === undefined);
   return (
     <>
-      {words.length === 0 && <Mark look="none" word="not previewed: nobody looked" />}
+      {words.length === 0 && (
+        <p>
+          <Mark look={isLooking ? 'held' : 'none'} word={isLooking ? LOOKING_WORDS : 'not previewed: nobody looked'} />
+        </p>
+      )}
       {words.map((each, at) => (
         <p key={at}>
           {isMissed && at === words.length - 1 && <Mark look="none" word="not previewed:" />} <Said words={each} />
@@ -181,7 +216,7 @@ function Rows({ request }: { request: AccessRequest }): JSX.Element | null {
       </p>
     );
   if (rows.length === 0) return null;
-  const count = request.spec.preview?.count ?? rows.length;
+  const count = request.status?.preview?.count ?? rows.length;
   return (
     <>
       <div class="preview" role="region" tabIndex={0} aria-label="Rows as they are before it">

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DecisionSpec } from '@chaperone/api';
 import { KINDS } from '@chaperone/kube';
-import type { RequestView } from '@chaperone/policy';
+import { MAX_LOOKED_BYTES, type RequestView } from '@chaperone/policy';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { eventually, type FakeApiServer } from '@chaperone/kube/fake-api-server';
 import { anIssuer, aProof, attestationOf } from '@chaperone/policy/attest/test-support';
@@ -110,6 +110,35 @@ describe('a question', () => {
     expect(await call('POST', '/v1/ended', me, end)).toMatchObject({ status: 404, body: { code: 'RequestUnknown' } });
     expect(stateOf(asked.name)).toBe('Approved');
     expect(told(bot, asked.name)).toEqual([]);
+  });
+
+  test('is followed by what it would meet: once, by its own pod, and of the rows no more than how many', async () => {
+    const asked = await ask(question());
+    const looked = (mods: object = {}, pod = me): Promise<Answer> =>
+      call('POST', '/v1/looked', pod, { name: asked.name, digest: asked.digest, preview: { count: 1 }, ...mods });
+    const preview = (): unknown => requestAt(asked.name).status?.preview;
+    expect([asked.state, asked.looked]).toEqual(['Pending', undefined]);
+    expect(await looked({}, other)).toMatchObject({ status: 404, body: { code: 'RequestUnknown' } });
+    expect((await looked({ digest: 'f'.repeat(64) })).status).toBe(204);
+    expect(await looked({ preview: { count: -1 } })).toMatchObject({ status: 400, body: { code: 'Malformed' } });
+    expect(await looked({ preview: { why: 'x'.repeat(MAX_LOOKED_BYTES) } })).toMatchObject({ status: 413 });
+    expect(preview()).toBeUndefined();
+    expect((await looked({ preview: { estimate: 4, count: 3, columns: ['id'], rows: [['CANARY-811']] } })).status).toBe(204);
+    expect((await looked()).status).toBe(204);
+    expect(preview()).toEqual({ estimate: 4, count: 3 });
+    expect((await ask(question({ digest: asked.digest }))).looked).toBe(true);
+    expect(api.asked.filter(({ body }) => JSON.stringify(body ?? '').includes('CANARY-811'))).toEqual([]);
+  });
+
+  test('that is over, or not there, is not said to meet anything', async () => {
+    const asked = await ask(question());
+    const looked = { name: asked.name, digest: asked.digest, preview: { count: 1 } };
+    await call('POST', '/v1/ended', me, { name: asked.name, state: 'Withdrawn' });
+    expect((await call('POST', '/v1/looked', me, looked)).status).toBe(204);
+    expect(requestAt(asked.name).status).toMatchObject({ state: 'Withdrawn' });
+    expect(requestAt(asked.name).status?.preview).toBeUndefined();
+    const missing = { ...looked, name: `ar-${'z'.repeat(16)}` };
+    expect(await call('POST', '/v1/looked', me, missing)).toMatchObject({ status: 404, body: { code: 'RequestUnknown' } });
   });
 
   test('before enrolment, or without a token, is refused', async () => {

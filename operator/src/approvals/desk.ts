@@ -1,33 +1,38 @@
 import { type AccessRequest, RequestSpec, type RequestStatus } from '@chaperone/api';
-import { isOpen } from '@chaperone/api/requests';
+import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
   answers,
   askedOf,
   AskLimit,
+  contentOf,
   counted,
   type EndRequest,
   ended,
   type GenerationOf,
   type Grant,
   grantOf,
-  isGranting,
   isSameTemplate,
+  looked,
+  type LookedRequest,
   type Question,
   release,
   type ReleaseRequest,
   requestOf,
+  type RequestContent,
   type RequestView,
   viewOf,
 } from '@chaperone/policy';
 import type { SidecarHub } from '../sidecars/hub.ts';
 import type { PodIdentity } from '../sidecars/identity.ts';
 import { Refusal } from '../sidecars/refusal.ts';
+import type { Contents } from './contents.ts';
 import { OwnWrites } from './own-writes.ts';
 import { ASKED_AT, type At, type RequestStore } from './store.ts';
 import { Turns } from './turns.ts';
 
 export interface DeskOptions {
   readonly store: RequestStore;
+  readonly contents: Contents;
   readonly hub: Pick<SidecarHub, 'snapshotOf'>;
   /** As the informer has it: may be a moment behind. */
   readonly known: (at: At) => AccessRequest | undefined;
@@ -180,15 +185,45 @@ export class ApprovalDesk {
     return { answer: freed.state, status: voided ?? status };
   }
 
+  /** Takes down what a request would meet: once, while it is open. @throws Refusal */
+  async looked(identity: PodIdentity, { name, ...told }: LookedRequest): Promise<void> {
+    const { contents } = this.#o;
+    let kept: string | undefined;
+    const undo = (): void => {
+      if (kept !== undefined) contents.forget(kept);
+      kept = undefined;
+    };
+    const next = (current: AccessRequest): RequestStatus | undefined => {
+      undo();
+      const status = looked(askedOf(current), current.status ?? {}, told);
+      if (status === undefined) return undefined;
+      // Before it is written: what ends the request from then on ends this too.
+      kept = current.metadata.uid ?? '';
+      contents.keep(kept, contentOf(told));
+      return status;
+    };
+    await this.#change(identity, name, next).catch((error: unknown) => {
+      undo();
+      throw error;
+    });
+  }
+
+  /** What approvers may see beside a request as it is now; a sentence where it is not there any more; undefined: there is nothing. */
+  contentOf(request: AccessRequest): RequestContent | string | undefined {
+    return this.#o.contents.of(request);
+  }
+
   /** Takes down how a request ended for the one who asked. What cannot be changes nothing. @throws Refusal */
   async ended(identity: PodIdentity, end: EndRequest): Promise<void> {
+    await this.#change(identity, end.name, (current) => ended(askedOf(current), current.status ?? {}, end, this.#o.now()));
+  }
+
+  /** Changes a request of this pod, in its turn. @throws Refusal */
+  async #change(identity: PodIdentity, name: string, next: (current: AccessRequest) => RequestStatus | undefined): Promise<void> {
     this.#enrolled(identity);
-    const at = { namespace: identity.namespace, name: end.name };
+    const at = { namespace: identity.namespace, name };
     await this.#turns.take(identity.podUid, this.#o.now(), async () => {
-      const request = await this.#o.store.change(at, (current) => {
-        own(current, identity);
-        return ended(askedOf(current), current.status ?? {}, end, this.#o.now());
-      });
+      const request = await this.#o.store.change(at, (current) => next(own(current, identity)));
       if (request === undefined) throw new Refusal('RequestUnknown', 'the request is not known');
       this.#wrote(request);
     });

@@ -4,6 +4,7 @@ import { Informer, KINDS, type KubeObject } from '@chaperone/kube';
 import type { RequestView, Snapshot } from '@chaperone/policy';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { eventually, type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
+import { Contents } from './contents.ts';
 import { ApprovalDesk } from './desk.ts';
 import { ApprovalOffice } from './office.ts';
 import { RequestStore } from './store.ts';
@@ -116,6 +117,7 @@ const desks = (): ApprovalDesk[] =>
     () =>
       new ApprovalDesk({
         store: new RequestStore(api.kube, stop.signal),
+        contents: new Contents(),
         hub: { snapshotOf: snapshot },
         known: () => undefined,
         ofPod: () => [],
@@ -183,6 +185,65 @@ describe('the sweep', () => {
   });
 });
 
+describe('the rows that a request would meet', () => {
+  const NAME = `ar-${'b'.repeat(16)}`;
+  const ROWS = { columns: ['note'], rows: [['CANARY-4711']] };
+  const LOOK = { name: NAME, digest: DIGEST, preview: { count: 1, ...ROWS }, text: 'CANARY-4712' };
+  const open = (): AccessRequest => {
+    const request = get(NAME);
+    if (request === undefined) throw new Error('there is none');
+    return structuredClone(request);
+  };
+  const LOST = expect.stringContaining('in the memory of an operator that leads no more') as string;
+
+  test('are in the memory of the operator that leads, and nowhere else', async () => {
+    put(NAME, 'Pending');
+    await office.desk.looked(BOT, LOOK);
+    expect(open().status?.preview).toEqual({ count: 1 });
+    expect(office.desk.contentOf(open())).toEqual({ ...ROWS, text: 'CANARY-4712' });
+    expect(api.asked.filter(({ body }) => JSON.stringify(body ?? '').includes('CANARY'))).toEqual([]);
+    const [next] = desks();
+    expect(next?.contentOf(open())).toEqual(LOST);
+  });
+
+  test('are those that were told first', async () => {
+    put(NAME, 'Pending');
+    await office.desk.looked(BOT, LOOK);
+    await office.desk.looked(BOT, { ...LOOK, preview: { count: 9, rows: [['another']] } });
+    await expect(office.desk.looked({ ...BOT, podUid: 'other' }, LOOK)).rejects.toMatchObject({ code: 'RequestUnknown' });
+    expect(office.desk.contentOf(open())).toEqual({ ...ROWS, text: 'CANARY-4712' });
+  });
+
+  test.each<[string, () => void]>([
+    ['is over', () => put(NAME, 'Denied')],
+    ['is removed', () => api.remove(KINDS.accessRequests, at(NAME))],
+  ])('are forgotten when it %s', async (_, end) => {
+    put(NAME, 'Pending');
+    await office.desk.looked(BOT, LOOK);
+    const before = open();
+    end();
+    await eventually(() => expect(office.desk.contentOf(before)).toEqual(LOST));
+  });
+
+  test('are not kept where that they were looked at could not be written', async () => {
+    put(NAME, 'Pending');
+    api.intercept = ({ method }, response) => {
+      if (method === 'PUT') response.writeHead(500, { 'content-type': 'application/json' }).end('{}');
+      return method === 'PUT';
+    };
+    await expect(office.desk.looked(BOT, LOOK)).rejects.toThrow();
+    expect(office.desk.contentOf({ ...open(), status: { state: 'Pending', preview: { count: 1 } } })).toEqual(LOST);
+  });
+
+  test('of one that is over already are not kept', async () => {
+    put(NAME, 'Pending');
+    const before = open();
+    put(NAME, 'Denied');
+    await office.desk.looked(BOT, LOOK);
+    expect(office.desk.contentOf({ ...before, status: { state: 'Pending', preview: { count: 1 } } })).toEqual(LOST);
+  });
+});
+
 describe('several operators at once', () => {
   test('release a request once', async () => {
     await office.close();
@@ -212,6 +273,7 @@ describe('several operators at once', () => {
     const [desk] = desks();
     const drifted = new ApprovalDesk({
       store: new RequestStore(api.kube, stop.signal),
+      contents: new Contents(),
       hub: { snapshotOf: snapshot },
       known: () => undefined,
       ofPod: () => [],

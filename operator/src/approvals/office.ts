@@ -7,6 +7,7 @@ import { isAlive } from '../sidecars/governed.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';
 import { Refusal } from '../sidecars/refusal.ts';
 import { decideRequest, overSince } from './decide.ts';
+import { Contents } from './contents.ts';
 import { ApprovalDesk, requestView } from './desk.ts';
 import { atOf, RequestStore } from './store.ts';
 
@@ -57,6 +58,7 @@ export class ApprovalOffice {
   readonly desk: ApprovalDesk;
   readonly #o: ApprovalOfficeOptions;
   readonly #store: RequestStore;
+  readonly #contents = new Contents();
   readonly #generationOf: GenerationOf;
   readonly #requests: Informer<AccessRequest>;
   readonly #decisions: Informer<ApprovalDecision>;
@@ -96,6 +98,7 @@ export class ApprovalOffice {
     });
     this.desk = new ApprovalDesk({
       store: this.#store,
+      contents: this.#contents,
       hub,
       known: (at) => {
         if (!this.#ready()) throw new Refusal('Unavailable', 'requests for approval have not been read yet');
@@ -156,16 +159,23 @@ export class ApprovalOffice {
     for (const podUid of this.#absent.keys()) if (!this.#open.has(podUid)) this.#absent.delete(podUid);
   }
 
-  #requestChanged({ key, before, after }: Change<AccessRequest>): void {
-    if (before !== undefined) for (const index of [this.#ofPod, this.#open]) remove(index, before.spec.agent.podUid ?? '', key);
-    if (after !== undefined) add(this.#ofPod, after.spec.agent.podUid ?? '', key);
-    if (after !== undefined && isOpen(after.status?.state)) add(this.#open, after.spec.agent.podUid ?? '', key);
+  #requestChanged(change: Change<AccessRequest>): void {
+    const { key, before, after } = change;
+    this.#note(change);
     this.#queue.add(key);
     this.#measure(before, after);
     // Before its status is written a request is nothing that somebody waits for.
     if (after?.status?.state === undefined) return;
     this.#o.hub.tell(after.spec.agent.podUid ?? '', this.#line(after));
     this.#o.onRequest?.(after);
+  }
+
+  /** Which requests a pod has, and which of them are open; what is kept beside one goes with it. */
+  #note({ key, before, after }: Change<AccessRequest>): void {
+    if (before !== undefined) for (const index of [this.#ofPod, this.#open]) remove(index, before.spec.agent.podUid ?? '', key);
+    if (after !== undefined) add(this.#ofPod, after.spec.agent.podUid ?? '', key);
+    if (after !== undefined && isOpen(after.status?.state)) add(this.#open, after.spec.agent.podUid ?? '', key);
+    else this.#contents.forget((after ?? before)?.metadata.uid ?? '');
   }
 
   #measure(before: AccessRequest | undefined, after: AccessRequest | undefined): void {

@@ -5,7 +5,18 @@ import { KINDS } from '@chaperone/kube';
 import { decisionMessage } from '@chaperone/policy/attest';
 import { aBrowser } from '@chaperone/policy/attest/test-support';
 import { anAccessRequest, REQUEST, requestName } from '../notify/request.test-support.ts';
-import { answer, hasChromium, launch, PAGE, type Site, signIn, startSite, type Visit, visit } from './decide.test-support.ts';
+import {
+  answer,
+  grantable,
+  hasChromium,
+  launch,
+  PAGE,
+  type Site,
+  signIn,
+  startSite,
+  type Visit,
+  visit,
+} from './decide.test-support.ts';
 
 /** An object that goes over the wire, and may be another one when it arrives. */
 type Wire = Record<string, unknown>;
@@ -34,13 +45,13 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
   const ends = (text: string): Promise<void> =>
     eventually(async () => expect(await one.page.textContent('#note')).toContain(text));
   const onAnswer = (change: (body: Wire) => Wire | Promise<Wire>): Promise<unknown> =>
-    one.page.route('**/decide/api/**', async (route) => {
+    one.page.route('**/decide/api/*/*', async (route) => {
       if (route.request().method() !== 'POST') return route.continue();
       const changed = await change(route.request().postDataJSON() as Wire);
       return route.continue({ postData: JSON.stringify(changed) });
     });
   const onSheet = (change: (view: Wire, sheet: Wire) => void): Promise<unknown> =>
-    one.page.route('**/decide/api/**', async (route) => {
+    one.page.route('**/decide/api/*/*', async (route) => {
       if (route.request().method() !== 'GET') return route.continue();
       const response = await route.fetch();
       const sheet = (await response.json()) as Wire;
@@ -54,6 +65,7 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
     ['another digest', (body) => ({ ...body, digest: 'd'.repeat(64) }), 'RequestChanged'],
     ['another UID', (body) => ({ ...body, uid: `uid-${OTHER}` }), 'RequestChanged'],
     ['another reason', (body) => ({ ...body, reason: 'all is well' }), 'SignatureRefused'],
+    ['a time for which the same may run again', (body) => ({ ...body, grantFor: 1_800 }), 'SignatureRefused'],
     ['something else that was shown', (body) => ({ ...body, shown: 'a'.repeat(64) }), 'RequestChanged'],
     ['a challenge of its own', (body) => ({ ...body, challenge: Buffer.alloc(32).toString('base64url') }), 'ChallengeUsed'],
     ['another opening', (body) => ({ ...body, opening: Buffer.alloc(32).toString('base64url') }), 'SignatureRefused'],
@@ -64,6 +76,37 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
     await onAnswer(change);
     await answer(one, 'deny', 'wrong ticket');
     await ends(`(${code})`);
+    expect(site.decisions()).toEqual([]);
+  });
+
+  it.each<[string, (body: Wire) => Wire]>([
+    ['for longer', (body) => ({ ...body, grantFor: 1_800 })],
+    ['for some time in place of once', ({ grantFor: _once, ...body }) => body],
+  ])('an approval %s', async (_, change) => {
+    await begin(grantable());
+    await signIn(one);
+    await onAnswer(change);
+    await one.page.click('#approve');
+    await one.page.check('#grant input[value="600"]');
+    await one.page.click('#send');
+    await ends('(SignatureRefused)');
+    expect(site.decisions()).toEqual([]);
+  });
+
+  it('a time that no rule lets anybody grant, not even with a script of its own', async () => {
+    await begin(grantable());
+    await one.page.route('**/decide/page.js', async (route) => {
+      const response = await route.fetch();
+      const script = (await response.text()).replace('onChoose(seconds)', 'onChoose(43200)');
+      return route.fulfill({ response, body: script });
+    });
+    await one.page.reload();
+    await signIn(one);
+    await one.page.click('#approve');
+    await one.page.check('#grant input[value="600"]');
+    expect(await one.page.textContent('#send')).toContain('for 12 h');
+    await one.page.click('#send');
+    await ends('the rules do not let the same run again for so long; nothing was decided (SignatureRefused)');
     expect(site.decisions()).toEqual([]);
   });
 
@@ -105,7 +148,7 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
   it('the answer, carried to another request', async () => {
     await begin();
     await signIn(one);
-    await one.page.route('**/decide/api/**', (route) =>
+    await one.page.route('**/decide/api/*/*', (route) =>
       route.request().method() === 'POST'
         ? route.continue({ url: route.request().url().replace(REQUEST, OTHER) })
         : route.continue(),
@@ -141,6 +184,7 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
     ['the digest', (view) => (view['digest'] = 'd'.repeat(64))],
     ['the digest as people compare it', (view) => (view['short'] = 'dddd-dddd')],
     ['the UID', (view) => (view['uid'] = `uid-${OTHER}`)],
+    ['the times that are offered', (view) => (view['grants'] = [600])],
   ])('a page on which it changed %s', async (_, change) => {
     await begin();
     await signIn(one);
@@ -154,7 +198,7 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
   it('a page that shows another request, with all that belongs to it', async () => {
     await begin();
     await signIn(one);
-    await one.page.route('**/decide/api/**', (route) => route.continue({ url: route.request().url().replace(REQUEST, OTHER) }));
+    await one.page.route('**/decide/api/*/*', (route) => route.continue({ url: route.request().url().replace(REQUEST, OTHER) }));
     await one.page.reload();
     await ends('this is another request (RequestChanged)');
     expect(await one.page.isVisible('#approve')).toBe(false);

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ApprovalDecision } from '@chaperone/api';
+import type { AccessRequest, ApprovalDecision } from '@chaperone/api';
 import { KINDS } from '@chaperone/kube';
+import type { RequestContent } from '@chaperone/policy';
 import { PAGE_CLIENT, startProvider, type TestProvider } from '@chaperone/testing';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
@@ -27,6 +28,8 @@ export interface Site extends AsyncDisposable {
   reviews: (plural: string, spec: Record<string, unknown>) => object | undefined;
   /** Whether this replica leads. */
   leads: boolean;
+  /** What is known beside the request. */
+  content: RequestContent | string | undefined;
   /** Beside the clock of this machine. */
   skewMs: number;
   /** Decisions that were taken. */
@@ -59,6 +62,7 @@ export async function startSite(
     events,
     reviews: () => undefined,
     leads: true,
+    content: undefined,
     skewMs: 0,
     decisions: () =>
       api.asked.flatMap(({ method, url, body }) =>
@@ -89,10 +93,22 @@ export async function startSite(
     namespace: 'chaperone-system',
     events: { emit: async (_regarding, { note }) => void events.push(note) },
     leads: () => site.leads,
+    contentOf: () => site.content,
     now: () => Date.now() + site.skewMs,
     onError: (error) => errors.push(error),
   });
   return site;
+}
+
+/** A request of which the same may be approved for 30 minutes. */
+export function grantable(): Partial<AccessRequest['spec']> {
+  const [rule] = anAccessRequest().spec.rules;
+  if (rule === undefined) throw new Error('a request has a rule');
+  return {
+    template: 'b'.repeat(64),
+    templateText: 'update tickets set note = ?',
+    rules: [{ ...rule, groups: ['support'], users: [], assurance: 'signed', grant: 1_800 }],
+  };
 }
 
 /** Of the one request. */

@@ -6,10 +6,13 @@ import {
   ASSURANCES,
   type Assurance,
   type DecisionSpec,
+  MAX_GRANT_SECONDS,
+  MIN_GRANT_SECONDS,
   SigningKey,
 } from '@chaperone/api';
-import { groupsNamed, isOpen, rulesThatAsk } from '@chaperone/api/requests';
+import { groupsNamed, isGranting, isOpen, lookingMs, mayGrant, rulesThatAsk } from '@chaperone/api/requests';
 import { getObject, isConflict, isPermitted, KINDS, type Kube } from '@chaperone/kube';
+import type { RequestContent } from '@chaperone/policy';
 import { z } from 'zod';
 import {
   type Answer,
@@ -19,6 +22,7 @@ import {
   passkeyMessage,
   type Person,
   removalMessage,
+  shownLately,
   type Terms,
   verifyAnswer,
   verifyAssertion,
@@ -28,6 +32,7 @@ import {
 import { writeAttested } from '../approvals/attested.ts';
 import type { Passkey, Passkeys } from './passkeys.ts';
 import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';
+import { type ContentSheet, contentSheet } from './content.ts';
 
 /** A person waits. */
 const TIMEOUT_MS = 5_000;
@@ -50,6 +55,8 @@ export const AnswerBody = z.strictObject({
     .regex(/^[^\t\r\n]*$/)
     // It is signed as the decision has it.
     .refine((text) => text === text.trim()),
+  /** Seconds for which the same may run again. */
+  grantFor: z.int().min(MIN_GRANT_SECONDS).max(MAX_GRANT_SECONDS).optional(),
   challenge: z.string().max(64),
   shown: z.string().max(64),
   ...proof,
@@ -75,6 +82,10 @@ export interface Sheet {
   readonly state: string;
   readonly votes: string;
   readonly expiresInMs: number;
+  /** For so long what it meets may still be looked at; 0: nothing more is to come. */
+  readonly lookingMs: number;
+  /** For how long the same runs again without anybody being asked; absent: it does not. */
+  readonly grantedMs?: number;
   readonly person: string;
   /** The least that counts for a rule that asks this person. */
   readonly assurance: Assurance;
@@ -91,6 +102,8 @@ export interface DeskOptions {
   readonly terms: Terms;
   readonly keys: IssuerKeys;
   readonly passkeys: Passkeys;
+  /** What is known beside a request; a sentence: why it is not there any more. */
+  readonly contentOf: (request: AccessRequest) => RequestContent | string | undefined;
   readonly now: () => number;
   /** Tells people who look after the cluster that somebody has a new passkey, or one less. */
   readonly onPasskey: (user: string, became: 'registered' | 'removed') => void;
@@ -122,6 +135,8 @@ export class DecideDesk {
       state: request.status?.state ?? 'Pending',
       votes: request.status?.votes ?? '',
       expiresInMs: Math.max(0, Date.parse(request.spec.expiresAt) - now),
+      lookingMs: lookingMs(request, now),
+      ...(isGranting(request.status ?? {}, now) && { grantedMs: Date.parse(request.status?.grantedUntil ?? '') - now }),
       person: person.user,
       assurance: leastOf(asking),
       asked: asking.length > 0,
@@ -131,23 +146,34 @@ export class DecideDesk {
     };
   }
 
+  /** What the request has no room for, or nobody keeps: for who may read that too. @throws AttestError */
+  async content({ signedIn: { person } }: Session, at: At): Promise<ContentSheet> {
+    const request = await this.#permittedRequest(person, at);
+    await this.#demand(person, at, 'get', `${KINDS.accessRequests.plural}/content`);
+    const content = this.#o.contentOf(request);
+    if (typeof content === 'string') throw new AttestError('ContentGone', content);
+    return contentSheet(content ?? {});
+  }
+
   /** Takes one answer; its challenge is used up whatever becomes of it. @returns The decision's name. @throws AttestError */
   async decide(session: Session, at: At, body: AnswerBody): Promise<string> {
     const now = this.#o.now();
     const given = session.take(body.challenge, now);
     const { person } = session.signedIn;
     const request = await this.#permittedRequest(person, at);
-    const { shown } = viewText(request);
+    const { shown } = body;
     const isMeant =
       given.namespace === at.namespace &&
       given.name === at.name &&
       [given.uid, body.uid].every((uid) => uid === request.metadata.uid) &&
-      [given.shown, body.shown].every((each) => each === shown) &&
+      given.shown === shown &&
+      shownLately(request).includes(shown) &&
       body.digest === request.spec.digest;
     if (!isMeant) throw new AttestError('RequestChanged', 'what you were shown is not what the request is; nothing was decided');
-    demandOpen(request, now);
-    const { uid, digest, decision, reason, challenge, key, opening, signature } = body;
-    const answer: Answer = { ...at, uid, digest, decision, reason, challenge, shown };
+    demandOpen(request, body.decision, now);
+    demandGrantable(request, body);
+    const { uid, digest, decision, reason, grantFor, challenge, key, opening, signature } = body;
+    const answer: Answer = { ...at, uid, digest, decision, reason, grantFor, challenge, shown };
     const { idToken } = session;
     await verifyAnswer(answer, { idToken, key, opening, signature }, now, this.#o.terms, this.#o.keys);
     const assertion = body.assertion && (await this.#asserted(person, answer, body.assertion));
@@ -160,6 +186,7 @@ export class DecideDesk {
       by: person.user,
       groups: groupsFor(request, person),
       ...(reason !== '' && { reason }),
+      ...(grantFor !== undefined && { grantFor }),
       attestation: {
         assurance: assertion === undefined ? 'signed' : 'passkey',
         idToken,
@@ -222,10 +249,17 @@ export class DecideDesk {
     return AccessRequest.parse(object);
   }
 
-  async #demand(person: Person, { namespace, name }: At, verb: 'create' | 'get', resource: string): Promise<void> {
-    const right = { namespace, resource, verb, ...(verb === 'get' && { name }) };
+  async #demand(person: Person, { namespace, name }: At, verb: 'create' | 'get', what: string): Promise<void> {
+    const [resource = '', subresource] = what.split('/');
+    const right = {
+      namespace,
+      resource,
+      verb,
+      ...(subresource !== undefined && { subresource }),
+      ...(verb === 'get' && { name }),
+    };
     if (!(await isPermitted(this.#o.kube, person, right)))
-      throw new AttestError('DecisionNotPermitted', `${person.user} may not ${verb} ${resource} in ${namespace}`);
+      throw new AttestError('DecisionNotPermitted', `${person.user} may not ${verb} ${what} in ${namespace}`);
   }
 
   async #write({ namespace, name }: At, spec: DecisionSpec): Promise<string> {
@@ -243,9 +277,16 @@ export class DecideDesk {
   }
 }
 
-function demandOpen({ metadata, spec, status }: AccessRequest, now: number): void {
+/** A denial ends what is granted as long as that lasts. */
+function demandOpen({ metadata, spec, status }: AccessRequest, decision: AnswerBody['decision'], now: number): void {
+  if (decision === 'Deny' && isGranting(status ?? {}, now)) return;
   if (!isOpen(status?.state)) throw new AttestError('RequestOver', `${metadata.name} is over: ${status?.state ?? ''}`);
   if (now > Date.parse(spec.expiresAt)) throw new AttestError('RequestOver', `${metadata.name} is over: its time has run out`);
+}
+
+function demandGrantable({ spec }: AccessRequest, { decision, grantFor = 0 }: AnswerBody): void {
+  if (grantFor > (decision === 'Approve' ? mayGrant(spec) : 0))
+    throw new AttestError('SignatureRefused', 'the rules do not let the same run again for so long; nothing was decided');
 }
 
 function demandFresh({ signedIn: { authenticatedAt } }: Pick<Session, 'signedIn'>, now: number): void {

@@ -181,6 +181,52 @@ describe.skipIf(!hasChromium)('who is signed in', () => {
     expect(await codeOf(sheet(cookie))).toBe('SignInNeeded');
   });
 
+  it('sees the rows that it would meet where they may read those too, and nowhere else', async () => {
+    const cookie = await cookieOf();
+    site.content = { columns: ['id'], rows: [['811']] };
+    const content = (namespace = 'agents', headers: Record<string, string> = {}): Promise<Response> =>
+      get(`/decide/api/${namespace}/${REQUEST}/content`, { cookie, ...headers });
+    expect(await (await content()).json()).toEqual({ columns: [[['text', 'id']]], rows: [[[['text', '811']]]] });
+    expect(await codeOf(content('agents', { cookie: '' }))).toBe('SignInNeeded');
+    expect(await codeOf(content('agents', { 'sec-fetch-site': 'cross-site' }))).toBe('PageForeign');
+    expect(await codeOf(content('elsewhere'))).toBe('RequestUnknown');
+    expect(await codeOf(post(`/decide/api/agents/${REQUEST}/content`, {}, { cookie }))).toBe('404');
+    const asked: unknown[] = [];
+    site.reviews = (plural, spec) => {
+      const right = spec['resourceAttributes'] as { subresource?: string } | undefined;
+      asked.push(right);
+      return plural === 'subjectaccessreviews' && right?.subresource === 'content' ? { allowed: false } : undefined;
+    };
+    expect(await codeOf(sheet(cookie))).toBe('ok');
+    const refused = await content();
+    expect([refused.status, await refused.json()]).toEqual([
+      403,
+      { code: 'DecisionNotPermitted', message: 'jane@corp may not get accessrequests/content in agents' },
+    ]);
+    expect(asked.at(-1)).toEqual({
+      namespace: 'agents',
+      group: 'chaperone.dev',
+      version: 'v1alpha1',
+      resource: 'accessrequests',
+      subresource: 'content',
+      verb: 'get',
+      name: REQUEST,
+    });
+    site.reviews = (plural, spec) => {
+      const right = spec['resourceAttributes'] as { namespace?: string } | undefined;
+      return plural === 'subjectaccessreviews' ? { allowed: right?.namespace === 'agents' } : undefined;
+    };
+    expect(await codeOf(content('elsewhere'))).toBe('DecisionNotPermitted');
+    site.reviews = () => ({ allowed: true, denied: true });
+    expect(await codeOf(content())).toBe('DecisionNotPermitted');
+    site.reviews = () => undefined;
+    site.content = 'its rows gave way';
+    const gone = await content();
+    expect([gone.status, await gone.json()]).toEqual([410, { code: 'ContentGone', message: 'its rows gave way' }]);
+    site.leads = false;
+    expect(await codeOf(content())).toBe('PageUnavailable');
+  });
+
   it('is asked for by the names that the API server has, with all groups', async () => {
     const asked: unknown[] = [];
     site.reviews = (plural, spec) => void (plural === 'subjectaccessreviews' && asked.push(spec));

@@ -47,6 +47,7 @@ const STATUS: Readonly<Record<AttestCode, number>> = {
   SignatureRefused: 400,
   RequestUnknown: 404,
   RequestOver: 410,
+  ContentGone: 410,
   RequestChanged: 409,
   ChallengeUsed: 409,
   DecisionNotPermitted: 403,
@@ -121,13 +122,21 @@ async function answer(options: DoorOptions, request: IncomingMessage): Promise<R
   if (method === 'POST') return await post(options, request, url.pathname);
   if (method !== 'GET' && method !== 'HEAD') return { status: 405, headers: { allow: 'GET, HEAD, POST' } };
   if (url.pathname === CALLBACK_PATH) return await callback(options, request, url);
-  const at = atOf(url.pathname, '/decide/api/');
-  if (at !== undefined) {
+  const read = readOf(options, url.pathname);
+  if (read !== undefined) {
     if (isForeign(request)) throw foreign();
-    return json(await options.desk.sheet(sessionOf(options, request), at));
+    return json(await read(sessionOf(options, request)));
   }
   const file = options.page.get(atOf(url.pathname, '/decide/') === undefined ? url.pathname : '/decide/');
   return file === undefined ? { status: 404 } : { status: 200, ...file };
+}
+
+/** What the page reads under a path. */
+function readOf({ desk }: DoorOptions, path: string): ((session: Session) => Promise<object>) | undefined {
+  const at = atOf(path, '/decide/api/');
+  if (at !== undefined) return (session) => desk.sheet(session, at);
+  const beside = atOf(path, '/decide/api/', '/content');
+  return beside && ((session) => desk.content(session, beside));
 }
 
 async function post(options: DoorOptions, request: IncomingMessage, path: string): Promise<Reply> {
@@ -190,10 +199,10 @@ function sessionOf({ sessions }: DoorOptions, request: IncomingMessage): Session
   return sessions.get(cookieOf(request, SESSION_COOKIE));
 }
 
-/** The request that a path names under `prefix`. */
-function atOf(path: string, prefix: string): At | undefined {
-  if (!path.startsWith(prefix)) return undefined;
-  const [namespace, name, ...more] = path.slice(prefix.length).split('/');
+/** The request that a path names between `prefix` and `suffix`. */
+function atOf(path: string, prefix: string, suffix = ''): At | undefined {
+  if (!path.startsWith(prefix) || !path.endsWith(suffix)) return undefined;
+  const [namespace, name, ...more] = path.slice(prefix.length, path.length - suffix.length).split('/');
   return more.length > 0 ? undefined : RequestPath.safeParse({ namespace, name }).data;
 }
 

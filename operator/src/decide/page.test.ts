@@ -1,19 +1,47 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CLIENT_SECRET, temporaryDirectory } from '@chaperone/testing';
+import type { AccessRequest } from '@chaperone/api';
+import { drawn } from '@chaperone/api/hostile';
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '@chaperone/kube/fake-api-server';
 import { KINDS } from '@chaperone/kube';
 import { verifyDecision } from '@chaperone/policy/attest';
-import { REQUEST } from '../notify/request.test-support.ts';
+import { anAccessRequest, REQUEST } from '../notify/request.test-support.ts';
 import { termsOf } from './config.ts';
-import { answer, hasChromium, launch, type Site, signIn, startSite, type Visit, visit } from './decide.test-support.ts';
+import {
+  answer,
+  grantable,
+  hasChromium,
+  launch,
+  type Site,
+  signIn,
+  startSite,
+  type Visit,
+  visit,
+} from './decide.test-support.ts';
 
 const keysOf = async ({ provider }: Site): Promise<ReturnType<typeof createLocalJWKSet>> =>
   createLocalJWKSet((await (await fetch(`${provider.issuer}/jwks`)).json()) as JSONWebKeySet);
 const note = ({ page }: Visit): Promise<string | null> => page.textContent('#note');
+
+const HOSTILE_CELLS: readonly string[] = [
+  '<img src=x onerror=alert(1)>',
+  '<script>alert(1)</script>',
+  'javascript:alert(1)',
+  'a\u202eb\u2066c',
+  '\u0430dmin',
+  '\u05d0\u05d1 12 \u05d2',
+  '\u0000\u001b[2J\u0007',
+  '\ud800',
+  '⟨U+0041⟩',
+  `e${'\u0301'.repeat(40)}`,
+  ' '.repeat(100),
+  'line\nfeed\ttab',
+  '\u115f\u3164\u2800',
+];
 
 const saying = (one: Visit, text: string): Promise<void> => eventually(async () => expect(await note(one)).toContain(text));
 
@@ -56,6 +84,50 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     expect([one.faults, site.errors]).toEqual([[], []]);
   });
 
+  it('what it meets is drawn in its place when it is known, and is what an answer signs from then on', async () => {
+    site = await startSite();
+    const at = { namespace: 'agents', name: REQUEST };
+    const { status, ...request } = site.api.get(KINDS.accessRequests, at) as unknown as AccessRequest;
+    const { preview, ...unknown } = status ?? {};
+    const one = await visit(browser, site);
+    await signIn(one);
+    // Young for as long as this takes, on a machine of any speed.
+    const put = (mods: object): void => {
+      const metadata = { ...request.metadata, creationTimestamp: new Date().toISOString() };
+      site.api.forget(KINDS.accessRequests, at);
+      site.api.put(KINDS.accessRequests, { ...request, metadata, status: { ...unknown, ...mods } });
+    };
+    put({});
+    const young = setInterval(put, 100, {});
+    await one.page.reload();
+    await one.page.waitForSelector('text=nobody has looked yet at the rows that it meets');
+    const before = await one.page.locator('#approve').boundingBox();
+    site.content = { columns: ['id'], rows: Array.from({ length: 5 }, (_, id) => [String(id)]) };
+    clearInterval(young);
+    put({ preview });
+    await one.page.waitForSelector('text=3 rows matched when it was asked for');
+    await one.page.waitForSelector('#met td');
+    expect(await one.page.locator('#approve').boundingBox()).toEqual(before);
+    await answer(one, 'approve');
+    await saying(one, 'your answer is recorded');
+    expect([one.faults, site.errors]).toEqual([[], []]);
+  });
+
+  it('an answer to what was shown before that was known counts', async () => {
+    site = await startSite();
+    const at = { namespace: 'agents', name: REQUEST };
+    const { status, ...request } = site.api.get(KINDS.accessRequests, at) as unknown as AccessRequest;
+    const { preview, ...unknown } = status ?? {};
+    site.api.put(KINDS.accessRequests, { ...request, status: unknown });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('text=nobody has looked yet at the rows that it meets');
+    site.api.put(KINDS.accessRequests, { ...request, status: { ...unknown, preview } });
+    await answer(one, 'approve');
+    await saying(one, 'your answer is recorded');
+    expect(one.faults).toEqual([]);
+  });
+
   it('a denial needs no reason, and says so once only', async () => {
     site = await startSite();
     const one = await visit(browser, site);
@@ -71,6 +143,96 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
       decision: 'Deny',
     });
     expect(one.faults).toEqual([]);
+  });
+
+  it('a person chooses and signs for how long the same may run again', async () => {
+    site = await startSite({ spec: grantable() });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('#request:visible');
+    expect(await one.page.isVisible('#grant'), 'a denial has no choice').toBe(false);
+    const rows = (await one.page.textContent('#rows')) ?? '';
+    expect(rows).toContain('with any other values, in conditions too');
+    expect(rows).toContain(
+      'agent agents/support-agent in pod support-agent-6d9, on data/orders-db, by rule agents/support-agent fix',
+    );
+    expect(rows).toContain('update tickets set note = ?');
+    await one.page.click('#approve');
+    expect(
+      await one.page.locator('#grant input').evaluateAll((all) => all.map((each) => (each as { value?: string }).value)),
+    ).toEqual(['0', '600', '1800']);
+    expect(await one.page.isChecked('#grant input[value="0"]')).toBe(true);
+    expect(await one.page.textContent('#send')).toBe('Approve 9c1f-44ab');
+    await one.page.check('#grant input[value="600"]');
+    expect(await one.page.textContent('#send')).toBe('Approve 9c1f-44ab, and the same for 10 min');
+    await one.page.click('#send');
+    await saying(one, 'your answer is recorded');
+    const [decision] = site.decisions();
+    if (decision === undefined) throw new Error('there is none');
+    expect(decision.spec).toMatchObject({ decision: 'Approve', grantFor: 600 });
+    const check = async (grantFor: number | undefined): Promise<unknown> => {
+      const { grantFor: _signed, ...spec } = decision.spec;
+      const said = { ...decision, spec: { ...spec, ...(grantFor !== undefined && { grantFor }) } };
+      return verifyDecision(said, termsOf(site.config), await keysOf(site));
+    };
+    expect(await check(600)).toMatchObject({ person: { user: 'jane@corp' } });
+    for (const other of [601, undefined]) await expect(check(other)).rejects.toMatchObject({ code: 'SignatureRefused' });
+    expect([one.faults, site.errors]).toEqual([[], []]);
+  });
+
+  it('only this once says nothing of a time, and where the rule lets nobody grant there is no choice', async () => {
+    site = await startSite({ spec: grantable() });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await answer(one, 'approve');
+    await saying(one, 'your answer is recorded');
+    expect(site.decisions()[0]?.spec).not.toHaveProperty('grantFor');
+    site.api.put(KINDS.accessRequests, anAccessRequest());
+    await one.page.reload();
+    await one.page.click('#approve');
+    expect(await one.page.isVisible('#grant')).toBe(false);
+  });
+
+  it('what an approval granted is revoked with a signature, in two acts', async () => {
+    const status = { state: 'Ran', votes: '1/1', grantedUntil: new Date(Date.now() + 600_000).toISOString() } as const;
+    site = await startSite({ spec: grantable(), status });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await saying(one, 'the request is over: Ran');
+    expect(await one.page.textContent('#granted-left')).toMatch(
+      /^the same runs again, with other values, for (10:00|9:\d\d) left$/,
+    );
+    expect(await one.page.isVisible('#approve')).toBe(false);
+    await one.page.click('#revoke');
+    expect([await one.page.textContent('#send'), await one.page.isVisible('#grant')]).toEqual(['Revoke 9c1f-44ab', false]);
+    await one.page.click('#back');
+    expect(site.decisions()).toEqual([]);
+    await one.page.click('#revoke');
+    await one.page.fill('#reason', 'ticket closed');
+    await one.page.click('#send');
+    await saying(one, 'your answer is recorded, and not counted yet');
+    const request = site.api.get(KINDS.accessRequests, { namespace: 'agents', name: REQUEST });
+    site.api.put(KINDS.accessRequests, { ...request, status: { ...status, revokedBy: 'jane@corp' } });
+    await saying(one, 'your answer is recorded; nothing is granted any more');
+    const [decision] = site.decisions();
+    if (decision === undefined) throw new Error('there is none');
+    expect(decision.spec).toMatchObject({ decision: 'Deny', reason: 'ticket closed', attestation: { assurance: 'signed' } });
+    expect(await verifyDecision(decision, termsOf(site.config), await keysOf(site))).toMatchObject({
+      person: { user: 'jane@corp' },
+    });
+    expect([one.faults, site.errors]).toEqual([[], []]);
+  });
+
+  it.each<[string, Parameters<typeof anAccessRequest>[0]]>([
+    ['grants nothing', { status: { state: 'Ran' } }],
+    ['granted until a moment ago', { status: { state: 'Ran', grantedUntil: new Date(Date.now() - 1_000).toISOString() } }],
+    ['was revoked', { status: { state: 'Ran', grantedUntil: new Date(Date.now() + 600_000).toISOString(), revokedBy: 'ann' } }],
+  ])('a request that is over and %s has nothing to press', async (_, mods) => {
+    site = await startSite({ ...mods, spec: grantable() });
+    const one = await visit(browser, site);
+    await signIn(one);
+    await saying(one, 'the request is over: Ran');
+    for (const id of ['#granted', '#approve', '#deny']) expect(await one.page.isVisible(id)).toBe(false);
   });
 
   it('a client with a secret, which is a file, signs people in as well', async () => {
@@ -94,6 +256,60 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     expect(await one.page.locator('#request img, #sentence script').count()).toBe(0);
     expect(await one.page.textContent('#text mark >> nth=0')).toBe('⟨U+202E RLO⟩');
     expect(one.faults).toEqual([]);
+  });
+
+  it('rows that it would meet are drawn as what they are, whoever chose them, and say what they are', async () => {
+    site = await startSite();
+    site.content = {
+      columns: ['id', '<b>x</b>'],
+      rows: [...HOSTILE_CELLS.map((cell) => ['1', cell]), ['NULL', null], ['', 'empty']],
+    };
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('#request:visible');
+    expect(await one.page.textContent('#content-note')).toContain('as they are before it, masked; stored nowhere');
+    expect(await one.page.locator('#met th').allTextContents()).toEqual(['id', '<b>x</b>']);
+    const shown = await one.page.locator('#met td').allTextContents();
+    expect(shown.slice(0, -4)).toEqual(HOSTILE_CELLS.flatMap((cell) => ['1', drawn(cell)]));
+    expect(shown.slice(-4)).toEqual(['NULL', 'NULL', 'empty', 'empty']);
+    expect(await one.page.locator('#met td.none').allTextContents()).toEqual(['NULL', 'empty']);
+    expect(await one.page.locator('#met img, #met script, #met b').count()).toBe(0);
+    await answer(one, 'approve');
+    await saying(one, 'your answer is recorded');
+    expect([one.faults, site.errors]).toEqual([[], []]);
+  });
+
+  it('all of a long text is shown, and one that keeps browsers busy as far as that is harmless', async () => {
+    const text = 'x'.repeat(9000);
+    site = await startSite({ spec: { text: text.slice(0, 8192), textBytes: 9000 } });
+    site.content = { text };
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('#whole:visible');
+    expect(await one.page.textContent('#whole')).toBe(text);
+    site.content = { text: '\u202ea'.repeat(50_000) };
+    await one.page.reload();
+    await one.page.waitForSelector('#whole:visible');
+    expect(await one.page.locator('#whole mark').count()).toBe(10_001);
+    expect(await one.page.textContent('#whole')).toMatch(/⟨the rest is left out⟩$/);
+  });
+
+  it.each<[string, string | object, string]>([
+    ['are there no more', 'its rows gave way', 'its rows gave way (ContentGone)'],
+    ['may be read by others only', {}, 'jane@corp may not get accessrequests/content in agents (DecisionNotPermitted)'],
+  ])('that its rows %s is said, and keeps nobody from deciding', async (_, content, said) => {
+    site = await startSite();
+    if (typeof content === 'string') site.content = content;
+    else
+      site.reviews = (plural, spec) => {
+        const right = spec['resourceAttributes'] as { subresource?: string } | undefined;
+        return plural === 'subjectaccessreviews' && right?.subresource === 'content' ? { allowed: false } : undefined;
+      };
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector(`text=${said}`);
+    await answer(one, 'deny');
+    await saying(one, 'your answer is recorded');
   });
 
   it('Enter in the reason sends nothing, and one press decides nothing', async () => {

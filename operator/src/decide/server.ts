@@ -17,6 +17,7 @@ export interface DecideOptions {
   readonly namespace: string;
   readonly events: Pick<EventRecorder, 'emit'>;
   readonly leads: () => boolean;
+  readonly contentOf: DeskOptions['contentOf'];
   readonly now?: () => number;
   readonly onError: (error: unknown) => void;
 }
@@ -28,6 +29,7 @@ export function createDecide({
   namespace,
   events,
   leads,
+  contentOf,
   now = Date.now,
   onError,
 }: DecideOptions): RequestListener {
@@ -44,7 +46,7 @@ export function createDecide({
     origin: config.url,
     terms,
     page: loadPage(),
-    desk: new DecideDesk({ kube, terms, keys: issuer.keys, passkeys, now, onPasskey }),
+    desk: new DecideDesk({ kube, terms, keys: issuer.keys, passkeys, contentOf, now, onPasskey }),
     issuer,
     sessions: new Sessions(now),
     seal: new Seal(),

@@ -48,6 +48,35 @@ test('a session that somebody names is ended once, and its sidecar is told why, 
   expect(told).toEqual([`agents ${SESSION} somebody who may ended it: wrong table (jane@corp)`]);
 });
 
+test('that its sidecar says that it is over is written, once, and of no other namespace', async () => {
+  server.put(KINDS.sessionKills, aKill('one'));
+  await vi.waitFor(() => expect(statusOf('one')).toBeDefined());
+  await kills.closed('others', SESSION);
+  await kills.closed('agents', `s-${'b'.repeat(16)}`);
+  expect(statusOf('one')).not.toHaveProperty('endedAt');
+  const sentAt = new Date(now).toISOString();
+  now += 400;
+  await kills.closed('agents', SESSION);
+  const ended = { sent: 1, at: sentAt, endedAt: new Date(now).toISOString() };
+  await vi.waitFor(() => expect(statusOf('one')).toEqual(ended));
+  now += 400;
+  await kills.closed('agents', SESSION);
+  expect(statusOf('one')).toEqual(ended);
+});
+
+test('an end that is told before it is written that it was asked for keeps both', async () => {
+  const gate = Promise.withResolvers<void>();
+  let patches = 0;
+  server.intercept = ({ method }) => {
+    if (method !== 'PATCH' || patches++ > 0) return false;
+    void gate.promise.then(() => kills.closed('agents', SESSION));
+    gate.resolve();
+    return false;
+  };
+  server.put(KINDS.sessionKills, aKill('one'));
+  await vi.waitFor(() => expect(statusOf('one')).toMatchObject({ sent: 1, endedAt: expect.any(String) as string }));
+});
+
 test('a sidecar that connects later is told of what was ended lately, in its own namespace', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
   await vi.waitFor(() =>

@@ -1,4 +1,4 @@
-import { SESSION_KILL_LIFE_MS, SessionKill } from '@chaperone/api';
+import { SESSION_KILL_LIFE_MS, SessionKill, type SessionKillStatus } from '@chaperone/api';
 import { apply, Informer, isNotFound, KINDS, type Kube, pathOf } from '@chaperone/kube';
 import type { Kill, SidecarHub } from '../sidecars/hub.ts';
 
@@ -17,13 +17,16 @@ export class Kills {
   readonly #o: KillsOptions;
   readonly #informer: Informer<SessionKill>;
   readonly #now: () => number;
+  /** What this leader wrote of each, by NAMESPACE/NAME: the end of a session may be told before the informer has it. */
+  readonly #written = new Map<string, Promise<SessionKillStatus>>();
 
   constructor(options: KillsOptions) {
     this.#o = options;
     this.#now = options.now ?? Date.now;
     const { kube, onError } = options;
     this.#informer = new Informer({ kube, kind: KINDS.sessionKills, parse: (object) => SessionKill.parse(object), onError });
-    this.#informer.onChange(({ after }) => {
+    this.#informer.onChange(({ before, after }) => {
+      if (after === undefined && before !== undefined) this.#written.delete(keyOf(before));
       if (after?.status?.at === undefined && after !== undefined) this.#send(after).catch(onError);
     });
   }
@@ -44,6 +47,16 @@ export class Kills {
       .map(killOf);
   }
 
+  /** A sidecar of this namespace says that a session is over: whoever ended it is told. */
+  async closed(namespace: string, session: string): Promise<void> {
+    for (const kill of this.#informer.list()) {
+      if (kill.metadata.namespace !== namespace || kill.spec.session !== session) continue;
+      const status = (await this.#written.get(keyOf(kill))) ?? kill.status;
+      if (status?.at !== undefined && status.endedAt === undefined)
+        await this.#write(kill, { ...status, endedAt: new Date(this.#now()).toISOString() });
+    }
+  }
+
   /** Deletes what is over. */
   async sweep(): Promise<void> {
     for (const { metadata } of this.#informer.list()) {
@@ -56,15 +69,29 @@ export class Kills {
   }
 
   async #send(kill: SessionKill): Promise<void> {
+    const sent = this.#o.hub.kill(kill.metadata.namespace ?? '', killOf(kill));
+    await this.#write(kill, { sent, at: new Date(this.#now()).toISOString() });
+  }
+
+  async #write(kill: SessionKill, status: SessionKillStatus): Promise<void> {
     const { namespace = '', name } = kill.metadata;
-    const sent = this.#o.hub.kill(namespace, killOf(kill));
-    const status = { sent, at: new Date(this.#now()).toISOString() };
-    await apply(this.#o.kube, KINDS.sessionKills, { namespace, name, subresource: 'status' }, { status });
+    const key = keyOf(kill);
+    const at = { namespace, name, subresource: 'status' } as const;
+    const written = apply(this.#o.kube, KINDS.sessionKills, at, { status }).then(() => status);
+    this.#written.set(key, written);
+    await written.catch((error: unknown) => {
+      this.#written.delete(key);
+      throw error;
+    });
   }
 
   #age(createdAt: string | undefined): number {
     return this.#now() - Date.parse(createdAt ?? '1970-01-01T00:00:00Z');
   }
+}
+
+function keyOf({ metadata }: SessionKill): string {
+  return `${metadata.namespace ?? ''}/${metadata.name}`;
 }
 
 /** The agent is told why, and not by whom; the session's record keeps both. */

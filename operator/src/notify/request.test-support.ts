@@ -11,7 +11,12 @@ export function anAccessRequest(
     readonly now?: number;
   } = {},
 ): AccessRequest {
-  const { name = REQUEST, spec = {}, status = { state: 'Pending', votes: '0/1' }, now = Date.now() } = mods;
+  const {
+    name = REQUEST,
+    spec = {},
+    status = { state: 'Pending', votes: '0/1', preview: { count: 3 } },
+    now = Date.now(),
+  } = mods;
   return {
     apiVersion: API_VERSION,
     kind: 'AccessRequest',
@@ -27,7 +32,6 @@ export function anAccessRequest(
       text: 'update tickets set note = CANARY-4711',
       textBytes: 37,
       parameters: ['CANARY-4711'],
-      preview: { count: 3 },
       transaction: false,
       mode: 'hold',
       digest: `9c1f44ab${'0'.repeat(56)}`,

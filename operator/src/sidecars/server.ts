@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import {
   AckRequest,
+  ClosedRequest,
   CONTROL_PATHS,
   CONTROL_PROTOCOL,
   type ControlErrorCode,
@@ -10,7 +11,7 @@ import {
   enrolmentProof,
   type EnrolResponse,
   MAX_CONTROL_BYTES,
-  MAX_CONTROL_REQUEST_BYTES,
+  LookedRequest,
   type NatsAccess,
   NatsRequest,
   Question,
@@ -21,9 +22,10 @@ import {
 } from '@chaperone/policy';
 import { decodeNkey, verifySignature } from '@chaperone/evidence';
 import type { KubeObject } from '@chaperone/kube';
-import type { z } from 'zod';
 import type { ApprovalDesk } from '../approvals/desk.ts';
 import { importPublicKey } from '../ca/pem.ts';
+import type { Kills } from '../kills/kills.ts';
+import { body, LargeBodies } from './bodies.ts';
 import type { Enrolments } from './enrolments.ts';
 import { agentOf, type PodRefusal } from './governed.ts';
 import type { SidecarHub, StreamSink } from './hub.ts';
@@ -67,7 +69,8 @@ export interface SidecarServerOptions {
 export interface Term {
   readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
   readonly hub: SidecarHub;
-  readonly approvals: Pick<ApprovalDesk, 'ask' | 'release' | 'ended'>;
+  readonly approvals: Pick<ApprovalDesk, 'ask' | 'looked' | 'release' | 'ended' | 'contentOf'>;
+  readonly kills: Pick<Kills, 'closed'>;
   readonly origin: string;
   readonly register: (nkey: string, identity: PodIdentity) => SignedRegistration;
   readonly nats: (nkey: string) => Promise<NatsAccess>;
@@ -75,16 +78,16 @@ export interface Term {
 
 /** The HTTPS server that sidecars talk to. Contract: policy/src/control.ts. Only the leader answers. */
 export function createSidecarServer(options: SidecarServerOptions): Server {
-  let pending = 0;
+  const load = { pending: 0, large: new LargeBodies() };
   const heartbeat = setInterval(() => options.term()?.hub.heartbeat(), options.heartbeatMs ?? HEARTBEAT_MS).unref();
   const server = createServer({ ...options.tls, minVersion: 'TLSv1.3', maxHeaderSize: 32 * 1024 }, (request, response) => {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
-    pending += 1;
-    serve(options, request, response, pending)
+    load.pending += 1;
+    serve(options, request, response, load)
       .catch((error: unknown) => answerError(options, response, error))
       .finally(() => {
-        pending -= 1;
+        load.pending -= 1;
       });
   });
   server.requestTimeout = 15_000;
@@ -101,7 +104,7 @@ async function serve(
   options: SidecarServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
-  pending: number,
+  { pending, large }: { readonly pending: number; readonly large: LargeBodies },
 ): Promise<void> {
   const term = options.term();
   if (term === undefined) throw new Refusal('NotLeader', 'this replica does not lead');
@@ -132,24 +135,31 @@ async function serve(
       return answer(response, await term.nats(nkey));
     }
     default:
-      return approval(route, term, identity, request, response);
+      return ofPeople(route, term, identity, { request, response, large });
   }
 }
 
-async function approval(
+/** What people decide: actions that wait for them, and sessions that they end. */
+async function ofPeople(
   route: string,
-  { approvals }: Term,
+  { approvals, hub, kills }: Term,
   identity: PodIdentity,
-  request: IncomingMessage,
-  response: ServerResponse,
+  { request, response, large }: { request: IncomingMessage; response: ServerResponse; large: LargeBodies },
 ): Promise<void> {
   switch (route) {
     case `POST ${CONTROL_PATHS.ask}`:
       return answer(response, await approvals.ask(identity, await body(request, Question)));
+    case `POST ${CONTROL_PATHS.looked}`:
+      if (!hub.has(identity.podUid)) throw new Refusal('NotEnrolled', 'enrol first');
+      await approvals.looked(identity, await large.read(request, LookedRequest));
+      return done(response, true);
     case `POST ${CONTROL_PATHS.release}`:
       return answer(response, await approvals.release(identity, await body(request, ReleaseRequest)));
     case `POST ${CONTROL_PATHS.ended}`:
       await approvals.ended(identity, await body(request, EndRequest));
+      return done(response, true);
+    case `POST ${CONTROL_PATHS.closed}`:
+      await kills.closed(identity.namespace, (await body(request, ClosedRequest)).session);
       return done(response, true);
     default:
       throw new Refusal('Malformed', 'no such request');
@@ -217,26 +227,6 @@ function stream(hub: SidecarHub, identity: PodIdentity, response: ServerResponse
   };
   response.on('close', () => hub.detach(identity.podUid, sink));
   hub.attach(identity.podUid, sink);
-}
-
-async function body<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_CONTROL_REQUEST_BYTES) throw new Refusal('TooLarge', `a body has at most ${MAX_CONTROL_REQUEST_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  } catch {
-    throw new Refusal('Malformed', 'the body is not JSON');
-  }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success)
-    throw new Refusal('Malformed', `the body is not as expected at ${parsed.error.issues[0]?.path.join('.') ?? ''}`);
-  return parsed.data;
 }
 
 function answer(response: ServerResponse, value: object): void {

@@ -1,7 +1,8 @@
 import type { RequestSpec, RequestStatus } from '@chaperone/api';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { grantOf, isGranting, isSameTemplate, revoked } from './grant.ts';
+import { isGranting } from '@chaperone/api/requests';
+import { grantOf, isSameTemplate, revoked } from './grant.ts';
 import { counted, ended } from './request.ts';
 import { anAskingRule, aRequest, decisionOn } from './request.test-support.ts';
 import { type Asked, type GivenDecision, tally } from './tally.ts';

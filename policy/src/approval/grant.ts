@@ -1,5 +1,6 @@
-import type { CountedDecision, RequestState, RequestStatus } from '@chaperone/api';
-import { type Asked, type GivenDecision, mayGrant, revokes } from './tally.ts';
+import type { CountedDecision, RequestStatus } from '@chaperone/api';
+import { isGranting, mayGrant, sameKey } from '@chaperone/api/requests';
+import { type Asked, type GivenDecision, revokes } from './tally.ts';
 
 /**
  * What people granted with an approval: that the same agent does the same again, with other values, for some time. It is the approved
@@ -13,9 +14,6 @@ export interface Grant {
   /** The approvals, as they were counted. */
   readonly decisions: readonly CountedDecision[];
 }
-
-/** States of a request whose approval was used, or may be. */
-const GRANTING: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
 
 /**
  * Until when the same is approved, ms since 1970, of a request that is approved now: as long as the shortest wish of those who
@@ -31,11 +29,6 @@ export function grantedUntil(
   );
   const seconds = Math.min(mayGrant(spec), ...wishes);
   return wishes.length === 0 || seconds <= 0 ? undefined : now + seconds * 1000;
-}
-
-/** Whether a grant is open, as far as its request says. */
-export function isGranting({ state, grantedUntil: until, revokedBy }: RequestStatus, now: number): boolean {
-  return state !== undefined && GRANTING.has(state) && until !== undefined && revokedBy === undefined && now < Date.parse(until);
 }
 
 /** What a request grants; undefined: nothing, or not any more. `given` are all decisions on it, counted or not. */
@@ -77,22 +70,6 @@ export function revoked(
 
 /** Whether one request's grant is about another: the same agent, resource, rules and template. */
 export function isSameTemplate(granting: Pick<Asked, 'namespace' | 'spec'>, asked: Pick<Asked, 'namespace' | 'spec'>): boolean {
-  const [a, b] = [granting.spec, asked.spec];
-  return a.template !== undefined && a.template === b.template && key(granting) === key(asked) && mayGrant(b) > 0;
-}
-
-function key({ namespace, spec: { agent, resource, protocol, rules } }: Pick<Asked, 'namespace' | 'spec'>): string {
-  const { serviceAccount, podUid, onBehalfOf } = agent;
-  const asking = rules.map(({ policy, generation, rule }) => [policy.namespace, policy.name, generation, rule].join(' '));
-  return JSON.stringify([
-    namespace,
-    serviceAccount,
-    podUid,
-    onBehalfOf?.issuer,
-    onBehalfOf?.user,
-    resource.namespace,
-    resource.name,
-    protocol,
-    asking.toSorted(),
-  ]);
+  const key = sameKey(granting.namespace, granting.spec);
+  return key !== undefined && key === sameKey(asked.namespace, asked.spec) && mayGrant(asked.spec) > 0;
 }

@@ -26,6 +26,22 @@ export function sealAction(action: SealedAction): string {
   return digestOf({ v: 'chaperone-approval-1', ...action });
 }
 
+/** What an action would meet, as it was at one moment. */
+export const Preview = z.object({
+  /** What the upstream expects, without running it. */
+  estimate: z.int().min(0).optional(),
+  count: z.int().min(0).optional(),
+  /** Why nobody looked. */
+  why: z.string().max(256).optional(),
+  /** Some of the rows, masked; null is NULL. */
+  columns: z.array(z.string().max(64)).max(32).optional(),
+  rows: z
+    .array(z.array(z.string().max(128).nullable()).max(32))
+    .max(5)
+    .optional(),
+});
+export type Preview = z.infer<typeof Preview>;
+
 /** What a sidecar asks for. Who asks, whom to ask and until when is the control plane's to say. */
 export const Question = z.object({
   /** Made by whoever asks, so that asking twice is asking once. */
@@ -54,20 +70,6 @@ export const Question = z.object({
   text: z.string().max(MAX_REQUEST_TEXT),
   textBytes: z.int().min(0),
   parameters: z.array(z.string().max(256)).max(64).optional(),
-  preview: z
-    .object({
-      /** What the upstream expects, without running it. */
-      estimate: z.int().min(0).optional(),
-      count: z.int().min(0).optional(),
-      why: z.string().max(256).optional(),
-      /** Some of the rows, masked; null is NULL. */
-      columns: z.array(z.string().max(64)).max(32).optional(),
-      rows: z
-        .array(z.array(z.string().max(128).nullable()).max(32))
-        .max(5)
-        .optional(),
-    })
-    .optional(),
   /** What the agent did in the last minutes, the newest last. */
   recent: z
     .array(
@@ -82,6 +84,8 @@ export const Question = z.object({
     .optional(),
   /** Names the action but for its values: what people may approve to run again. */
   template: digest.optional(),
+  /** The same for people: `?` in place of each value. */
+  templateText: z.string().max(MAX_REQUEST_TEXT).optional(),
   transaction: z.boolean(),
   onBehalfOf: z.object({ issuer: z.string().max(512), user: z.string().max(256) }).optional(),
   digest,
@@ -94,6 +98,8 @@ export const RequestView = z.object({
   digest,
   state: z.enum(REQUEST_STATES),
   mode: z.enum(['hold', 'retry']),
+  /** Whether what it would meet is known. */
+  looked: z.boolean().optional(),
   /** The request with whose approval people granted this one. */
   grantedBy: name.optional(),
   /** ms from now until nothing runs any more; the other side's clock has no say. */
@@ -115,6 +121,21 @@ export const RequestView = z.object({
     .max(64),
 });
 export type RequestView = z.infer<typeof RequestView>;
+
+/** Of a text that a request has only the beginning of, in UTF-8. */
+export const MAX_WHOLE_TEXT_BYTES = 256 * 1024;
+
+/** What is said of an action once people are asked. */
+export const Looked = z.object({
+  preview: Preview,
+  /** All of its text, masked, where the request has only the beginning. */
+  text: z.string().max(MAX_WHOLE_TEXT_BYTES).optional(),
+});
+export type Looked = z.infer<typeof Looked>;
+
+/** Tells what an action would meet that people were asked about: once, and while they may still decide. */
+export const LookedRequest = Looked.extend({ name, digest });
+export type LookedRequest = z.infer<typeof LookedRequest>;
 
 /** Lets an approved action run, once. */
 export const ReleaseRequest = z.object({ name, digest });

@@ -2,6 +2,7 @@ import {
   AccessRequest,
   type ApprovalDecision,
   type CountedDecision,
+  REQUEST_STATES,
   type RequestState,
   type RequestStatus,
 } from '@chaperone/api';
@@ -12,7 +13,7 @@ import { anAccess, anAgent } from '../builders.ts';
 import { AskLimit, MAX_ASKED, MAX_OPEN, WINDOW_MS } from './flood.ts';
 import { givenOf } from './objects.ts';
 import { Question, RequestView, sealAction, type SealedAction } from './question.ts';
-import { counted, ended, release, requestOf, viewOf } from './request.ts';
+import { counted, ended, looked, release, requestOf, viewOf } from './request.ts';
 import { aRequest, decisionOn } from './request.test-support.ts';
 
 const NOW = Date.parse('2026-01-01T00:01:30Z');
@@ -93,11 +94,6 @@ describe('what a question becomes', () => {
       spec,
     };
     expect(AccessRequest.safeParse(object).error).toBeUndefined();
-  });
-  it('keeps no row of what was looked at', () => {
-    const preview = { count: 3, columns: ['id'], rows: [['811']] };
-    expect(requestOf(aQuestion({ preview }), anAgent(), access(), NOW)).toMatchObject({ spec: { preview: { count: 3 } } });
-    expect(JSON.stringify(requestOf(aQuestion({ preview }), anAgent(), access(), NOW))).not.toContain('811');
   });
   it.each<[string, object, boolean, string]>([
     ['as long as the rule says', {}, false, '2026-01-01T00:06:30.000Z'],
@@ -215,6 +211,27 @@ describe('a request', () => {
       ok: false,
       state: 'Voided',
     });
+  });
+  it('says once what it would meet, of the rows no more than how many, and keeps that through all that comes', () => {
+    const { digest } = asked.spec;
+    const preview = { estimate: 4, count: 3, columns: ['id'], rows: [['811']] };
+    const known = looked(asked, counted(asked, {}, [], NOW), { digest, preview });
+    expect(known?.preview).toEqual({ estimate: 4, count: 3 });
+    expect(looked(asked, known ?? {}, { digest, preview: { count: 4 } })).toBeUndefined();
+    const approved = counted(asked, known ?? {}, [decisionOn(asked, { groups: ['dba'] })], NOW);
+    const freed = release(asked, approved, digest, NOW, generation);
+    const ran = freed.ok ? ended(asked, freed.status, { state: 'Ran' }, NOW) : undefined;
+    expect([approved.preview, ran?.preview]).toEqual([known?.preview, known?.preview]);
+  });
+  it.each<[string, RequestState, string]>([
+    ['what it would meet is for another digest', 'Pending', 'f'.repeat(64)],
+    ...REQUEST_STATES.filter((state) => !isOpen(state)).map((state): [string, RequestState, string] => [
+      `it is over: ${state}`,
+      state,
+      asked.spec.digest,
+    ]),
+  ])('does not change where %s', (_, state, digest) => {
+    expect(looked(asked, status(state), { digest, preview: { count: 1 } })).toBeUndefined();
   });
   it('tells the one who asked the decisions that count, and how long is left', () => {
     const known = counted(asked, {}, [decisionOn(asked, { groups: ['dba'], reason: 'fine' }), decisionOn(asked)], NOW);

@@ -1,7 +1,7 @@
 import type { Approvers, Condition, RequestSpec, RequestState, RequestStatus } from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
 import type { Access, AccessRule, Agent } from '../access.ts';
-import type { EndRequest, Question, RequestView } from './question.ts';
+import type { EndRequest, Looked, LookedRequest, Preview, Question, RequestView } from './question.ts';
 import { type Grant, grantedUntil } from './grant.ts';
 import { type Asked, type GivenDecision, tally } from './tally.ts';
 
@@ -28,7 +28,7 @@ export function requestOf(
   const timeoutMs = Math.min(
     ...approvals.map((approval) => (question.transaction ? approval.transactionTimeoutMs : approval.timeoutMs)),
   );
-  const { name: _, asks: __, onBehalfOf, preview, ...shown } = question;
+  const { name: _, asks: __, onBehalfOf, ...shown } = question;
   return {
     ok: true,
     spec: {
@@ -40,13 +40,6 @@ export function requestOf(
         purpose: access.purpose.slice(0, 512),
         ...(onBehalfOf !== undefined && { onBehalfOf }),
       },
-      ...(preview !== undefined && {
-        preview: {
-          ...(preview.estimate !== undefined && { estimate: preview.estimate }),
-          ...(preview.count !== undefined && { count: preview.count }),
-          ...(preview.why !== undefined && { why: preview.why }),
-        },
-      }),
       mode: approvals.some(({ mode }) => mode === 'retry') ? 'retry' : 'hold',
       rules: rules.flatMap(({ rule, generation = 0 }) => (rule === undefined ? [] : approversOf(rule, generation, now))),
       expiresAt: new Date(now + timeoutMs).toISOString(),
@@ -158,6 +151,35 @@ export function ended(
   return told(asked, { ...status, state: end.state, ...(end.result !== undefined && { result: end.result }) }, now);
 }
 
+/** What becomes of a request when it is said what it would meet; undefined: that is said, or nobody needs it any more. */
+export function looked(
+  { spec }: Pick<Asked, 'spec'>,
+  status: RequestStatus,
+  { digest, preview }: Pick<LookedRequest, 'digest' | 'preview'>,
+): RequestStatus | undefined {
+  if (!isOpen(status.state) || status.preview !== undefined || digest !== spec.digest) return undefined;
+  const { estimate, count, why } = preview;
+  return {
+    ...status,
+    preview: {
+      ...(estimate !== undefined && { estimate }),
+      ...(count !== undefined && { count }),
+      ...(why !== undefined && { why }),
+    },
+  };
+}
+
+/** What approvers may see beside the object, and nobody keeps: rows, masked, and a text of which the object has only the beginning. */
+export type RequestContent = Pick<Preview, 'columns' | 'rows'> & Pick<Looked, 'text'>;
+
+export function contentOf({ preview: { columns, rows }, text }: Looked): RequestContent {
+  return {
+    ...(columns !== undefined && { columns }),
+    ...(rows !== undefined && { rows }),
+    ...(text !== undefined && { text }),
+  };
+}
+
 /** What the one who asked is told. */
 export function viewOf(
   name: string,
@@ -172,6 +194,7 @@ export function viewOf(
     digest: spec.digest,
     state: status.state ?? 'Pending',
     mode: spec.mode,
+    ...(status.preview !== undefined && { looked: true }),
     ...(spec.grantedBy !== undefined && { grantedBy: spec.grantedBy }),
     expiresInMs: Math.max(0, expiresAt - now),
     timeoutMs: Math.max(0, expiresAt - askedAt),

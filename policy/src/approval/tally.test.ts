@@ -21,11 +21,21 @@ const proof = (assurance: Attestation['assurance']): Partial<DecisionSpec> => ({
     signedAt: AT,
   },
 });
+const signedFor = (grantFor: number): GivenDecision => by('jane', { ...proof('signed'), grantFor });
 const outcome = (request: Asked, ...decisions: GivenDecision[]): string => {
   const { outcome: found, votes } = tally(request, decisions);
   return `${found} ${votes}`;
 };
 const why = (request: Asked, decision: GivenDecision): string | undefined => tally(request, [decision]).decisions[0]?.why;
+
+it('a signature covers for how long the same may run again: within what the rule lets it counts, beyond it does not', () => {
+  const rule = { rules: [anAskingRule({ grant: 600, assurance: 'signed' })], template: 'b'.repeat(64) };
+  expect(tally(aRequest(rule), [signedFor(600)])).toMatchObject({
+    outcome: 'Approved',
+    decisions: [{ counted: true, grantFor: 600 }],
+  });
+  expect(why(aRequest(rule), signedFor(601))).toBe('the same can be approved for 600 s at most');
+});
 
 describe('a request is', () => {
   it.each<[string, string, Asked, GivenDecision[]]>([

@@ -7,7 +7,7 @@ import {
   isAssured,
   type RequestSpec,
 } from '@chaperone/api';
-import { isOwn, mayDecide } from '@chaperone/api/requests';
+import { isOwn, mayDecide, mayGrant } from '@chaperone/api/requests';
 
 /** A decision as the store has it. */
 export interface GivenDecision {
@@ -85,11 +85,6 @@ function satisfied(rule: Approvers, approvals: readonly (DecisionSpec & { readon
   return rule.all.every((group) => fitting.some(({ groups }) => groups.includes(group)));
 }
 
-/** Seconds for which the same may be approved at most: 0 where it may not. */
-export function mayGrant({ rules, template }: Pick<RequestSpec, 'rules' | 'template'>): number {
-  return template === undefined ? 0 : Math.min(...rules.map(({ grant = 0 }) => grant));
-}
-
 /** Whether a decision ends what was granted with an approval: whoever may decide may, at any time. */
 export function revokes(asked: Asked, given: GivenDecision): boolean {
   return given.spec.decision === 'Deny' && stranger(asked, given) === undefined;
@@ -101,9 +96,9 @@ function refused(asked: Asked, given: GivenDecision): string | undefined {
   return stranger(asked, given) ?? beyond(asked, given);
 }
 
-/** Why somebody cannot say that the same may run again. What is signed says nothing of it. */
-function beyond({ spec }: Asked, { spec: { grantFor = 0, attestation } }: GivenDecision): string | undefined {
-  const most = attestation === undefined ? mayGrant(spec) : 0;
+/** Why somebody cannot say that the same may run again. */
+function beyond({ spec }: Asked, { spec: { grantFor = 0 } }: GivenDecision): string | undefined {
+  const most = mayGrant(spec);
   if (grantFor <= most) return undefined;
   return most === 0 ? 'it can be approved for one execution only' : `the same can be approved for ${most} s at most`;
 }

@@ -88,6 +88,11 @@ describe('a bundle as an honest operator left it', () => {
     await expect(audit(readBundle([request, jane]), undefined)).rejects.toThrow('need terms and keys');
   });
 
+  it('may have been drawn before anybody had looked at the rows', async () => {
+    const looked = { ...request, status: { ...request.status, preview: { count: 3 } } };
+    expect(verdicts(await auditOf([looked, jane, bob]))).toEqual(['follows', 'valid', 'valid']);
+  });
+
   it('takes the same object twice, as it was at two times', async () => {
     expect(verdicts(await auditOf([aCopiedRequest(), request, jane, bob, jane]))).toEqual(['follows', 'valid', 'valid']);
   });
@@ -102,7 +107,7 @@ describe('a bundle as an honest operator left it', () => {
 
   it('draws a request as it did before: other words make decisions of before uncheckable', () => {
     expect(viewText(aCopiedRequest()).shown).toMatchInlineSnapshot(
-      `"ef5426e7e691629b3ad724ef3ca7933633e1424d92ad76b0fba59cf09e803365"`,
+      `"713ccd6385f670b567caf229ae0dac0206e9ce40ed9b8af0476e9c941989e513"`,
     );
   });
 });
@@ -402,6 +407,20 @@ describe('what people granted', () => {
     ],
   ])('does not cover what ran %s', async (_, objects, expected) => {
     expect(verdicts(await auditOf(objects)).at(-1)).toBe(expected);
+  });
+
+  it('is signed for the time that was chosen, and for no other', async () => {
+    const asked = aCopiedRequest({ template }, { ...rule, assurance: 'signed' });
+    const signed = await aSignedDecision(asked, { issuer, mods: { grantFor: 600 } });
+    const after = countedBy(asked, [signed], { state: 'Ran' });
+    expect(verdicts(await auditOf([after, signed]))).toEqual(['follows', 'valid']);
+    for (const grantFor of [601, undefined]) {
+      const other = { ...signed, spec: { ...signed.spec, grantFor } };
+      expect(verdicts(await auditOf([after, other]))).toEqual([
+        'contradicted StateContradicted',
+        'invalid DecisionSignatureInvalid',
+      ]);
+    }
   });
 
   it('is not longer than what was wished', async () => {

@@ -6,7 +6,7 @@ import { type AttestCode, AttestError } from './errors.ts';
 import type { IssuerKeys, SignedIn } from './id-token.ts';
 import { type Believed, recount } from './recount.ts';
 import { type Terms, verifyDecision } from './verify.ts';
-import { viewText } from './view.ts';
+import { shownLately } from './view.ts';
 
 /** What signed decisions are checked with. */
 export interface Proofs {
@@ -149,7 +149,7 @@ function misdated(decision: ApprovalDecision, signedAt: string): Finding | undef
 /** Of a decision on exactly this request. */
 function misshown({ spec }: ApprovalDecision, request: AccessRequest | undefined, shown: string): Finding | undefined {
   const isMeant = request !== undefined && spec.requestUid === request.metadata.uid && spec.digest === request.spec.digest;
-  if (!isMeant || viewText(request).shown === shown) return undefined;
+  if (!isMeant || shownLately(request).includes(shown)) return undefined;
   return { code: 'DecisionShownOther', message: 'what was shown to the person is not this request, as this version draws it' };
 }
 

@@ -56,10 +56,10 @@ let made = 0;
 export async function aSignedDecision(request: AccessRequest, given: Signing): Promise<ApprovalDecision> {
   const { issuer, claims = {}, mods = {}, passkey, site, after = 0, browser = await aBrowser() } = given;
   const { namespace = '', name, uid = '' } = request.metadata;
-  const { decision = 'Approve', reason = 'ticket 4412', by = 'jane@corp', groups = ['dba'] } = mods;
+  const { decision = 'Approve', reason = 'ticket 4412', by = 'jane@corp', groups = ['dba'], grantFor } = mods;
   const { challenge } = ANSWER;
   const { shown } = viewText(request);
-  const answer: Answer = { namespace, name, uid, digest: request.spec.digest, decision, reason, challenge, shown };
+  const answer: Answer = { namespace, name, uid, digest: request.spec.digest, decision, reason, grantFor, challenge, shown };
   const idToken = await issuer.sign(browser.nonce, { email: by, groups, sub: `sub-of-${by}`, ...claims });
   return {
     apiVersion: API_VERSION,

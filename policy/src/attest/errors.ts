@@ -10,6 +10,7 @@ export type AttestCode = Extract<
   | 'RequestUnknown'
   | 'RequestOver'
   | 'RequestChanged'
+  | 'ContentGone'
   | 'ChallengeUsed'
   | 'DecisionNotPermitted'
   | 'AnswerGiven'

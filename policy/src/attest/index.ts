@@ -6,4 +6,4 @@ export { type Answer, bytesOf, decisionMessage, passkeyMessage, removalMessage }
 export { isPasskeyKey, verifyAssertion } from './passkey.ts';
 export type { Person } from './person.ts';
 export { type Terms, verifyAnswer, verifyDecision, verifySigned } from './verify.ts';
-export { viewText } from './view.ts';
+export { drawn, type Drawn, shownLately, viewText } from './view.ts';

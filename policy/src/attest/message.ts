@@ -18,6 +18,8 @@ export interface Answer {
   readonly decision: 'Approve' | 'Deny';
   /** Empty: none was given. */
   readonly reason: string;
+  /** Seconds for which the same may run again; absent: this once, or a denial. */
+  readonly grantFor?: number | undefined;
   /** Given by the operator for one answer. */
   readonly challenge: string;
   /** SHA-256 (hex) of what the page drew. */
@@ -26,11 +28,11 @@ export interface Answer {
 
 /**
  * What is signed: `chaperone.dev/decision/v1`, a line feed, and the answer as canonical JSON, in UTF-8.
- * Example: {"challenge":"…","decision":"Approve","digest":"9c1f…","name":"ar-…","namespace":"agents","reason":"","shown":"…","uid":"…"}
+ * An approval for some time has `grantFor` as well. Example: {"challenge":"…","decision":"Approve","digest":"9c1f…","name":"ar-…","namespace":"agents","reason":"","shown":"…","uid":"…"}
  */
-export function decisionMessage({ namespace, name, uid, digest, decision, reason, challenge, shown }: Answer): Buffer {
+export function decisionMessage({ namespace, name, uid, digest, decision, reason, grantFor, challenge, shown }: Answer): Buffer {
   return Buffer.from(
-    DECISION_DOMAIN + canonicalJson({ namespace, name, uid, digest, decision, reason, challenge, shown }),
+    DECISION_DOMAIN + canonicalJson({ namespace, name, uid, digest, decision, reason, grantFor, challenge, shown }),
     'utf8',
   );
 }

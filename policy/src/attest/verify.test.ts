@@ -42,6 +42,7 @@ describe('another answer than the one that was signed is refused:', () => {
     ['another namespace', { namespace: 'agents2' }],
     ['another reason', { reason: 'ticket 4413' }],
     ['no reason', { reason: '' }],
+    ['a time for which the same may run again', { grantFor: 1_800 }],
     ['another challenge', { challenge: Buffer.alloc(32, 2).toString('base64url') }],
     ['something else was shown', { shown: 'c'.repeat(64) }],
   ])('%s', async (_, answer) => expect(await check(answer)).toBe('SignatureRefused'));
@@ -55,6 +56,7 @@ describe('another answer than the one that was signed is refused:', () => {
       digest: text,
       decision: fc.constantFrom('Approve' as const, 'Deny' as const),
       reason: text,
+      grantFor: fc.option(fc.integer({ min: 60, max: 43_200 }), { nil: undefined }),
       challenge: text,
       shown: text,
     });
@@ -72,6 +74,7 @@ describe('another answer than the one that was signed is refused:', () => {
     expect(decisionMessage(ANSWER).toString()).toBe(
       `chaperone.dev/decision/v1\n{"challenge":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE","decision":"Approve","digest":"9c1f44ab${'0'.repeat(56)}","name":"ar-${'a'.repeat(16)}","namespace":"agents","reason":"ticket 4412","shown":"${'b'.repeat(64)}","uid":"0d6f1c3e-0000-4000-8000-000000000001"}`,
     );
+    expect(decisionMessage({ ...ANSWER, grantFor: 1_800 }).toString()).toContain(`,"grantFor":1800,"name":`);
   });
 });
 

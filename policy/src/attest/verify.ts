@@ -70,10 +70,9 @@ export async function verifyDecision(
 ): Promise<SignedIn> {
   const { attestation } = spec;
   if (attestation === undefined) throw refused('the decision has no proof');
-  if (spec.grantFor !== undefined) throw refused('the decision says for how long, and nobody signed that');
-  const { request: name, requestUid: uid, digest, decision, reason = '' } = spec;
+  const { request: name, requestUid: uid, digest, decision, reason = '', grantFor } = spec;
   const { challenge, shown, assurance, assertion } = attestation;
-  const answer = { namespace: metadata.namespace ?? '', name, uid, digest, decision, reason, challenge, shown };
+  const answer = { namespace: metadata.namespace ?? '', name, uid, digest, decision, reason, grantFor, challenge, shown };
   const signedIn = await verifyAnswer(answer, attestation, Date.parse(attestation.signedAt), terms, keys);
   const { person } = signedIn;
   if (spec.by !== person.user || !spec.groups.every((group) => person.groups.includes(group)))

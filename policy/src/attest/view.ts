@@ -4,10 +4,13 @@ import { draw, type Piece } from '@chaperone/api/hostile';
 import {
   cutWords,
   fullWords,
+  GRANT_WORDS,
+  grantSteps,
   purposeWords,
   recentWords,
   rowsWords,
   ruleWords,
+  scopeWords,
   shortDigest,
   TRANSACTION_WORDS,
   type Words,
@@ -28,13 +31,16 @@ export interface View {
   readonly sentence: Drawn;
   readonly text: Drawn;
   readonly rows: readonly Row[];
+  /** For how long the same may be let run again, of which the person chooses, s; none where it may not. */
+  readonly grants: readonly number[];
 }
 type Row = readonly [label: string, value: Drawn];
 
 export function viewOf(request: AccessRequest): View {
-  const { metadata, spec } = request;
+  const { metadata, spec, status } = request;
   const { agent, resource } = spec;
   const { namespace = '', name, uid = '' } = metadata;
+  const grants = grantSteps(spec);
   const row = (label: string, value: string, names = false): Row => [label, drawn(value, { names })];
   return {
     namespace,
@@ -53,7 +59,7 @@ export function viewOf(request: AccessRequest): View {
       ...said('Values', [fullWords(spec.parameters, 'values')]),
       ...spec.effects.map(({ verb, object, via, verdict }) => row('Effect', `${verb} ${object} (${via}): ${verdict}`, true)),
       ...said('Effects', [fullWords(spec.effects, 'effects')]),
-      ...said('Rows', rowsWords(request)),
+      ...said('Rows', status?.preview === undefined ? ['nobody has looked yet at the rows that it meets'] : rowsWords(request)),
       ...said('Locks', [spec.transaction ? TRANSACTION_WORDS : undefined]),
       ...said('Before', recentWords(request)),
       ...said(
@@ -62,8 +68,17 @@ export function viewOf(request: AccessRequest): View {
       ),
       row('Session', `${spec.session}, action ${spec.action}`),
       row('Expires', spec.expiresAt),
+      ...grantRows(request, grants),
     ],
+    grants,
   };
+}
+
+/** What an approval for some time would be for. */
+function grantRows(request: AccessRequest, grants: readonly number[]): Row[] {
+  const { text, templateText = text } = request.spec;
+  if (grants.length === 0) return [];
+  return [...said('Again', [GRANT_WORDS, scopeWords(request)]), ['Again, any ?', drawn(templateText, { lines: true })]];
 }
 
 /**
@@ -73,6 +88,12 @@ export function viewOf(request: AccessRequest): View {
 export function viewText(request: AccessRequest): { readonly text: string; readonly shown: string } {
   const text = canonicalJson(viewOf(request));
   return { text, shown: createHash('sha256').update(text, 'utf8').digest('hex') };
+}
+
+/** The digests of what somebody may have been shown who answers now: what it meets may have been told after the page was drawn. */
+export function shownLately(request: AccessRequest): string[] {
+  const { preview: _, ...status } = request.status ?? {};
+  return [request, { ...request, status }].map((each) => viewText(each).shown);
 }
 
 /** A row for each of what is to be said: our own words are drawn as they are, what somebody else chose as names. */
@@ -88,7 +109,7 @@ function said(label: string, lines: readonly (Words | string | undefined)[]): Ro
     });
 }
 
-function drawn(text: string, options: { readonly lines?: boolean; readonly names?: boolean }): Drawn {
+export function drawn(text: string, options: { readonly lines?: boolean; readonly names?: boolean }): Drawn {
   return draw(text, options).map(plain);
 }
 

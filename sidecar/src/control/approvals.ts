@@ -1,4 +1,4 @@
-import type { EndRequest, Question, ReleaseRequest, RequestView } from '@chaperone/policy';
+import type { EndRequest, LookedRequest, Question, ReleaseRequest, RequestView } from '@chaperone/policy';
 
 /** Nobody can be asked, or what was asked is not known any more. */
 export class ApprovalError extends Error {
@@ -19,6 +19,8 @@ export interface Approvals {
    * @throws ApprovalError
    */
   ask(question: Question): Promise<RequestView>;
+  /** Tells what an action would meet that people were asked about; where that is known, or they are done, it changes nothing. @throws ApprovalError */
+  looked(told: LookedRequest): Promise<void>;
   /** Lets an approved action run: once. State Released in the answer means that it runs now; any other that it does not. @throws ApprovalError */
   release(request: ReleaseRequest): Promise<RequestView>;
   /** Tells how it ended. @throws ApprovalError */

@@ -10,6 +10,8 @@ export interface ControlPlane {
   onSnapshot(listener: (snapshot: Snapshot) => void): void;
   /** Called when sessions that are open must end (right withdrawn, pod deleted, stale for too long). */
   onRevoke(listener: (revoked: Revoked) => void): void;
+  /** Tells that a session is over which a revocation named. Absent: nobody wants to know. */
+  closed?(session: string): void;
   /** Tells what this sidecar saw of a resource at the upstream (condition Reachable, UpstreamSuitable, CredentialsAvailable). */
   report(observation: Observation): void;
   /** Where people are asked about what a rule holds. */

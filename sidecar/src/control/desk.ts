@@ -1,9 +1,10 @@
 import { type AccessRequest, API_VERSION, type ApprovalDecision, DecisionSpec, type RequestStatus } from '@chaperone/api';
-import { isOpen } from '@chaperone/api/requests';
+import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
   answers,
   type Asked,
   AskLimit,
+  contentOf,
   counted,
   type EndRequest,
   ended,
@@ -12,12 +13,14 @@ import {
   type Grant,
   grantOf,
   isDrifted,
-  isGranting,
   isSameTemplate,
+  looked,
+  type LookedRequest,
   type Question,
   release,
   type ReleaseRequest,
   requestOf,
+  type RequestContent,
   type RequestView,
   revoked,
   type Snapshot,
@@ -37,12 +40,9 @@ export interface DeskOptions {
   readonly clock: Clock;
 }
 
-/** What approvers see beside the object, and nobody keeps. */
-export type RequestContent = Pick<NonNullable<Question['preview']>, 'columns' | 'rows'>;
-
 interface Entry extends Asked {
   readonly name: string;
-  readonly content: RequestContent;
+  content: RequestContent;
   readonly askedAt: number;
   readonly given: GivenDecision[];
   status: RequestStatus;
@@ -113,7 +113,7 @@ export class Desk implements Approvals {
       namespace,
       uid: randomUUID(),
       spec: grant === undefined ? made.spec : { ...made.spec, grantedBy: grant.request },
-      content: { columns: question.preview?.columns, rows: question.preview?.rows },
+      content: {},
       askedAt: now,
       given: [],
       status: {},
@@ -146,6 +146,15 @@ export class Desk implements Approvals {
   #same({ digest }: Question): Entry | undefined {
     const now = this.#o.clock.now();
     return [...this.#entries.values()].find((entry) => answers(entry, entry.status, digest, now));
+  }
+
+  async looked({ name, ...told }: LookedRequest): Promise<void> {
+    await Promise.resolve();
+    const entry = this.#find(name);
+    const status = looked(entry, entry.status, told);
+    if (status === undefined) return;
+    entry.content = contentOf(told);
+    this.#put(entry, status);
   }
 
   release({ name, digest }: ReleaseRequest): Promise<RequestView> {
@@ -182,7 +191,7 @@ export class Desk implements Approvals {
     return [...this.#entries.values()].toReversed().map(objectOf);
   }
 
-  /** Rows that the action would have met when it was asked for, masked. */
+  /** Rows that the action would have met when they were looked at, masked, and all of its text where the request is too small for it. */
   contentOf(name: string): RequestContent | undefined {
     return this.#entries.get(name)?.content;
   }

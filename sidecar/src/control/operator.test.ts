@@ -331,10 +331,20 @@ describe('refusals', () => {
     const control = await startStreaming();
     const revoked: object[] = [];
     control.onRevoke((one) => revoked.push(one));
-    operator.say({ type: 'revoke', code: 'SessionEnded', reason: 'killed', session: 's-1' });
+    operator.say({ type: 'revoke', code: 'SessionEnded', reason: 'killed', session: 's-1', by: 'jane@corp' });
     await eventually('it', () => revoked[0]);
-    expect(revoked).toEqual([{ code: 'SessionEnded', reason: 'killed', session: 's-1' }]);
+    expect(revoked).toEqual([{ code: 'SessionEnded', reason: 'killed', session: 's-1', by: 'jane@corp' }]);
     expect(control.current()).toBeDefined();
+  });
+
+  test('that a session is over is told, and where it cannot be the log says so', async () => {
+    const control = await startStreaming();
+    control.closed?.('s-1');
+    await eventually('it', () => operator.calls('/v1/closed')[0]);
+    expect(operator.calls('/v1/closed')).toEqual([JSON.stringify({ session: 's-1' })]);
+    operator.refusals = [{ status: 503, code: 'Busy' }];
+    control.closed?.('s-2');
+    await eventually('the log', () => logged.find((line) => line === 'the end of a session was not told {"code":"Busy"}'));
   });
 
   test('a stream that ends with a revocation of all leaves nothing in force', async () => {

@@ -128,16 +128,26 @@ class FromOperator implements OperatorControl {
     if (this.#observations.size < MAX_OBSERVATIONS) this.#observations.set(key, observation);
   }
 
+  closed(session: string): void {
+    call(this.#endpoint, CONTROL_PATHS.closed, { body: { session }, signal: this.#stopping.signal }).catch((error: unknown) =>
+      // Whoever ended it is told that nobody has said yet that it is over, and looks at its record.
+      this.#o.logger.info('the end of a session was not told', { code: error instanceof OperatorError ? error.code : 'Unknown' }),
+    );
+  }
+
   readonly approvals: Approvals = {
     ask: (question) => this.#requested(CONTROL_PATHS.ask, question),
+    looked: (told) => this.#tellOf(CONTROL_PATHS.looked, told),
     release: (request) => this.#requested(CONTROL_PATHS.release, request),
-    ended: async (end) => {
-      await call(this.#endpoint, CONTROL_PATHS.ended, { body: end, signal: this.#stopping.signal }).catch(asApprovalError);
-    },
+    ended: (end) => this.#tellOf(CONTROL_PATHS.ended, end),
     onChange: (listener) => {
       this.#onRequest.push(listener);
     },
   };
+
+  async #tellOf(path: string, body: unknown): Promise<void> {
+    await call(this.#endpoint, path, { body, signal: this.#stopping.signal }).catch(asApprovalError);
+  }
 
   async #requested(path: string, body: unknown): Promise<RequestView> {
     const { signal } = this.#stopping;
@@ -278,8 +288,9 @@ class FromOperator implements OperatorControl {
       for (const listener of this.#onRequest) listener(line.request);
       return;
     }
-    const { code, reason, session } = line;
-    for (const listener of this.#onRevoke) listener({ code, reason, ...(session === undefined ? {} : { session }) });
+    const { code, reason, session, by } = line;
+    const named = { ...(session !== undefined && { session }), ...(by !== undefined && { by }) };
+    for (const listener of this.#onRevoke) listener({ code, reason, ...named });
   }
 
   #renew(validForMs: number): void {

@@ -1,12 +1,19 @@
-import type { EndRequest, Question, RequestView } from '@chaperone/policy';
-import { expect, test } from 'vitest';
-import type { Approvals } from '../control/approvals.ts';
+import type { EndRequest, Looked, LookedRequest, Question, RequestView } from '@chaperone/policy';
+import { describe, expect, test } from 'vitest';
+import { ApprovalError, type Approvals } from '../control/approvals.ts';
 import { systemClock } from '../platform.ts';
 import { Holds, type HeldAction } from './holds.ts';
 import { Recent } from './recent.ts';
 
 const DIGEST = 'a'.repeat(64);
-const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const NAME = `ar-${'a'.repeat(16)}`;
+const warned: string[] = [];
+const logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: (message: string) => void warned.push(message),
+  error: () => undefined,
+};
 
 const view = ({ name }: { name: string }, state: RequestView['state']): RequestView => ({
   name,
@@ -18,23 +25,38 @@ const view = ({ name }: { name: string }, state: RequestView['state']): RequestV
   decisions: [],
 });
 
-/** Whoever decides approves at once, and answers a release so. */
-function decides(released: RequestView['state']): Approvals & { readonly told: EndRequest[] } {
+/** Whoever decides says so when asked, and answers a release so. */
+function decides(
+  released: RequestView['state'],
+  asked: Partial<RequestView> = { state: 'Approved' },
+): Approvals & {
+  readonly told: EndRequest[];
+  readonly looks: LookedRequest[];
+  readonly say: (state: RequestView['state']) => void;
+} {
   const told: EndRequest[] = [];
+  const looks: LookedRequest[] = [];
+  const listeners: ((view: RequestView) => void)[] = [];
   return {
     told,
-    ask: (question) => Promise.resolve(view(question, 'Approved')),
+    looks,
+    ask: (question) => Promise.resolve({ ...view(question, 'Pending'), ...asked }),
+    looked: (look) => Promise.resolve(void looks.push(look)),
     release: (release) => Promise.resolve(view(release, released)),
     ended: (end) => Promise.resolve(void told.push(end)),
-    onChange: () => undefined,
+    onChange: (listener) => void listeners.push(listener),
+    say: (state) => listeners.forEach((tell) => tell(view({ name: NAME }, state))),
   };
 }
 const action: HeldAction = {
   question: { session: `s-${'a'.repeat(16)}`, action: 1 } as Question,
   seal: () => DIGEST,
+  look: () => Promise.resolve({ preview: { count: 1 } }),
   waiting: () => undefined,
   gone: new Promise(() => undefined),
 };
+const holdsWith = (approvals: Approvals): Holds =>
+  new Holds({ approvals, clock: systemClock, logger, recent: new Recent(systemClock) });
 
 test.each<[RequestView['state'], string, EndRequest['state'] | undefined]>([
   ['Released', 'released', undefined],
@@ -44,7 +66,102 @@ test.each<[RequestView['state'], string, EndRequest['state'] | undefined]>([
   ['Pending', 'voided', 'Withdrawn'],
 ])('an approved action whose release is answered with %s is %s', async (answer, kind, told) => {
   const approvals = decides(answer);
-  const holds = new Holds({ approvals, clock: systemClock, logger, recent: new Recent(systemClock) });
-  expect((await holds.hold(action)).kind).toBe(kind);
+  expect((await holdsWith(approvals).hold(action)).kind).toBe(kind);
   expect(approvals.told.map(({ state }) => state)).toEqual(told === undefined ? [] : [told]);
+});
+
+/** A look that lasts until it is ended, or is told to have come to something. */
+function aLook() {
+  const found = Promise.withResolvers<Looked>();
+  let signal: AbortSignal | undefined;
+  let count = 0;
+  const look = (given: AbortSignal): Promise<Looked> => {
+    count += 1;
+    signal = given;
+    return found.promise;
+  };
+  return { look, found, isEnded: () => signal?.aborted, count: () => count };
+}
+
+describe('what an action would meet', () => {
+  const pending = { name: NAME, state: 'Pending' } as const;
+  test('is looked at once people are asked, and told when it is known', async () => {
+    const [approvals, it] = [decides('Released', pending), aLook()];
+    const held = holdsWith(approvals).hold({
+      ...action,
+      look: it.look,
+      waiting: () => it.found.resolve({ preview: { count: 7 } }),
+    });
+    await expect.poll(() => approvals.looks).toEqual([{ name: NAME, digest: DIGEST, preview: { count: 7 } }]);
+    approvals.say('Approved');
+    expect((await held).kind).toBe('released');
+  });
+
+  test('is waited for by nobody: a decision ends the look, and nothing is told', async () => {
+    const [approvals, it] = [decides('Released', pending), aLook()];
+    const held = holdsWith(approvals).hold({ ...action, look: it.look });
+    await expect.poll(it.count).toBe(1);
+    approvals.say('Approved');
+    expect((await held).kind).toBe('released');
+    expect(it.isEnded()).toBe(true);
+    it.found.resolve({ preview: { count: 7 } });
+    await it.found.promise;
+    expect(approvals.looks).toEqual([]);
+  });
+
+  test('is not looked at any more when the agent leaves, and is when another of it asks the same', async () => {
+    const [approvals, it, gone] = [decides('Released', pending), aLook(), Promise.withResolvers<undefined>()];
+    const holds = holdsWith(approvals);
+    const held = holds.hold({ ...action, look: it.look, gone: gone.promise });
+    await expect.poll(it.count).toBe(1);
+    gone.resolve(undefined);
+    expect([(await held).kind, it.isEnded()]).toEqual(['gone', true]);
+    it.found.resolve({ preview: { count: 7 } });
+    await it.found.promise;
+    expect(approvals.looks).toEqual([]);
+    const again = holds.hold(action);
+    await expect.poll(() => approvals.looks).toHaveLength(1);
+    approvals.say('Denied');
+    await again;
+  });
+
+  test('of one that does not wait is looked at after its agent was told so', async () => {
+    const [approvals, it] = [decides('Released', { ...pending, mode: 'retry' }), aLook()];
+    const outcome = await holdsWith(approvals).hold({ ...action, look: it.look, gone: Promise.resolve() });
+    expect([outcome.kind, it.isEnded()]).toEqual(['pending', false]);
+    it.found.resolve({ preview: { why: 'x' } });
+    await expect.poll(() => approvals.looks).toEqual([{ name: NAME, digest: DIGEST, preview: { why: 'x' } }]);
+  });
+
+  test.each<[string, Partial<RequestView>]>([
+    ['was granted before', { ...pending, state: 'Approved' }],
+    ['was denied already', { ...pending, state: 'Denied' }],
+    ['is known already', { ...pending, mode: 'retry', looked: true }],
+    ['is of another action', { ...pending, digest: 'b'.repeat(64) }],
+  ])('is not looked at where it %s', async (_, asked) => {
+    const [approvals, it] = [decides('Released', asked), aLook()];
+    await holdsWith(approvals).hold({ ...action, look: it.look });
+    expect([it.count(), approvals.looks]).toEqual([0, []]);
+  });
+
+  test('is looked at once by all connections together', async () => {
+    const [approvals, it] = [decides('Released', { ...pending, mode: 'retry' }), aLook()];
+    const holds = holdsWith(approvals);
+    for (let each = 0; each < 3; each++) await holds.hold({ ...action, look: it.look });
+    expect(it.count()).toBe(1);
+  });
+
+  test('is looked at ten times a minute', () => {
+    const holds = holdsWith(decides('Released'));
+    expect(Array.from({ length: 12 }, () => holds.mayPreview()).filter(Boolean)).toHaveLength(10);
+  });
+
+  test('and cannot be told changes nothing of the decision', async () => {
+    const approvals = decides('Released', pending);
+    const refused = { ...approvals, looked: () => Promise.reject(new ApprovalError('Unreachable', 'x')) };
+    const held = holdsWith(refused).hold(action);
+    await expect.poll(() => warned).toEqual(['what a request would meet could not be told']);
+    approvals.say('Approved');
+    expect((await held).kind).toBe('released');
+  });
 });

@@ -1,5 +1,5 @@
 import { newRequestName } from '@chaperone/evidence';
-import type { EndRequest, Question, RequestView } from '@chaperone/policy';
+import type { EndRequest, Looked, Question, RequestView } from '@chaperone/policy';
 import { ApprovalError, type Approvals } from '../control/approvals.ts';
 import type { Clock, Logger } from '../platform.ts';
 import type { Recent } from './recent.ts';
@@ -11,7 +11,8 @@ const MAX_ROUNDS = 3;
 /** How long is waited between tries to release, ms. */
 const RETRY_MS = 500;
 const MAX_RESULT = 256;
-const MAX_USED = 1000;
+/** Requests of which it is remembered what was done with them here. */
+const MAX_REMEMBERED = 1000;
 /** Previews of this agent in so long a time. */
 const MAX_PREVIEWS = 10;
 const PREVIEW_WINDOW_MS = 60_000;
@@ -21,6 +22,8 @@ export interface HeldAction {
   readonly question: Omit<Question, 'name' | 'digest'>;
   /** Names the action in the state that it would run in now; what is different later was not approved. */
   readonly seal: () => string;
+  /** Looks at what it would meet, until the signal. Called once people are asked who do not know it. Never rejects. */
+  readonly look: (signal: AbortSignal) => Promise<Looked>;
   /** Called once people are asked, where the connection waits. */
   readonly waiting: (view: RequestView) => void;
   /** Resolves when nobody waits any more: the agent left, or gave up. */
@@ -52,6 +55,8 @@ export class Holds {
   readonly #waiting = new Map<string, Set<(view: RequestView) => void>>();
   /** Approvals that somebody here took, of the last ones. */
   readonly #used = new Set<string>();
+  /** Requests of which somebody here looks at what they would meet, or has. */
+  readonly #looked = new Set<string>();
   #previews: number[] = [];
 
   constructor(options: HoldsOptions) {
@@ -89,16 +94,15 @@ export class Holds {
     void this.#tell(name, state, result);
   }
 
-  async #round({ question, seal, waiting, gone }: HeldAction): Promise<HoldOutcome | 'taken'> {
+  async #round(action: HeldAction): Promise<HoldOutcome | 'taken'> {
+    const { question, seal, gone } = action;
     const digest = seal();
     const recent = this.#o.recent.before(question.session, question.action);
     const asked: Question = { ...question, ...(recent.length > 0 && { recent }), name: newRequestName(), digest };
     const view = await this.#o.approvals.ask(asked);
     if (view.digest !== digest) return { kind: 'unavailable', why: 'what is asked for is not what was meant' };
-    if (view.state === 'Pending' && view.mode === 'retry') return { kind: 'pending', view };
-    if (view.state === 'Pending') waiting(view);
-    const decided = isOver(view) ? view : await this.#decided({ ...asked, name: view.name }, view, gone);
-    if (decided === 'gone') return { kind: 'gone', view };
+    const decided = isOver(view) ? view : await this.#held({ ...asked, name: view.name }, view, action);
+    if (decided === 'gone' || decided === 'pending') return { kind: decided, view };
     switch (decided.state) {
       case 'Approved':
         return this.#release(decided, digest, seal, gone);
@@ -117,9 +121,35 @@ export class Holds {
     }
   }
 
+  /** Has people decide, who are told what it would meet meanwhile. */
+  async #held(
+    asked: Question,
+    view: RequestView,
+    { look, waiting, gone }: HeldAction,
+  ): Promise<RequestView | 'gone' | 'pending'> {
+    const looking = new AbortController();
+    void this.#look(view, look, looking.signal);
+    // This request outlives the connection, and so does the look.
+    if (view.mode === 'retry') return 'pending';
+    waiting(view);
+    const decided = await this.#decided(asked, view, gone);
+    looking.abort();
+    return decided;
+  }
+
+  /** Tells people what it would meet, who see the request already. Nothing waits for it. */
+  async #look({ name, digest, looked }: RequestView, look: HeldAction['look'], signal: AbortSignal): Promise<void> {
+    if (looked === true || this.#looked.has(name)) return;
+    remember(this.#looked, name);
+    const told = await look(signal);
+    // Another connection may ask for the same and wait longer.
+    if (signal.aborted) this.#looked.delete(name);
+    else await this.#said('what a request would meet', name, this.#o.approvals.looked({ name, digest, ...told }));
+  }
+
   async #release(view: RequestView, digest: string, seal: () => string, gone: Promise<unknown>): Promise<HoldOutcome | 'taken'> {
     if (this.#used.has(view.name)) return 'taken';
-    this.#use(view.name);
+    remember(this.#used, view.name);
     if (seal() !== digest) {
       void this.#tell(view.name, 'Voided');
       return { kind: 'voided', view, why: 'the policy or the state of the session changed' };
@@ -186,20 +216,17 @@ export class Holds {
     }
   }
 
-  async #tell(name: string, state: EndRequest['state'], result?: string): Promise<void> {
-    try {
-      await this.#o.approvals.ended({ name, state, ...(result !== undefined && { result: result.slice(0, MAX_RESULT) }) });
-    } catch (error) {
-      const code = error instanceof ApprovalError ? error.code : 'Unknown';
-      this.#o.logger.warn('how a request ended could not be told', { request: name, state, code });
-    }
+  #tell(name: string, state: EndRequest['state'], result?: string): Promise<void> {
+    const end = { name, state, ...(result !== undefined && { result: result.slice(0, MAX_RESULT) }) };
+    return this.#said('how a request ended', name, this.#o.approvals.ended(end));
   }
 
-  #use(name: string): void {
-    this.#used.add(name);
-    for (const oldest of this.#used) {
-      if (this.#used.size <= MAX_USED) return;
-      this.#used.delete(oldest);
+  async #said(what: string, request: string, saying: Promise<void>): Promise<void> {
+    try {
+      await saying;
+    } catch (error) {
+      const code = error instanceof ApprovalError ? error.code : 'Unknown';
+      this.#o.logger.warn(`${what} could not be told`, { request, code });
     }
   }
 
@@ -214,6 +241,12 @@ export class Holds {
     known?.delete(tell);
     if (known?.size === 0) this.#waiting.delete(name);
   }
+}
+
+function remember(names: Set<string>, name: string): void {
+  names.add(name);
+  const oldest = names.values().next();
+  if (names.size > MAX_REMEMBERED && oldest.done === false) names.delete(oldest.value);
 }
 
 function isOver({ state }: RequestView): boolean {

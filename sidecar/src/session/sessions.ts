@@ -330,7 +330,12 @@ class SessionTable implements Sessions {
   }
 
   #revoke(ending: Ending, session?: string): void {
-    for (const live of this.#live.keys()) if (session === undefined || live.session === session) live.end(ending);
+    for (const [live, served] of this.#live) {
+      if (session !== undefined && live.session !== session) continue;
+      live.end(ending);
+      // Its record has its end by then, and nothing of it reaches the upstream any more.
+      if (session !== undefined) void served.then(() => this.#o.control.closed?.(session));
+    }
   }
 
   /** Ends what its right, its duration or its idle time no longer allows. */

@@ -18,6 +18,7 @@ interface View {
   readonly sentence: Drawn;
   readonly text: Drawn;
   readonly rows: readonly (readonly [label: string, value: Drawn])[];
+  readonly grants: readonly number[];
 }
 interface Sheet {
   readonly view: string;
@@ -25,12 +26,25 @@ interface Sheet {
   readonly state: string;
   readonly votes: string;
   readonly expiresInMs: number;
+  readonly lookingMs: number;
+  readonly grantedMs?: number;
   readonly person: string;
   readonly assurance: 'kubernetes' | 'signed' | 'passkey';
   readonly asked: boolean;
   readonly reason: boolean;
   readonly passkeys: readonly { readonly id: string; readonly registeredAt: string }[];
   readonly rpId: string;
+}
+/** What is shown beside it, and no answer signs. */
+interface Content {
+  readonly columns: readonly Drawn[];
+  readonly rows: readonly (readonly (Drawn | null)[])[];
+  readonly text?: Drawn;
+}
+/** What the page shows now, which is what an answer signs. */
+interface Shown {
+  sheet: Sheet;
+  view: View;
 }
 class Refused extends Error {
   readonly code: string;
@@ -41,6 +55,8 @@ class Refused extends Error {
 }
 
 const [, , namespace = '', name = ''] = location.pathname.split('/');
+/** How soon it is asked again for what is about to be known. */
+const LOOK_MS = 500;
 const utf8 = new TextEncoder();
 const element = (id: string): HTMLElement => document.getElementById(id) as HTMLElement;
 const reasonGiven = (): string => (element('reason') as HTMLInputElement).value.trim();
@@ -131,7 +147,7 @@ function draw(into: HTMLElement, drawn: Drawn): void {
   );
 }
 
-function drawRequest(view: View, sheet: Sheet): void {
+function drawRequest({ view, sheet }: Shown): void {
   element('where').textContent = `${view.namespace}/${view.name} · signed in as ${sheet.person}`;
   element('digest').textContent = view.short;
   draw(element('sentence'), view.sentence);
@@ -145,16 +161,75 @@ function drawRequest(view: View, sheet: Sheet): void {
   element('rows').replaceChildren(...rows);
 }
 
+/** A value; NULL and nothing are structure, which no value can imitate. */
+function cell(tag: 'td' | 'th', value: Drawn | null): HTMLElement {
+  const made = document.createElement(tag);
+  if (value !== null && value.length > 0) draw(made, value);
+  else {
+    made.className = 'none';
+    made.textContent = value === null ? 'NULL' : 'empty';
+  }
+  return made;
+}
+
+function row(tag: 'td' | 'th', values: readonly (Drawn | null)[]): HTMLElement {
+  const made = document.createElement('tr');
+  made.replaceChildren(...values.map((value) => cell(tag, value)));
+  return made;
+}
+
+/** Draws what is not kept with the request, or why it cannot be seen: whoever decides without it should know. */
+async function drawContent(): Promise<void> {
+  const note = element('content-note');
+  show('content', true);
+  try {
+    const { columns, rows, text } = (await ask(`/decide/api/${namespace}/${name}/content`)) as Content;
+    const isMet = rows.length > 0;
+    note.textContent = isMet ? `${rows.length} of the rows that it meets, as they are before it, masked; stored nowhere` : '';
+    element('met').replaceChildren(...(isMet ? [row('th', columns), ...rows.map((each) => row('td', each))] : []));
+    if (text !== undefined) draw(element('whole'), text);
+    show('whole', text !== undefined);
+    show('content', isMet || text !== undefined || element('content').className === 'awaited');
+  } catch (error) {
+    note.textContent = error instanceof Refused ? `${error.message} (${error.code})` : 'its rows could not be loaded';
+  }
+}
+
 /** Counts down by a clock that nobody sets. */
-function countDown(leftMs: number): void {
+function countDown(id: string, before: string, leftMs: number): void {
   const end = performance.now() + leftMs;
   const tick = (): void => {
     const seconds = Math.max(0, Math.ceil((end - performance.now()) / 1000));
     const minutes = Math.floor(seconds / 60);
-    element('left').textContent = `${minutes}:${String(seconds % 60).padStart(2, '0')} left`;
+    element(id).textContent = `${before}${minutes}:${String(seconds % 60).padStart(2, '0')} left`;
   };
   tick();
   setInterval(tick, 1000);
+}
+
+/** 30 min, 1 h 30 min: what a person agrees to is said by this page, of the number that is signed. */
+function timeText(seconds: number): string {
+  const parts: [number, string][] = [
+    [Math.floor(seconds / 3600), 'h'],
+    [Math.floor(seconds / 60) % 60, 'min'],
+    [seconds % 60, 's'],
+  ];
+  return parts.flatMap(([count, unit]) => (count > 0 ? [`${count} ${unit}`] : [])).join(' ');
+}
+
+/** The choice of a time; the first is once, and chosen. */
+function drawGrants(grants: readonly number[], onChoose: (seconds: number) => void): void {
+  if (grants.length === 0) return;
+  for (const seconds of [0, ...grants]) {
+    const [label, radio] = [document.createElement('label'), document.createElement('input')];
+    radio.type = 'radio';
+    radio.name = 'grant';
+    radio.value = String(seconds);
+    radio.checked = seconds === 0;
+    radio.addEventListener('change', () => onChoose(seconds));
+    label.append(radio, seconds === 0 ? 'only this once' : `for ${timeText(seconds)}`);
+    element('grant').append(label);
+  }
 }
 
 async function assertion(message: string, { passkeys, rpId }: Sheet): Promise<object> {
@@ -177,17 +252,28 @@ async function assertion(message: string, { passkeys, rpId }: Sheet): Promise<ob
   };
 }
 
-async function send(decision: 'Approve' | 'Deny', sheet: Sheet, key: Key): Promise<void> {
-  const view = JSON.parse(sheet.view) as View;
+async function send(decision: 'Approve' | 'Deny', grantFor: number | undefined, { sheet, view }: Shown, key: Key): Promise<void> {
   const reason = reasonGiven();
   const shown = hex(await sha256(sheet.view));
   const { uid, digest } = view;
   const { challenge } = sheet;
   // What is signed names the request of this page's address, whatever the operator was heard to say.
-  const message = `chaperone.dev/decision/v1\n${JSON.stringify({ challenge, decision, digest, name, namespace, reason, shown, uid })}`;
+  const answer = {
+    challenge,
+    decision,
+    digest,
+    ...(grantFor !== undefined && { grantFor }),
+    name,
+    namespace,
+    reason,
+    shown,
+    uid,
+  };
+  const message = `chaperone.dev/decision/v1\n${JSON.stringify(answer)}`;
   const proof = await signed(message, key);
   const passkey = decision === 'Approve' && sheet.assurance === 'passkey' ? { assertion: await assertion(message, sheet) } : {};
-  await ask(`/decide/api/${namespace}/${name}`, { uid, digest, decision, reason, challenge, shown, ...proof, ...passkey });
+  const { name: _name, namespace: _namespace, ...given } = answer;
+  await ask(`/decide/api/${namespace}/${name}`, { ...given, ...proof, ...passkey });
 }
 
 async function addPasskey(key: Key): Promise<void> {
@@ -255,63 +341,111 @@ const onPress = (id: string, act: () => void | Promise<void>): void => {
   });
 };
 
+const isOpen = ({ state }: Pick<Sheet, 'state'>): boolean => state === 'Pending' || state === 'Approved';
+
 /** What became of an answer is the cluster's to say; it is asked for some seconds. */
-async function follow(): Promise<void> {
+async function follow(revokes: boolean): Promise<void> {
   for (let asked = 0; asked < 10; asked += 1) {
-    const { state, votes } = (await ask(`/decide/api/${namespace}/${name}`)) as Sheet;
-    say(`your answer is recorded; the request is ${state}, ${votes} approvals`);
-    if (state !== 'Pending' && state !== 'Approved') return;
+    const { state, votes, grantedMs } = (await ask(`/decide/api/${namespace}/${name}`)) as Sheet;
+    if (revokes) {
+      if (grantedMs === undefined) return say('your answer is recorded; nothing is granted any more');
+      say('your answer is recorded, and not counted yet');
+    } else {
+      say(`your answer is recorded; the request is ${state}, ${votes} approvals`);
+      if (!isOpen({ state })) return;
+    }
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
 
-function offer(sheet: Sheet, view: View, key: Key): void {
-  let decision: 'Approve' | 'Deny' = 'Deny';
-  const choose = (chosen: 'Approve' | 'Deny') => (): void => {
-    decision = chosen;
-    element('send').textContent =
-      `${chosen} ${view.short}${chosen === 'Approve' && sheet.assurance === 'passkey' ? ' with your passkey' : ''}`;
-    show('first', false);
+/** What it meets may be known only now: it is drawn in its place, until an answer is on its way. */
+async function follows(shown: Shown): Promise<void> {
+  while (shown.sheet.lookingMs > 0) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const next = await load();
+    if ((element('send') as HTMLButtonElement).disabled) return;
+    Object.assign(shown, next);
+    drawRequest(shown);
+    if (next.sheet.lookingMs === 0) await drawContent();
+  }
+}
+
+function offer(shown: Shown, key: Key): void {
+  const { sheet, view } = shown;
+  let act: 'Approve' | 'Deny' | 'Revoke' = 'Deny';
+  let seconds = 0;
+  const first = isOpen(sheet) ? 'first' : 'granted';
+  const rename = (): void => {
+    const time = act === 'Approve' && seconds > 0 ? `, and the same for ${timeText(seconds)}` : '';
+    const how = act === 'Approve' && sheet.assurance === 'passkey' ? ' with your passkey' : '';
+    element('send').textContent = `${act} ${view.short}${time}${how}`;
+  };
+  const choose = (chosen: typeof act) => (): void => {
+    act = chosen;
+    rename();
+    show(first, false);
+    show('grant', act === 'Approve' && view.grants.length > 0);
     show('panel', true);
     element('reason').focus();
   };
+  drawGrants(view.grants, (chosen) => {
+    seconds = chosen;
+    rename();
+  });
   onPress('approve', choose('Approve'));
   onPress('deny', choose('Deny'));
+  onPress('revoke', choose('Revoke'));
   onPress('back', () => {
     show('panel', false);
-    show('first', true);
+    show(first, true);
   });
   onPress('send', async () => {
     if (sheet.reason && reasonGiven() === '') return say('the rule wants a reason');
-    const wantsPasskey = decision === 'Approve' && sheet.assurance === 'passkey';
+    const wantsPasskey = act === 'Approve' && sheet.assurance === 'passkey';
     if (wantsPasskey && sheet.passkeys.length === 0) return say('to approve this you need a passkey; go back and add one');
     (element('send') as HTMLButtonElement).disabled = true;
-    await send(decision, sheet, key);
+    const grantFor = act === 'Approve' && seconds > 0 ? seconds : undefined;
+    await send(act === 'Approve' ? act : 'Deny', grantFor, shown, key);
     show('panel', false);
-    await follow();
+    await follow(act === 'Revoke');
   });
   onPress('passkey', () => soonAfterSignIn(() => addPasskey(key)));
+}
+
+async function load(): Promise<Shown> {
+  const sheet = (await ask(`/decide/api/${namespace}/${name}`)) as Sheet;
+  const view = JSON.parse(sheet.view) as View;
+  if (view.namespace !== namespace || view.name !== name) throw new Refused('RequestChanged', 'this is another request');
+  return { sheet, view };
 }
 
 async function open(): Promise<void> {
   onPress('sign-in', () => signIn(false));
   const key = (await stored('readonly', (store) => store.get('key'))) as Key | undefined;
   if (key === undefined) throw new Refused('SignInNeeded', 'sign in to decide');
-  const sheet = (await ask(`/decide/api/${namespace}/${name}`)) as Sheet;
-  const view = JSON.parse(sheet.view) as View;
-  if (view.namespace !== namespace || view.name !== name) throw new Refused('RequestChanged', 'this is another request');
-  drawRequest(view, sheet);
-  countDown(sheet.expiresInMs);
+  const shown = await load();
+  const { sheet } = shown;
+  drawRequest(shown);
+  // Room is kept for what is about to be known, so that no button moves.
+  if (sheet.lookingMs > 0) element('content').className = 'awaited';
+  show('content', sheet.lookingMs > 0);
+  if (sheet.lookingMs === 0 && isOpen(sheet)) await drawContent();
   show('request', true);
   drawPasskeys(sheet, key);
-  if (sheet.state !== 'Pending' && sheet.state !== 'Approved') {
+  if (!isOpen(sheet)) {
     show('first', false);
-    return say(`the request is over: ${sheet.state}`);
+    say(`the request is over: ${sheet.state}`);
+    if (sheet.grantedMs === undefined) return;
+    countDown('granted-left', 'the same runs again, with other values, for ', sheet.grantedMs);
+    show('granted', true);
+    return offer(shown, key);
   }
+  countDown('left', '', sheet.expiresInMs);
   show('passkey', 'PublicKeyCredential' in window);
-  offer(sheet, view, key);
+  offer(shown, key);
   if (!sheet.asked) say('no rule of this request asks you; an answer of yours would not count');
   else if (sheet.assurance === 'passkey' && sheet.passkeys.length === 0) say('to approve this you need a passkey; add one below');
+  await follows(shown);
 }
 
 open().catch(explain);

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { bounded } from './approval.ts';
+import { MAX_WHOLE_TEXT_BYTES } from '@chaperone/policy';
+import { bounded, wholeText } from './approval.ts';
 
 type Asked = Parameters<typeof bounded>[0];
 function aQuestion(mods: Partial<Asked> = {}): Asked {
@@ -17,19 +18,32 @@ function aQuestion(mods: Partial<Asked> = {}): Asked {
     ...mods,
   };
 }
-const ROWS = Array.from({ length: 5 }, () => Array.from({ length: 32 }, () => '漢'.repeat(128)));
 const VALUES = Array.from({ length: 64 }, () => '𝄞'.repeat(128));
 
 test('a question that fits is asked as it is', () => {
-  const question = aQuestion({ preview: { count: 1, columns: ['a'], rows: [['x']] }, parameters: ['1'] });
+  const question = aQuestion({ parameters: ['1'] });
   expect(bounded(question)).toBe(question);
 });
-test('rows of many bytes are left out before values are, and both are said to be', () => {
-  expect(bounded(aQuestion({ preview: { count: 9, rows: ROWS }, parameters: ['1'] }))).toMatchObject({
-    preview: { count: 9, why: 'its rows are too large' },
-    parameters: ['1'],
-  });
-  const both = bounded(aQuestion({ preview: { count: 9, rows: ROWS }, parameters: [...VALUES, ...VALUES] }));
-  expect(both.parameters).toEqual(['(128 values, too large to be shown)']);
-  expect(JSON.stringify(both)).not.toContain('漢');
+test('values of many bytes are left out, and said to be', () => {
+  const question = bounded(aQuestion({ parameters: [...VALUES, ...VALUES] }));
+  expect(question.parameters).toEqual(['(128 values, too large to be shown)']);
+});
+
+test.each<[string, string, string | undefined]>([
+  ['that a request has whole is not told again', 'x'.repeat(8192), undefined],
+  ['that a request has not whole is told whole', 'x'.repeat(8193), 'x'.repeat(8193)],
+  ['that nobody would see is written out', `${'x'.repeat(8192)}\u202e\n`, `${'x'.repeat(8192)}\\u{202e}\\n`],
+  ['is told as far as there is room', 'x'.repeat(300_000), `${'x'.repeat(262_141)}…`],
+  ['ends with a whole character', `a${'漢'.repeat(100_000)}`, `a${'漢'.repeat(87_380)}…`],
+])('a text %s', (_, text, wanted) => {
+  const { text: told } = wholeText(text);
+  expect(told).toBe(wanted);
+  expect(Buffer.byteLength(told ?? '')).toBeLessThanOrEqual(MAX_WHOLE_TEXT_BYTES);
+});
+test('the text of its template is left out before values are: that it may be granted stays', () => {
+  const template = 'b'.repeat(64);
+  const text = '漢'.repeat(8 * 1024);
+  const asked = bounded(aQuestion({ text, template, templateText: text, parameters: VALUES.slice(0, 32) }));
+  expect(asked).toMatchObject({ template, text });
+  expect([asked.templateText, asked.parameters?.length]).toEqual([undefined, 32]);
 });

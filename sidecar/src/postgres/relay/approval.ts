@@ -1,6 +1,15 @@
 import { hash } from 'node:crypto';
 import { type Detector, MAX_REQUEST_TEXT, visible } from '@chaperone/api';
-import { type Access, describeEffect, qualifiedName, type SealedAction, sealAction, type Verdict } from '@chaperone/policy';
+import {
+  type Access,
+  describeEffect,
+  MAX_WHOLE_TEXT_BYTES,
+  type Preview,
+  qualifiedName,
+  type SealedAction,
+  sealAction,
+  type Verdict,
+} from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
 import { blankLiterals } from '../actions/index.ts';
@@ -106,10 +115,12 @@ export class StatementApproval {
     const seal = (): string => this.#seal(execution);
     const digest = seal();
     const since = clock.monotonic();
-    const [looked, facts] = await Promise.all([this.#look(execution), this.#facts(judgement)]);
+    const facts = await this.#facts(judgement);
+    const whole = wholeText(text);
     const asked: HeldAction = {
-      question: bounded({ ...this.#question(execution, text, action, holdsLocks), ...looked }),
+      question: bounded(this.#question(execution, text, action, holdsLocks)),
       seal,
+      look: async (signal) => ({ preview: await this.#look(execution, signal), ...whole }),
       waiting: ({ name, timeoutMs }) => {
         link.say(this.#o.texts.waiting(this.#news(judgement, 'ApprovalPending', { request: name, timeoutMs })));
         link.toAgent.flush();
@@ -179,20 +190,26 @@ export class StatementApproval {
   }
 
   /** What it would meet, as far as that can be said before it runs. */
-  async #look({ judgement, values }: Execution): Promise<Pick<HeldAction['question'], 'preview'>> {
-    if (judgement.statement.kind !== 'query') return {};
-    if (values === undefined) return { preview: { why: 'its values are too large' } };
-    if (!this.#o.holds.mayPreview()) return { preview: { why: 'this agent asked too often' } };
+  async #look({ judgement, values }: Execution, signal: AbortSignal): Promise<Preview> {
+    if (judgement.statement.kind !== 'query') return { why: 'a statement of its kind meets no rows that can be looked at' };
+    if (values === undefined) return { why: 'its values are too large' };
+    if (!this.#o.holds.mayPreview()) return { why: 'this agent asked too often' };
     const { access, catalog, major, connect } = this.#o;
-    const { met, ...said } = await preview({ judgement, bound: values, access: access(), catalog: catalog(), major, connect });
-    if (met === undefined) return { preview: said };
+    const { met, ...said } = await preview({
+      judgement,
+      bound: values,
+      access: access(),
+      catalog: catalog(),
+      major,
+      connect,
+      signal,
+    });
+    if (met === undefined) return said;
     return {
-      preview: {
-        ...said,
-        count: met.count,
-        columns: met.columns.map((name) => visible(name, 64)),
-        rows: met.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
-      },
+      ...said,
+      count: met.count,
+      columns: met.columns.map((name) => visible(name, 64)),
+      rows: met.rows.map((row) => row.map((cell) => (cell === null ? null : visible(cell, 128)))),
     };
   }
 
@@ -236,12 +253,14 @@ export class StatementApproval {
 
   /**
    * Names the statement but for its values: text without literals, what it does, and the types of what is bound. Undefined where a
-   * value may say what is done: to a function that is not known to be harmless.
+   * value may say what is done: to a function that is not known to be harmless. People read its text.
    */
-  #template({ judgement: { statement, verdict }, values }: Execution): string | undefined {
-    if (statement.kind !== 'query' || verdict.effects.some(({ verb }) => verb === 'execute')) return undefined;
+  #template({ judgement: { statement, verdict }, values }: Execution): Pick<HeldAction['question'], 'template' | 'templateText'> {
+    if (statement.kind !== 'query' || verdict.effects.some(({ verb }) => verb === 'execute')) return {};
     const effects = verdict.effects.map(({ verb, object, via }) => [verb, object, via]);
-    return sealAction(this.#sealed(blankLiterals(statement.text), values?.types, { effects: JSON.stringify(effects) }));
+    const text = blankLiterals(statement.text);
+    const template = sealAction(this.#sealed(text, values?.types, { effects: JSON.stringify(effects) }));
+    return { template, templateText: visible(hide(text, this.#detectors()), MAX_REQUEST_TEXT) };
   }
 
   #sealed(text: string, bound: unknown, meaning: Readonly<Record<string, string>>): SealedAction {
@@ -268,7 +287,6 @@ export class StatementApproval {
 
   #question(execution: Execution, text: string, action: number, transaction: boolean): HeldAction['question'] {
     const { judgement, parameters } = execution;
-    const template = this.#template(execution);
     const { resource } = this.#o.access();
     const { verdict, statement } = judgement;
     const more = Math.max(0, (parameters?.length ?? 0) - MAX_SHOWN);
@@ -288,7 +306,7 @@ export class StatementApproval {
       text: visible(text, MAX_REQUEST_TEXT),
       textBytes: Buffer.byteLength(statement.text),
       ...(shown !== undefined && { parameters: more > 0 ? [...shown.slice(0, -1), `(and ${more + 1} more)`] : shown }),
-      ...(template !== undefined && { template }),
+      ...this.#template(execution),
       transaction,
       ...(this.#o.context.onBehalfOf !== undefined && { onBehalfOf: this.#o.context.onBehalfOf }),
     };
@@ -334,15 +352,23 @@ function fits(asked: HeldAction['question']): boolean {
   return Buffer.byteLength(JSON.stringify(asked)) <= MAX_QUESTION_BYTES;
 }
 
-/** Leaves rows out, then values, where characters that take several bytes would make it too large to be asked. */
+/** Leaves the text of its template out, then values, where characters that take several bytes would make it too large to be asked. */
 export function bounded(question: HeldAction['question']): HeldAction['question'] {
   if (fits(question)) return question;
-  const { preview: looked, ...rest } = question;
-  const { rows: _rows, columns: _columns, ...said } = looked ?? {};
-  const withoutRows = looked === undefined ? rest : { ...rest, preview: { ...said, why: 'its rows are too large' } };
-  if (fits(withoutRows)) return withoutRows;
-  const { parameters, ...bare } = withoutRows;
-  return parameters === undefined ? bare : { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };
+  const { templateText: _templateText, ...rest } = question;
+  const { parameters, ...bare } = rest;
+  if (parameters === undefined || fits(rest)) return rest;
+  return { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };
+}
+
+/** All of a text, where a request has only its beginning. */
+export function wholeText(text: string): { readonly text?: string } {
+  const shown = visible(text, MAX_WHOLE_TEXT_BYTES);
+  if (shown.length <= MAX_REQUEST_TEXT) return {};
+  const bytes = Buffer.from(shown);
+  if (bytes.length <= MAX_WHOLE_TEXT_BYTES) return { text: shown };
+  // A character of which only a part fits is left out.
+  return { text: `${new TextDecoder().decode(bytes.subarray(0, MAX_WHOLE_TEXT_BYTES - 3), { stream: true })}…` };
 }
 
 /** What was approved is not what would run by now. */

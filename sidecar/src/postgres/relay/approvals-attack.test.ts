@@ -14,6 +14,7 @@ import {
   fresh,
   governed,
   here,
+  looked,
   pending,
   policy,
   start,
@@ -254,8 +255,8 @@ test.each<[string, string]>([
     () => 'ran',
     (e: Error) => e.message,
   );
-  const seen = await Promise.race([pending(), answer]);
-  const shownThere = typeof seen === 'string' ? `no request: ${seen}` : JSON.stringify([seen.spec.text, seen.spec.preview]);
+  const seen = await Promise.race([looked(), answer]);
+  const shownThere = typeof seen === 'string' ? `no request: ${seen}` : JSON.stringify([seen.spec.text, seen.status?.preview]);
   if (typeof seen !== 'string') decide(seen, { decision: 'Deny' });
   await answer;
   const inRecords = JSON.stringify(here.records).includes('999-88');

@@ -43,8 +43,12 @@ export async function start(more = ''): Promise<void> {
   });
 }
 
-export async function fresh(rules: object = policy(), resource?: object): Promise<void> {
-  here = await governed.anew({ policy: rules, ...(resource !== undefined && { resource }) });
+export async function fresh(rules: object = policy(), resource?: object, upstream?: string): Promise<void> {
+  here = await governed.anew({
+    policy: rules,
+    ...(resource !== undefined && { resource }),
+    ...(upstream !== undefined && { upstream }),
+  });
 }
 
 /** Lets go of what one test opened and undoes what it changed. */
@@ -72,6 +76,9 @@ export async function agent(): Promise<{ client: Client; notices: string[] }> {
 
 export const pending = (): Promise<AccessRequest> =>
   eventually('a request', () => here.desk.list().find(({ status }) => status?.state === 'Pending'));
+/** Once somebody has looked at what it would meet. */
+export const looked = (): Promise<AccessRequest> =>
+  eventually('a look', () => here.desk.list().find(({ status }) => status?.state === 'Pending' && status.preview !== undefined));
 export const decide = (request: AccessRequest, mods: Partial<DecisionSpec> = {}): ReturnType<Governed['desk']['decide']> =>
   here.desk.decide({
     request: request.metadata.name,
@@ -82,8 +89,8 @@ export const decide = (request: AccessRequest, mods: Partial<DecisionSpec> = {})
     groups: ['dba'],
     ...mods,
   });
-export async function approve(mods: Partial<DecisionSpec> = {}): Promise<AccessRequest> {
-  const request = await pending();
+export async function approve(mods: Partial<DecisionSpec> = {}, asked = pending()): Promise<AccessRequest> {
+  const request = await asked;
   decide(request, mods);
   return request;
 }

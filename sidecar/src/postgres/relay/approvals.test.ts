@@ -1,9 +1,9 @@
 import { connect } from 'node:net';
+import type { RequestContent } from '@chaperone/policy';
 import { eventually } from '@chaperone/testing';
 import type { Client, DatabaseError } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ApprovalError } from '../../control/approvals.ts';
-import type { RequestContent } from '../../control/desk.ts';
 import { systemClock } from '../../platform.ts';
 import { encodeCancelRequest } from '../wire/index.ts';
 import {
@@ -17,6 +17,7 @@ import {
   governed,
   here,
   kinds,
+  looked,
   pending,
   policy,
   start,
@@ -385,9 +386,9 @@ async function shown(
   await fresh();
   const { client } = await agent();
   const answer = failure(send(client));
-  const request = await approve({ decision: 'Deny' });
+  const request = await approve({ decision: 'Deny' }, looked());
   await answer;
-  return { preview: request.spec.preview, content: here.desk.contentOf(request.metadata.name) };
+  return { preview: request.status?.preview, content: here.desk.contentOf(request.metadata.name) };
 }
 
 describe('before people decide they see', () => {
@@ -431,12 +432,12 @@ test('before people decide they see how many rows the database expects of what i
     ['select status from tickets where id = 4', 1],
   ] as const) {
     const answer = failure(client.query(sql));
-    expect((await approve({ decision: 'Deny' })).spec.preview, sql).toEqual({ estimate });
+    expect((await approve({ decision: 'Deny' }, looked())).status?.preview, sql).toEqual({ estimate });
     await answer;
   }
   const { client: other } = await agent();
   const answer = failure(other.query('select status from tickets where id = $1', [4]));
-  expect((await approve({ decision: 'Deny' })).spec.preview).toEqual({ estimate: 1 });
+  expect((await approve({ decision: 'Deny' }, looked())).status?.preview).toEqual({ estimate: 1 });
   await answer;
 });
 
@@ -445,7 +446,7 @@ test('before people decide they see nothing of what means something else on anot
   const { client } = await agent();
   await client.query(`set timezone = 'Asia/Tokyo'`);
   const answer = failure(client.query(`delete from tickets where timestamptz '2026-01-01' < timestamptz '2026-01-02'`));
-  expect((await approve({ decision: 'Deny' })).spec.preview).toEqual({
+  expect((await approve({ decision: 'Deny' }, looked())).status?.preview).toEqual({
     why: 'it means something else in the session of the agent',
   });
   await answer;

@@ -6,7 +6,7 @@ import { startPostgres, testAuthority, type TestAuthority, type TestPostgres } f
 import { Client, type ClientConfig } from 'pg';
 import { createGuard } from '../../capture/guard.ts';
 import { Desk } from '../../control/desk.ts';
-import type { ControlPlane, Observation } from '../../control/control-plane.ts';
+import type { ControlPlane, Observation, Revoked } from '../../control/control-plane.ts';
 import { type Clock, type Logger, systemClock } from '../../platform.ts';
 import type { Durability, Recording } from '../../recording/recorder.ts';
 import { createSessions, type Sessions } from '../../session/index.ts';
@@ -66,6 +66,10 @@ export interface Governed extends AsyncDisposable {
   direct(): Promise<Client>;
   /** Puts another policy in force, as the control plane would. */
   setPolicy(policy: object): void;
+  /** Ends sessions, as the control plane would. */
+  revoke(revoked: Revoked): void;
+  /** Sessions that were told to be over, with the last record at that time. */
+  readonly closed: readonly (readonly [session: string, last: string | undefined])[];
   /** The operator hands out another credential. */
   setCredentials(credentials: Credential): void;
   /** The owner changes the resource, as far as `resource` says. */
@@ -182,17 +186,20 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
   let snapshot = snapshotOf(spec.policy);
   const listeners: ((snapshot: Snapshot) => void)[] = [];
   const observations: Observation[] = [];
+  const revocations: ((revoked: Revoked) => void)[] = [];
+  const closed: [string, string | undefined][] = [];
+  const records: Recorded[] = [];
   const desk = new Desk({ snapshot: () => snapshot, clock: systemClock });
   const control: ControlPlane = {
     approvals: desk,
     current: () => snapshot,
     onSnapshot: (listener) => void listeners.push(listener),
-    onRevoke: () => undefined,
+    onRevoke: (listener) => void revocations.push(listener),
+    closed: (session) => void closed.push([session, records.at(-1)?.record.type]),
     report: (seen) => void observations.push(seen),
     tlsKey: leaf.key,
     stop: async () => undefined,
   };
-  const records: Recorded[] = [];
   let failing = false;
   const recording: Recording = {
     open: async (session) => ({
@@ -251,6 +258,10 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
       snapshot = snapshotOf(policy);
       for (const listener of listeners) listener(snapshot);
     },
+    revoke: (revoked) => {
+      for (const listener of revocations) listener(revoked);
+    },
+    closed,
     setCredentials: (credentials) => {
       held = credentials;
       snapshot = { ...snapshot, resources: snapshot.resources.map((each) => ({ ...each, credentials })) };

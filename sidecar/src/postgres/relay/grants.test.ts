@@ -34,6 +34,7 @@ describe('what people granted', () => {
 
   test('runs again with other values, on any connection of the agent, recorded with whose approval', async () => {
     const { request } = await granted(`update tickets set status = 'closed' where id = 1`);
+    expect(request.spec.templateText).toBe('update tickets set status = ? where id = ?');
     const { client } = await agent();
     expect(await client.query(`update tickets set status = 'mended' where id = 2`)).toMatchObject({ rowCount: 1 });
     expect([await statusOf(2), asked()]).toEqual(['mended', 1]);

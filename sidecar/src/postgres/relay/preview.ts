@@ -62,9 +62,12 @@ export interface PreviewOptions {
   readonly major: number;
   /** A connection of its own, with the agent's credential and the settings of its session. */
   readonly connect: () => Promise<{ readonly upstream: Upstream; readonly reads: ServerReads }>;
+  /** Ends it: nobody wants to know any more. */
+  readonly signal: AbortSignal;
 }
 
 const NOT_STEADY = 'it may run functions that are not the server’s own, or give another result each time';
+const UNWANTED = 'nobody waits for it any more';
 const NOT_ALONE = 'its condition cannot be looked at by itself';
 
 /**
@@ -78,8 +81,8 @@ export async function preview(options: PreviewOptions): Promise<Preview> {
   if (statement.kind !== 'query' || tree === undefined || !isHarmless(options, tree)) return { why: NOT_STEADY };
   let estimate: number | undefined;
   try {
-    const { upstream, reads } = await soon(options.connect());
-    await using asker = new Asker(upstream, reads);
+    const { upstream, reads } = await soon(options);
+    await using asker = new Asker(upstream, reads, options.signal);
     await asker.simple(LIMITS);
     const { tree: here } = await asker.prepare(statement.text, options.bound.types);
     if (here !== tree) throw new PreviewError('it means something else in the session of the agent');
@@ -109,9 +112,11 @@ function queriesOf(text: string): { rows: string; count: string } {
 }
 
 /** A connection that comes too late is closed again. */
-async function soon(connecting: ReturnType<PreviewOptions['connect']>): ReturnType<PreviewOptions['connect']> {
+async function soon({ connect, signal }: PreviewOptions): ReturnType<PreviewOptions['connect']> {
   const late = deferred<never>();
   const timer = setTimeout(() => late.reject(new PreviewError('the database could not be asked in time')), TIMEOUT_MS);
+  using _ = onAbort(signal, () => late.reject(new PreviewError(UNWANTED)));
+  const connecting = connect();
   try {
     return await Promise.race([connecting, late.promise]);
   } catch (error) {
@@ -123,6 +128,13 @@ async function soon(connecting: ReturnType<PreviewOptions['connect']>): ReturnTy
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Calls once the signal comes, until it is disposed of; at once where it came already. */
+function onAbort(signal: AbortSignal, listener: () => void): Disposable {
+  if (signal.aborted) listener();
+  signal.addEventListener('abort', listener);
+  return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) };
 }
 
 async function look(asker: Asker, o: PreviewOptions & { tree: string; rows: string; count: string }): Promise<Met> {
@@ -194,9 +206,14 @@ class Asker implements AsyncDisposable {
   readonly #until = performance.now() + TIMEOUT_MS;
   #answer: Answer = empty();
   #ready = deferred<undefined>();
+  readonly #unwanted: Disposable;
 
-  constructor(upstream: Upstream, reads: ServerReads) {
+  constructor(upstream: Upstream, reads: ServerReads, signal: AbortSignal) {
     this.#upstream = upstream;
+    this.#unwanted = onAbort(signal, () => {
+      this.#ready.reject(new PreviewError(UNWANTED));
+      upstream.socket.destroy();
+    });
     // Rows are kept: no buffer is filled again.
     reads.reader = { take: (chunk) => this.#take(chunk), holds: () => true, idle: () => true };
     upstream.socket.on('close', () => this.#ready.reject(new PreviewError('the database closed the connection')));
@@ -286,6 +303,7 @@ class Asker implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#unwanted[Symbol.dispose]();
     this.#upstream.socket.end(encodeTerminate());
     this.#upstream.socket.destroySoon();
     await Promise.resolve();

@@ -238,3 +238,23 @@ describe('sessions at once', () => {
     expect(typesOf(await first.ask(query('select 1')))).toBe('TDCZ');
   });
 });
+
+describe('a session that somebody ends', () => {
+  it('is told to be over once it is, with its record closed; others are not', async () => {
+    const own = await governed.anew();
+    const [one, other] = [await own.connect(), await own.connect()];
+    const [first] = own.records.flatMap(({ record }) => (record.type === 'session.open' ? [record.session] : []));
+    const ended = new Promise((resolve) => one.once('end', resolve));
+    own.revoke({ code: 'SessionEnded', reason: 'wrong table', session: `s-${'z'.repeat(16)}` });
+    own.revoke({ code: 'SessionEnded', reason: 'wrong table', session: first, by: 'jane@corp' });
+    await ended;
+    await eventually('the word of its end', () => own.closed[0]);
+    expect(own.closed).toEqual([[first, 'session.close']]);
+    expect(own.records.at(-1)?.record).toMatchObject({ code: 'SessionEnded', by: 'jane@corp' });
+    expect((await other.query('select 1 as n')).rows).toEqual([{ n: 1 }]);
+    own.revoke({ code: 'SessionEnded', reason: 'all' });
+    await eventually('nothing open', () => (own.sessions.open === 0 ? true : undefined));
+    expect(own.closed).toHaveLength(1);
+    await own[Symbol.asyncDispose]();
+  });
+});

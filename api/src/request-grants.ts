@@ -1,0 +1,59 @@
+import type { AccessRequest, RequestSpec, RequestState, RequestStatus } from './request.ts';
+
+type Asked = Pick<AccessRequest, 'metadata' | 'spec'>;
+
+/** People may approve that the same runs again for so long. */
+export const MIN_GRANT_SECONDS = 60;
+export const MAX_GRANT_SECONDS = 12 * 3600;
+
+/** States of a request whose approval was used, or may be. */
+const GRANTING: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
+
+/** Seconds for which the same may be approved at most: 0 where it may not. */
+export function mayGrant({ rules, template }: Pick<RequestSpec, 'rules' | 'template'>): number {
+  return template === undefined ? 0 : Math.min(...rules.map(({ grant = 0 }) => grant));
+}
+
+/** Times that are offered where a rule allows more, s: long enough for a handful of the same, for a task, and for a shift of it. */
+const STEPS = [600, 1_800, 3_600, 14_400] as const;
+
+/** For how long the same may be approved, of which a person chooses, s; none where it may not. */
+export function grantSteps(spec: Pick<RequestSpec, 'rules' | 'template'>): number[] {
+  const most = mayGrant(spec);
+  return most < MIN_GRANT_SECONDS ? [] : [...STEPS.filter((step) => step < most), most];
+}
+
+/** Whether a grant is open, as far as its request says. */
+export function isGranting({ state, grantedUntil: until, revokedBy }: RequestStatus, now: number): boolean {
+  return state !== undefined && GRANTING.has(state) && until !== undefined && revokedBy === undefined && now < Date.parse(until);
+}
+
+/**
+ * What two requests have in common that ask for the same with other values: agent and pod, whom it acts for, resource, rules of one
+ * generation, and the template. Undefined: it has none, since a value may say what it does; nothing is the same as it.
+ */
+export function sameKey(namespace: string | undefined, spec: RequestSpec): string | undefined {
+  const { agent, resource, protocol, rules, template } = spec;
+  if (template === undefined) return undefined;
+  const { serviceAccount, podUid, onBehalfOf } = agent;
+  const asking = rules.map(({ policy, generation, rule }) => [policy.namespace, policy.name, generation, rule].join(' '));
+  return JSON.stringify([
+    template,
+    namespace,
+    serviceAccount,
+    podUid,
+    onBehalfOf?.issuer,
+    onBehalfOf?.user,
+    resource.namespace,
+    resource.name,
+    protocol,
+    asking.toSorted(),
+  ]);
+}
+
+/** How often what a request grants was used, of those that are known; they are kept for an hour after they ran. */
+export function usesOf({ metadata }: Asked, all: Iterable<Asked>): number {
+  let uses = 0;
+  for (const each of all) if (each.spec.grantedBy === metadata.name && each.metadata.namespace === metadata.namespace) uses++;
+  return uses;
+}

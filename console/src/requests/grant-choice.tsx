@@ -1,0 +1,50 @@
+import type { AccessRequest } from '@chaperone/api';
+import { GRANT_WORDS, grantSteps, minutesText, scopeWords } from '@chaperone/api/requests';
+import type { JSX } from 'preact';
+import { useId } from 'preact/hooks';
+import { RecordedBlock } from '../ui/recorded.tsx';
+import { Said } from '../ui/words.tsx';
+
+export interface GrantChoiceProps {
+  readonly request: AccessRequest;
+  /** Whether one more approval is enough. */
+  readonly isLast: boolean;
+  /** Seconds; 0: only this once. */
+  readonly chosen: number;
+  readonly onChoose: (seconds: number) => void;
+}
+
+/** Whether the same may run again, where a rule lets people say so: not unless somebody chooses it, and then with all that it is for. */
+export function GrantChoice({ request, isLast, chosen, onChoose }: GrantChoiceProps): JSX.Element | null {
+  const name = useId();
+  const steps = grantSteps(request.spec);
+  if (steps.length === 0) return null;
+  return (
+    <fieldset class="grant-choice">
+      <legend>Approve it, and the same again (asks nobody while it lasts)</legend>
+      {[0, ...steps].map((seconds) => (
+        <label key={seconds}>
+          <input type="radio" name={name} checked={chosen === seconds} onChange={() => onChoose(seconds)} />
+          <span>{seconds === 0 ? 'only this once' : `for ${minutesText(seconds)}`}</span>
+        </label>
+      ))}
+      <div role="status">
+        {chosen > 0 && (
+          <p class="scope">
+            For {minutesText(chosen)} nobody is asked for {GRANT_WORDS}. It is for <Said words={scopeWords(request)} />.
+            {!isLast && ' Everybody who approves has to say so; the shortest time counts.'}
+          </p>
+        )}
+      </div>
+      {chosen > 0 && <Template request={request} />}
+    </fieldset>
+  );
+}
+
+/** What may run again: the statement, without its values. */
+export function Template({ request: { spec } }: { request: AccessRequest }): JSX.Element {
+  // Of a sidecar that does not tell the template, or of one that is too large, the statement itself is what is known.
+  const text = spec.templateText ?? spec.text;
+  const title = spec.templateText === undefined ? 'Runs again, with other values' : 'Runs again, with any value for each ?';
+  return <RecordedBlock text={text} title={title} bytes={new TextEncoder().encode(text).length} />;
+}
