@@ -114,6 +114,14 @@ export const DECIDE_CODES = {
     retry: 'repeat-unchanged',
     example: 'the passkey did not sign this answer on this page',
   },
+  PasskeyRemoved: {
+    audience: ['operator'],
+    what: 'Somebody has removed a passkey of theirs for approvals.',
+    why: 'Whoever looks after the cluster is told, since a sign-in was enough for it.',
+    fix: 'Ask that person, if it surprises you: somebody may have their sign-in.',
+    retry: 'none',
+    example: 'jane@corp has removed a passkey for approvals',
+  },
   PasskeyRegistered: {
     audience: ['owner', 'operator'],
     what: 'Somebody has a new passkey, with which they approve from now on.',

@@ -59,12 +59,14 @@ export class PersonsBrowser implements AsyncDisposable {
   }
 }
 
-/** Types a name where the provider asks for one, and agrees. */
+/** Types a name where the provider asks for one, as it does in a browser that it does not know, and agrees. */
 export async function atProvider(page: Page, login: string): Promise<void> {
   await page.waitForURL(/interaction/);
-  await page.fill('input[name=login]', login);
-  await page.fill('input[name=password]', 'any');
-  await page.click('button[type=submit]');
+  if ((await page.locator('input[name=login]').count()) > 0) {
+    await page.fill('input[name=login]', login);
+    await page.fill('input[name=password]', 'any');
+    await page.click('button[type=submit]');
+  }
   await page.waitForSelector('text=Authorize');
   await page.click('button[type=submit]');
 }

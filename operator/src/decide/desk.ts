@@ -21,15 +21,16 @@ import {
   type IssuerKeys,
   passkeyMessage,
   type Person,
+  removalMessage,
+  shownLately,
   type Terms,
   verifyAnswer,
   verifyAssertion,
   verifySigned,
   viewText,
-  shownLately,
 } from '@chaperone/policy/attest';
 import { writeAttested } from '../approvals/attested.ts';
-import type { Passkeys } from './passkeys.ts';
+import type { Passkey, Passkeys } from './passkeys.ts';
 import { CHALLENGE_LASTS_MS, type Session } from './sessions.ts';
 import { type ContentSheet, contentSheet } from './content.ts';
 
@@ -65,6 +66,9 @@ export type AnswerBody = z.infer<typeof AnswerBody>;
 /** `registration` is the text that was signed. */
 export const RegistrationBody = z.strictObject({ registration: z.string().max(24 * 1024), ...proof });
 export type RegistrationBody = z.infer<typeof RegistrationBody>;
+/** The name of a passkey, as it was signed. */
+export const RemovalBody = z.strictObject({ credential: z.string().min(1).max(1400), ...proof });
+export type RemovalBody = z.infer<typeof RemovalBody>;
 
 export interface At {
   readonly namespace: string;
@@ -88,7 +92,8 @@ export interface Sheet {
   /** Whether a rule asks this person at all. */
   readonly asked: boolean;
   readonly reason: boolean;
-  readonly passkeys: readonly string[];
+  /** The person's own. */
+  readonly passkeys: readonly Pick<Passkey, 'id' | 'registeredAt'>[];
   readonly rpId: string;
 }
 
@@ -100,8 +105,8 @@ export interface DeskOptions {
   /** What is known beside a request; a sentence: why it is not there any more. */
   readonly contentOf: (request: AccessRequest) => RequestContent | string | undefined;
   readonly now: () => number;
-  /** Tells people who look after the cluster that somebody has a new passkey. */
-  readonly onPasskey: (user: string) => void;
+  /** Tells people who look after the cluster that somebody has a new passkey, or one less. */
+  readonly onPasskey: (user: string, became: 'registered' | 'removed') => void;
 }
 
 /**
@@ -136,7 +141,7 @@ export class DecideDesk {
       assurance: leastOf(asking),
       asked: asking.length > 0,
       reason: asking.some((rule) => rule.reason),
-      passkeys: passkeys.map(({ id }) => id),
+      passkeys: passkeys.map(({ id, registeredAt }) => ({ id, registeredAt })),
       rpId: this.#o.terms.site.rpId,
     };
   }
@@ -214,7 +219,16 @@ export class DecideDesk {
     const message = passkeyMessage(registration);
     await verifySigned(message, { ...given, idToken }, this.#o.now(), this.#o.terms, this.#o.keys);
     await this.#o.passkeys.register(signedIn.person.user, registration, challenge);
-    this.#o.onPasskey(signedIn.person.user);
+    this.#o.onPasskey(signedIn.person.user, 'registered');
+  }
+
+  /** Takes a passkey from whoever signed in just now, and has signed which. @throws AttestError */
+  async removePasskey({ idToken, signedIn }: Session, { credential, ...given }: RemovalBody): Promise<void> {
+    const now = this.#o.now();
+    demandFresh({ signedIn }, now);
+    await verifySigned(removalMessage(credential), { ...given, idToken }, now, this.#o.terms, this.#o.keys);
+    await this.#o.passkeys.remove(signedIn.person.user, credential);
+    this.#o.onPasskey(signedIn.person.user, 'removed');
   }
 
   async #asserted({ user }: Person, answer: Answer, given: NonNullable<AnswerBody['assertion']>): Promise<Assertion> {
@@ -275,9 +289,9 @@ function demandGrantable({ spec }: AccessRequest, { decision, grantFor = 0 }: An
     throw new AttestError('SignatureRefused', 'the rules do not let the same run again for so long; nothing was decided');
 }
 
-function demandFresh({ signedIn: { authenticatedAt } }: Session, now: number): void {
+function demandFresh({ signedIn: { authenticatedAt } }: Pick<Session, 'signedIn'>, now: number): void {
   if (authenticatedAt === undefined || now > authenticatedAt + FRESH_MS)
-    throw new AttestError('SignInNeeded', 'a passkey is added right after you prove who you are; sign in again');
+    throw new AttestError('SignInNeeded', 'passkeys are added and removed right after you prove who you are; sign in again');
 }
 
 /** What every rule takes that asks this person. */

@@ -65,7 +65,13 @@ describe('a request that the page did not send is refused', () => {
     ['as another site, by the browser’s word', { 'sec-fetch-site': 'cross-site' }],
     ['as a neighbour, by the browser’s word', { 'sec-fetch-site': 'same-site' }],
   ])('%s', async (_, headers) => {
-    for (const path of ['/decide/sign-in', `/decide/api/agents/${REQUEST}`, '/decide/passkeys', '/decide/passkeys/options'])
+    for (const path of [
+      '/decide/sign-in',
+      `/decide/api/agents/${REQUEST}`,
+      '/decide/passkeys',
+      '/decide/passkeys/options',
+      '/decide/passkeys/remove',
+    ])
       expect(await codeOf(post(path, SIGN_IN, headers))).toBe('PageForeign');
   });
 });
@@ -125,7 +131,12 @@ describe('a sign-in', () => {
 
   it('is needed for everything else', async () => {
     expect(await codeOf(get(`/decide/api/agents/${REQUEST}`))).toBe('SignInNeeded');
-    for (const path of [`/decide/api/agents/${REQUEST}`, '/decide/passkeys', '/decide/passkeys/options'])
+    for (const path of [
+      `/decide/api/agents/${REQUEST}`,
+      '/decide/passkeys',
+      '/decide/passkeys/options',
+      '/decide/passkeys/remove',
+    ])
       expect(await codeOf(post(path, {}))).toBe('SignInNeeded');
   });
 });

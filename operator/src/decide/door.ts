@@ -2,7 +2,7 @@ import type { IncomingMessage, RequestListener } from 'node:http';
 import { RequestPath } from '@chaperone/api';
 import { AttestError, type AttestCode, judgeSignIn, readIdToken, type Terms } from '@chaperone/policy/attest';
 import { z } from 'zod';
-import { AnswerBody, type At, type DecideDesk, RegistrationBody } from './desk.ts';
+import { AnswerBody, type At, type DecideDesk, RegistrationBody, RemovalBody } from './desk.ts';
 import { CALLBACK_PATH, type Issuer } from './issuer.ts';
 import type { Page } from './page.ts';
 import type { Seal } from './seal.ts';
@@ -150,6 +150,10 @@ async function post(options: DoorOptions, request: IncomingMessage, path: string
   if (path === '/decide/passkeys/options') return json(await desk.registration(session));
   if (path === '/decide/passkeys') {
     await desk.register(session, parsed(RegistrationBody, body));
+    return { status: 204 };
+  }
+  if (path === '/decide/passkeys/remove') {
+    await desk.removePasskey(session, parsed(RemovalBody, body));
     return { status: 204 };
   }
   const at = atOf(path, '/decide/api/');

@@ -48,6 +48,10 @@ const HTML = `<!doctype html>
         <button id="send"></button>
       </p>
     </section>
+    <section id="own" hidden aria-labelledby="own-title">
+      <h2 id="own-title">Your passkeys</h2>
+      <ul id="known"></ul>
+    </section>
     <p><button id="passkey" hidden>Add a passkey…</button></p>
   </section>
   <noscript>This page signs what you decide, which needs JavaScript.</noscript>
@@ -71,6 +75,8 @@ fieldset { margin: 1rem 0; padding: .5rem 1rem; border: 1px solid; }
 fieldset label { display: flex; gap: .5rem; align-items: center; min-height: 44px; overflow-wrap: anywhere; }
 #first, #second { display: flex; justify-content: space-between; }
 #second { flex-direction: row-reverse; margin-top: 3rem; }
+#known li { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; justify-content: space-between; }
+h2 { font-size: 1.1rem; margin-top: 3rem; }
 input { box-sizing: border-box; }
 #reason { display: block; width: 100%; }
 button, input { font: inherit; padding: .6rem 1rem; min-height: 44px; }

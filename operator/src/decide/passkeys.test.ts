@@ -146,6 +146,59 @@ describe.skipIf(!hasChromium)('a passkey, in a browser with an authenticator of 
     expect(site.decisions().map(({ spec }) => [spec.decision, spec.attestation?.assurance])).toEqual([['Deny', 'signed']]);
   });
 
+  const kept = (): unknown => {
+    const name = secrets()[0]?.metadata.name ?? '';
+    const secret = site.api.get(KINDS.secrets, { namespace: 'chaperone-system', name });
+    const text = (secret?.data as Record<string, string> | undefined)?.['passkeys'] ?? '';
+    return (JSON.parse(Buffer.from(text, 'base64').toString()) as { passkeys: unknown }).passkeys;
+  };
+
+  it('is shown to its person, who removes it by two presses; that is told, and it approves nothing from then on', async () => {
+    await register();
+    const item = one.page.locator('#known li');
+    expect(await item.locator('span').textContent()).toMatch(/^Passkey ….{6}, added \d{4}-\d\d-\d\d \d\d:\d\d UTC$/);
+    await item.locator('button').click();
+    expect(await item.locator('button').textContent()).toMatch(/^Remove ….{6} for good$/);
+    expect(kept()).toHaveLength(1);
+    await Promise.all([one.page.waitForEvent('load'), item.locator('button').click()]);
+    await saying('to approve this you need a passkey; add one below');
+    expect([kept(), await one.page.locator('#own').isVisible()]).toEqual([[], false]);
+    expect(site.events).toEqual([
+      'jane@corp has registered a passkey for approvals',
+      'jane@corp has removed a passkey for approvals',
+    ]);
+    expect(one.faults).toEqual([]);
+  });
+
+  it('is removed right after a sign-in alone', async () => {
+    await register();
+    site.skewMs = 6 * 60_000;
+    const button = one.page.locator('#known li button');
+    await button.click();
+    await button.click();
+    // Back to the issuer, to prove once more who it is.
+    await atIssuer(one.page, 'jane');
+    await one.page.waitForSelector('#request:visible');
+    expect(kept()).toHaveLength(1);
+  });
+
+  it('is not removed where somebody between browser and operator names another one, or who has it is somebody else', async () => {
+    await register();
+    await one.page.route('**/decide/passkeys/remove', (route) => {
+      const body = route.request().postDataJSON() as object;
+      return route.continue({ postData: JSON.stringify({ ...body, credential: 'another' }) });
+    });
+    const button = one.page.locator('#known li button');
+    await button.click();
+    await button.click();
+    await saying('(SignatureRefused)');
+    const other = await visit(browser, site);
+    await signIn(other, 'bob');
+    await other.page.waitForSelector('#request:visible');
+    expect(await other.page.locator('#known li').count()).toBe(0);
+    expect(kept()).toHaveLength(1);
+  });
+
   it('that somebody between browser and operator put in its place is not registered', async () => {
     await signIn(one);
     await one.page.click('#passkey');

@@ -53,7 +53,7 @@ export class Passkeys {
   async options(user: string): Promise<{ readonly challenge: string }> {
     const known = await this.of(user);
     if (known.length >= MAX_PASSKEYS)
-      throw new AttestError('PasskeyRefused', `you have ${MAX_PASSKEYS} passkeys already; have some removed`);
+      throw new AttestError('PasskeyRefused', `you have ${MAX_PASSKEYS} passkeys already; remove one`);
     return await generateRegistrationOptions({
       rpName: 'Chaperone',
       rpID: this.#o.site.rpId,
@@ -84,6 +84,14 @@ export class Passkeys {
     return passkey;
   }
 
+  /** Keeps one passkey less. @throws AttestError PasskeyRefused */
+  async remove(user: string, id: string): Promise<void> {
+    const { version, passkeys } = await this.#read(user);
+    const left = passkeys.filter((each) => each.id !== id);
+    if (left.length === passkeys.length) throw notRegistered();
+    await this.#write(user, left, version);
+  }
+
   /**
    * Notes how far a passkey has counted, before its answer is taken: of two answers at once, one is refused.
    * @throws AttestError PasskeyRefused
@@ -91,7 +99,7 @@ export class Passkeys {
   async count(user: string, id: string, judge: (passkey: Passkey) => Promise<number>): Promise<void> {
     const { version, passkeys } = await this.#read(user);
     const passkey = passkeys.find((each) => each.id === id);
-    if (passkey === undefined) throw new AttestError('PasskeyRefused', 'this passkey is not registered for you');
+    if (passkey === undefined) throw notRegistered();
     const counter = await judge(passkey);
     if (counter === passkey.counter) return;
     await this.#write(
@@ -168,6 +176,10 @@ function keptIn({ data }: KubeObject): z.infer<typeof Kept> | undefined {
   } catch {
     return undefined;
   }
+}
+
+function notRegistered(): AttestError {
+  return new AttestError('PasskeyRefused', 'this passkey is not registered for you');
 }
 
 function refused(): AttestError {

@@ -36,10 +36,11 @@ export function createDecide({
   const terms = termsOf(config);
   const issuer = new Issuer(config, onError, now);
   const passkeys = new Passkeys({ kube, namespace, site: terms.site, now });
-  const onPasskey = (user: string): void => {
+  const onPasskey: DeskOptions['onPasskey'] = (user, became) => {
     const regarding = { apiVersion: 'v1', kind: 'Secret', namespace, name: passkeys.nameOf(user) };
-    const note = `${user} has registered a passkey for approvals`;
-    void events.emit(regarding, { type: 'Warning', reason: 'PasskeyRegistered', action: 'Register', note });
+    const note = `${user} has ${became} a passkey for approvals`;
+    const reason = became === 'registered' ? 'PasskeyRegistered' : 'PasskeyRemoved';
+    void events.emit(regarding, { type: 'Warning', reason, action: became === 'registered' ? 'Register' : 'Remove', note });
   };
   return createDoor({
     origin: config.url,

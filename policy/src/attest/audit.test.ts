@@ -79,7 +79,7 @@ describe('a bundle as an honest operator left it', () => {
 
   it('holds for a time that was signed, and for a page that was drawn before what it meets was known', async () => {
     const asked = aCopiedRequest({ template: 'c'.repeat(64) }, { minimum: 1, grant: 3600 });
-    const granted = await aSignedDecision(asked, { issuer, grantFor: 600 });
+    const granted = await aSignedDecision(asked, { issuer, mods: { grantFor: 600 } });
     const { preview: _, ...early } = asked.status ?? {};
     const first = await aSignedDecision({ ...asked, status: early }, { issuer });
     const later = { ...asked, status: { ...early, preview: { estimate: 4, count: 3 } } };
@@ -96,6 +96,11 @@ describe('a bundle as an honest operator left it', () => {
   it('needs neither terms nor keys where nothing is signed, and does not pass where something is', async () => {
     expect(await audit(readBundle([aCopiedRequest()]), undefined)).toMatchObject([{ verdict: 'follows', decisions: [] }]);
     await expect(audit(readBundle([request, jane]), undefined)).rejects.toThrow('need terms and keys');
+  });
+
+  it('may have been drawn before anybody had looked at the rows', async () => {
+    const looked = { ...request, status: { ...request.status, preview: { count: 3 } } };
+    expect(verdicts(await auditOf([looked, jane, bob]))).toEqual(['follows', 'valid', 'valid']);
   });
 
   it('takes the same object twice, as it was at two times', async () => {
@@ -412,6 +417,20 @@ describe('what people granted', () => {
     ],
   ])('does not cover what ran %s', async (_, objects, expected) => {
     expect(verdicts(await auditOf(objects)).at(-1)).toBe(expected);
+  });
+
+  it('is signed for the time that was chosen, and for no other', async () => {
+    const asked = aCopiedRequest({ template }, { ...rule, assurance: 'signed' });
+    const signed = await aSignedDecision(asked, { issuer, mods: { grantFor: 600 } });
+    const after = countedBy(asked, [signed], { state: 'Ran' });
+    expect(verdicts(await auditOf([after, signed]))).toEqual(['follows', 'valid']);
+    for (const grantFor of [601, undefined]) {
+      const other = { ...signed, spec: { ...signed.spec, grantFor } };
+      expect(verdicts(await auditOf([after, other]))).toEqual([
+        'contradicted StateContradicted',
+        'invalid DecisionSignatureInvalid',
+      ]);
+    }
   });
 
   it('is not longer than what was wished', async () => {

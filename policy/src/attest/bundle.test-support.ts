@@ -44,8 +44,6 @@ export interface Signing {
   readonly issuer: TestIssuer;
   readonly claims?: Record<string, unknown>;
   readonly mods?: Partial<DecisionSpec>;
-  /** Seconds for which the same may run again. */
-  readonly grantFor?: number;
   readonly passkey?: ReturnType<typeof aPasskey>;
   readonly site?: { readonly origin: string; readonly rpId: string };
   /** After the time of all that is here, ms. */
@@ -58,8 +56,7 @@ let made = 0;
 export async function aSignedDecision(request: AccessRequest, given: Signing): Promise<ApprovalDecision> {
   const { issuer, claims = {}, mods = {}, passkey, site, after = 0, browser = await aBrowser() } = given;
   const { namespace = '', name, uid = '' } = request.metadata;
-  const { decision = 'Approve', reason = 'ticket 4412', by = 'jane@corp', groups = ['dba'] } = mods;
-  const { grantFor } = given;
+  const { decision = 'Approve', reason = 'ticket 4412', by = 'jane@corp', groups = ['dba'], grantFor } = mods;
   const { challenge } = ANSWER;
   const { shown } = viewText(request);
   const answer: Answer = { namespace, name, uid, digest: request.spec.digest, decision, reason, grantFor, challenge, shown };
@@ -76,7 +73,6 @@ export async function aSignedDecision(request: AccessRequest, given: Signing): P
       by,
       groups,
       reason,
-      ...(grantFor !== undefined && { grantFor }),
       attestation: {
         assurance: passkey === undefined ? 'signed' : 'passkey',
         idToken,

@@ -5,6 +5,7 @@ import { canonicalJson } from '../canonical.ts';
 /** What a key is made to say, so that it can never be taken for anything else. These lines are part of what auditors check. */
 const DECISION_DOMAIN = 'chaperone.dev/decision/v1\n';
 const PASSKEY_DOMAIN = 'chaperone.dev/passkey/v1\n';
+const REMOVAL_DOMAIN = 'chaperone.dev/passkey-removal/v1\n';
 const KEY_DOMAIN = 'chaperone.dev/key/v1\n';
 
 /** All that a person agrees to, or not. */
@@ -39,6 +40,11 @@ export function decisionMessage({ namespace, name, uid, digest, decision, reason
 /** What is signed of a new passkey: what the browser answered to the registration, as text. */
 export function passkeyMessage(registration: string): Buffer {
   return Buffer.from(PASSKEY_DOMAIN + registration, 'utf8');
+}
+
+/** What is signed where somebody gives up a passkey: its name. A passkey that is made anew has another one. */
+export function removalMessage(credential: string): Buffer {
+  return Buffer.from(REMOVAL_DOMAIN + credential, 'utf8');
 }
 
 /**

@@ -32,7 +32,7 @@ interface Sheet {
   readonly assurance: 'kubernetes' | 'signed' | 'passkey';
   readonly asked: boolean;
   readonly reason: boolean;
-  readonly passkeys: readonly string[];
+  readonly passkeys: readonly { readonly id: string; readonly registeredAt: string }[];
   readonly rpId: string;
 }
 /** What is shown beside it, and no answer signs. */
@@ -234,7 +234,7 @@ function drawGrants(grants: readonly number[], onChoose: (seconds: number) => vo
 
 async function assertion(message: string, { passkeys, rpId }: Sheet): Promise<object> {
   const challenge = base64url(await sha256(message));
-  const allowCredentials = passkeys.map((id) => ({ id, type: 'public-key' as const }));
+  const allowCredentials = passkeys.map(({ id }) => ({ id, type: 'public-key' as const }));
   const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON({
     challenge,
     allowCredentials,
@@ -288,6 +288,44 @@ async function addPasskey(key: Key): Promise<void> {
     response: { clientDataJSON: base64url(given.clientDataJSON), attestationObject: base64url(given.attestationObject) },
   });
   await ask('/decide/passkeys', { registration, ...(await signed(`chaperone.dev/passkey/v1\n${registration}`, key)) });
+}
+
+/** Own passkeys, by the end of their names and when they were added; one is given up by two presses. */
+function drawPasskeys({ passkeys }: Sheet, key: Key): void {
+  const items = passkeys.map(({ id, registeredAt }) => {
+    const [item, text, button] = [document.createElement('li'), document.createElement('span'), document.createElement('button')];
+    text.textContent = `Passkey …${id.slice(-6)}, added ${registeredAt.slice(0, 16).replace('T', ' ')} UTC`;
+    button.textContent = 'Remove…';
+    let isMeant = false;
+    const press = async (): Promise<void> => {
+      if (!isMeant) {
+        isMeant = true;
+        button.textContent = `Remove …${id.slice(-6)} for good`;
+        return;
+      }
+      await soonAfterSignIn(() => removePasskey(id, key));
+    };
+    button.addEventListener('click', () => void press().catch(explain));
+    item.append(text, button);
+    return item;
+  });
+  element('known').replaceChildren(...items);
+  show('own', items.length > 0);
+}
+
+async function removePasskey(credential: string, key: Key): Promise<void> {
+  await ask('/decide/passkeys/remove', { credential, ...(await signed(`chaperone.dev/passkey-removal/v1\n${credential}`, key)) });
+}
+
+/** Who signed in a while ago proves once more who they are. */
+async function soonAfterSignIn(act: () => Promise<void>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    if (error instanceof Refused && error.code === 'SignInNeeded') return signIn(true);
+    throw error;
+  }
+  location.reload();
 }
 
 function explain(error: unknown): void {
@@ -371,16 +409,7 @@ function offer(shown: Shown, key: Key): void {
     show('panel', false);
     await follow(act === 'Revoke');
   });
-  onPress('passkey', async () => {
-    try {
-      await addPasskey(key);
-    } catch (error) {
-      // Who signed in a while ago proves once more who they are.
-      if (error instanceof Refused && error.code === 'SignInNeeded') return signIn(true);
-      throw error;
-    }
-    location.reload();
-  });
+  onPress('passkey', () => soonAfterSignIn(() => addPasskey(key)));
 }
 
 async function load(): Promise<Shown> {
@@ -402,6 +431,7 @@ async function open(): Promise<void> {
   show('content', sheet.lookingMs > 0);
   if (sheet.lookingMs === 0 && isOpen(sheet)) await drawContent();
   show('request', true);
+  drawPasskeys(sheet, key);
   if (!isOpen(sheet)) {
     show('first', false);
     say(`the request is over: ${sheet.state}`);
