@@ -18,10 +18,10 @@ export class ClusterPolicies implements PolicySource {
   constructor({ kube, now, onError }: ClusterPoliciesOptions) {
     this.#now = now;
     // One that cannot be read is left out and reported.
-    const policy = (object: unknown): AccessPolicy => AccessPolicy.parse(object);
-    const resource = (object: unknown): ProtectedResource => ProtectedResource.parse(object);
-    this.#policies = new Informer({ kube, kind: KINDS.accessPolicies, parse: policy, onError, now });
-    this.#resources = new Informer({ kube, kind: KINDS.protectedResources, parse: resource, onError, now });
+    const policies = { kind: KINDS.accessPolicies, parse: (object: unknown) => AccessPolicy.parse(object) };
+    const resources = { kind: KINDS.protectedResources, parse: (object: unknown) => ProtectedResource.parse(object) };
+    this.#policies = new Informer({ ...policies, kube, onError, now });
+    this.#resources = new Informer({ ...resources, kube, onError, now });
   }
 
   start(): this {
