@@ -36,9 +36,18 @@ export function groupsOf(request: AccessRequest, { groups }: Viewer): readonly s
   return groups === 'whoever is asked' ? groupsNamed(request) : groups;
 }
 
-/** Whether the request is this person's own: nobody decides on one of those. */
+/** What stands between a prefix and the name that a token says: https://login.corp#mira, oidc:mira. */
+const PREFIX_ENDS = new Set([':', '#', '/', '|']);
+
+/**
+ * Whether the request may be this person's own: nobody decides on one of those. The token of a caller says a name without the prefix that
+ * the API server puts before it, and who issues tokens may not tell people apart by case: a name that could be the caller's is.
+ */
 export function isOwn(namespace: string | undefined, { agent }: AccessRequest['spec'], by: string): boolean {
-  return by === `system:serviceaccount:${namespace ?? ''}:${agent.serviceAccount}` || by === agent.onBehalfOf?.user;
+  if (by === `system:serviceaccount:${namespace ?? ''}:${agent.serviceAccount}`) return true;
+  if (agent.onBehalfOf === undefined) return false;
+  const [name, caller] = [by.toLowerCase(), agent.onBehalfOf.user.toLowerCase()];
+  return name === caller || (name.endsWith(caller) && PREFIX_ENDS.has(name[name.length - caller.length - 1] ?? ''));
 }
 
 /** The rules of a request that ask this person now. */

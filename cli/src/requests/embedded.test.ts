@@ -407,7 +407,7 @@ test('a person ends a session while its statement waits; the agent reads why, an
     return out.includes('close') ? out : undefined;
   });
   expect(shown).toMatch(new RegExp(`held   ${request.metadata.name}: Withdrawn after `));
-  expect(shown).toContain('somebody who may ended it: wrong order (SessionEnded, by jane@corp)');
+  expect(shown).toContain('a person ended it: wrong order (SessionEnded, by jane@corp)');
   expect(await held.ask('sessions', 'kill', session, '--reason', 'again')).toMatchObject({
     code: 6,
     out: '',

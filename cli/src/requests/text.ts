@@ -6,6 +6,7 @@ import {
   grantedWords,
   grantWords,
   heldEffects,
+  isOpen,
   lookingMs,
   LOOKING_WORDS,
   mayDecide,
@@ -95,7 +96,6 @@ export function wholeLines(request: AccessRequest, content: RequestContent | und
   return [
     ...whoLines(request),
     ...actionLines(request, content, now),
-    ...contentLines(content),
     ...termLines(request, now),
     ...grantedLines(request),
     ...answerLines(request),
@@ -128,6 +128,7 @@ function actionLines(request: AccessRequest, content: RequestContent | undefined
     }),
     ...fullLine(spec.effects, 'effects'),
     ...rowsOf(request, now).map((text, at) => line(at === 0 ? 'Rows' : '', text)),
+    ...contentLines(content),
     ...transactionOf(request).map((text) => line('Locks', text)),
     ...recentLines(request, Infinity),
   ];
@@ -144,7 +145,7 @@ function termLines(request: AccessRequest, now: number): string[] {
   const { metadata, spec, status } = request;
   const asked = status?.asked ?? 1;
   return [
-    line('Waits', waitsWords(request)),
+    ...(isOpen(status?.state) ? [line('Waits', waitsWords(request))] : []),
     ...spec.rules.map((rule, at) => line(at === 0 ? 'Rules' : '', ruleText(rule, undefined, now))),
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
     line('Session', `${spec.session}, action ${spec.action}`),

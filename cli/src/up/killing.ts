@@ -39,7 +39,7 @@ export class Killing {
     const { control, collector, token } = this.#o;
     const { sessions } = this;
     if (sessions?.has(session) === true) {
-      control.kill(session, `somebody who may ended it: ${reason}`, by);
+      control.kill(session, `a person ended it: ${reason}`, by);
       for (const until = performance.now() + END_WAIT_MS; performance.now() < until; await delay(CHECK_MS))
         if (!sessions.has(session)) return 'ended';
       return 'told';

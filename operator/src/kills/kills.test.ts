@@ -45,7 +45,7 @@ afterEach(async () => {
 test('a session that somebody names is ended once, and its sidecar is told why, and by whom for the record', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
   await vi.waitFor(() => expect(statusOf('one')).toEqual({ sent: 1, at: new Date(now).toISOString() }));
-  expect(told).toEqual([`agents ${SESSION} somebody who may ended it: wrong table (jane@corp)`]);
+  expect(told).toEqual([`agents ${SESSION} a person ended it: wrong table (jane@corp)`]);
 });
 
 test('that its sidecar says that it is over is written, once, and of no other namespace', async () => {
@@ -80,7 +80,7 @@ test('an end that is told before it is written that it was asked for keeps both'
 test('a sidecar that connects later is told of what was ended lately, in its own namespace', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
   await vi.waitFor(() =>
-    expect(kills.of('agents')).toEqual([{ session: SESSION, reason: 'somebody who may ended it: wrong table', by: 'jane@corp' }]),
+    expect(kills.of('agents')).toEqual([{ session: SESSION, reason: 'a person ended it: wrong table', by: 'jane@corp' }]),
   );
   expect(kills.of('others')).toEqual([]);
   now += 16 * 60_000;

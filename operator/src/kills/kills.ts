@@ -96,5 +96,5 @@ function keyOf({ metadata }: SessionKill): string {
 
 /** The agent is told why, and not by whom; the session's record keeps both. */
 function killOf({ spec: { session, reason, by } }: SessionKill): Kill {
-  return { session, reason: `somebody who may ended it: ${reason}`, by };
+  return { session, reason: `a person ended it: ${reason}`, by };
 }

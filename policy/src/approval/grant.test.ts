@@ -31,6 +31,14 @@ describe('an approval grants', () => {
     expect(minutes(decided(asked, ...given))).toBe(wanted);
   });
 
+  it('nothing any more once another one approves for this once, before it runs', () => {
+    const asked = granting({ grant: 1800 });
+    const jane = approve(asked, 1800);
+    const first = decided(asked, jane);
+    expect(minutes(first)).toBe(30);
+    expect(minutes(counted(asked, first, [jane, approve(asked, undefined, 'bob')], NOW))).toBeUndefined();
+  });
+
   it.each<[string, Asked, string]>([
     ['a rule says nothing of it', granting({}), 'it can be approved for one execution only'],
     [

@@ -16,6 +16,8 @@ import { Question, RequestView, sealAction, type SealedAction } from './question
 import { counted, ended, looked, release, requestOf, viewOf } from './request.ts';
 import { aRequest, decisionOn } from './request.test-support.ts';
 
+const CROWD = 70;
+
 const NOW = Date.parse('2026-01-01T00:01:30Z');
 const LATE = Date.parse('2026-01-01T00:05:00.001Z');
 /** As the cluster has it, with the operator's note. */
@@ -313,4 +315,11 @@ describe('an agent that keeps asking', () => {
   it('is told so while many of its requests wait', () => {
     expect(new AskLimit().spend('a', MAX_OPEN, 0)).toBe('20 of its requests wait for people already');
   });
+});
+
+it('says who approved, however many answers do not count', () => {
+  const asked = aRequest();
+  const crowd = Array.from({ length: CROWD }, (_, at) => decisionOn(asked, { by: `nobody-${at}`, groups: [] }));
+  const { state, decisions = [] } = counted(asked, {}, [...crowd, decisionOn(asked, { by: 'jane', groups: ['dba'] })], NOW);
+  expect([state, decisions.length, decisions[0]?.by]).toEqual(['Approved', 64, 'jane']);
 });

@@ -1,4 +1,4 @@
-import type { Approvers, Condition, RequestSpec, RequestState, RequestStatus } from '@chaperone/api';
+import type { Approvers, Condition, CountedDecision, RequestSpec, RequestState, RequestStatus } from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
 import type { Access, AccessRule, Agent } from '../access.ts';
 import type { EndRequest, Looked, LookedRequest, Preview, Question, RequestView } from './question.ts';
@@ -77,6 +77,8 @@ function approversOf({ name, policy, approval }: AccessRule, generation: number,
   ];
 }
 
+/** Of a status. */
+const MAX_DECISIONS = 64;
 const SPENT: ReadonlySet<RequestState> = new Set(['Released', 'Ran', 'Failed']);
 /** Whether a request is for the very same action and may still answer it; of one whose agent does not wait, also what was denied. */
 export function answers({ spec }: Pick<Asked, 'spec'>, { state }: RequestStatus, digest: string, now: number): boolean {
@@ -93,6 +95,8 @@ export function counted(
   grant?: Grant,
 ): RequestStatus {
   if (!isOpen(status.state)) return status;
+  // For how long is said anew each time: one who approves this once only ends what others wished.
+  const { grantedUntil: _, ...before } = status;
   const { outcome, votes, decisions } = tally(asked, given);
   const granted = outcome === 'Pending' && grant !== undefined && now < grant.until ? grant.decisions : undefined;
   const isLate = outcome !== 'Denied' && now > Date.parse(asked.spec.expiresAt);
@@ -102,15 +106,21 @@ export function counted(
   return told(
     asked,
     {
-      ...status,
+      ...before,
       state,
       votes,
-      decisions: [...decisions, ...(granted ?? [])].slice(0, 64),
+      decisions: atMost64([...decisions, ...(granted ?? [])]),
       ...(until !== undefined && { grantedUntil: new Date(until).toISOString() }),
       ...(decidedAt !== undefined && { decidedAt }),
     },
     now,
   );
+}
+
+/** As many as a status holds; who counts is not crowded out by who does not. */
+function atMost64(decisions: readonly CountedDecision[]): CountedDecision[] {
+  if (decisions.length <= MAX_DECISIONS) return [...decisions];
+  return decisions.toSorted((a, b) => Number(b.counted) - Number(a.counted)).slice(0, MAX_DECISIONS);
 }
 
 /** Generation of a policy in force; undefined: it is gone. */

@@ -113,6 +113,10 @@ describe('a request is', () => {
   ])('%s', (_, wanted, request, decisions) => expect(outcome(request, ...decisions)).toBe(wanted));
 });
 
+it('another person whose name ends as the caller’s decides', () => {
+  expect(outcome(asked(), by('casimira@corp'))).toBe('Approved 1/1');
+});
+
 describe('a decision does not count', () => {
   it.each<[string, Asked, GivenDecision]>([
     ['it is about another request of this name', asked(), by('jane', { requestUid: 'another' })],
@@ -123,6 +127,9 @@ describe('a decision does not count', () => {
       by('system:serviceaccount:agents:bot'),
     ],
     ['nobody decides on a request of their own', asked(), by('mira@corp')],
+    ['nobody decides on a request of their own', asked(), by('Mira@Corp')],
+    ['nobody decides on a request of their own', asked(), by('oidc:mira@corp')],
+    ['nobody decides on a request of their own', asked(), by('https://login.corp#mira@corp')],
     ['no workload of the agent’s namespace decides', asked(), by('system:serviceaccount:agents:helper')],
     ['it came too late', asked(), by('jane', {}, '2026-01-01T00:05:01Z')],
     ['the rule does not ask this person', asked(), by('jane', { groups: ['dev'] })],

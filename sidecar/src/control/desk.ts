@@ -257,6 +257,7 @@ export class Desk implements Approvals {
 
   #put(entry: Entry, status: RequestStatus): void {
     entry.status = status;
+    if (!isOpen(status.state)) entry.content = {};
     entry.version++;
     const view = this.#view(entry);
     for (const listener of this.#listeners) listener(view);

@@ -21,6 +21,8 @@ export interface CatalogRelation {
    * Changing its rows may run triggers that a person wrote: its own, or those of tables that inheritance and foreign keys lead to.
    */
   readonly runsOwnersCode: boolean;
+  /** Tables whose rows its foreign keys change or delete with its own. */
+  readonly cascadesTo: readonly number[];
   /** By attribute number. */
   readonly columns: ReadonlyMap<number, CatalogColumn>;
 }
@@ -230,6 +232,7 @@ const READERS: Readonly<Record<string, (row: Row, into: Gathered) => void>> = {
       hasTriggers: isTrue(row, 6),
       hasOwnTriggers: isTrue(row, 7),
       runsOwnersCode: false,
+      cascadesTo: [],
       columns: mapIn(into.columns, oid, () => new Map<number, CatalogColumn>()),
     });
   },
@@ -331,10 +334,18 @@ function withOwnersCode({ relations, inherits, cascades }: Gathered): Map<number
   const own = [...relations.values()].filter(({ hasOwnTriggers }) => hasOwnTriggers).map(({ oid }) => oid);
   const triggers = leadingTo(own, down);
   const code = leadingTo(triggers, [...down, ...cascades]);
+  const targets = new Map<number, number[]>();
+  for (const [source, target] of cascades) mapIn(targets, source, () => []).push(target);
+  for (const oids of targets.values()) oids.sort((a, b) => a - b);
   return new Map(
     [...relations].map(([oid, relation]) => [
       oid,
-      { ...relation, hasOwnTriggers: triggers.has(oid), runsOwnersCode: code.has(oid) },
+      {
+        ...relation,
+        hasOwnTriggers: triggers.has(oid),
+        runsOwnersCode: code.has(oid),
+        cascadesTo: targets.get(oid) ?? [],
+      },
     ]),
   );
 }

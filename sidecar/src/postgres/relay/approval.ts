@@ -118,7 +118,7 @@ export class StatementApproval {
     const facts = await this.#facts(judgement);
     const whole = wholeText(text);
     const asked: HeldAction = {
-      question: bounded(this.#question(execution, text, action, holdsLocks)),
+      question: bounded({ ...this.#question(execution, text, action, holdsLocks), ...this.#template(execution, facts) }),
       seal,
       look: async (signal) => ({ preview: await this.#look(execution, signal), ...whole }),
       waiting: ({ name, timeoutMs }) => {
@@ -173,8 +173,12 @@ export class StatementApproval {
     const names = new Set(verdict.effects.map(({ object }) => object));
     try {
       const { relations } = await this.#o.refresh();
-      const met = [...relations.values()].filter(({ schema, name }) => names.has(qualifiedName(schema, name)));
-      return JSON.stringify(met.map(({ columns: _columns, ...facts }) => facts).toSorted((a, b) => a.oid - b.oid));
+      const named = [...relations.values()].filter(({ schema, name }) => names.has(qualifiedName(schema, name)));
+      // What foreign keys lead to is changed with them.
+      const met = new Map(named.map((relation) => [relation.oid, relation]));
+      for (const { cascadesTo } of met.values())
+        for (const relation of cascadesTo.flatMap((oid) => relations.get(oid) ?? [])) met.set(relation.oid, relation);
+      return JSON.stringify([...met.values()].map(({ columns: _columns, ...facts }) => facts).toSorted((a, b) => a.oid - b.oid));
     } catch {
       return undefined;
     }
@@ -252,14 +256,18 @@ export class StatementApproval {
   }
 
   /**
-   * Names the statement but for its values: text without literals, what it does, and the types of what is bound. Undefined where a
+   * Names the statement but for its values: text without literals, what it does and to what, and the types of what is bound. Undefined where a
    * value may say what is done: to a function that is not known to be harmless. People read its text.
    */
-  #template({ judgement: { statement, verdict }, values }: Execution): Pick<HeldAction['question'], 'template' | 'templateText'> {
+  #template(
+    { judgement: { statement, verdict }, values }: Execution,
+    facts: string | undefined,
+  ): Pick<HeldAction['question'], 'template' | 'templateText'> {
+    if (facts === undefined) return {};
     if (statement.kind !== 'query' || verdict.effects.some(({ verb }) => verb === 'execute')) return {};
     const effects = verdict.effects.map(({ verb, object, via }) => [verb, object, via]);
     const text = blankLiterals(statement.text);
-    const template = sealAction(this.#sealed(text, values?.types, { effects: JSON.stringify(effects) }));
+    const template = sealAction(this.#sealed(text, values?.types, { effects: JSON.stringify(effects), facts }));
     return { template, templateText: visible(hide(text, this.#detectors()), MAX_REQUEST_TEXT) };
   }
 
@@ -306,7 +314,6 @@ export class StatementApproval {
       text: visible(text, MAX_REQUEST_TEXT),
       textBytes: Buffer.byteLength(statement.text),
       ...(shown !== undefined && { parameters: more > 0 ? [...shown.slice(0, -1), `(and ${more + 1} more)`] : shown }),
-      ...this.#template(execution),
       transaction,
       ...(this.#o.context.onBehalfOf !== undefined && { onBehalfOf: this.#o.context.onBehalfOf }),
     };

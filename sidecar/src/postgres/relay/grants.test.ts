@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import {
   agent,
   approve,
+  asOwner,
   clear,
   decide,
   failure,
@@ -63,6 +64,26 @@ describe('what people granted', () => {
     const answer = failure(client.query(sql));
     await approve({ decision: 'Deny' });
     expect(await answer).toMatchObject({ message: expect.stringContaining('(ApprovalDenied)') });
+    expect(await statusOf(2)).toBe('open');
+  });
+  test.each([
+    [
+      'a trigger that came later',
+      `create trigger later before update on tickets for each row execute function suppress_redundant_updates_trigger()`,
+      'drop trigger later on tickets',
+    ],
+    [
+      'a foreign key that changes other rows',
+      'create table replies (ticket int references tickets on update cascade)',
+      'drop table replies',
+    ],
+  ])('does not with %s', async (_, before, after) => {
+    const { client } = await granted(`update tickets set status = 'closed' where id = 1`);
+    await asOwner(before);
+    const answer = failure(client.query(`update tickets set status = 'x' where id = 2`));
+    await approve({ decision: 'Deny' });
+    await answer;
+    await asOwner(after);
     expect(await statusOf(2)).toBe('open');
   });
   test('does not once somebody ended it', async () => {
