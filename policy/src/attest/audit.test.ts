@@ -3,6 +3,7 @@ import { createLocalJWKSet } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { revoked } from '../approval/grant.ts';
 import { askedOf, givenOf } from '../approval/objects.ts';
+import { counted } from '../approval/request.ts';
 import { audit, type AuditedRequest, isSound } from './audit.ts';
 import { readBundle } from './bundle.ts';
 import {
@@ -518,6 +519,13 @@ describe('what people granted', () => {
     expect(until).toBe('2026-01-01T12:10:01.500Z');
     for (const each of [again(soon), again(soon, { templateText }), again('2026-01-01T12:00:01.000Z')])
       expect(verdicts(await auditOf([granting, yes, each]))).toEqual(['follows', 'unverifiable', 'follows']);
+  });
+
+  it('is nothing where the operator heard of it too late, which is no fault', async () => {
+    const late = { ...first, status: counted(askedOf(first), {}, [givenOf(yes)], Date.parse('2026-01-01T12:09:00Z')) };
+    expect(late.status).toMatchObject({ state: 'Expired', grantedUntil: '2026-01-01T12:19:00.000Z' });
+    expect(verdicts(await auditOf([late, yes]))).toEqual(['follows', 'unverifiable']);
+    expect(verdicts(await auditOf([late, yes, again('2026-01-01T12:10:00.000Z')]))[2]).toBe('contradicted StateContradicted');
   });
 
   it('may be ended by a Deny when it is too late to deny the request itself, and covers what ran before', async () => {

@@ -142,7 +142,7 @@ class Copies<T extends AccessRequest | ApprovalDecision> {
     if (this.#differing.has(key)) return [];
     const copies = this.#kept.get(key) ?? new Map<string, T>();
     this.#kept.set(key, copies.set(canonicalJson(found), found));
-    const message = difference([...copies.values()]);
+    const message = difference(found, [...copies.values()]);
     if (message === undefined) return [];
     this.#differing.add(key);
     const { namespace = '', name } = found.metadata;
@@ -151,9 +151,10 @@ class Copies<T extends AccessRequest | ApprovalDecision> {
   }
 }
 
-/** Why copies cannot all have been one object; undefined: they can. */
-function difference(copies: readonly (AccessRequest | ApprovalDecision)[]): string | undefined {
-  if (new Set(copies.map(said)).size > 1) return 'there is another one of this name that says something else';
+/** Why the last of copies cannot have been the same object as those before, which can; undefined: it can. */
+function difference<T extends AccessRequest | ApprovalDecision>(last: T, copies: readonly T[]): string | undefined {
+  if (copies.slice(0, 1).some((first) => said(first) !== said(last)))
+    return 'there is another one of this name that says something else';
   if (new Set(copies.map(endOf).filter((state) => state !== undefined)).size > 1)
     return 'there is another one of this name that came to another end';
   return copies.length > MAX_COPIES ? `there are more than ${MAX_COPIES} of this name that differ` : undefined;

@@ -179,8 +179,8 @@ function misdated({ request }: Believed): Contradiction | undefined {
   if (claimed === undefined) return isApproved ? contradicted(`it says ${state}, and not when that was decided`) : undefined;
   const at = decidedAt(request);
   if (at < createdAt(request) - DECIDED_WITHIN_MS) return contradicted('it was decided before it was asked for');
-  // What nobody approved may be found out late: Expired, and a Deny that came in time, say so when the operator is back.
-  if (!isApproved || at <= Date.parse(request.spec.expiresAt) + DECIDED_WITHIN_MS) return undefined;
+  // What does not run may be found out late, when the operator is back: a Deny that came in time, and approvals that it heard too late.
+  if (!isApproved || state === 'Expired' || at <= Date.parse(request.spec.expiresAt) + DECIDED_WITHIN_MS) return undefined;
   return contradicted('it was approved after it expired');
 }
 
