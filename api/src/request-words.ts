@@ -33,6 +33,12 @@ export function clockTime(at: string): string {
   return Number.isNaN(parsed.getTime()) ? visible(at, 64) : `${parsed.toISOString().slice(11, 19)}Z`;
 }
 
+/** 2026-01-01 12:08:19Z of a time in RFC 3339. */
+export function dayTime(at: string): string {
+  const parsed = new Date(at);
+  return Number.isNaN(parsed.getTime()) ? visible(at, 64) : parsed.toISOString().replace('T', ' ').replace('.000', '');
+}
+
 export function stateOf({ status }: AccessRequest): string {
   return status?.state ?? 'Pending';
 }
@@ -178,7 +184,7 @@ const ASSURANCE_WORDS = { kubernetes: '', signed: ', signed', passkey: ', by pas
 export function ruleWords(rule: Approvers): Words {
   const { escalation } = rule;
   const each: Words = rule.all.length === 0 ? [] : [', and one of each of ', ...listed(rule.all)];
-  const later: Words = escalation === undefined ? [] : [`, from ${clockTime(escalation.at)} also of `, ...whom(escalation)];
+  const later: Words = escalation === undefined ? [] : [`, from ${dayTime(escalation.at)} also of `, ...whom(escalation)];
   return [
     'rule "',
     { foreign: rule.rule },

@@ -151,7 +151,7 @@ test.each<[string, Partial<RequestSpec>, string]>([
         },
       ],
     },
-    'Digest    9c1f-44ab · rule "fix", generation 12 · needs 2 of groups dba, sre or user eve, and one of each of sec, from 12:06:00Z also of user boss, with a reason, you are asked',
+    'Digest    9c1f-44ab · rule "fix", generation 12 · needs 2 of groups dba, sre or user eve, and one of each of sec, from 2026-01-01 12:06:00Z also of user boss, with a reason, you are asked',
   ],
   [
     'who is not asked is told',

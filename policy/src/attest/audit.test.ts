@@ -1,6 +1,9 @@
-import type { AccessRequest, ApprovalDecision } from '@chaperone/api';
+import { type AccessRequest, type ApprovalDecision, ATTESTED_BY, type RequestStatus } from '@chaperone/api';
 import { createLocalJWKSet } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { revoked } from '../approval/grant.ts';
+import { askedOf, givenOf } from '../approval/objects.ts';
+import { counted } from '../approval/request.ts';
 import { audit, type AuditedRequest, isSound } from './audit.ts';
 import { readBundle } from './bundle.ts';
 import {
@@ -15,7 +18,7 @@ import {
   TERMS,
   type TestIssuer,
 } from './bundle.test-support.ts';
-import { viewText } from './view.ts';
+import { viewOf, viewText } from './view.ts';
 
 /** A copy that a test may change anywhere, as whoever holds it may. */
 type Copy = Record<'request' | 'jane' | 'bob', unknown>;
@@ -64,6 +67,22 @@ const changed = async (change: (copy: Copy) => void): Promise<AuditedRequest[]> 
   expect(found.every(isSound)).toBe(false);
   return found;
 };
+
+/** The rows of a view as text: `Label: value`. */
+const drawnOf = (spec: Partial<AccessRequest['spec']>, rule = {}): string[] =>
+  viewOf(aCopiedRequest(spec, { grant: 3600, ...rule })).rows.map(
+    ([label, value]) => `${label}: ${value.map(([, text]) => text).join('')}`,
+  );
+
+/** The request as it was at another time. */
+const copyWith = (mods: RequestStatus, resourceVersion?: string): AccessRequest => ({
+  ...request,
+  metadata: { ...request.metadata, ...(resourceVersion !== undefined && { resourceVersion }) },
+  status: { ...request.status, ...mods },
+});
+
+const unapproved = (resourceVersion?: string): AccessRequest =>
+  copyWith({ decidedAt: '2026-01-01T11:59:30.000Z' }, resourceVersion);
 
 describe('a bundle as an honest operator left it', () => {
   it('says of each decision whose it is and how sure, and that the state follows', async () => {
@@ -119,6 +138,66 @@ describe('a bundle as an honest operator left it', () => {
     expect(viewText(aCopiedRequest()).shown).toMatchInlineSnapshot(
       `"713ccd6385f670b567caf229ae0dac0206e9ce40ed9b8af0476e9c941989e513"`,
     );
+    const escalation = { at: '2026-01-01T12:02:00Z', groups: ['sre'], users: [] };
+    const template = { template: 'c'.repeat(64), templateText: 'update tickets set status = ?' };
+    expect(viewText(aCopiedRequest(template, { grant: 3600, escalation })).shown).toMatchInlineSnapshot(
+      `"a44b7770e974d2c25ce5da22576bd3b34b08e0e6475f403d3875a7901b3a4bb7"`,
+    );
+  });
+});
+
+describe('a view, which is what people sign,', () => {
+  const template = `9c1f44ab${'c'.repeat(56)}`;
+
+  it('says on which day others may decide too', () => {
+    const escalation = { at: '2026-01-01T12:02:00Z', groups: ['sre'], users: [] };
+    expect(drawnOf({}, { escalation }).join('\n')).toContain(', from 2026-01-01 12:02:00Z also of group sre');
+  });
+
+  it('says which pod and which template a grant is for, and none where there is nothing to grant', () => {
+    const rows = drawnOf({ template, templateText: 'update tickets set status = ?' });
+    expect(rows.filter((row) => row.startsWith('Again')).slice(2)).toEqual([
+      'Again: pod with the UID pod-1',
+      'Again: template 9c1f-44ab',
+      'Again, any ?: update tickets set status = ?',
+    ]);
+    expect(drawnOf({}).filter((row) => row.startsWith('Again'))).toEqual([]);
+  });
+
+  it('shows no statement in place of a template that is not told', () => {
+    expect(drawnOf({ template }).at(-1)).toBe('Again, any ?: the statement with ? for each value is too long to be shown');
+  });
+});
+
+describe('copies of one request', () => {
+  it.each<[string, () => object[], string]>([
+    ['one of which ran unapproved, as the last', () => [aCopiedRequest(), unapproved()], 'contradicted StateContradicted'],
+    ['one of which ran unapproved, as the first', () => [unapproved(), aCopiedRequest()], 'contradicted StateContradicted'],
+    ['an older one of which ran unapproved', () => [copyWith({}, '12'), unapproved('9')], 'contradicted StateContradicted'],
+    ['that came to two ends', () => [request, copyWith({ state: 'Failed' })], 'unreadable CopiesDiffer'],
+    [
+      'one of which expired after it ran',
+      () => [copyWith({}, '9'), copyWith({ state: 'Expired' }, '12')],
+      'unreadable CopiesDiffer',
+    ],
+    [
+      'of which there are too many',
+      () => Array.from({ length: 65 }, (_, at) => copyWith({ asked: at + 1 })),
+      'unreadable CopiesDiffer',
+    ],
+  ])('%s are found out', async (_, copies, expected) => {
+    const found = await auditOf([...copies(), jane, bob]);
+    expect(verdicts(found)[0]).toBe(expected);
+    expect(found.every(isSound)).toBe(false);
+  });
+
+  it('are told as the newest is, by its version or else by how far it came', async () => {
+    const released = copyWith({ state: 'Released' }, '10');
+    const ran = copyWith({}, '9');
+    expect(await auditOf([released, ran, jane, bob])).toMatchObject([{ state: 'Released', verdict: 'follows' }]);
+    expect(await auditOf([request, copyWith({ state: 'Released' }), aCopiedRequest(), jane, bob])).toMatchObject([
+      { state: 'Ran', verdict: 'follows' },
+    ]);
   });
 });
 
@@ -214,8 +293,28 @@ describe('a decision is found out that', () => {
       set('jane.spec.attestation.idToken', `a.b.${'c'.repeat(8189)}`),
       ['contradicted StateContradicted', 'valid', 'invalid DecisionUnreadable'],
     ],
+    [
+      'has lost its proof, and was written by the operator',
+      (copy) => {
+        set('jane.spec.attestation', undefined)(copy);
+        set('jane.metadata.annotations', { [ATTESTED_BY]: 'page' })(copy);
+      },
+      ['contradicted StateContradicted', 'invalid DecisionSignatureInvalid', 'valid'],
+    ],
     ['has lost its proof', set('jane.spec.attestation', undefined), ['contradicted StateContradicted', 'unverifiable', 'valid']],
   ])('%s', async (_, change, expected) => expect(verdicts(await changed(change))).toEqual(expected));
+
+  it('is an approval that the operator wrote without a proof; a denial that it heard in chat is none the worse', async () => {
+    const asked = aCopiedRequest({}, { minimum: 1, assurance: 'kubernetes' });
+    const heard = (decision: 'Approve' | 'Deny'): ApprovalDecision => {
+      const plain = aPlainDecision(asked, { decision });
+      return { ...plain, metadata: { ...plain.metadata, annotations: { [ATTESTED_BY]: 'slack' } } };
+    };
+    const [yes, no] = [heard('Approve'), heard('Deny')];
+    const found = ['contradicted StateContradicted', 'invalid DecisionSignatureInvalid'];
+    expect(verdicts(await auditOf([countedBy(asked, [yes], { state: 'Ran' }), yes]))).toEqual(found);
+    expect(verdicts(await auditOf([countedBy(asked, [no]), no]))).toEqual(['follows', 'unverifiable']);
+  });
 
   it('is on a request that is not here', async () => {
     expect(verdicts(await auditOf([jane]))).toEqual(['missing RequestMissing', 'valid']);
@@ -313,6 +412,22 @@ describe('a request is found out whose', () => {
       set('request.status.decidedAt', '2026-01-01T11:59:30.000Z'),
       ['contradicted StateContradicted', 'valid', 'valid'],
     ],
+    ['state says no time', set('request.status.decidedAt', undefined), ['contradicted StateContradicted', 'valid', 'valid']],
+    [
+      'approval is of a time long after it expired',
+      set('request.status.decidedAt', '2026-01-01T12:05:01Z'),
+      ['contradicted StateContradicted', 'valid', 'valid'],
+    ],
+    [
+      'approval is of a time long before it was asked for',
+      set('request.metadata.creationTimestamp', '2026-01-01T12:01:02Z'),
+      ['contradicted StateContradicted', 'valid', 'valid'],
+    ],
+    [
+      'grant was ended by nobody',
+      set('request.status.revokedBy', 'bob@corp'),
+      ['contradicted StateContradicted', 'valid', 'valid'],
+    ],
     [
       'state says a grant that nobody gave',
       set('request.status.grantedUntil', '2026-01-01T20:00:00Z'),
@@ -380,19 +495,50 @@ describe('a request is found out whose', () => {
 describe('what people granted', () => {
   const template = 'c'.repeat(64);
   const rule = { minimum: 1, assurance: 'kubernetes', grant: 3600 } as const;
-  const first = aCopiedRequest({ template }, rule);
+  const templateText = 'update tickets set status = ?';
+  const first = aCopiedRequest({ template, templateText }, rule);
   const yes = aPlainDecision(first, { grantFor: 600 });
   const granting = countedBy(first, [yes], { state: 'Ran' });
   const until = granting.status?.grantedUntil ?? '';
   const again = (decidedAt: string, spec = {}): AccessRequest => {
-    const asked = aCopiedRequest({ template, grantedBy: ANSWER.name, ...spec }, rule, `ar-${'b'.repeat(16)}`);
-    return { ...asked, status: { state: 'Ran', decidedAt, decisions: granting.status?.decisions ?? [] } };
+    const expiresAt = new Date(Date.parse(decidedAt) + 300_000).toISOString();
+    const asked = aCopiedRequest({ template, grantedBy: ANSWER.name, expiresAt, ...spec }, rule, `ar-${'b'.repeat(16)}`);
+    const metadata = { ...asked.metadata, creationTimestamp: decidedAt.replace('.000', '') };
+    return { ...asked, metadata, status: { state: 'Ran', decidedAt, decisions: granting.status?.decisions ?? [] } };
   };
   const soon = '2026-01-01T12:05:00.000Z';
+  const made = (creationTimestamp: string): AccessRequest => {
+    const { metadata, ...rest } = again(soon);
+    return { ...rest, metadata: { ...metadata, creationTimestamp } };
+  };
+  const granted = (mods: RequestStatus): AccessRequest => ({ ...granting, status: { ...granting.status, ...mods } });
+  const [effect] = first.spec.effects;
+  const no = (after: number): ApprovalDecision => aPlainDecision(first, { by: 'eve@corp', decision: 'Deny' }, after);
 
   it('covers what ran by it, as long as it lasts', async () => {
     expect(until).toBe('2026-01-01T12:10:01.500Z');
-    expect(verdicts(await auditOf([granting, yes, again(soon)]))).toEqual(['follows', 'unverifiable', 'follows']);
+    for (const each of [again(soon), again(soon, { templateText }), again('2026-01-01T12:00:01.000Z')])
+      expect(verdicts(await auditOf([granting, yes, each]))).toEqual(['follows', 'unverifiable', 'follows']);
+  });
+
+  it('is nothing where the operator heard of it too late, which is no fault', async () => {
+    const late = { ...first, status: counted(askedOf(first), {}, [givenOf(yes)], Date.parse('2026-01-01T12:09:00Z')) };
+    expect(late.status).toMatchObject({ state: 'Expired', grantedUntil: '2026-01-01T12:19:00.000Z' });
+    expect(verdicts(await auditOf([late, yes]))).toEqual(['follows', 'unverifiable']);
+    expect(verdicts(await auditOf([late, yes, again('2026-01-01T12:10:00.000Z')]))[2]).toBe('contradicted StateContradicted');
+  });
+
+  it('may be ended by a Deny when it is too late to deny the request itself, and covers what ran before', async () => {
+    const late = no(420_000);
+    const ended = revoked(
+      askedOf(first),
+      granting.status ?? {},
+      [givenOf(late)],
+      Date.parse(late.metadata.creationTimestamp ?? ''),
+    );
+    expect(ended?.revokedBy).toBe('eve@corp');
+    const objects = [{ ...granting, status: ended }, yes, late, again(soon)];
+    expect(verdicts(await auditOf(objects))).toEqual(['follows', 'unverifiable', 'unverifiable', 'follows']);
   });
 
   it.each<[string, readonly object[], string]>([
@@ -410,11 +556,55 @@ describe('what people granted', () => {
       'contradicted RequestMissing',
     ],
     ['where nobody approved that', [granting, again(soon)], 'contradicted StateContradicted'],
+    ['after somebody ended it', [granting, yes, no(60_000), again(soon)], 'contradicted StateContradicted'],
+    ['before it was given', [granting, yes, again('2026-01-01T11:59:50.000Z')], 'contradicted StateContradicted'],
     [
-      'after somebody ended it',
-      [granting, yes, aPlainDecision(first, { by: 'eve@corp', decision: 'Deny' }, 60_000), again(soon)],
+      'though it was asked for before it was given',
+      [granting, yes, made('2026-01-01T11:59:50Z')],
       'contradicted StateContradicted',
     ],
+    ['before it was asked for', [granting, yes, made('2026-01-01T12:05:06Z')], 'contradicted StateContradicted'],
+    ['before it was asked for, after the end', [granting, yes, made('2026-01-01T13:00:00Z')], 'contradicted StateContradicted'],
+    [
+      'by the same template, with another text of it',
+      [granting, yes, again(soon, { templateText: 'drop table customers' })],
+      'contradicted StateContradicted',
+    ],
+    [
+      'by the same template, with another effect',
+      [granting, yes, again(soon, { effects: [{ ...effect, verb: 'drop' }] })],
+      'contradicted StateContradicted',
+    ],
+    [
+      'by the same template, with one more effect',
+      [granting, yes, again(soon, { effects: [effect, { ...effect, object: 'public.customers' }] })],
+      'contradicted StateContradicted',
+    ],
+    [
+      'where it says no time of its approval',
+      [granted({ decidedAt: undefined, grantedUntil: '2099-01-01T00:00:00Z' }), yes, again('2098-01-01T00:00:00.000Z')],
+      'contradicted StateContradicted',
+    ],
+    [
+      'where it was approved a day after it expired',
+      [
+        granted({ decidedAt: '2026-01-02T12:00:00Z', grantedUntil: '2026-01-02T12:10:00Z' }),
+        yes,
+        again('2026-01-02T12:05:00.000Z'),
+      ],
+      'contradicted StateContradicted',
+    ],
+    ['where it grants nothing', [granted({ grantedUntil: undefined }), yes, again(soon)], 'contradicted StateContradicted'],
+    [
+      'where nobody ended it who is said to have',
+      [granted({ revokedBy: 'eve@corp' }), yes, again(soon)],
+      'contradicted StateContradicted',
+    ],
+    ...(['Withdrawn', 'Voided', 'Expired'] as const).map((state): [string, readonly object[], string] => [
+      `where it is ${state}`,
+      [granted({ state }), yes, again(soon)],
+      'contradicted StateContradicted',
+    ]),
   ])('does not cover what ran %s', async (_, objects, expected) => {
     expect(verdicts(await auditOf(objects)).at(-1)).toBe(expected);
   });

@@ -1,4 +1,11 @@
-import { type AccessRequest, type ApprovalDecision, type Assurance, type DecisionWay, type RequestState } from '@chaperone/api';
+import {
+  type AccessRequest,
+  type ApprovalDecision,
+  type Assurance,
+  ATTESTED_BY,
+  type DecisionWay,
+  type RequestState,
+} from '@chaperone/api';
 import type { Code } from '@chaperone/api/codes';
 import { givenOf } from '../approval/objects.ts';
 import { type Bundle, keyOf, type Unreadable } from './bundle.ts';
@@ -84,19 +91,19 @@ interface Checked {
  */
 export async function audit(bundle: Bundle, proofs: Proofs | undefined): Promise<AuditedRequest[]> {
   const requests = new Map(bundle.requests.map((request) => [keyOf(request), request]));
+  const older = Map.groupBy(bundle.older, keyOf);
   const on = Map.groupBy(bundle.decisions, ({ metadata: { namespace = '' }, spec }) => `${namespace}/${spec.request}`);
   const broken = Map.groupBy(bundle.unreadable, ({ namespace, name, request = name }) => `${namespace}/${request}`);
   const checked = new Map<string, readonly Checked[]>();
   for (const [key, decisions] of on) checked.set(key, await checkAll(decisions, requests.get(key), proofs));
-  const believed = (key: string): Believed | undefined => {
-    const request = requests.get(key);
-    if (request === undefined) return undefined;
+  const believed = (key: string): Believed[] => {
     const good = (checked.get(key) ?? []).filter(({ verdict }) => verdict !== 'invalid');
-    return { request, given: good.map(({ decision }) => givenOf(decision)) };
+    const given = good.map(({ decision }) => givenOf(decision));
+    return [requests.get(key) ?? [], older.get(key) ?? []].flat().map((request) => ({ request, given }));
   };
   return [...new Set([...requests.keys(), ...on.keys(), ...broken.keys()])].toSorted().map((key) => {
     const { grantedBy } = requests.get(key)?.spec ?? {};
-    const granting = grantedBy === undefined ? undefined : believed(`${key.split('/')[0] ?? ''}/${grantedBy}`);
+    const [granting] = grantedBy === undefined ? [] : believed(`${key.split('/')[0] ?? ''}/${grantedBy}`);
     return audited(key, believed(key), granting, checked.get(key) ?? [], broken.get(key) ?? []);
   });
 }
@@ -124,7 +131,7 @@ async function check(
   proofs: Proofs | undefined,
 ): Promise<Checked> {
   const { attestation } = decision.spec;
-  if (attestation === undefined) return { decision, verdict: 'unverifiable' };
+  if (attestation === undefined) return unsigned(decision);
   if (proofs === undefined) throw new TypeError('signed decisions need terms and keys');
   try {
     const signedIn = await verifyDecision(decision, proofs.terms, proofs.keys);
@@ -137,6 +144,14 @@ async function check(
     const message = isLate ? 'it was not signed within 15 minutes after the sign-in' : error.message;
     return { decision, verdict: 'invalid', code, message };
   }
+}
+
+/** The operator writes approvals for others with a proof alone; a Deny that it heard in chat has none, and stops only. */
+function unsigned(decision: ApprovalDecision): Checked {
+  const isAttested = decision.metadata.annotations?.[ATTESTED_BY] !== undefined;
+  if (!isAttested || decision.spec.decision === 'Deny') return { decision, verdict: 'unverifiable' };
+  const message = 'the operator wrote this approval for somebody else, and no signature is with it';
+  return { decision, verdict: 'invalid', code: 'DecisionSignatureInvalid', message };
 }
 
 type Finding = { readonly code: Code; readonly message: string };
@@ -170,7 +185,7 @@ function onlyOnce(checked: Checked, known: Map<string, string>): Checked {
 
 function audited(
   key: string,
-  own: Believed | undefined,
+  [own, ...older]: readonly Believed[],
   granting: Believed | undefined,
   checked: readonly Checked[],
   broken: readonly Unreadable[],
@@ -186,7 +201,10 @@ function audited(
     return { namespace, name, verdict: problem === undefined ? 'missing' : 'unreadable', code, message, decisions };
   }
   const { metadata, status } = own.request;
-  const { tally, contradiction } = recount(own, granting);
+  const { tally, contradiction: newest } = recount(own, granting);
+  const contradiction = [newest, ...older.map((each) => recount(each, granting).contradiction)].find(
+    (each) => each !== undefined,
+  );
   const counts = new Map(tally.decisions.map((each) => [each.name, each]));
   return {
     namespace,

@@ -1,9 +1,13 @@
-import { AccessRequest, ApprovalDecision, type Validation, validator } from '@chaperone/api';
+import { AccessRequest, ApprovalDecision, ATTESTED_BY, type RequestState, type Validation, validator } from '@chaperone/api';
+import { isOpen } from '@chaperone/api/requests';
 import { canonicalJson } from '../canonical.ts';
 
 /** What an auditor was given: requests and the decisions on them, from a cluster or from copies of its objects. */
 export interface Bundle {
+  /** The newest copy of each. */
   readonly requests: readonly AccessRequest[];
+  /** Copies of the same, as they were at other times: what they say has to follow as well. */
+  readonly older: readonly AccessRequest[];
   readonly decisions: readonly ApprovalDecision[];
   readonly unreadable: readonly Unreadable[];
   /** Objects of other kinds, which are passed over. */
@@ -22,6 +26,8 @@ export interface Unreadable {
 
 /** Names of Kubernetes have at most so many characters. */
 const MAX_NAME = 253;
+/** Copies of one object that differ in anything; an honest request is written a dozen times at most. */
+const MAX_COPIES = 64;
 /** Problems of one object that are said; the rest would be their echo. */
 const MAX_PROBLEMS = 3;
 
@@ -44,7 +50,14 @@ export function readBundle(objects: readonly unknown[]): Bundle {
       unreadable.push(...decisions.add(read(object, decisionIn, timeProblem, 'DecisionUnreadable')));
     else others += 1;
   }
-  return { requests: requests.believed, decisions: decisions.believed, unreadable, others };
+  const copies = requests.believed.map(newestFirst);
+  return {
+    requests: copies.flatMap((all) => all.slice(0, 1)),
+    older: copies.flatMap((all) => all.slice(1)),
+    decisions: decisions.believed.flatMap((all) => all.slice(-1)),
+    unreadable,
+    others,
+  };
 }
 
 export function keyOf({ metadata: { namespace = '', name } }: Pick<AccessRequest, 'metadata'>): string {
@@ -111,31 +124,71 @@ function isTime(value: string | undefined): boolean {
   return value !== undefined && !Number.isNaN(Date.parse(value));
 }
 
-/** Objects of one kind. The same may be given twice, as it was at two times; of two that say different things none is believed. */
+/** Objects of one kind. The same may be given several times, as it was at other times; of those that say different things none is believed. */
 class Copies<T extends AccessRequest | ApprovalDecision> {
-  readonly #kept = new Map<string, T>();
+  /** By name, then by all that they say. */
+  readonly #kept = new Map<string, Map<string, T>>();
   readonly #differing = new Set<string>();
 
-  get believed(): readonly T[] {
-    return [...this.#kept.values()].filter((object) => !this.#differing.has(keyOf(object)));
+  /** The copies of each, as they were given. */
+  get believed(): readonly (readonly T[])[] {
+    return [...this.#kept].filter(([key]) => !this.#differing.has(key)).map(([, copies]) => [...copies.values()]);
   }
 
   /** @returns What is wrong with it, or with those of its name. */
   add(found: T | Unreadable): Unreadable[] {
     if ('code' in found) return [found];
     const key = keyOf(found);
-    const before = this.#kept.get(key);
-    this.#kept.set(key, found);
-    if (before === undefined || this.#differing.has(key) || said(before) === said(found)) return [];
+    if (this.#differing.has(key)) return [];
+    const copies = this.#kept.get(key) ?? new Map<string, T>();
+    this.#kept.set(key, copies.set(canonicalJson(found), found));
+    const message = difference(found, [...copies.values()]);
+    if (message === undefined) return [];
     this.#differing.add(key);
     const { namespace = '', name } = found.metadata;
     const on = 'request' in found.spec ? { request: found.spec.request } : {};
-    return [
-      { code: 'CopiesDiffer', namespace, name, ...on, message: 'there is another one of this name that says something else' },
-    ];
+    return [{ code: 'CopiesDiffer', namespace, name, ...on, message }];
   }
 }
 
+/** Why the last of copies cannot have been the same object as those before, which can; undefined: it can. */
+function difference<T extends AccessRequest | ApprovalDecision>(last: T, copies: readonly T[]): string | undefined {
+  if (copies.slice(0, 1).some((first) => said(first) !== said(last)))
+    return 'there is another one of this name that says something else';
+  if (new Set(copies.map(endOf).filter((state) => state !== undefined)).size > 1)
+    return 'there is another one of this name that came to another end';
+  return copies.length > MAX_COPIES ? `there are more than ${MAX_COPIES} of this name that differ` : undefined;
+}
+
 function said({ metadata, spec }: AccessRequest | ApprovalDecision): string {
-  return canonicalJson([metadata.uid, metadata.creationTimestamp, spec]);
+  return canonicalJson([metadata.uid, metadata.creationTimestamp, metadata.annotations?.[ATTESTED_BY], spec]);
+}
+
+/** The state that nothing comes after. */
+function endOf(object: AccessRequest | ApprovalDecision): RequestState | undefined {
+  const state = stateOf(object);
+  return isOpen(state) || state === 'Released' ? undefined : state;
+}
+
+function stateOf({ status = {} }: AccessRequest | ApprovalDecision): RequestState | undefined {
+  return 'state' in status ? status.state : undefined;
+}
+
+/** By what the API server counts up, where every copy has it; else by how far it came. */
+function newestFirst(copies: readonly AccessRequest[]): AccessRequest[] {
+  const isNumbered = copies.every(({ metadata }) => /^\d{1,20}$/.test(metadata.resourceVersion ?? ''));
+  const rank = isNumbered ? versionOf : stageOf;
+  return copies.toSorted((a, b) => (rank(a) === rank(b) ? 0 : rank(a) < rank(b) ? 1 : -1));
+}
+
+function versionOf({ metadata }: AccessRequest): bigint {
+  return BigInt(metadata.resourceVersion ?? '');
+}
+
+const STAGES: readonly RequestState[] = ['Pending', 'Approved', 'Released'];
+
+function stageOf({ status = {} }: AccessRequest): number {
+  const { state = 'Pending', preview, revokedBy } = status;
+  const stage = STAGES.includes(state) ? STAGES.indexOf(state) : STAGES.length;
+  return stage * 4 + (revokedBy === undefined ? 0 : 2) + (preview === undefined ? 0 : 1);
 }

@@ -1,4 +1,5 @@
 import type { AccessRequest, CountedDecision, RequestState } from '@chaperone/api';
+import { isGranting } from '@chaperone/api/requests';
 import { grantedUntil, isSameTemplate } from '../approval/grant.ts';
 import { askedOf } from '../approval/objects.ts';
 import { type GivenDecision, revokes, type Tally, tally } from '../approval/tally.ts';
@@ -20,6 +21,8 @@ export interface Recount {
 
 /** The API server notes when a decision came, the operator when it decided, each by its own clock; the former in whole seconds. */
 const CLOCKS_DIFFER_MS = 5_000;
+/** How far a request may say to be decided outside of the time that it was open for: the latter is noted by two clocks as well. */
+const DECIDED_WITHIN_MS = 60_000;
 /** States that only an approval leads to. */
 const APPROVED: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
 
@@ -31,7 +34,13 @@ const APPROVED: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ra
  */
 export function recount(own: Believed, granting?: Believed): Recount {
   const all = tally(askedOf(own.request), own.given);
-  const checks = [() => miscounted(own, all.decisions, granting), () => unfounded(own, all, granting), () => overgranted(own)];
+  const checks = [
+    () => miscounted(own, all.decisions, granting),
+    () => unfounded(own, all, granting),
+    () => overgranted(own),
+    () => misdated(own),
+    () => unrevoked(own),
+  ];
   for (const check of checks) {
     const contradiction = check();
     if (contradiction !== undefined) return { tally: all, contradiction };
@@ -43,7 +52,7 @@ const contradicted = (message: string): Contradiction => ({ code: 'StateContradi
 
 /** What the state says to have counted, and cannot have. */
 function miscounted(
-  { request }: Believed,
+  { request, given }: Believed,
   decisions: readonly CountedDecision[],
   granting: Believed | undefined,
 ): Contradiction | undefined {
@@ -53,7 +62,9 @@ function miscounted(
     const actual = known.get(claimed.name);
     if (!claimed.counted) continue;
     if (actual === undefined) return contradicted(`it counts ${claimed.name}, which is not here or is no proof`);
-    if (!actual.counted) return contradicted(`it counts ${claimed.name}, which does not count: ${actual.why ?? ''}`);
+    // Whoever ends a grant may do so when it is too late to deny the request.
+    const ends = request.status?.revokedBy !== undefined && isRevoking({ request, given }, claimed.name);
+    if (!actual.counted && !ends) return contradicted(`it counts ${claimed.name}, which does not count: ${actual.why ?? ''}`);
     if (!isSame(claimed, actual)) return contradicted(`it says something else of ${claimed.name} than that decision does`);
   }
   return undefined;
@@ -94,6 +105,14 @@ function decided({ request, given }: Believed): Tally {
   return tally(askedOf(request), there);
 }
 
+function isRevoking({ request, given }: Believed, name: string): boolean {
+  return given.some((each) => each.name === name && revokes(askedOf(request), each));
+}
+
+function createdAt({ metadata }: AccessRequest): number {
+  return Date.parse(metadata.creationTimestamp ?? '');
+}
+
 function decidedAt({ status }: AccessRequest): number {
   return status?.decidedAt === undefined ? Number.POSITIVE_INFINITY : Date.parse(status.decidedAt);
 }
@@ -103,14 +122,39 @@ function ungranted(request: AccessRequest, granting: Believed | undefined): Cont
   const { grantedBy = '' } = request.spec;
   if (granting === undefined)
     return { code: 'RequestMissing', message: `the request with whose approval it was granted, ${grantedBy}, is not here` };
+  const but = (words: string): Contradiction => contradicted(`${grantedBy}, which granted it, ${words}`);
+  if (recount(granting).contradiction !== undefined) return but('was not approved');
+  if (!isAlike(granting.request, request)) return but('is about something else');
+  return outlasting(request, granting, but);
+}
+
+/** A request that was made, or decided, while nothing was granted. */
+function outlasting(
+  request: AccessRequest,
+  granting: Believed,
+  but: (words: string) => Contradiction,
+): Contradiction | undefined {
+  const [made, at] = [createdAt(request), decidedAt(request)];
+  const { revokedBy: _, ...status } = granting.request.status ?? {};
+  if (made < decidedAt(granting.request) - CLOCKS_DIFFER_MS) return but('was approved after it was asked for');
+  if (made > at + CLOCKS_DIFFER_MS) return contradicted('it was decided before it was asked for');
+  if (!isGranting(status, at)) return but('did not for that long, or never ran');
   const asked = askedOf(granting.request);
-  const at = decidedAt(request);
-  const until = grantUntil(granting);
-  if (recount(granting).contradiction !== undefined) return contradicted(`${grantedBy}, which granted it, was not approved`);
-  if (!isSameTemplate(asked, askedOf(request))) return contradicted(`${grantedBy}, which granted it, is about something else`);
-  if (until === undefined || !(at < until)) return contradicted(`${grantedBy}, which granted it, did not for that long`);
-  const isRevoked = granting.given.some((each) => revokes(asked, each) && Date.parse(each.at) < at - CLOCKS_DIFFER_MS);
-  return isRevoked ? contradicted(`${grantedBy}, which granted it, had been ended by a Deny`) : undefined;
+  const last = Math.max(at, made) - CLOCKS_DIFFER_MS;
+  const isRevoked = granting.given.some((each) => revokes(asked, each) && Date.parse(each.at) < last);
+  return isRevoked ? but('had been ended by a Deny') : undefined;
+}
+
+/** Whether two requests are for the same by what they name it, and by what they say of it to people. */
+function isAlike(granting: AccessRequest, granted: AccessRequest): boolean {
+  if (!isSameTemplate(askedOf(granting), askedOf(granted))) return false;
+  const [text, other] = [granting.spec.templateText, granted.spec.templateText];
+  if (text !== undefined && other !== undefined && text !== other) return false;
+  return effectsOf(granting).symmetricDifference(effectsOf(granted)).size === 0;
+}
+
+function effectsOf({ spec }: AccessRequest): Set<string> {
+  return new Set(spec.effects.map(({ verb, object, via }) => JSON.stringify([verb, object, via])));
 }
 
 /** Until when the same is approved, ms since 1970; undefined: it is not. */
@@ -126,4 +170,24 @@ function overgranted(own: Believed): Contradiction | undefined {
   const until = grantUntil(own);
   if (until !== undefined && Date.parse(claimed) <= until) return undefined;
   return contradicted(`it grants the same until ${claimed}, and its approvals do not`);
+}
+
+/** An approval, or a grant, that was given at no time at which the request was open. */
+function misdated({ request }: Believed): Contradiction | undefined {
+  const { state = 'Pending', decidedAt: claimed, grantedUntil: until } = request.status ?? {};
+  const isApproved = APPROVED.has(state) || until !== undefined;
+  if (claimed === undefined) return isApproved ? contradicted(`it says ${state}, and not when that was decided`) : undefined;
+  const at = decidedAt(request);
+  if (at < createdAt(request) - DECIDED_WITHIN_MS) return contradicted('it was decided before it was asked for');
+  // What does not run may be found out late, when the operator is back: a Deny that came in time, and approvals that it heard too late.
+  if (!isApproved || state === 'Expired' || at <= Date.parse(request.spec.expiresAt) + DECIDED_WITHIN_MS) return undefined;
+  return contradicted('it was approved after it expired');
+}
+
+/** A grant that nobody ended who is said to have. */
+function unrevoked({ request, given }: Believed): Contradiction | undefined {
+  const { revokedBy } = request.status ?? {};
+  const asked = askedOf(request);
+  if (revokedBy === undefined || given.some((each) => each.spec.by === revokedBy && revokes(asked, each))) return undefined;
+  return contradicted(`it says that ${revokedBy} ended what it granted, and no Deny of theirs is here`);
 }

@@ -76,9 +76,19 @@ export function viewOf(request: AccessRequest): View {
 
 /** What an approval for some time would be for. */
 function grantRows(request: AccessRequest, grants: readonly number[]): Row[] {
-  const { text, templateText = text } = request.spec;
+  const { agent, template = '', templateText } = request.spec;
   if (grants.length === 0) return [];
-  return [...said('Again', [GRANT_WORDS, scopeWords(request)]), ['Again, any ?', drawn(templateText, { lines: true })]];
+  return [
+    ...said('Again', [
+      GRANT_WORDS,
+      scopeWords(request),
+      agent.podUid === undefined ? undefined : ['pod with the UID ', { foreign: agent.podUid }],
+      `template ${shortDigest(template)}`,
+    ]),
+    templateText === undefined
+      ? ['Again, any ?', [['text', 'the statement with ? for each value is too long to be shown']]]
+      : ['Again, any ?', drawn(templateText, { lines: true })],
+  ];
 }
 
 /**
