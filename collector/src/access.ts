@@ -28,6 +28,21 @@ export interface Access {
   allowed(identity: Identity, verb: Verb, namespace: string, resource?: Resource): Promise<boolean>;
 }
 
+/** Those of the objects that the person may get; asked once for each namespace. */
+export async function permitted<T extends { readonly metadata: { readonly namespace?: string | undefined } }>(
+  access: Access,
+  identity: Identity,
+  resource: Resource,
+  found: readonly T[],
+): Promise<T[]> {
+  const namespaces = new Map<string, boolean>();
+  for (const { metadata } of found) {
+    const { namespace = '' } = metadata;
+    if (!namespaces.has(namespace)) namespaces.set(namespace, await access.allowed(identity, 'get', namespace, resource));
+  }
+  return found.filter(({ metadata }) => namespaces.get(metadata.namespace ?? '') === true);
+}
+
 /** Whose machine it is, in embedded mode. */
 export const LOCAL_IDENTITY: Identity = { user: 'local', groups: [] };
 

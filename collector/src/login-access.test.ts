@@ -8,7 +8,7 @@ import { testAuthority } from '@chaperone/testing';
 import { KubeConfig } from '@kubernetes/client-node';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Access, ApiRequest } from './access.ts';
-import { createLoginAccess, createLoginServer } from './login-access.ts';
+import { createLoginAccess, createLoginServer, type LoginServer } from './login-access.ts';
 
 const key = generateSigner();
 const NOW = 1_800_000_000_000;
@@ -139,4 +139,27 @@ test('rights are asked of the API server as the virtual resource sessions.chaper
   expect(await access.allowed(alice, 'replay', 'agents')).toBe(false);
   expect(await access.allowed(alice, 'get', 'shop')).toBe(false);
   expect(await access.allowed({ ...alice, groups: [] }, 'get', 'agents')).toBe(false);
+});
+
+test('a right that is asked for already is not asked for again, and no answer is not remembered', async () => {
+  let asked = 0;
+  let answer = Promise.withResolvers<boolean>();
+  const server: LoginServer = {
+    login: () => Promise.resolve(undefined),
+    review: () => {
+      asked++;
+      return answer.promise;
+    },
+  };
+  const access = createLoginAccess(server, () => NOW);
+  const ask = (): Promise<boolean>[] =>
+    Array.from({ length: 100 }, () => access.allowed({ user: 'alice', groups: [] }, 'get', 'agents'));
+  const failing = ask();
+  answer.reject(new Error('no answer'));
+  expect((await Promise.allSettled(failing)).every(({ status }) => status === 'rejected')).toBe(true);
+  answer = Promise.withResolvers();
+  const answered = ask();
+  answer.resolve(true);
+  expect((await Promise.all(answered)).every(Boolean)).toBe(true);
+  expect(asked).toBe(2);
 });

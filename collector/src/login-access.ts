@@ -89,7 +89,10 @@ function readHeaders(request: ApiRequest) {
   return { login, timestamp: Number(timestamp), nonce, signature: Buffer.from(signature, 'base64url') };
 }
 
+/** Answers of the last moment. A question that is under way is not asked again, and one that fails is not remembered. */
 class Cache<T> {
+  /** Bounded by the time that each may take. */
+  readonly #asked = new Map<string, Promise<T>>();
   readonly #entries = new Map<string, { value: T; at: number }>();
   readonly #now: () => number;
 
@@ -100,6 +103,12 @@ class Cache<T> {
   async get(key: string, ask: () => Promise<T>): Promise<T> {
     const known = this.#entries.get(key);
     if (known !== undefined && this.#now() - known.at < CACHE_MS) return known.value;
+    const asked = this.#asked.get(key) ?? this.#ask(key, ask).finally(() => this.#asked.delete(key));
+    this.#asked.set(key, asked);
+    return await asked;
+  }
+
+  async #ask(key: string, ask: () => Promise<T>): Promise<T> {
     const value = await ask();
     this.#entries.delete(key);
     const oldest = this.#entries.keys().next();

@@ -2,7 +2,7 @@ import { type AccessPolicy, type ProtectedResource, Ref } from '@chaperone/api';
 import type { ApiError } from '@chaperone/evidence';
 import { Hono } from 'hono';
 import { z } from 'zod';
-import type { Access, Identity, Resource } from '../access.ts';
+import { type Access, type Identity, permitted, type Resource } from '../access.ts';
 import type { PolicySource } from './source.ts';
 
 /** Objects of one list, and bytes of their JSON: about what the API server gives of a list at once, and what a browser reads in time. */
@@ -48,15 +48,6 @@ export function policyRoutes({ source, access }: PolicyRoutesOptions): Hono<Env>
   const policies: Kind = { path: 'policies', word: 'policy', right: 'accesspolicies', all: () => source.policies() };
   const resources: Kind = { path: 'resources', word: 'resource', right: 'protectedresources', all: () => source.resources() };
 
-  const permitted = async (identity: Identity, { right }: Kind, found: readonly Listed[]): Promise<Listed[]> => {
-    const namespaces = new Map<string, boolean>();
-    for (const { metadata } of found) {
-      const { namespace = '' } = metadata;
-      if (!namespaces.has(namespace)) namespaces.set(namespace, await access.allowed(identity, 'get', namespace, right));
-    }
-    return found.filter(({ metadata }) => namespaces.get(metadata.namespace ?? '') === true);
-  };
-
   for (const { path } of [policies, resources])
     app.use(`/v1/${path}/*`, async (context, next) => {
       const message = source.notReady?.();
@@ -68,13 +59,13 @@ export function policyRoutes({ source, access }: PolicyRoutesOptions): Hono<Env>
     if (!query.success) return context.json(unread(query.error), 400);
     const { namespace, resource } = query.data;
     const found = source.policies().filter((policy) => isIn(namespace, policy) && names(policy, resource));
-    return list(await permitted(context.get('identity'), policies, found));
+    return list(await permitted(access, context.get('identity'), policies.right, found));
   });
   app.get('/v1/resources', async (context) => {
     const query = ListQuery.safeParse(context.req.query());
     if (!query.success) return context.json(unread(query.error), 400);
     const found = source.resources().filter((resource) => isIn(query.data.namespace, resource));
-    return list(await permitted(context.get('identity'), resources, found));
+    return list(await permitted(access, context.get('identity'), resources.right, found));
   });
   for (const kind of [policies, resources])
     app.get(`/v1/${kind.path}/:namespace/:name`, async (context) => {
@@ -83,7 +74,7 @@ export function policyRoutes({ source, access }: PolicyRoutesOptions): Hono<Env>
       const found = isNamed
         ? kind.all().filter(({ metadata }) => metadata.name === name && metadata.namespace === namespace)
         : [];
-      const [object] = await permitted(context.get('identity'), kind, found);
+      const [object] = await permitted(access, context.get('identity'), kind.right, found);
       if (object !== undefined) return context.json(shown(object));
       const message = `no ${kind.word} ${`${namespace}/${name}`.slice(0, 128)} is known here`;
       return context.json<ApiError>({ code: 'NotFound', message }, 404);

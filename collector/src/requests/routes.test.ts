@@ -19,6 +19,8 @@ let rights: Set<string>;
 let requests: Requests;
 let decided: string[];
 let unanswered: number;
+/** Questions about rights. */
+let asked: number;
 let signIn: LinkSignIn;
 let collector: Collector;
 let own: AccessRequest;
@@ -28,6 +30,7 @@ let other: AccessRequest;
 const access: Access = {
   authorise: () => Promise.resolve({ refused: 'nobody has a token here' }),
   allowed: ({ user }, verb, namespace, resource) => {
+    asked++;
     if (!rights.has('broken')) return Promise.resolve(rights.has(`${user} ${verb} ${resource} ${namespace}`));
     unanswered++;
     return Promise.reject(new Error('no answer'));
@@ -58,6 +61,7 @@ beforeEach(async () => {
   requests = new Requests();
   decided = [];
   unanswered = 0;
+  asked = 0;
   signIn = new LinkSignIn(() => now);
   own = requests.put(aRequest());
   other = requests.put(aRequest({ namespace: 'secret' }));
@@ -67,8 +71,8 @@ beforeEach(async () => {
 
 const ask = async (path: string, init: RequestInit = {}): Promise<Response> =>
   collector.fetch(new Request(`${HOME}${path}`, init));
-async function signedIn(): Promise<string> {
-  const { link } = signIn.newLink({ identity: { user: 'mira', groups: ['dba'] }, path: '/requests' });
+async function signedIn(user = 'mira'): Promise<string> {
+  const { link } = signIn.newLink({ identity: { user, groups: ['dba'] }, path: '/requests' });
   const body = JSON.stringify({ proof: link.slice('/l/'.length) });
   const response = await ask('/auth/sign-in', { method: 'POST', headers: OWN, body });
   return (response.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
@@ -144,7 +148,32 @@ describe('what somebody may not get', () => {
   });
 });
 
+test('a list asks once for each namespace', async () => {
+  for (let each = 0; each < 10; each++) requests.put(aRequest());
+  const { items } = (await (await ask('/v1/requests', { headers: { cookie: await signedIn() } })).json()) as { items: unknown[] };
+  expect([items.length, asked]).toEqual([11, 2]);
+});
+
 describe('a stream', () => {
+  test('is one of eight that somebody may follow, whoever else follows how many', async () => {
+    const cookie = await signedIn('nobody');
+    const watch = (): Promise<Response> => ask('/v1/requests?watch=1', { headers: { cookie } });
+    const streams = await Promise.all(Array.from({ length: 8 }, watch));
+    expect(streams.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 200));
+    const refused = await watch();
+    expect([refused.status, await refused.json()]).toEqual([
+      503,
+      { code: 'LimitReached', message: 'you watch in 8 places already' },
+    ]);
+    const events = await follow(await signedIn());
+    await streams[0]?.body?.cancel();
+    const next = await watch();
+    expect(next.status).toBe(200);
+    for (const each of [...streams.slice(1), next]) await each.body?.cancel();
+    await events.stop();
+    expect(requests.watchers).toBe(0);
+  });
+
   test('begins with who listens and ends with what there is and the clock', async () => {
     const events = await follow(await signedIn());
     const kinds = [...events.text().matchAll(/^event: (.*)$/gm)].map(([, kind]) => kind);

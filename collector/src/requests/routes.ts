@@ -3,15 +3,17 @@ import type { Code } from '@chaperone/api/codes';
 import { newestFirst } from '@chaperone/api/requests';
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
-import type { Access, Identity } from '../access.ts';
+import { type Access, type Identity, permitted } from '../access.ts';
 import type { BrowserSession } from '../console/browser-sessions.ts';
 import { RequestEvents } from './events.ts';
 import { type Decided, DecisionBody, type RequestDesk, RequestRefused, type RequestSource, RevocationBody } from './source.ts';
 
 /** A decision is a few hundred bytes and a reason of 1 KiB. */
 const MAX_BODY_BYTES = 16 * 1024;
-/** Each follows all requests; people have a few terminals and windows. */
-const MAX_WATCHERS = 32;
+/** Each follows all requests. */
+const MAX_WATCHERS = 128;
+/** Of them, of one person, who has a few terminals and windows. */
+const MAX_WATCHERS_OF_ONE = 8;
 
 const Query = z.strictObject({
   namespace: z.string().min(1).max(256).optional(),
@@ -34,7 +36,8 @@ type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: BrowserSe
  */
 export function requestRoutes({ source, access, now }: RequestRoutesOptions): Hono<Env> {
   const app = new Hono<Env>();
-  let watchers = 0;
+  /** By stream: the user who follows. */
+  const watchers = new Map<RequestEvents, string>();
   const may = (identity: Identity, { metadata }: AccessRequest): Promise<boolean> =>
     access.allowed(identity, 'get', metadata.namespace ?? '', 'accessrequests');
   const find = async (context: Context<Env>): Promise<AccessRequest> => {
@@ -63,11 +66,12 @@ export function requestRoutes({ source, access, now }: RequestRoutesOptions): Ho
     const isIn = ({ status }: AccessRequest): boolean => state === undefined || (status?.state ?? 'Pending') === state;
     const found = newestFirst(source.list().filter((each) => isMeant(each) && isIn(each)));
     if (watch !== '1' && watch !== 'true') {
-      const seen = await Promise.all(found.map((each) => may(identity, each)));
-      return context.json({ apiVersion: 'v1', kind: 'List', items: found.filter((_, at) => seen[at] === true) });
+      const items = await permitted(access, identity, 'accessrequests', found);
+      return context.json({ apiVersion: 'v1', kind: 'List', items });
     }
-    if (watchers >= MAX_WATCHERS) throw new RequestRefused(503, 'LimitReached', `${MAX_WATCHERS} watch already`);
-    watchers++;
+    if (watchers.size >= MAX_WATCHERS) throw new RequestRefused(503, 'LimitReached', `${MAX_WATCHERS} watch already`);
+    if ([...watchers.values()].filter((user) => user === identity.user).length >= MAX_WATCHERS_OF_ONE)
+      throw new RequestRefused(503, 'LimitReached', `you watch in ${MAX_WATCHERS_OF_ONE} places already`);
     const events = new RequestEvents({
       viewer: { ...source.viewer(identity), decides: source.desk !== undefined },
       first: found.toReversed(),
@@ -77,8 +81,9 @@ export function requestRoutes({ source, access, now }: RequestRoutesOptions): Ho
       isHeard: () => source.notReady?.() === undefined,
       signIn: context.env?.signedIn,
       now,
-      onEnd: () => void watchers--,
+      onEnd: () => void watchers.delete(events),
     });
+    watchers.set(events, identity.user);
     return context.body(new ReadableStream(events), 200, { 'content-type': 'text/event-stream' });
   });
   app.get('/v1/requests/:namespace/:name', async (context) => context.json(await find(context)));

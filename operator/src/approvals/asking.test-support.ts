@@ -217,6 +217,8 @@ export function askingCluster() {
     metrics: () => metrics.registry.metrics(),
     putPolicy,
     call,
+    server: () => operator.servers.sidecars,
+    ca,
     requestAt,
     stateOf,
     decisionAt,

@@ -9,6 +9,9 @@ let server: FakeApiServer;
 let kills: Kills;
 let told: string[];
 let now: number;
+/** Pods of sessions that have asked for something. */
+let pods: Map<string, string>;
+const POD = { namespace: 'agents', podUid: 'bot-uid' };
 
 function aKill(name: string, metadata: object = {}): object {
   return {
@@ -24,6 +27,7 @@ async function lead(): Promise<void> {
   kills = new Kills({
     kube: server.kube,
     hub: { kill: (namespace, { session, reason, by }) => told.push(`${namespace} ${session} ${reason} (${by})`) },
+    podOf: (namespace, session) => pods.get(`${namespace} ${session}`),
     now: () => now,
     onError: (error) => {
       throw error;
@@ -34,6 +38,7 @@ async function lead(): Promise<void> {
 beforeEach(async () => {
   server = await startFakeApiServer();
   told = [];
+  pods = new Map();
   now = Date.now();
   await lead();
 });
@@ -51,17 +56,27 @@ test('a session that somebody names is ended once, and its sidecar is told why, 
 test('that its sidecar says that it is over is written, once, and of no other namespace', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
   await vi.waitFor(() => expect(statusOf('one')).toBeDefined());
-  await kills.closed('others', SESSION);
-  await kills.closed('agents', `s-${'b'.repeat(16)}`);
+  await kills.closed({ ...POD, namespace: 'others' }, SESSION);
+  await kills.closed(POD, `s-${'b'.repeat(16)}`);
   expect(statusOf('one')).not.toHaveProperty('endedAt');
   const sentAt = new Date(now).toISOString();
   now += 400;
-  await kills.closed('agents', SESSION);
+  await kills.closed(POD, SESSION);
   const ended = { sent: 1, at: sentAt, endedAt: new Date(now).toISOString() };
   await vi.waitFor(() => expect(statusOf('one')).toEqual(ended));
   now += 400;
-  await kills.closed('agents', SESSION);
+  await kills.closed(POD, SESSION);
   expect(statusOf('one')).toEqual(ended);
+});
+
+test('that another pod says so of a session that is known to be one’s own changes nothing', async () => {
+  pods.set(`agents ${SESSION}`, POD.podUid);
+  server.put(KINDS.sessionKills, aKill('one'));
+  await vi.waitFor(() => expect(statusOf('one')).toBeDefined());
+  await kills.closed({ ...POD, podUid: 'other-uid' }, SESSION);
+  expect(statusOf('one')).not.toHaveProperty('endedAt');
+  await kills.closed(POD, SESSION);
+  await vi.waitFor(() => expect(statusOf('one')).toHaveProperty('endedAt'));
 });
 
 test('an end that is told before it is written that it was asked for keeps both', async () => {
@@ -69,7 +84,7 @@ test('an end that is told before it is written that it was asked for keeps both'
   let patches = 0;
   server.intercept = ({ method }) => {
     if (method !== 'PATCH' || patches++ > 0) return false;
-    void gate.promise.then(() => kills.closed('agents', SESSION));
+    void gate.promise.then(() => kills.closed(POD, SESSION));
     gate.resolve();
     return false;
   };

@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import { MAX_CONTROL_REQUEST_BYTES, MAX_LOOKED_BYTES } from '@chaperone/policy';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { LargeBodies, MAX_LARGE_BODIES } from './bodies.ts';
+import { LargeBodies, MAX_LARGE_BODIES, MAX_LARGE_BODIES_OF_POD } from './bodies.ts';
 
 const Text = z.object({ text: z.string() });
 /** A request whose body comes when it is ended; without a length, as one is that says none. */
@@ -25,7 +25,7 @@ test.each<[string, number, number | undefined, string | undefined]>([
   ['longer than it says', MAX_CONTROL_REQUEST_BYTES + 1, 10, 'TooLarge'],
 ])('a body %s', async (_, bytes, declared, code) => {
   const request = arriving(declared);
-  const read = new LargeBodies().read(request, Text).then(
+  const read = new LargeBodies().read('a', request, Text).then(
     () => undefined,
     (error: { code?: string }) => error.code,
   );
@@ -36,16 +36,30 @@ test.each<[string, number, number | undefined, string | undefined]>([
 test('few large ones are read at once, and small ones do not wait for them', async () => {
   const bodies = new LargeBodies();
   const stalled = Array.from({ length: MAX_LARGE_BODIES }, () => arriving(MAX_LOOKED_BYTES));
-  const reads = stalled.map((request) => bodies.read(request, Text));
-  await expect(bodies.read(arriving(MAX_LOOKED_BYTES), Text)).rejects.toMatchObject({ code: 'Busy' });
-  await expect(bodies.read(arriving(), Text)).rejects.toMatchObject({ code: 'Busy' });
+  const reads = stalled.map((request, at) => bodies.read(`pod-${at}`, request, Text));
+  await expect(bodies.read('a', arriving(MAX_LOOKED_BYTES), Text)).rejects.toMatchObject({ code: 'Busy' });
+  await expect(bodies.read('a', arriving(), Text)).rejects.toMatchObject({ code: 'Busy' });
   const small = arriving(20);
-  const read = bodies.read(small, Text);
+  const read = bodies.read('a', small, Text);
   end(small, 'a');
   expect(await read).toEqual({ text: 'a' });
   for (const request of stalled) end(request, 'b');
   await Promise.all(reads);
   const later = arriving(MAX_LOOKED_BYTES);
   end(later, 'c');
-  expect(await bodies.read(later, Text)).toEqual({ text: 'c' });
+  expect(await bodies.read('a', later, Text)).toEqual({ text: 'c' });
+});
+
+test('those of one pod that do not end are few, and others’ are read', async () => {
+  const bodies = new LargeBodies();
+  const stalled = Array.from({ length: MAX_LARGE_BODIES_OF_POD }, () => arriving());
+  const reads = stalled.map((request) => bodies.read('slow', request, Text));
+  await expect(bodies.read('slow', arriving(), Text)).rejects.toMatchObject({ code: 'Busy' });
+  const [theirs, own] = [arriving(), arriving()];
+  end(theirs, 'a');
+  expect(await bodies.read('other', theirs, Text)).toEqual({ text: 'a' });
+  for (const request of stalled) request.destroy(new Error('too late'));
+  await Promise.allSettled(reads);
+  end(own, 'b');
+  expect(await bodies.read('slow', own, Text)).toEqual({ text: 'b' });
 });

@@ -25,6 +25,7 @@ import type { KubeObject } from '@chaperone/kube';
 import type { ApprovalDesk } from '../approvals/desk.ts';
 import { importPublicKey } from '../ca/pem.ts';
 import type { Kills } from '../kills/kills.ts';
+import { Shares } from '../shares.ts';
 import { body, LargeBodies } from './bodies.ts';
 import type { Enrolments } from './enrolments.ts';
 import { agentOf, type PodRefusal } from './governed.ts';
@@ -34,6 +35,12 @@ import { Refusal } from './refusal.ts';
 
 const MAX_STREAMS = 20_000;
 const MAX_PENDING_REQUESTS = 256;
+/** Of them, of one pod: more than a sidecar has at once, and an eighth of all. One that sends slowly leaves room for others. */
+export const MAX_PENDING_OF_POD = 32;
+/** How often what is late is looked for; as long as this a request may last beyond its time. */
+const LATE_CHECK_MS = 1_000;
+/** From a connection to the end of its handshake. */
+const HANDSHAKE_MS = 10_000;
 const HEARTBEAT_MS = 30_000;
 /** What a slow reader may owe before its stream is cut; it connects again and gets the newest snapshot alone. */
 const MAX_BACKLOG_BYTES = 2 * MAX_CONTROL_BYTES;
@@ -78,9 +85,10 @@ export interface Term {
 
 /** The HTTPS server that sidecars talk to. Contract: policy/src/control.ts. Only the leader answers. */
 export function createSidecarServer(options: SidecarServerOptions): Server {
-  const load = { pending: 0, large: new LargeBodies() };
+  const load = { pending: 0, ofPods: new Shares(MAX_PENDING_OF_POD), large: new LargeBodies() };
   const heartbeat = setInterval(() => options.term()?.hub.heartbeat(), options.heartbeatMs ?? HEARTBEAT_MS).unref();
-  const server = createServer({ ...options.tls, minVersion: 'TLSv1.3', maxHeaderSize: 32 * 1024 }, (request, response) => {
+  const limits = { maxHeaderSize: 32 * 1024, connectionsCheckingInterval: LATE_CHECK_MS, handshakeTimeout: HANDSHAKE_MS };
+  const server = createServer({ ...options.tls, minVersion: 'TLSv1.3', ...limits }, (request, response) => {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     load.pending += 1;
@@ -104,7 +112,7 @@ async function serve(
   options: SidecarServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
-  { pending, large }: { readonly pending: number; readonly large: LargeBodies },
+  { pending, ofPods, large }: { readonly pending: number; readonly ofPods: Shares; readonly large: LargeBodies },
 ): Promise<void> {
   const term = options.term();
   if (term === undefined) throw new Refusal('NotLeader', 'this replica does not lead');
@@ -113,10 +121,33 @@ async function serve(
   const token = /^Bearer ([\w.-]+)$/.exec(request.headers.authorization ?? '')?.[1];
   if (token === undefined) throw new Refusal('Unauthenticated', 'no bearer token');
   const { identity, pod } = await authenticate(options, token);
+  using place = ofPods.take(identity.podUid);
+  if (place === undefined) throw new Refusal('Busy', 'too many requests of this pod at once');
+  await ofPod(route, { options, term }, { identity, pod, token }, { request, response, large });
+}
 
+interface Caller {
+  readonly identity: PodIdentity;
+  readonly pod: KubeObject;
+  readonly token: string;
+}
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly large: LargeBodies;
+}
+
+async function ofPod(
+  route: string,
+  { options, term }: { readonly options: SidecarServerOptions; readonly term: Term },
+  caller: Caller,
+  exchange: Exchange,
+): Promise<void> {
+  const { identity } = caller;
+  const { request, response } = exchange;
   switch (route) {
     case `POST ${CONTROL_PATHS.enrol}`:
-      return answer(response, await enrol(options, term, { identity, pod, token }, await body(request, EnrolRequest)));
+      return answer(response, await enrol(options, term, caller, await body(request, EnrolRequest)));
     case `GET ${CONTROL_PATHS.stream}`:
       return stream(term.hub, identity, response);
     case `POST ${CONTROL_PATHS.ack}`: {
@@ -135,7 +166,7 @@ async function serve(
       return answer(response, await term.nats(nkey));
     }
     default:
-      return ofPeople(route, term, identity, { request, response, large });
+      return ofPeople(route, term, identity, exchange);
   }
 }
 
@@ -144,14 +175,14 @@ async function ofPeople(
   route: string,
   { approvals, hub, kills }: Term,
   identity: PodIdentity,
-  { request, response, large }: { request: IncomingMessage; response: ServerResponse; large: LargeBodies },
+  { request, response, large }: Exchange,
 ): Promise<void> {
   switch (route) {
     case `POST ${CONTROL_PATHS.ask}`:
       return answer(response, await approvals.ask(identity, await body(request, Question)));
     case `POST ${CONTROL_PATHS.looked}`:
       if (!hub.has(identity.podUid)) throw new Refusal('NotEnrolled', 'enrol first');
-      await approvals.looked(identity, await large.read(request, LookedRequest));
+      await approvals.looked(identity, await large.read(identity.podUid, request, LookedRequest));
       return done(response, true);
     case `POST ${CONTROL_PATHS.release}`:
       return answer(response, await approvals.release(identity, await body(request, ReleaseRequest)));
@@ -159,7 +190,8 @@ async function ofPeople(
       await approvals.ended(identity, await body(request, EndRequest));
       return done(response, true);
     case `POST ${CONTROL_PATHS.closed}`:
-      await kills.closed(identity.namespace, (await body(request, ClosedRequest)).session);
+      if (!hub.has(identity.podUid)) throw new Refusal('NotEnrolled', 'enrol first');
+      await kills.closed(identity, (await body(request, ClosedRequest)).session);
       return done(response, true);
     default:
       throw new Refusal('Malformed', 'no such request');
@@ -179,10 +211,9 @@ async function authenticate(options: SidecarServerOptions, token: string): Promi
 async function enrol(
   options: SidecarServerOptions,
   term: Term,
-  caller: { identity: PodIdentity; pod: KubeObject; token: string },
+  { identity, pod, token }: Caller,
   request: EnrolRequest,
 ): Promise<EnrolResponse> {
-  const { identity, pod, token } = caller;
   if (request.protocol !== CONTROL_PROTOCOL) {
     throw new Refusal('ProtocolUnsupported', `this operator speaks protocol ${CONTROL_PROTOCOL}`);
   }

@@ -1,7 +1,7 @@
 import type { EndRequest, Looked, LookedRequest, Question, RequestView } from '@chaperone/policy';
 import { describe, expect, test } from 'vitest';
 import { ApprovalError, type Approvals } from '../control/approvals.ts';
-import { systemClock } from '../platform.ts';
+import { type Clock, systemClock } from '../platform.ts';
 import { Holds, type HeldAction } from './holds.ts';
 import { Recent } from './recent.ts';
 
@@ -55,8 +55,9 @@ const action: HeldAction = {
   waiting: () => undefined,
   gone: new Promise(() => undefined),
 };
-const holdsWith = (approvals: Approvals): Holds =>
-  new Holds({ approvals, clock: systemClock, logger, recent: new Recent(systemClock) });
+/** Waits for nothing long. */
+const clock: Clock = { ...systemClock, after: (ms) => systemClock.after(Math.min(ms, 20)) };
+const holdsWith = (approvals: Approvals): Holds => new Holds({ approvals, clock, logger, recent: new Recent(clock) });
 
 test.each<[RequestView['state'], string, EndRequest['state'] | undefined]>([
   ['Released', 'released', undefined],
@@ -81,6 +82,16 @@ function aLook() {
     return found.promise;
   };
   return { look, found, isEnded: () => signal?.aborted, count: () => count };
+}
+
+/** Those who decide, who do not take what is told so often. */
+function busy(approvals: ReturnType<typeof decides>, times: number, code: ApprovalError['code'] = 'Unreachable') {
+  const tries = { count: 0 };
+  const looked: Approvals['looked'] = (look) => {
+    tries.count += 1;
+    return tries.count <= times ? Promise.reject(new ApprovalError(code, 'x')) : approvals.looked(look);
+  };
+  return { ...approvals, looked, tries };
 }
 
 describe('what an action would meet', () => {
@@ -154,6 +165,36 @@ describe('what an action would meet', () => {
   test('is looked at ten times a minute', () => {
     const holds = holdsWith(decides('Released'));
     expect(Array.from({ length: 12 }, () => holds.mayPreview()).filter(Boolean)).toHaveLength(10);
+  });
+
+  test('is told a few times where whoever decides is busy', async () => {
+    const approvals = busy(decides('Released', { ...pending, mode: 'retry' }), 3);
+    await holdsWith(approvals).hold(action);
+    await expect.poll(() => approvals.looks).toHaveLength(1);
+    expect(approvals.tries.count).toBe(4);
+  });
+
+  test('is told no more once it is decided, and by another connection that asks the same', async () => {
+    const approvals = busy(decides('Released', pending), 1);
+    const holds = holdsWith(approvals);
+    const held = holds.hold(action);
+    await expect.poll(() => approvals.tries.count).toBe(1);
+    approvals.say('Denied');
+    await held;
+    await clock.after(100);
+    await clock.after(100);
+    expect(approvals.tries.count).toBe(1);
+    const again = holds.hold(action);
+    await expect.poll(() => approvals.looks).toHaveLength(1);
+    approvals.say('Denied');
+    await again;
+  });
+
+  test('is told once where it is not wanted', async () => {
+    const approvals = busy(decides('Released', { ...pending, mode: 'retry' }), 9, 'RequestUnknown');
+    await holdsWith(approvals).hold(action);
+    await expect.poll(() => warned.splice(0)).toEqual(['what a request would meet could not be told']);
+    expect(approvals.tries.count).toBe(1);
   });
 
   test('and cannot be told changes nothing of the decision', async () => {

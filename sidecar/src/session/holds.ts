@@ -1,5 +1,5 @@
 import { newRequestName } from '@chaperone/evidence';
-import type { EndRequest, Looked, Question, RequestView } from '@chaperone/policy';
+import type { EndRequest, Looked, LookedRequest, Question, RequestView } from '@chaperone/policy';
 import { ApprovalError, type Approvals } from '../control/approvals.ts';
 import type { Clock, Logger } from '../platform.ts';
 import type { Recent } from './recent.ts';
@@ -10,6 +10,9 @@ const POLL_MS = 5000;
 const MAX_ROUNDS = 3;
 /** How long is waited between tries to release, ms. */
 const RETRY_MS = 500;
+/** How often it is tried to tell what a request would meet, and how long is waited between: as a busy operator asks for. */
+const LOOK_TRIES = 4;
+const LOOK_RETRY_MS = 2000;
 const MAX_RESULT = 256;
 /** Requests of which it is remembered what was done with them here. */
 const MAX_REMEMBERED = 1000;
@@ -141,10 +144,23 @@ export class Holds {
   async #look({ name, digest, looked }: RequestView, look: HeldAction['look'], signal: AbortSignal): Promise<void> {
     if (looked === true || this.#looked.has(name)) return;
     remember(this.#looked, name);
-    const told = await look(signal);
+    const told = { name, digest, ...(await look(signal)) };
+    if (!signal.aborted) await this.#said('what a request would meet', name, this.#tellLook(told, signal));
     // Another connection may ask for the same and wait longer.
     if (signal.aborted) this.#looked.delete(name);
-    else await this.#said('what a request would meet', name, this.#o.approvals.looked({ name, digest, ...told }));
+  }
+
+  /** Tries a few times, until the signal: whoever decides may be busy, or restarting. @throws ApprovalError */
+  async #tellLook(told: LookedRequest, signal: AbortSignal): Promise<void> {
+    const { approvals, clock } = this.#o;
+    for (let tries = 1; !signal.aborted; tries++) {
+      try {
+        return await approvals.looked(told);
+      } catch (error) {
+        if (!isUnreachable(error) || tries === LOOK_TRIES) throw error;
+      }
+      await clock.after(LOOK_RETRY_MS);
+    }
   }
 
   async #release(view: RequestView, digest: string, seal: () => string, gone: Promise<unknown>): Promise<HoldOutcome | 'taken'> {
@@ -181,7 +197,7 @@ export class Holds {
       try {
         return await approvals.release({ name: view.name, digest });
       } catch (error) {
-        if (!(error instanceof ApprovalError) || error.code !== 'Unreachable' || clock.monotonic() >= until) throw error;
+        if (!isUnreachable(error) || clock.monotonic() >= until) throw error;
       }
       const left = await Promise.race([gone.then(() => true), clock.after(RETRY_MS).then(() => false)]);
       if (left) return 'gone';
@@ -247,6 +263,10 @@ function remember(names: Set<string>, name: string): void {
   names.add(name);
   const oldest = names.values().next();
   if (names.size > MAX_REMEMBERED && oldest.done === false) names.delete(oldest.value);
+}
+
+function isUnreachable(error: unknown): boolean {
+  return error instanceof ApprovalError && error.code === 'Unreachable';
 }
 
 function isOver({ state }: RequestView): boolean {

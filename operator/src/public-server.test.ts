@@ -1,0 +1,64 @@
+import { once } from 'node:events';
+import { request } from 'node:https';
+import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
+import { connect, type ConnectionOptions } from 'node:tls';
+import { testAuthority } from '@chaperone/testing';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { createPublicServer, MAX_CONNECTIONS_OF_ADDRESS } from './public-server.ts';
+
+async function aServer() {
+  const authority = await testAuthority();
+  const { certificate: cert, key } = await authority.issue(['localhost']);
+  const server = createPublicServer({ cert, key }, (_request, response) => response.end('ok'));
+  await once(server.listen(0), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const at = { port, host: '127.0.0.1', servername: 'localhost', ca: authority.ca };
+  const held: Socket[] = [];
+  onTestFinished(() => {
+    for (const socket of held) socket.destroy();
+    server.closeAllConnections();
+    server.close();
+  });
+  /** So many connections of one address that say nothing more. */
+  const hold = (count: number, open: () => Socket): Socket[] => {
+    const opened = Array.from({ length: count }, () => open().on('error', () => undefined));
+    held.push(...opened);
+    return opened;
+  };
+  const answer = (localAddress: string): Promise<number | undefined> =>
+    new Promise((resolve) => {
+      request({ ...at, localAddress, agent: false }, (response) => resolve(response.resume().statusCode))
+        .on('error', () => resolve(undefined))
+        .end();
+    });
+  return { at, hold, answer };
+}
+
+const isClosed = ({ closed }: Socket): boolean => closed;
+const silent = ({ port = 0 }: ConnectionOptions) => connectTcp({ port, host: '127.0.0.1' });
+
+test('connections of one address leave room for others, and are free again when they end', async () => {
+  const { at, hold, answer } = await aServer();
+  const held = hold(MAX_CONNECTIONS_OF_ADDRESS + 16, () => silent(at));
+  await vi.waitFor(() => expect(held.filter(isClosed)).toHaveLength(16));
+  expect(await answer('127.0.0.2')).toBe(200);
+  expect(await answer('127.0.0.1')).toBeUndefined();
+  for (const socket of held) socket.destroy();
+  await vi.waitFor(async () => expect(await answer('127.0.0.1')).toBe(200));
+});
+
+test.each<[string, (at: ConnectionOptions) => Socket]>([
+  ['says nothing', silent],
+  ['asks nothing', (at) => connect(at)],
+])(
+  'a connection that %s ends within three seconds',
+  async (_, open) => {
+    const { at, hold } = await aServer();
+    const began = performance.now();
+    const [held] = hold(1, () => open(at));
+    await vi.waitFor(() => expect(held?.closed).toBe(true), 8_000);
+    // Some time more, of a machine that is busy.
+    expect(performance.now() - began).toBeLessThan(4_500);
+  },
+  15_000,
+);
