@@ -6,6 +6,10 @@ import { DURATION, QUANTITY } from './units.ts';
 export const GLOB_SYNTAX =
   'Globs: * stands for any characters inside one part of a dotted name; ** is a whole part, once, and stands for any number of parts; a part that holds a dot is quoted as in SQL; case matters.';
 
+/** Said once, quoted wherever a field takes paths. */
+export const PATH_SYNTAX =
+  'Globs: * stands for any characters between two slashes; ** is a whole part, once, and stands for any number of parts; case matters.';
+
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const OBJECT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const HOST_NAME = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
@@ -20,6 +24,11 @@ const GLOB_PART = `([^."\\t\\r\\n]+|${QUOTED})`;
 const COLUMN = new RegExp(`^${PART}[.]${PART}[.]${PART}$`);
 const RELATION_GLOB = new RegExp(`^([*][*]|${GLOB_PART}[.]${GLOB_PART})$`);
 const COLUMN_GLOB = new RegExp(`^([*][*]([.]${GLOB_PART})?|${GLOB_PART}[.]([*][*]|${GLOB_PART}[.]${GLOB_PART}))$`);
+// Words of printable ASCII; which words stand for what is read where commands are matched.
+const COMMAND_GLOB = /^[!-~]+( [!-~]+)*$/;
+const PATH_GLOB = /^[/]([^/\t\r\n]+([/][^/\t\r\n]+)*)?$/;
+const DOT_PART = /[/][.][.]?([/]|$)/;
+const FORWARD = /^(\[[0-9a-f:.]+\]|([*][.])?[a-z0-9]([-a-z0-9.]*[a-z0-9])?):([1-9][0-9]{0,4}|[*])$/;
 const ONE_LINE = /^[^\t\r\n]*$/;
 
 /** A string of 1 to `max` characters that matches `pattern`, with `message` where it does not. */
@@ -40,6 +49,28 @@ export const columnGlob = text(
   194,
   COLUMN_GLOB,
   'write schema.table.column, for example public.customers.name, public.customers.* or **',
+);
+export const sshPublicKey = text(
+  1024,
+  /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256|ecdsa-sha2-nistp384|ecdsa-sha2-nistp521) [A-Za-z0-9+/]+=?=?$/,
+  'write a public key as ssh-keyscan prints it behind the host, for example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA',
+);
+export const commandGlob = text(
+  256,
+  COMMAND_GLOB,
+  'write the words of a command with one space between, for example systemctl status nginx, git log ** or **',
+);
+const PATH_MESSAGE = 'write an absolute path without . and .., for example /srv/app/*.log, /srv/** or /**';
+export const pathGlob = withRules(z.string().min(1).max(256), matches(PATH_GLOB, 256, PATH_MESSAGE), {
+  cel: `!self.matches(r'${DOT_PART.source}')`,
+  message: PATH_MESSAGE,
+  check: (self) => self.length > 256 || !DOT_PART.test(self),
+});
+export const subsystemName = text(64, /^[a-z0-9][-a-z0-9_.@]*$/, 'write the name of a subsystem, for example sftp');
+export const forwardGlob = text(
+  261,
+  FORWARD,
+  'write host:port, for example db.internal:5432, *.internal:443 or [2001:db8::5]:443',
 );
 export const secretKey = text(253, /^[-._a-zA-Z0-9]+$/, 'write a key of the Secret, for example ca.crt');
 export const duration = withRules(

@@ -2,24 +2,29 @@ import { z } from 'zod';
 import { ASSURANCES } from './attestation.ts';
 import {
   columnGlob,
+  commandGlob,
   dataLabel,
   distinct,
   duration,
+  forwardGlob,
   functionGlob,
   GLOB_SYNTAX,
   objectName,
+  PATH_SYNTAX,
+  pathGlob,
   port,
   quantity,
   relationGlob,
   sentence,
   setOf,
   shortName,
+  subsystemName,
   text,
 } from './fields.ts';
 import { Identity, OnBehalfOf } from './identity.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
 import { uniqueBy, withRules } from './rules.ts';
-import { RECORDING_MODES, STATEMENTS } from './resource.ts';
+import { FILE_OPERATIONS, RECORDING_MODES, STATEMENTS } from './resource.ts';
 
 const rowLimit = z.int().min(1).max(1_000_000_000);
 
@@ -33,6 +38,8 @@ const MAX = {
   rules: 64,
   globs: 64,
   columns: 32,
+  paths: 32,
+  subsystems: 8,
   matchLabels: 32,
   serviceAccounts: 64,
   labels: 64,
@@ -93,6 +100,44 @@ export const SqlSelector = z.object({
 });
 export type SqlSelector = z.infer<typeof SqlSelector>;
 
+export const SshSelector = withRules(
+  z.object({
+    commands: distinct(commandGlob, MAX.globs)
+      .optional()
+      .describe(
+        'Commands it covers, word by word; * stands for any characters inside one word, ** as the last word for any more words. A Deny meets a program by its name too, whatever its path. Default: none. Example: [systemctl status *, git log **]',
+      ),
+    files: z
+      .object({
+        operations: distinct(z.enum(FILE_OPERATIONS), FILE_OPERATIONS.length)
+          .optional()
+          .describe('What is done to them. Default: all, in a Deny. Example: [read, list]'),
+        paths: distinct(pathGlob, MAX.paths)
+          .optional()
+          .describe(`Files and directories, absolute. Default: all, in a Deny. Example: [/srv/app/**]. ${PATH_SYNTAX}`),
+      })
+      .optional()
+      .describe('Files it covers, by sftp, scp, rsync and git; what commands do to files is not seen. Default: none.'),
+    subsystems: distinct(subsystemName, MAX.subsystems)
+      .optional()
+      .describe(
+        'Subsystems it covers. What is done by sftp is judged by files, which let it start too. Default: none. Example: [netconf]',
+      ),
+    forward: distinct(forwardGlob, MAX.paths)
+      .optional()
+      .describe(
+        'Addresses that may be reached through the server (ssh -L, -W), host:port; *.NAME is any name below it, port * any port. Default: none. Example: [db.internal:5432]',
+      ),
+    shell: z.literal(true).optional().describe('Interactive shells, and commands with a terminal. Default: none. Example: true'),
+  }),
+  {
+    cel: 'has(self.commands) || has(self.files) || has(self.subsystems) || has(self.forward) || has(self.shell)',
+    message: 'say what it covers: commands, files, subsystems, forward or shell',
+    check: (self) => Object.values(self).some((value) => value !== undefined),
+  },
+);
+export type SshSelector = z.infer<typeof SshSelector>;
+
 const approvers = z.object({
   groups: distinct(sentence(256), MAX.approvers).optional().describe('Groups who may decide. Example: [dba]'),
   users: distinct(sentence(256), MAX.approvers).optional().describe('Users who may decide. Example: [jane@corp]'),
@@ -145,8 +190,9 @@ export const PolicyRule = withRules(
         'What happens to what the rule covers. Order never matters: any matching Deny wins, then RequireApproval, then Allow; what nothing covers is denied.',
       ),
     resource: Ref.describe('The ProtectedResource it is about. Example: {namespace: data, name: orders-db}'),
-    sql: SqlSelector.optional().describe(
-      'Which SQL it covers, on a resource of protocol postgres; absent on one of protocol tcp.',
+    sql: SqlSelector.optional().describe('Which SQL it covers, on a resource of protocol postgres; nowhere else.'),
+    ssh: SshSelector.optional().describe(
+      'What of SSH it covers, on a resource of protocol ssh; nowhere else. Default: all of it, in a Deny; required in other rules there.',
     ),
     onBehalfOf: OnBehalfOf.optional().describe(
       'Callers that it is about, by the token that identity demands; for all others the rule is not there. Default: whoever calls. Example: {groups: [support]}',
@@ -163,6 +209,26 @@ export const PolicyRule = withRules(
     message: 'only effect RequireApproval asks anybody; remove approval or change effect',
     fieldPath: '.approval',
     check: (self) => self.approval === undefined || self.effect === 'RequireApproval',
+  },
+  {
+    cel: '!has(self.sql) || !has(self.ssh)',
+    message: 'a resource speaks one protocol; keep one of sql and ssh',
+    fieldPath: '.ssh',
+    check: (self) => self.sql === undefined || self.ssh === undefined,
+  },
+  {
+    cel: "self.effect != 'Allow' || !has(self.ssh) || !has(self.ssh.shell)",
+    message: 'nothing that is typed into a shell can be judged, so people approve each one; use effect RequireApproval',
+    fieldPath: '.ssh.shell',
+    check: (self) => self.effect !== 'Allow' || self.ssh?.shell === undefined,
+  },
+  {
+    cel: "self.effect == 'Deny' || !has(self.ssh) || !has(self.ssh.files) || has(self.ssh.files.operations) && has(self.ssh.files.paths)",
+    message:
+      'a rule that lets something through says which operations on which paths, for example {operations: [read], paths: [/srv/app/**]}',
+    fieldPath: '.ssh.files',
+    check: ({ effect, ssh }) =>
+      effect === 'Deny' || ssh?.files === undefined || (ssh.files.operations !== undefined && ssh.files.paths !== undefined),
   },
   {
     cel: "self.effect == 'Deny' || !has(self.sql) || has(self.sql.statements)",

@@ -8,13 +8,14 @@ import {
   objectName,
   port,
   secretKey,
+  sshPublicKey,
   text,
   upstreamAddress,
 } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta } from './meta.ts';
 import { immutable, type LocalRule, withRules } from './rules.ts';
 
-export const PROTOCOLS = ['postgres', 'tcp'] as const;
+export const PROTOCOLS = ['postgres', 'ssh', 'tcp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
 /** Verbs of SQL actions that rules and grants may name, lower case, one word per statement kind. */
@@ -43,6 +44,11 @@ export const STATEMENTS = [
 ] as const;
 export type Statement = (typeof STATEMENTS)[number];
 
+/** Verbs of SSH actions that rules and grants may name: what runs, what opens, and what is done to files. */
+export const SSH_OPERATIONS = ['exec', 'shell', 'subsystem', 'forward', 'read', 'write', 'list', 'delete'] as const;
+export type SshOperation = (typeof SSH_OPERATIONS)[number];
+export const FILE_OPERATIONS = ['read', 'write', 'list', 'delete'] as const satisfies readonly SshOperation[];
+
 export const DETECTORS = [
   'credit-card',
   'email',
@@ -61,11 +67,23 @@ export type Detector = (typeof DETECTORS)[number];
 /** How a database may ask for the credential; scram alone proves both sides and shows the password to nobody. */
 export const AUTHENTICATIONS = ['scram', 'cert', 'md5', 'cleartext', 'none'] as const;
 export type Authentication = (typeof AUTHENTICATIONS)[number];
+/** How Chaperone signs in to an SSH server; nothing else is tried. */
+export const SSH_AUTHENTICATIONS = ['publickey', 'password'] as const;
+export type SshAuthentication = (typeof SSH_AUTHENTICATIONS)[number];
 export const RECORDING_MODES = ['bestEffort', 'durable', 'strict'] as const;
 export type RecordingMode = (typeof RECORDING_MODES)[number];
 
 /** Bounds of lists, chosen so that the cost of every CEL rule stays far below the API server's limit. */
-const MAX = { hosts: 16, sensitive: 64, columns: 64, grants: 64, serviceAccounts: 64, reveal: 32, searchPath: 16 } as const;
+const MAX = {
+  hosts: 16,
+  sensitive: 64,
+  columns: 64,
+  grants: 64,
+  serviceAccounts: 64,
+  reveal: 32,
+  searchPath: 16,
+  hostKeys: 8,
+} as const;
 
 const statements = distinct(z.enum(STATEMENTS), STATEMENTS.length);
 const schemaName = text(63, /^[^.*" \t\r\n]+$/, 'write the name of a schema, for example public');
@@ -127,6 +145,11 @@ export const ResourceGrant = z.object({
   statements: statements
     .optional()
     .describe('Statements that a policy may allow at most. Default: [select]. Example: [select, update]'),
+  operations: distinct(z.enum(SSH_OPERATIONS), SSH_OPERATIONS.length)
+    .optional()
+    .describe(
+      'What a policy may allow at most on a resource of protocol ssh. Default: [read, list], of files. Example: [exec, read, write, list]',
+    ),
   reveal: distinct(dataLabel, MAX.reveal)
     .optional()
     .describe('Labels that a policy may reveal at most. Default: none, all stay masked. Example: [pii.email]'),
@@ -145,7 +168,7 @@ const SpecFields = z.object({
   protocol: withRules(
     z.enum(PROTOCOLS),
     immutable('protocol cannot change, sessions and policies rely on it; create a new ProtectedResource'),
-  ).describe('What is spoken on this port. postgres: judged, masked and recorded; tcp: forwarded unseen. Example: postgres'),
+  ).describe('What is spoken on this port. postgres, ssh: judged, masked and recorded; tcp: forwarded unseen. Example: postgres'),
   hosts: withRules(distinct(hostName, MAX.hosts), {
     cel: "self.all(h, h != 'localhost' && !h.endsWith('.localhost'))",
     message: 'localhost is the agent itself; choose a name that only the resource has',
@@ -165,7 +188,7 @@ const SpecFields = z.object({
       secretRef: z
         .object({ name: objectName.describe('Name of a Secret in the namespace of this object. Example: orders-db-agent') })
         .describe(
-          'Secret with the annotation chaperone.dev/upstream: host:port; it is sent nowhere else. Keys: username and password, and for a client certificate tls.crt and tls.key, as in type kubernetes.io/tls.',
+          'Secret with the annotation chaperone.dev/upstream: host:port; it is sent nowhere else. Keys: username and password; for a client certificate tls.crt and tls.key, as in type kubernetes.io/tls; for ssh ssh-privatekey, as in type kubernetes.io/ssh-auth, and ssh-certificate where it has one.',
         ),
       username: z
         .string()
@@ -175,7 +198,7 @@ const SpecFields = z.object({
         .describe('User to sign in as. Default: key username of the Secret. Example: support_agent'),
     })
     .optional()
-    .describe('What Chaperone signs in with; agents never hold it. Required for postgres.'),
+    .describe('What Chaperone signs in with; agents never hold it. Required for postgres and ssh.'),
   postgres: z
     .object({
       database: z.string().min(1).max(63).describe('Database to sign in to; no other is served. Example: orders'),
@@ -202,6 +225,38 @@ const SpecFields = z.object({
     })
     .optional()
     .describe('Settings of protocol postgres; required there.'),
+  ssh: withRules(
+    z.object({
+      hostKeys: distinct(sshPublicKey, MAX.hostKeys)
+        .optional()
+        .describe(
+          'Keys of which the server must show one, as known_hosts has them: ssh-keyscan HOST. Default: none, it shows a certificate. Example: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA…]',
+        ),
+      hostAuthorities: distinct(sshPublicKey, MAX.hostKeys)
+        .optional()
+        .describe(
+          'Certificate authorities, of one of which the server must show a certificate for the host of upstream.address. Default: none. Example: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA…]',
+        ),
+      authentication: distinct(z.enum(SSH_AUTHENTICATIONS), SSH_AUTHENTICATIONS.length)
+        .default(['publickey'])
+        .describe(
+          'How to sign in; the server gets to know nothing of what is not named. publickey: by ssh-privatekey, with its certificate where there is one; password: by password, also where the server asks for it by keyboard-interactive. Default: [publickey]',
+        ),
+      algorithms: z
+        .enum(['default', 'legacy'])
+        .default('default')
+        .describe(
+          'legacy: also what older servers need, diffie-hellman-group14 and group16 and MACs over the plain text. SHA-1 and CBC are never used. Default: default',
+        ),
+    }),
+    {
+      cel: 'has(self.hostKeys) || has(self.hostAuthorities)',
+      message: 'say how the server proves who it is: hostKeys (ssh-keyscan HOST prints them), hostAuthorities or both',
+      check: (self) => self.hostKeys !== undefined || self.hostAuthorities !== undefined,
+    },
+  )
+    .optional()
+    .describe('Settings of protocol ssh; required there.'),
   sensitive: z
     .array(SensitiveData)
     .max(MAX.sensitive)
@@ -220,6 +275,7 @@ const SpecFields = z.object({
 type SpecFields = z.output<typeof SpecFields>;
 
 const isPostgres = (self: SpecFields): boolean => self.protocol === 'postgres';
+const isSsh = (self: SpecFields): boolean => self.protocol === 'ssh';
 const isTcp = (self: SpecFields): boolean => self.protocol === 'tcp';
 
 const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
@@ -241,6 +297,55 @@ const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
     fieldPath: '.postgres.authentication',
     check: (self) =>
       self.upstream.tls.mode === 'verify-full' || (self.postgres?.authentication ?? []).every((way) => way === 'scram'),
+  },
+  {
+    cel: "self.protocol != 'ssh' || !has(self.postgres)",
+    message: 'these are settings of protocol postgres; remove postgres',
+    fieldPath: '.postgres',
+    check: (self) => !isSsh(self) || self.postgres === undefined,
+  },
+  {
+    cel: "self.protocol == 'ssh' || !has(self.ssh)",
+    message: 'these are settings of protocol ssh; remove ssh',
+    fieldPath: '.ssh',
+    check: (self) => isSsh(self) || self.ssh === undefined,
+  },
+  {
+    cel: "self.protocol != 'ssh' || has(self.ssh)",
+    message: 'protocol ssh needs it; add ssh: {hostKeys: [KEY]}, with a key that ssh-keyscan HOST prints',
+    fieldPath: '.ssh',
+    check: (self) => !isSsh(self) || self.ssh !== undefined,
+  },
+  {
+    cel: "self.protocol != 'ssh' || has(self.credentials)",
+    message: 'protocol ssh needs it; add credentials: {secretRef: {name: NAME}}',
+    fieldPath: '.credentials',
+    check: (self) => !isSsh(self) || self.credentials !== undefined,
+  },
+  {
+    cel: "self.protocol != 'ssh' || self.upstream.tls.mode == 'verify-full' && !has(self.upstream.tls.caRef) && !has(self.upstream.tls.serverName)",
+    message: 'protocol ssh uses no TLS; remove tls, and say in ssh.hostKeys who answers',
+    fieldPath: '.upstream.tls',
+    check: ({ protocol, upstream: { tls } }) =>
+      protocol !== 'ssh' || (tls.mode === 'verify-full' && tls.caRef === undefined && tls.serverName === undefined),
+  },
+  {
+    cel: "self.protocol != 'ssh' || self.sensitive.all(s, !has(s.columns))",
+    message: 'protocol ssh has no columns; name a detector',
+    fieldPath: '.sensitive',
+    check: (self) => !isSsh(self) || self.sensitive.every(({ columns }) => columns === undefined),
+  },
+  {
+    cel: "self.protocol != 'ssh' || self.grantedTo.all(g, !has(g.statements))",
+    message: 'only protocol postgres has statements; on protocol ssh grant operations',
+    fieldPath: '.grantedTo',
+    check: (self) => !isSsh(self) || self.grantedTo.every((grant) => grant.statements === undefined),
+  },
+  {
+    cel: "self.protocol == 'ssh' || self.grantedTo.all(g, !has(g.operations))",
+    message: 'only protocol ssh has operations; remove them',
+    fieldPath: '.grantedTo',
+    check: (self) => isSsh(self) || self.grantedTo.every((grant) => grant.operations === undefined),
   },
   {
     cel: "self.protocol != 'tcp' || !has(self.postgres)",

@@ -113,8 +113,10 @@ describe('the CEL of a rule and its check', () => {
   const labels = fc.constantFrom('pii.email', 'pii.ssn', 'PII', '.x');
   const columns = fc.constantFrom('a.b.c', 'a.b', 'a.*.c', '"x.y".b.c', 'a b.c.d', '"x.b.c', 'a.b.c.d');
 
+  const hostKeys = fc.constantFrom('ssh-ed25519 AAAAC3Nza+/=', 'ssh-rsa AAAA comment', 'ssh-dss AAAA', 'db ssh-rsa AAAA');
+
   const resource = fc.record({
-    protocol: fc.constantFrom('postgres', 'tcp'),
+    protocol: fc.constantFrom('postgres', 'ssh', 'tcp'),
     hosts: some(names),
     port: fc.integer({ min: 1, max: 65_535 }),
     upstream: fc.record({
@@ -135,6 +137,14 @@ describe('the CEL of a rule and its check', () => {
         authentication: maybe(some(fc.constantFrom('scram', 'md5'))),
       }),
     ),
+    ssh: maybe(
+      fc.record({
+        hostKeys: maybe(some(hostKeys)),
+        hostAuthorities: maybe(some(hostKeys)),
+        authentication: maybe(some(fc.constantFrom('publickey', 'password'))),
+        algorithms: maybe(fc.constantFrom('default', 'legacy')),
+      }),
+    ),
     sensitive: maybe(
       fc.array(fc.record({ label: labels, columns: maybe(some(columns)), detector: maybe(fc.constantFrom('email', 'ssn')) }), {
         maxLength: 3,
@@ -146,6 +156,7 @@ describe('the CEL of a rule and its check', () => {
           namespace: names,
           serviceAccounts: maybe(some(names)),
           statements: maybe(some(fc.constantFrom('select', 'update'))),
+          operations: maybe(some(fc.constantFrom('exec', 'read'))),
           reveal: maybe(some(labels)),
         }),
         { maxLength: 2 },
@@ -165,6 +176,25 @@ describe('the CEL of a rule and its check', () => {
         columns: maybe(some(globs)),
         functions: maybe(some(globs)),
       }),
+    ),
+    ssh: maybe(
+      fc.oneof(
+        fc.constant({}),
+        fc.record({
+          commands: maybe(some(fc.constantFrom('**', 'git log **', 'git  log', ' ls', 'ls -l', "echo 'a'", 'é', 'a\tb'))),
+          files: maybe(
+            fc.record({
+              operations: maybe(some(fc.constantFrom('read', 'write'))),
+              paths: maybe(
+                some(fc.constantFrom('/', '/**', '/a/..b/.c', '/a/../b', '/a/./b', '/a//b', '/a/', 'a', '/...', '/..', '/.')),
+              ),
+            }),
+          ),
+          subsystems: maybe(some(fc.constantFrom('sftp', 'netconf@x', 'SFTP', 'two words'))),
+          forward: maybe(some(fc.constantFrom('db:5432', '*.corp:*', '*:1', '[::1]:443', 'db', 'db:0', 'DB:1', '**.corp:1'))),
+          shell: maybe(fc.constant(true)),
+        }),
+      ),
     ),
     onBehalfOf: maybe(
       fc.record({ users: maybe(some(fc.constantFrom('mira@corp', 'a\tb'))), groups: maybe(some(fc.constantFrom('dba'))) }),

@@ -8,6 +8,8 @@ import {
   Ref,
   ResourceAddress,
   SqlSelector,
+  SSH_AUTHENTICATIONS,
+  SshSelector,
   CONTENTS,
   OnBehalfOf,
   ASSURANCES,
@@ -44,6 +46,7 @@ export const AccessRule = z.object({
   policy: Ref,
   effect: z.enum(EFFECTS),
   sql: SqlSelector.optional(),
+  ssh: SshSelector.optional(),
   /** Absent: whoever calls. Only such callers otherwise; see {@link accessOnBehalfOf}. */
   onBehalfOf: OnBehalfOf.optional(),
   message: z.string().optional(),
@@ -147,6 +150,8 @@ export const GrantedResource = z.object({
       password: z.string().optional(),
       /** Client certificate with its chain, and its key: PEM. Shown to a server that asks for it within TLS. */
       client: z.object({ cert: z.string(), key: z.string() }).optional(),
+      /** Private key for SSH, as its owner keeps it, and the certificate of its public key as `id-cert.pub` has it. */
+      ssh: z.object({ key: z.string(), certificate: z.string().optional() }).optional(),
     })
     .optional(),
   postgres: z
@@ -155,6 +160,14 @@ export const GrantedResource = z.object({
       acceptServerLogVolume: z.boolean(),
       autoPrepare: z.boolean().optional(),
       authentication: z.array(z.enum(AUTHENTICATIONS)).default(['scram']),
+    })
+    .optional(),
+  ssh: z
+    .object({
+      hostKeys: z.array(z.string()),
+      hostAuthorities: z.array(z.string()),
+      authentication: z.array(z.enum(SSH_AUTHENTICATIONS)),
+      algorithms: z.enum(['default', 'legacy']),
     })
     .optional(),
   addresses: z.array(ResourceAddress),

@@ -1,15 +1,20 @@
 export type Via = 'direct' | 'view' | 'function' | 'nested';
 
-/** One (verb, object) pair that an action has. `object` is schema.relation or schema.function, or '' where there is none. */
+/**
+ * One (verb, object) pair that an action has. `object` is what the verb is about, or '' where there is nothing or it is not known:
+ * schema.relation or schema.function; a command as a shell reads it; an absolute path; a subsystem's name; host:port.
+ */
 export interface Effect {
   readonly verb: string;
   readonly object: string;
   readonly via: Via;
-  readonly kind: 'relation' | 'function' | 'other';
+  readonly kind: 'relation' | 'function' | 'other' | 'command' | 'path' | 'subsystem' | 'address' | 'shell';
   /** false: the text names no schema and the search path's only one was taken for it. */
   readonly qualified?: boolean;
   /** schema.table.column names that the effect touches, where the server said so. */
   readonly columns?: readonly string[];
+  /** The words of a command; absent: they are not known for sure. */
+  readonly words?: readonly string[];
 }
 
 /** A request in the protocol's own unit, with every effect it has. */

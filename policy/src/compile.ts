@@ -4,6 +4,7 @@ import {
   MIN_GRANT_SECONDS,
   type OnBehalfOf,
   type PolicyRule,
+  type Protocol,
   type ProtectedResource,
   type ResourceGrant,
 } from '@chaperone/api';
@@ -12,6 +13,7 @@ import { canonicalJson, compare, digestOf } from './canonical.ts';
 import { tokenDemands } from './demands.ts';
 import { PolicyError, type AccessRefusal } from './errors.ts';
 import { parseGlob } from './glob.ts';
+import { isReadable } from './ssh-rule.ts';
 import { strictestInference, strictestLimits, strictestMasking, strictestRecording } from './stricter.ts';
 import { durationMs } from './units.ts';
 
@@ -27,7 +29,7 @@ export type Compiled = { ok: true; access: Access } | { ok: false; code: AccessR
 export const DEFAULT_TIMEOUT = '5m';
 
 /** What a grant or a protocol allows where the owner names no statements. */
-export const READING_VERBS = { postgres: ['select'], tcp: ['connect'] } as const;
+export const READING_VERBS = { postgres: ['select'], ssh: ['list', 'read'], tcp: ['connect'] } as const;
 type ApprovalSpec = NonNullable<PolicyRule['approval']>;
 /** How long others wait for the locks of a held transaction, where a policy does not say. */
 const LOCKS_HELD_MS = 60_000;
@@ -72,8 +74,10 @@ function compile({ agent, policies, resource }: CompileInput): Access {
     purpose: sorted(naming.map((policy) => purposeOf(policy, agent)).filter((purpose) => purpose !== '')).join('; '),
     ...(identity.length > 0 && { identity }),
     disclosure: specs.some((spec) => spec.disclosure === 'code') ? 'code' : 'full',
-    ceiling: { statements: sorted(grants.flatMap((grant) => grant.statements ?? READING_VERBS[protocol])) },
-    rules: naming.flatMap((policy) => rulesOf(policy, at)).toSorted((a, b) => compare(canonicalJson(a), canonicalJson(b))),
+    ceiling: { statements: sorted(grants.flatMap((grant) => grant.statements ?? grant.operations ?? READING_VERBS[protocol])) },
+    rules: naming
+      .flatMap((policy) => rulesOf(policy, at, protocol))
+      .toSorted((a, b) => compare(canonicalJson(a), canonicalJson(b))),
     searchPath: resource.spec.postgres?.searchPath ?? (protocol === 'postgres' ? ['public'] : []),
     reveal: sorted(specs.flatMap((spec) => spec.reveal).filter((label) => permitted.has(label))),
     masking: strictestMasking(specs),
@@ -126,17 +130,18 @@ function plain(text: string): string {
   return line.slice(0, MAX_PURPOSE_LENGTH).toWellFormed();
 }
 
-function rulesOf(policy: AccessPolicy, resource: { namespace: string; name: string }): AccessRule[] {
+function rulesOf(policy: AccessPolicy, resource: { namespace: string; name: string }, protocol: Protocol): AccessRule[] {
   return policy.spec.rules
     .filter((rule) => names(rule, resource))
     .map((rule) => {
-      checkSelector(rule);
+      checkSelector(rule, protocol);
       checkCallers(rule, policy);
       return {
         name: rule.name,
         policy: refOf(policy),
         effect: rule.effect,
         ...(rule.sql && { sql: rule.sql }),
+        ...(rule.ssh && { ssh: rule.ssh }),
         ...(rule.onBehalfOf && { onBehalfOf: callersOf(rule.onBehalfOf) }),
         ...(rule.message !== undefined && { message: rule.message }),
         ...(rule.effect === 'RequireApproval' && { approval: approvalOf(rule) }),
@@ -144,13 +149,26 @@ function rulesOf(policy: AccessPolicy, resource: { namespace: string; name: stri
     });
 }
 
-function checkSelector(rule: PolicyRule): void {
-  const { statements, relations = [], columns = [], functions = [] } = rule.sql ?? {};
-  const lists = [statements, rule.sql?.relations, rule.sql?.columns, rule.sql?.functions];
-  if (lists.some((list) => list?.length === 0))
-    throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(rule.name)} has an empty list in its selector`);
-  if ([...relations, ...columns, ...functions].some((pattern) => !parseGlob(pattern)))
-    throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(rule.name)} has a pattern that cannot be read`);
+/** A selector that its resource has nothing of, or that cannot be read, is no rule. */
+function checkSelector(rule: PolicyRule, protocol: Protocol): void {
+  const problem = protocol === 'ssh' ? sshProblem(rule) : sqlProblem(rule, protocol);
+  if (problem !== undefined) throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(rule.name)} ${problem}`);
+}
+
+const UNREADABLE = 'has a pattern that cannot be read';
+
+function sshProblem({ sql, ssh, effect }: PolicyRule): string | undefined {
+  if (sql !== undefined) return 'says sql of a resource that speaks ssh';
+  if (ssh === undefined) return effect === 'Deny' ? undefined : 'lets through and does not say what; add ssh';
+  return isReadable(ssh) ? undefined : UNREADABLE;
+}
+
+function sqlProblem({ sql, ssh }: PolicyRule, protocol: Protocol): string | undefined {
+  if (ssh !== undefined) return `says ssh of a resource that speaks ${protocol}`;
+  const { statements, relations, columns, functions } = sql ?? {};
+  if ([statements, relations, columns, functions].some((list) => list?.length === 0)) return 'has an empty list in its selector';
+  const patterns = [relations, columns, functions].flatMap((list) => list ?? []);
+  return patterns.every((pattern) => parseGlob(pattern)) ? undefined : UNREADABLE;
 }
 
 /** Only a policy that demands a token itself knows what the names in its rules stand for. */

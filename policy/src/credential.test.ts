@@ -1,6 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Certified, testAuthority } from '@chaperone/testing';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { aResource } from './builders.ts';
 import { keysWanted, readCredential } from './credential.ts';
 
@@ -100,3 +104,52 @@ test.each([
   [{ ...named, ...withWays('scram', 'cert') }, ['password', 'tls.crt', 'tls.key']],
   [{ ...named, ...withWays('none') }, []],
 ])('a resource with %j wants the keys %j', (spec, keys) => expect(keysWanted(aResource(spec).spec)).toEqual(keys));
+
+const forSsh = (...authentication: string[]) => ({
+  postgres: undefined,
+  ssh: { hostKeys: ['ssh-ed25519 AAAA'], authentication, algorithms: 'default' },
+});
+
+describe('a Secret for ssh', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'chaperone-keys-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const keygen = (...args: string[]): void => void execFileSync('ssh-keygen', ['-q', ...args], { cwd: folder });
+  const file = (name: string): string => readFileSync(join(folder, name), 'utf8');
+  beforeAll(() => {
+    keygen('-t', 'ed25519', '-N', '', '-f', 'plain');
+    keygen('-t', 'ed25519', '-N', 'secret', '-f', 'locked');
+    keygen('-t', 'rsa', '-m', 'PEM', '-N', '', '-f', 'pem');
+    keygen('-t', 'rsa', '-m', 'PEM', '-N', 'secret', '-f', 'locked-pem');
+    keygen('-s', 'plain', '-I', 'agent', 'pem.pub');
+  });
+  const sshKey = (name: string, mods: Data = {}): ReturnType<typeof read> =>
+    read({ username: 'deploy', 'ssh-privatekey': file(name), ...mods }, forSsh('publickey'));
+
+  test('signs in with its key, and with the certificate that it has', () => {
+    expect(sshKey('plain')).toEqual({ credential: { username: 'deploy', ssh: { key: file('plain') } } });
+    expect(sshKey('pem', { 'ssh-certificate': file('pem-cert.pub') })).toEqual({
+      credential: { username: 'deploy', ssh: { key: file('pem'), certificate: file('pem-cert.pub').trim() } },
+    });
+  });
+
+  test('signs in with its password, and shows no key that it is not to use', () => {
+    const both = { username: 'deploy', password: 'CANARY-password', 'ssh-privatekey': file('plain') };
+    expect(read(both, forSsh('password'))).toEqual({ credential: { username: 'deploy', password: 'CANARY-password' } });
+  });
+
+  test.each<[string, () => ReturnType<typeof read>, RegExp]>([
+    ['without a key', () => read({ username: 'deploy' }, forSsh('publickey')), /^has no usable ssh-privatekey; set it$/],
+    ['with a key under a passphrase', () => sshKey('locked'), /"ssh-privatekey" holds no private key .* without a passphrase/],
+    ['with such a key in PEM', () => sshKey('locked-pem'), /"ssh-privatekey" holds no private key/],
+    ['with a public key', () => sshKey('plain.pub'), /"ssh-privatekey" holds no private key/],
+    ['with a key as its certificate', () => sshKey('plain', { 'ssh-certificate': file('plain.pub') }), /"ssh-certificate" holds/],
+  ])('%s says what is missing, and no value', (_, reading, problem) => {
+    const said = reading();
+    expect('problem' in said && said.problem).toMatch(problem);
+    expect(JSON.stringify(said)).not.toContain('AAAA');
+  });
+
+  test('is asked for the keys that it needs', () => {
+    expect(keysWanted(aResource(forSsh('publickey', 'password')).spec)).toEqual(['username', 'password', 'ssh-privatekey']);
+  });
+});

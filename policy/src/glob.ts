@@ -11,13 +11,14 @@
  * pattern and name, whatever they hold. There are no other special characters and no escapes.
  */
 export interface Glob {
+  readonly separator: number;
   readonly head: readonly SegmentGlob[];
   /** Segments after `**`; absent where the pattern has none. */
   readonly tail?: readonly SegmentGlob[];
 }
 
 /** Pieces between the stars, in order, each with its Knuth-Morris-Pratt failure table. */
-type SegmentGlob = readonly { readonly text: string; readonly failure: readonly number[] }[];
+export type SegmentGlob = readonly { readonly text: string; readonly failure: readonly number[] }[];
 
 /** Longer patterns are refused: four quoted identifiers of 63 characters, doubled quotes included, fit. */
 export const MAX_GLOB_LENGTH = 600;
@@ -25,6 +26,7 @@ export const MAX_GLOB_LENGTH = 600;
 type Range = readonly [from: number, to: number];
 
 const DOT = 0x2e;
+const SLASH = 0x2f;
 const QUOTE = 0x22;
 
 /** Joins the parts of a resolved name; parts that hold a dot or a quote are quoted, so that no two names write alike. */
@@ -34,10 +36,20 @@ export function qualifiedName(...parts: readonly string[]): string {
 
 /** Reads a pattern; undefined when it is not one (empty segment, second `**`, `**` inside a segment, too long). */
 export function parseGlob(pattern: string): Glob | undefined {
+  return parse(pattern, DOT);
+}
+
+/** Reads a pattern of absolute paths, `/srv/*.log` or `/srv/**`: as {@link parseGlob} with slashes, and nothing is quoted. */
+export function parsePathGlob(pattern: string): Glob | undefined {
+  if (pattern === '/') return { separator: SLASH, head: [] };
+  return pattern.startsWith('/') ? parse(pattern.slice(1), SLASH) : undefined;
+}
+
+function parse(pattern: string, separator: number): Glob | undefined {
   if (pattern.length === 0 || pattern.length > MAX_GLOB_LENGTH) return undefined;
   const head: SegmentGlob[] = [];
   let tail: SegmentGlob[] | undefined;
-  for (const [from, to] of segments(pattern)) {
+  for (const [from, to] of segments(pattern, separator)) {
     const segment = pattern.slice(from, to);
     if (segment === '**') {
       if (tail) return undefined;
@@ -45,13 +57,27 @@ export function parseGlob(pattern: string): Glob | undefined {
       continue;
     }
     if (segment === '' || segment.includes('**')) return undefined;
-    (tail ?? head).push(segment.split('*').map((text) => ({ text, failure: failureTable(text) })));
+    (tail ?? head).push(parseSegment(segment));
   }
-  return tail ? { head, tail } : { head };
+  return tail ? { separator, head, tail } : { separator, head };
+}
+
+/** Reads a pattern of one word, in which each `*` stands for any characters. */
+export function parseSegment(text: string): SegmentGlob {
+  return text.split('*').map((piece) => ({ text: piece, failure: failureTable(piece) }));
+}
+
+export function matchWord(glob: SegmentGlob, word: string): boolean {
+  return matchSegment(glob, word, [0, word.length]);
+}
+
+/** Whether an absolute path without empty parts, `.` and `..` is one of the pattern's. */
+export function matchPathGlob(glob: Glob, path: string): boolean {
+  return path.startsWith('/') && matchGlob(glob, path.slice(1));
 }
 
 export function matchGlob(glob: Glob, name: string): boolean {
-  const ranges = segments(name);
+  const ranges = segments(name, glob.separator);
   const tail = glob.tail ?? [];
   const fits = glob.tail ? ranges.length >= glob.head.length + tail.length : ranges.length === glob.head.length;
   if (!fits) return false;
@@ -60,15 +86,16 @@ export function matchGlob(glob: Glob, name: string): boolean {
   return matches(glob.head, 0) && matches(tail, ranges.length - tail.length);
 }
 
-/** Where the segments of a dotted name lie. An open quote runs to the end. */
-function segments(text: string): Range[] {
+/** Where the segments of a name lie; the root of paths has none. An open quote of a dotted name runs to the end. */
+function segments(text: string, separator: number): Range[] {
   const found: Range[] = [];
+  if (separator === SLASH && text === '') return found;
   let from = 0;
   let quoted = false;
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
-    if (code === QUOTE) quoted = !quoted;
-    else if (code === DOT && !quoted) {
+    if (code === QUOTE && separator === DOT) quoted = !quoted;
+    else if (code === separator && !quoted) {
       found.push([from, at]);
       from = at + 1;
     }

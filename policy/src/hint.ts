@@ -1,6 +1,7 @@
 import type { Access, AccessRule } from './access.ts';
 import { compare } from './canonical.ts';
 import { denies } from './rule.ts';
+import { sshObjects, sshVerbs } from './ssh-rule.ts';
 
 /** An agent reads these: few and short. */
 const MAX_PHRASES = 5;
@@ -28,18 +29,20 @@ export function allowedHere(access: Access): string[] {
     .slice(0, MAX_PHRASES)
     .map(([key, objects]) => {
       const [verb = '', approval = ''] = key.split('\n');
-      return `${verb} on ${listed([...objects].toSorted(compare))}${approval}`;
+      if (verb === 'SHELL') return `${verb}${approval}`;
+      return `${verb}${verb === 'EXEC' ? '' : ' on'} ${listed([...objects].toSorted(compare))}${approval}`;
     });
 }
 
 function verbsOf(rule: AccessRule, access: Access): string[] {
   const ceiling = access.ceiling.statements;
-  const asked: readonly string[] = rule.sql?.statements ?? ['*'];
+  const asked: readonly string[] = rule.ssh === undefined ? (rule.sql?.statements ?? ['*']) : sshVerbs(rule.ssh);
   const verbs = asked.includes('*') ? ceiling : asked.filter((verb) => ceiling.includes('*') || ceiling.includes(verb));
   return verbs.filter((verb) => !access.rules.some((each) => deniesEverywhere(each, verb)));
 }
 
 function deniesEverywhere(rule: AccessRule, verb: string): boolean {
+  if (rule.ssh !== undefined) return false;
   const { statements, relations, columns, functions } = rule.sql ?? {};
   if (!denies(rule) || relations || columns || functions) return false;
   const denied: readonly string[] = statements ?? ['*'];
@@ -47,6 +50,7 @@ function deniesEverywhere(rule: AccessRule, verb: string): boolean {
 }
 
 function objectsOf(rule: AccessRule, verb: string): readonly string[] {
+  if (rule.ssh !== undefined) return sshObjects(rule.ssh, verb);
   const { relations, columns, functions } = rule.sql ?? {};
   if (verb === 'execute') return functions ?? [];
   if (columns) return columns;

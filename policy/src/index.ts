@@ -10,7 +10,7 @@ export { accessOnBehalfOf } from './caller.ts';
 export { canonicalJson, digestOf } from './canonical.ts';
 export { type Compiled, type CompileInput, compileAccess, selectsAgent } from './compile.ts';
 export * from './control.ts';
-export { CREDENTIAL_KEYS, type Credential, keysWanted, readCredential } from './credential.ts';
+export { CREDENTIAL_KEYS, type Credential, keysWanted, protocolSettings, readCredential } from './credential.ts';
 export * from './errors.ts';
 export { MAX_GLOB_LENGTH, matchGlob, parseGlob, qualifiedName, type Glob } from './glob.ts';
 export * from './hint.ts';

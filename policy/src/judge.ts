@@ -144,10 +144,11 @@ function reasonFor(effect: Effect, outcome: Outcome, resource: string, rule: Acc
   }
 }
 
-/** `UPDATE on public.tickets`; only the verb where there is no object. */
+/** `UPDATE on public.tickets`, `EXEC ls -l`; only the verb where there is no object. */
 export function describeEffect(effect: Pick<Effect, 'verb' | 'object'>): string {
   const verb = effect.verb.toUpperCase();
-  return effect.object === '' ? verb : `${verb} on ${effect.object}`;
+  if (effect.object === '') return verb;
+  return effect.verb === 'exec' ? `${verb} ${effect.object}` : `${verb} on ${effect.object}`;
 }
 
 /** `select 1`, `begin`: nothing of the resource is touched, so a right to anything there is enough. */

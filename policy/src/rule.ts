@@ -1,6 +1,7 @@
 import type { AccessRule } from './access.ts';
 import type { Effect } from './action.ts';
 import { matchGlob, parseGlob } from './glob.ts';
+import { isOfSsh, sshCovers, sshTouches } from './ssh-rule.ts';
 
 /** Whether a rule denies what it touches: also one that asks nobody. */
 export function denies({ effect, approval }: AccessRule): boolean {
@@ -18,8 +19,11 @@ export function denies({ effect, approval }: AccessRule): boolean {
  * own privileges.
  */
 export function covers(rule: AccessRule, effect: Effect): boolean {
-  if (!verbMatches(rule, effect)) return false;
-  const { relations, columns, functions } = rule.sql ?? {};
+  if (isOfSsh(effect)) return sshCovers(rule, effect);
+  return rule.ssh === undefined && verbMatches(rule, effect) && sqlCovers(rule.sql ?? {}, effect);
+}
+
+function sqlCovers({ relations, columns, functions }: NonNullable<AccessRule['sql']>, effect: Effect): boolean {
   // A function runs code that nobody judged, so it wants to be named: a rule without `functions` permits none.
   if (effect.kind === 'function') return functions !== undefined && matchesAny(functions, effect.object, false);
   if (relations && !(effect.kind === 'relation' && matchesAny(relations, effect.object, false))) return false;
@@ -32,6 +36,7 @@ export function covers(rule: AccessRule, effect: Effect): boolean {
 }
 
 export function touches(rule: AccessRule, effect: Effect): boolean {
+  if (isOfSsh(effect)) return sshTouches(rule, effect);
   if (!verbMatches(rule, effect)) return false;
   const { relations, columns, functions } = rule.sql ?? {};
   const aboutRelations = relations !== undefined || columns !== undefined;

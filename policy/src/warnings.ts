@@ -1,5 +1,6 @@
 import { type AccessPolicy, nearest, type ProtectedResource, type ResourceGrant } from '@chaperone/api';
 import { DEFAULT_TIMEOUT, READING_VERBS } from './compile.ts';
+import { sshVerbs } from './ssh-rule.ts';
 import { durationMs } from './units.ts';
 
 /** A part of a policy that has no effect, or hardly the one that is meant, though nothing refuses it. */
@@ -101,13 +102,19 @@ function labelWarnings(policy: AccessPolicy, resources: readonly ProtectedResour
 function statementWarning(policy: AccessPolicy, rule: Rule, resource: ProtectedResource | undefined): PolicyWarning[] {
   const grants = resource === undefined ? [] : grantsOf(policy, resource);
   if (resource === undefined || grants.length === 0 || rule.effect === 'Deny') return [];
-  const ceiling = new Set<string>(grants.flatMap((grant) => grant.statements ?? READING_VERBS[resource.spec.protocol]));
-  const asked: readonly string[] = rule.sql?.statements ?? [];
+  const ceiling = new Set<string>(
+    grants.flatMap((grant) => grant.statements ?? grant.operations ?? READING_VERBS[resource.spec.protocol]),
+  );
+  const asked = verbsAsked(rule);
   const beyond = asked.filter((verb) => verb !== '*' && !ceiling.has(verb));
   if (ceiling.has('*') || beyond.length === 0) return [];
   const granted = [...ceiling].toSorted().join(', ');
-  const message = `rule "${rule.name}": ${beyond.join(', ')} on ${targetOf(rule)} stays denied, since its owner grants ${granted}; it belongs in spec.grantedTo[].statements of the resource`;
+  const message = `rule "${rule.name}": ${beyond.join(', ')} on ${targetOf(rule)} stays denied, since its owner grants ${granted}; it belongs in spec.grantedTo[].${rule.ssh ? 'operations' : 'statements'} of the resource`;
   return [{ code: 'StatementNotGranted', message }];
+}
+
+function verbsAsked({ sql, ssh }: Rule): readonly string[] {
+  return ssh === undefined ? (sql?.statements ?? []) : sshVerbs(ssh);
 }
 
 /** Grants that agents of the policy may have; another policy of the namespace may have others. */

@@ -166,7 +166,7 @@ export function decideResource(facts: ResourceFacts): ResourceDecision {
   drafts.push(addressCondition(facts, refused, unaddressed));
   drafts.push(seen(facts, 'Reachable') ?? unknown('Reachable', NOT_DIALLED_YET));
   // What is asked of a database's user means nothing where nothing inside the connection is looked at.
-  if (resource.spec.protocol !== 'tcp')
+  if (resource.spec.protocol === 'postgres')
     drafts.push(seen(facts, 'UpstreamSuitable') ?? unknown('UpstreamSuitable', NOT_DIALLED_YET));
   const blocked = refused ?? unresolved ?? uncredentialed ?? unaddressed;
   return { conditions: withReady(drafts, { reason: 'Ready', message: `${nameOf(resource)} is ready` }), blocked };

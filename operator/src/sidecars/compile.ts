@@ -3,6 +3,7 @@ import {
   type Agent,
   compileAccess,
   type GrantedResource,
+  protocolSettings,
   readCredential,
   selectsAgent,
   type Snapshot,
@@ -21,7 +22,6 @@ export interface ResourceState {
   readonly credentials: SecretView | undefined;
   readonly ca: SecretView | undefined;
 }
-type Postgres = NonNullable<GrantedResource['postgres']>;
 export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'inboundPorts'>;
 
 /** What one agent may do, with what it takes to do it. Pure; resources are in a fixed order. */
@@ -69,14 +69,10 @@ function grant(
       },
     },
     ...(spec.credentials !== undefined && read !== undefined && 'credential' in read ? { credentials: read.credential } : {}),
-    ...(spec.postgres === undefined ? {} : { postgres: signIn(spec.postgres) }),
+    ...protocolSettings(spec),
     addresses: [...state.addresses],
     ...(blocked === undefined ? {} : { notReady: blocked }),
   };
-}
-
-function signIn({ database, acceptServerLogVolume, authentication, autoPrepare }: Postgres): Postgres {
-  return { database, acceptServerLogVolume, authentication: [...authentication], autoPrepare };
 }
 
 /** host:port or [v6]:port, whose form the API has checked. */

@@ -6,6 +6,7 @@ import {
   keysWanted,
   type PolicyWarning,
   policyWarnings,
+  protocolSettings,
   readCredential,
   selectsAgent,
   withHashKeys,
@@ -104,13 +105,12 @@ function grant(
       tls: { mode, ...(ca === undefined ? {} : { ca }), ...(serverName === undefined ? {} : { serverName }) },
     },
     ...(problem === undefined && credentials !== undefined ? { credentials } : {}),
-    ...(spec.postgres === undefined ? {} : { postgres: signIn(spec.postgres) }),
+    ...protocolSettings(spec),
     addresses: [],
     ...(problem === undefined ? {} : { notReady: problem }),
   };
 }
 
-type Postgres = NonNullable<GrantedResource['postgres']>;
 type Problem = NonNullable<GrantedResource['notReady']>;
 type Spec = ProtectedResource['spec'];
 type Find = (name: string) => ManifestSecret | undefined;
@@ -165,10 +165,6 @@ function caProblem(
         code,
         message: `Secret ${namespace}/${name} key "${key}" holds no PEM certificate; put the authority's certificate there`,
       };
-}
-
-function signIn({ database, acceptServerLogVolume, authentication, autoPrepare }: Postgres): Postgres {
-  return { database, acceptServerLogVolume, authentication: [...authentication], autoPrepare };
 }
 
 /** host:port or [v6]:port, whose form the schema has checked. */

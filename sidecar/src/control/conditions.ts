@@ -102,7 +102,7 @@ export function resourceConditions(resource: ProtectedResource, { compiled, seen
       accepted,
       ...secrets(resource, granted.notReady, observed('CredentialsAvailable')),
       untried('Reachable'),
-      ...(resource.spec.protocol === 'tcp' ? [] : [untried('UpstreamSuitable')]),
+      ...(resource.spec.protocol === 'postgres' ? [untried('UpstreamSuitable')] : []),
     ],
     { code: 'Ready', message: `${name} is ready` },
   );

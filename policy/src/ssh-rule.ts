@@ -1,0 +1,131 @@
+import type { SshOperation, SshSelector } from '@chaperone/api';
+import type { AccessRule } from './access.ts';
+import type { Effect } from './action.ts';
+import { matchCommand, mayMatchCommand, parseCommandGlob } from './command-glob.ts';
+import { matchPathGlob, parsePathGlob } from './glob.ts';
+
+/** What SSH does, as against SQL: the two are met by other selectors. */
+export type SshEffect = Effect & { readonly kind: 'command' | 'path' | 'subsystem' | 'address' | 'shell' };
+const KINDS: ReadonlySet<string> = new Set<SshEffect['kind']>(['command', 'path', 'subsystem', 'address', 'shell']);
+
+export function isOfSsh(effect: Effect): effect is SshEffect {
+  return KINDS.has(effect.kind);
+}
+
+/** How a rule that says `ssh` meets effects of one kind. */
+interface Meeting {
+  readonly covers: (ssh: SshSelector, effect: SshEffect, rule: AccessRule['effect']) => boolean;
+  readonly touches: (ssh: SshSelector, effect: SshEffect) => boolean;
+}
+
+/**
+ * {@link covers} for SSH. A command whose words are not known is covered by nothing but a rule that asks people about every command:
+ * they read the text itself. A rule without `ssh` lets nothing through.
+ */
+export function sshCovers({ ssh, effect: wanted }: AccessRule, effect: SshEffect): boolean {
+  return ssh !== undefined && MEETINGS[effect.kind].covers(ssh, effect, wanted);
+}
+
+/** {@link touches} for SSH: a rule without `ssh` is about all of it, and what is not known may be anything. */
+export function sshTouches({ ssh }: AccessRule, effect: SshEffect): boolean {
+  return ssh === undefined || MEETINGS[effect.kind].touches(ssh, effect);
+}
+
+const ofCommands: Meeting = {
+  covers: ({ commands = [] }, { words }, rule) =>
+    words === undefined
+      ? rule === 'RequireApproval' && commands.includes('**')
+      : commands.some((pattern) => matches(parseCommandGlob(pattern), (glob) => matchCommand(glob, words), false)),
+  touches: ({ commands = [] }, { words }) =>
+    words === undefined
+      ? commands.length > 0
+      : commands.some((pattern) => matches(parseCommandGlob(pattern), (glob) => mayMatchCommand(glob, words), true)),
+};
+
+const ofPaths: Meeting = {
+  covers: ({ files }, { verb, object }) =>
+    object !== '' &&
+    (files?.operations ?? []).some((operation) => operation === verb) &&
+    (files?.paths ?? []).some((pattern) => matchesPath(pattern, object, false)),
+  touches: ({ files }, { verb, object }) => {
+    if (files === undefined) return false;
+    const { operations, paths } = files;
+    if (operations !== undefined && !operations.some((operation) => operation === verb)) return false;
+    return paths === undefined || object === '' || paths.some((pattern) => matchesPath(pattern, object, true));
+  },
+};
+
+const ofSubsystems: Meeting = {
+  covers: ({ files, subsystems = [] }, { object }) => subsystems.includes(object) || (object === 'sftp' && files !== undefined),
+  touches: ({ subsystems = [] }, { object }) => subsystems.includes(object),
+};
+
+const isForwarded: Meeting['touches'] = ({ forward = [] }, { object }) =>
+  forward.some((pattern) => matchesAddress(pattern, object));
+
+const MEETINGS: Readonly<Record<SshEffect['kind'], Meeting>> = {
+  command: ofCommands,
+  path: ofPaths,
+  subsystem: ofSubsystems,
+  address: { covers: isForwarded, touches: isForwarded },
+  shell: { covers: ({ shell }, _, rule) => shell === true && rule !== 'Allow', touches: ({ shell }) => shell === true },
+};
+
+/** Verbs that a rule is about. */
+export function sshVerbs({ commands, files, subsystems, forward, shell }: SshSelector): SshOperation[] {
+  return [
+    ...(commands ? (['exec'] as const) : []),
+    ...(files?.operations ?? (files ? (['read', 'write', 'list', 'delete'] as const) : [])),
+    ...(subsystems ? (['subsystem'] as const) : []),
+    ...(forward ? (['forward'] as const) : []),
+    ...(shell ? (['shell'] as const) : []),
+  ];
+}
+
+/** What a rule names for one verb, for people to read. */
+export function sshObjects({ commands, files, subsystems, forward }: SshSelector, verb: string): readonly string[] {
+  switch (verb) {
+    case 'exec':
+      return commands ?? [];
+    case 'subsystem':
+      return subsystems ?? [];
+    case 'forward':
+      return forward ?? [];
+    case 'shell':
+      return ['shell'];
+    default:
+      return files?.paths ?? [];
+  }
+}
+
+/** Whether every pattern is one, and no list is empty. */
+export function isReadable({ commands, files, subsystems, forward }: SshSelector): boolean {
+  const lists = [commands, files?.operations, files?.paths, subsystems, forward];
+  return (
+    lists.every((list) => list?.length !== 0) &&
+    (commands ?? []).every((pattern) => parseCommandGlob(pattern) !== undefined) &&
+    (files?.paths ?? []).every((pattern) => parsePathGlob(pattern) !== undefined)
+  );
+}
+
+/** `unknown` is the answer for a pattern that cannot be read. */
+function matches<G>(glob: G | undefined, match: (glob: G) => boolean, unknown: boolean): boolean {
+  return glob === undefined ? unknown : match(glob);
+}
+
+function matchesPath(pattern: string, path: string, unknown: boolean): boolean {
+  return matches(parsePathGlob(pattern), (glob) => matchPathGlob(glob, path), unknown);
+}
+
+/** `host:port` as the agent wrote it, against `host:port`, `*.domain:port` or `host:*`. */
+function matchesAddress(pattern: string, address: string): boolean {
+  const [host, port] = split(pattern);
+  const [name, number] = split(address.toLowerCase());
+  if (port !== '*' && port !== number) return false;
+  return host.startsWith('*.') ? name.endsWith(host.slice(1)) && name.length > host.length - 1 : host.toLowerCase() === name;
+}
+
+function split(address: string): [host: string, port: string] {
+  const at = address.lastIndexOf(':');
+  return [address.slice(0, at), address.slice(at + 1)];
+}
