@@ -1,0 +1,199 @@
+import type { Detector } from '@chaperone/api';
+import { CLASS, DASH, DIGIT, DOT, PAREN_OPEN, PLUS, SPACE, URL_SAFE } from './bytes.ts';
+import { detect, detectorBits, type DetectorBits, type Span } from './detectors.ts';
+import { type Mask, maskBytes, REDACTED } from './strategies.ts';
+
+/** So much text in which nothing ends what may be a value is held back, bytes; then what is certain by then is let go. */
+const MAX_HELD = 16 * 1024;
+/** What stays held then: longer than any value that is told by more than the characters it is made of (addresses, RFC 5321 §4.5.3.1). */
+const KEPT = 512;
+/** Farther from a digit, a plus, a parenthesis or two dashes than this no value goes on over a blank; the longest label of PEM fits. */
+const FARTHEST = 128;
+const MARK = Buffer.from(REDACTED);
+const EMPTY = Buffer.alloc(0);
+const KEY_END = Buffer.from('-----END ');
+/** Of the line that ends a key, as {@link file://./tokens.ts} reads it. */
+const LONGEST_END = KEY_END.length + 64;
+
+/** No value of any detector holds one of these, but for keys in PEM; nor does what stands before it tell anything of it. */
+function breaks(): Uint8Array {
+  const table = new Uint8Array(256);
+  table.fill(1, 0, 0x20);
+  table[0x7f] = 1;
+  for (const byte of Buffer.from('",:;<>[]\\{}')) table[byte] = 1;
+  return table;
+}
+const BREAK = breaks();
+
+/** Inside what is left out: nothing; a private key whose end has not come; a token that goes on. */
+type Inside = 'text' | 'key' | 'token';
+
+/**
+ * Masks what detectors find in a stream of text, however it is cut into chunks: the same as if all of it were there at once, up to
+ * values longer than 16 KiB without any of `" , : ; < > [ ] \ { }` and control characters. Of these, and of private keys, the whole
+ * is redacted, whatever the strategy. Work is linear in what is pushed.
+ *
+ * What may be the beginning of a value is held back until it is known: at most the text behind the last such character, or behind the
+ * last blank that is far from any number.
+ */
+export class StreamMask {
+  readonly #masks: ReadonlyMap<Detector, Mask>;
+  readonly #bits: DetectorBits;
+  #held = Buffer.allocUnsafe(1024);
+  #length = 0;
+  /** Bytes of it that were looked at, up to where it can be let go, and where the last mark of a number stands. */
+  #seen = 0;
+  #safe = 0;
+  #marked = -FARTHEST;
+  #inside: Inside = 'text';
+  #masked = 0;
+
+  constructor(masks: ReadonlyMap<Detector, Mask>) {
+    this.#masks = masks;
+    this.#bits = detectorBits(masks.keys());
+  }
+
+  /** Values that were masked. */
+  get masked(): number {
+    return this.#masked;
+  }
+
+  /** Bytes that are held back. */
+  get held(): number {
+    return this.#length;
+  }
+
+  /** Takes a chunk, and gives what can be told by now. It may be the chunk itself where nothing is looked for. */
+  push(chunk: Buffer): Buffer {
+    if (this.#masks.size === 0) return chunk;
+    const out: Buffer[] = [];
+    // In parts, so that what is held is bounded whatever comes.
+    for (let at = 0; at < chunk.length; at += MAX_HELD) {
+      this.#take(chunk.subarray(at, at + MAX_HELD));
+      this.#release(out);
+    }
+    return out.length === 1 ? (out[0] ?? EMPTY) : Buffer.concat(out);
+  }
+
+  /** No more comes: gives what was held back. */
+  end(): Buffer {
+    const out: Buffer[] = [];
+    this.#leave(true);
+    if (this.#inside === 'text') this.#mask(this.#length, out);
+    this.#drop(this.#length);
+    return Buffer.concat(out);
+  }
+
+  #take(part: Buffer): void {
+    if (this.#length + part.length > this.#held.length) {
+      const grown = Buffer.allocUnsafe(2 * (this.#length + part.length));
+      this.#held.copy(grown, 0, 0, this.#length);
+      this.#held = grown;
+    }
+    part.copy(this.#held, this.#length);
+    this.#length += part.length;
+  }
+
+  #release(out: Buffer[]): void {
+    // Each round leaves or enters what is left out, or is the last.
+    while (this.#leave(false) && this.#scan() > 0) {
+      this.#mask(this.#safe, out);
+      if (this.#inside === 'text') break;
+    }
+    if (this.#inside === 'text' && this.#length > MAX_HELD) this.#force(out);
+  }
+
+  /** Looks at what is new. Returns how much can be let go. */
+  #scan(): number {
+    const held = this.#held;
+    for (let at = this.#seen; at < this.#length; at++) {
+      const byte = held[at] ?? 0;
+      if (BREAK[byte] === 1) {
+        this.#safe = at + 1;
+        this.#marked = -FARTHEST;
+      } else if (byte === SPACE) {
+        if (at - this.#marked >= FARTHEST) this.#safe = at + 1;
+      } else if (isMark(held, at)) this.#marked = at;
+    }
+    this.#seen = this.#length;
+    return this.#safe;
+  }
+
+  /** Gives the first `end` bytes, masked, and drops them. A key whose end is not among them goes on. */
+  #mask(end: number, out: Buffer[]): void {
+    const text = this.#held.subarray(0, end);
+    let from = 0;
+    for (const span of detect(text, this.#bits)) {
+      out.push(Buffer.from(text.subarray(from, span.start)), this.#shown(text, span));
+      from = span.end;
+      if (span.detector === 'private-key' && span.end === end && !hasEnd(text.subarray(span.start))) this.#inside = 'key';
+    }
+    if (from < end) out.push(Buffer.from(text.subarray(from)));
+    this.#drop(end);
+  }
+
+  #shown(text: Buffer, { detector, start, end }: Span): Buffer {
+    this.#masked++;
+    const mask = this.#masks.get(detector);
+    if (mask === undefined || detector === 'private-key') return MARK;
+    return maskBytes(text.subarray(start, end), mask) ?? EMPTY;
+  }
+
+  /** Text without any end of a value: what is found in it by now is masked, and goes on for as long as its characters do. */
+  #force(out: Buffer[]): void {
+    const text = this.#held.subarray(0, this.#length);
+    const cut = this.#length - KEPT;
+    const crossing = detect(text, this.#bits).find(({ start, end }) => start < cut && end > cut);
+    if (crossing === undefined) return this.#mask(cut, out);
+    this.#mask(crossing.start, out);
+    out.push(MARK);
+    this.#masked++;
+    this.#drop(crossing.end - crossing.start);
+    this.#inside = crossing.detector === 'private-key' ? 'key' : 'token';
+  }
+
+  /** Goes over what is left out. Returns whether its end was there, or there was nothing. */
+  #leave(last: boolean): boolean {
+    if (this.#inside === 'token') {
+      let at = 0;
+      while (at < this.#length && isOfToken(this.#held[at] ?? 0)) at++;
+      this.#drop(at);
+      if (this.#length > 0) this.#inside = 'text';
+    } else if (this.#inside === 'key') this.#leaveKey(last);
+    return this.#inside === 'text';
+  }
+
+  #leaveKey(last: boolean): void {
+    const text = this.#held.subarray(0, this.#length);
+    const found = text.indexOf(KEY_END);
+    if (found < 0) return this.#drop(Math.max(0, this.#length - (last ? 0 : KEY_END.length - 1)));
+    const line = text.toString('latin1', found + KEY_END.length, found + LONGEST_END);
+    if (!last && found + LONGEST_END > this.#length && !/[^A-Z0-9 -]/.test(line)) return;
+    const rest = /^[A-Z0-9 ]*-----/.exec(line)?.[0].length ?? 0;
+    this.#drop(found + KEY_END.length + rest);
+    this.#inside = 'text';
+  }
+
+  #drop(count: number): void {
+    this.#held.copyWithin(0, count, this.#length);
+    this.#length -= count;
+    this.#seen = 0;
+    this.#safe = 0;
+    this.#marked = -FARTHEST;
+  }
+}
+
+/** What a value that goes on over blanks has: digits, what begins a telephone number, or the dashes of PEM. */
+function isMark(text: Buffer, at: number): boolean {
+  const byte = text[at] ?? 0;
+  if (byte === DASH) return at > 0 && text[at - 1] === DASH;
+  return byte === PLUS || byte === PAREN_OPEN || ((CLASS[byte] ?? 0) & DIGIT) !== 0;
+}
+
+function isOfToken(byte: number): boolean {
+  return byte === DOT || ((CLASS[byte] ?? 0) & URL_SAFE) !== 0;
+}
+
+function hasEnd(key: Buffer): boolean {
+  return key.includes(KEY_END);
+}
