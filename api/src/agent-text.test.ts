@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type AgentCode, agentText } from './agent-text.ts';
+import { type AgentCode, agentText, type Refusal, sshText } from './agent-text.ts';
 import { CODES } from './codes.ts';
 import type { CodeEntry } from './codes/entry.ts';
 
@@ -173,5 +173,60 @@ describe('what an agent is told', () => {
         },
       ),
     );
+  });
+});
+
+describe('what a client of SSH reads', () => {
+  const SHORT = { verb: 'exec', object: 'systemctl restart nginx', reference: 's-7hq2/118' } as const;
+  test.each<[string, Refusal, string, number]>([
+    [
+      'a rule that denies, with its message',
+      { ...SHORT, code: 'DeniedByRule', rule: 'no-services', message: 'Services are restarted by the web team.' },
+      'chaperone: systemctl restart nginx is denied by rule "no-services" (DeniedByRule). Do not retry: Services are restarted by the web team. Reference s-7hq2/118. The connection stays usable.',
+      126,
+    ],
+    [
+      'what is allowed instead',
+      { ...SHORT, code: 'NoRuleAllows', allowedHere: ['EXEC systemctl status *'], policy: 'agents/ops' },
+      'chaperone: systemctl restart nginx is not covered by any rule (NoRuleAllows). Do not retry: other wording with the same effect gets the same answer. Allowed here: EXEC systemctl status *. Policy agents/ops. Reference s-7hq2/118. The connection stays usable.',
+      126,
+    ],
+    [
+      'a text that nobody can judge',
+      { code: 'NotAnalysable', reason: 'it holds a variable' },
+      'chaperone: this command cannot be judged: it holds a variable (NotAnalysable). Change it: write it with plain words and quotes, without variables, substitutions and patterns; this text never runs. The connection stays usable.',
+      126,
+    ],
+    [
+      'that people are asked',
+      { ...SHORT, code: 'ApprovalPending', approval: { request: 'ar-7f3k', timeoutMs: 300_000 } },
+      'chaperone: waiting for approval ar-7f3k of systemctl restart nginx, at most 5 min (ApprovalPending). Keep the connection open, do not resend; the result follows by itself.',
+      75,
+    ],
+    [
+      'that it is to ask again',
+      { ...SHORT, code: 'ApprovalPending', approval: { request: 'ar-7f3k', timeoutMs: 90_000, repeat: true } },
+      'chaperone: systemctl restart nginx waits for approval ar-7f3k (ApprovalPending). It has not run. Repeat it unchanged within 90 s: it runs then if it was approved. Reference s-7hq2/118. The connection stays usable.',
+      75,
+    ],
+    [
+      'that the server is away',
+      { code: 'ResourceNotReady', reason: 'it does not answer' },
+      'chaperone: this resource cannot be used now: it does not answer (ResourceNotReady). Try later: it is not the fault of the command. The connection stays usable.',
+      75,
+    ],
+    [
+      'a file, and a shell',
+      { code: 'DeniedByRule', unit: 'shell', verb: 'shell', object: '' },
+      'chaperone: this shell is denied by a rule (DeniedByRule). Do not retry: other wording with the same effect gets the same answer. The connection stays usable.',
+      126,
+    ],
+  ])('%s', (_, refusal, line, exit) => {
+    expect(sshText(refusal)).toEqual({ line, exit });
+  });
+
+  test('is one line, whatever a policy or a command says', () => {
+    const { line } = sshText({ code: 'DeniedByRule', verb: 'exec', object: 'a\n\u001b[2J\u202eb', message: 'x\ny\u0007' });
+    expect(line).toMatch(/^[ -~\u00a0-\uffff]+$/);
   });
 });

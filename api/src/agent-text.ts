@@ -12,6 +12,8 @@ export type AgentCode =
 
 export interface Refusal {
   readonly code: AgentCode;
+  /** What was asked for, in the protocol's word. Default: statement */
+  readonly unit?: Unit;
   /** Verb of the effect that decided, in any case: `update`. Absent where there is no such effect. */
   readonly verb?: string;
   /** Its object: `public.customers`; or '' where there is none. */
@@ -34,6 +36,9 @@ export interface Refusal {
   /** How many times in a row this was refused within a minute, this time included. */
   readonly repeated?: number;
 }
+
+/** What agents do on a protocol, in its own word. */
+export type Unit = 'statement' | 'command' | 'shell' | 'file operation' | 'forward' | 'subsystem';
 
 export interface ApprovalNews {
   /** Name of the AccessRequest. */
@@ -74,7 +79,7 @@ const SAME_EFFECT = 'other wording with the same effect gets the same answer.';
 const NOT_YOURS = 'it is not the fault of the statement.';
 
 /** Clause and tail of each code; `effect` is `UPDATE on public.customers`, or `this statement` where nobody can name it. */
-const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string) => string; tail: string }>> = {
+const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string, unit: Unit) => string; tail: string }>> = {
   DeniedByRule: { clause: (effect, rule) => `${effect} is denied by ${rule}`, tail: SAME_EFFECT },
   NoRuleAllows: { clause: (effect) => `${effect} is not covered by any rule`, tail: SAME_EFFECT },
   NotGranted: { clause: (effect) => `${effect} is not granted by the owner of the data`, tail: SAME_EFFECT },
@@ -91,7 +96,7 @@ const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string)
     tail: 'use equality with one value, or columns that are not masked.',
   },
   NotAnalysable: {
-    clause: () => 'this statement cannot be judged',
+    clause: (_effect, _rule, unit) => `this ${unit} cannot be judged`,
     tail: 'another statement may be; this one never runs, whatever the policy says.',
   },
   StatementSyntax: { clause: () => 'syntax error', tail: 'mend the statement there; no policy refused it.' },
@@ -147,26 +152,66 @@ const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string)
  * no person, upstream or other rule; text that policies or servers wrote is made visible and bounded.
  */
 export function agentText(refusal: Refusal): AgentText {
-  const { postgres, retry } = CODES[refusal.code];
-  const texts = TEXTS[refusal.code];
-  const rule = refusal.rule === undefined ? 'a rule' : `rule "${visible(refusal.rule, MAX_NAME)}"`;
-  const tail = refusal.message === undefined ? texts.tail : visible(refusal.message, MAX_MESSAGE);
-  const reason = refusal.reason === undefined ? '' : `: ${visible(refusal.reason, MAX_MESSAGE).replace(/[.]$/, '')}`;
-  const repeated = refusal.repeated ?? 1;
-  const again = repeated < 3 ? '' : ` (${ordinal(repeated)} time; the answer will not change)`;
+  const { postgres } = CODES[refusal.code];
   const detail = detailOf(refusal);
-  const news = refusal.approval && approvalText(refusal.code, effectOf(refusal), refusal.approval);
   const severity = refusal.approval?.repeat === true ? 'ERROR' : postgres.severity;
   const hint = severity === 'ERROR' ? hintOf(refusal) : undefined;
   return {
     severity,
     sqlstate: severity === 'ERROR' && postgres.sqlstate === '00000' ? '55000' : postgres.sqlstate,
-    message:
-      news ??
-      `chaperone: ${texts.clause(effectOf(refusal), rule)}${reason} (${refusal.code}). ${WORDING[retry]}: ${tail}${again}`,
+    message: messageOf(refusal),
     ...(detail === undefined ? {} : { detail }),
     ...(hint === undefined ? {} : { hint }),
   };
+}
+
+/** What an SSH client is shown on standard error, one line without its end, and the exit status that goes with it. */
+export interface SshText {
+  readonly line: string;
+  /** 126: it is not permitted; 75: it may be, later (EX_TEMPFAIL of sysexits.h). Never 255, which says that ssh itself failed. */
+  readonly exit: 75 | 126;
+}
+
+/** As {@link agentText}, for SSH: the first line has to say it all, since nothing but text and a number reaches the agent. */
+export function sshText(refusal: Refusal): SshText {
+  const { retry } = CODES[refusal.code];
+  const parts = [messageOf({ unit: 'command', ...refusal }, SSH_TAILS)];
+  const isHeld = refusal.code === 'ApprovalPending' && refusal.approval?.repeat !== true;
+  if (!isHeld) {
+    const allowed = (refusal.allowedHere ?? []).slice(0, MAX_PHRASES).map((phrase) => visible(phrase, MAX_MESSAGE));
+    if (allowed.length > 0) parts.push(`Allowed here: ${allowed.join('; ')}.`);
+    const detail = detailOf(refusal);
+    if (detail !== undefined) parts.push(detail);
+    parts.push('The connection stays usable.');
+  }
+  const later = retry === 'wait' || retry === 'repeat-unchanged' || retry === 'try-later';
+  return { line: parts.join(' '), exit: later ? 75 : 126 };
+}
+
+/** What is different to do than on a database. */
+const SSH_TAILS: Partial<Record<AgentCode, string>> = {
+  NotAnalysable: 'write it with plain words and quotes, without variables, substitutions and patterns; this text never runs.',
+  LimitReached: 'ask for less at once.',
+  ProtocolViolation: 'use an ordinary client.',
+  ResourceNotReady: 'it is not the fault of the command.',
+  RecordingBlocked: 'it is not the fault of the command.',
+  InternalFault: 'it is not the fault of the command.',
+  PolicyStale: 'it is not the fault of the command.',
+  TokenRequired: 'give the token as the password.',
+  TokenRejected: 'connect again with a fresh token as the password.',
+};
+
+function messageOf(refusal: Refusal, tails: Partial<Record<AgentCode, string>> = {}): string {
+  const { code, approval, unit = 'statement', repeated = 1 } = refusal;
+  const effect = effectOf(refusal);
+  const news = approval && approvalText(code, effect, approval);
+  if (news !== undefined) return news;
+  const texts = TEXTS[code];
+  const rule = refusal.rule === undefined ? 'a rule' : `rule "${visible(refusal.rule, MAX_NAME)}"`;
+  const tail = refusal.message === undefined ? (tails[code] ?? texts.tail) : visible(refusal.message, MAX_MESSAGE);
+  const reason = refusal.reason === undefined ? '' : `: ${visible(refusal.reason, MAX_MESSAGE).replace(/[.]$/, '')}`;
+  const again = repeated < 3 ? '' : ` (${ordinal(repeated)} time; the answer will not change)`;
+  return `chaperone: ${texts.clause(effect, rule, unit)}${reason} (${code}). ${WORDING[CODES[code].retry]}: ${tail}${again}`;
 }
 
 /** What is said of a request that people are asked by; undefined: the code is about something else. */
@@ -197,8 +242,10 @@ function spoken(ms: number): string {
   return seconds >= 120 && seconds % 60 === 0 ? `${seconds / 60} min` : seconds === 60 ? '1 min' : `${seconds} s`;
 }
 
-function effectOf({ verb, object }: Refusal): string {
-  if (verb === undefined || verb === '') return 'this statement';
+function effectOf({ verb, object, unit = 'statement' }: Refusal): string {
+  if (verb === undefined || verb === '' || (unit !== 'statement' && (object === undefined || object === '')))
+    return `this ${unit}`;
+  if (verb === 'exec') return visible(object ?? '', MAX_NAME);
   const name = visible(verb, MAX_NAME).toUpperCase();
   return object === undefined || object === '' ? name : `${name} on ${visible(object, MAX_NAME)}`;
 }
