@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { boolean, byte, mpint, names, Reader, string, uint32, uint64 } from './data.ts';
 import { SshError } from './error.ts';
