@@ -174,7 +174,8 @@ export class Sessions {
 }
 
 function outlineOf(record: SessionRecord): SessionRecord | undefined {
-  if (record.type === 'columns' || record.type === 'rows') return undefined;
+  if (record.type === 'columns' || record.type === 'rows' || record.type === 'output' || record.type === 'resize')
+    return undefined;
   if (record.type === 'done') {
     const { result: _rows, ...rest } = record;
     return rest;

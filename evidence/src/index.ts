@@ -1,5 +1,6 @@
 export * from './api.ts';
 export * from './bundle.ts';
+export { decodeBytes, encodeBytes, MAX_OUTPUT_BYTES } from './encoded-bytes.ts';
 export * from './errors.ts';
 export * from './ids.ts';
 export * from './keys.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { encodeBytes, isEncodedBytes, MAX_OUTPUT_BYTES, pieces } from './encoded-bytes.ts';
 
 /**
  * One event of a session. `seq` counts from 0 without holes; `at` is wall clock (ms since 1970), `mono` the session's own
@@ -97,18 +98,72 @@ export const DoneRecord = z.object({
   ...base,
   type: z.literal('done'),
   action: z.int(),
+  /** The server's command tag; of a program how it ended: `exit 0`, or `signal TERM` without "SIG" (RFC 4254 §6.10). */
   tag: z.string().optional(),
   /** SQLSTATE or our own code where the action failed. */
   error: z.object({ code: z.string(), message: z.string() }).optional(),
   rows: z.int(),
+  /** Delivered to the agent, recorded or not; of a program's streams what `digest` is of. */
   bytes: z.int(),
-  /** SHA-256 (hex) of every delivered row message in order, recorded or not. */
+  /**
+   * SHA-256 (hex) of all that was delivered, recorded or not: every row message in order, or the bytes of stdout and stderr (or of the
+   * terminal) in the order in which they went out.
+   */
   digest: z.string(),
+  /** Whether more was delivered than records hold. */
   truncated: z.boolean(),
   maskedValues: z.int(),
   durationMs: z.number(),
   /** What a small result was; a larger one has records of its own for columns and rows before this one. */
   result: z.object({ ...columns, rows }).optional(),
+});
+/** Whence bytes came: what the agent sent is stdin, also to a terminal; `terminal` is what a program with a terminal shows. */
+export const STREAMS = ['stdin', 'stdout', 'stderr', 'terminal'] as const;
+export type Stream = (typeof STREAMS)[number];
+/**
+ * A piece of a program's stream as it was delivered, after masking: see {@link encodeBytes} for `data`. Its time is the record's. An
+ * action has `terminal` or stdout and stderr, never both; `outputRecords` makes these records from chunks of any size.
+ */
+export const OutputRecord = z.object({
+  ...base,
+  type: z.literal('output'),
+  action: z.int(),
+  stream: z.enum(STREAMS),
+  data: z.string().refine(isEncodedBytes, `is t: and text or b: and base64, of at most ${MAX_OUTPUT_BYTES} bytes`),
+});
+/** In characters, as they go over the wire (RFC 4254 §6.2): 0 is not known, and who draws it bounds it. */
+const cells = z.int().min(0).max(0xffff_ffff);
+/** The size of an action's terminal; the first one is that with which it opened. */
+export const ResizeRecord = z.object({ ...base, type: z.literal('resize'), action: z.int(), columns: cells, rows: cells });
+/** What was done to a file; `link` is a hard link and `symlink` a symbolic one, with their target in `to`. */
+export const FILE_RECORD_OPERATIONS = [
+  'read',
+  'write',
+  'list',
+  'stat',
+  'delete',
+  'rename',
+  'link',
+  'symlink',
+  'mkdir',
+  'rmdir',
+  'attributes',
+] as const;
+/** One file that was moved or changed through sftp, scp, rsync or git; its content is not in it. */
+export const FileRecord = z.object({
+  ...base,
+  type: z.literal('file'),
+  action: z.int(),
+  operation: z.enum(FILE_RECORD_OPERATIONS),
+  path: z.string(),
+  /** The other path of an operation that has two. */
+  to: z.string().optional(),
+  /** Of its content that went by; 0 where none does. */
+  bytes: z.int().min(0),
+  /** SHA-256 (hex) of its content; absent where not all of it was seen, in order. */
+  digest: z.hash('sha256').optional(),
+  /** `ok`, or what the server or we said against it. */
+  outcome: z.string(),
 });
 /** Bytes of an opaque connection (protocol tcp). */
 export const BytesRecord = z.object({
@@ -138,6 +193,9 @@ export const SessionRecord = z.discriminatedUnion('type', [
   ColumnsRecord,
   RowsRecord,
   DoneRecord,
+  OutputRecord,
+  ResizeRecord,
+  FileRecord,
   BytesRecord,
   NoteRecord,
   CloseRecord,
@@ -146,3 +204,8 @@ export type SessionRecord = z.infer<typeof SessionRecord>;
 type Unstamped<T> = T extends SessionRecord ? Omit<T, 'seq' | 'at' | 'mono'> : never;
 /** A record before the recorder gave it its number and times. */
 export type RecordBody = Unstamped<SessionRecord>;
+
+/** The records of one chunk of a stream, of any size; none of an empty one. They are to be appended together. */
+export function outputRecords(action: number, stream: Stream, chunk: Buffer): (RecordBody & { type: 'output' })[] {
+  return pieces(chunk).map((piece) => ({ type: 'output', action, stream, data: encodeBytes(piece) }));
+}

@@ -1,11 +1,14 @@
 import { assuranceWords } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
-import type { SessionRecord } from '@chaperone/evidence';
+import { decodeBytes, type SessionRecord, STREAMS, type Stream } from '@chaperone/evidence';
 import { counted } from '../io.ts';
 
 /** Rows of one result that a replay shows unless all are asked for. */
 const SHOWN_ROWS = 20;
 const MAX_CELL = 60;
+/** Characters of one piece of a stream that a replay shows unless all are asked for. */
+const MAX_PIECE = 200;
+const STREAM_WORDS: Readonly<Record<Stream, string>> = { stdin: 'in', stdout: 'out', stderr: 'err', terminal: 'screen' };
 
 /**
  * Tells a session as it happened: what was asked, what was decided, what the agent saw, each with the time since the session
@@ -14,6 +17,8 @@ const MAX_CELL = 60;
 export class Replay {
   readonly #all: boolean;
   #shown = 0;
+  /** Of every stream that is under way, by action and name: a character may begin in one piece and end in the next. */
+  readonly #decoders = new Map<string, TextDecoder>();
 
   constructor(options: { all: boolean }) {
     this.#all = options.all;
@@ -23,14 +28,8 @@ export class Replay {
   lines(record: SessionRecord): string[] {
     const at = `+${(record.mono / 1000).toFixed(3)}s`.padStart(10);
     switch (record.type) {
-      case 'session.open': {
-        const { agent, resource, client, onBehalfOf } = record;
-        const whose = onBehalfOf === undefined ? '' : ` on behalf of ${onBehalfOf.user} (verified)`;
-        const who = `${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
-        return [
-          `${at}  open   ${who}${whose} on ${resource.namespace}/${resource.name} (${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'})${record.purpose === '' ? '' : `, purpose "${record.purpose}"`}`,
-        ];
-      }
+      case 'session.open':
+        return [openLine(at, record)];
       case 'action':
         return this.#action(at, record);
       case 'approval':
@@ -39,19 +38,20 @@ export class Replay {
         return this.#columns(record);
       case 'rows':
         return this.#rows(record.rows);
+      case 'output':
+        return [`${at}  ${STREAM_WORDS[record.stream].padEnd(6)} ${this.#piece(record)}`];
+      case 'resize':
+        return [`${at}  size   ${record.columns} columns, ${record.rows} rows`];
+      case 'file':
+        return [fileLine(at, record)];
       case 'done':
-        return [
-          ...(record.result === undefined ? [] : [...this.#columns(record.result), ...this.#rows(record.result.rows)]),
-          this.#done(at, record),
-        ];
+        return this.#done(at, record);
       case 'bytes':
         return [`${at}  bytes  ${record.host}: ${record.sent} sent, ${record.received} received; nothing inside was seen`];
       case 'note':
         return [`${at}  note   ${record.message} (${record.code})`];
       default:
-        return [
-          `${at}  close  ${record.reason} (${record.code}${record.by === undefined ? '' : `, by ${record.by}`}); ${counted(record.actions, 'action')}, ${record.denied} denied, ${counted(record.maskedValues, 'value')} masked`,
-        ];
+        return [closeLine(at, record)];
     }
   }
 
@@ -85,19 +85,55 @@ export class Replay {
     return lines;
   }
 
-  #done(at: string, record: Extract<SessionRecord, { type: 'done' }>): string {
-    const took = `${record.durationMs.toFixed(1)} ms`;
-    if (record.error !== undefined) return `${at}  fail   ${record.error.message} (${record.error.code}), ${took}`;
-    const masked = record.maskedValues === 0 ? '' : `, ${counted(record.maskedValues, 'value')} masked`;
-    const rows = record.rows === 0 ? '' : `, ${counted(record.rows, 'row')}${record.truncated ? ' (not all recorded)' : ''}`;
-    return `${at}  done   ${record.tag ?? ''}${rows}${masked}, ${took}`;
+  #piece({ action, stream, data }: Extract<SessionRecord, { type: 'output' }>): string {
+    const key = `${action} ${stream}`;
+    const decoder = this.#decoders.get(key) ?? new TextDecoder('utf-8', { ignoreBOM: true });
+    this.#decoders.set(key, decoder);
+    const text = decoder.decode(decodeBytes(data), { stream: true });
+    return visible(text, this.#all ? Number.POSITIVE_INFINITY : MAX_PIECE);
   }
+
+  #done(at: string, record: Extract<SessionRecord, { type: 'done' }>): string[] {
+    for (const stream of STREAMS) this.#decoders.delete(`${record.action} ${stream}`);
+    const { result } = record;
+    return [...(result === undefined ? [] : [...this.#columns(result), ...this.#rows(result.rows)]), doneLine(at, record)];
+  }
+}
+
+function openLine(at: string, record: Extract<SessionRecord, { type: 'session.open' }>): string {
+  const { agent, resource, client, onBehalfOf, purpose } = record;
+  const whose = onBehalfOf === undefined ? '' : ` on behalf of ${onBehalfOf.user} (verified)`;
+  const who = `${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
+  const how = `${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'}`;
+  const what = `${who}${whose} on ${resource.namespace}/${resource.name} (${how})`;
+  return `${at}  open   ${what}${purpose === '' ? '' : `, purpose "${purpose}"`}`;
+}
+
+function closeLine(at: string, record: Extract<SessionRecord, { type: 'session.close' }>): string {
+  const { reason, code, by, actions, denied, maskedValues } = record;
+  const totals = `${counted(actions, 'action')}, ${denied} denied, ${counted(maskedValues, 'value')} masked`;
+  return `${at}  close  ${reason} (${code}${by === undefined ? '' : `, by ${by}`}); ${totals}`;
+}
+
+function doneLine(at: string, record: Extract<SessionRecord, { type: 'done' }>): string {
+  const took = `${record.durationMs.toFixed(1)} ms`;
+  if (record.error !== undefined) return `${at}  fail   ${record.error.message} (${record.error.code}), ${took}`;
+  const masked = record.maskedValues === 0 ? '' : `, ${counted(record.maskedValues, 'value')} masked`;
+  const all = record.truncated ? ' (not all recorded)' : '';
+  const rows = record.rows === 0 ? '' : `, ${counted(record.rows, 'row')}${all}`;
+  return `${at}  done   ${record.tag ?? ''}${rows}${masked}, ${took}`;
 }
 
 function cellText(cell: string | null): string {
   if (cell === null) return 'NULL';
   const value = cell.startsWith('b:') ? `0x${Buffer.from(cell.slice(2), 'base64').toString('hex')}` : cell.slice(2);
   return visible(value, MAX_CELL);
+}
+
+function fileLine(at: string, { operation, path, to, bytes, digest, outcome }: Extract<SessionRecord, { type: 'file' }>): string {
+  const size = bytes === 0 && digest === undefined ? '' : `, ${bytes} bytes`;
+  const sum = digest === undefined ? '' : `, sha256 ${digest}`;
+  return `${at}  file   ${operation} ${path}${to === undefined ? '' : ` to ${to}`}${size}${sum}: ${outcome}`;
 }
 
 function approvalLines(

@@ -182,7 +182,7 @@ function Chosen({ session, entry, list, before, after, onChoose }: ChosenProps):
   );
 }
 
-const HEADINGS: Readonly<Record<Entry['kind'], string>> = { action: 'Statement', other: 'Event', gap: 'Gap' };
+const HEADINGS: Readonly<Record<Entry['kind'], string>> = { action: 'Statement', file: 'File', other: 'Event', gap: 'Gap' };
 
 function Nothing({ loading }: { loading: boolean }): JSX.Element {
   if (loading) return <Skeleton rows={10} label="Loading the recording" />;

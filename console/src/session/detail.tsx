@@ -4,12 +4,13 @@ import { useState } from 'preact/hooks';
 import { useLoad } from '../load.ts';
 import { asServerError, ServerError } from '../server.ts';
 import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
+import { CopyButton } from '../ui/copy.tsx';
 import { ObjectLink } from '../ui/object-link.tsx';
 import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
-import type { ActionRecord, ApprovalRecord, Entry } from './entries.ts';
+import type { ActionRecord, ApprovalRecord, Entry, FileRecord } from './entries.ts';
 import { Grid } from './grid.tsx';
 import { loadAction, type WholeAction } from './load-action.ts';
 
@@ -27,6 +28,7 @@ export function EntryDetail({ session, entry }: { session: string; entry: Entry 
         </p>
       </div>
     );
+  if (entry.kind === 'file') return <File record={entry.record} mono={entry.mono} />;
   if (entry.kind === 'other') return <Other record={entry.record} mono={entry.mono} />;
   return <Action key={entry.seq} session={session} seq={entry.seq} ended={entry.done !== undefined} />;
 }
@@ -260,6 +262,42 @@ function Ending({ whole: { record, done, next } }: { whole: WholeAction }): JSX.
         </>
       )}
     </>
+  );
+}
+
+/** One file that was moved or changed; what it holds is not recorded, its digest tells whether two are the same. */
+function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Element {
+  const { operation, path, to, bytes, digest, outcome, at } = record;
+  return (
+    <div class="decision none">
+      <p>
+        {operation} <Recorded text={path} names />
+        {to !== undefined && (
+          <>
+            {' '}
+            to <Recorded text={to} names />
+          </>
+        )}
+      </p>
+      <p>
+        {outcome === 'ok' ? (
+          <Mark look="allow" word="done" />
+        ) : (
+          <>
+            <Mark look="finding" word="failed:" /> <Recorded text={outcome} />
+          </>
+        )}
+        , {bytesOf(bytes)}
+      </p>
+      <p class="mute">
+        {offsetOf(mono)} · <Time at={at} date="always" />
+      </p>
+      {digest !== undefined && (
+        <p class="digest">
+          SHA-256 <code>{digest}</code> <CopyButton text={digest} label="Copy" />
+        </p>
+      )}
+    </div>
   );
 }
 

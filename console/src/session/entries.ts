@@ -4,6 +4,7 @@ type Of<T extends SessionRecord['type']> = Extract<SessionRecord, { type: T }>;
 export type ActionRecord = Of<'action'>;
 export type DoneRecord = Of<'done'>;
 export type ApprovalRecord = Of<'approval'>;
+export type FileRecord = Of<'file'>;
 
 /** What a replay lists: an action with how it ended, what else was recorded, and what is missing. */
 export type Entry =
@@ -16,6 +17,7 @@ export type Entry =
       readonly approval?: ApprovalRecord;
       readonly done?: DoneRecord;
     }
+  | { readonly kind: 'file'; readonly seq: number; readonly mono: number; readonly record: FileRecord }
   | {
       readonly kind: 'other';
       readonly seq: number;
@@ -51,9 +53,16 @@ export function withPage({ entries, actions, end }: Outline, page: RecordPage): 
       const at = places.get(record.action);
       const entry = at === undefined ? undefined : next[at];
       if (at !== undefined && entry?.kind === 'action') next[at] = { ...entry, [record.type]: record };
-    } else if (record.type !== 'columns' && record.type !== 'rows') next.push({ kind: 'other', seq, mono, record });
+    } else if (record.type === 'file') next.push({ kind: 'file', seq, mono, record });
+    else if (isEvent(record)) next.push({ kind: 'other', seq, mono, record });
   }
   return { entries: next, actions: places, end: page.end ?? page.next ?? end, more: page.next !== undefined };
+}
+
+/** What stands for itself; columns, rows and streams are read with their action. */
+function isEvent(record: SessionRecord): record is Extract<Entry, { kind: 'other' }>['record'] {
+  const { type } = record;
+  return type === 'session.open' || type === 'session.close' || type === 'note' || type === 'bytes';
 }
 
 /** What a list may be narrowed to. */

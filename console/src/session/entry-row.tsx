@@ -1,9 +1,9 @@
 import type { JSX } from 'preact';
-import { counted, lengthOf, offsetOf } from '../time.ts';
+import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
 import { Mark, Tally, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
 import { OtherText } from './detail.tsx';
-import type { Entry } from './entries.ts';
+import type { Entry, FileRecord } from './entries.ts';
 
 /** One line of the list. */
 export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
@@ -24,6 +24,7 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
         </span>
       </>
     );
+  if (entry.kind === 'file') return <FileRow record={entry.record} at={at} />;
   const { record, done } = entry;
   return (
     <>
@@ -53,6 +54,19 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
   );
 }
 
+function FileRow({ record: { operation, path, bytes, outcome }, at }: { record: FileRecord; at: JSX.Element }): JSX.Element {
+  return (
+    <>
+      {at}
+      <span class="glyph" />
+      <span class="said">
+        <span class="mute">{operation}</span> <Recorded text={beginningOf(path)} frame={false} names />
+      </span>
+      <span class="outcome">{outcome === 'ok' ? bytesOf(bytes) : <Mark look="finding" word="failed" />}</span>
+    </>
+  );
+}
+
 /** Enough for a line on any screen. */
 function beginningOf(text: string): string {
   return text.slice(0, 200).replace(/[\ud800-\udbff]$/, '');
@@ -60,6 +74,6 @@ function beginningOf(text: string): string {
 
 export function rowClass(entry: Entry): string {
   if (entry.kind === 'gap') return 'gap';
-  if (entry.kind === 'other') return 'other';
+  if (entry.kind !== 'action') return 'other';
   return verdictLook(entry.record.verdict);
 }

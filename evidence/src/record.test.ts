@@ -1,0 +1,105 @@
+import { assert, integer, oneof, property, string, uint8Array } from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { decodeBytes, encodeBytes, MAX_OUTPUT_BYTES } from './encoded-bytes.ts';
+import { outputRecords, SessionRecord } from './record.ts';
+import { MAX_RECORD_BYTES } from './segment.ts';
+
+const stamp = { seq: 1, at: 1, mono: 1 };
+const digest = 'ab'.repeat(32);
+const moved = { type: 'file', action: 1, operation: 'write', path: '/srv/app.conf', bytes: 3, digest, outcome: 'ok' };
+
+/** What a reader has of records: bytes joined before they are decoded. */
+function joined(records: readonly { data: string }[]): Buffer {
+  return Buffer.concat(records.map(({ data }) => decodeBytes(data)));
+}
+
+describe('records of streams', () => {
+  const known: Record<string, object> = {
+    'text that was shown': { type: 'output', action: 1, stream: 'terminal', data: 't:\u001b[1mhi\r\n' },
+    'bytes that are no text': { type: 'output', action: 1, stream: 'stdout', data: 'b:/w==' },
+    'the size of a terminal': { type: 'resize', action: 1, columns: 80, rows: 24 },
+    'a size that nobody knows': { type: 'resize', action: 1, columns: 0, rows: 0xffff_ffff },
+    'a file that was moved': moved,
+    'a file that was renamed, content unseen': { ...moved, operation: 'rename', to: '/srv/b', bytes: 0, digest: undefined },
+  };
+  test.each(Object.entries(known))('%s is known', (_, body) => {
+    expect(SessionRecord.parse(JSON.parse(JSON.stringify({ ...stamp, ...body })))).toMatchObject({ action: 1 });
+  });
+
+  const refused: Record<string, object> = {
+    'a kind of which nobody knows': { type: 'video', action: 1 },
+    'a stream of which nobody knows': { type: 'output', action: 1, stream: 'stdlog', data: 't:' },
+    'data without its prefix': { type: 'output', action: 1, stream: 'stdout', data: 'hello' },
+    'base64 that is none': { type: 'output', action: 1, stream: 'stdout', data: 'b:/w' },
+    'base64 of what is text': { type: 'output', action: 1, stream: 'stdout', data: 'b:aGk=' },
+    'half of a pair of surrogates': { type: 'output', action: 1, stream: 'stdout', data: 't:\ud83d' },
+    'more text than a record takes': {
+      type: 'output',
+      action: 1,
+      stream: 'stdout',
+      data: `t:${'é'.repeat(MAX_OUTPUT_BYTES / 2 + 1)}`,
+    },
+    'more bytes than a record takes': {
+      type: 'output',
+      action: 1,
+      stream: 'stdout',
+      data: `b:${Buffer.alloc(MAX_OUTPUT_BYTES + 1, 0xff).toString('base64')}`,
+    },
+    'a size below nothing': { type: 'resize', action: 1, columns: -1, rows: 24 },
+    'a size that no message has room for': { type: 'resize', action: 1, columns: 2 ** 32, rows: 24 },
+    'a file of no known operation': { ...moved, operation: 'chown' },
+    'a digest of another function': { ...moved, digest: 'ab'.repeat(20) },
+    'less than no bytes': { ...moved, bytes: -1 },
+  };
+  test.each(Object.entries(refused))('%s is refused', (_, body) => {
+    expect(SessionRecord.safeParse({ ...stamp, ...body }).success).toBe(false);
+  });
+});
+
+describe('a chunk of a stream', () => {
+  test('is text where it is UTF-8, a byte order mark and NUL included', () => {
+    for (const text of ['', 'hi', '\ufeffhi', 'a\0b', 'é漢🙂\u202e']) {
+      expect(encodeBytes(Buffer.from(text))).toBe(`t:${text}`);
+      expect(decodeBytes(`t:${text}`)).toEqual(Buffer.from(text));
+    }
+  });
+
+  test('that is cut within a character at any place comes back to the byte, and nothing is replaced', () => {
+    const whole = Buffer.from('aé漢🙂z');
+    for (let at = 0; at <= whole.length; at++) {
+      const records = [whole.subarray(0, at), whole.subarray(at)].flatMap((chunk) => outputRecords(1, 'terminal', chunk));
+      expect(joined(records)).toEqual(whole);
+      expect(records.map(({ data }) => data).join('')).not.toContain('\ufffd');
+    }
+  });
+
+  test('of any bytes and size makes records that a verifier takes and that give the bytes back', () => {
+    const sizes = integer({ min: 0, max: 3 * MAX_OUTPUT_BYTES });
+    const units = oneof(
+      string({ unit: 'grapheme', minLength: 1 }).map((text) => Buffer.from(text)),
+      uint8Array({ minLength: 1 }),
+    );
+    assert(
+      property(sizes, units, (size, unit) => {
+        const bytes = Buffer.alloc(size, unit);
+        const records = outputRecords(1, 'stdout', bytes);
+        for (const record of records) expect(SessionRecord.safeParse({ ...stamp, ...record }).success).toBe(true);
+        expect(joined(records).equals(bytes)).toBe(true);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('of long text is cut between its characters', () => {
+    const records = outputRecords(1, 'stdout', Buffer.from('漢'.repeat(MAX_OUTPUT_BYTES)));
+    expect(records.length).toBe(4);
+    expect(records.every(({ data }) => data.startsWith('t:'))).toBe(true);
+  });
+
+  test('fits into a record, however long its JSON becomes', () => {
+    for (const byte of [0, 0x1b, 0x22, 0xff]) {
+      const [record] = outputRecords(1, 'terminal', Buffer.alloc(MAX_OUTPUT_BYTES, byte));
+      expect(Buffer.byteLength(JSON.stringify({ ...stamp, ...record }))).toBeLessThan(MAX_RECORD_BYTES / 2);
+    }
+  });
+});

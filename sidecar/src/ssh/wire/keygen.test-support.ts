@@ -1,0 +1,35 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Whether OpenSSH's tools are on this machine. */
+export const HAS_KEYGEN = (process.env['PATH'] ?? '').split(':').some((path) => existsSync(join(path, 'ssh-keygen')));
+
+/** Files of keys, made by OpenSSH itself. */
+export class Keygen {
+  readonly directory = mkdtempSync(join(tmpdir(), 'chaperone-keys-'));
+
+  /** Runs ssh-keygen among the files. @returns what it prints */
+  run(...args: string[]): string {
+    return execFileSync('ssh-keygen', args, { cwd: this.directory, stdio: ['ignore', 'pipe', 'pipe'] }).toString();
+  }
+
+  /** Makes the pair NAME and NAME.pub. */
+  make(name: string, type: string, ...args: string[]): void {
+    this.run('-q', '-N', '', '-C', 'a comment', '-f', name, '-t', type, ...args);
+  }
+
+  text(name: string): string {
+    return readFileSync(join(this.directory, name), 'utf8');
+  }
+
+  path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  /** The wire form of what NAME.pub holds. */
+  blob(name: string): Buffer {
+    return Buffer.from(this.text(`${name}.pub`).split(' ')[1] ?? '', 'base64');
+  }
+}
