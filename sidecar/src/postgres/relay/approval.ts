@@ -12,6 +12,7 @@ import {
 } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
+import { approvalRecord, approvalRefusal } from '../../session/outcome.ts';
 import { blankLiterals } from '../actions/index.ts';
 import { type Catalog, hide, parseTree, type PlainLiterals, plainLiterals } from '../masking/index.ts';
 import type { BindMessage } from '../wire/index.ts';
@@ -131,17 +132,8 @@ export class StatementApproval {
       link.giveUp = undefined;
     });
     const outcome = await this.#confirmed(held, judgement, facts, () => seal() === digest);
-    const view = outcome.kind === 'unavailable' ? undefined : outcome.view;
-    const state = STATES[outcome.kind];
-    await recorder.approval({
-      action,
-      ...(view !== undefined && { request: view.name }),
-      ...(view?.grantedBy !== undefined && { grantedBy: view.grantedBy }),
-      digest,
-      state,
-      waitedMs: Math.round(clock.monotonic() - since),
-      decisions: view?.decisions.map((decision) => ({ ...decision })) ?? [],
-    });
+    const waitedMs = Math.round(clock.monotonic() - since);
+    await recorder.approval(approvalRecord(outcome, { action, digest, waitedMs }));
     if (outcome.kind === 'gone') return { kind: 'cancelled' };
     if (outcome.kind !== 'released') return { kind: 'refused', refusal: this.#refusal(judgement, outcome) };
     const { name } = outcome.view;
@@ -325,32 +317,10 @@ export class StatementApproval {
   }
 
   #refusal(judgement: Judgement, outcome: Exclude<HoldOutcome, { kind: 'released' | 'gone' }>): Refusal {
-    if (outcome.kind === 'unavailable')
-      return { ...this.#news(judgement, 'ApprovalUnavailable', undefined), reason: outcome.why };
-    const { name: request, timeoutMs, expiresInMs, decisions } = outcome.view;
-    if (outcome.kind === 'voided') return this.#news(judgement, 'ApprovalVoided', { request, timeoutMs, why: outcome.why });
-    switch (outcome.kind) {
-      case 'pending':
-        return this.#news(judgement, 'ApprovalPending', { request, timeoutMs: expiresInMs, repeat: true });
-      case 'denied': {
-        const reviewer = decisions.find(({ decision, reason }) => decision === 'Deny' && reason !== undefined)?.reason;
-        return this.#news(judgement, 'ApprovalDenied', { request, timeoutMs, ...(reviewer !== undefined && { reviewer }) });
-      }
-      default:
-        return this.#news(judgement, 'ApprovalExpired', { request, timeoutMs });
-    }
+    const { code, reason, approval } = approvalRefusal(outcome);
+    return { ...this.#news(judgement, code, approval), ...(reason !== undefined && { reason }) };
   }
 }
-
-const STATES = {
-  released: 'Released',
-  denied: 'Denied',
-  expired: 'Expired',
-  pending: 'Pending',
-  gone: 'Withdrawn',
-  voided: 'Voided',
-  unavailable: 'Unavailable',
-} as const;
 
 /** What one request to the operator takes, with room for the rest of it. */
 const MAX_QUESTION_BYTES = 56 * 1024;

@@ -1,0 +1,75 @@
+import { isRefused, type RecordBody } from '@chaperone/evidence';
+import type { Access, Verdict } from '@chaperone/policy';
+import type { Durability, SessionRecorder } from '../recording/recorder.ts';
+
+/** Characters of an action's text that evidence keeps; its whole length is in `bytes`. */
+const MAX_TEXT = 32 * 1024;
+
+/** Written out before anybody could change them. */
+type RecordedEffects = Extract<RecordBody, { type: 'action' }>['effects'];
+
+export interface Totals {
+  actions: number;
+  denied: number;
+  maskedValues: number;
+}
+
+/** Turns what is judged on one connection into records, on every protocol. */
+export class ActionRecords {
+  readonly totals: Totals = { actions: 0, denied: 0, maskedValues: 0 };
+  protected readonly session: SessionRecorder;
+  protected readonly access: () => Access;
+  readonly #onFailure: (error: Error) => void;
+
+  /** `onFailure` is told when a record fails that nothing waits for: the session ends. */
+  constructor(session: SessionRecorder, access: () => Access, onFailure: (error: Error) => void) {
+    this.session = session;
+    this.access = access;
+    this.#onFailure = onFailure;
+  }
+
+  /** Writes the verdict on an action; resolves once it is as durable as the mode asks. Rejects: the action must not run. */
+  async judged(said: {
+    text: string | undefined;
+    bytes: number;
+    verdict: Verdict;
+    writes: boolean;
+    parameters?: readonly (string | null)[] | undefined;
+  }): Promise<number> {
+    const action = this.totals.actions++;
+    if (said.verdict.verdict === 'deny') this.totals.denied++;
+    const shown = this.access().recording.content !== 'metadata';
+    const record: RecordBody = {
+      type: 'action',
+      action,
+      bytes: said.bytes,
+      ...(shown && said.text !== undefined ? { text: said.text.slice(0, MAX_TEXT) } : {}),
+      ...(shown && said.parameters !== undefined ? { parameters: [...said.parameters] } : {}),
+      verdict: said.verdict.verdict,
+      code: said.verdict.code,
+      reason: said.verdict.reason,
+      effects: said.verdict.effects as RecordedEffects,
+      ...(said.verdict.rule === undefined ? {} : { rule: said.verdict.rule }),
+      ...(said.verdict.wouldDeny === undefined ? {} : { wouldDeny: { ...said.verdict.wouldDeny } }),
+    };
+    await this.session.append(record, this.durability(said.writes));
+    return action;
+  }
+
+  /** Writes what people said of an action; resolves once it is as durable as the mode asks. Rejects: the action must not run. */
+  async approval(said: Omit<Extract<RecordBody, { type: 'approval' }>, 'type'>): Promise<void> {
+    if (isRefused(said)) this.totals.denied++;
+    await this.session.append({ type: 'approval', ...said }, this.durability(true));
+  }
+
+  /** Records that nothing waits for; should one fail, the session ends. */
+  note(records: readonly RecordBody[]): void {
+    for (const record of records) this.session.append(record, 'soon').catch(this.#onFailure);
+  }
+
+  protected durability(writes: boolean): Durability {
+    const { mode } = this.access().recording;
+    if (mode === 'strict') return 'stored';
+    return writes && mode === 'durable' ? 'synced' : 'written';
+  }
+}
