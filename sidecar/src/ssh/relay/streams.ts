@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import type { Detector } from '@chaperone/api';
+import { outputRecords, type RecordBody, type Stream } from '@chaperone/evidence';
+import type { Access } from '@chaperone/policy';
+import type { Mask } from '../../masking/strategies.ts';
+import { StreamMask } from '../../masking/stream.ts';
+
+export interface StreamsOptions {
+  readonly action: number;
+  readonly recording: Access['recording'];
+  /** What is looked for in what it prints, and how that is shown; empty: what it prints is passed as it is. */
+  readonly masks: ReadonlyMap<Detector, Mask>;
+  readonly now: () => number;
+  readonly note: (records: readonly RecordBody[]) => void;
+}
+
+type Output = Exclude<Stream, 'stdin'>;
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * The streams of one program that runs for an agent: what it prints is masked, and both ways are recorded as far as the policy says.
+ * The digest is of all that was delivered, in order, recorded or not.
+ */
+export class Streams {
+  readonly #o: StreamsOptions;
+  readonly #outputs = new Map<Output, StreamMask>();
+  /** What an agent sends reaches the program as it is, and evidence masked. */
+  readonly #input: StreamMask;
+  readonly #digest = createHash('sha256');
+  readonly #since: number;
+  /** Bytes that records may still hold. */
+  #left: number;
+  #delivered = 0;
+  #isCut = false;
+
+  constructor(options: StreamsOptions) {
+    this.#o = options;
+    this.#since = options.now();
+    this.#left = options.recording.content === 'results' ? options.recording.bytes : 0;
+    this.#input = new StreamMask(options.masks);
+  }
+
+  /** Values that were masked in what it printed. */
+  get maskedValues(): number {
+    return [...this.#outputs.values()].reduce((sum, mask) => sum + mask.masked, 0);
+  }
+
+  /** What of a chunk the agent may see by now; the rest follows. */
+  output(stream: Output, chunk: Buffer): Buffer {
+    return this.#deliver(stream, this.#maskOf(stream).push(chunk));
+  }
+
+  /** A stream has ended: what was held back of it. */
+  ended(stream: Output): Buffer {
+    return this.#deliver(stream, this.#maskOf(stream).end());
+  }
+
+  input(chunk: Buffer): void {
+    this.#record('stdin', this.#input.push(chunk));
+  }
+
+  /** The record of its end, with how it ended: `exit 0`, `signal TERM`, or an error. */
+  done(end: { readonly tag: string } | { readonly error: { readonly code: string; readonly message: string } }): RecordBody {
+    this.#record('stdin', this.#input.end());
+    return {
+      type: 'done',
+      action: this.#o.action,
+      ...end,
+      rows: 0,
+      bytes: this.#delivered,
+      digest: this.#digest.digest('hex'),
+      truncated: this.#isCut,
+      maskedValues: this.maskedValues,
+      durationMs: this.#o.now() - this.#since,
+    };
+  }
+
+  #maskOf(stream: Output): StreamMask {
+    const known = this.#outputs.get(stream);
+    if (known !== undefined) return known;
+    const mask = new StreamMask(this.#o.masks);
+    this.#outputs.set(stream, mask);
+    return mask;
+  }
+
+  #deliver(stream: Output, bytes: Buffer): Buffer {
+    if (bytes.length === 0) return NOTHING;
+    this.#delivered += bytes.length;
+    this.#digest.update(bytes);
+    if (!this.#record(stream, bytes)) this.#isCut = true;
+    return bytes;
+  }
+
+  /** Whether all of it was recorded. */
+  #record(stream: Stream, bytes: Buffer): boolean {
+    const kept = bytes.subarray(0, this.#left);
+    this.#left -= kept.length;
+    if (kept.length > 0) this.#o.note(outputRecords(this.#o.action, stream, kept));
+    return kept.length === bytes.length;
+  }
+}
