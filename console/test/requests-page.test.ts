@@ -7,6 +7,7 @@ import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
 import {
   hasChromium,
   launch,
+  leave,
   LongVisit,
   type Site,
   startSite,
@@ -34,7 +35,7 @@ async function come(options: VisitOptions & { readonly expected?: RegExp } = {})
   const visited = await visit(browser, site, { home: '/requests', ...options });
   onTestFinished(async () => {
     site.before = () => Promise.resolve(undefined);
-    await visited.context.close();
+    await leave(visited.context);
     if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
     expect(visited.faults.filter((fault) => options.expected?.test(fault) !== true)).toEqual([]);
   });
