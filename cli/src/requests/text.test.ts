@@ -269,8 +269,8 @@ describe('a request that is over', () => {
   test.each<[RequestStatus, string]>([
     [{ state: 'Denied', decidedAt, decisions: [answered(), deny] }, 'was denied 2m ago by bob@corp ("wrong ticket")'],
     [{ state: 'Expired', decidedAt, votes: '0/1' }, 'expired at 12:08:19Z with 0/1 approvals; it never ran'],
-    [{ state: 'Withdrawn', decidedAt }, 'is over: the agent left before anybody decided'],
-    [{ state: 'Voided', decidedAt }, 'is void: what it was about changed meanwhile; it did not run'],
+    [{ state: 'Withdrawn', decidedAt }, 'was withdrawn 2m ago: the agent left before anybody decided'],
+    [{ state: 'Voided', decidedAt }, 'was voided 2m ago: what it was about changed meanwhile; it did not run'],
     [{ state: 'Released', decidedAt, decisions: [answered()] }, 'was approved 2m ago by jane@corp and runs'],
     [
       { state: 'Ran', decidedAt, decisions: [answered(), answered({ by: 'bob' })], result: 'UPDATE 1' },
@@ -327,7 +327,7 @@ describe('what became of an answer', () => {
     [
       'the agent left',
       { state: 'Withdrawn', votes: '1/2' },
-      `approved (1 of 2), and it does not run: ${NAME} is over: the agent left before anybody decided`,
+      `approved (1 of 2), and it does not run: ${NAME} was withdrawn: the agent left before anybody decided`,
       6,
       true,
     ],

@@ -521,6 +521,16 @@ describe('what people granted', () => {
       expect(verdicts(await auditOf([granting, yes, each]))).toEqual(['follows', 'unverifiable', 'follows']);
   });
 
+  it('that reached nothing any more covers what ran before, of a request that was never used too', async () => {
+    const grantEnded = { at: '2026-01-01T12:05:30.000Z', why: 'its policy changed' };
+    for (const mods of [{ grantEnded }, { grantEnded, state: 'Voided' as const }]) {
+      const over = granted(mods);
+      expect(verdicts(await auditOf([over, yes, again(soon)]))).toEqual(['follows', 'unverifiable', 'follows']);
+      const later = await auditOf([over, yes, again('2026-01-01T12:06:00.000Z')]);
+      expect(verdicts(later)[2]).toBe('contradicted StateContradicted');
+    }
+  });
+
   it('is nothing where the operator heard of it too late, which is no fault', async () => {
     const late = { ...first, status: counted(askedOf(first), {}, [givenOf(yes)], Date.parse('2026-01-01T12:09:00Z')) };
     expect(late.status).toMatchObject({ state: 'Expired', grantedUntil: '2026-01-01T12:19:00.000Z' });

@@ -114,9 +114,10 @@ function timeProblem({ metadata: { creationTimestamp } }: Pick<AccessRequest, 'm
 }
 
 function requestProblem(request: AccessRequest): string | undefined {
-  const { decidedAt, grantedUntil } = request.status ?? {};
+  const { decidedAt, grantedUntil, grantEnded } = request.status ?? {};
   if (!isTime(request.spec.expiresAt)) return 'spec.expiresAt is no time';
   if (decidedAt !== undefined && !isTime(decidedAt)) return 'status.decidedAt is no time';
+  if (grantEnded !== undefined && !isTime(grantEnded.at)) return 'status.grantEnded.at is no time';
   return grantedUntil === undefined || isTime(grantedUntil) ? undefined : 'status.grantedUntil is no time';
 }
 
