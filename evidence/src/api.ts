@@ -20,7 +20,10 @@ export const SessionSummary = z.object({
   /** Whom the agent acted for, as a verified token said; its groups are in the opening record. */
   onBehalfOf: z.object({ issuer: z.string(), user: z.string() }).optional(),
   actions: z.int(),
+  /** Of the actions, refused by a rule or by what became of an approval: denied, expired, void. */
   denied: z.int(),
+  /** Of the actions, those that a rule held and that did not run so far: they wait, or their agent was told to repeat them. */
+  held: z.int().default(0),
   masked: z.int(),
   state: SessionState,
   evidence: EvidenceState,

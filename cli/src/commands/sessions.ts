@@ -43,7 +43,7 @@ const styleOf = (word: string): Style | undefined => new Map<string, Style>(Obje
 
 const COLUMNS = ['NAME', 'AGENT', 'RESOURCE', 'ACTIONS', 'DENIED', 'MASKED', 'STATE', 'EVIDENCE', 'STARTED'];
 /** After the others, so that scripts that count columns go on working. */
-const WIDE_COLUMNS = ['SERVICEACCOUNT', 'PROTOCOL', 'MODE', 'ENDED'];
+const WIDE_COLUMNS = ['SERVICEACCOUNT', 'PROTOCOL', 'MODE', 'ENDED', 'HELD'];
 
 interface TableOptions {
   readonly wide: boolean;
@@ -64,7 +64,9 @@ function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now,
     item.state,
     item.evidence,
     age(item.startedAt, now),
-    ...(wide ? [agent.serviceAccount, resource?.protocol ?? '-', item.mode ?? '-', age(item.endedAt, now)] : []),
+    ...(wide
+      ? [agent.serviceAccount, resource?.protocol ?? '-', item.mode ?? '-', age(item.endedAt, now), String(item.held)]
+      : []),
   ]);
   return table([...(namespaces ? ['NAMESPACE'] : []), ...COLUMNS, ...(wide ? WIDE_COLUMNS : [])], rows, (cell, head) =>
     paint(head === 'STATE' || head === 'EVIDENCE' ? styleOf(cell) : undefined, cell),
@@ -97,7 +99,10 @@ export async function showSession(
     ['State', session.state],
     ['Started', session.startedAt === undefined ? '' : new Date(session.startedAt).toISOString()],
     ['Ended', session.endedAt === undefined ? '' : new Date(session.endedAt).toISOString()],
-    ['Actions', `${session.actions}, ${session.denied} denied, ${counted(session.masked, 'value')} masked`],
+    [
+      'Actions',
+      `${session.actions}, ${session.denied} denied${session.held > 0 ? `, ${session.held} held` : ''}, ${counted(session.masked, 'value')} masked`,
+    ],
     ['Approvals', await approvalsOf(client, session)],
     ['Evidence', `${session.evidence}: ${size}`],
     ...findings.map(({ message, code, number }): [string, string] => ['Finding', `${message} (${code}, segment ${number})`]),
