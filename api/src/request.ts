@@ -273,6 +273,8 @@ export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
 
 /** On a decision that the operator wrote for a person: the way by which their word came to it, one of DECISION_WAYS. */
 export const ATTESTED_BY = 'chaperone.dev/attested-by';
+/** On a request that no API server has: chaperone up keeps it, and gives out no decisions. */
+export const KEPT_LOCALLY = 'chaperone.dev/kept-locally';
 export { DECIDE_PAGE } from './request-words.ts';
 
 export const RequestPath = z.object({ namespace: namespaceName, name: requestName });

@@ -3,7 +3,7 @@ import { eventually } from '@chaperone/testing';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Shop, startShop } from '../program.test-support.ts';
+import { run, type Shop, startShop } from '../program.test-support.ts';
 import { startHeld, totalOf } from './requests.test-support.ts';
 
 let shop: Shop;
@@ -81,6 +81,12 @@ test('what is granted ends when its policy changes, and says when and why', asyn
     (await held.ask('grants', 'ls')).err === 'Nothing is granted.\n' ? true : undefined,
   );
   const { status } = await held.request(({ metadata }) => metadata.name === name);
+  const copies = join(held.data, 'requests.json');
+  await writeFile(copies, (await held.ask('requests', 'ls', '-o', 'json')).out);
+  expect(await run(['requests', 'verify', '-f', copies]), 'what nobody signed is not said to be false').toMatchObject({
+    code: 3,
+    out: expect.stringMatching(`${name}  missing: chaperone up kept it in its memory .*nothing of it can be verified`),
+  });
   expect(status?.grantEnded).toEqual({ at: expect.any(String), why: 'its policy changed' });
   expect((await held.ask('requests', 'show', name)).out).toMatch(
     /^Grants .* until \S+, ended at \d{4}-\d\d-\d\d [\d:.]+Z: its policy changed$/m,

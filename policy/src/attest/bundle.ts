@@ -189,7 +189,7 @@ function versionOf({ metadata }: AccessRequest): bigint {
 const STAGES: readonly RequestState[] = ['Pending', 'Approved', 'Released'];
 
 function stageOf({ status = {} }: AccessRequest): number {
-  const { state = 'Pending', preview, revokedBy } = status;
+  const { state = 'Pending', preview, revokedBy, grantEnded } = status;
   const stage = STAGES.includes(state) ? STAGES.indexOf(state) : STAGES.length;
-  return stage * 4 + (revokedBy === undefined ? 0 : 2) + (preview === undefined ? 0 : 1);
+  return stage * 4 + (revokedBy === undefined && grantEnded === undefined ? 0 : 2) + (preview === undefined ? 0 : 1);
 }

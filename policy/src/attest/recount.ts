@@ -61,7 +61,7 @@ function miscounted(
   for (const claimed of request.status?.decisions ?? []) {
     const actual = known.get(claimed.name);
     if (!claimed.counted) continue;
-    if (actual === undefined) return contradicted(`it counts ${claimed.name}, which is not here or is no proof`);
+    if (actual === undefined) return contradicted(`it counts ${claimed.name}, which is no proof`);
     // Whoever ends a grant may do so when it is too late to deny the request.
     const ends = request.status?.revokedBy !== undefined && isRevoking({ request, given }, claimed.name);
     if (!actual.counted && !ends) return contradicted(`it counts ${claimed.name}, which does not count: ${actual.why ?? ''}`);

@@ -1,4 +1,11 @@
-import { type AccessRequest, API_VERSION, type ApprovalDecision, DecisionSpec, type RequestStatus } from '@chaperone/api';
+import {
+  type AccessRequest,
+  API_VERSION,
+  type ApprovalDecision,
+  DecisionSpec,
+  KEPT_LOCALLY,
+  type RequestStatus,
+} from '@chaperone/api';
 import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
   accessIn,
@@ -302,7 +309,14 @@ function objectOf({ name, namespace, uid, askedAt, spec, status, version }: Entr
   return {
     apiVersion: API_VERSION,
     kind: 'AccessRequest',
-    metadata: { name, namespace, uid, resourceVersion: String(version), creationTimestamp: new Date(askedAt).toISOString() },
+    metadata: {
+      name,
+      namespace,
+      uid,
+      resourceVersion: String(version),
+      creationTimestamp: new Date(askedAt).toISOString(),
+      annotations: { [KEPT_LOCALLY]: 'true' },
+    },
     spec,
     status,
   };
