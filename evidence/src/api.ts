@@ -146,6 +146,8 @@ export const AuthState = z.object({
   now: z.number(),
   user: z.string().optional(),
   expiresAt: z.number().optional(),
+  /** What a command line needs beside a verb to reach this collector; told to whoever is signed in. Example: ` --data /srv/shop` */
+  place: z.string().optional(),
 });
 export type AuthState = z.infer<typeof AuthState>;
 export const SignInRequest = z.strictObject({ proof: z.string().min(1).max(2048) });

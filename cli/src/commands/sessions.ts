@@ -5,6 +5,7 @@ import { CliError, usage } from '../errors.ts';
 import { age, counted, type Io, table, writeLine } from '../io.ts';
 import { type DocumentOutput, isStream, type StreamOutput, writeDocument, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
+import type { VerbOptions } from '../program.ts';
 import { byWords, Replay } from './replay.ts';
 
 export type ListOutput = 'table' | 'wide' | 'json' | 'jsonl' | 'yaml' | 'name';
@@ -77,7 +78,7 @@ function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now,
 export async function showSession(
   client: CollectorClient,
   id: string,
-  { output, paint }: { output: 'table' | DocumentOutput; paint: Paint },
+  { output, paint, again }: { output: 'table' | DocumentOutput; paint: Paint } & Pick<VerbOptions, 'again'>,
   io: Io,
 ): Promise<void> {
   const session = await client.session(id);
@@ -103,7 +104,7 @@ export async function showSession(
       'Actions',
       `${session.actions}, ${session.denied} denied${session.held > 0 ? `, ${session.held} held` : ''}, ${counted(session.masked, 'value')} masked`,
     ],
-    ['Approvals', await approvalsOf(client, session)],
+    ['Approvals', await approvalsOf(client, session, again)],
     ['Evidence', `${session.evidence}: ${size}`],
     ...findings.map(({ message, code, number }): [string, string] => ['Finding', `${message} (${code}, segment ${number})`]),
   ];
@@ -125,8 +126,12 @@ const MAX_PEOPLE = 8;
  * `2 asked for: 1 Released, 1 Denied; approve by jane@corp, signed`, each by its last state, since an agent may be told to repeat what it
  * asked; nothing where there were none, or where the records are not for this person.
  */
-async function approvalsOf(client: CollectorClient, { name, records }: SessionSummary & { records: number }): Promise<string> {
-  if (records > MAX_COUNTED) return `not counted; chaperone sessions replay ${name} tells them`;
+async function approvalsOf(
+  client: CollectorClient,
+  { name, records }: SessionSummary & { records: number },
+  again: VerbOptions['again'],
+): Promise<string> {
+  if (records > MAX_COUNTED) return again(`not counted; all of them: chaperone sessions replay ${name}`);
   const last = new Map<string, string>();
   const people = new Set<string>();
   try {

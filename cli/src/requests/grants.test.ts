@@ -57,6 +57,8 @@ test('the same runs again for some time where a rule lets people grant that, unt
     err: expect.stringMatching(new RegExp(`^error: ${name} was revoked by local:\\S+ already \\(AlreadyDecided\\)\n`)),
   });
   expect(await held.ask('grants', 'ls')).toMatchObject({ code: 0, out: '', err: 'Nothing is granted.\n' });
+  const hint = /^ {2}fix {2}(chaperone .*)$/m.exec((await held.ask('requests', 'show', 'ar-aaaa')).err)?.[1] ?? '';
+  expect(hint, 'it works when it is pasted').toBe(`chaperone requests ls --data ${held.data}`);
   const third = await held.held(update(3, 103));
   expect(await held.ask('grants', 'revoke', third.request.metadata.name)).toMatchObject({
     code: 6,

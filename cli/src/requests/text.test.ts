@@ -50,10 +50,11 @@ test('what is to run is shown beside the prompt in few lines', () => {
 test('what may run again is shown with ? for each value, and what nobody sees in it is written out', () => {
   const templateText = 'UPDATE public.tickets SET status = ? WHERE id = ?\u202e';
   const lines = promptLines(aHeld({ templateText }), { person: jane, grantFor: 1_800 }, NOW);
-  expect(lines.slice(-3)).toEqual([
+  expect(lines.slice(-4)).toEqual([
     'For       30m00s: this agent may run the same again with any other values, without anybody being asked',
     '          UPDATE public.tickets SET status = ? WHERE id = ?\\u{202e}',
-    '          chaperone grants ls shows it, chaperone grants revoke ends it',
+    '          what shows it: chaperone grants ls',
+    `          what ends it: chaperone grants revoke ${NAME}`,
   ]);
   expect(promptLines(aHeld({ templateText }), { person: jane }, NOW).join('\n')).not.toContain('= ?');
 });
