@@ -513,6 +513,7 @@ describe('manifests that change while it runs', () => {
       async () => ((await asks('select id from orders')) === 'answered' ? true : undefined),
       2_000,
     );
+    expect(up.err).toContain('the manifests have no mistakes any more, and are in force\n');
     await agent.end();
   });
 
