@@ -24,8 +24,9 @@ export function grantSteps(spec: Pick<RequestSpec, 'rules' | 'template'>): numbe
 }
 
 /** Whether a grant is open, as far as its request says. */
-export function isGranting({ state, grantedUntil: until, revokedBy }: RequestStatus, now: number): boolean {
-  return state !== undefined && GRANTING.has(state) && until !== undefined && revokedBy === undefined && now < Date.parse(until);
+export function isGranting({ state, grantedUntil: until, revokedBy, grantEnded }: RequestStatus, now: number): boolean {
+  if (state === undefined || !GRANTING.has(state) || revokedBy !== undefined || grantEnded !== undefined) return false;
+  return until !== undefined && now < Date.parse(until);
 }
 
 /**

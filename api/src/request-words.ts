@@ -98,9 +98,10 @@ export function grantedWords({ spec: { grantedBy } }: AccessRequest): Words | un
 }
 
 /** What it grants beyond itself, and who ended that. */
-export function grantWords({ status: { grantedUntil, revokedBy } = {} }: AccessRequest): Words | undefined {
+export function grantWords({ status: { grantedUntil, revokedBy, grantEnded } = {} }: AccessRequest): Words | undefined {
   if (grantedUntil === undefined) return undefined;
-  const ended: Words = revokedBy === undefined ? [] : [', ended by ', { foreign: revokedBy }];
+  const lapsed: Words = grantEnded === undefined ? [] : [`, ended at ${dayTime(grantEnded.at)}: `, { foreign: grantEnded.why }];
+  const ended: Words = revokedBy === undefined ? lapsed : [', ended by ', { foreign: revokedBy }];
   return [`the same again, with other values, until ${visible(grantedUntil, 64)}`, ...ended];
 }
 
@@ -245,9 +246,9 @@ export function overWords({ metadata, spec, status }: AccessRequest, ago: string
     case 'Expired':
       return [`${name} expired at ${clockTime(spec.expiresAt)} with ${status.votes ?? '0/1'} approvals; it never ran`];
     case 'Withdrawn':
-      return [`${name} is over: the agent left before anybody decided`];
+      return [`${name} was withdrawn${when}: the agent left before anybody decided`];
     case 'Voided':
-      return [`${name} is void: what it was about changed meanwhile; it did not run`];
+      return [`${name} was voided${when}: what it was about changed meanwhile; it did not run`];
     case 'Ran':
       return [`${name} was approved${when}`, ...by('Approve'), ' and ran: ', ...result('done')];
     case 'Failed':

@@ -69,6 +69,7 @@ describe.runIf(hasChromium)('policies and resources in every state', NETWORK, ()
     { width: 320, dark: false },
   ])('are accessible, fit, and hide nothing: $width, dark $dark', async (options) => {
     const [policies, resources] = [policiesOf(site.policies), resourcesOf(site.policies)];
+    site.policies.invalid = `shop/policy.yaml:18:3 spec.rules[0] is unknown\n${Object.values(HOSTILE_TEXTS).join(' ')}`;
     const { page } = await come({ ...options, expected: /status of 404/ });
     const paths = {
       policies: '/policies',
@@ -85,6 +86,8 @@ describe.runIf(hasChromium)('policies and resources in every state', NETWORK, ()
     for (const [name, path] of Object.entries(paths)) {
       await page.goto(`${site.url}${path}`);
       await settled(page);
+      if (name === 'policies' || name === 'resources')
+        expect(await textOf(page, '.banner.deny')).toMatch(/^⊘ The files have mistakes\..*shop\/policy\.yaml:18:3/);
       await expectAccessible(page, name);
       await expectNoSidewaysScroll(page, name);
       await expectNothingUnseen(page);

@@ -53,10 +53,16 @@ export interface PromptFacts {
   readonly content?: RequestContent | undefined;
   /** Seconds for which the same may run again, if it is approved. */
   readonly grantFor?: number | undefined;
+  /** A command line as it works when it is pasted. */
+  readonly again?: ((command: string) => string) | undefined;
 }
 
 /** As the person reads it beside the prompt: what runs, what it does, for whom, and who may decide. Foreign text is made visible. */
-export function promptLines(request: AccessRequest, { person, content, grantFor }: PromptFacts, now: number): string[] {
+export function promptLines(
+  request: AccessRequest,
+  { person, content, grantFor, again = (command) => command }: PromptFacts,
+  now: number,
+): string[] {
   const { metadata, spec } = request;
   const { agent, resource } = spec;
   const who = [`${metadata.namespace ?? ''}/${agent.pod ?? agent.serviceAccount}`, ...purposeOf(request)].join(' · ');
@@ -85,7 +91,7 @@ export function promptLines(request: AccessRequest, { person, content, grantFor 
     ...recentLines(request, SHOWN.recent),
     ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
-    ...grantLines(spec, grantFor),
+    ...grantLines(request, grantFor, again),
     ...votesLine(request),
     ...(person.note === undefined ? [] : [line('You', visible(`${person.user}, ${person.note}`))]),
   ];
@@ -156,12 +162,17 @@ function termLines(request: AccessRequest, now: number): string[] {
 }
 
 /** What approving for some time means. */
-function grantLines({ templateText }: AccessRequest['spec'], seconds: number | undefined): string[] {
+function grantLines(
+  { metadata, spec: { templateText } }: AccessRequest,
+  seconds: number | undefined,
+  again: (command: string) => string,
+): string[] {
   if (seconds === undefined) return [];
   return [
     line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
     ...(templateText === undefined ? [] : [line('', visible(templateText, SHOWN.text))]),
-    line('', 'chaperone grants ls shows it, chaperone grants revoke ends it'),
+    line('', `what shows it: ${again('chaperone grants ls')}`),
+    line('', `what ends it: ${again(`chaperone grants revoke ${metadata.name}`)}`),
   ];
 }
 

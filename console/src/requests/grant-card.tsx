@@ -94,6 +94,12 @@ function OpenUntil({ at }: { at: string }): JSX.Element {
 function Ended({ request }: { request: AccessRequest }): JSX.Element {
   const ending = endingOf(request);
   if (ending.kind === 'time') return <Mark look="none" word="ended with its time" />;
+  if (ending.kind === 'lapsed')
+    return (
+      <>
+        <Mark look="none" word="ended:" /> <Recorded text={ending.why} frame={false} /> <Time at={ending.at} />
+      </>
+    );
   if (ending.kind === 'undone')
     return <Mark look="none" word={`ended: the request that it was given with was ${ending.state.toLowerCase()}`} />;
   return (

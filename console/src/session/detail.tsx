@@ -9,7 +9,7 @@ import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
-import type { ActionRecord, ApprovalRecord, Entry } from './entries.ts';
+import { type ActionRecord, type ApprovalRecord, type Entry, standingOf } from './entries.ts';
 import { Grid } from './grid.tsx';
 import { loadAction, type WholeAction } from './load-action.ts';
 
@@ -44,7 +44,7 @@ function Action({ session, seq, ended }: { session: string; seq: number; ended: 
   const { record } = data;
   return (
     <>
-      <Decision record={record} />
+      <Decision record={record} approval={data.approval} />
       {data.approval !== undefined && <People approval={data.approval} />}
       {record.text === undefined ? (
         <p class="notice">
@@ -64,12 +64,13 @@ function Action({ session, seq, ended }: { session: string; seq: number; ended: 
   );
 }
 
-function Decision({ record }: { record: ActionRecord }): JSX.Element {
+function Decision({ record, approval }: { record: ActionRecord; approval: ApprovalRecord | undefined }): JSX.Element {
   const { verdict, rule, reason, code, wouldDeny, at, mono } = record;
+  const standing = standingOf(record, approval);
   return (
-    <div class={`decision ${verdictLook(verdict)}`}>
+    <div class={`decision ${standing.look}`}>
       <p>
-        <Mark look={verdictLook(verdict)} word={VERDICT_WORDS[verdict] ?? verdict} />
+        <Mark {...standing} />
         {rule !== undefined && (
           <>
             {' '}
@@ -107,7 +108,7 @@ function People({ approval: { request, state, waitedMs, decisions } }: { approva
     <section>
       <h3>Approval</h3>
       <p>
-        <Mark look={state === 'Released' ? 'allow' : 'deny'} word={state} quiet /> after {lengthOf(waitedMs)}
+        <Mark look={standingOf({ verdict: 'approve' }, { state }).look} word={state} /> after {lengthOf(waitedMs)}
         {request !== undefined && (
           <>
             {' '}

@@ -1,4 +1,5 @@
 import type { RecordPage, SessionRecord } from '@chaperone/evidence';
+import { type Look, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
 
 type Of<T extends SessionRecord['type']> = Extract<SessionRecord, { type: T }>;
 export type ActionRecord = Of<'action'>;
@@ -56,10 +57,21 @@ export function withPage({ entries, actions, end }: Outline, page: RecordPage): 
   return { entries: next, actions: places, end: page.end ?? page.next ?? end, more: page.next !== undefined };
 }
 
+/** What became of an action: its verdict, and of one that was held what people, or time, made of it. */
+export function standingOf(
+  { verdict }: Pick<ActionRecord, 'verdict'>,
+  approval: Pick<ApprovalRecord, 'state'> | undefined,
+): { readonly look: Look; readonly word: string } {
+  const { state = 'Pending' } = approval ?? {};
+  if (verdict !== 'approve' || state === 'Pending')
+    return { look: verdictLook(verdict), word: VERDICT_WORDS[verdict] ?? verdict };
+  return state === 'Released' ? { look: 'allow', word: 'approved' } : { look: 'deny', word: state.toLowerCase() };
+}
+
 /** What a list may be narrowed to. */
 export const VIEWS = {
   all: () => true,
-  denied: (entry: Entry) => entry.kind === 'action' && entry.record.verdict === 'deny',
+  denied: (entry: Entry) => entry.kind === 'action' && standingOf(entry.record, entry.approval).look === 'deny',
   held: (entry: Entry) => entry.kind === 'action' && entry.record.verdict === 'approve',
   errors: (entry: Entry) => entry.kind === 'action' && entry.done?.error !== undefined,
   masked: (entry: Entry) => entry.kind === 'action' && (entry.done?.maskedValues ?? 0) > 0,

@@ -1,9 +1,9 @@
 import type { JSX } from 'preact';
 import { counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
-import { Mark, Tally, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
+import { Mark, Tally } from '../ui/verdict.tsx';
 import { OtherText } from './detail.tsx';
-import type { Entry } from './entries.ts';
+import { type Entry, standingOf } from './entries.ts';
 
 /** One line of the list. */
 export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
@@ -24,12 +24,13 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
         </span>
       </>
     );
-  const { record, done } = entry;
+  const { record, approval, done } = entry;
+  const standing = standingOf(record, approval);
   return (
     <>
       {at}
       <span class="glyph">
-        <Mark look={verdictLook(record.verdict)} word={VERDICT_WORDS[record.verdict] ?? record.verdict} quiet />
+        <Mark {...standing} quiet />
       </span>
       <span class="said">
         {record.text === undefined ? (
@@ -40,6 +41,9 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
       </span>
       <span class="outcome">
         {record.verdict === 'deny' && <span class="mark deny">{record.code}</span>}
+        {record.verdict === 'approve' && standing.look !== 'allow' && (
+          <span class={`mark ${standing.look}`}>{standing.word}</span>
+        )}
         {done?.error !== undefined && <Mark look="finding" word={done.error.code} />}
         {done !== undefined && done.error === undefined && (
           <>
@@ -47,7 +51,7 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
             {lengthOf(done.durationMs)}
           </>
         )}
-        {done === undefined && record.verdict === 'allow' && <Mark look="none" word="no end" quiet />}
+        {done === undefined && standing.look === 'allow' && <Mark look="none" word="no end" quiet />}
       </span>
     </>
   );
@@ -61,5 +65,5 @@ function beginningOf(text: string): string {
 export function rowClass(entry: Entry): string {
   if (entry.kind === 'gap') return 'gap';
   if (entry.kind === 'other') return 'other';
-  return verdictLook(entry.record.verdict);
+  return standingOf(entry.record, entry.approval).look;
 }

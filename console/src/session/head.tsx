@@ -1,6 +1,7 @@
 import type { SessionDetail } from '@chaperone/evidence';
 import type { JSX } from 'preact';
-import { serverNow } from '../server.ts';
+import { auth, serverNow } from '../server.ts';
+import { useStore } from '../store.ts';
 import { bytesOf, counted, lengthOf } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { PageHeading } from '../ui/heading.tsx';
@@ -90,6 +91,7 @@ export function SessionHead({ session, title, stale }: { session: SessionDetail;
 }
 
 function Findings({ session: { evidence, state, missing, findings, name } }: { session: SessionDetail }): JSX.Element | null {
+  const command = `chaperone verify ${name}${useStore(auth)?.place ?? ''}`;
   if (evidence === 'received' && state !== 'interrupted') return null;
   return (
     <div class={`banner ${evidence === 'altered' ? 'deny' : 'held'}`}>
@@ -113,7 +115,7 @@ function Findings({ session: { evidence, state, missing, findings, name } }: { s
         </p>
       )}
       <p class="mute">
-        This page shows what is stored and checks no signature. <code>chaperone verify {name}</code> does.
+        This page shows what is stored and checks no signature. <code>{command}</code> does.
       </p>
     </div>
   );

@@ -447,8 +447,8 @@ describe('a request is found out whose', () => {
 
   it('decision is gone, and it says to have counted it', async () => {
     const [found] = await auditOf([request, jane]);
-    expect(found).toMatchObject({ verdict: 'contradicted', outcome: 'Pending', votes: '1/2' });
-    expect(found?.message).toBe(`it counts ${bob.metadata.name}, which is not here or is no proof`);
+    expect(found).toMatchObject({ verdict: 'missing', code: 'DecisionMissing', outcome: 'Pending', votes: '1/2' });
+    expect(found?.message).toBe(`it counts ${bob.metadata.name}, which is not here`);
   });
 
   it('two approvals are one person’s', async () => {
@@ -521,6 +521,16 @@ describe('what people granted', () => {
       expect(verdicts(await auditOf([granting, yes, each]))).toEqual(['follows', 'unverifiable', 'follows']);
   });
 
+  it('that reached nothing any more covers what ran before, of a request that was never used too', async () => {
+    const grantEnded = { at: '2026-01-01T12:05:30.000Z', why: 'its policy changed' };
+    for (const mods of [{ grantEnded }, { grantEnded, state: 'Voided' as const }]) {
+      const over = granted(mods);
+      expect(verdicts(await auditOf([over, yes, again(soon)]))).toEqual(['follows', 'unverifiable', 'follows']);
+      const later = await auditOf([over, yes, again('2026-01-01T12:06:00.000Z')]);
+      expect(verdicts(later)[2]).toBe('contradicted StateContradicted');
+    }
+  });
+
   it('is nothing where the operator heard of it too late, which is no fault', async () => {
     const late = { ...first, status: counted(askedOf(first), {}, [givenOf(yes)], Date.parse('2026-01-01T12:09:00Z')) };
     expect(late.status).toMatchObject({ state: 'Expired', grantedUntil: '2026-01-01T12:19:00.000Z' });
@@ -549,13 +559,13 @@ describe('what people granted', () => {
       [granting, yes, again(soon, { agent: { serviceAccount: 'other', purpose: '' } })],
       'contradicted StateContradicted',
     ],
-    ['without what granted it', [again(soon)], 'contradicted StateContradicted'],
+    ['without what granted it', [again(soon)], 'missing DecisionMissing'],
     [
       'with nothing that says what was counted',
       [{ ...again(soon), status: { state: 'Ran', decidedAt: soon } }],
       'contradicted RequestMissing',
     ],
-    ['where nobody approved that', [granting, again(soon)], 'contradicted StateContradicted'],
+    ['where nobody approved that', [granting, again(soon)], 'missing DecisionMissing'],
     ['after somebody ended it', [granting, yes, no(60_000), again(soon)], 'contradicted StateContradicted'],
     ['before it was given', [granting, yes, again('2026-01-01T11:59:50.000Z')], 'contradicted StateContradicted'],
     [

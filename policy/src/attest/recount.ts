@@ -1,4 +1,4 @@
-import type { AccessRequest, CountedDecision, RequestState } from '@chaperone/api';
+import type { AccessRequest, CountedDecision, RequestState, RequestStatus } from '@chaperone/api';
 import { isGranting } from '@chaperone/api/requests';
 import { grantedUntil, isSameTemplate } from '../approval/grant.ts';
 import { askedOf } from '../approval/objects.ts';
@@ -61,7 +61,7 @@ function miscounted(
   for (const claimed of request.status?.decisions ?? []) {
     const actual = known.get(claimed.name);
     if (!claimed.counted) continue;
-    if (actual === undefined) return contradicted(`it counts ${claimed.name}, which is not here or is no proof`);
+    if (actual === undefined) return contradicted(`it counts ${claimed.name}, which is no proof`);
     // Whoever ends a grant may do so when it is too late to deny the request.
     const ends = request.status?.revokedBy !== undefined && isRevoking({ request, given }, claimed.name);
     if (!actual.counted && !ends) return contradicted(`it counts ${claimed.name}, which does not count: ${actual.why ?? ''}`);
@@ -135,10 +135,14 @@ function outlasting(
   but: (words: string) => Contradiction,
 ): Contradiction | undefined {
   const [made, at] = [createdAt(request), decidedAt(request)];
-  const { revokedBy: _, ...status } = granting.request.status ?? {};
+  const { state, grantedUntil: until, grantEnded } = granting.request.status ?? {};
   if (made < decidedAt(granting.request) - CLOCKS_DIFFER_MS) return but('was approved after it was asked for');
   if (made > at + CLOCKS_DIFFER_MS) return contradicted('it was decided before it was asked for');
-  if (!isGranting(status, at)) return but('did not for that long, or never ran');
+  // One that was never used granted until then, and says so.
+  const granted: RequestStatus = { state: grantEnded === undefined ? state : 'Approved', grantedUntil: until };
+  if (!isGranting(granted, at)) return but('did not for that long, or never ran');
+  if (grantEnded !== undefined && at > Date.parse(grantEnded.at) + CLOCKS_DIFFER_MS)
+    return but(`did not any more: ${grantEnded.why}`);
   const asked = askedOf(granting.request);
   const last = Math.max(at, made) - CLOCKS_DIFFER_MS;
   const isRevoked = granting.given.some((each) => revokes(asked, each) && Date.parse(each.at) < last);
