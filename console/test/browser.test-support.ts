@@ -171,11 +171,6 @@ export async function visit(
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
   const faults: string[] = [];
-  // A provider's page has fonts from the internet, which tests do without.
-  await page.route(
-    (url) => !url.href.startsWith(`${site.url}/`) && !url.href.startsWith(elsewhere),
-    (route) => route.abort(),
-  );
   page.on('console', (message) => {
     if (page.url().startsWith(elsewhere)) return;
     if (message.type() === 'error' || message.type() === 'warning') faults.push(`${message.type()}: ${message.text()}`);

@@ -19,7 +19,7 @@ import {
   type Visit,
   type VisitOptions,
 } from './browser.test-support.ts';
-import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
+import { expectInEveryWindow, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
 import { hostilePolicy, policiesOf, resourcesOf } from './policies-world.test-support.ts';
 import { startInbox } from './requests.test-support.ts';
 import { tell } from './world.test-support.ts';
@@ -62,15 +62,10 @@ const look = (page: Page): Promise<unknown> => page.evaluate("document.dispatchE
 const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ }, timeout: 120_000 };
 
 describe.runIf(hasChromium)('policies and resources in every state', NETWORK, () => {
-  test.each([
-    { width: 1440, dark: false },
-    { width: 1024, dark: true },
-    { width: 390, dark: true },
-    { width: 320, dark: false },
-  ])('are accessible, fit, and hide nothing: $width, dark $dark', async (options) => {
+  test('are accessible, fit every window, and hide nothing', async () => {
     const [policies, resources] = [policiesOf(site.policies), resourcesOf(site.policies)];
     site.policies.invalid = `shop/policy.yaml:18:3 spec.rules[0] is unknown\n${Object.values(HOSTILE_TEXTS).join(' ')}`;
-    const { page } = await come({ ...options, expected: /status of 404/ });
+    const { page } = await come({ expected: /status of 404/ });
     const paths = {
       policies: '/policies',
       resources: '/resources',
@@ -88,8 +83,7 @@ describe.runIf(hasChromium)('policies and resources in every state', NETWORK, ()
       await settled(page);
       if (name === 'policies' || name === 'resources')
         expect(await textOf(page, '.banner.deny')).toMatch(/^⊘ The files have mistakes\..*shop\/policy\.yaml:18:3/);
-      await expectAccessible(page, name);
-      await expectNoSidewaysScroll(page, name);
+      await expectInEveryWindow(page, name);
       await expectNothingUnseen(page);
       expect(await page.evaluate('window.hacked')).toBeUndefined();
     }

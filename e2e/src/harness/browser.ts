@@ -36,7 +36,7 @@ export class PersonsBrowser implements AsyncDisposable {
       await to(SITES.console, SYSTEM, 'service/chaperone-collector', 443),
       await to(SITES.decide, SYSTEM, `pod/${await leader(cluster)}`, 8445),
     ];
-    const browser = await launch([`--host-resolver-rules=${rules.join(',')}`]);
+    const browser = await launch(rules);
     return new PersonsBrowser(browser, forwards);
   }
 
