@@ -7,6 +7,7 @@ import {
   grantWords,
   heldEffects,
   isOpen,
+  isRevocation,
   lookingMs,
   LOOKING_WORDS,
   mayDecide,
@@ -196,7 +197,9 @@ function pageLine(metadata: AccessRequest['metadata']): string[] {
 function answerLines({ status = {} }: AccessRequest): string[] {
   const { decisions = [], conditions = [], result } = status;
   return [
-    ...decisions.map(({ by, decision, reason, at, assurance = 'kubernetes', counted: counts, why }, each) => {
+    ...decisions.map((answer, each) => {
+      const { by, reason, at, assurance = 'kubernetes', counted: counts, why } = answer;
+      const decision = isRevocation(status, answer) ? 'Revoked' : answer.decision;
       const said = reason === undefined ? '' : `: "${reason}"`;
       const not = counts ? '' : ` (does not count: ${why ?? 'it is not said why'})`;
       return line(each === 0 ? 'Answers' : '', visible(`${decision} by ${by} at ${at}${HOW[assurance]}${said}${not}`));
