@@ -27,6 +27,11 @@ export function shortDigest(whole: string): string {
   return `${whole.slice(0, 4)}-${whole.slice(4, 8)}`;
 }
 
+/** The first 64 bits of what seals a statement without its values, where people compare it: `9c1f-44ab-0e72-d5b8`. */
+export function shortTemplate(whole: string): string {
+  return [0, 4, 8, 12].map((at) => whole.slice(at, at + 4)).join('-');
+}
+
 /** 12:08:19Z of a time in RFC 3339. */
 export function clockTime(at: string): string {
   const parsed = new Date(at);

@@ -18,6 +18,7 @@ import {
   rowsWords,
   ruleWords,
   shortDigest,
+  shortTemplate,
   stateOf,
   TRANSACTION_WORDS,
   waitsWords,
@@ -155,6 +156,9 @@ function termLines(request: AccessRequest, now: number): string[] {
     ...(isOpen(status?.state) ? [line('Waits', waitsWords(request))] : []),
     ...spec.rules.map((rule, at) => line(at === 0 ? 'Rules' : '', ruleText(rule, undefined, now))),
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
+    ...(spec.template === undefined
+      ? []
+      : [line('Template', `${shortTemplate(spec.template)}, which seals it without its values`)]),
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
