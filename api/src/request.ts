@@ -134,6 +134,13 @@ export const RequestSpec = withRules(
       .max(MAX_REQUEST_TEXT)
       .optional()
       .describe('What template seals, for people: the statement with ? for each value; it may be its beginning.'),
+    once: z
+      .string()
+      .max(256)
+      .optional()
+      .describe(
+        'Why it has no template, where it can be approved for one execution only. Example: its values may say what a function does',
+      ),
     grantedBy: requestName.optional().describe('The AccessRequest with whose approval people granted this one.'),
     rules: z.array(Approvers).min(1).max(MAX.rules).describe('What asks for approval; every one of them must be satisfied.'),
     expiresAt: time.describe('Nothing runs after it, RFC 3339.'),

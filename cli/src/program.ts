@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import type { ClusterFlags, Transport } from './collector/transport.ts';
-import { asCliError, CliError, EXIT, usage } from './errors.ts';
+import { asCliError, type CliError, EXIT, usage, withFix } from './errors.ts';
 import type { Io } from './io.ts';
 import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from './paint.ts';
 import { placed, type PlaceFlags } from './place.ts';
@@ -121,15 +121,13 @@ function verbOf(program: Command, argv: readonly string[]): string {
 
 /** What mends it, as it works when it is pasted. */
 function pastable(error: CliError, again: VerbOptions['again']): CliError {
-  const { code, message, exit, cause, fix } = error;
-  return fix.length === 0 ? error : new CliError(code, message, { cause, exit, fix: fix.map(again) });
+  return error.fix.length === 0 ? error : withFix(error, error.fix.map(again));
 }
 
 /** Whoever used a verb wrongly reads where its help is, unless the error says what mends it. */
 function withHelp(error: CliError, verb: string): CliError {
   if (error.code !== 'Usage' || error.fix.length > 0) return error;
-  const { code, message, exit, cause } = error;
-  return new CliError(code, message, { cause, exit, fix: [`${verb} --help`] });
+  return withFix(error, [`${verb} --help`]);
 }
 
 /** Commander's complaint in our words; undefined where help or the version was asked for and is written. */

@@ -73,6 +73,10 @@ describe.runIf(hasChromium)('an approval for some time', NETWORK, () => {
     await card(page, name).getByText('Revoked:').waitFor();
     expect(flat(await card(page, name).innerText())).toMatch(/⊘ revoked by ?local:\S+ \d\d:\d\d:\d\d: ?ticket closed/);
     await page.getByRole('heading', { name: 'None open' }).waitFor();
+    await card(page, name).getByRole('link', { name }).click();
+    const answers = page.locator('.whole div', { has: page.locator('dt', { hasText: 'Answers' }) });
+    await answers.getByText('revoked').waitFor();
+    expect(flat(await answers.innerText())).not.toContain('denied');
     const next = await inbox.held.held(update(103));
     await inbox.held.ask('deny', next.request.metadata.name);
     expect(await next.answer).toContain('ApprovalDenied');

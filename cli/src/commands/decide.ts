@@ -1,5 +1,5 @@
 import { type AccessRequest, type ApprovalDecision, MIN_GRANT_SECONDS } from '@chaperone/api';
-import { mayGrant, shortDigest, stateOf } from '@chaperone/api/requests';
+import { mayGrant, onceWhy, shortDigest, stateOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
 import { CliError, EXIT, usage } from '../errors.ts';
 import { type Io, writeLine } from '../io.ts';
@@ -87,18 +87,23 @@ function again(outcome: Outcome): Outcome {
 /** The rules say whether the same may be approved again, and for how long. @throws CliError Usage */
 function demandGrantable({ metadata, spec }: AccessRequest, seconds: number): void {
   if (seconds < MIN_GRANT_SECONDS) throw usage('--for is at least 1m');
-  const most = mayGrant(spec);
-  if (seconds <= most) return;
+  const [most, once] = [mayGrant(spec), onceWhy(spec)];
+  if (seconds <= most && once === undefined) return;
   const minutes = `${Math.floor(most / 60)}m`;
   const why =
-    most > 0
+    once === undefined && most > 0
       ? `the rules of ${metadata.name} let the same run again for ${minutes} at most`
-      : spec.template === undefined
-        ? `${metadata.name} can be approved for one execution only: its values may say what it does`
+      : once !== undefined
+        ? `${metadata.name} can be approved for one execution only: ${visible(once)}`
         : `the rules of ${metadata.name} let it be approved for one execution only`;
   throw new CliError('Usage', `--for: ${why}`, {
     exit: EXIT.usage,
-    fix: most > 0 ? [`--for ${minutes}`] : ['leave --for out; approval.maxGrant of the rule is what allows it'],
+    fix:
+      once === undefined && most > 0
+        ? [`--for ${minutes}`]
+        : once !== undefined
+          ? ['leave --for out']
+          : ['leave --for out; approval.maxGrant of the rule is what allows it'],
   });
 }
 

@@ -231,6 +231,16 @@ describe('kubectl chaperone', () => {
     expect(await run(['requests', 'ls', '-A', '-o', 'name', '--kubeconfig', kubeconfig])).toMatchObject({ out: `${FIRST}\n` });
   }, 15_000);
 
+  test('is meant without any flag where KUBECONFIG is set and no chaperone up runs here', async () => {
+    const { kubeconfig } = await start();
+    expect(await run(['requests', 'ls'], { env: { KUBECONFIG: kubeconfig } })).toMatchObject({
+      code: 0,
+      err: 'No requests found.\n',
+    });
+    const none = await run(['requests', 'ls']);
+    expect([none.code, none.err]).toEqual([7, expect.stringContaining('no chaperone up runs with --data')]);
+  }, 15_000);
+
   test('says that nobody counted it where the operator is away, and who is not asked', async () => {
     const { store, kubeconfig } = await start();
     store.put(aRequest(FIRST));

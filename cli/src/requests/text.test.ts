@@ -235,6 +235,15 @@ test.each([
   expect(left(ms)).toBe(text);
 });
 
+test('a Deny that ended what a request grants is told as that, and one that denied the request is not', () => {
+  const denial = answered({ decision: 'Deny', by: 'ann' });
+  const told = (status: RequestStatus): string =>
+    wholeLines(aHeld({}, { ...status, decisions: [denial] }), undefined, NOW).join('\n');
+  expect(told({ state: 'Ran', revokedBy: 'ann' })).toContain('Answers   Revoked by ann at ');
+  expect(told({ state: 'Ran', revokedBy: 'bob' })).toContain('Answers   Deny by ann at ');
+  expect(told({ state: 'Denied', revokedBy: 'ann' })).toContain('Answers   Deny by ann at ');
+});
+
 describe('an approval that has to be signed', () => {
   const signed = aHeld({ rules: [{ ...rule, assurance: 'signed' }] });
   const page = 'https://decide.corp/decide/agents/ar-7f3kq2mzt4hcnw5e';

@@ -7,6 +7,7 @@ import {
   grantWords,
   heldEffects,
   isOpen,
+  isRevocation,
   lookingMs,
   LOOKING_WORDS,
   mayDecide,
@@ -17,6 +18,7 @@ import {
   rowsWords,
   ruleWords,
   shortDigest,
+  shortTemplate,
   stateOf,
   TRANSACTION_WORDS,
   waitsWords,
@@ -154,6 +156,9 @@ function termLines(request: AccessRequest, now: number): string[] {
     ...(isOpen(status?.state) ? [line('Waits', waitsWords(request))] : []),
     ...spec.rules.map((rule, at) => line(at === 0 ? 'Rules' : '', ruleText(rule, undefined, now))),
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
+    ...(spec.template === undefined
+      ? []
+      : [line('Template', `${shortTemplate(spec.template)}, which seals it without its values`)]),
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
@@ -196,7 +201,9 @@ function pageLine(metadata: AccessRequest['metadata']): string[] {
 function answerLines({ status = {} }: AccessRequest): string[] {
   const { decisions = [], conditions = [], result } = status;
   return [
-    ...decisions.map(({ by, decision, reason, at, assurance = 'kubernetes', counted: counts, why }, each) => {
+    ...decisions.map((answer, each) => {
+      const { by, reason, at, assurance = 'kubernetes', counted: counts, why } = answer;
+      const decision = isRevocation(status, answer) ? 'Revoked' : answer.decision;
       const said = reason === undefined ? '' : `: "${reason}"`;
       const not = counts ? '' : ` (does not count: ${why ?? 'it is not said why'})`;
       return line(each === 0 ? 'Answers' : '', visible(`${decision} by ${by} at ${at}${HOW[assurance]}${said}${not}`));

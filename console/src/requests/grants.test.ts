@@ -64,6 +64,9 @@ test.each<[number, string | undefined, string]>([
   [0, 'b', ''],
   [1_800, undefined, ''],
 ])('of at most %d s, with template %s, is offered: %s', (grant, template, offered) => {
-  const spec = { rules: [{ grant }], ...(template !== undefined && { template }) } as unknown as AccessRequest['spec'];
+  const spec = {
+    rules: [{ grant }],
+    ...(template !== undefined && { template, templateText: 'x' }),
+  } as unknown as AccessRequest['spec'];
   expect(grantSteps(spec).map(minutesText).join(', ')).toBe(offered);
 });

@@ -9,7 +9,7 @@ import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
-import { type ActionRecord, type ApprovalRecord, type Entry, standingOf } from './entries.ts';
+import { type ActionRecord, type ApprovalRecord, type Entry, hasRows, standingOf } from './entries.ts';
 import { Grid } from './grid.tsx';
 import { loadAction, type WholeAction } from './load-action.ts';
 
@@ -234,10 +234,10 @@ function Outcome({ whole, session, onMore }: OutcomeProps): JSX.Element {
   );
 }
 
-function Ending({ whole: { record, done, next } }: { whole: WholeAction }): JSX.Element {
+function Ending({ whole: { record, approval, done, next } }: { whole: WholeAction }): JSX.Element {
   if (done === undefined) {
     if (next !== undefined) return <span class="mute">The end of this result is not loaded yet.</span>;
-    if (record.verdict === 'deny') return <>Nothing was sent to the resource.</>;
+    if (standingOf(record, approval).look === 'deny') return <>Nothing was sent to the resource.</>;
     return <Mark look="none" word="No end is recorded: it goes on, or has not arrived." />;
   }
   if (done.error !== undefined)
@@ -248,8 +248,8 @@ function Ending({ whole: { record, done, next } }: { whole: WholeAction }): JSX.
     );
   return (
     <>
-      <Mark look="allow" word="ran" /> {done.tag !== undefined && <Recorded text={done.tag} />} {counted(done.rows, 'row')},{' '}
-      {lengthOf(done.durationMs)}
+      <Mark look="allow" word="ran" /> {done.tag !== undefined && <Recorded text={done.tag} />}
+      {hasRows(done) && ` ${counted(done.rows, 'row')}`}, {lengthOf(done.durationMs)}
       {done.maskedValues > 0 && (
         <>
           , <Mark look="mask" word={`${counted(done.maskedValues, 'value')} masked`} />

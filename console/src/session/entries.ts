@@ -68,6 +68,11 @@ export function standingOf(
   return state === 'Released' ? { look: 'allow', word: 'approved' } : { look: 'deny', word: state.toLowerCase() };
 }
 
+/** Whether rows were delivered, or could have been: of what changes some the tag says how many. */
+export function hasRows({ rows, tag }: Pick<DoneRecord, 'rows' | 'tag'>): boolean {
+  return rows > 0 || tag === undefined;
+}
+
 /** What a list may be narrowed to. */
 export const VIEWS = {
   all: () => true,

@@ -3,7 +3,7 @@ import { counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
 import { Mark, Tally } from '../ui/verdict.tsx';
 import { OtherText } from './detail.tsx';
-import { type Entry, standingOf } from './entries.ts';
+import { type Entry, hasRows, standingOf } from './entries.ts';
 
 /** One line of the list. */
 export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
@@ -47,7 +47,8 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
         {done?.error !== undefined && <Mark look="finding" word={done.error.code} />}
         {done !== undefined && done.error === undefined && (
           <>
-            <Tally look="mask" count={done.maskedValues} word="values masked" /> {counted(done.rows, 'row')} ·{' '}
+            <Tally look="mask" count={done.maskedValues} word="values masked" />{' '}
+            {hasRows(done) ? counted(done.rows, 'row') : <Recorded text={done.tag ?? ''} frame={false} />} ·{' '}
             {lengthOf(done.durationMs)}
           </>
         )}

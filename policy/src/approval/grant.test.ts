@@ -49,7 +49,12 @@ describe('an approval grants', () => {
     [
       'its values may say what it does',
       aRequest({ rules: [anAskingRule({ grant: 1800 })] }),
-      'it can be approved for one execution only',
+      'it can be approved for one execution only: its values may say what it does',
+    ],
+    [
+      'running it again does more, as the one who asks says',
+      aRequest({ rules: [anAskingRule({ grant: 1800 })], once: 'it calls a function that waits' }),
+      'it can be approved for one execution only: it calls a function that waits',
     ],
     ['it is more than a rule lets', granting({ grant: 600 }), 'the same can be approved for 600 s at most'],
   ])('nothing, and is none, where %s', (_, asked, why) => {
