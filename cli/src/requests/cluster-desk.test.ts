@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
+import type { ApprovalDecision } from '@chaperone/api';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { aCluster, cliError } from '../cluster/cluster.test-support.ts';
 import type { ClusterFlags } from '../collector/transport.ts';
@@ -117,6 +118,28 @@ describe('an answer', () => {
     expect(await desk.decide({ request, decision: 'Approve', reason: 'twice' })).toEqual(given);
     await desk.decide({ request, decision: 'Deny' });
     expect(store.decisions.size).toBe(2);
+  });
+
+  test('that did not count may be given again, a few times; one that nobody counted yet is the same still', async () => {
+    const { store, desk } = await start();
+    const request = store.put(aRequest(FIRST));
+    const give = (reason: string) => desk.decide({ request, decision: 'Approve', reason });
+    const uncounted = ({ metadata }: ApprovalDecision): void => {
+      const stored = store.decisions.get(metadata.name);
+      if (stored !== undefined) store.decisions.set(metadata.name, { ...stored, status: { counted: false } });
+    };
+    const first = await give('');
+    uncounted(first);
+    const names: string[] = [];
+    for (const reason of ['two', 'three', 'four']) {
+      const given = await give(reason);
+      expect([given.spec.reason, await give('pressed twice')]).toEqual([reason, given]);
+      uncounted(given);
+      names.push(given.metadata.name);
+    }
+    expect(names).toEqual([2, 3, 4].map((time) => `${first.metadata.name}-${time}`));
+    expect(await give('five')).toMatchObject({ metadata: { name: names[2] }, spec: { reason: 'four' } });
+    expect(store.decisions.size).toBe(4);
   });
 
   test('of somebody else under the name is never taken for one’s own', async () => {
