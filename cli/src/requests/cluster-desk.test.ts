@@ -128,7 +128,7 @@ describe('an answer', () => {
       const stored = store.decisions.get(metadata.name);
       if (stored !== undefined) store.decisions.set(metadata.name, { ...stored, status: { counted: false } });
     };
-    const first = await give('');
+    const first = await give('one');
     uncounted(first);
     const names: string[] = [];
     for (const reason of ['two', 'three', 'four']) {
