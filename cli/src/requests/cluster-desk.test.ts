@@ -218,15 +218,16 @@ describe('the end of a session', () => {
     async (_, status, more) => {
       const kill = await kills(() => status);
       const name = `sessionkill/${SESSION}-x7k2p in namespace agents${more}`;
-      expect(await kill()).toMatchObject({
+      // Both wait.
+      const [said, asJson] = await Promise.all([kill(), kill('-o', 'json')]);
+      expect(said).toMatchObject({
         code: 7,
         out: '',
         err: expect.stringContaining(
           `error: ${SESSION} is told to end by ${name}, and nobody has said yet that it has (NotEndedYet)`,
         ) as string,
       });
-      const { code, out } = await kill('-o', 'json');
-      expect([code, JSON.parse(out)]).toMatchObject([7, { session: SESSION, ended: false }]);
+      expect([asJson.code, JSON.parse(asJson.out)]).toMatchObject([7, { session: SESSION, ended: false }]);
     },
     20_000,
   );
