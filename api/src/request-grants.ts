@@ -1,13 +1,11 @@
-import type { AccessRequest, RequestSpec, RequestState, RequestStatus } from './request.ts';
+import type { AccessRequest, RequestSpec, RequestStatus } from './request.ts';
+import { isApproved } from './request-people.ts';
 
 type Asked = Pick<AccessRequest, 'metadata' | 'spec'>;
 
 /** People may approve that the same runs again for so long. */
 export const MIN_GRANT_SECONDS = 60;
 export const MAX_GRANT_SECONDS = 12 * 3600;
-
-/** States of a request whose approval was used, or may be. */
-const GRANTING: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
 
 /** Seconds for which the same may be approved at most: 0 where it may not. */
 export function mayGrant({ rules, template }: Pick<RequestSpec, 'rules' | 'template'>): number {
@@ -35,7 +33,7 @@ export function grantSteps(spec: Granting): number[] {
 
 /** Whether a grant is open, as far as its request says. */
 export function isGranting({ state, grantedUntil: until, revokedBy, grantEnded }: RequestStatus, now: number): boolean {
-  if (state === undefined || !GRANTING.has(state) || revokedBy !== undefined || grantEnded !== undefined) return false;
+  if (!isApproved(state) || revokedBy !== undefined || grantEnded !== undefined) return false;
   return until !== undefined && now < Date.parse(until);
 }
 

@@ -201,12 +201,15 @@ describe.runIf(hasChromium)('the list', NETWORK, () => {
     await entry(page).getByText('DROP TABLE tmp_x').waitFor();
   });
 
-  test('moves nothing when sessions arrive; they are shown when asked for', { timeout: 30_000 }, async () => {
+  test('moves nothing when sessions arrive; they are shown when asked for', async () => {
     const { page } = await come();
+    await page.clock.install();
+    await page.reload();
     await rows(page).first().waitFor();
     const before = await rows(page).first().textContent();
     const fresh = tell({ serviceAccount: 'fresh-agent', resource: 'orders-db', ago: 1_000, segments: [ask({})] });
     for (const bytes of fresh.segments) await site.collector.ingest(bytes);
+    await page.clock.runFor(5_000);
     await page.getByRole('button', { name: '1 new session: show' }).waitFor();
     expect((await rows(page).first().textContent())?.slice(0, 8)).toBe(before?.slice(0, 8));
     await page.keyboard.press('n');
@@ -301,8 +304,9 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     expect(new URL(page.url()).search).toBe('?at=24');
   });
 
-  test('follows a live session', { timeout: 30_000 }, async () => {
+  test('follows a live session', async () => {
     const { page } = await come();
+    await page.clock.install();
     const parts = tell({
       serviceAccount: 'live-agent',
       resource: 'orders-db',
@@ -315,6 +319,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     await page.getByRole('option', { name: 'SELECT first' }).waitFor();
     expect(await page.title()).toBe('● live-agent → orders-db · Chaperone');
     await site.collector.ingest(parts.segments[1] ?? Buffer.alloc(0));
+    await page.clock.runFor(5_000);
     await page.getByRole('option', { name: 'SELECT second' }).waitFor();
     await expect.poll(() => page.title(), { timeout: 10_000 }).toBe('live-agent → orders-db · Chaperone');
   });

@@ -1,11 +1,12 @@
 import type { AccessRequest } from '@chaperone/api';
 import { minutesText, rulesThatAsk, scopeWords, usesOf } from '@chaperone/api/requests';
-import type { ComponentChildren, JSX } from 'preact';
+import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { serverNow } from '../server.ts';
 import { useStore } from '../store.ts';
 import { counted } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
+import { Fact } from '../ui/fact.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark } from '../ui/verdict.tsx';
@@ -71,15 +72,6 @@ export function GrantCard({ request, all, viewer, isOpen }: GrantProps): JSX.Ele
       </dl>
       <Revoke request={request} viewer={viewer} isOpen={isOpen} />
     </article>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 

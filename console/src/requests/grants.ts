@@ -1,5 +1,5 @@
 import type { AccessRequest, CountedDecision } from '@chaperone/api';
-import { isGranting, stateOf } from '@chaperone/api/requests';
+import { isApproved, isGranting, stateOf } from '@chaperone/api/requests';
 
 /** How long a list of what is over is before somebody asks for more. */
 export const SHOWN_ENDED = 50;
@@ -38,15 +38,13 @@ export type Ending =
   /** What it was given with was denied, or ended otherwise, before it ran. */
   | { readonly kind: 'undone'; readonly state: string };
 
-const RAN: ReadonlySet<string> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
-
 export function endingOf(request: AccessRequest): Ending {
   const { decisions = [], revokedBy, grantEnded } = request.status ?? {};
   const denial = decisions.findLast(({ counted, decision, by }) => counted && decision === 'Deny' && by === (revokedBy ?? by));
   if (revokedBy !== undefined)
     return { kind: 'revoked', by: revokedBy, at: Date.parse(denial?.at ?? ''), reason: denial?.reason };
   if (grantEnded !== undefined) return { kind: 'lapsed', at: Date.parse(grantEnded.at), why: grantEnded.why };
-  if (!RAN.has(stateOf(request))) return { kind: 'undone', state: stateOf(request) };
+  if (!isApproved(request.status?.state)) return { kind: 'undone', state: stateOf(request) };
   return { kind: 'time' };
 }
 

@@ -24,6 +24,7 @@ import { get, serverNow } from '../server.ts';
 import { useStore } from '../store.ts';
 import { counted as countOf } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
+import { Fact } from '../ui/fact.tsx';
 import { ObjectLink } from '../ui/object-link.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
@@ -88,15 +89,6 @@ export function Whole({ request, viewer }: { request: AccessRequest; viewer: Liv
       </Fact>
       <Answers request={request} />
     </dl>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 
