@@ -238,6 +238,42 @@ async function triesPastTheProxy(server: TestPostgres, ca: string): Promise<void
   must(!opened, 'the agent could log in directly');
 }
 
+/** What somebody may do next, as it works when it is pasted. */
+function goOn({ address, data, manifests, link }: { address: string; data: string; manifests: string; link: string }): void {
+  const [host, port] = address.split(':');
+  const client = `psql "host=${host} port=${port} dbname=orders user=you password=any"`;
+  const here = (...args: string[]): string => `   ${pasted([...args, '--data', data])}`;
+  const waiting = `"$(${here('requests', 'ls', '--state', 'Pending', '-o', 'name').trim()})"`;
+  say(
+    [
+      '',
+      'It goes on running. Connect with your own client:',
+      '',
+      `   ${client}`,
+      here('sessions', 'ls'),
+      '',
+      'Ask for what a person has to approve; it waits:',
+      '',
+      `   ${client} -c "update orders set total = 0 where id = 103"`,
+      '',
+      'Answer it at another terminal, in this folder; docs/guides/approvals.md goes on from there:',
+      '',
+      here('requests', 'ls'),
+      here('approve', 'NAME').replace('NAME', waiting),
+      here('deny', 'NAME', '--reason', 'not today').replace('NAME', waiting),
+      '',
+      `The rules are in ${manifests}; a change of them counts within a second.`,
+      '',
+      'Look at it in a browser; the link works once, for ten minutes, and the command prints another:',
+      '',
+      `   ${link}`,
+      here('console'),
+      '',
+      'Ctrl-C ends it.',
+    ].join('\n'),
+  );
+}
+
 async function demo(folder: string): Promise<void> {
   const began = performance.now();
   step('1. A real PostgreSQL 18 with a small shop: customers, tickets, orders');
@@ -270,10 +306,7 @@ async function demo(folder: string): Promise<void> {
   for (const session of recorded)
     must(chaperone('verify', session, '--data', data).includes('complete'), 'the evidence is not complete');
   if (flags.keep) {
-    const [host, port] = address.split(':');
-    say(
-      `\nIt goes on running. Connect with your own client, any password:\n\n   psql "host=${host} port=${port} dbname=orders user=you"\n   ${pasted(['sessions', 'ls', '--data', data])}\n\nLook at it in a browser; the link works once, for ten minutes:\n\n   ${ready.console}\n\nCtrl-C ends it.`,
-    );
+    goOn({ address, data, manifests, link: ready.console });
     kept = true;
     await interrupted;
   }

@@ -1,4 +1,5 @@
-import type { AccessRequest, RequestSpec, RequestState, RequestStatus } from './request.ts';
+import type { AccessRequest, RequestSpec, RequestStatus } from './request.ts';
+import { isApproved } from './request-people.ts';
 
 type Asked = Pick<AccessRequest, 'metadata' | 'spec'>;
 
@@ -6,26 +7,34 @@ type Asked = Pick<AccessRequest, 'metadata' | 'spec'>;
 export const MIN_GRANT_SECONDS = 60;
 export const MAX_GRANT_SECONDS = 12 * 3600;
 
-/** States of a request whose approval was used, or may be. */
-const GRANTING: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
-
 /** Seconds for which the same may be approved at most: 0 where it may not. */
 export function mayGrant({ rules, template }: Pick<RequestSpec, 'rules' | 'template'>): number {
   return template === undefined ? 0 : Math.min(...rules.map(({ grant = 0 }) => grant));
+}
+
+type Granting = Pick<RequestSpec, 'rules' | 'template' | 'templateText'>;
+
+/** Why it can be approved for one execution only though its rules would let people grant more; undefined: it is not so. */
+export function onceWhy({ rules, template, templateText, once }: Granting & Pick<RequestSpec, 'once'>): string | undefined {
+  if (rules.some(({ grant }) => grant === undefined)) return undefined;
+  if (template === undefined) return once ?? 'its values may say what it does';
+  // Nobody says yes for some time to what is not shown.
+  return templateText === undefined ? 'the statement without its values is too large to be shown' : undefined;
 }
 
 /** Times that are offered where a rule allows more, s: long enough for a handful of the same, for a task, and for a shift of it. */
 const STEPS = [600, 1_800, 3_600, 14_400] as const;
 
 /** For how long the same may be approved, of which a person chooses, s; none where it may not. */
-export function grantSteps(spec: Pick<RequestSpec, 'rules' | 'template'>): number[] {
-  const most = mayGrant(spec);
+export function grantSteps(spec: Granting): number[] {
+  const most = spec.templateText === undefined ? 0 : mayGrant(spec);
   return most < MIN_GRANT_SECONDS ? [] : [...STEPS.filter((step) => step < most), most];
 }
 
 /** Whether a grant is open, as far as its request says. */
-export function isGranting({ state, grantedUntil: until, revokedBy }: RequestStatus, now: number): boolean {
-  return state !== undefined && GRANTING.has(state) && until !== undefined && revokedBy === undefined && now < Date.parse(until);
+export function isGranting({ state, grantedUntil: until, revokedBy, grantEnded }: RequestStatus, now: number): boolean {
+  if (!isApproved(state) || revokedBy !== undefined || grantEnded !== undefined) return false;
+  return until !== undefined && now < Date.parse(until);
 }
 
 /**

@@ -14,6 +14,12 @@ export function isOpen(state: RequestState | undefined): boolean {
   return OPEN.has(state ?? 'Pending');
 }
 
+const APPROVED: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
+/** Whether it is in a state that only an approval leads to, whether that was used or may be. */
+export function isApproved(state: RequestState | undefined): boolean {
+  return APPROVED.has(state ?? 'Pending');
+}
+
 /** Whether a rule asks this person, at the time of the decision. */
 export function mayDecide(rule: Approvers, { by, groups, at }: { by: string; groups: readonly string[]; at: string }): boolean {
   const asks = (asked: { users: readonly string[]; groups: readonly string[] }): boolean =>

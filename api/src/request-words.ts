@@ -1,4 +1,4 @@
-import type { AccessRequest, Approvers } from './request.ts';
+import type { AccessRequest, Approvers, CountedDecision, RequestStatus } from './request.ts';
 import { visible } from './text.ts';
 
 /** An AccessRequest shows at most so much of a statement, escaped; its spec says how long the whole is. */
@@ -25,6 +25,11 @@ export function plain(words: Words): string {
 /** What a digest is called by where people compare it: `9c1f-44ab`. */
 export function shortDigest(whole: string): string {
   return `${whole.slice(0, 4)}-${whole.slice(4, 8)}`;
+}
+
+/** The first 64 bits of what seals a statement without its values, where people compare it: `9c1f-44ab-0e72-d5b8`. */
+export function shortTemplate(whole: string): string {
+  return [0, 4, 8, 12].map((at) => whole.slice(at, at + 4)).join('-');
 }
 
 /** 12:08:19Z of a time in RFC 3339. */
@@ -98,10 +103,19 @@ export function grantedWords({ spec: { grantedBy } }: AccessRequest): Words | un
 }
 
 /** What it grants beyond itself, and who ended that. */
-export function grantWords({ status: { grantedUntil, revokedBy } = {} }: AccessRequest): Words | undefined {
+export function grantWords({ status: { grantedUntil, revokedBy, grantEnded } = {} }: AccessRequest): Words | undefined {
   if (grantedUntil === undefined) return undefined;
-  const ended: Words = revokedBy === undefined ? [] : [', ended by ', { foreign: revokedBy }];
+  const lapsed: Words = grantEnded === undefined ? [] : [`, ended at ${dayTime(grantEnded.at)}: `, { foreign: grantEnded.why }];
+  const ended: Words = revokedBy === undefined ? lapsed : [', ended by ', { foreign: revokedBy }];
   return [`the same again, with other values, until ${visible(grantedUntil, 64)}`, ...ended];
+}
+
+/** Whether an answer ended what its request grants, and not the request, which had been approved. */
+export function isRevocation(
+  { state, revokedBy }: RequestStatus,
+  { decision, by, counted }: Pick<CountedDecision, 'decision' | 'by' | 'counted'>,
+): boolean {
+  return counted && decision === 'Deny' && by === revokedBy && state !== 'Denied';
 }
 
 /** Who may run what again by a grant: agent support-agent in pod support-agent-6d9f7, on data/orders-db, by rule "fix". */
@@ -245,9 +259,9 @@ export function overWords({ metadata, spec, status }: AccessRequest, ago: string
     case 'Expired':
       return [`${name} expired at ${clockTime(spec.expiresAt)} with ${status.votes ?? '0/1'} approvals; it never ran`];
     case 'Withdrawn':
-      return [`${name} is over: the agent left before anybody decided`];
+      return [`${name} was withdrawn${when}: the agent left before anybody decided`];
     case 'Voided':
-      return [`${name} is void: what it was about changed meanwhile; it did not run`];
+      return [`${name} was voided${when}: what it was about changed meanwhile; it did not run`];
     case 'Ran':
       return [`${name} was approved${when}`, ...by('Approve'), ' and ran: ', ...result('done')];
     case 'Failed':

@@ -82,6 +82,9 @@ export const RequestSpec = withRules(
       })
       .describe('Who asks; its namespace is the object’s.'),
     resource: Ref.describe('The ProtectedResource that the action is for.'),
+    access: digest
+      .optional()
+      .describe('Seals what the agent might do on the resource when it asked: its policies, and what the owner grants.'),
     protocol: sentence(32).describe('What is spoken. Example: postgres'),
     sentence: z.string().min(1).max(512).describe('What would run, in our words. Example: UPDATE on public.tickets'),
     effects: z
@@ -131,6 +134,13 @@ export const RequestSpec = withRules(
       .max(MAX_REQUEST_TEXT)
       .optional()
       .describe('What template seals, for people: the statement with ? for each value; it may be its beginning.'),
+    once: z
+      .string()
+      .max(256)
+      .optional()
+      .describe(
+        'Why it has no template, where it can be approved for one execution only. Example: its values may say what a function does',
+      ),
     grantedBy: requestName.optional().describe('The AccessRequest with whose approval people granted this one.'),
     rules: z.array(Approvers).min(1).max(MAX.rules).describe('What asks for approval; every one of them must be satisfied.'),
     expiresAt: time.describe('Nothing runs after it, RFC 3339.'),
@@ -191,6 +201,13 @@ export const RequestStatus = z
       .optional()
       .describe('Until then the same runs again without being asked for, unless somebody denies it, RFC 3339.'),
     revokedBy: z.string().max(256).optional().describe('Who ended what was granted.'),
+    grantEnded: z
+      .object({
+        at: time.describe('When, RFC 3339.'),
+        why: z.string().max(256).describe('Why. Example: its policy changed'),
+      })
+      .optional()
+      .describe('When what was granted reached nothing any more before its time, though nobody ended it.'),
     result: z.string().max(256).optional().describe('What the protocol said in the end. Example: UPDATE 1'),
     conditions: Conditions.optional(),
   })
@@ -263,6 +280,8 @@ export type ApprovalDecision = z.infer<typeof ApprovalDecision>;
 
 /** On a decision that the operator wrote for a person: the way by which their word came to it, one of DECISION_WAYS. */
 export const ATTESTED_BY = 'chaperone.dev/attested-by';
+/** On a request that no API server has: chaperone up keeps it, and gives out no decisions. */
+export const KEPT_LOCALLY = 'chaperone.dev/kept-locally';
 export { DECIDE_PAGE } from './request-words.ts';
 
 export const RequestPath = z.object({ namespace: namespaceName, name: requestName });

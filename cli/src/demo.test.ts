@@ -34,6 +34,15 @@ test('make demo KEEP=1 shows all, serves a client of one’s own, and leaves not
   expect(demo.out).toMatch(/accessrequest\/ar-\w+ denied\n[^$]*Reviewer: "refunded already"\n/);
   const listed = / (\S+\/bin\/chaperone sessions ls --data \S+)$/m.exec(demo.out)?.[1] ?? '';
   expect((await run(['-c', listed], { command: ['bash'] })).out.match(/^s-/gm)).toHaveLength(3);
+  const ask = /^ {3}(psql .* -c "update .*")$/m.exec(demo.out)?.[1] ?? '';
+  const asked = run(['-c', ask], { command: ['bash'] });
+  const pending = / (\S+ requests ls --data \S+)$/m.exec(demo.out)?.[1] ?? '';
+  await eventually('the request', async () =>
+    (await run(['-c', pending], { command: ['bash'] })).out.includes('Pending') ? true : undefined,
+  );
+  const deny = /^ {3}(\S+ deny "\$\(.*\)" .*)$/m.exec(demo.out)?.[1] ?? '';
+  expect(await run(['-c', deny], { command: ['bash'] })).toMatchObject({ code: 0 });
+  expect((await asked).err).toContain('Reviewer: "not today"');
   const pasted = [...demo.out.matchAll(/^ {3}\$ (\S.*)$/gm)].map(([, command = '']) => command);
   const reading = pasted.filter((command) => !/ (approve|deny) /.test(command));
   expect(reading.length).toBeGreaterThan(3);

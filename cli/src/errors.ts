@@ -31,6 +31,8 @@ export interface CliErrorOptions extends ErrorOptions {
   readonly exit?: number;
   /** Commands or changes that mend it. */
   readonly fix?: readonly string[];
+  /** Why it is so, where that of the code is about something else. */
+  readonly why?: string;
 }
 
 /** An error that a person reads: code, one sentence, what to do. Holds no secret. */
@@ -39,12 +41,35 @@ export class CliError extends Error {
   readonly code: Code;
   readonly exit: number;
   readonly fix: readonly string[];
+  readonly why: string;
   constructor(code: Code, message: string, options: CliErrorOptions = {}) {
     super(message, options);
     this.code = code;
     this.exit = options.exit ?? EXIT.failed;
     this.fix = options.fix ?? [];
+    this.why = options.why ?? CODES[code].why;
   }
+}
+
+/** The same error with something else that mends it. */
+export function withFix({ code, message, exit, cause, why }: CliError, fix: readonly string[]): CliError {
+  return new CliError(code, message, { cause, exit, why, fix });
+}
+
+const FILE_FAULTS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'you may not read it',
+  EISDIR: 'it is a directory',
+};
+/** A file that was named and cannot be read. */
+export function fileUnread(path: string, cause: unknown): CliError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+  return new CliError('NotFound', `${path} cannot be read`, {
+    cause,
+    exit: EXIT.notFound,
+    why: `${FILE_FAULTS[code] ?? `the system says ${code}`}; exit code 5`,
+    fix: ['name a file that there is and that you may read; "-" is standard input where a verb takes it'],
+  });
 }
 
 /** Wrong usage: nothing was done; exit code 2. */
@@ -65,7 +90,7 @@ export function asCliError(error: unknown): CliError {
 
 /** The error as text for people: lines that stand alone, then why and what to do. */
 export function renderError(error: CliError, paint: Paint = plain): string {
-  const { why, fix } = CODES[error.code];
+  const { fix } = CODES[error.code];
   const head = error.message
     .split('\n')
     .filter((line) => line.trim() !== '')
@@ -73,7 +98,7 @@ export function renderError(error: CliError, paint: Paint = plain): string {
   const fixes = error.fix.length > 0 ? error.fix : [fix];
   return [
     ...head,
-    `  why  ${why}`,
+    `  why  ${visible(error.why)}`,
     ...fixes.map((each) => `  fix  ${visible(each)}`),
     `  more: chaperone explain ${error.code}`,
   ].join('\n');
@@ -87,12 +112,12 @@ function withCode(line: string, code: Code): string {
 
 /** The error for programs: one object, whose fields only ever grow. */
 export function errorObject(error: CliError): object {
-  const { why, fix, retry } = CODES[error.code];
+  const { fix, retry } = CODES[error.code];
   return {
     error: {
       code: error.code,
       message: error.message,
-      why,
+      why: error.why,
       fix: error.fix.length > 0 ? error.fix : [fix],
       docs: `docs/reference/codes.md#${error.code.toLowerCase()}`,
       retry,

@@ -7,6 +7,8 @@ import { Client } from 'pg';
 
 const ROOT = join(import.meta.dirname, '../..');
 const MAIN = join(import.meta.dirname, 'main.ts');
+/** Most of a start is compiling. */
+export const COMPILED = { NODE_COMPILE_CACHE: join(ROOT, '.cache/compiled') } as const;
 export const QUICKSTART = join(ROOT, 'examples/quickstart');
 export const AGENT = ['--agent', 'agents/support-agent', '--labels', 'app=support-agent'] as const;
 
@@ -37,8 +39,7 @@ export class Program implements AsyncDisposable {
       env: {
         PATH: process.env['PATH'] ?? '',
         HOME: '/nonexistent',
-        // Most of a start is compiling.
-        NODE_COMPILE_CACHE: join(ROOT, '.cache/compiled'),
+        ...COMPILED,
         ...env,
       },
     });

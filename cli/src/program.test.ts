@@ -86,6 +86,18 @@ test.each<[string, number, RegExp]>([
   expect(ended.err).not.toMatch(STACK);
 });
 
+test.each([
+  ['explain NoRuleAlows', 'codes are the words in parentheses at the end of what Chaperone says'],
+  ['verify --file /nonexistent --trust /nonexistent', 'there is no such file'],
+  ['verify --file / --trust /nonexistent', 'it is a directory'],
+  ['requests verify -f /nonexistent', 'there is no such file'],
+])('%j says what was not found, and why, in its own words', async (line, why) => {
+  const { code, err } = await run(line.split(' '));
+  expect([code, err.split('\n')[1]]).toEqual([5, `  why  ${why}; exit code 5`]);
+  const json = await run([...line.split(' '), '-o', 'json']);
+  expect(JSON.parse(json.err)).toMatchObject({ error: { code: 'NotFound', why: `${why}; exit code 5` } });
+});
+
 /** Lines of a stack, and what Node writes beside one. */
 const STACK = /^\s+at \S|node:internal|^Node\.js v/m;
 

@@ -1,8 +1,9 @@
 import { Command, CommanderError, Option } from 'commander';
 import type { ClusterFlags, Transport } from './collector/transport.ts';
-import { asCliError, CliError, EXIT, usage } from './errors.ts';
+import { asCliError, type CliError, EXIT, usage, withFix } from './errors.ts';
 import type { Io } from './io.ts';
 import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from './paint.ts';
+import { placed, type PlaceFlags } from './place.ts';
 import { withExamples, withPages } from './verbs/common.ts';
 import { addConsole } from './verbs/console.ts';
 import { addExplain } from './verbs/explain.ts';
@@ -32,6 +33,8 @@ export interface ProgramOptions {
 export interface VerbOptions extends ProgramOptions {
   /** Colours what goes to standard output, as --color says; known when a verb runs. */
   readonly paint: () => Paint;
+  /** A command line of this program, about the place that this one names: it works when it is pasted. */
+  readonly again: (command: string) => string;
 }
 
 /** Runs a command line. Rejects with CliError. What a verb needs is loaded when it runs: help and completion stay quick. */
@@ -60,8 +63,14 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
       getOutHelpWidth: () => 120,
       getErrHelpWidth: () => 120,
     });
+  let flags: PlaceFlags = {};
+  program.hook('preAction', (_, verb) => {
+    flags = verb.opts();
+  });
+  const again = (command: string): string => placed(command, given.name, flags);
   const options: VerbOptions = {
     ...given,
+    again,
     paint: () => painter(wantsColour(program.opts<{ color: ColourWhen }>().color, io.env, io.terminal.out)),
   };
   withExamples(
@@ -91,7 +100,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
     const said = error instanceof CommanderError ? wrongUsage(error) : asCliError(error);
-    if (said !== undefined) throw withHelp(said, verbOf(program, argv));
+    if (said !== undefined) throw withHelp(pastable(said, again), verbOf(program, argv));
     if (error instanceof CommanderError && error.exitCode !== 0) options.exit(EXIT.usage);
   }
 }
@@ -110,11 +119,15 @@ function verbOf(program: Command, argv: readonly string[]): string {
   return path.join(' ');
 }
 
+/** What mends it, as it works when it is pasted. */
+function pastable(error: CliError, again: VerbOptions['again']): CliError {
+  return error.fix.length === 0 ? error : withFix(error, error.fix.map(again));
+}
+
 /** Whoever used a verb wrongly reads where its help is, unless the error says what mends it. */
 function withHelp(error: CliError, verb: string): CliError {
   if (error.code !== 'Usage' || error.fix.length > 0) return error;
-  const { code, message, exit, cause } = error;
-  return new CliError(code, message, { cause, exit, fix: [`${verb} --help`] });
+  return withFix(error, [`${verb} --help`]);
 }
 
 /** Commander's complaint in our words; undefined where help or the version was asked for and is written. */

@@ -77,6 +77,7 @@ describe('the list of sessions', () => {
       onBehalfOf: { issuer: 'https://login.corp', user: 'mira@corp' },
       actions: 10,
       denied: 5,
+      held: 0,
       masked: 0,
       state: 'ended',
       evidence: 'received',

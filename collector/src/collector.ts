@@ -23,7 +23,13 @@ export interface CollectorOptions {
   readonly access: Access;
   readonly logger: Logger;
   /** The page for people, and how they sign in; without it the API is all there is. */
-  readonly console?: { readonly files: StaticFiles; readonly signIn: SignIn; readonly now: () => number };
+  readonly console?: {
+    readonly files: StaticFiles;
+    readonly signIn: SignIn;
+    readonly now: () => number;
+    /** What a command line needs beside a verb to reach this collector, told to whoever is signed in. */
+    readonly place?: string;
+  };
   /** What else is not ready, as a sentence. */
   readonly notReady?: () => string | undefined;
   /** Requests for approval, where there are any. */

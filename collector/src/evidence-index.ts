@@ -385,6 +385,7 @@ function newSession(segment: VerifiedSegment): SessionRow {
     last_at: header.clock.wall[1],
     actions: 0,
     denied: 0,
+    held: 0,
     masked: 0,
     dropped: 0,
     segments: 0,
@@ -408,6 +409,7 @@ function merge(session: SessionRow, segment: VerifiedSegment, row: SegmentRow): 
     records: session.records + header.records.count,
     bytes: session.bytes + row.bytes,
     closed: Math.max(session.closed, row.closes),
+    held: session.held + heldIn(segment),
   };
   const [open] = segment.records;
   if (open?.type === 'session.open') {
@@ -422,6 +424,13 @@ function merge(session: SessionRow, segment: VerifiedSegment, row: SegmentRow): 
   if (row.number > session.last_number)
     Object.assign(next, header.counters, { last_number: row.number, torn: header.flags.includes('torn') ? 1 : 0 });
   return next;
+}
+
+/** Held actions of a segment, less what became of such: their sum over a session does not depend on where segments are cut. */
+function heldIn({ records }: VerifiedSegment): number {
+  const held = records.filter((record) => record.type === 'action' && record.verdict === 'approve').length;
+  const over = records.filter((record) => record.type === 'approval' && record.state !== 'Pending').length;
+  return held - over;
 }
 
 async function highWater(tx: Transaction<IndexTables>, session: SessionRow): Promise<number> {

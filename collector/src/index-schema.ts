@@ -20,6 +20,8 @@ export interface SessionRow {
   last_at: number;
   actions: number;
   denied: number;
+  /** Actions that were held, less the approvals that say what became of one. */
+  held: number;
   masked: number;
   dropped: number;
   segments: number;
@@ -81,14 +83,14 @@ export interface IndexTables {
 }
 
 /** Raised with every change of the tables: an index of another version is dropped and built again. */
-export const INDEX_VERSION = 3;
+export const INDEX_VERSION = 4;
 
 export const CREATE_TABLES = `
 CREATE TABLE sessions (
   session TEXT PRIMARY KEY, nkey TEXT NOT NULL, namespace TEXT NOT NULL, service_account TEXT NOT NULL, pod TEXT, pod_uid TEXT,
   resource_namespace TEXT, resource_name TEXT, protocol TEXT, purpose TEXT, mode TEXT, caller_issuer TEXT, caller_user TEXT,
   started_at REAL NOT NULL, last_at REAL NOT NULL,
-  actions INTEGER NOT NULL, denied INTEGER NOT NULL, masked INTEGER NOT NULL, dropped INTEGER NOT NULL,
+  actions INTEGER NOT NULL, denied INTEGER NOT NULL, held INTEGER NOT NULL, masked INTEGER NOT NULL, dropped INTEGER NOT NULL,
   segments INTEGER NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
   last_number INTEGER NOT NULL, high_water INTEGER NOT NULL, closed INTEGER NOT NULL, torn INTEGER NOT NULL
 ) STRICT;

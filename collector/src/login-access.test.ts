@@ -58,7 +58,7 @@ async function anApiServer(
     { name: 'test', server: url, skipTLSVerify: false, caData: Buffer.from(authority.ca).toString('base64') },
     { name: 'collector' },
   );
-  return { asked, access: createLoginAccess(createLoginServer(createTransport({ config })), () => NOW) };
+  return { asked, access: createLoginAccess(createLoginServer(createTransport({ config, userAgent: 'a test' })), () => NOW) };
 }
 
 let nonces = 0;

@@ -56,7 +56,7 @@ async function anApiServer(ages: Record<string, number>, refuse: Record<string, 
   const warnings: string[] = [];
   const logger = { info: () => undefined, warn: (message: string) => void warnings.push(message), error: () => undefined };
   return {
-    options: { kube: createTransport({ config }), logger, now: () => NOW },
+    options: { kube: createTransport({ config, userAgent: 'a test' }), logger, now: () => NOW },
     left: () => [...logins.keys()],
     lists,
     warnings,

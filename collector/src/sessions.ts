@@ -205,6 +205,8 @@ function summary(row: SessionRow, altered: boolean): SessionSummary {
       : { onBehalfOf: { issuer: row.caller_issuer, user: row.caller_user } }),
     actions: row.actions,
     denied: row.denied,
+    // While a segment is missing an end may be here without its beginning.
+    held: Math.max(0, row.held),
     masked: row.masked,
     state: stateOf(row),
     evidence: evidenceOf(row, altered),

@@ -121,7 +121,7 @@ const WARN_MS = 2 * 60_000;
 
 /** Says two minutes before that the sign-in ends; what is open stays as it is. */
 function SignInEnds(): JSX.Element | null {
-  const ends = useStore(auth)?.expiresAt;
+  const { expiresAt: ends, place: where = '' } = useStore(auth) ?? {};
   const [soon, setSoon] = useState(false);
   useEffect(() => {
     setSoon(false);
@@ -132,8 +132,8 @@ function SignInEnds(): JSX.Element | null {
   if (!soon) return null;
   return (
     <p class="notice" role="status">
-      <span aria-hidden="true">⧗</span> Your sign-in ends in less than two minutes. <code>chaperone console</code> prints a new
-      link.
+      <span aria-hidden="true">⧗</span> Your sign-in ends in less than two minutes. <code>chaperone console{where}</code> prints a
+      new link.
     </p>
   );
 }

@@ -1,11 +1,11 @@
-import { existsSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import type { AccessRequest } from '@chaperone/api';
 import { temporaryDirectory } from '@chaperone/testing';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { leave } from '@chaperone/testing/browser';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { expect, onTestFinished } from 'vitest';
 import {
   CONSOLE_DIRECTORY,
@@ -21,13 +21,7 @@ import { Policies } from '../../collector/src/policies/policies.fixture.ts';
 import { Requests } from '../../collector/src/requests/requests.fixture.ts';
 import { trust } from './world.test-support.ts';
 
-/** Debian's; another one may be named. */
-export const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-export const hasChromium = existsSync(CHROMIUM);
-
-export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--font-render-hinting=none'] });
-}
+export { hasChromium, launch, leave } from '@chaperone/testing/browser';
 
 export interface Site extends AsyncDisposable {
   readonly url: string;
@@ -154,7 +148,7 @@ export class LongVisit {
   async end(): Promise<void> {
     const visited = this.#visit;
     this.#visit = undefined;
-    await (await visited)?.context.close();
+    if (visited !== undefined) await leave((await visited).context);
   }
 }
 
@@ -177,11 +171,6 @@ export async function visit(
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
   const faults: string[] = [];
-  // A provider's page has fonts from the internet, which tests do without.
-  await page.route(
-    (url) => !url.href.startsWith(`${site.url}/`) && !url.href.startsWith(elsewhere),
-    (route) => route.abort(),
-  );
   page.on('console', (message) => {
     if (page.url().startsWith(elsewhere)) return;
     if (message.type() === 'error' || message.type() === 'warning') faults.push(`${message.type()}: ${message.text()}`);

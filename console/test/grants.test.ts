@@ -4,7 +4,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
 import { type Shop, startShop } from '../../cli/src/program.test-support.ts';
-import { hasChromium, launch, LongVisit, type Site, startSite, visit } from './browser.test-support.ts';
+import { hasChromium, launch, leave, LongVisit, type Site, startSite, visit } from './browser.test-support.ts';
 import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
 import { begin, confirm, type Inbox, open, outcome, panel, startInbox } from './requests.test-support.ts';
 import { grantsIn, hostileGrant, requestsOf } from './requests-world.test-support.ts';
@@ -73,6 +73,10 @@ describe.runIf(hasChromium)('an approval for some time', NETWORK, () => {
     await card(page, name).getByText('Revoked:').waitFor();
     expect(flat(await card(page, name).innerText())).toMatch(/⊘ revoked by ?local:\S+ \d\d:\d\d:\d\d: ?ticket closed/);
     await page.getByRole('heading', { name: 'None open' }).waitFor();
+    await card(page, name).getByRole('link', { name }).click();
+    const answers = page.locator('.whole div', { has: page.locator('dt', { hasText: 'Answers' }) });
+    await answers.getByText('revoked').waitFor();
+    expect(flat(await answers.innerText())).not.toContain('denied');
     const next = await inbox.held.held(update(103));
     await inbox.held.ask('deny', next.request.metadata.name);
     expect(await next.answer).toContain('ApprovalDenied');
@@ -154,7 +158,7 @@ describe.runIf(hasChromium)('an approval for some time', NETWORK, () => {
 async function come(at: Site, options: { width?: number; dark?: boolean } = {}): Promise<Page> {
   const visited = await visit(browser, at, { home: '/grants', ...options });
   onTestFinished(async () => {
-    await visited.context.close();
+    await leave(visited.context);
     if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
     expect(visited.faults).toEqual([]);
   });
@@ -282,7 +286,7 @@ test.runIf(hasChromium)('the choice is accessible, and fits a phone', NETWORK, a
     await panel(page).getByText('Everybody who approves has to say so; the shortest time counts.').waitFor();
     await expectAccessible(page, `choice ${width}`);
     await expectNoSidewaysScroll(page, `choice ${width}`);
-    await context.close();
+    await leave(context);
     expect(faults).toEqual([]);
   }
 });

@@ -1,7 +1,7 @@
 import { startProvider, type TestProvider } from '@chaperone/testing';
 import type { Browser, Page } from 'playwright-core';
 import { afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { hasChromium, launch, visit } from './browser.test-support.ts';
+import { hasChromium, launch, leave, visit } from './browser.test-support.ts';
 import { callbackOf, CLIENT, type ClusterSite, startClusterSite } from './cluster-site.test-support.ts';
 import { expectAccessible, expectNoSidewaysScroll } from './page.test-support.ts';
 import { aWorld, type World } from './world.test-support.ts';
@@ -45,7 +45,7 @@ async function provide(claims: (login: string) => object = () => ({ groups: ['su
 async function come(expected = /^$/): Promise<Page> {
   const visited = await visit(browser, site, { signedIn: false, elsewhere: `https://${host}/` });
   onTestFinished(async () => {
-    await visited.context.close();
+    await leave(visited.context);
     expect(visited.faults.filter((fault) => !expected.test(fault))).toEqual([]);
   });
   return visited.page;

@@ -15,7 +15,7 @@ interface AxeResult {
 
 /** Nothing that axe can find is wrong with what is drawn now. */
 export async function expectAccessible(page: Page, what: string): Promise<void> {
-  await page.evaluate(AXE);
+  if (!(await page.evaluate<boolean>("'axe' in window"))) await page.evaluate(AXE);
   const result = await page.evaluate<AxeResult>(
     `axe.run(document, { runOnly: ${JSON.stringify(TAGS)}, resultTypes: ['violations'] }).then(({ violations }) => ({ violations: violations.map(({ id, nodes }) => ({ id, nodes: nodes.map(({ html, failureSummary }) => ({ html, failureSummary })) })) }))`,
   );
@@ -28,6 +28,24 @@ export async function expectNoSidewaysScroll(page: Page, what: string): Promise<
     `(() => { const d = document.documentElement; return d.scrollWidth > d.clientWidth ? [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > d.clientWidth + 1).map((e) => e.outerHTML.slice(0, 120)).slice(0, 5) : []; })()`,
   );
   expect([what, wide]).toEqual([what, []]);
+}
+
+/** A phone and a desk, in either theme, each with a neighbour that is as wide as another; how they differ is for the style sheets alone. */
+const WINDOWS = [
+  { width: 320, theme: 'light', neighbour: 390 },
+  { width: 1024, theme: 'dark', neighbour: 1440 },
+] as const;
+
+/** What is drawn now is accessible on a phone and at a desk, and fits these and wider ones. Ends at a desk. */
+export async function expectInEveryWindow(page: Page, what: string): Promise<void> {
+  for (const { width, theme, neighbour } of WINDOWS) {
+    await page.emulateMedia({ colorScheme: theme });
+    await page.setViewportSize({ width: neighbour, height: 900 });
+    await expectNoSidewaysScroll(page, `${what}, ${neighbour}`);
+    await page.setViewportSize({ width, height: 900 });
+    await expectNoSidewaysScroll(page, `${what}, ${width}`);
+    await expectAccessible(page, `${what}, ${width} ${theme}`);
+  }
 }
 
 /** What is drawn outside of frames of recorded text hides nothing; inside, neither. */

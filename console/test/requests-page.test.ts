@@ -7,6 +7,7 @@ import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
 import {
   hasChromium,
   launch,
+  leave,
   LongVisit,
   type Site,
   startSite,
@@ -14,7 +15,7 @@ import {
   type Visit,
   type VisitOptions,
 } from './browser.test-support.ts';
-import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen } from './page.test-support.ts';
+import { expectAccessible, expectInEveryWindow, expectNoSidewaysScroll, expectNothingUnseen } from './page.test-support.ts';
 import { bar, begin, confirm, open, outcome, panel, row } from './requests.test-support.ts';
 import { hostileRequest, manyRequests, requestsOf } from './requests-world.test-support.ts';
 
@@ -34,7 +35,7 @@ async function come(options: VisitOptions & { readonly expected?: RegExp } = {})
   const visited = await visit(browser, site, { home: '/requests', ...options });
   onTestFinished(async () => {
     site.before = () => Promise.resolve(undefined);
-    await visited.context.close();
+    await leave(visited.context);
     if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
     expect(visited.faults.filter((fault) => options.expected?.test(fault) !== true)).toEqual([]);
   });
@@ -50,14 +51,9 @@ const groups = (page: Page) => page.locator('.request-row.group');
 const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ }, timeout: 120_000 };
 
 describe.runIf(hasChromium)('requests in every state', NETWORK, () => {
-  test.each([
-    { width: 1440, dark: false },
-    { width: 1024, dark: true },
-    { width: 390, dark: true },
-    { width: 320, dark: false },
-  ])('are accessible, fit, and hide nothing: $width, dark $dark', async (options) => {
+  test('are accessible, fit every window, and hide nothing', async () => {
     const world = requestsOf(site.requests);
-    const { page } = await come({ ...options, expected: /status of 404/ });
+    const { page } = await come({ expected: /status of 404/ });
     const paths = {
       inbox: '/requests',
       others: '/requests?show=others',
@@ -68,18 +64,14 @@ describe.runIf(hasChromium)('requests in every state', NETWORK, () => {
     for (const [name, path] of Object.entries(paths)) {
       await page.goto(`${site.url}${path}`);
       await settled(page);
-      await expectAccessible(page, name);
-      await expectNoSidewaysScroll(page, name);
+      await expectInEveryWindow(page, name);
       await expectNothingUnseen(page);
       expect(await page.evaluate('window.hacked')).toBeUndefined();
-      // Panels are laid out for a desk and for a phone.
-      if (options.width === 1024 || options.width === 320) continue;
       for (const button of await bar(page).getByRole('button').all()) {
         await button.click();
         await panel(page).waitFor();
         await expect.poll(() => confirm(page).isEnabled()).toBe(true);
-        await expectAccessible(page, `${name}, panel`);
-        await expectNoSidewaysScroll(page, `${name}, panel`);
+        await expectInEveryWindow(page, `${name}, panel`);
         await page.keyboard.press('Escape');
         await expect.poll(() => panel(page).count()).toBe(0);
       }

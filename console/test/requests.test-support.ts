@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core';
 import { expect, onTestFinished } from 'vitest';
 import { type Held, startHeld } from '../../cli/src/requests/requests.test-support.ts';
 import type { Shop } from '../../cli/src/program.test-support.ts';
-import { visit, type Visit, type VisitOptions } from './browser.test-support.ts';
+import { leave, visit, type Visit, type VisitOptions } from './browser.test-support.ts';
 
 /** A `chaperone up` whose page is visited. */
 export interface Inbox extends AsyncDisposable {
@@ -27,7 +27,7 @@ export async function startInbox(browser: Browser, shop: Shop, approval?: string
       const { link } = NewLink.parse(JSON.parse(body));
       const visited = await visit(browser, { url: held.url, newLink: () => link }, { home, ...options });
       onTestFinished(async () => {
-        await visited.context.close();
+        await leave(visited.context);
         if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
         expect(visited.faults.filter((fault) => expected?.test(fault) !== true)).toEqual([]);
       });

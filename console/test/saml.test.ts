@@ -2,7 +2,7 @@ import { createServer } from 'node:https';
 import { aSamlProvider, type SamlStatement, type TestSamlProvider } from '@chaperone/testing';
 import type { Browser, Page } from 'playwright-core';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { hasChromium, launch, visit } from './browser.test-support.ts';
+import { hasChromium, launch, leave, visit } from './browser.test-support.ts';
 import { type ClusterSite, startClusterSite } from './cluster-site.test-support.ts';
 import { aWorld, type World } from './world.test-support.ts';
 
@@ -61,7 +61,7 @@ beforeAll(async () => {
 async function come(): Promise<Page> {
   const visited = await visit(browser, site, { signedIn: false, elsewhere: `https://${host}/` });
   onTestFinished(async () => {
-    await visited.context.close();
+    await leave(visited.context);
     expect(visited.faults).toEqual([]);
   });
   return visited.page;

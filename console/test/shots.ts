@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
-import { launch, startSite, visit } from './browser.test-support.ts';
+import { launch, leave, startSite, visit } from './browser.test-support.ts';
 import { policiesOf, resourcesOf } from './policies-world.test-support.ts';
 import { grantsIn, manyRequests, requestsOf, withPage } from './requests-world.test-support.ts';
 import { aWorld } from './world.test-support.ts';
@@ -95,7 +95,7 @@ for (const width of [1440, 390])
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     await shot('sign-in');
-    await context.close();
+    await leave(context);
   }
 // Where requests are only read, as in a cluster.
 const reading = await startSite(false);
@@ -106,7 +106,7 @@ for (const width of [1440, 390])
     await page.goto(`${reading.url}/requests/${elsewhere.metadata.namespace}/${elsewhere.metadata.name}`);
     await page.locator('.bar').waitFor();
     await page.screenshot({ path: join(SHOTS, `request-elsewhere-${width}-${dark ? 'dark' : 'light'}.png`) });
-    await context.close();
+    await leave(context);
   }
 await reading[Symbol.asyncDispose]();
 await browser.close();

@@ -20,7 +20,10 @@ export const SessionSummary = z.object({
   /** Whom the agent acted for, as a verified token said; its groups are in the opening record. */
   onBehalfOf: z.object({ issuer: z.string(), user: z.string() }).optional(),
   actions: z.int(),
+  /** Of the actions, refused by a rule or by what became of an approval: denied, expired, void. */
   denied: z.int(),
+  /** Of the actions, those that a rule held and that did not run so far: they wait, or their agent was told to repeat them. */
+  held: z.int().default(0),
   masked: z.int(),
   state: SessionState,
   evidence: EvidenceState,
@@ -143,6 +146,8 @@ export const AuthState = z.object({
   now: z.number(),
   user: z.string().optional(),
   expiresAt: z.number().optional(),
+  /** What a command line needs beside a verb to reach this collector; told to whoever is signed in. Example: ` --data /srv/shop` */
+  place: z.string().optional(),
 });
 export type AuthState = z.infer<typeof AuthState>;
 export const SignInRequest = z.strictObject({ proof: z.string().min(1).max(2048) });

@@ -159,7 +159,7 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
     { name: 'fake', server: address, caData: Buffer.from(authority.ca).toString('base64'), skipTLSVerify: false },
     { name: 'test', token: 'test-token' },
   );
-  const kube = createTransport({ config });
+  const kube = createTransport({ config, userAgent: 'a test' });
 
   const fake: FakeApiServer = {
     kube,

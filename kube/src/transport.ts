@@ -47,7 +47,7 @@ export interface Kube {
 export interface TransportOptions {
   readonly config: KubeConfig;
   /** Who asks, in the API server's audit log. */
-  readonly userAgent?: string;
+  readonly userAgent: string;
   readonly onRequest?: (verb: string, code: string) => void;
   readonly now?: () => number;
 }
@@ -97,7 +97,7 @@ export function createTransport(options: TransportOptions): Kube {
     const headers: Record<string, string | number> = {
       ...to.headers,
       accept: 'application/json',
-      'user-agent': options.userAgent ?? 'chaperone-operator',
+      'user-agent': options.userAgent,
     };
     if (body !== undefined) {
       headers['content-type'] = request.contentType ?? 'application/json';

@@ -20,7 +20,11 @@ async function main(): Promise<void> {
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
   const metrics = createMetrics();
-  const kube = createTransport({ config: kubeConfig, onRequest: (verb, code) => metrics.kubeRequests.inc({ verb, code }) });
+  const kube = createTransport({
+    config: kubeConfig,
+    userAgent: 'chaperone-operator',
+    onRequest: (verb, code) => metrics.kubeRequests.inc({ verb, code }),
+  });
   const natsCa = config.nats.caFile === undefined ? undefined : await readFile(config.nats.caFile, 'utf8');
   const operator = await startOperator({
     kube,

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
 import { apply, isNotFound, type Kube, type ResourceKind } from '@chaperone/kube';
-import { type CodedCondition, stamp } from './conditions.ts';
+import { type CodedCondition, stamp } from '@chaperone/policy/conditions';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
 import type { PolicyDecision } from './policies/decide.ts';
 import type { AssessedResource } from './resources/assess.ts';

@@ -64,6 +64,12 @@ export const DECISION_CODES = {
     'the request is not here',
     'Give requests and decisions together: kubectl get accessrequests,approvaldecisions -o json',
   ),
+  DecisionMissing: finding(
+    'A request counts decisions that are not here.',
+    'Its state follows from its decisions, and nothing can be counted without them. Those of chaperone up are in its memory alone.',
+    'it counts ar-7f3kq2mzt4hcnw5e-jane, which is not here',
+    'Give requests and decisions together: kubectl get accessrequests,approvaldecisions -o json; if there is no such decision, nobody gave it.',
+  ),
   StateContradicted: finding(
     'The state of a request does not follow from its decisions.',
     'They are counted again by the rules that the request names.',

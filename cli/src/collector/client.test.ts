@@ -21,6 +21,7 @@ const aSession = (at: number): SessionSummary => ({
   agent: { namespace: 'agents', serviceAccount: 'bot' },
   actions: 0,
   denied: 0,
+  held: 0,
   masked: 0,
   state: 'ended',
   evidence: 'received',

@@ -1,10 +1,10 @@
 import { type AccessRequest, type ApprovalDecision, MIN_GRANT_SECONDS } from '@chaperone/api';
-import { mayGrant, shortDigest, stateOf } from '@chaperone/api/requests';
+import { mayGrant, onceWhy, shortDigest, stateOf } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
 import { CliError, EXIT, usage } from '../errors.ts';
 import { type Io, writeLine } from '../io.ts';
 import { type DocumentOutput, writeDocument } from '../output.ts';
-import type { ProgramOptions } from '../program.ts';
+import type { VerbOptions } from '../program.ts';
 import type { Answer, Person, RequestDesk } from '../requests/desk.ts';
 import { notGranting, type Outcome, outcomeOf, over, signatureNeeded } from '../requests/outcome.ts';
 import { promptDecision } from '../requests/prompt.ts';
@@ -30,12 +30,12 @@ export interface DecideOptions {
 export async function decide(
   desk: RequestDesk,
   options: DecideOptions,
-  { io, exit }: Pick<ProgramOptions, 'io' | 'exit'>,
+  { io, exit, again: pasted }: Pick<VerbOptions, 'io' | 'exit' | 'again'>,
 ): Promise<void> {
   const request = await desk.get(options.name, options.namespace);
   const person = await desk.person(request);
   demandTaken(request, options, person, io.now());
-  const answer = await chosen(desk, request, person, options, io);
+  const answer = await chosen(desk, request, person, { ...options, again: pasted }, io);
   if (answer === 'undecided' || answer === 'interrupted') {
     io.err.write('undecided; nothing was written\n');
     return exit(answer === 'interrupted' ? EXIT.interrupted : EXIT.ok);
@@ -49,7 +49,7 @@ export async function decide(
   if (outcome === undefined && options.wait)
     throw new CliError('NotCountedYet', `the answer ${given.metadata.name} is given, and nobody has counted it yet`, {
       exit: EXIT.unreachable,
-      fix: [`chaperone requests show ${request.metadata.name} tells what became of it`],
+      fix: [`what became of it: chaperone requests show ${request.metadata.name}`],
     });
   if (outcome !== undefined && outcome.exit !== EXIT.ok) exit(outcome.exit);
 }
@@ -87,18 +87,23 @@ function again(outcome: Outcome): Outcome {
 /** The rules say whether the same may be approved again, and for how long. @throws CliError Usage */
 function demandGrantable({ metadata, spec }: AccessRequest, seconds: number): void {
   if (seconds < MIN_GRANT_SECONDS) throw usage('--for is at least 1m');
-  const most = mayGrant(spec);
-  if (seconds <= most) return;
+  const [most, once] = [mayGrant(spec), onceWhy(spec)];
+  if (seconds <= most && once === undefined) return;
   const minutes = `${Math.floor(most / 60)}m`;
   const why =
-    most > 0
+    once === undefined && most > 0
       ? `the rules of ${metadata.name} let the same run again for ${minutes} at most`
-      : spec.template === undefined
-        ? `${metadata.name} can be approved for one execution only: its values may say what it does`
+      : once !== undefined
+        ? `${metadata.name} can be approved for one execution only: ${visible(once)}`
         : `the rules of ${metadata.name} let it be approved for one execution only`;
   throw new CliError('Usage', `--for: ${why}`, {
     exit: EXIT.usage,
-    fix: most > 0 ? [`--for ${minutes}`] : ['leave --for out; approval.maxGrant of the rule is what allows it'],
+    fix:
+      once === undefined && most > 0
+        ? [`--for ${minutes}`]
+        : once !== undefined
+          ? ['leave --for out']
+          : ['leave --for out; approval.maxGrant of the rule is what allows it'],
   });
 }
 
@@ -121,7 +126,7 @@ async function chosen(
   desk: RequestDesk,
   request: AccessRequest,
   person: Person,
-  { decision, digest, output, ...options }: DecideOptions,
+  { decision, digest, output, ...options }: DecideOptions & Pick<VerbOptions, 'again'>,
   io: Io,
 ): Promise<Answer | 'undecided' | 'interrupted'> {
   const { reason } = options;
@@ -133,7 +138,8 @@ async function chosen(
         exit: EXIT.usage,
         fix: [`read what it asks for, and its digest: chaperone requests show ${name}`],
       });
-    const picked = await promptDecision({ desk, request, person, io, reason, wantsReason, grantFor: options.grantFor });
+    const { grantFor, again: pasted } = options;
+    const picked = await promptDecision({ desk, request, person, io, reason, wantsReason, grantFor, again: pasted });
     return typeof picked === 'string' ? picked : { request, ...picked };
   }
   if (wantsReason && reason === undefined)

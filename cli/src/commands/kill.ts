@@ -27,6 +27,6 @@ function notYet(session: string, kill: SessionEnd['kill']): CliError {
   const where = kill === undefined ? '' : ` by sessionkill/${visible(name)} in namespace ${visible(namespace)}${none}`;
   return new CliError('NotEndedYet', `${session} is told to end${where}, and nobody has said yet that it has`, {
     exit: EXIT.unreachable,
-    fix: [`chaperone sessions show ${session} tells its state`],
+    fix: [`its state: chaperone sessions show ${session}`],
   });
 }

@@ -60,7 +60,7 @@ describe('sessions ls', () => {
       expect.stringMatching(/^\d+[sm]$/),
     ]);
     const [head, first] = (await ask('sessions', 'ls', '-o', 'wide', '-A')).out.split('\n').map((line) => line.split(/\s+/));
-    expect(head).toEqual(['NAMESPACE', ...(rows[0] ?? []), 'SERVICEACCOUNT', 'PROTOCOL', 'MODE', 'ENDED']);
+    expect(head).toEqual(['NAMESPACE', ...(rows[0] ?? []), 'SERVICEACCOUNT', 'PROTOCOL', 'MODE', 'ENDED', 'HELD']);
     expect(first?.slice(0, 2)).toEqual(['agents', newest()]);
     expect((await ask('sessions', 'ls', '-o', 'name')).out).toBe(`${newest()}\n${oldest()}\n`);
   });

@@ -5,6 +5,7 @@ import { CliError, usage } from '../errors.ts';
 import { age, counted, type Io, table, writeLine } from '../io.ts';
 import { type DocumentOutput, isStream, type StreamOutput, writeDocument, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
+import type { VerbOptions } from '../program.ts';
 import { byWords, Replay } from './replay.ts';
 
 export type ListOutput = 'table' | 'wide' | 'json' | 'jsonl' | 'yaml' | 'name';
@@ -43,7 +44,7 @@ const styleOf = (word: string): Style | undefined => new Map<string, Style>(Obje
 
 const COLUMNS = ['NAME', 'AGENT', 'RESOURCE', 'ACTIONS', 'DENIED', 'MASKED', 'STATE', 'EVIDENCE', 'STARTED'];
 /** After the others, so that scripts that count columns go on working. */
-const WIDE_COLUMNS = ['SERVICEACCOUNT', 'PROTOCOL', 'MODE', 'ENDED'];
+const WIDE_COLUMNS = ['SERVICEACCOUNT', 'PROTOCOL', 'MODE', 'ENDED', 'HELD'];
 
 interface TableOptions {
   readonly wide: boolean;
@@ -64,7 +65,9 @@ function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now,
     item.state,
     item.evidence,
     age(item.startedAt, now),
-    ...(wide ? [agent.serviceAccount, resource?.protocol ?? '-', item.mode ?? '-', age(item.endedAt, now)] : []),
+    ...(wide
+      ? [agent.serviceAccount, resource?.protocol ?? '-', item.mode ?? '-', age(item.endedAt, now), String(item.held)]
+      : []),
   ]);
   return table([...(namespaces ? ['NAMESPACE'] : []), ...COLUMNS, ...(wide ? WIDE_COLUMNS : [])], rows, (cell, head) =>
     paint(head === 'STATE' || head === 'EVIDENCE' ? styleOf(cell) : undefined, cell),
@@ -75,7 +78,7 @@ function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now,
 export async function showSession(
   client: CollectorClient,
   id: string,
-  { output, paint }: { output: 'table' | DocumentOutput; paint: Paint },
+  { output, paint, again }: { output: 'table' | DocumentOutput; paint: Paint } & Pick<VerbOptions, 'again'>,
   io: Io,
 ): Promise<void> {
   const session = await client.session(id);
@@ -97,8 +100,11 @@ export async function showSession(
     ['State', session.state],
     ['Started', session.startedAt === undefined ? '' : new Date(session.startedAt).toISOString()],
     ['Ended', session.endedAt === undefined ? '' : new Date(session.endedAt).toISOString()],
-    ['Actions', `${session.actions}, ${session.denied} denied, ${counted(session.masked, 'value')} masked`],
-    ['Approvals', await approvalsOf(client, session)],
+    [
+      'Actions',
+      `${session.actions}, ${session.denied} denied${session.held > 0 ? `, ${session.held} held` : ''}, ${counted(session.masked, 'value')} masked`,
+    ],
+    ['Approvals', await approvalsOf(client, session, again)],
     ['Evidence', `${session.evidence}: ${size}`],
     ...findings.map(({ message, code, number }): [string, string] => ['Finding', `${message} (${code}, segment ${number})`]),
   ];
@@ -120,8 +126,12 @@ const MAX_PEOPLE = 8;
  * `2 asked for: 1 Released, 1 Denied; approve by jane@corp, signed`, each by its last state, since an agent may be told to repeat what it
  * asked; nothing where there were none, or where the records are not for this person.
  */
-async function approvalsOf(client: CollectorClient, { name, records }: SessionSummary & { records: number }): Promise<string> {
-  if (records > MAX_COUNTED) return `not counted; chaperone sessions replay ${name} tells them`;
+async function approvalsOf(
+  client: CollectorClient,
+  { name, records }: SessionSummary & { records: number },
+  again: VerbOptions['again'],
+): Promise<string> {
+  if (records > MAX_COUNTED) return again(`not counted; all of them: chaperone sessions replay ${name}`);
   const last = new Map<string, string>();
   const people = new Set<string>();
   try {

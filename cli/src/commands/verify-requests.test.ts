@@ -82,12 +82,20 @@ describe('requests verify', () => {
     const forged = { ...jane, spec: { ...jane.spec, reason: 'another' } };
     const { code, out } = await verify(list(request, forged, bob));
     expect(code).toBe(3);
-    expect(out).toContain(
-      `contradicted: it counts ${jane.metadata.name}, which is not here or is no proof (StateContradicted)\n`,
-    );
+    expect(out).toContain(`contradicted: it counts ${jane.metadata.name}, which is no proof (StateContradicted)\n`);
     expect(out).toContain(
       '  Approve by jane@corp (dba), signed: invalid: the signature is not of this answer (DecisionSignatureInvalid)\n',
     );
+  });
+
+  test('says what is missing, and contradicts nothing, where the decisions are not given', async () => {
+    const { code, out } = await verify(list(request, bob));
+    expect([code, out.split('\n')[0]]).toEqual([
+      3,
+      `agents/${request.metadata.name}  missing: it counts ${jane.metadata.name}, which is not here (DecisionMissing)`,
+    ]);
+    const { out: none } = await verify(list(request));
+    expect(none).toContain(`missing: it counts ${jane.metadata.name}, which is not here, nor are 1 more (DecisionMissing)`);
   });
 
   test('writes a line of JSON for each request, without tokens', async () => {

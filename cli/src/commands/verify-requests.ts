@@ -2,7 +2,7 @@ import { assuranceWords } from '@chaperone/api/requests';
 import { visible } from '@chaperone/api/text';
 import { audit, type AuditedDecision, type AuditedRequest, type Bundle, isSound, type Proofs } from '@chaperone/policy/attest';
 import { CliError, EXIT, usage } from '../errors.ts';
-import { writeLine } from '../io.ts';
+import { counted as countOf, writeLine } from '../io.ts';
 import { isStream, type StreamOutput, writeNext } from '../output.ts';
 import type { Paint } from '../paint.ts';
 import type { ProgramOptions } from '../program.ts';
@@ -58,7 +58,12 @@ export async function verifyRequests(
 function named(name: string, all: readonly AuditedRequest[]): AuditedRequest {
   const fitting = all.filter((each) => each.name.startsWith(name));
   const [first, ...more] = fitting;
-  if (first === undefined) throw new CliError('NotFound', `there is no request ${name}`, { exit: EXIT.notFound });
+  if (first === undefined)
+    throw new CliError('NotFound', `there is no request ${name}`, {
+      exit: EXIT.notFound,
+      why: `of the ${countOf(all.length, 'request')} that were read none has a name that begins so; exit code 5`,
+      fix: ['leave the name out to verify all of them'],
+    });
   if (more.length === 0) return first;
   const some = fitting.slice(0, 10).map((each) => `${each.namespace}/${each.name}`);
   throw new CliError('AmbiguousName', `${name} fits ${fitting.length} requests: ${some.join(', ')}`, { exit: EXIT.usage });

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { visible } from '@chaperone/api/text';
 import { type BundleEntry, EvidenceError, readBundle, type SessionVerdict } from '@chaperone/evidence';
-import { CliError, EXIT } from '../errors.ts';
+import { CliError, EXIT, fileUnread } from '../errors.ts';
 import { counted, writeLine } from '../io.ts';
 import { isStream, type StreamOutput, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
@@ -13,13 +13,18 @@ const SOUND: ReadonlySet<SessionVerdict['verdict']> = new Set(['complete', 'open
 /** The segments of an exported file, of every session in it or of the one whose name begins so. */
 export async function readEvidenceFile(path: string, name: string | undefined): Promise<BundleEntry[]> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new CliError('NotFound', `${path} cannot be read`, { cause: error, exit: EXIT.notFound });
+    throw fileUnread(path, error);
   });
   const entries = entriesOf(path, text);
   if (name === undefined) return entries;
   const found = entries.filter(({ session }) => session.startsWith(name));
   const sessions = [...new Set(found.map(({ session }) => session))];
-  if (sessions.length === 0) throw new CliError('NotFound', `${path} holds no session ${name}`, { exit: EXIT.notFound });
+  if (sessions.length === 0)
+    throw new CliError('NotFound', `${path} holds no session ${name}`, {
+      exit: EXIT.notFound,
+      why: `the file has ${counted(new Set(entries.map(({ session }) => session)).size, 'session')}, and none whose name begins so; exit code 5`,
+      fix: ['leave the name out to verify all that it has'],
+    });
   if (sessions.length > 1)
     throw new CliError('AmbiguousName', `${name} fits ${sessions.length} sessions: ${sessions.slice(0, 10).join(', ')}`, {
       exit: EXIT.usage,

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { parseDocuments } from '@chaperone/api';
-import { CliError, EXIT } from '../errors.ts';
+import { CliError, EXIT, fileUnread } from '../errors.ts';
 import type { Io } from '../io.ts';
 
 /** The decisions of 20,000 requests, roughly; more is read namespace by namespace. */
@@ -35,7 +35,7 @@ export async function readText(stream: NodeJS.ReadableStream, path: string, maxB
     }
   } catch (cause) {
     if (cause instanceof CliError) throw cause;
-    throw new CliError('NotFound', `${path} cannot be read`, { cause, exit: EXIT.notFound });
+    throw fileUnread(path, cause);
   }
   return Buffer.concat(parts).toString('utf8');
 }

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
+import type { ApprovalDecision } from '@chaperone/api';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { aCluster, cliError } from '../cluster/cluster.test-support.ts';
 import type { ClusterFlags } from '../collector/transport.ts';
@@ -119,6 +120,28 @@ describe('an answer', () => {
     expect(store.decisions.size).toBe(2);
   });
 
+  test('that did not count may be given again, a few times; one that nobody counted yet is the same still', async () => {
+    const { store, desk } = await start();
+    const request = store.put(aRequest(FIRST));
+    const give = (reason: string) => desk.decide({ request, decision: 'Approve', reason });
+    const uncounted = ({ metadata }: ApprovalDecision): void => {
+      const stored = store.decisions.get(metadata.name);
+      if (stored !== undefined) store.decisions.set(metadata.name, { ...stored, status: { counted: false } });
+    };
+    const first = await give('one');
+    uncounted(first);
+    const names: string[] = [];
+    for (const reason of ['two', 'three', 'four']) {
+      const given = await give(reason);
+      expect([given.spec.reason, await give('pressed twice')]).toEqual([reason, given]);
+      uncounted(given);
+      names.push(given.metadata.name);
+    }
+    expect(names).toEqual([2, 3, 4].map((time) => `${first.metadata.name}-${time}`));
+    expect(await give('five')).toMatchObject({ metadata: { name: names[2] }, spec: { reason: 'four' } });
+    expect(store.decisions.size).toBe(4);
+  });
+
   test('of somebody else under the name is never taken for one’s own', async () => {
     const { store, desk } = await start();
     const request = store.put(aRequest(FIRST));
@@ -195,15 +218,16 @@ describe('the end of a session', () => {
     async (_, status, more) => {
       const kill = await kills(() => status);
       const name = `sessionkill/${SESSION}-x7k2p in namespace agents${more}`;
-      expect(await kill()).toMatchObject({
+      // Both wait.
+      const [said, asJson] = await Promise.all([kill(), kill('-o', 'json')]);
+      expect(said).toMatchObject({
         code: 7,
         out: '',
         err: expect.stringContaining(
           `error: ${SESSION} is told to end by ${name}, and nobody has said yet that it has (NotEndedYet)`,
         ) as string,
       });
-      const { code, out } = await kill('-o', 'json');
-      expect([code, JSON.parse(out)]).toMatchObject([7, { session: SESSION, ended: false }]);
+      expect([asJson.code, JSON.parse(asJson.out)]).toMatchObject([7, { session: SESSION, ended: false }]);
     },
     20_000,
   );
@@ -229,6 +253,16 @@ describe('kubectl chaperone', () => {
       err: 'context test, namespace agents, as jane\n',
     });
     expect(await run(['requests', 'ls', '-A', '-o', 'name', '--kubeconfig', kubeconfig])).toMatchObject({ out: `${FIRST}\n` });
+  }, 15_000);
+
+  test('is meant without any flag where KUBECONFIG is set and no chaperone up runs here', async () => {
+    const { kubeconfig } = await start();
+    expect(await run(['requests', 'ls'], { env: { KUBECONFIG: kubeconfig } })).toMatchObject({
+      code: 0,
+      err: 'No requests found.\n',
+    });
+    const none = await run(['requests', 'ls']);
+    expect([none.code, none.err]).toEqual([7, expect.stringContaining('no chaperone up runs with --data')]);
   }, 15_000);
 
   test('says that nobody counted it where the operator is away, and who is not asked', async () => {

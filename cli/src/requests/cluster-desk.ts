@@ -24,6 +24,8 @@ import {
 const WATCH_SECONDS = 300;
 const RETRY_MS = 1_000;
 const END_CHECK_MS = 200;
+/** Of one person and kind on a request: those before did not count. */
+const MAX_ANSWERS = 4;
 /** In a row, without an event between them. */
 const MAX_FAILURES = 3;
 const GONE = 410;
@@ -97,35 +99,46 @@ class ClusterDesk implements RequestDesk {
     const namespace = metadata.namespace ?? this.namespace;
     const { user, groups } = await this.person();
     const named = groupsNamed(request);
-    const name = decisionName(request, user, decision);
-    const path = pathOf(namespace, 'approvaldecisions');
-    const body = {
-      apiVersion: API_VERSION,
-      kind: 'ApprovalDecision',
-      metadata: { name, namespace },
-      spec: {
-        request: metadata.name,
-        requestUid: metadata.uid,
-        digest: spec.digest,
-        decision,
-        by: user,
-        groups: groups.filter((group) => named.includes(group)),
-        ...(reason !== undefined && { reason }),
-        ...(grantFor !== undefined && { grantFor }),
-      },
+    const first = decisionName(request, user, decision);
+    const answer = {
+      request: metadata.name,
+      requestUid: metadata.uid,
+      digest: spec.digest,
+      decision,
+      by: user,
+      groups: groups.filter((group) => named.includes(group)),
+      ...(reason !== undefined && { reason }),
+      ...(grantFor !== undefined && { grantFor }),
     };
+    for (let time = 1; ; time++) {
+      const name = time === 1 ? first : `${first}-${time}`;
+      const { given, isNew } = await this.#give({ name, namespace }, answer);
+      if (isNew) return given;
+      // A double press: what is there is the same answer by the same person, since the name says so and admission the author.
+      const { by, decision: there, requestUid } = given.spec;
+      if (by !== user || there !== decision || requestUid !== metadata.uid)
+        throw new CliError('DigestMismatch', `${name} is another answer than yours; yours was not given`, {
+          exit: EXIT.checkSaysNo,
+        });
+      // One that did not count, such as for want of a reason, does not stand in the way of one that does.
+      if (given.status?.counted !== false || time === MAX_ANSWERS) return given;
+    }
+  }
+
+  /** Writes an answer, or reads the one that is there under its name. */
+  async #give(at: { name: string; namespace: string }, spec: object): Promise<{ given: ApprovalDecision; isNew: boolean }> {
+    const path = pathOf(at.namespace, 'approvaldecisions');
+    const body = { apiVersion: API_VERSION, kind: 'ApprovalDecision', metadata: at, spec };
     try {
-      return await this.#api.request(ApprovalDecision, { method: 'POST', path, body });
+      return { given: await this.#api.request(ApprovalDecision, { method: 'POST', path, body }), isNew: true };
     } catch (error) {
       const isThere = error instanceof ApiStatusError && error.status === 409 && error.reason === 'AlreadyExists';
-      if (!isThere) throw refused(this.#api, error, `answer requests of namespace ${namespace}`);
+      if (!isThere) throw refused(this.#api, error, `answer requests of namespace ${at.namespace}`);
     }
-    // A double press: what is there is the same answer by the same person, since the name says so and admission the author.
-    const before = await this.#api
-      .request(ApprovalDecision, { path: `${path}/${name}` })
-      .catch((error: unknown) => Promise.reject(refused(this.#api, error, `read answers of namespace ${namespace}`)));
-    if (before.spec.by === user && before.spec.decision === decision && before.spec.requestUid === metadata.uid) return before;
-    throw new CliError('DigestMismatch', `${name} is another answer than yours; yours was not given`, { exit: EXIT.checkSaysNo });
+    const given = await this.#api
+      .request(ApprovalDecision, { path: `${path}/${at.name}` })
+      .catch((error: unknown) => Promise.reject(refused(this.#api, error, `read answers of namespace ${at.namespace}`)));
+    return { given, isNew: false };
   }
 
   async endSession(session: string, reason: string): Promise<SessionEnd> {

@@ -62,7 +62,7 @@ export interface RequestDesk extends AsyncDisposable {
   content(request: AccessRequest): Promise<RequestContent | undefined>;
   /** Who would be the author of an answer to this request. */
   person(request: AccessRequest): Promise<Person>;
-  /** Gives an answer; the same one twice is given once. */
+  /** Gives an answer; the same one twice is given once, unless the first did not count. */
   decide(answer: Answer): Promise<ApprovalDecision>;
   /** Has a session ended at once, and waits for some seconds until it is; its agent reads why. */
   endSession(session: string, reason: string): Promise<SessionEnd>;

@@ -355,11 +355,11 @@ test('a session says what became of what its agent was told to repeat, and count
     eventually(`${said} of the session`, async () =>
       said.test((await held.ask('sessions', 'show', spec.session)).out) ? true : undefined,
     );
-  await shown(/^Actions: +1, 0 denied.*\nApprovals: 1 asked for: 1 Pending \(not repeated\)$/m);
+  await shown(/^Actions: +1, 0 denied, 1 held, .*\nApprovals: 1 asked for: 1 Pending \(not repeated\)$/m);
   await held.ask('approve', metadata.name, '--digest', digestOf({ metadata, spec } as AccessRequest));
   await client.query(sql);
   await shown(
-    /^Actions: +2, 0 denied.*\nApprovals: 1 asked for: 1 Released; approve by local:\S+, on this machine, where nobody signs in$/m,
+    /^Actions: +2, 0 denied, 1 held, .*\nApprovals: 1 asked for: 1 Released; approve by local:\S+, on this machine, where nobody signs in$/m,
   );
   expect((await held.ask('sessions', 'replay', spec.session)).out).toMatch(
     new RegExp(`held {3}${metadata.name}: Pending after \\S+ s; the agent is to repeat it[^]*held {3}${metadata.name}: Released`),

@@ -1,6 +1,9 @@
 import { type AccessRequest, shortDigest } from '@chaperone/api';
+import { eventually } from '@chaperone/testing';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Shop, startShop } from '../program.test-support.ts';
+import { run, type Shop, startShop } from '../program.test-support.ts';
 import { startHeld, totalOf } from './requests.test-support.ts';
 
 let shop: Shop;
@@ -54,6 +57,8 @@ test('the same runs again for some time where a rule lets people grant that, unt
     err: expect.stringMatching(new RegExp(`^error: ${name} was revoked by local:\\S+ already \\(AlreadyDecided\\)\n`)),
   });
   expect(await held.ask('grants', 'ls')).toMatchObject({ code: 0, out: '', err: 'Nothing is granted.\n' });
+  const hint = /^ {2}fix {2}(chaperone .*)$/m.exec((await held.ask('requests', 'show', 'ar-aaaa')).err)?.[1] ?? '';
+  expect(hint, 'it works when it is pasted').toBe(`chaperone requests ls --data ${held.data}`);
   const third = await held.held(update(3, 103));
   expect(await held.ask('grants', 'revoke', third.request.metadata.name)).toMatchObject({
     code: 6,
@@ -63,6 +68,35 @@ test('the same runs again for some time where a rule lets people grant that, unt
   expect(await third.answer).toContain('ApprovalDenied');
   expect(await totalOf(shop, 103)).toBe('5.25');
   await held.ask('approve', name, '--digest', shortDigest(request.spec.digest));
+}, 60_000);
+
+test('what is granted ends when its policy changes, and says when and why', async () => {
+  await using held = await startHeld(shop, 'approvers: {groups: [shop-leads]}, maxGrant: 30m');
+  const { request, answer } = await held.held(update(7, 101));
+  const { name } = request.metadata;
+  await held.ask('approve', name, '--digest', shortDigest(request.spec.digest), '--for', '10m');
+  expect(await answer).toBe('UPDATE 1');
+  expect((await held.ask('grants', 'ls')).out).toContain(name);
+  const file = join(held.manifests, 'policy.yaml');
+  await writeFile(file, (await readFile(file, 'utf8')).replace('maxGrant: 30m', 'maxGrant: 20m'));
+  await eventually('the end of the grant', async () =>
+    (await held.ask('grants', 'ls')).err === 'Nothing is granted.\n' ? true : undefined,
+  );
+  const { status } = await held.request(({ metadata }) => metadata.name === name);
+  const copies = join(held.data, 'requests.json');
+  await writeFile(copies, (await held.ask('requests', 'ls', '-o', 'json')).out);
+  expect(await run(['requests', 'verify', '-f', copies]), 'what nobody signed is not said to be false').toMatchObject({
+    code: 3,
+    out: expect.stringMatching(`${name}  missing: chaperone up kept it in its memory .*nothing of it can be verified`),
+  });
+  expect(status?.grantEnded).toEqual({ at: expect.any(String), why: 'its policy changed' });
+  expect((await held.ask('requests', 'show', name)).out).toMatch(
+    /^Grants .* until \S+, ended at \d{4}-\d\d-\d\d [\d:.]+Z: its policy changed$/m,
+  );
+  expect(await held.ask('grants', 'revoke', name)).toMatchObject({
+    code: 6,
+    err: expect.stringMatching(`${name} granted until \\S+: its policy changed \\(AlreadyDecided\\)`),
+  });
 }, 60_000);
 
 test('what is granted is ended over HTTP as well: what was shown, once, and nothing that grants nothing', async () => {

@@ -24,13 +24,15 @@ export function over(request: AccessRequest, now: number): CliError {
 /** Why there is nothing to end; undefined: there is. */
 export function notGranting({ metadata, status = {} }: AccessRequest, now: number): CliError | undefined {
   if (isGranting(status, now)) return undefined;
-  const { grantedUntil, revokedBy } = status;
+  const { grantedUntil, revokedBy, grantEnded } = status;
   const why =
     revokedBy !== undefined
       ? `was revoked by ${visible(revokedBy)} already`
       : grantedUntil === undefined
         ? 'grants nothing beyond itself'
-        : `granted until ${visible(grantedUntil)}, and does not any more`;
+        : grantEnded !== undefined
+          ? `granted until ${visible(grantEnded.at)}: ${visible(grantEnded.why)}`
+          : `granted until ${visible(grantedUntil)}, and does not any more`;
   return new CliError('AlreadyDecided', `${metadata.name} ${why}`, { exit: EXIT.tooLate, fix: ['chaperone grants ls'] });
 }
 

@@ -31,6 +31,8 @@ export interface PromptOptions {
   readonly wantsReason: boolean;
   /** Seconds for which the same may run again once it is approved. */
   readonly grantFor?: number | undefined;
+  /** A command line as it works when it is pasted. */
+  readonly again?: ((command: string) => string) | undefined;
 }
 
 /**
@@ -40,7 +42,8 @@ export interface PromptOptions {
 export async function promptDecision(options: PromptOptions): Promise<Chosen | Undecided> {
   const { request, desk, person, io } = options;
   const content = await desk.content(request);
-  const shown = promptLines(request, { person, content, grantFor: options.grantFor }, io.now());
+  const { grantFor, again } = options;
+  const shown = promptLines(request, { person, content, grantFor, again }, io.now());
   for (const line of shown) io.err.write(`${line}\n`);
   const time = timeOf(options);
   using asking = new Asking(options);

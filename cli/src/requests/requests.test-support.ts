@@ -8,7 +8,7 @@ import { stripVTControlCharacters } from 'node:util';
 import type { AccessRequest } from '@chaperone/api';
 import { eventually } from '@chaperone/testing';
 import { Client } from 'pg';
-import { connect, type Ended, run, type Shop, Up } from '../program.test-support.ts';
+import { COMPILED, connect, type Ended, run, type Shop, Up } from '../program.test-support.ts';
 
 const MAIN = join(import.meta.dirname, '../main.ts');
 export const REFUND = 'update orders set total = 0 where id = 102';
@@ -115,7 +115,7 @@ export class Terminal {
     const command = [process.execPath, MAIN, ...args].map((arg) => `'${arg}'`).join(' ');
     this.#child = spawn('script', ['-qec', command, '/dev/null'], {
       stdio: 'pipe',
-      env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', TERM: 'xterm', NO_COLOR: '1', COLUMNS: '200' },
+      env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', TERM: 'xterm', ...COMPILED, NO_COLOR: '1', COLUMNS: '200' },
     });
     this.#child.stdout?.setEncoding('utf8').on('data', (some: string) => (this.#seen += some));
     this.#ended = once(this.#child, 'close').then(([code]) => code as number | null);

@@ -50,10 +50,11 @@ test('what is to run is shown beside the prompt in few lines', () => {
 test('what may run again is shown with ? for each value, and what nobody sees in it is written out', () => {
   const templateText = 'UPDATE public.tickets SET status = ? WHERE id = ?\u202e';
   const lines = promptLines(aHeld({ templateText }), { person: jane, grantFor: 1_800 }, NOW);
-  expect(lines.slice(-3)).toEqual([
+  expect(lines.slice(-4)).toEqual([
     'For       30m00s: this agent may run the same again with any other values, without anybody being asked',
     '          UPDATE public.tickets SET status = ? WHERE id = ?\\u{202e}',
-    '          chaperone grants ls shows it, chaperone grants revoke ends it',
+    '          what shows it: chaperone grants ls',
+    `          what ends it: chaperone grants revoke ${NAME}`,
   ]);
   expect(promptLines(aHeld({ templateText }), { person: jane }, NOW).join('\n')).not.toContain('= ?');
 });
@@ -234,6 +235,15 @@ test.each([
   expect(left(ms)).toBe(text);
 });
 
+test('a Deny that ended what a request grants is told as that, and one that denied the request is not', () => {
+  const denial = answered({ decision: 'Deny', by: 'ann' });
+  const told = (status: RequestStatus): string =>
+    wholeLines(aHeld({}, { ...status, decisions: [denial] }), undefined, NOW).join('\n');
+  expect(told({ state: 'Ran', revokedBy: 'ann' })).toContain('Answers   Revoked by ann at ');
+  expect(told({ state: 'Ran', revokedBy: 'bob' })).toContain('Answers   Deny by ann at ');
+  expect(told({ state: 'Denied', revokedBy: 'ann' })).toContain('Answers   Deny by ann at ');
+});
+
 describe('an approval that has to be signed', () => {
   const signed = aHeld({ rules: [{ ...rule, assurance: 'signed' }] });
   const page = 'https://decide.corp/decide/agents/ar-7f3kq2mzt4hcnw5e';
@@ -269,8 +279,8 @@ describe('a request that is over', () => {
   test.each<[RequestStatus, string]>([
     [{ state: 'Denied', decidedAt, decisions: [answered(), deny] }, 'was denied 2m ago by bob@corp ("wrong ticket")'],
     [{ state: 'Expired', decidedAt, votes: '0/1' }, 'expired at 12:08:19Z with 0/1 approvals; it never ran'],
-    [{ state: 'Withdrawn', decidedAt }, 'is over: the agent left before anybody decided'],
-    [{ state: 'Voided', decidedAt }, 'is void: what it was about changed meanwhile; it did not run'],
+    [{ state: 'Withdrawn', decidedAt }, 'was withdrawn 2m ago: the agent left before anybody decided'],
+    [{ state: 'Voided', decidedAt }, 'was voided 2m ago: what it was about changed meanwhile; it did not run'],
     [{ state: 'Released', decidedAt, decisions: [answered()] }, 'was approved 2m ago by jane@corp and runs'],
     [
       { state: 'Ran', decidedAt, decisions: [answered(), answered({ by: 'bob' })], result: 'UPDATE 1' },
@@ -327,7 +337,7 @@ describe('what became of an answer', () => {
     [
       'the agent left',
       { state: 'Withdrawn', votes: '1/2' },
-      `approved (1 of 2), and it does not run: ${NAME} is over: the agent left before anybody decided`,
+      `approved (1 of 2), and it does not run: ${NAME} was withdrawn: the agent left before anybody decided`,
       6,
       true,
     ],

@@ -7,6 +7,7 @@ import {
   grantWords,
   heldEffects,
   isOpen,
+  isRevocation,
   lookingMs,
   LOOKING_WORDS,
   mayDecide,
@@ -17,6 +18,7 @@ import {
   rowsWords,
   ruleWords,
   shortDigest,
+  shortTemplate,
   stateOf,
   TRANSACTION_WORDS,
   waitsWords,
@@ -53,10 +55,16 @@ export interface PromptFacts {
   readonly content?: RequestContent | undefined;
   /** Seconds for which the same may run again, if it is approved. */
   readonly grantFor?: number | undefined;
+  /** A command line as it works when it is pasted. */
+  readonly again?: ((command: string) => string) | undefined;
 }
 
 /** As the person reads it beside the prompt: what runs, what it does, for whom, and who may decide. Foreign text is made visible. */
-export function promptLines(request: AccessRequest, { person, content, grantFor }: PromptFacts, now: number): string[] {
+export function promptLines(
+  request: AccessRequest,
+  { person, content, grantFor, again = (command) => command }: PromptFacts,
+  now: number,
+): string[] {
   const { metadata, spec } = request;
   const { agent, resource } = spec;
   const who = [`${metadata.namespace ?? ''}/${agent.pod ?? agent.serviceAccount}`, ...purposeOf(request)].join(' · ');
@@ -85,7 +93,7 @@ export function promptLines(request: AccessRequest, { person, content, grantFor 
     ...recentLines(request, SHOWN.recent),
     ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
-    ...grantLines(spec, grantFor),
+    ...grantLines(request, grantFor, again),
     ...votesLine(request),
     ...(person.note === undefined ? [] : [line('You', visible(`${person.user}, ${person.note}`))]),
   ];
@@ -148,6 +156,9 @@ function termLines(request: AccessRequest, now: number): string[] {
     ...(isOpen(status?.state) ? [line('Waits', waitsWords(request))] : []),
     ...spec.rules.map((rule, at) => line(at === 0 ? 'Rules' : '', ruleText(rule, undefined, now))),
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
+    ...(spec.template === undefined
+      ? []
+      : [line('Template', `${shortTemplate(spec.template)}, which seals it without its values`)]),
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
@@ -156,12 +167,17 @@ function termLines(request: AccessRequest, now: number): string[] {
 }
 
 /** What approving for some time means. */
-function grantLines({ templateText }: AccessRequest['spec'], seconds: number | undefined): string[] {
+function grantLines(
+  { metadata, spec: { templateText } }: AccessRequest,
+  seconds: number | undefined,
+  again: (command: string) => string,
+): string[] {
   if (seconds === undefined) return [];
   return [
     line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
     ...(templateText === undefined ? [] : [line('', visible(templateText, SHOWN.text))]),
-    line('', 'chaperone grants ls shows it, chaperone grants revoke ends it'),
+    line('', `what shows it: ${again('chaperone grants ls')}`),
+    line('', `what ends it: ${again(`chaperone grants revoke ${metadata.name}`)}`),
   ];
 }
 
@@ -185,7 +201,9 @@ function pageLine(metadata: AccessRequest['metadata']): string[] {
 function answerLines({ status = {} }: AccessRequest): string[] {
   const { decisions = [], conditions = [], result } = status;
   return [
-    ...decisions.map(({ by, decision, reason, at, assurance = 'kubernetes', counted: counts, why }, each) => {
+    ...decisions.map((answer, each) => {
+      const { by, reason, at, assurance = 'kubernetes', counted: counts, why } = answer;
+      const decision = isRevocation(status, answer) ? 'Revoked' : answer.decision;
       const said = reason === undefined ? '' : `: "${reason}"`;
       const not = counts ? '' : ` (does not count: ${why ?? 'it is not said why'})`;
       return line(each === 0 ? 'Answers' : '', visible(`${decision} by ${by} at ${at}${HOW[assurance]}${said}${not}`));

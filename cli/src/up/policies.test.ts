@@ -57,7 +57,7 @@ test('no answer has what a Secret holds, and without the token there is none', a
   for (const path of paths) expect((await held.http({ path, headers: { authorization: undefined } })).status).toBe(401);
 });
 
-test('a change of the files is in the answers; mistakes change nothing', async () => {
+test('a change of the files is in the answers; mistakes change nothing, and are told with what is in force', async () => {
   const file = join(held.manifests, 'policy.yaml');
   const good = await readFile(file, 'utf8');
   await writeFile(file, good.replace('reveal: [pii.email]', 'reveal: [pii.mail]'));
@@ -65,6 +65,12 @@ test('a change of the files is in the answers; mistakes change nothing', async (
   expect(lines(await policy())).toContain('Ineffective=True LabelUnknown');
   const before = await policy();
   await writeFile(file, good.replace('effect: Allow', 'effect: Perhaps'));
-  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  const mistakes = async (path: string): Promise<unknown> =>
+    (JSON.parse((await held.http({ path })).body) as { metadata: { invalid?: unknown } }).metadata.invalid;
+  await eventually('the mistake', async () => ((await mistakes('/v1/policies')) === undefined ? undefined : true));
+  for (const path of ['/v1/policies', '/v1/resources'])
+    expect(await mistakes(path)).toEqual([expect.stringMatching(/^shop\/policy\.yaml:\d+:\d+ .*effect/)]);
   expect(await policy()).toEqual(before);
+  await writeFile(file, good);
+  await eventually('the end of it', async () => ((await mistakes('/v1/policies')) === undefined ? true : undefined));
 });

@@ -121,16 +121,9 @@ describe('a start', () => {
 
   test('in text says how to connect', async () => {
     const port = await freePort();
-    await using up = new Program([
-      'up',
-      '--manifests',
-      good,
-      ...AGENT,
-      '--data',
-      shop.path('data'),
-      '--listen',
-      `data/orders-db=127.0.0.1:${port}`,
-    ]);
+    const data = shop.path('data');
+    const listen = `data/orders-db=127.0.0.1:${port}`;
+    await using up = new Program(['up', '--manifests', good, ...AGENT, '--data', data, '--listen', listen]);
     await up.firstLine();
     const { code, out } = await up.signal('SIGINT');
     expect(
@@ -138,7 +131,7 @@ describe('a start', () => {
     ).toBe(
       [
         'ready   data/orders-db   postgres   127.0.0.1:LISTEN   psql "host=127.0.0.1 port=LISTEN dbname=orders"',
-        'console http://127.0.0.1:PORT/l/TOKEN   works once, for 10 minutes; chaperone console prints another',
+        `console http://127.0.0.1:PORT/l/TOKEN   works once, for 10 minutes; another: chaperone console --data ${data}`,
         'rules, masking and evidence here are the real ones, but nothing forces a program to use this port; a cluster does',
         '',
       ].join('\n'),
@@ -520,6 +513,7 @@ describe('manifests that change while it runs', () => {
       async () => ((await asks('select id from orders')) === 'answered' ? true : undefined),
       2_000,
     );
+    expect(up.err).toContain('the manifests have no mistakes any more, and are in force\n');
     await agent.end();
   });
 

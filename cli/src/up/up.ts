@@ -50,6 +50,8 @@ export interface UpOptions {
   readonly agent: Agent;
   readonly listen: ReadonlyMap<string, HostPort>;
   readonly data: string;
+  /** What a command line needs to be about this directory, wherever it is typed: ` --data /srv/shop`; empty where it is the default. */
+  readonly place: string;
   readonly console: HostPort;
   readonly logger: Logger;
   /** A resource that was granted after the start is served. */
@@ -90,7 +92,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
   const { identity, trust } = await localIdentity(data, agent, systemClock.now()).catch(inData(data));
   const token = randomBytes(24).toString('base64url');
   const signIn = new LinkSignIn(() => systemClock.now());
-  const page = await openConsole(signIn);
+  const page = await openConsole(signIn, options.place);
   const collector = await openCollector(options, trust, {
     access: createTokenAccess(token),
     requests: localRequests(control.approvals, () => systemClock.now()),
@@ -100,7 +102,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
   stack.defer(() => collector.close());
   const killing = new Killing({ control, collector, token });
   const kills = killRoutes({ token, kill: (order) => killing.kill(order) });
-  const api = await listenApi(collector, kills, options.console, page !== undefined);
+  const api = await listenApi(collector, kills, options, page !== undefined);
   stack.defer(() => closeApi(api));
 
   let unacknowledged = 0;
@@ -178,9 +180,9 @@ function demandGranted({ listen, agent }: UpOptions, control: ManifestControl): 
 }
 
 /** The page and the way in; undefined in a checkout where the page was not built. */
-async function openConsole(signIn: LinkSignIn): Promise<CollectorOptions['console']> {
+async function openConsole(signIn: LinkSignIn, place: string): Promise<CollectorOptions['console']> {
   const files = await loadStaticFiles(CONSOLE_DIRECTORY);
-  return files === undefined ? undefined : { files, signIn, now: () => systemClock.now() };
+  return files === undefined ? undefined : { files, signIn, place, now: () => systemClock.now() };
 }
 
 async function openCollector(
@@ -273,18 +275,20 @@ async function cannotListen({ host, port }: HostPort, code: string): Promise<Cli
   return usage(`${at} cannot be listened on: this machine has no such address (${code})`);
 }
 
-const PAGE = `This is the collector of chaperone up. It keeps what agents did here, and what they ask for. Its page is not built: npm run build
+const pageText = (
+  place: string,
+): string => `This is the collector of chaperone up. It keeps what agents did here, and what they ask for. Its page is not built: npm run build
 
-  chaperone requests ls           what waits for somebody to approve it
-  chaperone sessions ls           which sessions there were
-  chaperone sessions replay ID    what was asked, decided and seen
-  chaperone verify ID             proves that the evidence is complete and unchanged
+  chaperone requests ls${place}           what waits for somebody to approve it
+  chaperone sessions ls${place}           which sessions there were
+  chaperone sessions replay ID${place}    what was asked, decided and seen
+  chaperone verify ID${place}             proves that the evidence is complete and unchanged
 `;
 
 async function listenApi(
   collector: Collector,
   kills: ReturnType<typeof killRoutes>,
-  { host, port }: HostPort,
+  { console: { host, port }, place }: UpOptions,
   hasPage: boolean,
 ): Promise<ServerType> {
   const fetch = (request: Request): Response | Promise<Response> => {
@@ -294,7 +298,7 @@ async function listenApi(
       if (foreign !== undefined) return Response.json({ code: 'NotPermitted', message: foreign }, { status: 403 });
       if (pathname === '/v1/kills') return kills.fetch(request);
     }
-    return !hasPage && pathname === '/' ? new Response(PAGE) : collector.fetch(request);
+    return !hasPage && pathname === '/' ? new Response(pageText(place)) : collector.fetch(request);
   };
   const server = serve({ fetch, hostname: host, port });
   try {

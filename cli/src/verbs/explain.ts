@@ -45,6 +45,7 @@ function find(word: string): Code {
   const hint = found.suggestion === undefined ? '' : `; did you mean "${found.suggestion}"?`;
   throw new CliError('NotFound', `there is no code ${word.slice(0, 60)}${hint}`, {
     exit: EXIT.notFound,
+    why: 'codes are the words in parentheses at the end of what Chaperone says; exit code 5',
     fix: ['chaperone explain'],
   });
 }

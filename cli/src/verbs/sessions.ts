@@ -56,7 +56,7 @@ export function addSessions(program: Command, options: VerbOptions): void {
       const { demandId, showSession } = await import('../commands/sessions.ts');
       const name = demandId(id);
       await withClient(options, flags, (client) =>
-        showSession(client, name, { output: flags.output, paint: options.paint() }, options.io),
+        showSession(client, name, { output: flags.output, paint: options.paint(), again: options.again }, options.io),
       );
     });
   withExamples(show, 'chaperone sessions show s-7hq2', 'chaperone sessions show s-7hq2 -o json');

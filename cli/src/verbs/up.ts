@@ -1,6 +1,8 @@
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { agentOf, hostPort, listenMap } from '../flags.ts';
 import { safeJson } from '../io.ts';
+import { placeOf } from '../place.ts';
 import type { ProgramOptions } from '../program.ts';
 import type { ReadyResource } from '../up/up.ts';
 import { collect, withExamples } from './common.ts';
@@ -50,11 +52,14 @@ async function up(flags: UpFlags, { io, stopped }: ProgramOptions): Promise<void
     import('../collector/local.ts'),
     import('../up/logger.ts'),
   ]);
+  // Whoever pastes it may be in another directory.
+  const place = placeOf({ data: flags.data === undefined ? undefined : resolve(flags.data) });
   const running = await startUp({
     manifests: flags.manifests,
     agent,
     listen,
     data: flags.data ?? defaultData(io.env),
+    place,
     console,
     logger: json ? jsonLogger(io.err, io.now) : textLogger(io.err),
     onOpened: (resource) =>
@@ -67,7 +72,7 @@ async function up(flags: UpFlags, { io, stopped }: ProgramOptions): Promise<void
   } else {
     const lines = resources.map(readyLine);
     io.out.write(
-      `${lines.join('\n')}\nconsole ${page}${page === collector ? '' : '   works once, for 10 minutes; chaperone console prints another'}\nrules, masking and evidence here are the real ones, but nothing forces a program to use ${lines.length === 1 ? 'this port' : 'these ports'}; a cluster does\n`,
+      `${lines.join('\n')}\nconsole ${page}${page === collector ? '' : `   works once, for 10 minutes; another: chaperone console${place}`}\nrules, masking and evidence here are the real ones, but nothing forces a program to use ${lines.length === 1 ? 'this port' : 'these ports'}; a cluster does\n`,
     );
   }
   await stop;

@@ -21,10 +21,11 @@ export interface AuthOptions {
   /** Whether policies and resources are known here. */
   readonly policies: boolean;
   readonly now: () => number;
+  readonly place?: string | undefined;
 }
 
 /** Sign-in and sign-out of the page, below /auth. What changes something has been checked to come from the page before. */
-export function createAuth({ origin, access, signIn, sessions, requests, policies, now }: AuthOptions): Hono {
+export function createAuth({ origin, access, signIn, sessions, requests, policies, now, place }: AuthOptions): Hono {
   const auth = new Hono();
   const throughProvider = signIn.way === 'oidc' || signIn.way === 'saml';
   if (throughProvider) auth.route('/', createProviderRoutes(signIn, sessions));
@@ -35,7 +36,12 @@ export function createAuth({ origin, access, signIn, sessions, requests, policie
     const provider = throughProvider ? { provider: signIn.provider } : {};
     const state: AuthState = { way: signIn.way, ...provider, origin, requests, policies, now: now() };
     if (found === undefined) return context.json(state);
-    return context.json<AuthState>({ ...state, user: found.identity.user, expiresAt: found.expiresAt });
+    return context.json<AuthState>({
+      ...state,
+      user: found.identity.user,
+      expiresAt: found.expiresAt,
+      ...(place !== undefined && place !== '' && { place }),
+    });
   });
 
   auth.post('/auth/sign-in', async (context) => {

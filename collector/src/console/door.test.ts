@@ -42,7 +42,7 @@ beforeEach(async () => {
     trust,
     access: createTokenAccess('the-token'),
     logger: silent,
-    ...(files === undefined ? {} : { console: { files, signIn, now: () => now } }),
+    ...(files === undefined ? {} : { console: { files, signIn, place: ' --data /srv/shop', now: () => now } }),
   });
   for (const { bytes } of sealed) await collector.ingest(bytes);
   return async () => {
@@ -164,7 +164,9 @@ describe('a link', () => {
       now,
       user: 'local',
       expiresAt: now + SIGNED_IN_MS,
+      place: ' --data /srv/shop',
     });
+    expect(await (await ask('/auth/state')).text(), 'who is not signed in is told no path').not.toContain('/srv/shop');
 
     const again = await post('/auth/sign-in', { proof: proofOf(link) });
     expect([again.status, ApiError.parse(await again.json()).code]).toEqual([410, 'LinkUnusable']);

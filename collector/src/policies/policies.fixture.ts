@@ -71,6 +71,7 @@ export function aResource({ namespace = 'data', name = 'orders-db', metadata, sp
 export class Policies implements PolicySource {
   readonly #policies: AccessPolicy[] = [];
   readonly #resources: ProtectedResource[] = [];
+  invalid: string | undefined;
 
   policies(): readonly AccessPolicy[] {
     return this.#policies;
@@ -88,6 +89,7 @@ export class Policies implements PolicySource {
   }
 
   clear(): void {
+    this.invalid = undefined;
     this.#policies.length = 0;
     this.#resources.length = 0;
   }

@@ -8,6 +8,9 @@ import type { PolicySource } from './source.ts';
 /** Objects of one list, and bytes of their JSON: about what the API server gives of a list at once, and what a browser reads in time. */
 const MAX_LISTED = 1_000;
 const MAX_LIST_BYTES = 4 * 1024 * 1024;
+/** Of mistakes in files, so many are told, and so much of each. */
+const MAX_MISTAKES = 20;
+const MAX_MISTAKE = 512;
 /** A copy of the object within itself, kept by kubectl for kubectl. */
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
@@ -41,7 +44,8 @@ interface Kind {
  * Policies and resources, for whoever is known by now: GET /v1/policies and /v1/resources (of one `namespace`; policies also by the
  * `resource` that they name), sorted by name, and GET …/NAMESPACE/NAME. What is answered are AccessPolicy and ProtectedResource as a
  * cluster has them, without what only programs write for themselves. A list that is too long is cut, and says in
- * `metadata.remainingItemCount` by how many. What somebody may not get is not there.
+ * `metadata.remainingItemCount` by how many; where files have mistakes, `metadata.invalid` has them, and what is listed is the version
+ * before, which is in force. What somebody may not get is not there.
  */
 export function policyRoutes({ source, access }: PolicyRoutesOptions): Hono<Env> {
   const app = new Hono<Env>();
@@ -59,13 +63,13 @@ export function policyRoutes({ source, access }: PolicyRoutesOptions): Hono<Env>
     if (!query.success) return context.json(unread(query.error), 400);
     const { namespace, resource } = query.data;
     const found = source.policies().filter((policy) => isIn(namespace, policy) && names(policy, resource));
-    return list(await permitted(access, context.get('identity'), policies.right, found));
+    return list(await permitted(access, context.get('identity'), policies.right, found), source.invalid);
   });
   app.get('/v1/resources', async (context) => {
     const query = ListQuery.safeParse(context.req.query());
     if (!query.success) return context.json(unread(query.error), 400);
     const found = source.resources().filter((resource) => isIn(query.data.namespace, resource));
-    return list(await permitted(access, context.get('identity'), resources.right, found));
+    return list(await permitted(access, context.get('identity'), resources.right, found), source.invalid);
   });
   for (const kind of [policies, resources])
     app.get(`/v1/${kind.path}/:namespace/:name`, async (context) => {
@@ -96,7 +100,7 @@ function unread(error: z.ZodError): ApiError {
 }
 
 /** As many of the objects as fit, as a List; the first one always does. */
-function list(found: readonly Listed[]): Response {
+function list(found: readonly Listed[], mistakes: string | undefined): Response {
   const texts: string[] = [];
   let bytes = 0;
   for (const object of found.toSorted(byName)) {
@@ -106,7 +110,14 @@ function list(found: readonly Listed[]): Response {
     texts.push(text);
   }
   const rest = found.length - texts.length;
-  const metadata = JSON.stringify(rest === 0 ? {} : { remainingItemCount: rest });
+  const invalid = mistakes
+    ?.split('\n')
+    .slice(0, MAX_MISTAKES)
+    .map((line) => line.slice(0, MAX_MISTAKE));
+  const metadata = JSON.stringify({
+    ...(rest > 0 && { remainingItemCount: rest }),
+    ...(invalid !== undefined && { invalid }),
+  });
   const body = `{"apiVersion":"v1","kind":"List","metadata":${metadata},"items":[${texts.join(',')}]}`;
   return new Response(body, { headers: { 'content-type': 'application/json' } });
 }

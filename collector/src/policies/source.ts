@@ -7,6 +7,8 @@ import type { AccessPolicy, ProtectedResource } from '@chaperone/api';
 export interface PolicySource {
   /** Why what there is cannot be told now, as a sentence. */
   notReady?(): string | undefined;
+  /** Mistakes that keep what is written now from being in force, one a line; undefined: there are none, or nobody can know. */
+  readonly invalid?: string | undefined;
   policies(): readonly AccessPolicy[];
   resources(): readonly ProtectedResource[];
 }

@@ -68,7 +68,10 @@ function WayIn({ state, here }: { state: AuthState; here: Place }): JSX.Element 
       )}
       {state.way === 'link' && (
         <>
-          <p>Where Chaperone runs, print a new link and open it in this browser. It works once, within ten minutes.</p>
+          <p>
+            Where Chaperone runs, print a new link and open it in this browser. It works once, within ten minutes. Add{' '}
+            <code>--data DIR</code> where <code>chaperone up</code> has one.
+          </p>
           <p class="command">
             <code>{COMMAND}</code>
             <CopyButton text={COMMAND} label="Copy" />

@@ -6,7 +6,9 @@ import { zone } from '../preferences.ts';
 import { useStore } from '../store.ts';
 import { counted, timeOf, zoneName } from '../time.ts';
 import { PageHeading } from '../ui/heading.tsx';
+import { Recorded } from '../ui/recorded.tsx';
 import { Empty, Failure, Skeleton } from '../ui/states.tsx';
+import { Mark } from '../ui/verdict.tsx';
 import type { ObjectList, Told } from './load.ts';
 import { type Known, standing } from './standing.ts';
 
@@ -29,6 +31,7 @@ export function Objects<T extends Known>({ title, words, kind, told, table }: Ob
         <PageHeading title={title}>{title}</PageHeading>
         {data !== undefined && <Count told={data} words={words} />}
       </div>
+      {data !== undefined && <Mistakes lines={data.value.metadata.invalid} />}
       {data !== undefined && error !== undefined && <Stale at={data.at} />}
       {data === undefined && error === undefined && <Skeleton rows={6} label={`Loading ${words[1]}`} />}
       {data === undefined && error !== undefined && <Failure error={error} what="The list" onRetry={reload} right={right} />}
@@ -53,6 +56,25 @@ function Count<T extends Known>({
       {counted(total, ...words)}
       {failing > 0 && `, ${failing.toLocaleString('en')} not ready`}, as of {timeOf(at, chosen)} {zoneName(chosen)}
     </p>
+  );
+}
+
+/** What is written in files and is not in force, since nothing of it can be while there is a mistake. */
+function Mistakes({ lines = [] }: { lines?: readonly string[] | undefined }): JSX.Element | null {
+  if (lines.length === 0) return null;
+  return (
+    <div class="banner deny" role="status">
+      <p>
+        <Mark look="deny" word="The files have mistakes." /> What is shown and in force is the last version without any.
+      </p>
+      <ul class="facts">
+        {lines.map((line) => (
+          <li key={line}>
+            <Recorded text={line} frame={false} />
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 

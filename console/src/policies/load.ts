@@ -13,7 +13,11 @@ export interface Told<T> {
 /** A list as the collector answers it: of one that is too long the rest is counted. */
 export interface ObjectList<T> {
   readonly items: readonly T[];
-  readonly metadata: { readonly remainingItemCount?: number };
+  readonly metadata: {
+    readonly remainingItemCount?: number;
+    /** Mistakes in files, for which what is listed is the version before. */
+    readonly invalid?: readonly string[];
+  };
 }
 
 /** Not there, or not any more for this person: what was shown of it is not shown on. */

@@ -54,16 +54,6 @@ export function One<T extends Known>({ name, word, told, facts, children }: OneP
   );
 }
 
-/** A fact of a line of facts, or of a list of them. */
-export function Fact({ name, children }: { name: string; children: ComponentChildren }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
-
 function useOneKeys(path: string, word: string): void {
   const actions = useMemo(
     (): KeyAction[] => [

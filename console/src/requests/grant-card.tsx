@@ -1,11 +1,12 @@
 import type { AccessRequest } from '@chaperone/api';
 import { minutesText, rulesThatAsk, scopeWords, usesOf } from '@chaperone/api/requests';
-import type { ComponentChildren, JSX } from 'preact';
+import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { serverNow } from '../server.ts';
 import { useStore } from '../store.ts';
 import { counted } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
+import { Fact } from '../ui/fact.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark } from '../ui/verdict.tsx';
@@ -74,15 +75,6 @@ export function GrantCard({ request, all, viewer, isOpen }: GrantProps): JSX.Ele
   );
 }
 
-function Fact({ name, children }: { name: string; children: ComponentChildren }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
-
 function OpenUntil({ at }: { at: string }): JSX.Element {
   return (
     <span role="timer" aria-live="off">
@@ -94,6 +86,12 @@ function OpenUntil({ at }: { at: string }): JSX.Element {
 function Ended({ request }: { request: AccessRequest }): JSX.Element {
   const ending = endingOf(request);
   if (ending.kind === 'time') return <Mark look="none" word="ended with its time" />;
+  if (ending.kind === 'lapsed')
+    return (
+      <>
+        <Mark look="none" word="ended:" /> <Recorded text={ending.why} frame={false} /> <Time at={ending.at} />
+      </>
+    );
   if (ending.kind === 'undone')
     return <Mark look="none" word={`ended: the request that it was given with was ${ending.state.toLowerCase()}`} />;
   return (

@@ -1,8 +1,8 @@
 import type { AccessRequest } from '@chaperone/api';
-import { GRANT_WORDS, grantSteps, minutesText, scopeWords } from '@chaperone/api/requests';
+import { GRANT_WORDS, grantSteps, minutesText, onceWhy, scopeWords } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { useId } from 'preact/hooks';
-import { RecordedBlock } from '../ui/recorded.tsx';
+import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
 import { Said } from '../ui/words.tsx';
 
 export interface GrantChoiceProps {
@@ -18,6 +18,13 @@ export interface GrantChoiceProps {
 export function GrantChoice({ request, isLast, chosen, onChoose }: GrantChoiceProps): JSX.Element | null {
   const name = useId();
   const steps = grantSteps(request.spec);
+  const once = onceWhy(request.spec);
+  if (once !== undefined)
+    return (
+      <p class="scope">
+        It can be approved for this once only: <Recorded text={once} frame={false} />.
+      </p>
+    );
   if (steps.length === 0) return null;
   return (
     <fieldset class="grant-choice">
@@ -43,7 +50,7 @@ export function GrantChoice({ request, isLast, chosen, onChoose }: GrantChoicePr
 
 /** What may run again: the statement, without its values. */
 export function Template({ request: { spec } }: { request: AccessRequest }): JSX.Element {
-  // Of a sidecar that does not tell the template, or of one that is too large, the statement itself is what is known.
+  // Of one that was granted before the template was told, the statement itself is what is known.
   const text = spec.templateText ?? spec.text;
   const title = spec.templateText === undefined ? 'Runs again, with other values' : 'Runs again, with any value for each ?';
   return <RecordedBlock text={text} title={title} bytes={new TextEncoder().encode(text).length} />;

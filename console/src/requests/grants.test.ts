@@ -22,11 +22,12 @@ describe('grants', () => {
       granted('soon', 1),
       granted('over', -20),
       granted('revoked', 30, { revokedBy: 'ann', decisions: [denial] }),
+      granted('lapsed', 30, { grantEnded: { at: at(-2), why: 'its policy changed' } }),
     ];
     const { open, ended } = grantsOf(all, NOW);
     expect([open, ended].map((each) => each.map(({ metadata }) => metadata.name))).toEqual([
       ['soon', 'later'],
-      ['revoked', 'over'],
+      ['lapsed', 'revoked', 'over'],
     ]);
   });
   test.each<[string, AccessRequest, object]>([
@@ -41,6 +42,11 @@ describe('grants', () => {
       'with its request, which was denied before it ran',
       granted('a', 9, { state: 'Denied' }),
       { kind: 'undone', state: 'Denied' },
+    ],
+    [
+      'with its policy',
+      granted('a', 9, { grantEnded: { at: at(-2), why: 'its policy changed' } }),
+      { kind: 'lapsed', at: NOW - 120_000, why: 'its policy changed' },
     ],
     ['with its request, whose policy changed', granted('a', 9, { state: 'Voided' }), { kind: 'undone', state: 'Voided' }],
   ])('end %s', (_, request, ending) => {
@@ -58,6 +64,9 @@ test.each<[number, string | undefined, string]>([
   [0, 'b', ''],
   [1_800, undefined, ''],
 ])('of at most %d s, with template %s, is offered: %s', (grant, template, offered) => {
-  const spec = { rules: [{ grant }], ...(template !== undefined && { template }) } as unknown as AccessRequest['spec'];
+  const spec = {
+    rules: [{ grant }],
+    ...(template !== undefined && { template, templateText: 'x' }),
+  } as unknown as AccessRequest['spec'];
   expect(grantSteps(spec).map(minutesText).join(', ')).toBe(offered);
 });

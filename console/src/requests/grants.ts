@@ -1,5 +1,5 @@
 import type { AccessRequest, CountedDecision } from '@chaperone/api';
-import { isGranting, stateOf } from '@chaperone/api/requests';
+import { isApproved, isGranting, stateOf } from '@chaperone/api/requests';
 
 /** How long a list of what is over is before somebody asks for more. */
 export const SHOWN_ENDED = 50;
@@ -33,23 +33,24 @@ export function givenBy({ status }: AccessRequest): CountedDecision[] {
 export type Ending =
   | { readonly kind: 'time' }
   | { readonly kind: 'revoked'; readonly by: string; readonly at: number; readonly reason?: string | undefined }
+  /** It reached nothing any more: its policy changed, say. */
+  | { readonly kind: 'lapsed'; readonly at: number; readonly why: string }
   /** What it was given with was denied, or ended otherwise, before it ran. */
   | { readonly kind: 'undone'; readonly state: string };
 
-const RAN: ReadonlySet<string> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
-
 export function endingOf(request: AccessRequest): Ending {
-  const { decisions = [], revokedBy } = request.status ?? {};
+  const { decisions = [], revokedBy, grantEnded } = request.status ?? {};
   const denial = decisions.findLast(({ counted, decision, by }) => counted && decision === 'Deny' && by === (revokedBy ?? by));
   if (revokedBy !== undefined)
     return { kind: 'revoked', by: revokedBy, at: Date.parse(denial?.at ?? ''), reason: denial?.reason };
-  if (!RAN.has(stateOf(request))) return { kind: 'undone', state: stateOf(request) };
+  if (grantEnded !== undefined) return { kind: 'lapsed', at: Date.parse(grantEnded.at), why: grantEnded.why };
+  if (!isApproved(request.status?.state)) return { kind: 'undone', state: stateOf(request) };
   return { kind: 'time' };
 }
 
 /** When it ended, or will, ms; a grant that somebody ended does so before its time. */
 function endedAt(request: AccessRequest): number {
   const ending = endingOf(request);
-  if (ending.kind === 'revoked' && !Number.isNaN(ending.at)) return ending.at;
+  if ((ending.kind === 'revoked' || ending.kind === 'lapsed') && !Number.isNaN(ending.at)) return ending.at;
   return Date.parse((ending.kind === 'undone' ? request.status?.decidedAt : request.status?.grantedUntil) ?? '') || 0;
 }

@@ -1,4 +1,4 @@
-import type { AccessRequest } from '@chaperone/api';
+import type { AccessRequest, CountedDecision } from '@chaperone/api';
 import {
   cutWords,
   fullWords,
@@ -6,6 +6,7 @@ import {
   grantWords,
   heldEffects,
   isOpen,
+  isRevocation,
   LOOKING_WORDS,
   purposeWords,
   recentWords,
@@ -23,6 +24,7 @@ import { get, serverNow } from '../server.ts';
 import { useStore } from '../store.ts';
 import { counted as countOf } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
+import { Fact } from '../ui/fact.tsx';
 import { ObjectLink } from '../ui/object-link.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
@@ -87,15 +89,6 @@ export function Whole({ request, viewer }: { request: AccessRequest; viewer: Liv
       </Fact>
       <Answers request={request} />
     </dl>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 
@@ -276,30 +269,32 @@ function Rules({ request, viewer }: { request: AccessRequest; viewer: LiveViewer
 
 function Answers({ request: { status } }: { request: AccessRequest }): JSX.Element | null {
   const { decisions = [], conditions = [] } = status ?? {};
+  const wordOf = (answer: CountedDecision): string =>
+    isRevocation(status ?? {}, answer) ? 'revoked' : answer.decision === 'Approve' ? 'approved' : 'denied';
   if (decisions.length === 0 && conditions.length === 0) return null;
   return (
     <Fact name="Answers">
       <ul class="facts">
-        {decisions.map(({ name, by, decision, reason, at, counted, why }) => (
-          <li key={name}>
-            <Mark
-              look={counted ? (decision === 'Approve' ? 'allow' : 'deny') : 'none'}
-              word={decision === 'Approve' ? 'approved' : 'denied'}
-            />{' '}
-            by <Recorded text={by} names /> <Time at={Date.parse(at)} />
-            {reason !== undefined && (
-              <>
-                : <Recorded text={reason} />
-              </>
-            )}
-            {!counted && (
-              <span class="mute">
-                {' '}
-                does not count: <Recorded text={why ?? 'it is not said why'} frame={false} />
-              </span>
-            )}
-          </li>
-        ))}
+        {decisions.map((answer) => {
+          const { name, by, decision, reason, at, counted, why } = answer;
+          return (
+            <li key={name}>
+              <Mark look={counted ? (decision === 'Approve' ? 'allow' : 'deny') : 'none'} word={wordOf(answer)} /> by{' '}
+              <Recorded text={by} names /> <Time at={Date.parse(at)} />
+              {reason !== undefined && (
+                <>
+                  : <Recorded text={reason} />
+                </>
+              )}
+              {!counted && (
+                <span class="mute">
+                  {' '}
+                  does not count: <Recorded text={why ?? 'it is not said why'} frame={false} />
+                </span>
+              )}
+            </li>
+          );
+        })}
         {conditions.map(({ type, message }) => (
           <li key={type} class="mute">
             <Recorded text={type} frame={false} />: <Recorded text={message} frame={false} />

@@ -10,7 +10,7 @@ import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
-import type { ActionRecord, ApprovalRecord, Entry, FileRecord } from './entries.ts';
+import { type ActionRecord, type ApprovalRecord, type Entry, type FileRecord, hasRows, standingOf } from './entries.ts';
 import { Grid } from './grid.tsx';
 import { loadAction, type WholeAction } from './load-action.ts';
 
@@ -46,7 +46,7 @@ function Action({ session, seq, ended }: { session: string; seq: number; ended: 
   const { record } = data;
   return (
     <>
-      <Decision record={record} />
+      <Decision record={record} approval={data.approval} />
       {data.approval !== undefined && <People approval={data.approval} />}
       {record.text === undefined ? (
         <p class="notice">
@@ -66,12 +66,13 @@ function Action({ session, seq, ended }: { session: string; seq: number; ended: 
   );
 }
 
-function Decision({ record }: { record: ActionRecord }): JSX.Element {
+function Decision({ record, approval }: { record: ActionRecord; approval: ApprovalRecord | undefined }): JSX.Element {
   const { verdict, rule, reason, code, wouldDeny, at, mono } = record;
+  const standing = standingOf(record, approval);
   return (
-    <div class={`decision ${verdictLook(verdict)}`}>
+    <div class={`decision ${standing.look}`}>
       <p>
-        <Mark look={verdictLook(verdict)} word={VERDICT_WORDS[verdict] ?? verdict} />
+        <Mark {...standing} />
         {rule !== undefined && (
           <>
             {' '}
@@ -109,7 +110,7 @@ function People({ approval: { request, state, waitedMs, decisions } }: { approva
     <section>
       <h3>Approval</h3>
       <p>
-        <Mark look={state === 'Released' ? 'allow' : 'deny'} word={state} quiet /> after {lengthOf(waitedMs)}
+        <Mark look={standingOf({ verdict: 'approve' }, { state }).look} word={state} /> after {lengthOf(waitedMs)}
         {request !== undefined && (
           <>
             {' '}
@@ -235,10 +236,10 @@ function Outcome({ whole, session, onMore }: OutcomeProps): JSX.Element {
   );
 }
 
-function Ending({ whole: { record, done, next } }: { whole: WholeAction }): JSX.Element {
+function Ending({ whole: { record, approval, done, next } }: { whole: WholeAction }): JSX.Element {
   if (done === undefined) {
     if (next !== undefined) return <span class="mute">The end of this result is not loaded yet.</span>;
-    if (record.verdict === 'deny') return <>Nothing was sent to the resource.</>;
+    if (standingOf(record, approval).look === 'deny') return <>Nothing was sent to the resource.</>;
     return <Mark look="none" word="No end is recorded: it goes on, or has not arrived." />;
   }
   if (done.error !== undefined)
@@ -249,8 +250,8 @@ function Ending({ whole: { record, done, next } }: { whole: WholeAction }): JSX.
     );
   return (
     <>
-      <Mark look="allow" word="ran" /> {done.tag !== undefined && <Recorded text={done.tag} />} {counted(done.rows, 'row')},{' '}
-      {lengthOf(done.durationMs)}
+      <Mark look="allow" word="ran" /> {done.tag !== undefined && <Recorded text={done.tag} />}
+      {hasRows(done) && ` ${counted(done.rows, 'row')}`}, {lengthOf(done.durationMs)}
       {done.maskedValues > 0 && (
         <>
           , <Mark look="mask" word={`${counted(done.maskedValues, 'value')} masked`} />

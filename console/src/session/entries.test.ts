@@ -1,6 +1,6 @@
 import type { RecordPage, SessionRecord } from '@chaperone/evidence';
 import { expect, test } from 'vitest';
-import { entryAt, NOTHING, stands, VIEWS, withPage } from './entries.ts';
+import { entryAt, hasRows, NOTHING, standingOf, stands, VIEWS, withPage } from './entries.ts';
 
 const action = (seq: number, number: number, verdict: 'allow' | 'deny' = 'allow'): SessionRecord => ({
   type: 'action',
@@ -34,6 +34,29 @@ const pages: RecordPage[] = [
   { items: [], next: 9, end: 9, gap: { from: 5, to: 8 } },
   { items: [action(9, 2)], end: 10 },
 ];
+
+test.each<['allow' | 'deny' | 'approve', string | undefined, string, string]>([
+  ['allow', undefined, 'allow', 'allowed'],
+  ['deny', undefined, 'deny', 'denied'],
+  ['approve', undefined, 'held', 'held'],
+  ['approve', 'Pending', 'held', 'held'],
+  ['approve', 'Released', 'allow', 'approved'],
+  ['approve', 'Denied', 'deny', 'denied'],
+  ['approve', 'Expired', 'deny', 'expired'],
+  ['approve', 'Voided', 'deny', 'voided'],
+  ['approve', 'Unavailable', 'deny', 'unavailable'],
+])('what was judged %s and became %s is drawn as %s, %s', (verdict, state, look, word) => {
+  expect(standingOf({ verdict }, state === undefined ? undefined : { state })).toEqual({ look, word });
+});
+
+test.each<[number, string | undefined, boolean]>([
+  [0, 'UPDATE 1', false],
+  [2, 'SELECT 2', true],
+  [2, 'UPDATE 2', true],
+  [0, undefined, true],
+])('%d rows of %s are told: %s', (rows, tag, told) => {
+  expect(hasRows({ rows, ...(tag !== undefined && { tag }) })).toBe(told);
+});
 
 test('pages become a list in which every action has its end, and a gap its place', () => {
   const outline = pages.reduce(withPage, NOTHING);

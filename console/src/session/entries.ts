@@ -1,4 +1,5 @@
 import type { RecordPage, SessionRecord } from '@chaperone/evidence';
+import { type Look, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
 
 type Of<T extends SessionRecord['type']> = Extract<SessionRecord, { type: T }>;
 export type ActionRecord = Of<'action'>;
@@ -65,10 +66,26 @@ function isEvent(record: SessionRecord): record is Extract<Entry, { kind: 'other
   return type === 'session.open' || type === 'session.close' || type === 'note' || type === 'bytes';
 }
 
+/** What became of an action: its verdict, and of one that was held what people, or time, made of it. */
+export function standingOf(
+  { verdict }: Pick<ActionRecord, 'verdict'>,
+  approval: Pick<ApprovalRecord, 'state'> | undefined,
+): { readonly look: Look; readonly word: string } {
+  const { state = 'Pending' } = approval ?? {};
+  if (verdict !== 'approve' || state === 'Pending')
+    return { look: verdictLook(verdict), word: VERDICT_WORDS[verdict] ?? verdict };
+  return state === 'Released' ? { look: 'allow', word: 'approved' } : { look: 'deny', word: state.toLowerCase() };
+}
+
+/** Whether rows were delivered, or could have been: of what changes some the tag says how many. */
+export function hasRows({ rows, tag }: Pick<DoneRecord, 'rows' | 'tag'>): boolean {
+  return rows > 0 || tag === undefined;
+}
+
 /** What a list may be narrowed to. */
 export const VIEWS = {
   all: () => true,
-  denied: (entry: Entry) => entry.kind === 'action' && entry.record.verdict === 'deny',
+  denied: (entry: Entry) => entry.kind === 'action' && standingOf(entry.record, entry.approval).look === 'deny',
   held: (entry: Entry) => entry.kind === 'action' && entry.record.verdict === 'approve',
   errors: (entry: Entry) => entry.kind === 'action' && entry.done?.error !== undefined,
   masked: (entry: Entry) => entry.kind === 'action' && (entry.done?.maskedValues ?? 0) > 0,

@@ -1,9 +1,9 @@
 import type { JSX } from 'preact';
 import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
-import { Mark, Tally, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
+import { Mark, Tally } from '../ui/verdict.tsx';
 import { OtherText } from './detail.tsx';
-import type { Entry, FileRecord } from './entries.ts';
+import { type Entry, type FileRecord, hasRows, standingOf } from './entries.ts';
 
 /** One line of the list. */
 export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
@@ -25,12 +25,13 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
       </>
     );
   if (entry.kind === 'file') return <FileRow record={entry.record} at={at} />;
-  const { record, done } = entry;
+  const { record, approval, done } = entry;
+  const standing = standingOf(record, approval);
   return (
     <>
       {at}
       <span class="glyph">
-        <Mark look={verdictLook(record.verdict)} word={VERDICT_WORDS[record.verdict] ?? record.verdict} quiet />
+        <Mark {...standing} quiet />
       </span>
       <span class="said">
         {record.text === undefined ? (
@@ -41,14 +42,18 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
       </span>
       <span class="outcome">
         {record.verdict === 'deny' && <span class="mark deny">{record.code}</span>}
+        {record.verdict === 'approve' && standing.look !== 'allow' && (
+          <span class={`mark ${standing.look}`}>{standing.word}</span>
+        )}
         {done?.error !== undefined && <Mark look="finding" word={done.error.code} />}
         {done !== undefined && done.error === undefined && (
           <>
-            <Tally look="mask" count={done.maskedValues} word="values masked" /> {counted(done.rows, 'row')} ·{' '}
+            <Tally look="mask" count={done.maskedValues} word="values masked" />{' '}
+            {hasRows(done) ? counted(done.rows, 'row') : <Recorded text={done.tag ?? ''} frame={false} />} ·{' '}
             {lengthOf(done.durationMs)}
           </>
         )}
-        {done === undefined && record.verdict === 'allow' && <Mark look="none" word="no end" quiet />}
+        {done === undefined && standing.look === 'allow' && <Mark look="none" word="no end" quiet />}
       </span>
     </>
   );
@@ -75,5 +80,5 @@ function beginningOf(text: string): string {
 export function rowClass(entry: Entry): string {
   if (entry.kind === 'gap') return 'gap';
   if (entry.kind !== 'action') return 'other';
-  return verdictLook(entry.record.verdict);
+  return standingOf(entry.record, entry.approval).look;
 }

@@ -1,8 +1,10 @@
 import type { SessionDetail } from '@chaperone/evidence';
 import type { JSX } from 'preact';
-import { serverNow } from '../server.ts';
+import { auth, serverNow } from '../server.ts';
+import { useStore } from '../store.ts';
 import { bytesOf, counted, lengthOf } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
+import { Fact } from '../ui/fact.tsx';
 import { PageHeading } from '../ui/heading.tsx';
 import { ObjectLink } from '../ui/object-link.tsx';
 import { Recorded } from '../ui/recorded.tsx';
@@ -26,58 +28,40 @@ export function SessionHead({ session, title, stale }: { session: SessionDetail;
         )}
       </PageHeading>
       <dl class="meta">
-        <div>
-          <dt>Session</dt>
-          <dd>
-            <code>{name}</code> <CopyButton text={name} label="Copy" />
-          </dd>
-        </div>
-        <div>
-          <dt>When</dt>
-          <dd>
-            {startedAt === undefined ? '–' : <Time at={startedAt} date="always" />}
-            {state === 'open' ? (
-              <>
-                {' '}
-                <Mark look="live" word="live" />
-              </>
-            ) : (
-              length !== undefined && <> + {lengthOf(length)}</>
-            )}
-          </dd>
-        </div>
-        <div>
-          <dt>Agent</dt>
-          <dd>
-            <Recorded text={`${agent.namespace}/${agent.pod ?? agent.serviceAccount}`} names frame={false} />
-          </dd>
-        </div>
+        <Fact name="Session">
+          <code>{name}</code> <CopyButton text={name} label="Copy" />
+        </Fact>
+        <Fact name="When">
+          {startedAt === undefined ? '–' : <Time at={startedAt} date="always" />}
+          {state === 'open' ? (
+            <>
+              {' '}
+              <Mark look="live" word="live" />
+            </>
+          ) : (
+            length !== undefined && <> + {lengthOf(length)}</>
+          )}
+        </Fact>
+        <Fact name="Agent">
+          <Recorded text={`${agent.namespace}/${agent.pod ?? agent.serviceAccount}`} names frame={false} />
+        </Fact>
         {resource !== undefined && (
-          <div>
-            <dt>Protocol</dt>
-            <dd>
-              <Recorded text={resource.protocol} names frame={false} />
-              {mode === 'Audit' && <span class="mute">, audit: nothing is refused</span>}
-            </dd>
-          </div>
+          <Fact name="Protocol">
+            <Recorded text={resource.protocol} names frame={false} />
+            {mode === 'Audit' && <span class="mute">, audit: nothing is refused</span>}
+          </Fact>
         )}
         {purpose !== undefined && purpose !== '' && (
-          <div>
-            <dt>Purpose</dt>
-            <dd>
-              <Recorded text={purpose} />
-            </dd>
-          </div>
+          <Fact name="Purpose">
+            <Recorded text={purpose} />
+          </Fact>
         )}
-        <div>
-          <dt>Evidence</dt>
-          <dd>
-            <EvidenceMark {...session} />{' '}
-            <span class="mute">
-              {counted(session.records, 'record')} in {counted(session.segments, 'segment')}, {bytesOf(session.bytes)}
-            </span>
-          </dd>
-        </div>
+        <Fact name="Evidence">
+          <EvidenceMark {...session} />{' '}
+          <span class="mute">
+            {counted(session.records, 'record')} in {counted(session.segments, 'segment')}, {bytesOf(session.bytes)}
+          </span>
+        </Fact>
       </dl>
       <Findings session={session} />
       {stale && (
@@ -90,6 +74,7 @@ export function SessionHead({ session, title, stale }: { session: SessionDetail;
 }
 
 function Findings({ session: { evidence, state, missing, findings, name } }: { session: SessionDetail }): JSX.Element | null {
+  const command = `chaperone verify ${name}${useStore(auth)?.place ?? ''}`;
   if (evidence === 'received' && state !== 'interrupted') return null;
   return (
     <div class={`banner ${evidence === 'altered' ? 'deny' : 'held'}`}>
@@ -113,7 +98,7 @@ function Findings({ session: { evidence, state, missing, findings, name } }: { s
         </p>
       )}
       <p class="mute">
-        This page shows what is stored and checks no signature. <code>chaperone verify {name}</code> does.
+        This page shows what is stored and checks no signature. <code>{command}</code> does.
       </p>
     </div>
   );

@@ -52,7 +52,7 @@ export function SessionTable({ rows, zoneLabel }: { rows: readonly Row[]; zoneLa
 }
 
 function SessionRow({ row }: { row: Row }): JSX.Element {
-  const { resource, startedAt, actions, denied, masked } = row;
+  const { resource, startedAt, actions, denied, held, masked } = row;
   const [one, many] = actionsWord(resource?.protocol);
   return (
     <tr role="row" class={denied > 0 ? 'has-denied' : ''}>
@@ -69,7 +69,8 @@ function SessionRow({ row }: { row: Row }): JSX.Element {
         {resource?.protocol === 'tcp' ? 'not inspected' : counted(actions, one, many)}
       </td>
       <td role="cell" class="verdicts">
-        <Tally look="allow" count={actions - denied} word="allowed" /> <Tally look="deny" count={denied} word="denied" />{' '}
+        <Tally look="allow" count={Math.max(0, actions - denied - held)} word="allowed" />{' '}
+        <Tally look="deny" count={denied} word="denied" /> <Tally look="held" count={held} word="held" />{' '}
         <Tally look="mask" count={masked} word="values masked" />
         {actions === 0 && <span class="mute">–</span>}
       </td>

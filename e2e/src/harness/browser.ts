@@ -1,15 +1,13 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { launch } from '@chaperone/testing/browser';
 import type { Cluster } from './cluster.ts';
 import { SYSTEM } from './installation.ts';
 import { SITES } from './login.ts';
 import { OUTSIDE } from './shop.ts';
 
-/** Debian's; another one may be named. */
-const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-export const hasChromium = existsSync(CHROMIUM);
+export { hasChromium } from '@chaperone/testing/browser';
 const FORWARDED = /^Forwarding from 127\.0\.0\.1:(\d+)/;
 
 /** A person's browser outside of the cluster, which finds the three sites by way of kubectl port-forward. */
@@ -38,10 +36,7 @@ export class PersonsBrowser implements AsyncDisposable {
       await to(SITES.console, SYSTEM, 'service/chaperone-collector', 443),
       await to(SITES.decide, SYSTEM, `pod/${await leader(cluster)}`, 8445),
     ];
-    const browser = await chromium.launch({
-      executablePath: CHROMIUM,
-      args: ['--no-sandbox', `--host-resolver-rules=${rules.join(',')}`],
-    });
+    const browser = await launch(rules);
     return new PersonsBrowser(browser, forwards);
   }
 

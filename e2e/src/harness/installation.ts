@@ -136,6 +136,15 @@ export class Installation {
     await eventually('the profile of this installation', async () => ((await isWritten()) ? true : undefined), 60_000);
   }
 
+  /** Has parts find names at a Service, or, without one, as everybody does. That is all that an installation would not have. */
+  async resolve(parts: readonly Part[], to?: { service: string; namespace: string; names: readonly string[] }): Promise<void> {
+    const at = (service: string, namespace: string): Promise<string> =>
+      this.cluster.demand(['get', 'service', service, '-n', namespace, '-o', 'jsonpath={.spec.clusterIP}']);
+    const hostAliases = to === undefined ? null : [{ ip: await at(to.service, to.namespace), hostnames: to.names }];
+    const patch = JSON.stringify({ spec: { template: { spec: { hostAliases } } } });
+    for (const part of parts) await this.cluster.demand(['patch', part, '-n', SYSTEM, '--type=merge', '-p', patch]);
+  }
+
   /** Takes a part away, all of its replicas, and waits until they are gone. */
   async stop(part: Part): Promise<void> {
     await this.cluster.demand(['scale', part, '-n', SYSTEM, '--replicas=0']);

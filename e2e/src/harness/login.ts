@@ -59,21 +59,15 @@ export class LoginPod {
     await this.#cluster.apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data: ca });
     await this.#cluster.apply({ apiVersion: 'v1', kind: 'Secret', metadata, stringData: ca });
     await this.#cluster.demand(['wait', '--for=condition=Ready', 'pod/login', '-n', OUTSIDE, '--timeout=90s']);
-    const ip = await this.#cluster.demand(['get', 'service', 'login', '-n', OUTSIDE, '-o', 'jsonpath={.spec.clusterIP}']);
-    await this.#point([{ ip, hostnames: [SITES.login] }]);
+    await this.#installation.resolve(WORKLOADS, { service: 'login', namespace: OUTSIDE, names: [SITES.login] });
     await this.#installation.upgrade({ values: VALUES });
   }
 
   /** Brings operator and collector back to what other files install. */
   async stop(): Promise<void> {
-    await this.#point(null);
+    await this.#installation.resolve(WORKLOADS);
     await this.#installation.upgrade();
     await this.#cluster.demand(['delete', `secret/${AUTHORITY}`, `configmap/${AUTHORITY}`, '-n', SYSTEM, '--ignore-not-found']);
-  }
-
-  async #point(hostAliases: readonly object[] | null): Promise<void> {
-    const patch = JSON.stringify({ spec: { template: { spec: { hostAliases } } } });
-    for (const workload of WORKLOADS) await this.#cluster.demand(['patch', workload, '-n', SYSTEM, '--type=merge', '-p', patch]);
   }
 
   async #objects(config: LoginPodConfig): Promise<object[]> {

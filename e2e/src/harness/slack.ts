@@ -17,7 +17,7 @@ const AUTHORITY = 'slack-ca';
 const PROGRAM = 'e2e/src/harness/slack-pod.ts';
 const SOURCES = [PROGRAM, 'operator/src/notify/fake-slack.test-support.ts'];
 const LABELS = { app: 'slack' };
-const OPERATOR = ['deployment/chaperone-operator', '-n', SYSTEM] as const;
+const OPERATOR = ['deployment/chaperone-operator'] as const;
 const POD = `/api/v1/namespaces/${OUTSIDE}/pods/slack:8080/proxy`;
 
 /** The chart's `notify.slack`, as docs/guides/notifications.md has it. */
@@ -76,14 +76,13 @@ export class SlackPod {
       ],
     });
     await this.#cluster.demand(['wait', '--for=condition=Ready', 'pod/slack', '-n', OUTSIDE, '--timeout=60s']);
-    const ip = await this.#cluster.demand(['get', 'service', 'slack', '-n', OUTSIDE, '-o', 'jsonpath={.spec.clusterIP}']);
-    await this.#point([{ ip, hostnames: NAMES }]);
+    await this.#installation.resolve(OPERATOR, { service: 'slack', namespace: OUTSIDE, names: NAMES });
     await this.#installation.upgrade({ values: VALUES });
   }
 
   /** Brings the operator back to what other files install. */
   async stop(): Promise<void> {
-    await this.#point(null);
+    await this.#installation.resolve(OPERATOR);
     await this.#installation.upgrade();
     await this.#cluster.demand([
       'delete',
@@ -115,11 +114,6 @@ export class SlackPod {
   async whisper(text: string): Promise<true> {
     const heard = async (): Promise<boolean> => (await this.told()).whispers.some((whisper) => whisper.text.includes(text));
     return await eventually(`a word about “${text}”`, async () => ((await heard()) ? true : undefined), 15_000);
-  }
-
-  async #point(hostAliases: readonly object[] | null): Promise<void> {
-    const patch = { spec: { template: { spec: { hostAliases } } } };
-    await this.#cluster.demand(['patch', ...OPERATOR, '--type=merge', '-p', JSON.stringify(patch)]);
   }
 
   #objects(config: SlackPodConfig): object[] {

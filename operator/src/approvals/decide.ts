@@ -1,7 +1,19 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessRequest, ApprovalDecision, RequestStatus } from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
-import { askedOf, counted, ended, type GenerationOf, givenOf, type Grant, isDrifted, revoked, tally } from '@chaperone/policy';
+import {
+  askedOf,
+  counted,
+  ended,
+  type GenerationOf,
+  givenOf,
+  type Grant,
+  isDrifted,
+  lapsed,
+  lapseOf,
+  revoked,
+  tally,
+} from '@chaperone/policy';
 
 export interface RequestFacts {
   readonly request: AccessRequest;
@@ -12,6 +24,10 @@ export interface RequestFacts {
   readonly grant: Grant | undefined;
   /** Nobody waits for it any more. */
   readonly gone: boolean;
+  /** Its pod is there no more. */
+  readonly podGone: boolean;
+  /** What the pod may do on the resource now, by digest; `none`: nothing. Undefined: that is not known. */
+  readonly access: string | undefined;
   readonly now: number;
 }
 export interface RequestIntent {
@@ -35,13 +51,17 @@ export function decideRequest(facts: RequestFacts): RequestIntent {
   };
 }
 
-function statusOf({ request, decisions, generationOf, grant, gone, now }: RequestFacts, before: RequestStatus): RequestStatus {
+function statusOf(facts: RequestFacts, before: RequestStatus): RequestStatus {
+  const { request, decisions, generationOf, grant, gone, now } = facts;
   const asked = askedOf(request);
   const given = decisions.map(givenOf);
   const status = isOpen(before.state)
     ? counted(asked, before, given, now, grant)
     : (revoked(asked, before, given, now) ?? before);
-  if (!isOpen(status.state)) return status;
+  if (!isOpen(status.state)) {
+    const why = facts.podGone ? 'its pod is gone' : lapseOf(asked, generationOf, facts.access);
+    return (why === undefined ? undefined : lapsed(status, why, now)) ?? status;
+  }
   if (isDrifted(request, generationOf)) return ended(asked, status, { state: 'Voided' }, now) ?? status;
   if (gone) return ended(asked, status, { state: 'Withdrawn' }, now) ?? status;
   return status;

@@ -1,12 +1,12 @@
 import { AccessRequest, type AccessPolicy, ApprovalDecision, type RequestState } from '@chaperone/api';
-import { isOpen } from '@chaperone/api/requests';
+import { isGranting, isOpen } from '@chaperone/api/requests';
 import { type Change, Informer, isConflict, keyOf, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
-import { askedOf, type GenerationOf, givenOf, type Grant, grantOf, type StreamLine } from '@chaperone/policy';
+import { accessIn, askedOf, type GenerationOf, givenOf, type Grant, grantOf, type StreamLine } from '@chaperone/policy';
 import { type QueueMetrics, WorkQueue } from '../kube/queue.ts';
 import { isAlive } from '../sidecars/governed.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';
 import { Refusal } from '../sidecars/refusal.ts';
-import { decideRequest, overSince } from './decide.ts';
+import { decideRequest, overSince, type RequestFacts } from './decide.ts';
 import { Contents } from './contents.ts';
 import { ApprovalDesk, requestView } from './desk.ts';
 import { atOf, RequestStore } from './store.ts';
@@ -69,6 +69,8 @@ export class ApprovalOffice {
   readonly #ofPod = new Map<string, Set<string>>();
   /** Those that are not over, by pod. */
   readonly #open = new Map<string, Set<string>>();
+  /** Those of which the same may run again, by pod. */
+  readonly #granting = new Map<string, Set<string>>();
   /** Since when a pod's sidecar is away. */
   readonly #absent = new Map<string, number>();
   readonly #since: number;
@@ -152,7 +154,7 @@ export class ApprovalOffice {
 
   /** The pod, or its sidecar, came or went. */
   podChanged(podUid: string): void {
-    for (const key of this.#open.get(podUid) ?? []) this.#queue.add(key);
+    for (const index of [this.#open, this.#granting]) for (const key of index.get(podUid) ?? []) this.#queue.add(key);
   }
 
   /** Removes what was over for long, and decisions on nothing. */
@@ -184,10 +186,18 @@ export class ApprovalOffice {
 
   /** Which requests a pod has, and which of them are open; what is kept beside one goes with it. */
   #note({ key, before, after }: Change<AccessRequest>): void {
-    if (before !== undefined) for (const index of [this.#ofPod, this.#open]) remove(index, before.spec.agent.podUid ?? '', key);
-    if (after !== undefined) add(this.#ofPod, after.spec.agent.podUid ?? '', key);
-    if (after !== undefined && isOpen(after.status?.state)) add(this.#open, after.spec.agent.podUid ?? '', key);
-    else this.#contents.forget((after ?? before)?.metadata.uid ?? '');
+    if (before !== undefined)
+      for (const index of [this.#ofPod, this.#open, this.#granting]) remove(index, before.spec.agent.podUid ?? '', key);
+    if (after !== undefined) for (const index of this.#indexesOf(after)) add(index, after.spec.agent.podUid ?? '', key);
+    if (after === undefined || !isOpen(after.status?.state)) this.#contents.forget((after ?? before)?.metadata.uid ?? '');
+  }
+
+  #indexesOf({ status = {} }: AccessRequest): Map<string, Set<string>>[] {
+    return [
+      this.#ofPod,
+      ...(isOpen(status.state) ? [this.#open] : []),
+      ...(isGranting(status, this.#o.now()) ? [this.#granting] : []),
+    ];
   }
 
   #measure(before: AccessRequest | undefined, after: AccessRequest | undefined): void {
@@ -208,7 +218,7 @@ export class ApprovalOffice {
   }
 
   #policyChanged(policy: string): void {
-    for (const keys of this.#open.values())
+    for (const keys of [...this.#open.values(), ...this.#granting.values()])
       for (const key of keys)
         if (this.#requests.get(key)?.spec.rules.some((rule) => keyOf({ metadata: rule.policy }) === policy)) this.#queue.add(key);
   }
@@ -222,15 +232,8 @@ export class ApprovalOffice {
     const young = LAG_MS - this.#ageOf(request);
     if (request.status?.state === undefined && young > 0) return young;
     const gone = isOpen(request.status?.state) ? this.#gone(request) : undefined;
-    const now = this.#o.now();
-    const { status, told } = decideRequest({
-      request,
-      decisions,
-      generationOf: this.#generationOf,
-      grant: this.#grantOf(request, now),
-      gone: gone === 0,
-      now,
-    });
+    const facts = this.#factsOf(request, decisions, gone === 0);
+    const { status, told } = decideRequest(facts);
     try {
       if (status !== undefined) await this.#store.write(request, status);
     } catch (error) {
@@ -239,7 +242,22 @@ export class ApprovalOffice {
     }
     for (const { decision, status: said } of told) await this.#store.tell(atOf(decision), said);
     if (!isOpen((status ?? request.status)?.state)) return undefined;
-    return Math.min(Math.max(Date.parse(request.spec.expiresAt) - now, 0) + 1, gone ?? MAX_WAIT_MS, MAX_WAIT_MS);
+    return Math.min(Math.max(Date.parse(request.spec.expiresAt) - facts.now, 0) + 1, gone ?? MAX_WAIT_MS, MAX_WAIT_MS);
+  }
+
+  #factsOf(request: AccessRequest, decisions: readonly ApprovalDecision[], gone: boolean): RequestFacts {
+    const { hub, now } = this.#o;
+    const { agent, resource } = request.spec;
+    return {
+      request,
+      decisions,
+      generationOf: this.#generationOf,
+      grant: this.#grantOf(request, now()),
+      gone,
+      podGone: this.#isPodGone(request),
+      access: accessIn(hub.snapshotOf(agent.podUid ?? ''), resource),
+      now: now(),
+    };
   }
 
   /** What a request was granted with, if that stands. Before it runs the desk asks the API server once more. */
@@ -260,11 +278,10 @@ export class ApprovalOffice {
   }
 
   /** ms until nobody waits for the request any more: 0 now; undefined while somebody does. */
-  #gone({ metadata: { namespace = '' }, spec: { agent } }: AccessRequest): number | undefined {
+  #gone(request: AccessRequest): number | undefined {
     const { hub, now } = this.#o;
-    const podUid = agent.podUid ?? '';
-    const pod = this.#o.pods.get(`${namespace}/${agent.pod ?? ''}`);
-    if (pod?.metadata.uid !== podUid || !isAlive(pod)) return 0;
+    const podUid = request.spec.agent.podUid ?? '';
+    if (this.#isPodGone(request)) return 0;
     if (hub.has(podUid)) {
       // Whoever was here is away from the moment on at which it is missed.
       this.#absent.set(podUid, Number.POSITIVE_INFINITY);
@@ -274,6 +291,11 @@ export class ApprovalOffice {
     const since = seen === Number.POSITIVE_INFINITY ? now() : seen;
     this.#absent.set(podUid, since);
     return Math.max(0, since + ABSENT_MS - now());
+  }
+
+  #isPodGone({ metadata: { namespace = '' }, spec: { agent } }: AccessRequest): boolean {
+    const pod = this.#o.pods.get(`${namespace}/${agent.pod ?? ''}`);
+    return pod === undefined || pod.metadata.uid !== (agent.podUid ?? '') || !isAlive(pod);
   }
 
   #decisionsOn(key: string): ApprovalDecision[] {

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { eventually, type FakeApiServer } from '@chaperone/kube/fake-api-server';
 import { KINDS } from '@chaperone/kube';
 import { AGENTS, type OpenStream, putAgentPod, reviewsTokens } from '../operator.test-support.ts';
-import { askingCluster, POLICY, refusesStatus, told } from './asking.test-support.ts';
+import { askingCluster, POLICY, refusesStatus, RESOURCE, told } from './asking.test-support.ts';
 
 const cluster = askingCluster();
 const { approved, ask, call, connect, decide, enrol, putPolicy, question, release, requestAt, stateOf } = cluster;
@@ -244,10 +244,32 @@ describe('what was granted', () => {
   });
 
   test('ends with its policy', async () => {
-    await granted();
+    const first = await granted();
     putPolicy({ purpose: 'answer tickets, well' });
+    await eventually(() =>
+      expect(requestAt(first.name).status?.grantEnded).toEqual({ at: expect.any(String), why: 'its policy changed' }),
+    );
     await eventually(async () => expect(await ask(again())).toMatchObject({ state: 'Pending' }));
     putPolicy();
+  });
+
+  const OTHER = { namespace: AGENTS, name: 'other' };
+  function putOther(): void {
+    const rules = [{ name: 'never', effect: 'Deny', resource: RESOURCE, sql: { statements: ['drop'] } }];
+    api.put(KINDS.accessPolicies, {
+      metadata: OTHER,
+      spec: { agents: { serviceAccounts: ['support'] }, purpose: 'more', rules },
+    });
+  }
+  test.each<[string, () => void, string]>([
+    ['another policy on its resource', () => putOther(), 'the resource, or another policy on it, changed'],
+    ['its pod', () => api.remove(KINDS.pods, { namespace: AGENTS, name: me }), 'its pod is gone'],
+  ])('ends with %s, and says so', async (_, change, why) => {
+    const first = await granted();
+    change();
+    await eventually(() => expect(requestAt(first.name).status?.grantEnded?.why).toBe(why));
+    expect(requestAt(first.name).status?.state).toBe('Ran');
+    api.remove(KINDS.accessPolicies, OTHER);
   });
 
   test('is not there where one who approved meant once only', async () => {

@@ -10,6 +10,7 @@ import {
   grantable,
   hasChromium,
   launch,
+  leave,
   PAGE,
   type Site,
   signIn,
@@ -32,7 +33,7 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
   });
   afterAll(() => browser.close());
   afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()));
+    await Promise.all(browser.contexts().map(leave));
     await site[Symbol.asyncDispose]();
   });
 

@@ -1,20 +1,16 @@
-import { existsSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { AccessRequest, ApprovalDecision } from '@chaperone/api';
 import { KINDS } from '@chaperone/kube';
 import type { RequestContent } from '@chaperone/policy';
 import { PAGE_CLIENT, startProvider, type TestProvider } from '@chaperone/testing';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { anAccessRequest, REQUEST } from '../notify/request.test-support.ts';
 import { DecideConfig } from './config.ts';
 import { createDecide } from './server.ts';
 
-/** Debian's; another one may be named. */
-const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-export const hasChromium = existsSync(CHROMIUM);
-export const launch = (): Promise<Browser> => chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+export { hasChromium, launch, leave } from '@chaperone/testing/browser';
 
 export interface Site extends AsyncDisposable {
   readonly origin: string;

@@ -1,7 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { REQUEST } from '../notify/request.test-support.ts';
-import { hasChromium, launch, PAGE, type Site, startSite, signIn, visit } from './decide.test-support.ts';
+import { hasChromium, launch, leave, PAGE, type Site, startSite, signIn, visit } from './decide.test-support.ts';
 
 let site: Site;
 beforeEach(async () => {
@@ -161,7 +161,7 @@ describe.skipIf(!hasChromium)('who is signed in', () => {
     const one = await visit(browser, site);
     await signIn(one);
     const cookies = await one.context.cookies(site.origin);
-    await one.context.close();
+    await leave(one.context);
     expect(cookies).toMatchObject([{ name: '__Host-chaperone-decide', httpOnly: true, secure: true, sameSite: 'Strict' }]);
     return cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
   }

@@ -16,6 +16,7 @@ import {
   grantable,
   hasChromium,
   launch,
+  leave,
   type Site,
   signIn,
   startSite,
@@ -53,7 +54,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
   });
   afterAll(() => browser.close());
   afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()));
+    await Promise.all(browser.contexts().map(leave));
     await site[Symbol.asyncDispose]();
   });
   it('what a person signs becomes their decision, which an auditor can check', async () => {

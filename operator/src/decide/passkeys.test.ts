@@ -7,7 +7,18 @@ import { eventually } from '@chaperone/kube/fake-api-server';
 import { AttestError, verifyDecision } from '@chaperone/policy/attest';
 import { anAccessRequest } from '../notify/request.test-support.ts';
 import { termsOf } from './config.ts';
-import { answer, atIssuer, hasChromium, launch, type Site, signIn, startSite, type Visit, visit } from './decide.test-support.ts';
+import {
+  answer,
+  atIssuer,
+  hasChromium,
+  launch,
+  leave,
+  type Site,
+  signIn,
+  startSite,
+  type Visit,
+  visit,
+} from './decide.test-support.ts';
 
 const [RULE] = anAccessRequest().spec.rules;
 type Decision = Parameters<typeof verifyDecision>[0];
@@ -49,7 +60,7 @@ describe.skipIf(!hasChromium)('a passkey, in a browser with an authenticator of 
     }));
   });
   afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()));
+    await Promise.all(browser.contexts().map(leave));
     await site[Symbol.asyncDispose]();
   });
 

@@ -1,6 +1,15 @@
 import type { AccessPolicy, PolicyRule, ProtectedResource } from '@chaperone/api';
 import { policyWarnings } from '@chaperone/policy';
-import { type ConditionDraft, enumerate, fails, holds, type Problem, withReady } from '../conditions.ts';
+import {
+  acceptance,
+  type ConditionDraft,
+  enumerate,
+  fails,
+  holds,
+  ineffective,
+  type Problem,
+  withReady,
+} from '@chaperone/policy/conditions';
 
 /** A pod of the policy's namespace that is governed and has not ended. */
 export interface CandidatePod {
@@ -47,31 +56,7 @@ const ruleList = (rules: readonly PolicyRule[]): string => {
   return `${rules.length === 1 ? 'rule' : 'rules'} ${names}${rules.length > MAX_LISTED ? ` and ${rules.length - MAX_LISTED} more` : ''}`;
 };
 
-function approversMissing({ policy }: PolicyFacts): Problem | undefined {
-  const index = policy.spec.rules.findIndex((rule) => {
-    const { groups = [], users = [] } = rule.approval?.approvers ?? {};
-    const all = rule.approval?.all ?? [];
-    return rule.effect === 'RequireApproval' && groups.length + users.length + all.length === 0;
-  });
-  const rule = policy.spec.rules[index];
-  if (rule === undefined) return undefined;
-  return {
-    code: 'ApproversMissing',
-    message: `rule "${rule.name}" needs approval but names nobody; add spec.rules[${index}].approval.approvers. Until then it denies`,
-  };
-}
-
-/** A rule that wants a signature where nobody can give one holds what it covers until it expires. */
-function signatureUnavailable({ policy, signing }: PolicyFacts): Problem | undefined {
-  if (signing) return undefined;
-  const wanted = policy.spec.rules.find(({ approval }) => (approval?.assurance ?? 'kubernetes') !== 'kubernetes');
-  if (wanted === undefined) return undefined;
-  const { name, approval } = wanted;
-  return {
-    code: 'SignatureUnavailable',
-    message: `rule "${name}" wants approvals that are ${approval?.assurance === 'passkey' ? 'by passkey' : 'signed'}, and there is no page to sign them on; set operator.decide of the chart. Until then nobody can approve`,
-  };
-}
+const UNSIGNED = 'there is no page to sign them on; set operator.decide of the chart. Until then nobody can approve';
 
 function resourceNotFound({ policy, resources, granted }: PolicyFacts): Problem | undefined {
   const missing = policy.spec.rules.find((rule) => !resources.has(target(rule)));
@@ -191,23 +176,16 @@ function noAgents({ policy, candidates }: PolicyFacts): string {
   return `no running pod matches ${selector.filter((part) => part !== '').join(' ')}${hint}`;
 }
 
-/** What comes to nothing though it is no failure; the first code stands for all. */
-function ineffective({ policy, resources }: PolicyFacts): Problem | undefined {
-  // A policy that is not accepted says so with a condition of its own.
-  const warnings = policyWarnings(policy, resources).filter(({ code }) => code !== 'ApproversMissing');
-  const [first] = warnings;
-  return first && { code: first.code, message: warnings.map(({ message }) => message).join('. ') };
-}
-
 /** The conditions of an AccessPolicy, in their fixed order, Ready last; Conflicted and Ineffective only while they are true. */
 export function decidePolicy(facts: PolicyFacts): PolicyDecision {
-  const unaccepted = approversMissing(facts) ?? signatureUnavailable(facts);
+  const { policy, resources, signing } = facts;
+  const warnings = policyWarnings(policy, resources);
   const unresolved = resourceNotFound(facts) ?? notGranted(facts) ?? resourceNotReady(facts);
   const shadowed = ruleShadowed(facts);
-  const vain = ineffective(facts);
+  const vain = ineffective(warnings);
   const running = programmed(facts);
   const drafts: ConditionDraft[] = [
-    unaccepted === undefined ? holds('Accepted', 'the policy is accepted', 'Accepted') : fails('Accepted', unaccepted),
+    acceptance(policy, warnings, signing ? undefined : UNSIGNED),
     unresolved === undefined
       ? holds('ResolvedRefs', 'all that its rules name is there and ready', 'RefsResolved')
       : fails('ResolvedRefs', unresolved),

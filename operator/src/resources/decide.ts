@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { CODES, type Code, PROTOCOLS, type ProtectedResource, type ResourceAddress } from '@chaperone/api';
 import { keyOf } from '@chaperone/kube';
 import { keysWanted, readCredential, type ResourceObservation } from '@chaperone/policy';
-import { type ConditionDraft, fails, firstProblem, holds, type Problem, unknown, withReady } from '../conditions.ts';
+import { type ConditionDraft, fails, firstProblem, holds, type Problem, unknown, withReady } from '@chaperone/policy/conditions';
 import { type SecretView, UPSTREAM_ANNOTATION } from './secrets.ts';
 
 /** Everything that the conditions of one ProtectedResource depend on. */

@@ -9,7 +9,7 @@ import {
   type Snapshot,
   withHashKeys,
 } from '@chaperone/policy';
-import type { Problem } from '../conditions.ts';
+import type { Problem } from '@chaperone/policy/conditions';
 import type { SecretView } from '../resources/secrets.ts';
 
 /** A resource with all that was found out about it. */

@@ -2,8 +2,8 @@ import type { RequestSpec, RequestStatus } from '@chaperone/api';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isGranting } from '@chaperone/api/requests';
-import { grantOf, isSameTemplate, revoked } from './grant.ts';
-import { counted, ended } from './request.ts';
+import { grantOf, isSameTemplate, lapsed, revoked } from './grant.ts';
+import { counted, ended, lapseOf } from './request.ts';
 import { anAskingRule, aRequest, decisionOn } from './request.test-support.ts';
 import { type Asked, type GivenDecision, tally } from './tally.ts';
 
@@ -49,7 +49,12 @@ describe('an approval grants', () => {
     [
       'its values may say what it does',
       aRequest({ rules: [anAskingRule({ grant: 1800 })] }),
-      'it can be approved for one execution only',
+      'it can be approved for one execution only: its values may say what it does',
+    ],
+    [
+      'running it again does more, as the one who asks says',
+      aRequest({ rules: [anAskingRule({ grant: 1800 })], once: 'it calls a function that waits' }),
+      'it can be approved for one execution only: it calls a function that waits',
     ],
     ['it is more than a rule lets', granting({ grant: 600 }), 'the same can be approved for 600 s at most'],
   ])('nothing, and is none, where %s', (_, asked, why) => {
@@ -75,6 +80,7 @@ describe('a grant', () => {
     ['of a request that was voided', { ...ran, state: 'Voided' }, given, NOW],
     ['of a request that was denied', { ...ran, state: 'Denied' }, given, NOW],
     ['that somebody ended', { ...ran, revokedBy: 'bob' }, given, NOW],
+    ['that reaches nothing any more', lapsed(ran, 'its policy changed', NOW) ?? {}, given, NOW],
     [
       'that somebody ended, of which nobody has taken notice yet',
       ran,
@@ -100,6 +106,40 @@ describe('a grant', () => {
     expect(status?.revokedBy).toBe(isEnded ? 'bob' : undefined);
     if (status !== undefined) expect(isGranting(status, NOW + MINUTE)).toBe(false);
     if (status !== undefined) expect(status.state).toBe('Ran');
+  });
+
+  it.each<[string, number | undefined, string | undefined, string | undefined]>([
+    ['while all is as it was', 1, 'a', undefined],
+    ['while nobody knows what the agent may do', 1, undefined, undefined],
+    ['once its policy is another', 2, 'a', 'its policy changed'],
+    ['once its policy is gone', undefined, 'a', 'its policy changed'],
+    ['once another policy, or the resource, is another', 1, 'b', 'the resource, or another policy on it, changed'],
+    ['once the resource is out of reach', 1, 'none', 'the agent may not use the resource any more'],
+  ])('reaches something or not, %s', (_, generation, access, why) => {
+    const sealed = { spec: { ...asked.spec, access: 'a' } };
+    expect(lapseOf(sealed, () => generation, access)).toBe(why);
+    expect(
+      lapseOf(asked, () => 1, 'b'),
+      'of a request that does not say',
+    ).toBeUndefined();
+  });
+
+  it('that reaches nothing any more ends then, once, and says why', () => {
+    const over = lapsed(ran, 'its policy changed', NOW);
+    expect(over).toEqual({ ...ran, grantEnded: { at: '2026-01-01T00:01:30.000Z', why: 'its policy changed' } });
+    expect(lapsed(over ?? {}, 'its pod is gone', NOW), 'it is over').toBeUndefined();
+    expect(
+      revoked(asked, over ?? {}, [decisionOn(asked, { by: 'bob', groups: ['dba'], decision: 'Deny' })], NOW),
+    ).toBeUndefined();
+  });
+
+  it.each(['Voided', 'Withdrawn'] as const)('ends with a request that is %s before it ran', (state) => {
+    const why = `the request that it was given with was ${state.toLowerCase()}`;
+    expect(ended(asked, approved, { state }, NOW + MINUTE)?.grantEnded).toEqual({ at: '2026-01-01T00:02:30.000Z', why });
+  });
+  it('ends with a request that expires before it ran', () => {
+    const late = counted(asked, approved, given, NOW + 10 * MINUTE);
+    expect(late).toMatchObject({ state: 'Expired', grantEnded: { at: '2026-01-01T00:11:30.000Z' } });
   });
 
   it('approves another request, which names the people, until somebody denies that', () => {

@@ -68,6 +68,11 @@ export function revoked(
   return { ...status, revokedBy: by, decisions: [...(status.decisions ?? []), told].slice(-64) };
 }
 
+/** The status of a request whose grant reaches nothing any more, for a reason; undefined: it has none that is open. */
+export function lapsed(status: RequestStatus, why: string, now: number): RequestStatus | undefined {
+  return isGranting(status, now) ? { ...status, grantEnded: { at: new Date(now).toISOString(), why } } : undefined;
+}
+
 /** Whether one request's grant is about another: the same agent, resource, rules and template. */
 export function isSameTemplate(granting: Pick<Asked, 'namespace' | 'spec'>, asked: Pick<Asked, 'namespace' | 'spec'>): boolean {
   const key = sameKey(granting.namespace, granting.spec);

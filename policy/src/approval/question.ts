@@ -86,6 +86,8 @@ export const Question = z.object({
   template: digest.optional(),
   /** The same for people: `?` in place of each value. */
   templateText: z.string().max(MAX_REQUEST_TEXT).optional(),
+  /** Why there is no template. */
+  once: z.string().max(256).optional(),
   transaction: z.boolean(),
   onBehalfOf: z.object({ issuer: z.string().max(512), user: z.string().max(256) }).optional(),
   digest,

@@ -225,6 +225,11 @@ describe('a request', () => {
     const ran = freed.ok ? ended(asked, freed.status, { state: 'Ran' }, NOW) : undefined;
     expect([approved.preview, ran?.preview]).toEqual([known?.preview, known?.preview]);
   });
+  it.each(['Withdrawn', 'Voided'] as const)('that is %s says when, or when it was decided before', (state) => {
+    expect(ended(asked, { state: 'Pending' }, { state }, NOW)?.decidedAt).toBe('2026-01-01T00:01:30.000Z');
+    const decidedAt = '2026-01-01T00:01:00.000Z';
+    expect(ended(asked, { state: 'Approved', decidedAt }, { state }, NOW)?.decidedAt).toBe(decidedAt);
+  });
   it.each<[string, RequestState, string]>([
     ['what it would meet is for another digest', 'Pending', 'f'.repeat(64)],
     ...REQUEST_STATES.filter((state) => !isOpen(state)).map((state): [string, RequestState, string] => [

@@ -1,8 +1,8 @@
 import type { Approvers, Condition, CountedDecision, RequestSpec, RequestState, RequestStatus } from '@chaperone/api';
 import { isOpen } from '@chaperone/api/requests';
-import type { Access, AccessRule, Agent } from '../access.ts';
+import type { Access, AccessRule, Agent, Snapshot } from '../access.ts';
 import type { EndRequest, Looked, LookedRequest, Preview, Question, RequestView } from './question.ts';
-import { type Grant, grantedUntil } from './grant.ts';
+import { type Grant, grantedUntil, lapsed } from './grant.ts';
 import { type Asked, type GivenDecision, tally } from './tally.ts';
 
 /** Why nobody is asked: codes of the table in @chaperone/api. */
@@ -40,6 +40,7 @@ export function requestOf(
         purpose: access.purpose.slice(0, 512),
         ...(onBehalfOf !== undefined && { onBehalfOf }),
       },
+      access: access.digest,
       mode: approvals.some(({ mode }) => mode === 'retry') ? 'retry' : 'hold',
       rules: rules.flatMap(({ rule, generation = 0 }) => (rule === undefined ? [] : approversOf(rule, generation, now))),
       expiresAt: new Date(now + timeoutMs).toISOString(),
@@ -101,7 +102,6 @@ export function counted(
   const granted = outcome === 'Pending' && grant !== undefined && now < grant.until ? grant.decisions : undefined;
   const isLate = outcome !== 'Denied' && now > Date.parse(asked.spec.expiresAt);
   const state: RequestState = isLate ? 'Expired' : granted === undefined ? outcome : 'Approved';
-  const until = outcome === 'Approved' ? grantedUntil(asked, decisions, Date.parse(status.decidedAt ?? '') || now) : undefined;
   const decidedAt = state === 'Pending' ? undefined : (status.decidedAt ?? new Date(now).toISOString());
   return told(
     asked,
@@ -110,11 +110,31 @@ export function counted(
       state,
       votes,
       decisions: atMost64([...decisions, ...(granted ?? [])]),
-      ...(until !== undefined && { grantedUntil: new Date(until).toISOString() }),
+      ...(outcome === 'Approved' && granting(asked, { state, before: status, decisions }, now)),
       ...(decidedAt !== undefined && { decidedAt }),
     },
     now,
   );
+}
+
+/** What approvals grant beyond the request; that ends with one that expires before it is used. */
+function granting(
+  asked: Asked,
+  {
+    state,
+    before,
+    decisions,
+  }: {
+    readonly state: RequestState;
+    readonly before: RequestStatus;
+    readonly decisions: readonly CountedDecision[];
+  },
+  now: number,
+): Pick<RequestStatus, 'grantedUntil' | 'grantEnded'> {
+  const until = grantedUntil(asked, decisions, Date.parse(before.decidedAt ?? '') || now);
+  if (until === undefined) return {};
+  const grantEnded = state === 'Expired' ? undone(before, state, now).grantEnded : undefined;
+  return { grantedUntil: new Date(until).toISOString(), ...(grantEnded !== undefined && { grantEnded }) };
 }
 
 /** As many as a status holds; who counts is not crowded out by who does not. */
@@ -129,6 +149,28 @@ export type GenerationOf = (policy: { readonly namespace: string; readonly name:
 /** Whether a policy that asked is another by now, or none. */
 export function isDrifted({ spec }: Pick<Asked, 'spec'>, generationOf: GenerationOf): boolean {
   return spec.rules.some(({ policy, generation }) => generationOf(policy) !== generation);
+}
+
+/** What an agent may do on a resource by what it was given last, as a digest; `none`: nothing. Undefined: nobody knows. */
+export function accessIn(
+  snapshot: Pick<Snapshot, 'resources'> | undefined,
+  { namespace, name }: RequestSpec['resource'],
+): string | undefined {
+  const found = snapshot?.resources.find(
+    ({ access: { resource } }) => resource.namespace === namespace && resource.name === name,
+  );
+  return snapshot === undefined ? undefined : (found?.access.digest ?? 'none');
+}
+
+/** Why what a request grants can reach nothing any more; undefined: it can, as far as anybody knows. `access` is {@link accessIn}. */
+export function lapseOf(
+  { spec }: Pick<Asked, 'spec'>,
+  generationOf: GenerationOf,
+  access: string | undefined,
+): string | undefined {
+  if (isDrifted({ spec }, generationOf)) return 'its policy changed';
+  if (access === undefined || spec.access === undefined || access === spec.access) return undefined;
+  return access === 'none' ? 'the agent may not use the resource any more' : 'the resource, or another policy on it, changed';
 }
 
 export type Release =
@@ -158,7 +200,14 @@ export function ended(
 ): RequestStatus | undefined {
   const ran = end.state === 'Ran' || end.state === 'Failed';
   if (ran ? status.state !== 'Released' : !isOpen(status.state)) return undefined;
-  return told(asked, { ...status, state: end.state, ...(end.result !== undefined && { result: end.result }) }, now);
+  const before = ran ? status : undone(status, end.state, now);
+  const decidedAt = status.decidedAt ?? new Date(now).toISOString();
+  return told(asked, { ...before, state: end.state, decidedAt, ...(end.result !== undefined && { result: end.result }) }, now);
+}
+
+/** What was granted with an approval that is never used ends with it. */
+function undone(status: RequestStatus, state: RequestState, now: number): RequestStatus {
+  return lapsed(status, `the request that it was given with was ${state.toLowerCase()}`, now) ?? status;
 }
 
 /** What becomes of a request when it is said what it would meet; undefined: that is said, or nobody needs it any more. */

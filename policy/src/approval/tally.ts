@@ -7,7 +7,7 @@ import {
   isAssured,
   type RequestSpec,
 } from '@chaperone/api';
-import { isOwn, mayDecide, mayGrant } from '@chaperone/api/requests';
+import { isOwn, mayDecide, mayGrant, onceWhy } from '@chaperone/api/requests';
 
 /** A decision as the store has it. */
 export interface GivenDecision {
@@ -100,7 +100,9 @@ function refused(asked: Asked, given: GivenDecision): string | undefined {
 function beyond({ spec }: Asked, { spec: { grantFor = 0 } }: GivenDecision): string | undefined {
   const most = mayGrant(spec);
   if (grantFor <= most) return undefined;
-  return most === 0 ? 'it can be approved for one execution only' : `the same can be approved for ${most} s at most`;
+  if (most > 0) return `the same can be approved for ${most} s at most`;
+  const once = onceWhy(spec);
+  return `it can be approved for one execution only${once === undefined ? '' : `: ${once}`}`.slice(0, 256);
 }
 
 /** Why this person's word on exactly this request is worth nothing, `late` if nothing else is wrong with it. */

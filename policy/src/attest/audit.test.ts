@@ -141,7 +141,7 @@ describe('a bundle as an honest operator left it', () => {
     const escalation = { at: '2026-01-01T12:02:00Z', groups: ['sre'], users: [] };
     const template = { template: 'c'.repeat(64), templateText: 'update tickets set status = ?' };
     expect(viewText(aCopiedRequest(template, { grant: 3600, escalation })).shown).toMatchInlineSnapshot(
-      `"a44b7770e974d2c25ce5da22576bd3b34b08e0e6475f403d3875a7901b3a4bb7"`,
+      `"55e808cca6dd861c950dca75644eba57a687f15731451b5871cc9e8b227b025b"`,
     );
   });
 });
@@ -158,14 +158,15 @@ describe('a view, which is what people sign,', () => {
     const rows = drawnOf({ template, templateText: 'update tickets set status = ?' });
     expect(rows.filter((row) => row.startsWith('Again')).slice(2)).toEqual([
       'Again: pod with the UID pod-1',
-      'Again: template 9c1f-44ab',
+      'Again: sealed without its values as 9c1f-44ab-cccc-cccc, the first 64 bits of its template',
       'Again, any ?: update tickets set status = ?',
     ]);
     expect(drawnOf({}).filter((row) => row.startsWith('Again'))).toEqual([]);
   });
 
-  it('shows no statement in place of a template that is not told', () => {
-    expect(drawnOf({ template }).at(-1)).toBe('Again, any ?: the statement with ? for each value is too long to be shown');
+  it('offers nothing for some time whose text without values is not told', () => {
+    expect(drawnOf({ template }).filter((row) => row.startsWith('Again'))).toEqual([]);
+    expect(viewOf(aCopiedRequest({ template }, { grant: 3600 })).grants).toEqual([]);
   });
 });
 
@@ -447,8 +448,8 @@ describe('a request is found out whose', () => {
 
   it('decision is gone, and it says to have counted it', async () => {
     const [found] = await auditOf([request, jane]);
-    expect(found).toMatchObject({ verdict: 'contradicted', outcome: 'Pending', votes: '1/2' });
-    expect(found?.message).toBe(`it counts ${bob.metadata.name}, which is not here or is no proof`);
+    expect(found).toMatchObject({ verdict: 'missing', code: 'DecisionMissing', outcome: 'Pending', votes: '1/2' });
+    expect(found?.message).toBe(`it counts ${bob.metadata.name}, which is not here`);
   });
 
   it('two approvals are one person’s', async () => {
@@ -521,6 +522,16 @@ describe('what people granted', () => {
       expect(verdicts(await auditOf([granting, yes, each]))).toEqual(['follows', 'unverifiable', 'follows']);
   });
 
+  it('that reached nothing any more covers what ran before, of a request that was never used too', async () => {
+    const grantEnded = { at: '2026-01-01T12:05:30.000Z', why: 'its policy changed' };
+    for (const mods of [{ grantEnded }, { grantEnded, state: 'Voided' as const }]) {
+      const over = granted(mods);
+      expect(verdicts(await auditOf([over, yes, again(soon)]))).toEqual(['follows', 'unverifiable', 'follows']);
+      const later = await auditOf([over, yes, again('2026-01-01T12:06:00.000Z')]);
+      expect(verdicts(later)[2]).toBe('contradicted StateContradicted');
+    }
+  });
+
   it('is nothing where the operator heard of it too late, which is no fault', async () => {
     const late = { ...first, status: counted(askedOf(first), {}, [givenOf(yes)], Date.parse('2026-01-01T12:09:00Z')) };
     expect(late.status).toMatchObject({ state: 'Expired', grantedUntil: '2026-01-01T12:19:00.000Z' });
@@ -549,13 +560,13 @@ describe('what people granted', () => {
       [granting, yes, again(soon, { agent: { serviceAccount: 'other', purpose: '' } })],
       'contradicted StateContradicted',
     ],
-    ['without what granted it', [again(soon)], 'contradicted StateContradicted'],
+    ['without what granted it', [again(soon)], 'missing DecisionMissing'],
     [
       'with nothing that says what was counted',
       [{ ...again(soon), status: { state: 'Ran', decidedAt: soon } }],
       'contradicted RequestMissing',
     ],
-    ['where nobody approved that', [granting, again(soon)], 'contradicted StateContradicted'],
+    ['where nobody approved that', [granting, again(soon)], 'missing DecisionMissing'],
     ['after somebody ended it', [granting, yes, no(60_000), again(soon)], 'contradicted StateContradicted'],
     ['before it was given', [granting, yes, again('2026-01-01T11:59:50.000Z')], 'contradicted StateContradicted'],
     [

@@ -4,6 +4,7 @@ import {
   type Assurance,
   ATTESTED_BY,
   type DecisionWay,
+  KEPT_LOCALLY,
   type RequestState,
 } from '@chaperone/api';
 import type { Code } from '@chaperone/api/codes';
@@ -101,11 +102,30 @@ export async function audit(bundle: Bundle, proofs: Proofs | undefined): Promise
     const given = good.map(({ decision }) => givenOf(decision));
     return [requests.get(key) ?? [], older.get(key) ?? []].flat().map((request) => ({ request, given }));
   };
+  const here = new Set([...bundle.decisions.map(({ metadata }) => metadata.name), ...bundle.unreadable.map(({ name }) => name)]);
   return [...new Set([...requests.keys(), ...on.keys(), ...broken.keys()])].toSorted().map((key) => {
     const { grantedBy } = requests.get(key)?.spec ?? {};
     const [granting] = grantedBy === undefined ? [] : believed(`${key.split('/')[0] ?? ''}/${grantedBy}`);
-    return audited(key, believed(key), granting, checked.get(key) ?? [], broken.get(key) ?? []);
+    const found = audited(key, believed(key), granting, checked.get(key) ?? [], broken.get(key) ?? []);
+    const copies = [requests.get(key) ?? [], older.get(key) ?? []].flat();
+    const missing = found.verdict === 'unreadable' ? undefined : missed(copies, here);
+    return missing === undefined ? found : { ...found, verdict: 'missing', ...missing };
   });
+}
+
+/** Why a request cannot be counted again: of what it counts, not all is here. */
+function missed(copies: readonly AccessRequest[], here: ReadonlySet<string>): Finding | undefined {
+  if (copies.some(({ metadata }) => metadata.annotations?.[KEPT_LOCALLY] !== undefined))
+    return {
+      code: 'DecisionMissing',
+      message:
+        'chaperone up kept it in its memory and gives out no decisions, so nothing of it can be verified; the record of its session says who decided',
+    };
+  const counted = copies.flatMap(({ status }) => (status?.decisions ?? []).filter((each) => each.counted));
+  const [first, ...more] = new Set(counted.map(({ name }) => name).filter((name) => !here.has(name)));
+  if (first === undefined) return undefined;
+  const others = more.length === 0 ? '' : `, nor are ${more.length} more`;
+  return { code: 'DecisionMissing', message: `it counts ${first}, which is not here${others}` };
 }
 
 /** All decisions on one request, the oldest first. */

@@ -114,9 +114,10 @@ function timeProblem({ metadata: { creationTimestamp } }: Pick<AccessRequest, 'm
 }
 
 function requestProblem(request: AccessRequest): string | undefined {
-  const { decidedAt, grantedUntil } = request.status ?? {};
+  const { decidedAt, grantedUntil, grantEnded } = request.status ?? {};
   if (!isTime(request.spec.expiresAt)) return 'spec.expiresAt is no time';
   if (decidedAt !== undefined && !isTime(decidedAt)) return 'status.decidedAt is no time';
+  if (grantEnded !== undefined && !isTime(grantEnded.at)) return 'status.grantEnded.at is no time';
   return grantedUntil === undefined || isTime(grantedUntil) ? undefined : 'status.grantedUntil is no time';
 }
 
@@ -188,7 +189,7 @@ function versionOf({ metadata }: AccessRequest): bigint {
 const STAGES: readonly RequestState[] = ['Pending', 'Approved', 'Released'];
 
 function stageOf({ status = {} }: AccessRequest): number {
-  const { state = 'Pending', preview, revokedBy } = status;
+  const { state = 'Pending', preview, revokedBy, grantEnded } = status;
   const stage = STAGES.includes(state) ? STAGES.indexOf(state) : STAGES.length;
-  return stage * 4 + (revokedBy === undefined ? 0 : 2) + (preview === undefined ? 0 : 1);
+  return stage * 4 + (revokedBy === undefined && grantEnded === undefined ? 0 : 2) + (preview === undefined ? 0 : 1);
 }

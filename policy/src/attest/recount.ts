@@ -1,5 +1,5 @@
-import type { AccessRequest, CountedDecision, RequestState } from '@chaperone/api';
-import { isGranting } from '@chaperone/api/requests';
+import type { AccessRequest, CountedDecision, RequestStatus } from '@chaperone/api';
+import { isApproved, isGranting } from '@chaperone/api/requests';
 import { grantedUntil, isSameTemplate } from '../approval/grant.ts';
 import { askedOf } from '../approval/objects.ts';
 import { type GivenDecision, revokes, type Tally, tally } from '../approval/tally.ts';
@@ -23,8 +23,6 @@ export interface Recount {
 const CLOCKS_DIFFER_MS = 5_000;
 /** How far a request may say to be decided outside of the time that it was open for: the latter is noted by two clocks as well. */
 const DECIDED_WITHIN_MS = 60_000;
-/** States that only an approval leads to. */
-const APPROVED: ReadonlySet<RequestState> = new Set(['Approved', 'Released', 'Ran', 'Failed']);
 
 /**
  * Counts a request again, by the rules that it names, and says whether its state follows. A Deny that came at about the time of the
@@ -61,7 +59,7 @@ function miscounted(
   for (const claimed of request.status?.decisions ?? []) {
     const actual = known.get(claimed.name);
     if (!claimed.counted) continue;
-    if (actual === undefined) return contradicted(`it counts ${claimed.name}, which is not here or is no proof`);
+    if (actual === undefined) return contradicted(`it counts ${claimed.name}, which is no proof`);
     // Whoever ends a grant may do so when it is too late to deny the request.
     const ends = request.status?.revokedBy !== undefined && isRevoking({ request, given }, claimed.name);
     if (!actual.counted && !ends) return contradicted(`it counts ${claimed.name}, which does not count: ${actual.why ?? ''}`);
@@ -90,7 +88,7 @@ function unfounded(own: Believed, all: Tally, granting: Believed | undefined): C
     contradicted(`it says ${state}, and its decisions come to ${outcome} with ${votes} approvals`);
   if (state === 'Denied') return all.outcome === 'Denied' ? undefined : but(all);
   if (state === 'Expired') return all.outcome === 'Denied' ? but(all) : undefined;
-  if (!APPROVED.has(state)) return undefined;
+  if (!isApproved(state)) return undefined;
   const inTime = decided(own);
   if (inTime.outcome === 'Approved') return undefined;
   return inTime.outcome === 'Pending' && spec.grantedBy !== undefined ? ungranted(own.request, granting) : but(inTime);
@@ -135,10 +133,14 @@ function outlasting(
   but: (words: string) => Contradiction,
 ): Contradiction | undefined {
   const [made, at] = [createdAt(request), decidedAt(request)];
-  const { revokedBy: _, ...status } = granting.request.status ?? {};
+  const { state, grantedUntil: until, grantEnded } = granting.request.status ?? {};
   if (made < decidedAt(granting.request) - CLOCKS_DIFFER_MS) return but('was approved after it was asked for');
   if (made > at + CLOCKS_DIFFER_MS) return contradicted('it was decided before it was asked for');
-  if (!isGranting(status, at)) return but('did not for that long, or never ran');
+  // One that was never used granted until then, and says so.
+  const granted: RequestStatus = { state: grantEnded === undefined ? state : 'Approved', grantedUntil: until };
+  if (!isGranting(granted, at)) return but('did not for that long, or never ran');
+  if (grantEnded !== undefined && at > Date.parse(grantEnded.at) + CLOCKS_DIFFER_MS)
+    return but(`did not any more: ${grantEnded.why}`);
   const asked = askedOf(granting.request);
   const last = Math.max(at, made) - CLOCKS_DIFFER_MS;
   const isRevoked = granting.given.some((each) => revokes(asked, each) && Date.parse(each.at) < last);
@@ -175,12 +177,12 @@ function overgranted(own: Believed): Contradiction | undefined {
 /** An approval, or a grant, that was given at no time at which the request was open. */
 function misdated({ request }: Believed): Contradiction | undefined {
   const { state = 'Pending', decidedAt: claimed, grantedUntil: until } = request.status ?? {};
-  const isApproved = APPROVED.has(state) || until !== undefined;
-  if (claimed === undefined) return isApproved ? contradicted(`it says ${state}, and not when that was decided`) : undefined;
+  const claims = isApproved(state) || until !== undefined;
+  if (claimed === undefined) return claims ? contradicted(`it says ${state}, and not when that was decided`) : undefined;
   const at = decidedAt(request);
   if (at < createdAt(request) - DECIDED_WITHIN_MS) return contradicted('it was decided before it was asked for');
   // What does not run may be found out late, when the operator is back: a Deny that came in time, and approvals that it heard too late.
-  if (!isApproved || state === 'Expired' || at <= Date.parse(request.spec.expiresAt) + DECIDED_WITHIN_MS) return undefined;
+  if (!claims || state === 'Expired' || at <= Date.parse(request.spec.expiresAt) + DECIDED_WITHIN_MS) return undefined;
   return contradicted('it was approved after it expired');
 }
 

@@ -12,6 +12,7 @@ import {
   ruleWords,
   scopeWords,
   shortDigest,
+  shortTemplate,
   TRANSACTION_WORDS,
   type Words,
 } from '@chaperone/api/requests';
@@ -76,18 +77,16 @@ export function viewOf(request: AccessRequest): View {
 
 /** What an approval for some time would be for. */
 function grantRows(request: AccessRequest, grants: readonly number[]): Row[] {
-  const { agent, template = '', templateText } = request.spec;
+  const { agent, template = '', templateText = '' } = request.spec;
   if (grants.length === 0) return [];
   return [
     ...said('Again', [
       GRANT_WORDS,
       scopeWords(request),
       agent.podUid === undefined ? undefined : ['pod with the UID ', { foreign: agent.podUid }],
-      `template ${shortDigest(template)}`,
+      `sealed without its values as ${shortTemplate(template)}, the first 64 bits of its template`,
     ]),
-    templateText === undefined
-      ? ['Again, any ?', [['text', 'the statement with ? for each value is too long to be shown']]]
-      : ['Again, any ?', drawn(templateText, { lines: true })],
+    ['Again, any ?', drawn(templateText, { lines: true })],
   ];
 }
 

@@ -173,6 +173,7 @@ function splitAddress(address: string): { host: string; port: number } {
   return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
 }
 
-function nameOf({ namespace = '', name }: { namespace?: string | undefined; name: string }): string {
+/** NAMESPACE/NAME */
+export function nameOf({ namespace = '', name }: { readonly namespace?: string | undefined; readonly name: string }): string {
   return `${namespace}/${name}`;
 }

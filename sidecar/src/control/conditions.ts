@@ -1,16 +1,8 @@
 import type { AccessPolicy, ProtectedResource } from '@chaperone/api';
-import type { Code } from '@chaperone/api/codes';
 import { type Agent, policyWarnings, selectsAgent } from '@chaperone/policy';
-import type { CompiledManifests } from './compile.ts';
+import { acceptance, type ConditionDraft, fails, holds, ineffective, unknown, withReady } from '@chaperone/policy/conditions';
+import { type CompiledManifests, nameOf } from './compile.ts';
 import type { Observation } from './control-plane.ts';
-
-/** A condition before anybody asked since when it holds. */
-export interface Draft {
-  readonly type: string;
-  readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: string;
-  readonly message: string;
-}
 
 /** Everything that the conditions of objects from files depend on. */
 export interface Facts {
@@ -22,12 +14,10 @@ export interface Facts {
   readonly seen: ReadonlyMap<string, readonly Observation[]>;
 }
 
-const draft = (status: Draft['status'], type: string, reason: Code, message: string): Draft => ({
-  type,
-  status,
-  reason,
-  message,
-});
+/** Reasons come from other processes too. */
+type Draft = ConditionDraft<string>;
+
+const UNSIGNED = 'chaperone up has no page to sign them on; nobody can approve here';
 const NOT_DIALLED_YET = 'no session has used it yet; it is tried when an agent connects';
 
 /**
@@ -36,59 +26,48 @@ const NOT_DIALLED_YET = 'no session has used it yet; it is tried when an agent c
  */
 export function policyConditions(policy: AccessPolicy, facts: Facts): Draft[] {
   const warnings = policyWarnings(policy, facts.resources);
-  const nobody = warnings.find(({ code }) => code === 'ApproversMissing');
-  const [vain, ...more] = warnings.filter(({ code }) => code !== 'ApproversMissing');
+  const vain = ineffective(warnings);
   const selected = selectsAgent(policy, facts.agent);
   const now = running(policy, facts.agent, selected);
   const drafts = [
-    nobody === undefined
-      ? (unsignable(policy) ?? draft('True', 'Accepted', 'Accepted', 'the policy is accepted'))
-      : draft('False', 'Accepted', nobody.code, nobody.message),
+    acceptance(policy, warnings, UNSIGNED),
     ...(selected ? [references(policy, facts)] : []),
-    ...(vain === undefined
-      ? []
-      : [draft('True', 'Ineffective', vain.code, [vain, ...more].map(({ message }) => message).join('. '))]),
+    ...(vain === undefined ? [] : [holds('Ineffective', vain.message, vain.code)]),
     now,
   ];
   // What is no failure and still wants somebody's eye is the reason of Ready.
-  if (!selected) return withReady(drafts, { code: now.reason, message: now.message });
-  return withReady(drafts, vain ?? { code: 'Ready', message: now.message });
-}
-
-/** A rule that wants a signature holds what it covers until it expires: there is no page to sign on. */
-function unsignable({ spec }: AccessPolicy): Draft | undefined {
-  const rule = spec.rules.find(({ approval }) => (approval?.assurance ?? 'kubernetes') !== 'kubernetes');
-  if (rule === undefined) return undefined;
-  const how = rule.approval?.assurance === 'passkey' ? 'by passkey' : 'signed';
-  const message = `rule "${rule.name}" wants approvals that are ${how}, and chaperone up has no page to sign them on; nobody can approve here`;
-  return draft('False', 'Accepted', 'SignatureUnavailable', message);
+  if (!selected) return withReady(drafts, now);
+  return withReady(
+    drafts,
+    vain === undefined ? { reason: 'Ready', message: now.message } : { reason: vain.code, message: vain.message },
+  );
 }
 
 function references({ spec }: AccessPolicy, { compiled }: Facts): Draft {
   const named = new Set(spec.rules.map(({ resource }) => nameOf(resource)));
   const left = compiled.problems.find(({ resource }) => named.has(resource));
-  if (left !== undefined) return { type: 'ResolvedRefs', status: 'False', reason: left.code, message: left.message };
+  if (left !== undefined) return fails('ResolvedRefs', left);
   for (const { access, notReady } of compiled.resources) {
     const name = nameOf(access.resource);
     if (notReady === undefined || !named.has(name)) continue;
     const message = `${name} is not ready: ${notReady.message} (${notReady.code})`;
-    return draft('False', 'ResolvedRefs', 'ResourceNotReady', message);
+    return fails('ResolvedRefs', { code: 'ResourceNotReady', message });
   }
-  return draft('True', 'ResolvedRefs', 'RefsResolved', 'all that its rules name is there and ready');
+  return holds('ResolvedRefs', 'all that its rules name is there and ready', 'RefsResolved');
 }
 
 /** Whether it is in force for the one agent that there is. */
 function running({ metadata }: AccessPolicy, { namespace, serviceAccount }: Agent, selected: boolean): Draft {
   const who = `${namespace}/${serviceAccount}`;
   return selected
-    ? draft('True', 'Programmed', 'Programmed', `chaperone up runs generation ${metadata.generation ?? 0} for ${who}`)
-    : draft('True', 'Programmed', 'NoAgentsYet', `it does not select ${who}, the one agent of this chaperone up`);
+    ? holds('Programmed', `chaperone up runs generation ${metadata.generation ?? 0} for ${who}`, 'Programmed')
+    : holds('Programmed', `it does not select ${who}, the one agent of this chaperone up`, 'NoAgentsYet');
 }
 
 /** What this process knows of a resource. One that its agent has no use for was looked at by nobody, beyond its text. */
 export function resourceConditions(resource: ProtectedResource, { compiled, seen }: Facts): Draft[] {
   const name = nameOf(resource.metadata);
-  const accepted = draft('True', 'Accepted', 'Accepted', `${name} is accepted`);
+  const accepted = holds('Accepted', `${name} is accepted`, 'Accepted');
   const granted = compiled.resources.find(({ access }) => nameOf(access.resource) === name);
   if (granted === undefined) return [accepted];
   const observed = (type: Observation['type']): Draft | undefined => {
@@ -96,7 +75,7 @@ export function resourceConditions(resource: ProtectedResource, { compiled, seen
     return found && { type, status: found.status, reason: found.reason, message: found.message };
   };
   const untried = (type: Observation['type']): Draft =>
-    observed(type) ?? draft('Unknown', type, 'NotDialledYet', NOT_DIALLED_YET);
+    observed(type) ?? unknown(type, { code: 'NotDialledYet', message: NOT_DIALLED_YET });
   return withReady(
     [
       accepted,
@@ -104,7 +83,7 @@ export function resourceConditions(resource: ProtectedResource, { compiled, seen
       untried('Reachable'),
       ...(resource.spec.protocol === 'postgres' ? [untried('UpstreamSuitable')] : []),
     ],
-    { code: 'Ready', message: `${name} is ready` },
+    { reason: 'Ready', message: `${name} is ready` },
   );
 }
 
@@ -114,25 +93,11 @@ function secrets(
   problem: { readonly code: string; readonly message: string } | undefined,
   observed: Draft | undefined,
 ): Draft[] {
-  if (problem?.code === 'CANotFound')
-    return [{ type: 'ResolvedRefs', status: 'False', reason: problem.code, message: problem.message }];
-  const resolved = draft('True', 'ResolvedRefs', 'RefsResolved', 'all that it refers to exists');
+  if (problem?.code === 'CANotFound') return [fails('ResolvedRefs', problem)];
+  const resolved = holds('ResolvedRefs', 'all that it refers to exists', 'RefsResolved');
   if (spec.credentials === undefined) return [resolved];
   const type = 'CredentialsAvailable';
-  if (problem !== undefined) return [resolved, { type, status: 'False', reason: problem.code, message: problem.message }];
+  if (problem !== undefined) return [resolved, fails(type, problem)];
   const complete = `Secret ${metadata.namespace ?? ''}/${spec.credentials.secretRef.name} is complete`;
-  return [resolved, observed ?? draft('True', type, type, complete)];
-}
-
-/** Ready repeats the first condition that fails, or else the first that was looked at and could not be told. */
-function withReady(drafts: readonly Draft[], ready: { readonly code: string; readonly message: string }): Draft[] {
-  const failing =
-    drafts.find(({ status }) => status === 'False') ??
-    drafts.find(({ status, reason }) => status === 'Unknown' && reason !== 'NotDialledYet');
-  if (failing !== undefined) return [...drafts, { ...failing, type: 'Ready', status: 'False' }];
-  return [...drafts, { type: 'Ready', status: 'True', reason: ready.code, message: ready.message }];
-}
-
-function nameOf({ namespace = '', name }: { readonly namespace?: string | undefined; readonly name: string }): string {
-  return `${namespace}/${name}`;
+  return [resolved, observed ?? holds(type, complete, type)];
 }

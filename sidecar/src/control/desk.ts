@@ -1,6 +1,14 @@
-import { type AccessRequest, API_VERSION, type ApprovalDecision, DecisionSpec, type RequestStatus } from '@chaperone/api';
+import {
+  type AccessRequest,
+  API_VERSION,
+  type ApprovalDecision,
+  DecisionSpec,
+  KEPT_LOCALLY,
+  type RequestStatus,
+} from '@chaperone/api';
 import { isGranting, isOpen } from '@chaperone/api/requests';
 import {
+  accessIn,
   answers,
   type Asked,
   AskLimit,
@@ -14,6 +22,8 @@ import {
   grantOf,
   isDrifted,
   isSameTemplate,
+  lapsed,
+  lapseOf,
   looked,
   type LookedRequest,
   type Question,
@@ -238,12 +248,20 @@ export class Desk implements Approvals {
     return entry;
   }
 
-  /** Ends what nobody should decide any more: its time is over, or a policy that asked is another by now, or none. */
+  /**
+   * Ends what nobody should decide any more: its time is over, or a policy that asked is another by now, or none; and what was granted
+   * that reaches nothing any more.
+   */
   review(): void {
     const now = this.#o.clock.now();
     const generationOf = this.#generationOf();
     for (const entry of this.#entries.values()) {
-      if (!isOpen(entry.status.state)) continue;
+      if (!isOpen(entry.status.state)) {
+        const why = lapseOf(entry, generationOf, accessIn(this.#o.snapshot(), entry.spec.resource));
+        const status = why === undefined ? undefined : lapsed(entry.status, why, now);
+        if (status !== undefined) this.#put(entry, status);
+        continue;
+      }
       if (now > Date.parse(entry.spec.expiresAt)) this.#put(entry, this.#counted(entry, now));
       else if (isDrifted(entry, generationOf))
         this.#put(entry, ended(entry, entry.status, { state: 'Voided' }, now) ?? entry.status);
@@ -291,7 +309,14 @@ function objectOf({ name, namespace, uid, askedAt, spec, status, version }: Entr
   return {
     apiVersion: API_VERSION,
     kind: 'AccessRequest',
-    metadata: { name, namespace, uid, resourceVersion: String(version), creationTimestamp: new Date(askedAt).toISOString() },
+    metadata: {
+      name,
+      namespace,
+      uid,
+      resourceVersion: String(version),
+      creationTimestamp: new Date(askedAt).toISOString(),
+      annotations: { [KEPT_LOCALLY]: 'true' },
+    },
     spec,
     status,
   };

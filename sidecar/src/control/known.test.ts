@@ -230,12 +230,12 @@ test('a condition is as old as its status, whatever its reason and message becom
   adopt(RESOURCE, SECRETS, POLICY);
   now += 60_000;
   adopt(RESOURCE, SECRETS, `${POLICY}  reveal: [pii.email]\n`);
-  expect(since('Ready')).toBe('2026-03-01T12:00:00.000Z');
+  expect(since('Ready')).toBe('2026-03-01T12:00:00Z');
   now += 60_000;
   adopt(SECRETS, POLICY);
   expect([since('Accepted'), since('ResolvedRefs'), since('Ready')]).toEqual([
-    '2026-03-01T12:00:00.000Z',
-    '2026-03-01T12:02:00.000Z',
-    '2026-03-01T12:02:00.000Z',
+    '2026-03-01T12:00:00Z',
+    '2026-03-01T12:02:00Z',
+    '2026-03-01T12:02:00Z',
   ]);
 });

@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
+import type { AccessPolicy, ProtectedResource } from '@chaperone/api';
 import { type Agent, canonicalJson, type GrantedResource, UNNAMED_SECRET } from '@chaperone/policy';
-import type { CompiledManifests } from './compile.ts';
-import { type Draft, policyConditions, resourceConditions } from './conditions.ts';
+import { type ConditionDraft, stamp } from '@chaperone/policy/conditions';
+import { type CompiledManifests, nameOf } from './compile.ts';
+import { policyConditions, resourceConditions } from './conditions.ts';
 import type { Observation } from './control-plane.ts';
-
-/** As the schema of a condition has it. */
-const MAX_MESSAGE = 1024;
 
 export interface KnownObjects {
   readonly policies: readonly AccessPolicy[];
@@ -23,7 +21,6 @@ export class Known {
   readonly #seen = new Map<string, Map<Observation['type'], Observation>>();
   /** For what an observation was made; of another upstream or credential it would say what nobody saw. */
   readonly #bases = new Map<string, string>();
-  #since = new Map<string, { readonly status: string; readonly at: string }>();
   #files: KnownObjects & { readonly compiled: CompiledManifests } = {
     policies: [],
     resources: [],
@@ -70,31 +67,26 @@ export class Known {
     const { policies, resources, compiled } = this.#files;
     const seen = new Map([...this.#seen].map(([name, of]) => [name, [...of.values()]]));
     const facts = { agent: this.#agent, resources: byName(resources), compiled, seen };
-    const before = this.#since;
-    this.#since = new Map();
+    const before = { policies: byName(this.#told.policies), resources: byName(this.#told.resources) };
+    const now = this.#now();
     this.#told = {
-      policies: policies.map((policy) => this.#stamped(policy, policyConditions(policy, facts), before)),
-      resources: resources.map((resource) => this.#stamped(resource, resourceConditions(resource, facts), before)),
+      policies: policies.map((each) => withConditions(each, policyConditions(each, facts), before.policies, now)),
+      resources: resources.map((each) => withConditions(each, resourceConditions(each, facts), before.resources, now)),
     };
   }
+}
 
-  /** `lastTransitionTime` moves only when the status changes. */
-  #stamped<T extends AccessPolicy | ProtectedResource>(
-    object: T,
-    drafts: readonly Draft[],
-    before: ReadonlyMap<string, { readonly status: string; readonly at: string }>,
-  ): T {
-    const { generation } = object.metadata;
-    const observed = generation === undefined ? {} : { observedGeneration: generation };
-    const conditions = drafts.map(({ message, ...rest }): Condition => {
-      const key = `${object.kind} ${nameOf(object.metadata)} ${rest.type}`;
-      const old = before.get(key);
-      const at = old?.status === rest.status ? old.at : new Date(this.#now()).toISOString();
-      this.#since.set(key, { status: rest.status, at });
-      return { ...rest, message: message.slice(0, MAX_MESSAGE), lastTransitionTime: at, ...observed };
-    });
-    return { ...object, status: { ...observed, conditions } };
-  }
+/** An object with its conditions; `told` is what was said of it and others before. */
+function withConditions<T extends AccessPolicy | ProtectedResource>(
+  object: T,
+  drafts: readonly ConditionDraft<string>[],
+  told: ReadonlyMap<string, T>,
+  now: number,
+): T {
+  const { generation } = object.metadata;
+  const before = told.get(nameOf(object.metadata))?.status?.conditions;
+  const observed = generation === undefined ? {} : { observedGeneration: generation };
+  return { ...object, status: { ...observed, conditions: stamp(drafts, before, { now, generation }) } };
 }
 
 function basisOf({ upstream, credentials, postgres, notReady }: GrantedResource): string {
@@ -102,10 +94,6 @@ function basisOf({ upstream, credentials, postgres, notReady }: GrantedResource)
   return createHash('sha256').update(basis).digest('base64');
 }
 
-function byName(resources: readonly ProtectedResource[]): ReadonlyMap<string, ProtectedResource> {
-  return new Map(resources.map((resource) => [nameOf(resource.metadata), resource]));
-}
-
-function nameOf({ namespace = '', name }: { readonly namespace?: string | undefined; readonly name: string }): string {
-  return `${namespace}/${name}`;
+function byName<T extends AccessPolicy | ProtectedResource>(objects: readonly T[]): ReadonlyMap<string, T> {
+  return new Map(objects.map((object) => [nameOf(object.metadata), object]));
 }

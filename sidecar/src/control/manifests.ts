@@ -170,6 +170,8 @@ class Manifests implements ManifestControl {
   /** Puts a version in force, unless it says the same as the one before. */
   async adopt({ compiled, ...objects }: CompiledVersion, fingerprint: string): Promise<void> {
     this.#fingerprint = fingerprint;
+    if (this.#invalid !== undefined)
+      this.#o.logger.warn('manifests mended', { message: 'the manifests have no mistakes any more, and are in force' });
     this.#invalid = undefined;
     this.#problems = compiled.problems;
     this.#warn(compiled.warnings);

@@ -65,6 +65,19 @@ test('what is older than five minutes is not', () => {
   expect(recent.before(HERE, 9)).toEqual([{ at: '2026-01-01T12:05:00.001Z', sentence: 'SELECT on public.t1', verdict: 'allow' }]);
 });
 
+test.each([
+  ['begin', 'BEGIN'],
+  [' Select 1', 'SELECT'],
+  ['/* x */ select 1', 'a statement'],
+  ['x.y', 'a statement'],
+  [`${'a'.repeat(21)} 1`, 'a statement'],
+  ['', 'a statement'],
+])('what touches nothing, %j, is called %s', (text, sentence) => {
+  const { recent, record } = aRecent();
+  record(anAction(0, { effects: [], text }));
+  expect(recent.before(HERE, 9).map((each) => each.sentence)).toEqual([sentence]);
+});
+
 test('names are written out and bounded, whoever chose them', () => {
   const { recent, record } = aRecent();
   const object = `public.${'\u202e'.repeat(200)}`;
@@ -73,5 +86,5 @@ test('names are written out and bounded, whoever chose them', () => {
   const [first, second] = recent.before(HERE, 9);
   expect(first?.sentence).not.toContain('\u202e');
   expect(first?.sentence.length).toBeLessThanOrEqual(160);
-  expect(second?.sentence).toBe('no object');
+  expect(second?.sentence).toBe('a statement');
 });

@@ -73,13 +73,18 @@ export class Recent {
   }
 }
 
+/** What touches nothing is called by its first word. */
+function verbOf({ text = '' }: Action): string {
+  return /^\s*([a-z]{1,20})(?![\w.])/i.exec(text)?.[1]?.toUpperCase() ?? 'a statement';
+}
+
 /** In words: the effects for which the rules said what they did. */
 function told({ at, action, result }: Past): Told {
   const decisive = action.effects.filter(({ verdict }) => verdict === action.verdict);
   const named = [...new Set(decisive.map(describeEffect))].join(', ');
   return {
     at: new Date(at).toISOString(),
-    sentence: visible(named === '' ? 'no object' : named, MAX_SENTENCE),
+    sentence: visible(named === '' ? verbOf(action) : named, MAX_SENTENCE),
     verdict: action.verdict,
     ...(result !== undefined && { result: visible(result, MAX_RESULT) }),
   };

@@ -14,7 +14,7 @@ import type { Clock } from '../../platform.ts';
 import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
 import { approvalRecord, approvalRefusal } from '../../session/outcome.ts';
 import { blankLiterals } from '../actions/index.ts';
-import { type Catalog, hide, parseTree, type PlainLiterals, plainLiterals } from '../masking/index.ts';
+import { type Catalog, hide, isSteady, parseTree, type PlainLiterals, plainLiterals } from '../masking/index.ts';
 import type { BindMessage } from '../wire/index.ts';
 import { shownParameters } from './bound-values.ts';
 import type { Judgement } from './judgement.ts';
@@ -248,19 +248,30 @@ export class StatementApproval {
   }
 
   /**
-   * Names the statement but for its values: text without literals, what it does and to what, and the types of what is bound. Undefined where a
-   * value may say what is done: to a function that is not known to be harmless. People read its text.
+   * Names the statement but for its values: text without literals, what it does and to what, and the types of what is bound. People
+   * read its text. Where a value may say what is done, or running it again does more than that, it can be approved once only.
    */
   #template(
-    { judgement: { statement, verdict }, values }: Execution,
+    { judgement, values }: Execution,
     facts: string | undefined,
-  ): Pick<HeldAction['question'], 'template' | 'templateText'> {
-    if (facts === undefined) return {};
-    if (statement.kind !== 'query' || verdict.effects.some(({ verb }) => verb === 'execute')) return {};
+  ): Pick<HeldAction['question'], 'template' | 'templateText' | 'once'> {
+    const once = facts === undefined ? 'the tables that it names could not be read' : this.#once(judgement);
+    if (facts === undefined || once !== undefined) return { once };
+    const { statement, verdict } = judgement;
     const effects = verdict.effects.map(({ verb, object, via }) => [verb, object, via]);
     const text = blankLiterals(statement.text);
     const template = sealAction(this.#sealed(text, values?.types, { effects: JSON.stringify(effects), facts }));
     return { template, templateText: visible(hide(text, this.#detectors()), MAX_REQUEST_TEXT) };
+  }
+
+  /** Why nobody can say that the same may run again; undefined: people can. */
+  #once({ statement, verdict, basis }: Judgement): string | undefined {
+    if (statement.kind !== 'query') return 'a statement of its kind has no values that could be left out';
+    if (verdict.effects.some(({ verb }) => verb === 'execute')) return 'its values may say what a function does that it calls';
+    const { catalog, major } = this.#o;
+    if (basis.tree === undefined || !isSteady(basis.tree, catalog(), major))
+      return 'it calls a function that changes something, waits, or gives another result each time';
+    return undefined;
   }
 
   #sealed(text: string, bound: unknown, meaning: Readonly<Record<string, string>>): SealedAction {

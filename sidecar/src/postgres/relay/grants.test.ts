@@ -17,7 +17,7 @@ import {
   statusOf,
 } from './approvals.test-support.ts';
 
-beforeAll(() => start());
+beforeAll(() => start('create sequence counter; grant usage on sequence counter to agent_role;'));
 afterEach(clear);
 afterAll(() => governed[Symbol.asyncDispose]());
 
@@ -45,6 +45,28 @@ describe('what people granted', () => {
       grantedBy: request.metadata.name,
       decisions: [{ by: 'jane@corp', decision: 'Approve' }],
     });
+  });
+  test.each<[string, string]>([
+    ['a sequence', `update tickets set status = nextval('counter')::text where id = 1`],
+    ['sleep', `update tickets set status = 'x' where id = 1 and pg_sleep(0) is not null`],
+    ['chance', `update tickets set status = random()::text where id = 1`],
+    ['the clock', `update tickets set status = clock_timestamp()::text where id = 1`],
+  ])('is nothing of what calls %s: it can be approved once only, and says why', async (_, sql) => {
+    await fresh(policy(fix({ maxGrant: '30m' })));
+    const { client } = await agent();
+    const answer = failure(client.query(sql));
+    const { spec } = await approve({ decision: 'Deny' });
+    await answer;
+    expect([spec.template, spec.templateText, spec.once]).toEqual([
+      undefined,
+      undefined,
+      'it calls a function that changes something, waits, or gives another result each time',
+    ]);
+  });
+  test('is there for functions that do no more than give a result', async () => {
+    const { request } = await granted(`update tickets set status = lower('X') || now()::date where id = 1`);
+    expect(request.spec).toMatchObject({ template: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(request.spec.once).toBeUndefined();
   });
   test('runs again with other bound values', async () => {
     const { client } = await granted('update tickets set status = $1 where id = $2', ['closed', 1]);
