@@ -7,7 +7,6 @@ export {
   type ColumnMask,
   countGuesses,
   type DataRefusal,
-  hiddenLabels,
   judgeExplain,
   judgeInference,
   judgeWrites,

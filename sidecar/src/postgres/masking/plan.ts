@@ -1,7 +1,8 @@
 import type { Detector } from '@chaperone/api';
 import { type Access, strategyFor } from '@chaperone/policy';
 import { type DetectorBits, detectorBits } from '../../masking/detectors.ts';
-import { type Mask, maskOf, strictest } from '../../masking/strategies.ts';
+import { hiddenLabels, maskOfFinds, maskOfLabel } from '../../masking/labels.ts';
+import { type Mask, strictest } from '../../masking/strategies.ts';
 import type { Analysis, OutputColumn } from './lineage.ts';
 import { BPCHAR_TYPE, familyOf, type Family, UUID_TYPE } from './types.ts';
 
@@ -55,11 +56,6 @@ export interface DataRefusal {
   readonly reason: string;
 }
 
-/** Labels of the resource that this agent does not see as they are. */
-export function hiddenLabels(access: Access): ReadonlySet<string> {
-  return new Set(access.sensitive.map(({ label }) => label).filter((label) => !access.reveal.includes(label)));
-}
-
 export interface PlanInput {
   readonly analysis: Analysis;
   /** The server's own description of the result; empty where it has none. */
@@ -94,17 +90,6 @@ export function planResult({ analysis, fields, access }: PlanInput): MaskPlan | 
   );
   const detectors = detectorBits(scan.map(({ detector }) => detector));
   return { kind: 'plan', masks, families, scan, detectors, notes };
-}
-
-function maskOfLabel(access: Access, label: string): Mask {
-  const key = Object.hasOwn(access.hashKeys ?? {}, label) ? access.hashKeys?.[label] : undefined;
-  return maskOf(strategyFor(access, label), key === undefined ? undefined : Buffer.from(key, 'base64'));
-}
-
-/** What is found by its content may be a text of the agent's own: a hash of it would tell which value others belong to. */
-function maskOfFinds(access: Access, label: string): Mask {
-  const mask = maskOfLabel(access, label);
-  return mask.kind === 'hash' ? { kind: 'redact' } : mask;
 }
 
 function columnMask(column: OutputColumn, typeOid: number, hidden: ReadonlySet<string>, access: Access): ColumnMask | undefined {

@@ -1,5 +1,6 @@
 import type { AgentCode } from '@chaperone/api';
 import { type Access, type Action, type Effect, judge, type Verdict } from '@chaperone/policy';
+import { hiddenLabels } from '../../masking/labels.ts';
 import { blankLiterals, type Statement, utilityAction } from '../actions/index.ts';
 import {
   type Analysis,
@@ -7,7 +8,6 @@ import {
   type Catalog,
   copyFormatOf,
   countGuesses,
-  hiddenLabels,
   judgeExplain,
   judgeInference,
   judgeWrites,

@@ -9,7 +9,8 @@ import {
   type StatementParser,
   type TransactionOperation,
 } from '../actions/index.ts';
-import { type Catalog, hiddenLabels } from '../masking/index.ts';
+import { hiddenLabels } from '../../masking/labels.ts';
+import type { Catalog } from '../masking/index.ts';
 import {
   encodeBind,
   encodeClose,

@@ -10,8 +10,15 @@ export interface StreamsOptions {
   readonly recording: Access['recording'];
   /** What is looked for in what it prints, and how that is shown; empty: what it prints is passed as it is. */
   readonly masks: ReadonlyMap<Detector, Mask>;
+  /** The terminal that it has, as it begins; absent: it has none. */
+  readonly terminal?: Size | undefined;
   readonly now: () => number;
   readonly note: (records: readonly RecordBody[]) => void;
+}
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
 }
 
 type Output = Exclude<Stream, 'stdin'>;
@@ -38,6 +45,11 @@ export class Streams {
     this.#since = options.now();
     this.#left = options.recording.content === 'results' ? options.recording.bytes : 0;
     this.#input = new StreamMask(options.masks);
+    if (options.terminal !== undefined) this.resized(options.terminal);
+  }
+
+  resized({ columns, rows }: Size): void {
+    this.#o.note([{ type: 'resize', action: this.#o.action, columns, rows }]);
   }
 
   /** Values that were masked in what it printed. */

@@ -1,0 +1,125 @@
+import { MAX_REQUEST_TEXT, type Unit, visible } from '@chaperone/api';
+import { type Access, describeEffect, type SealedAction, sealAction, type Verdict } from '@chaperone/policy';
+import type { Clock } from '../../platform.ts';
+import type { ActionRecords } from '../../session/action-records.ts';
+import type { HeldAction, Holds } from '../../session/holds.ts';
+import { approvalRecord, approvalRefusal } from '../../session/outcome.ts';
+import { StreamMask } from '../../masking/stream.ts';
+import { maskedFinds } from '../../masking/labels.ts';
+import { refusalOf, type Refusal } from './texts.ts';
+
+const MAX_EFFECTS = 64;
+const MAX_OBJECT = 400;
+const MAX_SENTENCE = 512;
+
+/** What people are asked about, and what gives it another meaning elsewhere. */
+export interface Asked {
+  readonly action: number;
+  readonly unit: Unit;
+  readonly verdict: Verdict;
+  /** What would go upstream, whole. */
+  readonly text: string;
+  /** Facts beside the text that it depends on: variables, a terminal. */
+  readonly state: Readonly<Record<string, string>>;
+  /** Whether people may say that the very same may run again. Default: true */
+  readonly isRepeatable?: boolean;
+}
+
+export type Approved =
+  /** It runs now; say how it ended. */
+  | { readonly kind: 'released'; readonly ended: (state: 'Ran' | 'Failed', result: string) => void }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | { readonly kind: 'gone' };
+
+export interface ApprovalOptions {
+  readonly session: string;
+  readonly access: () => Access;
+  readonly agent: SealedAction['agent'];
+  readonly onBehalfOf: SealedAction['onBehalfOf'];
+  /** The account that it would run as, and the host that it would run on. */
+  readonly account: string;
+  readonly upstream: string;
+  readonly holds: Holds;
+  readonly records: ActionRecords;
+  readonly clock: Clock;
+}
+
+/** Holds what a rule wants people to approve. One for all channels of a session. */
+export class SshApproval {
+  readonly #o: ApprovalOptions;
+
+  constructor(options: ApprovalOptions) {
+    this.#o = options;
+  }
+
+  /**
+   * Asks people, and waits for them until `gone`.
+   * @param onWaiting - told once people are asked, with what the agent is told. @throws RecordingError
+   */
+  async ask(asked: Asked, gone: Promise<unknown>, onWaiting: (refusal: Refusal) => void): Promise<Approved> {
+    const { holds, records, clock } = this.#o;
+    const { action, verdict } = asked;
+    const seal = (): string => sealAction(this.#sealed(asked));
+    const digest = seal();
+    const since = clock.monotonic();
+    const held: HeldAction = {
+      question: this.#question(asked),
+      seal,
+      look: () => Promise.resolve({ preview: { why: 'what a command would do is not tried before it runs' } }),
+      waiting: ({ name, timeoutMs }) =>
+        onWaiting({ ...refusalOf(verdict), code: 'ApprovalPending', approval: { request: name, timeoutMs } }),
+      gone,
+    };
+    const outcome = await holds.hold(held);
+    await records.approval(approvalRecord(outcome, { action, digest, waitedMs: Math.round(clock.monotonic() - since) }));
+    if (outcome.kind === 'gone') return { kind: 'gone' };
+    if (outcome.kind !== 'released') return { kind: 'refused', refusal: { verdict, ...approvalRefusal(outcome) } };
+    const { name } = outcome.view;
+    return { kind: 'released', ended: (state, result) => holds.ended(name, state, result) };
+  }
+
+  #sealed({ text, state }: Asked): SealedAction {
+    const { access, agent, onBehalfOf, account, upstream } = this.#o;
+    const { resource, digest } = access();
+    return {
+      agent,
+      onBehalfOf,
+      resource: { namespace: resource.namespace, name: resource.name, generation: resource.generation },
+      access: digest,
+      protocol: 'ssh',
+      text,
+      state: { account, upstream, ...state },
+    };
+  }
+
+  #question(asked: Asked): HeldAction['question'] {
+    const { session, access, onBehalfOf } = this.#o;
+    const { action, verdict, unit, isRepeatable = true } = asked;
+    const { resource } = access();
+    const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
+    const shown = visible(this.#masked(asked.text), MAX_REQUEST_TEXT);
+    const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
+    return {
+      session,
+      action,
+      resource: { namespace: resource.namespace, name: resource.name },
+      protocol: 'ssh',
+      asks: [...(verdict.asks ?? [])],
+      sentence: visible([...new Set(held)].join(', ') || unit, MAX_SENTENCE),
+      effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: visible(effect.object, MAX_OBJECT) })),
+      text: shown,
+      textBytes: Buffer.byteLength(asked.text),
+      transaction: false,
+      ...(isRepeatable
+        ? { template: sealAction(this.#sealed({ ...asked, state: { ...asked.state, repeated: 'yes' } })), templateText: shown }
+        : { once: `a ${unit} is another one each time` }),
+      ...(onBehalfOf !== undefined && { onBehalfOf }),
+    };
+  }
+
+  /** What detectors find in a command stays unseen by people as it does by agents. */
+  #masked(text: string): string {
+    const mask = new StreamMask(maskedFinds(this.#o.access()));
+    return Buffer.concat([Buffer.from(mask.push(Buffer.from(text))), mask.end()]).toString();
+  }
+}

@@ -1,0 +1,55 @@
+import type { Unit } from '@chaperone/api';
+import type { Action, Effect } from '@chaperone/policy';
+import { execAction, readExec } from '../actions/index.ts';
+import { encode, parse } from '../wire/channel-messages.ts';
+
+/** What an agent asks to run on a channel, and what of it goes upstream once it may. */
+export interface Asking {
+  readonly unit: Unit;
+  /** As it is recorded and shown. */
+  readonly text: string;
+  readonly bytes: number;
+  readonly action: Action;
+  /** What runs, as people approve it. */
+  readonly send: string;
+  /** The request that goes upstream. */
+  readonly request: 'exec' | 'shell' | 'subsystem';
+  readonly payload: Buffer;
+  /** Whether what it prints is text, in which detectors look; files are passed as they are. */
+  readonly isText: boolean;
+}
+
+/** Reads a request for something to run (RFC 4254, section 6.5). @throws SshError */
+export function readAsking(name: string, payload: Buffer): Asking {
+  switch (name) {
+    case 'exec':
+      return readCommand(parse.exec(payload));
+    case 'subsystem': {
+      const subsystem = parse.subsystem(payload);
+      const effect: Effect = { verb: 'subsystem', object: subsystem, via: 'direct', kind: 'subsystem' };
+      const shared = { unit: 'subsystem', text: subsystem, send: subsystem, bytes: payload.length, isText: false } as const;
+      return { ...shared, action: { effects: [effect] }, request: 'subsystem', payload: encode.subsystem(subsystem) };
+    }
+    default: {
+      parse.shell(payload);
+      const effect: Effect = { verb: 'shell', object: '', via: 'direct', kind: 'shell' };
+      const shared = { unit: 'shell', text: 'shell', send: 'shell', bytes: payload.length, isText: true } as const;
+      return { ...shared, action: { effects: [effect] }, request: 'shell', payload: encode.shell() };
+    }
+  }
+}
+
+function readCommand(command: Buffer): Asking {
+  const exec = readExec(command);
+  const send = exec.kind === 'unknown' ? command : Buffer.from(exec.send);
+  return {
+    unit: 'command',
+    text: command.toString(),
+    bytes: command.length,
+    action: execAction(exec, command),
+    send: send.toString('latin1'),
+    request: 'exec',
+    payload: encode.exec(send),
+    isText: exec.kind !== 'transfer',
+  };
+}

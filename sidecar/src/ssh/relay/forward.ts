@@ -1,0 +1,124 @@
+import { isIPv6 } from 'node:net';
+import { type Effect, judge } from '@chaperone/policy';
+import type { ChannelHandler, ChannelRequest } from '../wire/channel.ts';
+import type { Channel } from '../wire/channel.ts';
+import { encode, type Forward, OPEN_FAILURE, parse } from '../wire/channel-messages.ts';
+import type { Offer, OpenResult } from '../wire/channels.ts';
+import type { ProgramContext } from './program.ts';
+import { type Refusal, refusalOf, textOf } from './texts.ts';
+
+export interface ForwardContext extends ProgramContext {
+  /** Whether an address is one that agents reach in another way, or not at all, whatever rules say. */
+  readonly isProtected: (host: string, port: number) => boolean;
+}
+
+const UNIT = 'forward';
+
+/**
+ * A connection that an agent wants through the server (`ssh -L`, `ssh -W`; RFC 4254, section 7.2). It is judged by the address as the
+ * agent wrote it, and opened on neither side before that is allowed. What goes through it is opaque: bytes are counted.
+ */
+export async function serveForward(context: ForwardContext, offer: Offer): Promise<void> {
+  const forward = parse.forward(offer.payload);
+  const object = addressOf(forward);
+  const effect: Effect = { verb: 'forward', object, via: 'direct', kind: 'address' };
+  const { records, access, approval } = context;
+  const verdict = context.isProtected(forward.host, forward.port)
+    ? ({ verdict: 'deny', code: 'NotGranted', reason: 'it is the upstream of a protected resource', effects: [] } as const)
+    : judge(access(), { effects: [effect] });
+  const text = `forward to ${object}`;
+  const action = await records.judged({ text, bytes: offer.payload.length, verdict, writes: true });
+  const refuse = (refusal: Refusal): void => {
+    const { line } = textOf(access(), refusal, { unit: UNIT, reference: `${context.session}/${action}` });
+    offer.refuse({ code: OPEN_FAILURE.administrativelyProhibited, text: line });
+  };
+  if (verdict.verdict === 'deny') return refuse(refusalOf(verdict));
+  let ended: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
+  if (verdict.verdict === 'approve') {
+    const asked = { action, unit: UNIT, verdict, text, state: {}, isRepeatable: false } as const;
+    // Nothing tells that a client gave up a channel that is not open yet, but the end of its connection.
+    const answer = await approval.ask(asked, context.gone, () => undefined);
+    if (answer.kind === 'gone') return;
+    if (answer.kind === 'refused') return refuse(answer.refusal);
+    ended = answer.ended;
+  }
+  const tunnel = new Tunnel(context, object, (state, result) => ended?.(state, result));
+  context.openUpstream('direct-tcpip', encode.forward(forward), tunnel.server, (result) => {
+    if (result.kind === 'opened') return tunnel.join(offer.accept(tunnel.agent), result.channel);
+    tunnel.fail(result);
+    return offer.refuse({ code: result.code, text: 'chaperone: the host does not connect there' });
+  });
+}
+
+/** `host:port` as rules name it. */
+export function addressOf({ host, port }: Forward): string {
+  const name = host.toLowerCase().replace(/[.]$/, '');
+  return `${isIPv6(name) ? `[${name}]` : name}:${port}`;
+}
+
+/** Both sides of a forwarded connection, once it is open. */
+class Tunnel {
+  readonly agent: ChannelHandler;
+  readonly server: ChannelHandler;
+  readonly #c: ForwardContext;
+  readonly #host: string;
+  readonly #ended: (state: 'Ran' | 'Failed', result: string) => void;
+  #toAgent: Channel | undefined;
+  #toServer: Channel | undefined;
+  #sent = 0;
+  #received = 0;
+  #isOver = false;
+
+  constructor(context: ForwardContext, host: string, ended: (state: 'Ran' | 'Failed', result: string) => void) {
+    this.#c = context;
+    this.#host = host;
+    this.#ended = ended;
+    this.agent = this.#side(
+      () => this.#toServer,
+      () => this.#toAgent,
+      (bytes) => {
+        this.#sent += bytes;
+      },
+    );
+    this.server = this.#side(
+      () => this.#toAgent,
+      () => this.#toServer,
+      (bytes) => {
+        this.#received += bytes;
+      },
+    );
+  }
+
+  join(agent: Channel, server: Channel): void {
+    this.#toAgent = agent;
+    this.#toServer = server;
+    if (agent.isClosed) server.close();
+  }
+
+  fail({ text }: Extract<OpenResult, { kind: 'refused' }>): void {
+    this.#ended('Failed', text.slice(0, 64));
+  }
+
+  #side(other: () => Channel | undefined, own: () => Channel | undefined, count: (bytes: number) => void): ChannelHandler {
+    return {
+      onData: (data) => {
+        count(data.length);
+        this.#c.onActivity();
+        other()?.write(data, 'data', (bytes) => own()?.consumed(bytes));
+      },
+      onEof: () => other()?.eof(),
+      onRequest: ({ reply }: ChannelRequest) => reply?.(false),
+      onClose: () => {
+        other()?.close();
+        this.#over();
+      },
+    };
+  }
+
+  #over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#c.records.note([{ type: 'bytes', host: this.#host, sent: this.#sent, received: this.#received }]);
+    this.#ended('Ran', `${this.#sent} bytes sent, ${this.#received} received`);
+  }
+}

@@ -1,0 +1,306 @@
+import { type Action, type Access, judge } from '@chaperone/policy';
+import { maskedFinds } from '../../masking/labels.ts';
+import type { Clock } from '../../platform.ts';
+import { RecordingError } from '../../recording/recorder.ts';
+import type { ActionRecords } from '../../session/action-records.ts';
+import type { Channel, ChannelHandler, ChannelRequest, Stream } from '../wire/channel.ts';
+import { encode, parse, type Terminal, type Variable } from '../wire/channel-messages.ts';
+import type { OpenResult } from '../wire/channels.ts';
+import type { SshApproval } from './approval.ts';
+import { isPassedOn, MAX_VARIABLES } from './environment.ts';
+import { type Asking, readAsking } from './asking.ts';
+import { Streams } from './streams.ts';
+import { type Refusal, refusalOf, textOf } from './texts.ts';
+
+/** Opens a channel upstream, as soon as it is there. */
+export type OpenUpstream = (
+  type: string,
+  payload: Buffer,
+  handler: ChannelHandler,
+  onResult: (result: OpenResult) => void,
+) => void;
+
+export interface ProgramContext {
+  readonly session: string;
+  readonly access: () => Access;
+  readonly records: ActionRecords;
+  readonly approval: SshApproval;
+  readonly openUpstream: OpenUpstream;
+  readonly clock: Clock;
+  /** Something that is not the agent's fault ended the session's right to go on. */
+  readonly onFault: (error: unknown) => void;
+  /** Resolves when the agent's connection is over. */
+  readonly gone: Promise<unknown>;
+  /** The agent did something, or something happened for it. */
+  readonly onActivity: () => void;
+}
+
+/** Requests for something to run; all others are about what runs. */
+const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
+/** About a program that runs, and nobody's business but its own (RFC 4254, sections 6.7 and 6.9; OpenSSH's PROTOCOL, section 2.1). */
+const PASSED_ON: ReadonlySet<string> = new Set(['signal', 'window-change', 'eow@openssh.com', 'break']);
+const MAX_RESULT = 64;
+
+/**
+ * One channel of an agent on which something runs, from its opening to its end. The agent is told at once that what it asked for
+ * runs; the server is asked only once that is allowed, and what the agent sends meanwhile waits within its window.
+ */
+export class Program implements ChannelHandler {
+  readonly #c: ProgramContext;
+  readonly #agent: Channel;
+  readonly #gone = Promise.withResolvers<undefined>();
+  readonly #variables: Variable[] = [];
+  #terminal: Terminal | undefined;
+  #asked = false;
+  /** What the agent sent before the server took it. */
+  #waiting: Buffer[] = [];
+  #isEnded = false;
+  #isGone = false;
+  #upstream: Channel | undefined;
+  #isRunning = false;
+  #streams: Streams | undefined;
+  #result: string | undefined;
+  #onEnd: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
+
+  /** Resolves once nothing of it is left. */
+  get over(): Promise<unknown> {
+    return this.#gone.promise;
+  }
+
+  /** `accept` opens the agent's side with this as its handler. */
+  constructor(context: ProgramContext, accept: (handler: ChannelHandler) => Channel) {
+    this.#c = context;
+    this.#agent = accept(this);
+  }
+
+  onData(data: Buffer): void {
+    this.#c.onActivity();
+    if (this.#isRunning) this.#toServer(data);
+    else this.#waiting.push(data);
+  }
+
+  onEof(): void {
+    this.#isEnded = true;
+    if (this.#isRunning) this.#upstream?.eof();
+  }
+
+  onRequest({ name, payload, reply }: ChannelRequest): void {
+    this.#c.onActivity();
+    if (ASKING.has(name)) return this.#ask(readAsking(name, payload), reply);
+    if (PASSED_ON.has(name)) return this.#pass(name, payload, reply);
+    reply?.(this.#prepare(name, payload));
+  }
+
+  onClose(): void {
+    this.#isGone = true;
+    this.#gone.resolve(undefined);
+    this.#upstream?.close();
+    this.#finish({ error: { code: 'AgentClosed', message: 'the agent closed it' } });
+  }
+
+  /** The session is over: says why, as far as anybody listens. */
+  end(line: string): void {
+    if (this.#isGone) return;
+    this.#agent.write(Buffer.from(`${line}\r\n`), 'stderr');
+    this.#agent.close();
+  }
+
+  /** What comes before a program. Returns whether it counts. */
+  #prepare(name: string, payload: Buffer): boolean {
+    if (this.#asked) return false;
+    if (name === 'pty-req') {
+      this.#terminal = parse.ptyReq(payload);
+      return true;
+    }
+    if (name !== 'env') return false;
+    const variable = parse.env(payload);
+    if (!isPassedOn(variable) || this.#variables.length >= MAX_VARIABLES) return false;
+    this.#variables.push(variable);
+    return true;
+  }
+
+  #pass(name: string, payload: Buffer, reply: ChannelRequest['reply']): void {
+    if (this.#upstream === undefined || !this.#isRunning) return reply?.(false);
+    if (name === 'window-change') this.#streams?.resized(parse.windowChange(payload));
+    return this.#upstream.request(name, payload, reply);
+  }
+
+  #ask(asking: Asking, reply: ChannelRequest['reply']): void {
+    // RFC 4254, section 6.5: one program on a channel.
+    if (this.#asked) return reply?.(false);
+    this.#asked = true;
+    reply?.(true);
+    this.#run(asking).catch((error: unknown) => {
+      if (error instanceof RecordingError) this.#refuse({ code: 'RecordingBlocked' }, asking, 0);
+      this.#c.onFault(error);
+    });
+    return undefined;
+  }
+
+  async #run(asking: Asking): Promise<void> {
+    const { records, approval } = this.#c;
+    const action = this.#withTerminal(asking.action);
+    const verdict = judge(this.#c.access(), action);
+    const { text, bytes } = asking;
+    const number = await records.judged({ text, bytes, verdict, writes: true });
+    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict), asking, number);
+    if (verdict.verdict === 'approve') {
+      const asked = {
+        action: number,
+        unit: asking.unit,
+        verdict,
+        text: asking.send,
+        state: this.#state(),
+        isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
+      };
+      const answer = await approval.ask(asked, this.#gone.promise, (refusal) => this.#say(this.#line(refusal, asking, number)));
+      if (answer.kind === 'gone') return undefined;
+      if (answer.kind === 'refused') return this.#refuse(answer.refusal, asking, number);
+      this.#onEnd = answer.ended;
+    }
+    if (this.#isGone) return this.#finish({ error: { code: 'AgentClosed', message: 'the agent was gone; it did not run' } });
+    return this.#start(asking, number);
+  }
+
+  /** A command with a terminal is as little to be seen through as a shell. */
+  #withTerminal(action: Action): Action {
+    if (this.#terminal === undefined) return action;
+    return { ...action, effects: [...action.effects, { verb: 'shell', object: '', via: 'direct', kind: 'shell' }] };
+  }
+
+  #state(): Record<string, string> {
+    const variables = this.#variables.map(({ name, value }) => [name.toString('base64'), value.toString('base64')]);
+    return { variables: JSON.stringify(variables), terminal: this.#terminal === undefined ? 'none' : this.#terminal.term };
+  }
+
+  #start(asking: Asking, action: number): void {
+    const { access, clock, records } = this.#c;
+    const { recording } = access();
+    const masks = asking.isText ? maskedFinds(access()) : new Map();
+    this.#streams = new Streams({
+      action,
+      recording,
+      masks,
+      terminal: this.#terminal,
+      now: () => clock.monotonic(),
+      note: (more) => records.note(more),
+    });
+    const handler: ChannelHandler = {
+      onData: (data, stream) => this.#fromServer(data, stream),
+      onEof: () => this.#serverEnded(),
+      onRequest: (request) => this.#serverSaid(request),
+      onClose: () => this.#serverClosed(),
+    };
+    this.#c.openUpstream('session', Buffer.alloc(0), handler, (result) => this.#opened(result, asking, action));
+  }
+
+  #opened(result: OpenResult, asking: Asking, action: number): void {
+    if (result.kind === 'refused')
+      return this.#refuse({ code: 'ResourceNotReady', reason: 'the host opens no session' }, asking, action);
+    const { channel } = result;
+    this.#upstream = channel;
+    if (this.#isGone) return channel.close();
+    for (const variable of this.#variables) channel.request('env', encode.env(variable));
+    if (this.#terminal !== undefined) channel.request('pty-req', encode.ptyReq(this.#terminal));
+    return channel.request(asking.request, asking.payload, (isGranted) => {
+      if (!isGranted) return this.#refuse({ code: 'ResourceNotReady', reason: 'the host does not run it' }, asking, action);
+      return this.#begin(channel);
+    });
+  }
+
+  #begin(channel: Channel): void {
+    this.#isRunning = true;
+    for (const data of this.#waiting.splice(0)) this.#toServer(data);
+    if (this.#isEnded) channel.eof();
+  }
+
+  #toServer(data: Buffer): void {
+    this.#streams?.input(data);
+    this.#upstream?.write(data, 'data', (bytes) => this.#agent.consumed(bytes));
+  }
+
+  #fromServer(data: Buffer, stream: Stream): void {
+    this.#c.onActivity();
+    const shown = this.#streams?.output(this.#nameOf(stream), data) ?? Buffer.alloc(0);
+    let left = shown.length;
+    // What is held back is bounded, so the server may go on.
+    if (left === 0) return this.#upstream?.consumed(data.length);
+    return this.#agent.write(shown, stream, (bytes) => {
+      left -= bytes;
+      if (left === 0) this.#upstream?.consumed(data.length);
+    });
+  }
+
+  #nameOf(stream: Stream): 'stdout' | 'stderr' | 'terminal' {
+    if (stream === 'stderr') return 'stderr';
+    return this.#terminal === undefined ? 'stdout' : 'terminal';
+  }
+
+  #serverEnded(): void {
+    this.#flush();
+    this.#agent.eof();
+  }
+
+  /** What was held back of both streams. */
+  #flush(): void {
+    for (const stream of ['data', 'stderr'] as const) {
+      const rest = this.#streams?.ended(this.#nameOf(stream)) ?? Buffer.alloc(0);
+      if (rest.length > 0) this.#agent.write(rest, stream);
+    }
+  }
+
+  #serverSaid({ name, payload, reply }: ChannelRequest): void {
+    if (name === 'exit-status') this.#result = `exit ${parse.exitStatus(payload)}`;
+    else if (name === 'exit-signal') this.#result = `signal ${parse.exitSignal(payload).name}`;
+    else return reply?.(false);
+    return this.#agent.request(name, payload);
+  }
+
+  #serverClosed(): void {
+    this.#flush();
+    if (this.#result === undefined && !this.#isGone)
+      this.#say('chaperone: the host ended the channel without saying how the command ended');
+    this.#agent.close();
+    this.#finish(
+      this.#result === undefined
+        ? { error: { code: 'UpstreamClosed', message: 'the host did not say how it ended' } }
+        : { tag: this.#result },
+    );
+  }
+
+  #finish(end: Parameters<Streams['done']>[0]): void {
+    const streams = this.#streams;
+    if (streams === undefined) return this.#tellEnd(end);
+    this.#streams = undefined;
+    this.#c.records.totals.maskedValues += streams.maskedValues;
+    this.#c.records.note([streams.done(end)]);
+    return this.#tellEnd(end);
+  }
+
+  #tellEnd(end: Parameters<Streams['done']>[0]): void {
+    const tell = this.#onEnd;
+    this.#onEnd = undefined;
+    if ('tag' in end) tell?.(end.tag === 'exit 0' ? 'Ran' : 'Failed', end.tag.slice(0, MAX_RESULT));
+    else tell?.('Failed', end.error.message);
+  }
+
+  /** Says why it does not run, and ends as a command that failed would. */
+  #refuse(refusal: Refusal, asking: Asking, action: number): void {
+    const { line, exit } = textOf(this.#c.access(), refusal, { unit: asking.unit, reference: `${this.#c.session}/${action}` });
+    this.#say(line);
+    this.#agent.request('exit-status', encode.exitStatus(exit));
+    this.#agent.eof();
+    this.#agent.close();
+    this.#upstream?.close();
+    this.#finish({ error: { code: refusal.code, message: 'it did not run' } });
+  }
+
+  #line(refusal: Refusal, asking: Asking, action: number): string {
+    return textOf(this.#c.access(), refusal, { unit: asking.unit, reference: `${this.#c.session}/${action}` }).line;
+  }
+
+  /** A terminal begins no line by a line feed alone. */
+  #say(line: string): void {
+    this.#agent.write(Buffer.from(this.#terminal === undefined ? `${line}\n` : `${line}\r\n`), 'stderr');
+  }
+}

@@ -1,0 +1,243 @@
+import { type Access, accessOnBehalfOf, type Caller, type GrantedResource } from '@chaperone/policy';
+import { TokenError, type Verified } from '../../identity/index.ts';
+import type { SessionRecorder } from '../../recording/recorder.ts';
+import { ActionRecords } from '../../session/action-records.ts';
+import type { Ending } from '../../session/index.ts';
+import type { SessionContext } from '../../session/sessions.ts';
+import { AGENT } from '../wire/algorithms.ts';
+import type { AuthQuestion } from '../wire/auth-server.ts';
+import { OPEN_FAILURE } from '../wire/channel-messages.ts';
+import type { Offer } from '../wire/channels.ts';
+import type { Connection } from '../wire/connection.ts';
+import { DISCONNECT } from '../wire/error.ts';
+import { SshApproval } from './approval.ts';
+import { type ForwardContext, serveForward } from './forward.ts';
+import type { HostKey } from './host-key.ts';
+import { Program } from './program.ts';
+import { connect } from './socket.ts';
+import { textOf } from './texts.ts';
+import { Upstream, type UpstreamError } from './upstream.ts';
+
+export interface SshContext extends SessionContext {
+  /** Who this proxy is to agents. */
+  readonly hostKey: HostKey;
+  /** How the host was found; undefined: somebody is signed in. */
+  readonly reached: (resource: GrantedResource, error: UpstreamError | undefined) => void;
+}
+
+/** Whom an agent is let in as, and with what it may do. */
+interface Admitted {
+  readonly resource: GrantedResource;
+  readonly recorder: SessionRecorder;
+  readonly caller: Caller | undefined;
+}
+
+/** Serves one SSH connection from its first byte to its last. */
+export function serveSsh(context: SshContext): Promise<void> {
+  return new SshSession(context).serve();
+}
+
+class Refused extends Error {
+  readonly ending: Ending;
+  constructor(ending: Ending) {
+    super(ending.code);
+    this.ending = ending;
+  }
+}
+
+class SshSession {
+  readonly #c: SshContext;
+  readonly #over = Promise.withResolvers<undefined>();
+  readonly #programs = new Set<Program>();
+  #agent: Connection | undefined;
+  #upstream: Upstream | undefined;
+  #admitted: Admitted | undefined;
+  #records: ActionRecords | undefined;
+  #forward: ForwardContext | undefined;
+  #ended: Ending | undefined;
+  #activeAt: number;
+
+  constructor(context: SshContext) {
+    this.#c = context;
+    this.#activeAt = context.clock.monotonic();
+  }
+
+  async serve(): Promise<void> {
+    const { socket, clock, hostKey, resource, onEnd } = this.#c;
+    const first = resource();
+    const [certified, plain] = hostKey.signers(first?.hosts ?? [], clock.now());
+    if (certified === undefined || plain === undefined) throw new Error('there is no host key');
+    this.#agent = connect(
+      socket,
+      {
+        role: 'server',
+        algorithms: AGENT,
+        hostKeys: [certified, plain],
+        methods: ['none', 'publickey', 'password', 'keyboard-interactive'],
+        prompt: 'Token: ',
+        onQuestion: (question) => this.#question(question),
+        onAuthenticated: () => undefined,
+        onOffer: (offer) => this.#offer(offer),
+        // Nothing is forwarded from the host toward the agent.
+        onGlobal: ({ reply }) => reply?.({ isGranted: false }),
+        onEnd: () => this.#over.resolve(undefined),
+      },
+      () => clock.monotonic(),
+    );
+    onEnd(
+      (ending) => this.#end(ending),
+      () => clock.monotonic() - this.#activeAt,
+    );
+    await this.#over.promise;
+    this.#upstream?.end();
+    await this.#close();
+  }
+
+  /** Lets the agent in, or tells it why not. The pod is its identity: a key or password opens nothing, but for a token where one is demanded. */
+  #question(question: AuthQuestion): void {
+    this.#admit(question).then(
+      (answer) => this.#agent?.answer(question.id, answer),
+      (error: unknown) => this.#end(explain(error)),
+    );
+  }
+
+  async #admit(question: AuthQuestion): Promise<'accept' | 'reject'> {
+    const { snapshot, resource: current, admit, open, agent, holds, clock } = this.#c;
+    if (question.method === 'publickey' && !question.isProved) return 'reject';
+    if (snapshot() === undefined) throw new Refused({ code: 'PolicyStale', reason: 'the policy was not renewed in time' });
+    const resource = current();
+    if (resource === undefined)
+      throw new Refused({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
+    const verified = await this.#verify(resource.access, question);
+    if (verified === 'reject') return 'reject';
+    if (!admit()) throw new Refused({ code: 'TooManyConnections', reason: '' });
+    if (resource.notReady !== undefined)
+      throw new Refused({ code: 'ResourceNotReady', reason: `it is not ready (${resource.notReady.code})` });
+    const application = this.#agent?.peerIdent.slice(0, 64);
+    const recorder = await open({ tls: false, ...(application !== undefined && { application }) }, verified);
+    const caller = verified?.caller;
+    this.#admitted = { resource, recorder, caller };
+    const access = accessOf(() => current()?.access ?? resource.access, caller);
+    const records = new ActionRecords(recorder, access, (error) => this.#fault(error));
+    this.#records = records;
+    this.#upstream = new Upstream({
+      resource,
+      guard: this.#c.guard,
+      clock,
+      onReady: () => this.#c.reached(resource, undefined),
+      onEnd: (error) => this.#upstreamEnded(resource, error),
+    });
+    const { session } = recorder;
+    const { username: account = '' } = resource.credentials ?? {};
+    const upstream = `${resource.upstream.host}:${resource.upstream.port}`;
+    const onBehalfOf = caller && { issuer: caller.issuer, user: caller.user };
+    this.#forward = {
+      session,
+      access,
+      records,
+      approval: new SshApproval({ session, access, agent, onBehalfOf, account, upstream, holds, records, clock }),
+      openUpstream: this.#upstream.open,
+      clock,
+      gone: this.#over.promise,
+      onFault: (error) => this.#fault(error),
+      onActivity: () => {
+        this.#activeAt = clock.monotonic();
+      },
+      isProtected: (host, port) => this.#isProtected(host, port),
+    };
+    return 'accept';
+  }
+
+  async #verify({ identity }: Access, question: AuthQuestion): Promise<Verified | 'reject' | undefined> {
+    if (identity === undefined) return undefined;
+    if (question.method !== 'password' && question.method !== 'keyboard-interactive') return 'reject';
+    try {
+      return await this.#c.verify(question.password, identity);
+    } catch (error) {
+      if (error instanceof TokenError) return 'reject';
+      throw error;
+    }
+  }
+
+  #offer(offer: Offer): void {
+    const context = this.#forward;
+    if (context === undefined) return offer.refuse({ code: OPEN_FAILURE.administrativelyProhibited, text: 'not permitted' });
+    context.onActivity();
+    if (offer.type === 'session') {
+      const program = new Program(context, (handler) => offer.accept(handler));
+      this.#programs.add(program);
+      void program.over.then(() => this.#programs.delete(program));
+      return undefined;
+    }
+    if (offer.type !== 'direct-tcpip')
+      return offer.refuse({ code: OPEN_FAILURE.unknownChannelType, text: 'chaperone: this is not forwarded' });
+    serveForward(context, offer).catch((error: unknown) => this.#fault(error));
+    return undefined;
+  }
+
+  /** What agents reach by a proxy of ours is reached by no other way. */
+  #isProtected(host: string, port: number): boolean {
+    const name = host.toLowerCase().replace(/[.]$/, '');
+    return (this.#c.snapshot()?.resources ?? []).some(
+      ({ hosts, port: own, upstream }) =>
+        (own === port && hosts.includes(name)) || (upstream.port === port && upstream.host.toLowerCase() === name),
+    );
+  }
+
+  #upstreamEnded(resource: GrantedResource, error: UpstreamError): void {
+    if (this.#ended !== undefined) return;
+    this.#c.reached(resource, error);
+    this.#c.logger.warn('an SSH host could not be used', { code: error.code });
+    if (error.code === 'UpstreamUnreachable') this.#end({ code: 'ResourceNotReady', reason: error.message });
+  }
+
+  /** A record that failed, or a fault of ours: nothing goes on that cannot be recorded. */
+  #fault(error: unknown): void {
+    const isRecording = error instanceof Error && error.name === 'RecordingError';
+    if (!isRecording) this.#c.logger.error('an SSH session failed', { error: error instanceof Error ? error.name : 'Error' });
+    this.#end(
+      isRecording
+        ? { code: 'RecordingBlocked', reason: 'what happens here cannot be recorded' }
+        : { code: 'InternalFault', reason: '' },
+    );
+  }
+
+  #end(ending: Ending): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = ending;
+    const { line } = this.#lineOf(ending);
+    for (const program of this.#programs) program.end(line);
+    this.#agent?.disconnect(DISCONNECT.byApplication, line);
+  }
+
+  #lineOf({ code, reason }: Ending): { line: string } {
+    const access = this.#admitted?.resource.access ?? this.#c.resource()?.access;
+    if (access === undefined || code === 'AgentClosed') return { line: `chaperone: ${reason} (${code})` };
+    const reference = this.#admitted?.recorder.session ?? '';
+    return textOf(access, { code, ...(reason !== '' && { reason }) }, { unit: 'command', reference });
+  }
+
+  async #close(): Promise<void> {
+    const records = this.#records;
+    if (records === undefined) return;
+    const ending = this.#ended ?? { code: 'AgentClosed' as const, reason: 'the agent closed the connection' };
+    await this.#admitted?.recorder.append({ type: 'session.close', ...ending, ...records.totals }, 'written');
+  }
+}
+
+function explain(error: unknown): Ending {
+  if (error instanceof Refused) return error.ending;
+  if (error instanceof Error && error.name === 'RecordingError')
+    return { code: 'RecordingBlocked', reason: 'what happens here cannot be recorded' };
+  return { code: 'InternalFault', reason: '' };
+}
+
+/** The access in force as this caller has it. Asked for several times for every action. */
+function accessOf(current: () => Access, caller: Caller | undefined): () => Access {
+  let known: { readonly whole: Access; readonly own: Access } | undefined;
+  return () => {
+    const whole = current();
+    if (known?.whole !== whole) known = { whole, own: accessOnBehalfOf(whole, caller) };
+    return known.own;
+  };
+}

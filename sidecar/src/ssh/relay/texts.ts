@@ -1,0 +1,37 @@
+import { type AgentCode, type ApprovalNews, type SshText, sshText, type Unit } from '@chaperone/api';
+import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
+
+/** Why we did not do something. */
+export interface Refusal {
+  readonly code: AgentCode;
+  /** What happened, for the agent: no literals. Said where the code covers several situations. */
+  readonly reason?: string;
+  readonly verdict?: Verdict;
+  readonly approval?: ApprovalNews;
+}
+
+/** A refusal by a verdict, with the message of its rule. */
+export function refusalOf(verdict: Verdict): Refusal {
+  const code = verdict.code as AgentCode;
+  return { code, verdict, ...(code === 'NotAnalysable' && { reason: verdict.reason }) };
+}
+
+/** All that this proxy itself says to an agent of one session. `reference` names the record. */
+export function textOf(access: Access, refusal: Refusal, { unit, reference }: { unit: Unit; reference: string }): SshText {
+  const { code, reason, verdict, approval } = refusal;
+  const effect = verdict?.effects.find((each) => each.verdict !== 'allow');
+  const isFull = access.disclosure === 'full';
+  const policy = isFull ? access.policies.map(({ namespace, name }) => `${namespace}/${name}`).join(', ') : '';
+  return sshText({
+    code,
+    unit,
+    ...(effect !== undefined && { verb: effect.verb, object: effect.object }),
+    ...(isFull && verdict?.rule !== undefined && { rule: verdict.rule }),
+    ...(reason !== undefined && { reason }),
+    ...(verdict?.message !== undefined && { message: verdict.message }),
+    ...(policy !== '' && { policy }),
+    reference,
+    allowedHere: isFull ? allowedHere(access) : [],
+    ...(approval !== undefined && { approval }),
+  });
+}
