@@ -250,9 +250,9 @@ const SpecFields = z.object({
         ),
     }),
     {
-      cel: 'has(self.hostKeys) || has(self.hostAuthorities)',
-      message: 'say how the server proves who it is: hostKeys (ssh-keyscan HOST prints them), hostAuthorities or both',
-      check: (self) => self.hostKeys !== undefined || self.hostAuthorities !== undefined,
+      cel: 'has(self.hostKeys) != has(self.hostAuthorities)',
+      message: 'say how the server proves who it is, by one of hostKeys (ssh-keyscan HOST prints them) and hostAuthorities',
+      check: (self) => (self.hostKeys !== undefined) !== (self.hostAuthorities !== undefined),
     },
   )
     .optional()

@@ -20,6 +20,7 @@ import { createLogger } from './log.ts';
 import { type Logger, systemClock } from './platform.ts';
 import { createNatsDelivery } from './recording/delivery-nats.ts';
 import { createRecording, type SpoolRecording } from './recording/recording.ts';
+import { openHostKey } from './ssh/relay/host-key.ts';
 import { createSessions, type Sessions } from './session/index.ts';
 
 const VERSION = '0.1.0';
@@ -143,7 +144,14 @@ class Sidecar {
     });
     const { ranges, forbidden } = this.#config;
     const guard = createGuard({ allowLoopback: false, forbidden, virtual: [ranges.ipv4, ranges.ipv6] });
-    this.#sessions = createSessions({ control, recording: this.#recording, guard, clock: systemClock, logger: this.#logger });
+    this.#sessions = createSessions({
+      control,
+      recording: this.#recording,
+      guard,
+      clock: systemClock,
+      logger: this.#logger,
+      hostKey: await openHostKey(this.#config.runDirectory),
+    });
     control.onSnapshot((snapshot) => void this.#apply(listeners, snapshot));
   }
 

@@ -4,4 +4,5 @@ export * from './programs.ts';
 export * from './provider.ts';
 export * from './saml.ts';
 export * from './splits.ts';
+export * from './sshd.ts';
 export * from './temporary.ts';

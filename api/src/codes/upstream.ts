@@ -215,6 +215,15 @@ export const UPSTREAM_CODES = {
     retry: 'try-later',
     example: 'orders.data.svc:5432 has no connection free for user agent_ro (53300); raise the limit there or run fewer agents',
   },
+  HostKeyMismatch: {
+    audience: ['owner'],
+    what: 'An SSH host does not prove that it is the one that the resource names.',
+    why: 'It shows another host key or certificate than spec.ssh has: the host was made anew, or something else answers in its place. Nothing is sent to it.',
+    fix: 'Find out which. If the host was made anew, put its key into spec.ssh.hostKeys: ssh-keyscan HOST prints it.',
+    retry: 'try-later',
+    example:
+      'build.ci.svc:22 does not show a host key that spec.ssh names; find out why before anything else, then put the one of ssh-keyscan there',
+  },
   UpstreamLoginRefused: {
     audience: ['owner'],
     what: 'The upstream refused the sign-in for another reason than the credentials.',

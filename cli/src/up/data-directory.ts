@@ -22,6 +22,8 @@ export function dataPaths(data: string) {
     address: join(data, 'collector.json'),
     evidence: join(data, 'evidence'),
     keys: join(data, 'keys'),
+    /** For clients of SSH. */
+    knownHosts: join(data, 'known_hosts'),
     lock: join(data, 'lock'),
     trust: join(data, 'trust.json'),
   } as const;

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nearest } from '@chaperone/api/text';
@@ -26,6 +26,7 @@ import {
   type Listeners,
   type Logger,
   type ManifestControl,
+  openHostKey,
   openManifestControl,
   systemClock,
 } from '@chaperone/sidecar';
@@ -112,7 +113,9 @@ export async function startUp(options: UpOptions): Promise<Running> {
     await recording.stop();
   });
   const guard = createGuard({ allowLoopback: true, forbidden: [], virtual: [] });
-  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger, local: true });
+  const hostKey = await openHostKey(data).catch(inData(data));
+  await writeFile(dataPaths(data).knownHosts, hostKey.knownHosts()).catch(inData(data));
+  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger, hostKey, local: true });
   killing.sessions = sessions;
   stack.defer(() => Promise.race([sessions.stop(), delay(SESSIONS_TIMEOUT_MS, undefined, { ref: false })]));
   const listeners = createListeners({

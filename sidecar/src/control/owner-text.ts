@@ -84,6 +84,8 @@ const TEXTS = {
     return `${addressOf(f)} shows a certificate for ${are}, not "${f.serverName ?? f.host}"; ${fix}`;
   },
   TLSFailed: (f) => `TLS with ${addressOf(f)} failed; does the server speak TLS 1.2 or later?`,
+  HostKeyMismatch: (f) =>
+    `${addressOf(f)} does not show a host key that spec.ssh names; find out why before anything else, then put the one of ssh-keyscan there`,
   UpstreamAuthUnsupported: (f) =>
     `${addressOf(f)} asks for another proof than spec.postgres.authentication names; set scram-sha-256 or cert for ${user(f)} in pg_hba.conf, or name what it asks for`,
   UpstreamNotAuthentic: (f) =>

@@ -25,6 +25,8 @@ import { Holds } from './holds.ts';
 import { Recent } from './recent.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
+import type { HostKey } from '../ssh/relay/host-key.ts';
+import { serveSsh } from '../ssh/relay/serve.ts';
 import { createWatch, type Watch } from '../tcp/watch.ts';
 
 /** Sessions at once; each holds an upstream connection. */
@@ -45,6 +47,8 @@ export interface SessionsOptions {
   readonly guard: DialGuard;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Who this proxy is to clients of SSH; without one, no session of SSH opens. */
+  readonly hostKey?: HostKey | undefined;
   /** Agents and proxy are one machine: what comes from its loopback needs no TLS. Default: false */
   readonly local?: boolean;
 }
@@ -215,7 +219,7 @@ class SessionTable implements Sessions {
   }
 
   async #serve(socket: Socket, resource: GrantedResource, live: Live): Promise<void> {
-    const { control, guard, clock, logger, local = false } = this.#o;
+    const { control, guard, clock, logger, hostKey, local = false } = this.#o;
     const key = keyOf(resource);
     let known: { readonly snapshot: Snapshot | undefined; readonly resource: GrantedResource | undefined } | undefined;
     // Asked for several times for every statement.
@@ -261,7 +265,10 @@ class SessionTable implements Sessions {
           cancels: this.#cancels,
           memory: this.#memory,
         });
-      else await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
+      else if (protocol === 'tcp') await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
+      else if (protocol === 'ssh' && hostKey !== undefined)
+        await serveSsh({ ...context, hostKey, reached: (host, error) => this.#watch.signedIn(host, error) });
+      else socket.destroy();
     } finally {
       await recorder?.close();
     }

@@ -99,7 +99,7 @@ async function aProxy(
       guard,
       clock,
       logger: silent,
-      watch: { reached: () => undefined, failed: () => undefined },
+      watch: { reached: () => undefined, failed: () => undefined, signedIn: () => undefined },
       admit: () => true,
       onEnd: (end) => {
         proxy.end = end;

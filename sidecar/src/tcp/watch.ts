@@ -17,6 +17,11 @@ export interface Watch {
   reached(resource: GrantedResource): void;
   /** It could not be connected to, or did not prove that it is `serverName`. */
   failed(resource: GrantedResource, serverName: string, error: unknown): void;
+  /** A host of SSH has let us in, or why not. */
+  signedIn(
+    resource: GrantedResource,
+    failure: { readonly code: UpstreamFailureCode; readonly message: string } | undefined,
+  ): void;
 }
 
 export function createWatch({ clock, report }: { clock: Clock; report: (observation: Observation) => void }): Watch {
@@ -35,6 +40,14 @@ export function createWatch({ clock, report }: { clock: Clock; report: (observat
   };
   return {
     reached: (resource) => tell(resource, 'UpstreamReachable', () => `${addressOf(resource.upstream)} answers`),
+    signedIn: (resource, failure) => {
+      if (failure === undefined) return tell(resource, 'UpstreamReachable', () => `${addressOf(resource.upstream)} answers`);
+      const { host, port } = resource.upstream;
+      const { username } = resource.credentials ?? {};
+      return tell(resource, failure.code, (since) =>
+        ownerText(failure.code, { host, port, since, username, detail: failure.message }),
+      );
+    },
     failed: (resource, serverName, error) => {
       const { host, port, tls } = resource.upstream;
       const { code, ...seen } = classify(error);

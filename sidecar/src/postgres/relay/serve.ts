@@ -2,13 +2,14 @@ import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { SessionContext } from '../../session/sessions.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
-import { type Access, accessOnBehalfOf, type Caller, type GrantedResource } from '@chaperone/policy';
+import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
 import type { Verified } from '../../identity/index.ts';
 import type { StatementParser } from '../actions/index.ts';
 import { AcceptError, type AcceptedCancel, type AcceptedSession, acceptAgent, greet } from './accept.ts';
 import { identifyCaller } from './caller.ts';
 import { type CancelRegistry, type CancelTarget, sendCancel } from './cancel.ts';
 import { type Database, DatabaseError } from './database.ts';
+import { accessOf } from '../../session/access-of.ts';
 import type { Ending } from '../../session/index.ts';
 import type { Memory } from './memory.ts';
 import { startParameters } from './pinned.ts';
@@ -202,16 +203,6 @@ async function join(
     },
   });
   return relay;
-}
-
-/** The access in force as this caller has it. Asked for several times for every statement. */
-function accessOf(current: () => Access, caller: Caller | undefined): () => Access {
-  let known: { readonly whole: Access; readonly own: Access } | undefined;
-  return () => {
-    const whole = current();
-    if (known?.whole !== whole) known = { whole, own: accessOnBehalfOf(whole, caller) };
-    return known.own;
-  };
 }
 
 /** But for names by which a server shows sessions, which mean nothing and differ. */

@@ -26,6 +26,8 @@ export interface ProgramContext {
   readonly records: ActionRecords;
   readonly approval: SshApproval;
   readonly openUpstream: OpenUpstream;
+  /** Why nothing can be opened there, in our words; undefined: it can, or it was the host that would not. */
+  readonly whyNot: () => string | undefined;
   readonly clock: Clock;
   /** Something that is not the agent's fault ended the session's right to go on. */
   readonly onFault: (error: unknown) => void;
@@ -196,7 +198,7 @@ export class Program implements ChannelHandler {
 
   #opened(result: OpenResult, asking: Asking, action: number): void {
     if (result.kind === 'refused')
-      return this.#refuse({ code: 'ResourceNotReady', reason: 'the host opens no session' }, asking, action);
+      return this.#refuse({ code: 'ResourceNotReady', reason: this.#c.whyNot() ?? 'the host opens no session' }, asking, action);
     const { channel } = result;
     this.#upstream = channel;
     if (this.#isGone) return channel.close();

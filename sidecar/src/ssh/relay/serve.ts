@@ -1,6 +1,7 @@
-import { type Access, accessOnBehalfOf, type Caller, type GrantedResource } from '@chaperone/policy';
+import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
 import { TokenError, type Verified } from '../../identity/index.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
+import { accessOf } from '../../session/access-of.ts';
 import { ActionRecords } from '../../session/action-records.ts';
 import type { Ending } from '../../session/index.ts';
 import type { SessionContext } from '../../session/sessions.ts';
@@ -64,8 +65,7 @@ class SshSession {
 
   async serve(): Promise<void> {
     const { socket, clock, hostKey, resource, onEnd } = this.#c;
-    const first = resource();
-    const [certified, plain] = hostKey.signers(first?.hosts ?? [], clock.now());
+    const [certified, plain] = hostKey.signers(namesOf(resource(), this.#c.local), clock.now());
     if (certified === undefined || plain === undefined) throw new Error('there is no host key');
     this.#agent = connect(
       socket,
@@ -89,6 +89,7 @@ class SshSession {
       () => clock.monotonic() - this.#activeAt,
     );
     await this.#over.promise;
+    this.#ended ??= { code: 'AgentClosed', reason: 'the agent closed the connection' };
     this.#upstream?.end();
     await this.#close();
   }
@@ -137,6 +138,7 @@ class SshSession {
       records,
       approval: new SshApproval({ session, access, agent, onBehalfOf, account, upstream, holds, records, clock }),
       openUpstream: this.#upstream.open,
+      whyNot: () => this.#upstream?.error?.message,
       clock,
       gone: this.#over.promise,
       onFault: (error) => this.#fault(error),
@@ -220,9 +222,17 @@ class SshSession {
   async #close(): Promise<void> {
     const records = this.#records;
     if (records === undefined) return;
-    const ending = this.#ended ?? { code: 'AgentClosed' as const, reason: 'the agent closed the connection' };
-    await this.#admitted?.recorder.append({ type: 'session.close', ...ending, ...records.totals }, 'written');
+    const { code = 'AgentClosed', reason = '', by } = this.#ended ?? {};
+    const how = { code, reason, ...(by !== undefined && { by }) };
+    await this.#admitted?.recorder.append({ type: 'session.close', ...how, ...records.totals }, 'written');
   }
+}
+
+/** All by which a client may call the resource. */
+function namesOf(resource: GrantedResource | undefined, isLocal: boolean): string[] {
+  const { hosts = [], addresses = [] } = resource ?? {};
+  const virtual = addresses.flatMap(({ ipv4, ipv6 }) => (ipv6 === undefined ? [ipv4] : [ipv4, ipv6]));
+  return [...new Set([...hosts, ...virtual, ...(isLocal ? ['localhost', '127.0.0.1', '::1'] : [])])];
 }
 
 function explain(error: unknown): Ending {
@@ -230,14 +240,4 @@ function explain(error: unknown): Ending {
   if (error instanceof Error && error.name === 'RecordingError')
     return { code: 'RecordingBlocked', reason: 'what happens here cannot be recorded' };
   return { code: 'InternalFault', reason: '' };
-}
-
-/** The access in force as this caller has it. Asked for several times for every action. */
-function accessOf(current: () => Access, caller: Caller | undefined): () => Access {
-  let known: { readonly whole: Access; readonly own: Access } | undefined;
-  return () => {
-    const whole = current();
-    if (known?.whole !== whole) known = { whole, own: accessOnBehalfOf(whole, caller) };
-    return known.own;
-  };
 }

@@ -18,7 +18,7 @@ const DIAL_TIMEOUT_MS = 10_000;
 /** Why nobody is signed in upstream; the message may be shown to an agent. */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
-  readonly code: DialError['code'] | 'CredentialsRejected' | 'HostKeyMismatch' | 'CredentialsInvalid' | 'UpstreamUnreachable';
+  readonly code: DialError['code'] | 'CredentialsRejected' | 'HostKeyMismatch';
 
   constructor(code: UpstreamError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
@@ -121,7 +121,7 @@ function hostKeyCheck({ ssh, upstream }: GrantedResource, nowMs: number): HostKe
 
 /** What was named, in that order, and nothing weaker. */
 function credentialsOf({ ssh, credentials }: GrantedResource): AuthCredential[] {
-  if (credentials === undefined) throw new UpstreamError('CredentialsInvalid', 'the resource has no credential');
+  if (credentials === undefined) throw new UpstreamError('CredentialsRejected', 'the resource has no credential');
   return (ssh?.authentication ?? []).flatMap((way): AuthCredential[] => {
     if (way === 'publickey') return [{ method: 'publickey', signer: signerFrom(credentials.ssh) }];
     const { password } = credentials;
@@ -139,7 +139,7 @@ function signerFrom(files: NonNullable<GrantedResource['credentials']>['ssh']) {
     const certificate = files?.certificate;
     return certificate === undefined ? signer : withCertificate(signer, Buffer.from(certificate.split(/\s+/)[1] ?? '', 'base64'));
   } catch (cause) {
-    throw new UpstreamError('CredentialsInvalid', 'the private key of the resource, or its certificate, cannot be used', {
+    throw new UpstreamError('CredentialsRejected', 'the private key of the resource, or its certificate, cannot be used', {
       cause,
     });
   }

@@ -167,6 +167,14 @@ describe('a server', () => {
     expect(() => desk.say(NONE)).toThrow(SshError);
   });
 
+  it('lets nothing wait but requests', () => {
+    for (const payload of [response('x'), cat(byte(90), string('session'), uint32(0)), SERVICE_REQUEST]) {
+      const desk = new Desk(undefined);
+      desk.say(password('a'));
+      expect(() => desk.say(payload)).toThrow(SshError);
+    }
+  });
+
   it('hears one answer for each question', () => {
     const desk = new Desk(undefined);
     desk.say(password('a'));

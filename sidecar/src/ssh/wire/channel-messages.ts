@@ -78,6 +78,7 @@ export const parse = {
   env: whole((reader): Variable => ({ name: bounded(reader, MAX_NAME, 1), value: bounded(reader, MAX_VALUE) })),
   ptyReq: whole(readTerminal),
   exitSignal: whole(readExitSignal),
+  windowChange: whole(readSize),
   forward: whole(readForward),
 };
 
@@ -122,6 +123,14 @@ function readTerminal(reader: Reader): Terminal {
   const modes = reader.string();
   if (modes.length > MAX_MODES) throw new SshError('more modes than a terminal has');
   return { term, columns, rows, widthPixels, heightPixels, modes: Buffer.from(modes) };
+}
+
+/** RFC 4254, section 6.7; pixels are nobody's business here. */
+function readSize(reader: Reader): Pick<Terminal, 'columns' | 'rows'> {
+  const size = { columns: reader.uint32(), rows: reader.uint32() };
+  reader.uint32();
+  reader.uint32();
+  return size;
 }
 
 function readExitSignal(reader: Reader): ExitSignal {

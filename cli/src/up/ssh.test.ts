@@ -1,0 +1,163 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { eventually, hasSshd, startSshd, temporaryDirectory, type TestSshd } from '@chaperone/testing';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { run, Up } from '../program.test-support.ts';
+
+interface Spoken {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+const indented = (text: string): string => text.trimEnd().replaceAll('\n', '\n    ');
+
+describe.runIf(hasSshd)('stock ssh through chaperone up', { timeout: 60_000 }, () => {
+  let folder: Awaited<ReturnType<typeof temporaryDirectory>>;
+  let sshd: TestSshd;
+  let up: Awaited<ReturnType<typeof Up.start>>;
+  let data: string;
+
+  beforeAll(async () => {
+    folder = await temporaryDirectory('chaperone-ssh-');
+    sshd = await startSshd();
+    data = join(folder.path, 'data');
+    const manifests = join(folder.path, 'manifests');
+    await mkdir(manifests);
+    await writeFile(
+      join(manifests, 'ssh.yaml'),
+      `apiVersion: chaperone.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: build, namespace: data}
+spec:
+  protocol: ssh
+  hosts: [build]
+  port: 22
+  upstream: {address: "127.0.0.1:${sshd.port}"}
+  credentials: {secretRef: {name: build-agent}}
+  ssh: {hostKeys: ["${sshd.hostKey}"]}
+  sensitive: [{label: pci.card, detector: credit-card}]
+  grantedTo: [{namespace: agents, operations: [exec, shell, forward, subsystem, read, write, list, delete]}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: build-agent, namespace: data}
+stringData:
+  username: ${sshd.user}
+  ssh-privatekey: |
+    ${indented(sshd.privateKey)}
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: ops, namespace: agents}
+spec:
+  agents: {serviceAccounts: [support-agent]}
+  rules:
+  - {name: look, effect: Allow, resource: {namespace: data, name: build}, ssh: {commands: [echo **, cat **, printf **, sh **, head **, "true", "false", sleep *, kill **]}}
+  - {name: fix, effect: RequireApproval, resource: {namespace: data, name: build}, ssh: {commands: [touch **]}, approval: {approvers: {groups: [ops]}, timeout: 30s}}
+  - {name: never, effect: Deny, resource: {namespace: data, name: build}, ssh: {commands: [rm **]}, message: Files are removed by the cleaner.}
+`,
+    );
+    up = await Up.start(manifests, data);
+  });
+  afterAll(async () => {
+    await up?.[Symbol.asyncDispose]();
+    await sshd?.[Symbol.asyncDispose]();
+    await folder?.[Symbol.asyncDispose]();
+  });
+
+  const start = (args: readonly string[]) => {
+    const port = (up.ready.resources[0]?.address ?? '').split(':')[1] ?? '';
+    const options = [
+      '-F',
+      'none',
+      '-o',
+      `UserKnownHostsFile=${join(data, 'known_hosts')}`,
+      '-o',
+      'StrictHostKeyChecking=yes',
+      '-o',
+      'BatchMode=yes',
+      '-p',
+      port,
+    ];
+    return spawn('ssh', [...options, ...args], { stdio: 'pipe', env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' } });
+  };
+  const ssh = async (args: readonly string[], input: string | Buffer = ''): Promise<Spoken> => {
+    const child = start(args);
+    child.stdin.on('error', () => undefined).end(input);
+    const [out, err, [code]] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, 'close')]);
+    return { code: code as number | null, out: out.toString('latin1'), err: err.toString() };
+  };
+  const on = (command: string, input?: string | Buffer): Promise<Spoken> => ssh(['bot@127.0.0.1', command], input);
+
+  test('runs what a rule allows, with both streams, its input and its exit status', async () => {
+    expect(await on('echo hello')).toEqual({ code: 0, out: 'hello\n', err: '' });
+    expect(await on("sh -c 'echo out; echo err >&2'")).toMatchObject({ out: 'out\n', err: 'err\n' });
+    expect(await on('false')).toMatchObject({ code: 1, out: '' });
+    expect(await on('cat', 'some input')).toEqual({ code: 0, out: 'some input', err: '' });
+  });
+
+  test('carries 20 MB both ways, to the byte', async () => {
+    const input = Buffer.alloc(20_000_000, 'a line of text that is no number\n');
+    const { code, out } = await on('cat', input);
+    expect([code, out.length, Buffer.from(out, 'latin1').equals(input)]).toEqual([0, input.length, true]);
+  });
+
+  test('refuses what no rule allows, and what one denies, in a line and with 126', async () => {
+    expect(await on('id')).toMatchObject({ code: 126, out: '' });
+    const denied = await on('/bin/rm -rf /tmp/x');
+    expect(denied.code).toBe(126);
+    expect(denied.err).toMatch(
+      /^chaperone: \/bin\/rm -rf \/tmp\/x is denied by rule "never" \(DeniedByRule\)\. Do not retry: Files are removed by the cleaner\./,
+    );
+    for (const text of ['echo $(rm x)', 'echo `id`', 'cat < /etc/shadow', 'X=1 echo', 'echo a & rm b', '$0'])
+      expect(await on(text), text).toMatchObject({ code: 126, out: '' });
+  });
+
+  test('masks what detectors find, across chunks', async () => {
+    const { out } = await on('sh -c \'printf "card 4111 1111 "; sleep 0.2; printf "1111 1111 ok"\'');
+    expect(out).toBe('card ***** ok');
+  });
+
+  test('gives the agent neither a shell nor a way further', async () => {
+    expect(await ssh(['-T', 'bot@127.0.0.1'])).toMatchObject({ code: 126 });
+    const { err, code } = await ssh(['-W', '127.0.0.1:1', 'bot@127.0.0.1']);
+    expect([code, err]).toEqual([255, expect.stringContaining('NoRuleAllows')]);
+    expect(await ssh(['-R', '0:127.0.0.1:1', 'bot@127.0.0.1', 'echo', 'x'])).toMatchObject({
+      out: 'x\n',
+      err: expect.stringContaining('remote port forwarding failed'),
+    });
+  });
+
+  test('holds what people are asked about, and runs it once they approve', async () => {
+    const file = join(sshd.directory, 'touched');
+    const child = start(['bot@127.0.0.1', `touch ${file}`]);
+    child.stdin.end();
+    const ended = Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, 'close')]);
+    const { name, digest } = await eventually('a request', async () => {
+      const { out } = await run(['requests', 'ls', '--data', data, '-o', 'json']);
+      const items = (
+        JSON.parse(out) as {
+          items: { metadata: { name: string }; status?: { state?: string }; spec: { text: string; digest: string } }[];
+        }
+      ).items;
+      const found = items.find(({ status, spec }) => status?.state === 'Pending' && spec.text.includes('touch'));
+      return found && { name: found.metadata.name, digest: found.spec.digest };
+    });
+    expect(await run(['approve', name, '--data', data, '--digest', digest])).toMatchObject({ code: 0 });
+    const [, err, [code]] = await ended;
+    expect([code, err.toString()]).toEqual([0, expect.stringContaining(`waiting for approval ${name} of touch ${file}`)]);
+    expect(await readFile(file, 'utf8')).toBe('');
+  });
+
+  test('leaves evidence of each, that verifies', async () => {
+    const { out } = await run(['sessions', 'ls', '--data', data, '-o', 'json']);
+    const sessions = (JSON.parse(out) as { items: { name: string; actions: number }[] }).items;
+    expect(sessions.length).toBeGreaterThan(5);
+    expect(sessions.every(({ actions }) => actions <= 1)).toBe(true);
+    expect(await run(['verify', '--data', data, sessions[0]?.name ?? ''])).toMatchObject({ code: 0 });
+  });
+});
