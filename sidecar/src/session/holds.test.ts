@@ -55,6 +55,9 @@ const action: HeldAction = {
   waiting: () => undefined,
   gone: new Promise(() => undefined),
 };
+const broken = (): never => {
+  throw new Error('its connection broke');
+};
 /** Waits for nothing long. */
 const clock: Clock = { ...systemClock, after: (ms) => systemClock.after(Math.min(ms, 20)) };
 const holdsWith = (approvals: Approvals): Holds => new Holds({ approvals, clock, logger, recent: new Recent(clock) });
@@ -209,10 +212,8 @@ describe('what an action would meet', () => {
 
   test('is not looked at any more where the agent cannot be told that it waits', async () => {
     const [approvals, it] = [decides('Released', pending), aLook()];
-    const waiting = (): void => {
-      throw new Error('its connection broke');
-    };
-    await expect(holdsWith(approvals).hold({ ...action, look: it.look, waiting })).rejects.toThrow('its connection broke');
+    const held = holdsWith(approvals).hold({ ...action, look: it.look, waiting: broken });
+    await expect(held).rejects.toThrow('its connection broke');
     expect(it.isEnded()).toBe(true);
   });
 
