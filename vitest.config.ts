@@ -1,13 +1,28 @@
 import { defineConfig } from 'vitest/config';
 
+/** What the process that tests run in holds and uses is measured there, or programs are started that take longer than anything else. */
+const ALONE = ['sidecar/src/postgres/**/*.test.ts', 'cli/**/*.test.ts'];
+const EXCLUDE = ['**/node_modules/**', '**/dist/**', 'e2e/**', 'bench/**'];
+
 export default defineConfig({
   test: {
-    include: ['*/src/**/*.test.ts', '*/test/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', '**/dist/**', 'e2e/**', 'bench/**'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
     // A machine that is busy shows a page late.
     expect: { poll: { timeout: 10_000 } },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'together',
+          include: ['*/src/**/*.test.ts', '*/test/**/*.test.ts', 'test/**/*.test.ts'],
+          exclude: [...EXCLUDE, ...ALONE],
+          // To load what is tested anew for each file takes longer than most tests do.
+          isolate: false,
+        },
+      },
+      { extends: true, test: { name: 'alone', include: ALONE, exclude: EXCLUDE } },
+    ],
   },
 });

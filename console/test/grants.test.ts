@@ -7,7 +7,7 @@ import { type Shop, startShop } from '../../cli/src/program.test-support.ts';
 import { hasChromium, launch, leave, LongVisit, type Site, startSite, visit } from './browser.test-support.ts';
 import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
 import { begin, confirm, type Inbox, open, outcome, panel, startInbox } from './requests.test-support.ts';
-import { grantsIn, hostileGrant, requestsOf } from './requests-world.test-support.ts';
+import { grantsIn, hostileGrant, requestsOf, withPage } from './requests-world.test-support.ts';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -224,7 +224,11 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
   test('shows the command where nobody decides here, to copy', async () => {
     const { used } = grantsIn(readers.requests);
     const name = used?.metadata.name ?? '';
+    const signing = 'https://decide.corp/decide/agents/x';
+    if (used !== undefined) readers.requests.put(withPage(used, signing));
     const page = await come(readers);
+    const way = card(page, name).getByRole('link', { name: 'Revoke on the signing page' });
+    expect(await way.getAttribute('href')).toBe(signing);
     await card(page, name).getByText(`chaperone grants revoke ${name} --namespace agents`).waitFor();
     expect(await page.getByRole('button', { name: 'Revoke…' }).count()).toBe(0);
     await card(page, name).locator('.grant-end').getByRole('button', { name: 'Copy' }).click();

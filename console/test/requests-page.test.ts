@@ -94,6 +94,10 @@ describe.runIf(hasChromium)('requests in every state', NETWORK, () => {
     await panel(page).waitFor();
     const run = await box(/^Run UPDATE/);
     expect(run.x + run.width).toBeLessThan(approve.x);
+    const placeOf = async (selector: string) => (await page.locator(selector).first().boundingBox()) ?? { y: 0, height: 0 };
+    const [statement, over] = [await placeOf('.request .lines'), await placeOf('.decide')];
+    expect(statement.y, 'the statement can be read').toBeGreaterThanOrEqual(0);
+    expect(statement.y + statement.height, 'above the panel').toBeLessThanOrEqual(over.y);
     await panel(page).getByRole('button', { name: 'Cancel' }).tap();
     await page.getByRole('button', { name: 'Deny…' }).tap();
     expect((await box(/^Deny UPDATE/)).x).toBeGreaterThan(deny.x + deny.width);
@@ -163,6 +167,7 @@ describe.runIf(hasChromium)('what is large, or was not counted', NETWORK, () => 
     await page.goto(`${site.url}${pathOf(request)}`);
     await begin(page, 'Approve');
     await panel(page).getByText(`This is not approved by a press: type ${name} to approve it`).waitFor();
+    expect(await panel(page).locator('input:focus').count(), 'what is asked first has the focus').toBe(1);
     await confirm(page).click();
     await panel(page).getByText('That is not the name.').waitFor();
     await panel(page).getByLabel('This is not approved').fill(`${name}s`);
@@ -259,10 +264,16 @@ describe.runIf(hasChromium)('a list in which much goes on', NETWORK, () => {
       status: { state: 'Denied', votes: '0/1' },
     });
     await row(page, first.metadata.name).getByText('denied').waitFor();
-    await page.keyboard.press('n');
+    // Between what the focus draws and what that leaves to do.
+    await page.evaluate(`(async () => {
+      document.querySelector('[data-row]').focus();
+      for (let turn = 0; turn < 5; turn++) await null;
+      document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'n', bubbles: true }));
+    })()`);
     await row(page, soon.metadata.name).waitFor();
     expect(await page.locator('.requests-body .request-row .run').allInnerTexts()).toHaveLength(2);
     expect(await page.locator('.requests-body .request-row').first().innerText()).toContain('1:');
+    await page.evaluate('document.activeElement.blur()');
     await page.mouse.move(0, 0);
     const third = site.requests.put(aRequest());
     await row(page, third.metadata.name).waitFor();

@@ -13,6 +13,7 @@ const MAX_STYLE = 12_000;
 /** What the page is made of. A chunk that is new here is looked at first: what does it bring, and who waits for it? */
 const CHUNKS = [
   'assets/copy.js',
+  'assets/fact.js',
   'assets/grants.js',
   'assets/heading.js',
   'assets/icon.svg',

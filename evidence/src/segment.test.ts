@@ -3,7 +3,7 @@ import { seededRandom } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
 import { readBundle, verifyEntries, writeBundle } from './bundle.ts';
 import { EvidenceError } from './errors.ts';
-import { newSessionId, SESSION_ID } from './ids.ts';
+import { isSessionOf, newSessionId, SESSION_ID } from './ids.ts';
 import { createEpoch, encodeNkey, generateSigner, type PodIdentity, signRegistration } from './keys.ts';
 import type { SessionRecord } from './record.ts';
 import { MAX_PLAIN_BYTES, MAX_RECORDS, openSegment, type SealedSegment, type SegmentInput, sealSegment } from './segment.ts';
@@ -270,4 +270,12 @@ test('session ids have 16 base32 characters and do not repeat', () => {
   const ids = Array.from({ length: 1000 }, () => newSessionId());
   expect(ids.every((id) => SESSION_ID.test(id))).toBe(true);
   expect(new Set(ids).size).toBe(1000);
+});
+
+test('a session id says which pod made it, and of no other pod', () => {
+  const ids = Array.from({ length: 1000 }, () => newSessionId('pod-uid'));
+  expect(new Set(ids).size).toBe(1000);
+  expect(ids.every((id) => SESSION_ID.test(id) && isSessionOf(id, 'pod-uid'))).toBe(true);
+  expect(ids.filter((id) => isSessionOf(id, 'another-uid'))).toEqual([]);
+  for (const id of ['', 's-1', 'x', newSessionId().slice(0, 17)]) expect(isSessionOf(id, 'pod-uid')).toBe(false);
 });

@@ -78,8 +78,11 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
   };
 
   function collection(url: URL, response: ServerResponse): void {
-    const name = /^metadata\.name=(.+)$/.exec(url.searchParams.get('fieldSelector') ?? '')?.[1];
-    const matches = (object: KubeObject): boolean => name === undefined || object.metadata.name === name;
+    const [, field, value] = /^(metadata\.name|spec\.request)=(.+)$/.exec(url.searchParams.get('fieldSelector') ?? '') ?? [];
+    const matches = (object: KubeObject): boolean =>
+      field === undefined ||
+      (field === 'metadata.name' ? object.metadata.name : (object['spec'] as { request?: string } | undefined)?.request) ===
+        value;
     if (url.searchParams.get('watch') === 'true') {
       const watcher = { prefix: url.pathname, response, matches };
       watchers.add(watcher);

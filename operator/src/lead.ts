@@ -171,13 +171,7 @@ class Office {
       },
       onError,
     });
-    this.kills = new Kills({
-      kube,
-      hub: this.hub,
-      podOf: (namespace, session) => this.approvals.podOf(namespace, session),
-      now: this.#now,
-      onError,
-    });
+    this.kills = new Kills({ kube, hub: this.hub, now: this.#now, onError });
     this.#notifier = new Notifier({
       config: config.notify,
       forbidden: options.forbiddenRanges,

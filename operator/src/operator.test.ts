@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeNkey, encodeNkey, generateSigner, verifyRegistration } from '@chaperone/evidence';
+import { decodeNkey, encodeNkey, generateSigner, newSessionId, verifyRegistration } from '@chaperone/evidence';
 import { EnrolResponse, type Snapshot, type StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
 import { API_VERSION } from '@chaperone/api';
@@ -263,7 +263,7 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect(condition(resource(), 'UpstreamSuitable')).toMatchObject({ status: 'Unknown', message: 'its log takes trees' });
 
   const at = { namespace: AGENTS, name: 'kill' };
-  const session = `s-${'a'.repeat(16)}`;
+  const session = newSessionId('bot-uid');
   api.put(KINDS.sessionKills, {
     apiVersion: API_VERSION,
     kind: 'SessionKill',

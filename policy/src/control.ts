@@ -19,7 +19,7 @@ import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
  * POST /v1/ended    EndRequest        → 204              how it ended, or that nobody waits for it any more
  * POST /v1/closed   ClosedRequest     → 204              a session that a revocation named is over here
  * ```
- * `/v1/closed` changes nothing of a session in which another pod is known to have asked first.
+ * `/v1/closed` changes nothing of a session that another pod made: its name says which did.
  * The stream says of every open request of the pod what became of it. `/v1/ask` may answer with a request of another name: the
  * pod has an open one for the very same action.
  * Errors are ControlError with a 4xx or 5xx. 503 with Retry-After (seconds) comes from a replica that does not lead: connect

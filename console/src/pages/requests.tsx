@@ -115,21 +115,19 @@ interface ShownRows {
 /** Rows that do not move while a pointer, a finger or the focus is among them. */
 function useRows(all: readonly AccessRequest[], section: Section, belongs: (request: AccessRequest) => boolean): ShownRows {
   const [busy, setBusy] = useState({ pointer: false, focus: false });
-  const [, redraw] = useState(0);
+  // How often new ones were asked for, and how often they were shown: what an earlier drawing leaves to do takes neither back.
+  const [asked, setAsked] = useState(0);
+  const answered = useRef(0);
   const drawn = useRef<ReadonlySet<string | undefined>>(undefined);
-  const asked = useRef(false);
-  const isBusy = (busy.pointer || busy.focus) && !asked.current;
+  const isBusy = (busy.pointer || busy.focus) && answered.current === asked;
   const gathered = gather(all, section, belongs, drawn.current, isBusy);
   useEffect(() => {
-    asked.current = false;
+    answered.current = asked;
     drawn.current = new Set(gathered.rows.map(({ metadata }) => metadata.uid));
   });
   return {
     ...gathered,
-    show: () => {
-      asked.current = true;
-      redraw((before) => before + 1);
-    },
+    show: () => setAsked((before) => before + 1),
     onBusy: (what, is) => setBusy((before) => (before[what] === is ? before : { ...before, [what]: is })),
   };
 }

@@ -63,6 +63,12 @@ export function Decide({ request, viewer }: DecideProps): JSX.Element | null {
     reset();
     setOpen(decision);
   };
+  const frame = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // On a phone the panel lies over the page: what is decided on stays above it.
+    if (open === undefined || frame.current === null || getComputedStyle(frame.current).position !== 'fixed') return;
+    document.querySelector('.request .block')?.scrollIntoView({ block: 'nearest' });
+  }, [open]);
   const close = (): void => {
     const opener = open === undefined ? null : document.getElementById(open);
     setOpen(undefined);
@@ -75,7 +81,7 @@ export function Decide({ request, viewer }: DecideProps): JSX.Element | null {
   useRequestKeys(stance, start, open === undefined ? undefined : close);
   if (!stance.isOpen && attempt.kind === 'none') return null;
   return (
-    <div class={open !== undefined && panel ? 'decide open' : 'decide'}>
+    <div ref={frame} class={open !== undefined && panel ? 'decide open' : 'decide'}>
       <div class="pressed" role="alert">
         <Pressed attempt={attempt} request={request} />
       </div>

@@ -38,14 +38,19 @@ export function Elsewhere({ request, viewer, signs }: ElsewhereProps): JSX.Eleme
   );
 }
 
+interface SigningLinkProps {
+  readonly request: AccessRequest;
+  readonly does?: string;
+}
+
 /** The way to the page that signs; its host is said, as it is another site. */
-export function SigningLink({ request }: Pick<ElsewhereProps, 'request'>): JSX.Element | null {
+export function SigningLink({ request, does = 'Decide' }: SigningLinkProps): JSX.Element | null {
   const page = signingPage(request);
   if (page === undefined) return null;
   return (
     <p>
       <a class="way primary" href={page.href} rel="noreferrer">
-        Decide on the signing page
+        {does} on the signing page
       </a>{' '}
       <span class="count">
         at <code>{page.host}</code>

@@ -13,6 +13,7 @@ import { Mark } from '../ui/verdict.tsx';
 import { Said } from '../ui/words.tsx';
 import { type Saying, useDeciding } from './attempt.ts';
 import { EffectLine, Name } from './effect.tsx';
+import { SigningLink } from './elsewhere.tsx';
 import { Template } from './grant-choice.tsx';
 import { endingOf, givenBy } from './grants.ts';
 import { useLeftUntil } from './left.tsx';
@@ -20,6 +21,7 @@ import { keyOf, live, type LiveViewer } from './live.ts';
 import { leftText } from './order.ts';
 import { Panel } from './panel.tsx';
 import { Pressed } from './progress.tsx';
+import { signingPage } from './signing-page.ts';
 
 export interface GrantProps {
   readonly request: AccessRequest;
@@ -121,7 +123,7 @@ function Revoke({ request, viewer, isOpen }: Omit<GrantProps, 'all'>): JSX.Eleme
       <div class="pressed" role="alert">
         <Pressed attempt={attempt} request={request} />
       </div>
-      {isOpen && !viewer.decides && <AtTerminal request={request} />}
+      {isOpen && !viewer.decides && <AtTerminal request={request} canEnd={may} />}
       {isOpen && viewer.decides && !may && (
         <p class="count">You cannot end it: no rule of it asks you. Whoever may approve it can.</p>
       )}
@@ -189,11 +191,16 @@ function TwoActs({ request, viewer, isSending, onBegin, onSend }: TwoActsProps):
 }
 
 /** Where this server takes no decisions. */
-function AtTerminal({ request: { metadata } }: { request: AccessRequest }): JSX.Element {
+function AtTerminal({ request, canEnd }: { request: AccessRequest; canEnd: boolean }): JSX.Element {
+  const { metadata } = request;
   const command = `chaperone grants revoke ${metadata.name} --namespace ${metadata.namespace ?? ''}`;
   return (
-    <p class="count">
-      It is ended at a terminal: <code>{command}</code> <CopyButton text={command} label="Copy" />
-    </p>
+    <>
+      {canEnd && <SigningLink request={request} does="Revoke" />}
+      <p class="count">
+        {canEnd && signingPage(request) !== undefined ? 'Or at a terminal:' : 'It is ended at a terminal:'} <code>{command}</code>{' '}
+        <CopyButton text={command} label="Copy" />
+      </p>
+    </>
   );
 }

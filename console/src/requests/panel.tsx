@@ -39,7 +39,7 @@ export function Panel({ request, viewer, decision, blocked, isSending, onSend, o
   const wantsReason = rulesThatAsk(request, viewer, serverNow()).some((rule) => rule.reason);
   // What is counted meanwhile takes no field from under the hand that types in it.
   const [name] = useState(() => (decision === 'Approve' ? typedObject(request) : undefined));
-  useLayoutEffect(() => reasonField.current?.focus({ preventScroll: true }), []);
+  useLayoutEffect(() => (nameField.current ?? reasonField.current)?.focus({ preventScroll: true }), []);
 
   const send = (): void => {
     if (!isArmed || isSending || blocked !== undefined) return;

@@ -1,6 +1,7 @@
 import type { ClientRequest } from 'node:http';
 import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { newSessionId } from '@chaperone/evidence';
 import { KINDS } from '@chaperone/kube';
 import { eventually, type FakeApiServer } from '@chaperone/kube/fake-api-server';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -59,9 +60,8 @@ test('a pod whose large bodies do not end has a share of those, and another tell
   expect((await call('POST', '/v1/looked', other, told)).status).toBe(204);
 });
 
-test('the end of a session counts of an enrolled pod, and of the one that asked in it', async () => {
-  const [session, name] = [`s-${'c'.repeat(16)}`, 'kill'];
-  await ask(question({ session }), other);
+test('the end of a session counts of an enrolled pod, and of the one whose session it is, whether it asked for anything or not', async () => {
+  const [session, name] = [newSessionId(`${other}-uid`), 'kill'];
   api.put(KINDS.sessionKills, { metadata: { namespace: AGENTS, name }, spec: { session, reason: 'stop', by: 'jane' } });
   const status = (): unknown => api.get(KINDS.sessionKills, { namespace: AGENTS, name })?.status;
   await eventually(() => expect(status()).toHaveProperty('at'));
@@ -70,7 +70,6 @@ test('the end of a session counts of an enrolled pod, and of the one that asked 
     expect(await call('POST', '/v1/closed', 'stranger', { session })).toMatchObject({ body: { code: 'NotEnrolled' } }),
   );
   // As a pod may that heard of the session by its end.
-  await new Promise((resolve) => setTimeout(resolve, 1_001));
   await ask(question({ session }), me);
   expect((await call('POST', '/v1/closed', me, { session })).status).toBe(204);
   expect(status()).not.toHaveProperty('endedAt');

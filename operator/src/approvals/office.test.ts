@@ -244,6 +244,34 @@ describe('the rows that a request would meet', () => {
   });
 });
 
+describe('a release', () => {
+  const NAME = `ar-${'b'.repeat(16)}`;
+  const OTHER = `ar-${'c'.repeat(16)}`;
+  const released = async (): Promise<string | undefined> =>
+    (await desks()[0]?.release(BOT, { name: NAME, digest: DIGEST }))?.state;
+
+  test('is not stopped by what others decide on, however much that is', async () => {
+    await office.close();
+    put(NAME, 'Approved');
+    decide('d', NAME);
+    for (let each = 0; each <= 20_000; each++) decide(`d-${each}`, OTHER);
+    expect(await released()).toBe('Released');
+  });
+
+  test('goes on where the API server cannot select decisions', async () => {
+    await office.close();
+    api.intercept = ({ url }, response) => {
+      const isSelecting = url.searchParams.get('fieldSelector')?.startsWith('spec.') === true;
+      if (isSelecting) response.writeHead(400, { 'content-type': 'application/json' }).end('{"reason":"BadRequest"}');
+      return isSelecting;
+    };
+    put(NAME, 'Approved');
+    decide('d', NAME);
+    decide('d-other', OTHER);
+    expect(await released()).toBe('Released');
+  });
+});
+
 describe('several operators at once', () => {
   test('release a request once', async () => {
     await office.close();

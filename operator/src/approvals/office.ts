@@ -140,18 +140,6 @@ export class ApprovalOffice {
     });
   }
 
-  /**
-   * The pod that asked in a session first. Sessions are random, and those of a kill are told to all of a namespace: whoever takes a name
-   * that it heard there asks later.
-   */
-  podOf(namespace: string, session: string): string | undefined {
-    const asked = this.#requests
-      .list()
-      .filter(({ metadata, spec }) => metadata.namespace === namespace && spec.session === session);
-    const [first] = asked.toSorted((a, b) => this.#createdAt(a) - this.#createdAt(b));
-    return first?.spec.agent.podUid;
-  }
-
   /** The pod, or its sidecar, came or went. */
   podChanged(podUid: string): void {
     for (const index of [this.#open, this.#granting]) for (const key of index.get(podUid) ?? []) this.#queue.add(key);

@@ -1,5 +1,6 @@
 import { AccessRequest, API_VERSION, ApprovalDecision, DECIDE_PAGE, type RequestSpec, type RequestStatus } from '@chaperone/api';
 import {
+  ApiError,
   FIELD_MANAGER,
   getObject,
   isConflict,
@@ -20,7 +21,7 @@ export const ASKED_AT = 'chaperone.dev/asked-at';
 /** Longest value of a label. */
 const MAX_LABEL = 63;
 const PAGE = 500;
-/** Of everything a namespace can hold of one kind; more is an answer that nobody waits for. */
+/** Of what one list can hold: the decisions on a request, or all of a namespace where they cannot be selected; nobody waits for more. */
 const MAX_PAGES = 40;
 const ATTEMPTS = 6;
 /** A sidecar waits for the answer. */
@@ -78,9 +79,14 @@ export class RequestStore {
     }
   }
 
-  /** Every decision on a request that the API server has taken so far. */
+  /** Every decision on a request that the API server has taken so far; those on others are not read. */
   async decisionsOn(at: At): Promise<GivenDecision[]> {
-    const found = await this.#list(KINDS.approvalDecisions, at.namespace);
+    const selector = `spec.request=${at.name}`;
+    const found = await this.#list(KINDS.approvalDecisions, at.namespace, selector).catch((error: unknown) => {
+      if (!(error instanceof ApiError) || error.status !== 400) throw error;
+      // An API server that knows no such selector, or has the definition of before.
+      return this.#list(KINDS.approvalDecisions, at.namespace);
+    });
     return found
       .flatMap((object) => ApprovalDecision.safeParse(object).data ?? [])
       .filter(({ spec }) => spec.request === at.name)
@@ -155,13 +161,13 @@ export class RequestStore {
     }
   }
 
-  async #list(kind: ResourceKind, namespace: string): Promise<KubeObject[]> {
+  async #list(kind: ResourceKind, namespace: string, fieldSelector?: string): Promise<KubeObject[]> {
     const items: KubeObject[] = [];
     let next: string | undefined;
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const answer = await this.#kube.request<{ items?: KubeObject[] | null; metadata?: { continue?: string } }>({
         path: pathOf(kind, { namespace }),
-        query: { limit: PAGE, continue: next },
+        query: { limit: PAGE, continue: next, fieldSelector },
         signal: this.#signal,
         timeoutMs: TIMEOUT_MS,
       });
@@ -169,6 +175,7 @@ export class RequestStore {
       next = answer.metadata?.continue === '' ? undefined : answer.metadata?.continue;
       if (next === undefined) return items;
     }
-    throw new Error(`namespace ${namespace} has more than ${MAX_PAGES * PAGE} ${kind.plural}`);
+    const where = fieldSelector === undefined ? '' : ` with ${fieldSelector}`;
+    throw new Error(`namespace ${namespace} has more than ${MAX_PAGES * PAGE} ${kind.plural}${where}`);
   }
 }

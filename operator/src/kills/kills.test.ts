@@ -1,17 +1,16 @@
 import { API_VERSION } from '@chaperone/api';
+import { newSessionId } from '@chaperone/evidence';
 import { KINDS } from '@chaperone/kube';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { Kills } from './kills.ts';
 
-const SESSION = `s-${'a'.repeat(16)}`;
 let server: FakeApiServer;
 let kills: Kills;
 let told: string[];
 let now: number;
-/** Pods of sessions that have asked for something. */
-let pods: Map<string, string>;
 const POD = { namespace: 'agents', podUid: 'bot-uid' };
+const SESSION = newSessionId(POD.podUid);
 
 function aKill(name: string, metadata: object = {}): object {
   return {
@@ -27,7 +26,6 @@ async function lead(): Promise<void> {
   kills = new Kills({
     kube: server.kube,
     hub: { kill: (namespace, { session, reason, by }) => told.push(`${namespace} ${session} ${reason} (${by})`) },
-    podOf: (namespace, session) => pods.get(`${namespace} ${session}`),
     now: () => now,
     onError: (error) => {
       throw error;
@@ -38,7 +36,6 @@ async function lead(): Promise<void> {
 beforeEach(async () => {
   server = await startFakeApiServer();
   told = [];
-  pods = new Map();
   now = Date.now();
   await lead();
 });
@@ -57,7 +54,7 @@ test('that its sidecar says that it is over is written, once, and of no other na
   server.put(KINDS.sessionKills, aKill('one'));
   await vi.waitFor(() => expect(statusOf('one')).toBeDefined());
   await kills.closed({ ...POD, namespace: 'others' }, SESSION);
-  await kills.closed(POD, `s-${'b'.repeat(16)}`);
+  await kills.closed(POD, newSessionId(POD.podUid));
   expect(statusOf('one')).not.toHaveProperty('endedAt');
   const sentAt = new Date(now).toISOString();
   now += 400;
@@ -69,8 +66,7 @@ test('that its sidecar says that it is over is written, once, and of no other na
   expect(statusOf('one')).toEqual(ended);
 });
 
-test('that another pod says so of a session that is known to be one’s own changes nothing', async () => {
-  pods.set(`agents ${SESSION}`, POD.podUid);
+test('that another pod says so of a session that it did not make changes nothing', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
   await vi.waitFor(() => expect(statusOf('one')).toBeDefined());
   await kills.closed({ ...POD, podUid: 'other-uid' }, SESSION);

@@ -1,4 +1,5 @@
 import { SESSION_KILL_LIFE_MS, SessionKill, type SessionKillStatus } from '@chaperone/api';
+import { isSessionOf } from '@chaperone/evidence';
 import { apply, Informer, isNotFound, KINDS, type Kube, pathOf } from '@chaperone/kube';
 import type { Kill, SidecarHub } from '../sidecars/hub.ts';
 import type { PodIdentity } from '../sidecars/identity.ts';
@@ -9,8 +10,6 @@ const RETOLD_MS = 15 * 60 * 1000;
 export interface KillsOptions {
   readonly kube: Kube;
   readonly hub: Pick<SidecarHub, 'kill'>;
-  /** The pod of a session, as far as it is known: of one that has asked people for nothing it is not. */
-  readonly podOf: (namespace: string, session: string) => string | undefined;
   readonly now?: () => number;
   readonly onError: (error: unknown) => void;
 }
@@ -50,9 +49,9 @@ export class Kills {
       .map(killOf);
   }
 
-  /** A pod says that a session of its is over: whoever ended it is told. Of what is known to be another pod's it changes nothing. */
+  /** A pod says that a session of its is over: whoever ended it is told. Of a session that another pod made it changes nothing. */
   async closed({ namespace, podUid }: Pick<PodIdentity, 'namespace' | 'podUid'>, session: string): Promise<void> {
-    if ((this.#o.podOf(namespace, session) ?? podUid) !== podUid) return;
+    if (!isSessionOf(session, podUid)) return;
     for (const kill of this.#informer.list()) {
       if (kill.metadata.namespace !== namespace || kill.spec.session !== session) continue;
       const status = (await this.#written.get(keyOf(kill))) ?? kill.status;

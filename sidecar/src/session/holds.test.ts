@@ -55,6 +55,9 @@ const action: HeldAction = {
   waiting: () => undefined,
   gone: new Promise(() => undefined),
 };
+const broken = (): never => {
+  throw new Error('its connection broke');
+};
 /** Waits for nothing long. */
 const clock: Clock = { ...systemClock, after: (ms) => systemClock.after(Math.min(ms, 20)) };
 const holdsWith = (approvals: Approvals): Holds => new Holds({ approvals, clock, logger, recent: new Recent(clock) });
@@ -188,6 +191,30 @@ describe('what an action would meet', () => {
     await expect.poll(() => approvals.looks).toHaveLength(1);
     approvals.say('Denied');
     await again;
+  });
+
+  test('is looked at anew where nobody could be told, and no more than three times', async () => {
+    const [approvals, never] = [busy(decides('Released', pending), 4), busy(decides('Released', pending), 99)];
+    const held = holdsWith(approvals).hold(action);
+    await expect.poll(() => approvals.looks, { timeout: 3_000 }).toHaveLength(1);
+    expect(approvals.tries.count, 'four times of the first look').toBe(5);
+    approvals.say('Denied');
+    await held;
+    const other = holdsWith(never).hold(action);
+    await expect.poll(() => never.tries.count, { timeout: 3_000 }).toBe(12);
+    await clock.after(100);
+    await clock.after(100);
+    expect(never.tries.count).toBe(12);
+    never.say('Denied');
+    await other;
+    expect(warned.splice(0)).toHaveLength(4);
+  });
+
+  test('is not looked at any more where the agent cannot be told that it waits', async () => {
+    const [approvals, it] = [decides('Released', pending), aLook()];
+    const held = holdsWith(approvals).hold({ ...action, look: it.look, waiting: broken });
+    await expect(held).rejects.toThrow('its connection broke');
+    expect(it.isEnded()).toBe(true);
   });
 
   test('is told once where it is not wanted', async () => {

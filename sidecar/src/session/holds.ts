@@ -13,6 +13,8 @@ const RETRY_MS = 500;
 /** How often it is tried to tell what a request would meet, and how long is waited between: as a busy operator asks for. */
 const LOOK_TRIES = 4;
 const LOOK_RETRY_MS = 2000;
+/** How often what one request would meet is looked at, where nobody could be told. */
+const MAX_LOOKS = 3;
 const MAX_RESULT = 256;
 /** Requests of which it is remembered what was done with them here. */
 const MAX_REMEMBERED = 1000;
@@ -58,8 +60,10 @@ export class Holds {
   readonly #waiting = new Map<string, Set<(view: RequestView) => void>>();
   /** Approvals that somebody here took, of the last ones. */
   readonly #used = new Set<string>();
-  /** Requests of which somebody here looks at what they would meet, or has. */
+  /** Requests of which what they would meet was told, or is not wanted; how often it was looked at; of which it is now. */
   readonly #looked = new Set<string>();
+  readonly #looks = new Map<string, number>();
+  readonly #looking = new Set<string>();
   #previews: number[] = [];
 
   constructor(options: HoldsOptions) {
@@ -131,23 +135,33 @@ export class Holds {
     { look, waiting, gone }: HeldAction,
   ): Promise<RequestView | 'gone' | 'pending'> {
     const looking = new AbortController();
-    void this.#look(view, look, looking.signal);
+    const begin = (news: RequestView): void => void this.#look(news, look, looking.signal);
+    begin(view);
     // This request outlives the connection, and so does the look.
     if (view.mode === 'retry') return 'pending';
-    waiting(view);
-    const decided = await this.#decided(asked, view, gone);
-    looking.abort();
-    return decided;
+    try {
+      waiting(view);
+      return await this.#decided(asked, view, gone, begin);
+    } finally {
+      looking.abort();
+    }
   }
 
-  /** Tells people what it would meet, who see the request already. Nothing waits for it. */
+  /** Tells people what it would meet, who see the request already. Nothing waits for it; where nobody can be told it is tried again later. */
   async #look({ name, digest, looked }: RequestView, look: HeldAction['look'], signal: AbortSignal): Promise<void> {
-    if (looked === true || this.#looked.has(name)) return;
-    remember(this.#looked, name);
-    const told = { name, digest, ...(await look(signal)) };
-    if (!signal.aborted) await this.#said('what a request would meet', name, this.#tellLook(told, signal));
-    // Another connection may ask for the same and wait longer.
-    if (signal.aborted) this.#looked.delete(name);
+    const looks = this.#looks.get(name) ?? 0;
+    if (looked === true || looks >= MAX_LOOKS || this.#looked.has(name) || this.#looking.has(name)) return;
+    this.#looking.add(name);
+    try {
+      const told = { name, digest, ...(await look(signal)) };
+      const isDone = !signal.aborted && (await this.#said('what a request would meet', name, this.#tellLook(told, signal)));
+      // Another connection may ask for the same and wait longer.
+      if (signal.aborted) return;
+      if (isDone) remember(this.#looked, name);
+      else count(this.#looks, name);
+    } finally {
+      this.#looking.delete(name);
+    }
   }
 
   /** Tries a few times, until the signal: whoever decides may be busy, or restarting. @throws ApprovalError */
@@ -205,7 +219,12 @@ export class Holds {
   }
 
   /** Waits for a decision, for the end of the time, or until nobody waits any more. */
-  async #decided(asked: Question, view: RequestView, gone: Promise<unknown>): Promise<RequestView | 'gone'> {
+  async #decided(
+    asked: Question,
+    view: RequestView,
+    gone: Promise<unknown>,
+    again: (news: RequestView) => void,
+  ): Promise<RequestView | 'gone'> {
     const { clock } = this.#o;
     const until = clock.monotonic() + view.expiresInMs;
     const heard = Promise.withResolvers<RequestView>();
@@ -225,24 +244,31 @@ export class Holds {
         if (next === 'gone' && this.#waiting.get(view.name)?.size === 1) void this.#tell(view.name, 'Withdrawn');
         if (next !== undefined) return next;
         // Whoever decides may be restarting: the time that is left goes on.
-        if (clock.monotonic() < until) await this.#o.approvals.ask(asked).then(tell, () => undefined);
+        if (clock.monotonic() >= until) continue;
+        const news = await this.#o.approvals.ask(asked).catch(() => undefined);
+        if (news === undefined) continue;
+        tell(news);
+        if (!isOver(news)) again(news);
       }
     } finally {
       this.#unlisten(view.name, tell);
     }
   }
 
-  #tell(name: string, state: EndRequest['state'], result?: string): Promise<void> {
+  async #tell(name: string, state: EndRequest['state'], result?: string): Promise<void> {
     const end = { name, state, ...(result !== undefined && { result: result.slice(0, MAX_RESULT) }) };
-    return this.#said('how a request ended', name, this.#o.approvals.ended(end));
+    await this.#said('how a request ended', name, this.#o.approvals.ended(end));
   }
 
-  async #said(what: string, request: string, saying: Promise<void>): Promise<void> {
+  /** Whether that is done with: it was said, or nobody wants to hear it. */
+  async #said(what: string, request: string, saying: Promise<void>): Promise<boolean> {
     try {
       await saying;
+      return true;
     } catch (error) {
       const code = error instanceof ApprovalError ? error.code : 'Unknown';
       this.#o.logger.warn(`${what} could not be told`, { request, code });
+      return !isUnreachable(error);
     }
   }
 
@@ -263,6 +289,12 @@ function remember(names: Set<string>, name: string): void {
   names.add(name);
   const oldest = names.values().next();
   if (names.size > MAX_REMEMBERED && oldest.done === false) names.delete(oldest.value);
+}
+
+function count(times: Map<string, number>, name: string): void {
+  times.set(name, (times.get(name) ?? 0) + 1);
+  const oldest = times.keys().next();
+  if (times.size > MAX_REMEMBERED && oldest.done === false) times.delete(oldest.value);
 }
 
 function isUnreachable(error: unknown): boolean {

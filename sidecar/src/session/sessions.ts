@@ -289,7 +289,7 @@ class SessionTable implements Sessions {
     const { access } = resource;
     const agent = this.#o.control.current()?.agent;
     if (agent === undefined) throw new Error('no snapshot is in force');
-    const session = newSessionId();
+    const session = newSessionId(agent.podUid);
     const recorder = await this.#o.recording.open(session, access.digest);
     const { namespace, serviceAccount, pod, podUid } = agent;
     const record: RecordBody = {
