@@ -29,7 +29,7 @@ export interface PathRequest extends Numbered {
 /** About a file or directory that is open. */
 export type HandleRequest = Numbered & { readonly group: 'handle'; readonly handle: Buffer } & (
     | { readonly kind: (typeof HANDLE)[number] }
-    | { readonly kind: 'fsetstat'; readonly resizes: boolean }
+    | { readonly kind: 'fsetstat'; readonly size: bigint | undefined }
     | { readonly kind: 'read'; readonly offset: bigint; readonly length: number }
     | { readonly kind: 'write'; readonly offset: bigint; readonly data: Buffer }
     | { readonly kind: 'copy-data'; readonly to: Buffer }
@@ -111,7 +111,7 @@ function parseHandleFields(kind: string, numbered: Numbered, reader: Reader): Sf
       const handle = reader.string();
       const read = readAttributes(reader);
       if (areExtended(read)) return { group: 'unsupported', ...numbered };
-      return aboutHandle(numbered, reader, { kind, handle, resizes: read.size !== undefined });
+      return aboutHandle(numbered, reader, { kind, handle, size: read.size });
     }
     case 'copy-data': {
       const handle = reader.string();
