@@ -15,6 +15,8 @@ export interface Effect {
   readonly columns?: readonly string[];
   /** The words of a command; absent: they are not known for sure. */
   readonly words?: readonly string[];
+  /** Of a path: everything below it is meant too, as where a directory is moved. */
+  readonly below?: boolean;
 }
 
 /** A request in the protocol's own unit, with every effect it has. */

@@ -76,6 +76,23 @@ export function matchPathGlob(glob: Glob, path: string): boolean {
   return path.startsWith('/') && matchGlob(glob, path.slice(1));
 }
 
+/** Whether the pattern holds the path and whatever may lie below it. */
+export function matchPathsBelow(glob: Glob, path: string): boolean {
+  return glob.tail?.length === 0 && matchPathGlob(glob, path);
+}
+
+/** Whether the pattern may hold the path or anything below it. */
+export function mayMatchPathsBelow(glob: Glob, path: string): boolean {
+  if (!path.startsWith('/')) return false;
+  const name = path.slice(1);
+  const ranges = segments(name, SLASH);
+  const agrees = glob.head.every((pattern, at) => {
+    const range = ranges[at];
+    return range === undefined || matchSegment(pattern, name, range);
+  });
+  return agrees && (glob.tail !== undefined || glob.head.length >= ranges.length);
+}
+
 export function matchGlob(glob: Glob, name: string): boolean {
   const ranges = segments(name, glob.separator);
   const tail = glob.tail ?? [];

@@ -77,6 +77,43 @@ describe('a rule about files', () => {
     expect(meets({ files: { operations: ['read'], paths: [pattern] } }, path(verb, object))).toEqual(expected);
   });
 
+  it.each<[string, string, string, [boolean, boolean]]>([
+    ['everything below it', '/srv/**', '/srv/app', [true, true]],
+    ['it and everything below', '/srv/app/**', '/srv/app', [true, true]],
+    ['all levels but one name', '/srv/**/secret', '/srv/app', [false, true]],
+    ['the name itself alone', '/srv/app', '/srv/app', [false, true]],
+    ['one level', '/srv/app/*', '/srv/app', [false, true]],
+    ['a part below', '/srv/app/a/secret/**', '/srv/app', [false, true]],
+    ['a part beside', '/srv/other/**', '/srv/app', [false, false]],
+    ['names above, and no more', '/srv', '/srv/app', [false, false]],
+    ['one that begins alike', '/srv/ap', '/srv/app', [false, false]],
+    ['everything', '/**', '/', [true, true]],
+    ['one name, where all is meant', '/etc', '/', [false, true]],
+    ['a pattern that cannot be read', '/a/**/**', '/srv', [false, true]],
+  ])('meets a directory with all that is below it: %s', (_, pattern, object, expected) => {
+    const effect: Effect = { ...path('delete', object), below: true };
+    expect(meets({ files: { operations: ['delete'], paths: [pattern] } }, effect)).toEqual(expected);
+  });
+
+  it('meets what is below as it meets each path there', () => {
+    const segment = fc.constantFrom('a', 'b', 'ab');
+    const patterns = fc
+      .array(fc.constantFrom('a', 'b', 'a*', '*', '**'), { minLength: 1, maxLength: 4 })
+      .map((parts) => `/${parts.join('/')}`)
+      .filter((pattern) => pattern.split('**').length < 3);
+    const places = fc.array(segment, { maxLength: 3 });
+    fc.assert(
+      fc.property(patterns, places, fc.array(segment, { maxLength: 3 }), (pattern, above, more) => {
+        const files = { operations: ['delete' as const], paths: [pattern] };
+        const [covered, touched] = meets({ files }, { ...path('delete', `/${above.join('/')}`), below: true });
+        const [one] = meets({ files }, path('delete', `/${[...above, ...more].join('/')}`));
+        if (covered) expect(one).toBe(true);
+        if (one) expect(touched).toBe(true);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
   it('of every operation and path denies them all, and no command', () => {
     expect(meets({ files: {} }, path('delete', '/x'), 'Deny')).toEqual([false, true]);
     expect(meets({ files: {} }, command('rm', '/x'), 'Deny')).toEqual([false, false]);

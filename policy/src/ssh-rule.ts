@@ -2,7 +2,7 @@ import type { SshOperation, SshSelector } from '@chaperone/api';
 import type { AccessRule } from './access.ts';
 import type { Effect } from './action.ts';
 import { matchCommand, mayMatchCommand, parseCommandGlob } from './command-glob.ts';
-import { matchPathGlob, parsePathGlob } from './glob.ts';
+import { type Glob, matchPathGlob, matchPathsBelow, mayMatchPathsBelow, parsePathGlob } from './glob.ts';
 
 /** What SSH does, as against SQL: the two are met by other selectors. */
 export type SshEffect = Effect & { readonly kind: 'command' | 'path' | 'subsystem' | 'address' | 'shell' };
@@ -43,15 +43,19 @@ const ofCommands: Meeting = {
 };
 
 const ofPaths: Meeting = {
-  covers: ({ files }, { verb, object }) =>
+  covers: ({ files }, { verb, object, below }) =>
     object !== '' &&
     (files?.operations ?? []).some((operation) => operation === verb) &&
-    (files?.paths ?? []).some((pattern) => matchesPath(pattern, object, false)),
-  touches: ({ files }, { verb, object }) => {
+    (files?.paths ?? []).some((pattern) =>
+      matches(parsePathGlob(pattern), (glob) => (below ? matchPathsBelow : matchPathGlob)(glob, object), false),
+    ),
+  touches: ({ files }, { verb, object, below }) => {
     if (files === undefined) return false;
     const { operations, paths } = files;
     if (operations !== undefined && !operations.some((operation) => operation === verb)) return false;
-    return paths === undefined || object === '' || paths.some((pattern) => matchesPath(pattern, object, true));
+    if (paths === undefined || object === '') return true;
+    const mayMatch = (glob: Glob): boolean => (below ? mayMatchPathsBelow : matchPathGlob)(glob, object);
+    return paths.some((pattern) => matches(parsePathGlob(pattern), mayMatch, true));
   },
 };
 
@@ -111,10 +115,6 @@ export function isReadable({ commands, files, subsystems, forward }: SshSelector
 /** `unknown` is the answer for a pattern that cannot be read. */
 function matches<G>(glob: G | undefined, match: (glob: G) => boolean, unknown: boolean): boolean {
   return glob === undefined ? unknown : match(glob);
-}
-
-function matchesPath(pattern: string, path: string, unknown: boolean): boolean {
-  return matches(parsePathGlob(pattern), (glob) => matchPathGlob(glob, path), unknown);
 }
 
 /** `host:port` as the agent wrote it, against `host:port`, `*.domain:port` or `host:*`. */

@@ -1,0 +1,108 @@
+import { createHash, type Hash } from 'node:crypto';
+
+/** What was done to a file or directory, at its end. */
+export interface FileRecord {
+  /** read, write, list, delete, mkdir, rename, symlink, link, attributes, copy */
+  readonly operation: string;
+  /** As the server resolved it; as the agent wrote it where the server did not. */
+  readonly path: string;
+  /** Of rename and copy: where to. Of symlink and link: what the link at `path` leads to. */
+  readonly to?: string;
+  /** Content that went through. */
+  readonly bytes?: number;
+  /** SHA-256 in hex of the whole content; absent where not all of it went through, in order. */
+  readonly digest?: string;
+  /** `ok`, `denied`, `cut off` where the session ended first, or why it failed. */
+  readonly outcome: string;
+}
+
+/** A piece of a file's content, for recordings that keep content. */
+export interface FileContent {
+  readonly operation: 'read' | 'write';
+  readonly path: string;
+  readonly offset: bigint;
+  readonly data: Buffer;
+}
+
+/** Keeps the first `bytes` of what goes through of each file. `data` is a view: who keeps it copies it. */
+export interface FileCapture {
+  readonly bytes: number;
+  readonly keep: (content: FileContent) => void;
+}
+
+/** The content of one file in one direction, as it goes through. */
+export class Transfer {
+  readonly #operation: 'read' | 'write';
+  readonly #path: string;
+  readonly #capture: FileCapture | undefined;
+  #hash: Hash | undefined;
+  #bytes = 0;
+  #next = 0n;
+  #isInOrder = true;
+  #isWhole: boolean;
+
+  /** @param isWhole - nothing can follow what goes through, as in a file that was empty at first */
+  constructor(operation: 'read' | 'write', path: string, isWhole: boolean, capture?: FileCapture) {
+    this.#operation = operation;
+    this.#path = path;
+    this.#isWhole = isWhole;
+    this.#capture = capture;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Its end is not known, and would make its digest complete. */
+  get wantsEnd(): boolean {
+    return this.#isInOrder && !this.#isWhole;
+  }
+
+  pass(offset: bigint, data: Buffer): void {
+    this.#keep(offset, data);
+    this.#bytes += data.length;
+    if (offset !== this.#next) this.spoil();
+    if (!this.#isInOrder) return;
+    this.#next += BigInt(data.length);
+    this.#hash ??= createHash('sha256');
+    this.#hash.update(data);
+  }
+
+  /** The file ends at `offset`. */
+  endsAt(offset: bigint): void {
+    if (offset === this.#next) this.#isWhole = true;
+  }
+
+  /** The file was cut or grown to `size`. */
+  resized(size: bigint): void {
+    if (size === this.#next) this.#isWhole = true;
+    else this.spoil();
+  }
+
+  /** What went through is not the file's content. */
+  spoil(): void {
+    this.#isInOrder = false;
+    this.#hash = undefined;
+  }
+
+  record(outcome: string): FileRecord {
+    const digest = this.#isInOrder && this.#isWhole && outcome === 'ok' ? this.#digest() : undefined;
+    return {
+      operation: this.#operation,
+      path: this.#path,
+      bytes: this.#bytes,
+      ...(digest !== undefined && { digest }),
+      outcome,
+    };
+  }
+
+  #digest(): string {
+    return (this.#hash ?? createHash('sha256')).digest('hex');
+  }
+
+  #keep(offset: bigint, data: Buffer): void {
+    const room = (this.#capture?.bytes ?? 0) - this.#bytes;
+    if (room > 0 && data.length > 0)
+      this.#capture?.keep({ operation: this.#operation, path: this.#path, offset, data: data.subarray(0, room) });
+  }
+}
