@@ -32,6 +32,11 @@ export class Rogue {
   #exchange: Exchange | undefined;
   #finished: Finished | undefined;
   #targetIdent = '';
+  #targetInit: Buffer | undefined;
+  /** What is to be sent next: a client's share, a server's reply. */
+  #share: Buffer | undefined;
+  readonly #client = { role: 'client', hostKey: { kind: 'pinned', keys: [HOST_KEY.blob] } } as const;
+  readonly #server = { role: 'server', hostKeys: [HOST_KEY] } as const;
 
   /** @param role of the rogue; the target has the other */
   constructor(role: 'client' | 'server', options: RogueOptions = {}) {
@@ -77,6 +82,7 @@ export class Rogue {
     this.#exchange = new Exchange(side, this.#options.offers ?? UPSTREAM_LEGACY, markers);
     const { init } = this.#exchange;
     if (this.#options.guesses) init[init.length - 5] = 1;
+    this.#begin();
     this.say(init);
   }
 
@@ -87,9 +93,6 @@ export class Rogue {
     this.#share = undefined;
     this.hear();
   }
-
-  /** The share that a client has ready, once it has heard the server's KEXINIT. */
-  #share: Buffer | undefined;
 
   newKeys(): void {
     this.say(Buffer.of(21));
@@ -106,19 +109,22 @@ export class Rogue {
 
   #take(payload: Buffer): void {
     this.heard.push(payload);
-    const exchange = this.#exchange;
-    if (payload[0] === 21) this.#reader.rekey((this.#finished as Finished).opener, this.strict);
-    if (exchange === undefined || !(payload[0] === 20 || payload[0] === 30 || payload[0] === 31)) return;
     if (payload[0] === 20) {
-      const own = { client: IDENT, server: this.#targetIdent };
-      const idents = this.#role === 'client' ? own : { client: own.server, server: own.client };
-      this.#share = exchange.begin(payload, idents).share;
-      return;
+      this.#targetInit = payload;
+      this.#begin();
     }
-    this.#finished = exchange.finish(payload, this.#finished?.sessionId);
+    if (payload[0] === 21) this.#reader.rekey((this.#finished as Finished).opener, this.strict);
+    if (payload[0] !== 30 && payload[0] !== 31) return;
+    this.#finished = this.#exchange?.finish(payload, this.#finished?.sessionId);
     this.#share = this.#finished?.reply;
   }
 
-  readonly #client = { role: 'client', hostKey: { kind: 'pinned', keys: [HOST_KEY.blob] } } as const;
-  readonly #server = { role: 'server', hostKeys: [HOST_KEY] } as const;
+  /** Once both KEXINITs are there. */
+  #begin(): void {
+    if (this.#exchange === undefined || this.#targetInit === undefined) return;
+    const own = { client: IDENT, server: this.#targetIdent };
+    const idents = this.#role === 'client' ? own : { client: own.server, server: own.client };
+    this.#share = this.#exchange.begin(this.#targetInit, idents).share;
+    this.#targetInit = undefined;
+  }
 }
