@@ -143,6 +143,7 @@ export const FILE_RECORD_OPERATIONS = [
   'stat',
   'delete',
   'rename',
+  'copy',
   'link',
   'symlink',
   'mkdir',

@@ -1,6 +1,6 @@
 import type { Unit } from '@chaperone/api';
 import type { Action, Effect } from '@chaperone/policy';
-import { execAction, readExec } from '../actions/index.ts';
+import { type Exec, execAction, readExec } from '../actions/index.ts';
 import { encode, parse } from '../wire/channel-messages.ts';
 
 /** What an agent asks to run on a channel, and what of it goes upstream once it may. */
@@ -17,6 +17,8 @@ export interface Asking {
   readonly payload: Buffer;
   /** Whether what it prints is text, in which detectors look; files are passed as they are. */
   readonly isText: boolean;
+  /** SFTP is spoken on the channel. */
+  readonly isSftp: boolean;
 }
 
 /** Reads a request for something to run (RFC 4254, section 6.5). @throws SshError */
@@ -27,13 +29,20 @@ export function readAsking(name: string, payload: Buffer): Asking {
     case 'subsystem': {
       const subsystem = parse.subsystem(payload);
       const effect: Effect = { verb: 'subsystem', object: subsystem, via: 'direct', kind: 'subsystem' };
-      const shared = { unit: 'subsystem', text: subsystem, send: subsystem, bytes: payload.length, isText: false } as const;
+      const shared = {
+        unit: 'subsystem',
+        text: subsystem,
+        send: subsystem,
+        bytes: payload.length,
+        isText: false,
+        isSftp: subsystem === 'sftp',
+      } as const;
       return { ...shared, action: { effects: [effect] }, request: 'subsystem', payload: encode.subsystem(subsystem) };
     }
     default: {
       parse.shell(payload);
       const effect: Effect = { verb: 'shell', object: '', via: 'direct', kind: 'shell' };
-      const shared = { unit: 'shell', text: 'shell', send: 'shell', bytes: payload.length, isText: true } as const;
+      const shared = { unit: 'shell', text: 'shell', send: 'shell', bytes: payload.length, isText: true, isSftp: false } as const;
       return { ...shared, action: { effects: [effect] }, request: 'shell', payload: encode.shell() };
     }
   }
@@ -46,10 +55,18 @@ function readCommand(command: Buffer): Asking {
     unit: 'command',
     text: command.toString(),
     bytes: command.length,
-    action: execAction(exec, command),
+    action: isOldScp(exec)
+      ? { effects: [], notAnalysable: 'it copies by the old protocol of scp; leave -O out' }
+      : execAction(exec, command),
     send: send.toString('latin1'),
     request: 'exec',
     payload: encode.exec(send),
     isText: exec.kind !== 'transfer',
+    isSftp: exec.kind === 'transfer' && exec.transfer.protocol === 'sftp',
   };
+}
+
+/** It names files within its stream, where nobody reads them here. */
+function isOldScp(exec: Exec): boolean {
+  return exec.kind === 'transfer' && exec.transfer.protocol === 'scp';
 }

@@ -9,6 +9,7 @@ import type { OpenResult } from '../wire/channels.ts';
 import type { SshApproval } from './approval.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking } from './asking.ts';
+import { FileSession } from './file-session.ts';
 import { Streams } from './streams.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
 
@@ -28,6 +29,8 @@ export interface ProgramContext {
   readonly openUpstream: OpenUpstream;
   /** Why nothing can be opened there, in our words; undefined: it can, or it was the host that would not. */
   readonly whyNot: () => string | undefined;
+  /** What the host calls itself. */
+  readonly hostIdent: () => string;
   readonly clock: Clock;
   /** Something that is not the agent's fault ended the session's right to go on. */
   readonly onFault: (error: unknown) => void;
@@ -61,6 +64,7 @@ export class Program implements ChannelHandler {
   #upstream: Channel | undefined;
   #isRunning = false;
   #streams: Streams | undefined;
+  #files: FileSession | undefined;
   #result: string | undefined;
   #onEnd: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
 
@@ -83,7 +87,7 @@ export class Program implements ChannelHandler {
 
   onEof(): void {
     this.#isEnded = true;
-    if (this.#isRunning) this.#upstream?.eof();
+    if (this.#isRunning) this.#endInput();
   }
 
   onRequest({ name, payload, reply }: ChannelRequest): void {
@@ -206,23 +210,32 @@ export class Program implements ChannelHandler {
     if (this.#terminal !== undefined) channel.request('pty-req', encode.ptyReq(this.#terminal));
     return channel.request(asking.request, asking.payload, (isGranted) => {
       if (!isGranted) return this.#refuse({ code: 'ResourceNotReady', reason: 'the host does not run it' }, asking, action);
-      return this.#begin(channel);
+      return this.#begin(channel, asking, action);
     });
   }
 
-  #begin(channel: Channel): void {
+  #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
+    const agent = this.#agent;
+    if (asking.isSftp) this.#files = new FileSession({ context: this.#c, action, agent, server, gone: this.#gone.promise });
     for (const data of this.#waiting.splice(0)) this.#toServer(data);
-    if (this.#isEnded) channel.eof();
+    if (this.#isEnded) this.#endInput();
+  }
+
+  #endInput(): void {
+    if (this.#files === undefined) this.#upstream?.eof();
+    else this.#files.endOfAgent();
   }
 
   #toServer(data: Buffer): void {
+    if (this.#files !== undefined) return this.#files.fromAgent(data);
     this.#streams?.input(data);
     this.#upstream?.write(data, 'data', (bytes) => this.#agent.consumed(bytes));
   }
 
   #fromServer(data: Buffer, stream: Stream): void {
     this.#c.onActivity();
+    if (this.#files !== undefined && stream === 'data') return this.#files.fromServer(data);
     const shown = this.#streams?.output(this.#nameOf(stream), data) ?? Buffer.alloc(0);
     let left = shown.length;
     // What is held back is bounded, so the server may go on.
@@ -271,6 +284,7 @@ export class Program implements ChannelHandler {
   }
 
   #finish(end: Parameters<Streams['done']>[0]): void {
+    this.#files?.close();
     const streams = this.#streams;
     if (streams === undefined) return this.#tellEnd(end);
     this.#streams = undefined;

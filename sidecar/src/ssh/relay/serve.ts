@@ -138,6 +138,7 @@ class SshSession {
       records,
       approval: new SshApproval({ session, access, agent, onBehalfOf, account, upstream, holds, records, clock }),
       openUpstream: this.#upstream.open,
+      hostIdent: () => this.#upstream?.ident ?? '',
       whyNot: () => this.#upstream?.error?.message,
       clock,
       gone: this.#over.promise,

@@ -64,6 +64,11 @@ export class Upstream {
     return this.#error;
   }
 
+  /** What the host calls itself; empty before it has said so. */
+  get ident(): string {
+    return this.#connection?.peerIdent ?? '';
+  }
+
   end(): void {
     this.#abort.abort();
     this.#connection?.disconnect(DISCONNECT.byApplication, 'the session is over');

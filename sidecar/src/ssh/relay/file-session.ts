@@ -1,0 +1,158 @@
+import { type Effect, judge, type Verdict } from '@chaperone/policy';
+import type { RecordBody } from '@chaperone/evidence';
+import type { FileAction, FileDecision, FileJudge, FileVerdict } from '../actions/files.ts';
+import type { Channel } from '../wire/channel.ts';
+import { SshError } from '../wire/error.ts';
+import type { FileRecord } from './file-record.ts';
+import type { ProgramContext } from './program.ts';
+import { SftpRelay } from './sftp.ts';
+import { type Refusal, refusalOf, textOf } from './texts.ts';
+
+/** Bytes that may wait on one side before the other one is held back. */
+const HIGH_WATER = 1024 * 1024;
+const UNIT = 'file operation';
+const READING: ReadonlySet<string> = new Set(['read', 'list']);
+
+export interface FileSessionOptions {
+  readonly context: ProgramContext;
+  /** The action that opened it: its files belong to it. */
+  readonly action: number;
+  readonly agent: Channel;
+  readonly server: Channel;
+  /** Resolves when the agent is gone. */
+  readonly gone: Promise<unknown>;
+}
+
+/** An SFTP session on a channel: each operation on a file is an action of its own, judged, recorded, and held where a rule asks. */
+export class FileSession {
+  readonly #o: FileSessionOptions;
+  readonly #relay: SftpRelay;
+  /** Bytes that came and are not given back to their sender's window, and bytes that wait to go out. */
+  readonly #owed = { agent: 0, server: 0 };
+  readonly #waiting = { agent: 0, server: 0 };
+
+  constructor(options: FileSessionOptions) {
+    this.#o = options;
+    const { agent, server, context } = options;
+    this.#relay = new SftpRelay({
+      judge: this.#judge(),
+      toServer: (bytes) => this.#write('server', server, bytes),
+      toAgent: (bytes) => this.#write('agent', agent, bytes),
+      toStderr: (line) => agent.write(Buffer.from(`${line}\n`), 'stderr'),
+      onRecord: (record) => context.records.note([fileRecord(options.action, record)]),
+      onRoom: () => this.#settle(),
+      onServerEnd: () => server.eof(),
+      onEnd: (error) => this.#broken(error),
+      resolvesLinks: /^SSH-2[.]0-OpenSSH/.test(context.hostIdent()),
+    });
+  }
+
+  fromAgent(data: Buffer): void {
+    this.#owed.agent += data.length;
+    this.#relay.fromAgent(data);
+    this.#settle();
+  }
+
+  fromServer(data: Buffer): void {
+    this.#owed.server += data.length;
+    this.#relay.fromServer(data);
+    this.#settle();
+  }
+
+  endOfAgent(): void {
+    this.#relay.endOfAgent();
+  }
+
+  close(): void {
+    this.#relay.close();
+  }
+
+  #write(side: 'agent' | 'server', channel: Channel, bytes: Buffer): void {
+    this.#waiting[side] += bytes.length;
+    channel.write(bytes, 'data', (written) => {
+      this.#waiting[side] -= written;
+      this.#settle();
+    });
+  }
+
+  /** Lets each side go on as far as the other one takes what it leads to. */
+  #settle(): void {
+    const { agent, server } = this.#o;
+    if (this.#owed.agent > 0 && !this.#relay.isFull && this.#waiting.server < HIGH_WATER) {
+      const { agent: bytes } = this.#owed;
+      this.#owed.agent = 0;
+      agent.consumed(bytes);
+    }
+    if (this.#owed.server > 0 && this.#waiting.agent < HIGH_WATER) {
+      const { server: bytes } = this.#owed;
+      this.#owed.server = 0;
+      server.consumed(bytes);
+    }
+  }
+
+  /** A side broke the protocol, or a record failed. */
+  #broken(error: unknown): void {
+    const { agent, server, context } = this.#o;
+    if (!(error instanceof SshError)) return context.onFault(error);
+    const line = this.#line({ code: 'ProtocolViolation', reason: error.message }, this.#o.action);
+    agent.write(Buffer.from(`${line}\n`), 'stderr');
+    agent.close();
+    server.close();
+  }
+
+  #judge(): FileJudge {
+    const { access } = this.#o.context;
+    return {
+      preview: (effects) => judge(access(), { effects }).verdict,
+      judge: (action) => this.#judged(action),
+    };
+  }
+
+  async #judged(action: FileAction): Promise<FileVerdict> {
+    const { access, records, onActivity } = this.#o.context;
+    onActivity();
+    const { operation, effects } = action;
+    const verdict = judge(access(), { effects });
+    const text = `${operation} ${pathsOf(effects).join(' ')}`;
+    const writes = effects.some(({ verb }) => !READING.has(verb));
+    const number = await records.judged({ text, bytes: Buffer.byteLength(text), verdict, writes });
+    if (verdict.verdict === 'allow') return { verdict: 'allow' };
+    if (verdict.verdict === 'deny') return this.#denied(refusalOf(verdict), number);
+    return this.#held(verdict, text, number);
+  }
+
+  async #held(verdict: Verdict, text: string, action: number): Promise<FileVerdict> {
+    const { context, gone } = this.#o;
+    const waiting = Promise.withResolvers<string | undefined>();
+    const asked = { action, unit: UNIT, verdict, text, state: {} } as const;
+    const outcome = context.approval
+      .ask(asked, gone, (refusal) => waiting.resolve(this.#line(refusal, action)))
+      .then((answer): FileDecision => {
+        if (answer.kind === 'refused') return this.#denied(answer.refusal, action);
+        if (answer.kind === 'gone') return this.#denied({ code: 'SessionEnded' }, action);
+        // What becomes of it is in the record of the file.
+        answer.ended('Ran', 'passed to the host');
+        return { verdict: 'allow' };
+      })
+      .finally(() => waiting.resolve(undefined));
+    const line = await waiting.promise;
+    return line === undefined ? outcome : { verdict: 'held', line, outcome };
+  }
+
+  #denied(refusal: Refusal, action: number): FileDecision {
+    return { verdict: 'deny', line: this.#line(refusal, action) };
+  }
+
+  #line(refusal: Refusal, action: number): string {
+    const { context } = this.#o;
+    return textOf(context.access(), refusal, { unit: UNIT, reference: `${context.session}/${action}` }).line;
+  }
+}
+
+function pathsOf(effects: readonly Effect[]): string[] {
+  return [...new Set(effects.map(({ object }) => object))];
+}
+
+function fileRecord(action: number, { operation, bytes = 0, ...record }: FileRecord): RecordBody {
+  return { type: 'file', action, operation: operation as Extract<RecordBody, { type: 'file' }>['operation'], bytes, ...record };
+}
