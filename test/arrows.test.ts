@@ -42,6 +42,7 @@ const PURE_ROOMS = [
   'sidecar/src/postgres/actions',
   'sidecar/src/postgres/masking',
   'sidecar/src/masking',
+  'sidecar/src/ssh/actions',
 ];
 /** The parser is foreign code in WebAssembly; it has a thread, which is all that these two may touch (docs/adr/0012). */
 const THREADS = new Set(['sidecar/src/postgres/actions/parser.ts', 'sidecar/src/postgres/actions/worker.ts']);

@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { execAction, readExec } from './exec.ts';
+
+const read = (text: string): ReturnType<typeof readExec> => readExec(Buffer.from(text));
+/** `verb object` of each effect. */
+const effects = (text: string): string[] =>
+  execAction(read(text), Buffer.from(text)).effects.map(({ verb, object, kind }) => `${verb} ${kind} ${object}`);
+
+describe('an exec request', () => {
+  it.each<[string, string[]]>([
+    ['ls -l', ['exec command ls -l']],
+    ["ls 'a b' | sudo rm x", ["exec command ls 'a b'", 'exec command sudo rm x', 'exec command rm x']],
+    ['ls $x', ['exec command ls $x']],
+    ['scp -t /srv/x', ['write path /srv/x']],
+    ['scp -r -p -f /srv/x/ /srv//y', ['read path /srv/x', 'read path /srv/y']],
+    ['scp -t x', ['write path ']],
+    ['scp -t /srv/../x', ['write path ']],
+    ['scp -t -- -x', ['write path ']],
+    ['rsync --server --sender -vlogDtpre.iLsfxCIvu . /srv/a', ['read path /srv/a']],
+    ['rsync --server -vlogDtpre.iLsfxCIvu --delete . /srv/a', ['write path /srv/a', 'delete path /srv/a']],
+    ["git-upload-pack '/srv/a b.git'", ['read path /srv/a b.git']],
+    ["git receive-pack '/srv/a.git'", ['write path /srv/a.git']],
+    ['/usr/lib/openssh/sftp-server', ['subsystem subsystem sftp']],
+  ])('%s has effects of its own', (text, expected) => {
+    expect(effects(text)).toEqual(expected);
+  });
+
+  it('names words where they are known, and none where they are not', () => {
+    expect(execAction(read('ls -l'), Buffer.from('ls -l')).effects[0]?.words).toEqual(['ls', '-l']);
+    expect(execAction(read('ls $x'), Buffer.from('ls $x')).effects[0]?.words).toBeUndefined();
+  });
+
+  it('says what another command runs', () => {
+    expect(execAction(read('sudo ls; pwd'), Buffer.from('sudo ls; pwd')).effects.map(({ via }) => via)).toEqual([
+      'direct',
+      'direct',
+      'nested',
+    ]);
+  });
+
+  it.each([
+    ['ls    -l  "a b"', "ls -l 'a b'"],
+    ['git-upload-pack /srv/x.git', "git-upload-pack '/srv/x.git'"],
+    ["git-upload-pack '/srv/x.git'", "git-upload-pack '/srv/x.git'"],
+    ["git-receive-pack '/srv/a'\\''b'", "git-receive-pack '/srv/a'\\''b'"],
+    ['scp -t "/a b"', "scp -t '/a b'"],
+  ])('%s is sent as %s', (text, sent) => {
+    expect(read(text)).toMatchObject({ send: sent });
+  });
+
+  it.each([
+    'scp -t -f /x',
+    'scp -t /x /y',
+    'scp -f',
+    'scp -S sh -t /x',
+    'scp -t /x; rm y',
+    'scp -t /x 2>/dev/null',
+    'cd /srv && scp -t x',
+    '/tmp/scp -t /x',
+    './rsync --server . /x',
+    'rsync --server --log-file=/x . /y',
+    'rsync --server --files-from=/x . /y',
+    'rsync --server -s . /x',
+    'rsync --server --sender /x',
+    'rsync --server --daemon .',
+    'git-upload-pack /x /y',
+    'git-upload-pack --exec=x /y',
+    'git-shell -c x',
+    'sftp-server -d /x',
+  ])('%s is no transfer that is known, and nothing else either', (text) => {
+    expect(read(text).kind).toBe('unknown');
+  });
+});

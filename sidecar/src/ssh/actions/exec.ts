@@ -1,0 +1,70 @@
+import { posix } from 'node:path';
+import type { Action, Effect } from '@chaperone/policy';
+import { type Commands, commandsOf } from './programs.ts';
+import { quoteList, quoteWord, quoteWords } from './quote.ts';
+import { parseShell } from './shell.ts';
+import { type Transfer, transferOf } from './transfers.ts';
+import type { Unknown } from './unknown.ts';
+
+/** What a request to run something asks for. `send` goes upstream in place of what the agent wrote, and is what was judged. */
+export type Exec =
+  | (Commands & { readonly send: string })
+  | { readonly kind: 'transfer'; readonly transfer: Transfer; readonly send: string }
+  /** Only people can allow it, who read it as it is; and it is sent as it is. */
+  | Unknown;
+
+/** Reads the command of an exec request (RFC 4254, section 6.5), as the account's shell would. */
+export function readExec(command: Uint8Array): Exec {
+  const list = parseShell(command);
+  if (list.kind === 'unknown') return list;
+  const transfer = transferOf(list);
+  if (transfer)
+    return {
+      kind: 'transfer',
+      transfer,
+      send: transfer.protocol === 'git' ? quoteGit(list.commands[0]?.argv ?? []) : quoteList(list),
+    };
+  const found = commandsOf(list);
+  return found.kind === 'unknown' ? found : { ...found, send: quoteList(list) };
+}
+
+/** Git hosts without a shell look for quotes around the path. */
+function quoteGit(argv: readonly string[]): string {
+  return [...argv.slice(0, -1), quoteWord(argv.at(-1) ?? '')].join(' ');
+}
+
+/**
+ * The effects of it: each command with its words, or each path that is transferred, or one command without words.
+ * @param command - as the agent wrote it, for people to read where it is not known
+ */
+export function execAction(exec: Exec, command: Uint8Array): Action {
+  switch (exec.kind) {
+    case 'commands':
+      return {
+        effects: exec.commands.map(({ words, via }) => ({
+          verb: 'exec',
+          object: quoteWords(words),
+          via,
+          kind: 'command',
+          words,
+        })),
+      };
+    case 'transfer':
+      return { effects: transferEffects(exec.transfer) };
+    default:
+      return { effects: [{ verb: 'exec', object: Buffer.from(command).toString(), via: 'direct', kind: 'command' }] };
+  }
+}
+
+function transferEffects({ protocol, direction, paths, deletes }: Transfer): Effect[] {
+  if (protocol === 'sftp') return [{ verb: 'subsystem', object: 'sftp', via: 'direct', kind: 'subsystem' }];
+  const verbs = [direction === 'upload' ? 'write' : 'read', ...(deletes ? ['delete'] : [])];
+  return paths.flatMap((path) => verbs.map((verb): Effect => ({ verb, object: absolute(path), via: 'direct', kind: 'path' })));
+}
+
+/** '' where the words do not tell which file it is: relative to where the account begins, or through `..`, which links bend. */
+function absolute(path: string): string {
+  if (!path.startsWith('/') || path.split('/').includes('..')) return '';
+  const normal = posix.normalize(path);
+  return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
+}

@@ -1,0 +1,92 @@
+import { each, type Finding, type Judge, OPTION, PLAIN, plainIf } from './finding.ts';
+import { parseArguments } from './options.ts';
+
+/** A file with code, which the words name. What it holds is not seen; these are no files, but what somebody sends. */
+const STREAMED = /^\/(dev|proc)\//;
+const FILE = /^[\w./][\w./@+-]*$/;
+const isFile = (word: string): boolean => FILE.test(word) && !STREAMED.test(word);
+
+/**
+ * Shells and languages. The text behind `sh -c` is read as any command of SSH; code of other languages is not told. A file of code
+ * counts as what its words say: who may run it is who may run what is in it.
+ */
+export const INTERPRETERS: Readonly<Record<string, Judge>> = {
+  ...each('sh bash dash ash ksh ksh93 mksh zsh yash posh rbash', shell),
+  ...each('csh tcsh fish pwsh elvish nu xonsh lksh rksh rzsh', () => OPTION),
+  ...each('su runuser', otherUser),
+  ...each('python pypy', python),
+  perl: file('w', 'v', '--version'),
+  ruby: file('w', 'v', '--version'),
+  ...each('node nodejs', file('', 'v', '--version')),
+  php: file('n', 'v', '--version'),
+  ...each('lua luajit', file('E', 'v', '--version')),
+  ...each(
+    'Rscript R tclsh wish guile racket sbcl ocaml ghci runghc irb jshell java scala groovy kotlin julia octave erl elixir iex',
+    () => OPTION,
+  ),
+  make,
+  gmake: make,
+  npm,
+};
+
+/** `sh -c TEXT`, with options that change nothing of how it is read; `sh FILE WORDS…`. */
+function shell(args: readonly string[]): Finding {
+  let at = 0;
+  let isText = false;
+  for (; /^-[^-]/.test(args[at] ?? '') || args[at] === '--login'; at++) {
+    if (args[at] === '--login') continue;
+    if (isText || !/^-[celu]+$/.test(args[at] ?? '')) return OPTION;
+    isText = args[at]?.includes('c') ?? false;
+  }
+  const [first, ...rest] = args.slice(at);
+  if (first === undefined) return OPTION;
+  // Words behind the text are only reached by $1, which is not read.
+  if (isText)
+    return first.startsWith('-') || first.startsWith('+') ? OPTION : rest.length === 0 ? { kind: 'script', text: first } : OPTION;
+  return plainIf(isFile(first));
+}
+
+/** `su [-] USER -c TEXT`: the shell of that user reads it. */
+function otherUser(args: readonly string[]): Finding {
+  const words = args.filter((word) => word !== '-');
+  const found = parseArguments(words, { flags: 'l', values: 'c', long: 'login command=' });
+  const texts = found?.options.filter(([name]) => name === 'c' || name === 'command') ?? [];
+  const [text] = texts;
+  if (found === undefined || text === undefined || texts.length > 1 || found.operands.length > 1) return OPTION;
+  return { kind: 'script', text: text[1] };
+}
+
+function file(flags: string, version: string, longVersion: string): Judge {
+  return (args) => {
+    if (args.length === 1 && (args[0] === `-${version}` || args[0] === longVersion)) return PLAIN;
+    const found = parseArguments(args, { flags, inFront: true });
+    const [first] = found?.operands ?? [];
+    return plainIf(first !== undefined && isFile(first));
+  };
+}
+
+/** Modules that read no code from their words. */
+const MODULES = /^(pytest|unittest|json[.]tool|py_compile|compileall|mypy|ruff|black|flake8)$/;
+
+function python(args: readonly string[], name: string): Finding {
+  const module = args[0] === '-m' ? args[1] : undefined;
+  return module === undefined ? file('BEIsSu', 'V', '--version')(args, name) : plainIf(MODULES.test(module));
+}
+
+/** What a Makefile says is run, as what is in a script. Variables would change it. */
+function make(args: readonly string[]): Finding {
+  const found = parseArguments(args, {
+    flags: 'ksnBq',
+    values: 'Cj',
+    long: 'silent dry-run keep-going directory= jobs[=] no-print-directory',
+  });
+  return plainIf(found?.operands.every((target) => /^[\w./-]+$/.test(target)) ?? false);
+}
+
+/** What package.json says is run. */
+function npm(args: readonly string[]): Finding {
+  const [verb, ...words] = args;
+  if (!words.every((word) => /^[\w:./@][\w:./@-]*$/.test(word))) return OPTION;
+  if (/^(test|ci|ls|outdated|audit|version)$/.test(verb ?? '')) return plainIf(words.length === 0);
+  return plainIf(/^run(-script)?$/.test(verb ?? '') && words.length === 1);
+}
