@@ -5,21 +5,11 @@ import { describe, expect, it } from 'vitest';
 import { CIPHERS, createOpener, createSealer, type Keys, keyLengths, MACS, type MacName, type Protection } from './ciphers.ts';
 import { DISCONNECT, SshError } from './error.ts';
 import { MAX_PACKET, MAX_PACKET_BEFORE_AUTHENTICATION, PacketReader, PacketWriter } from './packet.ts';
-import { pieces } from './pair.test-support.ts';
+import { nameOf, pieces, PROTECTIONS } from './pair.test-support.ts';
 
-const MAC_NAMES = Object.keys(MACS) as MacName[];
-const PROTECTIONS: readonly Protection[] = [
-  { cipher: 'aes128-gcm@openssh.com' },
-  { cipher: 'aes256-gcm@openssh.com' },
-  ...MAC_NAMES.flatMap((mac) => [{ cipher: 'aes128-ctr', mac } as const, { cipher: 'aes256-ctr', mac } as const]),
-];
 /** Undefined: before keys. */
 const ALL = [undefined, ...PROTECTIONS].map((protection) => [nameOf(protection), protection] as const);
 const PROTECTED = PROTECTIONS.map((protection) => [nameOf(protection), protection] as const);
-
-function nameOf(protection?: Protection): string {
-  return protection === undefined ? 'no keys' : [protection.cipher, protection.mac].filter(Boolean).join(' and ');
-}
 
 function keysFor(protection: Protection, iv?: Buffer): Keys {
   const bytes = keyLengths(protection);

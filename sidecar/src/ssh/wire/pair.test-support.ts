@@ -1,8 +1,17 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { type AlgorithmSet, UPSTREAM_LEGACY } from './algorithms.ts';
+import { CIPHERS, type CipherName, MACS, type MacName, type Protection } from './ciphers.ts';
 import type { SshError } from './error.ts';
 import { type Signer, signerOf } from './keys.ts';
 import { type ClientOptions, type Events, type RekeyLimits, type ServerOptions, Transport } from './transport.ts';
+
+/** Every way to protect packets. */
+export const PROTECTIONS: readonly Protection[] = (Object.keys(CIPHERS) as CipherName[]).flatMap((cipher): Protection[] =>
+  CIPHERS[cipher].aead ? [{ cipher }] : (Object.keys(MACS) as MacName[]).map((mac) => ({ cipher, mac })),
+);
+
+export const nameOf = (protection?: Protection): string =>
+  protection === undefined ? 'no keys' : [protection.cipher, protection.mac].filter(Boolean).join(' and ');
 
 export const HOST_KEY: Signer = signerOf(generateKeyPairSync('ed25519').privateKey);
 
