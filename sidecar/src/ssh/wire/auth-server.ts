@@ -71,6 +71,7 @@ export class AuthServer {
   receive(payload: Buffer): void {
     if (this.#state === 'done') return this.#receiveLate(payload);
     if (this.#open !== undefined) {
+      if (payload[0] !== AUTH.request) throw misplaced();
       if (this.#waiting.length === MAX_WAITING) throw new SshError('more requests than may wait for an answer');
       this.#waiting.push(Buffer.from(payload));
       return undefined;
@@ -78,7 +79,7 @@ export class AuthServer {
     const reader = new Reader(payload, 1);
     if (this.#state === 'service') return this.#receiveService(payload[0], reader);
     if (payload[0] === AUTH.infoResponse && this.#isPrompting) return this.#receiveResponse(reader);
-    if (payload[0] !== AUTH.request) throw new SshError('a message that has no place before somebody is let in');
+    if (payload[0] !== AUTH.request) throw misplaced();
     return this.#receiveRequest(payload, reader);
   }
 
@@ -216,6 +217,7 @@ export class AuthServer {
   }
 }
 
+const misplaced = (): SshError => new SshError('a message that has no place before somebody is let in');
 const tooMany = (): SshError => new SshError('too many attempts to be let in', DISCONNECT.noMoreAuthMethods);
 
 /** Names that would be seen as others are nobody's. */

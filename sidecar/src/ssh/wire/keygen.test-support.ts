@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findProgram } from '@chaperone/testing';
 
 /** Whether OpenSSH's tools are on this machine. */
-export const HAS_KEYGEN = (process.env['PATH'] ?? '').split(':').some((path) => existsSync(join(path, 'ssh-keygen')));
+export const HAS_KEYGEN = findProgram('ssh-keygen') !== undefined;
 
 /** Files of keys, made by OpenSSH itself. */
 export class Keygen {

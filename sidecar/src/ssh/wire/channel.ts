@@ -1,0 +1,342 @@
+import { CHANNEL, channelMessage } from './channel-messages.ts';
+import { boolean, Reader, string, uint32 } from './data.ts';
+import { DISCONNECT, SshError } from './error.ts';
+import { Replies } from './replies.ts';
+
+/** Bytes in one data message, ours and the most that we take. OpenSSH's own; it drops what is longer without a word. */
+export const MAX_DATA = 32 * 1024;
+/** Under this a peer would have us send packets that are mostly heads; 0 would have us send them for ever. */
+const MIN_DATA = 64;
+const MAX_WINDOW = 0xffff_ffff;
+/** Bytes that wait for the peer's window. The sender of what we relay is held back by a smaller one, and our own texts are short. */
+const MAX_QUEUED = 8 * 1024 * 1024;
+/** What one thing that waits costs beside its bytes. */
+const ITEM_BYTES = 128;
+/** Shorter data is gathered in buffers of this size, so that what waits costs little more than its bytes. */
+const GATHERED = 4 * 1024;
+/** RFC 4254, section 5.2: the one kind of extended data that there is. */
+const STDERR = 1;
+/** Say how a program ended, and so stand behind all that it printed. */
+const BEHIND_DATA: ReadonlySet<string> = new Set(['exit-status', 'exit-signal']);
+
+export type Stream = 'data' | 'stderr';
+
+/** A request that came on a channel. */
+export interface ChannelRequest {
+  readonly name: string;
+  /** What follows the name and the flag, for the parser of that name. */
+  readonly payload: Buffer;
+  /** Absent where no answer is wanted. Answers leave in the order of their requests, whenever each is given. */
+  readonly reply?: (isGranted: boolean) => void;
+}
+
+/** What happens on a channel. Bytes are views that nothing touches again. */
+export interface ChannelHandler {
+  /** The peer may send as much again once {@link Channel.consumed} says that it went on. */
+  onData(data: Buffer, stream: Stream): void;
+  onEof(): void;
+  onRequest(request: ChannelRequest): void;
+  /** The last event: the peer closed it, or its connection is over. */
+  onClose(): void;
+}
+
+/** What a channel needs of its connection. */
+export interface ChannelHost {
+  /** Runs `entry`; what it throws ends the connection. */
+  guard(entry: () => void): void;
+  send(parts: readonly Buffer[]): void;
+  /** Whether data may go out now. */
+  isWritable(): boolean;
+  /** Calls {@link Channel.step} once data may go out. */
+  schedule(channel: Channel): void;
+  /** Both sides have closed it. */
+  release(channel: Channel): void;
+}
+
+/** One direction's agreement (RFC 4254, section 5.1). */
+export interface Peer {
+  /** Its number of the channel. */
+  readonly remote: number;
+  readonly window: number;
+  readonly maxData: number;
+}
+
+type OnWritten = ((bytes: number) => void) | undefined;
+interface Data {
+  readonly kind: 'data';
+  readonly stream: Stream;
+  data: Buffer;
+  readonly onWritten: OnWritten;
+  /** Where short data behind it still fits; `data` begins it. */
+  gathered?: { readonly buffer: Buffer; used: number };
+}
+type Item = Data | { readonly kind: 'request'; readonly parts: readonly Buffer[] } | { readonly kind: 'eof' | 'close' };
+
+/**
+ * One open channel (RFC 4254, sections 5 and 6). What is written leaves in its order as the peer's window allows: data of both
+ * streams, how the program ended, EOF and CLOSE stand in one queue. Nothing here throws to its caller.
+ */
+export class Channel {
+  readonly local: number;
+  readonly remote: number;
+  readonly #host: ChannelHost;
+  readonly #handler: ChannelHandler;
+  readonly #maxData: number;
+  #sendWindow: number;
+  readonly #windowSize: number;
+  /** What the peer may still send. */
+  #receiveWindow: number;
+  /** What was consumed, and is not yet given back to the peer. */
+  #credit = 0;
+  readonly #queue: Item[] = [];
+  #queued = 0;
+  /** No more data is taken: EOF or CLOSE is queued. */
+  #isEnding = false;
+  #isCloseQueued = false;
+  #isCloseSent = false;
+  #isEofReceived = false;
+  #isClosed = false;
+  /** Answers that the peer owes us. */
+  readonly #awaited: ((isGranted: boolean) => void)[] = [];
+  readonly #replies = new Replies<boolean>((isGranted) => this.#send(isGranted ? CHANNEL.success : CHANNEL.failure));
+
+  constructor(local: number, peer: Peer, windowSize: number, host: ChannelHost, handler: ChannelHandler) {
+    this.local = local;
+    this.remote = peer.remote;
+    this.#maxData = Math.min(peer.maxData, MAX_DATA);
+    this.#sendWindow = peer.window;
+    this.#windowSize = windowSize;
+    this.#receiveWindow = windowSize;
+    this.#host = host;
+    this.#handler = handler;
+  }
+
+  /** How much we let the peer send before anything is consumed, in bytes. */
+  get windowSize(): number {
+    return this.#windowSize;
+  }
+
+  /** Whether CLOSE came, or the connection is over. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /**
+   * Sends data, in as many messages as the peer wants. Behind EOF and CLOSE it is dropped.
+   * @param data is not changed afterwards
+   * @param onWritten told how many bytes have gone, or were dropped, whenever some have
+   */
+  write(data: Buffer, stream: Stream = 'data', onWritten?: (bytes: number) => void): void {
+    this.#host.guard(() => {
+      if (this.#isEnding || this.#isClosed) return onWritten?.(data.length);
+      return data.length === 0 ? undefined : this.#enqueueData({ kind: 'data', stream, data, onWritten });
+    });
+  }
+
+  /** Says that no more data follows. */
+  eof(): void {
+    this.#host.guard(() => {
+      if (this.#isEnding || this.#isClosed) return;
+      this.#isEnding = true;
+      this.#enqueue({ kind: 'eof' });
+    });
+  }
+
+  /** Closes the channel, once all that was written has gone. The peer's own close is what {@link ChannelHandler.onClose} tells. */
+  close(): void {
+    this.#host.guard(() => {
+      if (this.#isCloseQueued || this.#isClosed) return;
+      this.#isEnding = true;
+      this.#isCloseQueued = true;
+      this.#enqueue({ kind: 'close' });
+    });
+  }
+
+  /**
+   * Sends a request at once; behind all data where it says how a program ended.
+   * @param onReply told what the peer answers, or false where it never will. Absent: no answer is asked for
+   */
+  request(name: string, payload: Buffer, onReply?: (isGranted: boolean) => void): void {
+    this.#host.guard(() => {
+      if (this.#isCloseQueued || this.#isClosed) return onReply?.(false);
+      if (onReply !== undefined) this.#awaited.push(onReply);
+      const fields = [string(name), boolean(onReply !== undefined), payload];
+      const parts = channelMessage(CHANNEL.request, this.remote, ...fields);
+      if (BEHIND_DATA.has(name)) return this.#enqueue({ kind: 'request', parts });
+      return this.#host.send(parts);
+    });
+  }
+
+  /** Says that `bytes` of what {@link ChannelHandler.onData} gave have really gone on, so that the peer may send as much again. */
+  consumed(bytes: number): void {
+    this.#host.guard(() => {
+      this.#credit += bytes;
+      if (this.#receiveWindow + this.#credit > this.#windowSize)
+        throw new SshError('more was consumed of a channel than came', DISCONNECT.byApplication);
+      if (this.#credit < this.#windowSize / 2 || this.#isEofReceived || this.#isCloseSent) return;
+      this.#receiveWindow += this.#credit;
+      this.#send(CHANNEL.windowAdjust, uint32(this.#credit));
+      this.#credit = 0;
+    });
+  }
+
+  /** A message to this channel, read up to its number. @throws SshError */
+  receive(message: number, reader: Reader): void {
+    switch (message) {
+      case CHANNEL.windowAdjust:
+        return this.#receiveAdjust(reader);
+      case CHANNEL.data:
+        return this.#receiveData(reader, 'data');
+      case CHANNEL.extendedData:
+        if (reader.uint32() !== STDERR) throw new SshError('extended data of a kind that there is not');
+        return this.#receiveData(reader, 'stderr');
+      case CHANNEL.eof:
+        return this.#receiveEof(reader);
+      case CHANNEL.close:
+        reader.end();
+        return this.#receiveClose();
+      case CHANNEL.request:
+        return this.#receiveRequest(reader);
+      default:
+        return this.#receiveReply(message === CHANNEL.success, reader);
+    }
+  }
+
+  /** Sends one message of what waits. @returns whether the next could go too */
+  step(): boolean {
+    const item = this.#queue[0];
+    if (item === undefined || (item.kind === 'data' && this.#sendWindow === 0)) return false;
+    if (item.kind !== 'data') this.#sendItem(item);
+    else this.#queued -= this.#sendData(item);
+    if (item.kind === 'data' && item.data.length > 0) return true;
+    this.#queue.shift();
+    this.#queued -= ITEM_BYTES;
+    return this.#queue.length > 0;
+  }
+
+  /** The connection is over. */
+  abandon(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#isCloseSent = true;
+    for (const item of this.#queue.splice(0)) if (item.kind === 'data') item.onWritten?.(item.data.length);
+    for (const onReply of this.#awaited.splice(0)) onReply(false);
+    this.#handler.onClose();
+  }
+
+  #receiveAdjust(reader: Reader): void {
+    const bytes = reader.uint32();
+    reader.end();
+    if (this.#sendWindow + bytes > MAX_WINDOW) throw new SshError('a window that cannot be');
+    this.#sendWindow += bytes;
+    if (this.#queue.length > 0) this.#host.schedule(this);
+  }
+
+  #receiveData(reader: Reader, stream: Stream): void {
+    const data = reader.string();
+    reader.end();
+    if (data.length > MAX_DATA || data.length > this.#receiveWindow) throw new SshError('more data than was allowed');
+    if (this.#isEofReceived) throw new SshError('data behind its end');
+    this.#receiveWindow -= data.length;
+    // What is empty takes nothing of the window, and so would hold back nobody.
+    if (!this.#isCloseSent && data.length > 0) this.#handler.onData(data, stream);
+  }
+
+  #receiveEof(reader: Reader): void {
+    reader.end();
+    if (this.#isEofReceived) return;
+    this.#isEofReceived = true;
+    if (!this.#isCloseSent) this.#handler.onEof();
+  }
+
+  /** The peer listens no more, so what waits for it is dropped (RFC 4254, section 5.3). */
+  #receiveClose(): void {
+    if (!this.#isCloseSent) this.#sendItem({ kind: 'close' });
+    this.#host.release(this);
+    this.abandon();
+  }
+
+  #receiveRequest(reader: Reader): void {
+    const name = reader.ascii();
+    const isAnswered = reader.boolean();
+    if (this.#isCloseSent) return;
+    const request = { name, payload: reader.rest() };
+    this.#handler.onRequest(isAnswered ? { ...request, reply: this.#owe() } : request);
+  }
+
+  #owe(): (isGranted: boolean) => void {
+    const answer = this.#replies.owe();
+    return (isGranted) => this.#host.guard(() => answer(isGranted));
+  }
+
+  #receiveReply(isGranted: boolean, reader: Reader): void {
+    reader.end();
+    const onReply = this.#awaited.shift();
+    if (onReply === undefined) throw new SshError('an answer that nobody asked for');
+    onReply(isGranted);
+  }
+
+  #enqueue(item: Item, bytes = 0): void {
+    this.#queue.push(item);
+    this.#count(ITEM_BYTES + bytes);
+    this.#host.schedule(this);
+  }
+
+  #enqueueData(item: Data): void {
+    const { data, stream, onWritten } = item;
+    const last = this.#queue.at(-1);
+    if (last === undefined || data.length >= GATHERED / 4) return this.#enqueue(item, data.length);
+    const isAlike = last.kind === 'data' && last.stream === stream && last.onWritten === onWritten;
+    const gathered = isAlike ? last.gathered : undefined;
+    if (isAlike && gathered !== undefined && gathered.used + data.length <= GATHERED) {
+      data.copy(gathered.buffer, gathered.used);
+      gathered.used += data.length;
+      last.data = gathered.buffer.subarray(gathered.used - data.length - last.data.length, gathered.used);
+      return this.#count(data.length);
+    }
+    const buffer = Buffer.allocUnsafe(GATHERED);
+    data.copy(buffer);
+    const begun = { buffer, used: data.length };
+    return this.#enqueue(
+      { kind: 'data', stream, onWritten, data: buffer.subarray(0, data.length), gathered: begun },
+      data.length,
+    );
+  }
+
+  #count(bytes: number): void {
+    this.#queued += bytes;
+    if (this.#queued > MAX_QUEUED) throw new SshError('more waits for a channel than may', DISCONNECT.byApplication);
+  }
+
+  #sendItem(item: Exclude<Item, { kind: 'data' }>): void {
+    if (this.#isCloseSent) return;
+    if (item.kind === 'request') return this.#host.send(item.parts);
+    this.#send(item.kind === 'eof' ? CHANNEL.eof : CHANNEL.close);
+    this.#isCloseSent = item.kind === 'close';
+    return undefined;
+  }
+
+  /** Sends one message of `item`, which then is without it. @returns how many bytes */
+  #sendData(item: Data): number {
+    const bytes = Math.min(item.data.length, this.#maxData, this.#sendWindow);
+    const part = item.data.subarray(0, bytes);
+    const isError = item.stream === 'stderr';
+    const head = isError ? [uint32(STDERR), uint32(bytes)] : [uint32(bytes)];
+    this.#sendWindow -= bytes;
+    item.data = item.data.subarray(bytes);
+    this.#send(isError ? CHANNEL.extendedData : CHANNEL.data, ...head, part);
+    item.onWritten?.(bytes);
+    return bytes;
+  }
+
+  #send(message: number, ...fields: readonly Buffer[]): void {
+    if (!this.#isCloseSent) this.#host.send(channelMessage(message, this.remote, ...fields));
+  }
+}
+
+/** Reads what both sides say of a channel as they open it. @throws SshError */
+export function readPeer(reader: Reader): Peer {
+  const peer = { remote: reader.uint32(), window: reader.uint32(), maxData: reader.uint32() };
+  if (peer.maxData < MIN_DATA) throw new SshError('packets that are too small to hold anything');
+  return peer;
+}
