@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
-import { createCollector, createTokenAccess } from '@chaperone/collector';
-import { generateSigner, type RecordBody, verifyChain } from '@chaperone/evidence';
+import { text as readText } from 'node:stream/consumers';
+import { type Collector, createCollector, createTokenAccess } from '@chaperone/collector';
+import { generateSigner, MAX_OUTPUT_BYTES, type RecordBody, RecordPage, verifyChain } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CollectorClient } from '../collector/client.ts';
@@ -53,12 +53,13 @@ const STEPS: Step[] = [
 ];
 
 let client: CollectorClient;
+let collector: Collector;
 let name: string;
 let silentOne: string;
 beforeAll(async () => {
   const directory = await temporaryDirectory();
   const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
-  const collector = await createCollector({ directory: directory.path, trust, access: createTokenAccess('t'), logger });
+  collector = await createCollector({ directory: directory.path, trust, access: createTokenAccess('t'), logger });
   name = await recordSession({ collector, origin: trust.origin, enrolment, steps: STEPS });
   silentOne = await recordSession({ collector, origin: trust.origin, enrolment, steps: [asked({ action: 0, text: 'true' })] });
   client = new CollectorClient({
@@ -76,7 +77,7 @@ beforeAll(async () => {
 /** What a command writes to standard output. */
 async function said(run: (io: Io) => Promise<void>): Promise<string> {
   const out = new PassThrough();
-  const whole = text(out);
+  const whole = readText(out);
   const terminal = { in: false, out: false, err: false };
   await run({ out, err: new PassThrough(), in: new PassThrough(), env: {}, now: Date.now, terminal });
   out.end();
@@ -202,5 +203,56 @@ describe('an export as asciicast', () => {
     ['an action that is none', () => name, 99],
   ])('of %s is refused', async (_, which, action) => {
     await expect(said((io) => exportSession(client, which(), action, io))).rejects.toMatchObject({ code: 'NotFound' });
+  });
+});
+
+const page = async (of: string, query: string, token = 't'): Promise<Response> =>
+  collector.fetch(
+    new Request(`http://collector/v1/sessions/${of}/stream?${query}`, { headers: { authorization: `Bearer ${token}` } }),
+  );
+const noise = (action: number): Step[] => wrote(action, 'stdout', Buffer.alloc(MAX_OUTPUT_BYTES, 'noise '), 1);
+
+describe('the stream of an action', () => {
+  test('holds its output, sizes and end, and nothing of another action', async () => {
+    const { items, next } = RecordPage.parse(await (await page(name, 'action=2')).json());
+    expect(items.map((record) => [record.type, 'action' in record && record.action])).toEqual(
+      ['resize', 'output', 'output', 'output', 'resize', 'done'].map((type) => [type, 2]),
+    );
+    expect(next).toBeUndefined();
+    expect(RecordPage.parse(await (await page(name, 'action=1')).json()).items).toEqual([]);
+  });
+
+  test('comes in pages of bounded size, each of which says where the next begins, also past what others wrote', async () => {
+    const steps = [
+      asked({ action: 0, text: 'yes' }),
+      asked({ action: 1, text: 'yes yes' }),
+      ...Array.from({ length: 60 }, () => noise(1)).flat(),
+      ...Array.from({ length: 60 }, () => noise(0)).flat(),
+      finished(0, 'exit 0'),
+      ...noise(1),
+    ];
+    const long = await recordSession({ collector, origin: trust.origin, enrolment, steps });
+    const sizes: number[] = [];
+    let count = 0;
+    for (let from: number | undefined = 0; from !== undefined; ) {
+      const text = await (await page(long, `action=0&from=${from}`)).text();
+      const { items, next } = RecordPage.parse(JSON.parse(text));
+      sizes.push(text.length);
+      count += items.length;
+      from = next;
+    }
+    expect(count).toBe(61);
+    expect(sizes.length).toBeGreaterThan(4);
+    expect(Math.max(...sizes)).toBeLessThan(2.5e6);
+    expect(Math.min(...sizes)).toBeLessThan(100);
+  });
+
+  test.each([
+    ['without an action', '', 't', 400],
+    ['of an action that is no number', 'action=-1', 't', 400],
+    ['with a question that it does not know', 'action=0&limit=5', 't', 400],
+    ['by somebody who is not signed in', 'action=0', 'x', 401],
+  ])('%s is refused', async (_, query, token, status) => {
+    expect((await page(name, query, token)).status).toBe(status);
   });
 });

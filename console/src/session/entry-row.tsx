@@ -3,7 +3,7 @@ import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
 import { Mark, Tally, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
 import { OtherText } from './detail.tsx';
-import type { Entry, FileRecord } from './entries.ts';
+import type { DoneRecord, Entry, FileRecord } from './entries.ts';
 
 /** One line of the list. */
 export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
@@ -44,8 +44,7 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
         {done?.error !== undefined && <Mark look="finding" word={done.error.code} />}
         {done !== undefined && done.error === undefined && (
           <>
-            <Tally look="mask" count={done.maskedValues} word="values masked" /> {counted(done.rows, 'row')} ·{' '}
-            {lengthOf(done.durationMs)}
+            <Tally look="mask" count={done.maskedValues} word="values masked" /> {sizeOf(done)} · {lengthOf(done.durationMs)}
           </>
         )}
         {done === undefined && record.verdict === 'allow' && <Mark look="none" word="no end" quiet />}
@@ -65,6 +64,11 @@ function FileRow({ record: { operation, path, bytes, outcome }, at }: { record: 
       <span class="outcome">{outcome === 'ok' ? bytesOf(bytes) : <Mark look="finding" word="failed" />}</span>
     </>
   );
+}
+
+/** How many rows a statement had, or how a program ended. */
+function sizeOf({ tag = '', rows }: DoneRecord): string {
+  return /^(exit \d{1,10}|signal [A-Z0-9@.-]{1,30})$/i.test(tag) ? tag : counted(rows, 'row');
 }
 
 /** Enough for a line on any screen. */
