@@ -154,7 +154,7 @@ function Ending({ whole: { record, done, next } }: { whole: WholeAction }): JSX.
 function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Element {
   const { operation, path, to, bytes, digest, outcome, at } = record;
   return (
-    <div class="decision none">
+    <div class="decision">
       <p>
         {operation} <Recorded text={path} names />
         {to !== undefined && (

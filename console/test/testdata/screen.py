@@ -53,7 +53,8 @@ def main(window):
     window.refresh()
     with open(sys.argv[1], "w", encoding="utf-8") as out:
         json.dump(rows(window), out)
-    time.sleep(0.3)
+    # Long enough that who reads the terminal has read all of it before it leaves.
+    time.sleep(1)
 
 
 curses.wrapper(main)

@@ -33,6 +33,7 @@ const TEXTS: Record<string, { text: string; shown?: string; left?: Record<string
   'a string that a new sequence ends': { text: '\u001b]0;x\u001b[31my', shown: '\u001b[31my', left: { title: 1 } },
   'a string that is cancelled': { text: '\u001b]0;x\u0018y', shown: 'y' },
   'a string that never ends': { text: `\u001b]0;${'x'.repeat(100_000)}`, shown: '' },
+  'a title that is kept and put back': { text: '\u001b[22;0;0t\u001b[23t', shown: '' },
   'keyboard modes that a program asks for': { text: '\u001b[>4;2m\u001b[>1u\u001b[<u', shown: '' },
   'counts beyond the screen': {
     text: '\u001b[99999999S\u001b[99999999b\u001b[1;99999999H',

@@ -139,7 +139,7 @@ export class Harmless {
     }
     const held = this.#held;
     if (character > '\u007e') return this.#leave('other');
-    const passed = sequence(held, character, this.size);
+    const passed = character === 't' && TITLE_KEPT.test(held) ? '' : sequence(held, character, this.size);
     if (passed === undefined) return this.#leave('cntxpqy'.includes(character) ? 'query' : 'other');
     this.#to('ground');
     return passed;
@@ -160,6 +160,8 @@ export class Harmless {
   }
 }
 
+/** Keeps the title, or puts it back: it is shown nowhere. */
+const TITLE_KEPT = /^2[23](;\d*)*$/;
 const SEQUENCE = /^(?<mark>[<=>?]?)(?<list>[\d:;]*)(?<intermediates>[ -/]*)$/;
 
 /** A control sequence with its numbers bounded; undefined where it may not pass. */

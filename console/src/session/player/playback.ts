@@ -54,7 +54,7 @@ export class Playback {
 
   /** The moment that is shown, or is being sought. */
   get position(): number {
-    return this.#wanted;
+    return Math.min(this.#wanted, this.#length);
   }
   get lengthMs(): number {
     return this.#length;

@@ -50,7 +50,7 @@ export default function Player(props: PlayerProps): JSX.Element {
         <input
           type="range"
           aria-label="Moment"
-          aria-valuetext={`${clock(position)} of ${clock(lengthMs)}`}
+          aria-valuetext={`${clock(position, lengthMs)} of ${clock(lengthMs, lengthMs)}`}
           min={0}
           max={Math.max(1, Math.round(lengthMs))}
           step={1}
@@ -59,7 +59,7 @@ export default function Player(props: PlayerProps): JSX.Element {
           onKeyDown={(event) => slide(event, playback)}
         />
         <span class="clock">
-          {clock(position)} / {clock(lengthMs)}
+          {clock(position, lengthMs)} / {clock(lengthMs, lengthMs)}
         </span>
       </div>
       <div class="controls">
@@ -207,9 +207,10 @@ function LeftOutNote({ counts }: { counts: ReadonlyMap<LeftOut, number> | undefi
 
 const two = (value: number): string => String(value).padStart(2, '0');
 
-/** 0:41, 1:04:17 */
-function clock(ms: number): string {
-  const seconds = Number.isFinite(ms) ? Math.floor(ms / 1000) : 0;
+/** 0:41, 1:04:17, and 0:04.2 of what takes less than a minute. */
+function clock(ms: number, length: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (length < 60_000) return `0:${two(seconds)}.${Math.floor(ms / 100) % 10}`;
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { theme } from '../../preferences.ts';
 import { useStore } from '../../store.ts';
-import { bytesOf } from '../../time.ts';
+import { bytesOf, counted } from '../../time.ts';
 import { RecordedLines } from '../../ui/recorded.tsx';
 import { PALETTES } from './palette.ts';
 import type { Run, Screen } from './screen.ts';
@@ -12,17 +12,31 @@ import type { Piece } from './stage.ts';
 export function ScreenView({ screen }: { screen: Screen }): JSX.Element {
   const palette = PALETTES[useDark() ? 'dark' : 'light'];
   const rows = screen.draw(palette);
+  const hidden = rows.flat().filter(({ look }) => /concealed|unseen/.test(look)).length;
   return (
-    <div class="term recorded" role="region" tabIndex={0} aria-label={`Terminal, ${screen.columns} columns, ${screen.rows} rows`}>
-      <div class="term-screen" dir="ltr" style={{ '--columns': screen.columns }}>
-        {rows.map((runs, at) => (
-          // Rows have no name but their place.
-          <div class="term-row" key={at}>
-            {runs.map(drawRun)}
-          </div>
-        ))}
+    <>
+      <div
+        class="term recorded"
+        role="region"
+        tabIndex={0}
+        aria-label={`Terminal, ${screen.columns} columns, ${screen.rows} rows`}
+      >
+        <div class="term-screen" dir="ltr" style={{ '--columns': screen.columns }}>
+          {rows.map((runs, at) => (
+            // Rows have no name but their place.
+            <div class="term-row" key={at}>
+              {runs.map(drawRun)}
+            </div>
+          ))}
+        </div>
       </div>
-    </div>
+      {hidden > 0 && (
+        <p class="hidden-note">
+          <span aria-hidden="true">⚠</span> Underlined in this colour: {counted(hidden, 'place')} with what a terminal does not
+          show.
+        </p>
+      )}
+    </>
   );
 }
 

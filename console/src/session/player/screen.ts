@@ -6,6 +6,8 @@ import { css, indexed, type Palette, readable, type Rgb } from './palette.ts';
 export const MAX_COLUMNS = 500;
 export const MAX_ROWS = 200;
 const USUAL = { columns: 80, rows: 24 };
+/** DECTCEM */
+const CURSOR_MODE = 25;
 /** Characters that may stand in one cell: a letter and its marks. */
 const MAX_IN_CELL = 8;
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu;
@@ -25,7 +27,20 @@ export interface Run {
 /** The screen of a terminal, as a program's output makes it; it shows, and does nothing else. */
 export class Screen {
   readonly #harmless = new Harmless();
-  #terminal = newTerminal(USUAL.columns, USUAL.rows);
+  readonly #terminal = newTerminal(USUAL.columns, USUAL.rows);
+  #showsCursor = true;
+
+  constructor() {
+    const { parser } = this.#terminal;
+    for (const [final, shows] of [
+      ['h', true],
+      ['l', false],
+    ] as const)
+      parser.registerCsiHandler({ prefix: '?', final }, (modes) => {
+        if (modes.includes(CURSOR_MODE)) this.#showsCursor = shows;
+        return false;
+      });
+  }
 
   get columns(): number {
     return this.#terminal.cols;
@@ -65,7 +80,7 @@ export class Screen {
     const { active } = buffer;
     return Array.from({ length: rows }, (_, y) => {
       const line = active.getLine(active.baseY + y);
-      const cursor = y === active.cursorY ? active.cursorX : -1;
+      const cursor = this.#showsCursor && y === active.cursorY ? active.cursorX : -1;
       const runs: Run[] = [];
       for (let x = 0; x < this.columns; x++) {
         const cell = line?.getCell(x);
