@@ -55,8 +55,10 @@ const FILTER = {
 const ListQuery = z.strictObject(FILTER);
 /** Words stay out of addresses, which logs and histories keep. */
 const SearchBody = z.strictObject({ ...FILTER, text: z.string().min(1).max(500) });
+const place = z.coerce.number().int().min(0);
+const StreamQuery = z.strictObject({ action: place, from: place.default(0) });
 const RecordsQuery = z.strictObject({
-  from: z.coerce.number().int().min(0).default(0),
+  from: place.default(0),
   limit: atMost(MAX_RECORDS, 200),
 });
 
@@ -185,6 +187,11 @@ export function createApi(options: ApiOptions): Hono<Env> {
     const { from, limit } = parse(RecordsQuery, context.req.query());
     const row = await find(context, 'replay');
     return context.json(await sessions.outline(row.session, from, limit));
+  });
+  api.get('/v1/sessions/:id/stream', async (context) => {
+    const { action, from } = parse(StreamQuery, context.req.query());
+    const row = await find(context, 'replay');
+    return context.json(await sessions.stream(row.session, action, from));
   });
   api.get('/v1/sessions/:id/segments', async (context) => {
     const { session } = await find(context, 'replay');

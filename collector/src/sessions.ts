@@ -20,6 +20,8 @@ import { type Objects, sha256 } from './objects.ts';
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 /** Most of what is read for an outline is not sent. */
 const MAX_OUTLINE_BYTES = 4 * 1024 * 1024;
+/** A page of a stream ends after records of this many bytes, unpacked: a player holds some of them. */
+const MAX_STREAM_BYTES = 1024 * 1024;
 /** What a list shows of a command; `bytes` says how long it is. */
 const MAX_OUTLINE_TEXT = 500;
 const MAX_MISSING_LISTED = 100;
@@ -115,13 +117,24 @@ export class Sessions {
     return this.#page(session, { from, limit, maxBytes: MAX_OUTLINE_BYTES }, outlineOf);
   }
 
+  /**
+   * What one action's program showed and was told, with the sizes of its terminal and, as the last of all, its end. A page may hold none
+   * where other actions ran meanwhile.
+   */
+  async stream(session: string, action: number, from: number): Promise<RecordPage> {
+    const bounds = { from, limit: Number.POSITIVE_INFINITY, maxBytes: MAX_PAGE_BYTES, maxPlain: MAX_STREAM_BYTES };
+    const { next, ...page } = await this.#page(session, bounds, (record) => (isOfStream(record, action) ? record : undefined));
+    const ended = page.items.at(-1)?.type === 'done';
+    return { ...page, ...(next === undefined || ended ? {} : { next }) };
+  }
+
   async #page(
     session: string,
-    { from, limit, maxBytes }: { from: number; limit: number; maxBytes: number },
+    { from, limit, maxBytes, maxPlain = Number.POSITIVE_INFINITY }: Bounds,
     shown: (record: SessionRecord) => SessionRecord | undefined,
   ): Promise<RecordPage> {
     const items: SessionRecord[] = [];
-    let bytes = 0;
+    let [bytes, plain] = [0, 0];
     let next = from;
     for (;;) {
       const [row] = await this.#index.segments(session, { fromSeq: next, limit: 1 });
@@ -130,9 +143,10 @@ export class Sessions {
         const gap = { from: next, to: row.first_seq - 1 };
         return next > from ? { items, next, end: next } : { items, next: row.first_seq, end: row.first_seq, gap };
       }
-      if (bytes > 0 && bytes + row.bytes > maxBytes) return { items, next, end: next };
-      const { records } = openSegment(await this.#verified(row));
+      if ((bytes > 0 && bytes + row.bytes > maxBytes) || plain >= maxPlain) return { items, next, end: next };
+      const { records, header } = openSegment(await this.#verified(row));
       bytes += row.bytes;
+      plain += header.payload.plain;
       for (const record of records.slice(next - row.first_seq)) {
         const item = shown(record);
         if (item !== undefined) items.push(item);
@@ -171,6 +185,20 @@ export class Sessions {
   namespaces(): Promise<string[]> {
     return this.#index.namespaces();
   }
+}
+
+interface Bounds {
+  readonly from: number;
+  readonly limit: number;
+  /** Of segments as they are stored. */
+  readonly maxBytes: number;
+  /** Of segments as they are unpacked. */
+  readonly maxPlain?: number;
+}
+
+function isOfStream(record: SessionRecord, action: number): boolean {
+  const { type } = record;
+  return (type === 'output' || type === 'resize' || type === 'done') && record.action === action;
 }
 
 function outlineOf(record: SessionRecord): SessionRecord | undefined {

@@ -30,6 +30,7 @@ export function startKeys(): void {
   addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || writes(event.target)) return;
     if (document.querySelector('dialog[open]') !== null) return;
+    if (event.key === ' ' && presses(event.target)) return;
     if (event.key.length === 1 && event.key !== '?' && letters.get() === 'off') return;
     const chord = pending !== undefined && event.timeStamp < pending.until ? `${pending.first} ${event.key}` : undefined;
     pending = undefined;
@@ -41,6 +42,11 @@ export function startKeys(): void {
     } else if (actions.some(({ keys }) => keys.some((key) => key.startsWith(`${event.key} `))))
       pending = { first: event.key, until: event.timeStamp + CHORD_MS };
   });
+}
+
+/** A blank presses the button that has the focus. */
+function presses(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.closest('button, a, summary') !== null;
 }
 
 /** Letters that go into a field are no commands. */

@@ -4,6 +4,7 @@ import type { Page } from 'playwright-core';
 import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
 import { launch, leave, startSite, visit } from './browser.test-support.ts';
 import { policiesOf, resourcesOf } from './policies-world.test-support.ts';
+import { recordPrograms, SEQ_OF } from './programs-world.test-support.ts';
 import { grantsIn, manyRequests, requestsOf, withPage } from './requests-world.test-support.ts';
 import { aWorld } from './world.test-support.ts';
 
@@ -12,6 +13,7 @@ const SHOTS = join(import.meta.dirname, 'shots');
 await mkdir(SHOTS, { recursive: true });
 const [browser, site] = await Promise.all([launch(), startSite()]);
 const world = aWorld();
+const programs = await recordPrograms(site);
 for (const { segments } of world.sessions) for (const bytes of segments) await site.collector.ingest(bytes);
 for (const at of [0, 2]) await site.collector.ingest(world.gapped.segments[at] ?? Buffer.alloc(0));
 const asked = requestsOf(site.requests);
@@ -47,6 +49,12 @@ const pages: Record<string, string> = {
   live: `/sessions/${world.live.name}`,
   hostile: `/sessions/${world.hostile.name}?at=31`,
   wide: `/sessions/${world.wide.name}?at=1`,
+  'session-lines': `/sessions/${programs.plain}?at=${SEQ_OF.lines}`,
+  'session-file': `/sessions/${programs.plain}?at=${SEQ_OF.file}`,
+  'session-terminal': `/sessions/${programs.plain}?at=${SEQ_OF.terminal}`,
+  'session-held': `/sessions/${programs.plain}?at=${SEQ_OF.held}`,
+  'session-hostile': `/sessions/${programs.hostile}?at=29`,
+  'session-large': `/sessions/${programs.large}?at=1`,
   gone: '/sessions/s-aaaaaaaaaaaaaaaa',
 };
 const [, , begin = ''] = process.argv;
@@ -59,6 +67,13 @@ const panels = [
 async function choose(page: Page, label: string | undefined): Promise<void> {
   if (label !== undefined) await page.getByLabel(label).check();
 }
+/** A terminal in the middle of what it showed, and what stands below the list. */
+async function lookAt(page: Page, name: string): Promise<void> {
+  if (!name.startsWith('session-')) return;
+  if (name === 'session-terminal') await page.keyboard.press('5');
+  await page.waitForTimeout(500);
+  await page.locator('.player, .decision').last().scrollIntoViewIfNeeded();
+}
 for (const width of [1440, 390])
   for (const dark of [false, true]) {
     const { page, context } = await visit(browser, site, { width, dark, height: width === 390 ? 844 : 900 });
@@ -69,7 +84,12 @@ for (const width of [1440, 390])
       await page.locator('h1').waitFor();
       // A stream of requests is never done.
       await page.waitForTimeout(name.startsWith('request') ? 300 : 800);
+      await lookAt(page, name);
       await shot(name);
+    }
+    if (begin !== '') {
+      await context.close();
+      continue;
     }
     for (const [key, name, choice] of panels) {
       await page.goto(`${site.url}${pages[name]}`);

@@ -9,6 +9,8 @@ import { beforeAll, describe, expect, test } from 'vitest';
 /** A phone on a slow line waits for this before it sees anything. */
 const MAX_FIRST_VIEW_SCRIPT = 90_000;
 const MAX_STYLE = 12_000;
+/** A terminal's emulator is most of it. */
+const MAX_PLAYER = 60_000;
 
 /** What the page is made of. A chunk that is new here is looked at first: what does it bring, and who waits for it? */
 const CHUNKS = [
@@ -23,6 +25,7 @@ const CHUNKS = [
   'assets/nowhere.js',
   'assets/object-link.js',
   'assets/one.js',
+  'assets/player.js',
   'assets/policies.js',
   'assets/policy.js',
   'assets/progress.js',
@@ -83,6 +86,13 @@ test.each(ROUTES)('the first view of %s waits for little', (route) => {
   expect(bytes).toBeGreaterThan(5_000);
   expect(bytes).toBeLessThanOrEqual(MAX_FIRST_VIEW_SCRIPT);
   expect(packed(named('assets/style.css'))).toBeLessThanOrEqual(MAX_STYLE);
+});
+
+test('the player, which brings a terminal, is loaded by no page before it is wanted', () => {
+  const first = ROUTES.flatMap((route) => [...withImports(named(`assets/${route}.js`), withImports(named('assets/index.js')))]);
+  expect(named('assets/player.js')).not.toBe('');
+  expect(first).not.toContain(named('assets/player.js'));
+  expect(packed(named('assets/player.js'))).toBeLessThanOrEqual(MAX_PLAYER);
 });
 
 describe('what a browser is told to run and draw', () => {

@@ -59,12 +59,19 @@ export class CollectorClient {
     return this.#json(`/v1/sessions/${encodeURIComponent(id)}`, SessionDetail);
   }
 
-  async *records(id: string): AsyncGenerator<SessionRecord> {
+  records(id: string): AsyncGenerator<SessionRecord> {
+    return this.#pages(id, 'records');
+  }
+
+  /** Records without results and streams, and of each command its beginning. */
+  outline(id: string): AsyncGenerator<SessionRecord> {
+    return this.#pages(id, 'outline');
+  }
+
+  async *#pages(id: string, of: 'records' | 'outline'): AsyncGenerator<SessionRecord> {
     for (let from: number | undefined = 0; from !== undefined; ) {
-      const page: RecordPage = await this.#json(
-        `/v1/sessions/${encodeURIComponent(id)}/records?from=${from}&limit=${PAGE}`,
-        RecordPage,
-      );
+      const path = `/v1/sessions/${encodeURIComponent(id)}/${of}?from=${from}&limit=${PAGE}`;
+      const page: RecordPage = await this.#json(path, RecordPage);
       yield* page.items;
       from = page.next;
     }

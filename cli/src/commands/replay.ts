@@ -120,7 +120,8 @@ function doneLine(at: string, record: Extract<SessionRecord, { type: 'done' }>):
   if (record.error !== undefined) return `${at}  fail   ${record.error.message} (${record.error.code}), ${took}`;
   const masked = record.maskedValues === 0 ? '' : `, ${counted(record.maskedValues, 'value')} masked`;
   const all = record.truncated ? ' (not all recorded)' : '';
-  const rows = record.rows === 0 ? '' : `, ${counted(record.rows, 'row')}${all}`;
+  const size = record.rows > 0 ? counted(record.rows, 'row') : record.bytes > 0 ? `${record.bytes} bytes` : '';
+  const rows = size === '' ? '' : `, ${size}${all}`;
   return `${at}  done   ${record.tag ?? ''}${rows}${masked}, ${took}`;
 }
 

@@ -1,11 +1,13 @@
 import { visible } from '@chaperone/api/text';
-import type { SessionSummary } from '@chaperone/evidence';
+import type { SessionDetail, SessionRecord, SessionSummary } from '@chaperone/evidence';
 import type { CollectorClient, SessionFilter } from '../collector/client.ts';
-import { CliError, usage } from '../errors.ts';
-import { age, counted, type Io, table, writeLine } from '../io.ts';
+import { CliError, EXIT, usage } from '../errors.ts';
+import { age, counted, type Io, safeJson, table, writeLine } from '../io.ts';
 import { type DocumentOutput, isStream, type StreamOutput, writeDocument, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
 import type { VerbOptions } from '../program.ts';
+import { asciicast } from './asciicast.ts';
+import { Commands, commandTables, type ShownCommand } from './commands-of.ts';
 import { byWords, Replay } from './replay.ts';
 
 export type ListOutput = 'table' | 'wide' | 'json' | 'jsonl' | 'yaml' | 'name';
@@ -82,19 +84,29 @@ export async function showSession(
   io: Io,
 ): Promise<void> {
   const session = await client.session(id);
-  if (output !== 'table') return writeDocument(io, output, session);
-  const { agent, resource, findings } = session;
+  const runs = session.resource?.protocol === 'ssh';
+  const { approvals, commands } =
+    output === 'table' || runs ? await outlineOf(client, session, again) : { approvals: '', commands: [] };
+  if (output !== 'table') return writeDocument(io, output, runs ? { ...session, commands } : session);
+  const lines = sentences(session, approvals);
+  const styles: Record<string, Style | undefined> = {
+    State: styleOf(session.state),
+    Evidence: styleOf(session.evidence),
+    Finding: 'bad',
+  };
+  for (const [name, value] of lines)
+    if (value !== '') await writeLine(io.out, `${`${name}:`.padEnd(10)} ${paint(styles[name], visible(value))}`);
+  for (const each of commandTables(runs ? commands : [])) await writeLine(io.out, `\n${each}`);
+}
+
+function sentences(session: SessionDetail, approvals: string): [string, string][] {
+  const { agent, resource, findings, onBehalfOf: caller } = session;
   const size = `${counted(session.records, 'record')} in ${counted(session.segments, 'segment')}, ${session.bytes} bytes`;
-  const lines: [string, string][] = [
+  return [
     ['Name', session.name],
     ['Agent', `${agent.namespace}/${agent.pod ?? agent.serviceAccount} (ServiceAccount ${agent.serviceAccount})`],
     ['Resource', resource === undefined ? 'not known' : `${resource.namespace}/${resource.name} (${resource.protocol})`],
-    [
-      'Caller',
-      session.onBehalfOf === undefined
-        ? ''
-        : `on behalf of ${session.onBehalfOf.user} (verified), by ${session.onBehalfOf.issuer}`,
-    ],
+    ['Caller', caller === undefined ? '' : `on behalf of ${caller.user} (verified), by ${caller.issuer}`],
     ['Purpose', session.purpose ?? ''],
     ['Mode', session.mode ?? ''],
     ['State', session.state],
@@ -104,51 +116,73 @@ export async function showSession(
       'Actions',
       `${session.actions}, ${session.denied} denied${session.held > 0 ? `, ${session.held} held` : ''}, ${counted(session.masked, 'value')} masked`,
     ],
-    ['Approvals', await approvalsOf(client, session, again)],
+    ['Approvals', approvals],
     ['Evidence', `${session.evidence}: ${size}`],
     ...findings.map(({ message, code, number }): [string, string] => ['Finding', `${message} (${code}, segment ${number})`]),
   ];
-  const styles: Record<string, Style | undefined> = {
-    State: styleOf(session.state),
-    Evidence: styleOf(session.evidence),
-    Finding: 'bad',
-  };
-  for (const [name, value] of lines)
-    if (value !== '') await writeLine(io.out, `${`${name}:`.padEnd(10)} ${paint(styles[name], visible(value))}`);
 }
 
-/** More records are not read for one line. */
-const MAX_COUNTED = 5_000;
+/** More records are not read to say all about a session. */
+const MAX_TOLD = 5_000;
 /** Decisions that one line names. */
 const MAX_PEOPLE = 8;
 
-/**
- * `2 asked for: 1 Released, 1 Denied; approve by jane@corp, signed`, each by its last state, since an agent may be told to repeat what it
- * asked; nothing where there were none, or where the records are not for this person.
- */
-async function approvalsOf(
+/** What the outline adds; where there is too much of it, a sentence that says so, and nothing where it is not for this person. */
+async function outlineOf(
   client: CollectorClient,
-  { name, records }: SessionSummary & { records: number },
+  { name }: SessionSummary,
   again: VerbOptions['again'],
-): Promise<string> {
-  if (records > MAX_COUNTED) return again(`not counted; all of them: chaperone sessions replay ${name}`);
-  const last = new Map<string, string>();
-  const people = new Set<string>();
+): Promise<{ approvals: string; commands: readonly ShownCommand[] }> {
+  const [commands, approvals] = [new Commands(), new Approvals()];
+  let count = 0;
   try {
-    for await (const record of client.records(name)) {
-      if (record.type !== 'approval') continue;
-      last.set(record.request ?? `action ${record.action}`, record.state);
-      for (const each of record.decisions) people.add(`${each.decision.toLowerCase()} by ${byWords(each)}`);
+    for await (const record of client.outline(name)) {
+      if (++count > MAX_TOLD)
+        return { approvals: again(`not counted; all of them: chaperone sessions replay ${name}`), commands: commands.list };
+      commands.take(record);
+      approvals.take(record);
     }
   } catch (error) {
-    if (error instanceof CliError && error.code === 'NotPermitted') return '';
+    if (error instanceof CliError && error.code === 'NotPermitted') return { approvals: '', commands: [] };
     throw error;
   }
-  const states = Map.groupBy(last.values(), (state) => (state === 'Pending' ? 'Pending (not repeated)' : state));
-  const told = [...states].map(([state, those]) => `${those.length} ${state}`).join(', ');
-  if (last.size === 0) return '';
-  const more = people.size > MAX_PEOPLE ? [`and ${people.size - MAX_PEOPLE} more`] : [];
-  return [`${last.size} asked for: ${told}`, ...[...people].slice(0, MAX_PEOPLE), ...more].join('; ');
+  return { approvals: approvals.words(), commands: commands.list };
+}
+
+/** Each by its last state, since an agent may be told to repeat what it asked. */
+class Approvals {
+  readonly #last = new Map<string, string>();
+  readonly #people = new Set<string>();
+
+  take(record: SessionRecord): void {
+    if (record.type !== 'approval') return;
+    this.#last.set(record.request ?? `action ${record.action}`, record.state);
+    for (const each of record.decisions) this.#people.add(`${each.decision.toLowerCase()} by ${byWords(each)}`);
+  }
+
+  /** `2 asked for: 1 Released, 1 Denied; approve by jane@corp, signed`; nothing where there were none. */
+  words(): string {
+    const [last, people] = [this.#last, this.#people];
+    if (last.size === 0) return '';
+    const states = Map.groupBy(last.values(), (state) => (state === 'Pending' ? 'Pending (not repeated)' : state));
+    const told = [...states].map(([state, those]) => `${those.length} ${state}`).join(', ');
+    const more = people.size > MAX_PEOPLE ? [`and ${people.size - MAX_PEOPLE} more`] : [];
+    return [`${last.size} asked for: ${told}`, ...[...people].slice(0, MAX_PEOPLE), ...more].join('; ');
+  }
+}
+
+/** `sessions export`: what programs showed and were told, for players of terminals. */
+export async function exportSession(client: CollectorClient, id: string, action: number | undefined, io: Io): Promise<void> {
+  const { name, agent, resource } = await client.session(id);
+  const title = `${agent.namespace}/${agent.serviceAccount} on ${resource === undefined ? '-' : `${resource.namespace}/${resource.name}`}, ${name}`;
+  let lines = 0;
+  for await (const line of asciicast(title, client.records(name), action)) {
+    await writeLine(io.out, safeJson(line));
+    lines++;
+  }
+  if (lines > 0) return;
+  const what = action === undefined ? `session ${name}` : `action ${action} of session ${name}`;
+  throw new CliError('NotFound', `no program of ${what} has recorded output`, { exit: EXIT.notFound });
 }
 
 /** `sessions replay`: what was asked, decided and seen, with times. */

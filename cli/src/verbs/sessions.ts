@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { SessionFilter } from '../collector/client.ts';
 import type { KillOptions } from '../commands/kill.ts';
 import type { ListOutput } from '../commands/sessions.ts';
@@ -28,6 +28,11 @@ interface ShowFlags extends CollectorFlags {
 interface ReplayFlags extends CollectorFlags {
   readonly all?: boolean;
   readonly output: 'table' | StreamOutput;
+}
+
+interface ExportFlags extends CollectorFlags {
+  readonly format: 'asciicast';
+  readonly action?: string;
 }
 
 interface KillFlags extends DeskFlags {
@@ -69,6 +74,22 @@ export function addSessions(program: Command, options: VerbOptions): void {
       const shown = { all: flags.all === true, output: flags.output };
       await withClient(options, flags, (client) => replaySession(client, name, shown, options.io));
     });
+  const exported = withCollector(
+    sessions.command('export <ID>').description('Write what programs showed, for players of terminals'),
+  )
+    .addOption(new Option('--format <FORMAT>', 'of what is written').choices(['asciicast']).default('asciicast'))
+    .option('--action <N>', 'of this action alone, by the number that sessions show -o json has')
+    .action(async (id: string, flags: ExportFlags) => {
+      const { demandId, exportSession } = await import('../commands/sessions.ts');
+      const name = demandId(id);
+      const action = flags.action === undefined ? undefined : count('--action', flags.action, 0, Number.MAX_SAFE_INTEGER);
+      await withClient(options, flags, (client) => exportSession(client, name, action, options.io));
+    });
+  withExamples(
+    exported,
+    'chaperone sessions export s-7hq2 > session.cast',
+    'kubectl chaperone sessions export s-7hq2 -n agents --format asciicast --action 3 > command.cast',
+  );
   const kill = withCluster(sessions.command('kill <ID>').description('End a session at once; its agent reads why'), 'sessions', {
     isOne: true,
     as: 'play',

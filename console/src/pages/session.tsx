@@ -151,6 +151,7 @@ interface ChosenProps {
 }
 
 function Chosen({ session, entry, list, before, after, onChoose }: ChosenProps): JSX.Element {
+  const runs = session.resource?.protocol === 'ssh';
   const link = new URL(address(list, { at: String(entry.seq) }), location.origin).href;
   return (
     <>
@@ -159,7 +160,7 @@ function Chosen({ session, entry, list, before, after, onChoose }: ChosenProps):
       </p>
       <div class="entry-head">
         <h2>
-          <span class="mute">#{entry.seq}</span> {HEADINGS[entry.kind]}
+          <span class="mute">#{entry.seq}</span> {runs && entry.kind === 'action' ? 'Command' : HEADINGS[entry.kind]}
         </h2>
         <span class="entry-tools">
           <CopyButton text={link} label="Copy link" />
@@ -177,7 +178,7 @@ function Chosen({ session, entry, list, before, after, onChoose }: ChosenProps):
           </button>
         </span>
       </div>
-      <EntryDetail session={session.name} entry={entry} />
+      <EntryDetail session={session.name} entry={entry} runs={runs} live={session.state === 'open'} />
     </>
   );
 }
@@ -240,7 +241,7 @@ function useReplayKeys(state: ReplayState): void {
       { keys: ['d'], does: 'denied only', run: () => only('denied') },
       {
         keys: ['c'],
-        does: 'copy the statement as it is shown',
+        does: 'copy what was asked as it is shown',
         run: () => document.querySelector<HTMLElement>('#entry .block .copy button')?.click(),
       },
       {

@@ -1,4 +1,3 @@
-import { assuranceWords } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useLoad } from '../load.ts';
@@ -6,16 +5,26 @@ import { asServerError, ServerError } from '../server.ts';
 import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { ObjectLink } from '../ui/object-link.tsx';
-import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
+import { Recorded } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Time } from '../ui/time.tsx';
-import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
-import { type ActionRecord, type ApprovalRecord, type Entry, type FileRecord, hasRows, standingOf } from './entries.ts';
+import { Mark } from '../ui/verdict.tsx';
+import { type Entry, type FileRecord, hasRows, standingOf } from './entries.ts';
+import { Asked } from './asked.tsx';
 import { Grid } from './grid.tsx';
 import { loadAction, type WholeAction } from './load-action.ts';
+import { Program } from './program.tsx';
+
+export interface DetailProps {
+  readonly session: string;
+  readonly entry: Entry;
+  /** Whether its actions run programs. */
+  readonly runs: boolean;
+  readonly live: boolean;
+}
 
 /** The chosen moment of a session, whole. */
-export function EntryDetail({ session, entry }: { session: string; entry: Entry }): JSX.Element {
+export function EntryDetail({ session, entry, runs, live }: DetailProps): JSX.Element {
   if (entry.kind === 'gap')
     return (
       <div class="state gap-detail">
@@ -30,6 +39,7 @@ export function EntryDetail({ session, entry }: { session: string; entry: Entry 
     );
   if (entry.kind === 'file') return <File record={entry.record} mono={entry.mono} />;
   if (entry.kind === 'other') return <Other record={entry.record} mono={entry.mono} />;
+  if (runs) return <Program key={entry.seq} session={session} entry={entry} live={live} />;
   return <Action key={entry.seq} session={session} seq={entry.seq} ended={entry.done !== undefined} />;
 }
 
@@ -43,137 +53,11 @@ function Action({ session, seq, ended }: { session: string; seq: number; ended: 
     ) : (
       <Failure error={error} what="The statement" onRetry={loaded.reload} />
     );
-  const { record } = data;
   return (
     <>
-      <Decision record={record} approval={data.approval} />
-      {data.approval !== undefined && <People approval={data.approval} />}
-      {record.text === undefined ? (
-        <p class="notice">
-          <Mark look="none" word={`The text was not kept: ${bytesOf(record.bytes)}.`} />
-        </p>
-      ) : (
-        <RecordedBlock
-          text={record.text}
-          title={new TextEncoder().encode(record.text).length < record.bytes ? 'As it was recorded, of' : 'As it was asked'}
-          bytes={record.bytes}
-        />
-      )}
-      <Parameters values={record.parameters} />
-      <Effects record={record} />
+      <Asked record={data.record} approval={data.approval} />
       <Outcome whole={data} session={session} onMore={(more) => loaded.change(() => more)} />
     </>
-  );
-}
-
-function Decision({ record, approval }: { record: ActionRecord; approval: ApprovalRecord | undefined }): JSX.Element {
-  const { verdict, rule, reason, code, wouldDeny, at, mono } = record;
-  const standing = standingOf(record, approval);
-  return (
-    <div class={`decision ${standing.look}`}>
-      <p>
-        <Mark {...standing} />
-        {rule !== undefined && (
-          <>
-            {' '}
-            by rule <Recorded text={rule} names />
-          </>
-        )}{' '}
-        <span class="mute">
-          {offsetOf(mono)} · <Time at={at} date="always" />
-        </span>
-      </p>
-      {verdict !== 'allow' && (
-        <p>
-          <Recorded text={reason} /> <span class="mute">{code}</span>
-        </p>
-      )}
-      {wouldDeny !== undefined && (
-        <p>
-          <Mark look="finding" word="Audit: enforced, this would be denied:" /> <Recorded text={wouldDeny.reason} />{' '}
-          <span class="mute">{wouldDeny.code}</span>
-        </p>
-      )}
-    </div>
-  );
-}
-
-/** `, signed with a passkey`; nothing where the record does not say it. */
-function sureWords(decision: { readonly assurance?: string | undefined; readonly via?: string | undefined }): string {
-  const words = assuranceWords(decision);
-  return words === undefined ? '' : `, ${words}`;
-}
-
-/** What people said, and that it ran only then. */
-function People({ approval: { request, state, waitedMs, decisions } }: { approval: ApprovalRecord }): JSX.Element {
-  return (
-    <section>
-      <h3>Approval</h3>
-      <p>
-        <Mark look={standingOf({ verdict: 'approve' }, { state }).look} word={state} /> after {lengthOf(waitedMs)}
-        {request !== undefined && (
-          <>
-            {' '}
-            · <Recorded text={request} names />
-          </>
-        )}
-      </p>
-      <ul class="facts">
-        {decisions.map(({ by, decision, reason, ...sure }, at) => (
-          <li key={at}>
-            <Mark look={decision === 'Approve' ? 'allow' : 'deny'} word={decision} quiet /> by <Recorded text={by} names />
-            {sureWords(sure)}
-            {reason !== undefined && (
-              <>
-                {': '}
-                <Recorded text={reason} />
-              </>
-            )}
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-function Parameters({ values }: { values: readonly (string | null)[] | undefined }): JSX.Element | null {
-  if (values === undefined || values.length === 0) return null;
-  return (
-    <section>
-      <h3>Values</h3>
-      <ul class="facts">
-        {values.map((value, at) => (
-          <li key={at}>
-            <span class="mute">${at + 1}</span>{' '}
-            {value === null ? <span class="none">NULL</span> : <Recorded text={value.replace(/^[tb]:/, '')} />}
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-function Effects({ record: { effects } }: { record: ActionRecord }): JSX.Element | null {
-  if (effects.length === 0) return null;
-  return (
-    <section>
-      <h3>Effects</h3>
-      <ul class="facts">
-        {effects.map(({ verb, object, via, verdict, rule }, at) => (
-          <li key={at}>
-            <Mark look={verdictLook(verdict)} word={VERDICT_WORDS[verdict] ?? verdict} quiet /> {verb}{' '}
-            <Recorded text={object} names />{' '}
-            {via !== 'direct' && <span class="mute">through a {via === 'nested' ? 'nested statement' : via}</span>}
-            {rule !== undefined && (
-              <span class="mute">
-                {' '}
-                rule <Recorded text={rule} names frame={false} />
-              </span>
-            )}
-          </li>
-        ))}
-      </ul>
-    </section>
   );
 }
 
@@ -270,7 +154,7 @@ function Ending({ whole: { record, approval, done, next } }: { whole: WholeActio
 function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Element {
   const { operation, path, to, bytes, digest, outcome, at } = record;
   return (
-    <div class="decision none">
+    <div class="decision">
       <p>
         {operation} <Recorded text={path} names />
         {to !== undefined && (

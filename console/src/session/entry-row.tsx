@@ -3,7 +3,7 @@ import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
 import { Mark, Tally } from '../ui/verdict.tsx';
 import { OtherText } from './detail.tsx';
-import { type Entry, type FileRecord, hasRows, standingOf } from './entries.ts';
+import { type DoneRecord, type Entry, type FileRecord, hasRows, standingOf } from './entries.ts';
 
 /** One line of the list. */
 export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
@@ -49,7 +49,7 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
         {done !== undefined && done.error === undefined && (
           <>
             <Tally look="mask" count={done.maskedValues} word="values masked" />{' '}
-            {hasRows(done) ? counted(done.rows, 'row') : <Recorded text={done.tag ?? ''} frame={false} />} ·{' '}
+            {hasRows(done) || isEnd(done) ? sizeOf(done) : <Recorded text={done.tag ?? ''} frame={false} />} ·{' '}
             {lengthOf(done.durationMs)}
           </>
         )}
@@ -70,6 +70,16 @@ function FileRow({ record: { operation, path, bytes, outcome }, at }: { record: 
       <span class="outcome">{outcome === 'ok' ? bytesOf(bytes) : <Mark look="finding" word="failed" />}</span>
     </>
   );
+}
+
+/** Whether it says how a program ended. */
+function isEnd({ tag = '' }: DoneRecord): boolean {
+  return /^(exit \d{1,10}|signal [A-Z0-9@.-]{1,30})$/i.test(tag);
+}
+
+/** How many rows a statement had, or how a program ended. */
+function sizeOf(done: DoneRecord): string {
+  return isEnd(done) ? (done.tag ?? '') : counted(done.rows, 'row');
 }
 
 /** Enough for a line on any screen. */

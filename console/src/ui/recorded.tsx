@@ -29,6 +29,12 @@ export function Recorded({ text, names = false, frame = true, preview = false }:
   );
 }
 
+/** Recorded text whose lines are lines, for a place that is in its frame and type already. */
+export function RecordedLines({ text }: { text: string }): JSX.Element {
+  const pieces = useMemo(() => draw(text, { lines: true }), [text]);
+  return <>{pieces.map((piece, key) => (piece.kind === 'line' ? '\n' : drawPiece(piece, key)))}</>;
+}
+
 function drawPiece(piece: Piece, key: number): ComponentChildren {
   switch (piece.kind) {
     case 'text':
