@@ -95,7 +95,7 @@ describe('a session of programs', () => {
   });
 
   test('is shown with what ran, who approved it, how it ended, and the files', async () => {
-    const out = await said((io) => showSession(client, name, { output: 'table', paint }, io));
+    const out = await said((io) => showSession(client, name, { output: 'table', paint, again: String }, io));
     const rows = out.split('\n').map((line) => line.trimEnd().split(/ {2,}/));
     expect(rows).toContainEqual(['1', 'allow', 'exit 0', '14', '-', 'uname -a']);
     expect(rows).toContainEqual(['5', 'deny', 'RuleDenies', '-', '-', 'rm -rf /']);
@@ -114,7 +114,7 @@ describe('a session of programs', () => {
   });
 
   test('is shown to programs with all of it', async () => {
-    const out = await said((io) => showSession(client, name, { output: 'json', paint }, io));
+    const out = await said((io) => showSession(client, name, { output: 'json', paint, again: String }, io));
     expect(out).not.toMatch(UNSEEN);
     const { commands } = JSON.parse(out) as { commands: object[] };
     expect(commands).toMatchObject([

@@ -25,6 +25,10 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
       </>
     );
   if (entry.kind === 'file') return <FileRow record={entry.record} at={at} />;
+  return <ActionRow entry={entry} at={at} />;
+}
+
+function ActionRow({ entry, at }: { entry: Extract<Entry, { kind: 'action' }>; at: JSX.Element }): JSX.Element {
   const { record, approval, done } = entry;
   const standing = standingOf(record, approval);
   return (

@@ -183,6 +183,12 @@ export class StreamMask {
   }
 }
 
+/** A whole text, masked. */
+export function maskedText(text: string, masks: ReadonlyMap<Detector, Mask>): string {
+  const mask = new StreamMask(masks);
+  return Buffer.concat([Buffer.from(mask.push(Buffer.from(text))), mask.end()]).toString();
+}
+
 /** What a value that goes on over blanks has: digits, what begins a telephone number, or the dashes of PEM. */
 function isMark(text: Buffer, at: number): boolean {
   const byte = text[at] ?? 0;

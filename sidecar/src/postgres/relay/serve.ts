@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { SessionContext } from '../../session/sessions.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
-import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
+import { type Caller, type GrantedResource } from '@chaperone/policy';
 import type { Verified } from '../../identity/index.ts';
 import type { StatementParser } from '../actions/index.ts';
 import { AcceptError, type AcceptedCancel, type AcceptedSession, acceptAgent, greet } from './accept.ts';

@@ -56,10 +56,14 @@ export function execAction(exec: Exec, command: Uint8Array): Action {
   }
 }
 
-function transferEffects({ protocol, direction, paths, deletes }: Transfer): Effect[] {
+function transferEffects({ protocol, direction, paths, deletes, recursive }: Transfer): Effect[] {
   if (protocol === 'sftp') return [{ verb: 'subsystem', object: 'sftp', via: 'direct', kind: 'subsystem' }];
   const verbs = [direction === 'upload' ? 'write' : 'read', ...(deletes ? ['delete'] : [])];
-  return paths.flatMap((path) => verbs.map((verb): Effect => ({ verb, object: absolute(path), via: 'direct', kind: 'path' })));
+  return paths.flatMap((path) =>
+    verbs.map(
+      (verb): Effect => ({ verb, object: absolute(path), via: 'direct', kind: 'path', ...(recursive && { below: true }) }),
+    ),
+  );
 }
 
 /** '' where the words do not tell which file it is: relative to where the account begins, or through `..`, which links bend. */

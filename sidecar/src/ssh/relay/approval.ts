@@ -4,8 +4,6 @@ import type { Clock } from '../../platform.ts';
 import type { ActionRecords } from '../../session/action-records.ts';
 import type { HeldAction, Holds } from '../../session/holds.ts';
 import { approvalRecord, approvalRefusal } from '../../session/outcome.ts';
-import { StreamMask } from '../../masking/stream.ts';
-import { maskedFinds } from '../../masking/labels.ts';
 import { refusalOf, type Refusal } from './texts.ts';
 
 const MAX_EFFECTS = 64;
@@ -39,6 +37,8 @@ export interface ApprovalOptions {
   /** The account that it would run as, and the host that it would run on. */
   readonly account: string;
   readonly upstream: string;
+  /** A text as people may see it. */
+  readonly masked: (text: string) => string;
   readonly holds: Holds;
   readonly records: ActionRecords;
   readonly clock: Clock;
@@ -97,7 +97,7 @@ export class SshApproval {
     const { action, verdict, unit, isRepeatable = true } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
-    const shown = visible(this.#masked(asked.text), MAX_REQUEST_TEXT);
+    const shown = visible(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
     const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
     return {
       session,
@@ -115,11 +115,5 @@ export class SshApproval {
         : { once: `a ${unit} is another one each time` }),
       ...(onBehalfOf !== undefined && { onBehalfOf }),
     };
-  }
-
-  /** What detectors find in a command stays unseen by people as it does by agents. */
-  #masked(text: string): string {
-    const mask = new StreamMask(maskedFinds(this.#o.access()));
-    return Buffer.concat([Buffer.from(mask.push(Buffer.from(text))), mask.end()]).toString();
   }
 }

@@ -29,6 +29,8 @@ export interface ProgramContext {
   readonly openUpstream: OpenUpstream;
   /** Why nothing can be opened there, in our words; undefined: it can, or it was the host that would not. */
   readonly whyNot: () => string | undefined;
+  /** A text as evidence and people may see it: what detectors find is hidden. */
+  readonly masked: (text: string) => string;
   /** What the host calls itself. */
   readonly hostIdent: () => string;
   readonly clock: Clock;
@@ -145,9 +147,10 @@ export class Program implements ChannelHandler {
 
   async #run(asking: Asking): Promise<void> {
     const { records, approval } = this.#c;
-    const action = this.#withTerminal(asking.action);
+    const { masked } = this.#c;
+    const action = this.#withTerminal(maskedAction(asking.action, masked));
     const verdict = judge(this.#c.access(), action);
-    const { text, bytes } = asking;
+    const [text, bytes] = [masked(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
     if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict), asking, number);
     if (verdict.verdict === 'approve') {
@@ -319,4 +322,12 @@ export class Program implements ChannelHandler {
   #say(line: string): void {
     this.#agent.write(Buffer.from(this.#terminal === undefined ? `${line}\n` : `${line}\r\n`), 'stderr');
   }
+}
+
+/** Of a command its words are judged, and its text is for people. */
+function maskedAction(action: Action, masked: (text: string) => string): Action {
+  return {
+    ...action,
+    effects: action.effects.map((effect) => (effect.kind === 'command' ? { ...effect, object: masked(effect.object) } : effect)),
+  };
 }

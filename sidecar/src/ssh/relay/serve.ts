@@ -1,5 +1,7 @@
 import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
 import { TokenError, type Verified } from '../../identity/index.ts';
+import { maskedFinds } from '../../masking/labels.ts';
+import { maskedText } from '../../masking/stream.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import { accessOf } from '../../session/access-of.ts';
 import { ActionRecords } from '../../session/action-records.ts';
@@ -131,12 +133,14 @@ class SshSession {
     const { session } = recorder;
     const { username: account = '' } = resource.credentials ?? {};
     const upstream = `${resource.upstream.host}:${resource.upstream.port}`;
+    const masked = (text: string): string => maskedText(text, maskedFinds(access()));
     const onBehalfOf = caller && { issuer: caller.issuer, user: caller.user };
     this.#forward = {
       session,
       access,
       records,
-      approval: new SshApproval({ session, access, agent, onBehalfOf, account, upstream, holds, records, clock }),
+      approval: new SshApproval({ session, access, agent, onBehalfOf, account, upstream, masked, holds, records, clock }),
+      masked,
       openUpstream: this.#upstream.open,
       hostIdent: () => this.#upstream?.ident ?? '',
       whyNot: () => this.#upstream?.error?.message,

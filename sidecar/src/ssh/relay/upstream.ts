@@ -116,12 +116,16 @@ export class Upstream {
 }
 
 function hostKeyCheck({ ssh, upstream }: GrantedResource, nowMs: number): HostKeyCheck {
-  const blobs = (lines: readonly string[]): Buffer[] => lines.map((line) => Buffer.from(line.split(' ')[1] ?? '', 'base64'));
   const [key, ...keys] = blobs(ssh?.hostKeys ?? []);
   if (key !== undefined) return { kind: 'pinned', keys: [key, ...keys] };
   const [authority, ...authorities] = blobs(ssh?.hostAuthorities ?? []);
   if (authority === undefined) throw new UpstreamError('HostKeyMismatch', 'no host key of the host is known');
   return { kind: 'certified', authorities: [authority, ...authorities], host: upstream.host, nowMs };
+}
+
+/** Public keys as known_hosts has them: type and base64. */
+function blobs(lines: readonly string[]): Buffer[] {
+  return lines.map((line) => Buffer.from(line.split(' ')[1] ?? '', 'base64'));
 }
 
 /** What was named, in that order, and nothing weaker. */
