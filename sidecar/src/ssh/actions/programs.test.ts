@@ -33,6 +33,7 @@ describe('what a command runs', () => {
     ['/lib64/ld-linux-x86-64.so.2 /bin/rm x', '/lib64/ld-linux-x86-64.so.2 /bin/rm x | /bin/rm x'],
     ['python3.11 -c x', 'Option'],
     ['vim.basic x', 'RunsOthers'],
+    ['/usr/lib/git-core/git-bisect run x', 'RunsOthers'],
     ['cat /var/log/../../etc/shadow', 'cat /var/log/../../etc/shadow | cat /etc/shadow'],
     ['head --lines=1 a/../../b', 'head --lines=1 a/../../b | head --lines=1 ../b'],
     ['head --file=/a/../b', 'head --file=/a/../b | head --file=/b'],

@@ -43,6 +43,7 @@ export function judgeProgram([program = '', ...args]: readonly string[]): Findin
 function tableName(program: string): string {
   const base = program.slice(program.lastIndexOf('/') + 1).replace(/\.(basic|tiny|nox|gtk3?|distrib|real|static)$/, '');
   if (base.length > MAX_NAME) return base;
+  if (base.startsWith('git-')) return 'git-shell';
   if (/^ld[\w.-]*\.so[\d.]*$/.test(base)) return 'ld.so';
   return PROGRAMS.has(base) ? base : base.replace(/-?[0-9.]+$/, '');
 }

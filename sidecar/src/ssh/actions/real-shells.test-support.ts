@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -31,7 +32,7 @@ const SHELLS: Readonly<Record<string, readonly string[]>> = {
 export const REPORTERS: ReadonlySet<string> = new Set(['boom', 'show', 'say', 'fail']);
 /** Real programs that can run others; those that are missing are not found. */
 const TOOLS =
-  `awk bash busybox cat dash env find flock git make nice nohup perl python3 sed setsid sh sort stdbuf su tar tee timeout true
+  `awk bash busybox gawk mawk original-awk cat dash env find flock git make nice nohup perl python3 sed setsid sh sort stdbuf su tar tee timeout true
   xargs`.split(/\s+/);
 
 /** Writes its words, each with a NUL behind, after their number, in one write. */
@@ -39,10 +40,18 @@ const REPORTER = `#!/bin/sh
 printf '%s\\0' "$#" "\${0##*/}" "$@" >>"\${RAN:-/dev/null}"
 `;
 
+export interface Outcome {
+  /** What of {@link REPORTERS} each text ran, with its words. */
+  readonly ran: readonly (readonly (readonly string[])[])[];
+  /** Files that any of them made where it ran. */
+  readonly wrote: readonly string[];
+}
+
 export interface RealShells {
   readonly names: readonly string[];
-  /** What of {@link REPORTERS} each text ran in one shell, with its words; one process of the shell for each text. */
-  readonly run: (shell: string, texts: readonly Buffer[]) => Promise<string[][][]>;
+  readonly has: (program: string) => boolean;
+  /** Runs each text in a process of one shell of its own. */
+  readonly run: (shell: string, texts: readonly Buffer[]) => Promise<Outcome>;
   /** What a shell prints of itself. */
   readonly print: (shell: string, text: string) => Promise<string>;
   readonly remove: () => void;
@@ -64,6 +73,7 @@ export function realShells(): RealShells {
   let turn = 0;
   return {
     names: Object.keys(SHELLS).filter((name) => which(SHELLS[name]?.[0] ?? '') !== undefined),
+    has: (program) => which(program) !== undefined,
     run: (shell, texts) => runAll(join(root, `turn-${turn++}`), bin, SHELLS[shell] ?? [], texts),
     print: async (shell, text) => {
       const [program = '', ...words] = SHELLS[shell] ?? [];
@@ -77,7 +87,7 @@ export function realShells(): RealShells {
 }
 
 /** One driver starts the shell anew for each text, as sshd does: `SHELL -c TEXT`. What does not end by itself ends with its time. */
-async function runAll(root: string, bin: string, shell: readonly string[], texts: readonly Buffer[]): Promise<string[][][]> {
+async function runAll(root: string, bin: string, shell: readonly string[], texts: readonly Buffer[]): Promise<Outcome> {
   const [program = '', ...words] = shell;
   const path = which(program);
   if (path === undefined) throw new Error(`${program} is not here`);
@@ -90,6 +100,7 @@ async function runAll(root: string, bin: string, shell: readonly string[], texts
     writeFileSync(join(root, 'cwd', name), text);
     chmodSync(join(root, 'cwd', name), 0o755);
   }
+  const before = new Set(readdirSync(join(root, 'cwd')));
   const driver = join(root, 'driver');
   const lines = texts.map((text, index) => `run ${index} ${ansiQuoted(text)}`);
   const command = [path, ...words, '-c'].join(' ');
@@ -102,7 +113,10 @@ async function runAll(root: string, bin: string, shell: readonly string[], texts
     // The last text's exit status is the driver's.
     if (!(error instanceof Error && 'killed' in error && error.killed === false)) throw error;
   });
-  return texts.map((_, index) => reports(join(root, 'ran', String(index))));
+  return {
+    ran: texts.map((_, index) => reports(join(root, 'ran', String(index)))),
+    wrote: readdirSync(join(root, 'cwd')).filter((name) => !before.has(name)),
+  };
 }
 
 /** In the one notation of bash that says bytes by number, so that nothing of ours is used to say it. */

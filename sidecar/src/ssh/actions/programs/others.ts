@@ -23,6 +23,9 @@ export const OTHERS: Readonly<Record<string, Judge>> = each(
   virsh vagrant lxc lxd incus crictl ctr nerdctl buildah skopeo helm oc k9s kustomize ansible ansible-playbook ansible-console salt puppet
   chef terraform tofu packer pulumi aws gcloud az doctl
   sqlite sqlite3 mongo mongosh clickhouse-client cqlsh duckdb tcpdump tshark nmap ettercap aria2c lftp ftp tftp ncftp rclone
+  sudoedit vipw vigr visudo editor sensible-editor select-editor pager sensible-pager zless zmore bzless xzless zstdless tig lazygit gitk
+  run-mailcap xdg-open see xterm x-terminal-emulator ssh-keygen ssh-add ssh-copy-id sshd iptables ip6tables ebtables arptables bpftrace sysdig
+  convert magick mogrify identify exiftool gnuplot sqlplus nodemon pm2 forever composer dotnet swift jrunscript jdb pry c89 c99
   insmod modprobe mount umount fusermount sshfs losetup dmsetup split csplit cpio pax zip 7z 7za 7zr rar gpg gpg2 gpgsm`,
   () => RUNS_OTHERS,
 );
