@@ -308,12 +308,15 @@ describe('the end', () => {
     expect(pair.atClient.ended).toEqual([{ error: undefined }]);
   });
 
-  it('comes once, and nothing is heard or sent after it', () => {
+  it.each<[string, (client: Transport) => void]>([
+    ['data', (client) => client.send(data('too late'))],
+    ['an end of its own', (client) => client.disconnect(DISCONNECT.protocolError, 'too late')],
+  ])('comes once, and nothing is heard or sent after it, where it crosses %s', (_, speak) => {
     const pair = new Pair();
     pair.authenticate();
     pair.atServer.react = () => pair.server.disconnect(DISCONNECT.byApplication, '');
     pair.client.send(data('last'));
-    pair.client.send(data('too late'));
+    speak(pair.client);
     pair.pump();
     const said = pair.atServer.log.length;
     pair.server.send(data('too late'));
