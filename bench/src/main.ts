@@ -23,6 +23,7 @@ import { memoryKiB } from './proc.ts';
 import { selfTimes } from './profile.ts';
 import { debianProgram, type Program } from './programs.ts';
 import { approvalTable, processTable, type Report, resultTable, toJson, toText } from './report.ts';
+import { sshFigures } from './ssh.ts';
 import { type SidecarFigures, sidecarFigures, type Started } from './sidecar.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -308,6 +309,7 @@ function bytesUnder(folder: string): number {
 
 async function main(options: Options): Promise<void> {
   if (options.detectors) return detectorFigures(options.rounds).forEach(say);
+  if (options.ssh) return sshFigures(options.rounds).forEach(say);
   const attempts = new Attempts();
   await mkdir(results, { recursive: true });
   await mkdir(cache, { recursive: true });

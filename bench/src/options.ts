@@ -10,6 +10,8 @@ export interface Options {
   readonly approvals: boolean;
   /** Only the speed of detectors, which needs no server. */
   readonly detectors: boolean;
+  /** Only what SSH's transport costs, in memory. */
+  readonly ssh: boolean;
   /** Only these loads of the data path; 'all' of them, or names with commas. */
   readonly bulk: string | undefined;
   /** Only these loads of short statements. */
@@ -29,7 +31,7 @@ export interface Options {
   readonly starts: number;
 }
 
-export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--approvals] [--bulk NAMES] [--points NAMES] [--output FILE]
+export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--ssh] [--approvals] [--bulk NAMES] [--points NAMES] [--output FILE]
 
 Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
 JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
@@ -38,6 +40,7 @@ JSON. A path that cannot be measured is named; the exit code says only whether t
   --memory       only start and memory, which are printed and not kept
   --profile      write a CPU profile of Chaperone under point selects and print where its time went; no comparison
   --detectors    how fast text is looked through, beside regular expressions; no server, no comparison
+  --ssh          what SSH's packets cost, in memory, beside the ciphers alone; no server, no comparison
   --approvals    only what a rule that asks people costs statements that need nobody, beside the same path twice; printed and not kept
   --bulk NAMES   only large results, printed and not kept: all, or some of masked,wide,untouched,copy,detectors,value,first,unseen
                  (with --profile, also where the time of each goes)
@@ -77,6 +80,7 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
       memory: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
       detectors: { type: 'boolean', default: false },
+      ssh: { type: 'boolean', default: false },
       approvals: { type: 'boolean', default: false },
       bulk: { type: 'string' },
       points: { type: 'string' },
@@ -85,9 +89,9 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
     },
   });
   if (values.help) return 'help';
-  const { quick, memory, profile, detectors, approvals, bulk, output } = values;
+  const { quick, memory, profile, detectors, ssh, approvals, bulk, output } = values;
   const points = values.points === undefined ? undefined : pointKeys(values.points);
-  return { quick, memory, profile, detectors, approvals, bulk, points, output, ...(quick ? QUICK : FULL) };
+  return { quick, memory, profile, detectors, ssh, approvals, bulk, points, output, ...(quick ? QUICK : FULL) };
 }
 
 function pointKeys(names: string): readonly PointKey[] {

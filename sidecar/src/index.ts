@@ -9,3 +9,6 @@ export { createDirectDelivery } from './recording/delivery-direct.ts';
 export { RecordingError } from './recording/recorder.ts';
 export { createRecording } from './recording/recording.ts';
 export { createSessions, type Sessions } from './session/index.ts';
+export { UPSTREAM_LEGACY } from './ssh/wire/algorithms.ts';
+export { signerOf } from './ssh/wire/keys.ts';
+export { Transport as SshTransport } from './ssh/wire/transport.ts';

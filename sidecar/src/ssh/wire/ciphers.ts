@@ -54,8 +54,8 @@ interface Layout {
 /** Protects packets in the order that they are sent in. */
 export interface Sealer extends Layout {
   /**
-   * @param frame a packet of RFC 4253, section 6, from its length to its padding
-   * @returns what is sent, in order
+   * @param frame a packet of RFC 4253, section 6, from its length to its padding; the caller uses it again
+   * @returns what is sent, in order; nothing of `frame`
    */
   seal(frame: Buffer, sequence: number): readonly Buffer[];
 }
@@ -93,7 +93,7 @@ export const PLAIN: Sealer & Opener = {
   uncounted: 0,
   headBytes: LENGTH_BYTES,
   tagBytes: 0,
-  seal: (frame) => [frame],
+  seal: (frame) => [Buffer.from(frame)],
   length: (head) => head.readUInt32BE(),
   open: (packet) => packet.subarray(LENGTH_BYTES),
 };
@@ -145,7 +145,7 @@ class GcmSealer implements Sealer {
   }
 
   seal(frame: Buffer): readonly Buffer[] {
-    const length = frame.subarray(0, LENGTH_BYTES);
+    const length = Buffer.from(frame.subarray(0, LENGTH_BYTES));
     const cipher = createCipheriv(this.#name, this.#key, this.#nonce.bytes);
     cipher.setAAD(length);
     const sealed = cipher.update(frame.subarray(LENGTH_BYTES));
@@ -206,7 +206,7 @@ class EtmSealer implements Sealer {
   }
 
   seal(frame: Buffer, sequence: number): readonly Buffer[] {
-    const length = frame.subarray(0, LENGTH_BYTES);
+    const length = Buffer.from(frame.subarray(0, LENGTH_BYTES));
     const sealed = this.#stream.update(frame.subarray(LENGTH_BYTES));
     return [length, sealed, this.#mac.of(sequence, length, sealed)];
   }

@@ -134,6 +134,13 @@ describe('packets of RFC 4253, section 6', () => {
     expect(read(reader, [bytes]).map(String)).toEqual(['abc']);
   });
 
+  it.each(ALL)('are in buffers that no later packet touches, with %s', (_, protection) => {
+    const { writer, reader } = aPair(protection);
+    const first = writer.write([Buffer.from('first')]);
+    const later = writer.write([Buffer.from('later')]);
+    expect(read(reader, [...first, ...later]).map(String)).toEqual(['first', 'later']);
+  });
+
   it('leave messages that no later packet touches', () => {
     const { writer, reader } = aPair({ cipher: 'aes128-ctr', mac: 'hmac-sha2-256-etm@openssh.com' });
     const found = read(reader, pieces(written(writer, Buffer.from('first'), Buffer.from('later')), 3));

@@ -13,6 +13,8 @@ const PREFIX_BYTES = 5;
 const MIN_PADDING = 4;
 /** The shortest packet: the length of its padding, a message of one byte, the padding. */
 const MIN_PACKET = 1 + 1 + MIN_PADDING;
+/** What fits a message of 32 KiB of data, as OpenSSH sends them. */
+const SCRATCH_BYTES = 33 * 1024;
 const SEQUENCES = 2 ** 32;
 const NOTHING = Buffer.alloc(0);
 
@@ -28,6 +30,7 @@ export class PacketWriter {
   #sequence = 0;
   #packets = 0;
   #bytes = 0;
+  #scratch: Buffer = NOTHING;
   readonly #random = Buffer.alloc(1024);
   #randomAt = this.#random.length;
 
@@ -45,7 +48,7 @@ export class PacketWriter {
     const { block, uncounted } = this.#sealer;
     const over = (PREFIX_BYTES - uncounted + length + MIN_PADDING) % block;
     const padding = MIN_PADDING + (over === 0 ? 0 : block - over);
-    const frame = Buffer.allocUnsafe(PREFIX_BYTES + length + padding);
+    const frame = this.#frame(PREFIX_BYTES + length + padding);
     frame.writeUInt32BE(frame.length - LENGTH_BYTES);
     frame[LENGTH_BYTES] = padding;
     let at = PREFIX_BYTES;
@@ -64,6 +67,13 @@ export class PacketWriter {
     if (restart) this.#sequence = 0;
     this.#packets = 0;
     this.#bytes = 0;
+  }
+
+  /** What is sealed goes out in buffers of its own, so that this one can be used again. */
+  #frame(bytes: number): Buffer {
+    if (bytes > SCRATCH_BYTES) return Buffer.allocUnsafe(bytes);
+    if (this.#scratch.length === 0) this.#scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+    return this.#scratch.subarray(0, bytes);
   }
 
   #pad(frame: Buffer, from: number): void {
