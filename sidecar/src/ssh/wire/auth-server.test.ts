@@ -29,6 +29,13 @@ import {
   ended,
 } from './auth.test-support.ts';
 
+/** Its last byte is another. */
+function damaged(bytes: Buffer): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[copy.length - 1] = ~(copy.at(-1) as number);
+  return copy;
+}
+
 describe('a server', () => {
   it('says what may be tried, before it asks anybody', () => {
     const desk = new Desk(accept);
@@ -96,7 +103,7 @@ describe('a server', () => {
     ['a key that is none', cat(authRequest('alice', 'publickey'), boolean(false), string('ssh-ed25519'), string('x'))],
     ['a plain key as a certificate', probe(alice, 'ssh-ed25519-cert-v01@openssh.com')],
     ['a certificate as a plain key', probe(certifiedAlice, 'ssh-ed25519')],
-    ['a certificate with a byte changed', probe({ ...certifiedAlice, blob: cat(certifiedAlice.blob.subarray(0, -1), byte(0)) })],
+    ['a certificate with a byte changed', probe({ ...certifiedAlice, blob: damaged(certifiedAlice.blob) })],
     ['a method that it does not know', cat(authRequest('alice', 'gssapi-with-mic'), uint32(0))],
     ['a host for a user', authRequest('alice', 'hostbased')],
     ['a new password', cat(authRequest('alice', 'password'), boolean(true), string('old'), string('new'))],
@@ -265,9 +272,9 @@ describe('a server', () => {
     const hostile = fc.oneof(
       start,
       fc.tuple(start, fc.nat(), fc.nat(255)).map(([payload, at, value]) => {
-        const damaged = Buffer.from(payload);
-        damaged[at % damaged.length] = value;
-        return damaged;
+        const copy = Buffer.from(payload);
+        copy[at % copy.length] = value;
+        return copy;
       }),
       fc.uint8Array({ minLength: 1, maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
     );

@@ -1,15 +1,25 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findProgram } from '@chaperone/testing';
+import { afterAll } from 'vitest';
 
 /** Whether OpenSSH's tools are on this machine. */
 export const HAS_KEYGEN = findProgram('ssh-keygen') !== undefined;
 
-/** Files of keys, made by OpenSSH itself. */
+const directories: string[] = [];
+afterAll(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
+/** Files of keys, made by OpenSSH itself; gone with the file of tests. */
 export class Keygen {
   readonly directory = mkdtempSync(join(tmpdir(), 'chaperone-keys-'));
+
+  constructor() {
+    directories.push(this.directory);
+  }
 
   /** Runs ssh-keygen among the files. @returns what it prints */
   run(...args: string[]): string {
