@@ -81,6 +81,7 @@ export function offer(set: AlgorithmSet, hostKeys: readonly string[], markers: r
     hostKeys: usable,
     ciphers: bothWays(set.ciphers),
     macs: bothWays(set.macs),
+    // Agents are in the same pod, and whoever asks for compression takes none, too: it would only cost time, and bounds.
     compression: bothWays(['none']),
     guessFollows: false,
   };

@@ -143,6 +143,12 @@ describe.skipIf(SSH === undefined)('stock ssh against the server of this transpo
     expect(transport).toMatchObject({ strict: true, peerIdent: expect.stringMatching(/^SSH-2\.0-OpenSSH_/) });
   });
 
+  it('goes on without the compression that it asks for', async () => {
+    const { code, stdout } = await ssh(['-C'], { algorithms: AGENT });
+    expect(code).toBe(0);
+    expect(stdout.equals(BYTES)).toBe(true);
+  });
+
   it('believes a host certificate that we show', async () => {
     const keys = new Keygen();
     keys.make('authority', 'ed25519');

@@ -7,8 +7,8 @@ import { DISCONNECT } from './error.ts';
 import { KEX, type KexName } from './kex.ts';
 import { SIGNATURE_ALGORITHMS, signerOf } from './keys.ts';
 import { End, HOST_KEY, nameOf, Pair, PROTECTIONS, type PairOptions, pieces, serverOptions } from './pair.test-support.ts';
-import { Rogue } from './rogue.test-support.ts';
-import { HANDSHAKE_MS, MAX_QUEUED, Transport } from './transport.ts';
+import { Rogue, STAGES } from './rogue.test-support.ts';
+import { EXCHANGE_MS, MAX_QUEUED, Transport } from './transport.ts';
 
 const FAST = { ...UPSTREAM_LEGACY, kex: ['curve25519-sha256'] } as const;
 const data = (text: string): Buffer => Buffer.concat([byte(94), Buffer.from(text)]);
@@ -308,12 +308,15 @@ describe('the end', () => {
     expect(pair.atClient.ended).toEqual([{ error: undefined }]);
   });
 
-  it('comes once, and nothing is heard or sent after it', () => {
+  it.each<[string, (client: Transport) => void]>([
+    ['data', (client) => client.send(data('too late'))],
+    ['an end of its own', (client) => client.disconnect(DISCONNECT.protocolError, 'too late')],
+  ])('comes once, and nothing is heard or sent after it, where it crosses %s', (_, speak) => {
     const pair = new Pair();
     pair.authenticate();
     pair.atServer.react = () => pair.server.disconnect(DISCONNECT.byApplication, '');
     pair.client.send(data('last'));
-    pair.client.send(data('too late'));
+    speak(pair.client);
     pair.pump();
     const said = pair.atServer.log.length;
     pair.server.send(data('too late'));
@@ -354,19 +357,23 @@ describe('the end', () => {
     expect(pair.atClient.ended).toHaveLength(type === 5 ? 0 : 1);
   });
 
-  it('comes where there are no keys in time, whatever has been said', () => {
-    for (const stage of ['ident', 'start', 'share', 'newKeys'] as const) {
-      const { target, end } = new Rogue('client').to(stage);
-      target.tick(5_000);
-      target.tick(5_000 + HANDSHAKE_MS);
-      expect(end.ended).toEqual([]);
-      target.tick(5_001 + HANDSHAKE_MS);
-      expect(end.ended).toMatchObject([{ error: { reason: DISCONNECT.keyExchangeFailed } }]);
-    }
-    const { target, end } = new Rogue('client').to('open');
-    target.tick(0);
-    target.tick(HANDSHAKE_MS * 2);
+  it.each(STAGES)('comes where keys are not exchanged in time, at %s, whatever has been said', (stage) => {
+    const { target, end } = new Rogue('client').to(stage);
+    for (const ms of [5_000, 5_000 + EXCHANGE_MS]) target.tick(ms);
     expect(end.ended).toEqual([]);
+    target.tick(5_001 + EXCHANGE_MS);
+    if (stage === 'open' || stage === 'authenticated') expect(end.ended).toEqual([]);
+    else expect(end.ended).toMatchObject([{ error: { reason: DISCONNECT.keyExchangeFailed } }]);
+  });
+
+  it('does not come for exchanges that end, however many there are', () => {
+    const pair = new Pair({ rekey: { ms: EXCHANGE_MS - 1 } });
+    pair.authenticate();
+    for (let n = 0; n < 5; n++) {
+      pair.client.tick(n * EXCHANGE_MS);
+      pair.pump();
+    }
+    expect(pair.atClient).toMatchObject({ ended: [], resumed: 2 });
   });
 
   it('comes where nothing can be agreed on, to both', () => {

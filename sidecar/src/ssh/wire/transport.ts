@@ -17,8 +17,8 @@ export interface RekeyLimits {
 /** RFC 4253, section 9: a gigabyte or an hour. RFC 4344, section 3.1: no later than 2^31 packets. */
 export const REKEY: RekeyLimits = { bytes: 2 ** 30, packets: 2 ** 31, ms: 3_600_000 };
 
-/** From the first tick to the first keys. */
-export const HANDSHAKE_MS = 30_000;
+/** An exchange of keys may take no longer, from the first tick in it: as OpenSSH's LoginGraceTime. */
+export const EXCHANGE_MS = 120_000;
 
 /** What waits for new keys: more ends the connection, so who sends much stops while the transport is `busy`. */
 export const MAX_QUEUED = { messages: 4_096, bytes: 2 * 1024 * 1024 };
@@ -90,7 +90,7 @@ export class Transport {
   #extInfo: 'first' | 'succeeds' | undefined;
   #peerSignatureAlgorithms: readonly string[] | undefined;
   #authenticated = false;
-  #bornMs: number | undefined;
+  #exchangeSinceMs: number | undefined;
   #keysSinceMs: number | undefined;
 
   /** Says who we are at once. @throws SshError where the options leave no way to prove who the server is */
@@ -177,9 +177,10 @@ export class Transport {
   /** Time passes: to be called every few seconds. */
   tick(nowMs: number): void {
     this.#guard(() => {
-      this.#bornMs ??= nowMs;
-      if (!this.#ready && nowMs - this.#bornMs > HANDSHAKE_MS)
-        throw new SshError('no keys in time', DISCONNECT.keyExchangeFailed);
+      if (this.#exchange !== undefined) {
+        this.#exchangeSinceMs ??= nowMs;
+        if (nowMs - this.#exchangeSinceMs > EXCHANGE_MS) throw new SshError('no keys in time', DISCONNECT.keyExchangeFailed);
+      }
       this.#keysSinceMs ??= nowMs;
       this.#rekeyIfDue(nowMs);
     });
@@ -331,6 +332,7 @@ export class Transport {
     new Reader(payload, 1).end();
     this.#reader.rekey((this.#finished as Finished).opener, this.#strict);
     this.#exchange = undefined;
+    this.#exchangeSinceMs = undefined;
     this.#keysSinceMs = undefined;
     this.#extInfo = 'first';
     this.#state = 'open';

@@ -1,0 +1,139 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect as dial, createServer, type Socket } from 'node:net';
+import { eventually } from '@chaperone/testing';
+import { describe, expect, it } from 'vitest';
+import { UPSTREAM } from '../wire/algorithms.ts';
+import type { Channel } from '../wire/channel.ts';
+import type { Connection } from '../wire/connection.ts';
+import { HOST_KEY, Sink, Told, USER_KEY } from '../wire/connection.test-support.ts';
+import { connect } from './socket.ts';
+
+const MIB = 1024 * 1024;
+const NOTHING: Buffer = Buffer.alloc(0);
+
+interface Side {
+  readonly socket: Socket;
+  readonly connection: Connection;
+  readonly told: Told;
+}
+
+/** A client and a server of ours over TCP, logged in. */
+async function joined(): Promise<{ client: Side; server: Side } & AsyncDisposable> {
+  const listener = createServer();
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const atClient = new Told();
+  const atServer = new Told();
+  const clientSocket = dial((listener.address() as AddressInfo).port, '127.0.0.1');
+  const [serverSocket] = (await once(listener, 'connection')) as [Socket];
+  const settings = { algorithms: UPSTREAM } as const;
+  const server: Connection = connect(serverSocket, {
+    ...settings,
+    ...atServer.events,
+    role: 'server',
+    hostKeys: [HOST_KEY],
+    methods: ['publickey'],
+    onQuestion: ({ id }) => setImmediate(() => server.answer(id, 'accept')),
+  });
+  const client = connect(clientSocket, {
+    ...settings,
+    ...atClient.events,
+    role: 'client',
+    hostKey: { kind: 'pinned', keys: [HOST_KEY.blob] },
+    user: 'alice',
+    credentials: [{ method: 'publickey', signer: USER_KEY }],
+  });
+  await eventually('a login', () => atClient.users[0]);
+  return {
+    client: { socket: clientSocket, connection: client, told: atClient },
+    server: { socket: serverSocket, connection: server, told: atServer },
+    async [Symbol.asyncDispose]() {
+      clientSocket.destroy();
+      serverSocket.destroy();
+      listener.close();
+      await once(listener, 'close');
+    },
+  };
+}
+
+/** Channels that the client opens, as the server has them. */
+async function sessions({ client, server }: { client: Side; server: Side }, count: number): Promise<Channel[]> {
+  for (let opened = 0; opened < count; opened++) client.connection.open('session', NOTHING, new Sink(), () => {});
+  await eventually('all offers', () => (server.told.offers.length === count ? true : undefined));
+  return server.told.offers.map((offer) => offer.accept(new Sink()));
+}
+
+describe('a connection over a socket', () => {
+  it('is closed with its socket, and closes its socket', async () => {
+    await using pair = await joined();
+    pair.client.connection.disconnect(11, 'done');
+    await eventually('an end', () => (pair.server.told.ends.length > 0 ? true : undefined));
+    expect([pair.client.told.ends, pair.server.told.ends]).toEqual([[undefined], [undefined]]);
+    await eventually('closed sockets', () => (pair.client.socket.destroyed && pair.server.socket.destroyed ? true : undefined));
+  });
+
+  it('ends where its socket is torn away', async () => {
+    await using pair = await joined();
+    const [channel] = (await sessions(pair, 1)) as [Channel];
+    pair.client.socket.resetAndDestroy();
+    await eventually('an end', () => (pair.server.told.ends.length > 0 ? true : undefined));
+    expect(pair.server.told.ends).toEqual([expect.objectContaining({ name: 'SshError', reason: 10 })]);
+    expect(channel.isClosed).toBe(true);
+    channel.write(Buffer.from('x'));
+    expect(pair.server.told.ends).toHaveLength(1);
+  });
+
+  it('leaves data with its channels where the peer reads nothing, and goes on where it reads again', async () => {
+    await using pair = await joined();
+    const channels = await sessions(pair, 40);
+    pair.client.socket.pause();
+    let [wanted, written, most] = [0, 0, 0];
+    for (const channel of channels) {
+      for (let piece = 0; piece < 64; piece++) {
+        const data = Buffer.alloc(32 * 1024);
+        wanted += data.length;
+        channel.write(data, 'data', (bytes) => {
+          written += bytes;
+          most = Math.max(most, pair.server.socket.writableLength);
+        });
+      }
+      await new Promise(setImmediate);
+    }
+    expect(most).toBeGreaterThan(MIB / 2);
+    expect(most).toBeLessThan(2 * MIB);
+    expect(written).toBeLessThan(wanted);
+    const before = written;
+    pair.client.socket.resume();
+    await eventually('more to go', () => (written > before ? true : undefined));
+    expect([pair.client.told.ends, pair.server.told.ends]).toEqual([[], []]);
+  });
+
+  it('reads nothing more of a peer that makes it answer and reads no answers', async () => {
+    await using pair = await joined();
+    pair.client.socket.pause();
+    const answer = { isGranted: true, payload: Buffer.alloc(30_000) };
+    let most = 0;
+    for (let round = 0; round < 2_000 && !pair.server.socket.isPaused(); round++) {
+      pair.client.connection.global('x', NOTHING, () => {});
+      await new Promise(setImmediate);
+      for (const { reply } of pair.server.told.globals.splice(0)) reply?.(answer);
+      most = Math.max(most, pair.server.socket.writableLength);
+    }
+    expect(pair.server.socket.isPaused()).toBe(true);
+    expect(most).toBeLessThan(5 * MIB);
+  });
+
+  it('gives up a peer that reads nothing of what others have for it', async () => {
+    await using pair = await joined();
+    const [channel] = (await sessions(pair, 1)) as [Channel];
+    pair.client.socket.pause();
+    let most = 0;
+    for (let count = 0; count < 3_000 && pair.server.told.ends.length === 0; count++) {
+      channel.request('signal', Buffer.alloc(32 * 1024));
+      most = Math.max(most, pair.server.socket.writableLength);
+      await new Promise(setImmediate);
+    }
+    expect(pair.server.told.ends).toHaveLength(1);
+    expect(most).toBeLessThan(18 * MIB);
+  });
+});
