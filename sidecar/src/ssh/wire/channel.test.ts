@@ -128,6 +128,23 @@ describe('what is written', () => {
     expect(written).toBe(bytes.length);
   });
 
+  it('in small parts is told to whoever wrote each', () => {
+    const { side, channel } = opened(0);
+    const written: Record<string, number> = { one: 0, two: 0 };
+    const tell = (name: string) => (bytes: number) => {
+      written[name] = (written[name] ?? 0) + bytes;
+    };
+    const [one, two] = [tell('one'), tell('two')];
+    for (const text of ['a', 'bb', 'ccc']) {
+      channel.write(Buffer.from(text), 'data', one);
+      channel.write(Buffer.from(text), 'data', two);
+      channel.write(Buffer.from(text), 'data', two);
+    }
+    side.hear(adjust(0, 100));
+    expect(written).toEqual({ one: 6, two: 12 });
+    expect(cat(...side.take().map((payload) => payload.subarray(9))).toString()).toBe('aaabbbbbbccccccccc');
+  });
+
   it('ends its connection where too much of it waits', () => {
     const { side, channel } = opened(0);
     for (let count = 0; count < 300; count++) channel.write(Buffer.alloc(MAX_DATA));

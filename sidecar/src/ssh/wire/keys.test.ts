@@ -22,6 +22,7 @@ const SIGNERS: readonly [string, Signer][] = [
   ['nistp521', signerOf(ec('P-521'))],
   ['RSA of 2,048 bits', signerOf(rsa(2_048))],
 ];
+const certifiedName = (algorithm: string): string => `${algorithm}-cert-v01@openssh.com`;
 const EACH = SIGNERS.flatMap(([name, signer]) => signer.algorithms.map((algorithm) => ({ name, signer, algorithm })));
 
 describe('signatures', () => {
@@ -35,6 +36,12 @@ describe('signatures', () => {
       if (other !== algorithm) expect(verify(key, other, DATA, signature)).toBe(false);
     for (let length = 0; length < signature.length; length++)
       expect(verify(key, algorithm, DATA, signature.subarray(0, length))).toBe(false);
+  });
+
+  it.each(EACH)('of $name by $algorithm do not count under another name', ({ signer, algorithm }) => {
+    const raw = signer.sign(algorithm, DATA).subarray(4 + algorithm.length);
+    for (const name of ['ssh-rsa', 'rsa-sha2-256', 'ssh-ed25519', certifiedName(algorithm), ''])
+      if (name !== algorithm) expect(verify(parsePublicKey(signer.blob), algorithm, DATA, cat([string(name), raw]))).toBe(false);
   });
 
   it('count by the key that made them only', () => {
