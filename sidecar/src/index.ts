@@ -9,3 +9,4 @@ export { createDirectDelivery } from './recording/delivery-direct.ts';
 export { RecordingError } from './recording/recorder.ts';
 export { createRecording } from './recording/recording.ts';
 export { createSessions, type Sessions } from './session/index.ts';
+export { SftpRelay } from './ssh/relay/sftp.ts';
