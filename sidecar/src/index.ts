@@ -13,3 +13,4 @@ export { openHostKey } from './ssh/relay/host-key.ts';
 export { UPSTREAM_LEGACY } from './ssh/wire/algorithms.ts';
 export { signerOf } from './ssh/wire/keys.ts';
 export { Transport as SshTransport } from './ssh/wire/transport.ts';
+export { SftpRelay } from './ssh/relay/sftp.ts';

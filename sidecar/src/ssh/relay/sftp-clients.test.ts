@@ -100,7 +100,7 @@ const listed = (text: string): string =>
     .replace(/^(l.*?) +\d+ NOW/gm, '$1 N NOW')
     .replace(/NOW [^ ]*\//gm, 'NOW ');
 
-describe('OpenSSH’s sftp gets through the machine what it gets without', () => {
+describe.skipIf(!SFTP_SERVER)('OpenSSH’s sftp gets through the machine what it gets without', () => {
   const COMMANDS = `
 pwd
 lcd ../here
@@ -183,7 +183,7 @@ ls`;
   });
 });
 
-describe('scp in its SFTP mode', () => {
+describe.skipIf(!SFTP_SERVER)('scp in its SFTP mode', () => {
   it.each<[string, (side: Side) => string[]]>([
     ['uploads', () => ['up', 'host:uploaded']],
     ['uploads into a directory', () => ['up', 'host:empty/']],

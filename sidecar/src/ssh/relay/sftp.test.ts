@@ -8,9 +8,10 @@ import { describe, expect, it } from 'vitest';
 import { string, uint32, uint64 } from '../wire/data.ts';
 import { FLAG, STATUS, TYPE } from '../wire/sftp.ts';
 import type { FileContent } from './file-record.ts';
-import { type BridgeOptions, type FileRule, judgeBy } from './files.test-support.ts';
+import { type BridgeOptions, type FileRule, judgeBy, SFTP_SERVER } from './files.test-support.ts';
 import { MAX_REQUESTS } from './sftp.ts';
 import { NO_ATTRIBUTES, RawClient, type Reply } from './sftp-client.test-support.ts';
+import { Turns } from './turns.ts';
 
 const { ok, eof, noSuchFile, permissionDenied, failure, unsupported } = STATUS;
 const ALL = ['read', 'write', 'list', 'delete'] as const;
@@ -44,7 +45,7 @@ const write = (client: RawClient, opened: Reply, offset: number, data: string | 
 const read = (client: RawClient, opened: Reply, offset: number, length: number): Promise<Reply> =>
   client.request(TYPE.read, string(opened.text), uint64(BigInt(offset)), uint32(length));
 
-describe('what a rule denies', () => {
+describe.skipIf(!SFTP_SERVER)('what a rule denies', () => {
   const size = Buffer.concat([uint32(1), uint64(0n)]);
   it.each<[string, (typeof ALL)[number], (client: RawClient) => Promise<Reply>]>([
     ['reading', 'read', (client) => client.open('file', FLAG.read)],
@@ -131,7 +132,7 @@ function aPerson(): { approve: () => Promise<boolean>; decide: (isApproved: bool
 
 const held = (person: ReturnType<typeof aPerson>): ReturnType<typeof aSession> => aSession(asking, {}, person.approve);
 
-describe('approval', () => {
+describe.skipIf(!SFTP_SERVER)('approval', () => {
   it.each([true, false])('holds one operation while others go on, and then it runs or not (%s)', async (isApproved) => {
     const person = aPerson();
     await using session = await held(person);
@@ -178,7 +179,7 @@ describe('approval', () => {
   });
 });
 
-describe('requests without waiting for answers', () => {
+describe.skipIf(!SFTP_SERVER)('requests without waiting for answers', () => {
   it('are answered as if one came after the other, where one makes the path of the next', async () => {
     await using session = await aSession();
     const { client } = session;
@@ -244,7 +245,7 @@ describe('requests without waiting for answers', () => {
   });
 });
 
-describe('a record of a file', () => {
+describe.skipIf(!SFTP_SERVER)('a record of a file', () => {
   it('has the digest of all that was read, in whatever pieces, also by who stops at its size', async () => {
     await using session = await aSession();
     const { client, root } = session;
@@ -343,7 +344,7 @@ describe('a record of a file', () => {
   });
 });
 
-describe('bounds', () => {
+describe.skipIf(!SFTP_SERVER)('bounds', () => {
   it('no more files are open at once than there may be, and closed ones make room', async () => {
     await using session = await aSession();
     const { client } = session;
@@ -384,8 +385,7 @@ describe('bounds', () => {
   });
 });
 
-it('one session does not change links under the feet of another one of the same agent', async () => {
-  const { Turns } = await import('./turns.ts');
+it.skipIf(!SFTP_SERVER)('one session does not change links under the feet of another one of the same agent', async () => {
   const turns = new Turns();
   const judged: string[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();

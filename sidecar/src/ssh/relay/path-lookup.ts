@@ -1,0 +1,51 @@
+import { uint32 } from '../wire/data.ts';
+import { PacketStream, packet, SFTP_VERSION, STATUS, TYPE } from '../wire/sftp.ts';
+import { parseVersion } from '../wire/sftp-response.ts';
+import { SftpPaths } from './sftp-paths.ts';
+import { SftpUpstream } from './sftp-upstream.ts';
+
+export interface Place {
+  /** Absolute. */
+  readonly path: string;
+  /** false: there is no such directory, and the path is as it reads. */
+  readonly canBe: boolean;
+}
+
+/**
+ * Asks a server where paths lead, by an SFTP channel of its own: for copies by scp, whose own protocol cannot ask. It owns no socket and
+ * no clock.
+ */
+export class PathLookup {
+  readonly #upstream: SftpUpstream;
+  readonly #paths: SftpPaths;
+  readonly #packets = new PacketStream();
+  #hasVersion = false;
+
+  /**
+   * @param toServer - what goes to the channel
+   * @param resolvesLinks - as of {@link SftpPaths}
+   */
+  constructor(toServer: (bytes: Buffer) => void, resolvesLinks: boolean) {
+    this.#upstream = new SftpUpstream(toServer);
+    this.#paths = new SftpPaths(this.#upstream, resolvesLinks);
+    toServer(packet(TYPE.init, uint32(SFTP_VERSION)));
+  }
+
+  /** @throws SshError when the server breaks the protocol: nothing more is answered */
+  fromServer(chunk: Buffer): void {
+    this.#packets.push(chunk);
+    for (let next = this.#packets.next(); next; next = this.#packets.next()) {
+      if (this.#hasVersion) this.#upstream.receive(next);
+      else parseVersion(next);
+      this.#hasVersion = true;
+    }
+  }
+
+  /** Where a path leads, its last link followed; undefined: the server does not say. It stays open when the channel ends first. */
+  async resolve(path: string): Promise<Place | undefined> {
+    const resolved = await this.#paths.resolve(path, 'target');
+    if ('path' in resolved) return { path: resolved.path, canBe: true };
+    const isNowhere = 'failed' in resolved && resolved.failed.code === STATUS.noSuchFile;
+    return isNowhere ? { path: await this.#paths.lexical(path), canBe: false } : undefined;
+  }
+}
