@@ -27,6 +27,7 @@ import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import type { HostKey } from '../ssh/relay/host-key.ts';
 import { serveSsh } from '../ssh/relay/serve.ts';
+import { Turns } from '../ssh/relay/turns.ts';
 import { createWatch, type Watch } from '../tcp/watch.ts';
 
 /** Sessions at once; each holds an upstream connection. */
@@ -127,6 +128,7 @@ class SessionTable implements Sessions {
   readonly #o: SessionsOptions;
   readonly #live = new Map<Live, Promise<void>>();
   readonly #databases = new Map<string, Database>();
+  readonly #turns = new Map<string, Turns>();
   readonly #cancels = new CancelRegistry();
   readonly #parser = new StatementParser();
   readonly #memory = new Memory(MEMORY_BYTES);
@@ -267,11 +269,22 @@ class SessionTable implements Sessions {
         });
       else if (protocol === 'tcp') await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
       else if (protocol === 'ssh' && hostKey !== undefined)
-        await serveSsh({ ...context, hostKey, reached: (host, error) => this.#watch.signedIn(host, error) });
+        await serveSsh({
+          ...context,
+          hostKey,
+          turns: this.#turnsOf(key),
+          reached: (host, error) => this.#watch.signedIn(host, error),
+        });
       else socket.destroy();
     } finally {
       await recorder?.close();
     }
+  }
+
+  #turnsOf(key: string): Turns {
+    const known = this.#turns.get(key) ?? new Turns();
+    this.#turns.set(key, known);
+    return known;
   }
 
   #admit(live: Live, limit = Infinity): boolean {

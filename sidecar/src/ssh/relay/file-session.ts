@@ -43,6 +43,7 @@ export class FileSession {
       onRoom: () => this.#settle(),
       onServerEnd: () => server.eof(),
       onEnd: (error) => this.#broken(error),
+      turns: context.turns,
       resolvesLinks: /^SSH-2[.]0-OpenSSH/.test(context.hostIdent()),
     });
   }

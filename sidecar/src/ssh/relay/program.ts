@@ -11,6 +11,7 @@ import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking } from './asking.ts';
 import { FileSession } from './file-session.ts';
 import { Streams } from './streams.ts';
+import type { Turns } from './turns.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
 
 /** Opens a channel upstream, as soon as it is there. */
@@ -31,6 +32,8 @@ export interface ProgramContext {
   readonly whyNot: () => string | undefined;
   /** A text as evidence and people may see it: what detectors find is hidden. */
   readonly masked: (text: string) => string;
+  /** Of all sessions that the agent has with the host: none changes links under another one's feet. */
+  readonly turns: Turns;
   /** What the host calls itself. */
   readonly hostIdent: () => string;
   readonly clock: Clock;

@@ -19,11 +19,14 @@ import type { HostKey } from './host-key.ts';
 import { Program } from './program.ts';
 import { connect } from './socket.ts';
 import { textOf } from './texts.ts';
+import type { Turns } from './turns.ts';
 import { Upstream, type UpstreamError } from './upstream.ts';
 
 export interface SshContext extends SessionContext {
   /** Who this proxy is to agents. */
   readonly hostKey: HostKey;
+  /** One for all sessions with the host. */
+  readonly turns: Turns;
   /** How the host was found; undefined: somebody is signed in. */
   readonly reached: (resource: GrantedResource, error: UpstreamError | undefined) => void;
 }
@@ -142,6 +145,7 @@ class SshSession {
       approval: new SshApproval({ session, access, agent, onBehalfOf, account, upstream, masked, holds, records, clock }),
       masked,
       openUpstream: this.#upstream.open,
+      turns: this.#c.turns,
       hostIdent: () => this.#upstream?.ident ?? '',
       whyNot: () => this.#upstream?.error?.message,
       clock,
