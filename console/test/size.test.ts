@@ -20,6 +20,7 @@ const CHUNKS = [
   'assets/heading.js',
   'assets/icon.svg',
   'assets/index.js',
+  'assets/left.js',
   'assets/load.js',
   'assets/looking.js',
   'assets/nowhere.js',
@@ -40,7 +41,6 @@ const CHUNKS = [
   'assets/style.css',
   'assets/time.js',
   'assets/words.js',
-  'assets/you.js',
   'index.html',
 ];
 
