@@ -1,18 +1,29 @@
 """Runs commands: PORT HOST_KEY AUTHORIZED_KEYS. Asks for new keys every megabyte."""
 
 import asyncio
-import subprocess
 import sys
 
 import asyncssh
 
+PIPE = asyncio.subprocess.PIPE
+
+
+async def copy(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
 
 async def handle(process):
-    pipe = subprocess.PIPE
-    child = subprocess.Popen(process.command, shell=True, stdin=pipe, stdout=pipe, stderr=pipe)
-    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
-    await process.wait_closed() if process.is_closing() else await process.stdout.drain()
-    process.exit(await asyncio.to_thread(child.wait))
+    child = await asyncio.create_subprocess_shell(process.command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+
+    async def feed():
+        await copy(process.stdin, child.stdin)
+        child.stdin.close()
+
+    # Redirecting would end the channel before all that the pipe still holds was read.
+    await asyncio.gather(feed(), copy(child.stdout, process.stdout), copy(child.stderr, process.stderr))
+    process.exit(await child.wait())
 
 
 async def main(port, host_key, authorized):
