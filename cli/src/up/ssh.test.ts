@@ -56,6 +56,7 @@ kind: AccessPolicy
 metadata: {name: ops, namespace: agents}
 spec:
   agents: {serviceAccounts: [support-agent]}
+  limits: {bytesPerStatement: 30Mi, statementDuration: 20s}
   rules:
   - {name: look, effect: Allow, resource: {namespace: data, name: build}, ssh: {commands: [echo **, cat **, printf **, sh **, head **, "true", "false", sleep *, kill **]}}
   - {name: files, effect: Allow, resource: {namespace: data, name: build}, ssh: {files: {operations: [read, write, list], paths: ["${sshd.directory}/work/**"]}}}
@@ -136,6 +137,16 @@ spec:
     expect(out).toBe('card ***** ok');
     expect(await on('id 4111111111111111')).toMatchObject({ code: 126, err: expect.stringContaining('id') });
     expect(await evidence()).not.toMatch(/4111.?1111.?1111/);
+  });
+
+  test('bounds what a command gives', async () => {
+    const { code, out, err } = await on('head -c 40000000 /dev/zero');
+    expect([code, err]).toEqual([
+      126,
+      expect.stringMatching(/reached a limit of the policy: it gave more than 31457280 bytes \(LimitReached\)/),
+    ]);
+    expect(out.length).toBeGreaterThan(20_000_000);
+    expect(out.length).toBeLessThanOrEqual(31_457_280);
   });
 
   test('gives the agent neither a shell nor a way further', async () => {

@@ -34,7 +34,8 @@ export function readAsking(name: string, payload: Buffer): Asking {
         text: subsystem,
         send: subsystem,
         bytes: payload.length,
-        isText: false,
+        // One that is not known to carry files may carry text.
+        isText: subsystem !== 'sftp',
         isSftp: subsystem === 'sftp',
       } as const;
       return { ...shared, action: { effects: [effect] }, request: 'subsystem', payload: encode.subsystem(subsystem) };

@@ -103,7 +103,7 @@ class Tunnel {
     return {
       onData: (data) => {
         count(data.length);
-        this.#c.onActivity();
+        this.#c.onActivity(data.length);
         other()?.write(data, 'data', (bytes) => own()?.consumed(bytes));
       },
       onEof: () => other()?.eof(),

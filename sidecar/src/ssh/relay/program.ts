@@ -41,8 +41,8 @@ export interface ProgramContext {
   readonly onFault: (error: unknown) => void;
   /** Resolves when the agent's connection is over. */
   readonly gone: Promise<unknown>;
-  /** The agent did something, or something happened for it. */
-  readonly onActivity: () => void;
+  /** The agent did something, or something happened for it; `bytes` went either way. */
+  readonly onActivity: (bytes?: number) => void;
 }
 
 /** Requests for something to run; all others are about what runs. */
@@ -70,6 +70,11 @@ export class Program implements ChannelHandler {
   #isRunning = false;
   #streams: Streams | undefined;
   #files: FileSession | undefined;
+  /** Bytes that it gave, of all streams. */
+  #printed = 0;
+  #stop: (reason: string) => void = () => undefined;
+  /** It went beyond a limit, or was refused: nothing of it goes on. */
+  #isStopped = false;
   #result: string | undefined;
   #onEnd: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
 
@@ -85,7 +90,7 @@ export class Program implements ChannelHandler {
   }
 
   onData(data: Buffer): void {
-    this.#c.onActivity();
+    this.#c.onActivity(data.length);
     if (this.#isRunning) this.#toServer(data);
     else this.#waiting.push(data);
   }
@@ -222,10 +227,29 @@ export class Program implements ChannelHandler {
 
   #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
+    this.#stop = (reason) => this.#overrun(reason, asking, action);
+    this.#watchTime();
     const agent = this.#agent;
     if (asking.isSftp) this.#files = new FileSession({ context: this.#c, action, agent, server, gone: this.#gone.promise });
     for (const data of this.#waiting.splice(0)) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
+  }
+
+  /** A policy may bound how long one command runs. */
+  #watchTime(): void {
+    const { statementDurationMs } = this.#c.access().limits;
+    if (statementDurationMs === undefined) return;
+    const isLate = this.#c.clock.after(statementDurationMs).then(() => true);
+    void Promise.race([isLate, this.#gone.promise]).then((late) => {
+      if (late === true && this.#result === undefined) this.#stop(`it ran for longer than ${statementDurationMs} ms`);
+    });
+  }
+
+  /** It went beyond a limit: what runs at the host loses its channel. */
+  #overrun(reason: string, asking: Asking, action: number): void {
+    this.#stop = () => undefined;
+    this.#flush();
+    this.#refuse({ code: 'LimitReached', reason }, asking, action);
   }
 
   #endInput(): void {
@@ -240,7 +264,11 @@ export class Program implements ChannelHandler {
   }
 
   #fromServer(data: Buffer, stream: Stream): void {
-    this.#c.onActivity();
+    this.#c.onActivity(data.length);
+    if (this.#isStopped) return this.#upstream?.consumed(data.length);
+    this.#printed += data.length;
+    const { bytesPerStatement = Infinity } = this.#c.access().limits;
+    if (this.#printed > bytesPerStatement) return this.#stop(`it gave more than ${bytesPerStatement} bytes`);
     if (this.#files !== undefined && stream === 'data') return this.#files.fromServer(data);
     const shown = this.#streams?.output(this.#nameOf(stream), data) ?? Buffer.alloc(0);
     let left = shown.length;
@@ -278,6 +306,7 @@ export class Program implements ChannelHandler {
   }
 
   #serverClosed(): void {
+    if (this.#isStopped) return;
     this.#flush();
     if (this.#result === undefined && !this.#isGone)
       this.#say('chaperone: the host ended the channel without saying how the command ended');
@@ -314,7 +343,8 @@ export class Program implements ChannelHandler {
     this.#agent.eof();
     this.#agent.close();
     this.#upstream?.close();
-    this.#finish({ error: { code: refusal.code, message: 'it did not run' } });
+    this.#isStopped = true;
+    this.#finish({ error: { code: refusal.code, message: refusal.reason ?? 'it did not run' } });
   }
 
   #line(refusal: Refusal, asking: Asking, action: number): string {

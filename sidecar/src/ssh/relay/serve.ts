@@ -61,6 +61,9 @@ class SshSession {
   #records: ActionRecords | undefined;
   #forward: ForwardContext | undefined;
   #ended: Ending | undefined;
+  /** Bytes of all its channels, both ways. */
+  #bytes = 0;
+  #admitting: Promise<void> = Promise.resolve();
   #activeAt: number;
 
   constructor(context: SshContext) {
@@ -94,6 +97,8 @@ class SshSession {
       () => clock.monotonic() - this.#activeAt,
     );
     await this.#over.promise;
+    // Whoever leaves while it is let in leaves a record all the same.
+    await this.#admitting;
     this.#ended ??= { code: 'AgentClosed', reason: 'the agent closed the connection' };
     this.#upstream?.end();
     await this.#close();
@@ -101,7 +106,7 @@ class SshSession {
 
   /** Lets the agent in, or tells it why not. The pod is its identity: a key or password opens nothing, but for a token where one is demanded. */
   #question(question: AuthQuestion): void {
-    this.#admit(question).then(
+    this.#admitting = this.#admit(question).then(
       (answer) => this.#agent?.answer(question.id, answer),
       (error: unknown) => this.#end(explain(error)),
     );
@@ -151,9 +156,7 @@ class SshSession {
       clock,
       gone: this.#over.promise,
       onFault: (error) => this.#fault(error),
-      onActivity: () => {
-        this.#activeAt = clock.monotonic();
-      },
+      onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
       isProtected: (host, port) => this.#isProtected(host, port),
     };
     return 'accept';
@@ -168,6 +171,12 @@ class SshSession {
       if (error instanceof TokenError) return 'reject';
       throw error;
     }
+  }
+
+  #active(bytes: number, most = Infinity): void {
+    this.#activeAt = this.#c.clock.monotonic();
+    this.#bytes += bytes;
+    if (this.#bytes > most) this.#end({ code: 'SessionEnded', reason: `it carried the ${most} bytes that its policy allows` });
   }
 
   #offer(offer: Offer): void {
