@@ -56,7 +56,7 @@ kind: AccessPolicy
 metadata: {name: ops, namespace: agents}
 spec:
   agents: {serviceAccounts: [support-agent]}
-  limits: {bytesPerStatement: 30Mi, statementDuration: 20s}
+  limits: {bytesPerStatement: 30Mi, statementDuration: 15s}
   rules:
   - {name: look, effect: Allow, resource: {namespace: data, name: build}, ssh: {commands: [echo **, cat **, printf **, sh **, head **, "true", "false", sleep *, kill **]}}
   - {name: files, effect: Allow, resource: {namespace: data, name: build}, ssh: {files: {operations: [read, write, list], paths: ["${sshd.directory}/work/**"]}}}
@@ -147,6 +147,13 @@ spec:
     ]);
     expect(out.length).toBeGreaterThan(20_000_000);
     expect(out.length).toBeLessThanOrEqual(31_457_280);
+  });
+
+  test('bounds how long a command runs', async () => {
+    expect(await on('sleep 20')).toMatchObject({
+      code: 126,
+      err: expect.stringContaining('it ran for longer than 15000 ms (LimitReached)'),
+    });
   });
 
   test('gives the agent neither a shell nor a way further', async () => {

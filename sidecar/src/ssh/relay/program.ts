@@ -228,7 +228,7 @@ export class Program implements ChannelHandler {
   #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
     this.#stop = (reason) => this.#overrun(reason, asking, action);
-    this.#watchTime();
+    this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
     const agent = this.#agent;
     if (asking.isSftp) this.#files = new FileSession({ context: this.#c, action, agent, server, gone: this.#gone.promise });
     for (const data of this.#waiting.splice(0)) this.#toServer(data);
@@ -236,13 +236,11 @@ export class Program implements ChannelHandler {
   }
 
   /** A policy may bound how long one command runs. */
-  #watchTime(): void {
+  async #watchTime(): Promise<void> {
     const { statementDurationMs } = this.#c.access().limits;
     if (statementDurationMs === undefined) return;
-    const isLate = this.#c.clock.after(statementDurationMs).then(() => true);
-    void Promise.race([isLate, this.#gone.promise]).then((late) => {
-      if (late === true && this.#result === undefined) this.#stop(`it ran for longer than ${statementDurationMs} ms`);
-    });
+    const isLate = await Promise.race([this.#c.clock.after(statementDurationMs).then(() => true), this.#gone.promise]);
+    if (isLate === true && this.#result === undefined) this.#stop(`it ran for longer than ${statementDurationMs} ms`);
   }
 
   /** It went beyond a limit: what runs at the host loses its channel. */
