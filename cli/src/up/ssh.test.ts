@@ -77,15 +77,14 @@ spec:
     const settings = [`UserKnownHostsFile=${join(data, 'known_hosts')}`, 'StrictHostKeyChecking=yes', 'BatchMode=yes'];
     return ['-F', 'none', ...settings.flatMap((setting) => ['-o', setting])];
   };
-  const tool = async (program: string, args: readonly string[], input = ''): Promise<Spoken> => {
-    const child = spawn(program, [...options(), ...args], {
-      stdio: 'pipe',
-      env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' },
-    });
+  const plain = async (program: string, args: readonly string[], input = ''): Promise<Spoken> => {
+    const child = spawn(program, args, { stdio: 'pipe', env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' } });
     child.stdin.on('error', () => undefined).end(input);
     const [out, err, [code]] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, 'close')]);
     return { code: code as number | null, out: out.toString('latin1'), err: err.toString() };
   };
+  const tool = (program: string, args: readonly string[], input = ''): Promise<Spoken> =>
+    plain(program, [...options(), ...args], input);
   /** All records of all sessions, as the collector has them. */
   const evidence = async (): Promise<string> => {
     const { url, token } = JSON.parse(await readFile(join(data, 'collector.json'), 'utf8')) as { url: string; token: string };
@@ -206,6 +205,49 @@ spec:
     expect(await readFile(there, 'utf8')).toBe('content of a file\n');
     const digest = createHash('sha256').update('content of a file\n').digest('hex');
     expect((await evidence()).split(digest).length - 1).toBe(2);
+  });
+
+  test('carries rsync and git on the paths of rules, and on no other', async () => {
+    const work = join(sshd.directory, 'work');
+    await mkdir(work, { recursive: true });
+    const tree = join(folder.path, 'tree');
+    await mkdir(join(tree, 'below'), { recursive: true });
+    await writeFile(join(tree, 'below', 'file'), 'of a tree\n');
+    const shell = ['ssh', ...options(), '-p', portOf()].join(' ');
+    const rsync = (...args: string[]) => plain('rsync', ['-a', '-e', shell, ...args]);
+    expect(await rsync(`${tree}/`, `bot@127.0.0.1:${work}/tree/`)).toMatchObject({ code: 0 });
+    expect(await readFile(join(work, 'tree', 'below', 'file'), 'utf8')).toBe('of a tree\n');
+    expect(await rsync(`bot@127.0.0.1:${work}/tree/`, `${tree}-again/`)).toMatchObject({ code: 0 });
+    expect(await readFile(join(`${tree}-again`, 'below', 'file'), 'utf8')).toBe('of a tree\n');
+    expect((await rsync(`${tree}/`, `bot@127.0.0.1:${sshd.directory}/other/`)).code).not.toBe(0);
+    const git = (...args: string[]) =>
+      plain('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', `core.sshCommand=${shell}`, ...args]);
+    expect(await git('init', '-q', '--bare', join(work, 'repo.git'))).toMatchObject({ code: 0 });
+    expect(await git('init', '-q', '-b', 'main', tree)).toMatchObject({ code: 0 });
+    expect(await git('-C', tree, 'add', '.')).toMatchObject({ code: 0 });
+    expect(await git('-C', tree, 'commit', '-qm', 'first')).toMatchObject({ code: 0 });
+    const url = `ssh://bot@127.0.0.1${work}/repo.git`;
+    expect(await git('-C', tree, 'push', '-q', url, 'main')).toMatchObject({ code: 0 });
+    expect(await git('clone', '-q', '-b', 'main', url, `${tree}-cloned`)).toMatchObject({ code: 0 });
+    expect(await readFile(join(`${tree}-cloned`, 'below', 'file'), 'utf8')).toBe('of a tree\n');
+    const refused = await git('clone', '-q', `ssh://bot@127.0.0.1${sshd.directory}/repo.git`, `${tree}-not`);
+    expect([refused.code, refused.err]).toEqual([128, expect.stringContaining('NoRuleAllows')]);
+  });
+
+  test('ends a session that somebody kills, and says so', async () => {
+    const child = start(['bot@127.0.0.1', 'sleep 12']);
+    child.stdin.end();
+    const ended = Promise.all([buffer(child.stderr), once(child, 'close')]);
+    const name = await eventually('a session', async () => {
+      const { out } = await run(['sessions', 'ls', '--data', data, '-o', 'json']);
+      const items = (JSON.parse(out) as { items: { name: string; state: string; actions: number }[] }).items;
+      return items.find(({ state, actions }) => state === 'open' && actions === 1)?.name;
+    });
+    const since = performance.now();
+    expect(await run(['sessions', 'kill', name, '--data', data, '--reason', 'gone wrong'])).toMatchObject({ code: 0 });
+    const [err, [code]] = await ended;
+    expect(performance.now() - since).toBeLessThan(8_000);
+    expect([code, err.toString()]).toEqual([255, expect.stringMatching(/this session was ended.*\(SessionEnded\)/)]);
   });
 
   test('leaves evidence of each, that verifies', async () => {
