@@ -1,4 +1,4 @@
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 import { letters } from './preferences.ts';
 
 /** What a key does on a page, in the words of the list that ? shows. */
@@ -19,8 +19,9 @@ export function activeKeys(): KeyAction[] {
 }
 
 /** The actions work as long as the component is drawn; `actions` must be the same array while nothing changes. */
+/** In force as soon as what they are about is drawn: a key that is pressed then means it. */
 export function useKeys(actions: readonly KeyAction[]): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     active.add(actions);
     return () => void active.delete(actions);
   }, [actions]);

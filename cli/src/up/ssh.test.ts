@@ -16,6 +16,13 @@ interface Spoken {
 
 const indented = (text: string): string => text.trimEnd().replaceAll('\n', '\n    ');
 
+const plain = async (program: string, args: readonly string[], input = ''): Promise<Spoken> => {
+  const child = spawn(program, args, { stdio: 'pipe', env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' } });
+  child.stdin.on('error', () => undefined).end(input);
+  const [out, err, [code]] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, 'close')]);
+  return { code: code as number | null, out: out.toString('latin1'), err: err.toString() };
+};
+
 describe.runIf(hasSshd)('stock ssh through chaperone up', { timeout: 60_000 }, () => {
   let folder: Awaited<ReturnType<typeof temporaryDirectory>>;
   let sshd: TestSshd;
@@ -77,12 +84,6 @@ spec:
     const settings = [`UserKnownHostsFile=${join(data, 'known_hosts')}`, 'StrictHostKeyChecking=yes', 'BatchMode=yes'];
     return ['-F', 'none', ...settings.flatMap((setting) => ['-o', setting])];
   };
-  const plain = async (program: string, args: readonly string[], input = ''): Promise<Spoken> => {
-    const child = spawn(program, args, { stdio: 'pipe', env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' } });
-    child.stdin.on('error', () => undefined).end(input);
-    const [out, err, [code]] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, 'close')]);
-    return { code: code as number | null, out: out.toString('latin1'), err: err.toString() };
-  };
   const tool = (program: string, args: readonly string[], input = ''): Promise<Spoken> =>
     plain(program, [...options(), ...args], input);
   /** All records of all sessions, as the collector has them. */
@@ -135,6 +136,7 @@ spec:
     const { out } = await on('sh -c \'printf "card 4111 1111 "; sleep 0.2; printf "1111 1111 ok"\'');
     expect(out).toBe('card ***** ok');
     expect(await on('id 4111111111111111')).toMatchObject({ code: 126, err: expect.stringContaining('id') });
+    await tool('scp', ['-P', portOf(), `bot@127.0.0.1:${sshd.directory}/work/4111111111111111.txt`, join(folder.path, 'not')]);
     expect(await evidence()).not.toMatch(/4111.?1111.?1111/);
   });
 
@@ -184,6 +186,17 @@ spec:
     const [, err, [code]] = await ended;
     expect([code, err.toString()]).toEqual([0, expect.stringContaining(`waiting for approval ${name} of touch ${file}`)]);
     expect(await readFile(file, 'utf8')).toBe('');
+  });
+
+  test('records that nobody waits any more where an agent leaves', async () => {
+    const child = start(['bot@127.0.0.1', `touch ${join(sshd.directory, 'never')}`]);
+    child.stdin.end();
+    let err = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+    await eventually('the question', () => (err.includes('waiting for approval') ? true : undefined));
+    child.kill('SIGKILL');
+    await eventually('its end', async () => (/"state":"Withdrawn"/.test(await evidence()) ? true : undefined));
+    await expect(readFile(join(sshd.directory, 'never'))).rejects.toThrow('ENOENT');
   });
 
   test('moves files as far as rules go, and each is recorded with its digest', async () => {

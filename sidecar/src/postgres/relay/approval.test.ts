@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { MAX_WHOLE_TEXT_BYTES } from '@chaperone/policy';
-import { bounded, wholeText } from './approval.ts';
+import { wholeText } from '../../session/whole-text.ts';
+import { bounded } from './approval.ts';
 
 type Asked = Parameters<typeof bounded>[0];
 function aQuestion(mods: Partial<Asked> = {}): Asked {

@@ -3,7 +3,6 @@ import { type Detector, MAX_REQUEST_TEXT, visible } from '@chaperone/api';
 import {
   type Access,
   describeEffect,
-  MAX_WHOLE_TEXT_BYTES,
   type Preview,
   qualifiedName,
   type SealedAction,
@@ -13,6 +12,7 @@ import {
 import type { Clock } from '../../platform.ts';
 import type { HeldAction, HoldOutcome, Holds } from '../../session/holds.ts';
 import { approvalRecord, approvalRefusal } from '../../session/outcome.ts';
+import { wholeText } from '../../session/whole-text.ts';
 import { blankLiterals } from '../actions/index.ts';
 import { type Catalog, hide, isSteady, parseTree, type PlainLiterals, plainLiterals } from '../masking/index.ts';
 import type { BindMessage } from '../wire/index.ts';
@@ -347,16 +347,6 @@ export function bounded(question: HeldAction['question']): HeldAction['question'
   const { parameters, ...bare } = rest;
   if (parameters === undefined || fits(rest)) return rest;
   return { ...bare, parameters: [`(${parameters.length} values, too large to be shown)`] };
-}
-
-/** All of a text, where a request has only its beginning. */
-export function wholeText(text: string): { readonly text?: string } {
-  const shown = visible(text, MAX_WHOLE_TEXT_BYTES);
-  if (shown.length <= MAX_REQUEST_TEXT) return {};
-  const bytes = Buffer.from(shown);
-  if (bytes.length <= MAX_WHOLE_TEXT_BYTES) return { text: shown };
-  // A character of which only a part fits is left out.
-  return { text: `${new TextDecoder().decode(bytes.subarray(0, MAX_WHOLE_TEXT_BYTES - 3), { stream: true })}…` };
 }
 
 /** What was approved is not what would run by now. */

@@ -3,21 +3,24 @@ import { type Access, describeEffect, type SealedAction, sealAction, type Verdic
 import type { Clock } from '../../platform.ts';
 import type { ActionRecords } from '../../session/action-records.ts';
 import type { HeldAction, Holds } from '../../session/holds.ts';
+import { wholeText } from '../../session/whole-text.ts';
 import { approvalRecord, approvalRefusal } from '../../session/outcome.ts';
 import { refusalOf, type Refusal } from './texts.ts';
 
 const MAX_EFFECTS = 64;
 const MAX_OBJECT = 400;
 const MAX_SENTENCE = 512;
+/** Characters that people are shown in the whole of it. */
+const MAX_READ = 128 * 1024;
 
 /** What people are asked about, and what gives it another meaning elsewhere. */
 export interface Asked {
   readonly action: number;
   readonly unit: Unit;
   readonly verdict: Verdict;
-  /** What would go upstream, whole. */
+  /** What would go upstream, as people read it. */
   readonly text: string;
-  /** Facts beside the text that it depends on: variables, a terminal. */
+  /** All that it depends on beside, and its exact bytes where the text does not tell them. */
   readonly state: Readonly<Record<string, string>>;
   /** Whether people may say that the very same may run again. Default: true */
   readonly isRepeatable?: boolean;
@@ -25,7 +28,12 @@ export interface Asked {
 
 export type Approved =
   /** It runs now; say how it ended. */
-  | { readonly kind: 'released'; readonly ended: (state: 'Ran' | 'Failed', result: string) => void }
+  | {
+      readonly kind: 'released';
+      readonly ended: (state: 'Ran' | 'Failed', result: string) => void;
+      /** Whether what was approved is still what would run. */
+      readonly isCurrent: () => boolean;
+    }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   | { readonly kind: 'gone' };
 
@@ -59,26 +67,36 @@ export class SshApproval {
   async ask(asked: Asked, gone: Promise<unknown>, onWaiting: (refusal: Refusal) => void): Promise<Approved> {
     const { holds, records, clock } = this.#o;
     const { action, verdict } = asked;
+    const shown = this.#o.masked(asked.text);
+    // Nobody approves what they cannot read.
+    if (verdict.effects.length > MAX_EFFECTS || visible(shown, MAX_READ).length >= MAX_READ)
+      return { kind: 'refused', refusal: { code: 'NotAnalysable', reason: 'it is too long for people to read' } };
     const seal = (): string => sealAction(this.#sealed(asked));
     const digest = seal();
     const since = clock.monotonic();
     const held: HeldAction = {
       question: this.#question(asked),
       seal,
-      look: () => Promise.resolve({ preview: { why: 'what a command would do is not tried before it runs' } }),
+      look: () => Promise.resolve({ preview: { why: 'what it would do is not tried before it runs' }, ...wholeText(shown) }),
       waiting: ({ name, timeoutMs }) =>
         onWaiting({ ...refusalOf(verdict), code: 'ApprovalPending', approval: { request: name, timeoutMs } }),
       gone,
     };
     const outcome = await holds.hold(held);
-    await records.approval(approvalRecord(outcome, { action, digest, waitedMs: Math.round(clock.monotonic() - since) }));
+    try {
+      await records.approval(approvalRecord(outcome, { action, digest, waitedMs: Math.round(clock.monotonic() - since) }));
+    } catch (error) {
+      if (outcome.kind === 'released') holds.ended(outcome.view.name, 'Failed', 'it could not be recorded, and did not run');
+      throw error;
+    }
     if (outcome.kind === 'gone') return { kind: 'gone' };
     if (outcome.kind !== 'released') return { kind: 'refused', refusal: { verdict, ...approvalRefusal(outcome) } };
     const { name } = outcome.view;
-    return { kind: 'released', ended: (state, result) => holds.ended(name, state, result) };
+    return { kind: 'released', ended: (state, result) => holds.ended(name, state, result), isCurrent: () => seal() === digest };
   }
 
-  #sealed({ text, state }: Asked): SealedAction {
+  /** What it is, what it does and whom that asks are sealed with its text: a text alone may be a command, a shell or a file. */
+  #sealed({ text, state, unit, verdict }: Asked): SealedAction {
     const { access, agent, onBehalfOf, account, upstream } = this.#o;
     const { resource, digest } = access();
     return {
@@ -88,7 +106,14 @@ export class SshApproval {
       access: digest,
       protocol: 'ssh',
       text,
-      state: { account, upstream, ...state },
+      state: {
+        account,
+        upstream,
+        ...state,
+        unit,
+        effects: JSON.stringify(verdict.effects),
+        asks: JSON.stringify(verdict.asks ?? []),
+      },
     };
   }
 

@@ -59,7 +59,7 @@ function readCommand(command: Buffer): Asking {
     action: isOldScp(exec)
       ? { effects: [], notAnalysable: 'it copies by the old protocol of scp; leave -O out' }
       : execAction(exec, command),
-    send: send.toString('latin1'),
+    send: send.toString(),
     request: 'exec',
     payload: encode.exec(send),
     isText: exec.kind !== 'transfer',

@@ -39,7 +39,7 @@ export class FileSession {
       toServer: (bytes) => this.#write('server', server, bytes),
       toAgent: (bytes) => this.#write('agent', agent, bytes),
       toStderr: (line) => agent.write(Buffer.from(`${line}\n`), 'stderr'),
-      onRecord: (record) => context.records.note([fileRecord(options.action, record)]),
+      onRecord: (record) => context.records.note([fileRecord(options.action, record, (text) => context.shown.text(text))]),
       onRoom: () => this.#settle(),
       onServerEnd: () => server.eof(),
       onEnd: (error) => this.#broken(error),
@@ -105,27 +105,35 @@ export class FileSession {
     const { access } = this.#o.context;
     return {
       preview: (effects) => judge(access(), { effects }).verdict,
-      judge: (action) => this.#judged(action),
+      judge: (action) => {
+        const judged = this.#judged(action);
+        this.#o.context.track(judged);
+        return judged;
+      },
     };
   }
 
   async #judged(action: FileAction): Promise<FileVerdict> {
-    const { access, records, onActivity } = this.#o.context;
+    const { access, records, onActivity, shown } = this.#o.context;
     onActivity();
     const { operation, effects } = action;
-    const verdict = judge(access(), { effects });
-    const text = `${operation} ${pathsOf(effects).join(' ')}`;
+    const verdict = shown.verdict(judge(access(), { effects }));
+    const text = shown.text(`${operation}: ${described(effects)}`);
     const writes = effects.some(({ verb }) => !READING.has(verb));
     const number = await records.judged({ text, bytes: Buffer.byteLength(text), verdict, writes });
     if (verdict.verdict === 'allow') return { verdict: 'allow' };
     if (verdict.verdict === 'deny') return this.#denied(refusalOf(verdict), number);
-    return this.#held(verdict, text, number);
+    // What attributes it sets is not in its text: nobody could know what they approve.
+    if (operation === 'attributes')
+      return this.#denied({ code: 'NotAnalysable', reason: 'people would not see which attributes it sets' }, number);
+    return this.#held(verdict, action, text, number);
   }
 
-  async #held(verdict: Verdict, text: string, action: number): Promise<FileVerdict> {
+  async #held(verdict: Verdict, { operation, effects }: FileAction, text: string, action: number): Promise<FileVerdict> {
     const { context, gone } = this.#o;
     const waiting = Promise.withResolvers<string | undefined>();
-    const asked = { action, unit: UNIT, verdict, text, state: {} } as const;
+    const state = { operation, effects: JSON.stringify(effects) };
+    const asked = { action, unit: UNIT, verdict, text, state } as const;
     const outcome = context.approval
       .ask(asked, gone, (refusal) => waiting.resolve(this.#line(refusal, action)))
       .then((answer): FileDecision => {
@@ -150,10 +158,25 @@ export class FileSession {
   }
 }
 
-function pathsOf(effects: readonly Effect[]): string[] {
-  return [...new Set(effects.map(({ object }) => object))];
+/** Each verb with its path, in quotes: no path can look like two. */
+function described(effects: readonly Effect[]): string {
+  return effects
+    .map(({ verb, object, below }) => `${verb} ${JSON.stringify(object)}${below === true ? ' and below' : ''}`)
+    .join(', ');
 }
 
-function fileRecord(action: number, { operation, bytes = 0, ...record }: FileRecord): RecordBody {
-  return { type: 'file', action, operation: operation as Extract<RecordBody, { type: 'file' }>['operation'], bytes, ...record };
+function fileRecord(
+  action: number,
+  { operation, bytes = 0, path, to, ...record }: FileRecord,
+  shown: (text: string) => string,
+): RecordBody {
+  const paths = { path: shown(path), ...(to !== undefined && { to: shown(to) }) };
+  return {
+    type: 'file',
+    action,
+    operation: operation as Extract<RecordBody, { type: 'file' }>['operation'],
+    bytes,
+    ...paths,
+    ...record,
+  };
 }

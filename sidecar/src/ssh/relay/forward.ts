@@ -1,9 +1,10 @@
-import { isIPv6 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
 import { type Effect, judge } from '@chaperone/policy';
 import type { ChannelHandler, ChannelRequest } from '../wire/channel.ts';
 import type { Channel } from '../wire/channel.ts';
 import { encode, type Forward, OPEN_FAILURE, parse } from '../wire/channel-messages.ts';
-import type { Offer, OpenResult } from '../wire/channels.ts';
+import type { Offer } from '../wire/channels.ts';
+import type { Approved } from './approval.ts';
 import type { ProgramContext } from './program.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
 
@@ -21,11 +22,13 @@ const UNIT = 'forward';
 export async function serveForward(context: ForwardContext, offer: Offer): Promise<void> {
   const forward = parse.forward(offer.payload);
   const object = addressOf(forward);
+  if (object === undefined)
+    return offer.refuse({ code: OPEN_FAILURE.administrativelyProhibited, text: 'chaperone: this is no address' });
   const effect: Effect = { verb: 'forward', object, via: 'direct', kind: 'address' };
-  const { records, access, approval } = context;
+  const { records, access, approval, shown } = context;
   const verdict = context.isProtected(forward.host, forward.port)
     ? ({ verdict: 'deny', code: 'NotGranted', reason: 'it is the upstream of a protected resource', effects: [] } as const)
-    : judge(access(), { effects: [effect] });
+    : shown.verdict(judge(access(), { effects: [effect] }));
   const text = `forward to ${object}`;
   const action = await records.judged({ text, bytes: offer.payload.length, verdict, writes: true });
   const refuse = (refusal: Refusal): void => {
@@ -33,27 +36,39 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
     offer.refuse({ code: OPEN_FAILURE.administrativelyProhibited, text: line });
   };
   if (verdict.verdict === 'deny') return refuse(refusalOf(verdict));
-  let ended: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
+  let answered: Extract<Approved, { kind: 'released' }> | undefined;
   if (verdict.verdict === 'approve') {
     const asked = { action, unit: UNIT, verdict, text, state: {}, isRepeatable: false } as const;
     // Nothing tells that a client gave up a channel that is not open yet, but the end of its connection.
     const answer = await approval.ask(asked, context.gone, () => undefined);
     if (answer.kind === 'gone') return;
     if (answer.kind === 'refused') return refuse(answer.refusal);
-    ended = answer.ended;
+    answered = answer;
   }
-  const tunnel = new Tunnel(context, object, (state, result) => ended?.(state, result));
-  context.openUpstream('direct-tcpip', encode.forward(forward), tunnel.server, (result) => {
-    if (result.kind === 'opened') return tunnel.join(offer.accept(tunnel.agent), result.channel);
-    tunnel.fail(result);
-    return offer.refuse({ code: result.code, text: 'chaperone: the host does not connect there' });
-  });
+  const tunnel = new Tunnel(context, object, (state, result) => answered?.ended(state, result));
+  const { port, originatorHost, originatorPort } = forward;
+  const host = object.slice(0, object.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
+  // What was judged is what is asked for, and asked again at the last moment.
+  if (answered?.isCurrent() === false || (answered === undefined && judge(access(), { effects: [effect] }).verdict !== 'allow'))
+    return refuse({ code: 'ResourceNotReady', reason: 'the policy changed before it was opened; ask again' });
+  context.openUpstream(
+    'direct-tcpip',
+    encode.forward({ host, port, originatorHost, originatorPort }),
+    tunnel.server,
+    (result) => {
+      if (result.kind === 'opened') return tunnel.join(offer.accept(tunnel.agent), result.channel);
+      tunnel.fail();
+      return offer.refuse({ code: result.code, text: 'chaperone: the host does not connect there' });
+    },
+  );
 }
 
-/** `host:port` as rules name it. */
-export function addressOf({ host, port }: Forward): string {
+/** `host:port` as rules name it; undefined: no name and no address in its one usual form, so that somebody could read another into it. */
+export function addressOf({ host, port }: Forward): string | undefined {
   const name = host.toLowerCase().replace(/[.]$/, '');
-  return `${isIPv6(name) ? `[${name}]` : name}:${port}`;
+  if (isIPv6(name)) return name.startsWith('::ffff:') ? undefined : `[${name}]:${port}`;
+  const isName = /^[a-z0-9_-]+([.][a-z0-9_-]+)*$/.test(name) && !/(^|[.])(0x[0-9a-f]*|[0-9]+)$/.test(name);
+  return isIPv4(name) || isName ? `${name}:${port}` : undefined;
 }
 
 /** Both sides of a forwarded connection, once it is open. */
@@ -95,8 +110,9 @@ class Tunnel {
     if (agent.isClosed) server.close();
   }
 
-  fail({ text }: Extract<OpenResult, { kind: 'refused' }>): void {
-    this.#ended('Failed', text.slice(0, 64));
+  /** The host did not connect; what it says of that is not looked into. */
+  fail(): void {
+    this.#over('Failed', 'the host did not connect');
   }
 
   #side(other: () => Channel | undefined, own: () => Channel | undefined, count: (bytes: number) => void): ChannelHandler {
@@ -115,10 +131,10 @@ class Tunnel {
     };
   }
 
-  #over(): void {
+  #over(state: 'Ran' | 'Failed' = 'Ran', result = `${this.#sent} bytes sent, ${this.#received} received`): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#c.records.note([{ type: 'bytes', host: this.#host, sent: this.#sent, received: this.#received }]);
-    this.#ended('Ran', `${this.#sent} bytes sent, ${this.#received} received`);
+    this.#ended(state, result);
   }
 }

@@ -10,8 +10,10 @@ import type { SshApproval } from './approval.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking } from './asking.ts';
 import { FileSession } from './file-session.ts';
+import type { Shown } from './shown.ts';
 import { Streams } from './streams.ts';
 import type { Turns } from './turns.ts';
+import { Waiting } from './waiting.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
 
 /** Opens a channel upstream, as soon as it is there. */
@@ -30,8 +32,9 @@ export interface ProgramContext {
   readonly openUpstream: OpenUpstream;
   /** Why nothing can be opened there, in our words; undefined: it can, or it was the host that would not. */
   readonly whyNot: () => string | undefined;
-  /** A text as evidence and people may see it: what detectors find is hidden. */
-  readonly masked: (text: string) => string;
+  readonly shown: Shown;
+  /** What has to come to its end before the session's record does. */
+  readonly track: (work: Promise<unknown>) => void;
   /** Of all sessions that the agent has with the host: none changes links under another one's feet. */
   readonly turns: Turns;
   /** What the host calls itself. */
@@ -50,6 +53,9 @@ const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
 /** About a program that runs, and nobody's business but its own (RFC 4254, sections 6.7 and 6.9; OpenSSH's PROTOCOL, section 2.1). */
 const PASSED_ON: ReadonlySet<string> = new Set(['signal', 'window-change', 'eow@openssh.com', 'break']);
 const MAX_RESULT = 64;
+const RESIZE_MS = 100;
+/** As far as timers of this runtime count. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * One channel of an agent on which something runs, from its opening to its end. The agent is told at once that what it asked for
@@ -63,7 +69,8 @@ export class Program implements ChannelHandler {
   #terminal: Terminal | undefined;
   #asked = false;
   /** What the agent sent before the server took it. */
-  #waiting: Buffer[] = [];
+  readonly #waiting = new Waiting();
+  #resizedAt = -RESIZE_MS;
   #isEnded = false;
   #isGone = false;
   #upstream: Channel | undefined;
@@ -75,6 +82,8 @@ export class Program implements ChannelHandler {
   #stop: (reason: string) => void = () => undefined;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
+  /** Whether what was decided still holds; asked again at the last moment. */
+  #mayRun: () => boolean = () => false;
   #result: string | undefined;
   #onEnd: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
 
@@ -137,8 +146,17 @@ export class Program implements ChannelHandler {
 
   #pass(name: string, payload: Buffer, reply: ChannelRequest['reply']): void {
     if (this.#upstream === undefined || !this.#isRunning) return reply?.(false);
-    if (name === 'window-change') this.#streams?.resized(parse.windowChange(payload));
+    if (name === 'window-change' && !this.#mayResize(payload)) return reply?.(false);
     return this.#upstream.request(name, payload, reply);
+  }
+
+  /** Sizes come as fast as somebody drags a window; each is a record. */
+  #mayResize(payload: Buffer): boolean {
+    const now = this.#c.clock.monotonic();
+    if (this.#terminal === undefined || now - this.#resizedAt < RESIZE_MS) return false;
+    this.#resizedAt = now;
+    this.#streams?.resized(parse.windowChange(payload));
+    return true;
   }
 
   #ask(asking: Asking, reply: ChannelRequest['reply']): void {
@@ -146,19 +164,19 @@ export class Program implements ChannelHandler {
     if (this.#asked) return reply?.(false);
     this.#asked = true;
     reply?.(true);
-    this.#run(asking).catch((error: unknown) => {
+    const run = this.#run(asking).catch((error: unknown) => {
       if (error instanceof RecordingError) this.#refuse({ code: 'RecordingBlocked' }, asking, 0);
       this.#c.onFault(error);
     });
+    this.#c.track(run);
     return undefined;
   }
 
   async #run(asking: Asking): Promise<void> {
-    const { records, approval } = this.#c;
-    const { masked } = this.#c;
-    const action = this.#withTerminal(maskedAction(asking.action, masked));
-    const verdict = judge(this.#c.access(), action);
-    const [text, bytes] = [masked(asking.text), asking.bytes];
+    const { records, approval, shown, access } = this.#c;
+    const action = this.#withTerminal(asking.action);
+    const verdict = shown.verdict(judge(access(), action));
+    const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
     if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict), asking, number);
     if (verdict.verdict === 'approve') {
@@ -167,14 +185,15 @@ export class Program implements ChannelHandler {
         unit: asking.unit,
         verdict,
         text: asking.send,
-        state: this.#state(),
+        state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
         isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
       };
       const answer = await approval.ask(asked, this.#gone.promise, (refusal) => this.#say(this.#line(refusal, asking, number)));
       if (answer.kind === 'gone') return undefined;
       if (answer.kind === 'refused') return this.#refuse(answer.refusal, asking, number);
       this.#onEnd = answer.ended;
-    }
+      this.#mayRun = answer.isCurrent;
+    } else this.#mayRun = () => judge(access(), action).verdict === 'allow';
     if (this.#isGone) return this.#finish({ error: { code: 'AgentClosed', message: 'the agent was gone; it did not run' } });
     return this.#start(asking, number);
   }
@@ -187,7 +206,11 @@ export class Program implements ChannelHandler {
 
   #state(): Record<string, string> {
     const variables = this.#variables.map(({ name, value }) => [name.toString('base64'), value.toString('base64')]);
-    return { variables: JSON.stringify(variables), terminal: this.#terminal === undefined ? 'none' : this.#terminal.term };
+    const { term, modes } = this.#terminal ?? {};
+    return {
+      variables: JSON.stringify(variables),
+      terminal: JSON.stringify(term === undefined ? null : [term, modes?.toString('base64')]),
+    };
   }
 
   #start(asking: Asking, action: number): void {
@@ -217,6 +240,8 @@ export class Program implements ChannelHandler {
     const { channel } = result;
     this.#upstream = channel;
     if (this.#isGone) return channel.close();
+    if (!this.#mayRun())
+      return this.#refuse({ code: 'ResourceNotReady', reason: 'the policy changed before it ran; ask again' }, asking, action);
     for (const variable of this.#variables) channel.request('env', encode.env(variable));
     if (this.#terminal !== undefined) channel.request('pty-req', encode.ptyReq(this.#terminal));
     return channel.request(asking.request, asking.payload, (isGranted) => {
@@ -228,10 +253,10 @@ export class Program implements ChannelHandler {
   #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
     this.#stop = (reason) => this.#overrun(reason, asking, action);
-    this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
+    if (!asking.isSftp) this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
     const agent = this.#agent;
     if (asking.isSftp) this.#files = new FileSession({ context: this.#c, action, agent, server, gone: this.#gone.promise });
-    for (const data of this.#waiting.splice(0)) this.#toServer(data);
+    for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
   }
 
@@ -239,8 +264,9 @@ export class Program implements ChannelHandler {
   async #watchTime(): Promise<void> {
     const { statementDurationMs } = this.#c.access().limits;
     if (statementDurationMs === undefined) return;
-    const isLate = await Promise.race([this.#c.clock.after(statementDurationMs).then(() => true), this.#gone.promise]);
-    if (isLate === true && this.#result === undefined) this.#stop(`it ran for longer than ${statementDurationMs} ms`);
+    const late = this.#c.clock.after(Math.min(statementDurationMs, MAX_TIMER_MS)).then(() => true);
+    const isLate = await Promise.race([late, this.#gone.promise]);
+    if (isLate === true && this.#streams !== undefined) this.#stop(`it ran for longer than ${statementDurationMs} ms`);
   }
 
   /** It went beyond a limit: what runs at the host loses its channel. */
@@ -298,8 +324,12 @@ export class Program implements ChannelHandler {
 
   #serverSaid({ name, payload, reply }: ChannelRequest): void {
     if (name === 'exit-status') this.#result = `exit ${parse.exitStatus(payload)}`;
-    else if (name === 'exit-signal') this.#result = `signal ${parse.exitSignal(payload).name}`;
-    else return reply?.(false);
+    else if (name === 'exit-signal') {
+      const { name: signal, isCoreDumped } = parse.exitSignal(payload);
+      this.#result = `signal ${signal}`;
+      // What the host says beside is not looked into.
+      return this.#agent.request(name, encode.exitSignal({ name: signal, isCoreDumped, message: '' }));
+    } else return reply?.(false);
     return this.#agent.request(name, payload);
   }
 
@@ -353,12 +383,4 @@ export class Program implements ChannelHandler {
   #say(line: string): void {
     this.#agent.write(Buffer.from(this.#terminal === undefined ? `${line}\n` : `${line}\r\n`), 'stderr');
   }
-}
-
-/** Of a command its words are judged, and its text is for people. */
-function maskedAction(action: Action, masked: (text: string) => string): Action {
-  return {
-    ...action,
-    effects: action.effects.map((effect) => (effect.kind === 'command' ? { ...effect, object: masked(effect.object) } : effect)),
-  };
 }

@@ -1,7 +1,5 @@
 import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
 import { TokenError, type Verified } from '../../identity/index.ts';
-import { maskedFinds } from '../../masking/labels.ts';
-import { maskedText } from '../../masking/stream.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import { accessOf } from '../../session/access-of.ts';
 import { ActionRecords } from '../../session/action-records.ts';
@@ -17,6 +15,7 @@ import { SshApproval } from './approval.ts';
 import { type ForwardContext, serveForward } from './forward.ts';
 import type { HostKey } from './host-key.ts';
 import { Program } from './program.ts';
+import { Shown } from './shown.ts';
 import { connect } from './socket.ts';
 import { textOf } from './texts.ts';
 import type { Turns } from './turns.ts';
@@ -30,6 +29,8 @@ export interface SshContext extends SessionContext {
   /** How the host was found; undefined: somebody is signed in. */
   readonly reached: (resource: GrantedResource, error: UpstreamError | undefined) => void;
 }
+
+const ANYTHING = ['none', 'publickey', 'password', 'keyboard-interactive'] as const;
 
 /** Whom an agent is let in as, and with what it may do. */
 interface Admitted {
@@ -64,6 +65,8 @@ class SshSession {
   /** Bytes of all its channels, both ways. */
   #bytes = 0;
   #admitting: Promise<void> = Promise.resolve();
+  /** What is judged, held or about to run. */
+  readonly #work = new Set<Promise<boolean>>();
   #activeAt: number;
 
   constructor(context: SshContext) {
@@ -81,7 +84,8 @@ class SshSession {
         role: 'server',
         algorithms: AGENT,
         hostKeys: [certified, plain],
-        methods: ['none', 'publickey', 'password', 'keyboard-interactive'],
+        // Keys are no tokens, and each that a client offers would use up a try.
+        methods: resource()?.access.identity === undefined ? ANYTHING : ['none', 'password', 'keyboard-interactive'],
         prompt: 'Token: ',
         onQuestion: (question) => this.#question(question),
         onAuthenticated: () => undefined,
@@ -99,6 +103,7 @@ class SshSession {
     await this.#over.promise;
     // Whoever leaves while it is let in leaves a record all the same.
     await this.#admitting;
+    await Promise.allSettled(this.#work);
     this.#ended ??= { code: 'AgentClosed', reason: 'the agent closed the connection' };
     this.#upstream?.end();
     await this.#close();
@@ -141,14 +146,26 @@ class SshSession {
     const { session } = recorder;
     const { username: account = '' } = resource.credentials ?? {};
     const upstream = `${resource.upstream.host}:${resource.upstream.port}`;
-    const masked = (text: string): string => maskedText(text, maskedFinds(access()));
+    const shown = new Shown(access);
     const onBehalfOf = caller && { issuer: caller.issuer, user: caller.user };
     this.#forward = {
       session,
       access,
       records,
-      approval: new SshApproval({ session, access, agent, onBehalfOf, account, upstream, masked, holds, records, clock }),
-      masked,
+      approval: new SshApproval({
+        session,
+        access,
+        agent,
+        onBehalfOf,
+        account,
+        upstream,
+        masked: (text) => shown.text(text),
+        holds,
+        records,
+        clock,
+      }),
+      shown,
+      track: (work) => this.#track(work),
       openUpstream: this.#upstream.open,
       turns: this.#c.turns,
       hostIdent: () => this.#upstream?.ident ?? '',
@@ -173,6 +190,14 @@ class SshSession {
     }
   }
 
+  #track(work: Promise<unknown>): void {
+    const settled: Promise<boolean> = work.then(
+      () => this.#work.delete(settled),
+      () => this.#work.delete(settled),
+    );
+    this.#work.add(settled);
+  }
+
   #active(bytes: number, most = Infinity): void {
     this.#activeAt = this.#c.clock.monotonic();
     this.#bytes += bytes;
@@ -191,7 +216,7 @@ class SshSession {
     }
     if (offer.type !== 'direct-tcpip')
       return offer.refuse({ code: OPEN_FAILURE.unknownChannelType, text: 'chaperone: this is not forwarded' });
-    serveForward(context, offer).catch((error: unknown) => this.#fault(error));
+    this.#track(serveForward(context, offer).catch((error: unknown) => this.#fault(error)));
     return undefined;
   }
 

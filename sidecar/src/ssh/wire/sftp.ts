@@ -85,6 +85,9 @@ export const EXTENSIONS = {
 } as const;
 export type Extension = keyof typeof EXTENSIONS;
 
+/** Shorter chunks are joined up to this. */
+const GATHERED = 4 * 1024;
+
 /** Cuts a stream into packets, however it arrives. Holds at most what it was given and one packet. */
 export class PacketStream {
   #chunks: Buffer[] = [];
@@ -92,8 +95,16 @@ export class PacketStream {
 
   push(chunk: Buffer): void {
     if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
+    this.#add(chunk);
     this.#held += chunk.length;
+  }
+
+  /** Short chunks are joined, so that many of them cost little more than their bytes. */
+  #add(chunk: Buffer): void {
+    const last = this.#chunks.at(-1);
+    if (last === undefined || chunk.length >= GATHERED / 4 || last.length >= GATHERED) return void this.#chunks.push(chunk);
+    this.#chunks[this.#chunks.length - 1] = Buffer.concat([last, chunk]);
+    return undefined;
   }
 
   /** Bytes that are no whole packet yet, or were not asked for. */

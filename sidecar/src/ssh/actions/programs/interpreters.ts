@@ -1,10 +1,14 @@
+import { posix } from 'node:path';
 import { each, type Finding, type Judge, OPTION, PLAIN, plainIf } from './finding.ts';
 import { parseArguments } from './options.ts';
 
 /** A file with code, which the words name. What it holds is not seen; these are no files, but what somebody sends. */
 const STREAMED = /^\/(dev|proc)\//;
 const FILE = /^[\w./][\w./@+-]*$/;
-const isFile = (word: string): boolean => FILE.test(word) && !STREAMED.test(word);
+const isFile = (word: string): boolean => {
+  const path = posix.normalize(word).replace(/^\/+/, '/');
+  return FILE.test(word) && !STREAMED.test(path) && !path.startsWith('..');
+};
 
 /**
  * Shells and languages. The text behind `sh -c` is read as any command of SSH; code of other languages is not told. A file of code

@@ -1,0 +1,74 @@
+import type { Access, AskingRule, JudgedEffect, Question } from '@chaperone/policy';
+import { expect, it } from 'vitest';
+import { systemClock } from '../../platform.ts';
+import { Holds } from '../../session/holds.ts';
+import { Recent } from '../../session/recent.ts';
+import { ActionRecords } from '../../session/action-records.ts';
+import { type Asked, SshApproval } from './approval.ts';
+
+const access = {
+  resource: { namespace: 'data', name: 'build', generation: 1, protocol: 'ssh' },
+  digest: 'd',
+  recording: { mode: 'durable', content: 'results', rows: 1, bytes: 1, retention: 'default' },
+} as Access;
+const exec: JudgedEffect = { verb: 'exec', object: 'shell', via: 'direct', verdict: 'approve', rule: 'fix' };
+const asks: AskingRule[] = [{ policy: { namespace: 'agents', name: 'ops' }, rule: 'fix' }];
+const COMMAND: Asked = {
+  action: 0,
+  unit: 'command',
+  verdict: { verdict: 'approve', code: 'ApprovalPending', reason: '', effects: [exec], asks },
+  text: 'shell',
+  state: { variables: '[]', terminal: 'null' },
+};
+
+/** What names the action that people are asked about. */
+async function digestOf(asked: Asked): Promise<string> {
+  const questions: Question[] = [];
+  const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const approvals = {
+    ask: (question: Question) => {
+      questions.push(question);
+      return Promise.reject(new Error('enough'));
+    },
+    looked: () => Promise.resolve(),
+    release: () => Promise.reject(new Error('never')),
+    ended: () => Promise.resolve(),
+    onChange: () => undefined,
+  };
+  const recorder = { session: `s-${'a'.repeat(16)}`, append: () => Promise.resolve(), close: () => Promise.resolve() };
+  const approval = new SshApproval({
+    session: recorder.session,
+    access: () => access,
+    agent: { namespace: 'agents', serviceAccount: 'bot' },
+    onBehalfOf: undefined,
+    account: 'deploy',
+    upstream: 'build:22',
+    masked: (text) => text,
+    holds: new Holds({ approvals, clock: systemClock, logger: silent, recent: new Recent(systemClock) }),
+    records: new ActionRecords(
+      recorder,
+      () => access,
+      () => undefined,
+    ),
+    clock: systemClock,
+  });
+  await approval.ask(asked, new Promise(() => undefined), () => undefined).catch(() => undefined);
+  return questions[0]?.digest ?? '';
+}
+
+it.each<[string, Partial<Asked>]>([
+  ['a shell', { unit: 'shell' }],
+  ['another effect', { verdict: { ...COMMAND.verdict, effects: [{ ...exec, verb: 'shell', object: '' }] } }],
+  ['another rule that asks', { verdict: { ...COMMAND.verdict, asks: [{ ...(asks[0] as AskingRule), rule: 'root' }] } }],
+  ['another text', { text: 'shell ' }],
+  ['other variables', { state: { ...COMMAND.state, variables: '[["TEFORw==","Qw=="]]' } }],
+  ['a terminal', { state: { ...COMMAND.state, terminal: '["none",""]' } }],
+])('what was approved for one is not for %s', async (_, mods) => {
+  expect(await digestOf({ ...COMMAND, ...mods })).not.toBe(await digestOf(COMMAND));
+  expect(await digestOf(COMMAND)).toMatch(/^[0-9a-f]{64}$/);
+});
+
+it('names the same alike, and asks nobody about what is too long to read', async () => {
+  expect(await digestOf(COMMAND)).toBe(await digestOf({ ...COMMAND }));
+  expect(await digestOf({ ...COMMAND, text: 'x'.repeat(200_000) })).toBe('');
+});
