@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
@@ -8,7 +8,7 @@ import { findProgram } from './programs.ts';
 import { eventually, freePort, temporaryDirectory } from './temporary.ts';
 
 /** OpenSSH's server, which looks for nothing but root and its own path. */
-export const SSHD = findProgram('sshd') ?? ['/usr/sbin/sshd'].find(() => findProgram('ssh') !== undefined);
+export const SSHD = findProgram('sshd') ?? ['/usr/sbin/sshd'].find((path) => existsSync(path));
 export const hasSshd = SSHD !== undefined && findProgram('ssh-keygen') !== undefined && process.getuid?.() === 0;
 
 /** An OpenSSH server of a test's own, which lets in its user by one key. */

@@ -66,7 +66,7 @@ spec:
   limits: {bytesPerStatement: 30Mi, statementDuration: 15s}
   rules:
   - {name: look, effect: Allow, resource: {namespace: data, name: build}, ssh: {commands: [echo **, cat **, printf **, sh **, head **, "true", "false", sleep *, kill **]}}
-  - {name: files, effect: Allow, resource: {namespace: data, name: build}, ssh: {files: {operations: [read, write, list], paths: ["${sshd.directory}/work/**"]}}}
+  - {name: files, effect: Allow, resource: {namespace: data, name: build}, ssh: {files: {operations: [read, write, list], paths: ["${sshd.directory}/area/**"]}}}
   - {name: fix, effect: RequireApproval, resource: {namespace: data, name: build}, ssh: {commands: [touch **]}, approval: {approvers: {groups: [ops]}, timeout: 30s}}
   - {name: never, effect: Deny, resource: {namespace: data, name: build}, ssh: {commands: [rm **]}, message: Files are removed by the cleaner.}
 `,
@@ -136,7 +136,7 @@ spec:
     const { out } = await on('sh -c \'printf "card 4111 1111 "; sleep 0.2; printf "1111 1111 ok"\'');
     expect(out).toBe('card ***** ok');
     expect(await on('id 4111111111111111')).toMatchObject({ code: 126, err: expect.stringContaining('id') });
-    await tool('scp', ['-P', portOf(), `bot@127.0.0.1:${sshd.directory}/work/4111111111111111.txt`, join(folder.path, 'not')]);
+    await tool('scp', ['-P', portOf(), `bot@127.0.0.1:${sshd.directory}/area/4111111111111111.txt`, join(folder.path, 'not')]);
     expect(await evidence()).not.toMatch(/4111.?1111.?1111/);
   });
 
@@ -200,8 +200,8 @@ spec:
   });
 
   test('moves files as far as rules go, and each is recorded with its digest', async () => {
-    await mkdir(join(sshd.directory, 'work'));
-    const [here, there] = [join(folder.path, 'here'), join(sshd.directory, 'work', 'there')];
+    await mkdir(join(sshd.directory, 'area'));
+    const [here, there] = [join(folder.path, 'here'), join(sshd.directory, 'area', 'there')];
     await writeFile(here, 'content of a file\n');
     const copied = await tool('scp', ['-P', portOf(), here, `bot@127.0.0.1:${there}`]);
     expect(copied).toMatchObject({ code: 0 });
@@ -213,7 +213,7 @@ spec:
       expect([path, code]).toEqual([path, 1]);
       expect(err).toMatch(/NoRuleAllows|ermission denied|NotAnalysable/);
     }
-    const batch = await tool('sftp', ['-P', portOf(), '-b', '-', 'bot@127.0.0.1'], `ls ${sshd.directory}/work\nrm ${there}\n`);
+    const batch = await tool('sftp', ['-P', portOf(), '-b', '-', 'bot@127.0.0.1'], `ls ${sshd.directory}/area\nrm ${there}\n`);
     expect(batch.out).toContain('there');
     expect(await readFile(there, 'utf8')).toBe('content of a file\n');
     const digest = createHash('sha256').update('content of a file\n').digest('hex');
@@ -221,25 +221,25 @@ spec:
   });
 
   test('carries rsync and git on the paths of rules, and on no other', async () => {
-    const work = join(sshd.directory, 'work');
-    await mkdir(work, { recursive: true });
+    const area = join(sshd.directory, 'area');
+    await mkdir(area, { recursive: true });
     const tree = join(folder.path, 'tree');
     await mkdir(join(tree, 'below'), { recursive: true });
     await writeFile(join(tree, 'below', 'file'), 'of a tree\n');
     const shell = ['ssh', ...options(), '-p', portOf()].join(' ');
     const rsync = (...args: string[]) => plain('rsync', ['-a', '-e', shell, ...args]);
-    expect(await rsync(`${tree}/`, `bot@127.0.0.1:${work}/tree/`)).toMatchObject({ code: 0 });
-    expect(await readFile(join(work, 'tree', 'below', 'file'), 'utf8')).toBe('of a tree\n');
-    expect(await rsync(`bot@127.0.0.1:${work}/tree/`, `${tree}-again/`)).toMatchObject({ code: 0 });
+    expect(await rsync(`${tree}/`, `bot@127.0.0.1:${area}/tree/`)).toMatchObject({ code: 0 });
+    expect(await readFile(join(area, 'tree', 'below', 'file'), 'utf8')).toBe('of a tree\n');
+    expect(await rsync(`bot@127.0.0.1:${area}/tree/`, `${tree}-again/`)).toMatchObject({ code: 0 });
     expect(await readFile(join(`${tree}-again`, 'below', 'file'), 'utf8')).toBe('of a tree\n');
     expect((await rsync(`${tree}/`, `bot@127.0.0.1:${sshd.directory}/other/`)).code).not.toBe(0);
     const git = (...args: string[]) =>
       plain('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', `core.sshCommand=${shell}`, ...args]);
-    expect(await git('init', '-q', '--bare', join(work, 'repo.git'))).toMatchObject({ code: 0 });
+    expect(await git('init', '-q', '--bare', join(area, 'repo.git'))).toMatchObject({ code: 0 });
     expect(await git('init', '-q', '-b', 'main', tree)).toMatchObject({ code: 0 });
     expect(await git('-C', tree, 'add', '.')).toMatchObject({ code: 0 });
     expect(await git('-C', tree, 'commit', '-qm', 'first')).toMatchObject({ code: 0 });
-    const url = `ssh://bot@127.0.0.1${work}/repo.git`;
+    const url = `ssh://bot@127.0.0.1${area}/repo.git`;
     expect(await git('-C', tree, 'push', '-q', url, 'main')).toMatchObject({ code: 0 });
     expect(await git('clone', '-q', '-b', 'main', url, `${tree}-cloned`)).toMatchObject({ code: 0 });
     expect(await readFile(join(`${tree}-cloned`, 'below', 'file'), 'utf8')).toBe('of a tree\n');

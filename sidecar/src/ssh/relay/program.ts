@@ -290,6 +290,8 @@ export class Program implements ChannelHandler {
   #fromServer(data: Buffer, stream: Stream): void {
     this.#c.onActivity(data.length);
     if (this.#isStopped) return this.#upstream?.consumed(data.length);
+    // Nothing runs yet that could have said it, and nobody would look into it.
+    if (!this.#isRunning) return this.#upstream?.close();
     this.#printed += data.length;
     const { bytesPerStatement = Infinity } = this.#c.access().limits;
     if (this.#printed > bytesPerStatement) return this.#stop(`it gave more than ${bytesPerStatement} bytes`);

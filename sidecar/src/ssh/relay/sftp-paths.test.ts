@@ -10,40 +10,40 @@ import { NO_ATTRIBUTES, RawClient, type Reply } from './sftp-client.test-support
 
 const { noSuchFile, permissionDenied, ok } = STATUS;
 
-/** A home of the agent with a tree that it may use, `work`, beside what it may not. */
+/** A home of the agent with a tree that it may use, `area`, beside what it may not. */
 async function aPlace(): Promise<{ root: string } & AsyncDisposable> {
   const directory = await temporaryDirectory('sftp-');
   const root = await realpath(directory.path);
-  for (const path of ['work/deep', 'work/secret', 'outside']) mkdirSync(join(root, path), { recursive: true });
-  writeFileSync(join(root, 'work/file'), 'allowed');
-  writeFileSync(join(root, 'work/deep/file'), 'deep');
-  writeFileSync(join(root, 'work/secret/key'), 'denied');
+  for (const path of ['area/deep', 'area/secret', 'outside']) mkdirSync(join(root, path), { recursive: true });
+  writeFileSync(join(root, 'area/file'), 'allowed');
+  writeFileSync(join(root, 'area/deep/file'), 'deep');
+  writeFileSync(join(root, 'area/secret/key'), 'denied');
   writeFileSync(join(root, 'outside/key'), 'outside');
-  symlinkSync('../outside', join(root, 'work/out'));
-  symlinkSync('../outside/key', join(root, 'work/out-key'));
-  symlinkSync('deep', join(root, 'work/in'));
-  symlinkSync('secret/key', join(root, 'work/secret-key'));
-  symlinkSync('nowhere/at/all', join(root, 'work/dangling'));
-  symlinkSync('work', join(root, 'short'));
+  symlinkSync('../outside', join(root, 'area/out'));
+  symlinkSync('../outside/key', join(root, 'area/out-key'));
+  symlinkSync('deep', join(root, 'area/in'));
+  symlinkSync('secret/key', join(root, 'area/secret-key'));
+  symlinkSync('nowhere/at/all', join(root, 'area/dangling'));
+  symlinkSync('area', join(root, 'short'));
   return { root, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
 }
 
 const ALL = ['read', 'write', 'list', 'delete'] as const;
 const rulesFor = (root: string): FileRule[] => [
-  ['Allow', [...ALL], [`${root}/work/**`]],
-  ['Deny', [...ALL], [`${root}/work/secret/**`]],
+  ['Allow', [...ALL], [`${root}/area/**`]],
+  ['Deny', [...ALL], [`${root}/area/secret/**`]],
 ];
 
 /** All but one file of a directory. */
 const nested = (root: string): FileRule[] => [
   ['Allow', [...ALL], [`${root}/**`]],
-  ['Deny', ['read'], [`${root}/work/secret/key`]],
+  ['Deny', ['read'], [`${root}/area/secret/key`]],
 ];
 
 /** A place to leave files in, not to read them. */
 const drop = (root: string): FileRule[] => [
   ['Allow', ['write', 'delete'], [`${root}/outside/**`]],
-  ['Allow', [...ALL], [`${root}/work/**`]],
+  ['Allow', [...ALL], [`${root}/area/**`]],
 ];
 
 const texts = async (...replies: Promise<Reply>[]): Promise<string[]> => (await Promise.all(replies)).map(({ text }) => text);
@@ -57,34 +57,34 @@ const rename = async (rules: (root: string) => FileRule[], from: string, to: str
   const client = new RawClient({ judge: judgeBy(rules(place.root)), cwd: place.root });
   const { code } = await client.extended('posix-rename@openssh.com', string(from), string(to));
   await client.end();
-  return [code, readdirSync(join(place.root, 'work')).filter((name) => lstatSync(join(place.root, 'work', name)).isDirectory())];
+  return [code, readdirSync(join(place.root, 'area')).filter((name) => lstatSync(join(place.root, 'area', name)).isDirectory())];
 };
 
 describe.skipIf(!SFTP_SERVER)('a path is judged where it leads', () => {
   it.each<[string, string, string | number]>([
-    ['a file', 'work/file', 'allowed'],
-    ['an absolute path', '$/work/file', 'allowed'],
-    ['a link that stays inside', 'work/in/file', 'deep'],
+    ['a file', 'area/file', 'allowed'],
+    ['an absolute path', '$/area/file', 'allowed'],
+    ['a link that stays inside', 'area/in/file', 'deep'],
     ['a way in by a link', 'short/file', 'allowed'],
-    ['a link that leads out', 'work/out/key', permissionDenied],
-    ['a link to a file outside', 'work/out-key', permissionDenied],
-    ['a link to a file that a rule denies', 'work/secret-key', permissionDenied],
-    ['.. that stays inside', 'work/deep/../file', 'allowed'],
-    ['.. that leads out', 'work/../outside/key', permissionDenied],
-    ['.. after a link that leads out', 'work/out/../work/file', 'allowed'],
-    ['.. after a link, where the text alone stays inside', 'work/in/../../work/secret/key', permissionDenied],
+    ['a link that leads out', 'area/out/key', permissionDenied],
+    ['a link to a file outside', 'area/out-key', permissionDenied],
+    ['a link to a file that a rule denies', 'area/secret-key', permissionDenied],
+    ['.. that stays inside', 'area/deep/../file', 'allowed'],
+    ['.. that leads out', 'area/../outside/key', permissionDenied],
+    ['.. after a link that leads out', 'area/out/../area/file', 'allowed'],
+    ['.. after a link, where the text alone stays inside', 'area/in/../../area/secret/key', permissionDenied],
     ['.. after a link, where the server is elsewhere than the text', 'short/../outside/key', permissionDenied],
-    ['slashes and dots in between', 'work//.///file', 'allowed'],
-    ['slashes and dots to what is denied', 'work//secret/.//key', permissionDenied],
+    ['slashes and dots in between', 'area//.///file', 'allowed'],
+    ['slashes and dots to what is denied', 'area//secret/.//key', permissionDenied],
     ['.. above the root', '/../../..$/outside/key', permissionDenied],
-    ['another case, which is another file', 'work/FILE', noSuchFile],
-    ['another case of what is denied', 'work/SECRET/key', noSuchFile],
-    ['a file with a slash behind it', 'work/file/', noSuchFile],
+    ['another case, which is another file', 'area/FILE', noSuchFile],
+    ['another case of what is denied', 'area/SECRET/key', noSuchFile],
+    ['a file with a slash behind it', 'area/file/', noSuchFile],
     ['an empty path', '', noSuchFile],
-    ['a path that is no text', 'work/\u00ff', permissionDenied],
+    ['a path that is no text', 'area/\u00ff', permissionDenied],
     ['what is not there, where the agent may not look', 'outside/nothing/at/all', permissionDenied],
-    ['what is not there, where it may', 'work/nothing/at/all', noSuchFile],
-    ['a path longer than any', `work/${'x/'.repeat(2_100)}`, permissionDenied],
+    ['what is not there, where it may', 'area/nothing/at/all', noSuchFile],
+    ['a path longer than any', `area/${'x/'.repeat(2_100)}`, permissionDenied],
   ])('%s', async (_, path, expected) => {
     await using place = await aPlace();
     const client = new RawClient({ judge: judgeBy(rulesFor(place.root)), cwd: place.root });
@@ -99,7 +99,7 @@ describe.skipIf(!SFTP_SERVER)('a path is judged where it leads', () => {
     expect(await client.end()).toBeUndefined();
   });
 
-  it.each(['work/out', 'work/out-key', 'outside/key'])('what is denied is not told of: %s', async (path) => {
+  it.each(['area/out', 'area/out-key', 'outside/key'])('what is denied is not told of: %s', async (path) => {
     await using place = await aPlace();
     const client = new RawClient({ judge: judgeBy(rulesFor(place.root)), cwd: place.root });
     const asked = await Promise.all([
@@ -134,16 +134,16 @@ describe.skipIf(!SFTP_SERVER)('a link that an agent makes', () => {
   it('leads to what may be read and written, and keeps leading there when it is moved', async () => {
     await using place = await aPlace();
     const client = new RawClient({ judge: judgeBy(rulesFor(place.root)), cwd: place.root });
-    expect(await symlink(client, '../file', 'work/deep/link')).toMatchObject({ code: ok });
-    expect(readlinkSync(join(place.root, 'work/deep/link'))).toBe(`${place.root}/work/file`);
-    expect(await symlink(client, '../outside/key', 'work/link')).toMatchObject({ code: permissionDenied });
-    expect(await symlink(client, `${place.root}/outside/key`, 'work/link')).toMatchObject({ code: permissionDenied });
-    expect(await symlink(client, 'secret/key', 'work/link')).toMatchObject({ code: permissionDenied });
-    expect(await symlink(client, 'out/key', 'work/link')).toMatchObject({ code: permissionDenied });
+    expect(await symlink(client, '../file', 'area/deep/link')).toMatchObject({ code: ok });
+    expect(readlinkSync(join(place.root, 'area/deep/link'))).toBe(`${place.root}/area/file`);
+    expect(await symlink(client, '../outside/key', 'area/link')).toMatchObject({ code: permissionDenied });
+    expect(await symlink(client, `${place.root}/outside/key`, 'area/link')).toMatchObject({ code: permissionDenied });
+    expect(await symlink(client, 'secret/key', 'area/link')).toMatchObject({ code: permissionDenied });
+    expect(await symlink(client, 'out/key', 'area/link')).toMatchObject({ code: permissionDenied });
     expect(await symlink(client, 'file', 'outside/link')).toMatchObject({ code: permissionDenied });
     // A directory stands for all that is below it, and a rule denies some of that.
-    expect(await symlink(client, '../work', 'work/link')).toMatchObject({ code: permissionDenied });
-    expect(await symlink(client, 'deep', 'work/link')).toMatchObject({ code: ok });
+    expect(await symlink(client, '../area', 'area/link')).toMatchObject({ code: permissionDenied });
+    expect(await symlink(client, 'deep', 'area/link')).toMatchObject({ code: ok });
     await client.end();
   });
 
@@ -151,21 +151,21 @@ describe.skipIf(!SFTP_SERVER)('a link that an agent makes', () => {
     await using place = await aPlace();
     const client = new RawClient({ judge: judgeBy(rulesFor(place.root)), cwd: place.root });
     const hard = (to: string, path: string): Promise<Reply> => client.extended('hardlink@openssh.com', string(to), string(path));
-    expect(await hard('work/file', 'work/hard')).toMatchObject({ code: ok });
-    expect(await hard('outside/key', 'work/hard2')).toMatchObject({ code: permissionDenied });
-    expect(await hard('work/out-key', 'work/hard2')).toMatchObject({ code: permissionDenied });
-    expect(await hard('work/secret/key', 'work/hard2')).toMatchObject({ code: permissionDenied });
-    expect(existsSync(join(place.root, 'work/hard2'))).toBe(false);
+    expect(await hard('area/file', 'area/hard')).toMatchObject({ code: ok });
+    expect(await hard('outside/key', 'area/hard2')).toMatchObject({ code: permissionDenied });
+    expect(await hard('area/out-key', 'area/hard2')).toMatchObject({ code: permissionDenied });
+    expect(await hard('area/secret/key', 'area/hard2')).toMatchObject({ code: permissionDenied });
+    expect(existsSync(join(place.root, 'area/hard2'))).toBe(false);
     await client.end();
   });
 
   it('is itself what is removed, renamed and looked at, not what it leads to', async () => {
     await using place = await aPlace();
     const client = new RawClient({ judge: judgeBy(rulesFor(place.root)), cwd: place.root });
-    expect((await client.request(TYPE.lstat, string('work/out-key'))).type).toBe(TYPE.attrs);
-    expect((await client.request(TYPE.readlink, string('work/out-key'))).text).toBe('../outside/key');
-    expect(await client.request(TYPE.rename, string('work/out-key'), string('work/moved'))).toMatchObject({ code: ok });
-    expect(await client.request(TYPE.remove, string('work/moved'))).toMatchObject({ code: ok });
+    expect((await client.request(TYPE.lstat, string('area/out-key'))).type).toBe(TYPE.attrs);
+    expect((await client.request(TYPE.readlink, string('area/out-key'))).text).toBe('../outside/key');
+    expect(await client.request(TYPE.rename, string('area/out-key'), string('area/moved'))).toMatchObject({ code: ok });
+    expect(await client.request(TYPE.remove, string('area/moved'))).toMatchObject({ code: ok });
     expect(readFileSync(join(place.root, 'outside/key'), 'utf8')).toBe('outside');
     await client.end();
   });
@@ -175,27 +175,27 @@ describe.skipIf(!SFTP_SERVER)('a rename', () => {
   const dirs = ['deep', 'secret'];
 
   it('of a directory takes along all that is in it, or does not happen', async () => {
-    expect(await rename(rulesFor, 'work', 'work/deep/w')).toEqual([permissionDenied, dirs]);
-    expect(await rename(rulesFor, 'work/secret', 'work/open')).toEqual([permissionDenied, dirs]);
-    expect(await rename(rulesFor, 'work/deep', 'work/new')).toEqual([ok, ['new', 'secret']]);
-    expect(await rename(nested, 'work/secret', 'work/open')).toEqual([permissionDenied, dirs]);
+    expect(await rename(rulesFor, 'area', 'area/deep/w')).toEqual([permissionDenied, dirs]);
+    expect(await rename(rulesFor, 'area/secret', 'area/open')).toEqual([permissionDenied, dirs]);
+    expect(await rename(rulesFor, 'area/deep', 'area/new')).toEqual([ok, ['new', 'secret']]);
+    expect(await rename(nested, 'area/secret', 'area/open')).toEqual([permissionDenied, dirs]);
   });
 
   it('does not make readable what was not', async () => {
-    expect((await rename(drop, 'outside/key', 'work/key'))[0]).toBe(permissionDenied);
+    expect((await rename(drop, 'outside/key', 'area/key'))[0]).toBe(permissionDenied);
     expect((await rename(drop, 'outside/key', 'outside/final'))[0]).toBe(ok);
-    expect((await rename(drop, 'work/file', 'outside/final'))[0]).toBe(ok);
+    expect((await rename(drop, 'area/file', 'outside/final'))[0]).toBe(ok);
   });
 });
 
 describe.skipIf(!SFTP_SERVER)('a server that does not follow links when it is asked where a path leads', () => {
   it.each<[string, string, string | number]>([
-    ['a file', 'work/file', 'allowed'],
-    ['a link that leads out', 'work/out/key', permissionDenied],
-    ['a link that is the last part', 'work/secret-key', permissionDenied],
-    ['a link that stays inside, since nobody can tell', 'work/in/file', permissionDenied],
-    ['what is not there', 'work/nothing', noSuchFile],
-    ['a directory that is not there', 'work/no/thing', noSuchFile],
+    ['a file', 'area/file', 'allowed'],
+    ['a link that leads out', 'area/out/key', permissionDenied],
+    ['a link that is the last part', 'area/secret-key', permissionDenied],
+    ['a link that stays inside, since nobody can tell', 'area/in/file', permissionDenied],
+    ['what is not there', 'area/nothing', noSuchFile],
+    ['a directory that is not there', 'area/no/thing', noSuchFile],
   ])('has every part of a path looked at: %s', async (_, path, expected) => {
     await using place = await aPlace();
     const client = new RawClient({
