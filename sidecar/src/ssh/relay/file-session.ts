@@ -3,13 +3,12 @@ import type { RecordBody } from '@chaperone/evidence';
 import type { FileAction, FileDecision, FileJudge, FileVerdict } from '../actions/files.ts';
 import type { Channel } from '../wire/channel.ts';
 import { SshError } from '../wire/error.ts';
+import { Credit } from './credit.ts';
 import type { FileRecord } from './file-record.ts';
 import type { ProgramContext } from './program.ts';
 import { SftpRelay } from './sftp.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
 
-/** Bytes that may wait on one side before the other one is held back. */
-const HIGH_WATER = 1024 * 1024;
 const UNIT = 'file operation';
 const READING: ReadonlySet<string> = new Set(['read', 'list']);
 
@@ -27,20 +26,31 @@ export interface FileSessionOptions {
 export class FileSession {
   readonly #o: FileSessionOptions;
   readonly #relay: SftpRelay;
-  /** Bytes that came and are not given back to their sender's window, and bytes that wait to go out. */
-  readonly #owed = { agent: 0, server: 0 };
-  readonly #waiting = { agent: 0, server: 0 };
+  readonly #owed: Readonly<Record<'agent' | 'server', Credit>>;
 
   constructor(options: FileSessionOptions) {
     this.#o = options;
     const { agent, server, context } = options;
+    this.#owed = {
+      agent: new Credit(
+        (bytes) => agent.consumed(bytes),
+        () => !this.#relay.isFull,
+      ),
+      server: new Credit((bytes) => server.consumed(bytes)),
+    };
     this.#relay = new SftpRelay({
       judge: this.#judge(),
-      toServer: (bytes) => this.#write('server', server, bytes),
-      toAgent: (bytes) => this.#write('agent', agent, bytes),
+      toServer: (bytes) => {
+        this.#owed.agent.waits(bytes.length);
+        server.write(bytes, 'data', this.#owed.agent.went);
+      },
+      toAgent: (bytes) => {
+        this.#owed.server.waits(bytes.length);
+        agent.write(bytes, 'data', this.#owed.server.went);
+      },
       toStderr: (line) => agent.write(Buffer.from(`${line}\n`), 'stderr'),
       onRecord: (record) => context.records.note([fileRecord(options.action, record, (text) => context.shown.text(text))]),
-      onRoom: () => this.#settle(),
+      onRoom: () => this.#owed.agent.settle(),
       onServerEnd: () => server.eof(),
       onEnd: (error) => this.#broken(error),
       turns: context.turns,
@@ -49,15 +59,13 @@ export class FileSession {
   }
 
   fromAgent(data: Buffer): void {
-    this.#owed.agent += data.length;
     this.#relay.fromAgent(data);
-    this.#settle();
+    this.#owed.agent.came(data.length);
   }
 
   fromServer(data: Buffer): void {
-    this.#owed.server += data.length;
     this.#relay.fromServer(data);
-    this.#settle();
+    this.#owed.server.came(data.length);
   }
 
   endOfAgent(): void {
@@ -66,29 +74,6 @@ export class FileSession {
 
   close(): void {
     this.#relay.close();
-  }
-
-  #write(side: 'agent' | 'server', channel: Channel, bytes: Buffer): void {
-    this.#waiting[side] += bytes.length;
-    channel.write(bytes, 'data', (written) => {
-      this.#waiting[side] -= written;
-      this.#settle();
-    });
-  }
-
-  /** Lets each side go on as far as the other one takes what it leads to. */
-  #settle(): void {
-    const { agent, server } = this.#o;
-    if (this.#owed.agent > 0 && !this.#relay.isFull && this.#waiting.server < HIGH_WATER) {
-      const { agent: bytes } = this.#owed;
-      this.#owed.agent = 0;
-      agent.consumed(bytes);
-    }
-    if (this.#owed.server > 0 && this.#waiting.agent < HIGH_WATER) {
-      const { server: bytes } = this.#owed;
-      this.#owed.server = 0;
-      server.consumed(bytes);
-    }
   }
 
   /** A side broke the protocol, or a record failed. */

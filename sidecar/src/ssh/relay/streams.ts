@@ -68,7 +68,7 @@ export class Streams {
   }
 
   input(chunk: Buffer): void {
-    this.#record('stdin', this.#input.push(chunk));
+    if (this.#left > 0) this.#record('stdin', this.#input.push(chunk));
   }
 
   /** The record of its end, with how it ended: `exit 0`, `signal TERM`, or an error. */
