@@ -188,6 +188,14 @@ export function sshText(refusal: Refusal): SshText {
   return { line: parts.join(' '), exit: later ? 75 : 126 };
 }
 
+/** What a terminal is told of its end: as it begins, and shortly before. Times in ms since 1970. */
+export function sshTimeText(said: 'begins' | 'ends', what: 'terminal' | 'shell', endsAt: number, now: number): string {
+  const until = `${new Date(endsAt).toISOString().slice(11, 19)} UTC, in ${spoken(Math.max(0, endsAt - now))}`;
+  return said === 'begins'
+    ? `chaperone: this ${what} is recorded. It ends at ${until}.`
+    : `chaperone: this ${what} ends at ${until}. Save what is to stay.`;
+}
+
 /** What is different to do than on a database. */
 const SSH_TAILS: Partial<Record<AgentCode, string>> = {
   NotAnalysable: 'write it with plain words and quotes, without variables, substitutions and patterns; this text never runs.',

@@ -48,6 +48,7 @@ const STEPS: Step[] = [
   finished(2, 'signal TERM', { bytes: 4_000_000, truncated: true }),
   asked({ action: 3, text: HOSTILE }),
   { after: 5, body: file },
+  { after: 1, body: { type: 'line', action: 2, text: '$ \u202els' } },
   ...wrote(3, 'stdout', '\u009d8;;http://x\u009c', 5),
   finished(3, 'exit 3', { bytes: 9 }),
 ];
@@ -109,6 +110,8 @@ describe('a session of programs', () => {
     ]);
     expect(rows).toContainEqual(['14', 'allow', 'exit 3', '9', '-', 'cat \\u{1b}]52;c;aGk=\\u{7}\\u{202e}/etc/x']);
     expect(rows).toContainEqual(['15', 'write', '3', digest, 'ok', '/srv/\\u{202e}app.conf']);
+    expect(out).toContain('ENTERED (best effort: as the screen showed it)');
+    expect(rows).toContainEqual(['16', '$ \\u{202e}ls']);
     expect(out).toContain('Approvals: 1 asked for: 1 Released; approve by jane@corp, signed\n');
     expect(out).not.toMatch(UNSEEN);
   });
@@ -120,7 +123,13 @@ describe('a session of programs', () => {
     expect(commands).toMatchObject([
       { seq: 1, action: 0, text: 'uname -a', length: 8, verdict: 'allow', rule: 'look', ended: 'exit 0', bytes: 14, files: [] },
       { verdict: 'deny', code: 'RuleDenies', reason: 'rule "never" denies rm', files: [] },
-      { state: 'Released', decided: ['approve by jane@corp, signed'], ended: 'signal TERM', truncated: true },
+      {
+        state: 'Released',
+        decided: ['approve by jane@corp, signed'],
+        ended: 'signal TERM',
+        truncated: true,
+        lines: [{ seq: 16, text: '$ \u202els' }],
+      },
       { text: HOSTILE, files: [{ operation: 'write', path: '/srv/\u202eapp.conf', bytes: 3, digest, outcome: 'ok' }] },
     ]);
   });

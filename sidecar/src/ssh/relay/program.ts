@@ -1,4 +1,5 @@
-import { type Action, type Access, judge } from '@chaperone/policy';
+import { sshTimeText } from '@chaperone/api';
+import { type Action, type Access, judge, type Verdict } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
 import type { Clock } from '../../platform.ts';
 import { RecordingError } from '../../recording/recorder.ts';
@@ -12,6 +13,7 @@ import { type Asking, readAsking } from './asking.ts';
 import { FileSession } from './file-session.ts';
 import type { Shown } from './shown.ts';
 import { Streams } from './streams.ts';
+import { SHELL_MS, watchTime } from './time-limit.ts';
 import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
@@ -40,6 +42,8 @@ export interface ProgramContext {
   /** What the host calls itself. */
   readonly hostIdent: () => string;
   readonly clock: Clock;
+  /** As of the session. */
+  readonly leftMs: () => number;
   /** Something that is not the agent's fault ended the session's right to go on. */
   readonly onFault: (error: unknown) => void;
   /** Resolves when the agent's connection is over. */
@@ -53,9 +57,10 @@ const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
 /** About a program that runs, and nobody's business but its own (RFC 4254, sections 6.7 and 6.9; OpenSSH's PROTOCOL, section 2.1). */
 const PASSED_ON: ReadonlySet<string> = new Set(['signal', 'window-change', 'eow@openssh.com', 'break']);
 const MAX_RESULT = 64;
+const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
 const RESIZE_MS = 100;
-/** As far as timers of this runtime count. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** What may be the beginning of a value waits for so long on a terminal, where somebody waits for it. */
+const QUIET_MS = 100;
 
 /**
  * One channel of an agent on which something runs, from its opening to its end. The agent is told at once that what it asked for
@@ -79,7 +84,11 @@ export class Program implements ChannelHandler {
   #files: FileSession | undefined;
   /** Bytes that it gave, of all streams. */
   #printed = 0;
-  #stop: (reason: string) => void = () => undefined;
+  #stop: (refusal: Refusal) => void = () => undefined;
+  /** Of what nobody can judge by its commands: its right to go on is asked for again and again. */
+  #isShell = false;
+  #mayStay: () => Verdict | undefined = () => undefined;
+  #isReleasing = false;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
   /** Whether what was decided still holds; asked again at the last moment. */
@@ -130,6 +139,13 @@ export class Program implements ChannelHandler {
     this.#agent.close();
   }
 
+  /** The policy may have changed: a shell goes on only while one allows it. */
+  check(): void {
+    const verdict = this.#mayStay();
+    if (verdict?.verdict !== 'deny') return;
+    this.#stop({ ...refusalOf(this.#c.shown.verdict(verdict)), reason: 'the policy changed while it ran' });
+  }
+
   /** What comes before a program. Returns whether it counts. */
   #prepare(name: string, payload: Buffer): boolean {
     if (this.#asked) return false;
@@ -175,6 +191,7 @@ export class Program implements ChannelHandler {
   async #run(asking: Asking): Promise<void> {
     const { records, approval, shown, access } = this.#c;
     const action = this.#withTerminal(asking.action);
+    this.#isShell = action.effects.some(({ kind }) => kind === 'shell');
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
@@ -186,6 +203,7 @@ export class Program implements ChannelHandler {
         verdict,
         text: asking.send,
         state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
+        why: this.#isShell ? SHELL_WHY : undefined,
         isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
       };
       const answer = await approval.ask(asked, this.#gone.promise, (refusal) => this.#say(this.#line(refusal, asking, number)));
@@ -194,6 +212,8 @@ export class Program implements ChannelHandler {
       this.#onEnd = answer.ended;
       this.#mayRun = answer.isCurrent;
     } else this.#mayRun = () => judge(access(), action).verdict === 'allow';
+    if (this.#isShell) this.#mayStay = () => judge(access(), action);
+    this.#streams = this.#streamsOf(asking, number);
     if (this.#isGone) return this.#finish({ error: { code: 'AgentClosed', message: 'the agent was gone; it did not run' } });
     return this.#start(asking, number);
   }
@@ -213,18 +233,19 @@ export class Program implements ChannelHandler {
     };
   }
 
-  #start(asking: Asking, action: number): void {
+  #streamsOf(asking: Asking, action: number): Streams {
     const { access, clock, records } = this.#c;
-    const { recording } = access();
-    const masks = asking.isText ? maskedFinds(access()) : new Map();
-    this.#streams = new Streams({
+    return new Streams({
       action,
-      recording,
-      masks,
+      recording: access().recording,
+      masks: asking.isText ? maskedFinds(access()) : new Map(),
       terminal: this.#terminal,
       now: () => clock.monotonic(),
       note: (more) => records.note(more),
     });
+  }
+
+  #start(asking: Asking, action: number): void {
     const handler: ChannelHandler = {
       onData: (data, stream) => this.#fromServer(data, stream),
       onEof: () => this.#serverEnded(),
@@ -252,28 +273,41 @@ export class Program implements ChannelHandler {
 
   #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
-    this.#stop = (reason) => this.#overrun(reason, asking, action);
-    if (!asking.isSftp) this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
+    this.#stop = (refusal) => this.#overrun(refusal, asking, action);
+    this.#watchTime(asking).catch((error: unknown) => this.#c.onFault(error));
     const agent = this.#agent;
     if (asking.isSftp) this.#files = new FileSession({ context: this.#c, action, agent, server, gone: this.#gone.promise });
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
   }
 
-  /** A policy may bound how long one command runs. */
-  async #watchTime(): Promise<void> {
-    const { statementDurationMs } = this.#c.access().limits;
-    if (statementDurationMs === undefined) return;
-    const late = this.#c.clock.after(Math.min(statementDurationMs, MAX_TIMER_MS)).then(() => true);
-    const isLate = await Promise.race([late, this.#gone.promise]);
-    if (isLate === true && this.#streams !== undefined) this.#stop(`it ran for longer than ${statementDurationMs} ms`);
+  /** A policy may bound how long a command runs, and always does for a shell, which is told so. */
+  async #watchTime({ isSftp, unit }: Asking): Promise<void> {
+    const { access, clock, leftMs } = this.#c;
+    const { statementDurationMs, shellDurationMs } = access().limits;
+    const isShell = this.#isShell;
+    const own = isShell ? (shellDurationMs ?? SHELL_MS) : isSftp ? undefined : statementDurationMs;
+    if (own === undefined) return;
+    const what = unit === 'shell' && this.#terminal === undefined ? 'shell' : 'terminal';
+    const tell = (said: 'begins' | 'ends', endsAt: number): void =>
+      this.#say(
+        `${said === 'ends' && this.#terminal !== undefined ? '\r\n' : ''}${sshTimeText(said, what, endsAt, clock.now())}`,
+      );
+    const isLate = await watchTime({
+      ownMs: own,
+      leftMs: leftMs(),
+      clock,
+      gone: this.#gone.promise,
+      tell: isShell ? tell : undefined,
+    });
+    if (isLate && this.#streams !== undefined) this.#stop({ code: 'LimitReached', reason: `it ran for longer than ${own} ms` });
   }
 
-  /** It went beyond a limit: what runs at the host loses its channel. */
-  #overrun(reason: string, asking: Asking, action: number): void {
+  /** It went beyond a limit, or lost its right: what runs at the host loses its channel. */
+  #overrun(refusal: Refusal, asking: Asking, action: number): void {
     this.#stop = () => undefined;
     this.#flush();
-    this.#refuse({ code: 'LimitReached', reason }, asking, action);
+    this.#refuse(refusal, asking, action);
   }
 
   #endInput(): void {
@@ -294,9 +328,11 @@ export class Program implements ChannelHandler {
     if (!this.#isRunning) return this.#upstream?.close();
     this.#printed += data.length;
     const { bytesPerStatement = Infinity } = this.#c.access().limits;
-    if (this.#printed > bytesPerStatement) return this.#stop(`it gave more than ${bytesPerStatement} bytes`);
+    if (this.#printed > bytesPerStatement)
+      return this.#stop({ code: 'LimitReached', reason: `it gave more than ${bytesPerStatement} bytes` });
     if (this.#files !== undefined && stream === 'data') return this.#files.fromServer(data);
     const shown = this.#streams?.output(this.#nameOf(stream), data) ?? Buffer.alloc(0);
+    this.#releaseSoon();
     let left = shown.length;
     // What is held back is bounded, so the server may go on.
     if (left === 0) return this.#upstream?.consumed(data.length);
@@ -304,6 +340,19 @@ export class Program implements ChannelHandler {
       left -= bytes;
       if (left === 0) this.#upstream?.consumed(data.length);
     });
+  }
+
+  /** Whoever is at a terminal sees what they type, and its prompt: there values are found as far as they come at once. */
+  #releaseSoon(): void {
+    if (this.#terminal === undefined || this.#isReleasing || this.#streams?.isHeld('terminal') !== true) return;
+    this.#isReleasing = true;
+    this.#release().catch((error: unknown) => this.#c.onFault(error));
+  }
+
+  async #release(): Promise<void> {
+    await this.#c.clock.after(QUIET_MS);
+    this.#isReleasing = false;
+    if (!this.#isStopped) this.#flush();
   }
 
   #nameOf(stream: Stream): 'stdout' | 'stderr' | 'terminal' {

@@ -99,6 +99,9 @@ class SshSession {
     onEnd(
       (ending) => this.#end(ending),
       () => clock.monotonic() - this.#activeAt,
+      () => {
+        for (const program of this.#programs) program.check();
+      },
     );
     await this.#over.promise;
     // Whoever leaves while it is let in leaves a record all the same.
@@ -171,6 +174,7 @@ class SshSession {
       hostIdent: () => this.#upstream?.ident ?? '',
       whyNot: () => this.#upstream?.error?.message,
       clock,
+      leftMs: this.#c.leftMs,
       gone: this.#over.promise,
       onFault: (error) => this.#fault(error),
       onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
