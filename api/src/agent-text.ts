@@ -33,6 +33,8 @@ export interface Refusal {
   readonly inTransaction?: boolean;
   /** Of the codes about approvals: the request by which people are asked. */
   readonly approval?: ApprovalNews;
+  /** Of SSH: whether the connection ends with it. Default: false */
+  readonly isOver?: boolean;
   /** How many times in a row this was refused within a minute, this time included. */
   readonly repeated?: number;
 }
@@ -182,7 +184,7 @@ export function sshText(refusal: Refusal): SshText {
     if (allowed.length > 0) parts.push(`Allowed here: ${allowed.join('; ')}.`);
     const detail = detailOf(refusal);
     if (detail !== undefined) parts.push(detail);
-    parts.push('The connection stays usable.');
+    if (refusal.isOver !== true) parts.push('The connection stays usable.');
   }
   const later = retry === 'wait' || retry === 'repeat-unchanged' || retry === 'try-later';
   return { line: parts.join(' '), exit: later ? 75 : 126 };

@@ -41,7 +41,7 @@ export class Talk {
 
 interface Request {
   readonly metadata: { name: string; namespace: string; uid: string };
-  readonly spec: { text: string; digest: string; onBehalfOf?: unknown; sentence?: string };
+  readonly spec: { text: string; digest: string; agent: { onBehalfOf?: unknown } };
   readonly status?: { state?: string; result?: string };
 }
 

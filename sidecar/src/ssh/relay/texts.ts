@@ -16,8 +16,16 @@ export function refusalOf(verdict: Verdict): Refusal {
   return { code, verdict, ...(code === 'NotAnalysable' && { reason: verdict.reason }) };
 }
 
-/** All that this proxy itself says to an agent of one session. `reference` names the record. */
-export function textOf(access: Access, refusal: Refusal, { unit, reference }: { unit: Unit; reference: string }): SshText {
+export interface Said {
+  readonly unit: Unit;
+  /** Names the record. */
+  readonly reference: string;
+  /** The connection ends with it. Default: false */
+  readonly isOver?: boolean;
+}
+
+/** All that this proxy itself says to an agent of one session. */
+export function textOf(access: Access, refusal: Refusal, { unit, reference, isOver = false }: Said): SshText {
   const { code, reason, verdict, approval } = refusal;
   const effect = verdict?.effects.find((each) => each.verdict !== 'allow');
   const isFull = access.disclosure === 'full';
@@ -30,8 +38,9 @@ export function textOf(access: Access, refusal: Refusal, { unit, reference }: { 
     ...(reason !== undefined && { reason }),
     ...(verdict?.message !== undefined && { message: verdict.message }),
     ...(policy !== '' && { policy }),
-    reference,
-    allowedHere: isFull ? allowedHere(access) : [],
+    ...(reference !== '' && { reference }),
+    isOver,
+    allowedHere: isFull && !isOver ? allowedHere(access) : [],
     ...(approval !== undefined && { approval }),
   });
 }
