@@ -59,6 +59,8 @@ export interface SshWorld extends AsyncDisposable {
   readonly to: (resource: string, ...options: string[]) => string[];
   /** For scp and sftp: what makes them go there. */
   readonly options: (resource: string) => string[];
+  /** A link that signs a browser in to the console. */
+  readonly console: string;
   /** The file of all manifests. */
   readonly manifest: string;
   readonly requests: () => Promise<Request[]>;
@@ -135,6 +137,7 @@ stringData:
     folder: folder.path,
     to: (name, ...options) => [...common, ...options, '-p', port(name), 'bot@127.0.0.1'],
     options: (name) => [...common, '-o', `Port=${port(name)}`],
+    console: up.ready.console,
     manifest: join(manifests, 'ssh.yaml'),
     requests,
     sessions,

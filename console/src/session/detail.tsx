@@ -190,7 +190,7 @@ function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Eleme
 /** What stood on a terminal's line when it was ended; programs draw as they like. */
 function Line({ record: { text, at }, mono }: { record: LineRecord; mono: number }): JSX.Element {
   return (
-    <div class="decision none">
+    <div class="decision">
       <p>
         <Recorded text={text} />
       </p>

@@ -220,7 +220,7 @@ export class Program implements ChannelHandler {
 
   /** A command with a terminal is as little to be seen through as a shell. */
   #withTerminal(action: Action): Action {
-    if (this.#terminal === undefined) return action;
+    if (this.#terminal === undefined || action.effects.some(({ kind }) => kind === 'shell')) return action;
     return { ...action, effects: [...action.effects, { verb: 'shell', object: '', via: 'direct', kind: 'shell' }] };
   }
 
