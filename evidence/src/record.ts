@@ -173,14 +173,14 @@ export const FileRecord = z.object({
   digest: z.hash('sha256').optional(),
   /** `ok`, or what the server or we said against it. */
   outcome: z.string(),
-  /** Its content is in the records of this action with this number; absent: none was kept. */
+  /** Its content is in the records `content` with this number; absent: none was kept. */
   file: z.int().optional(),
   /** More of its content went by than those hold. */
   truncated: z.boolean().optional(),
 });
 /**
- * A piece of a file's content, where the policy keeps it, after masking; see {@link encodeBytes} for `data`. `file` counts the files of an
- * action whose content was kept; `offset` is that of its beginning as it went by, in bytes.
+ * A piece of a file's content, where the policy keeps it, in the order in which it went by: `bytes` of it, from `offset` in the file. `data`
+ * is what is kept of these after masking; see {@link encodeBytes}. `file` counts the files of a session whose content was kept.
  */
 export const ContentRecord = z.object({
   ...base,
@@ -188,6 +188,7 @@ export const ContentRecord = z.object({
   action: z.int(),
   file: z.int().min(0),
   offset: z.int().min(0),
+  bytes: z.int().min(0),
   data,
 });
 /** Bytes of an opaque connection (protocol tcp). */
@@ -237,17 +238,19 @@ export function outputRecords(action: number, stream: Stream, chunk: Buffer): (R
   return pieces(chunk).map((piece) => ({ type: 'output', action, stream, data: encodeBytes(piece) }));
 }
 
-/** The records of a piece of a file's content, of any size. */
-export function contentRecords(
-  action: number,
-  file: number,
-  from: number,
-  content: Buffer,
-): (RecordBody & { type: 'content' })[] {
-  let offset = from;
-  return pieces(content).map((piece) => {
-    const record = { type: 'content', action, file, offset, data: encodeBytes(piece) } as const;
-    offset += piece.length;
+type ContentBody = RecordBody & { type: 'content' };
+
+/** The records of a piece of a file, `content` being what is kept of it, of any size. They are to be appended together. */
+export function contentRecords(of: Pick<ContentBody, 'action' | 'file' | 'offset' | 'bytes'>, content: Buffer): ContentBody[] {
+  const { action, file } = of;
+  let { offset, bytes } = of;
+  // Where it was masked nobody knows which bytes are which: all are of its first record.
+  const isWhole = content.length === bytes;
+  return (content.length === 0 ? [content] : pieces(content)).map((piece) => {
+    const own = isWhole ? piece.length : bytes;
+    const record = { type: 'content', action, file, offset, bytes: own, data: encodeBytes(piece) } as const;
+    offset += own;
+    bytes -= own;
     return record;
   });
 }

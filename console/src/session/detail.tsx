@@ -153,7 +153,7 @@ function Ending({ whole: { record, approval, done, next } }: { whole: WholeActio
 
 /** One file that was moved or changed; its digest tells whether two are the same. */
 function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Element {
-  const { operation, path, to, bytes, digest, outcome, at } = record;
+  const { operation, path, to, bytes, digest, outcome, at, seq, file, truncated } = record;
   return (
     <div class="decision">
       <p>
@@ -178,6 +178,12 @@ function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Eleme
       <p class="mute">
         {offsetOf(mono)} · <Time at={at} date="always" />
       </p>
+      {file !== undefined && (
+        <p class="mute">
+          {truncated === true ? 'The beginning of its content' : 'Its content'} was kept:{' '}
+          <code>chaperone sessions export ID --file {seq}</code>
+        </p>
+      )}
       {digest !== undefined && (
         <p class="digest">
           SHA-256 <code>{digest}</code> <CopyButton text={digest} label="Copy" />

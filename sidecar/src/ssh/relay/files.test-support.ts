@@ -57,11 +57,14 @@ function accessOf(rules: readonly FileRule[]): Access {
 export function judgeBy(
   rules: readonly FileRule[],
   approve: (action: FileAction) => Promise<boolean> = () => Promise.resolve(false),
-): FileJudge & { readonly asked: FileAction[] } {
+): FileJudge & { readonly asked: FileAction[]; readonly ends: [string, string][] } {
   const access = accessOf(rules);
   const asked: FileAction[] = [];
+  const ends: [string, string][] = [];
+  const ended = (state: string, result: string): void => void ends.push([state, result]);
   return {
     asked,
+    ends,
     preview: (effects) => judge(access, { effects }).verdict,
     judge: (action) => {
       asked.push(action);
@@ -69,7 +72,7 @@ export function judgeBy(
       if (verdict.verdict === 'allow') return { verdict: 'allow' };
       if (verdict.verdict === 'deny') return { verdict: 'deny', line: lineOf(verdict.code as AgentCode, verdict) };
       const outcome = approve(action).then<FileDecision>((isApproved) =>
-        isApproved ? { verdict: 'allow' } : { verdict: 'deny', line: lineOf('ApprovalDenied', verdict) },
+        isApproved ? { verdict: 'allow', ended } : { verdict: 'deny', line: lineOf('ApprovalDenied', verdict) },
       );
       return { verdict: 'held', line: lineOf('ApprovalPending', verdict), outcome };
     },

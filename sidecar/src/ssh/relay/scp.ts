@@ -2,7 +2,7 @@ import { visible } from '@chaperone/api';
 import { type FileDecision, type FileJudge, type FileVerb, fileEffect, isResolved, joinPath } from '../actions/files.ts';
 import { SshError } from '../wire/error.ts';
 import { MAX_LINE_BYTES, parseScpLine, SCP_OK, type ScpLine, ScpStream, scpWarning } from '../wire/scp.ts';
-import { decide, movedLine, unjudgedLine } from './file-judging.ts';
+import { decide, MOVED, movedLine, unjudgedLine, tellEnd } from './file-judging.ts';
 import { type FileCapture, type FileRecord, Transfer } from './file-record.ts';
 import type { Place } from './path-lookup.ts';
 
@@ -261,10 +261,15 @@ export class ScpRelay {
       toStderr(line);
     });
     if (decision.verdict === 'deny') return decision;
-    if (!canBe) return NOWHERE;
+    if (!canBe) {
+      tellEnd(decision, 'there is no such directory; it did not run');
+      return NOWHERE;
+    }
     if (!wasHeld) return decision;
     const now = await this.#resolve(names);
-    return now?.paths.join('\0') === paths.join('\0') ? decision : { verdict: 'deny', line: movedLine() };
+    const isStill = now?.paths.join('\0') === paths.join('\0');
+    tellEnd(decision, isStill ? undefined : MOVED);
+    return isStill ? decision : { verdict: 'deny', line: movedLine() };
   }
 
   #verbOf({ kind }: Entry): FileVerb {

@@ -7,6 +7,8 @@ import { type FileCapture, type FileRecord, Transfer } from './file-record.ts';
 export class OpenFile {
   readonly path: string;
   readonly isDirectory: boolean;
+  /** The attributes that people saw who approved that it is opened; undefined: nobody was asked. */
+  readonly approved: string | undefined;
   readonly reads: Transfer | undefined;
   readonly writes: Transfer | undefined;
   /** The server places what is written at the end, wherever the agent says. */
@@ -17,8 +19,14 @@ export class OpenFile {
    * @param verbs - what opening it was judged as
    * @param flags - of OPEN; undefined: a directory
    */
-  constructor(path: string, verbs: readonly FileVerb[], flags: number | undefined, capture?: FileCapture) {
+  constructor(
+    path: string,
+    verbs: readonly FileVerb[],
+    flags: number | undefined,
+    { capture, approved }: { capture?: FileCapture | undefined; approved?: string | undefined } = {},
+  ) {
     this.path = path;
+    this.approved = approved;
     this.isDirectory = flags === undefined;
     const asked = flags ?? 0;
     const creates = FLAG.create | FLAG.exclusive;
