@@ -16,7 +16,7 @@ const policy = { namespace: 'agents', name: 'support-agent' };
 /** A rule about files: what it does, to which operations, on which paths. */
 export type FileRule = readonly [PolicyRule['effect'], NonNullable<SshSelector['files']>['operations'], readonly string[]];
 
-function accessOf(rules: readonly FileRule[]): Access {
+export function accessOf(rules: readonly FileRule[]): Access {
   return {
     resource: { namespace: 'data', name: 'files', generation: 1, protocol: 'ssh' },
     policies: [{ ...policy, generation: 1 }],
