@@ -159,7 +159,7 @@ describe('with the profile', () => {
     [
       '9 a volume of another host',
       () => withVolume({ name: 'share', nfs: { server: 'x', path: '/' } }),
-      'volume "share": replace spec.volumes[5]; allowed are',
+      'volume "share": replace spec.volumes[6]; allowed are',
     ],
     ['9 the node’s processes', () => withSpec({ hostPID: true }), '[HostNamespace]'],
     ['9 the node’s IPC', () => withSpec({ hostIPC: true }), '[HostNamespace]'],
