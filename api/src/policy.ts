@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ASSURANCES } from './attestation.ts';
 import {
+  apiResourceGlob,
   columnGlob,
   commandGlob,
   dataLabel,
@@ -9,12 +10,15 @@ import {
   forwardGlob,
   functionGlob,
   GLOB_SYNTAX,
+  namespaceGlob,
   objectName,
+  objectNameGlob,
   PATH_SYNTAX,
   pathGlob,
   port,
   quantity,
   relationGlob,
+  RESOURCE_SYNTAX,
   sentence,
   setOf,
   shortName,
@@ -24,7 +28,7 @@ import {
 import { Identity, OnBehalfOf } from './identity.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
 import { uniqueBy, withRules } from './rules.ts';
-import { FILE_OPERATIONS, RECORDING_MODES, STATEMENTS } from './resource.ts';
+import { FILE_OPERATIONS, KUBERNETES_VERBS, RECORDING_MODES, STATEMENTS } from './resource.ts';
 
 const rowLimit = z.int().min(1).max(1_000_000_000);
 
@@ -138,6 +142,40 @@ export const SshSelector = withRules(
 );
 export type SshSelector = z.infer<typeof SshSelector>;
 
+export const KubernetesSelector = withRules(
+  z.object({
+    verbs: distinct(z.enum(KUBERNETES_VERBS), KUBERNETES_VERBS.length)
+      .optional()
+      .describe(
+        'Verbs it covers, those of RBAC and exec, attach, portforward; * is all. Default: all, in a Deny. Example: [get, list]',
+      ),
+    resources: distinct(apiResourceGlob, MAX.globs)
+      .optional()
+      .describe(`Resources it covers. Default: all, in a Deny. Example: [pods, pods/log, deployments.apps]. ${RESOURCE_SYNTAX}`),
+    namespaces: distinct(namespaceGlob, MAX.globs)
+      .optional()
+      .describe(
+        'Namespaces it covers; * stands for any characters. What is in no namespace, or in all at once, lies in none of them; a Deny meets what is in all at once. Default: all, and what is in none. Example: [shop, team-*]',
+      ),
+    names: distinct(objectNameGlob, MAX.globs)
+      .optional()
+      .describe(
+        'Objects it covers by name; * stands for any characters. A list is of all names, but for one that asks for a single name (--field-selector metadata.name=NAME). Default: all. Example: [web-*]',
+      ),
+    nonResourcePaths: distinct(pathGlob, MAX.paths)
+      .optional()
+      .describe(
+        `Paths of the server that are no objects, to be read. What clients find the API by (/api, /apis, /openapi, /version) is open to whoever may do anything here. Default: none. Example: [/healthz, /metrics]. ${PATH_SYNTAX}`,
+      ),
+  }),
+  {
+    cel: 'has(self.verbs) || has(self.resources) || has(self.namespaces) || has(self.names) || has(self.nonResourcePaths)',
+    message: 'say what it covers: verbs, resources, namespaces, names or nonResourcePaths',
+    check: (self) => Object.values(self).some((value) => value !== undefined),
+  },
+);
+export type KubernetesSelector = z.infer<typeof KubernetesSelector>;
+
 const approvers = z.object({
   groups: distinct(sentence(256), MAX.approvers).optional().describe('Groups who may decide. Example: [dba]'),
   users: distinct(sentence(256), MAX.approvers).optional().describe('Users who may decide. Example: [jane@corp]'),
@@ -181,6 +219,11 @@ const approval = z.object({
     .describe('Who may decide too, once nobody has for some time. Default: nobody'),
 });
 
+function saysWhatItLetsThrough({ verbs, resources, namespaces, names, nonResourcePaths }: KubernetesSelector): boolean {
+  if (resources !== undefined) return verbs !== undefined;
+  return nonResourcePaths !== undefined && verbs === undefined && namespaces === undefined && names === undefined;
+}
+
 export const PolicyRule = withRules(
   z.object({
     name: shortName.describe('Name that agents, records and people are told; unique in the policy. Example: read-tickets'),
@@ -193,6 +236,9 @@ export const PolicyRule = withRules(
     sql: SqlSelector.optional().describe('Which SQL it covers, on a resource of protocol postgres; nowhere else.'),
     ssh: SshSelector.optional().describe(
       'What of SSH it covers, on a resource of protocol ssh; nowhere else. Default: all of it, in a Deny; required in other rules there.',
+    ),
+    kubernetes: KubernetesSelector.optional().describe(
+      'What of the Kubernetes API it covers, on a resource of protocol kubernetes; nowhere else. Default: all of it, in a Deny; required in other rules there.',
     ),
     onBehalfOf: OnBehalfOf.optional().describe(
       'Callers that it is about, by the token that identity demands; for all others the rule is not there. Default: whoever calls. Example: {groups: [support]}',
@@ -215,6 +261,19 @@ export const PolicyRule = withRules(
     message: 'a resource speaks one protocol; keep one of sql and ssh',
     fieldPath: '.ssh',
     check: (self) => self.sql === undefined || self.ssh === undefined,
+  },
+  {
+    cel: '!has(self.kubernetes) || !has(self.sql) && !has(self.ssh)',
+    message: 'a resource speaks one protocol; keep one of sql, ssh and kubernetes',
+    fieldPath: '.kubernetes',
+    check: (self) => self.kubernetes === undefined || (self.sql === undefined && self.ssh === undefined),
+  },
+  {
+    cel: "self.effect == 'Deny' || !has(self.kubernetes) || (has(self.kubernetes.resources) ? has(self.kubernetes.verbs) : has(self.kubernetes.nonResourcePaths) && !has(self.kubernetes.verbs) && !has(self.kubernetes.namespaces) && !has(self.kubernetes.names))",
+    message:
+      'a rule that lets something through says which verbs on which resources, for example {verbs: [get, list], resources: [pods]}; or nonResourcePaths alone',
+    fieldPath: '.kubernetes',
+    check: ({ effect, kubernetes }) => effect === 'Deny' || kubernetes === undefined || saysWhatItLetsThrough(kubernetes),
   },
   {
     cel: "self.effect != 'Allow' || !has(self.ssh) || !has(self.ssh.shell)",
