@@ -123,7 +123,8 @@ export function bodyFormat(mediaType: string | undefined, isPatch: boolean): Bod
 
 /** The Content-Type that goes upstream for a format. */
 export function mediaTypeOf(format: BodyFormat): string {
-  if (format === 'json' || format === 'yaml') return `application/${format}`;
+  // YAML is taken where it is JSON too, and goes on as that.
+  if (format === 'json' || format === 'yaml') return 'application/json';
   return format === 'apply-patch' ? 'application/apply-patch+yaml' : `application/${format}+json`;
 }
 

@@ -18,6 +18,13 @@ const REASONS = {
   OptionsTwice: [400, 'it has options in its parameters and in its body; keep one'],
   Body: [400, 'it has a body and its method takes none; leave it out'],
   BodyMissing: [400, 'it has no body and its method takes one'],
+  BodyTooLarge: [413, 'its body is too long, nested too deeply, or holds too many values'],
+  BodyUnreadable: [400, 'its body is not JSON in UTF-8; YAML that is not JSON too is not read, so send JSON'],
+  BodyAmbiguous: [
+    400,
+    'its body could be read in two ways: a key twice in one object, half a character, or a number that is not exact; write each once',
+  ],
+  BodyShape: [400, 'its body is not what is written there: an object, or the operations of a JSON Patch'],
   HeaderRepeated: [400, 'it has a header twice that says how it is read; keep one'],
   HeadersTooLarge: [431, 'its headers are too many or too long'],
   MethodOverride: [400, 'it asks for another method in a header; send that method itself'],

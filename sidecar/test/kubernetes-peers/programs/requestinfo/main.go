@@ -1,4 +1,5 @@
-// Tells how kube-apiserver reads things, one JSON line for each that comes in. "requests": {method, target}.
+// Tells how kube-apiserver reads things, one JSON line for each that comes in. "requests": {method, target};
+// "bodies": base64 of a body, read as JSON and as YAML.
 package main
 
 import (
@@ -14,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/klog/v2"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
 )
 
 type question struct{ Method, Target string }
@@ -45,11 +48,21 @@ func main() {
 		GrouplessAPIPrefixes: sets.NewString("api"),
 	}
 	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(nil, 1<<20)
+	lines.Buffer(nil, 8<<20)
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
 	encoder := json.NewEncoder(out)
 	for lines.Scan() {
+		if os.Args[1] == "bodies" {
+			var body []byte
+			if err := json.Unmarshal(lines.Bytes(), &body); err != nil {
+				panic(err)
+			}
+			if err := encoder.Encode(readBody(body)); err != nil {
+				panic(err)
+			}
+			continue
+		}
 		var asked question
 		if err := json.Unmarshal(lines.Bytes(), &asked); err != nil {
 			panic(err)
@@ -80,6 +93,28 @@ func read(resolver *request.RequestInfoFactory, asked question) answer {
 	err = metainternalversionscheme.ParameterCodec.DecodeParameters(req.URL.Query(), metav1.SchemeGroupVersion, &options)
 	if err != nil {
 		found.ListError = err.Error()
+	}
+	return found
+}
+
+type bodyAnswer struct {
+	JSON      any    `json:"json"`
+	JSONError string `json:"jsonError,omitempty"`
+	YAML      any    `json:"yaml"`
+	YAMLError string `json:"yamlError,omitempty"`
+}
+
+// The decoders of kube-apiserver, and strict: what they would only warn of is an error here.
+func readBody(body []byte) bodyAnswer {
+	var found bodyAnswer
+	strict, err := kjson.UnmarshalStrict(body, &found.JSON)
+	for _, each := range append(strict, err) {
+		if each != nil {
+			found.JSONError = each.Error()
+		}
+	}
+	if err := yaml.UnmarshalStrict(body, &found.YAML); err != nil {
+		found.YAMLError = err.Error()
 	}
 	return found
 }
