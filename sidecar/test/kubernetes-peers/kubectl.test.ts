@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { findProgram } from '@chaperone/testing';
 import { describe, expect, it } from 'vitest';
-import { startPodServer } from './server.ts';
+import { readRequest } from '../../src/kubernetes/actions/index.ts';
+import { type PodServer, startPodServer } from './server.ts';
 
 const KUBECTL = findProgram('kubectl');
 const BYTES = randomBytes(3_000_000);
@@ -51,6 +52,16 @@ async function echoed(port: number, bytes: Buffer): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** What it asked for, and that all of it is read. */
+function asked({ requests }: PodServer): string[] {
+  const all = requests.map(readRequest).map((request) => {
+    if (request.kind === 'refused') return request.code;
+    if (request.kind === 'path') return 'a path';
+    return [request.verb, request.resource, ...(request.parameters.get('command') ?? [])].join(' ');
+  });
+  return [...new Set(all)];
+}
+
 describe.skipIf(KUBECTL === undefined)('kubectl', () => {
   it.each([
     ['true', /^exec v5\.channel\.k8s\.io$/],
@@ -62,6 +73,7 @@ describe.skipIf(KUBECTL === undefined)('kubectl', () => {
     expect([stderr, status]).toEqual(['ran cat a b\ncommand terminated with exit code 7\n', 7]);
     expect(stdout.equals(BYTES)).toBe(true);
     expect(server.spoken.join()).toMatch(spoken);
+    expect(asked(server)).toEqual(['a path', 'get pods', 'exec pods cat a b']);
   });
 
   it.each([
@@ -75,6 +87,7 @@ describe.skipIf(KUBECTL === undefined)('kubectl', () => {
       expect((await echoed(port, BYTES)).equals(BYTES)).toBe(true);
       expect((await echoed(port, Buffer.from('again'))).toString()).toBe('again');
       expect(server.spoken).toEqual([spoken]);
+      expect(asked(server)).toEqual(['a path', 'get pods', 'portforward pods']);
     } finally {
       child.kill();
     }

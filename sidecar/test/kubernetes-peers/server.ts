@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { RawRequest } from '../../src/kubernetes/actions/index.ts';
 import { type Channel, chooseProtocol, decodeChannel, encodeChannel } from '../../src/kubernetes/wire/channels.ts';
 import { SpdyReader, type SpdyFrame, SpdyWriter } from '../../src/kubernetes/wire/spdy.ts';
 import { acceptKey, closeData, encodeFrame, OPCODE, WebSocketReader } from '../../src/kubernetes/wire/websocket.ts';
@@ -13,6 +14,8 @@ export interface PodServer extends AsyncDisposable {
   readonly url: string;
   /** What was spoken, one word for each connection: `exec v5.channel.k8s.io`. */
   readonly spoken: string[];
+  /** Every request, to be read. */
+  readonly requests: RawRequest[];
 }
 
 const POD = {
@@ -45,26 +48,35 @@ const TUNNEL = 'SPDY/3.1+portforward.k8s.io';
 
 export async function startPodServer(): Promise<PodServer> {
   const spoken: string[] = [];
+  const requests: RawRequest[] = [];
   const sockets = new Set<Duplex>();
-  const server: Server = createServer(({ url = '' }, response) => {
-    const [path = ''] = url.split('?');
+  const server: Server = createServer((request, response) => {
+    requests.push(rawOf(request));
+    const [path = ''] = (request.url ?? '').split('?');
     response.setHeader('content-type', 'application/json').end(JSON.stringify(DISCOVERY[path] ?? POD));
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     sockets.add(socket.on('error', () => socket.destroy()));
     if (head.length > 0) socket.unshift(head);
+    requests.push(rawOf(request));
     serveUpgrade(request, socket, spoken);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     spoken,
+    requests,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+function rawOf({ method = '', url = '', rawHeaders, headers }: IncomingMessage): RawRequest {
+  const list = rawHeaders.flatMap((name, at) => (at % 2 === 0 ? [[name, rawHeaders[at + 1] ?? ''] as const] : []));
+  return { method, target: url, headers: list, hasBody: Number(headers['content-length'] ?? 0) > 0 };
 }
 
 function serveUpgrade({ url = '', headers, rawHeaders }: IncomingMessage, socket: Duplex, spoken: string[]): void {
