@@ -25,7 +25,7 @@ function ask(line: string, body?: unknown): { request: ResourceRequest; body: Bo
   const [asked = '', target = ''] = line.split(' ');
   const [method = '', patch] = asked.split('/');
   const headers: HeaderList = [
-    ...(/[/](exec|attach|portforward)$/.test(target) ? ([['Upgrade', 'SPDY/3.1']] as const) : []),
+    ...(/[/](exec|attach|portforward)([?]|$)/.test(target) ? ([['Upgrade', 'SPDY/3.1']] as const) : []),
     ...(patch === undefined ? [] : ([['Content-Type', TYPES[patch] ?? '']] as const)),
   ];
   const request = readRequest({ method, target, headers, hasBody: body !== undefined });
@@ -58,6 +58,10 @@ describe('whatever rules say', () => {
     [`PATCH/json ${AGENTS}/secrets/a`, undefined, [{ op: 'add', path: '/data/x', value: 'eA==' }]],
     [`PATCH/strategic ${AGENTS}/pods/a/ephemeralcontainers`, 'EphemeralContainers', {}],
     [`GET ${AGENTS}/pods/a/ephemeralcontainers`, undefined],
+    [`POST ${AGENTS}/pods/a/exec?container=chaperone-sidecar&command=id`, 'OwnContainer'],
+    [`POST ${AGENTS}/pods/a/attach?container=chaperone-init`, 'OwnContainer'],
+    [`POST ${AGENTS}/pods/a/exec?container=app&command=chaperone-x`, undefined],
+    [`GET ${AGENTS}/pods/a/log?container=chaperone-sidecar`, undefined],
     // Kinds that nobody writes
     ['POST /apis/chaperone.dev/v1alpha1/namespaces/agents/accesspolicies', 'ProtectedKind', {}],
     ['PATCH/merge /apis/requests.chaperone.dev/v1/namespaces/agents/anything/a/status', 'ProtectedKind', {}],

@@ -13,6 +13,7 @@ const REASONS = {
   ForeignServiceAccount: 'a pod in it runs as a ServiceAccount other than default and that of the agent',
   ProtectedKind:
     'no agent changes who may do what in a cluster, what it takes in, its nodes, namespaces and volumes, or Chaperone',
+  OwnContainer: 'it enters the container that keeps the credentials of a pod; name another with -c',
   OwnNamespace: 'it is about the namespace of Chaperone itself',
   ProtectedSecret: 'a Secret is among it whose credential Chaperone holds for agents, so that they do not',
   AllNamespaces: 'it reaches into all namespaces at once, that of Chaperone too; name one',
@@ -70,6 +71,14 @@ const asksForToken: Check = (request, _, body) => {
 
 const entersPod: Check = (request) =>
   request.subresource === 'ephemeralcontainers' && changes(request) ? 'EphemeralContainers' : undefined;
+
+/** Names of what is injected into a governed pod begin so. Without a name the API server takes the only regular container. */
+const OWN_CONTAINERS = 'chaperone-';
+
+const entersSidecar: Check = ({ verb, parameters }) => {
+  const container = parameters.get('container')?.[0] ?? '';
+  return (verb === 'exec' || verb === 'attach') && container.startsWith(OWN_CONTAINERS) ? 'OwnContainer' : undefined;
+};
 
 /** Every write to them, of whatever subresource. */
 const PROTECTED_GROUPS: ReadonlySet<string> = new Set([
@@ -187,6 +196,7 @@ const CHECKS: readonly Check[] = [
   isProxy,
   asksForToken,
   entersPod,
+  entersSidecar,
   changesProtected,
   reachesOwn,
   reachesSecret,
