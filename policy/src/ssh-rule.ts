@@ -1,4 +1,4 @@
-import type { SshOperation, SshSelector } from '@chaperone/api';
+import { FILE_OPERATIONS, type SshOperation, type SshSelector } from '@chaperone/api';
 import type { AccessRule } from './access.ts';
 import type { Effect } from './action.ts';
 import { matchCommand, mayMatchCommand, parseCommandGlob } from './command-glob.ts';
@@ -10,6 +10,15 @@ const KINDS: ReadonlySet<string> = new Set<SshEffect['kind']>(['command', 'path'
 
 export function isOfSsh(effect: Effect): effect is SshEffect {
   return KINDS.has(effect.kind);
+}
+
+/** Whether it starts what does nothing but operations on files, each of which is judged: a right to one of them is enough. */
+export function carriesFiles({ kind, object }: Effect): boolean {
+  return kind === 'subsystem' && object === 'sftp';
+}
+
+export function isFileOperation(verb: string): boolean {
+  return FILE_OPERATIONS.some((operation) => operation === verb);
 }
 
 /** How a rule that says `ssh` meets effects of one kind. */
@@ -60,7 +69,8 @@ const ofPaths: Meeting = {
 };
 
 const ofSubsystems: Meeting = {
-  covers: ({ files, subsystems = [] }, { object }) => subsystems.includes(object) || (object === 'sftp' && files !== undefined),
+  covers: ({ files, subsystems = [] }, effect) =>
+    subsystems.includes(effect.object) || (carriesFiles(effect) && files !== undefined),
   touches: ({ subsystems = [] }, { object }) => subsystems.includes(object),
 };
 
@@ -79,7 +89,7 @@ const MEETINGS: Readonly<Record<SshEffect['kind'], Meeting>> = {
 export function sshVerbs({ commands, files, subsystems, forward, shell }: SshSelector): SshOperation[] {
   return [
     ...(commands ? (['exec'] as const) : []),
-    ...(files?.operations ?? (files ? (['read', 'write', 'list', 'delete'] as const) : [])),
+    ...(files?.operations ?? (files ? FILE_OPERATIONS : [])),
     ...(subsystems ? (['subsystem'] as const) : []),
     ...(forward ? (['forward'] as const) : []),
     ...(shell ? (['shell'] as const) : []),

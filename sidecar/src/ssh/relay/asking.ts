@@ -1,6 +1,6 @@
 import type { Unit } from '@chaperone/api';
 import type { Action, Effect } from '@chaperone/policy';
-import { type Exec, execAction, readExec } from '../actions/index.ts';
+import { type Exec, execAction, readExec, type Unknown } from '../actions/index.ts';
 import { encode, parse } from '../wire/channel-messages.ts';
 
 /** What an agent asks to run on a channel, and what of it goes upstream once it may. */
@@ -10,6 +10,8 @@ export interface Asking {
   readonly text: string;
   readonly bytes: number;
   readonly action: Action;
+  /** Why it cannot be told what a command runs. */
+  readonly unknown?: Unknown;
   /** What runs, as people approve it. */
   readonly send: string;
   /** The request that goes upstream. */
@@ -59,6 +61,7 @@ function readCommand(command: Buffer): Asking {
     action: isOldScp(exec)
       ? { effects: [], notAnalysable: 'it copies by the old protocol of scp; leave -O out' }
       : execAction(exec, command),
+    ...(exec.kind === 'unknown' && { unknown: exec }),
     send: send.toString(),
     request: 'exec',
     payload: encode.exec(send),
@@ -70,4 +73,9 @@ function readCommand(command: Buffer): Asking {
 /** It names files within its stream, where nobody reads them here. */
 function isOldScp(exec: Exec): boolean {
   return exec.kind === 'transfer' && exec.transfer.protocol === 'scp';
+}
+
+/** A command with a terminal is as little to be seen through as a shell. */
+export function withTerminal(action: Action): Action {
+  return { ...action, effects: [...action.effects, { verb: 'shell', object: '', via: 'direct', kind: 'shell' }] };
 }

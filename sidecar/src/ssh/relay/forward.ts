@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import { type Effect, judge } from '@chaperone/policy';
+import { type Effect, type GrantedResource, judge, type Verdict } from '@chaperone/policy';
 import type { ChannelHandler, ChannelRequest } from '../wire/channel.ts';
 import type { Channel } from '../wire/channel.ts';
 import { encode, type Forward, OPEN_FAILURE, parse } from '../wire/channel-messages.ts';
@@ -15,6 +15,23 @@ export interface ForwardContext extends ProgramContext {
 
 const UNIT = 'forward';
 
+/** The verdict on the upstream of a protected resource. */
+export const PROTECTED: Verdict = {
+  verdict: 'deny',
+  code: 'NotGranted',
+  reason: 'it is the upstream of a protected resource',
+  effects: [],
+};
+
+/** What agents reach by a proxy of ours is reached by no other way. */
+export function isProtected(resources: readonly GrantedResource[], host: string, port: number): boolean {
+  const name = host.toLowerCase().replace(/[.]$/, '');
+  return resources.some(
+    ({ hosts, port: own, upstream }) =>
+      (own === port && hosts.includes(name)) || (upstream.port === port && upstream.host.toLowerCase() === name),
+  );
+}
+
 /**
  * A connection that an agent wants through the server (`ssh -L`, `ssh -W`; RFC 4254, section 7.2). It is judged by the address as the
  * agent wrote it, and opened on neither side before that is allowed. What goes through it is opaque: bytes are counted.
@@ -27,7 +44,7 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
   const effect: Effect = { verb: 'forward', object, via: 'direct', kind: 'address' };
   const { records, access, approval, shown } = context;
   const verdict = context.isProtected(forward.host, forward.port)
-    ? ({ verdict: 'deny', code: 'NotGranted', reason: 'it is the upstream of a protected resource', effects: [] } as const)
+    ? PROTECTED
     : shown.verdict(judge(access(), { effects: [effect] }));
   const text = `forward to ${object}`;
   const action = await records.judged({ text, bytes: offer.payload.length, verdict, writes: true });
@@ -64,7 +81,7 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
 }
 
 /** `host:port` as rules name it; undefined: no name and no address in its one usual form, so that somebody could read another into it. */
-export function addressOf({ host, port }: Forward): string | undefined {
+export function addressOf({ host, port }: Pick<Forward, 'host' | 'port'>): string | undefined {
   const name = host.toLowerCase().replace(/[.]$/, '');
   if (isIPv6(name)) return name.startsWith('::ffff:') ? undefined : `[${name}]:${port}`;
   const isName = /^[a-z0-9_-]+([.][a-z0-9_-]+)*$/.test(name) && !/(^|[.])(0x[0-9a-f]*|[0-9]+)$/.test(name);

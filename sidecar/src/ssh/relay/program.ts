@@ -1,4 +1,4 @@
-import { type Action, type Access, judge } from '@chaperone/policy';
+import { type Access, judge } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
 import type { Clock } from '../../platform.ts';
 import { RecordingError } from '../../recording/recorder.ts';
@@ -8,7 +8,7 @@ import { encode, parse, type Terminal, type Variable } from '../wire/channel-mes
 import type { OpenResult } from '../wire/channels.ts';
 import type { SshApproval } from './approval.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
-import { type Asking, readAsking } from './asking.ts';
+import { type Asking, readAsking, withTerminal } from './asking.ts';
 import { FileSession } from './file-session.ts';
 import type { Shown } from './shown.ts';
 import { Streams } from './streams.ts';
@@ -174,11 +174,11 @@ export class Program implements ChannelHandler {
 
   async #run(asking: Asking): Promise<void> {
     const { records, approval, shown, access } = this.#c;
-    const action = this.#withTerminal(asking.action);
+    const action = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
-    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict), asking, number);
+    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict, asking.unknown), asking, number);
     if (verdict.verdict === 'approve') {
       const asked = {
         action: number,
@@ -196,12 +196,6 @@ export class Program implements ChannelHandler {
     } else this.#mayRun = () => judge(access(), action).verdict === 'allow';
     if (this.#isGone) return this.#finish({ error: { code: 'AgentClosed', message: 'the agent was gone; it did not run' } });
     return this.#start(asking, number);
-  }
-
-  /** A command with a terminal is as little to be seen through as a shell. */
-  #withTerminal(action: Action): Action {
-    if (this.#terminal === undefined) return action;
-    return { ...action, effects: [...action.effects, { verb: 'shell', object: '', via: 'direct', kind: 'shell' }] };
   }
 
   #state(): Record<string, string> {

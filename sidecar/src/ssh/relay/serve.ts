@@ -12,7 +12,7 @@ import type { Offer } from '../wire/channels.ts';
 import type { Connection } from '../wire/connection.ts';
 import { DISCONNECT } from '../wire/error.ts';
 import { SshApproval } from './approval.ts';
-import { type ForwardContext, serveForward } from './forward.ts';
+import { type ForwardContext, isProtected, serveForward } from './forward.ts';
 import type { HostKey } from './host-key.ts';
 import { Program } from './program.ts';
 import { Shown } from './shown.ts';
@@ -174,7 +174,7 @@ class SshSession {
       gone: this.#over.promise,
       onFault: (error) => this.#fault(error),
       onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
-      isProtected: (host, port) => this.#isProtected(host, port),
+      isProtected: (host, port) => isProtected(this.#c.snapshot()?.resources ?? [], host, port),
     };
     return 'accept';
   }
@@ -218,15 +218,6 @@ class SshSession {
       return offer.refuse({ code: OPEN_FAILURE.unknownChannelType, text: 'chaperone: this is not forwarded' });
     this.#track(serveForward(context, offer).catch((error: unknown) => this.#fault(error)));
     return undefined;
-  }
-
-  /** What agents reach by a proxy of ours is reached by no other way. */
-  #isProtected(host: string, port: number): boolean {
-    const name = host.toLowerCase().replace(/[.]$/, '');
-    return (this.#c.snapshot()?.resources ?? []).some(
-      ({ hosts, port: own, upstream }) =>
-        (own === port && hosts.includes(name)) || (upstream.port === port && upstream.host.toLowerCase() === name),
-    );
   }
 
   #upstreamEnded(resource: GrantedResource, error: UpstreamError): void {
