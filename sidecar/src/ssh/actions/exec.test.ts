@@ -18,6 +18,7 @@ describe('an exec request', () => {
     ['scp -t -- -x', ['write path ']],
     ['rsync --server --sender -vlogDtpre.iLsfxCIvu . /srv/a', ['read path /srv/a']],
     ['rsync --server -vlogDtpre.iLsfxCIvu --delete . /srv/a', ['write path /srv/a', 'delete path /srv/a']],
+    ['rsync --server -vr --force . /srv/a', ['write path /srv/a', 'delete path /srv/a']],
     ["git-upload-pack '/srv/a b.git'", ['read path /srv/a b.git']],
     ["git receive-pack '/srv/a.git'", ['write path /srv/a.git']],
     ['/usr/lib/openssh/sftp-server', ['subsystem subsystem sftp']],
