@@ -1,5 +1,6 @@
+import type { GrantedResource } from '@chaperone/policy';
 import { describe, expect, it } from 'vitest';
-import { addressOf } from './forward.ts';
+import { addressOf, isProtected } from './forward.ts';
 
 const address = (host: string): string | undefined => addressOf({ host, port: 443 });
 
@@ -30,5 +31,25 @@ describe('where an agent wants to be led', () => {
     'corp:22',
   ])('is nowhere where it can be read in two ways: %j', (host) => {
     expect(address(host)).toBeUndefined();
+  });
+});
+
+describe('a resource that is granted', () => {
+  const resources = [
+    { hosts: ['orders-db'], port: 5432, upstream: { host: 'db.corp', port: 6432 } },
+    { hosts: ['web-1', 'web.corp'], port: 22, upstream: { host: '10.0.4.17', port: 2222 } },
+  ] as unknown as GrantedResource[];
+
+  it.each<[string, number, boolean]>([
+    ['db.corp', 6432, true],
+    ['DB.corp.', 6432, true],
+    ['10.0.4.17', 2222, true],
+    ['orders-db', 5432, true],
+    ['web.corp', 22, true],
+    ['db.corp', 5432, false],
+    ['web-1', 2222, false],
+    ['other.corp', 22, false],
+  ])('is led to by no forward: %s:%i %s', (host, port, expected) => {
+    expect(isProtected(resources, host, port)).toBe(expected);
   });
 });

@@ -118,7 +118,9 @@ export class Program implements ChannelHandler {
     this.#c.onActivity();
     if (ASKING.has(name)) return this.#ask(readAsking(name, payload), reply);
     if (PASSED_ON.has(name)) return this.#pass(name, payload, reply);
-    reply?.(this.#prepare(name, payload));
+    // Clients send variables without asking whether they count.
+    const counts = this.#prepare(name, payload);
+    reply?.(counts);
   }
 
   onClose(): void {

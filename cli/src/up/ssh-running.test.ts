@@ -1,9 +1,9 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { eventually, hasSshd, startSshd, temporaryDirectory, type TestSshd } from '@chaperone/testing';
+import { eventually, freePort, hasSshd, startSshd, temporaryDirectory, type TestSshd } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Up } from '../program.test-support.ts';
 
@@ -14,7 +14,7 @@ interface Live {
   readonly ended: Promise<number | null>;
 }
 
-describe.runIf(hasSshd)('a policy that changes while something runs over SSH', { timeout: 60_000 }, () => {
+describe.runIf(hasSshd)('what runs over SSH', { timeout: 60_000 }, () => {
   let folder: Awaited<ReturnType<typeof temporaryDirectory>>;
   let sshd: TestSshd;
   let up: Awaited<ReturnType<typeof Up.start>>;
@@ -53,7 +53,7 @@ spec:
   agents: {serviceAccounts: [support-agent]}
   reveal: [${reveal}]
   rules:
-  - {name: stays, effect: Allow, ${on}, ssh: {commands: [cat -u]}}
+  - {name: stays, effect: Allow, ${on}, ssh: {commands: [cat -u, cat /proc/self/environ]}}
 ${rules.replaceAll('ON', on)}`,
     );
   };
@@ -75,29 +75,66 @@ ${rules.replaceAll('ON', on)}`,
   });
 
   const port = (): number => (echo.address() as AddressInfo).port;
-  const ssh = (...args: readonly string[]): Live => {
+  const ssh = (args: readonly string[]): Live => {
     const proxy = (up.ready.resources[0]?.address ?? '').split(':')[1] ?? '';
     const settings = [`UserKnownHostsFile=${path('data/known_hosts')}`, 'StrictHostKeyChecking=yes', 'BatchMode=yes'];
     const options = settings.flatMap((setting) => ['-o', setting]);
-    const child = spawn('ssh', ['-F', 'none', ...options, '-p', proxy, 'bot@127.0.0.1', ...args], { stdio: 'pipe' });
+    const child = spawn('ssh', ['-F', 'none', ...options, '-p', proxy, ...args], {
+      stdio: 'pipe',
+      env: { PATH: process.env['PATH'] ?? '', SSH_AUTH_SOCK: path('agent.sock'), DISPLAY: '127.0.0.1:9' },
+    });
     const shown = { out: '', err: '' };
     child.stdin.on('error', () => undefined);
     child.stdout.on('data', (text: Buffer) => (shown.out += text.toString()));
     child.stderr.on('data', (text: Buffer) => (shown.err += text.toString()));
     return { child, shown, ended: once(child, 'close').then(([code]) => code as number | null) };
   };
+  const run = (command: string, options: readonly string[] = []): Live => ssh([...options, 'bot@127.0.0.1', command]);
   const says = async ({ child, shown }: Live, text: string, answer = text): Promise<void> => {
     child.stdin.write(text);
     await eventually(`the answer ${answer}`, () => Promise.resolve(shown.out.endsWith(answer) || undefined));
   };
 
-  test('cuts what it does not allow any more at its next byte, and what it would mask otherwise', async () => {
-    const [goes, stays, tunnel] = [ssh('cat'), ssh('cat', '-u'), ssh('-W', `127.0.0.1:${port()}`)];
+  test('has no socket, agent, display or variable of the client, and leads to none of the host', async () => {
+    // The first is the client's own agent, which it asks for keys.
+    const [agent, inside] = [createServer((socket) => socket.destroy()), createServer((socket) => socket.destroy())];
+    let reached = 0;
+    inside.on('connection', () => reached++);
+    await once(agent.listen(path('agent.sock')), 'listening');
+    await once(inside.listen(path('inside.sock')), 'listening');
+    const from = await freePort();
+    const options = [
+      '-A',
+      '-Y',
+      '-o',
+      'SetEnv=LD_PRELOAD=/tmp/x.so BASH_ENV=/tmp/x TZ=UTC',
+      '-L',
+      `127.0.0.1:${from}:${path('inside.sock')}`,
+    ];
+    const environ = run('cat /proc/self/environ', options);
+    expect([await environ.ended, environ.shown.out.split('\0')]).toEqual([0, expect.arrayContaining(['TZ=UTC'])]);
+    expect(environ.shown.out).not.toMatch(/SSH_AUTH_SOCK|DISPLAY|LD_PRELOAD|BASH_ENV/);
+
+    const live = run('cat -u', options);
+    await says(live, 'ready\n');
+    const led = connect(from, '127.0.0.1')
+      .on('error', () => undefined)
+      .on('data', () => undefined);
+    await once(led, 'close');
+    expect(live.shown.err).toContain('unknown channel type');
+    live.child.stdin.end();
+    expect([await live.ended, reached]).toEqual([0, 0]);
+    agent.close();
+    inside.close();
+  });
+
+  test('is cut where a changed policy does not allow it any more, at its next byte, or would mask it otherwise', async () => {
+    const [goes, stays, tunnel] = [run('cat'), run('cat -u'), ssh(['-W', `127.0.0.1:${port()}`, 'bot@127.0.0.1'])];
     for (const live of [goes, stays, tunnel]) await says(live, '4111 1111 1111 1111\n');
 
     await manifests('', 'pci.card');
     await eventually('the new policy', async () => {
-      const next = ssh('cat');
+      const next = run('cat');
       next.child.stdin.end();
       return (await next.ended) === 126 || undefined;
     });
@@ -117,7 +154,7 @@ ${rules.replaceAll('ON', on)}`,
       return Promise.race([stays.ended, Promise.resolve(undefined)]);
     });
     expect(stays.shown.err).toContain('the policy changed while it ran');
-    const masked = ssh('cat', '-u');
+    const masked = run('cat -u');
     await says(masked, '4111 1111 1111 1111\n', '*****\n');
     masked.child.kill();
   });
