@@ -14,6 +14,11 @@ interface Live {
   readonly ended: Promise<number | null>;
 }
 
+const says = async ({ child, shown }: Live, text: string, answer = text): Promise<void> => {
+  child.stdin.write(text);
+  await eventually(`the answer ${answer}`, () => Promise.resolve(shown.out.endsWith(answer) || undefined));
+};
+
 describe.runIf(hasSshd)('what runs over SSH', { timeout: 60_000 }, () => {
   let folder: Awaited<ReturnType<typeof temporaryDirectory>>;
   let sshd: TestSshd;
@@ -90,11 +95,6 @@ ${rules.replaceAll('ON', on)}`,
     return { child, shown, ended: once(child, 'close').then(([code]) => code as number | null) };
   };
   const run = (command: string, options: readonly string[] = []): Live => ssh([...options, 'bot@127.0.0.1', command]);
-  const says = async ({ child, shown }: Live, text: string, answer = text): Promise<void> => {
-    child.stdin.write(text);
-    await eventually(`the answer ${answer}`, () => Promise.resolve(shown.out.endsWith(answer) || undefined));
-  };
-
   test('has no socket, agent, display or variable of the client, and leads to none of the host', async () => {
     // The first is the client's own agent, which it asks for keys.
     const [agent, inside] = [createServer((socket) => socket.destroy()), createServer((socket) => socket.destroy())];

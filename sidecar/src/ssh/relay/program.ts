@@ -193,6 +193,7 @@ export class Program implements ChannelHandler {
         unit: asking.unit,
         verdict,
         text: asking.send,
+        unknown: asking.unknown,
         state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
         isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
       };

@@ -122,20 +122,20 @@ describe.skipIf(!SFTP_SERVER)('what a rule denies', () => {
   });
 });
 
-describe.skipIf(!SFTP_SERVER)('a policy that changes while files are open', () => {
-  /** A session with the file open to read and write, a directory to list, and a judge whose rules can be others. */
-  async function open(rules: FileRule[], approve?: () => Promise<boolean>) {
-    const judge = judgeBy(rules, approve);
-    const session = await aSession(undefined, { judge });
-    const { client } = session;
-    const file = await client.open('file', FLAG.read | FLAG.write);
-    const list = await client.request(TYPE.opendir, string('.'));
-    return { session, client, judge, file, list };
-  }
+/** A session with the file open to read and write, a directory to list, and a judge whose rules can be others. */
+async function anOpenFile(rules: FileRule[], approve?: () => Promise<boolean>) {
+  const judge = judgeBy(rules, approve);
+  const session = await aSession(undefined, { judge });
+  const { client } = session;
+  const file = await client.open('file', FLAG.read | FLAG.write);
+  const list = await client.request(TYPE.opendir, string('.'));
+  return { ...session, judge, file, list, [Symbol.asyncDispose]: () => session[Symbol.asyncDispose]() };
+}
 
+describe.skipIf(!SFTP_SERVER)('a policy that changes while files are open', () => {
   it('refuses what is open on a path that rules do not allow any more, by every request but its closing', async () => {
-    const { session, client, judge, file, list } = await open([['Allow', [...ALL], ['/**']]]);
-    await using _ = session;
+    await using session = await anOpenFile([['Allow', [...ALL], ['/**']]]);
+    const { client, judge, file, list } = session;
     expect(await read(client, file, 0, 3)).toMatchObject({ text: 'con' });
     judge.change([['Allow', ['write', 'list'], ['/**']]]);
     const handle = string(file.text);
@@ -158,8 +158,8 @@ describe.skipIf(!SFTP_SERVER)('a policy that changes while files are open', () =
   });
 
   it('refuses to list and to copy into what it does not allow any more', async () => {
-    const { session, client, judge, file, list } = await open([['Allow', [...ALL], ['/**']]]);
-    await using _ = session;
+    await using session = await anOpenFile([['Allow', [...ALL], ['/**']]]);
+    const { client, judge, file, list } = session;
     const to = await client.open('new', CREATE);
     judge.change([
       ['Allow', ['read', 'write'], [join(session.root, 'file')]],
@@ -172,12 +172,10 @@ describe.skipIf(!SFTP_SERVER)('a policy that changes while files are open', () =
 
   it('leaves alone what people agreed to while it is a matter for people, and not what they were never asked', async () => {
     const asked: FileRule[] = [['RequireApproval', [...ALL], ['/**']]];
-    const approved = await open(asked, () => Promise.resolve(true));
-    await using _ = approved.session;
+    await using approved = await anOpenFile(asked, () => Promise.resolve(true));
     approved.judge.change([...asked, ['Allow', ['list'], ['/elsewhere']]]);
     expect((await read(approved.client, approved.file, 0, 3)).text).toBe('con');
-    const allowed = await open([['Allow', [...ALL], ['/**']]]);
-    await using __ = allowed.session;
+    await using allowed = await anOpenFile([['Allow', [...ALL], ['/**']]]);
     allowed.judge.change([...asked, ['Allow', [...ALL], ['/**']]]);
     expect(await read(allowed.client, allowed.file, 0, 3)).toMatchObject({ code: permissionDenied });
     allowed.judge.change([['Allow', [...ALL], ['/**']]]);

@@ -18,7 +18,11 @@ export interface Refusal {
 export function refusalOf(verdict: Verdict, unknown?: Unknown): Refusal {
   const code = verdict.code as AgentCode;
   if (code === 'NotAnalysable') return { code, verdict, reason: verdict.reason };
-  return { code, verdict, ...(unknown !== undefined && { reason: `what it runs cannot be told, since ${unknown.why}` }) };
+  return { code, verdict, ...(unknown !== undefined && { reason: untold(unknown) }) };
+}
+
+export function untold({ why }: Unknown): string {
+  return `what it runs cannot be told, since ${why}`;
 }
 
 /** All that this proxy itself says to an agent of one session. `reference` names the record. */
