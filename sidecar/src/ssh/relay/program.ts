@@ -186,7 +186,7 @@ export class Program implements ChannelHandler {
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
     if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict, asking.unknown), asking, number);
-    this.#stands = standing(access, action, verdict.verdict === 'approve', masksOf);
+    this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
     if (verdict.verdict === 'approve') {
       const asked = {
         action: number,
