@@ -18,6 +18,7 @@ interface Done {
 
 /** Where a tool runs: against the server itself or through the proxy. The host is called `host` on both. */
 interface Side {
+  readonly port: number;
   readonly config: string;
   /** The server's directory. */
   readonly there: string;
@@ -37,7 +38,7 @@ const on = (...words: string[]): Step => ['ssh', 'host', ...words];
 const scp = (...args: string[]): Step => ['scp', ...args];
 const at = ({ there }: Side, path = ''): string => `host:${there}/${path}`;
 
-function makeSide(root: string, name: string, lines: readonly string[]): Side {
+function makeSide(root: string, name: string, port: number, lines: readonly string[]): Side {
   const [there, here] = [join(root, name, 'there'), join(root, name, 'here')];
   for (const path of ['tree/sub', 'tree/empty', 'empty', 'bin']) mkdirSync(join(there, path), { recursive: true });
   mkdirSync(join(here, 'upload/sub'), { recursive: true });
@@ -59,8 +60,20 @@ function makeSide(root: string, name: string, lines: readonly string[]): Side {
   for (const [script, text] of Object.entries(scripts))
     writeFileSync(join(there, 'bin', script), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
   const config = join(root, `${name}.config`);
-  writeFileSync(config, ['Host host', 'HostName 127.0.0.1', 'BatchMode yes', 'IdentitiesOnly yes', ...lines, ''].join('\n'));
-  return { config, there, here };
+  writeFileSync(
+    config,
+    [
+      'Host host',
+      `Port ${port}`,
+      'HostName 127.0.0.1',
+      'BatchMode yes',
+      'IdentitiesOnly yes',
+      'KexAlgorithms curve25519-sha256',
+      ...lines,
+      '',
+    ].join('\n'),
+  );
+  return { port, config, there, here };
 }
 
 /** Every file below a directory: mode, whether its time was kept, and content. */
@@ -137,13 +150,12 @@ describe.runIf(hasSshd)('stock tools do through chaperone up what they do direct
     writeFileSync(join(root, 'key'), sshd.privateKey, { mode: 0o600 });
     const up = made.use(await Up.start(join(root, 'manifests'), data));
     const port = (up.ready.resources[0]?.address ?? '').split(':')[1] ?? '';
-    direct = makeSide(root, 'direct', [
-      `Port ${sshd.port}`,
+    direct = makeSide(root, 'direct', sshd.port, [
       `User ${sshd.user}`,
       `IdentityFile ${join(root, 'key')}`,
       `UserKnownHostsFile ${join(root, 'known_hosts')}`,
     ]);
-    through = makeSide(root, 'through', [`Port ${port}`, 'User bot', `UserKnownHostsFile ${join(data, 'known_hosts')}`]);
+    through = makeSide(root, 'through', Number(port), ['User bot', `UserKnownHostsFile ${join(data, 'known_hosts')}`]);
     cpSync(direct.here, through.here, { recursive: true, preserveTimestamps: true });
   });
   afterAll(() => made.disposeAsync());
@@ -299,6 +311,21 @@ describe.runIf(hasSshd)('stock tools do through chaperone up what they do direct
   ])('not with a way %s', async (_, step, code, why) => {
     const display = { DISPLAY: ':7', SSH_AUTH_SOCK: '/nonexistent/agent' };
     expect(await run(through, step(), '', display)).toEqual({ code, out: '', err: expect.stringMatching(why) });
+  });
+
+  test('while strangers hold all connections on which nobody is let in', async () => {
+    let closed = 0;
+    const sockets = Array.from({ length: 100 }, () =>
+      connect(through.port, '127.0.0.1')
+        .on('error', () => undefined)
+        .on('close', () => closed++)
+        .resume(),
+    );
+    for (const socket of sockets) socket.write('SSH-2.0-stranger\r\n');
+    await eventually('the first of them to give way', () => (closed >= 36 ? true : undefined));
+    expect(await run(through, on('echo in'))).toEqual({ code: 0, out: 'in\n', err: '' });
+    expect(closed).toBeLessThan(50);
+    for (const socket of sockets) socket.destroy();
   });
 
   test('not with a way to a socket of the host', async () => {

@@ -32,6 +32,8 @@ export interface SshContext extends SessionContext {
   readonly reached: (resource: GrantedResource, error: UpstreamError | undefined) => void;
 }
 
+/** Half of OpenSSH's LoginGraceTime: programs answer at once, and a person may have a token to find. */
+const LOGIN_MS = 60_000;
 const ANYTHING = ['none', 'publickey', 'password', 'keyboard-interactive'] as const;
 
 /** Whom an agent is let in as, and with what it may do. */
@@ -89,6 +91,7 @@ class SshSession {
         // Keys are no tokens, and each that a client offers would use up a try.
         methods: resource()?.access.identity === undefined ? ANYTHING : ['none', 'password', 'keyboard-interactive'],
         prompt: 'Token: ',
+        loginGraceMs: LOGIN_MS,
         onQuestion: (question) => this.#question(question),
         onAuthenticated: () => undefined,
         onOffer: (offer) => this.#offer(offer),
