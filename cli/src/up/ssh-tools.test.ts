@@ -34,6 +34,19 @@ const READS_CONFIG: ReadonlySet<string> = new Set(['ssh', 'scp', 'sftp']);
 const OLD = Date.UTC(2023, 0) / 1000;
 const MANY = Buffer.alloc(20_000_000, 'a line of text that is no number\n');
 
+const BATCH = `mkdir made
+put up made/by-sftp
+put -p up made/kept
+rename made/by-sftp made/renamed
+chmod 600 made/renamed
+get made/renamed back
+get -r tree by-sftp
+ls -1 made
+-rm nothing
+rm made/kept
+-rmdir made
+get nothing`;
+
 const on = (...words: string[]): Step => ['ssh', 'host', ...words];
 const scp = (...args: string[]): Step => ['scp', ...args];
 const at = ({ there }: Side, path = ''): string => `host:${there}/${path}`;
@@ -73,6 +86,7 @@ function makeSide(root: string, name: string, port: number, lines: readonly stri
       '',
     ].join('\n'),
   );
+  writeFileSync(`${config}.batch`, `cd ${there}\n${BATCH}`);
   return { port, config, there, here };
 }
 
@@ -269,6 +283,7 @@ describe.runIf(hasSshd)('stock tools do through chaperone up what they do direct
         ['git', 'clone', '-q', at(s, 'nothing.git'), 'not-there'],
       ],
     ],
+    ['sftp: a batch', ({ config }) => [['sftp', '-b', `${config}.batch`, 'host']]],
     ['connections through the host', () => [['ssh', '-W', `127.0.0.1:${echoPort()}`, 'host']], MANY.subarray(0, 500_000)],
   ];
   test.each([...COMMANDS, ...COPIES, ...OTHERS])('%s', async (_, steps, input) => {

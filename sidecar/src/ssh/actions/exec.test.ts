@@ -14,6 +14,7 @@ describe('an exec request', () => {
     ['scp -t /srv/x', ['subsystem subsystem sftp']],
     ['scp -r -p -f /srv/x/ y', ['subsystem subsystem sftp']],
     ['rsync --server --sender -vlogDtpre.iLsfxCIvu . /srv/a', ['read path /srv/a']],
+    ['rsync --server --sender -vlogDtpre.iLsfxCIvu --info=STATS0 . /srv//a/', ['read path /srv/a']],
     ['rsync --server -vlogDtpre.iLsfxCIvu --delete . /srv/a', ['write path /srv/a', 'delete path /srv/a']],
     ['git-upload-pack x', ['read path ']],
     ['git-upload-pack /srv/../x', ['read path ']],
