@@ -3,7 +3,7 @@ import type { Action, AskingRule, Effect, JudgedEffect, Verdict } from './action
 import { accessOnBehalfOf } from './caller.ts';
 import { canonicalJson, compare } from './canonical.ts';
 import { covers, denies, touches } from './rule.ts';
-import { carriesFiles, isFileOperation } from './ssh-rule.ts';
+import { startedBy } from './ssh-rule.ts';
 
 /** Outcomes of one effect; the worst one of an action is its verdict, in this order. */
 const SEVERITY = ['DeniedByRule', 'NoRuleAllows', 'NotGranted', 'ApprovalPending', 'Allowed'] as const;
@@ -69,7 +69,8 @@ const VERDICTS: Readonly<Record<Outcome, JudgedEffect['verdict']>> = {
 
 function judgeEffect(access: Access, effect: Effect): Judged {
   if (effect.via === 'view') return { effect, outcome: 'Allowed', granted: true };
-  const granted = isGranted(access, effect);
+  const { statements } = access.ceiling;
+  const granted = statements.includes('*') || startedBy(effect).some((verb) => statements.includes(verb));
   const having = (wanted: AccessRule['effect']): AccessRule[] => access.rules.filter((rule) => rule.effect === wanted);
   const asking = having('RequireApproval').filter((rule) => touches(rule, effect));
   const denying = first(having('Deny').filter((rule) => touches(rule, effect))) ?? first(asking.filter(denies));
@@ -80,12 +81,6 @@ function judgeEffect(access: Access, effect: Effect): Judged {
   const approval = first(asking);
   if (approval) return { effect, outcome: 'ApprovalPending', rule: approval, asking, granted };
   return { effect, outcome: 'Allowed', rule: covering, granted };
-}
-
-function isGranted({ ceiling: { statements } }: Access, effect: Effect): boolean {
-  return (
-    statements.includes('*') || statements.includes(effect.verb) || (carriesFiles(effect) && statements.some(isFileOperation))
-  );
 }
 
 /** The same rule is named whatever order they came in. */

@@ -228,6 +228,18 @@ describe('on a resource that speaks ssh', () => {
     const access = compileAccess({ agent: anAgent(), policies: [aPolicy({ rules: [aRuleOf(LOOK)] })], resource: granted });
     expect(access.ok && access.access.ceiling.statements).toEqual(['list', 'read']);
   });
+
+  it.each([
+    ['read', subsystem('sftp'), 'allow'],
+    ['exec', subsystem('sftp'), 'deny'],
+    ['read', subsystem('netconf'), 'deny'],
+    ['subsystem', subsystem('netconf'), 'allow'],
+  ] as const)('a grant of %s lets %j start: %s', (operation, effect, expected) => {
+    const granted = aResource({ ...resource.spec, grantedTo: [{ namespace: 'agents', operations: [operation] }] });
+    const rules = [aRuleOf({ ssh: { files: { operations: ['read'], paths: ['/**'] }, subsystems: ['netconf'] } })];
+    const access = compileAccess({ agent: anAgent(), policies: [aPolicy({ rules })], resource: granted });
+    expect(access.ok && judge(access.access, { effects: [effect] }).verdict).toBe(expected);
+  });
 });
 
 describe('covers and touches', () => {

@@ -12,15 +12,6 @@ export function isOfSsh(effect: Effect): effect is SshEffect {
   return KINDS.has(effect.kind);
 }
 
-/** Whether it starts what does nothing but operations on files, each of which is judged: a right to one of them is enough. */
-export function carriesFiles({ kind, object }: Effect): boolean {
-  return kind === 'subsystem' && object === 'sftp';
-}
-
-export function isFileOperation(verb: string): boolean {
-  return FILE_OPERATIONS.some((operation) => operation === verb);
-}
-
 /** How a rule that says `ssh` meets effects of one kind. */
 interface Meeting {
   readonly covers: (ssh: SshSelector, effect: SshEffect, rule: AccessRule['effect']) => boolean;
@@ -68,9 +59,11 @@ const ofPaths: Meeting = {
   },
 };
 
+/** Each file that goes through it is judged by itself. */
+const SFTP = 'sftp';
+
 const ofSubsystems: Meeting = {
-  covers: ({ files, subsystems = [] }, effect) =>
-    subsystems.includes(effect.object) || (carriesFiles(effect) && files !== undefined),
+  covers: ({ files, subsystems = [] }, { object }) => subsystems.includes(object) || (object === SFTP && files !== undefined),
   touches: ({ subsystems = [] }, { object }) => subsystems.includes(object),
 };
 
@@ -84,6 +77,11 @@ const MEETINGS: Readonly<Record<SshEffect['kind'], Meeting>> = {
   address: { covers: isForwarded, touches: isForwarded },
   shell: { covers: ({ shell }, _, rule) => shell === true && rule !== 'Allow', touches: ({ shell }) => shell === true },
 };
+
+/** What an owner may have granted that an effect is part of: whoever may do anything to files may start what does it. */
+export function startedBy({ verb, kind, object }: Effect): readonly string[] {
+  return kind === 'subsystem' && object === SFTP ? [verb, ...FILE_OPERATIONS] : [verb];
+}
 
 /** Verbs that a rule is about. */
 export function sshVerbs({ commands, files, subsystems, forward, shell }: SshSelector): SshOperation[] {

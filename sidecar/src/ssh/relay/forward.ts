@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import { type Effect, type GrantedResource, judge, type Verdict } from '@chaperone/policy';
+import { type Effect, judge, type Verdict } from '@chaperone/policy';
 import type { ChannelHandler, ChannelRequest } from '../wire/channel.ts';
 import type { Channel } from '../wire/channel.ts';
 import { encode, type Forward, OPEN_FAILURE, parse } from '../wire/channel-messages.ts';
@@ -11,11 +11,10 @@ import { type Refusal, refusalOf, textOf } from './texts.ts';
 
 export interface ForwardContext extends ProgramContext {
   /** Whether an address is one that agents reach in another way, or not at all, whatever rules say. */
-  readonly isProtected: (host: string, port: number) => boolean;
+  readonly isProtected: (address: { host: string; port: number }) => Promise<boolean>;
 }
 
 const UNIT = 'forward';
-
 /** The verdict on the upstream of a protected resource. */
 export const PROTECTED: Verdict = {
   verdict: 'deny',
@@ -23,15 +22,6 @@ export const PROTECTED: Verdict = {
   reason: 'it is the upstream of a protected resource',
   effects: [],
 };
-
-/** What agents reach by a proxy of ours is reached by no other way. */
-export function isProtected(resources: readonly GrantedResource[], host: string, port: number): boolean {
-  const name = host.toLowerCase().replace(/[.]$/, '');
-  return resources.some(
-    ({ hosts, port: own, upstream }) =>
-      (own === port && hosts.includes(name)) || (upstream.port === port && upstream.host.toLowerCase() === name),
-  );
-}
 
 /**
  * A connection that an agent wants through the server (`ssh -L`, `ssh -W`; RFC 4254, section 7.2). It is judged by the address as the
@@ -44,9 +34,8 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
     return offer.refuse({ code: OPEN_FAILURE.administrativelyProhibited, text: 'chaperone: this is no address' });
   const effect: Effect = { verb: 'forward', object, via: 'direct', kind: 'address' };
   const { records, access, approval, shown } = context;
-  const verdict = context.isProtected(forward.host, forward.port)
-    ? PROTECTED
-    : shown.verdict(judge(access(), { effects: [effect] }));
+  const judged = shown.verdict(judge(access(), { effects: [effect] }));
+  const verdict = judged.verdict !== 'deny' && (await context.isProtected(forward)) ? PROTECTED : judged;
   const text = `forward to ${object}`;
   const action = await records.judged({ text, bytes: offer.payload.length, verdict, writes: true });
   const refuse = (refusal: Refusal): void => {
@@ -85,7 +74,10 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
 /** `host:port` as rules name it; undefined: no name and no address in its one usual form, so that somebody could read another into it. */
 export function addressOf({ host, port }: Pick<Forward, 'host' | 'port'>): string | undefined {
   const name = host.toLowerCase().replace(/[.]$/, '');
-  if (isIPv6(name)) return name.startsWith('::ffff:') ? undefined : `[${name}]:${port}`;
+  if (isIPv6(name)) {
+    const address = URL.parse(`http://[${name}]`)?.hostname;
+    return address === undefined || address.startsWith('[::ffff:') ? undefined : `${address}:${port}`;
+  }
   const isName = /^[a-z0-9_-]+([.][a-z0-9_-]+)*$/.test(name) && !/(^|[.])(0x[0-9a-f]*|[0-9]+)$/.test(name);
   return isIPv4(name) || isName ? `${name}:${port}` : undefined;
 }

@@ -4,7 +4,8 @@ import type { Unknown } from '../actions/index.ts';
 import { encode } from '../wire/channel-messages.ts';
 import { SshError } from '../wire/error.ts';
 import { readAsking, withTerminal } from './asking.ts';
-import { addressOf, isProtected, PROTECTED } from './forward.ts';
+import { addressOf, PROTECTED } from './forward.ts';
+import { isProtectedByName } from './protected.ts';
 
 /** What an agent may ask for over SSH, as `chaperone policy check` reads it. */
 export type SshRequest =
@@ -64,6 +65,9 @@ function checkForward(address: string, access: Access, resources: readonly Grant
   const port = Number(digits);
   const object = port > 0 && port < 65_536 ? addressOf({ host, port }) : undefined;
   if (object === undefined) return judge(access, { effects: [], notAnalysable: 'it is no address; write host:port' });
-  if (isProtected(resources, host, port)) return PROTECTED;
-  return judge(access, { effects: [{ verb: 'forward', object, via: 'direct', kind: 'address' }] });
+  const { namespace, name } = access.resource;
+  const own = resources.find(({ access: { resource } }) => resource.namespace === namespace && resource.name === name);
+  const verdict = judge(access, { effects: [{ verb: 'forward', object, via: 'direct', kind: 'address' }] });
+  const isTaken = isProtectedByName({ host, port }, { resources, here: own?.upstream.host ?? '' });
+  return verdict.verdict !== 'deny' && isTaken ? PROTECTED : verdict;
 }

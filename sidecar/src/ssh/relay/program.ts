@@ -230,9 +230,9 @@ export class Program implements ChannelHandler {
     });
     const handler: ChannelHandler = {
       onData: (data, stream) => this.#fromServer(data, stream),
-      onEof: () => this.#serverEnded(),
+      onEof: () => this.#afterServer(() => this.#serverEnded()),
       onRequest: (request) => this.#serverSaid(request),
-      onClose: () => this.#serverClosed(),
+      onClose: () => this.#afterServer(() => this.#serverClosed()),
     };
     this.#c.openUpstream('session', Buffer.alloc(0), handler, (result) => this.#opened(result, asking, action));
   }
@@ -256,9 +256,10 @@ export class Program implements ChannelHandler {
   #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
     this.#stop = (refusal) => this.#overrun(refusal, asking, action);
-    if (!asking.isSftp) this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
+    const { files: transfer } = asking;
     const agent = this.#agent;
-    if (asking.isSftp) this.#files = new FileSession({ context: this.#c, action, agent, server, gone: this.#gone.promise });
+    if (transfer === undefined) this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
+    else this.#files = new FileSession({ context: this.#c, action, transfer, agent, server, gone: this.#gone.promise });
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
   }
@@ -315,6 +316,11 @@ export class Program implements ChannelHandler {
   #nameOf(stream: Stream): 'stdout' | 'stderr' | 'terminal' {
     if (stream === 'stderr') return 'stderr';
     return this.#terminal === undefined ? 'stdout' : 'terminal';
+  }
+
+  #afterServer(then: () => void): void {
+    if (this.#files === undefined) then();
+    else this.#files.endOfServer(then);
   }
 
   #serverEnded(): void {
