@@ -16,6 +16,7 @@ describe('an exec request', () => {
     ['rsync --server --sender -vlogDtpre.iLsfxCIvu . /srv/a', ['read path /srv/a']],
     ['rsync --server --sender -vlogDtpre.iLsfxCIvu --info=STATS0 . /srv//a/', ['read path /srv/a']],
     ['rsync --server -vlogDtpre.iLsfxCIvu --delete . /srv/a', ['write path /srv/a', 'delete path /srv/a']],
+    ['rsync --server -vr --force . /srv/a', ['write path /srv/a', 'delete path /srv/a']],
     ['git-upload-pack x', ['read path ']],
     ['git-upload-pack /srv/../x', ['read path ']],
     ['git-upload-pack -- -x', ['read path ']],

@@ -101,7 +101,8 @@ function rsync(args: readonly string[]): Transfer | undefined {
     direction: names.includes('sender') ? 'download' : 'upload',
     paths,
     recursive: true,
-    deletes: names.some((name) => name.startsWith('delete') || name === 'remove-source-files'),
+    // --force empties a directory that a file replaces.
+    deletes: names.some((name) => name.startsWith('delete') || name === 'force' || name === 'remove-source-files'),
   };
 }
 

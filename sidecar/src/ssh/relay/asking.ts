@@ -1,6 +1,6 @@
 import type { Unit } from '@chaperone/api';
 import type { Action, Effect } from '@chaperone/policy';
-import { execAction, readExec, SFTP, type Transfer } from '../actions/index.ts';
+import { execAction, readExec, SFTP, type Transfer, type Unknown } from '../actions/index.ts';
 import { encode, parse } from '../wire/channel-messages.ts';
 
 /** What an agent asks to run on a channel, and what of it goes upstream once it may. */
@@ -10,6 +10,8 @@ export interface Asking {
   readonly text: string;
   readonly bytes: number;
   readonly action: Action;
+  /** Why it cannot be told what a command runs. */
+  readonly unknown?: Unknown;
   /** What runs, as people approve it. */
   readonly send: string;
   /** The request that goes upstream. */
@@ -59,10 +61,16 @@ function readCommand(command: Buffer): Asking {
     text: command.toString(),
     bytes: command.length,
     action: execAction(exec, command),
+    ...(exec.kind === 'unknown' && { unknown: exec }),
     send: send.toString(),
     request: 'exec',
     payload: encode.exec(send),
     isText: exec.kind !== 'transfer',
     ...(exec.kind === 'transfer' && ONE_BY_ONE.has(exec.transfer.protocol) && { files: exec.transfer }),
   };
+}
+
+/** A command with a terminal is as little to be seen through as a shell. */
+export function withTerminal(action: Action): Action {
+  return { ...action, effects: [...action.effects, { verb: 'shell', object: '', via: 'direct', kind: 'shell' }] };
 }

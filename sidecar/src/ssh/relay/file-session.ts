@@ -9,11 +9,13 @@ import { LookupChannel } from './lookup-channel.ts';
 import type { ProgramContext } from './program.ts';
 import { type ScpOptions, ScpRelay } from './scp.ts';
 import { SftpRelay } from './sftp.ts';
+import { standing } from './standing.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
 
 /** Bytes that may wait on one side before the other one is held back. */
 const HIGH_WATER = 1024 * 1024;
 const UNIT = 'file operation';
+const CHANGED: Refusal = { code: 'ResourceNotReady', reason: 'the policy changed while it was open; open it again' };
 const READING: ReadonlySet<string> = new Set(['read', 'list']);
 
 export interface FileSessionOptions {
@@ -131,13 +133,26 @@ export class FileSession {
   }
 
   #judge(): FileJudge {
-    const { access } = this.#o.context;
+    const { access, clock } = this.#o.context;
     return {
       preview: (effects) => judge(access(), { effects }).verdict,
       judge: (action) => {
         const judged = this.#judged(action);
         this.#o.context.track(judged);
         return judged;
+      },
+      opened: (effects, wasApproved) => {
+        const stands = standing(access, { effects }, wasApproved);
+        const since = clock.monotonic();
+        return () => {
+          const { statementDurationMs = Infinity } = access().limits;
+          if (clock.monotonic() - since > statementDurationMs)
+            return this.#line(
+              { code: 'LimitReached', reason: `it was open for longer than ${statementDurationMs} ms` },
+              this.#o.action,
+            );
+          return stands() ? undefined : this.#line(CHANGED, this.#o.action);
+        };
       },
     };
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { addressOf } from './forward.ts';
 
-const address = (host: string): string | undefined => addressOf({ host, port: 443, originatorHost: '', originatorPort: 0 });
+const address = (host: string): string | undefined => addressOf({ host, port: 443 });
 
 describe('where an agent wants to be led', () => {
   it.each([

@@ -6,6 +6,7 @@ import { encode, type Forward, OPEN_FAILURE, parse } from '../wire/channel-messa
 import type { Offer } from '../wire/channels.ts';
 import type { Approved } from './approval.ts';
 import type { ProgramContext } from './program.ts';
+import { standing } from './standing.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
 
 export interface ForwardContext extends ProgramContext {
@@ -14,7 +15,8 @@ export interface ForwardContext extends ProgramContext {
 }
 
 const UNIT = 'forward';
-const PROTECTED: Verdict = {
+/** The verdict on the upstream of a protected resource. */
+export const PROTECTED: Verdict = {
   verdict: 'deny',
   code: 'NotGranted',
   reason: 'it is the upstream of a protected resource',
@@ -50,11 +52,12 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
     if (answer.kind === 'refused') return refuse(answer.refusal);
     answered = answer;
   }
-  const tunnel = new Tunnel(context, object, (state, result) => answered?.ended(state, result));
+  const stands = standing(access, { effects: [effect] }, answered !== undefined);
+  const tunnel = new Tunnel(context, object, stands, (state, result) => answered?.ended(state, result));
   const { port, originatorHost, originatorPort } = forward;
   const host = object.slice(0, object.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
   // What was judged is what is asked for, and asked again at the last moment.
-  if (answered?.isCurrent() === false || (answered === undefined && judge(access(), { effects: [effect] }).verdict !== 'allow'))
+  if (answered?.isCurrent() === false || (answered === undefined && !stands()))
     return refuse({ code: 'ResourceNotReady', reason: 'the policy changed before it was opened; ask again' });
   context.openUpstream(
     'direct-tcpip',
@@ -69,7 +72,7 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
 }
 
 /** `host:port` as rules name it; undefined: no name and no address in its one usual form, so that somebody could read another into it. */
-export function addressOf({ host, port }: Forward): string | undefined {
+export function addressOf({ host, port }: Pick<Forward, 'host' | 'port'>): string | undefined {
   const name = host.toLowerCase().replace(/[.]$/, '');
   if (isIPv6(name)) {
     const address = URL.parse(`http://[${name}]`)?.hostname;
@@ -85,6 +88,7 @@ class Tunnel {
   readonly server: ChannelHandler;
   readonly #c: ForwardContext;
   readonly #host: string;
+  readonly #stands: () => boolean;
   readonly #ended: (state: 'Ran' | 'Failed', result: string) => void;
   #toAgent: Channel | undefined;
   #toServer: Channel | undefined;
@@ -92,9 +96,15 @@ class Tunnel {
   #received = 0;
   #isOver = false;
 
-  constructor(context: ForwardContext, host: string, ended: (state: 'Ran' | 'Failed', result: string) => void) {
+  constructor(
+    context: ForwardContext,
+    host: string,
+    stands: () => boolean,
+    ended: (state: 'Ran' | 'Failed', result: string) => void,
+  ) {
     this.#c = context;
     this.#host = host;
+    this.#stands = stands;
     this.#ended = ended;
     this.agent = this.#side(
       () => this.#toServer,
@@ -126,9 +136,10 @@ class Tunnel {
   #side(other: () => Channel | undefined, own: () => Channel | undefined, count: (bytes: number) => void): ChannelHandler {
     return {
       onData: (data) => {
+        if (!this.#stands()) return this.#cut();
         count(data.length);
         this.#c.onActivity(data.length);
-        other()?.write(data, 'data', (bytes) => own()?.consumed(bytes));
+        return other()?.write(data, 'data', (bytes) => own()?.consumed(bytes));
       },
       onEof: () => other()?.eof(),
       onRequest: ({ reply }: ChannelRequest) => reply?.(false),
@@ -137,6 +148,13 @@ class Tunnel {
         this.#over();
       },
     };
+  }
+
+  /** The policy changed, and does not let it through any more. */
+  #cut(): void {
+    this.#toAgent?.close();
+    this.#toServer?.close();
+    this.#over('Failed', 'the policy changed');
   }
 
   #over(state: 'Ran' | 'Failed' = 'Ran', result = `${this.#sent} bytes sent, ${this.#received} received`): void {

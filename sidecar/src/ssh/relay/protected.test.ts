@@ -41,21 +41,22 @@ it.each<[string, string, number, boolean]>([
   ['the host itself, by no address', '0.0.0.0', 22, true],
   ['another port of the host itself', 'localhost', 8080, false],
 ])('%s is protected from 10.0.4.17, or not', async (_, host, port, expected) => {
-  expect(await isProtected({ host, port }, { resources, here: '10.0.4.17', resolve })).toBe(expected);
+  expect(await isProtected({ host, port }, { resources, here: '10.0.4.17' }, resolve)).toBe(expected);
 });
 
 it('what is on the same host is protected there by names of its own', async () => {
   const same = [resource('10.0.4.17', 22), resource('10.0.4.17', 5432)];
   const asked = { host: 'localhost', port: 5432 };
-  expect(await isProtected(asked, { resources: same, here: '10.0.4.17', resolve })).toBe(true);
-  expect(await isProtected(asked, { resources: same, here: '10.0.4.18', resolve })).toBe(false);
+  expect(await isProtected(asked, { resources: same, here: '10.0.4.17' }, resolve)).toBe(true);
+  expect(await isProtected(asked, { resources: same, here: '10.0.4.18' }, resolve)).toBe(false);
 });
 
 it('where proxy and host are one machine its own names are all one', async () => {
   expect(
     await isProtected(
       { host: 'localhost', port: 5432 },
-      { resources: [resource('127.0.0.1', 5432)], here: 'localhost', resolve },
+      { resources: [resource('127.0.0.1', 5432)], here: 'localhost' },
+      resolve,
     ),
   ).toBe(true);
 });

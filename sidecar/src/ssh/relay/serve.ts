@@ -180,11 +180,7 @@ class SshSession {
       onFault: (error) => this.#fault(error),
       onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
       isProtected: (address) =>
-        isProtected(address, {
-          resources: this.#c.snapshot()?.resources ?? [],
-          here: resource.upstream.host,
-          resolve: resolveByLookup,
-        }),
+        isProtected(address, { resources: this.#c.snapshot()?.resources ?? [], here: resource.upstream.host }, resolveByLookup),
     };
     return 'accept';
   }
