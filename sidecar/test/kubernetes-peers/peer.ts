@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Built by scripts/kubernetes-peers out of kube-apiserver's own modules. */
-const PROGRAM = join(import.meta.dirname, '../../../.cache/kubernetes-peers/requestinfo/peer');
+const PROGRAM = join(import.meta.dirname, '../../../.cache/kubernetes-peers/requestinfo');
 export const HAS_PEER = existsSync(PROGRAM);
 
 /** One answer for each question, in their order. */

@@ -15,6 +15,24 @@ const fault = (text: string | Buffer): JsonFault | 'read' => {
 const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 const escape = String.fromCharCode(0x5c);
 
+describe('a body in protobuf', () => {
+  const object = Buffer.from([0x12, 0x06, 0x0a, 0x01, 0x61, 0x12, 0x01, 0x31]);
+  const type = Buffer.from([0x0a, 0x0f, 0x0a, 0x02, ...Buffer.from('v1'), 0x12, 0x09, ...Buffer.from('ConfigMap')]);
+  const body = Buffer.concat([Buffer.from('k8s\0'), type, Buffer.from([0x12, object.length]), object]);
+
+  it('is the object that it says, and goes on in JSON', () => {
+    const value = { apiVersion: 'v1', kind: 'ConfigMap', data: { a: '1' } };
+    expect(readBody(body, 'protobuf')).toEqual({ kind: 'object', value, send: Buffer.from(JSON.stringify(value)) });
+  });
+
+  it.each<[string, Buffer, string]>([
+    ['cut off', body.subarray(0, -1), 'BodyUnreadable'],
+    ['JSON', Buffer.from('{}'), 'BodyUnreadable'],
+  ])('is refused when %s', (_, bytes, code) => {
+    expect(readBody(bytes, 'protobuf')).toMatchObject({ kind: 'refused', code });
+  });
+});
+
 describe('a JSON text', () => {
   it.each<[says: string, text: string | Buffer, JsonFault | 'read']>([
     ['of all sorts', '{"a": [1, -2.5e3, true, false, null, "x\\u00fc\\n"], "b": {}}', 'read'],

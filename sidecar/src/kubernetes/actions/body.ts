@@ -1,5 +1,6 @@
 import type { BodyFormat } from './headers.ts';
 import { isObject, type Json, JsonError, type JsonObject, readJson, writeJson } from './json.ts';
+import { jsonOfProtobuf, ProtobufError } from '../wire/protobuf.ts';
 import { Refusal, type Refused, refusable } from './refusal.ts';
 
 /** One operation of a JSON Patch (RFC 6902). */
@@ -27,17 +28,26 @@ const MAX_POINTER = 4_096;
 
 /**
  * Reads the body of a request. YAML is read where it is JSON too, as kubectl and clients of the API write it; it is written anew, since
- * YAML takes more characters for line breaks.
+ * YAML takes more characters for line breaks. Protobuf is read as the JSON that says the same, which goes upstream.
  *
  * @returns a refusal BodyTooLarge, BodyUnreadable, BodyAmbiguous, BodyShape
  */
 export function readBody(bytes: Buffer, format: BodyFormat): Body | Refused {
   return refusable(() => {
-    const value = read(bytes);
-    if (format === 'json-patch') return { kind: 'operations', operations: operationsOf(value), send: bytes };
+    const text = format === 'protobuf' ? readProtobuf(bytes) : bytes;
+    const value = read(text);
+    if (format === 'json-patch') return { kind: 'operations', operations: operationsOf(value), send: text };
     if (!isObject(value)) throw new Refusal('BodyShape');
-    return { kind: 'object', value, send: format === 'apply-patch' || format === 'yaml' ? writeJson(value) : bytes };
+    return { kind: 'object', value, send: format === 'apply-patch' || format === 'yaml' ? writeJson(value) : text };
   });
+}
+
+function readProtobuf(bytes: Buffer): Buffer {
+  try {
+    return Buffer.from(jsonOfProtobuf(bytes));
+  } catch (error) {
+    throw error instanceof ProtobufError ? new Refusal('BodyUnreadable') : error;
+  }
 }
 
 function read(bytes: Buffer): Json {

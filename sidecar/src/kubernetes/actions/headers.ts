@@ -4,7 +4,15 @@ import { Refusal } from './refusal.ts';
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
 /** How a body is written. The patches are those of kube-apiserver: RFC 6902, RFC 7396, its own strategic merge, server-side apply. */
-export const BODY_FORMATS = ['json', 'yaml', 'json-patch', 'merge-patch', 'strategic-merge-patch', 'apply-patch'] as const;
+export const BODY_FORMATS = [
+  'json',
+  'yaml',
+  'protobuf',
+  'json-patch',
+  'merge-patch',
+  'strategic-merge-patch',
+  'apply-patch',
+] as const;
 export type BodyFormat = (typeof BODY_FORMATS)[number];
 
 /** A connection that leaves HTTP: exec, attach and port-forward. */
@@ -102,13 +110,16 @@ const OF_PATCHES: Readonly<Record<string, BodyFormat>> = {
   'application/strategic-merge-patch+json': 'strategic-merge-patch',
   'application/apply-patch+yaml': 'apply-patch',
 };
-const OF_OBJECTS: Readonly<Record<string, BodyFormat>> = { 'application/json': 'json', 'application/yaml': 'yaml' };
+const OF_OBJECTS: Readonly<Record<string, BodyFormat>> = {
+  'application/json': 'json',
+  'application/yaml': 'yaml',
+  'application/vnd.kubernetes.protobuf': 'protobuf',
+};
 
 /**
  * The format of a body by its Content-Type. Without one it is JSON, as to the API server, and goes upstream as such.
  *
- * Protobuf and CBOR are refused. Clients of Go's client-go that were told to send CBOR fall back to JSON on 415; for protobuf there is
- * no such thing, and no answer asks for JSON: `kubectl create` of some kinds fails from 1.32 on until protobuf is read.
+ * CBOR is refused: clients of Go's client-go that were told to send it fall back to JSON on 415.
  *
  * @throws Refusal MediaType
  */
@@ -123,8 +134,8 @@ export function bodyFormat(mediaType: string | undefined, isPatch: boolean): Bod
 
 /** The Content-Type that goes upstream for a format. */
 export function mediaTypeOf(format: BodyFormat): string {
-  // YAML is taken where it is JSON too, and goes on as that.
-  if (format === 'json' || format === 'yaml') return 'application/json';
+  // What is read as JSON goes on as that.
+  if (format === 'json' || format === 'yaml' || format === 'protobuf') return 'application/json';
   return format === 'apply-patch' ? 'application/apply-patch+yaml' : `application/${format}+json`;
 }
 

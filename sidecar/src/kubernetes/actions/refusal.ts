@@ -19,7 +19,10 @@ const REASONS = {
   Body: [400, 'it has a body and its method takes none; leave it out'],
   BodyMissing: [400, 'it has no body and its method takes one'],
   BodyTooLarge: [413, 'its body is too long, nested too deeply, or holds too many values'],
-  BodyUnreadable: [400, 'its body is not JSON in UTF-8; YAML that is not JSON too is not read, so send JSON'],
+  BodyUnreadable: [
+    400,
+    'its body is not JSON in UTF-8; YAML that is not JSON too is not read, nor protobuf of a kind or field that is not known, so send JSON',
+  ],
   BodyAmbiguous: [
     400,
     'its body could be read in two ways: a key twice in one object, half a character, or a number that is not exact; write each once',
@@ -29,7 +32,7 @@ const REASONS = {
   HeadersTooLarge: [431, 'its headers are too many or too long'],
   MethodOverride: [400, 'it asks for another method in a header; send that method itself'],
   Impersonation: [403, 'it asks to be somebody else, and agents act as themselves; leave out --as'],
-  MediaType: [415, 'its body is neither JSON nor YAML; send it as application/json'],
+  MediaType: [415, 'its body is neither JSON, YAML nor protobuf; send it as application/json'],
   Accept: [406, 'it takes no answer in JSON; add application/json to Accept'],
   Upgrade: [400, 'it asks for a connection of its own where there is none, or for none where there must be one'],
 } as const satisfies Readonly<Record<string, readonly [status: number, why: string]>>;
