@@ -15,6 +15,7 @@ export * from './errors.ts';
 export { MAX_GLOB_LENGTH, matchGlob, parseGlob, qualifiedName, type Glob } from './glob.ts';
 export * from './hint.ts';
 export { describeEffect, judge } from './judge.ts';
+export { matchResource, parseResourceGlob, type ResourceGlob } from './kubernetes-rule.ts';
 export { HASH_SECRET_BYTES, hashKeysOf, withHashKeys } from './hash-keys.ts';
 export * from './mask.ts';
 export { strategyName } from './stricter.ts';

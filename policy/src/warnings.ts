@@ -1,5 +1,6 @@
 import { type AccessPolicy, nearest, type ProtectedResource, type ResourceGrant } from '@chaperone/api';
 import { DEFAULT_TIMEOUT, READING_VERBS } from './compile.ts';
+import { kubernetesVerbs } from './kubernetes-rule.ts';
 import { sshVerbs } from './ssh-rule.ts';
 import { durationMs } from './units.ts';
 
@@ -122,11 +123,12 @@ function statementWarning(policy: AccessPolicy, rule: Rule, resource: ProtectedR
   const beyond = asked.filter((verb) => verb !== '*' && !ceiling.has(verb));
   if (ceiling.has('*') || beyond.length === 0) return [];
   const granted = [...ceiling].toSorted().join(', ');
-  const message = `rule "${rule.name}": ${beyond.join(', ')} on ${targetOf(rule)} stays denied, since its owner grants ${granted}; it belongs in spec.grantedTo[].${rule.ssh ? 'operations' : 'statements'} of the resource`;
+  const message = `rule "${rule.name}": ${beyond.join(', ')} on ${targetOf(rule)} stays denied, since its owner grants ${granted}; it belongs in spec.grantedTo[].${(rule.ssh ?? rule.kubernetes) ? 'operations' : 'statements'} of the resource`;
   return [{ code: 'StatementNotGranted', message }];
 }
 
-function verbsAsked({ sql, ssh }: Rule): readonly string[] {
+function verbsAsked({ sql, ssh, kubernetes }: Rule): readonly string[] {
+  if (kubernetes !== undefined) return kubernetesVerbs(kubernetes);
   return ssh === undefined ? (sql?.statements ?? []) : sshVerbs(ssh);
 }
 
