@@ -1,0 +1,4 @@
+export { AnswerMask, type Shape } from './answer.ts';
+export { AnswerError, type AnswerFault, FieldError } from './errors.ts';
+export { type Field, parseField } from './fields.ts';
+export { type Asked, type LabelledFields, Plan, SECRET_LABEL } from './plan.ts';
