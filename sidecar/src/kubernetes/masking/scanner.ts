@@ -23,6 +23,13 @@ export interface Scanned {
   readonly kind?: string;
 }
 
+export interface ScanOptions {
+  /** How often it is JSON in a text. */
+  readonly depth?: number;
+  /** The object with metadata that it stands in. */
+  readonly object?: State;
+}
+
 const REDACTED_JSON = Buffer.from(`"${REDACTED}"`);
 const REDACTED_BASE64 = Buffer.from(`"${Buffer.from(REDACTED).toString('base64')}"`);
 const NOTHING = Buffer.from('null');
@@ -40,14 +47,13 @@ const LONG_NUMBER = 13;
  * Finds what of one JSON value must be hidden, in one walk over its bytes; a second where an object says its kind, or a variable
  * its name, behind what that decides on.
  *
- * @param depth how often it is JSON in a text
  * @throws AnswerError where it is no JSON, or too deep
  */
-export function scan(plan: Plan, bytes: Buffer, state: State, depth = 0): Scanned {
+export function scan(plan: Plan, bytes: Buffer, state: State, { depth = 0, object = state.root }: ScanOptions = {}): Scanned {
   if (!isUtf8(bytes)) throw new AnswerError('NotJson', 'the API server’s answer is no UTF-8');
-  const first = new Walk(plan, bytes, depth, new Map());
+  const first = new Walk(plan, bytes, depth, object, new Map());
   const found = first.run(state);
-  return first.late.size === 0 ? found : new Walk(plan, bytes, depth, first.late).run(state);
+  return first.late.size === 0 ? found : new Walk(plan, bytes, depth, object, first.late).run(state);
 }
 
 /** The bytes as they may be shown: the very same where nothing is hidden. */
@@ -80,13 +86,13 @@ class Walk {
   #object: State;
   #kind: string | undefined;
 
-  constructor(plan: Plan, bytes: Buffer, depth: number, late: Map<number, Late>) {
+  constructor(plan: Plan, bytes: Buffer, depth: number, object: State, late: Map<number, Late>) {
     this.#plan = plan;
     this.#reader = new Reader(bytes);
     this.#depth = depth;
     this.#known = late.size > 0;
     this.late = late;
-    this.#object = plan.object({ resource: '', group: '' });
+    this.#object = object;
   }
 
   run(state: State): Scanned {
@@ -272,7 +278,7 @@ class Walk {
       return true;
     }
     try {
-      const { edits } = scan(this.#plan, inner, this.#object, this.#depth + 1);
+      const { edits } = scan(this.#plan, inner, this.#object, { depth: this.#depth + 1 });
       if (edits.length > 0) this.#replace(Buffer.from(JSON.stringify(spliced(inner, edits).toString())));
       return true;
     } catch (error) {

@@ -165,6 +165,11 @@ export class State {
     return this.#with(this.#named.filter((named) => matchWord(named.name, name)).map(({ value }) => value));
   }
 
+  /** One variable of `env`, which may have any name. */
+  unnamed(): State {
+    return this.#with(this.role === 'variables' ? this.#named.map(({ value }) => value) : []);
+  }
+
   get #named(): readonly Named[] {
     if (this.role === 'annotations') return this.#plan.annotations;
     return this.role === 'variables' ? this.#plan.variables : [];
