@@ -66,7 +66,7 @@ export class Maker {
   #string(text: string): string {
     const json = JSON.stringify(text);
     if (this.random() < 0.8) return json;
-    const escaped = [...text].map((char) =>
+    const escaped = Array.from(text, (char) =>
       char.length === 1 && this.#flip()
         ? `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
         : JSON.stringify(char).slice(1, -1),

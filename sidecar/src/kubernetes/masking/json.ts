@@ -62,6 +62,14 @@ export class Reader {
     this.at++;
   }
 
+  /** Takes what stands behind a member: whether it is what closes, and not a comma. */
+  isLast(close: number): boolean {
+    const byte = this.peek();
+    if (byte !== close && byte !== COMMA) throw this.foreign();
+    this.at++;
+    return byte === close;
+  }
+
   /** @throws AnswerError */
   string(): void {
     const { bytes } = this;

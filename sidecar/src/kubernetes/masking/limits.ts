@@ -7,5 +7,5 @@ export const MAX_ELEMENT_BYTES = 8 * 1024 * 1024;
 export const MAX_DEPTH = 256;
 /** JSON in a text in JSON, levels. kubectl leaves the last applied object out of the next one. */
 export const MAX_TEXT_DEPTH = 3;
-/** A key above this, bytes, or a kind above this, characters, is not remembered; the API server's are below 320 (a name and a DNS prefix). */
+/** A key above this, bytes, is not remembered; the API server's are below 320 (a name and a DNS prefix). */
 export const MAX_REMEMBERED_KEY = 320;

@@ -68,6 +68,12 @@ describe('a Secret', () => {
       'list',
     ],
     [
+      'in the rows of a table in an event',
+      { type: 'ADDED', object: { kind: 'Table', columnDefinitions: null, rows: [{ cells: ['db'], object: late }] } },
+      SECRETS,
+      'watch',
+    ],
+    [
       'in an annotation of another object',
       { kind: 'Pod', metadata: { annotations: { 'kapp.k14s.io/original': JSON.stringify(late) } } },
       asked('pods'),
@@ -325,6 +331,43 @@ describe('what is found by its content', () => {
     );
     expect(JSON.parse(shown)).toEqual({ message: `${MARK}\n${MARK}`, [MARK]: 1 });
   });
+});
+
+it('names that clients know objects by are texts: what stands in their place is looked through', () => {
+  const mail = 'mira.o@example.com';
+  const answer = {
+    kind: { a: mail },
+    metadata: { name: [mail, { a: mail }], ownerReferences: [{ kind: 'Pod', name: mail, uid: mail }] },
+  };
+  expect(parsed(answer, asked('pods'))).toEqual({
+    kind: { a: MARK },
+    metadata: { name: [mail, { a: MARK }], ownerReferences: [{ kind: 'Pod', name: mail, uid: mail }] },
+  });
+});
+
+it('an object that says two kinds, or a variable two names, is hidden as both', () => {
+  const secret = `"data":{"a":"${base64(CANARY)}"}`;
+  for (const text of [
+    `{${secret},"kind":"Secret","kind":"Pod"}`,
+    `{"kind":"Pod",${secret},"kind":"Secret"}`,
+    `{"kind":"Secret","kind":"Pod",${secret}}`,
+  ])
+    expectHidden(shownOf(plan, asked('pods'), text));
+  const value = `"value":"${CANARY}"`;
+  for (const text of [
+    `{"name":"DB_PASSWORD",${value},"name":"A"}`,
+    `{${value},"name":"A","name":"DB_PASSWORD"}`,
+    `{${value},"name":"DB_PASSWORD","name":"A",${value}}`,
+  ])
+    expectHidden(shownOf(plan, asked('pods'), `{"env":[${text}]}`));
+});
+
+it('a kind that no API has is no kind, but for what is labelled in all', () => {
+  const all = new Plan(anAccess(), [{ label: 'a', fields: ['*:spec.password'] }]);
+  for (const kind of ['Own', 'x'.repeat(100_000)])
+    expect(parsed({ list: [{ kind, spec: { password: CANARY } }] }, asked('pods'), all)).toEqual({
+      list: [{ kind, spec: { password: MARK } }],
+    });
 });
 
 it('keys are read with their escapes', () => {

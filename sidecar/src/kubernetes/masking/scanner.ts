@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { firstPlace } from '../../masking/detectors.ts';
 import { REDACTED } from '../../masking/strategies.ts';
 import { AnswerError } from './errors.ts';
-import { CLOSE_LIST, CLOSE_OBJECT, COLON, COMMA, OPEN_LIST, OPEN_OBJECT, QUOTE, Reader } from './json.ts';
+import { CLOSE_LIST, CLOSE_OBJECT, COLON, OPEN_LIST, OPEN_OBJECT, QUOTE, Reader } from './json.ts';
 import { MAX_DEPTH, MAX_TEXT_DEPTH } from './limits.ts';
 import type { Plan } from './plan.ts';
 import type { KnownKey, State } from './state.ts';
@@ -96,13 +96,13 @@ class Walk {
   }
 
   run(state: State): Scanned {
-    this.#value(state);
+    this.#value(state, this.#reader.peek());
     if (this.#reader.peek() !== undefined) throw this.#reader.foreign();
     return { edits: this.#edits, ...(this.#kind !== undefined && { kind: this.#kind }) };
   }
 
-  #value(state: State): void {
-    const byte = this.#reader.peek();
+  /** @param byte the next one that is no blank */
+  #value(state: State, byte: number | undefined): void {
     if (byte === QUOTE) {
       this.#reader.string();
       this.#text(state);
@@ -139,11 +139,9 @@ class Walk {
   #list(state: State): void {
     const reader = this.#reader;
     for (let index = 0; ; index++) {
-      this.#value(state.role === 'cells' ? state.cell(index) : state);
-      if (reader.peek() === CLOSE_LIST) break;
-      reader.take(COMMA);
+      this.#value(state.role === 'cells' ? state.cell(index) : state, reader.peek());
+      if (reader.isLast(CLOSE_LIST)) return;
     }
-    reader.at++;
   }
 
   #members(given: State, start: number): void {
@@ -154,14 +152,13 @@ class Walk {
     let isEarly = true;
     for (;;) {
       const key = this.#key(state);
-      const isText = reader.peek() === QUOTE;
-      this.#member(key.state);
-      if (isText && (key.text === KIND || key.text === NAME)) state = this.#said(key.text, state, start, isEarly);
+      const byte = reader.peek();
+      this.#member(key.state, byte);
+      if (byte === QUOTE && (key.text === KIND || (key.text === NAME && state.role === 'variables')))
+        state = this.#said(key.text, state, start, isEarly);
       isEarly &&= key.text === KIND || key.text === API_VERSION;
-      if (reader.peek() === CLOSE_OBJECT) break;
-      reader.take(COMMA);
+      if (reader.isLast(CLOSE_OBJECT)) return;
     }
-    reader.at++;
   }
 
   /** With what the first walk found out about the object. */
@@ -171,10 +168,9 @@ class Walk {
     return names.reduce((known, name) => known.named(name), state);
   }
 
-  #member(state: State): void {
-    const isEmptied = state.role === 'owned' && this.#object.isTold && this.#reader.peek() === OPEN_OBJECT;
-    if (isEmptied) this.#emptied(state);
-    else this.#value(state);
+  #member(state: State, byte: number | undefined): void {
+    if (state.role === 'owned' && byte === OPEN_OBJECT && this.#object.isTold) this.#emptied(state);
+    else this.#value(state, byte);
   }
 
   /** Reads a key and its colon, and finds where it leads. */
@@ -196,9 +192,7 @@ class Walk {
   #said(key: typeof KIND | typeof NAME, state: State, start: number, isEarly: boolean): State {
     const text = this.#reader.text();
     if (key === KIND && this.#level === 1) this.#kind ??= text;
-    let told = state;
-    if (key === KIND) told = state.withKind(text);
-    else if (state.role === 'variables') told = state.named(text);
+    const told = key === KIND ? state.withKind(text) : state.named(text);
     if (told === state) return state;
     if (state.role === 'object') this.#object = told;
     if (!isEarly) {
@@ -213,7 +207,7 @@ class Walk {
   #emptied(state: State): void {
     const { at } = this.#reader;
     const { length } = this.#edits;
-    this.#value(state);
+    this.#value(state, OPEN_OBJECT);
     this.#edits.length = length;
     this.#edit(at, this.#reader.at, EMPTY_OBJECT);
   }

@@ -6,15 +6,16 @@ import type { Plan } from './plan.ts';
 /**
  * What a place is, apart from labels.
  * value: text for detectors · object: an object with kind and metadata, or a list or table of such · identity: ObjectMeta ·
- * exempt: names and versions that clients know objects by · applied: an annotation that is looked into, or hidden whole · owners:
- * managedFields · owned: names of fields, and values of sets · variables: `env` · binary: base64 · refusal: a text that may quote
- * stored values behind `value:`
+ * exempt: names and versions that clients know objects by · references: to owners, which are such names · applied: an annotation
+ * that is looked into, or hidden whole · owners: managedFields · owned: names of fields, and values of sets · variables: `env` ·
+ * binary: base64 · refusal: a text that may quote stored values behind `value:`
  */
 export type Role =
   | 'value'
   | 'object'
   | 'identity'
   | 'exempt'
+  | 'references'
   | 'annotations'
   | 'annotation'
   | 'applied'
@@ -51,10 +52,8 @@ export interface Named {
 const APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 /** Annotations of Secrets by the machinery that made them: names, no content. */
 const HARMLESS = /^(?:[a-z0-9-]+\.)*kubernetes\.io\/|^meta\.helm\.sh\/|^cert-manager\.io\//;
-const IDENTITY = new Set(
-  'name namespace uid resourceVersion generateName selfLink creationTimestamp deletionTimestamp continue ownerReferences'.split(
-    ' ',
-  ),
+const IDENTITY = 'name namespace uid resourceVersion generateName selfLink creationTimestamp deletionTimestamp continue'.split(
+  ' ',
 );
 type Keys = { readonly [key in string]?: Role };
 const ANYWHERE: Keys = { env: 'variables', annotations: 'annotations' };
@@ -64,7 +63,8 @@ const KEYS: { readonly [role in Role]?: Keys } = {
   identity: {
     annotations: 'annotations',
     managedFields: 'owners',
-    ...Object.fromEntries([...IDENTITY].map((key) => [key, 'exempt'])),
+    ownerReferences: 'references',
+    ...Object.fromEntries(IDENTITY.map((key) => [key, 'exempt'])),
   },
   annotations: { [APPLIED]: 'applied' },
   owners: { fieldsV1: 'owned' },
@@ -73,13 +73,15 @@ const KEYS: { readonly [role in Role]?: Keys } = {
 };
 /** What every other key leads to; absent: a value. */
 const OTHERS: { readonly [role in Role]?: Role } = {
-  exempt: 'exempt',
+  references: 'exempt',
   annotations: 'annotation',
   owned: 'owned',
   binary: 'binary',
   cells: 'cell',
   cell: 'cell',
 };
+/** The longest name of a kind, characters: a DNS label, and List (apiextensions, validation of names). */
+const MAX_KIND = 67;
 /** Kinds that a state remembers; of others it is found anew what they mean. */
 const MAX_REMEMBERED = 512;
 
@@ -156,7 +158,8 @@ export class State {
   }
 
   /** The same place, in an object that says to be of this kind. */
-  withKind(kind: string): State {
+  withKind(text: string): State {
+    const kind = text.length > MAX_KIND ? '' : text;
     return remembered(this.#kinds, kind, () => this.#with(this.#plan.stepsOfKind(kind)));
   }
 
@@ -217,7 +220,7 @@ function remembered(map: Map<string, State>, key: string, find: () => State): St
   const known = map.get(key);
   if (known !== undefined) return known;
   const state = find();
-  if (map.size < MAX_REMEMBERED && key.length <= MAX_REMEMBERED_KEY) map.set(key, state);
+  if (map.size < MAX_REMEMBERED) map.set(key, state);
   return state;
 }
 
