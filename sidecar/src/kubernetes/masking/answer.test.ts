@@ -109,6 +109,15 @@ describe('an answer', () => {
     expect(shownOf(plan, PODS, nested(MAX_DEPTH))).toBe(nested(MAX_DEPTH));
   });
 
+  it('holds JSON in texts as deep, in as many levels as are looked through', () => {
+    let text = nested(MAX_DEPTH - 4);
+    for (let level = 0; level < 4; level++) {
+      const around = '{"a":'.repeat(MAX_DEPTH - 6);
+      text = `${around}{"annotations":{"a":${json(text)}}}${'}'.repeat(MAX_DEPTH - 6)}`;
+    }
+    expect(shownOf(plan, PODS, text)).toContain('*****');
+  });
+
   it.each<[code: string, what: string, shape: Shape, text: string]>([
     ['AnswerNotJson', 'text', 'list', 'the server is busy'],
     ['AnswerNotJson', 'two bodies', 'object', '{"kind":"Pod"}{"kind":"Pod"}'],
@@ -172,9 +181,9 @@ describe('an answer', () => {
   });
 
   it('of 100 MB holds little more than one item', () => {
-    const item = Buffer.from(`,${json(aPod(7))}`);
+    const item = Buffer.from(`,${json({ ...aPod(7), log: 'a plain text '.repeat(2000) })}`);
     const head = Buffer.from(`{"kind":"PodList","items":[${json(aPod(1))}`);
-    const block = Buffer.concat(Array.from({ length: 330 }, () => item));
+    const block = Buffer.concat(Array.from({ length: 40 }, () => item));
     const mask = new AnswerMask(new Plan(anAccess(), FIELDS), PODS, 'list');
     let bytes = mask.push(head).length;
     let most = 0;

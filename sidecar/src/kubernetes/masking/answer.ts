@@ -43,7 +43,7 @@ export class AnswerMask {
   constructor(plan: Plan, asked: Asked, shape: Shape) {
     this.#plan = plan;
     this.#root = plan.object(asked);
-    this.#element = shape === 'watch' ? plan.event(asked) : this.#root;
+    this.#element = this.#root;
     this.#phase = shape === 'watch' ? 'event' : 'body';
     this.#outline = shape === 'list' ? new Outline(0, true) : undefined;
   }

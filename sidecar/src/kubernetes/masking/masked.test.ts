@@ -68,6 +68,11 @@ describe('a Secret', () => {
       'list',
     ],
     [
+      'as metadata alone in an event that was taken for an object',
+      { type: 'ADDED', object: { kind: 'PartialObjectMetadata', metadata } },
+      SECRETS,
+    ],
+    [
       'in the rows of a table in an event',
       { type: 'ADDED', object: { kind: 'Table', columnDefinitions: null, rows: [{ cells: ['db'], object: late }] } },
       SECRETS,

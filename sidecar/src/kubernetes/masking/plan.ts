@@ -71,7 +71,7 @@ export class Plan {
     this.#rules = [...this.#shapes(), ...(this.hidesPacked ? this.#secrets(maskOfLabel(access, SECRET_LABEL)) : []), ...owners];
   }
 
-  /** An object of what was asked for, or a list or table of such. */
+  /** An object of what was asked for, a list or table of such, or an event of a watch. */
   object({ resource, group }: Asked): State {
     const rules = this.#rules.filter((rule) => matchWord(rule.resource, resource) && (rule.group ?? group) === group);
     const steps = rules.map(({ first }) => first).toSorted((a, b) => a.id - b.id);
@@ -85,11 +85,6 @@ export class Plan {
     this.#objects.set(key, state);
     this.#roots.set(state, { id: this.#roots.size, hidesCells });
     return state;
-  }
-
-  /** One event of a watch. */
-  event(asked: Asked): State {
-    return this.state('event', undefined, [], this.object(asked));
   }
 
   hidesCells(root: State): boolean {

@@ -5,7 +5,7 @@ import type { Plan } from './plan.ts';
 
 /**
  * What a place is, apart from labels.
- * value: text for detectors · object: an object with kind and metadata, or a list or table of such · identity: ObjectMeta ·
+ * value: text for detectors · object: one with kind and metadata, a list or table of such, or an event of a watch · identity: ObjectMeta ·
  * exempt: names and versions that clients know objects by · references: to owners, which are such names · applied: an annotation
  * that is looked into, or hidden whole · owners: managedFields · owned: names of fields, and values of sets · variables: `env` ·
  * binary: base64 · refusal: a text that may quote stored values behind `value:`
@@ -25,7 +25,6 @@ export type Role =
   | 'rows'
   | 'cells'
   | 'cell'
-  | 'event'
   | 'binary'
   | 'refusal';
 
@@ -59,7 +58,15 @@ type Keys = { readonly [key in string]?: Role };
 const ANYWHERE: Keys = { env: 'variables', annotations: 'annotations' };
 const KEYS: { readonly [role in Role]?: Keys } = {
   value: ANYWHERE,
-  object: { ...ANYWHERE, metadata: 'identity', kind: 'exempt', apiVersion: 'exempt', items: 'object', rows: 'rows' },
+  object: {
+    ...ANYWHERE,
+    metadata: 'identity',
+    kind: 'exempt',
+    apiVersion: 'exempt',
+    items: 'object',
+    object: 'object',
+    rows: 'rows',
+  },
   identity: {
     annotations: 'annotations',
     managedFields: 'owners',
@@ -69,7 +76,6 @@ const KEYS: { readonly [role in Role]?: Keys } = {
   annotations: { [APPLIED]: 'applied' },
   owners: { fieldsV1: 'owned' },
   rows: { cells: 'cells', object: 'object' },
-  event: { type: 'exempt', object: 'object' },
 };
 /** What every other key leads to; absent: a value. */
 const OTHERS: { readonly [role in Role]?: Role } = {
