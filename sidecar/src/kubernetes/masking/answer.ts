@@ -103,6 +103,8 @@ export class AnswerMask {
     if (isHeld) {
       this.#held.copyWithin(0, done, this.#length);
       this.#length -= done;
+      // A watch may last for days after one large event.
+      if (this.#length === 0 && this.#held.length > STRIDE_BYTES) this.#held = EMPTY;
     } else this.#hold(chunk.subarray(done));
     return out;
   }

@@ -174,10 +174,9 @@ function readField(text: string): Field {
   return field;
 }
 
-/** As clients guess the plural of a kind (k8s.io/apimachinery, UnsafeGuessKindToResource), and where it may be one already. */
+/** What the plural of a kind may be: as clients guess it (k8s.io/apimachinery, UnsafeGuessKindToResource), and more. */
 function pluralsOf(single: string): string[] {
-  if (single.endsWith('s') || /(?:x|ch|sh)$/.test(single)) return [`${single}es`, single];
-  return [single.endsWith('y') ? `${single.slice(0, -1)}ies` : `${single}s`];
+  return [single, `${single}s`, `${single}es`, single.replace(/y$/, 'ies')];
 }
 
 function isSameMask(one: Mask, other: Mask): boolean {

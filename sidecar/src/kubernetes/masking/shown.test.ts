@@ -112,6 +112,14 @@ add /spec/containers/0/image: b`);
     expect(shownPatch(plan, asked('widgets', 'example.com'), widget).join()).not.toContain(CANARY);
   });
 
+  it('of what a terminal obeys is its escape', () => {
+    const value = { '- a': '\u001b[2J\u202eb\u009b\u2028', '\u{e0001}': 'ü' };
+    expect(shownValue(plan, asked('pods'), value)).toEqual([
+      '"- a": "\\u001b[2J\\u202eb\\u009b\\u2028"',
+      '"\\udb40\\udc01": "ü"',
+    ]);
+  });
+
   it('is bounded', () => {
     const wide = { a: Array.from({ length: 100_000 }, (_, index) => index), b: 'c'.repeat(100_000) };
     const lines = shownValue(plan, asked('pods'), wide, { lines: 10, width: 20 });

@@ -5,6 +5,11 @@ import type { Asked, Plan } from './plan.ts';
 import { scan, spliced } from './scanner.ts';
 import type { State } from './state.ts';
 
+/** What a terminal does not show, or obeys: control and format characters, and line ends. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const escaped = (text: string): string =>
+  Array.from({ length: text.length }, (_, at) => `\\u${text.charCodeAt(at).toString(16).padStart(4, '0')}`).join('');
+
 /** What evidence and people see of one value or of a change, at most. */
 export interface Bounds {
   readonly lines: number;
@@ -216,7 +221,7 @@ class Lines {
     const bytes = Buffer.from(JSON.stringify(value));
     const json = spliced(bytes, scan(this.#plan, bytes, state, { object }).edits).toString();
     const shown: unknown = JSON.parse(json);
-    return typeof shown === 'string' && PLAIN.test(shown) && !NO_TEXT.test(shown) ? shown : json;
+    return typeof shown === 'string' && PLAIN.test(shown) && !NO_TEXT.test(shown) ? shown : json.replaceAll(UNSEEN, escaped);
   }
 }
 
