@@ -13,6 +13,7 @@ export * from './control.ts';
 export { CREDENTIAL_KEYS, type Credential, keysWanted, protocolSettings, readCredential } from './credential.ts';
 export * from './errors.ts';
 export { MAX_GLOB_LENGTH, matchGlob, parseGlob, qualifiedName, type Glob } from './glob.ts';
+export { matchWord, parseSegment, type SegmentGlob } from './glob.ts';
 export * from './hint.ts';
 export { describeEffect, judge } from './judge.ts';
 export { matchResource, parseResourceGlob, type ResourceGlob } from './kubernetes-rule.ts';
