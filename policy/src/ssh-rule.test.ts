@@ -184,6 +184,8 @@ describe('on a resource that speaks ssh', () => {
     ['what the owner does not grant', [LOOK], [path('write', '/srv/a')], 'NotGranted'],
     ['what the owner grants', [LOOK], [path('read', '/srv/a')], 'Allowed'],
     ['a shell', [ASK], [shell], 'ApprovalPending'],
+    ['sftp, where the owner grants any operation on files', [LOOK], [subsystem('sftp')], 'Allowed'],
+    ['another subsystem', [{ ssh: { subsystems: ['netconf'] } }], [subsystem('netconf')], 'NotGranted'],
   ])('judges %s', (_, rules, effects, code) => {
     const access = compiled(...rules);
     expect(access.ok && judge(access.access, { effects }).code).toBe(code);
@@ -213,6 +215,12 @@ describe('on a resource that speaks ssh', () => {
     expect(compileAccess({ agent: anAgent(), policies: [policy], resource: aResource() })).toMatchObject({
       code: 'PolicyInvalid',
     });
+  });
+
+  it('a grant of commands alone starts no sftp', () => {
+    const granted = aResource({ ...resource.spec, grantedTo: [{ namespace: 'agents', operations: ['exec'] }] });
+    const access = compileAccess({ agent: anAgent(), policies: [aPolicy({ rules: [aRuleOf(LOOK)] })], resource: granted });
+    expect(access.ok && judge(access.access, { effects: [subsystem('sftp')] }).code).toBe('NotGranted');
   });
 
   it('grants reading of files where the owner does not say what', () => {

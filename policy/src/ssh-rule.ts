@@ -87,7 +87,7 @@ export function startedBy({ verb, kind, object }: Effect): readonly string[] {
 export function sshVerbs({ commands, files, subsystems, forward, shell }: SshSelector): SshOperation[] {
   return [
     ...(commands ? (['exec'] as const) : []),
-    ...(files?.operations ?? (files ? (['read', 'write', 'list', 'delete'] as const) : [])),
+    ...(files?.operations ?? (files ? FILE_OPERATIONS : [])),
     ...(subsystems ? (['subsystem'] as const) : []),
     ...(forward ? (['forward'] as const) : []),
     ...(shell ? (['shell'] as const) : []),

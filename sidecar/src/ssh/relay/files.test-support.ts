@@ -10,6 +10,7 @@ import { Reader, string, uint32 } from '../wire/data.ts';
 import { packet, TYPE } from '../wire/sftp.ts';
 import type { FileRecord } from './file-record.ts';
 import { SftpRelay } from './sftp.ts';
+import { standing } from './standing.ts';
 
 const policy = { namespace: 'agents', name: 'support-agent' };
 
@@ -57,11 +58,18 @@ function accessOf(rules: readonly FileRule[]): Access {
 export function judgeBy(
   rules: readonly FileRule[],
   approve: (action: FileAction) => Promise<boolean> = () => Promise.resolve(false),
-): FileJudge & { readonly asked: FileAction[] } {
-  const access = accessOf(rules);
+): FileJudge & { readonly asked: FileAction[]; readonly change: (rules: readonly FileRule[]) => void } {
+  let access = accessOf(rules);
   const asked: FileAction[] = [];
   return {
     asked,
+    change: (others) => {
+      access = { ...accessOf(others), digest: `${access.digest}+` };
+    },
+    opened: (effects, wasApproved) => {
+      const stands = standing(() => access, { effects }, wasApproved);
+      return () => (stands() ? undefined : 'chaperone: the policy changed while it was open');
+    },
     preview: (effects) => judge(access, { effects }).verdict,
     judge: (action) => {
       asked.push(action);

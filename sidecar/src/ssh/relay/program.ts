@@ -1,4 +1,4 @@
-import { type Action, type Access, judge } from '@chaperone/policy';
+import { type Access, judge } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
 import type { Clock } from '../../platform.ts';
 import { RecordingError } from '../../recording/recorder.ts';
@@ -8,9 +8,10 @@ import { encode, parse, type Terminal, type Variable } from '../wire/channel-mes
 import type { OpenResult } from '../wire/channels.ts';
 import type { SshApproval } from './approval.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
-import { type Asking, readAsking } from './asking.ts';
+import { type Asking, readAsking, withTerminal } from './asking.ts';
 import { FileSession } from './file-session.ts';
 import type { Shown } from './shown.ts';
+import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
 import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
@@ -54,6 +55,8 @@ const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
 const PASSED_ON: ReadonlySet<string> = new Set(['signal', 'window-change', 'eow@openssh.com', 'break']);
 const MAX_RESULT = 64;
 const RESIZE_MS = 100;
+const CHANGED: Refusal = { code: 'ResourceNotReady', reason: 'the policy changed while it ran; ask again' };
+const limit = (reason: string): Refusal => ({ code: 'LimitReached', reason });
 /** As far as timers of this runtime count. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -79,11 +82,13 @@ export class Program implements ChannelHandler {
   #files: FileSession | undefined;
   /** Bytes that it gave, of all streams. */
   #printed = 0;
-  #stop: (reason: string) => void = () => undefined;
+  #stop: (refusal: Refusal) => void = () => undefined;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
   /** Whether what was decided still holds; asked again at the last moment. */
   #mayRun: () => boolean = () => false;
+  /** The same, while it runs. */
+  #stands: () => boolean = () => false;
   #result: string | undefined;
   #onEnd: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
 
@@ -113,7 +118,9 @@ export class Program implements ChannelHandler {
     this.#c.onActivity();
     if (ASKING.has(name)) return this.#ask(readAsking(name, payload), reply);
     if (PASSED_ON.has(name)) return this.#pass(name, payload, reply);
-    reply?.(this.#prepare(name, payload));
+    // Clients send variables without asking whether they count.
+    const counts = this.#prepare(name, payload);
+    reply?.(counts);
   }
 
   onClose(): void {
@@ -174,17 +181,19 @@ export class Program implements ChannelHandler {
 
   async #run(asking: Asking): Promise<void> {
     const { records, approval, shown, access } = this.#c;
-    const action = this.#withTerminal(asking.action);
+    const action = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
-    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict), asking, number);
+    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict, asking.unknown), asking, number);
+    this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
     if (verdict.verdict === 'approve') {
       const asked = {
         action: number,
         unit: asking.unit,
         verdict,
         text: asking.send,
+        unknown: asking.unknown,
         state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
         isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
       };
@@ -193,15 +202,9 @@ export class Program implements ChannelHandler {
       if (answer.kind === 'refused') return this.#refuse(answer.refusal, asking, number);
       this.#onEnd = answer.ended;
       this.#mayRun = answer.isCurrent;
-    } else this.#mayRun = () => judge(access(), action).verdict === 'allow';
+    } else this.#mayRun = this.#stands;
     if (this.#isGone) return this.#finish({ error: { code: 'AgentClosed', message: 'the agent was gone; it did not run' } });
     return this.#start(asking, number);
-  }
-
-  /** A command with a terminal is as little to be seen through as a shell. */
-  #withTerminal(action: Action): Action {
-    if (this.#terminal === undefined) return action;
-    return { ...action, effects: [...action.effects, { verb: 'shell', object: '', via: 'direct', kind: 'shell' }] };
   }
 
   #state(): Record<string, string> {
@@ -227,9 +230,9 @@ export class Program implements ChannelHandler {
     });
     const handler: ChannelHandler = {
       onData: (data, stream) => this.#fromServer(data, stream),
-      onEof: () => this.#serverEnded(),
+      onEof: () => this.#afterServer(() => this.#serverEnded()),
       onRequest: (request) => this.#serverSaid(request),
-      onClose: () => this.#serverClosed(),
+      onClose: () => this.#afterServer(() => this.#serverClosed()),
     };
     this.#c.openUpstream('session', Buffer.alloc(0), handler, (result) => this.#opened(result, asking, action));
   }
@@ -252,10 +255,11 @@ export class Program implements ChannelHandler {
 
   #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
-    this.#stop = (reason) => this.#overrun(reason, asking, action);
-    if (!asking.isSftp) this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
+    this.#stop = (refusal) => this.#overrun(refusal, asking, action);
+    const { files: transfer } = asking;
     const agent = this.#agent;
-    if (asking.isSftp) this.#files = new FileSession({ context: this.#c, action, agent, server, gone: this.#gone.promise });
+    if (transfer === undefined) this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
+    else this.#files = new FileSession({ context: this.#c, action, transfer, agent, server, gone: this.#gone.promise });
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
   }
@@ -266,14 +270,14 @@ export class Program implements ChannelHandler {
     if (statementDurationMs === undefined) return;
     const late = this.#c.clock.after(Math.min(statementDurationMs, MAX_TIMER_MS)).then(() => true);
     const isLate = await Promise.race([late, this.#gone.promise]);
-    if (isLate === true && this.#streams !== undefined) this.#stop(`it ran for longer than ${statementDurationMs} ms`);
+    if (isLate === true && this.#streams !== undefined) this.#stop(limit(`it ran for longer than ${statementDurationMs} ms`));
   }
 
-  /** It went beyond a limit: what runs at the host loses its channel. */
-  #overrun(reason: string, asking: Asking, action: number): void {
+  /** It went beyond a limit, or is not permitted any more: what runs at the host loses its channel. */
+  #overrun(refusal: Refusal, asking: Asking, action: number): void {
     this.#stop = () => undefined;
-    this.#flush();
-    this.#refuse({ code: 'LimitReached', reason }, asking, action);
+    if (refusal.code === 'LimitReached') this.#flush();
+    this.#refuse(refusal, asking, action);
   }
 
   #endInput(): void {
@@ -282,6 +286,8 @@ export class Program implements ChannelHandler {
   }
 
   #toServer(data: Buffer): void {
+    if (this.#isStopped) return;
+    if (!this.#stands()) return this.#stop(CHANGED);
     if (this.#files !== undefined) return this.#files.fromAgent(data);
     this.#streams?.input(data);
     this.#upstream?.write(data, 'data', (bytes) => this.#agent.consumed(bytes));
@@ -294,7 +300,8 @@ export class Program implements ChannelHandler {
     if (!this.#isRunning) return this.#upstream?.close();
     this.#printed += data.length;
     const { bytesPerStatement = Infinity } = this.#c.access().limits;
-    if (this.#printed > bytesPerStatement) return this.#stop(`it gave more than ${bytesPerStatement} bytes`);
+    if (this.#printed > bytesPerStatement) return this.#stop(limit(`it gave more than ${bytesPerStatement} bytes`));
+    if (!this.#stands()) return this.#stop(CHANGED);
     if (this.#files !== undefined && stream === 'data') return this.#files.fromServer(data);
     const shown = this.#streams?.output(this.#nameOf(stream), data) ?? Buffer.alloc(0);
     let left = shown.length;
@@ -309,6 +316,11 @@ export class Program implements ChannelHandler {
   #nameOf(stream: Stream): 'stdout' | 'stderr' | 'terminal' {
     if (stream === 'stderr') return 'stderr';
     return this.#terminal === undefined ? 'stdout' : 'terminal';
+  }
+
+  #afterServer(then: () => void): void {
+    if (this.#files === undefined) then();
+    else this.#files.endOfServer(then);
   }
 
   #serverEnded(): void {

@@ -7,6 +7,9 @@ import { type FileCapture, type FileRecord, Transfer } from './file-record.ts';
 export class OpenFile {
   readonly path: string;
   readonly isDirectory: boolean;
+  readonly whyNot: () => string | undefined;
+  /** It was refused once: records say that once. */
+  isRefused = false;
   readonly reads: Transfer | undefined;
   readonly writes: Transfer | undefined;
   /** The server places what is written at the end, wherever the agent says. */
@@ -16,9 +19,17 @@ export class OpenFile {
   /**
    * @param verbs - what opening it was judged as
    * @param flags - of OPEN; undefined: a directory
+   * @param whyNot - why it may not be used any more, asked before each use
    */
-  constructor(path: string, verbs: readonly FileVerb[], flags: number | undefined, capture?: FileCapture) {
+  constructor(
+    path: string,
+    verbs: readonly FileVerb[],
+    flags: number | undefined,
+    whyNot: () => string | undefined,
+    capture?: FileCapture,
+  ) {
     this.path = path;
+    this.whyNot = whyNot;
     this.isDirectory = flags === undefined;
     const asked = flags ?? 0;
     const creates = FLAG.create | FLAG.exclusive;
@@ -26,6 +37,11 @@ export class OpenFile {
     this.reads = verbs.includes('read') ? new Transfer('read', path, false, capture) : undefined;
     this.writes = verbs.includes('write') ? new Transfer('write', path, wasEmpty, capture) : undefined;
     this.#appends = (asked & FLAG.append) !== 0;
+  }
+
+  /** What records call the use of it. */
+  get operation(): 'list' | 'read' | 'write' {
+    return this.isDirectory ? 'list' : this.writes ? 'write' : 'read';
   }
 
   written(offset: bigint, data: Buffer): void {

@@ -116,7 +116,7 @@ export class SftpOperation {
     if (wasHeld && !this.#desk.resume()) return;
     if (decision.verdict === 'deny') return this.#deny(plan.paths, decision.line);
     if (wasHeld && !(await this.#isStill(plan))) return this.#deny(plan.paths, movedLine());
-    return this.#run(plan);
+    return this.#run(plan, wasHeld);
   }
 
   async #takeTurn(): Promise<void> {
@@ -220,7 +220,7 @@ export class SftpOperation {
     return text === '~' || text.startsWith('~/') ? this.#desk.paths.lexical(`.${text.slice(1)}`) : '';
   }
 
-  async #run({ paths }: Plan): Promise<void> {
+  async #run({ paths, effects }: Plan, wasApproved = false): Promise<void> {
     const { files, upstream, capture } = this.#desk;
     const [wireType, expected, ...fields] = this.#wire(paths.map((path, at) => this.#withSlash(path, at)));
     const opens = expected === 'handle';
@@ -229,7 +229,8 @@ export class SftpOperation {
     if (opens && answer.kind === 'handle') {
       const verbs = this.#operation.uses[0]?.verbs ?? [];
       const flags = this.#request.kind === 'open' ? this.#request.flags : undefined;
-      if (!files.add(answer.handle, new OpenFile(paths[0] ?? '', verbs, flags, capture)))
+      const whyNot = this.#desk.judge.opened(effects, wasApproved);
+      if (!files.add(answer.handle, new OpenFile(paths[0] ?? '', verbs, flags, whyNot, capture)))
         throw new SshError('an SFTP server gave a handle that is in use');
     } else {
       if (opens) files.release();
