@@ -103,6 +103,11 @@ export interface FileJudge {
   /** What would be said; asks nobody and records nothing. */
   readonly preview: (effects: readonly Effect[]) => 'allow' | 'approve' | 'deny';
   readonly judge: (action: FileAction) => FileVerdict | Promise<FileVerdict>;
+  /**
+   * Something is open by these effects. The answer is asked for before each use: undefined, or why it may not be used any more, a line.
+   * @param wasApproved - people agreed to it
+   */
+  readonly opened: (effects: readonly Effect[], wasApproved: boolean) => () => string | undefined;
 }
 
 /**

@@ -3,9 +3,10 @@ import { type Access, describeEffect, type SealedAction, sealAction, type Verdic
 import type { Clock } from '../../platform.ts';
 import type { ActionRecords } from '../../session/action-records.ts';
 import type { HeldAction, Holds } from '../../session/holds.ts';
+import type { Unknown } from '../actions/index.ts';
 import { wholeText } from '../../session/whole-text.ts';
 import { approvalRecord, approvalRefusal } from '../../session/outcome.ts';
-import { refusalOf, type Refusal } from './texts.ts';
+import { refusalOf, type Refusal, untold } from './texts.ts';
 
 const MAX_EFFECTS = 64;
 const MAX_OBJECT = 400;
@@ -24,6 +25,8 @@ export interface Asked {
   readonly state: Readonly<Record<string, string>>;
   /** What people are told of what it would do, in place of looking. */
   readonly why?: string | undefined;
+  /** Why it cannot be told what runs: people are told as well. */
+  readonly unknown?: Unknown | undefined;
   /** Whether people may say that the very same may run again. Default: true */
   readonly isRepeatable?: boolean;
 }
@@ -122,10 +125,11 @@ export class SshApproval {
 
   #question(asked: Asked): HeldAction['question'] {
     const { session, access, onBehalfOf } = this.#o;
-    const { action, verdict, unit, isRepeatable = true } = asked;
+    const { action, verdict, unit, unknown, isRepeatable = true } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
     const shown = visible(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
+    const note = unknown === undefined ? '' : `: ${untold(unknown)}`;
     const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
     return {
       session,
@@ -133,7 +137,7 @@ export class SshApproval {
       resource: { namespace: resource.namespace, name: resource.name },
       protocol: 'ssh',
       asks: [...(verdict.asks ?? [])],
-      sentence: visible([...new Set(held)].join(', ') || unit, MAX_SENTENCE),
+      sentence: `${visible([...new Set(held)].join(', ') || unit, MAX_SENTENCE - note.length)}${note}`,
       effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: visible(effect.object, MAX_OBJECT) })),
       text: shown,
       textBytes: Buffer.byteLength(asked.text),

@@ -7,6 +7,7 @@ import { temporaryDirectory } from '@chaperone/testing';
 import { expect, it } from 'vitest';
 import { systemClock } from '../../platform.ts';
 import { ActionRecords } from '../../session/action-records.ts';
+import { SFTP } from '../actions/index.ts';
 import type { Channel } from '../wire/channel.ts';
 import { string, uint32 } from '../wire/data.ts';
 import { packet, TYPE } from '../wire/sftp.ts';
@@ -60,6 +61,7 @@ it.skipIf(!SFTP_SERVER)(
     const session = new FileSession({
       context,
       action: 0,
+      transfer: SFTP,
       agent: channel(() => undefined),
       server: channel((data) => void server.stdin.write(data)),
       gone: new Promise(() => undefined),

@@ -2,34 +2,53 @@ import { type Effect, judge, type Verdict } from '@chaperone/policy';
 import type { RecordBody } from '@chaperone/evidence';
 import { maskedFinds } from '../../masking/labels.ts';
 import type { FileAction, FileDecision, FileEnded, FileJudge, FileVerdict } from '../actions/files.ts';
+import type { Transfer } from '../actions/index.ts';
 import type { Channel } from '../wire/channel.ts';
 import { SshError } from '../wire/error.ts';
 import { GONE } from './file-judging.ts';
 import type { FileRecord } from './file-record.ts';
 import { KeptFiles } from './kept-files.ts';
+import { LookupChannel } from './lookup-channel.ts';
 import type { ProgramContext } from './program.ts';
+import { type ScpOptions, ScpRelay } from './scp.ts';
 import { SftpRelay } from './sftp.ts';
+import { standing } from './standing.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
 
 /** Bytes that may wait on one side before the other one is held back. */
 const HIGH_WATER = 1024 * 1024;
 const UNIT = 'file operation';
+const CHANGED: Refusal = { code: 'ResourceNotReady', reason: 'the policy changed while it was open; open it again' };
 const READING: ReadonlySet<string> = new Set(['read', 'list']);
 
 export interface FileSessionOptions {
   readonly context: ProgramContext;
   /** The action that opened it: its files belong to it. */
   readonly action: number;
+  /** Of SFTP, or of scp's old protocol. */
+  readonly transfer: Transfer;
   readonly agent: Channel;
   readonly server: Channel;
   /** Resolves when the agent is gone. */
   readonly gone: Promise<unknown>;
 }
 
-/** An SFTP session on a channel: each operation on a file is an action of its own, judged, recorded, and held where a rule asks. */
+/** Stands between the ends of a channel through which files go, and owns neither. */
+interface FileRelay {
+  /** It takes nothing more of the agent for now. Default: it always does */
+  readonly isFull?: boolean;
+  fromAgent(data: Buffer): void;
+  fromServer(data: Buffer): void;
+  endOfAgent(): void;
+  endOfServer?(then: () => void): void;
+  close(): void;
+}
+
+/** A channel through which files go, by SFTP or scp's old protocol: each operation on a file is an action of its own, judged, recorded, and held where a rule asks. */
 export class FileSession {
   readonly #o: FileSessionOptions;
-  readonly #relay: SftpRelay;
+  readonly #relay: FileRelay;
+  #lookup: LookupChannel | undefined;
   #isOver = false;
   /** Bytes that came and are not given back to their sender's window, and bytes that wait to go out. */
   readonly #owed = { agent: 0, server: 0 };
@@ -37,29 +56,26 @@ export class FileSession {
 
   constructor(options: FileSessionOptions) {
     this.#o = options;
-    const { agent, server, context, action } = options;
-    const { content, fileBytes = 0 } = context.access().recording;
-    this.#relay = new SftpRelay({
+    const { agent, server, context, transfer } = options;
+    const resolvesLinks = /^SSH-2[.]0-OpenSSH/.test(context.hostIdent());
+    const capture = this.#capture();
+    const shared: Omit<ScpOptions, 'transfer' | 'resolve'> = {
       judge: this.#judge(),
       toServer: (bytes) => this.#write('server', server, bytes),
       toAgent: (bytes) => this.#write('agent', agent, bytes),
       toStderr: (line) => agent.write(Buffer.from(`${line}\n`), 'stderr'),
       onRecord: (record) => this.#record(record),
-      onRoom: () => this.#settle(),
       onServerEnd: () => server.eof(),
       onEnd: (error) => this.#broken(error),
       turns: context.turns,
-      ...(content === 'results' &&
-        fileBytes > 0 && {
-          capture: new KeptFiles({
-            action,
-            bytes: fileBytes,
-            masks: maskedFinds(context.access()),
-            note: (records) => context.records.note(records),
-          }),
-        }),
-      resolvesLinks: /^SSH-2[.]0-OpenSSH/.test(context.hostIdent()),
-    });
+      ...(capture && { capture }),
+    };
+    if (transfer.protocol !== 'scp') this.#relay = new SftpRelay({ ...shared, onRoom: () => this.#settle(), resolvesLinks });
+    else {
+      const lookup = new LookupChannel(context.openUpstream, resolvesLinks);
+      this.#lookup = lookup;
+      this.#relay = new ScpRelay({ ...shared, transfer, resolve: (path) => lookup.resolve(path) });
+    }
   }
 
   fromAgent(data: Buffer): void {
@@ -78,9 +94,25 @@ export class FileSession {
     this.#relay.endOfAgent();
   }
 
+  /** Calls `then` once all that the server said has passed. */
+  endOfServer(then: () => void): void {
+    if (this.#relay.endOfServer === undefined) then();
+    else this.#relay.endOfServer(then);
+  }
+
   close(): void {
     this.#isOver = true;
     this.#relay.close();
+    this.#lookup?.close();
+  }
+
+  /** What of files is kept, where the policy says so. */
+  #capture(): KeptFiles | undefined {
+    const { context, action } = this.#o;
+    const { content, fileBytes = 0 } = context.access().recording;
+    if (content !== 'results' || fileBytes === 0) return undefined;
+    const masks = maskedFinds(context.access());
+    return new KeptFiles({ action, bytes: fileBytes, masks, note: (records) => context.records.note(records) });
   }
 
   #record(record: FileRecord): void {
@@ -99,7 +131,7 @@ export class FileSession {
   /** Lets each side go on as far as the other one takes what it leads to. */
   #settle(): void {
     const { agent, server } = this.#o;
-    if (this.#owed.agent > 0 && !this.#relay.isFull && this.#waiting.server < HIGH_WATER) {
+    if (this.#owed.agent > 0 && this.#relay.isFull !== true && this.#waiting.server < HIGH_WATER) {
       const { agent: bytes } = this.#owed;
       this.#owed.agent = 0;
       agent.consumed(bytes);
@@ -122,13 +154,26 @@ export class FileSession {
   }
 
   #judge(): FileJudge {
-    const { access } = this.#o.context;
+    const { access, clock } = this.#o.context;
     return {
       preview: (effects) => judge(access(), { effects }).verdict,
       judge: (action) => {
         const judged = this.#judged(action);
         this.#o.context.track(judged);
         return judged;
+      },
+      opened: (effects, wasApproved) => {
+        const stands = standing(access, { effects }, wasApproved);
+        const since = clock.monotonic();
+        return () => {
+          const { statementDurationMs = Infinity } = access().limits;
+          if (clock.monotonic() - since > statementDurationMs)
+            return this.#line(
+              { code: 'LimitReached', reason: `it was open for longer than ${statementDurationMs} ms` },
+              this.#o.action,
+            );
+          return stands() ? undefined : this.#line(CHANGED, this.#o.action);
+        };
       },
     };
   }

@@ -10,6 +10,7 @@ import { Reader, string, uint32 } from '../wire/data.ts';
 import { packet, TYPE } from '../wire/sftp.ts';
 import type { FileRecord } from './file-record.ts';
 import { SftpRelay } from './sftp.ts';
+import { standing } from './standing.ts';
 
 const policy = { namespace: 'agents', name: 'support-agent' };
 
@@ -57,14 +58,25 @@ export function accessOf(rules: readonly FileRule[]): Access {
 export function judgeBy(
   rules: readonly FileRule[],
   approve: (action: FileAction) => Promise<boolean> = () => Promise.resolve(false),
-): FileJudge & { readonly asked: FileAction[]; readonly ends: [string, string][] } {
-  const access = accessOf(rules);
+): FileJudge & {
+  readonly asked: FileAction[];
+  readonly ends: [string, string][];
+  readonly change: (rules: readonly FileRule[]) => void;
+} {
+  let access = accessOf(rules);
   const asked: FileAction[] = [];
   const ends: [string, string][] = [];
   const ended = (state: string, result: string): void => void ends.push([state, result]);
   return {
     asked,
     ends,
+    change: (others) => {
+      access = { ...accessOf(others), digest: `${access.digest}+` };
+    },
+    opened: (effects, wasApproved) => {
+      const stands = standing(() => access, { effects }, wasApproved);
+      return () => (stands() ? undefined : 'chaperone: the policy changed while it was open');
+    },
     preview: (effects) => judge(access, { effects }).verdict,
     judge: (action) => {
       asked.push(action);

@@ -1,5 +1,5 @@
 import { sshTimeText } from '@chaperone/api';
-import { type Action, type Access, judge, type Verdict } from '@chaperone/policy';
+import { type Access, judge } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
 import type { Clock } from '../../platform.ts';
 import { RecordingError } from '../../recording/recorder.ts';
@@ -9,9 +9,10 @@ import { encode, parse, type Terminal, type Variable } from '../wire/channel-mes
 import type { OpenResult } from '../wire/channels.ts';
 import type { SshApproval } from './approval.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
-import { type Asking, readAsking } from './asking.ts';
+import { type Asking, readAsking, withTerminal } from './asking.ts';
 import { FileSession } from './file-session.ts';
 import type { Shown } from './shown.ts';
+import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
 import { SHELL_MS, watchTime } from './time-limit.ts';
 import type { Turns } from './turns.ts';
@@ -61,6 +62,8 @@ const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its 
 const RESIZE_MS = 100;
 /** What may be the beginning of a value waits for so long on a terminal, where somebody waits for it. */
 const QUIET_MS = 100;
+const CHANGED = 'the policy changed while it ran';
+const limit = (reason: string): Refusal => ({ code: 'LimitReached', reason });
 
 /**
  * One channel of an agent on which something runs, from its opening to its end. The agent is told at once that what it asked for
@@ -85,14 +88,16 @@ export class Program implements ChannelHandler {
   /** Bytes that it gave, of all streams. */
   #printed = 0;
   #stop: (refusal: Refusal) => void = () => undefined;
-  /** Of what nobody can judge by its commands: its right to go on is asked for again and again. */
+  /** Nobody can judge it by its commands: it ends in time, and says so. */
   #isShell = false;
-  #mayStay: () => Verdict | undefined = () => undefined;
   #isReleasing = false;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
   /** Whether what was decided still holds; asked again at the last moment. */
   #mayRun: () => boolean = () => false;
+  /** The same, while it runs; and why it does not. */
+  #stands: () => boolean = () => false;
+  #fallen: () => Refusal = () => ({ code: 'ResourceNotReady', reason: CHANGED });
   #result: string | undefined;
   #onEnd: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
 
@@ -122,7 +127,9 @@ export class Program implements ChannelHandler {
     this.#c.onActivity();
     if (ASKING.has(name)) return this.#ask(readAsking(name, payload), reply);
     if (PASSED_ON.has(name)) return this.#pass(name, payload, reply);
-    reply?.(this.#prepare(name, payload));
+    // Clients send variables without asking whether they count.
+    const counts = this.#prepare(name, payload);
+    reply?.(counts);
   }
 
   onClose(): void {
@@ -139,11 +146,9 @@ export class Program implements ChannelHandler {
     this.#agent.close();
   }
 
-  /** The policy may have changed: a shell goes on only while one allows it. */
+  /** The policy may have changed, while nothing came that would be stopped by it. */
   check(): void {
-    const verdict = this.#mayStay();
-    if (verdict?.verdict !== 'deny') return;
-    this.#stop({ ...refusalOf(this.#c.shown.verdict(verdict)), reason: 'the policy changed while it ran' });
+    if (this.#isRunning && !this.#isStopped && !this.#stands()) this.#stop(this.#fallen());
   }
 
   /** What comes before a program. Returns whether it counts. */
@@ -190,18 +195,25 @@ export class Program implements ChannelHandler {
 
   async #run(asking: Asking): Promise<void> {
     const { records, approval, shown, access } = this.#c;
-    const action = this.#withTerminal(asking.action);
+    const action = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
     this.#isShell = action.effects.some(({ kind }) => kind === 'shell');
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
-    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict), asking, number);
+    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict, asking.unknown), asking, number);
+    this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
+    this.#fallen = () => {
+      const now = shown.verdict(judge(access(), action));
+      if (now.verdict === 'deny') return { ...refusalOf(now), reason: CHANGED };
+      return { code: 'ResourceNotReady', reason: `${CHANGED}; ask again` };
+    };
     if (verdict.verdict === 'approve') {
       const asked = {
         action: number,
         unit: asking.unit,
         verdict,
         text: asking.send,
+        unknown: asking.unknown,
         state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
         why: this.#isShell ? SHELL_WHY : undefined,
         isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
@@ -211,17 +223,10 @@ export class Program implements ChannelHandler {
       if (answer.kind === 'refused') return this.#refuse(answer.refusal, asking, number);
       this.#onEnd = answer.ended;
       this.#mayRun = answer.isCurrent;
-    } else this.#mayRun = () => judge(access(), action).verdict === 'allow';
-    if (this.#isShell) this.#mayStay = () => judge(access(), action);
+    } else this.#mayRun = this.#stands;
     this.#streams = this.#streamsOf(asking, number);
     if (this.#isGone) return this.#finish({ error: { code: 'AgentClosed', message: 'the agent was gone; it did not run' } });
     return this.#start(asking, number);
-  }
-
-  /** A command with a terminal is as little to be seen through as a shell. */
-  #withTerminal(action: Action): Action {
-    if (this.#terminal === undefined || action.effects.some(({ kind }) => kind === 'shell')) return action;
-    return { ...action, effects: [...action.effects, { verb: 'shell', object: '', via: 'direct', kind: 'shell' }] };
   }
 
   #state(): Record<string, string> {
@@ -248,9 +253,9 @@ export class Program implements ChannelHandler {
   #start(asking: Asking, action: number): void {
     const handler: ChannelHandler = {
       onData: (data, stream) => this.#fromServer(data, stream),
-      onEof: () => this.#serverEnded(),
+      onEof: () => this.#afterServer(() => this.#serverEnded()),
       onRequest: (request) => this.#serverSaid(request),
-      onClose: () => this.#serverClosed(),
+      onClose: () => this.#afterServer(() => this.#serverClosed()),
     };
     this.#c.openUpstream('session', Buffer.alloc(0), handler, (result) => this.#opened(result, asking, action));
   }
@@ -274,19 +279,20 @@ export class Program implements ChannelHandler {
   #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
     this.#stop = (refusal) => this.#overrun(refusal, asking, action);
-    this.#watchTime(asking).catch((error: unknown) => this.#c.onFault(error));
+    const { files: transfer } = asking;
     const agent = this.#agent;
-    if (asking.isSftp) this.#files = new FileSession({ context: this.#c, action, agent, server, gone: this.#gone.promise });
+    if (transfer === undefined) this.#watchTime(asking).catch((error: unknown) => this.#c.onFault(error));
+    else this.#files = new FileSession({ context: this.#c, action, transfer, agent, server, gone: this.#gone.promise });
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
   }
 
   /** A policy may bound how long a command runs, and always does for a shell, which is told so. */
-  async #watchTime({ isSftp, unit }: Asking): Promise<void> {
+  async #watchTime({ unit }: Asking): Promise<void> {
     const { access, clock, leftMs } = this.#c;
     const { statementDurationMs, shellDurationMs } = access().limits;
     const isShell = this.#isShell;
-    const own = isShell ? (shellDurationMs ?? SHELL_MS) : isSftp ? undefined : statementDurationMs;
+    const own = isShell ? (shellDurationMs ?? SHELL_MS) : statementDurationMs;
     if (own === undefined) return;
     const what = unit === 'shell' && this.#terminal === undefined ? 'shell' : 'terminal';
     const tell = (said: 'begins' | 'ends', endsAt: number): void =>
@@ -300,13 +306,13 @@ export class Program implements ChannelHandler {
       gone: this.#gone.promise,
       tell: isShell ? tell : undefined,
     });
-    if (isLate && this.#streams !== undefined) this.#stop({ code: 'LimitReached', reason: `it ran for longer than ${own} ms` });
+    if (isLate && this.#streams !== undefined) this.#stop(limit(`it ran for longer than ${own} ms`));
   }
 
-  /** It went beyond a limit, or lost its right: what runs at the host loses its channel. */
+  /** It went beyond a limit, or is not permitted any more: what runs at the host loses its channel. */
   #overrun(refusal: Refusal, asking: Asking, action: number): void {
     this.#stop = () => undefined;
-    this.#flush();
+    if (refusal.code === 'LimitReached') this.#flush();
     this.#refuse(refusal, asking, action);
   }
 
@@ -316,6 +322,8 @@ export class Program implements ChannelHandler {
   }
 
   #toServer(data: Buffer): void {
+    if (this.#isStopped) return;
+    if (!this.#stands()) return this.#stop(this.#fallen());
     if (this.#files !== undefined) return this.#files.fromAgent(data);
     this.#streams?.input(data);
     this.#upstream?.write(data, 'data', (bytes) => this.#agent.consumed(bytes));
@@ -328,8 +336,8 @@ export class Program implements ChannelHandler {
     if (!this.#isRunning) return this.#upstream?.close();
     this.#printed += data.length;
     const { bytesPerStatement = Infinity } = this.#c.access().limits;
-    if (this.#printed > bytesPerStatement)
-      return this.#stop({ code: 'LimitReached', reason: `it gave more than ${bytesPerStatement} bytes` });
+    if (this.#printed > bytesPerStatement) return this.#stop(limit(`it gave more than ${bytesPerStatement} bytes`));
+    if (!this.#stands()) return this.#stop(this.#fallen());
     if (this.#files !== undefined && stream === 'data') return this.#files.fromServer(data);
     const shown = this.#streams?.output(this.#nameOf(stream), data) ?? Buffer.alloc(0);
     this.#releaseSoon();
@@ -358,6 +366,11 @@ export class Program implements ChannelHandler {
   #nameOf(stream: Stream): 'stdout' | 'stderr' | 'terminal' {
     if (stream === 'stderr') return 'stderr';
     return this.#terminal === undefined ? 'stdout' : 'terminal';
+  }
+
+  #afterServer(then: () => void): void {
+    if (this.#files === undefined) then();
+    else this.#files.endOfServer(then);
   }
 
   #serverEnded(): void {

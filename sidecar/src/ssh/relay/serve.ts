@@ -1,4 +1,5 @@
 import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
+import { resolveByLookup } from '../../capture/dial.ts';
 import { TokenError, type Verified } from '../../identity/index.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import { accessOf } from '../../session/access-of.ts';
@@ -15,6 +16,7 @@ import { SshApproval } from './approval.ts';
 import { type ForwardContext, serveForward } from './forward.ts';
 import type { HostKey } from './host-key.ts';
 import { Program } from './program.ts';
+import { isProtected } from './protected.ts';
 import { Shown } from './shown.ts';
 import { connect } from './socket.ts';
 import { textOf } from './texts.ts';
@@ -30,6 +32,8 @@ export interface SshContext extends SessionContext {
   readonly reached: (resource: GrantedResource, error: UpstreamError | undefined) => void;
 }
 
+/** Half of OpenSSH's LoginGraceTime: programs answer at once, and a person may have a token to find. */
+const LOGIN_MS = 60_000;
 const ANYTHING = ['none', 'publickey', 'password', 'keyboard-interactive'] as const;
 
 /** OpenSSH lets nobody type more, and no helper give more (readpass.c). */
@@ -96,6 +100,7 @@ class SshSession {
         methods: demands ? ['none', 'password', 'keyboard-interactive'] : ANYTHING,
         ...TOKEN,
         ...(demands && { banner: `${this.#lineOf({ code: 'TokenRequired', reason: '' }).line}\n` }),
+        loginGraceMs: LOGIN_MS,
         onQuestion: (question) => this.#question(question),
         onAuthenticated: () => undefined,
         onOffer: (offer) => this.#offer(offer),
@@ -187,7 +192,8 @@ class SshSession {
       gone: this.#over.promise,
       onFault: (error) => this.#fault(error),
       onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
-      isProtected: (host, port) => this.#isProtected(host, port),
+      isProtected: (address) =>
+        isProtected(address, { resources: this.#c.snapshot()?.resources ?? [], here: resource.upstream.host }, resolveByLookup),
     };
     return 'accept';
   }
@@ -241,15 +247,6 @@ class SshSession {
       return offer.refuse({ code: OPEN_FAILURE.unknownChannelType, text: 'chaperone: this is not forwarded' });
     this.#track(serveForward(context, offer).catch((error: unknown) => this.#fault(error)));
     return undefined;
-  }
-
-  /** What agents reach by a proxy of ours is reached by no other way. */
-  #isProtected(host: string, port: number): boolean {
-    const name = host.toLowerCase().replace(/[.]$/, '');
-    return (this.#c.snapshot()?.resources ?? []).some(
-      ({ hosts, port: own, upstream }) =>
-        (own === port && hosts.includes(name)) || (upstream.port === port && upstream.host.toLowerCase() === name),
-    );
   }
 
   #upstreamEnded(resource: GrantedResource, error: UpstreamError): void {

@@ -3,11 +3,21 @@ import { FLAG } from '../wire/sftp.ts';
 import { MAX_HANDLES } from '../wire/sftp-response.ts';
 import { type FileCapture, type FileRecord, Transfer } from './file-record.ts';
 
+export interface OpenFileOptions {
+  /** Why it may not be used any more; asked before each use. */
+  readonly whyNot: () => string | undefined;
+  readonly capture?: FileCapture | undefined;
+  /** The attributes that people saw who approved that it is opened; undefined: nobody was asked. */
+  readonly approved?: string | undefined;
+}
+
 /** A file or directory that the agent has open. */
 export class OpenFile {
   readonly path: string;
   readonly isDirectory: boolean;
-  /** The attributes that people saw who approved that it is opened; undefined: nobody was asked. */
+  readonly whyNot: () => string | undefined;
+  /** It was refused once: records say that once. */
+  isRefused = false;
   readonly approved: string | undefined;
   readonly reads: Transfer | undefined;
   readonly writes: Transfer | undefined;
@@ -23,9 +33,10 @@ export class OpenFile {
     path: string,
     verbs: readonly FileVerb[],
     flags: number | undefined,
-    { capture, approved }: { capture?: FileCapture | undefined; approved?: string | undefined } = {},
+    { whyNot, capture, approved }: OpenFileOptions,
   ) {
     this.path = path;
+    this.whyNot = whyNot;
     this.approved = approved;
     this.isDirectory = flags === undefined;
     const asked = flags ?? 0;
@@ -34,6 +45,11 @@ export class OpenFile {
     this.reads = verbs.includes('read') ? new Transfer('read', path, false, capture) : undefined;
     this.writes = verbs.includes('write') ? new Transfer('write', path, wasEmpty, capture) : undefined;
     this.#appends = (asked & FLAG.append) !== 0;
+  }
+
+  /** What records call the use of it. */
+  get operation(): 'list' | 'read' | 'write' {
+    return this.isDirectory ? 'list' : this.writes ? 'write' : 'read';
   }
 
   written(offset: bigint, data: Buffer): void {

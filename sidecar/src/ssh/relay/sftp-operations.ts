@@ -227,7 +227,7 @@ export class SftpOperation {
     return text === '~' || text.startsWith('~/') ? this.#desk.paths.lexical(`.${text.slice(1)}`) : '';
   }
 
-  async #run({ paths }: Plan, wasHeld = false): Promise<void> {
+  async #run({ paths, effects }: Plan, wasApproved = false): Promise<void> {
     const { files, upstream, capture } = this.#desk;
     const [wireType, expected, ...fields] = this.#wire(paths.map((path, at) => this.#withSlash(path, at)));
     const opens = expected === 'handle';
@@ -236,12 +236,9 @@ export class SftpOperation {
     if (opens && answer.kind === 'handle') {
       const verbs = this.#operation.uses[0]?.verbs ?? [];
       const flags = this.#request.kind === 'open' ? this.#request.flags : undefined;
-      if (
-        !files.add(
-          answer.handle,
-          new OpenFile(paths[0] ?? '', verbs, flags, { capture, approved: wasHeld ? this.#request.attributes : undefined }),
-        )
-      )
+      const whyNot = this.#desk.judge.opened(effects, wasApproved);
+      const approved = wasApproved ? this.#request.attributes : undefined;
+      if (!files.add(answer.handle, new OpenFile(paths[0] ?? '', verbs, flags, { whyNot, capture, approved })))
         throw new SshError('an SFTP server gave a handle that is in use');
     } else {
       if (opens) files.release();

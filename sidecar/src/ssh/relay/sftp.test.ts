@@ -113,10 +113,75 @@ describe.skipIf(!SFTP_SERVER)('what a rule denies', () => {
   });
 
   it('does not end the session when the judge breaks', async () => {
-    const judge = { preview: () => 'allow' as const, judge: () => Promise.reject(new Error('broken')) };
+    const judge = {
+      preview: () => 'allow' as const,
+      judge: () => Promise.reject(new Error('broken')),
+      opened: () => () => undefined,
+    };
     await using session = await aSession(undefined, { judge });
     expect(await session.client.open('file', FLAG.read)).toMatchObject({ code: permissionDenied });
     expect(await session.client.request(TYPE.stat, string('file'))).toMatchObject({ type: TYPE.attrs });
+  });
+});
+
+/** A session with the file open to read and write, a directory to list, and a judge whose rules can be others. */
+async function anOpenFile(rules: FileRule[], approve?: () => Promise<boolean>) {
+  const judge = judgeBy(rules, approve);
+  const session = await aSession(undefined, { judge });
+  const { client } = session;
+  const file = await client.open('file', FLAG.read | FLAG.write);
+  const list = await client.request(TYPE.opendir, string('.'));
+  return { ...session, judge, file, list, [Symbol.asyncDispose]: () => session[Symbol.asyncDispose]() };
+}
+
+describe.skipIf(!SFTP_SERVER)('a policy that changes while files are open', () => {
+  it('refuses what is open on a path that rules do not allow any more, by every request but its closing', async () => {
+    await using session = await anOpenFile([['Allow', [...ALL], ['/**']]]);
+    const { client, judge, file, list } = session;
+    expect(await read(client, file, 0, 3)).toMatchObject({ text: 'con' });
+    judge.change([['Allow', ['write', 'list'], ['/**']]]);
+    const handle = string(file.text);
+    const refused = [
+      await read(client, file, 0, 3),
+      await write(client, file, 0, 'x'),
+      await client.request(TYPE.fstat, handle),
+      await client.request(TYPE.fsetstat, handle, NO_ATTRIBUTES),
+      await client.extended('fsync@openssh.com', handle),
+      await client.extended('copy-data', handle, uint64(0n), uint64(0n), handle, uint64(0n)),
+    ];
+    for (const { code, text } of refused)
+      expect([code, text]).toEqual([permissionDenied, expect.stringContaining('the policy changed')]);
+    expect((await client.request(TYPE.readdir, string(list.text))).type).toBe(TYPE.name);
+    expect(await close(client, file)).toMatchObject({ code: ok });
+    const { records } = client.bridged;
+    expect(records.filter(({ outcome }) => outcome === 'denied')).toMatchObject([{ operation: 'write' }]);
+    expect(records).toContainEqual(expect.objectContaining({ operation: 'read', bytes: 3, outcome: 'ok' }));
+    expect(readFileSync(join(session.root, 'file'), 'utf8')).toBe('content');
+  });
+
+  it('refuses to list and to copy into what it does not allow any more', async () => {
+    await using session = await anOpenFile([['Allow', [...ALL], ['/**']]]);
+    const { client, judge, file, list } = session;
+    const to = await client.open('new', CREATE);
+    judge.change([
+      ['Allow', ['read', 'write'], [join(session.root, 'file')]],
+      ['Allow', ['read'], ['/**']],
+    ]);
+    expect(await client.request(TYPE.readdir, string(list.text))).toMatchObject({ code: permissionDenied });
+    const copied = await client.extended('copy-data', string(file.text), uint64(0n), uint64(0n), string(to.text), uint64(0n));
+    expect([copied.code, (await read(client, file, 0, 3)).text]).toEqual([permissionDenied, 'con']);
+  });
+
+  it('leaves alone what people agreed to while it is a matter for people, and not what they were never asked', async () => {
+    const asked: FileRule[] = [['RequireApproval', [...ALL], ['/**']]];
+    await using approved = await anOpenFile(asked, () => Promise.resolve(true));
+    approved.judge.change([...asked, ['Allow', ['list'], ['/elsewhere']]]);
+    expect((await read(approved.client, approved.file, 0, 3)).text).toBe('con');
+    await using allowed = await anOpenFile([['Allow', [...ALL], ['/**']]]);
+    allowed.judge.change([...asked, ['Allow', [...ALL], ['/**']]]);
+    expect(await read(allowed.client, allowed.file, 0, 3)).toMatchObject({ code: permissionDenied });
+    allowed.judge.change([['Allow', [...ALL], ['/**']]]);
+    expect((await read(allowed.client, allowed.file, 0, 3)).text).toBe('con');
   });
 });
 
@@ -429,6 +494,7 @@ it.skipIf(!SFTP_SERVER)('one session does not change links under the feet of ano
     turns,
     judge: {
       preview: () => 'allow',
+      opened: () => () => undefined,
       judge: async ({ operation }) => {
         judged.push(operation);
         await promise;

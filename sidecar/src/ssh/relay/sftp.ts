@@ -198,6 +198,7 @@ export class SftpRelay {
   #serveHandle(request: HandleRequest): void {
     const file = this.#files.get(request.handle);
     if (!file) return this.#fail(request, STATUS.failure, 'The handle is not open');
+    if (request.kind !== 'close' && !this.#mayUse(request, file)) return undefined;
     switch (request.kind) {
       case 'read':
         return this.#read(request, file);
@@ -218,6 +219,16 @@ export class SftpRelay {
       case 'copy-data':
         return this.#copy(request, file);
     }
+  }
+
+  /** What was allowed when it was opened may not be any more. Closing it always is. */
+  #mayUse(request: Numbered, file: OpenFile): boolean {
+    const line = file.whyNot();
+    if (line === undefined) return true;
+    if (!file.isRefused) this.#options.onRecord({ operation: file.operation, path: file.path, outcome: 'denied' });
+    file.isRefused = true;
+    this.#deny(request, line);
+    return false;
   }
 
   #pass(
@@ -314,6 +325,7 @@ export class SftpRelay {
   #copy(request: Extract<HandleRequest, { kind: 'copy-data' }>, from: OpenFile): void {
     const to = this.#files.get(request.to);
     if (!to) return this.#fail(request, STATUS.failure, 'The handle is not open');
+    if (!this.#mayUse(request, to)) return undefined;
     if (!from.reads || !to.writes) return this.#fail(request, STATUS.permissionDenied, 'A file was not opened for that');
     to.writes.spoil();
     this.#pass(request, TYPE.extended, 'status', (response) =>

@@ -1,5 +1,6 @@
 import { type AgentCode, type ApprovalNews, type SshText, sshText, type Unit } from '@chaperone/api';
 import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
+import type { Unknown } from '../actions/index.ts';
 
 /** Why we did not do something. */
 export interface Refusal {
@@ -10,10 +11,18 @@ export interface Refusal {
   readonly approval?: ApprovalNews;
 }
 
-/** A refusal by a verdict, with the message of its rule. */
-export function refusalOf(verdict: Verdict): Refusal {
+/**
+ * A refusal by a verdict, with the message of its rule.
+ * @param unknown - why it could not be told what runs, where that may be all that stands in the way
+ */
+export function refusalOf(verdict: Verdict, unknown?: Unknown): Refusal {
   const code = verdict.code as AgentCode;
-  return { code, verdict, ...(code === 'NotAnalysable' && { reason: verdict.reason }) };
+  if (code === 'NotAnalysable') return { code, verdict, reason: verdict.reason };
+  return { code, verdict, ...(unknown !== undefined && { reason: untold(unknown) }) };
+}
+
+export function untold({ why }: Unknown): string {
+  return `what it runs cannot be told, since ${why}`;
 }
 
 export interface Said {

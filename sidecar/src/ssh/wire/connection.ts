@@ -25,6 +25,8 @@ interface Settings extends ConnectionEvents {
   readonly algorithms: AlgorithmSet;
   readonly ident?: string;
   readonly rekey?: Partial<RekeyLimits>;
+  /** From the first tick until somebody is in. Default: {@link LOGIN_GRACE_MS} */
+  readonly loginGraceMs?: number;
   /** How long the other side may be silent before it is asked whether it is there. */
   readonly keepAliveMs?: number;
 }
@@ -45,7 +47,7 @@ export interface ClientSettings extends Settings {
   readonly credentials: readonly AuthCredential[];
 }
 
-/** From the first tick until somebody is in: as OpenSSH's LoginGraceTime. */
+/** As OpenSSH's LoginGraceTime. */
 export const LOGIN_GRACE_MS = 120_000;
 export const KEEP_ALIVE_MS = 30_000;
 /** Questions that stay without any sign of life before the other side is taken for gone. */
@@ -131,7 +133,8 @@ export class Connection {
   tick(nowMs: number): void {
     this.#guard(() => {
       this.#bornMs ??= nowMs;
-      if (!this.#isAuthenticated && nowMs - this.#bornMs > LOGIN_GRACE_MS)
+      const { loginGraceMs = LOGIN_GRACE_MS } = this.#settings;
+      if (!this.#isAuthenticated && nowMs - this.#bornMs > loginGraceMs)
         throw new SshError('nobody was let in in time', DISCONNECT.noMoreAuthMethods);
       this.#transport.tick(nowMs);
       this.#keepAlive(nowMs);
