@@ -12,6 +12,7 @@ const rowLimit = z.int().min(1).max(1_000_000_000);
 export const EFFECTS = ['Allow', 'RequireApproval', 'Deny'] as const;
 export type RuleEffect = (typeof EFFECTS)[number];
 export const CONTENTS = ['metadata', 'commands', 'results'] as const;
+export const KEYS = ['hidden', 'typed'] as const;
 export type RecordingContent = (typeof CONTENTS)[number];
 
 /** Bounds of lists, chosen so that the cost of every CEL rule stays far below the API server's limit. */
@@ -296,6 +297,11 @@ export const AccessPolicySpec = withRules(
         statementDuration: duration
           .optional()
           .describe('Longest run of a statement, exactly; it is cancelled then. Default: no limit. Example: 30s'),
+        shellDuration: duration
+          .optional()
+          .describe(
+            'Longest interactive shell, or command with a terminal, by ssh; statementDuration is not about these. Default: 1h',
+          ),
         rows: rowLimit.optional().describe('Rows per session. Default: no limit. Example: 100000'),
         bytes: quantity.optional().describe('Bytes per session, both ways. Default: no limit. Example: 100Mi'),
         sessionDuration: duration.optional().describe('Longest session. Default: no limit. Example: 1h'),
@@ -326,6 +332,15 @@ export const AccessPolicySpec = withRules(
           .describe('What is kept: metadata, also commands, or also results (masked). Default: results'),
         rows: z.int().min(0).max(1_000_000).optional().describe('Rows kept per result. Default: 1000'),
         bytes: quantity.optional().describe('Bytes kept per result. Default: 1Mi'),
+        keys: z
+          .enum(KEYS)
+          .optional()
+          .describe(
+            'What is kept of what is typed into a terminal by ssh. hidden: when, with each letter as a dot; typed: the letters, passwords too. The screen is recorded either way. Default: hidden',
+          ),
+        fileBytes: quantity
+          .optional()
+          .describe('Bytes kept of the content of each file that goes by sftp or scp. Default: 0. Example: 64Ki'),
         retention: shortName
           .optional()
           .describe('Retention class, kept with the policy. No effect yet: nothing is deleted. Default: default'),

@@ -14,6 +14,7 @@ import {
   KUBERNETES_AUTHENTICATIONS,
   KUBERNETES_IDENTITIES,
   CONTENTS,
+  KEYS,
   OnBehalfOf,
   ASSURANCES,
 } from '@chaperone/api';
@@ -105,6 +106,7 @@ export const Access = z.object({
     rowsPerStatement: z.int().optional(),
     bytesPerStatement: z.int().optional(),
     statementDurationMs: z.int().optional(),
+    shellDurationMs: z.int().optional(),
     rows: z.int().optional(),
     bytes: z.int().optional(),
     sessionDurationMs: z.int().optional(),
@@ -117,6 +119,10 @@ export const Access = z.object({
     content: z.enum(CONTENTS),
     rows: z.int(),
     bytes: z.int(),
+    /** Of each file's content; absent: none. */
+    fileBytes: z.int().optional(),
+    /** Of what is typed into a terminal; absent: hidden. */
+    keys: z.enum(KEYS).optional(),
     retention: z.string(),
   }),
 });

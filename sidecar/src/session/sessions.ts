@@ -90,6 +90,8 @@ export interface SessionContext {
   readonly holds: Holds;
   /** Counts this connection among the agent's sessions on the resource. False: there are as many as the policy allows. */
   readonly admit: () => boolean;
+  /** How long the session may go on, by its limits and the token of its caller, ms; Infinity: nothing bounds it. */
+  readonly leftMs: () => number;
   /** Registers how to end the session, and what holds it to limits that only its protocol knows; called at most once. */
   readonly onEnd: (end: (ending: Ending) => void, idleMs: () => number, check?: (limits: Access['limits']) => void) => void;
 }
@@ -261,6 +263,10 @@ class SessionTable implements Sessions {
       agent: sealedAgent(control.current()?.agent),
       holds: this.#holds,
       admit: () => this.#admit(live, current()?.access.limits.connections),
+      leftMs: () => {
+        const { sessionDurationMs = Infinity } = current()?.access.limits ?? {};
+        return Math.min(sessionDurationMs - (clock.monotonic() - live.startedAt), live.untilMs - clock.now());
+      },
       onEnd: (end, idleMs, check) => {
         live.end = end;
         live.idleMs = idleMs;

@@ -83,10 +83,17 @@ export interface FileAction {
   /** What records call it: read, write, list, delete, mkdir, rename, symlink, link, attributes. */
   readonly operation: string;
   readonly effects: readonly Effect[];
+  /** The attributes that it sets, as people read them; empty or absent: none. */
+  readonly attributes?: string;
 }
 
+/** Told how an operation ended that people approved. */
+export type FileEnded = (state: 'Ran' | 'Failed', result: string) => void;
+
 /** `line` is what the agent is told, one line without its end. */
-export type FileDecision = { readonly verdict: 'allow' } | { readonly verdict: 'deny'; readonly line: string };
+export type FileDecision =
+  | { readonly verdict: 'allow'; readonly ended?: FileEnded }
+  | { readonly verdict: 'deny'; readonly line: string };
 export type FileVerdict =
   | FileDecision
   | { readonly verdict: 'held'; readonly line: string; readonly outcome: Promise<FileDecision> };

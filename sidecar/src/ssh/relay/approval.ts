@@ -23,6 +23,8 @@ export interface Asked {
   readonly text: string;
   /** All that it depends on beside, and its exact bytes where the text does not tell them. */
   readonly state: Readonly<Record<string, string>>;
+  /** What people are told of what it would do, in place of looking. */
+  readonly why?: string | undefined;
   /** Why it cannot be told what runs: people are told as well. */
   readonly unknown?: Unknown | undefined;
   /** Whether people may say that the very same may run again. Default: true */
@@ -80,7 +82,8 @@ export class SshApproval {
     const held: HeldAction = {
       question: this.#question(asked),
       seal,
-      look: () => Promise.resolve({ preview: { why: 'what it would do is not tried before it runs' }, ...wholeText(shown) }),
+      look: () =>
+        Promise.resolve({ preview: { why: asked.why ?? 'what it would do is not tried before it runs' }, ...wholeText(shown) }),
       waiting: ({ name, timeoutMs }) =>
         onWaiting({ ...refusalOf(verdict), code: 'ApprovalPending', approval: { request: name, timeoutMs } }),
       gone,

@@ -47,7 +47,13 @@ export function readAsking(name: string, payload: Buffer): Asking {
     default: {
       parse.shell(payload);
       const effect: Effect = { verb: 'shell', object: '', via: 'direct', kind: 'shell' };
-      const shared = { unit: 'shell', text: 'shell', send: 'shell', bytes: payload.length, isText: true } as const;
+      const shared = {
+        unit: 'shell',
+        text: 'shell',
+        send: 'shell',
+        bytes: Buffer.byteLength('shell'),
+        isText: true,
+      } as const;
       return { ...shared, action: { effects: [effect] }, request: 'shell', payload: encode.shell() };
     }
   }

@@ -1,10 +1,13 @@
 import { type Effect, judge, type Verdict } from '@chaperone/policy';
 import type { RecordBody } from '@chaperone/evidence';
-import type { FileAction, FileDecision, FileJudge, FileVerdict } from '../actions/files.ts';
+import { maskedFinds } from '../../masking/labels.ts';
+import type { FileAction, FileDecision, FileEnded, FileJudge, FileVerdict } from '../actions/files.ts';
 import type { Transfer } from '../actions/index.ts';
 import type { Channel } from '../wire/channel.ts';
 import { SshError } from '../wire/error.ts';
+import { GONE } from './file-judging.ts';
 import type { FileRecord } from './file-record.ts';
+import { KeptFiles } from './kept-files.ts';
 import { LookupChannel } from './lookup-channel.ts';
 import type { ProgramContext } from './program.ts';
 import { type ScpOptions, ScpRelay } from './scp.ts';
@@ -46,6 +49,7 @@ export class FileSession {
   readonly #o: FileSessionOptions;
   readonly #relay: FileRelay;
   #lookup: LookupChannel | undefined;
+  #isOver = false;
   /** Bytes that came and are not given back to their sender's window, and bytes that wait to go out. */
   readonly #owed = { agent: 0, server: 0 };
   readonly #waiting = { agent: 0, server: 0 };
@@ -54,15 +58,17 @@ export class FileSession {
     this.#o = options;
     const { agent, server, context, transfer } = options;
     const resolvesLinks = /^SSH-2[.]0-OpenSSH/.test(context.hostIdent());
+    const capture = this.#capture();
     const shared: Omit<ScpOptions, 'transfer' | 'resolve'> = {
       judge: this.#judge(),
       toServer: (bytes) => this.#write('server', server, bytes),
       toAgent: (bytes) => this.#write('agent', agent, bytes),
       toStderr: (line) => agent.write(Buffer.from(`${line}\n`), 'stderr'),
-      onRecord: (record) => context.records.note([fileRecord(options.action, record, (text) => context.shown.text(text))]),
+      onRecord: (record) => this.#record(record),
       onServerEnd: () => server.eof(),
       onEnd: (error) => this.#broken(error),
       turns: context.turns,
+      ...(capture && { capture }),
     };
     if (transfer.protocol !== 'scp') this.#relay = new SftpRelay({ ...shared, onRoom: () => this.#settle(), resolvesLinks });
     else {
@@ -95,8 +101,23 @@ export class FileSession {
   }
 
   close(): void {
+    this.#isOver = true;
     this.#relay.close();
     this.#lookup?.close();
+  }
+
+  /** What of files is kept, where the policy says so. */
+  #capture(): KeptFiles | undefined {
+    const { context, action } = this.#o;
+    const { content, fileBytes = 0 } = context.access().recording;
+    if (content !== 'results' || fileBytes === 0) return undefined;
+    const masks = maskedFinds(context.access());
+    return new KeptFiles({ action, bytes: fileBytes, masks, note: (records) => context.records.note(records) });
+  }
+
+  #record(record: FileRecord): void {
+    const { context, action } = this.#o;
+    context.records.note([fileRecord(action, record, (text) => context.shown.text(text))]);
   }
 
   #write(side: 'agent' | 'server', channel: Channel, bytes: Buffer): void {
@@ -160,36 +181,46 @@ export class FileSession {
   async #judged(action: FileAction): Promise<FileVerdict> {
     const { access, records, onActivity, shown } = this.#o.context;
     onActivity();
-    const { operation, effects } = action;
+    const { operation, effects, attributes = '' } = action;
     const verdict = shown.verdict(judge(access(), { effects }));
-    const text = shown.text(`${operation}: ${described(effects)}`);
+    const text = shown.text(`${operation}: ${described(effects)}${attributes === '' ? '' : `, ${attributes}`}`);
     const writes = effects.some(({ verb }) => !READING.has(verb));
     const number = await records.judged({ text, bytes: Buffer.byteLength(text), verdict, writes });
     if (verdict.verdict === 'allow') return { verdict: 'allow' };
     if (verdict.verdict === 'deny') return this.#denied(refusalOf(verdict), number);
-    // What attributes it sets is not in its text: nobody could know what they approve.
-    if (operation === 'attributes')
-      return this.#denied({ code: 'NotAnalysable', reason: 'people would not see which attributes it sets' }, number);
     return this.#held(verdict, action, text, number);
   }
 
-  async #held(verdict: Verdict, { operation, effects }: FileAction, text: string, action: number): Promise<FileVerdict> {
+  async #held(
+    verdict: Verdict,
+    { operation, effects, attributes = '' }: FileAction,
+    text: string,
+    action: number,
+  ): Promise<FileVerdict> {
     const { context, gone } = this.#o;
     const waiting = Promise.withResolvers<string | undefined>();
-    const state = { operation, effects: JSON.stringify(effects) };
+    const state = { operation, effects: JSON.stringify(effects), attributes };
     const asked = { action, unit: UNIT, verdict, text, state } as const;
     const outcome = context.approval
       .ask(asked, gone, (refusal) => waiting.resolve(this.#line(refusal, action)))
       .then((answer): FileDecision => {
         if (answer.kind === 'refused') return this.#denied(answer.refusal, action);
         if (answer.kind === 'gone') return this.#denied({ code: 'SessionEnded' }, action);
-        // What becomes of it is in the record of the file.
-        answer.ended('Ran', 'passed to the host');
-        return { verdict: 'allow' };
+        // Whoever waits for the record of its end waits for this, and for nothing that comes after it.
+        if (this.#isOver) return this.#tooLate(operation, effects, answer.ended, action);
+        return { verdict: 'allow', ended: answer.ended };
       })
       .finally(() => waiting.resolve(undefined));
+    context.track(outcome);
     const line = await waiting.promise;
     return line === undefined ? outcome : { verdict: 'held', line, outcome };
+  }
+
+  #tooLate(operation: string, effects: readonly Effect[], ended: FileEnded, action: number): FileDecision {
+    const [{ object: path } = { object: '' }, other] = effects;
+    ended('Failed', GONE);
+    this.#record({ operation, path, ...(other !== undefined && other.object !== path && { to: other.object }), outcome: GONE });
+    return this.#denied({ code: 'SessionEnded' }, action);
   }
 
   #denied(refusal: Refusal, action: number): FileDecision {

@@ -17,7 +17,7 @@ const policy = { namespace: 'agents', name: 'support-agent' };
 /** A rule about files: what it does, to which operations, on which paths. */
 export type FileRule = readonly [PolicyRule['effect'], NonNullable<SshSelector['files']>['operations'], readonly string[]];
 
-function accessOf(rules: readonly FileRule[]): Access {
+export function accessOf(rules: readonly FileRule[]): Access {
   return {
     resource: { namespace: 'data', name: 'files', generation: 1, protocol: 'ssh' },
     policies: [{ ...policy, generation: 1 }],
@@ -58,11 +58,18 @@ function accessOf(rules: readonly FileRule[]): Access {
 export function judgeBy(
   rules: readonly FileRule[],
   approve: (action: FileAction) => Promise<boolean> = () => Promise.resolve(false),
-): FileJudge & { readonly asked: FileAction[]; readonly change: (rules: readonly FileRule[]) => void } {
+): FileJudge & {
+  readonly asked: FileAction[];
+  readonly ends: [string, string][];
+  readonly change: (rules: readonly FileRule[]) => void;
+} {
   let access = accessOf(rules);
   const asked: FileAction[] = [];
+  const ends: [string, string][] = [];
+  const ended = (state: string, result: string): void => void ends.push([state, result]);
   return {
     asked,
+    ends,
     change: (others) => {
       access = { ...accessOf(others), digest: `${access.digest}+` };
     },
@@ -77,7 +84,7 @@ export function judgeBy(
       if (verdict.verdict === 'allow') return { verdict: 'allow' };
       if (verdict.verdict === 'deny') return { verdict: 'deny', line: lineOf(verdict.code as AgentCode, verdict) };
       const outcome = approve(action).then<FileDecision>((isApproved) =>
-        isApproved ? { verdict: 'allow' } : { verdict: 'deny', line: lineOf('ApprovalDenied', verdict) },
+        isApproved ? { verdict: 'allow', ended } : { verdict: 'deny', line: lineOf('ApprovalDenied', verdict) },
       );
       return { verdict: 'held', line: lineOf('ApprovalPending', verdict), outcome };
     },

@@ -58,7 +58,7 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
   const host = object.slice(0, object.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
   // What was judged is what is asked for, and asked again at the last moment.
   if (answered?.isCurrent() === false || (answered === undefined && !stands()))
-    return refuse({ code: 'ResourceNotReady', reason: 'the policy changed before it was opened; ask again' });
+    return tunnel.never({ code: 'ResourceNotReady', reason: 'the policy changed before it was opened; ask again' }, refuse);
   context.openUpstream(
     'direct-tcpip',
     encode.forward({ host, port, originatorHost, originatorPort }),
@@ -131,6 +131,13 @@ class Tunnel {
   /** The host did not connect; what it says of that is not looked into. */
   fail(): void {
     this.#over('Failed', 'the host did not connect');
+  }
+
+  /** Nothing was opened. */
+  never(refusal: Refusal, refuse: (refusal: Refusal) => void): void {
+    this.#isOver = true;
+    this.#ended('Failed', refusal.reason ?? 'it was not opened');
+    refuse(refusal);
   }
 
   #side(other: () => Channel | undefined, own: () => Channel | undefined, count: (bytes: number) => void): ChannelHandler {

@@ -1,3 +1,4 @@
+import { sshTimeText } from '@chaperone/api';
 import { type Access, judge } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
 import type { Clock } from '../../platform.ts';
@@ -13,6 +14,7 @@ import { FileSession } from './file-session.ts';
 import type { Shown } from './shown.ts';
 import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
+import { SHELL_MS, watchTime } from './time-limit.ts';
 import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
@@ -41,6 +43,8 @@ export interface ProgramContext {
   /** What the host calls itself. */
   readonly hostIdent: () => string;
   readonly clock: Clock;
+  /** As of the session. */
+  readonly leftMs: () => number;
   /** Something that is not the agent's fault ended the session's right to go on. */
   readonly onFault: (error: unknown) => void;
   /** Resolves when the agent's connection is over. */
@@ -54,11 +58,12 @@ const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
 /** About a program that runs, and nobody's business but its own (RFC 4254, sections 6.7 and 6.9; OpenSSH's PROTOCOL, section 2.1). */
 const PASSED_ON: ReadonlySet<string> = new Set(['signal', 'window-change', 'eow@openssh.com', 'break']);
 const MAX_RESULT = 64;
+const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
 const RESIZE_MS = 100;
-const CHANGED: Refusal = { code: 'ResourceNotReady', reason: 'the policy changed while it ran; ask again' };
+/** What may be the beginning of a value waits for so long on a terminal, where somebody waits for it. */
+const QUIET_MS = 100;
+const CHANGED = 'the policy changed while it ran';
 const limit = (reason: string): Refusal => ({ code: 'LimitReached', reason });
-/** As far as timers of this runtime count. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * One channel of an agent on which something runs, from its opening to its end. The agent is told at once that what it asked for
@@ -83,12 +88,16 @@ export class Program implements ChannelHandler {
   /** Bytes that it gave, of all streams. */
   #printed = 0;
   #stop: (refusal: Refusal) => void = () => undefined;
+  /** Nobody can judge it by its commands: it ends in time, and says so. */
+  #isShell = false;
+  #isReleasing = false;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
   /** Whether what was decided still holds; asked again at the last moment. */
   #mayRun: () => boolean = () => false;
-  /** The same, while it runs. */
+  /** The same, while it runs; and why it does not. */
   #stands: () => boolean = () => false;
+  #fallen: () => Refusal = () => ({ code: 'ResourceNotReady', reason: CHANGED });
   #result: string | undefined;
   #onEnd: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
 
@@ -137,6 +146,11 @@ export class Program implements ChannelHandler {
     this.#agent.close();
   }
 
+  /** The policy may have changed, while nothing came that would be stopped by it. */
+  check(): void {
+    if (this.#isRunning && !this.#isStopped && !this.#stands()) this.#stop(this.#fallen());
+  }
+
   /** What comes before a program. Returns whether it counts. */
   #prepare(name: string, payload: Buffer): boolean {
     if (this.#asked) return false;
@@ -182,11 +196,17 @@ export class Program implements ChannelHandler {
   async #run(asking: Asking): Promise<void> {
     const { records, approval, shown, access } = this.#c;
     const action = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
+    this.#isShell = action.effects.some(({ kind }) => kind === 'shell');
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
     if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict, asking.unknown), asking, number);
     this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
+    this.#fallen = () => {
+      const now = shown.verdict(judge(access(), action));
+      if (now.verdict === 'deny') return { ...refusalOf(now), reason: CHANGED };
+      return { code: 'ResourceNotReady', reason: `${CHANGED}; ask again` };
+    };
     if (verdict.verdict === 'approve') {
       const asked = {
         action: number,
@@ -195,6 +215,7 @@ export class Program implements ChannelHandler {
         text: asking.send,
         unknown: asking.unknown,
         state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
+        why: this.#isShell ? SHELL_WHY : undefined,
         isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
       };
       const answer = await approval.ask(asked, this.#gone.promise, (refusal) => this.#say(this.#line(refusal, asking, number)));
@@ -203,6 +224,7 @@ export class Program implements ChannelHandler {
       this.#onEnd = answer.ended;
       this.#mayRun = answer.isCurrent;
     } else this.#mayRun = this.#stands;
+    this.#streams = this.#streamsOf(asking, number);
     if (this.#isGone) return this.#finish({ error: { code: 'AgentClosed', message: 'the agent was gone; it did not run' } });
     return this.#start(asking, number);
   }
@@ -216,18 +238,19 @@ export class Program implements ChannelHandler {
     };
   }
 
-  #start(asking: Asking, action: number): void {
+  #streamsOf(asking: Asking, action: number): Streams {
     const { access, clock, records } = this.#c;
-    const { recording } = access();
-    const masks = asking.isText ? maskedFinds(access()) : new Map();
-    this.#streams = new Streams({
+    return new Streams({
       action,
-      recording,
-      masks,
+      recording: access().recording,
+      masks: asking.isText ? maskedFinds(access()) : new Map(),
       terminal: this.#terminal,
       now: () => clock.monotonic(),
       note: (more) => records.note(more),
     });
+  }
+
+  #start(asking: Asking, action: number): void {
     const handler: ChannelHandler = {
       onData: (data, stream) => this.#fromServer(data, stream),
       onEof: () => this.#afterServer(() => this.#serverEnded()),
@@ -258,19 +281,32 @@ export class Program implements ChannelHandler {
     this.#stop = (refusal) => this.#overrun(refusal, asking, action);
     const { files: transfer } = asking;
     const agent = this.#agent;
-    if (transfer === undefined) this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
+    if (transfer === undefined) this.#watchTime(asking).catch((error: unknown) => this.#c.onFault(error));
     else this.#files = new FileSession({ context: this.#c, action, transfer, agent, server, gone: this.#gone.promise });
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
   }
 
-  /** A policy may bound how long one command runs. */
-  async #watchTime(): Promise<void> {
-    const { statementDurationMs } = this.#c.access().limits;
-    if (statementDurationMs === undefined) return;
-    const late = this.#c.clock.after(Math.min(statementDurationMs, MAX_TIMER_MS)).then(() => true);
-    const isLate = await Promise.race([late, this.#gone.promise]);
-    if (isLate === true && this.#streams !== undefined) this.#stop(limit(`it ran for longer than ${statementDurationMs} ms`));
+  /** A policy may bound how long a command runs, and always does for a shell, which is told so. */
+  async #watchTime({ unit }: Asking): Promise<void> {
+    const { access, clock, leftMs } = this.#c;
+    const { statementDurationMs, shellDurationMs } = access().limits;
+    const isShell = this.#isShell;
+    const own = isShell ? (shellDurationMs ?? SHELL_MS) : statementDurationMs;
+    if (own === undefined) return;
+    const what = unit === 'shell' && this.#terminal === undefined ? 'shell' : 'terminal';
+    const tell = (said: 'begins' | 'ends', endsAt: number): void =>
+      this.#say(
+        `${said === 'ends' && this.#terminal !== undefined ? '\r\n' : ''}${sshTimeText(said, what, endsAt, clock.now())}`,
+      );
+    const isLate = await watchTime({
+      ownMs: own,
+      leftMs: leftMs(),
+      clock,
+      gone: this.#gone.promise,
+      tell: isShell ? tell : undefined,
+    });
+    if (isLate && this.#streams !== undefined) this.#stop(limit(`it ran for longer than ${own} ms`));
   }
 
   /** It went beyond a limit, or is not permitted any more: what runs at the host loses its channel. */
@@ -287,7 +323,7 @@ export class Program implements ChannelHandler {
 
   #toServer(data: Buffer): void {
     if (this.#isStopped) return;
-    if (!this.#stands()) return this.#stop(CHANGED);
+    if (!this.#stands()) return this.#stop(this.#fallen());
     if (this.#files !== undefined) return this.#files.fromAgent(data);
     this.#streams?.input(data);
     this.#upstream?.write(data, 'data', (bytes) => this.#agent.consumed(bytes));
@@ -301,9 +337,10 @@ export class Program implements ChannelHandler {
     this.#printed += data.length;
     const { bytesPerStatement = Infinity } = this.#c.access().limits;
     if (this.#printed > bytesPerStatement) return this.#stop(limit(`it gave more than ${bytesPerStatement} bytes`));
-    if (!this.#stands()) return this.#stop(CHANGED);
+    if (!this.#stands()) return this.#stop(this.#fallen());
     if (this.#files !== undefined && stream === 'data') return this.#files.fromServer(data);
     const shown = this.#streams?.output(this.#nameOf(stream), data) ?? Buffer.alloc(0);
+    this.#releaseSoon();
     let left = shown.length;
     // What is held back is bounded, so the server may go on.
     if (left === 0) return this.#upstream?.consumed(data.length);
@@ -311,6 +348,19 @@ export class Program implements ChannelHandler {
       left -= bytes;
       if (left === 0) this.#upstream?.consumed(data.length);
     });
+  }
+
+  /** Whoever is at a terminal sees what they type, and its prompt: there values are found as far as they come at once. */
+  #releaseSoon(): void {
+    if (this.#terminal === undefined || this.#isReleasing || this.#streams?.isHeld('terminal') !== true) return;
+    this.#isReleasing = true;
+    this.#release().catch((error: unknown) => this.#c.onFault(error));
+  }
+
+  async #release(): Promise<void> {
+    await this.#c.clock.after(QUIET_MS);
+    this.#isReleasing = false;
+    if (!this.#isStopped) this.#flush();
   }
 
   #nameOf(stream: Stream): 'stdout' | 'stderr' | 'terminal' {

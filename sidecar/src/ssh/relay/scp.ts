@@ -3,7 +3,7 @@ import type { Transfer } from '../actions/index.ts';
 import { type FileDecision, type FileJudge, type FileVerb, fileEffect, joinPath, mayTellOf } from '../actions/files.ts';
 import { SshError } from '../wire/error.ts';
 import { MAX_LINE_BYTES, parseScpLine, SCP_OK, type ScpLine, ScpStream, scpWarning } from '../wire/scp.ts';
-import { decide, movedLine, unjudgedLine } from './file-judging.ts';
+import { decide, MOVED, movedLine, tellEnd, unjudgedLine } from './file-judging.ts';
 import { type FileCapture, type FileRecord, Transfer as Content } from './file-record.ts';
 import { asWritten, type Place, trimmed } from './path-lookup.ts';
 import { Turns } from './turns.ts';
@@ -307,10 +307,15 @@ export class ScpRelay {
     });
     if (wasHeld) await this.#resume();
     if (decision.verdict === 'deny') return decision;
-    if (!canBe) return NOWHERE;
+    if (!canBe) {
+      tellEnd(decision, 'there is no such directory; it did not run');
+      return NOWHERE;
+    }
     if (!wasHeld) return decision;
     const now = await this.#resolve(names);
-    return now?.paths.join('\0') === paths.join('\0') ? decision : { verdict: 'deny', line: movedLine() };
+    const isStill = now?.paths.join('\0') === paths.join('\0');
+    tellEnd(decision, isStill ? undefined : MOVED);
+    return isStill ? decision : { verdict: 'deny', line: movedLine() };
   }
 
   #verbOf({ kind }: Entry): FileVerb {

@@ -36,6 +36,13 @@ export interface SshContext extends SessionContext {
 const LOGIN_MS = 60_000;
 const ANYTHING = ['none', 'publickey', 'password', 'keyboard-interactive'] as const;
 
+/** OpenSSH lets nobody type more, and no helper give more (readpass.c). */
+const CUT_BYTES = 1_023;
+const TOKEN = {
+  prompt: 'Token: ',
+  more: { bytes: CUT_BYTES, prompt: (from: number) => `Token from character ${from} on, if it goes on: ` },
+} as const;
+
 /** Whom an agent is let in as, and with what it may do. */
 interface Admitted {
   readonly resource: GrantedResource;
@@ -82,6 +89,7 @@ class SshSession {
     const { socket, clock, hostKey, resource, onEnd } = this.#c;
     const [certified, plain] = hostKey.signers(namesOf(resource(), this.#c.local), clock.now());
     if (certified === undefined || plain === undefined) throw new Error('there is no host key');
+    const demands = resource()?.access.identity !== undefined;
     this.#agent = connect(
       socket,
       {
@@ -89,8 +97,9 @@ class SshSession {
         algorithms: AGENT,
         hostKeys: [certified, plain],
         // Keys are no tokens, and each that a client offers would use up a try.
-        methods: resource()?.access.identity === undefined ? ANYTHING : ['none', 'password', 'keyboard-interactive'],
-        prompt: 'Token: ',
+        methods: demands ? ['none', 'password', 'keyboard-interactive'] : ANYTHING,
+        ...TOKEN,
+        ...(demands && { banner: `${this.#lineOf({ code: 'TokenRequired', reason: '' }).line}\n` }),
         loginGraceMs: LOGIN_MS,
         onQuestion: (question) => this.#question(question),
         onAuthenticated: () => undefined,
@@ -104,6 +113,9 @@ class SshSession {
     onEnd(
       (ending) => this.#end(ending),
       () => clock.monotonic() - this.#activeAt,
+      () => {
+        for (const program of this.#programs) program.check();
+      },
     );
     await this.#over.promise;
     // Whoever leaves while it is let in leaves a record all the same.
@@ -176,6 +188,7 @@ class SshSession {
       hostIdent: () => this.#upstream?.ident ?? '',
       whyNot: () => this.#upstream?.error?.message,
       clock,
+      leftMs: this.#c.leftMs,
       gone: this.#over.promise,
       onFault: (error) => this.#fault(error),
       onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
@@ -188,11 +201,21 @@ class SshSession {
   async #verify({ identity }: Access, question: AuthQuestion): Promise<Verified | 'reject' | undefined> {
     if (identity === undefined) return undefined;
     if (question.method !== 'password' && question.method !== 'keyboard-interactive') return 'reject';
+    const { method, password } = question;
+    if (password === '') throw new Refused({ code: 'TokenRequired', reason: 'the password is empty' });
     try {
-      return await this.#c.verify(question.password, identity);
+      return await this.#c.verify(password, identity);
     } catch (error) {
-      if (error instanceof TokenError) return 'reject';
-      throw error;
+      if (!(error instanceof TokenError)) throw error;
+      this.#c.logger.warn('a token was not accepted', { code: error.code });
+      const isCut = method === 'password' && Buffer.byteLength(password) === CUT_BYTES;
+      throw new Refused({
+        // The issuer's fault, which no other token mends.
+        code: error.code === 'IssuerUnavailable' ? 'ResourceNotReady' : 'TokenRejected',
+        reason: isCut
+          ? `${error.message}; OpenSSH cuts it at ${CUT_BYTES} bytes, and by keyboard-interactive is asked for the rest`
+          : error.message,
+      });
     }
   }
 
@@ -256,7 +279,7 @@ class SshSession {
     const access = this.#admitted?.resource.access ?? this.#c.resource()?.access;
     if (access === undefined || code === 'AgentClosed') return { line: `chaperone: ${reason} (${code})` };
     const reference = this.#admitted?.recorder.session ?? '';
-    return textOf(access, { code, ...(reason !== '' && { reason }) }, { unit: 'command', reference });
+    return textOf(access, { code, ...(reason !== '' && { reason }) }, { unit: 'command', reference, isOver: true });
   }
 
   async #close(): Promise<void> {

@@ -3,6 +3,14 @@ import { FLAG } from '../wire/sftp.ts';
 import { MAX_HANDLES } from '../wire/sftp-response.ts';
 import { type FileCapture, type FileRecord, Transfer } from './file-record.ts';
 
+export interface OpenFileOptions {
+  /** Why it may not be used any more; asked before each use. */
+  readonly whyNot: () => string | undefined;
+  readonly capture?: FileCapture | undefined;
+  /** The attributes that people saw who approved that it is opened; undefined: nobody was asked. */
+  readonly approved?: string | undefined;
+}
+
 /** A file or directory that the agent has open. */
 export class OpenFile {
   readonly path: string;
@@ -10,6 +18,7 @@ export class OpenFile {
   readonly whyNot: () => string | undefined;
   /** It was refused once: records say that once. */
   isRefused = false;
+  readonly approved: string | undefined;
   readonly reads: Transfer | undefined;
   readonly writes: Transfer | undefined;
   /** The server places what is written at the end, wherever the agent says. */
@@ -19,17 +28,16 @@ export class OpenFile {
   /**
    * @param verbs - what opening it was judged as
    * @param flags - of OPEN; undefined: a directory
-   * @param whyNot - why it may not be used any more, asked before each use
    */
   constructor(
     path: string,
     verbs: readonly FileVerb[],
     flags: number | undefined,
-    whyNot: () => string | undefined,
-    capture?: FileCapture,
+    { whyNot, capture, approved }: OpenFileOptions,
   ) {
     this.path = path;
     this.whyNot = whyNot;
+    this.approved = approved;
     this.isDirectory = flags === undefined;
     const asked = flags ?? 0;
     const creates = FLAG.create | FLAG.exclusive;

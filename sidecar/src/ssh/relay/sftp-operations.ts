@@ -15,7 +15,7 @@ import { SshError } from '../wire/error.ts';
 import { EXTENSIONS, type Numbered, STATUS, TYPE } from '../wire/sftp.ts';
 import type { PathKind, PathRequest } from '../wire/sftp-request.ts';
 import type { SftpResponse } from '../wire/sftp-response.ts';
-import { decide, movedLine, unjudgedLine } from './file-judging.ts';
+import { decide, GONE, MOVED, movedLine, tellEnd, unjudgedLine } from './file-judging.ts';
 import type { FileCapture, FileRecord } from './file-record.ts';
 import { OpenFile, type OpenFiles } from './sftp-files.ts';
 import { type Resolved, resolvedName, type SftpPaths } from './sftp-paths.ts';
@@ -113,9 +113,16 @@ export class SftpOperation {
       this.#endTurn();
       this.#desk.hold(line);
     });
-    if (wasHeld && !this.#desk.resume()) return;
+    if (wasHeld && !this.#desk.resume()) {
+      if (decision.verdict === 'allow') this.#record(plan.paths, GONE);
+      return tellEnd(decision, GONE);
+    }
     if (decision.verdict === 'deny') return this.#deny(plan.paths, decision.line);
-    if (wasHeld && !(await this.#isStill(plan))) return this.#deny(plan.paths, movedLine());
+    if (wasHeld && !(await this.#isStill(plan))) {
+      tellEnd(decision, MOVED);
+      return this.#deny(plan.paths, movedLine());
+    }
+    tellEnd(decision);
     return this.#run(plan, wasHeld);
   }
 
@@ -143,7 +150,7 @@ export class SftpOperation {
     // What may not be read where it is must not become readable by being moved.
     if (RENAMES.has(this.#request.kind) && (isDirectory || this.#desk.judge.preview([fileEffect('read', to)]) !== 'deny'))
       effects.push(fileEffect('read', from, isDirectory));
-    return { operation: this.#operation.name, paths, effects };
+    return { operation: this.#operation.name, paths, effects, attributes: this.#request.attributes };
   }
 
   async #resolve(): Promise<{ paths: string[] } | Unresolved> {
@@ -230,7 +237,8 @@ export class SftpOperation {
       const verbs = this.#operation.uses[0]?.verbs ?? [];
       const flags = this.#request.kind === 'open' ? this.#request.flags : undefined;
       const whyNot = this.#desk.judge.opened(effects, wasApproved);
-      if (!files.add(answer.handle, new OpenFile(paths[0] ?? '', verbs, flags, whyNot, capture)))
+      const approved = wasApproved ? this.#request.attributes : undefined;
+      if (!files.add(answer.handle, new OpenFile(paths[0] ?? '', verbs, flags, { whyNot, capture, approved })))
         throw new SshError('an SFTP server gave a handle that is in use');
     } else {
       if (opens) files.release();
@@ -256,7 +264,8 @@ export class SftpOperation {
 
   /** Lets the judge say why it is not permitted; nobody is asked to permit what the server cannot do. */
   async #denyUnasked(paths: readonly string[]): Promise<void> {
-    const action = { operation: this.#operation.name, effects: effectsOf(this.#operation, paths) };
+    const { attributes } = this.#request;
+    const action = { operation: this.#operation.name, effects: effectsOf(this.#operation, paths), attributes };
     const decision = await decide(this.#desk.judge, action, () => this.#endTurn());
     if (decision.verdict === 'deny') this.#deny(paths, decision.line);
     else this.#desk.fail(this.#request, STATUS.permissionDenied, 'Permission denied');

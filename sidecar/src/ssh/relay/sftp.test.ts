@@ -7,7 +7,7 @@ import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, it } from 'vitest';
 import { string, uint32, uint64 } from '../wire/data.ts';
 import { FLAG, STATUS, TYPE } from '../wire/sftp.ts';
-import type { FileContent } from './file-record.ts';
+import type { KeptFile } from './file-record.ts';
 import { type BridgeOptions, type FileRule, judgeBy, SFTP_SERVER } from './files.test-support.ts';
 import { MAX_REQUESTS } from './sftp.ts';
 import { NO_ATTRIBUTES, RawClient, type Reply } from './sftp-client.test-support.ts';
@@ -23,14 +23,16 @@ async function aSession(
   rules: (root: string) => FileRule[] = (root) => [['Allow', [...ALL], [`${root}/**`]]],
   options: Partial<BridgeOptions> = {},
   approve?: () => Promise<boolean>,
-): Promise<{ root: string; client: RawClient } & AsyncDisposable> {
+): Promise<{ root: string; client: RawClient; judge: ReturnType<typeof judgeBy> } & AsyncDisposable> {
   const directory = await temporaryDirectory('sftp-');
   const root = await realpath(directory.path);
   writeFileSync(join(root, 'file'), 'content');
   mkdirSync(join(root, 'empty'));
-  const client = new RawClient({ judge: judgeBy(rules(root), approve), cwd: root, ...options });
+  const judge = judgeBy(rules(root), approve);
+  const client = new RawClient({ judge, cwd: root, ...options });
   return {
     root,
+    judge,
     client,
     [Symbol.asyncDispose]: async () => {
       await client.end();
@@ -209,6 +211,7 @@ describe.skipIf(!SFTP_SERVER)('approval', () => {
     person.decide(isApproved);
     expect((await removed).code).toBe(isApproved ? ok : permissionDenied);
     expect(existsSync(join(root, 'file'))).toBe(!isApproved);
+    expect(session.judge.ends).toEqual(isApproved ? [['Ran', 'passed to the host']] : []);
   });
 
   it('is for the path that was shown: one that leads elsewhere by then does not run', async () => {
@@ -222,6 +225,7 @@ describe.skipIf(!SFTP_SERVER)('approval', () => {
     person.decide(true);
     expect(await opened).toMatchObject({ code: permissionDenied, text: expect.stringContaining('ApprovalVoided') as string });
     expect(readdirSync(join(root, 'other'))).toEqual([]);
+    expect(session.judge.ends).toEqual([['Failed', 'the path leads elsewhere by now; it did not run']]);
   });
 
   it('never runs what was asked by a client that has gone', async () => {
@@ -234,6 +238,28 @@ describe.skipIf(!SFTP_SERVER)('approval', () => {
     person.decide(true);
     await sleep(50);
     expect(existsSync(join(root, 'file'))).toBe(true);
+    const outcome = 'the agent was gone; it did not run';
+    expect(session.judge.ends).toEqual([['Failed', outcome]]);
+    expect(client.bridged.records).toEqual([{ operation: 'delete', path: `${root}/file`, outcome }]);
+  });
+
+  it('shows the attributes that are set, and of a file that was approved sets none by its handle unseen', async () => {
+    const person = aPerson();
+    await using session = await held(person);
+    const { client, judge, root } = session;
+    person.decide(true);
+    const attributes = Buffer.concat([uint32(12), uint32(0o104755), uint32(0), uint32(1_767_225_600)]);
+    const opened = await client.request(TYPE.open, string('empty/new'), uint32(CREATE), uint32(4), uint32(0o100640));
+    expect((await client.request(TYPE.fsetstat, string(opened.text), attributes)).code).toBe(ok);
+    expect((await client.request(TYPE.setstat, string('empty/new'), uint32(2), uint32(1_000), uint32(7))).code).toBe(
+      process.getuid?.() === 0 ? ok : permissionDenied,
+    );
+    expect(judge.asked.map(({ operation, attributes: shown }) => [operation, shown])).toEqual([
+      ['write', 'mode=0640'],
+      ['attributes', 'mode=4755 atime=1970-01-01T00:00:00Z mtime=2026-01-01T00:00:00Z'],
+      ['attributes', 'uid=1000 gid=7'],
+    ]);
+    expect(statSync(join(root, 'empty/new')).mode & 0o777).toBe(0o755);
   });
 
   it('is not asked for what the server cannot do', async () => {
@@ -398,14 +424,24 @@ describe.skipIf(!SFTP_SERVER)('a record of a file', () => {
 
   it('comes with the beginning of the content, where that is wanted', async () => {
     const kept: string[] = [];
-    const keep = ({ operation, offset, data }: FileContent): void => void kept.push(`${operation} ${offset} ${data.toString()}`);
-    await using session = await aSession(undefined, { capture: { bytes: 5, keep } });
+    let files = 0;
+    const begin = (): KeptFile => {
+      const file = files++;
+      return {
+        file,
+        keep: (offset, data) => void kept.push(`${file} ${offset} ${data.toString()}`),
+        end: () => void kept.push(`${file} ended`),
+      };
+    };
+    await using session = await aSession(undefined, { capture: { bytes: 5, begin } });
     const { client } = session;
     const opened = await client.open('file', FLAG.read);
     for (const at of [0, 3, 6]) await read(client, opened, at, 3);
     const written = await client.open('new', CREATE);
     await write(client, written, 0, 'written');
-    expect(kept).toEqual(['read 0 con', 'read 3 te', 'write 0 writt']);
+    await close(client, opened);
+    expect(kept).toEqual(['0 0 con', '0 3 te', '1 0 writt', '0 ended']);
+    expect(session.client.bridged.records).toMatchObject([{ operation: 'read', file: 0, truncated: true }]);
   });
 });
 

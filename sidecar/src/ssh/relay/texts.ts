@@ -25,8 +25,16 @@ export function untold({ why }: Unknown): string {
   return `what it runs cannot be told, since ${why}`;
 }
 
-/** All that this proxy itself says to an agent of one session. `reference` names the record. */
-export function textOf(access: Access, refusal: Refusal, { unit, reference }: { unit: Unit; reference: string }): SshText {
+export interface Said {
+  readonly unit: Unit;
+  /** Names the record. */
+  readonly reference: string;
+  /** The connection ends with it. Default: false */
+  readonly isOver?: boolean;
+}
+
+/** All that this proxy itself says to an agent of one session. */
+export function textOf(access: Access, refusal: Refusal, { unit, reference, isOver = false }: Said): SshText {
   const { code, reason, verdict, approval } = refusal;
   const effect = verdict?.effects.find((each) => each.verdict !== 'allow');
   const isFull = access.disclosure === 'full';
@@ -39,8 +47,9 @@ export function textOf(access: Access, refusal: Refusal, { unit, reference }: { 
     ...(reason !== undefined && { reason }),
     ...(verdict?.message !== undefined && { message: verdict.message }),
     ...(policy !== '' && { policy }),
-    reference,
-    allowedHere: isFull ? allowedHere(access) : [],
+    ...(reference !== '' && { reference }),
+    isOver,
+    allowedHere: isFull && !isOver ? allowedHere(access) : [],
     ...(approval !== undefined && { approval }),
   });
 }

@@ -32,7 +32,7 @@ interface Settings extends ConnectionEvents {
 }
 
 /** We are the server. */
-export interface ServerSettings extends Settings, Pick<AuthServerOptions, 'methods' | 'banner' | 'prompt'> {
+export interface ServerSettings extends Settings, Pick<AuthServerOptions, 'methods' | 'banner' | 'prompt' | 'more'> {
   readonly role: 'server';
   readonly hostKeys: readonly [Signer, ...Signer[]];
   /** To be answered by {@link Connection.answer}, whenever. */
@@ -188,12 +188,13 @@ export class Connection {
     const settings = this.#settings;
     const base = { sessionId: this.#transport.sessionId ?? NOTHING, send: (payload: Buffer) => this.#transport.send(payload) };
     if (settings.role === 'server') {
-      const { methods, banner, prompt } = settings;
+      const { methods, banner, prompt, more } = settings;
       this.#auth = new AuthServer({
         ...base,
         methods,
         ...(banner !== undefined && { banner }),
         ...(prompt !== undefined && { prompt }),
+        ...(more !== undefined && { more }),
         onQuestion: (question) => settings.onQuestion(question),
         onAuthenticated: (user) => this.#admit(user),
       });
