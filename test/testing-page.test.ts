@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { CODES } from '@chaperone/api';
 import { describe, expect, it } from 'vitest';
 import { root, sources } from './sources.ts';
+import { hasTest } from './titles.ts';
 
 /** docs/testing/README.md says which test holds what: every test is in its table, and every command of its tables finds tests. */
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -47,27 +48,6 @@ const commands = (cell: string): Command[] =>
     .map(parse);
 
 const under = (filter: string): string[] => files.filter((path) => path.startsWith(filter));
-
-/** What names a test in a file: the literal parts of titles, and the first cell of rows of a table of tests. */
-function names(path: string): { readonly titles: string[]; readonly rows: string[] } {
-  const text = read(path);
-  const quoted = String.raw`\s*(['"\`])((?:\\.|(?!\1).)+)\1`;
-  const called = new RegExp(String.raw`\b(?:it|test|describe)(?:\.\w+)*\(${quoted}`, 'g');
-  const tabled = new RegExp(String.raw`\)\(${quoted},\s*(?:\{[^{}]*\},\s*)?(?:async )?\(`, 'g');
-  const row = /^\s*\[?(['"])((?:\\.|(?!\1).)+)\1(?:,|:)/gm;
-  const found = (pattern: RegExp): string[] => [...text.matchAll(pattern)].map((match) => match[2] ?? '');
-  return {
-    titles: [...found(called), ...found(tabled)].flatMap((title) => title.split(/%[sijd]|\$\w+|\$\{[^}]*\}/)),
-    rows: found(row),
-  };
-}
-
-function hasTest(paths: readonly string[], title: string): boolean {
-  return paths.some((path) => {
-    const named = names(path);
-    return named.titles.some((known) => known.includes(title)) || named.rows.includes(title);
-  });
-}
 
 const PROMISES = 'Each promise and its command';
 const promised = rows(PROMISES).flatMap(([, cell = '']) => commands(cell));

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type AgentCode, agentText, type Refusal, sshText } from './agent-text.ts';
+import { type AgentCode, agentText, type Refusal, sshText, sshTimeText } from './agent-text.ts';
 import { CODES } from './codes.ts';
 import type { CodeEntry } from './codes/entry.ts';
 
@@ -229,4 +229,14 @@ describe('what a client of SSH reads', () => {
     const { line } = sshText({ code: 'DeniedByRule', verb: 'exec', object: 'a\n\u001b[2J\u202eb', message: 'x\ny\u0007' });
     expect(line).toMatch(/^[ -~\u00a0-\uffff]+$/);
   });
+});
+
+test('tells a terminal until when it goes on, and warns it', () => {
+  const now = Date.UTC(2026, 0, 1, 13, 5);
+  expect(sshTimeText('begins', 'terminal', now + 3_600_000, now)).toBe(
+    'chaperone: this terminal is recorded. It ends at 14:05:00 UTC, in 60 min.',
+  );
+  expect(sshTimeText('ends', 'shell', now + 45_000, now)).toBe(
+    'chaperone: this shell ends at 13:05:45 UTC, in 45 s. Save what is to stay.',
+  );
 });

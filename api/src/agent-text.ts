@@ -33,6 +33,8 @@ export interface Refusal {
   readonly inTransaction?: boolean;
   /** Of the codes about approvals: the request by which people are asked. */
   readonly approval?: ApprovalNews;
+  /** Of SSH: whether the connection ends with it. Default: false */
+  readonly isOver?: boolean;
   /** How many times in a row this was refused within a minute, this time included. */
   readonly repeated?: number;
 }
@@ -182,10 +184,18 @@ export function sshText(refusal: Refusal): SshText {
     if (allowed.length > 0) parts.push(`Allowed here: ${allowed.join('; ')}.`);
     const detail = detailOf(refusal);
     if (detail !== undefined) parts.push(detail);
-    parts.push('The connection stays usable.');
+    if (refusal.isOver !== true) parts.push('The connection stays usable.');
   }
   const later = retry === 'wait' || retry === 'repeat-unchanged' || retry === 'try-later';
   return { line: parts.join(' '), exit: later ? 75 : 126 };
+}
+
+/** What a terminal is told of its end: as it begins, and shortly before. Times in ms since 1970. */
+export function sshTimeText(said: 'begins' | 'ends', what: 'terminal' | 'shell', endsAt: number, now: number): string {
+  const until = `${new Date(endsAt).toISOString().slice(11, 19)} UTC, in ${spoken(Math.max(0, endsAt - now))}`;
+  return said === 'begins'
+    ? `chaperone: this ${what} is recorded. It ends at ${until}.`
+    : `chaperone: this ${what} ends at ${until}. Save what is to stay.`;
 }
 
 /** What is different to do than on a database. */

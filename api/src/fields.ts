@@ -6,6 +6,10 @@ import { DURATION, QUANTITY } from './units.ts';
 export const GLOB_SYNTAX =
   'Globs: * stands for any characters inside one part of a dotted name; ** is a whole part, once, and stands for any number of parts; a part that holds a dot is quoted as in SQL; case matters.';
 
+/** Said once, quoted wherever a field takes resources of the Kubernetes API. */
+export const RESOURCE_SYNTAX =
+  'As kubectl writes them: pods, pods/log, deployments.apps, deployments.apps/scale. * stands for any characters of the resource, the group or the subresource, so that *.* is all of every group but no subresource; ** is everything.';
+
 /** Said once, quoted wherever a field takes paths. */
 export const PATH_SYNTAX =
   'Globs: * stands for any characters between two slashes; ** is a whole part, once, and stands for any number of parts; case matters.';
@@ -72,6 +76,14 @@ export const forwardGlob = text(
   FORWARD,
   'write host:port, for example db.internal:5432, *.internal:443 or [2001:db8::5]:443',
 );
+// What ** means anywhere but alone is read where these are matched.
+export const apiResourceGlob = text(
+  200,
+  /^([*][*]|[a-z0-9*][-a-z0-9*]*([.][a-z0-9*][-a-z0-9.*]*)?([/][a-z0-9*][-a-z0-9*]*)?)$/,
+  'write resources as kubectl does, for example pods, pods/log, deployments.apps, *.apps or **',
+);
+export const namespaceGlob = text(63, /^[a-z0-9*][-a-z0-9*]*$/, 'write the name of a namespace, for example shop or team-*');
+export const objectNameGlob = text(253, /^[-A-Za-z0-9._:@+=~*]+$/, 'write the name of an object, for example web-1 or web-*');
 export const secretKey = text(253, /^[-._a-zA-Z0-9]+$/, 'write a key of the Secret, for example ca.crt');
 export const duration = withRules(
   z.string().min(2).max(35),

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { draw, drawn, undrawn, written } from './hostile.ts';
 import { HOSTILE_TEXTS } from './hostile-corpus.test-support.ts';
+import { visible } from './text.ts';
 
 /** What no reader sees; line feeds and tabs are the layout's. */
 const UNSEEN = /[^\P{C}\n\t]|[\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/u;
@@ -91,4 +92,13 @@ test.each(Object.entries(HOSTILE_TEXTS))('%s is drawn so that it can be read bac
   expect(undrawn(drawn(text))).toBe(text);
   expect(undrawn(drawn(text, { lines: true }))).toBe(text);
   expect(drawn(text, { lines: true })).not.toMatch(UNSEEN);
+});
+
+test('whatever is written out in evidence is written out on a page as well', () => {
+  const missed: string[] = [];
+  for (let code = 0; code <= 0xe0fff; code += code === 0x2ffff ? 0xb0001 : 1) {
+    const character = String.fromCodePoint(code);
+    if (visible(character) !== character && drawn(character) === character) missed.push(code.toString(16));
+  }
+  expect(missed).toEqual([]);
 });

@@ -11,6 +11,7 @@ export { parseDocuments } from './manifests/documents.ts';
 export { type Validation, validator } from './manifests/validate.ts';
 export * from './meta.ts';
 export * from './policy.ts';
+export { KubernetesSelector, SqlSelector, SshSelector } from './selectors.ts';
 export * from './profile.ts';
 export * from './request.ts';
 export * from './resource.ts';

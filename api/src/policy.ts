@@ -1,45 +1,23 @@
 import { z } from 'zod';
 import { ASSURANCES } from './attestation.ts';
-import {
-  columnGlob,
-  commandGlob,
-  dataLabel,
-  distinct,
-  duration,
-  forwardGlob,
-  functionGlob,
-  GLOB_SYNTAX,
-  objectName,
-  PATH_SYNTAX,
-  pathGlob,
-  port,
-  quantity,
-  relationGlob,
-  sentence,
-  setOf,
-  shortName,
-  subsystemName,
-  text,
-} from './fields.ts';
+import { dataLabel, distinct, duration, objectName, port, quantity, sentence, setOf, shortName, text } from './fields.ts';
 import { Identity, OnBehalfOf } from './identity.ts';
 import { API_VERSION, Conditions, ObjectMeta, Ref } from './meta.ts';
 import { uniqueBy, withRules } from './rules.ts';
-import { FILE_OPERATIONS, RECORDING_MODES, STATEMENTS } from './resource.ts';
+import { RECORDING_MODES } from './resource.ts';
+import { KubernetesSelector, saysWhatItLetsThrough, SqlSelector, SshSelector } from './selectors.ts';
 
 const rowLimit = z.int().min(1).max(1_000_000_000);
 
 export const EFFECTS = ['Allow', 'RequireApproval', 'Deny'] as const;
 export type RuleEffect = (typeof EFFECTS)[number];
 export const CONTENTS = ['metadata', 'commands', 'results'] as const;
+export const KEYS = ['hidden', 'typed'] as const;
 export type RecordingContent = (typeof CONTENTS)[number];
 
 /** Bounds of lists, chosen so that the cost of every CEL rule stays far below the API server's limit. */
 const MAX = {
   rules: 64,
-  globs: 64,
-  columns: 32,
-  paths: 32,
-  subsystems: 8,
   matchLabels: 32,
   serviceAccounts: 64,
   labels: 64,
@@ -83,60 +61,6 @@ export const MaskStrategy = withRules(
   },
 );
 export type MaskStrategy = z.infer<typeof MaskStrategy>;
-
-export const SqlSelector = z.object({
-  statements: distinct(z.enum(STATEMENTS), STATEMENTS.length)
-    .optional()
-    .describe('Statements it covers, lower case; * is all. Default: all, in a Deny. Example: [select, update]'),
-  relations: distinct(relationGlob, MAX.globs)
-    .optional()
-    .describe(`Tables and views it covers, schema.relation. Default: all, in a Deny. Example: [public.tickets]. ${GLOB_SYNTAX}`),
-  columns: distinct(columnGlob, MAX.columns)
-    .optional()
-    .describe(`Columns it covers, schema.table.column. Default: all of the relations. ${GLOB_SYNTAX}`),
-  functions: distinct(functionGlob, MAX.globs)
-    .optional()
-    .describe(`Functions it covers, schema.function. Default: none, in a rule that lets through; all, in a Deny. ${GLOB_SYNTAX}`),
-});
-export type SqlSelector = z.infer<typeof SqlSelector>;
-
-export const SshSelector = withRules(
-  z.object({
-    commands: distinct(commandGlob, MAX.globs)
-      .optional()
-      .describe(
-        'Commands it covers, word by word; * stands for any characters inside one word, ** as the last word for any more words. A Deny meets a program by its name too, whatever its path. Default: none. Example: [systemctl status *, git log **]',
-      ),
-    files: z
-      .object({
-        operations: distinct(z.enum(FILE_OPERATIONS), FILE_OPERATIONS.length)
-          .optional()
-          .describe('What is done to them. Default: all, in a Deny. Example: [read, list]'),
-        paths: distinct(pathGlob, MAX.paths)
-          .optional()
-          .describe(`Files and directories, absolute. Default: all, in a Deny. Example: [/srv/app/**]. ${PATH_SYNTAX}`),
-      })
-      .optional()
-      .describe('Files it covers, by sftp, scp, rsync and git; what commands do to files is not seen. Default: none.'),
-    subsystems: distinct(subsystemName, MAX.subsystems)
-      .optional()
-      .describe(
-        'Subsystems it covers. What is done by sftp is judged by files, which let it start too. Default: none. Example: [netconf]',
-      ),
-    forward: distinct(forwardGlob, MAX.paths)
-      .optional()
-      .describe(
-        'Addresses that may be reached through the server (ssh -L, -W), host:port; *.NAME is any name below it, port * any port. Default: none. Example: [db.internal:5432]',
-      ),
-    shell: z.literal(true).optional().describe('Interactive shells, and commands with a terminal. Default: none. Example: true'),
-  }),
-  {
-    cel: 'has(self.commands) || has(self.files) || has(self.subsystems) || has(self.forward) || has(self.shell)',
-    message: 'say what it covers: commands, files, subsystems, forward or shell',
-    check: (self) => Object.values(self).some((value) => value !== undefined),
-  },
-);
-export type SshSelector = z.infer<typeof SshSelector>;
 
 const approvers = z.object({
   groups: distinct(sentence(256), MAX.approvers).optional().describe('Groups who may decide. Example: [dba]'),
@@ -194,6 +118,9 @@ export const PolicyRule = withRules(
     ssh: SshSelector.optional().describe(
       'What of SSH it covers, on a resource of protocol ssh; nowhere else. Default: all of it, in a Deny; required in other rules there.',
     ),
+    kubernetes: KubernetesSelector.optional().describe(
+      'What of the Kubernetes API it covers, on a resource of protocol kubernetes; nowhere else. Default: all of it, in a Deny; required in other rules there.',
+    ),
     onBehalfOf: OnBehalfOf.optional().describe(
       'Callers that it is about, by the token that identity demands; for all others the rule is not there. Default: whoever calls. Example: {groups: [support]}',
     ),
@@ -215,6 +142,19 @@ export const PolicyRule = withRules(
     message: 'a resource speaks one protocol; keep one of sql and ssh',
     fieldPath: '.ssh',
     check: (self) => self.sql === undefined || self.ssh === undefined,
+  },
+  {
+    cel: '!has(self.kubernetes) || !has(self.sql) && !has(self.ssh)',
+    message: 'a resource speaks one protocol; keep one of sql, ssh and kubernetes',
+    fieldPath: '.kubernetes',
+    check: (self) => self.kubernetes === undefined || (self.sql === undefined && self.ssh === undefined),
+  },
+  {
+    cel: "self.effect == 'Deny' || !has(self.kubernetes) || (has(self.kubernetes.resources) ? has(self.kubernetes.verbs) : has(self.kubernetes.nonResourcePaths) && !has(self.kubernetes.verbs) && !has(self.kubernetes.namespaces) && !has(self.kubernetes.names))",
+    message:
+      'a rule that lets something through says which verbs on which resources, for example {verbs: [get, list], resources: [pods]}; or nonResourcePaths alone',
+    fieldPath: '.kubernetes',
+    check: ({ effect, kubernetes }) => effect === 'Deny' || kubernetes === undefined || saysWhatItLetsThrough(kubernetes),
   },
   {
     cel: "self.effect != 'Allow' || !has(self.ssh) || !has(self.ssh.shell)",
@@ -357,6 +297,11 @@ export const AccessPolicySpec = withRules(
         statementDuration: duration
           .optional()
           .describe('Longest run of a statement, exactly; it is cancelled then. Default: no limit. Example: 30s'),
+        shellDuration: duration
+          .optional()
+          .describe(
+            'Longest interactive shell, or command with a terminal, by ssh; statementDuration is not about these. Default: 1h',
+          ),
         rows: rowLimit.optional().describe('Rows per session. Default: no limit. Example: 100000'),
         bytes: quantity.optional().describe('Bytes per session, both ways. Default: no limit. Example: 100Mi'),
         sessionDuration: duration.optional().describe('Longest session. Default: no limit. Example: 1h'),
@@ -387,6 +332,15 @@ export const AccessPolicySpec = withRules(
           .describe('What is kept: metadata, also commands, or also results (masked). Default: results'),
         rows: z.int().min(0).max(1_000_000).optional().describe('Rows kept per result. Default: 1000'),
         bytes: quantity.optional().describe('Bytes kept per result. Default: 1Mi'),
+        keys: z
+          .enum(KEYS)
+          .optional()
+          .describe(
+            'What is kept of what is typed into a terminal by ssh. hidden: when, with each letter as a dot; typed: the letters, passwords too. The screen is recorded either way. Default: hidden',
+          ),
+        fileBytes: quantity
+          .optional()
+          .describe('Bytes kept of the content of each file that goes by sftp or scp. Default: 0. Example: 64Ki'),
         retention: shortName
           .optional()
           .describe('Retention class, kept with the policy. No effect yet: nothing is deleted. Default: default'),

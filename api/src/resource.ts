@@ -15,7 +15,7 @@ import {
 import { API_VERSION, Conditions, ObjectMeta } from './meta.ts';
 import { immutable, type LocalRule, withRules } from './rules.ts';
 
-export const PROTOCOLS = ['postgres', 'ssh', 'tcp'] as const;
+export const PROTOCOLS = ['postgres', 'ssh', 'kubernetes', 'tcp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
 /** Verbs of SQL actions that rules and grants may name, lower case, one word per statement kind. */
@@ -49,6 +49,24 @@ export const SSH_OPERATIONS = ['exec', 'shell', 'subsystem', 'forward', 'read', 
 export type SshOperation = (typeof SSH_OPERATIONS)[number];
 export const FILE_OPERATIONS = ['read', 'write', 'list', 'delete'] as const satisfies readonly SshOperation[];
 
+/** Verbs of the Kubernetes API that rules and grants may name: those of RBAC, and the connections, whatever the method that opens them. */
+export const KUBERNETES_VERBS = [
+  'get',
+  'list',
+  'watch',
+  'create',
+  'update',
+  'patch',
+  'delete',
+  'deletecollection',
+  'exec',
+  'attach',
+  'portforward',
+  '*',
+] as const;
+export type KubernetesVerb = (typeof KUBERNETES_VERBS)[number];
+const OPERATIONS = [...new Set([...SSH_OPERATIONS, ...KUBERNETES_VERBS])];
+
 export const DETECTORS = [
   'credit-card',
   'email',
@@ -70,6 +88,12 @@ export type Authentication = (typeof AUTHENTICATIONS)[number];
 /** How Chaperone signs in to an SSH server; nothing else is tried. */
 export const SSH_AUTHENTICATIONS = ['publickey', 'password'] as const;
 export type SshAuthentication = (typeof SSH_AUTHENTICATIONS)[number];
+/** How Chaperone signs in to an API server. */
+export const KUBERNETES_AUTHENTICATIONS = ['token', 'cert'] as const;
+export type KubernetesAuthentication = (typeof KUBERNETES_AUTHENTICATIONS)[number];
+/** As whom calls are made. */
+export const KUBERNETES_IDENTITIES = ['credential', 'agent'] as const;
+export type KubernetesIdentity = (typeof KUBERNETES_IDENTITIES)[number];
 export const RECORDING_MODES = ['bestEffort', 'durable', 'strict'] as const;
 export type RecordingMode = (typeof RECORDING_MODES)[number];
 
@@ -145,10 +169,10 @@ export const ResourceGrant = z.object({
   statements: statements
     .optional()
     .describe('Statements that a policy may allow at most. Default: [select]. Example: [select, update]'),
-  operations: distinct(z.enum(SSH_OPERATIONS), SSH_OPERATIONS.length)
+  operations: distinct(z.enum(OPERATIONS), OPERATIONS.length)
     .optional()
     .describe(
-      'What a policy may allow at most on a resource of protocol ssh. Default: [read, list], of files. Example: [exec, read, write, list]',
+      'What a policy may allow at most on a resource of protocol ssh or kubernetes. Default: [read, list], of files, for ssh; [get, list, watch] for kubernetes. Example: [exec, read, write, list]',
     ),
   reveal: distinct(dataLabel, MAX.reveal)
     .optional()
@@ -168,7 +192,9 @@ const SpecFields = z.object({
   protocol: withRules(
     z.enum(PROTOCOLS),
     immutable('protocol cannot change, sessions and policies rely on it; create a new ProtectedResource'),
-  ).describe('What is spoken on this port. postgres, ssh: judged, masked and recorded; tcp: forwarded unseen. Example: postgres'),
+  ).describe(
+    'What is spoken on this port. postgres, ssh: judged, masked and recorded; kubernetes: not served yet; tcp: forwarded unseen. Example: postgres',
+  ),
   hosts: withRules(distinct(hostName, MAX.hosts), {
     cel: "self.all(h, h != 'localhost' && !h.endsWith('.localhost'))",
     message: 'localhost is the agent itself; choose a name that only the resource has',
@@ -188,7 +214,7 @@ const SpecFields = z.object({
       secretRef: z
         .object({ name: objectName.describe('Name of a Secret in the namespace of this object. Example: orders-db-agent') })
         .describe(
-          'Secret with the annotation chaperone.dev/upstream: host:port; it is sent nowhere else. Keys: username and password; for a client certificate tls.crt and tls.key, as in type kubernetes.io/tls; for ssh ssh-privatekey, as in type kubernetes.io/ssh-auth, and ssh-certificate where it has one.',
+          'Secret with the annotation chaperone.dev/upstream: host:port; it is sent nowhere else. Keys: username and password; for a client certificate tls.crt and tls.key, as in type kubernetes.io/tls; for ssh ssh-privatekey, as in type kubernetes.io/ssh-auth, and ssh-certificate where it has one; for kubernetes token, as in type kubernetes.io/service-account-token.',
         ),
       username: z
         .string()
@@ -198,7 +224,7 @@ const SpecFields = z.object({
         .describe('User to sign in as. Default: key username of the Secret. Example: support_agent'),
     })
     .optional()
-    .describe('What Chaperone signs in with; agents never hold it. Required for postgres and ssh.'),
+    .describe('What Chaperone signs in with; agents never hold it. Required for postgres, ssh and kubernetes.'),
   postgres: z
     .object({
       database: z.string().min(1).max(63).describe('Database to sign in to; no other is served. Example: orders'),
@@ -257,6 +283,22 @@ const SpecFields = z.object({
   )
     .optional()
     .describe('Settings of protocol ssh; required there.'),
+  kubernetes: z
+    .object({
+      identity: z
+        .enum(KUBERNETES_IDENTITIES)
+        .describe(
+          'As whom calls are made. credential: as the account of the credential, whose rights are those of every agent. agent: as the ServiceAccount of the agent, by impersonation, so that its own rights in that cluster count too; the account needs the verb impersonate. Example: credential',
+        ),
+      authentication: z
+        .enum(KUBERNETES_AUTHENTICATIONS)
+        .default('token')
+        .describe(
+          'What is shown to the API server. token: a token of a ServiceAccount; cert: a client certificate. Default: token',
+        ),
+    })
+    .optional()
+    .describe('Settings of protocol kubernetes; required there.'),
   sensitive: z
     .array(SensitiveData)
     .max(MAX.sensitive)
@@ -276,7 +318,13 @@ type SpecFields = z.output<typeof SpecFields>;
 
 const isPostgres = (self: SpecFields): boolean => self.protocol === 'postgres';
 const isSsh = (self: SpecFields): boolean => self.protocol === 'ssh';
+const isKubernetes = (self: SpecFields): boolean => self.protocol === 'kubernetes';
+const hasOperations = (self: SpecFields): boolean => isSsh(self) || isKubernetes(self);
 const isTcp = (self: SpecFields): boolean => self.protocol === 'tcp';
+
+const celList = (words: readonly string[]): string => `[${words.map((word) => `'${word}'`).join(', ')}]`;
+const areAmong = (known: readonly string[], words: readonly string[] = []): boolean =>
+  words.every((word) => known.includes(word));
 
 const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
   {
@@ -299,10 +347,34 @@ const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
       self.upstream.tls.mode === 'verify-full' || (self.postgres?.authentication ?? []).every((way) => way === 'scram'),
   },
   {
-    cel: "self.protocol != 'ssh' || !has(self.postgres)",
+    cel: "!(self.protocol in ['ssh', 'kubernetes']) || !has(self.postgres)",
     message: 'these are settings of protocol postgres; remove postgres',
     fieldPath: '.postgres',
-    check: (self) => !isSsh(self) || self.postgres === undefined,
+    check: (self) => !hasOperations(self) || self.postgres === undefined,
+  },
+  {
+    cel: "self.protocol == 'kubernetes' || !has(self.kubernetes)",
+    message: 'these are settings of protocol kubernetes; remove kubernetes',
+    fieldPath: '.kubernetes',
+    check: (self) => isKubernetes(self) || self.kubernetes === undefined,
+  },
+  {
+    cel: "self.protocol != 'kubernetes' || has(self.kubernetes)",
+    message: 'protocol kubernetes needs it; add kubernetes: {identity: credential} or {identity: agent}',
+    fieldPath: '.kubernetes',
+    check: (self) => !isKubernetes(self) || self.kubernetes !== undefined,
+  },
+  {
+    cel: "self.protocol != 'kubernetes' || has(self.credentials)",
+    message: 'protocol kubernetes needs it; add credentials: {secretRef: {name: NAME}}',
+    fieldPath: '.credentials',
+    check: (self) => !isKubernetes(self) || self.credentials !== undefined,
+  },
+  {
+    cel: "self.protocol != 'kubernetes' || self.upstream.tls.mode == 'verify-full'",
+    message: 'protocol kubernetes needs upstream.tls.mode verify-full; a token is shown to nobody else',
+    fieldPath: '.upstream.tls.mode',
+    check: (self) => !isKubernetes(self) || self.upstream.tls.mode === 'verify-full',
   },
   {
     cel: "self.protocol == 'ssh' || !has(self.ssh)",
@@ -330,22 +402,34 @@ const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
       protocol !== 'ssh' || (tls.mode === 'verify-full' && tls.caRef === undefined && tls.serverName === undefined),
   },
   {
-    cel: "self.protocol != 'ssh' || self.sensitive.all(s, !has(s.columns))",
-    message: 'protocol ssh has no columns; name a detector',
+    cel: "!(self.protocol in ['ssh', 'kubernetes']) || self.sensitive.all(s, !has(s.columns))",
+    message: 'only protocol postgres has columns; name a detector',
     fieldPath: '.sensitive',
-    check: (self) => !isSsh(self) || self.sensitive.every(({ columns }) => columns === undefined),
+    check: (self) => !hasOperations(self) || self.sensitive.every(({ columns }) => columns === undefined),
   },
   {
-    cel: "self.protocol != 'ssh' || self.grantedTo.all(g, !has(g.statements))",
-    message: 'only protocol postgres has statements; on protocol ssh grant operations',
+    cel: "!(self.protocol in ['ssh', 'kubernetes']) || self.grantedTo.all(g, !has(g.statements))",
+    message: 'only protocol postgres has statements; on protocols ssh and kubernetes grant operations',
     fieldPath: '.grantedTo',
-    check: (self) => !isSsh(self) || self.grantedTo.every((grant) => grant.statements === undefined),
+    check: (self) => !hasOperations(self) || self.grantedTo.every((grant) => grant.statements === undefined),
   },
   {
-    cel: "self.protocol == 'ssh' || self.grantedTo.all(g, !has(g.operations))",
-    message: 'only protocol ssh has operations; remove them',
+    cel: `self.protocol != 'ssh' || self.grantedTo.all(g, !has(g.operations) || g.operations.all(o, o in ${celList(SSH_OPERATIONS)}))`,
+    message: `protocol ssh has the operations ${SSH_OPERATIONS.join(', ')}; name no others`,
     fieldPath: '.grantedTo',
-    check: (self) => isSsh(self) || self.grantedTo.every((grant) => grant.operations === undefined),
+    check: (self) => !isSsh(self) || self.grantedTo.every((grant) => areAmong(SSH_OPERATIONS, grant.operations)),
+  },
+  {
+    cel: `self.protocol != 'kubernetes' || self.grantedTo.all(g, !has(g.operations) || g.operations.all(o, o in ${celList(KUBERNETES_VERBS)}))`,
+    message: `protocol kubernetes has the operations ${KUBERNETES_VERBS.join(', ')}; name no others`,
+    fieldPath: '.grantedTo',
+    check: (self) => !isKubernetes(self) || self.grantedTo.every((grant) => areAmong(KUBERNETES_VERBS, grant.operations)),
+  },
+  {
+    cel: "self.protocol in ['ssh', 'kubernetes'] || self.grantedTo.all(g, !has(g.operations))",
+    message: 'only protocols ssh and kubernetes have operations; remove them',
+    fieldPath: '.grantedTo',
+    check: (self) => hasOperations(self) || self.grantedTo.every((grant) => grant.operations === undefined),
   },
   {
     cel: "self.protocol != 'tcp' || !has(self.postgres)",

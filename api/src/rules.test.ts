@@ -116,7 +116,7 @@ describe('the CEL of a rule and its check', () => {
   const hostKeys = fc.constantFrom('ssh-ed25519 AAAAC3Nza+/=', 'ssh-rsa AAAA comment', 'ssh-dss AAAA', 'db ssh-rsa AAAA');
 
   const resource = fc.record({
-    protocol: fc.constantFrom('postgres', 'ssh', 'tcp'),
+    protocol: fc.constantFrom('postgres', 'ssh', 'kubernetes', 'tcp'),
     hosts: some(names),
     port: fc.integer({ min: 1, max: 65_535 }),
     upstream: fc.record({
@@ -145,6 +145,9 @@ describe('the CEL of a rule and its check', () => {
         algorithms: maybe(fc.constantFrom('default', 'legacy')),
       }),
     ),
+    kubernetes: maybe(
+      fc.record({ identity: fc.constantFrom('credential', 'agent'), authentication: maybe(fc.constant('cert')) }),
+    ),
     sensitive: maybe(
       fc.array(fc.record({ label: labels, columns: maybe(some(columns)), detector: maybe(fc.constantFrom('email', 'ssn')) }), {
         maxLength: 3,
@@ -156,7 +159,7 @@ describe('the CEL of a rule and its check', () => {
           namespace: names,
           serviceAccounts: maybe(some(names)),
           statements: maybe(some(fc.constantFrom('select', 'update'))),
-          operations: maybe(some(fc.constantFrom('exec', 'read'))),
+          operations: maybe(some(fc.constantFrom('exec', 'read', 'get', '*'))),
           reveal: maybe(some(labels)),
         }),
         { maxLength: 2 },
@@ -193,6 +196,35 @@ describe('the CEL of a rule and its check', () => {
           subsystems: maybe(some(fc.constantFrom('sftp', 'netconf@x', 'SFTP', 'two words'))),
           forward: maybe(some(fc.constantFrom('db:5432', '*.corp:*', '*:1', '[::1]:443', 'db', 'db:0', 'DB:1', '**.corp:1'))),
           shell: maybe(fc.constant(true)),
+        }),
+      ),
+    ),
+    kubernetes: maybe(
+      fc.oneof(
+        fc.constant({}),
+        fc.record({
+          verbs: maybe(some(fc.constantFrom('get', 'exec', '*'))),
+          resources: maybe(
+            some(
+              fc.constantFrom(
+                'pods',
+                'pods/log',
+                '*',
+                '*.*',
+                '**',
+                '*.apps/*',
+                'deployments.apps/scale',
+                'Pods',
+                'a/b/c',
+                '.apps',
+                'a.',
+                'a/',
+              ),
+            ),
+          ),
+          namespaces: maybe(some(fc.constantFrom('shop', 'team-*', 'Shop', '-a', 'a.b'))),
+          names: maybe(some(fc.constantFrom('web-1', 'system:*', 'a/b', 'a b'))),
+          nonResourcePaths: maybe(some(fc.constantFrom('/healthz', '/openapi/**', 'healthz', '/a/../b'))),
         }),
       ),
     ),

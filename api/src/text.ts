@@ -4,7 +4,8 @@ const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 /**
  * Text of foreign origin made safe to print: whatever a terminal, a browser or a reader would not see (control characters,
  * bidirectional overrides, zero-width and unassigned code points, lone surrogates) is written as `\n`, `\t` or `\u{202e}`.
- * The result is one line. With `maxLength`, longer results end in `…`.
+ * The result is one line. With `maxLength`, longer results end in `…`. Requests and evidence hold texts in this form, so it does not
+ * change; where a browser lays text out, `draw` of hostile.ts writes out all that this does, and more.
  */
 export function visible(text: string, maxLength = Number.POSITIVE_INFINITY): string {
   const bounded = text.length > maxLength ? text.slice(0, maxLength) : text;

@@ -108,6 +108,7 @@ export async function startSidecar(directory: string, settings: SidecarSettings)
       CHAPERONE_TOKEN_FILE: path('token'),
       CHAPERONE_RUN_DIRECTORY: path('run'),
       CHAPERONE_SPOOL_DIRECTORY: path('spool'),
+      CHAPERONE_SSH_DIRECTORY: path('run'),
       CHAPERONE_IPV4_RANGE: `${PREFIX}.0/24`,
       CHAPERONE_DNS_PORT: `${dns}`,
       CHAPERONE_DENY_PORT: `${deny}`,

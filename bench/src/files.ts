@@ -39,7 +39,7 @@ function stand(as: 'bare' | 'chaperone'): void {
     else server.stdout.resume();
   };
   const relay: SftpRelay = new SftpRelay({
-    judge: { preview: () => 'allow', judge: () => ({ verdict: 'allow' }) },
+    judge: { preview: () => 'allow', opened: () => () => undefined, judge: () => ({ verdict: 'allow' }) },
     toServer: (bytes) => void server.stdin.write(Buffer.from(bytes)),
     toAgent: (bytes) => void process.stdout.write(Buffer.from(bytes)),
     toStderr: () => {},

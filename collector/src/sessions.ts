@@ -201,9 +201,11 @@ function isOfStream(record: SessionRecord, action: number): boolean {
   return (type === 'output' || type === 'resize' || type === 'done') && record.action === action;
 }
 
+/** What is read with its action alone. */
+const OF_ACTIONS: ReadonlySet<SessionRecord['type']> = new Set(['columns', 'rows', 'output', 'resize', 'content']);
+
 function outlineOf(record: SessionRecord): SessionRecord | undefined {
-  if (record.type === 'columns' || record.type === 'rows' || record.type === 'output' || record.type === 'resize')
-    return undefined;
+  if (OF_ACTIONS.has(record.type)) return undefined;
   if (record.type === 'done') {
     const { result: _rows, ...rest } = record;
     return rest;

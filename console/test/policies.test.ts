@@ -81,7 +81,7 @@ describe.runIf(hasChromium)('policies and resources in every state', NETWORK, ()
     for (const [name, path] of Object.entries(paths)) {
       await page.goto(`${site.url}${path}`);
       await settled(page);
-      if (name === 'policies' || name === 'resources')
+      if (name !== 'gone')
         expect(await textOf(page, '.banner.deny')).toMatch(/^⊘ The files have mistakes\..*shop\/policy\.yaml:18:3/);
       await expectInEveryWindow(page, name);
       await expectNothingUnseen(page);

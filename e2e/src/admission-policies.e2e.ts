@@ -23,6 +23,7 @@ const withContext = (mods: object): Pod => {
   const [agent] = injected().spec.containers;
   return withBot({ securityContext: { ...agent?.securityContext, ...mods } });
 };
+const sshMount = { name: 'chaperone-ssh', readOnly: true, mountPath: '/etc/ssh/ssh_known_hosts2', subPath: 'known_hosts' };
 const withSpec = (mods: Partial<PodSpec>): Pod => {
   const pod = injected();
   return { ...pod, spec: { ...pod.spec, ...mods } };
@@ -92,6 +93,13 @@ describe('with the profile', () => {
         ],
       }),
     ],
+    [
+      'a pod that brings its own /etc/ssh',
+      injected({
+        containers: [{ ...bot, volumeMounts: [{ name: 'a', mountPath: '/etc/ssh' }] }],
+        volumes: [{ name: 'a', configMap: { name: 'x' } }],
+      }),
+    ],
     ['a pod that wants no token', injected({ automountServiceAccountToken: false })],
     [
       'a pod whose user stands at pod level',
@@ -151,7 +159,7 @@ describe('with the profile', () => {
     [
       '9 a volume of another host',
       () => withVolume({ name: 'share', nfs: { server: 'x', path: '/' } }),
-      'volume "share": replace spec.volumes[5]; allowed are',
+      'volume "share": replace spec.volumes[6]; allowed are',
     ],
     ['9 the node’s processes', () => withSpec({ hostPID: true }), '[HostNamespace]'],
     ['9 the node’s IPC', () => withSpec({ hostIPC: true }), '[HostNamespace]'],
@@ -188,6 +196,11 @@ describe('with the profile', () => {
       '[ReservedName]',
     ],
     ['21 the CA at another path', () => withBot({ volumeMounts: [{ name: 'chaperone-ca', mountPath: '/x' }] }), '[ReservedName]'],
+    ...[{ readOnly: false }, { mountPath: '/x' }, { subPath: '' }].map((mods): [string, () => Pod, string] => [
+      `21 what SSH clients are told, with ${JSON.stringify(mods)}`,
+      () => withBot({ volumeMounts: [{ ...sshMount, ...mods }] }),
+      '[ReservedName]',
+    ]),
     ['22 a sidecar of one’s own', () => withInit(1, { image: 'evil:1' }), '[ProfileMismatch]'],
     ['22 a sidecar with another command', () => withInit(1, { command: ['sleep'] }), '[ProfileMismatch]'],
     [

@@ -2,14 +2,26 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
 import { atProvider, hasChromium, PersonsBrowser } from './harness/browser.ts';
+import { HOST, Host } from './harness/host.ts';
 import { Installation } from './harness/installation.ts';
 import { LoginPod, SITES } from './harness/login.ts';
-import { type AccessRequest, decisionOn, heldPolicy, hold, readRequest, untilItIs } from './harness/requests.ts';
+import {
+  type AccessRequest,
+  approve,
+  decisionOn,
+  heldPolicy,
+  hold,
+  holding,
+  readRequest,
+  untilItIs,
+} from './harness/requests.ts';
+import { sessionOf } from './harness/sessions.ts';
 import { AGENTS, Shop } from './harness/shop.ts';
 
 /** People in front of browsers: they sign in at their provider, see in the console what waits, and decide on the page that signs. */
 let shop: Shop;
 let login: LoginPod;
+let host: Host;
 let bot: Agent;
 let browser: PersonsBrowser;
 
@@ -46,10 +58,12 @@ describe.skipIf(!hasChromium)('people with browsers', () => {
     await shop.open();
     login = new LoginPod(shop.installation);
     await login.start({ jane: ['dba'], eve: ['support'] });
+    host = await Host.start(shop);
     await shop.cluster.apply(heldPolicy());
     const bind = ['create', 'rolebinding', '-n', AGENTS];
     for (const role of ['approver', 'viewer'])
       await shop.cluster.demand([...bind, `dba-${role}`, `--clusterrole=chaperone-${role}`, '--group=dba']);
+    await shop.cluster.demand([...bind, 'sre-approver', '--clusterrole=chaperone-approver', '--group=sre']);
     bot = await shop.startAgent('bot');
     await bot.serves();
     await shop.condition('accesspolicy/support-agent', AGENTS, 'Programmed', 60_000);
@@ -114,6 +128,43 @@ describe.skipIf(!hasChromium)('people with browsers', () => {
       spec: { by: 'jane@corp', decision: 'Approve', reason: 'ticket 4412', digest, attestation: expect.any(Object) },
       status: { counted: true },
     });
+  });
+
+  test('play what an agent saw on a host’s terminal, and nothing in it does anything there', async () => {
+    const hostile = [
+      'paid with 4111 1111 1111 1111',
+      '\u001b]52;c;YWdlbnQ=\u0007\u001b]0;Approved\u0007<img src=x onerror="window.hacked=1">',
+      '\u001b]8;;https://evil.test/\u0007press me\u001b]8;;\u0007 \u001b[31mred\u001b[0m \u001b[c',
+    ];
+    await host.write('/srv/app/hostile', `${hostile.join('\n')}\n`);
+    const { name } = await sessionOf(shop.cluster, async () => {
+      const type = 'cat /srv/app/hostile\nexit 7\n';
+      const { asked, result } = await holding(shop.cluster, () => bot.feed(type, 'ssh', '-tt', HOST));
+      expect(await approve(shop.cluster, asked, 'sre')).toMatchObject({ status: 0 });
+      expect(await result).toMatchObject({ status: 7, stdout: expect.stringContaining('press me') });
+    });
+    const jane = await inConsole('jane');
+    const faults: string[] = [];
+    jane.on('pageerror', (error) => void faults.push(String(error)));
+    jane.on('request', (request) => {
+      if (new URL(request.url()).host !== SITES.console) faults.push(request.url());
+    });
+    await jane.goto(`https://${SITES.console}/sessions/${name}?at=1`);
+    const rows = jane.locator('.player[data-busy="false"] .term-row');
+    await rows.filter({ hasText: 'press me red' }).first().waitFor();
+    await rows.filter({ hasText: 'paid with *****' }).first().waitFor();
+    await rows.filter({ hasText: '<img src=x onerror=' }).first().waitFor();
+    const left = await jane.locator('.player .hidden-note').first().innerText();
+    for (const what of ['1 write to the clipboard', '1 window title', '2 links', '1 query']) expect(left).toContain(what);
+    expect(await jane.locator('.player a, .player img').count()).toBe(0);
+    expect([await jane.evaluate('window.hacked'), await jane.title()]).toEqual([
+      undefined,
+      expect.not.stringContaining('Approved'),
+    ]);
+    await jane.keyboard.press('0');
+    await jane.getByRole('button', { name: 'Play' }).click();
+    await rows.filter({ hasText: 'press me red' }).first().waitFor();
+    expect(faults).toEqual([]);
   });
 
   test('are refused there where the rule does not ask them, and the agent goes on waiting', async () => {

@@ -8,6 +8,7 @@ import { EVE, GUEST, JANE, SlackPod } from './harness/slack.ts';
 
 /** What people are told in Slack of a held UPDATE, and what their presses do. Slack is a pod that speaks its documented wire. */
 const DENY = 'chaperone_deny';
+const REASON = 'wrong ticket, 4412 is meant';
 /** Of the operator; each takes the same bytes once. */
 const REPLICAS = 2;
 /** Within this many seconds Slack's word is fresh. */
@@ -68,15 +69,18 @@ describe('an UPDATE that a rule wants approved', () => {
       expect(shown).toContain(word);
     expect(JSON.stringify(await slack.told())).not.toMatch(/zebra|where id|set status/i);
 
-    const statuses = await slack.press({ ts: message.ts, action: DENY, user: JANE, times: REPLICAS + 3 });
+    expect(await slack.press({ ts: message.ts, action: DENY, user: JANE })).toEqual([200]);
+    const { id: view } = await slack.view(name, JANE);
+    expect(await decisionsOn(name)).toEqual([]);
+    const statuses = await slack.submit({ view, values: { chaperone_reason: REASON }, times: REPLICAS + 3 });
     expect(statuses[0]).toBe(200);
     expect(statuses.filter((status) => status === 401).length).toBeGreaterThanOrEqual(3);
     const { stdout, stderr } = await result;
     expect(stdout).toBe('');
     expect(stderr).toContain('(ApprovalDenied)');
-    expect(stderr).toContain('Denied in Slack');
+    expect(stderr).toContain(REASON);
     expect(await ticket()).toBe(before);
-    await slack.whisper(`Your Deny of ${name} is recorded, as jane@corp`);
+    expect(JSON.stringify(await slack.view(name, JANE))).toContain(`Your Deny of ${name} is recorded, as jane@corp`);
     const after = await slack.message(name, (each) => buttons(each).length === 0);
     expect(JSON.stringify(after.blocks)).toContain('Denied by jane@corp at');
 
@@ -86,7 +90,13 @@ describe('an UPDATE that a rule wants approved', () => {
     expect(given.some(({ status }) => status?.counted === true)).toBe(true);
     for (const { metadata, spec } of given) {
       expect(metadata.annotations).toMatchObject({ 'chaperone.dev/attested-by': 'slack' });
-      expect(spec).toMatchObject({ decision: 'Deny', by: 'jane@corp', groups: ['dba'], digest: asked.spec.digest });
+      expect(spec).toMatchObject({
+        decision: 'Deny',
+        by: 'jane@corp',
+        groups: ['dba'],
+        reason: REASON,
+        digest: asked.spec.digest,
+      });
       expect(new Set(metadata.managedFields?.map(({ manager }) => manager))).toEqual(new Set(['chaperone-operator']));
     }
   });

@@ -19,6 +19,8 @@ describe('records of streams', () => {
     'bytes that are no text': { type: 'output', action: 1, stream: 'stdout', data: 'b:/w==' },
     'the size of a terminal': { type: 'resize', action: 1, columns: 80, rows: 24 },
     'a size that nobody knows': { type: 'resize', action: 1, columns: 0, rows: 0xffff_ffff },
+    'a line that was entered': { type: 'line', action: 1, text: '$ ls' },
+    'a piece of a file': { type: 'content', action: 1, file: 0, offset: 64, bytes: 1, data: 'b:/w==' },
     'a file that was moved': moved,
     'a file that was renamed, content unseen': { ...moved, operation: 'rename', to: '/srv/b', bytes: 0, digest: undefined },
   };

@@ -117,6 +117,7 @@ export const DoneRecord = z.object({
   /** What a small result was; a larger one has records of its own for columns and rows before this one. */
   result: z.object({ ...columns, rows }).optional(),
 });
+const data = z.string().refine(isEncodedBytes, `is t: and text or b: and base64, of at most ${MAX_OUTPUT_BYTES} bytes`);
 /** Whence bytes came: what the agent sent is stdin, also to a terminal; `terminal` is what a program with a terminal shows. */
 export const STREAMS = ['stdin', 'stdout', 'stderr', 'terminal'] as const;
 export type Stream = (typeof STREAMS)[number];
@@ -129,12 +130,19 @@ export const OutputRecord = z.object({
   type: z.literal('output'),
   action: z.int(),
   stream: z.enum(STREAMS),
-  data: z.string().refine(isEncodedBytes, `is t: and text or b: and base64, of at most ${MAX_OUTPUT_BYTES} bytes`),
+  data,
 });
 /** In characters, as they go over the wire (RFC 4254 §6.2): 0 is not known, and who draws it bounds it. */
 const cells = z.int().min(0).max(0xffff_ffff);
 /** The size of an action's terminal; the first one is that with which it opened. */
 export const ResizeRecord = z.object({ ...base, type: z.literal('resize'), action: z.int(), columns: cells, rows: cells });
+/** Characters of a line. */
+export const MAX_LINE = 1_024;
+/**
+ * A line that an agent seems to have entered at a terminal: what stood on the cursor's line when it was ended, its prompt included. Best
+ * effort, since programs draw as they like: it helps people to find a place, and nothing is decided by it.
+ */
+export const LineRecord = z.object({ ...base, type: z.literal('line'), action: z.int(), text: z.string().max(MAX_LINE) });
 /** What was done to a file; `link` is a hard link and `symlink` a symbolic one, with their target in `to`. */
 export const FILE_RECORD_OPERATIONS = [
   'read',
@@ -150,7 +158,7 @@ export const FILE_RECORD_OPERATIONS = [
   'rmdir',
   'attributes',
 ] as const;
-/** One file that was moved or changed through sftp, scp, rsync or git; its content is not in it. */
+/** One file that was moved or changed through sftp, scp, rsync or git. */
 export const FileRecord = z.object({
   ...base,
   type: z.literal('file'),
@@ -165,6 +173,23 @@ export const FileRecord = z.object({
   digest: z.hash('sha256').optional(),
   /** `ok`, or what the server or we said against it. */
   outcome: z.string(),
+  /** Its content is in the records `content` with this number; absent: none was kept. */
+  file: z.int().optional(),
+  /** More of its content went by than those hold. */
+  truncated: z.boolean().optional(),
+});
+/**
+ * A piece of a file's content, where the policy keeps it, in the order in which it went by: `bytes` of it, from `offset` in the file. `data`
+ * is what is kept of these after masking; see {@link encodeBytes}. `file` counts the files of a session whose content was kept.
+ */
+export const ContentRecord = z.object({
+  ...base,
+  type: z.literal('content'),
+  action: z.int(),
+  file: z.int().min(0),
+  offset: z.int().min(0),
+  bytes: z.int().min(0),
+  data,
 });
 /** Bytes of an opaque connection (protocol tcp). */
 export const BytesRecord = z.object({
@@ -196,7 +221,9 @@ export const SessionRecord = z.discriminatedUnion('type', [
   DoneRecord,
   OutputRecord,
   ResizeRecord,
+  LineRecord,
   FileRecord,
+  ContentRecord,
   BytesRecord,
   NoteRecord,
   CloseRecord,
@@ -209,4 +236,21 @@ export type RecordBody = Unstamped<SessionRecord>;
 /** The records of one chunk of a stream, of any size; none of an empty one. They are to be appended together. */
 export function outputRecords(action: number, stream: Stream, chunk: Buffer): (RecordBody & { type: 'output' })[] {
   return pieces(chunk).map((piece) => ({ type: 'output', action, stream, data: encodeBytes(piece) }));
+}
+
+type ContentBody = RecordBody & { type: 'content' };
+
+/** The records of a piece of a file, `content` being what is kept of it, of any size. They are to be appended together. */
+export function contentRecords(of: Pick<ContentBody, 'action' | 'file' | 'offset' | 'bytes'>, content: Buffer): ContentBody[] {
+  const { action, file } = of;
+  let { offset, bytes } = of;
+  // Where it was masked nobody knows which bytes are which: all are of its first record.
+  const isWhole = content.length === bytes;
+  return (content.length === 0 ? [content] : pieces(content)).map((piece) => {
+    const own = isWhole ? piece.length : bytes;
+    const record = { type: 'content', action, file, offset, bytes: own, data: encodeBytes(piece) } as const;
+    offset += own;
+    bytes -= own;
+    return record;
+  });
 }

@@ -35,7 +35,7 @@ export function createMetrics() {
   };
   const notices = counter('chaperone_notices_total', 'Notices to people outside the cluster.', ['channel', 'result']);
   const slackFailing = gauge('chaperone_slack_failing', '1 while Slack does not take notices; the log says why.');
-  const presses = counter('chaperone_slack_actions_total', 'What pressing a button in Slack came to.', ['result']);
+  const presses = counter('chaperone_slack_actions_total', 'What a press or a window in Slack came to.', ['result']);
   const notify: NotifyMetrics = {
     told: (channel, result) => notices.inc({ channel, result }),
     slackUp: (up) => slackFailing.set(up ? 0 : 1),

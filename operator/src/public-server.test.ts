@@ -4,7 +4,7 @@ import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
 import { connect, type ConnectionOptions } from 'node:tls';
 import { testAuthority } from '@chaperone/testing';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { createPublicServer, MAX_CONNECTIONS_OF_ADDRESS } from './public-server.ts';
+import { createPublicServer, MAX_CONNECTIONS } from './public-server.ts';
 
 async function aServer() {
   const authority = await testAuthority();
@@ -35,16 +35,24 @@ async function aServer() {
 }
 
 const isClosed = ({ closed }: Socket): boolean => closed;
-const silent = ({ port = 0 }: ConnectionOptions) => connectTcp({ port, host: '127.0.0.1' });
+const silent = ({ port = 0 }: ConnectionOptions, localAddress = '127.0.0.1') =>
+  connectTcp({ port, host: '127.0.0.1', localAddress });
 
 test('connections of one address leave room for others, and are free again when they end', async () => {
   const { at, hold, answer } = await aServer();
-  const held = hold(MAX_CONNECTIONS_OF_ADDRESS + 16, () => silent(at));
+  const held = hold(MAX_CONNECTIONS / 4 + 16, () => silent(at));
   await vi.waitFor(() => expect(held.filter(isClosed)).toHaveLength(16));
   expect(await answer('127.0.0.2')).toBe(200);
   expect(await answer('127.0.0.1')).toBeUndefined();
   for (const socket of held) socket.destroy();
   await vi.waitFor(async () => expect(await answer('127.0.0.1')).toBe(200));
+});
+
+test('seven addresses that take all they can leave room for others', async () => {
+  const { at, hold, answer } = await aServer();
+  // As many as wait for the server to take them.
+  for (let each = 1; each <= 7; each += 1) hold(MAX_CONNECTIONS / 4, () => silent(at, `127.0.1.${each}`));
+  expect(await answer('127.0.0.2')).toBe(200);
 });
 
 test.each<[string, (at: ConnectionOptions) => Socket]>([

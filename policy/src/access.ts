@@ -10,7 +10,11 @@ import {
   SqlSelector,
   SSH_AUTHENTICATIONS,
   SshSelector,
+  KubernetesSelector,
+  KUBERNETES_AUTHENTICATIONS,
+  KUBERNETES_IDENTITIES,
   CONTENTS,
+  KEYS,
   OnBehalfOf,
   ASSURANCES,
 } from '@chaperone/api';
@@ -47,6 +51,7 @@ export const AccessRule = z.object({
   effect: z.enum(EFFECTS),
   sql: SqlSelector.optional(),
   ssh: SshSelector.optional(),
+  kubernetes: KubernetesSelector.optional(),
   /** Absent: whoever calls. Only such callers otherwise; see {@link accessOnBehalfOf}. */
   onBehalfOf: OnBehalfOf.optional(),
   message: z.string().optional(),
@@ -101,6 +106,7 @@ export const Access = z.object({
     rowsPerStatement: z.int().optional(),
     bytesPerStatement: z.int().optional(),
     statementDurationMs: z.int().optional(),
+    shellDurationMs: z.int().optional(),
     rows: z.int().optional(),
     bytes: z.int().optional(),
     sessionDurationMs: z.int().optional(),
@@ -113,6 +119,10 @@ export const Access = z.object({
     content: z.enum(CONTENTS),
     rows: z.int(),
     bytes: z.int(),
+    /** Of each file's content; absent: none. */
+    fileBytes: z.int().optional(),
+    /** Of what is typed into a terminal; absent: hidden. */
+    keys: z.enum(KEYS).optional(),
     retention: z.string(),
   }),
 });
@@ -152,6 +162,8 @@ export const GrantedResource = z.object({
       client: z.object({ cert: z.string(), key: z.string() }).optional(),
       /** Private key for SSH, as its owner keeps it, and the certificate of its public key as `id-cert.pub` has it. */
       ssh: z.object({ key: z.string(), certificate: z.string().optional() }).optional(),
+      /** Of a ServiceAccount, for the Kubernetes API; `username` is '' then. */
+      token: z.string().optional(),
     })
     .optional(),
   postgres: z
@@ -169,6 +181,9 @@ export const GrantedResource = z.object({
       authentication: z.array(z.enum(SSH_AUTHENTICATIONS)),
       algorithms: z.enum(['default', 'legacy']),
     })
+    .optional(),
+  kubernetes: z
+    .object({ identity: z.enum(KUBERNETES_IDENTITIES), authentication: z.enum(KUBERNETES_AUTHENTICATIONS) })
     .optional(),
   addresses: z.array(ResourceAddress),
   /** Set while no session may open: the first failing condition of the resource, said to the agent as ResourceNotReady. */

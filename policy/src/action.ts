@@ -2,21 +2,47 @@ export type Via = 'direct' | 'view' | 'function' | 'nested';
 
 /**
  * One (verb, object) pair that an action has. `object` is what the verb is about, or '' where there is nothing or it is not known:
- * schema.relation or schema.function; a command as a shell reads it; an absolute path; a subsystem's name; host:port.
+ * schema.relation or schema.function; a command as a shell reads it; an absolute path; a subsystem's name; host:port; a resource of the
+ * Kubernetes API with name and namespace, as people say it.
  */
 export interface Effect {
   readonly verb: string;
   readonly object: string;
   readonly via: Via;
-  readonly kind: 'relation' | 'function' | 'other' | 'command' | 'path' | 'subsystem' | 'address' | 'shell';
+  readonly kind:
+    | 'relation'
+    | 'function'
+    | 'other'
+    | 'command'
+    | 'path'
+    | 'subsystem'
+    | 'address'
+    | 'shell'
+    | 'api-object'
+    | 'api-path';
   /** false: the text names no schema and the search path's only one was taken for it. */
   readonly qualified?: boolean;
   /** schema.table.column names that the effect touches, where the server said so. */
   readonly columns?: readonly string[];
   /** The words of a command; absent: they are not known for sure. */
   readonly words?: readonly string[];
+  /** Of an `api-object`, and always there. */
+  readonly api?: ApiObject;
   /** Of a path: everything below it is meant too, as where a directory is moved. */
   readonly below?: boolean;
+}
+
+/** What is meant of the Kubernetes API, in RBAC's terms. */
+export interface ApiObject {
+  /** '' is the core group. */
+  readonly group: string;
+  readonly resource: string;
+  /** '': none. */
+  readonly subresource: string;
+  /** '': all of them, or the object is in none. */
+  readonly namespace: string;
+  /** '': all of them, or it is not known. */
+  readonly name: string;
 }
 
 /** A request in the protocol's own unit, with every effect it has. */

@@ -145,10 +145,11 @@ describe('where policies differ', () => {
           idle: '10m',
           idleInTransaction: '1m',
           statementDuration: '30s',
+          shellDuration: '30m',
           rows: 100,
           connections: 5,
         },
-        recording: { mode: 'durable', content: 'commands', rows: 5, bytes: '1Ki', retention: '30d' },
+        recording: { mode: 'durable', content: 'commands', rows: 5, bytes: '1Ki', fileBytes: '1Ki', retention: '30d' },
         inference: 'allow',
       },
       {
@@ -158,10 +159,11 @@ describe('where policies differ', () => {
           idle: '5m',
           bytesPerStatement: '10Ki',
           statementDuration: '1m',
+          shellDuration: '20m',
           rows: 99,
           connections: 6,
         },
-        recording: { mode: 'strict', content: 'metadata', rows: 9, retention: '1d' },
+        recording: { mode: 'strict', content: 'metadata', rows: 9, fileBytes: '2Ki', keys: 'typed', retention: '1d' },
         inference: 'deny',
       },
     );
@@ -169,6 +171,7 @@ describe('where policies differ', () => {
       rowsPerStatement: 10,
       bytesPerStatement: 10_240,
       statementDurationMs: 30_000,
+      shellDurationMs: 1_200_000,
       rows: 99,
       bytes: 1_048_576,
       sessionDurationMs: 3_600_000,
@@ -176,7 +179,15 @@ describe('where policies differ', () => {
       idleInTransactionMs: 60_000,
       connections: 5,
     });
-    expect(both.recording).toEqual({ mode: 'strict', content: 'commands', rows: 9, bytes: 1024, retention: '30d' });
+    expect(both.recording).toEqual({
+      mode: 'strict',
+      content: 'commands',
+      rows: 9,
+      bytes: 1024,
+      fileBytes: 2048,
+      keys: 'typed',
+      retention: '30d',
+    });
     expect(both.inference).toBe('deny');
   });
 

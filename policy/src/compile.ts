@@ -13,6 +13,7 @@ import { canonicalJson, compare, digestOf } from './canonical.ts';
 import { tokenDemands } from './demands.ts';
 import { PolicyError, type AccessRefusal } from './errors.ts';
 import { parseGlob } from './glob.ts';
+import { isReadableKubernetes } from './kubernetes-rule.ts';
 import { isReadable } from './ssh-rule.ts';
 import { strictestInference, strictestLimits, strictestMasking, strictestRecording } from './stricter.ts';
 import { durationMs } from './units.ts';
@@ -29,7 +30,12 @@ export type Compiled = { ok: true; access: Access } | { ok: false; code: AccessR
 export const DEFAULT_TIMEOUT = '5m';
 
 /** What a grant or a protocol allows where the owner names no statements. */
-export const READING_VERBS = { postgres: ['select'], ssh: ['list', 'read'], tcp: ['connect'] } as const;
+export const READING_VERBS = {
+  postgres: ['select'],
+  ssh: ['list', 'read'],
+  kubernetes: ['get', 'list', 'watch'],
+  tcp: ['connect'],
+} as const;
 type ApprovalSpec = NonNullable<PolicyRule['approval']>;
 /** How long others wait for the locks of a held transaction, where a policy does not say. */
 const LOCKS_HELD_MS = 60_000;
@@ -142,6 +148,7 @@ function rulesOf(policy: AccessPolicy, resource: { namespace: string; name: stri
         effect: rule.effect,
         ...(rule.sql && { sql: rule.sql }),
         ...(rule.ssh && { ssh: rule.ssh }),
+        ...(rule.kubernetes && { kubernetes: rule.kubernetes }),
         ...(rule.onBehalfOf && { onBehalfOf: callersOf(rule.onBehalfOf) }),
         ...(rule.message !== undefined && { message: rule.message }),
         ...(rule.effect === 'RequireApproval' && { approval: approvalOf(rule) }),
@@ -151,20 +158,38 @@ function rulesOf(policy: AccessPolicy, resource: { namespace: string; name: stri
 
 /** A selector that its resource has nothing of, or that cannot be read, is no rule. */
 function checkSelector(rule: PolicyRule, protocol: Protocol): void {
-  const problem = protocol === 'ssh' ? sshProblem(rule) : sqlProblem(rule, protocol);
+  const problem = foreignProblem(rule, protocol) ?? selectorProblem(rule, protocol);
   if (problem !== undefined) throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(rule.name)} ${problem}`);
 }
 
 const UNREADABLE = 'has a pattern that cannot be read';
 
-function sshProblem({ sql, ssh, effect }: PolicyRule): string | undefined {
-  if (sql !== undefined) return 'says sql of a resource that speaks ssh';
+const SELECTORS = { sql: ['postgres', 'tcp'], ssh: ['ssh'], kubernetes: ['kubernetes'] } as const;
+
+/** A selector of another protocol. */
+function foreignProblem(rule: PolicyRule, protocol: Protocol): string | undefined {
+  const foreign = (['sql', 'ssh', 'kubernetes'] as const).find(
+    (name) => rule[name] !== undefined && !SELECTORS[name].some((each) => each === protocol),
+  );
+  return foreign === undefined ? undefined : `says ${foreign} of a resource that speaks ${protocol}`;
+}
+
+function selectorProblem(rule: PolicyRule, protocol: Protocol): string | undefined {
+  if (protocol === 'ssh') return sshProblem(rule);
+  return protocol === 'kubernetes' ? kubernetesProblem(rule) : sqlProblem(rule);
+}
+
+function kubernetesProblem({ kubernetes, effect }: PolicyRule): string | undefined {
+  if (kubernetes === undefined) return effect === 'Deny' ? undefined : 'lets through and does not say what; add kubernetes';
+  return isReadableKubernetes(kubernetes) ? undefined : UNREADABLE;
+}
+
+function sshProblem({ ssh, effect }: PolicyRule): string | undefined {
   if (ssh === undefined) return effect === 'Deny' ? undefined : 'lets through and does not say what; add ssh';
   return isReadable(ssh) ? undefined : UNREADABLE;
 }
 
-function sqlProblem({ sql, ssh }: PolicyRule, protocol: Protocol): string | undefined {
-  if (ssh !== undefined) return `says ssh of a resource that speaks ${protocol}`;
+function sqlProblem({ sql }: PolicyRule): string | undefined {
   const { statements, relations, columns, functions } = sql ?? {};
   if ([statements, relations, columns, functions].some((list) => list?.length === 0)) return 'has an empty list in its selector';
   const patterns = [relations, columns, functions].flatMap((list) => list ?? []);

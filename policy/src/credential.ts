@@ -1,12 +1,20 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import type { Authentication, ProtectedResource, SshAuthentication } from '@chaperone/api';
+import type { Authentication, KubernetesAuthentication, ProtectedResource, SshAuthentication } from '@chaperone/api';
 import type { GrantedResource } from './access.ts';
 
 /** Keys of a credential's Secret, as the types kubernetes.io/tls and kubernetes.io/ssh-auth call them where they have them. */
-export const CREDENTIAL_KEYS = ['username', 'password', 'tls.crt', 'tls.key', 'ssh-privatekey', 'ssh-certificate'] as const;
+export const CREDENTIAL_KEYS = [
+  'username',
+  'password',
+  'tls.crt',
+  'tls.key',
+  'ssh-privatekey',
+  'ssh-certificate',
+  'token',
+] as const;
 type Key = (typeof CREDENTIAL_KEYS)[number];
 export type Credential = NonNullable<GrantedResource['credentials']>;
-type Spec = Pick<ProtectedResource['spec'], 'credentials' | 'postgres' | 'ssh' | 'upstream'>;
+type Spec = Pick<ProtectedResource['spec'], 'credentials' | 'postgres' | 'ssh' | 'kubernetes' | 'upstream'>;
 type Text = (key: Key) => string | undefined;
 
 /** Characters of a user name or password; PEM of a chain of ten certificates has half of the other. */
@@ -14,8 +22,14 @@ const MAX_TEXT = 1024;
 const MAX_PEM = 64 * 1024;
 const WITH_PASSWORD: ReadonlySet<string> = new Set<Authentication | SshAuthentication>(['scram', 'md5', 'cleartext', 'password']);
 
+const KUBERNETES_KEYS: Readonly<Record<KubernetesAuthentication, readonly Key[]>> = {
+  token: ['token'],
+  cert: ['tls.crt', 'tls.key'],
+};
+
 /** Keys that the Secret of a resource must have, for whoever has to write one. */
-export function keysWanted({ credentials, postgres, ssh }: Omit<Spec, 'upstream'>): Key[] {
+export function keysWanted({ credentials, postgres, ssh, kubernetes }: Omit<Spec, 'upstream'>): readonly Key[] {
+  if (kubernetes !== undefined) return KUBERNETES_KEYS[kubernetes.authentication];
   const ways: readonly string[] = ssh?.authentication ?? postgres?.authentication ?? ['scram'];
   return [
     ...(credentials?.username === undefined ? (['username'] as const) : []),
@@ -37,6 +51,11 @@ export function readCredential(spec: Spec, text: Text): { readonly credential: C
   const password = wanted.includes('password') ? text('password') : undefined;
   const login = { username, ...(password === undefined ? {} : { password }) };
   if (spec.ssh !== undefined) return wanted.includes('ssh-privatekey') ? withSshKey(login, text) : { credential: login };
+  if (wanted.includes('token')) return withToken(login, text('token') ?? '');
+  return withCertificate(spec, login, text);
+}
+
+function withCertificate(spec: Spec, login: Credential, text: Text): ReturnType<typeof readCredential> {
   const [cert, key] = [text('tls.crt'), text('tls.key')];
   if (cert === undefined && key === undefined) return { credential: login };
   const problem = certificateProblem(spec, cert ?? '', key ?? '');
@@ -51,6 +70,13 @@ function unusable(missing: readonly Key[]): string {
 }
 
 const isShort = (key: Key): boolean => key === 'username' || key === 'password';
+
+/** RFC 6750, section 2.1: nothing of it can end a header. */
+function withToken(login: Credential, token: string): ReturnType<typeof readCredential> {
+  return /^[A-Za-z0-9._~+/-]+=*$/.test(token)
+    ? { credential: { ...login, token } }
+    : { problem: 'key "token" holds no bearer token; put the token of a ServiceAccount there, in one line' };
+}
 
 /** Whether the key is one is found where it is used; a file of another sort, or one that asks for a passphrase, is said at once. */
 function withSshKey(login: Credential, text: Text): ReturnType<typeof readCredential> {
@@ -107,7 +133,8 @@ function attempt<T>(read: () => T): T | undefined {
 }
 
 /** What the spec says of its own protocol, as a sidecar needs it. */
-export function protocolSettings({ postgres, ssh }: Spec): Pick<GrantedResource, 'postgres' | 'ssh'> {
+export function protocolSettings({ postgres, ssh, kubernetes }: Spec): Pick<GrantedResource, 'postgres' | 'ssh' | 'kubernetes'> {
+  if (kubernetes !== undefined) return { kubernetes: { ...kubernetes } };
   if (postgres !== undefined) {
     const { database, acceptServerLogVolume, authentication, autoPrepare } = postgres;
     return { postgres: { database, acceptServerLogVolume, authentication: [...authentication], autoPrepare } };

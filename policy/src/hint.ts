@@ -1,6 +1,7 @@
 import type { Access, AccessRule } from './access.ts';
 import { compare } from './canonical.ts';
 import { denies } from './rule.ts';
+import { kubernetesObjects, kubernetesVerbs } from './kubernetes-rule.ts';
 import { sshObjects, sshVerbs } from './ssh-rule.ts';
 
 /** An agent reads these: few and short. */
@@ -36,13 +37,18 @@ export function allowedHere(access: Access): string[] {
 
 function verbsOf(rule: AccessRule, access: Access): string[] {
   const ceiling = access.ceiling.statements;
-  const asked: readonly string[] = rule.ssh === undefined ? (rule.sql?.statements ?? ['*']) : sshVerbs(rule.ssh);
+  const asked = verbsAsked(rule);
   const verbs = asked.includes('*') ? ceiling : asked.filter((verb) => ceiling.includes('*') || ceiling.includes(verb));
   return verbs.filter((verb) => !access.rules.some((each) => deniesEverywhere(each, verb)));
 }
 
+function verbsAsked({ sql, ssh, kubernetes }: AccessRule): readonly string[] {
+  if (kubernetes !== undefined) return kubernetesVerbs(kubernetes);
+  return ssh === undefined ? (sql?.statements ?? ['*']) : sshVerbs(ssh);
+}
+
 function deniesEverywhere(rule: AccessRule, verb: string): boolean {
-  if (rule.ssh !== undefined) return false;
+  if (rule.ssh !== undefined || rule.kubernetes !== undefined) return false;
   const { statements, relations, columns, functions } = rule.sql ?? {};
   if (!denies(rule) || relations || columns || functions) return false;
   const denied: readonly string[] = statements ?? ['*'];
@@ -51,6 +57,7 @@ function deniesEverywhere(rule: AccessRule, verb: string): boolean {
 
 function objectsOf(rule: AccessRule, verb: string): readonly string[] {
   if (rule.ssh !== undefined) return sshObjects(rule.ssh, verb);
+  if (rule.kubernetes !== undefined) return kubernetesObjects(rule.kubernetes, verb);
   const { relations, columns, functions } = rule.sql ?? {};
   if (verb === 'execute') return functions ?? [];
   if (columns) return columns;

@@ -3,6 +3,7 @@ import type { Action, AskingRule, Effect, JudgedEffect, Verdict } from './action
 import { accessOnBehalfOf } from './caller.ts';
 import { canonicalJson, compare } from './canonical.ts';
 import { covers, denies, touches } from './rule.ts';
+import { startedBy } from './ssh-rule.ts';
 
 /** Outcomes of one effect; the worst one of an action is its verdict, in this order. */
 const SEVERITY = ['DeniedByRule', 'NoRuleAllows', 'NotGranted', 'ApprovalPending', 'Allowed'] as const;
@@ -69,7 +70,7 @@ const VERDICTS: Readonly<Record<Outcome, JudgedEffect['verdict']>> = {
 function judgeEffect(access: Access, effect: Effect): Judged {
   if (effect.via === 'view') return { effect, outcome: 'Allowed', granted: true };
   const { statements } = access.ceiling;
-  const granted = statements.includes('*') || statements.includes(effect.verb);
+  const granted = statements.includes('*') || startedBy(effect).some((verb) => statements.includes(verb));
   const having = (wanted: AccessRule['effect']): AccessRule[] => access.rules.filter((rule) => rule.effect === wanted);
   const asking = having('RequireApproval').filter((rule) => touches(rule, effect));
   const denying = first(having('Deny').filter((rule) => touches(rule, effect))) ?? first(asking.filter(denies));

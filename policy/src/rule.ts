@@ -1,6 +1,7 @@
 import type { AccessRule } from './access.ts';
 import type { Effect } from './action.ts';
 import { matchGlob, parseGlob } from './glob.ts';
+import { isOfKubernetes, kubernetesCovers, kubernetesTouches } from './kubernetes-rule.ts';
 import { isOfSsh, sshCovers, sshTouches } from './ssh-rule.ts';
 
 /** Whether a rule denies what it touches: also one that asks nobody. */
@@ -20,7 +21,10 @@ export function denies({ effect, approval }: AccessRule): boolean {
  */
 export function covers(rule: AccessRule, effect: Effect): boolean {
   if (isOfSsh(effect)) return sshCovers(rule, effect);
-  return rule.ssh === undefined && verbMatches(rule, effect) && sqlCovers(rule.sql ?? {}, effect);
+  if (isOfKubernetes(effect)) return kubernetesCovers(rule, effect);
+  return (
+    rule.ssh === undefined && rule.kubernetes === undefined && verbMatches(rule, effect) && sqlCovers(rule.sql ?? {}, effect)
+  );
 }
 
 function sqlCovers({ relations, columns, functions }: NonNullable<AccessRule['sql']>, effect: Effect): boolean {
@@ -37,6 +41,7 @@ function sqlCovers({ relations, columns, functions }: NonNullable<AccessRule['sq
 
 export function touches(rule: AccessRule, effect: Effect): boolean {
   if (isOfSsh(effect)) return sshTouches(rule, effect);
+  if (isOfKubernetes(effect)) return kubernetesTouches(rule, effect);
   if (!verbMatches(rule, effect)) return false;
   const { relations, columns, functions } = rule.sql ?? {};
   const aboutRelations = relations !== undefined || columns !== undefined;

@@ -184,6 +184,8 @@ describe('on a resource that speaks ssh', () => {
     ['what the owner does not grant', [LOOK], [path('write', '/srv/a')], 'NotGranted'],
     ['what the owner grants', [LOOK], [path('read', '/srv/a')], 'Allowed'],
     ['a shell', [ASK], [shell], 'ApprovalPending'],
+    ['sftp, where the owner grants any operation on files', [LOOK], [subsystem('sftp')], 'Allowed'],
+    ['another subsystem', [{ ssh: { subsystems: ['netconf'] } }], [subsystem('netconf')], 'NotGranted'],
   ])('judges %s', (_, rules, effects, code) => {
     const access = compiled(...rules);
     expect(access.ok && judge(access.access, { effects }).code).toBe(code);
@@ -215,10 +217,28 @@ describe('on a resource that speaks ssh', () => {
     });
   });
 
+  it('a grant of commands alone starts no sftp', () => {
+    const granted = aResource({ ...resource.spec, grantedTo: [{ namespace: 'agents', operations: ['exec'] }] });
+    const access = compileAccess({ agent: anAgent(), policies: [aPolicy({ rules: [aRuleOf(LOOK)] })], resource: granted });
+    expect(access.ok && judge(access.access, { effects: [subsystem('sftp')] }).code).toBe('NotGranted');
+  });
+
   it('grants reading of files where the owner does not say what', () => {
     const granted = aResource({ ...resource.spec, grantedTo: [{ namespace: 'agents' }] });
     const access = compileAccess({ agent: anAgent(), policies: [aPolicy({ rules: [aRuleOf(LOOK)] })], resource: granted });
     expect(access.ok && access.access.ceiling.statements).toEqual(['list', 'read']);
+  });
+
+  it.each([
+    ['read', subsystem('sftp'), 'allow'],
+    ['exec', subsystem('sftp'), 'deny'],
+    ['read', subsystem('netconf'), 'deny'],
+    ['subsystem', subsystem('netconf'), 'allow'],
+  ] as const)('a grant of %s lets %j start: %s', (operation, effect, expected) => {
+    const granted = aResource({ ...resource.spec, grantedTo: [{ namespace: 'agents', operations: [operation] }] });
+    const rules = [aRuleOf({ ssh: { files: { operations: ['read'], paths: ['/**'] }, subsystems: ['netconf'] } })];
+    const access = compileAccess({ agent: anAgent(), policies: [aPolicy({ rules })], resource: granted });
+    expect(access.ok && judge(access.access, { effects: [effect] }).verdict).toBe(expected);
   });
 });
 

@@ -1,4 +1,4 @@
-import type { SshOperation, SshSelector } from '@chaperone/api';
+import { FILE_OPERATIONS, type SshOperation, type SshSelector } from '@chaperone/api';
 import type { AccessRule } from './access.ts';
 import type { Effect } from './action.ts';
 import { matchCommand, mayMatchCommand, parseCommandGlob } from './command-glob.ts';
@@ -59,8 +59,11 @@ const ofPaths: Meeting = {
   },
 };
 
+/** Each file that goes through it is judged by itself. */
+const SFTP = 'sftp';
+
 const ofSubsystems: Meeting = {
-  covers: ({ files, subsystems = [] }, { object }) => subsystems.includes(object) || (object === 'sftp' && files !== undefined),
+  covers: ({ files, subsystems = [] }, { object }) => subsystems.includes(object) || (object === SFTP && files !== undefined),
   touches: ({ subsystems = [] }, { object }) => subsystems.includes(object),
 };
 
@@ -75,11 +78,16 @@ const MEETINGS: Readonly<Record<SshEffect['kind'], Meeting>> = {
   shell: { covers: ({ shell }, _, rule) => shell === true && rule !== 'Allow', touches: ({ shell }) => shell === true },
 };
 
+/** What an owner may have granted that an effect is part of: whoever may do anything to files may start what does it. */
+export function startedBy({ verb, kind, object }: Effect): readonly string[] {
+  return kind === 'subsystem' && object === SFTP ? [verb, ...FILE_OPERATIONS] : [verb];
+}
+
 /** Verbs that a rule is about. */
 export function sshVerbs({ commands, files, subsystems, forward, shell }: SshSelector): SshOperation[] {
   return [
     ...(commands ? (['exec'] as const) : []),
-    ...(files?.operations ?? (files ? (['read', 'write', 'list', 'delete'] as const) : [])),
+    ...(files?.operations ?? (files ? FILE_OPERATIONS : [])),
     ...(subsystems ? (['subsystem'] as const) : []),
     ...(forward ? (['forward'] as const) : []),
     ...(shell ? (['shell'] as const) : []),

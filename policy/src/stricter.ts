@@ -42,12 +42,14 @@ export function strictestLimits(specs: readonly Spec[]): Access['limits'] {
   const count = (name: 'rowsPerStatement' | 'rows' | 'connections'): number | undefined => lowest(all.map((each) => each[name]));
   const size = (name: 'bytesPerStatement' | 'bytes'): number | undefined =>
     lowest(present(all.map((each) => each[name])).map(byteCount));
-  const time = (name: 'statementDuration' | 'sessionDuration' | 'idle' | 'idleInTransaction'): number | undefined =>
-    lowest(present(all.map((each) => each[name])).map(durationMs));
+  const time = (
+    name: 'statementDuration' | 'shellDuration' | 'sessionDuration' | 'idle' | 'idleInTransaction',
+  ): number | undefined => lowest(present(all.map((each) => each[name])).map(durationMs));
   const limits: Access['limits'] = {
     rowsPerStatement: count('rowsPerStatement'),
     bytesPerStatement: size('bytesPerStatement'),
     statementDurationMs: time('statementDuration'),
+    shellDurationMs: time('shellDuration'),
     rows: count('rows'),
     bytes: size('bytes'),
     sessionDurationMs: time('sessionDuration'),
@@ -66,6 +68,7 @@ export function strictestRecording(specs: readonly Spec[], floors: readonly Reco
   const said = specs.map((spec) => spec.recording ?? {});
   const highest = (values: readonly (number | undefined)[], otherwise: number): number =>
     Math.max(...(present(values).length === 0 ? [otherwise] : present(values)));
+  const fileBytes = highest(present(said.map((each) => each.fileBytes)).map(byteCount), 0);
   return {
     mode: strictest(RECORDING, [...said.map((each) => each.mode ?? DEFAULT_RECORDING.mode), ...floors], DEFAULT_RECORDING.mode),
     content: strictest(
@@ -78,6 +81,8 @@ export function strictestRecording(specs: readonly Spec[], floors: readonly Reco
       DEFAULT_RECORDING.rows,
     ),
     bytes: highest(present(said.map((each) => each.bytes)).map(byteCount), DEFAULT_RECORDING.bytes),
+    ...(fileBytes > 0 && { fileBytes }),
+    ...(said.some((each) => each.keys === 'typed') && { keys: 'typed' as const }),
     retention: longestRetention(present(said.map((each) => each.retention))),
   };
 }

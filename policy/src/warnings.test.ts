@@ -23,6 +23,17 @@ const asking = (approval: object = {}): object => ({
   approval: { approvers: { groups: ['dba'] }, ...approval },
 });
 const OTHER = { resource: { namespace: 'data', name: 'other' } };
+const HOST: ReadonlyMap<string, ProtectedResource> = new Map([
+  ['data/web-1', aResource({ protocol: 'ssh', postgres: undefined, grantedTo: [{ namespace: 'agents', operations: ['exec'] }] })],
+]);
+const commands = (name: string, effect: string, ...patterns: string[]): object =>
+  aRule({
+    name,
+    effect: effect as never,
+    resource: { namespace: 'data', name: 'web-1' },
+    sql: undefined,
+    ssh: { commands: patterns },
+  });
 
 describe('a policy is warned', () => {
   test.each<[string, object, ReadonlyMap<string, ProtectedResource>, string[]]>([
@@ -129,6 +140,14 @@ describe('a policy is warned', () => {
         'TokenNotCarried: spec.identity: no session opens on data/orders-db, since protocol tcp cannot carry a token; name it in policies without identity',
       ],
     ],
+    [
+      'of a Deny of commands beside an Allow of all of them',
+      { rules: [commands('all', 'Allow', 'ls', '**'), commands('never', 'Deny', 'rm **')] },
+      HOST,
+      [
+        'DenyBesideAllowAll: rule "never" is no wall on data/web-1: rule "all" allows **, also programs that nobody here knows, and one of them may run what "rm **" denies; allow what is meant by name',
+      ],
+    ],
   ])('%s', (_what, spec, resources, expected) => {
     expect(policyWarnings(aPolicy(spec), resources).map(({ code, message }) => `${code}: ${message}`)).toEqual(expected);
   });
@@ -136,6 +155,17 @@ describe('a policy is warned', () => {
 
 test.each<[string, object, ReadonlyMap<string, ProtectedResource>]>([
   ['what is granted', { reveal: ['pii.email'], ...masking('pii.ssn'), rules: [rule(['select', 'update'])] }, orders()],
+  ['a Deny of all commands', { rules: [commands('all', 'Allow', '**'), commands('never', 'Deny', '**')] }, HOST],
+  [
+    'a Deny beside what is allowed by name',
+    { rules: [commands('some', 'Allow', 'ls **'), commands('never', 'Deny', 'rm **')] },
+    HOST,
+  ],
+  [
+    'a Deny beside an Allow of all commands on another host',
+    { rules: [aRule({ ...commands('all', 'Allow', '**'), ...OTHER }), commands('never', 'Deny', 'rm **')] },
+    HOST,
+  ],
   ['all statements that are granted', { rules: [rule(['*'])] }, orders()],
   ['a rule for what is not SQL', { rules: [{ name: 'read', effect: 'Allow', resource: ORDERS }] }, orders()],
   ['statements where all are granted', { rules: [rule(['drop'])] }, orders({ grantedTo: [{ ...GRANT, statements: ['*'] }] })],

@@ -1,5 +1,6 @@
 import { type AccessPolicy, nearest, type ProtectedResource, type ResourceGrant } from '@chaperone/api';
 import { DEFAULT_TIMEOUT, READING_VERBS } from './compile.ts';
+import { kubernetesVerbs } from './kubernetes-rule.ts';
 import { sshVerbs } from './ssh-rule.ts';
 import { durationMs } from './units.ts';
 
@@ -7,6 +8,7 @@ import { durationMs } from './units.ts';
 export interface PolicyWarning {
   readonly code:
     | 'ApproversMissing'
+    | 'DenyBesideAllowAll'
     | 'EscalationTooLate'
     | 'LabelUnknown'
     | 'RevealNotGranted'
@@ -18,8 +20,8 @@ export interface PolicyWarning {
 
 /**
  * What of a policy comes to nothing: labels that no resource of its rules has, or that no owner lets it reveal, and statements that
- * the owner's grant leaves out; and questions to nobody, too late or for too long. All of it errs on the strict side, so it is no
- * failure; the author means something else all the same.
+ * the owner's grant leaves out; and questions to nobody, too late or for too long. That errs on the strict side, so it is no
+ * failure; the author means something else all the same. And a Deny that stands in nobody's way who means to pass it.
  * @param resources - all that there are, by NAMESPACE/NAME. What is not there or not granted is told elsewhere.
  */
 export function policyWarnings(policy: AccessPolicy, resources: ReadonlyMap<string, ProtectedResource>): PolicyWarning[] {
@@ -31,6 +33,7 @@ export function policyWarnings(policy: AccessPolicy, resources: ReadonlyMap<stri
     ...labels,
     ...tokens,
     ...policy.spec.rules.flatMap(approvalWarnings),
+    ...policy.spec.rules.flatMap((rule) => denyWarning(policy, rule)),
     ...policy.spec.rules.flatMap((rule) => statementWarning(policy, rule, resources.get(targetOf(rule)))),
   ];
 }
@@ -58,6 +61,17 @@ function approvalWarnings({ name, effect, approval }: Rule, at: number): PolicyW
   return warnings;
 }
 
+/** Under an Allow of all commands a program that nobody knows is allowed, and may run what is denied. */
+function denyWarning({ spec: { rules } }: AccessPolicy, { name, effect, ssh, resource }: Rule): PolicyWarning[] {
+  const denied = (ssh?.commands ?? []).find((command) => command !== '**');
+  if (effect !== 'Deny' || denied === undefined) return [];
+  const target = targetOf({ resource });
+  const broad = rules.find((rule) => rule.effect === 'Allow' && targetOf(rule) === target && rule.ssh?.commands?.includes('**'));
+  if (broad === undefined) return [];
+  const message = `rule "${name}" is no wall on ${target}: rule "${broad.name}" allows **, also programs that nobody here knows, and one of them may run what "${denied}" denies; allow what is meant by name`;
+  return [{ code: 'DenyBesideAllowAll', message }];
+}
+
 /** NaN, which is compared with nothing, for what cannot be read: that is told elsewhere. */
 function msOf(duration: string): number {
   try {
@@ -74,7 +88,7 @@ function tokenWarning({ spec: { identity } }: AccessPolicy, { metadata, spec }: 
 }
 
 type Rule = AccessPolicy['spec']['rules'][number];
-const targetOf = ({ resource }: Rule): string => `${resource.namespace}/${resource.name}`;
+const targetOf = ({ resource }: Pick<Rule, 'resource'>): string => `${resource.namespace}/${resource.name}`;
 
 function labelWarnings(policy: AccessPolicy, resources: readonly ProtectedResource[]): PolicyWarning[] {
   const { reveal, masking } = policy.spec;
@@ -109,11 +123,12 @@ function statementWarning(policy: AccessPolicy, rule: Rule, resource: ProtectedR
   const beyond = asked.filter((verb) => verb !== '*' && !ceiling.has(verb));
   if (ceiling.has('*') || beyond.length === 0) return [];
   const granted = [...ceiling].toSorted().join(', ');
-  const message = `rule "${rule.name}": ${beyond.join(', ')} on ${targetOf(rule)} stays denied, since its owner grants ${granted}; it belongs in spec.grantedTo[].${rule.ssh ? 'operations' : 'statements'} of the resource`;
+  const message = `rule "${rule.name}": ${beyond.join(', ')} on ${targetOf(rule)} stays denied, since its owner grants ${granted}; it belongs in spec.grantedTo[].${(rule.ssh ?? rule.kubernetes) ? 'operations' : 'statements'} of the resource`;
   return [{ code: 'StatementNotGranted', message }];
 }
 
-function verbsAsked({ sql, ssh }: Rule): readonly string[] {
+function verbsAsked({ sql, ssh, kubernetes }: Rule): readonly string[] {
+  if (kubernetes !== undefined) return kubernetesVerbs(kubernetes);
   return ssh === undefined ? (sql?.statements ?? []) : sshVerbs(ssh);
 }
 

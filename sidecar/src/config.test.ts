@@ -9,6 +9,7 @@ test('what injection writes is read, and the rest has defaults', () => {
     operatorUrl: 'https://chaperone-operator.chaperone-system.svc:8443',
     ranges: { ipv4: '240.240.0.0/16', ipv6: '2001:2::/48' },
     denyPort: 15001,
+    sshDirectory: '/run/chaperone-ssh',
     forbidden: ['10.0.0.4', 'fd00::4', '10.96.0.1'],
     logLevel: 'info',
   });
@@ -23,6 +24,7 @@ test.each([
   ['CHAPERONE_OPERATOR', undefined],
   ['CHAPERONE_OPERATOR_CA', 'CANARY'],
   ['CHAPERONE_TOKEN_FILE', 'relative/token'],
+  ['CHAPERONE_SSH_DIRECTORY', 'relative/loud'],
   ['CHAPERONE_IPV4_RANGE', '0.0.0.0/0'],
   ['CHAPERONE_IPV6_RANGE', '240.240.0.0/16'],
   ['CHAPERONE_DNS_PORT', '70000'],

@@ -9,6 +9,8 @@ export interface SidecarConfig {
   readonly tokenFile: string;
   readonly runDirectory: string;
   readonly spoolDirectory: string;
+  /** Where the agent's containers have `known_hosts` from. */
+  readonly sshDirectory: string;
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
   readonly dnsPort: number;
   readonly denyPort: number;
@@ -41,6 +43,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): S
     tokenFile: value('CHAPERONE_TOKEN_FILE', '/var/run/secrets/chaperone/token', readPath, 'an absolute path'),
     runDirectory: value('CHAPERONE_RUN_DIRECTORY', '/run/chaperone', readPath, 'an absolute path'),
     spoolDirectory: value('CHAPERONE_SPOOL_DIRECTORY', '/var/lib/chaperone/spool', readPath, 'an absolute path'),
+    sshDirectory: value('CHAPERONE_SSH_DIRECTORY', '/run/chaperone-ssh', readPath, 'an absolute path'),
     ranges: {
       ipv4: value('CHAPERONE_IPV4_RANGE', '240.240.0.0/16', (text) => parseCidr(text, 4) && text, 'an IPv4 range'),
       ipv6: value('CHAPERONE_IPV6_RANGE', '2001:2::/48', (text) => parseCidr(text, 6) && text, 'an IPv6 range'),

@@ -10,6 +10,7 @@ export { RecordingError } from './recording/recorder.ts';
 export { createRecording } from './recording/recording.ts';
 export { createSessions, type Sessions } from './session/index.ts';
 export { openHostKey } from './ssh/relay/host-key.ts';
+export { checkSshOffline, type SshAnswer, type SshRequest } from './ssh/relay/offline.ts';
 export { UPSTREAM_LEGACY } from './ssh/wire/algorithms.ts';
 export { signerOf } from './ssh/wire/keys.ts';
 export { Transport as SshTransport } from './ssh/wire/transport.ts';

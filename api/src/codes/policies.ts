@@ -112,6 +112,15 @@ export const POLICY_CODES = {
     retry: 'none',
     example: 'rule "fix": escalation after 10m comes too late, since the action is refused after 5m; nobody more is asked',
   },
+  DenyBesideAllowAll: {
+    audience: ['platform'],
+    what: 'A rule denies commands of a host on which another rule of the policy allows all commands.',
+    why: 'Chaperone knows of many programs what they run, and not of all. One that it does not know is allowed, and may run what is denied.',
+    fix: 'Allow commands by name and leave the rest out, or ask people about ** in place of allowing it.',
+    retry: 'none',
+    example:
+      'rule "never" is no wall on data/web-1: rule "all" allows **, also programs that nobody here knows, and one of them may run what "rm **" denies; allow what is meant by name',
+  },
   TokenNotCarried: {
     audience: ['platform'],
     what: 'The policy demands a token and names a resource whose protocol cannot carry one.',

@@ -1,7 +1,7 @@
 import { visible } from '@chaperone/api/text';
 import type { SessionRecord } from '@chaperone/evidence';
 import { table } from '../io.ts';
-import { byWords } from './replay.ts';
+import { BEST_EFFORT, byWords } from './replay.ts';
 
 type Of<T extends SessionRecord['type']> = Extract<SessionRecord, { type: T }>;
 
@@ -29,6 +29,8 @@ export interface ShownCommand {
   truncated?: boolean;
   digest?: string;
   readonly files: ShownFile[];
+  /** Lines that its agent seems to have entered at a terminal, as the screen showed them: best effort. */
+  lines?: { readonly seq: number; readonly text: string }[];
 }
 
 /** Gathers commands from an outline's records. */
@@ -46,6 +48,8 @@ export class Commands {
     } else if (record.type === 'file') {
       const { type: _type, action: _action, ...file } = record;
       command.files.push(file);
+    } else if (record.type === 'line') {
+      (command.lines ??= []).push({ seq: record.seq, text: record.text });
     } else if (record.type === 'done') {
       const ended = record.error?.code ?? record.tag;
       if (ended !== undefined) command.ended = ended;
@@ -77,17 +81,21 @@ export function commandTables(commands: readonly ShownCommand[]): string[] {
     text === undefined ? `(${length} bytes, text not kept)` : visible(text, MAX_TEXT),
   ]);
   const files = commands.flatMap((command) =>
-    command.files.map(({ seq, operation, path, to, bytes, digest, outcome }) => [
+    command.files.map(({ seq, operation, path, to, bytes, digest, outcome, file, truncated }) => [
       String(seq),
       operation,
-      String(bytes),
+      `${bytes}${file === undefined ? '' : truncated === true ? ', its beginning kept' : ', kept'}`,
       digest ?? '',
       outcome,
       `${path}${to === undefined ? '' : ` to ${to}`}`,
     ]),
   );
+  const lines = commands.flatMap((command) =>
+    (command.lines ?? []).map(({ seq, text }) => [String(seq), visible(text, MAX_TEXT)]),
+  );
   return [
     table(['SEQ', 'VERDICT', 'ENDED', 'BYTES', 'DECIDED', 'COMMAND'], rows),
+    ...(lines.length === 0 ? [] : [table(['SEQ', `ENTERED (${BEST_EFFORT})`], lines)]),
     ...(files.length === 0 ? [] : [table(['SEQ', 'FILE', 'BYTES', 'SHA256', 'OUTCOME', 'PATH'], files)]),
   ];
 }

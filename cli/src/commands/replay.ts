@@ -10,6 +10,9 @@ const MAX_CELL = 60;
 const MAX_PIECE = 200;
 const STREAM_WORDS: Readonly<Record<Stream, string>> = { stdin: 'in', stdout: 'out', stderr: 'err', terminal: 'screen' };
 
+/** What is said of lines that were entered at a terminal. */
+export const BEST_EFFORT = 'best effort: as the screen showed it';
+
 /**
  * Tells a session as it happened: what was asked, what was decided, what the agent saw, each with the time since the session
  * began. Recorded content is hostile: whoever prints a line makes it visible as a whole.
@@ -42,6 +45,10 @@ export class Replay {
         return [`${at}  ${STREAM_WORDS[record.stream].padEnd(6)} ${this.#piece(record)}`];
       case 'resize':
         return [`${at}  size   ${record.columns} columns, ${record.rows} rows`];
+      case 'line':
+        return [`${at}  line   ${record.text}  (${BEST_EFFORT})`];
+      case 'content':
+        return [contentLine(at, record)];
       case 'file':
         return [fileLine(at, record)];
       case 'done':
@@ -135,6 +142,10 @@ function fileLine(at: string, { operation, path, to, bytes, digest, outcome }: E
   const size = bytes === 0 && digest === undefined ? '' : `, ${bytes} bytes`;
   const sum = digest === undefined ? '' : `, sha256 ${digest}`;
   return `${at}  file   ${operation} ${path}${to === undefined ? '' : ` to ${to}`}${size}${sum}: ${outcome}`;
+}
+
+function contentLine(at: string, { file, offset, data }: Extract<SessionRecord, { type: 'content' }>): string {
+  return `${at}  kept   ${decodeBytes(data).length} bytes of file ${file}, from byte ${offset}`;
 }
 
 function approvalLines(

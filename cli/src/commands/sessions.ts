@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { visible } from '@chaperone/api/text';
-import type { SessionDetail, SessionRecord, SessionSummary } from '@chaperone/evidence';
+import { decodeBytes, type SessionDetail, type SessionRecord, type SessionSummary } from '@chaperone/evidence';
 import type { CollectorClient, SessionFilter } from '../collector/client.ts';
 import { CliError, EXIT, usage } from '../errors.ts';
 import { age, counted, type Io, safeJson, table, writeLine } from '../io.ts';
@@ -183,6 +184,44 @@ export async function exportSession(client: CollectorClient, id: string, action:
   if (lines > 0) return;
   const what = action === undefined ? `session ${name}` : `action ${action} of session ${name}`;
   throw new CliError('NotFound', `no program of ${what} has recorded output`, { exit: EXIT.notFound });
+}
+
+/**
+ * `sessions export --file`: what was kept of one file, as it is; to a terminal as text that does nothing. What is missing of it is said on
+ * standard error.
+ */
+export async function exportFile(client: CollectorClient, id: string, seq: number, io: Io): Promise<void> {
+  const { name } = await client.session(id);
+  const record = await fileAt(client, name, seq);
+  if (record?.file === undefined)
+    throw new CliError('NotFound', `record ${seq} of session ${name} is no file of which content was kept`, {
+      exit: EXIT.notFound,
+    });
+  let [next, isWhole] = [0, true];
+  for await (const each of client.records(name)) {
+    if (each.seq > seq) break;
+    if (each.type !== 'content' || each.action !== record.action || each.file !== record.file) continue;
+    if (each.offset !== next) isWhole = false;
+    next = each.offset + each.bytes;
+    const bytes = decodeBytes(each.data);
+    if (io.terminal.out) await writeLine(io.out, visible(bytes.toString(), Number.POSITIVE_INFINITY));
+    else await write(io.out, bytes);
+  }
+  if (!isWhole) io.err.write('It did not go by in order: the pieces are written as they came, and some may be missing.\n');
+  if (record.truncated === true) io.err.write(`Only its beginning was kept, of ${record.bytes} bytes that went by.\n`);
+}
+
+async function fileAt(
+  client: CollectorClient,
+  name: string,
+  seq: number,
+): Promise<(SessionRecord & { type: 'file' }) | undefined> {
+  for await (const record of client.outline(name)) if (record.seq === seq) return record.type === 'file' ? record : undefined;
+  return undefined;
+}
+
+async function write(out: NodeJS.WritableStream, bytes: Buffer): Promise<void> {
+  if (!out.write(bytes)) await once(out, 'drain');
 }
 
 /** `sessions replay`: what was asked, decided and seen, with times. */

@@ -1,13 +1,13 @@
 import { PassThrough } from 'node:stream';
 import { text as readText } from 'node:stream/consumers';
 import { type Collector, createCollector, createTokenAccess } from '@chaperone/collector';
-import { generateSigner, MAX_OUTPUT_BYTES, type RecordBody, RecordPage, verifyChain } from '@chaperone/evidence';
+import { contentRecords, generateSigner, MAX_OUTPUT_BYTES, type RecordBody, RecordPage, verifyChain } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CollectorClient } from '../collector/client.ts';
 import type { Io } from '../io.ts';
 import { asked, finished, recordSession, resized, type Step, wrote } from '../recorded.test-support.ts';
-import { exportSession, replaySession, showSession } from './sessions.ts';
+import { exportFile, exportSession, replaySession, showSession } from './sessions.ts';
 
 const enrolment = generateSigner();
 const trust = { origin: 'test/streams', enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
@@ -48,6 +48,12 @@ const STEPS: Step[] = [
   finished(2, 'signal TERM', { bytes: 4_000_000, truncated: true }),
   asked({ action: 3, text: HOSTILE }),
   { after: 5, body: file },
+  { after: 1, body: { type: 'line', action: 2, text: '$ \u202els' } },
+  ...contentRecords({ action: 3, file: 0, offset: 0, bytes: 8 }, Buffer.from('\u001b]0;x\u0007y')).map((body) => ({
+    after: 1,
+    body,
+  })),
+  { after: 1, body: { ...file, path: '/srv/kept', file: 0, truncated: true } },
   ...wrote(3, 'stdout', '\u009d8;;http://x\u009c', 5),
   finished(3, 'exit 3', { bytes: 9 }),
 ];
@@ -75,16 +81,27 @@ beforeAll(async () => {
 });
 
 /** What a command writes to standard output. */
-async function said(run: (io: Io) => Promise<void>): Promise<string> {
+async function said(run: (io: Io) => Promise<void>, isTerminal = false): Promise<string> {
   const out = new PassThrough();
   const whole = readText(out);
-  const terminal = { in: false, out: false, err: false };
+  const terminal = { in: false, out: isTerminal, err: false };
   await run({ out, err: new PassThrough(), in: new PassThrough(), env: {}, now: Date.now, terminal });
   out.end();
   return whole;
 }
 const paint = (_: unknown, word: string): string => word;
 const UNSEEN = /[^\P{C}\n]|[\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+
+describe('what was kept of a file', () => {
+  test('is written as it is, and to a terminal as text in which nothing acts', async () => {
+    expect(await said((io) => exportFile(client, name, 18, io))).toBe('\u001b]0;x\u0007y');
+    expect(await said((io) => exportFile(client, name, 18, io), true)).toBe('\\u{1b}]0;x\\u{7}y\n');
+  });
+
+  test.each([15, 1, 999])('is not there where none was: record %i', async (seq) => {
+    await expect(said((io) => exportFile(client, name, seq, io))).rejects.toMatchObject({ code: 'NotFound' });
+  });
+});
 
 describe('a session of programs', () => {
   test('was recorded as evidence that verifies from its first record to its last', async () => {
@@ -109,6 +126,8 @@ describe('a session of programs', () => {
     ]);
     expect(rows).toContainEqual(['14', 'allow', 'exit 3', '9', '-', 'cat \\u{1b}]52;c;aGk=\\u{7}\\u{202e}/etc/x']);
     expect(rows).toContainEqual(['15', 'write', '3', digest, 'ok', '/srv/\\u{202e}app.conf']);
+    expect(out).toContain('ENTERED (best effort: as the screen showed it)');
+    expect(rows).toContainEqual(['16', '$ \\u{202e}ls']);
     expect(out).toContain('Approvals: 1 asked for: 1 Released; approve by jane@corp, signed\n');
     expect(out).not.toMatch(UNSEEN);
   });
@@ -120,8 +139,20 @@ describe('a session of programs', () => {
     expect(commands).toMatchObject([
       { seq: 1, action: 0, text: 'uname -a', length: 8, verdict: 'allow', rule: 'look', ended: 'exit 0', bytes: 14, files: [] },
       { verdict: 'deny', code: 'RuleDenies', reason: 'rule "never" denies rm', files: [] },
-      { state: 'Released', decided: ['approve by jane@corp, signed'], ended: 'signal TERM', truncated: true },
-      { text: HOSTILE, files: [{ operation: 'write', path: '/srv/\u202eapp.conf', bytes: 3, digest, outcome: 'ok' }] },
+      {
+        state: 'Released',
+        decided: ['approve by jane@corp, signed'],
+        ended: 'signal TERM',
+        truncated: true,
+        lines: [{ seq: 16, text: '$ \u202els' }],
+      },
+      {
+        text: HOSTILE,
+        files: [
+          { operation: 'write', path: '/srv/\u202eapp.conf', bytes: 3, digest, outcome: 'ok' },
+          { path: '/srv/kept', file: 0, truncated: true },
+        ],
+      },
     ]);
   });
 

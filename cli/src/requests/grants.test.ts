@@ -97,6 +97,11 @@ test('what is granted ends when its policy changes, and says when and why', asyn
     code: 6,
     err: expect.stringMatching(`${name} granted until \\S+: its policy changed \\(AlreadyDecided\\)`),
   });
+  const digest = shortDigest(request.spec.digest);
+  expect(await held.ask('approve', name, '--digest', digest, '--for', '10m'), 'nothing extends it').toMatchObject({
+    code: 6,
+    err: expect.stringContaining('fix  approve the next request with --for: no grant is extended'),
+  });
 }, 60_000);
 
 test('what is granted is ended over HTTP as well: what was shown, once, and nothing that grants nothing', async () => {

@@ -15,10 +15,14 @@ export interface Outcome {
   readonly error?: CliError;
 }
 
+/** What is granted is sealed with its request: more time is another decision. */
+const FOR_LONGER = 'approve the next request with --for: no grant is extended, and while one lasts nobody is asked';
+
 /** The request is over: nobody decides on it any more. */
 export function over(request: AccessRequest, now: number): CliError {
   const code: Code = stateOf(request) === 'Expired' ? 'RequestExpired' : 'AlreadyDecided';
-  return new CliError(code, overText(request, now), { exit: EXIT.tooLate });
+  const fix = request.status?.grantedUntil === undefined ? [] : [FOR_LONGER];
+  return new CliError(code, overText(request, now), { exit: EXIT.tooLate, fix });
 }
 
 /** Why there is nothing to end; undefined: there is. */
@@ -33,7 +37,8 @@ export function notGranting({ metadata, status = {} }: AccessRequest, now: numbe
         : grantEnded !== undefined
           ? `granted until ${visible(grantEnded.at)}: ${visible(grantEnded.why)}`
           : `granted until ${visible(grantedUntil)}, and does not any more`;
-  return new CliError('AlreadyDecided', `${metadata.name} ${why}`, { exit: EXIT.tooLate, fix: ['chaperone grants ls'] });
+  const fix = [...(grantedUntil === undefined ? [] : [FOR_LONGER]), 'chaperone grants ls'];
+  return new CliError('AlreadyDecided', `${metadata.name} ${why}`, { exit: EXIT.tooLate, fix });
 }
 
 /** What was asked for wants more than the word of the API server. */

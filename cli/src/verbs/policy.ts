@@ -32,14 +32,14 @@ export function addPolicy(program: Command, { io, exit }: ProgramOptions): void 
       const agent = agentOf('--agent', flags.agent, flags.labels);
       const resource = pair('--resource', flags.resource).join('/');
       const caller = callerOf(flags.onBehalfOf, flags.groups);
-      const { accessFor, checkLines } = await import('../commands/check.ts');
-      exit(await checkLines(await accessFor(flags.manifests, agent, resource, io), io, caller));
+      const { checkLines, grantedTo } = await import('../commands/check.ts');
+      exit(await checkLines(await grantedTo(flags.manifests, agent, resource, io), io, caller));
     });
   const shop = '--manifests examples/quickstart --agent agents/support-agent --labels app=support-agent';
   withExamples(
     check,
     `echo '{"sql":"drop table tickets"}' | chaperone policy check ${shop} --resource data/orders-db`,
-    'chaperone policy check --manifests shop --agent agents/bot --resource data/orders-db < actions.jsonl',
+    `echo '{"command":"systemctl restart nginx"}' | chaperone policy check --manifests hosts --agent agents/bot --resource data/web-1`,
   );
   withExamples(
     policy,

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { SessionFilter } from '../collector/client.ts';
 import type { KillOptions } from '../commands/kill.ts';
 import type { ListOutput } from '../commands/sessions.ts';
+import { usage } from '../errors.ts';
 import { count, durationMs, pair, reasonText } from '../flags.ts';
 import type { DocumentOutput, StreamOutput } from '../output.ts';
 import type { VerbOptions } from '../program.ts';
@@ -32,6 +33,7 @@ interface ReplayFlags extends CollectorFlags {
 
 interface ExportFlags extends CollectorFlags {
   readonly format: 'asciicast';
+  readonly file?: string;
   readonly action?: string;
 }
 
@@ -75,20 +77,29 @@ export function addSessions(program: Command, options: VerbOptions): void {
       await withClient(options, flags, (client) => replaySession(client, name, shown, options.io));
     });
   const exported = withCollector(
-    sessions.command('export <ID>').description('Write what programs showed, for players of terminals'),
+    sessions
+      .command('export <ID>')
+      .description('Write what programs showed, for players of terminals, or what was kept of a file'),
   )
     .addOption(new Option('--format <FORMAT>', 'of what is written').choices(['asciicast']).default('asciicast'))
     .option('--action <N>', 'of this action alone, by the number that sessions show -o json has')
+    .option('--file <SEQ>', 'what was kept of this file, by the number that sessions show has; to a terminal as text, escaped')
     .action(async (id: string, flags: ExportFlags) => {
-      const { demandId, exportSession } = await import('../commands/sessions.ts');
+      const { demandId, exportFile, exportSession } = await import('../commands/sessions.ts');
       const name = demandId(id);
+      if (flags.file !== undefined) {
+        if (flags.action !== undefined)
+          throw usage('--file names one file, and --action what programs showed; write one of them');
+        const file = count('--file', flags.file, 0, Number.MAX_SAFE_INTEGER);
+        return withClient(options, flags, (client) => exportFile(client, name, file, options.io));
+      }
       const action = flags.action === undefined ? undefined : count('--action', flags.action, 0, Number.MAX_SAFE_INTEGER);
-      await withClient(options, flags, (client) => exportSession(client, name, action, options.io));
+      return withClient(options, flags, (client) => exportSession(client, name, action, options.io));
     });
   withExamples(
     exported,
     'chaperone sessions export s-7hq2 > session.cast',
-    'kubectl chaperone sessions export s-7hq2 -n agents --format asciicast --action 3 > command.cast',
+    'kubectl chaperone sessions export s-7hq2 -n agents --file 15 > app.conf',
   );
   const kill = withCluster(sessions.command('kill <ID>').description('End a session at once; its agent reads why'), 'sessions', {
     isOne: true,

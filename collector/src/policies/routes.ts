@@ -44,8 +44,8 @@ interface Kind {
  * Policies and resources, for whoever is known by now: GET /v1/policies and /v1/resources (of one `namespace`; policies also by the
  * `resource` that they name), sorted by name, and GET …/NAMESPACE/NAME. What is answered are AccessPolicy and ProtectedResource as a
  * cluster has them, without what only programs write for themselves. A list that is too long is cut, and says in
- * `metadata.remainingItemCount` by how many; where files have mistakes, `metadata.invalid` has them, and what is listed is the version
- * before, which is in force. What somebody may not get is not there.
+ * `metadata.remainingItemCount` by how many; where files have mistakes, `metadata.invalid` of either has them, and what is answered is the
+ * version before, which is in force. What somebody may not get is not there.
  */
 export function policyRoutes({ source, access }: PolicyRoutesOptions): Hono<Env> {
   const app = new Hono<Env>();
@@ -63,13 +63,13 @@ export function policyRoutes({ source, access }: PolicyRoutesOptions): Hono<Env>
     if (!query.success) return context.json(unread(query.error), 400);
     const { namespace, resource } = query.data;
     const found = source.policies().filter((policy) => isIn(namespace, policy) && names(policy, resource));
-    return list(await permitted(access, context.get('identity'), policies.right, found), source.invalid);
+    return list(await permitted(access, context.get('identity'), policies.right, found), invalidOf(source));
   });
   app.get('/v1/resources', async (context) => {
     const query = ListQuery.safeParse(context.req.query());
     if (!query.success) return context.json(unread(query.error), 400);
     const found = source.resources().filter((resource) => isIn(query.data.namespace, resource));
-    return list(await permitted(access, context.get('identity'), resources.right, found), source.invalid);
+    return list(await permitted(access, context.get('identity'), resources.right, found), invalidOf(source));
   });
   for (const kind of [policies, resources])
     app.get(`/v1/${kind.path}/:namespace/:name`, async (context) => {
@@ -79,7 +79,10 @@ export function policyRoutes({ source, access }: PolicyRoutesOptions): Hono<Env>
         ? kind.all().filter(({ metadata }) => metadata.name === name && metadata.namespace === namespace)
         : [];
       const [object] = await permitted(access, context.get('identity'), kind.right, found);
-      if (object !== undefined) return context.json(shown(object));
+      if (object !== undefined) {
+        const { metadata, ...rest } = shown(object);
+        return context.json({ ...rest, metadata: { ...metadata, ...invalidOf(source) } });
+      }
       const message = `no ${kind.word} ${`${namespace}/${name}`.slice(0, 128)} is known here`;
       return context.json<ApiError>({ code: 'NotFound', message }, 404);
     });
@@ -99,8 +102,18 @@ function unread(error: z.ZodError): ApiError {
   return { code: 'BadRequest', message: `cannot be read: ${fields}` };
 }
 
+interface Mistakes {
+  readonly invalid?: readonly string[];
+}
+
+function invalidOf({ invalid }: PolicySource): Mistakes {
+  if (invalid === undefined) return {};
+  const lines = invalid.split('\n').slice(0, MAX_MISTAKES);
+  return { invalid: lines.map((line) => line.slice(0, MAX_MISTAKE)) };
+}
+
 /** As many of the objects as fit, as a List; the first one always does. */
-function list(found: readonly Listed[], mistakes: string | undefined): Response {
+function list(found: readonly Listed[], mistakes: Mistakes): Response {
   const texts: string[] = [];
   let bytes = 0;
   for (const object of found.toSorted(byName)) {
@@ -110,14 +123,7 @@ function list(found: readonly Listed[], mistakes: string | undefined): Response 
     texts.push(text);
   }
   const rest = found.length - texts.length;
-  const invalid = mistakes
-    ?.split('\n')
-    .slice(0, MAX_MISTAKES)
-    .map((line) => line.slice(0, MAX_MISTAKE));
-  const metadata = JSON.stringify({
-    ...(rest > 0 && { remainingItemCount: rest }),
-    ...(invalid !== undefined && { invalid }),
-  });
+  const metadata = JSON.stringify({ ...(rest > 0 && { remainingItemCount: rest }), ...mistakes });
   const body = `{"apiVersion":"v1","kind":"List","metadata":${metadata},"items":[${texts.join(',')}]}`;
   return new Response(body, { headers: { 'content-type': 'application/json' } });
 }

@@ -183,7 +183,13 @@ function Chosen({ session, entry, list, before, after, onChoose }: ChosenProps):
   );
 }
 
-const HEADINGS: Readonly<Record<Entry['kind'], string>> = { action: 'Statement', file: 'File', other: 'Event', gap: 'Gap' };
+const HEADINGS: Readonly<Record<Entry['kind'], string>> = {
+  action: 'Statement',
+  file: 'File',
+  line: 'Entered line',
+  other: 'Event',
+  gap: 'Gap',
+};
 
 function Nothing({ loading }: { loading: boolean }): JSX.Element {
   if (loading) return <Skeleton rows={10} label="Loading the recording" />;

@@ -9,7 +9,7 @@ import { PageHeading } from '../ui/heading.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Empty, Failure, Skeleton } from '../ui/states.tsx';
 import { Mark } from '../ui/verdict.tsx';
-import type { ObjectList, Told } from './load.ts';
+import type { Files, ObjectList, Told } from './load.ts';
 import { type Known, standing } from './standing.ts';
 
 interface ObjectsProps<T> {
@@ -31,7 +31,7 @@ export function Objects<T extends Known>({ title, words, kind, told, table }: Ob
         <PageHeading title={title}>{title}</PageHeading>
         {data !== undefined && <Count told={data} words={words} />}
       </div>
-      {data !== undefined && <Mistakes lines={data.value.metadata.invalid} />}
+      {data !== undefined && <Mistakes files={data.value.metadata} />}
       {data !== undefined && error !== undefined && <Stale at={data.at} />}
       {data === undefined && error === undefined && <Skeleton rows={6} label={`Loading ${words[1]}`} />}
       {data === undefined && error !== undefined && <Failure error={error} what="The list" onRetry={reload} right={right} />}
@@ -60,7 +60,7 @@ function Count<T extends Known>({
 }
 
 /** What is written in files and is not in force, since nothing of it can be while there is a mistake. */
-function Mistakes({ lines = [] }: { lines?: readonly string[] | undefined }): JSX.Element | null {
+export function Mistakes({ files: { invalid: lines = [] } }: { files: Files }): JSX.Element | null {
   if (lines.length === 0) return null;
   return (
     <div class="banner deny" role="status">

@@ -15,9 +15,12 @@ export interface ObjectList<T> {
   readonly items: readonly T[];
   readonly metadata: {
     readonly remainingItemCount?: number;
-    /** Mistakes in files, for which what is listed is the version before. */
-    readonly invalid?: readonly string[];
-  };
+  } & Files;
+}
+/** How the files stand from which the answer is, in the metadata of a list as of an object. */
+export interface Files {
+  /** Mistakes in them, for which what is answered is the version before. */
+  readonly invalid?: readonly string[];
 }
 
 /** Not there, or not any more for this person: what was shown of it is not shown on. */

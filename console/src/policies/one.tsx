@@ -6,8 +6,8 @@ import { go } from '../router.ts';
 import { PageHeading } from '../ui/heading.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
-import { Stale } from './list.tsx';
-import type { Told } from './load.ts';
+import { Mistakes, Stale } from './list.tsx';
+import type { Files, Told } from './load.ts';
 import { type Known, standing } from './standing.ts';
 
 interface OneProps<T> {
@@ -45,6 +45,7 @@ export function One<T extends Known>({ name, word, told, facts, children }: OneP
       )}
       {data !== undefined && (
         <>
+          <Mistakes files={data.value.metadata as Files} />
           <dl class="meta">{facts(data.value)}</dl>
           {error !== undefined && <Stale at={data.at} />}
           {children(data.value)}

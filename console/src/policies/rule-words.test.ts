@@ -152,4 +152,8 @@ test('recording says what holds by default, and nothing of results where none is
     'no command and no result is kept',
     'retention class long',
   ]);
+  expect(recordingLines({ fileBytes: '64Ki', keys: 'typed' }).slice(3)).toEqual([
+    'of a file that goes by ssh 64Ki bytes at most',
+    'what is typed into a terminal is kept, passwords too',
+  ]);
 });

@@ -120,6 +120,7 @@ const LIMITS = {
   rowsPerStatement: (value) => `${number(value)} rows per statement`,
   bytesPerStatement: (value) => `${value} bytes per statement`,
   statementDuration: (value) => `${value} per statement, cancelled then`,
+  shellDuration: (value) => `${value} per shell`,
   rows: (value) => `${number(value)} rows per session`,
   bytes: (value) => `${value} bytes per session, both ways`,
   sessionDuration: (value) => `${value} per session`,
@@ -157,12 +158,16 @@ export function recordingLines({
   content = 'results',
   rows = 1_000,
   bytes = '1Mi',
+  fileBytes = '0',
+  keys = 'hidden',
   retention,
 }: Recording = {}): string[] {
   return [
     SAFE_WORDS[mode],
     CONTENT_WORDS[content],
     ...(content === 'results' ? [`of a result ${number(rows)} rows and ${bytes} bytes at most`] : []),
+    ...(fileBytes.startsWith('0') ? [] : [`of a file that goes by ssh ${fileBytes} bytes at most`]),
+    ...(keys === 'typed' ? ['what is typed into a terminal is kept, passwords too'] : []),
     ...(retention === undefined ? [] : [`retention class ${retention}`]),
   ];
 }

@@ -125,7 +125,7 @@ function Effects({ record: { effects } }: { record: ActionRecord }): JSX.Element
         {effects.map(({ verb, object, via, verdict, rule }, at) => (
           <li key={at}>
             <Mark look={verdictLook(verdict)} word={VERDICT_WORDS[verdict] ?? verdict} quiet /> {verb}{' '}
-            <Recorded text={object} names />{' '}
+            {object !== '' && <Recorded text={object} names />}{' '}
             {via !== 'direct' && <span class="mute">through a {via === 'nested' ? 'nested statement' : via}</span>}
             {rule !== undefined && (
               <span class="mute">

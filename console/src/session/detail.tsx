@@ -9,7 +9,7 @@ import { Recorded } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark } from '../ui/verdict.tsx';
-import { type Entry, type FileRecord, hasRows, standingOf } from './entries.ts';
+import { type Entry, type FileRecord, hasRows, type LineRecord, standingOf } from './entries.ts';
 import { Asked } from './asked.tsx';
 import { Grid } from './grid.tsx';
 import { loadAction, type WholeAction } from './load-action.ts';
@@ -38,6 +38,7 @@ export function EntryDetail({ session, entry, runs, live }: DetailProps): JSX.El
       </div>
     );
   if (entry.kind === 'file') return <File record={entry.record} mono={entry.mono} />;
+  if (entry.kind === 'line') return <Line record={entry.record} mono={entry.mono} />;
   if (entry.kind === 'other') return <Other record={entry.record} mono={entry.mono} />;
   if (runs) return <Program key={entry.seq} session={session} entry={entry} live={live} />;
   return <Action key={entry.seq} session={session} seq={entry.seq} ended={entry.done !== undefined} />;
@@ -150,9 +151,9 @@ function Ending({ whole: { record, approval, done, next } }: { whole: WholeActio
   );
 }
 
-/** One file that was moved or changed; what it holds is not recorded, its digest tells whether two are the same. */
+/** One file that was moved or changed; its digest tells whether two are the same. */
 function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Element {
-  const { operation, path, to, bytes, digest, outcome, at } = record;
+  const { operation, path, to, bytes, digest, outcome, at, seq, file, truncated } = record;
   return (
     <div class="decision">
       <p>
@@ -177,11 +178,35 @@ function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Eleme
       <p class="mute">
         {offsetOf(mono)} · <Time at={at} date="always" />
       </p>
+      {file !== undefined && (
+        <p class="mute">
+          {truncated === true ? 'The beginning of its content' : 'Its content'} was kept:{' '}
+          <code>chaperone sessions export ID --file {seq}</code>
+        </p>
+      )}
       {digest !== undefined && (
         <p class="digest">
           SHA-256 <code>{digest}</code> <CopyButton text={digest} label="Copy" />
         </p>
       )}
+    </div>
+  );
+}
+
+/** What stood on a terminal's line when it was ended; programs draw as they like. */
+function Line({ record: { text, at }, mono }: { record: LineRecord; mono: number }): JSX.Element {
+  return (
+    <div class="decision">
+      <p>
+        <Recorded text={text} />
+      </p>
+      <p>
+        Best effort: what the terminal’s line showed when it was entered, prompt and all. It is not proof of what ran, and no rule
+        reads it.
+      </p>
+      <p class="mute">
+        {offsetOf(mono)} · <Time at={at} date="always" />
+      </p>
     </div>
   );
 }

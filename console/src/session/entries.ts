@@ -6,6 +6,7 @@ export type ActionRecord = Of<'action'>;
 export type DoneRecord = Of<'done'>;
 export type ApprovalRecord = Of<'approval'>;
 export type FileRecord = Of<'file'>;
+export type LineRecord = Of<'line'>;
 
 /** What a replay lists: an action with how it ended, what else was recorded, and what is missing. */
 export type Entry =
@@ -19,6 +20,7 @@ export type Entry =
       readonly done?: DoneRecord;
     }
   | { readonly kind: 'file'; readonly seq: number; readonly mono: number; readonly record: FileRecord }
+  | { readonly kind: 'line'; readonly seq: number; readonly mono: number; readonly record: LineRecord }
   | {
       readonly kind: 'other';
       readonly seq: number;
@@ -54,10 +56,17 @@ export function withPage({ entries, actions, end }: Outline, page: RecordPage): 
       const at = places.get(record.action);
       const entry = at === undefined ? undefined : next[at];
       if (at !== undefined && entry?.kind === 'action') next[at] = { ...entry, [record.type]: record };
-    } else if (record.type === 'file') next.push({ kind: 'file', seq, mono, record });
-    else if (isEvent(record)) next.push({ kind: 'other', seq, mono, record });
+    } else next.push(...alone(record));
   }
   return { entries: next, actions: places, end: page.end ?? page.next ?? end, more: page.next !== undefined };
+}
+
+/** An entry of its own, where a record makes one. */
+function alone(record: SessionRecord): Entry[] {
+  const { seq, mono } = record;
+  if (record.type === 'line') return [{ kind: 'line', seq, mono, record }];
+  if (record.type === 'file') return [{ kind: 'file', seq, mono, record }];
+  return isEvent(record) ? [{ kind: 'other', seq, mono, record }] : [];
 }
 
 /** What stands for itself; columns, rows and streams are read with their action. */

@@ -3,7 +3,7 @@ import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
 import { Mark, Tally } from '../ui/verdict.tsx';
 import { OtherText } from './detail.tsx';
-import { type DoneRecord, type Entry, type FileRecord, hasRows, standingOf } from './entries.ts';
+import { type DoneRecord, type Entry, type FileRecord, hasRows, type LineRecord, standingOf } from './entries.ts';
 
 /** One line of the list. */
 export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
@@ -25,6 +25,7 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
       </>
     );
   if (entry.kind === 'file') return <FileRow record={entry.record} at={at} />;
+  if (entry.kind === 'line') return <LineRow record={entry.record} at={at} />;
   return <ActionRow entry={entry} at={at} />;
 }
 
@@ -72,6 +73,18 @@ function FileRow({ record: { operation, path, bytes, outcome }, at }: { record: 
         <span class="mute">{operation}</span> <Recorded text={beginningOf(path)} frame={false} names />
       </span>
       <span class="outcome">{outcome === 'ok' ? bytesOf(bytes) : <Mark look="finding" word="failed" />}</span>
+    </>
+  );
+}
+
+function LineRow({ record: { text }, at }: { record: LineRecord; at: JSX.Element }): JSX.Element {
+  return (
+    <>
+      {at}
+      <span class="glyph" />
+      <span class="said">
+        <span class="mute">entered, best effort</span> <Recorded text={beginningOf(text)} frame={false} preview />
+      </span>
     </>
   );
 }

@@ -6,6 +6,7 @@ import { demand } from './run.ts';
 export const SYSTEM = 'chaperone-system';
 const REGISTRY = 'chaperone.test';
 const PARTS = ['operator', 'sidecar', 'collector', 'nats'] as const;
+const FIXTURES = ['agent', 'database', 'host'] as const;
 
 const DISK = '/var/lib/chaperone-e2e';
 const USER = 65_532;
@@ -28,7 +29,7 @@ const volume = (part: 'collector' | 'nats'): object => ({
 /** Builds what changed and loads it. @returns The tag of each image by its name. */
 async function buildImages(cluster: Cluster): Promise<ReadonlyMap<string, string>> {
   if (process.env['E2E_SKIP_IMAGES'] !== undefined)
-    return new Map([...PARTS, 'agent', 'database'].map((name) => [name, process.env['E2E_TAG'] ?? 'dev']));
+    return new Map([...PARTS, ...FIXTURES].map((name) => [name, process.env['E2E_TAG'] ?? 'dev']));
   const env = { E2E_LOCAL: cluster.local ? '1' : '0' };
   const lines = (await demand(join(ROOT, 'images/build'), [], { env, timeoutMs: 900_000 })).trim().split('\n');
   return new Map(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
@@ -54,7 +55,7 @@ export class Installation {
   }
 
   /** Name of an image as pods use it. */
-  image(name: 'agent' | 'database' | (typeof PARTS)[number]): string {
+  image(name: (typeof PARTS)[number] | (typeof FIXTURES)[number]): string {
     return `${REGISTRY}/${name}:${this.#tags.get(name) ?? 'missing'}`;
   }
 

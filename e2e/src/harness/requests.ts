@@ -62,14 +62,18 @@ export async function untilItIs(cluster: Cluster, name: string, wanted: string):
   return await eventually(`${name} to be ${wanted}`, async () => ((await is()) ? true : undefined), 30_000);
 }
 
-/** Adds `mark` to a ticket's status, which shows how often that ran. @returns What is asked of people, and what psql says in the end. */
-export async function hold(
+/** Adds `mark` to a ticket's status, which shows how often that ran. */
+export function hold(cluster: Cluster, agent: Agent, mark: string): ReturnType<typeof holding> {
+  return holding(cluster, () => agent.psql(`update tickets set status = status || '${mark}' where id = 1`));
+}
+
+/** Starts what a rule holds. @returns What is asked of people, and what the agent's client says in the end. */
+export async function holding(
   cluster: Cluster,
-  agent: Agent,
-  mark: string,
+  start: () => Promise<Result>,
 ): Promise<{ asked: AccessRequest; result: Promise<Result> }> {
   const known = new Set((await listRequests(cluster)).map(({ metadata }) => metadata.name));
-  const result = agent.psql(`update tickets set status = status || '${mark}' where id = 1`);
+  const result = start();
   const asked = await eventually(
     'a request for approval',
     async () =>
@@ -77,6 +81,13 @@ export async function hold(
     30_000,
   );
   return { asked, result };
+}
+
+/** Approves it by the command line, as Jane of `group`. */
+export async function approve(cluster: Cluster, { metadata, spec }: AccessRequest, group: string): Promise<Result> {
+  const digest = `${spec.digest.slice(0, 4)}-${spec.digest.slice(4, 8)}`;
+  const jane = ['-n', AGENTS, '--as', 'jane@corp', '--as-group', group];
+  return await cluster.chaperone('approve', metadata.name, '--digest', digest, ...jane);
 }
 
 /** An ApprovalDecision on it by Jane, who is in the group dba, unless `mods` say otherwise. */

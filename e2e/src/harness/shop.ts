@@ -37,16 +37,21 @@ export class Shop {
     this.cluster = installation.cluster;
   }
 
-  /** The three namespaces anew, with the database running and resource and policy applied; no agent yet. */
-  async open(): Promise<void> {
+  /** The three namespaces anew, with nothing in them but who agents are. */
+  async place(): Promise<void> {
     await Promise.all([this.cluster.namespace(DATA), this.cluster.namespace(AGENTS, GOVERNED), this.cluster.namespace(OUTSIDE)]);
-    await this.#database();
     await this.cluster.apply({
       apiVersion: 'v1',
       kind: 'ServiceAccount',
       metadata: { name: 'support-agent', namespace: AGENTS },
     });
     await this.cluster.demand(['wait', '--for=create', 'configmap/chaperone-ca', '-n', AGENTS, '--timeout=30s']);
+  }
+
+  /** That, with the database running and resource and policy applied; no agent yet. */
+  async open(): Promise<void> {
+    await this.place();
+    await this.#database();
     await this.setSecret(CREDENTIAL.password);
     await this.cluster.demand(['apply', '-f', '-'], this.resource());
     await this.cluster.demand(['apply', '-f', '-'], example('policy.yaml'));

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request as requestHttp, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, request as requestHttps } from 'node:https';
-import { json } from 'node:stream/consumers';
+import { json, text } from 'node:stream/consumers';
 import {
   type FakeSlack,
   type Message,
@@ -27,20 +27,29 @@ export interface SlackPodConfig {
 export interface Told {
   readonly messages: readonly Message[];
   readonly calls: FakeSlack['calls'];
+  /** Windows that were opened. */
+  readonly views: FakeSlack['views'];
   /** To whoever pressed, alone. */
   readonly whispers: readonly { readonly text: string }[];
 }
-export interface Press {
-  readonly ts: string;
-  readonly action: string;
-  readonly user: string;
+interface Sent {
   readonly mods?: PressMods;
   /** How often the same bytes are sent. */
   readonly times?: number;
 }
+export interface Press extends Sent {
+  readonly ts: string;
+  readonly action: string;
+  readonly user: string;
+}
+export interface Submission extends Sent {
+  readonly view: string;
+  /** What is written into its inputs, by block. */
+  readonly values: Readonly<Record<string, string>>;
+}
 
 const SLACK_PORT = 8443;
-/** Answers whoever reaches it through the API server: what was told, and presses of buttons. */
+/** Answers whoever reaches it through the API server: what was told, presses of buttons, and windows that are sent. */
 const LOOK_PORT = 8080;
 
 function forward(slack: FakeSlack, request: IncomingMessage, response: ServerResponse): void {
@@ -53,21 +62,34 @@ function forward(slack: FakeSlack, request: IncomingMessage, response: ServerRes
   request.pipe(onward);
 }
 
-function post({ requestUrl, ca }: SlackPodConfig, { headers, body }: PressedRequest): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const sent = requestHttps(requestUrl, { method: 'POST', headers, ca, agent: false });
-    sent.on('response', (response) => resolve(response.resume().statusCode ?? 0)).on('error', reject);
-    sent.end(body);
+type Answer = Parameters<FakeSlack['answered']>[1];
+
+async function post({ requestUrl, ca }: SlackPodConfig, { headers, body }: PressedRequest): Promise<Answer> {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    requestHttps(requestUrl, { method: 'POST', headers, ca, agent: false }).on('response', resolve).on('error', reject).end(body);
   });
+  return { status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', body: await text(response) };
+}
+
+async function sendAll(config: SlackPodConfig, request: PressedRequest, times = 1): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (let sent = 0; sent < times; sent += 1) answers.push(await post(config, request));
+  return answers;
 }
 
 /** @returns The status of each answer. */
-async function press(config: SlackPodConfig, slack: FakeSlack, { ts, action, user, mods, times = 1 }: Press): Promise<number[]> {
+async function press(config: SlackPodConfig, slack: FakeSlack, { ts, action, user, mods, times }: Press): Promise<number[]> {
   const payload = { response_url: `https://hooks.slack.com/actions/${TEAM}/1/abc`, ...mods?.payload };
   const pressed = slack.press(ts, action, user, { secret: config.signingSecret, ...mods, payload });
-  const statuses: number[] = [];
-  for (let sent = 0; sent < times; sent += 1) statuses.push(await post(config, pressed));
-  return statuses;
+  return (await sendAll(config, pressed, times)).map(({ status }) => status);
+}
+
+/** The person sees the first answer. @returns The status of each. */
+async function submit(config: SlackPodConfig, slack: FakeSlack, { view, values, mods, times }: Submission): Promise<number[]> {
+  const answers = await sendAll(config, slack.submit(view, values, { secret: config.signingSecret, ...mods }), times);
+  const [first] = answers;
+  if (first !== undefined) slack.answered(view, first);
+  return answers.map(({ status }) => status);
 }
 
 const config = JSON.parse(readFileSync('/etc/slack/config.json', 'utf8')) as SlackPodConfig;
@@ -78,9 +100,12 @@ for (const [id, members] of Object.entries(config.usergroups)) slack.usergroups.
 
 createTlsServer(config.tls, (request, response) => forward(slack, request, response)).listen(SLACK_PORT);
 createServer((request, response) => {
-  const { messages, calls, whispers } = slack;
-  const answer = async (): Promise<unknown> =>
-    request.url === '/press' ? await press(config, slack, (await json(request)) as Press) : { messages, calls, whispers };
+  const answer = async (): Promise<unknown> => {
+    if (request.url === '/press') return await press(config, slack, (await json(request)) as Press);
+    if (request.url === '/submit') return await submit(config, slack, (await json(request)) as Submission);
+    const { messages, calls, views, whispers } = slack;
+    return { messages, calls, views, whispers };
+  };
   answer().then(
     (said) => response.end(JSON.stringify(said)),
     (error: unknown) => response.writeHead(500).end(String(error)),

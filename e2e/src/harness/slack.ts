@@ -1,11 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually, testAuthority } from '@chaperone/testing';
-import { aSlackUser, CHANNEL, type Message, SIGNING_SECRET, TEAM } from '../../../operator/src/notify/fake-slack.test-support.ts';
+import {
+  aSlackUser,
+  CHANNEL,
+  type Message,
+  type OpenView,
+  SIGNING_SECRET,
+  TEAM,
+} from '../../../operator/src/notify/fake-slack.test-support.ts';
 import { type Cluster, ROOT } from './cluster.ts';
 import { type Installation, SYSTEM } from './installation.ts';
 import { AGENTS, OUTSIDE } from './shop.ts';
-import type { Press, SlackPodConfig, Told } from './slack-pod.ts';
+import type { Press, SlackPodConfig, Submission, Told } from './slack-pod.ts';
 
 /** Full members of the workspace; Jane alone is in its user group of the cluster's group dba. */
 export const [JANE, EVE, GUEST] = ['U0JANE', 'U0EVE', 'U0GUEST'] as const;
@@ -108,6 +115,18 @@ export class SlackPod {
   /** Presses a button as Slack would say it. @returns The status of each answer. */
   async press(press: Press): Promise<readonly number[]> {
     return JSON.parse(await this.#cluster.demand(['create', '--raw', `${POD}/press`, '-f', '-'], press)) as number[];
+  }
+
+  /** Sends a window as Slack would. @returns The status of each answer. */
+  async submit(submission: Submission): Promise<readonly number[]> {
+    return JSON.parse(await this.#cluster.demand(['create', '--raw', `${POD}/submit`, '-f', '-'], submission)) as number[];
+  }
+
+  /** The window about the request, once one was opened for this person. */
+  async view(request: string, user: string): Promise<OpenView> {
+    const find = async (): Promise<OpenView | undefined> =>
+      (await this.told()).views.find((open) => open.user === user && JSON.stringify(open.view).includes(request));
+    return await eventually(`a window about ${request}`, find, 15_000);
   }
 
   /** What somebody who pressed is told, once they are told `text`. */

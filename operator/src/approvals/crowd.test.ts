@@ -6,8 +6,8 @@ import { KINDS } from '@chaperone/kube';
 import { eventually, type FakeApiServer } from '@chaperone/kube/fake-api-server';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { AGENTS, putAgentPod, tokenOf } from '../operator.test-support.ts';
-import { MAX_LARGE_BODIES, MAX_LARGE_BODIES_OF_POD } from '../sidecars/bodies.ts';
-import { MAX_PENDING_OF_POD } from '../sidecars/server.ts';
+import { MAX_LARGE_BODIES } from '../sidecars/bodies.ts';
+import { MAX_PENDING_REQUESTS } from '../sidecars/server.ts';
 import { askingCluster } from './asking.test-support.ts';
 
 const cluster = askingCluster();
@@ -44,8 +44,8 @@ function stall(pod: string, path: string, count: number): { readonly answers: nu
 }
 
 test('a pod whose requests do not end has a share of them, and another asks meanwhile', async () => {
-  const { answers } = stall(me, '/v1/ask', 2 * MAX_PENDING_OF_POD);
-  await eventually(() => expect(answers).toEqual(Array.from({ length: MAX_PENDING_OF_POD }, () => 503)));
+  const { answers } = stall(me, '/v1/ask', MAX_PENDING_REQUESTS / 4 + 32);
+  await eventually(() => expect(answers).toEqual(Array.from({ length: 32 }, () => 503)));
   expect((await ask(question(), other)).state).toBe('Pending');
   expect(await call('POST', '/v1/ask', me, question())).toMatchObject({ status: 503, body: { code: 'Busy' } });
 });
@@ -54,7 +54,7 @@ test('a pod whose large bodies do not end has a share of those, and another tell
   const asked = question();
   await ask(asked, other);
   const { answers } = stall(me, '/v1/looked', MAX_LARGE_BODIES);
-  await eventually(() => expect(answers).toHaveLength(MAX_LARGE_BODIES - MAX_LARGE_BODIES_OF_POD));
+  await eventually(() => expect(answers).toHaveLength((MAX_LARGE_BODIES * 3) / 4));
   const { name, digest } = asked;
   const told = { name, digest, preview: { count: 1 }, text: 'x'.repeat(100_000) };
   expect((await call('POST', '/v1/looked', other, told)).status).toBe(204);

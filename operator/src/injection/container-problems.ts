@@ -1,6 +1,7 @@
-import type { Container, Pod } from './pod.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { Container, Pod, VolumeMount } from './pod.ts';
 import { type Problem, plain, problem, quote } from './problem.ts';
-import { CA_PATH, CA_VOLUME, RESERVED_PREFIX } from './profile.ts';
+import { CA_PATH, CA_VOLUME, RESERVED_PREFIX, SSH_MOUNT } from './profile.ts';
 
 export interface ContainerContext {
   readonly pod: Pod;
@@ -88,10 +89,11 @@ const checkBlockDevices: Check = (container, path) =>
     ? undefined
     : problem('BlockDevice', `${owner(container)}: remove ${path}.volumeDevices`);
 
+const isInjected = (mount: VolumeMount): boolean =>
+  (mount.name === CA_VOLUME && mount.mountPath === CA_PATH) || isDeepStrictEqual(mount, SSH_MOUNT);
+
 const checkMounts: Check = (container, path) => {
-  const index = (container.volumeMounts ?? []).findIndex(
-    ({ name, mountPath }) => name.startsWith(RESERVED_PREFIX) && !(name === CA_VOLUME && mountPath === CA_PATH),
-  );
+  const index = (container.volumeMounts ?? []).findIndex((mount) => mount.name.startsWith(RESERVED_PREFIX) && !isInjected(mount));
   if (index === -1) return undefined;
   const text = `${owner(container)}: remove ${path}.volumeMounts[${index}]; volumes beginning with chaperone- belong to Chaperone`;
   return problem('ReservedName', text);

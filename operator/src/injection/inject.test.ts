@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { applyPatch } from './apply-patch.test-support.ts';
@@ -54,7 +55,7 @@ const names = fc.constantFrom(
 );
 const mount = fc.record({
   name: names,
-  mountPath: fc.constantFrom('/data', '/etc/chaperone', '/var/run/secrets/kubernetes.io/serviceaccount', '/x'),
+  mountPath: fc.constantFrom('/data', '/etc/chaperone', '/etc/ssh', '/var/run/secrets/kubernetes.io/serviceaccount', '/x'),
 });
 const port = fc.oneof(fc.integer({ min: 1, max: 65_535 }), fc.constantFrom('http', 'none'));
 const context = fc.record(
@@ -123,6 +124,9 @@ const pods = fc
   })
   .map((pod) => JSON.parse(JSON.stringify(pod)) as Pod);
 
+/** What agents see of ours. */
+const SHARED = ['chaperone-ca', 'chaperone-ssh'];
+
 describe('whatever pod comes', () => {
   const options = { numRuns: 300, seed: 7 };
 
@@ -154,8 +158,8 @@ describe('whatever pod comes', () => {
         const { spec } = inject(pod);
         const agents = [...(spec.initContainers ?? []).slice(3), ...spec.containers];
         for (const { volumeMounts = [] } of agents)
-          for (const { name } of volumeMounts) {
-            expect(name.startsWith('chaperone-') && name !== 'chaperone-ca').toBe(false);
+          for (const { name, readOnly } of volumeMounts) {
+            expect(name.startsWith('chaperone-') && !(SHARED.includes(name) && readOnly === true)).toBe(false);
             expect(name.startsWith('kube-api-access-') && name !== 'kube-api-access-chaperone').toBe(false);
           }
         expect(spec.automountServiceAccountToken).toBe(false);
@@ -269,4 +273,28 @@ test('a container that mounts something at our path keeps it, and is told of no 
     { name: 'data', mountPath: '/etc/chaperone' },
   ]);
   expect(bot?.env).toBeUndefined();
+});
+
+describe('what SSH clients are told of whom they meet', () => {
+  const FILE = '/etc/ssh/ssh_known_hosts2';
+  const told = (...paths: string[]) => {
+    const volumeMounts = paths.map((mountPath) => ({ name: 'data', mountPath }));
+    const { spec } = inject(
+      aPod({ containers: [aContainer({ volumeMounts })], initContainers: [aContainer({ name: 'setup' })] }),
+    );
+    const own = { name: 'chaperone-ssh', readOnly: true, mountPath: FILE, subPath: 'known_hosts' };
+    expect(spec.initContainers?.at(-1)?.volumeMounts).toContainEqual(own);
+    return (spec.containers[0]?.volumeMounts ?? []).some((one) => isDeepStrictEqual(one, own));
+  };
+
+  test.each([[[]], [['/etc/ssh/ssh_config.d']], [['/etc/sshd']], [['/data']]])(
+    'stands in a container that mounts %j',
+    (paths) => {
+      expect(told(...paths)).toBe(true);
+    },
+  );
+  test.each([[[FILE]], [['/etc/ssh']], [['/etc/ssh/']], [['/etc//ssh']], [['/data', '/etc']]])(
+    'is left out where a mount of the container’s own, %j, may be read-only, as it would not start',
+    (paths) => expect(told(...paths)).toBe(false),
+  );
 });

@@ -1,3 +1,4 @@
+import { relative } from 'node:path/posix';
 import { isDeepStrictEqual } from 'node:util';
 import type { Container, EnvVar, Pod, Probe, VolumeMount } from './pod.ts';
 import {
@@ -14,6 +15,7 @@ import {
   injectedVolumes,
   PROBED_PORTS_ANNOTATION,
   RESERVED_PREFIX,
+  SSH_MOUNT,
   SYSCTLS,
 } from './profile.ts';
 import { secureContainer } from './secure.ts';
@@ -104,8 +106,12 @@ function withMounts(container: Container, wantsApi: boolean): Container {
   };
   if (wantsApi) add({ name: API_ACCESS_VOLUME, readOnly: true, mountPath: API_ACCESS_PATH });
   add({ name: CA_VOLUME, readOnly: true, mountPath: CA_PATH });
+  if (!mounts.some(({ mountPath }) => isAbove(mountPath, SSH_MOUNT.mountPath))) mounts.push(SSH_MOUNT);
   return { ...container, volumeMounts: mounts };
 }
+
+/** Whether a mount at `path` is at `inner` or around it: nothing can be put into one that is read-only, and the container would not start. */
+const isAbove = (path: string, inner: string): boolean => !relative(path, inner).startsWith('..');
 
 function withTrust(container: Container): Container {
   const given = container.env ?? [];

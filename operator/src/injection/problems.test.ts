@@ -101,6 +101,13 @@ describe('a pod is refused', () => {
       'ReservedName: container "bot": remove spec.containers[0].volumeMounts[0]; volumes beginning with chaperone- belong to Chaperone',
     ],
     [
+      'with what SSH clients are told, to write to',
+      withContainer({
+        volumeMounts: [{ name: 'chaperone-ssh', mountPath: '/etc/ssh/ssh_known_hosts2', subPath: 'known_hosts' }],
+      }),
+      'ReservedName: container "bot": remove spec.containers[0].volumeMounts[0]; volumes beginning with chaperone- belong to Chaperone',
+    ],
+    [
       'with a sidecar of its own',
       aPod({ initContainers: [aContainer({ name: 'chaperone-sidecar' })] }),
       'ReservedName: rename spec.initContainers[0] "chaperone-sidecar"; names beginning with chaperone- are added at injection',

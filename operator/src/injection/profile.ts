@@ -34,6 +34,17 @@ export const CA_VOLUME = 'chaperone-ca';
 export const CA_PATH = '/etc/chaperone';
 /** ConfigMap, in each governed namespace, with the CA of the certificates that sidecars show to agents (key `ca.crt`). */
 export const CA_CONFIG_MAP = 'chaperone-ca';
+export const SSH_VOLUME = 'chaperone-ssh';
+/**
+ * What tells SSH clients in an agent's container whom they meet: the second of the two files of the system that OpenSSH reads
+ * (ssh_config(5), GlobalKnownHostsFile), so that an image's own stays. One file cannot be written through this mount.
+ */
+export const SSH_MOUNT = {
+  name: SSH_VOLUME,
+  readOnly: true,
+  mountPath: '/etc/ssh/ssh_known_hosts2',
+  subPath: 'known_hosts',
+} as const;
 export const PROFILE_NAME = 'default';
 
 export const SIDECAR_AUDIENCE = 'chaperone-sidecar';
@@ -59,6 +70,7 @@ export const SYSCTLS: readonly Sysctl[] = [
 export const DIRECTORIES = {
   run: '/run/chaperone',
   spool: '/var/lib/chaperone/spool',
+  ssh: '/run/chaperone-ssh',
   identity: '/var/run/secrets/chaperone',
 } as const;
 
@@ -152,6 +164,7 @@ function sidecarContainer(config: InjectionConfig): Container {
       { name: 'CHAPERONE_TOKEN_FILE', value: `${DIRECTORIES.identity}/token` },
       { name: 'CHAPERONE_RUN_DIRECTORY', value: DIRECTORIES.run },
       { name: 'CHAPERONE_SPOOL_DIRECTORY', value: DIRECTORIES.spool },
+      { name: 'CHAPERONE_SSH_DIRECTORY', value: DIRECTORIES.ssh },
       { name: 'CHAPERONE_IPV4_RANGE', value: config.ranges.ipv4 },
       { name: 'CHAPERONE_IPV6_RANGE', value: config.ranges.ipv6 },
       { name: 'CHAPERONE_FORBIDDEN_RANGES', value: config.forbiddenRanges.join(',') },
@@ -190,6 +203,7 @@ function sidecarContainer(config: InjectionConfig): Container {
       { name: 'chaperone-identity', readOnly: true, mountPath: DIRECTORIES.identity },
       { name: 'chaperone-run', mountPath: DIRECTORIES.run },
       { name: 'chaperone-spool', mountPath: DIRECTORIES.spool },
+      { name: SSH_VOLUME, mountPath: DIRECTORIES.ssh },
     ],
     securityContext: restricted(config.uid),
   };
@@ -253,6 +267,7 @@ export function injectedVolumes(): readonly Volume[] {
     },
     { name: 'chaperone-run', emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
     { name: 'chaperone-spool', emptyDir: { sizeLimit: '512Mi' } },
+    { name: SSH_VOLUME, emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
     { name: CA_VOLUME, configMap: { ...caItem, defaultMode: FILE_MODE } },
   ];
 }

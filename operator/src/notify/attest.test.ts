@@ -1,12 +1,22 @@
+import type { IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { ApprovalDecision } from '@chaperone/api';
 import { KINDS } from '@chaperone/kube';
 import { testAuthority } from '@chaperone/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { attestDeny, readRequest, rememberMessage } from './attest.ts';
-import { aSlackUser, CHANNEL, type FakeSlack, SIGNING_SECRET, startFakeSlack, TEAM } from './fake-slack.test-support.ts';
+import {
+  aSlackUser,
+  CHANNEL,
+  type FakeSlack,
+  type PressedRequest,
+  SIGNING_SECRET,
+  startFakeSlack,
+  TEAM,
+} from './fake-slack.test-support.ts';
 import { createAddressGuard } from './guard.ts';
 import { anAccessRequest, REQUEST } from './request.test-support.ts';
 import { SlackActions } from './slack-actions.ts';
@@ -14,6 +24,7 @@ import { SlackClient } from './slack-client.ts';
 import { createPublicServer } from '../public-server.ts';
 import { createSlackListener, SLACK_PATH } from './slack-listener.ts';
 import { messageOf } from './slack-message.ts';
+import { REASON_BLOCK } from './slack-modal.ts';
 
 const CONSOLE = 'https://chaperone.corp.example';
 let api: FakeApiServer;
@@ -38,8 +49,8 @@ function reviewsSay(status: object): void {
   };
 }
 
-/** A press of Deny by jane, over TLS, through everything down to the API server. */
-async function pressDeny(): Promise<{ status: number; results: string[]; errors: unknown[] }> {
+/** A press of Deny by jane and its window with a reason, over TLS, through everything down to the API server. */
+async function deny(): Promise<{ said: string; results: string[]; errors: unknown[] }> {
   const results: string[] = [];
   const errors: unknown[] = [];
   const client = new SlackClient({
@@ -62,37 +73,33 @@ async function pressDeny(): Promise<{ status: number; results: string[]; errors:
   slack.usergroups.set('S0DBA', ['U0JANE']);
   const request = await readRequest(api.kube, { namespace: 'agents', name: REQUEST });
   if (request === undefined) throw new Error('there is no request');
-  const { text, blocks } = messageOf(request, CONSOLE, Date.now());
-  const { ts } = await client.write('chat.postMessage', { channel: CHANNEL, text, blocks });
-  const { headers, body } = slack.press(ts, 'chaperone_deny', 'U0JANE');
-
+  const { ts } = await client.write('chat.postMessage', { channel: CHANNEL, ...messageOf(request, CONSOLE, Date.now()) });
   const authority = await testAuthority();
   const { certificate, key } = await authority.issue(['127.0.0.1']);
   const server = createPublicServer({ cert: certificate, key }, createSlackListener(actions));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const status = await new Promise<number>((resolve, reject) => {
-    const sent = requestHttps({
-      host: '127.0.0.1',
-      port,
-      path: SLACK_PATH,
-      method: 'POST',
-      headers,
-      ca: authority.ca,
-      agent: false,
+  const send = async ({ headers, body }: PressedRequest): Promise<{ status: number; type: string; body: string }> => {
+    const options = { host: '127.0.0.1', port, path: SLACK_PATH, method: 'POST', headers, ca: authority.ca, agent: false };
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      requestHttps(options).on('response', resolve).on('error', reject).end(body);
     });
-    sent.on('response', (response) => resolve(response.resume().statusCode ?? 0)).on('error', reject);
-    sent.end(body);
-  });
-  await actions.idle();
+    const said = { status: answer.statusCode ?? 0, type: answer.headers['content-type'] ?? '', body: await text(answer) };
+    await actions.idle();
+    return said;
+  };
+  await send(slack.press(ts, 'chaperone_deny', 'U0JANE'));
+  const [view] = slack.views;
+  if (view === undefined) throw new Error('no window was opened');
+  slack.answered(view.id, await send(slack.submit(view.id, { [REASON_BLOCK]: 'wrong ticket' })));
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
-  return { status, results, errors };
+  return { said: JSON.stringify([view.view.blocks, view.errors]), results, errors };
 }
 
 test('a Deny in Slack becomes a decision of the person, after the API server said that they may', async () => {
   reviewsSay({ allowed: true });
-  expect(await pressDeny()).toEqual({ status: 200, results: ['Denied'], errors: [] });
+  expect(await deny()).toMatchObject({ results: ['Opened', 'Denied'], errors: [] });
   expect(posted('subjectaccessreviews').map(({ spec }) => spec)).toEqual([
     {
       user: 'jane@corp.example',
@@ -115,7 +122,7 @@ test('a Deny in Slack becomes a decision of the person, after the API server sai
     decision: 'Deny',
     by: 'jane@corp.example',
     groups: ['dba'],
-    reason: 'Denied in Slack, without further words.',
+    reason: 'wrong ticket',
   });
   expect(decision?.metadata).toMatchObject({ namespace: 'agents', annotations: { 'chaperone.dev/attested-by': 'slack' } });
 });
@@ -127,9 +134,10 @@ test.each<[string, object]>([
   ['says something else', { allowed: 'true' }],
 ])('where the API server %s there is no decision, and the person hears it', async (_name, status) => {
   reviewsSay(status);
-  expect(await pressDeny()).toEqual({ status: 200, results: ['Refused'], errors: [] });
+  const { said, ...rest } = await deny();
+  expect(rest).toEqual({ results: ['Opened', 'Refused'], errors: [] });
   expect(posted('approvaldecisions')).toEqual([]);
-  expect(JSON.stringify(slack.whispers)).toContain('jane@corp.example may not create approvaldecisions in agents');
+  expect(said).toContain('jane@corp.example may not create approvaldecisions in agents');
 });
 
 test('where the API server fails there is no decision, and nobody is told that there is', async () => {
@@ -138,10 +146,10 @@ test('where the API server fails there is no decision, and nobody is told that t
     response.writeHead(500, { 'content-type': 'application/json' }).end('{"kind":"Status","code":500}');
     return true;
   };
-  const { results, errors } = await pressDeny();
-  expect([results, errors.length]).toEqual([['Failed'], 1]);
+  const { said, results, errors } = await deny();
+  expect([results, errors.length]).toEqual([['Opened', 'Failed'], 1]);
   expect(posted('approvaldecisions')).toEqual([]);
-  expect(JSON.stringify(slack.whispers)).toContain('Not denied: the cluster did not take it');
+  expect(said).toContain('Not denied: the cluster did not take it');
 });
 
 test('the message of a request is noted on it, and on no other of its name', async () => {

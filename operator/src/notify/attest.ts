@@ -32,7 +32,7 @@ export async function attestDeny(kube: Kube, decision: ChatDecision): Promise<Ch
     decision: 'Deny',
     by,
     groups: [...groups],
-    reason,
+    ...(reason !== undefined && { reason }),
   });
   return { ok: true };
 }

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 
 /**
  * A stand-in for Slack that speaks what docs.slack.dev documents: chat.postMessage, chat.update, users.info, usergroups.users.list,
- * response URLs, rate limits, and presses of buttons. It refuses what Slack documents as refused, by Slack's names.
+ * views.open, response URLs, rate limits, presses of buttons, and windows that are sent. It refuses what Slack documents as refused, by Slack's names.
  */
 export interface FakeSlack {
   readonly apiUrl: string;
@@ -18,12 +18,20 @@ export interface FakeSlack {
   readonly whispers: Record<string, unknown>[];
   readonly users: Map<string, Record<string, unknown>>;
   readonly usergroups: Map<string, string[]>;
+  /** Windows in the order of their opening. */
+  readonly views: OpenView[];
+  /** For how long a press may open one; Slack says 3 seconds. */
+  triggerMs: number;
   /** The next calls of a method are refused with 429 and this many seconds. */
   limit(method: string, calls: number, seconds: number): void;
   /** All calls fail with this status until it is undefined. */
   down: number | undefined;
   /** What the user sends by pressing a button of a message: the request that Slack would make. */
   press(ts: string, actionId: string, userId: string, mods?: PressMods): PressedRequest;
+  /** What the user sends with a window, by block: the request that Slack would make. Slack itself keeps one back that misses a word. */
+  submit(viewId: string, values: Readonly<Record<string, string>>, mods?: PressMods): PressedRequest;
+  /** What the user sees of the answer to a window that was sent. @throws Error where it is not as documented */
+  answered(viewId: string, answer: { readonly status: number; readonly type: string; readonly body: string }): void;
   close(): Promise<void>;
 }
 export interface Message {
@@ -33,6 +41,18 @@ export interface Message {
   blocks: Record<string, unknown>[];
   readonly args: Record<string, unknown>;
   updates: number;
+}
+export interface OpenView {
+  readonly id: string;
+  readonly user: string;
+  view: View;
+  state: 'open' | 'closed' | 'failed';
+  /** Below its inputs, by block. */
+  errors: Record<string, string>;
+}
+export interface View {
+  readonly blocks: Record<string, unknown>[];
+  readonly [field: string]: unknown;
 }
 export interface PressMods {
   readonly secret?: string;
@@ -78,6 +98,12 @@ const refuse = (error: string): never => {
 export async function startFakeSlack(): Promise<FakeSlack> {
   const limits = new Map<string, { calls: number; seconds: number }>();
   let last = 1_700_000_000;
+  const triggers = new Map<string, { readonly at: number; readonly user: string; used: boolean }>();
+  const viewAt = (id: string): OpenView => {
+    const found = fake.views.find((each) => each.id === id);
+    if (found?.state !== 'open') throw new Error(`no window ${id} is open`);
+    return found;
+  };
   const messageAt = (ts: unknown): Message => fake.messages.find((each) => each.ts === ts) ?? refuse('message_not_found');
 
   const methods: Record<string, (args: Record<string, unknown>, form: boolean) => Record<string, unknown>> = {
@@ -98,6 +124,17 @@ export async function startFakeSlack(): Promise<FakeSlack> {
       message.blocks = readBlocks(args['blocks']);
       message.updates += 1;
       return { channel: CHANNEL, ts: message.ts, text: message.text, message: {} };
+    },
+    'views.open': ({ trigger_id, view }, form) => {
+      const trigger = triggers.get(String(trigger_id)) ?? refuse('invalid_trigger_id');
+      if (trigger.used) refuse('exchanged_trigger_id');
+      if (Date.now() - trigger.at >= fake.triggerMs) refuse('expired_trigger_id');
+      // Within a form it is JSON once more.
+      if (form || !isView(view)) return refuse('invalid_arguments');
+      trigger.used = true;
+      const id = `V${fake.views.length}`;
+      fake.views.push({ id, user: trigger.user, view, state: 'open', errors: {} });
+      return { view: { id, team_id: TEAM, ...view, state: { values: {} }, hash: '1.abc', root_view_id: id } };
     },
     'users.info': ({ user }, form) => {
       if (!form) refuse('invalid_arguments');
@@ -165,6 +202,8 @@ export async function startFakeSlack(): Promise<FakeSlack> {
     whispers: [],
     users: new Map(),
     usergroups: new Map(),
+    views: [],
+    triggerMs: 3_000,
     limit: (method, calls, seconds) => void limits.set(method, { calls, seconds }),
     down: undefined,
     press: (ts, actionId, userId, mods = {}) => {
@@ -172,13 +211,15 @@ export async function startFakeSlack(): Promise<FakeSlack> {
       const element = message.blocks
         .flatMap((block) => (block['elements'] ?? []) as Record<string, unknown>[])
         .find((each) => each['action_id'] === actionId);
+      const trigger = `${triggers.size + 1}.333649436676.d8c1bb837935619ccad0f624c448ffb3`;
+      triggers.set(trigger, { at: Date.now(), user: userId, used: false });
       const payload = {
         type: 'block_actions',
         user: { id: userId, username: userId.toLowerCase(), name: userId.toLowerCase(), team_id: TEAM },
         api_app_id: 'A0APP',
         token: 'deprecated',
         container: { type: 'message', message_ts: ts, channel_id: CHANNEL, is_ephemeral: false },
-        trigger_id: '12321423423.333649436676.d8c1bb837935619ccad0f624c448ffb3',
+        trigger_id: trigger,
         team: { id: TEAM, domain: 'corp' },
         enterprise: null,
         is_enterprise_install: false,
@@ -200,6 +241,37 @@ export async function startFakeSlack(): Promise<FakeSlack> {
         ...mods.payload,
       };
       return signAsSlack(new URLSearchParams({ payload: JSON.stringify(payload) }).toString(), mods);
+    },
+    submit: (viewId, values, mods = {}) => {
+      const { view, user } = viewAt(viewId);
+      const inputs = view.blocks.filter(({ type }) => type === 'input');
+      const state = inputs.map((block) => {
+        const { action_id, type } = block['element'] as { action_id: string; type: string };
+        const value = values[String(block['block_id'])] ?? '';
+        if (value === '' && block['optional'] !== true) throw new Error('Slack sends no window whose required input is empty');
+        return [block['block_id'], { [action_id]: { type, value: value === '' ? null : value } }];
+      });
+      const payload = {
+        type: 'view_submission',
+        team: { id: TEAM, domain: 'corp' },
+        user: { id: user, username: user.toLowerCase(), name: user.toLowerCase(), team_id: TEAM },
+        api_app_id: 'A0APP',
+        token: 'deprecated',
+        trigger_id: `${viewId}.333649436676.d8c1bb837935619ccad0f624c448ffb3`,
+        view: { id: viewId, team_id: TEAM, ...view, state: { values: Object.fromEntries(state) }, hash: '1.abc' },
+        response_urls: [],
+        is_enterprise_install: false,
+        enterprise: null,
+        ...mods.payload,
+      };
+      return signAsSlack(new URLSearchParams({ payload: JSON.stringify(payload) }).toString(), mods);
+    },
+    answered: (viewId, { status, type, body }) => {
+      const open = viewAt(viewId);
+      open.errors = {};
+      if (status !== 200) open.state = 'failed';
+      else if (body === '') open.state = 'closed';
+      else apply(open, type, JSON.parse(body) as Record<string, unknown>);
     },
     close: async () => {
       server.closeAllConnections();
@@ -223,6 +295,42 @@ export function signAsSlack(
       'x-slack-signature': `v0=${mac}`,
     },
   };
+}
+
+/** What an app answers to a window (docs.slack.dev, "Modals", response actions). */
+function apply(open: OpenView, type: string, { response_action, errors, view, ...rest }: Record<string, unknown>): void {
+  const inputs = open.view.blocks.filter((block) => block['type'] === 'input').map((block) => block['block_id']);
+  const texts = Object.entries((errors ?? {}) as Record<string, unknown>);
+  const isOfInputs = texts.length > 0 && texts.every(([block, text]) => inputs.includes(block) && typeof text === 'string');
+  if (type.split(';')[0] !== 'application/json' || Object.keys(rest).length > 0)
+    throw new Error('an answer is JSON, and no more');
+  if (response_action === 'errors' && isOfInputs && view === undefined) open.errors = Object.fromEntries(texts) as never;
+  else if (response_action === 'update' && isView(view) && errors === undefined) open.view = view;
+  else throw new Error(`no such answer: ${String(response_action)}`);
+}
+
+/** The limits of a view object; one with inputs has a button that sends it. */
+function isView(view: unknown): view is View {
+  const { type, title, submit, close, blocks, callback_id, private_metadata, ...rest } = (view ?? {}) as Record<string, unknown>;
+  if (type !== 'modal' || Object.keys(rest).length > 0 || !Array.isArray(blocks)) return false;
+  const all = blocks as Record<string, unknown>[];
+  const isSent = submit !== undefined || all.every((block) => block['type'] !== 'input');
+  const isNamed = [title, submit ?? title, close ?? title].every((text) => isText(text, 24) && isPlain(text));
+  const isOfLength = all.length >= 1 && all.length <= 100 && isShort(callback_id, 255) && isShort(private_metadata, 3000);
+  return isSent && isNamed && isOfLength && all.every((block) => (block['type'] === 'input' ? isInput(block) : isBlock(block)));
+}
+
+function isInput({ block_id, label, element, optional = false }: Record<string, unknown>): boolean {
+  const { type, action_id, max_length = 3000 } = (element ?? {}) as Record<string, unknown>;
+  const isOfLength = typeof max_length === 'number' && max_length >= 1 && max_length <= 3000;
+  const isNamed = typeof block_id === 'string' && isShort(block_id, 255) && isShort(action_id, 255);
+  return (
+    type === 'plain_text_input' && isOfLength && isNamed && isText(label, 2000) && isPlain(label) && typeof optional === 'boolean'
+  );
+}
+
+function isPlain(text: unknown): boolean {
+  return (text as { readonly type?: unknown }).type === 'plain_text';
 }
 
 /** Block Kit's limits, as documented for each block and element. */

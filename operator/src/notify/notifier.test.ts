@@ -6,9 +6,18 @@ import { temporaryDirectory, testAuthority } from '@chaperone/testing';
 import { Webhook as Receiver } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { NotifyConfig } from './config.ts';
-import { aSlackUser, CHANNEL, type FakeSlack, SIGNING_SECRET, startFakeSlack, TEAM } from './fake-slack.test-support.ts';
+import {
+  aSlackUser,
+  CHANNEL,
+  type FakeSlack,
+  type PressedRequest,
+  SIGNING_SECRET,
+  startFakeSlack,
+  TEAM,
+} from './fake-slack.test-support.ts';
 import { createSlackActions, Notifier, type NotifierOptions } from './notifier.ts';
 import { anAccessRequest, became } from './request.test-support.ts';
+import { REASON_BLOCK } from './slack-modal.ts';
 import { readSecret } from './secrets.ts';
 import type { ChatDecision } from './slack-actions.ts';
 
@@ -101,17 +110,19 @@ test('a request is told to both, denied in one, and over on both', async () => {
 
   notifier.changed(request);
   await vi.waitFor(() => expect(told.toSorted()).toEqual(['slack sent', 'webhook sent']));
-  const { headers, body } = slack.press(slack.messages[0]?.ts ?? '', 'chaperone_deny', 'U0JANE');
-  const answer = await actions.handle({
-    method: 'POST',
-    contentType: headers['content-type'],
-    timestamp: headers['x-slack-request-timestamp'],
-    signature: headers['x-slack-signature'],
-    body: Buffer.from(body),
-  });
-  expect(answer).toEqual({ status: 200 });
+  const handle = ({ headers, body }: PressedRequest) =>
+    actions.handle({
+      method: 'POST',
+      contentType: headers['content-type'],
+      timestamp: headers['x-slack-request-timestamp'],
+      signature: headers['x-slack-signature'],
+      body: Buffer.from(body),
+    });
+  expect(await handle(slack.press(slack.messages[0]?.ts ?? '', 'chaperone_deny', 'U0JANE'))).toEqual({ status: 200 });
   await actions.idle();
-  expect([pressed, decisions.map(({ by }) => by)]).toEqual([['Denied'], ['jane@corp.example']]);
+  expect(await handle(slack.submit('V0', { [REASON_BLOCK]: 'no' }))).toMatchObject({ status: 200 });
+  await actions.idle();
+  expect([pressed, decisions.map(({ by }) => by)]).toEqual([['Opened', 'Denied'], ['jane@corp.example']]);
 
   const at = '2026-01-01T12:04:07Z';
   const counted = { name: 'd', decision: 'Deny' as const, by: 'jane@corp.example', at, counted: true };

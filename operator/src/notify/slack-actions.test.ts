@@ -1,101 +1,23 @@
-import { createServer } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
 import type { AccessRequest } from '@chaperone/api';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import {
-  aSlackUser,
-  CHANNEL,
-  type FakeSlack,
-  type PressedRequest,
-  SIGNING_SECRET,
-  signAsSlack,
-  startFakeSlack,
-  TEAM,
-} from './fake-slack.test-support.ts';
-import { createAddressGuard } from './guard.ts';
+import { aSlackUser, type FakeSlack, type PressedRequest, signAsSlack, startFakeSlack } from './fake-slack.test-support.ts';
 import { anAccessRequest, became, REQUEST } from './request.test-support.ts';
-import { type ChatDecision, type ChatVerdict, SlackActions, type SlackActionsOptions } from './slack-actions.ts';
-import { SlackClient } from './slack-client.ts';
-import { createSlackListener, SLACK_PATH } from './slack-listener.ts';
-import { messageOf } from './slack-message.ts';
+import { anApp, JANE } from './slack-app.test-support.ts';
+import { SLACK_PATH } from './slack-listener.ts';
 import { slackSignature, SlackVerifier } from './slack-signature.ts';
-
-const CONSOLE = 'https://chaperone.corp.example';
-const JANE = 'U0JANE';
 
 let slack: FakeSlack;
 let app: Awaited<ReturnType<typeof anApp>>;
 beforeEach(async () => {
   slack = await startFakeSlack();
-  slack.users.set(JANE, aSlackUser(JANE, 'jane@corp.example'));
-  app = await anApp();
+  app = await anApp(slack);
 });
 afterEach(async () => {
   await app.close();
   await slack.close();
 });
 
-/** The whole app behind a real port, with a request that waits and its message in the channel. */
-async function anApp(mods: Partial<SlackActionsOptions> = {}, config: Partial<SlackActionsOptions['config']> = {}) {
-  const decisions: ChatDecision[] = [];
-  const results: string[] = [];
-  const errors: unknown[] = [];
-  const state: { request: AccessRequest | undefined; verdict: ChatVerdict } = {
-    request: anAccessRequest(),
-    verdict: { ok: true },
-  };
-  const stopping = new AbortController();
-  const client = new SlackClient({
-    token: () => Promise.resolve('xoxb-good'),
-    mayDial: createAddressGuard({ allowLoopback: true }),
-    signal: stopping.signal,
-    apiUrl: slack.apiUrl,
-    hooksOrigin: slack.origin,
-  });
-  const actions = new SlackActions({
-    config: { channel: CHANNEL, team: TEAM, user: '{email}', groups: {}, consoleUrl: CONSOLE, ...config },
-    signingSecret: () => Promise.resolve(SIGNING_SECRET),
-    client,
-    read: () => Promise.resolve(state.request),
-    decide: (decision) => {
-      decisions.push(decision);
-      return Promise.resolve(state.verdict);
-    },
-    onResult: (result) => results.push(result),
-    onError: (error) => errors.push(error),
-    ...mods,
-  });
-  const { text, blocks } = messageOf(anAccessRequest(), CONSOLE, Date.now());
-  const { ts } = await client.write('chat.postMessage', { channel: CHANNEL, text, blocks });
-  const server = createServer(createSlackListener(actions));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  const send = async (pressed: Partial<PressedRequest>, path = SLACK_PATH, method = 'POST'): Promise<number> => {
-    const { headers = {}, body } = pressed;
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, {
-      method,
-      headers,
-      ...(method === 'GET' ? {} : { body: body ?? '' }),
-    });
-    await actions.idle();
-    return response.status;
-  };
-  return {
-    ts,
-    port,
-    state,
-    decisions,
-    results,
-    errors,
-    send,
-    press: (userId = JANE, pressMods = {}) => send(slack.press(ts, 'chaperone_deny', userId, pressMods)),
-    close: async () => {
-      stopping.abort();
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
 const whispered = (): string => JSON.stringify(slack.whispers.at(-1) ?? {});
 const bob = (): void => void slack.users.set('U0BOB', aSlackUser('U0BOB', 'bob@corp.example'));
 const ago = (seconds: number): number => Math.floor(Date.now() / 1000) - seconds;
@@ -138,30 +60,6 @@ describe('the signature', () => {
 });
 
 describe('Deny', () => {
-  test('is handed on as the person that Slack has confirmed, with what the message showed', async () => {
-    expect(await app.press()).toBe(200);
-    const { metadata, spec } = anAccessRequest();
-    expect(app.decisions).toEqual([
-      {
-        request: { namespace: 'agents', name: REQUEST },
-        uid: metadata.uid,
-        digest: spec.digest,
-        decision: 'Deny',
-        by: 'jane@corp.example',
-        groups: [],
-        reason: 'Denied in Slack, without further words.',
-      },
-    ]);
-    expect(slack.whispers).toEqual([
-      expect.objectContaining({
-        response_type: 'ephemeral',
-        replace_original: false,
-        text: `Your Deny of ${REQUEST} is recorded, as jane@corp.example. agents/support-agent is told.`,
-      }),
-    ]);
-    expect(app.results).toEqual(['Denied']);
-  });
-
   test('is never an approval: no button of ours approves, and an action of that name does nothing', async () => {
     const actions = JSON.stringify(slack.messages[0]?.blocks.at(-1));
     expect(actions.match(/"action_id":"[^"]*"/g)).toEqual(['"action_id":"chaperone_open"', '"action_id":"chaperone_deny"']);
@@ -174,7 +72,7 @@ describe('Deny', () => {
 
   test.each(['Approved', 'Pending'] as const)('still works on what is %s', async (state) => {
     app.state.request = became(anAccessRequest(), state);
-    await app.press();
+    await app.deny();
     expect(app.decisions).toHaveLength(1);
   });
 
@@ -220,39 +118,23 @@ describe('Deny', () => {
     expect(app.decisions).toEqual([]);
     expect(whispered()).toContain('nobody decides on a request of their own');
   });
-
-  test('that the cluster does not permit says so', async () => {
-    app.state.verdict = { ok: false, why: 'jane@corp.example may not create approvaldecisions in agents' };
-    await app.press();
-    expect(whispered()).toContain('Not denied: jane@corp.example may not create approvaldecisions in agents.');
-  });
-
-  test('that fails claims nothing, and names another way', async () => {
-    await app.close();
-    app = await anApp({ decide: () => Promise.reject(new Error('secret detail')) });
-    await app.press();
-    expect(whispered()).toContain(
-      `Not denied: the cluster did not take it. Try again, or open ${CONSOLE}/requests/agents/${REQUEST}`,
-    );
-    expect(whispered()).not.toContain('secret detail');
-    expect(app.results).toEqual(['Failed']);
-  });
 });
 
 describe('groups', () => {
   test('are those that Slack’s user groups stand for, where a rule asks for them', async () => {
     await app.close();
-    app = await anApp({}, { groups: { dba: 'S0DBA', other: 'S0OTHER' } });
+    app = await anApp(slack, {}, { groups: { dba: 'S0DBA', other: 'S0OTHER' } });
     bob();
     slack.usergroups.set('S0DBA', ['U0BOB']).set('S0OTHER', ['U0BOB']);
-    await app.press('U0BOB');
+    await app.deny('U0BOB');
     expect(app.decisions).toEqual([expect.objectContaining({ by: 'bob@corp.example', groups: ['dba'] })]);
-    expect(slack.calls.filter(({ method }) => method === 'usergroups.users.list')).toHaveLength(1);
+    // At the press, and anew when the window is sent.
+    expect(slack.calls.filter(({ method }) => method === 'usergroups.users.list')).toHaveLength(2);
   });
 
   test('that the person is not in give no right', async () => {
     await app.close();
-    app = await anApp({}, { groups: { dba: 'S0DBA' } });
+    app = await anApp(slack, {}, { groups: { dba: 'S0DBA' } });
     bob();
     slack.usergroups.set('S0DBA', ['U0SOMEBODY']);
     await app.press('U0BOB');
@@ -261,7 +143,7 @@ describe('groups', () => {
 
   test('that Slack does not tell give no right either', async () => {
     await app.close();
-    app = await anApp({}, { groups: { dba: 'S0GONE' } });
+    app = await anApp(slack, {}, { groups: { dba: 'S0GONE' } });
     bob();
     await app.press('U0BOB');
     expect(app.decisions).toEqual([]);
@@ -304,19 +186,19 @@ describe('people', () => {
 
   test('have in the cluster the name that the configuration makes of their address', async () => {
     await app.close();
-    app = await anApp({}, { user: 'oidc:{email}' });
+    app = await anApp(slack, {}, { user: 'oidc:{email}' });
     const [rule] = anAccessRequest().spec.rules;
     if (rule !== undefined)
       app.state.request = anAccessRequest({ spec: { rules: [{ ...rule, users: ['oidc:$&@corp.example'] }] } });
     slack.users.set(JANE, aSlackUser(JANE, '$&@corp.example'));
-    await app.press();
+    await app.deny();
     expect(app.decisions).toEqual([expect.objectContaining({ by: 'oidc:$&@corp.example' })]);
   });
 });
 
-describe('what is not Slack’s, or not of our workspace,', () => {
-  const pressed = (mods = {}): PressedRequest => slack.press(app.ts, 'chaperone_deny', JANE, mods);
+const pressed = (mods = {}): PressedRequest => slack.press(app.ts, 'chaperone_deny', JANE, mods);
 
+describe('what is not Slack’s, or not of our workspace,', () => {
   test.each<[string, () => Partial<PressedRequest>, string]>([
     ['signed by somebody else', () => pressed({ secret: 'other' }), 'Forged'],
     ['not signed', () => ({ ...pressed(), headers: { 'content-type': 'application/x-www-form-urlencoded' } }), 'NotSigned'],
@@ -347,8 +229,8 @@ describe('what is not Slack’s, or not of our workspace,', () => {
     const request = pressed();
     expect(await app.send(request)).toBe(200);
     expect(await app.send(request)).toBe(401);
-    expect(app.results).toEqual(['Denied', 'Seen']);
-    expect(app.decisions).toHaveLength(1);
+    expect(app.results).toEqual(['Opened', 'Seen']);
+    expect(slack.views).toHaveLength(1);
   });
 
   test.each<[string, Record<string, unknown>]>([
@@ -356,7 +238,8 @@ describe('what is not Slack’s, or not of our workspace,', () => {
     ['of no workspace', { team: null }],
     ['by somebody of another workspace', { user: { id: JANE, team_id: 'T0OTHER' } }],
     ['in another channel', { channel: { id: 'C0OTHER', name: 'x' } }],
-    ['of another kind', { type: 'view_submission' }],
+    ['of another kind', { type: 'message_action' }],
+    ['that says it is a window', { type: 'view_submission' }],
     ['with two actions', { actions: [1, 2].map(() => ({ type: 'button', action_id: 'chaperone_deny', value: '{}' })) }],
     ['with another value', { actions: [{ type: 'button', action_id: 'chaperone_deny', value: '{"namespace":"agents"}' }] }],
     ['with no value', { actions: [{ type: 'button', action_id: 'chaperone_deny' }] }],
@@ -367,6 +250,7 @@ describe('what is not Slack’s, or not of our workspace,', () => {
   });
 
   test('an answer goes to Slack alone, whatever the payload names', async () => {
+    slack.users.set(JANE, aSlackUser(JANE, 'jane@corp.example', { is_bot: true }));
     for (const response_url of ['http://169.254.169.254/', 'https://hooks.slack.com.evil.example/', 'https://evil.example/', 'x'])
       await app.press(JANE, { payload: { response_url } });
     expect(slack.whispers).toEqual([]);
@@ -417,7 +301,7 @@ describe('what is not Slack’s, or not of our workspace,', () => {
 
   test('nothing is taken without a signing secret', async () => {
     await app.close();
-    app = await anApp({ signingSecret: () => Promise.reject(new Error('no file')) });
+    app = await anApp(slack, { signingSecret: () => Promise.reject(new Error('no file')) });
     expect(await app.press()).toBe(503);
     expect(app.results).toEqual(['NoSecret']);
     nothing();
@@ -425,14 +309,14 @@ describe('what is not Slack’s, or not of our workspace,', () => {
 
   test('more than 16 at once are told to come again', async () => {
     await app.close();
-    const { promise, resolve } = Promise.withResolvers<ChatVerdict>();
-    app = await anApp({ decide: () => promise });
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    app = await anApp(slack, { read: () => promise });
     const statuses: number[] = [];
     const sent = Array.from({ length: 20 }, (_, index) =>
       app.send(pressed({ payload: { trigger_id: `${index}` } })).then((status) => statuses.push(status)),
     );
     await vi.waitFor(() => expect(app.results).toEqual(Array(4).fill('Busy')));
-    resolve({ ok: true });
+    resolve(undefined);
     await Promise.all(sent);
     expect(statuses.filter((status) => status === 503)).toHaveLength(4);
   });

@@ -1,21 +1,24 @@
-import type { AccessRequest } from '@chaperone/api';
-import { isOpen } from '@chaperone/api/requests';
+import { type AccessRequest, DecisionSpec } from '@chaperone/api';
+import { isOpen, rulesThatAsk } from '@chaperone/api/requests';
 import { tally } from '@chaperone/policy';
-import { z } from 'zod';
 import type { SlackConfig } from './config.ts';
 import { NotifyError } from './errors.ts';
-import { parseJson } from './json.ts';
 import { agentOf, stateOf } from './news.ts';
 import type { SlackClient } from './slack-client.ts';
-import { DENY_ACTION, outcomeOf, pageOf } from './slack-message.ts';
+import { type DenyValue, outcomeOf, pageOf } from './slack-message.ts';
+import { doneAnswer, errorAnswer, reasonView, type ViewAnswer } from './slack-modal.ts';
+import { type Press, readPayload, type Submission } from './slack-payload.ts';
 import { kubernetesUser } from './slack-people.ts';
 import { type Distrust, SlackVerifier } from './slack-signature.ts';
 
 export const MAX_ACTION_BYTES = 64 * 1024;
 /** Presses that are worked on at once. */
 const MAX_AT_ONCE = 16;
-/** The rule may want a reason, and a button has no room for one: this says truly where it comes from. */
-const REASON = 'Denied in Slack, without further words.';
+/** Slack takes an answer to a window for 3 seconds (docs.slack.dev, "Modals"). */
+const PATIENCE_MS = 2_500;
+const LATE = 'This takes longer than Slack waits. It may be denied yet: look at the message before you try again.';
+/** Stands for the reason while it is not written. */
+const TO_COME = 'a reason';
 
 export interface SlackRequest {
   readonly method: string;
@@ -26,6 +29,8 @@ export interface SlackRequest {
 }
 export interface SlackResponse {
   readonly status: 200 | 400 | 401 | 405 | 413 | 415 | 503;
+  /** Sent as JSON, where there is one. */
+  readonly body?: ViewAnswer;
 }
 
 /** A person's Deny, as chat knows it. Whoever takes it has to check their right by SubjectAccessReview. */
@@ -38,7 +43,8 @@ export interface ChatDecision {
   readonly by: string;
   /** Of the groups that the rules ask for, those that Slack says the person is in. */
   readonly groups: readonly string[];
-  readonly reason: string;
+  /** Undefined: none was given, where no rule wants one. */
+  readonly reason: string | undefined;
 }
 export type ChatVerdict = { readonly ok: true } | { readonly ok: false; readonly why: string };
 
@@ -52,37 +58,25 @@ export interface SlackActionsOptions {
   readonly onResult: (result: ActionResult) => void;
   readonly onError: (error: unknown) => void;
   readonly now?: (() => number) | undefined;
+  readonly patienceMs?: number | undefined;
 }
-export type ActionResult = Distrust | 'Malformed' | 'Ignored' | 'Busy' | 'NoSecret' | 'Denied' | 'Late' | 'Refused' | 'Failed';
+export type ActionResult =
+  | Distrust
+  | 'Malformed'
+  | 'Ignored'
+  | 'Busy'
+  | 'NoSecret'
+  | 'Opened'
+  | 'Denied'
+  | 'Late'
+  | 'Refused'
+  | 'Failed';
 
-const id = z.string().min(1).max(64);
-const Payload = z.looseObject({
-  type: z.string().max(64),
-  team: z.looseObject({ id }).nullish(),
-  user: z.looseObject({ id, team_id: id.optional() }).optional(),
-  channel: z.looseObject({ id }).optional(),
-  response_url: z.string().max(2048).optional(),
-  actions: z
-    .array(z.looseObject({ type: z.string().max(64), action_id: z.string().max(255), value: z.string().max(2000).optional() }))
-    .max(25)
-    .optional(),
-});
-type Payload = z.infer<typeof Payload>;
-const DenyValue = z.strictObject({
-  namespace: z.string().min(1).max(63),
-  name: z.string().regex(/^ar-[a-z2-7]{16}$/),
-  uid: id,
-  digest: z.string().regex(/^[0-9a-f]{64}$/),
-});
-type DenyValue = z.infer<typeof DenyValue>;
+type Weighed =
+  | { readonly request: AccessRequest; readonly decision: ChatDecision }
+  | { readonly refused: 'Late' | 'Refused'; readonly text: string };
 
-interface Press {
-  readonly user: string;
-  readonly responseUrl: string | undefined;
-  readonly value: DenyValue;
-}
-
-/** What pressing a button in Slack does: Deny denies, the link is only followed, everything else is nothing. */
+/** What pressing a button in Slack does: Deny asks for a reason and denies, the link is only followed, everything else is nothing. */
 export class SlackActions {
   readonly #o: SlackActionsOptions;
   readonly #now: () => number;
@@ -94,20 +88,26 @@ export class SlackActions {
     this.#now = options.now ?? Date.now;
   }
 
-  /** Answers at once, as Slack waits 3 seconds; what becomes of it is told to the person alone. Never throws. */
+  /**
+   * Answers a press at once, and a window that was sent once it is decided or Slack would wait no longer (3 seconds). What becomes of it
+   * is told to the person alone. Never throws.
+   */
   async handle(request: SlackRequest): Promise<SlackResponse> {
-    const [status, result, press] = await this.#judge(request);
-    if (press === undefined) {
+    const [status, result, deed] = await this.#judge(request);
+    if (deed === undefined) {
       this.#o.onResult(result);
       return { status };
     }
-    const work = this.#work(press).then(this.#o.onResult, (error: unknown) => {
-      this.#o.onError(error);
-      this.#o.onResult('Failed');
-    });
-    const done = work.finally(() => this.#working.delete(done));
-    this.#working.add(done);
-    return { status };
+    if (deed.kind === 'press') {
+      this.#start(this.#press(deed));
+      return { status };
+    }
+    const { promise, resolve } = Promise.withResolvers<ViewAnswer>();
+    const timer = setTimeout(() => resolve(errorAnswer(LATE)), this.#o.patienceMs ?? PATIENCE_MS);
+    this.#start(this.#submit(deed, resolve));
+    const body = await promise;
+    clearTimeout(timer);
+    return { status, body };
   }
 
   /** Resolves when what was pressed so far is done. */
@@ -115,7 +115,12 @@ export class SlackActions {
     await Promise.all(this.#working);
   }
 
-  async #judge(request: SlackRequest): Promise<readonly [SlackResponse['status'], ActionResult, Press?]> {
+  #start(work: Promise<ActionResult>): void {
+    const done = work.then(this.#o.onResult).finally(() => this.#working.delete(done));
+    this.#working.add(done);
+  }
+
+  async #judge(request: SlackRequest): Promise<readonly [SlackResponse['status'], ActionResult, (Press | Submission)?]> {
     if (request.method !== 'POST') return [405, 'Malformed'];
     if (request.body.length > MAX_ACTION_BYTES) return [413, 'Malformed'];
     if (this.#working.size >= MAX_AT_ONCE) return [503, 'Busy'];
@@ -130,50 +135,78 @@ export class SlackActions {
     if (distrust !== undefined) return [401, distrust];
     if (request.contentType?.split(';')[0]?.trim().toLowerCase() !== 'application/x-www-form-urlencoded')
       return [415, 'Malformed'];
-    const payload = parsePayload(request.body);
-    if (payload === undefined) return [400, 'Malformed'];
-    const press = pressOf(payload, this.#o.config);
-    return press === undefined ? [200, 'Ignored'] : [200, 'Denied', press];
+    const deed = readPayload(request.body, this.#o.config);
+    if (deed === undefined) return [400, 'Malformed'];
+    return deed === 'foreign' ? [200, 'Ignored'] : [200, 'Denied', deed];
   }
 
-  async #work(press: Press): Promise<ActionResult> {
-    const { value } = press;
+  /** Asks for the reason, of whom it could count. */
+  async #press(press: Press): Promise<ActionResult> {
+    const { user, value, triggerId } = press;
+    let failed = 'Slack did not say who you are';
     try {
-      const [result, text] = await this.#decide(press);
-      await this.#tell(press, text);
-      return result;
+      const weighed = await this.#weigh(user, value, TO_COME);
+      if ('refused' in weighed) return await this.#tell(press, weighed.refused, weighed.text);
+      const { request, decision } = weighed;
+      const asking = rulesThatAsk(request, { user: decision.by, groups: decision.groups }, this.#now());
+      failed = 'Slack opened no window for the reason';
+      if (triggerId === undefined) throw new NotifyError('Refused', 'a press has no trigger_id');
+      const isRequired = asking.some(({ reason }) => reason);
+      await this.#o.client.open(triggerId, reasonView(request, value, isRequired));
+      return 'Opened';
     } catch (error) {
-      this.#o.onError(error);
-      const why = error instanceof NotifyError ? 'Slack did not say who you are' : 'the cluster did not take it';
-      await this.#tell(press, `Not denied: ${why}. Try again, or open ${pageOf(value, this.#o.config.consoleUrl)}`);
+      return await this.#tell(press, 'Failed', this.#failure(error, failed, value));
+    }
+  }
+
+  /** Denies, if it still may; `answer` is given before anything is waited for any more. Nothing that the press was judged by is believed. */
+  async #submit({ user, value, reason: written }: Submission, answer: (answer: ViewAnswer) => void): Promise<ActionResult> {
+    try {
+      const reason = written.trim() === '' ? undefined : written.trim();
+      if (!DecisionSpec.shape.reason.safeParse(reason).success) {
+        answer(errorAnswer('Not denied: write the reason on one line, in at most 1024 characters.'));
+        return 'Refused';
+      }
+      const weighed = await this.#weigh(user, value, reason);
+      if ('refused' in weighed) {
+        answer(errorAnswer(weighed.text));
+        return weighed.refused;
+      }
+      const { request, decision } = weighed;
+      const verdict = await this.#o.decide(decision);
+      if (!verdict.ok) {
+        answer(errorAnswer(`Not denied: ${verdict.why}.`));
+        return 'Refused';
+      }
+      answer(doneAnswer(`Your Deny of ${value.name} is recorded, as ${decision.by}. ${agentOf(request)} is told.`));
+      return 'Denied';
+    } catch (error) {
+      answer(errorAnswer(this.#failure(error, 'Slack did not say who you are', value)));
       return 'Failed';
     }
   }
 
-  async #decide({ user, value: { namespace, name, uid, digest } }: Press): Promise<readonly [ActionResult, string]> {
-    const { config, client, read, decide } = this.#o;
+  #failure(error: unknown, ofSlack: string, value: DenyValue): string {
+    this.#o.onError(error);
+    const why = error instanceof NotifyError ? ofSlack : 'the cluster did not take it';
+    return `Not denied: ${why}. Try again, or open ${pageOf(value, this.#o.config.consoleUrl)}`;
+  }
+
+  /** What this person's Deny would be, if it would count. */
+  async #weigh(user: string, { namespace, name, uid, digest }: DenyValue, reason: string | undefined): Promise<Weighed> {
+    const { config, client, read } = this.#o;
     const person = await kubernetesUser(client, user, config);
-    if (!person.ok) return ['Refused', `Not denied: ${person.why}.`];
+    if (!person.ok) return { refused: 'Refused', text: `Not denied: ${person.why}.` };
     const request = await read({ namespace, name });
     if (request?.metadata.uid !== uid || request.spec.digest !== digest)
-      return ['Late', `${name} is gone. There is nothing to deny.`];
-    if (!isOpen(request.status?.state)) return ['Late', `${name} is already decided. ${outcomeOf(request)}`];
+      return { refused: 'Late', text: `${name} is gone. There is nothing to deny.` };
+    if (!isOpen(request.status?.state)) return { refused: 'Late', text: `${name} is already decided. ${outcomeOf(request)}` };
     const groups = await person.groups(request);
-    const decision: ChatDecision = {
-      request: { namespace, name },
-      uid,
-      digest,
-      decision: 'Deny',
-      by: person.user,
-      groups,
-      reason: REASON,
-    };
+    const at = { namespace, name };
+    const decision: ChatDecision = { request: at, uid, digest, decision: 'Deny', by: person.user, groups, reason };
     const why = this.#uncounted(request, decision);
-    if (why !== undefined)
-      return ['Refused', `Not denied: ${why}. ${whoMay(request)} ${pageOf({ namespace, name }, config.consoleUrl)}`];
-    const verdict = await decide(decision);
-    if (!verdict.ok) return ['Refused', `Not denied: ${verdict.why}.`];
-    return ['Denied', `Your Deny of ${name} is recorded, as ${person.user}. ${agentOf(request)} is told.`];
+    if (why === undefined) return { request, decision };
+    return { refused: 'Refused', text: `Not denied: ${why}. ${whoMay(request)} ${pageOf(at, config.consoleUrl)}` };
   }
 
   /** Why the decision would not count, by the rule that counts it. */
@@ -188,7 +221,7 @@ export class SlackActions {
         decision: decision.decision,
         by,
         groups: [...groups],
-        reason: decision.reason,
+        ...(decision.reason !== undefined && { reason: decision.reason }),
       },
     };
     const asked = { namespace: metadata.namespace ?? '', uid: metadata.uid ?? '', spec };
@@ -196,30 +229,10 @@ export class SlackActions {
     return counted?.counted === true ? undefined : (counted?.why ?? 'it would not count');
   }
 
-  async #tell({ responseUrl }: Press, text: string): Promise<void> {
-    if (responseUrl === undefined) return;
-    await this.#o.client.whisper(responseUrl, text).catch(this.#o.onError);
+  async #tell({ responseUrl }: Press, result: ActionResult, text: string): Promise<ActionResult> {
+    if (responseUrl !== undefined) await this.#o.client.whisper(responseUrl, text).catch(this.#o.onError);
+    return result;
   }
-}
-
-function parsePayload(body: Buffer): Payload | undefined {
-  const fields = new URLSearchParams(body.toString('utf8')).getAll('payload');
-  return fields.length === 1 ? Payload.safeParse(parseJson(fields[0] ?? '')).data : undefined;
-}
-
-/** A press of our Deny, in our channel, by somebody of our workspace; undefined for all else. */
-function pressOf(payload: Payload, config: SlackActionsOptions['config']): Press | undefined {
-  const { type, user, actions = [], response_url: responseUrl } = payload;
-  const [action] = actions;
-  if (type !== 'block_actions' || user === undefined || action === undefined || actions.length > 1) return undefined;
-  if (action.type !== 'button' || action.action_id !== DENY_ACTION || !isHere(payload, config)) return undefined;
-  const value = DenyValue.safeParse(parseJson(action.value ?? '')).data;
-  return value === undefined ? undefined : { user: user.id, responseUrl, value };
-}
-
-function isHere(payload: Payload, { team, channel }: SlackActionsOptions['config']): boolean {
-  const home = payload.user?.team_id ?? team;
-  return payload.team?.id === team && payload.channel?.id === channel && home === team;
 }
 
 function whoMay(request: AccessRequest): string {

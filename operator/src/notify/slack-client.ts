@@ -81,6 +81,12 @@ export class SlackClient {
     return read(method, z.looseObject({ ts: z.string().regex(/^\d{1,12}\.\d{1,12}$/) }), reply);
   }
 
+  /** Opens a window before whoever pressed a button; Slack takes a trigger once, within 3 seconds. @throws SlackError, NotifyError SecretInvalid */
+  async open(triggerId: string, view: object): Promise<void> {
+    const args = JSON.stringify({ trigger_id: triggerId, view });
+    await this.#call('views.open', args, 'application/json; charset=utf-8');
+  }
+
   /** Methods that read take forms, not JSON. @throws SlackError, NotifyError SecretInvalid */
   async ask<T>(
     method: 'users.info' | 'usergroups.users.list',

@@ -9,30 +9,33 @@ export function createSlackListener(actions: Pick<SlackActions, 'handle'>): Requ
   return (request, response) => {
     response.on('error', () => undefined);
     answer(actions, request).then(
-      (status) => say(request, response, status),
+      (said) => say(request, response, said),
       () => response.destroy(),
     );
   };
 }
 
-async function answer(actions: Pick<SlackActions, 'handle'>, request: IncomingMessage): Promise<SlackResponse['status'] | 404> {
-  if (request.url !== SLACK_PATH) return 404;
+type Said = SlackResponse | { readonly status: 404; readonly body?: undefined };
+
+async function answer(actions: Pick<SlackActions, 'handle'>, request: IncomingMessage): Promise<Said> {
+  if (request.url !== SLACK_PATH) return { status: 404 };
   const body = await readWhole(request);
-  if (body === undefined) return 413;
-  const { status } = await actions.handle({
+  if (body === undefined) return { status: 413 };
+  return await actions.handle({
     method: request.method ?? '',
     contentType: request.headers['content-type'],
     timestamp: one(request.headers['x-slack-request-timestamp']),
     signature: one(request.headers['x-slack-signature']),
     body,
   });
-  return status;
 }
 
-function say(request: IncomingMessage, response: ServerResponse, status: number): void {
+function say(request: IncomingMessage, response: ServerResponse, { status, body }: Said): void {
   // What was not read of a request would be read as the next one.
   if (!request.complete) response.setHeader('connection', 'close');
-  response.writeHead(status, { 'content-length': 0 }).end();
+  const bytes = Buffer.from(body === undefined ? '' : JSON.stringify(body));
+  if (body !== undefined) response.setHeader('content-type', 'application/json; charset=utf-8');
+  response.writeHead(status, { 'content-length': bytes.length }).end(bytes);
 }
 
 const one = (header: string | string[] | undefined): string | undefined => (typeof header === 'string' ? header : undefined);

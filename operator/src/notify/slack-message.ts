@@ -15,7 +15,6 @@ interface Button {
   readonly url?: string;
   readonly value?: string;
   readonly style?: 'danger';
-  readonly confirm?: Readonly<Record<'title' | 'text' | 'confirm' | 'deny', PlainText>>;
 }
 export type Block =
   | { readonly type: 'header'; readonly text: PlainText }
@@ -158,14 +157,8 @@ function denyButton({ metadata, spec }: AccessRequest): Button {
   return {
     type: 'button',
     style: 'danger',
-    text: plain('Deny', 75),
+    text: plain('Deny…', 75),
     action_id: DENY_ACTION,
     value: JSON.stringify(value),
-    confirm: {
-      title: plain('Deny it?', 100),
-      text: plain(`${name} does not run, and the agent is told so.`, 300),
-      confirm: plain('Deny', 30),
-      deny: plain('Cancel', 30),
-    },
   };
 }

@@ -4,10 +4,8 @@ import type { z } from 'zod';
 import { Shares } from '../shares.ts';
 import { Refusal } from './refusal.ts';
 
-/** At once, of all pods: each takes memory before anybody knows what it says. */
+/** At once, shared between pods: each takes memory before anybody knows what it says, and some send slowly. */
 export const MAX_LARGE_BODIES = 16;
-/** Of them, of one pod: one that sends slowly leaves room for others. */
-export const MAX_LARGE_BODIES_OF_POD = 2;
 
 /** A body as the protocol has it. @throws Refusal TooLarge, Malformed */
 export async function body<T>(
@@ -36,21 +34,14 @@ export async function body<T>(
 
 /** Reads what may be larger than other messages; few that are at a time. */
 export class LargeBodies {
-  #reading = 0;
-  readonly #ofPod = new Shares(MAX_LARGE_BODIES_OF_POD);
+  readonly #places = new Shares(MAX_LARGE_BODIES);
 
   /** @throws Refusal Busy, TooLarge, Malformed */
   async read<T>(podUid: string, request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
     const declared = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
     if (declared <= MAX_CONTROL_REQUEST_BYTES) return await body(request, schema);
-    if (this.#reading >= MAX_LARGE_BODIES) throw new Refusal('Busy', 'too many large requests at once');
-    using place = this.#ofPod.take(podUid);
-    if (place === undefined) throw new Refusal('Busy', 'too many large requests of this pod at once');
-    this.#reading += 1;
-    try {
-      return await body(request, schema, MAX_LOOKED_BYTES);
-    } finally {
-      this.#reading -= 1;
-    }
+    using place = this.#places.take(podUid);
+    if (place === undefined) throw new Refusal('Busy', 'too many large requests at once');
+    return await body(request, schema, MAX_LOOKED_BYTES);
   }
 }

@@ -25,6 +25,7 @@ import type { KubeObject } from '@chaperone/kube';
 import type { ApprovalDesk } from '../approvals/desk.ts';
 import { importPublicKey } from '../ca/pem.ts';
 import type { Kills } from '../kills/kills.ts';
+import { boundConnections } from '../bound-connections.ts';
 import { Shares } from '../shares.ts';
 import { body, LargeBodies } from './bodies.ts';
 import type { Enrolments } from './enrolments.ts';
@@ -34,9 +35,10 @@ import type { PodIdentity } from './identity.ts';
 import { Refusal } from './refusal.ts';
 
 const MAX_STREAMS = 20_000;
-const MAX_PENDING_REQUESTS = 256;
-/** Of them, of one pod: more than a sidecar has at once, and an eighth of all. One that sends slowly leaves room for others. */
-export const MAX_PENDING_OF_POD = 32;
+/** Under way at once, shared between pods: each has more than a sidecar needs, and some send slowly. */
+export const MAX_PENDING_REQUESTS = 256;
+/** Whose pod is not known yet, shared between addresses. */
+const MAX_UNKNOWN_REQUESTS = 256;
 /** How often what is late is looked for; as long as this a request may last beyond its time. */
 const LATE_CHECK_MS = 1_000;
 /** From a connection to the end of its handshake. */
@@ -85,44 +87,48 @@ export interface Term {
 
 /** The HTTPS server that sidecars talk to. Contract: policy/src/control.ts. Only the leader answers. */
 export function createSidecarServer(options: SidecarServerOptions): Server {
-  const load = { pending: 0, ofPods: new Shares(MAX_PENDING_OF_POD), large: new LargeBodies() };
+  const load: Load = {
+    unknown: new Shares(MAX_UNKNOWN_REQUESTS),
+    pending: new Shares(MAX_PENDING_REQUESTS),
+    large: new LargeBodies(),
+  };
   const heartbeat = setInterval(() => options.term()?.hub.heartbeat(), options.heartbeatMs ?? HEARTBEAT_MS).unref();
   const limits = { maxHeaderSize: 32 * 1024, connectionsCheckingInterval: LATE_CHECK_MS, handshakeTimeout: HANDSHAKE_MS };
   const server = createServer({ ...options.tls, minVersion: 'TLSv1.3', ...limits }, (request, response) => {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
-    load.pending += 1;
-    serve(options, request, response, load)
-      .catch((error: unknown) => answerError(options, response, error))
-      .finally(() => {
-        load.pending -= 1;
-      });
+    serve(options, request, response, load).catch((error: unknown) => answerError(options, response, error));
   });
+  boundConnections(server, MAX_STREAMS * 2);
   server.requestTimeout = 15_000;
   server.headersTimeout = 10_000;
   server.keepAliveTimeout = 60_000;
-  server.maxConnections = MAX_STREAMS * 2;
   server.on('clientError', (_error, socket) => socket.destroy());
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   server.on('close', () => clearInterval(heartbeat));
   return server;
 }
 
+interface Load {
+  readonly unknown: Shares;
+  readonly pending: Shares;
+  readonly large: LargeBodies;
+}
+
 async function serve(
   options: SidecarServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
-  { pending, ofPods, large }: { readonly pending: number; readonly ofPods: Shares; readonly large: LargeBodies },
+  { unknown, pending, large }: Load,
 ): Promise<void> {
   const term = options.term();
   if (term === undefined) throw new Refusal('NotLeader', 'this replica does not lead');
-  if (pending > MAX_PENDING_REQUESTS) throw new Refusal('Busy', 'too many requests at once');
   const route = `${request.method ?? ''} ${request.url ?? ''}`;
   const token = /^Bearer ([\w.-]+)$/.exec(request.headers.authorization ?? '')?.[1];
   if (token === undefined) throw new Refusal('Unauthenticated', 'no bearer token');
-  const { identity, pod } = await authenticate(options, token);
-  using place = ofPods.take(identity.podUid);
-  if (place === undefined) throw new Refusal('Busy', 'too many requests of this pod at once');
+  const { identity, pod } = await authenticate(options, token, unknown.take(request.socket.remoteAddress ?? ''));
+  using place = pending.take(identity.podUid);
+  if (place === undefined) throw new Refusal('Busy', 'too many requests at once');
   await ofPod(route, { options, term }, { identity, pod, token }, { request, response, large });
 }
 
@@ -198,7 +204,13 @@ async function ofPeople(
   }
 }
 
-async function authenticate(options: SidecarServerOptions, token: string): Promise<{ identity: PodIdentity; pod: KubeObject }> {
+async function authenticate(
+  options: SidecarServerOptions,
+  token: string,
+  unknown: Disposable | undefined,
+): Promise<{ identity: PodIdentity; pod: KubeObject }> {
+  using place = unknown;
+  if (place === undefined) throw new Refusal('Busy', 'too many requests at once');
   const identity = await options.reviewer.review(token);
   if (identity === undefined) throw new Refusal('Unauthenticated', 'the token is not one of a running pod for this audience');
   const { pod, refusal } = options.examine(identity);

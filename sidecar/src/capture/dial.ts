@@ -89,7 +89,8 @@ export function connectTo(address: string, port: number, signal: AbortSignal): P
   });
 }
 
-async function resolveByLookup(host: string): Promise<string[]> {
+/** All addresses of a name, as the system resolves it. @throws where there is none */
+export async function resolveByLookup(host: string): Promise<string[]> {
   const found = await lookup(host, { all: true });
   return found.map(({ address }) => address);
 }

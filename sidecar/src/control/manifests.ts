@@ -14,7 +14,7 @@ import type { Clock, Logger } from '../platform.ts';
 import { LEAF_LIFE_MS, openAuthority } from './authority.ts';
 import { type CompiledManifests, type CompileProblem, compileManifests } from './compile.ts';
 import type { ControlPlane } from './control-plane.ts';
-import { Desk } from './desk.ts';
+import { EmbeddedDesk } from './embedded-desk.ts';
 import { ControlPlaneError } from './errors.ts';
 import { Generations } from './generations.ts';
 import { openHashSecret } from './hash-secret.ts';
@@ -38,7 +38,7 @@ export interface ManifestControlOptions {
 }
 
 export interface ManifestControl extends ControlPlane {
-  readonly approvals: Desk;
+  readonly approvals: EmbeddedDesk;
   /** Ends one session; its agent reads why, and its record keeps who did it. */
   kill(session: string, reason: string, by: string): void;
   /** What the files in force hold, with what is known of each as conditions. */
@@ -92,7 +92,7 @@ interface Identity {
 }
 
 class Manifests implements ManifestControl {
-  readonly approvals: Desk;
+  readonly approvals: EmbeddedDesk;
   readonly #o: ManifestControlOptions;
   readonly #identity: Identity;
   readonly #known: Known;
@@ -112,7 +112,7 @@ class Manifests implements ManifestControl {
     this.#o = options;
     this.#identity = identity;
     this.#known = new Known(options.agent, () => options.clock.now());
-    this.approvals = new Desk({ snapshot: () => this.#snapshot, clock: options.clock });
+    this.approvals = new EmbeddedDesk({ snapshot: () => this.#snapshot, clock: options.clock });
   }
 
   get tlsKey(): string {

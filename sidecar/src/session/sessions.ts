@@ -12,6 +12,7 @@ import {
   type TokenDemand,
 } from '@chaperone/policy';
 import type { DialGuard } from '../capture/guard.ts';
+import { MAX_CONNECTIONS_PER_RESOURCE } from '../capture/listener.ts';
 import type { ControlPlane } from '../control/control-plane.ts';
 import { IssuerKeys, type Verified, verifyToken } from '../identity/index.ts';
 import type { Clock, Logger } from '../platform.ts';
@@ -22,6 +23,7 @@ import { CancelRegistry } from '../postgres/relay/cancel.ts';
 import { Memory } from './memory.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { Holds } from './holds.ts';
+import { Logins } from './logins.ts';
 import { Recent } from './recent.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
@@ -32,6 +34,8 @@ import { createWatch, type Watch } from '../tcp/watch.ts';
 
 /** Sessions at once; each holds an upstream connection. */
 const MAX_SESSIONS = 1000;
+/** SSH connections to a resource on which nobody is let in yet, as OpenSSH's MaxStartups: a quarter of those that it may have. */
+const MAX_LOGINS = MAX_CONNECTIONS_PER_RESOURCE / 4;
 /** Connections that are being told so at once; more are reset. */
 const MAX_REFUSING = 32;
 const CHECK_INTERVAL_MS = 1000;
@@ -86,6 +90,8 @@ export interface SessionContext {
   readonly holds: Holds;
   /** Counts this connection among the agent's sessions on the resource. False: there are as many as the policy allows. */
   readonly admit: () => boolean;
+  /** How long the session may go on, by its limits and the token of its caller, ms; Infinity: nothing bounds it. */
+  readonly leftMs: () => number;
   /** Registers how to end the session, and what holds it to limits that only its protocol knows; called at most once. */
   readonly onEnd: (end: (ending: Ending) => void, idleMs: () => number, check?: (limits: Access['limits']) => void) => void;
 }
@@ -103,6 +109,8 @@ interface Live {
   untilMs: number;
   session: string | undefined;
   admitted: boolean;
+  /** Somebody is let in, or it is over. */
+  readonly begun: () => void;
   end: (ending: Ending) => void;
   idleMs: () => number;
   check: (limits: Access['limits']) => void;
@@ -127,6 +135,7 @@ export function createSessions(options: SessionsOptions): Sessions {
 class SessionTable implements Sessions {
   readonly #o: SessionsOptions;
   readonly #live = new Map<Live, Promise<void>>();
+  readonly #logins = new Map<string, Logins>();
   readonly #databases = new Map<string, Database>();
   readonly #turns = new Map<string, Turns>();
   readonly #cancels = new CancelRegistry();
@@ -181,6 +190,7 @@ class SessionTable implements Sessions {
       untilMs: Infinity,
       session: undefined,
       admitted: false,
+      begun: this.#begin(resource, () => live.end({ code: 'TooManyConnections', reason: '' })),
       // Until its protocol knows how to say why.
       end: () => socket.destroy(),
       idleMs: () => 0,
@@ -190,6 +200,7 @@ class SessionTable implements Sessions {
       .catch((error: unknown) => this.#o.logger.error('session failed', { error: error instanceof Error ? error.name : 'Error' }))
       .finally(() => {
         closeSoon(socket);
+        live.begun();
         this.#live.delete(live);
       });
     this.#live.set(live, served);
@@ -240,6 +251,7 @@ class SessionTable implements Sessions {
         live.untilMs = verified?.untilMs ?? Infinity;
         recorder = this.#recent.watched(await this.#open(socket, resource, client, verified));
         live.session = recorder.session;
+        live.begun();
         return recorder;
       },
       verify: (token, demands) => verifyToken(token, demands, { keys: this.#issuers, nowMs: clock.now() }),
@@ -251,6 +263,10 @@ class SessionTable implements Sessions {
       agent: sealedAgent(control.current()?.agent),
       holds: this.#holds,
       admit: () => this.#admit(live, current()?.access.limits.connections),
+      leftMs: () => {
+        const { sessionDurationMs = Infinity } = current()?.access.limits ?? {};
+        return Math.min(sessionDurationMs - (clock.monotonic() - live.startedAt), live.untilMs - clock.now());
+      },
       onEnd: (end, idleMs, check) => {
         live.end = end;
         live.idleMs = idleMs;
@@ -280,6 +296,15 @@ class SessionTable implements Sessions {
     } finally {
       await recorder?.close();
     }
+  }
+
+  /** @returns what says that somebody is let in, or that it is over */
+  #begin(resource: GrantedResource, drop: () => void): () => void {
+    if (resource.access.resource.protocol !== 'ssh') return () => undefined;
+    const key = keyOf(resource);
+    const logins = this.#logins.get(key) ?? new Logins(MAX_LOGINS);
+    this.#logins.set(key, logins);
+    return logins.begin(drop);
   }
 
   #turnsOf(key: string): Turns {

@@ -5,7 +5,7 @@ import { type Agent, compileAccess, type Credential, type GrantedResource, type 
 import { startPostgres, testAuthority, type TestAuthority, type TestPostgres } from '@chaperone/testing';
 import { Client, type ClientConfig } from 'pg';
 import { createGuard } from '../../capture/guard.ts';
-import { Desk } from '../../control/desk.ts';
+import { EmbeddedDesk } from '../../control/embedded-desk.ts';
 import type { ControlPlane, Observation, Revoked } from '../../control/control-plane.ts';
 import { type Clock, type Logger, systemClock } from '../../platform.ts';
 import type { Durability, Recording } from '../../recording/recorder.ts';
@@ -59,7 +59,7 @@ export interface Governed extends AsyncDisposable {
   readonly logged: string[];
   readonly sessions: Sessions;
   /** Where people are asked. */
-  readonly desk: Desk;
+  readonly desk: EmbeddedDesk;
   /** An agent's connection through the proxy. */
   connect(options?: ClientConfig): Promise<Client>;
   /** The superuser's own connection, past the proxy. */
@@ -189,7 +189,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
   const revocations: ((revoked: Revoked) => void)[] = [];
   const closed: [string, string | undefined][] = [];
   const records: Recorded[] = [];
-  const desk = new Desk({ snapshot: () => snapshot, clock: systemClock });
+  const desk = new EmbeddedDesk({ snapshot: () => snapshot, clock: systemClock });
   const control: ControlPlane = {
     approvals: desk,
     current: () => snapshot,

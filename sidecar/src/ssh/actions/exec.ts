@@ -34,7 +34,8 @@ function quoteGit(argv: readonly string[]): string {
 }
 
 /**
- * The effects of it: each command with its words, or each path that is transferred, or one command without words.
+ * The effects of it: each command with its words, or each path that is transferred, or one command without words. Of what names its
+ * files as it goes on, sftp and scp, the start alone: both start as sftp does.
  * @param command - as the agent wrote it, for people to read where it is not known
  */
 export function execAction(exec: Exec, command: Uint8Array): Action {
@@ -57,7 +58,7 @@ export function execAction(exec: Exec, command: Uint8Array): Action {
 }
 
 function transferEffects({ protocol, direction, paths, deletes, recursive }: Transfer): Effect[] {
-  if (protocol === 'sftp') return [{ verb: 'subsystem', object: 'sftp', via: 'direct', kind: 'subsystem' }];
+  if (protocol === 'sftp' || protocol === 'scp') return [{ verb: 'subsystem', object: 'sftp', via: 'direct', kind: 'subsystem' }];
   const verbs = [direction === 'upload' ? 'write' : 'read', ...(deletes ? ['delete'] : [])];
   return paths.flatMap((path) =>
     verbs.map(

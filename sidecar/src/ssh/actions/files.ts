@@ -83,10 +83,17 @@ export interface FileAction {
   /** What records call it: read, write, list, delete, mkdir, rename, symlink, link, attributes. */
   readonly operation: string;
   readonly effects: readonly Effect[];
+  /** The attributes that it sets, as people read them; empty or absent: none. */
+  readonly attributes?: string;
 }
 
+/** Told how an operation ended that people approved. */
+export type FileEnded = (state: 'Ran' | 'Failed', result: string) => void;
+
 /** `line` is what the agent is told, one line without its end. */
-export type FileDecision = { readonly verdict: 'allow' } | { readonly verdict: 'deny'; readonly line: string };
+export type FileDecision =
+  | { readonly verdict: 'allow'; readonly ended?: FileEnded }
+  | { readonly verdict: 'deny'; readonly line: string };
 export type FileVerdict =
   | FileDecision
   | { readonly verdict: 'held'; readonly line: string; readonly outcome: Promise<FileDecision> };
@@ -96,6 +103,11 @@ export interface FileJudge {
   /** What would be said; asks nobody and records nothing. */
   readonly preview: (effects: readonly Effect[]) => 'allow' | 'approve' | 'deny';
   readonly judge: (action: FileAction) => FileVerdict | Promise<FileVerdict>;
+  /**
+   * Something is open by these effects. The answer is asked for before each use: undefined, or why it may not be used any more, a line.
+   * @param wasApproved - people agreed to it
+   */
+  readonly opened: (effects: readonly Effect[], wasApproved: boolean) => () => string | undefined;
 }
 
 /**

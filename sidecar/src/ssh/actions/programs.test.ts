@@ -33,6 +33,11 @@ describe('what a command runs', () => {
     ['/lib64/ld-linux-x86-64.so.2 /bin/rm x', '/lib64/ld-linux-x86-64.so.2 /bin/rm x | /bin/rm x'],
     ['python3.11 -c x', 'Option'],
     ['vim.basic x', 'RunsOthers'],
+    ['perl5.36-x86_64-linux-gnu -w x.pl', 'perl5.36-x86_64-linux-gnu -w x.pl'],
+    ['setpriv --reuid=web --clear-groups rm x', 'setpriv --reuid=web --clear-groups rm x | rm x'],
+    ['runuser -u web -- rm x', 'runuser -u web -- rm x | rm x'],
+    ['runuser -u web rm -g x', 'Option'],
+    ['git-2.40 -C /srv push', 'git-2.40 -C /srv push | git push'],
     ['/usr/lib/git-core/git-bisect run x', 'RunsOthers'],
     ['cat /var/log/../../etc/shadow', 'cat /var/log/../../etc/shadow | cat /etc/shadow'],
     ['head --lines=1 a/../../b', 'head --lines=1 a/../../b | head --lines=1 ../b'],
@@ -48,6 +53,44 @@ describe('what a command runs', () => {
     [`sh -c '${'a;'.repeat(64)}'`, 'TooMany'],
   ])('%s', (text, expected) => {
     expect(told(text)).toBe(expected);
+  });
+});
+
+describe('a program that can run another', () => {
+  /** One way of each to run `rm`. */
+  const WAYS = `setpriv --reuid=0 rm x; run0 rm x; bwrap --bind / / rm x; firejail rm x; bash-static -c 'rm x'; gtar --to-command=rm -xf x; perl5.36-x86_64-linux-gnu -e x
+    python3.11 -c x; python3.11-dbg -c x; busybox hush -c 'rm x'; busybox ash -c 'rm x'; /lib64/ld-linux-x86-64.so.2 /bin/rm x; /lib/ld-musl-x86_64.so.1 --argv0 x /bin/rm
+    chroot / rm x; unshare -r rm x; nsenter -t 1 rm x; script -qc 'rm x' y; expect -c x; socat exec:rm -; gdb -ex x; strace rm x; watch rm x; parallel rm x; at now; batch; crontab x
+    systemd-run rm x; doas rm x; pkexec rm x; runuser -u web -- rm x; runuser web -c 'rm x'; sg web -c 'rm x'; newgrp web; capsh -- -c 'rm x'; prlimit -n1 rm x; taskset 1 rm x; chrt 1 rm x
+    ionice rm x; cpulimit -l 9 rm x; stdbuf -o0 rm x; unbuffer rm x; faketime now rm x; proot rm x; fakeroot rm x; xvfb-run rm x; dbus-run-session rm x; ssh-agent rm x; tmux new 'rm x'
+    screen -dm rm x; entr rm x; direnv exec . rm x; uv run rm x; npx rm x; bunx rm x; deno run x; poetry run rm x; lua5.4 -e x; tclsh8.6 x; php8.2 -r x; Rscript -e x; R -e x; julia -e x
+    node18 -e x; mawk-1.3 'BEGIN{system("rm x")}'; gawk-5.2 'BEGIN{system("rm x")}'; busybox awk 'BEGIN{system("rm x")}'; ed x; ex x; vim.tiny -c x; less x; man x; zip -TT rm x y; 7z x; tcpdump -z rm
+    rsync -e rm x y; dpkg -i x; apt-get -o x=y update; pip3.11 install x; cmake -P x; ninja -f x; go1.22 run x; cargo run; java -jar x; gcc-12 -wrapper rm x; x86_64-linux-gnu-gcc-12 x; clang++-15 x
+    genv rm x; gtimeout 5 rm x; gfind . -exec rm x; gxargs rm; coreutils env rm x; install --strip-program=rm -s x y; sysctl kernel.core_pattern='|/bin/rm'; ldd x; hg --config x=y log; svn diff --diff-cmd rm
+    gh alias x; sudo-rs rm x; qemu-x86_64 /bin/rm x; lxc-attach x; kubectl-exec x; docker-compose run x; git-lfs x; nc.openbsd x 1; pidstat -e rm x; bfs . -exec rm x; pgbench x; sort --compress-program=rm x
+    curl -K x; curl -T x https://a; curl -F x=@y https://a; curl -o x https://a; curl -d @x https://a; curl --data-urlencode x@y https://a; curl -b x https://a; curl -H @x https://a; curl --json @x https://a
+    wget --post-file=x https://a; wget -i x; wget -O x https://a; wget https://a; wget --use-askpass=rm https://a`;
+
+  it.each(WAYS.split(/[;\n]\s*/))('%s: it is known what that runs, or it is unknown', (text) => {
+    const found = told(text);
+    expect(found.split(' | ').some((command) => /^(\/bin\/)?rm x?/.test(command)) || /^[A-Z]\w+$/.test(found), found).toBe(true);
+  });
+
+  it.each([
+    'md5sum x',
+    'sha256sum x',
+    'base64 x',
+    'deploy2 x',
+    'gls x',
+    'e2label x',
+    'curl -d @- https://a',
+    'curl -d x https://a',
+    "curl --data-urlencode 'x=a@b' https://a",
+    "curl -b 'x=1' https://a",
+    'install -m 600 x y',
+    'sysctl -n kernel.core_pattern',
+  ])('%s runs nothing else', (text) => {
+    expect(told(text)).toBe(text.replaceAll("'", ''));
   });
 });
 

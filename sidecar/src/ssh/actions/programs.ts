@@ -39,13 +39,24 @@ export function judgeProgram([program = '', ...args]: readonly string[]): Findin
   return PROGRAMS.get(name)?.(args, name) ?? PLAIN;
 }
 
-/** The name under which a program may be listed: without its path, without its version, without a flavour of Debian's. */
+/** What stands behind a name and changes nothing of what it is: a system, a flavour, a version. */
+const SUFFIX =
+  /(-(x86_64|i[3-6]86|aarch64|arm\w*|riscv64|ppc64\w*|s390x|mips\w*)-linux-(gnu|musl)\w*|[-.](basic|tiny|nox|gtk3?|qt|distrib|real|static|dbg|debug|bin|original|wrapped|openbsd|traditional|alt|rs|minimal|huge)|[-.]?v?[0-9][0-9.]*[a-z]?)$/;
+/** And in front of it. */
+const SYSTEM = /^(x86_64|i[3-6]86|aarch64|arm\w*|riscv64|ppc64\w*|s390x|mips\w*)-linux-(gnu|musl)\w*-/;
+/** GNU's programs have it where they stand beside the system's own. */
+const GNU = /^g(?=(awk|chroot|csplit|env|find|install|make|nice|nohup|sed|sort|split|stdbuf|tar|time|timeout|xargs)$)/;
+/** Parts of one set of programs, each of which may run others. */
+const FAMILY = /^(git|apt|dpkg|lxc|s6|qemu|kubectl|docker)-/;
+
+/** The name under which a program may be listed: `perl` for /usr/bin/perl5.36-x86_64-linux-gnu. One that is in no table is itself. */
 function tableName(program: string): string {
-  const base = program.slice(program.lastIndexOf('/') + 1).replace(/\.(basic|tiny|nox|gtk3?|distrib|real|static)$/, '');
+  const base = program.slice(program.lastIndexOf('/') + 1);
   if (base.length > MAX_NAME) return base;
-  if (base.startsWith('git-')) return 'git-shell';
   if (/^ld[\w.-]*\.so[\d.]*$/.test(base)) return 'ld.so';
-  return PROGRAMS.has(base) ? base : base.replace(/-?[0-9.]+$/, '');
+  let name = base.replace(SYSTEM, '').replace(GNU, '');
+  while (!PROGRAMS.has(name) && SUFFIX.test(name)) name = name.replace(SUFFIX, '');
+  return !PROGRAMS.has(name) && FAMILY.test(base) ? 'git-shell' : name;
 }
 
 export interface Commands {

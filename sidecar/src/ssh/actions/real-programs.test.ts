@@ -1,8 +1,9 @@
 import * as fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { judgeProgram } from './programs.ts';
+import { commandsOf, judgeProgram } from './programs.ts';
 import { quoteWords } from './quote.ts';
 import { realShells } from './real-shells.test-support.ts';
+import { parseShell } from './shell.ts';
 
 const shells = realShells();
 afterAll(() => shells.remove());
@@ -62,6 +63,29 @@ describe.each([
       expect({ bad, wrote }, `with the seed ${SEED}`).toEqual({ bad: [], wrote: [] });
     },
   );
+});
+
+describe('programs that run the rest of their words', () => {
+  const PREFIXES = [
+    ...`env LANG=C; env -u X; nice -n 5; nohup; setsid -w; stdbuf -oL; ionice -c 3; chrt --batch 0; taskset 1; timeout -k 1 5s; flock -n x
+      busybox env LANG=C; setpriv --no-new-privs; setpriv --inh-caps=-all --keep-groups`.split(/[;\n]\s*/),
+    ...(process.getuid?.() === 0 ? ['runuser -u root --', 'setpriv --reuid 0 --regid=0 --clear-groups'] : []),
+  ].filter((prefix) => shells.has(prefix.replace(/ .*/, '')));
+
+  it('run those, as they are read', async () => {
+    const texts = PREFIXES.map((prefix) => `${prefix} ./boom --x 'a b' -c`);
+    const { ran } = await shells.run(
+      'dash',
+      texts.map((text) => Buffer.from(text)),
+    );
+    const read = texts.map((text) => {
+      const list = parseShell(Buffer.from(text));
+      const found = list.kind === 'unknown' ? list : commandsOf(list);
+      return found.kind === 'unknown' ? found.code : found.commands.at(-1)?.words.slice(1);
+    });
+    expect(read).toEqual(PREFIXES.map(() => ['--x', 'a b', '-c']));
+    expect(ran.map((commands) => commands.map(([, ...words]) => words))).toEqual(read.map((words) => [words]));
+  });
 });
 
 describe('these tests', () => {

@@ -32,8 +32,8 @@ const SHELLS: Readonly<Record<string, readonly string[]>> = {
 export const REPORTERS: ReadonlySet<string> = new Set(['boom', 'show', 'say', 'fail']);
 /** Real programs that can run others; those that are missing are not found. */
 const TOOLS =
-  `awk bash busybox gawk mawk original-awk cat dash env find flock git make nice nohup perl python3 sed setsid sh sort stdbuf su tar tee timeout true
-  xargs`.split(/\s+/);
+  `awk bash busybox chrt gawk mawk original-awk cat dash env find flock git ionice make nice nohup perl python3 runuser sed setpriv setsid sh sort
+  stdbuf su tar taskset tee timeout true xargs`.split(/\s+/);
 
 /** Writes its words, each with a NUL behind, after their number, in one write. */
 const REPORTER = `#!/bin/sh
@@ -137,7 +137,7 @@ function reports(path: string): string[][] {
 }
 
 function which(name: string): string | undefined {
-  return ['/usr/local/bin', '/usr/bin', '/bin']
+  return ['/usr/local/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin']
     .map((folder) => join(folder, name))
     .find((path) => {
       try {

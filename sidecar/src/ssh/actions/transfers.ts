@@ -13,7 +13,18 @@ export interface Transfer {
   readonly recursive: boolean;
   /** Files may be deleted, on the side that receives or (rsync) on the one that sends. */
   readonly deletes: boolean;
+  /** scp alone: what an upload goes to is a directory, or it fails. */
+  readonly isIntoDirectory?: boolean;
 }
+
+export const SFTP: Transfer = {
+  kind: 'transfer',
+  protocol: 'sftp',
+  direction: 'both',
+  paths: [],
+  recursive: false,
+  deletes: true,
+};
 
 /** A path that the system's packages fill. Elsewhere something else could have that name. */
 const SYSTEM = /^\/(usr\/)?(local\/)?(bin|lib|libexec)\/((openssh|ssh|git-core)\/)?(?=[^/]+$)/;
@@ -41,9 +52,7 @@ export function transferOf({ commands, operators }: CommandList): Transfer | und
       return /^(upload-pack|receive-pack|upload-archive)$/.test(verb) ? git(`git-${verb}`, rest) : undefined;
     case 'sftp-server':
     case 'internal-sftp':
-      return args.length > 0
-        ? undefined
-        : { kind: 'transfer', protocol: 'sftp', direction: 'both', paths: [], recursive: false, deletes: true };
+      return args.length > 0 ? undefined : SFTP;
     default:
       return undefined;
   }
@@ -63,6 +72,7 @@ function scp(args: readonly string[]): Transfer | undefined {
     paths,
     recursive: names.has('r'),
     deletes: false,
+    isIntoDirectory: names.has('d'),
   };
 }
 
@@ -80,7 +90,7 @@ function rsync(args: readonly string[]): Transfer | undefined {
       append-verify existing ignore-existing remove-source-files ignore-errors size-only no-implied-dirs no-r no-relative super fake-super
       safe-links copy-unsafe-links munge-links stats timeout= bwlimit= block-size= max-delete= max-size= min-size= modify-window= compress-level=
       checksum-choice= compress-choice= skip-compress= usermap= groupmap= log-format= out-format= iconv= checksum-seed= list-only specials
-      devices dirs new-compress old-compress preallocate stop-after= mkpath open-noatime atimes crtimes`,
+      devices dirs new-compress old-compress preallocate stop-after= info= mkpath open-noatime atimes crtimes`,
   });
   const [dot, ...paths] = found?.operands ?? [];
   if (found === undefined || dot !== '.' || paths.length === 0 || paths.includes('')) return undefined;
@@ -91,7 +101,8 @@ function rsync(args: readonly string[]): Transfer | undefined {
     direction: names.includes('sender') ? 'download' : 'upload',
     paths,
     recursive: true,
-    deletes: names.some((name) => name.startsWith('delete') || name === 'remove-source-files'),
+    // --force empties a directory that a file replaces.
+    deletes: names.some((name) => name.startsWith('delete') || name === 'force' || name === 'remove-source-files'),
   };
 }
 

@@ -21,8 +21,8 @@ const COMMAND: Asked = {
   state: { variables: '[]', terminal: 'null' },
 };
 
-/** What names the action that people are asked about. */
-async function digestOf(asked: Asked): Promise<string> {
+/** What people are asked; undefined: nobody is. */
+async function questionOf(asked: Asked): Promise<Question | undefined> {
   const questions: Question[] = [];
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const approvals = {
@@ -53,8 +53,11 @@ async function digestOf(asked: Asked): Promise<string> {
     clock: systemClock,
   });
   await approval.ask(asked, new Promise(() => undefined), () => undefined).catch(() => undefined);
-  return questions[0]?.digest ?? '';
+  return questions[0];
 }
+
+/** What names the action that people are asked about. */
+const digestOf = async (asked: Asked): Promise<string> => (await questionOf(asked))?.digest ?? '';
 
 it.each<[string, Partial<Asked>]>([
   ['a shell', { unit: 'shell' }],
@@ -71,4 +74,16 @@ it.each<[string, Partial<Asked>]>([
 it('names the same alike, and asks nobody about what is too long to read', async () => {
   expect(await digestOf(COMMAND)).toBe(await digestOf({ ...COMMAND }));
   expect(await digestOf({ ...COMMAND, text: 'x'.repeat(200_000) })).toBe('');
+});
+
+it('says to people why it cannot be told what runs, however long the text', async () => {
+  const why = 'a shell would put something in place of $ or a backtick';
+  const unknown = { kind: 'unknown', code: 'Expansion', why } as const;
+  for (const object of ['rm $x', `rm $x ${'y'.repeat(2_000)}`]) {
+    const verdict = { ...COMMAND.verdict, effects: [{ ...exec, object }] };
+    const { sentence = '' } = (await questionOf({ ...COMMAND, verdict, text: object, unknown })) ?? {};
+    expect(sentence).toMatch(/^EXEC rm \$x/);
+    expect(sentence.endsWith(`: what it runs cannot be told, since ${why}`)).toBe(true);
+    expect(sentence.length).toBeLessThanOrEqual(512);
+  }
 });

@@ -3,9 +3,10 @@ import { type Access, describeEffect, type SealedAction, sealAction, type Verdic
 import type { Clock } from '../../platform.ts';
 import type { ActionRecords } from '../../session/action-records.ts';
 import type { HeldAction, Holds } from '../../session/holds.ts';
+import type { Unknown } from '../actions/index.ts';
 import { wholeText } from '../../session/whole-text.ts';
 import { approvalRecord, approvalRefusal } from '../../session/outcome.ts';
-import { refusalOf, type Refusal } from './texts.ts';
+import { refusalOf, type Refusal, untold } from './texts.ts';
 
 const MAX_EFFECTS = 64;
 const MAX_OBJECT = 400;
@@ -22,6 +23,10 @@ export interface Asked {
   readonly text: string;
   /** All that it depends on beside, and its exact bytes where the text does not tell them. */
   readonly state: Readonly<Record<string, string>>;
+  /** What people are told of what it would do, in place of looking. */
+  readonly why?: string | undefined;
+  /** Why it cannot be told what runs: people are told as well. */
+  readonly unknown?: Unknown | undefined;
   /** Whether people may say that the very same may run again. Default: true */
   readonly isRepeatable?: boolean;
 }
@@ -77,7 +82,8 @@ export class SshApproval {
     const held: HeldAction = {
       question: this.#question(asked),
       seal,
-      look: () => Promise.resolve({ preview: { why: 'what it would do is not tried before it runs' }, ...wholeText(shown) }),
+      look: () =>
+        Promise.resolve({ preview: { why: asked.why ?? 'what it would do is not tried before it runs' }, ...wholeText(shown) }),
       waiting: ({ name, timeoutMs }) =>
         onWaiting({ ...refusalOf(verdict), code: 'ApprovalPending', approval: { request: name, timeoutMs } }),
       gone,
@@ -119,10 +125,11 @@ export class SshApproval {
 
   #question(asked: Asked): HeldAction['question'] {
     const { session, access, onBehalfOf } = this.#o;
-    const { action, verdict, unit, isRepeatable = true } = asked;
+    const { action, verdict, unit, unknown, isRepeatable = true } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
     const shown = visible(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
+    const note = unknown === undefined ? '' : `: ${untold(unknown)}`;
     const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
     return {
       session,
@@ -130,7 +137,7 @@ export class SshApproval {
       resource: { namespace: resource.namespace, name: resource.name },
       protocol: 'ssh',
       asks: [...(verdict.asks ?? [])],
-      sentence: visible([...new Set(held)].join(', ') || unit, MAX_SENTENCE),
+      sentence: `${visible([...new Set(held)].join(', ') || unit, MAX_SENTENCE - note.length)}${note}`,
       effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: visible(effect.object, MAX_OBJECT) })),
       text: shown,
       textBytes: Buffer.byteLength(asked.text),

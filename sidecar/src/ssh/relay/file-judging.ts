@@ -19,6 +19,16 @@ export async function decide({ judge }: FileJudge, action: FileAction, onHeld: (
   }
 }
 
+/** Tells what became of what people approved: `why` it did not run, or else it was passed on. */
+export function tellEnd(decision: FileDecision, why?: string): void {
+  if (decision.verdict !== 'allow') return;
+  if (why === undefined) decision.ended?.('Ran', 'passed to the host');
+  else decision.ended?.('Failed', why);
+}
+
+export const GONE = 'the agent was gone; it did not run';
+export const MOVED = 'the path leads elsewhere by now; it did not run';
+
 /** What the agent is told of what cannot be judged; `reason` and `advice` are ours and hold nothing of what was asked. */
 export function unjudgedLine(reason: string, advice: string): string {
   return sshText({ code: 'NotAnalysable', unit: UNIT, reason, message: advice }).line;

@@ -14,20 +14,25 @@ export interface FileRecord {
   readonly digest?: string;
   /** `ok`, `denied`, `cut off` where the session ended first, or why it failed. */
   readonly outcome: string;
+  /** Names the records that hold its content; absent: none was kept. */
+  readonly file?: number;
+  /** More of its content went through than was kept. */
+  readonly truncated?: boolean;
 }
 
-/** A piece of a file's content, for recordings that keep content. */
-export interface FileContent {
-  readonly operation: 'read' | 'write';
-  readonly path: string;
-  readonly offset: bigint;
-  readonly data: Buffer;
+/** Keeps what goes through of one file. */
+export interface KeptFile {
+  readonly file: number;
+  /** `data` is a view: who keeps it copies it. */
+  keep(offset: bigint, data: Buffer): void;
+  /** No more comes. */
+  end(): void;
 }
 
-/** Keeps the first `bytes` of what goes through of each file. `data` is a view: who keeps it copies it. */
+/** Keeps the first `bytes` of what goes through of each file. */
 export interface FileCapture {
   readonly bytes: number;
-  readonly keep: (content: FileContent) => void;
+  readonly begin: () => KeptFile;
 }
 
 /** The content of one file in one direction, as it goes through. */
@@ -35,6 +40,8 @@ export class Transfer {
   readonly #operation: 'read' | 'write';
   readonly #path: string;
   readonly #capture: FileCapture | undefined;
+  #kept: KeptFile | undefined;
+  #isCut = false;
   #hash: Hash | undefined;
   #bytes = 0;
   #next = 0n;
@@ -86,6 +93,7 @@ export class Transfer {
   }
 
   record(outcome: string): FileRecord {
+    this.#kept?.end();
     const digest = this.#isInOrder && this.#isWhole && outcome === 'ok' ? this.#digest() : undefined;
     return {
       operation: this.#operation,
@@ -93,6 +101,8 @@ export class Transfer {
       bytes: this.#bytes,
       ...(digest !== undefined && { digest }),
       outcome,
+      ...(this.#kept !== undefined && { file: this.#kept.file }),
+      ...(this.#isCut && { truncated: true }),
     };
   }
 
@@ -101,8 +111,11 @@ export class Transfer {
   }
 
   #keep(offset: bigint, data: Buffer): void {
-    const room = (this.#capture?.bytes ?? 0) - this.#bytes;
-    if (room > 0 && data.length > 0)
-      this.#capture?.keep({ operation: this.#operation, path: this.#path, offset, data: data.subarray(0, room) });
+    if (this.#capture === undefined || data.length === 0) return;
+    const room = this.#capture.bytes - this.#bytes;
+    if (room < data.length) this.#isCut = true;
+    if (room <= 0) return;
+    this.#kept ??= this.#capture.begin();
+    this.#kept.keep(offset, data.subarray(0, room));
   }
 }

@@ -10,13 +10,14 @@ import { Reader, string, uint32 } from '../wire/data.ts';
 import { packet, TYPE } from '../wire/sftp.ts';
 import type { FileRecord } from './file-record.ts';
 import { SftpRelay } from './sftp.ts';
+import { standing } from './standing.ts';
 
 const policy = { namespace: 'agents', name: 'support-agent' };
 
 /** A rule about files: what it does, to which operations, on which paths. */
 export type FileRule = readonly [PolicyRule['effect'], NonNullable<SshSelector['files']>['operations'], readonly string[]];
 
-function accessOf(rules: readonly FileRule[]): Access {
+export function accessOf(rules: readonly FileRule[]): Access {
   return {
     resource: { namespace: 'data', name: 'files', generation: 1, protocol: 'ssh' },
     policies: [{ ...policy, generation: 1 }],
@@ -57,11 +58,25 @@ function accessOf(rules: readonly FileRule[]): Access {
 export function judgeBy(
   rules: readonly FileRule[],
   approve: (action: FileAction) => Promise<boolean> = () => Promise.resolve(false),
-): FileJudge & { readonly asked: FileAction[] } {
-  const access = accessOf(rules);
+): FileJudge & {
+  readonly asked: FileAction[];
+  readonly ends: [string, string][];
+  readonly change: (rules: readonly FileRule[]) => void;
+} {
+  let access = accessOf(rules);
   const asked: FileAction[] = [];
+  const ends: [string, string][] = [];
+  const ended = (state: string, result: string): void => void ends.push([state, result]);
   return {
     asked,
+    ends,
+    change: (others) => {
+      access = { ...accessOf(others), digest: `${access.digest}+` };
+    },
+    opened: (effects, wasApproved) => {
+      const stands = standing(() => access, { effects }, wasApproved);
+      return () => (stands() ? undefined : 'chaperone: the policy changed while it was open');
+    },
     preview: (effects) => judge(access, { effects }).verdict,
     judge: (action) => {
       asked.push(action);
@@ -69,7 +84,7 @@ export function judgeBy(
       if (verdict.verdict === 'allow') return { verdict: 'allow' };
       if (verdict.verdict === 'deny') return { verdict: 'deny', line: lineOf(verdict.code as AgentCode, verdict) };
       const outcome = approve(action).then<FileDecision>((isApproved) =>
-        isApproved ? { verdict: 'allow' } : { verdict: 'deny', line: lineOf('ApprovalDenied', verdict) },
+        isApproved ? { verdict: 'allow', ended } : { verdict: 'deny', line: lineOf('ApprovalDenied', verdict) },
       );
       return { verdict: 'held', line: lineOf('ApprovalPending', verdict), outcome };
     },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { addressOf } from './forward.ts';
 
-const address = (host: string): string | undefined => addressOf({ host, port: 443, originatorHost: '', originatorPort: 0 });
+const address = (host: string): string | undefined => addressOf({ host, port: 443 });
 
 describe('where an agent wants to be led', () => {
   it.each([
@@ -9,6 +9,7 @@ describe('where an agent wants to be led', () => {
     ['DB.internal.', 'db.internal:443'],
     ['10.0.4.17', '10.0.4.17:443'],
     ['2001:db8::5', '[2001:db8::5]:443'],
+    ['2001:DB8:0::5', '[2001:db8::5]:443'],
     ['x_1-a', 'x_1-a:443'],
   ])('is %s as rules name it', (host, named) => {
     expect(address(host)).toBe(named);
@@ -21,6 +22,8 @@ describe('where an agent wants to be led', () => {
     '127.1',
     '10.0.4.017',
     '::ffff:10.0.4.17',
+    '0:0:0:0:0:ffff:0a00:0411',
+    'fe80::1%eth0',
     '',
     '.',
     'a..b',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { judgeCertificate, parseCertificate } from '../wire/cert.ts';
-import { openHostKey } from './host-key.ts';
+import { openHostKey, publishAuthority } from './host-key.ts';
 
 describe('the key that agents meet', () => {
   let directory = '';
@@ -33,6 +33,20 @@ describe('the key that agents meet', () => {
     const use = { kind: 'host', authorities: [blobs[1] ?? Buffer.alloc(0)], nowMs: NOW } as const;
     expect(judgeCertificate(certificate, { ...use, principal: 'build.ci.svc' }).kind).toBe('accepted');
     expect(judgeCertificate(certificate, { ...use, principal: 'other' }).kind).toBe('refused');
+  });
+
+  it('is vouched for in a file that agents hold on to, through restarts and whatever was there', async () => {
+    const [path, key] = [join(directory, 'known_hosts'), await openHostKey(directory)];
+    await publishAuthority(path, key);
+    const first = await stat(path);
+    expect([await readFile(path, 'utf8'), first.mode & 0o777]).toEqual([key.authority(), 0o644]);
+    expect(key.knownHosts()).toContain(key.authority());
+    await publishAuthority(path, await openHostKey(directory));
+    expect(await stat(path)).toMatchObject({ ino: first.ino, mtimeMs: first.mtimeMs });
+    await writeFile(path, `${key.authority().slice(0, 20)}\n* ssh-ed25519 AAAA somebody else\n${'x'.repeat(1_000)}`);
+    await publishAuthority(path, key);
+    expect([await readFile(path, 'utf8'), (await stat(path)).ino]).toEqual([key.authority(), first.ino]);
+    await expect(publishAuthority(directory, key)).rejects.toThrow('EISDIR');
   });
 
   it('is not replaced when it cannot be read', async () => {

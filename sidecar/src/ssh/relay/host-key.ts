@@ -1,5 +1,5 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { issueCertificate, withCertificate } from '../wire/cert.ts';
 import { parsePublicKey, type Signer, signerOf } from '../wire/keys.ts';
@@ -39,15 +39,32 @@ export class HostKey {
     return [withCertificate(this.#host, certificate), this.#host];
   }
 
-  /**
-   * Lines for known_hosts (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"). They stand for every name: whatever a governed pod reaches by
-   * SSH, it reaches through us.
-   * @param pattern - of names, as such a file has them. Default: all
-   */
-  knownHosts(pattern = '*'): string {
-    const line = ({ blob }: Signer): string => `${pattern} ssh-ed25519 ${blob.toString('base64')} chaperone`;
-    return `${line(this.#host)}\n@cert-authority ${line(this.#authority)}\n`;
+  /** Lines for a known_hosts that is about us alone (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"): our key and {@link authority}. */
+  knownHosts(): string {
+    return `${lineOf(this.#host)}${this.authority()}`;
   }
+
+  /**
+   * The line for a known_hosts that all of a pod's clients read. It vouches for whatever name is ours, now or granted later, and
+   * says nothing of keys without a certificate: hosts that are reached through a host of ours stay their owners' to know.
+   */
+  authority(): string {
+    return `@cert-authority ${lineOf(this.#authority)}`;
+  }
+}
+
+const lineOf = ({ blob }: Signer): string => `* ssh-ed25519 ${blob.toString('base64')} chaperone\n`;
+
+/**
+ * Writes {@link HostKey.authority} where the pod's containers have it mounted. They hold on to the file itself, so it is changed
+ * in place and never replaced; what is right already is not touched, so that no client reads half a line.
+ */
+export async function publishAuthority(path: string, hostKey: HostKey): Promise<void> {
+  await using file = await open(path, 'a+', 0o644);
+  const line = hostKey.authority();
+  if ((await file.readFile('utf8')) === line) return;
+  await file.truncate();
+  await file.writeFile(line);
 }
 
 /**

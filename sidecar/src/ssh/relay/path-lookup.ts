@@ -1,3 +1,4 @@
+import { isResolved } from '../actions/files.ts';
 import { uint32 } from '../wire/data.ts';
 import { PacketStream, packet, SFTP_VERSION, STATUS, TYPE } from '../wire/sftp.ts';
 import { parseVersion } from '../wire/sftp-response.ts';
@@ -9,6 +10,17 @@ export interface Place {
   readonly path: string;
   /** false: there is no such directory, and the path is as it reads. */
   readonly canBe: boolean;
+}
+
+/** For servers that cannot be asked: a path is what it reads, links or not. */
+export function asWritten(text: string): Promise<Place | undefined> {
+  const path = trimmed(text);
+  return Promise.resolve(isResolved(path) ? { path, canBe: true } : undefined);
+}
+
+/** Without the slashes behind it. */
+export function trimmed(path: string): string {
+  return path.replace(/(?<=.)\/+$/, '');
 }
 
 /**

@@ -1,4 +1,5 @@
-import { type Action, type Access, judge } from '@chaperone/policy';
+import { sshTimeText } from '@chaperone/api';
+import { type Access, judge } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
 import type { Clock } from '../../platform.ts';
 import { RecordingError } from '../../recording/recorder.ts';
@@ -9,10 +10,12 @@ import type { OpenResult } from '../wire/channels.ts';
 import type { SshApproval } from './approval.ts';
 import { Credit } from './credit.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
-import { type Asking, readAsking } from './asking.ts';
+import { type Asking, readAsking, withTerminal } from './asking.ts';
 import { FileSession } from './file-session.ts';
 import type { Shown } from './shown.ts';
+import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
+import { SHELL_MS, watchTime } from './time-limit.ts';
 import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
@@ -41,6 +44,8 @@ export interface ProgramContext {
   /** What the host calls itself. */
   readonly hostIdent: () => string;
   readonly clock: Clock;
+  /** As of the session. */
+  readonly leftMs: () => number;
   /** Something that is not the agent's fault ended the session's right to go on. */
   readonly onFault: (error: unknown) => void;
   /** Resolves when the agent's connection is over. */
@@ -54,9 +59,12 @@ const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
 /** About a program that runs, and nobody's business but its own (RFC 4254, sections 6.7 and 6.9; OpenSSH's PROTOCOL, section 2.1). */
 const PASSED_ON: ReadonlySet<string> = new Set(['signal', 'window-change', 'eow@openssh.com', 'break']);
 const MAX_RESULT = 64;
+const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
 const RESIZE_MS = 100;
-/** As far as timers of this runtime count. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** What may be the beginning of a value waits for so long on a terminal, where somebody waits for it. */
+const QUIET_MS = 100;
+const CHANGED = 'the policy changed while it ran';
+const limit = (reason: string): Refusal => ({ code: 'LimitReached', reason });
 
 /**
  * One channel of an agent on which something runs, from its opening to its end. The agent is told at once that what it asked for
@@ -85,11 +93,17 @@ export class Program implements ChannelHandler {
   };
   /** Bytes that it gave, of all streams. */
   #printed = 0;
-  #stop: (reason: string) => void = () => undefined;
+  #stop: (refusal: Refusal) => void = () => undefined;
+  /** Nobody can judge it by its commands: it ends in time, and says so. */
+  #isShell = false;
+  #isReleasing = false;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
   /** Whether what was decided still holds; asked again at the last moment. */
   #mayRun: () => boolean = () => false;
+  /** The same, while it runs; and why it does not. */
+  #stands: () => boolean = () => false;
+  #fallen: () => Refusal = () => ({ code: 'ResourceNotReady', reason: CHANGED });
   #result: string | undefined;
   #onEnd: ((state: 'Ran' | 'Failed', result: string) => void) | undefined;
 
@@ -119,7 +133,9 @@ export class Program implements ChannelHandler {
     this.#c.onActivity();
     if (ASKING.has(name)) return this.#ask(readAsking(name, payload), reply);
     if (PASSED_ON.has(name)) return this.#pass(name, payload, reply);
-    reply?.(this.#prepare(name, payload));
+    // Clients send variables without asking whether they count.
+    const counts = this.#prepare(name, payload);
+    reply?.(counts);
   }
 
   onClose(): void {
@@ -134,6 +150,11 @@ export class Program implements ChannelHandler {
     if (this.#isGone) return;
     this.#agent.write(Buffer.from(`${line}\r\n`), 'stderr');
     this.#agent.close();
+  }
+
+  /** The policy may have changed, while nothing came that would be stopped by it. */
+  check(): void {
+    if (this.#isRunning && !this.#isStopped && !this.#stands()) this.#stop(this.#fallen());
   }
 
   /** What comes before a program. Returns whether it counts. */
@@ -180,18 +201,27 @@ export class Program implements ChannelHandler {
 
   async #run(asking: Asking): Promise<void> {
     const { records, approval, shown, access } = this.#c;
-    const action = this.#withTerminal(asking.action);
+    const action = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
+    this.#isShell = action.effects.some(({ kind }) => kind === 'shell');
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
-    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict), asking, number);
+    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict, asking.unknown), asking, number);
+    this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
+    this.#fallen = () => {
+      const now = shown.verdict(judge(access(), action));
+      if (now.verdict === 'deny') return { ...refusalOf(now), reason: CHANGED };
+      return { code: 'ResourceNotReady', reason: `${CHANGED}; ask again` };
+    };
     if (verdict.verdict === 'approve') {
       const asked = {
         action: number,
         unit: asking.unit,
         verdict,
         text: asking.send,
+        unknown: asking.unknown,
         state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
+        why: this.#isShell ? SHELL_WHY : undefined,
         isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
       };
       const answer = await approval.ask(asked, this.#gone.promise, (refusal) => this.#say(this.#line(refusal, asking, number)));
@@ -199,15 +229,10 @@ export class Program implements ChannelHandler {
       if (answer.kind === 'refused') return this.#refuse(answer.refusal, asking, number);
       this.#onEnd = answer.ended;
       this.#mayRun = answer.isCurrent;
-    } else this.#mayRun = () => judge(access(), action).verdict === 'allow';
+    } else this.#mayRun = this.#stands;
+    this.#streams = this.#streamsOf(asking, number);
     if (this.#isGone) return this.#finish({ error: { code: 'AgentClosed', message: 'the agent was gone; it did not run' } });
     return this.#start(asking, number);
-  }
-
-  /** A command with a terminal is as little to be seen through as a shell. */
-  #withTerminal(action: Action): Action {
-    if (this.#terminal === undefined) return action;
-    return { ...action, effects: [...action.effects, { verb: 'shell', object: '', via: 'direct', kind: 'shell' }] };
   }
 
   #state(): Record<string, string> {
@@ -219,23 +244,24 @@ export class Program implements ChannelHandler {
     };
   }
 
-  #start(asking: Asking, action: number): void {
+  #streamsOf(asking: Asking, action: number): Streams {
     const { access, clock, records } = this.#c;
-    const { recording } = access();
-    const masks = asking.isText ? maskedFinds(access()) : new Map();
-    this.#streams = new Streams({
+    return new Streams({
       action,
-      recording,
-      masks,
+      recording: access().recording,
+      masks: asking.isText ? maskedFinds(access()) : new Map(),
       terminal: this.#terminal,
       now: () => clock.monotonic(),
       note: (more) => records.note(more),
     });
+  }
+
+  #start(asking: Asking, action: number): void {
     const handler: ChannelHandler = {
       onData: (data, stream) => this.#fromServer(data, stream),
-      onEof: () => this.#serverEnded(),
+      onEof: () => this.#afterServer(() => this.#serverEnded()),
       onRequest: (request) => this.#serverSaid(request),
-      onClose: () => this.#serverClosed(),
+      onClose: () => this.#afterServer(() => this.#serverClosed()),
     };
     this.#c.openUpstream('session', Buffer.alloc(0), handler, (result) => this.#opened(result, asking, action));
   }
@@ -258,28 +284,42 @@ export class Program implements ChannelHandler {
 
   #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
-    this.#stop = (reason) => this.#overrun(reason, asking, action);
-    if (!asking.isSftp) this.#watchTime().catch((error: unknown) => this.#c.onFault(error));
+    this.#stop = (refusal) => this.#overrun(refusal, asking, action);
+    const { files: transfer } = asking;
     const agent = this.#agent;
-    if (asking.isSftp) this.#files = new FileSession({ context: this.#c, action, agent, server, gone: this.#gone.promise });
+    if (transfer === undefined) this.#watchTime(asking).catch((error: unknown) => this.#c.onFault(error));
+    else this.#files = new FileSession({ context: this.#c, action, transfer, agent, server, gone: this.#gone.promise });
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
   }
 
-  /** A policy may bound how long one command runs. */
-  async #watchTime(): Promise<void> {
-    const { statementDurationMs } = this.#c.access().limits;
-    if (statementDurationMs === undefined) return;
-    const late = this.#c.clock.after(Math.min(statementDurationMs, MAX_TIMER_MS)).then(() => true);
-    const isLate = await Promise.race([late, this.#gone.promise]);
-    if (isLate === true && this.#streams !== undefined) this.#stop(`it ran for longer than ${statementDurationMs} ms`);
+  /** A policy may bound how long a command runs, and always does for a shell, which is told so. */
+  async #watchTime({ unit }: Asking): Promise<void> {
+    const { access, clock, leftMs } = this.#c;
+    const { statementDurationMs, shellDurationMs } = access().limits;
+    const isShell = this.#isShell;
+    const own = isShell ? (shellDurationMs ?? SHELL_MS) : statementDurationMs;
+    if (own === undefined) return;
+    const what = unit === 'shell' && this.#terminal === undefined ? 'shell' : 'terminal';
+    const tell = (said: 'begins' | 'ends', endsAt: number): void =>
+      this.#say(
+        `${said === 'ends' && this.#terminal !== undefined ? '\r\n' : ''}${sshTimeText(said, what, endsAt, clock.now())}`,
+      );
+    const isLate = await watchTime({
+      ownMs: own,
+      leftMs: leftMs(),
+      clock,
+      gone: this.#gone.promise,
+      tell: isShell ? tell : undefined,
+    });
+    if (isLate && this.#streams !== undefined) this.#stop(limit(`it ran for longer than ${own} ms`));
   }
 
-  /** It went beyond a limit: what runs at the host loses its channel. */
-  #overrun(reason: string, asking: Asking, action: number): void {
+  /** It went beyond a limit, or is not permitted any more: what runs at the host loses its channel. */
+  #overrun(refusal: Refusal, asking: Asking, action: number): void {
     this.#stop = () => undefined;
-    this.#flush();
-    this.#refuse({ code: 'LimitReached', reason }, asking, action);
+    if (refusal.code === 'LimitReached') this.#flush();
+    this.#refuse(refusal, asking, action);
   }
 
   #endInput(): void {
@@ -288,6 +328,8 @@ export class Program implements ChannelHandler {
   }
 
   #toServer(data: Buffer): void {
+    if (this.#isStopped) return;
+    if (!this.#stands()) return this.#stop(this.#fallen());
     if (this.#files !== undefined) return this.#files.fromAgent(data);
     this.#streams?.input(data);
     const { agent } = this.#owed;
@@ -303,9 +345,11 @@ export class Program implements ChannelHandler {
     if (!this.#isRunning) return this.#upstream?.close();
     this.#printed += data.length;
     const { bytesPerStatement = Infinity } = this.#c.access().limits;
-    if (this.#printed > bytesPerStatement) return this.#stop(`it gave more than ${bytesPerStatement} bytes`);
+    if (this.#printed > bytesPerStatement) return this.#stop(limit(`it gave more than ${bytesPerStatement} bytes`));
+    if (!this.#stands()) return this.#stop(this.#fallen());
     if (this.#files !== undefined && stream === 'data') return this.#files.fromServer(data);
     const shown = this.#streams?.output(this.#nameOf(stream), data) ?? Buffer.alloc(0);
+    this.#releaseSoon();
     // What is held back is bounded, so the server may go on.
     const { server } = this.#owed;
     server.waits(shown.length);
@@ -314,9 +358,27 @@ export class Program implements ChannelHandler {
     return undefined;
   }
 
+  /** Whoever is at a terminal sees what they type, and its prompt: there values are found as far as they come at once. */
+  #releaseSoon(): void {
+    if (this.#terminal === undefined || this.#isReleasing || this.#streams?.isHeld('terminal') !== true) return;
+    this.#isReleasing = true;
+    this.#release().catch((error: unknown) => this.#c.onFault(error));
+  }
+
+  async #release(): Promise<void> {
+    await this.#c.clock.after(QUIET_MS);
+    this.#isReleasing = false;
+    if (!this.#isStopped) this.#flush();
+  }
+
   #nameOf(stream: Stream): 'stdout' | 'stderr' | 'terminal' {
     if (stream === 'stderr') return 'stderr';
     return this.#terminal === undefined ? 'stdout' : 'terminal';
+  }
+
+  #afterServer(then: () => void): void {
+    if (this.#files === undefined) then();
+    else this.#files.endOfServer(then);
   }
 
   #serverEnded(): void {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
+import { readExec } from '../actions/index.ts';
 import type { FileRecord } from './file-record.ts';
 import { type FileRule, judgeBy, SFTP_SERVER } from './files.test-support.ts';
 import { PathLookup } from './path-lookup.ts';
@@ -15,24 +16,25 @@ interface Setting {
   readonly cwd: string;
 }
 const { rules, records, cwd } = JSON.parse(process.env['BRIDGE'] ?? '{}') as Setting;
-const [program = '', ...args] = (process.argv.at(-1) ?? '').split(' ');
-const flags = args.filter((arg) => arg.startsWith('-'));
+const command = process.argv.at(-1) ?? '';
+const [program = '', ...args] = command.split(' ');
+const exec = readExec(Buffer.from(command));
+if (exec.kind !== 'transfer') throw new Error(`it is no copy: ${command}`);
+const { transfer } = exec;
 const server = spawn(program, args, { cwd, stdio: ['pipe', 'pipe', 'inherit'] });
 const sftp = spawn(SFTP_SERVER ?? '', [], { cwd, stdio: ['pipe', 'pipe', 'inherit'] });
 const lookup = new PathLookup((bytes) => void sftp.stdin.write(bytes), true);
 sftp.stdout.on('data', (chunk: Buffer) => lookup.fromServer(chunk));
 
 const relay = new ScpRelay({
-  direction: flags.includes('-t') ? 'upload' : 'download',
-  paths: args.filter((arg) => !arg.startsWith('-')),
-  isRecursive: flags.includes('-r'),
-  isDirectory: flags.includes('-d'),
+  transfer,
   judge: judgeBy(rules),
   resolve: (path) => lookup.resolve(path),
   toServer: (bytes) => void server.stdin.write(bytes),
   toAgent: (bytes) => void process.stdout.write(bytes),
   toStderr: (line) => void process.stderr.write(`${line}\n`),
   onRecord: (record: FileRecord) => appendFileSync(records, `${JSON.stringify(record)}\n`),
+  onServerEnd: () => server.stdin.end(),
   onEnd: (error) => {
     process.stderr.write(`${String(error)}\n`);
     process.exitCode = 1;
@@ -40,7 +42,7 @@ const relay = new ScpRelay({
   },
 });
 server.stdin.on('error', () => {});
-process.stdin.on('data', (chunk: Buffer) => relay.fromAgent(chunk)).on('end', () => server.stdin.end());
+process.stdin.on('data', (chunk: Buffer) => relay.fromAgent(chunk)).on('end', () => relay.endOfAgent());
 server.stdout.on('data', (chunk: Buffer) => relay.fromServer(chunk));
 server.on('close', (code) => {
   relay.close();

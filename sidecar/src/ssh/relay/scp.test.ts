@@ -9,7 +9,9 @@ import { describe, expect, it } from 'vitest';
 import { SshError } from '../wire/error.ts';
 import type { FileRecord } from './file-record.ts';
 import { type FileRule, judgeBy, SFTP_SERVER } from './files.test-support.ts';
-import { asWritten, ScpRelay } from './scp.ts';
+import { asWritten } from './path-lookup.ts';
+import { ScpRelay } from './scp.ts';
+import { Turns } from './turns.ts';
 
 const BRIDGE = join(import.meta.dirname, 'scp-bridge.test-support.ts');
 
@@ -81,32 +83,6 @@ const butSecret = (there: string): FileRule[] => [
 ];
 const sha256 = (text: string | Buffer): string => createHash('sha256').update(text).digest('hex');
 
-describe.skipIf(!SFTP_SERVER)('scp in its old mode gets through the machine what it gets without', () => {
-  it.each([
-    [['up', 'host:new']],
-    [['up', 'host:file']],
-    [['up', 'host:empty']],
-    [['up', 'host:empty/']],
-    [['up', 'host:']],
-    [['up', 'host:no/such/place']],
-    [['-p', 'up', 'host:new']],
-    [['-r', 'upload', 'host:']],
-    [['-r', '-p', 'upload', 'host:new']],
-    [['up', 'upload/sub/leaf', 'host:empty']],
-    [['host:file', 'got']],
-    [['-p', 'host:file', 'host:nil', 'host:big', '.']],
-    [['-r', 'host:tree', '.']],
-    [['-r', 'host:tree/', 'got']],
-    [['host:nothing', 'host:file', '.']],
-    [['host:tree', '.']],
-    [['host:file', 'no/such/place']],
-  ])('scp %j', async (args) => {
-    const [{ records: _, ...direct }, { records, ...through }] = await Promise.all([scp(args), scp(args, everything)]);
-    expect(through).toEqual(direct);
-    if (direct.code === 0) expect(records.filter(({ bytes }) => bytes !== undefined).every(({ digest }) => digest)).toBe(true);
-  });
-});
-
 describe.skipIf(!SFTP_SERVER)('what a rule denies', () => {
   it('stays behind in a download, is said, and the rest comes', async () => {
     const { code, stderr, tree, records } = await scp(['-p', '-r', 'host:tree', '.'], butSecret);
@@ -150,16 +126,13 @@ describe.skipIf(!SFTP_SERVER)('what a rule denies', () => {
 function played(
   direction: 'upload' | 'download',
   paths: string[],
-  options: Partial<ConstructorParameters<typeof ScpRelay>[0]> = {},
+  { isRecursive = true, ...options }: Partial<ConstructorParameters<typeof ScpRelay>[0]> & { isRecursive?: boolean } = {},
 ) {
   const sent = { server: '', agent: '' };
   const ends: unknown[] = [];
   const records: FileRecord[] = [];
   const relay = new ScpRelay({
-    direction,
-    paths,
-    isRecursive: true,
-    isDirectory: false,
+    transfer: { kind: 'transfer', protocol: 'scp', direction, paths, recursive: isRecursive, deletes: false },
     judge: judgeBy([['Allow', ['read', 'write', 'list'], ['/ok/**']]]),
     resolve: asWritten,
     toServer: (bytes) => {
@@ -170,6 +143,7 @@ function played(
     },
     toStderr: () => {},
     onRecord: (record) => void records.push(record),
+    onServerEnd: () => void ends.push('server'),
     onEnd: (error) => void ends.push(error),
     ...options,
   });
@@ -282,4 +256,69 @@ it('waits for people as long as it takes, and for nothing once the channel is go
   resolve(true);
   await turn();
   expect([waits?.sent.server, gone?.sent.server]).toEqual(['C0644 1 x\n', '']);
+});
+
+it('passes what came without waiting for answers, and then the end of it', async () => {
+  const copy = played('upload', ['/ok/d/']);
+  copy.relay.fromServer(Buffer.from('\0'));
+  copy.relay.fromAgent(Buffer.from('C0644 1 x\ny\0'));
+  copy.relay.endOfAgent();
+  expect([copy.sent.server, copy.ends]).toEqual(['', []]);
+  await turn();
+  copy.relay.fromServer(Buffer.from('\0'));
+  expect([copy.sent.server, copy.ends]).toEqual(['C0644 1 x\ny\0', ['server']]);
+});
+
+it('begins nothing that was approved after the agent had gone', async () => {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const copy = played('upload', ['/ok/d/'], { judge: judgeBy([['RequireApproval', ['write'], ['/ok/**']]], () => promise) });
+  await talk(copy, false, '\0', 'C0644 1 x\n');
+  copy.relay.endOfAgent();
+  expect(copy.ends).toEqual(['server']);
+  resolve(true);
+  await turn();
+  expect([copy.sent.server, copy.ends]).toEqual(['', ['server']]);
+});
+
+/** Whether somebody who changes links would have to wait. */
+async function isTaken(turns: Turns): Promise<boolean> {
+  let hasTurn = false;
+  const take = async (): Promise<void> => {
+    const end = await turns.take(true);
+    hasTurn = true;
+    end();
+  };
+  void take();
+  await turn();
+  return !hasTurn;
+}
+
+describe('while a server opens a file', () => {
+  it.each<['upload' | 'download', string[], string[], boolean]>([
+    ['upload', ['/ok/d/'], ['\0'], false],
+    ['upload', ['/ok/d/'], ['\0', 'C0644 1 x\n'], true],
+    ['upload', ['/ok/d/'], ['\0', 'C0644 1 x\n', '\0'], false],
+    ['upload', ['/ok/d/'], ['\0', 'T1 0 1 0\n', '', 'C0644 1 x\n', '\0'], true],
+    ['upload', ['/no/d/'], ['\0', 'C0644 1 x\n'], false],
+    ['download', ['/ok/x'], [], false],
+    ['download', ['/ok/x'], ['\0'], true],
+    ['download', ['/ok/x'], ['\0', 'T1 0 1 0\n'], true],
+    ['download', ['/ok/x'], ['\0', 'C0644 1 x\n'], false],
+    ['download', ['/ok/x'], ['\0', 'C0644 1 x\n', '\0', 'y\0', '\0'], true],
+    ['download', ['/no/x'], ['\0'], false],
+  ])('of %s %j no links change: after %j it is %s', async (direction, paths, said, expected) => {
+    const turns = new Turns();
+    const copy = played(direction, paths, { turns });
+    await talk(copy, direction === 'download', ...said);
+    expect(await isTaken(turns)).toBe(expected);
+    copy.relay.close();
+    expect(await isTaken(turns)).toBe(false);
+  });
+});
+
+it('tells no more of a path that the agent may not know of than that it may not', async () => {
+  const copy = played('download', ['/no/x']);
+  await talk(copy, true, '\0', '\x01scp: /no/x: No such file or directory\n');
+  expect(copy.sent).toEqual({ server: '', agent: expect.stringContaining('\x01scp: chaperone: READ on /no/x is not covered') });
+  expect([copy.ends, copy.records]).toEqual([['server'], [{ operation: 'read', path: '/no/x', outcome: 'denied' }]]);
 });

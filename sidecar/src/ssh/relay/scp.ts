@@ -1,23 +1,19 @@
 import { visible } from '@chaperone/api';
-import { type FileDecision, type FileJudge, type FileVerb, fileEffect, isResolved, joinPath } from '../actions/files.ts';
+import type { Transfer } from '../actions/index.ts';
+import { type FileDecision, type FileJudge, type FileVerb, fileEffect, joinPath, mayTellOf } from '../actions/files.ts';
 import { SshError } from '../wire/error.ts';
 import { MAX_LINE_BYTES, parseScpLine, SCP_OK, type ScpLine, ScpStream, scpWarning } from '../wire/scp.ts';
-import { decide, movedLine, unjudgedLine } from './file-judging.ts';
-import { type FileCapture, type FileRecord, Transfer } from './file-record.ts';
-import type { Place } from './path-lookup.ts';
+import { decide, MOVED, movedLine, tellEnd, unjudgedLine } from './file-judging.ts';
+import { type FileCapture, type FileRecord, Transfer as Content } from './file-record.ts';
+import { asWritten, type Place, trimmed } from './path-lookup.ts';
+import { Turns } from './turns.ts';
 
 /** Directories within directories. */
 const MAX_DEPTH = 128;
 
 export interface ScpOptions {
-  /** `upload`: the server runs `scp -t`; `download`: `scp -f`. */
-  readonly direction: 'upload' | 'download';
-  /** As the command names them: one of an upload. */
-  readonly paths: readonly string[];
-  /** With `-r`. */
-  readonly isRecursive: boolean;
-  /** With `-d`: the target of an upload is a directory. */
-  readonly isDirectory: boolean;
+  /** What the server's scp was started with. */
+  readonly transfer: Transfer;
   readonly judge: FileJudge;
   /** Where a path leads on the server; undefined: nobody can say, and it is refused. */
   readonly resolve: (path: string) => Promise<Place | undefined>;
@@ -26,15 +22,13 @@ export interface ScpOptions {
   /** One line for the agent's standard error, without its end. */
   readonly toStderr: (line: string) => void;
   readonly onRecord: (record: FileRecord) => void;
+  /** The agent sends no more, and all that it sent has passed, but for what waits for people: that never passes. */
+  readonly onServerEnd: () => void;
   /** A side broke the protocol, or we did: the channel has to be closed. Called once; nothing comes after it. */
   readonly onEnd: (error: unknown) => void;
+  /** One for all sessions that an agent has with a server, so that none changes links under another one's feet. */
+  readonly turns?: Turns;
   readonly capture?: FileCapture;
-}
-
-/** For servers that cannot be asked: a path is what it reads, links or not. */
-export function asWritten(text: string): Promise<Place | undefined> {
-  const path = trimmed(text);
-  return Promise.resolve(isResolved(path) ? { path, canBe: true } : undefined);
 }
 
 type Entry = Extract<ScpLine, { kind: 'file' | 'directory' }>;
@@ -50,7 +44,7 @@ interface Found {
   readonly paths: readonly string[];
   readonly canBe: boolean;
 }
-type Phase = 'begin' | 'line' | 'judging' | 'times' | 'entry' | 'data' | 'status' | 'file' | 'up' | 'over';
+type Phase = 'begin' | 'line' | 'judging' | 'turn' | 'times' | 'entry' | 'data' | 'status' | 'file' | 'up' | 'over';
 
 type Denial = Extract<FileDecision, { verdict: 'deny' }>;
 
@@ -68,6 +62,7 @@ const SPEAKS: Readonly<Record<Phase, 'source' | 'sink' | undefined>> = {
   begin: 'sink',
   line: 'source',
   judging: undefined,
+  turn: undefined,
   times: 'sink',
   entry: 'sink',
   data: 'source',
@@ -79,11 +74,15 @@ const SPEAKS: Readonly<Record<Phase, 'source' | 'sink' | undefined>> = {
 
 /**
  * Stands between the two ends of a copy by scp's old protocol, on the bytes of one channel. The line of a file or directory passes when
- * its path was judged; of what is refused both ends hear as of a file that failed, and go on. It owns no socket and no clock: whoever
- * feeds it stops feeding a side while what it sends to the other one waits.
+ * its path was judged; of what is refused both ends hear as of a file that failed, and go on. While a server opens a file on its own,
+ * no other session of the agent changes links: an upload has its turn from the question where a path leads until the server took the
+ * line, a download from what lets the server go on until its line is judged. It owns no socket and no clock: whoever feeds it stops
+ * feeding a side while what it sends to the other one waits.
  */
 export class ScpRelay {
   readonly #options: ScpOptions;
+  /** The server runs `scp -t`; else `scp -f`. */
+  readonly #isUpload: boolean;
   readonly #source = new ScpStream();
   readonly #sink = new ScpStream();
   #phase: Phase = 'begin';
@@ -92,36 +91,59 @@ export class ScpRelay {
   #entry: Offer | undefined;
   /** Where the directories that were entered may be, the innermost last. */
   readonly #directories: (readonly string[])[] = [];
-  #transfer: Transfer | undefined;
+  #content: Content | undefined;
   #left = 0;
   #isSourceOk = true;
+  readonly #turns: Turns;
+  #endTurn: () => void = () => {};
+  #isHeld = false;
+  /** Until it is known whether the first words of the server may pass. */
+  #beginning: Promise<void> | undefined;
+  #agentEnded = false;
+  #serverEnded = false;
 
   constructor(options: ScpOptions) {
     this.#options = options;
+    this.#isUpload = options.transfer.direction === 'upload';
+    this.#turns = options.turns ?? new Turns();
   }
 
   fromAgent(chunk: Buffer): void {
-    this.#receive(this.#options.direction === 'upload' ? this.#source : this.#sink, chunk);
+    this.#receive(this.#isUpload ? this.#source : this.#sink, chunk);
   }
 
   fromServer(chunk: Buffer): void {
-    this.#receive(this.#options.direction === 'upload' ? this.#sink : this.#source, chunk);
+    this.#receive(this.#isUpload ? this.#sink : this.#source, chunk);
+  }
+
+  /** The agent sends no more. */
+  endOfAgent(): void {
+    this.#agentEnded = true;
+    this.#settle();
+  }
+
+  /** Calls `then` once all that the server said has passed, as far as it may: one that fails says so and ends. */
+  endOfServer(then: () => void): void {
+    if (this.#beginning === undefined) return then();
+    void this.#beginning.then(then);
+    return undefined;
   }
 
   /** The channel is gone; a file on its way is recorded as cut off. */
   close(): void {
     this.#phase = 'over';
-    if (this.#transfer) this.#options.onRecord(this.#transfer.record('cut off'));
-    this.#transfer = undefined;
+    this.#endTurn();
+    if (this.#content) this.#options.onRecord(this.#content.record('cut off'));
+    this.#content = undefined;
   }
 
   #toSource(bytes: Buffer): void {
-    if (this.#options.direction === 'upload') this.#options.toAgent(bytes);
+    if (this.#isUpload) this.#options.toAgent(bytes);
     else this.#options.toServer(bytes);
   }
 
   #toSink(bytes: Buffer): void {
-    if (this.#options.direction === 'upload') this.#options.toServer(bytes);
+    if (this.#isUpload) this.#options.toServer(bytes);
     else this.#options.toAgent(bytes);
   }
 
@@ -139,6 +161,24 @@ export class ScpRelay {
     } catch (error) {
       this.#end(error);
     }
+    this.#settle();
+  }
+
+  #settle(): void {
+    const isReading = (this.#phase === 'judging' && !this.#isHeld) || this.#phase === 'turn';
+    if (!this.#agentEnded || isReading || this.#serverEnded) return;
+    this.#serverEnded = true;
+    this.#options.onServerEnd();
+  }
+
+  async #takeTurn(): Promise<void> {
+    this.#endTurn();
+    this.#endTurn = await this.#turns.take(this.#isUpload);
+    if (this.#isOver()) this.#endTurn();
+  }
+
+  #isOver(): boolean {
+    return this.#phase === 'over';
   }
 
   #end(error: unknown): void {
@@ -178,6 +218,7 @@ export class ScpRelay {
         return true;
       case 'up':
         if (this.#directories.pop() === undefined) throw new SshError('scp leaves a directory that it did not enter');
+        this.#endTurn();
         this.#toSink(bytes);
         this.#phase = 'up';
         return true;
@@ -188,7 +229,8 @@ export class ScpRelay {
   }
 
   #enter(entry: Entry, line: Buffer): void {
-    if (entry.kind === 'directory' && !this.#options.isRecursive) throw new SshError('a directory of scp that nobody asked for');
+    if (entry.kind === 'directory' && !this.#options.transfer.recursive)
+      throw new SshError('a directory of scp that nobody asked for');
     if (this.#directories.length >= MAX_DEPTH) throw new SshError('directories of scp are too deep');
     this.#phase = 'judging';
     const names = this.#placesOf(entry.name);
@@ -197,13 +239,13 @@ export class ScpRelay {
 
   /** Every path that the entry may have: whether the target of an upload is a directory, the server alone knows. */
   #placesOf(name: string): string[] {
-    const { direction, paths, isDirectory } = this.#options;
+    const { paths, isIntoDirectory } = this.#options.transfer;
     const within = this.#directories.at(-1);
     if (within) return within.map((directory) => joinPath(directory, name));
-    if (direction === 'upload') {
+    if (this.#isUpload) {
       const [target = ''] = paths;
       const joined = joinPath(trimmed(target), name);
-      return isDirectory || DIRECTORY.test(target) ? [joined] : [target, joined];
+      return isIntoDirectory === true || DIRECTORY.test(target) ? [joined] : [target, joined];
     }
     const asked = paths.map(trimmed).filter((path) => path.slice(path.lastIndexOf('/') + 1) === name);
     if (asked.length === 0) throw new SshError('a file of scp that nobody asked for');
@@ -211,11 +253,12 @@ export class ScpRelay {
   }
 
   async #offer(entry: Entry, line: Buffer, names: readonly string[]): Promise<void> {
+    if (this.#isUpload) await this.#takeTurn();
     const found = await this.#resolve(names);
     const verb = this.#verbOf(entry);
     const operation = entry.kind === 'directory' && verb === 'write' ? 'mkdir' : verb;
     const decision = found ? await this.#decide(operation, verb, found, names) : UNKNOWN;
-    if (this.#phase !== 'judging') return;
+    if (this.#isOver()) return this.#settle();
     const path = found?.paths[0] ?? names[0] ?? '';
     if (decision.verdict === 'allow') this.#accept({ entry, line, places: found?.names ?? [] }, path);
     else {
@@ -228,9 +271,10 @@ export class ScpRelay {
 
   #accept(offer: Offer, path: string): void {
     this.#entry = offer;
+    if (!this.#isUpload) this.#endTurn();
     if (offer.entry.kind === 'file') {
-      const operation = this.#options.direction === 'upload' ? 'write' : 'read';
-      this.#transfer = new Transfer(operation, path, false, this.#options.capture);
+      const operation = this.#isUpload ? 'write' : 'read';
+      this.#content = new Content(operation, path, false, this.#options.capture);
     }
     this.#toSink(this.#times ?? offer.line);
     this.#phase = this.#times ? 'times' : 'entry';
@@ -258,26 +302,96 @@ export class ScpRelay {
     let wasHeld = false;
     const decision = await decide(judge, { operation, effects }, (line) => {
       wasHeld = true;
+      this.#hold();
       toStderr(line);
     });
+    if (wasHeld) await this.#resume();
     if (decision.verdict === 'deny') return decision;
-    if (!canBe) return NOWHERE;
+    if (!canBe) {
+      tellEnd(decision, 'there is no such directory; it did not run');
+      return NOWHERE;
+    }
     if (!wasHeld) return decision;
     const now = await this.#resolve(names);
-    return now?.paths.join('\0') === paths.join('\0') ? decision : { verdict: 'deny', line: movedLine() };
+    const isStill = now?.paths.join('\0') === paths.join('\0');
+    tellEnd(decision, isStill ? undefined : MOVED);
+    return isStill ? decision : { verdict: 'deny', line: movedLine() };
   }
 
   #verbOf({ kind }: Entry): FileVerb {
-    if (this.#options.direction === 'upload') return 'write';
+    if (this.#isUpload) return 'write';
     return kind === 'file' ? 'read' : 'list';
   }
 
   #refuse(line: string): void {
     const warning = scpWarning(line);
     this.#times = undefined;
-    this.#toSource(warning);
-    if (this.#options.direction === 'download') this.#toSink(warning);
-    this.#phase = 'line';
+    if (!this.#isUpload) this.#toSink(warning);
+    this.#goOn(warning);
+  }
+
+  #hold(): void {
+    this.#isHeld = true;
+    this.#endTurn();
+    this.#settle();
+  }
+
+  /** Where the agent has gone meanwhile nothing more begins. */
+  async #resume(): Promise<void> {
+    this.#isHeld = false;
+    if (this.#agentEnded) this.close();
+    if (!this.#isOver()) await this.#takeTurn();
+  }
+
+  /** Lets the source go on to its next line. */
+  #goOn(answer: Buffer): void {
+    if (this.#isUpload) {
+      this.#endTurn();
+      this.#toSource(answer);
+      this.#phase = 'line';
+      return;
+    }
+    this.#phase = 'turn';
+    const start = (): void => {
+      if (this.#isOver()) return;
+      this.#toSource(answer);
+      this.#phase = 'line';
+      this.#go();
+    };
+    this.#takeTurn()
+      .then(start)
+      .catch((error: unknown) => this.#end(error));
+  }
+
+  /** What a server says to begin with, or of what it shall send, tells whether that is there. */
+  async #begin(bytes: Buffer): Promise<void> {
+    const { transfer, toAgent, onRecord } = this.#options;
+    const { paths, isIntoDirectory } = transfer;
+    const refused = !this.#isUpload || isIntoDirectory === true ? await this.#untold(paths) : undefined;
+    if (this.#isOver()) return;
+    if (refused === undefined) {
+      this.#goOn(bytes);
+      return this.#go();
+    }
+    onRecord({ operation: this.#isUpload ? 'write' : 'read', path: refused.path, outcome: 'denied' });
+    toAgent(scpWarning(refused.line));
+    this.close();
+    this.#agentEnded = true;
+    return this.#settle();
+  }
+
+  /** The first of the paths that the agent may not know of, and what it is told instead. */
+  async #untold(paths: readonly string[]): Promise<{ path: string; line: string } | undefined> {
+    const { judge, resolve } = this.#options;
+    const verb = this.#isUpload ? 'write' : 'read';
+    for (const name of paths) {
+      const path = ((await resolve(name)) ?? (await asWritten(name)))?.path;
+      if (path === undefined) return { path: name, line: UNKNOWN.line };
+      if (mayTellOf(judge, path)) continue;
+      const decision = await decide(judge, { operation: verb, effects: [fileEffect(verb, path)] }, () => {});
+      return { path, line: 'line' in decision ? decision.line : UNKNOWN.line };
+    }
+    return undefined;
   }
 
   #readAck(): boolean {
@@ -285,18 +399,28 @@ export class ScpRelay {
     if (!read) return false;
     const { ack, bytes } = read;
     const phase = this.#phase;
+    if (phase === 'begin') {
+      this.#phase = 'judging';
+      this.#beginning = this.#begin(bytes)
+        .catch((error: unknown) => this.#end(error))
+        .finally(() => (this.#beginning = undefined));
+      return false;
+    }
     if (phase === 'times' && ack === 'ok') {
       this.#times = undefined;
       this.#toSink(this.#takeEntry().line);
       this.#phase = 'entry';
       return true;
     }
-    this.#toSource(bytes);
-    this.#phase = 'line';
-    if (phase === 'file') this.#finish(ack === 'ok' && this.#isSourceOk ? 'ok' : 'failed');
-    else if (phase === 'times' || (phase === 'entry' && ack !== 'ok')) this.#finish('failed');
-    else if (phase === 'entry') this.#begin();
-    if (ack === 'fatal') this.close();
+    if (phase === 'entry' && ack === 'ok') this.#taken(bytes);
+    else {
+      this.#finish(phase === 'file' && ack === 'ok' && this.#isSourceOk ? 'ok' : 'failed');
+      if (ack !== 'fatal') this.#goOn(bytes);
+      else {
+        this.#toSource(bytes);
+        this.close();
+      }
+    }
     return true;
   }
 
@@ -306,12 +430,14 @@ export class ScpRelay {
   }
 
   /** The sink takes the entry. */
-  #begin(): void {
+  #taken(answer: Buffer): void {
     const { entry, places } = this.#takeEntry();
     if (entry.kind === 'directory') {
       this.#directories.push(places);
-      return;
+      return this.#goOn(answer);
     }
+    this.#endTurn();
+    this.#toSource(answer);
     this.#left = entry.size;
     this.#phase = entry.size > 0 ? 'data' : 'status';
   }
@@ -319,7 +445,7 @@ export class ScpRelay {
   #readData(): boolean {
     const data = this.#source.bytes(this.#left);
     if (data.length === 0) return false;
-    this.#transfer?.pass(BigInt(this.#transfer.bytes), data);
+    this.#content?.pass(BigInt(this.#content.bytes), data);
     this.#left -= data.length;
     this.#toSink(data);
     if (this.#left === 0) this.#phase = 'status';
@@ -328,14 +454,9 @@ export class ScpRelay {
 
   #finish(outcome: string): void {
     this.#times = undefined;
-    if (!this.#transfer) return;
-    this.#transfer.endsAt(BigInt(this.#transfer.bytes));
-    this.#options.onRecord(this.#transfer.record(outcome));
-    this.#transfer = undefined;
+    if (!this.#content) return;
+    this.#content.endsAt(BigInt(this.#content.bytes));
+    this.#options.onRecord(this.#content.record(outcome));
+    this.#content = undefined;
   }
-}
-
-/** Without the slashes behind it. */
-function trimmed(path: string): string {
-  return path.replace(/(?<=.)\/+$/, '');
 }

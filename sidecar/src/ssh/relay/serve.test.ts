@@ -186,6 +186,7 @@ describe('sessions of SSH', () => {
     holds,
     admit: () => true,
     onEnd: () => undefined,
+    leftMs: () => Infinity,
     hostKey,
     turns: new Turns(),
     reached: () => undefined,

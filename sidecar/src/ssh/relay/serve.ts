@@ -1,4 +1,5 @@
 import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
+import { resolveByLookup } from '../../capture/dial.ts';
 import { TokenError, type Verified } from '../../identity/index.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
 import { accessOf } from '../../session/access-of.ts';
@@ -15,6 +16,7 @@ import { SshApproval } from './approval.ts';
 import { type ForwardContext, serveForward } from './forward.ts';
 import type { HostKey } from './host-key.ts';
 import { Program } from './program.ts';
+import { isProtected } from './protected.ts';
 import { Shown } from './shown.ts';
 import { connect } from './socket.ts';
 import { textOf } from './texts.ts';
@@ -34,7 +36,16 @@ export interface SshContext extends SessionContext {
 
 /** What a connection takes while nothing goes through it: its socket's buffers, a packet that is not whole yet. */
 const CONNECTION_BYTES = 64 * 1024;
+/** Half of OpenSSH's LoginGraceTime: programs answer at once, and a person may have a token to find. */
+const LOGIN_MS = 60_000;
 const ANYTHING = ['none', 'publickey', 'password', 'keyboard-interactive'] as const;
+
+/** OpenSSH lets nobody type more, and no helper give more (readpass.c). */
+const CUT_BYTES = 1_023;
+const TOKEN = {
+  prompt: 'Token: ',
+  more: { bytes: CUT_BYTES, prompt: (from: number) => `Token from character ${from} on, if it goes on: ` },
+} as const;
 
 /** Whom an agent is let in as, and with what it may do. */
 interface Admitted {
@@ -88,6 +99,7 @@ class SshSession {
     const { socket, clock, hostKey, memory, resource, onEnd } = this.#c;
     const [certified, plain] = hostKey.signers(namesOf(resource(), this.#c.local), clock.now());
     if (certified === undefined || plain === undefined) throw new Error('there is no host key');
+    const demands = resource()?.access.identity !== undefined;
     this.#agent = connect(
       socket,
       {
@@ -96,8 +108,10 @@ class SshSession {
         algorithms: AGENT,
         hostKeys: [certified, plain],
         // Keys are no tokens, and each that a client offers would use up a try.
-        methods: resource()?.access.identity === undefined ? ANYTHING : ['none', 'password', 'keyboard-interactive'],
-        prompt: 'Token: ',
+        methods: demands ? ['none', 'password', 'keyboard-interactive'] : ANYTHING,
+        ...TOKEN,
+        ...(demands && { banner: `${this.#lineOf({ code: 'TokenRequired', reason: '' }).line}\n` }),
+        loginGraceMs: LOGIN_MS,
         onQuestion: (question) => this.#question(question),
         onAuthenticated: () => undefined,
         onOffer: (offer) => this.#offer(offer),
@@ -110,6 +124,9 @@ class SshSession {
     onEnd(
       (ending) => this.#end(ending),
       () => clock.monotonic() - this.#activeAt,
+      () => {
+        for (const program of this.#programs) program.check();
+      },
     );
     if (!hasRoom) this.#end({ code: 'TooManyConnections', reason: '' });
     await this.#over.promise;
@@ -184,10 +201,12 @@ class SshSession {
       hostIdent: () => this.#upstream?.ident ?? '',
       whyNot: () => this.#upstream?.error?.message,
       clock,
+      leftMs: this.#c.leftMs,
       gone: this.#over.promise,
       onFault: (error) => this.#fault(error),
       onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
-      isProtected: (host, port) => this.#isProtected(host, port),
+      isProtected: (address) =>
+        isProtected(address, { resources: this.#c.snapshot()?.resources ?? [], here: resource.upstream.host }, resolveByLookup),
     };
     return 'accept';
   }
@@ -195,11 +214,21 @@ class SshSession {
   async #verify({ identity }: Access, question: AuthQuestion): Promise<Verified | 'reject' | undefined> {
     if (identity === undefined) return undefined;
     if (question.method !== 'password' && question.method !== 'keyboard-interactive') return 'reject';
+    const { method, password } = question;
+    if (password === '') throw new Refused({ code: 'TokenRequired', reason: 'the password is empty' });
     try {
-      return await this.#c.verify(question.password, identity);
+      return await this.#c.verify(password, identity);
     } catch (error) {
-      if (error instanceof TokenError) return 'reject';
-      throw error;
+      if (!(error instanceof TokenError)) throw error;
+      this.#c.logger.warn('a token was not accepted', { code: error.code });
+      const isCut = method === 'password' && Buffer.byteLength(password) === CUT_BYTES;
+      throw new Refused({
+        // The issuer's fault, which no other token mends.
+        code: error.code === 'IssuerUnavailable' ? 'ResourceNotReady' : 'TokenRejected',
+        reason: isCut
+          ? `${error.message}; OpenSSH cuts it at ${CUT_BYTES} bytes, and by keyboard-interactive is asked for the rest`
+          : error.message,
+      });
     }
   }
 
@@ -233,15 +262,6 @@ class SshSession {
     return undefined;
   }
 
-  /** What agents reach by a proxy of ours is reached by no other way. */
-  #isProtected(host: string, port: number): boolean {
-    const name = host.toLowerCase().replace(/[.]$/, '');
-    return (this.#c.snapshot()?.resources ?? []).some(
-      ({ hosts, port: own, upstream }) =>
-        (own === port && hosts.includes(name)) || (upstream.port === port && upstream.host.toLowerCase() === name),
-    );
-  }
-
   #upstreamEnded(resource: GrantedResource, error: UpstreamError): void {
     if (this.#ended !== undefined) return;
     this.#c.reached(resource, error);
@@ -272,7 +292,7 @@ class SshSession {
     const access = this.#admitted?.resource.access ?? this.#c.resource()?.access;
     if (access === undefined || code === 'AgentClosed') return { line: `chaperone: ${reason} (${code})` };
     const reference = this.#admitted?.recorder.session ?? '';
-    return textOf(access, { code, ...(reason !== '' && { reason }) }, { unit: 'command', reference });
+    return textOf(access, { code, ...(reason !== '' && { reason }) }, { unit: 'command', reference, isOver: true });
   }
 
   async #close(): Promise<void> {

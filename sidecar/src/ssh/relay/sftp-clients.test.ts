@@ -182,39 +182,3 @@ ls`;
     expect(treeOf(through.there)).toEqual(treeOf(both.direct.there));
   });
 });
-
-describe.skipIf(!SFTP_SERVER)('scp in its SFTP mode', () => {
-  it.each<[string, (side: Side) => string[]]>([
-    ['uploads', () => ['up', 'host:uploaded']],
-    ['uploads into a directory', () => ['up', 'host:empty/']],
-    ['uploads over a file', () => ['up', 'host:big']],
-    ['uploads a tree', () => ['-r', 'upload', 'host:empty']],
-    ['downloads', () => ['host:file', 'got']],
-    ['downloads with its times', () => ['-p', 'host:file', 'got']],
-    ['downloads a tree', () => ['-r', 'host:tree', '.']],
-    ['downloads by a pattern', () => ['host:f*', '.']],
-    ['downloads from its home', ({ there }) => [`host:${there}/file`, 'got']],
-    ['fails as it would', () => ['host:nothing', '.']],
-  ])('%s', async (_, args) => {
-    await using both = await sides();
-    const one = async (side: Side, server: string): Promise<Run> => {
-      const ssh = join(side.root, 'ssh');
-      writeFileSync(ssh, `#!/bin/sh\ncd '${side.there}' && exec ${server}\n`, { mode: 0o755 });
-      const done = await run('scp', ['-S', ssh, ...args(side)], { cwd: side.here, env: bridgeOf(side) });
-      return { ...done, stderr: done.stderr.replaceAll(side.root, '$') };
-    };
-    const [direct, through] = await Promise.all([
-      one(both.direct, SFTP_SERVER ?? ''),
-      one(both.through, `'${process.execPath}' '${BRIDGE}'`),
-    ]);
-    expect(through).toEqual(direct);
-    expect(treeOf(both.through.there)).toEqual(treeOf(both.direct.there));
-    expect(treeOf(both.through.here)).toEqual(treeOf(both.direct.here));
-    if (through.code === 0)
-      expect(
-        recordsOf(both.through)
-          .filter(({ bytes }) => bytes)
-          .every(({ digest }) => digest),
-      ).toBe(true);
-  });
-});

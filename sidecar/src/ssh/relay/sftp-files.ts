@@ -3,10 +3,22 @@ import { FLAG } from '../wire/sftp.ts';
 import { MAX_HANDLES } from '../wire/sftp-response.ts';
 import { type FileCapture, type FileRecord, Transfer } from './file-record.ts';
 
+export interface OpenFileOptions {
+  /** Why it may not be used any more; asked before each use. */
+  readonly whyNot: () => string | undefined;
+  readonly capture?: FileCapture | undefined;
+  /** The attributes that people saw who approved that it is opened; undefined: nobody was asked. */
+  readonly approved?: string | undefined;
+}
+
 /** A file or directory that the agent has open. */
 export class OpenFile {
   readonly path: string;
   readonly isDirectory: boolean;
+  readonly whyNot: () => string | undefined;
+  /** It was refused once: records say that once. */
+  isRefused = false;
+  readonly approved: string | undefined;
   readonly reads: Transfer | undefined;
   readonly writes: Transfer | undefined;
   /** The server places what is written at the end, wherever the agent says. */
@@ -17,8 +29,15 @@ export class OpenFile {
    * @param verbs - what opening it was judged as
    * @param flags - of OPEN; undefined: a directory
    */
-  constructor(path: string, verbs: readonly FileVerb[], flags: number | undefined, capture?: FileCapture) {
+  constructor(
+    path: string,
+    verbs: readonly FileVerb[],
+    flags: number | undefined,
+    { whyNot, capture, approved }: OpenFileOptions,
+  ) {
     this.path = path;
+    this.whyNot = whyNot;
+    this.approved = approved;
     this.isDirectory = flags === undefined;
     const asked = flags ?? 0;
     const creates = FLAG.create | FLAG.exclusive;
@@ -26,6 +45,11 @@ export class OpenFile {
     this.reads = verbs.includes('read') ? new Transfer('read', path, false, capture) : undefined;
     this.writes = verbs.includes('write') ? new Transfer('write', path, wasEmpty, capture) : undefined;
     this.#appends = (asked & FLAG.append) !== 0;
+  }
+
+  /** What records call the use of it. */
+  get operation(): 'list' | 'read' | 'write' {
+    return this.isDirectory ? 'list' : this.writes ? 'write' : 'read';
   }
 
   written(offset: bigint, data: Buffer): void {

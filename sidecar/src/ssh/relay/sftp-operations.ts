@@ -15,7 +15,7 @@ import { SshError } from '../wire/error.ts';
 import { EXTENSIONS, type Numbered, STATUS, TYPE } from '../wire/sftp.ts';
 import type { PathKind, PathRequest } from '../wire/sftp-request.ts';
 import type { SftpResponse } from '../wire/sftp-response.ts';
-import { decide, movedLine, unjudgedLine } from './file-judging.ts';
+import { decide, GONE, MOVED, movedLine, tellEnd, unjudgedLine } from './file-judging.ts';
 import type { FileCapture, FileRecord } from './file-record.ts';
 import { OpenFile, type OpenFiles } from './sftp-files.ts';
 import { type Resolved, resolvedName, type SftpPaths } from './sftp-paths.ts';
@@ -113,10 +113,17 @@ export class SftpOperation {
       this.#endTurn();
       this.#desk.hold(line);
     });
-    if (wasHeld && !this.#desk.resume()) return;
+    if (wasHeld && !this.#desk.resume()) {
+      if (decision.verdict === 'allow') this.#record(plan.paths, GONE);
+      return tellEnd(decision, GONE);
+    }
     if (decision.verdict === 'deny') return this.#deny(plan.paths, decision.line);
-    if (wasHeld && !(await this.#isStill(plan))) return this.#deny(plan.paths, movedLine());
-    return this.#run(plan);
+    if (wasHeld && !(await this.#isStill(plan))) {
+      tellEnd(decision, MOVED);
+      return this.#deny(plan.paths, movedLine());
+    }
+    tellEnd(decision);
+    return this.#run(plan, wasHeld);
   }
 
   async #takeTurn(): Promise<void> {
@@ -143,7 +150,7 @@ export class SftpOperation {
     // What may not be read where it is must not become readable by being moved.
     if (RENAMES.has(this.#request.kind) && (isDirectory || this.#desk.judge.preview([fileEffect('read', to)]) !== 'deny'))
       effects.push(fileEffect('read', from, isDirectory));
-    return { operation: this.#operation.name, paths, effects };
+    return { operation: this.#operation.name, paths, effects, attributes: this.#request.attributes };
   }
 
   async #resolve(): Promise<{ paths: string[] } | Unresolved> {
@@ -220,7 +227,7 @@ export class SftpOperation {
     return text === '~' || text.startsWith('~/') ? this.#desk.paths.lexical(`.${text.slice(1)}`) : '';
   }
 
-  async #run({ paths }: Plan): Promise<void> {
+  async #run({ paths, effects }: Plan, wasApproved = false): Promise<void> {
     const { files, upstream, capture } = this.#desk;
     const [wireType, expected, ...fields] = this.#wire(paths.map((path, at) => this.#withSlash(path, at)));
     const opens = expected === 'handle';
@@ -229,7 +236,9 @@ export class SftpOperation {
     if (opens && answer.kind === 'handle') {
       const verbs = this.#operation.uses[0]?.verbs ?? [];
       const flags = this.#request.kind === 'open' ? this.#request.flags : undefined;
-      if (!files.add(answer.handle, new OpenFile(paths[0] ?? '', verbs, flags, capture)))
+      const whyNot = this.#desk.judge.opened(effects, wasApproved);
+      const approved = wasApproved ? this.#request.attributes : undefined;
+      if (!files.add(answer.handle, new OpenFile(paths[0] ?? '', verbs, flags, { whyNot, capture, approved })))
         throw new SshError('an SFTP server gave a handle that is in use');
     } else {
       if (opens) files.release();
@@ -255,7 +264,8 @@ export class SftpOperation {
 
   /** Lets the judge say why it is not permitted; nobody is asked to permit what the server cannot do. */
   async #denyUnasked(paths: readonly string[]): Promise<void> {
-    const action = { operation: this.#operation.name, effects: effectsOf(this.#operation, paths) };
+    const { attributes } = this.#request;
+    const action = { operation: this.#operation.name, effects: effectsOf(this.#operation, paths), attributes };
     const decision = await decide(this.#desk.judge, action, () => this.#endTurn());
     if (decision.verdict === 'deny') this.#deny(paths, decision.line);
     else this.#desk.fail(this.#request, STATUS.permissionDenied, 'Permission denied');

@@ -7,7 +7,7 @@ import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, it } from 'vitest';
 import { string, uint32, uint64 } from '../wire/data.ts';
 import { FLAG, STATUS, TYPE } from '../wire/sftp.ts';
-import type { FileContent } from './file-record.ts';
+import type { KeptFile } from './file-record.ts';
 import { type BridgeOptions, type FileRule, judgeBy, SFTP_SERVER } from './files.test-support.ts';
 import { MAX_REQUESTS } from './sftp.ts';
 import { NO_ATTRIBUTES, RawClient, type Reply } from './sftp-client.test-support.ts';
@@ -23,14 +23,16 @@ async function aSession(
   rules: (root: string) => FileRule[] = (root) => [['Allow', [...ALL], [`${root}/**`]]],
   options: Partial<BridgeOptions> = {},
   approve?: () => Promise<boolean>,
-): Promise<{ root: string; client: RawClient } & AsyncDisposable> {
+): Promise<{ root: string; client: RawClient; judge: ReturnType<typeof judgeBy> } & AsyncDisposable> {
   const directory = await temporaryDirectory('sftp-');
   const root = await realpath(directory.path);
   writeFileSync(join(root, 'file'), 'content');
   mkdirSync(join(root, 'empty'));
-  const client = new RawClient({ judge: judgeBy(rules(root), approve), cwd: root, ...options });
+  const judge = judgeBy(rules(root), approve);
+  const client = new RawClient({ judge, cwd: root, ...options });
   return {
     root,
+    judge,
     client,
     [Symbol.asyncDispose]: async () => {
       await client.end();
@@ -111,10 +113,75 @@ describe.skipIf(!SFTP_SERVER)('what a rule denies', () => {
   });
 
   it('does not end the session when the judge breaks', async () => {
-    const judge = { preview: () => 'allow' as const, judge: () => Promise.reject(new Error('broken')) };
+    const judge = {
+      preview: () => 'allow' as const,
+      judge: () => Promise.reject(new Error('broken')),
+      opened: () => () => undefined,
+    };
     await using session = await aSession(undefined, { judge });
     expect(await session.client.open('file', FLAG.read)).toMatchObject({ code: permissionDenied });
     expect(await session.client.request(TYPE.stat, string('file'))).toMatchObject({ type: TYPE.attrs });
+  });
+});
+
+/** A session with the file open to read and write, a directory to list, and a judge whose rules can be others. */
+async function anOpenFile(rules: FileRule[], approve?: () => Promise<boolean>) {
+  const judge = judgeBy(rules, approve);
+  const session = await aSession(undefined, { judge });
+  const { client } = session;
+  const file = await client.open('file', FLAG.read | FLAG.write);
+  const list = await client.request(TYPE.opendir, string('.'));
+  return { ...session, judge, file, list, [Symbol.asyncDispose]: () => session[Symbol.asyncDispose]() };
+}
+
+describe.skipIf(!SFTP_SERVER)('a policy that changes while files are open', () => {
+  it('refuses what is open on a path that rules do not allow any more, by every request but its closing', async () => {
+    await using session = await anOpenFile([['Allow', [...ALL], ['/**']]]);
+    const { client, judge, file, list } = session;
+    expect(await read(client, file, 0, 3)).toMatchObject({ text: 'con' });
+    judge.change([['Allow', ['write', 'list'], ['/**']]]);
+    const handle = string(file.text);
+    const refused = [
+      await read(client, file, 0, 3),
+      await write(client, file, 0, 'x'),
+      await client.request(TYPE.fstat, handle),
+      await client.request(TYPE.fsetstat, handle, NO_ATTRIBUTES),
+      await client.extended('fsync@openssh.com', handle),
+      await client.extended('copy-data', handle, uint64(0n), uint64(0n), handle, uint64(0n)),
+    ];
+    for (const { code, text } of refused)
+      expect([code, text]).toEqual([permissionDenied, expect.stringContaining('the policy changed')]);
+    expect((await client.request(TYPE.readdir, string(list.text))).type).toBe(TYPE.name);
+    expect(await close(client, file)).toMatchObject({ code: ok });
+    const { records } = client.bridged;
+    expect(records.filter(({ outcome }) => outcome === 'denied')).toMatchObject([{ operation: 'write' }]);
+    expect(records).toContainEqual(expect.objectContaining({ operation: 'read', bytes: 3, outcome: 'ok' }));
+    expect(readFileSync(join(session.root, 'file'), 'utf8')).toBe('content');
+  });
+
+  it('refuses to list and to copy into what it does not allow any more', async () => {
+    await using session = await anOpenFile([['Allow', [...ALL], ['/**']]]);
+    const { client, judge, file, list } = session;
+    const to = await client.open('new', CREATE);
+    judge.change([
+      ['Allow', ['read', 'write'], [join(session.root, 'file')]],
+      ['Allow', ['read'], ['/**']],
+    ]);
+    expect(await client.request(TYPE.readdir, string(list.text))).toMatchObject({ code: permissionDenied });
+    const copied = await client.extended('copy-data', string(file.text), uint64(0n), uint64(0n), string(to.text), uint64(0n));
+    expect([copied.code, (await read(client, file, 0, 3)).text]).toEqual([permissionDenied, 'con']);
+  });
+
+  it('leaves alone what people agreed to while it is a matter for people, and not what they were never asked', async () => {
+    const asked: FileRule[] = [['RequireApproval', [...ALL], ['/**']]];
+    await using approved = await anOpenFile(asked, () => Promise.resolve(true));
+    approved.judge.change([...asked, ['Allow', ['list'], ['/elsewhere']]]);
+    expect((await read(approved.client, approved.file, 0, 3)).text).toBe('con');
+    await using allowed = await anOpenFile([['Allow', [...ALL], ['/**']]]);
+    allowed.judge.change([...asked, ['Allow', [...ALL], ['/**']]]);
+    expect(await read(allowed.client, allowed.file, 0, 3)).toMatchObject({ code: permissionDenied });
+    allowed.judge.change([['Allow', [...ALL], ['/**']]]);
+    expect((await read(allowed.client, allowed.file, 0, 3)).text).toBe('con');
   });
 });
 
@@ -144,6 +211,7 @@ describe.skipIf(!SFTP_SERVER)('approval', () => {
     person.decide(isApproved);
     expect((await removed).code).toBe(isApproved ? ok : permissionDenied);
     expect(existsSync(join(root, 'file'))).toBe(!isApproved);
+    expect(session.judge.ends).toEqual(isApproved ? [['Ran', 'passed to the host']] : []);
   });
 
   it('is for the path that was shown: one that leads elsewhere by then does not run', async () => {
@@ -157,6 +225,7 @@ describe.skipIf(!SFTP_SERVER)('approval', () => {
     person.decide(true);
     expect(await opened).toMatchObject({ code: permissionDenied, text: expect.stringContaining('ApprovalVoided') as string });
     expect(readdirSync(join(root, 'other'))).toEqual([]);
+    expect(session.judge.ends).toEqual([['Failed', 'the path leads elsewhere by now; it did not run']]);
   });
 
   it('never runs what was asked by a client that has gone', async () => {
@@ -169,6 +238,28 @@ describe.skipIf(!SFTP_SERVER)('approval', () => {
     person.decide(true);
     await sleep(50);
     expect(existsSync(join(root, 'file'))).toBe(true);
+    const outcome = 'the agent was gone; it did not run';
+    expect(session.judge.ends).toEqual([['Failed', outcome]]);
+    expect(client.bridged.records).toEqual([{ operation: 'delete', path: `${root}/file`, outcome }]);
+  });
+
+  it('shows the attributes that are set, and of a file that was approved sets none by its handle unseen', async () => {
+    const person = aPerson();
+    await using session = await held(person);
+    const { client, judge, root } = session;
+    person.decide(true);
+    const attributes = Buffer.concat([uint32(12), uint32(0o104755), uint32(0), uint32(1_767_225_600)]);
+    const opened = await client.request(TYPE.open, string('empty/new'), uint32(CREATE), uint32(4), uint32(0o100640));
+    expect((await client.request(TYPE.fsetstat, string(opened.text), attributes)).code).toBe(ok);
+    expect((await client.request(TYPE.setstat, string('empty/new'), uint32(2), uint32(1_000), uint32(7))).code).toBe(
+      process.getuid?.() === 0 ? ok : permissionDenied,
+    );
+    expect(judge.asked.map(({ operation, attributes: shown }) => [operation, shown])).toEqual([
+      ['write', 'mode=0640'],
+      ['attributes', 'mode=4755 atime=1970-01-01T00:00:00Z mtime=2026-01-01T00:00:00Z'],
+      ['attributes', 'uid=1000 gid=7'],
+    ]);
+    expect(statSync(join(root, 'empty/new')).mode & 0o777).toBe(0o755);
   });
 
   it('is not asked for what the server cannot do', async () => {
@@ -333,14 +424,24 @@ describe.skipIf(!SFTP_SERVER)('a record of a file', () => {
 
   it('comes with the beginning of the content, where that is wanted', async () => {
     const kept: string[] = [];
-    const keep = ({ operation, offset, data }: FileContent): void => void kept.push(`${operation} ${offset} ${data.toString()}`);
-    await using session = await aSession(undefined, { capture: { bytes: 5, keep } });
+    let files = 0;
+    const begin = (): KeptFile => {
+      const file = files++;
+      return {
+        file,
+        keep: (offset, data) => void kept.push(`${file} ${offset} ${data.toString()}`),
+        end: () => void kept.push(`${file} ended`),
+      };
+    };
+    await using session = await aSession(undefined, { capture: { bytes: 5, begin } });
     const { client } = session;
     const opened = await client.open('file', FLAG.read);
     for (const at of [0, 3, 6]) await read(client, opened, at, 3);
     const written = await client.open('new', CREATE);
     await write(client, written, 0, 'written');
-    expect(kept).toEqual(['read 0 con', 'read 3 te', 'write 0 writt']);
+    await close(client, opened);
+    expect(kept).toEqual(['0 0 con', '0 3 te', '1 0 writt', '0 ended']);
+    expect(session.client.bridged.records).toMatchObject([{ operation: 'read', file: 0, truncated: true }]);
   });
 });
 
@@ -393,6 +494,7 @@ it.skipIf(!SFTP_SERVER)('one session does not change links under the feet of ano
     turns,
     judge: {
       preview: () => 'allow',
+      opened: () => () => undefined,
       judge: async ({ operation }) => {
         judged.push(operation);
         await promise;

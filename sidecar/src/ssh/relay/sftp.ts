@@ -4,7 +4,7 @@ import { SshError } from '../wire/error.ts';
 import { MAX_DATA_BYTES, type Numbered, PacketStream, packet, SFTP_VERSION, STATUS, status, TYPE } from '../wire/sftp.ts';
 import { type HandleRequest, parseRequest, type SftpRequest } from '../wire/sftp-request.ts';
 import { clampLimits, parseVersion, type SftpResponse } from '../wire/sftp-response.ts';
-import { decide } from './file-judging.ts';
+import { decide, GONE, tellEnd } from './file-judging.ts';
 import type { FileCapture, FileRecord } from './file-record.ts';
 import { type OpenFile, OpenFiles } from './sftp-files.ts';
 import { outcomeOf, type SftpDesk, SftpOperation } from './sftp-operations.ts';
@@ -189,6 +189,7 @@ export class SftpRelay {
   #serveHandle(request: HandleRequest): void {
     const file = this.#files.get(request.handle);
     if (!file) return this.#fail(request, STATUS.failure, 'The handle is not open');
+    if (request.kind !== 'close' && !this.#mayUse(request, file)) return undefined;
     switch (request.kind) {
       case 'read':
         return this.#read(request, file);
@@ -209,6 +210,16 @@ export class SftpRelay {
       case 'copy-data':
         return this.#copy(request, file);
     }
+  }
+
+  /** What was allowed when it was opened may not be any more. Closing it always is. */
+  #mayUse(request: Numbered, file: OpenFile): boolean {
+    const line = file.whyNot();
+    if (line === undefined) return true;
+    if (!file.isRefused) this.#options.onRecord({ operation: file.operation, path: file.path, outcome: 'denied' });
+    file.isRefused = true;
+    this.#deny(request, line);
+    return false;
   }
 
   #pass(
@@ -263,38 +274,48 @@ export class SftpRelay {
     });
   }
 
-  /** Servers let whoever reads a file change its attributes by the handle: that is writing. */
+  /** Servers let whoever reads a file change its attributes by the handle: that is writing. Who approved its content has not seen these. */
   #setAttributes(request: SetAttributes, file: OpenFile): void {
-    if (file.writes) this.#passAttributes(request, file);
+    if (file.writes && !isUnseen(request, file)) this.#passAttributes(request, file);
     else this.#judgeAttributes(request, file).catch((error: unknown) => this.#end(error));
   }
 
   async #judgeAttributes(request: SetAttributes, file: OpenFile): Promise<void> {
-    const action = { operation: 'attributes', effects: [fileEffect('write', file.path)] };
+    const { attributes } = request;
+    const action = { operation: 'attributes', effects: [fileEffect('write', file.path)], attributes };
     let wasHeld = false;
     const decision = await decide(this.#options.judge, action, (line) => {
       wasHeld = true;
       this.#hold(line);
     });
-    if (wasHeld && !this.#resume()) return;
+    if (wasHeld && !this.#resume()) {
+      if (decision.verdict === 'allow') this.#options.onRecord({ operation: 'attributes', path: file.path, outcome: GONE });
+      return tellEnd(decision, GONE);
+    }
     if (decision.verdict === 'deny') {
       this.#options.onRecord({ operation: 'attributes', path: file.path, outcome: 'denied' });
       this.#deny(request, decision.line);
-    } else if (this.#files.get(request.handle) !== file) this.#fail(request, STATUS.failure, 'The handle is not open');
-    else this.#passAttributes(request, file);
+    } else if (this.#files.get(request.handle) !== file) {
+      tellEnd(decision, 'the file was closed; it did not run');
+      this.#fail(request, STATUS.failure, 'The handle is not open');
+    } else {
+      tellEnd(decision);
+      this.#passAttributes(request, file);
+    }
   }
 
-  #passAttributes(request: SetAttributes, { writes, path }: OpenFile): void {
+  #passAttributes(request: SetAttributes, { writes, approved, path }: OpenFile): void {
     this.#pass(request, TYPE.fsetstat, 'status', (response) => {
       const outcome = outcomeOf(response);
-      if (!writes) this.#options.onRecord({ operation: 'attributes', path, outcome });
-      else if (request.size !== undefined && outcome === 'ok') writes.resized(request.size);
+      if (!writes || approved !== undefined) this.#options.onRecord({ operation: 'attributes', path, outcome });
+      if (writes && request.size !== undefined && outcome === 'ok') writes.resized(request.size);
     });
   }
 
   #copy(request: Extract<HandleRequest, { kind: 'copy-data' }>, from: OpenFile): void {
     const to = this.#files.get(request.to);
     if (!to) return this.#fail(request, STATUS.failure, 'The handle is not open');
+    if (!this.#mayUse(request, to)) return undefined;
     if (!from.reads || !to.writes) return this.#fail(request, STATUS.permissionDenied, 'A file was not opened for that');
     to.writes.spoil();
     this.#pass(request, TYPE.extended, 'status', (response) =>
@@ -369,6 +390,11 @@ const ANSWER_TYPE = {
   attrs: TYPE.attrs,
   extended: TYPE.extendedReply,
 } as const;
+
+/** Whether it sets what nobody saw who approved the file; its size is part of its content. */
+function isUnseen({ attributes, size }: SetAttributes, { approved }: OpenFile): boolean {
+  return approved !== undefined && attributes !== approved && attributes !== `size=${size}`;
+}
 
 /** Names of a directory lead nowhere else: a client may join them to a path of its own. */
 function checkNames(response: SftpResponse): void {

@@ -4,12 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { Streams, type StreamsOptions } from './streams.ts';
 
 const CARD = '4111 1111 1111 1111';
-function open(mods: Partial<StreamsOptions['recording']> = {}) {
+function open(mods: Partial<StreamsOptions['recording']> = {}, terminal?: StreamsOptions['terminal']) {
   const records: RecordBody[] = [];
   const streams = new Streams({
     action: 3,
     recording: { mode: 'durable', content: 'results', rows: 1_000, bytes: 1_000, retention: 'default', ...mods },
     masks: new Map([['credit-card', { kind: 'redact' }]]),
+    terminal,
     now: () => 5,
     note: (more) => void records.push(...more),
   });
@@ -67,5 +68,43 @@ describe('the streams of a program', () => {
     streams.input(Buffer.from(`${CARD.slice(4)}\n`));
     expect(streams.done({ tag: 'exit 0' })).toMatchObject({ bytes: 0, maskedValues: 0 });
     expect(recorded('stdin')).toBe('pay *****\n');
+  });
+
+  describe('with a terminal', () => {
+    const terminal = { columns: 80, rows: 24 };
+    const typing = (mods: Partial<StreamsOptions['recording']> = {}) => {
+      const { streams, records, recorded } = open(mods, terminal);
+      streams.output('terminal', Buffer.from('$ '));
+      streams.input(Buffer.from('pay 4111111111111111'));
+      streams.output('terminal', Buffer.from('pay 4111111111111111'));
+      streams.input(Buffer.from('\r'));
+      streams.output('terminal', Buffer.from('\r\n'));
+      streams.done({ tag: 'exit 0' });
+      return { recorded, lines: records.filter(({ type }) => type === 'line') };
+    };
+
+    it('are recorded without letters that were typed, and with lines that were entered, masked', () => {
+      const { recorded, lines } = typing();
+      expect([recorded('stdin'), recorded('terminal')]).toEqual([`${'•'.repeat(20)}\r`, '$ pay *****\r\n']);
+      expect(lines).toEqual([{ type: 'line', action: 3, text: '$ pay *****' }]);
+    });
+
+    it.each<[string, Partial<StreamsOptions['recording']>, string, number]>([
+      ['with letters where the policy says so, masked', { keys: 'typed' }, 'pay *****\r', 1],
+      ['by lines alone where it keeps commands', { content: 'commands' }, '', 1],
+      ['not at all where it keeps metadata', { content: 'metadata' }, '', 0],
+    ])('are recorded %s', (_, mods, stdin, count) => {
+      const { recorded, lines } = typing(mods);
+      expect([recorded('stdin'), lines.length]).toEqual([stdin, count]);
+    });
+
+    it('show a prompt that may be the beginning of a value to whoever waits for it', () => {
+      const { streams } = open({}, terminal);
+      expect(streams.output('terminal', Buffer.from('vm1$')).toString()).toBe('');
+      expect(streams.isHeld('terminal')).toBe(true);
+      expect(streams.ended('terminal').toString()).toBe('vm1$');
+      expect(streams.isHeld('terminal')).toBe(false);
+      expect(streams.output('terminal', Buffer.from('4111111111111111\n')).toString()).toBe('*****\n');
+    });
   });
 });

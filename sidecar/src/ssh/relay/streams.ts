@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { Detector } from '@chaperone/api';
-import { outputRecords, type RecordBody, type Stream } from '@chaperone/evidence';
+import { MAX_LINE, outputRecords, type RecordBody, type Stream } from '@chaperone/evidence';
 import type { Access } from '@chaperone/policy';
 import type { Mask } from '../../masking/strategies.ts';
-import { StreamMask } from '../../masking/stream.ts';
+import { maskedText, StreamMask } from '../../masking/stream.ts';
+import { EnteredLines } from './entered-lines.ts';
+import { TypedKeys } from './typed-keys.ts';
 
 export interface StreamsOptions {
   readonly action: number;
@@ -33,6 +35,9 @@ export class Streams {
   readonly #outputs = new Map<Output, StreamMask>();
   /** What an agent sends reaches the program as it is, and evidence masked. */
   readonly #input: StreamMask;
+  /** Where there is a terminal: which lines were entered, as far as its screen tells. */
+  readonly #lines: EnteredLines | undefined;
+  readonly #keys: TypedKeys | undefined;
   readonly #digest = createHash('sha256');
   readonly #since: number;
   /** Bytes that records may still hold. */
@@ -45,7 +50,14 @@ export class Streams {
     this.#since = options.now();
     this.#left = options.recording.content === 'results' ? options.recording.bytes : 0;
     this.#input = new StreamMask(options.masks);
-    if (options.terminal !== undefined) this.resized(options.terminal);
+    if (options.terminal === undefined) return;
+    const { recording, masks, action, note } = options;
+    if (recording.keys !== 'typed') this.#keys = new TypedKeys();
+    if (recording.content !== 'metadata')
+      this.#lines = new EnteredLines((text) =>
+        note([{ type: 'line', action, text: maskedText(text, masks).slice(0, MAX_LINE) }]),
+      );
+    this.resized(options.terminal);
   }
 
   resized({ columns, rows }: Size): void {
@@ -62,13 +74,19 @@ export class Streams {
     return this.#deliver(stream, this.#maskOf(stream).push(chunk));
   }
 
-  /** A stream has ended: what was held back of it. */
+  /** Whether some of it is held back. */
+  isHeld(stream: Output): boolean {
+    return this.#maskOf(stream).held > 0;
+  }
+
+  /** A stream has ended, or whoever looks at it waits: what was held back of it. */
   ended(stream: Output): Buffer {
     return this.#deliver(stream, this.#maskOf(stream).end());
   }
 
   input(chunk: Buffer): void {
-    if (this.#left > 0) this.#record('stdin', this.#input.push(chunk));
+    this.#lines?.typed(chunk);
+    if (this.#left > 0) this.#record('stdin', this.#input.push(this.#keys?.hidden(chunk) ?? chunk));
   }
 
   /** The record of its end, with how it ended: `exit 0`, `signal TERM`, or an error. */
@@ -99,6 +117,7 @@ export class Streams {
     if (bytes.length === 0) return NOTHING;
     this.#delivered += bytes.length;
     this.#digest.update(bytes);
+    if (stream === 'terminal') this.#lines?.shown(bytes);
     if (!this.#record(stream, bytes)) this.#isCut = true;
     return bytes;
   }

@@ -1,5 +1,6 @@
 import { type AgentCode, type ApprovalNews, type SshText, sshText, type Unit } from '@chaperone/api';
 import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
+import type { Unknown } from '../actions/index.ts';
 
 /** Why we did not do something. */
 export interface Refusal {
@@ -10,14 +11,30 @@ export interface Refusal {
   readonly approval?: ApprovalNews;
 }
 
-/** A refusal by a verdict, with the message of its rule. */
-export function refusalOf(verdict: Verdict): Refusal {
+/**
+ * A refusal by a verdict, with the message of its rule.
+ * @param unknown - why it could not be told what runs, where that may be all that stands in the way
+ */
+export function refusalOf(verdict: Verdict, unknown?: Unknown): Refusal {
   const code = verdict.code as AgentCode;
-  return { code, verdict, ...(code === 'NotAnalysable' && { reason: verdict.reason }) };
+  if (code === 'NotAnalysable') return { code, verdict, reason: verdict.reason };
+  return { code, verdict, ...(unknown !== undefined && { reason: untold(unknown) }) };
 }
 
-/** All that this proxy itself says to an agent of one session. `reference` names the record. */
-export function textOf(access: Access, refusal: Refusal, { unit, reference }: { unit: Unit; reference: string }): SshText {
+export function untold({ why }: Unknown): string {
+  return `what it runs cannot be told, since ${why}`;
+}
+
+export interface Said {
+  readonly unit: Unit;
+  /** Names the record. */
+  readonly reference: string;
+  /** The connection ends with it. Default: false */
+  readonly isOver?: boolean;
+}
+
+/** All that this proxy itself says to an agent of one session. */
+export function textOf(access: Access, refusal: Refusal, { unit, reference, isOver = false }: Said): SshText {
   const { code, reason, verdict, approval } = refusal;
   const effect = verdict?.effects.find((each) => each.verdict !== 'allow');
   const isFull = access.disclosure === 'full';
@@ -30,8 +47,9 @@ export function textOf(access: Access, refusal: Refusal, { unit, reference }: { 
     ...(reason !== undefined && { reason }),
     ...(verdict?.message !== undefined && { message: verdict.message }),
     ...(policy !== '' && { policy }),
-    reference,
-    allowedHere: isFull ? allowedHere(access) : [],
+    ...(reference !== '' && { reference }),
+    isOver,
+    allowedHere: isFull && !isOver ? allowedHere(access) : [],
     ...(approval !== undefined && { approval }),
   });
 }

@@ -29,6 +29,9 @@ import {
   ended,
 } from './auth.test-support.ts';
 
+/** A question of keyboard-interactive. */
+const prompted = (text: string): Buffer => cat(PROMPT.subarray(0, 17), string(text), boolean(false));
+
 /** Its last byte is another. */
 function damaged(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes);
@@ -47,6 +50,31 @@ describe('a server', () => {
     const sent: Buffer[] = [];
     const desk = new Desk(accept, { banner: 'one\ntwo\r\n', send: (payload) => sent.push(payload) });
     expect(sent).toEqual([cat(byte(6), string('ssh-userauth')), cat(byte(53), string('one\r\ntwo\r\n'), string(''))]);
+    expect(desk.questions).toEqual([]);
+  });
+
+  it('asks on for as long as a client cuts what it answers, and takes it for one', () => {
+    const more = { bytes: 4, prompt: (from: number) => `from ${from}: ` };
+    const desk = new Desk(accept, { more });
+    expect(desk.say(interactive(), response('abcd'), response('efgh'), response('ij'))).toEqual([
+      PROMPT,
+      prompted('from 5: '),
+      prompted('from 9: '),
+      SUCCESS,
+    ]);
+    expect(desk.questions).toMatchObject([{ method: 'keyboard-interactive', password: 'abcdefghij' }]);
+    const whole = new Desk(accept, { more });
+    whole.say(interactive(), response('abcd'), response(''));
+    expect(whole.questions).toMatchObject([{ password: 'abcd' }]);
+    const anew = new Desk(accept, { more });
+    anew.say(interactive(), response('abcd'), interactive(), response('x'));
+    expect(anew.questions).toMatchObject([{ password: 'x' }]);
+  });
+
+  it('takes no more than 16 KiB in all, however often it asks', () => {
+    const desk = new Desk(accept, { more: { bytes: 1_023, prompt: () => '' } });
+    const answers = Array.from({ length: 17 }, () => response('x'.repeat(1_023)));
+    expect(desk.say(interactive(), ...answers).at(-1)).toEqual(ALL);
     expect(desk.questions).toEqual([]);
   });
 

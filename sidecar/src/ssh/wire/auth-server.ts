@@ -32,6 +32,11 @@ export interface AuthServerOptions {
   readonly banner?: string;
   /** What the one question of keyboard-interactive says. */
   readonly prompt?: string;
+  /**
+   * What a further question says once an answer was as long as a client lets it be, in bytes: the answers are one password. Absent: one
+   * question it is.
+   */
+  readonly more?: { readonly bytes: number; readonly prompt: (from: number) => string };
   readonly send: (payload: Buffer) => void;
   readonly onQuestion: (question: AuthQuestion) => void;
   readonly onAuthenticated: (user: string) => void;
@@ -60,6 +65,8 @@ export class AuthServer {
   #questions = 0;
   #open: { readonly question: AuthQuestion; readonly accepted: Buffer } | undefined;
   #isPrompting = false;
+  /** Answers of keyboard-interactive that are the beginning of one. */
+  #begun = '';
   readonly #waiting: Buffer[] = [];
 
   constructor(options: AuthServerOptions) {
@@ -123,6 +130,7 @@ export class AuthServer {
   #receiveRequest(payload: Buffer, reader: Reader): void {
     // A new request gives up the one before it (RFC 4256, section 3.1).
     this.#isPrompting = false;
+    this.#begun = '';
     if (++this.#requests > MAX_REQUESTS) throw tooMany();
     const user = readUser(reader);
     if (reader.ascii() !== CONNECTION) throw new SshError('a service that is not there', DISCONNECT.serviceNotAvailable);
@@ -176,8 +184,12 @@ export class AuthServer {
     reader.string();
     reader.string();
     reader.end();
-    this.#isPrompting = true;
     const { prompt = 'Password: ' } = this.#options;
+    this.#inform(prompt);
+  }
+
+  #inform(prompt: string): void {
+    this.#isPrompting = true;
     const head = [byte(AUTH.infoRequest), string(''), string(''), string('')];
     this.#options.send(Buffer.concat([...head, uint32(1), string(prompt), boolean(false)]));
   }
@@ -185,9 +197,15 @@ export class AuthServer {
   #receiveResponse(reader: Reader): void {
     this.#isPrompting = false;
     if (reader.uint32() !== 1) throw new SshError('another number of answers than of questions');
-    const password = readPassword(reader);
+    const answer = readPassword(reader);
     reader.end();
-    if (password === undefined) return this.#reject('keyboard-interactive');
+    const password = answer === undefined ? undefined : this.#begun + answer;
+    if (password === undefined || Buffer.byteLength(password) > MAX_PASSWORD) return this.#reject('keyboard-interactive');
+    const { more } = this.#options;
+    if (more !== undefined && Buffer.byteLength(answer ?? '') === more.bytes) {
+      this.#begun = password;
+      return this.#inform(more.prompt(Buffer.byteLength(password) + 1));
+    }
     return this.#ask({ method: 'keyboard-interactive', password });
   }
 

@@ -35,12 +35,14 @@ interface Settings extends ConnectionEvents {
   readonly algorithms: AlgorithmSet;
   readonly ident?: string;
   readonly rekey?: Partial<RekeyLimits>;
+  /** From the first tick until somebody is in. Default: {@link LOGIN_GRACE_MS} */
+  readonly loginGraceMs?: number;
   /** How long the other side may be silent before it is asked whether it is there. */
   readonly keepAliveMs?: number;
 }
 
 /** We are the server. */
-export interface ServerSettings extends Settings, Pick<AuthServerOptions, 'methods' | 'banner' | 'prompt'> {
+export interface ServerSettings extends Settings, Pick<AuthServerOptions, 'methods' | 'banner' | 'prompt' | 'more'> {
   readonly role: 'server';
   readonly hostKeys: readonly [Signer, ...Signer[]];
   /** To be answered by {@link Connection.answer}, whenever. */
@@ -55,7 +57,7 @@ export interface ClientSettings extends Settings {
   readonly credentials: readonly AuthCredential[];
 }
 
-/** From the first tick until somebody is in: as OpenSSH's LoginGraceTime. */
+/** As OpenSSH's LoginGraceTime. */
 export const LOGIN_GRACE_MS = 120_000;
 export const KEEP_ALIVE_MS = 30_000;
 /** Questions that stay without any sign of life before the other side is taken for gone. */
@@ -142,7 +144,8 @@ export class Connection {
   tick(nowMs: number): void {
     this.#guard(() => {
       this.#bornMs ??= nowMs;
-      if (!this.#isAuthenticated && nowMs - this.#bornMs > LOGIN_GRACE_MS)
+      const { loginGraceMs = LOGIN_GRACE_MS } = this.#settings;
+      if (!this.#isAuthenticated && nowMs - this.#bornMs > loginGraceMs)
         throw new SshError('nobody was let in in time', DISCONNECT.noMoreAuthMethods);
       this.#transport.tick(nowMs);
       this.#keepAlive(nowMs);
@@ -196,12 +199,13 @@ export class Connection {
     const settings = this.#settings;
     const base = { sessionId: this.#transport.sessionId ?? NOTHING, send: (payload: Buffer) => this.#transport.send(payload) };
     if (settings.role === 'server') {
-      const { methods, banner, prompt } = settings;
+      const { methods, banner, prompt, more } = settings;
       this.#auth = new AuthServer({
         ...base,
         methods,
         ...(banner !== undefined && { banner }),
         ...(prompt !== undefined && { prompt }),
+        ...(more !== undefined && { more }),
         onQuestion: (question) => settings.onQuestion(question),
         onAuthenticated: (user) => this.#admit(user),
       });

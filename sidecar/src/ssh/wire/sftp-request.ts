@@ -24,12 +24,14 @@ export interface PathRequest extends Numbered {
   readonly tail: Buffer;
   /** Of OPEN; else 0. */
   readonly flags: number;
+  /** The attributes that it sets, as people read them; empty: none. */
+  readonly attributes: string;
 }
 
 /** About a file or directory that is open. */
 export type HandleRequest = Numbered & { readonly group: 'handle'; readonly handle: Buffer } & (
     | { readonly kind: (typeof HANDLE)[number] }
-    | { readonly kind: 'fsetstat'; readonly size: bigint | undefined }
+    | { readonly kind: 'fsetstat'; readonly size: bigint | undefined; readonly attributes: string }
     | { readonly kind: 'read'; readonly offset: bigint; readonly length: number }
     | { readonly kind: 'write'; readonly offset: bigint; readonly data: Buffer }
     | { readonly kind: 'copy-data'; readonly to: Buffer }
@@ -81,7 +83,9 @@ function parseFields(kind: string, numbered: Numbered, reader: Reader): SftpRequ
   if (isOneOf(PATH_AND_ATTRIBUTES, kind)) {
     const paths = [reader.string()];
     const tail = attributes(reader);
-    return tail ? aboutPaths(kind, numbered, reader, paths, tail) : { group: 'unsupported', ...numbered };
+    return tail
+      ? aboutPaths(kind, numbered, reader, paths, { tail: tail.bytes, attributes: tail.text })
+      : { group: 'unsupported', ...numbered };
   }
   return parseHandleFields(kind, numbered, reader);
 }
@@ -92,7 +96,8 @@ function parseOpen(numbered: Numbered, reader: Reader): SftpRequest {
   const attrs = attributes(reader);
   const asked = flags.readUInt32BE();
   if (!attrs || (asked & ~ALL_FLAGS) !== 0) return { group: 'unsupported', ...numbered };
-  return aboutPaths('open', numbered, reader, [path], Buffer.concat([flags, attrs]), asked);
+  const more = { tail: Buffer.concat([flags, attrs.bytes]), flags: asked, attributes: attrs.text };
+  return aboutPaths('open', numbered, reader, [path], more);
 }
 
 function parseHandleFields(kind: string, numbered: Numbered, reader: Reader): SftpRequest {
@@ -111,7 +116,7 @@ function parseHandleFields(kind: string, numbered: Numbered, reader: Reader): Sf
       const handle = reader.string();
       const read = readAttributes(reader);
       if (areExtended(read)) return { group: 'unsupported', ...numbered };
-      return aboutHandle(numbered, reader, { kind, handle, size: read.size });
+      return aboutHandle(numbered, reader, { kind, handle, size: read.size, attributes: read.text });
     }
     case 'copy-data': {
       const handle = reader.string();
@@ -130,11 +135,10 @@ function aboutPaths(
   numbered: Numbered,
   reader: Reader,
   paths: readonly Buffer[],
-  tail: Buffer = Buffer.alloc(0),
-  flags = 0,
+  more: Partial<Pick<PathRequest, 'tail' | 'flags' | 'attributes'>> = {},
 ): PathRequest {
   reader.end();
-  return { group: 'path', kind, ...numbered, paths, tail, flags };
+  return { group: 'path', kind, ...numbered, paths, tail: Buffer.alloc(0), flags: 0, attributes: '', ...more };
 }
 
 type WithoutNumber<T> = T extends unknown ? Omit<T, keyof Numbered | 'group'> : never;
@@ -144,13 +148,13 @@ function aboutHandle(numbered: Numbered, reader: Reader, fields: WithoutNumber<H
   return { group: 'handle', ...numbered, ...fields };
 }
 
-/** The bytes of ATTRS, copied; undefined where a field is of somebody's own kind. */
-function attributes(reader: Reader): Buffer | undefined {
+/** ATTRS, its bytes copied; undefined where a field is of somebody's own kind. */
+function attributes(reader: Reader): { readonly bytes: Buffer; readonly text: string } | undefined {
   const bytes = reader.rest();
   const inner = new Reader(bytes);
   const read = readAttributes(inner);
   inner.end();
-  return areExtended(read) ? undefined : Buffer.from(bytes);
+  return areExtended(read) ? undefined : { bytes: Buffer.from(bytes), text: read.text };
 }
 
 function isOneOf<K extends string>(kinds: readonly K[], kind: string): kind is K {

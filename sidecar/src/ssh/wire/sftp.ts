@@ -177,6 +177,8 @@ export interface Attributes {
   readonly size?: bigint;
   /** undefined: the server does not say. */
   readonly format?: 'directory' | 'link' | 'other';
+  /** All of them, as people read them: `size=0 uid=1 gid=1 mode=0644 atime=2026-01-01T00:00:00Z mtime=2026-01-01T00:00:00Z`; may be empty. */
+  readonly text: string;
 }
 
 /**
@@ -188,9 +190,9 @@ export function readAttributes(reader: Reader): Attributes {
   if ((flags & ~(ATTR.size | ATTR.owner | ATTR.permissions | ATTR.times | ATTR.extended)) !== 0)
     throw new SshError('attributes of SFTP with fields that are not known');
   const size = flags & ATTR.size ? reader.uint64() : undefined;
-  if (flags & ATTR.owner) reader.bytes(8);
+  const owner = flags & ATTR.owner ? `uid=${reader.uint32()} gid=${reader.uint32()}` : undefined;
   const permissions = flags & ATTR.permissions ? reader.uint32() : undefined;
-  if (flags & ATTR.times) reader.bytes(8);
+  const times = flags & ATTR.times ? `atime=${timeOf(reader.uint32())} mtime=${timeOf(reader.uint32())}` : undefined;
   if (flags & ATTR.extended) {
     for (let left = reader.uint32(); left > 0; left--) {
       reader.string();
@@ -201,11 +203,24 @@ export function readAttributes(reader: Reader): Attributes {
     flags,
     ...(size !== undefined && { size }),
     ...(permissions !== undefined && { format: formatOf(permissions) }),
+    text: [
+      size === undefined ? undefined : `size=${size}`,
+      owner,
+      permissions === undefined ? undefined : `mode=${(permissions & ~FORMAT.mask).toString(8).padStart(4, '0')}`,
+      times,
+    ]
+      .filter((part) => part !== undefined)
+      .join(' '),
   };
 }
 
 /** Whether they hold what is of a server's own kind. */
 export const areExtended = ({ flags }: Attributes): boolean => (flags & ATTR.extended) !== 0;
+
+/** Seconds since 1970, as people read them. */
+function timeOf(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
+}
 
 function formatOf(permissions: number): NonNullable<Attributes['format']> {
   const format = permissions & FORMAT.mask;

@@ -8,7 +8,7 @@ import { KEX, type KexName } from './kex.ts';
 import { SIGNATURE_ALGORITHMS, signerOf } from './keys.ts';
 import { End, HOST_KEY, nameOf, Pair, PROTECTIONS, type PairOptions, pieces, serverOptions } from './pair.test-support.ts';
 import { Rogue, STAGES } from './rogue.test-support.ts';
-import { EXCHANGE_MS, MAX_QUEUED, Transport } from './transport.ts';
+import { EARLY, EXCHANGE_MS, MAX_QUEUED, Transport } from './transport.ts';
 
 const FAST = { ...UPSTREAM_LEGACY, kex: ['curve25519-sha256'] } as const;
 const data = (text: string): Buffer => Buffer.concat([byte(94), Buffer.from(text)]);
@@ -191,6 +191,37 @@ describe('keys are exchanged anew', () => {
     expect(end.ended).toEqual([]);
     target.send(message);
     expect(end.ended).toMatchObject([{ error: { reason: DISCONNECT.byApplication } }]);
+  });
+});
+
+describe.each(['client', 'server'] as const)('a %s that asks for new keys all the time', (role) => {
+  /** How often it got them, where between two times `tick` passes for the other side, and so many bytes from it. */
+  const asked = (times: number, tick: number, bytes = 0): { got: number; ended: unknown } => {
+    const pair = new Pair({ algorithms: FAST, [role]: { rekey: { ms: 1 } } });
+    pair.authenticate();
+    const [rogue, target] = role === 'client' ? [pair.client, pair.server] : [pair.server, pair.client];
+    const [atRogue, atTarget] = role === 'client' ? [pair.atClient, pair.atServer] : [pair.atServer, pair.atClient];
+    for (let n = 0; n <= times && atTarget.ended.length === 0; n++) {
+      target.tick(n * tick);
+      for (let left = bytes; left > 0; left -= 32_000) rogue.send(data('x'.repeat(Math.min(left, 32_000))));
+      // The first tick begins its time, and so does each after new keys.
+      for (const ms of [0, 1]) rogue.tick(n * 2 + ms);
+      pair.pump();
+    }
+    return { got: atRogue.resumed, ended: atTarget.ended[0]?.error?.reason };
+  };
+
+  it('gets them so often in a row, and no more', () => {
+    expect(asked(EARLY.most + 5, 0)).toEqual({ got: EARLY.most, ended: DISCONNECT.keyExchangeFailed });
+  });
+
+  it('gets one more whenever some time has passed', () => {
+    expect(asked(EARLY.most + 5, EARLY.ms)).toEqual({ got: EARLY.most + 6, ended: undefined });
+    expect(asked(EARLY.most * 3, EARLY.ms / 2)).toMatchObject({ ended: DISCONNECT.keyExchangeFailed });
+  });
+
+  it('gets as many as there is traffic for', () => {
+    expect(asked(EARLY.most + 5, 0, EARLY.bytes)).toEqual({ got: EARLY.most + 6, ended: undefined });
   });
 });
 

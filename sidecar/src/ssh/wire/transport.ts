@@ -17,6 +17,12 @@ export interface RekeyLimits {
 /** RFC 4253, section 9: a gigabyte or an hour. RFC 4344, section 3.1: no later than 2^31 packets. */
 export const REKEY: RekeyLimits = { bytes: 2 ** 30, packets: 2 ** 31, ms: 3_600_000 };
 
+/**
+ * New keys that the other side asks for after less than `bytes` both ways are early; one is forgotten every `ms`, and more than `most`
+ * end the connection. An exchange costs about a millisecond, and RFC 4253, section 9, sets no least time between two of them.
+ */
+export const EARLY = { bytes: 64 * 1024, most: 64, ms: 10_000 };
+
 /** An exchange of keys may take no longer, from the first tick in it: as OpenSSH's LoginGraceTime. */
 export const EXCHANGE_MS = 120_000;
 
@@ -99,6 +105,8 @@ export class Transport {
   #authenticated = false;
   #exchangeSinceMs: number | undefined;
   #keysSinceMs: number | undefined;
+  #early = 0;
+  #earlySinceMs: number | undefined;
 
   /** Says who we are at once. @throws SshError where the options leave no way to prove who the server is */
   constructor(options: ServerOptions | ClientOptions) {
@@ -195,6 +203,7 @@ export class Transport {
         if (nowMs - this.#exchangeSinceMs > EXCHANGE_MS) throw new SshError('no keys in time', DISCONNECT.keyExchangeFailed);
       }
       this.#keysSinceMs ??= nowMs;
+      this.#forgetEarly(nowMs);
       this.#rekeyIfDue(nowMs);
     });
   }
@@ -260,7 +269,7 @@ export class Transport {
     if (isChatter(type)) return;
     if (isOfService(type)) return this.#deliver(type, payload);
     if (type === MESSAGE.extInfo) return this.#learn(payload, extInfo);
-    if (type === MESSAGE.kexInit && this.#authenticated) return this.#begin(payload);
+    if (type === MESSAGE.kexInit && this.#authenticated) return this.#beginAnew(payload);
     if (isOfExchange(type) || type === MESSAGE.pong) throw misplaced();
     if (type === MESSAGE.ping) return this.#answerPing(payload);
     this.unimplemented();
@@ -308,6 +317,21 @@ export class Transport {
     this.#busy = true;
     this.#transmit([exchange.init]);
     return exchange;
+  }
+
+  /** Where we have not asked for it ourselves it may be too often. */
+  #beginAnew(payload: Buffer): void {
+    const isEarly = this.#exchange === undefined && this.#reader.traffic.bytes + this.#writer.traffic.bytes < EARLY.bytes;
+    if (isEarly && ++this.#early > EARLY.most)
+      throw new SshError('new keys are asked for too often', DISCONNECT.keyExchangeFailed);
+    this.#begin(payload);
+  }
+
+  #forgetEarly(nowMs: number): void {
+    this.#earlySinceMs ??= nowMs;
+    const forgotten = Math.floor((nowMs - this.#earlySinceMs) / EARLY.ms);
+    this.#early = Math.max(0, this.#early - forgotten);
+    this.#earlySinceMs += forgotten * EARLY.ms;
   }
 
   #begin(payload: Buffer): void {

@@ -1,8 +1,17 @@
-import { type Finding, type Judge, OPTION, plainIf } from './finding.ts';
-import { parseArguments } from './options.ts';
+import { each, type Finding, type Judge, OPTION, plainIf } from './finding.ts';
+import { onlyWith, parseArguments } from './options.ts';
 
 /** Programs that move whole trees of files. What they write is where their words say. */
-export const ARCHIVES: Readonly<Record<string, Judge>> = { tar, bsdtar: tar, rsync };
+export const ARCHIVES: Readonly<Record<string, Judge>> = {
+  ...each('tar bsdtar', tar),
+  rsync,
+  // Not there: --strip-program, and -s, which runs it.
+  install: onlyWith({
+    flags: 'bcCdDpTv',
+    values: 'gmoSt',
+    long: 'compare directory group= mode= owner= preserve-timestamps suffix= target-directory= no-target-directory verbose backup[=]',
+  }),
+};
 
 /** A name with a colon would be on another host, over a shell of tar's own choice. */
 const LOCAL = /^[^:]*$/;

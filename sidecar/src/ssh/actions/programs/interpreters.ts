@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { each, type Finding, type Judge, OPTION, PLAIN, plainIf } from './finding.ts';
+import { each, type Finding, type Judge, OPTION, PLAIN, plainIf, runs } from './finding.ts';
 import { parseArguments } from './options.ts';
 
 /** A file with code, which the words name. What it holds is not seen; these are no files, but what somebody sends. */
@@ -16,8 +16,9 @@ const isFile = (word: string): boolean => {
  */
 export const INTERPRETERS: Readonly<Record<string, Judge>> = {
   ...each('sh bash dash ash ksh ksh93 mksh zsh yash posh rbash', shell),
-  ...each('csh tcsh fish pwsh elvish nu xonsh lksh rksh rzsh', () => OPTION),
-  ...each('su runuser', otherUser),
+  ...each('hush lash msh csh tcsh fish pwsh elvish nu xonsh lksh rksh rzsh', () => OPTION),
+  su: otherUser,
+  runuser: (args) => (/^(-u|--user)/.test(args[0] ?? '') ? asUser(args) : otherUser(args)),
   ...each('python pypy', python),
   perl: file('w', 'v', '--version'),
   ruby: file('w', 'v', '--version'),
@@ -29,7 +30,6 @@ export const INTERPRETERS: Readonly<Record<string, Judge>> = {
     () => OPTION,
   ),
   make,
-  gmake: make,
   npm,
 };
 
@@ -58,6 +58,13 @@ function otherUser(args: readonly string[]): Finding {
   const [text] = texts;
   if (found === undefined || text === undefined || texts.length > 1 || found.operands.length > 1) return OPTION;
   return { kind: 'script', text: text[1] };
+}
+
+/** `runuser -u USER -- WORDS…`. Without the dashes it would take options of the program for its own. */
+function asUser(args: readonly string[]): Finding {
+  const at = args.indexOf('--');
+  const found = parseArguments(args.slice(0, at), { flags: 'mp', values: 'ugG', long: 'user= group= supp-group=' });
+  return at < 0 || found?.operands.length !== 0 ? OPTION : runs(args.slice(at + 1));
 }
 
 function file(flags: string, version: string, longVersion: string): Judge {

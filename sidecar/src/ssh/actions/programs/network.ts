@@ -6,7 +6,7 @@ const WEB = /^https?:\/\//;
 
 /** Clients that fetch or ask something. No files are written; what a server is asked is not judged. */
 export const NETWORK: Readonly<Record<string, Judge>> = {
-  // Not there: -K and -q (configuration), -T, -o to a file, -O, -c, -x, and whatever writes on the way.
+  // Not there: -K and -q (configuration), -T, -F, -o to a file, -O, -c, -x, and whatever writes on the way.
   curl: onlyWith(
     {
       flags: 'sSfLIiGkv46N',
@@ -52,14 +52,28 @@ function isOutput(name: string): boolean {
 
 function isFetch({ options, operands }: Arguments): boolean {
   const addresses = [...operands, ...options.filter(([name]) => name === 'url').map(([, value]) => value)];
-  return (
-    addresses.every((address) => WEB.test(address)) &&
-    options.every(([name, value]) => {
-      if (name === 'o' || name === 'output') return NOWHERE.has(value);
+  return addresses.every((address) => WEB.test(address)) && options.every(([name, value]) => !isOfFile(name, value));
+}
+
+/** Whether a value is the name of a file that is sent or written. */
+function isOfFile(name: string, value: string): boolean {
+  switch (name) {
+    case 'o':
+    case 'output':
+      return !NOWHERE.has(value);
+    case 'w':
+    case 'write-out':
       // `%output{FILE}` writes.
-      return (name !== 'w' && name !== 'write-out') || (!value.startsWith('@') && !value.includes('%output'));
-    })
-  );
+      return value.startsWith('@') || value.includes('%output');
+    case 'b':
+    case 'cookie':
+      return !value.includes('=');
+    case 'data-urlencode':
+      // `name@FILE`, unless a `=` stands before.
+      return /^[^=]*@/.test(value);
+    default:
+      return /^(H|d|header|data|data-binary|json)$/.test(name) && value.startsWith('@') && value !== '@-';
+  }
 }
 
 function mysql(): Judge {

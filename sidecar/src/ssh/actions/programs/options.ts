@@ -1,4 +1,4 @@
-import { type Judge, plainIf } from './finding.ts';
+import { type Finding, type Judge, OPTION, plainIf, runs } from './finding.ts';
 
 /** Options of one program that neither run anything nor write where nobody expects it. What is not listed is not known. */
 export interface OptionTable {
@@ -51,6 +51,19 @@ export function onlyWith(table: OptionTable, harmless: (found: Arguments) => boo
   return (args) => {
     const found = parseArguments(args, table);
     return plainIf(found !== undefined && harmless(found));
+  };
+}
+
+/** What stands behind the options, and behind one word that matches `first` where that is given, is run. */
+export function behind(table: OptionTable, first?: RegExp): Judge {
+  return (args): Finding => {
+    const found = parseArguments(args, { ...table, inFront: true });
+    if (found === undefined) return OPTION;
+    const { operands } = found;
+    if (first !== undefined && !first.test(operands[0] ?? '')) return OPTION;
+    const command = first === undefined ? operands : operands.slice(1);
+    // sudo reads variables in front of a command; so do others, and no program has such a name.
+    return command[0]?.includes('=') ? OPTION : runs(command);
   };
 }
 

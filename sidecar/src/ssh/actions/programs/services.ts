@@ -66,5 +66,7 @@ export const SERVICES: Readonly<Record<string, Judge>> = {
       ),
     ),
   ),
+  // To read: the kernel can be told which program it runs.
+  sysctl: onlyWith({ flags: 'aenN', long: 'all names values' }, ({ operands }) => operands.every((name) => !name.includes('='))),
   service: (args) => plainIf(args.every((arg) => /^[\w][\w.@-]*$/.test(arg))),
 };

@@ -3,7 +3,7 @@ import { onlyWith, parseArguments } from './options.ts';
 
 /** Programs that find and change text. */
 export const TEXT: Readonly<Record<string, Judge>> = {
-  find: find,
+  find,
   sed,
   ...each('awk gawk mawk nawk original-awk', awk),
   sort: onlyWith({

@@ -1,5 +1,5 @@
-import { type Finding, type Judge, OPTION, PLAIN, runs } from './finding.ts';
-import { type OptionTable, parseArguments } from './options.ts';
+import { each, type Judge, OPTION, PLAIN, runs } from './finding.ts';
+import { behind, parseArguments } from './options.ts';
 
 /** Variables that change the form of what a program prints and nothing else. All others may name programs, libraries or code. */
 const HARMLESS_VARIABLE =
@@ -26,23 +26,13 @@ export const WRAPPERS: Readonly<Record<string, Judge>> = {
   timeout: behind({ flags: 'fpv', values: 'ks', long: 'foreground preserve-status verbose kill-after= signal=' }, DURATION),
   flock: behind({ flags: 'nsxueoF', values: 'wE', long: 'nonblock shared exclusive close no-fork wait=' }, /^[^-]/),
   sudo: behind({ flags: 'nHkS', values: 'ug', long: 'non-interactive set-home user= group=' }),
+  setpriv: behind({
+    long: `no-new-privs nnp ruid= euid= rgid= egid= reuid= regid= clear-groups keep-groups init-groups groups= inh-caps= ambient-caps=
+      bounding-set= pdeathsig= reset-env`,
+  }),
   doas: behind({ flags: 'n', values: 'u' }),
-  busybox: (args) => (/^[a-z[]/.test(args[0] ?? '') ? runs(args) : OPTION),
-  toybox: (args) => (/^[a-z[]/.test(args[0] ?? '') ? runs(args) : OPTION),
+  ...each('busybox toybox coreutils sbase-box', (args) => (/^[a-z[]/.test(args[0] ?? '') ? runs(args) : OPTION)),
   'ld.so': (args) => (/^[^-]/.test(args[0] ?? '') ? runs(args) : OPTION),
   // In zsh, bash and ksh a reserved word; behind another wrapper a program.
   time: behind({ flags: 'pv' }),
 };
-
-/** What stands behind the options, and behind one word that matches `first` where that is given, is run. */
-function behind(table: OptionTable, first?: RegExp): Judge {
-  return (args): Finding => {
-    const found = parseArguments(args, { ...table, inFront: true });
-    if (found === undefined) return OPTION;
-    const { operands } = found;
-    if (first !== undefined && !first.test(operands[0] ?? '')) return OPTION;
-    const command = first === undefined ? operands : operands.slice(1);
-    // sudo reads variables in front of a command; so do others, and no program has such a name.
-    return command[0]?.includes('=') ? OPTION : runs(command);
-  };
-}

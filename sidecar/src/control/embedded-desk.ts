@@ -45,7 +45,7 @@ const MAX_REQUESTS = 1000;
 const MAX_DECISIONS = 64;
 const CHECK_MS = 250;
 
-export interface DeskOptions {
+export interface EmbeddedDeskOptions {
   readonly snapshot: () => Snapshot | undefined;
   readonly clock: Clock;
 }
@@ -70,18 +70,19 @@ export class DecisionError extends Error {
 }
 
 /**
- * Where people are asked in embedded mode: what the operator does with objects of the cluster, in memory. Requests end with the
- * process, and so does everything that waits for them.
+ * Where people are asked in embedded mode, in memory: the operator's ApprovalDesk does it with objects of the cluster, which it reads and
+ * writes with others at once. What becomes of a request is decided by the same functions of `policy`. Requests end with the process, and
+ * so does everything that waits for them.
  */
-export class Desk implements Approvals {
-  readonly #o: DeskOptions;
+export class EmbeddedDesk implements Approvals {
+  readonly #o: EmbeddedDeskOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #limit = new AskLimit();
   readonly #listeners = new Set<(view: RequestView) => void>();
   readonly #watchers = new Set<(request: AccessRequest) => void>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(options: DeskOptions) {
+  constructor(options: EmbeddedDeskOptions) {
     this.#o = options;
     this.#timer = setInterval(() => this.review(), CHECK_MS).unref();
   }

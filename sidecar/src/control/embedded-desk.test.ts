@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../platform.ts';
-import { Desk } from './desk.ts';
+import { EmbeddedDesk } from './embedded-desk.ts';
 
 describe('an answer without a cluster', () => {
   it('is not taken for a signed one, whatever it says', () => {
-    const desk = new Desk({ snapshot: () => undefined, clock: systemClock });
+    const desk = new EmbeddedDesk({ snapshot: () => undefined, clock: systemClock });
     const attestation = {
       assurance: 'passkey',
       idToken: 'a.b.c',

@@ -1,0 +1,134 @@
+import type { KubernetesSelector, KubernetesVerb } from '@chaperone/api';
+import type { AccessRule } from './access.ts';
+import type { ApiObject, Effect } from './action.ts';
+import { MAX_GLOB_LENGTH, matchPathGlob, matchWord, parsePathGlob, parseSegment, type SegmentGlob } from './glob.ts';
+
+/** What is done by the Kubernetes API, as against SQL and SSH. */
+export type KubernetesEffect = Effect & { readonly kind: 'api-object' | 'api-path' };
+
+export function isOfKubernetes(effect: Effect): effect is KubernetesEffect {
+  return effect.kind === 'api-object' || effect.kind === 'api-path';
+}
+
+/**
+ * Patterns of resources, as kubectl writes them:
+ *
+ *     pods                      of the core group, and no subresource
+ *     pods/log, pods/*          that subresource, or any, and not the pods
+ *     deployments.apps/scale    of another group
+ *     *.apps, *.*.example.com   `*` stands for any characters of resource, group or subresource, also none: `*.*` is every group
+ *     **                        everything, subresources too
+ *
+ * RBAC's own `apps/deployments` is not written here: it could not be told from a resource with a subresource.
+ */
+export type ResourceGlob =
+  | 'everything'
+  | {
+      readonly resource: SegmentGlob;
+      readonly group: SegmentGlob;
+      readonly subresource: SegmentGlob;
+      readonly isSubresource: boolean;
+    };
+
+/** Reads a pattern; undefined when it is not one (a part is empty, `**` within it, too long). */
+export function parseResourceGlob(pattern: string): ResourceGlob | undefined {
+  if (pattern === '**') return 'everything';
+  if (pattern.length > MAX_GLOB_LENGTH || pattern.includes('**')) return undefined;
+  const [, resource, , group = '', , subresource = ''] = /^([^./]+)([.]([^/]+))?([/]([^/]+))?$/.exec(pattern) ?? [];
+  if (resource === undefined) return undefined;
+  return {
+    resource: parseSegment(resource),
+    group: parseSegment(group),
+    subresource: parseSegment(subresource),
+    isSubresource: subresource !== '',
+  };
+}
+
+export function matchResource(glob: ResourceGlob, { resource, group, subresource }: ApiObject): boolean {
+  if (glob === 'everything') return true;
+  if (glob.isSubresource !== (subresource !== '')) return false;
+  return matchWord(glob.resource, resource) && matchWord(glob.group, group) && matchWord(glob.subresource, subresource);
+}
+
+/** {@link covers} for the Kubernetes API. A rule without `kubernetes` lets nothing through. */
+export function kubernetesCovers({ kubernetes }: AccessRule, effect: KubernetesEffect): boolean {
+  if (kubernetes === undefined) return false;
+  if (effect.kind === 'api-path')
+    return (kubernetes.nonResourcePaths ?? []).some((pattern) => matchesPath(pattern, effect.object, false));
+  const { verbs, resources, namespaces, names } = kubernetes;
+  const { api } = effect;
+  return (
+    api !== undefined &&
+    verbs !== undefined &&
+    hasVerb(verbs, effect.verb) &&
+    (resources ?? []).some((pattern) => matchesResource(pattern, api, false)) &&
+    isNamed(namespaces, api.namespace, false) &&
+    isNamed(names, api.name, false)
+  );
+}
+
+/** {@link touches} for the Kubernetes API: a rule without `kubernetes` is about all of it, and what is not known may be anything. */
+export function kubernetesTouches({ kubernetes }: AccessRule, effect: KubernetesEffect): boolean {
+  if (kubernetes === undefined) return true;
+  const { verbs, resources, namespaces, names, nonResourcePaths } = kubernetes;
+  if (effect.kind === 'api-path') return (nonResourcePaths ?? []).some((pattern) => matchesPath(pattern, effect.object, true));
+  const isAboutObjects = [verbs, resources, namespaces, names].some((list) => list !== undefined);
+  if (!isAboutObjects) return false;
+  const { api } = effect;
+  if (api === undefined) return true;
+  if (verbs !== undefined && !hasVerb(verbs, effect.verb)) return false;
+  if (resources !== undefined && !resources.some((pattern) => matchesResource(pattern, api, true))) return false;
+  // What has a name and no namespace is in none.
+  const mayBeInAny = api.namespace === '' && api.name === '';
+  return isNamed(namespaces, api.namespace, mayBeInAny) && isNamed(names, api.name, true);
+}
+
+function hasVerb(verbs: readonly KubernetesVerb[], verb: string): boolean {
+  return verbs.some((each) => each === '*' || each === verb);
+}
+
+/** @param unknown - the answer where there is no name, and for a pattern that cannot be read */
+function isNamed(patterns: readonly string[] | undefined, name: string, unknown: boolean): boolean {
+  if (patterns === undefined) return true;
+  if (name === '') return unknown;
+  return patterns.some((pattern) => (isWordGlob(pattern) ? matchWord(parseSegment(pattern), name) : unknown));
+}
+
+function isWordGlob(pattern: string): boolean {
+  return pattern.length > 0 && pattern.length <= MAX_GLOB_LENGTH && !pattern.includes('**');
+}
+
+function matchesResource(pattern: string, api: ApiObject, unknown: boolean): boolean {
+  const glob = parseResourceGlob(pattern);
+  return glob === undefined ? unknown : matchResource(glob, api);
+}
+
+function matchesPath(pattern: string, path: string, unknown: boolean): boolean {
+  const glob = parsePathGlob(pattern);
+  return glob === undefined ? unknown : matchPathGlob(glob, path);
+}
+
+/** Verbs that a rule is about; paths are read. */
+export function kubernetesVerbs({ verbs = [], nonResourcePaths }: KubernetesSelector): KubernetesVerb[] {
+  return [...new Set([...verbs, ...(nonResourcePaths === undefined ? [] : (['get'] as const))])];
+}
+
+/** What a rule names for one verb, for people to read. */
+export function kubernetesObjects(
+  { verbs, resources = [], nonResourcePaths = [] }: KubernetesSelector,
+  verb: string,
+): readonly string[] {
+  const objects = verbs === undefined || hasVerb(verbs, verb) ? resources : [];
+  return [...objects, ...(verb === 'get' ? nonResourcePaths : [])];
+}
+
+/** Whether every pattern is one, and no list is empty. */
+export function isReadableKubernetes({ verbs, resources, namespaces, names, nonResourcePaths }: KubernetesSelector): boolean {
+  const lists = [verbs, resources, namespaces, names, nonResourcePaths];
+  return (
+    lists.every((list) => list?.length !== 0) &&
+    (resources ?? []).every((pattern) => parseResourceGlob(pattern) !== undefined) &&
+    [...(namespaces ?? []), ...(names ?? [])].every(isWordGlob) &&
+    (nonResourcePaths ?? []).every((pattern) => parsePathGlob(pattern) !== undefined)
+  );
+}

@@ -1,0 +1,39 @@
+import type { Action, ApiObject, Effect } from '@chaperone/policy';
+import type { Body } from './body.ts';
+import { isObject } from './json.ts';
+import type { PathRequest, ResourceRequest } from './request.ts';
+
+/** By these clients find what there is; the same for everybody (RBAC's own system:discovery), and no object of anybody. */
+const DISCOVERY = /^\/(api|apis|version|openapi\/v2|api\/[^/]+|apis\/[^/]+(\/[^/]+)?|openapi\/v3(\/.+)?)$/;
+
+/**
+ * The effects of a call, for the judge. Discovery has none, so that a right to anything is enough. Server-side apply makes what is not
+ * there, so that it is both: patch and create.
+ *
+ * @param body - tells the name of what is created
+ */
+export function apiAction(request: ResourceRequest | PathRequest, body: Body | undefined): Action {
+  if (request.kind === 'path')
+    return DISCOVERY.test(request.path)
+      ? { effects: [] }
+      : { effects: [{ verb: 'get', object: request.path, via: 'direct', kind: 'api-path' }] };
+  const { group, resource, subresource, namespace } = request;
+  const api: ApiObject = { group, resource, subresource, namespace, name: request.name || createdName(request, body) };
+  const verbs = request.body === 'apply-patch' ? ['patch', 'create'] : [request.verb];
+  return { effects: verbs.map((verb): Effect => ({ verb, object: objectText(api), via: 'direct', kind: 'api-object', api })) };
+}
+
+/** What the API server names it itself has no name yet. */
+function createdName({ verb, subresource }: ResourceRequest, body: Body | undefined): string {
+  if (verb !== 'create' || subresource !== '' || body?.kind !== 'object') return '';
+  const { metadata } = body.value;
+  const name = isObject(metadata) ? metadata['name'] : undefined;
+  return typeof name === 'string' ? name : '';
+}
+
+/** `deployments.apps/scale web in shop`. */
+export function objectText({ group, resource, subresource, namespace, name }: ApiObject): string {
+  const plural = `${resource}${group === '' ? '' : `.${group}`}${subresource === '' ? '' : `/${subresource}`}`;
+  const isItself = group === '' && resource === 'namespaces';
+  return [plural, name, ...(namespace === '' || isItself ? [] : ['in', namespace])].filter((word) => word !== '').join(' ');
+}

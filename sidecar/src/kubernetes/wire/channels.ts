@@ -1,0 +1,68 @@
+import { CLOSE, StreamError } from './error.ts';
+
+/** Sub-protocols of exec and attach over WebSockets, the best first; `base64` ones are of text, for clients that send nothing else. */
+export const CHANNEL_PROTOCOLS = [
+  'v5.channel.k8s.io',
+  'v4.channel.k8s.io',
+  'v4.base64.channel.k8s.io',
+  'channel.k8s.io',
+  'base64.channel.k8s.io',
+] as const;
+export type ChannelProtocol = (typeof CHANNEL_PROTOCOLS)[number];
+
+/** Streams of a process. `error` carries how it ended, since v4 as a Status in JSON, before that as text. */
+export const CHANNELS = ['stdin', 'stdout', 'stderr', 'error', 'resize'] as const;
+export type Channel = (typeof CHANNELS)[number];
+
+export type ChannelMessage =
+  | { readonly kind: 'data'; readonly channel: Channel; readonly data: Buffer }
+  /** Nothing more comes on the channel; v5 alone can say so. */
+  | { readonly kind: 'close'; readonly channel: Channel };
+
+const CLOSE_CHANNEL = 255;
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+/** Of those that a client offers the one to speak; undefined: none that is spoken here. Kubernetes takes its own order, not the client's. */
+export function chooseProtocol(offered: readonly string[]): ChannelProtocol | undefined {
+  return CHANNEL_PROTOCOLS.find((known) => offered.includes(known));
+}
+
+const isBase64 = (protocol: ChannelProtocol): boolean => protocol.includes('base64');
+
+/**
+ * Reads one message of a WebSocket: the channel in its first byte (a digit where it is of base64), then data. An empty message is
+ * nothing, as to the API server.
+ *
+ * @throws StreamError for the wrong type of message, an unknown channel, what is no base64, a close that v5 does not have
+ */
+export function decodeChannel(type: 'text' | 'binary', message: Buffer, protocol: ChannelProtocol): ChannelMessage | undefined {
+  if ((type === 'text') !== isBase64(protocol)) throw new StreamError('a message is of the wrong type', CLOSE.unsupported);
+  const [first] = message;
+  if (first === undefined) return undefined;
+  const rest = message.subarray(1);
+  if (first === CLOSE_CHANNEL && protocol === 'v5.channel.k8s.io') {
+    if (rest.length !== 1) throw new StreamError('a channel is closed that is not told');
+    return { kind: 'close', channel: channelOf(rest[0] as number) };
+  }
+  if (!isBase64(protocol)) return { kind: 'data', channel: channelOf(first), data: rest };
+  const text = rest.toString('latin1');
+  if (!BASE64.test(text)) throw new StreamError('a message is no base64');
+  return { kind: 'data', channel: channelOf(first - 0x30), data: Buffer.from(text, 'base64') };
+}
+
+/** @throws StreamError where the protocol cannot say it */
+export function encodeChannel(message: ChannelMessage, protocol: ChannelProtocol): { type: 'text' | 'binary'; data: Buffer } {
+  const number = CHANNELS.indexOf(message.channel);
+  if (message.kind === 'close') {
+    if (protocol !== 'v5.channel.k8s.io') throw new StreamError('the protocol cannot close a channel', CLOSE.internal);
+    return { type: 'binary', data: Buffer.from([CLOSE_CHANNEL, number]) };
+  }
+  if (isBase64(protocol)) return { type: 'text', data: Buffer.from(`${number}${message.data.toString('base64')}`) };
+  return { type: 'binary', data: Buffer.concat([Buffer.from([number]), message.data]) };
+}
+
+function channelOf(number: number): Channel {
+  const channel = CHANNELS[number];
+  if (channel === undefined) throw new StreamError('a message is on a channel that does not exist');
+  return channel;
+}

@@ -1,0 +1,12 @@
+export {
+  CHANNEL_PROTOCOLS,
+  type Channel,
+  type ChannelMessage,
+  type ChannelProtocol,
+  chooseProtocol,
+  decodeChannel,
+  encodeChannel,
+} from './channels.ts';
+export { CLOSE, type CloseCode, StreamError } from './error.ts';
+export { RESET, type SpdyFrame, type SpdyHeaders, SpdyReader, SpdyWriter } from './spdy.ts';
+export { acceptKey, closeData, encodeFrame, type Frame, OPCODE, type WebSocketEvent, WebSocketReader } from './websocket.ts';

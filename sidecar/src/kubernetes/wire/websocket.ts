@@ -1,0 +1,187 @@
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { CLOSE, type CloseCode, StreamError } from './error.ts';
+import { Pending } from './pending.ts';
+
+/** Who reads: a server gets masked frames, a client gets none (RFC 6455, section 5.1). */
+export type Role = 'server' | 'client';
+
+export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+export type Opcode = (typeof OPCODE)[keyof typeof OPCODE];
+const OPCODES: ReadonlySet<number> = new Set(Object.values(OPCODE));
+
+/**
+ * One frame, unmasked:
+ *
+ *     FIN RSV1-3 opcode(4) | MASK length(7) | [length 16 or 64] | [mask 32] | data
+ */
+export interface Frame {
+  readonly fin: boolean;
+  readonly opcode: Opcode;
+  readonly data: Buffer;
+}
+
+export type WebSocketEvent =
+  | { readonly kind: 'message'; readonly type: 'text' | 'binary'; readonly data: Buffer }
+  | { readonly kind: 'ping' | 'pong'; readonly data: Buffer }
+  /** Nothing comes behind it. Without a code the other side gave none. */
+  | { readonly kind: 'close'; readonly code?: number; readonly reason: string };
+
+/** Bytes of a message, all its fragments together. kubectl and kubelets send 32 KiB at most; servers of Go's read no more than 1 MiB by habit. */
+export const MAX_MESSAGE_BYTES = 2 ** 20;
+/** RFC 6455, section 5.5. */
+const MAX_CONTROL_BYTES = 125;
+/** Of one message. Empty ones cost nothing to send. */
+const MAX_FRAGMENTS = 1_024;
+
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+
+/** The answer to Sec-WebSocket-Key (section 4.2.2); undefined: it is no key of 16 bytes. */
+export function acceptKey(key: string): string | undefined {
+  const isKey = /^[A-Za-z0-9+/]{22}==$/.test(key);
+  return isKey ? createHash('sha1').update(`${key}${GUID}`).digest('base64') : undefined;
+}
+
+/**
+ * The first frame of `bytes`, or how many bytes there must be to say more. Lengths are judged before what they count is there.
+ *
+ * @throws StreamError for what is no frame: extensions, unknown opcodes, a wrong mask, a length written longer than need be, more than
+ * {@link MAX_MESSAGE_BYTES}
+ */
+export function decodeFrame(
+  bytes: Buffer,
+  role: Role,
+):
+  | { readonly kind: 'frame'; readonly frame: Frame; readonly consumed: number }
+  | { readonly kind: 'need'; readonly atLeast: number } {
+  if (bytes.length < 2) return { kind: 'need', atLeast: 2 };
+  const [first = 0, second = 0] = bytes;
+  const opcode = checkedOpcode(first, second);
+  if (((second & 0x80) !== 0) !== (role === 'server')) throw new StreamError('a frame is masked, or not, as its sender must not');
+  const short = second & 0x7f;
+  const head = 2 + (short === 126 ? 2 : short === 127 ? 8 : 0);
+  const start = head + (role === 'server' ? 4 : 0);
+  if (bytes.length < head) return { kind: 'need', atLeast: head };
+  const length = lengthOf(bytes, short);
+  if (bytes.length < start + length) return { kind: 'need', atLeast: start + length };
+  const data = Buffer.from(bytes.subarray(start, start + length));
+  if (role === 'server') applyMask(data, bytes.subarray(head, start));
+  return { kind: 'frame', frame: { fin: (first & 0x80) !== 0, opcode, data }, consumed: start + length };
+}
+
+function checkedOpcode(first: number, second: number): Opcode {
+  const opcode = first & 0x0f;
+  if ((first & 0x70) !== 0) throw new StreamError('a frame uses an extension, and none was agreed on');
+  if (!OPCODES.has(opcode)) throw new StreamError('a frame has an opcode that means nothing');
+  if (opcode >= 8 && ((first & 0x80) === 0 || (second & 0x7f) > MAX_CONTROL_BYTES))
+    throw new StreamError('a control frame is fragmented or too long');
+  return opcode as Opcode;
+}
+
+function lengthOf(bytes: Buffer, short: number): number {
+  if (short < 126) return short;
+  const length = short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
+  if (length > MAX_MESSAGE_BYTES) throw new StreamError('a message is too long', CLOSE.tooBig);
+  if (length < (short === 126 ? 126 : 65_536)) throw new StreamError('a length is written longer than it must be');
+  return length;
+}
+
+function applyMask(data: Buffer, mask: Buffer): void {
+  for (let at = 0; at < data.length; at++) data[at] = (data[at] as number) ^ (mask[at & 3] as number);
+}
+
+/** @param mask - four random bytes for each frame of a client; a server has none */
+export function encodeFrame({ fin, opcode, data }: Frame, mask?: Buffer): Buffer {
+  const { length } = data;
+  const head = Buffer.alloc(2 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + (mask ? 4 : 0));
+  head[0] = (fin ? 0x80 : 0) | opcode;
+  head[1] = (mask ? 0x80 : 0) | (length < 126 ? length : length < 65_536 ? 126 : 127);
+  if (length >= 65_536) head.writeBigUInt64BE(BigInt(length), 2);
+  else if (length >= 126) head.writeUInt16BE(length, 2);
+  if (mask === undefined) return Buffer.concat([head, data]);
+  mask.copy(head, head.length - 4);
+  const whole = Buffer.concat([head, data]);
+  applyMask(whole.subarray(head.length), mask);
+  return whole;
+}
+
+/** Data of a close frame. */
+export function closeData(code: CloseCode, reason = ''): Buffer {
+  const text = Buffer.from(reason).subarray(0, MAX_CONTROL_BYTES - 2);
+  // A character that was cut is none.
+  let end = text.length;
+  while (!isUtf8(text.subarray(0, end))) end--;
+  const data = Buffer.alloc(2 + end);
+  data.writeUInt16BE(code);
+  text.copy(data, 2, 0, end);
+  return data;
+}
+
+/** Makes messages of bytes as they come, in any pieces. Holds one message and one frame at most. */
+export class WebSocketReader {
+  readonly #role: Role;
+  readonly #pending = new Pending();
+  #parts: Buffer[] = [];
+  #size = 0;
+  #type: 'text' | 'binary' | undefined;
+  #isClosed = false;
+
+  constructor(role: Role) {
+    this.#role = role;
+  }
+
+  /** @throws StreamError; nothing must be pushed behind that, or behind a close */
+  push(chunk: Buffer): WebSocketEvent[] {
+    const events: WebSocketEvent[] = [];
+    let bytes = this.#isClosed ? undefined : this.#pending.take(chunk);
+    while (bytes !== undefined) {
+      const found = decodeFrame(bytes, this.#role);
+      if (found.kind === 'need') {
+        this.#pending.keep(bytes, found.atLeast);
+        break;
+      }
+      const event = this.#frame(found.frame);
+      if (event !== undefined) events.push(event);
+      bytes = this.#isClosed ? undefined : bytes.subarray(found.consumed);
+    }
+    return events;
+  }
+
+  #frame({ fin, opcode, data }: Frame): WebSocketEvent | undefined {
+    if (opcode === OPCODE.ping) return { kind: 'ping', data };
+    if (opcode === OPCODE.pong) return { kind: 'pong', data };
+    if (opcode === OPCODE.close) return this.#close(data);
+    if ((opcode === OPCODE.continuation) !== (this.#type !== undefined))
+      throw new StreamError('a message begins within another, or goes on without one');
+    this.#type ??= opcode === OPCODE.text ? 'text' : 'binary';
+    this.#size += data.length;
+    this.#parts.push(data);
+    if (this.#size > MAX_MESSAGE_BYTES || this.#parts.length > MAX_FRAGMENTS)
+      throw new StreamError('a message is too long', CLOSE.tooBig);
+    return fin ? this.#message(this.#type) : undefined;
+  }
+
+  #message(type: 'text' | 'binary'): WebSocketEvent {
+    const data = this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts);
+    this.#parts = [];
+    this.#size = 0;
+    this.#type = undefined;
+    if (type === 'text' && !isUtf8(data)) throw new StreamError('a text is not UTF-8', CLOSE.notText);
+    return { kind: 'message', type, data };
+  }
+
+  #close(data: Buffer): WebSocketEvent {
+    this.#isClosed = true;
+    if (data.length === 0) return { kind: 'close', reason: '' };
+    const code = data.length < 2 ? 0 : data.readUInt16BE();
+    const reason = data.subarray(2);
+    if (!isCloseCode(code)) throw new StreamError('a close frame has no code that it may have');
+    if (!isUtf8(reason)) throw new StreamError('a text is not UTF-8', CLOSE.notText);
+    return { kind: 'close', code, reason: reason.toString() };
+  }
+}
+
+/** Sections 7.4.1 and 7.4.2, and 1012 to 1014 as registered since. */
+function isCloseCode(code: number): boolean {
+  return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
+}

@@ -1,0 +1,73 @@
+import { type Access, type Action, type GrantedResource, judge, type Verdict } from '@chaperone/policy';
+import { type FileVerb, fileEffect, isResolved, pathText } from '../actions/files.ts';
+import type { Unknown } from '../actions/index.ts';
+import { encode } from '../wire/channel-messages.ts';
+import { SshError } from '../wire/error.ts';
+import { readAsking, withTerminal } from './asking.ts';
+import { addressOf, PROTECTED } from './forward.ts';
+import { isProtectedByName } from './protected.ts';
+
+/** What an agent may ask for over SSH, as `chaperone policy check` reads it. */
+export type SshRequest =
+  | { readonly command: string; readonly terminal?: boolean | undefined }
+  | { readonly file: { readonly operation: FileVerb; readonly path: string } }
+  /** host:port */
+  | { readonly forward: string }
+  | { readonly subsystem: string }
+  | { readonly shell: true };
+
+export interface SshAnswer {
+  readonly verdict: Verdict;
+  /** Why it cannot be told what a command runs. */
+  readonly unknown?: Unknown;
+  /** The command as the host's shell would get it, where anything may go there. */
+  readonly upstream?: string;
+}
+
+/**
+ * Judges a request of SSH by itself, by the same reading as a session does. What only a server can tell is NotAnalysable: where a path
+ * leads that is relative or has `.` and `..` in it. Links are taken for what they are called.
+ * @param resources - all that the agent is granted: no forward leads to one of them
+ */
+export function checkSshOffline(request: SshRequest, access: Access, resources: readonly GrantedResource[]): SshAnswer {
+  try {
+    return check(request, access, resources);
+  } catch (error) {
+    if (!(error instanceof SshError)) throw error;
+    return { verdict: { verdict: 'deny', code: 'ProtocolViolation', reason: `It is no request: ${error.message}`, effects: [] } };
+  }
+}
+
+function check(request: SshRequest, access: Access, resources: readonly GrantedResource[]): SshAnswer {
+  if ('command' in request) return checkCommand(request.command, request.terminal ?? false, access);
+  if ('file' in request) return { verdict: judge(access, fileAction(request.file)) };
+  if ('forward' in request) return { verdict: checkForward(request.forward, access, resources) };
+  const asking =
+    'subsystem' in request ? readAsking('subsystem', encode.subsystem(request.subsystem)) : readAsking('shell', encode.shell());
+  return { verdict: judge(access, asking.action) };
+}
+
+function checkCommand(command: string, hasTerminal: boolean, access: Access): SshAnswer {
+  const { action, send, unknown } = readAsking('exec', encode.exec(Buffer.from(command)));
+  const verdict = judge(access, hasTerminal ? withTerminal(action) : action);
+  return { verdict, ...(unknown && { unknown }), ...(verdict.verdict !== 'deny' && { upstream: send }) };
+}
+
+function fileAction({ operation, path }: { readonly operation: FileVerb; readonly path: string }): Action {
+  if (pathText(Buffer.from(path)) === undefined) return { effects: [], notAnalysable: 'its path is too long or no text' };
+  if (!isResolved(path)) return { effects: [], notAnalysable: 'where its path leads is told by the host alone' };
+  return { effects: [fileEffect(operation, path)] };
+}
+
+function checkForward(address: string, access: Access, resources: readonly GrantedResource[]): Verdict {
+  const [, bracketed, plain = '', digits = ''] = /^(?:\[(.*)\]|([^:]*)):([0-9]{1,5})$/s.exec(address) ?? [];
+  const host = bracketed ?? plain;
+  const port = Number(digits);
+  const object = port > 0 && port < 65_536 ? addressOf({ host, port }) : undefined;
+  if (object === undefined) return judge(access, { effects: [], notAnalysable: 'it is no address; write host:port' });
+  const { namespace, name } = access.resource;
+  const own = resources.find(({ access: { resource } }) => resource.namespace === namespace && resource.name === name);
+  const verdict = judge(access, { effects: [{ verb: 'forward', object, via: 'direct', kind: 'address' }] });
+  const isTaken = isProtectedByName({ host, port }, { resources, here: own?.upstream.host ?? '' });
+  return verdict.verdict !== 'deny' && isTaken ? PROTECTED : verdict;
+}
