@@ -26,6 +26,22 @@ export interface Alone extends AsyncDisposable {
   readonly startMs: number;
 }
 
+/** A sidecar with whatever it is granted. */
+export interface Sidecar extends AsyncDisposable {
+  /** Where it listens for a resource, by its first host. */
+  readonly addressOf: (name: string) => string;
+  readonly pid: number;
+  readonly startMs: number;
+}
+
+export interface SidecarSettings {
+  /** Manifests in YAML. */
+  readonly manifests: string;
+  /** Where evidence goes; undefined: there is no broker, and it waits in the spool. */
+  readonly collected?: Collected | undefined;
+  readonly flags?: readonly string[];
+}
+
 /** What the image runs. @throws Error */
 function bundle(): string {
   compile('sidecar');
@@ -48,32 +64,41 @@ async function imageEnvironment(): Promise<Readonly<Record<string, string>>> {
   return Object.fromEntries(pairs.map((pair) => pair.split('=') as [string, string]));
 }
 
-/**
- * Starts the sidecar as its image and the chart's defaults do. Its operator is a stand-in, and there is no broker:
- * evidence waits in the spool, unless `collected` says where it goes. Needs root, for a port below 1024; one at a time. @throws Error
- */
-export async function startAlone(
-  database: Database,
-  directory: string,
-  options: { collected?: Collected; flags?: readonly string[] } = {},
-): Promise<Alone> {
+/** Starts one in front of the database; see {@link startSidecar}. Needs root, for a port below 1024. @throws Error */
+export async function startAlone(database: Database, directory: string, options: { collected?: Collected } = {}): Promise<Alone> {
+  const manifests = plainManifests({ ...database, host: reachable() }, RESOURCES);
+  const sidecar = await startSidecar(directory, { manifests, ...options });
+  const { pid, startMs } = sidecar;
+  const common = { name: 'sidecar', port: PORT, user: 'bench', password: undefined, ca: undefined, pid } as const;
+  const paths = RESOURCES.map((name): Path => ({ ...common, host: sidecar.addressOf(name) }));
+  return { paths, pid, startMs, [Symbol.asyncDispose]: () => sidecar[Symbol.asyncDispose]() };
+}
+
+/** This machine's own address, where servers have to listen that a sidecar dials. @throws Error where it has none but loopback */
+export function reachable(): string {
   const host = ownAddress();
   if (host === undefined) throw new Error('this machine has no address but loopback, which a sidecar never dials');
+  return host;
+}
+
+/** Starts the sidecar as its image and the chart's defaults do; one at a time. Its operator is a stand-in. @throws Error */
+export async function startSidecar(directory: string, settings: SidecarSettings): Promise<Sidecar> {
   const path = (name: string): string => join(directory, name);
   for (const name of ['manifests', 'run', 'spool']) await mkdir(path(name), { recursive: true });
   await writeFile(path('token'), 'token');
-  await writeFile(path('manifests/bench.yaml'), plainManifests({ ...database, host }, RESOURCES), { mode: 0o600 });
+  await writeFile(path('manifests/bench.yaml'), settings.manifests, { mode: 0o600 });
   const agent = { namespace: 'agents', serviceAccount: 'bench', labels: { app: 'bench' }, annotations: {} };
   const { resources } = await compileDirectory(path('manifests'), agent);
-  const addressed = resources.map((resource, at) => ({
+  const addresses = new Map(resources.map(({ hosts: [host = ''] }, at) => [host, `${PREFIX}.${at + 1}`]));
+  const addressed = resources.map((resource) => ({
     ...resource,
-    addresses: resource.hosts.map((name) => ({ host: name, ipv4: `${PREFIX}.${at + 1}` })),
+    addresses: resource.hosts.map((host) => ({ host, ipv4: addresses.get(host) })),
   }));
-  const operator = await startOperator({ agent, resources: addressed }, options.collected);
+  const operator = await startOperator({ agent, resources: addressed }, settings.collected);
   const program = bundle();
   const [probe, dns, deny] = [await freePort(), await freePort(), await freePort()];
   const began = performance.now();
-  const child = spawn(process.execPath, [...(options.flags ?? []), ...(await injectedFlags()), program], {
+  const child = spawn(process.execPath, [...(settings.flags ?? []), ...(await injectedFlags()), program], {
     // It says every second that the broker cannot be reached.
     stdio: 'ignore',
     env: {
@@ -102,19 +127,8 @@ export async function startAlone(
     };
     await eventually('the sidecar', started, START_TIMEOUT_MS);
     const startMs = performance.now() - began;
-    const pid = child.pid ?? Number.NaN;
-    const paths = RESOURCES.map(
-      (_, at): Path => ({
-        name: 'sidecar',
-        host: `${PREFIX}.${at + 1}`,
-        port: PORT,
-        user: 'bench',
-        password: undefined,
-        ca: undefined,
-        pid,
-      }),
-    );
-    return { paths, pid, startMs, [Symbol.asyncDispose]: stop };
+    const addressOf = (name: string): string => addresses.get(name) ?? '';
+    return { addressOf, pid: child.pid ?? Number.NaN, startMs, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;

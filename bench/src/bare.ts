@@ -18,14 +18,20 @@ server.listen(0, '127.0.0.1', () => process.stdout.write(server.address().port +
 
 /** Starts a bare relay to the database, as the floor of what a session may take. */
 export async function startBare(database: Database): Promise<Started> {
-  const child = spawn(process.execPath, ['-e', PROGRAM, database.host, String(database.port)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const relay = await startRelay(database);
+  const common = { host: '127.0.0.1', port: relay.port, ...ROLE, ca: undefined, pid: relay.pid };
+  return { paths: [{ name: 'bare relay', ...common }], [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose]() };
+}
+
+/** Starts one to anywhere, on a port of 127.0.0.1. */
+export async function startRelay(
+  to: Readonly<{ host: string; port: number }>,
+): Promise<AsyncDisposable & { readonly port: number; readonly pid: number }> {
+  const child = spawn(process.execPath, ['-e', PROGRAM, to.host, String(to.port)], { stdio: ['ignore', 'pipe', 'inherit'] });
   const stop = ended(child);
   const port = await new Promise<number>((resolve, reject) => {
     child.once('exit', () => reject(new Error('the bare relay ended')));
     createInterface({ input: child.stdout }).once('line', (line) => resolve(Number(line)));
   });
-  const common = { host: '127.0.0.1', port, ...ROLE, ca: undefined, pid: child.pid };
-  return { paths: [{ name: 'bare relay', ...common }], [Symbol.asyncDispose]: stop };
+  return { port, pid: child.pid ?? Number.NaN, [Symbol.asyncDispose]: stop };
 }

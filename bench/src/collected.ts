@@ -17,6 +17,7 @@ export interface Collected extends AsyncDisposable {
 }
 
 const ORIGIN = 'bench';
+const START_TIMEOUT_MS = 60_000;
 
 /** Starts a broker and a collector, each in its own process as in a cluster; no API server, since nobody reads evidence. @throws Error */
 export async function startCollected(directory: string): Promise<Collected> {
@@ -54,7 +55,7 @@ export async function startCollected(directory: string): Promise<Collected> {
       },
     });
     ends.push(ended(collector));
-    await eventually('the collector', () => accepting(port));
+    await eventually('the collector', () => accepting(port), START_TIMEOUT_MS);
     return { url, origin: ORIGIN, enrolment, pid: collector.pid, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();

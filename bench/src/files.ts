@@ -40,8 +40,8 @@ function stand(as: 'bare' | 'chaperone'): void {
   };
   const relay: SftpRelay = new SftpRelay({
     judge: { preview: () => 'allow', opened: () => () => undefined, judge: () => ({ verdict: 'allow' }) },
-    toServer: (bytes) => void server.stdin.write(bytes),
-    toAgent: (bytes) => void process.stdout.write(bytes),
+    toServer: (bytes) => void server.stdin.write(Buffer.from(bytes)),
+    toAgent: (bytes) => void process.stdout.write(Buffer.from(bytes)),
     toStderr: () => {},
     onRecord: () => {},
     onRoom: balance,

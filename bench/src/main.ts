@@ -23,7 +23,8 @@ import { memoryKiB } from './proc.ts';
 import { selfTimes } from './profile.ts';
 import { debianProgram, type Program } from './programs.ts';
 import { approvalTable, processTable, type Report, resultTable, toJson, toText } from './report.ts';
-import { sshFigures } from './ssh.ts';
+import { sshReport, sshText } from './ssh.ts';
+import { packetFigures } from './ssh-packets.ts';
 import { type SidecarFigures, sidecarFigures, type Started } from './sidecar.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -267,6 +268,27 @@ async function measureAll(world: World): Promise<Report> {
   }
 }
 
+/** SSH alone, which needs no database. */
+async function sshOnly(options: Options): Promise<void> {
+  await mkdir(results, { recursive: true });
+  await using folder = await temporaryDirectory('chaperone-bench-');
+  const [at, of] = [new Date().toISOString(), commit()];
+  const measured = await sshReport({ options, directory: folder.path, progress });
+  for (const line of sshText(measured)) say(line);
+  if (options.profile) {
+    await keepProfile(join(folder.path, 'profile'), 'ssh');
+    return;
+  }
+  const isPart = options.quick || options.loads !== undefined;
+  const file = options.output ?? join(results, `${isPart ? 'local-' : ''}${at.slice(0, 10)}-${of}-ssh.json`);
+  const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length };
+  await writeFile(
+    file,
+    `${JSON.stringify({ at, commit: of, machine, node: process.versions.node, ...measured }, undefined, 2)}\n`,
+  );
+  say(`Kept in ${relative(process.cwd(), file)}`);
+}
+
 /** The largest is that of the main thread. */
 async function keepProfile(folder: string, name: string): Promise<void> {
   const [file] = readdirSync(folder).toSorted((a, b) => statSync(join(folder, b)).size - statSync(join(folder, a)).size);
@@ -309,7 +331,8 @@ function bytesUnder(folder: string): number {
 
 async function main(options: Options): Promise<void> {
   if (options.detectors) return detectorFigures(options.rounds).forEach(say);
-  if (options.ssh) return sshFigures(options.rounds).forEach(say);
+  if (options.packets) return packetFigures(options.rounds).forEach(say);
+  if (options.ssh) return await sshOnly(options);
   const attempts = new Attempts();
   await mkdir(results, { recursive: true });
   await mkdir(cache, { recursive: true });

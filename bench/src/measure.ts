@@ -23,12 +23,16 @@ export interface Result {
   readonly failed: Partial<Record<Slot, string>>;
 }
 
-type Rounds<T> = { runs: Partial<Record<Slot, T[]>>; failed: Partial<Record<Slot, string>> };
+export type Rounds<T, S extends string = Slot> = { runs: Partial<Record<S, T[]>>; failed: Partial<Record<S, string>> };
 
 /** Measures every path once per round; who comes first changes from round to round. A path that fails is left out from then on. */
-export async function inTurn<T>(paths: Paths, rounds: number, measure: (path: Path) => Promise<T>): Promise<Rounds<T>> {
-  const result: Rounds<T> = { runs: {}, failed: {} };
-  const slots = Object.entries(paths) as [Slot, Path][];
+export async function inTurn<T, P, S extends string>(
+  paths: Readonly<Partial<Record<S, P>>>,
+  rounds: number,
+  measure: (path: P) => Promise<T>,
+): Promise<Rounds<T, S>> {
+  const result: Rounds<T, S> = { runs: {}, failed: {} };
+  const slots = Object.entries(paths) as [S, P][];
   for (let round = 0; round < rounds; round++) {
     const first = round % slots.length;
     for (const [slot, path] of [...slots.slice(first), ...slots.slice(0, first)]) {

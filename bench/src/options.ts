@@ -10,8 +10,12 @@ export interface Options {
   readonly approvals: boolean;
   /** Only the speed of detectors, which needs no server. */
   readonly detectors: boolean;
-  /** Only what SSH's transport costs, in memory. */
+  /** Only SSH, beside OpenSSH alone. */
   readonly ssh: boolean;
+  /** Of SSH, only these loads; undefined: all. */
+  readonly loads: readonly string[] | undefined;
+  /** Only what SSH's transport costs, in memory. */
+  readonly packets: boolean;
   /** Only these loads of the data path; 'all' of them, or names with commas. */
   readonly bulk: string | undefined;
   /** Only these loads of short statements. */
@@ -29,9 +33,11 @@ export interface Options {
   readonly bulkRows: number;
   readonly idleSessions: number;
   readonly starts: number;
+  /** Of SSH: what goes through one command. */
+  readonly sshMib: number;
 }
 
-export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--ssh] [--approvals] [--bulk NAMES] [--points NAMES] [--output FILE]
+export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--ssh] [--packets] [--approvals] [--bulk NAMES] [--points NAMES] [--output FILE]
 
 Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
 JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
@@ -40,7 +46,9 @@ JSON. A path that cannot be measured is named; the exit code says only whether t
   --memory       only start and memory, which are printed and not kept
   --profile      write a CPU profile of Chaperone under point selects and print where its time went; no comparison
   --detectors    how fast text is looked through, beside regular expressions; no server, no comparison
-  --ssh          what SSH's packets cost, in memory, beside the ciphers alone; no server, no comparison
+  --ssh          only SSH: OpenSSH's client and server directly, by a bare relay and by the sidecar; kept as …-ssh.json
+                 (with --profile, also where the time of the sidecar goes; with --loads NAMES only some of download,upload,text,get,put,true,live)
+  --packets      what SSH's packets cost, in memory, beside the ciphers alone; no server, no comparison
   --approvals    only what a rule that asks people costs statements that need nobody, beside the same path twice; printed and not kept
   --bulk NAMES   only large results, printed and not kept: all, or some of masked,wide,untouched,copy,detectors,value,first,unseen
                  (with --profile, also where the time of each goes)
@@ -59,6 +67,7 @@ const FULL = {
   bulkRows: 1_000_000,
   idleSessions: 1_000,
   starts: 3,
+  sshMib: 256,
 };
 const QUICK = {
   rounds: 3,
@@ -69,6 +78,7 @@ const QUICK = {
   bulkRows: 200_000,
   idleSessions: 200,
   starts: 1,
+  sshMib: 128,
 };
 
 /** Reads the command line; 'help' where that was asked for. Throws TypeError for flags that do not exist. */
@@ -81,6 +91,8 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
       profile: { type: 'boolean', default: false },
       detectors: { type: 'boolean', default: false },
       ssh: { type: 'boolean', default: false },
+      packets: { type: 'boolean', default: false },
+      loads: { type: 'string' },
       approvals: { type: 'boolean', default: false },
       bulk: { type: 'string' },
       points: { type: 'string' },
@@ -89,9 +101,10 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
     },
   });
   if (values.help) return 'help';
-  const { quick, memory, profile, detectors, ssh, approvals, bulk, output } = values;
+  const { quick, memory, profile, detectors, ssh, packets, approvals, bulk, output } = values;
+  const loads = values.loads?.split(',');
   const points = values.points === undefined ? undefined : pointKeys(values.points);
-  return { quick, memory, profile, detectors, ssh, approvals, bulk, points, output, ...(quick ? QUICK : FULL) };
+  return { quick, memory, profile, detectors, ssh, packets, loads, approvals, bulk, points, output, ...(quick ? QUICK : FULL) };
 }
 
 function pointKeys(names: string): readonly PointKey[] {

@@ -1,135 +1,121 @@
-import { createCipheriv, createDecipheriv, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { SshTransport, signerOf, UPSTREAM_LEGACY } from '@chaperone/sidecar';
-import { spread } from './statistics.ts';
+import { randomFillSync } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startCollected } from './collected.ts';
+import { inTurn, type Run } from './measure.ts';
+import type { Options } from './options.ts';
+import { selfTimes } from './profile.ts';
+import { SSH_SLOTS, type SshPath, type SshSlot, startSshWorld } from './ssh-paths.ts';
+import { liveSessions, type SshLoad, sshLoads, SSH_LOADS } from './ssh-loads.ts';
+import { ratio, type Spread, spread } from './statistics.ts';
 
-const MEGABYTES = 128;
-/** What OpenSSH puts into one message of data, and what a read of a socket returns at most. */
-const MESSAGE_BYTES = 32 * 1024;
-const CHUNK_BYTES = 64 * 1024;
+const MIB = 1024 * 1024;
+const LARGE_BYTES = 1e9;
+const LIVE_SESSIONS = 150;
 
-const PROTECTIONS = [
-  ['aes128-gcm@openssh.com', []],
-  ['aes256-gcm@openssh.com', []],
-  ['aes128-ctr', ['hmac-sha2-256-etm@openssh.com']],
-  ['aes128-ctr', ['hmac-sha2-512-etm@openssh.com']],
-  ['aes128-ctr', ['hmac-sha2-256']],
-] as const;
-
-/** Seconds of this thread's CPU: on a shared machine the clock measures the others too. */
-function cpuSeconds(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1e6;
+export interface SshResult {
+  readonly load: string;
+  readonly unit: SshLoad['unit'];
+  readonly runs: Partial<Record<SshSlot, (Run & { readonly peakKiB?: number })[]>>;
+  readonly failed: Partial<Record<SshSlot, string>>;
 }
 
-interface Costs {
-  readonly seal: number;
-  readonly open: number;
+export interface SshReport {
+  readonly results: readonly SshResult[];
+  readonly live: { readonly sessions: number; readonly beforeKiB: number; readonly withKiB: number } | undefined;
+  /** Where the sidecar's time went, as lines for people. */
+  readonly profile: readonly string[];
 }
 
-/** Two ends in memory with keys exchanged, and what it costs to bring megabytes from one to the other. */
-function pair([cipher, macs]: (typeof PROTECTIONS)[number]): () => Costs {
-  const hostKey = signerOf(generateKeyPairSync('ed25519').privateKey);
-  const algorithms = { ...UPSTREAM_LEGACY, ciphers: [cipher], macs };
-  const said: Record<'client' | 'server', Buffer[]> = { client: [], server: [] };
-  let received = 0;
-  const events = (role: keyof typeof said) => ({
-    output: (bytes: Buffer) => void said[role].push(bytes),
-    onPayload: (payload: Buffer) => {
-      received += payload.length;
-    },
-    onReady: () => {},
-    onEnd: (error: Error | undefined) => {
-      throw new Error('a connection ended', { cause: error });
-    },
-  });
-  const client = new SshTransport({
-    role: 'client',
-    algorithms,
-    hostKey: { kind: 'pinned', keys: [hostKey.blob] },
-    ...events('client'),
-  });
-  const server = new SshTransport({ role: 'server', algorithms, hostKeys: [hostKey], ...events('server') });
-  const pump = (): void => {
-    while (said.client.length + said.server.length > 0) {
-      server.receive(Buffer.concat(said.client.splice(0)));
-      client.receive(Buffer.concat(said.server.splice(0)));
-    }
-  };
-  pump();
-  server.send(Buffer.of(52));
-  pump();
-  const head = Buffer.of(94, 0, 0, 0, 0, 0, 0, 0x80, 0);
-  const data = randomBytes(MESSAGE_BYTES);
-  return () => {
-    received = 0;
-    let [seal, open] = [0, 0];
-    for (let megabyte = 0; megabyte < MEGABYTES; megabyte++) {
-      const begin = cpuSeconds();
-      for (let bytes = 0; bytes < 1e6; bytes += data.length) client.send(head, data);
-      const sealed = cpuSeconds();
-      const chunks = chunksOf(Buffer.concat(said.client.splice(0)));
-      const cut = cpuSeconds();
-      for (const chunk of chunks) server.receive(chunk);
-      seal += sealed - begin;
-      open += cpuSeconds() - cut;
-      pump();
-    }
-    return { seal: (seal / received) * 1e9, open: (open / received) * 1e9 };
-  };
+export interface SshBench {
+  readonly options: Pick<Options, 'rounds' | 'bulkRounds' | 'sshMib' | 'profile' | 'loads'>;
+  readonly directory: string;
+  readonly progress: (text: string) => void;
 }
 
-function chunksOf(bytes: Buffer): Buffer[] {
-  return Array.from({ length: Math.ceil(bytes.length / CHUNK_BYTES) }, (_, at) =>
-    bytes.subarray(at * CHUNK_BYTES, (at + 1) * CHUNK_BYTES),
-  );
-}
-
-/** The floor: a cipher made, used and ended for each message, and nothing else. */
-function bare(): Costs {
-  const [key, nonce, data] = [randomBytes(16), randomBytes(12), randomBytes(MESSAGE_BYTES)];
-  const messages = (MEGABYTES * 1e6) / MESSAGE_BYTES;
-  const begin = cpuSeconds();
-  let [sealed, tag] = [data, data];
-  for (let n = 0; n < messages; n++) {
-    const cipher = createCipheriv('aes-128-gcm', key, nonce);
-    sealed = cipher.update(data);
-    cipher.final();
-    tag = cipher.getAuthTag();
+/** Measures everything, or the loads that were asked for. @throws Error where sshd, the sidecar or the relay cannot be started */
+export async function sshReport({ options, directory, progress }: SshBench): Promise<SshReport> {
+  const { loads: wanted = [...SSH_LOADS, 'live'], sshMib: mib, profile } = options;
+  progress('start a broker, a collector, sshd, the sidecar and a bare relay');
+  await using collected = await startCollected(join(directory, 'collected'));
+  const folder = join(directory, 'profile');
+  const flags = profile ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : [];
+  await using world = await startSshWorld(directory, { mib, collected, flags });
+  const large = join(directory, 'large');
+  await writeFile(large, randomFillSync(Buffer.alloc(LARGE_BYTES)));
+  await writeFile(join(world.files.area, 'large'), randomFillSync(Buffer.alloc(LARGE_BYTES)));
+  const live = wanted.includes('live') ? await measuredLive(world.paths.results, progress) : undefined;
+  const results: SshResult[] = [];
+  for (const [key, load] of Object.entries(sshLoads(world, mib * MIB, large))) {
+    if (!wanted.includes(key)) continue;
+    progress(load.name);
+    results.push(await measured(load, world.paths, options));
   }
-  const middle = cpuSeconds();
-  for (let n = 0; n < messages; n++) {
-    const decipher = createDecipheriv('aes-128-gcm', key, nonce);
-    decipher.setAuthTag(tag);
-    decipher.update(sealed);
-    decipher.final();
-  }
-  const perGigabyte = 1000 / MEGABYTES;
-  return { seal: (middle - begin) * perGigabyte, open: (cpuSeconds() - middle) * perGigabyte };
+  if (!profile) return { results, live, profile: [] };
+  await world[Symbol.asyncDispose]();
+  return { results, live, profile: selfTimes(folder, { count: 40, skipMs: 1_000 }) };
 }
 
-function shown(values: readonly number[]): string {
-  const { median, min, max } = spread(values) ?? { median: 0, min: 0, max: 0 };
-  return `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`;
+async function measuredLive(path: SshPath, progress: SshBench['progress']): Promise<NonNullable<SshReport['live']>> {
+  progress(`${LIVE_SESSIONS} live sessions`);
+  // Code and pools that all sessions share are there before it counts.
+  await liveSessions(path, 1);
+  return { sessions: LIVE_SESSIONS, ...(await liveSessions(path, LIVE_SESSIONS)) };
 }
 
-/** CPU seconds per gigabyte of SSH's transport in messages of 32 KiB, each cipher in turn in the same rounds; as lines for people. */
-export function sshFigures(rounds: number): string[] {
-  const contestants: [string, () => Costs][] = PROTECTIONS.map((one) => [[one[0], ...one[1]].join(' '), pair(one)]);
-  contestants.push(['one AES-128-GCM operation each', bare]);
-  const seen = new Map(contestants.map(([name]) => [name, [] as Costs[]]));
-  // The first round is not counted: code that is not compiled yet is not what serves all day.
-  for (let round = 0; round <= rounds; round++)
-    for (const [name, run] of contestants) {
-      const costs = run();
-      if (round > 0) seen.get(name)?.push(costs);
-    }
-  const lines = [...seen].map(([name, costs]) => {
-    const [seal, open] = [shown(costs.map((cost) => cost.seal)), shown(costs.map((cost) => cost.open))];
-    return `${name.padEnd(42)}${seal.padEnd(22)}${open}`;
-  });
-  return [
-    `seconds of CPU per GB in messages of 32 KiB, ${rounds} rounds`,
-    `${' '.repeat(42)}${'to seal'.padEnd(22)}to open`,
-    ...lines,
+/** The first run of each path does not count where many are made: code that is not compiled yet is not what serves all day. */
+async function measured(
+  load: SshLoad,
+  paths: Readonly<Record<SshSlot, SshPath>>,
+  { rounds, bulkRounds, profile }: SshBench['options'],
+): Promise<SshResult> {
+  const slots = profile ? load.slots.filter((slot) => slot === 'results' || slot === 'detectors') : load.slots;
+  const used = Object.fromEntries(slots.map((slot) => [slot, paths[slot]])) as Partial<Record<SshSlot, SshPath>>;
+  if (load.isLong !== true) await inTurn(used, 1, load.measure);
+  const times = load.unit === 'ms' ? rounds * 3 : load.isLong === true ? Math.ceil(bulkRounds / 2) : bulkRounds;
+  const measuredRuns = await inTurn(used, times, load.measure);
+  return { load: load.name, unit: load.unit, ...measuredRuns };
+}
+
+/** Speed over another path's, above 1 is faster; for latency above 1 is faster too. */
+function speed({ runs, unit }: SshResult, ours: SshSlot, theirs: SshSlot): Spread | undefined {
+  const values = (slot: SshSlot): number[] => (runs[slot] ?? []).map(({ value }) => value);
+  return unit === 'ms' ? ratio(values(theirs), values(ours)) : ratio(values(ours), values(theirs));
+}
+
+/** The report as Markdown. */
+export function sshText({ results, live, profile }: SshReport): string[] {
+  const lines = [
+    '| load | path | median | of direct | of bare relay | CPU s/GB, or ms each | MiB at most |',
+    '|---|---|---|---|---|---|---|',
   ];
+  for (const result of results)
+    for (const slot of SSH_SLOTS) {
+      const runs = result.runs[slot];
+      if (runs === undefined) continue;
+      const cpu = runs.flatMap(({ cpuMicros }) => cpuMicros ?? []);
+      const peaks = runs.flatMap(({ peakKiB }) => peakKiB ?? []);
+      const cells = [
+        result.load,
+        slot,
+        `${spread(runs.map(({ value }) => value))?.median.toFixed(0)} ${result.unit}`,
+        slot === 'direct' ? '' : shown(speed(result, slot, 'direct')),
+        slot === 'direct' || slot === 'bare' ? '' : shown(speed(result, slot, 'bare')),
+        shown(spread(cpu.map((micros) => micros / (result.unit === 'ms' ? 1e3 : 1e6)))),
+        peaks.length === 0 ? '' : (Math.max(...peaks) / 1024).toFixed(0),
+      ];
+      lines.push(`| ${cells.join(' | ')} |`);
+    }
+  if (live !== undefined)
+    lines.push(
+      '',
+      `${live.sessions} live sessions: ${(live.beforeKiB / 1024).toFixed(0)} MiB before, ${(live.withKiB / 1024).toFixed(0)} with them`,
+    );
+  for (const { load, failed } of results)
+    for (const [slot, why] of Object.entries(failed)) lines.push(`Not measured: ${load}, ${slot}: ${why}`);
+  return [...lines, ...profile];
+}
+
+function shown(of: Spread | undefined): string {
+  return of === undefined ? '' : `${of.median.toFixed(2)} [${of.min.toFixed(2)}–${of.max.toFixed(2)}]`;
 }

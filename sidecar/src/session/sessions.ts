@@ -20,7 +20,7 @@ import { StatementParser } from '../postgres/actions/index.ts';
 import { refusePostgres, servePostgres } from '../postgres/relay/serve.ts';
 import { Database, labelsOf } from '../postgres/relay/database.ts';
 import { CancelRegistry } from '../postgres/relay/cancel.ts';
-import { Memory } from '../postgres/relay/memory.ts';
+import { Memory } from './memory.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { Holds } from './holds.ts';
 import { Logins } from './logins.ts';
@@ -41,7 +41,7 @@ const MAX_REFUSING = 32;
 const CHECK_INTERVAL_MS = 1000;
 /** A session that was silent for this long has nothing under way. */
 const QUIET_MS = 500;
-/** What large messages and prepared statements of all sessions may take: a quarter of what the sidecar may use. */
+/** What large messages, prepared statements and SSH's windows of all sessions may take: a quarter of what the sidecar may use. */
 const MEMORY_BYTES = 96 * 1024 * 1024;
 /** After this an agent that does not read how its session ended is cut off. */
 const LINGER_MS = 5000;
@@ -289,6 +289,7 @@ class SessionTable implements Sessions {
           ...context,
           hostKey,
           turns: this.#turnsOf(key),
+          memory: this.#memory,
           reached: (host, error) => this.#watch.signedIn(host, error),
         });
       else socket.destroy();

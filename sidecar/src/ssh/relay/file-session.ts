@@ -5,6 +5,7 @@ import type { FileAction, FileDecision, FileEnded, FileJudge, FileVerdict } from
 import type { Transfer } from '../actions/index.ts';
 import type { Channel } from '../wire/channel.ts';
 import { SshError } from '../wire/error.ts';
+import { Credit } from './credit.ts';
 import { GONE } from './file-judging.ts';
 import type { FileRecord } from './file-record.ts';
 import { KeptFiles } from './kept-files.ts';
@@ -15,8 +16,6 @@ import { SftpRelay } from './sftp.ts';
 import { standing } from './standing.ts';
 import { type Refusal, refusalOf, textOf } from './texts.ts';
 
-/** Bytes that may wait on one side before the other one is held back. */
-const HIGH_WATER = 1024 * 1024;
 const UNIT = 'file operation';
 const CHANGED: Refusal = { code: 'ResourceNotReady', reason: 'the policy changed while it was open; open it again' };
 const READING: ReadonlySet<string> = new Set(['read', 'list']);
@@ -50,19 +49,30 @@ export class FileSession {
   readonly #relay: FileRelay;
   #lookup: LookupChannel | undefined;
   #isOver = false;
-  /** Bytes that came and are not given back to their sender's window, and bytes that wait to go out. */
-  readonly #owed = { agent: 0, server: 0 };
-  readonly #waiting = { agent: 0, server: 0 };
+  readonly #owed: Readonly<Record<'agent' | 'server', Credit>>;
 
   constructor(options: FileSessionOptions) {
     this.#o = options;
     const { agent, server, context, transfer } = options;
+    this.#owed = {
+      agent: new Credit(
+        (bytes) => agent.consumed(bytes),
+        () => this.#relay.isFull !== true,
+      ),
+      server: new Credit((bytes) => server.consumed(bytes)),
+    };
     const resolvesLinks = /^SSH-2[.]0-OpenSSH/.test(context.hostIdent());
     const capture = this.#capture();
     const shared: Omit<ScpOptions, 'transfer' | 'resolve'> = {
       judge: this.#judge(),
-      toServer: (bytes) => this.#write('server', server, bytes),
-      toAgent: (bytes) => this.#write('agent', agent, bytes),
+      toServer: (bytes) => {
+        this.#owed.agent.waits(bytes.length);
+        server.write(bytes, 'data', this.#owed.agent.went);
+      },
+      toAgent: (bytes) => {
+        this.#owed.server.waits(bytes.length);
+        agent.write(bytes, 'data', this.#owed.server.went);
+      },
       toStderr: (line) => agent.write(Buffer.from(`${line}\n`), 'stderr'),
       onRecord: (record) => this.#record(record),
       onServerEnd: () => server.eof(),
@@ -70,7 +80,8 @@ export class FileSession {
       turns: context.turns,
       ...(capture && { capture }),
     };
-    if (transfer.protocol !== 'scp') this.#relay = new SftpRelay({ ...shared, onRoom: () => this.#settle(), resolvesLinks });
+    if (transfer.protocol !== 'scp')
+      this.#relay = new SftpRelay({ ...shared, onRoom: () => this.#owed.agent.settle(), resolvesLinks });
     else {
       const lookup = new LookupChannel(context.openUpstream, resolvesLinks);
       this.#lookup = lookup;
@@ -79,15 +90,13 @@ export class FileSession {
   }
 
   fromAgent(data: Buffer): void {
-    this.#owed.agent += data.length;
     this.#relay.fromAgent(data);
-    this.#settle();
+    this.#owed.agent.came(data.length);
   }
 
   fromServer(data: Buffer): void {
-    this.#owed.server += data.length;
     this.#relay.fromServer(data);
-    this.#settle();
+    this.#owed.server.came(data.length);
   }
 
   endOfAgent(): void {
@@ -118,29 +127,6 @@ export class FileSession {
   #record(record: FileRecord): void {
     const { context, action } = this.#o;
     context.records.note([fileRecord(action, record, (text) => context.shown.text(text))]);
-  }
-
-  #write(side: 'agent' | 'server', channel: Channel, bytes: Buffer): void {
-    this.#waiting[side] += bytes.length;
-    channel.write(bytes, 'data', (written) => {
-      this.#waiting[side] -= written;
-      this.#settle();
-    });
-  }
-
-  /** Lets each side go on as far as the other one takes what it leads to. */
-  #settle(): void {
-    const { agent, server } = this.#o;
-    if (this.#owed.agent > 0 && this.#relay.isFull !== true && this.#waiting.server < HIGH_WATER) {
-      const { agent: bytes } = this.#owed;
-      this.#owed.agent = 0;
-      agent.consumed(bytes);
-    }
-    if (this.#owed.server > 0 && this.#waiting.agent < HIGH_WATER) {
-      const { server: bytes } = this.#owed;
-      this.#owed.server = 0;
-      server.consumed(bytes);
-    }
   }
 
   /** A side broke the protocol, or a record failed. */

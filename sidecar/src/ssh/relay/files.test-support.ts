@@ -154,10 +154,10 @@ export function bridge(input: Readable, output: Writable, options: BridgeOptions
   const relay: SftpRelay = new SftpRelay({
     judge: options.judge,
     toServer: (bytes) => {
-      if (options.tidiesOnly !== true || bytes[4] !== TYPE.realpath) server.stdin.write(bytes);
+      if (options.tidiesOnly !== true || bytes[4] !== TYPE.realpath) server.stdin.write(Buffer.from(bytes));
       else void started.then(() => relay.fromServer(tidied(bytes, options.cwd ?? '/')));
     },
-    toAgent: (bytes) => void output.write(bytes),
+    toAgent: (bytes) => void output.write(Buffer.from(bytes)),
     toStderr: (line) => void lines.push(line),
     onRecord: (record) => void records.push(record),
     onRoom: balance,

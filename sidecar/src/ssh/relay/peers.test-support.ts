@@ -9,6 +9,7 @@ import type { Channel, ChannelHandler, ChannelRequest, Stream } from '../wire/ch
 import { encode, parse } from '../wire/channel-messages.ts';
 import type { Offer } from '../wire/channels.ts';
 import type { ClientSettings, Connection, ServerSettings } from '../wire/connection.ts';
+import { ROOM } from '../wire/connection.test-support.ts';
 import type { Keygen } from '../wire/keygen.test-support.ts';
 import { parsePrivateKey } from '../wire/private-key.ts';
 import { connect } from './socket.ts';
@@ -69,7 +70,8 @@ class Shell implements ChannelHandler {
     return reply?.(true);
   }
   onData(data: Buffer): void {
-    this.#child?.stdin?.write(data, () => this.channel?.consumed(data.length));
+    const { length } = data;
+    this.#child?.stdin?.write(Buffer.from(data), () => this.channel?.consumed(length));
   }
   onEof(): void {
     this.#child?.stdin?.end();
@@ -95,6 +97,7 @@ export async function startOwnServer(
   const server: Server = createServer((socket) => {
     const connection: Connection = connect(socket, {
       role: 'server',
+      room: ROOM,
       algorithms: UPSTREAM_LEGACY,
       methods: ['publickey', 'password', 'keyboard-interactive'],
       onQuestion: (question) => {
@@ -140,7 +143,7 @@ export async function runOwnClient(
     let channel: Channel | undefined;
     const handler: ChannelHandler = {
       onData: (data, stream) => {
-        parts[stream].push(data);
+        parts[stream].push(Buffer.from(data));
         channel?.consumed(data.length);
       },
       onEof: () => {},
@@ -150,16 +153,21 @@ export async function runOwnClient(
       },
       onClose: () => resolve(own),
     };
+    const fail = (text: string): void => {
+      reject(new Error(text));
+      own.disconnect(11, 'done');
+    };
     const own: Connection = connect(dial(port, '127.0.0.1'), {
       role: 'client',
+      room: ROOM,
       algorithms: UPSTREAM_LEGACY,
       ...settings,
       onAuthenticated: () =>
         own.open('session', Buffer.alloc(0), handler, (result) => {
-          if (result.kind === 'refused') return reject(new Error(result.text));
+          if (result.kind === 'refused') return fail(result.text);
           channel = result.channel;
           channel.request('exec', encode.exec(Buffer.from(command)), (isGranted) => {
-            if (!isGranted) reject(new Error('no command may run'));
+            if (!isGranted) fail('no command may run');
           });
           return writeAll(channel, input);
         }),

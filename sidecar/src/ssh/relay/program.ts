@@ -8,6 +8,7 @@ import type { Channel, ChannelHandler, ChannelRequest, Stream } from '../wire/ch
 import { encode, parse, type Terminal, type Variable } from '../wire/channel-messages.ts';
 import type { OpenResult } from '../wire/channels.ts';
 import type { SshApproval } from './approval.ts';
+import { Credit } from './credit.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking, withTerminal } from './asking.ts';
 import { FileSession } from './file-session.ts';
@@ -85,6 +86,11 @@ export class Program implements ChannelHandler {
   #isRunning = false;
   #streams: Streams | undefined;
   #files: FileSession | undefined;
+  /** Of the server, for what it gave; of the agent, for what it sent. */
+  readonly #owed = {
+    server: new Credit((bytes) => this.#upstream?.consumed(bytes)),
+    agent: new Credit((bytes) => this.#agent.consumed(bytes)),
+  };
   /** Bytes that it gave, of all streams. */
   #printed = 0;
   #stop: (refusal: Refusal) => void = () => undefined;
@@ -326,7 +332,10 @@ export class Program implements ChannelHandler {
     if (!this.#stands()) return this.#stop(this.#fallen());
     if (this.#files !== undefined) return this.#files.fromAgent(data);
     this.#streams?.input(data);
-    this.#upstream?.write(data, 'data', (bytes) => this.#agent.consumed(bytes));
+    const { agent } = this.#owed;
+    agent.waits(data.length);
+    this.#upstream?.write(data, 'data', agent.went);
+    agent.came(data.length);
   }
 
   #fromServer(data: Buffer, stream: Stream): void {
@@ -341,13 +350,12 @@ export class Program implements ChannelHandler {
     if (this.#files !== undefined && stream === 'data') return this.#files.fromServer(data);
     const shown = this.#streams?.output(this.#nameOf(stream), data) ?? Buffer.alloc(0);
     this.#releaseSoon();
-    let left = shown.length;
     // What is held back is bounded, so the server may go on.
-    if (left === 0) return this.#upstream?.consumed(data.length);
-    return this.#agent.write(shown, stream, (bytes) => {
-      left -= bytes;
-      if (left === 0) this.#upstream?.consumed(data.length);
-    });
+    const { server } = this.#owed;
+    server.waits(shown.length);
+    this.#agent.write(shown, stream, server.went);
+    server.came(data.length);
+    return undefined;
   }
 
   /** Whoever is at a terminal sees what they type, and its prompt: there values are found as far as they come at once. */

@@ -9,7 +9,7 @@ import type { SessionContext } from '../../session/sessions.ts';
 import { AGENT } from '../wire/algorithms.ts';
 import type { AuthQuestion } from '../wire/auth-server.ts';
 import { OPEN_FAILURE } from '../wire/channel-messages.ts';
-import type { Offer } from '../wire/channels.ts';
+import type { Offer, Room } from '../wire/channels.ts';
 import type { Connection } from '../wire/connection.ts';
 import { DISCONNECT } from '../wire/error.ts';
 import { SshApproval } from './approval.ts';
@@ -26,12 +26,16 @@ import { Upstream, type UpstreamError } from './upstream.ts';
 export interface SshContext extends SessionContext {
   /** Who this proxy is to agents. */
   readonly hostKey: HostKey;
+  /** What the windows of all sessions take. */
+  readonly memory: Room;
   /** One for all sessions with the host. */
   readonly turns: Turns;
   /** How the host was found; undefined: somebody is signed in. */
   readonly reached: (resource: GrantedResource, error: UpstreamError | undefined) => void;
 }
 
+/** What a connection takes while nothing goes through it: its socket's buffers, a packet that is not whole yet. */
+const CONNECTION_BYTES = 64 * 1024;
 /** Half of OpenSSH's LoginGraceTime: programs answer at once, and a person may have a token to find. */
 const LOGIN_MS = 60_000;
 const ANYTHING = ['none', 'publickey', 'password', 'keyboard-interactive'] as const;
@@ -51,8 +55,13 @@ interface Admitted {
 }
 
 /** Serves one SSH connection from its first byte to its last. */
-export function serveSsh(context: SshContext): Promise<void> {
-  return new SshSession(context).serve();
+export async function serveSsh(context: SshContext): Promise<void> {
+  const hasRoom = context.memory.take(CONNECTION_BYTES);
+  try {
+    await new SshSession(context).serve(hasRoom);
+  } finally {
+    if (hasRoom) context.memory.free(CONNECTION_BYTES);
+  }
 }
 
 class Refused extends Error {
@@ -85,8 +94,9 @@ class SshSession {
     this.#activeAt = context.clock.monotonic();
   }
 
-  async serve(): Promise<void> {
-    const { socket, clock, hostKey, resource, onEnd } = this.#c;
+  /** @param hasRoom - whether there is memory for it; otherwise it is told so */
+  async serve(hasRoom: boolean): Promise<void> {
+    const { socket, clock, hostKey, memory, resource, onEnd } = this.#c;
     const [certified, plain] = hostKey.signers(namesOf(resource(), this.#c.local), clock.now());
     if (certified === undefined || plain === undefined) throw new Error('there is no host key');
     const demands = resource()?.access.identity !== undefined;
@@ -94,6 +104,7 @@ class SshSession {
       socket,
       {
         role: 'server',
+        room: memory,
         algorithms: AGENT,
         hostKeys: [certified, plain],
         // Keys are no tokens, and each that a client offers would use up a try.
@@ -117,6 +128,7 @@ class SshSession {
         for (const program of this.#programs) program.check();
       },
     );
+    if (!hasRoom) this.#end({ code: 'TooManyConnections', reason: '' });
     await this.#over.promise;
     // Whoever leaves while it is let in leaves a record all the same.
     await this.#admitting;
@@ -157,6 +169,7 @@ class SshSession {
       resource,
       guard: this.#c.guard,
       clock,
+      room: this.#c.memory,
       onReady: () => this.#c.reached(resource, undefined),
       onEnd: (error) => this.#upstreamEnded(resource, error),
     });

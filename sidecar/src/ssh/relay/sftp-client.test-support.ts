@@ -69,7 +69,7 @@ export class RawClient {
     if (type === TYPE.version) return;
     const reader = new Reader(bytes, 1);
     const id = reader.uint32();
-    const rest = bytes.subarray(5);
+    const rest = Buffer.from(bytes.subarray(5));
     this.order.push(id);
     const code = type === TYPE.status ? reader.uint32() : undefined;
     if (type === TYPE.name) reader.uint32();

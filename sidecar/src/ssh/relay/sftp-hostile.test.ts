@@ -86,7 +86,8 @@ class Played {
 
 function collect(stream: PacketStream, bytes: Buffer, into: Sent[], onPacket: (sent: Sent) => void = () => {}): void {
   stream.push(bytes);
-  for (let body = stream.next(); body; body = stream.next()) {
+  for (let next = stream.next(); next; next = stream.next()) {
+    const body = Buffer.from(next);
     const sent = { type: body[0] ?? 0, id: body.readUInt32BE(1), body };
     into.push(sent);
     onPacket(sent);

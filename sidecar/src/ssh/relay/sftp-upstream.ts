@@ -1,6 +1,6 @@
 import { uint32 } from '../wire/data.ts';
 import { SshError } from '../wire/error.ts';
-import { packet, packetHead, STATUS } from '../wire/sftp.ts';
+import { packet, type PacketStream, STATUS } from '../wire/sftp.ts';
 import { parseResponse, type SftpResponse } from '../wire/sftp-response.ts';
 
 type Kind = SftpResponse['kind'];
@@ -12,7 +12,7 @@ export class SftpUpstream {
   readonly #asked = new Map<number, { readonly expected: Kind; readonly onAnswer: OnAnswer }>();
   #number = 0;
 
-  /** @param send - gets every packet whole, or in two pieces */
+  /** @param send - gets every packet whole; it is gone when that returns */
   constructor(send: (bytes: Buffer) => void) {
     this.#send = send;
   }
@@ -27,10 +27,9 @@ export class SftpUpstream {
     this.#send(packet(type, uint32(this.#ask(expected, onAnswer)), ...fields));
   }
 
-  /** As {@link send}, with `data` behind the fields, not copied. */
-  sendData(type: number, fields: readonly Buffer[], data: Buffer, onAnswer: OnAnswer): void {
-    this.#send(packetHead(type, data.length, uint32(this.#ask('status', onAnswer)), ...fields));
-    this.#send(data);
+  /** Sends a WRITE as the agent has written it: the packet that `agent` gave last. */
+  forward(agent: PacketStream, onAnswer: OnAnswer): void {
+    this.#send(agent.renumbered(this.#ask('status', onAnswer)));
   }
 
   /** As {@link send}. It stays open when the session ends first. */

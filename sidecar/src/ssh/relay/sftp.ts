@@ -1,17 +1,7 @@
 import { type FileJudge, fileEffect } from '../actions/files.ts';
 import { string, uint32, uint64 } from '../wire/data.ts';
 import { SshError } from '../wire/error.ts';
-import {
-  MAX_DATA_BYTES,
-  type Numbered,
-  PacketStream,
-  packet,
-  packetHead,
-  SFTP_VERSION,
-  STATUS,
-  status,
-  TYPE,
-} from '../wire/sftp.ts';
+import { MAX_DATA_BYTES, type Numbered, PacketStream, packet, SFTP_VERSION, STATUS, status, TYPE } from '../wire/sftp.ts';
 import { type HandleRequest, parseRequest, type SftpRequest } from '../wire/sftp-request.ts';
 import { clampLimits, parseVersion, type SftpResponse } from '../wire/sftp-response.ts';
 import { decide, GONE, tellEnd } from './file-judging.ts';
@@ -31,6 +21,7 @@ type SetAttributes = Extract<HandleRequest, { kind: 'fsetstat' }>;
 
 export interface SftpOptions {
   readonly judge: FileJudge;
+  /** Gets bytes that are gone when it returns; so does the next. */
   readonly toServer: (bytes: Buffer) => void;
   readonly toAgent: (bytes: Buffer) => void;
   /** One line for the agent's standard error, without its end: OpenSSH's clients show no sentence of a STATUS. */
@@ -52,7 +43,7 @@ export interface SftpOptions {
 /**
  * Stands between an SFTP client and an SFTP server, on the bytes of one channel. Every path is judged as the server resolves it, and
  * the server gets it as it was judged. It owns no socket and no clock: whoever feeds it stops feeding a side while what it sends to
- * the other one waits, and the agent's while {@link isFull}. Bytes given to it are not changed afterwards by anybody.
+ * the other one waits, and the agent's while {@link isFull}. It keeps nothing of the chunks that it is given.
  */
 export class SftpRelay {
   readonly #options: SftpOptions;
@@ -261,8 +252,7 @@ export class SftpRelay {
     if (!file.writes) return this.#fail(request, STATUS.permissionDenied, 'The file was not opened for writing');
     const { offset, data } = request;
     file.written(offset, data);
-    const fields = [string(request.handle), uint64(offset), uint32(data.length)];
-    this.#upstream.sendData(TYPE.write, fields, data, (response) => {
+    this.#upstream.forward(this.#agent, (response) => {
       file.answered(outcomeOf(response) === 'ok');
       this.#answer(request, response);
     });
@@ -346,15 +336,15 @@ export class SftpRelay {
 
   #answer({ id }: Numbered, response: SftpResponse): void {
     if (response.kind === 'status') return this.#reply(status(id, response.code, response.message));
-    const { rest } = response;
-    this.#reply(packetHead(ANSWER_TYPE[response.kind], rest.length, uint32(id)), rest);
+    if (response.kind === 'data') return this.#reply(this.#server.renumbered(id));
+    this.#reply(packet(ANSWER_TYPE[response.kind], uint32(id), response.rest));
   }
 
-  #reply(...pieces: readonly Buffer[]): void {
+  #reply(bytes: Buffer): void {
     if (this.#isOver()) return;
     const wasFull = this.isFull;
     this.#active--;
-    for (const piece of pieces) this.#options.toAgent(piece);
+    this.#options.toAgent(bytes);
     this.#serveAgent();
     if (wasFull && !this.isFull) this.#options.onRoom();
     this.#settle();
@@ -396,7 +386,6 @@ export class SftpRelay {
 
 const ANSWER_TYPE = {
   handle: TYPE.handle,
-  data: TYPE.data,
   name: TYPE.name,
   attrs: TYPE.attrs,
   extended: TYPE.extendedReply,

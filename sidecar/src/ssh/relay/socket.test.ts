@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { UPSTREAM } from '../wire/algorithms.ts';
 import type { Channel } from '../wire/channel.ts';
 import type { Connection } from '../wire/connection.ts';
-import { HOST_KEY, Sink, Told, USER_KEY } from '../wire/connection.test-support.ts';
+import { HOST_KEY, ROOM, Sink, Told, USER_KEY } from '../wire/connection.test-support.ts';
 import { connect } from './socket.ts';
 
 const MIB = 1024 * 1024;
@@ -26,7 +26,7 @@ async function joined(): Promise<{ client: Side; server: Side } & AsyncDisposabl
   const atServer = new Told();
   const clientSocket = dial((listener.address() as AddressInfo).port, '127.0.0.1');
   const [serverSocket] = (await once(listener, 'connection')) as [Socket];
-  const settings = { algorithms: UPSTREAM } as const;
+  const settings = { algorithms: UPSTREAM, room: ROOM } as const;
   const server: Connection = connect(serverSocket, {
     ...settings,
     ...atServer.events,
@@ -85,11 +85,11 @@ describe('a connection over a socket', () => {
 
   it('leaves data with its channels where the peer reads nothing, and goes on where it reads again', async () => {
     await using pair = await joined();
-    const channels = await sessions(pair, 40);
+    const channels = await sessions(pair, 250);
     pair.client.socket.pause();
     let [wanted, written, most] = [0, 0, 0];
     for (const channel of channels) {
-      for (let piece = 0; piece < 64; piece++) {
+      for (let piece = 0; piece < 4; piece++) {
         const data = Buffer.alloc(32 * 1024);
         wanted += data.length;
         channel.write(data, 'data', (bytes) => {
@@ -99,8 +99,8 @@ describe('a connection over a socket', () => {
       }
       await new Promise(setImmediate);
     }
-    expect(most).toBeGreaterThan(MIB / 2);
-    expect(most).toBeLessThan(2 * MIB);
+    expect(most).toBeGreaterThan(MIB / 8);
+    expect(most).toBeLessThan(MIB);
     expect(written).toBeLessThan(wanted);
     const before = written;
     pair.client.socket.resume();

@@ -1,16 +1,19 @@
 import type { Socket } from 'node:net';
 import { DISCONNECT } from '../wire/error.ts';
+import { free } from '../wire/lent.ts';
 import { type ClientSettings, Connection, type ServerSettings } from '../wire/connection.ts';
 
 /** Bytes that wait for a peer that reads slowly. */
 const WAITING = {
-  /** Data stays with its channels, and so with who sends it. */
-  holdData: 1024 * 1024,
+  /** Data stays with its channels, and so with who sends it. More than a socket's own mark, so that it tells when it has gone. */
+  holdData: 256 * 1024,
   /** Nothing more is read of a peer that makes us answer, and reads no answers. Data alone never comes to this. */
   stopReading: 4 * 1024 * 1024,
   /** What others make us send to it, such as requests, has no window: it is gone. */
   giveUp: 16 * 1024 * 1024,
 };
+/** What goes out in one write: two packets of 32 KiB of data, and what little goes with them. */
+const BLOCK_BYTES = 66 * 1024;
 const TICK_MS = 1_000;
 /** For a peer to take our last words. */
 const LINGER_MS = 2_000;
@@ -27,18 +30,9 @@ export function connect(
   settings: WithoutOutput<ServerSettings | ClientSettings>,
   now: () => number = Date.now,
 ): Connection {
-  let isCorked = false;
-  const uncork = (): void => {
-    isCorked = false;
-    socket.uncork();
-  };
+  const outgoing = new Outgoing(socket);
   const output = (bytes: Buffer): void => {
-    if (!isCorked) {
-      isCorked = true;
-      socket.cork();
-      process.nextTick(uncork);
-    }
-    socket.write(bytes);
+    outgoing.write(bytes);
     if (socket.writableLength > WAITING.holdData) hold();
   };
   const hold = (): void => {
@@ -52,6 +46,7 @@ export function connect(
     output,
     onEnd: (error) => {
       clearInterval(ticks);
+      outgoing.flush();
       socket.end();
       setTimeout(() => socket.destroy(), LINGER_MS).unref();
       settings.onEnd(error);
@@ -61,11 +56,46 @@ export function connect(
   ticks.unref();
   connection.tick(now());
   socket.setNoDelay(true);
-  socket.on('data', (chunk: Buffer) => connection.receive(chunk));
+  socket.on('data', (chunk: Buffer) => {
+    connection.receive(chunk);
+    free(chunk);
+  });
   socket.on('drain', () => {
     connection.setWritable(true);
     socket.resume();
   });
   for (const event of ['end', 'error', 'close']) socket.on(event, () => connection.lose());
   return connection;
+}
+
+/** Gathers what one turn of the program sends into few writes, in memory that is freed once it has gone. */
+class Outgoing {
+  readonly #socket: Socket;
+  #block: Buffer | undefined;
+  #used = 0;
+  #isScheduled = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#used + bytes.length > BLOCK_BYTES) this.flush();
+    this.#block ??= Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, bytes.length));
+    this.#used += bytes.copy(this.#block, this.#used);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    process.nextTick(() => {
+      this.#isScheduled = false;
+      this.flush();
+    });
+  }
+
+  flush(): void {
+    const [block, used] = [this.#block, this.#used];
+    if (block === undefined) return;
+    this.#block = undefined;
+    this.#used = 0;
+    this.#socket.write(block.subarray(0, used), () => free(block));
+  }
 }

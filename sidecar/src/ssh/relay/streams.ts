@@ -86,7 +86,7 @@ export class Streams {
 
   input(chunk: Buffer): void {
     this.#lines?.typed(chunk);
-    this.#record('stdin', this.#input.push(this.#keys?.hidden(chunk) ?? chunk));
+    if (this.#left > 0) this.#record('stdin', this.#input.push(this.#keys?.hidden(chunk) ?? chunk));
   }
 
   /** The record of its end, with how it ended: `exit 0`, `signal TERM`, or an error. */

@@ -36,6 +36,7 @@ async function dial(ssh: Partial<GrantedResource['ssh'] & object> = {}): Promise
     resource: resourceAt(server, ssh),
     guard: { refuse: () => undefined },
     clock: systemClock,
+    room: { take: () => true, free: () => undefined },
     onReady: () => resolve(undefined),
     onEnd: resolve,
   });

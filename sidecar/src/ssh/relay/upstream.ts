@@ -5,6 +5,7 @@ import type { Clock } from '../../platform.ts';
 import { UPSTREAM, UPSTREAM_LEGACY } from '../wire/algorithms.ts';
 import type { AuthCredential } from '../wire/auth-client.ts';
 import { withCertificate } from '../wire/cert.ts';
+import type { Room } from '../wire/channels.ts';
 import type { Connection } from '../wire/connection.ts';
 import { DISCONNECT, SshError } from '../wire/error.ts';
 import type { HostKeyCheck } from '../wire/host-key.ts';
@@ -30,6 +31,7 @@ export interface UpstreamOptions {
   readonly resource: GrantedResource;
   readonly guard: DialGuard;
   readonly clock: Clock;
+  readonly room: Room;
   /** It ended, or never began. */
   readonly onEnd: (error: UpstreamError) => void;
   /** Somebody is signed in. */
@@ -76,7 +78,7 @@ export class Upstream {
   }
 
   async #dial(): Promise<void> {
-    const { resource, guard, clock } = this.#o;
+    const { resource, guard, clock, room } = this.#o;
     const { host, port } = resource.upstream;
     const check = hostKeyCheck(resource, clock.now());
     const credentials = credentialsOf(resource);
@@ -86,6 +88,7 @@ export class Upstream {
       socket,
       {
         role: 'client',
+        room,
         algorithms: resource.ssh?.algorithms === 'legacy' ? UPSTREAM_LEGACY : UPSTREAM,
         hostKey: check,
         user: resource.credentials?.username ?? '',

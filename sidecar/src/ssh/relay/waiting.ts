@@ -1,7 +1,7 @@
 /** Shorter pieces are gathered in buffers of this size, so that what waits costs little more than its bytes. */
 const GATHERED = 4 * 1024;
 
-/** Bytes that wait, in order. */
+/** Copies of bytes, which wait in order. */
 export class Waiting {
   readonly #pieces: Buffer[] = [];
   #room: { readonly buffer: Buffer; used: number } | undefined;
@@ -9,7 +9,7 @@ export class Waiting {
   push(data: Buffer): void {
     if (data.length >= GATHERED / 4) {
       this.#room = undefined;
-      this.#pieces.push(data);
+      this.#pieces.push(Buffer.from(data));
       return;
     }
     if (this.#room === undefined || this.#room.used + data.length > GATHERED) {

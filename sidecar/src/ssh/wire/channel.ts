@@ -1,6 +1,7 @@
 import { CHANNEL, channelMessage } from './channel-messages.ts';
 import { boolean, Reader, string, uint32 } from './data.ts';
 import { DISCONNECT, SshError } from './error.ts';
+import { free } from './lent.ts';
 import { Replies } from './replies.ts';
 
 /** Bytes in one data message, ours and the most that we take. OpenSSH's own; it drops what is longer without a word. */
@@ -12,8 +13,8 @@ const MAX_WINDOW = 0xffff_ffff;
 const MAX_QUEUED = 8 * 1024 * 1024;
 /** What one thing that waits costs beside its bytes. */
 const ITEM_BYTES = 128;
-/** Shorter data is gathered in buffers of this size, so that what waits costs little more than its bytes. */
-const GATHERED = 4 * 1024;
+/** What waits is copied into buffers of this size; where more of the same kind follows, into larger ones. */
+const SMALL_ROOM = 4 * 1024;
 /** RFC 4254, section 5.2: the one kind of extended data that there is. */
 const STDERR = 1;
 /** Say how a program ended, and so stand behind all that it printed. */
@@ -30,9 +31,12 @@ export interface ChannelRequest {
   readonly reply?: (isGranted: boolean) => void;
 }
 
-/** What happens on a channel. Bytes are views that nothing touches again. */
+/** What happens on a channel. */
 export interface ChannelHandler {
-  /** The peer may send as much again once {@link Channel.consumed} says that it went on. */
+  /**
+   * The peer may send as much again once {@link Channel.consumed} says that it went on. `data` is gone when this returns: who keeps it
+   * copies it.
+   */
   onData(data: Buffer, stream: Stream): void;
   onEof(): void;
   onRequest(request: ChannelRequest): void;
@@ -45,8 +49,10 @@ export interface ChannelHost {
   /** Runs `entry`; what it throws ends the connection. */
   guard(entry: () => void): void;
   send(parts: readonly Buffer[]): void;
-  /** Whether data may go out now. */
-  isWritable(): boolean;
+  /** Whether data may go out now, and none of another channel waits for that. */
+  isFree(): boolean;
+  /** Takes room for a window of `size` bytes to grow. @returns by how many bytes */
+  widen(size: number): number;
   /** Calls {@link Channel.step} once data may go out. */
   schedule(channel: Channel): void;
   /** Both sides have closed it. */
@@ -65,10 +71,11 @@ type OnWritten = ((bytes: number) => void) | undefined;
 interface Data {
   readonly kind: 'data';
   readonly stream: Stream;
-  data: Buffer;
   readonly onWritten: OnWritten;
-  /** Where short data behind it still fits; `data` begins it. */
-  gathered?: { readonly buffer: Buffer; used: number };
+  /** Its own; from `from` to `to` it holds what waits. */
+  readonly buffer: Buffer;
+  from: number;
+  to: number;
 }
 type Item = Data | { readonly kind: 'request'; readonly parts: readonly Buffer[] } | { readonly kind: 'eof' | 'close' };
 
@@ -83,7 +90,7 @@ export class Channel {
   readonly #handler: ChannelHandler;
   readonly #maxData: number;
   #sendWindow: number;
-  readonly #windowSize: number;
+  #windowSize: number;
   /** What the peer may still send. */
   #receiveWindow: number;
   /** What was consumed, and is not yet given back to the peer. */
@@ -111,7 +118,7 @@ export class Channel {
     this.#handler = handler;
   }
 
-  /** How much we let the peer send before anything is consumed, in bytes. */
+  /** How much we let the peer send before anything is consumed, in bytes; it grows while the peer makes use of it. */
   get windowSize(): number {
     return this.#windowSize;
   }
@@ -122,14 +129,14 @@ export class Channel {
   }
 
   /**
-   * Sends data, in as many messages as the peer wants. Behind EOF and CLOSE it is dropped.
-   * @param data is not changed afterwards
+   * Sends data, in as many messages as the peer wants; what cannot go yet is copied. Behind EOF and CLOSE it is dropped.
    * @param onWritten told how many bytes have gone, or were dropped, whenever some have
    */
   write(data: Buffer, stream: Stream = 'data', onWritten?: (bytes: number) => void): void {
     this.#host.guard(() => {
       if (this.#isEnding || this.#isClosed) return onWritten?.(data.length);
-      return data.length === 0 ? undefined : this.#enqueueData({ kind: 'data', stream, data, onWritten });
+      const rest = this.#writeNow(data, stream, onWritten);
+      return rest.length === 0 ? undefined : this.#enqueueData(rest, stream, onWritten);
     });
   }
 
@@ -174,6 +181,10 @@ export class Channel {
       if (this.#receiveWindow + this.#credit > this.#windowSize)
         throw new SshError('more was consumed of a channel than came', DISCONNECT.byApplication);
       if (this.#credit < this.#windowSize / 2 || this.#isEofReceived || this.#isCloseSent) return;
+      // Whoever uses half of it would use more.
+      const wider = this.#host.widen(this.#windowSize);
+      this.#windowSize += wider;
+      this.#credit += wider;
       this.#receiveWindow += this.#credit;
       this.#send(CHANNEL.windowAdjust, uint32(this.#credit));
       this.#credit = 0;
@@ -207,8 +218,7 @@ export class Channel {
     const item = this.#queue[0];
     if (item === undefined || (item.kind === 'data' && this.#sendWindow === 0)) return false;
     if (item.kind !== 'data') this.#sendItem(item);
-    else this.#queued -= this.#sendData(item);
-    if (item.kind === 'data' && item.data.length > 0) return true;
+    else if (!this.#sendWaiting(item)) return true;
     this.#queue.shift();
     this.#queued -= ITEM_BYTES;
     return this.#queue.length > 0;
@@ -219,7 +229,7 @@ export class Channel {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#isCloseSent = true;
-    for (const item of this.#queue.splice(0)) if (item.kind === 'data') item.onWritten?.(item.data.length);
+    for (const item of this.#queue.splice(0)) if (item.kind === 'data') item.onWritten?.(item.to - item.from);
     for (const onReply of this.#awaited.splice(0)) onReply(false);
     this.#handler.onClose();
   }
@@ -282,25 +292,30 @@ export class Channel {
     this.#host.schedule(this);
   }
 
-  #enqueueData(item: Data): void {
-    const { data, stream, onWritten } = item;
-    const last = this.#queue.at(-1);
-    if (last === undefined || data.length >= GATHERED / 4) return this.#enqueue(item, data.length);
-    const isAlike = last.kind === 'data' && last.stream === stream && last.onWritten === onWritten;
-    const gathered = isAlike ? last.gathered : undefined;
-    if (isAlike && gathered !== undefined && gathered.used + data.length <= GATHERED) {
-      data.copy(gathered.buffer, gathered.used);
-      gathered.used += data.length;
-      last.data = gathered.buffer.subarray(gathered.used - data.length - last.data.length, gathered.used);
-      return this.#count(data.length);
+  /** Sends what may go at once, past nothing that waits. @returns what may not */
+  #writeNow(data: Buffer, stream: Stream, onWritten: OnWritten): Buffer {
+    let rest = data;
+    while (rest.length > 0 && this.#queue.length === 0 && this.#sendWindow > 0 && this.#host.isFree()) {
+      const part = rest.subarray(0, this.#sendData(rest, stream));
+      rest = rest.subarray(part.length);
+      onWritten?.(part.length);
     }
-    const buffer = Buffer.allocUnsafe(GATHERED);
-    data.copy(buffer);
-    const begun = { buffer, used: data.length };
-    return this.#enqueue(
-      { kind: 'data', stream, onWritten, data: buffer.subarray(0, data.length), gathered: begun },
-      data.length,
-    );
+    return rest;
+  }
+
+  #enqueueData(data: Buffer, stream: Stream, onWritten: OnWritten): void {
+    const last = this.#queue.at(-1);
+    const isAlike = last?.kind === 'data' && last.stream === stream && last.onWritten === onWritten;
+    const fitting = isAlike ? Math.min(data.length, last.buffer.length - last.to) : 0;
+    if (isAlike && fitting > 0) {
+      data.copy(last.buffer, last.to, 0, fitting);
+      last.to += fitting;
+    }
+    const rest = data.subarray(fitting);
+    if (rest.length === 0) return;
+    const buffer = Buffer.allocUnsafeSlow(Math.max(rest.length, isAlike ? MAX_DATA : SMALL_ROOM));
+    rest.copy(buffer);
+    this.#enqueue({ kind: 'data', stream, onWritten, buffer, from: 0, to: rest.length }, buffer.length);
   }
 
   #count(bytes: number): void {
@@ -316,16 +331,32 @@ export class Channel {
     return undefined;
   }
 
-  /** Sends one message of `item`, which then is without it. @returns how many bytes */
-  #sendData(item: Data): number {
-    const bytes = Math.min(item.data.length, this.#maxData, this.#sendWindow);
-    const part = item.data.subarray(0, bytes);
-    const isError = item.stream === 'stderr';
-    const head = isError ? [uint32(STDERR), uint32(bytes)] : [uint32(bytes)];
-    this.#sendWindow -= bytes;
-    item.data = item.data.subarray(bytes);
-    this.#send(isError ? CHANNEL.extendedData : CHANNEL.data, ...head, part);
+  /** Sends one message of what waits. @returns whether it was the last of `item` */
+  #sendWaiting(item: Data): boolean {
+    const bytes = this.#sendData(item.buffer.subarray(item.from, item.to), item.stream);
+    item.from += bytes;
+    const isSent = item.from === item.to;
+    if (isSent) {
+      this.#queued -= item.buffer.length;
+      // Nothing is added to it any more, whatever is written by who is told.
+      item.to = item.from = item.buffer.length;
+    }
     item.onWritten?.(bytes);
+    if (isSent) free(item.buffer);
+    return isSent;
+  }
+
+  /** Sends the beginning of `data` in one message. @returns how many bytes */
+  #sendData(data: Buffer, stream: Stream): number {
+    const bytes = Math.min(data.length, this.#maxData, this.#sendWindow);
+    const isError = stream === 'stderr';
+    const head = Buffer.allocUnsafe(isError ? 13 : 9);
+    head[0] = isError ? CHANNEL.extendedData : CHANNEL.data;
+    let at = head.writeUInt32BE(this.remote, 1);
+    if (isError) at = head.writeUInt32BE(STDERR, at);
+    head.writeUInt32BE(bytes, at);
+    this.#sendWindow -= bytes;
+    this.#host.send([head, data.subarray(0, bytes)]);
     return bytes;
   }
 

@@ -1,6 +1,6 @@
 import { type Channel, type ChannelHandler, type ChannelRequest, MAX_DATA } from './channel.ts';
 import { CHANNEL } from './channel-messages.ts';
-import { Channels, type GlobalRequest, type Offer } from './channels.ts';
+import { Channels, type GlobalRequest, type Offer, type Room } from './channels.ts';
 import { boolean, byte, string, uint32 } from './data.ts';
 
 export const cat = (...parts: readonly Buffer[]): Buffer => Buffer.concat(parts);
@@ -38,10 +38,23 @@ export class Side {
   readonly globals: GlobalRequest[] = [];
   readonly errors: unknown[] = [];
   isWritable = true;
+  /** Bytes that are left for windows. */
+  left = 64 * 1024 * 1024;
+  readonly room: Room = {
+    take: (bytes) => {
+      if (bytes > this.left) return false;
+      this.left -= bytes;
+      return true;
+    },
+    free: (bytes) => {
+      this.left += bytes;
+    },
+  };
   readonly channels: Channels;
 
   constructor() {
     this.channels = new Channels({
+      room: this.room,
       guard: (entry) => {
         try {
           entry();

@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { MAX_DATA } from './channel.ts';
 import { CHANNEL } from './channel-messages.ts';
-import { MAX_CHANNELS, type OpenResult } from './channels.ts';
+import { MAX_CHANNELS, type OpenResult, WINDOW } from './channels.ts';
 import {
   cat,
   NOTHING,
@@ -36,7 +37,7 @@ describe('a channel that the peer opens', () => {
     side.hear(open(5), open(6));
     side.offers[1]?.accept(new Log(), Buffer.from('extra'));
     side.offers[0]?.accept(new Log());
-    expect(side.take()).toEqual([cat(confirmation(6, 0), Buffer.from('extra')), confirmation(5, 1)]);
+    expect(side.take()).toEqual([cat(confirmation(6, 0, WINDOW.first), Buffer.from('extra')), confirmation(5, 1, WINDOW.first)]);
   });
 
   it('is refused with a reason', () => {
@@ -81,18 +82,51 @@ describe('a channel that the peer opens', () => {
     expect(side.offers).toHaveLength(MAX_CHANNELS + 1);
   });
 
-  it('is given a narrow window beside many, so that all together hold little', () => {
+  it('has a window that grows with what goes through it, up to 2 MiB, and 16 MiB for all', () => {
     const side = new Side();
+    const before = side.left;
     for (let remote = 0; remote < MAX_CHANNELS; remote++) side.hear(open(remote));
-    for (const offer of side.offers) offer.accept(new Log());
-    const windows = side.take().map((payload) => payload.readUInt32BE(9));
-    expect(windows.slice(0, 8)).toEqual(Array.from({ length: 8 }, () => WIDE));
-    expect(windows.reduce((sum, window) => sum + window)).toBeLessThan(32 * 1024 * 1024);
-    for (let local = 0; local < MAX_CHANNELS; local++) side.hear(close(local));
+    const channels = side.offers.map((offer) => offer.accept(new Log()));
+    expect(new Set(side.take().map((payload) => payload.readUInt32BE(9)))).toEqual(new Set([WINDOW.first]));
+    expect(before - side.left).toBe(MAX_CHANNELS * WINDOW.first);
+    for (let local = 10; local < MAX_CHANNELS; local++) side.hear(close(local));
+    for (const [local, channel] of channels.slice(0, 10).entries())
+      for (let piece = 0; piece < 200; piece++) {
+        side.hear(data(local, Buffer.alloc(MAX_DATA)));
+        channel.consumed(MAX_DATA);
+      }
+    const windows = channels.slice(0, 10).map(({ windowSize }) => windowSize);
+    expect(windows.slice(0, 7)).toEqual(Array.from({ length: 7 }, () => WINDOW.widest));
+    expect(windows.reduce((sum, window) => sum + window)).toBe(WINDOW.all);
+    expect(before - side.left).toBe(WINDOW.all);
+    for (let local = 0; local < 9; local++) side.hear(close(local));
+    expect(before - side.left).toBe(channels[9]?.windowSize);
+    side.channels.abandon();
+    expect([side.left, side.errors]).toEqual([before, []]);
+  });
+
+  it('stays narrow, or is refused, where connections have used up the memory for windows', () => {
+    const { side, channel } = opened();
+    side.left = WINDOW.first;
+    for (let piece = 0; piece < 10; piece++) {
+      side.hear(data(0, Buffer.alloc(MAX_DATA)));
+      channel.consumed(MAX_DATA);
+    }
+    expect(channel.windowSize).toBe(2 * WINDOW.first);
     side.take();
-    side.hear(open(1));
-    side.offers.at(-1)?.accept(new Log());
-    expect(side.take()[0]?.readUInt32BE(9)).toBe(WIDE);
+    side.hear(open(9));
+    const refusal = message(CHANNEL.openFailure, uint32(9), uint32(4), string('no memory for another channel'), string(''));
+    expect(side.take()).toEqual([refusal]);
+    const told: unknown[] = [];
+    side.channels.open('session', NOTHING, new Log(), (result) => told.push(result));
+    expect(told).toEqual([{ kind: 'refused', code: 4, text: 'no memory for another channel' }]);
+    side.hear(close(0));
+    side.hear(open(9));
+    expect(side.offers).toHaveLength(2);
+    side.offers[1]?.refuse({ code: 1, text: 'no' });
+    side.channels.open('session', NOTHING, new Log(), (result) => told.push(result));
+    side.hear(message(CHANNEL.openFailure, uint32(1), uint32(1), string('no'), string('')));
+    expect([told.length, side.left]).toEqual([2, 2 * WINDOW.first]);
   });
 
   it.each<[string, Buffer[]]>([
@@ -117,7 +151,7 @@ function asked(): { side: Side; log: Log; results: OpenResult[] } {
 describe('a channel that we open', () => {
   it('is asked for, and there once it is confirmed', () => {
     const { side, log, results } = asked();
-    expect(side.take()).toEqual([cat(open(0), Buffer.from('extra'))]);
+    expect(side.take()).toEqual([cat(open(0, WINDOW.first), Buffer.from('extra'))]);
     side.hear(cat(confirmation(0, 9), Buffer.from('more')), data(0, 'x'));
     expect(results).toEqual([expect.objectContaining({ kind: 'opened', payload: Buffer.from('more') })]);
     expect(log.events).toEqual(['data x']);

@@ -6,8 +6,11 @@ import { Replies } from './replies.ts';
 
 /** Open, asked for, and offered, together. */
 export const MAX_CHANNELS = 256;
-/** Bytes that a peer may send ahead on a channel: enough for a long way, until all of a connection's are this much; then enough to go on. */
-const WINDOW = { wide: 2 * 1024 * 1024, narrow: 64 * 1024, allWide: 16 * 1024 * 1024 };
+/**
+ * Bytes that a peer may send ahead on a channel: at first, and at most, which is enough for a long way. The windows of all channels of
+ * a connection grow until they are `all` together.
+ */
+export const WINDOW = { first: 64 * 1024, widest: 2 * 1024 * 1024, all: 16 * 1024 * 1024 };
 /** Texts of a refusal that came, in bytes. */
 const MAX_TEXT = 1024;
 /**
@@ -49,7 +52,16 @@ export interface GlobalRequest {
   readonly reply?: (answer: GlobalAnswer) => void;
 }
 
+/** Memory that many connections share. */
+export interface Room {
+  /** False: there is none, and nothing was taken. */
+  take(bytes: number): boolean;
+  free(bytes: number): void;
+}
+
 export interface ChannelsOptions {
+  /** What windows are taken of: without it none grows, and no channel opens. */
+  readonly room: Room;
   readonly guard: (entry: () => void) => void;
   readonly send: (parts: readonly Buffer[]) => void;
   /** Whether data may go out now. Once it is true again, {@link Channels.resume} is called. */
@@ -59,7 +71,6 @@ export interface ChannelsOptions {
 }
 
 interface Asked {
-  readonly windowSize: number;
   readonly handler: ChannelHandler;
   readonly onResult: (result: OpenResult) => void;
 }
@@ -92,11 +103,12 @@ export class Channels {
     this.#host = {
       guard: options.guard,
       send: options.send,
-      isWritable: options.isWritable,
+      isFree: () => this.#ready.size === 0 && !this.#isResuming && options.isWritable(),
       schedule: (channel) => {
         this.#ready.add(channel);
         this.resume();
       },
+      widen: (size) => this.#widen(size),
       release: (channel) => this.#release(channel),
     };
   }
@@ -130,10 +142,17 @@ export class Channels {
     this.#options.guard(() => {
       if (this.#isOver) return onResult({ kind: 'refused', code: OPEN_FAILURE.connectFailed, text: 'the connection is over' });
       if (this.#count() >= MAX_CHANNELS) return onResult({ kind: 'refused', ...TOO_MANY });
+      if (!this.#takeWindow(WINDOW.first)) return onResult({ kind: 'refused', ...NO_ROOM });
       const local = this.#next++;
-      const windowSize = this.#takeWindow();
-      this.#asked.set(local, { windowSize, handler, onResult });
-      return this.#options.send([byte(CHANNEL.open), string(type), uint32(local), uint32(windowSize), uint32(MAX_DATA), payload]);
+      this.#asked.set(local, { handler, onResult });
+      return this.#options.send([
+        byte(CHANNEL.open),
+        string(type),
+        uint32(local),
+        uint32(WINDOW.first),
+        uint32(MAX_DATA),
+        payload,
+      ]);
     });
   }
 
@@ -174,6 +193,7 @@ export class Channels {
     this.#channels.clear();
     this.#asked.clear();
     this.#awaited.length = 0;
+    this.#freeWindow(this.#window);
   }
 
   #receiveGlobal(reader: Reader): void {
@@ -198,6 +218,7 @@ export class Channels {
     const { remote } = peer;
     if (this.#remotes.has(remote)) throw new SshError('a channel with the number of another');
     if (this.#count() >= MAX_CHANNELS) return this.#refuse(remote, TOO_MANY);
+    if (!this.#takeWindow(WINDOW.first)) return this.#refuse(remote, NO_ROOM);
     this.#remotes.add(remote);
     this.#offers++;
     let isOpen = true;
@@ -221,17 +242,17 @@ export class Channels {
       refuse: (refusal) =>
         decide(() => {
           this.#remotes.delete(remote);
+          this.#freeWindow(WINDOW.first);
           this.#refuse(remote, refusal);
         }),
     });
   }
 
   #accept(peer: Peer, handler: ChannelHandler, payload: Buffer): Channel {
-    const windowSize = this.#takeWindow();
     const local = this.#next++;
-    const channel = new Channel(local, peer, windowSize, this.#host, handler);
+    const channel = new Channel(local, peer, WINDOW.first, this.#host, handler);
     this.#channels.set(local, channel);
-    const fields = [peer.remote, local, windowSize, MAX_DATA].map(uint32);
+    const fields = [peer.remote, local, WINDOW.first, MAX_DATA].map(uint32);
     this.#options.send([byte(CHANNEL.openConfirmation), ...fields, payload]);
     return channel;
   }
@@ -248,22 +269,22 @@ export class Channels {
 
   #receiveConfirmation(reader: Reader): void {
     const local = reader.uint32();
-    const { windowSize, handler, onResult } = this.#takeAsked(local);
+    const { handler, onResult } = this.#takeAsked(local);
     const peer = readPeer(reader);
     if (this.#remotes.has(peer.remote)) throw new SshError('a channel with the number of another');
     this.#remotes.add(peer.remote);
-    const channel = new Channel(local, peer, windowSize, this.#host, handler);
+    const channel = new Channel(local, peer, WINDOW.first, this.#host, handler);
     this.#channels.set(local, channel);
     onResult({ kind: 'opened', channel, payload: reader.rest() });
   }
 
   #receiveOpenFailure(reader: Reader): void {
-    const { windowSize, onResult } = this.#takeAsked(reader.uint32());
+    const { onResult } = this.#takeAsked(reader.uint32());
     const code = reader.uint32();
     const text = reader.string();
     reader.string();
     reader.end();
-    this.#window -= windowSize;
+    this.#freeWindow(WINDOW.first);
     onResult({ kind: 'refused', code, text: text.subarray(0, MAX_TEXT).toString('utf8') });
   }
 
@@ -278,13 +299,23 @@ export class Channels {
     this.#channels.delete(channel.local);
     this.#remotes.delete(channel.remote);
     this.#ready.delete(channel);
-    this.#window -= channel.windowSize;
+    this.#freeWindow(channel.windowSize);
   }
 
-  #takeWindow(): number {
-    const size = this.#window + WINDOW.wide > WINDOW.allWide ? WINDOW.narrow : WINDOW.wide;
-    this.#window += size;
-    return size;
+  #widen(size: number): number {
+    const bytes = Math.min(size, WINDOW.widest - size, WINDOW.all - this.#window);
+    return bytes > 0 && this.#takeWindow(bytes) ? bytes : 0;
+  }
+
+  #takeWindow(bytes: number): boolean {
+    const isTaken = this.#options.room.take(bytes);
+    if (isTaken) this.#window += bytes;
+    return isTaken;
+  }
+
+  #freeWindow(bytes: number): void {
+    this.#window -= bytes;
+    this.#options.room.free(bytes);
   }
 
   #count(): number {
@@ -292,4 +323,5 @@ export class Channels {
   }
 }
 
+const NO_ROOM: OpenRefusal = { code: OPEN_FAILURE.resourceShortage, text: 'no memory for another channel' };
 const TOO_MANY: OpenRefusal = { code: OPEN_FAILURE.resourceShortage, text: 'too many channels' };

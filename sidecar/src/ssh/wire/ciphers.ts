@@ -8,6 +8,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import { DISCONNECT, SshError } from './error.ts';
+import { free } from './lent.ts';
 
 /** Of each cipher: its name in OpenSSL and the bytes of its key. `aead` ones authenticate too and take no MAC. */
 export const CIPHERS = {
@@ -51,13 +52,16 @@ interface Layout {
   readonly uncounted: 0 | 4;
 }
 
+/** Takes bytes that are gone when it returns: who keeps them copies them. */
+export type Output = (bytes: Buffer) => void;
+
 /** Protects packets in the order that they are sent in. */
 export interface Sealer extends Layout {
   /**
    * @param frame a packet of RFC 4253, section 6, from its length to its padding; the caller uses it again
-   * @returns what is sent, in order; nothing of `frame`
+   * @param output gets what is sent, in order; it is gone when that returns
    */
-  seal(frame: Buffer, sequence: number): readonly Buffer[];
+  seal(frame: Buffer, sequence: number, output: Output): void;
 }
 
 /** Opens packets in the order that they come in. */
@@ -69,7 +73,7 @@ export interface Opener extends Layout {
   length(head: Buffer): number;
   /**
    * @param packet all of it, with its tag
-   * @returns the packet behind its length field
+   * @returns the packet behind its length field, nothing of `packet`
    * @throws SshError when it is not what the other side sealed
    */
   open(packet: Buffer, sequence: number): Buffer;
@@ -93,9 +97,9 @@ export const PLAIN: Sealer & Opener = {
   uncounted: 0,
   headBytes: LENGTH_BYTES,
   tagBytes: 0,
-  seal: (frame) => [Buffer.from(frame)],
+  seal: (frame, _, output) => output(frame),
   length: (head) => head.readUInt32BE(),
-  open: (packet) => packet.subarray(LENGTH_BYTES),
+  open: (packet) => Buffer.from(packet.subarray(LENGTH_BYTES)),
 };
 
 export function createSealer(protection: Protection, keys: Keys): Sealer {
@@ -144,14 +148,17 @@ class GcmSealer implements Sealer {
     this.#nonce = new GcmNonce(iv);
   }
 
-  seal(frame: Buffer): readonly Buffer[] {
-    const length = Buffer.from(frame.subarray(0, LENGTH_BYTES));
+  seal(frame: Buffer, _: number, output: Output): void {
+    const length = frame.subarray(0, LENGTH_BYTES);
     const cipher = createCipheriv(this.#name, this.#key, this.#nonce.bytes);
     cipher.setAAD(length);
     const sealed = cipher.update(frame.subarray(LENGTH_BYTES));
     cipher.final();
     this.#nonce.next();
-    return [length, sealed, cipher.getAuthTag()];
+    output(length);
+    output(sealed);
+    output(cipher.getAuthTag());
+    free(sealed);
   }
 }
 
@@ -205,10 +212,13 @@ class EtmSealer implements Sealer {
     this.#mac = new Mac(hash, key);
   }
 
-  seal(frame: Buffer, sequence: number): readonly Buffer[] {
-    const length = Buffer.from(frame.subarray(0, LENGTH_BYTES));
+  seal(frame: Buffer, sequence: number, output: Output): void {
+    const length = frame.subarray(0, LENGTH_BYTES);
     const sealed = this.#stream.update(frame.subarray(LENGTH_BYTES));
-    return [length, sealed, this.#mac.of(sequence, length, sealed)];
+    output(length);
+    output(sealed);
+    output(this.#mac.of(sequence, length, sealed));
+    free(sealed);
   }
 }
 
@@ -249,8 +259,11 @@ class MacSealer implements Sealer {
     this.#mac = new Mac(hash, key);
   }
 
-  seal(frame: Buffer, sequence: number): readonly Buffer[] {
-    return [this.#stream.update(frame), this.#mac.of(sequence, frame)];
+  seal(frame: Buffer, sequence: number, output: Output): void {
+    const sealed = this.#stream.update(frame);
+    output(sealed);
+    output(this.#mac.of(sequence, frame));
+    free(sealed);
   }
 }
 

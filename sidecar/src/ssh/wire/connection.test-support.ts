@@ -2,11 +2,13 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { type AlgorithmSet, UPSTREAM_LEGACY } from './algorithms.ts';
 import type { AuthAnswer, AuthQuestion } from './auth-server.ts';
 import type { Channel, ChannelHandler, ChannelRequest, Stream } from './channel.ts';
-import type { GlobalRequest, Offer } from './channels.ts';
+import type { GlobalRequest, Offer, Room } from './channels.ts';
 import { type ClientSettings, Connection, type ServerSettings } from './connection.ts';
 import type { SshError } from './error.ts';
 import { type Signer, signerOf } from './keys.ts';
 
+/** Of memory there is enough. */
+export const ROOM: Room = { take: () => true, free: () => {} };
 export const HOST_KEY: Signer = signerOf(generateKeyPairSync('ed25519').privateKey);
 export const USER_KEY: Signer = signerOf(generateKeyPairSync('ed25519').privateKey);
 
@@ -20,7 +22,7 @@ export class Told {
   readonly ends: (SshError | undefined)[] = [];
 
   readonly events = {
-    output: (bytes: Buffer): unknown => this.out.push(bytes),
+    output: (bytes: Buffer): unknown => this.out.push(Buffer.from(bytes)),
     onAuthenticated: (user: string): unknown => this.users.push(user),
     onQuestion: (question: AuthQuestion): unknown => this.questions.push(question),
     onOffer: (offer: Offer): unknown => this.offers.push(offer),
@@ -52,6 +54,7 @@ export class ConnectionPair {
     const { algorithms = UPSTREAM_LEGACY } = options;
     this.client = new Connection({
       role: 'client',
+      room: ROOM,
       algorithms,
       hostKey: { kind: 'pinned', keys: [HOST_KEY.blob] },
       user: 'alice',
@@ -61,6 +64,7 @@ export class ConnectionPair {
     });
     this.server = new Connection({
       role: 'server',
+      room: ROOM,
       algorithms,
       hostKeys: [HOST_KEY],
       methods: ['publickey', 'password', 'keyboard-interactive'],
@@ -92,7 +96,7 @@ export class Sink implements ChannelHandler {
   channel: Channel | undefined;
 
   onData(data: Buffer, stream: Stream): void {
-    this.data[stream].push(data);
+    this.data[stream].push(Buffer.from(data));
     this.channel?.consumed(data.length);
   }
   onEof(): void {

@@ -3,7 +3,15 @@ import { AuthClient, type AuthCredential } from './auth-client.ts';
 import { type AuthAnswer, type AuthQuestion, AuthServer, type AuthServerOptions } from './auth-server.ts';
 import type { ChannelHandler } from './channel.ts';
 import { CHANNEL } from './channel-messages.ts';
-import { Channels, type GlobalAnswer, type GlobalRequest, KEEPALIVE, type Offer, type OpenResult } from './channels.ts';
+import {
+  Channels,
+  type GlobalAnswer,
+  type GlobalRequest,
+  KEEPALIVE,
+  type Offer,
+  type OpenResult,
+  type Room,
+} from './channels.ts';
 import { DISCONNECT, type DisconnectReason, SshError } from './error.ts';
 import type { HostKeyCheck } from './host-key.ts';
 import type { Signer } from './keys.ts';
@@ -22,6 +30,8 @@ export interface ConnectionEvents {
 }
 
 interface Settings extends ConnectionEvents {
+  /** Memory that its windows take, shared with others. */
+  readonly room: Room;
   readonly algorithms: AlgorithmSet;
   readonly ident?: string;
   readonly rekey?: Partial<RekeyLimits>;
@@ -78,6 +88,7 @@ export class Connection {
   constructor(settings: ServerSettings | ClientSettings) {
     this.#settings = settings;
     this.#channels = new Channels({
+      room: settings.room,
       guard: (entry) => this.#guard(entry),
       send: (parts) => this.#transport.send(...parts),
       isWritable: () => this.#isWritable && !this.#transport.busy,

@@ -14,6 +14,8 @@ export const MESSAGE = {
   /** KEXDH_REPLY and the others. */
   kexReply: 31,
   userauthSuccess: 52,
+  channelData: 94,
+  channelExtendedData: 95,
   ping: 192,
   pong: 193,
 } as const;

@@ -87,7 +87,7 @@ export const ECHO: Talk = {
         return channel.adjust(fields.uint32());
       case 94:
         fields.uint32();
-        return channel.write(fields.string());
+        return channel.write(Buffer.from(fields.string()));
       case 96:
         return channel.end(
           [byte(98), uint32(0), string('exit-status'), boolean(false), uint32(0)],
@@ -127,7 +127,7 @@ export const cat = (user: string, key: Signer, bytes: Buffer): Talk => ({
         return channel.adjust(fields.uint32());
       case 94:
         fields.uint32();
-        return void channel.received.push(fields.string());
+        return void channel.received.push(Buffer.from(fields.string()));
       case 97:
         transport.send(byte(97), uint32(0));
         return transport.disconnect(11, 'done');
@@ -148,7 +148,7 @@ export function run(
     resolve({ transport, rekeys, error, received: Buffer.concat(channel.received) });
   };
   const transport: Transport = make({
-    output: (bytes) => void output.write(bytes),
+    output: (bytes) => void output.write(Buffer.from(bytes)),
     onReady: () => talk.onReady?.(transport),
     onResume: () => {
       rekeys++;

@@ -1,6 +1,7 @@
 import { randomFillSync } from 'node:crypto';
-import { type Opener, PLAIN, type Sealer } from './ciphers.ts';
+import { type Opener, type Output, PLAIN, type Sealer } from './ciphers.ts';
 import { SshError } from './error.ts';
+import { free } from './lent.ts';
 
 /** Bytes that a packet may announce before anybody has proved who they are (RFC 4253, section 6.1). */
 export const MAX_PACKET_BEFORE_AUTHENTICATION = 35_000;
@@ -13,8 +14,8 @@ const PREFIX_BYTES = 5;
 const MIN_PADDING = 4;
 /** The shortest packet: the length of its padding, a message of one byte, the padding. */
 const MIN_PACKET = 1 + 1 + MIN_PADDING;
-/** What fits a message of 32 KiB of data, as OpenSSH sends them. */
-const SCRATCH_BYTES = 33 * 1024;
+/** Longer packets are put together in memory of their own, which is freed at once. */
+const POOLED_BYTES = 1024;
 const SEQUENCES = 2 ** 32;
 const NOTHING = Buffer.alloc(0);
 
@@ -30,7 +31,6 @@ export class PacketWriter {
   #sequence = 0;
   #packets = 0;
   #bytes = 0;
-  #scratch: Buffer = NOTHING;
   readonly #random = Buffer.alloc(1024);
   #randomAt = this.#random.length;
 
@@ -40,15 +40,16 @@ export class PacketWriter {
 
   /**
    * @param parts one message; copied once
-   * @returns what to send for it, in order
+   * @param output gets what to send for it, in order; it is gone when that returns
    */
-  write(parts: readonly Buffer[]): readonly Buffer[] {
+  write(parts: readonly Buffer[], output: Output): void {
     let length = 0;
     for (const part of parts) length += part.length;
     const { block, uncounted } = this.#sealer;
     const over = (PREFIX_BYTES - uncounted + length + MIN_PADDING) % block;
     const padding = MIN_PADDING + (over === 0 ? 0 : block - over);
-    const frame = this.#frame(PREFIX_BYTES + length + padding);
+    const bytes = PREFIX_BYTES + length + padding;
+    const frame = bytes > POOLED_BYTES ? Buffer.allocUnsafeSlow(bytes) : Buffer.allocUnsafe(bytes);
     frame.writeUInt32BE(frame.length - LENGTH_BYTES);
     frame[LENGTH_BYTES] = padding;
     let at = PREFIX_BYTES;
@@ -58,7 +59,8 @@ export class PacketWriter {
     this.#sequence = (sequence + 1) % SEQUENCES;
     this.#packets++;
     this.#bytes += frame.length;
-    return this.#sealer.seal(frame, sequence);
+    this.#sealer.seal(frame, sequence, output);
+    free(frame);
   }
 
   /** From the next packet on. @param restart whether packets are numbered from 0 again */
@@ -67,13 +69,6 @@ export class PacketWriter {
     if (restart) this.#sequence = 0;
     this.#packets = 0;
     this.#bytes = 0;
-  }
-
-  /** What is sealed goes out in buffers of its own, so that this one can be used again. */
-  #frame(bytes: number): Buffer {
-    if (bytes > SCRATCH_BYTES) return Buffer.allocUnsafe(bytes);
-    if (this.#scratch.length === 0) this.#scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
-    return this.#scratch.subarray(0, bytes);
   }
 
   #pad(frame: Buffer, from: number): void {
@@ -102,6 +97,8 @@ export class PacketReader {
   /** The packet at hand, or its head, where it straddles chunks. */
   #partial: Buffer = NOTHING;
   #filled = 0;
+  /** What was opened last. */
+  #opened: Buffer = NOTHING;
 
   get traffic(): Traffic {
     return { packets: this.#packets, bytes: this.#bytes };
@@ -112,15 +109,15 @@ export class PacketReader {
     return (this.#sequence + SEQUENCES - 1) % SEQUENCES;
   }
 
-  /** Takes the next chunk, once `next` has returned undefined for the one before. */
+  /** Takes the next chunk, once `next` has returned undefined for the one before, which is not looked at any more. */
   push(chunk: Buffer): void {
     this.#chunk = chunk;
     this.#at = 0;
   }
 
   /**
-   * @returns the next message, at least a byte long; undefined when more bytes are needed. It is a view of bytes that nothing
-   * here touches again: of the chunk pushed before keys are there, of a buffer of its own afterwards.
+   * @returns the next message, at least a byte long; undefined when more bytes are needed. Nothing here touches it again, but for
+   * {@link free}
    * @throws SshError when what came is no packet, or forged
    */
   next(): Buffer | undefined {
@@ -132,10 +129,18 @@ export class PacketReader {
     if (!this.#gather(this.#total)) return undefined;
     const packet = this.#gathered(this.#total);
     if (this.#filled === 0) this.#at += packet.length;
-    this.#partial = NOTHING;
     this.#filled = 0;
     this.#total = 0;
-    return this.#open(packet);
+    const message = this.#open(packet);
+    free(this.#partial);
+    this.#partial = NOTHING;
+    return message;
+  }
+
+  /** Frees what `next` returned last. */
+  free(): void {
+    free(this.#opened);
+    this.#opened = NOTHING;
   }
 
   /** From the next packet on. @param restart whether packets are numbered from 0 again */
@@ -159,6 +164,7 @@ export class PacketReader {
     this.#bytes += packet.length;
     this.#packets++;
     const opened = this.#opener.open(packet, sequence);
+    this.#opened = opened;
     const padding = opened[0] as number;
     if (padding < MIN_PADDING || 1 + padding >= opened.length) throw new SshError('a packet with padding that cannot be');
     return opened.subarray(1, opened.length - padding);
@@ -168,8 +174,9 @@ export class PacketReader {
   #gather(bytes: number): boolean {
     if (this.#filled === 0 && this.#chunk.length - this.#at >= bytes) return true;
     if (this.#partial.length < bytes) {
-      const larger = Buffer.allocUnsafe(bytes);
+      const larger = Buffer.allocUnsafeSlow(bytes);
       this.#partial.copy(larger, 0, 0, this.#filled);
+      free(this.#partial);
       this.#partial = larger;
     }
     const copied = this.#chunk.copy(this.#partial, this.#filled, this.#at, this.#at + bytes - this.#filled);

@@ -37,12 +37,13 @@ export class End implements Events {
   react: (payload: Buffer) => void = () => {};
 
   output(bytes: Buffer): void {
-    this.sent.push(bytes);
-    this.log.push(Buffer.from(bytes));
+    const copy = Buffer.from(bytes);
+    this.sent.push(copy);
+    this.log.push(copy);
   }
 
   onPayload(payload: Buffer): void {
-    this.payloads.push(payload);
+    this.payloads.push(Buffer.from(payload));
     this.react(payload);
   }
 

@@ -72,7 +72,9 @@ export class Rogue {
 
   /** Sends one message. */
   say(...parts: Buffer[]): void {
-    this.target.receive(Buffer.concat(this.writer.write(parts)));
+    const packet: Buffer[] = [];
+    this.writer.write(parts, (bytes) => packet.push(Buffer.from(bytes)));
+    this.target.receive(Buffer.concat(packet));
   }
 
   kexInit(): void {

@@ -31,8 +31,9 @@ const ENTRY = /^([CD])[0-7]{4} (\d{1,16}) (.+)$/s;
 export class ScpStream {
   #held: Buffer = Buffer.alloc(0);
 
+  /** Takes a chunk, which is copied. */
   push(chunk: Buffer): void {
-    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    this.#held = Buffer.concat([this.#held, chunk]);
   }
 
   get held(): number {

@@ -85,60 +85,71 @@ export const EXTENSIONS = {
 } as const;
 export type Extension = keyof typeof EXTENSIONS;
 
-/** Shorter chunks are joined up to this. */
-const GATHERED = 4 * 1024;
+/** The id of a packet behind its length and type. */
+const ID_AT = 5;
+/** Room that a stream keeps when nothing is in it: a whole packet and a chunk. */
+const KEPT_BYTES = 2 * MAX_PACKET_BYTES;
+const NOTHING = Buffer.alloc(0);
+/** They carry content, and are passed on as they are. */
+const OF_CONTENT: ReadonlySet<number | undefined> = new Set([TYPE.write, TYPE.data]);
 
-/** Cuts a stream into packets, however it arrives. Holds at most what it was given and one packet. */
+/** Cuts a stream into packets, however it arrives. Holds what it was given and not asked for, once. */
 export class PacketStream {
-  #chunks: Buffer[] = [];
-  #held = 0;
+  /** What is held, from `from` to `to`. */
+  #buffer: Buffer = NOTHING;
+  #from = 0;
+  #to = 0;
+  #last: Buffer = NOTHING;
 
+  /** Takes a chunk, which is copied. */
   push(chunk: Buffer): void {
-    if (chunk.length === 0) return;
-    this.#add(chunk);
-    this.#held += chunk.length;
-  }
-
-  /** Short chunks are joined, so that many of them cost little more than their bytes. */
-  #add(chunk: Buffer): void {
-    const last = this.#chunks.at(-1);
-    if (last === undefined || chunk.length >= GATHERED / 4 || last.length >= GATHERED) return void this.#chunks.push(chunk);
-    this.#chunks[this.#chunks.length - 1] = Buffer.concat([last, chunk]);
-    return undefined;
+    if (chunk.length > this.#buffer.length - this.#to) this.#makeRoom(chunk.length);
+    this.#to += chunk.copy(this.#buffer, this.#to);
   }
 
   /** Bytes that are no whole packet yet, or were not asked for. */
   get held(): number {
-    return this.#held;
+    return this.#to - this.#from;
   }
 
   /**
-   * The next packet behind its length, often a view into what was pushed; undefined: it is not whole yet.
+   * The next packet behind its length; undefined: it is not whole yet. A packet with content (WRITE and DATA) is lent: it changes with
+   * the next call, of `push` too.
    * @throws SshError when its length is not between 5 bytes and {@link MAX_PACKET_BYTES}
    */
   next(): Buffer | undefined {
-    if (this.#held < 4) return undefined;
-    const length = this.#front(4).readUInt32BE();
+    if (this.held < 4) return undefined;
+    const length = this.#buffer.readUInt32BE(this.#from);
     if (length < 5 || length > MAX_PACKET_BYTES) throw new SshError('the length of an SFTP packet is out of its bounds');
-    if (this.#held < 4 + length) return undefined;
-    const next = this.#front(4 + length).subarray(4);
-    this.#drop(4 + length);
-    return next;
+    if (this.held < 4 + length) return undefined;
+    this.#last = this.#buffer.subarray(this.#from, this.#from + 4 + length);
+    this.#from += this.#last.length;
+    if (this.held === 0) this.#empty();
+    const next = this.#last.subarray(4);
+    return OF_CONTENT.has(next[0]) ? next : Buffer.from(next);
   }
 
-  #front(length: number): Buffer {
-    const first = this.#chunks[0] as Buffer;
-    if (first.length >= length) return first.subarray(0, length);
-    const whole = Buffer.concat(this.#chunks);
-    this.#chunks = [whole];
-    return whole.subarray(0, length);
+  /** The packet with content that {@link next} returned last, as it is to be sent under another id. It is lent as well. */
+  renumbered(id: number): Buffer {
+    this.#last.writeUInt32BE(id, ID_AT);
+    return this.#last;
   }
 
-  #drop(length: number): void {
-    const first = this.#chunks[0] as Buffer;
-    this.#held -= length;
-    if (first.length === length) this.#chunks.shift();
-    else this.#chunks[0] = first.subarray(length);
+  #makeRoom(bytes: number): void {
+    const { held } = this;
+    const needed = held + bytes;
+    const room = needed <= this.#buffer.length ? this.#buffer : Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#buffer.length));
+    this.#buffer.copy(room, 0, this.#from, this.#to);
+    this.#buffer = room;
+    this.#from = 0;
+    this.#to = held;
+  }
+
+  /** The packet that is lent stays where it is until more comes. */
+  #empty(): void {
+    this.#from = 0;
+    this.#to = 0;
+    if (this.#buffer.length > KEPT_BYTES) this.#buffer = NOTHING;
   }
 }
 
@@ -152,12 +163,6 @@ export interface Numbered {
 /** A packet, ready to be sent. */
 export function packet(type: number, ...fields: readonly Buffer[]): Buffer {
   const length = fields.reduce((sum, field) => sum + field.length, 1);
-  return Buffer.concat([uint32(length), byte(type), ...fields]);
-}
-
-/** What stands before the last `follows` bytes of a packet, for data that is passed on as it is. */
-export function packetHead(type: number, follows: number, ...fields: readonly Buffer[]): Buffer {
-  const length = fields.reduce((sum, field) => sum + field.length, 1 + follows);
   return Buffer.concat([uint32(length), byte(type), ...fields]);
 }
 

@@ -30,9 +30,15 @@ export const EXCHANGE_MS = 120_000;
 export const MAX_QUEUED = { messages: 4_096, bytes: 2 * 1024 * 1024 };
 
 export interface Events {
-  /** To be sent to the other side, in order. While it is not, `receive` should wait: what comes in can cause as much to go out. */
+  /**
+   * To be sent to the other side, in order; gone when this returns. While it is not sent, `receive` should wait: what comes in can
+   * cause as much to go out.
+   */
   output(bytes: Buffer): void;
-  /** A message of the layers above (5, 6, 50 to 127), whole, never empty. It is a view of bytes that nothing touches again. */
+  /**
+   * A message of the layers above (5, 6, 50 to 127), whole, never empty. Nothing touches it again; but data of channels (94 and 95) is
+   * gone when this returns.
+   */
   onPayload(payload: Buffer): void;
   /** The first keys are there. */
   onReady(): void;
@@ -80,6 +86,7 @@ export class Transport {
   readonly #identReader: IdentReader;
   readonly #reader = new PacketReader();
   readonly #writer = new PacketWriter();
+  readonly #output: (bytes: Buffer) => void;
   #state: State = 'ident';
   #peerIdent = '';
   /** From our KEXINIT to the other side's NEWKEYS. */
@@ -104,6 +111,7 @@ export class Transport {
   /** Says who we are at once. @throws SshError where the options leave no way to prove who the server is */
   constructor(options: ServerOptions | ClientOptions) {
     this.#options = options;
+    this.#output = (bytes) => options.output(bytes);
     this.#limits = { ...REKEY, ...options.rekey };
     this.#ident = options.ident ?? IDENT;
     this.#identReader = new IdentReader(options.role === 'client');
@@ -147,7 +155,7 @@ export class Transport {
     return this.#busy;
   }
 
-  /** Bytes as they come in, cut anywhere. */
+  /** Bytes as they come in, cut anywhere. They are not looked at any more when this returns. */
   receive(chunk: Buffer): void {
     this.#guard(() => {
       let rest = chunk;
@@ -162,13 +170,18 @@ export class Transport {
       while (!this.#hasEnded()) {
         const payload = this.#reader.next();
         if (payload === undefined) break;
-        this.#handle(payload[0] as number, payload);
+        const type = payload[0] as number;
+        this.#handle(type, payload);
+        if (type === MESSAGE.channelData || type === MESSAGE.channelExtendedData) this.#reader.free();
       }
       this.#rekeyIfDue();
     });
   }
 
-  /** Sends one message of the layers above, in parts that are not changed afterwards; its first byte is its number. */
+  /**
+   * Sends one message of the layers above, in parts; its first byte is its number. While the transport is `busy` they wait as they are,
+   * so they are not changed or freed afterwards.
+   */
   send(...parts: readonly Buffer[]): void {
     this.#guard(() => {
       if (!isOfService(parts[0]?.[0] ?? 0)) throw new SshError('a message that is not for the transport to send');
@@ -382,7 +395,7 @@ export class Transport {
   }
 
   #transmit(parts: readonly Buffer[]): void {
-    for (const bytes of this.#writer.write(parts)) this.#options.output(bytes);
+    this.#writer.write(parts, this.#output);
     if (parts[0]?.[0] === MESSAGE.userauthSuccess && this.#options.role === 'server') this.#openUp();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Room that all sessions of a sidecar share for what an agent can make it hold. Pure: it counts what it is told, so whoever takes
+ * Room that all sessions of a sidecar share, of every protocol, for what an agent can make it hold. Pure: it counts what it is told, so whoever takes
  * has to free as much.
  */
 export class Memory {
