@@ -20,7 +20,7 @@ import { StatementParser } from '../postgres/actions/index.ts';
 import { refusePostgres, servePostgres } from '../postgres/relay/serve.ts';
 import { Database, labelsOf } from '../postgres/relay/database.ts';
 import { CancelRegistry } from '../postgres/relay/cancel.ts';
-import { Memory } from '../postgres/relay/memory.ts';
+import { Memory } from './memory.ts';
 import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { Holds } from './holds.ts';
 import { Logins } from './logins.ts';

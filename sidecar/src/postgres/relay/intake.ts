@@ -1,5 +1,5 @@
 import { decideFrontend, type Decision } from '../wire/index.ts';
-import type { Memory } from './memory.ts';
+import type { Memory } from '../../session/memory.ts';
 
 /** Messages up to this many bytes are held without asking: a session holds one at a time. */
 const SMALL_BYTES = 1024 * 1024;

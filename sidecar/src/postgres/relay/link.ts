@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { deferred, type Deferred } from '../../platform.ts';
 import type { Ending } from '../../session/index.ts';
-import type { Memory } from './memory.ts';
+import type { Memory } from '../../session/memory.ts';
 import type { Outbox } from './outbox.ts';
 import { PreparedStatements } from './prepared-statements.ts';
 import type { Run } from './run.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FRONTEND, MAX_BIND_BYTES } from '../wire/index.ts';
 import { Intake } from './intake.ts';
 import type { Judgement } from './judgement.ts';
-import { Memory } from './memory.ts';
+import { Memory } from '../../session/memory.ts';
 import { PreparedStatements } from './prepared-statements.ts';
 import type { Prepared } from './steps.ts';
 

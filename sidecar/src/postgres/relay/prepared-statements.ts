@@ -1,4 +1,4 @@
-import type { Memory } from './memory.ts';
+import type { Memory } from '../../session/memory.ts';
 import type { Prepared } from './steps.ts';
 
 /** Named statements of one session. */

@@ -13,7 +13,7 @@ import { Intake } from './intake.ts';
 import type { Holds } from '../../session/holds.ts';
 import type { Ending } from '../../session/index.ts';
 import { Link } from './link.ts';
-import type { Memory } from './memory.ts';
+import type { Memory } from '../../session/memory.ts';
 import { Outbox } from './outbox.ts';
 import { Overtime } from './overtime.ts';
 import type { Totals } from '../../session/action-records.ts';

@@ -11,7 +11,7 @@ import { type CancelRegistry, type CancelTarget, sendCancel } from './cancel.ts'
 import { type Database, DatabaseError } from './database.ts';
 import { accessOf } from '../../session/access-of.ts';
 import type { Ending } from '../../session/index.ts';
-import type { Memory } from './memory.ts';
+import type { Memory } from '../../session/memory.ts';
 import { startParameters } from './pinned.ts';
 import { selfTest } from './self-test.ts';
 import { Relay } from './relay.ts';

@@ -10,7 +10,8 @@ import type { ProgramContext } from './program.ts';
 import { type ScpOptions, ScpRelay } from './scp.ts';
 import { SftpRelay } from './sftp.ts';
 import { standing } from './standing.ts';
-import { type Refusal, refusalOf, textOf } from './texts.ts';
+import { type Refusal, refusalOf } from '../../session/refusal.ts';
+import { textOf } from './texts.ts';
 
 /** Bytes that may wait on one side before the other one is held back. */
 const HIGH_WATER = 1024 * 1024;
