@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type AgentCode, agentText, type Refusal, sshText, sshTimeText } from './agent-text.ts';
+import { type AgentCode, agentText, type Refusal, requestText, sshText, sshTimeText } from './agent-text.ts';
 import { CODES } from './codes.ts';
 import type { CodeEntry } from './codes/entry.ts';
 
@@ -239,4 +239,32 @@ test('tells a terminal until when it goes on, and warns it', () => {
   expect(sshTimeText('ends', 'shell', now + 45_000, now)).toBe(
     'chaperone: this shell ends at 13:05:45 UTC, in 45 s. Save what is to stay.',
   );
+});
+
+describe('what a client of the Kubernetes API reads', () => {
+  test.each<[string, Refusal, string]>([
+    [
+      'what no rule can allow',
+      {
+        code: 'NeverAllowed',
+        verb: 'create',
+        object: 'pods web in shop',
+        reason: 'a container in it is privileged',
+        reference: 's-7hq2/1',
+      },
+      'chaperone: CREATE on pods web in shop is never allowed to an agent: a container in it is privileged (NeverAllowed). Do not retry: no rule and no approval can allow it. Reference s-7hq2/1. The connection stays usable.',
+    ],
+    [
+      'that a request cannot be read',
+      { code: 'NotAnalysable', reason: 'its path has an encoded character' },
+      'chaperone: this request cannot be judged: its path has an encoded character (NotAnalysable). Change it: ask as kubectl does; this request never runs. The connection stays usable.',
+    ],
+    [
+      'that it is over',
+      { code: 'SessionEnded', reason: 'an operator ended it' },
+      'chaperone: this session was ended: an operator ended it (SessionEnded). Do not retry: ask whoever runs this agent before connecting again.',
+    ],
+  ])('%s', (_, refusal, text) => {
+    expect(requestText(refusal)).toBe(text);
+  });
 });

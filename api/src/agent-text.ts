@@ -40,7 +40,7 @@ export interface Refusal {
 }
 
 /** What agents do on a protocol, in its own word. */
-export type Unit = 'statement' | 'command' | 'shell' | 'file operation' | 'forward' | 'subsystem';
+export type Unit = 'statement' | 'command' | 'shell' | 'file operation' | 'forward' | 'subsystem' | 'request';
 
 export interface ApprovalNews {
   /** Name of the AccessRequest. */
@@ -84,6 +84,7 @@ const NOT_YOURS = 'it is not the fault of the statement.';
 const TEXTS: Readonly<Record<AgentCode, { clause: (effect: string, rule: string, unit: Unit) => string; tail: string }>> = {
   DeniedByRule: { clause: (effect, rule) => `${effect} is denied by ${rule}`, tail: SAME_EFFECT },
   NoRuleAllows: { clause: (effect) => `${effect} is not covered by any rule`, tail: SAME_EFFECT },
+  NeverAllowed: { clause: (effect) => `${effect} is never allowed to an agent`, tail: 'no rule and no approval can allow it.' },
   NotGranted: { clause: (effect) => `${effect} is not granted by the owner of the data`, tail: SAME_EFFECT },
   MaskedValueWrite: {
     clause: (effect) => `${effect} would store a masked value`,
@@ -177,7 +178,26 @@ export interface SshText {
 /** As {@link agentText}, for SSH: the first line has to say it all, since nothing but text and a number reaches the agent. */
 export function sshText(refusal: Refusal): SshText {
   const { retry } = CODES[refusal.code];
-  const parts = [messageOf({ unit: 'command', ...refusal }, SSH_TAILS)];
+  const later = retry === 'wait' || retry === 'repeat-unchanged' || retry === 'try-later';
+  return { line: lineOf({ unit: 'command', ...refusal }, SSH_TAILS), exit: later ? 75 : 126 };
+}
+
+/** As {@link agentText}, for the Kubernetes API: what a Status has for its message. */
+export function requestText(refusal: Refusal): string {
+  return lineOf({ unit: 'request', isOver: ENDING.has(refusal.code), ...refusal }, REQUEST_TAILS);
+}
+
+/** With them a connection to the Kubernetes API ends. */
+const ENDING: ReadonlySet<AgentCode> = new Set([
+  'SessionEnded',
+  'RecordingBlocked',
+  'InternalFault',
+  'TokenRequired',
+  'TokenRejected',
+]);
+
+function lineOf(refusal: Refusal, tails: Partial<Record<AgentCode, string>>): string {
+  const parts = [messageOf(refusal, tails)];
   const isHeld = refusal.code === 'ApprovalPending' && refusal.approval?.repeat !== true;
   if (!isHeld) {
     const allowed = (refusal.allowedHere ?? []).slice(0, MAX_PHRASES).map((phrase) => visible(phrase, MAX_MESSAGE));
@@ -186,8 +206,7 @@ export function sshText(refusal: Refusal): SshText {
     if (detail !== undefined) parts.push(detail);
     if (refusal.isOver !== true) parts.push('The connection stays usable.');
   }
-  const later = retry === 'wait' || retry === 'repeat-unchanged' || retry === 'try-later';
-  return { line: parts.join(' '), exit: later ? 75 : 126 };
+  return parts.join(' ');
 }
 
 /** What a terminal is told of its end: as it begins, and shortly before. Times in ms since 1970. */
@@ -209,6 +228,19 @@ const SSH_TAILS: Partial<Record<AgentCode, string>> = {
   PolicyStale: 'it is not the fault of the command.',
   TokenRequired: 'give the token as the password.',
   TokenRejected: 'connect again with a fresh token as the password.',
+};
+
+const REQUEST_TAILS: Partial<Record<AgentCode, string>> = {
+  ...SSH_TAILS,
+  MaskedValueWrite: 'leave masked fields out, and patch what changes; what was shown is not the data.',
+  NotAnalysable: 'ask as kubectl does; this request never runs.',
+  LimitReached: 'ask for less at once, for example by a selector or a limit.',
+  ResourceNotReady: 'it is not the fault of the request.',
+  RecordingBlocked: 'it is not the fault of the request.',
+  InternalFault: 'it is not the fault of the request.',
+  PolicyStale: 'it is not the fault of the request.',
+  TokenRequired: 'give it as the bearer token.',
+  TokenRejected: 'ask again with a fresh token as the bearer token.',
 };
 
 function messageOf(refusal: Refusal, tails: Partial<Record<AgentCode, string>> = {}): string {

@@ -30,6 +30,16 @@ export const AGENT_CODES = {
       'chaperone: UPDATE on public.customers is not covered by any rule (NoRuleAllows). Do not retry: other wording with the same effect gets the same answer.',
     postgres: { sqlstate: '42501', severity: 'ERROR' },
   },
+  NeverAllowed: {
+    audience: ['agent', 'platform'],
+    what: 'The request is one of those that no rule and no approval can allow.',
+    why: 'It is a way to rights that were not given, to credentials that Chaperone holds, or around it: a token, a privileged pod, what a proxy hides.',
+    fix: 'Nothing in a policy allows it; a person does it by hand where it is meant.',
+    retry: 'do-not-retry',
+    example:
+      'chaperone: DELETE on namespaces is never allowed to an agent (NeverAllowed). Do not retry: no rule and no approval can allow it.',
+    postgres: { sqlstate: '42501', severity: 'ERROR' },
+  },
   NotGranted: {
     audience: ['agent', 'platform', 'owner'],
     what: 'The owner of the resource does not grant this to the agent.',

@@ -26,6 +26,7 @@ import {
   type Listeners,
   type Logger,
   type ManifestControl,
+  ELSEWHERE,
   openHostKey,
   openManifestControl,
   systemClock,
@@ -115,7 +116,16 @@ export async function startUp(options: UpOptions): Promise<Running> {
   const guard = createGuard({ allowLoopback: true, forbidden: [], virtual: [] });
   const hostKey = await openHostKey(data).catch(inData(data));
   await writeFile(dataPaths(data).knownHosts, hostKey.knownHosts()).catch(inData(data));
-  const sessions = createSessions({ control, recording, guard, clock: systemClock, logger, hostKey, local: true });
+  const sessions = createSessions({
+    control,
+    recording,
+    guard,
+    clock: systemClock,
+    logger,
+    hostKey,
+    surroundings: ELSEWHERE,
+    local: true,
+  });
   killing.sessions = sessions;
   stack.defer(() => Promise.race([sessions.stop(), delay(SESSIONS_TIMEOUT_MS, undefined, { ref: false })]));
   const listeners = createListeners({

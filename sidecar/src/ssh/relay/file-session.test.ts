@@ -11,11 +11,11 @@ import { SFTP } from '../actions/index.ts';
 import type { Channel } from '../wire/channel.ts';
 import { string, uint32 } from '../wire/data.ts';
 import { packet, TYPE } from '../wire/sftp.ts';
-import type { Approved } from './approval.ts';
+import type { Approved } from '../../session/approval.ts';
 import { FileSession } from './file-session.ts';
 import { accessOf, SFTP_SERVER } from './files.test-support.ts';
 import type { ProgramContext } from './program.ts';
-import { Shown } from './shown.ts';
+import { Shown } from '../../session/shown.ts';
 import { Turns } from './turns.ts';
 
 const channel = (write: (data: Buffer) => void): Channel =>

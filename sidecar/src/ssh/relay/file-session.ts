@@ -14,7 +14,8 @@ import type { ProgramContext } from './program.ts';
 import { type ScpOptions, ScpRelay } from './scp.ts';
 import { SftpRelay } from './sftp.ts';
 import { standing } from './standing.ts';
-import { type Refusal, refusalOf, textOf } from './texts.ts';
+import { type Refusal, refusalOf } from '../../session/refusal.ts';
+import { textOf } from './texts.ts';
 
 const UNIT = 'file operation';
 const CHANGED: Refusal = { code: 'ResourceNotReady', reason: 'the policy changed while it was open; open it again' };

@@ -4,10 +4,11 @@ import type { ChannelHandler, ChannelRequest } from '../wire/channel.ts';
 import type { Channel } from '../wire/channel.ts';
 import { encode, type Forward, OPEN_FAILURE, parse } from '../wire/channel-messages.ts';
 import type { Offer } from '../wire/channels.ts';
-import type { Approved } from './approval.ts';
+import type { Approved } from '../../session/approval.ts';
 import type { ProgramContext } from './program.ts';
 import { standing } from './standing.ts';
-import { type Refusal, refusalOf, textOf } from './texts.ts';
+import { type Refusal, refusalOf } from '../../session/refusal.ts';
+import { textOf } from './texts.ts';
 
 export interface ForwardContext extends ProgramContext {
   /** Whether an address is one that agents reach in another way, or not at all, whatever rules say. */

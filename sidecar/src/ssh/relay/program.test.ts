@@ -5,9 +5,9 @@ import { systemClock } from '../../platform.ts';
 import { ActionRecords } from '../../session/action-records.ts';
 import type { Channel } from '../wire/channel.ts';
 import { encode } from '../wire/channel-messages.ts';
-import type { Approved } from './approval.ts';
+import type { Approved } from '../../session/approval.ts';
 import { Program, type ProgramContext } from './program.ts';
-import { Shown } from './shown.ts';
+import { Shown } from '../../session/shown.ts';
 import { Turns } from './turns.ts';
 
 const access = {

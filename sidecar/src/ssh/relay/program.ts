@@ -4,21 +4,22 @@ import { maskedFinds } from '../../masking/labels.ts';
 import type { Clock } from '../../platform.ts';
 import { RecordingError } from '../../recording/recorder.ts';
 import type { ActionRecords } from '../../session/action-records.ts';
+import type { Approval } from '../../session/approval.ts';
+import { type Refusal, refusalOf } from '../../session/refusal.ts';
+import type { Shown } from '../../session/shown.ts';
 import type { Channel, ChannelHandler, ChannelRequest, Stream } from '../wire/channel.ts';
 import { encode, parse, type Terminal, type Variable } from '../wire/channel-messages.ts';
 import type { OpenResult } from '../wire/channels.ts';
-import type { SshApproval } from './approval.ts';
 import { Credit } from './credit.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking, withTerminal } from './asking.ts';
 import { FileSession } from './file-session.ts';
-import type { Shown } from './shown.ts';
 import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
 import { SHELL_MS, watchTime } from './time-limit.ts';
 import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
-import { type Refusal, refusalOf, textOf } from './texts.ts';
+import { refusalOfText, textOf, untold } from './texts.ts';
 
 /** Opens a channel upstream, as soon as it is there. */
 export type OpenUpstream = (
@@ -32,7 +33,7 @@ export interface ProgramContext {
   readonly session: string;
   readonly access: () => Access;
   readonly records: ActionRecords;
-  readonly approval: SshApproval;
+  readonly approval: Approval;
   readonly openUpstream: OpenUpstream;
   /** Why nothing can be opened there, in our words; undefined: it can, or it was the host that would not. */
   readonly whyNot: () => string | undefined;
@@ -206,7 +207,7 @@ export class Program implements ChannelHandler {
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
-    if (verdict.verdict === 'deny') return this.#refuse(refusalOf(verdict, asking.unknown), asking, number);
+    if (verdict.verdict === 'deny') return this.#refuse(refusalOfText(verdict, asking.unknown), asking, number);
     this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
     this.#fallen = () => {
       const now = shown.verdict(judge(access(), action));
@@ -219,7 +220,7 @@ export class Program implements ChannelHandler {
         unit: asking.unit,
         verdict,
         text: asking.send,
-        unknown: asking.unknown,
+        note: asking.unknown && untold(asking.unknown),
         state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
         why: this.#isShell ? SHELL_WHY : undefined,
         isRepeatable: asking.unit === 'command' && this.#terminal === undefined,

@@ -6,18 +6,18 @@ import { accessOf } from '../../session/access-of.ts';
 import { ActionRecords } from '../../session/action-records.ts';
 import type { Ending } from '../../session/index.ts';
 import type { SessionContext } from '../../session/sessions.ts';
+import { Approval } from '../../session/approval.ts';
+import { Shown } from '../../session/shown.ts';
 import { AGENT } from '../wire/algorithms.ts';
 import type { AuthQuestion } from '../wire/auth-server.ts';
 import { OPEN_FAILURE } from '../wire/channel-messages.ts';
 import type { Offer, Room } from '../wire/channels.ts';
 import type { Connection } from '../wire/connection.ts';
 import { DISCONNECT } from '../wire/error.ts';
-import { SshApproval } from './approval.ts';
 import { type ForwardContext, serveForward } from './forward.ts';
 import type { HostKey } from './host-key.ts';
 import { Program } from './program.ts';
 import { isProtected } from './protected.ts';
-import { Shown } from './shown.ts';
 import { connect } from './socket.ts';
 import { textOf } from './texts.ts';
 import type { Turns } from './turns.ts';
@@ -182,7 +182,8 @@ class SshSession {
       session,
       access,
       records,
-      approval: new SshApproval({
+      approval: new Approval({
+        protocol: 'ssh',
         session,
         access,
         agent,

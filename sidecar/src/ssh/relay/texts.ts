@@ -1,24 +1,11 @@
-import { type AgentCode, type ApprovalNews, type SshText, sshText, type Unit } from '@chaperone/api';
+import { type SshText, sshText, type Unit } from '@chaperone/api';
 import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
+import { type Refusal, refusalOf } from '../../session/refusal.ts';
 import type { Unknown } from '../actions/index.ts';
 
-/** Why we did not do something. */
-export interface Refusal {
-  readonly code: AgentCode;
-  /** What happened, for the agent: no literals. Said where the code covers several situations. */
-  readonly reason?: string;
-  readonly verdict?: Verdict;
-  readonly approval?: ApprovalNews;
-}
-
-/**
- * A refusal by a verdict, with the message of its rule.
- * @param unknown - why it could not be told what runs, where that may be all that stands in the way
- */
-export function refusalOf(verdict: Verdict, unknown?: Unknown): Refusal {
-  const code = verdict.code as AgentCode;
-  if (code === 'NotAnalysable') return { code, verdict, reason: verdict.reason };
-  return { code, verdict, ...(unknown !== undefined && { reason: untold(unknown) }) };
+/** As {@link refusalOf}, of what may be refused for no more than that it cannot be told what runs. */
+export function refusalOfText(verdict: Verdict, unknown: Unknown | undefined): Refusal {
+  return { ...(unknown !== undefined && { reason: untold(unknown) }), ...refusalOf(verdict) };
 }
 
 export function untold({ why }: Unknown): string {

@@ -1,12 +1,11 @@
-import { MAX_REQUEST_TEXT, type Unit, visible } from '@chaperone/api';
+import { MAX_REQUEST_TEXT, type Protocol, type Unit, visible } from '@chaperone/api';
 import { type Access, describeEffect, type SealedAction, sealAction, type Verdict } from '@chaperone/policy';
-import type { Clock } from '../../platform.ts';
-import type { ActionRecords } from '../../session/action-records.ts';
-import type { HeldAction, Holds } from '../../session/holds.ts';
-import type { Unknown } from '../actions/index.ts';
-import { wholeText } from '../../session/whole-text.ts';
-import { approvalRecord, approvalRefusal } from '../../session/outcome.ts';
-import { refusalOf, type Refusal, untold } from './texts.ts';
+import type { Clock } from '../platform.ts';
+import type { ActionRecords } from './action-records.ts';
+import type { HeldAction, Holds } from './holds.ts';
+import { approvalRecord, approvalRefusal } from './outcome.ts';
+import { type Refusal, refusalOf } from './refusal.ts';
+import { wholeText } from './whole-text.ts';
 
 const MAX_EFFECTS = 64;
 const MAX_OBJECT = 400;
@@ -25,8 +24,8 @@ export interface Asked {
   readonly state: Readonly<Record<string, string>>;
   /** What people are told of what it would do, in place of looking. */
   readonly why?: string | undefined;
-  /** Why it cannot be told what runs: people are told as well. */
-  readonly unknown?: Unknown | undefined;
+  /** What people are told beside. */
+  readonly note?: string | undefined;
   /** Whether people may say that the very same may run again. Default: true */
   readonly isRepeatable?: boolean;
 }
@@ -43,6 +42,7 @@ export type Approved =
   | { readonly kind: 'gone' };
 
 export interface ApprovalOptions {
+  readonly protocol: Protocol;
   readonly session: string;
   readonly access: () => Access;
   readonly agent: SealedAction['agent'];
@@ -58,7 +58,7 @@ export interface ApprovalOptions {
 }
 
 /** Holds what a rule wants people to approve. One for all channels of a session. */
-export class SshApproval {
+export class Approval {
   readonly #o: ApprovalOptions;
 
   constructor(options: ApprovalOptions) {
@@ -103,14 +103,14 @@ export class SshApproval {
 
   /** What it is, what it does and whom that asks are sealed with its text: a text alone may be a command, a shell or a file. */
   #sealed({ text, state, unit, verdict }: Asked): SealedAction {
-    const { access, agent, onBehalfOf, account, upstream } = this.#o;
+    const { protocol, access, agent, onBehalfOf, account, upstream } = this.#o;
     const { resource, digest } = access();
     return {
       agent,
       onBehalfOf,
       resource: { namespace: resource.namespace, name: resource.name, generation: resource.generation },
       access: digest,
-      protocol: 'ssh',
+      protocol,
       text,
       state: {
         account,
@@ -124,18 +124,18 @@ export class SshApproval {
   }
 
   #question(asked: Asked): HeldAction['question'] {
-    const { session, access, onBehalfOf } = this.#o;
-    const { action, verdict, unit, unknown, isRepeatable = true } = asked;
+    const { protocol, session, access, onBehalfOf } = this.#o;
+    const { action, verdict, unit, isRepeatable = true } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
     const shown = visible(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
-    const note = unknown === undefined ? '' : `: ${untold(unknown)}`;
+    const note = asked.note === undefined ? '' : `: ${asked.note}`;
     const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
     return {
       session,
       action,
       resource: { namespace: resource.namespace, name: resource.name },
-      protocol: 'ssh',
+      protocol,
       asks: [...(verdict.asks ?? [])],
       sentence: `${visible([...new Set(held)].join(', ') || unit, MAX_SENTENCE - note.length)}${note}`,
       effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: visible(effect.object, MAX_OBJECT) })),

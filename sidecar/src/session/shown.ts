@@ -1,6 +1,6 @@
 import { type Access, type Verdict } from '@chaperone/policy';
-import { maskedFinds } from '../../masking/labels.ts';
-import { maskedText } from '../../masking/stream.ts';
+import { maskedFinds } from '../masking/labels.ts';
+import { maskedText } from '../masking/stream.ts';
 
 /** How evidence and people see what was judged as it is. */
 export class Shown {

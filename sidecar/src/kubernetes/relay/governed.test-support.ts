@@ -1,0 +1,170 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { AccessPolicy, type PolicyRule, ProtectedResource } from '@chaperone/api';
+import { testAuthority } from '@chaperone/testing';
+import { type Credential, compileAccess, type GrantedResource, type Snapshot } from '@chaperone/policy';
+import type { RecordBody } from '@chaperone/evidence';
+import { createGuard } from '../../capture/guard.ts';
+import type { ControlPlane } from '../../control/control-plane.ts';
+import { EmbeddedDesk } from '../../control/embedded-desk.ts';
+import { type Logger, systemClock } from '../../platform.ts';
+import type { Durability, Recording } from '../../recording/recorder.ts';
+import { createSessions, type Ending, type Sessions } from '../../session/sessions.ts';
+import type { Surroundings } from '../actions/index.ts';
+import { ELSEWHERE } from './serve.ts';
+
+const AGENT = { namespace: 'agents', serviceAccount: 'bot', podUid: 'u-1', labels: {}, annotations: {} };
+const NAME = { namespace: 'data', name: 'cluster' };
+
+export interface Spec {
+  /** HOST:PORT of the API server, and who signed its certificate. */
+  readonly upstream: string;
+  readonly ca: string;
+  readonly credential: Partial<Credential>;
+  readonly rules: readonly (Partial<PolicyRule> & Pick<PolicyRule, 'name' | 'effect'>)[];
+  readonly kubernetes?: object;
+  readonly limits?: object;
+  readonly local?: boolean;
+  readonly surroundings?: Surroundings;
+}
+
+export interface Governed extends AsyncDisposable {
+  readonly port: number;
+  /** By whom our certificate is signed. */
+  readonly ca: string;
+  readonly records: readonly { readonly record: RecordBody; readonly durability: Durability }[];
+  readonly logged: readonly string[];
+  readonly sessions: Sessions;
+  readonly desk: EmbeddedDesk;
+  setRules(rules: Spec['rules']): void;
+  /** Ends all sessions, as the control plane would. */
+  end(ending: Ending): void;
+  failRecording(): void;
+  /** Records of one type, in order. */
+  of<T extends RecordBody['type']>(type: T): Extract<RecordBody, { type: T }>[];
+}
+
+/** A proxy before an API server, with all that a sidecar has, and records kept in memory. */
+export async function startGoverned(spec: Spec): Promise<Governed> {
+  const authority = await testAuthority();
+  const leaf = await authority.issue(['localhost', '127.0.0.1']);
+  let generation = 1;
+  const snapshotOf = (rules: Spec['rules']): Snapshot => ({
+    revision: '1',
+    agent: AGENT,
+    resources: [build(spec, rules, generation++)],
+    inboundPorts: [],
+    certificate: leaf.certificate,
+    ca: authority.ca,
+    validForMs: 60_000,
+  });
+  let snapshot = snapshotOf(spec.rules);
+  const changed: ((snapshot: Snapshot) => void)[] = [];
+  const revoked: Parameters<ControlPlane['onRevoke']>[0][] = [];
+  const records: Governed['records'][number][] = [];
+  const logged: string[] = [];
+  const note = (event: string, fields?: object): void => void logged.push(JSON.stringify({ event, ...fields }));
+  const logger: Logger = { info: note, warn: note, error: note };
+  const desk = new EmbeddedDesk({ snapshot: () => snapshot, clock: systemClock });
+  const control: ControlPlane = {
+    approvals: desk,
+    current: () => snapshot,
+    onSnapshot: (listener) => void changed.push(listener),
+    onRevoke: (listener) => void revoked.push(listener),
+    report: () => undefined,
+    tlsKey: leaf.key,
+    stop: async () => undefined,
+  };
+  let isFailing = false;
+  const recording: Recording = {
+    open: async (session) => ({
+      session,
+      append: async (record, durability) => {
+        if (isFailing) throw Object.assign(new Error('no space left'), { name: 'RecordingError' });
+        records.push({ record: structuredClone(record), durability });
+      },
+      close: async () => undefined,
+    }),
+    flush: async () => ({ unacknowledged: 0 }),
+    stop: async () => undefined,
+  };
+  const sessions = createSessions({
+    control,
+    recording,
+    guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
+    clock: systemClock,
+    logger,
+    surroundings: spec.surroundings ?? ELSEWHERE,
+    local: spec.local ?? false,
+  });
+  const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket: Socket) => {
+    const [resource] = snapshot.resources;
+    if (resource !== undefined) sessions.accept(socket, resource);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    ca: authority.ca,
+    records,
+    logged,
+    sessions,
+    desk,
+    setRules: (rules) => {
+      snapshot = snapshotOf(rules);
+      for (const listener of changed) listener(snapshot);
+    },
+    end: ({ code, reason }) => {
+      for (const listener of revoked) listener({ code: code as 'SessionEnded', reason });
+    },
+    failRecording: () => {
+      isFailing = true;
+    },
+    of: <T extends RecordBody['type']>(type: T) =>
+      records.flatMap(({ record }) => (record.type === type ? [record as Extract<RecordBody, { type: T }>] : [])),
+    [Symbol.asyncDispose]: async () => {
+      server.close();
+      await sessions.stop();
+    },
+  };
+}
+
+function build(spec: Spec, rules: Spec['rules'], generation: number): GrantedResource {
+  const kubernetes = { identity: 'credential' as const, authentication: 'token' as const, ...spec.kubernetes };
+  const resource = ProtectedResource.parse({
+    apiVersion: 'chaperone.dev/v1alpha1',
+    kind: 'ProtectedResource',
+    metadata: { ...NAME, generation: 1 },
+    spec: {
+      protocol: 'kubernetes',
+      hosts: ['cluster'],
+      port: 6443,
+      upstream: { address: spec.upstream },
+      credentials: { secretRef: { name: 'cluster-agent' } },
+      kubernetes,
+      sensitive: [{ label: 'pii.email', detector: 'email' }],
+      grantedTo: [{ namespace: 'agents', operations: ['*'] }],
+    },
+  });
+  const policy = AccessPolicy.parse({
+    apiVersion: 'chaperone.dev/v1alpha1',
+    kind: 'AccessPolicy',
+    metadata: { name: 'bot', namespace: 'agents', generation },
+    spec: {
+      agents: { podSelector: {} },
+      purpose: 'test',
+      rules: rules.map((rule) => ({ resource: NAME, ...rule })),
+      ...(spec.limits && { limits: spec.limits }),
+    },
+  });
+  const compiled = compileAccess({ agent: AGENT, policies: [policy], resource });
+  if (!compiled.ok) throw new Error(`${compiled.code}: ${compiled.message}`);
+  const [host = '', port = ''] = spec.upstream.split(':');
+  return {
+    access: compiled.access,
+    hosts: ['cluster'],
+    port: 6443,
+    upstream: { host, port: Number(port), tls: { mode: 'verify-full', ca: spec.ca } },
+    credentials: { username: '', ...spec.credential },
+    kubernetes,
+    addresses: [],
+  };
+}

@@ -1,0 +1,21 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+
+export interface Ran {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly status: number | null;
+}
+
+/** Runs a program to its end. */
+export async function run(program: string, args: readonly string[], input = ''): Promise<Ran> {
+  const child = spawn(program, args, { stdio: 'pipe' });
+  const said = { stdout: '', stderr: '' };
+  child.stdin.on('error', () => undefined).end(input);
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (data: string) => {
+      said[name] += data;
+    });
+  const [status] = (await once(child, 'close')) as [number | null];
+  return { ...said, status };
+}

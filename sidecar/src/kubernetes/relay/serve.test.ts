@@ -1,0 +1,380 @@
+import { once } from 'node:events';
+import { createServer, request as httpsRequest } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
+import { type AddressInfo, connect } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { eventually, testAuthority } from '@chaperone/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
+
+const TOKEN = 'of-the-owner';
+const RULES: Spec['rules'] = [
+  { name: 'all', effect: 'Allow', kubernetes: { verbs: ['*'], resources: ['**'], nonResourcePaths: ['/healthz'] } },
+];
+const LIST = '/api/v1/namespaces/shop/configmaps';
+const json = (value: unknown): string => JSON.stringify(value);
+
+type Answering = (request: IncomingMessage, response: ServerResponse) => void;
+const answering =
+  (status: number, headers: Record<string, string>, body = ''): Answering =>
+  (_, response) =>
+    response.writeHead(status, headers).end(body);
+const asJson = (value: unknown): Answering => answering(200, { 'content-type': 'application/json' }, json(value));
+
+let authority: Awaited<ReturnType<typeof testAuthority>>;
+let stop: () => Promise<void>;
+let address: string;
+let answer: Answering = asJson({ kind: 'ConfigMapList', items: [] });
+let seen: IncomingMessage[] = [];
+let governed: Governed;
+
+beforeAll(async () => {
+  authority = await testAuthority();
+  const leaf = await authority.issue(['127.0.0.1']);
+  const server = createServer({ cert: leaf.certificate, key: leaf.key }, (request, response) => {
+    seen.push(request);
+    request.resume();
+    answer(request, response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  stop = async () => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  };
+  governed = await start();
+});
+afterAll(async () => {
+  await governed?.[Symbol.asyncDispose]();
+  await stop?.();
+});
+
+const start = (mods: Partial<Spec> = {}): Promise<Governed> =>
+  startGoverned({ upstream: address, ca: authority.ca, credential: { token: TOKEN }, rules: RULES, ...mods });
+
+/** Has the API server answer so from now on, and forgets what it was asked. */
+function serverAnswers(how: Answering): void {
+  answer = how;
+  seen = [];
+}
+
+interface Got {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly text: string;
+  /** Of a Status: its causes. */
+  readonly codes: readonly string[];
+}
+
+/** One request on a connection of its own. */
+async function ask(
+  target: string,
+  {
+    method = 'GET',
+    headers = {},
+    body,
+    at = governed,
+  }: { method?: string; headers?: Record<string, string>; body?: string; at?: Governed } = {},
+): Promise<Got> {
+  const request = httpsRequest({ host: '127.0.0.1', port: at.port, ca: at.ca, method, path: target, headers, agent: false });
+  request.end(body);
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  let text = '';
+  for await (const chunk of response.setEncoding('utf8')) text += chunk as string;
+  const causes = text.startsWith('{"kind":"Status"')
+    ? (JSON.parse(text) as { details?: { causes?: { reason: string }[] } }).details?.causes
+    : undefined;
+  return { status: response.statusCode ?? 0, headers: response.headers, text, codes: (causes ?? []).map(({ reason }) => reason) };
+}
+
+async function raw(protocols: string[] = ['http/1.1']): Promise<TLSSocket> {
+  const socket = connectTls({ host: '127.0.0.1', port: governed.port, ca: governed.ca, ALPNProtocols: protocols });
+  socket.on('error', () => undefined);
+  await once(socket, 'secureConnect');
+  return socket;
+}
+
+/** All that comes back until the connection is closed, or nothing comes any more. */
+async function exchange(bytes: string): Promise<{ text: string; isClosed: boolean }> {
+  const socket = await raw();
+  let text = '';
+  socket.on('data', (data: Buffer) => {
+    text += data.toString('latin1');
+  });
+  const closed = once(socket, 'close').then(() => true);
+  socket.write(bytes, 'latin1');
+  const isClosed = await Promise.race([closed, new Promise<false>((resolve) => setTimeout(() => resolve(false), 300))]);
+  socket.destroy();
+  return { text, isClosed };
+}
+
+describe('an answer of the API server', () => {
+  it.each<[what: string, how: Answering, status: number, code: string]>([
+    [
+      'with another type',
+      answering(200, { 'content-type': 'application/vnd.kubernetes.protobuf' }, 'k8s\0'),
+      502,
+      'AnswerForeign',
+    ],
+    ['that is HTML', answering(200, { 'content-type': 'text/html' }, '<p>'), 502, 'AnswerForeign'],
+    [
+      'that is compressed',
+      answering(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }, '{}'),
+      502,
+      'AnswerForeign',
+    ],
+    ['that is no JSON', answering(200, { 'content-type': 'application/json' }, 'busy'), 502, 'AnswerNotJson'],
+    ['that is cut off', answering(200, { 'content-type': 'application/json' }, '{"kind":'), 502, 'AnswerCutOff'],
+    ['that leads elsewhere', answering(302, { location: 'https://other.example' }), 502, 'UpstreamRedirect'],
+    [
+      'that does not know our credential',
+      answering(401, { 'content-type': 'application/json' }, '{"kind":"Status"}'),
+      503,
+      'CredentialsRejected',
+    ],
+    [
+      'that asks to wait',
+      answering(429, { 'content-type': 'text/plain', 'retry-after': '7' }, 'Too many requests'),
+      429,
+      'AnswerForeign',
+    ],
+    ['that is an error in HTML', answering(503, { 'content-type': 'text/html' }, '<p>secret'), 503, 'AnswerForeign'],
+    ['that never begins', (request) => request.socket.destroy(), 503, 'UpstreamUnreachable'],
+    [
+      'that is broken off',
+      (request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json', 'content-length': '100' }).write('{"kind":"ConfigMap');
+        setTimeout(() => request.socket.destroy(), 20);
+      },
+      503,
+      'UpstreamUnreachable',
+    ],
+    [
+      'that leaves HTTP',
+      (request) => request.socket.end('HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'),
+      503,
+      'UpstreamViolation',
+    ],
+  ])('%s is told as what it is', async (_, how, status, code) => {
+    serverAnswers(how);
+    const got = await ask(`${LIST}/a`);
+    expect(got).toMatchObject({ status, codes: expect.arrayContaining([code]) });
+    expect(got.text).not.toMatch(/other\.example|secret|Too many/);
+    expect(seen).toHaveLength(1);
+  });
+
+  it('keeps what it says of waiting, and shows none of the headers that it need not', async () => {
+    serverAnswers(answering(429, { 'content-type': 'text/plain', 'retry-after': '7' }));
+    expect((await ask(LIST)).headers['retry-after']).toBe('7');
+    serverAnswers(
+      answering(
+        200,
+        {
+          'content-type': 'application/json',
+          'set-cookie': 'a=b',
+          server: 'x',
+          'audit-id': 'a-1',
+          warning: '299 - "ann@example.com"',
+        },
+        '{}',
+      ),
+    );
+    const { headers } = await ask(LIST);
+    expect(headers).toMatchObject({ 'audit-id': 'a-1', warning: '299 - "*****"' });
+    expect(headers).not.toHaveProperty('set-cookie');
+    expect(headers).not.toHaveProperty('server');
+  });
+
+  it('is cut off where it turns bad after it has begun, and the process lives', async () => {
+    serverAnswers((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).write(`{"kind":"ConfigMapList","items":[${json({ a: 1 })}`);
+      setTimeout(() => response.end(',x'), 20);
+    });
+    await expect(ask(LIST)).rejects.toThrow();
+    expect(governed.of('done').at(-1)).toMatchObject({ error: { code: 'AnswerNotJson' } });
+    serverAnswers(asJson({ kind: 'ConfigMapList', items: [] }));
+    expect((await ask(LIST)).status).toBe(200);
+  });
+
+  it('that is a log or health is masked as text', async () => {
+    serverAnswers(answering(200, { 'content-type': 'text/plain' }, 'mail from ann@example.com came'));
+    expect((await ask('/api/v1/namespaces/shop/pods/web/log')).text).toBe('mail from ***** came');
+    expect((await ask('/healthz')).text).toBe('mail from ***** came');
+    expect((await ask(LIST)).codes).toContain('AnswerForeign');
+  });
+});
+
+describe('a request', () => {
+  it('goes upstream with our credential, and nothing that says who asks', async () => {
+    serverAnswers(asJson({ kind: 'ConfigMapList', items: [] }));
+    await ask(LIST, {
+      headers: {
+        authorization: 'Bearer of-the-agent',
+        cookie: 'a=b',
+        'x-remote-user': 'admin',
+        'x-forwarded-for': '1.1.1.1',
+        'user-agent': 'me',
+      },
+    });
+    expect(seen[0]?.headers).toEqual({
+      host: address,
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      authorization: `Bearer ${TOKEN}`,
+      connection: 'keep-alive',
+      'user-agent': 'me',
+    });
+  });
+
+  it.each<[what: string, bytes: string]>([
+    ['with two lengths', `POST ${LIST} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}`],
+    [
+      'with a length and chunks',
+      `POST ${LIST} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
+    ],
+    ['with chunks by another name', `POST ${LIST} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n`],
+    ['with a blank before a colon', `GET ${LIST} HTTP/1.1\r\nhost: x\r\nAccept : a\r\n\r\n`],
+    ['with a folded header', `GET ${LIST} HTTP/1.1\r\nhost: x\r\naccept: a\r\n b\r\n\r\n`],
+    ['that ends lines by LF', `GET ${LIST} HTTP/1.1\nhost: x\n\n`],
+    ['without a host', `GET ${LIST} HTTP/1.1\r\n\r\n`],
+    ['to another server', `GET http://other.example${LIST} HTTP/1.1\r\nhost: x\r\n\r\n`],
+    ['for another path by two slashes', `GET //api/v1/namespaces/shop/secrets HTTP/1.1\r\nhost: x\r\n\r\n`],
+    ['to a proxy', `CONNECT other.example:443 HTTP/1.1\r\nhost: x\r\n\r\n`],
+    ['for HTTP/2 in the clear', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    ['with a method in a header', `GET ${LIST} HTTP/1.1\r\nhost: x\r\nx-http-method-override: DELETE\r\n\r\n`],
+    ['as somebody else', `GET ${LIST} HTTP/1.1\r\nhost: x\r\nimpersonate-user: admin\r\n\r\n`],
+    ['with a dot in its path', `GET ${LIST}/../secrets HTTP/1.1\r\nhost: x\r\n\r\n`],
+    ['with more headers than there is room', `GET ${LIST} HTTP/1.1\r\nhost: x\r\na: ${'b'.repeat(70_000)}\r\n\r\n`],
+    ['of zeros', '\0'.repeat(1000)],
+    [
+      'for a command',
+      `GET /api/v1/namespaces/shop/pods/a/exec?command=ls HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n`,
+    ],
+    [
+      'that would become HTTP/2',
+      `OPTIONS ${LIST} HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\nconnection: upgrade, http2-settings\r\nhttp2-settings: AA\r\n\r\n`,
+    ],
+  ])('%s reaches nobody', async (_, bytes) => {
+    serverAnswers(asJson({}));
+    const { text, isClosed } = await exchange(bytes);
+    expect(text === '' ? isClosed : /^HTTP\/1\.1 4\d\d /.test(text)).toBe(true);
+    expect(seen).toEqual([]);
+    expect((await ask(LIST)).status).toBe(200);
+  });
+
+  it('behind another on the same connection is judged on its own', async () => {
+    serverAnswers(asJson({}));
+    const { text } = await exchange(
+      `GET ${LIST} HTTP/1.1\r\nhost: x\r\n\r\nPOST /api/v1/namespaces/shop/serviceaccounts/a/token HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}`,
+    );
+    expect(text).toMatch(/^HTTP\/1\.1 200 [^]*HTTP\/1\.1 403 [^]*TokenRequest/);
+    expect(seen.map(({ url }) => url)).toEqual([LIST]);
+  });
+
+  it('with too long a body is told so, and its connection ends', async () => {
+    serverAnswers(asJson({}));
+    const got = await ask(LIST, {
+      method: 'POST',
+      body: 'x'.repeat(4 * 1024 * 1024),
+      headers: { connection: 'keep-alive' },
+    }).catch(() => undefined);
+    expect(got === undefined || (got.status === 413 && got.headers.connection === 'close')).toBe(true);
+    expect(seen).toEqual([]);
+  });
+
+  it('of HTTP/2 is served beside others, and a burst of resets hurts nobody else', async () => {
+    serverAnswers(asJson({ kind: 'ConfigMapList', items: [] }));
+    const client = connectHttp2(`https://127.0.0.1:${governed.port}`, { ca: governed.ca });
+    client.on('error', () => undefined);
+    const statuses = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const stream = client.request({ ':path': LIST });
+        const [headers] = (await once(stream, 'response')) as [{ ':status'?: number }];
+        stream.resume();
+        await once(stream, 'end');
+        return headers[':status'];
+      }),
+    );
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    for (let at = 0; at < 500; at++)
+      client
+        .request({ ':path': LIST })
+        .on('error', () => undefined)
+        .close(8);
+    client.destroy();
+    expect((await ask(LIST)).status).toBe(200);
+  });
+
+  it('is given up upstream when its agent leaves', async () => {
+    const gone = Promise.withResolvers<void>();
+    serverAnswers((request, response) => {
+      request.socket.once('close', () => gone.resolve());
+      response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+    });
+    const request = httpsRequest({
+      host: '127.0.0.1',
+      port: governed.port,
+      ca: governed.ca,
+      path: `${LIST}?watch=true`,
+      agent: false,
+    });
+    request.on('error', () => undefined).end();
+    await once(request, 'response');
+    request.destroy();
+    await gone.promise;
+  });
+
+  it('that nothing can be recorded of goes nowhere', async () => {
+    await using blocked = await start();
+    blocked.failRecording();
+    serverAnswers(asJson({}));
+    expect(await ask(LIST, { at: blocked })).toMatchObject({ status: 503, codes: ['RecordingBlocked'] });
+    expect(seen).toEqual([]);
+  });
+});
+
+describe('a session', () => {
+  it.each<[what: string, limits: object, code: string]>([
+    ['with too long an answer', { bytesPerStatement: '1Ki' }, 'LimitReached'],
+    ['that carries too much', { bytes: '1Ki' }, 'SessionEnded'],
+  ])('%s ends as its policy says', async (_, limits, code) => {
+    await using limited = await start({ limits });
+    serverAnswers(asJson({ kind: 'ConfigMap', data: { a: 'b'.repeat(2000) } }));
+    expect((await ask(`${LIST}/a`, { at: limited })).codes).toContain(code);
+  });
+
+  it('with a request that takes too long is told so', async () => {
+    await using limited = await start({ limits: { statementDuration: '1s' } });
+    serverAnswers(() => undefined);
+    expect(await ask(LIST, { at: limited })).toMatchObject({ status: 403, codes: ['LimitReached'] });
+  });
+
+  it('that is ended says so to what waits, and asks nothing more', async () => {
+    await using ended = await start();
+    serverAnswers(() => undefined);
+    const waiting = ask(LIST, { at: ended });
+    await eventually('its request', () => (seen.length > 0 ? true : undefined));
+    ended.end({ code: 'SessionEnded', reason: 'an operator ended it' });
+    expect(await waiting).toMatchObject({ status: 403, codes: ['SessionEnded'] });
+    await eventually('its record', () => ended.of('session.close').find(({ code }) => code === 'SessionEnded'));
+  });
+
+  it('without a way to be judged opens none: plain HTTP outside of this machine, an upstream that proves nothing', async () => {
+    const socket = connect(governed.port, '127.0.0.1').on('error', () => undefined);
+    socket.write(`GET ${LIST} HTTP/1.1\r\nhost: x\r\n\r\n`);
+    let said = '';
+    socket.on('data', (data: Buffer) => {
+      said += data.toString('latin1');
+    });
+    await once(socket, 'close');
+    expect(said).not.toContain('HTTP');
+    const other = await testAuthority();
+    await using distrusting = await start({ ca: other.ca });
+    serverAnswers(asJson({}));
+    expect(await ask(LIST, { at: distrusting })).toMatchObject({ status: 503, codes: ['ResourceNotReady', 'TLSUntrusted'] });
+    expect(seen).toEqual([]);
+  });
+});
