@@ -59,7 +59,7 @@ function Facts({ resource: { metadata, spec } }: { resource: ProtectedResource }
 }
 
 function Behind({ resource: { metadata, spec, status } }: { resource: ProtectedResource }): JSX.Element {
-  const { upstream, credentials, postgres } = spec;
+  const { upstream, credentials, postgres, ssh } = spec;
   const { mode, caRef, serverName } = upstream.tls;
   const secret = (name: string): string => `${metadata.namespace ?? ''}/${name}`;
   return (
@@ -69,24 +69,37 @@ function Behind({ resource: { metadata, spec, status } }: { resource: ProtectedR
         <Fact name="Address">
           <Recorded text={upstream.address} names />
         </Fact>
-        <Fact name="TLS">
-          <p>{mode === 'disable' ? <Mark look="finding" word={TLS_WORDS[mode]} /> : TLS_WORDS[mode]}</p>
-          {mode !== 'disable' && (
-            <p class="mute">
-              trusts {caRef === undefined ? 'the authorities of the system' : 'no authority but those of Secret '}
-              {caRef !== undefined && (
-                <>
-                  <Recorded text={secret(caRef.name)} names frame={false} /> key <Recorded text={caRef.key} names frame={false} />
-                </>
-              )}
-              {serverName !== undefined && (
-                <>
-                  , for the name <Recorded text={serverName} names frame={false} />
-                </>
-              )}
-            </p>
-          )}
-        </Fact>
+        {ssh !== undefined && (
+          <Fact name="Host key">
+            {(ssh.hostKeys ?? ssh.hostAuthorities ?? []).map((key) => (
+              <p key={key}>
+                <Recorded text={key} names />
+              </p>
+            ))}
+            <p class="mute">{ssh.hostKeys === undefined ? 'authorities that vouch for it' : 'no other one is spoken to'}</p>
+          </Fact>
+        )}
+        {ssh === undefined && (
+          <Fact name="TLS">
+            <p>{mode === 'disable' ? <Mark look="finding" word={TLS_WORDS[mode]} /> : TLS_WORDS[mode]}</p>
+            {mode !== 'disable' && (
+              <p class="mute">
+                trusts {caRef === undefined ? 'the authorities of the system' : 'no authority but those of Secret '}
+                {caRef !== undefined && (
+                  <>
+                    <Recorded text={secret(caRef.name)} names frame={false} /> key{' '}
+                    <Recorded text={caRef.key} names frame={false} />
+                  </>
+                )}
+                {serverName !== undefined && (
+                  <>
+                    , for the name <Recorded text={serverName} names frame={false} />
+                  </>
+                )}
+              </p>
+            )}
+          </Fact>
+        )}
         <Fact name="Credential">
           {credentials === undefined ? (
             'none: nobody signs in'
@@ -169,6 +182,17 @@ function Sensitive({ spec: { sensitive, protocol } }: { spec: Spec }): JSX.Eleme
   );
 }
 
+/** Where a grant does not say. */
+const GRANTED: Partial<Record<Spec['protocol'], readonly string[]>> = {
+  postgres: ['select'],
+  ssh: ['read', 'list'],
+  kubernetes: ['get', 'list', 'watch'],
+};
+
+function shouted(each: string): string {
+  return each === '*' ? 'every statement' : each.toUpperCase();
+}
+
 function Granted({ spec: { grantedTo, protocol } }: { spec: Spec }): JSX.Element {
   return (
     <section aria-labelledby="granted">
@@ -177,7 +201,7 @@ function Granted({ spec: { grantedTo, protocol } }: { spec: Spec }): JSX.Element
         <p class="mute">Nobody: no policy may name it.</p>
       ) : (
         <ul class="facts">
-          {grantedTo.map(({ namespace, serviceAccounts, statements, reveal, recording }, at) => (
+          {grantedTo.map(({ namespace, serviceAccounts, statements, operations, reveal, recording }, at) => (
             <li key={at}>
               namespace <Recorded text={namespace} names />
               {serviceAccounts !== undefined && (
@@ -188,7 +212,7 @@ function Granted({ spec: { grantedTo, protocol } }: { spec: Spec }): JSX.Element
               {protocol !== 'tcp' && (
                 <>
                   {': at most '}
-                  {(statements ?? ['select']).map((each) => (each === '*' ? 'every statement' : each.toUpperCase())).join(', ')};{' '}
+                  {(operations ?? statements ?? GRANTED[protocol] ?? []).map(shouted).join(', ')};{' '}
                   {reveal === undefined ? (
                     'no label may be revealed'
                   ) : (

@@ -46,7 +46,13 @@ export function ResourceTable({ items }: { items: readonly ProtectedResource[] }
             <td role="cell" class="selects">
               <Recorded text={upstream.address} names frame={false} />{' '}
               <span class="tls">
-                {upstream.tls.mode === 'disable' ? <Mark look="finding" word="no TLS" /> : upstream.tls.mode}
+                {protocol === 'ssh' ? (
+                  'host key pinned'
+                ) : upstream.tls.mode === 'disable' ? (
+                  <Mark look="finding" word="no TLS" />
+                ) : (
+                  upstream.tls.mode
+                )}
               </span>
             </td>
             <td role="cell" class="rules">

@@ -38,6 +38,22 @@ describe('a rule reads as', () => {
       { sql: { statements: ['select', 'execute'], relations: ['**'], functions: ['**'] } },
       'Allows SELECT, EXECUTE on every relation and every function of ',
     ],
+    [{ ssh: { commands: ['ls **', 'tail /var/log/*'] } }, 'Allows commands ls **, tail /var/log/* on '],
+    [
+      { effect: 'Deny', ssh: { files: { paths: ['/srv/app/secrets/**'] } } },
+      'Denies everything with files /srv/app/secrets/** on ',
+    ],
+    [
+      { ssh: { files: { operations: ['read', 'list'], paths: ['/srv/**'] }, subsystems: ['netconf'], forward: ['db:5432'] } },
+      'Allows READ, LIST files /srv/** and subsystems netconf and connections to db:5432 on ',
+    ],
+    [{ effect: 'RequireApproval', ssh: { shell: true } }, 'Asks before shells and terminals on '],
+    [
+      { kubernetes: { verbs: ['get', 'list'], resources: ['pods', 'pods/log'], namespaces: ['shop'], names: ['web-*'] } },
+      'Allows GET, LIST of pods, pods/log in namespaces shop named web-* on ',
+    ],
+    [{ effect: 'Deny', kubernetes: { resources: ['secrets'] } }, 'Denies every verb of secrets on '],
+    [{ kubernetes: { nonResourcePaths: ['/version'] } }, 'Allows paths /version on '],
   ])('%j: %s', (mods, said) => {
     expect(plain(ruleWords(aRule(mods)))).toBe(said);
   });

@@ -2,6 +2,8 @@ import type { AccessPolicy, MaskStrategy, PolicyRule } from '@chaperone/api';
 import { type Words, whom } from '@chaperone/api/requests';
 
 type Sql = NonNullable<PolicyRule['sql']>;
+type Ssh = NonNullable<PolicyRule['ssh']>;
+type Kubernetes = NonNullable<PolicyRule['kubernetes']>;
 type Approval = NonNullable<PolicyRule['approval']>;
 
 /** How long others wait for the locks of what is held, where a rule does not say. */
@@ -12,12 +14,48 @@ const DOES = { Allow: 'Allows ', RequireApproval: 'Asks before ', Deny: 'Denies 
  * What a rule does, up to the name of its resource: `Allows SELECT on public.tickets of `. Lists that are not there mean what they do
  * where rules are judged: everything, or nothing more than what the others say.
  */
-export function ruleWords({ effect, sql = {} }: PolicyRule): Words {
+export function ruleWords({ effect, sql = {}, ssh, kubernetes }: PolicyRule): Words {
+  const others = [...(ssh === undefined ? [] : sshWords(ssh)), ...(kubernetes === undefined ? [] : kubernetesWords(kubernetes))];
+  if (others.length > 0)
+    return [DOES[effect], ...others.flatMap((words, at) => (at === 0 ? words : [' and ', ...words])), ' on '];
   const objects = objectWords(sql);
   const isAll = sql.statements === undefined || sql.statements.includes('*');
   if (isAll && objects.length === 0) return [DOES[effect], 'everything on '];
   const statements = isAll ? ['every statement'] : commas((sql.statements ?? []).map(shouted));
   return [DOES[effect], ...statements, ' on ', ...(objects.length === 0 ? ['anything'] : objects), ' of '];
+}
+
+/** Each thing that a rule about SSH names. */
+function sshWords({ commands, files, subsystems, forward, shell }: Ssh): Words[] {
+  return [
+    ...(commands === undefined ? [] : [['commands ', ...named(commands)]]),
+    ...(files === undefined ? [] : [fileWords(files)]),
+    ...(subsystems === undefined ? [] : [['subsystems ', ...named(subsystems)]]),
+    ...(forward === undefined ? [] : [['connections to ', ...named(forward)]]),
+    ...(shell === true ? [['shells and terminals']] : []),
+  ];
+}
+
+function fileWords({ operations, paths }: NonNullable<Ssh['files']>): Words {
+  const does: Words = operations === undefined ? ['everything with'] : commas(operations.map(shouted));
+  return [...does, ' files ', ...(paths === undefined ? ['anywhere'] : named(paths))];
+}
+
+/** What a rule about the Kubernetes API names. */
+function kubernetesWords({ verbs, resources, namespaces, names, nonResourcePaths }: Kubernetes): Words[] {
+  const isAboutObjects = [verbs, resources, namespaces, names].some((list) => list !== undefined);
+  const isAny = verbs === undefined || verbs.includes('*');
+  const objects: Words = [
+    ...(isAny ? ['every verb'] : commas(verbs.map(shouted))),
+    ' of ',
+    ...(resources === undefined ? ['anything'] : named(resources)),
+    ...(namespaces === undefined ? [] : [' in namespaces ', ...named(namespaces)]),
+    ...(names === undefined ? [] : [' named ', ...named(names)]),
+  ];
+  return [
+    ...(isAboutObjects ? [objects] : []),
+    ...(nonResourcePaths === undefined ? [] : [['paths ', ...named(nonResourcePaths)]]),
+  ];
 }
 
 function objectWords({ relations, columns, functions }: Sql): Words {

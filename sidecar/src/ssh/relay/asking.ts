@@ -78,5 +78,6 @@ function readCommand(command: Buffer): Asking {
 
 /** A command with a terminal is as little to be seen through as a shell. */
 export function withTerminal(action: Action): Action {
+  if (action.effects.some(({ kind }) => kind === 'shell')) return action;
   return { ...action, effects: [...action.effects, { verb: 'shell', object: '', via: 'direct', kind: 'shell' }] };
 }

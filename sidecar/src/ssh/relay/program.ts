@@ -147,9 +147,11 @@ export class Program implements ChannelHandler {
   }
 
   /** The session is over: says why, as far as anybody listens. */
-  end(line: string): void {
+  end(line: string, { code, reason }: { readonly code: string; readonly reason: string }): void {
     if (this.#isGone) return;
     this.#agent.write(Buffer.from(`${line}\r\n`), 'stderr');
+    this.#isStopped = true;
+    this.#finish({ error: { code, message: reason || 'its session ended' } });
     this.#agent.close();
   }
 

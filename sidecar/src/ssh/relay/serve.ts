@@ -285,7 +285,7 @@ class SshSession {
     if (this.#ended !== undefined) return;
     this.#ended = ending;
     const { line } = this.#lineOf(ending);
-    for (const program of this.#programs) program.end(line);
+    for (const program of this.#programs) program.end(line, ending);
     this.#agent?.disconnect(DISCONNECT.byApplication, line);
   }
 
