@@ -6,6 +6,12 @@ const read = (text: string): ReturnType<typeof readExec> => readExec(Buffer.from
 const effects = (text: string): string[] =>
   execAction(read(text), Buffer.from(text)).effects.map(({ verb, object, kind }) => `${verb} ${kind} ${object}`);
 
+it('has rsync store links that lead nowhere', () => {
+  expect(readExec(Buffer.from('rsync --server -vlogDtpre.iLsfxCIvu . /srv/a'))).toMatchObject({
+    send: 'rsync --server --munge-links -vlogDtpre.iLsfxCIvu . /srv/a',
+  });
+});
+
 describe('an exec request', () => {
   it.each<[string, string[]]>([
     ['ls -l', ['exec command ls -l']],
@@ -63,6 +69,9 @@ describe('an exec request', () => {
     'rsync --server --log-file=/x . /y',
     'rsync --server --files-from=/x . /y',
     'rsync --server -s . /x',
+    'rsync --server -vlogDtprLe.iLsfxCIvu . /x',
+    'rsync --server --sender -vke.iLsfxCIvu . /x',
+    'rsync --server -vlK . /x',
     'rsync --server --sender /x',
     'rsync --server --daemon .',
     'git-upload-pack /x /y',

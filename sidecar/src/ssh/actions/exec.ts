@@ -3,7 +3,7 @@ import type { Action, Effect } from '@chaperone/policy';
 import { type Commands, commandsOf } from './programs.ts';
 import { quoteList, quoteWord, quoteWords } from './quote.ts';
 import { parseShell } from './shell.ts';
-import { type Transfer, transferOf } from './transfers.ts';
+import { type Transfer, transferOf, withoutLinks } from './transfers.ts';
 import type { Unknown } from './unknown.ts';
 
 /** What a request to run something asks for. `send` goes upstream in place of what the agent wrote, and is what was judged. */
@@ -18,14 +18,14 @@ export function readExec(command: Uint8Array): Exec {
   const list = parseShell(command);
   if (list.kind === 'unknown') return list;
   const transfer = transferOf(list);
-  if (transfer)
-    return {
-      kind: 'transfer',
-      transfer,
-      send: transfer.protocol === 'git' ? quoteGit(list.commands[0]?.argv ?? []) : quoteList(list),
-    };
+  if (transfer) return { kind: 'transfer', transfer, send: sent(transfer, list.commands[0]?.argv ?? []) };
   const found = commandsOf(list);
   return found.kind === 'unknown' ? found : { ...found, send: quoteList(list) };
+}
+
+function sent({ protocol }: Transfer, argv: readonly string[]): string {
+  if (protocol === 'git') return quoteGit(argv);
+  return quoteWords(protocol === 'rsync' ? withoutLinks(argv) : argv);
 }
 
 /** Git hosts without a shell look for quotes around the path. */

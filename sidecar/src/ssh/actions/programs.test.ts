@@ -181,3 +181,28 @@ describe('options', () => {
     expect(parseArguments(['-a', 'x', '-c'], { ...table, inFront: true })?.operands).toEqual(['x', '-c']);
   });
 });
+
+it.each(['xIf-', 'cIf-', 'xf+', 'tf,', 'x1f', '\u00e4'])(
+  'tar takes letters for options, and %s as well: nothing is known then',
+  (word) => {
+    expect(judgeProgram(['tar', word, 'sh -c id', '/srv/a.tar'])).toMatchObject({ kind: 'unknown' });
+  },
+);
+
+it.each([
+  ['tzf', '/srv/a.tgz'],
+  ['-tzf', '/srv/a.tgz'],
+  ['xf', '/srv/a.tar', '-C', '/srv'],
+])('tar %s %s is known', (...words) => {
+  expect(judgeProgram(['tar', ...words])).toEqual({ kind: 'plain' });
+});
+
+it.each([
+  ['sh', 'stdin'],
+  ['sh', './stdin'],
+  ['python3', 'fd/0'],
+  ['bash', '0'],
+  ['git', 'clone', '/srv/x.git', '/srv/y'],
+])('%s %s brings code from where nobody looks, and is not known', (...argv) => {
+  expect(judgeProgram(argv)).toMatchObject({ kind: 'unknown' });
+});

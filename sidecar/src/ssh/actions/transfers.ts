@@ -78,17 +78,17 @@ function scp(args: readonly string[]): Transfer | undefined {
 
 /**
  * `rsync --server [--sender] OPTIONS . PATH…`. Options that name further files or directories on the server are not known, nor is
- * `-s`, by which the paths would come through the channel.
+ * `-s`, by which the paths would come through the channel, nor those that follow links on the server (-L, -k, -K).
  */
 function rsync(args: readonly string[]): Transfer | undefined {
   const [server, ...words] = args;
   if (server !== '--server') return undefined;
   const found = parseArguments(words, {
-    flags: 'vqlogDtprdunbchiHAXNUkKLmxyzSWOJPIE',
+    flags: 'vqlogDtprdunbchiHAXNUmxyzSWOJPIE',
     values: 'e',
     long: `sender numeric-ids delete delete-before delete-during delete-after delete-delay delete-excluded force partial inplace append
       append-verify existing ignore-existing remove-source-files ignore-errors size-only no-implied-dirs no-r no-relative super fake-super
-      safe-links copy-unsafe-links munge-links stats timeout= bwlimit= block-size= max-delete= max-size= min-size= modify-window= compress-level=
+      safe-links munge-links stats timeout= bwlimit= block-size= max-delete= max-size= min-size= modify-window= compress-level=
       checksum-choice= compress-choice= skip-compress= usermap= groupmap= log-format= out-format= iconv= checksum-seed= list-only specials
       devices dirs new-compress old-compress preallocate stop-after= info= mkpath open-noatime atimes crtimes`,
   });
@@ -104,6 +104,14 @@ function rsync(args: readonly string[]): Transfer | undefined {
     // --force empties a directory that a file replaces.
     deletes: names.some((name) => name.startsWith('delete') || name === 'force' || name === 'remove-source-files'),
   };
+}
+
+/**
+ * An agent that may write and read below a path could send a link there, and go through it to any other. With `--munge-links` a link that
+ * comes is stored as one that leads nowhere, and is sent back as it was (rsync(1)).
+ */
+export function withoutLinks([rsync = '', server = '', ...words]: readonly string[]): string[] {
+  return [rsync, server, '--munge-links', ...words];
 }
 
 function git(name: string, args: readonly string[]): Transfer | undefined {

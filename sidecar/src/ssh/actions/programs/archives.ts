@@ -18,20 +18,27 @@ const LOCAL = /^[^:]*$/;
 
 /** Without programs that compress, filter, check or fetch; the names of files do not come from a file. */
 function tar(args: readonly string[]): Finding {
-  const found = parseArguments(dashed(args), {
-    flags: 'ctxzjJvpOkmr',
-    values: 'fC',
-    long: `create extract list gzip bzip2 xz zstd verbose file= directory= exclude= strip-components= to-stdout no-same-owner keep-old-files
+  const words = dashed(args);
+  const found =
+    words &&
+    parseArguments(words, {
+      flags: 'ctxzjJvpOkmr',
+      values: 'fC',
+      long: `create extract list gzip bzip2 xz zstd verbose file= directory= exclude= strip-components= to-stdout no-same-owner keep-old-files
       preserve-permissions no-same-permissions numeric-owner wildcards`,
-  });
+    });
   if (found === undefined) return OPTION;
   const archives = found.options.filter(([name]) => name === 'f' || name === 'file');
   return plainIf(archives.every(([, archive]) => LOCAL.test(archive)));
 }
 
-/** `tar tzf a.tgz` as `tar -t -z -f a.tgz`: the first word is letters, and their values follow in order. */
-function dashed([letters = '', ...words]: readonly string[]): readonly string[] {
-  if (!/^[a-zA-Z]+$/.test(letters)) return [letters, ...words];
+/**
+ * `tar tzf a.tgz` as `tar -t -z -f a.tgz`: a first word without a dash is letters, and their values follow in order. tar takes any other
+ * character for a letter too, and so for an option; then it is not known.
+ */
+function dashed([letters = '', ...words]: readonly string[]): readonly string[] | undefined {
+  if (letters === '' || letters.startsWith('-')) return [letters, ...words];
+  if (!/^[a-zA-Z]+$/.test(letters)) return undefined;
   const rest = [...words];
   const options = Array.from(letters).flatMap((letter) =>
     'fC'.includes(letter) ? [`-${letter}`, rest.shift() ?? '-'] : [`-${letter}`],

@@ -106,7 +106,6 @@ export const GIT: Readonly<Record<string, Judge>> = {
         'fqunvd',
         'all tags force force-with-lease[=] set-upstream dry-run quiet verbose delete no-verify porcelain follow-tags',
       ),
-      clone: remotes('qvl', 'depth= branch= single-branch bare mirror quiet verbose no-checkout no-tags origin='),
       'ls-remote': remotes('qht', 'heads tags refs quiet symref exit-code get-url'),
       version: (args) => plainIf(args.length === 0),
       init: onlyWith({ flags: 'q', values: 'b', long: 'bare quiet initial-branch=' }),

@@ -3,7 +3,7 @@ import { each, type Finding, type Judge, OPTION, PLAIN, plainIf, runs } from './
 import { parseArguments } from './options.ts';
 
 /** A file with code, which the words name. What it holds is not seen; these are no files, but what somebody sends. */
-const STREAMED = /^\/(dev|proc)\//;
+const STREAMED = /^\/(dev|proc)\/|(^|\/)(stdin|fd\/[0-9]+|[0-9]+)$/;
 const FILE = /^[\w./][\w./@+-]*$/;
 const isFile = (word: string): boolean => {
   const path = posix.normalize(word).replace(/^\/+/, '/');
