@@ -107,6 +107,12 @@ function serveHttp1(socket: Socket, handle: Handler): void {
   server.emit('connection', socket);
 }
 
+/** Whether a request in the clear names this machine; a page in a browser that reaches us by a name of its own does not. */
+export function isForThisMachine({ headers }: RawRequest): boolean {
+  const [host, ...more] = headers.filter(([name]) => name.toLowerCase() === 'host');
+  return more.length === 0 && /^(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?$/i.test(host?.[1] ?? '');
+}
+
 /** A request as it came. */
 export function rawOf(request: AgentRequest): RawRequest {
   const { rawHeaders } = request;

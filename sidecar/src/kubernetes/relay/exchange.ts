@@ -21,6 +21,8 @@ import { type Upstream, UpstreamError } from './upstream.ts';
 
 /** For a whole body, which the agent's own pod sends. */
 const BODY_MS = 30_000;
+/** For each part of an answer that has an end. */
+const STALL_MS = 60_000;
 /** What a byte of a body takes in memory while it is read and judged. */
 const MEMORY_PER_BYTE = 6;
 /** A policy that changes while its request is recorded has it judged again; more often nobody changes one. */
@@ -262,8 +264,12 @@ export class Exchange {
       // A mask may use its memory again.
       if (!write(response, Buffer.from(shown))) await this.#drained();
     };
+    // Either side may be the one that waits.
+    const stalled = (): void => this.#abort.abort(new UpstreamError('UpstreamTimeout', 'its answer came to a halt'));
+    const timer = hasNoEnd ? undefined : setTimeout(stalled, STALL_MS);
     try {
       for await (const chunk of answer as AsyncIterable<Buffer>) {
+        timer?.refresh();
         this.#c.onBytes(chunk.length);
         this.#abort.signal.throwIfAborted();
         await give(mask.push(chunk));
@@ -274,6 +280,8 @@ export class Exchange {
     } catch (error) {
       if (!(error instanceof AnswerError)) throw error;
       throw upstreamFault(error.code, 'the upstream answers with what can not be masked', 502);
+    } finally {
+      clearTimeout(timer);
     }
     begin();
     response.end();

@@ -23,6 +23,7 @@ export interface Spec {
   readonly rules: readonly (Partial<PolicyRule> & Pick<PolicyRule, 'name' | 'effect'>)[];
   readonly kubernetes?: object;
   readonly limits?: object;
+  readonly identity?: object;
   readonly local?: boolean;
   readonly surroundings?: Surroundings;
 }
@@ -153,6 +154,7 @@ function build(spec: Spec, rules: Spec['rules'], generation: number): GrantedRes
       purpose: 'test',
       rules: rules.map((rule) => ({ resource: NAME, ...rule })),
       ...(spec.limits && { limits: spec.limits }),
+      ...(spec.identity && { identity: spec.identity }),
     },
   });
   const compiled = compileAccess({ agent: AGENT, policies: [policy], resource });

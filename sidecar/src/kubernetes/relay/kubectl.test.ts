@@ -109,6 +109,7 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
 
   it('creates by protobuf, applies by both ways, and patches', async () => {
     expect((await kubectl('create', 'configmap', 'made', '--from-literal=a=1')).status).toBe(0);
+    expect((await kubectl('create', 'secret', 'generic', 'made', '--from-literal=password=hunter4')).status).toBe(0);
     expect((await given(CONFIG_MAP('made', { a: '2' }), 'apply', '-f', '-')).stderr).not.toContain('Error');
     const applied = await given(CONFIG_MAP('made', { b: '3' }), 'apply', '--server-side', '--force-conflicts', '-f', '-');
     expect(applied).toMatchObject({ status: 0 });
@@ -225,7 +226,14 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
     expect(done?.tag).toMatch(/^201 audit-id [\w-]+$/);
     expect(new Set(governed.records.filter(isWrite).map(({ durability }) => durability))).toEqual(new Set(['synced']));
     const all = JSON.stringify([governed.records, governed.logged]);
-    for (const secret of ['hunter2', Buffer.from('hunter2').toString('base64'), 'admin-token', 'of-the-agent', 'ann@example.com'])
+    for (const secret of [
+      'hunter2',
+      'hunter4',
+      ...['hunter2', 'hunter4'].map((text) => Buffer.from(text).toString('base64')),
+      'admin-token',
+      'of-the-agent',
+      'ann@example.com',
+    ])
       expect(all).not.toContain(secret);
   });
 });

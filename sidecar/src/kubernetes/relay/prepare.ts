@@ -49,7 +49,7 @@ export function prepare(
   const body = request.body === undefined ? undefined : readBody(bytes, request.body);
   if (isRefused(body)) return { kind: 'unfit', refusal: unreadable(body), action: apiAction(request, undefined), request };
   const action = apiAction(request, body);
-  const refusal = refusalOf(request, surroundings, body) ?? writesMask(request, body, plan);
+  const refusal = refusalOf(request, surroundings, body) ?? movesMasked(request, body, plan) ?? writesMask(request, body, plan);
   return refusal === undefined ? { kind: 'prepared', request, body, action } : { kind: 'unfit', refusal, action, request, body };
 }
 
@@ -68,6 +68,19 @@ function refusalOf(request: ResourceRequest, surroundings: Surroundings, body: B
     };
   const denied = denial(request, surroundings, body);
   return denied && { code: 'NeverAllowed', reason: denied.why, detail: denied.code };
+}
+
+/** By these a JSON Patch puts what is stored elsewhere, or tells whether it is a value. */
+const LOOKING: ReadonlySet<string> = new Set(['copy', 'move', 'test']);
+
+function movesMasked({ group, resource }: ResourceRequest, body: Body | undefined, plan: Plan): RequestRefusal | undefined {
+  if (body?.kind !== 'operations' || group !== '' || resource !== 'secrets' || !plan.hidesPacked) return undefined;
+  if (!body.operations.some(({ op }) => LOOKING.has(op))) return undefined;
+  return {
+    code: 'LabelledValueWrite',
+    reason: 'a JSON Patch copies, moves or compares what a Secret holds',
+    instead: 'use add, replace and remove.',
+  };
 }
 
 function writesMask(request: ResourceRequest, body: Body | undefined, plan: Plan): RequestRefusal | undefined {

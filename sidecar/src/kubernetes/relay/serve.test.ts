@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createServer, request as httpsRequest } from 'node:https';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { type AddressInfo, connect } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { eventually, testAuthority } from '@chaperone/testing';
+import { eventually, startProvider, testAuthority } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
 
@@ -90,8 +90,10 @@ async function ask(
   return { status: response.statusCode ?? 0, headers: response.headers, text, codes: (causes ?? []).map(({ reason }) => reason) };
 }
 
-async function raw(protocols: string[] = ['http/1.1']): Promise<TLSSocket> {
-  const socket = connectTls({ host: '127.0.0.1', port: governed.port, ca: governed.ca, ALPNProtocols: protocols });
+const bearing = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
+
+async function raw(): Promise<TLSSocket> {
+  const socket = connectTls({ host: '127.0.0.1', port: governed.port, ca: governed.ca, ALPNProtocols: ['http/1.1'] });
   socket.on('error', () => undefined);
   await once(socket, 'secureConnect');
   return socket;
@@ -376,5 +378,46 @@ describe('a session', () => {
     serverAnswers(asJson({}));
     expect(await ask(LIST, { at: distrusting })).toMatchObject({ status: 503, codes: ['ResourceNotReady', 'TLSUntrusted'] });
     expect(seen).toEqual([]);
+  });
+
+  it('in the clear is for this machine alone, by a name that no page in a browser has', async () => {
+    await using local = await start({ local: true });
+    serverAnswers(asJson({ kind: 'ConfigMapList', items: [] }));
+    const plain = async (host: string): Promise<number | undefined> => {
+      const request = httpRequest({ host: '127.0.0.1', port: local.port, path: LIST, headers: { host }, agent: false });
+      request.end();
+      const [response] = (await once(request, 'response')) as [IncomingMessage];
+      response.resume();
+      return response.statusCode;
+    };
+    expect(await plain('rebound.example:6443')).toBe(403);
+    expect(seen).toEqual([]);
+    expect(await plain('localhost:6443')).toBe(200);
+  });
+
+  it('on behalf of somebody takes their token, and no other on the same connection', async () => {
+    await using provider = await startProvider();
+    await using demanding = await start({ identity: { oidc: { issuer: provider.issuer, audiences: ['chaperone'] } } });
+    serverAnswers(asJson({ kind: 'ConfigMapList', items: [] }));
+    expect(await ask(LIST, { at: demanding })).toMatchObject({ status: 401, codes: ['TokenRequired'] });
+    expect(await ask(LIST, { at: demanding, headers: bearing('a.b.c') })).toMatchObject({
+      status: 401,
+      codes: ['TokenRejected'],
+    });
+    expect(seen).toEqual([]);
+    const token = await provider.taskToken();
+    const client = connectHttp2(`https://127.0.0.1:${demanding.port}`, { ca: demanding.ca }).on('error', () => undefined);
+    const statusWith = async (bearer: string): Promise<number | undefined> => {
+      const stream = client.request({ ':path': LIST, ...bearing(bearer) }).on('error', () => undefined);
+      const [headers] = (await once(stream, 'response')) as [{ ':status'?: number }];
+      stream.resume();
+      return headers[':status'];
+    };
+    expect(await statusWith(token)).toBe(200);
+    expect(await statusWith(token)).toBe(200);
+    expect(await statusWith('another')).toBe(401);
+    client.destroy();
+    expect(demanding.of('session.open')).toMatchObject([{ onBehalfOf: { user: 'nightly-report' } }]);
+    expect(JSON.stringify([demanding.records, demanding.logged, seen.map(({ headers }) => headers)])).not.toContain(token);
   });
 });

@@ -13,7 +13,7 @@ import { Shown } from '../../session/shown.ts';
 import type { Watch } from '../../tcp/watch.ts';
 import type { RawRequest, Surroundings } from '../actions/index.ts';
 import { Plan } from '../masking/index.ts';
-import { type AgentRequest, type AgentResponse, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
+import { type AgentRequest, type AgentResponse, isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
 import { Exchange, RefusedRequest, type RelayContext } from './exchange.ts';
 import { Upstream } from './upstream.ts';
 
@@ -105,6 +105,8 @@ class KubernetesSession {
   /** Lets in whoever asks first; who asks later has to be the same. */
   async #admit(raw: RawRequest): Promise<RelayContext> {
     if (this.#ended !== undefined) throw new RefusedRequest(refusalOfEnding(this.#ended));
+    if (this.#socket === this.#c.socket && !isForThisMachine(raw))
+      throw new RefusedRequest({ code: 'ProtocolViolation', reason: 'without TLS its host must be this machine', status: 403 });
     const token = this.#c.resource()?.access.identity === undefined ? '' : tokenOf(raw);
     this.#admitting ??= this.#letIn(token, applicationOf(raw));
     try {
