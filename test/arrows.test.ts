@@ -139,7 +139,10 @@ describe('the size of files', () => {
     const long = Object.keys(ARROWS)
       .flatMap((name) => sources(`${name}/src`))
       .filter((file) => !isTest(file) && !file.includes('testdata'))
-      .map((file) => ({ file, lines: readFileSync(join(root, file), 'utf8').split('\n').length }))
+      .map((file) => ({ file, text: readFileSync(join(root, file), 'utf8') }))
+      // Tables that a program writes are as long as what they are of.
+      .filter(({ text }) => !text.startsWith('// Written by '))
+      .map(({ file, text }) => ({ file, lines: text.split('\n').length }))
       .filter(({ lines }) => lines > 500);
     expect(long).toEqual([]);
   });

@@ -1,17 +1,23 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { findProgram } from '@chaperone/testing';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { readRequest } from '../../src/kubernetes/actions/index.ts';
 import { type PodServer, startPodServer } from './server.ts';
 
 const KUBECTL = findProgram('kubectl');
 const BYTES = randomBytes(3_000_000);
+/** kubectl makes it where it is not there, and keeps what it learned in it. */
+const HOME = mkdtempSync(join(tmpdir(), 'kubectl-'));
+afterAll(() => rmSync(HOME, { recursive: true, force: true }));
 
 function kubectl(url: string, env: Readonly<Record<string, string>>, ...args: readonly string[]): ChildProcess {
   return spawn(KUBECTL ?? '', ['--server', url, '--namespace', 'shop', ...args], {
-    env: { PATH: process.env['PATH'] ?? '', KUBECONFIG: '/dev/null', HOME: '/nonexistent', ...env },
+    env: { PATH: process.env['PATH'] ?? '', KUBECONFIG: '/dev/null', HOME, ...env },
   });
 }
 
