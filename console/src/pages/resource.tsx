@@ -59,8 +59,7 @@ function Facts({ resource: { metadata, spec } }: { resource: ProtectedResource }
 }
 
 function Behind({ resource: { metadata, spec, status } }: { resource: ProtectedResource }): JSX.Element {
-  const { upstream, credentials, postgres, ssh } = spec;
-  const { mode, caRef, serverName } = upstream.tls;
+  const { upstream, credentials, postgres } = spec;
   const secret = (name: string): string => `${metadata.namespace ?? ''}/${name}`;
   return (
     <section aria-labelledby="behind">
@@ -69,37 +68,7 @@ function Behind({ resource: { metadata, spec, status } }: { resource: ProtectedR
         <Fact name="Address">
           <Recorded text={upstream.address} names />
         </Fact>
-        {ssh !== undefined && (
-          <Fact name="Host key">
-            {(ssh.hostKeys ?? ssh.hostAuthorities ?? []).map((key) => (
-              <p key={key}>
-                <Recorded text={key} names />
-              </p>
-            ))}
-            <p class="mute">{ssh.hostKeys === undefined ? 'authorities that vouch for it' : 'no other one is spoken to'}</p>
-          </Fact>
-        )}
-        {ssh === undefined && (
-          <Fact name="TLS">
-            <p>{mode === 'disable' ? <Mark look="finding" word={TLS_WORDS[mode]} /> : TLS_WORDS[mode]}</p>
-            {mode !== 'disable' && (
-              <p class="mute">
-                trusts {caRef === undefined ? 'the authorities of the system' : 'no authority but those of Secret '}
-                {caRef !== undefined && (
-                  <>
-                    <Recorded text={secret(caRef.name)} names frame={false} /> key{' '}
-                    <Recorded text={caRef.key} names frame={false} />
-                  </>
-                )}
-                {serverName !== undefined && (
-                  <>
-                    , for the name <Recorded text={serverName} names frame={false} />
-                  </>
-                )}
-              </p>
-            )}
-          </Fact>
-        )}
+        {spec.ssh === undefined ? <Tls upstream={upstream} secret={secret} /> : <HostKey ssh={spec.ssh} />}
         <Fact name="Credential">
           {credentials === undefined ? (
             'none: nobody signs in'
@@ -146,6 +115,43 @@ function Behind({ resource: { metadata, spec, status } }: { resource: ProtectedR
         </Fact>
       </dl>
     </section>
+  );
+}
+
+function HostKey({ ssh }: { ssh: NonNullable<Spec['ssh']> }): JSX.Element {
+  return (
+    <Fact name="Host key">
+      {(ssh.hostKeys ?? ssh.hostAuthorities ?? []).map((key) => (
+        <p key={key}>
+          <Recorded text={key} names />
+        </p>
+      ))}
+      <p class="mute">{ssh.hostKeys === undefined ? 'authorities that vouch for it' : 'no other one is spoken to'}</p>
+    </Fact>
+  );
+}
+
+function Tls({ upstream, secret }: { upstream: Spec['upstream']; secret: (name: string) => string }): JSX.Element {
+  const { mode, caRef, serverName } = upstream.tls;
+  return (
+    <Fact name="TLS">
+      <p>{mode === 'disable' ? <Mark look="finding" word={TLS_WORDS[mode]} /> : TLS_WORDS[mode]}</p>
+      {mode !== 'disable' && (
+        <p class="mute">
+          trusts {caRef === undefined ? 'the authorities of the system' : 'no authority but those of Secret '}
+          {caRef !== undefined && (
+            <>
+              <Recorded text={secret(caRef.name)} names frame={false} /> key <Recorded text={caRef.key} names frame={false} />
+            </>
+          )}
+          {serverName !== undefined && (
+            <>
+              , for the name <Recorded text={serverName} names frame={false} />
+            </>
+          )}
+        </p>
+      )}
+    </Fact>
   );
 }
 

@@ -110,8 +110,8 @@ function rsync(args: readonly string[]): Transfer | undefined {
  * An agent that may write and read below a path could send a link there, and go through it to any other. With `--munge-links` a link that
  * comes is stored as one that leads nowhere, and is sent back as it was (rsync(1)).
  */
-export function withoutLinks([rsync = '', server = '', ...words]: readonly string[]): string[] {
-  return [rsync, server, '--munge-links', ...words];
+export function withoutLinks([program = '', server = '', ...words]: readonly string[]): string[] {
+  return [program, server, '--munge-links', ...words];
 }
 
 function git(name: string, args: readonly string[]): Transfer | undefined {
