@@ -87,7 +87,7 @@ describe('a resource', () => {
       { resource: aResource({ protocol: 'rdp' as 'tcp' }) },
       'Accepted',
       'ProtocolNotSupported',
-      'protocol rdp is not built yet; supported: postgres, ssh, tcp',
+      'protocol rdp is not built yet; supported: postgres, ssh, kubernetes, tcp',
     ],
     [
       'whose name and port an older one has',
