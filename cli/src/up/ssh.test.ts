@@ -233,7 +233,15 @@ spec:
     for (const path of [own, none, '/etc/passwd', `${area}/../agent`]) {
       const { code, err } = await copy(`bot@127.0.0.1:${path}`, `${here}-not`);
       expect([path, code, err]).toEqual([path, 1, expect.stringMatching(why)]);
-      told.push(err.replaceAll(path, 'PATH').replaceAll(/Reference \S+/g, ''));
+      // scp and the ssh that it started write as they come.
+      told.push(
+        err
+          .replaceAll(path, 'PATH')
+          .replaceAll(/Reference \S+/g, '')
+          .split('\n')
+          .toSorted()
+          .join('\n'),
+      );
     }
     expect(told[1]).toBe(told[0]);
     for (const path of [own, none, `${area}/../other`])
