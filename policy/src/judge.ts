@@ -1,9 +1,10 @@
+import { FILE_OPERATIONS } from '@chaperone/api';
 import type { Access, AccessRule, Caller } from './access.ts';
 import type { Action, AskingRule, Effect, JudgedEffect, Verdict } from './action.ts';
 import { accessOnBehalfOf } from './caller.ts';
 import { canonicalJson, compare } from './canonical.ts';
 import { covers, denies, touches } from './rule.ts';
-import { startedBy } from './ssh-rule.ts';
+import { isOfFiles } from './ssh-rule.ts';
 
 /** Outcomes of one effect; the worst one of an action is its verdict, in this order. */
 const SEVERITY = ['DeniedByRule', 'NoRuleAllows', 'NotGranted', 'ApprovalPending', 'Allowed'] as const;
@@ -67,10 +68,14 @@ const VERDICTS: Readonly<Record<Outcome, JudgedEffect['verdict']>> = {
   Allowed: 'allow',
 };
 
+function isGranted({ ceiling: { statements } }: Access, effect: Effect): boolean {
+  if (statements.includes('*') || statements.includes(effect.verb)) return true;
+  return isOfFiles(effect) && FILE_OPERATIONS.some((operation) => statements.includes(operation));
+}
+
 function judgeEffect(access: Access, effect: Effect): Judged {
   if (effect.via === 'view') return { effect, outcome: 'Allowed', granted: true };
-  const { statements } = access.ceiling;
-  const granted = statements.includes('*') || startedBy(effect).some((verb) => statements.includes(verb));
+  const granted = isGranted(access, effect);
   const having = (wanted: AccessRule['effect']): AccessRule[] => access.rules.filter((rule) => rule.effect === wanted);
   const asking = having('RequireApproval').filter((rule) => touches(rule, effect));
   const denying = first(having('Deny').filter((rule) => touches(rule, effect))) ?? first(asking.filter(denies));

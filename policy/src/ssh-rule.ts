@@ -63,7 +63,8 @@ const ofPaths: Meeting = {
 const SFTP = 'sftp';
 
 const ofSubsystems: Meeting = {
-  covers: ({ files, subsystems = [] }, { object }) => subsystems.includes(object) || (object === SFTP && files !== undefined),
+  covers: ({ files, subsystems = [] }, effect) =>
+    subsystems.includes(effect.object) || (isOfFiles(effect) && files !== undefined),
   touches: ({ subsystems = [] }, { object }) => subsystems.includes(object),
 };
 
@@ -78,9 +79,9 @@ const MEETINGS: Readonly<Record<SshEffect['kind'], Meeting>> = {
   shell: { covers: ({ shell }, _, rule) => shell === true && rule !== 'Allow', touches: ({ shell }) => shell === true },
 };
 
-/** What an owner may have granted that an effect is part of: whoever may do anything to files may start what does it. */
-export function startedBy({ verb, kind, object }: Effect): readonly string[] {
-  return kind === 'subsystem' && object === SFTP ? [verb, ...FILE_OPERATIONS] : [verb];
+/** Whether a grant of any operation on files is one of this as well: it starts what does nothing else, and each of them is judged. */
+export function isOfFiles({ kind, object }: Effect): boolean {
+  return kind === 'subsystem' && object === SFTP;
 }
 
 /** Verbs that a rule is about. */

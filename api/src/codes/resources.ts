@@ -24,7 +24,7 @@ export const RESOURCE_CODES = {
     why: 'What is not understood is not forwarded.',
     fix: 'Use a protocol of the list in the message, or upgrade Chaperone.',
     retry: 'none',
-    example: 'protocol rdp is not built yet; supported: postgres, ssh, kubernetes, tcp',
+    example: 'protocol rdp is not built yet; supported: postgres, ssh, tcp',
   },
   HostConflict: {
     audience: ['owner'],

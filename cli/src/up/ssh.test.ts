@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { eventually, hasSshd, startSshd, temporaryDirectory, type TestSshd } from '@chaperone/testing';
@@ -298,6 +298,18 @@ spec:
     expect(await rsync(`bot@127.0.0.1:${area}/tree/`, `${tree}-again/`)).toMatchObject({ code: 0 });
     expect(await readFile(join(`${tree}-again`, 'below', 'file'), 'utf8')).toBe('of a tree\n');
     expect((await rsync(`${tree}/`, `bot@127.0.0.1:${sshd.directory}/other/`)).code).not.toBe(0);
+    const links = join(folder.path, 'links');
+    await mkdir(links);
+    await symlink(sshd.directory, join(links, 'out'));
+    expect(await rsync(`${links}/`, `bot@127.0.0.1:${area}/links/`)).toMatchObject({ code: 0 });
+    expect((await rsync(`bot@127.0.0.1:${area}/links/out/agent`, `${links}-stolen`)).code).not.toBe(0);
+    expect((await rsync(join(tree, 'below', 'file'), `bot@127.0.0.1:${area}/links/out/planted`)).code).not.toBe(0);
+    await expect(readFile(join(sshd.directory, 'planted'))).rejects.toThrow('ENOENT');
+    expect((await rsync('-L', `bot@127.0.0.1:${area}/links/`, `${links}-followed/`)).err).toContain(
+      'chaperone: rsync --server --sender',
+    );
+    expect(await rsync(`bot@127.0.0.1:${area}/links/`, `${links}-again/`)).toMatchObject({ code: 0 });
+    expect(await readlink(join(`${links}-again`, 'out'))).toBe(sshd.directory);
     const git = (...args: string[]) =>
       plain('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', `core.sshCommand=${shell}`, ...args]);
     expect(await git('init', '-q', '--bare', join(area, 'repo.git'))).toMatchObject({ code: 0 });
