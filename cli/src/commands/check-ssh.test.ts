@@ -61,7 +61,7 @@ test('requests of SSH are judged as a session judges them: commands, files, forw
   const cases: [object, string, string, string, object?][] = [
     [{ command: 'ls   -l "a b"' }, 'approve', 'ApprovalPending', 'ask', upstream("ls -l 'a b'")],
     [{ command: 'ls -l', terminal: true }, 'approve', 'ApprovalPending', 'log-in', upstream('ls -l')],
-    [{ command: 'git-upload-pack /srv/a.git' }, 'allow', 'Allowed', 'files', upstream("git-upload-pack '/srv/a.git'")],
+    [{ command: 'git-upload-pack /srv/a.git' }, 'approve', 'ApprovalPending', 'ask', upstream("git-upload-pack '/srv/a.git'")],
     [{ command: 'rsync --server --delete -r . /srv/a' }, 'deny', 'NoRuleAllows', ''],
     [{ command: '' }, 'deny', 'ProtocolViolation', ''],
     [{ file: { operation: 'read', path: '/srv/a' } }, 'allow', 'Allowed', 'files'],

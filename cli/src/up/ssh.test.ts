@@ -65,7 +65,7 @@ spec:
   agents: {serviceAccounts: [support-agent]}
   limits: {bytesPerStatement: 30Mi, statementDuration: 15s}
   rules:
-  - {name: look, effect: Allow, resource: {namespace: data, name: build}, ssh: {commands: [echo **, cat **, printf **, sh **, head **, "true", "false", sleep *, kill **]}}
+  - {name: look, effect: Allow, resource: {namespace: data, name: build}, ssh: {commands: [echo **, cat **, printf **, sh **, head **, "true", "false", sleep *, kill **, git-upload-pack **, git-receive-pack **]}}
   - {name: files, effect: Allow, resource: {namespace: data, name: build}, ssh: {files: {operations: [read, write, list], paths: ["${sshd.directory}/area/**"]}}}
   - {name: ask, effect: RequireApproval, resource: {namespace: data, name: build}, ssh: {files: {operations: [write], paths: ["${sshd.directory}/area/asked/**"]}}, approval: {approvers: {groups: [ops]}, timeout: 30s}}
   - {name: fix, effect: RequireApproval, resource: {namespace: data, name: build}, ssh: {commands: [touch **]}, approval: {approvers: {groups: [ops]}, timeout: 30s}}

@@ -144,7 +144,12 @@ const POLICY = {
     agents: { serviceAccounts: ['support-agent'] },
     purpose: 'keep web-1 running',
     rules: [
-      { name: 'look', effect: 'Allow', resource: web1, ssh: { commands: ['report', 'cat /srv/app/*', 'sleep *'] } },
+      {
+        name: 'look',
+        effect: 'Allow',
+        resource: web1,
+        ssh: { commands: ['report', 'cat /srv/app/*', 'sleep *', 'git-upload-pack /srv/git/*', 'git-receive-pack /srv/git/*'] },
+      },
       { name: 'look-again', effect: 'Allow', resource: { ...web1, name: 'web-1-again' }, ssh: { commands: ['report'] } },
       { name: 'release', effect: 'RequireApproval', resource: web1, ssh: { commands: ['release *'] }, approval },
       { name: 'terminal', effect: 'RequireApproval', resource: web1, ssh: { shell: true }, approval },

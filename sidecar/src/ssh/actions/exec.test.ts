@@ -1,4 +1,6 @@
+import { judge } from '@chaperone/policy';
 import { describe, expect, it } from 'vitest';
+import { accessOf } from '../relay/files.test-support.ts';
 import { execAction, readExec } from './exec.ts';
 
 const read = (text: string): ReturnType<typeof readExec> => readExec(Buffer.from(text));
@@ -12,6 +14,17 @@ it('has rsync store links that lead nowhere', () => {
   });
 });
 
+it.each(['git-receive-pack /srv/a.git', 'git-upload-pack /srv/a.git'])(
+  'lets nobody push or fetch by a rule about files alone: %s',
+  (command) => {
+    const access = accessOf([['Allow', ['read', 'write', 'list', 'delete'], ['/srv/**']]]);
+    expect(judge(access, execAction(read(command), Buffer.from(command)))).toMatchObject({
+      verdict: 'deny',
+      effects: [{ verdict: 'allow' }, { verb: 'exec', object: command, verdict: 'deny' }],
+    });
+  },
+);
+
 describe('an exec request', () => {
   it.each<[string, string[]]>([
     ['ls -l', ['exec command ls -l']],
@@ -23,11 +36,11 @@ describe('an exec request', () => {
     ['rsync --server --sender -vlogDtpre.iLsfxCIvu --info=STATS0 . /srv//a/', ['read path /srv/a']],
     ['rsync --server -vlogDtpre.iLsfxCIvu --delete . /srv/a', ['write path /srv/a', 'delete path /srv/a']],
     ['rsync --server -vr --force . /srv/a', ['write path /srv/a', 'delete path /srv/a']],
-    ['git-upload-pack x', ['read path ']],
-    ['git-upload-pack /srv/../x', ['read path ']],
-    ['git-upload-pack -- -x', ['read path ']],
-    ["git-upload-pack '/srv/a b.git'", ['read path /srv/a b.git']],
-    ["git receive-pack '/srv/a.git'", ['write path /srv/a.git']],
+    ['git-upload-pack x', ['read path ', 'exec command git-upload-pack x']],
+    ['git-upload-pack /srv/../x', ['read path ', 'exec command git-upload-pack /srv/../x']],
+    ['git-upload-pack -- -x', ['read path ', 'exec command git-upload-pack -x']],
+    ["git-upload-pack '/srv/a b.git'", ['read path /srv/a b.git', "exec command git-upload-pack '/srv/a b.git'"]],
+    ["git receive-pack '/srv/a.git'", ['write path /srv/a.git', 'exec command git-receive-pack /srv/a.git']],
     ['/usr/lib/openssh/sftp-server', ['subsystem subsystem sftp']],
   ])('%s has effects of its own', (text, expected) => {
     expect(effects(text)).toEqual(expected);

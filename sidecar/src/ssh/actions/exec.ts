@@ -57,14 +57,18 @@ export function execAction(exec: Exec, command: Uint8Array): Action {
   }
 }
 
-function transferEffects({ protocol, direction, paths, deletes, recursive }: Transfer): Effect[] {
+function transferEffects({ protocol, direction, paths, deletes, recursive, service }: Transfer): Effect[] {
   if (protocol === 'sftp' || protocol === 'scp') return [{ verb: 'subsystem', object: 'sftp', via: 'direct', kind: 'subsystem' }];
   const verbs = [direction === 'upload' ? 'write' : 'read', ...(deletes ? ['delete'] : [])];
-  return paths.flatMap((path) =>
+  const moves = paths.flatMap((path) =>
     verbs.map(
       (verb): Effect => ({ verb, object: absolute(path), via: 'direct', kind: 'path', ...(recursive && { below: true }) }),
     ),
   );
+  if (service === undefined) return moves;
+  // Hooks run, and what the repository's files say is read: a right to its files is none to that.
+  const words = [service, ...paths];
+  return [...moves, { verb: 'exec', object: quoteWords(words), via: 'direct', kind: 'command', words }];
 }
 
 /** '' where the words do not tell which file it is: relative to where the account begins, or through `..`, which links bend. */

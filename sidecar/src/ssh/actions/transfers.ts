@@ -13,6 +13,8 @@ export interface Transfer {
   readonly recursive: boolean;
   /** Files may be deleted, on the side that receives or (rsync) on the one that sends. */
   readonly deletes: boolean;
+  /** git alone: the program that serves a repository, by its one name. */
+  readonly service?: string;
   /** scp alone: what an upload goes to is a directory, or it fails. */
   readonly isIntoDirectory?: boolean;
 }
@@ -125,5 +127,6 @@ function git(name: string, args: readonly string[]): Transfer | undefined {
     paths: [path],
     recursive: true,
     deletes: false,
+    service: name,
   };
 }
