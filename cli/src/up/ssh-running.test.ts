@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { eventually, freePort, hasSshd, startSshd, temporaryDirectory, type TestSshd } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Up } from '../program.test-support.ts';
+import { hostManifests } from './ssh.test-support.ts';
 
 /** A client that stays, with all that it was shown. */
 interface Live {
@@ -30,28 +31,7 @@ describe.runIf(hasSshd)('what runs over SSH', { timeout: 60_000 }, () => {
     const on = 'resource: {namespace: data, name: build}';
     return writeFile(
       path('manifests/ssh.yaml'),
-      `apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: build, namespace: data}
-spec:
-  protocol: ssh
-  hosts: [build]
-  port: 22
-  upstream: {address: "127.0.0.1:${sshd.port}"}
-  credentials: {secretRef: {name: build-agent}}
-  ssh: {hostKeys: ["${sshd.hostKey}"]}
-  sensitive: [{label: pci.card, detector: credit-card}]
-  grantedTo: [{namespace: agents, operations: [exec, forward], reveal: [pci.card]}]
----
-apiVersion: v1
-kind: Secret
-metadata: {name: build-agent, namespace: data}
-stringData:
-  username: ${sshd.user}
-  ssh-privatekey: |
-    ${sshd.privateKey.trimEnd().replaceAll('\n', '\n    ')}
----
-apiVersion: chaperone.dev/v1alpha1
+      `${hostManifests(sshd, ['build'], 'operations: [exec, forward], reveal: [pci.card]')}apiVersion: chaperone.dev/v1alpha1
 kind: AccessPolicy
 metadata: {name: ops, namespace: agents}
 spec:

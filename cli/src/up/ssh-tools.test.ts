@@ -8,13 +8,7 @@ import { buffer } from 'node:stream/consumers';
 import { eventually, freePort, hasSshd, startSshd, temporaryDirectory, type TestSshd } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Up } from '../program.test-support.ts';
-
-/** What a tool did: how it ended, and what it printed, where that is much by its digest. */
-interface Done {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
+import { hostManifests, type Said } from './ssh.test-support.ts';
 
 /** Where a tool runs: against the server itself or through the proxy. The host is called `host` on both. */
 interface Side {
@@ -126,7 +120,7 @@ function start(side: Side, [program, ...args]: Step, more: Readonly<Record<strin
   return spawn(program, [...config, ...args], { cwd: side.here, stdio: 'pipe', env: { ...environment(side), ...more } });
 }
 
-async function run(side: Side, step: Step, input: string | Buffer = '', more?: Readonly<Record<string, string>>): Promise<Done> {
+async function run(side: Side, step: Step, input: string | Buffer = '', more?: Readonly<Record<string, string>>): Promise<Said> {
   const child = start(side, step, more);
   child.stdin.on('error', () => undefined).end(input);
   const [out, err, [code]] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, 'close')]);
@@ -134,8 +128,8 @@ async function run(side: Side, step: Step, input: string | Buffer = '', more?: R
   return { code: code as number | null, out: tidy(out.toString('latin1')), err: tidy(err.toString()) };
 }
 
-async function runAll(side: Side, steps: readonly Step[], input?: string | Buffer): Promise<Done[]> {
-  const done: Done[] = [];
+async function runAll(side: Side, steps: readonly Step[], input?: string | Buffer): Promise<Said[]> {
+  const done: Said[] = [];
   for (const step of steps) done.push(await run(side, step, done.length === 0 ? input : ''));
   return done;
 }
@@ -354,7 +348,7 @@ describe.runIf(hasSshd)('stock tools do through chaperone up what they do direct
 });
 
 /** Ten sessions at once over one connection. */
-async function many(side: Side): Promise<Done[]> {
+async function many(side: Side): Promise<Said[]> {
   const control = ['-o', `ControlPath=${side.config}.control`];
   const master = start(side, ['ssh', '-M', '-N', ...control, 'host']);
   const ended = once(master, 'close');
@@ -379,27 +373,7 @@ async function connected(port: number): Promise<Socket | undefined> {
 }
 
 function manifest(sshd: TestSshd, root: string, granted: string): string {
-  return `apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: build, namespace: data}
-spec:
-  protocol: ssh
-  hosts: [build]
-  port: 22
-  upstream: {address: "127.0.0.1:${sshd.port}"}
-  credentials: {secretRef: {name: build-agent}}
-  ssh: {hostKeys: ["${sshd.hostKey}"]}
-  grantedTo: [{namespace: agents, operations: [exec, forward, read, write, list, delete]}]
----
-apiVersion: v1
-kind: Secret
-metadata: {name: build-agent, namespace: data}
-stringData:
-  username: ${sshd.user}
-  ssh-privatekey: |
-    ${sshd.privateKey.trimEnd().replaceAll('\n', '\n    ')}
----
-apiVersion: chaperone.dev/v1alpha1
+  return `${hostManifests(sshd)}apiVersion: chaperone.dev/v1alpha1
 kind: AccessPolicy
 metadata: {name: ops, namespace: agents}
 spec:

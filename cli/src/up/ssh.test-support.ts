@@ -75,17 +75,14 @@ export interface SshWorld extends AsyncDisposable {
   readonly chaperone: (...args: string[]) => ReturnType<typeof run>;
 }
 
-const indented = (text: string): string => text.trimEnd().replaceAll('\n', '\n    ');
+const GRANT = 'operations: [exec, shell, forward, subsystem, read, write, list, delete]';
 
 /**
- * @param resources - names of resources, all the same host
- * @param policies - what follows, in YAML
+ * The host as resources and the login to it, in YAML, before what policies say.
+ * @param names - of the resources, all of them the same host
+ * @param grant - what agents are granted
  */
-export async function startSshWorld(resources: readonly string[], policies: (sshd: TestSshd) => string): Promise<SshWorld> {
-  const folder = await temporaryDirectory('chaperone-ssh-');
-  const sshd = await startSshd();
-  const [data, manifests] = [join(folder.path, 'data'), join(folder.path, 'manifests')];
-  await mkdir(manifests);
+export function hostManifests(sshd: TestSshd, names: readonly string[] = ['build'], grant = GRANT): string {
   const resource = (name: string): string => `apiVersion: chaperone.dev/v1alpha1
 kind: ProtectedResource
 metadata: {name: ${name}, namespace: data}
@@ -97,19 +94,30 @@ spec:
   credentials: {secretRef: {name: host-agent}}
   ssh: {hostKeys: ["${sshd.hostKey}"]}
   sensitive: [{label: pci.card, detector: credit-card}]
-  grantedTo: [{namespace: agents, operations: [exec, shell, forward, subsystem, read, write, list, delete]}]
+  grantedTo: [{namespace: agents, ${grant}}]
 ---
 `;
-  const secret = `apiVersion: v1
+  return `${names.map(resource).join('')}apiVersion: v1
 kind: Secret
 metadata: {name: host-agent, namespace: data}
 stringData:
   username: ${sshd.user}
   ssh-privatekey: |
-    ${indented(sshd.privateKey)}
+    ${sshd.privateKey.trimEnd().replaceAll('\n', '\n    ')}
 ---
 `;
-  await writeFile(join(manifests, 'ssh.yaml'), `${resources.map(resource).join('')}${secret}${policies(sshd)}`);
+}
+
+/**
+ * @param resources - names of resources, all the same host
+ * @param policies - what follows, in YAML
+ */
+export async function startSshWorld(resources: readonly string[], policies: (sshd: TestSshd) => string): Promise<SshWorld> {
+  const folder = await temporaryDirectory('chaperone-ssh-');
+  const sshd = await startSshd();
+  const [data, manifests] = [join(folder.path, 'data'), join(folder.path, 'manifests')];
+  await mkdir(manifests);
+  await writeFile(join(manifests, 'ssh.yaml'), `${hostManifests(sshd, resources)}${policies(sshd)}`);
   const up = await Up.start(manifests, data);
   const chaperone = (...args: string[]): ReturnType<typeof run> => run([...args, '--data', data]);
   const port = (name: string): string =>

@@ -7,16 +7,9 @@ import { buffer } from 'node:stream/consumers';
 import { eventually, hasSshd, startSshd, temporaryDirectory, type TestSshd } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run, Up } from '../program.test-support.ts';
+import { hostManifests, type Said } from './ssh.test-support.ts';
 
-interface Spoken {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-const indented = (text: string): string => text.trimEnd().replaceAll('\n', '\n    ');
-
-const plain = async (program: string, args: readonly string[], input = ''): Promise<Spoken> => {
+const plain = async (program: string, args: readonly string[], input = ''): Promise<Said> => {
   const child = spawn(program, args, { stdio: 'pipe', env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' } });
   child.stdin.on('error', () => undefined).end(input);
   const [out, err, [code]] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, 'close')]);
@@ -37,28 +30,7 @@ describe.runIf(hasSshd)('stock ssh through chaperone up', { timeout: 60_000 }, (
     await mkdir(manifests);
     await writeFile(
       join(manifests, 'ssh.yaml'),
-      `apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: build, namespace: data}
-spec:
-  protocol: ssh
-  hosts: [build]
-  port: 22
-  upstream: {address: "127.0.0.1:${sshd.port}"}
-  credentials: {secretRef: {name: build-agent}}
-  ssh: {hostKeys: ["${sshd.hostKey}"]}
-  sensitive: [{label: pci.card, detector: credit-card}]
-  grantedTo: [{namespace: agents, operations: [exec, shell, forward, subsystem, read, write, list, delete]}]
----
-apiVersion: v1
-kind: Secret
-metadata: {name: build-agent, namespace: data}
-stringData:
-  username: ${sshd.user}
-  ssh-privatekey: |
-    ${indented(sshd.privateKey)}
----
-apiVersion: chaperone.dev/v1alpha1
+      `${hostManifests(sshd)}apiVersion: chaperone.dev/v1alpha1
 kind: AccessPolicy
 metadata: {name: ops, namespace: agents}
 spec:
@@ -85,7 +57,7 @@ spec:
     const settings = [`UserKnownHostsFile=${join(data, 'known_hosts')}`, 'StrictHostKeyChecking=yes', 'BatchMode=yes'];
     return ['-F', 'none', ...settings.flatMap((setting) => ['-o', setting])];
   };
-  const tool = (program: string, args: readonly string[], input = ''): Promise<Spoken> =>
+  const tool = (program: string, args: readonly string[], input = ''): Promise<Said> =>
     plain(program, [...options(), ...args], input);
   /** All records of all sessions, as the collector has them. */
   const evidence = async (): Promise<string> => {
@@ -119,13 +91,13 @@ spec:
   const approve = async ({ name, digest }: { name: string; digest: string }): Promise<void> => {
     expect(await run(['approve', name, '--data', data, '--digest', digest])).toMatchObject({ code: 0 });
   };
-  const ssh = async (args: readonly string[], input: string | Buffer = ''): Promise<Spoken> => {
+  const ssh = async (args: readonly string[], input: string | Buffer = ''): Promise<Said> => {
     const child = start(args);
     child.stdin.on('error', () => undefined).end(input);
     const [out, err, [code]] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, 'close')]);
     return { code: code as number | null, out: out.toString('latin1'), err: err.toString() };
   };
-  const on = (command: string, input?: string | Buffer): Promise<Spoken> => ssh(['bot@127.0.0.1', command], input);
+  const on = (command: string, input?: string | Buffer): Promise<Said> => ssh(['bot@127.0.0.1', command], input);
 
   test('runs what a rule allows, with both streams, its input and its exit status', async () => {
     expect(await on('echo hello')).toEqual({ code: 0, out: 'hello\n', err: '' });
@@ -222,7 +194,7 @@ spec:
     await mkdir(area, { recursive: true });
     const [here, there] = [join(folder.path, 'here'), join(area, `there${mode}`)];
     const content = `content of a file ${mode}\n`;
-    const copy = (...args: string[]): Promise<Spoken> => tool('scp', [mode, '-P', portOf(), ...args]);
+    const copy = (...args: string[]): Promise<Said> => tool('scp', [mode, '-P', portOf(), ...args]);
     await writeFile(here, content);
     expect(await copy(here, `bot@127.0.0.1:${there}`)).toMatchObject({ code: 0 });
     expect(await readFile(there, 'utf8')).toBe(content);
