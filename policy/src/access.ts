@@ -19,6 +19,7 @@ import {
   ASSURANCES,
 } from '@chaperone/api';
 import { z } from 'zod';
+import { ClusterFacts } from './cluster.ts';
 
 const approvers = { groups: z.array(z.string()), users: z.array(z.string()) };
 
@@ -197,6 +198,8 @@ export const Snapshot = z.object({
   revision: z.string(),
   agent: Agent,
   resources: z.array(GrantedResource),
+  /** Absent in embedded mode, and where no resource needs it. */
+  cluster: ClusterFacts.optional(),
   /** Inbound ports on which other pods may reach the agent. */
   inboundPorts: z.array(z.int()),
   /** Certificate for the sidecar's own key, for all hosts of `resources`, and the CA that signed it (PEM). */

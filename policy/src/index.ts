@@ -8,6 +8,7 @@ export * from './approval/request.ts';
 export * from './approval/tally.ts';
 export { accessOnBehalfOf } from './caller.ts';
 export { canonicalJson, digestOf } from './canonical.ts';
+export * from './cluster.ts';
 export { type Compiled, type CompileInput, compileAccess, selectsAgent } from './compile.ts';
 export * from './control.ts';
 export { CREDENTIAL_KEYS, type Credential, keysWanted, protocolSettings, readCredential } from './credential.ts';

@@ -26,7 +26,6 @@ import {
   type Listeners,
   type Logger,
   type ManifestControl,
-  ELSEWHERE,
   openHostKey,
   openManifestControl,
   systemClock,
@@ -123,7 +122,6 @@ export async function startUp(options: UpOptions): Promise<Running> {
     clock: systemClock,
     logger,
     hostKey,
-    surroundings: ELSEWHERE,
     local: true,
   });
   killing.sessions = sessions;

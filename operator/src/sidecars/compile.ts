@@ -1,6 +1,7 @@
 import type { AccessPolicy, ProtectedResource, ResourceAddress } from '@chaperone/api';
 import {
   type Agent,
+  type ClusterFacts,
   compileAccess,
   type GrantedResource,
   protocolSettings,
@@ -22,14 +23,17 @@ export interface ResourceState {
   readonly credentials: SecretView | undefined;
   readonly ca: SecretView | undefined;
 }
-export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'inboundPorts'>;
+export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'inboundPorts' | 'cluster'>;
+
+/** Where calls of an API or connections to elsewhere are judged by what the cluster has of Chaperone. */
+const NEEDS_CLUSTER: ReadonlySet<string> = new Set(['kubernetes', 'ssh']);
 
 /** What one agent may do, with what it takes to do it. Pure; resources are in a fixed order. */
 export function compileContent(
   agent: Agent,
   policies: readonly AccessPolicy[],
   states: ReadonlyMap<string, ResourceState>,
-  hashSecret: Buffer,
+  { hashSecret, cluster }: { readonly hashSecret: Buffer; readonly cluster: ClusterFacts },
 ): SnapshotContent {
   const selecting = policies.filter((policy) => selectsAgent(policy, agent));
   const named = new Set(
@@ -41,7 +45,8 @@ export function compileContent(
     return granted === undefined ? [] : [granted];
   });
   const inbound = new Set(selecting.flatMap((policy) => policy.spec.inbound?.ports ?? []));
-  return { agent, resources, inboundPorts: [...inbound].toSorted((a, b) => a - b) };
+  const isNeeded = resources.some(({ access }) => NEEDS_CLUSTER.has(access.resource.protocol));
+  return { agent, resources, ...(isNeeded && { cluster }), inboundPorts: [...inbound].toSorted((a, b) => a - b) };
 }
 
 function grant(

@@ -28,7 +28,6 @@ import { Recent } from './recent.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import type { HostKey } from '../ssh/relay/host-key.ts';
-import type { Surroundings } from '../kubernetes/actions/index.ts';
 import { serveKubernetes } from '../kubernetes/relay/serve.ts';
 import { serveSsh } from '../ssh/relay/serve.ts';
 import { Turns } from '../ssh/relay/turns.ts';
@@ -56,8 +55,6 @@ export interface SessionsOptions {
   readonly logger: Logger;
   /** Who this proxy is to clients of SSH; without one, no session of SSH opens. */
   readonly hostKey?: HostKey | undefined;
-  /** What clusters have of Chaperone; where it is not known, no session of the Kubernetes API opens. */
-  readonly surroundings?: Surroundings;
   /** Agents and proxy are one machine: what comes from its loopback needs no TLS. Default: false */
   readonly local?: boolean;
 }
@@ -236,7 +233,7 @@ class SessionTable implements Sessions {
   }
 
   async #serve(socket: Socket, resource: GrantedResource, live: Live): Promise<void> {
-    const { control, guard, clock, logger, hostKey, surroundings, local = false } = this.#o;
+    const { control, guard, clock, logger, hostKey, local = false } = this.#o;
     const key = keyOf(resource);
     let known: { readonly snapshot: Snapshot | undefined; readonly resource: GrantedResource | undefined } | undefined;
     // Asked for several times for every statement.
@@ -288,8 +285,7 @@ class SessionTable implements Sessions {
           memory: this.#memory,
         });
       else if (protocol === 'tcp') await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
-      else if (protocol === 'kubernetes' && surroundings !== undefined)
-        await serveKubernetes({ ...context, surroundings, memory: this.#memory, watch: this.#watch });
+      else if (protocol === 'kubernetes') await serveKubernetes({ ...context, memory: this.#memory, watch: this.#watch });
       else if (protocol === 'ssh' && hostKey !== undefined)
         await serveSsh({
           ...context,

@@ -9,7 +9,7 @@ import type { Approval } from '../../session/approval.ts';
 import type { Memory } from '../../session/memory.ts';
 import { refusalOf } from '../../session/refusal.ts';
 import type { Shown } from '../../session/shown.ts';
-import { MAX_BODY_BYTES, type RawRequest, type Surroundings } from '../actions/index.ts';
+import { denial, MAX_BODY_BYTES, type RawRequest, type Surroundings } from '../actions/index.ts';
 import { AnswerError, type Plan } from '../masking/index.ts';
 import { type AgentRequest, type AgentResponse, rawOf, write, writeHead } from './accept.ts';
 import { isEndless, readAnswer, type Read } from './answer.ts';
@@ -33,7 +33,7 @@ export interface RelayContext {
   readonly session: string;
   readonly access: () => Access;
   readonly plan: () => Plan;
-  readonly surroundings: Surroundings;
+  readonly surroundings: () => Surroundings;
   readonly records: ActionRecords;
   readonly approval: Approval;
   readonly shown: Shown;
@@ -132,7 +132,7 @@ export class Exchange {
     for (let round = 0; round < MAX_JUDGEMENTS; round++) {
       this.#abort.signal.throwIfAborted();
       const { digest } = context.access();
-      const prepared = prepare(raw, bytes, { surroundings: context.surroundings, plan: context.plan() });
+      const prepared = prepare(raw, bytes, { surroundings: context.surroundings(), plan: context.plan() });
       const lines = shownRequest(raw, prepared, context.plan());
       const judged = prepared.kind === 'unfit' ? verdictOn(prepared) : judge(context.access(), prepared.action);
       const verdict = context.shown.verdict(judged);
@@ -174,7 +174,7 @@ export class Exchange {
   }
 
   async #ask(prepared: Prepared, verdict: Verdict, lines: readonly string[], action: number): Promise<void> {
-    const { approval, upstream, session } = this.#c;
+    const { approval, surroundings, upstream, session } = this.#c;
     const reference = `${session}/${action}`;
     const { request, body } = prepared;
     if (!isWhole(lines))
@@ -190,7 +190,9 @@ export class Exchange {
     const outcome = await approval.ask(asked, gone, () => undefined);
     if (outcome.kind === 'gone') throw new Gone();
     if (outcome.kind === 'refused') throw new RefusedRequest(outcome.refusal, reference);
-    if (this.#abort.signal.aborted || !outcome.isCurrent()) {
+    // Namespaces and Secrets may be others than when it was asked.
+    const isDenied = request.kind === 'resource' && denial(request, surroundings(), body) !== undefined;
+    if (this.#abort.signal.aborted || !outcome.isCurrent() || isDenied) {
       outcome.ended('Failed', 'it did not run: the agent left, or its policy changed');
       throw new RefusedRequest({ code: 'ApprovalVoided', verdict }, reference);
     }

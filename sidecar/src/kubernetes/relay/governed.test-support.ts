@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { AccessPolicy, type PolicyRule, ProtectedResource } from '@chaperone/api';
 import { testAuthority } from '@chaperone/testing';
-import { type Credential, compileAccess, type GrantedResource, type Snapshot } from '@chaperone/policy';
+import { type ClusterFacts, type Credential, compileAccess, type GrantedResource, type Snapshot } from '@chaperone/policy';
 import type { RecordBody } from '@chaperone/evidence';
 import { createGuard } from '../../capture/guard.ts';
 import type { ControlPlane } from '../../control/control-plane.ts';
@@ -9,8 +9,6 @@ import { EmbeddedDesk } from '../../control/embedded-desk.ts';
 import { type Logger, systemClock } from '../../platform.ts';
 import type { Durability, Recording } from '../../recording/recorder.ts';
 import { createSessions, type Ending, type Sessions } from '../../session/sessions.ts';
-import type { Surroundings } from '../actions/index.ts';
-import { ELSEWHERE } from './serve.ts';
 
 const AGENT = { namespace: 'agents', serviceAccount: 'bot', podUid: 'u-1', labels: {}, annotations: {} };
 const NAME = { namespace: 'data', name: 'cluster' };
@@ -25,7 +23,8 @@ export interface Spec {
   readonly limits?: object;
   readonly identity?: object;
   readonly local?: boolean;
-  readonly surroundings?: Surroundings;
+  /** What the cluster has of Chaperone; absent: it has none. */
+  readonly cluster?: ClusterFacts;
 }
 
 export interface Governed extends AsyncDisposable {
@@ -37,6 +36,7 @@ export interface Governed extends AsyncDisposable {
   readonly sessions: Sessions;
   readonly desk: EmbeddedDesk;
   setRules(rules: Spec['rules']): void;
+  setCluster(cluster: ClusterFacts): void;
   /** Ends all sessions, as the control plane would. */
   end(ending: Ending): void;
   failRecording(): void;
@@ -54,6 +54,7 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     agent: AGENT,
     resources: [build(spec, rules, generation++)],
     inboundPorts: [],
+    ...(spec.cluster && { cluster: spec.cluster }),
     certificate: leaf.certificate,
     ca: authority.ca,
     validForMs: 60_000,
@@ -94,7 +95,6 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
     clock: systemClock,
     logger,
-    surroundings: spec.surroundings ?? ELSEWHERE,
     local: spec.local ?? false,
   });
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket: Socket) => {
@@ -111,6 +111,10 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     desk,
     setRules: (rules) => {
       snapshot = snapshotOf(rules);
+      for (const listener of changed) listener(snapshot);
+    },
+    setCluster: (cluster) => {
+      snapshot = { ...snapshot, cluster };
       for (const listener of changed) listener(snapshot);
     },
     end: ({ code, reason }) => {

@@ -338,6 +338,24 @@ describe('a request', () => {
   });
 });
 
+describe('a cluster that has Chaperone', () => {
+  const cluster = { namespace: 'chaperone-system', governed: ['agents'], secrets: [], places: [] };
+
+  it('keeps its own namespace, and what is named as a credential from the moment that it is', async () => {
+    await using inside = await start({ cluster });
+    serverAnswers(asJson({ kind: 'SecretList', items: [] }));
+    const secrets = '/api/v1/namespaces/data/secrets';
+    expect((await ask('/api/v1/namespaces/chaperone-system/configmaps', { at: inside })).codes).toEqual([
+      'NeverAllowed',
+      'OwnNamespace',
+    ]);
+    expect((await ask(secrets, { at: inside })).status).toBe(200);
+    inside.setCluster({ ...cluster, secrets: [{ namespace: 'data', name: 'orders-db-agent' }] });
+    expect((await ask(secrets, { at: inside })).codes).toEqual(['NeverAllowed', 'ProtectedSecret']);
+    expect(seen.map(({ url }) => url)).toEqual([secrets]);
+  });
+});
+
 describe('a session', () => {
   it.each<[what: string, limits: object, code: string]>([
     ['with too long an answer', { bytesPerStatement: '1Ki' }, 'LimitReached'],

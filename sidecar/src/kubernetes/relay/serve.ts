@@ -11,28 +11,17 @@ import type { Memory } from '../../session/memory.ts';
 import type { SessionContext } from '../../session/sessions.ts';
 import { Shown } from '../../session/shown.ts';
 import type { Watch } from '../../tcp/watch.ts';
-import type { RawRequest, Surroundings } from '../actions/index.ts';
+import { type RawRequest, type Surroundings, surroundingsOf } from '../actions/index.ts';
 import { Plan } from '../masking/index.ts';
 import { type AgentRequest, type AgentResponse, isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
 import { Exchange, RefusedRequest, type RelayContext } from './exchange.ts';
 import { Upstream } from './upstream.ts';
 
 export interface KubernetesContext extends SessionContext {
-  /** What the cluster has of Chaperone. */
-  readonly surroundings: Surroundings;
   readonly memory: Memory;
   /** One for all sessions: whoever owns the resource hears how its upstream is found. */
   readonly watch: Pick<Watch, 'reached' | 'failed' | 'signedIn'>;
 }
-
-/** A cluster in which Chaperone is not, and no agent either: no pod there is governed. */
-export const ELSEWHERE: Surroundings = {
-  ownNamespace: '',
-  isGoverned: () => false,
-  secrets: new Map(),
-  agent: { namespace: '', serviceAccount: '' },
-  isNamespaced: () => undefined,
-};
 
 /** A session that ended has so long to say why. */
 const LINGER_MS = 1000;
@@ -122,8 +111,9 @@ class KubernetesSession {
   }
 
   async #letIn(token: string, application: string | undefined): Promise<Admitted> {
-    const { snapshot, resource: current, admit, open, agent, holds, clock, guard, watch, surroundings } = this.#c;
-    if (snapshot() === undefined) throw refused('PolicyStale', 'the policy was not renewed in time');
+    const { snapshot, resource: current, admit, open, agent, holds, clock, guard, watch } = this.#c;
+    const first = snapshot();
+    if (first === undefined) throw refused('PolicyStale', 'the policy was not renewed in time');
     const resource = current();
     if (resource === undefined) throw refused('SessionEnded', 'the right to use this resource was withdrawn');
     const verified = await this.#verify(resource.access, token);
@@ -142,6 +132,13 @@ class KubernetesSession {
     this.#maxBytes = access().limits.bytes ?? Infinity;
     const records = new ActionRecords(recorder, access, (error) => this.#fault(error));
     const shown = new Shown(access);
+    let told = { by: first, surroundings: surroundingsOf(first, resource.upstream.host) };
+    // A snapshot that is not in force any more ends the session; until then it counts.
+    const surroundings = (): Surroundings => {
+      const by = snapshot() ?? told.by;
+      if (by !== told.by) told = { by, surroundings: surroundingsOf(by, resource.upstream.host) };
+      return told.surroundings;
+    };
     const context: RelayContext = {
       session: recorder.session,
       access,
