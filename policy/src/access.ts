@@ -100,7 +100,15 @@ export const Access = z.object({
    * memory, and no part of the digest.
    */
   hashKeys: z.record(z.string(), z.string().max(64)).optional(),
-  sensitive: z.array(z.object({ label: z.string(), columns: z.array(z.string()), detector: z.enum(DETECTORS).optional() })),
+  sensitive: z.array(
+    z.object({
+      label: z.string(),
+      columns: z.array(z.string()),
+      /** Of objects of the Kubernetes API. */
+      fields: z.array(z.string()).optional(),
+      detector: z.enum(DETECTORS).optional(),
+    }),
+  ),
   inference: z.enum(['allow', 'limit', 'deny']),
   limits: z.object({
     rowsPerStatement: z.int().optional(),

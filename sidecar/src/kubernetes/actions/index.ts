@@ -6,5 +6,6 @@ export { mediaTypeOf } from './headers.ts';
 export type { Parameters } from './query.ts';
 export type { Refused, RefusalCode } from './refusal.ts';
 export { MAX_TARGET_BYTES, type PathRequest, type RawRequest, readRequest, type ResourceRequest } from './request.ts';
+export { readFieldSelector, selectedLabels } from './selectors.ts';
 export type { Verb } from './verb.ts';
 export { type Json, type JsonObject, MAX_BODY_BYTES } from './json.ts';

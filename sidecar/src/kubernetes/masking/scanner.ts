@@ -147,7 +147,8 @@ class Walk {
   #members(given: State, start: number): void {
     const reader = this.#reader;
     let state = this.#known ? this.#informed(given, start) : given;
-    if (state.role === 'object') this.#object = state;
+    // An object within another is one with metadata too, once it says its kind.
+    if (state.role === 'object' || (state !== given && state.role !== 'variables')) this.#object = state;
     /** Whether all members up to here say what the object is. */
     let isEarly = true;
     for (;;) {
@@ -194,7 +195,7 @@ class Walk {
     if (key === KIND && this.#level === 1) this.#kind ??= text;
     const told = key === KIND ? state.withKind(text) : state.named(text);
     if (told === state) return state;
-    if (state.role === 'object') this.#object = told;
+    if (key === KIND) this.#object = told;
     if (!isEarly) {
       const late = this.late.get(start) ?? { kinds: [], names: [] };
       (key === KIND ? late.kinds : late.names).push(text);

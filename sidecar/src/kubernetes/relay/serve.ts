@@ -12,7 +12,7 @@ import type { SessionContext } from '../../session/sessions.ts';
 import { Shown } from '../../session/shown.ts';
 import type { Watch } from '../../tcp/watch.ts';
 import type { RawRequest, Surroundings } from '../actions/index.ts';
-import { Plan } from '../masking/index.ts';
+import { FieldError, Plan } from '../masking/index.ts';
 import { type AgentRequest, type AgentResponse, isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
 import { Exchange, RefusedRequest, type RelayContext } from './exchange.ts';
 import { Upstream } from './upstream.ts';
@@ -129,6 +129,7 @@ class KubernetesSession {
     const verified = await this.#verify(resource.access, token);
     if (!admit()) throw refused('TooManyConnections', 'the policy allows no more sessions on this resource at once');
     if (resource.notReady !== undefined) throw refused('ResourceNotReady', `it is not ready (${resource.notReady.code})`);
+    this.#readFields(resource.access);
     const upstream = new Upstream({
       resource,
       agent,
@@ -186,8 +187,17 @@ class KubernetesSession {
     }
   }
 
+  /** Where labelled fields cannot be read nothing could be masked. */
+  #readFields(access: Access): void {
+    try {
+      this.#planOf(access);
+    } catch (error) {
+      throw error instanceof FieldError ? refused('ResourceNotReady', error.message) : error;
+    }
+  }
+
   #planOf(access: Access): Plan {
-    if (this.#plan?.access !== access) this.#plan = { access, plan: new Plan(access, []) };
+    if (this.#plan?.access !== access) this.#plan = { access, plan: new Plan(access) };
     return this.#plan.plan;
   }
 
