@@ -2,7 +2,6 @@ import { DETECTORS, KUBERNETES_SECRET } from '@chaperone/api';
 import { describe, expect, it } from 'vitest';
 import { asked, shownOf } from './answer.test-support.ts';
 import { FIELDS, anAccess, aPod, aSecret, planOf } from './objects.test-support.ts';
-
 import { maskWrittenBack } from './written.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -32,6 +31,16 @@ describe('what would be written', () => {
       '.metadata.annotations.a',
     ],
     ['what was applied, with escapes', { metadata: { annotations: { a: '{"b":"\\u002a**"}' } } }, '.metadata.annotations.a'],
+    [
+      'the first of two that have one key',
+      { metadata: { annotations: { a: `{"b":"${base64('*****')}","b":"c"}` } } },
+      '.metadata.annotations.a',
+    ],
+    [
+      'a key that begins with an escape',
+      { metadata: { annotations: { a: '{"\\":1,"\u002a****":2}' } } },
+      '.metadata.annotations.a',
+    ],
     ['a text', '*****', ''],
   ])('holds a mask in %s', (_, body, path) => {
     expect(maskWrittenBack(body)).toBe(path);
