@@ -1,4 +1,5 @@
 export { AnswerMask, type Shape } from './answer.ts';
+export { DiscoveryMask } from './discovery.ts';
 export { AnswerError, type AnswerFault, FieldError } from './errors.ts';
 export { lookingAtHidden, selectsHidden } from './oracles.ts';
 export { type Asked, Plan } from './plan.ts';

@@ -27,6 +27,7 @@ const MAX_STATES = 4096;
 
 /** What is masked where, for one agent on one cluster; serves any number of answers. */
 export class Plan {
+  readonly access: Access;
   readonly finds: ReadonlyMap<Detector, Mask>;
   readonly bits: DetectorBits;
   /** Whether what is packed is hidden. */
@@ -45,6 +46,7 @@ export class Plan {
 
   /** @throws FieldError where a labelled field cannot be read */
   constructor(access: Access) {
+    this.access = access;
     this.finds = maskedFinds(access);
     this.bits = detectorBits(this.finds.keys());
     this.hidesPacked = !isRevealed(access, KUBERNETES_SECRET);
