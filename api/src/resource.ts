@@ -3,7 +3,9 @@ import {
   columnName,
   dataLabel,
   distinct,
+  FIELD_SYNTAX,
   hostName,
+  kubernetesField,
   namespaceName,
   objectName,
   port,
@@ -82,6 +84,11 @@ export const DETECTORS = [
   'private-key',
 ] as const;
 export type Detector = (typeof DETECTORS)[number];
+/**
+ * The label, in every cluster, of what Secrets hold, of tokens and certificates that are issued, and of what is packed. Owners may let
+ * it be revealed as any of their own, and label more with it.
+ */
+export const KUBERNETES_SECRET = 'kubernetes.secret';
 /** How a database may ask for the credential; scram alone proves both sides and shows the password to nobody. */
 export const AUTHENTICATIONS = ['scram', 'cert', 'md5', 'cleartext', 'none'] as const;
 export type Authentication = (typeof AUTHENTICATIONS)[number];
@@ -102,6 +109,7 @@ const MAX = {
   hosts: 16,
   sensitive: 64,
   columns: 64,
+  fields: 32,
   grants: 64,
   serviceAccounts: 64,
   reveal: 32,
@@ -147,17 +155,22 @@ export const SensitiveData = withRules(
       .describe(
         'Columns that hold it, schema.table.column as the server prints them; case matters. What is derived from them is masked too. Example: [public.customers.email]',
       ),
+    fields: distinct(kubernetesField, MAX.fields)
+      .optional()
+      .describe(
+        `Fields of objects of the Kubernetes API that hold it, in whatever form an object is shown. Example: [configmaps:data.password, "env:*_PASSWORD"]. ${FIELD_SYNTAX}`,
+      ),
     detector: z
       .enum(DETECTORS)
       .optional()
       .describe(
-        'Finds it by content, in columns that nobody labelled: numbers of cards, accounts (iban), persons (ssn) and telephones, mail addresses, and keys by the form that their issuer gives them. Default: none. Example: credit-card',
+        'Finds it by content, in columns and fields that nobody labelled: numbers of cards, accounts (iban), persons (ssn) and telephones, mail addresses, and keys by the form that their issuer gives them. Default: none. Example: credit-card',
       ),
   }),
   {
-    cel: 'has(self.columns) || has(self.detector)',
-    message: 'name columns, a detector or both; a label alone finds nothing',
-    check: (self) => self.columns !== undefined || self.detector !== undefined,
+    cel: 'has(self.columns) || has(self.fields) || has(self.detector)',
+    message: 'name columns, fields or a detector; a label alone finds nothing',
+    check: (self) => self.columns !== undefined || self.fields !== undefined || self.detector !== undefined,
   },
 );
 
@@ -176,7 +189,9 @@ export const ResourceGrant = z.object({
     ),
   reveal: distinct(dataLabel, MAX.reveal)
     .optional()
-    .describe('Labels that a policy may reveal at most. Default: none, all stay masked. Example: [pii.email]'),
+    .describe(
+      'Labels that a policy may reveal at most; kubernetes.secret is what Secrets hold. Default: none, all stay masked. Example: [pii.email]',
+    ),
   recording: z
     .object({
       minimum: z
@@ -403,9 +418,15 @@ const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
   },
   {
     cel: "!(self.protocol in ['ssh', 'kubernetes']) || self.sensitive.all(s, !has(s.columns))",
-    message: 'only protocol postgres has columns; name a detector',
+    message: 'only protocol postgres has columns; name fields for kubernetes, or a detector',
     fieldPath: '.sensitive',
     check: (self) => !hasOperations(self) || self.sensitive.every(({ columns }) => columns === undefined),
+  },
+  {
+    cel: "self.protocol == 'kubernetes' || self.sensitive.all(s, !has(s.fields))",
+    message: 'only protocol kubernetes has fields; name columns for postgres, or a detector',
+    fieldPath: '.sensitive',
+    check: (self) => isKubernetes(self) || self.sensitive.every(({ fields }) => fields === undefined),
   },
   {
     cel: "!(self.protocol in ['ssh', 'kubernetes']) || self.grantedTo.all(g, !has(g.statements))",

@@ -101,7 +101,15 @@ export const Access = z.object({
    * memory, and no part of the digest.
    */
   hashKeys: z.record(z.string(), z.string().max(64)).optional(),
-  sensitive: z.array(z.object({ label: z.string(), columns: z.array(z.string()), detector: z.enum(DETECTORS).optional() })),
+  sensitive: z.array(
+    z.object({
+      label: z.string(),
+      columns: z.array(z.string()),
+      /** Of objects of the Kubernetes API. */
+      fields: z.array(z.string()).optional(),
+      detector: z.enum(DETECTORS).optional(),
+    }),
+  ),
   inference: z.enum(['allow', 'limit', 'deny']),
   limits: z.object({
     rowsPerStatement: z.int().optional(),
@@ -184,7 +192,12 @@ export const GrantedResource = z.object({
     })
     .optional(),
   kubernetes: z
-    .object({ identity: z.enum(KUBERNETES_IDENTITIES), authentication: z.enum(KUBERNETES_AUTHENTICATIONS) })
+    .object({
+      identity: z.enum(KUBERNETES_IDENTITIES),
+      authentication: z.enum(KUBERNETES_AUTHENTICATIONS),
+      /** It is known to be the cluster that agents run in. Absent: it may be. */
+      own: z.boolean().optional(),
+    })
     .optional(),
   addresses: z.array(ResourceAddress),
   /** Set while no session may open: the first failing condition of the resource, said to the agent as ResourceNotReady. */

@@ -87,9 +87,10 @@ function compile({ agent, policies, resource }: CompileInput): Access {
     searchPath: resource.spec.postgres?.searchPath ?? (protocol === 'postgres' ? ['public'] : []),
     reveal: sorted(specs.flatMap((spec) => spec.reveal).filter((label) => permitted.has(label))),
     masking: strictestMasking(specs),
-    sensitive: resource.spec.sensitive.map(({ label, columns = [], detector }) => ({
+    sensitive: resource.spec.sensitive.map(({ label, columns = [], fields, detector }) => ({
       label,
       columns,
+      ...(fields && { fields }),
       ...(detector && { detector }),
     })),
     inference: strictestInference(specs),

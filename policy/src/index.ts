@@ -17,7 +17,8 @@ export { MAX_GLOB_LENGTH, matchGlob, parseGlob, qualifiedName, type Glob } from 
 export { matchWord, parseSegment, type SegmentGlob } from './glob.ts';
 export * from './hint.ts';
 export { describeEffect, judge } from './judge.ts';
-export { matchResource, parseResourceGlob, type ResourceGlob } from './kubernetes-rule.ts';
+export { mayUse, mayUseGroup } from './discovery.ts';
+export { type ApiType, matchResource, parseResourceGlob, type ResourceGlob } from './kubernetes-rule.ts';
 export { HASH_SECRET_BYTES, hashKeysOf, withHashKeys } from './hash-keys.ts';
 export * from './mask.ts';
 export { strategyName } from './stricter.ts';

@@ -2,7 +2,7 @@ import { AccessPolicy, ProtectedResource } from '@chaperone/api';
 import type { KubeObject } from '@chaperone/kube';
 import { expect, test } from 'vitest';
 import { clusterFacts } from './cluster.ts';
-import { compileContent } from './compile.ts';
+import { compileContent, isOwnApi } from './compile.ts';
 
 const resourceOf = (name: string, protocol: string, upstream: object): ProtectedResource =>
   ProtectedResource.parse({
@@ -81,4 +81,17 @@ test.each([
   const content = compileContent(agent, [policy], states, { hashSecret: Buffer.alloc(32), cluster: FACTS });
   expect(content.resources.map(({ access }) => access.resource.name)).toEqual([name]);
   expect(content.cluster).toEqual(isTold ? FACTS : undefined);
+});
+
+test.each([
+  ['kubernetes.default.svc:443', true],
+  ['kubernetes.default.svc.cluster.local:443', true],
+  ['10.96.0.1:443', false],
+  ['staging.corp:443', false],
+  ['kubernetes.default:443', false],
+  ['kubernetes.default.svc.evil.corp:443', false],
+  ['x.kubernetes.default.svc:443', false],
+  ['kubernetes.default.svc:6443', false],
+])('%s is known to be the API server of the own cluster: %s', (address, isOwn) => {
+  expect(isOwnApi(address)).toBe(isOwn);
 });

@@ -75,9 +75,15 @@ function grant(
     },
     ...(spec.credentials !== undefined && read !== undefined && 'credential' in read ? { credentials: read.credential } : {}),
     ...protocolSettings(spec),
+    ...(spec.kubernetes !== undefined && { kubernetes: { ...spec.kubernetes, own: isOwnApi(spec.upstream.address) } }),
     addresses: [...state.addresses],
     ...(blocked === undefined ? {} : { notReady: blocked }),
   };
+}
+
+/** Whether it is the Service by which a pod finds the API server of its own cluster. */
+export function isOwnApi(address: string): boolean {
+  return /^kubernetes\.default\.svc(\.cluster\.local)?:443$/.test(address);
 }
 
 /** host:port or [v6]:port, whose form the API has checked. */

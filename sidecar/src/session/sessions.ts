@@ -51,6 +51,8 @@ export interface SessionsOptions {
   readonly control: ControlPlane;
   readonly recording: Recording;
   readonly guard: DialGuard;
+  /** Of sessions with the API server of the own cluster, which no other may dial. Default: guard */
+  readonly apiGuard?: DialGuard;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Who this proxy is to clients of SSH; without one, no session of SSH opens. */
@@ -233,7 +235,7 @@ class SessionTable implements Sessions {
   }
 
   async #serve(socket: Socket, resource: GrantedResource, live: Live): Promise<void> {
-    const { control, guard, clock, logger, hostKey, local = false } = this.#o;
+    const { control, guard, apiGuard = guard, clock, logger, hostKey, local = false } = this.#o;
     const key = keyOf(resource);
     let known: { readonly snapshot: Snapshot | undefined; readonly resource: GrantedResource | undefined } | undefined;
     // Asked for several times for every statement.
@@ -285,7 +287,13 @@ class SessionTable implements Sessions {
           memory: this.#memory,
         });
       else if (protocol === 'tcp') await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
-      else if (protocol === 'kubernetes') await serveKubernetes({ ...context, memory: this.#memory, watch: this.#watch });
+      else if (protocol === 'kubernetes')
+        await serveKubernetes({
+          ...context,
+          guard: resource.kubernetes?.own === true ? apiGuard : guard,
+          memory: this.#memory,
+          watch: this.#watch,
+        });
       else if (protocol === 'ssh' && hostKey !== undefined)
         await serveSsh({
           ...context,

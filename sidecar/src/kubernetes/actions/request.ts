@@ -1,3 +1,4 @@
+import { isDiscovery } from './action.ts';
 import {
   acceptOf,
   type BodyFormat,
@@ -109,9 +110,14 @@ function readOther({ method, hasBody }: KnownRequest, headers: ReadHeaders, path
     path,
     method,
     target: written(path, parameters),
-    headers: { ...headers.forwarded, accept },
+    headers: { ...(isDiscovery(path) ? unconditional(headers.forwarded) : headers.forwarded), accept },
     parameters,
   };
+}
+
+/** What the client has of it was shown by another policy, maybe. */
+function unconditional({ 'user-agent': userAgent }: ReadHeaders['forwarded']): Record<string, string> {
+  return userAgent === undefined ? {} : { 'user-agent': userAgent };
 }
 
 function readResource(

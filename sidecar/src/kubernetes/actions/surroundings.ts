@@ -10,18 +10,14 @@ export const ELSEWHERE: Surroundings = {
   isNamespaced: () => undefined,
 };
 
-/** Names by which a pod finds the API server of its own cluster. */
-const OWN = /^kubernetes\.default\.svc(\.cluster\.local)?\.?$/;
-
 /**
- * What the cluster behind an upstream has of Chaperone. By any other name than its own Service it may be this cluster or another: then
- * what is kept safe here is kept safe there, and no pod there is governed.
+ * What the cluster behind a resource has of Chaperone. One that is not known to be the agents' own may still be it: then what is kept
+ * safe here is kept safe there, and no pod there is governed.
  */
-export function surroundingsOf({ cluster, agent }: Pick<Snapshot, 'cluster' | 'agent'>, host: string): Surroundings {
+export function surroundingsOf({ cluster, agent }: Pick<Snapshot, 'cluster' | 'agent'>, isOwn: boolean): Surroundings {
   if (cluster === undefined) return ELSEWHERE;
   const secrets = new Map<string, Set<string>>();
   for (const { namespace, name } of cluster.secrets) secrets.set(namespace, (secrets.get(namespace) ?? new Set()).add(name));
-  const isOwn = OWN.test(host);
   const governed = new Set(isOwn ? cluster.governed : []);
   return {
     ...ELSEWHERE,

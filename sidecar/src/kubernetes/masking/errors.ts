@@ -17,6 +17,8 @@ export class AnswerError extends Error {
   }
 }
 
+export const notJson = (): AnswerError => new AnswerError('NotJson', 'the API server’s answer is no JSON');
+
 /** What an owner wrote of labelled fields cannot be read; so nothing is shown. */
 export class FieldError extends Error {
   override readonly name = 'FieldError';

@@ -2,8 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Detector } from '@chaperone/api';
 import type { Mask } from '../../masking/strategies.ts';
 import { maskedText, StreamMask } from '../../masking/stream.ts';
-import type { PathRequest, ResourceRequest } from '../actions/index.ts';
-import { AnswerMask, type Plan, type Shape } from '../masking/index.ts';
+import { isDiscovery, type PathRequest, type ResourceRequest } from '../actions/index.ts';
+import { AnswerMask, DiscoveryMask, type Plan, type Shape } from '../masking/index.ts';
 
 /** Takes the body of an answer in chunks, and gives what the agent may see; that may lie in memory that it uses again. */
 export interface BodyMask {
@@ -44,6 +44,9 @@ const HEADERS = [
   'x-kubernetes-pf-prioritylevel-uid',
 ];
 
+/** By these a client asks whether it has changed. */
+const VERSIONS: ReadonlySet<string> = new Set(['etag', 'last-modified']);
+
 export interface Head {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
@@ -56,12 +59,20 @@ export interface Head {
 export function readAnswer({ status, headers }: Head, request: ResourceRequest | PathRequest, plan: Plan): Read {
   if (status === 401) return { kind: 'foreign', ...NOT_SIGNED_IN };
   // Its agent has the very text already, and the text is the same for everybody.
-  if (status === 304 && request.kind === 'path')
+  if (status === 304 && request.kind === 'path' && !isDiscovery(request.path))
     return { kind: 'shown', status, headers: shownHeaders(headers, plan), mask: NOTHING };
   if (status >= 300 && status < 400) return { kind: 'foreign', ...ELSEWHERE };
   const body = bodyOf(headers, request, plan, status >= 400);
-  if (body !== undefined)
-    return { kind: 'shown', status, headers: { ...shownHeaders(headers, plan), 'content-type': body.type }, mask: body.mask };
+  if (body !== undefined) {
+    // What is shown of discovery changes with the policy, too.
+    const names = body.mask instanceof DiscoveryMask ? HEADERS.filter((name) => !VERSIONS.has(name)) : HEADERS;
+    return {
+      kind: 'shown',
+      status,
+      headers: { ...shownHeaders(headers, plan, names), 'content-type': body.type },
+      mask: body.mask,
+    };
+  }
   return status >= 400
     ? { kind: 'failed', status, retryAfterSeconds: seconds(headers['retry-after']) }
     : { kind: 'foreign', ...UNSEEN };
@@ -93,7 +104,9 @@ function bodyOf(
   if (type === JSON_TYPE) {
     const asked = request.kind === 'resource' ? request : { resource: '', group: '' };
     // Which view of an object it is, discovery of all groups or a table, is said there.
-    return { type: VIEW.test(whole) ? whole : type, mask: new AnswerMask(plan, asked, isError ? 'object' : shapeOf(request)) };
+    const view = VIEW.test(whole) ? whole : type;
+    if (request.kind === 'path' && isDiscovery(request.path) && !isError) return { type: view, mask: new DiscoveryMask(plan) };
+    return { type: view, mask: new AnswerMask(plan, asked, isError ? 'object' : shapeOf(request)) };
   }
   if (isError) return undefined;
   if (type === 'text/plain' && isText(request)) return { type, mask: new StreamMask(plan.finds) };
@@ -126,9 +139,9 @@ export function isEndless(request: ResourceRequest | PathRequest): boolean {
   return request.verb === 'watch' || (isLog(request) && (follow === 'true' || follow === '1'));
 }
 
-function shownHeaders(from: IncomingHttpHeaders, plan: Plan): Record<string, string> {
+function shownHeaders(from: IncomingHttpHeaders, plan: Plan, names = HEADERS): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const name of HEADERS) {
+  for (const name of names) {
     const value = from[name];
     if (typeof value === 'string' && PLAIN.test(value)) headers[name] = value;
   }

@@ -1,7 +1,14 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { AccessPolicy, type PolicyRule, ProtectedResource } from '@chaperone/api';
 import { testAuthority } from '@chaperone/testing';
-import { type ClusterFacts, type Credential, compileAccess, type GrantedResource, type Snapshot } from '@chaperone/policy';
+import {
+  type ClusterFacts,
+  type Credential,
+  compileAccess,
+  type GrantedResource,
+  type Snapshot,
+  withHashKeys,
+} from '@chaperone/policy';
 import type { RecordBody } from '@chaperone/evidence';
 import { createGuard } from '../../capture/guard.ts';
 import type { ControlPlane } from '../../control/control-plane.ts';
@@ -11,6 +18,7 @@ import type { Durability, Recording } from '../../recording/recorder.ts';
 import { createSessions, type Ending, type Sessions } from '../../session/sessions.ts';
 
 const AGENT = { namespace: 'agents', serviceAccount: 'bot', podUid: 'u-1', labels: {}, annotations: {} };
+const HASH_SECRET = Buffer.alloc(32, 7);
 const NAME = { namespace: 'data', name: 'cluster' };
 
 export interface Spec {
@@ -20,6 +28,13 @@ export interface Spec {
   readonly credential: Partial<Credential>;
   readonly rules: readonly (Partial<PolicyRule> & Pick<PolicyRule, 'name' | 'effect'>)[];
   readonly kubernetes?: object;
+  readonly sensitive?: readonly object[];
+  /** A labelled field that no API server would have let in. */
+  readonly unreadable?: string;
+  /** What the owner grants beside all operations. */
+  readonly grant?: object;
+  /** What the policy says beside its rules: reveal, masking. */
+  readonly policy?: object;
   readonly limits?: object;
   readonly identity?: object;
   readonly local?: boolean;
@@ -145,8 +160,8 @@ function build(spec: Spec, rules: Spec['rules'], generation: number): GrantedRes
       upstream: { address: spec.upstream },
       credentials: { secretRef: { name: 'cluster-agent' } },
       kubernetes,
-      sensitive: [{ label: 'pii.email', detector: 'email' }],
-      grantedTo: [{ namespace: 'agents', operations: ['*'] }],
+      sensitive: [{ label: 'pii.email', detector: 'email' }, ...(spec.sensitive ?? [])],
+      grantedTo: [{ namespace: 'agents', operations: ['*'], ...spec.grant }],
     },
   });
   const policy = AccessPolicy.parse({
@@ -157,6 +172,7 @@ function build(spec: Spec, rules: Spec['rules'], generation: number): GrantedRes
       agents: { podSelector: {} },
       purpose: 'test',
       rules: rules.map((rule) => ({ resource: NAME, ...rule })),
+      ...spec.policy,
       ...(spec.limits && { limits: spec.limits }),
       ...(spec.identity && { identity: spec.identity }),
     },
@@ -164,8 +180,9 @@ function build(spec: Spec, rules: Spec['rules'], generation: number): GrantedRes
   const compiled = compileAccess({ agent: AGENT, policies: [policy], resource });
   if (!compiled.ok) throw new Error(`${compiled.code}: ${compiled.message}`);
   const [host = '', port = ''] = spec.upstream.split(':');
+  if (spec.unreadable !== undefined) compiled.access.sensitive.push({ label: 'x', columns: [], fields: [spec.unreadable] });
   return {
-    access: compiled.access,
+    access: withHashKeys(compiled.access, HASH_SECRET),
     hosts: ['cluster'],
     port: 6443,
     upstream: { host, port: Number(port), tls: { mode: 'verify-full', ca: spec.ca } },

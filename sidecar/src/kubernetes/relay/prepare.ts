@@ -7,13 +7,24 @@ import {
   type PathRequest,
   type RawRequest,
   readBody,
+  readFieldSelector,
   readRequest,
   type Refused,
   type ResourceRequest,
+  selectedLabels,
   type Surroundings,
 } from '../actions/index.ts';
 import { readJson } from '../actions/json.ts';
-import { type Bounds, maskWrittenBack, type Operation, type Plan, shownPatch, shownValue } from '../masking/index.ts';
+import {
+  type Bounds,
+  lookingAtHidden,
+  maskWrittenBack,
+  type Operation,
+  type Plan,
+  selectsHidden,
+  shownPatch,
+  shownValue,
+} from '../masking/index.ts';
 import { type RequestRefusal, unreadable } from './texts.ts';
 
 /** A request in the form in which it would go upstream, to be judged. */
@@ -49,7 +60,7 @@ export function prepare(
   const body = request.body === undefined ? undefined : readBody(bytes, request.body);
   if (isRefused(body)) return { kind: 'unfit', refusal: unreadable(body), action: apiAction(request, undefined), request };
   const action = apiAction(request, body);
-  const refusal = refusalOf(request, surroundings, body) ?? movesMasked(request, body, plan) ?? writesMask(request, body, plan);
+  const refusal = refusalOf(request, surroundings, body) ?? looksAtHidden(request, body, plan) ?? writesMask(request, body, plan);
   return refusal === undefined ? { kind: 'prepared', request, body, action } : { kind: 'unfit', refusal, action, request, body };
 }
 
@@ -70,17 +81,32 @@ function refusalOf(request: ResourceRequest, surroundings: Surroundings, body: B
   return denied && { code: 'NeverAllowed', reason: denied.why, detail: denied.code };
 }
 
-/** By these a JSON Patch puts what is stored elsewhere, or tells whether it is a value. */
-const LOOKING: ReadonlySet<string> = new Set(['copy', 'move', 'test']);
-
-function movesMasked({ group, resource }: ResourceRequest, body: Body | undefined, plan: Plan): RequestRefusal | undefined {
-  if (body?.kind !== 'operations' || group !== '' || resource !== 'secrets' || !plan.hidesPacked) return undefined;
-  if (!body.operations.some(({ op }) => LOOKING.has(op))) return undefined;
-  return {
-    code: 'LabelledValueWrite',
-    reason: 'a JSON Patch copies, moves or compares what a Secret holds',
-    instead: 'use add, replace and remove.',
-  };
+/** What would tell of a hidden value whether it is one that was guessed, or put it where it is not hidden. */
+function looksAtHidden(request: ResourceRequest, body: Body | undefined, plan: Plan): RequestRefusal | undefined {
+  const one = (name: string): string => request.parameters.get(name)?.[0] ?? '';
+  const { fields = [] } = readFieldSelector(one('fieldSelector')) ?? {};
+  if (selectsHidden(plan, request, { fields, labels: selectedLabels(one('labelSelector')) }))
+    return {
+      code: 'InferenceLimited',
+      reason: 'a selector compares a masked field',
+      instead: 'select by fields that are shown.',
+    };
+  switch (body?.kind === 'operations' ? lookingAtHidden(plan, request, body.operations) : undefined) {
+    case 'compared':
+      return {
+        code: 'InferenceLimited',
+        reason: 'a JSON Patch compares a masked field',
+        instead: 'use add, replace and remove, and test fields that are shown.',
+      };
+    case 'moved':
+      return {
+        code: 'LabelledValueWrite',
+        reason: 'a JSON Patch copies or moves within an object that has masked fields',
+        instead: 'use add, replace and remove.',
+      };
+    default:
+      return undefined;
+  }
 }
 
 function writesMask(request: ResourceRequest, body: Body | undefined, plan: Plan): RequestRefusal | undefined {

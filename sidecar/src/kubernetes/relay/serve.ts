@@ -12,7 +12,7 @@ import type { SessionContext } from '../../session/sessions.ts';
 import { Shown } from '../../session/shown.ts';
 import type { Watch } from '../../tcp/watch.ts';
 import { type RawRequest, type Surroundings, surroundingsOf } from '../actions/index.ts';
-import { Plan } from '../masking/index.ts';
+import { FieldError, Plan } from '../masking/index.ts';
 import { type AgentRequest, type AgentResponse, isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
 import { Exchange, RefusedRequest, type RelayContext } from './exchange.ts';
 import { Upstream } from './upstream.ts';
@@ -119,6 +119,7 @@ class KubernetesSession {
     const verified = await this.#verify(resource.access, token);
     if (!admit()) throw refused('TooManyConnections', 'the policy allows no more sessions on this resource at once');
     if (resource.notReady !== undefined) throw refused('ResourceNotReady', `it is not ready (${resource.notReady.code})`);
+    this.#readFields(resource.access);
     const upstream = new Upstream({
       resource,
       agent,
@@ -132,11 +133,12 @@ class KubernetesSession {
     this.#maxBytes = access().limits.bytes ?? Infinity;
     const records = new ActionRecords(recorder, access, (error) => this.#fault(error));
     const shown = new Shown(access);
-    let told = { by: first, surroundings: surroundingsOf(first, resource.upstream.host) };
+    const isOwn = resource.kubernetes?.own ?? false;
+    let told = { by: first, surroundings: surroundingsOf(first, isOwn) };
     // A snapshot that is not in force any more ends the session; until then it counts.
     const surroundings = (): Surroundings => {
       const by = snapshot() ?? told.by;
-      if (by !== told.by) told = { by, surroundings: surroundingsOf(by, resource.upstream.host) };
+      if (by !== told.by) told = { by, surroundings: surroundingsOf(by, isOwn) };
       return told.surroundings;
     };
     const context: RelayContext = {
@@ -183,8 +185,17 @@ class KubernetesSession {
     }
   }
 
+  /** Where labelled fields cannot be read nothing could be masked. */
+  #readFields(access: Access): void {
+    try {
+      this.#planOf(access);
+    } catch (error) {
+      throw error instanceof FieldError ? refused('ResourceNotReady', error.message) : error;
+    }
+  }
+
   #planOf(access: Access): Plan {
-    if (this.#plan?.access !== access) this.#plan = { access, plan: new Plan(access, []) };
+    if (this.#plan?.access !== access) this.#plan = { access, plan: new Plan(access) };
     return this.#plan.plan;
   }
 
