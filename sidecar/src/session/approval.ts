@@ -1,4 +1,4 @@
-import { MAX_REQUEST_TEXT, type Protocol, type Unit, visible } from '@chaperone/api';
+import { MAX_REQUEST_TEXT, type Protocol, type Unit, visible, visibleLines } from '@chaperone/api';
 import {
   type Access,
   describeEffect,
@@ -68,6 +68,11 @@ export interface ApprovalOptions {
   readonly clock: Clock;
 }
 
+/** A request is of lines, in which each says what it is; line feeds in commands are not to be mistaken for our own. */
+function showing({ unit }: Asked): typeof visible {
+  return unit === 'request' ? visibleLines : visible;
+}
+
 /** Holds what a rule wants people to approve. One for all channels of a session. */
 export class Approval {
   readonly #o: ApprovalOptions;
@@ -85,7 +90,7 @@ export class Approval {
     const { action, verdict } = asked;
     const shown = this.#o.masked(asked.text);
     // Nobody approves what they cannot read.
-    if (verdict.effects.length > MAX_EFFECTS || visible(shown, MAX_READ).length >= MAX_READ)
+    if (verdict.effects.length > MAX_EFFECTS || showing(asked)(shown, MAX_READ).length >= MAX_READ)
       return { kind: 'refused', refusal: { code: 'NotAnalysable', reason: 'it is too long for people to read' } };
     const seal = (): string => sealAction(this.#sealed(asked));
     const digest = seal();
@@ -97,7 +102,7 @@ export class Approval {
       look: async (signal) => {
         const preview = await this.#look(asked, signal);
         ({ change } = preview);
-        return { preview, ...wholeText(shown) };
+        return { preview, ...wholeText(shown, showing(asked)) };
       },
       waiting: ({ name, timeoutMs }) =>
         onWaiting({ ...refusalOf(verdict), code: 'ApprovalPending', approval: { request: name, timeoutMs } }),
@@ -157,7 +162,7 @@ export class Approval {
     const { action, verdict, unit, isRepeatable = true } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
-    const shown = visible(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
+    const shown = showing(asked)(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
     const note = asked.note === undefined ? '' : `: ${asked.note}`;
     const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
     return {
