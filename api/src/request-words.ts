@@ -9,8 +9,9 @@ export const MAX_LISTED = 64;
 export const MAX_ROWS = 100;
 /** Annotation of a request: where it is decided with a signature, https. */
 export const DECIDE_PAGE = 'chaperone.dev/decide-page';
-/** A look takes 700 ms at most, and its way; a cluster notes when something was made in whole seconds. */
+/** A look takes 700 ms at most, a dry run 5 s, and its way; a cluster notes when something was made in whole seconds. */
 const LOOKING_MS = 3_000;
+const TRYING_MS = 8_000;
 export const LOOKING_WORDS = 'being looked at';
 const DATA_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete']);
 
@@ -72,17 +73,52 @@ export function lookingMs(request: AccessRequest, now: number): number {
   const { metadata, status } = request;
   if (stateOf(request) !== 'Pending' || status?.preview !== undefined) return 0;
   const age = now - Date.parse(metadata.creationTimestamp ?? '');
-  return age >= 0 && age < LOOKING_MS ? LOOKING_MS - age : 0;
+  const most = isOfKubernetes(request) ? TRYING_MS : LOOKING_MS;
+  return age >= 0 && age < most ? most - age : 0;
+}
+
+/** Whether it is tried as a dry run, and meets no rows. */
+export function isOfKubernetes({ spec: { protocol } }: AccessRequest): boolean {
+  return protocol === 'kubernetes';
+}
+
+/** What that which it meets is called: `Rows`, or `Change`. */
+export function metLabel(request: AccessRequest): 'Rows' | 'Change' {
+  return isOfKubernetes(request) ? 'Change' : 'Rows';
+}
+
+/** Said until it is known. */
+export function unlookedWords(request: AccessRequest): string {
+  return isOfKubernetes(request) ? 'nobody has tried yet what it changes' : 'nobody has looked yet at the rows that it meets';
+}
+
+/** Whether approvers may see beside the request what it meets: rows, or a change. */
+export function showsWhatItMeets(request: AccessRequest): boolean {
+  const { preview } = request.status ?? {};
+  if (preview === undefined) return false;
+  return isOfKubernetes(request) ? preview.why === undefined : (preview.count ?? 0) > 0;
+}
+
+/** Objects are counted where one request deletes many. */
+export function metCount(request: AccessRequest, count: number): string {
+  return `${count.toLocaleString('en-US')} ${isOfKubernetes(request) ? 'object' : 'row'}${count === 1 ? '' : 's'}`;
 }
 
 /** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
-export function rowsWords({ status: { preview } = {} }: AccessRequest): Words[] {
+export function rowsWords(request: AccessRequest): Words[] {
+  const { preview } = request.status ?? {};
   if (preview === undefined) return [];
   const { count, estimate, why } = preview;
+  if (isOfKubernetes(request)) return [triedWords(request, count, why)];
   if (count !== undefined) return [[`${rowCount(count)} matched when it was asked for`]];
   const expected = estimate === undefined ? [] : [[`about ${rowCount(estimate)} expected`]];
   if (why === undefined && estimate !== undefined) return expected;
   return [...expected, ['nobody looked at the rows that it meets', ...(why === undefined ? [] : [': ', { foreign: why }])]];
+}
+
+function triedWords(request: AccessRequest, count: number | undefined, why: string | undefined): Words {
+  if (count !== undefined) return [`${metCount(request, count)} matched when it was asked for`];
+  return why === undefined ? ['tried as a dry run when it was asked for'] : ['not previewed: ', { foreign: why }];
 }
 
 function rowCount(count: number): string {
@@ -154,9 +190,11 @@ export function waitsWords({ spec }: AccessRequest): string {
 }
 
 /** What is not seen of a statement. */
-export function cutWords({ spec }: AccessRequest): string | undefined {
-  if (spec.text.length < MAX_REQUEST_TEXT) return undefined;
-  return `these are the first ${MAX_REQUEST_TEXT} characters of a statement of ${spec.textBytes} bytes`;
+export function cutWords(request: AccessRequest): string | undefined {
+  const { text, textBytes } = request.spec;
+  if (text.length < MAX_REQUEST_TEXT) return undefined;
+  const what = isOfKubernetes(request) ? 'request' : 'statement';
+  return `these are the first ${MAX_REQUEST_TEXT} characters of a ${what} of ${textBytes} bytes`;
 }
 
 /** A request holds so many values and effects, and does not say whether there were more. */
@@ -173,7 +211,15 @@ export function typedObject(request: AccessRequest): string | undefined {
   const { preview } = request.status ?? {};
   const held = heldEffects(request);
   const isData = held.every(({ verb }) => DATA_VERBS.has(verb));
-  if (isData && preview?.count !== undefined && preview.count <= MAX_ROWS) return undefined;
+  // What was tried is about one object, where it does not say how many.
+  const met = isOfKubernetes(request)
+    ? showsWhatItMeets(request)
+      ? (preview?.count ?? 1)
+      : undefined
+    : isData
+      ? preview?.count
+      : undefined;
+  if (met !== undefined && met <= MAX_ROWS) return undefined;
   return visible(held[0]?.object ?? resource.name) || resource.name;
 }
 

@@ -8,8 +8,17 @@ const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
  * change; where a browser lays text out, `draw` of hostile.ts writes out all that this does, and more.
  */
 export function visible(text: string, maxLength = Number.POSITIVE_INFINITY): string {
+  return shownBy(escapeCodePoint, text, maxLength);
+}
+
+/** The same, but for line feeds: what is lines stays lines. */
+export function visibleLines(text: string, maxLength = Number.POSITIVE_INFINITY): string {
+  return shownBy((character) => (character === '\n' ? character : escapeCodePoint(character)), text, maxLength);
+}
+
+function shownBy(escape: (character: string) => string, text: string, maxLength: number): string {
   const bounded = text.length > maxLength ? text.slice(0, maxLength) : text;
-  const shown = bounded.replace(INVISIBLE, escapeCodePoint);
+  const shown = bounded.replace(INVISIBLE, escape);
   return shown.length > maxLength || bounded.length < text.length ? `${shown.slice(0, Math.max(0, maxLength - 1))}…` : shown;
 }
 

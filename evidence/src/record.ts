@@ -69,6 +69,8 @@ export const ApprovalRecord = z.object({
   state: z.string(),
   /** How long it was held, ms. */
   waitedMs: z.number(),
+  /** What it would have changed when people were asked, as they saw it: lines that begin with `- `, `+ ` or two blanks. */
+  change: z.array(z.string()).optional(),
   decisions: z.array(
     z.object({
       by: z.string(),

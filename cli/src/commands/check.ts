@@ -1,9 +1,17 @@
 import { nearest, visible } from '@chaperone/api/text';
 import { accessOnBehalfOf, type Agent, type Caller, type GrantedResource, type Verdict } from '@chaperone/policy';
-import { checkOffline, checkSshOffline, compileDirectory, type SshAnswer, StatementParser } from '@chaperone/sidecar';
+import {
+  checkKubernetesOffline,
+  checkOffline,
+  checkSshOffline,
+  compileDirectory,
+  type KubernetesAnswer,
+  type SshAnswer,
+  StatementParser,
+} from '@chaperone/sidecar';
 import { CliError, EXIT } from '../errors.ts';
 import { type Io, safeJson, writeLine } from '../io.ts';
-import { type NoAction, readSql, readSsh } from './check-actions.ts';
+import { type NoAction, readKubernetes, readSql, readSsh } from './check-actions.ts';
 import { boundedLines } from './lines.ts';
 
 /** Room for a statement of 1 MiB, the longest that is ever judged, with every second character escaped. */
@@ -79,6 +87,11 @@ function checkOf({ resource, resources }: Granted, parser: StatementParser, call
         const read = readSsh(action);
         return Promise.resolve('problem' in read ? read : answerSsh(checkSshOffline(read, access, resources)));
       };
+    case 'kubernetes':
+      return (action) => {
+        const read = readKubernetes(action);
+        return Promise.resolve('problem' in read ? read : answerKubernetes(checkKubernetesOffline(read, access)));
+      };
     default:
       return () => Promise.resolve({ problem: `protocol ${protocol} has no actions to check` });
   }
@@ -121,4 +134,9 @@ function answerSsh({ verdict, unknown, upstream }: SshAnswer): Answer {
     ...(unknown && { unknown: { code: unknown.code, why: unknown.why, ...(unknown.at !== undefined && { at: unknown.at }) } }),
     ...(upstream !== undefined && { upstream }),
   };
+}
+
+/** Beside the contract's line what explains its code, and what of the request would go upstream. */
+function answerKubernetes({ verdict, detail, upstream }: KubernetesAnswer): Answer {
+  return { ...answer(verdict), ...(detail !== undefined && { detail }), ...(upstream !== undefined && { upstream }) };
 }

@@ -432,3 +432,44 @@ describe('what is typed', () => {
     expect(codeOf(() => demandDigest(aHeld(), typed))).toBe(expected);
   });
 });
+
+describe('a request to the Kubernetes API', () => {
+  const text = 'PATCH /api/v1/namespaces/shop/configmaps/a\ndata:\n  a: "2\u202e"';
+  const held = { verb: 'patch', object: 'configmaps a in shop', via: 'direct', verdict: 'approve' as const, rule: 'fix' };
+  const spec = { protocol: 'kubernetes', text, parameters: [], effects: [held], sentence: 'PATCH on configmaps a in shop' };
+  const change = ['  data:', '-   a: "1"', '+   a: "2"'];
+
+  test('is shown in lines, with what it changes', () => {
+    expect(promptLines(aHeld(spec, { preview: {} }), { person: jane, content: { change } }, NOW).slice(1, 9)).toEqual([
+      'Runs      PATCH /api/v1/namespaces/shop/configmaps/a        on data/orders-db',
+      '          data:',
+      '            a: "2\\u{202e}"',
+      'Effect    patch configmaps a in shop · tried as a dry run when it was asked for',
+      '            data:',
+      '          -   a: "1"',
+      '          +   a: "2"',
+      'Digest    9c1f-44ab · rule "fix", generation 12 · needs 1 of group dba, you are asked',
+    ]);
+    const whole = wholeLines(aHeld(spec, { preview: {} }), { change }, NOW);
+    expect(whole).toContain('Change    tried as a dry run when it was asked for');
+    expect(whole).toContain('          +   a: "2"');
+  });
+
+  test('of many lines says how to see the others', () => {
+    const long = `PUT /x\n${'a: b\n'.repeat(30)}`;
+    const shown = promptLines(aHeld({ ...spec, text: long }), { person: jane }, NOW);
+    expect(shown.filter((each) => each.trim() === 'a: b')).toHaveLength(20);
+    expect(shown).toContain(`          ${long.length} characters; v shows all of them`);
+  });
+
+  test.each<[what: string, preview: RequestStatus['preview'], words: string, typed: string | undefined]>([
+    ['was tried', {}, 'tried as a dry run when it was asked for', undefined],
+    ['meets some objects', { count: 7 }, '7 objects matched when it was asked for', undefined],
+    ['meets many', { count: 500 }, '500 objects matched when it was asked for', held.object],
+    ['could not be tried', { why: 'refused (409)' }, 'not previewed: refused (409)', held.object],
+  ])('that %s says so, and is approved by a letter where that is known and little', (_, preview, words, typed) => {
+    const request = aHeld(spec, { preview });
+    expect(wholeLines(request, undefined, NOW)).toContain(`Change    ${words}`);
+    expect(typedObject(request)).toBe(typed);
+  });
+});

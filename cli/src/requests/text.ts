@@ -6,11 +6,13 @@ import {
   grantedWords,
   grantWords,
   heldEffects,
+  isOfKubernetes,
   isOpen,
   isRevocation,
   lookingMs,
   LOOKING_WORDS,
   mayDecide,
+  metLabel,
   overWords,
   plain,
   purposeWords,
@@ -28,7 +30,7 @@ import { age, table } from '../io.ts';
 import type { Person, RequestContent } from './desk.ts';
 
 /** Of a statement and its values beside a prompt; [v]iew shows the whole. */
-const SHOWN = { text: 400, value: 60, values: 8, effects: 6, recent: 4 } as const;
+const SHOWN = { text: 400, lines: 20, value: 60, values: 8, effects: 6, recent: 4 } as const;
 /** In a table. */
 const MAX_EFFECTS = 2;
 
@@ -68,6 +70,7 @@ export function promptLines(
   const { metadata, spec } = request;
   const { agent, resource } = spec;
   const who = [`${metadata.namespace ?? ''}/${agent.pod ?? agent.serviceAccount}`, ...purposeOf(request)].join(' · ');
+  const [first = '', ...more] = linesOf(request, spec.text);
   const values = (spec.parameters ?? []).slice(0, SHOWN.values).map((value, at) => `$${at + 1} = ${visible(value, SHOWN.value)}`);
   const hidden = (spec.parameters?.length ?? 0) - values.length;
   // What needs the approval is never among those that are only counted.
@@ -77,7 +80,8 @@ export function promptLines(
   const asked = request.status?.asked ?? 1;
   return [
     line('Agent', `${visible(who)}      expires in ${left(Date.parse(spec.expiresAt) - now)}`),
-    line('Runs', `${visible(spec.text, SHOWN.text)}        on ${resource.namespace}/${resource.name}`),
+    line('Runs', `${visible(first, SHOWN.text)}        on ${resource.namespace}/${resource.name}`),
+    ...more.slice(0, SHOWN.lines).map((text) => line('', visible(text, SHOWN.text))),
     ...(values.length === 0 ? [] : [line('', [...values, ...(hidden > 0 ? [`${hidden} more`] : [])].join(' · '))]),
     ...fullLine(spec.parameters, 'values'),
     ...promptCutLine(request),
@@ -126,7 +130,7 @@ function whoLines(request: AccessRequest): string[] {
 function actionLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
   const { spec } = request;
   return [
-    line('Runs', visible(content?.text ?? spec.text)),
+    ...linesOf(request, content?.text ?? spec.text).map((text, at) => line(at === 0 ? 'Runs' : '', visible(text))),
     ...(content?.text === undefined ? cutLine(request) : []),
     ...(spec.parameters ?? []).map((value, at) => line('', `$${at + 1} = ${visible(value)}`)),
     ...fullLine(spec.parameters, 'values'),
@@ -135,7 +139,7 @@ function actionLines(request: AccessRequest, content: RequestContent | undefined
       return line(at === 0 ? 'Effects' : '', visible(`${`${verb} ${object}`.trim()} (${via}): ${verdict}${by}`));
     }),
     ...fullLine(spec.effects, 'effects'),
-    ...rowsOf(request, now).map((text, at) => line(at === 0 ? 'Rows' : '', text)),
+    ...rowsOf(request, now).map((text, at) => line(at === 0 ? metLabel(request) : '', text)),
     ...contentLines(content),
     ...transactionOf(request).map((text) => line('Locks', text)),
     ...recentLines(request, Infinity),
@@ -241,22 +245,29 @@ function transactionOf({ spec }: AccessRequest): string[] {
 }
 
 function rowsOf(request: AccessRequest, now: number): string[] {
-  if (lookingMs(request, now) > 0) return [`the rows that it meets are ${LOOKING_WORDS}`];
+  if (lookingMs(request, now) > 0)
+    return [`${isOfKubernetes(request) ? 'what it changes is' : 'the rows that it meets are'} ${LOOKING_WORDS}`];
   return rowsWords(request).map((words) => visible(plain(words)));
 }
 
 /** What it meets, for somebody who was asked before that was known. */
 export function lookedLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
-  return [line('Rows', rowsOf(request, now).join(' · ')), ...contentLines(content)];
+  return [line(metLabel(request), rowsOf(request, now).join(' · ')), ...contentLines(content)];
 }
 
-/** Some of the rows, as they are before it. */
-function contentLines({ columns = [], rows = [] }: RequestContent = {}): string[] {
+/** What it changes, or some of the rows as they are before it. */
+function contentLines({ columns = [], rows = [], change = [] }: RequestContent = {}): string[] {
+  if (change.length > 0) return change.map((text) => line('', visible(text)));
   if (rows.length === 0) return [];
   const shown = rows.map((row) => row.map((cell) => (cell === null ? 'NULL' : cell)));
   return table(columns, shown)
     .split('\n')
     .map((text) => line('', text));
+}
+
+/** A request of the Kubernetes API is its first line, and its body in lines. */
+function linesOf(request: AccessRequest, text: string): string[] {
+  return isOfKubernetes(request) ? text.split('\n') : [text];
 }
 
 /** What is not seen of a statement is said. */
@@ -266,7 +277,9 @@ function cutLine(request: AccessRequest): string[] {
 
 function promptCutLine(request: AccessRequest): string[] {
   const { text } = request.spec;
-  return lineOf(cutWords(request) ?? (text.length > SHOWN.text ? `${text.length} characters; v shows all of them` : undefined));
+  const lines = linesOf(request, text);
+  const isCut = lines.length > SHOWN.lines + 1 || lines.some(({ length }) => length > SHOWN.text);
+  return lineOf(cutWords(request) ?? (isCut ? `${text.length} characters; v shows all of them` : undefined));
 }
 
 /** rule "fix", generation 12 · needs 1 of group dba, you are asked */

@@ -5,6 +5,7 @@ import {
   grantedWords,
   grantWords,
   heldEffects,
+  isOfKubernetes,
   isOpen,
   isRevocation,
   LOOKING_WORDS,
@@ -14,6 +15,7 @@ import {
   ruleWords,
   rulesThatAsk,
   shortDigest,
+  showsWhatItMeets,
   waitsWords,
   type Words,
 } from '@chaperone/api/requests';
@@ -37,6 +39,7 @@ import { useLooking } from './looking.ts';
 interface Content {
   readonly columns?: readonly string[];
   readonly rows?: readonly (readonly (string | null)[])[];
+  readonly change?: readonly string[];
 }
 
 /** All that is known of what would run, below its text: what it does, to what, for whom, and who decides. */
@@ -177,7 +180,7 @@ function Touches({ request, canLook }: { request: AccessRequest; canLook: boolea
   const words = rowsWords(request);
   const { count, estimate, why } = request.status?.preview ?? {};
   const isCounted = count !== undefined;
-  const isMissed = !isCounted && (why !== undefined || estimate === undefined);
+  const isMissed = !isOfKubernetes(request) && !isCounted && (why !== undefined || estimate === undefined);
   return (
     <>
       {words.length === 0 && (
@@ -191,24 +194,27 @@ function Touches({ request, canLook }: { request: AccessRequest; canLook: boolea
           {isCounted && isOpen(request.status?.state) && <span class="mute">; the number may move</span>}
         </p>
       ))}
-      {isCounted && canLook && <Rows key={keyOf(request)} request={request} />}
+      {(isCounted || showsWhatItMeets(request)) && canLook && <Met key={keyOf(request)} request={request} />}
     </>
   );
 }
 
-function Rows({ request }: { request: AccessRequest }): JSX.Element | null {
+/** Some of the rows, or what is changed. */
+function Met({ request }: { request: AccessRequest }): JSX.Element | null {
   const key = keyOf(request);
   const { data, error, reload } = useLoad(key, (signal) => get<Content>(`/v1/requests/${key}/content`, signal));
-  const { columns = [], rows = [] } = data ?? {};
+  const { columns = [], rows = [], change = [] } = data ?? {};
   if (error !== undefined && data === undefined)
     return (
       <p>
-        <Mark look="finding" word="The rows could not be loaded:" /> {error.message}.{' '}
+        <Mark look="finding" word={`${isOfKubernetes(request) ? 'What it changes' : 'The rows'} could not be loaded:`} />{' '}
+        {error.message}.{' '}
         <button type="button" onClick={reload}>
           Try again
         </button>
       </p>
     );
+  if (change.length > 0) return <Change lines={change} />;
   if (rows.length === 0) return null;
   const count = request.status?.preview?.count ?? rows.length;
   return (
@@ -241,6 +247,23 @@ function Rows({ request }: { request: AccessRequest }): JSX.Element | null {
         {rows.length} of {count.toLocaleString('en')} as {count === 1 ? 'it is' : 'they are'} before it, masked. Kept nowhere.
       </p>
     </>
+  );
+}
+
+/** What begins with a sign is before, or after. */
+const SIDES: Readonly<Record<string, string>> = { '- ': 'before', '+ ': 'after' };
+
+/** A change as it was tried, masked. */
+export function Change({ lines }: { lines: readonly string[] }): JSX.Element {
+  return (
+    <pre class="change" role="region" tabIndex={0} aria-label="What it changes">
+      {lines.map((line, at) => (
+        <span key={at} class={SIDES[line.slice(0, 2)] ?? 'same'}>
+          <Recorded text={line} frame={false} />
+          {'\n'}
+        </span>
+      ))}
+    </pre>
   );
 }
 

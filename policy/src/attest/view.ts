@@ -6,6 +6,7 @@ import {
   fullWords,
   GRANT_WORDS,
   grantSteps,
+  metLabel,
   purposeWords,
   recentWords,
   rowsWords,
@@ -14,6 +15,7 @@ import {
   shortDigest,
   shortTemplate,
   TRANSACTION_WORDS,
+  unlookedWords,
   type Words,
 } from '@chaperone/api/requests';
 import { canonicalJson } from '../canonical.ts';
@@ -60,7 +62,7 @@ export function viewOf(request: AccessRequest): View {
       ...said('Values', [fullWords(spec.parameters, 'values')]),
       ...spec.effects.map(({ verb, object, via, verdict }) => row('Effect', `${verb} ${object} (${via}): ${verdict}`, true)),
       ...said('Effects', [fullWords(spec.effects, 'effects')]),
-      ...said('Rows', status?.preview === undefined ? ['nobody has looked yet at the rows that it meets'] : rowsWords(request)),
+      ...said(metLabel(request), status?.preview === undefined ? [unlookedWords(request)] : rowsWords(request)),
       ...said('Locks', [spec.transaction ? TRANSACTION_WORDS : undefined]),
       ...said('Before', recentWords(request)),
       ...said(

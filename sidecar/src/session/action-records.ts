@@ -59,7 +59,9 @@ export class ActionRecords {
   /** Writes what people said of an action; resolves once it is as durable as the mode asks. Rejects: the action must not run. */
   async approval(said: Omit<Extract<RecordBody, { type: 'approval' }>, 'type'>): Promise<void> {
     if (isRefused(said)) this.totals.denied++;
-    await this.session.append({ type: 'approval', ...said }, this.durability(true));
+    const { change, ...rest } = said;
+    const isKept = change !== undefined && this.access().recording.content !== 'metadata';
+    await this.session.append({ type: 'approval', ...rest, ...(isKept && { change }) }, this.durability(true));
   }
 
   /** Records that nothing waits for; should one fail, the session ends. */

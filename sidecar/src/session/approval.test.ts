@@ -1,7 +1,7 @@
-import type { Access, AskingRule, JudgedEffect, Question } from '@chaperone/policy';
+import type { Access, AskingRule, JudgedEffect, LookedRequest, Question, RequestView } from '@chaperone/policy';
 import { expect, it } from 'vitest';
 import { systemClock } from '../platform.ts';
-import { Holds } from './holds.ts';
+import { Holds, type HoldsOptions } from './holds.ts';
 import { Recent } from './recent.ts';
 import { ActionRecords } from './action-records.ts';
 import { type Asked, Approval } from './approval.ts';
@@ -21,22 +21,21 @@ const COMMAND: Asked = {
   state: { variables: '[]', terminal: 'null' },
 };
 
-/** What people are asked; undefined: nobody is. */
-async function questionOf(asked: Asked): Promise<Question | undefined> {
-  const questions: Question[] = [];
+/** An approval whose people are told by `people`, of an agent whose actions were looked at so often already. */
+function approvalBy(people: Partial<HoldsOptions['approvals']>, looks = 0): Approval {
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const approvals = {
-    ask: (question: Question) => {
-      questions.push(question);
-      return Promise.reject(new Error('enough'));
-    },
+    ask: () => Promise.reject(new Error('enough')),
     looked: () => Promise.resolve(),
     release: () => Promise.reject(new Error('never')),
     ended: () => Promise.resolve(),
     onChange: () => undefined,
+    ...people,
   };
   const recorder = { session: `s-${'a'.repeat(16)}`, append: () => Promise.resolve(), close: () => Promise.resolve() };
-  const approval = new Approval({
+  const holds = new Holds({ approvals, clock: systemClock, logger: silent, recent: new Recent(systemClock) });
+  for (let at = 0; at < looks; at++) holds.mayPreview();
+  return new Approval({
     protocol: 'ssh',
     session: recorder.session,
     access: () => access,
@@ -44,8 +43,8 @@ async function questionOf(asked: Asked): Promise<Question | undefined> {
     onBehalfOf: undefined,
     account: 'deploy',
     upstream: 'build:22',
-    masked: (text) => text,
-    holds: new Holds({ approvals, clock: systemClock, logger: silent, recent: new Recent(systemClock) }),
+    masked: (text) => text.replaceAll('hunter2', '*****'),
+    holds,
     records: new ActionRecords(
       recorder,
       () => access,
@@ -53,8 +52,33 @@ async function questionOf(asked: Asked): Promise<Question | undefined> {
     ),
     clock: systemClock,
   });
-  await approval.ask(asked, new Promise(() => undefined), () => undefined).catch(() => undefined);
+}
+
+/** What people are asked; undefined: nobody is. */
+async function questionOf(asked: Asked): Promise<Question | undefined> {
+  const questions: Question[] = [];
+  const ask = (question: Question): Promise<never> => {
+    questions.push(question);
+    return Promise.reject(new Error('enough'));
+  };
+  await approvalBy({ ask })
+    .ask(asked, new Promise(() => undefined), () => undefined)
+    .catch(() => undefined);
   return questions[0];
+}
+
+/** What people are told once they are asked. */
+async function lookOf(asked: Asked, looks = 0): Promise<LookedRequest['preview']> {
+  const told = Promise.withResolvers<LookedRequest>();
+  const ask = ({ name, digest }: Question): Promise<RequestView> =>
+    Promise.resolve({ name, digest, state: 'Pending', mode: 'hold', expiresInMs: 60_000, timeoutMs: 60_000, decisions: [] });
+  const looked = (request: LookedRequest): Promise<void> => Promise.resolve(told.resolve(request));
+  const gone = Promise.withResolvers<void>();
+  const asking = approvalBy({ ask, looked }, looks).ask(asked, gone.promise, () => undefined);
+  const { preview } = await told.promise;
+  gone.resolve();
+  await asking;
+  return preview;
 }
 
 /** What names the action that people are asked about. */
@@ -86,4 +110,21 @@ it('says to people why it cannot be told what runs, however long the text', asyn
     expect(sentence.endsWith(`: ${note}`)).toBe(true);
     expect(sentence.length).toBeLessThanOrEqual(512);
   }
+});
+
+it('shows people what it would do, masked, visible and bounded, and else says why not', async () => {
+  const look = (): ReturnType<NonNullable<Asked['look']>> =>
+    Promise.resolve({ count: 1, change: ['+ a: hunter2\u202e', `+ ${'b'.repeat(300)}`] });
+  const preview = await lookOf({ ...COMMAND, look });
+  expect(preview).toEqual({ count: 1, change: ['+ a: *****\\u{202e}', `+ ${'b'.repeat(197)}…`] });
+  expect(await lookOf({ ...COMMAND, look: () => Promise.resolve({ why: 'refused: hunter2' }) })).toEqual({
+    why: 'refused: *****',
+  });
+  expect(await lookOf(COMMAND)).toEqual({ why: 'what it would do is not tried before it runs' });
+});
+
+it('looks at no more than ten actions of an agent in a minute', async () => {
+  const look = (): ReturnType<NonNullable<Asked['look']>> => Promise.resolve({ change: ['+ a: b'] });
+  expect(await lookOf({ ...COMMAND, look }, 9)).toEqual({ change: ['+ a: b'] });
+  expect(await lookOf({ ...COMMAND, look }, 10)).toEqual({ why: 'this agent asked too often' });
 });

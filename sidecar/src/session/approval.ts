@@ -1,5 +1,13 @@
-import { MAX_REQUEST_TEXT, type Protocol, type Unit, visible } from '@chaperone/api';
-import { type Access, describeEffect, type SealedAction, sealAction, type Verdict } from '@chaperone/policy';
+import { MAX_REQUEST_TEXT, type Protocol, type Unit, visible, visibleLines } from '@chaperone/api';
+import {
+  type Access,
+  describeEffect,
+  MAX_CHANGE,
+  type Preview,
+  type SealedAction,
+  sealAction,
+  type Verdict,
+} from '@chaperone/policy';
 import type { Clock } from '../platform.ts';
 import type { ActionRecords } from './action-records.ts';
 import type { HeldAction, Holds } from './holds.ts';
@@ -10,6 +18,7 @@ import { wholeText } from './whole-text.ts';
 const MAX_EFFECTS = 64;
 const MAX_OBJECT = 400;
 const MAX_SENTENCE = 512;
+const MAX_WHY = 256;
 /** Characters that people are shown in the whole of it. */
 const MAX_READ = 128 * 1024;
 
@@ -24,6 +33,8 @@ export interface Asked {
   readonly state: Readonly<Record<string, string>>;
   /** What people are told of what it would do, in place of looking. */
   readonly why?: string | undefined;
+  /** Looks at what it would do, until the signal. Never rejects. Absent: nobody does. */
+  readonly look?: (signal: AbortSignal) => Promise<Preview>;
   /** What people are told beside. */
   readonly note?: string | undefined;
   /** Whether people may say that the very same may run again. Default: true */
@@ -57,6 +68,11 @@ export interface ApprovalOptions {
   readonly clock: Clock;
 }
 
+/** A request is of lines, in which each says what it is; line feeds in commands are not to be mistaken for our own. */
+function showing({ unit }: Asked): typeof visible {
+  return unit === 'request' ? visibleLines : visible;
+}
+
 /** Holds what a rule wants people to approve. One for all channels of a session. */
 export class Approval {
   readonly #o: ApprovalOptions;
@@ -74,23 +90,28 @@ export class Approval {
     const { action, verdict } = asked;
     const shown = this.#o.masked(asked.text);
     // Nobody approves what they cannot read.
-    if (verdict.effects.length > MAX_EFFECTS || visible(shown, MAX_READ).length >= MAX_READ)
+    if (verdict.effects.length > MAX_EFFECTS || showing(asked)(shown, MAX_READ).length >= MAX_READ)
       return { kind: 'refused', refusal: { code: 'NotAnalysable', reason: 'it is too long for people to read' } };
     const seal = (): string => sealAction(this.#sealed(asked));
     const digest = seal();
     const since = clock.monotonic();
+    let change: readonly string[] | undefined;
     const held: HeldAction = {
       question: this.#question(asked),
       seal,
-      look: () =>
-        Promise.resolve({ preview: { why: asked.why ?? 'what it would do is not tried before it runs' }, ...wholeText(shown) }),
+      look: async (signal) => {
+        const preview = await this.#look(asked, signal);
+        ({ change } = preview);
+        return { preview, ...wholeText(shown, showing(asked)) };
+      },
       waiting: ({ name, timeoutMs }) =>
         onWaiting({ ...refusalOf(verdict), code: 'ApprovalPending', approval: { request: name, timeoutMs } }),
       gone,
     };
     const outcome = await holds.hold(held);
     try {
-      await records.approval(approvalRecord(outcome, { action, digest, waitedMs: Math.round(clock.monotonic() - since) }));
+      const waitedMs = Math.round(clock.monotonic() - since);
+      await records.approval(approvalRecord(outcome, { action, digest, waitedMs, ...(change !== undefined && { change }) }));
     } catch (error) {
       if (outcome.kind === 'released') holds.ended(outcome.view.name, 'Failed', 'it could not be recorded, and did not run');
       throw error;
@@ -99,6 +120,19 @@ export class Approval {
     if (outcome.kind !== 'released') return { kind: 'refused', refusal: { verdict, ...approvalRefusal(outcome) } };
     const { name } = outcome.view;
     return { kind: 'released', ended: (state, result) => holds.ended(name, state, result), isCurrent: () => seal() === digest };
+  }
+
+  /** What it would do, with what detectors find in it hidden. */
+  async #look({ why, look }: Asked, signal: AbortSignal): Promise<Preview> {
+    if (look === undefined) return { why: why ?? 'what it would do is not tried before it runs' };
+    if (!this.#o.holds.mayPreview()) return { why: 'this agent asked too often' };
+    const { change, why: missed, ...said } = await look(signal);
+    const shown = (text: string, most: number): string => visible(this.#o.masked(text), most);
+    return {
+      ...said,
+      ...(missed !== undefined && { why: shown(missed, MAX_WHY) }),
+      ...(change !== undefined && { change: change.map((line) => shown(line, MAX_CHANGE.width)) }),
+    };
   }
 
   /** What it is, what it does and whom that asks are sealed with its text: a text alone may be a command, a shell or a file. */
@@ -128,7 +162,7 @@ export class Approval {
     const { action, verdict, unit, isRepeatable = true } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
-    const shown = visible(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
+    const shown = showing(asked)(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
     const note = asked.note === undefined ? '' : `: ${asked.note}`;
     const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
     return {

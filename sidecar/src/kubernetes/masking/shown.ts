@@ -27,7 +27,7 @@ export interface Operation {
 }
 
 /** What the server keeps itself: it says nothing of a change. */
-const KEPT = new Set(['managedFields', 'resourceVersion', 'generation']);
+const KEPT = new Set(['managedFields', 'resourceVersion', 'generation', 'uid', 'selfLink']);
 const PLAIN = /^[A-Za-z_/][\w./@:=,-]*(?: [\w./@:=,-]+)*$/;
 /** What YAML would read as something else than a text. */
 const NO_TEXT = /^(?:true|false|null|yes|no|on|off|y|n)$|:(?: |$)/i;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { constants } from 'node:http2';
-import { type Access, judge, type Verdict } from '@chaperone/policy';
+import { type Access, judge, type Preview, type Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { ActionRecords } from '../../session/action-records.ts';
 import type { Approval } from '../../session/approval.ts';
@@ -14,6 +14,7 @@ import { AnswerError, type Plan } from '../masking/index.ts';
 import { type AgentRequest, type AgentResponse, rawOf, write, writeHead } from './accept.ts';
 import { isEndless, readAnswer, type Read } from './answer.ts';
 import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
+import { preview } from './preview.ts';
 import { Room } from './room.ts';
 import { type Answer, statusObject } from './status.ts';
 import { answerOf, type RequestRefusal } from './texts.ts';
@@ -185,7 +186,9 @@ export class Exchange {
       contentType: request.headers['content-type'] ?? '',
       body: sha256(body?.send ?? Buffer.alloc(0)),
     };
-    const asked = { action, unit: 'request', verdict, text: lines.join('\n'), state } as const;
+    const look = (signal: AbortSignal): Promise<Preview> =>
+      preview({ prepared, upstream, plan: this.#c.plan(), memory: this.#o.memory, signal });
+    const asked = { action, unit: 'request', verdict, text: lines.join('\n'), state, look } as const;
     const gone = once(this.#abort.signal, 'abort');
     const outcome = await approval.ask(asked, gone, () => undefined);
     if (outcome.kind === 'gone') throw new Gone();
