@@ -1,5 +1,5 @@
 import { visible } from '@chaperone/api/text';
-import type { SessionRecord } from '@chaperone/evidence';
+import type { KubernetesCall, SessionRecord } from '@chaperone/evidence';
 import { table } from '../io.ts';
 import { BEST_EFFORT, byWords } from './replay.ts';
 
@@ -28,6 +28,10 @@ export interface ShownCommand {
   bytes?: number;
   truncated?: boolean;
   digest?: string;
+  /** Of a request to the Kubernetes API: what it is about. */
+  readonly kubernetes?: KubernetesCall;
+  /** What it would have changed when people were asked, line by line. */
+  change?: readonly string[];
   readonly files: ShownFile[];
   /** Lines that its agent seems to have entered at a terminal, as the screen showed them: best effort. */
   lines?: { readonly seq: number; readonly text: string }[];
@@ -44,6 +48,7 @@ export class Commands {
     if (command === undefined) return;
     if (record.type === 'approval') {
       command.state = record.state;
+      if (record.change !== undefined) command.change = record.change;
       command.decided = record.decisions.map((each) => `${each.decision.toLowerCase()} by ${byWords(each)}`);
     } else if (record.type === 'file') {
       const { type: _type, action: _action, ...file } = record;
@@ -59,8 +64,12 @@ export class Commands {
     }
   }
 
-  #begin({ seq, action, text, bytes, verdict, rule, code, reason }: Of<'action'>): void {
-    const said = { ...(text === undefined ? {} : { text }), ...(rule === undefined ? {} : { rule }) };
+  #begin({ seq, action, text, bytes, verdict, rule, code, reason, kubernetes }: Of<'action'>): void {
+    const said = {
+      ...(text === undefined ? {} : { text }),
+      ...(rule === undefined ? {} : { rule }),
+      ...(kubernetes === undefined ? {} : { kubernetes }),
+    };
     const command: ShownCommand = { seq, action, ...said, length: bytes, verdict, code, reason, files: [] };
     this.list.push(command);
     this.#byAction.set(action, command);
@@ -69,16 +78,29 @@ export class Commands {
 
 const MAX_TEXT = 120;
 
+/** What became of it by rules and people. */
+export function verdictText({ verdict, state }: ShownCommand): string {
+  return verdict === 'approve' ? (state ?? 'held') : verdict;
+}
+
+export function bytesText({ bytes }: ShownCommand): string {
+  return bytes === undefined ? '' : String(bytes);
+}
+
+export function decidedText({ decided = [] }: ShownCommand): string {
+  return decided.join('; ');
+}
+
 /** Commands, and files where there are any, as tables. */
 export function commandTables(commands: readonly ShownCommand[]): string[] {
   if (commands.length === 0) return [];
-  const rows = commands.map(({ seq, verdict, code, ended, bytes, truncated, decided = [], text, length, state }) => [
-    String(seq),
-    verdict === 'approve' ? (state ?? 'held') : verdict,
-    verdict === 'deny' ? code : (ended ?? ''),
-    bytes === undefined ? '' : `${bytes}${truncated === true ? ', not all recorded' : ''}`,
-    decided.join('; '),
-    text === undefined ? `(${length} bytes, text not kept)` : visible(text, MAX_TEXT),
+  const rows = commands.map((command) => [
+    String(command.seq),
+    verdictText(command),
+    command.verdict === 'deny' ? command.code : (command.ended ?? ''),
+    `${bytesText(command)}${command.truncated === true ? ', not all recorded' : ''}`,
+    decidedText(command),
+    command.text === undefined ? `(${command.length} bytes, text not kept)` : visible(command.text, MAX_TEXT),
   ]);
   const files = commands.flatMap((command) =>
     command.files.map(({ seq, operation, path, to, bytes, digest, outcome, file, truncated }) => [

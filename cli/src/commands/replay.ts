@@ -64,13 +64,19 @@ export class Replay {
 
   #action(at: string, record: Extract<SessionRecord, { type: 'action' }>): string[] {
     this.#shown = 0;
-    const text = record.text === undefined ? `(${record.bytes} bytes, text not kept)` : record.text;
+    const whole = record.text ?? `(${record.bytes} bytes, text not kept)`;
+    // The body of a request is lines already.
+    const [text = '', ...body] = record.kubernetes === undefined ? [whole] : whole.split('\n');
     // Each effect was covered by a rule of its own; a refusal names the one that decided in its reason.
     const allowed = record.verdict === 'allow';
     const by = (rule: string | undefined): string => (allowed && rule !== undefined ? ` by "${rule}"` : '');
     const effects = record.effects.map((effect) => `${`${effect.verb} ${effect.object}`.trim()}${by(effect.rule)}`).join(', ');
     const verdict = allowed ? 'allow' : `${record.verdict}: ${record.reason} (${record.code})`;
-    return [`${at}  ask    ${text}`, `${' '.repeat(12)}${verdict}${effects === '' ? '' : `  [${effects}]`}`];
+    return [
+      `${at}  ask    ${text}`,
+      ...body.map((line) => `${' '.repeat(19)}${line}`),
+      `${' '.repeat(12)}${verdict}${effects === '' ? '' : `  [${effects}]`}`,
+    ];
   }
 
   #columns({ columns, masked }: Pick<Extract<SessionRecord, { type: 'columns' }>, 'columns' | 'masked'>): string[] {
@@ -150,10 +156,18 @@ function contentLine(at: string, { file, offset, data }: Extract<SessionRecord, 
 
 function approvalLines(
   at: string,
-  { request = 'nobody was asked', grantedBy, state, waitedMs, decisions }: Extract<SessionRecord, { type: 'approval' }>,
+  {
+    request = 'nobody was asked',
+    grantedBy,
+    state,
+    waitedMs,
+    decisions,
+    change = [],
+  }: Extract<SessionRecord, { type: 'approval' }>,
 ): string[] {
   return [
     `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s${state === 'Pending' ? '; the agent is to repeat it' : ''}${grantedBy === undefined ? '' : `, granted with ${grantedBy}`}`,
+    ...change.map((line) => `${' '.repeat(19)}${line}`),
     ...decisions.map(
       (decision) =>
         `${' '.repeat(19)}${decision.decision.toLowerCase()} by ${byWords(decision)}${decision.reason === undefined ? '' : `: "${decision.reason}"`}`,

@@ -10,6 +10,7 @@ import type { VerbOptions } from '../program.ts';
 import { asciicast } from './asciicast.ts';
 import { Commands, commandTables, type ShownCommand } from './commands-of.ts';
 import { byWords, Replay } from './replay.ts';
+import { requestTables } from './requests-of.ts';
 
 export type ListOutput = 'table' | 'wide' | 'json' | 'jsonl' | 'yaml' | 'name';
 
@@ -77,6 +78,9 @@ function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now,
   );
 }
 
+/** What of a protocol's actions is told one by one, and what that is called. */
+const TOLD: Readonly<Record<string, 'commands' | 'requests'>> = { ssh: 'commands', kubernetes: 'requests' };
+
 /** `sessions show`: one session in sentences. */
 export async function showSession(
   client: CollectorClient,
@@ -85,10 +89,10 @@ export async function showSession(
   io: Io,
 ): Promise<void> {
   const session = await client.session(id);
-  const runs = session.resource?.protocol === 'ssh';
+  const told = TOLD[session.resource?.protocol ?? ''];
   const { approvals, commands } =
-    output === 'table' || runs ? await outlineOf(client, session, again) : { approvals: '', commands: [] };
-  if (output !== 'table') return writeDocument(io, output, runs ? { ...session, commands } : session);
+    output === 'table' || told !== undefined ? await outlineOf(client, session, again) : { approvals: '', commands: [] };
+  if (output !== 'table') return writeDocument(io, output, told === undefined ? session : { ...session, [told]: commands });
   const lines = sentences(session, approvals);
   const styles: Record<string, Style | undefined> = {
     State: styleOf(session.state),
@@ -97,7 +101,9 @@ export async function showSession(
   };
   for (const [name, value] of lines)
     if (value !== '') await writeLine(io.out, `${`${name}:`.padEnd(10)} ${paint(styles[name], visible(value))}`);
-  for (const each of commandTables(runs ? commands : [])) await writeLine(io.out, `\n${each}`);
+  const all = again(`all of it: chaperone sessions replay ${session.name}`);
+  const tables = told === 'requests' ? requestTables(commands, all) : told === 'commands' ? commandTables(commands) : [];
+  for (const each of tables) await writeLine(io.out, `\n${each}`);
 }
 
 function sentences(session: SessionDetail, approvals: string): [string, string][] {

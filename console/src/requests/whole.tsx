@@ -25,6 +25,7 @@ import { useLoad } from '../load.ts';
 import { get, serverNow } from '../server.ts';
 import { useStore } from '../store.ts';
 import { counted as countOf } from '../time.ts';
+import { Change } from '../ui/change.tsx';
 import { CopyButton } from '../ui/copy.tsx';
 import { Fact } from '../ui/fact.tsx';
 import { ObjectLink } from '../ui/object-link.tsx';
@@ -247,23 +248,6 @@ function Met({ request }: { request: AccessRequest }): JSX.Element | null {
         {rows.length} of {count.toLocaleString('en')} as {count === 1 ? 'it is' : 'they are'} before it, masked. Kept nowhere.
       </p>
     </>
-  );
-}
-
-/** What begins with a sign is before, or after. */
-const SIDES: Readonly<Record<string, string>> = { '- ': 'before', '+ ': 'after' };
-
-/** A change as it was tried, masked. */
-export function Change({ lines }: { lines: readonly string[] }): JSX.Element {
-  return (
-    <pre class="change" role="region" tabIndex={0} aria-label="What it changes">
-      {lines.map((line, at) => (
-        <span key={at} class={SIDES[line.slice(0, 2)] ?? 'same'}>
-          <Recorded text={line} frame={false} />
-          {'\n'}
-        </span>
-      ))}
-    </pre>
   );
 }
 

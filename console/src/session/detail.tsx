@@ -144,7 +144,12 @@ function Ending({ whole: { record, approval, done, next } }: { whole: WholeActio
       )}
       {done.truncated && (
         <>
-          , <Mark look="finding" word="not all rows were recorded" />
+          ,{' '}
+          {record.kubernetes === undefined ? (
+            <Mark look="finding" word="not all rows were recorded" />
+          ) : (
+            <span class="mute">{bytesOf(done.bytes)} were delivered, of which a digest is recorded</span>
+          )}
         </>
       )}
     </>

@@ -1,3 +1,4 @@
+import { objectText, resourceText } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
@@ -39,7 +40,14 @@ function ActionRow({ entry, at }: { entry: Extract<Entry, { kind: 'action' }>; a
         <Mark {...standing} quiet />
       </span>
       <span class="said">
-        {record.text === undefined ? (
+        {record.kubernetes !== undefined ? (
+          <>
+            <span class="mute">
+              <Recorded text={record.kubernetes.verb} names frame={false} />
+            </span>{' '}
+            <Recorded text={`${resourceText(record.kubernetes)} ${objectText(record.kubernetes)}`} frame={false} names />
+          </>
+        ) : record.text === undefined ? (
           <span class="none">text not kept</span>
         ) : (
           <Recorded text={beginningOf(record.text)} frame={false} preview />

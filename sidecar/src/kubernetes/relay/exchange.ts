@@ -12,6 +12,7 @@ import type { Shown } from '../../session/shown.ts';
 import { denial, MAX_BODY_BYTES, type RawRequest, type Surroundings } from '../actions/index.ts';
 import { AnswerError, type Plan } from '../masking/index.ts';
 import { type AgentRequest, type AgentResponse, rawOf, write, writeHead } from './accept.ts';
+import { callOf, runWords } from './call.ts';
 import { isEndless, readAnswer, type Read } from './answer.ts';
 import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
 import { preview } from './preview.ts';
@@ -138,12 +139,14 @@ export class Exchange {
       const judged = prepared.kind === 'unfit' ? verdictOn(prepared) : judge(context.access(), prepared.action);
       const verdict = context.shown.verdict(judged);
       const text = context.shown.text(lines.join('\n'));
-      const writes = prepared.request === undefined || !READS.has(prepared.request.verb);
-      const action = await context.records.judged({ text, bytes: raw.target.length + bytes.length, verdict, writes });
+      const { request } = prepared;
+      const writes = request === undefined || !READS.has(request.verb);
+      const kubernetes = request?.kind === 'resource' ? callOf(request, raw, (each) => context.shown.text(each)) : undefined;
+      const action = await context.records.judged({ text, bytes: raw.target.length + bytes.length, verdict, writes, kubernetes });
       const reference = `${context.session}/${action}`;
       if (prepared.kind === 'unfit') throw new RefusedRequest({ ...prepared.refusal, verdict }, reference);
       if (verdict.verdict === 'deny') throw new RefusedRequest(refusalOf(verdict), reference);
-      if (verdict.verdict === 'approve') return await this.#ask(prepared, verdict, lines, action);
+      if (verdict.verdict === 'approve') return await this.#ask(prepared, { verdict, lines, action, note: runWords(raw) });
       if (context.access().digest === digest) return await this.#send(prepared, action, () => undefined);
     }
     throw new RefusedRequest({ code: 'PolicyStale', reason: 'the policy changes too often' });
@@ -174,7 +177,7 @@ export class Exchange {
     }
   }
 
-  async #ask(prepared: Prepared, verdict: Verdict, lines: readonly string[], action: number): Promise<void> {
+  async #ask(prepared: Prepared, { verdict, lines, action, note }: Held): Promise<void> {
     const { approval, surroundings, upstream, session } = this.#c;
     const reference = `${session}/${action}`;
     const { request, body } = prepared;
@@ -188,7 +191,7 @@ export class Exchange {
     };
     const look = (signal: AbortSignal): Promise<Preview> =>
       preview({ prepared, upstream, plan: this.#c.plan(), memory: this.#o.memory, signal });
-    const asked = { action, unit: 'request', verdict, text: lines.join('\n'), state, look } as const;
+    const asked = { action, unit: 'request', verdict, text: lines.join('\n'), state, look, note } as const;
     const gone = once(this.#abort.signal, 'abort');
     const outcome = await approval.ask(asked, gone, () => undefined);
     if (outcome.kind === 'gone') throw new Gone();
@@ -346,6 +349,13 @@ export class Exchange {
     if (this.#context === undefined) throw new Error('nobody was let in');
     return this.#context;
   }
+}
+
+interface Held {
+  readonly verdict: Verdict;
+  readonly lines: readonly string[];
+  readonly action: number;
+  readonly note: string | undefined;
 }
 
 class PolicyChanged extends Error {
