@@ -66,10 +66,7 @@ describe('an exec request', () => {
     ['git-upload-pack x', ['read path ', 'exec command git-upload-pack x']],
     ['git-upload-pack /srv/../x', ['read path ', 'exec command git-upload-pack /srv/../x']],
     ['git-upload-pack -- -x', ['read path ', 'exec command git-upload-pack -x']],
-    [
-      "git-upload-pack '/srv/a b/'",
-      [...gitPlaces('read', '/srv/a b'), "exec command git-upload-pack '/srv/a b/'"],
-    ],
+    ["git-upload-pack '/srv/a b/'", [...gitPlaces('read', '/srv/a b'), "exec command git-upload-pack '/srv/a b/'"]],
     ["git receive-pack '/srv/a.git'", [...gitPlaces('write', '/srv/a.git'), 'exec command git-receive-pack /srv/a.git']],
     ['/usr/lib/openssh/sftp-server', ['subsystem subsystem sftp']],
   ])('%s has effects of its own', (text, expected) => {

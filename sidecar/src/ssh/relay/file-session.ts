@@ -11,6 +11,7 @@ import type { FileRecord } from './file-record.ts';
 import { KeptFiles } from './kept-files.ts';
 import { LookupChannel } from './lookup-channel.ts';
 import type { ProgramContext } from './program.ts';
+import { asWritten, followsLinks } from './path-lookup.ts';
 import { type ScpOptions, ScpRelay } from './scp.ts';
 import { SftpRelay } from './sftp.ts';
 import { standing } from './standing.ts';
@@ -62,7 +63,7 @@ export class FileSession {
       ),
       server: new Credit((bytes) => server.consumed(bytes)),
     };
-    const resolvesLinks = /^SSH-2[.]0-OpenSSH/.test(context.hostIdent());
+    const { openUpstream: open, clock, hostIdent } = context;
     const capture = this.#capture();
     const shared: Omit<ScpOptions, 'transfer' | 'resolve'> = {
       judge: this.#judge(),
@@ -82,9 +83,13 @@ export class FileSession {
       ...(capture && { capture }),
     };
     if (transfer.protocol !== 'scp')
-      this.#relay = new SftpRelay({ ...shared, onRoom: () => this.#owed.agent.settle(), resolvesLinks });
+      this.#relay = new SftpRelay({
+        ...shared,
+        onRoom: () => this.#owed.agent.settle(),
+        resolvesLinks: followsLinks(hostIdent()),
+      });
     else {
-      const lookup = new LookupChannel(context.openUpstream, resolvesLinks);
+      const lookup = new LookupChannel({ open, clock, hostIdent, withoutSftp: asWritten });
       this.#lookup = lookup;
       this.#relay = new ScpRelay({ ...shared, transfer, resolve: (path) => lookup.resolve(path) });
     }

@@ -12,10 +12,20 @@ export interface Place {
   readonly canBe: boolean;
 }
 
+/** Where a path leads; undefined: nobody can say. */
+export type Resolve = (path: string) => Promise<Place | undefined>;
+
+export const nobodyCanSay: Resolve = () => Promise.resolve(undefined);
+
 /** For servers that cannot be asked: a path is what it reads, links or not. */
 export function asWritten(text: string): Promise<Place | undefined> {
   const path = trimmed(text);
   return Promise.resolve(isResolved(path) ? { path, canBe: true } : undefined);
+}
+
+/** Whether REALPATH of a server follows links, by what it calls itself: OpenSSH's does. */
+export function followsLinks(ident: string): boolean {
+  return /^SSH-2[.]0-OpenSSH/.test(ident);
 }
 
 /** Without the slashes behind it. */

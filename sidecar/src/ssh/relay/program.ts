@@ -14,6 +14,7 @@ import { Credit } from './credit.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking, withTerminal } from './asking.ts';
 import { FileSession } from './file-session.ts';
+import { locate } from './located.ts';
 import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
 import { SHELL_MS, watchTime } from './time-limit.ts';
@@ -203,12 +204,15 @@ export class Program implements ChannelHandler {
   }
 
   async #run(asking: Asking): Promise<void> {
-    const { records, approval, shown, access } = this.#c;
-    const action = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
+    const { records, approval, shown, access, whyNot } = this.#c;
+    const named = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
+    const action = await locate(this.#c, named);
     this.#isShell = action.effects.some(({ kind }) => kind === 'shell');
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
+    const away = action.notAnalysable === undefined ? undefined : whyNot();
+    if (away !== undefined) return this.#refuse({ code: 'ResourceNotReady', reason: away }, asking, number);
     if (verdict.verdict === 'deny') return this.#refuse(refusalOfText(verdict, asking.unknown), asking, number);
     this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
     this.#fallen = () => {
@@ -231,6 +235,8 @@ export class Program implements ChannelHandler {
       if (answer.kind === 'gone') return undefined;
       if (answer.kind === 'refused') return this.#refuse(answer.refusal, asking, number);
       this.#onEnd = answer.ended;
+      if (JSON.stringify(await locate(this.#c, named)) !== JSON.stringify(action))
+        return this.#refuse({ code: 'ApprovalVoided', reason: 'the path leads elsewhere by now' }, asking, number);
       this.#mayRun = answer.isCurrent;
     } else this.#mayRun = this.#stands;
     this.#streams = this.#streamsOf(asking, number);
