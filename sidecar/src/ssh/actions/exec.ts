@@ -57,6 +57,14 @@ export function execAction(exec: Exec, command: Uint8Array): Action {
   }
 }
 
+/**
+ * Whether its text does not tell all that it does: a shell, a command with a terminal, and a command that cannot be read. The last may
+ * be `bash` under any name, and read what it runs from its input.
+ */
+export function isOpenEnded({ effects }: Action): boolean {
+  return effects.some(({ kind, words }) => kind === 'shell' || (kind === 'command' && words === undefined));
+}
+
 function transferEffects({ protocol, direction, paths, deletes, recursive, service }: Transfer): Effect[] {
   if (protocol === 'sftp' || protocol === 'scp') return [{ verb: 'subsystem', object: 'sftp', via: 'direct', kind: 'subsystem' }];
   const verbs = [direction === 'upload' ? 'write' : 'read', ...(deletes ? ['delete'] : [])];

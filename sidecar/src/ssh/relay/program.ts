@@ -1,4 +1,4 @@
-import { sshTimeText } from '@chaperone/api';
+import { sshTimeText, type Unit } from '@chaperone/api';
 import { type Access, judge } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
 import type { Clock } from '../../platform.ts';
@@ -7,6 +7,7 @@ import type { ActionRecords } from '../../session/action-records.ts';
 import type { Approval } from '../../session/approval.ts';
 import { type Refusal, refusalOf } from '../../session/refusal.ts';
 import type { Shown } from '../../session/shown.ts';
+import { isOpenEnded } from '../actions/index.ts';
 import type { Channel, ChannelHandler, ChannelRequest, Stream } from '../wire/channel.ts';
 import { encode, parse, type Terminal, type Variable } from '../wire/channel-messages.ts';
 import type { OpenResult } from '../wire/channels.ts';
@@ -20,7 +21,7 @@ import { Streams } from './streams.ts';
 import { SHELL_MS, watchTime } from './time-limit.ts';
 import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
-import { refusalOfText, textOf, untold } from './texts.ts';
+import { OPEN_ENDED, refusalOfText, textOf, untold } from './texts.ts';
 
 /** Opens a channel upstream, as soon as it is there. */
 export type OpenUpstream = (
@@ -61,7 +62,6 @@ const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
 /** About a program that runs, and nobody's business but its own (RFC 4254, sections 6.7 and 6.9; OpenSSH's PROTOCOL, section 2.1). */
 const PASSED_ON: ReadonlySet<string> = new Set(['signal', 'window-change', 'eow@openssh.com', 'break']);
 const MAX_RESULT = 64;
-const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
 const RESIZE_MS = 100;
 /** What may be the beginning of a value waits for so long on a terminal, where somebody waits for it. */
 const QUIET_MS = 100;
@@ -96,8 +96,8 @@ export class Program implements ChannelHandler {
   /** Bytes that it gave, of all streams. */
   #printed = 0;
   #stop: (refusal: Refusal) => void = () => undefined;
-  /** Nobody can judge it by its commands: it ends in time, and says so. */
-  #isShell = false;
+  /** Nobody can judge it by its text: it ends in time, and says so. */
+  #isOpenEnded = false;
   #isReleasing = false;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
@@ -207,7 +207,7 @@ export class Program implements ChannelHandler {
     const { records, approval, shown, access, whyNot } = this.#c;
     const named = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
     const action = await locate(this.#c, named);
-    this.#isShell = action.effects.some(({ kind }) => kind === 'shell');
+    this.#isOpenEnded = isOpenEnded(action);
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
@@ -228,8 +228,8 @@ export class Program implements ChannelHandler {
         text: asking.send,
         note: asking.unknown && untold(asking.unknown),
         state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
-        why: this.#isShell ? SHELL_WHY : undefined,
-        isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
+        why: this.#isOpenEnded ? OPEN_ENDED : undefined,
+        once: asking.unit !== 'command' || this.#isOpenEnded ? `a ${this.#kind(asking)} may be another one each time` : undefined,
       };
       const answer = await approval.ask(asked, this.#gone.promise, (refusal) => this.#say(this.#line(refusal, asking, number)));
       if (answer.kind === 'gone') return undefined;
@@ -302,14 +302,21 @@ export class Program implements ChannelHandler {
     if (this.#isEnded) this.#endInput();
   }
 
-  /** A policy may bound how long a command runs, and always does for a shell, which is told so. */
-  async #watchTime({ unit }: Asking): Promise<void> {
+  /** What people are asked about, and the agent is told of. */
+  #kind({ unit }: Asking): Unit | 'terminal' {
+    return this.#terminal === undefined ? unit : 'terminal';
+  }
+
+  /** A policy may bound how long a command runs, and always does for what is as open as a shell, which is told so. */
+  async #watchTime(asking: Asking): Promise<void> {
     const { access, clock, leftMs } = this.#c;
-    const { statementDurationMs, shellDurationMs } = access().limits;
-    const isShell = this.#isShell;
-    const own = isShell ? (shellDurationMs ?? SHELL_MS) : statementDurationMs;
-    if (own === undefined) return;
-    const what = unit === 'shell' && this.#terminal === undefined ? 'shell' : 'terminal';
+    const what = this.#kind(asking);
+    const { statementDurationMs = Infinity, shellDurationMs = SHELL_MS } = access().limits;
+    const own = Math.min(
+      what === 'shell' || what === 'terminal' ? Infinity : statementDurationMs,
+      this.#isOpenEnded ? shellDurationMs : Infinity,
+    );
+    if (own === Infinity) return;
     const tell = (said: 'begins' | 'ends', endsAt: number): void =>
       this.#say(
         `${said === 'ends' && this.#terminal !== undefined ? '\r\n' : ''}${sshTimeText(said, what, endsAt, clock.now())}`,
@@ -319,7 +326,7 @@ export class Program implements ChannelHandler {
       leftMs: leftMs(),
       clock,
       gone: this.#gone.promise,
-      tell: isShell ? tell : undefined,
+      tell: this.#isOpenEnded ? tell : undefined,
     });
     if (isLate && this.#streams !== undefined) this.#stop(limit(`it ran for longer than ${own} ms`));
   }

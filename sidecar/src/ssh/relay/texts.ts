@@ -14,6 +14,10 @@ export function untold({ why }: Unknown): string {
   return `what it runs cannot be told, since ${why}`;
 }
 
+/** What people are told of what they cannot see in a text. */
+export const OPEN_ENDED =
+  'what it is sent once it runs may be anything, and is not judged; it is recorded, and its time is limited';
+
 export interface Said {
   readonly unit: Unit;
   /** Names the record. */
