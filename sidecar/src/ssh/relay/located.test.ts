@@ -6,13 +6,15 @@ import type { Place } from './path-lookup.ts';
 const path = (object: string): Effect => ({ verb: 'read', object, via: 'direct', kind: 'path', below: true });
 const command: Effect = { verb: 'exec', object: 'git-upload-pack /a', via: 'direct', kind: 'command' };
 
+const place = (written: string, led: string, canBe: boolean): Place => ({ path: led, canBe, written, detours: [] });
+
 /** A host on which these are, and nothing else; undefined: it does not say. */
 const host =
   (places: Readonly<Record<string, string | undefined>>) =>
   (asked: string): Promise<Place | undefined> => {
-    if (!(asked in places)) return Promise.resolve({ path: asked, canBe: false });
+    if (!(asked in places)) return Promise.resolve(place(asked, asked, false));
     const led = places[asked];
-    return Promise.resolve(led === undefined ? undefined : { path: led, canBe: true });
+    return Promise.resolve(led === undefined ? undefined : place(asked, led, true));
   };
 
 it.each<[string, Record<string, string | undefined>, Effect[], string[] | string]>([

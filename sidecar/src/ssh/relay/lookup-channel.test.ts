@@ -34,7 +34,7 @@ async function asked(path: string, play: (pair: ConnectionPair, host: () => Chan
 }
 
 it.each([
-  ['/srv/x/', { path: '/srv/x', canBe: true }],
+  ['/srv/x/', { path: '/srv/x', canBe: true, written: '/srv/x', detours: [] }],
   ['x', undefined],
   ['/srv/../x', undefined],
 ])('a server that has no SFTP is not asked: %s is what it reads, or not known', async (path, expected) => {

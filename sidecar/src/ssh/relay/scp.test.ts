@@ -29,6 +29,7 @@ async function aPlace(): Promise<{ root: string } & AsyncDisposable> {
   writeFileSync(join(root, 'here/up'), Buffer.alloc(200_000, 'uvw'));
   writeFileSync(join(root, 'here/upload/sub/leaf'), 'leaf');
   symlinkSync('../outside', join(root, 'there/out'));
+  symlinkSync('/etc/hostname', join(root, 'here/away'));
   for (const path of ['there/file', 'here/up']) utimesSync(join(root, path), 1_700_000_000, 1_700_000_000);
   return { root, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
 }
@@ -107,6 +108,16 @@ describe.skipIf(!SFTP_SERVER)('what a rule denies', () => {
     const { code, stderr, tree } = await scp(args, butSecret);
     expect([code, stderr]).toEqual([1, expect.stringContaining('READ on /there/tree/secret/key is denied')]);
     expect(tree.some((line) => line.startsWith('here/key'))).toBe(false);
+  });
+
+  it.each([
+    ['a file, by a directory beside', 'host:../outside/../there/file', 'host:../nobody/../there/file'],
+    ['a link beside', 'host:../here/away', 'host:../here/nothing'],
+  ])('is not told of, there or not: %s', async (_, there, none) => {
+    const [is, isNot] = [await scp([there, '.'], butSecret), await scp([none, '.'], butSecret)];
+    expect([is.code, is.stderr]).toEqual([1, expect.stringMatching(/NotAnalysable|NoRuleAllows/)]);
+    const plain = ({ stderr }: Run): string => stderr.replace(/here\/(away|nothing)/, 'PATH');
+    expect(plain(is)).toBe(plain(isNot));
   });
 
   it.each([
@@ -237,7 +248,7 @@ it('does not run what was approved when its path leads elsewhere by then', async
   let leads = '/ok/d/x';
   const copy = played('upload', ['/ok/d/'], {
     judge: judgeBy(rules, () => promise),
-    resolve: () => Promise.resolve({ path: leads, canBe: true }),
+    resolve: (written) => Promise.resolve({ path: leads, canBe: true, written, detours: [] }),
   });
   await talk(copy, false, '\0', 'C0644 1 x\n');
   leads = '/ok/other';
