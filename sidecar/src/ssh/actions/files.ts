@@ -150,8 +150,12 @@ export function detoursOf(directory: string, path: string): string[] {
     if (part === '..') left.push(at);
     at = posix.join(at, part);
   }
-  const isAbove = (place: string, other: string): boolean => place === '/' || `${other}/`.startsWith(`${place}/`);
   return left.filter((place) => !isAbove(place, at) && !isAbove(place, directory));
+}
+
+/** Whether a path is another one, or holds it. */
+function isAbove(path: string, other: string): boolean {
+  return path === '/' || `${other}/`.startsWith(`${path}/`);
 }
 
 /** Directory and name of the entry that a path means; undefined where its last part is none of a directory. */

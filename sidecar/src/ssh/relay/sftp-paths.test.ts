@@ -51,6 +51,14 @@ const texts = async (...replies: Promise<Reply>[]): Promise<string[]> => (await 
 const symlink = (client: RawClient, to: string, path: string): Promise<Reply> =>
   client.request(TYPE.symlink, string(to), string(path));
 
+const told = (path: string, { code, text }: Reply): unknown => [code, text.replaceAll(path, 'PATH')];
+const stat = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.stat, string(path));
+const open = (client: RawClient, path: string): Promise<Reply> => client.open(path, FLAG.read);
+const realpath = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.realpath, string(path));
+const expand = (client: RawClient, path: string): Promise<Reply> => client.extended('expand-path@openssh.com', string(path));
+const plain = (path: string): string => path.replace('/area/out/', '/outside/');
+const move = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.rename, string(path), string('area/moved'));
+
 /** The answer, and the directories that there are then. */
 const rename = async (rules: (root: string) => FileRule[], from: string, to: string): Promise<[number | undefined, string[]]> => {
   await using place = await aPlace();
@@ -113,13 +121,6 @@ describe.skipIf(!SFTP_SERVER)('a path is judged where it leads', () => {
     await client.end();
   });
 
-  const told = (path: string, { code, text }: Reply): unknown => [code, text.replaceAll(path, 'PATH')];
-  const stat = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.stat, string(path));
-  const open = (client: RawClient, path: string): Promise<Reply> => client.open(path, FLAG.read);
-  const realpath = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.realpath, string(path));
-  const expand = (client: RawClient, path: string): Promise<Reply> => client.extended('expand-path@openssh.com', string(path));
-  const move = (client: RawClient, path: string): Promise<Reply> =>
-    client.request(TYPE.rename, string(path), string('area/moved'));
   it.each<[string, (client: RawClient, path: string) => Promise<Reply>, string, string]>([
     ['through a directory and back to what is allowed', open, 'outside/../area/file', 'nobody/../area/file'],
     ['the same, by its attributes', stat, 'outside/../area/file', 'nobody/../area/file'],
@@ -137,7 +138,6 @@ describe.skipIf(!SFTP_SERVER)('a path is judged where it leads', () => {
     const client = new RawClient({ judge: judgeBy(rulesFor(place.root)), cwd: place.root });
     const [first, second] = [there, none].map((path) => path.replace('$', place.root));
     const [is, isNot] = [await ask(client, first ?? ''), await ask(client, second ?? '')];
-    const plain = (path: string): string => path.replace('/area/out/', '/outside/');
     expect(is.code).toBe(permissionDenied);
     expect(told(plain(first ?? ''), is)).toEqual(told(plain(second ?? ''), isNot));
     await client.end();
