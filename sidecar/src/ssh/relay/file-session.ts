@@ -7,7 +7,7 @@ import type { Channel } from '../wire/channel.ts';
 import { SshError } from '../wire/error.ts';
 import { Credit } from './credit.ts';
 import { GONE } from './file-judging.ts';
-import type { FileRecord } from './file-record.ts';
+import type { FileRecord, Side } from './file-record.ts';
 import { KeptFiles } from './kept-files.ts';
 import { LookupChannel } from './lookup-channel.ts';
 import type { ProgramContext } from './program.ts';
@@ -32,6 +32,8 @@ export interface FileSessionOptions {
   readonly server: Channel;
   /** Resolves when the agent is gone. */
   readonly gone: Promise<unknown>;
+  /** A side broke the protocol: nothing more goes through the channel. */
+  readonly onBroken: (error: SshError, by: Side) => void;
 }
 
 /** Stands between the ends of a channel through which files go, and owns neither. */
@@ -78,7 +80,7 @@ export class FileSession {
       toStderr: (line) => agent.write(Buffer.from(`${line}\n`), 'stderr'),
       onRecord: (record) => this.#record(record),
       onServerEnd: () => server.eof(),
-      onEnd: (error) => this.#broken(error),
+      onEnd: (error, by) => (error instanceof SshError ? options.onBroken(error, by) : context.onFault(error)),
       turns: context.turns,
       ...(capture && { capture }),
     };
@@ -133,16 +135,6 @@ export class FileSession {
   #record(record: FileRecord): void {
     const { context, action } = this.#o;
     context.records.note([fileRecord(action, record, (text) => context.shown.text(text))]);
-  }
-
-  /** A side broke the protocol, or a record failed. */
-  #broken(error: unknown): void {
-    const { agent, server, context } = this.#o;
-    if (!(error instanceof SshError)) return context.onFault(error);
-    const line = this.#line({ code: 'ProtocolViolation', reason: error.message }, this.#o.action);
-    agent.write(Buffer.from(`${line}\n`), 'stderr');
-    agent.close();
-    server.close();
   }
 
   #judge(): FileJudge {

@@ -46,6 +46,7 @@ class Host {
   /** Of SFTP: where each path leads; absent: it has none. */
   leads: ((path: string) => string) | undefined;
   whyNot: string | undefined;
+  speaksNonsense = false;
 
   readonly open: ProgramContext['openUpstream'] = (_type, _payload, handler, onResult) => {
     if (this.whyNot !== undefined) return onResult({ kind: 'refused', code: 2, text: this.whyNot });
@@ -65,6 +66,7 @@ class Host {
 
   /** Answers INIT and REALPATH once whoever asks listens. */
   #sftp(handler: ChannelHandler, bytes: Buffer): void {
+    if (this.speaksNonsense) return queueMicrotask(() => handler.onData(Buffer.from('Welcome!\n'), 'data'));
     const isFirst = bytes[4] === TYPE.init;
     const path = isFirst ? '' : bytes.subarray(13).toString();
     const name = [uint32(1), string(this.leads?.(path) ?? ''), string(''), uint32(0)];
@@ -78,6 +80,7 @@ interface Ran {
   readonly said: string[];
   readonly ends: [string, string][];
   readonly asked: Parameters<ProgramContext['approval']['ask']>[0][];
+  program?: Program;
 }
 
 /** Runs a command. `approve` is who is asked; `program` may go meanwhile. */
@@ -97,6 +100,7 @@ async function run(
   };
   const channel = {
     write: (data: Buffer) => ran.said.push(data.toString()),
+    consumed: () => undefined,
     request: () => undefined,
     eof: () => undefined,
     close: () => undefined,
@@ -134,6 +138,7 @@ async function run(
   const program = new Program(context, () => channel);
   program.onRequest({ name: 'exec', payload: encode.exec(Buffer.from(command)), reply: () => undefined });
   await Promise.all(work);
+  ran.program = program;
   return ran;
 }
 
@@ -188,4 +193,28 @@ it('does not run what people approved once its path leads elsewhere', async () =
   expect(asked).toHaveLength(1);
   expect(said.join('')).toContain('the path leads elsewhere by now (ApprovalVoided)');
   expect([ends, host.ran]).toEqual([[['Failed', 'the path leads elsewhere by now']], []]);
+});
+
+it.each<[string, boolean, Buffer, string, RegExp]>([
+  [
+    'the host',
+    true,
+    packet(TYPE.init, uint32(3)),
+    'UpstreamViolation',
+    /used now: the host broke the protocol: .* \(ResourceNotReady\)/,
+  ],
+  [
+    'the agent',
+    false,
+    Buffer.from('Hello there!'),
+    'ProtocolViolation',
+    /the client broke the protocol: .* \(ProtocolViolation\)/,
+  ],
+])('that carries files says who broke their protocol: %s', async (_, speaksNonsense, sent, code, expected) => {
+  const host = Object.assign(new Host(), { speaksNonsense });
+  const { program, said, records } = await run('sftp-server', host);
+  program?.onData(sent);
+  await Promise.resolve();
+  expect(said.join('')).toMatch(expected);
+  expect(records.find(({ type }) => type === 'done')).toMatchObject({ error: { code } });
 });

@@ -14,6 +14,7 @@ import type { OpenResult } from '../wire/channels.ts';
 import { Credit } from './credit.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking, withTerminal } from './asking.ts';
+import type { Side } from './file-record.ts';
 import { FileSession } from './file-session.ts';
 import { locate } from './located.ts';
 import { masksOf, standing } from './standing.ts';
@@ -297,7 +298,10 @@ export class Program implements ChannelHandler {
     const { files: transfer } = asking;
     const agent = this.#agent;
     if (transfer === undefined) this.#watchTime(asking).catch((error: unknown) => this.#c.onFault(error));
-    else this.#files = new FileSession({ context: this.#c, action, transfer, agent, server, gone: this.#gone.promise });
+    else {
+      const onBroken = (error: Error, by: Side): void => this.#broken(error.message, by, asking, action);
+      this.#files = new FileSession({ context: this.#c, action, transfer, agent, server, gone: this.#gone.promise, onBroken });
+    }
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
   }
@@ -329,6 +333,16 @@ export class Program implements ChannelHandler {
       tell: this.#isOpenEnded ? tell : undefined,
     });
     if (isLate && this.#streams !== undefined) this.#stop(limit(`it ran for longer than ${own} ms`));
+  }
+
+  /** What comes through it is no protocol of files any more. An agent is not told that it broke what the host did. */
+  #broken(message: string, by: Side, asking: Asking, action: number): void {
+    if (by === 'host') this.#finish({ error: { code: 'UpstreamViolation', message } });
+    const refusal: Refusal =
+      by === 'agent'
+        ? { code: 'ProtocolViolation', reason: message }
+        : { code: 'ResourceNotReady', reason: `the host broke the protocol: ${message}` };
+    this.#overrun(refusal, asking, action);
   }
 
   /** It went beyond a limit, or is not permitted any more: what runs at the host loses its channel. */

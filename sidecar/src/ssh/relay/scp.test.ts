@@ -140,6 +140,7 @@ function played(
 ) {
   const sent = { server: '', agent: '' };
   const ends: unknown[] = [];
+  const blamed: string[] = [];
   const records: FileRecord[] = [];
   const relay = new ScpRelay({
     transfer: { kind: 'transfer', protocol: 'scp', direction, paths, recursive: isRecursive, deletes: false },
@@ -154,10 +155,13 @@ function played(
     toStderr: () => {},
     onRecord: (record) => void records.push(record),
     onServerEnd: () => void ends.push('server'),
-    onEnd: (error) => void ends.push(error),
+    onEnd: (error, by) => {
+      ends.push(error);
+      blamed.push(by);
+    },
     ...options,
   });
-  return { relay, sent, ends, records };
+  return { relay, sent, ends, blamed, records };
 }
 
 /** Says one after the other, by turns, beginning with the sink. */
@@ -185,7 +189,7 @@ describe('a hostile server', () => {
     await talk(copy, true, ...said.slice(0, -1));
     const before = copy.sent.agent;
     copy.relay.fromServer(Buffer.from(said.at(-1) ?? ''));
-    expect([copy.ends, copy.sent.agent]).toEqual([[expect.any(SshError)], before]);
+    expect([copy.ends, copy.blamed, copy.sent.agent]).toEqual([[expect.any(SshError)], ['host'], before]);
   });
 
   it('nests directories no deeper than there are bounds', async () => {
@@ -204,7 +208,7 @@ describe('a hostile client', () => {
   ])('that %s ends the channel, and the server gets nothing of it', async (_, said) => {
     const copy = played('upload', ['/ok/d/']);
     await talk(copy, false, ...said);
-    expect(copy.ends).toEqual([expect.any(SshError)]);
+    expect([copy.ends, copy.blamed]).toEqual([[expect.any(SshError)], ['agent']]);
     expect(copy.sent.server).toBe('');
   });
 

@@ -5,7 +5,7 @@ import { type FileDecision, type FileJudge, type FileVerb, fileEffect, joinPath,
 import { SshError } from '../wire/error.ts';
 import { MAX_LINE_BYTES, parseScpLine, SCP_OK, type ScpLine, ScpStream, scpWarning } from '../wire/scp.ts';
 import { decide, MOVED, movedLine, tellEnd, unjudgedLine } from './file-judging.ts';
-import { type FileCapture, type FileRecord, Transfer as Content } from './file-record.ts';
+import { type FileCapture, type FileRecord, type Side, Transfer as Content } from './file-record.ts';
 import { asWritten, type Place, trimmed } from './path-lookup.ts';
 import { Turns } from './turns.ts';
 
@@ -26,7 +26,7 @@ export interface ScpOptions {
   /** The agent sends no more, and all that it sent has passed, but for what waits for people: that never passes. */
   readonly onServerEnd: () => void;
   /** A side broke the protocol, or we did: the channel has to be closed. Called once; nothing comes after it. */
-  readonly onEnd: (error: unknown) => void;
+  readonly onEnd: (error: unknown, by: Side) => void;
   /** One for all sessions that an agent has with a server, so that none changes links under another one's feet. */
   readonly turns?: Turns;
   readonly capture?: FileCapture;
@@ -159,11 +159,13 @@ export class ScpRelay {
   #go(): void {
     try {
       while (this.#step());
-      for (const stream of [this.#source, this.#sink])
-        if (stream.held > MAX_LINE_BYTES) throw new SshError('scp speaks out of turn');
     } catch (error) {
-      this.#end(error);
+      // Whose words are judged is the source.
+      this.#end(error, this.#sideOf(SPEAKS[this.#phase] ?? 'source'));
     }
+    for (const end of ['source', 'sink'] as const)
+      if ((end === 'source' ? this.#source : this.#sink).held > MAX_LINE_BYTES)
+        this.#end(new SshError('scp speaks out of turn'), this.#sideOf(end));
     this.#settle();
   }
 
@@ -184,10 +186,14 @@ export class ScpRelay {
     return this.#phase === 'over';
   }
 
-  #end(error: unknown): void {
+  #sideOf(end: 'source' | 'sink'): Side {
+    return (end === 'source') === this.#isUpload ? 'agent' : 'host';
+  }
+
+  #end(error: unknown, by: Side = 'host'): void {
     if (this.#phase === 'over') return;
     this.close();
-    this.#options.onEnd(error);
+    this.#options.onEnd(error, by);
   }
 
   /** @returns whether there may be more to do */

@@ -54,7 +54,7 @@ const symlink = (client: RawClient, to: string, path: string): Promise<Reply> =>
 const told = (path: string, { code, text }: Reply): unknown => [code, text.replaceAll(path, 'PATH')];
 const stat = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.stat, string(path));
 const open = (client: RawClient, path: string): Promise<Reply> => client.open(path, FLAG.read);
-const realpath = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.realpath, string(path));
+const whereTo = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.realpath, string(path));
 const expand = (client: RawClient, path: string): Promise<Reply> => client.extended('expand-path@openssh.com', string(path));
 const plain = (path: string): string => path.replace('/area/out/', '/outside/');
 const move = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.rename, string(path), string('area/moved'));
@@ -124,13 +124,13 @@ describe.skipIf(!SFTP_SERVER)('a path is judged where it leads', () => {
   it.each<[string, (client: RawClient, path: string) => Promise<Reply>, string, string]>([
     ['through a directory and back to what is allowed', open, 'outside/../area/file', 'nobody/../area/file'],
     ['the same, by its attributes', stat, 'outside/../area/file', 'nobody/../area/file'],
-    ['the same, back to its home', realpath, 'outside/..', 'nobody/..'],
-    ['the same, from the root', realpath, '$/outside/../area/file', '$/nobody/../area/file'],
+    ['the same, back to its home', whereTo, 'outside/..', 'nobody/..'],
+    ['the same, from the root', whereTo, '$/outside/../area/file', '$/nobody/../area/file'],
     ['the same, by ~', expand, '~/outside/../area', '~/nobody/../area'],
     ['the home of a user, and back', expand, '~root/../$/area', '~no-such-user/../$/area'],
     ['a link', stat, '$/outside/away', '$/outside/none'],
     ['a link, to be read', open, '$/outside/away', '$/outside/none'],
-    ['a link, by where it leads', realpath, '$/outside/away', '$/outside/none'],
+    ['a link, by where it leads', whereTo, '$/outside/away', '$/outside/none'],
     ['what is moved by a link that leads out', move, '$/area/out/key', '$/area/out/none'],
   ])('tells nothing of what the agent may not know of, there or not: %s', async (_, ask, there, none) => {
     await using place = await aPlace();
