@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { RecordBody } from '@chaperone/evidence';
 import type { Access } from '@chaperone/policy';
 import { expect, it } from 'vitest';
@@ -29,7 +30,7 @@ const access = {
       name: 'go',
       policy: { namespace: 'agents', name: 'ops' },
       effect: 'Allow',
-      ssh: { commands: ['git-upload-pack **'], files: { operations: ['read'], paths: ['/srv/**'] } },
+      ssh: { commands: ['git-upload-pack **', 'ls'], files: { operations: ['read'], paths: ['/srv/**'] } },
     },
   ],
   ceiling: { statements: ['exec', 'read'] },
@@ -47,6 +48,10 @@ class Host {
   leads: ((path: string) => string) | undefined;
   whyNot: string | undefined;
   speaksNonsense = false;
+  /** Never says whether it opens a channel, or whether it runs what it is asked to. */
+  silence: 'opening' | 'asked' | undefined;
+  answers: (() => void) | undefined;
+  closed = 0;
 
   readonly open: ProgramContext['openUpstream'] = (_type, _payload, handler, onResult) => {
     if (this.whyNot !== undefined) return onResult({ kind: 'refused', code: 2, text: this.whyNot });
@@ -55,12 +60,14 @@ class Host {
       write: (bytes: Buffer) => this.#sftp(handler, bytes),
       consumed: () => undefined,
       request: (name: string, payload: Buffer, reply?: (isGranted: boolean) => void) => {
+        if (this.silence === 'asked') return void (this.answers = () => reply?.(true));
         if (name === 'exec') this.ran.push(parse.exec(payload).toString());
-        reply?.(name === 'exec' || this.leads !== undefined);
+        return reply?.(name === 'exec' || this.leads !== undefined);
       },
       eof: () => undefined,
-      close: () => undefined,
+      close: () => this.closed++,
     } as unknown as Channel;
+    if (this.silence === 'opening') return (this.answers = () => onResult({ kind: 'opened', channel, payload: Buffer.alloc(0) }));
     return onResult({ kind: 'opened', channel, payload: Buffer.alloc(0) });
   };
 
@@ -127,7 +134,7 @@ async function run(
     track: (each) => void work.push(each),
     turns: new Turns(),
     hostIdent: () => 'SSH-2.0-OpenSSH_10.0',
-    clock: systemClock,
+    clock: { ...systemClock, after: (ms) => (host.silence === undefined ? systemClock.after(ms) : Promise.resolve()) },
     leftMs: () => Infinity,
     onFault: (error) => {
       throw error;
@@ -217,4 +224,14 @@ it.each<[string, boolean, Buffer, string, RegExp]>([
   await Promise.resolve();
   expect(said.join('')).toMatch(expected);
   expect(records.find(({ type }) => type === 'done')).toMatchObject({ error: { code } });
+});
+
+it.each(['opening', 'asked'] as const)('is waited for no longer than a host may take: %s', async (silence) => {
+  const host = Object.assign(new Host(), { silence });
+  const { said } = await run('ls', host);
+  await turn();
+  expect(said.join('')).toContain('the host did not answer in time (ResourceNotReady)');
+  // It comes too late.
+  host.answers?.();
+  expect([host.ran, host.closed]).toEqual([[], 1]);
 });

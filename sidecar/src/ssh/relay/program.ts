@@ -66,6 +66,8 @@ const MAX_RESULT = 64;
 const RESIZE_MS = 100;
 /** What may be the beginning of a value waits for so long on a terminal, where somebody waits for it. */
 const QUIET_MS = 100;
+/** For a host to be there, to open a channel and to say whether it runs what it is asked to. */
+const START_MS = 20_000;
 const CHANGED = 'the policy changed while it ran';
 const limit = (reason: string): Refusal => ({ code: 'LimitReached', reason });
 
@@ -274,9 +276,17 @@ export class Program implements ChannelHandler {
       onClose: () => this.#afterServer(() => this.#serverClosed()),
     };
     this.#c.openUpstream('session', Buffer.alloc(0), handler, (result) => this.#opened(result, asking, action));
+    this.#expectStart(asking, action).catch((error: unknown) => this.#c.onFault(error));
+  }
+
+  async #expectStart(asking: Asking, action: number): Promise<void> {
+    await Promise.race([this.#gone.promise, this.#c.clock.after(START_MS)]);
+    if (this.#isRunning || this.#isStopped || this.#isGone) return;
+    this.#refuse({ code: 'ResourceNotReady', reason: 'the host did not answer in time' }, asking, action);
   }
 
   #opened(result: OpenResult, asking: Asking, action: number): void {
+    if (this.#isStopped) return result.kind === 'opened' ? result.channel.close() : undefined;
     if (result.kind === 'refused')
       return this.#refuse({ code: 'ResourceNotReady', reason: this.#c.whyNot() ?? 'the host opens no session' }, asking, action);
     const { channel } = result;
@@ -287,6 +297,7 @@ export class Program implements ChannelHandler {
     for (const variable of this.#variables) channel.request('env', encode.env(variable));
     if (this.#terminal !== undefined) channel.request('pty-req', encode.ptyReq(this.#terminal));
     return channel.request(asking.request, asking.payload, (isGranted) => {
+      if (this.#isStopped) return undefined;
       if (!isGranted) return this.#refuse({ code: 'ResourceNotReady', reason: 'the host does not run it' }, asking, action);
       return this.#begin(channel, asking, action);
     });
