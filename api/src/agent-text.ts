@@ -209,8 +209,8 @@ function lineOf(refusal: Refusal, tails: Partial<Record<AgentCode, string>>): st
   return parts.join(' ');
 }
 
-/** What a terminal is told of its end: as it begins, and shortly before. Times in ms since 1970. */
-export function sshTimeText(said: 'begins' | 'ends', what: 'terminal' | 'shell', endsAt: number, now: number): string {
+/** What a terminal, or what is as open as one, is told of its end: as it begins, and shortly before. Times in ms since 1970. */
+export function sshTimeText(said: 'begins' | 'ends', what: Unit | 'terminal', endsAt: number, now: number): string {
   const until = `${new Date(endsAt).toISOString().slice(11, 19)} UTC, in ${spoken(Math.max(0, endsAt - now))}`;
   return said === 'begins'
     ? `chaperone: this ${what} is recorded. It ends at ${until}.`

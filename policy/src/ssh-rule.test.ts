@@ -50,6 +50,15 @@ describe('a rule about commands', () => {
     expect(meets({ commands: [pattern] }, command(...words))).toEqual(expected);
   });
 
+  it.each<[string, [boolean, boolean]]>([
+    ['git-receive-pack /srv/a', [true, true]],
+    ['git-receive-pack /srv/a.git', [false, true]],
+    ['git-receive-pack /srv/b', [false, false]],
+  ])('allows a command as it is written, and denies it as a program may take it: %s', (pattern, expected) => {
+    const effect = { ...command('git-receive-pack', '/srv/a'), also: [['git-receive-pack', '/srv/a.git']] };
+    expect(meets({ commands: [pattern] }, effect)).toEqual(expected);
+  });
+
   it.each<[string, PolicyRule['effect'], string, [boolean, boolean]]>([
     ['is not allowed by a rule about all commands', 'Allow', '**', [false, true]],
     ['may be asked for by a rule about all commands', 'RequireApproval', '**', [true, true]],

@@ -36,10 +36,12 @@ const ofCommands: Meeting = {
     words === undefined
       ? rule === 'RequireApproval' && commands.includes('**')
       : commands.some((pattern) => matches(parseCommandGlob(pattern), (glob) => matchCommand(glob, words), false)),
-  touches: ({ commands = [] }, { words }) =>
+  touches: ({ commands = [] }, { words, also = [] }) =>
     words === undefined
       ? commands.length > 0
-      : commands.some((pattern) => matches(parseCommandGlob(pattern), (glob) => mayMatchCommand(glob, words), true)),
+      : commands.some((pattern) =>
+          matches(parseCommandGlob(pattern), (glob) => [words, ...also].some((each) => mayMatchCommand(glob, each)), true),
+        ),
 };
 
 const ofPaths: Meeting = {

@@ -27,6 +27,15 @@ spec:
 ---
 apiVersion: chaperone.dev/v1alpha1
 kind: AccessPolicy
+metadata: {name: any, namespace: agents}
+spec:
+  agents: {serviceAccounts: [support-agent]}
+  limits: {shellDuration: 5s}
+  rules:
+  - {name: any, effect: RequireApproval, resource: {namespace: data, name: any}, ssh: {commands: ["**"]}, approval: {approvers: {groups: [ops]}, timeout: 60s}}
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: AccessPolicy
 metadata: {name: look, namespace: agents}
 spec:
   agents: {serviceAccounts: [support-agent]}
@@ -37,7 +46,7 @@ spec:
 describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ssh', { timeout: 60_000 }, () => {
   let world: SshWorld;
   beforeAll(async () => {
-    world = await startSshWorld(['broken', 'brief', 'quiet'], () => POLICIES);
+    world = await startSshWorld(['broken', 'brief', 'quiet', 'any'], () => POLICIES);
   });
   afterAll(() => world?.[Symbol.asyncDispose]());
 
@@ -119,6 +128,34 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
     });
     const records = await world.session((all) => all.some(({ type }) => type === 'done'));
     expect(records.find(({ type }) => type === 'done')).toMatchObject({ error: { code: 'LimitReached' } });
+  });
+
+  test.each(['bash', 'sh -s', 'sh /proc/self/fd/0', '$(echo bash)'])(
+    'is what %s is in all but its name: people know what they do not see, it is recorded, ends in time, and is for once',
+    async (command) => {
+      const agent = new Talk('ssh', [...world.to('any'), command]);
+      await agent.says('waiting for approval');
+      const { spec, metadata } = await world.approve(command);
+      expect(spec).toMatchObject({ once: 'a command may be another one each time', text: command });
+      expect(spec).not.toHaveProperty('template');
+      await agent.says(/this command is recorded\. It ends at .* in 5 s/);
+      const request = (await world.requests()).find((each) => each.metadata.name === metadata.name);
+      expect(request?.status).toMatchObject({ preview: { why: expect.stringContaining('what it is sent once it runs') } });
+      agent.type('echo sum $((20+3))\n');
+      await agent.says('sum 23');
+      const { code, err } = await agent.ended;
+      expect([code, err]).toEqual([126, expect.stringMatching(/it ran for longer than 5000 ms \(LimitReached\)/)]);
+      const records = await world.session((all) => all.some(({ type }) => type === 'done'));
+      const sent = records.filter((record) => record['type'] === 'output' && record['stream'] === 'stdin');
+      expect(sent.map(({ data }) => String(data).slice(2)).join('')).toBe('echo sum $((20+3))\n');
+    },
+  );
+
+  test('is not what a command is that can be read: it may run again, and has no end of its own', async () => {
+    const agent = new Talk('ssh', [...world.to('any'), 'echo in']);
+    await agent.says('waiting for approval');
+    expect((await world.approve('echo in')).spec).toHaveProperty('template');
+    expect(await agent.ended).toMatchObject({ code: 0, out: 'in\n', err: expect.not.stringContaining('It ends at') });
   });
 
   test('is over within two seconds once somebody kills it, and says why', async () => {

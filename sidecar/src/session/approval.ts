@@ -37,8 +37,8 @@ export interface Asked {
   readonly look?: (signal: AbortSignal) => Promise<Preview>;
   /** What people are told beside. */
   readonly note?: string | undefined;
-  /** Whether people may say that the very same may run again. Default: true */
-  readonly isRepeatable?: boolean;
+  /** Why people cannot say that the very same may run again, a clause. Absent: they can. */
+  readonly once?: string | undefined;
 }
 
 export type Approved =
@@ -159,7 +159,7 @@ export class Approval {
 
   #question(asked: Asked): HeldAction['question'] {
     const { protocol, session, access, onBehalfOf } = this.#o;
-    const { action, verdict, unit, isRepeatable = true } = asked;
+    const { action, verdict, unit, once } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
     const shown = showing(asked)(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
@@ -176,9 +176,9 @@ export class Approval {
       text: shown,
       textBytes: Buffer.byteLength(asked.text),
       transaction: false,
-      ...(isRepeatable
+      ...(once === undefined
         ? { template: sealAction(this.#sealed({ ...asked, state: { ...asked.state, repeated: 'yes' } })), templateText: shown }
-        : { once: `a ${unit} is another one each time` }),
+        : { once }),
       ...(onBehalfOf !== undefined && { onBehalfOf }),
     };
   }

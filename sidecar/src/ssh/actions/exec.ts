@@ -3,7 +3,7 @@ import type { Action, Effect } from '@chaperone/policy';
 import { type Commands, commandsOf } from './programs.ts';
 import { quoteList, quoteWord, quoteWords } from './quote.ts';
 import { parseShell } from './shell.ts';
-import { type Transfer, transferOf, withoutLinks } from './transfers.ts';
+import { repositoriesOf, type Transfer, transferOf, withoutLinks } from './transfers.ts';
 import type { Unknown } from './unknown.ts';
 
 /** What a request to run something asks for. `send` goes upstream in place of what the agent wrote, and is what was judged. */
@@ -57,18 +57,26 @@ export function execAction(exec: Exec, command: Uint8Array): Action {
   }
 }
 
+/**
+ * Whether its text does not tell all that it does: a shell, a command with a terminal, and a command that cannot be read. The last may
+ * be `bash` under any name, and read what it runs from its input.
+ */
+export function isOpenEnded({ effects }: Action): boolean {
+  return effects.some(({ kind, words }) => kind === 'shell' || (kind === 'command' && words === undefined));
+}
+
 function transferEffects({ protocol, direction, paths, deletes, recursive, service }: Transfer): Effect[] {
   if (protocol === 'sftp' || protocol === 'scp') return [{ verb: 'subsystem', object: 'sftp', via: 'direct', kind: 'subsystem' }];
   const verbs = [direction === 'upload' ? 'write' : 'read', ...(deletes ? ['delete'] : [])];
-  const moves = paths.flatMap((path) =>
-    verbs.map(
-      (verb): Effect => ({ verb, object: absolute(path), via: 'direct', kind: 'path', ...(recursive && { below: true }) }),
-    ),
+  const places = service === undefined ? paths : paths.flatMap(repositoriesOf);
+  const moves = [...new Set(places.map(absolute))].flatMap((object) =>
+    verbs.map((verb): Effect => ({ verb, object, via: 'direct', kind: 'path', ...(recursive && { below: true }) })),
   );
   if (service === undefined) return moves;
   // Hooks run, and what the repository's files say is read: a right to its files is none to that.
   const words = [service, ...paths];
-  return [...moves, { verb: 'exec', object: quoteWords(words), via: 'direct', kind: 'command', words }];
+  const also = places.map((place) => [service, place]);
+  return [...moves, { verb: 'exec', object: quoteWords(words), via: 'direct', kind: 'command', words, also }];
 }
 
 /** '' where the words do not tell which file it is: relative to where the account begins, or through `..`, which links bend. */

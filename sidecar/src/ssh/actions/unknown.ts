@@ -20,6 +20,7 @@ const REASONS = {
   Builtin: 'a builtin of the shell can run something else',
   Option: 'an option or word is not known to be harmless',
   RunsOthers: 'the program can run any other, and what it runs is not told here',
+  ReadsCode: 'it reads what it runs from its input',
   Nested: 'it is nested too deeply',
 } as const;
 

@@ -65,6 +65,9 @@ it.skipIf(!SFTP_SERVER)(
       agent: channel(() => undefined),
       server: channel((data) => void server.stdin.write(data)),
       gone: new Promise(() => undefined),
+      onBroken: (error) => {
+        throw error;
+      },
     });
     server.stdout.on('data', (data: Buffer) => session.fromServer(data));
     session.fromAgent(packet(TYPE.init, uint32(3)));

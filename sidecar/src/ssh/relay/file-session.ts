@@ -7,10 +7,11 @@ import type { Channel } from '../wire/channel.ts';
 import { SshError } from '../wire/error.ts';
 import { Credit } from './credit.ts';
 import { GONE } from './file-judging.ts';
-import type { FileRecord } from './file-record.ts';
+import type { FileRecord, Side } from './file-record.ts';
 import { KeptFiles } from './kept-files.ts';
 import { LookupChannel } from './lookup-channel.ts';
 import type { ProgramContext } from './program.ts';
+import { asWritten, followsLinks } from './path-lookup.ts';
 import { type ScpOptions, ScpRelay } from './scp.ts';
 import { SftpRelay } from './sftp.ts';
 import { standing } from './standing.ts';
@@ -31,6 +32,8 @@ export interface FileSessionOptions {
   readonly server: Channel;
   /** Resolves when the agent is gone. */
   readonly gone: Promise<unknown>;
+  /** A side broke the protocol: nothing more goes through the channel. */
+  readonly onBroken: (error: SshError, by: Side) => void;
 }
 
 /** Stands between the ends of a channel through which files go, and owns neither. */
@@ -62,7 +65,7 @@ export class FileSession {
       ),
       server: new Credit((bytes) => server.consumed(bytes)),
     };
-    const resolvesLinks = /^SSH-2[.]0-OpenSSH/.test(context.hostIdent());
+    const { openUpstream: open, clock, hostIdent } = context;
     const capture = this.#capture();
     const shared: Omit<ScpOptions, 'transfer' | 'resolve'> = {
       judge: this.#judge(),
@@ -77,14 +80,18 @@ export class FileSession {
       toStderr: (line) => agent.write(Buffer.from(`${line}\n`), 'stderr'),
       onRecord: (record) => this.#record(record),
       onServerEnd: () => server.eof(),
-      onEnd: (error) => this.#broken(error),
+      onEnd: (error, by) => (error instanceof SshError ? options.onBroken(error, by) : context.onFault(error)),
       turns: context.turns,
       ...(capture && { capture }),
     };
     if (transfer.protocol !== 'scp')
-      this.#relay = new SftpRelay({ ...shared, onRoom: () => this.#owed.agent.settle(), resolvesLinks });
+      this.#relay = new SftpRelay({
+        ...shared,
+        onRoom: () => this.#owed.agent.settle(),
+        resolvesLinks: followsLinks(hostIdent()),
+      });
     else {
-      const lookup = new LookupChannel(context.openUpstream, resolvesLinks);
+      const lookup = new LookupChannel({ open, clock, hostIdent, withoutSftp: asWritten });
       this.#lookup = lookup;
       this.#relay = new ScpRelay({ ...shared, transfer, resolve: (path) => lookup.resolve(path) });
     }
@@ -128,16 +135,6 @@ export class FileSession {
   #record(record: FileRecord): void {
     const { context, action } = this.#o;
     context.records.note([fileRecord(action, record, (text) => context.shown.text(text))]);
-  }
-
-  /** A side broke the protocol, or a record failed. */
-  #broken(error: unknown): void {
-    const { agent, server, context } = this.#o;
-    if (!(error instanceof SshError)) return context.onFault(error);
-    const line = this.#line({ code: 'ProtocolViolation', reason: error.message }, this.#o.action);
-    agent.write(Buffer.from(`${line}\n`), 'stderr');
-    agent.close();
-    server.close();
   }
 
   #judge(): FileJudge {

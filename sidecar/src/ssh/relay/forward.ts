@@ -46,7 +46,7 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
   if (verdict.verdict === 'deny') return refuse(refusalOf(verdict));
   let answered: Extract<Approved, { kind: 'released' }> | undefined;
   if (verdict.verdict === 'approve') {
-    const asked = { action, unit: UNIT, verdict, text, state: {}, isRepeatable: false } as const;
+    const asked = { action, unit: UNIT, verdict, text, state: {}, once: `a ${UNIT} is another one each time` } as const;
     // Nothing tells that a client gave up a channel that is not open yet, but the end of its connection.
     const answer = await approval.ask(asked, context.gone, () => undefined);
     if (answer.kind === 'gone') return;

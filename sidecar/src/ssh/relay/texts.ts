@@ -5,12 +5,18 @@ import type { Unknown } from '../actions/index.ts';
 
 /** As {@link refusalOf}, of what may be refused for no more than that it cannot be told what runs. */
 export function refusalOfText(verdict: Verdict, unknown: Unknown | undefined): Refusal {
-  return { ...(unknown !== undefined && { reason: untold(unknown) }), ...refusalOf(verdict) };
+  // Of SSH nothing else is so, when it is judged: the host did not say where a path leads.
+  const told = verdict.code === 'NotAnalysable' ? { ...verdict, message: 'copy by sftp or scp instead.' } : verdict;
+  return { ...(unknown !== undefined && { reason: untold(unknown) }), ...refusalOf(told) };
 }
 
 export function untold({ why }: Unknown): string {
   return `what it runs cannot be told, since ${why}`;
 }
+
+/** What people are told of what they cannot see in a text. */
+export const OPEN_ENDED =
+  'what it is sent once it runs may be anything, and is not judged; it is recorded, and its time is limited';
 
 export interface Said {
   readonly unit: Unit;

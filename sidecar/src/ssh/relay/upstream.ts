@@ -14,6 +14,7 @@ import { OPEN_FAILURE } from '../wire/channel-messages.ts';
 import type { OpenUpstream } from './program.ts';
 import { connect } from './socket.ts';
 
+/** To be found, to answer and to let somebody in. */
 const DIAL_TIMEOUT_MS = 10_000;
 
 /** Why nobody is signed in upstream; the message may be shown to an agent. */
@@ -43,6 +44,8 @@ export class Upstream {
   readonly #o: UpstreamOptions;
   readonly #abort = new AbortController();
   #connection: Connection | undefined;
+  /** Somebody is signed in, or never will be. */
+  readonly #settled = Promise.withResolvers<undefined>();
   #isReady = false;
   #error: UpstreamError | undefined;
   #waiting: (() => void)[] = [];
@@ -50,6 +53,8 @@ export class Upstream {
   constructor(options: UpstreamOptions) {
     this.#o = options;
     this.#dial().catch((error: unknown) => this.#fail(asUpstreamError(error)));
+    // It cannot fail.
+    void this.#watchTime();
   }
 
   /** Opens a channel as soon as somebody is signed in. */
@@ -72,9 +77,18 @@ export class Upstream {
   }
 
   end(): void {
+    this.#stop(new UpstreamError('UpstreamUnreachable', 'the session is over'));
+  }
+
+  async #watchTime(): Promise<void> {
+    await Promise.race([this.#settled.promise, this.#o.clock.after(DIAL_TIMEOUT_MS)]);
+    if (!this.#isReady) this.#stop(new UpstreamError('UpstreamTimeout', 'the host did not answer in time'));
+  }
+
+  #stop(error: UpstreamError): void {
+    this.#fail(error);
     this.#abort.abort();
-    this.#connection?.disconnect(DISCONNECT.byApplication, 'the session is over');
-    this.#fail(new UpstreamError('UpstreamUnreachable', 'the session is over'));
+    this.#connection?.disconnect(DISCONNECT.byApplication, error.message);
   }
 
   async #dial(): Promise<void> {
@@ -106,6 +120,7 @@ export class Upstream {
 
   #ready(): void {
     this.#isReady = true;
+    this.#settled.resolve(undefined);
     this.#o.onReady();
     for (const open of this.#waiting.splice(0)) open();
   }
@@ -113,6 +128,7 @@ export class Upstream {
   #fail(error: UpstreamError): void {
     if (this.#error !== undefined) return;
     this.#error = error;
+    this.#settled.resolve(undefined);
     for (const open of this.#waiting.splice(0)) open();
     this.#o.onEnd(error);
   }
