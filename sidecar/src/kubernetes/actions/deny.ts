@@ -1,6 +1,7 @@
 import type { Body } from './body.ts';
 import { podDanger } from './pods.ts';
 import type { ResourceRequest } from './request.ts';
+import { isStream } from './verb.ts';
 
 /** Why a call is denied, whatever rules say. The words hold nothing of it. */
 const REASONS = {
@@ -40,6 +41,8 @@ export interface Surroundings {
   readonly agent: { readonly namespace: string; readonly serviceAccount: string };
   /** Whether a resource lies in namespaces, as the API server says; undefined: not known. */
   readonly isNamespaced: (group: string, resource: string) => boolean | undefined;
+  /** Whether a pod runs what a ProtectedResource has for its upstream: whoever gets in there gets at it unseen. Absent: not known of any. */
+  readonly isProtectedPod?: (namespace: string, name: string) => boolean;
 }
 
 type Check = (request: ResourceRequest, surroundings: Surroundings, body: Body | undefined) => DenialCode | undefined;
@@ -163,8 +166,9 @@ const WITH_PODS: ReadonlySet<string> = new Set([
 ]);
 
 const isOutside: Check = (request, { isGoverned }, body) => {
-  const { group, resource, namespace } = request;
-  if (!changes(request) || isGoverned(namespace)) return undefined;
+  const { group, resource, namespace, verb } = request;
+  // What is done in a pod that is there already is judged by itself, command by command.
+  if (!changes(request) || isStream(verb) || isGoverned(namespace)) return undefined;
   return WITH_PODS.has(`${group}/${resource}`) || (body !== undefined && holdsPods(body)) ? 'Ungoverned' : undefined;
 };
 
