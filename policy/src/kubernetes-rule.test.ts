@@ -226,10 +226,10 @@ describe('a rule about what is done in pods', () => {
     const asking = anAccessRule({ effect: 'RequireApproval', kubernetes: FORWARD });
     const approval = { groups: ['sre'], users: [], all: [], minimum: 1, timeoutMs: 1, transactionTimeoutMs: 1, reason: false };
     const rule: AccessRule = { ...asking, approval: { ...approval, mode: 'hold' } };
-    const access = anAccess([{}], { rules: [rule] });
-    expect(judge(access, { effects: [opens('portforward')] }).verdict).toBe('allow');
-    expect(judge(access, { effects: [opens('portforward', portOf('8080'))] }).verdict).toBe('approve');
-    expect(judge(access, { effects: [opens('portforward', portOf('9090'))] }).verdict).toBe('deny');
+    const asked = anAccess([{}], { rules: [rule] });
+    expect(judge(asked, { effects: [opens('portforward')] }).verdict).toBe('allow');
+    expect(judge(asked, { effects: [opens('portforward', portOf('8080'))] }).verdict).toBe('approve');
+    expect(judge(asked, { effects: [opens('portforward', portOf('9090'))] }).verdict).toBe('deny');
   });
 });
 

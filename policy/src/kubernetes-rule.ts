@@ -149,9 +149,10 @@ export function kubernetesVerbs({ verbs = [], nonResourcePaths }: KubernetesSele
 
 /** What a rule names for one verb, for people to read. */
 export function kubernetesObjects(
-  { verbs, resources = [], nonResourcePaths = [] }: KubernetesSelector,
+  { verbs, resources = [], nonResourcePaths = [], commands }: KubernetesSelector,
   verb: string,
 ): readonly string[] {
+  if (verb === 'exec' && commands !== undefined) return commands;
   const objects = verbs === undefined || hasVerb(verbs, verb) ? resources : [];
   return [...objects, ...(verb === 'get' ? nonResourcePaths : [])];
 }

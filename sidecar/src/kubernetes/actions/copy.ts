@@ -9,16 +9,21 @@ export interface Copy {
  * What kubectl asks for, word by word (k8s.io/kubectl, pkg/cmd/cp): `tar cf - PATH` with an archive from it; `tar [--no-same-permissions
  * --no-same-owner] -xmf - [-C DIRECTORY]` with one to it. Undefined: it is none of these.
  */
-export function copyOf(words: readonly string[], { stdin }: { readonly stdin: boolean }): Copy | undefined {
-  const [tar, letters, dash, path, ...more] = words;
+export function copyOf([tar, ...words]: readonly string[], { stdin }: { readonly stdin: boolean }): Copy | undefined {
   if (tar !== 'tar') return undefined;
-  if (letters === 'cf' && dash === '-' && path !== undefined && more.length === 0 && !stdin)
-    return { verb: 'read', path: absolute(path) };
-  const [first, second] = words.slice(1);
-  const isPlain = first === '--no-same-permissions' && second === '--no-same-owner';
-  const [extract, from, into, directory = '', ...others] = words.slice(isPlain ? 3 : 1);
-  if (extract !== '-xmf' || from !== '-' || !stdin || others.length > 0 || (into !== undefined && into !== '-C')) return undefined;
-  return { verb: 'write', path: into === undefined ? '' : absolute(directory) };
+  return stdin ? written(words) : read(words);
+}
+
+function read([letters, dash, path, ...more]: readonly string[]): Copy | undefined {
+  const isIt = letters === 'cf' && dash === '-' && path !== undefined && more.length === 0;
+  return isIt ? { verb: 'read', path: absolute(path) } : undefined;
+}
+
+function written(words: readonly string[]): Copy | undefined {
+  const isPlain = words[0] === '--no-same-permissions' && words[1] === '--no-same-owner';
+  const [extract, dash, into, directory = '', ...more] = words.slice(isPlain ? 2 : 0);
+  const isIt = extract === '-xmf' && dash === '-' && (into === undefined || into === '-C') && more.length === 0;
+  return isIt ? { verb: 'write', path: absolute(directory) } : undefined;
 }
 
 /** '' where it is not one: relative to where the container begins, or through `..`, which links bend. */

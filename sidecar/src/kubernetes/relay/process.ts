@@ -52,6 +52,7 @@ export class PodProcess {
   #waitingBytes = 0;
   #isInputEnded = false;
   #size: Size | undefined;
+  #recordedSize = FIRST_SIZE;
   #resizing: NodeJS.Timeout | undefined;
   #running: Running | undefined;
   #server: Side | undefined;
@@ -95,13 +96,14 @@ export class PodProcess {
   /** It may run: its record begins, also of what never comes to run. */
   begin(running: Running): void {
     this.#running = running;
+    this.#recordedSize = this.#size ?? FIRST_SIZE;
     const { access, clock, records } = this.#o.context;
     const { streams, copy } = this.#o.opening;
     this.#streams = new Streams({
       action: running.action,
       recording: access().recording,
       masks: copy === undefined ? maskedFinds(access()) : new Map(),
-      terminal: streams.tty ? (this.#size ?? FIRST_SIZE) : undefined,
+      terminal: streams.tty ? this.#recordedSize : undefined,
       now: () => clock.monotonic(),
       note: (more) => records.note(more),
     });
@@ -112,7 +114,7 @@ export class PodProcess {
   run(server: Side): void {
     if (this.#isOver) return server.destroy();
     this.#server = server;
-    if (this.#size !== undefined) server.send('resize', sizeMessage(this.#size));
+    this.#sendSize();
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isInputEnded) this.#endInput();
     if (!server.isFull) this.#o.agent.resume();
@@ -145,7 +147,7 @@ export class PodProcess {
     const outcome = readOutcome(this.#status);
     if (outcome !== undefined) return this.#ended(outcome);
     const reason = 'the API server ended it without saying how';
-    this.#sayStatus(statusObject(answerOf({ code: 'ResourceNotReady', reason, status: 502 }, this.#o.context.access(), this.#reference)));
+    this.#sayRefusal({ code: 'ResourceNotReady', reason, status: 502 }, this.#reference);
     this.#finish({ error: { code: 'UpstreamClosed', message: reason } });
   }
 
@@ -158,7 +160,7 @@ export class PodProcess {
   refuse(refusal: RequestRefusal, reference = this.#reference): void {
     if (this.#isOver) return;
     if (refusal.code === 'LimitReached') this.#flush();
-    this.#sayStatus(statusObject(answerOf(refusal, this.#o.context.access(), reference)));
+    this.#sayRefusal(refusal, reference);
     this.#finish({ error: { code: refusal.code, message: refusal.reason ?? 'it did not run' } });
   }
 
@@ -208,10 +210,17 @@ export class PodProcess {
     this.#size = size;
     this.#resizing ??= setTimeout(() => {
       this.#resizing = undefined;
-      if (this.#isOver || this.#size === undefined || this.#server === undefined) return;
-      this.#streams?.resized(this.#size);
-      this.#server.send('resize', sizeMessage(this.#size));
+      this.#sendSize();
     }, RESIZE_MS);
+  }
+
+  #sendSize(): void {
+    const size = this.#size;
+    if (this.#isOver || size === undefined || this.#server === undefined) return;
+    const { columns, rows } = this.#recordedSize;
+    if (size.columns !== columns || size.rows !== rows) this.#streams?.resized(size);
+    this.#recordedSize = size;
+    this.#server.send('resize', sizeMessage(size));
   }
 
   /** How it ended may come in pieces. */
@@ -236,6 +245,10 @@ export class PodProcess {
     return this.#finish({ error: { code: 'UpstreamRefused', message: 'the API server did not run it, or lost it' } });
   }
 
+  #sayRefusal(refusal: RequestRefusal, reference: string | undefined): void {
+    this.#sayStatus(statusObject(answerOf(refusal, this.#o.context.access(), reference, true)));
+  }
+
   #sayStatus(status: Buffer): void {
     const { agent } = this.#o;
     if (agent.takesStatus) return agent.send('error', status);
@@ -252,11 +265,13 @@ export class PodProcess {
   #releaseSoon(): void {
     if (!this.#o.opening.streams.tty || this.#isReleasing || this.#streams?.isHeld('terminal') !== true) return;
     this.#isReleasing = true;
-    const { clock } = this.#o.context;
-    void clock.after(QUIET_MS).then(() => {
-      this.#isReleasing = false;
-      if (!this.#isOver) this.#flush();
-    });
+    this.#release().catch((error: unknown) => this.#o.onFault(error));
+  }
+
+  async #release(): Promise<void> {
+    await this.#o.context.clock.after(QUIET_MS);
+    this.#isReleasing = false;
+    if (!this.#isOver) this.#flush();
   }
 
   /** What was held back. */

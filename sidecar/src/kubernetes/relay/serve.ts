@@ -87,7 +87,7 @@ class KubernetesSession {
     const secured = await secure(socket, { secureContext: this.#c.secureContext(), local });
     if (secured === undefined) return;
     this.#socket = secured;
-    if (this.#ended === undefined) 
+    if (this.#ended === undefined)
       await serveHttp(secured, {
         request: (request, response) => this.#take(new Exchange(request, response, this.#options)),
         upgrade: (request, upgraded, head) => this.#take(new Upgrade(request, upgraded, head, this.#options)),

@@ -5,7 +5,7 @@ import { refusalOf } from '../../session/refusal.ts';
 import { masksOf, standing } from '../../ssh/relay/standing.ts';
 import { refusalOfText } from '../../ssh/relay/texts.ts';
 import type { Opening, RawRequest } from '../actions/index.ts';
-import { acceptKey, type Channel, type ChannelProtocol, chooseProtocol, CHANNELS } from '../wire/index.ts';
+import { acceptKey, type ChannelProtocol, chooseProtocol, CHANNELS } from '../wire/index.ts';
 import { rawOf } from './accept.ts';
 import { type ExchangeOptions, RefusedRequest, type RelayContext, refusedBy } from './exchange.ts';
 import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
@@ -118,13 +118,19 @@ export class Upgrade {
       const running = await this.#judged(raw, prepared, opening, process, gone);
       if (running === undefined) return;
       process.begin(running);
-      server = await openChannels(context.upstream, prepared.request, this.#abort.signal, {
-        onData: (channel, data) => process.fromServer(channel, data),
-        onEnd: () => undefined,
-        onPing: () => undefined,
-        onDrain: () => process.serverDrained(),
-        onClose: () => process.serverGone(),
-      }, context.shown);
+      server = await openChannels(
+        context.upstream,
+        prepared.request,
+        this.#abort.signal,
+        {
+          onData: (channel, data) => process.fromServer(channel, data),
+          onEnd: () => undefined,
+          onPing: () => undefined,
+          onDrain: () => process.serverDrained(),
+          onClose: () => process.serverGone(),
+        },
+        context.shown,
+      );
       context.signedIn(true);
       if (!running.stands()) {
         server.destroy();
@@ -195,7 +201,10 @@ export class Upgrade {
   ): Promise<Running | undefined> {
     const { approval, upstream, access, session } = this.#c;
     const reference = `${session}/${decided.action}`;
-    const refuse = (refusal: RequestRefusal): undefined => void process.refuse(refusal, reference);
+    const refuse = (refusal: RequestRefusal): undefined => {
+      process.refuse(refusal, reference);
+      return undefined;
+    };
     if (!isWhole(lines)) return refuse({ code: 'NotAnalysable', verdict, reason: 'it is too long for people to read' });
     const { unit = 'command', streams, unknown } = opening ?? {};
     const isShell = unit === 'shell' || streams?.tty === true;
@@ -239,7 +248,7 @@ export class Upgrade {
     }
     const access = this.#context?.access() ?? this.#o.access();
     const refused = refusedBy(error);
-    if (refused !== undefined) return this.#reply(answerOf(refused.refusal, access, refused.reference));
+    if (refused !== undefined) return this.#reply(answerOf(refused.refusal, access, refused.reference, true));
     const isRecording = error instanceof Error && error.name === 'RecordingError';
     this.#reply(answerOf({ code: isRecording ? 'RecordingBlocked' : 'InternalFault' }, access));
     return this.#o.onFault(error);
@@ -251,7 +260,7 @@ export class Upgrade {
     const body = statusObject(answer);
     this.#socket.end(
       Buffer.concat([
-        head(answer.status, { 'content-type': 'application/json', 'content-length': String(body.length), connection: 'close' }),
+        headOf(answer.status, { 'content-type': 'application/json', 'content-length': String(body.length), connection: 'close' }),
         body,
       ]),
     );
@@ -297,10 +306,10 @@ function acceptance({ headers }: IncomingMessage, verb: string, offered: readonl
 }
 
 function switching(upgrade: string, headers: Readonly<Record<string, string>>): Buffer {
-  return head(101, { connection: 'Upgrade', upgrade, ...headers });
+  return headOf(101, { connection: 'Upgrade', upgrade, ...headers });
 }
 
-function head(status: number, headers: Readonly<Record<string, string>>): Buffer {
+function headOf(status: number, headers: Readonly<Record<string, string>>): Buffer {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`);
 }

@@ -41,7 +41,10 @@ export function refusedBy({ status, body }: NotOpened, shown: Shown): RefusedReq
       reason: 'the API server does not take the credential of the resource',
       status: 503,
     });
-  const said = shown.text(messageOf(body)).replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 512);
+  const said = shown
+    .text(messageOf(body))
+    .replaceAll(/[^\x20-\x7e]/g, '?')
+    .slice(0, 512);
   const reason = `the API server answers ${status}${said === '' ? '' : `: ${said}`}`;
   return new RefusedRequest({ code: 'ResourceNotReady', detail: 'UpstreamRefused', reason, status: status < 400 ? 502 : status });
 }
