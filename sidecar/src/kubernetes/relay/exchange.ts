@@ -414,7 +414,7 @@ export function refusedBy(error: unknown): RefusedRequest | undefined {
   return isCut ? upstreamFault('UpstreamUnreachable', 'the connection to the upstream was lost', 503) : undefined;
 }
 
-function withReference(error: unknown, reference: string): unknown {
+export function withReference(error: unknown, reference: string): unknown {
   const refused = refusedBy(error);
   return refused === undefined ? error : new RefusedRequest(refused.refusal, reference);
 }

@@ -45,11 +45,14 @@ export async function startPods(environment: Readonly<Record<string, string>> = 
   };
 }
 
-/** A kubectl that talks to a server on this machine, in the namespace shop. */
-export function kubectlOf(
-  program: string,
-  { port, ca, directory }: { readonly port: number; readonly ca: string; readonly directory: string },
-): (args: readonly string[], input?: string, environment?: Readonly<Record<string, string>>) => Promise<Ran> {
+export interface At {
+  readonly port: number;
+  readonly ca: string;
+  readonly directory: string;
+}
+
+/** A kubeconfig of a server on this machine, with the namespace shop. */
+export function configOf({ port, ca, directory }: At): string {
   const config = join(directory, `config-${port}`);
   const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority-data': Buffer.from(ca).toString('base64') };
   writeFileSync(
@@ -63,6 +66,15 @@ export function kubectlOf(
       'current-context': 'x',
     }),
   );
+  return config;
+}
+
+/** A kubectl that talks to such a server. */
+export function kubectlOf(
+  program: string,
+  at: At,
+): (args: readonly string[], input?: string, environment?: Readonly<Record<string, string>>) => Promise<Ran> {
+  const config = configOf(at);
   return (args, input, environment) =>
-    run(program, ['--kubeconfig', config, '--cache-dir', join(directory, 'cache'), ...args], input, environment);
+    run(program, ['--kubeconfig', config, '--cache-dir', join(at.directory, 'cache'), ...args], input, environment);
 }

@@ -7,11 +7,10 @@ import {
   encodeChannel,
   RESET,
   type SpdyFrame,
-  SpdyReader,
-  SpdyWriter,
   StreamError,
 } from '../wire/index.ts';
 import { MAX_PIECE, SocketCarrier, WebSocketLine } from './carrier.ts';
+import { SpdyLine } from './spdy-line.ts';
 
 /** Streams of one process, as one side of it carries them. */
 export interface Side {
@@ -113,9 +112,7 @@ export const SPDY_PROTOCOL = 'v4.channel.k8s.io';
 /** An agent's streams of SPDY/3.1, one for each channel (v4.channel.k8s.io, as kubelets serve it). */
 export class SpdySide implements Side {
   readonly takesStatus = true;
-  readonly #carrier: SocketCarrier;
-  readonly #reader = new SpdyReader('client');
-  readonly #writer = new SpdyWriter();
+  readonly #line: SpdyLine;
   readonly #events: SideEvents;
   readonly #wanted: ReadonlySet<Channel>;
   readonly #streams = new Map<Channel, number>();
@@ -128,8 +125,9 @@ export class SpdySide implements Side {
     this.#events = events;
     this.#wanted = new Set(wanted);
     this.#timer = setTimeout(() => this.destroy(), OPEN_MS);
-    this.#carrier = new SocketCarrier(socket, head, {
-      onBytes: (bytes) => this.#take(bytes),
+    this.#line = new SpdyLine((carried) => new SocketCarrier(socket, head, carried), 'client', {
+      onFrame: (frame) => this.#frame(frame),
+      onPing: events.onPing,
       onDrain: events.onDrain,
       onClose: () => {
         clearTimeout(this.#timer);
@@ -145,81 +143,61 @@ export class SpdySide implements Side {
   }
 
   get isFull(): boolean {
-    return this.#carrier.isFull;
+    return this.#line.isFull;
   }
 
   send(channel: Channel, data: Buffer): void {
     const stream = this.#streams.get(channel);
     if (stream === undefined || this.#ended.has(channel)) return;
     for (let at = 0; at < data.length; at += MAX_PIECE)
-      this.#write({ kind: 'data', stream, fin: false, data: data.subarray(at, at + MAX_PIECE) });
+      this.#line.write({ kind: 'data', stream, fin: false, data: data.subarray(at, at + MAX_PIECE) });
   }
 
   end(channel: Channel): void {
     const stream = this.#streams.get(channel);
     if (stream === undefined || this.#ended.has(channel)) return;
     this.#ended.add(channel);
-    this.#write({ kind: 'data', stream, fin: true, data: Buffer.alloc(0) });
+    this.#line.write({ kind: 'data', stream, fin: true, data: Buffer.alloc(0) });
   }
 
   close(): void {
     for (const channel of this.#streams.keys()) this.end(channel);
-    this.#carrier.end();
+    this.#line.end();
   }
 
   destroy(): void {
-    this.#carrier.destroy();
+    this.#line.destroy();
   }
 
   pause(): void {
-    this.#carrier.pause();
+    this.#line.pause();
   }
 
   resume(): void {
-    this.#carrier.resume();
+    this.#line.resume();
   }
 
-  /** Servers' pings have even numbers. */
   ping(): void {
-    this.#write({ kind: 'ping', id: 2 });
-  }
-
-  #write(frame: SpdyFrame): void {
-    this.#carrier.write(this.#writer.write(frame));
-  }
-
-  #take(bytes: Buffer): void {
-    try {
-      for (const frame of this.#reader.push(bytes)) this.#frame(frame);
-    } catch (error) {
-      if (!(error instanceof StreamError)) throw error;
-      this.destroy();
-    }
+    this.#line.ping();
   }
 
   #frame(frame: SpdyFrame): void {
     if (frame.kind === 'open') return this.#open(frame);
-    if (frame.kind === 'ping' && frame.id % 2 === 1) {
-      this.#write(frame);
-      return this.#events.onPing();
-    }
-    if (frame.kind === 'data') {
-      const channel = this.#channelOf(frame.stream);
-      if (frame.data.length > 0) this.#events.onData(channel, frame.data);
-      if (frame.fin) this.#events.onEnd(channel);
-    }
-    if (frame.kind === 'reset') this.#events.onEnd(this.#channelOf(frame.stream));
+    if (frame.kind !== 'data' && frame.kind !== 'reset') return;
+    const channel = this.#channelOf(frame.stream);
+    if (frame.kind === 'data' && frame.data.length > 0) this.#events.onData(channel, frame.data);
+    if (frame.kind === 'reset' || frame.fin) this.#events.onEnd(channel);
   }
 
   #open({ stream, fin, headers }: Extract<SpdyFrame, { kind: 'open' }>): void {
     const [type = ''] = headers.get('streamtype') ?? [];
     const channel = [...this.#wanted].find((known) => known === type);
     if (channel === undefined || this.#streams.has(channel)) {
-      this.#write({ kind: 'reset', stream, status: RESET.refused });
+      this.#line.write({ kind: 'reset', stream, status: RESET.refused });
       throw new StreamError('a stream is of a type that was not asked for', CLOSE.protocol);
     }
     this.#streams.set(channel, stream);
-    this.#write({ kind: 'reply', stream, fin: false, headers: new Map() });
+    this.#line.write({ kind: 'reply', stream, fin: false, headers: new Map() });
     if (fin) this.#events.onEnd(channel);
     if (this.#streams.size < this.#wanted.size) return;
     clearTimeout(this.#timer);

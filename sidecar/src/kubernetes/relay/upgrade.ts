@@ -4,21 +4,25 @@ import { judge, type Verdict } from '@chaperone/policy';
 import { refusalOf } from '../../session/refusal.ts';
 import { masksOf, standing } from '../../ssh/relay/standing.ts';
 import { refusalOfText } from '../../ssh/relay/texts.ts';
-import type { Opening, RawRequest } from '../actions/index.ts';
+import type { Opening, RawRequest, ResourceRequest } from '../actions/index.ts';
 import { acceptKey, type ChannelProtocol, chooseProtocol, CHANNELS } from '../wire/index.ts';
 import { rawOf } from './accept.ts';
-import { type ExchangeOptions, RefusedRequest, type RelayContext, refusedBy } from './exchange.ts';
+import { SocketCarrier, TunnelCarrier } from './carrier.ts';
+import { type ExchangeOptions, RefusedRequest, type RelayContext, refusedBy, withReference } from './exchange.ts';
+import { PodForward } from './forward.ts';
 import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
 import { PodProcess, type Running } from './process.ts';
 import { ChannelSide, type Opened, type Side, type SideEvents, SPDY_PROTOCOL, SpdySide } from './side.ts';
 import { statusObject, type Answer } from './status.ts';
 import { answerOf, type RequestRefusal } from './texts.ts';
-import { openChannels } from './upstream-channels.ts';
+import { openChannels, openTunnel, PORT_FORWARD, TUNNEL } from './upstream-channels.ts';
 
 /** A policy that changes while its request is recorded has it judged again; more often nobody changes one. */
 const MAX_JUDGEMENTS = 3;
 const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
 const CHANGED = 'the policy changed while it ran';
+
+type Opens = Prepared & { readonly request: ResourceRequest };
 
 /** A request that leaves HTTP: exec, attach or port-forward, from its head to the end of its connection. */
 export class Upgrade {
@@ -82,7 +86,8 @@ export class Upgrade {
     const accepted = acceptance(this.#request, request.verb, request.upgrade?.protocols ?? []);
     if (accepted === undefined) return await this.#refused(raw, { ...prepared, kind: 'unfit', refusal: UNKNOWN_PROTOCOL });
     if (this.#ended !== undefined) throw new RefusedRequest(this.#ended);
-    return await this.#process(raw, prepared, opening, accepted);
+    if (accepted.kind === 'forward') return await this.#forward(raw, { ...prepared, request }, opening, accepted);
+    return await this.#process(raw, { ...prepared, request }, opening, accepted);
   }
 
   async #refused(raw: RawRequest, unfit: Parameters<typeof verdictOn>[0]): Promise<never> {
@@ -94,7 +99,8 @@ export class Upgrade {
   }
 
   /** The connection is there before anything is decided: within it a refusal reaches people whole, and nothing is asked twice. */
-  async #process(raw: RawRequest, prepared: Prepared, opening: Opening, accepted: Accepted): Promise<void> {
+  async #process(raw: RawRequest, prepared: Opens, opening: Opening, accepted: AcceptedProcess): Promise<void> {
+    const { request } = prepared;
     const context = this.#c;
     const { promise: gone, resolve: left } = Promise.withResolvers<undefined>();
     const events: SideEvents = {
@@ -177,6 +183,55 @@ export class Upgrade {
     return undefined;
   }
 
+  /** A port-forward begins by a right to any port; that is decided, and the API server asked, before the agent hears that it may. */
+  async #forward(raw: RawRequest, prepared: Opens, opening: Opening, accepted: Accepted & { kind: 'forward' }): Promise<void> {
+    const context = this.#c;
+    const { access, shown, records, session, upstream, surroundings, plan, clock } = context;
+    const { request } = prepared;
+    const verdict = shown.verdict(judge(access(), opening.action));
+    const text = shown.text(shownRequest(raw, prepared, plan()).join('\n'));
+    const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
+    const reference = `${session}/${action}`;
+    if (verdict.verdict !== 'allow') throw new RefusedRequest(refusalOf(verdict), reference);
+    const since = clock.monotonic();
+    const carryServer = await openTunnel(upstream, request, this.#abort.signal, shown).catch((error: unknown) => {
+      throw withReference(error, reference);
+    });
+    context.signedIn(true);
+    this.#isAnswered = true;
+    this.#socket.write(accepted.answer);
+    const { isTunnel } = accepted;
+    const tracked: Promise<unknown>[] = [];
+    const forward = new PodForward({
+      context,
+      request,
+      carryAgent: (events) =>
+        isTunnel
+          ? new TunnelCarrier(this.#socket, this.#head, 'server', events)
+          : new SocketCarrier(this.#socket, this.#head, events),
+      carryServer,
+      isProtected: surroundings.isProtectedPod?.(request.namespace, request.name) ?? false,
+      track: (work) => void tracked.push(work),
+      onFault: this.#o.onFault,
+    });
+    this.#end = (refusal) => forward.end(refusal);
+    this.#check = () => forward.check();
+    if (this.#ended !== undefined) forward.end(this.#ended);
+    await forward.over;
+    await Promise.all(tracked);
+    const { sent, received } = forward;
+    const durationMs = clock.monotonic() - since;
+    const done = {
+      rows: 0,
+      bytes: received,
+      digest: forward.digest.digest('hex'),
+      truncated: received > 0,
+      maskedValues: 0,
+      durationMs,
+    };
+    records.note([{ type: 'done', action, tag: `${sent} bytes sent, ${received} received`, ...done }]);
+  }
+
   #standing(opening: Opening, action: number, verdict: Verdict): Running {
     const { access, shown } = this.#c;
     return {
@@ -230,7 +285,7 @@ export class Upgrade {
     return refuse({ code: 'ApprovalVoided', verdict });
   }
 
-  #accept(accepted: Accepted, { streams }: Opening, events: SideEvents): Side {
+  #accept(accepted: AcceptedProcess, { streams }: Opening, events: SideEvents): Side {
     this.#isAnswered = true;
     this.#socket.write(accepted.answer);
     const opened: Opened = { socket: this.#socket, head: this.#head };
@@ -248,6 +303,7 @@ export class Upgrade {
     }
     const access = this.#context?.access() ?? this.#o.access();
     const refused = refusedBy(error);
+    if (refused?.refusal.detail === 'CredentialsRejected') this.#context?.signedIn(false);
     if (refused !== undefined) return this.#reply(answerOf(refused.refusal, access, refused.reference, true));
     const isRecording = error instanceof Error && error.name === 'RecordingError';
     this.#reply(answerOf({ code: isRecording ? 'RecordingBlocked' : 'InternalFault' }, access));
@@ -288,21 +344,27 @@ const UNKNOWN_PROTOCOL: RequestRefusal = {
 };
 
 /** How a connection is accepted: `answer` is what says so. */
-type Accepted =
+type Accepted = AcceptedProcess | { readonly kind: 'forward'; readonly isTunnel: boolean; readonly answer: Buffer };
+type AcceptedProcess =
   | { readonly kind: 'websocket'; readonly protocol: ChannelProtocol; readonly answer: Buffer }
   | { readonly kind: 'spdy'; readonly answer: Buffer };
 
 /** Undefined: none of the protocols is spoken here. */
 function acceptance({ headers }: IncomingMessage, verb: string, offered: readonly string[]): Accepted | undefined {
+  const isForward = verb === 'portforward';
   if (headers.upgrade?.toLowerCase() !== 'websocket') {
-    const answer = switching('SPDY/3.1', { 'x-stream-protocol-version': SPDY_PROTOCOL });
-    return offered.includes(SPDY_PROTOCOL) ? { kind: 'spdy', answer } : undefined;
+    const protocol = isForward ? PORT_FORWARD : SPDY_PROTOCOL;
+    const answer = switching('SPDY/3.1', { 'x-stream-protocol-version': protocol });
+    if (!offered.includes(protocol)) return undefined;
+    return isForward ? { kind: 'forward', isTunnel: false, answer } : { kind: 'spdy', answer };
   }
   const accept = acceptKey(headers['sec-websocket-key'] ?? '');
+  if (accept === undefined || headers['sec-websocket-version'] !== '13') return undefined;
+  const answer = (protocol: string): Buffer =>
+    switching('websocket', { 'sec-websocket-accept': accept, 'sec-websocket-protocol': protocol });
+  if (isForward) return offered.includes(TUNNEL) ? { kind: 'forward', isTunnel: true, answer: answer(TUNNEL) } : undefined;
   const protocol = chooseProtocol(offered);
-  if (accept === undefined || protocol === undefined || headers['sec-websocket-version'] !== '13') return undefined;
-  const answer = switching('websocket', { 'sec-websocket-accept': accept, 'sec-websocket-protocol': protocol });
-  return { kind: 'websocket', protocol, answer };
+  return protocol && { kind: 'websocket', protocol, answer: answer(protocol) };
 }
 
 function switching(upgrade: string, headers: Readonly<Record<string, string>>): Buffer {

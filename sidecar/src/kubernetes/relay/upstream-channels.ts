@@ -1,7 +1,8 @@
 import type { Shown } from '../../session/shown.ts';
-import type { PathRequest, ResourceRequest } from '../actions/index.ts';
+import type { ResourceRequest } from '../actions/index.ts';
 import { readJson, isObject } from '../actions/json.ts';
 import type { ChannelProtocol } from '../wire/index.ts';
+import { type Carrier, type CarrierEvents, TunnelCarrier } from './carrier.ts';
 import { RefusedRequest } from './exchange.ts';
 import { ChannelSide, type Side, type SideEvents } from './side.ts';
 import type { Upstream } from './upstream.ts';
@@ -15,7 +16,7 @@ const PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'] as const satisfies 
  */
 export async function openChannels(
   upstream: Upstream,
-  { target, headers }: ResourceRequest | PathRequest,
+  { target, headers }: ResourceRequest,
   signal: AbortSignal,
   events: SideEvents,
   shown: Shown,
@@ -24,6 +25,25 @@ export async function openChannels(
   if (answer.kind === 'refused') throw refusedBy(answer, shown);
   const protocol = PROTOCOLS.find((known) => known === answer.protocol) ?? PROTOCOLS[0];
   return new ChannelSide(answer, 'client', protocol, events);
+}
+
+/** The sub-protocol by which SPDY goes through a WebSocket, and what SPDY itself calls a port-forward. */
+export const TUNNEL = 'SPDY/3.1+portforward.k8s.io';
+export const PORT_FORWARD = 'portforward.k8s.io';
+
+/**
+ * Opens a port-forward at the API server (from Kubernetes 1.31 on).
+ * @throws RefusedRequest where it answers otherwise, UpstreamError
+ */
+export async function openTunnel(
+  upstream: Upstream,
+  { target, headers }: ResourceRequest,
+  signal: AbortSignal,
+  shown: Shown,
+): Promise<(events: CarrierEvents) => Carrier> {
+  const answer = await upstream.upgrade({ target, headers, protocols: [TUNNEL] }, signal);
+  if (answer.kind === 'refused') throw refusedBy(answer, shown);
+  return (events) => new TunnelCarrier(answer.socket, answer.head, 'client', events);
 }
 
 /** What the API server answers in place of a connection. */
