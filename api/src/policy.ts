@@ -171,6 +171,20 @@ export const PolicyRule = withRules(
       effect === 'Deny' || ssh?.files === undefined || (ssh.files.operations !== undefined && ssh.files.paths !== undefined),
   },
   {
+    cel: "self.effect != 'Allow' || !has(self.kubernetes) || !has(self.kubernetes.shell)",
+    message: 'nothing that is typed into a shell can be judged, so people approve each one; use effect RequireApproval',
+    fieldPath: '.kubernetes.shell',
+    check: (self) => self.effect !== 'Allow' || self.kubernetes?.shell === undefined,
+  },
+  {
+    cel: "self.effect == 'Deny' || !has(self.kubernetes) || !has(self.kubernetes.files) || has(self.kubernetes.files.operations) && has(self.kubernetes.files.paths)",
+    message:
+      'a rule that lets something through says which operations on which paths, for example {operations: [read], paths: [/srv/app/**]}',
+    fieldPath: '.kubernetes.files',
+    check: ({ effect, kubernetes: { files } = {} }) =>
+      effect === 'Deny' || files === undefined || (files.operations !== undefined && files.paths !== undefined),
+  },
+  {
     cel: "self.effect == 'Deny' || !has(self.sql) || has(self.sql.statements)",
     message: 'a rule that lets something through says which statements, for example statements: [select]',
     fieldPath: '.sql.statements',
@@ -300,7 +314,7 @@ export const AccessPolicySpec = withRules(
         shellDuration: duration
           .optional()
           .describe(
-            'Longest interactive shell, or command with a terminal, by ssh, which statementDuration is not about; and longest command that cannot be read. Default: 1h',
+            'Longest interactive shell, or command with a terminal, by ssh or exec, which statementDuration is not about; and longest command that cannot be read. Default: 1h',
           ),
         rows: rowLimit.optional().describe('Rows per session. Default: no limit. Example: 100000'),
         bytes: quantity.optional().describe('Bytes per session, both ways. Default: no limit. Example: 100Mi'),
@@ -336,11 +350,11 @@ export const AccessPolicySpec = withRules(
           .enum(KEYS)
           .optional()
           .describe(
-            'What is kept of what is typed into a terminal by ssh. hidden: when, with each letter as a dot; typed: the letters, passwords too. The screen is recorded either way. Default: hidden',
+            'What is kept of what is typed into a terminal by ssh or exec. hidden: when, with each letter as a dot; typed: the letters, passwords too. The screen is recorded either way. Default: hidden',
           ),
         fileBytes: quantity
           .optional()
-          .describe('Bytes kept of the content of each file that goes by sftp or scp. Default: 0. Example: 64Ki'),
+          .describe('Bytes kept of the content of each file that goes by sftp, scp or kubectl cp. Default: 0. Example: 64Ki'),
         retention: shortName
           .optional()
           .describe('Retention class, kept with the policy. No effect yet: nothing is deleted. Default: default'),

@@ -227,6 +227,15 @@ describe('the CEL of a rule and its check', () => {
         fc.constant({}),
         fc.record({
           verbs: maybe(some(fc.constantFrom('get', 'exec', '*'))),
+          commands: maybe(some(fc.constantFrom('ls **', '**', 'git  log', '** x'))),
+          files: maybe(
+            fc.record({
+              operations: maybe(some(fc.constantFrom('read', 'write'))),
+              paths: maybe(some(fc.constantFrom('/srv/**', 'a'))),
+            }),
+          ),
+          ports: maybe(some(fc.constantFrom(1, 8080))),
+          shell: maybe(fc.constant(true)),
           resources: maybe(
             some(
               fc.constantFrom(

@@ -11,6 +11,7 @@ import {
   objectNameGlob,
   PATH_SYNTAX,
   pathGlob,
+  port,
   relationGlob,
   RESOURCE_SYNTAX,
   subsystemName,
@@ -19,7 +20,9 @@ import { FILE_OPERATIONS, KUBERNETES_VERBS, STATEMENTS } from './resource.ts';
 import { withRules } from './rules.ts';
 
 /** Bounds of lists, chosen so that the cost of every CEL rule stays far below the API server's limit. */
-const MAX = { globs: 64, columns: 32, paths: 32, subsystems: 8 } as const;
+const MAX = { globs: 64, columns: 32, paths: 32, subsystems: 8, ports: 32 } as const;
+/** What `kubectl cp` does to files of a pod. */
+export const COPY_OPERATIONS = ['read', 'write'] as const satisfies readonly (typeof FILE_OPERATIONS)[number][];
 
 export const SqlSelector = z.object({
   statements: distinct(z.enum(STATEMENTS), STATEMENTS.length)
@@ -100,7 +103,39 @@ export const KubernetesSelector = withRules(
       .describe(
         `Paths of the server that are no objects, to be read. What clients find the API by (/api, /apis, /openapi, /version) is open to whoever may do anything here. Default: none. Example: [/healthz, /metrics]. ${PATH_SYNTAX}`,
       ),
+    commands: distinct(commandGlob, MAX.globs)
+      .optional()
+      .describe(
+        'Commands that exec runs, word by word as those of ssh. Default: none, in a rule that lets through; all that exec does, in a Deny that names none of commands, files and shell. Example: [ls **, cat /etc/app/*]',
+      ),
+    files: z
+      .object({
+        operations: distinct(z.enum(COPY_OPERATIONS), COPY_OPERATIONS.length)
+          .optional()
+          .describe('What is done to them: read, out of the pod; write, into it. Default: both, in a Deny. Example: [read]'),
+        paths: distinct(pathGlob, MAX.paths)
+          .optional()
+          .describe(`Files and directories, absolute. Default: all, in a Deny. Example: [/srv/app/**]. ${PATH_SYNTAX}`),
+      })
+      .optional()
+      .describe('Files that kubectl cp copies, by the verb exec; what commands do to files is not seen. Default: none.'),
+    ports: distinct(port, MAX.ports)
+      .optional()
+      .describe(
+        'Ports of a pod that portforward reaches. Default: none, in a rule that lets through; all, in a Deny. Example: [8080]',
+      ),
+    shell: z
+      .literal(true)
+      .optional()
+      .describe('Interactive shells and commands with a terminal, by exec; and attach. Default: none. Example: true'),
   }),
+  {
+    cel: '!has(self.commands) && !has(self.files) && !has(self.ports) && !has(self.shell) || has(self.verbs)',
+    message: 'commands, files, ports and shell narrow verbs; say which, for example verbs: [exec]',
+    fieldPath: '.verbs',
+    check: ({ commands, files, ports, shell, verbs }) =>
+      verbs !== undefined || [commands, files, ports, shell].every((value) => value === undefined),
+  },
   {
     cel: 'has(self.verbs) || has(self.resources) || has(self.namespaces) || has(self.names) || has(self.nonResourcePaths)',
     message: 'say what it covers: verbs, resources, namespaces, names or nonResourcePaths',

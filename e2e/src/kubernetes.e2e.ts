@@ -95,7 +95,7 @@ describe('an agent with stock kubectl', () => {
       '/dev/null',
     ];
     const { status, stderr } = await shop.cluster.kubectl(['get', 'pods', '-n', AGENTS, ...at]);
-    expect([status, stderr]).toEqual([1, expect.stringContaining('Unauthorized')]);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/Unauthorized|provide credentials/)]);
   });
 
   test('reads Secrets masked', async () => {
@@ -162,12 +162,9 @@ test('what is left behind says what was asked and what came of it, without what 
   await kubectl('get', 'secret', 'app', '-n', OUTSIDE, '-o', 'json');
   const [session] = await arrivedSince(shop.cluster, began, 1);
   const name = session?.name ?? '';
-  const shown = (await shop.cluster.chaperone('sessions', 'show', name, '-n', AGENTS, '-o', 'json')).stdout;
-  expect(JSON.parse(shown)).toMatchObject({
-    agent: { pod: 'bot', serviceAccount: 'support-agent' },
-    purpose: 'keep the shop running',
-  });
-  expect(shown).toContain(`/api/v1/namespaces/${OUTSIDE}/secrets/app`);
+  const shown = (await shop.cluster.chaperone('sessions', 'show', name, '-n', AGENTS)).stdout;
+  expect(shown).toMatch(/Agent: +agents\/bot \(ServiceAccount support-agent\)/);
+  expect(shown).toMatch(/allow +200 +\d+ +- +get +v1\/secrets +outside\/app +[0-9a-f-]{36} +kubectl\/v/);
   expect(shown).not.toContain(Buffer.from(HIDDEN).toString('base64'));
   expect((await shop.cluster.chaperone('verify', name, '-n', AGENTS)).stdout).toContain('complete');
 });

@@ -30,6 +30,8 @@ export interface Effect {
   readonly also?: readonly (readonly string[])[];
   /** Of an `api-object`, and always there. */
   readonly api?: ApiObject;
+  /** Of an `api-object` that opens a pod: what is done in it, as an effect of SSH; of portforward the port, absent where none is asked for yet. */
+  readonly inside?: Effect;
   /** Of a path: everything below it is meant too, as where a directory is moved. */
   readonly below?: boolean;
 }

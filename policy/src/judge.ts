@@ -3,6 +3,7 @@ import type { Access, AccessRule, Caller } from './access.ts';
 import type { Action, AskingRule, Effect, JudgedEffect, Verdict } from './action.ts';
 import { accessOnBehalfOf } from './caller.ts';
 import { canonicalJson, compare } from './canonical.ts';
+import { isForwardStart } from './kubernetes-rule.ts';
 import { covers, denies, touches } from './rule.ts';
 import { isOfFiles } from './ssh-rule.ts';
 
@@ -80,7 +81,9 @@ function judgeEffect(access: Access, effect: Effect): Judged {
   const asking = having('RequireApproval').filter((rule) => touches(rule, effect));
   const denying = first(having('Deny').filter((rule) => touches(rule, effect))) ?? first(asking.filter(denies));
   if (denying) return { effect, outcome: 'DeniedByRule', rule: denying, granted };
-  const covering = first([...having('Allow'), ...asking].filter((rule) => covers(rule, effect)));
+  // What opens by a grant of anything within asks nobody: each thing within does.
+  const mayAsk = isForwardStart(effect) ? having('RequireApproval') : asking;
+  const covering = first([...having('Allow'), ...mayAsk].filter((rule) => covers(rule, effect)));
   if (!covering) return { effect, outcome: 'NoRuleAllows', granted };
   if (!granted) return { effect, outcome: 'NotGranted', granted };
   const approval = first(asking);

@@ -1,8 +1,9 @@
 import { AccessPolicySpec, type KubernetesSelector, type PolicyRule, ProtectedResourceSpec } from '@chaperone/api';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { AccessRule } from './access.ts';
 import type { ApiObject, Effect } from './action.ts';
-import { aPolicy, aResource, anAccessRule, anAgent, ORDERS } from './builders.ts';
+import { aPolicy, aResource, anAccess, anAccessRule, anAgent, ORDERS } from './builders.ts';
 import { compileAccess } from './compile.ts';
 import { keysWanted, protocolSettings, readCredential } from './credential.ts';
 import { allowedHere } from './hint.ts';
@@ -159,12 +160,85 @@ function verdict(rules: readonly Partial<PolicyRule>[], effects: readonly Effect
   return judge(compiled.access, { effects }).code;
 }
 
+const command = (...words: string[]): Effect => ({
+  verb: 'exec',
+  object: words.join(' '),
+  via: 'direct',
+  kind: 'command',
+  words,
+});
+const unread: Effect = { verb: 'exec', object: 'sh -c $X', via: 'direct', kind: 'command' };
+const file = (verb: string, object: string, below = true): Effect => ({ verb, object, via: 'direct', kind: 'path', below });
+const shell: Effect = { verb: 'shell', object: '', via: 'direct', kind: 'shell' };
+const portOf = (object: string): Effect => ({ verb: 'portforward', object, via: 'direct', kind: 'address' });
+const opens = (verb: string, inside?: Effect): Effect => ({ ...on(verb, `pods/${verb} shop/web`), ...(inside && { inside }) });
+
+describe('a rule about what is done in pods', () => {
+  const EXEC: KubernetesSelector = { verbs: ['exec'], resources: ['pods/exec'] };
+  const LS: KubernetesSelector = { ...EXEC, commands: ['ls **'] };
+  const COPY: KubernetesSelector = { ...EXEC, files: { operations: ['read'], paths: ['/srv/**'] } };
+  const FORWARD: KubernetesSelector = { verbs: ['portforward'], resources: ['pods/portforward'], ports: [8080] };
+  const ALL: KubernetesSelector = { verbs: ['*'], resources: ['**'] };
+  it.each<[string, KubernetesSelector, Effect, [boolean, boolean]]>([
+    ['a command of its', LS, opens('exec', command('ls', '-l')), BOTH],
+    ['another command', LS, opens('exec', command('rm', '-rf', '/')), NEITHER],
+    ['its program by a path', LS, opens('exec', command('/bin/ls')), MAYBE],
+    ['its command in another namespace', { ...LS, namespaces: ['other'] }, opens('exec', command('ls')), NEITHER],
+    ['its command by another verb', { ...LS, verbs: ['get'] }, opens('exec', command('ls')), NEITHER],
+    ['its command on a resource that it does not name', { ...LS, resources: ['pods'] }, opens('exec', command('ls')), NEITHER],
+    ['a command whose words are not known', LS, opens('exec', unread), MAYBE],
+    ['any command, and names none', EXEC, opens('exec', command('ls')), MAYBE],
+    ['any command, and says everything', ALL, opens('exec', command('ls')), MAYBE],
+    ['a command, and names files alone', COPY, opens('exec', command('ls')), NEITHER],
+    ['an exec of which nothing is known', LS, opens('exec'), MAYBE],
+    ['files of its', COPY, opens('exec', file('read', '/srv/app')), BOTH],
+    ['files around its', COPY, opens('exec', file('read', '/')), MAYBE],
+    ['files of its, written', COPY, opens('exec', file('write', '/srv/app')), NEITHER],
+    ['files, and names commands alone', LS, opens('exec', file('read', '/srv/app')), NEITHER],
+    ['a shell, in a rule that asks nobody', { ...EXEC, shell: true }, opens('exec', shell), MAYBE],
+    ['a shell, and names commands alone', { ...EXEC, commands: ['**'] }, opens('exec', shell), NEITHER],
+    ['attaching, and says everything', ALL, opens('attach', shell), MAYBE],
+    ['a port of its', FORWARD, opens('portforward', portOf('8080')), BOTH],
+    ['another port', FORWARD, opens('portforward', portOf('808')), NEITHER],
+    ['any port, and names none', ALL, opens('portforward', portOf('8080')), MAYBE],
+    ['the beginning of a port-forward', FORWARD, opens('portforward'), [true, false]],
+    ['the beginning of one, and names no port', ALL, opens('portforward'), MAYBE],
+    [
+      'what is read, beside the commands that it names',
+      { ...LS, verbs: ['*'], resources: ['**'] },
+      on('get', 'pods shop/web'),
+      BOTH,
+    ],
+  ])('meets %s', (_, kubernetes, effect, expected) => {
+    expect(meets(kubernetes, effect)).toEqual(expected);
+  });
+
+  it.each<[string, KubernetesSelector, Effect, boolean]>([
+    ['a shell', { ...EXEC, shell: true }, opens('exec', shell), true],
+    ['attaching', { verbs: ['attach'], resources: ['pods/attach'], shell: true }, opens('attach', shell), true],
+    ['a command whose words are not known, where it is about all', { ...EXEC, commands: ['**'] }, opens('exec', unread), true],
+    ['a command whose words are not known, where it is about some', LS, opens('exec', unread), false],
+  ])('that asks people lets %s through, or not', (_, kubernetes, effect, expected) => {
+    expect(covers(anAccessRule({ effect: 'RequireApproval', kubernetes }), effect)).toBe(expected);
+  });
+
+  it('lets a port-forward begin whose ports people are asked about, and asks nobody yet', () => {
+    const asking = anAccessRule({ effect: 'RequireApproval', kubernetes: FORWARD });
+    const approval = { groups: ['sre'], users: [], all: [], minimum: 1, timeoutMs: 1, transactionTimeoutMs: 1, reason: false };
+    const rule: AccessRule = { ...asking, approval: { ...approval, mode: 'hold' } };
+    const asked = anAccess([{}], { rules: [rule] });
+    expect(judge(asked, { effects: [opens('portforward')] }).verdict).toBe('allow');
+    expect(judge(asked, { effects: [opens('portforward', portOf('8080'))] }).verdict).toBe('approve');
+    expect(judge(asked, { effects: [opens('portforward', portOf('9090'))] }).verdict).toBe('deny');
+  });
+});
+
 describe('policies about the Kubernetes API', () => {
   const all: Partial<PolicyRule> = { kubernetes: { verbs: ['*'], resources: ['**'] } };
   it('grant reading and no more where the owner does not say', () => {
     expect(verdict([all], [on('watch', 'pods shop')])).toBe('Allowed');
     expect(verdict([all], [on('delete', 'pods shop/web')])).toBe('NotGranted');
-    expect(verdict([all], [on('exec', 'pods/exec shop/web')])).toBe('NotGranted');
+    expect(verdict([all], [on('create', 'pods shop/web')])).toBe('NotGranted');
   });
 
   it('let a Deny of a namespace meet what reaches into it', () => {

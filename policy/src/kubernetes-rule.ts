@@ -1,7 +1,8 @@
-import type { KubernetesSelector, KubernetesVerb } from '@chaperone/api';
+import type { KubernetesSelector, KubernetesVerb, SshSelector } from '@chaperone/api';
 import type { AccessRule } from './access.ts';
 import type { ApiObject, Effect } from './action.ts';
 import { MAX_GLOB_LENGTH, matchPathGlob, matchWord, parsePathGlob, parseSegment, type SegmentGlob } from './glob.ts';
+import { isOfSsh, isReadable, sshCovers, sshTouches } from './ssh-rule.ts';
 
 /** A resource, or a subresource of one. */
 export type ApiType = Pick<ApiObject, 'group' | 'resource' | 'subresource'>;
@@ -54,7 +55,8 @@ export function matchResource(glob: ResourceGlob, { resource, group, subresource
 }
 
 /** {@link covers} for the Kubernetes API. A rule without `kubernetes` lets nothing through. */
-export function kubernetesCovers({ kubernetes }: AccessRule, effect: KubernetesEffect): boolean {
+export function kubernetesCovers(rule: AccessRule, effect: KubernetesEffect): boolean {
+  const { kubernetes } = rule;
   if (kubernetes === undefined) return false;
   if (effect.kind === 'api-path')
     return (kubernetes.nonResourcePaths ?? []).some((pattern) => matchesPath(pattern, effect.object, false));
@@ -66,8 +68,39 @@ export function kubernetesCovers({ kubernetes }: AccessRule, effect: KubernetesE
     hasVerb(verbs, effect.verb) &&
     (resources ?? []).some((pattern) => matchesResource(pattern, api, false)) &&
     isNamed(namespaces, api.namespace, false) &&
-    isNamed(names, api.name, false)
+    isNamed(names, api.name, false) &&
+    coversInside(rule, effect)
   );
+}
+
+/** A port-forward as it begins, before a port is asked for: a grant of any port opens it, and each port is judged by itself. */
+export function isForwardStart({ kind, verb, inside }: Effect): boolean {
+  return kind === 'api-object' && verb === 'portforward' && inside === undefined;
+}
+
+/** Of what opens a pod a rule lets through what it names, and nothing else. */
+function coversInside({ kubernetes = {}, effect }: AccessRule, of: KubernetesEffect): boolean {
+  const { verb, inside } = of;
+  if (verb === 'portforward') return (kubernetes.ports ?? []).some((port) => inside === undefined || isPort(inside, port));
+  if (verb !== 'exec' && verb !== 'attach') return true;
+  return inside !== undefined && isOfSsh(inside) && sshCovers({ effect, ssh: asSsh(kubernetes) }, inside);
+}
+
+/** A rule that names nothing of what is done in pods is about all of it. */
+function touchesInside(kubernetes: KubernetesSelector, { verb, inside }: KubernetesEffect): boolean {
+  const { ports, commands, files, shell } = kubernetes;
+  if (verb === 'portforward') return ports === undefined || (inside !== undefined && ports.some((port) => isPort(inside, port)));
+  if (verb !== 'exec' && verb !== 'attach') return true;
+  const isAboutAll = commands === undefined && files === undefined && shell === undefined;
+  return isAboutAll || inside === undefined || !isOfSsh(inside) || sshTouches({ ssh: asSsh(kubernetes) }, inside);
+}
+
+function asSsh({ commands, files, shell }: KubernetesSelector): SshSelector {
+  return { commands, files, shell };
+}
+
+function isPort({ kind, object }: Effect, port: number): boolean {
+  return kind === 'address' && object === String(port);
 }
 
 /** {@link touches} for the Kubernetes API: a rule without `kubernetes` is about all of it, and what is not known may be anything. */
@@ -83,7 +116,8 @@ export function kubernetesTouches({ kubernetes }: AccessRule, effect: Kubernetes
   if (resources !== undefined && !resources.some((pattern) => matchesResource(pattern, api, true))) return false;
   // What has a name and no namespace is in none.
   const mayBeInAny = api.namespace === '' && api.name === '';
-  return isNamed(namespaces, api.namespace, mayBeInAny) && isNamed(names, api.name, true);
+  const isMeant = isNamed(namespaces, api.namespace, mayBeInAny) && isNamed(names, api.name, true);
+  return isMeant && touchesInside(kubernetes, effect);
 }
 
 /** Whether a selector speaks of a verb on a resource whatever name and namespace an object has. */
@@ -134,17 +168,20 @@ export function kubernetesVerbs({ verbs = [], nonResourcePaths }: KubernetesSele
 
 /** What a rule names for one verb, for people to read. */
 export function kubernetesObjects(
-  { verbs, resources = [], nonResourcePaths = [] }: KubernetesSelector,
+  { verbs, resources = [], nonResourcePaths = [], commands }: KubernetesSelector,
   verb: string,
 ): readonly string[] {
+  if (verb === 'exec' && commands !== undefined) return commands;
   const objects = verbs === undefined || hasVerb(verbs, verb) ? resources : [];
   return [...objects, ...(verb === 'get' ? nonResourcePaths : [])];
 }
 
 /** Whether every pattern is one, and no list is empty. */
-export function isReadableKubernetes({ verbs, resources, namespaces, names, nonResourcePaths }: KubernetesSelector): boolean {
-  const lists = [verbs, resources, namespaces, names, nonResourcePaths];
+export function isReadableKubernetes(kubernetes: KubernetesSelector): boolean {
+  const { verbs, resources, namespaces, names, nonResourcePaths, ports } = kubernetes;
+  const lists = [verbs, resources, namespaces, names, nonResourcePaths, ports];
   return (
+    isReadable(asSsh(kubernetes)) &&
     lists.every((list) => list?.length !== 0) &&
     (resources ?? []).every((pattern) => parseResourceGlob(pattern) !== undefined) &&
     [...(namespaces ?? []), ...(names ?? [])].every(isWordGlob) &&

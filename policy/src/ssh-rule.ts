@@ -22,12 +22,12 @@ interface Meeting {
  * {@link covers} for SSH. A command whose words are not known is covered by nothing but a rule that asks people about every command:
  * they read the text itself. A rule without `ssh` lets nothing through.
  */
-export function sshCovers({ ssh, effect: wanted }: AccessRule, effect: SshEffect): boolean {
+export function sshCovers({ ssh, effect: wanted }: Pick<AccessRule, 'ssh' | 'effect'>, effect: SshEffect): boolean {
   return ssh !== undefined && MEETINGS[effect.kind].covers(ssh, effect, wanted);
 }
 
 /** {@link touches} for SSH: a rule without `ssh` is about all of it, and what is not known may be anything. */
-export function sshTouches({ ssh }: AccessRule, effect: SshEffect): boolean {
+export function sshTouches({ ssh }: Pick<AccessRule, 'ssh'>, effect: SshEffect): boolean {
   return ssh === undefined || MEETINGS[effect.kind].touches(ssh, effect);
 }
 

@@ -52,6 +52,21 @@ describe('a rule reads as', () => {
       { kubernetes: { verbs: ['get', 'list'], resources: ['pods', 'pods/log'], namespaces: ['shop'], names: ['web-*'] } },
       'Allows GET, LIST of pods, pods/log in namespaces shop named web-* on ',
     ],
+    [
+      {
+        kubernetes: {
+          verbs: ['exec'],
+          resources: ['pods/exec'],
+          commands: ['ls **'],
+          files: { operations: ['read'], paths: ['/srv/**'] },
+        },
+      },
+      'Allows EXEC of pods/exec, with commands ls ** and READ files /srv/** on ',
+    ],
+    [
+      { kubernetes: { verbs: ['portforward'], resources: ['pods/portforward'], ports: [8080, 9090] } },
+      'Allows PORTFORWARD of pods/portforward, with ports 8080, 9090 on ',
+    ],
     [{ effect: 'Deny', kubernetes: { resources: ['secrets'] } }, 'Denies every verb of secrets on '],
     [{ kubernetes: { nonResourcePaths: ['/version'] } }, 'Allows paths /version on '],
   ])('%j: %s', (mods, said) => {

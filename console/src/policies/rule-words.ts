@@ -16,8 +16,7 @@ const DOES = { Allow: 'Allows ', RequireApproval: 'Asks before ', Deny: 'Denies 
  */
 export function ruleWords({ effect, sql = {}, ssh, kubernetes }: PolicyRule): Words {
   const others = [...(ssh === undefined ? [] : sshWords(ssh)), ...(kubernetes === undefined ? [] : kubernetesWords(kubernetes))];
-  if (others.length > 0)
-    return [DOES[effect], ...others.flatMap((words, at) => (at === 0 ? words : [' and ', ...words])), ' on '];
+  if (others.length > 0) return [DOES[effect], ...joined(others), ' on '];
   const objects = objectWords(sql);
   const isAll = sql.statements === undefined || sql.statements.includes('*');
   if (isAll && objects.length === 0) return [DOES[effect], 'everything on '];
@@ -42,7 +41,8 @@ function fileWords({ operations, paths }: NonNullable<Ssh['files']>): Words {
 }
 
 /** What a rule about the Kubernetes API names. */
-function kubernetesWords({ verbs, resources, namespaces, names, nonResourcePaths }: Kubernetes): Words[] {
+function kubernetesWords({ verbs, resources, namespaces, names, nonResourcePaths, ...inside }: Kubernetes): Words[] {
+  const { commands, files, ports, shell } = inside;
   const isAboutObjects = [verbs, resources, namespaces, names].some((list) => list !== undefined);
   const isAny = verbs === undefined || verbs.includes('*');
   const objects: Words = [
@@ -52,8 +52,12 @@ function kubernetesWords({ verbs, resources, namespaces, names, nonResourcePaths
     ...(namespaces === undefined ? [] : [' in namespaces ', ...named(namespaces)]),
     ...(names === undefined ? [] : [' named ', ...named(names)]),
   ];
+  const within: Words[] = [
+    ...sshWords({ commands, files, shell }),
+    ...(ports === undefined ? [] : [['ports ', ...named(ports.map(String))]]),
+  ];
   return [
-    ...(isAboutObjects ? [objects] : []),
+    ...(isAboutObjects ? [[...objects, ...(within.length === 0 ? [] : [', with ', ...joined(within)])]] : []),
     ...(nonResourcePaths === undefined ? [] : [['paths ', ...named(nonResourcePaths)]]),
   ];
 }
@@ -218,6 +222,10 @@ function shouted(statement: string): Words[number] {
 /** a, b, c: names that somebody else chose */
 export function named(names: readonly string[]): Words {
   return commas(names.map((foreign) => ({ foreign })));
+}
+
+function joined(parts: readonly Words[]): Words {
+  return parts.flatMap((words, at) => (at === 0 ? words : [' and ', ...words]));
 }
 
 function commas(words: Words): Words {

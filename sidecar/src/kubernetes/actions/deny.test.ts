@@ -11,6 +11,7 @@ const AROUND: Surroundings = {
   secrets: new Map([['data', new Set(['orders-db-agent'])]]),
   agent: { namespace: 'agents', serviceAccount: 'deployer' },
   isNamespaced: () => undefined,
+  places: [],
 };
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -98,7 +99,8 @@ describe('whatever rules say', () => {
     // Pods elsewhere
     ['POST /api/v1/namespaces/shop/pods', 'Ungoverned', harmless],
     ['PATCH/merge /apis/apps/v1/namespaces/shop/deployments/a/scale', 'Ungoverned', { spec: { replicas: 2 } }],
-    ['POST /api/v1/namespaces/shop/pods/a/exec', 'Ungoverned'],
+    ['POST /api/v1/namespaces/shop/pods/a/exec', undefined],
+    ['POST /api/v1/namespaces/shop/pods/a/portforward', undefined],
     ['POST /api/v1/namespaces/shop/pods/a/eviction', 'Ungoverned', {}],
     ['DELETE /apis/batch/v1/namespaces/shop/jobs', 'Ungoverned'],
     ['POST /apis/example.com/v1/namespaces/shop/things', 'Ungoverned', { spec: { run: { containers: [] } } }],

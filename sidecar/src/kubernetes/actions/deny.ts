@@ -1,7 +1,9 @@
 import type { ApiType } from '@chaperone/policy';
+import type { ClusterFacts } from '@chaperone/policy';
 import type { Body } from './body.ts';
 import { podDanger } from './pods.ts';
 import type { ResourceRequest } from './request.ts';
+import { isStream } from './verb.ts';
 
 /** Why a call is denied, whatever rules say. The words hold nothing of it. */
 const REASONS = {
@@ -41,6 +43,8 @@ export interface Surroundings {
   readonly agent: { readonly namespace: string; readonly serviceAccount: string };
   /** Whether a resource lies in namespaces, as the API server says; undefined: not known. */
   readonly isNamespaced: (group: string, resource: string) => boolean | undefined;
+  /** Where what agents reach by a proxy is. */
+  readonly places: ClusterFacts['places'];
 }
 
 /** What the kind alone tells, of requests without a body. */
@@ -168,8 +172,9 @@ const WITH_PODS: ReadonlySet<string> = new Set([
 ]);
 
 const isOutside: Check = (request, { isGoverned }, body) => {
-  const { group, resource, namespace } = request;
-  if (!changes(request) || isGoverned(namespace)) return undefined;
+  const { group, resource, namespace, verb } = request;
+  // What is done in a pod that is there already is judged by itself, command by command.
+  if (!changes(request) || isStream(verb) || isGoverned(namespace)) return undefined;
   return WITH_PODS.has(`${group}/${resource}`) || (body !== undefined && holdsPods(body)) ? 'Ungoverned' : undefined;
 };
 

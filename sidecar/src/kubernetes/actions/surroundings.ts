@@ -8,6 +8,7 @@ export const ELSEWHERE: Surroundings = {
   secrets: new Map(),
   agent: { namespace: '', serviceAccount: '' },
   isNamespaced: () => undefined,
+  places: [],
 };
 
 /**
@@ -24,6 +25,7 @@ export function surroundingsOf({ cluster, agent }: Pick<Snapshot, 'cluster' | 'a
     ownNamespace: cluster.namespace,
     isGoverned: (namespace) => governed.has(namespace),
     secrets,
+    places: cluster.places,
     ...(isOwn && { agent: { namespace: agent.namespace, serviceAccount: agent.serviceAccount } }),
   };
 }

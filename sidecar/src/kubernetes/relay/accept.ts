@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import { isLoopback } from '../../capture/guard.ts';
 import type { HeaderList, RawRequest } from '../actions/index.ts';
@@ -17,7 +18,11 @@ const HANDSHAKE = 0x16;
 
 export type AgentRequest = IncomingMessage | Http2ServerRequest;
 export type AgentResponse = ServerResponse | Http2ServerResponse;
-export type Handler = (request: AgentRequest, response: AgentResponse) => void;
+export interface Handler {
+  readonly request: (request: AgentRequest, response: AgentResponse) => void;
+  /** Of HTTP/1.1: it asks to go on in another protocol, and the socket is its own from here on. */
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
 
 export interface AcceptOptions {
   readonly secureContext: SecureContext | undefined;
@@ -57,17 +62,17 @@ async function firstByte(socket: Socket): Promise<number | undefined> {
 }
 
 /** Serves HTTP/2 or HTTP/1.1, whichever TLS agreed on, until the connection is over. */
-export async function serveHttp(socket: Socket, handle: Handler): Promise<void> {
+export async function serveHttp(socket: Socket, handler: Handler): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     if (socket.destroyed) resolve();
     socket.once('close', () => resolve());
   });
-  if (socket instanceof TLSSocket && socket.alpnProtocol === 'h2') serveHttp2(socket, handle);
-  else serveHttp1(socket, handle);
+  if (socket instanceof TLSSocket && socket.alpnProtocol === 'h2') serveHttp2(socket, handler);
+  else serveHttp1(socket, handler);
   await closed;
 }
 
-function serveHttp2(socket: Socket, handle: Handler): void {
+function serveHttp2(socket: Socket, { request: handle }: Handler): void {
   const server = createHttp2Server(
     {
       settings: { maxConcurrentStreams: MAX_AT_ONCE, maxHeaderListSize: MAX_HEAD_BYTES, enablePush: false },
@@ -81,7 +86,7 @@ function serveHttp2(socket: Socket, handle: Handler): void {
   socket.emit('secureConnect');
 }
 
-function serveHttp1(socket: Socket, handle: Handler): void {
+function serveHttp1(socket: Socket, { request: handle, upgrade }: Handler): void {
   let [asked, read, since] = [0, 0, performance.now()];
   const mark = (): void => {
     [read, since] = [socket.bytesRead, performance.now()];
@@ -97,6 +102,10 @@ function serveHttp1(socket: Socket, handle: Handler): void {
       handle(request, response);
     },
   );
+  server.on('upgrade', (request: IncomingMessage, upgraded: Duplex, head: Buffer) => {
+    asked++;
+    upgrade(request, upgraded, head);
+  });
   server.on('connect', (_, refused) => refused.destroy());
   // A server that listens nowhere has no clock for heads of requests.
   const watch = setInterval(() => {

@@ -43,6 +43,8 @@ export interface RelayContext {
   readonly clock: Clock;
   /** Bytes of a body went either way. */
   readonly onBytes: (bytes: number) => void;
+  /** As of the session. */
+  readonly leftMs: () => number;
   /** Whether the API server took the credential. */
   readonly signedIn: (isAccepted: boolean) => void;
 }
@@ -418,7 +420,7 @@ function upstreamFault(detail: string, reason: string, status: number): RefusedR
   return new RefusedRequest({ code: 'ResourceNotReady', reason, detail, status });
 }
 
-function refusedBy(error: unknown): RefusedRequest | undefined {
+export function refusedBy(error: unknown): RefusedRequest | undefined {
   if (error instanceof RefusedRequest) return error;
   if (error instanceof UpstreamError)
     return upstreamFault(error.code, error.message, error.code === 'UpstreamTimeout' ? 504 : 503);
@@ -427,7 +429,7 @@ function refusedBy(error: unknown): RefusedRequest | undefined {
   return isCut ? upstreamFault('UpstreamUnreachable', 'the connection to the upstream was lost', 503) : undefined;
 }
 
-function withReference(error: unknown, reference: string): unknown {
+export function withReference(error: unknown, reference: string): unknown {
   const refused = refusedBy(error);
   return refused === undefined ? error : new RefusedRequest(refused.refusal, reference);
 }

@@ -4,6 +4,8 @@ import {
   apiAction,
   type Body,
   denial,
+  type Opening,
+  openingOf,
   type PathRequest,
   type RawRequest,
   readBody,
@@ -33,6 +35,8 @@ export interface Prepared {
   readonly request: ResourceRequest | PathRequest;
   readonly body: Body | undefined;
   readonly action: Action;
+  /** Of what leaves HTTP for a connection of its own. */
+  readonly opening?: Opening;
 }
 /** What no rule decides on: it goes nowhere. */
 export interface Unfit {
@@ -41,6 +45,7 @@ export interface Unfit {
   readonly action: Action;
   readonly request?: ResourceRequest | PathRequest;
   readonly body?: Body | undefined;
+  readonly opening?: Opening;
 }
 
 const NO_EFFECT: Action = { effects: [] };
@@ -48,15 +53,19 @@ const NO_EFFECT: Action = { effects: [] };
 const WHOLE: Bounds = { lines: 4_000, width: 8_192 };
 const MAX_METHOD = 32;
 
+export interface Knowing {
+  readonly surroundings: Surroundings;
+  readonly plan: Plan;
+  /** Of the pod that it opens a connection into. Default: false */
+  readonly isProtected?: boolean;
+}
+
 /** Reads a request with its body, and finds what is refused whatever rules say. Pure. */
-export function prepare(
-  raw: RawRequest,
-  bytes: Buffer,
-  { surroundings, plan }: { readonly surroundings: Surroundings; readonly plan: Plan },
-): Prepared | Unfit {
+export function prepare(raw: RawRequest, bytes: Buffer, { surroundings, plan, isProtected = false }: Knowing): Prepared | Unfit {
   const request = readRequest(raw);
   if (request.kind === 'refused') return { kind: 'unfit', refusal: unreadable(request), action: NO_EFFECT };
   if (request.kind === 'path') return { kind: 'prepared', request, body: undefined, action: apiAction(request, undefined) };
+  if (request.upgrade !== undefined) return prepareOpening(request, surroundings, isProtected);
   const body = request.body === undefined ? undefined : readBody(bytes, request.body);
   if (isRefused(body)) return { kind: 'unfit', refusal: unreadable(body), action: apiAction(request, undefined), request };
   const action = apiAction(request, body);
@@ -68,15 +77,26 @@ function isRefused(body: Body | Refused | undefined): body is Refused {
   return body?.kind === 'refused';
 }
 
+function prepareOpening(request: ResourceRequest, surroundings: Surroundings, isProtected: boolean): Prepared | Unfit {
+  const { group, resource, namespace, name } = request;
+  const opening = openingOf(request, isProtected);
+  const { action } = opening;
+  const isOfPod = group === '' && resource === 'pods' && namespace !== '' && name !== '';
+  const refusal = isOfPod ? refusalOf(request, surroundings, undefined) : NO_POD;
+  return refusal === undefined
+    ? { kind: 'prepared', request, body: undefined, action, opening }
+    : { kind: 'unfit', refusal, action, request, opening };
+}
+
+/** Other kinds have connections of their own, in protocols of their own. */
+const NO_POD: RequestRefusal = {
+  code: 'NotAnalysable',
+  reason: 'it asks for a connection into what is no pod',
+  detail: 'Upgrade',
+  status: 403,
+};
+
 function refusalOf(request: ResourceRequest, surroundings: Surroundings, body: Body | undefined): RequestRefusal | undefined {
-  if (request.upgrade !== undefined)
-    return {
-      code: 'NotAnalysable',
-      reason: 'exec, attach, port-forward and cp are not served yet',
-      detail: 'Upgrade',
-      status: 403,
-      instead: 'use what needs no connection of its own: get, logs, and changes of objects.',
-    };
   const denied = denial(request, surroundings, body);
   return denied && { code: 'NeverAllowed', reason: denied.why, detail: denied.code };
 }
@@ -125,7 +145,8 @@ export function verdictOn({ refusal, action }: Unfit): Verdict {
 }
 
 /** The request as records and people see it: its first line, and its body in lines that read like YAML, masked. */
-export function shownRequest(raw: RawRequest, { request, body }: Prepared | Unfit, plan: Plan): readonly string[] {
+export function shownRequest(raw: RawRequest, { request, body, opening }: Prepared | Unfit, plan: Plan): readonly string[] {
+  if (opening !== undefined) return [opening.text];
   if (request === undefined) return [`${raw.method.slice(0, MAX_METHOD)} ${raw.target}`];
   const line = `${request.method} ${request.target}`;
   if (request.kind === 'path' || body === undefined) return [line];

@@ -8,8 +8,13 @@ export interface Ran {
 }
 
 /** Runs a program to its end. */
-export async function run(program: string, args: readonly string[], input = ''): Promise<Ran> {
-  const child = spawn(program, args, { stdio: 'pipe' });
+export async function run(
+  program: string,
+  args: readonly string[],
+  input: string | Buffer = '',
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Ran> {
+  const child = spawn(program, args, { stdio: 'pipe', env: { ...process.env, ...environment } });
   const said = { stdout: '', stderr: '' };
   child.stdin.on('error', () => undefined).end(input);
   for (const name of ['stdout', 'stderr'] as const)

@@ -13,8 +13,9 @@ import { Shown } from '../../session/shown.ts';
 import type { Watch } from '../../tcp/watch.ts';
 import { type RawRequest, type Surroundings, surroundingsOf } from '../actions/index.ts';
 import { FieldError, Plan } from '../masking/index.ts';
-import { type AgentRequest, type AgentResponse, isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
-import { Exchange, RefusedRequest, type RelayContext } from './exchange.ts';
+import { isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
+import { Exchange, type ExchangeOptions, RefusedRequest, type RelayContext } from './exchange.ts';
+import { Upgrade } from './upgrade.ts';
 import { Upstream } from './upstream.ts';
 
 export interface KubernetesContext extends SessionContext {
@@ -42,7 +43,8 @@ interface Admitted {
 
 class KubernetesSession {
   readonly #c: KubernetesContext;
-  readonly #exchanges = new Map<Exchange, Promise<void>>();
+  readonly #exchanges = new Map<Exchange | Upgrade, Promise<void>>();
+  readonly #options: ExchangeOptions;
   #socket: Socket | undefined;
   #admitting: Promise<Admitted> | undefined;
   #admitted: Admitted | undefined;
@@ -56,6 +58,12 @@ class KubernetesSession {
   constructor(context: KubernetesContext) {
     this.#c = context;
     this.#activeAt = context.clock.monotonic();
+    this.#options = {
+      admit: (raw) => this.#admit(raw),
+      memory: context.memory,
+      onFault: (error) => this.#fault(error),
+      access: () => this.#admitted?.access(),
+    };
   }
 
   async serve(): Promise<void> {
@@ -68,7 +76,11 @@ class KubernetesSession {
     const secured = await secure(socket, { secureContext: this.#c.secureContext(), local });
     if (secured === undefined) return;
     this.#socket = secured;
-    if (this.#ended === undefined) await serveHttp(secured, (request, response) => this.#take(request, response));
+    if (this.#ended === undefined)
+      await serveHttp(secured, {
+        request: (request, response) => this.#take(new Exchange(request, response, this.#options)),
+        upgrade: (request, upgraded, head) => this.#take(new Upgrade(request, upgraded, head, this.#options)),
+      });
     await Promise.all(this.#exchanges.values());
     // Whoever leaves while it is let in leaves a record all the same.
     await this.#admitting?.catch(() => undefined);
@@ -76,14 +88,8 @@ class KubernetesSession {
     await this.#close();
   }
 
-  #take(request: AgentRequest, response: AgentResponse): void {
+  #take(exchange: Exchange | Upgrade): void {
     this.#active(0);
-    const exchange = new Exchange(request, response, {
-      admit: (raw) => this.#admit(raw),
-      memory: this.#c.memory,
-      onFault: (error) => this.#fault(error),
-      access: () => this.#admitted?.access(),
-    });
     if (this.#ended !== undefined) exchange.end(refusalOfEnding(this.#ended));
     // Nobody that speaks HTTP/1.1 has more, and of HTTP/2 none was told that it may.
     else if (this.#exchanges.size >= MAX_AT_ONCE) exchange.end({ code: 'TooManyConnections', status: 429 });
@@ -164,6 +170,7 @@ class KubernetesSession {
       upstream,
       clock,
       onBytes: (bytes) => this.#active(bytes),
+      leftMs: this.#c.leftMs,
       signedIn: (isAccepted) =>
         isAccepted
           ? undefined

@@ -19,8 +19,11 @@ export function unreadable({ code, status, why }: Refused): RequestRefusal {
   return { code: 'NotAnalysable', reason: why, detail: code, status };
 }
 
-/** All that this proxy itself says to an agent. `access` is absent where none is in force; `reference` names the record. */
-export function answerOf(refusal: RequestRefusal, access: Access | undefined, reference?: string): Answer {
+/**
+ * All that this proxy itself says to an agent. `access` is absent where none is in force; `reference` names the record.
+ * @param isOver - the connection ends with it. Default: where nothing more can come of it
+ */
+export function answerOf(refusal: RequestRefusal, access: Access | undefined, reference?: string, isOver?: boolean): Answer {
   const { code, reason, verdict, approval, detail, instead } = refusal;
   const effect = verdict?.effects.find((each) => each.verdict !== 'allow');
   const said = verdict?.message ?? instead;
@@ -29,6 +32,7 @@ export function answerOf(refusal: RequestRefusal, access: Access | undefined, re
     codes: [code, ...(detail === undefined ? [] : [detail])],
     message: requestText({
       code,
+      ...(isOver !== undefined && { isOver }),
       ...(effect !== undefined && { verb: effect.verb, object: effect.object }),
       ...(reason !== undefined && { reason }),
       ...(said !== undefined && { message: said }),

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { Agent, type AgentOptions, request as httpsRequest, type RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
@@ -6,6 +7,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { GrantedResource } from '@chaperone/policy';
 import { DialError, dialUpstream } from '../../capture/dial.ts';
 import type { DialGuard } from '../../capture/guard.ts';
+import { acceptKey } from '../wire/index.ts';
 
 const DIAL_MS = 10_000;
 const TLS_MS = 10_000;
@@ -46,6 +48,18 @@ export interface Call {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer | undefined;
 }
+
+export interface UpgradeCall {
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Sub-protocols, the best first. */
+  readonly protocols: readonly string[];
+}
+
+export type Upgraded =
+  | { readonly kind: 'opened'; readonly socket: Duplex; readonly head: Buffer; readonly protocol: string }
+  /** An answer in HTTP, with as much of its body as is read. */
+  | { readonly kind: 'refused'; readonly status: number; readonly body: Buffer };
 
 /** The API server's side of a session, with the owner's credential. Each call goes out once: none is repeated, no redirect followed. */
 export class Upstream {
@@ -103,6 +117,56 @@ export class Upstream {
     });
   }
 
+  /**
+   * Asks for a WebSocket, by GET.
+   * @throws UpstreamError
+   */
+  async upgrade({ target, headers, protocols }: UpgradeCall, signal: AbortSignal): Promise<Upgraded> {
+    const { host, port, tls } = this.#o.resource.upstream;
+    const key = randomBytes(16).toString('base64');
+    return new Promise((resolve, reject) => {
+      const request = httpsRequest({
+        agent: this.#agent,
+        host,
+        port,
+        method: 'GET',
+        path: target,
+        setHost: false,
+        signal,
+        maxHeaderSize: MAX_HEAD_BYTES,
+        headers: {
+          host: hostHeader(tls.serverName ?? host, port),
+          ...headers,
+          connection: 'Upgrade',
+          upgrade: 'websocket',
+          'sec-websocket-version': '13',
+          'sec-websocket-key': key,
+          'sec-websocket-protocol': protocols.join(', '),
+          ...this.#headers,
+        },
+      });
+      const late = new UpstreamError('UpstreamTimeout', 'the upstream did not answer in time');
+      const timer = setTimeout(() => request.destroy(late), ANSWER_MS);
+      request.once('close', () => clearTimeout(timer));
+      request.once('response', (answer) => {
+        clearTimeout(timer);
+        readAll(answer).then(
+          (body) => resolve({ kind: 'refused', status: answer.statusCode ?? 0, body }),
+          (error: unknown) => reject(asUpstreamError(error)),
+        );
+      });
+      request.once('upgrade', (answer, socket, head) => {
+        clearTimeout(timer);
+        const protocol = agreedOn(answer, key, protocols);
+        if (protocol !== undefined) return resolve({ kind: 'opened', socket, head, protocol });
+        socket.destroy();
+        return reject(new UpstreamError('UpstreamViolation', 'the upstream opened a connection that was not asked for'));
+      });
+      request.on('error', (error) => reject(asUpstreamError(error)));
+      request.end();
+    });
+  }
+
   close(): void {
     this.#agent.destroy();
   }
@@ -152,6 +216,29 @@ export class Upstream {
       });
     });
   }
+}
+
+/** Of an answer in place of a connection; more is cut off. */
+const MAX_REFUSAL_BYTES = 64 * 1024;
+
+async function readAll(answer: IncomingMessage): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of answer as AsyncIterable<Buffer>) {
+    parts.push(part);
+    size += part.length;
+    if (size > MAX_REFUSAL_BYTES) break;
+  }
+  return Buffer.concat(parts).subarray(0, MAX_REFUSAL_BYTES);
+}
+
+/** The sub-protocol of a WebSocket that was opened as it was asked for (RFC 6455, section 4.1). */
+function agreedOn({ headers }: IncomingMessage, key: string, protocols: readonly string[]): string | undefined {
+  const isIt =
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    headers['sec-websocket-accept'] === acceptKey(key) &&
+    headers['sec-websocket-extensions'] === undefined;
+  return isIt ? protocols.find((protocol) => protocol === headers['sec-websocket-protocol']) : undefined;
 }
 
 /** Headers that say who asks. */

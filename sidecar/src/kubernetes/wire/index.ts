@@ -1,5 +1,6 @@
 export {
   CHANNEL_PROTOCOLS,
+  CHANNELS,
   type Channel,
   type ChannelMessage,
   type ChannelProtocol,

@@ -9,7 +9,7 @@ import { OTHERS } from './programs/others.ts';
 import { SERVICES } from './programs/services.ts';
 import { TEXT } from './programs/text.ts';
 import { WRAPPERS } from './programs/wrappers.ts';
-import { type CommandList, isProgramName, MAX_COMMANDS, parseShell } from './shell.ts';
+import { isProgramName, MAX_COMMANDS, parseShell } from './shell.ts';
 import { unknown, type Unknown } from './unknown.ts';
 
 /** No program in a table has so long a name, with a version behind it. */
@@ -72,7 +72,7 @@ export interface Command {
 }
 
 /** All that a list runs: its commands, what those run, and so on; unknown as soon as it cannot be told of one. */
-export function commandsOf(list: CommandList): Commands | Unknown {
+export function commandsOf(list: { readonly commands: readonly { readonly argv: readonly string[] }[] }): Commands | Unknown {
   const found: Running[] = [];
   const waiting: Running[] = list.commands.map(({ argv }) => ({ argv, depth: 0, isText: false }));
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {

@@ -1,0 +1,222 @@
+import { randomBytes } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import { CLOSE, type CloseCode, closeData, encodeFrame, OPCODE, StreamError, WebSocketReader } from '../wire/index.ts';
+
+/** A side that was told that it is over has so long to read it. */
+const LINGER_MS = 1000;
+/** kubectl gives up on a WebSocket on which it hears nothing for a minute. */
+const ALIVE_MS = 10_000;
+/** Bytes of one message: as many as kubectl and kubelets send at most. */
+export const MAX_PIECE = 32 * 1024;
+
+/** What carries bytes both ways. What is written to it is sent in order; nothing is lost by `end`. */
+export interface Carrier {
+  write(bytes: Buffer): void;
+  /** Nothing more is written. */
+  end(): void;
+  destroy(): void;
+  pause(): void;
+  resume(): void;
+  /** More waits to be sent than should. */
+  readonly isFull: boolean;
+}
+
+export interface CarrierEvents {
+  readonly onBytes: (bytes: Buffer) => void;
+  /** It is full no more. */
+  readonly onDrain: () => void;
+  /** Nothing more comes; at most once. */
+  readonly onClose: () => void;
+}
+
+/** A connection that left HTTP. */
+export class SocketCarrier implements Carrier {
+  readonly #socket: Duplex;
+  #isClosed = false;
+
+  /** @param head - what came behind the request for it */
+  constructor(socket: Duplex, head: Buffer, events: CarrierEvents) {
+    this.#socket = socket;
+    const closed = (): void => {
+      if (this.#isClosed) return;
+      this.#isClosed = true;
+      events.onClose();
+    };
+    socket.on('error', () => socket.destroy());
+    if (head.length > 0) socket.unshift(head);
+    socket.on('data', (bytes: Buffer) => (this.#isClosed ? undefined : events.onBytes(bytes)));
+    socket.on('drain', () => events.onDrain());
+    socket.once('end', () => {
+      closed();
+      socket.end();
+    });
+    socket.once('close', closed);
+    if (socket.destroyed) setImmediate(closed);
+  }
+
+  get isFull(): boolean {
+    return this.#socket.writableNeedDrain;
+  }
+
+  write(bytes: Buffer): void {
+    if (bytes.length > 0 && this.#socket.writable) this.#socket.write(bytes);
+  }
+
+  end(): void {
+    this.#socket.end();
+    // Whoever does not read it to the end is cut off.
+    const timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
+    this.#socket.once('close', () => clearTimeout(timer));
+    this.#socket.resume();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+}
+
+export interface WebSocketEvents extends Omit<CarrierEvents, 'onBytes'> {
+  readonly onMessage: (type: 'text' | 'binary', data: Buffer) => void;
+  readonly onPing: () => void;
+}
+
+/** A WebSocket over a connection on which both agreed on it. What breaks the protocol ends it. */
+export class WebSocketLine {
+  readonly #role: 'server' | 'client';
+  readonly #reader: WebSocketReader;
+  readonly #events: WebSocketEvents;
+  readonly #carrier: SocketCarrier;
+  readonly #alive: NodeJS.Timeout | undefined;
+  #isPaused = false;
+  #isClosing = false;
+  #isOver = false;
+
+  constructor(socket: Duplex, head: Buffer, role: 'server' | 'client', events: WebSocketEvents) {
+    this.#role = role;
+    this.#reader = new WebSocketReader(role);
+    this.#events = events;
+    this.#carrier = new SocketCarrier(socket, head, {
+      onBytes: (bytes) => this.#take(bytes),
+      onDrain: () => events.onDrain(),
+      onClose: () => this.#over(),
+    });
+    // Its pings wait behind what is not read.
+    if (role === 'server')
+      this.#alive = setInterval(() => (this.#isPaused ? this.#frame(OPCODE.pong, Buffer.alloc(0)) : undefined), ALIVE_MS).unref();
+  }
+
+  get isFull(): boolean {
+    return this.#carrier.isFull;
+  }
+
+  send(type: 'text' | 'binary', data: Buffer): void {
+    if (!this.#isClosing) this.#frame(OPCODE[type], data);
+  }
+
+  ping(): void {
+    if (!this.#isClosing) this.#frame(OPCODE.ping, Buffer.alloc(0));
+  }
+
+  /** Says that it is over, behind all that was sent. */
+  close(code: CloseCode = CLOSE.normal): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#frame(OPCODE.close, closeData(code));
+    this.#carrier.end();
+  }
+
+  destroy(): void {
+    this.#carrier.destroy();
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.#carrier.pause();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#carrier.resume();
+  }
+
+  #frame(opcode: (typeof OPCODE)[keyof typeof OPCODE], data: Buffer): void {
+    const mask = this.#role === 'client' ? randomBytes(4) : undefined;
+    this.#carrier.write(encodeFrame({ fin: true, opcode, data }, mask));
+  }
+
+  #take(bytes: Buffer): void {
+    try {
+      for (const event of this.#reader.push(bytes)) {
+        if (this.#isOver) return;
+        if (event.kind === 'message') this.#events.onMessage(event.type, event.data);
+        else if (event.kind === 'ping') {
+          this.#frame(OPCODE.pong, event.data);
+          this.#events.onPing();
+        } else if (event.kind === 'close') {
+          this.close();
+          this.#over();
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof StreamError)) throw error;
+      this.close(error.close);
+      this.#over();
+    }
+  }
+
+  #over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearInterval(this.#alive);
+    this.#events.onClose();
+  }
+}
+
+/** Bytes that go through a WebSocket in binary messages. */
+export class TunnelCarrier implements Carrier {
+  readonly #line: WebSocketLine;
+
+  constructor(socket: Duplex, head: Buffer, role: 'server' | 'client', events: CarrierEvents) {
+    this.#line = new WebSocketLine(socket, head, role, {
+      onMessage: (type, data) => {
+        if (type === 'text') throw new StreamError('a message is of the wrong type', CLOSE.unsupported);
+        events.onBytes(data);
+      },
+      onPing: () => undefined,
+      onDrain: events.onDrain,
+      onClose: events.onClose,
+    });
+  }
+
+  get isFull(): boolean {
+    return this.#line.isFull;
+  }
+
+  write(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; at += MAX_PIECE) this.#line.send('binary', bytes.subarray(at, at + MAX_PIECE));
+  }
+
+  end(): void {
+    this.#line.close();
+  }
+
+  destroy(): void {
+    this.#line.destroy();
+  }
+
+  pause(): void {
+    this.#line.pause();
+  }
+
+  resume(): void {
+    this.#line.resume();
+  }
+}

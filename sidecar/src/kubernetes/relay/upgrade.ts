@@ -1,0 +1,395 @@
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { judge, type Verdict } from '@chaperone/policy';
+import { refusalOf } from '../../session/refusal.ts';
+import { masksOf, standing } from '../../ssh/relay/standing.ts';
+import { refusalOfText } from '../../ssh/relay/texts.ts';
+import { type Opening, type RawRequest, readRequest, type ResourceRequest } from '../actions/index.ts';
+import { acceptKey, type ChannelProtocol, chooseProtocol, CHANNELS } from '../wire/index.ts';
+import { rawOf } from './accept.ts';
+import { SocketCarrier, TunnelCarrier } from './carrier.ts';
+import { type ExchangeOptions, RefusedRequest, type RelayContext, refusedBy, withReference } from './exchange.ts';
+import { PodForward } from './forward.ts';
+import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
+import { PodProcess, type Running } from './process.ts';
+import { ChannelSide, type Opened, type Side, type SideEvents, SPDY_PROTOCOL, SpdySide } from './side.ts';
+import { isProtectedPod } from './protected-pod.ts';
+import { statusObject, type Answer } from './status.ts';
+import { answerOf, type RequestRefusal } from './texts.ts';
+import { openChannels, openTunnel, PORT_FORWARD, TUNNEL } from './upstream-channels.ts';
+
+/** A policy that changes while its request is recorded has it judged again; more often nobody changes one. */
+const MAX_JUDGEMENTS = 3;
+const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
+const CHANGED = 'the policy changed while it ran';
+
+type Opens = Prepared & { readonly request: ResourceRequest };
+
+/** A request that leaves HTTP: exec, attach or port-forward, from its head to the end of its connection. */
+export class Upgrade {
+  readonly #request: IncomingMessage;
+  readonly #socket: Duplex;
+  readonly #head: Buffer;
+  readonly #o: ExchangeOptions;
+  readonly #gone = Promise.withResolvers<undefined>();
+  readonly #abort = new AbortController();
+  #context: RelayContext | undefined;
+  /** Ends what it has opened, and tells why. */
+  #end: ((refusal: RequestRefusal) => void) | undefined;
+  #check: () => void = () => undefined;
+  #ended: RequestRefusal | undefined;
+  #isAnswered = false;
+
+  constructor(request: IncomingMessage, socket: Duplex, head: Buffer, options: ExchangeOptions) {
+    this.#request = request;
+    this.#socket = socket;
+    this.#head = head;
+    this.#o = options;
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => this.#leave());
+    if (socket.destroyed) this.#leave();
+  }
+
+  /** Never rejects. */
+  async serve(): Promise<void> {
+    try {
+      await this.#serve();
+    } catch (error) {
+      this.#fail(error);
+    }
+    await this.#gone.promise;
+  }
+
+  end(refusal: RequestRefusal): void {
+    this.#ended ??= refusal;
+    this.#end?.(refusal);
+  }
+
+  check(): void {
+    this.#check();
+  }
+
+  #leave(): void {
+    this.#abort.abort();
+    this.#gone.resolve(undefined);
+  }
+
+  async #serve(): Promise<void> {
+    const raw = rawOf(this.#request);
+    const context = await this.#o.admit(raw);
+    this.#context = context;
+    const isProtected = await this.#isProtected(raw);
+    const prepared = prepare(raw, Buffer.alloc(0), { surroundings: context.surroundings(), plan: context.plan(), isProtected });
+    if (prepared.kind === 'unfit' || prepared.opening === undefined || prepared.request.kind !== 'resource') {
+      const refused = prepared.kind === 'unfit' ? prepared : { ...prepared, kind: 'unfit' as const, refusal: NO_UPGRADE };
+      return await this.#refused(raw, refused);
+    }
+    const { request, opening } = prepared;
+    const accepted = acceptance(this.#request, request.verb, request.upgrade?.protocols ?? []);
+    if (accepted === undefined) return await this.#refused(raw, { ...prepared, kind: 'unfit', refusal: UNKNOWN_PROTOCOL });
+    if (this.#ended !== undefined) throw new RefusedRequest(this.#ended);
+    if (accepted.kind === 'forward')
+      return await this.#forward(raw, { ...prepared, request }, opening, { ...accepted, isProtected });
+    return await this.#process(raw, { ...prepared, request }, opening, accepted);
+  }
+
+  async #isProtected(raw: RawRequest): Promise<boolean> {
+    const request = readRequest(raw);
+    const isOfPod = request.kind === 'resource' && request.resource === 'pods' && request.group === '';
+    const { upstream, surroundings } = this.#c;
+    return isOfPod && (await isProtectedPod(upstream, surroundings().places, request, this.#abort.signal));
+  }
+
+  async #refused(raw: RawRequest, unfit: Parameters<typeof verdictOn>[0]): Promise<never> {
+    const { records, shown, plan, session } = this.#c;
+    const verdict = shown.verdict(verdictOn(unfit));
+    const text = shown.text(shownRequest(raw, unfit, plan()).join('\n'));
+    const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
+    throw new RefusedRequest({ ...unfit.refusal, verdict }, `${session}/${action}`);
+  }
+
+  /** The connection is there before anything is decided: within it a refusal reaches people whole, and nothing is asked twice. */
+  async #process(raw: RawRequest, prepared: Opens, opening: Opening, accepted: AcceptedProcess): Promise<void> {
+    const { request } = prepared;
+    const context = this.#c;
+    const { promise: gone, resolve: left } = Promise.withResolvers<undefined>();
+    const events: SideEvents = {
+      onData: (channel, data) => process.fromAgent(channel, data),
+      onEnd: (channel) => process.agentEnded(channel),
+      onPing: () => server?.ping(),
+      onDrain: () => process.agentDrained(),
+      onClose: () => {
+        left(undefined);
+        process.agentGone();
+      },
+    };
+    let server: Side | undefined;
+    const agent = this.#accept(accepted, opening, events);
+    const process = new PodProcess({ context, opening, agent, gone, onFault: this.#o.onFault });
+    this.#end = (refusal) => process.refuse(refusal);
+    this.#check = () => process.check();
+    if (this.#ended !== undefined) return process.refuse(this.#ended);
+    try {
+      if (agent instanceof SpdySide && !(await agent.opened)) return;
+      const running = await this.#judged(raw, prepared, opening, process, gone);
+      if (running === undefined) return;
+      process.begin(running);
+      server = await openChannels(
+        context.upstream,
+        prepared.request,
+        this.#abort.signal,
+        {
+          onData: (channel, data) => process.fromServer(channel, data),
+          onEnd: () => undefined,
+          onPing: () => undefined,
+          onDrain: () => process.serverDrained(),
+          onClose: () => process.serverGone(),
+        },
+        context.shown,
+      );
+      context.signedIn(true);
+      if (!running.stands()) {
+        server.destroy();
+        return process.refuse(running.fallen());
+      }
+      process.run(server);
+    } catch (error) {
+      if (this.#abort.signal.aborted) return process.agentGone();
+      const refused = refusedBy(error);
+      if (refused === undefined) {
+        const isRecording = error instanceof Error && error.name === 'RecordingError';
+        process.refuse({ code: isRecording ? 'RecordingBlocked' : 'InternalFault' });
+        return this.#o.onFault(error);
+      }
+      if (refused.refusal.detail === 'CredentialsRejected') context.signedIn(false);
+      process.refuse(refused.refusal, refused.reference);
+    }
+  }
+
+  /** Judges and records it, and asks people where a rule wants that. Undefined: it was refused, and told so. */
+  async #judged(
+    raw: RawRequest,
+    prepared: Prepared,
+    opening: Opening,
+    process: PodProcess,
+    gone: Promise<unknown>,
+  ): Promise<Running | undefined> {
+    const { access, shown, records, session, plan } = this.#c;
+    const lines = shownRequest(raw, prepared, plan());
+    for (let round = 0; round < MAX_JUDGEMENTS; round++) {
+      const { digest } = access();
+      const verdict = shown.verdict(judge(access(), opening.action));
+      const text = shown.text(lines.join('\n'));
+      const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
+      if (verdict.verdict === 'deny') {
+        process.refuse(refusalOfText(verdict, opening.unknown), `${session}/${action}`);
+        return undefined;
+      }
+      const decided = this.#standing(opening, action, verdict);
+      if (verdict.verdict === 'approve') return await this.#ask(prepared, lines, decided, verdict, process, gone);
+      if (access().digest === digest) return decided;
+    }
+    process.refuse({ code: 'PolicyStale', reason: 'the policy changes too often' });
+    return undefined;
+  }
+
+  /** A port-forward begins by a right to any port; that is decided, and the API server asked, before the agent hears that it may. */
+  async #forward(
+    raw: RawRequest,
+    prepared: Opens,
+    opening: Opening,
+    accepted: Accepted & { kind: 'forward'; isProtected: boolean },
+  ): Promise<void> {
+    const context = this.#c;
+    const { access, shown, records, session, upstream, plan, clock } = context;
+    const { request } = prepared;
+    const verdict = shown.verdict(judge(access(), opening.action));
+    const text = shown.text(shownRequest(raw, prepared, plan()).join('\n'));
+    const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
+    const reference = `${session}/${action}`;
+    if (verdict.verdict !== 'allow') throw new RefusedRequest(refusalOf(verdict), reference);
+    const since = clock.monotonic();
+    const carryServer = await openTunnel(upstream, request, this.#abort.signal, shown).catch((error: unknown) => {
+      throw withReference(error, reference);
+    });
+    context.signedIn(true);
+    this.#isAnswered = true;
+    this.#socket.write(accepted.answer);
+    const { isTunnel } = accepted;
+    const tracked: Promise<unknown>[] = [];
+    const forward = new PodForward({
+      context,
+      request,
+      carryAgent: (events) =>
+        isTunnel
+          ? new TunnelCarrier(this.#socket, this.#head, 'server', events)
+          : new SocketCarrier(this.#socket, this.#head, events),
+      carryServer,
+      isProtected: accepted.isProtected,
+      track: (work) => void tracked.push(work),
+      onFault: this.#o.onFault,
+    });
+    this.#end = (refusal) => forward.end(refusal);
+    this.#check = () => forward.check();
+    if (this.#ended !== undefined) forward.end(this.#ended);
+    await forward.over;
+    await Promise.all(tracked);
+    const { sent, received } = forward;
+    const durationMs = clock.monotonic() - since;
+    const done = {
+      rows: 0,
+      bytes: received,
+      digest: forward.digest.digest('hex'),
+      truncated: received > 0,
+      maskedValues: 0,
+      durationMs,
+    };
+    records.note([{ type: 'done', action, tag: `${sent} bytes sent, ${received} received`, ...done }]);
+  }
+
+  #standing(opening: Opening, action: number, verdict: Verdict): Running {
+    const { access, shown } = this.#c;
+    return {
+      action,
+      stands: standing(access, opening.action, verdict.verdict === 'approve', masksOf),
+      fallen: () => {
+        const now = shown.verdict(judge(access(), opening.action));
+        if (now.verdict === 'deny') return { ...refusalOf(now), reason: CHANGED };
+        return { code: 'ResourceNotReady', reason: `${CHANGED}; ask again` };
+      },
+      ended: () => undefined,
+    };
+  }
+
+  async #ask(
+    { request, opening }: Prepared,
+    lines: readonly string[],
+    decided: Running,
+    verdict: Verdict,
+    process: PodProcess,
+    gone: Promise<unknown>,
+  ): Promise<Running | undefined> {
+    const { approval, upstream, access, session } = this.#c;
+    const reference = `${session}/${decided.action}`;
+    const refuse = (refusal: RequestRefusal): undefined => {
+      process.refuse(refusal, reference);
+      return undefined;
+    };
+    if (!isWhole(lines)) return refuse({ code: 'NotAnalysable', verdict, reason: 'it is too long for people to read' });
+    const { unit = 'command', streams, unknown } = opening ?? {};
+    const isShell = unit === 'shell' || streams?.tty === true;
+    const answer = await approval.ask(
+      {
+        action: decided.action,
+        unit,
+        verdict,
+        text: lines.join('\n'),
+        note: unknown && `what it runs cannot be told, since ${unknown.why}`,
+        why: isShell ? SHELL_WHY : undefined,
+        // Whichever way it came, it is one request.
+        state: { identity: upstream.identity, target: request.target },
+        once:
+          unit !== 'command' || isShell || unknown !== undefined
+            ? `a ${isShell ? 'shell' : unit} may be another one each time`
+            : undefined,
+      },
+      gone,
+      (refusal) => process.say(answerOf(refusal, access(), reference).message),
+    );
+    if (answer.kind === 'gone') return undefined;
+    if (answer.kind === 'refused') return refuse(answer.refusal);
+    if (answer.isCurrent()) return { ...decided, ended: answer.ended };
+    answer.ended('Failed', 'it did not run: its policy changed');
+    return refuse({ code: 'ApprovalVoided', verdict });
+  }
+
+  #accept(accepted: AcceptedProcess, { streams }: Opening, events: SideEvents): Side {
+    this.#isAnswered = true;
+    this.#socket.write(accepted.answer);
+    const opened: Opened = { socket: this.#socket, head: this.#head };
+    if (accepted.kind === 'websocket') return new ChannelSide(opened, 'server', accepted.protocol, events);
+    const { tty, ...others } = streams;
+    const wanted = CHANNELS.filter((channel) => channel === 'error' || (channel === 'resize' ? tty : others[channel]));
+    return new SpdySide(opened, wanted, events);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isAnswered || this.#abort.signal.aborted) {
+      this.#socket.destroy();
+      if (refusedBy(error) === undefined) this.#o.onFault(error);
+      return;
+    }
+    const access = this.#context?.access() ?? this.#o.access();
+    const refused = refusedBy(error);
+    if (refused?.refusal.detail === 'CredentialsRejected') this.#context?.signedIn(false);
+    if (refused !== undefined) return this.#reply(answerOf(refused.refusal, access, refused.reference, true));
+    const isRecording = error instanceof Error && error.name === 'RecordingError';
+    this.#reply(answerOf({ code: isRecording ? 'RecordingBlocked' : 'InternalFault' }, access));
+    return this.#o.onFault(error);
+  }
+
+  /** An answer in HTTP, behind which the connection ends: nothing that follows the request is read. */
+  #reply(answer: Answer): void {
+    this.#isAnswered = true;
+    const body = statusObject(answer);
+    this.#socket.end(
+      Buffer.concat([
+        headOf(answer.status, { 'content-type': 'application/json', 'content-length': String(body.length), connection: 'close' }),
+        body,
+      ]),
+    );
+    this.#socket.resume();
+  }
+
+  get #c(): RelayContext {
+    if (this.#context === undefined) throw new Error('nobody was let in');
+    return this.#context;
+  }
+}
+
+/** Found to be no connection of its own. */
+const NO_UPGRADE: RequestRefusal = {
+  code: 'NotAnalysable',
+  reason: 'it asks for a connection of its own where there is none',
+  detail: 'Upgrade',
+  status: 400,
+};
+const UNKNOWN_PROTOCOL: RequestRefusal = {
+  code: 'NotAnalysable',
+  reason: 'it speaks no protocol on its connection that is spoken here',
+  detail: 'Upgrade',
+  status: 400,
+};
+
+/** How a connection is accepted: `answer` is what says so. */
+type Accepted = AcceptedProcess | { readonly kind: 'forward'; readonly isTunnel: boolean; readonly answer: Buffer };
+type AcceptedProcess =
+  | { readonly kind: 'websocket'; readonly protocol: ChannelProtocol; readonly answer: Buffer }
+  | { readonly kind: 'spdy'; readonly answer: Buffer };
+
+/** Undefined: none of the protocols is spoken here. */
+function acceptance({ headers }: IncomingMessage, verb: string, offered: readonly string[]): Accepted | undefined {
+  const isForward = verb === 'portforward';
+  if (headers.upgrade?.toLowerCase() !== 'websocket') {
+    const protocol = isForward ? PORT_FORWARD : SPDY_PROTOCOL;
+    const answer = switching('SPDY/3.1', { 'x-stream-protocol-version': protocol });
+    if (!offered.includes(protocol)) return undefined;
+    return isForward ? { kind: 'forward', isTunnel: false, answer } : { kind: 'spdy', answer };
+  }
+  const accept = acceptKey(headers['sec-websocket-key'] ?? '');
+  if (accept === undefined || headers['sec-websocket-version'] !== '13') return undefined;
+  const answer = (protocol: string): Buffer =>
+    switching('websocket', { 'sec-websocket-accept': accept, 'sec-websocket-protocol': protocol });
+  if (isForward) return offered.includes(TUNNEL) ? { kind: 'forward', isTunnel: true, answer: answer(TUNNEL) } : undefined;
+  const protocol = chooseProtocol(offered);
+  return protocol && { kind: 'websocket', protocol, answer: answer(protocol) };
+}
+
+function switching(upgrade: string, headers: Readonly<Record<string, string>>): Buffer {
+  return headOf(101, { connection: 'Upgrade', upgrade, ...headers });
+}
+
+function headOf(status: number, headers: Readonly<Record<string, string>>): Buffer {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`);
+}
