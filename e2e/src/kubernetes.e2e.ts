@@ -164,7 +164,7 @@ test('what is left behind says what was asked and what came of it, without what 
   const name = session?.name ?? '';
   const shown = (await shop.cluster.chaperone('sessions', 'show', name, '-n', AGENTS)).stdout;
   expect(shown).toMatch(/Agent: +agents\/bot \(ServiceAccount support-agent\)/);
-  expect(shown).toMatch(/allow +200 +\d+ +- +get +v1\/secrets +outside\/app +[0-9a-f-]{36} +kubectl\/v/);
+  expect(shown).toMatch(/allow +200 +\d+ +- +get +v1\/secrets +outside\/app +[0-9a-f-]{36} +kubectl get, run [0-9a-f]{8}/);
   expect(shown).not.toContain(Buffer.from(HIDDEN).toString('base64'));
   expect((await shop.cluster.chaperone('verify', name, '-n', AGENTS)).stdout).toContain('complete');
 });

@@ -33,6 +33,10 @@ const POLICY = {
         resources: ['**'],
         nonResourcePaths: ['/version', '/api', '/apis', '/api/**', '/apis/**', '/openapi/**'],
       }),
+      rule('self', 'Allow', {
+        verbs: ['create'],
+        resources: ['selfsubjectreviews.authentication.k8s.io', 'selfsubject*reviews.authorization.k8s.io'],
+      }),
       rule('work', 'Allow', { verbs: ['create', 'update', 'patch'], resources: ['**'], namespaces: [OUTSIDE, AGENTS] }),
       rule(
         'end',
