@@ -13,6 +13,18 @@ export function visible(text: string, maxLength = Number.POSITIVE_INFINITY): str
   return shown.length > maxLength || bounded.length < text.length ? `${shown.slice(0, Math.max(0, maxLength - 1))}…` : shown;
 }
 
+/** Blanks that look like a space and are none, more spaces than a line shows apart, and those at the end. */
+const BLANKS = /(?! )\p{Zs}|\u2800| {9,}| +$/gu;
+
+/** As {@link visible}, for who decides on every character: blanks that are hard to tell are written out too, `\u{a0}`, `\u{20}×40`. */
+export function legible(text: string, maxLength = Number.POSITIVE_INFINITY): string {
+  return visible(text.replace(BLANKS, escapeBlanks), maxLength);
+}
+
+function escapeBlanks(blanks: string): string {
+  return `${escapeCodePoint(blanks)}${blanks.length > 1 ? `×${blanks.length}` : ''}`;
+}
+
 function escapeCodePoint(character: string): string {
   if (character === '\n') return '\\n';
   if (character === '\t') return '\\t';

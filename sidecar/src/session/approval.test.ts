@@ -22,7 +22,7 @@ const COMMAND: Asked = {
 };
 
 /** What people are asked; undefined: nobody is. */
-async function questionOf(asked: Asked): Promise<Question | undefined> {
+async function questionOf(asked: Asked, maxRead?: number): Promise<Question | undefined> {
   const questions: Question[] = [];
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const approvals = {
@@ -52,6 +52,7 @@ async function questionOf(asked: Asked): Promise<Question | undefined> {
       () => undefined,
     ),
     clock: systemClock,
+    ...(maxRead !== undefined && { maxRead }),
   });
   await approval.ask(asked, new Promise(() => undefined), () => undefined).catch(() => undefined);
   return questions[0];
@@ -75,6 +76,25 @@ it.each<[string, Partial<Asked>]>([
 it('names the same alike, and asks nobody about what is too long to read', async () => {
   expect(await digestOf(COMMAND)).toBe(await digestOf({ ...COMMAND }));
   expect(await digestOf({ ...COMMAND, text: 'x'.repeat(200_000) })).toBe('');
+});
+
+it.each([
+  [8_192, 8_192, true],
+  [8_193, 8_192, false],
+  [8_193, undefined, true],
+])('of %i characters nobody approves more than the %s that they see', async (length, maxRead, isAsked) => {
+  const question = await questionOf({ ...COMMAND, text: 'x'.repeat(length) }, maxRead);
+  expect(question !== undefined).toBe(isAsked);
+  expect(question?.text.endsWith('…') ?? false).toBe(isAsked && length > 8_192);
+});
+
+it('shows people blanks that they could not tell', async () => {
+  const verdict = { ...COMMAND.verdict, effects: [{ ...exec, object: 'rm a\u00a0b ' }] };
+  expect(await questionOf({ ...COMMAND, verdict, text: 'rm a\u00a0b ' })).toMatchObject({
+    text: 'rm a\\u{a0}b\\u{20}',
+    sentence: 'EXEC rm a\\u{a0}b\\u{20}',
+    effects: [{ object: 'rm a\\u{a0}b\\u{20}' }],
+  });
 });
 
 it('says to people why it cannot be told what runs, however long the text', async () => {

@@ -1,4 +1,4 @@
-import { MAX_REQUEST_TEXT, type Protocol, type Unit, visible } from '@chaperone/api';
+import { legible, MAX_REQUEST_TEXT, type Protocol, type Unit, visible } from '@chaperone/api';
 import { type Access, describeEffect, type SealedAction, sealAction, type Verdict } from '@chaperone/policy';
 import type { Clock } from '../platform.ts';
 import type { ActionRecords } from './action-records.ts';
@@ -10,7 +10,7 @@ import { wholeText } from './whole-text.ts';
 const MAX_EFFECTS = 64;
 const MAX_OBJECT = 400;
 const MAX_SENTENCE = 512;
-/** Characters that people are shown in the whole of it. */
+/** Characters that people are shown in the whole of it, of which a request holds the first {@link MAX_REQUEST_TEXT}. */
 const MAX_READ = 128 * 1024;
 
 /** What people are asked about, and what gives it another meaning elsewhere. */
@@ -55,6 +55,8 @@ export interface ApprovalOptions {
   readonly holds: Holds;
   readonly records: ActionRecords;
   readonly clock: Clock;
+  /** Characters that people are shown; what is longer nobody is asked about. Default: {@link MAX_READ} */
+  readonly maxRead?: number;
 }
 
 /** Holds what a rule wants people to approve. One for all channels of a session. */
@@ -70,17 +72,17 @@ export class Approval {
    * @param onWaiting - told once people are asked, with what the agent is told. @throws RecordingError
    */
   async ask(asked: Asked, gone: Promise<unknown>, onWaiting: (refusal: Refusal) => void): Promise<Approved> {
-    const { holds, records, clock } = this.#o;
+    const { holds, records, clock, maxRead = MAX_READ } = this.#o;
     const { action, verdict } = asked;
-    const shown = this.#o.masked(asked.text);
+    const shown = legible(this.#o.masked(asked.text), maxRead + 1);
     // Nobody approves what they cannot read.
-    if (verdict.effects.length > MAX_EFFECTS || visible(shown, MAX_READ).length >= MAX_READ)
+    if (verdict.effects.length > MAX_EFFECTS || shown.length > maxRead)
       return { kind: 'refused', refusal: { code: 'NotAnalysable', reason: 'it is too long for people to read' } };
     const seal = (): string => sealAction(this.#sealed(asked));
     const digest = seal();
     const since = clock.monotonic();
     const held: HeldAction = {
-      question: this.#question(asked),
+      question: this.#question(asked, shown),
       seal,
       look: () =>
         Promise.resolve({ preview: { why: asked.why ?? 'what it would do is not tried before it runs' }, ...wholeText(shown) }),
@@ -123,12 +125,12 @@ export class Approval {
     };
   }
 
-  #question(asked: Asked): HeldAction['question'] {
+  #question(asked: Asked, whole: string): HeldAction['question'] {
     const { protocol, session, access, onBehalfOf } = this.#o;
     const { action, verdict, unit, once } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
-    const shown = visible(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
+    const shown = visible(whole, MAX_REQUEST_TEXT);
     const note = asked.note === undefined ? '' : `: ${asked.note}`;
     const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
     return {
@@ -137,8 +139,8 @@ export class Approval {
       resource: { namespace: resource.namespace, name: resource.name },
       protocol,
       asks: [...(verdict.asks ?? [])],
-      sentence: `${visible([...new Set(held)].join(', ') || unit, MAX_SENTENCE - note.length)}${note}`,
-      effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: visible(effect.object, MAX_OBJECT) })),
+      sentence: `${legible([...new Set(held)].join(', ') || unit, MAX_SENTENCE - note.length)}${note}`,
+      effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: legible(effect.object, MAX_OBJECT) })),
       text: shown,
       textBytes: Buffer.byteLength(asked.text),
       transaction: false,

@@ -53,7 +53,11 @@ export function execAction(exec: Exec, command: Uint8Array): Action {
     case 'transfer':
       return { effects: transferEffects(exec.transfer) };
     default:
-      return { effects: [{ verb: 'exec', object: Buffer.from(command).toString(), via: 'direct', kind: 'command' }] };
+      return {
+        effects: [{ verb: 'exec', object: Buffer.from(command).toString(), via: 'direct', kind: 'command' }],
+        // Two such commands may look alike to people.
+        ...(exec.code === 'NotText' && { notAnalysable: exec.why }),
+      };
   }
 }
 

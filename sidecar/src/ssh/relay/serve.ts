@@ -1,3 +1,4 @@
+import { MAX_REQUEST_TEXT } from '@chaperone/api';
 import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
 import { resolveByLookup } from '../../capture/dial.ts';
 import { TokenError, type Verified } from '../../identity/index.ts';
@@ -191,6 +192,8 @@ class SshSession {
         account,
         upstream,
         masked: (text) => shown.text(text),
+        // All that a request holds, wherever it is read: a command that is longer is no command but a script.
+        maxRead: MAX_REQUEST_TEXT,
         holds,
         records,
         clock,
