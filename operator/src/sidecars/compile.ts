@@ -2,11 +2,13 @@ import type { AccessPolicy, ProtectedResource, ResourceAddress } from '@chaperon
 import {
   type Agent,
   compileAccess,
+  elsewhereOf,
   type GrantedResource,
   protocolSettings,
   readCredential,
   selectsAgent,
   type Snapshot,
+  splitAddress,
   withHashKeys,
 } from '@chaperone/policy';
 import type { Problem } from '@chaperone/policy/conditions';
@@ -22,7 +24,7 @@ export interface ResourceState {
   readonly credentials: SecretView | undefined;
   readonly ca: SecretView | undefined;
 }
-export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'inboundPorts'>;
+export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'elsewhere' | 'inboundPorts'>;
 
 /** What one agent may do, with what it takes to do it. Pure; resources are in a fixed order. */
 export function compileContent(
@@ -41,7 +43,13 @@ export function compileContent(
     return granted === undefined ? [] : [granted];
   });
   const inbound = new Set(selecting.flatMap((policy) => policy.spec.inbound?.ports ?? []));
-  return { agent, resources, inboundPorts: [...inbound].toSorted((a, b) => a - b) };
+  const elsewhere = elsewhereOf(resources, states.values());
+  return {
+    agent,
+    resources,
+    ...(elsewhere !== undefined && { elsewhere }),
+    inboundPorts: [...inbound].toSorted((a, b) => a - b),
+  };
 }
 
 function grant(
@@ -73,12 +81,6 @@ function grant(
     addresses: [...state.addresses],
     ...(blocked === undefined ? {} : { notReady: blocked }),
   };
-}
-
-/** host:port or [v6]:port, whose form the API has checked. */
-export function splitAddress(address: string): { host: string; port: number } {
-  const at = address.lastIndexOf(':');
-  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
 }
 
 /** Names and addresses under which agents reach these resources: what the sidecar's certificate must carry. */

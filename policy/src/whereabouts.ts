@@ -1,0 +1,32 @@
+import type { ProtectedResource, ResourceAddress } from '@chaperone/api';
+import type { GrantedResource, Whereabouts } from './access.ts';
+
+/**
+ * Where all resources are that an agent is not granted, for a proxy that has to keep its forwards away from them; undefined where no rule
+ * lets it forward anything, and its proxy need not know. In a fixed order.
+ * @param all - every resource that there is, accepted or not
+ */
+export function elsewhereOf(
+  granted: readonly GrantedResource[],
+  all: Iterable<{ readonly resource: ProtectedResource; readonly addresses: readonly ResourceAddress[] }>,
+): Whereabouts[] | undefined {
+  const forwards = granted.some(({ access }) => access.rules.some(({ effect, ssh }) => effect !== 'Deny' && ssh?.forward));
+  if (!forwards) return undefined;
+  const known = new Set(granted.map(({ access: { resource } }) => `${resource.namespace}/${resource.name}`));
+  return [...all]
+    .map(({ resource: { metadata, spec }, addresses }) => ({ key: `${metadata.namespace}/${metadata.name}`, spec, addresses }))
+    .filter(({ key }) => !known.has(key))
+    .toSorted((a, b) => (a.key < b.key ? -1 : 1))
+    .map(({ spec: { hosts, port, upstream }, addresses }) => ({
+      hosts: [...hosts],
+      port,
+      addresses: [...addresses],
+      upstream: splitAddress(upstream.address),
+    }));
+}
+
+/** host:port or [v6]:port, whose form the API has checked. */
+export function splitAddress(address: string): { host: string; port: number } {
+  const at = address.lastIndexOf(':');
+  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
+}
