@@ -205,14 +205,22 @@ export const GrantedResource = z.object({
 });
 export type GrantedResource = z.infer<typeof GrantedResource>;
 
+/** What of a resource says where it is, to its proxy and to who would go around that. */
+export const Whereabouts = GrantedResource.pick({ hosts: true, port: true, addresses: true }).extend({
+  upstream: z.object({ host: z.string(), port: z.int() }),
+});
+export type Whereabouts = z.infer<typeof Whereabouts>;
+
 /** What a control plane tells one sidecar; each replaces the one before it as a whole. */
 export const Snapshot = z.object({
   /** Names this state; the sidecar acknowledges it. */
   revision: z.string(),
   agent: Agent,
   resources: z.array(GrantedResource),
-  /** Absent in embedded mode, and where no resource needs it. */
+  /** Absent in embedded mode, and where no resource is of the Kubernetes API. */
   cluster: ClusterFacts.optional(),
+  /** All others, where a rule lets the agent forward, or into pods: no way there leads to them. */
+  elsewhere: z.array(Whereabouts).optional(),
   /** Inbound ports on which other pods may reach the agent. */
   inboundPorts: z.array(z.int()),
   /** Certificate for the sidecar's own key, for all hosts of `resources`, and the CA that signed it (PEM). */

@@ -24,3 +24,4 @@ export * from './mask.ts';
 export { strategyName } from './stricter.ts';
 export { byteCount, durationMs } from './units.ts';
 export { policyWarnings, type PolicyWarning } from './warnings.ts';
+export { elsewhereOf, splitAddress } from './whereabouts.ts';

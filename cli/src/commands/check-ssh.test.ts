@@ -35,6 +35,7 @@ beforeAll(async () => {
   const text =
     resource('web-1', '10.0.4.17') +
     resource('web-2', '10.0.4.18') +
+    resource('hidden', '10.0.4.19').replace('namespace: agents', 'namespace: others') +
     policy(
       rule('look', 'Allow', '{commands: [ls **, sudo -n **, systemctl status *]}'),
       rule('files', 'Allow', '{files: {operations: [read, list], paths: [/srv/**]}}'),
@@ -71,6 +72,8 @@ test('requests of SSH are judged as a session judges them: commands, files, forw
     [{ forward: 'db.corp:5432' }, 'allow', 'Allowed', 'database'],
     [{ forward: 'db.corp:5433' }, 'deny', 'NoRuleAllows', ''],
     [{ forward: 'web-2.corp:22' }, 'deny', 'NotGranted', ''],
+    [{ forward: 'hidden.corp:22' }, 'deny', 'NotGranted', ''],
+    [{ forward: 'nobodys.corp:22' }, 'allow', 'Allowed', 'database'],
     [{ forward: '0x7f.1:22' }, 'deny', 'NotAnalysable', ''],
     [{ subsystem: 'sftp' }, 'allow', 'Allowed', 'files'],
     [{ subsystem: 'netconf' }, 'deny', 'NoRuleAllows', ''],

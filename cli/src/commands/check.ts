@@ -1,5 +1,12 @@
 import { nearest, visible } from '@chaperone/api/text';
-import { accessOnBehalfOf, type Agent, type Caller, type GrantedResource, type Verdict } from '@chaperone/policy';
+import {
+  accessOnBehalfOf,
+  type Agent,
+  type Caller,
+  type GrantedResource,
+  type Verdict,
+  type Whereabouts,
+} from '@chaperone/policy';
 import {
   checkKubernetesOffline,
   checkOffline,
@@ -22,6 +29,8 @@ export interface Granted {
   readonly resource: GrantedResource;
   /** All that the agent is granted. */
   readonly resources: readonly GrantedResource[];
+  /** All others, where it may forward. */
+  readonly elsewhere?: readonly Whereabouts[] | undefined;
 }
 
 /**
@@ -29,11 +38,11 @@ export interface Granted {
  * CliError NotGranted, ControlPlaneError.
  */
 export async function grantedTo(directory: string, agent: Agent, name: string, { err }: Pick<Io, 'err'>): Promise<Granted> {
-  const { resources, problems, warnings } = await compileDirectory(directory, agent);
+  const { resources, elsewhere, problems, warnings } = await compileDirectory(directory, agent);
   for (const { policy, code, message } of warnings) await writeLine(err, `warn: ${visible(`${policy}: ${message}`)} (${code})`);
   const names = resources.map(({ access }) => `${access.resource.namespace}/${access.resource.name}`);
   const resource = resources[names.indexOf(name)];
-  if (resource !== undefined) return { resource, resources };
+  if (resource !== undefined) return { resource, resources, elsewhere };
   const problem = problems.find((each) => each.resource === name);
   if (problem !== undefined)
     throw new CliError(problem.code === 'ResourceNotFound' ? 'ResourceNotFound' : 'NotGranted', problem.message);
@@ -73,7 +82,7 @@ export async function checkLines(granted: Granted, io: Io, caller?: Caller): Pro
   return exit;
 }
 
-function checkOf({ resource, resources }: Granted, parser: StatementParser, caller: Caller | undefined): Check {
+function checkOf({ resource, resources, elsewhere = [] }: Granted, parser: StatementParser, caller: Caller | undefined): Check {
   const access = accessOnBehalfOf(resource.access, caller);
   const { protocol } = access.resource;
   switch (protocol) {
@@ -82,11 +91,13 @@ function checkOf({ resource, resources }: Granted, parser: StatementParser, call
         const read = readSql(action);
         return 'problem' in read ? read : answer(await checkOffline(parser, read.sql, access));
       };
-    case 'ssh':
+    case 'ssh': {
+      const surroundings = { resources: [...resources, ...elsewhere], here: resource.upstream.host };
       return (action) => {
         const read = readSsh(action);
-        return Promise.resolve('problem' in read ? read : answerSsh(checkSshOffline(read, access, resources)));
+        return Promise.resolve('problem' in read ? read : answerSsh(checkSshOffline(read, access, surroundings)));
       };
+    }
     case 'kubernetes':
       return (action) => {
         const read = readKubernetes(action);

@@ -54,10 +54,6 @@ test('what a cluster has of Chaperone comes in a fixed order, so that equal stat
       { namespace: 'data', name: 'cluster-agent' },
       { namespace: 'data', name: 'cluster-ca' },
     ],
-    places: [
-      { hosts: ['a-orders'], port: 443, upstream: { host: '2001:db8::1', port: 5432 } },
-      { hosts: ['cluster'], port: 443, upstream: { host: 'kubernetes.default.svc', port: 443 } },
-    ],
   });
   expect(clusterFacts('chaperone-system', NAMESPACES.toReversed(), [ORDERS, CLUSTER])).toEqual(FACTS);
 });

@@ -1,8 +1,7 @@
 import type { ProtectedResource } from '@chaperone/api';
-import { type KubeObject, keyOf } from '@chaperone/kube';
+import type { KubeObject } from '@chaperone/kube';
 import type { ClusterFacts } from '@chaperone/policy';
 import { wantedSecrets } from '../resources/assess.ts';
-import { splitAddress } from './compile.ts';
 import { isGoverned } from './governed.ts';
 
 /** What this cluster has of Chaperone, in a fixed order. Pure. */
@@ -21,8 +20,5 @@ export function clusterFacts(
       const [of = '', name = ''] = key.split('/', 2);
       return { namespace: of, name };
     }),
-    places: resources
-      .toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
-      .map(({ spec }) => ({ hosts: spec.hosts, port: spec.port, upstream: splitAddress(spec.upstream.address) })),
   };
 }

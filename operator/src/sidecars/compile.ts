@@ -3,11 +3,13 @@ import {
   type Agent,
   type ClusterFacts,
   compileAccess,
+  elsewhereOf,
   type GrantedResource,
   protocolSettings,
   readCredential,
   selectsAgent,
   type Snapshot,
+  splitAddress,
   withHashKeys,
 } from '@chaperone/policy';
 import type { Problem } from '@chaperone/policy/conditions';
@@ -23,10 +25,7 @@ export interface ResourceState {
   readonly credentials: SecretView | undefined;
   readonly ca: SecretView | undefined;
 }
-export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'inboundPorts' | 'cluster'>;
-
-/** Where calls of an API or connections to elsewhere are judged by what the cluster has of Chaperone. */
-const NEEDS_CLUSTER: ReadonlySet<string> = new Set(['kubernetes', 'ssh']);
+export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'elsewhere' | 'cluster' | 'inboundPorts'>;
 
 /** What one agent may do, with what it takes to do it. Pure; resources are in a fixed order. */
 export function compileContent(
@@ -45,8 +44,14 @@ export function compileContent(
     return granted === undefined ? [] : [granted];
   });
   const inbound = new Set(selecting.flatMap((policy) => policy.spec.inbound?.ports ?? []));
-  const isNeeded = resources.some(({ access }) => NEEDS_CLUSTER.has(access.resource.protocol));
-  return { agent, resources, ...(isNeeded && { cluster }), inboundPorts: [...inbound].toSorted((a, b) => a - b) };
+  const elsewhere = elsewhereOf(resources, states.values());
+  return {
+    agent,
+    resources,
+    ...(elsewhere !== undefined && { elsewhere }),
+    ...(resources.some((one) => one.kubernetes !== undefined) && { cluster }),
+    inboundPorts: [...inbound].toSorted((a, b) => a - b),
+  };
 }
 
 function grant(
@@ -84,12 +89,6 @@ function grant(
 /** Whether it is the Service by which a pod finds the API server of its own cluster. */
 export function isOwnApi(address: string): boolean {
   return /^kubernetes\.default\.svc(\.cluster\.local)?:443$/.test(address);
-}
-
-/** host:port or [v6]:port, whose form the API has checked. */
-export function splitAddress(address: string): { host: string; port: number } {
-  const at = address.lastIndexOf(':');
-  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
 }
 
 /** Names and addresses under which agents reach these resources: what the sidecar's certificate must carry. */

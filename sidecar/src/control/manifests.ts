@@ -176,7 +176,12 @@ class Manifests implements ManifestControl {
     this.#problems = compiled.problems;
     this.#warn(compiled.warnings);
     const hosts = [...new Set(compiled.resources.flatMap((resource) => resource.hosts))].toSorted();
-    const content = { agent: this.#o.agent, resources: [...compiled.resources], inboundPorts: [...compiled.inboundPorts] };
+    const content = {
+      agent: this.#o.agent,
+      resources: [...compiled.resources],
+      ...(compiled.elsewhere && { elsewhere: [...compiled.elsewhere] }),
+      inboundPorts: [...compiled.inboundPorts],
+    };
     const now = this.#o.clock.now();
     const known = hosts.join(' ') === this.#certifiedHosts && now - this.#certifiedAt < LEAF_LIFE_MS / 2;
     const before = this.#snapshot;

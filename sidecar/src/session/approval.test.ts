@@ -22,7 +22,10 @@ const COMMAND: Asked = {
 };
 
 /** An approval whose people are told by `people`, of an agent whose actions were looked at so often already. */
-function approvalBy(people: Partial<HoldsOptions['approvals']>, looks = 0): Approval {
+function approvalBy(
+  people: Partial<HoldsOptions['approvals']>,
+  { looks = 0, maxRead }: { looks?: number; maxRead?: number | undefined } = {},
+): Approval {
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const approvals = {
     ask: () => Promise.reject(new Error('enough')),
@@ -51,17 +54,18 @@ function approvalBy(people: Partial<HoldsOptions['approvals']>, looks = 0): Appr
       () => undefined,
     ),
     clock: systemClock,
+    ...(maxRead !== undefined && { maxRead }),
   });
 }
 
 /** What people are asked; undefined: nobody is. */
-async function questionOf(asked: Asked): Promise<Question | undefined> {
+async function questionOf(asked: Asked, maxRead?: number): Promise<Question | undefined> {
   const questions: Question[] = [];
   const ask = (question: Question): Promise<never> => {
     questions.push(question);
     return Promise.reject(new Error('enough'));
   };
-  await approvalBy({ ask })
+  await approvalBy({ ask }, { maxRead })
     .ask(asked, new Promise(() => undefined), () => undefined)
     .catch(() => undefined);
   return questions[0];
@@ -74,7 +78,7 @@ async function lookOf(asked: Asked, looks = 0): Promise<LookedRequest['preview']
     Promise.resolve({ name, digest, state: 'Pending', mode: 'hold', expiresInMs: 60_000, timeoutMs: 60_000, decisions: [] });
   const looked = (request: LookedRequest): Promise<void> => Promise.resolve(told.resolve(request));
   const gone = Promise.withResolvers<void>();
-  const asking = approvalBy({ ask, looked }, looks).ask(asked, gone.promise, () => undefined);
+  const asking = approvalBy({ ask, looked }, { looks }).ask(asked, gone.promise, () => undefined);
   const { preview } = await told.promise;
   gone.resolve();
   await asking;
@@ -99,6 +103,25 @@ it.each<[string, Partial<Asked>]>([
 it('names the same alike, and asks nobody about what is too long to read', async () => {
   expect(await digestOf(COMMAND)).toBe(await digestOf({ ...COMMAND }));
   expect(await digestOf({ ...COMMAND, text: 'x'.repeat(200_000) })).toBe('');
+});
+
+it.each([
+  [8_192, 8_192, true],
+  [8_193, 8_192, false],
+  [8_193, undefined, true],
+])('of %i characters nobody approves more than the %s that they see', async (length, maxRead, isAsked) => {
+  const question = await questionOf({ ...COMMAND, text: 'x'.repeat(length) }, maxRead);
+  expect(question !== undefined).toBe(isAsked);
+  expect(question?.text.endsWith('…') ?? false).toBe(isAsked && length > 8_192);
+});
+
+it('shows people blanks that they could not tell', async () => {
+  const verdict = { ...COMMAND.verdict, effects: [{ ...exec, object: 'rm a\u00a0b ' }] };
+  expect(await questionOf({ ...COMMAND, verdict, text: 'rm a\u00a0b ' })).toMatchObject({
+    text: 'rm a\\u{a0}b\\u{20}',
+    sentence: 'EXEC rm a\\u{a0}b\\u{20}',
+    effects: [{ object: 'rm a\\u{a0}b\\u{20}' }],
+  });
 });
 
 it('says to people why it cannot be told what runs, however long the text', async () => {

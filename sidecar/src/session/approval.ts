@@ -1,4 +1,4 @@
-import { MAX_REQUEST_TEXT, type Protocol, type Unit, visible, visibleLines } from '@chaperone/api';
+import { legible, legibleLines, MAX_REQUEST_TEXT, type Protocol, type Unit, visible, visibleLines } from '@chaperone/api';
 import {
   type Access,
   describeEffect,
@@ -20,6 +20,7 @@ const MAX_OBJECT = 400;
 const MAX_SENTENCE = 512;
 const MAX_WHY = 256;
 /** Characters that people are shown in the whole of it. */
+/** Characters that people are shown in the whole of it, of which a request holds the first {@link MAX_REQUEST_TEXT}. */
 const MAX_READ = 128 * 1024;
 
 /** What people are asked about, and what gives it another meaning elsewhere. */
@@ -66,12 +67,12 @@ export interface ApprovalOptions {
   readonly holds: Holds;
   readonly records: ActionRecords;
   readonly clock: Clock;
+  /** Characters that people are shown; what is longer nobody is asked about. Default: {@link MAX_READ} */
+  readonly maxRead?: number;
 }
 
 /** A request is of lines, in which each says what it is; line feeds in commands are not to be mistaken for our own. */
-function showing({ unit }: Asked): typeof visible {
-  return unit === 'request' ? visibleLines : visible;
-}
+const ofLines = ({ unit }: Asked): boolean => unit === 'request';
 
 /** Holds what a rule wants people to approve. One for all channels of a session. */
 export class Approval {
@@ -86,23 +87,23 @@ export class Approval {
    * @param onWaiting - told once people are asked, with what the agent is told. @throws RecordingError
    */
   async ask(asked: Asked, gone: Promise<unknown>, onWaiting: (refusal: Refusal) => void): Promise<Approved> {
-    const { holds, records, clock } = this.#o;
+    const { holds, records, clock, maxRead = MAX_READ } = this.#o;
     const { action, verdict } = asked;
-    const shown = this.#o.masked(asked.text);
+    const shown = (ofLines(asked) ? legibleLines : legible)(this.#o.masked(asked.text), maxRead + 1);
     // Nobody approves what they cannot read.
-    if (verdict.effects.length > MAX_EFFECTS || showing(asked)(shown, MAX_READ).length >= MAX_READ)
+    if (verdict.effects.length > MAX_EFFECTS || shown.length > maxRead)
       return { kind: 'refused', refusal: { code: 'NotAnalysable', reason: 'it is too long for people to read' } };
     const seal = (): string => sealAction(this.#sealed(asked));
     const digest = seal();
     const since = clock.monotonic();
     let change: readonly string[] | undefined;
     const held: HeldAction = {
-      question: this.#question(asked),
+      question: this.#question(asked, shown),
       seal,
       look: async (signal) => {
         const preview = await this.#look(asked, signal);
         ({ change } = preview);
-        return { preview, ...wholeText(shown, showing(asked)) };
+        return { preview, ...wholeText(shown, ofLines(asked) ? visibleLines : visible) };
       },
       waiting: ({ name, timeoutMs }) =>
         onWaiting({ ...refusalOf(verdict), code: 'ApprovalPending', approval: { request: name, timeoutMs } }),
@@ -157,12 +158,12 @@ export class Approval {
     };
   }
 
-  #question(asked: Asked): HeldAction['question'] {
+  #question(asked: Asked, whole: string): HeldAction['question'] {
     const { protocol, session, access, onBehalfOf } = this.#o;
     const { action, verdict, unit, once } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
-    const shown = showing(asked)(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
+    const shown = (ofLines(asked) ? visibleLines : visible)(whole, MAX_REQUEST_TEXT);
     const note = asked.note === undefined ? '' : `: ${asked.note}`;
     const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
     return {
@@ -171,8 +172,8 @@ export class Approval {
       resource: { namespace: resource.namespace, name: resource.name },
       protocol,
       asks: [...(verdict.asks ?? [])],
-      sentence: `${visible([...new Set(held)].join(', ') || unit, MAX_SENTENCE - note.length)}${note}`,
-      effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: visible(effect.object, MAX_OBJECT) })),
+      sentence: `${legible([...new Set(held)].join(', ') || unit, MAX_SENTENCE - note.length)}${note}`,
+      effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: legible(effect.object, MAX_OBJECT) })),
       text: shown,
       textBytes: Buffer.byteLength(asked.text),
       transaction: false,

@@ -1,5 +1,5 @@
 import type { ApiType } from '@chaperone/policy';
-import type { ClusterFacts } from '@chaperone/policy';
+import type { Whereabouts } from '@chaperone/policy';
 import type { Body } from './body.ts';
 import { podDanger } from './pods.ts';
 import type { ResourceRequest } from './request.ts';
@@ -44,7 +44,7 @@ export interface Surroundings {
   /** Whether a resource lies in namespaces, as the API server says; undefined: not known. */
   readonly isNamespaced: (group: string, resource: string) => boolean | undefined;
   /** Where what agents reach by a proxy is. */
-  readonly places: ClusterFacts['places'];
+  readonly places: readonly Whereabouts[];
 }
 
 /** What the kind alone tells, of requests without a body. */

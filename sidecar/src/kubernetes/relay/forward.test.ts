@@ -205,8 +205,8 @@ describe.skipIf(!hasPods)('port-forward', () => {
   });
 
   it('never reaches the upstream of a protected resource', async () => {
-    const place = { hosts: ['orders-db'], port: 5432, upstream: { host: 'orders.shop.svc', port: 5432 } };
-    await using own = await start({ cluster: { namespace: '', governed: [], secrets: [], places: [place] } });
+    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: 'orders.shop.svc', port: 5432 } };
+    await using own = await start({ elsewhere: [place] });
     const spdy = await client(own);
     spdy.connect(1, String(port));
     await until('why', () => spdy.said(1).includes('upstream of a protected resource'));

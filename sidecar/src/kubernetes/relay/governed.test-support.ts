@@ -7,6 +7,7 @@ import {
   compileAccess,
   type GrantedResource,
   type Snapshot,
+  type Whereabouts,
   withHashKeys,
 } from '@chaperone/policy';
 import type { RecordBody } from '@chaperone/evidence';
@@ -40,6 +41,8 @@ export interface Spec {
   readonly local?: boolean;
   /** What the cluster has of Chaperone; absent: it has none. */
   readonly cluster?: ClusterFacts;
+  /** Where resources of others are. */
+  readonly elsewhere?: readonly Whereabouts[];
 }
 
 export interface Governed extends AsyncDisposable {
@@ -70,6 +73,7 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     resources: [build(spec, rules, generation++)],
     inboundPorts: [],
     ...(spec.cluster && { cluster: spec.cluster }),
+    ...(spec.elsewhere && { elsewhere: [...spec.elsewhere] }),
     certificate: leaf.certificate,
     ca: authority.ca,
     validForMs: 60_000,

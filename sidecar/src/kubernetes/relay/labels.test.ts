@@ -55,7 +55,7 @@ const start = (mods: Partial<Spec> = {}): Promise<Governed> =>
     rules: RULES,
     sensitive: SENSITIVE,
     kubernetes: { own: true },
-    cluster: { namespace: '', governed: ['shop'], secrets: [], places: [] },
+    cluster: { namespace: '', governed: ['shop'], secrets: [] },
     ...mods,
   });
 

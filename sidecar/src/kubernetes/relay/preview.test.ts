@@ -262,7 +262,7 @@ describe('an API server that is asked what a write would do', () => {
       credential: { token: 'of-the-owner' },
       rules: RULES,
       kubernetes: { own: true },
-      cluster: { namespace: '', governed: ['shop'], secrets: [], places: [] },
+      cluster: { namespace: '', governed: ['shop'], secrets: [] },
     });
   });
   afterAll(async () => {

@@ -11,7 +11,7 @@ const POD = {
   status: { podIP: '10.1.0.7', podIPs: [{ ip: '10.1.0.7' }, { ip: 'fd00::7' }] },
 };
 const service = (selector?: object) => ({ spec: { ...(selector && { selector }) } });
-const placeOf = (host: string) => ({ hosts: ['orders-db'], port: 5432, upstream: { host, port: 5432 } });
+const placeOf = (host: string) => ({ upstream: { host, port: 5432 } });
 
 let api: StandIn;
 beforeAll(async () => {

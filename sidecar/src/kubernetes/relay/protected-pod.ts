@@ -1,9 +1,8 @@
 import { isIP } from 'node:net';
-import type { ClusterFacts } from '@chaperone/policy';
+import type { Whereabouts } from '@chaperone/policy';
 import { isObject, type Json, type JsonObject, readJson } from '../actions/json.ts';
 import type { Upstream } from './upstream.ts';
 
-type Place = ClusterFacts['places'][number];
 export interface PodName {
   readonly namespace: string;
   readonly name: string;
@@ -21,7 +20,7 @@ const MAX_BYTES = 2 * 1024 * 1024;
  */
 export async function isProtectedPod(
   upstream: Pick<Upstream, 'call'>,
-  places: readonly Place[],
+  places: readonly Pick<Whereabouts, 'upstream'>[],
   { namespace, name }: PodName,
   until: AbortSignal,
 ): Promise<boolean> {

@@ -295,7 +295,7 @@ describe('a request', () => {
 });
 
 describe('a cluster that has Chaperone', () => {
-  const cluster = { namespace: 'chaperone-system', governed: ['agents'], secrets: [], places: [] };
+  const cluster = { namespace: 'chaperone-system', governed: ['agents'], secrets: [] };
 
   it('keeps its own namespace, and what is named as a credential from the moment that it is', async () => {
     await using inside = await start({ cluster });

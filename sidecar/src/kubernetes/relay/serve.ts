@@ -139,12 +139,11 @@ class KubernetesSession {
     this.#maxBytes = access().limits.bytes ?? Infinity;
     const records = new ActionRecords(recorder, access, (error) => this.#fault(error));
     const shown = new Shown(access);
-    const isOwn = resource.kubernetes?.own ?? false;
-    let told = { by: first, surroundings: surroundingsOf(first, isOwn) };
+    let told = { by: first, surroundings: surroundingsOf(first, resource) };
     // A snapshot that is not in force any more ends the session; until then it counts.
     const surroundings = (): Surroundings => {
       const by = snapshot() ?? told.by;
-      if (by !== told.by) told = { by, surroundings: surroundingsOf(by, isOwn) };
+      if (by !== told.by) told = { by, surroundings: surroundingsOf(by, resource) };
       return told.surroundings;
     };
     const context: RelayContext = {

@@ -43,6 +43,24 @@ it.each<[string, string, boolean]>([
   expect(judge(files, { effects: all.filter(({ kind }) => kind === 'path') }).verdict).toBe(isAllowed ? 'allow' : 'deny');
 });
 
+it.each([
+  ['git-receive-pack /srv/a', 'git-receive-pack /srv/a.git'],
+  ['git-receive-pack /srv//a.git', 'git-receive-pack /srv/a.git'],
+  ['git-receive-pack /srv/./a/', 'git-receive-pack /srv/a.git'],
+  ['/usr/bin/git-receive-pack /srv/a.git', 'git receive-pack **'],
+  ['git receive-pack /srv/a.git', 'git-receive-pack **'],
+])('%s is denied by %s', (command, pattern) => {
+  const exec = execAction(read(command), Buffer.from(command)).effects.find(({ kind }) => kind === 'command');
+  const access = accessOf([['Allow', ['write'], ['/srv/**']]]);
+  const rules = [
+    { ...access.rules[0], effect: 'Allow' as const, ssh: { commands: ['**'] } },
+    { ...access.rules[0], name: 'never', effect: 'Deny' as const, ssh: { commands: [pattern] } },
+  ] as typeof access.rules;
+  const granted = { ...access, ceiling: { ...access.ceiling, statements: ['exec'] } };
+  expect(judge({ ...granted, rules }, { effects: exec ? [exec] : [] })).toMatchObject({ code: 'DeniedByRule', rule: 'never' });
+  expect(judge({ ...granted, rules: rules.slice(0, 1) }, { effects: exec ? [exec] : [] }).verdict).toBe('allow');
+});
+
 it('does not let one name of a repository stand for the others', () => {
   const command = 'git-upload-pack /srv/a';
   const files = accessOf([['Allow', ['read'], ['/srv/a/**']]]);

@@ -53,7 +53,11 @@ export function execAction(exec: Exec, command: Uint8Array): Action {
     case 'transfer':
       return { effects: transferEffects(exec.transfer) };
     default:
-      return { effects: [{ verb: 'exec', object: Buffer.from(command).toString(), via: 'direct', kind: 'command' }] };
+      return {
+        effects: [{ verb: 'exec', object: Buffer.from(command).toString(), via: 'direct', kind: 'command' }],
+        // Two such commands may look alike to people.
+        ...(exec.code === 'NotText' && { notAnalysable: exec.why }),
+      };
   }
 }
 
@@ -69,13 +73,15 @@ function transferEffects({ protocol, direction, paths, deletes, recursive, servi
   if (protocol === 'sftp' || protocol === 'scp') return [{ verb: 'subsystem', object: 'sftp', via: 'direct', kind: 'subsystem' }];
   const verbs = [direction === 'upload' ? 'write' : 'read', ...(deletes ? ['delete'] : [])];
   const places = service === undefined ? paths : paths.flatMap(repositoriesOf);
-  const moves = [...new Set(places.map(absolute))].flatMap((object) =>
+  const known = [...new Set(places.map(absolute))];
+  const moves = known.flatMap((object) =>
     verbs.map((verb): Effect => ({ verb, object, via: 'direct', kind: 'path', ...(recursive && { below: true }) })),
   );
   if (service === undefined) return moves;
   // Hooks run, and what the repository's files say is read: a right to its files is none to that.
   const words = [service, ...paths];
-  const also = places.map((place) => [service, place]);
+  const names = [[service], ['git', service.replace(/^git-/, '')]];
+  const also = [...places, ...known].flatMap((place) => names.map((name) => [...name, place]));
   return [...moves, { verb: 'exec', object: quoteWords(words), via: 'direct', kind: 'command', words, also }];
 }
 

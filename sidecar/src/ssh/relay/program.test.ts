@@ -92,7 +92,7 @@ interface Ran {
 
 /** Runs a command. `approve` is who is asked; `program` may go meanwhile. */
 async function run(
-  command: string,
+  command: string | Buffer,
   host: Host,
   approve: (program: Program) => Promise<'released' | 'refused'> = () => Promise.resolve('refused'),
 ): Promise<Ran> {
@@ -235,3 +235,12 @@ it.each(['opening', 'asked'] as const)('is waited for no longer than a host may 
   host.answers?.();
   expect([host.ran, host.closed]).toEqual([[], 1]);
 });
+
+it.each([Buffer.from([0x72, 0x6d, 0x20, 0xff]), Buffer.from([0xc3, 0x28])])(
+  'that is no text is put before nobody, since two could look alike: %j',
+  async (command) => {
+    const { asked, said } = await run(command, new Host());
+    expect(asked).toEqual([]);
+    expect(said.join('')).toMatch(/it is not UTF-8 \(NotAnalysable\)/);
+  },
+);

@@ -1,4 +1,5 @@
-import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
+import { MAX_REQUEST_TEXT } from '@chaperone/api';
+import { type Access, type Caller, type GrantedResource, type Whereabouts } from '@chaperone/policy';
 import { resolveByLookup } from '../../capture/dial.ts';
 import { TokenError, type Verified } from '../../identity/index.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
@@ -191,6 +192,8 @@ class SshSession {
         account,
         upstream,
         masked: (text) => shown.text(text),
+        // All that a request holds, wherever it is read: a command that is longer is no command but a script.
+        maxRead: MAX_REQUEST_TEXT,
         holds,
         records,
         clock,
@@ -207,7 +210,7 @@ class SshSession {
       onFault: (error) => this.#fault(error),
       onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
       isProtected: (address) =>
-        isProtected(address, { resources: this.#c.snapshot()?.resources ?? [], here: resource.upstream.host }, resolveByLookup),
+        isProtected(address, { resources: this.#allResources(), here: resource.upstream.host }, resolveByLookup),
     };
     return 'accept';
   }
@@ -231,6 +234,11 @@ class SshSession {
           : error.message,
       });
     }
+  }
+
+  #allResources(): readonly Whereabouts[] {
+    const { resources = [], elsewhere = [] } = this.#c.snapshot() ?? {};
+    return [...resources, ...elsewhere];
   }
 
   #track(work: Promise<unknown>): void {

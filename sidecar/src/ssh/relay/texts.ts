@@ -5,8 +5,9 @@ import type { Unknown } from '../actions/index.ts';
 
 /** As {@link refusalOf}, of what may be refused for no more than that it cannot be told what runs. */
 export function refusalOfText(verdict: Verdict, unknown: Unknown | undefined): Refusal {
-  // Of SSH nothing else is so, when it is judged: the host did not say where a path leads.
-  const told = verdict.code === 'NotAnalysable' ? { ...verdict, message: 'copy by sftp or scp instead.' } : verdict;
+  // Of what can be read nothing else is so: the host did not say where a path leads.
+  const told =
+    verdict.code === 'NotAnalysable' && unknown === undefined ? { ...verdict, message: 'copy by sftp or scp instead.' } : verdict;
   return { ...(unknown !== undefined && { reason: untold(unknown) }), ...refusalOf(told) };
 }
 
