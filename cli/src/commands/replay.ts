@@ -111,7 +111,8 @@ function openLine(at: string, record: Extract<SessionRecord, { type: 'session.op
   const { agent, resource, client, onBehalfOf, purpose } = record;
   const whose = onBehalfOf === undefined ? '' : ` on behalf of ${onBehalfOf.user} (verified)`;
   const who = `${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
-  const how = `${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'}`;
+  // SSH has a protection of its own.
+  const how = resource.protocol === 'ssh' ? 'ssh' : `${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'}`;
   const what = `${who}${whose} on ${resource.namespace}/${resource.name} (${how})`;
   return `${at}  open   ${what}${purpose === '' ? '' : `, purpose "${purpose}"`}`;
 }

@@ -266,7 +266,6 @@ class SshSession {
   #upstreamEnded(resource: GrantedResource, error: UpstreamError): void {
     if (this.#ended !== undefined) return;
     this.#c.reached(resource, error);
-    this.#c.logger.warn('an SSH host could not be used', { code: error.code });
     if (error.code === 'UpstreamUnreachable') this.#end({ code: 'ResourceNotReady', reason: error.message });
   }
 
