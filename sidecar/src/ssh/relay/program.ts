@@ -19,7 +19,7 @@ import { Streams } from './streams.ts';
 import { SHELL_MS, watchTime } from './time-limit.ts';
 import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
-import { refusalOfText, textOf, untold } from './texts.ts';
+import { refusalOfSsh, textOf, untold } from './texts.ts';
 
 /** Opens a channel upstream, as soon as it is there. */
 export type OpenUpstream = (
@@ -155,6 +155,11 @@ export class Program implements ChannelHandler {
     this.#agent.close();
   }
 
+  /** Says something about the connection that has no other place. */
+  tell(line: string): void {
+    this.#say(line);
+  }
+
   /** The policy may have changed, while nothing came that would be stopped by it. */
   check(): void {
     if (this.#isRunning && !this.#isStopped && !this.#stands()) this.#stop(this.#fallen());
@@ -209,7 +214,7 @@ export class Program implements ChannelHandler {
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
-    if (verdict.verdict === 'deny') return this.#refuse(refusalOfText(verdict, asking.unknown), asking, number);
+    if (verdict.verdict === 'deny') return this.#refuse(refusalOfSsh(access(), action, verdict, asking), asking, number);
     this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
     this.#fallen = () => {
       const now = shown.verdict(judge(access(), action));

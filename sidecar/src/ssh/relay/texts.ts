@@ -1,15 +1,87 @@
 import { type SshText, sshText, type Unit } from '@chaperone/api';
-import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
+import { type Access, type Action, allowedHere, type Effect, judge, type JudgedEffect, type Verdict } from '@chaperone/policy';
 import { type Refusal, refusalOf } from '../../session/refusal.ts';
 import type { Unknown } from '../actions/index.ts';
-
-/** As {@link refusalOf}, of what may be refused for no more than that it cannot be told what runs. */
-export function refusalOfText(verdict: Verdict, unknown: Unknown | undefined): Refusal {
-  return { ...(unknown !== undefined && { reason: untold(unknown) }), ...refusalOf(verdict) };
-}
+import type { Asking } from './asking.ts';
 
 export function untold({ why }: Unknown): string {
   return `what it runs cannot be told, since ${why}`;
+}
+
+/** What is clearer about a refusal than its code: the reason, and what to write in its place. */
+type Clearer = Pick<Refusal, 'reason' | 'instead'>;
+
+/**
+ * As {@link refusalOf}, with what a client of SSH cannot know: that a rule may be about what cannot be read, what a path has to be, what
+ * lies below it, what a terminal counts as, and what kind of rule there would have to be.
+ * @param asking - of what runs; absent: a file operation or a forward
+ */
+export function refusalOfSsh(access: Access, action: Action, verdict: Verdict, asking?: Asking): Refusal {
+  const at = decidingAt(verdict);
+  const effect = action.effects[at];
+  const isOfRules = verdict.code === 'DeniedByRule' || verdict.code === 'NoRuleAllows';
+  return { ...(isOfRules && effect !== undefined && clearer(access, action, verdict, effect, asking)), ...refusalOf(verdict) };
+}
+
+function clearer(access: Access, action: Action, verdict: Verdict, effect: Effect, asking?: Asking): Clearer {
+  const { unknown, unplaced, unit } = asking ?? {};
+  const isUncovered = verdict.code === 'NoRuleAllows';
+  switch (effect.kind) {
+    case 'command': {
+      if (unknown === undefined || effect.words !== undefined) return {};
+      const may = isUncovered ? '' : ', and so it may be what the rule denies';
+      return { reason: `${untold(unknown)}${may}`, instead: unknown.instead };
+    }
+    case 'path':
+      if (effect.object === '' && unplaced !== undefined)
+        return {
+          reason: `${unplaced}, and what lies there is not known`,
+          instead: 'give the whole path, which begins with / and has no .. in it',
+        };
+      return effect.below === true ? ofWhatIsBelow(access, verdict, effect) : {};
+    case 'shell':
+      return unit === 'command' ? ofTerminal(access, action, isUncovered) : ofShell(isUncovered);
+    case 'subsystem':
+      return isUncovered ? { reason: `it wants a rule with ${effect.object === 'sftp' ? 'ssh.files' : 'ssh.subsystems'}` } : {};
+    case 'address':
+      return isUncovered ? { reason: 'it wants a rule with ssh.forward that names it' } : {};
+    default:
+      return {};
+  }
+}
+
+/** The rule may say nothing of the path itself. */
+function ofWhatIsBelow(access: Access, verdict: Verdict, { below: _, ...itself }: Effect): Clearer {
+  const alone = judge(access, { effects: [itself] });
+  if (alone.code === verdict.code && alone.rule === verdict.rule) return {};
+  return verdict.code === 'NoRuleAllows'
+    ? { reason: 'all that is below it is meant too, and a rule has to cover that' }
+    : {
+        reason: 'all that is below it is meant too, and the rule denies some of that',
+        instead: 'ask for what is below it one by one',
+      };
+}
+
+const ONLY_ASKED = 'it wants a rule with ssh.shell, by which people are asked';
+
+function ofTerminal(access: Access, action: Action, isUncovered: boolean): Clearer {
+  const reason = isUncovered ? `with a terminal ${ONLY_ASKED}` : 'with a terminal it counts as a shell';
+  const without = judge(access, { effects: action.effects.filter(({ kind }) => kind !== 'shell') });
+  return { reason, ...(without.verdict !== 'deny' && { instead: 'ask without a terminal; with OpenSSH leave out -t' }) };
+}
+
+function ofShell(isUncovered: boolean): Clearer {
+  return isUncovered ? { reason: ONLY_ASKED, instead: 'name the command that is to run, one a request' } : {};
+}
+
+/** Where the effect is that decided. */
+function decidingAt({ verdict, rule, effects }: Verdict): number {
+  const at = effects.findIndex((each) => each.verdict === verdict && each.rule === rule);
+  return at >= 0 ? at : effects.findIndex((each) => each.verdict !== 'allow');
+}
+
+function deciding(verdict: Verdict): JudgedEffect | undefined {
+  return verdict.effects[decidingAt(verdict)];
 }
 
 export interface Said {
@@ -22,8 +94,8 @@ export interface Said {
 
 /** All that this proxy itself says to an agent of one session. */
 export function textOf(access: Access, refusal: Refusal, { unit, reference, isOver = false }: Said): SshText {
-  const { code, reason, verdict, approval } = refusal;
-  const effect = verdict?.effects.find((each) => each.verdict !== 'allow');
+  const { code, reason, instead, verdict, approval } = refusal;
+  const effect = verdict && deciding(verdict);
   const isFull = access.disclosure === 'full';
   const policy = isFull ? access.policies.map(({ namespace, name }) => `${namespace}/${name}`).join(', ') : '';
   return sshText({
@@ -32,6 +104,7 @@ export function textOf(access: Access, refusal: Refusal, { unit, reference, isOv
     ...(effect !== undefined && { verb: effect.verb, object: effect.object }),
     ...(isFull && verdict?.rule !== undefined && { rule: verdict.rule }),
     ...(reason !== undefined && { reason }),
+    ...(instead !== undefined && { instead }),
     ...(verdict?.message !== undefined && { message: verdict.message }),
     ...(policy !== '' && { policy }),
     ...(reference !== '' && { reference }),
