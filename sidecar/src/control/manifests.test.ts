@@ -274,6 +274,15 @@ const vain = (label: string): Record<string, string> => ({
 });
 const said = (): string[] => logged.filter((line) => line.includes('LabelUnknown'));
 
+/** With a rule about a resource that is not there, and another port. */
+const other = (port: string): string =>
+  [
+    RESOURCE.replace('5432', port),
+    SECRET,
+    `${POLICY}---${POLICY.replace('support,', 'more,').replace('orders-db', 'nowhere')}`,
+  ].join('---');
+const lines = (what: string): string[] => logged.filter((line) => line.startsWith(what));
+
 describe('when files change', () => {
   test('what of a policy comes to nothing is said once, and again when it is another', async () => {
     const control = await start(vain('pii.a'));
@@ -290,14 +299,7 @@ describe('when files change', () => {
   });
 
   test('a resource that is left out is said once, and that other files are in force each time', async () => {
-    const other = (port: string): string =>
-      [
-        RESOURCE.replace('5432', port),
-        SECRET,
-        `${POLICY}---${POLICY.replace('support,', 'more,').replace('orders-db', 'nowhere')}`,
-      ].join('---');
     const control = await start({ 'all.yaml': other('5432') });
-    const lines = (what: string): string[] => logged.filter((line) => line.startsWith(what));
     expect([lines('resource left out'), lines('manifests changed')]).toEqual([
       [expect.stringContaining('data/nowhere does not exist')],
       [],

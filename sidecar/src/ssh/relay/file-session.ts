@@ -173,7 +173,7 @@ export class FileSession {
     onActivity();
     const { operation, effects, attributes = '' } = action;
     const verdict = shown.verdict(judge(access(), { effects }));
-    const text = shown.text(`${operation}: ${described(effects)}${attributes === '' ? '' : `, ${attributes}`}`);
+    const text = shown.text(`${described(operation, effects)}${attributes === '' ? '' : `, ${attributes}`}`);
     const writes = effects.some(({ verb }) => !READING.has(verb));
     const number = await records.judged({ text, bytes: Buffer.byteLength(text), verdict, writes });
     if (verdict.verdict === 'allow') return { verdict: 'allow' };
@@ -233,11 +233,10 @@ export class FileSession {
   }
 }
 
-/** Each verb with its path, in quotes: no path can look like two. */
-function described(effects: readonly Effect[]): string {
-  return effects
-    .map(({ verb, object, below }) => `${verb} ${JSON.stringify(object)}${below === true ? ' and below' : ''}`)
-    .join(', ');
+/** The operation, where it is more than a verb, and each verb with its path, in quotes: no path can look like two. */
+function described(operation: string, effects: readonly Effect[]): string {
+  const uses = effects.map(({ verb, object, below }) => `${verb} ${JSON.stringify(object)}${below === true ? ' and below' : ''}`);
+  return effects.length === 1 && effects[0]?.verb === operation ? uses.join() : `${operation}: ${uses.join(', ')}`;
 }
 
 function fileRecord(

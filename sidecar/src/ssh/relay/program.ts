@@ -97,6 +97,8 @@ export class Program implements ChannelHandler {
   #stop: (refusal: Refusal) => void = () => undefined;
   /** Nobody can judge it by its commands: it ends in time, and says so. */
   #isShell = false;
+  /** The exit of a shell is that of its last command, and says nothing of the rest. */
+  #hasOwnExit = true;
   #isReleasing = false;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
@@ -210,6 +212,7 @@ export class Program implements ChannelHandler {
   async #run(asking: Asking): Promise<void> {
     const { records, approval, shown, access } = this.#c;
     const action = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
+    this.#hasOwnExit = asking.unit !== 'shell';
     this.#isShell = action.effects.some(({ kind }) => kind === 'shell');
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
@@ -439,8 +442,10 @@ export class Program implements ChannelHandler {
   #tellEnd(end: Parameters<Streams['done']>[0]): void {
     const tell = this.#onEnd;
     this.#onEnd = undefined;
-    if ('tag' in end) tell?.(end.tag === 'exit 0' ? 'Ran' : 'Failed', end.tag.slice(0, MAX_RESULT));
-    else tell?.('Failed', end.error.message);
+    if ('tag' in end) {
+      const isRan = end.tag === 'exit 0' || (!this.#hasOwnExit && end.tag.startsWith('exit '));
+      tell?.(isRan ? 'Ran' : 'Failed', end.tag.slice(0, MAX_RESULT));
+    } else tell?.('Failed', end.error.message);
   }
 
   /** Says why it does not run, and ends as a command that failed would. */

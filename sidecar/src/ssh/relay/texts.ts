@@ -24,35 +24,41 @@ export function refusalOfSsh(access: Access, action: Action, verdict: Verdict, a
 }
 
 function clearer(access: Access, action: Action, verdict: Verdict, effect: Effect, asking?: Asking): Clearer {
-  const { unknown, unplaced, unit } = asking ?? {};
   const isUncovered = verdict.code === 'NoRuleAllows';
   switch (effect.kind) {
-    case 'command': {
-      if (unknown === undefined || effect.words !== undefined) return {};
-      const may = isUncovered ? '' : ', and so it may be what the rule denies';
-      return { reason: `${untold(unknown)}${may}`, instead: unknown.instead };
-    }
+    case 'command':
+      return effect.words === undefined && asking?.unknown !== undefined ? ofUnknown(asking.unknown, isUncovered) : {};
     case 'path':
-      if (effect.object === '' && unplaced !== undefined)
-        return {
-          reason: `${unplaced}, and what lies there is not known`,
-          instead: 'give the whole path, which begins with / and has no .. in it',
-        };
+      if (effect.object === '' && asking?.unplaced !== undefined) return ofNoPlace(asking.unplaced);
       return effect.below === true ? ofWhatIsBelow(access, verdict, effect) : {};
     case 'shell':
-      return unit === 'command' ? ofTerminal(access, action, isUncovered) : ofShell(isUncovered);
-    case 'subsystem':
-      return isUncovered ? { reason: `it wants a rule with ${effect.object === 'sftp' ? 'ssh.files' : 'ssh.subsystems'}` } : {};
-    case 'address':
-      return isUncovered ? { reason: 'it wants a rule with ssh.forward that names it' } : {};
+      return asking?.unit === 'command' ? ofTerminal(access, action, isUncovered) : ofShell(isUncovered);
     default:
-      return {};
+      return isUncovered ? ofMissingRule(effect) : {};
   }
 }
 
+function ofUnknown(unknown: Unknown, isUncovered: boolean): Clearer {
+  const may = isUncovered ? '' : ', and so it may be what the rule denies';
+  return { reason: `${untold(unknown)}${may}`, instead: unknown.instead };
+}
+
+function ofNoPlace(why: string): Clearer {
+  return {
+    reason: `${why}, and what lies there is not known`,
+    instead: 'give the whole path, which begins with / and has no .. in it',
+  };
+}
+
+function ofMissingRule({ kind, object }: Effect): Clearer {
+  if (kind === 'address') return { reason: 'it wants a rule with ssh.forward that names it' };
+  if (kind !== 'subsystem') return {};
+  return { reason: `it wants a rule with ${object === 'sftp' ? 'ssh.files' : 'ssh.subsystems'}` };
+}
+
 /** The rule may say nothing of the path itself. */
-function ofWhatIsBelow(access: Access, verdict: Verdict, { below: _, ...itself }: Effect): Clearer {
-  const alone = judge(access, { effects: [itself] });
+function ofWhatIsBelow(access: Access, verdict: Verdict, effect: Effect): Clearer {
+  const alone = judge(access, { effects: [{ ...effect, below: false }] });
   if (alone.code === verdict.code && alone.rule === verdict.rule) return {};
   return verdict.code === 'NoRuleAllows'
     ? { reason: 'all that is below it is meant too, and a rule has to cover that' }
@@ -94,22 +100,19 @@ export interface Said {
 
 /** All that this proxy itself says to an agent of one session. */
 export function textOf(access: Access, refusal: Refusal, { unit, reference, isOver = false }: Said): SshText {
-  const { code, reason, instead, verdict, approval } = refusal;
+  const { verdict, ...said } = refusal;
   const effect = verdict && deciding(verdict);
   const isFull = access.disclosure === 'full';
   const policy = isFull ? access.policies.map(({ namespace, name }) => `${namespace}/${name}`).join(', ') : '';
   return sshText({
-    code,
+    ...said,
     unit,
     ...(effect !== undefined && { verb: effect.verb, object: effect.object }),
     ...(isFull && verdict?.rule !== undefined && { rule: verdict.rule }),
-    ...(reason !== undefined && { reason }),
-    ...(instead !== undefined && { instead }),
     ...(verdict?.message !== undefined && { message: verdict.message }),
     ...(policy !== '' && { policy }),
     ...(reference !== '' && { reference }),
     isOver,
     allowedHere: isFull && !isOver ? allowedHere(access) : [],
-    ...(approval !== undefined && { approval }),
   });
 }
