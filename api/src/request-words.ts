@@ -75,7 +75,23 @@ export function lookingMs(request: AccessRequest, now: number): number {
   return age >= 0 && age < LOOKING_MS ? LOOKING_MS - age : 0;
 }
 
-/** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
+const WITH_ROWS: ReadonlySet<string> = new Set(['postgres', 'mysql']);
+/** Whether what it meets are rows of a database. */
+export function meetsRows({ spec }: AccessRequest): boolean {
+  return WITH_ROWS.has(spec.protocol);
+}
+
+/** What is known before it runs: {@link rowsWords}, or, where there are no rows, why nobody looked. */
+export function previewWords(request: AccessRequest): Words[] {
+  if (meetsRows(request)) return rowsWords(request);
+  const { why } = request.status?.preview ?? {};
+  return why === undefined ? [] : [[{ foreign: why }]];
+}
+
+/**
+ * 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. Decisions are signed over these words, of
+ * every protocol.
+ */
 export function rowsWords({ status: { preview } = {} }: AccessRequest): Words[] {
   if (preview === undefined) return [];
   const { count, estimate, why } = preview;

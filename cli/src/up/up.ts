@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { resolve } from 'node:path';
+import { resolve as absolute } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nearest } from '@chaperone/api/text';
 import {
@@ -48,6 +48,9 @@ import { foreignSite } from './same-site.ts';
 /** How long an end waits for sessions to say goodbye, and then for their evidence to be stored. */
 const SESSIONS_TIMEOUT_MS = 5_000;
 const FLUSH_TIMEOUT_MS = 5_000;
+
+/** Somebody looks for what was just done, and few sessions cost few segments. */
+const SEAL_AFTER_MS = 500;
 
 export interface UpOptions {
   readonly manifests: string;
@@ -223,7 +226,8 @@ async function openRecording(
     return outcome.receipt;
   });
   try {
-    return await createRecording({ directory: spool, runDirectory: run, identity, delivery, logger });
+    const limits = { sealAfterMs: SEAL_AFTER_MS };
+    return await createRecording({ directory: spool, runDirectory: run, identity, delivery, limits, logger });
   } catch (error) {
     throw unusable(data, error);
   }
@@ -263,7 +267,7 @@ function follow({ logger, data, onOpened }: UpOptions, control: ManifestControl,
 
 function served(listeners: Listeners, snapshot: Snapshot | undefined, data: string): ReadyResource[] {
   // Whoever pastes it may be in another directory.
-  const { knownHosts } = dataPaths(resolve(data));
+  const { knownHosts } = dataPaths(absolute(data));
   return listeners.open.map(({ resource: { namespace, name }, protocol, host, port }) => {
     const found = snapshot?.resources.find(
       ({ access: { resource } }) => resource.namespace === namespace && resource.name === name,
