@@ -58,7 +58,11 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
       expect.stringMatching(/this shell is not covered by any rule: it wants a rule with ssh\.shell.*\(NoRuleAllows\)/),
     ]);
     const command = new Talk('ssh', ['-tt', ...world.to('quiet'), 'id']);
-    expect(await command.ended).toMatchObject({ code: 126, out: expect.not.stringContaining('uid=') });
+    expect(await command.ended).toMatchObject({
+      code: 126,
+      out: expect.not.stringContaining('uid='),
+      err: expect.stringContaining('Change it: ask without a terminal; with OpenSSH leave out -t.'),
+    });
   });
 
   test('is held until somebody approves all of it, says how long it goes on, and is recorded both ways', async () => {
