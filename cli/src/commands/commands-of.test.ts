@@ -39,6 +39,9 @@ describe('what ran in a session', () => {
         asked(1, 'list "/srv"', [use('list', '/srv')]),
         asked(2, 'read "/srv/a"', [use('read', '/srv/a')]),
         moved('list', '/srv', 0),
+        // What is refused meanwhile ends nothing else.
+        moved('read', '/srv/a', 0, 'denied'),
+        moved('delete', '/srv/a', 0, 'failed'),
         moved('read', '/srv/a', 12),
         asked(3, 'delete "/srv/a"', [use('delete', '/srv/a')], 'deny'),
         moved('delete', '/srv/a', 0, 'denied'),

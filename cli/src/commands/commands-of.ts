@@ -64,8 +64,8 @@ export class Commands {
   }
 
   /** Its operation is an action by itself, and the record belongs to what opened the channel. */
-  #endFile({ path, bytes, outcome }: ShownFile): void {
-    const command = this.#byPath.get(path)?.find(({ ended }) => ended === undefined);
+  #endFile({ path, operation, bytes, outcome }: ShownFile): void {
+    const command = this.#byPath.get(path)?.find((each) => isAwaited(each, operation, outcome));
     if (command === undefined) return;
     command.ended = outcome;
     if (bytes > 0) command.bytes = bytes;
@@ -82,6 +82,12 @@ export class Commands {
       those.push(command);
     }
   }
+}
+
+/** Whether it is an operation of that name without an end; only what was not allowed is denied. */
+function isAwaited({ text, verdict, ended }: ShownCommand, operation: string, outcome: string): boolean {
+  if (ended !== undefined || verdict === (outcome === 'denied' ? 'allow' : 'deny')) return false;
+  return text === undefined || text.startsWith(`${operation} `) || text.startsWith(`${operation}:`);
 }
 
 const MAX_TEXT = 120;
