@@ -195,7 +195,11 @@ describe('on a resource that speaks ssh', () => {
     ['says sql', { sql: { statements: ['select'], relations: ['**'] } }, 'says sql of a resource that speaks ssh'],
     ['does not say what it lets through', {}, 'add ssh'],
     ['has an empty list', { ssh: { commands: [] } }, 'spec.rules[0].ssh.commands is empty'],
-    ['has a pattern that cannot be read', { ssh: { commands: ['ls', 'git ** log'] } }, 'spec.rules[0].ssh.commands[1]: ** stands'],
+    [
+      'has a pattern that cannot be read',
+      { ssh: { commands: ['ls', 'git ** log'] } },
+      'spec.rules[0].ssh.commands[1]: ** stands',
+    ],
     ['has a path that cannot be read', { ssh: { files: { paths: ['/**x'] } } }, 'spec.rules[0].ssh.files.paths[0]: ** stands'],
   ])('a rule that %s is no rule, and the field is named', (_, mods, message) => {
     expect(compiled(mods)).toMatchObject({ ok: false, code: 'PolicyInvalid', message: expect.stringContaining(message) });
