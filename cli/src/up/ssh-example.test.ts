@@ -64,6 +64,11 @@ describe.runIf(hasSshd)('the example of SSH', { timeout: 60_000 }, () => {
     await writeFile(policy, (await readFile(policy, 'utf8')).replace('uptime, ', 'uptime, "true", '));
     await up.says('manifests changed, and are in force');
     expect(await ssh('true')).toMatchObject({ code: 0 });
-    expect((await up.signal('SIGTERM')).code).toBe(0);
+
+    await sshd[Symbol.asyncDispose]();
+    expect(await ssh('true')).toMatchObject({ code: 75, err: expect.stringContaining('(ResourceNotReady)') });
+    await up.says('UpstreamRefused');
+    const { code, err } = await up.signal('SIGTERM');
+    expect([code, err.match(/UpstreamRefused/g)]).toEqual([0, ['UpstreamRefused']]);
   });
 });
