@@ -82,9 +82,10 @@ export function isOfKubernetes({ spec: { protocol } }: AccessRequest): boolean {
   return protocol === 'kubernetes';
 }
 
-/** What that which it meets is called: `Rows`, or `Change`. */
-export function metLabel(request: AccessRequest): 'Rows' | 'Change' {
-  return isOfKubernetes(request) ? 'Change' : 'Rows';
+/** What that which it meets is called. */
+export function metLabel(request: AccessRequest): 'Rows' | 'Change' | 'Note' {
+  if (isOfKubernetes(request)) return 'Change';
+  return meetsRows(request) ? 'Rows' : 'Note';
 }
 
 /** Said until it is known. */
@@ -104,7 +105,23 @@ export function metCount(request: AccessRequest, count: number): string {
   return `${count.toLocaleString('en-US')} ${isOfKubernetes(request) ? 'object' : 'row'}${count === 1 ? '' : 's'}`;
 }
 
-/** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
+const WITH_ROWS: ReadonlySet<string> = new Set(['postgres', 'mysql']);
+/** Whether what it meets are rows of a database. */
+export function meetsRows({ spec }: AccessRequest): boolean {
+  return WITH_ROWS.has(spec.protocol);
+}
+
+/** What is known before it runs: {@link rowsWords}, or, where there are no rows, why nobody looked. */
+export function previewWords(request: AccessRequest): Words[] {
+  if (meetsRows(request) || isOfKubernetes(request)) return rowsWords(request);
+  const { why } = request.status?.preview ?? {};
+  return why === undefined ? [] : [[{ foreign: why }]];
+}
+
+/**
+ * 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. Decisions are signed over these words, of
+ * every protocol.
+ */
 export function rowsWords(request: AccessRequest): Words[] {
   const { preview } = request.status ?? {};
   if (preview === undefined) return [];

@@ -88,7 +88,9 @@ const maybe = <T>(item: fc.Arbitrary<T>) => fc.option(item, { nil: undefined });
 const defined = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 describe('the CEL of a rule and its check', () => {
-  const good = ['quickstart', 'client-certificate'].flatMap((folder) => specsOf(folder).map((each) => ({ ...each, folder })));
+  const good = ['quickstart', 'client-certificate', 'ssh'].flatMap((folder) =>
+    specsOf(folder).map((each) => ({ ...each, folder })),
+  );
   test.each(good)('both accept examples/$folder/$name', ({ kind, spec }) => {
     expect(compare(SPECS[kind], spec)).toEqual([]);
   });

@@ -2,7 +2,7 @@ import type { KubernetesSelector, KubernetesVerb, SshSelector } from '@chaperone
 import type { AccessRule } from './access.ts';
 import type { ApiObject, Effect } from './action.ts';
 import { MAX_GLOB_LENGTH, matchPathGlob, matchWord, parsePathGlob, parseSegment, type SegmentGlob } from './glob.ts';
-import { isOfSsh, isReadable, sshCovers, sshTouches } from './ssh-rule.ts';
+import { isOfSsh, sshCovers, sshTouches, unreadableField } from './ssh-rule.ts';
 
 /** A resource, or a subresource of one. */
 export type ApiType = Pick<ApiObject, 'group' | 'resource' | 'subresource'>;
@@ -181,7 +181,7 @@ export function isReadableKubernetes(kubernetes: KubernetesSelector): boolean {
   const { verbs, resources, namespaces, names, nonResourcePaths, ports } = kubernetes;
   const lists = [verbs, resources, namespaces, names, nonResourcePaths, ports];
   return (
-    isReadable(asSsh(kubernetes)) &&
+    unreadableField(asSsh(kubernetes)) === undefined &&
     lists.every((list) => list?.length !== 0) &&
     (resources ?? []).every((pattern) => parseResourceGlob(pattern) !== undefined) &&
     [...(namespaces ?? []), ...(names ?? [])].every(isWordGlob) &&

@@ -108,6 +108,19 @@ test('what cannot be told of a command is said, with what is nested in one', asy
   expect(out).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
 });
 
+test('a denial says what an agent is told of it', async () => {
+  const { out } = await check(
+    ask('rsync --server --sender -r . srv') +
+      ask('rsync --server --delete -r . /srv/a') +
+      `${JSON.stringify({ subsystem: 'netconf' })}\n`,
+  );
+  expect(lines(out)).toMatchObject([
+    { why: 'its path is relative, and what lies there is not known', instead: expect.stringContaining('the whole path') },
+    { code: 'NoRuleAllows' },
+    { why: 'it wants a rule with ssh.subsystems' },
+  ]);
+});
+
 test.each<[string, string, RegExp]>([
   ['no JSON', 'ls', /not JSON; write for example \{"command":/],
   ['a statement of SQL', '{"sql":"select 1"}', /none of "command", "file", "forward", "subsystem", "shell"/],

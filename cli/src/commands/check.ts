@@ -138,11 +138,13 @@ function answer({ verdict, rule = '', code, reason, effects, wouldDeny }: Verdic
   };
 }
 
-/** Beside the contract's line why a command is not known, and what of it would go upstream. */
-function answerSsh({ verdict, unknown, upstream }: SshAnswer): Answer {
+/** Beside the contract's line why a command is not known, what an agent would be told, and what of it would go upstream. */
+function answerSsh({ verdict, unknown, why, instead, upstream }: SshAnswer): Answer {
   return {
     ...answer(verdict),
     ...(unknown && { unknown: { code: unknown.code, why: unknown.why, ...(unknown.at !== undefined && { at: unknown.at }) } }),
+    ...(why !== undefined && { why }),
+    ...(instead !== undefined && { instead }),
     ...(upstream !== undefined && { upstream }),
   };
 }

@@ -9,7 +9,7 @@ import type { Paint, Style } from '../paint.ts';
 import type { VerbOptions } from '../program.ts';
 import { asciicast } from './asciicast.ts';
 import { Commands, commandTables, type ShownCommand } from './commands-of.ts';
-import { byWords, Replay } from './replay.ts';
+import { byWords, Replay, stateWord } from './replay.ts';
 import { requestTables } from './requests-of.ts';
 
 export type ListOutput = 'table' | 'wide' | 'json' | 'jsonl' | 'yaml' | 'name';
@@ -163,15 +163,15 @@ class Approvals {
 
   take(record: SessionRecord): void {
     if (record.type !== 'approval') return;
-    this.#last.set(record.request ?? `action ${record.action}`, record.state);
+    this.#last.set(record.request ?? `action ${record.action}`, stateWord(record.state));
     for (const each of record.decisions) this.#people.add(`${each.decision.toLowerCase()} by ${byWords(each)}`);
   }
 
-  /** `2 asked for: 1 Released, 1 Denied; approve by jane@corp, signed`; nothing where there were none. */
+  /** `2 asked for: 1 approved, 1 denied; approve by jane@corp, signed`; nothing where there were none. */
   words(): string {
     const [last, people] = [this.#last, this.#people];
     if (last.size === 0) return '';
-    const states = Map.groupBy(last.values(), (state) => (state === 'Pending' ? 'Pending (not repeated)' : state));
+    const states = Map.groupBy(last.values(), (state) => (state === 'pending' ? 'pending (not repeated)' : state));
     const told = [...states].map(([state, those]) => `${those.length} ${state}`).join(', ');
     const more = people.size > MAX_PEOPLE ? [`and ${people.size - MAX_PEOPLE} more`] : [];
     return [`${last.size} asked for: ${told}`, ...[...people].slice(0, MAX_PEOPLE), ...more].join('; ');
@@ -243,6 +243,7 @@ export async function replaySession(
     if (isStream(options.output)) await writeNext(io, options.output, record);
     else for (const line of replay.lines(record)) await writeLine(io.out, visible(line));
   }
+  for (const line of replay.end()) await writeLine(io.out, visible(line));
 }
 
 /** Fails where a name was expected and none was given in a form that exists. */

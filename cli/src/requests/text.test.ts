@@ -163,6 +163,16 @@ test.each<[string, Partial<RequestSpec>, string]>([
   expect(promptLines(aHeld(spec), { person: jane }, NOW)).toContain(line);
 });
 
+test.each<[string, string]>([
+  ['a command', 'what it would do is not tried before it runs'],
+  ['a shell', 'what is typed into it is not judged; it is recorded, and its time is limited'],
+])('of %s nothing is said about rows, values and templates', (_, why) => {
+  const request = aHeld({ protocol: 'ssh', text: 'shell', template: '9c1f44ab'.padEnd(64, '0') }, { preview: { why } });
+  const lines = wholeLines(request, undefined, NOW);
+  expect(lines).toContain(`Note      ${why}`);
+  expect(lines.join('\n')).not.toMatch(/row|template/i);
+});
+
 test('who approved already is said beside the prompt', () => {
   const request = aHeld({}, { votes: '1/2', decisions: [answered(), answered({ by: 'bob', counted: false })] });
   expect(promptLines(request, { person: jane }, NOW)).toContain('Votes     1 of 2 so far: approved by jane@corp');
@@ -192,14 +202,14 @@ test.each<[string, Partial<RequestSpec>, string]>([
   [
     'blanks in a name',
     { effects: [{ verb: 'update', object: 'public."a b"', via: 'direct', verdict: 'approve' }] },
-    'update:public."a_b"',
+    'update:public."a␣b"',
   ],
   [
     'more than two',
     { effects: ['a', 'b', 'c'].map((object) => ({ verb: 'drop', object, via: 'direct', verdict: 'approve' as const })) },
     'drop:a,drop:b,+1',
   ],
-  ['none', { effects: [], sentence: 'an action without effects' }, 'an_action_without_effects'],
+  ['none', { effects: [], sentence: 'an action without effects' }, 'an␣action␣without␣effects'],
 ])('a cell has no blanks: %s', (_, spec, cell) => {
   expect(effectCell(aHeld(spec))).toBe(cell);
 });

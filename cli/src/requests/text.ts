@@ -13,11 +13,12 @@ import {
   LOOKING_WORDS,
   mayDecide,
   metLabel,
+  meetsRows,
   overWords,
   plain,
+  previewWords,
   purposeWords,
   recentWords,
-  rowsWords,
   ruleWords,
   shortDigest,
   shortTemplate,
@@ -33,6 +34,8 @@ import type { Person, RequestContent } from './desk.ts';
 const SHOWN = { text: 400, lines: 20, value: 60, values: 8, effects: 6, recent: 4 } as const;
 /** In a table. */
 const MAX_EFFECTS = 2;
+/** The sign of a blank. */
+const BLANK = '␣';
 
 /** 4m12s, 45s; never below nothing. */
 export function left(ms: number): string {
@@ -42,12 +45,12 @@ export function left(ms: number): string {
   return minutes === 0 ? `${seconds}s` : `${minutes}m${String(seconds % 60).padStart(2, '0')}s`;
 }
 
-/** update:public.tickets — what needs approval of it, without blanks. */
+/** update:public.tickets — what needs approval of it. A cell has no blanks, and what stands for one is nothing else. */
 export function effectCell(request: AccessRequest): string {
   const { spec } = request;
   const held = heldEffects(request);
-  const named = [...new Set(held.map(({ verb, object }) => `${verb}:${object}`.replace(/:$/, '').replace(/\s+/g, '_')))];
-  if (named.length === 0) return spec.sentence.replace(/\s+/g, '_');
+  const named = [...new Set(held.map(({ verb, object }) => `${verb}:${object}`.replace(/:$/, '').replace(/\s+/g, BLANK)))];
+  if (named.length === 0) return spec.sentence.replace(/\s+/g, BLANK);
   const more = named.length - MAX_EFFECTS;
   return `${named.slice(0, MAX_EFFECTS).join(',')}${more > 0 ? `,+${more}` : ''}`;
 }
@@ -160,7 +163,7 @@ function termLines(request: AccessRequest, now: number): string[] {
     ...(isOpen(status?.state) ? [line('Waits', waitsWords(request))] : []),
     ...spec.rules.map((rule, at) => line(at === 0 ? 'Rules' : '', ruleText(rule, undefined, now))),
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
-    ...(spec.template === undefined
+    ...(spec.template === undefined || !meetsRows(request)
       ? []
       : [line('Template', `${shortTemplate(spec.template)}, which seals it without its values`)]),
     line('Session', `${spec.session}, action ${spec.action}`),
@@ -246,8 +249,10 @@ function transactionOf({ spec }: AccessRequest): string[] {
 
 function rowsOf(request: AccessRequest, now: number): string[] {
   if (lookingMs(request, now) > 0)
-    return [`${isOfKubernetes(request) ? 'what it changes is' : 'the rows that it meets are'} ${LOOKING_WORDS}`];
-  return rowsWords(request).map((words) => visible(plain(words)));
+    return [
+      `${isOfKubernetes(request) ? 'what it changes is' : meetsRows(request) ? 'the rows that it meets are' : 'what it meets is'} ${LOOKING_WORDS}`,
+    ];
+  return previewWords(request).map((words) => visible(plain(words)));
 }
 
 /** What it meets, for somebody who was asked before that was known. */

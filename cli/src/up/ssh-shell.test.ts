@@ -64,17 +64,21 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
     const shell = await terminal('quiet').ended;
     expect([shell.code, shell.out]).toEqual([
       126,
-      expect.stringMatching(/this shell is not covered by any rule \(NoRuleAllows\)/),
+      expect.stringMatching(/this shell is not covered by any rule: it wants a rule with ssh\.shell.*\(NoRuleAllows\)/),
     ]);
     const command = new Talk('ssh', ['-tt', ...world.to('quiet'), 'id']);
-    expect(await command.ended).toMatchObject({ code: 126, out: expect.not.stringContaining('uid=') });
+    expect(await command.ended).toMatchObject({
+      code: 126,
+      out: expect.not.stringContaining('uid='),
+      err: expect.stringContaining('Change it: ask without a terminal; with OpenSSH leave out -t.'),
+    });
   });
 
   test('is held until somebody approves all of it, says how long it goes on, and is recorded both ways', async () => {
     const resize = join(world.folder, 'resize');
     const agent = terminal('broken', resize);
     await agent.says('waiting for approval');
-    await world.approve('shell');
+    const { metadata } = await world.approve('shell');
     await agent.says(/this terminal is recorded\. It ends at \d\d:\d\d:\d\d UTC, in 20 s\./);
     agent.type('PS1="vm1$ "\r');
     // Digits may be the beginning of a card's number, and a prompt is shown all the same.
@@ -109,6 +113,9 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
       expect.arrayContaining(['echo sum $((20+3)); stty size', 'echo ${#secret} letters; exit 7']),
     );
     expect(records.find(({ type }) => type === 'done')).toMatchObject({ tag: 'exit 7' });
+    // It is the exit of its last command.
+    const request = (await world.requests()).find((each) => each.metadata.name === metadata.name);
+    expect(request?.status).toMatchObject({ state: 'Ran', result: 'exit 7' });
     const [{ session } = { session: '' }] = records as { session?: string }[];
     const shown = await world.chaperone('sessions', 'show', session ?? '');
     expect(shown.out).toContain('ENTERED (best effort: as the screen showed it)');

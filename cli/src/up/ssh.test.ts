@@ -160,7 +160,7 @@ spec:
     expect([code, err]).toEqual([255, expect.stringContaining('NoRuleAllows')]);
     expect(await ssh(['-R', '0:127.0.0.1:1', 'bot@127.0.0.1', 'echo', 'x'])).toMatchObject({
       out: 'x\n',
-      err: expect.stringContaining('remote port forwarding failed'),
+      err: expect.stringMatching(/remote port forwarding failed[^]*\(NeverAllowed\)\. Change it: leave out -R/),
     });
   });
 
@@ -206,6 +206,8 @@ spec:
     for (const path of [own, none, '/etc/passwd', `${area}/../agent`]) {
       const { code, err } = await copy(`bot@127.0.0.1:${path}`, `${here}-not`);
       expect([path, code, err]).toEqual([path, 1, expect.stringMatching(why)]);
+      const lines = err.match(/chaperone: .*(?= Reference )/g) ?? [];
+      expect(lines, 'each is said once').toEqual([...new Set(lines)]);
       // scp and the ssh that it started write as they come.
       told.push(
         err

@@ -9,9 +9,9 @@ import {
   isOpen,
   isRevocation,
   LOOKING_WORDS,
+  previewWords,
   purposeWords,
   recentWords,
-  rowsWords,
   ruleWords,
   rulesThatAsk,
   shortDigest,
@@ -178,7 +178,7 @@ function Effects({ request }: { request: AccessRequest }): JSX.Element {
 
 function Touches({ request, canLook }: { request: AccessRequest; canLook: boolean }): JSX.Element {
   const isLooking = useLooking(request);
-  const words = rowsWords(request);
+  const words = previewWords(request);
   const { count, estimate, why } = request.status?.preview ?? {};
   const isCounted = count !== undefined;
   const isMissed = !isOfKubernetes(request) && !isCounted && (why !== undefined || estimate === undefined);

@@ -31,7 +31,7 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
 }
 
 function ActionRow({ entry, at }: { entry: Extract<Entry, { kind: 'action' }>; at: JSX.Element }): JSX.Element {
-  const { record, approval, done } = entry;
+  const { record, approval, done, file } = entry;
   const standing = standingOf(record, approval);
   return (
     <>
@@ -66,10 +66,16 @@ function ActionRow({ entry, at }: { entry: Extract<Entry, { kind: 'action' }>; a
             {lengthOf(done.durationMs)}
           </>
         )}
-        {done === undefined && standing.look === 'allow' && <Mark look="none" word="no end" quiet />}
+        {done === undefined && standing.look === 'allow' && <NoEnd file={file} />}
       </span>
     </>
   );
+}
+
+/** An operation on a file ends with its file, whose row has the rest. */
+function NoEnd({ file }: { file: FileRecord | undefined }): JSX.Element {
+  if (file === undefined) return <Mark look="none" word="no end" quiet />;
+  return file.outcome === 'ok' ? <Mark look="allow" word="done" quiet /> : <Recorded text={file.outcome} frame={false} />;
 }
 
 function FileRow({ record: { operation, path, bytes, outcome }, at }: { record: FileRecord; at: JSX.Element }): JSX.Element {

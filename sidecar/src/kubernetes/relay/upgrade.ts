@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { judge, type Verdict } from '@chaperone/policy';
 import { refusalOf } from '../../session/refusal.ts';
 import { masksOf, standing } from '../../ssh/relay/standing.ts';
-import { refusalOfText } from '../../ssh/relay/texts.ts';
+import { untold } from '../../ssh/relay/texts.ts';
 import { type Opening, type RawRequest, readRequest, type ResourceRequest } from '../actions/index.ts';
 import { acceptKey, type ChannelProtocol, chooseProtocol, CHANNELS } from '../wire/index.ts';
 import { rawOf } from './accept.ts';
@@ -182,7 +182,10 @@ export class Upgrade {
       const text = shown.text(lines.join('\n'));
       const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
       if (verdict.verdict === 'deny') {
-        process.refuse(refusalOfText(verdict, opening.unknown), `${session}/${action}`);
+        process.refuse(
+          { ...(opening.unknown && { reason: untold(opening.unknown) }), ...refusalOf(verdict) },
+          `${session}/${action}`,
+        );
         return undefined;
       }
       const decided = this.#standing(opening, action, verdict);

@@ -85,6 +85,14 @@ function transferEffects({ protocol, direction, paths, deletes, recursive, servi
   return [...moves, { verb: 'exec', object: quoteWords(words), via: 'direct', kind: 'command', words, also }];
 }
 
+/** Why no rule can tell which files a transfer means; undefined: it can, of all that is judged as it starts. */
+export function unplaced(exec: Exec): string | undefined {
+  if (exec.kind !== 'transfer' || exec.transfer.protocol === 'scp') return undefined;
+  const path = exec.transfer.paths.find((each) => absolute(each) === '');
+  if (path === undefined) return undefined;
+  return path.startsWith('/') ? 'its path has .. in it' : 'its path is relative';
+}
+
 /** '' where the words do not tell which file it is: relative to where the account begins, or through `..`, which links bend. */
 function absolute(path: string): string {
   if (!path.startsWith('/') || path.split('/').includes('..')) return '';

@@ -14,7 +14,7 @@ import { packet, TYPE } from '../wire/sftp.ts';
 import type { Approved } from '../../session/approval.ts';
 import { FileSession } from './file-session.ts';
 import { accessOf, SFTP_SERVER } from './files.test-support.ts';
-import type { ProgramContext } from './program.ts';
+import type { ProgramContext } from './program-context.ts';
 import { Shown } from '../../session/shown.ts';
 import { Turns } from './turns.ts';
 

@@ -10,16 +10,18 @@ import { GONE } from './file-judging.ts';
 import type { FileRecord, Side } from './file-record.ts';
 import { KeptFiles } from './kept-files.ts';
 import { LookupChannel } from './lookup-channel.ts';
-import type { ProgramContext } from './program.ts';
+import type { ProgramContext } from './program-context.ts';
 import { asWritten, followsLinks } from './path-lookup.ts';
 import { type ScpOptions, ScpRelay } from './scp.ts';
 import { SftpRelay } from './sftp.ts';
 import { standing } from './standing.ts';
-import { type Refusal, refusalOf } from '../../session/refusal.ts';
-import { textOf } from './texts.ts';
+import type { Refusal } from '../../session/refusal.ts';
+import { refusalOfSsh, textOf } from './texts.ts';
 
 const UNIT = 'file operation';
 const CHANGED: Refusal = { code: 'ResourceNotReady', reason: 'the policy changed while it was open; open it again' };
+/** Refusals of which it is known that they were told; what is more may be told again. */
+const MAX_TOLD = 1_000;
 const READING: ReadonlySet<string> = new Set(['read', 'list']);
 
 export interface FileSessionOptions {
@@ -53,6 +55,7 @@ export class FileSession {
   readonly #relay: FileRelay;
   #lookup: LookupChannel | undefined;
   #isOver = false;
+  readonly #told = new Map<string, string>();
   readonly #owed: Readonly<Record<'agent' | 'server', Credit>>;
 
   constructor(options: FileSessionOptions) {
@@ -167,11 +170,11 @@ export class FileSession {
     onActivity();
     const { operation, effects, attributes = '' } = action;
     const verdict = shown.verdict(judge(access(), { effects }));
-    const text = shown.text(`${operation}: ${described(effects)}${attributes === '' ? '' : `, ${attributes}`}`);
+    const text = shown.text(`${described(operation, effects)}${attributes === '' ? '' : `, ${attributes}`}`);
     const writes = effects.some(({ verb }) => !READING.has(verb));
     const number = await records.judged({ text, bytes: Buffer.byteLength(text), verdict, writes });
     if (verdict.verdict === 'allow') return { verdict: 'allow' };
-    if (verdict.verdict === 'deny') return this.#denied(refusalOf(verdict), number);
+    if (verdict.verdict === 'deny') return this.#repeated(refusalOfSsh(access(), { effects }, verdict), number);
     return this.#held(verdict, action, text, number);
   }
 
@@ -207,21 +210,30 @@ export class FileSession {
     return this.#denied({ code: 'SessionEnded' }, action);
   }
 
+  /** The same refusal is told in the same words, and so once: clients ask about a path several times before they give it up. */
+  #repeated(refusal: Refusal, action: number): FileDecision {
+    const key = this.#line(refusal, undefined);
+    const line = this.#told.get(key) ?? this.#line(refusal, action);
+    if (this.#told.size < MAX_TOLD) this.#told.set(key, line);
+    return { verdict: 'deny', line };
+  }
+
   #denied(refusal: Refusal, action: number): FileDecision {
     return { verdict: 'deny', line: this.#line(refusal, action) };
   }
 
-  #line(refusal: Refusal, action: number): string {
+  /** @param action - absent: as it is told of any */
+  #line(refusal: Refusal, action: number | undefined): string {
     const { context } = this.#o;
-    return textOf(context.access(), refusal, { unit: UNIT, reference: `${context.session}/${action}` }).line;
+    const reference = action === undefined ? '' : `${context.session}/${action}`;
+    return textOf(context.access(), refusal, { unit: UNIT, reference }).line;
   }
 }
 
-/** Each verb with its path, in quotes: no path can look like two. */
-function described(effects: readonly Effect[]): string {
-  return effects
-    .map(({ verb, object, below }) => `${verb} ${JSON.stringify(object)}${below === true ? ' and below' : ''}`)
-    .join(', ');
+/** The operation, where it is more than a verb, and each verb with its path, in quotes: no path can look like two. */
+function described(operation: string, effects: readonly Effect[]): string {
+  const uses = effects.map(({ verb, object, below }) => `${verb} ${JSON.stringify(object)}${below === true ? ' and below' : ''}`);
+  return effects.length === 1 && effects[0]?.verb === operation ? uses.join() : `${operation}: ${uses.join(', ')}`;
 }
 
 function fileRecord(

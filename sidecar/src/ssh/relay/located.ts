@@ -3,7 +3,7 @@ import { type Action, judge } from '@chaperone/policy';
 import { joinPath } from '../actions/files.ts';
 import { LookupChannel } from './lookup-channel.ts';
 import { asWritten, nobodyCanSay, type Resolve } from './path-lookup.ts';
-import type { ProgramContext } from './program.ts';
+import type { ProgramContext } from './program-context.ts';
 
 /** Deeper ones are refused: each directory may take a question. */
 const MAX_DEPTH = 128;

@@ -2,7 +2,7 @@ import type { Channel, ChannelHandler } from '../wire/channel.ts';
 import { encode } from '../wire/channel-messages.ts';
 import type { Clock } from '../../platform.ts';
 import { nobodyCanSay, PathLookup, type Place, type Resolve, followsLinks } from './path-lookup.ts';
-import type { OpenUpstream } from './program.ts';
+import type { OpenUpstream } from './program-context.ts';
 
 /** For one question, its channel included. */
 const ANSWER_MS = 10_000;

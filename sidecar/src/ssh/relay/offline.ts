@@ -3,9 +3,10 @@ import { type FileVerb, fileEffect, isResolved, pathText } from '../actions/file
 import type { Unknown } from '../actions/index.ts';
 import { encode } from '../wire/channel-messages.ts';
 import { SshError } from '../wire/error.ts';
-import { readAsking, withTerminal } from './asking.ts';
+import { type Asking, readAsking, withTerminal } from './asking.ts';
 import { addressOf, PROTECTED } from './forward.ts';
 import { isProtectedByName, type Surroundings } from './protected.ts';
+import { refusalOfSsh } from './texts.ts';
 
 /** What an agent may ask for over SSH, as `chaperone policy check` reads it. */
 export type SshRequest =
@@ -20,6 +21,9 @@ export interface SshAnswer {
   readonly verdict: Verdict;
   /** Why it cannot be told what a command runs. */
   readonly unknown?: Unknown;
+  /** Of a denial, where its code says too little: what stood in the way, a clause, and what an agent may write instead. */
+  readonly why?: string;
+  readonly instead?: string;
   /** The command as the host's shell would get it, where anything may go there. */
   readonly upstream?: string;
 }
@@ -44,13 +48,21 @@ function check(request: SshRequest, access: Access, surroundings: Surroundings):
   if ('forward' in request) return { verdict: checkForward(request.forward, access, surroundings) };
   const asking =
     'subsystem' in request ? readAsking('subsystem', encode.subsystem(request.subsystem)) : readAsking('shell', encode.shell());
-  return { verdict: judge(access, asking.action) };
+  return explained(access, asking.action, asking);
+}
+
+function explained(access: Access, action: Action, asking: Asking): SshAnswer {
+  const verdict = judge(access, action);
+  if (verdict.verdict !== 'deny') return { verdict };
+  const { reason, instead } = refusalOfSsh(access, action, verdict, asking);
+  return { verdict, ...(reason !== undefined && { why: reason }), ...(instead !== undefined && { instead }) };
 }
 
 function checkCommand(command: string, hasTerminal: boolean, access: Access): SshAnswer {
-  const { action, send, unknown } = readAsking('exec', encode.exec(Buffer.from(command)));
-  const verdict = judge(access, hasTerminal ? withTerminal(action) : action);
-  return { verdict, ...(unknown && { unknown }), ...(verdict.verdict !== 'deny' && { upstream: send }) };
+  const asking = readAsking('exec', encode.exec(Buffer.from(command)));
+  const { action, send, unknown } = asking;
+  const answer = explained(access, hasTerminal ? withTerminal(action) : action, asking);
+  return { ...answer, ...(unknown && { unknown }), ...(answer.verdict.verdict !== 'deny' && { upstream: send }) };
 }
 
 function fileAction({ operation, path }: { readonly operation: FileVerb; readonly path: string }): Action {

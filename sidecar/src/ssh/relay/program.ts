@@ -1,16 +1,11 @@
 import { sshTimeText, type Unit } from '@chaperone/api';
-import { type Access, judge } from '@chaperone/policy';
+import { judge } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
-import type { Clock } from '../../platform.ts';
 import { RecordingError } from '../../recording/recorder.ts';
-import type { ActionRecords } from '../../session/action-records.ts';
-import type { Approval } from '../../session/approval.ts';
 import { type Refusal, refusalOf } from '../../session/refusal.ts';
-import type { Shown } from '../../session/shown.ts';
 import { isOpenEnded } from '../actions/index.ts';
 import type { Channel, ChannelHandler, ChannelRequest, Stream } from '../wire/channel.ts';
 import { encode, parse, type Terminal, type Variable } from '../wire/channel-messages.ts';
-import type { OpenResult } from '../wire/channels.ts';
 import { Credit } from './credit.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking, withTerminal } from './asking.ts';
@@ -20,43 +15,9 @@ import { locate } from './located.ts';
 import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
 import { SHELL_MS, watchTime } from './time-limit.ts';
-import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
-import { OPEN_ENDED, refusalOfText, textOf, untold } from './texts.ts';
-
-/** Opens a channel upstream, as soon as it is there. */
-export type OpenUpstream = (
-  type: string,
-  payload: Buffer,
-  handler: ChannelHandler,
-  onResult: (result: OpenResult) => void,
-) => void;
-
-export interface ProgramContext {
-  readonly session: string;
-  readonly access: () => Access;
-  readonly records: ActionRecords;
-  readonly approval: Approval;
-  readonly openUpstream: OpenUpstream;
-  /** Why nothing can be opened there, in our words; undefined: it can, or it was the host that would not. */
-  readonly whyNot: () => string | undefined;
-  readonly shown: Shown;
-  /** What has to come to its end before the session's record does. */
-  readonly track: (work: Promise<unknown>) => void;
-  /** Of all sessions that the agent has with the host: none changes links under another one's feet. */
-  readonly turns: Turns;
-  /** What the host calls itself. */
-  readonly hostIdent: () => string;
-  readonly clock: Clock;
-  /** As of the session. */
-  readonly leftMs: () => number;
-  /** Something that is not the agent's fault ended the session's right to go on. */
-  readonly onFault: (error: unknown) => void;
-  /** Resolves when the agent's connection is over. */
-  readonly gone: Promise<unknown>;
-  /** The agent did something, or something happened for it; `bytes` went either way. */
-  readonly onActivity: (bytes?: number) => void;
-}
+import type { ProgramContext } from './program-context.ts';
+import { OPEN_ENDED, refusalOfSsh, textOf, untold } from './texts.ts';
 
 /** Requests for something to run; all others are about what runs. */
 const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
@@ -101,6 +62,8 @@ export class Program implements ChannelHandler {
   #stop: (refusal: Refusal) => void = () => undefined;
   /** Nobody can judge it by its text: it ends in time, and says so. */
   #isOpenEnded = false;
+  /** The exit of a shell is that of its last command, and says nothing of the rest. */
+  #hasOwnExit = true;
   #isReleasing = false;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
@@ -159,6 +122,11 @@ export class Program implements ChannelHandler {
     this.#agent.close();
   }
 
+  /** Says something about the connection that has no other place. */
+  tell(line: string): void {
+    this.#say(line);
+  }
+
   /** The policy may have changed, while nothing came that would be stopped by it. */
   check(): void {
     if (this.#isRunning && !this.#isStopped && !this.#stands()) this.#stop(this.#fallen());
@@ -211,12 +179,13 @@ export class Program implements ChannelHandler {
     const named = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
     const action = await locate(this.#c, named);
     this.#isOpenEnded = isOpenEnded(action);
+    this.#hasOwnExit = asking.unit !== 'shell';
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
     const away = action.notAnalysable === undefined ? undefined : whyNot();
     if (away !== undefined) return this.#refuse({ code: 'ResourceNotReady', reason: away }, asking, number);
-    if (verdict.verdict === 'deny') return this.#refuse(refusalOfText(verdict, asking.unknown), asking, number);
+    if (verdict.verdict === 'deny') return this.#refuse(refusalOfSsh(access(), action, verdict, asking), asking, number);
     this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
     this.#fallen = () => {
       const now = shown.verdict(judge(access(), action));
@@ -472,8 +441,10 @@ export class Program implements ChannelHandler {
   #tellEnd(end: Parameters<Streams['done']>[0]): void {
     const tell = this.#onEnd;
     this.#onEnd = undefined;
-    if ('tag' in end) tell?.(end.tag === 'exit 0' ? 'Ran' : 'Failed', end.tag.slice(0, MAX_RESULT));
-    else tell?.('Failed', end.error.message);
+    if ('tag' in end) {
+      const isRan = end.tag === 'exit 0' || (!this.#hasOwnExit && end.tag.startsWith('exit '));
+      tell?.(isRan ? 'Ran' : 'Failed', end.tag.slice(0, MAX_RESULT));
+    } else tell?.('Failed', end.error.message);
   }
 
   /** Says why it does not run, and ends as a command that failed would. */
