@@ -19,10 +19,10 @@ import { FileSession } from './file-session.ts';
 import { locate } from './located.ts';
 import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
-import { SHELL_MS, watchTime } from './time-limit.ts';
+import { ownMs, watchTime } from './time-limit.ts';
 import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
-import { OPEN_ENDED, refusalOfText, textOf, untold } from './texts.ts';
+import { brokenBy, OPEN_ENDED, refusalOfText, textOf, untold } from './texts.ts';
 
 /** Opens a channel upstream, as soon as it is there. */
 export type OpenUpstream = (
@@ -326,11 +326,8 @@ export class Program implements ChannelHandler {
   async #watchTime(asking: Asking): Promise<void> {
     const { access, clock, leftMs } = this.#c;
     const what = this.#kind(asking);
-    const { statementDurationMs = Infinity, shellDurationMs = SHELL_MS } = access().limits;
-    const own = Math.min(
-      what === 'shell' || what === 'terminal' ? Infinity : statementDurationMs,
-      this.#isOpenEnded ? shellDurationMs : Infinity,
-    );
+    const isInteractive = what === 'shell' || what === 'terminal';
+    const own = ownMs(access().limits, isInteractive, this.#isOpenEnded);
     if (own === Infinity) return;
     const tell = (said: 'begins' | 'ends', endsAt: number): void =>
       this.#say(
@@ -349,11 +346,7 @@ export class Program implements ChannelHandler {
   /** What comes through it is no protocol of files any more. An agent is not told that it broke what the host did. */
   #broken(message: string, by: Side, asking: Asking, action: number): void {
     if (by === 'host') this.#finish({ error: { code: 'UpstreamViolation', message } });
-    const refusal: Refusal =
-      by === 'agent'
-        ? { code: 'ProtocolViolation', reason: message }
-        : { code: 'ResourceNotReady', reason: `the host broke the protocol: ${message}` };
-    this.#overrun(refusal, asking, action);
+    this.#overrun(brokenBy(by, message), asking, action);
   }
 
   /** It went beyond a limit, or is not permitted any more: what runs at the host loses its channel. */

@@ -2,6 +2,7 @@ import { type SshText, sshText, type Unit } from '@chaperone/api';
 import { type Access, allowedHere, type Verdict } from '@chaperone/policy';
 import { type Refusal, refusalOf } from '../../session/refusal.ts';
 import type { Unknown } from '../actions/index.ts';
+import type { Side } from './file-record.ts';
 
 /** As {@link refusalOf}, of what may be refused for no more than that it cannot be told what runs. */
 export function refusalOfText(verdict: Verdict, unknown: Unknown | undefined): Refusal {
@@ -18,6 +19,12 @@ export function untold({ why }: Unknown): string {
 /** What people are told of what they cannot see in a text. */
 export const OPEN_ENDED =
   'what it is sent once it runs may be anything, and is not judged; it is recorded, and its time is limited';
+
+/** What an agent is told where a protocol of files was broken: never that it did what the host has done. */
+export function brokenBy(by: Side, message: string): Refusal {
+  if (by === 'agent') return { code: 'ProtocolViolation', reason: message };
+  return { code: 'ResourceNotReady', reason: `the host broke the protocol: ${message}` };
+}
 
 export interface Said {
   readonly unit: Unit;
