@@ -19,7 +19,7 @@ import { FileSession } from './file-session.ts';
 import { locate } from './located.ts';
 import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
-import { ownMs, watchTime } from './time-limit.ts';
+import { ownTimeMs, watchTime } from './time-limit.ts';
 import type { Turns } from './turns.ts';
 import { Waiting } from './waiting.ts';
 import { brokenBy, OPEN_ENDED, refusalOfText, textOf, untold } from './texts.ts';
@@ -327,7 +327,7 @@ export class Program implements ChannelHandler {
     const { access, clock, leftMs } = this.#c;
     const what = this.#kind(asking);
     const isInteractive = what === 'shell' || what === 'terminal';
-    const own = ownMs(access().limits, isInteractive, this.#isOpenEnded);
+    const own = ownTimeMs(access().limits, isInteractive, this.#isOpenEnded);
     if (own === Infinity) return;
     const tell = (said: 'begins' | 'ends', endsAt: number): void =>
       this.#say(

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Clock } from '../../platform.ts';
-import { ownMs, watchTime } from './time-limit.ts';
+import { ownTimeMs, watchTime } from './time-limit.ts';
 
 /** A clock that goes on as far as somebody waits. */
 function aClock(): Clock & { passed: number } {
@@ -57,7 +57,7 @@ it('is over with what ends by itself, and tells nobody who is not to be told', a
   expect(await watchTime({ ownMs: 10, leftMs: 10, clock, gone: Promise.resolve() })).toBe(false);
 });
 
-it.each<[string, Parameters<typeof ownMs>, number]>([
+it.each<[string, Parameters<typeof ownTimeMs>, number]>([
   ['a command', [{}, false, false], Infinity],
   ['a command with a limit', [{ statementDurationMs: 5, shellDurationMs: 1 }, false, false], 5],
   ['a shell', [{ statementDurationMs: 5 }, true, true], 3_600_000],
@@ -66,5 +66,5 @@ it.each<[string, Parameters<typeof ownMs>, number]>([
   ['the same, the shorter of both', [{ statementDurationMs: 5, shellDurationMs: 9 }, false, true], 5],
   ['the same, the other being shorter', [{ statementDurationMs: 9, shellDurationMs: 5 }, false, true], 5],
 ])('has a time of its own: %s', (_, of, expected) => {
-  expect(ownMs(...of)).toBe(expected);
+  expect(ownTimeMs(...of)).toBe(expected);
 });

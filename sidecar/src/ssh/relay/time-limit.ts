@@ -13,7 +13,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * @param isInteractive - a shell or a terminal, which limits of statements are not about
  * @param isOpenEnded - its text does not tell all that it does
  */
-export function ownMs(limits: Access['limits'], isInteractive: boolean, isOpenEnded: boolean): number {
+export function ownTimeMs(limits: Access['limits'], isInteractive: boolean, isOpenEnded: boolean): number {
   const { statementDurationMs = Infinity, shellDurationMs = SHELL_MS } = limits;
   return Math.min(isInteractive ? Infinity : statementDurationMs, isOpenEnded ? shellDurationMs : Infinity);
 }
