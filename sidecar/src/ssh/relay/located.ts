@@ -18,7 +18,7 @@ export async function locate(context: ProgramContext, action: Action): Promise<A
   try {
     return await located(action, (path) => lookup.resolve(path));
   } finally {
-    lookup.close();
+    await lookup.end();
   }
 }
 

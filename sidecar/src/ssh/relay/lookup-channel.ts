@@ -6,6 +6,8 @@ import type { OpenUpstream } from './program-context.ts';
 
 /** For one question, its channel included. */
 const ANSWER_MS = 10_000;
+/** For the host's program to end. */
+const END_MS = 2_000;
 
 export interface LookupOptions {
   readonly open: OpenUpstream;
@@ -20,7 +22,11 @@ export interface LookupOptions {
 export class LookupChannel {
   readonly #o: LookupOptions;
   readonly #gone = Promise.withResolvers<undefined>();
+  readonly #closed = Promise.withResolvers<undefined>();
   #isGone = false;
+  #isEnding = false;
+  /** The host has begun to answer questions there. */
+  #runs = false;
   #channel: Channel | undefined;
   #asking: Promise<Resolve> | undefined;
 
@@ -34,6 +40,16 @@ export class LookupChannel {
     this.#asking ??= this.#begin();
     const asked = this.#asking.then((resolve) => resolve(path));
     return Promise.race([asked, late, this.#gone.promise]);
+  }
+
+  /** Closes it once the host has ended what ran there: some let no other session begin before. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    if (this.#runs) {
+      this.#channel?.eof();
+      await Promise.race([this.#closed.promise, this.#o.clock.after(END_MS)]);
+    }
+    this.close();
   }
 
   close(): void {
@@ -51,9 +67,12 @@ export class LookupChannel {
         this.#channel?.consumed(data.length);
         if (stream === 'data') this.#receive(lookup, data);
       },
-      onEof: () => this.close(),
+      onEof: () => (this.#isEnding ? undefined : this.close()),
       onRequest: ({ reply }) => reply?.(false),
-      onClose: () => this.close(),
+      onClose: () => {
+        this.#closed.resolve(undefined);
+        this.close();
+      },
     };
     this.#o.open('session', Buffer.alloc(0), handler, (result) => {
       // As many channels as may be are open, say: that is no server without SFTP, and links are there all the same.
@@ -63,6 +82,7 @@ export class LookupChannel {
       this.#channel = channel;
       return channel.request('subsystem', encode.subsystem('sftp'), (isGranted) => {
         if (!isGranted) return resolve(channel.isClosed ? nobodyCanSay : this.#o.withoutSftp);
+        this.#runs = true;
         lookup = new PathLookup((bytes) => channel.write(bytes), followsLinks(this.#o.hostIdent()));
         const asked = lookup;
         return resolve((path) => asked.resolve(path));

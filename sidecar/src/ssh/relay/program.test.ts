@@ -65,7 +65,7 @@ class Host {
         if (name === 'exec') this.ran.push(parse.exec(payload).toString());
         return reply?.(name === 'exec' || this.leads !== undefined);
       },
-      eof: () => undefined,
+      eof: () => handler.onClose(),
       close: () => this.closed++,
     } as unknown as Channel;
     if (this.silence === 'opening') return (this.answers = () => onResult({ kind: 'opened', channel, payload: Buffer.alloc(0) }));

@@ -6,6 +6,7 @@ import { type Refusal, refusalOf } from '../../session/refusal.ts';
 import { isOpenEnded } from '../actions/index.ts';
 import type { Channel, ChannelHandler, ChannelRequest, Stream } from '../wire/channel.ts';
 import { encode, parse, type Terminal, type Variable } from '../wire/channel-messages.ts';
+import type { OpenResult } from '../wire/channels.ts';
 import { Credit } from './credit.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking, withTerminal } from './asking.ts';
@@ -14,10 +15,10 @@ import { FileSession } from './file-session.ts';
 import { locate } from './located.ts';
 import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
-import { SHELL_MS, watchTime } from './time-limit.ts';
+import { ownTimeMs, watchTime } from './time-limit.ts';
 import { Waiting } from './waiting.ts';
 import type { ProgramContext } from './program-context.ts';
-import { OPEN_ENDED, refusalOfSsh, textOf, untold } from './texts.ts';
+import { brokenBy, OPEN_ENDED, refusalOfSsh, textOf, untold } from './texts.ts';
 
 /** Requests for something to run; all others are about what runs. */
 const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
@@ -295,11 +296,8 @@ export class Program implements ChannelHandler {
   async #watchTime(asking: Asking): Promise<void> {
     const { access, clock, leftMs } = this.#c;
     const what = this.#kind(asking);
-    const { statementDurationMs = Infinity, shellDurationMs = SHELL_MS } = access().limits;
-    const own = Math.min(
-      what === 'shell' || what === 'terminal' ? Infinity : statementDurationMs,
-      this.#isOpenEnded ? shellDurationMs : Infinity,
-    );
+    const isInteractive = what === 'shell' || what === 'terminal';
+    const own = ownTimeMs(access().limits, isInteractive, this.#isOpenEnded);
     if (own === Infinity) return;
     const tell = (said: 'begins' | 'ends', endsAt: number): void =>
       this.#say(
@@ -318,11 +316,7 @@ export class Program implements ChannelHandler {
   /** What comes through it is no protocol of files any more. An agent is not told that it broke what the host did. */
   #broken(message: string, by: Side, asking: Asking, action: number): void {
     if (by === 'host') this.#finish({ error: { code: 'UpstreamViolation', message } });
-    const refusal: Refusal =
-      by === 'agent'
-        ? { code: 'ProtocolViolation', reason: message }
-        : { code: 'ResourceNotReady', reason: `the host broke the protocol: ${message}` };
-    this.#overrun(refusal, asking, action);
+    this.#overrun(brokenBy(by, message), asking, action);
   }
 
   /** It went beyond a limit, or is not permitted any more: what runs at the host loses its channel. */

@@ -3,6 +3,7 @@ import { type Access, type Action, allowedHere, type Effect, judge, type JudgedE
 import { type Refusal, refusalOf } from '../../session/refusal.ts';
 import type { Unknown } from '../actions/index.ts';
 import type { Asking } from './asking.ts';
+import type { Side } from './file-record.ts';
 
 export function untold({ why }: Unknown): string {
   return `what it runs cannot be told, since ${why}`;
@@ -94,6 +95,12 @@ function decidingAt({ verdict, rule, effects }: Verdict): number {
 
 function deciding(verdict: Verdict): JudgedEffect | undefined {
   return verdict.effects[decidingAt(verdict)];
+}
+
+/** What an agent is told where a protocol of files was broken: never that it did what the host has done. */
+export function brokenBy(by: Side, message: string): Refusal {
+  if (by === 'agent') return { code: 'ProtocolViolation', reason: message };
+  return { code: 'ResourceNotReady', reason: `the host broke the protocol: ${message}` };
 }
 
 export interface Said {
