@@ -67,14 +67,15 @@ async function questionOf(asked: Asked): Promise<Question | undefined> {
   return questions[0];
 }
 
+const pending = ({ name, digest }: Question): Promise<RequestView> =>
+  Promise.resolve({ name, digest, state: 'Pending', mode: 'hold', expiresInMs: 60_000, timeoutMs: 60_000, decisions: [] });
+
 /** What people are told once they are asked. */
 async function lookOf(asked: Asked, looks = 0): Promise<LookedRequest['preview']> {
   const told = Promise.withResolvers<LookedRequest>();
-  const ask = ({ name, digest }: Question): Promise<RequestView> =>
-    Promise.resolve({ name, digest, state: 'Pending', mode: 'hold', expiresInMs: 60_000, timeoutMs: 60_000, decisions: [] });
   const looked = (request: LookedRequest): Promise<void> => Promise.resolve(told.resolve(request));
   const gone = Promise.withResolvers<void>();
-  const asking = approvalBy({ ask, looked }, looks).ask(asked, gone.promise, () => undefined);
+  const asking = approvalBy({ ask: pending, looked }, looks).ask(asked, gone.promise, () => undefined);
   const { preview } = await told.promise;
   gone.resolve();
   await asking;
@@ -112,19 +113,21 @@ it('says to people why it cannot be told what runs, however long the text', asyn
   }
 });
 
+const looking =
+  (preview: LookedRequest['preview']): NonNullable<Asked['look']> =>
+  () =>
+    Promise.resolve(preview);
+
 it('shows people what it would do, masked, visible and bounded, and else says why not', async () => {
-  const look = (): ReturnType<NonNullable<Asked['look']>> =>
-    Promise.resolve({ count: 1, change: ['+ a: hunter2\u202e', `+ ${'b'.repeat(300)}`] });
+  const look = looking({ count: 1, change: ['+ a: hunter2\u202e', `+ ${'b'.repeat(300)}`] });
   const preview = await lookOf({ ...COMMAND, look });
   expect(preview).toEqual({ count: 1, change: ['+ a: *****\\u{202e}', `+ ${'b'.repeat(197)}…`] });
-  expect(await lookOf({ ...COMMAND, look: () => Promise.resolve({ why: 'refused: hunter2' }) })).toEqual({
-    why: 'refused: *****',
-  });
+  expect(await lookOf({ ...COMMAND, look: looking({ why: 'refused: hunter2' }) })).toEqual({ why: 'refused: *****' });
   expect(await lookOf(COMMAND)).toEqual({ why: 'what it would do is not tried before it runs' });
 });
 
 it('looks at no more than ten actions of an agent in a minute', async () => {
-  const look = (): ReturnType<NonNullable<Asked['look']>> => Promise.resolve({ change: ['+ a: b'] });
+  const look = looking({ change: ['+ a: b'] });
   expect(await lookOf({ ...COMMAND, look }, 9)).toEqual({ change: ['+ a: b'] });
   expect(await lookOf({ ...COMMAND, look }, 10)).toEqual({ why: 'this agent asked too often' });
 });

@@ -32,7 +32,7 @@ export async function startApiServer(): Promise<ApiServer> {
   const authority = await testAuthority();
   const leaf = await authority.issue(['127.0.0.1']);
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const tokenKey = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const tokenKey = privateKey.export({ type: 'pkcs8', format: 'pem' });
   const token = 'admin-token';
   writeFileSync(at('tls.crt'), leaf.certificate);
   writeFileSync(at('tls.key'), leaf.key);

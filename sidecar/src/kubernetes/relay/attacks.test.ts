@@ -256,6 +256,18 @@ describe('K7: the credential', () => {
   });
 });
 
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+const secret = (value: string): object => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: {
+    name: 'a',
+    annotations: { 'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify({ data: { p: base64(value) } }) },
+  },
+  data: { p: base64(value) },
+});
+const forms = (text: string): string[] => [text, base64(text), base64(text).replace(/=+$/, '')];
+
 describe('K8: what is secret', () => {
   const canaries = {
     token: 'canary-authorization',
@@ -267,16 +279,6 @@ describe('K8: what is secret', () => {
     given: 'canary-set-cookie',
     quoted: 'canary-quoted-value',
   };
-  const base64 = (text: string): string => Buffer.from(text).toString('base64');
-  const secret = (value: string): object => ({
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: {
-      name: 'a',
-      annotations: { 'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify({ data: { p: base64(value) } }) },
-    },
-    data: { p: base64(value) },
-  });
   const SECRETS = '/api/v1/namespaces/shop/secrets';
 
   it('is in no record, log or request for approval, wherever it stood', async () => {
@@ -309,7 +311,6 @@ describe('K8: what is secret', () => {
     answers.push(await ask(`${SECRETS}/a`, { headers }));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 422]);
     const kept = JSON.stringify([governed.records, governed.logged, governed.desk.list()]);
-    const forms = (text: string): string[] => [text, base64(text), base64(text).replace(/=+$/, '')];
     expect(Object.entries(canaries).filter(([, text]) => forms(text).some((form) => kept.includes(form)))).toEqual([]);
     // Nor does the agent get what it did not send itself.
     const got = JSON.stringify(answers);

@@ -37,6 +37,13 @@ async function send(at: { readonly port: number; readonly ca: string }, { path, 
   return { status: response.statusCode ?? 0, text };
 }
 
+/** kubectl would ask its user to log in anew on 401. */
+function expectNotReady({ status, text }: { readonly status: number; readonly text: string }): void {
+  expect(status).toBe(503);
+  const { details } = JSON.parse(text) as { details: { causes: { reason: string }[] } };
+  expect(details.causes.map(({ reason }) => reason)).toEqual(['ResourceNotReady', 'CredentialsRejected']);
+}
+
 describe.skipIf(!hasApiServer)('the credential of a resource', () => {
   let api: ApiServer;
   let admin: (asking: Asking) => Promise<string>;
@@ -130,11 +137,4 @@ describe.skipIf(!hasApiServer)('the credential of a resource', () => {
     expectNotReady(answer);
     expect(JSON.stringify([answer.text, governed.records, governed.logged])).not.toContain(expired.split('.')[1]);
   });
-
-  /** kubectl would ask its user to log in anew on 401. */
-  function expectNotReady({ status, text }: { readonly status: number; readonly text: string }): void {
-    expect(status).toBe(503);
-    const { details } = JSON.parse(text) as { details: { causes: { reason: string }[] } };
-    expect(details.causes.map(({ reason }) => reason)).toEqual(['ResourceNotReady', 'CredentialsRejected']);
-  }
 });

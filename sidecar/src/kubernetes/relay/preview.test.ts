@@ -235,6 +235,9 @@ describe.skipIf(!hasApiServer)('before people approve a write to an API server, 
   });
 });
 
+const json = (response: ServerResponse, value: unknown): unknown =>
+  response.writeHead(200, { 'content-type': 'application/json' }).end(typeof value === 'string' ? value : JSON.stringify(value));
+
 describe('an API server that is asked what a write would do', () => {
   let governed: Governed;
   let stop: () => Promise<void>;
@@ -270,10 +273,6 @@ describe('an API server that is asked what a write would do', () => {
     await stop?.();
   });
 
-  const json = (response: ServerResponse, value: unknown): unknown =>
-    response
-      .writeHead(200, { 'content-type': 'application/json' })
-      .end(typeof value === 'string' ? value : JSON.stringify(value));
   const PATCH: Asking = { method: 'PATCH', path: `${MAPS}/a`, body: { data: { a: '1' } }, type: MERGE };
 
   it.each<[what: string, how: typeof answer, why: string]>([
