@@ -139,11 +139,15 @@ export function grantedWords({ spec: { grantedBy } }: AccessRequest): Words | un
 }
 
 /** What it grants beyond itself, and who ended that. */
-export function grantWords({ status: { grantedUntil, revokedBy, grantEnded } = {} }: AccessRequest): Words | undefined {
+export function grantWords(request: AccessRequest): Words | undefined {
+  const { grantedUntil, revokedBy, grantEnded } = request.status ?? {};
   if (grantedUntil === undefined) return undefined;
   const lapsed: Words = grantEnded === undefined ? [] : [`, ended at ${dayTime(grantEnded.at)}: `, { foreign: grantEnded.why }];
   const ended: Words = revokedBy === undefined ? lapsed : [', ended by ', { foreign: revokedBy }];
-  return [`the same again, with other values, until ${visible(grantedUntil, 64)}`, ...ended];
+  return [
+    `${isOfKubernetes(request) ? 'the very same again' : 'the same again, with other values'}, until ${visible(grantedUntil, 64)}`,
+    ...ended,
+  ];
 }
 
 /** Whether an answer ended what its request grants, and not the request, which had been approved. */
@@ -169,8 +173,12 @@ export function scopeWords({ metadata, spec: { agent, resource, rules } }: Acces
   ];
 }
 
-/** What a grant lets the agent choose. */
-export const GRANT_WORDS = 'the same again, with any other values, in conditions too: it may meet other rows, and more of them';
+/** What a grant lets the agent choose. A request of the Kubernetes API has no values beside what it is. */
+export function grantScope(request: AccessRequest): string {
+  return isOfKubernetes(request)
+    ? 'the very same request again: it may meet another state of its object'
+    : 'the same again, with any other values, in conditions too: it may meet other rows, and more of them';
+}
 
 /** 30 min, 1 h 30 min */
 export function minutesText(seconds: number): string {

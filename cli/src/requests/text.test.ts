@@ -455,6 +455,16 @@ describe('a request to the Kubernetes API', () => {
     expect(whole).toContain('          +   a: "2"');
   });
 
+  test('has no values beside it, where it may run again', () => {
+    const until = '2026-01-01T12:34:07Z';
+    const asked = aHeld({ ...spec, template: 'ab'.repeat(32), templateText: text }, { preview: {}, grantedUntil: until });
+    const shown = [...promptLines(asked, { person: jane, grantFor: 1_800 }, NOW), ...wholeLines(asked, undefined, NOW)];
+    expect(shown).toContain('For       30m00s: this agent may run the very same again, without anybody being asked');
+    expect(shown).toContain('Template  abab-abab-abab-abab, which seals it to run again');
+    expect(shown).toContain(`Grants    the very same again, until ${until}`);
+    expect(shown.join('\n')).not.toMatch(/values|rows|statement/);
+  });
+
   test('of many lines says how to see the others', () => {
     const long = `PUT /x\n${'a: b\n'.repeat(30)}`;
     const shown = promptLines(aHeld({ ...spec, text: long }), { person: jane }, NOW);

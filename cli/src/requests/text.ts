@@ -162,7 +162,12 @@ function termLines(request: AccessRequest, now: number): string[] {
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
     ...(spec.template === undefined
       ? []
-      : [line('Template', `${shortTemplate(spec.template)}, which seals it without its values`)]),
+      : [
+          line(
+            'Template',
+            `${shortTemplate(spec.template)}, which seals it${isOfKubernetes(request) ? ' to run again' : ' without its values'}`,
+          ),
+        ]),
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
@@ -171,14 +176,13 @@ function termLines(request: AccessRequest, now: number): string[] {
 }
 
 /** What approving for some time means. */
-function grantLines(
-  { metadata, spec: { templateText } }: AccessRequest,
-  seconds: number | undefined,
-  again: (command: string) => string,
-): string[] {
+function grantLines(request: AccessRequest, seconds: number | undefined, again: (command: string) => string): string[] {
   if (seconds === undefined) return [];
+  const { metadata, spec } = request;
+  const same = isOfKubernetes(request) ? 'the very same again' : 'the same again with any other values';
+  const templateText = isOfKubernetes(request) ? undefined : spec.templateText;
   return [
-    line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
+    line('For', `${left(seconds * 1000)}: this agent may run ${same}, without anybody being asked`),
     ...(templateText === undefined ? [] : [line('', visible(templateText, SHOWN.text))]),
     line('', `what shows it: ${again('chaperone grants ls')}`),
     line('', `what ends it: ${again(`chaperone grants revoke ${metadata.name}`)}`),

@@ -1,4 +1,5 @@
 import type { Access, AskingRule, JudgedEffect, LookedRequest, Question, RequestView } from '@chaperone/policy';
+import type { RecordBody } from '@chaperone/evidence';
 import { expect, it } from 'vitest';
 import { systemClock } from '../platform.ts';
 import { Holds, type HoldsOptions } from './holds.ts';
@@ -131,3 +132,25 @@ it('looks at no more than ten actions of an agent in a minute', async () => {
   expect(await lookOf({ ...COMMAND, look }, 9)).toEqual({ change: ['+ a: b'] });
   expect(await lookOf({ ...COMMAND, look }, 10)).toEqual({ why: 'this agent asked too often' });
 });
+
+it.each([
+  ['results', ['+ a: b']],
+  ['commands', ['+ a: b']],
+  ['metadata', undefined],
+] as const)(
+  'keeps in evidence what people saw of a change, unless its policy keeps metadata alone: %s',
+  async (content, change) => {
+    const appended: RecordBody[] = [];
+    const append = (record: RecordBody): Promise<void> => Promise.resolve(void appended.push(record));
+    const recorder = { session: `s-${'a'.repeat(16)}`, append, close: () => Promise.resolve() };
+    const inForce = { ...access, recording: { ...access.recording, content } };
+    const records = new ActionRecords(
+      recorder,
+      () => inForce,
+      () => undefined,
+    );
+    await records.approval({ action: 0, digest: 'd', state: 'Released', waitedMs: 1, decisions: [], change: ['+ a: b'] });
+    const kept = { type: 'approval', action: 0, digest: 'd', state: 'Released', waitedMs: 1, decisions: [] };
+    expect(appended).toEqual([change === undefined ? kept : { ...kept, change }]);
+  },
+);
