@@ -82,6 +82,29 @@ export function isOfKubernetes({ spec: { protocol } }: AccessRequest): boolean {
   return protocol === 'kubernetes';
 }
 
+/** Which run of its client it is of, by the client's own word: `kubectl apply, run 1f2e3d4c`. Undefined: none is said. */
+export function runOf(request: AccessRequest): string | undefined {
+  if (!isOfKubernetes(request)) return undefined;
+  return /: (kubectl(?: [a-z][a-z-]{0,31}){0,3}, run [0-9a-fA-F-]{8})$/.exec(request.spec.sentence)?.[1];
+}
+
+/** Other requests of the same agent that say they are of the same run, in the order in which they were asked for. */
+export function ofSameRun(request: AccessRequest, all: Iterable<AccessRequest>): AccessRequest[] {
+  const run = runOf(request);
+  if (run === undefined) return [];
+  const [own, { uid }] = [agentKey(request), request.metadata];
+  const others = [...all].filter((each) => each.metadata.uid !== uid && runOf(each) === run && agentKey(each) === own);
+  return others.toSorted((a, b) => askedAt(a) - askedAt(b));
+}
+
+function agentKey({ metadata, spec: { agent } }: AccessRequest): string {
+  return JSON.stringify([metadata.namespace, agent.serviceAccount, agent.podUid ?? agent.pod]);
+}
+
+function askedAt({ metadata }: AccessRequest): number {
+  return Date.parse(metadata.creationTimestamp ?? '') || 0;
+}
+
 /** What that which it meets is called: `Rows`, or `Change`. */
 export function metLabel(request: AccessRequest): 'Rows' | 'Change' {
   return isOfKubernetes(request) ? 'Change' : 'Rows';

@@ -19,6 +19,7 @@ import {
   recentWords,
   rowsWords,
   ruleWords,
+  runOf,
   shortDigest,
   shortTemplate,
   stateOf,
@@ -94,6 +95,7 @@ export function promptLines(
       ].join(' · '),
     ),
     ...contentLines(content),
+    ...clientLine(request),
     ...recentLines(request, SHOWN.recent),
     ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
@@ -141,6 +143,7 @@ function actionLines(request: AccessRequest, content: RequestContent | undefined
     ...fullLine(spec.effects, 'effects'),
     ...rowsOf(request, now).map((text, at) => line(at === 0 ? metLabel(request) : '', text)),
     ...contentLines(content),
+    ...clientLine(request),
     ...transactionOf(request).map((text) => line('Locks', text)),
     ...recentLines(request, Infinity),
   ];
@@ -219,6 +222,12 @@ function answerLines({ status = {} }: AccessRequest): string[] {
     ...(result === undefined ? [] : [line('Result', visible(result))]),
     ...conditions.map(({ type, message }) => line(type, visible(message))),
   ];
+}
+
+/** Which run of kubectl it is of: requests of one are asked for one by one. */
+function clientLine(request: AccessRequest): string[] {
+  const run = runOf(request);
+  return run === undefined ? [] : [line('Client', `${run}, by its own word`)];
 }
 
 function line(name: string, text: string): string {

@@ -115,19 +115,19 @@ spec:
   test('is held where a rule asks people, who see what goes, and runs once they approve', async () => {
     seen.length = 0;
     const answered = ask('DELETE', '/api/v1/namespaces/shop/secrets/db');
-    const request = await eventually('its request', async () => {
+    const held = await eventually('its request', async () => {
       const { out } = await run(['requests', 'ls', '--data', data, '-o', 'json']);
       const { items } = JSON.parse(out) as { items: { metadata: { name: string }; status?: { preview?: object } }[] };
       return items.find(({ status }) => status?.preview !== undefined);
     });
-    const { out } = await run(['requests', 'show', request.metadata.name, '--data', data]);
+    const { out } = await run(['requests', 'show', held.metadata.name, '--data', data]);
     expect(out).toContain('Asks for  DELETE on secrets db in shop on data/cluster (kubernetes)');
     expect(out).toContain('Change    tried as a dry run when it was asked for');
     expect(out).toMatch(/ - kind: Secret\n[^]* -   name: db\n[^]* - {5}app: web\n/);
     expect(out).not.toMatch(/password|hunter2/);
     expect(seen.map(({ method }) => method)).toEqual(['GET']);
     const digest = /Digest +(\S+)/.exec(out)?.[1] ?? '';
-    expect(await run(['approve', request.metadata.name, '--digest', digest, '--data', data])).toMatchObject({ code: 0 });
+    expect(await run(['approve', held.metadata.name, '--digest', digest, '--data', data])).toMatchObject({ code: 0 });
     expect((await answered).status).toBe(200);
     expect(seen.map(({ method }) => method)).toEqual(['GET', 'DELETE']);
   });
