@@ -82,6 +82,29 @@ export function isOfKubernetes({ spec: { protocol } }: AccessRequest): boolean {
   return protocol === 'kubernetes';
 }
 
+/** Which run of its client it is of, by the client's own word: `kubectl apply, run 1f2e3d4c`. Undefined: none is said. */
+export function runOf(request: AccessRequest): string | undefined {
+  if (!isOfKubernetes(request)) return undefined;
+  return /: (kubectl(?: [a-z][a-z-]{0,31}){0,3}, run [0-9a-fA-F-]{8})$/.exec(request.spec.sentence)?.[1];
+}
+
+/** Other requests of the same agent that say they are of the same run, in the order in which they were asked for. */
+export function ofSameRun(request: AccessRequest, all: Iterable<AccessRequest>): AccessRequest[] {
+  const run = runOf(request);
+  if (run === undefined) return [];
+  const [own, { uid }] = [agentKey(request), request.metadata];
+  const others = [...all].filter((each) => each.metadata.uid !== uid && runOf(each) === run && agentKey(each) === own);
+  return others.toSorted((a, b) => askedAt(a) - askedAt(b));
+}
+
+function agentKey({ metadata, spec: { agent } }: AccessRequest): string {
+  return JSON.stringify([metadata.namespace, agent.serviceAccount, agent.podUid ?? agent.pod]);
+}
+
+function askedAt({ metadata }: AccessRequest): number {
+  return Date.parse(metadata.creationTimestamp ?? '') || 0;
+}
+
 /** What that which it meets is called. */
 export function metLabel(request: AccessRequest): 'Rows' | 'Change' | 'Note' {
   if (isOfKubernetes(request)) return 'Change';
@@ -156,11 +179,15 @@ export function grantedWords({ spec: { grantedBy } }: AccessRequest): Words | un
 }
 
 /** What it grants beyond itself, and who ended that. */
-export function grantWords({ status: { grantedUntil, revokedBy, grantEnded } = {} }: AccessRequest): Words | undefined {
+export function grantWords(request: AccessRequest): Words | undefined {
+  const { grantedUntil, revokedBy, grantEnded } = request.status ?? {};
   if (grantedUntil === undefined) return undefined;
   const lapsed: Words = grantEnded === undefined ? [] : [`, ended at ${dayTime(grantEnded.at)}: `, { foreign: grantEnded.why }];
   const ended: Words = revokedBy === undefined ? lapsed : [', ended by ', { foreign: revokedBy }];
-  return [`the same again, with other values, until ${visible(grantedUntil, 64)}`, ...ended];
+  return [
+    `${isOfKubernetes(request) ? 'the very same again' : 'the same again, with other values'}, until ${visible(grantedUntil, 64)}`,
+    ...ended,
+  ];
 }
 
 /** Whether an answer ended what its request grants, and not the request, which had been approved. */
@@ -186,8 +213,12 @@ export function scopeWords({ metadata, spec: { agent, resource, rules } }: Acces
   ];
 }
 
-/** What a grant lets the agent choose. */
-export const GRANT_WORDS = 'the same again, with any other values, in conditions too: it may meet other rows, and more of them';
+/** What a grant lets the agent choose. A request of the Kubernetes API has no values beside what it is. */
+export function grantScope(request: AccessRequest): string {
+  return isOfKubernetes(request)
+    ? 'the very same request again: it may meet another state of its object'
+    : 'the same again, with any other values, in conditions too: it may meet other rows, and more of them';
+}
 
 /** 30 min, 1 h 30 min */
 export function minutesText(seconds: number): string {

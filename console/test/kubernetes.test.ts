@@ -57,6 +57,33 @@ describe.runIf(hasChromium)('a request to the Kubernetes API', NETWORK, () => {
     expect(await bar(page).count()).toBe(1);
   });
 
+  test('of one run of kubectl leads to the others of it, of the same agent alone', async () => {
+    site.requests.clear();
+    const of = (name: string, run: string, mods: object = {}): ReturnType<typeof aRequest> =>
+      site.requests.put(
+        aRequest({
+          spec: {
+            protocol: 'kubernetes',
+            text: `DELETE /api/v1/namespaces/shop/configmaps/${name}`,
+            effects: [{ ...EFFECT, verb: 'delete', object: `configmaps ${name} in shop` }],
+            sentence: `DELETE on configmaps ${name} in shop: kubectl delete, run ${run}`,
+            ...mods,
+          },
+          preview: {},
+        }),
+      );
+    const [first, second] = [of('a', '1f2e3d4c'), of('b', '1f2e3d4c')];
+    of('c', '00000000');
+    of('d', '1f2e3d4c', { agent: { serviceAccount: 'other', purpose: '' } });
+    const page = await come(`/requests/agents/${first.metadata.name}`);
+    const client = page.locator('dt', { hasText: 'Client' }).locator('xpath=following-sibling::dd[1]');
+    await client.getByRole('link').first().waitFor();
+    expect(plain(await client.innerText())).toMatch(
+      new RegExp(`^kubectl delete, run 1f2e3d4c by its own word ${second.metadata.name} DELETE ?configmaps b in shop ?held$`),
+    );
+    await expectInEveryWindow(page, 'a run');
+  });
+
   test('that could not be tried says why, and wants the name of its object', async () => {
     const spec = { protocol: 'kubernetes', text: TEXT, effects: [EFFECT], sentence: `PATCH on ${OBJECT}` };
     const request = site.requests.put(aRequest({ spec, preview: { why: 'the API server refuses it (409)' } }));

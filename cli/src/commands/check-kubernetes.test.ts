@@ -113,6 +113,19 @@ test('a way into a pod is judged as one by either method, and by no rule about g
   expect(answers).toHaveLength(2);
 });
 
+test.each(['copy', 'move', 'test'])('is refused where a JSON Patch tells what a Secret holds: %s', async (op) => {
+  const path = '/data/password';
+  const operation = { op, path, ...(op === 'test' ? { value: 'aHVudGVyMg==' } : { from: '/data/other' }) };
+  const [secret, map] = lines(
+    await check(
+      { method: 'PATCH', path: `${IN_SHOP}/secrets/db`, body: [operation] },
+      { method: 'PATCH', path: `${IN_SHOP}/configmaps/db`, body: [operation] },
+    ),
+  );
+  expect(secret).toMatchObject({ verdict: 'deny', code: 'LabelledValueWrite' });
+  expect(map).toMatchObject({ verdict: 'approve', rule: 'scale' });
+});
+
 test('what would go upstream is told, written anew', async () => {
   const [answer] = lines(await check({ method: 'GET', path: `${IN_SHOP}/configmaps?labelSelector=app%3Dweb` }));
   expect(answer).toEqual({

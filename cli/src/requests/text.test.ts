@@ -465,6 +465,25 @@ describe('a request to the Kubernetes API', () => {
     expect(whole).toContain('          +   a: "2"');
   });
 
+  test.each<[sentence: string, client: string | undefined]>([
+    ['PATCH on configmaps a in shop: kubectl apply, run 1f2e3d4c', 'Client    kubectl apply, run 1f2e3d4c, by its own word'],
+    ['PATCH on configmaps a in shop', undefined],
+    ['PATCH on configmaps a in shop: approved by jane, run 1f2e3d4c', undefined],
+  ])('says which run of kubectl it is of, where one is said in the form that kubectl has: %s', (sentence, client) => {
+    const lines = wholeLines(aHeld({ ...spec, sentence }), undefined, NOW);
+    expect(lines.find((each) => each.startsWith('Client'))).toBe(client);
+  });
+
+  test('has no values beside it, where it may run again', () => {
+    const until = '2026-01-01T12:34:07Z';
+    const asked = aHeld({ ...spec, template: 'ab'.repeat(32), templateText: text }, { preview: {}, grantedUntil: until });
+    const shown = [...promptLines(asked, { person: jane, grantFor: 1_800 }, NOW), ...wholeLines(asked, undefined, NOW)];
+    expect(shown).toContain('For       30m00s: this agent may run the very same again, without anybody being asked');
+    expect(shown).toContain('Template  abab-abab-abab-abab, which seals it to run again');
+    expect(shown).toContain(`Grants    the very same again, until ${until}`);
+    expect(shown.join('\n')).not.toMatch(/values|rows|statement/);
+  });
+
   test('of many lines says how to see the others', () => {
     const long = `PUT /x\n${'a: b\n'.repeat(30)}`;
     const shown = promptLines(aHeld({ ...spec, text: long }), { person: jane }, NOW);

@@ -20,6 +20,7 @@ import {
   purposeWords,
   recentWords,
   ruleWords,
+  runOf,
   shortDigest,
   shortTemplate,
   stateOf,
@@ -97,6 +98,7 @@ export function promptLines(
       ].join(' · '),
     ),
     ...contentLines(content),
+    ...clientLine(request),
     ...recentLines(request, SHOWN.recent),
     ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
@@ -144,6 +146,7 @@ function actionLines(request: AccessRequest, content: RequestContent | undefined
     ...fullLine(spec.effects, 'effects'),
     ...rowsOf(request, now).map((text, at) => line(at === 0 ? metLabel(request) : '', text)),
     ...contentLines(content),
+    ...clientLine(request),
     ...transactionOf(request).map((text) => line('Locks', text)),
     ...recentLines(request, Infinity),
   ];
@@ -165,7 +168,12 @@ function termLines(request: AccessRequest, now: number): string[] {
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
     ...(spec.template === undefined || !meetsRows(request)
       ? []
-      : [line('Template', `${shortTemplate(spec.template)}, which seals it without its values`)]),
+      : [
+          line(
+            'Template',
+            `${shortTemplate(spec.template)}, which seals it${isOfKubernetes(request) ? ' to run again' : ' without its values'}`,
+          ),
+        ]),
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
@@ -174,14 +182,13 @@ function termLines(request: AccessRequest, now: number): string[] {
 }
 
 /** What approving for some time means. */
-function grantLines(
-  { metadata, spec: { templateText } }: AccessRequest,
-  seconds: number | undefined,
-  again: (command: string) => string,
-): string[] {
+function grantLines(request: AccessRequest, seconds: number | undefined, again: (command: string) => string): string[] {
   if (seconds === undefined) return [];
+  const { metadata, spec } = request;
+  const same = isOfKubernetes(request) ? 'the very same again' : 'the same again with any other values';
+  const templateText = isOfKubernetes(request) ? undefined : spec.templateText;
   return [
-    line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
+    line('For', `${left(seconds * 1000)}: this agent may run ${same}, without anybody being asked`),
     ...(templateText === undefined ? [] : [line('', visible(templateText, SHOWN.text))]),
     line('', `what shows it: ${again('chaperone grants ls')}`),
     line('', `what ends it: ${again(`chaperone grants revoke ${metadata.name}`)}`),
@@ -218,6 +225,12 @@ function answerLines({ status = {} }: AccessRequest): string[] {
     ...(result === undefined ? [] : [line('Result', visible(result))]),
     ...conditions.map(({ type, message }) => line(type, visible(message))),
   ];
+}
+
+/** Which run of kubectl it is of: requests of one are asked for one by one. */
+function clientLine(request: AccessRequest): string[] {
+  const run = runOf(request);
+  return run === undefined ? [] : [line('Client', `${run}, by its own word`)];
 }
 
 function line(name: string, text: string): string {

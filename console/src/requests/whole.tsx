@@ -12,7 +12,9 @@ import {
   previewWords,
   purposeWords,
   recentWords,
+  ofSameRun,
   ruleWords,
+  runOf,
   rulesThatAsk,
   shortDigest,
   showsWhatItMeets,
@@ -34,6 +36,7 @@ import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
 import { Said } from '../ui/words.tsx';
 import { waitingAlike } from './alike.ts';
+import { EffectLine, stateWord } from './effect.tsx';
 import { keyOf, live, type LiveViewer } from './live.ts';
 import { useLooking } from './looking.ts';
 
@@ -71,6 +74,7 @@ export function Whole({ request, viewer }: { request: AccessRequest; viewer: Liv
           </p>
         )}
       </Fact>
+      <Client request={request} />
       <Alike request={request} />
       <Listed name="Before" lines={recentWords(request)} />
       <Listed name="Granted" lines={[grantedWords(request), grantWords(request)].filter((words) => words !== undefined)}>
@@ -131,6 +135,31 @@ function Alike({ request }: { request: AccessRequest }): JSX.Element | null {
     </Fact>
   );
 }
+
+/** Which run of kubectl it is of, and what else that asked for. */
+function Client({ request }: { request: AccessRequest }): JSX.Element | null {
+  const { requests } = useStore(live);
+  const run = runOf(request);
+  const others = useMemo(() => ofSameRun(request, requests?.values() ?? []), [request, requests]);
+  if (run === undefined) return null;
+  return (
+    <Fact name="Client">
+      <Recorded text={run} /> <span class="mute">by its own word</span>
+      {others.length > 0 && (
+        <ul class="facts">
+          {others.slice(0, SHOWN_OF_RUN).map((each) => (
+            <li key={each.metadata.uid}>
+              <a href={`/requests/${keyOf(each)}`}>{each.metadata.name}</a> <EffectLine request={each} />{' '}
+              <span class="mute">{stateWord(each)}</span>
+            </li>
+          ))}
+          {others.length > SHOWN_OF_RUN && <li class="mute">and {others.length - SHOWN_OF_RUN} more of this run</li>}
+        </ul>
+      )}
+    </Fact>
+  );
+}
+const SHOWN_OF_RUN = 10;
 
 function Values({ request: { spec } }: { request: AccessRequest }): JSX.Element | null {
   const { parameters = [] } = spec;

@@ -4,8 +4,9 @@ import { draw, type Piece } from '@chaperone/api/hostile';
 import {
   cutWords,
   fullWords,
-  GRANT_WORDS,
+  grantScope,
   grantSteps,
+  isOfKubernetes,
   metLabel,
   purposeWords,
   recentWords,
@@ -83,12 +84,12 @@ function grantRows(request: AccessRequest, grants: readonly number[]): Row[] {
   if (grants.length === 0) return [];
   return [
     ...said('Again', [
-      GRANT_WORDS,
+      grantScope(request),
       scopeWords(request),
       agent.podUid === undefined ? undefined : ['pod with the UID ', { foreign: agent.podUid }],
-      `sealed without its values as ${shortTemplate(template)}, the first 64 bits of its template`,
+      `sealed ${isOfKubernetes(request) ? '' : 'without its values '}as ${shortTemplate(template)}, the first 64 bits of its template`,
     ]),
-    ['Again, any ?', drawn(templateText, { lines: true })],
+    [isOfKubernetes(request) ? 'Again' : 'Again, any ?', drawn(templateText, { lines: true })],
   ];
 }
 

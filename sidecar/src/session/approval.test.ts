@@ -1,4 +1,5 @@
 import type { Access, AskingRule, JudgedEffect, LookedRequest, Question, RequestView } from '@chaperone/policy';
+import type { RecordBody } from '@chaperone/evidence';
 import { expect, it } from 'vitest';
 import { systemClock } from '../platform.ts';
 import { Holds, type HoldsOptions } from './holds.ts';
@@ -71,14 +72,15 @@ async function questionOf(asked: Asked, maxRead?: number): Promise<Question | un
   return questions[0];
 }
 
+const pending = ({ name, digest }: Question): Promise<RequestView> =>
+  Promise.resolve({ name, digest, state: 'Pending', mode: 'hold', expiresInMs: 60_000, timeoutMs: 60_000, decisions: [] });
+
 /** What people are told once they are asked. */
 async function lookOf(asked: Asked, looks = 0): Promise<LookedRequest['preview']> {
   const told = Promise.withResolvers<LookedRequest>();
-  const ask = ({ name, digest }: Question): Promise<RequestView> =>
-    Promise.resolve({ name, digest, state: 'Pending', mode: 'hold', expiresInMs: 60_000, timeoutMs: 60_000, decisions: [] });
   const looked = (request: LookedRequest): Promise<void> => Promise.resolve(told.resolve(request));
   const gone = Promise.withResolvers<void>();
-  const asking = approvalBy({ ask, looked }, { looks }).ask(asked, gone.promise, () => undefined);
+  const asking = approvalBy({ ask: pending, looked }, { looks }).ask(asked, gone.promise, () => undefined);
   const { preview } = await told.promise;
   gone.resolve();
   await asking;
@@ -135,19 +137,43 @@ it('says to people why it cannot be told what runs, however long the text', asyn
   }
 });
 
+const looking =
+  (preview: LookedRequest['preview']): NonNullable<Asked['look']> =>
+  () =>
+    Promise.resolve(preview);
+
 it('shows people what it would do, masked, visible and bounded, and else says why not', async () => {
-  const look = (): ReturnType<NonNullable<Asked['look']>> =>
-    Promise.resolve({ count: 1, change: ['+ a: hunter2\u202e', `+ ${'b'.repeat(300)}`] });
+  const look = looking({ count: 1, change: ['+ a: hunter2\u202e', `+ ${'b'.repeat(300)}`] });
   const preview = await lookOf({ ...COMMAND, look });
   expect(preview).toEqual({ count: 1, change: ['+ a: *****\\u{202e}', `+ ${'b'.repeat(197)}…`] });
-  expect(await lookOf({ ...COMMAND, look: () => Promise.resolve({ why: 'refused: hunter2' }) })).toEqual({
-    why: 'refused: *****',
-  });
+  expect(await lookOf({ ...COMMAND, look: looking({ why: 'refused: hunter2' }) })).toEqual({ why: 'refused: *****' });
   expect(await lookOf(COMMAND)).toEqual({ why: 'what it would do is not tried before it runs' });
 });
 
 it('looks at no more than ten actions of an agent in a minute', async () => {
-  const look = (): ReturnType<NonNullable<Asked['look']>> => Promise.resolve({ change: ['+ a: b'] });
+  const look = looking({ change: ['+ a: b'] });
   expect(await lookOf({ ...COMMAND, look }, 9)).toEqual({ change: ['+ a: b'] });
   expect(await lookOf({ ...COMMAND, look }, 10)).toEqual({ why: 'this agent asked too often' });
 });
+
+it.each([
+  ['results', ['+ a: b']],
+  ['commands', ['+ a: b']],
+  ['metadata', undefined],
+] as const)(
+  'keeps in evidence what people saw of a change, unless its policy keeps metadata alone: %s',
+  async (content, change) => {
+    const appended: RecordBody[] = [];
+    const append = (record: RecordBody): Promise<void> => Promise.resolve(void appended.push(record));
+    const recorder = { session: `s-${'a'.repeat(16)}`, append, close: () => Promise.resolve() };
+    const inForce = { ...access, recording: { ...access.recording, content } };
+    const records = new ActionRecords(
+      recorder,
+      () => inForce,
+      () => undefined,
+    );
+    await records.approval({ action: 0, digest: 'd', state: 'Released', waitedMs: 1, decisions: [], change: ['+ a: b'] });
+    const kept = { type: 'approval', action: 0, digest: 'd', state: 'Released', waitedMs: 1, decisions: [] };
+    expect(appended).toEqual([change === undefined ? kept : { ...kept, change }]);
+  },
+);

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { generateKeyPairSync } from 'node:crypto';
 import { request } from 'node:https';
 import { join } from 'node:path';
-import { eventually, findProgram, freePort, temporaryDirectory, testAuthority } from '@chaperone/testing';
+import { type Certified, eventually, findProgram, freePort, temporaryDirectory, testAuthority } from '@chaperone/testing';
 
 const ETCD = findProgram('etcd');
 const API_SERVER = findProgram('kube-apiserver');
@@ -18,6 +18,10 @@ export interface ApiServer extends AsyncDisposable {
   readonly ca: string;
   /** Of one that may do everything. */
   readonly token: string;
+  /** A certificate by which somebody of this name signs in. */
+  readonly client: (name: string, options?: { notAfter?: Date }) => Promise<Certified>;
+  /** Signs tokens of ServiceAccounts; PEM, PKCS#8. */
+  readonly tokenKey: string;
 }
 
 /** kube-apiserver before an etcd of its own. */
@@ -28,10 +32,12 @@ export async function startApiServer(): Promise<ApiServer> {
   const authority = await testAuthority();
   const leaf = await authority.issue(['127.0.0.1']);
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const tokenKey = privateKey.export({ type: 'pkcs8', format: 'pem' });
   const token = 'admin-token';
   writeFileSync(at('tls.crt'), leaf.certificate);
   writeFileSync(at('tls.key'), leaf.key);
-  writeFileSync(at('sa.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  writeFileSync(at('ca.crt'), authority.ca);
+  writeFileSync(at('sa.key'), tokenKey);
   writeFileSync(at('tokens.csv'), `${token},admin,1,system:masters\n`);
   const children: ChildProcess[] = [];
   let said = '';
@@ -60,6 +66,7 @@ export async function startApiServer(): Promise<ApiServer> {
     `--tls-cert-file=${at('tls.crt')}`,
     `--tls-private-key-file=${at('tls.key')}`,
     `--token-auth-file=${at('tokens.csv')}`,
+    `--client-ca-file=${at('ca.crt')}`,
     '--authorization-mode=RBAC',
     '--service-cluster-ip-range=10.96.0.0/16',
     '--service-account-issuer=https://kubernetes.default.svc',
@@ -92,6 +99,8 @@ export async function startApiServer(): Promise<ApiServer> {
     address: `127.0.0.1:${port}`,
     ca: authority.ca,
     token,
+    tokenKey,
+    client: (name, options) => authority.issue([name], options),
     [Symbol.asyncDispose]: async () => {
       const closed = children.filter(({ exitCode }) => exitCode === null).map((child) => once(child, 'close'));
       for (const child of children.toReversed()) child.kill('SIGKILL');

@@ -225,6 +225,17 @@ describe.skipIf(!hasApiServer)('before people approve a write to an API server, 
     expect(change).toBeUndefined();
   });
 
+  it('is tried also where the agent is to come again, and its connection is gone', async () => {
+    const rules = RULES.map((rule) =>
+      rule.effect === 'Allow' ? rule : { ...rule, approval: { approvers: { groups: ['sre'] }, mode: 'retry' } as never },
+    );
+    await using own = await start({ rules });
+    const asking = { method: 'PATCH', path: `${MAPS}/kept`, body: { data: { b: '9' } }, type: MERGE };
+    expect(await send(own, asking)).toMatchObject({ status: 403, text: expect.stringContaining('ApprovalPending') });
+    const request = await eventually('its preview', () => own.desk.list().find(({ status }) => status?.preview));
+    expect(own.desk.contentOf(request.metadata.name)?.change).toEqual(['  data:', '+   b: "9"']);
+  });
+
   it('looks with the right of the agent where it asks as one', async () => {
     await using own = await start({ kubernetes: { identity: 'agent' } });
     const { request } = await seen(own, { method: 'DELETE', path: `${SECRETS}/db` });
@@ -233,6 +244,9 @@ describe.skipIf(!hasApiServer)('before people approve a write to an API server, 
     );
   });
 });
+
+const json = (response: ServerResponse, value: unknown): unknown =>
+  response.writeHead(200, { 'content-type': 'application/json' }).end(typeof value === 'string' ? value : JSON.stringify(value));
 
 describe('an API server that is asked what a write would do', () => {
   let governed: Governed;
@@ -270,10 +284,6 @@ describe('an API server that is asked what a write would do', () => {
     await stop?.();
   });
 
-  const json = (response: ServerResponse, value: unknown): unknown =>
-    response
-      .writeHead(200, { 'content-type': 'application/json' })
-      .end(typeof value === 'string' ? value : JSON.stringify(value));
   const PATCH: Asking = { method: 'PATCH', path: `${MAPS}/a`, body: { data: { a: '1' } }, type: MERGE };
 
   it.each<[what: string, how: typeof answer, why: string]>([
