@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { DISCONNECT } from '../wire/error.ts';
 import { free } from '../wire/lent.ts';
 import { type ClientSettings, Connection, type ServerSettings } from '../wire/connection.ts';
+import { READ_BYTES, type Reads } from './reads.ts';
 
 /** Bytes that wait for a peer that reads slowly. */
 const WAITING = {
@@ -14,6 +15,11 @@ const WAITING = {
 };
 /** What goes out in one write: two packets of 32 KiB of data, and what little goes with them. */
 const BLOCK_BYTES = 66 * 1024;
+/**
+ * A server sends each packet of data as it has it, and read like that each costs a turn of the event loop and two changes of process.
+ * So behind a read of as much as this, which took all that was there, time is given for more to come.
+ */
+const GATHER = { bytes: 16 * 1024, ms: 1 };
 const TICK_MS = 1_000;
 /** For a peer to take our last words. */
 const LINGER_MS = 2_000;
@@ -23,12 +29,14 @@ type WithoutOutput<T> = T extends unknown ? Omit<T, 'output'> : never;
 /**
  * Runs a connection over a socket: all that one chunk of input, or one turn of the program, causes goes out in one write. The
  * socket is the connection's from now on, and is closed with it.
+ * @param reads - where the socket was dialled with its `onread`; absent: each read brings a buffer of its own
  * @throws SshError where the settings leave no way to prove who the server is
  */
 export function connect(
   socket: Socket,
   settings: WithoutOutput<ServerSettings | ClientSettings>,
   now: () => number = Date.now,
+  reads?: Reads,
 ): Connection {
   const outgoing = new Outgoing(socket);
   const output = (bytes: Buffer): void => {
@@ -40,6 +48,12 @@ export function connect(
     if (socket.writableLength > WAITING.stopReading) socket.pause();
     if (socket.writableLength > WAITING.giveUp)
       setImmediate(() => connection.disconnect(DISCONNECT.connectionLost, 'nothing is read'));
+  };
+  const gather = (): void => {
+    socket.pause();
+    setTimeout(() => {
+      if (socket.writableLength <= WAITING.stopReading) socket.resume();
+    }, GATHER.ms);
   };
   const connection: Connection = new Connection({
     ...settings,
@@ -56,10 +70,16 @@ export function connect(
   ticks.unref();
   connection.tick(now());
   socket.setNoDelay(true);
-  socket.on('data', (chunk: Buffer) => {
-    connection.receive(chunk);
-    free(chunk);
-  });
+  if (reads === undefined)
+    socket.on('data', (chunk: Buffer) => {
+      connection.receive(chunk);
+      free(chunk);
+    });
+  else
+    reads.take = (chunk) => {
+      connection.receive(chunk);
+      if (chunk.length >= GATHER.bytes && chunk.length < READ_BYTES) gather();
+    };
   socket.on('drain', () => {
     connection.setWritable(true);
     socket.resume();
@@ -68,7 +88,7 @@ export function connect(
   return connection;
 }
 
-/** Gathers what one turn of the program sends into few writes, in memory that is freed once it has gone. */
+/** Gathers what one turn of the program sends into one write, in blocks of memory that are freed once they have gone. */
 class Outgoing {
   readonly #socket: Socket;
   #block: Buffer | undefined;

@@ -12,6 +12,7 @@ import type { HostKeyCheck } from '../wire/host-key.ts';
 import { parsePrivateKey } from '../wire/private-key.ts';
 import { OPEN_FAILURE } from '../wire/channel-messages.ts';
 import type { OpenUpstream } from './program.ts';
+import { Reads } from './reads.ts';
 import { connect } from './socket.ts';
 
 const DIAL_TIMEOUT_MS = 10_000;
@@ -82,7 +83,9 @@ export class Upstream {
     const { host, port } = resource.upstream;
     const check = hostKeyCheck(resource, clock.now());
     const credentials = credentialsOf(resource);
-    const socket = await dialUpstream({ host, port, guard, timeoutMs: DIAL_TIMEOUT_MS, signal: this.#abort.signal });
+    const reads = new Reads();
+    const { onread } = reads;
+    const socket = await dialUpstream({ host, port, guard, timeoutMs: DIAL_TIMEOUT_MS, signal: this.#abort.signal, onread });
     if (this.#abort.signal.aborted) return void socket.destroy();
     this.#connection = connect(
       socket,
@@ -100,6 +103,7 @@ export class Upstream {
         onEnd: (error) => this.#fail(asUpstreamError(error ?? new Error('ended'))),
       },
       () => clock.monotonic(),
+      reads,
     );
     return undefined;
   }
