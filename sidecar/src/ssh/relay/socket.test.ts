@@ -135,6 +135,21 @@ describe('a connection over a socket', () => {
     expect(most).toBeLessThan(5 * MIB);
   });
 
+  it('holds little more than the bytes of many short answers that nobody reads', async () => {
+    await using pair = await joined();
+    pair.client.socket.pause();
+    while (pair.server.socket.writableLength === 0) {
+      pair.server.connection.global('x', Buffer.alloc(200_000), () => {});
+      await new Promise(setImmediate);
+    }
+    const before = process.memoryUsage().arrayBuffers;
+    for (let answer = 0; answer < 3_000; answer++) {
+      pair.server.connection.global('x', NOTHING);
+      await new Promise(setImmediate);
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * MIB);
+  });
+
   it('reads no more of a host that does the same, however much it sends', async () => {
     await using pair = await joined();
     pair.server.socket.pause();

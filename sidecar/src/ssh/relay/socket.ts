@@ -13,8 +13,10 @@ const WAITING = {
   /** What others make us send to it, such as requests, has no window: it is gone. */
   giveUp: 16 * 1024 * 1024,
 };
-/** What goes out in one write: two packets of 32 KiB of data, and what little goes with them. */
+/** Two packets of 32 KiB of data, and what little goes with them. */
 const BLOCK_BYTES = 66 * 1024;
+/** Less is copied out of its block, so that what waits never holds many times its bytes. */
+const SMALL_BYTES = 16 * 1024;
 /**
  * A server sends each packet of data as it has it, and read like that each costs a turn of the event loop and two changes of process.
  * So behind a read of as much as this, which took all that was there, time is given for more to come.
@@ -100,22 +102,30 @@ class Outgoing {
   }
 
   write(bytes: Buffer): void {
-    if (this.#used + bytes.length > BLOCK_BYTES) this.flush();
+    if (this.#used + bytes.length > BLOCK_BYTES) this.#push();
     this.#block ??= Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, bytes.length));
     this.#used += bytes.copy(this.#block, this.#used);
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    process.nextTick(() => {
-      this.#isScheduled = false;
-      this.flush();
-    });
+    this.#socket.cork();
+    process.nextTick(() => this.flush());
   }
 
   flush(): void {
+    this.#push();
+    if (!this.#isScheduled) return;
+    this.#isScheduled = false;
+    this.#socket.uncork();
+  }
+
+  #push(): void {
     const [block, used] = [this.#block, this.#used];
     if (block === undefined) return;
     this.#block = undefined;
     this.#used = 0;
-    this.#socket.write(block.subarray(0, used), () => free(block));
+    const bytes = block.subarray(0, used);
+    if (used >= SMALL_BYTES) return void this.#socket.write(bytes, () => free(block));
+    this.#socket.write(Buffer.from(bytes));
+    free(block);
   }
 }
