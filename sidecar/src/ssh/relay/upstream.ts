@@ -11,6 +11,7 @@ import { DISCONNECT, SshError } from '../wire/error.ts';
 import type { HostKeyCheck } from '../wire/host-key.ts';
 import { parsePrivateKey } from '../wire/private-key.ts';
 import { OPEN_FAILURE } from '../wire/channel-messages.ts';
+import { kept } from '../wire/lent.ts';
 import type { OpenUpstream } from './program.ts';
 import { Reads } from './reads.ts';
 import { connect } from './socket.ts';
@@ -132,7 +133,7 @@ function hostKeyCheck({ ssh, upstream }: GrantedResource, nowMs: number): HostKe
 
 /** Public keys as known_hosts has them: type and base64. */
 function blobs(lines: readonly string[]): Buffer[] {
-  return lines.map((line) => Buffer.from(line.split(' ')[1] ?? '', 'base64'));
+  return lines.map((line) => kept(Buffer.from(line.split(' ')[1] ?? '', 'base64')));
 }
 
 /** What was named, in that order, and nothing weaker. */

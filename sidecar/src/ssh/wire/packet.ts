@@ -16,6 +16,8 @@ const MIN_PADDING = 4;
 const MIN_PACKET = 1 + 1 + MIN_PADDING;
 /** Packets as long as those of data are put together here, one after the other: none is left when its bytes have been sealed. */
 const FRAME = Buffer.allocUnsafeSlow(33 * 1024);
+/** Made at once for padding: at least the longest. */
+const RANDOM_BYTES = 256;
 const SEQUENCES = 2 ** 32;
 const NOTHING = Buffer.alloc(0);
 
@@ -31,7 +33,7 @@ export class PacketWriter {
   #sequence = 0;
   #packets = 0;
   #bytes = 0;
-  readonly #random = Buffer.alloc(1024);
+  readonly #random = Buffer.alloc(RANDOM_BYTES);
   #randomAt = this.#random.length;
 
   get traffic(): Traffic {
