@@ -175,9 +175,8 @@ describe('a connection over a socket', () => {
     const channels = await Promise.all(hosts.map(({ pair, sink }) => sessions(pair, 1, sink)));
     for (let at = 0; at < bytes; at += 10_000)
       for (const [host, [channel]] of channels.entries()) channel?.write((said[host] as Buffer).subarray(at, at + 10_000));
-    const heard = ({ sink }: { sink: Sink }): Buffer => sink.text('data');
-    await eventually('all of it', () => (hosts.every((host) => heard(host).length === bytes) ? true : undefined));
-    expect(hosts.map((host, at) => heard(host).equals(said[at] as Buffer))).toEqual([true, true, true]);
+    await eventually('all of it', () => (hosts.every(({ sink }) => sink.text('data').length === bytes) ? true : undefined));
+    expect(hosts.map(({ sink }, at) => sink.text('data').equals(said[at] as Buffer))).toEqual([true, true, true]);
     for (const { pair } of hosts) await pair[Symbol.asyncDispose]();
   });
 

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { DISCONNECT } from '../wire/error.ts';
 import { free } from '../wire/lent.ts';
 import { type ClientSettings, Connection, type ServerSettings } from '../wire/connection.ts';
-import { READ_BYTES, type Reads } from './reads.ts';
+import type { Reads } from './reads.ts';
 
 /** Bytes that wait for a peer that reads slowly. */
 const WAITING = {
@@ -19,9 +19,10 @@ const BLOCK_BYTES = 66 * 1024;
 const SMALL_BYTES = 16 * 1024;
 /**
  * A server sends each packet of data as it has it, and read like that each costs a turn of the event loop and two changes of process.
- * So behind a read of as much as this, which took all that was there, time is given for more to come.
+ * So behind a read of one packet to three, time is given for more to come: the least that a timer can be. Behind a longer one it would
+ * be the sender who waits.
  */
-const GATHER = { bytes: 16 * 1024, ms: 1 };
+const GATHER = { from: 16 * 1024, below: 96 * 1024, ms: 1 };
 const TICK_MS = 1_000;
 /** For a peer to take our last words. */
 const LINGER_MS = 2_000;
@@ -80,7 +81,7 @@ export function connect(
   else
     reads.take = (chunk) => {
       connection.receive(chunk);
-      if (chunk.length >= GATHER.bytes && chunk.length < READ_BYTES) gather();
+      if (chunk.length >= GATHER.from && chunk.length < GATHER.below) gather();
     };
   socket.on('drain', () => {
     connection.setWritable(true);
