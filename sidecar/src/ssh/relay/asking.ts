@@ -2,6 +2,7 @@ import type { Unit } from '@chaperone/api';
 import type { Action, Effect } from '@chaperone/policy';
 import { execAction, readExec, SFTP, type Transfer, type Unknown, unplaced } from '../actions/index.ts';
 import { encode, parse } from '../wire/channel-messages.ts';
+import { kept } from '../wire/lent.ts';
 
 /** What an agent asks to run on a channel, and what of it goes upstream once it may. */
 export interface Asking {
@@ -74,7 +75,7 @@ function readCommand(command: Buffer): Asking {
     ...(where !== undefined && { unplaced: where }),
     send: send.toString(),
     request: 'exec',
-    payload: encode.exec(send),
+    payload: kept(encode.exec(send)),
     isText: exec.kind !== 'transfer',
     ...(exec.kind === 'transfer' && ONE_BY_ONE.has(exec.transfer.protocol) && { files: exec.transfer }),
   };

@@ -11,7 +11,9 @@ import { DISCONNECT, SshError } from '../wire/error.ts';
 import type { HostKeyCheck } from '../wire/host-key.ts';
 import { parsePrivateKey } from '../wire/private-key.ts';
 import { OPEN_FAILURE } from '../wire/channel-messages.ts';
+import { kept } from '../wire/lent.ts';
 import type { OpenUpstream } from './program-context.ts';
+import { Reads } from './reads.ts';
 import { connect } from './socket.ts';
 
 /** To be found, to answer and to let somebody in. */
@@ -96,7 +98,9 @@ export class Upstream {
     const { host, port } = resource.upstream;
     const check = hostKeyCheck(resource, clock.now());
     const credentials = credentialsOf(resource);
-    const socket = await dialUpstream({ host, port, guard, timeoutMs: DIAL_TIMEOUT_MS, signal: this.#abort.signal });
+    const reads = new Reads();
+    const { onread } = reads;
+    const socket = await dialUpstream({ host, port, guard, timeoutMs: DIAL_TIMEOUT_MS, signal: this.#abort.signal, onread });
     if (this.#abort.signal.aborted) return void socket.destroy();
     this.#connection = connect(
       socket,
@@ -114,6 +118,7 @@ export class Upstream {
         onEnd: (error) => this.#fail(asUpstreamError(error ?? new Error('ended'))),
       },
       () => clock.monotonic(),
+      reads,
     );
     return undefined;
   }
@@ -144,7 +149,7 @@ function hostKeyCheck({ ssh, upstream }: GrantedResource, nowMs: number): HostKe
 
 /** Public keys as known_hosts has them: type and base64. */
 function blobs(lines: readonly string[]): Buffer[] {
-  return lines.map((line) => Buffer.from(line.split(' ')[1] ?? '', 'base64'));
+  return lines.map((line) => kept(Buffer.from(line.split(' ')[1] ?? '', 'base64')));
 }
 
 /** What was named, in that order, and nothing weaker. */
