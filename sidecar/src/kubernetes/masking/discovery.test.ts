@@ -80,7 +80,10 @@ function left(rules: Rule[], mods: Partial<Access> = {}): Record<string, string>
         const plural = [entry.resource, (group.metadata as { name?: string }).name].filter(Boolean).join('.');
         found[plural] = entry.verbs.join();
         const { subresources = [] } = entry as { subresources?: { subresource: string; verbs: string[] }[] };
-        for (const each of subresources) found[`${plural}/${each.subresource}`] = each.verbs.join();
+        Object.assign(
+          found,
+          Object.fromEntries(subresources.map((each) => [`${plural}/${each.subresource}`, each.verbs.join()])),
+        );
       }
   const listed = shownDiscovery(legacy as never, access(rules, mods)) as unknown as typeof legacy;
   const ofCore = Object.fromEntries(Object.entries(found).filter(([name]) => !name.includes('.')));
@@ -96,7 +99,16 @@ describe('discovery shows what the agent may use', () => {
       [
         allowing(['delete'], ['pods'], {
           effect: 'RequireApproval',
-          approval: { groups: ['sre'], users: [], all: [], minimum: 1, timeoutMs: 1, mode: 'hold', reason: false },
+          approval: {
+            groups: ['sre'],
+            users: [],
+            all: [],
+            minimum: 1,
+            timeoutMs: 1,
+            transactionTimeoutMs: 1,
+            mode: 'hold',
+            reason: false,
+          },
         }),
       ],
       {},

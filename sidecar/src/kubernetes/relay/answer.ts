@@ -102,23 +102,25 @@ function bodyOf(
   const type = whole.split(';')[0]?.trim().toLowerCase() ?? '';
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') return undefined;
   if (type === JSON_TYPE) {
-    const asked = request.kind === 'resource' ? request : { resource: '', group: '' };
     // Which view of an object it is, discovery of all groups or a table, is said there.
-    const view = VIEW.test(whole) ? whole : type;
-    if (request.kind === 'path' && isDiscovery(request.path) && !isError) return { type: view, mask: new DiscoveryMask(plan) };
-    return { type: view, mask: new AnswerMask(plan, asked, isError ? 'object' : shapeOf(request)) };
+    return { type: VIEW.test(whole) ? whole : type, mask: jsonMask(request, plan, isError) };
   }
   if (isError) return undefined;
   if (type === 'text/plain' && isText(request)) return { type, mask: new StreamMask(plan.finds) };
   return isOpenApi(request) && OPENAPI_TYPE.test(type) ? { type, mask: NOTHING } : undefined;
 }
 
+function jsonMask(request: ResourceRequest | PathRequest, plan: Plan, isError: boolean): BodyMask {
+  if (request.kind === 'resource') return new AnswerMask(plan, request, isError ? 'object' : shapeOf(request));
+  const isShown = isError || !isDiscovery(request.path);
+  return isShown ? new AnswerMask(plan, { resource: '', group: '' }, 'object') : new DiscoveryMask(plan);
+}
+
 function isOpenApi(request: ResourceRequest | PathRequest): boolean {
   return request.kind === 'path' && request.path.startsWith('/openapi/');
 }
 
-function shapeOf(request: ResourceRequest | PathRequest): Shape {
-  if (request.kind === 'path') return 'object';
+function shapeOf(request: ResourceRequest): Shape {
   if (request.verb === 'watch') return 'watch';
   return request.verb === 'list' || request.verb === 'deletecollection' ? 'list' : 'object';
 }
