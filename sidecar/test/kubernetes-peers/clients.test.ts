@@ -70,6 +70,8 @@ async function said(program: string, ...args: string[]): Promise<Record<string, 
   if (stdout === '') throw new Error(stderr);
   return JSON.parse(stdout) as Record<string, unknown>;
 }
+const textOf = (data: Record<string, string> = {}): Record<string, string> =>
+  Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]));
 const CALLED = {
   got: { password: '*****' },
   pages: 3,
@@ -92,21 +94,19 @@ describe.skipIf(!HAS_CLIENTS)('gets, lists by pages, watches and patches, with S
     const config = new KubeConfig();
     config.loadFromFile(file('governed'));
     const core = config.makeApiClient(CoreV1Api);
-    const text = (data: Record<string, string> = {}): Record<string, string> =>
-      Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]));
-    const got = text((await core.readNamespacedSecret({ namespace: 'shop', name: 'db' })).data);
+    const got = textOf((await core.readNamespacedSecret({ namespace: 'shop', name: 'db' })).data);
     const listed: string[] = [];
     let pages = 0;
     for (let token: string | undefined = ''; token !== undefined; pages++) {
       const page = await core.listNamespacedConfigMap({ namespace: 'shop', limit: 7, ...(token !== '' && { _continue: token }) });
       listed.push(...page.items.map(({ metadata }) => metadata?.name ?? ''));
-      token = page.metadata?._continue;
+      token = page.metadata?.['_continue'];
     }
     const first = Promise.withResolvers<string[]>();
     const watching = await new Watch(config).watch(
       '/api/v1/namespaces/shop/secrets',
       { fieldSelector: 'metadata.name=db', resourceVersion: '0' },
-      (type, { data }: { data: Record<string, string> }) => first.resolve([type, text(data)['password'] ?? '']),
+      (type, { data }: { data: Record<string, string> }) => first.resolve([type, textOf(data)['password'] ?? '']),
       (error: unknown) => first.reject(error instanceof Error ? error : new Error('it ended')),
     );
     const watched = await first.promise;
@@ -160,13 +160,26 @@ async function informers(config: string): Promise<{ end: () => Promise<Informed>
   };
 }
 
+async function change(round: string): Promise<void> {
+  for (const at of [1, 2, 3]) await direct(['patch', 'configmap', `c-${at}`, '-p', `{"data":{"round":"${round}"}}`]);
+  await direct(['create', 'configmap', `made-${round}`, '--from-literal=token=fresh']);
+  await direct(['delete', 'configmap', `c-${round}`]);
+  await direct(['create', 'secret', 'generic', `s-${round}`, '--from-literal=password=hunter3']);
+}
+
+/** As an agent is to see it. */
+const hidden = (held: Informed['configMaps'], keys: readonly string[]): Informed['configMaps'] =>
+  Object.fromEntries(
+    Object.entries(held).map(([name, { version, data }]) => [
+      name,
+      {
+        version,
+        data: data && Object.fromEntries(Object.entries(data).map(([key, value]) => [key, keys.includes(key) ? '*****' : value])),
+      },
+    ]),
+  );
+
 describe.skipIf(!HAS_CLIENTS)('informers', () => {
-  const change = async (round: string): Promise<void> => {
-    for (const at of [1, 2, 3]) await direct(['patch', 'configmap', `c-${at}`, '-p', `{"data":{"round":"${round}"}}`]);
-    await direct(['create', 'configmap', `made-${round}`, '--from-literal=token=fresh']);
-    await direct(['delete', 'configmap', `c-${round}`]);
-    await direct(['create', 'secret', 'generic', `s-${round}`, '--from-literal=password=hunter3']);
-  };
   it('hold the same as with the API server itself, masked, though objects change and the server is started anew', async () => {
     const [through, beside] = await Promise.all([informers('governed'), informers('direct')]);
     await change('10');
@@ -176,17 +189,6 @@ describe.skipIf(!HAS_CLIENTS)('informers', () => {
     await direct(['create', 'configmap', 'last']);
     const [masked, plain] = await Promise.all([through.end(), beside.end()]);
     expect(Object.keys(plain.configMaps)).toContain('made-11');
-    const hidden = (held: Informed['configMaps'], keys: readonly string[]): Informed['configMaps'] =>
-      Object.fromEntries(
-        Object.entries(held).map(([name, { version, data }]) => [
-          name,
-          {
-            version,
-            data:
-              data && Object.fromEntries(Object.entries(data).map(([key, value]) => [key, keys.includes(key) ? '*****' : value])),
-          },
-        ]),
-      );
     expect(masked.configMaps).toEqual(hidden(plain.configMaps, ['token']));
     expect(masked.secrets).toEqual(hidden(plain.secrets, ['password']));
     expect(plain.secrets['s-11']?.data).toEqual({ password: 'hunter3' });

@@ -89,15 +89,16 @@ describe('what a client needs to hold the same as the API server', () => {
   });
 });
 
-describe('an API server that is started anew', () => {
-  const ask = async (client: ClientHttp2Session): Promise<number | undefined> => {
-    const stream = client.request({ ':path': LIST });
-    const [headers] = (await once(stream, 'response')) as [{ ':status'?: number }];
-    stream.resume();
-    await once(stream, 'end');
-    return headers[':status'];
-  };
+/** The status of one request. */
+async function ask(client: ClientHttp2Session): Promise<number | undefined> {
+  const stream = client.request({ ':path': LIST });
+  const [headers] = (await once(stream, 'response')) as [{ ':status'?: number }];
+  stream.resume();
+  await once(stream, 'end');
+  return headers[':status'];
+}
 
+describe('an API server that is started anew', () => {
   it('ends its watches, is told as not ready, and is found again on the same connection', async () => {
     const client = connectHttp2(`https://127.0.0.1:${governed.port}`, { ca: governed.ca }).on('error', () => undefined);
     standIn.answers((request, response) => {
