@@ -85,9 +85,14 @@ describe.skipIf(!HAS_CLIENTS)('gets, lists by pages, watches and patches, with S
     expect(await said(CLIENT_GO, file('governed'), 'shop', 'calls')).toEqual({ ...CALLED, patched: 'client-go' });
   });
 
-  it('the client for Python', async () => {
+  it('the client for Python, which is shown what it may use by the older discovery', async () => {
     const calls = join(import.meta.dirname, 'python/calls.py');
-    expect(await said(PYTHON, calls, file('governed'), 'shop')).toEqual({ ...CALLED, patched: 'python' });
+    expect(await said(PYTHON, calls, file('governed'), 'shop')).toEqual({
+      ...CALLED,
+      patched: 'python',
+      groups: ['apps'],
+      resources: ['configmaps', 'pods', 'pods/log', 'secrets'],
+    });
   });
 
   it('the client for JavaScript', async () => {

@@ -108,6 +108,16 @@ describe('what an owner labelled', () => {
     expect(text).toContain('*****');
   });
 
+  it('is in no warning about such an object, and other warnings are shown', async () => {
+    const warned = async (warning: string, target: string): Promise<string | undefined> => {
+      standIn.answers((_, response) => response.writeHead(200, { 'content-type': 'application/json', warning }).end('{}'));
+      return (await askThrough(governed, target)).headers['warning'] as string | undefined;
+    };
+    const quoting = `299 - "data.password: Invalid value: ${CANARY}: is short"`;
+    expect(await warned(quoting, `${CONFIG}/a`)).toBeUndefined();
+    expect(await warned('299 - "v1 ComponentStatus is deprecated"', `${CONFIG}/a`)).toContain('deprecated');
+  });
+
   it('is shown to whom its owner and a policy let see it, and the rest is not', async () => {
     await using revealed = await start({
       grant: { reveal: ['shop.password'] },

@@ -27,6 +27,8 @@ while token != "":
 one = {"field_selector": "metadata.name=db", "resource_version": "0", "timeout_seconds": 30}
 event = next(iter(watch.Watch().stream(core.list_namespaced_secret, namespace, **one)))
 said["watched"] = [event["type"], text(event["object"])["password"]]
+said["groups"] = [group.name for group in client.ApisApi().get_api_versions().groups]
+said["resources"] = [resource.name for resource in core.get_api_resources().resources]
 said["patched"] = core.patch_namespaced_config_map("c-1", namespace, {"data": {"by": "python"}}).data["by"]
 try:
     core.list_node()
