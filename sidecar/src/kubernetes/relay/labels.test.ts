@@ -64,6 +64,12 @@ const start = (mods: Partial<Spec> = {}): Promise<Governed> =>
     ...mods,
   });
 
+/** The warning that an agent gets with an answer that has this one. */
+async function warned(warning: string, target: string): Promise<string | undefined> {
+  standIn.answers((_, response) => response.writeHead(200, { 'content-type': 'application/json', warning }).end('{}'));
+  return (await askThrough(governed, target)).headers.warning;
+}
+
 describe('what an owner labelled', () => {
   it.each<[form: string, target: string, answer: object]>([
     ['in an object', `${CONFIG}/a`, config],
@@ -109,10 +115,6 @@ describe('what an owner labelled', () => {
   });
 
   it('is in no warning about such an object, and other warnings are shown', async () => {
-    const warned = async (warning: string, target: string): Promise<string | undefined> => {
-      standIn.answers((_, response) => response.writeHead(200, { 'content-type': 'application/json', warning }).end('{}'));
-      return (await askThrough(governed, target)).headers['warning'] as string | undefined;
-    };
     const quoting = `299 - "data.password: Invalid value: ${CANARY}: is short"`;
     expect(await warned(quoting, `${CONFIG}/a`)).toBeUndefined();
     expect(await warned('299 - "v1 ComponentStatus is deprecated"', `${CONFIG}/a`)).toContain('deprecated');
