@@ -224,6 +224,11 @@ describe('a question that would tell a hidden value', () => {
     ],
     ['a test in a list', patch([{ op: 'test', path: '/spec/users/0/token', value: 'x' }], `${WIDGETS}/w`), 'InferenceLimited'],
     ['a test of a Secret', patch([{ op: 'test', path: '/data/password', value: 'x' }], SECRET), 'InferenceLimited'],
+    [
+      'a removal by a key that holds a value',
+      patch([{ op: 'remove', path: '/metadata/managedFields/0/fieldsV1/f:spec/f:users/k:{"token":"x"}' }], `${WIDGETS}/w`),
+      'InferenceLimited',
+    ],
     ['a copy', patch([{ op: 'copy', from: '/data/password', path: '/data/shown' }]), 'LabelledValueWrite'],
     ['a move of what is around it', patch([{ op: 'move', from: '/data', path: '/binaryData' }]), 'LabelledValueWrite'],
     [
