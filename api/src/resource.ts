@@ -1,11 +1,8 @@
 import { z } from 'zod';
 import {
-  columnName,
   dataLabel,
   distinct,
-  FIELD_SYNTAX,
   hostName,
-  kubernetesField,
   namespaceName,
   objectName,
   port,
@@ -16,6 +13,7 @@ import {
 } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta } from './meta.ts';
 import { immutable, type LocalRule, withRules } from './rules.ts';
+import { SensitiveData } from './sensitive.ts';
 
 export const PROTOCOLS = ['postgres', 'ssh', 'kubernetes', 'tcp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -69,26 +67,6 @@ export const KUBERNETES_VERBS = [
 export type KubernetesVerb = (typeof KUBERNETES_VERBS)[number];
 const OPERATIONS = [...new Set([...SSH_OPERATIONS, ...KUBERNETES_VERBS])];
 
-export const DETECTORS = [
-  'credit-card',
-  'email',
-  'iban',
-  'ssn',
-  'phone',
-  'aws-access-key',
-  'github-token',
-  'google-api-key',
-  'slack-token',
-  'api-key',
-  'jwt',
-  'private-key',
-] as const;
-export type Detector = (typeof DETECTORS)[number];
-/**
- * The label, in every cluster, of what Secrets hold, of tokens and certificates that are issued, and of what is packed. Owners may let
- * it be revealed as any of their own, and label more with it.
- */
-export const KUBERNETES_SECRET = 'kubernetes.secret';
 /** How a database may ask for the credential; scram alone proves both sides and shows the password to nobody. */
 export const AUTHENTICATIONS = ['scram', 'cert', 'md5', 'cleartext', 'none'] as const;
 export type Authentication = (typeof AUTHENTICATIONS)[number];
@@ -108,8 +86,6 @@ export type RecordingMode = (typeof RECORDING_MODES)[number];
 const MAX = {
   hosts: 16,
   sensitive: 64,
-  columns: 64,
-  fields: 32,
   grants: 64,
   serviceAccounts: 64,
   reveal: 32,
@@ -144,33 +120,6 @@ export const TlsSettings = withRules(
     message: 'mode disable checks no certificate; remove caRef and serverName, or choose verify-full',
     fieldPath: '.mode',
     check: (self) => self.mode !== 'disable' || (self.caRef === undefined && self.serverName === undefined),
-  },
-);
-
-export const SensitiveData = withRules(
-  z.object({
-    label: dataLabel.describe('Name of this sort of data, for policies to reveal or mask. Example: pii.email'),
-    columns: distinct(columnName, MAX.columns)
-      .optional()
-      .describe(
-        'Columns that hold it, schema.table.column as the server prints them; case matters. What is derived from them is masked too. Example: [public.customers.email]',
-      ),
-    fields: distinct(kubernetesField, MAX.fields)
-      .optional()
-      .describe(
-        `Fields of objects of the Kubernetes API that hold it, in whatever form an object is shown. Example: [configmaps:data.password, "env:*_PASSWORD"]. ${FIELD_SYNTAX}`,
-      ),
-    detector: z
-      .enum(DETECTORS)
-      .optional()
-      .describe(
-        'Finds it by content, in columns and fields that nobody labelled: numbers of cards, accounts (iban), persons (ssn) and telephones, mail addresses, and keys by the form that their issuer gives them. Default: none. Example: credit-card',
-      ),
-  }),
-  {
-    cel: 'has(self.columns) || has(self.fields) || has(self.detector)',
-    message: 'name columns, fields or a detector; a label alone finds nothing',
-    check: (self) => self.columns !== undefined || self.fields !== undefined || self.detector !== undefined,
   },
 );
 

@@ -6,11 +6,6 @@ import type { PathRequest, ResourceRequest } from './request.ts';
 /** By these clients find what there is; the same for everybody (RBAC's own system:discovery), and no object of anybody. */
 const DISCOVERY = /^\/(api|apis|version|openapi\/v2|api\/[^/]+|apis\/[^/]+(\/[^/]+)?|openapi\/v3(\/.+)?)$/;
 
-/** By these it is told which resources there are; the agent sees those that it may use. */
-export function isDiscovery(path: string): boolean {
-  return /^\/(api(\/[^/]+)?|apis(\/[^/]+){0,2})$/.test(path);
-}
-
 /**
  * The effects of a call, for the judge. Discovery has none, so that a right to anything is enough. Server-side apply makes what is not
  * there, so that it is both: patch and create.

@@ -1,4 +1,3 @@
-import { isDiscovery } from './action.ts';
 import {
   acceptOf,
   type BodyFormat,
@@ -9,7 +8,7 @@ import {
   readHeaders,
   type Upgrade,
 } from './headers.ts';
-import { type ApiPath, readPath } from './path.ts';
+import { type ApiPath, isDiscovery, readPath } from './path.ts';
 import { type Parameters, readQuery, writeQuery } from './query.ts';
 import { Refusal, type Refused, refusable } from './refusal.ts';
 import { readFieldSelector } from './selectors.ts';

@@ -72,17 +72,20 @@ const legacy = {
 
 /** RESOURCE: VERBS of every entry that is left, in both forms of discovery. */
 function left(rules: Rule[], mods: Partial<Access> = {}): Record<string, string> {
-  const shown = shownDiscovery(aggregated as never, access(rules, mods)) as unknown as typeof aggregated;
+  const shown = shownDiscovery(aggregated, access(rules, mods)) as unknown as typeof aggregated;
   const found: Record<string, string> = {};
   for (const group of shown.items)
     for (const { resources } of group.versions)
       for (const entry of resources) {
-        const plural = [entry.resource, (group.metadata as { name?: string }).name].filter(Boolean).join('.');
+        const plural = [entry.resource, group.metadata.name].filter(Boolean).join('.');
         found[plural] = entry.verbs.join();
         const { subresources = [] } = entry as { subresources?: { subresource: string; verbs: string[] }[] };
-        for (const each of subresources) found[`${plural}/${each.subresource}`] = each.verbs.join();
+        Object.assign(
+          found,
+          Object.fromEntries(subresources.map((each) => [`${plural}/${each.subresource}`, each.verbs.join()])),
+        );
       }
-  const listed = shownDiscovery(legacy as never, access(rules, mods)) as unknown as typeof legacy;
+  const listed = shownDiscovery(legacy, access(rules, mods)) as unknown as typeof legacy;
   const ofCore = Object.fromEntries(Object.entries(found).filter(([name]) => !name.includes('.')));
   expect(Object.fromEntries(listed.resources.map(({ name, verbs }) => [name, verbs.join()]))).toEqual(ofCore);
   return found;

@@ -4,4 +4,5 @@ export { AnswerError, type AnswerFault, FieldError } from './errors.ts';
 export { lookingAtHidden, selectsHidden } from './oracles.ts';
 export { type Asked, Plan } from './plan.ts';
 export { BOUNDS, type Bounds, type Operation, shownChange, shownPatch, shownValue } from './shown.ts';
+export { quotesValue } from './text.ts';
 export { maskWrittenBack, WRITE_BACK_HINT } from './written.ts';

@@ -30,6 +30,8 @@ export function lookingAtHidden(plan: Plan, asked: Asked, operations: readonly L
   const root = plan.object(asked);
   for (const { op, path, value } of operations) {
     if ((op === 'copy' || op === 'move') && root.isQuoted) return 'moved';
+    // Keys of managedFields name members of lists by their values: whether one is there tells the value, whatever is done.
+    if (root.isTold && pointed(root, path).role === 'owned') return 'compared';
     const isWhole = typeof value === 'object' && value !== null;
     if (op === 'test' && (isWhole ? root.isQuoted : pointed(root, path).hidesText)) return 'compared';
   }

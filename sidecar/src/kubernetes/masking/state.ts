@@ -49,8 +49,8 @@ export interface Named {
 }
 
 const APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
-/** Annotations of Secrets by the machinery that made them: names, no content. */
-const HARMLESS = /^(?:[a-z0-9-]+\.)*kubernetes\.io\/|^meta\.helm\.sh\/|^cert-manager\.io\//;
+/** Annotations of Secrets by the machinery that made them: names, no content. By the second an informer knows that it has seen all. */
+const HARMLESS = /^(?:[a-z0-9-]+\.)*kubernetes\.io\/|^k8s\.io\/initial-events-end$|^meta\.helm\.sh\/|^cert-manager\.io\//;
 const IDENTITY = 'name namespace uid resourceVersion generateName selfLink creationTimestamp deletionTimestamp continue'.split(
   ' ',
 );

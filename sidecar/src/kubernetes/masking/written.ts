@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { containsSentinel } from '../../masking/strategies.ts';
 import { MAX_DEPTH, MAX_TEXT_DEPTH } from './limits.ts';
-import { isObject, stateInside } from './members.ts';
+import { stateInside } from './members.ts';
 import type { State } from './state.ts';
 import { JsonError, QUOTE, Reader } from '../wire/json.ts';
 import { decoded } from './text.ts';

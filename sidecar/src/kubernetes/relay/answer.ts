@@ -1,9 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Detector } from '@chaperone/api';
-import type { Mask } from '../../masking/strategies.ts';
 import { maskedText, StreamMask } from '../../masking/stream.ts';
 import { isDiscovery, type PathRequest, type ResourceRequest } from '../actions/index.ts';
-import { AnswerMask, DiscoveryMask, type Plan, type Shape } from '../masking/index.ts';
+import { AnswerMask, DiscoveryMask, type Plan, quotesValue, type Shape } from '../masking/index.ts';
 
 /** Takes the body of an answer in chunks, and gives what the agent may see; that may lie in memory that it uses again. */
 export interface BodyMask {
@@ -60,7 +58,7 @@ export function readAnswer({ status, headers }: Head, request: ResourceRequest |
   if (status === 401) return { kind: 'foreign', ...NOT_SIGNED_IN };
   // Its agent has the very text already, and the text is the same for everybody.
   if (status === 304 && request.kind === 'path' && !isDiscovery(request.path))
-    return { kind: 'shown', status, headers: shownHeaders(headers, plan), mask: NOTHING };
+    return { kind: 'shown', status, headers: shownHeaders(headers, request, plan), mask: NOTHING };
   if (status >= 300 && status < 400) return { kind: 'foreign', ...ELSEWHERE };
   const body = bodyOf(headers, request, plan, status >= 400);
   if (body !== undefined) {
@@ -69,7 +67,7 @@ export function readAnswer({ status, headers }: Head, request: ResourceRequest |
     return {
       kind: 'shown',
       status,
-      headers: { ...shownHeaders(headers, plan, names), 'content-type': body.type },
+      headers: { ...shownHeaders(headers, request, plan, names), 'content-type': body.type },
       mask: body.mask,
     };
   }
@@ -102,23 +100,25 @@ function bodyOf(
   const type = whole.split(';')[0]?.trim().toLowerCase() ?? '';
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') return undefined;
   if (type === JSON_TYPE) {
-    const asked = request.kind === 'resource' ? request : { resource: '', group: '' };
     // Which view of an object it is, discovery of all groups or a table, is said there.
-    const view = VIEW.test(whole) ? whole : type;
-    if (request.kind === 'path' && isDiscovery(request.path) && !isError) return { type: view, mask: new DiscoveryMask(plan) };
-    return { type: view, mask: new AnswerMask(plan, asked, isError ? 'object' : shapeOf(request)) };
+    return { type: VIEW.test(whole) ? whole : type, mask: jsonMask(request, plan, isError) };
   }
   if (isError) return undefined;
   if (type === 'text/plain' && isText(request)) return { type, mask: new StreamMask(plan.finds) };
   return isOpenApi(request) && OPENAPI_TYPE.test(type) ? { type, mask: NOTHING } : undefined;
 }
 
+function jsonMask(request: ResourceRequest | PathRequest, plan: Plan, isError: boolean): BodyMask {
+  if (request.kind === 'resource') return new AnswerMask(plan, request, isError ? 'object' : shapeOf(request));
+  const isShown = isError || !isDiscovery(request.path);
+  return isShown ? new AnswerMask(plan, { resource: '', group: '' }, 'object') : new DiscoveryMask(plan);
+}
+
 function isOpenApi(request: ResourceRequest | PathRequest): boolean {
   return request.kind === 'path' && request.path.startsWith('/openapi/');
 }
 
-function shapeOf(request: ResourceRequest | PathRequest): Shape {
-  if (request.kind === 'path') return 'object';
+function shapeOf(request: ResourceRequest): Shape {
   if (request.verb === 'watch') return 'watch';
   return request.verb === 'list' || request.verb === 'deletecollection' ? 'list' : 'object';
 }
@@ -139,7 +139,12 @@ export function isEndless(request: ResourceRequest | PathRequest): boolean {
   return request.verb === 'watch' || (isLog(request) && (follow === 'true' || follow === '1'));
 }
 
-function shownHeaders(from: IncomingHttpHeaders, plan: Plan, names = HEADERS): Record<string, string> {
+function shownHeaders(
+  from: IncomingHttpHeaders,
+  request: ResourceRequest | PathRequest,
+  plan: Plan,
+  names = HEADERS,
+): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const name of names) {
     const value = from[name];
@@ -147,15 +152,17 @@ function shownHeaders(from: IncomingHttpHeaders, plan: Plan, names = HEADERS): R
   }
   const retryAfter = seconds(from['retry-after']);
   if (retryAfter !== undefined) headers['retry-after'] = String(retryAfter);
-  const warning = warningsOf(from['warning'], plan.finds);
+  const warning = warningsOf(from['warning'], request, plan);
   if (warning !== '') headers['warning'] = warning;
   return headers;
 }
 
 /** What people read of a warning may quote what is stored. */
-function warningsOf(value: string | string[] | undefined, finds: ReadonlyMap<Detector, Mask>): string {
+function warningsOf(value: string | string[] | undefined, request: ResourceRequest | PathRequest, plan: Plan): string {
   const text = (Array.isArray(value) ? value.join(', ') : (value ?? '')).slice(0, 8192);
-  return /^[\x20-\x7e]*$/.test(text) ? maskedText(text, finds) : '';
+  if (!/^[\x20-\x7e]*$/.test(text)) return '';
+  const mayQuote = request.kind === 'resource' && plan.object(request).isQuoted;
+  return mayQuote && quotesValue(text) ? '' : maskedText(text, plan.finds);
 }
 
 function seconds(value: string | undefined): number | undefined {

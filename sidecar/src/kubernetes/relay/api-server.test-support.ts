@@ -22,6 +22,10 @@ export interface ApiServer extends AsyncDisposable {
   readonly client: (name: string, options?: { notAfter?: Date }) => Promise<Certified>;
   /** Signs tokens of ServiceAccounts; PEM, PKCS#8. */
   readonly tokenKey: string;
+  /** A kubeconfig, JSON, for a server that is before it or is it. */
+  kubeconfig(server: string, ca: string, namespace: string): string;
+  /** Kills kube-apiserver and starts it anew, with all that etcd holds: what watches from before ask for is too old for it. */
+  restart(): Promise<void>;
 }
 
 /** kube-apiserver before an etcd of its own. */
@@ -41,12 +45,13 @@ export async function startApiServer(): Promise<ApiServer> {
   writeFileSync(at('tokens.csv'), `${token},admin,1,system:masters\n`);
   const children: ChildProcess[] = [];
   let said = '';
-  const run = (program: string, args: readonly string[]): void => {
+  const run = (program: string, args: readonly string[]): ChildProcess => {
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     child.stderr.on('data', (data: Buffer) => {
       said = (said + data.toString()).slice(-4_000);
     });
     children.push(child);
+    return child;
   };
   const etcd = `http://127.0.0.1:${clientPort}`;
   const peers = `http://127.0.0.1:${peerPort}`;
@@ -59,7 +64,8 @@ export async function startApiServer(): Promise<ApiServer> {
     `--initial-cluster=default=${peers}`,
     '--unsafe-no-fsync',
   ]);
-  run(API_SERVER ?? '', [
+  const serve = (): ChildProcess => run(API_SERVER ?? '', flags);
+  const flags = [
     `--etcd-servers=${etcd}`,
     '--bind-address=127.0.0.1',
     `--secure-port=${port}`,
@@ -74,7 +80,8 @@ export async function startApiServer(): Promise<ApiServer> {
     `--service-account-signing-key-file=${at('sa.key')}`,
     '--disable-admission-plugins=ServiceAccount',
     `--cert-dir=${at('certs')}`,
-  ]);
+  ];
+  let server = serve();
   const ready = async (): Promise<true | undefined> => {
     if (children.some(({ exitCode }) => exitCode !== null)) throw new Error(said);
     const asked = request({
@@ -101,8 +108,26 @@ export async function startApiServer(): Promise<ApiServer> {
     token,
     tokenKey,
     client: (name, options) => authority.issue([name], options),
+    kubeconfig: (url, ca, namespace) =>
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        clusters: [{ name: 'c', cluster: { server: url, 'certificate-authority-data': Buffer.from(ca).toString('base64') } }],
+        users: [{ name: 'u', user: { token } }],
+        contexts: [{ name: 'x', context: { cluster: 'c', user: 'u', namespace } }],
+        'current-context': 'x',
+      }),
+    restart: async () => {
+      const closed = once(server, 'close');
+      server.kill('SIGKILL');
+      await closed;
+      server = serve();
+      await eventually(`kube-apiserver`, ready, 60_000);
+    },
     [Symbol.asyncDispose]: async () => {
-      const closed = children.filter(({ exitCode }) => exitCode === null).map((child) => once(child, 'close'));
+      const closed = children
+        .filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)
+        .map((child) => once(child, 'close'));
       for (const child of children.toReversed()) child.kill('SIGKILL');
       await Promise.all(closed);
       await directory[Symbol.asyncDispose]();

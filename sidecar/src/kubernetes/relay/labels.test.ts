@@ -59,6 +59,12 @@ const start = (mods: Partial<Spec> = {}): Promise<Governed> =>
     ...mods,
   });
 
+/** The warning that an agent gets with an answer that has this one. */
+async function warned(warning: string, target: string): Promise<string | undefined> {
+  standIn.answers((_, response) => response.writeHead(200, { 'content-type': 'application/json', warning }).end('{}'));
+  return (await askThrough(governed, target)).headers.warning;
+}
+
 describe('what an owner labelled', () => {
   it.each<[form: string, target: string, answer: object]>([
     ['in an object', `${CONFIG}/a`, config],
@@ -101,6 +107,12 @@ describe('what an owner labelled', () => {
     expect(status).toBe(200);
     expect(text).not.toContain(CANARY);
     expect(text).toContain('*****');
+  });
+
+  it('is in no warning about such an object, and other warnings are shown', async () => {
+    const quoting = `299 - "data.password: Invalid value: ${CANARY}: is short"`;
+    expect(await warned(quoting, `${CONFIG}/a`)).toBeUndefined();
+    expect(await warned('299 - "v1 ComponentStatus is deprecated"', `${CONFIG}/a`)).toContain('deprecated');
   });
 
   it('is shown to whom its owner and a policy let see it, and the rest is not', async () => {
@@ -207,6 +219,11 @@ describe('a question that would tell a hidden value', () => {
     ],
     ['a test in a list', patch([{ op: 'test', path: '/spec/users/0/token', value: 'x' }], `${WIDGETS}/w`), 'InferenceLimited'],
     ['a test of a Secret', patch([{ op: 'test', path: '/data/password', value: 'x' }], SECRET), 'InferenceLimited'],
+    [
+      'a removal by a key that holds a value',
+      patch([{ op: 'remove', path: '/metadata/managedFields/0/fieldsV1/f:spec/f:users/k:{"token":"x"}' }], `${WIDGETS}/w`),
+      'InferenceLimited',
+    ],
     ['a copy', patch([{ op: 'copy', from: '/data/password', path: '/data/shown' }]), 'LabelledValueWrite'],
     ['a move of what is around it', patch([{ op: 'move', from: '/data', path: '/binaryData' }]), 'LabelledValueWrite'],
     [
