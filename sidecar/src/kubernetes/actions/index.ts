@@ -1,4 +1,5 @@
 export { apiAction, objectText } from './action.ts';
+export type { Copy } from './copy.ts';
 export { type Opening, openingOf, portAction } from './opening.ts';
 export { type Body, type PatchOperation, readBody } from './body.ts';
 export { type Denial, type DenialCode, denial, type Surroundings } from './deny.ts';

@@ -59,6 +59,18 @@ class SpdyClient {
 
 const until = (what: string, probe: () => boolean): Promise<true> => eventually(what, () => probe() || undefined);
 
+const pending = (of: Governed): Promise<AccessRequest> =>
+  eventually('a request', () => of.desk.list().find(({ status }) => status?.state === 'Pending'));
+
+/** Sends all of it, then nothing more, and gives what came back by the end. */
+const echoed = async (to: number, bytes: Buffer): Promise<Buffer> => {
+  const socket = connect({ port: to, host: '127.0.0.1', allowHalfOpen: true });
+  socket.on('error', () => socket.destroy()).end(bytes);
+  const parts: Buffer[] = [];
+  for await (const part of socket as AsyncIterable<Buffer>) parts.push(part);
+  return Buffer.concat(parts);
+};
+
 describe.skipIf(!hasPods)('port-forward', () => {
   let pods: Pods;
   let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -94,9 +106,6 @@ describe.skipIf(!hasPods)('port-forward', () => {
   });
   const start = (mods: Partial<Spec> = {}): Promise<Governed> =>
     startGoverned({ upstream: pods.address, ca: pods.ca, credential: { token: 't' }, rules, ...mods });
-  const pending = (of: Governed): Promise<AccessRequest> =>
-    eventually('a request', () => of.desk.list().find(({ status }) => status?.state === 'Pending'));
-
   const forwarding = async (
     of: Governed,
     program: string,
@@ -120,15 +129,6 @@ describe.skipIf(!hasPods)('port-forward', () => {
       },
     };
   };
-  /** Sends all of it, then nothing more, and gives what came back by the end. */
-  const echoed = async (to: number, bytes: Buffer): Promise<Buffer> => {
-    const socket = connect({ port: to, host: '127.0.0.1', allowHalfOpen: true });
-    socket.on('error', () => socket.destroy()).end(bytes);
-    const parts: Buffer[] = [];
-    for await (const part of socket as AsyncIterable<Buffer>) parts.push(part);
-    return Buffer.concat(parts);
-  };
-
   const WAYS = [
     ['a tunnel', { KUBECTL_PORT_FORWARD_WEBSOCKETS: 'true' }],
     ['SPDY', { KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' }],

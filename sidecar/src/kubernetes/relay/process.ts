@@ -101,7 +101,8 @@ export class PodProcess {
     const { streams, copy } = this.#o.opening;
     this.#streams = new Streams({
       action: running.action,
-      recording: access().recording,
+      // Of files what they hold is kept, file by file.
+      recording: copy === undefined ? access().recording : { ...access().recording, content: 'metadata' },
       masks: copy === undefined ? maskedFinds(access()) : new Map(),
       terminal: streams.tty ? this.#recordedSize : undefined,
       now: () => clock.monotonic(),
@@ -198,10 +199,7 @@ export class PodProcess {
   }
 
   #endInput(): void {
-    const archive = this.#running?.archive;
-    const refusal = archive?.way === 'toPod' ? archive.end() : undefined;
-    if (refusal !== undefined) return this.refuse(refusal);
-    return this.#server?.end('stdin');
+    this.#server?.end('stdin');
   }
 
   /** At most one size in 100 ms, and always the last. */
@@ -232,9 +230,6 @@ export class PodProcess {
   }
 
   #ended({ exit, message }: Outcome): void {
-    const archive = this.#running?.archive;
-    const refusal = archive?.way === 'fromPod' && exit === 0 ? archive.end() : undefined;
-    if (refusal !== undefined) return this.refuse(refusal);
     this.#flush();
     if (exit !== undefined) {
       this.#sayStatus(exitStatus(exit));

@@ -227,7 +227,8 @@ function described(effects: readonly Effect[]): string {
     .join(', ');
 }
 
-function fileRecord(
+/** @param shown - how evidence sees a path */
+export function fileRecord(
   action: number,
   { operation, bytes = 0, path, to, ...record }: FileRecord,
   shown: (text: string) => string,
