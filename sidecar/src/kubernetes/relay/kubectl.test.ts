@@ -186,14 +186,14 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
     }
   });
 
-  it('is refused what opens a connection of its own', async () => {
+  it('is refused what is done in pods where a rule of all verbs names no commands and no ports', async () => {
     const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web' }, spec: { containers: [{ name: 'app', image: 'x' }] } };
     writeFileSync(join(directory.path, 'pod.json'), JSON.stringify(pod));
     await direct('create', '-f', join(directory.path, 'pod.json'));
     // A pod that runs nowhere yet has kubectl stop by itself.
     await direct('patch', 'pod', 'web', '--subresource=status', '-p', '{"status":{"phase":"Running"}}');
-    expect((await kubectl('exec', 'web', '--', 'ls')).stderr).toContain('exec, attach, port-forward and cp are not served yet');
-    expect((await kubectl('port-forward', 'web', '0:80')).stderr).toContain('not served yet');
+    expect((await kubectl('exec', 'web', '--', 'ls')).stderr).toContain('pods/exec web in shop: ls is not covered by any rule');
+    expect((await kubectl('port-forward', 'web', '0:80')).stderr).toContain('is not covered by any rule (NoRuleAllows)');
   });
 
   it('asks as the agent where the resource says so, with no more rights than it has', async () => {

@@ -49,10 +49,12 @@ export interface At {
   readonly port: number;
   readonly ca: string;
   readonly directory: string;
+  /** Default: one that no API server knows */
+  readonly token?: string;
 }
 
 /** A kubeconfig of a server on this machine, with the namespace shop. */
-export function configOf({ port, ca, directory }: At): string {
+export function configOf({ port, ca, directory, token = 'of-the-agent' }: At): string {
   const config = join(directory, `config-${port}`);
   const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority-data': Buffer.from(ca).toString('base64') };
   writeFileSync(
@@ -61,7 +63,7 @@ export function configOf({ port, ca, directory }: At): string {
       apiVersion: 'v1',
       kind: 'Config',
       clusters: [{ name: 'c', cluster }],
-      users: [{ name: 'u', user: { token: 'of-the-agent' } }],
+      users: [{ name: 'u', user: { token } }],
       contexts: [{ name: 'x', context: { cluster: 'c', user: 'u', namespace: 'shop' } }],
       'current-context': 'x',
     }),
