@@ -37,9 +37,15 @@ export interface ShownCommand {
 export class Commands {
   readonly list: ShownCommand[] = [];
   readonly #byAction = new Map<number, ShownCommand>();
+  readonly #protocol: string | undefined;
+
+  /** @param protocol - of SSH each action is one; of the Kubernetes API those that opened a pod */
+  constructor(protocol: string | undefined) {
+    this.#protocol = protocol;
+  }
 
   take(record: SessionRecord): void {
-    if (record.type === 'action') this.#begin(record);
+    if (record.type === 'action' && this.#isCommand(record)) this.#begin(record);
     const command = 'action' in record ? this.#byAction.get(record.action) : undefined;
     if (command === undefined) return;
     if (record.type === 'approval') {
@@ -57,6 +63,10 @@ export class Commands {
       command.truncated = record.truncated;
       command.digest = record.digest;
     }
+  }
+
+  #isCommand({ effects }: Of<'action'>): boolean {
+    return this.#protocol === 'ssh' || effects.some(({ verb }) => verb === 'exec' || verb === 'attach');
   }
 
   #begin({ seq, action, text, bytes, verdict, rule, code, reason }: Of<'action'>): void {

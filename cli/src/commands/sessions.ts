@@ -85,7 +85,7 @@ export async function showSession(
   io: Io,
 ): Promise<void> {
   const session = await client.session(id);
-  const runs = session.resource?.protocol === 'ssh';
+  const runs = ['ssh', 'kubernetes'].includes(session.resource?.protocol ?? '');
   const { approvals, commands } =
     output === 'table' || runs ? await outlineOf(client, session, again) : { approvals: '', commands: [] };
   if (output !== 'table') return writeDocument(io, output, runs ? { ...session, commands } : session);
@@ -131,10 +131,10 @@ const MAX_PEOPLE = 8;
 /** What the outline adds; where there is too much of it, a sentence that says so, and nothing where it is not for this person. */
 async function outlineOf(
   client: CollectorClient,
-  { name }: SessionSummary,
+  { name, resource }: SessionSummary,
   again: VerbOptions['again'],
 ): Promise<{ approvals: string; commands: readonly ShownCommand[] }> {
-  const [commands, approvals] = [new Commands(), new Approvals()];
+  const [commands, approvals] = [new Commands(resource?.protocol), new Approvals()];
   let count = 0;
   try {
     for await (const record of client.outline(name)) {

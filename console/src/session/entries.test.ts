@@ -1,6 +1,6 @@
 import type { RecordPage, SessionRecord } from '@chaperone/evidence';
 import { expect, test } from 'vitest';
-import { entryAt, hasRows, NOTHING, standingOf, stands, VIEWS, withPage } from './entries.ts';
+import { entryAt, hasRows, NOTHING, runsProgram, standingOf, stands, VIEWS, withPage } from './entries.ts';
 
 const action = (seq: number, number: number, verdict: 'allow' | 'deny' = 'allow'): SessionRecord => ({
   type: 'action',
@@ -71,4 +71,16 @@ test('pages become a list in which every action has its end, and a gap its place
   expect(outline.entries.filter(stands).map(({ seq }) => seq)).toEqual([2, 5]);
   expect(outline.entries.filter(VIEWS.masked).map(({ seq }) => seq)).toEqual([1]);
   expect([0, 1, 4, 7, 9, 100].map((seq) => entryAt(outline.entries, seq))).toEqual([-1, 0, 1, 2, 3, 3]);
+});
+
+test('what ran in a session is played: every command of SSH, and of the Kubernetes API what opened a pod', () => {
+  const isPlayed = (verb: string, protocol: string): boolean => {
+    const record: SessionRecord = {
+      ...(action(1, 0) as Extract<SessionRecord, { type: 'action' }>),
+      effects: [{ verb, object: 'x', via: 'direct', verdict: 'allow' }],
+    };
+    return runsProgram(protocol, { kind: 'action', seq: 1, mono: 1, record });
+  };
+  expect([isPlayed('exec', 'ssh'), isPlayed('read', 'ssh'), isPlayed('select', 'postgres')]).toEqual([true, true, false]);
+  expect(['exec', 'attach', 'get'].map((verb) => isPlayed(verb, 'kubernetes'))).toEqual([true, true, false]);
 });

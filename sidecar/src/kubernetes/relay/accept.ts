@@ -122,6 +122,13 @@ export function isForThisMachine({ headers }: RawRequest): boolean {
   return more.length === 0 && /^(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?$/i.test(host?.[1] ?? '');
 }
 
+/** Whether a page of another site asks, in a browser: it may open WebSockets to everybody, and says whence. */
+export function isOfAnotherSite({ headers }: RawRequest): boolean {
+  const one = (wanted: string): string | undefined => headers.find(([name]) => name.toLowerCase() === wanted)?.[1];
+  const origin = one('origin');
+  return origin !== undefined && URL.parse(origin)?.host !== one('host')?.toLowerCase();
+}
+
 /** A request as it came. */
 export function rawOf(request: AgentRequest): RawRequest {
   const { rawHeaders } = request;

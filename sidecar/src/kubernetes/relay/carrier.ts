@@ -158,6 +158,8 @@ export class WebSocketLine {
         if (this.#isOver) return;
         if (event.kind === 'message') this.#events.onMessage(event.type, event.data);
         else if (event.kind === 'ping') {
+          // Whoever reads nothing gets no answers either.
+          if (this.isFull) continue;
           this.#frame(OPCODE.pong, event.data);
           this.#events.onPing();
         } else if (event.kind === 'close') {

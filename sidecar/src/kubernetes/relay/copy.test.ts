@@ -2,12 +2,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AccessRequest } from '@chaperone/api';
-import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { eventually, hasPods, kubectlOf, KUBECTLS, type Pods, startPods, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { aMember, aHeader, pax } from '../wire/tar.test-support.ts';
 import { Archive } from './archive.ts';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
-import { hasPods, KUBECTLS, kubectlOf, type Pods, startPods } from './pods.test-support.ts';
 
 const END = Buffer.alloc(1024);
 const sha256 = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('hex');

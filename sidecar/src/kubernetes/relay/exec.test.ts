@@ -2,10 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AccessRequest } from '@chaperone/api';
-import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { eventually, hasPods, kubectlOf, KUBECTLS, type Pods, startPods, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
-import { hasPods, KUBECTLS, kubectlOf, type Pods, startPods } from './pods.test-support.ts';
+import { ELSEWHERE } from './serve.ts';
 import { askToUpgrade, ChannelClient, webSocketHead } from './streams.test-support.ts';
 
 const EXEC = { verbs: ['exec' as const], resources: ['pods/exec'] };
@@ -203,6 +203,23 @@ describe.skipIf(!hasPods)('exec', () => {
     },
   );
 
+  it('is open to clients that name the server itself as their origin', async () => {
+    const answered = await askToUpgrade(governed, [...webSocketHead(exec('echo'), V5), 'origin: https://cluster']);
+    expect(answered.status).toBe(101);
+    answered.socket.destroy();
+  });
+
+  it('is entered by approval alone where the pod runs what is protected elsewhere', async () => {
+    await using own = await start({ surroundings: { ...ELSEWHERE, isProtectedPod: (_, name) => name === 'web' } });
+    const client = await open(exec('echo', 'a'), own);
+    const { spec } = await requestOf(own);
+    expect(spec.effects.map(({ object, verdict }) => [object, verdict])).toContainEqual([
+      'pods/exec web in shop: shell',
+      'approve',
+    ]);
+    client.socket.destroy();
+  });
+
   it('reads frames however they are cut, with pings within a message', async () => {
     const client = await open(exec('cat'));
     const whole = client.frame('stdin', 'abc');
@@ -229,6 +246,7 @@ describe.skipIf(!hasPods)('exec', () => {
       [`POST ${exec('echo')} HTTP/1.1`, 'connection: upgrade', 'upgrade: SPDY/3.1', `x-stream-protocol-version: ${V5}`],
     ],
     ['a path that cannot be upgraded', webSocketHead('/api/v1/namespaces/shop/pods/web', V5)],
+    ['a page of another site', [...webSocketHead(exec('echo'), V5), 'origin: https://evil.example']],
     ['what is no pod', webSocketHead('/apis/example.com/v1/namespaces/shop/machines/a/exec?command=id', V5)],
     ['the container that keeps credentials', webSocketHead(`${exec('echo')}&container=chaperone-sidecar`, V5)],
   ])('of %s is refused before anything opens', async (_, head) => {

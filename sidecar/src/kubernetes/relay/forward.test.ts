@@ -3,11 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { AccessRequest } from '@chaperone/api';
-import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { configOf, eventually, hasPods, KUBECTLS, type Pods, startPods, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SpdyFrame, SpdyReader, SpdyWriter } from '../wire/index.ts';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
-import { configOf, hasPods, KUBECTLS, type Pods, startPods } from './pods.test-support.ts';
 import { ELSEWHERE } from './serve.ts';
 import { type Answered, askToUpgrade, webSocketHead } from './streams.test-support.ts';
 

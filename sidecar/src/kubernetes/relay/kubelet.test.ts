@@ -4,11 +4,10 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { configOf, eventually, hasPods, kubectlOf, KUBECTLS, type Pods, startPods, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiServer, hasApiServer, startApiServer } from './api-server.test-support.ts';
 import { type Governed, startGoverned } from './governed.test-support.ts';
-import { configOf, hasPods, KUBECTLS, kubectlOf, type Pods, startPods } from './pods.test-support.ts';
 
 /** A node whose kubelet listens on a port of this machine, and a pod on it. */
 const objectsAt = (port: number): { readonly node: object; readonly status: object; readonly pod: object } => ({

@@ -14,7 +14,7 @@ import { statusObject } from './status.ts';
 import { answerOf, type RequestRefusal } from './texts.ts';
 
 /** What an agent sends before anything runs waits up to here; then it is not read. */
-const MAX_WAITING = 256 * 1024;
+const MAX_WAITING = 64 * 1024;
 /** What may be the beginning of a value waits for so long on a terminal, where somebody waits for it. */
 const QUIET_MS = 100;
 /** Until a terminal says its own. */

@@ -10,7 +10,7 @@ import { masksOf, standing } from '../../ssh/relay/standing.ts';
 import { refusalOfText } from '../../ssh/relay/texts.ts';
 import type { Opening, RawRequest, ResourceRequest } from '../actions/index.ts';
 import { CHANNELS } from '../wire/index.ts';
-import { rawOf } from './accept.ts';
+import { isOfAnotherSite, rawOf } from './accept.ts';
 import { type Accepted, type AcceptedProcess, acceptanceOf, headOf } from './acceptance.ts';
 import { Archive } from './archive.ts';
 import { SocketCarrier, TunnelCarrier } from './carrier.ts';
@@ -81,6 +81,7 @@ export class Upgrade {
 
   async #serve(): Promise<void> {
     const raw = rawOf(this.#request);
+    if (isOfAnotherSite(raw)) throw new RefusedRequest(OTHER_SITE);
     const context = await this.#o.admit(raw);
     this.#context = context;
     const prepared = prepare(raw, Buffer.alloc(0), { surroundings: context.surroundings, plan: context.plan() });
@@ -361,6 +362,7 @@ const NO_UPGRADE: RequestRefusal = {
   detail: 'Upgrade',
   status: 400,
 };
+const OTHER_SITE: RequestRefusal = { code: 'ProtocolViolation', reason: 'it comes from a page of another site', status: 403 };
 const UNKNOWN_PROTOCOL: RequestRefusal = {
   code: 'NotAnalysable',
   reason: 'it speaks no protocol on its connection that is spoken here',

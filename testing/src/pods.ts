@@ -2,11 +2,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findProgram, temporaryDirectory, testAuthority } from '@chaperone/testing';
-import { type Ran, run } from './run.test-support.ts';
+import { testAuthority } from './certificates.ts';
+import { findProgram } from './programs.ts';
+import { type Ran, runProgram } from './run.ts';
+import { temporaryDirectory } from './temporary.ts';
 
 /** Built by scripts/kubernetes-peers out of the modules of kube-apiserver and of kubelets. */
-const PROGRAM = join(import.meta.dirname, '../../../../.cache/kubernetes-peers/pods');
+const PROGRAM = join(import.meta.dirname, '../../.cache/kubernetes-peers/pods');
 const KUBECTL = findProgram('kubectl');
 /** Each kubectl that is here; they differ in how they open connections. */
 export const KUBECTLS = [
@@ -78,5 +80,5 @@ export function kubectlOf(
 ): (args: readonly string[], input?: string, environment?: Readonly<Record<string, string>>) => Promise<Ran> {
   const config = configOf(at);
   return (args, input, environment) =>
-    run(program, ['--kubeconfig', config, '--cache-dir', join(at.directory, 'cache'), ...args], input, environment);
+    runProgram(program, ['--kubeconfig', config, '--cache-dir', join(at.directory, 'cache'), ...args], input, environment);
 }
