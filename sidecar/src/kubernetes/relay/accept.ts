@@ -103,8 +103,9 @@ function serveHttp1(socket: Socket, { request: handle, upgrade }: Handler): void
     },
   );
   server.on('upgrade', (request: IncomingMessage, upgraded: Duplex, head: Buffer) => {
-    asked++;
-    upgrade(request, upgraded, head);
+    // An answer that is still on its way would be read as what follows this one.
+    if (asked++ > 0) return void upgraded.destroy();
+    return upgrade(request, upgraded, head);
   });
   server.on('connect', (_, refused) => refused.destroy());
   // A server that listens nowhere has no clock for heads of requests.

@@ -203,6 +203,18 @@ describe.skipIf(!hasPods)('exec', () => {
     },
   );
 
+  it('begins no connection of its own while another answer is on its way', async () => {
+    await using own = await start();
+    const asked = askToUpgrade(own, [
+      'GET /api/v1/namespaces/shop/pods/web HTTP/1.1',
+      'host: cluster',
+      '',
+      ...webSocketHead(exec('echo', 'x'), V5),
+    ]);
+    await expect(asked).rejects.toThrow('ended without an answer');
+    expect(own.of('output')).toEqual([]);
+  });
+
   it('is open to clients that name the server itself as their origin', async () => {
     const answered = await askToUpgrade(governed, [...webSocketHead(exec('echo'), V5), 'origin: https://cluster']);
     expect(answered.status).toBe(101);

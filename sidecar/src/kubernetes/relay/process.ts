@@ -101,9 +101,9 @@ export class PodProcess {
     const { streams, copy } = this.#o.opening;
     this.#streams = new Streams({
       action: running.action,
-      // Of files what they hold is kept, file by file.
-      recording: copy === undefined ? access().recording : { ...access().recording, content: 'metadata' },
-      masks: copy === undefined ? maskedFinds(access()) : new Map(),
+      recording: access().recording,
+      masks: maskedFinds(access()),
+      plain: copy?.verb === 'read' ? 'stdout' : undefined,
       terminal: streams.tty ? this.#recordedSize : undefined,
       now: () => clock.monotonic(),
       note: (more) => records.note(more),
@@ -117,6 +117,7 @@ export class PodProcess {
     this.#server = server;
     this.#sendSize();
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
+    if (this.#isOver) return;
     if (this.#isInputEnded) this.#endInput();
     if (!server.isFull) this.#o.agent.resume();
     this.#watchTime().catch((error: unknown) => this.#o.onFault(error));
@@ -184,7 +185,7 @@ export class PodProcess {
     if (this.#running?.stands() !== true) return this.#fall();
     const passed = this.#passed('toPod', data);
     if (passed === undefined) return;
-    this.#streams?.input(passed);
+    if (this.#running.archive === undefined) this.#streams?.input(passed);
     this.#server?.send('stdin', passed);
     if (this.#server?.isFull === true) this.#o.agent.pause();
   }
