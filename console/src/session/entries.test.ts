@@ -73,14 +73,14 @@ test('pages become a list in which every action has its end, and a gap its place
   expect([0, 1, 4, 7, 9, 100].map((seq) => entryAt(outline.entries, seq))).toEqual([-1, 0, 1, 2, 3, 3]);
 });
 
-test('what ran in a session is played: every command of SSH, and of the Kubernetes API what opened a pod', () => {
-  const isPlayed = (verb: string, protocol: string): boolean => {
-    const record: SessionRecord = {
-      ...(action(1, 0) as Extract<SessionRecord, { type: 'action' }>),
-      effects: [{ verb, object: 'x', via: 'direct', verdict: 'allow' }],
-    };
-    return runsProgram(protocol, { kind: 'action', seq: 1, mono: 1, record });
+const isPlayed = (verb: string, protocol: string): boolean => {
+  const record: SessionRecord = {
+    ...(action(1, 0) as Extract<SessionRecord, { type: 'action' }>),
+    effects: [{ verb, object: 'x', via: 'direct', verdict: 'allow' }],
   };
+  return runsProgram(protocol, { kind: 'action', seq: 1, mono: 1, record });
+};
+test('what ran in a session is played: every command of SSH, and of the Kubernetes API what opened a pod', () => {
   expect([isPlayed('exec', 'ssh'), isPlayed('read', 'ssh'), isPlayed('select', 'postgres')]).toEqual([true, true, false]);
   expect(['exec', 'attach', 'get'].map((verb) => isPlayed(verb, 'kubernetes'))).toEqual([true, true, false]);
 });
