@@ -148,6 +148,7 @@ export class PodProcess {
     if (this.#isOver) return;
     const outcome = readOutcome(this.#status);
     if (outcome !== undefined) return this.#ended(outcome);
+    this.#flush();
     const reason = 'the API server ended it without saying how';
     this.#sayRefusal({ code: 'ResourceNotReady', reason, status: 502 }, this.#reference);
     this.#finish({ error: { code: 'UpstreamClosed', message: reason } });
