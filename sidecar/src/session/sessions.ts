@@ -29,6 +29,7 @@ import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import type { HostKey } from '../ssh/relay/host-key.ts';
 import type { Surroundings } from '../kubernetes/actions/index.ts';
+import { Refusals } from '../kubernetes/relay/refusals.ts';
 import { serveKubernetes } from '../kubernetes/relay/serve.ts';
 import { serveSsh } from '../ssh/relay/serve.ts';
 import { Turns } from '../ssh/relay/turns.ts';
@@ -147,6 +148,7 @@ class SessionTable implements Sessions {
   readonly #memory = new Memory(MEMORY_BYTES);
   readonly #holds: Holds;
   readonly #recent: Recent;
+  readonly #refusals: Refusals;
   readonly #issuers: IssuerKeys;
   readonly #proofs: Proofs;
   readonly #watch: Watch;
@@ -159,6 +161,7 @@ class SessionTable implements Sessions {
     this.#o = options;
     const { clock, logger, control } = options;
     this.#recent = new Recent(clock);
+    this.#refusals = new Refusals(clock);
     this.#holds = new Holds({ approvals: control.approvals, clock, logger, recent: this.#recent });
     this.#issuers = new IssuerKeys(options);
     this.#proofs = createProofs({ clock: options.clock });
@@ -289,7 +292,13 @@ class SessionTable implements Sessions {
         });
       else if (protocol === 'tcp') await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
       else if (protocol === 'kubernetes' && surroundings !== undefined)
-        await serveKubernetes({ ...context, surroundings, memory: this.#memory, watch: this.#watch });
+        await serveKubernetes({
+          ...context,
+          surroundings,
+          memory: this.#memory,
+          watch: this.#watch,
+          refusals: this.#refusals,
+        });
       else if (protocol === 'ssh' && hostKey !== undefined)
         await serveSsh({
           ...context,

@@ -14,6 +14,7 @@ import { AnswerError, type Plan } from '../masking/index.ts';
 import { type AgentRequest, type AgentResponse, rawOf, write, writeHead } from './accept.ts';
 import { isEndless, readAnswer, type Read } from './answer.ts';
 import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
+import type { Refusals } from './refusals.ts';
 import { Room } from './room.ts';
 import { type Answer, statusObject } from './status.ts';
 import { answerOf, type RequestRefusal } from './texts.ts';
@@ -38,6 +39,7 @@ export interface RelayContext {
   readonly approval: Approval;
   readonly shown: Shown;
   readonly upstream: Upstream;
+  readonly refusals: Refusals;
   readonly clock: Clock;
   /** Bytes of a body went either way. */
   readonly onBytes: (bytes: number) => void;

@@ -215,6 +215,27 @@ describe.skipIf(!hasPods)('exec', () => {
     expect(own.of('output')).toEqual([]);
   });
 
+  it('refuses once what a client asks for again by SPDY, and not what it may speak there', async () => {
+    await using own = await start();
+    const inSidecar = `${exec('echo', 'a')}&container=chaperone-sidecar`;
+    const spdy = (path: string): string[] => [
+      `POST ${path} HTTP/1.1`,
+      'connection: upgrade',
+      'upgrade: SPDY/3.1',
+      'x-stream-protocol-version: v4.channel.k8s.io',
+    ];
+    const said: string[] = [];
+    for (const head of [webSocketHead(inSidecar, V5), spdy(inSidecar), spdy(inSidecar)]) {
+      const { headers, rest } = await askToUpgrade(own, head);
+      said.push(/Reference s-\w+.\d+/.exec(headers + rest.toString())?.[0] ?? '');
+    }
+    expect([said[0] === said[1], said[1] === said[2], own.of('action').length]).toEqual([true, false, 2]);
+    expect((await askToUpgrade(own, webSocketHead(exec('echo', 'a'), 'v9.channel.k8s.io'))).status).toBe(400);
+    const { socket, status } = await askToUpgrade(own, spdy(exec('echo', 'a')));
+    expect(status).toBe(101);
+    socket.destroy();
+  });
+
   it('is open to clients that name the server itself as their origin', async () => {
     const answered = await askToUpgrade(governed, [...webSocketHead(exec('echo'), V5), 'origin: https://cluster']);
     expect(answered.status).toBe(101);

@@ -167,6 +167,8 @@ describe.skipIf(!hasPods)('port-forward', () => {
         child.stderr.on('data', (data: Buffer) => (said += data.toString()));
         const [status] = (await once(child, 'close')) as [number];
         expect([status, said]).toEqual([1, expect.stringContaining('NoRuleAllows')]);
+        // By whichever ways kubectl asked, it is one request.
+        expect(own.of('action').filter(({ verdict }) => verdict === 'deny')).toHaveLength(1);
       });
     },
   );

@@ -15,6 +15,7 @@ import type { RawRequest, Surroundings } from '../actions/index.ts';
 import { Plan } from '../masking/index.ts';
 import { isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
 import { Exchange, type ExchangeOptions, RefusedRequest, type RelayContext } from './exchange.ts';
+import type { Refusals } from './refusals.ts';
 import { Upgrade } from './upgrade.ts';
 import { Upstream } from './upstream.ts';
 
@@ -22,6 +23,7 @@ export interface KubernetesContext extends SessionContext {
   /** What the cluster has of Chaperone. */
   readonly surroundings: Surroundings;
   readonly memory: Memory;
+  readonly refusals: Refusals;
   /** One for all sessions: whoever owns the resource hears how its upstream is found. */
   readonly watch: Pick<Watch, 'reached' | 'failed' | 'signedIn'>;
 }
@@ -169,6 +171,7 @@ class KubernetesSession {
       }),
       shown,
       upstream,
+      refusals: this.#c.refusals,
       clock,
       onBytes: (bytes) => this.#active(bytes),
       leftMs: this.#c.leftMs,

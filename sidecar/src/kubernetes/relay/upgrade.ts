@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { judge, type Verdict } from '@chaperone/policy';
@@ -44,6 +45,7 @@ export class Upgrade {
   #check: () => void = () => undefined;
   #ended: RequestRefusal | undefined;
   #isAnswered = false;
+  #key = '';
 
   constructor(request: IncomingMessage, socket: Duplex, head: Buffer, options: ExchangeOptions) {
     this.#request = request;
@@ -85,6 +87,9 @@ export class Upgrade {
     const context = await this.#o.admit(raw);
     this.#context = context;
     const prepared = prepare(raw, Buffer.alloc(0), { surroundings: context.surroundings, plan: context.plan() });
+    this.#key = keyOf(context, this.#request, prepared.request?.target ?? raw.target);
+    const known = this.#isByWebSocket ? undefined : context.refusals.take(this.#key);
+    if (known !== undefined) throw known;
     if (prepared.kind === 'unfit' || prepared.opening === undefined || prepared.request.kind !== 'resource') {
       const refused = prepared.kind === 'unfit' ? prepared : { ...prepared, kind: 'unfit' as const, refusal: NO_UPGRADE };
       return await this.#refused(raw, refused);
@@ -105,7 +110,19 @@ export class Upgrade {
     const verdict = shown.verdict(verdictOn(unfit));
     const text = shown.text(shownRequest(raw, unfit, plan()).join('\n'));
     const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
-    throw new RefusedRequest({ ...unfit.refusal, verdict }, `${session}/${action}`);
+    const refused = new RefusedRequest({ ...unfit.refusal, verdict }, `${session}/${action}`);
+    // By SPDY the client may speak what is known.
+    throw unfit.refusal === UNKNOWN_PROTOCOL ? refused : this.#remembered(refused);
+  }
+
+  /** A refusal by which kubectl is led to ask once more. */
+  #remembered(refused: RefusedRequest): RefusedRequest {
+    if (this.#isByWebSocket) this.#c.refusals.remember(this.#key, refused);
+    return refused;
+  }
+
+  get #isByWebSocket(): boolean {
+    return this.#request.headers.upgrade?.toLowerCase() === 'websocket';
   }
 
   /** The connection is there before anything is decided: within it a refusal reaches people whole, and nothing is asked twice. */
@@ -202,7 +219,7 @@ export class Upgrade {
     const text = shown.text(shownRequest(raw, prepared, plan()).join('\n'));
     const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
     const reference = `${session}/${action}`;
-    if (verdict.verdict !== 'allow') throw new RefusedRequest(refusalOf(verdict), reference);
+    if (verdict.verdict !== 'allow') throw this.#remembered(new RefusedRequest(refusalOf(verdict), reference));
     const since = clock.monotonic();
     const carryServer = await openTunnel(upstream, request, this.#abort.signal, shown).catch((error: unknown) => {
       throw withReference(error, reference);
@@ -347,6 +364,15 @@ export class Upgrade {
     if (this.#context === undefined) throw new Error('nobody was let in');
     return this.#context;
   }
+}
+
+/** Of all that decides on a request: whose it is, by which policy, and what it asks for. */
+function keyOf({ access }: RelayContext, { headers }: IncomingMessage, target: string): string {
+  const { resource, digest } = access();
+  const token = createHash('sha256')
+    .update(headers.authorization ?? '')
+    .digest('hex');
+  return JSON.stringify([resource.namespace, resource.name, digest, token, target]);
 }
 
 /** Whoever may do it after approval may know of it before. */
