@@ -83,7 +83,7 @@ export const KubernetesSelector = withRules(
     verbs: distinct(z.enum(KUBERNETES_VERBS), KUBERNETES_VERBS.length)
       .optional()
       .describe(
-        'Verbs it covers, those of RBAC and exec, attach, portforward; * is all. Default: all, in a Deny. Example: [get, list]',
+        'Verbs it covers, those of RBAC and exec, attach, portforward, which let through what commands, files, shell and ports name; * is all. Default: all, in a Deny. Example: [get, list]',
       ),
     resources: distinct(apiResourceGlob, MAX.globs)
       .optional()

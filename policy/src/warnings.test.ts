@@ -160,6 +160,24 @@ describe('a policy is warned', () => {
         'DenyBesideAllowAll: rule "never" is no wall on data/web-1: rule "all" allows **, also programs that nobody here knows, and one of them may run what "rm **" denies; allow what is meant by name',
       ],
     ],
+    [
+      'of verbs that open pods and name nothing in them',
+      {
+        rules: [
+          {
+            name: 'look',
+            effect: 'Allow',
+            resource: { namespace: 'data', name: 'staging' },
+            kubernetes: { verbs: ['get', 'exec', 'attach', 'portforward'], resources: ['**'], ports: [8080] },
+          },
+        ],
+      },
+      new Map(),
+      [
+        'PodsNotOpened: rule "look": exec on data/staging lets nothing through, since the rule names no commands, files or shell; add what is meant',
+        'PodsNotOpened: rule "look": attach on data/staging lets nothing through, since the rule names no shell; add what is meant',
+      ],
+    ],
   ])('%s', (_what, spec, resources, expected) => {
     expect(policyWarnings(aPolicy(spec), resources).map(({ code, message }) => `${code}: ${message}`)).toEqual(expected);
   });

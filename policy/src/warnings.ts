@@ -12,6 +12,7 @@ export interface PolicyWarning {
     | 'DenyBesideAllowAll'
     | 'EscalationTooLate'
     | 'LabelUnknown'
+    | 'PodsNotOpened'
     | 'RevealNotGranted'
     | 'StatementNotGranted'
     | 'TimeoutTooLong'
@@ -35,6 +36,7 @@ export function policyWarnings(policy: AccessPolicy, resources: ReadonlyMap<stri
     ...tokens,
     ...policy.spec.rules.flatMap(approvalWarnings),
     ...policy.spec.rules.flatMap((rule) => denyWarning(policy, rule)),
+    ...policy.spec.rules.flatMap(podWarnings),
     ...policy.spec.rules.flatMap((rule) => statementWarning(policy, rule, resources.get(targetOf(rule)))),
   ];
 }
@@ -63,14 +65,30 @@ function approvalWarnings({ name, effect, approval }: Rule, at: number): PolicyW
 }
 
 /** Under an Allow of all commands a program that nobody knows is allowed, and may run what is denied. */
-function denyWarning({ spec: { rules } }: AccessPolicy, { name, effect, ssh, resource }: Rule): PolicyWarning[] {
-  const denied = (ssh?.commands ?? []).find((command) => command !== '**');
+function denyWarning({ spec: { rules } }: AccessPolicy, { name, effect, ssh, kubernetes, resource }: Rule): PolicyWarning[] {
+  const denied = ((ssh ?? kubernetes)?.commands ?? []).find((command) => command !== '**');
   if (effect !== 'Deny' || denied === undefined) return [];
   const target = targetOf({ resource });
-  const broad = rules.find((rule) => rule.effect === 'Allow' && targetOf(rule) === target && rule.ssh?.commands?.includes('**'));
+  const allowsAll = (rule: Rule): boolean => (rule.ssh ?? rule.kubernetes)?.commands?.includes('**') === true;
+  const broad = rules.find((rule) => rule.effect === 'Allow' && targetOf(rule) === target && allowsAll(rule));
   if (broad === undefined) return [];
   const message = `rule "${name}" is no wall on ${target}: rule "${broad.name}" allows **, also programs that nobody here knows, and one of them may run what "${denied}" denies; allow what is meant by name`;
   return [{ code: 'DenyBesideAllowAll', message }];
+}
+
+/** Verbs that let through nothing of themselves; every verb at once means none of them. */
+function podWarnings({ name, effect, kubernetes, resource }: Rule): PolicyWarning[] {
+  if (effect === 'Deny' || kubernetes === undefined) return [];
+  const { verbs = [], commands, files, ports, shell } = kubernetes;
+  const named = { exec: commands ?? files ?? shell, attach: shell, portforward: ports };
+  const idle = verbs.flatMap((verb) => (verb === 'exec' || verb === 'attach' || verb === 'portforward' ? [verb] : []));
+  return idle
+    .filter((verb) => named[verb] === undefined)
+    .map((verb) => {
+      const missing = { exec: 'commands, files or shell', attach: 'shell', portforward: 'ports' }[verb];
+      const message = `rule "${name}": ${verb} on ${targetOf({ resource })} lets nothing through, since the rule names no ${missing}; add what is meant`;
+      return { code: 'PodsNotOpened', message };
+    });
 }
 
 /** NaN, which is compared with nothing, for what cannot be read: that is told elsewhere. */

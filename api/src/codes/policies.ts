@@ -115,12 +115,21 @@ export const POLICY_CODES = {
   },
   DenyBesideAllowAll: {
     audience: ['platform'],
-    what: 'A rule denies commands of a host on which another rule of the policy allows all commands.',
+    what: 'A rule denies commands of a host or of pods on which another rule of the policy allows all commands.',
     why: 'Chaperone knows of many programs what they run, and not of all. One that it does not know is allowed, and may run what is denied.',
     fix: 'Allow commands by name and leave the rest out, or ask people about ** in place of allowing it.',
     retry: 'none',
     example:
       'rule "never" is no wall on data/web-1: rule "all" allows **, also programs that nobody here knows, and one of them may run what "rm **" denies; allow what is meant by name',
+  },
+  PodsNotOpened: {
+    audience: ['platform'],
+    what: 'A rule names exec, attach or portforward, and nothing that it may be used for.',
+    why: 'These verbs let through what commands, files, shell and ports name and nothing else, so that no rule opens pods by accident.',
+    fix: 'Say what is meant, for example commands: [ls **] or ports: [8080]; or leave the verb out.',
+    retry: 'none',
+    example:
+      'rule "look": exec on data/staging lets nothing through, since the rule names no commands, files or shell; add what is meant',
   },
   TokenNotCarried: {
     audience: ['platform'],

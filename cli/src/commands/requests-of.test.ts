@@ -121,14 +121,14 @@ const show = (output: 'table' | 'json'): Promise<string> =>
 
 test('a session of the Kubernetes API is shown as a log of its requests', async () => {
   const lines = (await show('table')).split('\n');
-  const table = lines.slice(lines.findIndex((line) => line.startsWith('SEQ')));
+  const table = lines.slice(lines.findIndex((line) => line.startsWith('ACTION')));
   expect(table.slice(0, 7).map((line) => line.split(/ {2,}/).map((cell) => cell.trim()))).toEqual([
-    ['SEQ', 'VERDICT', 'STATUS', 'BYTES', 'DECIDED', 'VERB', 'RESOURCE', 'OBJECT', 'AUDIT-ID', 'CLIENT'],
-    ['1', 'allow', '200', '20', '-', 'get', '/apis', '-', '-', '-'],
-    ['3', 'allow', '200', '2000', '-', 'list', 'v1/configmaps', 'shop/*', 'a-1', 'kubectl/v1.34.1'],
+    ['ACTION', 'VERDICT', 'STATUS', 'BYTES', 'DECIDED', 'VERB', 'RESOURCE', 'OBJECT', 'AUDIT-ID', 'CLIENT'],
+    ['0', 'allow', '200', '20', '-', 'get', '/apis', '-', '-', '-'],
+    ['1', 'allow', '200', '2000', '-', 'list', 'v1/configmaps', 'shop/*', 'a-1', 'kubectl/v1.34.1'],
     [
-      '5',
-      'Released',
+      '2',
+      'approved',
       '200',
       '300',
       'approve by jane@corp, signed',
@@ -138,21 +138,21 @@ test('a session of the Kubernetes API is shown as a log of its requests', async 
       'a-2',
       'kubectl apply, run 1f2e3d4c',
     ],
-    ['8', 'allow', '201', '10', '-', 'create', 'v1/configmaps', 'shop/new (dry run)', 'a-3', 'kubectl/v1.34.1'],
-    ['10', 'deny', 'NoRuleAllows', '-', '-', 'delete', 'v1/configmaps', 'shop/x', '-', 'kubectl/v1.34.1'],
-    ['11', 'allow', '201', '0', '-', 'create', 'v1/configmaps', 'shop/long', 'a-4', '\\u{1b}[2Jme'],
+    ['3', 'allow', '201', '10', '-', 'create', 'v1/configmaps', 'shop/new (dry run)', 'a-3', 'kubectl/v1.34.1'],
+    ['4', 'deny', 'NoRuleAllows', '-', '-', 'delete', 'v1/configmaps', 'shop/x', '-', 'kubectl/v1.34.1'],
+    ['5', 'allow', '201', '0', '-', 'create', 'v1/configmaps', 'shop/long', 'a-4', '\\u{1b}[2Jme'],
   ]);
 });
 
 test('what was written is shown in lines: what it changed where people saw that, else what was sent', async () => {
   const out = await show('table');
   expect(out).toContain(
-    '5  patch apps/v1/deployments/scale shop/web was to change:\n      spec:\n    -   replicas: 2\n    +   replicas: 3\n',
+    '2  patch apps/v1/deployments/scale shop/web was to change:\n      spec:\n    -   replicas: 2\n    +   replicas: 3\n',
   );
   expect(out).toContain(
-    '8  create v1/configmaps shop/new (dry run) sent:\n    data:\n      a: "1"\n      b: "\\u202e\\u{202e}"\n',
+    '3  create v1/configmaps shop/new (dry run) sent:\n    data:\n      a: "1"\n      b: "\\u202e\\u{202e}"\n',
   );
-  const long = out.slice(out.indexOf('11  create'));
+  const long = out.slice(out.indexOf('5  create'));
   expect(long.match(/data: x/g)).toHaveLength(40);
   expect(long).toContain(`    … all of it: chaperone sessions replay ${name}`);
   expect(out).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
@@ -171,5 +171,5 @@ test('a program gets each request with what it is about and what it changed', as
 test('a replay has bodies and changes in lines', async () => {
   const out = await said((io) => replaySession(client, name, { all: false, output: 'table' }, io));
   expect(out).toContain('scale\n                   spec:\n                     replicas: 3\n            approve: because');
-  expect(out).toContain('Released after 5.0 s\n                     spec:\n                   -   replicas: 2\n');
+  expect(out).toContain('approved after 5.0 s\n                     spec:\n                   -   replicas: 2\n');
 });

@@ -13,7 +13,7 @@ export function requestTables(requests: readonly ShownCommand[], again: string):
   const rows = requests.map((each) => {
     const [status = '', audit = ''] = (each.ended ?? '').split(' audit-id ');
     return [
-      String(each.seq),
+      String(each.action),
       verdictText(each),
       each.verdict === 'deny' ? each.code : status,
       bytesText(each),
@@ -25,7 +25,7 @@ export function requestTables(requests: readonly ShownCommand[], again: string):
       visible(each.kubernetes === undefined ? '' : clientText(each.kubernetes)),
     ];
   });
-  const head = ['SEQ', 'VERDICT', 'STATUS', 'BYTES', 'DECIDED', 'VERB', 'RESOURCE', 'OBJECT', 'AUDIT-ID', 'CLIENT'];
+  const head = ['ACTION', 'VERDICT', 'STATUS', 'BYTES', 'DECIDED', 'VERB', 'RESOURCE', 'OBJECT', 'AUDIT-ID', 'CLIENT'];
   return [table(head, rows), ...requests.flatMap((each) => writtenText(each, again))];
 }
 
@@ -34,11 +34,11 @@ function pathOf({ text = '' }: ShownCommand): string {
 }
 
 /** What one request changed when people were asked; else its body. */
-function writtenText({ seq, kubernetes, text, change }: ShownCommand, again: string): string[] {
+function writtenText({ action, kubernetes, text, change }: ShownCommand, again: string): string[] {
   const lines = change ?? text?.split('\n').slice(1) ?? [];
   if (kubernetes === undefined || lines.length === 0) return [];
   const words = change === undefined ? 'sent' : 'was to change';
-  const head = `${seq}  ${kubernetes.verb} ${resourceText(kubernetes)} ${objectText(kubernetes)} ${words}:`;
+  const head = `${action}  ${kubernetes.verb} ${resourceText(kubernetes)} ${objectText(kubernetes)} ${words}:`;
   const shown = lines.slice(0, MAX_LINES).map((line) => `    ${visible(line, MAX_LINE)}`);
   const isAll = shown.length === lines.length && (change !== undefined || (text ?? '').length < OUTLINED);
   return [[visible(head), ...shown, ...(isAll ? [] : [`    … ${again}`])].join('\n')];

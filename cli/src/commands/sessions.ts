@@ -79,7 +79,21 @@ function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now,
 }
 
 /** What of a protocol's actions is told one by one, and what that is called. */
-const TOLD: Readonly<Record<string, 'commands' | 'requests'>> = { ssh: 'commands', kubernetes: 'requests' };
+/** What a session's actions are, by its protocol: of the Kubernetes API those that open a pod are commands. */
+function told(protocol: string | undefined, list: readonly ShownCommand[]): Told | undefined {
+  if (protocol === 'ssh') return { commands: list };
+  if (protocol !== 'kubernetes') return undefined;
+  return { requests: list.filter((each) => !opensPod(each)), commands: list.filter(opensPod) };
+}
+
+interface Told {
+  readonly requests?: readonly ShownCommand[];
+  readonly commands: readonly ShownCommand[];
+}
+
+function opensPod({ kubernetes }: ShownCommand): boolean {
+  return kubernetes?.verb === 'exec' || kubernetes?.verb === 'attach';
+}
 
 /** `sessions show`: one session in sentences. */
 export async function showSession(
@@ -89,10 +103,13 @@ export async function showSession(
   io: Io,
 ): Promise<void> {
   const session = await client.session(id);
-  const told = TOLD[session.resource?.protocol ?? ''];
-  const { approvals, commands } =
-    output === 'table' || told !== undefined ? await outlineOf(client, session, again) : { approvals: '', commands: [] };
-  if (output !== 'table') return writeDocument(io, output, told === undefined ? session : { ...session, [told]: commands });
+  const protocol = session.resource?.protocol;
+  const { approvals, list } =
+    output === 'table' || told(protocol, []) !== undefined
+      ? await outlineOf(client, session, again)
+      : { approvals: '', list: [] };
+  const actions = told(protocol, list);
+  if (output !== 'table') return writeDocument(io, output, { ...session, ...actions });
   const lines = sentences(session, approvals);
   const styles: Record<string, Style | undefined> = {
     State: styleOf(session.state),
@@ -102,7 +119,7 @@ export async function showSession(
   for (const [name, value] of lines)
     if (value !== '') await writeLine(io.out, `${`${name}:`.padEnd(10)} ${paint(styles[name], visible(value))}`);
   const all = again(`all of it: chaperone sessions replay ${session.name}`);
-  const tables = told === 'requests' ? requestTables(commands, all) : told === 'commands' ? commandTables(commands) : [];
+  const tables = [...requestTables(actions?.requests ?? [], all), ...commandTables(actions?.commands ?? [])];
   for (const each of tables) await writeLine(io.out, `\n${each}`);
 }
 
@@ -139,21 +156,21 @@ async function outlineOf(
   client: CollectorClient,
   { name }: SessionSummary,
   again: VerbOptions['again'],
-): Promise<{ approvals: string; commands: readonly ShownCommand[] }> {
+): Promise<{ approvals: string; list: readonly ShownCommand[] }> {
   const [commands, approvals] = [new Commands(), new Approvals()];
   let count = 0;
   try {
     for await (const record of client.outline(name)) {
       if (++count > MAX_TOLD)
-        return { approvals: again(`not counted; all of them: chaperone sessions replay ${name}`), commands: commands.list };
+        return { approvals: again(`not counted; all of them: chaperone sessions replay ${name}`), list: commands.list };
       commands.take(record);
       approvals.take(record);
     }
   } catch (error) {
-    if (error instanceof CliError && error.code === 'NotPermitted') return { approvals: '', commands: [] };
+    if (error instanceof CliError && error.code === 'NotPermitted') return { approvals: '', list: [] };
     throw error;
   }
-  return { approvals: approvals.words(), commands: commands.list };
+  return { approvals: approvals.words(), list: commands.list };
 }
 
 /** Each by its last state, since an agent may be told to repeat what it asked. */

@@ -8,7 +8,7 @@ import { useLoad, usePoll } from '../load.ts';
 import { address, go, type Place, place } from '../router.ts';
 import { get } from '../server.ts';
 import { EntryDetail } from '../session/detail.tsx';
-import { type Entry, entryAt, stands, type View, VIEWS } from '../session/entries.ts';
+import { type Entry, entryAt, runsProgram, stands, type View, VIEWS } from '../session/entries.ts';
 import { EntryRow, rowClass } from '../session/entry-row.tsx';
 import { SessionHead } from '../session/head.tsx';
 import { type LoadedOutline, useOutline } from '../session/load-outline.ts';
@@ -151,7 +151,7 @@ interface ChosenProps {
 }
 
 function Chosen({ session, entry, list, before, after, onChoose }: ChosenProps): JSX.Element {
-  const runs = session.resource?.protocol === 'ssh';
+  const runs = runsProgram(session.resource?.protocol, entry);
   const link = new URL(address(list, { at: String(entry.seq) }), location.origin).href;
   return (
     <>
@@ -160,7 +160,7 @@ function Chosen({ session, entry, list, before, after, onChoose }: ChosenProps):
       </p>
       <div class="entry-head">
         <h2>
-          <span class="mute">#{entry.seq}</span> {runs && entry.kind === 'action' ? 'Command' : HEADINGS[entry.kind]}
+          <span class="mute">#{entry.seq}</span> {runs ? 'Command' : HEADINGS[entry.kind]}
         </h2>
         <span class="entry-tools">
           <CopyButton text={link} label="Copy link" />

@@ -19,7 +19,7 @@ import { Program } from './program.tsx';
 export interface DetailProps {
   readonly session: string;
   readonly entry: Entry;
-  /** Whether its actions run programs. */
+  /** Whether it is of a program that ran. */
   readonly runs: boolean;
   readonly live: boolean;
 }

@@ -1,6 +1,6 @@
 import type { RecordPage, SessionRecord } from '@chaperone/evidence';
 import { expect, test } from 'vitest';
-import { entryAt, hasRows, NOTHING, standingOf, stands, VIEWS, withPage } from './entries.ts';
+import { entryAt, hasRows, NOTHING, runsProgram, standingOf, stands, VIEWS, withPage } from './entries.ts';
 
 const action = (seq: number, number: number, verdict: 'allow' | 'deny' = 'allow'): SessionRecord => ({
   type: 'action',
@@ -106,4 +106,16 @@ test('an operation on a file ends with the record of its file, and a command tha
     'cut off',
     'failed',
   ]);
+});
+
+const isPlayed = (verb: string, protocol: string): boolean => {
+  const record: SessionRecord = {
+    ...(action(1, 0) as Extract<SessionRecord, { type: 'action' }>),
+    effects: [{ verb, object: 'x', via: 'direct', verdict: 'allow' }],
+  };
+  return runsProgram(protocol, { kind: 'action', seq: 1, mono: 1, record });
+};
+test('what ran in a session is played: every command of SSH, and of the Kubernetes API what opened a pod', () => {
+  expect([isPlayed('exec', 'ssh'), isPlayed('read', 'ssh'), isPlayed('select', 'postgres')]).toEqual([true, true, false]);
+  expect(['exec', 'attach', 'get'].map((verb) => isPlayed(verb, 'kubernetes'))).toEqual([true, true, false]);
 });

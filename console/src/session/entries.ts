@@ -31,6 +31,13 @@ export type Entry =
     }
   | { readonly kind: 'gap'; readonly seq: number; readonly mono: number; readonly from: number; readonly to: number };
 
+/** Whether an action is of a program that ran, with streams to be played: of SSH every one, of the Kubernetes API what opened a pod. */
+export function runsProgram(protocol: string | undefined, entry: Entry): boolean {
+  if (entry.kind !== 'action') return false;
+  const isOpened = entry.record.effects.some(({ verb }) => verb === 'exec' || verb === 'attach');
+  return protocol === 'ssh' || (protocol === 'kubernetes' && isOpened);
+}
+
 /** A session's outline as far as it is here. */
 export interface Outline {
   readonly entries: readonly Entry[];

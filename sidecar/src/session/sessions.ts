@@ -28,6 +28,7 @@ import { Recent } from './recent.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import type { HostKey } from '../ssh/relay/host-key.ts';
+import { Refusals } from '../kubernetes/relay/refusals.ts';
 import { serveKubernetes } from '../kubernetes/relay/serve.ts';
 import { serveSsh } from '../ssh/relay/serve.ts';
 import { Turns } from '../ssh/relay/turns.ts';
@@ -146,6 +147,7 @@ class SessionTable implements Sessions {
   readonly #memory = new Memory(MEMORY_BYTES);
   readonly #holds: Holds;
   readonly #recent: Recent;
+  readonly #refusals: Refusals;
   readonly #issuers: IssuerKeys;
   readonly #proofs: Proofs;
   readonly #watch: Watch;
@@ -158,6 +160,7 @@ class SessionTable implements Sessions {
     this.#o = options;
     const { clock, logger, control } = options;
     this.#recent = new Recent(clock);
+    this.#refusals = new Refusals(clock);
     this.#holds = new Holds({ approvals: control.approvals, clock, logger, recent: this.#recent });
     this.#issuers = new IssuerKeys(options);
     this.#proofs = createProofs({ clock: options.clock });
@@ -293,6 +296,7 @@ class SessionTable implements Sessions {
           guard: resource.kubernetes?.own === true ? apiGuard : guard,
           memory: this.#memory,
           watch: this.#watch,
+          refusals: this.#refusals,
         });
       else if (protocol === 'ssh' && hostKey !== undefined)
         await serveSsh({

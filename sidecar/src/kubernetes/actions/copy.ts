@@ -3,6 +3,8 @@ export interface Copy {
   readonly verb: 'read' | 'write';
   /** Absolute: what is read; or the directory below which it is written. '' where the words do not tell. */
   readonly path: string;
+  /** The one file at the path, and nothing else, is what may be copied. Default: whatever lies there and below */
+  readonly isOne?: boolean;
 }
 
 /**
@@ -24,6 +26,11 @@ function written(words: readonly string[]): Copy | undefined {
   const [extract, dash, into, directory = '', ...more] = words.slice(isPlain ? 2 : 0);
   const isIt = extract === '-xmf' && dash === '-' && (into === undefined || into === '-C') && more.length === 0;
   return isIt ? { verb: 'write', path: absolute(directory) } : undefined;
+}
+
+/** The path of `test -d PATH`, by which kubectl finds out whether what it copies to is a directory. Undefined: it is none of that. */
+export function lookedAt([test, flag, path = '', ...more]: readonly string[]): string | undefined {
+  return test === 'test' && flag === '-d' && more.length === 0 ? absolute(path) : undefined;
 }
 
 /** '' where it is not one: relative to where the container begins, or through `..`, which links bend. */

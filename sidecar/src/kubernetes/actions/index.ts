@@ -1,5 +1,6 @@
 export { apiAction, objectText } from './action.ts';
 export { isDiscovery } from './path.ts';
+export type { Copy } from './copy.ts';
 export { type Opening, openingOf, portAction } from './opening.ts';
 export { type Body, type PatchOperation, readBody } from './body.ts';
 export { type Denial, type DenialCode, denial, isNeverAllowed, type Surroundings } from './deny.ts';

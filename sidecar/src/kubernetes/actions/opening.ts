@@ -1,10 +1,10 @@
 import type { Unit } from '@chaperone/api';
 import type { Action, ApiObject, Effect } from '@chaperone/policy';
-import { commandsOf } from '../../ssh/actions/programs.ts';
+import { type Commands, commandsOf } from '../../ssh/actions/programs.ts';
 import { quoteWords } from '../../ssh/actions/quote.ts';
 import { type Unknown, unknown } from '../../ssh/actions/unknown.ts';
 import { objectText } from './action.ts';
-import { type Copy, copyOf } from './copy.ts';
+import { type Copy, copyOf, lookedAt } from './copy.ts';
 import type { Parameters } from './query.ts';
 import type { ResourceRequest } from './request.ts';
 
@@ -18,6 +18,10 @@ export interface Opening {
   readonly unknown?: Unknown;
   /** Files go through it, as an archive. */
   readonly copy?: Copy;
+  /** It tells whether something is there and no more: who may do anything to it, if need be after approval, may know. */
+  readonly tells?: true;
+  /** The same, taken for less: what counts where the whole of it may not. */
+  readonly less?: Opening;
   /** Streams that it has, beside how it ended. */
   readonly streams: Readonly<Record<'stdin' | 'stdout' | 'stderr' | 'tty', boolean>>;
 }
@@ -34,45 +38,57 @@ const SHELL: Effect = { verb: 'shell', object: 'shell', via: 'direct', kind: 'sh
  * @param isProtected - of the pod
  */
 export function openingOf(request: ResourceRequest, isProtected: boolean): Opening {
-  const { verb, parameters } = request;
-  const streams = streamsOf(parameters);
-  if (verb === 'portforward') {
-    const text = kubectl('port-forward', request, []);
-    return { unit: 'forward', text, action: { effects: [insideOf(request, undefined)] }, streams };
-  }
+  const streams = streamsOf(request.parameters);
   const flags = [...(streams.stdin ? ['-i'] : []), ...(streams.tty ? ['-t'] : [])];
-  if (verb === 'attach') {
-    const action = { effects: [insideOf(request, SHELL)] };
-    return { unit: 'shell', text: kubectl('attach', request, flags), action, streams };
+  switch (request.verb) {
+    case 'portforward':
+      return {
+        unit: 'forward',
+        text: kubectl('port-forward', request, []),
+        action: { effects: [insideOf(request, undefined)] },
+        streams,
+      };
+    case 'attach':
+      return { unit: 'shell', text: kubectl('attach', request, flags), action: actionOf(request, [SHELL], false), streams };
+    default:
+      return execOf(request, isProtected, streams, flags);
   }
-  const words = parameters.get('command') ?? [];
-  const text = `${kubectl('exec', request, flags)} -- ${quoteWords(words)}`;
+}
+
+function execOf(request: ResourceRequest, isProtected: boolean, streams: Opening['streams'], flags: readonly string[]): Opening {
+  const words = request.parameters.get('command') ?? [];
+  const shared = { text: `${kubectl('exec', request, flags)} -- ${quoteWords(words)}`, streams };
+  const onFile = (verb: Copy['verb'], path: string, below: boolean): Pick<Opening, 'unit' | 'action'> => {
+    const effect: Effect = { verb, object: path, via: 'direct', kind: 'path', ...(below && { below }) };
+    return { unit: 'file operation', action: actionOf(request, [effect], isProtected) };
+  };
   const copy = streams.tty ? undefined : copyOf(words, streams);
   if (copy !== undefined) {
-    const { verb: does, path } = copy;
-    const file: Effect = { verb: does, object: path, via: 'direct', kind: 'path', below: true };
-    return { unit: 'file operation', text, action: actionOf(request, [file], isProtected), copy, streams };
+    const { verb, path } = copy;
+    const one = { ...shared, ...onFile(verb, path, false), copy: { ...copy, isOne: true } };
+    return { ...shared, ...onFile(verb, path, true), copy, ...(verb === 'read' && { less: one }) };
   }
-  if (SHELLS.test(words.filter((word) => !/^(-[il]+|--login)$/.test(word)).join(' ')))
-    return { unit: 'shell', text, action: actionOf(request, [SHELL], false), streams };
+  if (isShell(words)) return { ...shared, unit: 'shell', action: actionOf(request, [SHELL], false) };
   const commands = words.length === 0 ? unknown('Empty') : commandsOf({ commands: [{ argv: words }] });
-  const ran: Effect[] =
-    commands.kind === 'unknown'
-      ? [{ verb: 'exec', object: quoteWords(words), via: 'direct', kind: 'command' }]
-      : commands.commands.map(({ words: each, via }) => ({
-          verb: 'exec',
-          object: quoteWords(each),
-          via,
-          kind: 'command',
-          words: each,
-        }));
+  const looked = streams.tty ? undefined : lookedAt(words);
   return {
+    ...shared,
     unit: 'command',
-    text,
-    action: actionOf(request, ran, streams.tty || isProtected),
+    action: actionOf(request, commandEffects(words, commands), streams.tty || isProtected),
     ...(commands.kind === 'unknown' && { unknown: commands }),
-    streams,
+    ...(looked !== undefined && { less: { ...shared, ...onFile('write', looked, false), tells: true } }),
   };
+}
+
+function isShell(words: readonly string[]): boolean {
+  return SHELLS.test(words.filter((word) => !/^(-[il]+|--login)$/.test(word)).join(' '));
+}
+
+function commandEffects(words: readonly string[], commands: Commands | Unknown): Effect[] {
+  if (commands.kind === 'unknown') return [{ verb: 'exec', object: quoteWords(words), via: 'direct', kind: 'command' }];
+  return commands.commands.map(
+    ({ words: each, via }): Effect => ({ verb: 'exec', object: quoteWords(each), via, kind: 'command', words: each }),
+  );
 }
 
 /** A port of a pod that a connection asks for. */

@@ -103,8 +103,9 @@ function serveHttp1(socket: Socket, { request: handle, upgrade }: Handler): void
     },
   );
   server.on('upgrade', (request: IncomingMessage, upgraded: Duplex, head: Buffer) => {
-    asked++;
-    upgrade(request, upgraded, head);
+    // An answer that is still on its way would be read as what follows this one.
+    if (asked++ > 0) return void upgraded.destroy();
+    return upgrade(request, upgraded, head);
   });
   server.on('connect', (_, refused) => refused.destroy());
   // A server that listens nowhere has no clock for heads of requests.
@@ -120,6 +121,13 @@ function serveHttp1(socket: Socket, { request: handle, upgrade }: Handler): void
 export function isForThisMachine({ headers }: RawRequest): boolean {
   const [host, ...more] = headers.filter(([name]) => name.toLowerCase() === 'host');
   return more.length === 0 && /^(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?$/i.test(host?.[1] ?? '');
+}
+
+/** Whether a page of another site asks, in a browser: it may open WebSockets to everybody, and says whence. */
+export function isOfAnotherSite({ headers }: RawRequest): boolean {
+  const one = (wanted: string): string | undefined => headers.find(([name]) => name.toLowerCase() === wanted)?.[1];
+  const origin = one('origin');
+  return origin !== undefined && URL.parse(origin)?.host !== one('host')?.toLowerCase();
 }
 
 /** A request as it came. */

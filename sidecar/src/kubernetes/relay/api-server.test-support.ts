@@ -79,6 +79,7 @@ export async function startApiServer(): Promise<ApiServer> {
     `--service-account-key-file=${at('sa.key')}`,
     `--service-account-signing-key-file=${at('sa.key')}`,
     '--disable-admission-plugins=ServiceAccount',
+    '--kubelet-preferred-address-types=InternalIP',
     `--cert-dir=${at('certs')}`,
   ];
   let server = serve();

@@ -1,6 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { CLOSE, type CloseCode, closeData, encodeFrame, OPCODE, StreamError, WebSocketReader } from '../wire/index.ts';
+import {
+  CLOSE,
+  type CloseCode,
+  closeData,
+  encodeFrame,
+  OPCODE,
+  StreamError,
+  type WebSocketEvent,
+  WebSocketReader,
+} from '../wire/index.ts';
 
 /** A side that was told that it is over has so long to read it. */
 const LINGER_MS = 1000;
@@ -154,22 +163,24 @@ export class WebSocketLine {
 
   #take(bytes: Buffer): void {
     try {
-      for (const event of this.#reader.push(bytes)) {
-        if (this.#isOver) return;
-        if (event.kind === 'message') this.#events.onMessage(event.type, event.data);
-        else if (event.kind === 'ping') {
-          this.#frame(OPCODE.pong, event.data);
-          this.#events.onPing();
-        } else if (event.kind === 'close') {
-          this.close();
-          this.#over();
-        }
-      }
+      for (const event of this.#reader.push(bytes)) if (!this.#isOver) this.#event(event);
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
       this.close(error.close);
       this.#over();
     }
+  }
+
+  #event(event: WebSocketEvent): void {
+    if (event.kind === 'message') return this.#events.onMessage(event.type, event.data);
+    if (event.kind === 'close') {
+      this.close();
+      return this.#over();
+    }
+    // Whoever reads nothing gets no answers either.
+    if (event.kind === 'pong' || this.isFull) return undefined;
+    this.#frame(OPCODE.pong, event.data);
+    return this.#events.onPing();
   }
 
   #over(): void {

@@ -16,6 +16,7 @@ import { callOf, runWords } from './call.ts';
 import { isEndless, readAnswer, type Read } from './answer.ts';
 import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
 import { preview } from './preview.ts';
+import type { Refusals } from './refusals.ts';
 import { Room } from './room.ts';
 import { type Answer, statusObject } from './status.ts';
 import { answerOf, type RequestRefusal } from './texts.ts';
@@ -40,6 +41,7 @@ export interface RelayContext {
   readonly approval: Approval;
   readonly shown: Shown;
   readonly upstream: Upstream;
+  readonly refusals: Refusals;
   readonly clock: Clock;
   /** Bytes of a body went either way. */
   readonly onBytes: (bytes: number) => void;

@@ -2,10 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AccessRequest } from '@chaperone/api';
-import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { eventually, hasPods, kubectlOf, KUBECTLS, type Pods, startPods, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
-import { hasPods, KUBECTLS, kubectlOf, type Pods, startPods } from './pods.test-support.ts';
 import { askToUpgrade, ChannelClient, webSocketHead } from './streams.test-support.ts';
 
 const EXEC = { verbs: ['exec' as const], resources: ['pods/exec'] };
@@ -203,6 +202,57 @@ describe.skipIf(!hasPods)('exec', () => {
     },
   );
 
+  it('begins no connection of its own while another answer is on its way', async () => {
+    await using own = await start();
+    const asked = askToUpgrade(own, [
+      'GET /api/v1/namespaces/shop/pods/web HTTP/1.1',
+      'host: cluster',
+      '',
+      ...webSocketHead(exec('echo', 'x'), V5),
+    ]);
+    await expect(asked).rejects.toThrow('ended without an answer');
+    expect(own.of('output')).toEqual([]);
+  });
+
+  it('refuses once what a client asks for again by SPDY, and not what it may speak there', async () => {
+    await using own = await start();
+    const inSidecar = `${exec('echo', 'a')}&container=chaperone-sidecar`;
+    const spdy = (path: string): string[] => [
+      `POST ${path} HTTP/1.1`,
+      'connection: upgrade',
+      'upgrade: SPDY/3.1',
+      'x-stream-protocol-version: v4.channel.k8s.io',
+    ];
+    const said: string[] = [];
+    for (const head of [webSocketHead(inSidecar, V5), spdy(inSidecar), spdy(inSidecar)]) {
+      const { headers, rest } = await askToUpgrade(own, head);
+      said.push(/Reference s-\w+.\d+/.exec(headers + rest.toString())?.[0] ?? '');
+    }
+    expect([said[0] === said[1], said[1] === said[2], own.of('action').length]).toEqual([true, false, 2]);
+    expect((await askToUpgrade(own, webSocketHead(exec('echo', 'a'), 'v9.channel.k8s.io'))).status).toBe(400);
+    const { socket, status } = await askToUpgrade(own, spdy(exec('echo', 'a')));
+    expect(status).toBe(101);
+    socket.destroy();
+  });
+
+  it('is open to clients that name the server itself as their origin', async () => {
+    const answered = await askToUpgrade(governed, [...webSocketHead(exec('echo'), V5), 'origin: https://cluster']);
+    expect(answered.status).toBe(101);
+    answered.socket.destroy();
+  });
+
+  it('is entered by approval alone where the pod runs what is protected elsewhere', async () => {
+    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: 'orders.shop.svc', port: 5432 } };
+    await using own = await start({ elsewhere: [place] });
+    const client = await open(exec('echo', 'a'), own);
+    const { spec } = await requestOf(own);
+    expect(spec.effects.map(({ object, verdict }) => [object, verdict])).toContainEqual([
+      'pods/exec web in shop: shell',
+      'approve',
+    ]);
+    client.socket.destroy();
+  });
+
   it('reads frames however they are cut, with pings within a message', async () => {
     const client = await open(exec('cat'));
     const whole = client.frame('stdin', 'abc');
@@ -229,6 +279,7 @@ describe.skipIf(!hasPods)('exec', () => {
       [`POST ${exec('echo')} HTTP/1.1`, 'connection: upgrade', 'upgrade: SPDY/3.1', `x-stream-protocol-version: ${V5}`],
     ],
     ['a path that cannot be upgraded', webSocketHead('/api/v1/namespaces/shop/pods/web', V5)],
+    ['a page of another site', [...webSocketHead(exec('echo'), V5), 'origin: https://evil.example']],
     ['what is no pod', webSocketHead('/apis/example.com/v1/namespaces/shop/machines/a/exec?command=id', V5)],
     ['the container that keeps credentials', webSocketHead(`${exec('echo')}&container=chaperone-sidecar`, V5)],
   ])('of %s is refused before anything opens', async (_, head) => {

@@ -3,11 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { AccessRequest } from '@chaperone/api';
-import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { configOf, eventually, hasPods, KUBECTLS, type Pods, startPods, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SpdyFrame, SpdyReader, SpdyWriter } from '../wire/index.ts';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
-import { configOf, hasPods, KUBECTLS, type Pods, startPods } from './pods.test-support.ts';
 import { type Answered, askToUpgrade, webSocketHead } from './streams.test-support.ts';
 
 const PATH = '/api/v1/namespaces/shop/pods/web/portforward';
@@ -58,6 +57,18 @@ class SpdyClient {
 
 const until = (what: string, probe: () => boolean): Promise<true> => eventually(what, () => probe() || undefined);
 
+const pending = (of: Governed): Promise<AccessRequest> =>
+  eventually('a request', () => of.desk.list().find(({ status }) => status?.state === 'Pending'));
+
+/** Sends all of it, then nothing more, and gives what came back by the end. */
+const echoed = async (to: number, bytes: Buffer): Promise<Buffer> => {
+  const socket = connect({ port: to, host: '127.0.0.1', allowHalfOpen: true });
+  socket.on('error', () => socket.destroy()).end(bytes);
+  const parts: Buffer[] = [];
+  for await (const part of socket as AsyncIterable<Buffer>) parts.push(part);
+  return Buffer.concat(parts);
+};
+
 describe.skipIf(!hasPods)('port-forward', () => {
   let pods: Pods;
   let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -93,9 +104,6 @@ describe.skipIf(!hasPods)('port-forward', () => {
   });
   const start = (mods: Partial<Spec> = {}): Promise<Governed> =>
     startGoverned({ upstream: pods.address, ca: pods.ca, credential: { token: 't' }, rules, ...mods });
-  const pending = (of: Governed): Promise<AccessRequest> =>
-    eventually('a request', () => of.desk.list().find(({ status }) => status?.state === 'Pending'));
-
   const forwarding = async (
     of: Governed,
     program: string,
@@ -119,15 +127,6 @@ describe.skipIf(!hasPods)('port-forward', () => {
       },
     };
   };
-  /** Sends all of it, then nothing more, and gives what came back by the end. */
-  const echoed = async (to: number, bytes: Buffer): Promise<Buffer> => {
-    const socket = connect({ port: to, host: '127.0.0.1', allowHalfOpen: true });
-    socket.on('error', () => socket.destroy()).end(bytes);
-    const parts: Buffer[] = [];
-    for await (const part of socket as AsyncIterable<Buffer>) parts.push(part);
-    return Buffer.concat(parts);
-  };
-
   const WAYS = [
     ['a tunnel', { KUBECTL_PORT_FORWARD_WEBSOCKETS: 'true' }],
     ['SPDY', { KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' }],
@@ -167,6 +166,8 @@ describe.skipIf(!hasPods)('port-forward', () => {
         child.stderr.on('data', (data: Buffer) => (said += data.toString()));
         const [status] = (await once(child, 'close')) as [number];
         expect([status, said]).toEqual([1, expect.stringContaining('NoRuleAllows')]);
+        // By whichever ways kubectl asked, it is one request.
+        expect(own.of('action').filter(({ verdict }) => verdict === 'deny')).toHaveLength(1);
       });
     },
   );

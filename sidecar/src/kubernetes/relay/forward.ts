@@ -13,7 +13,7 @@ import { answerOf, type RequestRefusal } from './texts.ts';
 /** Connections at once through one port-forward. */
 const MAX_PAIRS = 100;
 /** What an agent sends on connections that nobody has decided on yet waits up to here; then nothing more of it is read. */
-const MAX_WAITING = 256 * 1024;
+const MAX_WAITING = 64 * 1024;
 const MAX_TEXT = 4096;
 const CHANGED: RequestRefusal = { code: 'ResourceNotReady', reason: 'the policy changed; connect again' };
 const PROTECTED: RequestRefusal = {
@@ -82,7 +82,10 @@ export class PodForward {
     this.#agent = new SpdyLine(options.carryAgent, 'client', {
       onFrame: (frame) => this.#fromAgent(frame),
       onPing: () => this.#server.ping(),
-      onDrain: () => this.#server.resume(),
+      onDrain: () => {
+        this.#server.resume();
+        this.#resumeAgent();
+      },
       onClose: () => this.end(),
     });
     this.#server = new SpdyLine(options.carryServer, 'server', {
@@ -125,6 +128,8 @@ export class PodForward {
   }
 
   #open({ stream, fin, headers }: Extract<SpdyFrame, { kind: 'open' }>): void {
+    // Each is answered, so that whoever reads nothing opens no more.
+    if (this.#agent.isFull) this.#agent.pause();
     const { kind, port, request } = readHeaders(headers);
     let pair = this.#pairs.get(request);
     if (pair === undefined) {
@@ -288,7 +293,7 @@ export class PodForward {
   }
 
   #resumeAgent(): void {
-    if (this.#waitingBytes <= MAX_WAITING && !this.#server.isFull) this.#agent.resume();
+    if (this.#waitingBytes <= MAX_WAITING && !this.#server.isFull && !this.#agent.isFull) this.#agent.resume();
   }
 }
 

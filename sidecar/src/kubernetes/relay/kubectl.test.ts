@@ -2,11 +2,10 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AccessRequest } from '@chaperone/api';
-import { eventually, temporaryDirectory } from '@chaperone/testing';
+import { eventually, type Ran, runProgram, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiServer, hasApiServer, KUBECTL, startApiServer } from './api-server.test-support.ts';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
-import { type Ran, run } from './run.test-support.ts';
 
 const ALL = { verbs: ['*' as const], resources: ['**'] };
 const RULES: Spec['rules'] = [
@@ -36,10 +35,10 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
     join(directory.path, `${config}.cache`),
     ...args,
   ];
-  const kubectl = (...args: string[]): Promise<Ran> => run(KUBECTL ?? '', argsOf('governed', args));
-  const given = (input: string, ...args: string[]): Promise<Ran> => run(KUBECTL ?? '', argsOf('governed', args), input);
+  const kubectl = (...args: string[]): Promise<Ran> => runProgram(KUBECTL ?? '', argsOf('governed', args));
+  const given = (input: string, ...args: string[]): Promise<Ran> => runProgram(KUBECTL ?? '', argsOf('governed', args), input);
   const direct = async (...args: string[]): Promise<string> => {
-    const { stdout, stderr, status } = await run(KUBECTL ?? '', argsOf('direct', args));
+    const { stdout, stderr, status } = await runProgram(KUBECTL ?? '', argsOf('direct', args));
     if (status !== 0) throw new Error(stderr);
     return stdout;
   };
@@ -222,14 +221,14 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
     }
   });
 
-  it('is refused what opens a connection of its own', async () => {
+  it('is refused what is done in pods where a rule of all verbs names no commands and no ports', async () => {
     const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web' }, spec: { containers: [{ name: 'app', image: 'x' }] } };
     writeFileSync(join(directory.path, 'pod.json'), JSON.stringify(pod));
     await direct('create', '-f', join(directory.path, 'pod.json'));
     // A pod that runs nowhere yet has kubectl stop by itself.
     await direct('patch', 'pod', 'web', '--subresource=status', '-p', '{"status":{"phase":"Running"}}');
-    expect((await kubectl('exec', 'web', '--', 'ls')).stderr).toContain('exec, attach, port-forward and cp are not served yet');
-    expect((await kubectl('port-forward', 'web', '0:80')).stderr).toContain('not served yet');
+    expect((await kubectl('exec', 'web', '--', 'ls')).stderr).toContain('pods/exec web in shop: ls is not covered by any rule');
+    expect((await kubectl('port-forward', 'web', '0:80')).stderr).toContain('is not covered by any rule (NoRuleAllows)');
   });
 
   it('asks as the agent where the resource says so, with no more rights than it has', async () => {
@@ -242,11 +241,11 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
       local: true,
     });
     write('agent', `http://127.0.0.1:${asAgent.port}`, undefined, 'of-the-agent');
-    const asked = await run(KUBECTL ?? '', argsOf('agent', ['get', 'configmaps']));
+    const asked = await runProgram(KUBECTL ?? '', argsOf('agent', ['get', 'configmaps']));
     expect(asked.stderr).toContain('User "system:serviceaccount:agents:bot" cannot list resource "configmaps"');
     await direct('create', 'role', 'look', '--verb=list', '--resource=configmaps');
     await direct('create', 'rolebinding', 'bot', '--role=look', '--serviceaccount=agents:bot');
-    expect((await run(KUBECTL ?? '', argsOf('agent', ['get', 'configmaps']))).stdout).toContain('kept');
+    expect((await runProgram(KUBECTL ?? '', argsOf('agent', ['get', 'configmaps']))).stdout).toContain('kept');
   });
 
   it('leaves a record of each request, before it went upstream, and no secret in it', () => {

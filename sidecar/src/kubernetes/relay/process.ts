@@ -1,7 +1,7 @@
 import { sshTimeText } from '@chaperone/api';
 import { maskedFinds } from '../../masking/labels.ts';
 import { type Size, Streams } from '../../ssh/relay/streams.ts';
-import { SHELL_MS, watchTime } from '../../ssh/relay/time-limit.ts';
+import { ownTimeMs, watchTime } from '../../ssh/relay/time-limit.ts';
 import { Waiting } from '../../ssh/relay/waiting.ts';
 import type { Opening } from '../actions/index.ts';
 import type { Channel } from '../wire/index.ts';
@@ -14,7 +14,7 @@ import { statusObject } from './status.ts';
 import { answerOf, type RequestRefusal } from './texts.ts';
 
 /** What an agent sends before anything runs waits up to here; then it is not read. */
-const MAX_WAITING = 256 * 1024;
+const MAX_WAITING = 64 * 1024;
 /** What may be the beginning of a value waits for so long on a terminal, where somebody waits for it. */
 const QUIET_MS = 100;
 /** Until a terminal says its own. */
@@ -102,7 +102,8 @@ export class PodProcess {
     this.#streams = new Streams({
       action: running.action,
       recording: access().recording,
-      masks: copy === undefined ? maskedFinds(access()) : new Map(),
+      masks: maskedFinds(access()),
+      plain: copy?.verb === 'read' ? 'stdout' : undefined,
       terminal: streams.tty ? this.#recordedSize : undefined,
       now: () => clock.monotonic(),
       note: (more) => records.note(more),
@@ -116,6 +117,7 @@ export class PodProcess {
     this.#server = server;
     this.#sendSize();
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
+    if (this.#isOver) return;
     if (this.#isInputEnded) this.#endInput();
     if (!server.isFull) this.#o.agent.resume();
     this.#watchTime().catch((error: unknown) => this.#o.onFault(error));
@@ -146,6 +148,7 @@ export class PodProcess {
     if (this.#isOver) return;
     const outcome = readOutcome(this.#status);
     if (outcome !== undefined) return this.#ended(outcome);
+    this.#flush();
     const reason = 'the API server ended it without saying how';
     this.#sayRefusal({ code: 'ResourceNotReady', reason, status: 502 }, this.#reference);
     this.#finish({ error: { code: 'UpstreamClosed', message: reason } });
@@ -183,7 +186,7 @@ export class PodProcess {
     if (this.#running?.stands() !== true) return this.#fall();
     const passed = this.#passed('toPod', data);
     if (passed === undefined) return;
-    this.#streams?.input(passed);
+    if (this.#running.archive === undefined) this.#streams?.input(passed);
     this.#server?.send('stdin', passed);
     if (this.#server?.isFull === true) this.#o.agent.pause();
   }
@@ -198,10 +201,7 @@ export class PodProcess {
   }
 
   #endInput(): void {
-    const archive = this.#running?.archive;
-    const refusal = archive?.way === 'toPod' ? archive.end() : undefined;
-    if (refusal !== undefined) return this.refuse(refusal);
-    return this.#server?.end('stdin');
+    this.#server?.end('stdin');
   }
 
   /** At most one size in 100 ms, and always the last. */
@@ -232,9 +232,6 @@ export class PodProcess {
   }
 
   #ended({ exit, message }: Outcome): void {
-    const archive = this.#running?.archive;
-    const refusal = archive?.way === 'fromPod' && exit === 0 ? archive.end() : undefined;
-    if (refusal !== undefined) return this.refuse(refusal);
     this.#flush();
     if (exit !== undefined) {
       this.#sayStatus(exitStatus(exit));
@@ -287,16 +284,16 @@ export class PodProcess {
   /** A policy may bound how long a command runs, and always does for a shell, which is told so. */
   async #watchTime(): Promise<void> {
     const { access, clock, leftMs } = this.#o.context;
-    const { statementDurationMs, shellDurationMs } = access().limits;
-    const { unit, streams } = this.#o.opening;
+    const { unit, streams, unknown } = this.#o.opening;
     const isShell = unit === 'shell' || streams.tty;
-    const ownMs = isShell ? (shellDurationMs ?? SHELL_MS) : statementDurationMs;
-    if (ownMs === undefined) return;
-    const what = streams.tty ? 'terminal' : 'shell';
+    const isOpenEnded = isShell || unknown !== undefined;
+    const ownMs = ownTimeMs(access().limits, isShell, isOpenEnded);
+    if (ownMs === Infinity) return;
+    const what = streams.tty ? 'terminal' : unit;
     const tell = (said: 'begins' | 'ends', endsAt: number): void =>
       this.say(`${said === 'ends' && streams.tty ? '\r\n' : ''}${sshTimeText(said, what, endsAt, clock.now())}`);
     const { gone } = this.#o;
-    const isLate = await watchTime({ ownMs, leftMs: leftMs(), clock, gone, tell: isShell ? tell : undefined });
+    const isLate = await watchTime({ ownMs, leftMs: leftMs(), clock, gone, tell: isOpenEnded ? tell : undefined });
     if (isLate) this.refuse(limit(`it ran for longer than ${ownMs} ms`));
   }
 

@@ -15,11 +15,13 @@ import { type RawRequest, type Surroundings, surroundingsOf } from '../actions/i
 import { FieldError, Plan } from '../masking/index.ts';
 import { isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
 import { Exchange, type ExchangeOptions, RefusedRequest, type RelayContext } from './exchange.ts';
+import type { Refusals } from './refusals.ts';
 import { Upgrade } from './upgrade.ts';
 import { Upstream } from './upstream.ts';
 
 export interface KubernetesContext extends SessionContext {
   readonly memory: Memory;
+  readonly refusals: Refusals;
   /** One for all sessions: whoever owns the resource hears how its upstream is found. */
   readonly watch: Pick<Watch, 'reached' | 'failed' | 'signedIn'>;
 }
@@ -167,6 +169,7 @@ class KubernetesSession {
       }),
       shown,
       upstream,
+      refusals: this.#c.refusals,
       clock,
       onBytes: (bytes) => this.#active(bytes),
       leftMs: this.#c.leftMs,

@@ -67,8 +67,8 @@ export class SpdyLine {
 
   #frame(frame: SpdyFrame): void {
     if (frame.kind !== 'ping') return this.#events.onFrame(frame);
-    // Others are answers to ours.
-    if (frame.id % 2 !== this.#parity) return;
+    // Others are answers to ours; and whoever reads nothing gets none.
+    if (frame.id % 2 !== this.#parity || this.isFull) return;
     this.write(frame);
     this.#events.onPing?.();
   }

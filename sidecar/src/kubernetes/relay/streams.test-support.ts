@@ -31,8 +31,10 @@ export async function askToUpgrade(
   await once(socket, 'secureConnect');
   socket.write(Buffer.concat([Buffer.from([...lines, 'host: cluster', '', ''].join('\r\n')), behind]));
   let bytes = Buffer.alloc(0);
+  const ended = once(socket, 'close').then(() => []);
   while (!bytes.includes('\r\n\r\n')) {
-    const [chunk] = (await once(socket, 'data')) as [Buffer];
+    const [chunk] = (await Promise.race([once(socket, 'data'), ended])) as [Buffer?];
+    if (chunk === undefined) throw new Error('the connection ended without an answer');
     bytes = Buffer.concat([bytes, chunk]);
   }
   socket.pause();

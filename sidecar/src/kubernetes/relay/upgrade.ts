@@ -1,22 +1,31 @@
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { KubernetesCall } from '@chaperone/evidence';
 import { judge, type Verdict } from '@chaperone/policy';
+import { maskedFinds } from '../../masking/labels.ts';
 import { refusalOf } from '../../session/refusal.ts';
+import type { FileRecord } from '../../ssh/relay/file-record.ts';
+import { fileRecord } from '../../ssh/relay/file-session.ts';
+import { KeptFiles } from '../../ssh/relay/kept-files.ts';
 import { masksOf, standing } from '../../ssh/relay/standing.ts';
 import { untold } from '../../ssh/relay/texts.ts';
 import { type Opening, type RawRequest, readRequest, type ResourceRequest } from '../actions/index.ts';
-import { acceptKey, type ChannelProtocol, chooseProtocol, CHANNELS } from '../wire/index.ts';
-import { rawOf } from './accept.ts';
+import { CHANNELS } from '../wire/index.ts';
+import { isOfAnotherSite, rawOf } from './accept.ts';
+import { type Accepted, type AcceptedProcess, acceptanceOf, headOf } from './acceptance.ts';
+import { Archive } from './archive.ts';
+import { callOf } from './call.ts';
 import { SocketCarrier, TunnelCarrier } from './carrier.ts';
 import { type ExchangeOptions, RefusedRequest, type RelayContext, refusedBy, withReference } from './exchange.ts';
 import { PodForward } from './forward.ts';
 import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
 import { PodProcess, type Running } from './process.ts';
-import { ChannelSide, type Opened, type Side, type SideEvents, SPDY_PROTOCOL, SpdySide } from './side.ts';
+import { ChannelSide, type Opened, type Side, type SideEvents, SpdySide } from './side.ts';
 import { isProtectedPod } from './protected-pod.ts';
 import { statusObject, type Answer } from './status.ts';
 import { answerOf, type RequestRefusal } from './texts.ts';
-import { openChannels, openTunnel, PORT_FORWARD, TUNNEL } from './upstream-channels.ts';
+import { openChannels, openTunnel } from './upstream-channels.ts';
 
 /** A policy that changes while its request is recorded has it judged again; more often nobody changes one. */
 const MAX_JUDGEMENTS = 3;
@@ -39,6 +48,7 @@ export class Upgrade {
   #check: () => void = () => undefined;
   #ended: RequestRefusal | undefined;
   #isAnswered = false;
+  #key = '';
 
   constructor(request: IncomingMessage, socket: Duplex, head: Buffer, options: ExchangeOptions) {
     this.#request = request;
@@ -76,21 +86,28 @@ export class Upgrade {
 
   async #serve(): Promise<void> {
     const raw = rawOf(this.#request);
+    if (isOfAnotherSite(raw)) throw new RefusedRequest(OTHER_SITE);
     const context = await this.#o.admit(raw);
     this.#context = context;
     const isProtected = await this.#isProtected(raw);
     const prepared = prepare(raw, Buffer.alloc(0), { surroundings: context.surroundings(), plan: context.plan(), isProtected });
+    this.#key = keyOf(context, this.#request, prepared.request?.target ?? raw.target);
+    const known = this.#isByWebSocket ? undefined : context.refusals.take(this.#key);
+    if (known !== undefined) throw known;
     if (prepared.kind === 'unfit' || prepared.opening === undefined || prepared.request.kind !== 'resource') {
       const refused = prepared.kind === 'unfit' ? prepared : { ...prepared, kind: 'unfit' as const, refusal: NO_UPGRADE };
       return await this.#refused(raw, refused);
     }
     const { request, opening } = prepared;
-    const accepted = acceptance(this.#request, request.verb, request.upgrade?.protocols ?? []);
+    const accepted = acceptanceOf(this.#request, request.verb, request.upgrade?.protocols ?? []);
     if (accepted === undefined) return await this.#refused(raw, { ...prepared, kind: 'unfit', refusal: UNKNOWN_PROTOCOL });
     if (this.#ended !== undefined) throw new RefusedRequest(this.#ended);
+    const { less } = opening;
+    const may = (each: Opening): boolean => judge(context.access(), each.action).verdict !== 'deny';
+    const chosen = less !== undefined && !may(opening) && may(less) ? less : opening;
     if (accepted.kind === 'forward')
       return await this.#forward(raw, { ...prepared, request }, opening, { ...accepted, isProtected });
-    return await this.#process(raw, { ...prepared, request }, opening, accepted);
+    return await this.#process(raw, { ...prepared, request, opening: chosen }, chosen, accepted);
   }
 
   async #isProtected(raw: RawRequest): Promise<boolean> {
@@ -104,13 +121,34 @@ export class Upgrade {
     const { records, shown, plan, session } = this.#c;
     const verdict = shown.verdict(verdictOn(unfit));
     const text = shown.text(shownRequest(raw, unfit, plan()).join('\n'));
-    const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
-    throw new RefusedRequest({ ...unfit.refusal, verdict }, `${session}/${action}`);
+    const action = await records.judged({
+      text,
+      bytes: raw.target.length,
+      verdict,
+      writes: true,
+      kubernetes: this.#call(unfit, raw),
+    });
+    const refused = new RefusedRequest({ ...unfit.refusal, verdict }, `${session}/${action}`);
+    // By SPDY the client may speak what is known.
+    throw unfit.refusal === UNKNOWN_PROTOCOL ? refused : this.#remembered(refused);
+  }
+
+  #call({ request }: { readonly request?: Prepared['request'] }, raw: RawRequest): KubernetesCall | undefined {
+    return request?.kind === 'resource' ? callOf(request, raw, (each) => this.#c.shown.text(each)) : undefined;
+  }
+
+  /** A refusal by which kubectl is led to ask once more. */
+  #remembered(refused: RefusedRequest): RefusedRequest {
+    if (this.#isByWebSocket) this.#c.refusals.remember(this.#key, refused);
+    return refused;
+  }
+
+  get #isByWebSocket(): boolean {
+    return this.#request.headers.upgrade?.toLowerCase() === 'websocket';
   }
 
   /** The connection is there before anything is decided: within it a refusal reaches people whole, and nothing is asked twice. */
   async #process(raw: RawRequest, prepared: Opens, opening: Opening, accepted: AcceptedProcess): Promise<void> {
-    const { request } = prepared;
     const context = this.#c;
     const { promise: gone, resolve: left } = Promise.withResolvers<undefined>();
     const events: SideEvents = {
@@ -178,9 +216,16 @@ export class Upgrade {
     const lines = shownRequest(raw, prepared, plan());
     for (let round = 0; round < MAX_JUDGEMENTS; round++) {
       const { digest } = access();
-      const verdict = shown.verdict(judge(access(), opening.action));
+      const judged = shown.verdict(judge(access(), opening.action));
+      const verdict = opening.tells === true && judged.verdict === 'approve' ? toldOf(judged) : judged;
       const text = shown.text(lines.join('\n'));
-      const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
+      const action = await records.judged({
+        text,
+        bytes: raw.target.length,
+        verdict,
+        writes: true,
+        kubernetes: this.#call(prepared, raw),
+      });
       if (verdict.verdict === 'deny') {
         process.refuse(
           { ...(opening.unknown && { reason: untold(opening.unknown) }), ...refusalOf(verdict) },
@@ -208,9 +253,15 @@ export class Upgrade {
     const { request } = prepared;
     const verdict = shown.verdict(judge(access(), opening.action));
     const text = shown.text(shownRequest(raw, prepared, plan()).join('\n'));
-    const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
+    const action = await records.judged({
+      text,
+      bytes: raw.target.length,
+      verdict,
+      writes: true,
+      kubernetes: this.#call(prepared, raw),
+    });
     const reference = `${session}/${action}`;
-    if (verdict.verdict !== 'allow') throw new RefusedRequest(refusalOf(verdict), reference);
+    if (verdict.verdict !== 'allow') throw this.#remembered(new RefusedRequest(refusalOf(verdict), reference));
     const since = clock.monotonic();
     const carryServer = await openTunnel(upstream, request, this.#abort.signal, shown).catch((error: unknown) => {
       throw withReference(error, reference);
@@ -251,17 +302,27 @@ export class Upgrade {
   }
 
   #standing(opening: Opening, action: number, verdict: Verdict): Running {
-    const { access, shown } = this.#c;
+    const { access, shown, records } = this.#c;
+    const record = (file: FileRecord): void => records.note([fileRecord(action, file, (text) => shown.text(text))]);
     return {
       action,
-      stands: standing(access, opening.action, verdict.verdict === 'approve', masksOf),
+      stands: standing(access, opening.action, verdict.verdict === 'approve' || opening.tells === true, masksOf),
       fallen: () => {
         const now = shown.verdict(judge(access(), opening.action));
         if (now.verdict === 'deny') return { ...refusalOf(now), reason: CHANGED };
         return { code: 'ResourceNotReady', reason: `${CHANGED}; ask again` };
       },
       ended: () => undefined,
+      archive: opening.copy && new Archive({ copy: opening.copy, record, capture: this.#capture(action) }),
     };
+  }
+
+  /** What of files is kept, where the policy says so. */
+  #capture(action: number): KeptFiles | undefined {
+    const { access, records } = this.#c;
+    const { content, fileBytes: bytes = 0 } = access().recording;
+    if (content !== 'results' || bytes === 0) return undefined;
+    return new KeptFiles({ action, bytes, masks: maskedFinds(access()), note: (more) => records.note(more) });
   }
 
   async #ask(
@@ -287,7 +348,7 @@ export class Upgrade {
         unit,
         verdict,
         text: lines.join('\n'),
-        note: unknown && `what it runs cannot be told, since ${unknown.why}`,
+        note: unknown && untold(unknown),
         why: isShell ? SHELL_WHY : undefined,
         // Whichever way it came, it is one request.
         state: { identity: upstream.identity, target: request.target },
@@ -350,6 +411,21 @@ export class Upgrade {
   }
 }
 
+/** Of all that decides on a request: whose it is, by which policy, and what it asks for. */
+function keyOf({ access }: RelayContext, { headers }: IncomingMessage, target: string): string {
+  const { resource, digest } = access();
+  const token = createHash('sha256')
+    .update(headers.authorization ?? '')
+    .digest('hex');
+  return JSON.stringify([resource.namespace, resource.name, digest, token, target]);
+}
+
+/** Whoever may do it after approval may know of it before. */
+function toldOf(verdict: Verdict): Verdict {
+  const effects = verdict.effects.map((effect) => ({ ...effect, verdict: 'allow' as const }));
+  return { verdict: 'allow', code: 'Allowed', reason: verdict.reason, effects };
+}
+
 /** Found to be no connection of its own. */
 const NO_UPGRADE: RequestRefusal = {
   code: 'NotAnalysable',
@@ -357,42 +433,10 @@ const NO_UPGRADE: RequestRefusal = {
   detail: 'Upgrade',
   status: 400,
 };
+const OTHER_SITE: RequestRefusal = { code: 'ProtocolViolation', reason: 'it comes from a page of another site', status: 403 };
 const UNKNOWN_PROTOCOL: RequestRefusal = {
   code: 'NotAnalysable',
   reason: 'it speaks no protocol on its connection that is spoken here',
   detail: 'Upgrade',
   status: 400,
 };
-
-/** How a connection is accepted: `answer` is what says so. */
-type Accepted = AcceptedProcess | { readonly kind: 'forward'; readonly isTunnel: boolean; readonly answer: Buffer };
-type AcceptedProcess =
-  | { readonly kind: 'websocket'; readonly protocol: ChannelProtocol; readonly answer: Buffer }
-  | { readonly kind: 'spdy'; readonly answer: Buffer };
-
-/** Undefined: none of the protocols is spoken here. */
-function acceptance({ headers }: IncomingMessage, verb: string, offered: readonly string[]): Accepted | undefined {
-  const isForward = verb === 'portforward';
-  if (headers.upgrade?.toLowerCase() !== 'websocket') {
-    const protocol = isForward ? PORT_FORWARD : SPDY_PROTOCOL;
-    const answer = switching('SPDY/3.1', { 'x-stream-protocol-version': protocol });
-    if (!offered.includes(protocol)) return undefined;
-    return isForward ? { kind: 'forward', isTunnel: false, answer } : { kind: 'spdy', answer };
-  }
-  const accept = acceptKey(headers['sec-websocket-key'] ?? '');
-  if (accept === undefined || headers['sec-websocket-version'] !== '13') return undefined;
-  const answer = (protocol: string): Buffer =>
-    switching('websocket', { 'sec-websocket-accept': accept, 'sec-websocket-protocol': protocol });
-  if (isForward) return offered.includes(TUNNEL) ? { kind: 'forward', isTunnel: true, answer: answer(TUNNEL) } : undefined;
-  const protocol = chooseProtocol(offered);
-  return protocol && { kind: 'websocket', protocol, answer: answer(protocol) };
-}
-
-function switching(upgrade: string, headers: Readonly<Record<string, string>>): Buffer {
-  return headOf(101, { connection: 'Upgrade', upgrade, ...headers });
-}
-
-function headOf(status: number, headers: Readonly<Record<string, string>>): Buffer {
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`);
-}

@@ -236,7 +236,8 @@ function described(operation: string, effects: readonly Effect[]): string {
   return effects.length === 1 && effects[0]?.verb === operation ? uses.join() : `${operation}: ${uses.join(', ')}`;
 }
 
-function fileRecord(
+/** @param shown - how evidence sees a path */
+export function fileRecord(
   action: number,
   { operation, bytes = 0, path, to, ...record }: FileRecord,
   shown: (text: string) => string,

@@ -7,11 +7,15 @@ import { maskedText, StreamMask } from '../../masking/stream.ts';
 import { EnteredLines } from './entered-lines.ts';
 import { TypedKeys } from './typed-keys.ts';
 
+type Output = Exclude<Stream, 'stdin'>;
+
 export interface StreamsOptions {
   readonly action: number;
   readonly recording: Access['recording'];
   /** What is looked for in what it prints, and how that is shown; empty: what it prints is passed as it is. */
   readonly masks: ReadonlyMap<Detector, Mask>;
+  /** By this one go files: it is passed as it is and counted, and what it holds is recorded elsewhere. Absent: by none. */
+  readonly plain?: Output | undefined;
   /** The terminal that it has, as it begins; absent: it has none. */
   readonly terminal?: Size | undefined;
   readonly now: () => number;
@@ -23,7 +27,6 @@ export interface Size {
   readonly rows: number;
 }
 
-type Output = Exclude<Stream, 'stdin'>;
 const NOTHING = Buffer.alloc(0);
 
 /**
@@ -108,7 +111,7 @@ export class Streams {
   #maskOf(stream: Output): StreamMask {
     const known = this.#outputs.get(stream);
     if (known !== undefined) return known;
-    const mask = new StreamMask(this.#o.masks);
+    const mask = new StreamMask(stream === this.#o.plain ? new Map() : this.#o.masks);
     this.#outputs.set(stream, mask);
     return mask;
   }
@@ -118,7 +121,7 @@ export class Streams {
     this.#delivered += bytes.length;
     this.#digest.update(bytes);
     if (stream === 'terminal') this.#lines?.shown(bytes);
-    if (!this.#record(stream, bytes)) this.#isCut = true;
+    if (stream === this.#o.plain || !this.#record(stream, bytes)) this.#isCut = true;
     return bytes;
   }
 

@@ -2,11 +2,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findProgram, temporaryDirectory, testAuthority } from '@chaperone/testing';
-import { type Ran, run } from './run.test-support.ts';
+import { testAuthority } from './certificates.ts';
+import { findProgram } from './programs.ts';
+import { type Ran, runProgram } from './run.ts';
+import { temporaryDirectory } from './temporary.ts';
 
 /** Built by scripts/kubernetes-peers out of the modules of kube-apiserver and of kubelets. */
-const PROGRAM = join(import.meta.dirname, '../../../../.cache/kubernetes-peers/pods');
+const PROGRAM = join(import.meta.dirname, '../../.cache/kubernetes-peers/pods');
 const KUBECTL = findProgram('kubectl');
 /** Each kubectl that is here; they differ in how they open connections. */
 export const KUBECTLS = [
@@ -49,10 +51,12 @@ export interface At {
   readonly port: number;
   readonly ca: string;
   readonly directory: string;
+  /** Default: one that no API server knows */
+  readonly token?: string;
 }
 
 /** A kubeconfig of a server on this machine, with the namespace shop. */
-export function configOf({ port, ca, directory }: At): string {
+export function configOf({ port, ca, directory, token = 'of-the-agent' }: At): string {
   const config = join(directory, `config-${port}`);
   const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority-data': Buffer.from(ca).toString('base64') };
   writeFileSync(
@@ -61,7 +65,7 @@ export function configOf({ port, ca, directory }: At): string {
       apiVersion: 'v1',
       kind: 'Config',
       clusters: [{ name: 'c', cluster }],
-      users: [{ name: 'u', user: { token: 'of-the-agent' } }],
+      users: [{ name: 'u', user: { token } }],
       contexts: [{ name: 'x', context: { cluster: 'c', user: 'u', namespace: 'shop' } }],
       'current-context': 'x',
     }),
@@ -76,5 +80,5 @@ export function kubectlOf(
 ): (args: readonly string[], input?: string, environment?: Readonly<Record<string, string>>) => Promise<Ran> {
   const config = configOf(at);
   return (args, input, environment) =>
-    run(program, ['--kubeconfig', config, '--cache-dir', join(at.directory, 'cache'), ...args], input, environment);
+    runProgram(program, ['--kubeconfig', config, '--cache-dir', join(at.directory, 'cache'), ...args], input, environment);
 }

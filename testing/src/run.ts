@@ -8,7 +8,7 @@ export interface Ran {
 }
 
 /** Runs a program to its end. */
-export async function run(
+export async function runProgram(
   program: string,
   args: readonly string[],
   input: string | Buffer = '',
