@@ -22,6 +22,12 @@ const RULES: Spec['rules'] = [
 ];
 const exec = (...words: readonly string[]): string =>
   `/api/v1/namespaces/shop/pods/web/exec?stdin=true&stdout=true&stderr=true&${words.map((word) => `command=${encodeURIComponent(word)}`).join('&')}`;
+const spdyHead = (path: string): string[] => [
+  `POST ${path} HTTP/1.1`,
+  'connection: upgrade',
+  'upgrade: SPDY/3.1',
+  'x-stream-protocol-version: v4.channel.k8s.io',
+];
 const TERMINAL = '/api/v1/namespaces/shop/pods/web/exec?stdin=true&stdout=true&tty=true&command=sh';
 const V5 = 'v5.channel.k8s.io';
 const until = (what: string, probe: () => boolean): Promise<true> => eventually(what, () => probe() || undefined);
@@ -217,20 +223,14 @@ describe.skipIf(!hasPods)('exec', () => {
   it('refuses once what a client asks for again by SPDY, and not what it may speak there', async () => {
     await using own = await start();
     const inSidecar = `${exec('echo', 'a')}&container=chaperone-sidecar`;
-    const spdy = (path: string): string[] => [
-      `POST ${path} HTTP/1.1`,
-      'connection: upgrade',
-      'upgrade: SPDY/3.1',
-      'x-stream-protocol-version: v4.channel.k8s.io',
-    ];
     const said: string[] = [];
-    for (const head of [webSocketHead(inSidecar, V5), spdy(inSidecar), spdy(inSidecar)]) {
+    for (const head of [webSocketHead(inSidecar, V5), spdyHead(inSidecar), spdyHead(inSidecar)]) {
       const { headers, rest } = await askToUpgrade(own, head);
       said.push(/Reference s-\w+.\d+/.exec(headers + rest.toString())?.[0] ?? '');
     }
     expect([said[0] === said[1], said[1] === said[2], own.of('action').length]).toEqual([true, false, 2]);
     expect((await askToUpgrade(own, webSocketHead(exec('echo', 'a'), 'v9.channel.k8s.io'))).status).toBe(400);
-    const { socket, status } = await askToUpgrade(own, spdy(exec('echo', 'a')));
+    const { socket, status } = await askToUpgrade(own, spdyHead(exec('echo', 'a')));
     expect(status).toBe(101);
     socket.destroy();
   });

@@ -32,7 +32,12 @@ const MAX_JUDGEMENTS = 3;
 const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
 const CHANGED = 'the policy changed while it ran';
 
-type Opens = Prepared & { readonly request: ResourceRequest };
+type Opens = Prepared & {
+  readonly request: ResourceRequest;
+  readonly opening: Opening;
+  /** Of its pod. */
+  readonly isProtected: boolean;
+};
 
 /** A request that leaves HTTP: exec, attach or port-forward, from its head to the end of its connection. */
 export class Upgrade {
@@ -87,27 +92,35 @@ export class Upgrade {
   async #serve(): Promise<void> {
     const raw = rawOf(this.#request);
     if (isOfAnotherSite(raw)) throw new RefusedRequest(OTHER_SITE);
-    const context = await this.#o.admit(raw);
-    this.#context = context;
-    const isProtected = await this.#isProtected(raw);
-    const prepared = prepare(raw, Buffer.alloc(0), { surroundings: context.surroundings(), plan: context.plan(), isProtected });
-    this.#key = keyOf(context, this.#request, prepared.request?.target ?? raw.target);
-    const known = this.#isByWebSocket ? undefined : context.refusals.take(this.#key);
-    if (known !== undefined) throw known;
-    if (prepared.kind === 'unfit' || prepared.opening === undefined || prepared.request.kind !== 'resource') {
-      const refused = prepared.kind === 'unfit' ? prepared : { ...prepared, kind: 'unfit' as const, refusal: NO_UPGRADE };
-      return await this.#refused(raw, refused);
-    }
-    const { request, opening } = prepared;
+    this.#context = await this.#o.admit(raw);
+    const prepared = await this.#opens(raw);
+    const { request } = prepared;
     const accepted = acceptanceOf(this.#request, request.verb, request.upgrade?.protocols ?? []);
     if (accepted === undefined) return await this.#refused(raw, { ...prepared, kind: 'unfit', refusal: UNKNOWN_PROTOCOL });
     if (this.#ended !== undefined) throw new RefusedRequest(this.#ended);
-    const { less } = opening;
-    const may = (each: Opening): boolean => judge(context.access(), each.action).verdict !== 'deny';
-    const chosen = less !== undefined && !may(opening) && may(less) ? less : opening;
-    if (accepted.kind === 'forward')
-      return await this.#forward(raw, { ...prepared, request }, opening, { ...accepted, isProtected });
-    return await this.#process(raw, { ...prepared, request, opening: chosen }, chosen, accepted);
+    if (accepted.kind === 'forward') return await this.#forward(raw, prepared, accepted);
+    return await this.#process(raw, { ...prepared, opening: this.#lessOf(prepared.opening) }, accepted);
+  }
+
+  /** What it opens. @throws RefusedRequest where no rule decides on that, or it was refused just now */
+  async #opens(raw: RawRequest): Promise<Opens> {
+    const { surroundings, plan, refusals } = this.#c;
+    const isProtected = await this.#isProtected(raw);
+    const prepared = prepare(raw, Buffer.alloc(0), { surroundings: surroundings(), plan: plan(), isProtected });
+    this.#key = keyOf(this.#c, this.#request, prepared.request?.target ?? raw.target);
+    const known = this.#isByWebSocket ? undefined : refusals.take(this.#key);
+    if (known !== undefined) throw known;
+    if (prepared.kind === 'unfit') return await this.#refused(raw, prepared);
+    const { request, opening } = prepared;
+    if (opening === undefined || request.kind !== 'resource')
+      return await this.#refused(raw, { ...prepared, kind: 'unfit', refusal: NO_UPGRADE });
+    return { ...prepared, request, opening, isProtected };
+  }
+
+  /** The same taken for less, where the whole of it may not be and that may. */
+  #lessOf(opening: Opening): Opening {
+    const may = ({ action }: Opening): boolean => judge(this.#c.access(), action).verdict !== 'deny';
+    return opening.less !== undefined && !may(opening) && may(opening.less) ? opening.less : opening;
   }
 
   async #isProtected(raw: RawRequest): Promise<boolean> {
@@ -148,7 +161,8 @@ export class Upgrade {
   }
 
   /** The connection is there before anything is decided: within it a refusal reaches people whole, and nothing is asked twice. */
-  async #process(raw: RawRequest, prepared: Opens, opening: Opening, accepted: AcceptedProcess): Promise<void> {
+  async #process(raw: RawRequest, prepared: Opens, accepted: AcceptedProcess): Promise<void> {
+    const { opening } = prepared;
     const context = this.#c;
     const { promise: gone, resolve: left } = Promise.withResolvers<undefined>();
     const events: SideEvents = {
@@ -242,15 +256,10 @@ export class Upgrade {
   }
 
   /** A port-forward begins by a right to any port; that is decided, and the API server asked, before the agent hears that it may. */
-  async #forward(
-    raw: RawRequest,
-    prepared: Opens,
-    opening: Opening,
-    accepted: Accepted & { kind: 'forward'; isProtected: boolean },
-  ): Promise<void> {
+  async #forward(raw: RawRequest, prepared: Opens, accepted: Accepted & { kind: 'forward' }): Promise<void> {
     const context = this.#c;
     const { access, shown, records, session, upstream, plan, clock } = context;
-    const { request } = prepared;
+    const { request, opening, isProtected } = prepared;
     const verdict = shown.verdict(judge(access(), opening.action));
     const text = shown.text(shownRequest(raw, prepared, plan()).join('\n'));
     const action = await records.judged({
@@ -279,7 +288,7 @@ export class Upgrade {
           ? new TunnelCarrier(this.#socket, this.#head, 'server', events)
           : new SocketCarrier(this.#socket, this.#head, events),
       carryServer,
-      isProtected: accepted.isProtected,
+      isProtected,
       track: (work) => void tracked.push(work),
       onFault: this.#o.onFault,
     });
