@@ -1,7 +1,7 @@
 export { AnswerMask, type Shape } from './answer.ts';
 export { DiscoveryMask } from './discovery.ts';
 export { AnswerError, type AnswerFault, FieldError } from './errors.ts';
-export { lookingAtHidden, selectsHidden } from './oracles.ts';
+export { lookingAtHidden, namesKindAnew, type Peek, selectsHidden } from './oracles.ts';
 export { type Asked, Plan } from './plan.ts';
 export { BOUNDS, type Bounds, type Operation, shownChange, shownPatch, shownValue } from './shown.ts';
 export { quotesValue } from './text.ts';

@@ -5,7 +5,7 @@ import { maskedFinds, maskOfLabel } from '../../masking/labels.ts';
 import type { Mask } from '../../masking/strategies.ts';
 import { FieldError } from './errors.ts';
 import { type Field, parseField } from './fields.ts';
-import { type Ending, type Named, type Role, State, type Step } from './state.ts';
+import { type Ending, leadsToMask, type Named, type Role, State, type Step } from './state.ts';
 
 /** What was asked for. */
 export interface Asked {
@@ -69,7 +69,7 @@ export class Plan {
   object({ resource, group }: Asked): State {
     const rules = this.#rules.filter((rule) => matchWord(rule.resource, resource) && (rule.group ?? group) === group);
     const steps = rules.map(({ first }) => first).toSorted((a, b) => a.id - b.id);
-    const isCustom = group.includes('.') && !group.endsWith('.k8s.io');
+    const isCustom = isOfOthers(group);
     // A column of a kind that someone defined may show any of its fields.
     const hidesCells = steps.some(({ isTold }) => isTold) || (isCustom && this.annotations.length + this.variables.length > 0);
     const key = `${hidesCells} ${steps.map(({ id }) => id).join()}`;
@@ -79,6 +79,16 @@ export class Plan {
     this.#objects.set(key, state);
     this.#roots.set(state, { id: this.#roots.size, hidesCells });
     return state;
+  }
+
+  /** Whether an object may hold others of which something is hidden, such as a Secret that a controller is to make. */
+  mayEmbed({ group }: Asked): boolean {
+    return isOfOthers(group) && this.#rules.some(({ first }) => leadsToMask(first));
+  }
+
+  /** What is labelled in objects of whatever kind. */
+  stepsOfAny(): readonly Step[] {
+    return this.#rules.map(({ first }) => first);
   }
 
   hidesCells(root: State): boolean {
@@ -160,6 +170,11 @@ export class Plan {
   #named(name: SegmentGlob, mask: Mask): Named {
     return { name, mask, value: this.#path([parseSegment('value')], { mask }, false) };
   }
+}
+
+/** Whether it is no group of Kubernetes' own: its kinds are what somebody defined. */
+function isOfOthers(group: string): boolean {
+  return group.includes('.') && !group.endsWith('.k8s.io');
 }
 
 function readField(text: string): Field {

@@ -185,6 +185,11 @@ export class State {
     return remembered(this.#kinds, kind, () => this.#with(this.#plan.stepsOfKind(kind)));
   }
 
+  /** The same place, in an object that may say to be of any kind. */
+  ofAnyKind(): State {
+    return this.#with(this.#plan.stepsOfAny());
+  }
+
   /** One variable of `env`, which has this name. */
   named(name: string): State {
     return this.#with(this.#named.filter((named) => matchWord(named.name, name)).map(({ value }) => value));
@@ -252,6 +257,7 @@ function union(one: readonly Step[], other: readonly Step[]): readonly Step[] {
   return added.length === 0 ? one : [...one, ...added].toSorted((a, b) => a.id - b.id);
 }
 
-function leadsToMask({ next }: Step): boolean {
+/** Whether something is hidden at its end. */
+export function leadsToMask({ next }: Step): boolean {
   return 'name' in next ? leadsToMask(next) : 'mask' in next;
 }

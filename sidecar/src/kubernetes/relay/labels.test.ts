@@ -194,6 +194,14 @@ describe('a question that would tell a hidden value', () => {
     { method: 'PATCH', headers: { 'content-type': 'application/json-patch+json' }, body: JSON.stringify(operations) },
   ];
   const SECRET = '/api/v1/namespaces/shop/secrets/db';
+  const DEPLOYMENT = '/apis/apps/v1/namespaces/shop/deployments/d';
+  /** Of a kind that somebody defined, of which nothing is labelled; what it holds may be a Secret. */
+  const WORK = '/apis/work.io/v1/namespaces/shop/works/w';
+  const merged = (body: object, target: string, type = 'merge-patch+json'): [string, Asking] => [
+    target,
+    { method: 'PATCH', headers: { 'content-type': `application/${type}` }, body: JSON.stringify(body) },
+  ];
+  const OF_ANOTHER_KIND = { spec: { manifest: { kind: 'Other' } } };
   it.each<[what: string, asked: [string, Asking?], code: string]>([
     ['a field selector', [`${WIDGETS}?fieldSelector=spec.users.token%3Dx`], 'InferenceLimited'],
     [
@@ -231,10 +239,51 @@ describe('a question that would tell a hidden value', () => {
       patch([{ op: 'copy', from: '/data/a', path: '/metadata/labels/a' }], SECRET),
       'LabelledValueWrite',
     ],
+    [
+      'another name for a variable',
+      patch([{ op: 'replace', path: '/spec/template/spec/containers/0/env/0/name', value: 'SHOWN' }], DEPLOYMENT),
+      'LabelledValueWrite',
+    ],
+    ['no name for a variable', patch([{ op: 'remove', path: '/spec/env/-1/name' }], WORK), 'LabelledValueWrite'],
+    ['a test in a Secret within', patch([{ op: 'test', path: '/spec/m/0/data/a', value: 'x' }], WORK), 'InferenceLimited'],
+    ['a test of what holds one', patch([{ op: 'test', path: '/spec/m', value: [] }], WORK), 'InferenceLimited'],
+    [
+      'a copy out of a Secret within',
+      patch([{ op: 'copy', from: '/spec/m/data/a', path: '/spec/b' }], WORK),
+      'LabelledValueWrite',
+    ],
+    [
+      'another kind for a Secret within',
+      patch([{ op: 'replace', path: '/spec/m/kind', value: 'X' }], WORK),
+      'LabelledValueWrite',
+    ],
+    ['no kind for a Secret within', patch([{ op: 'remove', path: '/spec/m/kind' }], WORK), 'LabelledValueWrite'],
+    ['another kind by a merge', merged(OF_ANOTHER_KIND, WORK), 'LabelledValueWrite'],
+    ['no kind by a merge', merged({ spec: { manifest: { kind: null } } }, WORK), 'LabelledValueWrite'],
+    [
+      'another kind by force',
+      merged(
+        { ...OF_ANOTHER_KIND, apiVersion: 'work.io/v1', kind: 'Work' },
+        `${WORK}?fieldManager=a&force=true`,
+        'apply-patch+yaml',
+      ),
+      'LabelledValueWrite',
+    ],
+    [
+      'another kind in a list by force',
+      merged({ kind: 'Work', spec: { manifests: [{ kind: 'Other' }] } }, `${WORK}?fieldManager=a&force=1`, 'apply-patch+yaml'),
+      'LabelledValueWrite',
+    ],
   ])('is refused: %s', async (_, asked, code) => {
     standIn.answers(asJson({ kind: 'Status', status: 'Success' }));
     expect(await askThrough(governed, ...asked)).toMatchObject({ status: 403, codes: [code] });
     expect(standIn.seen).toEqual([]);
+  });
+
+  it('is refused in a kind that somebody defined, where nothing is labelled', async () => {
+    await using plain = await start({ sensitive: [] });
+    const copy = patch([{ op: 'copy', from: '/spec/m/data/a', path: '/spec/b' }], WORK);
+    expect(await askThrough(plain, ...copy)).toMatchObject({ status: 403, codes: ['LabelledValueWrite'] });
   });
 
   it.each<[what: string, asked: [string, Asking?]]>([
@@ -248,6 +297,13 @@ describe('a question that would tell a hidden value', () => {
       ]),
     ],
     ['a removal', patch([{ op: 'remove', path: '/data/password' }])],
+    ['a name elsewhere', patch([{ op: 'replace', path: '/spec/template/spec/containers/0/name', value: 'b' }], DEPLOYMENT)],
+    ['a test of what no kind hides', patch([{ op: 'test', path: '/spec/size', value: 3 }], WORK)],
+    ['a whole object in its place', patch([{ op: 'replace', path: '/spec/manifest', value: { kind: 'Other' } }], WORK)],
+    ['its own kind', merged({ kind: 'Work', spec: { size: 3 } }, WORK)],
+    ['a list with kinds', merged({ spec: { manifests: [{ kind: 'Other' }] } }, WORK)],
+    ['a kind of Kubernetes’ own that refers to others', merged({ spec: { scaleTargetRef: { kind: 'Deployment' } } }, DEPLOYMENT)],
+    ['what is applied without force', merged({ kind: 'Work', ...OF_ANOTHER_KIND }, `${WORK}?fieldManager=a`, 'apply-patch+yaml')],
   ])('is no other one: %s', async (_, asked) => {
     standIn.answers(asJson({ kind: 'ConfigMap', items: [] }));
     expect(await askThrough(governed, ...asked)).toMatchObject({ status: 200 });

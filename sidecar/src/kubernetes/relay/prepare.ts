@@ -21,7 +21,9 @@ import {
   type Bounds,
   lookingAtHidden,
   maskWrittenBack,
+  namesKindAnew,
   type Operation,
+  type Peek,
   type Plan,
   selectsHidden,
   shownPatch,
@@ -111,7 +113,7 @@ function looksAtHidden(request: ResourceRequest, body: Body | undefined, plan: P
       reason: 'a selector compares a masked field',
       instead: 'select by fields that are shown.',
     };
-  switch (body?.kind === 'operations' ? lookingAtHidden(plan, request, body.operations) : undefined) {
+  switch (body && peekOf(request, body, plan)) {
     case 'compared':
       return {
         code: 'InferenceLimited',
@@ -124,9 +126,25 @@ function looksAtHidden(request: ResourceRequest, body: Body | undefined, plan: P
         reason: 'a JSON Patch copies or moves within an object that has masked fields',
         instead: 'use add, replace and remove.',
       };
+    case 'renamed':
+      return {
+        code: 'LabelledValueWrite',
+        reason:
+          'a patch says anew by what masked fields are known: the name of a variable, or the kind of an object within another',
+        instead: 'leave it out of the patch, or replace the whole of it with its values.',
+      };
     default:
       return undefined;
   }
+}
+
+function peekOf(request: ResourceRequest, body: Body, plan: Plan): Peek | undefined {
+  if (body.kind === 'operations') return lookingAtHidden(plan, request, body.operations);
+  if (request.verb !== 'patch') return undefined;
+  const isApplied = request.body === 'apply-patch';
+  // What others have applied is changed by force alone, else it is a conflict.
+  if (isApplied && !['true', '1'].includes(request.parameters.get('force')?.[0] ?? '')) return undefined;
+  return namesKindAnew(plan, request, body.value, isApplied) ? 'renamed' : undefined;
 }
 
 function writesMask(request: ResourceRequest, body: Body | undefined, plan: Plan): RequestRefusal | undefined {
