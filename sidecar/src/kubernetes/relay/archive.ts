@@ -90,13 +90,14 @@ export class Archive {
     if (kind === 'file') {
       this.#offset = 0n;
       this.#file = new Transfer(copy.verb, path, true, capture);
-    } else if (kind !== 'directory') return this.#link(member, path);
+    } else if (kind !== 'directory') return this.#link(member, paths as string[]);
     else if (isInto) record({ operation: 'mkdir', path, outcome: 'ok' });
     return true;
   }
 
-  #link({ kind, targets }: Member, path: string): boolean {
-    const isWithin = targets.every((target) => this.#isWithin(kind, path, target));
+  #link({ kind, targets }: Member, paths: readonly string[]): boolean {
+    const path = paths.at(-1) ?? '';
+    const isWithin = paths.every((each) => targets.every((target) => this.#isWithin(kind, each, target)));
     if (!isWithin && this.way === 'toPod') return this.#refuse(LEADS_OUT, path);
     const operation = kind === 'symlink' ? 'symlink' : 'link';
     this.#o.record({ operation, path, to: targets.at(-1) ?? '', outcome: isWithin ? 'ok' : 'denied' });
@@ -117,16 +118,17 @@ export class Archive {
   #isWithin(kind: Member['kind'], path: string, target: string): boolean {
     const { copy } = this.#o;
     if (kind === 'link') return this.#pathOf(target) !== undefined;
-    if (target === '' || target.startsWith('/')) return false;
-    const at = path.slice(1).split('/').slice(0, -1);
-    let isBack = true;
-    for (const part of target.split('/').filter((each) => each !== '' && each !== '.')) {
-      // Behind another link it may come out elsewhere, so that it leads back at its beginning or nowhere.
-      isBack &&= part === '..';
-      if (part !== '..') at.push(part);
-      else if (!isBack || at.pop() === undefined) return false;
-    }
-    return isBelow(`/${at.join('/')}`, copy.path);
+    if (target.startsWith('/')) return false;
+    const parts = target.split('/').filter((each) => each !== '' && each !== '.');
+    // Behind another link it may come out elsewhere, so that it leads back at its beginning or nowhere.
+    const back = parts.findIndex((part) => part !== '..');
+    const names = parts.slice(back);
+    // No higher than where the link is: `k -> .` would make `k/k/k/up -> ../../..` look as if it stayed within.
+    if (back < 0 || names.includes('..') || names.length <= back) return false;
+    const directory = path.slice(1).split('/').slice(0, -1);
+    return (
+      back <= directory.length && isBelow(`/${[...directory.slice(0, directory.length - back), ...names].join('/')}`, copy.path)
+    );
   }
 
   #refuse(refusal: RequestRefusal, path: string | undefined): false {

@@ -188,6 +188,13 @@ describe('an archive', () => {
     ['a link to elsewhere', aHeader({ name: 'a', type: '2', target: '/etc' })],
     ['a link that goes back', aHeader({ name: 'a', type: '2', target: '../../etc' })],
     ['a link that goes back behind another', aHeader({ name: 'a', type: '2', target: 'b/../../x' })],
+    ['a link that leads back from behind one to its own directory', aHeader({ name: 'k/k/k/up', type: '2', target: '../../..' })],
+    ['a link to its own directory', aHeader({ name: 'k', type: '2', target: '.' })],
+    ['a link to what is higher', aHeader({ name: 'a/b/c', type: '2', target: '../../d' })],
+    [
+      'a link that has another name, from which it leads out',
+      Buffer.concat([aMember({ name: 'x', type: 'L' }, 'a/b\0'), aHeader({ name: 'b', type: '2', target: '../c/d' })]),
+    ],
     ['a link to nothing', aHeader({ name: 'a', type: '2', target: '' })],
     ['a hard link to elsewhere', aHeader({ name: 'a', type: '1', target: '/etc/passwd' })],
     ['a hard link that goes back', aHeader({ name: 'a', type: '1', target: '../x' })],
@@ -217,7 +224,7 @@ describe('an archive', () => {
   it('passes links that stay within, both ways', () => {
     const links = [
       aHeader({ name: 'srv/app/a', type: '2', target: 'b/c' }),
-      aHeader({ name: 'srv/app/x/a', type: '2', target: '../b' }),
+      aHeader({ name: 'srv/app/x/a', type: '2', target: '../b/c' }),
       aHeader({ name: 'srv/app/h', type: '1', target: 'srv/app/a' }),
     ];
     const { passed, archive } = through('read', Buffer.concat([...links, END]));
