@@ -114,10 +114,11 @@ export class Archive {
     return isBelow(path, copy.path) ? path : undefined;
   }
 
-  /** A link by name means the same file; one by path is read from where it lies. */
+  /** A hard link means the same file; one by path is read from where it lies. */
   #isWithin(kind: Member['kind'], path: string, target: string): boolean {
     const { copy } = this.#o;
-    if (kind === 'link') return this.#pathOf(target) !== undefined;
+    // In a pod it may be another name of a link, which leads elsewhere from there. kubectl sends none.
+    if (kind === 'link') return this.way === 'fromPod' && this.#pathOf(target) !== undefined;
     if (target.startsWith('/')) return false;
     const parts = target.split('/').filter((each) => each !== '' && each !== '.');
     // Behind another link it may come out elsewhere, so that it leads back at its beginning or nowhere.

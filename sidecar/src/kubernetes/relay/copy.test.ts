@@ -196,6 +196,7 @@ describe('an archive', () => {
       Buffer.concat([aMember({ name: 'x', type: 'L' }, 'a/b\0'), aHeader({ name: 'b', type: '2', target: '../c/d' })]),
     ],
     ['a link to nothing', aHeader({ name: 'a', type: '2', target: '' })],
+    ['a hard link, maybe to a link that lies deeper', aHeader({ name: 't', type: '1', target: 'a/b/s' })],
     ['a hard link to elsewhere', aHeader({ name: 'a', type: '1', target: '/etc/passwd' })],
     ['a hard link that goes back', aHeader({ name: 'a', type: '1', target: '../x' })],
     [
