@@ -8,7 +8,7 @@ const DISCOVERY = /^\/(api|apis|version|openapi\/v2|api\/[^/]+|apis\/[^/]+(\/[^/
 
 /**
  * The effects of a call, for the judge. Discovery has none, so that a right to anything is enough. Server-side apply makes what is not
- * there, so that it is both: patch and create.
+ * there, and of some kinds an update does, so that it is both: patch or update, and create.
  *
  * @param body - tells the name of what is created
  */
@@ -19,8 +19,29 @@ export function apiAction(request: ResourceRequest | PathRequest, body: Body | u
       : { effects: [{ verb: 'get', object: request.path, via: 'direct', kind: 'api-path' }] };
   const { group, resource, subresource, namespace } = request;
   const api: ApiObject = { group, resource, subresource, namespace, name: request.name || createdName(request, body) };
-  const verbs = request.body === 'apply-patch' ? ['patch', 'create'] : [request.verb];
+  const makes = request.body === 'apply-patch' || mayMake(request, body);
+  const verbs = makes ? [request.verb, 'create'] : [request.verb];
   return { effects: verbs.map((verb): Effect => ({ verb, object: objectText(api), via: 'direct', kind: 'api-object', api })) };
+}
+
+/** Kinds of which PUT makes what is not there (AllowCreateOnUpdate of their strategies in k8s.io/kubernetes), those of RBAC aside. */
+const MADE_BY_UPDATE: ReadonlySet<string> = new Set([
+  '/endpoints',
+  '/events',
+  '/limitranges',
+  '/services',
+  'coordination.k8s.io/leasecandidates',
+  'coordination.k8s.io/leases',
+  'events.k8s.io/events',
+  'node.k8s.io/runtimeclasses',
+]);
+
+/** Whether an update may make the object. One that names the uid of what is there does not: the API server answers 409. */
+function mayMake({ verb, group, resource }: ResourceRequest, body: Body | undefined): boolean {
+  if (verb !== 'update' || !MADE_BY_UPDATE.has(`${group}/${resource}`)) return false;
+  const metadata = body?.kind === 'object' ? body.value['metadata'] : undefined;
+  const uid = isObject(metadata) ? metadata['uid'] : undefined;
+  return typeof uid !== 'string' || uid === '';
 }
 
 /** What the API server names it itself has no name yet. */

@@ -143,7 +143,7 @@ describe('a body', () => {
     [nested(200), 'json-patch', 'BodyTooLarge'],
     ['{}', 'json-patch', 'BodyShape'],
     ['[{"op":"add","path":"/a~1b/~01","value":null}]', 'json-patch', '[{"op":"add","path":["a/b","~1"],"value":null}]'],
-    ['[{"op":"move","from":"/a","path":"/b"}]', 'json-patch', '[{"op":"move","path":["b"]}]'],
+    ['[{"op":"move","from":"/a","path":"/b"}]', 'json-patch', '[{"op":"move","path":["b"],"from":["a"]}]'],
     ['[{"op":"remove","path":""}]', 'json-patch', '[{"op":"remove","path":[]}]'],
     ['[{"op":"add","path":"/a"}]', 'json-patch', 'BodyShape'],
     ['[{"op":"remove","path":"/a","value":1}]', 'json-patch', 'BodyShape'],

@@ -8,6 +8,8 @@ export interface PatchOperation {
   readonly op: 'add' | 'remove' | 'replace' | 'move' | 'copy' | 'test';
   /** Keys and indexes, unescaped. */
   readonly path: readonly string[];
+  /** Of move and copy, likewise. */
+  readonly from?: readonly string[];
   /** Of add, replace and test; of move and copy it is not known. */
   readonly value?: Json;
 }
@@ -75,8 +77,8 @@ function operationOf(value: Json): PatchOperation {
   const keys = Object.keys(value);
   if (keys.length !== wanted.length || !wanted.every((key) => key in value)) throw new Refusal('BodyShape');
   const path = pointer(value['path']);
-  if ('from' in value) pointer(value['from']);
-  return { op, path, ...(value['value'] !== undefined && { value: value['value'] }) };
+  const from = 'from' in value ? pointer(value['from']) : undefined;
+  return { op, path, ...(from !== undefined && { from }), ...(value['value'] !== undefined && { value: value['value'] }) };
 }
 
 /** A JSON Pointer (RFC 6901). */

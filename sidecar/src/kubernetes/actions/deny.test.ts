@@ -167,6 +167,15 @@ describe('whatever rules say', () => {
     expect(denied(`PATCH/json ${AGENTS}/pods/a`, [operation])).toBe(code);
   });
 
+  it('what is copied out of labels, where nobody looked, is no pod', () => {
+    const copied = (op: string, from: string, path: string): DenialCode | undefined =>
+      denied(`PATCH/json ${AGENTS}/pods/a`, [{ op, from, path }]);
+    expect(copied('copy', '/metadata/labels', '/spec/template/spec')).toBe('ForeignServiceAccount');
+    expect(copied('move', '/x/annotations', '/spec')).toBe('ForeignServiceAccount');
+    expect(copied('copy', '/metadata/labels', '/spec/template/metadata/labels')).toBeUndefined();
+    expect(copied('copy', '/spec/replicas', '/spec/minReadySeconds')).toBeUndefined();
+  });
+
   it('texts by the names of fields are texts', () => {
     expect(denied(`POST ${AGENTS}/configmaps`, { data: { serviceAccountName: 'admin', privileged: 'true' } })).toBeUndefined();
     expect(denied(`POST ${AGENTS}/pods`, { metadata: { labels: { serviceAccount: 'x' } }, spec: {} })).toBeUndefined();
@@ -213,6 +222,15 @@ describe('the action of a call', () => {
     ['DELETE /api/v1/nodes/n', ['delete nodes n']],
   ])('%s is %j', (line, expected, body) => {
     expect(effects(line, body)).toEqual(expected);
+  });
+
+  it('of PUT makes what is not there, of some kinds, and is both: unless it names what is there', () => {
+    const both = (what: string): string[] => [`update ${what} in agents`, `create ${what} in agents`];
+    expect(effects(`PUT ${AGENTS}/services/a`, {})).toEqual(both('services a'));
+    expect(effects(`PUT ${AGENTS}/services/a`, { metadata: { uid: '' } })).toEqual(both('services a'));
+    expect(effects(`PUT ${AGENTS}/services/a/status`, {})).toEqual(both('services/status a'));
+    expect(effects(`PUT ${AGENTS}/services/a`, { metadata: { uid: 'u' } })).toEqual(['update services a in agents']);
+    expect(effects(`PUT ${AGENTS}/configmaps/a`, {})).toEqual(['update configmaps a in agents']);
   });
 
   it.each([
