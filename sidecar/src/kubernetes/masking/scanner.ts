@@ -229,7 +229,7 @@ class Walk {
       case 'binary':
         return this.#binary();
       case 'refusal':
-        return state.root.isQuoted ? this.#refusal() : this.#search();
+        return state.root.isQuoted ? this.#refusal(this.#plan.hidesCells(state.root)) : this.#search();
       default:
         return this.#search();
     }
@@ -294,9 +294,9 @@ class Walk {
     if (isHidden) this.#replace(REDACTED_BASE64);
   }
 
-  #refusal(): void {
+  #refusal(ofItself: boolean): void {
     const text = this.#reader.text();
-    const kept = refusal(text);
+    const kept = refusal(text, ofItself);
     const shown = searched(Buffer.from(kept), this.#plan)?.toString() ?? kept;
     if (shown !== text) this.#replace(Buffer.from(JSON.stringify(shown)));
   }

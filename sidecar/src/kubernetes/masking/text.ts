@@ -43,13 +43,24 @@ export function searched(bytes: Buffer, { finds, bits }: Plan): Buffer | undefin
 }
 
 const QUOTES_A_VALUE = / value: |\n/;
-/** Whether a text may quote a value as the API server does. */
-export function quotesValue(text: string): boolean {
-  return QUOTES_A_VALUE.test(` ${text}`);
+/** Behind it stands what a rule of the kind itself says (messageExpression in CEL), of any of its fields. */
+const SAYS_ITSELF = / value: |\bForbidden: |\n/;
+
+/**
+ * Whether a text may quote a value as the API server does.
+ *
+ * @param ofItself - whether the kind may say in words of its own what it refuses
+ */
+export function quotesValue(text: string, ofItself: boolean): boolean {
+  return quoteIn(text, ofItself) !== null;
 }
 
 /** Why a server refuses a change, without the values that it quotes (`Invalid value: "…"`) and the difference that it prints below. */
-export function refusal(text: string): string {
-  const found = QUOTES_A_VALUE.exec(` ${text}`);
+export function refusal(text: string, ofItself: boolean): string {
+  const found = quoteIn(text, ofItself);
   return found === null ? text : `${text.slice(0, Math.max(0, found.index + found[0].length - 1))}${REDACTED}`;
+}
+
+function quoteIn(text: string, ofItself: boolean): RegExpExecArray | null {
+  return (ofItself ? SAYS_ITSELF : QUOTES_A_VALUE).exec(` ${text}`);
 }

@@ -161,8 +161,9 @@ function shownHeaders(
 function warningsOf(value: string | string[] | undefined, request: ResourceRequest | PathRequest, plan: Plan): string {
   const text = (Array.isArray(value) ? value.join(', ') : (value ?? '')).slice(0, 8192);
   if (!/^[\x20-\x7e]*$/.test(text)) return '';
-  const mayQuote = request.kind === 'resource' && plan.object(request).isQuoted;
-  return mayQuote && quotesValue(text) ? '' : maskedText(text, plan.finds);
+  const object = request.kind === 'resource' ? plan.object(request) : undefined;
+  const mayQuote = object?.isQuoted === true && quotesValue(text, plan.hidesCells(object));
+  return mayQuote ? '' : maskedText(text, plan.finds);
 }
 
 function seconds(value: string | undefined): number | undefined {

@@ -101,6 +101,17 @@ describe('what an owner labelled', () => {
       `${CONFIG}/a`,
       { kind: 'Status', status: 'Failure', message: `data.password: Invalid value: "${CANARY}": too short`, code: 422 },
     ],
+    [
+      'in what a rule of the kind says in its own words',
+      `${WIDGETS}/w`,
+      {
+        kind: 'Status',
+        status: 'Failure',
+        message: `Widget.example.com "w" is invalid: spec: Forbidden: no room beside ${CANARY}`,
+        details: { causes: [{ reason: 'FieldValueForbidden', message: `Forbidden: no room beside ${CANARY}`, field: 'spec' }] },
+        code: 422,
+      },
+    ],
   ])('is hidden %s', async (_, target, answer) => {
     standIn.answers(asJson(answer));
     const { status, text } = await askThrough(governed, target);
@@ -113,6 +124,12 @@ describe('what an owner labelled', () => {
     const quoting = `299 - "data.password: Invalid value: ${CANARY}: is short"`;
     expect(await warned(quoting, `${CONFIG}/a`)).toBeUndefined();
     expect(await warned('299 - "v1 ComponentStatus is deprecated"', `${CONFIG}/a`)).toContain('deprecated');
+  });
+
+  it('hides no reason of a kind of Kubernetes’ own', async () => {
+    const message = 'ConfigMap "a" is invalid: data: Forbidden: field is immutable when `immutable` is set';
+    standIn.answers(asJson({ kind: 'Status', status: 'Failure', message, code: 422 }));
+    expect(JSON.parse((await askThrough(governed, `${CONFIG}/a`)).text)).toMatchObject({ message });
   });
 
   it('is shown to whom its owner and a policy let see it, and the rest is not', async () => {
