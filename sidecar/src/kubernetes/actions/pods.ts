@@ -33,15 +33,15 @@ const FIELDS = new Map<string, Check>([
 /** Maps of texts that somebody chose, which no server reads as fields. */
 const TEXTS: ReadonlySet<string> = new Set(['labels', 'annotations', 'matchLabels', 'data', 'stringData', 'binaryData']);
 
-const isTextsKey = (part: string): boolean => TEXTS.has(part);
+const isTextsKey = (part: string | undefined): boolean => part !== undefined && TEXTS.has(part);
 
 /** What of a body makes, or could make, a pod that is more than a pod. Patches are read for what they put there. */
 export function podDanger(body: Body, mayRunAs: MayRunAs): PodDanger | undefined {
   if (body.kind === 'object') return dangerIn(body.value, mayRunAs);
   for (const { op, path, from, value } of body.operations) {
     if (op === 'remove' || op === 'test') continue;
-    // What stands in a map of texts was not looked at: elsewhere its keys are fields.
-    if (from?.some(isTextsKey) === true && !path.some(isTextsKey)) return 'ForeignServiceAccount';
+    // Of a map of texts nothing was looked at: elsewhere its keys are fields.
+    if (isTextsKey(from?.at(-1)) && !path.some(isTextsKey)) return 'ForeignServiceAccount';
     if (typeof value === 'string' && path.slice(0, -1).some((part) => TEXTS.has(part))) continue;
     const danger = dangerOnPath(path, value, mayRunAs) ?? (value === undefined ? undefined : dangerIn(value, mayRunAs));
     if (danger !== undefined) return danger;
