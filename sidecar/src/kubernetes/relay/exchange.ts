@@ -14,7 +14,7 @@ import { AnswerError, type Plan } from '../masking/index.ts';
 import { type AgentRequest, type AgentResponse, rawOf, write, writeHead } from './accept.ts';
 import { callOf, runWords } from './call.ts';
 import { isEndless, readAnswer, type Read } from './answer.ts';
-import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
+import { isWhole, prepare, type Prepared, shownRequest, type Unfit, verdictOn } from './prepare.ts';
 import { preview } from './preview.ts';
 import type { Refusals } from './refusals.ts';
 import { Room } from './room.ts';
@@ -138,7 +138,7 @@ export class Exchange {
     for (let round = 0; round < MAX_JUDGEMENTS; round++) {
       this.#abort.signal.throwIfAborted();
       const { digest } = context.access();
-      const prepared = prepare(raw, bytes, { surroundings: context.surroundings(), plan: context.plan() });
+      const prepared = withinHttp(prepare(raw, bytes, { surroundings: context.surroundings(), plan: context.plan() }));
       const lines = shownRequest(raw, prepared, context.plan());
       const judged = prepared.kind === 'unfit' ? verdictOn(prepared) : judge(context.access(), prepared.action);
       const verdict = context.shown.verdict(judged);
@@ -354,6 +354,20 @@ export class Exchange {
     return this.#context;
   }
 }
+
+/** What enters a pod leaves HTTP; whoever names a protocol and does not ask for it (Connection) is answered by nobody else. */
+function withinHttp(prepared: Prepared | Unfit): Prepared | Unfit {
+  return prepared.kind === 'prepared' && prepared.opening !== undefined
+    ? { ...prepared, kind: 'unfit', refusal: NOT_ASKED_FOR }
+    : prepared;
+}
+
+const NOT_ASKED_FOR: RequestRefusal = {
+  code: 'NotAnalysable',
+  reason: 'it names a protocol in Upgrade, and does not ask for it by Connection',
+  detail: 'Upgrade',
+  status: 400,
+};
 
 interface Held {
   readonly verdict: Verdict;

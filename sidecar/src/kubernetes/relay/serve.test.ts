@@ -397,3 +397,19 @@ describe('a session', () => {
     );
   });
 });
+
+it.each([
+  ['GET', { upgrade: 'websocket', 'sec-websocket-protocol': 'v5.channel.k8s.io' }],
+  ['POST', { upgrade: 'SPDY/3.1', 'x-stream-protocol-version': 'v4.channel.k8s.io' }],
+])(
+  'a way into a pod by %s that is allowed, and does not ask by Connection to leave HTTP, goes nowhere',
+  async (method, headers) => {
+    const kubernetes = { verbs: ['exec' as const], resources: ['pods/exec'], commands: ['id'] };
+    await using entering = await start({ rules: [{ name: 'run', effect: 'Allow', kubernetes }] });
+    serverAnswers(asJson({ kind: 'Status' }));
+    const got = await ask('/api/v1/namespaces/shop/pods/web/exec?command=id&stdout=true', { at: entering, method, headers });
+    expect(got).toMatchObject({ status: 400, codes: ['NotAnalysable', 'Upgrade'] });
+    expect(standIn.seen).toEqual([]);
+    expect(entering.of('action')).toMatchObject([{ effects: [{ verb: 'exec' }] }]);
+  },
+);
