@@ -46,6 +46,9 @@ const AGENTS = '/api/v1/namespaces/agents';
 const pod = (spec: object): object => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' }, spec });
 const harmless = pod({ containers: [{ name: 'a', image: 'b', securityContext: { privileged: false } }], hostNetwork: false });
 
+const copied = (op: string, from: string, path: string): DenialCode | undefined =>
+  denied(`PATCH/json ${AGENTS}/pods/a`, [{ op, from, path }]);
+
 describe('whatever rules say', () => {
   it.each<[line: string, code: DenialCode | undefined, body?: unknown]>([
     // Ways to other rights
@@ -168,8 +171,6 @@ describe('whatever rules say', () => {
   });
 
   it('what is copied out of labels, where nobody looked, is no pod', () => {
-    const copied = (op: string, from: string, path: string): DenialCode | undefined =>
-      denied(`PATCH/json ${AGENTS}/pods/a`, [{ op, from, path }]);
     expect(copied('copy', '/metadata/labels', '/spec/template/spec')).toBe('ForeignServiceAccount');
     expect(copied('move', '/x/annotations', '/spec')).toBe('ForeignServiceAccount');
     expect(copied('copy', '/metadata/labels', '/spec/template/metadata/labels')).toBeUndefined();
@@ -206,6 +207,8 @@ const effects = (line: string, body?: unknown): string[] => {
   return apiAction(asked.request, asked.body).effects.map(({ verb, object }) => `${verb} ${object}`);
 };
 
+const both = (what: string): string[] => [`update ${what} in agents`, `create ${what} in agents`];
+
 describe('the action of a call', () => {
   it.each<[string, string[], unknown?]>([
     [`GET ${AGENTS}/pods`, ['list pods in agents']],
@@ -225,7 +228,6 @@ describe('the action of a call', () => {
   });
 
   it('of PUT makes what is not there, of some kinds, and is both: unless it names what is there', () => {
-    const both = (what: string): string[] => [`update ${what} in agents`, `create ${what} in agents`];
     expect(effects(`PUT ${AGENTS}/services/a`, {})).toEqual(both('services a'));
     expect(effects(`PUT ${AGENTS}/services/a`, { metadata: { uid: '' } })).toEqual(both('services a'));
     expect(effects(`PUT ${AGENTS}/services/a/status`, {})).toEqual(both('services/status a'));

@@ -205,6 +205,11 @@ describe('what Secrets hold', () => {
   });
 });
 
+const merged = (body: object, target: string, type = 'merge-patch+json'): [string, Asking] => [
+  target,
+  { method: 'PATCH', headers: { 'content-type': `application/${type}` }, body: JSON.stringify(body) },
+];
+
 describe('a question that would tell a hidden value', () => {
   const patch = (operations: object[], target = `${CONFIG}/a`): [string, Asking] => [
     target,
@@ -214,10 +219,6 @@ describe('a question that would tell a hidden value', () => {
   const DEPLOYMENT = '/apis/apps/v1/namespaces/shop/deployments/d';
   /** Of a kind that somebody defined, of which nothing is labelled; what it holds may be a Secret. */
   const WORK = '/apis/work.io/v1/namespaces/shop/works/w';
-  const merged = (body: object, target: string, type = 'merge-patch+json'): [string, Asking] => [
-    target,
-    { method: 'PATCH', headers: { 'content-type': `application/${type}` }, body: JSON.stringify(body) },
-  ];
   const OF_ANOTHER_KIND = { spec: { manifest: { kind: 'Other' } } };
   it.each<[what: string, asked: [string, Asking?], code: string]>([
     ['a field selector', [`${WIDGETS}?fieldSelector=spec.users.token%3Dx`], 'InferenceLimited'],
