@@ -57,7 +57,7 @@ const POLICY = {
         files: { operations: ['read', 'write'], paths: ['/tmp/**'] },
         ports: [8080],
       }),
-      rule('terminal', 'RequireApproval', { ...IN_PODS, verbs: ['exec', 'attach'], commands: ['**'], shell: true }, { approval }),
+      rule('terminal', 'RequireApproval', { ...IN_PODS, verbs: ['exec', 'attach'], shell: true }, { approval }),
       rule(
         'never',
         'Deny',
