@@ -43,7 +43,7 @@ describe('every code that people meet', () => {
   });
 
   it('is in the table where a refusal or an ending of the sidecar names it', () => {
-    const files = ['session', 'tcp', 'postgres/relay', 'postgres/masking'].flatMap((room) =>
+    const files = ['session', 'tcp', 'postgres/relay', 'postgres/masking', 'kubernetes/relay'].flatMap((room) =>
       readdirSync(join(root, 'sidecar/src', room))
         .filter((name) => name.endsWith('.ts') && !name.includes('.test'))
         .map((name) => join('sidecar/src', room, name)),
@@ -56,6 +56,17 @@ describe('every code that people meet', () => {
     const own = named.filter((each) => !/: (ServerError|AgentClosed|Closed)$/.test(each));
     expect(own.filter((each) => !Object.hasOwn(CODES, each.split(': ')[1] ?? ''))).toEqual([]);
   });
+
+  it.each(['actions/refusal.ts', 'actions/deny.ts', 'masking/errors.ts'])(
+    'is in the table where %s of the Kubernetes API explains a refusal',
+    (file) => {
+      const [, table = ''] =
+        /^const (?:REASONS|CODES) = \{\n([^]*?)\n\} as const/m.exec(read(`sidecar/src/kubernetes/${file}`)) ?? [];
+      const codes = [...table.matchAll(file === 'masking/errors.ts' ? /'(\w+)'/g : /^ {2}(\w+):/gm)].map(([, code = '']) => code);
+      expect(codes.length).toBeGreaterThanOrEqual(5);
+      expect(codes.filter((code) => !Object.hasOwn(CODES, code))).toEqual([]);
+    },
+  );
 
   it('is in the table where a program ends with it, or the chart refuses with it', () => {
     const named = sources.flatMap((file) => [

@@ -218,7 +218,13 @@ describe('what a client of SSH reads', () => {
     [
       'a file, and a shell',
       { code: 'DeniedByRule', unit: 'shell', verb: 'shell', object: '' },
-      'chaperone: this shell is denied by a rule (DeniedByRule). Do not retry: other wording with the same effect gets the same answer. The connection stays usable.',
+      'chaperone: this shell is denied by a rule (DeniedByRule). Do not retry: the answer stays the same for as long as the policy does. The connection stays usable.',
+      126,
+    ],
+    [
+      'what to change, in place of what a rule says to whoever means what it denies',
+      { ...SHORT, code: 'DeniedByRule', rule: 'never', reason: 'it holds a variable', message: 'Ask.', instead: 'leave it out' },
+      'chaperone: systemctl restart nginx is denied by rule "never": it holds a variable (DeniedByRule). Change it: leave it out. Reference s-7hq2/118. The connection stays usable.',
       126,
     ],
   ])('%s', (_, refusal, line, exit) => {

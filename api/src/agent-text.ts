@@ -24,6 +24,8 @@ export interface Refusal {
   readonly reason?: string;
   /** The rule's own message, else one sentence on what to do instead of the code's own. */
   readonly message?: string;
+  /** Said in place of the code's advice and of `message`, where another wording is judged by itself: what to change, a clause. */
+  readonly instead?: string;
   /** The agent's policies, NAMESPACE/NAME. */
   readonly policy?: string;
   /** Session and record: `s-7hq2/118`. */
@@ -78,6 +80,7 @@ const WORDING = {
 } as const;
 
 const SAME_EFFECT = 'other wording with the same effect gets the same answer.';
+const SAME_POLICY = 'the answer stays the same for as long as the policy does.';
 const NOT_YOURS = 'it is not the fault of the statement.';
 
 /** Clause and tail of each code; `effect` is `UPDATE on public.customers`, or `this statement` where nobody can name it. */
@@ -179,7 +182,9 @@ export interface SshText {
 export function sshText(refusal: Refusal): SshText {
   const { retry } = CODES[refusal.code];
   const later = retry === 'wait' || retry === 'repeat-unchanged' || retry === 'try-later';
-  return { line: lineOf({ unit: 'command', ...refusal }, SSH_TAILS), exit: later ? 75 : 126 };
+  const { unit = 'command' } = refusal;
+  const tails = unit === 'command' ? SSH_TAILS : { ...SSH_TAILS, ...WORDLESS_TAILS };
+  return { line: lineOf({ ...refusal, unit }, tails), exit: later ? 75 : 126 };
 }
 
 /** As {@link agentText}, for the Kubernetes API: what a Status has for its message. */
@@ -209,8 +214,8 @@ function lineOf(refusal: Refusal, tails: Partial<Record<AgentCode, string>>): st
   return parts.join(' ');
 }
 
-/** What a terminal is told of its end: as it begins, and shortly before. Times in ms since 1970. */
-export function sshTimeText(said: 'begins' | 'ends', what: 'terminal' | 'shell', endsAt: number, now: number): string {
+/** What a terminal, or what is as open as one, is told of its end: as it begins, and shortly before. Times in ms since 1970. */
+export function sshTimeText(said: 'begins' | 'ends', what: Unit | 'terminal', endsAt: number, now: number): string {
   const until = `${new Date(endsAt).toISOString().slice(11, 19)} UTC, in ${spoken(Math.max(0, endsAt - now))}`;
   return said === 'begins'
     ? `chaperone: this ${what} is recorded. It ends at ${until}.`
@@ -228,6 +233,13 @@ const SSH_TAILS: Partial<Record<AgentCode, string>> = {
   PolicyStale: 'it is not the fault of the command.',
   TokenRequired: 'give the token as the password.',
   TokenRejected: 'connect again with a fresh token as the password.',
+};
+
+/** Of what has no wording that could be another. */
+const WORDLESS_TAILS: Partial<Record<AgentCode, string>> = {
+  DeniedByRule: SAME_POLICY,
+  NoRuleAllows: SAME_POLICY,
+  NotGranted: SAME_POLICY,
 };
 
 const REQUEST_TAILS: Partial<Record<AgentCode, string>> = {
@@ -252,8 +264,12 @@ function messageOf(refusal: Refusal, tails: Partial<Record<AgentCode, string>> =
   const rule = refusal.rule === undefined ? 'a rule' : `rule "${visible(refusal.rule, MAX_NAME)}"`;
   const tail = refusal.message === undefined ? (tails[code] ?? texts.tail) : visible(refusal.message, MAX_MESSAGE);
   const reason = refusal.reason === undefined ? '' : `: ${visible(refusal.reason, MAX_MESSAGE).replace(/[.]$/, '')}`;
+  const advice =
+    refusal.instead === undefined
+      ? `${WORDING[CODES[code].retry]}: ${tail}`
+      : `${WORDING['change-it']}: ${visible(refusal.instead, MAX_MESSAGE)}.`;
   const again = repeated < 3 ? '' : ` (${ordinal(repeated)} time; the answer will not change)`;
-  return `chaperone: ${texts.clause(effect, rule, unit)}${reason} (${code}). ${WORDING[CODES[code].retry]}: ${tail}${again}`;
+  return `chaperone: ${texts.clause(effect, rule, unit)}${reason} (${code}). ${advice}${again}`;
 }
 
 /** What is said of a request that people are asked by; undefined: the code is about something else. */

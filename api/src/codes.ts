@@ -5,6 +5,7 @@ import { DECISION_CODES } from './codes/decisions.ts';
 import { DECIDE_CODES } from './codes/decide.ts';
 import type { CodeEntry, Retry } from './codes/entry.ts';
 import { EVIDENCE_CODES } from './codes/evidence.ts';
+import { KUBERNETES_CODES } from './codes/kubernetes.ts';
 import { POLICY_CODES } from './codes/policies.ts';
 import { REQUEST_CODES } from './codes/requests.ts';
 import { RESOURCE_CODES } from './codes/resources.ts';
@@ -18,6 +19,7 @@ export type { Audience, CodeEntry, Retry } from './codes/entry.ts';
 /** The table by the place where people meet a code; every code stands in one of them. */
 export const CODE_GROUPS = [
   { title: 'What agents are told', codes: AGENT_CODES },
+  { title: 'What clients of the Kubernetes API are told beside', codes: KUBERNETES_CODES },
   { title: 'Conditions of a ProtectedResource', codes: RESOURCE_CODES },
   { title: 'Upstream of a ProtectedResource', codes: UPSTREAM_CODES },
   { title: 'Conditions of an AccessPolicy', codes: POLICY_CODES },
@@ -37,6 +39,7 @@ export const CODE_GROUPS = [
  */
 export const CODES = {
   ...AGENT_CODES,
+  ...KUBERNETES_CODES,
   ...RESOURCE_CODES,
   ...UPSTREAM_CODES,
   ...POLICY_CODES,

@@ -10,6 +10,10 @@ export const GLOB_SYNTAX =
 export const RESOURCE_SYNTAX =
   'As kubectl writes them: pods, pods/log, deployments.apps, deployments.apps/scale. * stands for any characters of the resource, the group or the subresource, so that *.* is all of every group but no subresource; ** is everything.';
 
+/** Said once, quoted wherever fields of objects of the Kubernetes API are labelled. */
+export const FIELD_SYNTAX =
+  'RESOURCE:PATH, env:NAME or annotations:KEY. The resource as kubectl writes it, without a group of any; the path as kubectl explain has it, lists passed through, with [*] or without; a dot within a name is \\., as in kubectl’s jsonpath; * stands for any characters of one name. All that is below such a field is masked. env and annotations reach every object, and templates in it.';
+
 /** Said once, quoted wherever a field takes paths. */
 export const PATH_SYNTAX =
   'Globs: * stands for any characters between two slashes; ** is a whole part, once, and stands for any number of parts; case matters.';
@@ -33,6 +37,11 @@ const COMMAND_GLOB = /^[!-~]+( [!-~]+)*$/;
 const PATH_GLOB = /^[/]([^/\t\r\n]+([/][^/\t\r\n]+)*)?$/;
 const DOT_PART = /[/][.][.]?([/]|$)/;
 const FORWARD = /^(\[[0-9a-f:.]+\]|([*][.])?[a-z0-9]([-a-z0-9.]*[a-z0-9])?):([1-9][0-9]{0,4}|[*])$/;
+// A name, in which a dot follows a backslash; [*] behind it is that of a list.
+const FIELD_NAME = '([^.\\\\[\\]\\t\\r\\n]|\\\\[.])+(\\[[*]?\\])?';
+const KUBERNETES_FIELD = new RegExp(
+  `^((env|annotations):[^\\t\\r\\n]+|[-a-z0-9*]+([.][a-z0-9]([-a-z0-9.]*[a-z0-9])?)?:${FIELD_NAME}([.]${FIELD_NAME})*)$`,
+);
 const ONE_LINE = /^[^\t\r\n]*$/;
 
 /** A string of 1 to `max` characters that matches `pattern`, with `message` where it does not. */
@@ -47,6 +56,11 @@ export const hostName = text(253, HOST_NAME, 'write a lower-case DNS name, for e
 export const upstreamAddress = text(261, UPSTREAM, 'write host:port, for example orders.data.svc:5432 or [2001:db8::5]:5432');
 export const dataLabel = text(63, DATA_LABEL, 'write a label in lower case, for example pii.email');
 export const columnName = text(194, COLUMN, 'write schema.table.column, for example public.customers.email');
+export const kubernetesField = text(
+  200,
+  KUBERNETES_FIELD,
+  'write RESOURCE:PATH, env:NAME or annotations:KEY, for example configmaps:data.password, secrets:data.tls\\.key or env:*_PASSWORD',
+);
 export const relationGlob = text(130, RELATION_GLOB, 'write schema.relation, for example public.tickets, public.* or **');
 export const functionGlob = text(130, RELATION_GLOB, 'write schema.function, for example pg_catalog.count, public.* or **');
 export const columnGlob = text(

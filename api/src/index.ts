@@ -15,5 +15,6 @@ export { KubernetesSelector, SqlSelector, SshSelector } from './selectors.ts';
 export * from './profile.ts';
 export * from './request.ts';
 export * from './resource.ts';
+export * from './sensitive.ts';
 export * from './text.ts';
 export { parseDuration, parseQuantity, UnitError } from './units.ts';

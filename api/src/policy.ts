@@ -314,7 +314,7 @@ export const AccessPolicySpec = withRules(
         shellDuration: duration
           .optional()
           .describe(
-            'Longest interactive shell, or command with a terminal, by ssh or exec; statementDuration is not about these. Default: 1h',
+            'Longest interactive shell, or command with a terminal, by ssh or exec, which statementDuration is not about; and longest command that cannot be read. Default: 1h',
           ),
         rows: rowLimit.optional().describe('Rows per session. Default: no limit. Example: 100000'),
         bytes: quantity.optional().describe('Bytes per session, both ways. Default: no limit. Example: 100Mi'),

@@ -9,8 +9,9 @@ export const MAX_LISTED = 64;
 export const MAX_ROWS = 100;
 /** Annotation of a request: where it is decided with a signature, https. */
 export const DECIDE_PAGE = 'chaperone.dev/decide-page';
-/** A look takes 700 ms at most, and its way; a cluster notes when something was made in whole seconds. */
+/** A look takes 700 ms at most, a dry run 5 s, and its way; a cluster notes when something was made in whole seconds. */
 const LOOKING_MS = 3_000;
+const TRYING_MS = 8_000;
 export const LOOKING_WORDS = 'being looked at';
 const DATA_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete']);
 
@@ -72,17 +73,92 @@ export function lookingMs(request: AccessRequest, now: number): number {
   const { metadata, status } = request;
   if (stateOf(request) !== 'Pending' || status?.preview !== undefined) return 0;
   const age = now - Date.parse(metadata.creationTimestamp ?? '');
-  return age >= 0 && age < LOOKING_MS ? LOOKING_MS - age : 0;
+  const most = isOfKubernetes(request) ? TRYING_MS : LOOKING_MS;
+  return age >= 0 && age < most ? most - age : 0;
 }
 
-/** 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. */
-export function rowsWords({ status: { preview } = {} }: AccessRequest): Words[] {
+/** Whether it is tried as a dry run, and meets no rows. */
+export function isOfKubernetes({ spec: { protocol } }: AccessRequest): boolean {
+  return protocol === 'kubernetes';
+}
+
+/** Which run of its client it is of, by the client's own word: `kubectl apply, run 1f2e3d4c`. Undefined: none is said. */
+export function runOf(request: AccessRequest): string | undefined {
+  if (!isOfKubernetes(request)) return undefined;
+  return /: (kubectl(?: [a-z][a-z-]{0,31}){0,3}, run [0-9a-fA-F-]{8})$/.exec(request.spec.sentence)?.[1];
+}
+
+/** Other requests of the same agent that say they are of the same run, in the order in which they were asked for. */
+export function ofSameRun(request: AccessRequest, all: Iterable<AccessRequest>): AccessRequest[] {
+  const run = runOf(request);
+  if (run === undefined) return [];
+  const [own, { uid }] = [agentKey(request), request.metadata];
+  const others = [...all].filter((each) => each.metadata.uid !== uid && runOf(each) === run && agentKey(each) === own);
+  return others.toSorted((a, b) => askedAt(a) - askedAt(b));
+}
+
+function agentKey({ metadata, spec: { agent } }: AccessRequest): string {
+  return JSON.stringify([metadata.namespace, agent.serviceAccount, agent.podUid ?? agent.pod]);
+}
+
+function askedAt({ metadata }: AccessRequest): number {
+  return Date.parse(metadata.creationTimestamp ?? '') || 0;
+}
+
+/** What that which it meets is called. */
+export function metLabel(request: AccessRequest): 'Rows' | 'Change' | 'Note' {
+  if (isOfKubernetes(request)) return 'Change';
+  return meetsRows(request) ? 'Rows' : 'Note';
+}
+
+/** Said until it is known. */
+export function unlookedWords(request: AccessRequest): string {
+  return isOfKubernetes(request) ? 'nobody has tried yet what it changes' : 'nobody has looked yet at the rows that it meets';
+}
+
+/** Whether approvers may see beside the request what it meets: rows, or a change. */
+export function showsWhatItMeets(request: AccessRequest): boolean {
+  const { preview } = request.status ?? {};
+  if (preview === undefined) return false;
+  return isOfKubernetes(request) ? preview.why === undefined : (preview.count ?? 0) > 0;
+}
+
+/** Objects are counted where one request deletes many. */
+export function metCount(request: AccessRequest, count: number): string {
+  return `${count.toLocaleString('en-US')} ${isOfKubernetes(request) ? 'object' : 'row'}${count === 1 ? '' : 's'}`;
+}
+
+const WITH_ROWS: ReadonlySet<string> = new Set(['postgres', 'mysql']);
+/** Whether what it meets are rows of a database. */
+export function meetsRows({ spec }: AccessRequest): boolean {
+  return WITH_ROWS.has(spec.protocol);
+}
+
+/** What is known before it runs: {@link rowsWords}, or, where there are no rows, why nobody looked. */
+export function previewWords(request: AccessRequest): Words[] {
+  if (meetsRows(request) || isOfKubernetes(request)) return rowsWords(request);
+  const { why } = request.status?.preview ?? {};
+  return why === undefined ? [] : [[{ foreign: why }]];
+}
+
+/**
+ * 1 row matched when it was asked for; else what the upstream expects, and why nobody counted. Decisions are signed over these words, of
+ * every protocol.
+ */
+export function rowsWords(request: AccessRequest): Words[] {
+  const { preview } = request.status ?? {};
   if (preview === undefined) return [];
   const { count, estimate, why } = preview;
+  if (isOfKubernetes(request)) return [triedWords(request, count, why)];
   if (count !== undefined) return [[`${rowCount(count)} matched when it was asked for`]];
   const expected = estimate === undefined ? [] : [[`about ${rowCount(estimate)} expected`]];
   if (why === undefined && estimate !== undefined) return expected;
   return [...expected, ['nobody looked at the rows that it meets', ...(why === undefined ? [] : [': ', { foreign: why }])]];
+}
+
+function triedWords(request: AccessRequest, count: number | undefined, why: string | undefined): Words {
+  if (count !== undefined) return [`${metCount(request, count)} matched when it was asked for`];
+  return why === undefined ? ['tried as a dry run when it was asked for'] : ['not previewed: ', { foreign: why }];
 }
 
 function rowCount(count: number): string {
@@ -103,11 +179,15 @@ export function grantedWords({ spec: { grantedBy } }: AccessRequest): Words | un
 }
 
 /** What it grants beyond itself, and who ended that. */
-export function grantWords({ status: { grantedUntil, revokedBy, grantEnded } = {} }: AccessRequest): Words | undefined {
+export function grantWords(request: AccessRequest): Words | undefined {
+  const { grantedUntil, revokedBy, grantEnded } = request.status ?? {};
   if (grantedUntil === undefined) return undefined;
   const lapsed: Words = grantEnded === undefined ? [] : [`, ended at ${dayTime(grantEnded.at)}: `, { foreign: grantEnded.why }];
   const ended: Words = revokedBy === undefined ? lapsed : [', ended by ', { foreign: revokedBy }];
-  return [`the same again, with other values, until ${visible(grantedUntil, 64)}`, ...ended];
+  return [
+    `${isOfKubernetes(request) ? 'the very same again' : 'the same again, with other values'}, until ${visible(grantedUntil, 64)}`,
+    ...ended,
+  ];
 }
 
 /** Whether an answer ended what its request grants, and not the request, which had been approved. */
@@ -133,8 +213,12 @@ export function scopeWords({ metadata, spec: { agent, resource, rules } }: Acces
   ];
 }
 
-/** What a grant lets the agent choose. */
-export const GRANT_WORDS = 'the same again, with any other values, in conditions too: it may meet other rows, and more of them';
+/** What a grant lets the agent choose. A request of the Kubernetes API has no values beside what it is. */
+export function grantScope(request: AccessRequest): string {
+  return isOfKubernetes(request)
+    ? 'the very same request again: it may meet another state of its object'
+    : 'the same again, with any other values, in conditions too: it may meet other rows, and more of them';
+}
 
 /** 30 min, 1 h 30 min */
 export function minutesText(seconds: number): string {
@@ -154,9 +238,11 @@ export function waitsWords({ spec }: AccessRequest): string {
 }
 
 /** What is not seen of a statement. */
-export function cutWords({ spec }: AccessRequest): string | undefined {
-  if (spec.text.length < MAX_REQUEST_TEXT) return undefined;
-  return `these are the first ${MAX_REQUEST_TEXT} characters of a statement of ${spec.textBytes} bytes`;
+export function cutWords(request: AccessRequest): string | undefined {
+  const { text, textBytes } = request.spec;
+  if (text.length < MAX_REQUEST_TEXT) return undefined;
+  const what = isOfKubernetes(request) ? 'request' : 'statement';
+  return `these are the first ${MAX_REQUEST_TEXT} characters of a ${what} of ${textBytes} bytes`;
 }
 
 /** A request holds so many values and effects, and does not say whether there were more. */
@@ -173,7 +259,15 @@ export function typedObject(request: AccessRequest): string | undefined {
   const { preview } = request.status ?? {};
   const held = heldEffects(request);
   const isData = held.every(({ verb }) => DATA_VERBS.has(verb));
-  if (isData && preview?.count !== undefined && preview.count <= MAX_ROWS) return undefined;
+  // What was tried is about one object, where it does not say how many.
+  const met = isOfKubernetes(request)
+    ? showsWhatItMeets(request)
+      ? (preview?.count ?? 1)
+      : undefined
+    : isData
+      ? preview?.count
+      : undefined;
+  if (met !== undefined && met <= MAX_ROWS) return undefined;
   return visible(held[0]?.object ?? resource.name) || resource.name;
 }
 

@@ -188,12 +188,14 @@ export const RequestStatus = z
           .min(0)
           .max(Number.MAX_SAFE_INTEGER)
           .optional()
-          .describe('Rows that it would have changed when they were looked at.'),
-        why: z.string().max(256).optional().describe('Why nobody looked at the rows.'),
+          .describe(
+            'Rows that it would have changed when they were looked at; of the Kubernetes API objects, where one request deletes many.',
+          ),
+        why: z.string().max(256).optional().describe('Why nobody looked at the rows, or tried the write.'),
       })
       .optional()
       .describe(
-        'What it would meet, looked at once people are asked: the rows themselves are shown to approvers and stored nowhere.',
+        'What it would meet, looked at once people are asked: rows, or what a write to the Kubernetes API would change, are shown to approvers and not stored here.',
       ),
     decisions: z.array(CountedDecision).max(MAX.votes).optional().describe('Answers so far.'),
     decidedAt: time.optional().describe('When it was decided, or ended without.'),

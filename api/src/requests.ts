@@ -2,3 +2,4 @@
 export * from './request-grants.ts';
 export * from './request-people.ts';
 export * from './request-words.ts';
+export { clientText, objectText, resourceText } from './call-words.ts';

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import {
-  columnName,
   dataLabel,
   distinct,
   hostName,
@@ -14,6 +13,7 @@ import {
 } from './fields.ts';
 import { API_VERSION, Conditions, ObjectMeta } from './meta.ts';
 import { immutable, type LocalRule, withRules } from './rules.ts';
+import { SensitiveData } from './sensitive.ts';
 
 export const PROTOCOLS = ['postgres', 'ssh', 'kubernetes', 'tcp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -67,21 +67,6 @@ export const KUBERNETES_VERBS = [
 export type KubernetesVerb = (typeof KUBERNETES_VERBS)[number];
 const OPERATIONS = [...new Set([...SSH_OPERATIONS, ...KUBERNETES_VERBS])];
 
-export const DETECTORS = [
-  'credit-card',
-  'email',
-  'iban',
-  'ssn',
-  'phone',
-  'aws-access-key',
-  'github-token',
-  'google-api-key',
-  'slack-token',
-  'api-key',
-  'jwt',
-  'private-key',
-] as const;
-export type Detector = (typeof DETECTORS)[number];
 /** How a database may ask for the credential; scram alone proves both sides and shows the password to nobody. */
 export const AUTHENTICATIONS = ['scram', 'cert', 'md5', 'cleartext', 'none'] as const;
 export type Authentication = (typeof AUTHENTICATIONS)[number];
@@ -101,7 +86,6 @@ export type RecordingMode = (typeof RECORDING_MODES)[number];
 const MAX = {
   hosts: 16,
   sensitive: 64,
-  columns: 64,
   grants: 64,
   serviceAccounts: 64,
   reveal: 32,
@@ -139,28 +123,6 @@ export const TlsSettings = withRules(
   },
 );
 
-export const SensitiveData = withRules(
-  z.object({
-    label: dataLabel.describe('Name of this sort of data, for policies to reveal or mask. Example: pii.email'),
-    columns: distinct(columnName, MAX.columns)
-      .optional()
-      .describe(
-        'Columns that hold it, schema.table.column as the server prints them; case matters. What is derived from them is masked too. Example: [public.customers.email]',
-      ),
-    detector: z
-      .enum(DETECTORS)
-      .optional()
-      .describe(
-        'Finds it by content, in columns that nobody labelled: numbers of cards, accounts (iban), persons (ssn) and telephones, mail addresses, and keys by the form that their issuer gives them. Default: none. Example: credit-card',
-      ),
-  }),
-  {
-    cel: 'has(self.columns) || has(self.detector)',
-    message: 'name columns, a detector or both; a label alone finds nothing',
-    check: (self) => self.columns !== undefined || self.detector !== undefined,
-  },
-);
-
 export const ResourceGrant = z.object({
   namespace: namespaceName.describe('Namespace whose policies may name this resource. Example: agents'),
   serviceAccounts: distinct(objectName, MAX.serviceAccounts)
@@ -176,7 +138,9 @@ export const ResourceGrant = z.object({
     ),
   reveal: distinct(dataLabel, MAX.reveal)
     .optional()
-    .describe('Labels that a policy may reveal at most. Default: none, all stay masked. Example: [pii.email]'),
+    .describe(
+      'Labels that a policy may reveal at most; kubernetes.secret is what Secrets hold. Default: none, all stay masked. Example: [pii.email]',
+    ),
   recording: z
     .object({
       minimum: z
@@ -403,9 +367,15 @@ const SPEC_RULES: readonly LocalRule<SpecFields>[] = [
   },
   {
     cel: "!(self.protocol in ['ssh', 'kubernetes']) || self.sensitive.all(s, !has(s.columns))",
-    message: 'only protocol postgres has columns; name a detector',
+    message: 'only protocol postgres has columns; name fields for kubernetes, or a detector',
     fieldPath: '.sensitive',
     check: (self) => !hasOperations(self) || self.sensitive.every(({ columns }) => columns === undefined),
+  },
+  {
+    cel: "self.protocol == 'kubernetes' || self.sensitive.all(s, !has(s.fields))",
+    message: 'only protocol kubernetes has fields; name columns for postgres, or a detector',
+    fieldPath: '.sensitive',
+    check: (self) => isKubernetes(self) || self.sensitive.every(({ fields }) => fields === undefined),
   },
   {
     cel: "!(self.protocol in ['ssh', 'kubernetes']) || self.grantedTo.all(g, !has(g.statements))",

@@ -88,7 +88,9 @@ const maybe = <T>(item: fc.Arbitrary<T>) => fc.option(item, { nil: undefined });
 const defined = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 describe('the CEL of a rule and its check', () => {
-  const good = ['quickstart', 'client-certificate'].flatMap((folder) => specsOf(folder).map((each) => ({ ...each, folder })));
+  const good = ['quickstart', 'client-certificate', 'ssh'].flatMap((folder) =>
+    specsOf(folder).map((each) => ({ ...each, folder })),
+  );
   test.each(good)('both accept examples/$folder/$name', ({ kind, spec }) => {
     expect(compare(SPECS[kind], spec)).toEqual([]);
   });
@@ -111,6 +113,23 @@ describe('the CEL of a rule and its check', () => {
     'a-',
   );
   const labels = fc.constantFrom('pii.email', 'pii.ssn', 'PII', '.x');
+  const fields = fc.constantFrom(
+    'configmaps:data.password',
+    'secrets:data.tls\\.key',
+    'widgets.example.com:spec.users[*].token',
+    'env:*_PASSWORD',
+    'annotations:example.com/token*',
+    'pods',
+    'pods:',
+    ':data',
+    'Pods:spec',
+    'pods:a..b',
+    'pods:a[0]',
+    'pods:\\',
+    "pods:spec['a']",
+    'pods:a\tb',
+    `pods:${'a.'.repeat(98)}b`,
+  );
   const columns = fc.constantFrom('a.b.c', 'a.b', 'a.*.c', '"x.y".b.c', 'a b.c.d', '"x.b.c', 'a.b.c.d');
 
   const hostKeys = fc.constantFrom('ssh-ed25519 AAAAC3Nza+/=', 'ssh-rsa AAAA comment', 'ssh-dss AAAA', 'db ssh-rsa AAAA');
@@ -149,9 +168,15 @@ describe('the CEL of a rule and its check', () => {
       fc.record({ identity: fc.constantFrom('credential', 'agent'), authentication: maybe(fc.constant('cert')) }),
     ),
     sensitive: maybe(
-      fc.array(fc.record({ label: labels, columns: maybe(some(columns)), detector: maybe(fc.constantFrom('email', 'ssn')) }), {
-        maxLength: 3,
-      }),
+      fc.array(
+        fc.record({
+          label: labels,
+          columns: maybe(some(columns)),
+          fields: maybe(some(fields)),
+          detector: maybe(fc.constantFrom('email', 'ssn')),
+        }),
+        { maxLength: 3 },
+      ),
     ),
     grantedTo: maybe(
       fc.array(

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { nearest, visible } from './text.ts';
+import { legible, nearest, visible } from './text.ts';
 
 describe('visible', () => {
   test.each([
@@ -34,6 +34,35 @@ describe('visible', () => {
     );
     expect(visible('abcdef', 4)).toBe('abc…');
     expect(visible('abcd', 4)).toBe('abcd');
+  });
+});
+
+describe('legible', () => {
+  test.each([
+    ['rm a b', 'rm a b'],
+    ['rm a\u00a0b', 'rm a\\u{a0}b'],
+    ['rm\u3000a\u2003b\u2800c', 'rm\\u{3000}a\\u{2003}b\\u{2800}c'],
+    ['rm a ', 'rm a\\u{20}'],
+    ['rm a   ', 'rm a\\u{20}×3'],
+    [`ls${' '.repeat(8)}x`, `ls${' '.repeat(8)}x`],
+    [`ls${' '.repeat(300)}; rm x`, 'ls\\u{20}×300; rm x'],
+    ['\t', '\\t'],
+  ])('shows %j as %j', (text, shown) => {
+    expect(legible(text)).toBe(shown);
+  });
+
+  test('shows a text that is shown already as it is, and never exceeds the length that was asked for', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(' ', '\u00a0', 'a', '\n'), maxLength: 50 }), fc.nat(20), (text, max) => {
+        expect(legible(legible(text))).toBe(legible(text));
+        expect(legible(text, max + 1).length).toBeLessThanOrEqual(max + 1);
+      }),
+    );
+  });
+
+  test('takes time by the length alone', () => {
+    expect(legible(`${' '.repeat(300_000)}x`.repeat(2))).toBe('\\u{20}×300000x\\u{20}×300000x');
+    expect(legible('       x'.repeat(50_000)).length).toBe(400_000);
   });
 });
 

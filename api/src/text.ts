@@ -8,9 +8,37 @@ const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
  * change; where a browser lays text out, `draw` of hostile.ts writes out all that this does, and more.
  */
 export function visible(text: string, maxLength = Number.POSITIVE_INFINITY): string {
+  return shownBy(escapeCodePoint, text, maxLength);
+}
+
+/** The same, but for line feeds: what is lines stays lines. */
+export function visibleLines(text: string, maxLength = Number.POSITIVE_INFINITY): string {
+  return shownBy((character) => (character === '\n' ? character : escapeCodePoint(character)), text, maxLength);
+}
+
+function shownBy(escape: (character: string) => string, text: string, maxLength: number): string {
   const bounded = text.length > maxLength ? text.slice(0, maxLength) : text;
-  const shown = bounded.replace(INVISIBLE, escapeCodePoint);
+  const shown = bounded.replace(INVISIBLE, escape);
   return shown.length > maxLength || bounded.length < text.length ? `${shown.slice(0, Math.max(0, maxLength - 1))}…` : shown;
+}
+
+/** Blanks that look like a space and are none, more spaces than a line shows apart, and those at the end. */
+const BLANKS = /(?! )\p{Zs}|\u2800| {9,}| +$/gu;
+
+const BLANKS_OF_LINES = /(?! )\p{Zs}|\u2800|(?<=[^\n ]) {9,}| +$/gmu;
+
+/** As {@link visible}, for who decides on every character: blanks that are hard to tell are written out too, `\u{a0}`, `\u{20}×40`. */
+export function legible(text: string, maxLength = Number.POSITIVE_INFINITY): string {
+  return visible(text.replace(BLANKS, escapeBlanks), maxLength);
+}
+
+/** The same, but for line feeds and what indents a line. */
+export function legibleLines(text: string, maxLength = Number.POSITIVE_INFINITY): string {
+  return visibleLines(text.replace(BLANKS_OF_LINES, escapeBlanks), maxLength);
+}
+
+function escapeBlanks(blanks: string): string {
+  return `${escapeCodePoint(blanks)}${blanks.length > 1 ? `×${blanks.length}` : ''}`;
 }
 
 function escapeCodePoint(character: string): string {

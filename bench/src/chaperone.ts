@@ -31,9 +31,34 @@ export function compile(app: 'cli' | 'collector' | 'sidecar'): void {
 
 /** Starts `chaperone up`, compiled: decision, masking of people.ssn and accounts.note, recording of results, evidence to its collector. */
 export async function startChaperone(database: Database, directory: string, nodeFlags: string[] = []): Promise<Chaperone> {
+  const up = await startUp(allManifests(database), directory, nodeFlags);
+  const path = (name: string): Path => {
+    const { host, port } = up.addressOf(name);
+    return { name: 'chaperone', host, port, user: 'bench', password: undefined, ca: undefined, pid: up.pid };
+  };
+  try {
+    const plain = path('bench-plain');
+    const [tls, scan, asks] = [path('bench-tls'), path('bench-scan'), path('bench-asks')];
+    return { ...up, plain, paths: [plain], tls, scan, asks };
+  } catch (error) {
+    await up[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** `chaperone up` with whatever it is granted. */
+export interface Up extends AsyncDisposable {
+  /** Where it serves the resource of this name. @throws Error where it does not */
+  readonly addressOf: (name: string) => { readonly host: string; readonly port: number };
+  readonly pid: number;
+  readonly startMs: number;
+}
+
+/** Starts `chaperone up`, compiled, with these manifests. @throws Error */
+export async function startUp(yaml: string, directory: string, nodeFlags: readonly string[] = []): Promise<Up> {
   const manifests = join(directory, 'manifests');
   await mkdir(manifests, { recursive: true });
-  await writeFile(join(manifests, 'bench.yaml'), allManifests(database), { mode: 0o600 });
+  await writeFile(join(manifests, 'bench.yaml'), yaml, { mode: 0o600 });
   compile('cli');
   const began = performance.now();
   const child = spawn(
@@ -61,15 +86,12 @@ export async function startChaperone(database: Database, directory: string, node
     const line = await firstLine(child);
     const startMs = performance.now() - began;
     const ready = JSON.parse(line) as { resources: { resource: string; address: string }[] };
-    const pid = child.pid ?? Number.NaN;
-    const path = (name: string): Path => {
+    const addressOf = (name: string): ReturnType<Up['addressOf']> => {
       const [host = '', port] = (ready.resources.find(({ resource }) => resource === `data/${name}`)?.address ?? '').split(':');
       if (port === undefined) throw new Error(`data/${name} is not served`);
-      return { name: 'chaperone', host, port: Number(port), user: 'bench', password: undefined, ca: undefined, pid };
+      return { host, port: Number(port) };
     };
-    const plain = path('bench-plain');
-    const [tls, scan, asks] = [path('bench-tls'), path('bench-scan'), path('bench-asks')];
-    return { plain, paths: [plain], tls, scan, asks, pid, startMs, [Symbol.asyncDispose]: stop };
+    return { addressOf, pid: child.pid ?? Number.NaN, startMs, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;

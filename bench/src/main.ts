@@ -23,6 +23,7 @@ import { memoryKiB } from './proc.ts';
 import { selfTimes } from './profile.ts';
 import { debianProgram, type Program } from './programs.ts';
 import { approvalTable, processTable, type Report, resultTable, toJson, toText } from './report.ts';
+import { kubernetesReport, kubernetesText } from './kubernetes.ts';
 import { sshReport, sshText } from './ssh.ts';
 import { packetFigures } from './ssh-packets.ts';
 import { type SidecarFigures, sidecarFigures, type Started } from './sidecar.ts';
@@ -279,13 +280,25 @@ async function sshOnly(options: Options): Promise<void> {
     await keepProfile(join(folder.path, 'profile'), 'ssh');
     return;
   }
+  await keep(options, { at, of, name: 'ssh' }, measured);
+}
+
+/** The Kubernetes API alone. */
+async function kubernetesOnly(options: Options): Promise<void> {
+  await mkdir(results, { recursive: true });
+  await using folder = await temporaryDirectory('chaperone-bench-');
+  const [at, of] = [new Date().toISOString(), commit()];
+  const measured = await kubernetesReport({ options, directory: folder.path, progress });
+  for (const line of kubernetesText(measured)) say(line);
+  await keep(options, { at, of, name: 'kubernetes' }, measured);
+}
+
+async function keep(options: Options, { at, of, name }: Record<'at' | 'of' | 'name', string>, measured: object): Promise<void> {
   const isPart = options.quick || options.loads !== undefined;
-  const file = options.output ?? join(results, `${isPart ? 'local-' : ''}${at.slice(0, 10)}-${of}-ssh.json`);
+  const file = options.output ?? join(results, `${isPart ? 'local-' : ''}${at.slice(0, 10)}-${of}-${name}.json`);
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length };
-  await writeFile(
-    file,
-    `${JSON.stringify({ at, commit: of, machine, node: process.versions.node, ...measured }, undefined, 2)}\n`,
-  );
+  const kept = { at, commit: of, machine, node: process.versions.node, ...measured };
+  await writeFile(file, `${JSON.stringify(kept, undefined, 2)}\n`);
   say(`Kept in ${relative(process.cwd(), file)}`);
 }
 
@@ -333,6 +346,7 @@ async function main(options: Options): Promise<void> {
   if (options.detectors) return detectorFigures(options.rounds).forEach(say);
   if (options.packets) return packetFigures(options.rounds).forEach(say);
   if (options.ssh) return await sshOnly(options);
+  if (options.kubernetes) return await kubernetesOnly(options);
   const attempts = new Attempts();
   await mkdir(results, { recursive: true });
   await mkdir(cache, { recursive: true });

@@ -14,6 +14,8 @@ export interface Options {
   readonly ssh: boolean;
   /** Of SSH, only these loads; undefined: all. */
   readonly loads: readonly string[] | undefined;
+  /** Only the Kubernetes API, beside a stand-in for an API server alone. */
+  readonly kubernetes: boolean;
   /** Only what SSH's transport costs, in memory. */
   readonly packets: boolean;
   /** Only these loads of the data path; 'all' of them, or names with commas. */
@@ -37,7 +39,7 @@ export interface Options {
   readonly sshMib: number;
 }
 
-export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--ssh] [--packets] [--approvals] [--bulk NAMES] [--points NAMES] [--output FILE]
+export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--ssh] [--kubernetes] [--packets] [--approvals] [--bulk NAMES] [--points NAMES] [--output FILE]
 
 Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
 JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
@@ -48,6 +50,8 @@ JSON. A path that cannot be measured is named; the exit code says only whether t
   --detectors    how fast text is looked through, beside regular expressions; no server, no comparison
   --ssh          only SSH: OpenSSH's client and server directly, by a bare relay and by the sidecar; kept as …-ssh.json
                  (with --profile, also where the time of the sidecar goes; with --loads NAMES only some of download,upload,text,get,put,true,live)
+  --kubernetes   only the Kubernetes API: a get, a list of 5,000 pods, watches, directly and by chaperone up; kept as …-kubernetes.json
+                 (with --loads NAMES only some of get,list,events,watches)
   --packets      what SSH's packets cost, in memory, beside the ciphers alone; no server, no comparison
   --approvals    only what a rule that asks people costs statements that need nobody, beside the same path twice; printed and not kept
   --bulk NAMES   only large results, printed and not kept: all, or some of masked,wide,untouched,copy,detectors,value,first,unseen
@@ -91,6 +95,7 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
       profile: { type: 'boolean', default: false },
       detectors: { type: 'boolean', default: false },
       ssh: { type: 'boolean', default: false },
+      kubernetes: { type: 'boolean', default: false },
       packets: { type: 'boolean', default: false },
       loads: { type: 'string' },
       approvals: { type: 'boolean', default: false },
@@ -101,10 +106,24 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
     },
   });
   if (values.help) return 'help';
-  const { quick, memory, profile, detectors, ssh, packets, approvals, bulk, output } = values;
+  const { quick, memory, profile, detectors, ssh, kubernetes, packets, approvals, bulk, output } = values;
   const loads = values.loads?.split(',');
   const points = values.points === undefined ? undefined : pointKeys(values.points);
-  return { quick, memory, profile, detectors, ssh, packets, loads, approvals, bulk, points, output, ...(quick ? QUICK : FULL) };
+  return {
+    quick,
+    memory,
+    profile,
+    detectors,
+    ssh,
+    kubernetes,
+    packets,
+    loads,
+    approvals,
+    bulk,
+    points,
+    output,
+    ...(quick ? QUICK : FULL),
+  };
 }
 
 function pointKeys(names: string): readonly PointKey[] {

@@ -7,7 +7,7 @@ const COMMAND = /^(.*?\b)?(?:kubectl )?chaperone (?=(up|approve|deny|requests|gr
 export type PlaceFlags = Readonly<Record<string, unknown>>;
 
 /** A word as a shell takes it. */
-function shellWord(text: string): string {
+export function shellWord(text: string): string {
   return /^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 

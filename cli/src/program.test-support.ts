@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startPostgres, temporaryDirectory, testAuthority, type TestPostgres } from '@chaperone/testing';
+import { eventually, startPostgres, temporaryDirectory, testAuthority, type TestPostgres } from '@chaperone/testing';
 import { Client } from 'pg';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -59,6 +59,11 @@ export class Program implements AsyncDisposable {
     const ended = over();
     while (!this.out.includes('\n')) await Promise.race([once(this.child.stdout as NodeJS.ReadableStream, 'data'), ended]);
     return this.out.slice(0, this.out.indexOf('\n'));
+  }
+
+  /** Waits until standard error has that. */
+  says(what: string): Promise<true> {
+    return eventually(what, () => (this.err.includes(what) ? true : undefined));
   }
 
   async signal(name: NodeJS.Signals): Promise<Ended> {

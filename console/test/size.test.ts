@@ -14,6 +14,7 @@ const MAX_PLAYER = 60_000;
 
 /** What the page is made of. A chunk that is new here is looked at first: what does it bring, and who waits for it? */
 const CHUNKS = [
+  'assets/change.js',
   'assets/copy.js',
   'assets/fact.js',
   'assets/grants.js',

@@ -39,6 +39,23 @@ export const OpenRecord = z.object({
   mode: z.enum(['Enforce', 'Audit']),
   client: z.object({ address: z.string(), tls: z.boolean(), application: z.string().optional() }),
 });
+/** What a request to the Kubernetes API is about, as the API server's audit events have it; '' is none. */
+export const KubernetesCall = z.object({
+  verb: z.string(),
+  /** '' is the core group. */
+  group: z.string(),
+  version: z.string(),
+  resource: z.string(),
+  subresource: z.string(),
+  namespace: z.string(),
+  name: z.string(),
+  dryRun: z.boolean(),
+  /** What its client says of itself, which may be anything: its program, its command, and what it calls one run of that. */
+  userAgent: z.string().optional(),
+  command: z.string().optional(),
+  run: z.string().optional(),
+});
+export type KubernetesCall = z.infer<typeof KubernetesCall>;
 /** The verdict on one action, written before anything of it goes upstream. Text and parameters are masked already. */
 export const ActionRecord = z.object({
   ...base,
@@ -54,6 +71,7 @@ export const ActionRecord = z.object({
   reason: z.string(),
   effects: z.array(EffectNote),
   wouldDeny: z.object({ code: z.string(), rule: z.string().optional(), reason: z.string() }).optional(),
+  kubernetes: KubernetesCall.optional(),
 });
 /** What people said of an action that a rule held; it ran only where `state` is Released. */
 export const ApprovalRecord = z.object({
@@ -69,6 +87,8 @@ export const ApprovalRecord = z.object({
   state: z.string(),
   /** How long it was held, ms. */
   waitedMs: z.number(),
+  /** What it would have changed when people were asked, as they saw it: lines that begin with `- `, `+ ` or two blanks. */
+  change: z.array(z.string()).optional(),
   decisions: z.array(
     z.object({
       by: z.string(),

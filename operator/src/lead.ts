@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { InjectionProfile } from '@chaperone/api';
 import { signRegistration } from '@chaperone/evidence';
 import { apply, getObject, Informer, keyOf, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
+import type { ClusterFacts } from '@chaperone/policy';
 import { AddressBook } from './addresses/address-book.ts';
 import { type ApprovalMetrics, ApprovalOffice } from './approvals/office.ts';
 import { rememberMessage } from './notify/attest.ts';
@@ -25,6 +26,7 @@ import { isSameLogin } from './resources/secrets.ts';
 import { Enrolments } from './sidecars/enrolments.ts';
 import { GOVERNED_SINCE, INJECT_LABEL, isAlive, isGoverned } from './sidecars/governed.ts';
 import { ensureHashSecret } from './sidecars/hash-secret.ts';
+import { clusterFacts } from './sidecars/cluster.ts';
 import { SidecarHub } from './sidecars/hub.ts';
 import { waitingSidecar } from './sidecars/waiting.ts';
 import type { Term } from './sidecars/server.ts';
@@ -138,6 +140,7 @@ class Office {
   readonly #caMaps: Informer<KubeObject>;
   readonly #webhooks: Informer<KubeObject>;
   #states: ReadonlyMap<string, AssessedResource> = new Map();
+  #cluster: ClusterFacts;
   /** Pods whose sidecar has not let the agent in for long. */
   #waiting: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
@@ -149,10 +152,11 @@ class Office {
     this.#now = options.now ?? Date.now;
     const { kube, config, world, onError } = options;
     this.#book = new AddressBook(config.ranges);
+    this.#cluster = clusterFacts(config.namespace, [], []);
     this.enrolments = new Enrolments(kube, config.namespace);
     this.hub = new SidecarHub({
       leaves: leafIssuer(options.authority, this.#now),
-      world: () => ({ policies: world.policies.list(), states: this.#states }),
+      world: () => ({ policies: world.policies.list(), states: this.#states, cluster: this.#cluster }),
       hashSecret,
       validForMs: config.validForMs,
       now: this.#now,
@@ -313,6 +317,7 @@ class Office {
     world.secrets.want(wantedSecrets(resources));
     this.#observations.retain(new Set(resources.map(keyOf)));
     const before = this.#states;
+    this.#cluster = clusterFacts(config.namespace, world.namespaces.list(), resources);
     this.#states = assessResources({
       resources,
       namespace: (name) => world.namespaces.get(name),

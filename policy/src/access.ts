@@ -19,6 +19,7 @@ import {
   ASSURANCES,
 } from '@chaperone/api';
 import { z } from 'zod';
+import { ClusterFacts } from './cluster.ts';
 
 const approvers = { groups: z.array(z.string()), users: z.array(z.string()) };
 
@@ -100,7 +101,15 @@ export const Access = z.object({
    * memory, and no part of the digest.
    */
   hashKeys: z.record(z.string(), z.string().max(64)).optional(),
-  sensitive: z.array(z.object({ label: z.string(), columns: z.array(z.string()), detector: z.enum(DETECTORS).optional() })),
+  sensitive: z.array(
+    z.object({
+      label: z.string(),
+      columns: z.array(z.string()),
+      /** Of objects of the Kubernetes API. */
+      fields: z.array(z.string()).optional(),
+      detector: z.enum(DETECTORS).optional(),
+    }),
+  ),
   inference: z.enum(['allow', 'limit', 'deny']),
   limits: z.object({
     rowsPerStatement: z.int().optional(),
@@ -183,7 +192,12 @@ export const GrantedResource = z.object({
     })
     .optional(),
   kubernetes: z
-    .object({ identity: z.enum(KUBERNETES_IDENTITIES), authentication: z.enum(KUBERNETES_AUTHENTICATIONS) })
+    .object({
+      identity: z.enum(KUBERNETES_IDENTITIES),
+      authentication: z.enum(KUBERNETES_AUTHENTICATIONS),
+      /** It is known to be the cluster that agents run in. Absent: it may be. */
+      own: z.boolean().optional(),
+    })
     .optional(),
   addresses: z.array(ResourceAddress),
   /** Set while no session may open: the first failing condition of the resource, said to the agent as ResourceNotReady. */
@@ -191,12 +205,22 @@ export const GrantedResource = z.object({
 });
 export type GrantedResource = z.infer<typeof GrantedResource>;
 
+/** What of a resource says where it is, to its proxy and to who would go around that. */
+export const Whereabouts = GrantedResource.pick({ hosts: true, port: true, addresses: true }).extend({
+  upstream: z.object({ host: z.string(), port: z.int() }),
+});
+export type Whereabouts = z.infer<typeof Whereabouts>;
+
 /** What a control plane tells one sidecar; each replaces the one before it as a whole. */
 export const Snapshot = z.object({
   /** Names this state; the sidecar acknowledges it. */
   revision: z.string(),
   agent: Agent,
   resources: z.array(GrantedResource),
+  /** Absent in embedded mode, and where no resource is of the Kubernetes API. */
+  cluster: ClusterFacts.optional(),
+  /** All others, where a rule lets the agent forward, or into pods: no way there leads to them. */
+  elsewhere: z.array(Whereabouts).optional(),
   /** Inbound ports on which other pods may reach the agent. */
   inboundPorts: z.array(z.int()),
   /** Certificate for the sidecar's own key, for all hosts of `resources`, and the CA that signed it (PEM). */

@@ -26,6 +26,8 @@ export interface Effect {
   readonly columns?: readonly string[];
   /** The words of a command; absent: they are not known for sure. */
   readonly words?: readonly string[];
+  /** What a program may take the command for: a rule that denies or asks meets it by any of these too. */
+  readonly also?: readonly (readonly string[])[];
   /** Of an `api-object`, and always there. */
   readonly api?: ApiObject;
   /** Of an `api-object` that opens a pod: what is done in it, as an effect of SSH; of portforward the port, absent where none is asked for yet. */

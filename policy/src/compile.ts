@@ -14,7 +14,7 @@ import { tokenDemands } from './demands.ts';
 import { PolicyError, type AccessRefusal } from './errors.ts';
 import { parseGlob } from './glob.ts';
 import { isReadableKubernetes } from './kubernetes-rule.ts';
-import { isReadable } from './ssh-rule.ts';
+import { unreadableField } from './ssh-rule.ts';
 import { strictestInference, strictestLimits, strictestMasking, strictestRecording } from './stricter.ts';
 import { durationMs } from './units.ts';
 
@@ -87,9 +87,10 @@ function compile({ agent, policies, resource }: CompileInput): Access {
     searchPath: resource.spec.postgres?.searchPath ?? (protocol === 'postgres' ? ['public'] : []),
     reveal: sorted(specs.flatMap((spec) => spec.reveal).filter((label) => permitted.has(label))),
     masking: strictestMasking(specs),
-    sensitive: resource.spec.sensitive.map(({ label, columns = [], detector }) => ({
+    sensitive: resource.spec.sensitive.map(({ label, columns = [], fields, detector }) => ({
       label,
       columns,
+      ...(fields && { fields }),
       ...(detector && { detector }),
     })),
     inference: strictestInference(specs),
@@ -140,7 +141,7 @@ function rulesOf(policy: AccessPolicy, resource: { namespace: string; name: stri
   return policy.spec.rules
     .filter((rule) => names(rule, resource))
     .map((rule) => {
-      checkSelector(rule, protocol);
+      checkSelector(rule, protocol, `spec.rules[${policy.spec.rules.indexOf(rule)}]`);
       checkCallers(rule, policy);
       return {
         name: rule.name,
@@ -157,8 +158,8 @@ function rulesOf(policy: AccessPolicy, resource: { namespace: string; name: stri
 }
 
 /** A selector that its resource has nothing of, or that cannot be read, is no rule. */
-function checkSelector(rule: PolicyRule, protocol: Protocol): void {
-  const problem = foreignProblem(rule, protocol) ?? selectorProblem(rule, protocol);
+function checkSelector(rule: PolicyRule, protocol: Protocol, field: string): void {
+  const problem = foreignProblem(rule, protocol) ?? selectorProblem(rule, protocol, field);
   if (problem !== undefined) throw new PolicyError('PolicyInvalid', `rule ${JSON.stringify(rule.name)} ${problem}`);
 }
 
@@ -174,26 +175,30 @@ function foreignProblem(rule: PolicyRule, protocol: Protocol): string | undefine
   return foreign === undefined ? undefined : `says ${foreign} of a resource that speaks ${protocol}`;
 }
 
-function selectorProblem(rule: PolicyRule, protocol: Protocol): string | undefined {
-  if (protocol === 'ssh') return sshProblem(rule);
-  return protocol === 'kubernetes' ? kubernetesProblem(rule) : sqlProblem(rule);
+function selectorProblem(rule: PolicyRule, protocol: Protocol, field: string): string | undefined {
+  if (protocol === 'ssh') return sshProblem(rule, field);
+  return protocol === 'kubernetes' ? kubernetesProblem(rule, field) : sqlProblem(rule, field);
 }
 
-function kubernetesProblem({ kubernetes, effect }: PolicyRule): string | undefined {
+function kubernetesProblem({ kubernetes, effect }: PolicyRule, field: string): string | undefined {
   if (kubernetes === undefined) return effect === 'Deny' ? undefined : 'lets through and does not say what; add kubernetes';
-  return isReadableKubernetes(kubernetes) ? undefined : UNREADABLE;
+  return isReadableKubernetes(kubernetes) ? undefined : `${UNREADABLE}: ${field}.kubernetes`;
 }
 
-function sshProblem({ ssh, effect }: PolicyRule): string | undefined {
+function sshProblem({ ssh, effect }: PolicyRule, field: string): string | undefined {
   if (ssh === undefined) return effect === 'Deny' ? undefined : 'lets through and does not say what; add ssh';
-  return isReadable(ssh) ? undefined : UNREADABLE;
+  const unreadable = unreadableField(ssh);
+  return unreadable === undefined ? undefined : `${UNREADABLE}: ${field}.ssh.${unreadable}`;
 }
 
-function sqlProblem({ sql }: PolicyRule): string | undefined {
-  const { statements, relations, columns, functions } = sql ?? {};
+function sqlProblem({ sql = {} }: PolicyRule, field: string): string | undefined {
+  const { statements, relations, columns, functions } = sql;
   if ([statements, relations, columns, functions].some((list) => list?.length === 0)) return 'has an empty list in its selector';
-  const patterns = [relations, columns, functions].flatMap((list) => list ?? []);
-  return patterns.every((pattern) => parseGlob(pattern)) ? undefined : UNREADABLE;
+  for (const [name, patterns = []] of Object.entries({ relations, columns, functions })) {
+    const at = patterns.findIndex((pattern) => parseGlob(pattern) === undefined);
+    if (at >= 0) return `${UNREADABLE}: ${field}.sql.${name}[${at}]`;
+  }
+  return undefined;
 }
 
 /** Only a policy that demands a token itself knows what the names in its rules stand for. */

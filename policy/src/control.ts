@@ -52,8 +52,8 @@ export const UNNAMED_SECRET = 'the Secret of spec.credentials';
 export const MAX_CONTROL_BYTES = 4 * 1024 * 1024;
 /** Bodies that a sidecar sends. */
 export const MAX_CONTROL_REQUEST_BYTES = 64 * 1024;
-/** Of one that tells what an action would meet: 160 cells of 128 characters of six bytes at most, and a text of which JSON doubles each byte. */
-export const MAX_LOOKED_BYTES = 128 * 1024 + 2 * MAX_WHOLE_TEXT_BYTES;
+/** Of one that tells what an action would meet: 160 cells of 128 characters, or 200 lines of 200, of six bytes at most, and a text of which JSON doubles each byte. */
+export const MAX_LOOKED_BYTES = 256 * 1024 + 2 * MAX_WHOLE_TEXT_BYTES;
 
 /** The public half of a NATS user key: U and 55 characters of base32. */
 export const UserNkey = z.string().regex(/^U[A-Z2-7]{55}$/);

@@ -19,6 +19,14 @@ describe('keys of hash masks', () => {
     expect(Object.keys(keys({ sensitive: [{ label: 'pii.email', columns: [] }] }))).toEqual(['pii.email']);
     expect(hashKeysOf(SECRET, hashed({ masking: {} }))).toBeUndefined();
   });
+  it('are handed out for what Secrets of a cluster hold, which no owner has to label', () => {
+    const masking = { 'kubernetes.secret': { hash: {} } };
+    const of = (protocol: 'kubernetes' | 'postgres', mods: Partial<Access> = {}): string[] =>
+      Object.keys(keys({ resource: { ...hashed().resource, protocol }, sensitive: [], masking, ...mods }));
+    expect(of('kubernetes')).toEqual(['kubernetes.secret']);
+    expect(of('kubernetes', { reveal: ['kubernetes.secret'] })).toEqual([]);
+    expect(of('postgres')).toEqual([]);
+  });
   it('are the same each time: this one must never change', () => {
     expect(keys()['pii.ssn']).toBe('D3zFkgTfjUNKJ3Xu48rjHTEWG69HZ/gBseUEgcDPp+Q=');
     expect(keys()).toEqual(keys());

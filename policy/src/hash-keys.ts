@@ -1,6 +1,6 @@
 import { hkdfSync } from 'node:crypto';
 import type { Access } from './access.ts';
-import { isRevealed, strategyFor } from './mask.ts';
+import { isRevealed, labelsOf, strategyFor } from './mask.ts';
 
 /** Bytes of the secret that all hash keys of one installation come from, and of each key. */
 export const HASH_SECRET_BYTES = 32;
@@ -14,9 +14,10 @@ export const HASH_SECRET_BYTES = 32;
  */
 export function hashKeysOf(secret: Buffer, access: Access): Readonly<Record<string, string>> | undefined {
   if (secret.length !== HASH_SECRET_BYTES) throw new RangeError('the secret of hash keys has another length');
-  const { namespace, name } = access.resource;
-  const labels = new Set(access.sensitive.map(({ label }) => label));
-  const hashed = [...labels].filter((label) => !isRevealed(access, label) && strategyFor(access, label).hash !== undefined);
+  const { namespace, name, protocol } = access.resource;
+  const hashed = labelsOf(protocol, access.sensitive).filter(
+    (label) => !isRevealed(access, label) && strategyFor(access, label).hash !== undefined,
+  );
   if (hashed.length === 0) return undefined;
   // Names hold no line ends, so no two of these texts are equal.
   const keyOf = (label: string): ArrayBuffer =>

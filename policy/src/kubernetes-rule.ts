@@ -2,7 +2,10 @@ import type { KubernetesSelector, KubernetesVerb, SshSelector } from '@chaperone
 import type { AccessRule } from './access.ts';
 import type { ApiObject, Effect } from './action.ts';
 import { MAX_GLOB_LENGTH, matchPathGlob, matchWord, parsePathGlob, parseSegment, type SegmentGlob } from './glob.ts';
-import { isOfSsh, isReadable, sshCovers, sshTouches } from './ssh-rule.ts';
+import { isOfSsh, sshCovers, sshTouches, unreadableField } from './ssh-rule.ts';
+
+/** A resource, or a subresource of one. */
+export type ApiType = Pick<ApiObject, 'group' | 'resource' | 'subresource'>;
 
 /** What is done by the Kubernetes API, as against SQL and SSH. */
 export type KubernetesEffect = Effect & { readonly kind: 'api-object' | 'api-path' };
@@ -45,7 +48,7 @@ export function parseResourceGlob(pattern: string): ResourceGlob | undefined {
   };
 }
 
-export function matchResource(glob: ResourceGlob, { resource, group, subresource }: ApiObject): boolean {
+export function matchResource(glob: ResourceGlob, { resource, group, subresource }: ApiType): boolean {
   if (glob === 'everything') return true;
   if (glob.isSubresource !== (subresource !== '')) return false;
   return matchWord(glob.resource, resource) && matchWord(glob.group, group) && matchWord(glob.subresource, subresource);
@@ -117,6 +120,22 @@ export function kubernetesTouches({ kubernetes }: AccessRule, effect: Kubernetes
   return isMeant && touchesInside(kubernetes, effect);
 }
 
+/** Whether a selector speaks of a verb on a resource whatever name and namespace an object has. */
+export function kubernetesSpeaksOf({ verbs, resources }: KubernetesSelector, api: ApiType, verb: string): boolean {
+  return (
+    (verbs === undefined || hasVerb(verbs, verb)) &&
+    (resources === undefined || resources.some((pattern) => matchesResource(pattern, api, false)))
+  );
+}
+
+/** Whether a selector names resources of a group. */
+export function kubernetesNamesGroup({ resources = [] }: KubernetesSelector, group: string): boolean {
+  return resources.some((pattern) => {
+    const glob = parseResourceGlob(pattern);
+    return glob === 'everything' || (glob !== undefined && matchWord(glob.group, group));
+  });
+}
+
 function hasVerb(verbs: readonly KubernetesVerb[], verb: string): boolean {
   return verbs.some((each) => each === '*' || each === verb);
 }
@@ -132,7 +151,7 @@ function isWordGlob(pattern: string): boolean {
   return pattern.length > 0 && pattern.length <= MAX_GLOB_LENGTH && !pattern.includes('**');
 }
 
-function matchesResource(pattern: string, api: ApiObject, unknown: boolean): boolean {
+function matchesResource(pattern: string, api: ApiType, unknown: boolean): boolean {
   const glob = parseResourceGlob(pattern);
   return glob === undefined ? unknown : matchResource(glob, api);
 }
@@ -162,7 +181,7 @@ export function isReadableKubernetes(kubernetes: KubernetesSelector): boolean {
   const { verbs, resources, namespaces, names, nonResourcePaths, ports } = kubernetes;
   const lists = [verbs, resources, namespaces, names, nonResourcePaths, ports];
   return (
-    isReadable(asSsh(kubernetes)) &&
+    unreadableField(asSsh(kubernetes)) === undefined &&
     lists.every((list) => list?.length !== 0) &&
     (resources ?? []).every((pattern) => parseResourceGlob(pattern) !== undefined) &&
     [...(namespaces ?? []), ...(names ?? [])].every(isWordGlob) &&

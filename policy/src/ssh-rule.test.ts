@@ -50,6 +50,15 @@ describe('a rule about commands', () => {
     expect(meets({ commands: [pattern] }, command(...words))).toEqual(expected);
   });
 
+  it.each<[string, [boolean, boolean]]>([
+    ['git-receive-pack /srv/a', [true, true]],
+    ['git-receive-pack /srv/a.git', [false, true]],
+    ['git-receive-pack /srv/b', [false, false]],
+  ])('allows a command as it is written, and denies it as a program may take it: %s', (pattern, expected) => {
+    const effect = { ...command('git-receive-pack', '/srv/a'), also: [['git-receive-pack', '/srv/a.git']] };
+    expect(meets({ commands: [pattern] }, effect)).toEqual(expected);
+  });
+
   it.each<[string, PolicyRule['effect'], string, [boolean, boolean]]>([
     ['is not allowed by a rule about all commands', 'Allow', '**', [false, true]],
     ['may be asked for by a rule about all commands', 'RequireApproval', '**', [true, true]],
@@ -191,13 +200,18 @@ describe('on a resource that speaks ssh', () => {
     expect(access.ok && judge(access.access, { effects }).code).toBe(code);
   });
 
-  it.each<[string, Partial<PolicyRule>]>([
-    ['says sql', { sql: { statements: ['select'], relations: ['**'] } }],
-    ['does not say what it lets through', {}],
-    ['has an empty list', { ssh: { commands: [] } }],
-    ['has a pattern that cannot be read', { ssh: { commands: ['git ** log'] } }],
-  ])('a rule that %s is no rule', (_, mods) => {
-    expect(compiled(mods)).toMatchObject({ ok: false, code: 'PolicyInvalid' });
+  it.each<[string, Partial<PolicyRule>, string]>([
+    ['says sql', { sql: { statements: ['select'], relations: ['**'] } }, 'says sql of a resource that speaks ssh'],
+    ['does not say what it lets through', {}, 'add ssh'],
+    ['has an empty list', { ssh: { commands: [] } }, 'spec.rules[0].ssh.commands is empty'],
+    [
+      'has a pattern that cannot be read',
+      { ssh: { commands: ['ls', 'git ** log'] } },
+      'spec.rules[0].ssh.commands[1]: ** stands',
+    ],
+    ['has a path that cannot be read', { ssh: { files: { paths: ['/**x'] } } }, 'spec.rules[0].ssh.files.paths[0]: ** stands'],
+  ])('a rule that %s is no rule, and the field is named', (_, mods, message) => {
+    expect(compiled(mods)).toMatchObject({ ok: false, code: 'PolicyInvalid', message: expect.stringContaining(message) });
   });
 
   it('tells an agent what it may do instead', () => {

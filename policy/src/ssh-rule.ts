@@ -36,10 +36,12 @@ const ofCommands: Meeting = {
     words === undefined
       ? rule === 'RequireApproval' && commands.includes('**')
       : commands.some((pattern) => matches(parseCommandGlob(pattern), (glob) => matchCommand(glob, words), false)),
-  touches: ({ commands = [] }, { words }) =>
+  touches: ({ commands = [] }, { words, also = [] }) =>
     words === undefined
       ? commands.length > 0
-      : commands.some((pattern) => matches(parseCommandGlob(pattern), (glob) => mayMatchCommand(glob, words), true)),
+      : commands.some((pattern) =>
+          matches(parseCommandGlob(pattern), (glob) => [words, ...also].some((each) => mayMatchCommand(glob, each)), true),
+        ),
 };
 
 const ofPaths: Meeting = {
@@ -111,14 +113,15 @@ export function sshObjects({ commands, files, subsystems, forward }: SshSelector
   }
 }
 
-/** Whether every pattern is one, and no list is empty. */
-export function isReadable({ commands, files, subsystems, forward }: SshSelector): boolean {
-  const lists = [commands, files?.operations, files?.paths, subsystems, forward];
-  return (
-    lists.every((list) => list?.length !== 0) &&
-    (commands ?? []).every((pattern) => parseCommandGlob(pattern) !== undefined) &&
-    (files?.paths ?? []).every((pattern) => parsePathGlob(pattern) !== undefined)
-  );
+/** The first field that is an empty list or no pattern, below `ssh`, with what it should be; undefined: all can be read. */
+export function unreadableField({ commands, files, subsystems, forward }: SshSelector): string | undefined {
+  const lists = { commands, 'files.operations': files?.operations, 'files.paths': files?.paths, subsystems, forward };
+  const empty = Object.entries(lists).find(([, list]) => list?.length === 0);
+  if (empty !== undefined) return `${empty[0]} is empty`;
+  const command = (commands ?? []).findIndex((pattern) => parseCommandGlob(pattern) === undefined);
+  if (command >= 0) return `commands[${command}]: ** stands alone as the last word, and one space between words`;
+  const path = (files?.paths ?? []).findIndex((pattern) => parsePathGlob(pattern) === undefined);
+  return path < 0 ? undefined : `files.paths[${path}]: ** stands once, alone between slashes, and no slash is the last character`;
 }
 
 /** `unknown` is the answer for a pattern that cannot be read. */

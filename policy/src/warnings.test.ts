@@ -62,6 +62,18 @@ describe('a policy is warned', () => {
       ['LabelUnknown: spec.masking[0].label: no resource of the rules has the label "medical"; they have none'],
     ],
     [
+      'not of what Secrets of a cluster hold',
+      masking('kubernetes.secret'),
+      orders({ protocol: 'kubernetes', sensitive: [] }),
+      [],
+    ],
+    [
+      'of what Secrets hold, where there are none',
+      masking('kubernetes.secret'),
+      orders({ sensitive: [] }),
+      ['LabelUnknown: spec.masking[0].label: no resource of the rules has the label "kubernetes.secret"; they have none'],
+    ],
+    [
       'of a label that the owner keeps',
       { reveal: ['pii.email', 'pii.ssn'] },
       orders(),

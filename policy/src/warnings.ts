@@ -1,6 +1,7 @@
 import { type AccessPolicy, nearest, type ProtectedResource, type ResourceGrant } from '@chaperone/api';
 import { DEFAULT_TIMEOUT, READING_VERBS } from './compile.ts';
 import { kubernetesVerbs } from './kubernetes-rule.ts';
+import { labelsOf } from './mask.ts';
 import { sshVerbs } from './ssh-rule.ts';
 import { durationMs } from './units.ts';
 
@@ -110,7 +111,7 @@ const targetOf = ({ resource }: Pick<Rule, 'resource'>): string => `${resource.n
 
 function labelWarnings(policy: AccessPolicy, resources: readonly ProtectedResource[]): PolicyWarning[] {
   const { reveal, masking } = policy.spec;
-  const known = [...new Set(resources.flatMap(({ spec }) => spec.sensitive.map(({ label }) => label)))].toSorted();
+  const known = [...new Set(resources.flatMap(({ spec }) => labelsOf(spec.protocol, spec.sensitive)))].toSorted();
   const permitted = new Set(resources.flatMap((resource) => grantsOf(policy, resource).flatMap((grant) => grant.reveal ?? [])));
   const unknown = (field: string, label: string): PolicyWarning => {
     const near = nearest(label, known);

@@ -10,7 +10,8 @@ test('what injection writes is read, and the rest has defaults', () => {
     ranges: { ipv4: '240.240.0.0/16', ipv6: '2001:2::/48' },
     denyPort: 15001,
     sshDirectory: '/run/chaperone-ssh',
-    forbidden: ['10.0.0.4', 'fd00::4', '10.96.0.1'],
+    forbidden: ['10.0.0.4', 'fd00::4'],
+    apiServer: ['10.96.0.1'],
     logLevel: 'info',
   });
 });

@@ -15,8 +15,10 @@ export interface SidecarConfig {
   readonly dnsPort: number;
   readonly denyPort: number;
   readonly probePort: number;
-  /** Addresses and CIDRs that are never dialled: node, API server, Chaperone itself. */
+  /** Addresses and CIDRs that are never dialled: node, Chaperone itself. */
   readonly forbidden: readonly string[];
+  /** Of the API server: dialled by sessions of its protocol alone. */
+  readonly apiServer: readonly string[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -54,8 +56,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): S
     forbidden: [
       value('NODE_ADDRESSES', ',', readRanges, 'a list of addresses'),
       value('CHAPERONE_FORBIDDEN_RANGES', ',', readRanges, 'a list of addresses and ranges'),
-      value('KUBERNETES_SERVICE_HOST', ',', readRanges, 'an address'),
     ].flat(),
+    apiServer: value('KUBERNETES_SERVICE_HOST', ',', readRanges, 'an address'),
     logLevel: value('CHAPERONE_LOG_LEVEL', 'info', (text) => LEVELS.find((level) => level === text), LEVELS.join(', ')),
   };
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));

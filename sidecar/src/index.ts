@@ -9,7 +9,7 @@ export { createDirectDelivery } from './recording/delivery-direct.ts';
 export { RecordingError } from './recording/recorder.ts';
 export { createRecording } from './recording/recording.ts';
 export { createSessions, type Sessions } from './session/index.ts';
-export { ELSEWHERE } from './kubernetes/relay/serve.ts';
+export { checkKubernetesOffline, type KubernetesAnswer, type KubernetesRequest } from './kubernetes/relay/offline.ts';
 export { openHostKey } from './ssh/relay/host-key.ts';
 export { checkSshOffline, type SshAnswer, type SshRequest } from './ssh/relay/offline.ts';
 export { UPSTREAM_LEGACY } from './ssh/wire/algorithms.ts';

@@ -142,14 +142,17 @@ class Sidecar {
     }).catch((cause: unknown) => {
       throw new StartError('SpoolUnusable', `the spool cannot be read or written${why(cause)}`, { cause });
     });
-    const { ranges, forbidden, sshDirectory } = this.#config;
+    const { ranges, forbidden, apiServer, sshDirectory } = this.#config;
     const hostKey = await openHostKey(runDirectory);
     await publishAuthority(join(sshDirectory, 'known_hosts'), hostKey);
-    const guard = createGuard({ allowLoopback: false, forbidden, virtual: [ranges.ipv4, ranges.ipv6] });
+    const virtual = [ranges.ipv4, ranges.ipv6];
+    const guard = createGuard({ allowLoopback: false, forbidden: [...forbidden, ...apiServer], virtual });
+    const apiGuard = createGuard({ allowLoopback: false, forbidden, virtual });
     this.#sessions = createSessions({
       control,
       recording: this.#recording,
       guard,
+      apiGuard,
       clock: systemClock,
       logger: this.#logger,
       hostKey,

@@ -64,7 +64,7 @@ export const DECIDE_CODES = {
     why: 'They are in the memory of the operator that leads, of a bounded size, and nowhere else; they go with the request, or with its lead.',
     fix: 'Decide by what the request says, or deny it: the agent asks again, and they are looked at again.',
     retry: 'do-not-retry',
-    example: 'its rows and whole text were in the memory of an operator that leads no more, and nowhere else',
+    example: 'what it meets and its whole text were in the memory of an operator that leads no more, and nowhere else',
   },
   ChallengeUsed: {
     audience: ['owner', 'platform'],

@@ -22,10 +22,11 @@ export const POLICY_CODES = {
   PolicyInvalid: {
     audience: ['platform'],
     what: 'A value of the policy cannot be read.',
-    why: 'It passed the schema of an older or newer version; a policy that is not understood permits nothing.',
+    why: 'The schema of the API takes what only its meaning shows to be none; a policy that is not understood permits nothing.',
     fix: 'Mend the field that the message names.',
     retry: 'none',
-    example: 'rule "read" has a pattern that cannot be read; write schema.relation, for example public.tickets',
+    example:
+      'rule "look" has a pattern that cannot be read: spec.rules[0].ssh.commands[1]: ** stands alone as the last word, and one space between words',
   },
   PurposeMissing: {
     audience: ['platform', 'agent'],

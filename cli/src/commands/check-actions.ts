@@ -1,5 +1,5 @@
 import { FILE_OPERATIONS } from '@chaperone/api';
-import type { SshRequest } from '@chaperone/sidecar';
+import type { KubernetesRequest, SshRequest } from '@chaperone/sidecar';
 import { z } from 'zod';
 
 /** Why a line is no action of the protocol, and how one is written. */
@@ -45,4 +45,22 @@ export function readSsh(action: unknown): SshRequest | NoAction {
   }
   const read = REQUESTS[kind].safeParse(action);
   return read.success ? read.data : { problem: `its "${kind}" is not one, or something is beside it; write ${EXAMPLES[kind]}` };
+}
+
+const KUBERNETES_EXAMPLE = '{"method":"GET","path":"/api/v1/namespaces/shop/pods"}';
+const KubernetesLine = z.strictObject({
+  method: z.string(),
+  path: z.string(),
+  body: z.json().optional(),
+  contentType: z.string().optional(),
+});
+
+/** @param action - a line's JSON; undefined: it is none */
+export function readKubernetes(action: unknown): KubernetesRequest | NoAction {
+  if (action === undefined) return { problem: `${NOT_JSON} ${KUBERNETES_EXAMPLE}` };
+  const read = KubernetesLine.safeParse(action);
+  if (read.success) return read.data;
+  return {
+    problem: `the line is not "method" and "path", with "body" and "contentType" where there is a body; for protocol kubernetes write for example ${KUBERNETES_EXAMPLE}`,
+  };
 }

@@ -35,6 +35,7 @@ beforeAll(async () => {
   const text =
     resource('web-1', '10.0.4.17') +
     resource('web-2', '10.0.4.18') +
+    resource('hidden', '10.0.4.19').replace('namespace: agents', 'namespace: others') +
     policy(
       rule('look', 'Allow', '{commands: [ls **, sudo -n **, systemctl status *]}'),
       rule('files', 'Allow', '{files: {operations: [read, list], paths: [/srv/**]}}'),
@@ -71,6 +72,8 @@ test('requests of SSH are judged as a session judges them: commands, files, forw
     [{ forward: 'db.corp:5432' }, 'allow', 'Allowed', 'database'],
     [{ forward: 'db.corp:5433' }, 'deny', 'NoRuleAllows', ''],
     [{ forward: 'web-2.corp:22' }, 'deny', 'NotGranted', ''],
+    [{ forward: 'hidden.corp:22' }, 'deny', 'NotGranted', ''],
+    [{ forward: 'nobodys.corp:22' }, 'allow', 'Allowed', 'database'],
     [{ forward: '0x7f.1:22' }, 'deny', 'NotAnalysable', ''],
     [{ subsystem: 'sftp' }, 'allow', 'Allowed', 'files'],
     [{ subsystem: 'netconf' }, 'deny', 'NoRuleAllows', ''],
@@ -103,6 +106,19 @@ test('what cannot be told of a command is said, with what is nested in one', asy
   });
   expect(odd).toMatchObject({ unknown: { code: 'ControlCharacter', at: 0 } });
   expect(out).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+});
+
+test('a denial says what an agent is told of it', async () => {
+  const { out } = await check(
+    ask('rsync --server --sender -r . srv') +
+      ask('rsync --server --delete -r . /srv/a') +
+      `${JSON.stringify({ subsystem: 'netconf' })}\n`,
+  );
+  expect(lines(out)).toMatchObject([
+    { why: 'its path is relative, and what lies there is not known', instead: expect.stringContaining('the whole path') },
+    { code: 'NoRuleAllows' },
+    { why: 'it wants a rule with ssh.subsystems' },
+  ]);
 });
 
 test.each<[string, string, RegExp]>([

@@ -1,9 +1,24 @@
 import { nearest, visible } from '@chaperone/api/text';
-import { accessOnBehalfOf, type Agent, type Caller, type GrantedResource, type Verdict } from '@chaperone/policy';
-import { checkOffline, checkSshOffline, compileDirectory, type SshAnswer, StatementParser } from '@chaperone/sidecar';
+import {
+  accessOnBehalfOf,
+  type Agent,
+  type Caller,
+  type GrantedResource,
+  type Verdict,
+  type Whereabouts,
+} from '@chaperone/policy';
+import {
+  checkKubernetesOffline,
+  checkOffline,
+  checkSshOffline,
+  compileDirectory,
+  type KubernetesAnswer,
+  type SshAnswer,
+  StatementParser,
+} from '@chaperone/sidecar';
 import { CliError, EXIT } from '../errors.ts';
 import { type Io, safeJson, writeLine } from '../io.ts';
-import { type NoAction, readSql, readSsh } from './check-actions.ts';
+import { type NoAction, readKubernetes, readSql, readSsh } from './check-actions.ts';
 import { boundedLines } from './lines.ts';
 
 /** Room for a statement of 1 MiB, the longest that is ever judged, with every second character escaped. */
@@ -14,6 +29,8 @@ export interface Granted {
   readonly resource: GrantedResource;
   /** All that the agent is granted. */
   readonly resources: readonly GrantedResource[];
+  /** All others, where it may forward. */
+  readonly elsewhere?: readonly Whereabouts[] | undefined;
 }
 
 /**
@@ -21,11 +38,11 @@ export interface Granted {
  * CliError NotGranted, ControlPlaneError.
  */
 export async function grantedTo(directory: string, agent: Agent, name: string, { err }: Pick<Io, 'err'>): Promise<Granted> {
-  const { resources, problems, warnings } = await compileDirectory(directory, agent);
+  const { resources, elsewhere, problems, warnings } = await compileDirectory(directory, agent);
   for (const { policy, code, message } of warnings) await writeLine(err, `warn: ${visible(`${policy}: ${message}`)} (${code})`);
   const names = resources.map(({ access }) => `${access.resource.namespace}/${access.resource.name}`);
   const resource = resources[names.indexOf(name)];
-  if (resource !== undefined) return { resource, resources };
+  if (resource !== undefined) return { resource, resources, elsewhere };
   const problem = problems.find((each) => each.resource === name);
   if (problem !== undefined)
     throw new CliError(problem.code === 'ResourceNotFound' ? 'ResourceNotFound' : 'NotGranted', problem.message);
@@ -65,7 +82,7 @@ export async function checkLines(granted: Granted, io: Io, caller?: Caller): Pro
   return exit;
 }
 
-function checkOf({ resource, resources }: Granted, parser: StatementParser, caller: Caller | undefined): Check {
+function checkOf({ resource, resources, elsewhere = [] }: Granted, parser: StatementParser, caller: Caller | undefined): Check {
   const access = accessOnBehalfOf(resource.access, caller);
   const { protocol } = access.resource;
   switch (protocol) {
@@ -74,10 +91,17 @@ function checkOf({ resource, resources }: Granted, parser: StatementParser, call
         const read = readSql(action);
         return 'problem' in read ? read : answer(await checkOffline(parser, read.sql, access));
       };
-    case 'ssh':
+    case 'ssh': {
+      const surroundings = { resources: [...resources, ...elsewhere], here: resource.upstream.host };
       return (action) => {
         const read = readSsh(action);
-        return Promise.resolve('problem' in read ? read : answerSsh(checkSshOffline(read, access, resources)));
+        return Promise.resolve('problem' in read ? read : answerSsh(checkSshOffline(read, access, surroundings)));
+      };
+    }
+    case 'kubernetes':
+      return (action) => {
+        const read = readKubernetes(action);
+        return Promise.resolve('problem' in read ? read : answerKubernetes(checkKubernetesOffline(read, access)));
       };
     default:
       return () => Promise.resolve({ problem: `protocol ${protocol} has no actions to check` });
@@ -114,11 +138,18 @@ function answer({ verdict, rule = '', code, reason, effects, wouldDeny }: Verdic
   };
 }
 
-/** Beside the contract's line why a command is not known, and what of it would go upstream. */
-function answerSsh({ verdict, unknown, upstream }: SshAnswer): Answer {
+/** Beside the contract's line why a command is not known, what an agent would be told, and what of it would go upstream. */
+function answerSsh({ verdict, unknown, why, instead, upstream }: SshAnswer): Answer {
   return {
     ...answer(verdict),
     ...(unknown && { unknown: { code: unknown.code, why: unknown.why, ...(unknown.at !== undefined && { at: unknown.at }) } }),
+    ...(why !== undefined && { why }),
+    ...(instead !== undefined && { instead }),
     ...(upstream !== undefined && { upstream }),
   };
+}
+
+/** Beside the contract's line what explains its code, and what of the request would go upstream. */
+function answerKubernetes({ verdict, detail, upstream }: KubernetesAnswer): Answer {
+  return { ...answer(verdict), ...(detail !== undefined && { detail }), ...(upstream !== undefined && { upstream }) };
 }

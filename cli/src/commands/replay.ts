@@ -10,6 +10,13 @@ const MAX_CELL = 60;
 const MAX_PIECE = 200;
 const STREAM_WORDS: Readonly<Record<Stream, string>> = { stdin: 'in', stdout: 'out', stderr: 'err', terminal: 'screen' };
 
+type ApprovalState = Extract<SessionRecord, { type: 'approval' }>['state'];
+
+/** What became of an action that was held, in the word of people: it was released because they approved it. */
+export function stateWord(state: ApprovalState): string {
+  return state === 'Released' ? 'approved' : state.toLowerCase();
+}
+
 /** What is said of lines that were entered at a terminal. */
 export const BEST_EFFORT = 'best effort: as the screen showed it';
 
@@ -20,8 +27,8 @@ export const BEST_EFFORT = 'best effort: as the screen showed it';
 export class Replay {
   readonly #all: boolean;
   #shown = 0;
-  /** Of every stream that is under way, by action and name: a character may begin in one piece and end in the next. */
-  readonly #decoders = new Map<string, TextDecoder>();
+  /** Of every stream that is under way, by action and name: a character or a sequence may begin in one piece and end in the next. */
+  readonly #streams = new Map<string, { readonly decoder: TextDecoder; readonly rest: string }>();
 
   constructor(options: { all: boolean }) {
     this.#all = options.all;
@@ -42,7 +49,7 @@ export class Replay {
       case 'rows':
         return this.#rows(record.rows);
       case 'output':
-        return [`${at}  ${STREAM_WORDS[record.stream].padEnd(6)} ${this.#piece(record)}`];
+        return this.#output(at, record);
       case 'resize':
         return [`${at}  size   ${record.columns} columns, ${record.rows} rows`];
       case 'line':
@@ -62,15 +69,28 @@ export class Replay {
     }
   }
 
+  /** What is left at the end of the records, where they end before what they tell of. */
+  end(): string[] {
+    return [...this.#streams].flatMap(([key, { rest }]) =>
+      rest === '' ? [] : [this.#piece(' '.repeat(10), key.split(' ')[1] as Stream, rest)],
+    );
+  }
+
   #action(at: string, record: Extract<SessionRecord, { type: 'action' }>): string[] {
     this.#shown = 0;
-    const text = record.text === undefined ? `(${record.bytes} bytes, text not kept)` : record.text;
+    const whole = record.text ?? `(${record.bytes} bytes, text not kept)`;
+    // The body of a request is lines already.
+    const [text = '', ...body] = record.kubernetes === undefined ? [whole] : whole.split('\n');
     // Each effect was covered by a rule of its own; a refusal names the one that decided in its reason.
     const allowed = record.verdict === 'allow';
     const by = (rule: string | undefined): string => (allowed && rule !== undefined ? ` by "${rule}"` : '');
     const effects = record.effects.map((effect) => `${`${effect.verb} ${effect.object}`.trim()}${by(effect.rule)}`).join(', ');
     const verdict = allowed ? 'allow' : `${record.verdict}: ${record.reason} (${record.code})`;
-    return [`${at}  ask    ${text}`, `${' '.repeat(12)}${verdict}${effects === '' ? '' : `  [${effects}]`}`];
+    return [
+      `${at}  ask    ${text}`,
+      ...body.map((line) => `${' '.repeat(19)}${line}`),
+      `${' '.repeat(12)}${verdict}${effects === '' ? '' : `  [${effects}]`}`,
+    ];
   }
 
   #columns({ columns, masked }: Pick<Extract<SessionRecord, { type: 'columns' }>, 'columns' | 'masked'>): string[] {
@@ -92,26 +112,60 @@ export class Replay {
     return lines;
   }
 
-  #piece({ action, stream, data }: Extract<SessionRecord, { type: 'output' }>): string {
+  /** A sequence that ends in the next piece is told with it. */
+  #output(at: string, { action, stream, data }: Extract<SessionRecord, { type: 'output' }>): string[] {
     const key = `${action} ${stream}`;
-    const decoder = this.#decoders.get(key) ?? new TextDecoder('utf-8', { ignoreBOM: true });
-    this.#decoders.set(key, decoder);
-    const text = decoder.decode(decodeBytes(data), { stream: true });
-    return visible(text, this.#all ? Number.POSITIVE_INFINITY : MAX_PIECE);
+    const { decoder, rest } = this.#streams.get(key) ?? {
+      decoder: new TextDecoder('utf-8', { ignoreBOM: true }),
+      rest: '',
+    };
+    const text = rest + decoder.decode(decodeBytes(data), { stream: true });
+    const end = openAt(text);
+    this.#streams.set(key, { decoder, rest: text.slice(end) });
+    const piece = text.slice(0, end);
+    return piece === '' ? [] : [this.#piece(at, stream, piece)];
+  }
+
+  #piece(at: string, stream: Stream, text: string): string {
+    return `${at}  ${STREAM_WORDS[stream].padEnd(6)} ${cut(visible(text, this.#all ? Number.POSITIVE_INFINITY : MAX_PIECE))}`;
   }
 
   #done(at: string, record: Extract<SessionRecord, { type: 'done' }>): string[] {
-    for (const stream of STREAMS) this.#decoders.delete(`${record.action} ${stream}`);
+    const left = STREAMS.flatMap((stream) => {
+      const { rest = '' } = this.#streams.get(`${record.action} ${stream}`) ?? {};
+      this.#streams.delete(`${record.action} ${stream}`);
+      return rest === '' ? [] : [this.#piece(at, stream, rest)];
+    });
     const { result } = record;
-    return [...(result === undefined ? [] : [...this.#columns(result), ...this.#rows(result.rows)]), doneLine(at, record)];
+    return [
+      ...left,
+      ...(result === undefined ? [] : [...this.#columns(result), ...this.#rows(result.rows)]),
+      doneLine(at, record),
+    ];
   }
+}
+
+const ESCAPE = '\u001b';
+/** What follows it in a sequence of a terminal that goes on (ECMA-48, section 5.4), if it is a short one. */
+const BEGUN = /^(\[[0-9;:?<=>]{0,32}[ -/]{0,2})?$/;
+
+/** Where a sequence begins that the text ends in; its length: in none. */
+function openAt(text: string): number {
+  const at = text.lastIndexOf(ESCAPE);
+  return at >= 0 && BEGUN.test(text.slice(at + 1)) ? at : text.length;
+}
+
+/** What was cut off ends in no half of an escape. */
+function cut(shown: string): string {
+  return shown.replace(/\\(u(\{[0-9a-f]*)?)?…$/, '…');
 }
 
 function openLine(at: string, record: Extract<SessionRecord, { type: 'session.open' }>): string {
   const { agent, resource, client, onBehalfOf, purpose } = record;
   const whose = onBehalfOf === undefined ? '' : ` on behalf of ${onBehalfOf.user} (verified)`;
   const who = `${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
-  const how = `${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'}`;
+  // SSH has a protection of its own.
+  const how = resource.protocol === 'ssh' ? 'ssh' : `${resource.protocol}, ${client.tls ? 'TLS' : 'no TLS'}`;
   const what = `${who}${whose} on ${resource.namespace}/${resource.name} (${how})`;
   return `${at}  open   ${what}${purpose === '' ? '' : `, purpose "${purpose}"`}`;
 }
@@ -150,10 +204,18 @@ function contentLine(at: string, { file, offset, data }: Extract<SessionRecord, 
 
 function approvalLines(
   at: string,
-  { request = 'nobody was asked', grantedBy, state, waitedMs, decisions }: Extract<SessionRecord, { type: 'approval' }>,
+  {
+    request = 'nobody was asked',
+    grantedBy,
+    state,
+    waitedMs,
+    decisions,
+    change = [],
+  }: Extract<SessionRecord, { type: 'approval' }>,
 ): string[] {
   return [
-    `${at}  held   ${request}: ${state} after ${(waitedMs / 1000).toFixed(1)} s${state === 'Pending' ? '; the agent is to repeat it' : ''}${grantedBy === undefined ? '' : `, granted with ${grantedBy}`}`,
+    `${at}  held   ${request}: ${stateWord(state)} after ${(waitedMs / 1000).toFixed(1)} s${state === 'Pending' ? '; the agent is to repeat it' : ''}${grantedBy === undefined ? '' : `, granted with ${grantedBy}`}`,
+    ...change.map((line) => `${' '.repeat(19)}${line}`),
     ...decisions.map(
       (decision) =>
         `${' '.repeat(19)}${decision.decision.toLowerCase()} by ${byWords(decision)}${decision.reason === undefined ? '' : `: "${decision.reason}"`}`,

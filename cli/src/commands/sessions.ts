@@ -9,7 +9,8 @@ import type { Paint, Style } from '../paint.ts';
 import type { VerbOptions } from '../program.ts';
 import { asciicast } from './asciicast.ts';
 import { Commands, commandTables, type ShownCommand } from './commands-of.ts';
-import { byWords, Replay } from './replay.ts';
+import { byWords, Replay, stateWord } from './replay.ts';
+import { requestTables } from './requests-of.ts';
 
 export type ListOutput = 'table' | 'wide' | 'json' | 'jsonl' | 'yaml' | 'name';
 
@@ -77,6 +78,23 @@ function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now,
   );
 }
 
+/** What of a protocol's actions is told one by one, and what that is called. */
+/** What a session's actions are, by its protocol: of the Kubernetes API those that open a pod are commands. */
+function told(protocol: string | undefined, list: readonly ShownCommand[]): Told | undefined {
+  if (protocol === 'ssh') return { commands: list };
+  if (protocol !== 'kubernetes') return undefined;
+  return { requests: list.filter((each) => !opensPod(each)), commands: list.filter(opensPod) };
+}
+
+interface Told {
+  readonly requests?: readonly ShownCommand[];
+  readonly commands: readonly ShownCommand[];
+}
+
+function opensPod({ kubernetes }: ShownCommand): boolean {
+  return kubernetes?.verb === 'exec' || kubernetes?.verb === 'attach';
+}
+
 /** `sessions show`: one session in sentences. */
 export async function showSession(
   client: CollectorClient,
@@ -85,10 +103,13 @@ export async function showSession(
   io: Io,
 ): Promise<void> {
   const session = await client.session(id);
-  const runs = ['ssh', 'kubernetes'].includes(session.resource?.protocol ?? '');
-  const { approvals, commands } =
-    output === 'table' || runs ? await outlineOf(client, session, again) : { approvals: '', commands: [] };
-  if (output !== 'table') return writeDocument(io, output, runs ? { ...session, commands } : session);
+  const protocol = session.resource?.protocol;
+  const { approvals, list } =
+    output === 'table' || told(protocol, []) !== undefined
+      ? await outlineOf(client, session, again)
+      : { approvals: '', list: [] };
+  const actions = told(protocol, list);
+  if (output !== 'table') return writeDocument(io, output, { ...session, ...actions });
   const lines = sentences(session, approvals);
   const styles: Record<string, Style | undefined> = {
     State: styleOf(session.state),
@@ -97,7 +118,9 @@ export async function showSession(
   };
   for (const [name, value] of lines)
     if (value !== '') await writeLine(io.out, `${`${name}:`.padEnd(10)} ${paint(styles[name], visible(value))}`);
-  for (const each of commandTables(runs ? commands : [])) await writeLine(io.out, `\n${each}`);
+  const all = again(`all of it: chaperone sessions replay ${session.name}`);
+  const tables = [...requestTables(actions?.requests ?? [], all), ...commandTables(actions?.commands ?? [])];
+  for (const each of tables) await writeLine(io.out, `\n${each}`);
 }
 
 function sentences(session: SessionDetail, approvals: string): [string, string][] {
@@ -131,23 +154,23 @@ const MAX_PEOPLE = 8;
 /** What the outline adds; where there is too much of it, a sentence that says so, and nothing where it is not for this person. */
 async function outlineOf(
   client: CollectorClient,
-  { name, resource }: SessionSummary,
+  { name }: SessionSummary,
   again: VerbOptions['again'],
-): Promise<{ approvals: string; commands: readonly ShownCommand[] }> {
-  const [commands, approvals] = [new Commands(resource?.protocol), new Approvals()];
+): Promise<{ approvals: string; list: readonly ShownCommand[] }> {
+  const [commands, approvals] = [new Commands(), new Approvals()];
   let count = 0;
   try {
     for await (const record of client.outline(name)) {
       if (++count > MAX_TOLD)
-        return { approvals: again(`not counted; all of them: chaperone sessions replay ${name}`), commands: commands.list };
+        return { approvals: again(`not counted; all of them: chaperone sessions replay ${name}`), list: commands.list };
       commands.take(record);
       approvals.take(record);
     }
   } catch (error) {
-    if (error instanceof CliError && error.code === 'NotPermitted') return { approvals: '', commands: [] };
+    if (error instanceof CliError && error.code === 'NotPermitted') return { approvals: '', list: [] };
     throw error;
   }
-  return { approvals: approvals.words(), commands: commands.list };
+  return { approvals: approvals.words(), list: commands.list };
 }
 
 /** Each by its last state, since an agent may be told to repeat what it asked. */
@@ -157,15 +180,15 @@ class Approvals {
 
   take(record: SessionRecord): void {
     if (record.type !== 'approval') return;
-    this.#last.set(record.request ?? `action ${record.action}`, record.state);
+    this.#last.set(record.request ?? `action ${record.action}`, stateWord(record.state));
     for (const each of record.decisions) this.#people.add(`${each.decision.toLowerCase()} by ${byWords(each)}`);
   }
 
-  /** `2 asked for: 1 Released, 1 Denied; approve by jane@corp, signed`; nothing where there were none. */
+  /** `2 asked for: 1 approved, 1 denied; approve by jane@corp, signed`; nothing where there were none. */
   words(): string {
     const [last, people] = [this.#last, this.#people];
     if (last.size === 0) return '';
-    const states = Map.groupBy(last.values(), (state) => (state === 'Pending' ? 'Pending (not repeated)' : state));
+    const states = Map.groupBy(last.values(), (state) => (state === 'pending' ? 'pending (not repeated)' : state));
     const told = [...states].map(([state, those]) => `${those.length} ${state}`).join(', ');
     const more = people.size > MAX_PEOPLE ? [`and ${people.size - MAX_PEOPLE} more`] : [];
     return [`${last.size} asked for: ${told}`, ...[...people].slice(0, MAX_PEOPLE), ...more].join('; ');
@@ -237,6 +260,7 @@ export async function replaySession(
     if (isStream(options.output)) await writeNext(io, options.output, record);
     else for (const line of replay.lines(record)) await writeLine(io.out, visible(line));
   }
+  for (const line of replay.end()) await writeLine(io.out, visible(line));
 }
 
 /** Fails where a name was expected and none was given in a form that exists. */

@@ -114,21 +114,21 @@ describe('a session of programs', () => {
   test('is shown with what ran, who approved it, how it ended, and the files', async () => {
     const out = await said((io) => showSession(client, name, { output: 'table', paint, again: String }, io));
     const rows = out.split('\n').map((line) => line.trimEnd().split(/ {2,}/));
-    expect(rows).toContainEqual(['1', 'allow', 'exit 0', '14', '-', 'uname -a']);
-    expect(rows).toContainEqual(['5', 'deny', 'RuleDenies', '-', '-', 'rm -rf /']);
+    expect(rows).toContainEqual(['0', 'allow', 'exit 0', '14', '-', 'uname -a']);
+    expect(rows).toContainEqual(['1', 'deny', 'RuleDenies', '-', '-', 'rm -rf /']);
     expect(rows).toContainEqual([
-      '6',
-      'Released',
+      '2',
+      'approved',
       'signal TERM',
       '4000000, not all recorded',
       'approve by jane@corp, signed',
       'systemctl restart nginx',
     ]);
-    expect(rows).toContainEqual(['14', 'allow', 'exit 3', '9', '-', 'cat \\u{1b}]52;c;aGk=\\u{7}\\u{202e}/etc/x']);
+    expect(rows).toContainEqual(['3', 'allow', 'exit 3', '9', '-', 'cat \\u{1b}]52;c;aGk=\\u{7}\\u{202e}/etc/x']);
     expect(rows).toContainEqual(['15', 'write', '3', digest, 'ok', '/srv/\\u{202e}app.conf']);
     expect(out).toContain('ENTERED (best effort: as the screen showed it)');
-    expect(rows).toContainEqual(['16', '$ \\u{202e}ls']);
-    expect(out).toContain('Approvals: 1 asked for: 1 Released; approve by jane@corp, signed\n');
+    expect(rows).toContainEqual(['2', '$ \\u{202e}ls']);
+    expect(out).toContain('Approvals: 1 asked for: 1 approved; approve by jane@corp, signed\n');
     expect(out).not.toMatch(UNSEEN);
   });
 

@@ -43,6 +43,7 @@ export interface SessionEnd {
 export const RequestContent = z.object({
   columns: z.array(z.string()).optional(),
   rows: z.array(z.array(z.string().nullable())).optional(),
+  change: z.array(z.string()).optional(),
   /** All of a text of which the request has only the beginning. */
   text: z.string().optional(),
 });
@@ -58,7 +59,7 @@ export interface RequestDesk extends AsyncDisposable {
   list(filter: RequestFilter): Promise<AccessRequest[]>;
   /** By name or by a unique beginning of one. */
   get(name: string, namespace?: string): Promise<AccessRequest>;
-  /** Some of the rows that it would meet; undefined: they are not shown here. */
+  /** Some of the rows that it would meet, or what it would change; undefined: they are not shown here. */
   content(request: AccessRequest): Promise<RequestContent | undefined>;
   /** Who would be the author of an answer to this request. */
   person(request: AccessRequest): Promise<Person>;

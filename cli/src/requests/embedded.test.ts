@@ -97,11 +97,11 @@ test('an update that a rule holds is listed, shown and approved by its digest, r
   });
   expect(replay).toMatch(
     new RegExp(
-      `ask {4}update orders set total = \\$1 where id = \\$2\n +approve: .*\n *\\+\\S+ {2}held {3}${name}: Released after [\\d.]+ s\n +approve by local:\\S+, on this machine, where nobody signs in: "ticket 2"\n`,
+      `ask {4}update orders set total = \\$1 where id = \\$2\n +approve: .*\n *\\+\\S+ {2}held {3}${name}: approved after [\\d.]+ s\n +approve by local:\\S+, on this machine, where nobody signs in: "ticket 2"\n`,
     ),
   );
   expect((await held.ask('sessions', 'show', request.spec.session)).out).toMatch(
-    /^Approvals: 1 asked for: 1 Released; approve by local:\S+, on this machine, where nobody signs in$/m,
+    /^Approvals: 1 asked for: 1 approved; approve by local:\S+, on this machine, where nobody signs in$/m,
   );
 }, 60_000);
 
@@ -355,14 +355,14 @@ test('a session says what became of what its agent was told to repeat, and count
     eventually(`${said} of the session`, async () =>
       said.test((await held.ask('sessions', 'show', spec.session)).out) ? true : undefined,
     );
-  await shown(/^Actions: +1, 0 denied, 1 held, .*\nApprovals: 1 asked for: 1 Pending \(not repeated\)$/m);
+  await shown(/^Actions: +1, 0 denied, 1 held, .*\nApprovals: 1 asked for: 1 pending \(not repeated\)$/m);
   await held.ask('approve', metadata.name, '--digest', digestOf({ metadata, spec } as AccessRequest));
   await client.query(sql);
   await shown(
-    /^Actions: +2, 0 denied, 1 held, .*\nApprovals: 1 asked for: 1 Released; approve by local:\S+, on this machine, where nobody signs in$/m,
+    /^Actions: +2, 0 denied, 1 held, .*\nApprovals: 1 asked for: 1 approved; approve by local:\S+, on this machine, where nobody signs in$/m,
   );
   expect((await held.ask('sessions', 'replay', spec.session)).out).toMatch(
-    new RegExp(`held {3}${metadata.name}: Pending after \\S+ s; the agent is to repeat it[^]*held {3}${metadata.name}: Released`),
+    new RegExp(`held {3}${metadata.name}: pending after \\S+ s; the agent is to repeat it[^]*held {3}${metadata.name}: approved`),
   );
 }, 60_000);
 
@@ -406,7 +406,7 @@ test('a person ends a session while its statement waits; the agent reads why, an
     const { out } = await held.ask('sessions', 'replay', session);
     return out.includes('close') ? out : undefined;
   });
-  expect(shown).toMatch(new RegExp(`held   ${request.metadata.name}: Withdrawn after `));
+  expect(shown).toMatch(new RegExp(`held   ${request.metadata.name}: withdrawn after `));
   expect(shown).toContain('a person ended it: wrong order (SessionEnded, by jane@corp)');
   expect(await held.ask('sessions', 'kill', session, '--reason', 'again')).toMatchObject({
     code: 6,

@@ -163,6 +163,16 @@ test.each<[string, Partial<RequestSpec>, string]>([
   expect(promptLines(aHeld(spec), { person: jane }, NOW)).toContain(line);
 });
 
+test.each<[string, string]>([
+  ['a command', 'what it would do is not tried before it runs'],
+  ['a shell', 'what is typed into it is not judged; it is recorded, and its time is limited'],
+])('of %s nothing is said about rows, values and templates', (_, why) => {
+  const request = aHeld({ protocol: 'ssh', text: 'shell', template: '9c1f44ab'.padEnd(64, '0') }, { preview: { why } });
+  const lines = wholeLines(request, undefined, NOW);
+  expect(lines).toContain(`Note      ${why}`);
+  expect(lines.join('\n')).not.toMatch(/row|template/i);
+});
+
 test('who approved already is said beside the prompt', () => {
   const request = aHeld({}, { votes: '1/2', decisions: [answered(), answered({ by: 'bob', counted: false })] });
   expect(promptLines(request, { person: jane }, NOW)).toContain('Votes     1 of 2 so far: approved by jane@corp');
@@ -192,14 +202,14 @@ test.each<[string, Partial<RequestSpec>, string]>([
   [
     'blanks in a name',
     { effects: [{ verb: 'update', object: 'public."a b"', via: 'direct', verdict: 'approve' }] },
-    'update:public."a_b"',
+    'update:public."a␣b"',
   ],
   [
     'more than two',
     { effects: ['a', 'b', 'c'].map((object) => ({ verb: 'drop', object, via: 'direct', verdict: 'approve' as const })) },
     'drop:a,drop:b,+1',
   ],
-  ['none', { effects: [], sentence: 'an action without effects' }, 'an_action_without_effects'],
+  ['none', { effects: [], sentence: 'an action without effects' }, 'an␣action␣without␣effects'],
 ])('a cell has no blanks: %s', (_, spec, cell) => {
   expect(effectCell(aHeld(spec))).toBe(cell);
 });
@@ -430,5 +440,65 @@ describe('what is typed', () => {
     ['', 'Usage'],
   ])('%j as a digest is %s', (typed, expected) => {
     expect(codeOf(() => demandDigest(aHeld(), typed))).toBe(expected);
+  });
+});
+
+describe('a request to the Kubernetes API', () => {
+  const text = 'PATCH /api/v1/namespaces/shop/configmaps/a\ndata:\n  a: "2\u202e"';
+  const held = { verb: 'patch', object: 'configmaps a in shop', via: 'direct', verdict: 'approve' as const, rule: 'fix' };
+  const spec = { protocol: 'kubernetes', text, parameters: [], effects: [held], sentence: 'PATCH on configmaps a in shop' };
+  const change = ['  data:', '-   a: "1"', '+   a: "2"'];
+
+  test('is shown in lines, with what it changes', () => {
+    expect(promptLines(aHeld(spec, { preview: {} }), { person: jane, content: { change } }, NOW).slice(1, 9)).toEqual([
+      'Runs      PATCH /api/v1/namespaces/shop/configmaps/a        on data/orders-db',
+      '          data:',
+      '            a: "2\\u{202e}"',
+      'Effect    patch configmaps a in shop · tried as a dry run when it was asked for',
+      '            data:',
+      '          -   a: "1"',
+      '          +   a: "2"',
+      'Digest    9c1f-44ab · rule "fix", generation 12 · needs 1 of group dba, you are asked',
+    ]);
+    const whole = wholeLines(aHeld(spec, { preview: {} }), { change }, NOW);
+    expect(whole).toContain('Change    tried as a dry run when it was asked for');
+    expect(whole).toContain('          +   a: "2"');
+  });
+
+  test.each<[sentence: string, client: string | undefined]>([
+    ['PATCH on configmaps a in shop: kubectl apply, run 1f2e3d4c', 'Client    kubectl apply, run 1f2e3d4c, by its own word'],
+    ['PATCH on configmaps a in shop', undefined],
+    ['PATCH on configmaps a in shop: approved by jane, run 1f2e3d4c', undefined],
+  ])('says which run of kubectl it is of, where one is said in the form that kubectl has: %s', (sentence, client) => {
+    const lines = wholeLines(aHeld({ ...spec, sentence }), undefined, NOW);
+    expect(lines.find((each) => each.startsWith('Client'))).toBe(client);
+  });
+
+  test('has no values beside it, where it may run again', () => {
+    const until = '2026-01-01T12:34:07Z';
+    const asked = aHeld({ ...spec, template: 'ab'.repeat(32), templateText: text }, { preview: {}, grantedUntil: until });
+    const shown = [...promptLines(asked, { person: jane, grantFor: 1_800 }, NOW), ...wholeLines(asked, undefined, NOW)];
+    expect(shown).toContain('For       30m00s: this agent may run the very same again, without anybody being asked');
+    expect(shown).toContain('Template  abab-abab-abab-abab, which seals it to run again');
+    expect(shown).toContain(`Grants    the very same again, until ${until}`);
+    expect(shown.join('\n')).not.toMatch(/values|rows|statement/);
+  });
+
+  test('of many lines says how to see the others', () => {
+    const long = `PUT /x\n${'a: b\n'.repeat(30)}`;
+    const shown = promptLines(aHeld({ ...spec, text: long }), { person: jane }, NOW);
+    expect(shown.filter((each) => each.trim() === 'a: b')).toHaveLength(20);
+    expect(shown).toContain(`          ${long.length} characters; v shows all of them`);
+  });
+
+  test.each<[what: string, preview: RequestStatus['preview'], words: string, typed: string | undefined]>([
+    ['was tried', {}, 'tried as a dry run when it was asked for', undefined],
+    ['meets some objects', { count: 7 }, '7 objects matched when it was asked for', undefined],
+    ['meets many', { count: 500 }, '500 objects matched when it was asked for', held.object],
+    ['could not be tried', { why: 'refused (409)' }, 'not previewed: refused (409)', held.object],
+  ])('that %s says so, and is approved by a letter where that is known and little', (_, preview, words, typed) => {
+    const request = aHeld(spec, { preview });
+    expect(wholeLines(request, undefined, NOW)).toContain(`Change    ${words}`);
+    expect(typedObject(request)).toBe(typed);
   });
 });

@@ -6,17 +6,21 @@ import {
   grantedWords,
   grantWords,
   heldEffects,
+  isOfKubernetes,
   isOpen,
   isRevocation,
   lookingMs,
   LOOKING_WORDS,
   mayDecide,
+  metLabel,
+  meetsRows,
   overWords,
   plain,
+  previewWords,
   purposeWords,
   recentWords,
-  rowsWords,
   ruleWords,
+  runOf,
   shortDigest,
   shortTemplate,
   stateOf,
@@ -28,9 +32,11 @@ import { age, table } from '../io.ts';
 import type { Person, RequestContent } from './desk.ts';
 
 /** Of a statement and its values beside a prompt; [v]iew shows the whole. */
-const SHOWN = { text: 400, value: 60, values: 8, effects: 6, recent: 4 } as const;
+const SHOWN = { text: 400, lines: 20, value: 60, values: 8, effects: 6, recent: 4 } as const;
 /** In a table. */
 const MAX_EFFECTS = 2;
+/** The sign of a blank. */
+const BLANK = '␣';
 
 /** 4m12s, 45s; never below nothing. */
 export function left(ms: number): string {
@@ -40,12 +46,12 @@ export function left(ms: number): string {
   return minutes === 0 ? `${seconds}s` : `${minutes}m${String(seconds % 60).padStart(2, '0')}s`;
 }
 
-/** update:public.tickets — what needs approval of it, without blanks. */
+/** update:public.tickets — what needs approval of it. A cell has no blanks, and what stands for one is nothing else. */
 export function effectCell(request: AccessRequest): string {
   const { spec } = request;
   const held = heldEffects(request);
-  const named = [...new Set(held.map(({ verb, object }) => `${verb}:${object}`.replace(/:$/, '').replace(/\s+/g, '_')))];
-  if (named.length === 0) return spec.sentence.replace(/\s+/g, '_');
+  const named = [...new Set(held.map(({ verb, object }) => `${verb}:${object}`.replace(/:$/, '').replace(/\s+/g, BLANK)))];
+  if (named.length === 0) return spec.sentence.replace(/\s+/g, BLANK);
   const more = named.length - MAX_EFFECTS;
   return `${named.slice(0, MAX_EFFECTS).join(',')}${more > 0 ? `,+${more}` : ''}`;
 }
@@ -68,6 +74,7 @@ export function promptLines(
   const { metadata, spec } = request;
   const { agent, resource } = spec;
   const who = [`${metadata.namespace ?? ''}/${agent.pod ?? agent.serviceAccount}`, ...purposeOf(request)].join(' · ');
+  const [first = '', ...more] = linesOf(request, spec.text);
   const values = (spec.parameters ?? []).slice(0, SHOWN.values).map((value, at) => `$${at + 1} = ${visible(value, SHOWN.value)}`);
   const hidden = (spec.parameters?.length ?? 0) - values.length;
   // What needs the approval is never among those that are only counted.
@@ -77,7 +84,8 @@ export function promptLines(
   const asked = request.status?.asked ?? 1;
   return [
     line('Agent', `${visible(who)}      expires in ${left(Date.parse(spec.expiresAt) - now)}`),
-    line('Runs', `${visible(spec.text, SHOWN.text)}        on ${resource.namespace}/${resource.name}`),
+    line('Runs', `${visible(first, SHOWN.text)}        on ${resource.namespace}/${resource.name}`),
+    ...more.slice(0, SHOWN.lines).map((text) => line('', visible(text, SHOWN.text))),
     ...(values.length === 0 ? [] : [line('', [...values, ...(hidden > 0 ? [`${hidden} more`] : [])].join(' · '))]),
     ...fullLine(spec.parameters, 'values'),
     ...promptCutLine(request),
@@ -90,6 +98,7 @@ export function promptLines(
       ].join(' · '),
     ),
     ...contentLines(content),
+    ...clientLine(request),
     ...recentLines(request, SHOWN.recent),
     ...(asked > 1 ? [line('Again', `the agent asked for the very same ${asked} times while it was pending`)] : []),
     line('Digest', [shortDigest(spec.digest), ...spec.rules.map((rule) => ruleText(rule, person, now))].join(' · ')),
@@ -126,7 +135,7 @@ function whoLines(request: AccessRequest): string[] {
 function actionLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
   const { spec } = request;
   return [
-    line('Runs', visible(content?.text ?? spec.text)),
+    ...linesOf(request, content?.text ?? spec.text).map((text, at) => line(at === 0 ? 'Runs' : '', visible(text))),
     ...(content?.text === undefined ? cutLine(request) : []),
     ...(spec.parameters ?? []).map((value, at) => line('', `$${at + 1} = ${visible(value)}`)),
     ...fullLine(spec.parameters, 'values'),
@@ -135,8 +144,9 @@ function actionLines(request: AccessRequest, content: RequestContent | undefined
       return line(at === 0 ? 'Effects' : '', visible(`${`${verb} ${object}`.trim()} (${via}): ${verdict}${by}`));
     }),
     ...fullLine(spec.effects, 'effects'),
-    ...rowsOf(request, now).map((text, at) => line(at === 0 ? 'Rows' : '', text)),
+    ...rowsOf(request, now).map((text, at) => line(at === 0 ? metLabel(request) : '', text)),
     ...contentLines(content),
+    ...clientLine(request),
     ...transactionOf(request).map((text) => line('Locks', text)),
     ...recentLines(request, Infinity),
   ];
@@ -156,9 +166,14 @@ function termLines(request: AccessRequest, now: number): string[] {
     ...(isOpen(status?.state) ? [line('Waits', waitsWords(request))] : []),
     ...spec.rules.map((rule, at) => line(at === 0 ? 'Rules' : '', ruleText(rule, undefined, now))),
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
-    ...(spec.template === undefined
+    ...(spec.template === undefined || !meetsRows(request)
       ? []
-      : [line('Template', `${shortTemplate(spec.template)}, which seals it without its values`)]),
+      : [
+          line(
+            'Template',
+            `${shortTemplate(spec.template)}, which seals it${isOfKubernetes(request) ? ' to run again' : ' without its values'}`,
+          ),
+        ]),
     line('Session', `${spec.session}, action ${spec.action}`),
     line('Asked', `${metadata.creationTimestamp ?? ''}${asked > 1 ? `, ${asked} times` : ''}`),
     line('Expires', visible(spec.expiresAt)),
@@ -167,14 +182,13 @@ function termLines(request: AccessRequest, now: number): string[] {
 }
 
 /** What approving for some time means. */
-function grantLines(
-  { metadata, spec: { templateText } }: AccessRequest,
-  seconds: number | undefined,
-  again: (command: string) => string,
-): string[] {
+function grantLines(request: AccessRequest, seconds: number | undefined, again: (command: string) => string): string[] {
   if (seconds === undefined) return [];
+  const { metadata, spec } = request;
+  const same = isOfKubernetes(request) ? 'the very same again' : 'the same again with any other values';
+  const templateText = isOfKubernetes(request) ? undefined : spec.templateText;
   return [
-    line('For', `${left(seconds * 1000)}: this agent may run the same again with any other values, without anybody being asked`),
+    line('For', `${left(seconds * 1000)}: this agent may run ${same}, without anybody being asked`),
     ...(templateText === undefined ? [] : [line('', visible(templateText, SHOWN.text))]),
     line('', `what shows it: ${again('chaperone grants ls')}`),
     line('', `what ends it: ${again(`chaperone grants revoke ${metadata.name}`)}`),
@@ -213,6 +227,12 @@ function answerLines({ status = {} }: AccessRequest): string[] {
   ];
 }
 
+/** Which run of kubectl it is of: requests of one are asked for one by one. */
+function clientLine(request: AccessRequest): string[] {
+  const run = runOf(request);
+  return run === undefined ? [] : [line('Client', `${run}, by its own word`)];
+}
+
 function line(name: string, text: string): string {
   return `${name.padEnd(9)} ${text}`.trimEnd();
 }
@@ -241,22 +261,31 @@ function transactionOf({ spec }: AccessRequest): string[] {
 }
 
 function rowsOf(request: AccessRequest, now: number): string[] {
-  if (lookingMs(request, now) > 0) return [`the rows that it meets are ${LOOKING_WORDS}`];
-  return rowsWords(request).map((words) => visible(plain(words)));
+  if (lookingMs(request, now) > 0)
+    return [
+      `${isOfKubernetes(request) ? 'what it changes is' : meetsRows(request) ? 'the rows that it meets are' : 'what it meets is'} ${LOOKING_WORDS}`,
+    ];
+  return previewWords(request).map((words) => visible(plain(words)));
 }
 
 /** What it meets, for somebody who was asked before that was known. */
 export function lookedLines(request: AccessRequest, content: RequestContent | undefined, now: number): string[] {
-  return [line('Rows', rowsOf(request, now).join(' · ')), ...contentLines(content)];
+  return [line(metLabel(request), rowsOf(request, now).join(' · ')), ...contentLines(content)];
 }
 
-/** Some of the rows, as they are before it. */
-function contentLines({ columns = [], rows = [] }: RequestContent = {}): string[] {
+/** What it changes, or some of the rows as they are before it. */
+function contentLines({ columns = [], rows = [], change = [] }: RequestContent = {}): string[] {
+  if (change.length > 0) return change.map((text) => line('', visible(text)));
   if (rows.length === 0) return [];
   const shown = rows.map((row) => row.map((cell) => (cell === null ? 'NULL' : cell)));
   return table(columns, shown)
     .split('\n')
     .map((text) => line('', text));
+}
+
+/** A request of the Kubernetes API is its first line, and its body in lines. */
+function linesOf(request: AccessRequest, text: string): string[] {
+  return isOfKubernetes(request) ? text.split('\n') : [text];
 }
 
 /** What is not seen of a statement is said. */
@@ -266,7 +295,9 @@ function cutLine(request: AccessRequest): string[] {
 
 function promptCutLine(request: AccessRequest): string[] {
   const { text } = request.spec;
-  return lineOf(cutWords(request) ?? (text.length > SHOWN.text ? `${text.length} characters; v shows all of them` : undefined));
+  const lines = linesOf(request, text);
+  const isCut = lines.length > SHOWN.lines + 1 || lines.some(({ length }) => length > SHOWN.text);
+  return lineOf(cutWords(request) ?? (isCut ? `${text.length} characters; v shows all of them` : undefined));
 }
 
 /** rule "fix", generation 12 · needs 1 of group dba, you are asked */

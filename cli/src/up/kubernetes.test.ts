@@ -23,8 +23,13 @@ describe('the Kubernetes API through chaperone up', { timeout: 60_000 }, () => {
     const leaf = await authority.issue(['127.0.0.1']);
     server = createServer({ cert: leaf.certificate, key: leaf.key }, (asked, response) => {
       seen.push(asked);
-      const items = [{ metadata: { name: 'db' }, data: { password: Buffer.from('hunter2').toString('base64') } }];
-      response.setHeader('content-type', 'application/json').end(JSON.stringify({ kind: 'SecretList', items }));
+      const secret = {
+        metadata: { name: 'db', labels: { app: 'web' } },
+        data: { password: Buffer.from('hunter2').toString('base64') },
+      };
+      const one = { kind: 'Secret', apiVersion: 'v1', ...secret };
+      const found = asked.url?.endsWith('/db') === true ? one : { kind: 'SecretList', items: [secret] };
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(found));
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -63,6 +68,7 @@ spec:
   agents: {serviceAccounts: [support-agent]}
   rules:
   - {name: look, effect: Allow, resource: {namespace: data, name: cluster}, kubernetes: {verbs: [get, list], resources: [secrets], namespaces: [shop]}}
+  - {name: drop, effect: RequireApproval, resource: {namespace: data, name: cluster}, kubernetes: {verbs: [delete], resources: [secrets], namespaces: [shop], names: [db]}, approval: {approvers: {groups: [sre]}}}
 `,
     );
     up = await Up.start(manifests, data);
@@ -85,9 +91,9 @@ spec:
     const listed = await ask('GET', '/api/v1/namespaces/shop/secrets');
     expect(listed.status).toBe(200);
     expect(listed.body).toContain(Buffer.from('*****').toString('base64'));
-    expect(await ask('DELETE', '/api/v1/namespaces/shop/secrets/db')).toMatchObject({
+    expect(await ask('DELETE', '/api/v1/namespaces/shop/secrets/other')).toMatchObject({
       status: 403,
-      body: expect.stringContaining('DELETE on secrets db in shop is not covered by any rule (NoRuleAllows)'),
+      body: expect.stringContaining('DELETE on secrets other in shop is not covered by any rule (NoRuleAllows)'),
     });
     expect(seen.map(({ method, headers }) => [method, headers.authorization])).toEqual([['GET', 'Bearer of-the-owner']]);
     const session = await eventually('its session', async () => {
@@ -99,8 +105,30 @@ spec:
     });
     expect(session.resource.protocol).toBe('kubernetes');
     const { out } = await run(['sessions', 'replay', session.name, '--data', data]);
-    expect(out).toContain('DELETE /api/v1/namespaces/shop/secrets/db');
+    expect(out).toContain('DELETE /api/v1/namespaces/shop/secrets/other');
     expect(out).toContain('NoRuleAllows');
+    const shown = await run(['sessions', 'show', session.name, '--data', data]);
+    expect(shown.out).toMatch(/deny +NoRuleAllows +- +- +delete +v1\/secrets +shop\/other/);
     expect(await run(['verify', '--data', data, session.name])).toMatchObject({ code: 0 });
+  });
+
+  test('is held where a rule asks people, who see what goes, and runs once they approve', async () => {
+    seen.length = 0;
+    const answered = ask('DELETE', '/api/v1/namespaces/shop/secrets/db');
+    const held = await eventually('its request', async () => {
+      const { out } = await run(['requests', 'ls', '--data', data, '-o', 'json']);
+      const { items } = JSON.parse(out) as { items: { metadata: { name: string }; status?: { preview?: object } }[] };
+      return items.find(({ status }) => status?.preview !== undefined);
+    });
+    const { out } = await run(['requests', 'show', held.metadata.name, '--data', data]);
+    expect(out).toContain('Asks for  DELETE on secrets db in shop on data/cluster (kubernetes)');
+    expect(out).toContain('Change    tried as a dry run when it was asked for');
+    expect(out).toMatch(/ - kind: Secret\n[^]* -   name: db\n[^]* - {5}app: web\n/);
+    expect(out).not.toMatch(/password|hunter2/);
+    expect(seen.map(({ method }) => method)).toEqual(['GET']);
+    const digest = /Digest +(\S+)/.exec(out)?.[1] ?? '';
+    expect(await run(['approve', held.metadata.name, '--digest', digest, '--data', data])).toMatchObject({ code: 0 });
+    expect((await answered).status).toBe(200);
+    expect(seen.map(({ method }) => method)).toEqual(['GET', 'DELETE']);
   });
 });

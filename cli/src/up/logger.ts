@@ -8,7 +8,7 @@ export function jsonLogger(err: NodeJS.WritableStream, now: () => number): Logge
     (level: string): Logger['warn'] =>
     (event, fields = {}) =>
       void err.write(`${safeJson({ time: new Date(now()).toISOString(), level, event, ...fields })}\n`);
-  return { info: () => undefined, warn: write('warn'), error: write('error') };
+  return { info: write('info'), warn: write('warn'), error: write('error') };
 }
 
 /** The same events as sentences for the person who watches the terminal. */
@@ -20,7 +20,7 @@ export function textLogger(err: NodeJS.WritableStream): Logger {
       const prefix = fields['code'] === 'ManifestInvalid' ? 'error: ' : word;
       for (const line of sentences(event, fields)) err.write(`${prefix}${visible(line)}\n`);
     };
-  return { info: () => undefined, warn: write('warn: '), error: write('error: ') };
+  return { info: write(''), warn: write('warn: '), error: write('error: ') };
 }
 
 function asSentence(text: string): string {

@@ -82,7 +82,7 @@ describe.runIf(hasSshd && findProgram('scp') !== undefined)('files over ssh', { 
     expect((await stat(path)).mode & 0o7777).toBe(0o4755);
     const copied = new Talk('scp', ['-p', ...world.options('host'), join(world.folder, 'small'), `bot@127.0.0.1:${path}`]);
     const { spec: asked } = await world.approve('mtime=');
-    expect(asked.text).toMatch(/^write: write ".*\/held\/x", mode=0644 atime=\d{4}-\S+Z mtime=\d{4}-\S+Z$/);
+    expect(asked.text).toMatch(/^write ".*\/held\/x", mode=0644 atime=\d{4}-\S+Z mtime=\d{4}-\S+Z$/);
     expect((await copied.ended).code).toBe(0);
     expect(await readFile(path, 'utf8')).toBe(HOSTILE);
   });

@@ -128,7 +128,7 @@ tail -c +"$from" "$TOKEN_FILE" | head -c 1023
     expect([code, err]).toEqual([
       255,
       expect.stringMatching(
-        /^chaperone: a token of whoever this agent acts for is needed \(TokenRequired\)\..*as the password\./,
+        /^chaperone: this host asks for a token of whoever this agent acts for; give it as the password \(TokenRequired\)\./,
       ),
     ]);
     expect(dialled()).toBe(before);

@@ -25,13 +25,19 @@ describe.runIf(hasSshd)('what runs over SSH', { timeout: 60_000 }, () => {
   let sshd: TestSshd;
   let up: Awaited<ReturnType<typeof Up.start>>;
   const echo = createServer((socket) => socket.on('error', () => undefined).pipe(socket));
+  /** A resource that the agent is not granted, nor named. */
+  let visits = 0;
+  const hidden = createServer((socket) => {
+    visits++;
+    socket.destroy();
+  });
   const path = (name: string): string => join(folder.path, name);
 
   const manifests = (rules: string, reveal: string): Promise<void> => {
     const on = 'resource: {namespace: data, name: build}';
     return writeFile(
       path('manifests/ssh.yaml'),
-      `${hostManifests(sshd, ['build'], 'operations: [exec, forward], reveal: [pci.card]')}apiVersion: chaperone.dev/v1alpha1
+      `${hostManifests(sshd, ['build'], 'operations: [exec, forward], reveal: [pci.card]')}${elsewhere()}apiVersion: chaperone.dev/v1alpha1
 kind: AccessPolicy
 metadata: {name: ops, namespace: agents}
 spec:
@@ -42,23 +48,36 @@ spec:
 ${rules.replaceAll('ON', on)}`,
     );
   };
-  const GOES = `  - {name: goes, effect: Allow, ON, ssh: {commands: [cat], forward: ["127.0.0.1:PORT"]}}\n`;
+  const GOES = `  - {name: goes, effect: Allow, ON, ssh: {commands: [cat], forward: ["127.0.0.1:PORT", "*.corp:*", "127.0.0.1:*"]}}\n`;
 
   beforeAll(async () => {
     folder = await temporaryDirectory('chaperone-ssh-');
     sshd = await startSshd();
     await once(echo.listen(0, '127.0.0.1'), 'listening');
+    await once(hidden.listen(0, '127.0.0.1'), 'listening');
     await mkdir(path('manifests'));
     await manifests(GOES.replace('PORT', String(port())), 'pci.card');
     up = await Up.start(path('manifests'), path('data'));
   });
   afterAll(async () => {
     echo.close();
+    hidden.close();
     await up?.[Symbol.asyncDispose]();
     await sshd?.[Symbol.asyncDispose]();
     await folder?.[Symbol.asyncDispose]();
   });
 
+  const elsewhere = (): string => `apiVersion: chaperone.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: hidden, namespace: data}
+spec:
+  protocol: tcp
+  hosts: [hidden.corp]
+  port: 443
+  upstream: {address: "127.0.0.1:${(hidden.address() as AddressInfo).port}"}
+  grantedTo: [{namespace: others}]
+---
+`;
   const port = (): number => (echo.address() as AddressInfo).port;
   const ssh = (args: readonly string[]): Live => {
     const proxy = (up.ready.resources[0]?.address ?? '').split(':')[1] ?? '';
@@ -75,6 +94,14 @@ ${rules.replaceAll('ON', on)}`,
     return { child, shown, ended: once(child, 'close').then(([code]) => code as number | null) };
   };
   const run = (command: string, options: readonly string[] = []): Live => ssh([...options, 'bot@127.0.0.1', command]);
+  test('leads to no resource that others have, by its names or its address', async () => {
+    for (const address of [`127.0.0.1:${(hidden.address() as AddressInfo).port}`, 'hidden.corp:443']) {
+      const live = ssh(['-W', address, 'bot@127.0.0.1']);
+      expect([address, await live.ended, live.shown.err]).toEqual([address, 255, expect.stringContaining('(NotGranted)')]);
+    }
+    expect(visits).toBe(0);
+  });
+
   test('has no socket, agent, display or variable of the client, and leads to none of the host', async () => {
     // The first is the client's own agent, which it asks for keys.
     const [agent, inside] = [createServer((socket) => socket.destroy()), createServer((socket) => socket.destroy())];

@@ -27,6 +27,15 @@ spec:
 ---
 apiVersion: chaperone.dev/v1alpha1
 kind: AccessPolicy
+metadata: {name: any, namespace: agents}
+spec:
+  agents: {serviceAccounts: [support-agent]}
+  limits: {shellDuration: 5s}
+  rules:
+  - {name: any, effect: RequireApproval, resource: {namespace: data, name: any}, ssh: {commands: ["**"]}, approval: {approvers: {groups: [ops]}, timeout: 60s}}
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: AccessPolicy
 metadata: {name: look, namespace: agents}
 spec:
   agents: {serviceAccounts: [support-agent]}
@@ -37,7 +46,7 @@ spec:
 describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ssh', { timeout: 60_000 }, () => {
   let world: SshWorld;
   beforeAll(async () => {
-    world = await startSshWorld(['broken', 'brief', 'quiet'], () => POLICIES);
+    world = await startSshWorld(['broken', 'brief', 'quiet', 'any'], () => POLICIES);
   });
   afterAll(() => world?.[Symbol.asyncDispose]());
 
@@ -55,17 +64,21 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
     const shell = await terminal('quiet').ended;
     expect([shell.code, shell.out]).toEqual([
       126,
-      expect.stringMatching(/this shell is not covered by any rule \(NoRuleAllows\)/),
+      expect.stringMatching(/this shell is not covered by any rule: it wants a rule with ssh\.shell.*\(NoRuleAllows\)/),
     ]);
     const command = new Talk('ssh', ['-tt', ...world.to('quiet'), 'id']);
-    expect(await command.ended).toMatchObject({ code: 126, out: expect.not.stringContaining('uid=') });
+    expect(await command.ended).toMatchObject({
+      code: 126,
+      out: expect.not.stringContaining('uid='),
+      err: expect.stringContaining('Change it: ask without a terminal; with OpenSSH leave out -t.'),
+    });
   });
 
   test('is held until somebody approves all of it, says how long it goes on, and is recorded both ways', async () => {
     const resize = join(world.folder, 'resize');
     const agent = terminal('broken', resize);
     await agent.says('waiting for approval');
-    await world.approve('shell');
+    const { metadata } = await world.approve('shell');
     await agent.says(/this terminal is recorded\. It ends at \d\d:\d\d:\d\d UTC, in 20 s\./);
     agent.type('PS1="vm1$ "\r');
     // Digits may be the beginning of a card's number, and a prompt is shown all the same.
@@ -100,6 +113,9 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
       expect.arrayContaining(['echo sum $((20+3)); stty size', 'echo ${#secret} letters; exit 7']),
     );
     expect(records.find(({ type }) => type === 'done')).toMatchObject({ tag: 'exit 7' });
+    // It is the exit of its last command.
+    const request = (await world.requests()).find((each) => each.metadata.name === metadata.name);
+    expect(request?.status).toMatchObject({ state: 'Ran', result: 'exit 7' });
     const [{ session } = { session: '' }] = records as { session?: string }[];
     const shown = await world.chaperone('sessions', 'show', session ?? '');
     expect(shown.out).toContain('ENTERED (best effort: as the screen showed it)');
@@ -119,6 +135,34 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
     });
     const records = await world.session((all) => all.some(({ type }) => type === 'done'));
     expect(records.find(({ type }) => type === 'done')).toMatchObject({ error: { code: 'LimitReached' } });
+  });
+
+  test.each(['bash', 'sh -s', 'sh /proc/self/fd/0', '$(echo bash)'])(
+    'is what %s is in all but its name: people know what they do not see, it is recorded, ends in time, and is for once',
+    async (command) => {
+      const agent = new Talk('ssh', [...world.to('any'), command]);
+      await agent.says('waiting for approval');
+      const { spec, metadata } = await world.approve(command);
+      expect(spec).toMatchObject({ once: 'a command may be another one each time', text: command });
+      expect(spec).not.toHaveProperty('template');
+      await agent.says(/this command is recorded\. It ends at .* in 5 s/);
+      const request = (await world.requests()).find((each) => each.metadata.name === metadata.name);
+      expect(request?.status).toMatchObject({ preview: { why: expect.stringContaining('what it is sent once it runs') } });
+      agent.type('echo sum $((20+3))\n');
+      await agent.says('sum 23');
+      const { code, err } = await agent.ended;
+      expect([code, err]).toEqual([126, expect.stringMatching(/it ran for longer than 5000 ms \(LimitReached\)/)]);
+      const records = await world.session((all) => all.some(({ type }) => type === 'done'));
+      const sent = records.filter((record) => record['type'] === 'output' && record['stream'] === 'stdin');
+      expect(sent.map(({ data }) => String(data).slice(2)).join('')).toBe('echo sum $((20+3))\n');
+    },
+  );
+
+  test('is not what a command is that can be read: it may run again, and has no end of its own', async () => {
+    const agent = new Talk('ssh', [...world.to('any'), 'echo in']);
+    await agent.says('waiting for approval');
+    expect((await world.approve('echo in')).spec).toHaveProperty('template');
+    expect(await agent.ended).toMatchObject({ code: 0, out: 'in\n', err: expect.not.stringContaining('It ends at') });
   });
 
   test('is over within two seconds once somebody kills it, and says why', async () => {

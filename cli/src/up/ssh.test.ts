@@ -39,6 +39,7 @@ spec:
   rules:
   - {name: look, effect: Allow, resource: {namespace: data, name: build}, ssh: {commands: [echo **, cat **, printf **, sh **, head **, "true", "false", sleep *, kill **, git-upload-pack **, git-receive-pack **]}}
   - {name: files, effect: Allow, resource: {namespace: data, name: build}, ssh: {files: {operations: [read, write, list], paths: ["${sshd.directory}/area/**"]}}}
+  - {name: hidden, effect: Deny, resource: {namespace: data, name: build}, ssh: {files: {paths: ["${sshd.directory}/area/hidden.git/**"]}}}
   - {name: ask, effect: RequireApproval, resource: {namespace: data, name: build}, ssh: {files: {operations: [write], paths: ["${sshd.directory}/area/asked/**"]}}, approval: {approvers: {groups: [ops]}, timeout: 30s}}
   - {name: fix, effect: RequireApproval, resource: {namespace: data, name: build}, ssh: {commands: [touch **]}, approval: {approvers: {groups: [ops]}, timeout: 30s}}
   - {name: never, effect: Deny, resource: {namespace: data, name: build}, ssh: {commands: [rm **]}, message: Files are removed by the cleaner.}
@@ -159,7 +160,7 @@ spec:
     expect([code, err]).toEqual([255, expect.stringContaining('NoRuleAllows')]);
     expect(await ssh(['-R', '0:127.0.0.1:1', 'bot@127.0.0.1', 'echo', 'x'])).toMatchObject({
       out: 'x\n',
-      err: expect.stringContaining('remote port forwarding failed'),
+      err: expect.stringMatching(/remote port forwarding failed[^]*\(NeverAllowed\)\. Change it: leave out -R/),
     });
   });
 
@@ -205,6 +206,8 @@ spec:
     for (const path of [own, none, '/etc/passwd', `${area}/../agent`]) {
       const { code, err } = await copy(`bot@127.0.0.1:${path}`, `${here}-not`);
       expect([path, code, err]).toEqual([path, 1, expect.stringMatching(why)]);
+      const lines = err.match(/chaperone: .*(?= Reference )/g) ?? [];
+      expect(lines, 'each is said once').toEqual([...new Set(lines)]);
       // scp and the ssh that it started write as they come.
       told.push(
         err
@@ -282,6 +285,19 @@ spec:
     );
     expect(await rsync(`bot@127.0.0.1:${area}/links/`, `${links}-again/`)).toMatchObject({ code: 0 });
     expect(await readlink(join(`${links}-again`, 'out'))).toBe(sshd.directory);
+    // Links that the host has.
+    await symlink(sshd.directory, join(area, 'away'));
+    await symlink(join(area, 'tree'), join(area, 'within'));
+    expect(await rsync(`bot@127.0.0.1:${area}/within/`, `${tree}-within/`)).toMatchObject({ code: 0 });
+    expect(await readFile(join(`${tree}-within`, 'below', 'file'), 'utf8')).toBe('of a tree\n');
+    expect(await rsync('--mkpath', `${tree}/`, `bot@127.0.0.1:${area}/new/and/newer/`)).toMatchObject({ code: 0 });
+    expect(await readFile(join(area, 'new', 'and', 'newer', 'below', 'file'), 'utf8')).toBe('of a tree\n');
+    const led = `READ on ${sshd.directory}/agent is not covered by any rule (NoRuleAllows)`;
+    expect((await rsync(`bot@127.0.0.1:${area}/away/agent`, `${links}-away`)).err).toContain(led);
+    await expect(readFile(`${links}-away`)).rejects.toThrow('ENOENT');
+    const deep = ['--mkpath', join(tree, 'below', 'file'), `bot@127.0.0.1:${area}/away/deep/er/planted`];
+    expect((await rsync(...deep)).err).toContain(`WRITE on ${sshd.directory}/deep/er/planted is not covered`);
+    await expect(readFile(join(sshd.directory, 'deep', 'er', 'planted'))).rejects.toThrow('ENOENT');
     const git = (...args: string[]) =>
       plain('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', `core.sshCommand=${shell}`, ...args]);
     expect(await git('init', '-q', '--bare', join(area, 'repo.git'))).toMatchObject({ code: 0 });
@@ -294,6 +310,17 @@ spec:
     expect(await readFile(join(`${tree}-cloned`, 'below', 'file'), 'utf8')).toBe('of a tree\n');
     const refused = await git('clone', '-q', `ssh://bot@127.0.0.1${sshd.directory}/repo.git`, `${tree}-not`);
     expect([refused.code, refused.err]).toEqual([128, expect.stringContaining('NoRuleAllows')]);
+    // By a link to a repository that no rule names, and by a name that git completes to one that a rule denies.
+    expect(await git('clone', '-q', '--bare', url, join(sshd.directory, 'other.git'))).toMatchObject({ code: 0 });
+    expect(await git('clone', '-q', '--bare', url, join(area, 'hidden.git'))).toMatchObject({ code: 0 });
+    for (const [name, why] of [
+      ['away/other.git', `READ on ${sshd.directory}/other.git is not covered`],
+      ['away/other', `READ on ${sshd.directory}/other is not covered`],
+      ['hidden', `READ on ${area}/hidden.git is denied by rule "hidden"`],
+    ] as const) {
+      const { code, err } = await git('clone', '-q', `ssh://bot@127.0.0.1${area}/${name}`, `${tree}-${name}`);
+      expect([name, code, err]).toEqual([name, 128, expect.stringContaining(why)]);
+    }
   });
 
   test('ends a session that somebody kills, and says so', async () => {

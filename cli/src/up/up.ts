@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import { resolve as absolute } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nearest } from '@chaperone/api/text';
 import {
@@ -26,7 +27,6 @@ import {
   type Listeners,
   type Logger,
   type ManifestControl,
-  ELSEWHERE,
   openHostKey,
   openManifestControl,
   systemClock,
@@ -34,6 +34,7 @@ import {
 import { type ServerType, serve } from '@hono/node-server';
 import { CliError, usage } from '../errors.ts';
 import type { HostPort } from '../flags.ts';
+import { clientLine } from './client-line.ts';
 import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
 import { Killing } from './killing.ts';
@@ -46,6 +47,9 @@ import { foreignSite } from './same-site.ts';
 /** How long an end waits for sessions to say goodbye, and then for their evidence to be stored. */
 const SESSIONS_TIMEOUT_MS = 5_000;
 const FLUSH_TIMEOUT_MS = 5_000;
+
+/** Somebody looks for what was just done, and few sessions cost few segments. */
+const SEAL_AFTER_MS = 500;
 
 export interface UpOptions {
   readonly manifests: string;
@@ -68,6 +72,8 @@ export interface ReadyResource {
   readonly address: string;
   /** Of a database: its name. */
   readonly database?: string;
+  /** For a shell, the line of a usual client that connects there. */
+  readonly client?: string;
   /** Why no session can open there yet: a code. */
   readonly notReady?: string;
 }
@@ -123,7 +129,6 @@ export async function startUp(options: UpOptions): Promise<Running> {
     clock: systemClock,
     logger,
     hostKey,
-    surroundings: ELSEWHERE,
     local: true,
   });
   killing.sessions = sessions;
@@ -137,7 +142,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
   stack.defer(() => listeners.stop());
   const [failure] = (await listeners.apply(control.current())).failed;
   if (failure !== undefined) throw await cannotListen(failure.endpoint, failure.code);
-  const resources = served(listeners, control.current());
+  const resources = served(listeners, control.current(), data);
   for (const warning of othersReach(resources, agent)) logger.warn('reachable by others', warning);
   follow(options, control, listeners);
 
@@ -219,15 +224,16 @@ async function openRecording(
     return outcome.receipt;
   });
   try {
-    return await createRecording({ directory: spool, runDirectory: run, identity, delivery, logger });
+    const limits = { sealAfterMs: SEAL_AFTER_MS };
+    return await createRecording({ directory: spool, runDirectory: run, identity, delivery, limits, logger });
   } catch (error) {
     throw unusable(data, error);
   }
 }
 
 /** Serves what later snapshots grant, and says what is granted and cannot be used. */
-function follow({ logger, onOpened }: UpOptions, control: ManifestControl, listeners: Listeners): void {
-  const known = new Set(served(listeners, control.current()).map(({ resource }) => resource));
+function follow({ logger, data, onOpened }: UpOptions, control: ManifestControl, listeners: Listeners): void {
+  const known = new Set(served(listeners, control.current(), data).map(({ resource }) => resource));
   const said = new Map<string, string>();
   const notServed = (resource: string): void => {
     const message = `${resource} is served no more: no policy in force lets the agent use it, or its owner grants it no more`;
@@ -238,7 +244,7 @@ function follow({ logger, onOpened }: UpOptions, control: ManifestControl, liste
       const error = await cannotListen(endpoint, code);
       logger.error('cannot listen', { resource: nameOf(endpoint.resource), code: error.code, message: error.message });
     }
-    const now = served(listeners, snapshot);
+    const now = served(listeners, snapshot, data);
     for (const resource of now) if (!known.has(resource.resource)) onOpened(resource);
     for (const resource of known) if (!now.some((each) => each.resource === resource)) notServed(resource);
     known.clear();
@@ -257,17 +263,21 @@ function follow({ logger, onOpened }: UpOptions, control: ManifestControl, liste
   });
 }
 
-function served(listeners: Listeners, snapshot: Snapshot | undefined): ReadyResource[] {
+function served(listeners: Listeners, snapshot: Snapshot | undefined, data: string): ReadyResource[] {
+  // Whoever pastes it may be in another directory.
+  const { knownHosts } = dataPaths(absolute(data));
   return listeners.open.map(({ resource: { namespace, name }, protocol, host, port }) => {
     const found = snapshot?.resources.find(
       ({ access: { resource } }) => resource.namespace === namespace && resource.name === name,
     );
     const database = found?.postgres?.database;
+    const client = clientLine({ protocol, host, port, database, knownHosts });
     return {
       resource: `${namespace}/${name}`,
       protocol,
       address: `${host.includes(':') ? `[${host}]` : host}:${port}`,
       ...(database === undefined ? {} : { database }),
+      ...(client === undefined ? {} : { client }),
       ...(found?.notReady === undefined ? {} : { notReady: found.notReady.code }),
     };
   });

@@ -26,7 +26,7 @@ export function addPolicy(program: Command, { io, exit }: ProgramOptions): void 
     .addOption(new Option('-o, --output <FORMAT>', 'answers are always JSON lines').choices(['json']).default('json'))
     .addHelpText(
       'after',
-      '\nExits with 0 when every line was an action and was answered, whatever the verdicts; with 2 where one was none; with 1\nwhere the manifests cannot be used. Parts of policies that have no effect are warned of on standard error.',
+      '\nA line is {"sql":"…"}, {"command":"…"} for SSH, {"method":"…","path":"…","body":…} for the Kubernetes API.\n\nExits with 0 when every line was an action and was answered, whatever the verdicts; with 2 where one was none; with 1\nwhere the manifests cannot be used. Parts of policies that have no effect are warned of on standard error.',
     )
     .action(async (flags: CheckFlags) => {
       const agent = agentOf('--agent', flags.agent, flags.labels);
@@ -44,6 +44,6 @@ export function addPolicy(program: Command, { io, exit }: ProgramOptions): void 
   withExamples(
     policy,
     `chaperone policy check ${shop} --resource data/orders-db < actions.jsonl`,
-    'chaperone policy check --manifests shop --agent agents/bot --resource data/orders-db < actions.jsonl',
+    'chaperone policy check --manifests clusters --agent agents/bot --resource data/staging < requests.jsonl',
   );
 }

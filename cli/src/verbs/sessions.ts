@@ -82,8 +82,8 @@ export function addSessions(program: Command, options: VerbOptions): void {
       .description('Write what programs showed, for players of terminals, or what was kept of a file'),
   )
     .addOption(new Option('--format <FORMAT>', 'of what is written').choices(['asciicast']).default('asciicast'))
-    .option('--action <N>', 'of this action alone, by the number that sessions show -o json has')
-    .option('--file <SEQ>', 'what was kept of this file, by the number that sessions show has; to a terminal as text, escaped')
+    .option('--action <N>', 'of this action alone, by the number that sessions show has')
+    .option('--file <SEQ>', 'what was kept of this file, by the SEQ that sessions show has; to a terminal as text, escaped')
     .action(async (id: string, flags: ExportFlags) => {
       const { demandId, exportFile, exportSession } = await import('../commands/sessions.ts');
       const name = demandId(id);

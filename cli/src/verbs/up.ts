@@ -81,10 +81,7 @@ async function up(flags: UpFlags, { io, stopped }: ProgramOptions): Promise<void
     io.err.write(`${unacknowledged} segments were not stored in time; they are in the spool and follow at the next start\n`);
 }
 
-function readyLine({ resource, protocol, address, database, notReady }: ReadyResource): string {
-  const at = address.lastIndexOf(':');
-  const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
-  const client = database === undefined ? '' : `   psql "host=${host} port=${address.slice(at + 1)} dbname=${database}"`;
+function readyLine({ resource, protocol, address, client, notReady }: ReadyResource): string {
   const state = notReady === undefined ? 'ready  ' : 'waiting';
-  return `${state} ${resource}   ${protocol}   ${address}${client}${notReady === undefined ? '' : `   ${notReady}`}`;
+  return [`${state} ${resource}`, protocol, address, client, notReady].filter((part) => part !== undefined).join('   ');
 }

@@ -34,6 +34,8 @@ export interface Decided {
 export interface RequestContent {
   readonly columns?: readonly string[] | undefined;
   readonly rows?: readonly (readonly (string | null)[])[] | undefined;
+  /** What it would change, line by line. */
+  readonly change?: readonly string[] | undefined;
   /** All of a text of which the request has only the beginning. */
   readonly text?: string | undefined;
 }

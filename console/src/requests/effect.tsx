@@ -1,5 +1,5 @@
 import type { AccessRequest } from '@chaperone/api';
-import { heldEffects, stateOf } from '@chaperone/api/requests';
+import { heldEffects, isOfKubernetes, metCount, stateOf } from '@chaperone/api/requests';
 import { drawn } from '@chaperone/api/hostile';
 import type { JSX } from 'preact';
 import { Recorded } from '../ui/recorded.tsx';
@@ -7,7 +7,7 @@ import type { Look } from '../ui/verdict.tsx';
 
 /** Named in one line, or in a sentence; the others are counted. */
 const NAMED = 2;
-const OF_ROWS: Readonly<Record<string, string>> = { update: 'of', delete: 'of', select: 'of' };
+const OF_ROWS: Readonly<Record<string, string>> = { update: 'of', delete: 'of', select: 'of', deletecollection: 'of' };
 const INTO: Readonly<Record<string, string>> = { insert: 'into', delete: 'from', select: 'from' };
 
 /** UPDATE public.tickets, DELETE public.notes + 1 more — for a line of a list. */
@@ -40,9 +40,8 @@ export function EffectSentence({ request }: { request: AccessRequest }): JSX.Ele
         return (
           <span key={at}>
             {at > 0 && (at === held.length - 1 ? ' and ' : ', ')}
-            <Verb verb={verb} />{' '}
-            {of !== undefined && count !== undefined && `${count.toLocaleString('en')} ${count === 1 ? 'row' : 'rows'} ${of} `}
-            {of === undefined && into !== undefined && `${into} `}
+            <Verb verb={verb} /> {of !== undefined && count !== undefined && `${metCount(request, count)} ${of} `}
+            {of === undefined && into !== undefined && !isOfKubernetes(request) && `${into} `}
             <Name of={object} />
           </span>
         );

@@ -1,5 +1,5 @@
 import type { AccessRequest } from '@chaperone/api';
-import { GRANT_WORDS, grantSteps, minutesText, onceWhy, scopeWords } from '@chaperone/api/requests';
+import { grantScope, grantSteps, isOfKubernetes, minutesText, onceWhy, scopeWords } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { useId } from 'preact/hooks';
 import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
@@ -38,7 +38,7 @@ export function GrantChoice({ request, isLast, chosen, onChoose }: GrantChoicePr
       <div role="status">
         {chosen > 0 && (
           <p class="scope">
-            For {minutesText(chosen)} nobody is asked for {GRANT_WORDS}. It is for <Said words={scopeWords(request)} />.
+            For {minutesText(chosen)} nobody is asked for {grantScope(request)}. It is for <Said words={scopeWords(request)} />.
             {!isLast && ' Everybody who approves has to say so; the shortest time counts.'}
           </p>
         )}
@@ -48,10 +48,13 @@ export function GrantChoice({ request, isLast, chosen, onChoose }: GrantChoicePr
   );
 }
 
+const TITLES = { whole: 'Runs again, with other values', template: 'Runs again, with any value for each ?' } as const;
+
 /** What may run again: the statement, without its values. */
-export function Template({ request: { spec } }: { request: AccessRequest }): JSX.Element {
+export function Template({ request }: { request: AccessRequest }): JSX.Element {
+  const { spec } = request;
   // Of one that was granted before the template was told, the statement itself is what is known.
   const text = spec.templateText ?? spec.text;
-  const title = spec.templateText === undefined ? 'Runs again, with other values' : 'Runs again, with any value for each ?';
+  const title = isOfKubernetes(request) ? 'Runs again, as it is' : TITLES[spec.templateText === undefined ? 'whole' : 'template'];
   return <RecordedBlock text={text} title={title} bytes={new TextEncoder().encode(text).length} />;
 }

@@ -1,8 +1,7 @@
 import type { AccessRequest } from '@chaperone/api';
-import { LOOKING_WORDS, stateOf } from '@chaperone/api/requests';
+import { isOfKubernetes, LOOKING_WORDS, metCount, showsWhatItMeets, stateOf } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { counted } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
 import { Mark } from '../ui/verdict.tsx';
@@ -215,7 +214,10 @@ function OwnValues({ request: { spec } }: { request: AccessRequest }): JSX.Eleme
 function Touches({ request }: { request: AccessRequest }): JSX.Element {
   const isLooking = useLooking(request);
   const count = request.status?.preview?.count;
-  return <>{count !== undefined ? counted(count, 'row') : isLooking ? LOOKING_WORDS : 'not counted'}</>;
+  if (count !== undefined) return <>{metCount(request, count)}</>;
+  if (isLooking) return <>{LOOKING_WORDS}</>;
+  if (!isOfKubernetes(request)) return <>not counted</>;
+  return <>{showsWhatItMeets(request) ? 'tried' : 'not previewed'}</>;
 }
 
 interface View {

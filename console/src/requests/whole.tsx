@@ -5,15 +5,19 @@ import {
   grantedWords,
   grantWords,
   heldEffects,
+  isOfKubernetes,
   isOpen,
   isRevocation,
   LOOKING_WORDS,
+  previewWords,
   purposeWords,
   recentWords,
-  rowsWords,
+  ofSameRun,
   ruleWords,
+  runOf,
   rulesThatAsk,
   shortDigest,
+  showsWhatItMeets,
   waitsWords,
   type Words,
 } from '@chaperone/api/requests';
@@ -23,6 +27,7 @@ import { useLoad } from '../load.ts';
 import { get, serverNow } from '../server.ts';
 import { useStore } from '../store.ts';
 import { counted as countOf } from '../time.ts';
+import { Change } from '../ui/change.tsx';
 import { CopyButton } from '../ui/copy.tsx';
 import { Fact } from '../ui/fact.tsx';
 import { ObjectLink } from '../ui/object-link.tsx';
@@ -31,12 +36,14 @@ import { Time } from '../ui/time.tsx';
 import { Mark, verdictLook, VERDICT_WORDS } from '../ui/verdict.tsx';
 import { Said } from '../ui/words.tsx';
 import { waitingAlike } from './alike.ts';
+import { EffectLine, stateWord } from './effect.tsx';
 import { keyOf, live, type LiveViewer } from './live.ts';
 import { useLooking } from './looking.ts';
 
 interface Content {
   readonly columns?: readonly string[];
   readonly rows?: readonly (readonly (string | null)[])[];
+  readonly change?: readonly string[];
 }
 
 /** All that is known of what would run, below its text: what it does, to what, for whom, and who decides. */
@@ -67,6 +74,7 @@ export function Whole({ request, viewer }: { request: AccessRequest; viewer: Liv
           </p>
         )}
       </Fact>
+      <Client request={request} />
       <Alike request={request} />
       <Listed name="Before" lines={recentWords(request)} />
       <Listed name="Granted" lines={[grantedWords(request), grantWords(request)].filter((words) => words !== undefined)}>
@@ -128,6 +136,31 @@ function Alike({ request }: { request: AccessRequest }): JSX.Element | null {
   );
 }
 
+/** Which run of kubectl it is of, and what else that asked for. */
+function Client({ request }: { request: AccessRequest }): JSX.Element | null {
+  const { requests } = useStore(live);
+  const run = runOf(request);
+  const others = useMemo(() => ofSameRun(request, requests?.values() ?? []), [request, requests]);
+  if (run === undefined) return null;
+  return (
+    <Fact name="Client">
+      <Recorded text={run} /> <span class="mute">by its own word</span>
+      {others.length > 0 && (
+        <ul class="facts">
+          {others.slice(0, SHOWN_OF_RUN).map((each) => (
+            <li key={each.metadata.uid}>
+              <a href={`/requests/${keyOf(each)}`}>{each.metadata.name}</a> <EffectLine request={each} />{' '}
+              <span class="mute">{stateWord(each)}</span>
+            </li>
+          ))}
+          {others.length > SHOWN_OF_RUN && <li class="mute">and {others.length - SHOWN_OF_RUN} more of this run</li>}
+        </ul>
+      )}
+    </Fact>
+  );
+}
+const SHOWN_OF_RUN = 10;
+
 function Values({ request: { spec } }: { request: AccessRequest }): JSX.Element | null {
   const { parameters = [] } = spec;
   if (parameters.length === 0) return null;
@@ -174,10 +207,10 @@ function Effects({ request }: { request: AccessRequest }): JSX.Element {
 
 function Touches({ request, canLook }: { request: AccessRequest; canLook: boolean }): JSX.Element {
   const isLooking = useLooking(request);
-  const words = rowsWords(request);
+  const words = previewWords(request);
   const { count, estimate, why } = request.status?.preview ?? {};
   const isCounted = count !== undefined;
-  const isMissed = !isCounted && (why !== undefined || estimate === undefined);
+  const isMissed = !isOfKubernetes(request) && !isCounted && (why !== undefined || estimate === undefined);
   return (
     <>
       {words.length === 0 && (
@@ -191,24 +224,27 @@ function Touches({ request, canLook }: { request: AccessRequest; canLook: boolea
           {isCounted && isOpen(request.status?.state) && <span class="mute">; the number may move</span>}
         </p>
       ))}
-      {isCounted && canLook && <Rows key={keyOf(request)} request={request} />}
+      {(isCounted || showsWhatItMeets(request)) && canLook && <Met key={keyOf(request)} request={request} />}
     </>
   );
 }
 
-function Rows({ request }: { request: AccessRequest }): JSX.Element | null {
+/** Some of the rows, or what is changed. */
+function Met({ request }: { request: AccessRequest }): JSX.Element | null {
   const key = keyOf(request);
   const { data, error, reload } = useLoad(key, (signal) => get<Content>(`/v1/requests/${key}/content`, signal));
-  const { columns = [], rows = [] } = data ?? {};
+  const { columns = [], rows = [], change = [] } = data ?? {};
   if (error !== undefined && data === undefined)
     return (
       <p>
-        <Mark look="finding" word="The rows could not be loaded:" /> {error.message}.{' '}
+        <Mark look="finding" word={`${isOfKubernetes(request) ? 'What it changes' : 'The rows'} could not be loaded:`} />{' '}
+        {error.message}.{' '}
         <button type="button" onClick={reload}>
           Try again
         </button>
       </p>
     );
+  if (change.length > 0) return <Change lines={change} />;
   if (rows.length === 0) return null;
   const count = request.status?.preview?.count ?? rows.length;
   return (

@@ -1,5 +1,6 @@
-import { assuranceWords } from '@chaperone/api/requests';
+import { assuranceWords, clientText, objectText, resourceText } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
+import { Change } from '../ui/change.tsx';
 import { bytesOf, lengthOf, offsetOf } from '../time.ts';
 import { Recorded, RecordedBlock } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
@@ -23,6 +24,7 @@ export function Asked({ record, approval }: { record: ActionRecord; approval: Ap
           bytes={record.bytes}
         />
       )}
+      {record.kubernetes !== undefined && <Call call={record.kubernetes} />}
       <Parameters values={record.parameters} />
       <Effects record={record} />
     </>
@@ -68,7 +70,7 @@ function sureWords(decision: { readonly assurance?: string | undefined; readonly
 }
 
 /** What people said, and that it ran only then. */
-function People({ approval: { request, state, waitedMs, decisions } }: { approval: ApprovalRecord }): JSX.Element {
+function People({ approval: { request, state, waitedMs, decisions, change } }: { approval: ApprovalRecord }): JSX.Element {
   return (
     <section>
       <h3>Approval</h3>
@@ -94,6 +96,31 @@ function People({ approval: { request, state, waitedMs, decisions } }: { approva
             )}
           </li>
         ))}
+      </ul>
+      {change !== undefined && change.length > 0 && <Change lines={change} />}
+    </section>
+  );
+}
+
+/** What a request to the Kubernetes API is about. */
+function Call({ call }: { call: NonNullable<ActionRecord['kubernetes']> }): JSX.Element {
+  return (
+    <section>
+      <h3>Call</h3>
+      <ul class="facts">
+        <li>
+          <Recorded text={call.verb} names frame={false} /> <Recorded text={resourceText(call)} names />{' '}
+          <Recorded text={objectText(call)} names />
+        </li>
+        <li>
+          <span class="mute">client, by its own word</span> <Recorded text={clientText(call)} />
+          {call.run !== undefined && call.userAgent !== undefined && (
+            <>
+              {' '}
+              <Recorded text={call.userAgent} />
+            </>
+          )}
+        </li>
       </ul>
     </section>
   );

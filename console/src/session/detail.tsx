@@ -12,6 +12,7 @@ import { Mark } from '../ui/verdict.tsx';
 import { type Entry, type FileRecord, hasRows, type LineRecord, standingOf } from './entries.ts';
 import { Asked } from './asked.tsx';
 import { Grid } from './grid.tsx';
+import { FileOutcome } from './file-outcome.tsx';
 import { loadAction, type WholeAction } from './load-action.ts';
 import { Program } from './program.tsx';
 
@@ -144,7 +145,12 @@ function Ending({ whole: { record, approval, done, next } }: { whole: WholeActio
       )}
       {done.truncated && (
         <>
-          , <Mark look="finding" word="not all rows were recorded" />
+          ,{' '}
+          {record.kubernetes === undefined ? (
+            <Mark look="finding" word="not all rows were recorded" />
+          ) : (
+            <span class="mute">{bytesOf(done.bytes)} were delivered, of which a digest is recorded</span>
+          )}
         </>
       )}
     </>
@@ -153,7 +159,7 @@ function Ending({ whole: { record, approval, done, next } }: { whole: WholeActio
 
 /** One file that was moved or changed; its digest tells whether two are the same. */
 function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Element {
-  const { operation, path, to, bytes, digest, outcome, at, seq, file, truncated } = record;
+  const { operation, path, to, digest, at, seq, file, truncated } = record;
   return (
     <div class="decision">
       <p>
@@ -166,14 +172,7 @@ function File({ record, mono }: { record: FileRecord; mono: number }): JSX.Eleme
         )}
       </p>
       <p>
-        {outcome === 'ok' ? (
-          <Mark look="allow" word="done" />
-        ) : (
-          <>
-            <Mark look="finding" word="failed:" /> <Recorded text={outcome} />
-          </>
-        )}
-        , {bytesOf(bytes)}
+        <FileOutcome record={record} />
       </p>
       <p class="mute">
         {offsetOf(mono)} · <Time at={at} date="always" />

@@ -73,6 +73,41 @@ test('pages become a list in which every action has its end, and a gap its place
   expect([0, 1, 4, 7, 9, 100].map((seq) => entryAt(outline.entries, seq))).toEqual([-1, 0, 1, 2, 3, 3]);
 });
 
+const use = (seq: number, number: number, text: string, verb: string, object: string): SessionRecord => ({
+  ...(action(seq, number) as Extract<SessionRecord, { type: 'action' }>),
+  text,
+  effects: [{ verb, object, via: 'direct', verdict: 'allow' }],
+});
+const file = (seq: number, operation: 'read' | 'delete', outcome: string): SessionRecord => ({
+  type: 'file',
+  seq,
+  at: seq,
+  mono: seq,
+  action: 0,
+  operation,
+  path: '/a',
+  bytes: 1,
+  outcome,
+});
+
+test('an operation on a file ends with the record of its file, and a command that moved it by itself does not', () => {
+  const read = (seq: number, number: number): SessionRecord => use(seq, number, 'read "/a"', 'read', '/a');
+  const rsync = use(1, 1, 'rsync --server --sender . /a', 'read', '/a');
+  const { entries } = [
+    { items: [use(0, 0, 'sftp', 'subsystem', 'sftp'), rsync], next: 2, end: 2 },
+    { items: [read(2, 2), read(3, 3), use(4, 4, 'delete "/a"', 'delete', '/a')], next: 5, end: 5 },
+    { items: [file(5, 'delete', 'failed'), file(6, 'read', 'denied'), file(7, 'read', 'ok')], next: 8, end: 8 },
+    { items: [file(8, 'read', 'cut off'), file(9, 'read', 'too many')], end: 10 },
+  ].reduce(withPage, NOTHING);
+  expect(entries.flatMap((entry) => (entry.kind === 'action' ? [entry.file?.outcome] : []))).toEqual([
+    undefined,
+    undefined,
+    'ok',
+    'cut off',
+    'failed',
+  ]);
+});
+
 const isPlayed = (verb: string, protocol: string): boolean => {
   const record: SessionRecord = {
     ...(action(1, 0) as Extract<SessionRecord, { type: 'action' }>),

@@ -18,6 +18,8 @@ export type Entry =
       /** What people said, where a rule held it. */
       readonly approval?: ApprovalRecord;
       readonly done?: DoneRecord;
+      /** How it ended, of an operation on a file: it has no other end. */
+      readonly file?: FileRecord;
     }
   | { readonly kind: 'file'; readonly seq: number; readonly mono: number; readonly record: FileRecord }
   | { readonly kind: 'line'; readonly seq: number; readonly mono: number; readonly record: LineRecord }
@@ -41,31 +43,77 @@ export interface Outline {
   readonly entries: readonly Entry[];
   /** Where each action stands in `entries`, by its number. */
   readonly actions: ReadonlyMap<number, number>;
+  /** Where actions stand that do something to a path, in their order, by path. */
+  readonly paths: ReadonlyMap<string, readonly number[]>;
   readonly end: number;
   /** More is stored already. */
   readonly more: boolean;
 }
 
-export const NOTHING: Outline = { entries: [], actions: new Map(), end: 0, more: true };
+export const NOTHING: Outline = { entries: [], actions: new Map(), paths: new Map(), end: 0, more: true };
 
 /** An outline with one more page of it. */
-export function withPage({ entries, actions, end }: Outline, page: RecordPage): Outline {
-  const next = [...entries];
-  const places = new Map(actions);
+export function withPage({ entries, actions, paths, end }: Outline, page: RecordPage): Outline {
+  const known: Known = { entries: [...entries], actions: new Map(actions), paths: new Map(paths) };
   const last = entries.at(-1)?.mono ?? 0;
-  if (page.gap !== undefined) next.push({ kind: 'gap', seq: page.gap.from, mono: last, ...page.gap });
-  for (const record of page.items) {
-    const { seq, mono } = record;
-    if (record.type === 'action') {
-      places.set(record.action, next.length);
-      next.push({ kind: 'action', seq, mono, record });
-    } else if (record.type === 'done' || record.type === 'approval') {
-      const at = places.get(record.action);
-      const entry = at === undefined ? undefined : next[at];
-      if (at !== undefined && entry?.kind === 'action') next[at] = { ...entry, [record.type]: record };
-    } else next.push(...alone(record));
+  if (page.gap !== undefined) known.entries.push({ kind: 'gap', seq: page.gap.from, mono: last, ...page.gap });
+  for (const record of page.items) take(known, record);
+  return { ...known, end: page.end ?? page.next ?? end, more: page.next !== undefined };
+}
+
+interface Known {
+  readonly entries: Entry[];
+  readonly actions: Map<number, number>;
+  readonly paths: Map<string, readonly number[]>;
+}
+
+function take({ entries, actions, paths }: Known, record: SessionRecord): void {
+  const { seq, mono } = record;
+  if (record.type === 'action') {
+    actions.set(record.action, entries.length);
+    for (const path of filePaths(record)) paths.set(path, [...(paths.get(path) ?? []), entries.length].slice(-MAX_WAITING));
+    entries.push({ kind: 'action', seq, mono, record });
+    return;
   }
-  return { entries: next, actions: places, end: page.end ?? page.next ?? end, more: page.next !== undefined };
+  if (record.type === 'done' || record.type === 'approval') {
+    const at = actions.get(record.action);
+    const entry = at === undefined ? undefined : entries[at];
+    if (at !== undefined && entry?.kind === 'action') entries[at] = { ...entry, [record.type]: record };
+    return;
+  }
+  if (record.type === 'file') endFile(entries, paths, record);
+  entries.push(...alone(record));
+}
+
+const FILE_VERBS: ReadonlySet<string> = new Set(['read', 'write', 'list', 'delete']);
+
+/** Operations on one path whose end is awaited; of more of them some are said to have none. */
+const MAX_WAITING = 100;
+
+/** What is denied has no end. */
+function filePaths({ effects, verdict }: ActionRecord): ReadonlySet<string> {
+  const uses = verdict === 'deny' ? [] : effects.filter(({ verb }) => FILE_VERBS.has(verb));
+  return new Set(uses.map(({ object }) => object));
+}
+
+/** A file's record belongs to what opened its channel; the operation that it ends is the first such one on that path without an end. */
+function endFile(entries: Entry[], paths: Known['paths'], record: FileRecord): void {
+  const waiting = paths.get(record.path) ?? [];
+  const at = waiting.find((each) => isEndOf(record, entries[each]));
+  const entry = at === undefined ? undefined : entries[at];
+  if (at === undefined || entry?.kind !== 'action') return;
+  entries[at] = { ...entry, file: record };
+  paths.set(
+    record.path,
+    waiting.filter((each) => each !== at),
+  );
+}
+
+function isEndOf({ operation, outcome }: FileRecord, entry: Entry | undefined): boolean {
+  if (entry?.kind !== 'action' || entry.done !== undefined) return false;
+  const { text, verdict } = entry.record;
+  if (outcome === 'denied' && verdict === 'allow') return false;
+  return text === undefined || text.startsWith(`${operation} `) || text.startsWith(`${operation}:`);
 }
 
 /** An entry of its own, where a record makes one. */

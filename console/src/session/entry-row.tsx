@@ -1,3 +1,4 @@
+import { objectText, resourceText } from '@chaperone/api/requests';
 import type { JSX } from 'preact';
 import { bytesOf, counted, lengthOf, offsetOf } from '../time.ts';
 import { Recorded } from '../ui/recorded.tsx';
@@ -30,7 +31,7 @@ export function EntryRow({ entry }: { entry: Entry }): JSX.Element {
 }
 
 function ActionRow({ entry, at }: { entry: Extract<Entry, { kind: 'action' }>; at: JSX.Element }): JSX.Element {
-  const { record, approval, done } = entry;
+  const { record, approval, done, file } = entry;
   const standing = standingOf(record, approval);
   return (
     <>
@@ -39,7 +40,14 @@ function ActionRow({ entry, at }: { entry: Extract<Entry, { kind: 'action' }>; a
         <Mark {...standing} quiet />
       </span>
       <span class="said">
-        {record.text === undefined ? (
+        {record.kubernetes !== undefined ? (
+          <>
+            <span class="mute">
+              <Recorded text={record.kubernetes.verb} names frame={false} />
+            </span>{' '}
+            <Recorded text={`${resourceText(record.kubernetes)} ${objectText(record.kubernetes)}`} frame={false} names />
+          </>
+        ) : record.text === undefined ? (
           <span class="none">text not kept</span>
         ) : (
           <Recorded text={beginningOf(record.text)} frame={false} preview />
@@ -58,10 +66,16 @@ function ActionRow({ entry, at }: { entry: Extract<Entry, { kind: 'action' }>; a
             {lengthOf(done.durationMs)}
           </>
         )}
-        {done === undefined && standing.look === 'allow' && <Mark look="none" word="no end" quiet />}
+        {done === undefined && standing.look === 'allow' && <NoEnd file={file} />}
       </span>
     </>
   );
+}
+
+/** An operation on a file ends with its file, whose row has the rest. */
+function NoEnd({ file }: { file: FileRecord | undefined }): JSX.Element {
+  if (file === undefined) return <Mark look="none" word="no end" quiet />;
+  return file.outcome === 'ok' ? <Mark look="allow" word="done" quiet /> : <Recorded text={file.outcome} frame={false} />;
 }
 
 function FileRow({ record: { operation, path, bytes, outcome }, at }: { record: FileRecord; at: JSX.Element }): JSX.Element {

@@ -8,7 +8,8 @@ import { Recorded } from '../ui/recorded.tsx';
 import { Failure, Skeleton } from '../ui/states.tsx';
 import { Mark } from '../ui/verdict.tsx';
 import { Asked } from './asked.tsx';
-import type { DoneRecord, Entry } from './entries.ts';
+import type { DoneRecord, Entry, FileRecord } from './entries.ts';
+import { FileOutcome } from './file-outcome.tsx';
 import type { PlayerProps } from './player/player.tsx';
 
 type ActionEntry = Extract<Entry, { kind: 'action' }>;
@@ -21,7 +22,7 @@ export interface ProgramProps {
 
 /** A command that ran a program: what was decided on it, how it ended, and what it showed. */
 export function Program({ session, entry, live }: ProgramProps): JSX.Element {
-  const { seq, mono, approval, done } = entry;
+  const { seq, mono, approval, done, file } = entry;
   // The list has its beginning alone.
   const loaded = useLoad(`${session} ${seq}`, (signal) =>
     get<RecordPage>(`/v1/sessions/${session}/records?from=${seq}&limit=1`, signal),
@@ -39,9 +40,9 @@ export function Program({ session, entry, live }: ProgramProps): JSX.Element {
       <Asked record={record?.type === 'action' ? record : entry.record} approval={approval} />
       <section>
         <h3>Result</h3>
-        <p>{ran ? <End done={done} /> : 'Nothing was sent to the resource.'}</p>
+        <p>{ran ? <End done={done} file={file} /> : 'Nothing was sent to the resource.'}</p>
       </section>
-      {ran && (
+      {ran && file === undefined && (
         <LazyPlayer
           key={seq}
           session={session}
@@ -57,7 +58,8 @@ export function Program({ session, entry, live }: ProgramProps): JSX.Element {
   );
 }
 
-function End({ done }: { done: DoneRecord | undefined }): JSX.Element {
+function End({ done, file }: { done: DoneRecord | undefined; file: FileRecord | undefined }): JSX.Element {
+  if (file !== undefined) return <FileOutcome record={file} />;
   if (done === undefined) return <Mark look="none" word="No end is recorded: it goes on, or has not arrived." />;
   const { tag, error, bytes, durationMs, truncated, maskedValues } = done;
   return (

@@ -22,7 +22,7 @@ describe('what is kept beside a request', () => {
   it.each(REQUEST_STATES.filter((state) => !isOpen(state)))('is not there once it is %s', (state) => {
     const contents = new Contents();
     contents.keep('a', ROWS);
-    expect(contents.of(aRequest('a', { state }))).toBe('its rows and whole text went when the request was over');
+    expect(contents.of(aRequest('a', { state }))).toBe('what it meets and its whole text went when the request was over');
   });
   it('is not that of another request of the same name', () => {
     const contents = new Contents();
@@ -36,7 +36,7 @@ describe('what is kept beside a request', () => {
     ['nobody has looked', { preview: undefined }, undefined, false],
     ['nobody could look, and the text is cut', { preview: { why: 'x' } }, 'x'.repeat(8192), true],
   ])('is missed by a new leader where there was anything: %s', (_, status, text, isMissed) => {
-    const why = 'its rows and whole text were in the memory of an operator that leads no more, and nowhere else';
+    const why = 'what it meets and its whole text were in the memory of an operator that leads no more, and nowhere else';
     expect(new Contents().of(aRequest('a', status, text))).toBe(isMissed ? why : undefined);
   });
   it('has bounded room: the oldest gives way, and that is said for the last thousand', () => {

@@ -1,5 +1,5 @@
 import type { AccessRequest } from '@chaperone/api';
-import { cutWords, isOpen } from '@chaperone/api/requests';
+import { cutWords, isOpen, showsWhatItMeets } from '@chaperone/api/requests';
 import type { RequestContent } from '@chaperone/policy';
 
 /** Of all requests together: a small part of what the operator may use. One has what one message has at most. */
@@ -48,14 +48,13 @@ export class Contents {
   of(request: AccessRequest): RequestContent | string | undefined {
     const { metadata, status } = request;
     const { uid = '' } = metadata;
-    if (!isOpen(status?.state)) return 'its rows and whole text went when the request was over';
+    if (!isOpen(status?.state)) return 'what it meets and its whole text went when the request was over';
     const kept = this.#kept.get(uid);
     if (kept !== undefined) return JSON.parse(kept.toString('utf8')) as RequestContent;
-    if (this.#displaced.has(uid)) return 'its rows and whole text gave way to those of newer requests';
+    if (this.#displaced.has(uid)) return 'what it meets and its whole text gave way to those of newer requests';
     if (status?.preview === undefined) return undefined;
-    const { count = 0 } = status.preview;
-    if (count === 0 && cutWords(request) === undefined) return undefined;
-    return 'its rows and whole text were in the memory of an operator that leads no more, and nowhere else';
+    if (!showsWhatItMeets(request) && cutWords(request) === undefined) return undefined;
+    return 'what it meets and its whole text were in the memory of an operator that leads no more, and nowhere else';
   }
 
   #displace(uid: string): void {

@@ -9,14 +9,17 @@ export interface ContentSheet {
   readonly columns: readonly Drawn[];
   /** null is NULL. */
   readonly rows: readonly (readonly (Drawn | null)[])[];
+  /** What it changes, line by line. */
+  readonly change?: Drawn;
   /** All of its text, where the request has only the beginning. */
   readonly text?: Drawn;
 }
 
-export function contentSheet({ columns = [], rows = [], text }: RequestContent): ContentSheet {
+export function contentSheet({ columns = [], rows = [], change, text }: RequestContent): ContentSheet {
   return {
     columns: columns.map((name) => drawn(name, { names: true })),
     rows: rows.map((row) => row.map((cell) => (cell === null ? null : drawn(cell, {})))),
+    ...(change !== undefined && { change: bounded(drawn(change.join('\n'), { lines: true })) }),
     ...(text !== undefined && { text: bounded(drawn(text, { lines: true })) }),
   };
 }

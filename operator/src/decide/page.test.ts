@@ -280,6 +280,20 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     expect([one.faults, site.errors]).toEqual([[], []]);
   });
 
+  it('what it changes is drawn in lines, whoever chose them, and says that it was tried', async () => {
+    site = await startSite({ spec: { protocol: 'kubernetes' }, status: { state: 'Pending', preview: {} } });
+    site.content = { change: ['  data:', '-   a: "1"', '+   a: <b>x</b>\u202e'] };
+    const one = await visit(browser, site);
+    await signIn(one);
+    await one.page.waitForSelector('#change:visible');
+    expect(await one.page.textContent('#change')).toBe('  data:\n-   a: "1"\n+   a: <b>x</b>⟨U+202E RLO⟩');
+    expect(await one.page.textContent('#content-note')).toContain('tried as a dry run');
+    expect(await one.page.textContent('#rows')).toContain('tried as a dry run when it was asked for');
+    expect(await one.page.locator('#change b').count()).toBe(0);
+    await answer(one, 'approve');
+    await saying(one, 'your answer is recorded');
+  });
+
   it('all of a long text is shown, and one that keeps browsers busy as far as that is harmless', async () => {
     const text = 'x'.repeat(9000);
     site = await startSite({ spec: { text: text.slice(0, 8192), textBytes: 9000 } });

@@ -29,6 +29,7 @@ const HTML = `<!doctype html>
     <section id="content" hidden aria-label="What it would meet">
       <p id="content-note"></p>
       <div tabindex="0" role="region" aria-label="Rows as they are before it"><table id="met"></table></div>
+      <pre id="change" tabindex="0" aria-label="What it changes" hidden></pre>
       <pre id="whole" tabindex="0" aria-label="All of its text" hidden></pre>
     </section>
     <p id="first">

@@ -272,7 +272,28 @@ test('a container that mounts something at our path keeps it, and is told of no 
   expect(bot?.volumeMounts?.filter(({ mountPath }) => mountPath === '/etc/chaperone')).toEqual([
     { name: 'data', mountPath: '/etc/chaperone' },
   ]);
-  expect(bot?.env).toBeUndefined();
+  expect(bot?.env?.map(({ name }) => name)).toEqual(['KUBERNETES_SERVICE_HOST', 'KUBERNETES_SERVICE_PORT']);
+});
+
+describe('where clients look for the API of their own cluster', () => {
+  const envOf = (pod: Pod): Record<string, unknown> =>
+    Object.fromEntries((inject(pod).spec.containers[0]?.env ?? []).map(({ name, value }) => [name, value]));
+
+  test('is its Service by name, which the sidecar answers for', () => {
+    expect(envOf(aPod())).toMatchObject({
+      KUBERNETES_SERVICE_HOST: 'kubernetes.default.svc',
+      KUBERNETES_SERVICE_PORT: '443',
+    });
+  });
+
+  test('stays where the container says another place', () => {
+    const env = [{ name: 'KUBERNETES_SERVICE_HOST', value: 'staging.corp' }];
+    expect(envOf(aPod({ containers: [aContainer({ env })] }))['KUBERNETES_SERVICE_HOST']).toBe('staging.corp');
+  });
+
+  test('is not told to a pod that wants no token', () => {
+    expect(envOf(aPod({ automountServiceAccountToken: false }))).not.toHaveProperty('KUBERNETES_SERVICE_HOST');
+  });
 });
 
 describe('what SSH clients are told of whom they meet', () => {

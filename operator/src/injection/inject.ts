@@ -44,6 +44,15 @@ const TRUST: readonly EnvVar[] = ['NODE_EXTRA_CA_CERTS', 'DENO_CERT', 'PGSSLROOT
 }));
 
 /**
+ * Where clients look for the API of their own cluster: by its name, which the sidecar answers for where a ProtectedResource has it.
+ * The kubelet's address leads nowhere in a governed pod.
+ */
+const API: readonly EnvVar[] = [
+  { name: 'KUBERNETES_SERVICE_HOST', value: 'kubernetes.default.svc' },
+  { name: 'KUBERNETES_SERVICE_PORT', value: '443' },
+];
+
+/**
  * The pod as it shall run: Chaperone's containers in front of its init containers, the agent's API token replaced by one that
  * only Chaperone accepts, and what agents must have set where it was left out. Pure and idempotent:
  * `injectPod(injectPod(p))` equals `injectPod(p)`. It repairs; whether the pod may run is {@link findProblems}' to say.
@@ -56,7 +65,7 @@ export function injectPod({ pod, config, defaultRunAsUser, inboundPorts = [] }: 
   const volumes = spec.volumes ?? [];
   const wantsApi = spec.automountServiceAccountToken !== false || volumes.some(({ name }) => name === API_ACCESS_VOLUME);
   const agent = (container: Container): Container =>
-    withTrust(withMounts(secureContainer(container, spec.securityContext, defaultRunAsUser), wantsApi));
+    withEnvironment(withMounts(secureContainer(container, spec.securityContext, defaultRunAsUser), wantsApi));
   const own: readonly string[] = CONTAINER_NAMES;
   const annotations = {
     ...pod.metadata.annotations,
@@ -113,10 +122,12 @@ function withMounts(container: Container, wantsApi: boolean): Container {
 /** Whether a mount at `path` is at `inner` or around it: nothing can be put into one that is read-only, and the container would not start. */
 const isAbove = (path: string, inner: string): boolean => !relative(path, inner).startsWith('..');
 
-function withTrust(container: Container): Container {
+function withEnvironment(container: Container): Container {
+  const has = (volume: string): boolean => container.volumeMounts?.some(({ name }) => name === volume) ?? false;
   const given = container.env ?? [];
-  const ours = container.volumeMounts?.some(({ name }) => name === CA_VOLUME) ?? false;
-  const missing = ours ? TRUST.filter(({ name }) => !given.some((variable) => variable.name === name)) : [];
+  const missing = [...(has(CA_VOLUME) ? TRUST : []), ...(has(API_ACCESS_VOLUME) ? API : [])].filter(
+    ({ name }) => !given.some((variable) => variable.name === name),
+  );
   return missing.length === 0 ? container : { ...container, env: [...given, ...missing] };
 }
 

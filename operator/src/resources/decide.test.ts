@@ -87,14 +87,7 @@ describe('a resource', () => {
       { resource: aResource({ protocol: 'rdp' as 'tcp' }) },
       'Accepted',
       'ProtocolNotSupported',
-      'protocol rdp is not built yet; supported: postgres, ssh, tcp',
-    ],
-    [
-      'of the Kubernetes API, which chaperone up alone serves',
-      { resource: aResource({ protocol: 'kubernetes' }) },
-      'Accepted',
-      'ProtocolNotSupported',
-      'protocol kubernetes is not built yet; supported: postgres, ssh, tcp',
+      'protocol rdp is not built yet; supported: postgres, ssh, kubernetes, tcp',
     ],
     [
       'whose name and port an older one has',

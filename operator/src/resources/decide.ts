@@ -34,15 +34,12 @@ type Check = (facts: ResourceFacts) => Problem | undefined;
 const nameOf = (resource: ProtectedResource): string => keyOf(resource);
 const secretName = (facts: ResourceFacts, name: string): string => `Secret ${facts.resource.metadata.namespace ?? ''}/${name}`;
 
-/** Sidecars are not told yet what a cluster has of Chaperone, by which requests to its API are judged; chaperone up serves none of that. */
-const SERVED = PROTOCOLS.filter((protocol) => protocol !== 'kubernetes');
-
 const protocolIsSupported: Check = ({ resource }) =>
-  SERVED.some((protocol) => protocol === resource.spec.protocol)
+  PROTOCOLS.some((protocol) => protocol === resource.spec.protocol)
     ? undefined
     : {
         code: 'ProtocolNotSupported',
-        message: `protocol ${resource.spec.protocol as string} is not built yet; supported: ${SERVED.join(', ')}`,
+        message: `protocol ${resource.spec.protocol as string} is not built yet; supported: ${PROTOCOLS.join(', ')}`,
       };
 
 const hostsAreOwned: Check = ({ resource, hostPatterns }) => {

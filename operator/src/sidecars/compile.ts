@@ -1,12 +1,15 @@
 import type { AccessPolicy, ProtectedResource, ResourceAddress } from '@chaperone/api';
 import {
   type Agent,
+  type ClusterFacts,
   compileAccess,
+  elsewhereOf,
   type GrantedResource,
   protocolSettings,
   readCredential,
   selectsAgent,
   type Snapshot,
+  splitAddress,
   withHashKeys,
 } from '@chaperone/policy';
 import type { Problem } from '@chaperone/policy/conditions';
@@ -22,14 +25,14 @@ export interface ResourceState {
   readonly credentials: SecretView | undefined;
   readonly ca: SecretView | undefined;
 }
-export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'inboundPorts'>;
+export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'elsewhere' | 'cluster' | 'inboundPorts'>;
 
 /** What one agent may do, with what it takes to do it. Pure; resources are in a fixed order. */
 export function compileContent(
   agent: Agent,
   policies: readonly AccessPolicy[],
   states: ReadonlyMap<string, ResourceState>,
-  hashSecret: Buffer,
+  { hashSecret, cluster }: { readonly hashSecret: Buffer; readonly cluster: ClusterFacts },
 ): SnapshotContent {
   const selecting = policies.filter((policy) => selectsAgent(policy, agent));
   const named = new Set(
@@ -41,7 +44,14 @@ export function compileContent(
     return granted === undefined ? [] : [granted];
   });
   const inbound = new Set(selecting.flatMap((policy) => policy.spec.inbound?.ports ?? []));
-  return { agent, resources, inboundPorts: [...inbound].toSorted((a, b) => a - b) };
+  const elsewhere = elsewhereOf(resources, states.values());
+  return {
+    agent,
+    resources,
+    ...(elsewhere !== undefined && { elsewhere }),
+    ...(resources.some((one) => one.kubernetes !== undefined) && { cluster }),
+    inboundPorts: [...inbound].toSorted((a, b) => a - b),
+  };
 }
 
 function grant(
@@ -70,15 +80,15 @@ function grant(
     },
     ...(spec.credentials !== undefined && read !== undefined && 'credential' in read ? { credentials: read.credential } : {}),
     ...protocolSettings(spec),
+    ...(spec.kubernetes !== undefined && { kubernetes: { ...spec.kubernetes, own: isOwnApi(spec.upstream.address) } }),
     addresses: [...state.addresses],
     ...(blocked === undefined ? {} : { notReady: blocked }),
   };
 }
 
-/** host:port or [v6]:port, whose form the API has checked. */
-export function splitAddress(address: string): { host: string; port: number } {
-  const at = address.lastIndexOf(':');
-  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
+/** Whether it is the Service by which a pod finds the API server of its own cluster. */
+export function isOwnApi(address: string): boolean {
+  return /^kubernetes\.default\.svc(\.cluster\.local)?:443$/.test(address);
 }
 
 /** Names and addresses under which agents reach these resources: what the sidecar's certificate must carry. */

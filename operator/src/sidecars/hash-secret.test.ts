@@ -3,6 +3,7 @@ import { KINDS } from '@chaperone/kube';
 import { type Agent, hashKeysOf } from '@chaperone/policy';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
+import { clusterFacts } from './cluster.ts';
 import { compileContent } from './compile.ts';
 import { ensureHashSecret, MASKING_KEYS_SECRET } from './hash-secret.ts';
 
@@ -71,7 +72,10 @@ test('a sidecar gets keys of the labels that its agent sees by hash, never the s
   const agent: Agent = { namespace: 'agents', serviceAccount: 'support', labels: {}, annotations: {} };
   const state = { resource, refused: undefined, blocked: undefined, addresses: [], credentials: undefined, ca: undefined };
   const secret = Buffer.alloc(32, 9);
-  const content = compileContent(agent, [policy], new Map([['data/orders-db', state]]), secret);
+  const content = compileContent(agent, [policy], new Map([['data/orders-db', state]]), {
+    hashSecret: secret,
+    cluster: clusterFacts('chaperone', [], []),
+  });
   const access = content.resources[0]?.access;
   expect(Object.keys(access?.hashKeys ?? {})).toEqual(['pii.ssn']);
   expect(access?.hashKeys).toEqual(access && hashKeysOf(secret, access));

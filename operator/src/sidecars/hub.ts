@@ -1,5 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { type Agent, digestOf, type ResourceObservation, type Snapshot, type StreamLine } from '@chaperone/policy';
+import {
+  type Agent,
+  type ClusterFacts,
+  digestOf,
+  type ResourceObservation,
+  type Snapshot,
+  type StreamLine,
+} from '@chaperone/policy';
 import { compileContent, namesOf, type SnapshotContent } from './compile.ts';
 import type { AccessPolicy } from '@chaperone/api';
 import type { ResourceState } from './compile.ts';
@@ -18,7 +25,11 @@ export interface Kill {
 }
 export interface HubOptions {
   readonly leaves: LeafIssuer;
-  readonly world: () => { policies: readonly AccessPolicy[]; states: ReadonlyMap<string, ResourceState> };
+  readonly world: () => {
+    policies: readonly AccessPolicy[];
+    states: ReadonlyMap<string, ResourceState>;
+    cluster: ClusterFacts;
+  };
   /** What hash masks are keyed by, {@link ensureHashSecret}. */
   readonly hashSecret: Buffer;
   readonly validForMs: number;
@@ -223,8 +234,9 @@ export class SidecarHub {
   }
 
   async #build(sidecar: Sidecar): Promise<Snapshot> {
-    const { policies, states } = this.#options.world();
-    const content = compileContent(sidecar.agent, policies, states, this.#options.hashSecret);
+    const { policies, states, cluster } = this.#options.world();
+    const { hashSecret } = this.#options;
+    const content = compileContent(sidecar.agent, policies, states, { hashSecret, cluster });
     const certificate = await this.#certificate(sidecar, content);
     const ca = this.#options.leaves.bundle();
     const { validForMs } = this.#options;

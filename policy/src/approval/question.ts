@@ -26,6 +26,9 @@ export function sealAction(action: SealedAction): string {
   return digestOf({ v: 'chaperone-approval-1', ...action });
 }
 
+/** Lines and characters of a line of what a write would change. */
+export const MAX_CHANGE = { lines: 200, width: 200 } as const;
+
 /** What an action would meet, as it was at one moment. */
 export const Preview = z.object({
   /** What the upstream expects, without running it. */
@@ -39,6 +42,8 @@ export const Preview = z.object({
     .array(z.array(z.string().max(128).nullable()).max(32))
     .max(5)
     .optional(),
+  /** What a write would change, masked: lines that begin with `- ` (before), `+ ` (after) or two blanks (where it stands). */
+  change: z.array(z.string().max(MAX_CHANGE.width)).max(MAX_CHANGE.lines).optional(),
 });
 export type Preview = z.infer<typeof Preview>;
 

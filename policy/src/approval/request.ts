@@ -228,13 +228,14 @@ export function looked(
   };
 }
 
-/** What approvers may see beside the object, and nobody keeps: rows, masked, and a text of which the object has only the beginning. */
-export type RequestContent = Pick<Preview, 'columns' | 'rows'> & Pick<Looked, 'text'>;
+/** What approvers may see beside the object, and nobody keeps: rows or a change, masked, and a text of which the object has only the beginning. */
+export type RequestContent = Pick<Preview, 'columns' | 'rows' | 'change'> & Pick<Looked, 'text'>;
 
-export function contentOf({ preview: { columns, rows }, text }: Looked): RequestContent {
+export function contentOf({ preview: { columns, rows, change }, text }: Looked): RequestContent {
   return {
     ...(columns !== undefined && { columns }),
     ...(rows !== undefined && { rows }),
+    ...(change !== undefined && { change }),
     ...(text !== undefined && { text }),
   };
 }

@@ -4,8 +4,10 @@ import { draw, type Piece } from '@chaperone/api/hostile';
 import {
   cutWords,
   fullWords,
-  GRANT_WORDS,
+  grantScope,
   grantSteps,
+  isOfKubernetes,
+  metLabel,
   purposeWords,
   recentWords,
   rowsWords,
@@ -14,6 +16,7 @@ import {
   shortDigest,
   shortTemplate,
   TRANSACTION_WORDS,
+  unlookedWords,
   type Words,
 } from '@chaperone/api/requests';
 import { canonicalJson } from '../canonical.ts';
@@ -60,7 +63,7 @@ export function viewOf(request: AccessRequest): View {
       ...said('Values', [fullWords(spec.parameters, 'values')]),
       ...spec.effects.map(({ verb, object, via, verdict }) => row('Effect', `${verb} ${object} (${via}): ${verdict}`, true)),
       ...said('Effects', [fullWords(spec.effects, 'effects')]),
-      ...said('Rows', status?.preview === undefined ? ['nobody has looked yet at the rows that it meets'] : rowsWords(request)),
+      ...said(metLabel(request), status?.preview === undefined ? [unlookedWords(request)] : rowsWords(request)),
       ...said('Locks', [spec.transaction ? TRANSACTION_WORDS : undefined]),
       ...said('Before', recentWords(request)),
       ...said(
@@ -81,12 +84,12 @@ function grantRows(request: AccessRequest, grants: readonly number[]): Row[] {
   if (grants.length === 0) return [];
   return [
     ...said('Again', [
-      GRANT_WORDS,
+      grantScope(request),
       scopeWords(request),
       agent.podUid === undefined ? undefined : ['pod with the UID ', { foreign: agent.podUid }],
-      `sealed without its values as ${shortTemplate(template)}, the first 64 bits of its template`,
+      `sealed ${isOfKubernetes(request) ? '' : 'without its values '}as ${shortTemplate(template)}, the first 64 bits of its template`,
     ]),
-    ['Again, any ?', drawn(templateText, { lines: true })],
+    [isOfKubernetes(request) ? 'Again' : 'Again, any ?', drawn(templateText, { lines: true })],
   ];
 }
 

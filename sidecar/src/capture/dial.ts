@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises';
-import { connect, isIP, type Socket } from 'node:net';
+import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
 import type { DialGuard } from './guard.ts';
 import { errorCode } from './missing-family.ts';
 
@@ -22,6 +22,8 @@ export interface DialOptions {
   readonly signal?: AbortSignal;
   /** Resolves a name to addresses; the system's resolver by default. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
+  /** What it is read into, as net.connect takes it; absent: each read brings a buffer of its own. */
+  readonly onread?: OnReadOpts;
 }
 
 /** Enough for a service with a few addresses, few enough to end. */
@@ -52,7 +54,7 @@ export async function dialUpstream(options: DialOptions): Promise<Socket> {
   let last: unknown;
   for (const address of addresses) {
     try {
-      return await connectTo(address, options.port, signal);
+      return await connectTo(address, options.port, signal, options.onread);
     } catch (error) {
       last = error;
       if (signal.aborted) break;
@@ -68,10 +70,11 @@ export async function dialUpstream(options: DialOptions): Promise<Socket> {
 }
 
 /** Connects to one address that was judged already. The socket has an error handler; closing it is the caller's. */
-export function connectTo(address: string, port: number, signal: AbortSignal): Promise<Socket> {
+export function connectTo(address: string, port: number, signal: AbortSignal, onread?: OnReadOpts): Promise<Socket> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(new DialError('UpstreamTimeout', 'the upstream did not answer in time'));
-    const socket = connect({ host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 });
+    const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 };
+    const socket = connect({ ...options, host: address, port, ...(onread !== undefined && { onread }) });
     const abort = (): void => {
       socket.destroy();
       reject(new DialError('UpstreamTimeout', 'the upstream did not answer in time'));

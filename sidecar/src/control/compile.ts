@@ -2,6 +2,7 @@ import { type ManifestSecret, nearest, type ProtectedResource, type AccessPolicy
 import {
   type Agent,
   compileAccess,
+  elsewhereOf,
   type GrantedResource,
   keysWanted,
   type PolicyWarning,
@@ -9,6 +10,8 @@ import {
   protocolSettings,
   readCredential,
   selectsAgent,
+  splitAddress,
+  type Whereabouts,
   withHashKeys,
 } from '@chaperone/policy';
 
@@ -27,6 +30,8 @@ export interface ManifestWarning extends PolicyWarning {
 
 export interface CompiledManifests {
   readonly resources: readonly GrantedResource[];
+  /** All others, where a rule lets the agent forward. */
+  readonly elsewhere?: readonly Whereabouts[] | undefined;
   readonly inboundPorts: readonly number[];
   readonly problems: readonly CompileProblem[];
   /** What of the policies that select the agent comes to nothing. */
@@ -71,6 +76,10 @@ export function compileManifests(
   const inbound = new Set(selecting.flatMap(({ spec }) => spec.inbound?.ports ?? []));
   return {
     resources: granted,
+    elsewhere: elsewhereOf(
+      granted,
+      resources.map((resource) => ({ resource, addresses: [] })),
+    ),
     inboundPorts: [...inbound].toSorted((a, b) => a - b),
     problems,
     warnings: selecting.flatMap((policy) =>
@@ -165,12 +174,6 @@ function caProblem(
         code,
         message: `Secret ${namespace}/${name} key "${key}" holds no PEM certificate; put the authority's certificate there`,
       };
-}
-
-/** host:port or [v6]:port, whose form the schema has checked. */
-function splitAddress(address: string): { host: string; port: number } {
-  const at = address.lastIndexOf(':');
-  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
 }
 
 /** NAMESPACE/NAME */

@@ -15,6 +15,7 @@ export type ControlPlaneErrorCode =
   | 'AgentNotSelected'
   /** Policies select the agent, but no resource they name can be used by it; the message has a line per resource. */
   | 'NotGranted'
+  | 'PolicyInvalid'
   | 'ResourceNotFound'
   /** The local certificate authority in the data directory cannot be read. */
   | 'AuthorityUnreadable'

@@ -215,6 +215,13 @@ describe('at start', () => {
       'NotGranted',
       /NotGranted/,
     ],
+    [
+      'a pattern that cannot be read',
+      { 'a.yaml': [RESOURCE, SECRET, POLICY.replace('[public.tickets]', '[public.tickets, public.**x]')].join('---') },
+      agent,
+      'PolicyInvalid',
+      /^rule "read" has a pattern that cannot be read: spec\.rules\[0\]\.sql\.relations\[1\] \(PolicyInvalid\)$/,
+    ],
   ])('%s is an error that says so', async (_what, files, who, code, text) => {
     await expect(start(files, who)).rejects.toMatchObject({ code, message: expect.stringMatching(text) as string });
   });
@@ -267,6 +274,15 @@ const vain = (label: string): Record<string, string> => ({
 });
 const said = (): string[] => logged.filter((line) => line.includes('LabelUnknown'));
 
+/** With a rule about a resource that is not there, and another port. */
+const other = (port: string): string =>
+  [
+    RESOURCE.replace('5432', port),
+    SECRET,
+    `${POLICY}---${POLICY.replace('support,', 'more,').replace('orders-db', 'nowhere')}`,
+  ].join('---');
+const lines = (what: string): string[] => logged.filter((line) => line.startsWith(what));
+
 describe('when files change', () => {
   test('what of a policy comes to nothing is said once, and again when it is another', async () => {
     const control = await start(vain('pii.a'));
@@ -280,6 +296,23 @@ describe('when files change', () => {
     expect(said()).toHaveLength(1);
     await change({ 'all.yaml': (vain('pii.b')['all.yaml'] ?? '').replace('port: 5432', 'port: 5434') });
     expect(said()).toHaveLength(2);
+  });
+
+  test('a resource that is left out is said once, and that other files are in force each time', async () => {
+    const control = await start({ 'all.yaml': other('5432') });
+    expect([lines('resource left out'), lines('manifests changed')]).toEqual([
+      [expect.stringContaining('data/nowhere does not exist')],
+      [],
+    ]);
+    for (const [count, port] of [
+      [1, '5433'],
+      [2, '5434'],
+    ] as const) {
+      const before = control.current();
+      await write({ 'all.yaml': other(port) });
+      await eventually('the change', () => (control.current() === before ? undefined : true));
+      expect([lines('resource left out').length, lines('manifests changed').length]).toEqual([1, count]);
+    }
   });
 
   test('a right that is withdrawn is gone from the snapshot within two seconds', async () => {

@@ -54,7 +54,7 @@ export interface ManifestControl extends ControlPlane {
  * The control plane of embedded mode: policy, resources and Secrets from YAML files of one directory. Changes are taken up
  * within a second. While the files hold mistakes the last version without any stays in force, and the log says so; files that
  * are right and grant less withdraw the right.
- * @throws ControlPlaneError ManifestInvalid, AgentNotSelected, NotGranted, ResourceNotFound, AuthorityUnreadable, HashKeyUnreadable, at start only.
+ * @throws ControlPlaneError ManifestInvalid, AgentNotSelected, NotGranted, PolicyInvalid, ResourceNotFound, AuthorityUnreadable, HashKeyUnreadable, at start only.
  */
 export async function openManifestControl(options: ManifestControlOptions): Promise<ManifestControl> {
   const authority = await openAuthority(options.data, options.clock);
@@ -148,7 +148,7 @@ class Manifests implements ManifestControl {
     const { resource, type, status, reason, message } = observation;
     this.#known.see(observation);
     const name = `${resource.namespace}/${resource.name}`;
-    this.#o.logger[status === 'False' ? 'warn' : 'info']('observation', { resource: name, type, status, code: reason, message });
+    if (status === 'False') this.#o.logger.warn('observation', { resource: name, type, status, code: reason, message });
   }
   async stop(): Promise<void> {
     clearInterval(this.#timer);
@@ -170,13 +170,17 @@ class Manifests implements ManifestControl {
   /** Puts a version in force, unless it says the same as the one before. */
   async adopt({ compiled, ...objects }: CompiledVersion, fingerprint: string): Promise<void> {
     this.#fingerprint = fingerprint;
-    if (this.#invalid !== undefined)
-      this.#o.logger.warn('manifests mended', { message: 'the manifests have no mistakes any more, and are in force' });
+    const isMended = this.#invalid !== undefined;
     this.#invalid = undefined;
     this.#problems = compiled.problems;
-    this.#warn(compiled.warnings);
+    this.#warn(compiled);
     const hosts = [...new Set(compiled.resources.flatMap((resource) => resource.hosts))].toSorted();
-    const content = { agent: this.#o.agent, resources: [...compiled.resources], inboundPorts: [...compiled.inboundPorts] };
+    const content = {
+      agent: this.#o.agent,
+      resources: [...compiled.resources],
+      ...(compiled.elsewhere && { elsewhere: [...compiled.elsewhere] }),
+      inboundPorts: [...compiled.inboundPorts],
+    };
     const now = this.#o.clock.now();
     const known = hosts.join(' ') === this.#certifiedHosts && now - this.#certifiedAt < LEAF_LIFE_MS / 2;
     const before = this.#snapshot;
@@ -184,24 +188,27 @@ class Manifests implements ManifestControl {
     if (certificate !== before?.certificate) [this.#certifiedAt, this.#certifiedHosts] = [now, hosts.join(' ')];
     this.#known.adopt(objects, compiled);
     const revision = createHash('sha256').update(canonicalJson(content)).digest('hex').slice(0, 16);
+    if (isMended)
+      this.#o.logger.info('manifests mended', { message: 'the manifests have no mistakes any more, and are in force' });
+    else if (before !== undefined && revision !== before.revision)
+      this.#o.logger.info('manifests changed', { message: 'the manifests changed, and are in force' });
     if (revision === before?.revision && certificate === before.certificate) return;
     this.#snapshot = { revision, ...content, certificate, ca: this.#identity.ca, validForMs: VALID_FOR_MS };
-    for (const { resource, code, message } of compiled.problems)
-      this.#o.logger.warn('resource left out', { resource, code, message });
     // Before the sessions that another policy ends: their requests are void, and not withdrawn.
     this.approvals.review();
     for (const listener of this.#listeners) listener(this.#snapshot);
   }
 
   /** Says what is new: files change for other reasons too. */
-  #warn(warnings: CompiledManifests['warnings']): void {
+  #warn({ warnings, problems }: CompiledManifests): void {
     const said = this.#warned;
     this.#warned = new Set();
-    for (const { policy, code, message } of warnings) {
-      const text = `${policy}: ${message}`;
-      if (!said.has(text)) this.#o.logger.warn('hardly meant', { policy, code, message: text });
-      this.#warned.add(text);
-    }
+    const warn = (event: string, fields: Record<'code' | 'message', string> & Record<string, string>): void => {
+      if (!said.has(fields.message) && !this.#warned.has(fields.message)) this.#o.logger.warn(event, fields);
+      this.#warned.add(fields.message);
+    };
+    for (const { policy, code, message } of warnings) warn('hardly meant', { policy, code, message: `${policy}: ${message}` });
+    for (const { resource, code, message } of problems) warn('resource left out', { resource, code, message });
   }
 
   async #refresh(): Promise<void> {
@@ -291,7 +298,15 @@ function demandUse(
   }
   if (compiled.resources.length > 0) return;
   const lines = compiled.problems.map((each) => `${each.message} (${each.code})`);
-  const isThere = compiled.problems.some((each) => each.code !== 'ResourceNotFound');
-  const code = isThere || lines.length === 0 ? 'NotGranted' : 'ResourceNotFound';
-  throw new ControlPlaneError(code, lines.length === 0 ? `no policy of ${who} names a resource` : lines.join('\n'));
+  throw new ControlPlaneError(
+    causeOf(compiled.problems),
+    lines.length === 0 ? `no policy of ${who} names a resource` : lines.join('\n'),
+  );
+}
+
+/** Why and what to do are said of one cause: what its author mends alone, before what needs the owner. */
+function causeOf(problems: readonly CompileProblem[]): 'PolicyInvalid' | 'NotGranted' | 'ResourceNotFound' {
+  const codes = new Set(problems.map(({ code }) => code));
+  if (codes.has('PolicyInvalid')) return 'PolicyInvalid';
+  return codes.size === 1 && codes.has('ResourceNotFound') ? 'ResourceNotFound' : 'NotGranted';
 }

@@ -9,6 +9,8 @@ const MAX_HELD = 16 * 1024;
 const KEPT = 512;
 /** Farther from a digit, a plus, a parenthesis or two dashes than this no value goes on over a blank; the longest label of PEM fits. */
 const FARTHEST = 128;
+/** Bytes that there is room for as soon as something comes. */
+const LEAST_ROOM = 1024;
 const MARK = Buffer.from(REDACTED);
 const EMPTY = Buffer.alloc(0);
 const KEY_END = Buffer.from('-----END ');
@@ -39,7 +41,7 @@ type Inside = 'text' | 'key' | 'token';
 export class StreamMask {
   readonly #masks: ReadonlyMap<Detector, Mask>;
   readonly #bits: DetectorBits;
-  #held = Buffer.allocUnsafe(1024);
+  #held: Buffer = EMPTY;
   #length = 0;
   /** Bytes of it that were looked at, up to where it can be let go, and where the last mark of a number stands. */
   #seen = 0;
@@ -86,7 +88,8 @@ export class StreamMask {
 
   #take(part: Buffer): void {
     if (this.#length + part.length > this.#held.length) {
-      const grown = Buffer.allocUnsafe(2 * (this.#length + part.length));
+      // Not of Node's pool, all of which would stay with the session.
+      const grown = Buffer.allocUnsafeSlow(Math.max(LEAST_ROOM, 2 * (this.#length + part.length)));
       this.#held.copy(grown, 0, 0, this.#length);
       this.#held = grown;
     }

@@ -1,4 +1,4 @@
-import { isRefused, type RecordBody } from '@chaperone/evidence';
+import { isRefused, type KubernetesCall, type RecordBody } from '@chaperone/evidence';
 import type { Access, Verdict } from '@chaperone/policy';
 import type { Durability, SessionRecorder } from '../recording/recorder.ts';
 
@@ -35,6 +35,7 @@ export class ActionRecords {
     verdict: Verdict;
     writes: boolean;
     parameters?: readonly (string | null)[] | undefined;
+    kubernetes?: KubernetesCall | undefined;
   }): Promise<number> {
     const action = this.totals.actions++;
     if (said.verdict.verdict === 'deny') this.totals.denied++;
@@ -50,6 +51,7 @@ export class ActionRecords {
       reason: said.verdict.reason,
       effects: said.verdict.effects as RecordedEffects,
       ...(said.verdict.rule === undefined ? {} : { rule: said.verdict.rule }),
+      ...(said.kubernetes === undefined ? {} : { kubernetes: said.kubernetes }),
       ...(said.verdict.wouldDeny === undefined ? {} : { wouldDeny: { ...said.verdict.wouldDeny } }),
     };
     await this.session.append(record, this.durability(said.writes));
@@ -59,7 +61,9 @@ export class ActionRecords {
   /** Writes what people said of an action; resolves once it is as durable as the mode asks. Rejects: the action must not run. */
   async approval(said: Omit<Extract<RecordBody, { type: 'approval' }>, 'type'>): Promise<void> {
     if (isRefused(said)) this.totals.denied++;
-    await this.session.append({ type: 'approval', ...said }, this.durability(true));
+    const { change, ...rest } = said;
+    const isKept = change !== undefined && this.access().recording.content !== 'metadata';
+    await this.session.append({ type: 'approval', ...rest, ...(isKept && { change }) }, this.durability(true));
   }
 
   /** Records that nothing waits for; should one fail, the session ends. */

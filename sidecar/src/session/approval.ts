@@ -1,5 +1,13 @@
-import { MAX_REQUEST_TEXT, type Protocol, type Unit, visible } from '@chaperone/api';
-import { type Access, describeEffect, type SealedAction, sealAction, type Verdict } from '@chaperone/policy';
+import { legible, legibleLines, MAX_REQUEST_TEXT, type Protocol, type Unit, visible, visibleLines } from '@chaperone/api';
+import {
+  type Access,
+  describeEffect,
+  MAX_CHANGE,
+  type Preview,
+  type SealedAction,
+  sealAction,
+  type Verdict,
+} from '@chaperone/policy';
 import type { Clock } from '../platform.ts';
 import type { ActionRecords } from './action-records.ts';
 import type { HeldAction, Holds } from './holds.ts';
@@ -10,7 +18,9 @@ import { wholeText } from './whole-text.ts';
 const MAX_EFFECTS = 64;
 const MAX_OBJECT = 400;
 const MAX_SENTENCE = 512;
+const MAX_WHY = 256;
 /** Characters that people are shown in the whole of it. */
+/** Characters that people are shown in the whole of it, of which a request holds the first {@link MAX_REQUEST_TEXT}. */
 const MAX_READ = 128 * 1024;
 
 /** What people are asked about, and what gives it another meaning elsewhere. */
@@ -24,10 +34,12 @@ export interface Asked {
   readonly state: Readonly<Record<string, string>>;
   /** What people are told of what it would do, in place of looking. */
   readonly why?: string | undefined;
+  /** Looks at what it would do, until the signal. Never rejects. Absent: nobody does. */
+  readonly look?: (signal: AbortSignal) => Promise<Preview>;
   /** What people are told beside. */
   readonly note?: string | undefined;
-  /** Whether people may say that the very same may run again. Default: true */
-  readonly isRepeatable?: boolean;
+  /** Why people cannot say that the very same may run again, a clause. Absent: they can. */
+  readonly once?: string | undefined;
 }
 
 export type Approved =
@@ -55,7 +67,12 @@ export interface ApprovalOptions {
   readonly holds: Holds;
   readonly records: ActionRecords;
   readonly clock: Clock;
+  /** Characters that people are shown; what is longer nobody is asked about. Default: {@link MAX_READ} */
+  readonly maxRead?: number;
 }
+
+/** A request is of lines, in which each says what it is; line feeds in commands are not to be mistaken for our own. */
+const ofLines = ({ unit }: Asked): boolean => unit === 'request';
 
 /** Holds what a rule wants people to approve. One for all channels of a session. */
 export class Approval {
@@ -70,27 +87,32 @@ export class Approval {
    * @param onWaiting - told once people are asked, with what the agent is told. @throws RecordingError
    */
   async ask(asked: Asked, gone: Promise<unknown>, onWaiting: (refusal: Refusal) => void): Promise<Approved> {
-    const { holds, records, clock } = this.#o;
+    const { holds, records, clock, maxRead = MAX_READ } = this.#o;
     const { action, verdict } = asked;
-    const shown = this.#o.masked(asked.text);
+    const shown = (ofLines(asked) ? legibleLines : legible)(this.#o.masked(asked.text), maxRead + 1);
     // Nobody approves what they cannot read.
-    if (verdict.effects.length > MAX_EFFECTS || visible(shown, MAX_READ).length >= MAX_READ)
+    if (verdict.effects.length > MAX_EFFECTS || shown.length > maxRead)
       return { kind: 'refused', refusal: { code: 'NotAnalysable', reason: 'it is too long for people to read' } };
     const seal = (): string => sealAction(this.#sealed(asked));
     const digest = seal();
     const since = clock.monotonic();
+    let change: readonly string[] | undefined;
     const held: HeldAction = {
-      question: this.#question(asked),
+      question: this.#question(asked, shown),
       seal,
-      look: () =>
-        Promise.resolve({ preview: { why: asked.why ?? 'what it would do is not tried before it runs' }, ...wholeText(shown) }),
+      look: async (signal) => {
+        const preview = await this.#look(asked, signal);
+        ({ change } = preview);
+        return { preview, ...wholeText(shown, ofLines(asked) ? visibleLines : visible) };
+      },
       waiting: ({ name, timeoutMs }) =>
         onWaiting({ ...refusalOf(verdict), code: 'ApprovalPending', approval: { request: name, timeoutMs } }),
       gone,
     };
     const outcome = await holds.hold(held);
     try {
-      await records.approval(approvalRecord(outcome, { action, digest, waitedMs: Math.round(clock.monotonic() - since) }));
+      const waitedMs = Math.round(clock.monotonic() - since);
+      await records.approval(approvalRecord(outcome, { action, digest, waitedMs, ...(change !== undefined && { change }) }));
     } catch (error) {
       if (outcome.kind === 'released') holds.ended(outcome.view.name, 'Failed', 'it could not be recorded, and did not run');
       throw error;
@@ -99,6 +121,19 @@ export class Approval {
     if (outcome.kind !== 'released') return { kind: 'refused', refusal: { verdict, ...approvalRefusal(outcome) } };
     const { name } = outcome.view;
     return { kind: 'released', ended: (state, result) => holds.ended(name, state, result), isCurrent: () => seal() === digest };
+  }
+
+  /** What it would do, with what detectors find in it hidden. */
+  async #look({ why, look }: Asked, signal: AbortSignal): Promise<Preview> {
+    if (look === undefined) return { why: why ?? 'what it would do is not tried before it runs' };
+    if (!this.#o.holds.mayPreview()) return { why: 'this agent asked too often' };
+    const { change, why: missed, ...said } = await look(signal);
+    const shown = (text: string, most: number): string => visible(this.#o.masked(text), most);
+    return {
+      ...said,
+      ...(missed !== undefined && { why: shown(missed, MAX_WHY) }),
+      ...(change !== undefined && { change: change.map((line) => shown(line, MAX_CHANGE.width)) }),
+    };
   }
 
   /** What it is, what it does and whom that asks are sealed with its text: a text alone may be a command, a shell or a file. */
@@ -123,12 +158,12 @@ export class Approval {
     };
   }
 
-  #question(asked: Asked): HeldAction['question'] {
+  #question(asked: Asked, whole: string): HeldAction['question'] {
     const { protocol, session, access, onBehalfOf } = this.#o;
-    const { action, verdict, unit, isRepeatable = true } = asked;
+    const { action, verdict, unit, once } = asked;
     const { resource } = access();
     const effects = [...verdict.effects].toSorted((a, b) => Number(a.verdict !== 'approve') - Number(b.verdict !== 'approve'));
-    const shown = visible(this.#o.masked(asked.text), MAX_REQUEST_TEXT);
+    const shown = (ofLines(asked) ? visibleLines : visible)(whole, MAX_REQUEST_TEXT);
     const note = asked.note === undefined ? '' : `: ${asked.note}`;
     const held = effects.filter((effect) => effect.verdict === 'approve').map(describeEffect);
     return {
@@ -137,14 +172,14 @@ export class Approval {
       resource: { namespace: resource.namespace, name: resource.name },
       protocol,
       asks: [...(verdict.asks ?? [])],
-      sentence: `${visible([...new Set(held)].join(', ') || unit, MAX_SENTENCE - note.length)}${note}`,
-      effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: visible(effect.object, MAX_OBJECT) })),
+      sentence: `${legible([...new Set(held)].join(', ') || unit, MAX_SENTENCE - note.length)}${note}`,
+      effects: effects.slice(0, MAX_EFFECTS).map((effect) => ({ ...effect, object: legible(effect.object, MAX_OBJECT) })),
       text: shown,
       textBytes: Buffer.byteLength(asked.text),
       transaction: false,
-      ...(isRepeatable
+      ...(once === undefined
         ? { template: sealAction(this.#sealed({ ...asked, state: { ...asked.state, repeated: 'yes' } })), templateText: shown }
-        : { once: `a ${unit} is another one each time` }),
+        : { once }),
       ...(onBehalfOf !== undefined && { onBehalfOf }),
     };
   }

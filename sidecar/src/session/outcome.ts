@@ -17,11 +17,12 @@ type ApprovalRecord = Extract<RecordBody, { type: 'approval' }>;
 /** What evidence says of an action that was held. */
 export function approvalRecord(
   outcome: HoldOutcome,
-  held: Pick<ApprovalRecord, 'action' | 'digest' | 'waitedMs'>,
+  { change, ...held }: Pick<ApprovalRecord, 'action' | 'digest' | 'waitedMs'> & { readonly change?: readonly string[] },
 ): Omit<ApprovalRecord, 'type'> {
   const view = outcome.kind === 'unavailable' ? undefined : outcome.view;
   return {
     ...held,
+    ...(change !== undefined && { change: [...change] }),
     ...(view !== undefined && { request: view.name }),
     ...(view?.grantedBy !== undefined && { grantedBy: view.grantedBy }),
     state: STATES[outcome.kind],

@@ -6,6 +6,8 @@ export interface Refusal {
   readonly code: AgentCode;
   /** What happened, for the agent: no literals. Said where the code covers several situations. */
   readonly reason?: string;
+  /** What to change, where the code's own advice and the rule's message are about something else. */
+  readonly instead?: string;
   readonly verdict?: Verdict;
   readonly approval?: ApprovalNews;
 }

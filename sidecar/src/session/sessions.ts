@@ -28,7 +28,6 @@ import { Recent } from './recent.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import type { HostKey } from '../ssh/relay/host-key.ts';
-import type { Surroundings } from '../kubernetes/actions/index.ts';
 import { Refusals } from '../kubernetes/relay/refusals.ts';
 import { serveKubernetes } from '../kubernetes/relay/serve.ts';
 import { serveSsh } from '../ssh/relay/serve.ts';
@@ -53,12 +52,12 @@ export interface SessionsOptions {
   readonly control: ControlPlane;
   readonly recording: Recording;
   readonly guard: DialGuard;
+  /** Of sessions with the API server of the own cluster, which no other may dial. Default: guard */
+  readonly apiGuard?: DialGuard;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Who this proxy is to clients of SSH; without one, no session of SSH opens. */
   readonly hostKey?: HostKey | undefined;
-  /** What clusters have of Chaperone; where it is not known, no session of the Kubernetes API opens. */
-  readonly surroundings?: Surroundings;
   /** Agents and proxy are one machine: what comes from its loopback needs no TLS. Default: false */
   readonly local?: boolean;
 }
@@ -239,7 +238,7 @@ class SessionTable implements Sessions {
   }
 
   async #serve(socket: Socket, resource: GrantedResource, live: Live): Promise<void> {
-    const { control, guard, clock, logger, hostKey, surroundings, local = false } = this.#o;
+    const { control, guard, apiGuard = guard, clock, logger, hostKey, local = false } = this.#o;
     const key = keyOf(resource);
     let known: { readonly snapshot: Snapshot | undefined; readonly resource: GrantedResource | undefined } | undefined;
     // Asked for several times for every statement.
@@ -291,10 +290,10 @@ class SessionTable implements Sessions {
           memory: this.#memory,
         });
       else if (protocol === 'tcp') await serveTcp({ ...context, proofs: this.#proofs, watch: this.#watch });
-      else if (protocol === 'kubernetes' && surroundings !== undefined)
+      else if (protocol === 'kubernetes')
         await serveKubernetes({
           ...context,
-          surroundings,
+          guard: resource.kubernetes?.own === true ? apiGuard : guard,
           memory: this.#memory,
           watch: this.#watch,
           refusals: this.#refusals,

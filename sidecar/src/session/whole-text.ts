@@ -2,8 +2,8 @@ import { MAX_REQUEST_TEXT, visible } from '@chaperone/api';
 import { MAX_WHOLE_TEXT_BYTES } from '@chaperone/policy';
 
 /** All of a text, where a request has only its beginning. */
-export function wholeText(text: string): { readonly text?: string } {
-  const shown = visible(text, MAX_WHOLE_TEXT_BYTES);
+export function wholeText(text: string, show = visible): { readonly text?: string } {
+  const shown = show(text, MAX_WHOLE_TEXT_BYTES);
   if (shown.length <= MAX_REQUEST_TEXT) return {};
   const bytes = Buffer.from(shown);
   if (bytes.length <= MAX_WHOLE_TEXT_BYTES) return { text: shown };

@@ -271,7 +271,8 @@ function ours(request: ResourceRequest | PathRequest): unknown {
 
 function theirs(answer: Answer): unknown {
   const { isResource, path, group, version, namespace, resource, subresource, name, query } = answer;
-  if (!isResource) return { isResource, path, query };
+  // Of discovery, which it serves the same with a / behind it; others with one are not read here.
+  if (!isResource) return { isResource, path: path === '/' ? path : path.replace(/\/$/, ''), query };
   const verb = CONNECTS.includes(subresource) ? subresource : answer.verb;
   return { isResource, verb, group, version, namespace, resource, subresource, name, query };
 }

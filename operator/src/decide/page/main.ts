@@ -39,6 +39,7 @@ interface Sheet {
 interface Content {
   readonly columns: readonly Drawn[];
   readonly rows: readonly (readonly (Drawn | null)[])[];
+  readonly change?: Drawn;
   readonly text?: Drawn;
 }
 /** What the page shows now, which is what an answer signs. */
@@ -183,15 +184,18 @@ async function drawContent(): Promise<void> {
   const note = element('content-note');
   show('content', true);
   try {
-    const { columns, rows, text } = (await ask(`/decide/api/${namespace}/${name}/content`)) as Content;
+    const { columns, rows, change, text } = (await ask(`/decide/api/${namespace}/${name}/content`)) as Content;
     const isMet = rows.length > 0;
-    note.textContent = isMet ? `${rows.length} of the rows that it meets, as they are before it, masked; stored nowhere` : '';
+    if (isMet) note.textContent = `${rows.length} of the rows that it meets, as they are before it, masked; stored nowhere`;
+    else note.textContent = change === undefined ? '' : 'What it changes, tried as a dry run when it was asked for, masked';
+    if (change !== undefined) draw(element('change'), change);
+    show('change', change !== undefined);
     element('met').replaceChildren(...(isMet ? [row('th', columns), ...rows.map((each) => row('td', each))] : []));
     if (text !== undefined) draw(element('whole'), text);
     show('whole', text !== undefined);
-    show('content', isMet || text !== undefined || element('content').className === 'awaited');
+    show('content', isMet || change !== undefined || text !== undefined || element('content').className === 'awaited');
   } catch (error) {
-    note.textContent = error instanceof Refused ? `${error.message} (${error.code})` : 'its rows could not be loaded';
+    note.textContent = error instanceof Refused ? `${error.message} (${error.code})` : 'what it meets could not be loaded';
   }
 }
 

@@ -11,6 +11,7 @@ const AROUND: Surroundings = {
   secrets: new Map([['data', new Set(['orders-db-agent'])]]),
   agent: { namespace: 'agents', serviceAccount: 'deployer' },
   isNamespaced: () => undefined,
+  places: [],
 };
 
 const TYPES: Readonly<Record<string, string>> = {

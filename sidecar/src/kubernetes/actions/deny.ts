@@ -1,3 +1,5 @@
+import type { ApiType } from '@chaperone/policy';
+import type { Whereabouts } from '@chaperone/policy';
 import type { Body } from './body.ts';
 import { podDanger } from './pods.ts';
 import type { ResourceRequest } from './request.ts';
@@ -41,24 +43,28 @@ export interface Surroundings {
   readonly agent: { readonly namespace: string; readonly serviceAccount: string };
   /** Whether a resource lies in namespaces, as the API server says; undefined: not known. */
   readonly isNamespaced: (group: string, resource: string) => boolean | undefined;
-  /** Whether a pod runs what a ProtectedResource has for its upstream: whoever gets in there gets at it unseen. Absent: not known of any. */
-  readonly isProtectedPod?: (namespace: string, name: string) => boolean;
+  /** Where what agents reach by a proxy is. */
+  readonly places: readonly Whereabouts[];
 }
 
+/** What the kind alone tells, of requests without a body. */
+type KindCheck = (request: ApiType & Pick<ResourceRequest, 'verb'>) => DenialCode | undefined;
 type Check = (request: ResourceRequest, surroundings: Surroundings, body: Body | undefined) => DenialCode | undefined;
 
 const READS: ReadonlySet<string> = new Set(['get', 'list', 'watch']);
-const changes = ({ verb }: ResourceRequest): boolean => !READS.has(verb);
+const changes = ({ verb }: Pick<ResourceRequest, 'verb'>): boolean => !READS.has(verb);
 
-const isProxy: Check = ({ verb }) => (verb === 'proxy' ? 'Proxy' : undefined);
+const isProxy: KindCheck = ({ verb }) => (verb === 'proxy' ? 'Proxy' : undefined);
 
 /** A Secret of this type is filled with a token by the cluster. */
 const TOKEN_SECRET = 'kubernetes.io/service-account-token';
 
-const asksForToken: Check = (request, _, body) => {
+const asksForToken: KindCheck = (request) =>
+  changes(request) && request.resource === 'serviceaccounts' && request.subresource === 'token' ? 'TokenRequest' : undefined;
+
+const makesToken: Check = (request, _, body) => {
   if (!changes(request)) return undefined;
-  const { group, resource, subresource } = request;
-  if (resource === 'serviceaccounts' && subresource === 'token') return 'TokenRequest';
+  const { group, resource } = request;
   if (group !== '' || resource !== 'secrets' || body === undefined) return undefined;
   const says =
     body.kind === 'object'
@@ -72,7 +78,7 @@ const asksForToken: Check = (request, _, body) => {
     : undefined;
 };
 
-const entersPod: Check = (request) =>
+const entersPod: KindCheck = (request) =>
   request.subresource === 'ephemeralcontainers' && changes(request) ? 'EphemeralContainers' : undefined;
 
 /** Names of what is injected into a governed pod begin so. Without a name the API server takes the only regular container. */
@@ -97,7 +103,7 @@ const PROTECTED_KINDS: ReadonlySet<string> = new Set([
   'certificates.k8s.io/certificatesigningrequests',
 ]);
 
-const changesProtected: Check = (request) => {
+const changesProtected: KindCheck = (request) => {
   const { group, resource } = request;
   const isProtected =
     group === 'chaperone.dev' ||
@@ -195,10 +201,16 @@ function holdsPods(body: Body): boolean {
   return false;
 }
 
+/** Whether no rule can allow it, whatever the object is. */
+export function isNeverAllowed(request: ApiType & Pick<ResourceRequest, 'verb'>): boolean {
+  return [isProxy, asksForToken, entersPod, changesProtected].some((check) => check(request) !== undefined);
+}
+
 /** In this order; the first that answers decides. */
 const CHECKS: readonly Check[] = [
   isProxy,
   asksForToken,
+  makesToken,
   entersPod,
   entersSidecar,
   changesProtected,

@@ -1,12 +1,15 @@
 export { apiAction, objectText } from './action.ts';
+export { isDiscovery } from './path.ts';
 export type { Copy } from './copy.ts';
 export { type Opening, openingOf, portAction } from './opening.ts';
 export { type Body, type PatchOperation, readBody } from './body.ts';
-export { type Denial, type DenialCode, denial, type Surroundings } from './deny.ts';
+export { type Denial, type DenialCode, denial, isNeverAllowed, type Surroundings } from './deny.ts';
 export type { BodyFormat, HeaderList, Upgrade } from './headers.ts';
 export { mediaTypeOf } from './headers.ts';
 export type { Parameters } from './query.ts';
 export type { Refused, RefusalCode } from './refusal.ts';
 export { MAX_TARGET_BYTES, type PathRequest, type RawRequest, readRequest, type ResourceRequest } from './request.ts';
-export type { Verb } from './verb.ts';
-export { type Json, type JsonObject, MAX_BODY_BYTES } from './json.ts';
+export { readFieldSelector, selectedLabels } from './selectors.ts';
+export { ELSEWHERE, surroundingsOf } from './surroundings.ts';
+export { CONNECTS, type Verb } from './verb.ts';
+export { isObject, type Json, JsonError, type JsonObject, MAX_BODY_BYTES, readJson } from './json.ts';

@@ -1,4 +1,7 @@
 import { isUtf8 } from 'node:buffer';
+import { CLOSE_LIST, CLOSE_OBJECT, COLON, JsonError, OPEN_LIST, OPEN_OBJECT, QUOTE, Reader } from '../wire/json.ts';
+
+export { JsonError, type JsonFault } from '../wire/json.ts';
 
 /** A JSON text that was read; objects have no prototype, so that every key is only a key. */
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
@@ -13,18 +16,6 @@ export const MAX_DEPTH = 128;
 /** Values of all levels together: what a large list of rules or data has, some times over. */
 export const MAX_VALUES = 250_000;
 
-export type JsonFault = 'TooLarge' | 'NotUtf8' | 'Syntax' | 'TooDeep' | 'TooMany' | 'DuplicateKey' | 'Surrogate' | 'Number';
-
-/** Thrown and caught within this room. */
-export class JsonError extends Error {
-  override readonly name = 'JsonError';
-  readonly fault: JsonFault;
-  constructor(fault: JsonFault) {
-    super(fault);
-    this.fault = fault;
-  }
-}
-
 /**
  * Reads one JSON text (RFC 8259) that every reader reads alike: no key twice in one object, escapes resolved; no lone surrogates; no
  * number that a double does not hold exactly as it is written, but for fractions. Takes time linear in its length, which is bounded,
@@ -38,45 +29,34 @@ export class JsonError extends Error {
 export function readJson(bytes: Buffer): Json {
   if (bytes.length > MAX_BODY_BYTES) throw new JsonError('TooLarge');
   if (!isUtf8(bytes)) throw new JsonError('NotUtf8');
-  return new Parser(bytes.toString()).whole();
+  return new Parser(bytes).whole();
 }
 
-const BLANK = /[ \t\n\r]*/y;
-const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-// eslint-disable-next-line no-control-regex -- JSON names them
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
-const WORDS = [
-  ['null', null],
-  ['true', true],
-  ['false', false],
-] as const;
+const WORDS: Readonly<Record<string, null | boolean>> = { null: null, true: true, false: false };
 
 class Parser {
-  readonly #text: string;
-  #at = 0;
+  readonly #reader: Reader;
   #values = 0;
 
-  constructor(text: string) {
-    this.#text = text;
+  constructor(bytes: Buffer) {
+    this.#reader = new Reader(bytes);
   }
 
   whole(): Json {
     const value = this.#value(0);
-    this.#blank();
-    if (this.#at !== this.#text.length) throw new JsonError('Syntax');
+    if (this.#reader.peek() !== undefined) throw this.#reader.foreign();
     return value;
   }
 
   #value(depth: number): Json {
     if (depth > MAX_DEPTH) throw new JsonError('TooDeep');
     if (++this.#values > MAX_VALUES) throw new JsonError('TooMany');
-    this.#blank();
-    switch (this.#text.charAt(this.#at)) {
-      case '{':
+    switch (this.#reader.peek()) {
+      case OPEN_OBJECT:
         return this.#object(depth);
-      case '[':
+      case OPEN_LIST:
         return this.#array(depth);
-      case '"':
+      case QUOTE:
         return this.#string();
       default:
         return this.#wordOrNumber();
@@ -85,69 +65,53 @@ class Parser {
 
   #object(depth: number): JsonObject {
     const found = Object.create(null) as Record<string, Json>;
-    this.#at++;
-    if (this.#takes('}')) return found;
+    const reader = this.#reader;
+    reader.at++;
+    if (reader.takes(CLOSE_OBJECT)) return found;
     do {
-      this.#blank();
+      if (reader.peek() !== QUOTE) throw reader.foreign();
       const key = this.#string();
       if (key in found) throw new JsonError('DuplicateKey');
-      if (!this.#takes(':')) throw new JsonError('Syntax');
+      reader.take(COLON);
       found[key] = this.#value(depth + 1);
-    } while (this.#takes(','));
-    if (!this.#takes('}')) throw new JsonError('Syntax');
+    } while (!reader.isLast(CLOSE_OBJECT));
     return found;
   }
 
   #array(depth: number): Json[] {
     const found: Json[] = [];
-    this.#at++;
-    if (this.#takes(']')) return found;
+    const reader = this.#reader;
+    reader.at++;
+    if (reader.takes(CLOSE_LIST)) return found;
     do found.push(this.#value(depth + 1));
-    while (this.#takes(','));
-    if (!this.#takes(']')) throw new JsonError('Syntax');
+    while (!reader.isLast(CLOSE_LIST));
     return found;
   }
 
   #string(): string {
-    const text = JSON.parse(this.#match(STRING)) as string;
+    this.#reader.string();
+    const text = this.#reader.text();
     if (!text.isWellFormed()) throw new JsonError('Surrogate');
     return text;
   }
 
   #wordOrNumber(): null | boolean | number {
-    const found = WORDS.find(([word]) => this.#text.startsWith(word, this.#at));
-    if (found === undefined) return this.#number();
-    this.#at += found[0].length;
-    return found[1];
+    const reader = this.#reader;
+    const from = reader.at;
+    if (reader.peek() === undefined) throw reader.foreign();
+    reader.plain();
+    const text = reader.bytes.toString('latin1', from, reader.at);
+    const word = WORDS[text];
+    return word === undefined ? numberOf(text) : word;
   }
+}
 
-  #number(): number {
-    const text = this.#match(NUMBER);
-    const value = Number(text);
-    const isInteger = /^-?[0-9]+$/.test(text);
-    if (text.length > MAX_NUMBER || !Number.isFinite(value) || (isInteger && !Number.isSafeInteger(value)))
-      throw new JsonError('Number');
-    return value;
-  }
-
-  #match(pattern: RegExp): string {
-    pattern.lastIndex = this.#at;
-    const found = pattern.exec(this.#text)?.[0];
-    if (found === undefined) throw new JsonError('Syntax');
-    this.#at += found.length;
-    return found;
-  }
-
-  #blank(): void {
-    this.#match(BLANK);
-  }
-
-  #takes(character: string): boolean {
-    this.#blank();
-    if (this.#text.charAt(this.#at) !== character) return false;
-    this.#at++;
-    return true;
-  }
+function numberOf(text: string): number {
+  const value = Number(text);
+  const isInteger = /^-?[0-9]+$/.test(text);
+  if (text.length > MAX_NUMBER || !Number.isFinite(value) || (isInteger && !Number.isSafeInteger(value)))
+    throw new JsonError('Number');
+  return value;
 }
 
 /** Characters of a number. */

@@ -25,6 +25,11 @@ const SEGMENT = /^[A-Za-z0-9._~:@+=-]{1,253}$/;
 const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const GROUP = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const VERSION = /^v[0-9][a-z0-9]{0,20}$/;
+/** By these it is told which resources there are; the agent sees those that it may use. */
+export function isDiscovery(path: string): boolean {
+  return /^\/(api(\/[^/]+)?|apis(\/[^/]+){0,2})$/.test(path);
+}
+
 /** What follows the name of a namespace and is no resource of its own. */
 const OF_NAMESPACES: ReadonlySet<string> = new Set(['status', 'finalize']);
 /** No resources, but words before one: `watch` stands there once, `proxy` is gone since Kubernetes 1.10. */
@@ -33,12 +38,14 @@ const SPECIAL: ReadonlySet<string> = new Set(['watch', 'proxy']);
 /**
  * Reads the path of a request (without its query) as kube-apiserver does: /api/VERSION/… and /apis/GROUP/VERSION/…, with
  * namespaces/NAMESPACE where the object is in one, then RESOURCE, NAME and SUBRESOURCE. What servers could read in two ways is refused:
- * anything encoded, empty parts, `.` and `..`, more parts than have a meaning.
+ * anything encoded, empty parts (but for a / behind a path of discovery, which is left out), `.` and `..`, more parts than have a meaning.
  *
  * @throws Refusal PathEncoded, PathSegment, PathUnknown
  */
 export function readPath(path: string): ApiPath | OtherPath {
   if (path === '/') return { kind: 'path', path };
+  // Clients that are made of the API's own description ask so.
+  if (path.endsWith('/') && isDiscovery(path.slice(0, -1))) return readPath(path.slice(0, -1));
   if (path.includes('%')) throw new Refusal('PathEncoded');
   const parts = path.slice(1).split('/');
   if (parts.length > MAX_PARTS || !parts.every(isSegment)) throw new Refusal('PathSegment');

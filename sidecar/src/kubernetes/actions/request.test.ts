@@ -113,6 +113,27 @@ describe('what a request is', () => {
 });
 
 describe('what is refused', () => {
+  it.each(['/api', '/apis', '/apis/apps', '/apis/apps/v1', '/api/v1'])('%s is discovery, also with a / behind it', (path) => {
+    expect(readRequest(ask(`GET ${path}/`))).toMatchObject({ kind: 'path', path, target: path });
+  });
+
+  it.each(['/version/', '/healthz/', '/openapi/v3/', '/api//', '/api/v1//', '/apis/apps/v1/deployments/'])(
+    '%s is not read',
+    (path) => {
+      expect(refusal(`GET ${path}`)).toBe('PathSegment');
+    },
+  );
+
+  it('of discovery asks for what is there now, whatever its client has of it', () => {
+    const has: HeaderList = [
+      ['If-None-Match', '"a"'],
+      ['If-Modified-Since', 'x'],
+      ['User-Agent', 'me'],
+    ];
+    expect(readRequest(ask('GET /apis', has))).toMatchObject({ headers: { accept: expect.any(String), 'user-agent': 'me' } });
+    expect(Object.keys((readRequest(ask('GET /apis', has)) as PathRequest).headers)).toEqual(['user-agent', 'accept']);
+  });
+
   it.each<[line: string, code: RefusalCode]>([
     ['GET https://api/api/v1/pods', 'TargetForm'],
     ['GET //api/v1/pods', 'TargetForm'],

@@ -8,7 +8,7 @@ import {
   readHeaders,
   type Upgrade,
 } from './headers.ts';
-import { type ApiPath, readPath } from './path.ts';
+import { type ApiPath, isDiscovery, readPath } from './path.ts';
 import { type Parameters, readQuery, writeQuery } from './query.ts';
 import { Refusal, type Refused, refusable } from './refusal.ts';
 import { readFieldSelector } from './selectors.ts';
@@ -109,9 +109,14 @@ function readOther({ method, hasBody }: KnownRequest, headers: ReadHeaders, path
     path,
     method,
     target: written(path, parameters),
-    headers: { ...headers.forwarded, accept },
+    headers: { ...(isDiscovery(path) ? unconditional(headers.forwarded) : headers.forwarded), accept },
     parameters,
   };
+}
+
+/** What the client has of it was shown by another policy, maybe. */
+function unconditional({ 'user-agent': userAgent }: ReadHeaders['forwarded']): Record<string, string> {
+  return userAgent === undefined ? {} : { 'user-agent': userAgent };
 }
 
 function readResource(

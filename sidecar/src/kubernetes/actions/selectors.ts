@@ -10,24 +10,41 @@ const LABEL_TERM = new RegExp(
 /** Words of the grammar, which are read by their place. */
 const WORDS: ReadonlySet<string | undefined> = new Set(['in', 'notin']);
 
+export interface FieldSelector {
+  /** The one name that it leaves. */
+  readonly name: string | undefined;
+  /** Paths that it compares: `spec.nodeName`. */
+  readonly fields: readonly string[];
+}
+
 /** A field selector as the API server reads it; undefined: it has escapes, an empty term or something unusual, and is not read. */
-export function readFieldSelector(text: string): { readonly name: string | undefined } | undefined {
+export function readFieldSelector(text: string): FieldSelector | undefined {
   if (text.length > MAX_SELECTOR) return undefined;
+  const fields: string[] = [];
   let name: string | undefined;
   for (const term of text === '' ? [] : text.split(',')) {
     const [, field, operator, value = ''] = FIELD_TERM.exec(term) ?? [];
     if (field === undefined) return undefined;
+    fields.push(field);
     if (field !== 'metadata.name' || operator === '!=') continue;
     if (name !== undefined) return undefined;
     name = value;
   }
-  return { name };
+  return { name, fields };
 }
 
 /** Whether a label selector is one that the API server reads. Selectors narrow what is meant, so that nothing more is told of them. */
 export function isLabelSelector(text: string): boolean {
   if (text.length > MAX_SELECTOR) return false;
   return text === '' || outerCommas(text).every(isLabelTerm);
+}
+
+/** Labels that a selector compares, or asks for. */
+export function selectedLabels(text: string): string[] {
+  return outerCommas(text).flatMap((term) => {
+    const [, present, compared, , listed, , ordered] = LABEL_TERM.exec(term.trim()) ?? [];
+    return present ?? compared ?? listed ?? ordered ?? [];
+  });
 }
 
 function isLabelTerm(term: string): boolean {

@@ -20,7 +20,8 @@ export type Verb =
 export const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 export type Method = (typeof METHODS)[number];
 
-const CONNECTS = ['exec', 'attach', 'portforward', 'proxy'] as const;
+/** Subresources that are verbs of their own. */
+export const CONNECTS = ['exec', 'attach', 'portforward', 'proxy'] as const;
 
 /** The verb as far as the path tells it: a list may be a watch. @throws Refusal Method */
 export function verbOf(method: Method, at: ApiPath): Exclude<Verb, 'watch'> {

@@ -3,10 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { AnswerMask, type Shape } from './answer.ts';
 import { asked, shownOf, through } from './answer.test-support.ts';
 import { MAX_DEPTH, MAX_ELEMENT_BYTES } from './limits.ts';
-import { FIELDS, aList, anAccess, aPod, aSecret, aSmallPod } from './objects.test-support.ts';
-import { Plan } from './plan.ts';
+import { FIELDS, aList, anAccess, aPod, aSecret, aSmallPod, planOf } from './objects.test-support.ts';
 
-const plan = new Plan(anAccess({}, ['email']), FIELDS);
+const plan = planOf(anAccess({}, ['email']), FIELDS);
 const PODS = asked('pods');
 const json = (value: unknown): string => JSON.stringify(value);
 const lines = (...values: readonly unknown[]): string => values.map((value) => `${json(value)}\n`).join('');
@@ -85,7 +84,7 @@ describe('an answer', () => {
   });
 
   it('with nothing to hide passes with its very bytes', () => {
-    const none = new Plan(anAccess({ reveal: ['kubernetes.secret'] }), []);
+    const none = planOf(anAccess({ reveal: ['kubernetes.secret'] }));
     for (const [, what, shape, text] of ANSWERS) expect(shownOf(none, what, text, shape)).toBe(text);
     expect(shownOf(plan, PODS, lines(BOOKMARK, GONE), 'watch')).toBe(lines(BOOKMARK, GONE));
     const chunk = Buffer.from('{"kind":"PodList","metadata":{"continue":"abc","remainingItemCount":17},"items":[');
@@ -184,7 +183,7 @@ describe('an answer', () => {
     const item = Buffer.from(`,${json({ ...aPod(7), log: 'a plain text '.repeat(2000) })}`);
     const head = Buffer.from(`{"kind":"PodList","items":[${json(aPod(1))}`);
     const block = Buffer.concat(Array.from({ length: 40 }, () => item));
-    const mask = new AnswerMask(new Plan(anAccess(), FIELDS), PODS, 'list');
+    const mask = new AnswerMask(planOf(anAccess(), FIELDS), PODS, 'list');
     let bytes = mask.push(head).length;
     let most = 0;
     const before = process.memoryUsage().arrayBuffers;

@@ -1,5 +1,5 @@
-import { AnswerError } from './errors.ts';
-import { CLOSE_LIST, COMMA, isBlank, OPEN_OBJECT, Reader } from './json.ts';
+import { AnswerError, notJson } from './errors.ts';
+import { CLOSE_LIST, COMMA, isBlank, OPEN_OBJECT, Reader } from '../wire/json.ts';
 import { MAX_ELEMENT_BYTES } from './limits.ts';
 import { Outline } from './outline.ts';
 import type { Asked, Plan } from './plan.ts';
@@ -72,8 +72,7 @@ export class AnswerMask {
       const rest = this.#held.subarray(0, this.#length);
       if (this.#phase === 'tail') return this.#tail(rest);
       if (this.#phase === 'event' && rest.length === 0) return EMPTY;
-      const reader = new Reader(rest);
-      if ((reader.peek() ?? OPEN_OBJECT) !== OPEN_OBJECT) throw reader.foreign();
+      if ((new Reader(rest).peek() ?? OPEN_OBJECT) !== OPEN_OBJECT) throw notJson();
       if (this.#phase !== 'body' || new Outline(0).run(rest, rest.length) === 'more') throw cutOff();
       return this.#shown(rest, scan(this.#plan, rest, this.#root));
     });

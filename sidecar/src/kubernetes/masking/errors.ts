@@ -6,16 +6,26 @@
  */
 export type AnswerFault = 'NotJson' | 'TooDeep' | 'TooLarge' | 'CutOff' | 'Unjudged';
 
+const CODES = {
+  NotJson: 'AnswerNotJson',
+  TooDeep: 'AnswerTooDeep',
+  TooLarge: 'AnswerTooLarge',
+  CutOff: 'AnswerCutOff',
+  Unjudged: 'AnswerUnjudged',
+} as const satisfies Readonly<Record<AnswerFault, string>>;
+
 /** An answer cannot be masked: it must end here, and nothing of what was not handed out may be shown. */
 export class AnswerError extends Error {
   override readonly name = 'AnswerError';
-  readonly code: `Answer${AnswerFault}`;
+  readonly code: (typeof CODES)[AnswerFault];
 
   constructor(fault: AnswerFault, message: string) {
     super(message);
-    this.code = `Answer${fault}`;
+    this.code = CODES[fault];
   }
 }
+
+export const notJson = (): AnswerError => new AnswerError('NotJson', 'the API server’s answer is no JSON');
 
 /** What an owner wrote of labelled fields cannot be read; so nothing is shown. */
 export class FieldError extends Error {

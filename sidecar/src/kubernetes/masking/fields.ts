@@ -23,9 +23,6 @@ export type Field =
       readonly path: readonly SegmentGlob[];
     };
 
-/** No path of an object in use is longer. */
-const MAX_SEGMENTS = 32;
-
 /** Reads one entry; undefined where it is none. */
 export function parseField(text: string): Field | undefined {
   const colon = text.indexOf(':');
@@ -44,6 +41,6 @@ export function parseField(text: string): Field | undefined {
 
 function pathOf(text: string): SegmentGlob[] | undefined {
   const names = text.split(/(?<!\\)\./).map((name) => name.replace(/\[\*?\]$/, '').replaceAll('\\.', '.'));
-  if (names.length > MAX_SEGMENTS || names.some((name) => name === '' || /[\\[\]]/.test(name))) return undefined;
+  if (names.some((name) => name === '' || /[\\[\]]/.test(name))) return undefined;
   return names.map(parseSegment);
 }

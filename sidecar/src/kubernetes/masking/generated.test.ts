@@ -5,10 +5,9 @@ import type { Shape } from './answer.ts';
 import { asked, through } from './answer.test-support.ts';
 import { AnswerError } from './errors.ts';
 import { CANARY, Maker, type Pair } from './generated.test-support.ts';
-import { FIELDS, anAccess } from './objects.test-support.ts';
-import { Plan } from './plan.ts';
+import { FIELDS, anAccess, planOf } from './objects.test-support.ts';
 
-const plan = new Plan(anAccess({}, ['email']), FIELDS);
+const plan = planOf(anAccess({}, ['email']), FIELDS);
 const KINDS = [
   ['Secret', asked('secrets')],
   ['ConfigMap', asked('configmaps')],

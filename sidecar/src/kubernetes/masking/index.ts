@@ -1,6 +1,8 @@
 export { AnswerMask, type Shape } from './answer.ts';
+export { DiscoveryMask } from './discovery.ts';
 export { AnswerError, type AnswerFault, FieldError } from './errors.ts';
-export { type Field, parseField } from './fields.ts';
-export { type Asked, type LabelledFields, Plan, SECRET_LABEL } from './plan.ts';
+export { lookingAtHidden, selectsHidden } from './oracles.ts';
+export { type Asked, Plan } from './plan.ts';
 export { BOUNDS, type Bounds, type Operation, shownChange, shownPatch, shownValue } from './shown.ts';
+export { quotesValue } from './text.ts';
 export { maskWrittenBack, WRITE_BACK_HINT } from './written.ts';

@@ -10,13 +10,12 @@ import { findProgram, randomSegments, seededRandom } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AnswerMask, type Shape } from './answer.ts';
 import { asked } from './answer.test-support.ts';
-import { FIELDS, aList, anAccess, aPod, aSecret } from './objects.test-support.ts';
-import { Plan } from './plan.ts';
+import { FIELDS, aList, anAccess, aPod, aSecret, planOf } from './objects.test-support.ts';
 import { maskWrittenBack } from './written.ts';
 
 const KUBECTL = findProgram('kubectl');
 const run = promisify(execFile);
-const plan = new Plan(anAccess(), FIELDS);
+const plan = planOf(anAccess(), FIELDS);
 const CANARY = 'hunter2';
 const NAMESPACE = '/api/v1/namespaces/shop';
 const resource = (name: string, kind: string): unknown => ({

@@ -1,12 +1,12 @@
+import { KUBERNETES_SECRET } from '@chaperone/api';
 import { describe, expect, it } from 'vitest';
 import { asked, shownOf } from './answer.test-support.ts';
-import { FIELDS, aList, anAccess, aPod, aSecret } from './objects.test-support.ts';
-import { Plan, SECRET_LABEL } from './plan.ts';
+import { FIELDS, aList, anAccess, aPod, aSecret, planOf } from './objects.test-support.ts';
 
 const CANARY = 'c4nary-v4lue-0f-a-s3cret';
 const MARK = '*****';
 const MARK64 = 'KioqKio=';
-const plan = new Plan(anAccess({}, ['email', 'credit-card']), FIELDS);
+const plan = planOf(anAccess({}, ['email', 'credit-card']), FIELDS);
 const SECRETS = asked('secrets');
 const parsed = (answer: unknown, what = SECRETS, by = plan): Record<string, unknown> => JSON.parse(shownOf(by, what, answer));
 const APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
@@ -105,7 +105,7 @@ describe('a Secret', () => {
   });
 
   it('is shown where the label is revealed, but for what else is hidden', () => {
-    const by = new Plan(anAccess({ reveal: [SECRET_LABEL] }, ['email']), []);
+    const by = planOf(anAccess({ reveal: [KUBERNETES_SECRET] }, ['email']));
     expect(parsed(aSecret(CANARY), SECRETS, by)).toEqual(aSecret(CANARY));
     const mail = { kind: 'Secret', data: { a: base64('ask mira.o@example.com'), b: base64('ask nobody') } };
     expect(parsed(mail, SECRETS, by)).toEqual({ kind: 'Secret', data: { a: MARK64, b: base64('ask nobody') } });
@@ -116,7 +116,7 @@ describe('a Secret', () => {
     [{ null: {} }, null, null],
     [{ hash: {} }, MARK64, MARK],
   ])('is shown by the strategy %j, whole where that cannot be', (strategy, encoded, text) => {
-    const by = new Plan(anAccess({ masking: { [SECRET_LABEL]: strategy } }), []);
+    const by = planOf(anAccess({ masking: { [KUBERNETES_SECRET]: strategy } }));
     const secret = { kind: 'Secret', data: { a: base64('abcdefghijklwxyz') }, stringData: { a: 'abcdefghijklwxyz' } };
     expect(parsed(secret, SECRETS, by)).toEqual({ kind: 'Secret', data: { a: encoded }, stringData: { a: text } });
   });
@@ -283,8 +283,8 @@ describe('what an owner labelled', () => {
     expect(parsed(difference, asked('pods'))).toEqual(
       status(`Pod "web" is invalid: spec: Forbidden: no such change\n${MARK}`, 'Forbidden'),
     );
-    expect(parsed(said, asked('pods'), new Plan(anAccess(), []))).toEqual(said);
-    expectHidden(shownOf(new Plan(anAccess(), []), SECRETS, said));
+    expect(parsed(said, asked('pods'), planOf(anAccess()))).toEqual(said);
+    expectHidden(shownOf(planOf(anAccess()), SECRETS, said));
     const gone = status('pods "web" not found', '');
     expect(parsed(gone, asked('pods'))).toEqual(gone);
   });
@@ -300,9 +300,9 @@ describe('what an owner labelled', () => {
       'pods:a..b',
       'pods:a[0]',
       'pods:\\',
-      `pods:${'a.'.repeat(40)}b`,
+      `pods:${'a'.repeat(600)}`,
     ])
-      expect(() => new Plan(anAccess(), [{ label: 'a', fields: [text] }])).toThrow(
+      expect(() => planOf(anAccess(), [{ label: 'a', fields: [text] }])).toThrow(
         expect.objectContaining({ code: 'FieldNotReadable' }),
       );
   });
@@ -368,7 +368,7 @@ it('an object that says two kinds, or a variable two names, is hidden as both', 
 });
 
 it('a kind that no API has is no kind, but for what is labelled in all', () => {
-  const all = new Plan(anAccess(), [{ label: 'a', fields: ['*:spec.password'] }]);
+  const all = planOf(anAccess(), [{ label: 'a', fields: ['*:spec.password'] }]);
   for (const kind of ['Own', 'x'.repeat(100_000)])
     expect(parsed({ list: [{ kind, spec: { password: CANARY } }] }, asked('pods'), all)).toEqual({
       list: [{ kind, spec: { password: MARK } }],

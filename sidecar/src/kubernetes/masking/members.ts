@@ -1,3 +1,4 @@
+import { MAX_DEPTH } from './limits.ts';
 import type { State } from './state.ts';
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -16,4 +17,17 @@ export function isDeeper(value: unknown, most: number): boolean {
   for (let depth = 0; depth <= most && level.length > 0; depth++)
     level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []));
   return level.some((item) => typeof item === 'object' && item !== null);
+}
+
+/** Parts of a JSON Pointer (RFC 6901). */
+export function pointerParts(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
+/** Where the parts of a pointer lead. */
+export function pointed(root: State, parts: readonly string[]): State {
+  return parts.slice(0, MAX_DEPTH).reduce((state, part) => state.pointed(part), root);
 }

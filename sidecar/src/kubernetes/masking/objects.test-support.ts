@@ -1,6 +1,6 @@
 import type { Detector } from '@chaperone/api';
 import type { Access } from '@chaperone/policy';
-import type { LabelledFields } from './plan.ts';
+import { Plan } from './plan.ts';
 
 /** Objects as API servers of 1.30 to 1.34 write them. */
 const MANAGED = (index: number) => [
@@ -193,6 +193,16 @@ export function anAccess(mods: Partial<Access> = {}, detectors: readonly Detecto
     recording: { mode: 'durable', content: 'results', rows: 1000, bytes: 1 << 20, retention: 'default' },
     ...mods,
   };
+}
+
+/** A label of an owner, with the places where its values stand. */
+export interface LabelledFields {
+  readonly label: string;
+  readonly fields: string[];
+}
+
+export function planOf(access: Access, labelled: readonly LabelledFields[] = []): Plan {
+  return new Plan({ ...access, sensitive: [...access.sensitive, ...labelled.map((each) => ({ columns: [], ...each }))] });
 }
 
 export const FIELDS: readonly LabelledFields[] = [

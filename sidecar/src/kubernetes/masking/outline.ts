@@ -1,4 +1,4 @@
-import { CLOSE_LIST, CLOSE_OBJECT, COLON, isBlank, OPEN_LIST, OPEN_OBJECT, QUOTE } from './json.ts';
+import { CLOSE_LIST, CLOSE_OBJECT, COLON, isBlank, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../wire/json.ts';
 
 const BACKSLASH = 0x5c;
 const SERIES = ['items', 'rows'];

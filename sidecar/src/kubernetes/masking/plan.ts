@@ -1,4 +1,4 @@
-import type { Detector } from '@chaperone/api';
+import { type Detector, KUBERNETES_SECRET } from '@chaperone/api';
 import { type Access, isRevealed, matchWord, parseSegment, type SegmentGlob } from '@chaperone/policy';
 import { type DetectorBits, detectorBits } from '../../masking/detectors.ts';
 import { maskedFinds, maskOfLabel } from '../../masking/labels.ts';
@@ -6,15 +6,6 @@ import type { Mask } from '../../masking/strategies.ts';
 import { FieldError } from './errors.ts';
 import { type Field, parseField } from './fields.ts';
 import { type Ending, type Named, type Role, State, type Step } from './state.ts';
-
-/** The built-in label of what Secrets hold, of tokens and certificates that are issued, and of what is packed: nobody can look into it. */
-export const SECRET_LABEL = 'kubernetes.secret';
-
-/** A label of an owner, with the places where its values stand; see {@link file://./fields.ts}. */
-export interface LabelledFields {
-  readonly label: string;
-  readonly fields: readonly string[];
-}
 
 /** What was asked for. */
 export interface Asked {
@@ -36,6 +27,7 @@ const MAX_STATES = 4096;
 
 /** What is masked where, for one agent on one cluster; serves any number of answers. */
 export class Plan {
+  readonly access: Access;
   readonly finds: ReadonlyMap<Detector, Mask>;
   readonly bits: DetectorBits;
   /** Whether what is packed is hidden. */
@@ -52,23 +44,25 @@ export class Plan {
   readonly #listed = new Map<Step, Step>();
   #steps = 0;
 
-  /**
-   * @param labelled what the owner says; what is revealed to the agent is left out here
-   * @throws FieldError
-   */
-  constructor(access: Access, labelled: readonly LabelledFields[]) {
+  /** @throws FieldError where a labelled field cannot be read */
+  constructor(access: Access) {
+    this.access = access;
     this.finds = maskedFinds(access);
     this.bits = detectorBits(this.finds.keys());
-    this.hidesPacked = !isRevealed(access, SECRET_LABEL);
-    const hidden = labelled
+    this.hidesPacked = !isRevealed(access, KUBERNETES_SECRET);
+    const hidden = access.sensitive
       .filter(({ label }) => !isRevealed(access, label))
-      .flatMap(({ label, fields }) => fields.map((text) => ({ field: readField(text), mask: maskOfLabel(access, label) })));
+      .flatMap(({ label, fields = [] }) => fields.map((text) => ({ field: readField(text), mask: maskOfLabel(access, label) })));
     const named = (of: Field['of']): Named[] =>
       hidden.flatMap(({ field, mask }) => (field.of === of && field.of !== 'resource' ? [this.#named(field.name, mask)] : []));
     this.variables = named('env');
     this.annotations = named('annotations');
     const owners = hidden.flatMap(({ field, mask }) => (field.of === 'resource' ? [this.#ownersRule(field, mask)] : []));
-    this.#rules = [...this.#shapes(), ...(this.hidesPacked ? this.#secrets(maskOfLabel(access, SECRET_LABEL)) : []), ...owners];
+    this.#rules = [
+      ...this.#shapes(),
+      ...(this.hidesPacked ? this.#secrets(maskOfLabel(access, KUBERNETES_SECRET)) : []),
+      ...owners,
+    ];
   }
 
   /** An object of what was asked for, a list or table of such, or an event of a watch. */

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { firstPlace } from '../../masking/detectors.ts';
 import { REDACTED } from '../../masking/strategies.ts';
-import { AnswerError } from './errors.ts';
-import { CLOSE_LIST, CLOSE_OBJECT, COLON, OPEN_LIST, OPEN_OBJECT, QUOTE, Reader } from './json.ts';
+import { AnswerError, notJson } from './errors.ts';
+import { CLOSE_LIST, CLOSE_OBJECT, COLON, JsonError, OPEN_LIST, OPEN_OBJECT, QUOTE, Reader } from '../wire/json.ts';
 import { MAX_DEPTH, MAX_TEXT_DEPTH } from './limits.ts';
 import type { Plan } from './plan.ts';
 import type { KnownKey, State } from './state.ts';
@@ -51,9 +51,13 @@ const LONG_NUMBER = 13;
  */
 export function scan(plan: Plan, bytes: Buffer, state: State, { depth = 0, object = state.root }: ScanOptions = {}): Scanned {
   if (!isUtf8(bytes)) throw new AnswerError('NotJson', 'the API server’s answer is no UTF-8');
-  const first = new Walk(plan, bytes, depth, object, new Map());
-  const found = first.run(state);
-  return first.late.size === 0 ? found : new Walk(plan, bytes, depth, object, first.late).run(state);
+  try {
+    const first = new Walk(plan, bytes, depth, object, new Map());
+    const found = first.run(state);
+    return first.late.size === 0 ? found : new Walk(plan, bytes, depth, object, first.late).run(state);
+  } catch (error) {
+    throw error instanceof JsonError ? notJson() : error;
+  }
 }
 
 /** The bytes as they may be shown: the very same where nothing is hidden. */
@@ -147,7 +151,8 @@ class Walk {
   #members(given: State, start: number): void {
     const reader = this.#reader;
     let state = this.#known ? this.#informed(given, start) : given;
-    if (state.role === 'object') this.#object = state;
+    // An object within another is one with metadata too, once it says its kind.
+    if (state.role === 'object' || (state !== given && state.role !== 'variables')) this.#object = state;
     /** Whether all members up to here say what the object is. */
     let isEarly = true;
     for (;;) {
@@ -194,7 +199,7 @@ class Walk {
     if (key === KIND && this.#level === 1) this.#kind ??= text;
     const told = key === KIND ? state.withKind(text) : state.named(text);
     if (told === state) return state;
-    if (state.role === 'object') this.#object = told;
+    if (key === KIND) this.#object = told;
     if (!isEarly) {
       const late = this.late.get(start) ?? { kinds: [], names: [] };
       (key === KIND ? late.kinds : late.names).push(text);

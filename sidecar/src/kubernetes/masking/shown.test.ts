@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { asked } from './answer.test-support.ts';
-import { FIELDS, anAccess, aPod, aSecret } from './objects.test-support.ts';
-import { Plan } from './plan.ts';
+import { FIELDS, anAccess, aPod, aSecret, planOf } from './objects.test-support.ts';
 import { shownChange, shownPatch, shownValue } from './shown.ts';
 
-const plan = new Plan(anAccess({}, ['email']), FIELDS);
+const plan = planOf(anAccess({}, ['email']), FIELDS);
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const text = (lines: readonly string[]): string => `\n${lines.join('\n')}`;
 const CANARY = 'hunter2';

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { MAX_DEPTH } from './limits.ts';
-import { isDeeper, isObject, stateInside } from './members.ts';
+import { isDeeper, isObject, pointed, pointerParts, stateInside } from './members.ts';
 import type { Asked, Plan } from './plan.ts';
 import { scan, spliced } from './scanner.ts';
 import type { State } from './state.ts';
@@ -27,7 +27,7 @@ export interface Operation {
 }
 
 /** What the server keeps itself: it says nothing of a change. */
-const KEPT = new Set(['managedFields', 'resourceVersion', 'generation']);
+const KEPT = new Set(['managedFields', 'resourceVersion', 'generation', 'uid', 'selfLink']);
 const PLAIN = /^[A-Za-z_/][\w./@:=,-]*(?: [\w./@:=,-]+)*$/;
 /** What YAML would read as something else than a text. */
 const NO_TEXT = /^(?:true|false|null|yes|no|on|off|y|n)$|:(?: |$)/i;
@@ -64,7 +64,7 @@ export function shownPatch(plan: Plan, asked: Asked, operations: readonly Operat
     if (isDeeper(value, MAX_DEPTH)) return TOO_DEEP;
     const head = [op, from, path].flatMap((word) => (word === undefined ? [] : lines.text(word, place))).join(' ');
     if (value === undefined) lines.add(0, head);
-    else lines.value(0, head, value, { ...place, state: pointed(place.state, path) });
+    else lines.value(0, head, value, { ...place, state: pointed(place.state, pointerParts(path)) });
   }
   return lines.done();
 }
@@ -75,16 +75,6 @@ function withoutKept(value: unknown): unknown {
   const metadata = isObject(value) ? value['metadata'] : undefined;
   if (!isObject(value) || !isObject(metadata)) return value;
   return { ...value, metadata: Object.fromEntries(Object.entries(metadata).filter(([key]) => !KEPT.has(key))) };
-}
-
-/** Where a JSON pointer (RFC 6901) leads. What a number is, a key or a place in a list, is not known: the stricter holds. */
-function pointed(root: State, path: string): State {
-  const parts = path.split('/').slice(1, MAX_DEPTH);
-  return parts.reduce((state, part) => {
-    const key = part.replaceAll('~1', '/').replaceAll('~0', '~');
-    const next = state.unnamed().next(key);
-    return /^(?:\d+|-)$/.test(key) && next.cover === undefined ? state : next;
-  }, root);
 }
 
 /** What a place is, and the object that it is in. */

@@ -49,13 +49,13 @@ export interface Named {
 }
 
 const APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
-/** Annotations of Secrets by the machinery that made them: names, no content. */
-const HARMLESS = /^(?:[a-z0-9-]+\.)*kubernetes\.io\/|^meta\.helm\.sh\/|^cert-manager\.io\//;
+/** Annotations of Secrets by the machinery that made them: names, no content. By the second an informer knows that it has seen all. */
+const HARMLESS = /^(?:[a-z0-9-]+\.)*kubernetes\.io\/|^k8s\.io\/initial-events-end$|^meta\.helm\.sh\/|^cert-manager\.io\//;
 const IDENTITY = 'name namespace uid resourceVersion generateName selfLink creationTimestamp deletionTimestamp continue'.split(
   ' ',
 );
 type Keys = { readonly [key in string]?: Role };
-const ANYWHERE: Keys = { env: 'variables', annotations: 'annotations' };
+const ANYWHERE: Keys = { env: 'variables', annotations: 'annotations', managedFields: 'owners' };
 const KEYS: { readonly [role in Role]?: Keys } = {
   value: ANYWHERE,
   object: {
@@ -134,6 +134,11 @@ export class State {
     return this.#plan.variables.length > 0 || this.#plan.annotations.length > 0 || this.steps.some(leadsToMask);
   }
 
+  /** Whether a text that stands here is hidden, or may hold an object with something that is. */
+  get hidesText(): boolean {
+    return this.cover !== undefined || (this.root.isQuoted && (this.role === 'annotation' || this.role === 'applied'));
+  }
+
   /** Any key without a mark. */
   get unmarked(): Pick<KnownKey, 'text' | 'state'> {
     this.#unmarked ??= { text: '', state: this.#plan.state(OTHERS[this.role] ?? 'value', this.cover, [], this.root) };
@@ -154,6 +159,17 @@ export class State {
     const found = { bytes: Buffer.from(bytes.subarray(from, to)), text, state: this.#follow(text) };
     if (to - from <= MAX_REMEMBERED_KEY) this.#known[slot] = found;
     return found;
+  }
+
+  /**
+   * Where a part of a JSON Pointer leads. A number may be a key or a place in a list, from its end too: then what holds of either holds.
+   * Of a list it may be any variable.
+   */
+  pointed(part: string): State {
+    const variable = this.unnamed();
+    const next = variable.next(part);
+    if (!/^(?:[-+]?[0-9]+|-)$/.test(part)) return next;
+    return this.#plan.state(this.role, next.cover, union(variable.steps, next.steps), this.root);
   }
 
   /** The cell at this place of a row: the first is the name. */

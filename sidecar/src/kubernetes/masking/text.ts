@@ -43,6 +43,11 @@ export function searched(bytes: Buffer, { finds, bits }: Plan): Buffer | undefin
 }
 
 const QUOTES_A_VALUE = / value: |\n/;
+/** Whether a text may quote a value as the API server does. */
+export function quotesValue(text: string): boolean {
+  return QUOTES_A_VALUE.test(` ${text}`);
+}
+
 /** Why a server refuses a change, without the values that it quotes (`Invalid value: "…"`) and the difference that it prints below. */
 export function refusal(text: string): string {
   const found = QUOTES_A_VALUE.exec(` ${text}`);

@@ -1,8 +1,7 @@
-import { DETECTORS } from '@chaperone/api';
+import { DETECTORS, KUBERNETES_SECRET } from '@chaperone/api';
 import { describe, expect, it } from 'vitest';
 import { asked, shownOf } from './answer.test-support.ts';
-import { FIELDS, anAccess, aPod, aSecret } from './objects.test-support.ts';
-import { Plan, SECRET_LABEL } from './plan.ts';
+import { FIELDS, anAccess, aPod, aSecret, planOf } from './objects.test-support.ts';
 import { maskWrittenBack } from './written.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -32,6 +31,16 @@ describe('what would be written', () => {
       '.metadata.annotations.a',
     ],
     ['what was applied, with escapes', { metadata: { annotations: { a: '{"b":"\\u002a**"}' } } }, '.metadata.annotations.a'],
+    [
+      'the first of two that have one key',
+      { metadata: { annotations: { a: `{"b":"${base64('*****')}","b":"c"}` } } },
+      '.metadata.annotations.a',
+    ],
+    [
+      'a key that begins with an escape',
+      { metadata: { annotations: { a: '{"\\":1,"\u002a****":2}' } } },
+      '.metadata.annotations.a',
+    ],
     ['a text', '*****', ''],
   ])('holds a mask in %s', (_, body, path) => {
     expect(maskWrittenBack(body)).toBe(path);
@@ -50,7 +59,7 @@ describe('what would be written', () => {
   });
 
   it('counts null where a mask shows it, as far as an object is replaced', () => {
-    const plan = new Plan(anAccess({ masking: { [SECRET_LABEL]: { null: {} } } }), FIELDS);
+    const plan = planOf(anAccess({ masking: { [KUBERNETES_SECRET]: { null: {} } } }), FIELDS);
     const secrets = plan.object(asked('secrets'));
     expect(maskWrittenBack({ data: { password: null } }, secrets)).toBe('.data.password');
     expect(maskWrittenBack({ immutable: null }, secrets)).toBeUndefined();
@@ -66,9 +75,9 @@ describe('what would be written', () => {
 
   it('is told for whatever was shown masked, by any strategy', () => {
     for (const strategy of [{ redact: {} }, { partial: { first: 1, last: 2 } }, { hash: {} }, { null: {} }]) {
-      const labels = [SECRET_LABEL, 'shop.password', 'shop.token', ...DETECTORS.map((detector) => `found.${detector}`)];
+      const labels = [KUBERNETES_SECRET, 'shop.password', 'shop.token', ...DETECTORS.map((detector) => `found.${detector}`)];
       const masking = Object.fromEntries(labels.map((label) => [label, strategy]));
-      const plan = new Plan(
+      const plan = planOf(
         anAccess({ masking, hashKeys: Object.fromEntries(labels.map((label) => [label, KEY])) }, ['email']),
         FIELDS,
       );

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { containsSentinel } from '../../masking/strategies.ts';
 import { MAX_DEPTH, MAX_TEXT_DEPTH } from './limits.ts';
-import { isObject, stateInside } from './members.ts';
+import { stateInside } from './members.ts';
 import type { State } from './state.ts';
+import { JsonError, QUOTE, Reader } from '../wire/json.ts';
 import { decoded } from './text.ts';
 
 /** How a hash mask writes a value. */
@@ -60,19 +61,18 @@ function holdsMask(text: string, depth: number): boolean {
   return depth < MAX_TEXT_DEPTH && /^\s*[{[]/.test(text) && holdsMaskWithin(text, depth);
 }
 
-/** JSON in a text: what it holds in base64 or with escapes. */
+/** JSON in a text: what any string of it holds in base64 or with escapes, keys too, also one of two that have one key. */
 function holdsMaskWithin(text: string, depth: number): boolean {
-  let within: unknown;
+  const bytes = Buffer.from(text);
+  const reader = new Reader(bytes);
   try {
-    within = JSON.parse(text);
-  } catch {
-    return false;
-  }
-  const pending = [within];
-  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
-    if (typeof value === 'string' && holdsMask(value, depth + 1)) return true;
-    if (Array.isArray(value)) pending.push(...value.filter((item) => item !== null));
-    else if (isObject(value)) pending.push(...Object.keys(value), ...Object.values(value).filter((item) => item !== null));
+    for (let at = bytes.indexOf(QUOTE); at >= 0; at = bytes.indexOf(QUOTE, reader.at)) {
+      reader.at = at;
+      reader.string();
+      if (holdsMask(reader.text(), depth + 1)) return true;
+    }
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
   }
   return false;
 }

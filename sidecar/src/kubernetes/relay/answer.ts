@@ -1,9 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Detector } from '@chaperone/api';
-import type { Mask } from '../../masking/strategies.ts';
 import { maskedText, StreamMask } from '../../masking/stream.ts';
-import type { PathRequest, ResourceRequest } from '../actions/index.ts';
-import { AnswerMask, type Plan, type Shape } from '../masking/index.ts';
+import { isDiscovery, type PathRequest, type ResourceRequest } from '../actions/index.ts';
+import { AnswerMask, DiscoveryMask, type Plan, quotesValue, type Shape } from '../masking/index.ts';
 
 /** Takes the body of an answer in chunks, and gives what the agent may see; that may lie in memory that it uses again. */
 export interface BodyMask {
@@ -44,6 +42,9 @@ const HEADERS = [
   'x-kubernetes-pf-prioritylevel-uid',
 ];
 
+/** By these a client asks whether it has changed. */
+const VERSIONS: ReadonlySet<string> = new Set(['etag', 'last-modified']);
+
 export interface Head {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
@@ -56,12 +57,20 @@ export interface Head {
 export function readAnswer({ status, headers }: Head, request: ResourceRequest | PathRequest, plan: Plan): Read {
   if (status === 401) return { kind: 'foreign', ...NOT_SIGNED_IN };
   // Its agent has the very text already, and the text is the same for everybody.
-  if (status === 304 && request.kind === 'path')
-    return { kind: 'shown', status, headers: shownHeaders(headers, plan), mask: NOTHING };
+  if (status === 304 && request.kind === 'path' && !isDiscovery(request.path))
+    return { kind: 'shown', status, headers: shownHeaders(headers, request, plan), mask: NOTHING };
   if (status >= 300 && status < 400) return { kind: 'foreign', ...ELSEWHERE };
   const body = bodyOf(headers, request, plan, status >= 400);
-  if (body !== undefined)
-    return { kind: 'shown', status, headers: { ...shownHeaders(headers, plan), 'content-type': body.type }, mask: body.mask };
+  if (body !== undefined) {
+    // What is shown of discovery changes with the policy, too.
+    const names = body.mask instanceof DiscoveryMask ? HEADERS.filter((name) => !VERSIONS.has(name)) : HEADERS;
+    return {
+      kind: 'shown',
+      status,
+      headers: { ...shownHeaders(headers, request, plan, names), 'content-type': body.type },
+      mask: body.mask,
+    };
+  }
   return status >= 400
     ? { kind: 'failed', status, retryAfterSeconds: seconds(headers['retry-after']) }
     : { kind: 'foreign', ...UNSEEN };
@@ -91,21 +100,25 @@ function bodyOf(
   const type = whole.split(';')[0]?.trim().toLowerCase() ?? '';
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') return undefined;
   if (type === JSON_TYPE) {
-    const asked = request.kind === 'resource' ? request : { resource: '', group: '' };
     // Which view of an object it is, discovery of all groups or a table, is said there.
-    return { type: VIEW.test(whole) ? whole : type, mask: new AnswerMask(plan, asked, isError ? 'object' : shapeOf(request)) };
+    return { type: VIEW.test(whole) ? whole : type, mask: jsonMask(request, plan, isError) };
   }
   if (isError) return undefined;
   if (type === 'text/plain' && isText(request)) return { type, mask: new StreamMask(plan.finds) };
   return isOpenApi(request) && OPENAPI_TYPE.test(type) ? { type, mask: NOTHING } : undefined;
 }
 
+function jsonMask(request: ResourceRequest | PathRequest, plan: Plan, isError: boolean): BodyMask {
+  if (request.kind === 'resource') return new AnswerMask(plan, request, isError ? 'object' : shapeOf(request));
+  const isShown = isError || !isDiscovery(request.path);
+  return isShown ? new AnswerMask(plan, { resource: '', group: '' }, 'object') : new DiscoveryMask(plan);
+}
+
 function isOpenApi(request: ResourceRequest | PathRequest): boolean {
   return request.kind === 'path' && request.path.startsWith('/openapi/');
 }
 
-function shapeOf(request: ResourceRequest | PathRequest): Shape {
-  if (request.kind === 'path') return 'object';
+function shapeOf(request: ResourceRequest): Shape {
   if (request.verb === 'watch') return 'watch';
   return request.verb === 'list' || request.verb === 'deletecollection' ? 'list' : 'object';
 }
@@ -126,23 +139,30 @@ export function isEndless(request: ResourceRequest | PathRequest): boolean {
   return request.verb === 'watch' || (isLog(request) && (follow === 'true' || follow === '1'));
 }
 
-function shownHeaders(from: IncomingHttpHeaders, plan: Plan): Record<string, string> {
+function shownHeaders(
+  from: IncomingHttpHeaders,
+  request: ResourceRequest | PathRequest,
+  plan: Plan,
+  names = HEADERS,
+): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const name of HEADERS) {
+  for (const name of names) {
     const value = from[name];
     if (typeof value === 'string' && PLAIN.test(value)) headers[name] = value;
   }
   const retryAfter = seconds(from['retry-after']);
   if (retryAfter !== undefined) headers['retry-after'] = String(retryAfter);
-  const warning = warningsOf(from['warning'], plan.finds);
+  const warning = warningsOf(from['warning'], request, plan);
   if (warning !== '') headers['warning'] = warning;
   return headers;
 }
 
 /** What people read of a warning may quote what is stored. */
-function warningsOf(value: string | string[] | undefined, finds: ReadonlyMap<Detector, Mask>): string {
+function warningsOf(value: string | string[] | undefined, request: ResourceRequest | PathRequest, plan: Plan): string {
   const text = (Array.isArray(value) ? value.join(', ') : (value ?? '')).slice(0, 8192);
-  return /^[\x20-\x7e]*$/.test(text) ? maskedText(text, finds) : '';
+  if (!/^[\x20-\x7e]*$/.test(text)) return '';
+  const mayQuote = request.kind === 'resource' && plan.object(request).isQuoted;
+  return mayQuote && quotesValue(text) ? '' : maskedText(text, plan.finds);
 }
 
 function seconds(value: string | undefined): number | undefined {

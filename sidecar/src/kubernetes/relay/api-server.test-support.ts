@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { generateKeyPairSync } from 'node:crypto';
 import { request } from 'node:https';
 import { join } from 'node:path';
-import { eventually, findProgram, freePort, temporaryDirectory, testAuthority } from '@chaperone/testing';
+import { type Certified, eventually, findProgram, freePort, temporaryDirectory, testAuthority } from '@chaperone/testing';
 
 const ETCD = findProgram('etcd');
 const API_SERVER = findProgram('kube-apiserver');
@@ -18,6 +18,14 @@ export interface ApiServer extends AsyncDisposable {
   readonly ca: string;
   /** Of one that may do everything. */
   readonly token: string;
+  /** A certificate by which somebody of this name signs in. */
+  readonly client: (name: string, options?: { notAfter?: Date }) => Promise<Certified>;
+  /** Signs tokens of ServiceAccounts; PEM, PKCS#8. */
+  readonly tokenKey: string;
+  /** A kubeconfig, JSON, for a server that is before it or is it. */
+  kubeconfig(server: string, ca: string, namespace: string): string;
+  /** Kills kube-apiserver and starts it anew, with all that etcd holds: what watches from before ask for is too old for it. */
+  restart(): Promise<void>;
 }
 
 /** kube-apiserver before an etcd of its own. */
@@ -28,19 +36,22 @@ export async function startApiServer(): Promise<ApiServer> {
   const authority = await testAuthority();
   const leaf = await authority.issue(['127.0.0.1']);
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const tokenKey = privateKey.export({ type: 'pkcs8', format: 'pem' });
   const token = 'admin-token';
   writeFileSync(at('tls.crt'), leaf.certificate);
   writeFileSync(at('tls.key'), leaf.key);
-  writeFileSync(at('sa.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  writeFileSync(at('ca.crt'), authority.ca);
+  writeFileSync(at('sa.key'), tokenKey);
   writeFileSync(at('tokens.csv'), `${token},admin,1,system:masters\n`);
   const children: ChildProcess[] = [];
   let said = '';
-  const run = (program: string, args: readonly string[]): void => {
+  const run = (program: string, args: readonly string[]): ChildProcess => {
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     child.stderr.on('data', (data: Buffer) => {
       said = (said + data.toString()).slice(-4_000);
     });
     children.push(child);
+    return child;
   };
   const etcd = `http://127.0.0.1:${clientPort}`;
   const peers = `http://127.0.0.1:${peerPort}`;
@@ -53,13 +64,15 @@ export async function startApiServer(): Promise<ApiServer> {
     `--initial-cluster=default=${peers}`,
     '--unsafe-no-fsync',
   ]);
-  run(API_SERVER ?? '', [
+  const serve = (): ChildProcess => run(API_SERVER ?? '', flags);
+  const flags = [
     `--etcd-servers=${etcd}`,
     '--bind-address=127.0.0.1',
     `--secure-port=${port}`,
     `--tls-cert-file=${at('tls.crt')}`,
     `--tls-private-key-file=${at('tls.key')}`,
     `--token-auth-file=${at('tokens.csv')}`,
+    `--client-ca-file=${at('ca.crt')}`,
     '--authorization-mode=RBAC',
     '--service-cluster-ip-range=10.96.0.0/16',
     '--service-account-issuer=https://kubernetes.default.svc',
@@ -68,7 +81,8 @@ export async function startApiServer(): Promise<ApiServer> {
     '--disable-admission-plugins=ServiceAccount',
     '--kubelet-preferred-address-types=InternalIP',
     `--cert-dir=${at('certs')}`,
-  ]);
+  ];
+  let server = serve();
   const ready = async (): Promise<true | undefined> => {
     if (children.some(({ exitCode }) => exitCode !== null)) throw new Error(said);
     const asked = request({
@@ -93,8 +107,28 @@ export async function startApiServer(): Promise<ApiServer> {
     address: `127.0.0.1:${port}`,
     ca: authority.ca,
     token,
+    tokenKey,
+    client: (name, options) => authority.issue([name], options),
+    kubeconfig: (url, ca, namespace) =>
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        clusters: [{ name: 'c', cluster: { server: url, 'certificate-authority-data': Buffer.from(ca).toString('base64') } }],
+        users: [{ name: 'u', user: { token } }],
+        contexts: [{ name: 'x', context: { cluster: 'c', user: 'u', namespace } }],
+        'current-context': 'x',
+      }),
+    restart: async () => {
+      const closed = once(server, 'close');
+      server.kill('SIGKILL');
+      await closed;
+      server = serve();
+      await eventually(`kube-apiserver`, ready, 60_000);
+    },
     [Symbol.asyncDispose]: async () => {
-      const closed = children.filter(({ exitCode }) => exitCode === null).map((child) => once(child, 'close'));
+      const closed = children
+        .filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)
+        .map((child) => once(child, 'close'));
       for (const child of children.toReversed()) child.kill('SIGKILL');
       await Promise.all(closed);
       await directory[Symbol.asyncDispose]();

@@ -2,18 +2,20 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { constants } from 'node:http2';
-import { type Access, judge, type Verdict } from '@chaperone/policy';
+import { type Access, judge, type Preview, type Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { ActionRecords } from '../../session/action-records.ts';
 import type { Approval } from '../../session/approval.ts';
 import type { Memory } from '../../session/memory.ts';
 import { refusalOf } from '../../session/refusal.ts';
 import type { Shown } from '../../session/shown.ts';
-import { MAX_BODY_BYTES, type RawRequest, type Surroundings } from '../actions/index.ts';
+import { denial, MAX_BODY_BYTES, type RawRequest, type Surroundings } from '../actions/index.ts';
 import { AnswerError, type Plan } from '../masking/index.ts';
 import { type AgentRequest, type AgentResponse, rawOf, write, writeHead } from './accept.ts';
+import { callOf, runWords } from './call.ts';
 import { isEndless, readAnswer, type Read } from './answer.ts';
 import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
+import { preview } from './preview.ts';
 import type { Refusals } from './refusals.ts';
 import { Room } from './room.ts';
 import { type Answer, statusObject } from './status.ts';
@@ -34,7 +36,7 @@ export interface RelayContext {
   readonly session: string;
   readonly access: () => Access;
   readonly plan: () => Plan;
-  readonly surroundings: Surroundings;
+  readonly surroundings: () => Surroundings;
   readonly records: ActionRecords;
   readonly approval: Approval;
   readonly shown: Shown;
@@ -136,17 +138,19 @@ export class Exchange {
     for (let round = 0; round < MAX_JUDGEMENTS; round++) {
       this.#abort.signal.throwIfAborted();
       const { digest } = context.access();
-      const prepared = prepare(raw, bytes, { surroundings: context.surroundings, plan: context.plan() });
+      const prepared = prepare(raw, bytes, { surroundings: context.surroundings(), plan: context.plan() });
       const lines = shownRequest(raw, prepared, context.plan());
       const judged = prepared.kind === 'unfit' ? verdictOn(prepared) : judge(context.access(), prepared.action);
       const verdict = context.shown.verdict(judged);
       const text = context.shown.text(lines.join('\n'));
-      const writes = prepared.request === undefined || !READS.has(prepared.request.verb);
-      const action = await context.records.judged({ text, bytes: raw.target.length + bytes.length, verdict, writes });
+      const { request } = prepared;
+      const writes = request === undefined || !READS.has(request.verb);
+      const kubernetes = request?.kind === 'resource' ? callOf(request, raw, (each) => context.shown.text(each)) : undefined;
+      const action = await context.records.judged({ text, bytes: raw.target.length + bytes.length, verdict, writes, kubernetes });
       const reference = `${context.session}/${action}`;
       if (prepared.kind === 'unfit') throw new RefusedRequest({ ...prepared.refusal, verdict }, reference);
       if (verdict.verdict === 'deny') throw new RefusedRequest(refusalOf(verdict), reference);
-      if (verdict.verdict === 'approve') return await this.#ask(prepared, verdict, lines, action);
+      if (verdict.verdict === 'approve') return await this.#ask(prepared, { verdict, lines, action, note: runWords(raw) });
       if (context.access().digest === digest) return await this.#send(prepared, action, () => undefined);
     }
     throw new RefusedRequest({ code: 'PolicyStale', reason: 'the policy changes too often' });
@@ -177,8 +181,8 @@ export class Exchange {
     }
   }
 
-  async #ask(prepared: Prepared, verdict: Verdict, lines: readonly string[], action: number): Promise<void> {
-    const { approval, upstream, session } = this.#c;
+  async #ask(prepared: Prepared, { verdict, lines, action, note }: Held): Promise<void> {
+    const { approval, surroundings, upstream, session } = this.#c;
     const reference = `${session}/${action}`;
     const { request, body } = prepared;
     if (!isWhole(lines))
@@ -189,12 +193,16 @@ export class Exchange {
       contentType: request.headers['content-type'] ?? '',
       body: sha256(body?.send ?? Buffer.alloc(0)),
     };
-    const asked = { action, unit: 'request', verdict, text: lines.join('\n'), state } as const;
+    const look = (signal: AbortSignal): Promise<Preview> =>
+      preview({ prepared, upstream, plan: this.#c.plan(), memory: this.#o.memory, signal });
+    const asked = { action, unit: 'request', verdict, text: lines.join('\n'), state, look, note } as const;
     const gone = once(this.#abort.signal, 'abort');
     const outcome = await approval.ask(asked, gone, () => undefined);
     if (outcome.kind === 'gone') throw new Gone();
     if (outcome.kind === 'refused') throw new RefusedRequest(outcome.refusal, reference);
-    if (this.#abort.signal.aborted || !outcome.isCurrent()) {
+    // Namespaces and Secrets may be others than when it was asked.
+    const isDenied = request.kind === 'resource' && denial(request, surroundings(), body) !== undefined;
+    if (this.#abort.signal.aborted || !outcome.isCurrent() || isDenied) {
       outcome.ended('Failed', 'it did not run: the agent left, or its policy changed');
       throw new RefusedRequest({ code: 'ApprovalVoided', verdict }, reference);
     }
@@ -345,6 +353,13 @@ export class Exchange {
     if (this.#context === undefined) throw new Error('nobody was let in');
     return this.#context;
   }
+}
+
+interface Held {
+  readonly verdict: Verdict;
+  readonly lines: readonly string[];
+  readonly action: number;
+  readonly note: string | undefined;
 }
 
 class PolicyChanged extends Error {

@@ -5,7 +5,6 @@ import type { AccessRequest } from '@chaperone/api';
 import { eventually, hasPods, kubectlOf, KUBECTLS, type Pods, startPods, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
-import { ELSEWHERE } from './serve.ts';
 import { askToUpgrade, ChannelClient, webSocketHead } from './streams.test-support.ts';
 
 const EXEC = { verbs: ['exec' as const], resources: ['pods/exec'] };
@@ -243,7 +242,8 @@ describe.skipIf(!hasPods)('exec', () => {
   });
 
   it('is entered by approval alone where the pod runs what is protected elsewhere', async () => {
-    await using own = await start({ surroundings: { ...ELSEWHERE, isProtectedPod: (_, name) => name === 'web' } });
+    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: 'orders.shop.svc', port: 5432 } };
+    await using own = await start({ elsewhere: [place] });
     const client = await open(exec('echo', 'a'), own);
     const { spec } = await requestOf(own);
     expect(spec.effects.map(({ object, verdict }) => [object, verdict])).toContainEqual([

@@ -7,7 +7,6 @@ import { configOf, eventually, hasPods, KUBECTLS, type Pods, startPods, temporar
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SpdyFrame, SpdyReader, SpdyWriter } from '../wire/index.ts';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
-import { ELSEWHERE } from './serve.ts';
 import { type Answered, askToUpgrade, webSocketHead } from './streams.test-support.ts';
 
 const PATH = '/api/v1/namespaces/shop/pods/web/portforward';
@@ -207,7 +206,8 @@ describe.skipIf(!hasPods)('port-forward', () => {
   });
 
   it('never reaches the upstream of a protected resource', async () => {
-    await using own = await start({ surroundings: { ...ELSEWHERE, isProtectedPod: (_, name) => name === 'web' } });
+    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: 'orders.shop.svc', port: 5432 } };
+    await using own = await start({ elsewhere: [place] });
     const spdy = await client(own);
     spdy.connect(1, String(port));
     await until('why', () => spdy.said(1).includes('upstream of a protected resource'));

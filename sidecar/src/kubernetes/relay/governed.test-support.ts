@@ -1,7 +1,15 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { AccessPolicy, type PolicyRule, ProtectedResource } from '@chaperone/api';
 import { testAuthority } from '@chaperone/testing';
-import { type Credential, compileAccess, type GrantedResource, type Snapshot } from '@chaperone/policy';
+import {
+  type ClusterFacts,
+  type Credential,
+  compileAccess,
+  type GrantedResource,
+  type Snapshot,
+  type Whereabouts,
+  withHashKeys,
+} from '@chaperone/policy';
 import type { RecordBody } from '@chaperone/evidence';
 import { createGuard } from '../../capture/guard.ts';
 import type { ControlPlane } from '../../control/control-plane.ts';
@@ -9,10 +17,9 @@ import { EmbeddedDesk } from '../../control/embedded-desk.ts';
 import { type Logger, systemClock } from '../../platform.ts';
 import type { Durability, Recording } from '../../recording/recorder.ts';
 import { createSessions, type Ending, type Sessions } from '../../session/sessions.ts';
-import type { Surroundings } from '../actions/index.ts';
-import { ELSEWHERE } from './serve.ts';
 
 const AGENT = { namespace: 'agents', serviceAccount: 'bot', podUid: 'u-1', labels: {}, annotations: {} };
+const HASH_SECRET = Buffer.alloc(32, 7);
 const NAME = { namespace: 'data', name: 'cluster' };
 
 export interface Spec {
@@ -22,10 +29,20 @@ export interface Spec {
   readonly credential: Partial<Credential>;
   readonly rules: readonly (Partial<PolicyRule> & Pick<PolicyRule, 'name' | 'effect'>)[];
   readonly kubernetes?: object;
+  readonly sensitive?: readonly object[];
+  /** A labelled field that no API server would have let in. */
+  readonly unreadable?: string;
+  /** What the owner grants beside all operations. */
+  readonly grant?: object;
+  /** What the policy says beside its rules: reveal, masking. */
+  readonly policy?: object;
   readonly limits?: object;
   readonly identity?: object;
   readonly local?: boolean;
-  readonly surroundings?: Surroundings;
+  /** What the cluster has of Chaperone; absent: it has none. */
+  readonly cluster?: ClusterFacts;
+  /** Where resources of others are. */
+  readonly elsewhere?: readonly Whereabouts[];
 }
 
 export interface Governed extends AsyncDisposable {
@@ -37,6 +54,7 @@ export interface Governed extends AsyncDisposable {
   readonly sessions: Sessions;
   readonly desk: EmbeddedDesk;
   setRules(rules: Spec['rules']): void;
+  setCluster(cluster: ClusterFacts): void;
   /** Ends all sessions, as the control plane would. */
   end(ending: Ending): void;
   failRecording(): void;
@@ -54,6 +72,8 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     agent: AGENT,
     resources: [build(spec, rules, generation++)],
     inboundPorts: [],
+    ...(spec.cluster && { cluster: spec.cluster }),
+    ...(spec.elsewhere && { elsewhere: [...spec.elsewhere] }),
     certificate: leaf.certificate,
     ca: authority.ca,
     validForMs: 60_000,
@@ -94,7 +114,6 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
     clock: systemClock,
     logger,
-    surroundings: spec.surroundings ?? ELSEWHERE,
     local: spec.local ?? false,
   });
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket: Socket) => {
@@ -111,6 +130,10 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     desk,
     setRules: (rules) => {
       snapshot = snapshotOf(rules);
+      for (const listener of changed) listener(snapshot);
+    },
+    setCluster: (cluster) => {
+      snapshot = { ...snapshot, cluster };
       for (const listener of changed) listener(snapshot);
     },
     end: ({ code, reason }) => {
@@ -141,8 +164,8 @@ function build(spec: Spec, rules: Spec['rules'], generation: number): GrantedRes
       upstream: { address: spec.upstream },
       credentials: { secretRef: { name: 'cluster-agent' } },
       kubernetes,
-      sensitive: [{ label: 'pii.email', detector: 'email' }],
-      grantedTo: [{ namespace: 'agents', operations: ['*'] }],
+      sensitive: [{ label: 'pii.email', detector: 'email' }, ...(spec.sensitive ?? [])],
+      grantedTo: [{ namespace: 'agents', operations: ['*'], ...spec.grant }],
     },
   });
   const policy = AccessPolicy.parse({
@@ -153,6 +176,7 @@ function build(spec: Spec, rules: Spec['rules'], generation: number): GrantedRes
       agents: { podSelector: {} },
       purpose: 'test',
       rules: rules.map((rule) => ({ resource: NAME, ...rule })),
+      ...spec.policy,
       ...(spec.limits && { limits: spec.limits }),
       ...(spec.identity && { identity: spec.identity }),
     },
@@ -160,8 +184,9 @@ function build(spec: Spec, rules: Spec['rules'], generation: number): GrantedRes
   const compiled = compileAccess({ agent: AGENT, policies: [policy], resource });
   if (!compiled.ok) throw new Error(`${compiled.code}: ${compiled.message}`);
   const [host = '', port = ''] = spec.upstream.split(':');
+  if (spec.unreadable !== undefined) compiled.access.sensitive.push({ label: 'x', columns: [], fields: [spec.unreadable] });
   return {
-    access: compiled.access,
+    access: withHashKeys(compiled.access, HASH_SECRET),
     hosts: ['cluster'],
     port: 6443,
     upstream: { host, port: Number(port), tls: { mode: 'verify-full', ca: spec.ca } },

@@ -142,7 +142,10 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
     await direct('create', 'configmap', 'doomed');
     const deleting = kubectl('delete', 'configmap', 'doomed', '--wait=false');
     const request = await pending();
-    expect(request.spec).toMatchObject({ protocol: 'kubernetes', sentence: 'DELETE on configmaps doomed in shop' });
+    expect(request.spec).toMatchObject({
+      protocol: 'kubernetes',
+      sentence: expect.stringMatching(/^DELETE on configmaps doomed in shop: kubectl delete, run [0-9a-f]{8}$/),
+    });
     expect(request.spec.text).toMatch(/^DELETE \/api\/v1\/namespaces\/shop\/configmaps\/doomed/);
     expect(await direct('get', 'configmap', 'doomed', '-o', 'name')).toContain('doomed');
     decide(request, 'Approve');
@@ -150,6 +153,39 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
     await expect(direct('get', 'configmap', 'doomed')).rejects.toThrow('NotFound');
     const approval = governed.of('approval').at(-1);
     expect(approval).toMatchObject({ state: 'Released', decisions: [{ by: 'jane@corp', decision: 'Approve' }] });
+  });
+
+  it('shows by one run what one start of kubectl asks for, in requests and records', async () => {
+    for (const name of ['first', 'second']) await direct('create', 'configmap', name);
+    const deleting = kubectl('delete', 'configmap', 'first', 'second', '--wait=false');
+    const sentences: string[] = [];
+    for (const name of ['first', 'second']) {
+      const request = await pending();
+      sentences.push(request.spec.sentence.replace(name, 'it'));
+      decide(request, 'Approve');
+      await eventually(
+        'its end',
+        () => governed.desk.list().find(({ metadata }) => metadata.name === request.metadata.name)?.status?.result,
+      );
+    }
+    expect(await deleting).toMatchObject({ status: 0 });
+    expect(new Set(sentences).size).toBe(1);
+    const calls = governed.of('action').flatMap(({ kubernetes }) => (kubernetes?.verb === 'delete' ? [kubernetes] : []));
+    const [first, second] = calls.slice(-2);
+    expect(first).toMatchObject({
+      verb: 'delete',
+      group: '',
+      version: 'v1',
+      resource: 'configmaps',
+      subresource: '',
+      namespace: 'shop',
+      name: 'first',
+      dryRun: false,
+      userAgent: expect.stringMatching(/^kubectl/),
+      command: 'kubectl delete',
+      run: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    });
+    expect(second).toEqual({ ...first, name: 'second' });
   });
 
   it('deletes nothing that a person denies, or that its agent gives up', async () => {

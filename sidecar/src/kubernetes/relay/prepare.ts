@@ -9,13 +9,24 @@ import {
   type PathRequest,
   type RawRequest,
   readBody,
+  readFieldSelector,
   readRequest,
   type Refused,
   type ResourceRequest,
+  selectedLabels,
   type Surroundings,
 } from '../actions/index.ts';
 import { readJson } from '../actions/json.ts';
-import { type Bounds, maskWrittenBack, type Operation, type Plan, shownPatch, shownValue } from '../masking/index.ts';
+import {
+  type Bounds,
+  lookingAtHidden,
+  maskWrittenBack,
+  type Operation,
+  type Plan,
+  selectsHidden,
+  shownPatch,
+  shownValue,
+} from '../masking/index.ts';
 import { type RequestRefusal, unreadable } from './texts.ts';
 
 /** A request in the form in which it would go upstream, to be judged. */
@@ -42,20 +53,23 @@ const NO_EFFECT: Action = { effects: [] };
 const WHOLE: Bounds = { lines: 4_000, width: 8_192 };
 const MAX_METHOD = 32;
 
+export interface Knowing {
+  readonly surroundings: Surroundings;
+  readonly plan: Plan;
+  /** Of the pod that it opens a connection into. Default: false */
+  readonly isProtected?: boolean;
+}
+
 /** Reads a request with its body, and finds what is refused whatever rules say. Pure. */
-export function prepare(
-  raw: RawRequest,
-  bytes: Buffer,
-  { surroundings, plan }: { readonly surroundings: Surroundings; readonly plan: Plan },
-): Prepared | Unfit {
+export function prepare(raw: RawRequest, bytes: Buffer, { surroundings, plan, isProtected = false }: Knowing): Prepared | Unfit {
   const request = readRequest(raw);
   if (request.kind === 'refused') return { kind: 'unfit', refusal: unreadable(request), action: NO_EFFECT };
   if (request.kind === 'path') return { kind: 'prepared', request, body: undefined, action: apiAction(request, undefined) };
-  if (request.upgrade !== undefined) return prepareOpening(request, surroundings);
+  if (request.upgrade !== undefined) return prepareOpening(request, surroundings, isProtected);
   const body = request.body === undefined ? undefined : readBody(bytes, request.body);
   if (isRefused(body)) return { kind: 'unfit', refusal: unreadable(body), action: apiAction(request, undefined), request };
   const action = apiAction(request, body);
-  const refusal = refusalOf(request, surroundings, body) ?? movesMasked(request, body, plan) ?? writesMask(request, body, plan);
+  const refusal = refusalOf(request, surroundings, body) ?? looksAtHidden(request, body, plan) ?? writesMask(request, body, plan);
   return refusal === undefined ? { kind: 'prepared', request, body, action } : { kind: 'unfit', refusal, action, request, body };
 }
 
@@ -63,9 +77,9 @@ function isRefused(body: Body | Refused | undefined): body is Refused {
   return body?.kind === 'refused';
 }
 
-function prepareOpening(request: ResourceRequest, surroundings: Surroundings): Prepared | Unfit {
+function prepareOpening(request: ResourceRequest, surroundings: Surroundings, isProtected: boolean): Prepared | Unfit {
   const { group, resource, namespace, name } = request;
-  const opening = openingOf(request, surroundings.isProtectedPod?.(namespace, name) ?? false);
+  const opening = openingOf(request, isProtected);
   const { action } = opening;
   const isOfPod = group === '' && resource === 'pods' && namespace !== '' && name !== '';
   const refusal = isOfPod ? refusalOf(request, surroundings, undefined) : NO_POD;
@@ -87,17 +101,32 @@ function refusalOf(request: ResourceRequest, surroundings: Surroundings, body: B
   return denied && { code: 'NeverAllowed', reason: denied.why, detail: denied.code };
 }
 
-/** By these a JSON Patch puts what is stored elsewhere, or tells whether it is a value. */
-const LOOKING: ReadonlySet<string> = new Set(['copy', 'move', 'test']);
-
-function movesMasked({ group, resource }: ResourceRequest, body: Body | undefined, plan: Plan): RequestRefusal | undefined {
-  if (body?.kind !== 'operations' || group !== '' || resource !== 'secrets' || !plan.hidesPacked) return undefined;
-  if (!body.operations.some(({ op }) => LOOKING.has(op))) return undefined;
-  return {
-    code: 'LabelledValueWrite',
-    reason: 'a JSON Patch copies, moves or compares what a Secret holds',
-    instead: 'use add, replace and remove.',
-  };
+/** What would tell of a hidden value whether it is one that was guessed, or put it where it is not hidden. */
+function looksAtHidden(request: ResourceRequest, body: Body | undefined, plan: Plan): RequestRefusal | undefined {
+  const one = (name: string): string => request.parameters.get(name)?.[0] ?? '';
+  const { fields = [] } = readFieldSelector(one('fieldSelector')) ?? {};
+  if (selectsHidden(plan, request, { fields, labels: selectedLabels(one('labelSelector')) }))
+    return {
+      code: 'InferenceLimited',
+      reason: 'a selector compares a masked field',
+      instead: 'select by fields that are shown.',
+    };
+  switch (body?.kind === 'operations' ? lookingAtHidden(plan, request, body.operations) : undefined) {
+    case 'compared':
+      return {
+        code: 'InferenceLimited',
+        reason: 'a JSON Patch compares a masked field',
+        instead: 'use add, replace and remove, and test fields that are shown.',
+      };
+    case 'moved':
+      return {
+        code: 'LabelledValueWrite',
+        reason: 'a JSON Patch copies or moves within an object that has masked fields',
+        instead: 'use add, replace and remove.',
+      };
+    default:
+      return undefined;
+  }
 }
 
 function writesMask(request: ResourceRequest, body: Body | undefined, plan: Plan): RequestRefusal | undefined {

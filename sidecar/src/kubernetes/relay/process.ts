@@ -1,7 +1,7 @@
 import { sshTimeText } from '@chaperone/api';
 import { maskedFinds } from '../../masking/labels.ts';
 import { type Size, Streams } from '../../ssh/relay/streams.ts';
-import { SHELL_MS, watchTime } from '../../ssh/relay/time-limit.ts';
+import { ownTimeMs, watchTime } from '../../ssh/relay/time-limit.ts';
 import { Waiting } from '../../ssh/relay/waiting.ts';
 import type { Opening } from '../actions/index.ts';
 import type { Channel } from '../wire/index.ts';
@@ -284,16 +284,16 @@ export class PodProcess {
   /** A policy may bound how long a command runs, and always does for a shell, which is told so. */
   async #watchTime(): Promise<void> {
     const { access, clock, leftMs } = this.#o.context;
-    const { statementDurationMs, shellDurationMs } = access().limits;
-    const { unit, streams } = this.#o.opening;
+    const { unit, streams, unknown } = this.#o.opening;
     const isShell = unit === 'shell' || streams.tty;
-    const ownMs = isShell ? (shellDurationMs ?? SHELL_MS) : statementDurationMs;
-    if (ownMs === undefined) return;
-    const what = streams.tty ? 'terminal' : 'shell';
+    const isOpenEnded = isShell || unknown !== undefined;
+    const ownMs = ownTimeMs(access().limits, isShell, isOpenEnded);
+    if (ownMs === Infinity) return;
+    const what = streams.tty ? 'terminal' : unit;
     const tell = (said: 'begins' | 'ends', endsAt: number): void =>
       this.say(`${said === 'ends' && streams.tty ? '\r\n' : ''}${sshTimeText(said, what, endsAt, clock.now())}`);
     const { gone } = this.#o;
-    const isLate = await watchTime({ ownMs, leftMs: leftMs(), clock, gone, tell: isShell ? tell : undefined });
+    const isLate = await watchTime({ ownMs, leftMs: leftMs(), clock, gone, tell: isOpenEnded ? tell : undefined });
     if (isLate) this.refuse(limit(`it ran for longer than ${ownMs} ms`));
   }
 

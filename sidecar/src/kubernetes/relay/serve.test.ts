@@ -1,12 +1,22 @@
 import { once } from 'node:events';
-import { createServer, request as httpsRequest } from 'node:https';
-import { type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
+import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
-import { type AddressInfo, connect } from 'node:net';
+import { request as httpsRequest } from 'node:https';
+import { connect } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { eventually, startProvider, testAuthority } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
+import {
+  answering,
+  type Answering,
+  asJson,
+  type Asking,
+  askThrough,
+  type Got,
+  type StandIn,
+  startStandIn,
+} from './stand-in.test-support.ts';
 
 const TOKEN = 'of-the-owner';
 const RULES: Spec['rules'] = [
@@ -15,80 +25,23 @@ const RULES: Spec['rules'] = [
 const LIST = '/api/v1/namespaces/shop/configmaps';
 const json = (value: unknown): string => JSON.stringify(value);
 
-type Answering = (request: IncomingMessage, response: ServerResponse) => void;
-const answering =
-  (status: number, headers: Record<string, string>, body = ''): Answering =>
-  (_, response) =>
-    response.writeHead(status, headers).end(body);
-const asJson = (value: unknown): Answering => answering(200, { 'content-type': 'application/json' }, json(value));
-
-let authority: Awaited<ReturnType<typeof testAuthority>>;
-let stop: () => Promise<void>;
-let address: string;
-let answer: Answering = asJson({ kind: 'ConfigMapList', items: [] });
-let seen: IncomingMessage[] = [];
+let standIn: StandIn;
 let governed: Governed;
 
 beforeAll(async () => {
-  authority = await testAuthority();
-  const leaf = await authority.issue(['127.0.0.1']);
-  const server = createServer({ cert: leaf.certificate, key: leaf.key }, (request, response) => {
-    seen.push(request);
-    request.resume();
-    answer(request, response);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  stop = async () => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  };
+  standIn = await startStandIn();
   governed = await start();
 });
 afterAll(async () => {
   await governed?.[Symbol.asyncDispose]();
-  await stop?.();
+  await standIn?.[Symbol.asyncDispose]();
 });
 
 const start = (mods: Partial<Spec> = {}): Promise<Governed> =>
-  startGoverned({ upstream: address, ca: authority.ca, credential: { token: TOKEN }, rules: RULES, ...mods });
-
-/** Has the API server answer so from now on, and forgets what it was asked. */
-function serverAnswers(how: Answering): void {
-  answer = how;
-  seen = [];
-}
-
-interface Got {
-  readonly status: number;
-  readonly headers: IncomingMessage['headers'];
-  readonly text: string;
-  /** Of a Status: its causes. */
-  readonly codes: readonly string[];
-}
-
-/** One request on a connection of its own. */
-async function ask(
-  target: string,
-  {
-    method = 'GET',
-    headers = {},
-    body,
-    at = governed,
-  }: { method?: string; headers?: Record<string, string>; body?: string; at?: Governed } = {},
-): Promise<Got> {
-  const request = httpsRequest({ host: '127.0.0.1', port: at.port, ca: at.ca, method, path: target, headers, agent: false });
-  request.end(body);
-  const [response] = (await once(request, 'response')) as [IncomingMessage];
-  let text = '';
-  for await (const chunk of response.setEncoding('utf8')) text += chunk as string;
-  const causes = text.startsWith('{"kind":"Status"')
-    ? (JSON.parse(text) as { details?: { causes?: { reason: string }[] } }).details?.causes
-    : undefined;
-  return { status: response.statusCode ?? 0, headers: response.headers, text, codes: (causes ?? []).map(({ reason }) => reason) };
-}
+  startGoverned({ upstream: standIn.address, ca: standIn.ca, credential: { token: TOKEN }, rules: RULES, ...mods });
+const serverAnswers = (how: Answering): void => standIn.answers(how);
+const ask = (target: string, { at = governed, ...asking }: Asking & { at?: Governed } = {}): Promise<Got> =>
+  askThrough(at, target, asking);
 
 const bearing = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 
@@ -99,16 +52,18 @@ async function raw(): Promise<TLSSocket> {
   return socket;
 }
 
-/** All that comes back until the connection is closed, or nothing comes any more. */
-async function exchange(bytes: string): Promise<{ text: string; isClosed: boolean }> {
+/** What comes back until the connection is closed, or until `enough` is there. */
+async function exchange(bytes: string, enough = /\r\n\r\n/): Promise<{ text: string; isClosed: boolean }> {
   const socket = await raw();
   let text = '';
-  socket.on('data', (data: Buffer) => {
-    text += data.toString('latin1');
+  const isClosed = await new Promise<boolean>((resolve) => {
+    socket.on('data', (data: Buffer) => {
+      text += data.toString('latin1');
+      if (enough.test(text)) resolve(false);
+    });
+    socket.once('close', () => resolve(true));
+    socket.write(bytes, 'latin1');
   });
-  const closed = once(socket, 'close').then(() => true);
-  socket.write(bytes, 'latin1');
-  const isClosed = await Promise.race([closed, new Promise<false>((resolve) => setTimeout(() => resolve(false), 300))]);
   socket.destroy();
   return { text, isClosed };
 }
@@ -165,7 +120,7 @@ describe('an answer of the API server', () => {
     const got = await ask(`${LIST}/a`);
     expect(got).toMatchObject({ status, codes: expect.arrayContaining([code]) });
     expect(got.text).not.toMatch(/other\.example|secret|Too many/);
-    expect(seen).toHaveLength(1);
+    expect(standIn.seen).toHaveLength(1);
   });
 
   it('keeps what it says of waiting, and shows none of the headers that it need not', async () => {
@@ -221,8 +176,8 @@ describe('a request', () => {
         'user-agent': 'me',
       },
     });
-    expect(seen[0]?.headers).toEqual({
-      host: address,
+    expect(standIn.seen[0]?.headers).toEqual({
+      host: standIn.address,
       accept: 'application/json',
       'accept-encoding': 'identity',
       authorization: `Bearer ${TOKEN}`,
@@ -263,7 +218,7 @@ describe('a request', () => {
     serverAnswers(asJson({}));
     const { text, isClosed } = await exchange(bytes);
     expect(text === '' ? isClosed : /^HTTP\/1\.1 4\d\d /.test(text)).toBe(true);
-    expect(seen).toEqual([]);
+    expect(standIn.seen).toEqual([]);
     expect((await ask(LIST)).status).toBe(200);
   });
 
@@ -271,9 +226,10 @@ describe('a request', () => {
     serverAnswers(asJson({}));
     const { text } = await exchange(
       `GET ${LIST} HTTP/1.1\r\nhost: x\r\n\r\nPOST /api/v1/namespaces/shop/serviceaccounts/a/token HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}`,
+      /TokenRequest/,
     );
     expect(text).toMatch(/^HTTP\/1\.1 200 [^]*HTTP\/1\.1 403 [^]*TokenRequest/);
-    expect(seen.map(({ url }) => url)).toEqual([LIST]);
+    expect(standIn.seen.map(({ url }) => url)).toEqual([LIST]);
   });
 
   it('with too long a body is told so, and its connection ends', async () => {
@@ -284,7 +240,7 @@ describe('a request', () => {
       headers: { connection: 'keep-alive' },
     }).catch(() => undefined);
     expect(got === undefined || (got.status === 413 && got.headers.connection === 'close')).toBe(true);
-    expect(seen).toEqual([]);
+    expect(standIn.seen).toEqual([]);
   });
 
   it('of HTTP/2 is served beside others, and a burst of resets hurts nobody else', async () => {
@@ -334,7 +290,25 @@ describe('a request', () => {
     blocked.failRecording();
     serverAnswers(asJson({}));
     expect(await ask(LIST, { at: blocked })).toMatchObject({ status: 503, codes: ['RecordingBlocked'] });
-    expect(seen).toEqual([]);
+    expect(standIn.seen).toEqual([]);
+  });
+});
+
+describe('a cluster that has Chaperone', () => {
+  const cluster = { namespace: 'chaperone-system', governed: ['agents'], secrets: [] };
+
+  it('keeps its own namespace, and what is named as a credential from the moment that it is', async () => {
+    await using inside = await start({ cluster });
+    serverAnswers(asJson({ kind: 'SecretList', items: [] }));
+    const secrets = '/api/v1/namespaces/data/secrets';
+    expect((await ask('/api/v1/namespaces/chaperone-system/configmaps', { at: inside })).codes).toEqual([
+      'NeverAllowed',
+      'OwnNamespace',
+    ]);
+    expect((await ask(secrets, { at: inside })).status).toBe(200);
+    inside.setCluster({ ...cluster, secrets: [{ namespace: 'data', name: 'orders-db-agent' }] });
+    expect((await ask(secrets, { at: inside })).codes).toEqual(['NeverAllowed', 'ProtectedSecret']);
+    expect(standIn.seen.map(({ url }) => url)).toEqual([secrets]);
   });
 });
 
@@ -358,7 +332,7 @@ describe('a session', () => {
     await using ended = await start();
     serverAnswers(() => undefined);
     const waiting = ask(LIST, { at: ended });
-    await eventually('its request', () => (seen.length > 0 ? true : undefined));
+    await eventually('its request', () => (standIn.seen.length > 0 ? true : undefined));
     ended.end({ code: 'SessionEnded', reason: 'an operator ended it' });
     expect(await waiting).toMatchObject({ status: 403, codes: ['SessionEnded'] });
     await eventually('its record', () => ended.of('session.close').find(({ code }) => code === 'SessionEnded'));
@@ -377,7 +351,7 @@ describe('a session', () => {
     await using distrusting = await start({ ca: other.ca });
     serverAnswers(asJson({}));
     expect(await ask(LIST, { at: distrusting })).toMatchObject({ status: 503, codes: ['ResourceNotReady', 'TLSUntrusted'] });
-    expect(seen).toEqual([]);
+    expect(standIn.seen).toEqual([]);
   });
 
   it('in the clear is for this machine alone, by a name that no page in a browser has', async () => {
@@ -391,7 +365,7 @@ describe('a session', () => {
       return response.statusCode;
     };
     expect(await plain('rebound.example:6443')).toBe(403);
-    expect(seen).toEqual([]);
+    expect(standIn.seen).toEqual([]);
     expect(await plain('localhost:6443')).toBe(200);
   });
 
@@ -404,7 +378,7 @@ describe('a session', () => {
       status: 401,
       codes: ['TokenRejected'],
     });
-    expect(seen).toEqual([]);
+    expect(standIn.seen).toEqual([]);
     const token = await provider.taskToken();
     const client = connectHttp2(`https://127.0.0.1:${demanding.port}`, { ca: demanding.ca }).on('error', () => undefined);
     const statusWith = async (bearer: string): Promise<number | undefined> => {
@@ -418,6 +392,8 @@ describe('a session', () => {
     expect(await statusWith('another')).toBe(401);
     client.destroy();
     expect(demanding.of('session.open')).toMatchObject([{ onBehalfOf: { user: 'nightly-report' } }]);
-    expect(JSON.stringify([demanding.records, demanding.logged, seen.map(({ headers }) => headers)])).not.toContain(token);
+    expect(JSON.stringify([demanding.records, demanding.logged, standIn.seen.map(({ headers }) => headers)])).not.toContain(
+      token,
+    );
   });
 });

@@ -11,8 +11,8 @@ import type { Memory } from '../../session/memory.ts';
 import type { SessionContext } from '../../session/sessions.ts';
 import { Shown } from '../../session/shown.ts';
 import type { Watch } from '../../tcp/watch.ts';
-import type { RawRequest, Surroundings } from '../actions/index.ts';
-import { Plan } from '../masking/index.ts';
+import { type RawRequest, type Surroundings, surroundingsOf } from '../actions/index.ts';
+import { FieldError, Plan } from '../masking/index.ts';
 import { isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
 import { Exchange, type ExchangeOptions, RefusedRequest, type RelayContext } from './exchange.ts';
 import type { Refusals } from './refusals.ts';
@@ -20,22 +20,11 @@ import { Upgrade } from './upgrade.ts';
 import { Upstream } from './upstream.ts';
 
 export interface KubernetesContext extends SessionContext {
-  /** What the cluster has of Chaperone. */
-  readonly surroundings: Surroundings;
   readonly memory: Memory;
   readonly refusals: Refusals;
   /** One for all sessions: whoever owns the resource hears how its upstream is found. */
   readonly watch: Pick<Watch, 'reached' | 'failed' | 'signedIn'>;
 }
-
-/** A cluster in which Chaperone is not, and no agent either: no pod there is governed. */
-export const ELSEWHERE: Surroundings = {
-  ownNamespace: '',
-  isGoverned: () => false,
-  secrets: new Map(),
-  agent: { namespace: '', serviceAccount: '' },
-  isNamespaced: () => undefined,
-};
 
 /** A session that ended has so long to say why. */
 const LINGER_MS = 1000;
@@ -130,13 +119,15 @@ class KubernetesSession {
   }
 
   async #letIn(token: string, application: string | undefined): Promise<Admitted> {
-    const { snapshot, resource: current, admit, open, agent, holds, clock, guard, watch, surroundings } = this.#c;
-    if (snapshot() === undefined) throw refused('PolicyStale', 'the policy was not renewed in time');
+    const { snapshot, resource: current, admit, open, agent, holds, clock, guard, watch } = this.#c;
+    const first = snapshot();
+    if (first === undefined) throw refused('PolicyStale', 'the policy was not renewed in time');
     const resource = current();
     if (resource === undefined) throw refused('SessionEnded', 'the right to use this resource was withdrawn');
     const verified = await this.#verify(resource.access, token);
     if (!admit()) throw refused('TooManyConnections', 'the policy allows no more sessions on this resource at once');
     if (resource.notReady !== undefined) throw refused('ResourceNotReady', `it is not ready (${resource.notReady.code})`);
+    this.#readFields(resource.access);
     const upstream = new Upstream({
       resource,
       agent,
@@ -150,6 +141,13 @@ class KubernetesSession {
     this.#maxBytes = access().limits.bytes ?? Infinity;
     const records = new ActionRecords(recorder, access, (error) => this.#fault(error));
     const shown = new Shown(access);
+    let told = { by: first, surroundings: surroundingsOf(first, resource) };
+    // A snapshot that is not in force any more ends the session; until then it counts.
+    const surroundings = (): Surroundings => {
+      const by = snapshot() ?? told.by;
+      if (by !== told.by) told = { by, surroundings: surroundingsOf(by, resource) };
+      return told.surroundings;
+    };
     const context: RelayContext = {
       session: recorder.session,
       access,
@@ -196,8 +194,17 @@ class KubernetesSession {
     }
   }
 
+  /** Where labelled fields cannot be read nothing could be masked. */
+  #readFields(access: Access): void {
+    try {
+      this.#planOf(access);
+    } catch (error) {
+      throw error instanceof FieldError ? refused('ResourceNotReady', error.message) : error;
+    }
+  }
+
   #planOf(access: Access): Plan {
-    if (this.#plan?.access !== access) this.#plan = { access, plan: new Plan(access, []) };
+    if (this.#plan?.access !== access) this.#plan = { access, plan: new Plan(access) };
     return this.#plan.plan;
   }
 

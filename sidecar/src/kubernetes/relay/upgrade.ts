@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { KubernetesCall } from '@chaperone/evidence';
 import { judge, type Verdict } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
 import { refusalOf } from '../../session/refusal.ts';
@@ -8,18 +9,20 @@ import type { FileRecord } from '../../ssh/relay/file-record.ts';
 import { fileRecord } from '../../ssh/relay/file-session.ts';
 import { KeptFiles } from '../../ssh/relay/kept-files.ts';
 import { masksOf, standing } from '../../ssh/relay/standing.ts';
-import { refusalOfText } from '../../ssh/relay/texts.ts';
-import type { Opening, RawRequest, ResourceRequest } from '../actions/index.ts';
+import { untold } from '../../ssh/relay/texts.ts';
+import { type Opening, type RawRequest, readRequest, type ResourceRequest } from '../actions/index.ts';
 import { CHANNELS } from '../wire/index.ts';
 import { isOfAnotherSite, rawOf } from './accept.ts';
 import { type Accepted, type AcceptedProcess, acceptanceOf, headOf } from './acceptance.ts';
 import { Archive } from './archive.ts';
+import { callOf } from './call.ts';
 import { SocketCarrier, TunnelCarrier } from './carrier.ts';
 import { type ExchangeOptions, RefusedRequest, type RelayContext, refusedBy, withReference } from './exchange.ts';
 import { PodForward } from './forward.ts';
 import { isWhole, prepare, type Prepared, shownRequest, verdictOn } from './prepare.ts';
 import { PodProcess, type Running } from './process.ts';
 import { ChannelSide, type Opened, type Side, type SideEvents, SpdySide } from './side.ts';
+import { isProtectedPod } from './protected-pod.ts';
 import { statusObject, type Answer } from './status.ts';
 import { answerOf, type RequestRefusal } from './texts.ts';
 import { openChannels, openTunnel } from './upstream-channels.ts';
@@ -29,7 +32,7 @@ const MAX_JUDGEMENTS = 3;
 const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
 const CHANGED = 'the policy changed while it ran';
 
-type Opens = Prepared & { readonly request: ResourceRequest; readonly opening: Opening };
+type Opens = Prepared & { readonly request: ResourceRequest; readonly opening: Opening; readonly isProtected: boolean };
 
 /** A request that leaves HTTP: exec, attach or port-forward, from its head to the end of its connection. */
 export class Upgrade {
@@ -97,7 +100,8 @@ export class Upgrade {
   /** What it opens. @throws RefusedRequest where no rule decides on that, or it was refused just now */
   async #opens(raw: RawRequest): Promise<Opens> {
     const { surroundings, plan, refusals } = this.#c;
-    const prepared = prepare(raw, Buffer.alloc(0), { surroundings, plan: plan() });
+    const isProtected = await this.#isProtected(raw);
+    const prepared = prepare(raw, Buffer.alloc(0), { surroundings: surroundings(), plan: plan(), isProtected });
     this.#key = keyOf(this.#c, this.#request, prepared.request?.target ?? raw.target);
     const known = this.#isByWebSocket ? undefined : refusals.take(this.#key);
     if (known !== undefined) throw known;
@@ -105,7 +109,7 @@ export class Upgrade {
     const { request, opening } = prepared;
     if (opening === undefined || request.kind !== 'resource')
       return await this.#refused(raw, { ...prepared, kind: 'unfit', refusal: NO_UPGRADE });
-    return { ...prepared, request, opening };
+    return { ...prepared, request, opening, isProtected };
   }
 
   /** The same taken for less, where the whole of it may not be and that may. */
@@ -114,14 +118,31 @@ export class Upgrade {
     return opening.less !== undefined && !may(opening) && may(opening.less) ? opening.less : opening;
   }
 
+  async #isProtected(raw: RawRequest): Promise<boolean> {
+    const request = readRequest(raw);
+    const isOfPod = request.kind === 'resource' && request.resource === 'pods' && request.group === '';
+    const { upstream, surroundings } = this.#c;
+    return isOfPod && (await isProtectedPod(upstream, surroundings().places, request, this.#abort.signal));
+  }
+
   async #refused(raw: RawRequest, unfit: Parameters<typeof verdictOn>[0]): Promise<never> {
     const { records, shown, plan, session } = this.#c;
     const verdict = shown.verdict(verdictOn(unfit));
     const text = shown.text(shownRequest(raw, unfit, plan()).join('\n'));
-    const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
+    const action = await records.judged({
+      text,
+      bytes: raw.target.length,
+      verdict,
+      writes: true,
+      kubernetes: this.#call(unfit, raw),
+    });
     const refused = new RefusedRequest({ ...unfit.refusal, verdict }, `${session}/${action}`);
     // By SPDY the client may speak what is known.
     throw unfit.refusal === UNKNOWN_PROTOCOL ? refused : this.#remembered(refused);
+  }
+
+  #call({ request }: { readonly request?: Prepared['request'] }, raw: RawRequest): KubernetesCall | undefined {
+    return request?.kind === 'resource' ? callOf(request, raw, (each) => this.#c.shown.text(each)) : undefined;
   }
 
   /** A refusal by which kubectl is led to ask once more. */
@@ -207,9 +228,18 @@ export class Upgrade {
       const judged = shown.verdict(judge(access(), opening.action));
       const verdict = opening.tells === true && judged.verdict === 'approve' ? toldOf(judged) : judged;
       const text = shown.text(lines.join('\n'));
-      const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
+      const action = await records.judged({
+        text,
+        bytes: raw.target.length,
+        verdict,
+        writes: true,
+        kubernetes: this.#call(prepared, raw),
+      });
       if (verdict.verdict === 'deny') {
-        process.refuse(refusalOfText(verdict, opening.unknown), `${session}/${action}`);
+        process.refuse(
+          { ...(opening.unknown && { reason: untold(opening.unknown) }), ...refusalOf(verdict) },
+          `${session}/${action}`,
+        );
         return undefined;
       }
       const decided = this.#standing(opening, action, verdict);
@@ -223,11 +253,17 @@ export class Upgrade {
   /** A port-forward begins by a right to any port; that is decided, and the API server asked, before the agent hears that it may. */
   async #forward(raw: RawRequest, prepared: Opens, accepted: Accepted & { kind: 'forward' }): Promise<void> {
     const context = this.#c;
-    const { access, shown, records, session, upstream, surroundings, plan, clock } = context;
+    const { access, shown, records, session, upstream, plan, clock } = context;
     const { request, opening } = prepared;
     const verdict = shown.verdict(judge(access(), opening.action));
     const text = shown.text(shownRequest(raw, prepared, plan()).join('\n'));
-    const action = await records.judged({ text, bytes: raw.target.length, verdict, writes: true });
+    const action = await records.judged({
+      text,
+      bytes: raw.target.length,
+      verdict,
+      writes: true,
+      kubernetes: this.#call(prepared, raw),
+    });
     const reference = `${session}/${action}`;
     if (verdict.verdict !== 'allow') throw this.#remembered(new RefusedRequest(refusalOf(verdict), reference));
     const since = clock.monotonic();
@@ -247,7 +283,7 @@ export class Upgrade {
           ? new TunnelCarrier(this.#socket, this.#head, 'server', events)
           : new SocketCarrier(this.#socket, this.#head, events),
       carryServer,
-      isProtected: surroundings.isProtectedPod?.(request.namespace, request.name) ?? false,
+      isProtected: prepared.isProtected,
       track: (work) => void tracked.push(work),
       onFault: this.#o.onFault,
     });
@@ -316,11 +352,14 @@ export class Upgrade {
         unit,
         verdict,
         text: lines.join('\n'),
-        note: unknown && `what it runs cannot be told, since ${unknown.why}`,
+        note: unknown && untold(unknown),
         why: isShell ? SHELL_WHY : undefined,
         // Whichever way it came, it is one request.
         state: { identity: upstream.identity, target: request.target },
-        isRepeatable: unit === 'command' && !isShell,
+        once:
+          unit !== 'command' || isShell || unknown !== undefined
+            ? `a ${isShell ? 'shell' : unit} may be another one each time`
+            : undefined,
       },
       gone,
       (refusal) => process.say(answerOf(refusal, access(), reference).message),

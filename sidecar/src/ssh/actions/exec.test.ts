@@ -8,6 +8,9 @@ const read = (text: string): ReturnType<typeof readExec> => readExec(Buffer.from
 const effects = (text: string): string[] =>
   execAction(read(text), Buffer.from(text)).effects.map(({ verb, object, kind }) => `${verb} ${kind} ${object}`);
 
+const gitPlaces = (verb: string, path: string): string[] =>
+  ['', '/.git', '.git', '.git/.git'].map((suffix) => `${verb} path ${path}${suffix}`);
+
 it('has rsync store links that lead nowhere', () => {
   expect(readExec(Buffer.from('rsync --server -vlogDtpre.iLsfxCIvu . /srv/a'))).toMatchObject({
     send: 'rsync --server --munge-links -vlogDtpre.iLsfxCIvu . /srv/a',
@@ -20,10 +23,52 @@ it.each(['git-receive-pack /srv/a.git', 'git-upload-pack /srv/a.git'])(
     const access = accessOf([['Allow', ['read', 'write', 'list', 'delete'], ['/srv/**']]]);
     expect(judge(access, execAction(read(command), Buffer.from(command)))).toMatchObject({
       verdict: 'deny',
-      effects: [{ verdict: 'allow' }, { verb: 'exec', object: command, verdict: 'deny' }],
+      effects: [...Array.from({ length: 4 }, () => ({ verdict: 'allow' })), { verb: 'exec', object: command, verdict: 'deny' }],
     });
   },
 );
+
+it.each<[string, string, boolean]>([
+  ['git-upload-pack /srv/a', '/srv/none/**', true],
+  ['git-upload-pack /srv/a', '/srv/a.git/**', false],
+  ['git-upload-pack /srv/a/', '/srv/a.git/**', false],
+  ['git-upload-pack /srv/a', '/srv/a/.git/**', false],
+  ['git-upload-pack /srv/a.git', '/srv/a.git.git/**', false],
+])('takes a repository for all that git may take it for: %s beside a Deny of %s', (command, denied, isAllowed) => {
+  const files = accessOf([
+    ['Allow', ['read'], ['/srv/**']],
+    ['Deny', ['read'], [denied]],
+  ]);
+  const { effects: all } = execAction(read(command), Buffer.from(command));
+  expect(judge(files, { effects: all.filter(({ kind }) => kind === 'path') }).verdict).toBe(isAllowed ? 'allow' : 'deny');
+});
+
+it.each([
+  ['git-receive-pack /srv/a', 'git-receive-pack /srv/a.git'],
+  ['git-receive-pack /srv//a.git', 'git-receive-pack /srv/a.git'],
+  ['git-receive-pack /srv/./a/', 'git-receive-pack /srv/a.git'],
+  ['/usr/bin/git-receive-pack /srv/a.git', 'git receive-pack **'],
+  ['git receive-pack /srv/a.git', 'git-receive-pack **'],
+])('%s is denied by %s', (command, pattern) => {
+  const exec = execAction(read(command), Buffer.from(command)).effects.find(({ kind }) => kind === 'command');
+  const access = accessOf([['Allow', ['write'], ['/srv/**']]]);
+  const rules = [
+    { ...access.rules[0], effect: 'Allow' as const, ssh: { commands: ['**'] } },
+    { ...access.rules[0], name: 'never', effect: 'Deny' as const, ssh: { commands: [pattern] } },
+  ] as typeof access.rules;
+  const granted = { ...access, ceiling: { ...access.ceiling, statements: ['exec'] } };
+  expect(judge({ ...granted, rules }, { effects: exec ? [exec] : [] })).toMatchObject({ code: 'DeniedByRule', rule: 'never' });
+  expect(judge({ ...granted, rules: rules.slice(0, 1) }, { effects: exec ? [exec] : [] }).verdict).toBe('allow');
+});
+
+it('does not let one name of a repository stand for the others', () => {
+  const command = 'git-upload-pack /srv/a';
+  const files = accessOf([['Allow', ['read'], ['/srv/a/**']]]);
+  expect(judge(files, execAction(read(command), Buffer.from(command)))).toMatchObject({
+    verdict: 'deny',
+    effects: [{ verdict: 'allow' }, { verdict: 'allow' }, { object: '/srv/a.git', verdict: 'deny' }, { verdict: 'deny' }, {}],
+  });
+});
 
 describe('an exec request', () => {
   it.each<[string, string[]]>([
@@ -39,8 +84,8 @@ describe('an exec request', () => {
     ['git-upload-pack x', ['read path ', 'exec command git-upload-pack x']],
     ['git-upload-pack /srv/../x', ['read path ', 'exec command git-upload-pack /srv/../x']],
     ['git-upload-pack -- -x', ['read path ', 'exec command git-upload-pack -x']],
-    ["git-upload-pack '/srv/a b.git'", ['read path /srv/a b.git', "exec command git-upload-pack '/srv/a b.git'"]],
-    ["git receive-pack '/srv/a.git'", ['write path /srv/a.git', 'exec command git-receive-pack /srv/a.git']],
+    ["git-upload-pack '/srv/a b/'", [...gitPlaces('read', '/srv/a b'), "exec command git-upload-pack '/srv/a b/'"]],
+    ["git receive-pack '/srv/a.git'", [...gitPlaces('write', '/srv/a.git'), 'exec command git-receive-pack /srv/a.git']],
     ['/usr/lib/openssh/sftp-server', ['subsystem subsystem sftp']],
   ])('%s has effects of its own', (text, expected) => {
     expect(effects(text)).toEqual(expected);

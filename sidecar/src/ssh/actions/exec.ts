@@ -3,7 +3,7 @@ import type { Action, Effect } from '@chaperone/policy';
 import { type Commands, commandsOf } from './programs.ts';
 import { quoteList, quoteWord, quoteWords } from './quote.ts';
 import { parseShell } from './shell.ts';
-import { type Transfer, transferOf, withoutLinks } from './transfers.ts';
+import { repositoriesOf, type Transfer, transferOf, withoutLinks } from './transfers.ts';
 import type { Unknown } from './unknown.ts';
 
 /** What a request to run something asks for. `send` goes upstream in place of what the agent wrote, and is what was judged. */
@@ -53,22 +53,44 @@ export function execAction(exec: Exec, command: Uint8Array): Action {
     case 'transfer':
       return { effects: transferEffects(exec.transfer) };
     default:
-      return { effects: [{ verb: 'exec', object: Buffer.from(command).toString(), via: 'direct', kind: 'command' }] };
+      return {
+        effects: [{ verb: 'exec', object: Buffer.from(command).toString(), via: 'direct', kind: 'command' }],
+        // Two such commands may look alike to people.
+        ...(exec.code === 'NotText' && { notAnalysable: exec.why }),
+      };
   }
+}
+
+/**
+ * Whether its text does not tell all that it does: a shell, a command with a terminal, and a command that cannot be read. The last may
+ * be `bash` under any name, and read what it runs from its input.
+ */
+export function isOpenEnded({ effects }: Action): boolean {
+  return effects.some(({ kind, words }) => kind === 'shell' || (kind === 'command' && words === undefined));
 }
 
 function transferEffects({ protocol, direction, paths, deletes, recursive, service }: Transfer): Effect[] {
   if (protocol === 'sftp' || protocol === 'scp') return [{ verb: 'subsystem', object: 'sftp', via: 'direct', kind: 'subsystem' }];
   const verbs = [direction === 'upload' ? 'write' : 'read', ...(deletes ? ['delete'] : [])];
-  const moves = paths.flatMap((path) =>
-    verbs.map(
-      (verb): Effect => ({ verb, object: absolute(path), via: 'direct', kind: 'path', ...(recursive && { below: true }) }),
-    ),
+  const places = service === undefined ? paths : paths.flatMap(repositoriesOf);
+  const known = [...new Set(places.map(absolute))];
+  const moves = known.flatMap((object) =>
+    verbs.map((verb): Effect => ({ verb, object, via: 'direct', kind: 'path', ...(recursive && { below: true }) })),
   );
   if (service === undefined) return moves;
   // Hooks run, and what the repository's files say is read: a right to its files is none to that.
   const words = [service, ...paths];
-  return [...moves, { verb: 'exec', object: quoteWords(words), via: 'direct', kind: 'command', words }];
+  const names = [[service], ['git', service.replace(/^git-/, '')]];
+  const also = [...places, ...known].flatMap((place) => names.map((name) => [...name, place]));
+  return [...moves, { verb: 'exec', object: quoteWords(words), via: 'direct', kind: 'command', words, also }];
+}
+
+/** Why no rule can tell which files a transfer means; undefined: it can, of all that is judged as it starts. */
+export function unplaced(exec: Exec): string | undefined {
+  if (exec.kind !== 'transfer' || exec.transfer.protocol === 'scp') return undefined;
+  const path = exec.transfer.paths.find((each) => absolute(each) === '');
+  if (path === undefined) return undefined;
+  return path.startsWith('/') ? 'its path has .. in it' : 'its path is relative';
 }
 
 /** '' where the words do not tell which file it is: relative to where the account begins, or through `..`, which links bend. */

@@ -118,6 +118,11 @@ export function mayTellOf({ preview }: FileJudge, path: string): boolean {
   return path !== '' && FILE_OPERATIONS.some((verb) => preview([fileEffect(verb, path)]) !== 'deny');
 }
 
+/** What may be named to the agent of a path that it may not use: where it leads, once the agent may know of it as it is written. */
+export function namedOf(judge: FileJudge, written: readonly string[], led: readonly string[]): readonly string[] {
+  return written.every((path) => mayTellOf(judge, path)) ? led : written;
+}
+
 /** A path as text; undefined: too long, not UTF-8 or with a NUL, so that two of them could look alike to a rule. */
 export function pathText(bytes: Buffer): string | undefined {
   if (bytes.length > MAX_PATH_BYTES || !isUtf8(bytes) || bytes.includes(0)) return undefined;
@@ -132,6 +137,25 @@ export function isResolved(path: string): boolean {
 /** A path as it reads, whatever links lead elsewhere. */
 export function lexicalPath(directory: string, path: string): string {
   return posix.resolve('/', directory, path);
+}
+
+/**
+ * What a path goes through and leaves again by `..`, as it reads: that it leads anywhere tells that these are there. Without those that
+ * hold its end or the directory that it begins in, which are there anyway.
+ */
+export function detoursOf(directory: string, path: string): string[] {
+  const left: string[] = [];
+  let at = path.startsWith('/') ? '/' : lexicalPath('/', directory);
+  for (const part of path.split('/')) {
+    if (part === '..') left.push(at);
+    at = posix.join(at, part);
+  }
+  return left.filter((place) => !isAbove(place, at) && !isAbove(place, directory));
+}
+
+/** Whether a path is another one, or holds it. */
+function isAbove(path: string, other: string): boolean {
+  return path === '/' || `${other}/`.startsWith(`${path}/`);
 }
 
 /** Directory and name of the entry that a path means; undefined where its last part is none of a directory. */

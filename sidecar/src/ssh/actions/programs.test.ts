@@ -197,12 +197,14 @@ it.each([
   expect(judgeProgram(['tar', ...words])).toEqual({ kind: 'plain' });
 });
 
-it.each([
-  ['sh', 'stdin'],
-  ['sh', './stdin'],
-  ['python3', 'fd/0'],
-  ['bash', '0'],
-  ['git', 'clone', '/srv/x.git', '/srv/y'],
-])('%s %s brings code from where nobody looks, and is not known', (...argv) => {
-  expect(judgeProgram(argv)).toMatchObject({ kind: 'unknown' });
+it.each(
+  `bash; sh -s; sh -es; sh -; sh -s x; bash -l; sh stdin; sh ./stdin; sh /dev/stdin; bash 0; dash /proc/self/fd/0; zsh /dev/fd/0; ksh //dev/../dev/stdin; rbash
+  python3; python3 -; python3 -u; python3 -u - x; python3 fd/0; pypy3 /srv/../dev/fd/0; perl; perl -w; perl -; ruby; ruby /proc/1/fd/0; node; node -; php; lua; luajit -
+  sudo bash; nice -n 5 python3; env -i perl; busybox sh; sudo -n busybox ash -; timeout 9 sh -s`.split(/[;\n]\s*/),
+)('%s runs what it reads, and nothing is known', (text) => {
+  expect(told(text)).toBe('ReadsCode');
+});
+
+it('git clone brings code from where nobody looks, and is not known', () => {
+  expect(judgeProgram(['git', 'clone', '/srv/x.git', '/srv/y'])).toMatchObject({ kind: 'unknown' });
 });

@@ -130,3 +130,9 @@ function git(name: string, args: readonly string[]): Transfer | undefined {
     service: name,
   };
 }
+
+/** All that git takes a name for, the first of them that is a repository (enter_repo in its path.c); the name itself comes first here. */
+export function repositoriesOf(path: string): string[] {
+  const name = path.replace(/(?<=.)\/+$/, '');
+  return [name, `${name}/.git`, `${name}.git`, `${name}.git/.git`];
+}

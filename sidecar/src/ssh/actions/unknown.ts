@@ -20,8 +20,25 @@ const REASONS = {
   Builtin: 'a builtin of the shell can run something else',
   Option: 'an option or word is not known to be harmless',
   RunsOthers: 'the program can run any other, and what it runs is not told here',
+  ReadsCode: 'it reads what it runs from its input',
   Nested: 'it is nested too deeply',
 } as const;
+
+/** What an agent may write in place of it, clauses; of the others: {@link PLAIN}. */
+const INSTEAD: Partial<Record<keyof typeof REASONS, string>> = {
+  Empty: 'name a command',
+  TooLong: 'send less at once',
+  TooMany: 'send one command a request',
+  Background: 'send one command a request',
+  Grouping: 'send one command a request',
+  ReservedWord: 'send one command a request',
+  Builtin: 'send each command by itself',
+  ProgramName: 'call the program by its usual name',
+  Option: 'leave out options and words that can make the program run or write something else',
+  RunsOthers: 'send what it would run by itself',
+  Nested: 'send what it would run by itself',
+};
+const PLAIN = 'write it with plain words and quotes, without variables, substitutions, patterns and redirections';
 
 export type UnknownCode = keyof typeof REASONS;
 
@@ -31,10 +48,12 @@ export interface Unknown {
   readonly code: UnknownCode;
   /** One clause for people, without anything of the command. */
   readonly why: string;
+  /** What to write in place of it, a clause. */
+  readonly instead: string;
   /** The character, from 0, that led to it, where there is one. */
   readonly at?: number;
 }
 
 export function unknown(code: UnknownCode, at?: number): Unknown {
-  return { kind: 'unknown', code, why: REASONS[code], ...(at !== undefined && { at }) };
+  return { kind: 'unknown', code, why: REASONS[code], instead: INSTEAD[code] ?? PLAIN, ...(at !== undefined && { at }) };
 }

@@ -1,7 +1,8 @@
 import type { Unit } from '@chaperone/api';
 import type { Action, Effect } from '@chaperone/policy';
-import { execAction, readExec, SFTP, type Transfer, type Unknown } from '../actions/index.ts';
+import { execAction, readExec, SFTP, type Transfer, type Unknown, unplaced } from '../actions/index.ts';
 import { encode, parse } from '../wire/channel-messages.ts';
+import { kept } from '../wire/lent.ts';
 
 /** What an agent asks to run on a channel, and what of it goes upstream once it may. */
 export interface Asking {
@@ -12,6 +13,8 @@ export interface Asking {
   readonly action: Action;
   /** Why it cannot be told what a command runs. */
   readonly unknown?: Unknown;
+  /** Why it cannot be told which files it means, a clause. */
+  readonly unplaced?: string;
   /** What runs, as people approve it. */
   readonly send: string;
   /** The request that goes upstream. */
@@ -61,6 +64,7 @@ export function readAsking(name: string, payload: Buffer): Asking {
 
 function readCommand(command: Buffer): Asking {
   const exec = readExec(command);
+  const where = unplaced(exec);
   const send = exec.kind === 'unknown' ? command : Buffer.from(exec.send);
   return {
     unit: 'command',
@@ -68,9 +72,10 @@ function readCommand(command: Buffer): Asking {
     bytes: command.length,
     action: execAction(exec, command),
     ...(exec.kind === 'unknown' && { unknown: exec }),
+    ...(where !== undefined && { unplaced: where }),
     send: send.toString(),
     request: 'exec',
-    payload: encode.exec(send),
+    payload: kept(encode.exec(send)),
     isText: exec.kind !== 'transfer',
     ...(exec.kind === 'transfer' && ONE_BY_ONE.has(exec.transfer.protocol) && { files: exec.transfer }),
   };

@@ -4,6 +4,8 @@ import { MAX_LINE } from '@chaperone/evidence';
 const MAX_LINES = 10_000;
 /** Lines that were ended and have not been shown yet. */
 const MAX_ENDED = 16;
+/** Characters by which a line is known again; more of them may have been broken into rows. */
+const MAX_KNOWN = 40;
 /** Digits of a sequence's number that count. */
 const MAX_DIGITS = 4;
 const [BELL, BACKSPACE, TAB, LINE_FEED, RETURN, ESCAPE] = ['\u0007', '\b', '\t', '\n', '\r', '\u001b'];
@@ -12,11 +14,20 @@ const STRINGS = new Set('PX]^_');
 /** Modes that show another screen, on which nobody enters lines (xterm's control sequences). */
 const OTHER_SCREEN = /^\?(47|1047|1049)$/;
 
+/** A line that was ended. */
+interface Ended {
+  /** What was typed of it; undefined: keys that write something else than themselves. */
+  readonly typed: string | undefined;
+  /** What stood on the cursor's line by then. */
+  readonly stood: string;
+}
+
 type Inside = 'text' | 'escape' | 'one' | 'sequence' | 'string' | 'string-end';
 
 /**
  * Guesses which lines an agent entered at a terminal, from what it sent and what the terminal showed: when a line is ended, what stands on
- * the cursor's line. What is not echoed is not in it. Memory is bounded by one line.
+ * the cursor's line. What is not echoed is not in it, and what a program prints before it shows what was sent ahead is none. Memory is
+ * bounded by one line, and the beginnings of those that were ended.
  */
 export class EnteredLines {
   readonly #onLine: (text: string) => void;
@@ -25,7 +36,10 @@ export class EnteredLines {
   #numbers = '';
   #cells: string[] = [];
   #column = 0;
-  #ended = 0;
+  #typed: string | undefined = '';
+  #ended: Ended[] = [];
+  /** Of the cursor's line as it is; undefined: it has changed. */
+  #stood: string | undefined;
   #told = 0;
   #isElsewhere = false;
 
@@ -35,7 +49,24 @@ export class EnteredLines {
 
   typed(chunk: Buffer): void {
     if (this.#isElsewhere) return;
-    for (const byte of chunk) if (byte === 0x0d || byte === 0x0a) this.#ended = Math.min(this.#ended + 1, MAX_ENDED);
+    for (const byte of chunk) this.#key(byte);
+  }
+
+  #key(byte: number): void {
+    if (byte === 0x0d || byte === 0x0a) return this.#enter();
+    // They give up what was typed: Ctrl-C, Ctrl-D, Ctrl-U.
+    if (byte === 0x03 || byte === 0x04 || byte === 0x15) this.#typed = '';
+    else if (byte < 0x20 || byte > 0x7e || this.#typed === undefined || this.#typed.length >= MAX_KNOWN) this.#typed = undefined;
+    else this.#typed += String.fromCharCode(byte);
+  }
+
+  #enter(): void {
+    const [typed, stood] = [this.#typed, (this.#stood ??= textOf(this.#cells.slice(0, MAX_KNOWN)))];
+    this.#typed = '';
+    // Enter alone is a line where something stands, and only once.
+    if (typed === '' && (stood === '' || this.#ended.at(-1)?.stood === stood)) return;
+    if (this.#ended.length === MAX_ENDED) this.#ended.shift();
+    this.#ended.push({ typed, stood });
   }
 
   shown(chunk: Buffer): void {
@@ -43,6 +74,7 @@ export class EnteredLines {
   }
 
   #take(character: string): void {
+    this.#stood = undefined;
     switch (this.#inside) {
       case 'text':
         return this.#text(character);
@@ -141,17 +173,30 @@ export class EnteredLines {
   }
 
   #end(): void {
-    // Of an array with holes, each is a blank.
-    const text = Array.from(this.#cells, (cell) => cell ?? ' ')
-      .join('')
-      .slice(0, MAX_LINE)
-      .replace(/[\ud800-\udbff]$/, '')
-      .trimEnd();
+    const text = textOf(this.#cells.slice(0, MAX_LINE));
     this.#begin();
-    if (this.#ended === 0 || this.#isElsewhere) return;
-    this.#ended--;
-    if (text === '' || this.#told >= MAX_LINES) return;
+    if (this.#isElsewhere || text === '') return;
+    const at = this.#ended.findIndex((each) => isOf(each, text));
+    if (at < 0) return;
+    // Those before it were not echoed.
+    this.#ended.splice(0, at + 1);
+    if (this.#told >= MAX_LINES) return;
     this.#told++;
     this.#onLine(text);
   }
+}
+
+function textOf(cells: readonly (string | undefined)[]): string {
+  // Of an array with holes, each is a blank.
+  return Array.from(cells, (cell) => cell ?? ' ')
+    .join('')
+    .slice(0, MAX_LINE)
+    .replace(/[\ud800-\udbff]$/, '')
+    .trimEnd();
+}
+
+/** Whether a line that was shown is the one that was ended: it ends with what was typed, or goes on from what stood there. */
+function isOf({ typed, stood }: Ended, line: string): boolean {
+  if (typed === undefined) return true;
+  return (typed.trimEnd() !== '' && line.endsWith(typed.trimEnd())) || (stood !== '' && line.startsWith(stood));
 }

@@ -1,5 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 
+/** Who is at an end of a channel through which files go. */
+export type Side = 'agent' | 'host';
+
 /** What was done to a file or directory, at its end. */
 export interface FileRecord {
   /** read, write, list, delete, mkdir, rename, symlink, link, attributes, copy */

@@ -14,7 +14,7 @@ import { packet, TYPE } from '../wire/sftp.ts';
 import type { Approved } from '../../session/approval.ts';
 import { FileSession } from './file-session.ts';
 import { accessOf, SFTP_SERVER } from './files.test-support.ts';
-import type { ProgramContext } from './program.ts';
+import type { ProgramContext } from './program-context.ts';
 import { Shown } from '../../session/shown.ts';
 import { Turns } from './turns.ts';
 
@@ -65,6 +65,9 @@ it.skipIf(!SFTP_SERVER)(
       agent: channel(() => undefined),
       server: channel((data) => void server.stdin.write(data)),
       gone: new Promise(() => undefined),
+      onBroken: (error) => {
+        throw error;
+      },
     });
     server.stdout.on('data', (data: Buffer) => session.fromServer(data));
     session.fromAgent(packet(TYPE.init, uint32(3)));

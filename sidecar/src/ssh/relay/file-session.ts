@@ -7,18 +7,21 @@ import type { Channel } from '../wire/channel.ts';
 import { SshError } from '../wire/error.ts';
 import { Credit } from './credit.ts';
 import { GONE } from './file-judging.ts';
-import type { FileRecord } from './file-record.ts';
+import type { FileRecord, Side } from './file-record.ts';
 import { KeptFiles } from './kept-files.ts';
 import { LookupChannel } from './lookup-channel.ts';
-import type { ProgramContext } from './program.ts';
+import type { ProgramContext } from './program-context.ts';
+import { asWritten, followsLinks } from './path-lookup.ts';
 import { type ScpOptions, ScpRelay } from './scp.ts';
 import { SftpRelay } from './sftp.ts';
 import { standing } from './standing.ts';
-import { type Refusal, refusalOf } from '../../session/refusal.ts';
-import { textOf } from './texts.ts';
+import type { Refusal } from '../../session/refusal.ts';
+import { refusalOfSsh, textOf } from './texts.ts';
 
 const UNIT = 'file operation';
 const CHANGED: Refusal = { code: 'ResourceNotReady', reason: 'the policy changed while it was open; open it again' };
+/** Refusals of which it is known that they were told; what is more may be told again. */
+const MAX_TOLD = 1_000;
 const READING: ReadonlySet<string> = new Set(['read', 'list']);
 
 export interface FileSessionOptions {
@@ -31,6 +34,8 @@ export interface FileSessionOptions {
   readonly server: Channel;
   /** Resolves when the agent is gone. */
   readonly gone: Promise<unknown>;
+  /** A side broke the protocol: nothing more goes through the channel. */
+  readonly onBroken: (error: SshError, by: Side) => void;
 }
 
 /** Stands between the ends of a channel through which files go, and owns neither. */
@@ -50,6 +55,7 @@ export class FileSession {
   readonly #relay: FileRelay;
   #lookup: LookupChannel | undefined;
   #isOver = false;
+  readonly #told = new Map<string, string>();
   readonly #owed: Readonly<Record<'agent' | 'server', Credit>>;
 
   constructor(options: FileSessionOptions) {
@@ -62,7 +68,7 @@ export class FileSession {
       ),
       server: new Credit((bytes) => server.consumed(bytes)),
     };
-    const resolvesLinks = /^SSH-2[.]0-OpenSSH/.test(context.hostIdent());
+    const { openUpstream: open, clock, hostIdent } = context;
     const capture = this.#capture();
     const shared: Omit<ScpOptions, 'transfer' | 'resolve'> = {
       judge: this.#judge(),
@@ -77,14 +83,18 @@ export class FileSession {
       toStderr: (line) => agent.write(Buffer.from(`${line}\n`), 'stderr'),
       onRecord: (record) => this.#record(record),
       onServerEnd: () => server.eof(),
-      onEnd: (error) => this.#broken(error),
+      onEnd: (error, by) => (error instanceof SshError ? options.onBroken(error, by) : context.onFault(error)),
       turns: context.turns,
       ...(capture && { capture }),
     };
     if (transfer.protocol !== 'scp')
-      this.#relay = new SftpRelay({ ...shared, onRoom: () => this.#owed.agent.settle(), resolvesLinks });
+      this.#relay = new SftpRelay({
+        ...shared,
+        onRoom: () => this.#owed.agent.settle(),
+        resolvesLinks: followsLinks(hostIdent()),
+      });
     else {
-      const lookup = new LookupChannel(context.openUpstream, resolvesLinks);
+      const lookup = new LookupChannel({ open, clock, hostIdent, withoutSftp: asWritten });
       this.#lookup = lookup;
       this.#relay = new ScpRelay({ ...shared, transfer, resolve: (path) => lookup.resolve(path) });
     }
@@ -130,16 +140,6 @@ export class FileSession {
     context.records.note([fileRecord(action, record, (text) => context.shown.text(text))]);
   }
 
-  /** A side broke the protocol, or a record failed. */
-  #broken(error: unknown): void {
-    const { agent, server, context } = this.#o;
-    if (!(error instanceof SshError)) return context.onFault(error);
-    const line = this.#line({ code: 'ProtocolViolation', reason: error.message }, this.#o.action);
-    agent.write(Buffer.from(`${line}\n`), 'stderr');
-    agent.close();
-    server.close();
-  }
-
   #judge(): FileJudge {
     const { access, clock } = this.#o.context;
     return {
@@ -170,11 +170,11 @@ export class FileSession {
     onActivity();
     const { operation, effects, attributes = '' } = action;
     const verdict = shown.verdict(judge(access(), { effects }));
-    const text = shown.text(`${operation}: ${described(effects)}${attributes === '' ? '' : `, ${attributes}`}`);
+    const text = shown.text(`${described(operation, effects)}${attributes === '' ? '' : `, ${attributes}`}`);
     const writes = effects.some(({ verb }) => !READING.has(verb));
     const number = await records.judged({ text, bytes: Buffer.byteLength(text), verdict, writes });
     if (verdict.verdict === 'allow') return { verdict: 'allow' };
-    if (verdict.verdict === 'deny') return this.#denied(refusalOf(verdict), number);
+    if (verdict.verdict === 'deny') return this.#repeated(refusalOfSsh(access(), { effects }, verdict), number);
     return this.#held(verdict, action, text, number);
   }
 
@@ -210,21 +210,30 @@ export class FileSession {
     return this.#denied({ code: 'SessionEnded' }, action);
   }
 
+  /** The same refusal is told in the same words, and so once: clients ask about a path several times before they give it up. */
+  #repeated(refusal: Refusal, action: number): FileDecision {
+    const key = this.#line(refusal, undefined);
+    const line = this.#told.get(key) ?? this.#line(refusal, action);
+    if (this.#told.size < MAX_TOLD) this.#told.set(key, line);
+    return { verdict: 'deny', line };
+  }
+
   #denied(refusal: Refusal, action: number): FileDecision {
     return { verdict: 'deny', line: this.#line(refusal, action) };
   }
 
-  #line(refusal: Refusal, action: number): string {
+  /** @param action - absent: as it is told of any */
+  #line(refusal: Refusal, action: number | undefined): string {
     const { context } = this.#o;
-    return textOf(context.access(), refusal, { unit: UNIT, reference: `${context.session}/${action}` }).line;
+    const reference = action === undefined ? '' : `${context.session}/${action}`;
+    return textOf(context.access(), refusal, { unit: UNIT, reference }).line;
   }
 }
 
-/** Each verb with its path, in quotes: no path can look like two. */
-function described(effects: readonly Effect[]): string {
-  return effects
-    .map(({ verb, object, below }) => `${verb} ${JSON.stringify(object)}${below === true ? ' and below' : ''}`)
-    .join(', ');
+/** The operation, where it is more than a verb, and each verb with its path, in quotes: no path can look like two. */
+function described(operation: string, effects: readonly Effect[]): string {
+  const uses = effects.map(({ verb, object, below }) => `${verb} ${JSON.stringify(object)}${below === true ? ' and below' : ''}`);
+  return effects.length === 1 && effects[0]?.verb === operation ? uses.join() : `${operation}: ${uses.join(', ')}`;
 }
 
 /** @param shown - how evidence sees a path */

@@ -5,10 +5,10 @@ import type { Channel } from '../wire/channel.ts';
 import { encode, type Forward, OPEN_FAILURE, parse } from '../wire/channel-messages.ts';
 import type { Offer } from '../wire/channels.ts';
 import type { Approved } from '../../session/approval.ts';
-import type { ProgramContext } from './program.ts';
+import type { ProgramContext } from './program-context.ts';
 import { standing } from './standing.ts';
-import { type Refusal, refusalOf } from '../../session/refusal.ts';
-import { textOf } from './texts.ts';
+import type { Refusal } from '../../session/refusal.ts';
+import { refusalOfSsh, textOf } from './texts.ts';
 
 export interface ForwardContext extends ProgramContext {
   /** Whether an address is one that agents reach in another way, or not at all, whatever rules say. */
@@ -43,10 +43,10 @@ export async function serveForward(context: ForwardContext, offer: Offer): Promi
     const { line } = textOf(access(), refusal, { unit: UNIT, reference: `${context.session}/${action}` });
     offer.refuse({ code: OPEN_FAILURE.administrativelyProhibited, text: line });
   };
-  if (verdict.verdict === 'deny') return refuse(refusalOf(verdict));
+  if (verdict.verdict === 'deny') return refuse(refusalOfSsh(access(), { effects: [effect] }, verdict));
   let answered: Extract<Approved, { kind: 'released' }> | undefined;
   if (verdict.verdict === 'approve') {
-    const asked = { action, unit: UNIT, verdict, text, state: {}, isRepeatable: false } as const;
+    const asked = { action, unit: UNIT, verdict, text, state: {}, once: `a ${UNIT} is another one each time` } as const;
     // Nothing tells that a client gave up a channel that is not open yet, but the end of its connection.
     const answer = await approval.ask(asked, context.gone, () => undefined);
     if (answer.kind === 'gone') return;

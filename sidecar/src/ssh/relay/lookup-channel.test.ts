@@ -1,14 +1,21 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { systemClock } from '../../platform.ts';
 import type { Channel } from '../wire/channel.ts';
 import { ConnectionPair, Sink } from '../wire/connection.test-support.ts';
 import { LookupChannel } from './lookup-channel.ts';
+import { asWritten } from './path-lookup.ts';
 
 /** Asks where a path leads, with a server that the test plays from the offer of the channel on. */
 async function asked(path: string, play: (pair: ConnectionPair, host: () => Channel, sink: Sink) => void): Promise<unknown> {
   const pair = new ConnectionPair();
   pair.pump();
-  const lookup = new LookupChannel((...args) => pair.client.open(...args), true);
+  const lookup = new LookupChannel({
+    open: (...args) => pair.client.open(...args),
+    clock: systemClock,
+    hostIdent: () => 'SSH-2.0-OpenSSH_10.0',
+    withoutSftp: asWritten,
+  });
   const place = lookup.resolve(path);
   pair.pump();
   const sink = new Sink();
@@ -27,7 +34,7 @@ async function asked(path: string, play: (pair: ConnectionPair, host: () => Chan
 }
 
 it.each([
-  ['/srv/x/', { path: '/srv/x', canBe: true }],
+  ['/srv/x/', { path: '/srv/x', canBe: true, written: '/srv/x', detours: [] }],
   ['x', undefined],
   ['/srv/../x', undefined],
 ])('a server that has no SFTP is not asked: %s is what it reads, or not known', async (path, expected) => {

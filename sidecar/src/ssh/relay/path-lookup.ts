@@ -10,12 +10,26 @@ export interface Place {
   readonly path: string;
   /** false: there is no such directory, and the path is as it reads. */
   readonly canBe: boolean;
+  /** The path as it reads, absolute. */
+  readonly written: string;
+  /** What it goes through beside: {@link detoursOf} it. */
+  readonly detours: readonly string[];
 }
+
+/** Where a path leads; undefined: nobody can say. */
+export type Resolve = (path: string) => Promise<Place | undefined>;
+
+export const nobodyCanSay: Resolve = () => Promise.resolve(undefined);
 
 /** For servers that cannot be asked: a path is what it reads, links or not. */
 export function asWritten(text: string): Promise<Place | undefined> {
   const path = trimmed(text);
-  return Promise.resolve(isResolved(path) ? { path, canBe: true } : undefined);
+  return Promise.resolve(isResolved(path) ? { path, canBe: true, written: path, detours: [] } : undefined);
+}
+
+/** Whether REALPATH of a server follows links, by what it calls itself: OpenSSH's does. */
+export function followsLinks(ident: string): boolean {
+  return /^SSH-2[.]0-OpenSSH/.test(ident);
 }
 
 /** Without the slashes behind it. */
@@ -56,8 +70,10 @@ export class PathLookup {
   /** Where a path leads, its last link followed; undefined: the server does not say. It stays open when the channel ends first. */
   async resolve(path: string): Promise<Place | undefined> {
     const resolved = await this.#paths.resolve(path, 'target');
-    if ('path' in resolved) return { path: resolved.path, canBe: true };
+    const written = await this.#paths.lexical(path);
+    const detours = await this.#paths.detours(path);
+    if ('path' in resolved) return { path: resolved.path, canBe: true, written, detours };
     const isNowhere = 'failed' in resolved && resolved.failed.code === STATUS.noSuchFile;
-    return isNowhere ? { path: await this.#paths.lexical(path), canBe: false } : undefined;
+    return isNowhere ? { path: written, canBe: false, written, detours } : undefined;
   }
 }

@@ -1,69 +1,35 @@
-import { sshTimeText } from '@chaperone/api';
-import { type Access, judge } from '@chaperone/policy';
+import { sshTimeText, type Unit } from '@chaperone/api';
+import { judge } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
-import type { Clock } from '../../platform.ts';
 import { RecordingError } from '../../recording/recorder.ts';
-import type { ActionRecords } from '../../session/action-records.ts';
-import type { Approval } from '../../session/approval.ts';
 import { type Refusal, refusalOf } from '../../session/refusal.ts';
-import type { Shown } from '../../session/shown.ts';
+import { isOpenEnded } from '../actions/index.ts';
 import type { Channel, ChannelHandler, ChannelRequest, Stream } from '../wire/channel.ts';
 import { encode, parse, type Terminal, type Variable } from '../wire/channel-messages.ts';
 import type { OpenResult } from '../wire/channels.ts';
 import { Credit } from './credit.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking, withTerminal } from './asking.ts';
+import type { Side } from './file-record.ts';
 import { FileSession } from './file-session.ts';
+import { locate } from './located.ts';
 import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
-import { SHELL_MS, watchTime } from './time-limit.ts';
-import type { Turns } from './turns.ts';
+import { ownTimeMs, watchTime } from './time-limit.ts';
 import { Waiting } from './waiting.ts';
-import { refusalOfText, textOf, untold } from './texts.ts';
-
-/** Opens a channel upstream, as soon as it is there. */
-export type OpenUpstream = (
-  type: string,
-  payload: Buffer,
-  handler: ChannelHandler,
-  onResult: (result: OpenResult) => void,
-) => void;
-
-export interface ProgramContext {
-  readonly session: string;
-  readonly access: () => Access;
-  readonly records: ActionRecords;
-  readonly approval: Approval;
-  readonly openUpstream: OpenUpstream;
-  /** Why nothing can be opened there, in our words; undefined: it can, or it was the host that would not. */
-  readonly whyNot: () => string | undefined;
-  readonly shown: Shown;
-  /** What has to come to its end before the session's record does. */
-  readonly track: (work: Promise<unknown>) => void;
-  /** Of all sessions that the agent has with the host: none changes links under another one's feet. */
-  readonly turns: Turns;
-  /** What the host calls itself. */
-  readonly hostIdent: () => string;
-  readonly clock: Clock;
-  /** As of the session. */
-  readonly leftMs: () => number;
-  /** Something that is not the agent's fault ended the session's right to go on. */
-  readonly onFault: (error: unknown) => void;
-  /** Resolves when the agent's connection is over. */
-  readonly gone: Promise<unknown>;
-  /** The agent did something, or something happened for it; `bytes` went either way. */
-  readonly onActivity: (bytes?: number) => void;
-}
+import type { ProgramContext } from './program-context.ts';
+import { brokenBy, OPEN_ENDED, refusalOfSsh, textOf, untold } from './texts.ts';
 
 /** Requests for something to run; all others are about what runs. */
 const ASKING: ReadonlySet<string> = new Set(['exec', 'shell', 'subsystem']);
 /** About a program that runs, and nobody's business but its own (RFC 4254, sections 6.7 and 6.9; OpenSSH's PROTOCOL, section 2.1). */
 const PASSED_ON: ReadonlySet<string> = new Set(['signal', 'window-change', 'eow@openssh.com', 'break']);
 const MAX_RESULT = 64;
-const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
 const RESIZE_MS = 100;
 /** What may be the beginning of a value waits for so long on a terminal, where somebody waits for it. */
 const QUIET_MS = 100;
+/** For a host to be there, to open a channel and to say whether it runs what it is asked to. */
+const START_MS = 20_000;
 const CHANGED = 'the policy changed while it ran';
 const limit = (reason: string): Refusal => ({ code: 'LimitReached', reason });
 
@@ -95,8 +61,10 @@ export class Program implements ChannelHandler {
   /** Bytes that it gave, of all streams. */
   #printed = 0;
   #stop: (refusal: Refusal) => void = () => undefined;
-  /** Nobody can judge it by its commands: it ends in time, and says so. */
-  #isShell = false;
+  /** Nobody can judge it by its text: it ends in time, and says so. */
+  #isOpenEnded = false;
+  /** The exit of a shell is that of its last command, and says nothing of the rest. */
+  #hasOwnExit = true;
   #isReleasing = false;
   /** It went beyond a limit, or was refused: nothing of it goes on. */
   #isStopped = false;
@@ -155,6 +123,11 @@ export class Program implements ChannelHandler {
     this.#agent.close();
   }
 
+  /** Says something about the connection that has no other place. */
+  tell(line: string): void {
+    this.#say(line);
+  }
+
   /** The policy may have changed, while nothing came that would be stopped by it. */
   check(): void {
     if (this.#isRunning && !this.#isStopped && !this.#stands()) this.#stop(this.#fallen());
@@ -203,13 +176,17 @@ export class Program implements ChannelHandler {
   }
 
   async #run(asking: Asking): Promise<void> {
-    const { records, approval, shown, access } = this.#c;
-    const action = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
-    this.#isShell = action.effects.some(({ kind }) => kind === 'shell');
+    const { records, approval, shown, access, whyNot } = this.#c;
+    const named = this.#terminal === undefined ? asking.action : withTerminal(asking.action);
+    const action = await locate(this.#c, named);
+    this.#isOpenEnded = isOpenEnded(action);
+    this.#hasOwnExit = asking.unit !== 'shell';
     const verdict = shown.verdict(judge(access(), action));
     const [text, bytes] = [shown.text(asking.text), asking.bytes];
     const number = await records.judged({ text, bytes, verdict, writes: true });
-    if (verdict.verdict === 'deny') return this.#refuse(refusalOfText(verdict, asking.unknown), asking, number);
+    const away = action.notAnalysable === undefined ? undefined : whyNot();
+    if (away !== undefined) return this.#refuse({ code: 'ResourceNotReady', reason: away }, asking, number);
+    if (verdict.verdict === 'deny') return this.#refuse(refusalOfSsh(access(), action, verdict, asking), asking, number);
     this.#stands = standing(access, action, verdict.verdict === 'approve', asking.isText ? masksOf : undefined);
     this.#fallen = () => {
       const now = shown.verdict(judge(access(), action));
@@ -224,13 +201,15 @@ export class Program implements ChannelHandler {
         text: asking.send,
         note: asking.unknown && untold(asking.unknown),
         state: { ...this.#state(), request: asking.request, payload: asking.payload.toString('base64') },
-        why: this.#isShell ? SHELL_WHY : undefined,
-        isRepeatable: asking.unit === 'command' && this.#terminal === undefined,
+        why: this.#isOpenEnded ? OPEN_ENDED : undefined,
+        once: asking.unit !== 'command' || this.#isOpenEnded ? `a ${this.#kind(asking)} may be another one each time` : undefined,
       };
       const answer = await approval.ask(asked, this.#gone.promise, (refusal) => this.#say(this.#line(refusal, asking, number)));
       if (answer.kind === 'gone') return undefined;
       if (answer.kind === 'refused') return this.#refuse(answer.refusal, asking, number);
       this.#onEnd = answer.ended;
+      if (JSON.stringify(await locate(this.#c, named)) !== JSON.stringify(action))
+        return this.#refuse({ code: 'ApprovalVoided', reason: 'the path leads elsewhere by now' }, asking, number);
       this.#mayRun = answer.isCurrent;
     } else this.#mayRun = this.#stands;
     this.#streams = this.#streamsOf(asking, number);
@@ -267,9 +246,17 @@ export class Program implements ChannelHandler {
       onClose: () => this.#afterServer(() => this.#serverClosed()),
     };
     this.#c.openUpstream('session', Buffer.alloc(0), handler, (result) => this.#opened(result, asking, action));
+    this.#expectStart(asking, action).catch((error: unknown) => this.#c.onFault(error));
+  }
+
+  async #expectStart(asking: Asking, action: number): Promise<void> {
+    await Promise.race([this.#gone.promise, this.#c.clock.after(START_MS)]);
+    if (this.#isRunning || this.#isStopped || this.#isGone) return;
+    this.#refuse({ code: 'ResourceNotReady', reason: 'the host did not answer in time' }, asking, action);
   }
 
   #opened(result: OpenResult, asking: Asking, action: number): void {
+    if (this.#isStopped) return result.kind === 'opened' ? result.channel.close() : undefined;
     if (result.kind === 'refused')
       return this.#refuse({ code: 'ResourceNotReady', reason: this.#c.whyNot() ?? 'the host opens no session' }, asking, action);
     const { channel } = result;
@@ -280,6 +267,7 @@ export class Program implements ChannelHandler {
     for (const variable of this.#variables) channel.request('env', encode.env(variable));
     if (this.#terminal !== undefined) channel.request('pty-req', encode.ptyReq(this.#terminal));
     return channel.request(asking.request, asking.payload, (isGranted) => {
+      if (this.#isStopped) return undefined;
       if (!isGranted) return this.#refuse({ code: 'ResourceNotReady', reason: 'the host does not run it' }, asking, action);
       return this.#begin(channel, asking, action);
     });
@@ -291,19 +279,26 @@ export class Program implements ChannelHandler {
     const { files: transfer } = asking;
     const agent = this.#agent;
     if (transfer === undefined) this.#watchTime(asking).catch((error: unknown) => this.#c.onFault(error));
-    else this.#files = new FileSession({ context: this.#c, action, transfer, agent, server, gone: this.#gone.promise });
+    else {
+      const onBroken = (error: Error, by: Side): void => this.#broken(error.message, by, asking, action);
+      this.#files = new FileSession({ context: this.#c, action, transfer, agent, server, gone: this.#gone.promise, onBroken });
+    }
     for (const data of this.#waiting.takeAll()) this.#toServer(data);
     if (this.#isEnded) this.#endInput();
   }
 
-  /** A policy may bound how long a command runs, and always does for a shell, which is told so. */
-  async #watchTime({ unit }: Asking): Promise<void> {
+  /** What people are asked about, and the agent is told of. */
+  #kind({ unit }: Asking): Unit | 'terminal' {
+    return this.#terminal === undefined ? unit : 'terminal';
+  }
+
+  /** A policy may bound how long a command runs, and always does for what is as open as a shell, which is told so. */
+  async #watchTime(asking: Asking): Promise<void> {
     const { access, clock, leftMs } = this.#c;
-    const { statementDurationMs, shellDurationMs } = access().limits;
-    const isShell = this.#isShell;
-    const own = isShell ? (shellDurationMs ?? SHELL_MS) : statementDurationMs;
-    if (own === undefined) return;
-    const what = unit === 'shell' && this.#terminal === undefined ? 'shell' : 'terminal';
+    const what = this.#kind(asking);
+    const isInteractive = what === 'shell' || what === 'terminal';
+    const own = ownTimeMs(access().limits, isInteractive, this.#isOpenEnded);
+    if (own === Infinity) return;
     const tell = (said: 'begins' | 'ends', endsAt: number): void =>
       this.#say(
         `${said === 'ends' && this.#terminal !== undefined ? '\r\n' : ''}${sshTimeText(said, what, endsAt, clock.now())}`,
@@ -313,9 +308,15 @@ export class Program implements ChannelHandler {
       leftMs: leftMs(),
       clock,
       gone: this.#gone.promise,
-      tell: isShell ? tell : undefined,
+      tell: this.#isOpenEnded ? tell : undefined,
     });
     if (isLate && this.#streams !== undefined) this.#stop(limit(`it ran for longer than ${own} ms`));
+  }
+
+  /** What comes through it is no protocol of files any more. An agent is not told that it broke what the host did. */
+  #broken(message: string, by: Side, asking: Asking, action: number): void {
+    if (by === 'host') this.#finish({ error: { code: 'UpstreamViolation', message } });
+    this.#overrun(brokenBy(by, message), asking, action);
   }
 
   /** It went beyond a limit, or is not permitted any more: what runs at the host loses its channel. */
@@ -434,8 +435,10 @@ export class Program implements ChannelHandler {
   #tellEnd(end: Parameters<Streams['done']>[0]): void {
     const tell = this.#onEnd;
     this.#onEnd = undefined;
-    if ('tag' in end) tell?.(end.tag === 'exit 0' ? 'Ran' : 'Failed', end.tag.slice(0, MAX_RESULT));
-    else tell?.('Failed', end.error.message);
+    if ('tag' in end) {
+      const isRan = end.tag === 'exit 0' || (!this.#hasOwnExit && end.tag.startsWith('exit '));
+      tell?.(isRan ? 'Ran' : 'Failed', end.tag.slice(0, MAX_RESULT));
+    } else tell?.('Failed', end.error.message);
   }
 
   /** Says why it does not run, and ends as a command that failed would. */

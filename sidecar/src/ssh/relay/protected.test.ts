@@ -1,5 +1,6 @@
+import type { Whereabouts } from '@chaperone/policy';
 import { expect, it } from 'vitest';
-import { isProtected, type Whereabouts } from './protected.ts';
+import { isProtected } from './protected.ts';
 
 const resource = (host: string, port: number, more: Partial<Whereabouts> = {}): Whereabouts => ({
   hosts: [],
@@ -9,7 +10,11 @@ const resource = (host: string, port: number, more: Partial<Whereabouts> = {}): 
   ...more,
 });
 const resources = [
-  resource('10.0.4.17', 22, { hosts: ['web-1', 'web-1.corp'], port: 2222, addresses: [{ ipv4: '198.18.0.5', ipv6: 'fd00::5' }] }),
+  resource('10.0.4.17', 22, {
+    hosts: ['web-1', 'web-1.corp'],
+    port: 2222,
+    addresses: [{ host: 'web-1', ipv4: '198.18.0.5', ipv6: 'fd00::5' }],
+  }),
   resource('db.corp', 5432),
   resource('2001:db8::7', 443),
 ];

@@ -1,16 +1,9 @@
 import { isIP } from 'node:net';
+import type { Whereabouts } from '@chaperone/policy';
 import { isLoopback } from '../../capture/guard.ts';
 
-/** What of a resource says where it is. */
-export interface Whereabouts {
-  readonly hosts: readonly string[];
-  readonly port: number;
-  readonly addresses: readonly { readonly ipv4: string; readonly ipv6?: string | undefined }[];
-  readonly upstream: { readonly host: string; readonly port: number };
-}
-
 export interface Surroundings {
-  /** All that the agent has. */
+  /** All that there are, as far as a proxy knows. */
   readonly resources: readonly Whereabouts[];
   /** Where the host itself is that would connect: its loopback is its own. */
   readonly here: string;

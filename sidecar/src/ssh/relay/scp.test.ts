@@ -29,6 +29,7 @@ async function aPlace(): Promise<{ root: string } & AsyncDisposable> {
   writeFileSync(join(root, 'here/up'), Buffer.alloc(200_000, 'uvw'));
   writeFileSync(join(root, 'here/upload/sub/leaf'), 'leaf');
   symlinkSync('../outside', join(root, 'there/out'));
+  symlinkSync('/etc/hostname', join(root, 'here/away'));
   for (const path of ['there/file', 'here/up']) utimesSync(join(root, path), 1_700_000_000, 1_700_000_000);
   return { root, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
 }
@@ -110,6 +111,15 @@ describe.skipIf(!SFTP_SERVER)('what a rule denies', () => {
   });
 
   it.each([
+    ['a file, by a directory beside', 'host:../outside/../there/file', 'host:../nobody/../there/file'],
+    ['a link beside', 'host:../here/away', 'host:../here/nothing'],
+  ])('is not told of, there or not: %s', async (_, there, none) => {
+    const [is, isNot] = [await scp([there, '.'], butSecret), await scp([none, '.'], butSecret)];
+    expect([is.code, is.stderr]).toEqual([1, expect.stringMatching(/NotAnalysable|NoRuleAllows/)]);
+    expect(is.stderr.replace('here/away', 'PATH')).toBe(isNot.stderr.replace('here/nothing', 'PATH'));
+  });
+
+  it.each([
     ['into a directory', ['up', 'host:empty']],
     ['to a name', ['up', 'host:empty/name']],
     ['a tree', ['-r', 'upload', 'host:empty']],
@@ -130,6 +140,7 @@ function played(
 ) {
   const sent = { server: '', agent: '' };
   const ends: unknown[] = [];
+  const blamed: string[] = [];
   const records: FileRecord[] = [];
   const relay = new ScpRelay({
     transfer: { kind: 'transfer', protocol: 'scp', direction, paths, recursive: isRecursive, deletes: false },
@@ -144,10 +155,13 @@ function played(
     toStderr: () => {},
     onRecord: (record) => void records.push(record),
     onServerEnd: () => void ends.push('server'),
-    onEnd: (error) => void ends.push(error),
+    onEnd: (error, by) => {
+      ends.push(error);
+      blamed.push(by);
+    },
     ...options,
   });
-  return { relay, sent, ends, records };
+  return { relay, sent, ends, blamed, records };
 }
 
 /** Says one after the other, by turns, beginning with the sink. */
@@ -175,7 +189,7 @@ describe('a hostile server', () => {
     await talk(copy, true, ...said.slice(0, -1));
     const before = copy.sent.agent;
     copy.relay.fromServer(Buffer.from(said.at(-1) ?? ''));
-    expect([copy.ends, copy.sent.agent]).toEqual([[expect.any(SshError)], before]);
+    expect([copy.ends, copy.blamed, copy.sent.agent]).toEqual([[expect.any(SshError)], ['host'], before]);
   });
 
   it('nests directories no deeper than there are bounds', async () => {
@@ -194,7 +208,7 @@ describe('a hostile client', () => {
   ])('that %s ends the channel, and the server gets nothing of it', async (_, said) => {
     const copy = played('upload', ['/ok/d/']);
     await talk(copy, false, ...said);
-    expect(copy.ends).toEqual([expect.any(SshError)]);
+    expect([copy.ends, copy.blamed]).toEqual([[expect.any(SshError)], ['agent']]);
     expect(copy.sent.server).toBe('');
   });
 
@@ -237,7 +251,7 @@ it('does not run what was approved when its path leads elsewhere by then', async
   let leads = '/ok/d/x';
   const copy = played('upload', ['/ok/d/'], {
     judge: judgeBy(rules, () => promise),
-    resolve: () => Promise.resolve({ path: leads, canBe: true }),
+    resolve: (written) => Promise.resolve({ path: leads, canBe: true, written, detours: [] }),
   });
   await talk(copy, false, '\0', 'C0644 1 x\n');
   leads = '/ok/other';

@@ -1,10 +1,11 @@
 import { visible } from '@chaperone/api';
+import type { Effect } from '@chaperone/policy';
 import type { Transfer } from '../actions/index.ts';
-import { type FileDecision, type FileJudge, type FileVerb, fileEffect, joinPath, mayTellOf } from '../actions/files.ts';
+import { type FileDecision, type FileJudge, type FileVerb, fileEffect, joinPath, mayTellOf, namedOf } from '../actions/files.ts';
 import { SshError } from '../wire/error.ts';
 import { MAX_LINE_BYTES, parseScpLine, SCP_OK, type ScpLine, ScpStream, scpWarning } from '../wire/scp.ts';
 import { decide, MOVED, movedLine, tellEnd, unjudgedLine } from './file-judging.ts';
-import { type FileCapture, type FileRecord, Transfer as Content } from './file-record.ts';
+import { type FileCapture, type FileRecord, type Side, Transfer as Content } from './file-record.ts';
 import { asWritten, type Place, trimmed } from './path-lookup.ts';
 import { Turns } from './turns.ts';
 
@@ -25,7 +26,7 @@ export interface ScpOptions {
   /** The agent sends no more, and all that it sent has passed, but for what waits for people: that never passes. */
   readonly onServerEnd: () => void;
   /** A side broke the protocol, or we did: the channel has to be closed. Called once; nothing comes after it. */
-  readonly onEnd: (error: unknown) => void;
+  readonly onEnd: (error: unknown, by: Side) => void;
   /** One for all sessions that an agent has with a server, so that none changes links under another one's feet. */
   readonly turns?: Turns;
   readonly capture?: FileCapture;
@@ -42,6 +43,8 @@ interface Offer {
 interface Found {
   readonly names: readonly string[];
   readonly paths: readonly string[];
+  /** As they read. */
+  readonly written: readonly string[];
   readonly canBe: boolean;
 }
 type Phase = 'begin' | 'line' | 'judging' | 'turn' | 'times' | 'entry' | 'data' | 'status' | 'file' | 'up' | 'over';
@@ -156,11 +159,13 @@ export class ScpRelay {
   #go(): void {
     try {
       while (this.#step());
-      for (const stream of [this.#source, this.#sink])
-        if (stream.held > MAX_LINE_BYTES) throw new SshError('scp speaks out of turn');
     } catch (error) {
-      this.#end(error);
+      // Whose words are judged is the source.
+      this.#end(error, this.#sideOf(SPEAKS[this.#phase] ?? 'source'));
     }
+    for (const end of ['source', 'sink'] as const)
+      if ((end === 'source' ? this.#source : this.#sink).held > MAX_LINE_BYTES)
+        this.#end(new SshError('scp speaks out of turn'), this.#sideOf(end));
     this.#settle();
   }
 
@@ -181,10 +186,14 @@ export class ScpRelay {
     return this.#phase === 'over';
   }
 
-  #end(error: unknown): void {
+  #sideOf(end: 'source' | 'sink'): Side {
+    return (end === 'source') === this.#isUpload ? 'agent' : 'host';
+  }
+
+  #end(error: unknown, by: Side = 'host'): void {
     if (this.#phase === 'over') return;
     this.close();
-    this.#options.onEnd(error);
+    this.#options.onEnd(error, by);
   }
 
   /** @returns whether there may be more to do */
@@ -282,7 +291,7 @@ export class ScpRelay {
 
   /** Those of the names that can be, with where they lead, or else all; undefined: nobody can say of one. */
   async #resolve(names: readonly string[]): Promise<Found | undefined> {
-    const found = await Promise.all(names.map(async (name) => ({ name, place: await this.#options.resolve(name) })));
+    const found = await Promise.all(names.map(async (name) => ({ name, place: await this.#placeOf(name) })));
     const known = found.flatMap(({ name, place }) => (place ? [{ name, ...place }] : []));
     if (known.length < found.length) return undefined;
     const possible = known.filter(({ canBe }) => canBe);
@@ -290,15 +299,26 @@ export class ScpRelay {
     return {
       names: meant.map(({ name }) => name),
       paths: [...new Set(meant.map(({ path }) => path))],
+      written: meant.map(({ written }) => written),
       canBe: possible.length > 0,
     };
   }
 
+  /** Nobody can say it either where that would tell of a place that the agent may not know of. */
+  async #placeOf(name: string): Promise<Place | undefined> {
+    const { judge, resolve } = this.#options;
+    const place = await resolve(name);
+    return place?.detours.every((detour) => mayTellOf(judge, detour)) === true ? place : undefined;
+  }
+
   /** Nobody is asked about what cannot be, and whether it can is told only to who may know. */
-  async #decide(operation: string, verb: FileVerb, { paths, canBe }: Found, names: readonly string[]): Promise<FileDecision> {
+  async #decide(operation: string, verb: FileVerb, found: Found, names: readonly string[]): Promise<FileDecision> {
     const { judge, toStderr } = this.#options;
-    const effects = paths.map((path) => fileEffect(verb, path));
-    if (!canBe && judge.preview(effects) !== 'deny') return NOWHERE;
+    const { paths, written, canBe } = found;
+    const effectsOf = (places: readonly string[]): Effect[] => places.map((path) => fileEffect(verb, path));
+    const isDenied = judge.preview(effectsOf(paths)) === 'deny';
+    if (!canBe && !isDenied) return NOWHERE;
+    const effects = effectsOf(isDenied ? namedOf(judge, written, paths) : paths);
     let wasHeld = false;
     const decision = await decide(judge, { operation, effects }, (line) => {
       wasHeld = true;
@@ -382,13 +402,15 @@ export class ScpRelay {
 
   /** The first of the paths that the agent may not know of, and what it is told instead. */
   async #untold(paths: readonly string[]): Promise<{ path: string; line: string } | undefined> {
-    const { judge, resolve } = this.#options;
+    const { judge } = this.#options;
     const verb = this.#isUpload ? 'write' : 'read';
     for (const name of paths) {
-      const path = ((await resolve(name)) ?? (await asWritten(name)))?.path;
-      if (path === undefined) return { path: name, line: UNKNOWN.line };
+      const place = (await this.#placeOf(name)) ?? (await asWritten(name));
+      if (place === undefined) return { path: name, line: UNKNOWN.line };
+      const { path, written } = place;
       if (mayTellOf(judge, path)) continue;
-      const decision = await decide(judge, { operation: verb, effects: [fileEffect(verb, path)] }, () => {});
+      const effects = namedOf(judge, [written], [path]).map((named) => fileEffect(verb, named));
+      const decision = await decide(judge, { operation: verb, effects }, () => {});
       return { path, line: 'line' in decision ? decision.line : UNKNOWN.line };
     }
     return undefined;

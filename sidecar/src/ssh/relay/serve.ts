@@ -1,4 +1,5 @@
-import { type Access, type Caller, type GrantedResource } from '@chaperone/policy';
+import { MAX_REQUEST_TEXT } from '@chaperone/api';
+import { type Access, type Caller, type GrantedResource, type Whereabouts } from '@chaperone/policy';
 import { resolveByLookup } from '../../capture/dial.ts';
 import { TokenError, type Verified } from '../../identity/index.ts';
 import type { SessionRecorder } from '../../recording/recorder.ts';
@@ -7,6 +8,7 @@ import { ActionRecords } from '../../session/action-records.ts';
 import type { Ending } from '../../session/index.ts';
 import type { SessionContext } from '../../session/sessions.ts';
 import { Approval } from '../../session/approval.ts';
+import type { Refusal } from '../../session/refusal.ts';
 import { Shown } from '../../session/shown.ts';
 import { AGENT } from '../wire/algorithms.ts';
 import type { AuthQuestion } from '../wire/auth-server.ts';
@@ -47,6 +49,15 @@ const TOKEN = {
   more: { bytes: CUT_BYTES, prompt: (from: number) => `Token from character ${from} on, if it goes on: ` },
 } as const;
 
+const WANTED = 'chaperone: this host asks for a token of whoever this agent acts for; give it as the password (TokenRequired).';
+/** `ssh -R` (RFC 4254, section 7.1; OpenSSH's PROTOCOL, section 2.4). */
+const BACKWARD: ReadonlySet<string> = new Set(['tcpip-forward', 'streamlocal-forward@openssh.com']);
+const NOTHING_BACK: Refusal = {
+  code: 'NeverAllowed',
+  reason: 'nothing goes from the host to the agent',
+  instead: 'leave out -R, which no rule can allow',
+};
+
 /** Whom an agent is let in as, and with what it may do. */
 interface Admitted {
   readonly resource: GrantedResource;
@@ -82,6 +93,8 @@ class SshSession {
   #records: ActionRecords | undefined;
   #forward: ForwardContext | undefined;
   #ended: Ending | undefined;
+  /** It asked for what is never forwarded, and was not told why not. */
+  #askedBackward = false;
   /** Bytes of all its channels, both ways. */
   #bytes = 0;
   #admitting: Promise<void> = Promise.resolve();
@@ -110,13 +123,17 @@ class SshSession {
         // Keys are no tokens, and each that a client offers would use up a try.
         methods: demands ? ['none', 'password', 'keyboard-interactive'] : ANYTHING,
         ...TOKEN,
-        ...(demands && { banner: `${this.#lineOf({ code: 'TokenRequired', reason: '' }).line}\n` }),
+        // Before anybody can give one: so it blames nobody.
+        ...(demands && { banner: `${WANTED}\n` }),
         loginGraceMs: LOGIN_MS,
         onQuestion: (question) => this.#question(question),
         onAuthenticated: () => undefined,
         onOffer: (offer) => this.#offer(offer),
-        // Nothing is forwarded from the host toward the agent.
-        onGlobal: ({ reply }) => reply?.({ isGranted: false }),
+        onGlobal: ({ name, reply }) => {
+          // Nothing is forwarded from the host toward the agent, and the answer has no place for a word.
+          if (BACKWARD.has(name)) this.#askedBackward = true;
+          reply?.({ isGranted: false });
+        },
         onEnd: () => this.#over.resolve(undefined),
       },
       () => clock.monotonic(),
@@ -191,6 +208,8 @@ class SshSession {
         account,
         upstream,
         masked: (text) => shown.text(text),
+        // All that a request holds, wherever it is read: a command that is longer is no command but a script.
+        maxRead: MAX_REQUEST_TEXT,
         holds,
         records,
         clock,
@@ -207,7 +226,7 @@ class SshSession {
       onFault: (error) => this.#fault(error),
       onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
       isProtected: (address) =>
-        isProtected(address, { resources: this.#c.snapshot()?.resources ?? [], here: resource.upstream.host }, resolveByLookup),
+        isProtected(address, { resources: this.#allResources(), here: resource.upstream.host }, resolveByLookup),
     };
     return 'accept';
   }
@@ -233,6 +252,11 @@ class SshSession {
     }
   }
 
+  #allResources(): readonly Whereabouts[] {
+    const { resources = [], elsewhere = [] } = this.#c.snapshot() ?? {};
+    return [...resources, ...elsewhere];
+  }
+
   #track(work: Promise<unknown>): void {
     const settled: Promise<boolean> = work.then(
       () => this.#work.delete(settled),
@@ -254,6 +278,8 @@ class SshSession {
     if (offer.type === 'session') {
       const program = new Program(context, (handler) => offer.accept(handler));
       this.#programs.add(program);
+      if (this.#askedBackward) program.tell(textOf(context.access(), NOTHING_BACK, { unit: 'forward', reference: '' }).line);
+      this.#askedBackward = false;
       void program.over.then(() => this.#programs.delete(program));
       return undefined;
     }
@@ -266,7 +292,6 @@ class SshSession {
   #upstreamEnded(resource: GrantedResource, error: UpstreamError): void {
     if (this.#ended !== undefined) return;
     this.#c.reached(resource, error);
-    this.#c.logger.warn('an SSH host could not be used', { code: error.code });
     if (error.code === 'UpstreamUnreachable') this.#end({ code: 'ResourceNotReady', reason: error.message });
   }
 

@@ -24,6 +24,8 @@ class Played {
   readonly toServer: Sent[] = [];
   readonly toAgent: Sent[] = [];
   readonly ends: unknown[] = [];
+  /** Whose fault each end was. */
+  readonly blamed: string[] = [];
   readonly relay: SftpRelay;
 
   constructor(onRequest: (sent: Sent) => void = () => {}) {
@@ -36,7 +38,10 @@ class Played {
       onRecord: () => {},
       onRoom: () => {},
       onServerEnd: () => {},
-      onEnd: (error) => void this.ends.push(error),
+      onEnd: (error, by) => {
+        this.ends.push(error);
+        this.blamed.push(by);
+      },
       resolvesLinks: true,
     });
   }
@@ -170,7 +175,7 @@ describe('a hostile server', () => {
     const before = played.toAgent.length;
     played.relay.fromServer(says);
     await turn();
-    expect(played.ends).toEqual([expect.any(SshError)]);
+    expect([played.ends, played.blamed]).toEqual([[expect.any(SshError)], ['host']]);
     played.relay.fromServer(status(1, 0, ''));
     played.relay.fromAgent(packet(TYPE.stat, uint32(2), string('/ok')));
     expect([played.ends.length, played.toAgent.length]).toEqual([1, before]);
@@ -214,7 +219,7 @@ describe('a hostile client', () => {
   ])('that %s ends the channel', (_, says) => {
     const played = new Played();
     for (const bytes of says) played.relay.fromAgent(bytes);
-    expect(played.ends).toEqual([expect.any(SshError)]);
+    expect([played.ends, played.blamed]).toEqual([[expect.any(SshError)], ['agent']]);
   });
 
   it('uses no handle that it was not given, nor one that is closed', async () => {

@@ -7,6 +7,7 @@ import {
   joinPath,
   lexicalPath,
   mayTellOf,
+  namedOf,
   operationOf,
   pathText,
 } from '../actions/files.ts';
@@ -63,7 +64,8 @@ const RENAMES: ReadonlySet<PathKind> = new Set(['rename', 'posix-rename']);
 interface Plan extends FileAction {
   readonly paths: readonly string[];
 }
-type Unresolved = Exclude<Resolved, { path: string }>;
+/** With paths where they lead somewhere, and something failed there. */
+type Unresolved = Exclude<Resolved, { path: string }> & { readonly paths?: readonly string[] };
 
 /**
  * Serves one request about paths: asks the server where they lead, asks the judge, and does it with the paths that were judged.
@@ -97,16 +99,33 @@ export class SftpOperation {
       return this.#desk.fail(this.#request, STATUS.noSuchFile, 'No such file');
     await this.#takeTurn();
     try {
-      await (BY_ANSWER.has(this.#request.kind) ? this.#tellWhere() : this.#serveResolved());
+      if (await this.#hasDetour())
+        this.#refuse('', 'its path leads through a place that this agent may not know of', 'name files without "..".');
+      else await (BY_ANSWER.has(this.#request.kind) ? this.#tellWhere() : this.#serveResolved());
     } finally {
       this.#endTurn();
     }
+  }
+
+  /** Whether it would be told, by an answer, that something is there of which the agent may not know. */
+  async #hasDetour(): Promise<boolean> {
+    const { paths, judge } = this.#desk;
+    const isOfHome = this.#request.kind === 'expand-path';
+    const texts = this.#texts.map((text) => (isOfHome ? text.replace(/^~(?=\/|$)/, '.') : text));
+    // Where the home of a user is, and so what is left by `..`, the host alone knows.
+    if (isOfHome && texts.some((text) => text.startsWith('~') && text.split('/').includes('..'))) return true;
+    const detours = await Promise.all(texts.map((text) => paths.detours(text)));
+    return detours.flat().some((place) => !mayTellOf(judge, place));
   }
 
   async #serveResolved(): Promise<void> {
     const plan = await this.#plan();
     if (!('effects' in plan)) return this.#unresolved(plan);
     if (this.#operation.tells && mayTellOf(this.#desk.judge, plan.paths[0] ?? '')) return this.#run(plan);
+    if (this.#desk.judge.preview(plan.effects) === 'deny') {
+      const named = namedOf(this.#desk.judge, await this.#lexical(), plan.paths);
+      if (named !== plan.paths) return this.#denyUnasked(named, plan.paths);
+    }
     let wasHeld = false;
     const decision = await decide(this.#desk.judge, plan, (line) => {
       wasHeld = true;
@@ -140,10 +159,10 @@ export class SftpOperation {
 
   async #plan(): Promise<Plan | Unresolved> {
     const resolved = await this.#resolve();
-    if (!('paths' in resolved)) return resolved;
+    if ('failed' in resolved || 'unknown' in resolved) return resolved;
     const { paths } = resolved;
     const below = await this.#below(paths);
-    if ('failed' in below) return below;
+    if ('failed' in below) return { ...below, paths };
     const effects = effectsOf(this.#operation, paths, below.of);
     const [from = '', to = ''] = paths;
     const [isDirectory = false] = below.of;
@@ -181,11 +200,12 @@ export class SftpOperation {
 
   /** The server's failure is passed on to whom may know of the path; whether another path is there is not told. */
   async #unresolved(unresolved: Unresolved): Promise<void> {
-    const paths = await this.#lexical();
     const { judge } = this.#desk;
+    const written = await this.#lexical();
+    const paths = unresolved.paths ?? written;
     const effects = effectsOf(this.#operation, paths);
     const mayKnow = this.#operation.tells ? mayTellOf(judge, paths[0] ?? '') : judge.preview(effects) !== 'deny';
-    if (!mayKnow) return this.#denyUnasked(paths);
+    if (!mayKnow) return this.#denyUnasked(namedOf(judge, written, paths), paths);
     if ('unknown' in unresolved) return this.#refuse(paths[0] ?? '', unresolved.unknown, 'name files without links.');
     this.#desk.answer(this.#request, unresolved.failed);
     if (!this.#operation.tells) this.#record(paths, outcomeOf(unresolved.failed));
@@ -214,8 +234,7 @@ export class SftpOperation {
     if ('unknown' in found) return this.#refuse('', found.unknown, 'name files without links.');
     if (found.path !== (await paths.home()) && !mayTellOf(judge, found.path)) {
       // Not even whether there is somebody of that name is told.
-      const isNamed = (await this.#namedPath(text)) !== '';
-      return this.#denyUnasked([isNamed ? found.path : '']);
+      return this.#denyUnasked(namedOf(judge, [await this.#namedPath(text)], [found.path]), [found.path]);
     }
     this.#desk.answer(this.#request, answer);
   }
@@ -262,12 +281,12 @@ export class SftpOperation {
       : [TYPE[kind], expected, ...fields];
   }
 
-  /** Lets the judge say why it is not permitted; nobody is asked to permit what the server cannot do. */
-  async #denyUnasked(paths: readonly string[]): Promise<void> {
+  /** Lets the judge say why it is not permitted, of `paths`; records say where they led. Nobody is asked to permit what the server cannot do. */
+  async #denyUnasked(paths: readonly string[], led: readonly string[] = paths): Promise<void> {
     const { attributes } = this.#request;
     const action = { operation: this.#operation.name, effects: effectsOf(this.#operation, paths), attributes };
     const decision = await decide(this.#desk.judge, action, () => this.#endTurn());
-    if (decision.verdict === 'deny') this.#deny(paths, decision.line);
+    if (decision.verdict === 'deny') this.#deny(led, decision.line);
     else this.#desk.fail(this.#request, STATUS.permissionDenied, 'Permission denied');
   }
 

@@ -51,6 +51,14 @@ const texts = async (...replies: Promise<Reply>[]): Promise<string[]> => (await 
 const symlink = (client: RawClient, to: string, path: string): Promise<Reply> =>
   client.request(TYPE.symlink, string(to), string(path));
 
+const told = (path: string, { code, text }: Reply): unknown => [code, text.replaceAll(path, 'PATH')];
+const stat = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.stat, string(path));
+const open = (client: RawClient, path: string): Promise<Reply> => client.open(path, FLAG.read);
+const whereTo = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.realpath, string(path));
+const expand = (client: RawClient, path: string): Promise<Reply> => client.extended('expand-path@openssh.com', string(path));
+const plain = (path: string): string => path.replace('/area/out/', '/outside/');
+const move = (client: RawClient, path: string): Promise<Reply> => client.request(TYPE.rename, string(path), string('area/moved'));
+
 /** The answer, and the directories that there are then. */
 const rename = async (rules: (root: string) => FileRule[], from: string, to: string): Promise<[number | undefined, string[]]> => {
   await using place = await aPlace();
@@ -112,6 +120,39 @@ describe.skipIf(!SFTP_SERVER)('a path is judged where it leads', () => {
     expect(asked.map(({ code }) => code)).toEqual(asked.map(() => permissionDenied));
     await client.end();
   });
+
+  it.each<[string, (client: RawClient, path: string) => Promise<Reply>, string, string]>([
+    ['through a directory and back to what is allowed', open, 'outside/../area/file', 'nobody/../area/file'],
+    ['the same, by its attributes', stat, 'outside/../area/file', 'nobody/../area/file'],
+    ['the same, back to its home', whereTo, 'outside/..', 'nobody/..'],
+    ['the same, from the root', whereTo, '$/outside/../area/file', '$/nobody/../area/file'],
+    ['the same, by ~', expand, '~/outside/../area', '~/nobody/../area'],
+    ['the home of a user, and back', expand, '~root/../$/area', '~no-such-user/../$/area'],
+    ['a link', stat, '$/outside/away', '$/outside/none'],
+    ['a link, to be read', open, '$/outside/away', '$/outside/none'],
+    ['a link, by where it leads', whereTo, '$/outside/away', '$/outside/none'],
+    ['what is moved by a link that leads out', move, '$/area/out/key', '$/area/out/none'],
+  ])('tells nothing of what the agent may not know of, there or not: %s', async (_, ask, there, none) => {
+    await using place = await aPlace();
+    symlinkSync('/etc', join(place.root, 'outside/away'));
+    const client = new RawClient({ judge: judgeBy(rulesFor(place.root)), cwd: place.root });
+    const [first, second] = [there, none].map((path) => path.replace('$', place.root));
+    const [is, isNot] = [await ask(client, first ?? ''), await ask(client, second ?? '')];
+    expect(is.code).toBe(permissionDenied);
+    expect(told(plain(first ?? ''), is)).toEqual(told(plain(second ?? ''), isNot));
+    await client.end();
+  });
+
+  it.each(['area/deep/../file', '$/area/deep/../../area/file', '../NAME/area/file', './/../NAME/../NAME/area//file'])(
+    'goes where it may by ..: %s',
+    async (path) => {
+      await using place = await aPlace();
+      const client = new RawClient({ judge: judgeBy(rulesFor(place.root)), cwd: place.root });
+      const name = place.root.slice(place.root.lastIndexOf('/') + 1);
+      expect(await client.get(path.replace('$', place.root).replaceAll('NAME', name))).toBe('allowed');
+      await client.end();
+    },
+  );
 
   it('its home is told, and what users there are is not', async () => {
     await using place = await aPlace();

@@ -1,4 +1,4 @@
-import { entryOf, isResolved, joinPath, type Lookup, lexicalPath, pathText } from '../actions/files.ts';
+import { detoursOf, entryOf, isResolved, joinPath, type Lookup, lexicalPath, pathText } from '../actions/files.ts';
 import { string } from '../wire/data.ts';
 import { type Attributes, STATUS, TYPE } from '../wire/sftp.ts';
 import type { SftpResponse } from '../wire/sftp-response.ts';
@@ -36,6 +36,11 @@ export class SftpPaths {
   /** The path as it reads, from {@link home}. */
   async lexical(path: string): Promise<string> {
     return path.startsWith('/') ? lexicalPath('/', path) : lexicalPath((await this.home()) ?? '/', path);
+  }
+
+  /** {@link detoursOf} it, from {@link home}. */
+  async detours(path: string): Promise<readonly string[]> {
+    return path.split('/').includes('..') ? detoursOf((await this.home()) ?? '/', path) : [];
   }
 
   async resolve(path: string, lookup: Lookup): Promise<Resolved> {

@@ -5,7 +5,7 @@ import { MAX_DATA_BYTES, type Numbered, PacketStream, packet, SFTP_VERSION, STAT
 import { type HandleRequest, parseRequest, type SftpRequest } from '../wire/sftp-request.ts';
 import { clampLimits, parseVersion, type SftpResponse } from '../wire/sftp-response.ts';
 import { decide, GONE, tellEnd } from './file-judging.ts';
-import type { FileCapture, FileRecord } from './file-record.ts';
+import type { FileCapture, FileRecord, Side } from './file-record.ts';
 import { type OpenFile, OpenFiles } from './sftp-files.ts';
 import { outcomeOf, type SftpDesk, SftpOperation } from './sftp-operations.ts';
 import { SftpPaths } from './sftp-paths.ts';
@@ -32,7 +32,7 @@ export interface SftpOptions {
   /** The agent has ended its side and everything that it asked is answered, but for what waits for people: that never runs. */
   readonly onServerEnd: () => void;
   /** A side broke the protocol, or we did: the channel has to be closed. Called once; nothing comes after it. */
-  readonly onEnd: (error: unknown) => void;
+  readonly onEnd: (error: unknown, by: Side) => void;
   /** Whether REALPATH of this server follows links, as OpenSSH's does. */
   readonly resolvesLinks: boolean;
   /** One for all sessions that an agent has with a server, so that none changes links under another one's feet. */
@@ -102,7 +102,7 @@ export class SftpRelay {
   fromServer(chunk: Buffer): void {
     if (this.#isOver()) return;
     this.#server.push(chunk);
-    this.#guard(() => {
+    this.#guard('host', () => {
       for (let next = this.#server.next(); next && !this.#isOver(); next = this.#server.next()) this.#receive(next);
     });
   }
@@ -125,25 +125,26 @@ export class SftpRelay {
     return this.#state === 'over';
   }
 
-  #guard(act: () => void): void {
+  #guard(by: Side, act: () => void): void {
     try {
       act();
     } catch (error) {
-      this.#end(error);
+      this.#end(error, by);
     }
   }
 
-  #end(error: unknown): void {
+  /** @param by - who broke the protocol, where it was that; what we wait for comes from the host */
+  #end(error: unknown, by: Side = 'host'): void {
     if (this.#isOver()) return;
     this.close();
-    this.#options.onEnd(error);
+    this.#options.onEnd(error, by);
   }
 
   #serveAgent(): void {
     // An answer makes room, and comes while a request is served.
     if (this.#serving) return;
     this.#serving = true;
-    this.#guard(() => {
+    this.#guard('agent', () => {
       while (!this.isFull && !this.#isOver()) {
         const next = this.#agent.next();
         if (!next) break;

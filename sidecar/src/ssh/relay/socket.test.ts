@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect as dial, createServer, type Socket } from 'node:net';
 import { eventually } from '@chaperone/testing';
@@ -6,6 +7,7 @@ import { UPSTREAM } from '../wire/algorithms.ts';
 import type { Channel } from '../wire/channel.ts';
 import type { Connection } from '../wire/connection.ts';
 import { HOST_KEY, ROOM, Sink, Told, USER_KEY } from '../wire/connection.test-support.ts';
+import { READ_BYTES, Reads } from './reads.ts';
 import { connect } from './socket.ts';
 
 const MIB = 1024 * 1024;
@@ -17,14 +19,16 @@ interface Side {
   readonly told: Told;
 }
 
-/** A client and a server of ours over TCP, logged in. */
+/** A client and a server of ours over TCP, logged in. What the client reads comes by {@link Reads}, as from hosts. */
 async function joined(): Promise<{ client: Side; server: Side } & AsyncDisposable> {
   const listener = createServer();
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const atClient = new Told();
   const atServer = new Told();
-  const clientSocket = dial((listener.address() as AddressInfo).port, '127.0.0.1');
+  const reads = new Reads();
+  const { port } = listener.address() as AddressInfo;
+  const clientSocket = dial({ port, host: '127.0.0.1', onread: reads.onread });
   const [serverSocket] = (await once(listener, 'connection')) as [Socket];
   const settings = { algorithms: UPSTREAM, room: ROOM } as const;
   const server: Connection = connect(serverSocket, {
@@ -35,14 +39,19 @@ async function joined(): Promise<{ client: Side; server: Side } & AsyncDisposabl
     methods: ['publickey'],
     onQuestion: ({ id }) => setImmediate(() => server.answer(id, 'accept')),
   });
-  const client = connect(clientSocket, {
-    ...settings,
-    ...atClient.events,
-    role: 'client',
-    hostKey: { kind: 'pinned', keys: [HOST_KEY.blob] },
-    user: 'alice',
-    credentials: [{ method: 'publickey', signer: USER_KEY }],
-  });
+  const client = connect(
+    clientSocket,
+    {
+      ...settings,
+      ...atClient.events,
+      role: 'client',
+      hostKey: { kind: 'pinned', keys: [HOST_KEY.blob] },
+      user: 'alice',
+      credentials: [{ method: 'publickey', signer: USER_KEY }],
+    },
+    Date.now,
+    reads,
+  );
   await eventually('a login', () => atClient.users[0]);
   return {
     client: { socket: clientSocket, connection: client, told: atClient },
@@ -56,9 +65,12 @@ async function joined(): Promise<{ client: Side; server: Side } & AsyncDisposabl
   };
 }
 
-/** Channels that the client opens, as the server has them. */
-async function sessions({ client, server }: { client: Side; server: Side }, count: number): Promise<Channel[]> {
-  for (let opened = 0; opened < count; opened++) client.connection.open('session', NOTHING, new Sink(), () => {});
+/** Channels that the client opens, as the server has them. @param sink takes what comes on the only one; absent: nobody does */
+async function sessions({ client, server }: { client: Side; server: Side }, count: number, sink?: Sink): Promise<Channel[]> {
+  for (let opened = 0; opened < count; opened++)
+    client.connection.open('session', NOTHING, sink ?? new Sink(), (result) => {
+      if (sink !== undefined && result.kind === 'opened') sink.channel = result.channel;
+    });
   await eventually('all offers', () => (server.told.offers.length === count ? true : undefined));
   return server.told.offers.map((offer) => offer.accept(new Sink()));
 }
@@ -121,6 +133,51 @@ describe('a connection over a socket', () => {
     }
     expect(pair.server.socket.isPaused()).toBe(true);
     expect(most).toBeLessThan(5 * MIB);
+  });
+
+  it('holds little more than the bytes of many short answers that nobody reads', async () => {
+    await using pair = await joined();
+    pair.client.socket.pause();
+    while (pair.server.socket.writableLength === 0) {
+      pair.server.connection.global('x', Buffer.alloc(200_000), () => {});
+      await new Promise(setImmediate);
+    }
+    const before = process.memoryUsage().arrayBuffers;
+    for (let answer = 0; answer < 3_000; answer++) {
+      pair.server.connection.global('x', NOTHING);
+      await new Promise(setImmediate);
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * MIB);
+  });
+
+  it('reads no more of a host that does the same, however much it sends', async () => {
+    await using pair = await joined();
+    pair.server.socket.pause();
+    const answer = { isGranted: true, payload: Buffer.alloc(30_000) };
+    let [most, wanted] = [0, 0];
+    for (let round = 0; round < 2_000; round++) {
+      pair.server.connection.global('x', Buffer.alloc(20_000), () => {});
+      await new Promise(setImmediate);
+      const asked = pair.client.told.globals.splice(0);
+      for (const { reply } of asked) reply?.(answer);
+      wanted += asked.length;
+      most = Math.max(most, pair.client.socket.writableLength);
+    }
+    expect(wanted).toBeGreaterThan(10);
+    expect(most).toBeGreaterThan(4 * MIB);
+    expect(most).toBeLessThan(5 * MIB);
+  });
+
+  it('keeps what hosts say apart, though all of it is read into the same memory', async () => {
+    const bytes = 3 * READ_BYTES;
+    const hosts = await Promise.all(Array.from({ length: 3 }, async () => ({ pair: await joined(), sink: new Sink() })));
+    const said = hosts.map(() => randomBytes(bytes));
+    const channels = await Promise.all(hosts.map(({ pair, sink }) => sessions(pair, 1, sink)));
+    for (let at = 0; at < bytes; at += 10_000)
+      for (const [host, [channel]] of channels.entries()) channel?.write((said[host] as Buffer).subarray(at, at + 10_000));
+    await eventually('all of it', () => (hosts.every(({ sink }) => sink.text('data').length === bytes) ? true : undefined));
+    expect(hosts.map(({ sink }, at) => sink.text('data').equals(said[at] as Buffer))).toEqual([true, true, true]);
+    for (const { pair } of hosts) await pair[Symbol.asyncDispose]();
   });
 
   it('gives up a peer that reads nothing of what others have for it', async () => {

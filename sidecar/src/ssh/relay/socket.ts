@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { DISCONNECT } from '../wire/error.ts';
 import { free } from '../wire/lent.ts';
 import { type ClientSettings, Connection, type ServerSettings } from '../wire/connection.ts';
+import type { Reads } from './reads.ts';
 
 /** Bytes that wait for a peer that reads slowly. */
 const WAITING = {
@@ -12,8 +13,16 @@ const WAITING = {
   /** What others make us send to it, such as requests, has no window: it is gone. */
   giveUp: 16 * 1024 * 1024,
 };
-/** What goes out in one write: two packets of 32 KiB of data, and what little goes with them. */
+/** Two packets of 32 KiB of data, and what little goes with them. */
 const BLOCK_BYTES = 66 * 1024;
+/** Less is copied out of its block, so that what waits never holds many times its bytes. */
+const SMALL_BYTES = 16 * 1024;
+/**
+ * A server sends each packet of data as it has it, and read like that each costs a turn of the event loop and two changes of process.
+ * So behind a read of one packet to three, time is given for more to come: the least that a timer can be. Behind a longer one it would
+ * be the sender who waits.
+ */
+const GATHER = { from: 16 * 1024, below: 96 * 1024, ms: 1 };
 const TICK_MS = 1_000;
 /** For a peer to take our last words. */
 const LINGER_MS = 2_000;
@@ -23,12 +32,14 @@ type WithoutOutput<T> = T extends unknown ? Omit<T, 'output'> : never;
 /**
  * Runs a connection over a socket: all that one chunk of input, or one turn of the program, causes goes out in one write. The
  * socket is the connection's from now on, and is closed with it.
+ * @param reads - where the socket was dialled with its `onread`; absent: each read brings a buffer of its own
  * @throws SshError where the settings leave no way to prove who the server is
  */
 export function connect(
   socket: Socket,
   settings: WithoutOutput<ServerSettings | ClientSettings>,
   now: () => number = Date.now,
+  reads?: Reads,
 ): Connection {
   const outgoing = new Outgoing(socket);
   const output = (bytes: Buffer): void => {
@@ -40,6 +51,12 @@ export function connect(
     if (socket.writableLength > WAITING.stopReading) socket.pause();
     if (socket.writableLength > WAITING.giveUp)
       setImmediate(() => connection.disconnect(DISCONNECT.connectionLost, 'nothing is read'));
+  };
+  const gather = (): void => {
+    socket.pause();
+    setTimeout(() => {
+      if (socket.writableLength <= WAITING.stopReading) socket.resume();
+    }, GATHER.ms);
   };
   const connection: Connection = new Connection({
     ...settings,
@@ -56,10 +73,16 @@ export function connect(
   ticks.unref();
   connection.tick(now());
   socket.setNoDelay(true);
-  socket.on('data', (chunk: Buffer) => {
-    connection.receive(chunk);
-    free(chunk);
-  });
+  if (reads === undefined)
+    socket.on('data', (chunk: Buffer) => {
+      connection.receive(chunk);
+      free(chunk);
+    });
+  else
+    reads.take = (chunk) => {
+      connection.receive(chunk);
+      if (chunk.length >= GATHER.from && chunk.length < GATHER.below) gather();
+    };
   socket.on('drain', () => {
     connection.setWritable(true);
     socket.resume();
@@ -68,7 +91,7 @@ export function connect(
   return connection;
 }
 
-/** Gathers what one turn of the program sends into few writes, in memory that is freed once it has gone. */
+/** Gathers what one turn of the program sends into one write, in blocks of memory that are freed once they have gone. */
 class Outgoing {
   readonly #socket: Socket;
   #block: Buffer | undefined;
@@ -80,22 +103,30 @@ class Outgoing {
   }
 
   write(bytes: Buffer): void {
-    if (this.#used + bytes.length > BLOCK_BYTES) this.flush();
+    if (this.#used + bytes.length > BLOCK_BYTES) this.#push();
     this.#block ??= Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, bytes.length));
     this.#used += bytes.copy(this.#block, this.#used);
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    process.nextTick(() => {
-      this.#isScheduled = false;
-      this.flush();
-    });
+    this.#socket.cork();
+    process.nextTick(() => this.flush());
   }
 
   flush(): void {
+    this.#push();
+    if (!this.#isScheduled) return;
+    this.#isScheduled = false;
+    this.#socket.uncork();
+  }
+
+  #push(): void {
     const [block, used] = [this.#block, this.#used];
     if (block === undefined) return;
     this.#block = undefined;
     this.#used = 0;
-    this.#socket.write(block.subarray(0, used), () => free(block));
+    const bytes = block.subarray(0, used);
+    if (used >= SMALL_BYTES) return void this.#socket.write(bytes, () => free(block));
+    this.#socket.write(Buffer.from(bytes));
+    free(block);
   }
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Clock } from '../../platform.ts';
-import { watchTime } from './time-limit.ts';
+import { ownTimeMs, watchTime } from './time-limit.ts';
 
 /** A clock that goes on as far as somebody waits. */
 function aClock(): Clock & { passed: number } {
@@ -55,4 +55,16 @@ it.each<[string, { ownMs: number; leftMs: number }, [string, number][], number]>
 it('is over with what ends by itself, and tells nobody who is not to be told', async () => {
   const clock = { ...aClock(), after: () => never as Promise<void> };
   expect(await watchTime({ ownMs: 10, leftMs: 10, clock, gone: Promise.resolve() })).toBe(false);
+});
+
+it.each<[string, Parameters<typeof ownTimeMs>, number]>([
+  ['a command', [{}, false, false], Infinity],
+  ['a command with a limit', [{ statementDurationMs: 5, shellDurationMs: 1 }, false, false], 5],
+  ['a shell', [{ statementDurationMs: 5 }, true, true], 3_600_000],
+  ['a shell with a limit', [{ statementDurationMs: 5, shellDurationMs: 9 }, true, true], 9],
+  ['a command that cannot be read', [{}, false, true], 3_600_000],
+  ['the same, the shorter of both', [{ statementDurationMs: 5, shellDurationMs: 9 }, false, true], 5],
+  ['the same, the other being shorter', [{ statementDurationMs: 9, shellDurationMs: 5 }, false, true], 5],
+])('has a time of its own: %s', (_, of, expected) => {
+  expect(ownTimeMs(...of)).toBe(expected);
 });

@@ -1,11 +1,22 @@
+import type { Access } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 
 /** How long a shell goes on where no policy says so. */
-export const SHELL_MS = 3_600_000;
+const SHELL_MS = 3_600_000;
 /** A shell is warned so long before its end, or when three quarters of its time are over. */
 const WARNING_MS = 60_000;
 /** As far as timers of this runtime count. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * How long something may run by itself, in ms; Infinity: as long as it likes.
+ * @param isInteractive - a shell or a terminal, which limits of statements are not about
+ * @param isOpenEnded - its text does not tell all that it does
+ */
+export function ownTimeMs(limits: Access['limits'], isInteractive: boolean, isOpenEnded: boolean): number {
+  const { statementDurationMs = Infinity, shellDurationMs = SHELL_MS } = limits;
+  return Math.min(isInteractive ? Infinity : statementDurationMs, isOpenEnded ? shellDurationMs : Infinity);
+}
 
 export interface TimeLimitOptions {
   /** How long it may run by itself. */

@@ -1,9 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { GrantedResource } from '@chaperone/policy';
 import { eventually } from '@chaperone/testing';
 import { describe, expect, it } from 'vitest';
 import { aGrantedResource } from '../../capture/testdata/resource.ts';
-import { systemClock } from '../../platform.ts';
+import { type Clock, systemClock } from '../../platform.ts';
+import type { OpenResult } from '../wire/channels.ts';
 import { Sink } from '../wire/connection.test-support.ts';
 import { signerOf } from '../wire/keys.ts';
 import { type OwnServer, startOwnServer } from './peers.test-support.ts';
@@ -13,7 +16,10 @@ const HOST = signerOf(generateKeyPairSync('ed25519').privateKey);
 const STRANGER = signerOf(generateKeyPairSync('ed25519').privateKey);
 const lineOf = ({ blob }: typeof HOST): string => `ssh-ed25519 ${blob.toString('base64')}`;
 
-const resourceAt = ({ port }: OwnServer, ssh: Partial<GrantedResource['ssh'] & object> = {}): GrantedResource => ({
+const resourceAt = (
+  { port }: { readonly port: number },
+  ssh: Partial<GrantedResource['ssh'] & object> = {},
+): GrantedResource => ({
   ...aGrantedResource('web', 22, []),
   upstream: { host: '127.0.0.1', port, tls: { mode: 'disable' } },
   credentials: { username: 'deploy', password: 'hunter2' },
@@ -44,7 +50,40 @@ async function dial(ssh: Partial<GrantedResource['ssh'] & object> = {}): Promise
   return { upstream, server, outcome, [Symbol.asyncDispose]: () => (upstream.end(), server[Symbol.asyncDispose]()) };
 }
 
+/** A clock that stands still until it is let go. */
+function aClock(): Clock & { readonly go: () => void } {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  return { now: () => Date.now(), monotonic: () => 0, after: () => promise, go: () => resolve(undefined) };
+}
+
 describe('a host', () => {
+  it('that says nothing is waited for no longer than one that is not there', async () => {
+    const accepted = Promise.withResolvers<Socket>();
+    const silent = createServer((socket) => accepted.resolve(socket)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const clock = aClock();
+    const { promise, resolve } = Promise.withResolvers<UpstreamError>();
+    const upstream = new Upstream({
+      resource: resourceAt(silent.address() as AddressInfo),
+      guard: { refuse: () => undefined },
+      clock,
+      room: { take: () => true, free: () => undefined },
+      onReady: () => undefined,
+      onEnd: resolve,
+    });
+    const opened = new Promise<OpenResult>((result) => upstream.open('session', Buffer.alloc(0), new Sink(), result));
+    const socket = await accepted.promise;
+    const closed = once(
+      socket.resume().on('error', () => undefined),
+      'close',
+    );
+    clock.go();
+    expect(await promise).toMatchObject({ code: 'UpstreamTimeout', message: 'the host did not answer in time' });
+    expect(await opened).toMatchObject({ kind: 'refused' });
+    await closed;
+    silent.close();
+  });
+
   it('opens nothing toward an agent, and asks nothing of it', async () => {
     await using dialled = await dial();
     const { server, upstream, outcome } = dialled;

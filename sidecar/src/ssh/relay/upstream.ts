@@ -11,9 +11,12 @@ import { DISCONNECT, SshError } from '../wire/error.ts';
 import type { HostKeyCheck } from '../wire/host-key.ts';
 import { parsePrivateKey } from '../wire/private-key.ts';
 import { OPEN_FAILURE } from '../wire/channel-messages.ts';
-import type { OpenUpstream } from './program.ts';
+import { kept } from '../wire/lent.ts';
+import type { OpenUpstream } from './program-context.ts';
+import { Reads } from './reads.ts';
 import { connect } from './socket.ts';
 
+/** To be found, to answer and to let somebody in. */
 const DIAL_TIMEOUT_MS = 10_000;
 
 /** Why nobody is signed in upstream; the message may be shown to an agent. */
@@ -43,6 +46,8 @@ export class Upstream {
   readonly #o: UpstreamOptions;
   readonly #abort = new AbortController();
   #connection: Connection | undefined;
+  /** Somebody is signed in, or never will be. */
+  readonly #settled = Promise.withResolvers<undefined>();
   #isReady = false;
   #error: UpstreamError | undefined;
   #waiting: (() => void)[] = [];
@@ -50,6 +55,8 @@ export class Upstream {
   constructor(options: UpstreamOptions) {
     this.#o = options;
     this.#dial().catch((error: unknown) => this.#fail(asUpstreamError(error)));
+    // It cannot fail.
+    void this.#watchTime();
   }
 
   /** Opens a channel as soon as somebody is signed in. */
@@ -72,9 +79,18 @@ export class Upstream {
   }
 
   end(): void {
+    this.#stop(new UpstreamError('UpstreamUnreachable', 'the session is over'));
+  }
+
+  async #watchTime(): Promise<void> {
+    await Promise.race([this.#settled.promise, this.#o.clock.after(DIAL_TIMEOUT_MS)]);
+    if (!this.#isReady) this.#stop(new UpstreamError('UpstreamTimeout', 'the host did not answer in time'));
+  }
+
+  #stop(error: UpstreamError): void {
+    this.#fail(error);
     this.#abort.abort();
-    this.#connection?.disconnect(DISCONNECT.byApplication, 'the session is over');
-    this.#fail(new UpstreamError('UpstreamUnreachable', 'the session is over'));
+    this.#connection?.disconnect(DISCONNECT.byApplication, error.message);
   }
 
   async #dial(): Promise<void> {
@@ -82,7 +98,9 @@ export class Upstream {
     const { host, port } = resource.upstream;
     const check = hostKeyCheck(resource, clock.now());
     const credentials = credentialsOf(resource);
-    const socket = await dialUpstream({ host, port, guard, timeoutMs: DIAL_TIMEOUT_MS, signal: this.#abort.signal });
+    const reads = new Reads();
+    const { onread } = reads;
+    const socket = await dialUpstream({ host, port, guard, timeoutMs: DIAL_TIMEOUT_MS, signal: this.#abort.signal, onread });
     if (this.#abort.signal.aborted) return void socket.destroy();
     this.#connection = connect(
       socket,
@@ -100,12 +118,14 @@ export class Upstream {
         onEnd: (error) => this.#fail(asUpstreamError(error ?? new Error('ended'))),
       },
       () => clock.monotonic(),
+      reads,
     );
     return undefined;
   }
 
   #ready(): void {
     this.#isReady = true;
+    this.#settled.resolve(undefined);
     this.#o.onReady();
     for (const open of this.#waiting.splice(0)) open();
   }
@@ -113,6 +133,7 @@ export class Upstream {
   #fail(error: UpstreamError): void {
     if (this.#error !== undefined) return;
     this.#error = error;
+    this.#settled.resolve(undefined);
     for (const open of this.#waiting.splice(0)) open();
     this.#o.onEnd(error);
   }
@@ -128,7 +149,7 @@ function hostKeyCheck({ ssh, upstream }: GrantedResource, nowMs: number): HostKe
 
 /** Public keys as known_hosts has them: type and base64. */
 function blobs(lines: readonly string[]): Buffer[] {
-  return lines.map((line) => Buffer.from(line.split(' ')[1] ?? '', 'base64'));
+  return lines.map((line) => kept(Buffer.from(line.split(' ')[1] ?? '', 'base64')));
 }
 
 /** What was named, in that order, and nothing weaker. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Reader, string, uint32, uint64 } from './data.ts';
 import { SshError } from './error.ts';
 import { type PublicKey, parsePublicKey, type Signer, SIGNATURE_ALGORITHMS, verify } from './keys.ts';
+import { kept } from './lent.ts';
 
 /** OpenSSH's PROTOCOL.certkeys: who a certificate speaks of. */
 const KINDS = { user: 1, host: 2 } as const;
@@ -217,7 +218,7 @@ const options = (values: ReadonlyMap<string, Buffer>): Buffer =>
 export function withCertificate(signer: Signer, certificate: Buffer): Signer {
   if (!parseCertificate(certificate).key.blob.equals(signer.blob)) throw new SshError('a certificate for another key');
   return {
-    blob: certificate,
+    blob: kept(certificate),
     algorithms: signer.algorithms.map(certified),
     sign: (algorithm, data) => signer.sign(plainAlgorithm(algorithm) ?? '', data),
   };

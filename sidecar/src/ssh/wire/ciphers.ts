@@ -8,7 +8,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import { DISCONNECT, SshError } from './error.ts';
-import { free } from './lent.ts';
+import { free, kept } from './lent.ts';
 
 /** Of each cipher: its name in OpenSSL and the bytes of its key. `aead` ones authenticate too and take no MAC. */
 export const CIPHERS = {
@@ -125,7 +125,7 @@ class GcmNonce {
   readonly bytes: Buffer;
 
   constructor(iv: Buffer) {
-    this.bytes = Buffer.from(iv);
+    this.bytes = kept(iv);
   }
 
   next(): void {

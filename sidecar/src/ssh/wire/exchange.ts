@@ -15,6 +15,7 @@ import { SshError } from './error.ts';
 import { algorithmsFor, checkHost, type HostKeyCheck } from './host-key.ts';
 import { type Agreed, deriveKey, hashExchange, type Idents, KEX, type Started } from './kex.ts';
 import type { Signer } from './keys.ts';
+import { kept } from './lent.ts';
 import { MESSAGE } from './messages.ts';
 
 /** Who one is, and how that is proved. */
@@ -120,7 +121,7 @@ export class Exchange {
   #conclude(check: HostKeyCheck, begun: Begun, payload: Buffer, sessionId: Buffer | undefined): Finished {
     const { negotiated, peerInit: serverInit, idents, started } = begun as Begun & { started: Started };
     const reader = readerOf(payload, MESSAGE.kexReply);
-    const hostKey = Buffer.from(reader.string());
+    const hostKey = kept(reader.string());
     const serverShare = reader.string();
     const signature = reader.string();
     reader.end();

@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, type JsonWebKeyInput, type KeyObject, sign, verify as verifyRaw } from 'node:crypto';
 import { mpint, Reader, string } from './data.ts';
 import { SshError } from './error.ts';
+import { kept } from './lent.ts';
 
 /** A public key as SSH writes it, read and checked; never a certificate. */
 export interface PublicKey {
@@ -72,7 +73,7 @@ export function parsePublicKey(blob: Buffer): PublicKey {
   const type = reader.ascii();
   const read = readPublicKey(reader, type);
   reader.end();
-  return { blob: Buffer.from(blob), type, algorithms: type === 'ssh-rsa' ? RSA_ALGORITHMS : [type], ...read };
+  return { blob: kept(blob), type, algorithms: type === 'ssh-rsa' ? RSA_ALGORITHMS : [type], ...read };
 }
 
 function readPublicKey(reader: Reader, type: string): Pick<PublicKey, 'key' | 'application'> {
@@ -179,7 +180,7 @@ function leftPad(bytes: Buffer, length: number): Buffer {
 
 /** Signs with `privateKey`: Ed25519, ECDSA over a NIST curve, RSA of 2,048 bits or more. @throws SshError for any other */
 export function signerOf(privateKey: KeyObject): Signer {
-  const blob = publicBlob(createPublicKey(privateKey));
+  const blob = kept(publicBlob(createPublicKey(privateKey)));
   const { type, algorithms } = parsePublicKey(blob);
   const curve = curveOf(type);
   return {

@@ -8,3 +8,13 @@
 export function free(bytes: Buffer): void {
   if (bytes.length > 0 && bytes.length === bytes.buffer.byteLength) (bytes.buffer as ArrayBuffer).transfer(0);
 }
+
+/**
+ * A copy in memory of its own, for what a session keeps. Small buffers of Node's are cut out of 64 KiB, all of which stay for as long
+ * as one of them does.
+ */
+export function kept(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  copy.set(bytes);
+  return copy;
+}

@@ -14,8 +14,10 @@ const PREFIX_BYTES = 5;
 const MIN_PADDING = 4;
 /** The shortest packet: the length of its padding, a message of one byte, the padding. */
 const MIN_PACKET = 1 + 1 + MIN_PADDING;
-/** Longer packets are put together in memory of their own, which is freed at once. */
-const POOLED_BYTES = 1024;
+/** Packets as long as those of data are put together here, one after the other: none is left when its bytes have been sealed. */
+const FRAME = Buffer.allocUnsafeSlow(33 * 1024);
+/** Made at once for padding: at least the longest. */
+const RANDOM_BYTES = 256;
 const SEQUENCES = 2 ** 32;
 const NOTHING = Buffer.alloc(0);
 
@@ -31,7 +33,7 @@ export class PacketWriter {
   #sequence = 0;
   #packets = 0;
   #bytes = 0;
-  readonly #random = Buffer.alloc(1024);
+  readonly #random = Buffer.alloc(RANDOM_BYTES);
   #randomAt = this.#random.length;
 
   get traffic(): Traffic {
@@ -49,7 +51,7 @@ export class PacketWriter {
     const over = (PREFIX_BYTES - uncounted + length + MIN_PADDING) % block;
     const padding = MIN_PADDING + (over === 0 ? 0 : block - over);
     const bytes = PREFIX_BYTES + length + padding;
-    const frame = bytes > POOLED_BYTES ? Buffer.allocUnsafeSlow(bytes) : Buffer.allocUnsafe(bytes);
+    const frame = bytes > FRAME.length ? Buffer.allocUnsafeSlow(bytes) : FRAME.subarray(0, bytes);
     frame.writeUInt32BE(frame.length - LENGTH_BYTES);
     frame[LENGTH_BYTES] = padding;
     let at = PREFIX_BYTES;
@@ -60,7 +62,7 @@ export class PacketWriter {
     this.#packets++;
     this.#bytes += frame.length;
     this.#sealer.seal(frame, sequence, output);
-    free(frame);
+    if (bytes > FRAME.length) free(frame);
   }
 
   /** From the next packet on. @param restart whether packets are numbered from 0 again */

@@ -91,7 +91,7 @@ export class Transport {
   #peerIdent = '';
   /** From our KEXINIT to the other side's NEWKEYS. */
   #exchange: Exchange | undefined;
-  #finished: Finished | undefined;
+  #finished: Omit<Finished, 'reply'> | undefined;
   /** Between our KEXINIT and our NEWKEYS nothing else goes out. */
   #busy = true;
   #queue: (readonly Buffer[])[] = [];
@@ -350,9 +350,10 @@ export class Transport {
   }
 
   #finish(payload: Buffer): void {
-    const finished = (this.#exchange as Exchange).finish(payload, this.sessionId);
-    if (finished === undefined) return;
-    if (finished.reply !== undefined) this.#transmit([finished.reply]);
+    const all = (this.#exchange as Exchange).finish(payload, this.sessionId);
+    if (all === undefined) return;
+    const { reply, ...finished } = all;
+    if (reply !== undefined) this.#transmit([reply]);
     this.#transmit([byte(MESSAGE.newKeys)]);
     this.#writer.rekey(finished.sealer, this.#strict);
     this.#finished = finished;
@@ -367,7 +368,7 @@ export class Transport {
 
   #useNewKeys(payload: Buffer): void {
     new Reader(payload, 1).end();
-    this.#reader.rekey((this.#finished as Finished).opener, this.#strict);
+    this.#reader.rekey((this.#finished as Omit<Finished, 'reply'>).opener, this.#strict);
     this.#exchange = undefined;
     this.#exchangeSinceMs = undefined;
     this.#keysSinceMs = undefined;

@@ -16,6 +16,7 @@ export type Judge = (args: readonly string[], name: string) => Finding;
 export const PLAIN: Finding = { kind: 'plain' };
 export const OPTION: Finding = { kind: 'unknown', code: 'Option' };
 export const RUNS_OTHERS: Finding = { kind: 'unknown', code: 'RunsOthers' };
+export const READS_CODE: Finding = { kind: 'unknown', code: 'ReadsCode' };
 
 /** A command without words would be the program itself, waiting for input. */
 export function runs(...commands: readonly (readonly string[])[]): Finding {

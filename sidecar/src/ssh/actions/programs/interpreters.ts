@@ -1,14 +1,17 @@
 import { posix } from 'node:path';
-import { each, type Finding, type Judge, OPTION, PLAIN, plainIf, runs } from './finding.ts';
+import { each, type Finding, type Judge, OPTION, PLAIN, plainIf, READS_CODE, runs } from './finding.ts';
 import { parseArguments } from './options.ts';
 
 /** A file with code, which the words name. What it holds is not seen; these are no files, but what somebody sends. */
 const STREAMED = /^\/(dev|proc)\/|(^|\/)(stdin|fd\/[0-9]+|[0-9]+)$/;
 const FILE = /^[\w./][\w./@+-]*$/;
-const isFile = (word: string): boolean => {
+/** What a program does with a file of code by that name; without one it reads code from its input. */
+function ofFile(word: string | undefined): Finding {
+  if (word === undefined || word === '-') return READS_CODE;
   const path = posix.normalize(word).replace(/^\/+/, '/');
-  return FILE.test(word) && !STREAMED.test(path) && !path.startsWith('..');
-};
+  if (STREAMED.test(path)) return READS_CODE;
+  return plainIf(FILE.test(word) && !path.startsWith('..'));
+}
 
 /**
  * Shells and languages. The text behind `sh -c` is read as any command of SSH; code of other languages is not told. A file of code
@@ -16,7 +19,10 @@ const isFile = (word: string): boolean => {
  */
 export const INTERPRETERS: Readonly<Record<string, Judge>> = {
   ...each('sh bash dash ash ksh ksh93 mksh zsh yash posh rbash', shell),
-  ...each('hush lash msh csh tcsh fish pwsh elvish nu xonsh lksh rksh rzsh', () => OPTION),
+  ...each(
+    'hush lash msh csh tcsh fish pwsh elvish nu xonsh lksh rksh rzsh oksh loksh rc es osh ysh oil ion murex ngs nsh scsh closh',
+    () => OPTION,
+  ),
   su: otherUser,
   runuser: (args) => (/^(-u|--user)/.test(args[0] ?? '') ? asUser(args) : otherUser(args)),
   ...each('python pypy', python),
@@ -26,7 +32,8 @@ export const INTERPRETERS: Readonly<Record<string, Judge>> = {
   php: file('n', 'v', '--version'),
   ...each('lua luajit', file('E', 'v', '--version')),
   ...each(
-    'Rscript R tclsh wish guile racket sbcl ocaml ghci runghc irb jshell java scala groovy kotlin julia octave erl elixir iex',
+    `Rscript R tclsh wish guile racket sbcl ocaml ghci runghc irb jshell java scala groovy groovysh kotlin julia octave erl elixir iex hy coffee
+    osascript micropython gjs qjs mujs duk jsc swipl maxima`,
     () => OPTION,
   ),
   make,
@@ -39,15 +46,14 @@ function shell(args: readonly string[]): Finding {
   let isText = false;
   for (; /^-[^-]/.test(args[at] ?? '') || args[at] === '--login'; at++) {
     if (args[at] === '--login') continue;
-    if (isText || !/^-[celu]+$/.test(args[at] ?? '')) return OPTION;
+    if (isText || !/^-[celsu]+$/.test(args[at] ?? '')) return OPTION;
+    if (args[at]?.includes('s')) return READS_CODE;
     isText = args[at]?.includes('c') ?? false;
   }
   const [first, ...rest] = args.slice(at);
-  if (first === undefined) return OPTION;
   // Words behind the text are only reached by $1, which is not read.
-  if (isText)
-    return first.startsWith('-') || first.startsWith('+') ? OPTION : rest.length === 0 ? { kind: 'script', text: first } : OPTION;
-  return plainIf(isFile(first));
+  if (isText) return first === undefined || /^[-+]/.test(first) || rest.length > 0 ? OPTION : { kind: 'script', text: first };
+  return ofFile(first);
 }
 
 /** `su [-] USER -c TEXT`: the shell of that user reads it. */
@@ -71,8 +77,7 @@ function file(flags: string, version: string, longVersion: string): Judge {
   return (args) => {
     if (args.length === 1 && (args[0] === `-${version}` || args[0] === longVersion)) return PLAIN;
     const found = parseArguments(args, { flags, inFront: true });
-    const [first] = found?.operands ?? [];
-    return plainIf(first !== undefined && isFile(first));
+    return found === undefined ? OPTION : ofFile(found.operands[0]);
   };
 }
 

@@ -16,7 +16,7 @@ export const OTHERS: Readonly<Record<string, Judge>> = each(
   watchexec watchman fswatch reflex incrontab dtach abduco zellij ttyd gotty asciinema autoexpect empty-expect sexpect tmate openvt agetty getty
   sash ksu sudoreplay heaptrack cgdb ddd dtrace crash kexec debugfs ldd pidstat msgfilter csvtool uname26 wine mono box64
   sotruss memusage not pg_virtualenv uclampset coresched luit with-lock-ex msgexec vimtutor fakeroot-sysv fakeroot-tcp rmksh deb-systemd-invoke
-  setarch linux32 linux64 i386 x86_64 personality fakeroot fakechroot proot torsocks faketime xvfb-run dbus-run-session dbus-launch
+  runcon mosh-server dvtm setarch linux32 linux64 i386 x86_64 personality fakeroot fakechroot proot torsocks faketime xvfb-run dbus-run-session dbus-launch
   dbus-send busctl gdbus ssh-agent chpst softlimit setlock runsv svc s6-setuidgid logsave logrotate cron anacron incrond inotifywait
   ip tc setsid-wrapper catchsegv numactl prlimit choom schedtool trickle unionfs
   pssh pdsh clush dsh cssh parallel-ssh rlogin tsh boundary cloudflared ngrok check_by_ssh minicom microcom

@@ -1,5 +1,4 @@
 import { standsAt } from '../../masking/bytes.ts';
-import { AnswerError } from './errors.ts';
 
 export const QUOTE = 0x22;
 export const COMMA = 0x2c;
@@ -34,7 +33,19 @@ const ESCAPES = new Set(Buffer.from('"\\/bfnrt'));
 const WORDS = ['true', 'false', 'null'];
 const isHex = (byte: number | undefined): boolean => byte !== undefined && /[0-9a-fA-F]/.test(String.fromCharCode(byte));
 
-/** Reads the tokens of one text of JSON (RFC 8259), strictly. */
+export type JsonFault = 'TooLarge' | 'NotUtf8' | 'Syntax' | 'TooDeep' | 'TooMany' | 'DuplicateKey' | 'Surrogate' | 'Number';
+
+/** A text cannot be read. Thrown and caught within this protocol. */
+export class JsonError extends Error {
+  override readonly name = 'JsonError';
+  readonly fault: JsonFault;
+  constructor(fault: JsonFault) {
+    super(fault);
+    this.fault = fault;
+  }
+}
+
+/** Reads the tokens of one text of JSON (RFC 8259), strictly; that it is UTF-8 was found before. */
 export class Reader {
   readonly bytes: Buffer;
   at = 0;
@@ -58,8 +69,14 @@ export class Reader {
   }
 
   take(byte: number): void {
-    if (this.peek() !== byte) throw this.foreign();
-    this.at++;
+    if (!this.takes(byte)) throw this.foreign();
+  }
+
+  /** Takes a byte where it comes next. */
+  takes(byte: number): boolean {
+    const isNext = this.peek() === byte;
+    if (isNext) this.at++;
+    return isNext;
   }
 
   /** Takes what stands behind a member: whether it is what closes, and not a comma. */
@@ -70,7 +87,7 @@ export class Reader {
     return byte === close;
   }
 
-  /** @throws AnswerError */
+  /** @throws JsonError Syntax, as all that takes something */
   string(): void {
     const { bytes } = this;
     const end = bytes.length;
@@ -136,7 +153,7 @@ export class Reader {
     return JSON.parse(this.bytes.toString('utf8', this.from - 1, this.to + 1)) as string;
   }
 
-  foreign(): AnswerError {
-    return new AnswerError('NotJson', 'the API server’s answer is no JSON');
+  foreign(): JsonError {
+    return new JsonError('Syntax');
   }
 }
