@@ -78,9 +78,8 @@ function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now,
   );
 }
 
-/** What of a protocol's actions is told one by one, and what that is called. */
 /** What a session's actions are, by its protocol: of the Kubernetes API those that open a pod are commands. */
-function told(protocol: string | undefined, list: readonly ShownCommand[]): Told | undefined {
+function toldOf(protocol: string | undefined, list: readonly ShownCommand[]): Told | undefined {
   if (protocol === 'ssh') return { commands: list };
   if (protocol !== 'kubernetes') return undefined;
   return { requests: list.filter((each) => !opensPod(each)), commands: list.filter(opensPod) };
@@ -105,10 +104,10 @@ export async function showSession(
   const session = await client.session(id);
   const protocol = session.resource?.protocol;
   const { approvals, list } =
-    output === 'table' || told(protocol, []) !== undefined
+    output === 'table' || toldOf(protocol, []) !== undefined
       ? await outlineOf(client, session, again)
       : { approvals: '', list: [] };
-  const actions = told(protocol, list);
+  const actions = toldOf(protocol, list);
   if (output !== 'table') return writeDocument(io, output, { ...session, ...actions });
   const lines = sentences(session, approvals);
   const styles: Record<string, Style | undefined> = {

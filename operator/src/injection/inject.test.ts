@@ -275,10 +275,10 @@ test('a container that mounts something at our path keeps it, and is told of no 
   expect(bot?.env?.map(({ name }) => name)).toEqual(['KUBERNETES_SERVICE_HOST', 'KUBERNETES_SERVICE_PORT']);
 });
 
-describe('where clients look for the API of their own cluster', () => {
-  const envOf = (pod: Pod): Record<string, unknown> =>
-    Object.fromEntries((inject(pod).spec.containers[0]?.env ?? []).map(({ name, value }) => [name, value]));
+const envOf = (pod: Pod): Record<string, unknown> =>
+  Object.fromEntries((inject(pod).spec.containers[0]?.env ?? []).map(({ name, value }) => [name, value]));
 
+describe('where clients look for the API of their own cluster', () => {
   test('is its Service by name, which the sidecar answers for', () => {
     expect(envOf(aPod())).toMatchObject({
       KUBERNETES_SERVICE_HOST: 'kubernetes.default.svc',

@@ -32,7 +32,12 @@ const MAX_JUDGEMENTS = 3;
 const SHELL_WHY = 'what is typed into it is not judged; it is recorded, and its time is limited';
 const CHANGED = 'the policy changed while it ran';
 
-type Opens = Prepared & { readonly request: ResourceRequest; readonly opening: Opening; readonly isProtected: boolean };
+type Opens = Prepared & {
+  readonly request: ResourceRequest;
+  readonly opening: Opening;
+  /** Of its pod. */
+  readonly isProtected: boolean;
+};
 
 /** A request that leaves HTTP: exec, attach or port-forward, from its head to the end of its connection. */
 export class Upgrade {
@@ -254,7 +259,7 @@ export class Upgrade {
   async #forward(raw: RawRequest, prepared: Opens, accepted: Accepted & { kind: 'forward' }): Promise<void> {
     const context = this.#c;
     const { access, shown, records, session, upstream, plan, clock } = context;
-    const { request, opening } = prepared;
+    const { request, opening, isProtected } = prepared;
     const verdict = shown.verdict(judge(access(), opening.action));
     const text = shown.text(shownRequest(raw, prepared, plan()).join('\n'));
     const action = await records.judged({
@@ -283,7 +288,7 @@ export class Upgrade {
           ? new TunnelCarrier(this.#socket, this.#head, 'server', events)
           : new SocketCarrier(this.#socket, this.#head, events),
       carryServer,
-      isProtected: prepared.isProtected,
+      isProtected,
       track: (work) => void tracked.push(work),
       onFault: this.#o.onFault,
     });
