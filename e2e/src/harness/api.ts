@@ -67,7 +67,7 @@ const POLICY = {
       rule(
         'keep',
         'Deny',
-        { verbs: ['*'], resources: ['configmaps'], names: ['kept'], namespaces: ['*'] },
+        { verbs: ['get', 'update', 'patch', 'delete'], resources: ['configmaps'], names: ['kept'], namespaces: ['*'] },
         {
           message: 'It is what the shop is made from.',
         },

@@ -206,7 +206,7 @@ describe.skipIf(!hasPods)('port-forward', () => {
   });
 
   it('never reaches the upstream of a protected resource', async () => {
-    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: 'orders.shop.svc', port: 5432 } };
+    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: '10.244.0.9', port: 5432 } };
     await using own = await start({ elsewhere: [place] });
     const spdy = await client(own);
     spdy.connect(1, String(port));
