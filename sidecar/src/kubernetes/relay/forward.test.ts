@@ -151,7 +151,9 @@ describe.skipIf(!hasPods)('port-forward', () => {
       it('says why a port is not to be reached, and goes on', async () => {
         await using own = await start();
         await using kubectl = await forwarding(own, program, environment, ':3');
-        expect((await echoed(kubectl.port, Buffer.from('x'))).length).toBe(0);
+        // kubectl may reset it.
+        const got = await echoed(kubectl.port, Buffer.from('x')).catch(() => Buffer.alloc(0));
+        expect(got.length).toBe(0);
         await until('what it says', () => kubectl.said().includes('pods/portforward web in shop: 3 is not covered by any rule'));
         expect(own.of('bytes')).toEqual([]);
       });
