@@ -14,8 +14,9 @@ const preparations: readonly (readonly [string, string])[] =
         ['programs of the cluster (about 8 minutes the first time)', 'e2e/cluster/build'],
         ['cluster', 'e2e/cluster/up'],
         ['images', 'images/build'],
+        ['clients of the Kubernetes API (once)', 'scripts/kubernetes-peers'],
       ]
-    : [];
+    : [['clients of the Kubernetes API (once)', 'scripts/kubernetes-peers']];
 
 let tally: Tally = { passed: 0, failed: 0, skipped: [] };
 for (const [name, script] of preparations) {

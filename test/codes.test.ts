@@ -52,8 +52,8 @@ describe('every code that people meet', () => {
       [...read(file).matchAll(/\bcode: '(\w+)',\s*(?:reason|message)\b/g)].map(([, code = '']) => `${file}: ${code}`),
     );
     expect(named.length).toBeGreaterThan(20);
-    // ServerError and AgentClosed stand in records alone: the words of another program, and no error.
-    const own = named.filter((each) => !/: (ServerError|AgentClosed|Closed)$/.test(each));
+    // These stand in records alone: the words of another program, and no errors of ours.
+    const own = named.filter((each) => !/: (ServerError|AgentClosed|UpstreamClosed|Closed)$/.test(each));
     expect(own.filter((each) => !Object.hasOwn(CODES, each.split(': ')[1] ?? ''))).toEqual([]);
   });
 

@@ -1,6 +1,8 @@
+import { eventually } from '@chaperone/testing';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
+import { Api } from './harness/api.ts';
 import { atProvider, hasChromium, PersonsBrowser } from './harness/browser.ts';
 import { HOST, Host } from './harness/host.ts';
 import { Installation } from './harness/installation.ts';
@@ -15,13 +17,14 @@ import {
   readRequest,
   untilItIs,
 } from './harness/requests.ts';
-import { sessionOf } from './harness/sessions.ts';
-import { AGENTS, Shop } from './harness/shop.ts';
+import { sessionOf, sessionWithCommand } from './harness/sessions.ts';
+import { AGENTS, OUTSIDE, Shop } from './harness/shop.ts';
 
 /** People in front of browsers: they sign in at their provider, see in the console what waits, and decide on the page that signs. */
 let shop: Shop;
 let login: LoginPod;
 let host: Host;
+let api: Api;
 let bot: Agent;
 let browser: PersonsBrowser;
 
@@ -58,7 +61,7 @@ describe.skipIf(!hasChromium)('people with browsers', () => {
     await shop.open();
     login = new LoginPod(shop.installation);
     await login.start({ jane: ['dba'], eve: ['support'] });
-    host = await Host.start(shop);
+    [host, api] = await Promise.all([Host.start(shop), Api.open(shop)]);
     await shop.cluster.apply(heldPolicy());
     const bind = ['create', 'rolebinding', '-n', AGENTS];
     for (const role of ['approver', 'viewer'])
@@ -72,6 +75,7 @@ describe.skipIf(!hasChromium)('people with browsers', () => {
   afterAll(async () => {
     await browser?.[Symbol.asyncDispose]();
     await login?.stop();
+    await api?.close();
     await shop?.close();
   });
 
@@ -165,6 +169,25 @@ describe.skipIf(!hasChromium)('people with browsers', () => {
     await jane.getByRole('button', { name: 'Play' }).click();
     await rows.filter({ hasText: 'press me red' }).first().waitFor();
     expect(faults).toEqual([]);
+  });
+
+  test('play what a command in a pod printed', async () => {
+    const began = Date.now();
+    const command = ['kubectl', 'exec', 'web', '-n', OUTSIDE, '--', 'cat', '/tmp/receipt'];
+    const ran = await eventually(
+      'the API to be reached',
+      async () => {
+        const result = await bot.run(...command);
+        return result.status === 0 ? result : undefined;
+      },
+      60_000,
+    );
+    expect(ran.stdout).toBe('paid with *****, thank you\n');
+    const name = await sessionWithCommand(shop.cluster, began);
+    const jane = await inConsole('jane');
+    await jane.goto(`https://${SITES.console}/sessions/${name}?at=1`);
+    await jane.locator('.player[data-busy="false"] .term-row').filter({ hasText: 'paid with *****' }).first().waitFor();
+    await jane.getByText('kubectl exec -n outside web').first().waitFor();
   });
 
   test('are refused there where the rule does not ask them, and the agent goes on waiting', async () => {

@@ -2,13 +2,16 @@ import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
 import { ACCOUNT, Api, HIDDEN } from './harness/api.ts';
+import { type Cached, Informer } from './harness/informer.ts';
 import { Installation, SYSTEM } from './harness/installation.ts';
 import { approve, holding } from './harness/requests.ts';
 import type { Result } from './harness/run.ts';
-import { arrivedSince } from './harness/sessions.ts';
+import { arrivedSince, sessionWithCommand } from './harness/sessions.ts';
 import { AGENTS, OUTSIDE, Shop } from './harness/shop.ts';
 
 /** Stock kubectl in a pod that knows nothing of Chaperone, with in-cluster configuration and nothing else. */
+/** For so long objects come and go before informers. */
+const CHURN_MS = 120_000;
 let shop: Shop;
 let api: Api;
 let bot: Agent;
@@ -57,7 +60,7 @@ const stored = (...args: string[]): Promise<string> => shop.cluster.demand(['get
 beforeAll(async () => {
   shop = new Shop(await Installation.create());
   await shop.place();
-  api = await Api.open(shop.cluster);
+  api = await Api.open(shop);
   await shop.cluster.demand(['create', 'rolebinding', 'sre', '-n', AGENTS, '--clusterrole=chaperone-approver', '--group=sre']);
   bot = await shop.startAgent('bot');
   await eventually(
@@ -156,6 +159,117 @@ describe('an agent with stock kubectl', () => {
     expect((await shop.cluster.kubectl(['get', 'configmap', 'old', '-n', OUTSIDE])).status).toBe(1);
   });
 });
+
+const exec = (...words: string[]): Promise<Result> => kubectl('exec', 'web', '-n', OUTSIDE, ...words);
+
+const forwarded = (name: string, port: number): Promise<Result> =>
+  bot.run(
+    'sh',
+    '-c',
+    `kubectl port-forward ${name} -n ${OUTSIDE} 18080:${port} >/tmp/forward 2>&1 & sleep 3; curl -sS -m 10 http://127.0.0.1:18080; kill $!; wait; cat /tmp/forward >&2`,
+  );
+
+describe('its pods', () => {
+  test('run what a rule names, with their exit codes, and print and log no card', async () => {
+    expect(await exec('--', 'cat', '/tmp/receipt')).toEqual({ status: 0, stdout: 'paid with *****, thank you\n', stderr: '' });
+    expect(await exec('--', 'sh', '-c', 'cat /tmp/absent')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('No such file'),
+    });
+    expect(await said(kubectl('logs', 'web', '-n', OUTSIDE))).toBe('paid with *****\n');
+    expect(
+      (await bot.feed('from the agent', 'kubectl', 'exec', '-i', 'web', '-n', OUTSIDE, '--', 'cat', '/tmp/receipt')).status,
+    ).toBe(0);
+  });
+
+  test('run nothing that a rule denies, and enter no sidecar', async () => {
+    const { status, stderr } = await exec('--', 'rm', '/tmp/receipt');
+    expect(status).toBe(1);
+    expect(stderr).toContain('Files are removed by the nightly job.');
+    const own = await kubectl('exec', 'bot', '-n', AGENTS, '-c', 'chaperone-sidecar', '--', 'cat', '/tmp/a');
+    expect([own.status, own.stderr]).toEqual([1, expect.stringContaining('(NeverAllowed)')]);
+  });
+
+  test('are entered by a terminal once people approve, also by SPDY, and the screen is kept', async () => {
+    for (const webSockets of ['true', 'false']) {
+      const typed = 'echo $((6*7)); exit 3\n';
+      const start = (): Promise<Result> =>
+        bot.feed(
+          typed,
+          'env',
+          `KUBECTL_REMOTE_COMMAND_WEBSOCKETS=${webSockets}`,
+          'script',
+          '-qec',
+          `kubectl exec -it web -n ${OUTSIDE} -- sh`,
+          '/dev/null',
+        );
+      const began = Date.now();
+      const { asked, result } = await holding(shop.cluster, start);
+      expect((await approve(shop.cluster, asked, 'sre')).status).toBe(0);
+      const { status, stdout } = await result;
+      expect([status, stdout]).toEqual([3, expect.stringContaining('42')]);
+      const name = await sessionWithCommand(shop.cluster, began);
+      expect((await shop.cluster.chaperone('sessions', 'replay', name, '-n', AGENTS)).stdout).toContain('42');
+    }
+  });
+
+  test('give and take files by kubectl cp as far as rules go', async () => {
+    expect(
+      await said(
+        bot.run(
+          'sh',
+          '-ec',
+          `echo from the agent >/tmp/note; kubectl cp /tmp/note ${OUTSIDE}/web:/tmp/note; kubectl cp ${OUTSIDE}/web:/tmp/note /tmp/again; cat /tmp/again`,
+        ),
+      ),
+    ).toContain('from the agent');
+    const { status, stderr } = await kubectl('cp', `${OUTSIDE}/web:/etc/hostname`, '/tmp/hostname');
+    expect([status, stderr]).toEqual([1, expect.stringContaining('chaperone:')]);
+  });
+
+  test('are reached on a port that a rule names, and on no other', async () => {
+    expect(await forwarded('web', 8080)).toMatchObject({ stdout: 'served' });
+    expect(await forwarded('web', 9090)).toMatchObject({ stdout: '', stderr: expect.stringContaining('chaperone:') });
+    expect(await forwarded('cache', 8080)).toMatchObject({ stdout: '', stderr: expect.stringContaining('protected') });
+  });
+
+  test('that run what a resource has are entered by approval alone', async () => {
+    const { asked, result } = await holding(shop.cluster, () =>
+      kubectl('exec', 'cache', '-n', OUTSIDE, '--', 'cat', '/tmp/receipt'),
+    );
+    expect((await approve(shop.cluster, asked, 'sre')).status).toBe(0);
+    expect(await result).toMatchObject({ status: 0, stdout: 'paid with *****, thank you\n' });
+  });
+});
+
+const secret = (name: string, stringData = {}): object => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { name, namespace: OUTSIDE },
+  stringData,
+});
+
+const versions = (held: Cached['secrets'] = {}): object =>
+  Object.fromEntries(Object.entries(held).map(([name, { version, data }]) => [name, [version, Object.keys(data)]]));
+
+test('informers of client-go hold what they hold beside a direct connection, while objects come and go', async () => {
+  const { cluster } = shop;
+  const informers = [Informer.beside(cluster, OUTSIDE), await Informer.within(cluster, bot, OUTSIDE)];
+  await expect.poll(() => informers.map(({ isSynced }) => isSynced), { timeout: 60_000 }).toEqual([true, true]);
+  const end = Date.now() + CHURN_MS;
+  for (let at = 0; Date.now() < end; at++) {
+    const [name, data] = [`churn-${at % 40}`, { at: String(at) }];
+    await cluster.apply({ apiVersion: 'v1', kind: 'List', items: [configMap(name, data), secret(name, data)] });
+    if (at % 3 === 0)
+      await cluster.demand(['delete', 'configmap,secret', `churn-${(at * 7) % 40}`, '-n', OUTSIDE, '--ignore-not-found']);
+  }
+  await cluster.apply({ apiVersion: 'v1', kind: 'List', items: [configMap('last', {}), secret('last')] });
+  const [direct, through] = await Promise.all(informers.map((each) => each.end()));
+  expect(through?.configMaps).toEqual(direct?.configMaps);
+  expect(versions(through?.secrets)).toEqual(versions(direct?.secrets));
+  expect(Object.keys(direct?.secrets ?? {}).length).toBeGreaterThan(20);
+  expect(JSON.stringify(through?.secrets)).not.toContain(HIDDEN);
+}, 300_000);
 
 test('what is left behind says what was asked and what came of it, without what was masked, and verifies', async () => {
   const began = Date.now();

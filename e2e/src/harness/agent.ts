@@ -43,9 +43,14 @@ export class Agent {
     return this.#cluster.kubectl([...this.#exec, ...command], input);
   }
 
+  /** A command that goes on until its standard input ends. */
+  begin(...command: string[]): ChildProcessWithoutNullStreams {
+    return this.#cluster.begin([...this.#exec, ...command]);
+  }
+
   /** Stock psql that stays open: reads its standard input until that ends. */
   startPsql(target = TARGET): ChildProcessWithoutNullStreams {
-    return this.#cluster.begin([...this.#exec, ...psql(target)]);
+    return this.begin(...psql(target));
   }
 
   /** Stock psql over one connection; every statement by itself. */

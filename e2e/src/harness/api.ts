@@ -1,5 +1,5 @@
 import type { Cluster } from './cluster.ts';
-import { AGENTS, OUTSIDE } from './shop.ts';
+import { AGENTS, OUTSIDE, type Shop } from './shop.ts';
 
 /** The Service of the API server, whose namespace the resource has to lie in. */
 const NAMESPACE = 'default';
@@ -7,6 +7,8 @@ const NAME = 'cluster';
 const ADDRESS = 'kubernetes.default.svc:443';
 const metadata = { name: NAME, namespace: NAMESPACE };
 export const ACCOUNT = `system:serviceaccount:${NAMESPACE}:${NAME}`;
+/** In the log of pod web, and in its receipt. */
+const CARD = '4111 1111 1111 1111';
 /** In Secrets that agents may look at. */
 export const HIDDEN = 'not-for-agents';
 
@@ -18,6 +20,8 @@ const rule = (name: string, effect: string, kubernetes: object, more: object = {
   kubernetes,
   ...more,
 });
+
+const IN_PODS = { resources: ['pods/exec', 'pods/attach', 'pods/portforward'], namespaces: [OUTSIDE] };
 
 /** What an agents' team lets them do; more than any team should, so that what is refused is refused by more than rules. */
 const POLICY = {
@@ -46,10 +50,24 @@ const POLICY = {
           approval,
         },
       ),
+      rule('inside', 'Allow', {
+        ...IN_PODS,
+        verbs: ['exec', 'portforward'],
+        commands: ['cat /tmp/*', 'sh -c *', 'sleep *'],
+        files: { operations: ['read', 'write'], paths: ['/tmp/**'] },
+        ports: [8080],
+      }),
+      rule('terminal', 'RequireApproval', { ...IN_PODS, verbs: ['exec', 'attach'], shell: true }, { approval }),
+      rule(
+        'never',
+        'Deny',
+        { ...IN_PODS, verbs: ['exec'], commands: ['rm **'] },
+        { message: 'Files are removed by the nightly job.' },
+      ),
       rule(
         'keep',
         'Deny',
-        { verbs: ['*'], resources: ['configmaps'], names: ['kept'], namespaces: ['*'] },
+        { verbs: ['get', 'update', 'patch', 'delete'], resources: ['configmaps'], names: ['kept'], namespaces: ['*'] },
         {
           message: 'It is what the shop is made from.',
         },
@@ -57,6 +75,27 @@ const POLICY = {
     ],
   },
 };
+
+/** A pod of the shop's, which serves on 8080 and has a receipt. */
+const pod = (name: string, image: string): object => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace: OUTSIDE, labels: { app: name } },
+  spec: {
+    containers: [
+      {
+        name: 'app',
+        image,
+        command: ['node', '-e', SERVE],
+        readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 10 },
+      },
+    ],
+    terminationGracePeriodSeconds: 1,
+  },
+});
+const SERVE = `require('node:fs').writeFileSync('/tmp/receipt', 'paid with ${CARD}, thank you\\n');
+console.log('paid with ${CARD}');
+require('node:http').createServer((_, response) => response.end('served')).listen(8080)`;
 
 /** This cluster's own API as a resource of agents, under an account that may do nearly everything. */
 export class Api {
@@ -67,7 +106,8 @@ export class Api {
   }
 
   /** The namespaces of the shop are there. */
-  static async open(cluster: Cluster): Promise<Api> {
+  static async open({ cluster, installation }: Shop): Promise<Api> {
+    const image = installation.image('agent');
     const annotations = { 'kubernetes.io/service-account.name': NAME, 'chaperone.dev/upstream': ADDRESS };
     await cluster.apply({
       apiVersion: 'v1',
@@ -93,15 +133,38 @@ export class Api {
             upstream: { address: ADDRESS, tls: { caRef: { name: NAME } } },
             credentials: { secretRef: { name: NAME } },
             kubernetes: { identity: 'credential' },
+            sensitive: [{ label: 'pci.card', detector: 'credit-card' }],
             grantedTo: [{ namespace: AGENTS, operations: ['*'] }],
           },
         },
         POLICY,
+        pod('web', image),
+        // What runs in it is a resource's, and reached by its proxy alone.
+        pod('cache', image),
+        {
+          apiVersion: 'v1',
+          kind: 'Service',
+          metadata: { name: 'cache', namespace: OUTSIDE },
+          spec: { selector: { app: 'cache' }, ports: [{ port: 8080 }] },
+        },
+        {
+          apiVersion: 'chaperone.dev/v1alpha1',
+          kind: 'ProtectedResource',
+          metadata: { name: 'cache', namespace: OUTSIDE },
+          spec: {
+            protocol: 'tcp',
+            hosts: ['cache.outside.svc'],
+            port: 8080,
+            upstream: { address: 'cache.outside.svc:8080' },
+            grantedTo: [{ namespace: 'nobody' }],
+          },
+        },
         { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'app', namespace: OUTSIDE }, stringData: { password: HIDDEN } },
         { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'kept', namespace: OUTSIDE }, data: { colour: 'blue' } },
       ],
     });
     await cluster.demand(['wait', '--for=condition=Accepted', 'protectedresource', NAME, '-n', NAMESPACE, '--timeout=60s']);
+    await cluster.demand(['wait', '--for=condition=Ready', 'pod/web', 'pod/cache', '-n', OUTSIDE, '--timeout=90s']);
     return new Api(cluster);
   }
 

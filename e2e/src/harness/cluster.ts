@@ -45,6 +45,11 @@ export class Cluster {
     return run('kubectl', args, { env, input: typeof input === 'object' ? JSON.stringify(input) : input });
   }
 
+  /** The file by which everything may be done. */
+  get kubeconfig(): string {
+    return this.#env['KUBECONFIG'] ?? '';
+  }
+
   /** A kubectl that goes on until somebody ends it. */
   begin(args: readonly string[]): ChildProcessWithoutNullStreams {
     return spawn('kubectl', args, { env: { ...process.env, ...this.#env } });

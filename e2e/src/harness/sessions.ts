@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '@chaperone/testing';
 import type { Cluster } from './cluster.ts';
+import { AGENTS } from './shop.ts';
 
 export interface SessionRow {
   readonly name: string;
@@ -45,5 +46,21 @@ export async function arrivedSince(
       throw new Error(`so far: ${rows.map(({ name, state, evidence }) => `${name} ${state} ${evidence}`).join(', ') || 'none'}`);
     },
     timeoutMs,
+  );
+}
+
+/** Of the sessions since then, the name of the one in which a command ran: kubectl looks at a pod by a connection of its own. */
+export async function sessionWithCommand(cluster: Cluster, since: number): Promise<string> {
+  return await eventually(
+    'a session with a command',
+    async () => {
+      for (const { name } of await arrivedSince(cluster, since, 1)) {
+        const { stdout } = await cluster.chaperone('sessions', 'show', name, '-n', AGENTS, '-o', 'json');
+        const { commands = [] } = JSON.parse(stdout) as { commands?: readonly object[] };
+        if (commands.length > 0) return name;
+      }
+      return undefined;
+    },
+    60_000,
   );
 }

@@ -242,7 +242,7 @@ describe.skipIf(!hasPods)('exec', () => {
   });
 
   it('is entered by approval alone where the pod runs what is protected elsewhere', async () => {
-    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: 'orders.shop.svc', port: 5432 } };
+    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: '10.244.0.9', port: 5432 } };
     await using own = await start({ elsewhere: [place] });
     const client = await open(exec('echo', 'a'), own);
     const { spec } = await requestOf(own);

@@ -151,7 +151,9 @@ describe.skipIf(!hasPods)('port-forward', () => {
       it('says why a port is not to be reached, and goes on', async () => {
         await using own = await start();
         await using kubectl = await forwarding(own, program, environment, ':3');
-        expect((await echoed(kubectl.port, Buffer.from('x'))).length).toBe(0);
+        // kubectl may reset it.
+        const got = await echoed(kubectl.port, Buffer.from('x')).catch(() => Buffer.alloc(0));
+        expect(got.length).toBe(0);
         await until('what it says', () => kubectl.said().includes('pods/portforward web in shop: 3 is not covered by any rule'));
         expect(own.of('bytes')).toEqual([]);
       });
@@ -206,7 +208,7 @@ describe.skipIf(!hasPods)('port-forward', () => {
   });
 
   it('never reaches the upstream of a protected resource', async () => {
-    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: 'orders.shop.svc', port: 5432 } };
+    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: '10.244.0.9', port: 5432 } };
     await using own = await start({ elsewhere: [place] });
     const spdy = await client(own);
     spdy.connect(1, String(port));

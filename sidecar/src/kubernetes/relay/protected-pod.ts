@@ -63,8 +63,8 @@ function membersOf(value: Json | undefined): Readonly<Record<string, Json>> {
 }
 
 /** Undefined: there is none. @throws where that is not told */
-async function objectAt({ call }: Pick<Upstream, 'call'>, target: string, signal: AbortSignal): Promise<JsonObject | undefined> {
-  const answer = await call({ method: 'GET', target, headers: { accept: 'application/json' }, body: undefined }, signal);
+async function objectAt(upstream: Pick<Upstream, 'call'>, target: string, signal: AbortSignal): Promise<JsonObject | undefined> {
+  const answer = await upstream.call({ method: 'GET', target, headers: { accept: 'application/json' }, body: undefined }, signal);
   const parts: Buffer[] = [];
   let size = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) {

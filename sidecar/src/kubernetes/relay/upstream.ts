@@ -137,6 +137,8 @@ export class Upstream {
         headers: {
           host: hostHeader(tls.serverName ?? host, port),
           ...headers,
+          // Nothing is given but the connection; to some routes JSON is not acceptable.
+          accept: '*/*',
           connection: 'Upgrade',
           upgrade: 'websocket',
           'sec-websocket-version': '13',

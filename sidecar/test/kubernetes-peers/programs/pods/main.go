@@ -32,7 +32,7 @@ import (
 	utilexec "k8s.io/utils/exec"
 )
 
-const pod = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"namespace":%q},"spec":{"nodeName":"node","containers":[{"name":"app","image":"x","stdin":true,"ports":[{"containerPort":80}]}]},"status":{"phase":"Running"}}`
+const pod = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"namespace":%q},"spec":{"nodeName":"node","containers":[{"name":"app","image":"x","stdin":true,"ports":[{"containerPort":80}]}]},"status":{"phase":"Running","podIP":"10.244.0.9"}}`
 
 var discovery = map[string]string{
 	"/api":     `{"kind":"APIVersions","versions":["v1"]}`,
