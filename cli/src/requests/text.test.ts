@@ -209,6 +209,20 @@ test.each<[string, Partial<RequestSpec>, string]>([
     { effects: ['a', 'b', 'c'].map((object) => ({ verb: 'drop', object, via: 'direct', verdict: 'approve' as const })) },
     'drop:a,drop:b,+1',
   ],
+  ...(
+    [
+      ['configmaps settings in shop', 'configmaps:shop/settings'],
+      ['configmaps in shop', 'configmaps:shop/*'],
+      ['nodes node-1', 'nodes:node-1'],
+      ['nodes', 'nodes'],
+      ['deployments.apps/scale web in shop', 'deployments.apps/scale:shop/web'],
+      ['pods/exec web in shop: cat /etc/hostname', 'pods/exec:shop/web:␣cat␣/etc/hostname'],
+    ] as const
+  ).map(([object, cell]): [string, Partial<RequestSpec>, string] => [
+    `${object} of the Kubernetes API`,
+    { protocol: 'kubernetes', effects: [{ verb: 'patch', object, via: 'direct', verdict: 'approve' }] },
+    `patch:${cell}`,
+  ]),
   ['none', { effects: [], sentence: 'an action without effects' }, 'an␣action␣without␣effects'],
 ])('a cell has no blanks: %s', (_, spec, cell) => {
   expect(effectCell(aHeld(spec))).toBe(cell);

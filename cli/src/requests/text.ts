@@ -50,10 +50,27 @@ export function left(ms: number): string {
 export function effectCell(request: AccessRequest): string {
   const { spec } = request;
   const held = heldEffects(request);
-  const named = [...new Set(held.map(({ verb, object }) => `${verb}:${object}`.replace(/:$/, '').replace(/\s+/g, BLANK)))];
+  const named = [
+    ...new Set(
+      held.map(({ verb, object }) =>
+        `${verb}:${isOfKubernetes(request) ? callCell(object) : object}`.replace(/:$/, '').replace(/\s+/g, BLANK),
+      ),
+    ),
+  ];
   if (named.length === 0) return spec.sentence.replace(/\s+/g, BLANK);
   const more = named.length - MAX_EFFECTS;
   return `${named.slice(0, MAX_EFFECTS).join(',')}${more > 0 ? `,+${more}` : ''}`;
+}
+
+/** configmaps:shop/settings for `configmaps settings in shop`, as the tables of sessions have it; the rest of a command stays behind it. */
+function callCell(object: string): string {
+  return object.replace(
+    /^(\S+)(?: (?!in )([^\s:]+))?(?: in ([^\s:]+))?(?=:|$)/,
+    (all, resource: string, name: string | undefined, namespace: string | undefined) => {
+      if (name === undefined && namespace === undefined) return all;
+      return `${resource}:${namespace === undefined ? '' : `${namespace}/`}${name ?? '*'}`;
+    },
+  );
 }
 
 export interface PromptFacts {
@@ -127,7 +144,7 @@ function whoLines(request: AccessRequest): string[] {
     line('Name', `${metadata.name} in namespace ${metadata.namespace ?? ''}`),
     line('State', `${stateOf(request)}${status?.votes === undefined ? '' : `, ${status.votes} approvals`}`),
     line('Agent', visible(who.join(' · '))),
-    line('Asks for', `${visible(spec.sentence)} on ${resource.namespace}/${resource.name} (${visible(spec.protocol)})`),
+    line('Asks for', `${visible(sentenceOf(request))} on ${resource.namespace}/${resource.name} (${visible(spec.protocol)})`),
   ];
 }
 
@@ -166,7 +183,7 @@ function termLines(request: AccessRequest, now: number): string[] {
     ...(isOpen(status?.state) ? [line('Waits', waitsWords(request))] : []),
     ...spec.rules.map((rule, at) => line(at === 0 ? 'Rules' : '', ruleText(rule, undefined, now))),
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
-    ...(spec.template === undefined || !meetsRows(request)
+    ...(spec.template === undefined || !(meetsRows(request) || isOfKubernetes(request))
       ? []
       : [
           line(
@@ -225,6 +242,13 @@ function answerLines({ status = {} }: AccessRequest): string[] {
     ...(result === undefined ? [] : [line('Result', visible(result))]),
     ...conditions.map(({ type, message }) => line(type, visible(message))),
   ];
+}
+
+/** Without the run of kubectl, which has a line of its own. */
+function sentenceOf(request: AccessRequest): string {
+  const { sentence } = request.spec;
+  const run = runOf(request);
+  return run === undefined ? sentence : sentence.slice(0, -`: ${run}`.length);
 }
 
 /** Which run of kubectl it is of: requests of one are asked for one by one. */

@@ -41,7 +41,10 @@ test('the example runs under chaperone up, which says how to get there', async (
   await mkdir(manifests);
   for (const name of ['policy.yaml', 'resource.yaml', 'secret.yaml']) {
     const text = await readFile(join(EXAMPLE, name), 'utf8');
-    await writeFile(join(manifests, name), text.replace(/token: .*/, 'token: of-the-owner').replace(/ca\.crt: .*/, `ca.crt: |\n    ${pem}`));
+    await writeFile(
+      join(manifests, name),
+      text.replace(/token: .*/, 'token: of-the-owner').replace(/ca\.crt: .*/, `ca.crt: |\n    ${pem}`),
+    );
   }
   const up = new Program(['up', '--manifests', manifests, ...AGENT, '--data', join(folder.path, 'data')]);
   onTestFinished(() => up[Symbol.asyncDispose]());

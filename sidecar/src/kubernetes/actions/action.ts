@@ -18,13 +18,14 @@ export function apiAction(request: ResourceRequest | PathRequest, body: Body | u
       ? { effects: [] }
       : { effects: [{ verb: 'get', object: request.path, via: 'direct', kind: 'api-path' }] };
   const { group, resource, subresource, namespace } = request;
-  const api: ApiObject = { group, resource, subresource, namespace, name: request.name || createdName(request, body) };
+  const api: ApiObject = { group, resource, subresource, namespace, name: nameIn(request, body) };
   const verbs = request.body === 'apply-patch' ? ['patch', 'create'] : [request.verb];
   return { effects: verbs.map((verb): Effect => ({ verb, object: objectText(api), via: 'direct', kind: 'api-object', api })) };
 }
 
-/** What the API server names it itself has no name yet. */
-function createdName({ verb, subresource }: ResourceRequest, body: Body | undefined): string {
+/** Of what is created the body has the name. What the API server names itself has none yet. */
+export function nameIn({ name: named, verb, subresource }: ResourceRequest, body: Body | undefined): string {
+  if (named !== '') return named;
   if (verb !== 'create' || subresource !== '' || body?.kind !== 'object') return '';
   const { metadata } = body.value;
   const name = isObject(metadata) ? metadata['name'] : undefined;
