@@ -238,7 +238,7 @@ describe('a request', () => {
     ['4111 1111 1111 1111', '*****'],
   ])('that creates something has its name in the record: %.20s', async (name, recorded) => {
     await using own = await start({ sensitive: [{ label: 'pci.card', detector: 'credit-card' }] });
-    serverAnswers(asJson({ kind: 'ConfigMap' }, 201));
+    serverAnswers(asJson({ kind: 'ConfigMap' }));
     const body = json({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name } });
     await ask(LIST, { at: own, method: 'POST', body, headers: { 'content-type': 'application/json' } });
     expect(own.of('action').map(({ kubernetes }) => kubernetes?.name)).toEqual([recorded]);
