@@ -479,6 +479,17 @@ describe('a request to the Kubernetes API', () => {
     expect(whole).toContain('          +   a: "2"');
   });
 
+  test.each<[state: string, status: RequestStatus, content: object | undefined, isSaid: boolean]>([
+    ['is over', { preview: {}, state: 'Ran' }, undefined, true],
+    ['is over and still shown', { preview: {}, state: 'Ran' }, { change }, false],
+    ['is over and was not tried', { preview: { why: 'x' }, state: 'Ran' }, undefined, false],
+    ['waits', { preview: {}, state: 'Pending' }, undefined, false],
+  ])('that %s says where its change is, or does not need to', (_, status, content, isSaid) => {
+    const asked = aHeld(spec, status);
+    const where = `          the record of its session has the difference: chaperone sessions show ${asked.spec.session}`;
+    expect(wholeLines(asked, content, NOW).includes(where)).toBe(isSaid);
+  });
+
   test.each<[sentence: string, client: string | undefined]>([
     ['PATCH on configmaps a in shop: kubectl apply, run 1f2e3d4c', 'Client    kubectl apply, run 1f2e3d4c, by its own word'],
     ['PATCH on configmaps a in shop', undefined],

@@ -163,6 +163,7 @@ function actionLines(request: AccessRequest, content: RequestContent | undefined
     ...fullLine(spec.effects, 'effects'),
     ...rowsOf(request, now).map((text, at) => line(at === 0 ? metLabel(request) : '', text)),
     ...contentLines(content),
+    ...changeElsewhere(request, content),
     ...clientLine(request),
     ...transactionOf(request).map((text) => line('Locks', text)),
     ...recentLines(request, Infinity),
@@ -305,6 +306,14 @@ function contentLines({ columns = [], rows = [], change = [] }: RequestContent =
   return table(columns, shown)
     .split('\n')
     .map((text) => line('', text));
+}
+
+/** What it changes is kept with a request only while people are asked. */
+function changeElsewhere(request: AccessRequest, { change = [] }: RequestContent = {}): string[] {
+  const { preview, state } = request.status ?? {};
+  const isTried = isOfKubernetes(request) && preview !== undefined && preview.why === undefined;
+  if (!isTried || change.length > 0 || isOpen(state)) return [];
+  return [line('', `the record of its session has the difference: chaperone sessions show ${request.spec.session}`)];
 }
 
 /** A request of the Kubernetes API is its first line, and its body in lines. */
