@@ -139,6 +139,8 @@ export class Upstream {
         headers: {
           host: hostHeader(tls.serverName ?? host, port),
           ...headers,
+          // What is asked for is no document. kube-apiserver 1.34 answers 406 to a port-forward that takes JSON alone.
+          accept: '*/*',
           connection: 'Upgrade',
           upgrade: 'websocket',
           'sec-websocket-version': '13',
