@@ -266,6 +266,18 @@ describe('what a client of the Kubernetes API reads', () => {
       'chaperone: this request cannot be judged: its path has an encoded character (NotAnalysable). Change it: ask as kubectl does; this request never runs. The connection stays usable.',
     ],
     [
+      'what a person wrote, which ends as it likes, apart from what follows',
+      {
+        code: 'DeniedByRule',
+        verb: 'delete',
+        object: 'pods',
+        rule: 'never',
+        message: 'Ask the vault',
+        allowedHere: ['GET on pods'],
+      },
+      'chaperone: DELETE on pods is denied by rule "never" (DeniedByRule). Do not retry: Ask the vault. Allowed here: GET on pods. The connection stays usable.',
+    ],
+    [
       'that it is over',
       { code: 'SessionEnded', reason: 'an operator ended it' },
       'chaperone: this session was ended: an operator ended it (SessionEnded). Do not retry: ask whoever runs this agent before connecting again.',

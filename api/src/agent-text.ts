@@ -211,7 +211,8 @@ function lineOf(refusal: Refusal, tails: Partial<Record<AgentCode, string>>): st
     if (detail !== undefined) parts.push(detail);
     if (refusal.isOver !== true) parts.push('The connection stays usable.');
   }
-  return parts.join(' ');
+  // What people wrote ends as they like.
+  return parts.map((part, at) => (at === parts.length - 1 || /[.?!]$/.test(part) ? part : `${part}.`)).join(' ');
 }
 
 /** What a terminal, or what is as open as one, is told of its end: as it begins, and shortly before. Times in ms since 1970. */

@@ -157,7 +157,7 @@ const SpecFields = z.object({
     z.enum(PROTOCOLS),
     immutable('protocol cannot change, sessions and policies rely on it; create a new ProtectedResource'),
   ).describe(
-    'What is spoken on this port. postgres, ssh: judged, masked and recorded; kubernetes: the same, by chaperone up; tcp: forwarded unseen. Example: postgres',
+    'What is spoken on this port. postgres, ssh, kubernetes: judged, masked and recorded; tcp: forwarded unseen. Example: postgres',
   ),
   hosts: withRules(distinct(hostName, MAX.hosts), {
     cel: "self.all(h, h != 'localhost' && !h.endsWith('.localhost'))",

@@ -178,6 +178,29 @@ describe('a policy is warned', () => {
         'PodsNotOpened: rule "look": attach on data/staging lets nothing through, since the rule names no shell; add what is meant',
       ],
     ],
+    [
+      'of resources of the Kubernetes API without their group, in a Deny too, and not of patterns',
+      {
+        rules: [
+          {
+            name: 'never',
+            effect: 'Deny',
+            resource: { namespace: 'data', name: 'staging' },
+            kubernetes: {
+              verbs: ['delete'],
+              resources: ['deployments', 'deployments/scale', 'pod', 'pods/log', 'widgets', 'widgets.example.com', 'pod*', '**'],
+            },
+          },
+        ],
+      },
+      new Map(),
+      [
+        'ResourceUnknown: rule "never": the core group has no resource "deployments"; write deployments.apps',
+        'ResourceUnknown: rule "never": the core group has no resource "deployments"; write deployments.apps/scale',
+        'ResourceUnknown: rule "never": the core group has no resource "pod"; write pods',
+        'ResourceUnknown: rule "never": the core group has no resource "widgets"; write it as kubectl api-resources --output name does',
+      ],
+    ],
   ])('%s', (_what, spec, resources, expected) => {
     expect(policyWarnings(aPolicy(spec), resources).map(({ code, message }) => `${code}: ${message}`)).toEqual(expected);
   });

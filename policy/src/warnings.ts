@@ -1,6 +1,7 @@
 import { type AccessPolicy, nearest, type ProtectedResource, type ResourceGrant } from '@chaperone/api';
 import { DEFAULT_TIMEOUT, READING_VERBS } from './compile.ts';
 import { kubernetesVerbs } from './kubernetes-rule.ts';
+import { CORE_RESOURCES, groupOf } from './kubernetes-resources.ts';
 import { labelsOf } from './mask.ts';
 import { sshVerbs } from './ssh-rule.ts';
 import { durationMs } from './units.ts';
@@ -13,6 +14,7 @@ export interface PolicyWarning {
     | 'EscalationTooLate'
     | 'LabelUnknown'
     | 'PodsNotOpened'
+    | 'ResourceUnknown'
     | 'RevealNotGranted'
     | 'StatementNotGranted'
     | 'TimeoutTooLong'
@@ -37,6 +39,7 @@ export function policyWarnings(policy: AccessPolicy, resources: ReadonlyMap<stri
     ...policy.spec.rules.flatMap(approvalWarnings),
     ...policy.spec.rules.flatMap((rule) => denyWarning(policy, rule)),
     ...policy.spec.rules.flatMap(podWarnings),
+    ...policy.spec.rules.flatMap(groupWarnings),
     ...policy.spec.rules.flatMap((rule) => statementWarning(policy, rule, resources.get(targetOf(rule)))),
   ];
 }
@@ -89,6 +92,20 @@ function podWarnings({ name, effect, kubernetes, resource }: Rule): PolicyWarnin
       const message = `rule "${name}": ${verb} on ${targetOf({ resource })} lets nothing through, since the rule names no ${missing}; add what is meant`;
       return { code: 'PodsNotOpened', message };
     });
+}
+
+/** Nobody can add to the core group, so what is not in it is nothing without its group. */
+function groupWarnings({ name, kubernetes }: Rule): PolicyWarning[] {
+  const plain = (kubernetes?.resources ?? []).filter((each) => !/[.*]/.test(each.split('/')[0] ?? ''));
+  return plain.flatMap((each) => {
+    const [resource = '', ...rest] = each.split('/');
+    if (CORE_RESOURCES.includes(resource)) return [];
+    const group = groupOf(resource);
+    const meant = group === undefined ? nearest(resource, CORE_RESOURCES) : `${resource}.${group}`;
+    const hint =
+      meant === undefined ? 'write it as kubectl api-resources --output name does' : `write ${[meant, ...rest].join('/')}`;
+    return [{ code: 'ResourceUnknown', message: `rule "${name}": the core group has no resource "${resource}"; ${hint}` }];
+  });
 }
 
 /** NaN, which is compared with nothing, for what cannot be read: that is told elsewhere. */

@@ -131,6 +131,14 @@ export const POLICY_CODES = {
     example:
       'rule "look": exec on data/staging lets nothing through, since the rule names no commands, files or shell; add what is meant',
   },
+  ResourceUnknown: {
+    audience: ['platform'],
+    what: 'A rule names a resource of the Kubernetes API that there is not.',
+    why: 'A name without a group is one of the core group, to which nothing can be added. The rule covers nothing by it, and a Deny denies nothing.',
+    fix: 'Write the resource as kubectl api-resources --output name does: in the plural, with its group.',
+    retry: 'none',
+    example: 'rule "look": the core group has no resource "deployments"; write deployments.apps',
+  },
   TokenNotCarried: {
     audience: ['platform'],
     what: 'The policy demands a token and names a resource whose protocol cannot carry one.',

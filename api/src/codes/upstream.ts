@@ -182,6 +182,14 @@ export const UPSTREAM_CODES = {
     retry: 'try-later',
     example: 'orders.data.svc:5432 does not answer in time since 12:03:07 UTC; see how busy it is, and the network between',
   },
+  UpstreamClosed: {
+    audience: ['agent', 'owner'],
+    what: 'A host or an API server ended a command without saying how it ended.',
+    why: 'The connection was lost, or the program was killed there. What it did until then is done, and is in the record.',
+    fix: 'Look at the log of the host or of the node; the next command is tried as ever.',
+    retry: 'try-later',
+    example: 'the API server ended it without saying how',
+  },
   UpstreamViolation: {
     audience: ['owner'],
     what: 'The upstream said what no PostgreSQL server says at that point.',

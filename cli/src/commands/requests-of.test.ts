@@ -46,7 +46,7 @@ const asks = (
   },
 });
 const STEPS: Step[] = [
-  asks(0, 'GET /apis', undefined),
+  asks(0, 'GET /apis?timeout=32s', undefined),
   finished(0, '200', { bytes: 20 }),
   asks(1, `GET ${MAPS}`, call()),
   finished(1, '200 audit-id a-1', { bytes: 2_000 }),

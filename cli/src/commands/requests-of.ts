@@ -29,8 +29,9 @@ export function requestTables(requests: readonly ShownCommand[], again: string):
   return [table(head, rows), ...requests.flatMap((each) => writtenText(each, again))];
 }
 
+/** Without its parameters: those of discovery are long, and say nothing to people. */
 function pathOf({ text = '' }: ShownCommand): string {
-  return text.split('\n')[0]?.split(' ')[1] ?? '';
+  return /^\S+ ([^ ?\n]*)/.exec(text)?.[1] ?? '';
 }
 
 /** What one request changed when people were asked; else its body. */

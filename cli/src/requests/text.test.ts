@@ -209,6 +209,20 @@ test.each<[string, Partial<RequestSpec>, string]>([
     { effects: ['a', 'b', 'c'].map((object) => ({ verb: 'drop', object, via: 'direct', verdict: 'approve' as const })) },
     'drop:a,drop:b,+1',
   ],
+  ...(
+    [
+      ['configmaps settings in shop', 'configmaps:shop/settings'],
+      ['configmaps in shop', 'configmaps:shop/*'],
+      ['nodes node-1', 'nodes:node-1'],
+      ['nodes', 'nodes'],
+      ['deployments.apps/scale web in shop', 'deployments.apps/scale:shop/web'],
+      ['pods/exec web in shop: cat /etc/hostname', 'pods/exec:shop/web:␣cat␣/etc/hostname'],
+    ] as const
+  ).map(([object, cell]): [string, Partial<RequestSpec>, string] => [
+    `${object} of the Kubernetes API`,
+    { protocol: 'kubernetes', effects: [{ verb: 'patch', object, via: 'direct', verdict: 'approve' }] },
+    `patch:${cell}`,
+  ]),
   ['none', { effects: [], sentence: 'an action without effects' }, 'an␣action␣without␣effects'],
 ])('a cell has no blanks: %s', (_, spec, cell) => {
   expect(effectCell(aHeld(spec))).toBe(cell);
@@ -463,6 +477,17 @@ describe('a request to the Kubernetes API', () => {
     const whole = wholeLines(aHeld(spec, { preview: {} }), { change }, NOW);
     expect(whole).toContain('Change    tried as a dry run when it was asked for');
     expect(whole).toContain('          +   a: "2"');
+  });
+
+  test.each<[state: string, status: RequestStatus, content: object | undefined, isSaid: boolean]>([
+    ['is over', { preview: {}, state: 'Ran' }, undefined, true],
+    ['is over and still shown', { preview: {}, state: 'Ran' }, { change }, false],
+    ['is over and was not tried', { preview: { why: 'x' }, state: 'Ran' }, undefined, false],
+    ['waits', { preview: {}, state: 'Pending' }, undefined, false],
+  ])('that %s says where its change is, or does not need to', (_, status, content, isSaid) => {
+    const asked = aHeld(spec, status);
+    const where = `          the record of its session has the difference: chaperone sessions show ${asked.spec.session}`;
+    expect(wholeLines(asked, content, NOW).includes(where)).toBe(isSaid);
   });
 
   test.each<[sentence: string, client: string | undefined]>([

@@ -50,10 +50,27 @@ export function left(ms: number): string {
 export function effectCell(request: AccessRequest): string {
   const { spec } = request;
   const held = heldEffects(request);
-  const named = [...new Set(held.map(({ verb, object }) => `${verb}:${object}`.replace(/:$/, '').replace(/\s+/g, BLANK)))];
+  const named = [
+    ...new Set(
+      held.map(({ verb, object }) =>
+        `${verb}:${isOfKubernetes(request) ? callCell(object) : object}`.replace(/:$/, '').replace(/\s+/g, BLANK),
+      ),
+    ),
+  ];
   if (named.length === 0) return spec.sentence.replace(/\s+/g, BLANK);
   const more = named.length - MAX_EFFECTS;
   return `${named.slice(0, MAX_EFFECTS).join(',')}${more > 0 ? `,+${more}` : ''}`;
+}
+
+/** configmaps:shop/settings for `configmaps settings in shop`, as the tables of sessions have it; the rest of a command stays behind it. */
+function callCell(object: string): string {
+  return object.replace(
+    /^(\S+)(?: (?!in )([^\s:]+))?(?: in ([^\s:]+))?(?=:|$)/,
+    (all, resource: string, name: string | undefined, namespace: string | undefined) => {
+      if (name === undefined && namespace === undefined) return all;
+      return `${resource}:${namespace === undefined ? '' : `${namespace}/`}${name ?? '*'}`;
+    },
+  );
 }
 
 export interface PromptFacts {
@@ -127,7 +144,7 @@ function whoLines(request: AccessRequest): string[] {
     line('Name', `${metadata.name} in namespace ${metadata.namespace ?? ''}`),
     line('State', `${stateOf(request)}${status?.votes === undefined ? '' : `, ${status.votes} approvals`}`),
     line('Agent', visible(who.join(' · '))),
-    line('Asks for', `${visible(spec.sentence)} on ${resource.namespace}/${resource.name} (${visible(spec.protocol)})`),
+    line('Asks for', `${visible(sentenceOf(request))} on ${resource.namespace}/${resource.name} (${visible(spec.protocol)})`),
   ];
 }
 
@@ -146,6 +163,7 @@ function actionLines(request: AccessRequest, content: RequestContent | undefined
     ...fullLine(spec.effects, 'effects'),
     ...rowsOf(request, now).map((text, at) => line(at === 0 ? metLabel(request) : '', text)),
     ...contentLines(content),
+    ...changeElsewhere(request, content),
     ...clientLine(request),
     ...transactionOf(request).map((text) => line('Locks', text)),
     ...recentLines(request, Infinity),
@@ -166,7 +184,7 @@ function termLines(request: AccessRequest, now: number): string[] {
     ...(isOpen(status?.state) ? [line('Waits', waitsWords(request))] : []),
     ...spec.rules.map((rule, at) => line(at === 0 ? 'Rules' : '', ruleText(rule, undefined, now))),
     line('Digest', `${shortDigest(spec.digest)} (${spec.digest})`),
-    ...(spec.template === undefined || !meetsRows(request)
+    ...(spec.template === undefined || !(meetsRows(request) || isOfKubernetes(request))
       ? []
       : [
           line(
@@ -227,6 +245,13 @@ function answerLines({ status = {} }: AccessRequest): string[] {
   ];
 }
 
+/** Without the run of kubectl, which has a line of its own. */
+function sentenceOf(request: AccessRequest): string {
+  const { sentence } = request.spec;
+  const run = runOf(request);
+  return run === undefined ? sentence : sentence.slice(0, -`: ${run}`.length);
+}
+
 /** Which run of kubectl it is of: requests of one are asked for one by one. */
 function clientLine(request: AccessRequest): string[] {
   const run = runOf(request);
@@ -281,6 +306,14 @@ function contentLines({ columns = [], rows = [], change = [] }: RequestContent =
   return table(columns, shown)
     .split('\n')
     .map((text) => line('', text));
+}
+
+/** What it changes is kept with a request only while people are asked. */
+function changeElsewhere(request: AccessRequest, { change = [] }: RequestContent = {}): string[] {
+  const { preview, state } = request.status ?? {};
+  const isTried = isOfKubernetes(request) && preview !== undefined && preview.why === undefined;
+  if (!isTried || change.length > 0 || isOpen(state)) return [];
+  return [line('', `the record of its session has the difference: chaperone sessions show ${request.spec.session}`)];
 }
 
 /** A request of the Kubernetes API is its first line, and its body in lines. */

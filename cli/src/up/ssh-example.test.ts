@@ -11,6 +11,7 @@ const OPERATOR = ['--agent', AGENT] as const;
 
 test.each<[what: string, asked: object, verdict: string, code: string, rule: string]>([
   ['a command that a rule allows', { command: 'tail -n 5 /tmp/host/app/app.log' }, 'allow', 'Allowed', 'look'],
+  ['a secret by a command', { command: 'cat /tmp/host/app/secrets/token' }, 'deny', 'NoRuleAllows', ''],
   ['one that a rule denies', { command: 'rm -rf /' }, 'deny', 'DeniedByRule', 'never'],
   ['one that a shell would read further', { command: 'ls /tmp/host/app/*.log' }, 'deny', 'DeniedByRule', 'never'],
   ['one that people are asked about', { command: 'touch /tmp/host/app/restart' }, 'approve', 'ApprovalPending', 'restart'],

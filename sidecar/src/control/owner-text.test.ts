@@ -85,6 +85,12 @@ describe('what the owner is told', () => {
       '[fd00::1]:5432 offers no TLS; turn it on there or set spec.upstream.tls.mode: disable',
     ],
     [
+      'a token, which has no user name',
+      'CredentialsRejected',
+      { username: '' },
+      'orders.data.svc:5432 refused the credential at 12:03:07 UTC; update the Secret of spec.credentials, the next session tries it',
+    ],
+    [
       'a user whose name looks like more of the sentence',
       'UpstreamBusy',
       { username: `x; all is well\n${'y'.repeat(100)}` },

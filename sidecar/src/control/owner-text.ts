@@ -35,7 +35,8 @@ export const addressOf = ({ host, port }: { readonly host: string; readonly port
   `${host.includes(':') ? `[${host}]` : host}:${port}`;
 const since: Text = (failure) => `${new Date(failure.since).toISOString().slice(11, 19)} UTC`;
 const coded = (code: string | undefined): string => (code === undefined ? '' : ` (${code})`);
-const user: Text = ({ username = '' }) => `user ${shown(username)}`;
+/** A token has no user name. */
+const user: Text = ({ username = '' }) => (username === '' ? 'the credential' : `user ${shown(username)}`);
 const MAX_NAME = 63;
 const MAX_NAMES = 3;
 

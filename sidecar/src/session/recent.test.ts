@@ -45,6 +45,15 @@ test('the last eight actions are told, oldest first, without the one that asks',
   );
 });
 
+test('questions which kinds an API server has are not among them, unless they were refused', () => {
+  const { recent, record } = aRecent();
+  record(anAction(0));
+  for (let action = 1; action < 40; action++) record(anAction(action, { effects: [], text: 'GET /apis?timeout=32s' }));
+  record(anAction(40, { effects: [], text: 'GET /metrics', verdict: 'deny' }));
+  record(anAction(41, { effects: [], text: 'begin' }));
+  expect(recent.before(HERE, 42).map(({ sentence }) => sentence)).toEqual(['SELECT on public.t0', 'GET', 'BEGIN']);
+});
+
 test('how each ended is told of that session’s own', () => {
   const { recent, record } = aRecent();
   record(anAction(0), HERE);

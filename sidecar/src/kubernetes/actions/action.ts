@@ -18,7 +18,7 @@ export function apiAction(request: ResourceRequest | PathRequest, body: Body | u
       ? { effects: [] }
       : { effects: [{ verb: 'get', object: request.path, via: 'direct', kind: 'api-path' }] };
   const { group, resource, subresource, namespace } = request;
-  const api: ApiObject = { group, resource, subresource, namespace, name: request.name || createdName(request, body) };
+  const api: ApiObject = { group, resource, subresource, namespace, name: nameIn(request, body) };
   const makes = request.body === 'apply-patch' || mayMake(request, body);
   const verbs = makes ? [request.verb, 'create'] : [request.verb];
   return { effects: verbs.map((verb): Effect => ({ verb, object: objectText(api), via: 'direct', kind: 'api-object', api })) };
@@ -44,8 +44,9 @@ function mayMake({ verb, group, resource }: ResourceRequest, body: Body | undefi
   return typeof uid !== 'string' || uid === '';
 }
 
-/** What the API server names it itself has no name yet. */
-function createdName({ verb, subresource }: ResourceRequest, body: Body | undefined): string {
+/** Of what is created the body has the name. What the API server names itself has none yet. */
+export function nameIn({ name: named, verb, subresource }: ResourceRequest, body: Body | undefined): string {
+  if (named !== '') return named;
   if (verb !== 'create' || subresource !== '' || body?.kind !== 'object') return '';
   const { metadata } = body.value;
   const name = isObject(metadata) ? metadata['name'] : undefined;

@@ -21,7 +21,7 @@ const REASONS = {
   ProtectedSecret: 'a Secret is among it whose credential Chaperone holds for agents, so that they do not',
   AllNamespaces: 'it reaches into all namespaces at once, that of Chaperone too; name one',
   Ungoverned:
-    'pods there are not governed by Chaperone, so that what runs in them could pass it by; choose a namespace of agents',
+    'pods there are not governed by Chaperone, so that what runs in them could pass it by; agents make and change them in their own cluster alone, in a namespace of agents',
 } as const;
 export type DenialCode = keyof typeof REASONS;
 

@@ -1,4 +1,4 @@
-export { apiAction, objectText } from './action.ts';
+export { apiAction, nameIn, objectText } from './action.ts';
 export { isDiscovery } from './path.ts';
 export type { Copy } from './copy.ts';
 export { type Opening, openingOf, portAction } from './opening.ts';

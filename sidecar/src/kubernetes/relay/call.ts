@@ -1,14 +1,21 @@
 import type { KubernetesCall } from '@chaperone/evidence';
-import type { RawRequest, ResourceRequest } from '../actions/index.ts';
+import { type Body, nameIn, type RawRequest, type ResourceRequest } from '../actions/index.ts';
 
 const USER_AGENT = /^[\x20-\x7e]{1,256}$/;
 /** kubectl says so of itself (KEP-859): which of its commands it runs, and a UUID for the one run. */
 const COMMAND = /^kubectl( [a-z][a-z-]{0,31}){0,3}$/;
 const RUN = /^[0-9a-fA-F-]{8,36}$/;
 
-/** What a request is about, as an audit event of the API server has it, and what its client says of itself, which may be anything. */
-export function callOf(request: ResourceRequest, raw: RawRequest, masked: (text: string) => string): KubernetesCall {
-  const { verb, group, version, resource, subresource, namespace, name, dryRun } = request;
+/** Longer ones are no names of Kubernetes (a subdomain of RFC 1123). */
+const MAX_NAME = 253;
+
+/**
+ * What a request is about, as an audit event of the API server has it, and what its client says of itself, which may be anything.
+ *
+ * @param body - has the name of what is created
+ */
+export function callOf(request: ResourceRequest, raw: RawRequest, masked: (text: string) => string, body?: Body): KubernetesCall {
+  const { verb, group, version, resource, subresource, namespace, dryRun } = request;
   const { command, run } = runOf(raw);
   const userAgent = headerOf(raw, 'user-agent', USER_AGENT);
   return {
@@ -18,7 +25,7 @@ export function callOf(request: ResourceRequest, raw: RawRequest, masked: (text:
     resource,
     subresource,
     namespace: masked(namespace),
-    name: masked(name),
+    name: masked(nameIn(request, body)).slice(0, MAX_NAME),
     dryRun,
     ...(userAgent !== undefined && { userAgent: masked(userAgent).slice(0, 64) }),
     ...(command !== undefined && { command }),

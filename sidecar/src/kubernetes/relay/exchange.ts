@@ -143,9 +143,10 @@ export class Exchange {
       const judged = prepared.kind === 'unfit' ? verdictOn(prepared) : judge(context.access(), prepared.action);
       const verdict = context.shown.verdict(judged);
       const text = context.shown.text(lines.join('\n'));
-      const { request } = prepared;
+      const { request, body } = prepared;
       const writes = request === undefined || !READS.has(request.verb);
-      const kubernetes = request?.kind === 'resource' ? callOf(request, raw, (each) => context.shown.text(each)) : undefined;
+      const kubernetes =
+        request?.kind === 'resource' ? callOf(request, raw, (each) => context.shown.text(each), body) : undefined;
       const action = await context.records.judged({ text, bytes: raw.target.length + bytes.length, verdict, writes, kubernetes });
       const reference = `${context.session}/${action}`;
       if (prepared.kind === 'unfit') throw new RefusedRequest({ ...prepared.refusal, verdict }, reference);

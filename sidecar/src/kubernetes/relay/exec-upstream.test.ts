@@ -189,6 +189,8 @@ describe('an API server that is asked to run a command', () => {
     );
     expect(client.said('stdout')).toBe('hello');
     const [{ headers, rawHeaders } = { headers: {}, rawHeaders: [] }] = asked;
+    // No media type: kube-apiserver answers 406 to a port-forward that takes JSON alone.
+    expect(headers.accept).toBe('*/*');
     expect([headers.authorization, headers['sec-websocket-protocol']]).toEqual([
       'Bearer of-the-owner',
       `${V5}, v4.channel.k8s.io`,

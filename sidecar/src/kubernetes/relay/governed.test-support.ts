@@ -12,7 +12,7 @@ import {
 } from '@chaperone/policy';
 import type { RecordBody } from '@chaperone/evidence';
 import { createGuard } from '../../capture/guard.ts';
-import type { ControlPlane } from '../../control/control-plane.ts';
+import type { ControlPlane, Observation } from '../../control/control-plane.ts';
 import { EmbeddedDesk } from '../../control/embedded-desk.ts';
 import { type Logger, systemClock } from '../../platform.ts';
 import type { Durability, Recording } from '../../recording/recorder.ts';
@@ -51,6 +51,8 @@ export interface Governed extends AsyncDisposable {
   readonly ca: string;
   readonly records: readonly { readonly record: RecordBody; readonly durability: Durability }[];
   readonly logged: readonly string[];
+  /** What the owner of the resource is told of the API server. */
+  readonly reported: readonly Observation[];
   readonly sessions: Sessions;
   readonly desk: EmbeddedDesk;
   setRules(rules: Spec['rules']): void;
@@ -83,6 +85,7 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
   const revoked: Parameters<ControlPlane['onRevoke']>[0][] = [];
   const records: Governed['records'][number][] = [];
   const logged: string[] = [];
+  const reported: Observation[] = [];
   const note = (event: string, fields?: object): void => void logged.push(JSON.stringify({ event, ...fields }));
   const logger: Logger = { info: note, warn: note, error: note };
   const desk = new EmbeddedDesk({ snapshot: () => snapshot, clock: systemClock });
@@ -91,7 +94,7 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     current: () => snapshot,
     onSnapshot: (listener) => void changed.push(listener),
     onRevoke: (listener) => void revoked.push(listener),
-    report: () => undefined,
+    report: (observation) => void reported.push(observation),
     tlsKey: leaf.key,
     stop: async () => undefined,
   };
@@ -126,6 +129,7 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     ca: authority.ca,
     records,
     logged,
+    reported,
     sessions,
     desk,
     setRules: (rules) => {

@@ -135,6 +135,12 @@ describe.skipIf(!hasApiServer)('before people approve a write to an API server, 
       ['ann@', 'bob@', 'resourceVersion', 'managedFields', 'app: web'],
     ],
     [
+      'says of a patch that changes nothing that it does',
+      { method: 'PATCH', path: `${MAPS}/kept`, body: { data: { a: '1' } }, type: MERGE },
+      ['  (nothing that is shown changes)'],
+      ['data:'],
+    ],
+    [
       'shows that a Secret changes, and neither value',
       { method: 'PATCH', path: `${SECRETS}/db`, body: { data: { password: base64('hunter3') } }, type: MERGE },
       ['  data:', /^- {3}password: /, /^\+ {3}password: .* \(changed\)$/],

@@ -33,6 +33,9 @@ const BUILT_IN: ReadonlySet<string> = new Set([
   'scheduling.k8s.io',
   'storage.k8s.io',
 ]);
+/** In place of a difference that is none: what the API server keeps for itself, such as managedFields, is not shown. */
+const UNCHANGED = '  (nothing that is shown changes)';
+
 /** These are read, changed and tried at one address; what others do when they are written is their own. */
 const SUBRESOURCES: ReadonlySet<string> = new Set(['', 'scale', 'status']);
 const OBJECTS = 'application/json';
@@ -115,7 +118,7 @@ class Look {
     const { lines, width } = MAX_CHANGE;
     // The sign before a line counts too, and one more line says that there are others.
     const change = shownChange(this.#o.plan, this.#request, before, after, { lines: lines - 1, width });
-    return { change };
+    return { change: change.length > 0 ? change : [UNCHANGED] };
   }
 
   /** Undefined: it is not there, and server-side apply would make it. */

@@ -232,6 +232,18 @@ describe('a request', () => {
     expect(standIn.seen.map(({ url }) => url)).toEqual([LIST]);
   });
 
+  it.each([
+    ['new', 'new'],
+    ['n'.repeat(1_000), 'n'.repeat(253)],
+    ['4111 1111 1111 1111', '*****'],
+  ])('that creates something has its name in the record: %.20s', async (name, recorded) => {
+    await using own = await start({ sensitive: [{ label: 'pci.card', detector: 'credit-card' }] });
+    serverAnswers(asJson({ kind: 'ConfigMap' }));
+    const body = json({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name } });
+    await ask(LIST, { at: own, method: 'POST', body, headers: { 'content-type': 'application/json' } });
+    expect(own.of('action').map(({ kubernetes }) => kubernetes?.name)).toEqual([recorded]);
+  });
+
   it('with too long a body is told so, and its connection ends', async () => {
     serverAnswers(asJson({}));
     const got = await ask(LIST, {
@@ -351,6 +363,12 @@ describe('a session', () => {
     await using distrusting = await start({ ca: other.ca });
     serverAnswers(asJson({}));
     expect(await ask(LIST, { at: distrusting })).toMatchObject({ status: 503, codes: ['ResourceNotReady', 'TLSUntrusted'] });
+    expect(distrusting.reported).toMatchObject([
+      {
+        reason: 'TLSUntrusted',
+        message: expect.stringMatching(/is signed by ".+", which spec\.upstream\.tls\.caRef does not contain/),
+      },
+    ]);
     expect(standIn.seen).toEqual([]);
   });
 

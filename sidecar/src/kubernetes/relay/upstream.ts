@@ -7,6 +7,8 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { GrantedResource } from '@chaperone/policy';
 import { DialError, dialUpstream } from '../../capture/dial.ts';
 import type { DialGuard } from '../../capture/guard.ts';
+import { issuerOf } from '../../capture/issuer.ts';
+import { ProofError } from '../../tcp/proof.ts';
 import { acceptKey } from '../wire/index.ts';
 
 const DIAL_MS = 10_000;
@@ -137,7 +139,7 @@ export class Upstream {
         headers: {
           host: hostHeader(tls.serverName ?? host, port),
           ...headers,
-          // Nothing is given but the connection; to some routes JSON is not acceptable.
+          // What is asked for is no document. kube-apiserver 1.34 answers 406 to a port-forward that takes JSON alone.
           accept: '*/*',
           connection: 'Upgrade',
           upgrade: 'websocket',
@@ -203,6 +205,7 @@ export class Upstream {
         minVersion: 'TLSv1.2',
         rejectUnauthorized: true,
       });
+      const issuer = issuerOf(secured);
       const timer = setTimeout(
         () => secured.destroy(new DialError('UpstreamTimeout', 'the upstream did not answer in time')),
         TLS_MS,
@@ -211,7 +214,13 @@ export class Upstream {
         clearTimeout(timer);
         reject(new DialError('UpstreamUnreachable', 'the upstream closed the connection'));
       });
-      secured.on('error', (error) => reject(error));
+      secured.on('error', (error) =>
+        reject(
+          error instanceof DialError
+            ? error
+            : new ProofError('the upstream shows no valid certificate for the name', { cause: error, issuer: issuer() }),
+        ),
+      );
       secured.once('secureConnect', () => {
         clearTimeout(timer);
         resolve(secured);
@@ -311,7 +320,7 @@ const CERTIFICATE = /CERT|ALTNAME|SELF_SIGNED|UNABLE_TO_|ERR_SSL|ERR_TLS|HOSTNAM
 function asUpstreamError(error: unknown): UpstreamError {
   if (error instanceof UpstreamError) return error;
   if (error instanceof DialError) return new UpstreamError(error.code, error.message, { cause: error });
-  const { code = '' } = error as NodeJS.ErrnoException;
+  const { code = '' } = (error instanceof ProofError ? error.cause : error) as NodeJS.ErrnoException;
   if (CERTIFICATE.test(code)) return new UpstreamError('TLSUntrusted', 'the upstream did not prove who it is', { cause: error });
   if (code.startsWith('HPE_')) return new UpstreamError('UpstreamViolation', 'the upstream broke HTTP', { cause: error });
   return new UpstreamError('UpstreamUnreachable', 'the connection to the upstream was lost', { cause: error });
