@@ -321,6 +321,15 @@ spec:
       const { code, err } = await git('clone', '-q', `ssh://bot@127.0.0.1${area}/${name}`, `${tree}-${name}`);
       expect([name, code, err]).toEqual([name, 128, expect.stringContaining(why)]);
     }
+    // What git would not take for a command, a shell would.
+    const ran = join(sshd.directory, 'ran');
+    for (const command of [
+      `git-upload-pack '--timeout=$(touch ${ran})' ${area}/repo.git`,
+      `git-upload-pack '${area}/$(touch ${ran})' --strict`,
+      `git upload-pack '${area}/x;touch ${ran};' --strict`,
+    ])
+      expect((await plain('ssh', [...options(), '-p', portOf(), 'bot@127.0.0.1', command])).code).not.toBe(0);
+    await expect(readFile(ran)).rejects.toThrow('ENOENT');
   });
 
   test('ends a session that somebody kills, and says so', async () => {

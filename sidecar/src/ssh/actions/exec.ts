@@ -28,9 +28,9 @@ function sent({ protocol }: Transfer, argv: readonly string[]): string {
   return quoteWords(protocol === 'rsync' ? withoutLinks(argv) : argv);
 }
 
-/** Git hosts without a shell look for quotes around the path. */
+/** Git hosts without a shell look for quotes around the path, which clients have last. */
 function quoteGit(argv: readonly string[]): string {
-  return [...argv.slice(0, -1), quoteWord(argv.at(-1) ?? '')].join(' ');
+  return `${quoteWords(argv.slice(0, -1))} ${quoteWord(argv.at(-1) ?? '')}`;
 }
 
 /**
