@@ -19,6 +19,21 @@ it('has rsync store links that lead nowhere', () => {
   });
 });
 
+it.each([
+  ['--sender -r', 'plain'],
+  ['--sender -r --remove-source-files', 'framed'],
+  ['-r --delete', 'plain'],
+  ['-r --delete-excluded --remove-source-files', 'plain'],
+  ['-rm', 'plain'],
+  ['-r', undefined],
+  ['-r --force --remove-source-files', undefined],
+])('has rsync say its filter rules in one form, where its server reads some: %s', (options, rules) => {
+  expect(read(`rsync --server ${options} . /srv/a`)).toMatchObject({
+    send: `rsync --server --munge-links ${rules === undefined ? '' : "'--protocol=29' "}${options} . /srv/a`,
+    transfer: rules === undefined ? expect.not.objectContaining({ rules: expect.anything() }) : { rules },
+  });
+});
+
 it.each(['git-receive-pack /srv/a.git', 'git-upload-pack /srv/a.git'])(
   'lets nobody push or fetch by a rule about files alone: %s',
   (command) => {
@@ -116,6 +131,7 @@ describe('an exec request', () => {
     expect(read(text)).toMatchObject({ send: sent });
   });
 
+  const ADDED = new Set(['--munge-links', '--protocol=29']);
   const HOSTILE = ['/srv/$(id)', '/srv/`id`', '/srv/a;id', '/srv/a b', "/srv/a'b", '/srv/a&id', '/srv/*', '/srv/$IFS'];
   it.each<[string, (word: string) => string[]]>([
     ['a path in front of an option of git', (word) => ['git-upload-pack', word, '--strict']],
@@ -133,7 +149,7 @@ describe('an exec request', () => {
       if (exec.kind !== 'transfer') throw new Error(`no transfer: ${argv.join(' ')}`);
       const sent = parseShell(Buffer.from(exec.send));
       if (sent.kind === 'unknown') throw new Error(`a shell puts something in place of a word of ${exec.send}`);
-      const words = sent.commands.map((command) => command.argv.filter((each) => each !== '--munge-links'));
+      const words = sent.commands.map((command) => command.argv.filter((each) => !ADDED.has(each)));
       expect(words).toEqual([argv]);
     }
   });
