@@ -234,14 +234,17 @@ describe.runIf(hasSshd)('stock tools do through chaperone up what they do direct
       [`${kind}: down to where there is no directory`, (s) => [copy(at(s, 'file'), 'no/such/place')]],
     ];
   });
+  // Where an rsync is sent filter rules it speaks this version through Chaperone.
+  const V29 = '--protocol=29';
   const OTHERS: Row[] = [
     [
       'rsync: up and again, without what is gone',
       (s) => [
-        ['rsync', '-a', '--delete', 'upload/', at(s, 'mirror/')],
+        ['rsync', V29, '-a', '--delete', 'upload/', at(s, 'mirror/')],
         ['sh', '-c', 'mv upload/sub/leaf upload/other'],
         [
           'rsync',
+          V29,
           '-avi',
           '--delete',
           '--no-human-readable',
@@ -255,10 +258,11 @@ describe.runIf(hasSshd)('stock tools do through chaperone up what they do direct
     [
       'rsync: down and again, without what is gone',
       (s) => [
-        ['rsync', '-a', '--delete', at(s, 'tree/'), 'mirror/'],
+        ['rsync', V29, '-a', '--delete', at(s, 'tree/'), 'mirror/'],
         ['sh', '-c', 'touch mirror/extra'],
-        ['rsync', '-ai', '--delete', at(s, 'tree/'), 'mirror/'],
-        ['rsync', '-a', at(s, 'nothing'), 'mirror/'],
+        ['rsync', V29, '-ai', '--delete', '-f', 'P kept', '--exclude', '*.o', at(s, 'tree/'), 'mirror/'],
+        ['rsync', V29, '-ai', '--remove-source-files', '--exclude', '*.o', at(s, 'tree/'), 'moved/'],
+        ['rsync', V29, '-a', at(s, 'nothing'), 'mirror/'],
       ],
     ],
     [

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { eventually, hasSshd, startSshd, temporaryDirectory, type TestSshd } from '@chaperone/testing';
@@ -298,6 +298,15 @@ spec:
     const deep = ['--mkpath', join(tree, 'below', 'file'), `bot@127.0.0.1:${area}/away/deep/er/planted`];
     expect((await rsync(...deep)).err).toContain(`WRITE on ${sshd.directory}/deep/er/planted is not covered`);
     await expect(readFile(join(sshd.directory, 'deep', 'er', 'planted'))).rejects.toThrow('ENOENT');
+    // Rules that the host's rsync would read out of a file, and tell of.
+    const ruled = (...args: string[]) => rsync(...args, `bot@127.0.0.1:${area}/tree/`, `${tree}-ruled/`);
+    const named = 'a filter rule of rsync may name a file of the host';
+    expect((await ruled('-f', `:- ${sshd.directory}/agent`)).err).toContain(named);
+    expect((await ruled('-F')).err).toContain(named);
+    expect((await rsync('-m', '-f', ': /x', `${tree}/`, `bot@127.0.0.1:${area}/tree/`)).err).toContain(named);
+    await expect(readdir(`${tree}-ruled`)).rejects.toThrow('ENOENT');
+    expect(await ruled('--exclude', 'file', '--include', 'below')).toMatchObject({ code: 0 });
+    expect(await readdir(join(`${tree}-ruled`, 'below'))).toEqual([]);
     const git = (...args: string[]) =>
       plain('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', `core.sshCommand=${shell}`, ...args]);
     expect(await git('init', '-q', '--bare', join(area, 'repo.git'))).toMatchObject({ code: 0 });
@@ -321,6 +330,15 @@ spec:
       const { code, err } = await git('clone', '-q', `ssh://bot@127.0.0.1${area}/${name}`, `${tree}-${name}`);
       expect([name, code, err]).toEqual([name, 128, expect.stringContaining(why)]);
     }
+    // What git would not take for a command, a shell would.
+    const ran = join(sshd.directory, 'ran');
+    for (const command of [
+      `git-upload-pack '--timeout=$(touch ${ran})' ${area}/repo.git`,
+      `git-upload-pack '${area}/$(touch ${ran})' --strict`,
+      `git upload-pack '${area}/x;touch ${ran};' --strict`,
+    ])
+      expect((await plain('ssh', [...options(), '-p', portOf(), 'bot@127.0.0.1', command])).code).not.toBe(0);
+    await expect(readFile(ran)).rejects.toThrow('ENOENT');
   });
 
   test('ends a session that somebody kills, and says so', async () => {

@@ -2,6 +2,8 @@ import { judge } from '@chaperone/policy';
 import { describe, expect, it } from 'vitest';
 import { accessOf } from '../relay/files.test-support.ts';
 import { execAction, readExec } from './exec.ts';
+import { quoteWord } from './quote.ts';
+import { parseShell } from './shell.ts';
 
 const read = (text: string): ReturnType<typeof readExec> => readExec(Buffer.from(text));
 /** `verb object` of each effect. */
@@ -14,6 +16,21 @@ const gitPlaces = (verb: string, path: string): string[] =>
 it('has rsync store links that lead nowhere', () => {
   expect(readExec(Buffer.from('rsync --server -vlogDtpre.iLsfxCIvu . /srv/a'))).toMatchObject({
     send: 'rsync --server --munge-links -vlogDtpre.iLsfxCIvu . /srv/a',
+  });
+});
+
+it.each([
+  ['--sender -r', 'plain'],
+  ['--sender -r --remove-source-files', 'framed'],
+  ['-r --delete', 'plain'],
+  ['-r --delete-excluded --remove-source-files', 'plain'],
+  ['-rm', 'plain'],
+  ['-r', undefined],
+  ['-r --force --remove-source-files', undefined],
+])('has rsync say its filter rules in one form, where its server reads some: %s', (options, rules) => {
+  expect(read(`rsync --server ${options} . /srv/a`)).toMatchObject({
+    send: `rsync --server --munge-links ${rules === undefined ? '' : "'--protocol=29' "}${options} . /srv/a`,
+    transfer: rules === undefined ? expect.not.objectContaining({ rules: expect.anything() }) : { rules },
   });
 });
 
@@ -112,6 +129,29 @@ describe('an exec request', () => {
     ['scp -t "/a b"', "scp -t '/a b'"],
   ])('%s is sent as %s', (text, sent) => {
     expect(read(text)).toMatchObject({ send: sent });
+  });
+
+  const ADDED = new Set(['--munge-links', '--protocol=29']);
+  const HOSTILE = ['/srv/$(id)', '/srv/`id`', '/srv/a;id', '/srv/a b', "/srv/a'b", '/srv/a&id', '/srv/*', '/srv/$IFS'];
+  it.each<[string, (word: string) => string[]]>([
+    ['a path in front of an option of git', (word) => ['git-upload-pack', word, '--strict']],
+    ['a path in front of an option of git receive-pack', (word) => ['git', 'receive-pack', word, '--no-strict']],
+    ['the value of an option of git', (word) => ['git-upload-pack', `--timeout=${word}`, '/srv/a']],
+    ['the value behind an option of git', (word) => ['git-upload-archive', '--timeout', word, '/srv/a']],
+    ['the path of git', (word) => ['git-receive-pack', word]],
+    ['the path of rsync', (word) => ['rsync', '--server', '--sender', '-r', '.', word]],
+    ['the value of an option of rsync', (word) => ['rsync', '--server', '-r', `--usermap=${word}`, '.', '/srv/a']],
+    ['the path of scp', (word) => ['scp', '-f', word]],
+  ])('runs nothing by %s', (_, argvOf) => {
+    for (const word of HOSTILE) {
+      const argv = argvOf(word);
+      const exec = read(argv.map(quoteWord).join(' '));
+      if (exec.kind !== 'transfer') throw new Error(`no transfer: ${argv.join(' ')}`);
+      const sent = parseShell(Buffer.from(exec.send));
+      if (sent.kind === 'unknown') throw new Error(`a shell puts something in place of a word of ${exec.send}`);
+      const words = sent.commands.map((command) => command.argv.filter((each) => !ADDED.has(each)));
+      expect(words).toEqual([argv]);
+    }
   });
 
   it.each([

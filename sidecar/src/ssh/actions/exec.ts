@@ -3,7 +3,7 @@ import type { Action, Effect } from '@chaperone/policy';
 import { type Commands, commandsOf } from './programs.ts';
 import { quoteList, quoteWord, quoteWords } from './quote.ts';
 import { parseShell } from './shell.ts';
-import { repositoriesOf, type Transfer, transferOf, withoutLinks } from './transfers.ts';
+import { repositoriesOf, restricted, type Transfer, transferOf } from './transfers.ts';
 import type { Unknown } from './unknown.ts';
 
 /** What a request to run something asks for. `send` goes upstream in place of what the agent wrote, and is what was judged. */
@@ -23,14 +23,14 @@ export function readExec(command: Uint8Array): Exec {
   return found.kind === 'unknown' ? found : { ...found, send: quoteList(list) };
 }
 
-function sent({ protocol }: Transfer, argv: readonly string[]): string {
-  if (protocol === 'git') return quoteGit(argv);
-  return quoteWords(protocol === 'rsync' ? withoutLinks(argv) : argv);
+function sent(transfer: Transfer, argv: readonly string[]): string {
+  if (transfer.protocol === 'git') return quoteGit(argv);
+  return quoteWords(transfer.protocol === 'rsync' ? restricted(transfer, argv) : argv);
 }
 
-/** Git hosts without a shell look for quotes around the path. */
+/** Git hosts without a shell look for quotes around the path, which clients have last. */
 function quoteGit(argv: readonly string[]): string {
-  return [...argv.slice(0, -1), quoteWord(argv.at(-1) ?? '')].join(' ');
+  return `${quoteWords(argv.slice(0, -1))} ${quoteWord(argv.at(-1) ?? '')}`;
 }
 
 /**

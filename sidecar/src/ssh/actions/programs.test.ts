@@ -205,6 +205,20 @@ it.each(
   expect(told(text)).toBe('ReadsCode');
 });
 
+it.each(
+  `tag -a v1; tag --annotate v1; tag -fa v1; stash -p; stash push --patch; stash save -kp; stash -p show; commit; commit --amend; merge x
+  pull --rebase=interactive; pull --rebase=i origin main`.split(/[;\n]\s*/),
+)('git %s starts an editor, which takes commands from its input, and is not known', (words) => {
+  expect(told(`git ${words}`)).toBe('Option');
+});
+
+it.each(
+  `tag v1; tag -a -m x v1; tag -l; tag --annotate --message=x v1; stash; stash push -m x; stash show -p; commit -m x; merge --no-edit x
+  pull --rebase; pull --rebase=merges origin main`.split(/[;\n]\s*/),
+)('git %s starts none', (words) => {
+  expect(told(`git ${words}`)).toBe(`git ${words}`);
+});
+
 it('git clone brings code from where nobody looks, and is not known', () => {
   expect(judgeProgram(['git', 'clone', '/srv/x.git', '/srv/y'])).toMatchObject({ kind: 'unknown' });
 });

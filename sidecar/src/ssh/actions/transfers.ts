@@ -15,6 +15,11 @@ export interface Transfer {
   readonly deletes: boolean;
   /** git alone: the program that serves a repository, by its one name. */
   readonly service?: string;
+  /**
+   * rsync alone: the server reads filter rules of the agent before anything else, in frames where it is to hear of single files as well.
+   * Absent: it reads none.
+   */
+  readonly rules?: 'plain' | 'framed';
   /** scp alone: what an upload goes to is a directory, or it fails. */
   readonly isIntoDirectory?: boolean;
 }
@@ -96,24 +101,30 @@ function rsync(args: readonly string[]): Transfer | undefined {
   });
   const [dot, ...paths] = found?.operands ?? [];
   if (found === undefined || dot !== '.' || paths.length === 0 || paths.includes('')) return undefined;
-  const names = found.options.map(([name]) => name);
+  const names = new Set(found.options.map(([name]) => name));
+  const isDownload = names.has('sender');
+  const removes = names.has('remove-source-files');
+  const deletes = [...names].some((name) => name.startsWith('delete'));
   return {
     kind: 'transfer',
     protocol: 'rsync',
-    direction: names.includes('sender') ? 'download' : 'upload',
+    direction: isDownload ? 'download' : 'upload',
     paths,
     recursive: true,
     // --force empties a directory that a file replaces.
-    deletes: names.some((name) => name.startsWith('delete') || name === 'force' || name === 'remove-source-files'),
+    deletes: deletes || names.has('force') || removes,
+    // recv_filter_list of its exclude.c, and start_server of its main.c.
+    ...((isDownload || deletes || names.has('m')) && { rules: isDownload && removes ? 'framed' : 'plain' }),
   };
 }
 
 /**
  * An agent that may write and read below a path could send a link there, and go through it to any other. With `--munge-links` a link that
- * comes is stored as one that leads nowhere, and is sent back as it was (rsync(1)).
+ * comes is stored as one that leads nowhere, and is sent back as it was (rsync(1)). In version 29 of its protocol filter rules are what
+ * comes first, in one form, whatever else was agreed on.
  */
-export function withoutLinks([program = '', server = '', ...words]: readonly string[]): string[] {
-  return [program, server, '--munge-links', ...words];
+export function restricted({ rules }: Transfer, [program = '', server = '', ...words]: readonly string[]): string[] {
+  return [program, server, '--munge-links', ...(rules === undefined ? [] : ['--protocol=29']), ...words];
 }
 
 function git(name: string, args: readonly string[]): Transfer | undefined {

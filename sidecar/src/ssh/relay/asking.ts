@@ -24,6 +24,8 @@ export interface Asking {
   readonly isText: boolean;
   /** Files go through the channel that are judged one by one; absent: whatever goes through it was judged as it started. */
   readonly files?: Transfer;
+  /** As of {@link Transfer.rules}. */
+  readonly rules?: Transfer['rules'];
 }
 
 const ONE_BY_ONE: ReadonlySet<Transfer['protocol']> = new Set(['sftp', 'scp']);
@@ -78,6 +80,7 @@ function readCommand(command: Buffer): Asking {
     payload: kept(encode.exec(send)),
     isText: exec.kind !== 'transfer',
     ...(exec.kind === 'transfer' && ONE_BY_ONE.has(exec.transfer.protocol) && { files: exec.transfer }),
+    ...(exec.kind === 'transfer' && exec.transfer.rules !== undefined && { rules: exec.transfer.rules }),
   };
 }
 

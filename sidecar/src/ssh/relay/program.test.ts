@@ -164,7 +164,7 @@ it('that was released for an agent who is gone by then leaves its end in the rec
 });
 
 const RSYNC = 'rsync --server --sender -r .';
-const SENT = 'rsync --server --munge-links --sender -r .';
+const SENT = "rsync --server --munge-links '--protocol=29' --sender -r .";
 it.each<[string, string, Partial<Host>, { ran?: string; said?: RegExp }]>([
   ['rsync', `${RSYNC} /srv/a`, { leads: (path) => path }, { ran: `${SENT} /srv/a` }],
   ['rsync, by a link within', `${RSYNC} /srv/a`, { leads: () => '/srv/b' }, { ran: `${SENT} /srv/a` }],

@@ -7,12 +7,14 @@ import { isOpenEnded } from '../actions/index.ts';
 import type { Channel, ChannelHandler, ChannelRequest, Stream } from '../wire/channel.ts';
 import { encode, parse, type Terminal, type Variable } from '../wire/channel-messages.ts';
 import type { OpenResult } from '../wire/channels.ts';
+import { SshError } from '../wire/error.ts';
 import { Credit } from './credit.ts';
 import { isPassedOn, MAX_VARIABLES } from './environment.ts';
 import { type Asking, readAsking, withTerminal } from './asking.ts';
 import type { Side } from './file-record.ts';
 import { FileSession } from './file-session.ts';
 import { locate } from './located.ts';
+import { RsyncRules } from './rsync-rules.ts';
 import { masksOf, standing } from './standing.ts';
 import { Streams } from './streams.ts';
 import { ownTimeMs, watchTime } from './time-limit.ts';
@@ -53,6 +55,7 @@ export class Program implements ChannelHandler {
   #isRunning = false;
   #streams: Streams | undefined;
   #files: FileSession | undefined;
+  #rules: RsyncRules | undefined;
   /** Of the server, for what it gave; of the agent, for what it sent. */
   readonly #owed = {
     server: new Credit((bytes) => this.#upstream?.consumed(bytes)),
@@ -276,7 +279,8 @@ export class Program implements ChannelHandler {
   #begin(server: Channel, asking: Asking, action: number): void {
     this.#isRunning = true;
     this.#stop = (refusal) => this.#overrun(refusal, asking, action);
-    const { files: transfer } = asking;
+    const { files: transfer, rules } = asking;
+    if (rules !== undefined) this.#rules = new RsyncRules(rules);
     const agent = this.#agent;
     if (transfer === undefined) this.#watchTime(asking).catch((error: unknown) => this.#c.onFault(error));
     else {
@@ -336,10 +340,22 @@ export class Program implements ChannelHandler {
     if (!this.#stands()) return this.#stop(this.#fallen());
     if (this.#files !== undefined) return this.#files.fromAgent(data);
     this.#streams?.input(data);
+    const passed = this.#withRules(data);
     const { agent } = this.#owed;
-    agent.waits(data.length);
-    this.#upstream?.write(data, 'data', agent.went);
+    agent.waits(passed.length);
+    this.#upstream?.write(passed, 'data', agent.went);
     agent.came(data.length);
+  }
+
+  /** What of it goes on, as far as there are rules of rsync to look at first. */
+  #withRules(data: Buffer): Buffer {
+    try {
+      return this.#rules?.push(data) ?? data;
+    } catch (error) {
+      if (!(error instanceof SshError)) throw error;
+      this.#stop({ code: 'NeverAllowed', reason: error.message, instead: 'leave out -F, -C and filters that name a file' });
+      return Buffer.alloc(0);
+    }
   }
 
   #fromServer(data: Buffer, stream: Stream): void {

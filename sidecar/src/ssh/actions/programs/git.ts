@@ -1,5 +1,5 @@
 import { each, type Judge, plainIf } from './finding.ts';
-import { onlyWith } from './options.ts';
+import { type Arguments, onlyWith } from './options.ts';
 import { withSubcommands } from './subcommands.ts';
 
 /** What log, show and diff have in common. Not there: -O, --output, --ext-diff, --textconv, --show-signature. */
@@ -15,15 +15,23 @@ const log = onlyWith({ flags: 'pruswbciMCR0123456789', values: 'nSGUL', long: LO
 const REMOTE =
   /^(\w[\w./-]*|https:\/\/[\w.:@%-]+\/[\w.~%/-]*|ssh:\/\/\w[\w.:@%-]*\/[\w.~%/-]*|\w[\w.-]*@\w[\w.-]*:[\w.~/][\w.~/-]*|\/[\w./-]*)$/;
 const REFS = /^[+]?[\w^~@{}./:][\w^~@{}./:-]*$/;
-const remotes =
-  (flags: string, long: string): Judge =>
-  (args) =>
-    onlyWith(
-      { flags, values: 'bo', long },
-      ({ operands: [remote = 'origin', ...refs] }) => REMOTE.test(remote) && refs.every((ref) => REFS.test(ref)),
-    )(args, 'git');
+/** Of `--rebase`: all but `interactive`. */
+const REBASE = /^(true|false|m|merges)?$/;
+const remotes = (flags: string, long: string): Judge =>
+  onlyWith(
+    { flags, values: 'bo', long },
+    ({ options, operands: [remote = 'origin', ...refs] }) =>
+      REMOTE.test(remote) &&
+      refs.every((ref) => REFS.test(ref)) &&
+      options.every(([name, value]) => name !== 'rebase' || REBASE.test(value)),
+  );
+
+function has(options: Arguments['options'], ...names: readonly string[]): boolean {
+  return options.some(([name]) => names.includes(name));
+}
 
 /**
+ * Nothing here starts an editor, which would take commands from its input: where git would for want of a message, there has to be one.
  * What a repository itself says (hooks, filters, drivers, a pager) is run all the same: who may write its files or configuration may
  * run anything that way, and no word of a command shows it.
  */
@@ -59,11 +67,14 @@ export const GIT: Readonly<Record<string, Judge>> = {
         flags: 'avrdDmMfl',
         long: 'all remotes list[=] verbose show-current merged[=] no-merged[=] contains= delete move force sort= format= no-color track[=]',
       }),
-      tag: onlyWith({
-        flags: 'ladfi',
-        values: 'mn',
-        long: 'list[=] delete annotate message= sort= contains= points-at= format= merged[=]',
-      }),
+      tag: onlyWith(
+        {
+          flags: 'ladfi',
+          values: 'mn',
+          long: 'list[=] delete annotate message= sort= contains= points-at= format= merged[=]',
+        },
+        ({ options }) => has(options, 'm', 'message') || !has(options, 'a', 'annotate'),
+      ),
       reflog: onlyWith(
         { flags: 'n0123456789', long: 'all date=' },
         ({ operands: [first = 'show'] }) => first !== 'expire' && first !== 'delete',
@@ -71,7 +82,12 @@ export const GIT: Readonly<Record<string, Judge>> = {
       remote: onlyWith({ flags: 'v', long: 'verbose all push' }, ({ operands: [verb = ''] }) =>
         ['', 'show', 'get-url'].includes(verb),
       ),
-      stash: onlyWith({ flags: 'uakpq', values: 'm', long: 'include-untracked keep-index message= index quiet stat patch' }),
+      stash: (args) =>
+        onlyWith(
+          { flags: 'uakpq', values: 'm', long: 'include-untracked keep-index message= index quiet stat patch' },
+          // All others that know a patch choose its parts, and edit them.
+          ({ options }) => args[0] === 'show' || !has(options, 'p', 'patch'),
+        )(args, 'git'),
       add: onlyWith({ flags: 'Aufnv', long: 'all update force dry-run verbose intent-to-add' }),
       rm: onlyWith({ flags: 'rfnq', long: 'cached force dry-run quiet' }),
       mv: onlyWith({ flags: 'fknv', long: 'force dry-run verbose' }),
@@ -82,9 +98,7 @@ export const GIT: Readonly<Record<string, Judge>> = {
             values: 'm',
             long: 'all message= amend no-edit allow-empty signoff quiet no-verify author= date= no-gpg-sign',
           },
-          ({ options }) =>
-            // Without a message it starts an editor.
-            options.some(([name]) => ['m', 'message', 'no-edit'].includes(name)),
+          ({ options }) => has(options, 'm', 'message', 'no-edit'),
         )(args, 'git'),
       ...each(
         'checkout switch',
@@ -96,9 +110,7 @@ export const GIT: Readonly<Record<string, Judge>> = {
       merge: onlyWith(
         { flags: 'q', values: 'm', long: 'ff no-ff ff-only abort no-edit squash quiet no-commit' },
         ({ options, operands }) =>
-          operands.length === 0
-            ? options.some(([name]) => name === 'abort')
-            : options.some(([name]) => ['ff-only', 'no-edit', 'm', 'squash', 'no-commit'].includes(name)),
+          operands.length === 0 ? has(options, 'abort') : has(options, 'ff-only', 'no-edit', 'm', 'squash', 'no-commit'),
       ),
       fetch: remotes('apqtv', 'all prune tags no-tags quiet verbose depth= force dry-run unshallow'),
       pull: remotes('qv', 'ff-only rebase[=] no-rebase quiet verbose tags depth= prune autostash no-edit'),
