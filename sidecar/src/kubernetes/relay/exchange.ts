@@ -273,8 +273,7 @@ export class Exchange {
       if (shown.length === 0) return;
       this.#delivers(sent, shown);
       begin();
-      // A mask may use its memory again.
-      if (!write(response, Buffer.from(shown))) await this.#drained();
+      if (!write(response, shown)) await this.#drained();
     };
     // Either side may be the one that waits.
     const stalled = (): void => this.#abort.abort(new UpstreamError('UpstreamTimeout', 'its answer came to a halt'));
