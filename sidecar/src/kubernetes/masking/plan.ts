@@ -1,10 +1,11 @@
 import { type Detector, KUBERNETES_SECRET } from '@chaperone/api';
 import { type Access, isRevealed, matchWord, parseSegment, type SegmentGlob } from '@chaperone/policy';
-import { type DetectorBits, detectorBits } from '../../masking/detectors.ts';
+import { type DetectorBits, detectorBits, triggers } from '../../masking/detectors.ts';
 import { maskedFinds, maskOfLabel } from '../../masking/labels.ts';
 import type { Mask } from '../../masking/strategies.ts';
 import { FieldError } from './errors.ts';
 import { type Field, parseField } from './fields.ts';
+import { stopsAt } from '../wire/json.ts';
 import { type Ending, type Named, type Role, State, type Step } from './state.ts';
 
 /** What was asked for. */
@@ -30,6 +31,8 @@ export class Plan {
   readonly access: Access;
   readonly finds: ReadonlyMap<Detector, Mask>;
   readonly bits: DetectorBits;
+  /** Where a reader of strings stops for them. */
+  readonly stops: Uint8Array;
   /** Whether what is packed is hidden. */
   readonly hidesPacked: boolean;
   /** By the names of variables, and by the keys of annotations. */
@@ -49,6 +52,7 @@ export class Plan {
     this.access = access;
     this.finds = maskedFinds(access);
     this.bits = detectorBits(this.finds.keys());
+    this.stops = stopsAt(triggers(this.bits));
     this.hidesPacked = !isRevealed(access, KUBERNETES_SECRET);
     const hidden = access.sensitive
       .filter(({ label }) => !isRevealed(access, label))

@@ -105,7 +105,8 @@ export class State {
   readonly #plan: Plan;
   /** An object of what was asked for; absent: this. */
   readonly #root: State | undefined;
-  readonly #known: (KnownKey | undefined)[] = [];
+  readonly #keys = new Slots((key) => this.#follow(key));
+  readonly #names = new Slots((name) => this.named(name));
   readonly #kinds = new Map<string, State>();
   #unmarked: Pick<KnownKey, 'text' | 'state'> | undefined;
 
@@ -152,13 +153,7 @@ export class State {
 
   /** As {@link next}, for a key without escapes that stands from `from` to `to`. No string is made of one that was seen before. */
   key(bytes: Buffer, from: number, to: number): KnownKey {
-    const slot = ((to - from) * 5 + (bytes[from] ?? 0) * 3 + (bytes[to - 1] ?? 0)) % SLOTS;
-    const known = this.#known[slot];
-    if (known !== undefined && isSame(known.bytes, bytes, from, to)) return known;
-    const text = bytes.toString('utf8', from, to);
-    const found = { bytes: Buffer.from(bytes.subarray(from, to)), text, state: this.#follow(text) };
-    if (to - from <= MAX_REMEMBERED_KEY) this.#known[slot] = found;
-    return found;
+    return this.#keys.find(bytes, from, to);
   }
 
   /**
@@ -188,6 +183,11 @@ export class State {
   /** One variable of `env`, which has this name. */
   named(name: string): State {
     return this.#with(this.#named.filter((named) => matchWord(named.name, name)).map(({ value }) => value));
+  }
+
+  /** As {@link named}, for a name without escapes that stands from `from` to `to`. */
+  nameAt(bytes: Buffer, from: number, to: number): KnownKey {
+    return this.#names.find(bytes, from, to);
   }
 
   /** One variable of `env`, which may have any name. */
@@ -229,7 +229,28 @@ export interface KnownKey {
   readonly state: State;
 }
 /** Keys that a state remembers, one in each slot. */
-const SLOTS = 61;
+const SLOTS = 127;
+
+/** Where texts lead that were seen before: no string is made of these. */
+class Slots {
+  readonly #known: (KnownKey | undefined)[] = [];
+  readonly #follow: (text: string) => State;
+
+  constructor(follow: (text: string) => State) {
+    this.#follow = follow;
+  }
+
+  find(bytes: Buffer, from: number, to: number): KnownKey {
+    const middle = bytes[(from + to) >> 1] ?? 0;
+    const slot = ((to - from) * 31 + (bytes[from] ?? 0) * 7 + middle * 13 + (bytes[to - 1] ?? 0) * 3) % SLOTS;
+    const known = this.#known[slot];
+    if (known !== undefined && isSame(known.bytes, bytes, from, to)) return known;
+    const text = bytes.toString('utf8', from, to);
+    const found = { bytes: Buffer.from(bytes.subarray(from, to)), text, state: this.#follow(text) };
+    if (to - from <= MAX_REMEMBERED_KEY) this.#known[slot] = found;
+    return found;
+  }
+}
 
 function isSame(one: Buffer, bytes: Buffer, from: number, to: number): boolean {
   const length = to - from;

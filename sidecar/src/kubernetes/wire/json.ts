@@ -29,6 +29,12 @@ function stops(): Uint8Array {
   return table;
 }
 const STOPS = stops();
+const MARKED = 2;
+
+/** For a {@link Reader} that is to find the first of some bytes in each string. Those at which a string stops anyway are none of them. */
+export function stopsAt(marked: Uint8Array): Uint8Array {
+  return STOPS.map((stop, byte) => (stop === 0 && marked[byte] === 1 ? MARKED : stop));
+}
 const ESCAPES = new Set(Buffer.from('"\\/bfnrt'));
 const WORDS = ['true', 'false', 'null'];
 const isHex = (byte: number | undefined): boolean => byte !== undefined && /[0-9a-fA-F]/.test(String.fromCharCode(byte));
@@ -53,9 +59,14 @@ export class Reader {
   from = 0;
   to = 0;
   escaped = false;
+  /** Up to here it has no escape, and no byte that is looked for. */
+  marked = 0;
+  readonly #stops: Uint8Array;
 
-  constructor(bytes: Buffer) {
+  /** @param stops - of {@link stopsAt} */
+  constructor(bytes: Buffer, stops = STOPS) {
     this.bytes = bytes;
+    this.#stops = stops;
   }
 
   /** The next byte that is no blank; undefined at the end. It is not taken. */
@@ -94,6 +105,8 @@ export class Reader {
     let at = this.at + 1;
     this.from = at;
     this.escaped = false;
+    while (at < end && this.#stops[bytes[at] ?? 0] === 0) at++;
+    this.marked = at;
     for (;;) {
       while (at < end && STOPS[bytes[at] ?? 0] === 0) at++;
       if (at >= end) throw this.foreign();
