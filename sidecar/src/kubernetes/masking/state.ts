@@ -151,7 +151,7 @@ export class State {
     return this.#follow(key);
   }
 
-  /** As {@link next}, for a key without escapes that stands from `from` to `to`. No string is made of one that was seen before. */
+  /** As {@link next}, for a key that is written from `from` to `to`. No string is made of one that was seen before. */
   key(bytes: Buffer, from: number, to: number): KnownKey {
     return this.#keys.find(bytes, from, to);
   }
@@ -185,7 +185,7 @@ export class State {
     return this.#with(this.#named.filter((named) => matchWord(named.name, name)).map(({ value }) => value));
   }
 
-  /** As {@link named}, for a name without escapes that stands from `from` to `to`. */
+  /** As {@link named}, for a name that is written from `from` to `to`. */
   nameAt(bytes: Buffer, from: number, to: number): KnownKey {
     return this.#names.find(bytes, from, to);
   }
@@ -229,9 +229,11 @@ export interface KnownKey {
   readonly state: State;
 }
 /** Keys that a state remembers, one in each slot. */
-const SLOTS = 127;
+const SLOTS = 256;
+/** Bytes at its end by which a key's slot is found. */
+const HASHED = 12;
 
-/** Where texts lead that were seen before: no string is made of these. */
+/** Where texts of JSON lead that were seen before, by their bytes with escapes: no string is made of these. */
 class Slots {
   readonly #known: (KnownKey | undefined)[] = [];
   readonly #follow: (text: string) => State;
@@ -241,15 +243,21 @@ class Slots {
   }
 
   find(bytes: Buffer, from: number, to: number): KnownKey {
-    const middle = bytes[(from + to) >> 1] ?? 0;
-    const slot = ((to - from) * 31 + (bytes[from] ?? 0) * 7 + middle * 13 + (bytes[to - 1] ?? 0) * 3) % SLOTS;
+    const slot = slotOf(bytes, from, to);
     const known = this.#known[slot];
     if (known !== undefined && isSame(known.bytes, bytes, from, to)) return known;
-    const text = bytes.toString('utf8', from, to);
+    const raw = bytes.toString('utf8', from, to);
+    const text = raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
     const found = { bytes: Buffer.from(bytes.subarray(from, to)), text, state: this.#follow(text) };
     if (to - from <= MAX_REMEMBERED_KEY) this.#known[slot] = found;
     return found;
   }
+}
+
+function slotOf(bytes: Buffer, from: number, to: number): number {
+  let hash = to - from;
+  for (let at = Math.max(from, to - HASHED); at < to; at++) hash = (Math.imul(hash, 31) + (bytes[at] ?? 0)) | 0;
+  return (hash ^ (hash >>> 8)) & (SLOTS - 1);
 }
 
 function isSame(one: Buffer, bytes: Buffer, from: number, to: number): boolean {

@@ -61,6 +61,7 @@ export class Reader {
   escaped = false;
   /** Up to here it has no escape, and no byte that is looked for. */
   marked = 0;
+  #hasCodes = false;
   readonly #stops: Uint8Array;
 
   /** @param stops - of {@link stopsAt} */
@@ -105,6 +106,7 @@ export class Reader {
     let at = this.at + 1;
     this.from = at;
     this.escaped = false;
+    this.#hasCodes = false;
     while (at < end && this.#stops[bytes[at] ?? 0] === 0) at++;
     this.marked = at;
     for (;;) {
@@ -126,6 +128,7 @@ export class Reader {
       if (byte === undefined || !ESCAPES.has(byte)) throw this.foreign();
       return at + 1;
     }
+    this.#hasCodes = true;
     for (let place = at + 1; place < at + 5; place++) if (!isHex(this.bytes[place])) throw this.foreign();
     return at + 5;
   }
@@ -164,6 +167,15 @@ export class Reader {
   text(): string {
     if (!this.escaped) return this.bytes.toString('utf8', this.from, this.to);
     return JSON.parse(this.bytes.toString('utf8', this.from - 1, this.to + 1)) as string;
+  }
+
+  /** Whether what the last string says may have a byte that is looked for. */
+  mayHold(): boolean {
+    // Only \u may stand for one of them.
+    if (this.#hasCodes) return true;
+    let at = this.marked;
+    while (at < this.to && this.#stops[this.bytes[at] ?? 0] !== MARKED) at++;
+    return at < this.to;
   }
 
   foreign(): JsonError {
