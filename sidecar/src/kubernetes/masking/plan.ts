@@ -25,6 +25,8 @@ interface Rule {
 
 /** Beyond so many, states are made anew: which there are depends on keys that others choose. */
 const MAX_STATES = 4096;
+/** Keys that all states together remember, some 500 bytes each at most. */
+const MAX_REMEMBERED_KEYS = 65_536;
 
 /** What is masked where, for one agent on one cluster; serves any number of answers. */
 export class Plan {
@@ -33,6 +35,8 @@ export class Plan {
   readonly bits: DetectorBits;
   /** Where a reader of strings stops for them. */
   readonly stops: Uint8Array;
+  /** For keys that states remember. */
+  readonly room = { texts: MAX_REMEMBERED_KEYS };
   /** Whether what is packed is hidden. */
   readonly hidesPacked: boolean;
   /** By the names of variables, and by the keys of annotations. */

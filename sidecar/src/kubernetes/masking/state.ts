@@ -105,8 +105,8 @@ export class State {
   readonly #plan: Plan;
   /** An object of what was asked for; absent: this. */
   readonly #root: State | undefined;
-  readonly #keys = new Slots((key) => this.#follow(key));
-  readonly #names = new Slots((name) => this.named(name));
+  readonly #keys: Slots;
+  readonly #names: Slots;
   readonly #kinds = new Map<string, State>();
   #unmarked: Pick<KnownKey, 'text' | 'state'> | undefined;
 
@@ -116,6 +116,8 @@ export class State {
     this.cover = cover;
     this.steps = steps;
     this.#root = root;
+    this.#keys = new Slots((key) => this.#follow(key), plan.room);
+    this.#names = new Slots((name) => this.named(name), plan.room);
     const words = [...Object.keys(KEYS[role] ?? {}), 'kind', 'apiVersion', ...steps.map(({ name }) => name[0]?.text ?? '')];
     if (words.includes('') || this.#named.length > 0) this.marks.fill(1);
     else for (const word of words) this.marks[Buffer.from(word)[0] ?? 0] = 1;
@@ -228,8 +230,8 @@ export interface KnownKey {
   readonly text: string;
   readonly state: State;
 }
-/** Keys that a state remembers, one in each slot. */
-const SLOTS = 256;
+/** A state remembers one key in each of so many slots, by their number's bits. */
+const SLOT_BITS = 8;
 /** Bytes at its end by which a key's slot is found. */
 const HASHED = 12;
 
@@ -237,9 +239,11 @@ const HASHED = 12;
 class Slots {
   readonly #known: (KnownKey | undefined)[] = [];
   readonly #follow: (text: string) => State;
+  readonly #room: { texts: number };
 
-  constructor(follow: (text: string) => State) {
+  constructor(follow: (text: string) => State, room: { texts: number }) {
     this.#follow = follow;
+    this.#room = room;
   }
 
   find(bytes: Buffer, from: number, to: number): KnownKey {
@@ -249,7 +253,7 @@ class Slots {
     const raw = bytes.toString('utf8', from, to);
     const text = raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
     const found = { bytes: Buffer.from(bytes.subarray(from, to)), text, state: this.#follow(text) };
-    if (to - from <= MAX_REMEMBERED_KEY) this.#known[slot] = found;
+    if (to - from <= MAX_REMEMBERED_KEY && (known !== undefined || this.#room.texts-- > 0)) this.#known[slot] = found;
     return found;
   }
 }
@@ -257,7 +261,8 @@ class Slots {
 function slotOf(bytes: Buffer, from: number, to: number): number {
   let hash = to - from;
   for (let at = Math.max(from, to - HASHED); at < to; at++) hash = (Math.imul(hash, 31) + (bytes[at] ?? 0)) | 0;
-  return (hash ^ (hash >>> 8)) & (SLOTS - 1);
+  // Knuth's multiplicative hash: keys that differ in one digit fall apart.
+  return Math.imul(hash, 0x9e3779b1) >>> (32 - SLOT_BITS);
 }
 
 function isSame(one: Buffer, bytes: Buffer, from: number, to: number): boolean {
