@@ -183,4 +183,3 @@ stringData: {token: ${token}}
 `,
   ].join('---');
 }
-

@@ -1,7 +1,9 @@
 interface Pod {
   readonly kind: string;
   readonly apiVersion: string;
-  readonly metadata: { readonly name: string; readonly labels: object; readonly annotations: object } & Readonly<Record<string, unknown>>;
+  readonly metadata: { readonly name: string; readonly labels: object; readonly annotations: object } & Readonly<
+    Record<string, unknown>
+  >;
   readonly spec: object;
   readonly status: object;
 }
@@ -32,7 +34,13 @@ export function pod(at: number): Pod {
       annotations: { 'example.com/contact': `owner-${at}@example.com` },
       ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-6d4cf56db6', uid: 'a', controller: true }],
     },
-    spec: { volumes: [{ name: 'kube-api-access', emptyDir: {} }], containers: [container], nodeName: `node-${at % 50}`, serviceAccountName: 'web', restartPolicy: 'Always' },
+    spec: {
+      volumes: [{ name: 'kube-api-access', emptyDir: {} }],
+      containers: [container],
+      nodeName: `node-${at % 50}`,
+      serviceAccountName: 'web',
+      restartPolicy: 'Always',
+    },
     status: {
       phase: 'Running',
       conditions: ['Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) => ({

@@ -38,20 +38,29 @@ export class Outline {
         this.#inString = false;
         this.#stringTo = at++;
       }
-      while (at < end && MARKS[bytes[at] ?? 0] === 0 && this.#depth !== 1) at++;
+      if (this.#depth !== 1) at = nextMark(bytes, at, end);
       if (at >= end) break;
       const byte = bytes[at++] ?? 0;
       if (byte === QUOTE) {
         this.#inString = true;
         this.#stringFrom = at;
-      } else if (byte === OPEN_OBJECT || byte === OPEN_LIST) {
-        if (this.#depth === 1 && this.#isSeries(bytes, byte)) return this.#stop('series', at);
-        this.#depth++;
-      } else if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) {
-        if (--this.#depth <= 0) return this.#stop('end', at);
-      } else if (this.#depth === 1 && !isBlank(byte)) this.#behindColon = byte === COLON;
+      } else {
+        const stop = this.#mark(bytes, byte);
+        if (stop !== 'more') return this.#stop(stop, at);
+      }
     }
     return this.#stop('more', at);
+  }
+
+  /** Goes over a byte outside of strings. */
+  #mark(bytes: Buffer, byte: number): Stop {
+    if (byte === OPEN_OBJECT || byte === OPEN_LIST) {
+      if (this.#depth === 1 && this.#isSeries(bytes, byte)) return 'series';
+      this.#depth++;
+    } else if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) {
+      if (--this.#depth <= 0) return 'end';
+    } else if (this.#depth === 1 && !isBlank(byte)) this.#behindColon = byte === COLON;
+    return 'more';
   }
 
   #stop(stop: Stop, at: number): Stop {
@@ -66,6 +75,12 @@ export class Outline {
     this.series = textOf(bytes.subarray(this.#stringFrom, this.#stringTo));
     return SERIES.includes(this.series);
   }
+}
+
+function nextMark(bytes: Buffer, from: number, end: number): number {
+  let at = from;
+  while (at < end && MARKS[bytes[at] ?? 0] === 0) at++;
+  return at;
 }
 
 /** Where a string ends that goes on at `at`; a place from `end` on: not here. */

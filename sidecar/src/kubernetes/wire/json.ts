@@ -21,14 +21,14 @@ const SPACE = 0x20;
 export const isBlank = (byte: number | undefined): boolean => byte === SPACE || byte === 0x0a || byte === 0x0d || byte === 0x09;
 
 /** Bytes within a string that are not taken as they are: its end, escapes, and control characters. */
-function stops(): Uint8Array {
+function plainStops(): Uint8Array {
   const table = new Uint8Array(256);
   table.fill(1, 0, SPACE);
   table[QUOTE] = 1;
   table[BACKSLASH] = 1;
   return table;
 }
-const STOPS = stops();
+const STOPS = plainStops();
 const MARKED = 2;
 
 /** For a {@link Reader} that is to find the first of some bytes in each string. Those at which a string stops anyway are none of them. */
