@@ -1,6 +1,7 @@
 import { createServer } from 'node:https';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { pod } from './kubernetes-pod.ts';
 
 /**
  * A program of its own, in place of an API server, so that its time and memory are nobody else's: pods of some 3 KB, alone, in a list
@@ -13,50 +14,8 @@ import type { AddressInfo } from 'node:net';
 const PODS = 5_000;
 const [certificate = '', key = ''] = process.argv.slice(2);
 
-function pod(at: number): string {
-  const env = Array.from({ length: 12 }, (_, index) => ({ name: `SETTING_${index}`, value: `value-${index}-of-${at}` }));
-  const container = {
-    name: 'web',
-    image: `registry.example.com/shop/web@sha256:${'0123456789abcdef'.repeat(4)}`,
-    args: ['--port=8080', '--log=info'],
-    env: [...env, { name: 'DB_PASSWORD', value: `hunter-${at}` }],
-    resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { memory: '256Mi' } },
-    volumeMounts: [{ name: 'kube-api-access', readOnly: true, mountPath: '/var/run/secrets/kubernetes.io/serviceaccount' }],
-    readinessProbe: { httpGet: { path: '/healthz', port: 8080, scheme: 'HTTP' }, timeoutSeconds: 1, periodSeconds: 10 },
-    imagePullPolicy: 'IfNotPresent',
-  };
-  return JSON.stringify({
-    kind: 'Pod',
-    apiVersion: 'v1',
-    metadata: {
-      name: `p-${at}`,
-      namespace: 'shop',
-      uid: `6ba7b810-9dad-11d1-80b4-${String(at).padStart(12, '0')}`,
-      resourceVersion: String(100_000 + at),
-      creationTimestamp: '2026-11-28T12:00:00Z',
-      labels: { app: 'web', 'pod-template-hash': '6d4cf56db6' },
-      annotations: { 'example.com/contact': `owner-${at}@example.com` },
-      ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-6d4cf56db6', uid: 'a', controller: true }],
-    },
-    spec: { containers: [container], nodeName: `node-${at % 50}`, serviceAccountName: 'web', restartPolicy: 'Always' },
-    status: {
-      phase: 'Running',
-      conditions: ['Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) => ({
-        type,
-        status: 'True',
-        lastProbeTime: null,
-        lastTransitionTime: '2026-11-28T12:00:05Z',
-      })),
-      podIP: `10.1.${at % 250}.7`,
-      containerStatuses: [
-        { name: 'web', ready: true, restartCount: 0, state: { running: { startedAt: '2026-11-28T12:00:04Z' } } },
-      ],
-    },
-  });
-}
-
-const one = Buffer.from(pod(1));
-const items = Array.from({ length: PODS }, (_, at) => pod(at)).join(',');
+const one = Buffer.from(JSON.stringify(pod(1)));
+const items = Array.from({ length: PODS }, (_, at) => JSON.stringify(pod(at))).join(',');
 const all = Buffer.from(`{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[${items}]}`);
 const event = Buffer.from(`{"type":"MODIFIED","object":${one.toString()}}\n`);
 

@@ -1,14 +1,11 @@
 import { spawn } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { once } from 'node:events';
-import { testAuthority } from '@chaperone/testing';
-import { startUp } from './chaperone.ts';
-import { ended } from './ended.ts';
+import { KUBECTL } from '@chaperone/testing';
+import { type Paths, pathsTo, PODS, startReal, startRunning, startStandIn, type Target } from './kubernetes-paths.ts';
 import { inTurn, type Rounds } from './measure.ts';
 import type { Options } from './options.ts';
 import { cpuMicros, memoryKiB } from './proc.ts';
@@ -26,7 +23,7 @@ export interface KubernetesRun {
 
 export interface KubernetesResult extends Rounds<KubernetesRun, KubernetesSlot> {
   readonly load: string;
-  readonly unit: 'ms' | 'events/s';
+  readonly unit: 'ms' | 'events/s' | 'MB/s';
 }
 
 export interface KubernetesReport {
@@ -36,33 +33,12 @@ export interface KubernetesReport {
   readonly load: number;
 }
 
-const PODS = '/api/v1/namespaces/shop/pods';
 const GETS = 200;
 const EVENTS = 5_000;
 const WATCHES = 200;
-const START_TIMEOUT_MS = 30_000;
-
-interface Target extends AsyncDisposable {
-  readonly get: (path: string) => Promise<IncomingMessage>;
-  readonly pid: number | undefined;
-}
-
-/** Connections are kept, as clients keep them. */
-function target(host: string, port: number, ca: string | undefined, pid: number | undefined): Target {
-  const agent = ca === undefined ? new HttpAgent({ keepAlive: true }) : new HttpsAgent({ keepAlive: true, ca });
-  const request = ca === undefined ? httpRequest : httpsRequest;
-  return {
-    pid,
-    get: async (path) => {
-      const asked = request({ host, port, path, agent, headers: { accept: 'application/json' } });
-      asked.end();
-      const [response] = (await once(asked, 'response')) as [IncomingMessage];
-      if (response.statusCode !== 200) throw new Error(`${path} is answered ${response.statusCode}`);
-      return response;
-    },
-    [Symbol.asyncDispose]: async () => agent.destroy(),
-  };
-}
+/** A log that a command prints. */
+const LOG_LINE = '2026-11-29T12:00:00Z info request handled path=/orders/1532 status=200 took=12ms\n';
+const LOG_BYTES = 128 * 1024 * 1024;
 
 async function whole(response: IncomingMessage): Promise<Buffer> {
   const parts: Buffer[] = [];
@@ -90,7 +66,7 @@ async function getOne({ get }: Target): Promise<number> {
 
 async function listAll({ get }: Target): Promise<number> {
   const began = performance.now();
-  await whole(await get(PODS));
+  for await (const part of await get(PODS)) void part;
   return performance.now() - began;
 }
 
@@ -104,7 +80,7 @@ async function takeEvents({ get }: Target): Promise<number> {
 }
 
 /** With watches that each had an event, beside what there was with none. */
-async function liveWatches({ get, pid = Number.NaN }: Target): Promise<NonNullable<KubernetesReport['watches']>> {
+async function liveWatches({ get, at: { pid = Number.NaN } }: Target): Promise<NonNullable<KubernetesReport['watches']>> {
   const beforeKiB = memoryKiB(pid).now;
   const open: IncomingMessage[] = [];
   for (let at = 0; at < WATCHES; at++) {
@@ -117,109 +93,84 @@ async function liveWatches({ get, pid = Number.NaN }: Target): Promise<NonNullab
   return { count: WATCHES, beforeKiB, withKiB };
 }
 
-const LOADS = {
-  get: { load: 'get of one pod, median', unit: 'ms', measure: getOne },
-  list: { load: 'list of 5,000 pods', unit: 'ms', measure: listAll },
-  events: { load: 'events of one watch', unit: 'events/s', measure: takeEvents },
-} as const;
+/** MB per second of what a command in a pod prints, from its first byte on. */
+async function execCat({ at: { host, port, ca, token } }: Target, file: string): Promise<number> {
+  const where =
+    ca === undefined
+      ? ['--server', `http://${host}:${port}`]
+      : ['--server', `https://${host}:${port}`, '--insecure-skip-tls-verify', '--token', token ?? ''];
+  const args = [...where, '--kubeconfig', '/dev/null', '-n', 'shop', 'exec', 'web', '-c', 'app', '--', 'cat', file];
+  const child = spawn(KUBECTL ?? '', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let began = 0;
+  let bytes = 0;
+  for await (const part of child.stdout as AsyncIterable<Buffer>) {
+    if (bytes === 0) began = performance.now();
+    bytes += part.length;
+  }
+  if (bytes !== LOG_BYTES) throw new Error(`${bytes} bytes came, not ${LOG_BYTES}`);
+  return bytes / 1000 / (performance.now() - began);
+}
 
-/** Measures everything, or the loads that were asked for. @throws Error where something cannot be started */
-export async function kubernetesReport({
-  options,
-  directory,
-  progress,
-}: {
+/** What is asked, by the server that is asked. */
+const LOADS = {
+  get: { load: 'get of one pod, median', unit: 'ms', measure: getOne, server: 'stand-in' },
+  list: { load: 'list of 5,000 pods', unit: 'ms', measure: listAll, server: 'stand-in' },
+  events: { load: 'events of one watch', unit: 'events/s', measure: takeEvents, server: 'stand-in' },
+  real: { load: 'list of 5,000 pods of kube-apiserver', unit: 'ms', measure: listAll, server: 'real' },
+  exec: { load: 'exec of cat', unit: 'MB/s', measure: execCat, server: 'running' },
+} as const;
+const SERVERS = { 'stand-in': startStandIn, real: startReal, running: startRunning } as const;
+
+interface ReportOptions {
   readonly options: Pick<Options, 'rounds' | 'loads'>;
   readonly directory: string;
+  /** For the Node that runs `chaperone up`. */
+  readonly flags?: readonly string[];
   readonly progress: (text: string) => void;
-}): Promise<KubernetesReport> {
+}
+
+/** Measures everything, or the loads that were asked for. @throws Error where something cannot be started */
+export async function kubernetesReport({ options, directory, flags = [], progress }: ReportOptions): Promise<KubernetesReport> {
   const [load = Number.NaN] = loadavg();
   const wanted = options.loads ?? [...Object.keys(LOADS), 'watches'];
-  progress('start a stand-in for an API server, and chaperone up');
-  await using server = await startServer(directory);
-  await using up = await startUp(manifestsOf(server.port, server.ca), join(directory, 'up'));
-  const { host, port } = up.addressOf('bench-api');
-  await using direct = target('127.0.0.1', server.port, server.ca, undefined);
-  await using chaperone = target(host, port, undefined, up.pid);
-  await mustMask(chaperone);
+  const log = join(directory, 'log');
+  if (wanted.includes('exec')) await writeFile(log, Buffer.alloc(LOG_BYTES, LOG_LINE));
   const results: KubernetesResult[] = [];
-  for (const [key, { load: name, unit, measure }] of Object.entries(LOADS)) {
-    if (!wanted.includes(key)) continue;
-    progress(name);
-    const run = async (path: Target): Promise<KubernetesRun> => {
-      const before = path.pid === undefined ? undefined : cpuMicros(path.pid);
-      const value = await measure(path);
-      return { value, cpuMs: before === undefined ? undefined : (cpuMicros(path.pid ?? 0) - before) / 1000 };
-    };
-    const paths = { direct, chaperone };
-    // Code that is not compiled yet is not what serves all day.
-    await inTurn(paths, 2, run);
-    results.push({ load: name, unit, ...(await inTurn(paths, options.rounds, run)) });
+  let watches: KubernetesReport['watches'];
+  for (const [kind, start] of Object.entries(SERVERS)) {
+    const loads = Object.entries(LOADS).filter(([key, { server }]) => server === kind && wanted.includes(key));
+    const hasWatches = kind === 'stand-in' && wanted.includes('watches');
+    if (loads.length === 0 && !hasWatches) continue;
+    progress(`start a server (${kind}), and chaperone up`);
+    await using server = await start(directory);
+    await using paths = await pathsTo(server, join(directory, kind), flags);
+    if (kind !== 'running') await mustMask(paths.chaperone);
+    for (const [, { load: name, unit, measure }] of loads) {
+      progress(name);
+      results.push({ load: name, unit, ...(await rounds(paths, options.rounds, (path) => measure(path, log))) });
+    }
+    if (!hasWatches) continue;
+    progress(`${WATCHES} watches at once`);
+    watches = await liveWatches(paths.chaperone);
   }
-  if (!wanted.includes('watches')) return { results, watches: undefined, load };
-  progress(`${WATCHES} watches at once`);
-  return { results, watches: await liveWatches(chaperone), load };
+  return { results, watches, load };
 }
 
-async function startServer(directory: string): Promise<AsyncDisposable & { readonly port: number; readonly ca: string }> {
-  const authority = await testAuthority();
-  const leaf = await authority.issue(['127.0.0.1']);
-  const files = ['server.crt', 'server.key'].map((name) => join(directory, name)) as [string, string];
-  await mkdir(directory, { recursive: true });
-  await writeFile(files[0], leaf.certificate);
-  await writeFile(files[1], leaf.key, { mode: 0o600 });
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'kubernetes-server.ts'), ...files], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const stop = ended(child);
-  const lines = createInterface({ input: child.stdout });
-  const [line] = (await once(lines, 'line', { signal: AbortSignal.timeout(START_TIMEOUT_MS) })) as [string];
-  return { port: Number(line), ca: authority.ca, [Symbol.asyncDispose]: stop };
-}
-
-function manifestsOf(port: number, ca: string): string {
-  return [
-    `
-apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: bench-api, namespace: data}
-spec:
-  protocol: kubernetes
-  hosts: [bench-api]
-  port: 6443
-  upstream: {address: "127.0.0.1:${port}", tls: {caRef: {name: bench-ca}}}
-  credentials: {secretRef: {name: bench-token}}
-  kubernetes: {identity: credential}
-  sensitive:
-    - {label: shop.password, fields: ["env:*_PASSWORD"]}
-    - {label: found.mail, detector: email}
-  grantedTo: [{namespace: agents}]
-`,
-    `
-apiVersion: chaperone.dev/v1alpha1
-kind: AccessPolicy
-metadata: {name: bench, namespace: agents}
-spec:
-  agents: {podSelector: {matchLabels: {app: bench}}}
-  purpose: measure what the proxy costs
-  rules:
-    - {name: look, effect: Allow, resource: {namespace: data, name: bench-api}, kubernetes: {verbs: [get, list, watch], resources: [pods]}}
-`,
-    `
-apiVersion: v1
-kind: Secret
-metadata: {name: bench-ca, namespace: data}
-stringData:
-  ca.crt: |
-    ${ca.trimEnd().replaceAll('\n', '\n    ')}
-`,
-    `
-apiVersion: v1
-kind: Secret
-metadata: {name: bench-token, namespace: data, annotations: {chaperone.dev/upstream: "127.0.0.1:${port}"}}
-stringData: {token: of-the-owner}
-`,
-  ].join('---');
+async function rounds(
+  { direct, chaperone }: Paths,
+  count: number,
+  measure: (path: Target) => Promise<number>,
+): Promise<Rounds<KubernetesRun, KubernetesSlot>> {
+  const run = async (path: Target): Promise<KubernetesRun> => {
+    const { pid } = path.at;
+    const before = pid === undefined ? undefined : cpuMicros(pid);
+    const value = await measure(path);
+    return { value, cpuMs: before === undefined ? undefined : (cpuMicros(pid ?? 0) - before) / 1000 };
+  };
+  const paths = { direct, chaperone };
+  // Code that is not compiled yet is not what serves all day.
+  await inTurn(paths, 2, run);
+  return inTurn(paths, count, run);
 }
 
 /** The report as Markdown. */

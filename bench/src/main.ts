@@ -288,8 +288,14 @@ async function kubernetesOnly(options: Options): Promise<void> {
   await mkdir(results, { recursive: true });
   await using folder = await temporaryDirectory('chaperone-bench-');
   const [at, of] = [new Date().toISOString(), commit()];
-  const measured = await kubernetesReport({ options, directory: folder.path, progress });
+  const profiles = join(folder.path, 'profile');
+  const flags = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${profiles}`] : [];
+  const measured = await kubernetesReport({ options, directory: folder.path, flags, progress });
   for (const line of kubernetesText(measured)) say(line);
+  if (options.profile) {
+    for (const line of selfTimes(profiles, { count: 30, skipMs: WARM_UP_MS / 4 })) say(line);
+    return await keepProfile(profiles, 'kubernetes');
+  }
   await keep(options, { at, of, name: 'kubernetes' }, measured);
 }
 

@@ -51,7 +51,7 @@ JSON. A path that cannot be measured is named; the exit code says only whether t
   --ssh          only SSH: OpenSSH's client and server directly, by a bare relay and by the sidecar; kept as …-ssh.json
                  (with --profile, also where the time of the sidecar goes; with --loads NAMES only some of download,upload,text,get,put,true,live)
   --kubernetes   only the Kubernetes API: a get, a list of 5,000 pods, watches, directly and by chaperone up; kept as …-kubernetes.json
-                 (with --loads NAMES only some of get,list,events,watches)
+                 (with --profile, also where the time of chaperone up goes; with --loads NAMES only some of get,list,events,watches,real,exec)
   --packets      what SSH's packets cost, in memory, beside the ciphers alone; no server, no comparison
   --approvals    only what a rule that asks people costs statements that need nobody, beside the same path twice; printed and not kept
   --bulk NAMES   only large results, printed and not kept: all, or some of masked,wide,untouched,copy,detectors,value,first,unseen

@@ -1,3 +1,4 @@
+export * from './api-server.ts';
 export * from './certificates.ts';
 export * from './pods.ts';
 export * from './postgres.ts';

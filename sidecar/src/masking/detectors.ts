@@ -68,6 +68,11 @@ function triggerTable(): Uint8Array {
 }
 const TRIGGER = triggerTable();
 
+/** 1 for each byte at which a set of detectors looks: without any of them there is nothing to find. All are printable ASCII. */
+export function triggers(bits: DetectorBits): Uint8Array {
+  return TRIGGER.map((trigger) => ((trigger & bits) === 0 ? 0 : 1));
+}
+
 const NONE: readonly Span[] = Object.freeze([]);
 const SHORTEST_CARD = 13;
 /** Longest local part and domain (RFC 5321 §4.5.3.1), so that looking around one @ is bounded. */
@@ -129,10 +134,10 @@ export function detect(
 
 /**
  * The first place between `start` and `end` at which {@link detect} has more than a number without any form to look at; −1 where
- * there is none, and nothing to find. Needs no Buffer for the part, and most values end here.
+ * there is none, and nothing to find. Needs no Buffer for the part, and most values end here. Before `from` there is none of {@link triggers}.
  */
-export function firstPlace(bytes: Buffer, start: number, end: number, bits: DetectorBits): number {
-  for (let at = start; at < end; at++) {
+export function firstPlace(bytes: Buffer, start: number, end: number, bits: DetectorBits, from = start): number {
+  for (let at = from; at < end; at++) {
     const trigger = (TRIGGER[bytes[at] ?? 0] ?? 0) & bits;
     if (trigger === 0) continue;
     if (trigger !== NUMBER) return at;

@@ -109,16 +109,20 @@ export class StreamMask {
   /** Looks at what is new. Returns how much can be let go. */
   #scan(): number {
     const held = this.#held;
-    for (let at = this.#seen; at < this.#length; at++) {
-      const byte = held[at] ?? 0;
-      if (BREAK[byte] === 1) {
-        this.#safe = at + 1;
-        this.#marked = -FARTHEST;
-      } else if (byte === SPACE) {
+    const end = this.#length;
+    // What stands before the last that ends any value tells nothing of what stands behind it.
+    let last = end - 1;
+    while (last >= this.#seen && BREAK[held[last] ?? 0] === 0) last--;
+    if (last >= this.#seen) {
+      this.#safe = last + 1;
+      this.#marked = -FARTHEST;
+    }
+    for (let at = Math.max(last + 1, this.#seen); at < end; at++) {
+      if (held[at] === SPACE) {
         if (at - this.#marked >= FARTHEST) this.#safe = at + 1;
       } else if (isMark(held, at)) this.#marked = at;
     }
-    this.#seen = this.#length;
+    this.#seen = end;
     return this.#safe;
   }
 

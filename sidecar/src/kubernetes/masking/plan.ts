@@ -1,10 +1,11 @@
 import { type Detector, KUBERNETES_SECRET } from '@chaperone/api';
 import { type Access, isRevealed, matchWord, parseSegment, type SegmentGlob } from '@chaperone/policy';
-import { type DetectorBits, detectorBits } from '../../masking/detectors.ts';
+import { type DetectorBits, detectorBits, triggers } from '../../masking/detectors.ts';
 import { maskedFinds, maskOfLabel } from '../../masking/labels.ts';
 import type { Mask } from '../../masking/strategies.ts';
 import { FieldError } from './errors.ts';
 import { type Field, parseField } from './fields.ts';
+import { stopsAt } from '../wire/json.ts';
 import { type Ending, leadsToMask, type Named, type Role, State, type Step } from './state.ts';
 
 /** What was asked for. */
@@ -24,12 +25,18 @@ interface Rule {
 
 /** Beyond so many, states are made anew: which there are depends on keys that others choose. */
 const MAX_STATES = 4096;
+/** Keys that all states together remember, some 500 bytes each at most. */
+const MAX_REMEMBERED_KEYS = 65_536;
 
 /** What is masked where, for one agent on one cluster; serves any number of answers. */
 export class Plan {
   readonly access: Access;
   readonly finds: ReadonlyMap<Detector, Mask>;
   readonly bits: DetectorBits;
+  /** Where a reader of strings stops for them. */
+  readonly stops: Uint8Array;
+  /** For keys that states remember. */
+  readonly room = { texts: MAX_REMEMBERED_KEYS };
   /** Whether what is packed is hidden. */
   readonly hidesPacked: boolean;
   /** By the names of variables, and by the keys of annotations. */
@@ -49,6 +56,7 @@ export class Plan {
     this.access = access;
     this.finds = maskedFinds(access);
     this.bits = detectorBits(this.finds.keys());
+    this.stops = stopsAt(triggers(this.bits));
     this.hidesPacked = !isRevealed(access, KUBERNETES_SECRET);
     const hidden = access.sensitive
       .filter(({ label }) => !isRevealed(access, label))

@@ -92,7 +92,7 @@ class Walk {
 
   constructor(plan: Plan, bytes: Buffer, depth: number, object: State, late: Map<number, Late>) {
     this.#plan = plan;
-    this.#reader = new Reader(bytes);
+    this.#reader = new Reader(bytes, plan.stops);
     this.#depth = depth;
     this.#known = late.size > 0;
     this.late = late;
@@ -183,18 +183,17 @@ class Walk {
     const reader = this.#reader;
     if (reader.peek() !== QUOTE) throw reader.foreign();
     reader.string();
-    const { from, to, escaped, bytes } = reader;
+    const { from, to, bytes } = reader;
     if (state.role !== 'exempt') this.#search();
     reader.take(COLON);
-    if (escaped) {
-      const text = reader.text();
-      return { text, state: state.next(text) };
-    }
-    return state.marks[bytes[from] ?? 0] === 1 ? state.key(bytes, from, to) : state.unmarked;
+    const first = bytes[from] ?? 0;
+    return first === BACKSLASH || state.marks[first] === 1 ? state.key(bytes, from, to) : state.unmarked;
   }
 
   /** The last string is what an object says of itself. Returns the state for what follows. */
   #said(key: typeof KIND | typeof NAME, state: State, start: number, isEarly: boolean): State {
+    const { bytes, from, to } = this.#reader;
+    if (key === NAME && state.nameAt(bytes, from, to).state === state) return state;
     const text = this.#reader.text();
     if (key === KIND && this.#level === 1) this.#kind ??= text;
     const told = key === KIND ? state.withKind(text) : state.named(text);
@@ -243,12 +242,12 @@ class Walk {
 
   /** Text for detectors, or a key. */
   #search(): void {
-    const { bytes, from, to, escaped } = this.#reader;
+    const { bytes, from, to, escaped, marked } = this.#reader;
     const { bits, hidesPacked } = this.#plan;
     if (bytes[from] === CAPITAL_H && hidesPacked && isPacked(this.#reader.text())) return this.#replace(REDACTED_JSON);
     if (bits === 0) return;
-    if (escaped) return this.#searchEscaped();
-    if (firstPlace(bytes, from, to, bits) < 0) return;
+    if (escaped) return this.#reader.mayHold() ? this.#searchEscaped() : undefined;
+    if (marked === to || firstPlace(bytes, from, to, bits, marked) < 0) return;
     const shown = searched(bytes.subarray(from, to), this.#plan);
     if (shown !== undefined) this.#edit(from, to, shown);
   }

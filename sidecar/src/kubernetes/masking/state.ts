@@ -105,7 +105,8 @@ export class State {
   readonly #plan: Plan;
   /** An object of what was asked for; absent: this. */
   readonly #root: State | undefined;
-  readonly #known: (KnownKey | undefined)[] = [];
+  readonly #keys: Slots;
+  readonly #names: Slots;
   readonly #kinds = new Map<string, State>();
   #unmarked: Pick<KnownKey, 'text' | 'state'> | undefined;
 
@@ -115,6 +116,8 @@ export class State {
     this.cover = cover;
     this.steps = steps;
     this.#root = root;
+    this.#keys = new Slots((key) => this.#follow(key), plan.room);
+    this.#names = new Slots((name) => this.named(name), plan.room);
     const words = [...Object.keys(KEYS[role] ?? {}), 'kind', 'apiVersion', ...steps.map(({ name }) => name[0]?.text ?? '')];
     if (words.includes('') || this.#named.length > 0) this.marks.fill(1);
     else for (const word of words) this.marks[Buffer.from(word)[0] ?? 0] = 1;
@@ -150,15 +153,9 @@ export class State {
     return this.#follow(key);
   }
 
-  /** As {@link next}, for a key without escapes that stands from `from` to `to`. No string is made of one that was seen before. */
+  /** As {@link next}, for a key that is written from `from` to `to`. No string is made of one that was seen before. */
   key(bytes: Buffer, from: number, to: number): KnownKey {
-    const slot = ((to - from) * 5 + (bytes[from] ?? 0) * 3 + (bytes[to - 1] ?? 0)) % SLOTS;
-    const known = this.#known[slot];
-    if (known !== undefined && isSame(known.bytes, bytes, from, to)) return known;
-    const text = bytes.toString('utf8', from, to);
-    const found = { bytes: Buffer.from(bytes.subarray(from, to)), text, state: this.#follow(text) };
-    if (to - from <= MAX_REMEMBERED_KEY) this.#known[slot] = found;
-    return found;
+    return this.#keys.find(bytes, from, to);
   }
 
   /**
@@ -193,6 +190,11 @@ export class State {
   /** One variable of `env`, which has this name. */
   named(name: string): State {
     return this.#with(this.#named.filter((named) => matchWord(named.name, name)).map(({ value }) => value));
+  }
+
+  /** As {@link named}, for a name that is written from `from` to `to`. */
+  nameAt(bytes: Buffer, from: number, to: number): KnownKey {
+    return this.#names.find(bytes, from, to);
   }
 
   /** One variable of `env`, which may have any name. */
@@ -233,8 +235,40 @@ export interface KnownKey {
   readonly text: string;
   readonly state: State;
 }
-/** Keys that a state remembers, one in each slot. */
-const SLOTS = 61;
+/** A state remembers one key in each of so many slots, by their number's bits. */
+const SLOT_BITS = 8;
+/** Bytes at its end by which a key's slot is found. */
+const HASHED = 12;
+
+/** Where texts of JSON lead that were seen before, by their bytes with escapes: no string is made of these. */
+class Slots {
+  readonly #known: (KnownKey | undefined)[] = [];
+  readonly #follow: (text: string) => State;
+  readonly #room: { texts: number };
+
+  constructor(follow: (text: string) => State, room: { texts: number }) {
+    this.#follow = follow;
+    this.#room = room;
+  }
+
+  find(bytes: Buffer, from: number, to: number): KnownKey {
+    const slot = slotOf(bytes, from, to);
+    const known = this.#known[slot];
+    if (known !== undefined && isSame(known.bytes, bytes, from, to)) return known;
+    const raw = bytes.toString('utf8', from, to);
+    const text = raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
+    const found = { bytes: Buffer.from(bytes.subarray(from, to)), text, state: this.#follow(text) };
+    if (to - from <= MAX_REMEMBERED_KEY && (known !== undefined || this.#room.texts-- > 0)) this.#known[slot] = found;
+    return found;
+  }
+}
+
+function slotOf(bytes: Buffer, from: number, to: number): number {
+  let hash = to - from;
+  for (let at = Math.max(from, to - HASHED); at < to; at++) hash = (Math.imul(hash, 31) + (bytes[at] ?? 0)) | 0;
+  // Knuth's multiplicative hash: keys that differ in one digit fall apart.
+  return Math.imul(hash, 0x9e3779b1) >>> (32 - SLOT_BITS);
+}
 
 function isSame(one: Buffer, bytes: Buffer, from: number, to: number): boolean {
   const length = to - from;

@@ -3,7 +3,7 @@ import { maskedText, StreamMask } from '../../masking/stream.ts';
 import { isDiscovery, type PathRequest, type ResourceRequest } from '../actions/index.ts';
 import { AnswerMask, DiscoveryMask, type Plan, quotesValue, type Shape } from '../masking/index.ts';
 
-/** Takes the body of an answer in chunks, and gives what the agent may see; that may lie in memory that it uses again. */
+/** Takes the body of an answer in chunks, and gives what the agent may see, in memory that is not used again. */
 export interface BodyMask {
   push(chunk: Buffer): Buffer;
   end(): Buffer;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { constants } from 'node:http2';
+import { setImmediate as turn } from 'node:timers/promises';
 import { type Access, judge, type Preview, type Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
 import type { ActionRecords } from '../../session/action-records.ts';
@@ -26,6 +27,8 @@ import { type Upstream, UpstreamError } from './upstream.ts';
 const BODY_MS = 30_000;
 /** For each part of an answer that has an end. */
 const STALL_MS = 60_000;
+/** API servers send pieces of 1.5 KB: a long answer that has an end is masked and goes on by so much. */
+const BATCH_BYTES = 64 * 1024;
 /** What a byte of a body takes in memory while it is read and judged. */
 const MEMORY_PER_BYTE = 6;
 /** A policy that changes while its request is recorded has it judged again; more often nobody changes one. */
@@ -274,18 +277,16 @@ export class Exchange {
       if (shown.length === 0) return;
       this.#delivers(sent, shown);
       begin();
-      // A mask may use its memory again.
-      if (!write(response, Buffer.from(shown))) await this.#drained();
+      if (!write(response, shown)) await this.#drained();
     };
     // Either side may be the one that waits.
     const stalled = (): void => this.#abort.abort(new UpstreamError('UpstreamTimeout', 'its answer came to a halt'));
     const timer = hasNoEnd ? undefined : setTimeout(stalled, STALL_MS);
     try {
-      for await (const chunk of answer as AsyncIterable<Buffer>) {
-        timer?.refresh();
-        this.#c.onBytes(chunk.length);
+      for await (const bytes of batches(answer, hasNoEnd, () => timer?.refresh())) {
+        this.#c.onBytes(bytes.length);
         this.#abort.signal.throwIfAborted();
-        await give(mask.push(chunk));
+        await give(mask.push(bytes));
         if (!this.#room.hold(mask.held)) throw new RefusedRequest(NO_ROOM);
       }
       if (!answer.complete) throw new UpstreamError('UpstreamUnreachable', 'the connection to the upstream was lost');
@@ -375,6 +376,25 @@ interface Held {
   readonly lines: readonly string[];
   readonly action: number;
   readonly note: string | undefined;
+}
+
+/** A body as it comes, and a long one that has an end then in pieces of {@link BATCH_BYTES} at least, but for the last. */
+async function* batches(answer: IncomingMessage, hasNoEnd: boolean, onChunk: () => void): AsyncGenerator<Buffer> {
+  let parts: Buffer[] = [];
+  let size = 0;
+  let all = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    onChunk();
+    parts.push(chunk);
+    size += chunk.length;
+    all += chunk.length;
+    if (!hasNoEnd && all > BATCH_BYTES && size < BATCH_BYTES) continue;
+    yield parts.length === 1 ? chunk : Buffer.concat(parts);
+    [parts, size] = [[], 0];
+    // Events that came meanwhile are one piece.
+    if (hasNoEnd) await turn();
+  }
+  if (size > 0) yield Buffer.concat(parts);
 }
 
 class PolicyChanged extends Error {

@@ -21,14 +21,20 @@ const SPACE = 0x20;
 export const isBlank = (byte: number | undefined): boolean => byte === SPACE || byte === 0x0a || byte === 0x0d || byte === 0x09;
 
 /** Bytes within a string that are not taken as they are: its end, escapes, and control characters. */
-function stops(): Uint8Array {
+function plainStops(): Uint8Array {
   const table = new Uint8Array(256);
   table.fill(1, 0, SPACE);
   table[QUOTE] = 1;
   table[BACKSLASH] = 1;
   return table;
 }
-const STOPS = stops();
+const STOPS = plainStops();
+const MARKED = 2;
+
+/** For a {@link Reader} that is to find the first of some bytes in each string. Those at which a string stops anyway are none of them. */
+export function stopsAt(marked: Uint8Array): Uint8Array {
+  return STOPS.map((stop, byte) => (stop === 0 && marked[byte] === 1 ? MARKED : stop));
+}
 const ESCAPES = new Set(Buffer.from('"\\/bfnrt'));
 const WORDS = ['true', 'false', 'null'];
 const isHex = (byte: number | undefined): boolean => byte !== undefined && /[0-9a-fA-F]/.test(String.fromCharCode(byte));
@@ -53,9 +59,15 @@ export class Reader {
   from = 0;
   to = 0;
   escaped = false;
+  /** Up to here it has no escape, and no byte that is looked for. */
+  marked = 0;
+  #hasCodes = false;
+  readonly #stops: Uint8Array;
 
-  constructor(bytes: Buffer) {
+  /** @param stops - of {@link stopsAt} */
+  constructor(bytes: Buffer, stops = STOPS) {
     this.bytes = bytes;
+    this.#stops = stops;
   }
 
   /** The next byte that is no blank; undefined at the end. It is not taken. */
@@ -94,6 +106,9 @@ export class Reader {
     let at = this.at + 1;
     this.from = at;
     this.escaped = false;
+    this.#hasCodes = false;
+    while (at < end && this.#stops[bytes[at] ?? 0] === 0) at++;
+    this.marked = at;
     for (;;) {
       while (at < end && STOPS[bytes[at] ?? 0] === 0) at++;
       if (at >= end) throw this.foreign();
@@ -113,6 +128,7 @@ export class Reader {
       if (byte === undefined || !ESCAPES.has(byte)) throw this.foreign();
       return at + 1;
     }
+    this.#hasCodes = true;
     for (let place = at + 1; place < at + 5; place++) if (!isHex(this.bytes[place])) throw this.foreign();
     return at + 5;
   }
@@ -151,6 +167,15 @@ export class Reader {
   text(): string {
     if (!this.escaped) return this.bytes.toString('utf8', this.from, this.to);
     return JSON.parse(this.bytes.toString('utf8', this.from - 1, this.to + 1)) as string;
+  }
+
+  /** Whether what the last string says may have a byte that is looked for. */
+  mayHold(): boolean {
+    // Only \u may stand for one of them.
+    if (this.#hasCodes) return true;
+    let at = this.marked;
+    while (at < this.to && this.#stops[this.bytes[at] ?? 0] !== MARKED) at++;
+    return at < this.to;
   }
 
   foreign(): JsonError {
