@@ -186,8 +186,11 @@ describe.skipIf(!hasChromium)('people with browsers', () => {
     const name = await sessionWithCommand(shop.cluster, began);
     const jane = await inConsole('jane');
     await jane.goto(`https://${SITES.console}/sessions/${name}?at=1`);
-    await jane.locator('.player[data-busy="false"] .term-row').filter({ hasText: 'paid with *****' }).first().waitFor();
     await jane.getByText('kubectl exec -n outside web').first().waitFor();
+    await jane.getByText('paid with *****, thank you').first().waitFor();
+    await jane.keyboard.press('0');
+    await jane.getByRole('button', { name: 'Play' }).click();
+    await jane.getByText('paid with *****, thank you').first().waitFor();
   });
 
   test('are refused there where the rule does not ask them, and the agent goes on waiting', async () => {
