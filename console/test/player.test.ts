@@ -121,15 +121,15 @@ describe.runIf(hasChromium)('a player', NETWORK, () => {
     const middle = programs.taped.pieces[Math.floor(programs.taped.pieces.length / 2)]?.at ?? 0;
     await seek(page, 0);
     await seek(page, middle);
+    await expect.poll(async () => (await screenOf(page)).join('\n')).toContain('checking');
     const fromBefore = await screenOf(page);
-    expect(fromBefore.join('\n')).toContain('checking');
     await page.keyboard.press('9');
     await settled(page);
     await seek(page, middle);
-    expect(await screenOf(page)).toEqual(fromBefore);
+    await expect.poll(() => screenOf(page)).toEqual(fromBefore);
     await page.getByRole('button', { name: 'Play' }).click();
     await expect.poll(() => clock(page), { timeout: 10_000 }).toMatch(/^(\S+) \/ \1$/);
-    expect((await screenOf(page)).filter((row) => row !== '')).toEqual(['5 services, 1 failed']);
+    await expect.poll(async () => (await screenOf(page)).filter((row) => row !== '')).toEqual(['5 services, 1 failed']);
   });
 
   test('goes by keys: play and pause, five seconds, tenths, speed', async () => {

@@ -2,11 +2,10 @@ import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CoreV1Api, KubeConfig, PatchStrategy, setHeaderOptions, Watch } from '@kubernetes/client-node';
-import { eventually, findProgram, temporaryDirectory } from '@chaperone/testing';
+import { eventually, findProgram, type Ran, runProgram, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiServer, hasApiServer, startApiServer } from '../../src/kubernetes/relay/api-server.test-support.ts';
 import { type Governed, type Spec, startGoverned } from '../../src/kubernetes/relay/governed.test-support.ts';
-import { type Ran, run } from '../../src/kubernetes/relay/run.test-support.ts';
 
 /** Built, and installed, by scripts/kubernetes-peers. */
 const built = (name: string): string => join(import.meta.dirname, '../../../.cache/kubernetes-peers', name);
@@ -61,12 +60,12 @@ afterAll(async () => {
 
 const file = (name: string): string => join(directory.path, name);
 async function direct(args: readonly string[], input = ''): Promise<string> {
-  const { stdout, stderr, status } = await run(KUBECTLS.at(-1) ?? '', ['--kubeconfig', file('direct'), ...args], input);
+  const { stdout, stderr, status } = await runProgram(KUBECTLS.at(-1) ?? '', ['--kubeconfig', file('direct'), ...args], input);
   if (status !== 0) throw new Error(stderr);
   return stdout;
 }
 async function said(program: string, ...args: string[]): Promise<Record<string, unknown>> {
-  const { stdout, stderr } = await run(program, args);
+  const { stdout, stderr } = await runProgram(program, args);
   if (stdout === '') throw new Error(stderr);
   return JSON.parse(stdout) as Record<string, unknown>;
 }
@@ -124,7 +123,7 @@ describe.skipIf(!HAS_CLIENTS)('gets, lists by pages, watches and patches, with S
 
   it.each(KUBECTLS)('%s, which is shown what it may use', async (program) => {
     const kubectl = async (...args: string[]): Promise<Ran> =>
-      run(program, ['--kubeconfig', file('governed'), '--cache-dir', file(`cache-${KUBECTLS.indexOf(program)}`), ...args]);
+      runProgram(program, ['--kubeconfig', file('governed'), '--cache-dir', file(`cache-${KUBECTLS.indexOf(program)}`), ...args]);
     const resources = (await kubectl('api-resources', '--no-headers', '-o', 'name')).stdout.trim().split('\n').toSorted();
     expect(resources).toEqual(['configmaps', 'deployments.apps', 'secrets']);
     const writable = (await kubectl('api-resources', '--verbs=patch', '-o', 'name')).stdout.trim().split('\n').toSorted();
