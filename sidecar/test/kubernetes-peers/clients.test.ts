@@ -2,9 +2,17 @@ import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CoreV1Api, KubeConfig, PatchStrategy, setHeaderOptions, Watch } from '@kubernetes/client-node';
-import { eventually, findProgram, type Ran, runProgram, temporaryDirectory } from '@chaperone/testing';
+import {
+  type ApiServer,
+  eventually,
+  findProgram,
+  hasApiServer,
+  type Ran,
+  runProgram,
+  startApiServer,
+  temporaryDirectory,
+} from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ApiServer, hasApiServer, startApiServer } from '../../src/kubernetes/relay/api-server.test-support.ts';
 import { type Governed, type Spec, startGoverned } from '../../src/kubernetes/relay/governed.test-support.ts';
 
 /** Built, and installed, by scripts/kubernetes-peers. */

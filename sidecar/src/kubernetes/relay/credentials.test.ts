@@ -2,9 +2,8 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { decodeJwt, decodeProtectedHeader, importPKCS8, SignJWT } from 'jose';
-import { testAuthority } from '@chaperone/testing';
+import { testAuthority, type ApiServer, hasApiServer, startApiServer } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ApiServer, hasApiServer, startApiServer } from './api-server.test-support.ts';
 import { type Spec, startGoverned } from './governed.test-support.ts';
 
 const RULES: Spec['rules'] = [{ name: 'all', effect: 'Allow', kubernetes: { verbs: ['*'], resources: ['**'] } }];

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { eventually, testAuthority } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { acceptKey, encodeChannel, encodeFrame, OPCODE } from '../wire/index.ts';
-import { type Governed, startGoverned } from './governed.test-support.ts';
+import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
 import { askToUpgrade, ChannelClient, webSocketHead } from './streams.test-support.ts';
 
 const V5 = 'v5.channel.k8s.io';
@@ -30,6 +30,8 @@ const frame = (channel: 'stdout' | 'stderr' | 'error', text: string): Buffer => 
 describe('an API server that is asked to run a command', () => {
   let server: Server;
   let governed: Governed;
+  let spec: Spec;
+  let looked: string[] = [];
   let answer: (request: IncomingMessage, socket: Duplex) => void;
   let asked: IncomingMessage[] = [];
   const sockets: Duplex[] = [];
@@ -43,14 +45,19 @@ describe('an API server that is asked to run a command', () => {
       socket.on('error', () => socket.destroy()).resume();
       answer(request, socket);
     });
+    server.on('request', ({ url = '' }: IncomingMessage, response: ServerResponse) => {
+      looked.push(url);
+      response.writeHead(404).end('{}');
+    });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    governed = await startGoverned({
+    spec = {
       upstream: `127.0.0.1:${(server.address() as AddressInfo).port}`,
       ca: authority.ca,
       credential: { token: 'of-the-owner' },
       rules: [{ name: 'run', effect: 'Allow', kubernetes: { verbs: ['exec'], resources: ['pods/exec'], commands: ['echo **'] } }],
-    });
+    };
+    governed = await startGoverned(spec);
   });
   afterAll(async () => {
     await governed?.[Symbol.asyncDispose]();
@@ -65,6 +72,22 @@ describe('an API server that is asked to run a command', () => {
     await client.over();
     return client;
   };
+
+  it('is asked whether its pod is protected only for what a rule lets through', async () => {
+    const place = { hosts: ['orders-db'], port: 5432, addresses: [], upstream: { host: 'orders.shop.svc', port: 5432 } };
+    await using own = await startGoverned({ ...spec, elsewhere: [place] });
+    looked = [];
+    const refused = async (target: string): Promise<string> => {
+      const client = new ChannelClient(await askToUpgrade(own, webSocketHead(target, V5)), V5);
+      await client.over();
+      return client.said('error');
+    };
+    expect(await refused(EXEC.replace('echo', 'ls'))).toContain('NoRuleAllows');
+    expect(looked).toEqual([]);
+    // It tells of no such pod, which counts as protected.
+    expect(await refused(EXEC)).toContain('NoRuleAllows');
+    expect(looked).toEqual(['/api/v1/namespaces/shop/pods/web']);
+  });
 
   it.each<[string, typeof answer, RegExp]>([
     [

@@ -2,9 +2,17 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AccessRequest } from '@chaperone/api';
-import { eventually, type Ran, runProgram, temporaryDirectory } from '@chaperone/testing';
+import {
+  eventually,
+  type Ran,
+  runProgram,
+  temporaryDirectory,
+  type ApiServer,
+  hasApiServer,
+  KUBECTL,
+  startApiServer,
+} from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ApiServer, hasApiServer, KUBECTL, startApiServer } from './api-server.test-support.ts';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
 
 const ALL = { verbs: ['*' as const], resources: ['**'] };

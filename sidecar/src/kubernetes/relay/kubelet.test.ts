@@ -4,9 +4,20 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { configOf, eventually, hasPods, kubectlOf, KUBECTLS, type Pods, startPods, temporaryDirectory } from '@chaperone/testing';
+import {
+  configOf,
+  eventually,
+  hasPods,
+  kubectlOf,
+  KUBECTLS,
+  type Pods,
+  startPods,
+  temporaryDirectory,
+  type ApiServer,
+  hasApiServer,
+  startApiServer,
+} from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ApiServer, hasApiServer, startApiServer } from './api-server.test-support.ts';
 import { type Governed, startGoverned } from './governed.test-support.ts';
 
 /** A node whose kubelet listens on a port of this machine, and a pod on it. */

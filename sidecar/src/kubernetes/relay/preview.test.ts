@@ -3,9 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { AccessRequest } from '@chaperone/api';
-import { eventually, testAuthority } from '@chaperone/testing';
+import { eventually, testAuthority, type ApiServer, hasApiServer, startApiServer } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ApiServer, hasApiServer, startApiServer } from './api-server.test-support.ts';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
 
 const RULES: Spec['rules'] = [

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { KubernetesCall } from '@chaperone/evidence';
 import { judge, type Verdict } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
 import { refusalOf } from '../../session/refusal.ts';
@@ -10,7 +9,7 @@ import { fileRecord } from '../../ssh/relay/file-session.ts';
 import { KeptFiles } from '../../ssh/relay/kept-files.ts';
 import { masksOf, standing } from '../../ssh/relay/standing.ts';
 import { untold } from '../../ssh/relay/texts.ts';
-import { type Opening, type RawRequest, readRequest, type ResourceRequest } from '../actions/index.ts';
+import { denial, type Opening, type RawRequest, type ResourceRequest } from '../actions/index.ts';
 import { CHANNELS } from '../wire/index.ts';
 import { isOfAnotherSite, rawOf } from './accept.ts';
 import { type Accepted, type AcceptedProcess, acceptanceOf, headOf } from './acceptance.ts';
@@ -104,11 +103,11 @@ export class Upgrade {
 
   /** What it opens. @throws RefusedRequest where no rule decides on that, or it was refused just now */
   async #opens(raw: RawRequest): Promise<Opens> {
-    const { surroundings, plan, refusals } = this.#c;
-    const isProtected = await this.#isProtected(raw);
-    const prepared = prepare(raw, Buffer.alloc(0), { surroundings: surroundings(), plan: plan(), isProtected });
+    const plain = this.#prepared(raw, false);
+    const isProtected = await this.#isProtected(plain);
+    const prepared = isProtected ? this.#prepared(raw, true) : plain;
     this.#key = keyOf(this.#c, this.#request, prepared.request?.target ?? raw.target);
-    const known = this.#isByWebSocket ? undefined : refusals.take(this.#key);
+    const known = this.#isByWebSocket ? undefined : this.#c.refusals.take(this.#key);
     if (known !== undefined) throw known;
     if (prepared.kind === 'unfit') return await this.#refused(raw, prepared);
     const { request, opening } = prepared;
@@ -117,37 +116,41 @@ export class Upgrade {
     return { ...prepared, request, opening, isProtected };
   }
 
+  #prepared(raw: RawRequest, isProtected: boolean): ReturnType<typeof prepare> {
+    const { surroundings, plan } = this.#c;
+    return prepare(raw, Buffer.alloc(0), { surroundings: surroundings(), plan: plan(), isProtected });
+  }
+
   /** The same taken for less, where the whole of it may not be and that may. */
   #lessOf(opening: Opening): Opening {
     const may = ({ action }: Opening): boolean => judge(this.#c.access(), action).verdict !== 'deny';
     return opening.less !== undefined && !may(opening) && may(opening.less) ? opening.less : opening;
   }
 
-  async #isProtected(raw: RawRequest): Promise<boolean> {
-    const request = readRequest(raw);
-    const isOfPod = request.kind === 'resource' && request.resource === 'pods' && request.group === '';
-    const { upstream, surroundings } = this.#c;
-    return isOfPod && (await isProtectedPod(upstream, surroundings().places, request, this.#abort.signal));
+  /** Asked of the API server only where a rule lets through or asks about what it opens: nobody else makes us ask. */
+  async #isProtected(prepared: ReturnType<typeof prepare>): Promise<boolean> {
+    const { access, upstream, surroundings } = this.#c;
+    if (prepared.kind === 'unfit' || prepared.opening === undefined || prepared.request.kind !== 'resource') return false;
+    if (judge(access(), this.#lessOf(prepared.opening).action).verdict === 'deny') return false;
+    return isProtectedPod(upstream, surroundings().places, prepared.request, this.#abort.signal);
   }
 
   async #refused(raw: RawRequest, unfit: Parameters<typeof verdictOn>[0]): Promise<never> {
-    const { records, shown, plan, session } = this.#c;
+    const { shown, session } = this.#c;
     const verdict = shown.verdict(verdictOn(unfit));
-    const text = shown.text(shownRequest(raw, unfit, plan()).join('\n'));
-    const action = await records.judged({
-      text,
-      bytes: raw.target.length,
-      verdict,
-      writes: true,
-      kubernetes: this.#call(unfit, raw),
-    });
+    const action = await this.#recorded(raw, unfit, verdict);
     const refused = new RefusedRequest({ ...unfit.refusal, verdict }, `${session}/${action}`);
     // By SPDY the client may speak what is known.
     throw unfit.refusal === UNKNOWN_PROTOCOL ? refused : this.#remembered(refused);
   }
 
-  #call({ request }: { readonly request?: Prepared['request'] }, raw: RawRequest): KubernetesCall | undefined {
-    return request?.kind === 'resource' ? callOf(request, raw, (each) => this.#c.shown.text(each)) : undefined;
+  /** Records what was decided. @returns its number */
+  #recorded(raw: RawRequest, prepared: ReturnType<typeof prepare>, verdict: Verdict): Promise<number> {
+    const { records, shown, plan } = this.#c;
+    const { request } = prepared;
+    const text = shown.text(shownRequest(raw, prepared, plan()).join('\n'));
+    const kubernetes = request?.kind === 'resource' ? callOf(request, raw, (each) => shown.text(each)) : undefined;
+    return records.judged({ text, bytes: raw.target.length, verdict, writes: true, kubernetes });
   }
 
   /** A refusal by which kubectl is led to ask once more. */
@@ -226,20 +229,13 @@ export class Upgrade {
     process: PodProcess,
     gone: Promise<unknown>,
   ): Promise<Running | undefined> {
-    const { access, shown, records, session, plan } = this.#c;
+    const { access, shown, session, plan } = this.#c;
     const lines = shownRequest(raw, prepared, plan());
     for (let round = 0; round < MAX_JUDGEMENTS; round++) {
       const { digest } = access();
       const judged = shown.verdict(judge(access(), opening.action));
       const verdict = opening.tells === true && judged.verdict === 'approve' ? toldOf(judged) : judged;
-      const text = shown.text(lines.join('\n'));
-      const action = await records.judged({
-        text,
-        bytes: raw.target.length,
-        verdict,
-        writes: true,
-        kubernetes: this.#call(prepared, raw),
-      });
+      const action = await this.#recorded(raw, prepared, verdict);
       if (verdict.verdict === 'deny') {
         process.refuse(
           { ...(opening.unknown && { reason: untold(opening.unknown) }), ...refusalOf(verdict) },
@@ -258,17 +254,10 @@ export class Upgrade {
   /** A port-forward begins by a right to any port; that is decided, and the API server asked, before the agent hears that it may. */
   async #forward(raw: RawRequest, prepared: Opens, accepted: Accepted & { kind: 'forward' }): Promise<void> {
     const context = this.#c;
-    const { access, shown, records, session, upstream, plan, clock } = context;
+    const { access, shown, records, session, upstream, clock } = context;
     const { request, opening, isProtected } = prepared;
     const verdict = shown.verdict(judge(access(), opening.action));
-    const text = shown.text(shownRequest(raw, prepared, plan()).join('\n'));
-    const action = await records.judged({
-      text,
-      bytes: raw.target.length,
-      verdict,
-      writes: true,
-      kubernetes: this.#call(prepared, raw),
-    });
+    const action = await this.#recorded(raw, prepared, verdict);
     const reference = `${session}/${action}`;
     if (verdict.verdict !== 'allow') throw this.#remembered(new RefusedRequest(refusalOf(verdict), reference));
     const since = clock.monotonic();
@@ -371,9 +360,14 @@ export class Upgrade {
     );
     if (answer.kind === 'gone') return undefined;
     if (answer.kind === 'refused') return refuse(answer.refusal);
-    if (answer.isCurrent()) return { ...decided, ended: answer.ended };
+    if (answer.isCurrent() && !this.#isDenied(request)) return { ...decided, ended: answer.ended };
     answer.ended('Failed', 'it did not run: its policy changed');
     return refuse({ code: 'ApprovalVoided', verdict });
+  }
+
+  /** What no rule can allow may be more than when people were asked. */
+  #isDenied(request: Prepared['request']): boolean {
+    return request.kind === 'resource' && denial(request, this.#c.surroundings(), undefined) !== undefined;
   }
 
   #accept(accepted: AcceptedProcess, { streams }: Opening, events: SideEvents): Side {

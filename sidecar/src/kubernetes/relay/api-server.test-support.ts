@@ -1,1 +1,0 @@
-export { type ApiServer, hasApiServer, KUBECTL, startApiServer } from '@chaperone/testing';
