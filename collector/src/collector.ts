@@ -7,10 +7,11 @@ import { createApi } from './api.ts';
 import { createDoor } from './console/door.ts';
 import type { SignIn } from './console/sign-in.ts';
 import type { StaticFiles } from './console/static-files.ts';
-import type { EvidenceIndex } from './evidence-index.ts';
+import type { IndexEngine } from './evidence-index/engine.ts';
+import { EvidenceIndex } from './evidence-index/evidence-index.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
 import { DirectoryStore, Objects, type ObjectStore } from './objects/index.ts';
-import { openIndex } from './open-index.ts';
+import { openFile } from './evidence-index/open-file.ts';
 import type { PolicySource } from './policies/source.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
 import type { RequestSource } from './requests/source.ts';
@@ -21,6 +22,8 @@ export interface CollectorOptions {
   readonly directory: string;
   /** Where objects are kept, closed with the collector. Default: objects/ in the directory. */
   readonly store?: ObjectStore;
+  /** Where the index is, closed with the collector. Default: index.sqlite in the directory. */
+  readonly index?: IndexEngine;
   readonly trust: Trust;
   readonly access: Access;
   readonly logger: Logger;
@@ -60,7 +63,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const store = options.store ?? new DirectoryStore(join(directory, 'objects'));
   const objects = new Objects(store);
-  const index = openIndex(join(directory, 'index.sqlite'), logger);
+  const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
   const ingest = new Ingest({ objects, index, trust, logger });
   const rebuild = (): Promise<ReindexResult> => reindex({ objects, index, trust, logger }, ingest);
   if (index.empty) await rebuild();

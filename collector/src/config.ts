@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { OidcEnvironment, oidcSettings, type OidcSettings } from './console/oidc/settings.ts';
 import { SamlEnvironment, samlSettings, type SamlSettings } from './console/saml/settings.ts';
+import type { PostgresSettings } from './evidence-index/postgres.ts';
+import { PostgresEnvironment, postgresSettings } from './evidence-index/settings.ts';
 import type { S3Settings } from './objects/s3-store.ts';
 import { S3Environment, s3Settings } from './objects/settings.ts';
 
@@ -37,9 +39,10 @@ const Environment = z.object({
 const EnrolmentKeys = z.array(z.base64url().length(43)).min(1).max(64);
 
 export interface CollectorConfig {
-  /** Holds the index, and the objects where `s3` does not. */
+  /** Holds the objects where `s3` does not, and the index where `postgres` does not. */
   readonly directory: string;
   readonly s3?: S3Settings;
+  readonly postgres?: PostgresSettings;
   readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
@@ -74,6 +77,7 @@ export function readConfig(environment: Record<string, string | undefined>): Col
   const oidc = asked('CHAPERONE_OIDC_ISSUER_URL', OidcEnvironment);
   const saml = asked('CHAPERONE_SAML_ENTRY_POINT', SamlEnvironment);
   const s3 = asked('CHAPERONE_S3_BUCKET', S3Environment);
+  const index = asked('CHAPERONE_INDEX_URL_FILE', PostgresEnvironment);
   const found = parsed.data;
   if (found === undefined || issues.length > 0) {
     const names = issues.map((issue) => String(issue.path[0]));
@@ -85,6 +89,7 @@ export function readConfig(environment: Record<string, string | undefined>): Col
   return {
     directory: found.CHAPERONE_DATA,
     ...(s3 === undefined ? {} : { s3: s3Settings(s3) }),
+    ...(index === undefined ? {} : { postgres: readPostgres(index) }),
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
     listen: found.CHAPERONE_LISTEN,
     tls: { certificate: found.CHAPERONE_TLS_CERTIFICATE, key: found.CHAPERONE_TLS_KEY },
@@ -102,6 +107,14 @@ export function readConfig(environment: Record<string, string | undefined>): Col
       ackWaitMs: ACK_WAIT_MS,
     },
   };
+}
+
+function readPostgres(found: z.infer<typeof PostgresEnvironment>): PostgresSettings {
+  try {
+    return postgresSettings(found);
+  } catch (cause) {
+    throw new ConfigError(cause instanceof Error ? cause.message : 'the settings of the index cannot be read', { cause });
+  }
 }
 
 function readEnrolmentKeys(file: string): readonly string[] {

@@ -6,16 +6,19 @@ import { seededRandom, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createTokenAccess } from './access.ts';
 import { type Collector, createCollector } from './collector.ts';
+import { ENGINES, type OpenIndex } from './evidence-index/engines.test-support.ts';
 import { aPod, aSession, silent, trust } from './evidence.fixture.ts';
 
 const logged: unknown[] = [];
 const noting = { ...silent, warn: (_: string, fields: Record<string, unknown> = {}) => void logged.push(fields['code']) };
-async function aStore() {
+async function aStore(openIndex: OpenIndex = () => Promise.resolve(undefined)) {
   const directory = await temporaryDirectory();
   onTestFinished(() => directory[Symbol.asyncDispose]());
   const path = directory.path;
   const open = async (): Promise<Collector> => {
-    const collector = await createCollector({ directory: path, trust, access: createTokenAccess('t'), logger: noting });
+    const index = await openIndex();
+    const options = { directory: path, trust, access: createTokenAccess('t'), logger: noting };
+    const collector = await createCollector({ ...options, ...(index === undefined ? {} : { index }) });
     onTestFinished(() => collector.close());
     return collector;
   };
@@ -24,8 +27,8 @@ async function aStore() {
 const objectPath = (path: string, digest: string, kind = 'seg'): string =>
   join(path, 'objects', kind, digest.slice(0, 2), digest);
 
-async function filled() {
-  const store = await aStore();
+async function filled(openIndex?: OpenIndex) {
+  const store = await aStore(openIndex);
   const [session, pod] = [newSessionId(), aPod()];
   for (const each of [
     aSession({ session, pod }),
@@ -38,9 +41,11 @@ async function filled() {
   return store;
 }
 
-describe('the store', () => {
+describe.each(ENGINES)('the store with its index in $engine', ({ use }) => {
+  const newIndex = use();
+
   test('gives a receipt for each segment, the same one again for the same bytes, and keeps one object', async () => {
-    const { collector, path } = await aStore();
+    const { collector, path } = await aStore(await newIndex());
     const { session, nkey, sealed } = aSession();
     for (const [number, { bytes, digest }] of sealed.entries()) {
       const receipt = { session, number, digest };
@@ -58,7 +63,7 @@ describe('the store', () => {
     const stores: unknown[] = [];
     const { session, sealed } = aSession({ segments: 6 });
     for (let round = 0; round < 4; round++) {
-      const { collector } = await aStore();
+      const { collector } = await aStore(await newIndex());
       const here = new Set<number>();
       const order = sealed.map((segment, number) => ({ segment, number, at: round === 0 ? number : random() }));
       for (const { segment, number } of order.toSorted((a, b) => a.at - b.at)) {
@@ -91,7 +96,7 @@ describe('the store', () => {
       (s: string, pod: ReturnType<typeof aPod>) => aSession({ session: s, pod, text: 'other', segments: 4 }).sealed[3],
     ],
   ])('does not take %s, keeps it beside, and says so (%s)', async (_, code, make) => {
-    const { collector, path } = await aStore();
+    const { collector, path } = await aStore(await newIndex());
     const [session, pod] = [newSessionId(), aPod()];
     const { sealed } = aSession({ session, pod, close: false });
     for (const { bytes } of sealed) await collector.ingest(bytes);
@@ -107,7 +112,7 @@ describe('the store', () => {
   });
 
   test('keeps no more than sixteen contradictions of one session', async () => {
-    const { collector } = await aStore();
+    const { collector } = await aStore(await newIndex());
     const [session, pod] = [newSessionId(), aPod()];
     for (let round = 0; round < 20; round++)
       await collector.ingest(aSession({ session, pod, text: `text ${round}`, segments: 1 }).sealed[0]?.bytes ?? Buffer.alloc(0));
@@ -115,7 +120,7 @@ describe('the store', () => {
   });
 
   test('refuses what nobody trusted signed, what is damaged, and what came under another name', async () => {
-    const { collector } = await aStore();
+    const { collector } = await aStore(await newIndex());
     const stranger = aSession({ pod: aPod(undefined, generateSigner()) }).sealed[0]?.bytes ?? Buffer.alloc(0);
     expect(await collector.ingest(stranger)).toEqual({ kind: 'refused', code: 'RegistrationUntrusted' });
     const { sealed, nkey, session } = aSession();
@@ -134,7 +139,7 @@ describe('the store', () => {
   });
 
   test('heals an object that was lost or damaged when the same segment comes again', async () => {
-    const { collector, path } = await aStore();
+    const { collector, path } = await aStore(await newIndex());
     const { sealed } = aSession();
     for (const { bytes } of sealed) await collector.ingest(bytes);
     const [a, b] = sealed;
@@ -144,6 +149,28 @@ describe('the store', () => {
     for (const { bytes, digest } of sealed) expect(readFileSync(objectPath(path, digest))).toEqual(bytes);
   });
 
+  test('built again from the objects is the same, also in place, and with what no database takes as it is', async () => {
+    const { collector, open } = await filled(await newIndex());
+    for (const { bytes } of aSession({ text: "select '\0 \ud800 \u202e'", segments: 2 }).sealed) await collector.ingest(bytes);
+    const before = await collector.dump();
+    expect(before).toMatchObject({ sessions: { length: 5 }, findings: { length: 3 } });
+    expect(await collector.reindex()).toEqual({ segments: 21, conflicts: 3, damaged: [] });
+    expect(await collector.dump()).toEqual(before);
+    await collector.close();
+    expect(await (await open()).dump()).toEqual(before);
+  });
+
+  test('answers alike in every engine', async () => {
+    const { collector } = await filled(await newIndex());
+    const { sessions } = (await collector.dump()) as { sessions: Record<string, unknown>[] };
+    for (const session of sessions)
+      expect(
+        Object.entries(session).filter(([, value]) => !['string', 'number'].includes(typeof value) && value !== null),
+      ).toEqual([]);
+  });
+});
+
+describe('the index in a file', () => {
   test('belongs to one process at a time', async () => {
     const { path, collector } = await aStore();
     await collector.ingest(aSession().sealed[0]?.bytes ?? Buffer.alloc(0));
@@ -151,9 +178,7 @@ describe('the store', () => {
       /locked/,
     );
   });
-});
 
-describe('the index', () => {
   test('built again from the objects is the same, in place and after its file is deleted', async () => {
     const { collector, path, open } = await filled();
     const before = await collector.dump();

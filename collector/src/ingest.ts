@@ -1,5 +1,5 @@
 import { EvidenceError, type Receipt, type Trust, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
-import type { Conflict, EvidenceIndex } from './evidence-index.ts';
+import type { Conflict, EvidenceIndex } from './evidence-index/evidence-index.ts';
 import type { Objects } from './objects/index.ts';
 
 export interface Logger {

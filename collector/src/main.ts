@@ -10,6 +10,7 @@ import { createOidcSignIn } from './console/oidc/sign-in.ts';
 import { NO_SIGN_IN, type SignIn } from './console/sign-in.ts';
 import { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 import { type EvidenceConsumer, startConsumer } from './consumer.ts';
+import type { IndexEngine } from './evidence-index/engine.ts';
 import type { Logger } from './ingest.ts';
 import { createLoginAccess, createLoginServer } from './login-access.ts';
 import { startLoginSweep } from './login-sweep.ts';
@@ -50,6 +51,13 @@ async function storeOf({ s3 }: CollectorConfig): Promise<{ store?: ObjectStore }
   return { store: await S3Store.open(s3) };
 }
 
+/** Likewise the driver of PostgreSQL. */
+async function indexOf({ postgres }: CollectorConfig): Promise<{ index?: IndexEngine }> {
+  if (postgres === undefined) return {};
+  const { openPostgres } = await import('./evidence-index/postgres.ts');
+  return { index: await openPostgres(postgres) };
+}
+
 async function run(environment: Record<string, string | undefined>, logger: Logger): Promise<void> {
   const config = readConfig(environment);
   const cluster = new KubeConfig();
@@ -73,6 +81,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   const collector = await createCollector({
     directory: config.directory,
     ...(await storeOf(config)),
+    ...(await indexOf(config)),
     trust: config.trust,
     access: createLoginAccess(createLoginServer(kube)),
     logger,

@@ -30,7 +30,7 @@ export async function reindex(options: IngestOptions, ingest: Ingest): Promise<R
     }
     return count;
   };
-  index.clear();
+  await index.clear();
   const segments = await each('seg', async (segment, at) => {
     const conflict = await index.conflict(segment);
     if (conflict !== undefined) throw new EvidenceError('ChainBroken', conflict.message);
@@ -40,6 +40,6 @@ export async function reindex(options: IngestOptions, ingest: Ingest): Promise<R
     const conflict = await index.conflict(segment);
     if (conflict !== undefined) await ingest.recordConflict(segment, conflict, at);
   });
-  index.complete();
+  await index.complete();
   return { segments, conflicts, damaged };
 }

@@ -11,9 +11,9 @@ import {
   type SessionRecord,
   type SessionSummary,
 } from '@chaperone/evidence';
-import { MAX_MATCHES } from './commands.ts';
-import type { EvidenceIndex, ListPlace, SessionFilter } from './evidence-index.ts';
-import type { SegmentRow, SessionRow } from './index-schema.ts';
+import { MAX_MATCHES } from './evidence-index/commands.ts';
+import type { EvidenceIndex, ListPlace, SessionFilter } from './evidence-index/evidence-index.ts';
+import type { SegmentRow, SessionRow } from './evidence-index/schema.ts';
 import { type Objects, sha256 } from './objects/index.ts';
 
 /** A page of records ends after this many bytes of segments, however many records were asked for. */
@@ -54,7 +54,7 @@ export class Sessions {
   /** Sessions with a command that has every word, each with the newest such command. `words` is what parseSearch gave. */
   async search(
     filter: SessionFilter,
-    words: string,
+    words: readonly string[],
     { limit, after }: { limit: number; after?: ListPlace },
   ): Promise<SearchList> {
     const { rows, found, matched } = await this.#index.search(filter, words, {

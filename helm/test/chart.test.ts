@@ -139,6 +139,7 @@ describe.skipIf(helm === undefined)('the chart', () => {
         'templates/evidence/collector.yaml',
         '--set-json',
         `collector=${JSON.stringify({
+          index: { postgres: { urlSecretRef: { name: 'evidence-index' }, caSecretRef: { name: 'db-ca' } } },
           serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::123456789012:role/evidence' } },
           store: {
             s3: {

@@ -98,7 +98,7 @@ export const RUNTIME_CODES = {
     audience: ['operator', 'platform'],
     what: 'The index of the collector can be neither opened nor made anew.',
     why: 'Without it no session is found and no evidence taken in; what is stored stays as it is.',
-    fix: 'Mend what the message names (permissions, the disk, a second collector). To have it built again, remove index.sqlite.',
+    fix: 'Mend what the message names (permissions, the disk, the database server, a second collector). To have it built again, remove index.sqlite.',
     retry: 'change-it',
     example: 'the index shop-data/evidence/index.sqlite cannot be opened: unable to open database file (IndexUnreadable)',
   },

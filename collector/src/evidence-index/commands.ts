@@ -1,5 +1,5 @@
 import type { VerifiedSegment } from '@chaperone/evidence';
-import type { CommandRow } from './index-schema.ts';
+import type { CommandRow } from './schema.ts';
 
 /** Of a longer command, this much is searched: what a person types, or reads. */
 const MAX_TEXT = 16_384;
@@ -38,6 +38,9 @@ export function newestBySession(matches: readonly { id: number; session: string;
   return newest;
 }
 
+const WORD = /[\p{L}\p{N}_]+/gu;
+/** PostgreSQL takes words of up to 2,046 bytes. */
+const MAX_WORD = 500;
 const INVISIBLE = /[\p{Cf}\p{Default_Ignorable_Code_Point}\p{Cs}]/gu;
 
 /** What of a segment can be searched. */
@@ -45,17 +48,22 @@ export function commandsOf({ header, records, signer }: VerifiedSegment): Comman
   const scope = scopeOf(signer.agent.namespace);
   return records.flatMap((record): CommandRow[] => {
     if (record.type !== 'action' || record.text === undefined) return [];
-    const text = record.text.slice(0, MAX_TEXT);
+    const text = storable(record.text.slice(0, MAX_TEXT));
     // Who splits a word by what nobody sees, or writes it in letters that look alike, is found too.
-    const plain = text.normalize('NFKC').replace(INVISIBLE, '');
+    const plain = visible(text);
     const { seq, at, verdict } = record;
     return [{ session: header.session, seq, at, verdict, scope, text, plain: plain === text ? '' : plain }];
   });
 }
 
+/** As every database takes it: PostgreSQL has no NUL in texts, and none has half a pair. */
+export function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\ufffd');
+}
+
 /** The part of a command that has what was searched for; of a word that is hidden in it, the part that a reader means. */
-export function excerpt(words: string, text: string, plain: string): string {
-  const wanted = [...words.matchAll(/"([^"]+)"/g)].map(([, word = '']) => word.toLowerCase());
+export function excerpt(words: readonly string[], text: string, plain: string): string {
+  const wanted = words.map((word) => word.toLowerCase());
   for (const said of [text, plain]) {
     const lower = said.toLowerCase();
     const places = wanted.map((word) => lower.indexOf(word)).filter((place) => place >= 0);
@@ -76,27 +84,21 @@ export function* inGroups<T>(rows: readonly T[]): Generator<readonly T[]> {
 }
 
 /** A namespace as one word of the index. */
-function scopeOf(namespace: string): string {
+export function scopeOf(namespace: string): string {
   return `n${Buffer.from(namespace).toString('hex')}`;
 }
 
-/**
- * What the index is asked: the words, in commands of the namespaces. They are part of the question, so that what nobody may see takes
- * no place among what is looked at.
- */
-export function inScopes(words: string, namespaces: readonly string[]): string {
-  return `scope : (${namespaces.map(scopeOf).join(' OR ')}) AND {text plain} : (${words})`;
+/** The words of a search: every one, or a word that begins with it, must be there. Undefined where there is none, or too many. */
+export function parseSearch(text: string): readonly string[] | undefined {
+  const words = visible(text).match(WORD) ?? [];
+  return words.length === 0 || words.length > MAX_WORDS ? undefined : words;
 }
 
-/**
- * A search as SQLite's full-text index takes it: every word, or beginning of one, must be there. Undefined where there is no word.
- * Each word is quoted, so that none is an operator: https://sqlite.org/fts5.html#full_text_query_syntax
- */
-export function parseSearch(text: string): string | undefined {
-  const words =
-    text
-      .normalize('NFKC')
-      .replace(INVISIBLE, '')
-      .match(/[\p{L}\p{N}_]+/gu) ?? [];
-  return words.length === 0 || words.length > MAX_WORDS ? undefined : words.map((word) => `"${word}"*`).join(' ');
+/** The different words of a text as they are compared, each as far as it is. */
+export function wordsOf(text: string): string[] {
+  return [...new Set((text.match(WORD) ?? []).map((word) => word.slice(0, MAX_WORD).toLowerCase().toWellFormed()))];
+}
+
+function visible(text: string): string {
+  return text.normalize('NFKC').replace(INVISIBLE, '');
 }

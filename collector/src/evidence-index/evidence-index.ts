@@ -1,4 +1,3 @@
-import type { DatabaseSync } from 'node:sqlite';
 import {
   type Receipt,
   SESSION_ID_PREFIX,
@@ -9,23 +8,15 @@ import {
 import {
   type ExpressionBuilder,
   type ExpressionWrapper,
-  Kysely,
+  type Kysely,
   type SelectQueryBuilder,
   type SqlBool,
   sql,
   type Transaction,
 } from 'kysely';
-import { commandsOf, type Found, excerpt, inGroups, inScopes, type Match, MAX_MATCHES, newestBySession } from './commands.ts';
-import {
-  type CommandRow,
-  CREATE_TABLES,
-  type FindingRow,
-  INDEX_VERSION,
-  type IndexTables,
-  type SegmentRow,
-  type SessionRow,
-} from './index-schema.ts';
-import { openSqlite } from './sqlite.ts';
+import { commandsOf, excerpt, type Found, MAX_MATCHES, type Match, newestBySession, storable } from './commands.ts';
+import type { IndexEngine } from './engine.ts';
+import type { CommandRow, FindingRow, IndexTables, SegmentRow, SessionRow } from './schema.ts';
 
 /** What a segment contradicts; undefined where it fits. */
 export type Conflict = { readonly code: 'SegmentConflict' | 'ForeignSession' | 'ChainBroken'; readonly message: string };
@@ -49,46 +40,33 @@ export interface ListPlace {
   readonly session: string;
 }
 
-const TABLES = ['sessions', 'segments', 'findings', 'commands'] as const;
 /** Values of a session that are of another order of magnitude than its agents, resources and people are not told apart. */
 const MAX_FACETS = 500;
 
-/** The SQL index over the objects. One writer; rebuilt from the objects when its version is not ours. */
+/** The SQL index over the objects, in any engine. One writer; rebuilt from the objects when its version is not ours. */
 export class EvidenceIndex {
+  readonly #engine: IndexEngine;
   readonly #db: Kysely<IndexTables>;
-  readonly #database: DatabaseSync;
   /** True where the tables are new and have to be filled from the objects. */
   readonly empty: boolean;
 
-  constructor(path: string) {
-    const { dialect, database } = openSqlite(path);
-    this.#db = new Kysely<IndexTables>({ dialect });
-    this.#database = database;
-    try {
-      const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
-      this.empty = version !== INDEX_VERSION;
-      if (this.empty) this.clear();
-      // Damage that the head of the file does not show.
-      else for (const table of TABLES) database.prepare(`SELECT 1 FROM ${table} LIMIT 1`).get();
-    } catch (error) {
-      database.close();
-      throw error;
-    }
+  constructor(engine: IndexEngine) {
+    this.#engine = engine;
+    this.#db = engine.db;
+    this.empty = engine.empty;
   }
 
   /** Drops everything. The version is written by `complete`, so that a crash in between is seen. */
-  clear(): void {
-    this.#database.exec('PRAGMA user_version = 0');
-    for (const table of TABLES) this.#database.exec(`DROP TABLE IF EXISTS ${table}`);
-    this.#database.exec(CREATE_TABLES);
+  clear(): Promise<void> {
+    return this.#engine.clear();
   }
 
-  complete(): void {
-    this.#database.exec(`PRAGMA user_version = ${INDEX_VERSION}`);
+  complete(): Promise<void> {
+    return this.#engine.complete();
   }
 
   close(): Promise<void> {
-    return this.#db.destroy();
+    return this.#engine.close();
   }
 
   session(session: string): Promise<SessionRow | undefined> {
@@ -171,24 +149,26 @@ export class EvidenceIndex {
   /** Sessions with a command that matches, as `list` has them, and how many commands matched in all. */
   async search(
     filter: SessionFilter,
-    words: string,
+    words: readonly string[],
     { limit, after }: { limit: number; after?: ListPlace },
   ): Promise<{ rows: SessionRow[]; found: ReadonlyMap<string, Found>; matched: number }> {
     if (filter.namespaces.length === 0) return { rows: [], found: new Map(), matched: 0 };
-    const { rows: matches } = await sql<{ id: number; session: string; seq: number }>`
-      SELECT rowid AS id, session, seq FROM commands WHERE commands MATCH ${inScopes(words, filter.namespaces)}
-      ORDER BY rowid DESC LIMIT ${MAX_MATCHES}`.execute(this.#db);
+    const { rows: matches } = await this.#engine.matches(words, filter.namespaces, MAX_MATCHES).execute(this.#db);
     const newest = newestBySession(matches);
     let query = this.#filtered(filter)
       .selectAll()
-      .where('session', 'in', sql<string>`(SELECT value FROM json_each(${JSON.stringify([...newest.keys()])}))`);
+      .where('session', 'in', this.#engine.anyOf([...newest.keys()]));
     if (after !== undefined) query = query.where(behind(after));
     const rows = await query.orderBy('started_at', 'desc').orderBy('session').limit(limit).execute();
     return { rows, found: await this.#found(words, rows, newest), matched: matches.length };
   }
 
   /** What the found commands of these sessions say around what was searched for. */
-  async #found(words: string, rows: readonly SessionRow[], newest: ReadonlyMap<string, Match>): Promise<Map<string, Found>> {
+  async #found(
+    words: readonly string[],
+    rows: readonly SessionRow[],
+    newest: ReadonlyMap<string, Match>,
+  ): Promise<Map<string, Found>> {
     const ids = rows.flatMap(({ session }) => newest.get(session)?.id ?? []);
     if (ids.length === 0) return new Map();
     const { rows: found } = await sql<Omit<CommandRow, 'scope'>>`
@@ -299,17 +279,25 @@ export class EvidenceIndex {
     return undefined;
   }
 
-  /** Takes a verified segment in that is not there and conflicts with nothing; one transaction. */
+  /** Takes a verified segment in that conflicts with nothing; one transaction. Changes nothing where it is there already. */
   insert(segment: VerifiedSegment, receivedAt: number): Promise<void> {
-    return this.#db.transaction().execute(async (tx) => {
+    return this.#engine.transaction(async (tx) => {
       const row = rowOf(segment, receivedAt);
+      const there = await tx
+        .selectFrom('segments')
+        .select('digest')
+        .where('session', '=', row.session)
+        .where('number', '=', row.number)
+        .executeTakeFirst();
+      // Another collector took it in since it was looked for. A segment that differs fails below, and comes again as a conflict.
+      if (there?.digest === row.digest) return;
       await tx.insertInto('segments').values(row).execute();
       const known = await tx.selectFrom('sessions').selectAll().where('session', '=', row.session).executeTakeFirst();
       const next = merge(known ?? newSession(segment), segment, row);
       next.high_water = await highWater(tx, next);
       if (known === undefined) await tx.insertInto('sessions').values(next).execute();
       else await tx.updateTable('sessions').set(next).where('session', '=', row.session).execute();
-      for (const commands of inGroups(commandsOf(segment))) await tx.insertInto('commands').values(commands).execute();
+      await this.#engine.insertCommands(tx, commandsOf(segment));
     });
   }
 
@@ -326,7 +314,12 @@ export class EvidenceIndex {
     const sessions = await this.#db.selectFrom('sessions').selectAll().orderBy('session').execute();
     const segments = await this.#db.selectFrom('segments').selectAll().orderBy('session').orderBy('number').execute();
     const findings = await this.#db.selectFrom('findings').selectAll().orderBy('session').orderBy('digest').execute();
-    const commands = await this.#db.selectFrom('commands').selectAll().orderBy('session').orderBy('seq').execute();
+    const commands = await this.#db
+      .selectFrom('commands')
+      .select(['session', 'seq', 'at', 'verdict', 'scope', 'text', 'plain'])
+      .orderBy('session')
+      .orderBy('seq')
+      .execute();
     return { sessions, segments, findings, commands };
   }
 }
@@ -416,10 +409,12 @@ function merge(session: SessionRow, segment: VerifiedSegment, row: SegmentRow): 
     next.resource_namespace = open.resource.namespace;
     next.resource_name = open.resource.name;
     next.protocol = open.resource.protocol;
-    next.purpose = open.purpose;
+    next.purpose = storable(open.purpose);
     next.mode = open.mode;
-    next.caller_issuer = open.onBehalfOf?.issuer ?? null;
-    next.caller_user = open.onBehalfOf?.user ?? null;
+    if (open.onBehalfOf !== undefined) {
+      next.caller_issuer = storable(open.onBehalfOf.issuer);
+      next.caller_user = storable(open.onBehalfOf.user);
+    }
   }
   if (row.number > session.last_number)
     Object.assign(next, header.counters, { last_number: row.number, torn: header.flags.includes('torn') ? 1 : 0 });

@@ -1,24 +1,19 @@
 import { renameSync, rmSync } from 'node:fs';
-import { EvidenceIndex } from './evidence-index.ts';
-import type { Logger } from './ingest.ts';
+import type { Logger } from '../ingest.ts';
+import { type IndexEngine, IndexError } from './engine.ts';
+import { openSqlite } from './sqlite.ts';
 
 /** SQLITE_CORRUPT and SQLITE_NOTADB, https://sqlite.org/rescode.html; extended codes have more in the upper bits. */
 const DAMAGED: ReadonlySet<number> = new Set([11, 26]);
 
-/** The index can be neither opened nor made anew. */
-export class IndexError extends Error {
-  override readonly name = 'IndexError';
-  readonly code = 'IndexUnreadable';
-}
-
 /**
- * Opens the index. A file that is no index, or a damaged one, is put aside as `index.sqlite.damaged` for whoever wants to look at it:
+ * Opens the index in a file. One that is no index, or a damaged one, is put aside as `index.sqlite.damaged` for whoever wants to look at it:
  * the new one is empty, and is filled from the objects, which are the evidence.
  * @throws IndexError
  */
-export function openIndex(path: string, logger: Logger): EvidenceIndex {
+export function openFile(path: string, logger: Logger): IndexEngine {
   try {
-    return new EvidenceIndex(path);
+    return openSqlite(path);
   } catch (error) {
     if (!isDamage(error)) throw unreadable(path, error);
     logger.warn('the index is damaged; it is put aside and built again from the objects', { code: 'IndexDamaged' });
@@ -26,7 +21,7 @@ export function openIndex(path: string, logger: Logger): EvidenceIndex {
   try {
     renameSync(path, `${path}.damaged`);
     for (const rest of ['-wal', '-shm']) rmSync(`${path}${rest}`, { force: true });
-    return new EvidenceIndex(path);
+    return openSqlite(path);
   } catch (error) {
     throw unreadable(path, error);
   }

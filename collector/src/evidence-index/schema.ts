@@ -62,7 +62,7 @@ export interface FindingRow {
 
 /**
  * Commands for the search. `plain` is the text as a reader means it (compatibility forms, nothing invisible) where that is another.
- * The virtual table adds a column of its own name, which takes what is searched for.
+ * Each engine adds what it searches by, and a number `rowid` that grows.
  */
 export interface CommandRow {
   session: string;
@@ -82,30 +82,7 @@ export interface IndexTables {
   findings: FindingRow;
 }
 
-/** Raised with every change of the tables: an index of another version is dropped and built again. */
-export const INDEX_VERSION = 4;
+export const TABLES = ['sessions', 'segments', 'findings', 'commands'] as const;
 
-export const CREATE_TABLES = `
-CREATE TABLE sessions (
-  session TEXT PRIMARY KEY, nkey TEXT NOT NULL, namespace TEXT NOT NULL, service_account TEXT NOT NULL, pod TEXT, pod_uid TEXT,
-  resource_namespace TEXT, resource_name TEXT, protocol TEXT, purpose TEXT, mode TEXT, caller_issuer TEXT, caller_user TEXT,
-  started_at REAL NOT NULL, last_at REAL NOT NULL,
-  actions INTEGER NOT NULL, denied INTEGER NOT NULL, held INTEGER NOT NULL, masked INTEGER NOT NULL, dropped INTEGER NOT NULL,
-  segments INTEGER NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  last_number INTEGER NOT NULL, high_water INTEGER NOT NULL, closed INTEGER NOT NULL, torn INTEGER NOT NULL
-) STRICT;
-CREATE INDEX sessions_by_time ON sessions (namespace, started_at DESC);
-CREATE TABLE segments (
-  session TEXT NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL, link TEXT NOT NULL, prev TEXT, epoch INTEGER NOT NULL,
-  first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, bytes INTEGER NOT NULL, closes INTEGER NOT NULL, received_at REAL NOT NULL,
-  PRIMARY KEY (session, number)
-) STRICT;
-CREATE TABLE findings (
-  session TEXT NOT NULL, digest TEXT NOT NULL, number INTEGER NOT NULL, nkey TEXT NOT NULL, code TEXT NOT NULL,
-  message TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (session, digest)
-) STRICT;
-CREATE VIRTUAL TABLE commands USING fts5(
-  session UNINDEXED, seq UNINDEXED, at UNINDEXED, verdict UNINDEXED, scope, text, plain,
-  tokenize = "unicode61 remove_diacritics 0 tokenchars '_'"
-);
-`;
+/** Raised with every change of the tables: an index of another version is dropped and built again. */
+export const INDEX_VERSION = 5;
