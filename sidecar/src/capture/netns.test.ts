@@ -273,6 +273,31 @@ describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => 
     expect(answers).toEqual(['agent', 'agent']);
   });
 
+  test('an agent that takes the port of the health endpoints while the sidecar is down answers nobody outside', async () => {
+    const take = (port: number): ChildProcess =>
+      spawn(
+        ...inside(POD, AGENT, [
+          process.execPath,
+          '-e',
+          `require("net").createServer((s)=>s.end("agent")).listen(${port},()=>console.log("ready"))`,
+        ]),
+      );
+    const asked = (['10.99.7.2', 'fd99:7::2'] as const).map((host): Way => ({ by: 'tcp', host, port: 15_021 }));
+    const agent = take(15_021);
+    await once(agent.stdout ?? agent, 'data');
+    expect(await probe(asked, { namespace: WORLD, uid: 0 })).toEqual(['silence', 'silence']);
+    await stop(agent);
+    sidecar = spawn(
+      ...inside(POD, SIDECAR, [
+        process.execPath,
+        '-e',
+        'require("net").createServer((s)=>s.end("sidecar")).listen(15021,()=>console.log("ready"))',
+      ]),
+    );
+    await once(sidecar.stdout ?? sidecar, 'data');
+    expect(await probe(asked, { namespace: WORLD, uid: 0 })).toEqual(['sidecar', 'sidecar']);
+  });
+
   test.skipIf(spawnSync('which', ['python3']).status !== 0)(
     'frames around the IP stack stay inside, where the kernel can say so',
     async () => {
