@@ -153,7 +153,7 @@ describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => 
   let world: ChildProcess | undefined;
   let sidecar: ChildProcess | undefined;
   let far: ChildProcess | undefined;
-  let before: readonly [string, string][] = [];
+  let free: readonly [string, string][] = [];
   let arrived = '';
 
   beforeAll(async () => {
@@ -179,7 +179,7 @@ describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => 
     await once(far.stdout ?? far, 'data');
     // Whoever runs the node may let groups open sockets for echo requests; what is refused then is refused by the rules.
     sh(`ip netns exec ${POD} sysctl -qw net.ipv4.ping_group_range="0 4294967294"`);
-    before = attempt('all-powerful', 'nobody in particular');
+    free = attempt('all-powerful', 'nobody in particular');
     for (const time of ['first', 'second']) expect(await init('--inbound-ports', '8080'), time).toMatchObject({ status: 0 });
   });
   afterEach(() => stop(sidecar));
@@ -283,15 +283,15 @@ describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => 
   });
 
   test.skipIf(!existsSync(PYTHON))('no protocol and no way of asking for it leads out, with rights or without', async () => {
-    expect(before.filter(([, outcome]) => !['reached', 'sent'].includes(outcome))).toEqual([]);
-    expect(before.length).toBeGreaterThan(15);
+    expect(free.filter(([, outcome]) => !['reached', 'sent'].includes(outcome))).toEqual([]);
+    expect(free.length).toBeGreaterThan(15);
     await startSidecar();
     for (const user of [AGENT, 'all-powerful'] as const) {
       const seen = attempt(user, `user ${user}`);
-      expect(seen.map(([name]) => name)).toEqual(before.map(([name]) => name));
+      expect(seen.map(([name]) => name)).toEqual(free.map(([name]) => name));
       expect(seen.filter(([, outcome]) => outcome === 'reached')).toEqual([]);
     }
-    for (const [name] of before)
+    for (const [name] of free)
       if (!name.startsWith('echo')) expect(arrived).toContain(`nobody in particular by ${name.split(' to ')[0]}`);
     expect(arrived).not.toContain('user ');
   });
