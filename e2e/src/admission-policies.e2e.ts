@@ -37,6 +37,27 @@ const withVolume = (volume: { name: string; [source: string]: unknown }): Pod =>
 const inits = (): readonly Container[] => injected().spec.initContainers ?? [];
 const field = 'spec.containers[0].securityContext';
 
+/** What the kubelet would dial, from the node, for whoever wrote it. */
+const http = { httpGet: { host: '192.0.2.1', port: 80, path: '/', scheme: 'HTTP' } };
+const tcp = { tcpSocket: { host: '192.0.2.1', port: 80 } };
+const handlers: readonly [string, Partial<Container>][] = [
+  ['a startup probe', { startupProbe: http }],
+  ['a readiness probe', { readinessProbe: tcp }],
+  ['a liveness probe', { livenessProbe: http }],
+  ['a hook at its start', { lifecycle: { postStart: http } }],
+  ['a hook at its end', { lifecycle: { preStop: tcp } }],
+];
+/** What the node would mount from elsewhere, or show of itself. */
+const remote: readonly [string, object][] = [
+  ['nfs', { server: '192.0.2.1', path: '/' }],
+  ['iscsi', { targetPortal: '192.0.2.1:3260', iqn: 'iqn.2001-04.com.example:a', lun: 0 }],
+  ['csi', { driver: 'secrets-store.csi.k8s.io' }],
+  ['cephfs', { monitors: ['192.0.2.1:6789'] }],
+  ['glusterfs', { endpoints: 'x', path: 'x' }],
+  ['fc', { targetWWNs: ['50060e801049cfd1'], lun: 0 }],
+  ['flexVolume', { driver: 'example.com/x' }],
+];
+
 let cluster: Cluster;
 
 beforeAll(async () => {
@@ -171,6 +192,18 @@ describe('with the profile', () => {
       '[ProcMount]',
     ],
     ['9 no seccomp', () => withContext({ seccompProfile: { type: 'Unconfined' } }), '[SeccompUnconfined]'],
+    ['9 no AppArmor', () => withContext({ appArmorProfile: { type: 'Unconfined' } }), '[AppArmorUnconfined]'],
+    [
+      '9 no AppArmor, as older manifests say it',
+      () => injected({}, { 'container.apparmor.security.beta.kubernetes.io/bot': 'unconfined' }),
+      '[AppArmorUnconfined]',
+    ],
+    ['9 a label of SELinux', () => withContext({ seLinuxOptions: { type: 'spc_t' } }), '[SELinuxSet]'],
+    [
+      '9 a label of SELinux for the pod',
+      () => withSpec({ securityContext: { ...injected().spec.securityContext, seLinuxOptions: { type: 'spc_t' } } }),
+      '[SELinuxSet]',
+    ],
     [
       '9 a block device',
       () =>
@@ -185,6 +218,16 @@ describe('with the profile', () => {
       () => withBot({ ports: [{ containerPort: 80, hostPort: 80, protocol: 'TCP' } as never] }),
       '[HostPort]',
     ],
+    ...handlers.map(([name, mods]): [string, () => Pod, string] => [
+      `43 a host in ${name}`,
+      () => withBot(mods),
+      'container "bot": remove host from probes and hooks of spec.containers[0]; the node would dial it for the agent [ProbeHost]',
+    ]),
+    ...remote.map(([kind, source]): [string, () => Pod, string] => [
+      `41 a volume of kind ${kind}`,
+      () => withVolume({ name: 'far', [kind]: source }),
+      'volume "far": replace spec.volumes[6]; allowed are',
+    ]),
     ['10 the node’s network', () => withSpec({ hostNetwork: true, securityContext: {} }), '[HostNetwork]'],
     ['11 host aliases', () => withSpec({ hostAliases: [{ ip: '1.1.1.1', hostnames: ['x'] }] }), '[DnsSettings]'],
     ['11 another resolver', () => withSpec({ dnsPolicy: 'Default' }), '[DnsSettings]'],
@@ -304,6 +347,16 @@ describe('the author of a workload', () => {
       'Deployment on the node’s network',
       deployment({ containers: [bot], hostNetwork: true }),
       'set spec.template.spec.hostNetwork to false [HostNetwork]',
+    ],
+    [
+      'Deployment whose probe names a host',
+      deployment({ containers: [{ ...bot, ...handlers[2]?.[1] }] }),
+      'remove host from probes and hooks of spec.template.spec.containers[0] [ProbeHost]',
+    ],
+    [
+      'Deployment with a label of SELinux',
+      deployment({ containers: [{ ...bot, securityContext: { runAsUser: 1000, seLinuxOptions: { type: 'spc_t' } } }] }),
+      'remove spec.template.spec.containers[0].securityContext.seLinuxOptions [SELinuxSet]',
     ],
     [
       'CronJob',

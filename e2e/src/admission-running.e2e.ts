@@ -144,6 +144,9 @@ describe('nobody may', () => {
   test.each<[string, object]>([
     ['26 debug as the sidecar’s user', { securityContext: { ...AS_AGENT, runAsUser: 24_601 } }],
     ['26 debug as the sidecar’s group', { securityContext: { ...AS_AGENT, runAsGroup: 24_601 } }],
+    ['26 debug without AppArmor', { securityContext: { ...AS_AGENT, appArmorProfile: { type: 'Unconfined' } } }],
+    ['26 debug under a label of SELinux', { securityContext: { ...AS_AGENT, seLinuxOptions: { type: 'spc_t' } } }],
+    ['26 debug without seccomp', { securityContext: { ...AS_AGENT, seccompProfile: { type: 'Unconfined' } } }],
     [
       '26 debug with the sidecar’s token at hand',
       { securityContext: AS_AGENT, volumeMounts: [{ name: 'chaperone-identity', mountPath: '/x' }] },
@@ -163,6 +166,38 @@ describe('nobody may', () => {
       type: 'kubernetes.io/service-account-token',
     });
     expect(stderr).toContain('[LongLivedToken]');
+  });
+});
+
+describe('whoever binds a pod to its node', () => {
+  const pod = 'unbound';
+  beforeAll(() => {
+    const { metadata, spec } = policies.injected();
+    return cluster.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { ...metadata, name: pod },
+      spec: { ...spec, schedulerName: 'me' },
+    });
+  });
+  const bind = (metadata: object, path = `pods/${pod}/binding`): Promise<Result> => {
+    const target = { apiVersion: 'v1', kind: 'Node', name: nodeName };
+    const binding = { apiVersion: 'v1', kind: 'Binding', metadata: { name: pod, ...metadata }, target };
+    return cluster.kubectl(['create', '--raw', `/api/v1/namespaces/${NAMESPACE}/${path}`, '-f', '-'], binding);
+  };
+
+  test.each<[string, object, string?]>([
+    ['28 gives it no label', { labels: { app: 'admin' } }],
+    ['28 gives it no label by the older path', { labels: { app: 'admin' } }, 'bindings'],
+    ['28 gives it no sealed annotation', { annotations: { 'chaperone.dev/inbound-ports': '22' } }],
+  ])('%s', async (_name, metadata, path) => {
+    const { status, stderr } = await bind(metadata, path);
+    expect([status, stderr]).toEqual([1, expect.stringContaining('[IdentitySealed]')]);
+  });
+
+  test('binds it', async () => {
+    const { status, stderr } = await bind({ labels: { 'topology.kubernetes.io/zone': 'a' } });
+    expect([status, stderr]).toEqual([0, '']);
   });
 });
 

@@ -146,8 +146,9 @@ class Sidecar {
     const hostKey = await openHostKey(runDirectory);
     await publishAuthority(join(sshDirectory, 'known_hosts'), hostKey);
     const virtual = [ranges.ipv4, ranges.ipv6];
-    const guard = createGuard({ allowLoopback: false, forbidden: [...forbidden, ...apiServer], virtual });
-    const apiGuard = createGuard({ allowLoopback: false, forbidden, virtual });
+    const search = await searchList();
+    const guard = createGuard({ allowLoopback: false, forbidden: [...forbidden, ...apiServer], virtual, search });
+    const apiGuard = createGuard({ allowLoopback: false, forbidden, virtual, search });
     this.#sessions = createSessions({
       control,
       recording: this.#recording,
@@ -166,8 +167,7 @@ class Sidecar {
     const onDenied = (): void => this.#metrics.denied('NotGranted');
     const deny = await startDenyListener({ port: denyPort, nonce, onDenied });
     const reserved = await startDenyListener({ hosts: [reservedAddress(ranges.ipv4)], port: RESERVED_PORT, nonce, onDenied });
-    const search = searchDomains(await readFile('/etc/resolv.conf', 'utf8'));
-    const dns = await startDns({ port: dnsPort, search, index: () => listeners.index });
+    const dns = await startDns({ port: dnsPort, search: await searchList(), index: () => listeners.index });
     for (const one of [deny, reserved, dns]) this.#stops.push(() => one.stop());
     // Renamed into place, so that chaperone-verify reads all of it or none; it runs as another user.
     const path = join(runDirectory, 'nonce');
@@ -227,6 +227,11 @@ async function main(): Promise<void> {
 }
 
 /** The code of an error where it is one of the table's. */
+/** Of this pod's resolver, as the kubelet wrote it. */
+async function searchList(): Promise<string[]> {
+  return searchDomains(await readFile('/etc/resolv.conf', 'utf8'));
+}
+
 function codeOf(error: unknown): Code | undefined {
   const { code } = (error ?? {}) as { code?: unknown };
   return typeof code === 'string' && Object.hasOwn(CODES, code) ? (code as Code) : undefined;

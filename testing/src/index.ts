@@ -10,3 +10,4 @@ export * from './saml.ts';
 export * from './splits.ts';
 export * from './sshd.ts';
 export * from './temporary.ts';
+export * from './ways.ts';

@@ -133,6 +133,22 @@ export const ADMISSION_CODES = {
     retry: 'change-it',
     example: 'container "bot": set spec.containers[0].securityContext.appArmorProfile.type to RuntimeDefault or remove it',
   },
+  SELinuxSet: {
+    audience: ['platform'],
+    what: 'The pod or a container asks for an SELinux label of its own.',
+    why: 'A label can lift the confinement of the runtime, or reach the files of another pod.',
+    fix: 'Remove seLinuxOptions.',
+    retry: 'change-it',
+    example: 'container "bot": remove spec.containers[0].securityContext.seLinuxOptions',
+  },
+  ProbeHost: {
+    audience: ['platform'],
+    what: 'A probe or a hook names a host.',
+    why: 'The kubelet would dial it from the node, past every rule of the pod.',
+    fix: 'Remove host from httpGet and tcpSocket: the kubelet then asks the pod itself.',
+    retry: 'change-it',
+    example: 'container "bot": remove spec.containers[0].livenessProbe.httpGet.host; the node would dial it for the agent',
+  },
   VolumeNotAllowed: {
     audience: ['platform'],
     what: 'A volume is of a kind that reaches the node or another host.',

@@ -169,8 +169,8 @@ export const UPSTREAM_CODES = {
   UpstreamNotFound: {
     audience: ['owner'],
     what: 'The upstream’s name has no address.',
-    why: 'The name server does not know it.',
-    fix: 'Mend spec.upstream.address.',
+    why: 'The name server does not know it as it stands; no name is completed but X.NS.svc, by the domain of the cluster.',
+    fix: 'Mend spec.upstream.address: a Service as X.NS.svc, any other name in full.',
     retry: 'try-later',
     example: 'orders.data.svc has no address; change spec.upstream.address',
   },

@@ -28,7 +28,15 @@ Argument: a CEL expression of the container.
 has(c.securityContext) && c.securityContext.?allowPrivilegeEscalation.orValue(true) == false &&
 c.securityContext.?privileged.orValue(false) == false && c.securityContext.?procMount.orValue('Default') == 'Default' &&
 c.securityContext.?capabilities.?drop.orValue([]).exists(d, d == 'ALL') && c.securityContext.?capabilities.?add.orValue([]).size() == 0 &&
-c.securityContext.?seccompProfile.?type.orValue(variables.podSeccomp) in ['RuntimeDefault', 'Localhost']
+c.securityContext.?seccompProfile.?type.orValue(variables.podSeccomp) in ['RuntimeDefault', 'Localhost'] &&
+c.securityContext.?appArmorProfile.?type.orValue(variables.podAppArmor) != 'Unconfined' && !has(c.securityContext.seLinuxOptions)
+{{- end -}}
+
+{{/* Whether a probe or a hook of container c names a host: the kubelet would dial it from the node, past every rule of the pod. */}}
+{{- define "chaperone.cel.dials" -}}
+[c.?startupProbe.?httpGet.?host, c.?startupProbe.?tcpSocket.?host, c.?readinessProbe.?httpGet.?host, c.?readinessProbe.?tcpSocket.?host,
+c.?livenessProbe.?httpGet.?host, c.?livenessProbe.?tcpSocket.?host, c.?lifecycle.?postStart.?httpGet.?host, c.?lifecycle.?postStart.?tcpSocket.?host,
+c.?lifecycle.?preStop.?httpGet.?host, c.?lifecycle.?preStop.?tcpSocket.?host].exists(h, h.orValue('') != '')
 {{- end -}}
 
 {{/* The same about containers of a template: variables.path is where its pod's spec begins. */}}

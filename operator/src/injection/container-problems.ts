@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Container, Pod, VolumeMount } from './pod.ts';
+import type { Container, Handler, Pod, VolumeMount } from './pod.ts';
 import { type Problem, plain, problem, quote } from './problem.ts';
 import { CA_PATH, CA_VOLUME, RESERVED_PREFIX, SSH_MOUNT } from './profile.ts';
 
@@ -70,6 +70,27 @@ const checkAppArmor: Check = (container, path, { pod }) => {
   return problem('AppArmorUnconfined', `${owner(container)}: set ${field} to RuntimeDefault or remove it`);
 };
 
+const checkSeLinux: Check = (container, path) =>
+  container.securityContext?.seLinuxOptions === undefined
+    ? undefined
+    : problem('SELinuxSet', `${owner(container)}: remove ${path}.securityContext.seLinuxOptions`);
+
+const PROBES = ['startupProbe', 'readinessProbe', 'livenessProbe'] as const;
+const HOOKS = ['postStart', 'preStop'] as const;
+
+/** The kubelet would dial that host from the node, past every rule of the pod. */
+const checkProbeHosts: Check = (container, path) => {
+  const handlers: [string, Handler | undefined][] = [
+    ...PROBES.map((name): [string, Handler | undefined] => [name, container[name]]),
+    ...HOOKS.map((name): [string, Handler | undefined] => [`lifecycle.${name}`, container.lifecycle?.[name]]),
+  ];
+  const found = handlers.flatMap(([field, handler]) =>
+    (['httpGet', 'tcpSocket'] as const).filter((way) => handler?.[way]?.host).map((way) => `${path}.${field}.${way}.host`),
+  );
+  if (found.length === 0) return undefined;
+  return problem('ProbeHost', `${owner(container)}: remove ${found.join(', ')}; the node would dial it for the agent`);
+};
+
 const checkHostPorts: Check = (container, path) => {
   const index = (container.ports ?? []).findIndex(({ hostPort }) => (hostPort ?? 0) > 0);
   if (index === -1) return undefined;
@@ -108,6 +129,8 @@ const CHECKS: readonly Check[] = [
   checkProcMount,
   checkSeccomp,
   checkAppArmor,
+  checkSeLinux,
+  checkProbeHosts,
   checkHostPorts,
   checkDevices,
   checkBlockDevices,

@@ -50,6 +50,7 @@ export interface PodSecurityContext {
   readonly supplementalGroups?: readonly number[];
   readonly seccompProfile?: SeccompProfile;
   readonly appArmorProfile?: SeccompProfile;
+  readonly seLinuxOptions?: object;
   readonly sysctls?: readonly Sysctl[];
   readonly [field: string]: unknown;
 }
@@ -68,6 +69,7 @@ export interface SecurityContext {
   readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] };
   readonly seccompProfile?: SeccompProfile;
   readonly appArmorProfile?: SeccompProfile;
+  readonly seLinuxOptions?: object;
   readonly [field: string]: unknown;
 }
 
@@ -83,9 +85,14 @@ export interface VolumeMount {
   readonly [field: string]: unknown;
 }
 
-export interface Probe {
-  readonly httpGet?: { readonly port?: number | string; readonly [field: string]: unknown };
-  readonly tcpSocket?: { readonly port?: number | string; readonly [field: string]: unknown };
+/** What the kubelet does for a probe or a hook. */
+export interface Handler {
+  readonly httpGet?: { readonly host?: string; readonly port?: number | string; readonly [field: string]: unknown };
+  readonly tcpSocket?: { readonly host?: string; readonly port?: number | string; readonly [field: string]: unknown };
+  readonly [field: string]: unknown;
+}
+
+export interface Probe extends Handler {
   readonly grpc?: { readonly port?: number; readonly [field: string]: unknown };
   readonly [field: string]: unknown;
 }
@@ -105,6 +112,7 @@ export interface Container {
   readonly startupProbe?: Probe;
   readonly readinessProbe?: Probe;
   readonly livenessProbe?: Probe;
+  readonly lifecycle?: { readonly postStart?: Handler; readonly preStop?: Handler; readonly [field: string]: unknown };
   readonly restartPolicy?: string;
   readonly [field: string]: unknown;
 }

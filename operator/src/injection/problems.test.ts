@@ -13,6 +13,16 @@ const secured = (mods: SecurityContext): Pod => withContainer({ securityContext:
 const annotated = (key: string): Pod => aPod({}, { name: 'bot', annotations: { [key]: 'x' } });
 const field = 'spec.containers[0].securityContext';
 
+const http = { httpGet: { host: '192.0.2.1', port: 80 } };
+const tcp = { tcpSocket: { host: '127.0.0.1', port: 80 } };
+const probes: readonly [string, Partial<Container>, string][] = [
+  ['a startup probe', { startupProbe: http }, 'startupProbe.httpGet'],
+  ['a readiness probe', { readinessProbe: tcp }, 'readinessProbe.tcpSocket'],
+  ['a liveness probe', { livenessProbe: http }, 'livenessProbe.httpGet'],
+  ['what runs at its start', { lifecycle: { postStart: http } }, 'lifecycle.postStart.httpGet'],
+  ['what runs at its end', { lifecycle: { preStop: tcp } }, 'lifecycle.preStop.tcpSocket'],
+];
+
 describe('a pod is refused', () => {
   test.each<[string, Pod, string]>([
     [
@@ -70,6 +80,21 @@ describe('a pod is refused', () => {
       secured({ appArmorProfile: { type: 'Unconfined' } }),
       `AppArmorUnconfined: container "bot": set ${field}.appArmorProfile.type to RuntimeDefault or remove it`,
     ],
+    [
+      'with a label of SELinux',
+      secured({ seLinuxOptions: { type: 'spc_t' } }),
+      `SELinuxSet: container "bot": remove ${field}.seLinuxOptions`,
+    ],
+    [
+      'with a label of SELinux for all of it',
+      aPod({ securityContext: { seLinuxOptions: {} } }),
+      'SELinuxSet: remove spec.securityContext.seLinuxOptions; agents run under the runtime’s own label',
+    ],
+    ...probes.map(([name, mods, path]): [string, Pod, string] => [
+      `with a host in ${name}`,
+      withContainer(mods),
+      `ProbeHost: container "bot": remove spec.containers[0].${path}.host; the node would dial it for the agent`,
+    ]),
     [
       'with all of /proc',
       secured({ procMount: 'Unmasked' }),

@@ -70,6 +70,11 @@ const POD_CHECKS: readonly {
     message: 'remove spec.resourceClaims; a claimed device could be a way out of the pod',
   },
   {
+    fails: (spec) => spec.securityContext?.seLinuxOptions !== undefined,
+    code: 'SELinuxSet',
+    message: 'remove spec.securityContext.seLinuxOptions; agents run under the runtime’s own label',
+  },
+  {
     fails: (spec) => (spec.os?.name ?? 'linux') !== 'linux',
     code: 'NotLinux',
     message: 'set spec.os.name to linux; only Linux pods can be governed',

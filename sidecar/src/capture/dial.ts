@@ -34,7 +34,7 @@ const MAX_ADDRESSES = 8;
  * @throws DialError UpstreamNotFound where there is none, UpstreamForbidden where the guard refuses all of them.
  */
 export async function permittedAddresses({ host, guard, resolve = resolveByLookup }: DialOptions): Promise<string[]> {
-  const all = isIP(host) === 0 ? await resolve(host).catch(() => []) : [host];
+  const all = isIP(host) === 0 ? await resolve(guard.absolute?.(host) ?? host).catch(() => []) : [host];
   if (all.length === 0) throw new DialError('UpstreamNotFound', 'the name of the upstream does not resolve');
   const judged = all.slice(0, MAX_ADDRESSES).map((address) => ({ address, refusal: guard.refuse(address) }));
   const permitted = judged.filter(({ refusal }) => refusal === undefined).map(({ address }) => address);

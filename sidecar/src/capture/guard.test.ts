@@ -1,5 +1,6 @@
 import { assert as check, ipV4, property } from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { permittedAddresses } from './dial.ts';
 import { canonicalAddress, createGuard, type GuardOptions, sameAddress } from './guard.ts';
 
 const cluster: GuardOptions = {
@@ -95,4 +96,41 @@ test('one address written in several ways is the same address', () => {
   expect(sameAddress('2001:2::5', '2001:0002:0:0:0:0:0:5')).toBe(true);
   expect(sameAddress('::ffff:10.0.0.1', '10.0.0.1')).toBe(true);
   expect(sameAddress('10.0.0.1', '10.0.0.2')).toBe(false);
+});
+
+const absolute = (host: string, search = ['agents.svc.corp.example', 'svc.corp.example', 'corp.example']): string | undefined =>
+  createGuard({ ...cluster, search }).absolute?.(host);
+
+describe('what is looked up for a name', () => {
+  test.each([
+    ['a Service', 'orders.data.svc', 'orders.data.svc.corp.example.'],
+    ['a Service in capitals', 'Orders.Data.SVC', 'Orders.Data.SVC.corp.example.'],
+    ['a Service with the cluster’s domain', 'orders.data.svc.corp.example', 'orders.data.svc.corp.example.'],
+    ['another name', 'db.corp', 'db.corp.'],
+    ['one word', 'orders', 'orders.'],
+    ['a name that ends itself', 'db.corp.', 'db.corp.'],
+    ['an address', '192.0.2.7', '192.0.2.7'],
+    ['an address, IPv6', '2001:db8::7', '2001:db8::7'],
+  ])('%s stands for itself, whatever the pod and its namespace are called', (_what, host, name) => {
+    expect(absolute(host)).toBe(name);
+  });
+
+  test('is nothing of the cluster’s where its domain is not known', () => {
+    expect(absolute('orders.data.svc', [])).toBe('orders.data.svc.');
+  });
+
+  test('is what the system makes of it outside a cluster', () => {
+    expect(Object.keys(createGuard(embedded))).toEqual(['refuse']);
+  });
+
+  test('is what is dialled', async () => {
+    const asked: string[] = [];
+    const resolve = (host: string): Promise<string[]> => {
+      asked.push(host);
+      return Promise.resolve(['203.0.113.9']);
+    };
+    const guard = createGuard({ ...cluster, search: [] });
+    await expect(permittedAddresses({ host: 'db.corp', port: 1, guard, resolve })).resolves.toEqual(['203.0.113.9']);
+    expect(asked).toEqual(['db.corp.']);
+  });
 });

@@ -14,6 +14,14 @@ export interface DialRefusal {
 export interface DialGuard {
   /** Undefined where `address` (an IP address, no name) may be dialled. What is not an address is refused. */
   refuse(address: string): DialRefusal | undefined;
+  /**
+   * What to look up for `host`. Absent: the name as it is, as the system does.
+   *
+   * In a pod the system would look first into a file that has the pod's own name, which its author chose, and then for a Service of
+   * the pod's own namespace: `db.corp` could be a pod `db` of a Service `corp` there, and would get our credentials. So a name stands
+   * for itself, and `X.NS.svc` for that Service of this cluster; a dot at the end says so to the system.
+   */
+  absolute?(host: string): string;
 }
 
 export interface GuardOptions {
@@ -23,6 +31,8 @@ export interface GuardOptions {
   readonly forbidden: readonly string[];
   /** The virtual ranges: dialling one would be dialling ourselves. */
   readonly virtual: readonly string[];
+  /** The search list of the pod's resolver, which knows the cluster's domain. Absent outside a cluster. */
+  readonly search?: readonly string[];
 }
 
 const KINDS: readonly (readonly [string, readonly string[]])[] = [
@@ -58,7 +68,15 @@ export function createGuard(options: GuardOptions): DialGuard {
     const inner = version === 6 ? embeddedIpv4(plain) : undefined;
     return inner === undefined ? undefined : refuse(inner);
   };
-  return { refuse };
+  return options.search === undefined ? { refuse } : { refuse, absolute: absoluteNames(options.search) };
+}
+
+function absoluteNames(search: readonly string[]): (host: string) => string {
+  const domain = search.find((name) => name.startsWith('svc.'))?.slice('svc.'.length);
+  return (host) => {
+    if (isIP(host) !== 0 || host.endsWith('.')) return host;
+    return domain !== undefined && host.toLowerCase().endsWith('.svc') ? `${host}.${domain}.` : `${host}.`;
+  };
 }
 
 function refusal(kind: string): DialRefusal {

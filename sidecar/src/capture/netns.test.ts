@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GrantedResource } from '@chaperone/policy';
-import { temporaryDirectory } from '@chaperone/testing';
+import { type Way as Attempt, readOutcomes, temporaryDirectory, WAYS_PROGRAM } from '@chaperone/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 const here = import.meta.dirname;
@@ -112,9 +113,48 @@ async function verify(nonce: string): Promise<{ status: number | null; output: s
   return run(POD, AGENT, [process.execPath, join(here, 'verify.ts'), ...args]);
 }
 
+/** A Python that the agent's user may run too. */
+const PYTHON = '/usr/bin/python3';
+const FAR_PORT = 7001;
+const ATTEMPTS: readonly (readonly [string, Partial<Attempt>])[] = [
+  ['tcp', {}],
+  ['tcp', { host: OUTSIDE6 }],
+  ['tcp, IPv4 in IPv6', {}],
+  ['tcp by a device', {}],
+  ['tcp by a device', { host: OUTSIDE6 }],
+  ['tcp with a mark', {}],
+  ['tcp with fast open', {}],
+  ['tcp with fast open', { host: OUTSIDE6 }],
+  ['mptcp', {}],
+  ['mptcp', { host: OUTSIDE6 }],
+  ['io_uring', {}],
+  ['io_uring', { host: OUTSIDE6 }],
+  ['sctp', {}],
+  ['udp', {}],
+  ['udp', { host: OUTSIDE6 }],
+  ['udp-lite', {}],
+  ['echo', {}],
+  ['echo by a raw socket', {}],
+  ['raw ip', {}],
+  ['frame', {}],
+];
+/** What a kernel says of a protocol that it does not have. */
+const LACKING = ['EPROTONOSUPPORT', 'ESOCKTNOSUPPORT', 'EAFNOSUPPORT', 'ENOSYS', 'ENOPROTOOPT'];
+/** Tries them all. @returns What each said, by its name, without those that this kernel does not have. */
+function attempt(user: number | 'all-powerful', who: string): [string, string][] {
+  const ways = ATTEMPTS.map(([kind, mods]): Attempt => ({ kind, host: OUTSIDE, port: FAR_PORT, who, ...mods }));
+  const { output } = run(POD, user, [PYTHON, WAYS_PROGRAM, JSON.stringify(ways)]);
+  return readOutcomes(output)
+    .map((outcome, index): [string, string] => [`${ways[index]?.kind} to ${ways[index]?.host}`, outcome])
+    .filter(([, outcome]) => !LACKING.includes(outcome));
+}
+
 describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => {
   let world: ChildProcess | undefined;
   let sidecar: ChildProcess | undefined;
+  let far: ChildProcess | undefined;
+  let free: readonly [string, string][] = [];
+  let arrived = '';
 
   beforeAll(async () => {
     sh(`ip netns add ${POD}
@@ -128,17 +168,24 @@ describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => 
       ip -n ${WORLD} route add 240.240.0.0/16 via 10.99.7.2; ip -n ${WORLD} -6 route add 2001:2::/48 via fd99:7::2
       for ns in ${POD} ${WORLD}; do nsenter --net=/run/netns/$ns sysctl -qw net.ipv4.ip_unprivileged_port_start=0; done`);
     world = await background(WORLD, 0, 'world.ts', `${OUTSIDE},${OUTSIDE6}`);
-    const before = await probe([
+    const open = await probe([
       { by: 'tcp', host: OUTSIDE, port: 80 },
       { by: 'tcp', host: OUTSIDE6, port: 80 },
       { by: 'udp', host: OUTSIDE, port: 443 },
     ]);
-    expect(before, 'the way out is open before capture').toEqual(['world', 'world', 'world']);
+    expect(open, 'the way out is open before capture').toEqual(['world', 'world', 'world']);
+    far = spawn(...inside(WORLD, 'all-powerful', [PYTHON, WAYS_PROGRAM, 'serve', String(FAR_PORT)]));
+    far.stdout?.on('data', (text: Buffer) => (arrived += text.toString()));
+    await once(far.stdout ?? far, 'data');
+    // Whoever runs the node may let groups open sockets for echo requests; what is refused then is refused by the rules.
+    sh(`ip netns exec ${POD} sysctl -qw net.ipv4.ping_group_range="0 4294967294"`);
+    free = attempt('all-powerful', 'nobody in particular');
     for (const time of ['first', 'second']) expect(await init('--inbound-ports', '8080'), time).toMatchObject({ status: 0 });
   });
   afterEach(() => stop(sidecar));
   afterAll(async () => {
     await stop(world);
+    await stop(far);
     for (const namespace of [POD, WORLD]) spawnSync('ip', ['netns', 'del', namespace]);
   });
   async function startSidecar(): Promise<void> {
@@ -235,6 +282,20 @@ describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => 
     }
   });
 
+  test.skipIf(!existsSync(PYTHON))('no protocol and no way of asking for it leads out, with rights or without', async () => {
+    expect(free.filter(([, outcome]) => !['reached', 'sent'].includes(outcome))).toEqual([]);
+    expect(free.length).toBeGreaterThan(15);
+    await startSidecar();
+    for (const user of [AGENT, 'all-powerful'] as const) {
+      const seen = attempt(user, `user ${user}`);
+      expect(seen.map(([name]) => name)).toEqual(free.map(([name]) => name));
+      expect(seen.filter(([, outcome]) => outcome === 'reached')).toEqual([]);
+    }
+    for (const [name] of free)
+      if (!name.startsWith('echo')) expect(arrived).toContain(`nobody in particular by ${name.split(' to ')[0]}`);
+    expect(arrived).not.toContain('user ');
+  });
+
   test.skipIf(spawnSync('which', ['ping']).status !== 0)('no echo request leaves the pod', () => {
     expect(run(POD, AGENT, ['ping', '-c1', '-W1', OUTSIDE]).status).not.toBe(0);
     expect(run(POD, AGENT, ['ping', '-6', '-c1', '-W1', OUTSIDE6]).status).not.toBe(0);
@@ -271,6 +332,31 @@ describe.skipIf(missing !== undefined)('a pod whose traffic is captured', () => 
     );
     await stop(agent);
     expect(answers).toEqual(['agent', 'agent']);
+  });
+
+  test('an agent that takes the port of the health endpoints while the sidecar is down answers nobody outside', async () => {
+    const take = (port: number): ChildProcess =>
+      spawn(
+        ...inside(POD, AGENT, [
+          process.execPath,
+          '-e',
+          `require("net").createServer((s)=>s.end("agent")).listen(${port},()=>console.log("ready"))`,
+        ]),
+      );
+    const asked = (['10.99.7.2', 'fd99:7::2'] as const).map((host): Way => ({ by: 'tcp', host, port: 15_021 }));
+    const agent = take(15_021);
+    await once(agent.stdout ?? agent, 'data');
+    expect(await probe(asked, { namespace: WORLD, uid: 0 })).toEqual(['silence', 'silence']);
+    await stop(agent);
+    sidecar = spawn(
+      ...inside(POD, SIDECAR, [
+        process.execPath,
+        '-e',
+        'require("net").createServer((s)=>s.end("sidecar")).listen(15021,()=>console.log("ready"))',
+      ]),
+    );
+    await once(sidecar.stdout ?? sidecar, 'data');
+    expect(await probe(asked, { namespace: WORLD, uid: 0 })).toEqual(['sidecar', 'sidecar']);
   });
 
   test.skipIf(spawnSync('which', ['python3']).status !== 0)(

@@ -48,7 +48,8 @@ const RULE_COMMENT = '# written by chaperone-init; replaced as a whole, never ed
  * refused. `ct state established` lets nothing out by itself: a process could otherwise bind the port of a socket that the
  * sidecar has just closed and send through the connection that conntrack still remembers. So packets with an owner pass only
  * as answers to admitted callers, and packets without one (the kernel's last segments of a closed connection) only as part of
- * a known TCP connection.
+ * a known TCP connection. On the probe port nobody but the sidecar answers: it is open to every caller, and free while the sidecar
+ * is down.
  *
  * Input: new connections from outside reach `inboundPorts` and the probe port; kubelet probes come from the node alone.
  *
@@ -83,6 +84,7 @@ table inet chaperone {
     ip6 daddr ${ranges.ipv6} meta l4proto != tcp counter name refused_output reject
     fib daddr type local accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } ${pass}
+    tcp sport ${probePort} meta skuid != ${uid} counter name refused_output reject with tcp reset
     ct direction reply ct state established,related ${pass}
     meta skuid != ${uid} meta l4proto tcp counter name refused_output reject with tcp reset
     meta skuid != ${uid} counter name refused_output reject

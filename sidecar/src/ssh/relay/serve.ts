@@ -226,7 +226,9 @@ class SshSession {
       onFault: (error) => this.#fault(error),
       onActivity: (bytes = 0) => this.#active(bytes, access().limits.bytes),
       isProtected: (address) =>
-        isProtected(address, { resources: this.#allResources(), here: resource.upstream.host }, resolveByLookup),
+        isProtected(address, { resources: this.#allResources(), here: resource.upstream.host }, (name) =>
+          resolveByLookup(this.#c.guard.absolute?.(name) ?? name),
+        ),
     };
     return 'accept';
   }
