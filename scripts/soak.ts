@@ -1,13 +1,18 @@
 /**
- * `make soak`: what takes longer than a run of the tests. Compares generated queries with what PostgreSQL really returns, per major
- * version, and adds a line to docs/testing/soak.md; then runs real clients on the versions that `make test` leaves out. QUERIES and SEED
- * may be given in the environment.
+ * `make soak`: what takes longer than a run of the tests, in three parts, of which ONLY may name some.
+ *
+ *     queries    compares generated ones with what PostgreSQL really returns, per major version (QUERIES, SEED)
+ *     clients    runs real ones on the versions of PostgreSQL that `make test` leaves out
+ *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
+ *
+ * What queries and informers found are lines in docs/testing/soak.md.
  */
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { appendFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { POSTGRES_SERVERS } from '@chaperone/testing';
+import { isDeepStrictEqual } from 'node:util';
+import { POSTGRES_SERVERS, temporaryDirectory } from '@chaperone/testing';
 import { noCounts, openOracle } from '../sidecar/src/postgres/masking/oracle.test-support.ts';
 
 /** Queries after which progress is said. */
@@ -17,50 +22,103 @@ const LONGEST_LIST = 20;
 const CLIENTS_TESTED_WITH = 18;
 
 const root = join(import.meta.dirname, '..');
-const queries = Number(process.env['QUERIES'] || 20_000);
-const seed = Number(process.env['SEED'] || randomInt(2 ** 31));
 const git = (...args: string[]): string => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout.trim();
 const commit = `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain') === '' ? '' : ' with changes'}`;
+const today = (): string => new Date().toISOString().slice(0, 10);
 
-let failed = false;
-for (const { major, package: name } of POSTGRES_SERVERS) {
-  const counts = noCounts();
-  const started = performance.now();
-  await using oracle = await openOracle({ package: name });
-  for (let at = 0; at < queries; at++) {
-    await oracle.check(seed + at, counts);
-    if ((at + 1) % STEP === 0) process.stdout.write(`PostgreSQL ${major}: ${at + 1} queries, ${counts.missed.length} missed\n`);
-  }
-  for (const line of [...counts.missed, ...counts.invalid].slice(0, LONGEST_LIST)) process.stdout.write(`${line}\n`);
-  failed ||= counts.missed.length + counts.invalid.length > 0;
-  const { showing, columns, holding, overMasked, refused, tooMuch, missed, invalid } = counts;
-  const cells = [
-    new Date().toISOString().slice(0, 10),
-    commit,
-    major,
-    seed,
-    queries,
-    showing,
-    `${holding} of ${columns}`,
-    missed.length,
-    overMasked,
-    refused,
-    tooMuch,
-    invalid.length,
-    `${Math.round((performance.now() - started) / 1e3)} s`,
-  ];
-  appendFileSync(join(root, 'docs/testing/soak.md'), `| ${cells.join(' | ')} |\n`);
+/** Adds a line to the table below a heading of docs/testing/soak.md. */
+function addLine(heading: string, cells: readonly (string | number)[]): void {
+  const path = join(root, 'docs/testing/soak.md');
+  const lines = readFileSync(path, 'utf8').split('\n');
+  const table = lines.findIndex((line, at) => at > lines.indexOf(heading) && line.startsWith('|'));
+  const end = lines.findIndex((line, at) => at > table && !line.startsWith('|'));
+  writeFileSync(path, lines.toSpliced(end, 0, `| ${cells.join(' | ')} |`).join('\n'));
 }
-process.stdout.write(failed ? 'columns were missed\n' : 'no column was missed\n');
-for (const { major } of POSTGRES_SERVERS) {
-  if (major === CLIENTS_TESTED_WITH) continue;
-  process.stdout.write(`\n== clients on PostgreSQL ${major}\n`);
-  const { status } = spawnSync(join(root, 'node_modules/.bin/vitest'), ['run', 'sidecar/test/clients/clients.test.ts'], {
+
+async function queries(): Promise<boolean> {
+  const count = Number(process.env['QUERIES'] || 20_000);
+  const seed = Number(process.env['SEED'] || randomInt(2 ** 31));
+  let passed = true;
+  for (const { major, package: name } of POSTGRES_SERVERS) {
+    const counts = noCounts();
+    const started = performance.now();
+    await using oracle = await openOracle({ package: name });
+    for (let at = 0; at < count; at++) {
+      await oracle.check(seed + at, counts);
+      if ((at + 1) % STEP === 0) process.stdout.write(`PostgreSQL ${major}: ${at + 1} queries, ${counts.missed.length} missed\n`);
+    }
+    for (const line of [...counts.missed, ...counts.invalid].slice(0, LONGEST_LIST)) process.stdout.write(`${line}\n`);
+    passed &&= counts.missed.length + counts.invalid.length === 0;
+    const { showing, columns, holding, overMasked, refused, tooMuch, missed, invalid } = counts;
+    const found = [showing, `${holding} of ${columns}`, missed.length, overMasked, refused, tooMuch, invalid.length];
+    const seconds = Math.round((performance.now() - started) / 1e3);
+    addLine('## Queries', [today(), commit, major, seed, count, ...found, `${seconds} s`]);
+  }
+  process.stdout.write(passed ? 'no column was missed\n' : 'columns were missed\n');
+  return passed;
+}
+
+async function clients(): Promise<boolean> {
+  let passed = true;
+  for (const { major } of POSTGRES_SERVERS) {
+    if (major === CLIENTS_TESTED_WITH) continue;
+    process.stdout.write(`\n== clients on PostgreSQL ${major}\n`);
+    const { status } = spawnSync(join(root, 'node_modules/.bin/vitest'), ['run', 'sidecar/test/clients/clients.test.ts'], {
+      cwd: root,
+      stdio: 'inherit',
+      env: { ...process.env, POSTGRES_MAJOR: String(major) },
+    });
+    passed &&= status === 0;
+  }
+  return passed;
+}
+
+/** What {@link file://../e2e/src/informers.e2e.ts} leaves behind. */
+interface Churn {
+  readonly changes: number;
+  readonly mib: readonly (number | null)[];
+  readonly direct: Informed;
+  readonly through: Informed;
+}
+interface Informed {
+  readonly configMaps: Held;
+  readonly secrets: Held;
+  readonly events: number;
+  readonly faults: readonly string[];
+}
+type Held = Readonly<Record<string, { readonly version: string; readonly data: Readonly<Record<string, string>> }>>;
+
+async function informers(): Promise<boolean> {
+  const minutes = process.env['MINUTES'] || '30';
+  await using folder = await temporaryDirectory();
+  const result = join(folder.path, 'result');
+  const { status } = spawnSync(process.execPath, [join(root, 'scripts/e2e.ts'), 'informers', '--retry=0'], {
     cwd: root,
     stdio: 'inherit',
-    env: { ...process.env, POSTGRES_MAJOR: String(major) },
+    env: { ...process.env, E2E_CHURN_MINUTES: minutes, E2E_CHURN_RESULT: result },
   });
-  failed ||= status !== 0;
+  if (status !== 0) return false;
+  const { changes, mib, direct, through } = JSON.parse(readFileSync(result, 'utf8')) as Churn;
+  const pairs = [
+    ...namesOf(direct.configMaps, through.configMaps).map((name) => [direct.configMaps[name], through.configMaps[name]] as const),
+    // Their values differ: those are masked.
+    ...namesOf(direct.secrets, through.secrets).map(
+      (name) => [direct.secrets[name]?.version, through.secrets[name]?.version] as const,
+    ),
+  ];
+  const differing = pairs.filter(([one, other]) => !isDeepStrictEqual(one, other)).length;
+  const events = `${direct.events}, ${through.events}`;
+  const faults = `${direct.faults.length}, ${through.faults.length}`;
+  const memory = mib.map((each) => each ?? 'unknown').join(', ');
+  addLine('## Informers', [today(), commit, minutes, changes, pairs.length, differing, events, faults, memory]);
+  return differing === 0;
 }
+
+const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
+
+const parts = { queries, clients, informers };
+const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
+let failed = false;
+for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;
 process.stdout.write(failed ? 'FAILED\n' : 'passed\n');
 process.exitCode = failed ? 1 : 0;

@@ -30,6 +30,8 @@ export interface Alone extends AsyncDisposable {
 export interface Sidecar extends AsyncDisposable {
   /** Where it listens for a resource, by its first host. */
   readonly addressOf: (name: string) => string;
+  /** Of the certificates that it shows. */
+  readonly ca: string;
   readonly pid: number;
   readonly startMs: number;
 }
@@ -128,7 +130,7 @@ export async function startSidecar(directory: string, settings: SidecarSettings)
     await eventually('the sidecar', started, START_TIMEOUT_MS);
     const startMs = performance.now() - began;
     const addressOf = (name: string): string => addresses.get(name) ?? '';
-    return { addressOf, pid: child.pid ?? Number.NaN, startMs, [Symbol.asyncDispose]: stop };
+    return { addressOf, ca: operator.ca, pid: child.pid ?? Number.NaN, startMs, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;

@@ -16,6 +16,18 @@ const server = createServer({ noDelay: true }, (agent) => {
 server.listen(0, '127.0.0.1', () => process.stdout.write(server.address().port + '\\n'));
 `;
 
+/** The same with TLS on both legs: its arguments go on with PEM of the server's authority, and of its own certificate and key. */
+const TLS_PROGRAM = `
+const { createServer, connect } = require('node:tls');
+const [host, port, ca, cert, key] = process.argv.slice(1);
+const server = createServer({ cert, key, noDelay: true }, (agent) => {
+  const upstream = connect({ port: Number(port), host, ca, noDelay: true });
+  agent.pipe(upstream).pipe(agent);
+  for (const socket of [agent, upstream]) socket.on('error', () => socket.destroy());
+});
+server.listen(0, '127.0.0.1', () => process.stdout.write(server.address().port + '\\n'));
+`;
+
 /** Starts a bare relay to the database, as the floor of what a session may take. */
 export async function startBare(database: Database): Promise<Started> {
   const relay = await startRelay(database);
@@ -23,11 +35,26 @@ export async function startBare(database: Database): Promise<Started> {
   return { paths: [{ name: 'bare relay', ...common }], [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose]() };
 }
 
+interface Relay extends AsyncDisposable {
+  readonly port: number;
+  readonly pid: number;
+}
+
 /** Starts one to anywhere, on a port of 127.0.0.1. */
-export async function startRelay(
-  to: Readonly<{ host: string; port: number }>,
-): Promise<AsyncDisposable & { readonly port: number; readonly pid: number }> {
-  const child = spawn(process.execPath, ['-e', PROGRAM, to.host, String(to.port)], { stdio: ['ignore', 'pipe', 'inherit'] });
+export function startRelay(to: Readonly<{ host: string; port: number }>): Promise<Relay> {
+  return started(PROGRAM, [to.host, String(to.port)]);
+}
+
+/** Starts one that ends TLS with a certificate of its own, and begins it anew. */
+export function startTlsRelay(
+  to: Readonly<{ host: string; port: number; ca: string }>,
+  own: Readonly<{ certificate: string; key: string }>,
+): Promise<Relay> {
+  return started(TLS_PROGRAM, [to.host, String(to.port), to.ca, own.certificate, own.key]);
+}
+
+async function started(program: string, args: readonly string[]): Promise<Relay> {
+  const child = spawn(process.execPath, ['-e', program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   const stop = ended(child);
   const port = await new Promise<number>((resolve, reject) => {
     child.once('exit', () => reject(new Error('the bare relay ended')));

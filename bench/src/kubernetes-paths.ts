@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { hasApiServer, hasPods, startApiServer, startPods, testAuthority } from '@chaperone/testing';
-import { startUp } from './chaperone.ts';
+import { reachable, startSidecar } from './alone.ts';
+import { startTlsRelay } from './bare.ts';
+import type { Collected } from './collected.ts';
 import { ended } from './ended.ts';
 import { newPod } from './kubernetes-pod.ts';
 
@@ -25,8 +27,9 @@ export interface Target extends AsyncDisposable {
 export interface At {
   readonly host: string;
   readonly port: number;
-  /** Absent: without TLS. */
-  readonly ca?: string;
+  readonly ca: string;
+  /** By which the server proves who it is, where that is not its address. */
+  readonly name?: string;
   readonly token?: string;
   /** Of the process in between. */
   readonly pid?: number;
@@ -34,14 +37,13 @@ export interface At {
 
 /** Connections are kept, as clients keep them. */
 function target(at: At): Target {
-  const { host, port, ca, token } = at;
-  const agent = ca === undefined ? new HttpAgent({ keepAlive: true }) : new HttpsAgent({ keepAlive: true, ca });
-  const request = ca === undefined ? httpRequest : httpsRequest;
+  const { host, port, ca, name, token } = at;
+  const agent = new HttpsAgent({ keepAlive: true, ca, ...(name !== undefined && { servername: name }) });
   const headers = { accept: 'application/json', ...(token !== undefined && { authorization: `Bearer ${token}` }) };
   return {
     at,
     get: async (path) => {
-      const asked = request({ host, port, path, agent, headers });
+      const asked = httpsRequest({ host, port, path, agent, headers });
       asked.end();
       const [response] = (await once(asked, 'response')) as [IncomingMessage];
       if (response.statusCode !== 200) throw new Error(`${path} is answered ${response.statusCode}`);
@@ -52,6 +54,7 @@ function target(at: At): Target {
 }
 
 export interface Server extends AsyncDisposable {
+  readonly host: string;
   readonly port: number;
   readonly ca: string;
   readonly token: string;
@@ -60,31 +63,33 @@ export interface Server extends AsyncDisposable {
 /** What answers at once, so that nothing but the proxy is measured. */
 export async function startStandIn(directory: string): Promise<Server> {
   const authority = await testAuthority();
-  const leaf = await authority.issue(['127.0.0.1']);
+  const host = reachable();
+  const leaf = await authority.issue([host]);
   const files = ['server.crt', 'server.key'].map((name) => join(directory, name)) as [string, string];
   await mkdir(directory, { recursive: true });
   await writeFile(files[0], leaf.certificate);
   await writeFile(files[1], leaf.key, { mode: 0o600 });
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'kubernetes-server.ts'), ...files], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'kubernetes-server.ts'), ...files, host], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const stop = ended(child);
   const lines = createInterface({ input: child.stdout });
   const [line] = (await once(lines, 'line', { signal: AbortSignal.timeout(START_TIMEOUT_MS) })) as [string];
-  return { port: Number(line), ca: authority.ca, token: TOKEN, [Symbol.asyncDispose]: stop };
+  return { host, port: Number(line), ca: authority.ca, token: TOKEN, [Symbol.asyncDispose]: stop };
 }
 
 /** kube-apiserver, which holds the pods. @throws Error where it is missing */
 export async function startReal(): Promise<Server> {
   if (!hasApiServer) throw new Error('kube-apiserver, etcd or kubectl is missing');
-  const server = await startApiServer();
+  const host = reachable();
+  const server = await startApiServer(host);
   const { ca, token } = server;
   const port = Number(server.address.split(':')[1]);
   try {
     const agent = new HttpsAgent({ keepAlive: true, ca, maxSockets: MAKERS });
     const create = async (path: string, object: object): Promise<void> => {
       const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
-      const asked = httpsRequest({ host: '127.0.0.1', port, path, agent, method: 'POST', headers });
+      const asked = httpsRequest({ host, port, path, agent, method: 'POST', headers });
       asked.end(JSON.stringify(object));
       const [response] = (await once(asked, 'response')) as [IncomingMessage];
       response.resume();
@@ -102,50 +107,66 @@ export async function startReal(): Promise<Server> {
     await server[Symbol.asyncDispose]();
     throw error;
   }
-  return { port, ca, token, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+  return { host, port, ca, token, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
 /** What stands before every pod there is, and runs commands on this machine. @throws Error where it is missing */
 export async function startRunning(): Promise<Server> {
   if (!hasPods) throw new Error('the pods of scripts/kubernetes-peers, or kubectl, are missing');
-  const pods = await startPods();
+  const host = reachable();
+  const pods = await startPods({}, host);
   const port = Number(pods.address.split(':')[1]);
-  return { port, ca: pods.ca, token: TOKEN, [Symbol.asyncDispose]: () => pods[Symbol.asyncDispose]() };
+  return { host, port, ca: pods.ca, token: TOKEN, [Symbol.asyncDispose]: () => pods[Symbol.asyncDispose]() };
 }
 
-/** `direct`: none between; `chaperone`: `chaperone up`, which masks a variable in each pod and finds mail addresses. */
-export interface Paths extends AsyncDisposable {
-  readonly direct: Target;
-  readonly chaperone: Target;
+/**
+ * `direct`: none between; `bare`: a relay in Node that ends TLS and begins it anew, and only pipes; `sidecar`: that of a cluster, which masks
+ * a variable in each pod and finds mail addresses.
+ */
+export const KUBERNETES_SLOTS = ['direct', 'bare', 'sidecar'] as const;
+export type KubernetesSlot = (typeof KUBERNETES_SLOTS)[number];
+export type Paths = AsyncDisposable & Readonly<Record<KubernetesSlot, Target>>;
+
+export interface Between {
+  readonly directory: string;
+  readonly collected: Collected;
+  /** For the Node that runs the sidecar. */
+  readonly flags: readonly string[];
 }
 
-/** Starts `chaperone up` before a server. @throws Error */
-export async function pathsTo(server: Server, directory: string, flags: readonly string[]): Promise<Paths> {
-  const up = await startUp(manifestsOf(server), directory, flags);
-  const direct = target({ host: '127.0.0.1', port: server.port, ca: server.ca, token: server.token });
-  const chaperone = target({ ...up.addressOf('bench-api'), pid: up.pid });
-  return {
-    direct,
-    chaperone,
-    [Symbol.asyncDispose]: async () => {
-      await direct[Symbol.asyncDispose]();
-      await chaperone[Symbol.asyncDispose]();
-      await up[Symbol.asyncDispose]();
-    },
+const NAME = 'bench-api';
+/** Not the API server's own, which may be in use on this machine. */
+const PORT = 7443;
+
+/** Starts what stands before a server. Needs root. @throws Error */
+export async function pathsTo(server: Server, { directory, collected, flags }: Between): Promise<Paths> {
+  const { host, port, ca, token } = server;
+  await using started = new AsyncDisposableStack();
+  const authority = await testAuthority();
+  const relay = started.use(await startTlsRelay(server, await authority.issue(['127.0.0.1'])));
+  const sidecar = started.use(await startSidecar(directory, { manifests: manifestsOf(server), collected, flags }));
+  const paths = {
+    direct: started.use(target({ host, port, ca, token })),
+    bare: started.use(target({ host: '127.0.0.1', port: relay.port, ca: authority.ca, token, pid: relay.pid })),
+    sidecar: started.use(
+      target({ host: sidecar.addressOf(NAME), port: PORT, ca: sidecar.ca, name: NAME, pid: sidecar.pid }),
+    ),
   };
+  const all = started.move();
+  return { ...paths, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
-function manifestsOf({ port, ca, token }: Server): string {
+function manifestsOf({ host, port, ca, token }: Server): string {
   return [
     `
 apiVersion: chaperone.dev/v1alpha1
 kind: ProtectedResource
-metadata: {name: bench-api, namespace: data}
+metadata: {name: ${NAME}, namespace: data}
 spec:
   protocol: kubernetes
-  hosts: [bench-api]
-  port: 6443
-  upstream: {address: "127.0.0.1:${port}", tls: {caRef: {name: bench-ca}}}
+  hosts: [${NAME}]
+  port: ${PORT}
+  upstream: {address: "${host}:${port}", tls: {caRef: {name: bench-ca}}}
   credentials: {secretRef: {name: bench-token}}
   kubernetes: {identity: credential}
   sensitive:
@@ -161,10 +182,10 @@ spec:
   agents: {podSelector: {matchLabels: {app: bench}}}
   purpose: measure what the proxy costs
   rules:
-    - {name: look, effect: Allow, resource: {namespace: data, name: bench-api}, kubernetes: {verbs: [get, list, watch], resources: [pods]}}
+    - {name: look, effect: Allow, resource: {namespace: data, name: ${NAME}}, kubernetes: {verbs: [get, list, watch], resources: [pods]}}
     - name: run
       effect: Allow
-      resource: {namespace: data, name: bench-api}
+      resource: {namespace: data, name: ${NAME}}
       kubernetes: {verbs: [exec], resources: [pods/exec], commands: ["cat *"]}
 `,
     `
@@ -178,7 +199,7 @@ stringData:
     `
 apiVersion: v1
 kind: Secret
-metadata: {name: bench-token, namespace: data, annotations: {chaperone.dev/upstream: "127.0.0.1:${port}"}}
+metadata: {name: bench-token, namespace: data, annotations: {chaperone.dev/upstream: "${host}:${port}"}}
 stringData: {token: ${token}}
 `,
   ].join('---');

@@ -3,22 +3,30 @@ import { writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { once } from 'node:events';
 import { KUBECTL } from '@chaperone/testing';
-import { type Paths, pathsTo, PODS, startReal, startRunning, startStandIn, type Target } from './kubernetes-paths.ts';
+import { startCollected } from './collected.ts';
+import {
+  KUBERNETES_SLOTS,
+  type KubernetesSlot,
+  type Paths,
+  pathsTo,
+  PODS,
+  startReal,
+  startRunning,
+  startStandIn,
+  type Target,
+} from './kubernetes-paths.ts';
+import { type Lag, liveWatches, pacedText, pacedWatches, type Watches, watchesText } from './kubernetes-watches.ts';
 import { inTurn, type Rounds } from './measure.ts';
 import type { Options } from './options.ts';
-import { cpuMicros, memoryKiB } from './proc.ts';
-import { ratio, type Spread, spread } from './statistics.ts';
-
-/** `direct`: none between; `chaperone`: `chaperone up`, which masks a variable in each pod and finds mail addresses. */
-export const KUBERNETES_SLOTS = ['direct', 'chaperone'] as const;
-export type KubernetesSlot = (typeof KUBERNETES_SLOTS)[number];
+import { cpuMicros, memoryKiB, resetPeak } from './proc.ts';
+import { ratio, shown, spread } from './statistics.ts';
 
 export interface KubernetesRun {
   readonly value: number;
   /** Of the process in between. */
   readonly cpuMs: number | undefined;
+  readonly peakKiB: number | undefined;
 }
 
 export interface KubernetesResult extends Rounds<KubernetesRun, KubernetesSlot> {
@@ -28,14 +36,14 @@ export interface KubernetesResult extends Rounds<KubernetesRun, KubernetesSlot> 
 
 export interface KubernetesReport {
   readonly results: readonly KubernetesResult[];
-  readonly watches: { readonly count: number; readonly beforeKiB: number; readonly withKiB: number } | undefined;
+  readonly watches: Watches | undefined;
+  readonly paced: Readonly<Record<KubernetesSlot, Lag>> | undefined;
   /** Processes that wanted to run, over a minute, as it began: above the number of cores other work slowed both paths. */
   readonly load: number;
 }
 
 const GETS = 200;
 const EVENTS = 5_000;
-const WATCHES = 200;
 /** A log that a command prints. */
 const LOG_LINE = '2026-11-29T12:00:00Z info request handled path=/orders/1532 status=200 took=12ms\n';
 const LOG_BYTES = 128 * 1024 * 1024;
@@ -79,26 +87,9 @@ async function takeEvents({ get }: Target): Promise<number> {
   return EVENTS / seconds;
 }
 
-/** With watches that each had an event, beside what there was with none. */
-async function liveWatches({ get, at: { pid = Number.NaN } }: Target): Promise<NonNullable<KubernetesReport['watches']>> {
-  const beforeKiB = memoryKiB(pid).now;
-  const open: IncomingMessage[] = [];
-  for (let at = 0; at < WATCHES; at++) {
-    const response = await get(`${PODS}?watch=true&resourceVersion=0`);
-    await once(response, 'data');
-    open.push(response);
-  }
-  const withKiB = memoryKiB(pid).now;
-  for (const response of open) response.destroy();
-  return { count: WATCHES, beforeKiB, withKiB };
-}
-
 /** MB per second of what a command in a pod prints, from its first byte on. */
-async function execCat({ at: { host, port, ca, token } }: Target, file: string): Promise<number> {
-  const where =
-    ca === undefined
-      ? ['--server', `http://${host}:${port}`]
-      : ['--server', `https://${host}:${port}`, '--insecure-skip-tls-verify', '--token', token ?? ''];
+async function execCat({ at: { host, port, token = 'of-the-agent' } }: Target, file: string): Promise<number> {
+  const where = ['--server', `https://${host}:${port}`, '--insecure-skip-tls-verify', '--token', token];
   const args = [...where, '--kubeconfig', '/dev/null', '-n', 'shop', 'exec', 'web', '-c', 'app', '--', 'cat', file];
   const child = spawn(KUBECTL ?? '', args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let began = 0;
@@ -124,7 +115,7 @@ const SERVERS = { 'stand-in': startStandIn, real: startReal, running: startRunni
 interface ReportOptions {
   readonly options: Pick<Options, 'rounds' | 'loads'>;
   readonly directory: string;
-  /** For the Node that runs `chaperone up`. */
+  /** For the Node that runs the sidecar. */
   readonly flags?: readonly string[];
   readonly progress: (text: string) => void;
 }
@@ -132,74 +123,78 @@ interface ReportOptions {
 /** Measures everything, or the loads that were asked for. @throws Error where something cannot be started */
 export async function kubernetesReport({ options, directory, flags = [], progress }: ReportOptions): Promise<KubernetesReport> {
   const [load = Number.NaN] = loadavg();
-  const wanted = options.loads ?? [...Object.keys(LOADS), 'watches'];
+  const wanted = options.loads ?? [...Object.keys(LOADS), 'watches', 'paced'];
   const log = join(directory, 'log');
   if (wanted.includes('exec')) await writeFile(log, Buffer.alloc(LOG_BYTES, LOG_LINE));
   const results: KubernetesResult[] = [];
   let watches: KubernetesReport['watches'];
+  let paced: KubernetesReport['paced'];
+  await using collected = await startCollected(join(directory, 'collected'));
   for (const [kind, start] of Object.entries(SERVERS)) {
     const loads = Object.entries(LOADS).filter(([key, { server }]) => server === kind && wanted.includes(key));
-    const hasWatches = kind === 'stand-in' && wanted.includes('watches');
-    if (loads.length === 0 && !hasWatches) continue;
-    progress(`start a server (${kind}), and chaperone up`);
+    const ofStandIn = kind === 'stand-in' ? wanted.filter((key) => key === 'watches' || key === 'paced') : [];
+    if (loads.length + ofStandIn.length === 0) continue;
+    progress(`start a server (${kind}), a bare relay and the sidecar`);
     await using server = await start(directory);
-    await using paths = await pathsTo(server, join(directory, kind), flags);
-    if (kind !== 'running') await mustMask(paths.chaperone);
+    await using paths = await pathsTo(server, { directory: join(directory, kind), collected, flags });
+    if (kind !== 'running') await mustMask(paths.sidecar);
+    // Before there is more in memory than a sidecar has that did nothing else.
+    if (ofStandIn.includes('watches')) watches = await liveWatches(paths.sidecar);
     for (const [, { load: name, unit, measure }] of loads) {
       progress(name);
       results.push({ load: name, unit, ...(await rounds(paths, options.rounds, (path) => measure(path, log))) });
     }
-    if (!hasWatches) continue;
-    progress(`${WATCHES} watches at once`);
-    watches = await liveWatches(paths.chaperone);
+    if (!ofStandIn.includes('paced')) continue;
+    progress('watches at a steady pace');
+    paced = await pacedWatches(paths);
   }
-  return { results, watches, load };
+  return { results, watches, paced, load };
 }
 
 async function rounds(
-  { direct, chaperone }: Paths,
+  { direct, bare, sidecar }: Paths,
   count: number,
   measure: (path: Target) => Promise<number>,
 ): Promise<Rounds<KubernetesRun, KubernetesSlot>> {
   const run = async (path: Target): Promise<KubernetesRun> => {
     const { pid } = path.at;
-    const before = pid === undefined ? undefined : cpuMicros(pid);
+    if (pid === undefined) return { value: await measure(path), cpuMs: undefined, peakKiB: undefined };
+    resetPeak(pid);
+    const before = cpuMicros(pid);
     const value = await measure(path);
-    return { value, cpuMs: before === undefined ? undefined : (cpuMicros(pid ?? 0) - before) / 1000 };
+    return { value, cpuMs: (cpuMicros(pid) - before) / 1000, peakKiB: memoryKiB(pid).peak };
   };
-  const paths = { direct, chaperone };
+  const paths = { direct, bare, sidecar };
   // Code that is not compiled yet is not what serves all day.
   await inTurn(paths, 2, run);
   return inTurn(paths, count, run);
 }
 
 /** The report as Markdown. */
-export function kubernetesText({ results, watches, load }: KubernetesReport): string[] {
-  const lines = ['| load | direct | chaperone | adds | of direct | CPU ms of chaperone |', '|---|---|---|---|---|---|'];
+export function kubernetesText({ results, watches, paced, load }: KubernetesReport): string[] {
+  const lines = ['| load | path | median | adds | of direct | CPU ms | MiB at most |', '|---|---|---|---|---|---|---|'];
   for (const { load: name, unit, runs, failed } of results) {
     const values = (slot: KubernetesSlot): number[] => (runs[slot] ?? []).map(({ value }) => value);
     const median = (slot: KubernetesSlot): number => spread(values(slot))?.median ?? Number.NaN;
     const said = (value: number): string => `${value.toFixed(unit === 'ms' ? 2 : 0)} ${unit}`;
-    const adds = unit === 'ms' ? said(median('chaperone') - median('direct')) : '';
-    const cpu = spread((runs.chaperone ?? []).flatMap(({ cpuMs }) => cpuMs ?? []));
-    const quotient = ratio(values('chaperone'), values('direct'));
-    lines.push(
-      `| ${[name, said(median('direct')), said(median('chaperone')), adds, shown(quotient), cpu?.median.toFixed(0) ?? ''].join(' | ')} |`,
-    );
+    for (const slot of KUBERNETES_SLOTS) {
+      const isDirect = slot === 'direct';
+      const cpu = spread((runs[slot] ?? []).flatMap(({ cpuMs }) => cpuMs ?? []));
+      const peak = Math.max(...(runs[slot] ?? []).flatMap(({ peakKiB }) => peakKiB ?? []));
+      const cells = [
+        name,
+        slot,
+        said(median(slot)),
+        unit === 'ms' && !isDirect ? said(median(slot) - median('direct')) : '',
+        isDirect ? '' : shown(ratio(values(slot), values('direct'))),
+        cpu?.median.toFixed(0) ?? '',
+        isDirect ? '' : (peak / 1024).toFixed(0),
+      ];
+      lines.push(`| ${cells.join(' | ')} |`);
+    }
     for (const [slot, why] of Object.entries(failed)) lines.push(`Not measured: ${name}, ${slot}: ${why}`);
   }
-  if (watches !== undefined) {
-    const { count, beforeKiB, withKiB } = watches;
-    lines.push(
-      '',
-      `${count} watches: ${mib(beforeKiB)} MiB before, ${mib(withKiB)} with them, ${((withKiB - beforeKiB) / count).toFixed(0)} KiB each`,
-    );
-  }
+  if (watches !== undefined) lines.push('', watchesText(watches));
+  if (paced !== undefined) lines.push('', ...pacedText(paced));
   return [...lines, '', `Load of the machine as it began: ${load.toFixed(1)}`];
-}
-
-const mib = (kiB: number): string => (kiB / 1024).toFixed(0);
-
-function shown(of: Spread | undefined): string {
-  return of === undefined ? '' : `${of.median.toFixed(2)} [${of.min.toFixed(2)}–${of.max.toFixed(2)}]`;
 }

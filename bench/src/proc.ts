@@ -22,3 +22,8 @@ export function memoryKiB(pid: number): { now: number; peak: number } {
 export function resetPeak(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
+
+/** Microseconds of a clock that all processes of this machine share (CLOCK_MONOTONIC). */
+export function micros(): number {
+  return Number(process.hrtime.bigint() / 1000n);
+}

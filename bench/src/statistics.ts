@@ -26,3 +26,8 @@ export function ratio(ours: readonly number[], theirs: readonly number[]): Sprea
   }
   return spread(quotients);
 }
+
+/** A spread for a table. */
+export function shown(of: Spread | undefined): string {
+  return of === undefined ? '' : `${of.median.toFixed(2)} [${of.min.toFixed(2)}–${of.max.toFixed(2)}]`;
+}

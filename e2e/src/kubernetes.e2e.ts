@@ -2,7 +2,6 @@ import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
 import { ACCOUNT, Api, HIDDEN } from './harness/api.ts';
-import { type Cached, Informer } from './harness/informer.ts';
 import { Installation, SYSTEM } from './harness/installation.ts';
 import { approve, holding } from './harness/requests.ts';
 import type { Result } from './harness/run.ts';
@@ -10,8 +9,6 @@ import { arrivedSince, sessionWithCommand } from './harness/sessions.ts';
 import { AGENTS, OUTSIDE, Shop } from './harness/shop.ts';
 
 /** Stock kubectl in a pod that knows nothing of Chaperone, with in-cluster configuration and nothing else. */
-/** For so long objects come and go before informers. */
-const CHURN_MS = 120_000;
 let shop: Shop;
 let api: Api;
 let bot: Agent;
@@ -241,35 +238,6 @@ describe('its pods', () => {
     expect(await result).toMatchObject({ status: 0, stdout: 'paid with *****, thank you\n' });
   });
 });
-
-const secret = (name: string, stringData = {}): object => ({
-  apiVersion: 'v1',
-  kind: 'Secret',
-  metadata: { name, namespace: OUTSIDE },
-  stringData,
-});
-
-const versions = (held: Cached['secrets'] = {}): object =>
-  Object.fromEntries(Object.entries(held).map(([name, { version, data }]) => [name, [version, Object.keys(data)]]));
-
-test('informers of client-go hold what they hold beside a direct connection, while objects come and go', async () => {
-  const { cluster } = shop;
-  const informers = [Informer.beside(cluster, OUTSIDE), await Informer.within(cluster, bot, OUTSIDE)];
-  await expect.poll(() => informers.map(({ isSynced }) => isSynced), { timeout: 60_000 }).toEqual([true, true]);
-  const end = Date.now() + CHURN_MS;
-  for (let at = 0; Date.now() < end; at++) {
-    const [name, data] = [`churn-${at % 40}`, { at: String(at) }];
-    await cluster.apply({ apiVersion: 'v1', kind: 'List', items: [configMap(name, data), secret(name, data)] });
-    if (at % 3 === 0)
-      await cluster.demand(['delete', 'configmap,secret', `churn-${(at * 7) % 40}`, '-n', OUTSIDE, '--ignore-not-found']);
-  }
-  await cluster.apply({ apiVersion: 'v1', kind: 'List', items: [configMap('last', {}), secret('last')] });
-  const [direct, through] = await Promise.all(informers.map((each) => each.end()));
-  expect(through?.configMaps).toEqual(direct?.configMaps);
-  expect(versions(through?.secrets)).toEqual(versions(direct?.secrets));
-  expect(Object.keys(direct?.secrets ?? {}).length).toBeGreaterThan(20);
-  expect(JSON.stringify(through?.secrets)).not.toContain(HIDDEN);
-}, 300_000);
 
 test('what is left behind says what was asked and what came of it, without what was masked, and verifies', async () => {
   const began = Date.now();

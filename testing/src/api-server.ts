@@ -31,12 +31,12 @@ export interface ApiServer extends AsyncDisposable {
 }
 
 /** kube-apiserver before an etcd of its own. */
-export async function startApiServer(): Promise<ApiServer> {
+export async function startApiServer(host = '127.0.0.1'): Promise<ApiServer> {
   const directory = await temporaryDirectory();
   const [clientPort, peerPort, port] = await Promise.all([freePort(), freePort(), freePort()]);
   const at = (name: string): string => join(directory.path, name);
   const authority = await testAuthority();
-  const leaf = await authority.issue(['127.0.0.1']);
+  const leaf = await authority.issue([host]);
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const tokenKey = privateKey.export({ type: 'pkcs8', format: 'pem' });
   const token = 'admin-token';
@@ -69,7 +69,7 @@ export async function startApiServer(): Promise<ApiServer> {
   const serve = (): ChildProcess => run(API_SERVER ?? '', flags);
   const flags = [
     `--etcd-servers=${etcd}`,
-    '--bind-address=127.0.0.1',
+    `--bind-address=${host}`,
     `--secure-port=${port}`,
     `--tls-cert-file=${at('tls.crt')}`,
     `--tls-private-key-file=${at('tls.key')}`,
@@ -88,7 +88,7 @@ export async function startApiServer(): Promise<ApiServer> {
   const ready = async (): Promise<true | undefined> => {
     if (children.some(({ exitCode }) => exitCode !== null)) throw new Error(said);
     const asked = request({
-      host: '127.0.0.1',
+      host,
       port,
       path: '/readyz',
       ca: authority.ca,
@@ -106,7 +106,7 @@ export async function startApiServer(): Promise<ApiServer> {
     throw new Error(said, { cause: error });
   }
   return {
-    address: `127.0.0.1:${port}`,
+    address: `${host}:${port}`,
     ca: authority.ca,
     token,
     tokenKey,

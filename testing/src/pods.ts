@@ -23,20 +23,20 @@ export interface Pods extends AsyncDisposable {
 }
 
 /** An API server with a kubelet behind it that has every pod; what is executed there runs on this machine. */
-export async function startPods(environment: Readonly<Record<string, string>> = {}): Promise<Pods> {
+export async function startPods(environment: Readonly<Record<string, string>> = {}, host = '127.0.0.1'): Promise<Pods> {
   const directory = await temporaryDirectory();
   const authority = await testAuthority();
-  const leaf = await authority.issue(['127.0.0.1']);
+  const leaf = await authority.issue([host]);
   const [certificate, key] = [join(directory.path, 'tls.crt'), join(directory.path, 'tls.key')];
   writeFileSync(certificate, leaf.certificate);
   writeFileSync(key, leaf.key);
-  const child = spawn(PROGRAM, [certificate, key], {
+  const child = spawn(PROGRAM, [certificate, key, host], {
     stdio: ['pipe', 'pipe', 'ignore'],
     env: { ...process.env, ...environment },
   });
   const [port] = (await once(child.stdout, 'data')) as [Buffer];
   return {
-    address: `127.0.0.1:${port.toString().trim()}`,
+    address: `${host}:${port.toString().trim()}`,
     ca: authority.ca,
     [Symbol.asyncDispose]: async () => {
       const closed = once(child, 'close');

@@ -13,6 +13,10 @@ interface Held {
 export interface Cached {
   readonly configMaps: Readonly<Record<string, Held>>;
   readonly secrets: Readonly<Record<string, Held>>;
+  /** Why watches ended, where they did not end in good order. */
+  readonly faults: readonly string[];
+  /** Objects that were added, changed or deleted. */
+  readonly events: number;
 }
 
 /** Built by scripts/kubernetes-peers. */

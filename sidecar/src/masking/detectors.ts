@@ -10,6 +10,7 @@ export interface Span {
   readonly end: number;
 }
 
+const AT = 0x40;
 /** Bytes at which something is looked for. All others are passed over after one look at a table. */
 const AT_SIGN = 1;
 const NUMBER = 2;
@@ -106,7 +107,12 @@ export function detect(
   let floor = 0;
   /** Before this place no JSON Web Token begins. */
   let noJwtBefore = 0;
+  const isMailAlone = bits === BITS.email;
   for (let at = from; at < length; at++) {
+    if (isMailAlone) {
+      at = bytes.indexOf(AT, at);
+      if (at < 0) break;
+    }
     const trigger = (TRIGGER[bytes[at] ?? 0] ?? 0) & bits;
     if (trigger === 0) continue;
     steps++;

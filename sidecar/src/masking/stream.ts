@@ -9,6 +9,8 @@ const MAX_HELD = 16 * 1024;
 const KEPT = 512;
 /** Farther from a digit, a plus, a parenthesis or two dashes than this no value goes on over a blank; the longest label of PEM fits. */
 const FARTHEST = 128;
+/** So much is looked at in one go, so that what is held is bounded whatever comes: as much as a socket gives at once. */
+const PART = 64 * 1024;
 /** Bytes that there is room for as soon as something comes. */
 const LEAST_ROOM = 1024;
 const MARK = Buffer.from(REDACTED);
@@ -41,7 +43,9 @@ type Inside = 'text' | 'key' | 'token';
 export class StreamMask {
   readonly #masks: ReadonlyMap<Detector, Mask>;
   readonly #bits: DetectorBits;
-  #held: Buffer = EMPTY;
+  /** What is held begins at `#start`. Behind it bytes are added, and none is ever overwritten: what was let go are parts of it. */
+  #room: Buffer = EMPTY;
+  #start = 0;
   #length = 0;
   /** Bytes of it that were looked at, up to where it can be let go, and where the last mark of a number stands. */
   #seen = 0;
@@ -69,9 +73,8 @@ export class StreamMask {
   push(chunk: Buffer): Buffer {
     if (this.#masks.size === 0) return chunk;
     const out: Buffer[] = [];
-    // In parts, so that what is held is bounded whatever comes.
-    for (let at = 0; at < chunk.length; at += MAX_HELD) {
-      this.#take(chunk.subarray(at, at + MAX_HELD));
+    for (let at = 0; at < chunk.length; at += PART) {
+      this.#take(chunk.subarray(at, at + PART));
       this.#release(out);
     }
     return out.length === 1 ? (out[0] ?? EMPTY) : Buffer.concat(out);
@@ -87,14 +90,20 @@ export class StreamMask {
   }
 
   #take(part: Buffer): void {
-    if (this.#length + part.length > this.#held.length) {
-      // Not of Node's pool, all of which would stay with the session.
-      const grown = Buffer.allocUnsafeSlow(Math.max(LEAST_ROOM, 2 * (this.#length + part.length)));
-      this.#held.copy(grown, 0, 0, this.#length);
-      this.#held = grown;
+    const length = this.#length + part.length;
+    if (this.#start + length > this.#room.length) {
+      // Not of Node's pool, all of which would stay with the session. Twice as much where little comes at a time.
+      const room = Buffer.allocUnsafeSlow(Math.max(LEAST_ROOM, part.length > this.#length ? length : 2 * length));
+      this.#held.copy(room);
+      this.#room = room;
+      this.#start = 0;
     }
-    part.copy(this.#held, this.#length);
-    this.#length += part.length;
+    part.copy(this.#room, this.#start + this.#length);
+    this.#length = length;
+  }
+
+  get #held(): Buffer {
+    return this.#room.subarray(this.#start, this.#start + this.#length);
   }
 
   #release(out: Buffer[]): void {
@@ -131,11 +140,11 @@ export class StreamMask {
     const text = this.#held.subarray(0, end);
     let from = 0;
     for (const span of detect(text, this.#bits)) {
-      out.push(Buffer.from(text.subarray(from, span.start)), this.#shown(text, span));
+      out.push(text.subarray(from, span.start), this.#shown(text, span));
       from = span.end;
       if (span.detector === 'private-key' && span.end === end && !hasEnd(text.subarray(span.start))) this.#inside = 'key';
     }
-    if (from < end) out.push(Buffer.from(text.subarray(from)));
+    if (from < end) out.push(text.subarray(from));
     this.#drop(end);
   }
 
@@ -148,7 +157,7 @@ export class StreamMask {
 
   /** Text without any end of a value: what is found in it by now is masked, and goes on for as long as its characters do. */
   #force(out: Buffer[]): void {
-    const text = this.#held.subarray(0, this.#length);
+    const text = this.#held;
     const cut = this.#length - KEPT;
     const crossing = detect(text, this.#bits).find(({ start, end }) => start < cut && end > cut);
     if (crossing === undefined) return this.#mask(cut, out);
@@ -162,8 +171,9 @@ export class StreamMask {
   /** Goes over what is left out. Returns whether its end was there, or there was nothing. */
   #leave(last: boolean): boolean {
     if (this.#inside === 'token') {
+      const text = this.#held;
       let at = 0;
-      while (at < this.#length && isOfToken(this.#held[at] ?? 0)) at++;
+      while (at < text.length && isOfToken(text[at] ?? 0)) at++;
       this.#drop(at);
       if (this.#length > 0) this.#inside = 'text';
     } else if (this.#inside === 'key') this.#leaveKey(last);
@@ -171,7 +181,7 @@ export class StreamMask {
   }
 
   #leaveKey(last: boolean): void {
-    const text = this.#held.subarray(0, this.#length);
+    const text = this.#held;
     const found = text.indexOf(KEY_END);
     if (found < 0) return this.#drop(Math.max(0, this.#length - (last ? 0 : KEY_END.length - 1)));
     const line = text.toString('latin1', found + KEY_END.length, found + LONGEST_END);
@@ -182,7 +192,7 @@ export class StreamMask {
   }
 
   #drop(count: number): void {
-    this.#held.copyWithin(0, count, this.#length);
+    this.#start += count;
     this.#length -= count;
     this.#seen = 0;
     this.#safe = 0;

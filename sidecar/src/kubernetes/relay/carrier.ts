@@ -126,7 +126,7 @@ export class WebSocketLine {
     return this.#carrier.isFull;
   }
 
-  send(type: 'text' | 'binary', data: Buffer): void {
+  send(type: 'text' | 'binary', data: Buffer | readonly Buffer[]): void {
     if (!this.#isClosing) this.#frame(OPCODE[type], data);
   }
 
@@ -156,7 +156,7 @@ export class WebSocketLine {
     this.#carrier.resume();
   }
 
-  #frame(opcode: (typeof OPCODE)[keyof typeof OPCODE], data: Buffer): void {
+  #frame(opcode: (typeof OPCODE)[keyof typeof OPCODE], data: Buffer | readonly Buffer[]): void {
     const mask = this.#role === 'client' ? randomBytes(4) : undefined;
     this.#carrier.write(encodeFrame({ fin: true, opcode, data }, mask));
   }

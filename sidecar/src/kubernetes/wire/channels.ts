@@ -50,15 +50,21 @@ export function decodeChannel(type: 'text' | 'binary', message: Buffer, protocol
   return { kind: 'data', channel: channelOf(first - 0x30), data: Buffer.from(text, 'base64') };
 }
 
+export interface ToSend {
+  readonly type: 'text' | 'binary';
+  /** Parts of the message, in order. */
+  readonly data: readonly Buffer[];
+}
+
 /** @throws StreamError where the protocol cannot say it */
-export function encodeChannel(message: ChannelMessage, protocol: ChannelProtocol): { type: 'text' | 'binary'; data: Buffer } {
+export function encodeChannel(message: ChannelMessage, protocol: ChannelProtocol): ToSend {
   const number = CHANNELS.indexOf(message.channel);
   if (message.kind === 'close') {
     if (protocol !== 'v5.channel.k8s.io') throw new StreamError('the protocol cannot close a channel', CLOSE.internal);
-    return { type: 'binary', data: Buffer.from([CLOSE_CHANNEL, number]) };
+    return { type: 'binary', data: [Buffer.from([CLOSE_CHANNEL, number])] };
   }
-  if (isBase64(protocol)) return { type: 'text', data: Buffer.from(`${number}${message.data.toString('base64')}`) };
-  return { type: 'binary', data: Buffer.concat([Buffer.from([number]), message.data]) };
+  if (isBase64(protocol)) return { type: 'text', data: [Buffer.from(`${number}${message.data.toString('base64')}`)] };
+  return { type: 'binary', data: [Buffer.from([number]), message.data] };
 }
 
 function channelOf(number: number): Channel {

@@ -17,7 +17,8 @@ export class Pending {
 
   /** @param need - how many bytes there must be to say more */
   keep(bytes: Buffer, need: number): void {
-    this.#parts = bytes.length === 0 ? [] : [Buffer.from(bytes)];
+    // A little of much would hold all of it.
+    this.#parts = bytes.length === 0 ? [] : [2 * bytes.length < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes];
     this.#size = bytes.length;
     this.#need = need;
   }

@@ -43,7 +43,8 @@ export function acceptKey(key: string): string | undefined {
 }
 
 /**
- * The first frame of `bytes`, or how many bytes there must be to say more. Lengths are judged before what they count is there.
+ * The first frame of `bytes`, or how many bytes there must be to say more. Lengths are judged before what they count is there. What came
+ * without a mask is a part of `bytes`.
  *
  * @throws StreamError for what is no frame: extensions, unknown opcodes, a wrong mask, a length written longer than need be, more than
  * {@link MAX_MESSAGE_BYTES}
@@ -64,7 +65,8 @@ export function decodeFrame(
   if (bytes.length < head) return { kind: 'need', atLeast: head };
   const length = lengthOf(bytes, short);
   if (bytes.length < start + length) return { kind: 'need', atLeast: start + length };
-  const data = Buffer.from(bytes.subarray(start, start + length));
+  const part = bytes.subarray(start, start + length);
+  const data = role === 'server' ? Buffer.from(part) : part;
   if (role === 'server') applyMask(data, bytes.subarray(head, start));
   return { kind: 'frame', frame: { fin: (first & 0x80) !== 0, opcode, data }, consumed: start + length };
 }
@@ -86,23 +88,36 @@ function lengthOf(bytes: Buffer, short: number): number {
   return length;
 }
 
+/** @param data - memory of its own, where it begins at a multiple of four it takes a quarter of the time */
 function applyMask(data: Buffer, mask: Buffer): void {
-  for (let at = 0; at < data.length; at++) data[at] = (data[at] as number) ^ (mask[at & 3] as number);
+  const words = data.byteOffset % 4 === 0 ? new Uint32Array(data.buffer, data.byteOffset, data.length >>> 2) : [];
+  const [word = 0] = new Uint32Array(Uint8Array.from(mask).buffer);
+  for (let at = 0; at < words.length; at++) words[at] = (words[at] as number) ^ word;
+  for (let at = words.length * 4; at < data.length; at++) data[at] = (data[at] as number) ^ (mask[at & 3] as number);
+}
+
+export interface FrameToSend extends Omit<Frame, 'data'> {
+  /** Parts of one text or of bytes, in order. */
+  readonly data: Buffer | readonly Buffer[];
 }
 
 /** @param mask - four random bytes for each frame of a client; a server has none */
-export function encodeFrame({ fin, opcode, data }: Frame, mask?: Buffer): Buffer {
-  const { length } = data;
-  const head = Buffer.alloc(2 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + (mask ? 4 : 0));
-  head[0] = (fin ? 0x80 : 0) | opcode;
-  head[1] = (mask ? 0x80 : 0) | (length < 126 ? length : length < 65_536 ? 126 : 127);
-  if (length >= 65_536) head.writeBigUInt64BE(BigInt(length), 2);
-  else if (length >= 126) head.writeUInt16BE(length, 2);
-  if (mask === undefined) return Buffer.concat([head, data]);
-  mask.copy(head, head.length - 4);
-  const whole = Buffer.concat([head, data]);
-  applyMask(whole.subarray(head.length), mask);
-  return whole;
+export function encodeFrame({ fin, opcode, data }: FrameToSend, mask?: Buffer): Buffer {
+  const parts: readonly Buffer[] = Buffer.isBuffer(data) ? [data] : data;
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const start = 2 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + (mask?.length ?? 0);
+  const padding = -start & 3;
+  const frame = Buffer.allocUnsafe(padding + start + length).subarray(padding);
+  frame[0] = (fin ? 0x80 : 0) | opcode;
+  frame[1] = (mask ? 0x80 : 0) | (length < 126 ? length : length < 65_536 ? 126 : 127);
+  if (length >= 65_536) frame.writeBigUInt64BE(BigInt(length), 2);
+  else if (length >= 126) frame.writeUInt16BE(length, 2);
+  let at = start;
+  for (const part of parts) at += part.copy(frame, at);
+  if (mask === undefined) return frame;
+  mask.copy(frame, start - mask.length);
+  applyMask(frame.subarray(start), mask);
+  return frame;
 }
 
 /** Data of a close frame. */
@@ -155,7 +170,8 @@ export class WebSocketReader {
       throw new StreamError('a message begins within another, or goes on without one');
     this.#type ??= opcode === OPCODE.text ? 'text' : 'binary';
     this.#size += data.length;
-    this.#parts.push(data);
+    // What waits for the rest of its message holds nothing else.
+    this.#parts.push(fin ? data : Buffer.from(data));
     if (this.#size > MAX_MESSAGE_BYTES || this.#parts.length > MAX_FRAGMENTS)
       throw new StreamError('a message is too long', CLOSE.tooBig);
     return fin ? this.#message(this.#type) : undefined;

@@ -62,6 +62,8 @@ type informed struct {
 	Secrets    map[string]entry `json:"secrets"`
 	// How often a reflector had to list anew, or said why it could not watch.
 	Faults []string `json:"faults"`
+	// Objects that were added, changed or deleted, as handlers were told.
+	Events int `json:"events"`
 }
 
 func inform(config *rest.Config, namespace string) informed {
@@ -78,11 +80,22 @@ func inform(config *rest.Config, namespace string) informed {
 		defer lock.Unlock()
 		said.Faults = append(said.Faults, err.Error())
 	}
+	count := func() {
+		lock.Lock()
+		defer lock.Unlock()
+		said.Events++
+	}
 	configMaps := dynamicinformer.NewFilteredDynamicSharedInformerFactory(anything, 0, namespace, nil).
 		ForResource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Informer()
 	secrets := informers.NewSharedInformerFactoryWithOptions(typed, 0, informers.WithNamespace(namespace)).Core().V1().Secrets().Informer()
 	for _, informer := range []cache.SharedIndexInformer{configMaps, secrets} {
 		check(informer.SetWatchErrorHandler(note))
+		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { count() },
+			UpdateFunc: func(any, any) { count() },
+			DeleteFunc: func(any) { count() },
+		})
+		check(err)
 		go informer.Run(ctx.Done())
 	}
 	if !cache.WaitForCacheSync(ctx.Done(), configMaps.HasSynced, secrets.HasSynced) {

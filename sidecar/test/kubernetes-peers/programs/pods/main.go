@@ -2,7 +2,7 @@
 // (k8s.io/apiserver/pkg/util/proxy) and of the kubelet and container runtimes (k8s.io/kubelet/pkg/cri/streaming). What is executed runs
 // on this machine; ports are those of this machine. Each pod is there, in each namespace.
 //
-//	pods CERTIFICATE KEY   →   the port, one line
+//	pods CERTIFICATE KEY HOST   →   the port, one line
 package main
 
 import (
@@ -224,7 +224,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", net.JoinHostPort(os.Args[3], "0"))
 	if err != nil {
 		log.Fatal(err)
 	}
