@@ -89,7 +89,9 @@ async function up(manifests: string, data: string): Promise<{ child: ChildProces
     // Ctrl-C is for the demo, which then ends what it started.
     detached: true,
   });
-  cleanup.defer(() => end(child));
+  cleanup.defer(async () => {
+    await end(child);
+  });
   process.once('exit', () => child.kill('SIGKILL'));
   const ready = new Promise<Ready>((resolve, reject) => {
     child.once('error', reject);

@@ -16,13 +16,13 @@ function union(file: string, name: string): string[] {
 }
 
 /** Codes that leave the program they arise in: in conditions, in what agents are told, in records. */
-const TOLD: readonly (readonly [file: string, name: string, never?: readonly string[]])[] = [
+const TOLD: readonly { readonly file: string; readonly name: string; readonly never?: readonly string[] }[] = [
   // Whoever gave up is told nothing.
-  ['sidecar/src/postgres/relay/upstream-error.ts', 'UpstreamErrorCode', ['UpstreamAborted']],
-  ['sidecar/src/postgres/masking/suitability.ts', 'reason'],
-  ['sidecar/src/postgres/masking/plan.ts', 'code'],
-  ['operator/src/injection/problem.ts', 'AdmissionCode'],
-  ['evidence/src/errors.ts', 'EvidenceErrorCode'],
+  { file: 'sidecar/src/postgres/relay/upstream-error.ts', name: 'UpstreamErrorCode', never: ['UpstreamAborted'] },
+  { file: 'sidecar/src/postgres/masking/suitability.ts', name: 'reason' },
+  { file: 'sidecar/src/postgres/masking/plan.ts', name: 'code' },
+  { file: 'operator/src/injection/problem.ts', name: 'AdmissionCode' },
+  { file: 'evidence/src/errors.ts', name: 'EvidenceErrorCode' },
 ];
 /** What the programs and the chart are made of, without tests. */
 const sources = ['api', 'cli', 'collector', 'evidence', 'operator', 'policy', 'sidecar']
@@ -36,7 +36,7 @@ function filesBelow(directory: string): string[] {
 }
 
 describe('every code that people meet', () => {
-  it.each(TOLD)('%s: %s is in the table', (file, name, never = []) => {
+  it.each(TOLD)('$file: $name is in the table', ({ file, name, never = [] }) => {
     const codes = union(file, name).filter((code) => !never.includes(code));
     expect(codes).not.toEqual([]);
     expect(codes.filter((code) => !Object.hasOwn(CODES, code))).toEqual([]);

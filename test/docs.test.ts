@@ -119,7 +119,14 @@ async function complaint(argv: readonly string[], lenient: boolean): Promise<str
   let exit: number | undefined;
   try {
     await runProgram([...argv, SENTINEL, AFTER], {
-      io: { out: nowhere(), err: nowhere(), in: Readable.from([]), env: {}, now: () => 0, terminal: { out: false, err: false } },
+      io: {
+        out: nowhere(),
+        err: nowhere(),
+        in: Readable.from([]),
+        env: {},
+        now: () => 0,
+        terminal: { in: false, out: false, err: false },
+      },
       name: 'chaperone',
       stopped: () => Promise.resolve(),
       openCluster: () => Promise.reject(new Error('a page is only parsed')),

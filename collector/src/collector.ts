@@ -9,7 +9,7 @@ import type { SignIn } from './console/sign-in.ts';
 import type { StaticFiles } from './console/static-files.ts';
 import type { EvidenceIndex } from './evidence-index.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
-import { Objects } from './objects.ts';
+import { DirectoryStore, Objects, type ObjectStore } from './objects/index.ts';
 import { openIndex } from './open-index.ts';
 import type { PolicySource } from './policies/source.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
@@ -19,6 +19,8 @@ import { Sessions } from './sessions.ts';
 export interface CollectorOptions {
   /** Holds objects/ and index.sqlite. One process at a time: a second one fails to open the index. */
   readonly directory: string;
+  /** Where objects are kept, closed with the collector. Default: objects/ in the directory. */
+  readonly store?: ObjectStore;
   readonly trust: Trust;
   readonly access: Access;
   readonly logger: Logger;
@@ -56,7 +58,8 @@ export interface Collector {
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
   const { directory, trust, logger } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const objects = new Objects(join(directory, 'objects'));
+  const store = options.store ?? new DirectoryStore(join(directory, 'objects'));
+  const objects = new Objects(store);
   const index = openIndex(join(directory, 'index.sqlite'), logger);
   const ingest = new Ingest({ objects, index, trust, logger });
   const rebuild = (): Promise<ReindexResult> => reindex({ objects, index, trust, logger }, ingest);
@@ -114,6 +117,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     async close() {
       ready.reset();
       await ingest.alone(() => index.close());
+      store.close();
     },
   };
 }

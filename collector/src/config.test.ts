@@ -33,6 +33,47 @@ test('the settings are read with their defaults', async () => {
   });
 });
 
+const S3 = { CHAPERONE_S3_BUCKET: 'evidence', CHAPERONE_S3_REGION: 'eu-central-1' };
+
+test('where objects are kept is read with its defaults and with all that can be said', async () => {
+  const environment = await anEnvironment();
+  expect(readConfig({ ...environment, ...S3 }).s3).toEqual({
+    bucket: 'evidence',
+    prefix: '',
+    region: 'eu-central-1',
+    pathStyle: false,
+  });
+  const all = {
+    CHAPERONE_S3_PREFIX: 'prod/evidence/',
+    CHAPERONE_S3_ENDPOINT: 'https://s3.corp:9000',
+    CHAPERONE_S3_PATH_STYLE: 'true',
+    CHAPERONE_S3_LOCK_MODE: 'COMPLIANCE',
+    CHAPERONE_S3_LOCK_DAYS: '400',
+  };
+  expect(readConfig({ ...environment, ...S3, ...all }).s3).toEqual({
+    bucket: 'evidence',
+    prefix: 'prod/evidence/',
+    region: 'eu-central-1',
+    endpoint: 'https://s3.corp:9000',
+    pathStyle: true,
+    lock: { mode: 'COMPLIANCE', days: 400 },
+  });
+});
+
+test.each([
+  ['CHAPERONE_S3_REGION', ''],
+  ['CHAPERONE_S3_PREFIX', 'no-slash'],
+  ['CHAPERONE_S3_PREFIX', '/absolute/'],
+  ['CHAPERONE_S3_ENDPOINT', 'http://s3.corp'],
+  ['CHAPERONE_S3_ENDPOINT', 'file:///tmp'],
+  ['CHAPERONE_S3_PATH_STYLE', 'perhaps'],
+  ['CHAPERONE_S3_LOCK_MODE', 'SOFT'],
+  ['CHAPERONE_S3_LOCK_DAYS', '30'],
+])('of a bucket, %s=%s is refused by its name', async (name, value) => {
+  const environment = await anEnvironment();
+  expect(() => readConfig({ ...environment, ...S3, [name]: value })).toThrow(`missing or malformed: ${name}`);
+});
+
 const OIDC = {
   CHAPERONE_CONSOLE_ORIGIN: 'https://chaperone.corp',
   CHAPERONE_OIDC_ISSUER_URL: 'https://login.corp/realms/main',

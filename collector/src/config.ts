@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { OidcEnvironment, oidcSettings, type OidcSettings } from './console/oidc/settings.ts';
 import { SamlEnvironment, samlSettings, type SamlSettings } from './console/saml/settings.ts';
+import type { S3Settings } from './objects/s3-store.ts';
+import { S3Environment, s3Settings } from './objects/settings.ts';
 
 const Path = z.string().min(1);
 const Listen = z
@@ -35,7 +37,9 @@ const Environment = z.object({
 const EnrolmentKeys = z.array(z.base64url().length(43)).min(1).max(64);
 
 export interface CollectorConfig {
+  /** Holds the index, and the objects where `s3` does not. */
   readonly directory: string;
+  readonly s3?: S3Settings;
   readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
@@ -59,24 +63,33 @@ export class ConfigError extends Error {
 /** Reads the settings; throws ConfigError that names every variable that is missing or cannot be read. */
 export function readConfig(environment: Record<string, string | undefined>): CollectorConfig {
   const parsed = Environment.safeParse(environment);
-  const oidc = environment['CHAPERONE_OIDC_ISSUER_URL'] === undefined ? undefined : OidcEnvironment.safeParse(environment);
-  const saml = environment['CHAPERONE_SAML_ENTRY_POINT'] === undefined ? undefined : SamlEnvironment.safeParse(environment);
-  if (!parsed.success || oidc?.success === false || saml?.success === false) {
-    const issues = [parsed, oidc, saml].flatMap((each) => each?.error?.issues ?? []);
+  const issues = [...(parsed.error?.issues ?? [])];
+  /** The settings that a variable asks for; undefined where it is not there. */
+  const asked = <T>(variable: string, schema: z.ZodType<T>): T | undefined => {
+    if (environment[variable] === undefined) return undefined;
+    const found = schema.safeParse(environment);
+    issues.push(...(found.error?.issues ?? []));
+    return found.data;
+  };
+  const oidc = asked('CHAPERONE_OIDC_ISSUER_URL', OidcEnvironment);
+  const saml = asked('CHAPERONE_SAML_ENTRY_POINT', SamlEnvironment);
+  const s3 = asked('CHAPERONE_S3_BUCKET', S3Environment);
+  const found = parsed.data;
+  if (found === undefined || issues.length > 0) {
     const names = issues.map((issue) => String(issue.path[0]));
     throw new ConfigError(`missing or malformed: ${[...new Set(names)].join(', ')}`);
   }
   if (oidc !== undefined && saml !== undefined)
     throw new ConfigError('people sign in by one of CHAPERONE_OIDC_ISSUER_URL and CHAPERONE_SAML_ENTRY_POINT');
-  const found = parsed.data;
   const enrolmentKeys = readEnrolmentKeys(found.CHAPERONE_ENROLMENT_KEYS);
   return {
     directory: found.CHAPERONE_DATA,
+    ...(s3 === undefined ? {} : { s3: s3Settings(s3) }),
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
     listen: found.CHAPERONE_LISTEN,
     tls: { certificate: found.CHAPERONE_TLS_CERTIFICATE, key: found.CHAPERONE_TLS_KEY },
-    ...(oidc === undefined ? {} : { oidc: oidcSettings(oidc.data) }),
-    ...(saml === undefined ? {} : { saml: samlSettings(saml.data) }),
+    ...(oidc === undefined ? {} : { oidc: oidcSettings(oidc) }),
+    ...(saml === undefined ? {} : { saml: samlSettings(saml) }),
     nats: {
       servers: found.CHAPERONE_NATS_SERVERS.split(','),
       ...(found.CHAPERONE_NATS_CREDENTIALS === undefined ? {} : { credentials: found.CHAPERONE_NATS_CREDENTIALS }),

@@ -1,6 +1,6 @@
 import { EvidenceError, type Receipt, type Trust, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
 import type { Conflict, EvidenceIndex } from './evidence-index.ts';
-import type { Objects } from './objects.ts';
+import type { Objects } from './objects/index.ts';
 
 export interface Logger {
   info(message: string, fields?: Record<string, unknown>): void;

@@ -13,6 +13,7 @@ import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { Logger } from './ingest.ts';
 import { createLoginAccess, createLoginServer } from './login-access.ts';
 import { startLoginSweep } from './login-sweep.ts';
+import type { ObjectStore } from './objects/index.ts';
 import { ClusterPolicies } from './policies/cluster-source.ts';
 import { ClusterRequests } from './requests/cluster-source.ts';
 
@@ -42,6 +43,13 @@ async function signInOf({ oidc, saml }: CollectorConfig, logger: Logger): Promis
   return createSamlSignIn(saml, { now: Date.now, logger });
 }
 
+/** Amazon's client is in the process of nobody who keeps objects in a directory. */
+async function storeOf({ s3 }: CollectorConfig): Promise<{ store?: ObjectStore }> {
+  if (s3 === undefined) return {};
+  const { S3Store } = await import('./objects/s3-store.ts');
+  return { store: await S3Store.open(s3) };
+}
+
 async function run(environment: Record<string, string | undefined>, logger: Logger): Promise<void> {
   const config = readConfig(environment);
   const cluster = new KubeConfig();
@@ -64,6 +72,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
   const signIn = await signInOf(config, logger);
   const collector = await createCollector({
     directory: config.directory,
+    ...(await storeOf(config)),
     trust: config.trust,
     access: createLoginAccess(createLoginServer(kube)),
     logger,

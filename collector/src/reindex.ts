@@ -1,6 +1,6 @@
 import { EvidenceError, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
 import type { Ingest, IngestOptions } from './ingest.ts';
-import { type ObjectKind, sha256 } from './objects.ts';
+import { type ObjectKind, sha256 } from './objects/index.ts';
 
 export interface ReindexResult {
   readonly segments: number;
@@ -16,10 +16,11 @@ export async function reindex(options: IngestOptions, ingest: Ingest): Promise<R
   const each = async (kind: ObjectKind, take: (segment: VerifiedSegment, at: number) => Promise<void>): Promise<number> => {
     let count = 0;
     for await (const digest of objects.list(kind)) {
-      const bytes = (await objects.get(kind, digest)) ?? Buffer.alloc(0);
+      const found = await objects.find(kind, digest);
       try {
-        if (sha256(bytes) !== digest) throw new EvidenceError('PayloadAltered', 'the object does not match its name');
-        await take(verifySegment(bytes, options.trust), await objects.receivedAt(kind, digest));
+        if (found === undefined || sha256(found.bytes) !== digest)
+          throw new EvidenceError('PayloadAltered', 'the object does not match its name');
+        await take(verifySegment(found.bytes, options.trust), found.at);
         count++;
       } catch (error) {
         if (!(error instanceof EvidenceError)) throw error;

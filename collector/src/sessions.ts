@@ -14,7 +14,7 @@ import {
 import { MAX_MATCHES } from './commands.ts';
 import type { EvidenceIndex, ListPlace, SessionFilter } from './evidence-index.ts';
 import type { SegmentRow, SessionRow } from './index-schema.ts';
-import { type Objects, sha256 } from './objects.ts';
+import { type Objects, sha256 } from './objects/index.ts';
 
 /** A page of records ends after this many bytes of segments, however many records were asked for. */
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { OidcEnvironment, oidcSettings } from '../src/console/oidc/settings.ts';
+import { S3Environment, s3Settings } from '../src/objects/settings.ts';
 import { SamlEnvironment, samlSettings } from '../src/console/saml/settings.ts';
 
 /** The environment of the collector in a rendered chart that was reviewed. */
@@ -27,6 +28,17 @@ test('what the chart says of a provider is what the collector reads', () => {
     sessionMs: 3_600_000,
     clientSecretFile: '/etc/chaperone/oidc/client-secret',
     caFile: '/etc/chaperone/oidc/ca.crt',
+  });
+});
+
+test('what the chart says of a bucket is what the collector reads', () => {
+  expect(s3Settings(S3Environment.parse(rendered('bucket')))).toEqual({
+    bucket: 'acme-evidence',
+    prefix: 'prod/',
+    region: 'eu-central-1',
+    endpoint: 'https://s3.corp:9000',
+    pathStyle: true,
+    lock: { mode: 'COMPLIANCE', days: 400 },
   });
 });
 

@@ -133,6 +133,29 @@ describe.skipIf(helm === undefined)('the chart', () => {
       ],
     ],
     [
+      'bucket',
+      [
+        '-s',
+        'templates/evidence/collector.yaml',
+        '--set-json',
+        `collector=${JSON.stringify({
+          serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::123456789012:role/evidence' } },
+          store: {
+            s3: {
+              bucket: 'acme-evidence',
+              prefix: 'prod/',
+              region: 'eu-central-1',
+              endpoint: 'https://s3.corp:9000',
+              pathStyle: true,
+              lock: { mode: 'COMPLIANCE', days: 400 },
+              credentialsSecretRef: { name: 'evidence-bucket' },
+              caSecretRef: { name: 's3-ca' },
+            },
+          },
+        })}`,
+      ],
+    ],
+    [
       'decide',
       [
         '-s',
@@ -212,6 +235,18 @@ describe.skipIf(helm === undefined)('the chart', () => {
       'production without a name or a store',
       ['--set', 'profile=production,collector.persistence.enabled=false'],
       'missing for profile production: clusterName (goes into every record) · collector.persistence.enabled=true',
+    ],
+    ['a bucket without a region', ['--set', 'collector.store.s3.bucket=evidence'], 'missing for collector.store.s3: region'],
+    ['a region without a bucket', ['--set', 'collector.store.s3.region=eu'], 'missing for collector.store.s3: bucket'],
+    [
+      'a lock without an end',
+      ['--set', 'collector.store.s3.bucket=evidence,collector.store.s3.region=eu,collector.store.s3.lock.mode=GOVERNANCE'],
+      'collector.store.s3.lock needs mode and days',
+    ],
+    [
+      'a bucket without encryption on the way',
+      ['--set', 'collector.store.s3.bucket=evidence,collector.store.s3.region=eu,collector.store.s3.endpoint=http://s3.corp'],
+      'endpoint',
     ],
     ['a broker of one’s own without its address', ['--set', 'nats.install=false'], 'nats.external.url'],
     [

@@ -5,6 +5,7 @@ export * from './postgres.ts';
 export * from './programs.ts';
 export * from './provider.ts';
 export * from './run.ts';
+export * from './s3.ts';
 export * from './saml.ts';
 export * from './splits.ts';
 export * from './sshd.ts';

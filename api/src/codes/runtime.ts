@@ -111,4 +111,20 @@ export const RUNTIME_CODES = {
     example: 'chaperone: an internal fault ended this session (InternalFault). Try later: it is not the fault of the statement.',
     postgres: { sqlstate: '57P01', severity: 'FATAL' },
   },
+  StoreUnavailable: {
+    audience: ['operator', 'platform'],
+    what: 'The store of evidence cannot be reached, or refuses the collector.',
+    why: 'Nothing is taken in meanwhile; sidecars keep what they have until it is.',
+    fix: 'See that the disk has room and can be written, or that the bucket, its region, endpoint and credentials are right.',
+    retry: 'try-later',
+    example: 'probe/conditions cannot be stored: AccessDenied, HTTP 403 (StoreUnavailable)',
+  },
+  StoreUnsuitable: {
+    audience: ['operator', 'platform'],
+    what: 'The bucket ignores conditions of what is stored.',
+    why: 'Evidence is stored where nothing stands yet (If-None-Match), so that nobody overwrites it; a store that ignores that is not safe.',
+    fix: 'Use Amazon S3, or a store that documents If-None-Match and If-Match for PutObject.',
+    retry: 'change-it',
+    example: 'bucket acme-evidence ignores If-None-Match or If-Match when it stores (StoreUnsuitable)',
+  },
 } as const satisfies CodeTable;

@@ -1,0 +1,147 @@
+import { link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { sha256 } from './content.ts';
+import { checkName, MAX_OBJECT_BYTES, type ObjectStore, StoreError, type StoredObject } from './store.ts';
+
+const TEMPORARY = '.tmp~';
+
+/** Objects as files of a directory, which one process alone writes. Their times are the files' own. */
+export class DirectoryStore implements ObjectStore {
+  readonly #root: string;
+  #writes = 0;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async create(name: string, bytes: Buffer, at: number): Promise<'created' | 'exists'> {
+    const path = this.#path(name);
+    return failing(`${name} cannot be stored`, async () => {
+      const outcome = (await exists(path)) ? 'exists' : await this.#put(path, bytes, at, linkNew);
+      // Also for what was there: the process that wrote it may have died before its name was durable.
+      await syncDirectory(dirname(path));
+      return outcome;
+    });
+  }
+
+  async replace(name: string, bytes: Buffer, at: number, version: string | undefined): Promise<{ version: string } | 'changed'> {
+    const path = this.#path(name);
+    return failing(`${name} cannot be stored`, async () => {
+      if ((await this.get(name))?.version !== version) return 'changed';
+      const outcome = await this.#put(path, bytes, at, version === undefined ? linkNew : renameOver);
+      await syncDirectory(dirname(path));
+      return outcome === 'exists' ? 'changed' : { version: sha256(bytes) };
+    });
+  }
+
+  get(name: string): Promise<StoredObject | undefined> {
+    const path = this.#path(name);
+    return failing(`${name} cannot be read`, async () => {
+      const found = await stat(path).catch(missing);
+      if (found === undefined) return undefined;
+      if (found.size > MAX_OBJECT_BYTES) throw new StoreError('StoreUnavailable', `${name} is larger than any object`);
+      const bytes = await readFile(path).catch(missing);
+      return bytes === undefined ? undefined : { bytes, at: Math.round(found.mtimeMs), version: sha256(bytes) };
+    });
+  }
+
+  async *earlier(): AsyncGenerator<StoredObject> {
+    // A directory keeps none.
+  }
+
+  async *list(prefix: string): AsyncGenerator<string> {
+    if (prefix !== '') checkName(prefix.replace(/\/$/, ''));
+    const entries = await failing(
+      'the store cannot be listed',
+      async () => (await readdir(join(this.#root, prefix), { withFileTypes: true }).catch(missing)) ?? [],
+    );
+    // As bytes of whole names sort: a directory's name goes on with a slash.
+    const names = entries.map((entry) => `${entry.name}${entry.isDirectory() ? '/' : ''}`).toSorted();
+    for (const name of names)
+      if (name.endsWith('/')) yield* this.list(`${prefix}${name}`);
+      else if (!name.includes(TEMPORARY)) yield `${prefix}${name}`;
+  }
+
+  close(): void {
+    // Nothing is held open.
+  }
+
+  #path(name: string): string {
+    checkName(name);
+    return join(this.#root, name);
+  }
+
+  async #put(path: string, bytes: Buffer, at: number, place: Place): Promise<'created' | 'exists'> {
+    await makeDirectory(dirname(path), this.#root);
+    const temporary = `${path}${TEMPORARY}${this.#writes++}`;
+    try {
+      const file = await open(temporary, 'w', 0o600);
+      try {
+        await file.writeFile(bytes);
+        await file.utimes(at / 1000, at / 1000);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      return await place(temporary, path);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+}
+
+type Place = (temporary: string, path: string) => Promise<'created' | 'exists'>;
+
+const linkNew: Place = async (temporary, path) => {
+  try {
+    await link(temporary, path);
+    return 'created';
+  } catch (error) {
+    if (isCode(error, 'EEXIST')) return 'exists';
+    throw error;
+  }
+};
+
+const renameOver: Place = async (temporary, path) => {
+  await rename(temporary, path);
+  return 'created';
+};
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(missing)) !== undefined;
+}
+
+async function failing<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof StoreError) throw error;
+    throw new StoreError('StoreUnavailable', `${what}: ${error instanceof Error ? error.message : 'unknown fault'}`, {
+      cause: error,
+    });
+  }
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+function missing(error: unknown): undefined {
+  if (isCode(error, 'ENOENT')) return undefined;
+  throw error;
+}
+
+async function makeDirectory(path: string, root: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let at = path; at.startsWith(root); at = dirname(at)) await syncDirectory(at);
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
