@@ -13,7 +13,16 @@ export type EvidenceErrorCode =
   | 'RecordAltered'
   | 'ChainBroken'
   | 'SegmentMissing'
-  | 'SegmentMisplaced';
+  | 'SegmentMisplaced'
+  | 'MalformedNote'
+  | 'MalformedTile'
+  | 'MalformedProof'
+  | 'MalformedPolicy'
+  | 'MalformedLeaf'
+  | 'NoteUnsigned'
+  | 'QuorumMissing'
+  | 'ProofInvalid'
+  | 'TreeAltered';
 
 /**
  * What is wrong with a piece of evidence. `record` is the index within its segment of the first record that does not match,

@@ -4,6 +4,7 @@ export { decodeBytes, encodeBytes, MAX_OUTPUT_BYTES } from './encoded-bytes.ts';
 export * from './errors.ts';
 export * from './ids.ts';
 export * from './keys.ts';
+export * from './log/index.ts';
 export * from './login.ts';
 export * from './merkle.ts';
 export * from './receipt.ts';

@@ -15,7 +15,7 @@ import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header
  */
 const MAGIC = Buffer.from('CHEVSEG\x01', 'latin1');
 const SIGNATURE_CONTEXT = Buffer.from('chaperone/segment/v1\0');
-const SIGNATURE_BYTES = 64;
+export const SIGNATURE_BYTES = 64;
 const HASH_BYTES = 32;
 
 /** A segment stays below NATS's default max_payload (1 MiB) with room for the message's headers. */
@@ -123,6 +123,8 @@ function linkOf(header: Uint8Array, signature: Uint8Array): string {
 /** A segment taken apart; nothing of it has been checked against a key or a digest yet. */
 export interface SegmentParts {
   readonly header: SegmentHeader;
+  /** The header's JSON text, as it was signed. */
+  readonly headerText: Buffer;
   /** The bytes that the signature is over, its context included. */
   readonly signed: Buffer;
   readonly signature: Buffer;
@@ -162,6 +164,7 @@ export function parseSegment(bytes: Buffer): SegmentParts {
   const leaves = Array.from({ length: count }, () => take(HASH_BYTES));
   return {
     header: parseHeader(headerBytes),
+    headerText: headerBytes,
     signed: Buffer.concat([SIGNATURE_CONTEXT, headerBytes]),
     signature,
     registration,

@@ -98,14 +98,63 @@ export const EVIDENCE_CODES = {
     'Export it again.',
   ),
   UnsupportedVersion: finding(
-    'The segment is of a format that this version does not know.',
+    'The segment, or an entry of the log, is of a format that this version does not know.',
     'It was written by a newer version.',
     'segment 0: the segment is of a version that this program does not know',
     'Verify it with that version or a later one.',
   ),
   LimitExceeded: finding(
-    'The segment is larger than any that is made.',
+    'The segment, note or entry of the log is larger than any that is made.',
     'Sizes are bounded before anything is read.',
     'segment 4: the segment is too large',
+  ),
+  MalformedNote: finding(
+    'A signed note, such as a checkpoint of the log, is cut off or not one.',
+    'It is text, an empty line, and a line for each signature, as C2SP signed-note says.',
+    'the note has no signatures',
+  ),
+  MalformedTile: finding(
+    'A tile of the log, or a bundle of its entries, has another length or number than its name says.',
+    'Tiles are what C2SP tlog-tiles says, to the byte.',
+    'tile 3 of level 0 has a wrong length',
+  ),
+  MalformedProof: finding(
+    'This is not a proof of an entry, or not a request to a witness.',
+    'Each is lines of text whose form C2SP fixes, so that other programs read them alike.',
+    'this is not a proof of an entry of a log',
+  ),
+  MalformedPolicy: finding(
+    'The file that says which logs and witnesses to believe cannot be read.',
+    'A line of it is not one of C2SP tlog-policy, and nothing is believed by half a policy.',
+    'line 4 of the policy: a member has no line before this one',
+    'Correct the line that is named.',
+  ),
+  MalformedLeaf: finding(
+    'An entry of the log is not a statement that was signed.',
+    'Entries have a version, a kind, a signature and a text, and nothing else.',
+    'the entry of the log ends early',
+  ),
+  NoteUnsigned: finding(
+    'No key that is trusted here has signed the checkpoint.',
+    'Signatures of other keys count for nothing.',
+    'no log of the policy has signed the checkpoint',
+    'Check that the policy names the keys of this log; if it does, keep the checkpoint as it is.',
+  ),
+  QuorumMissing: finding(
+    'Too few witnesses have cosigned the checkpoint.',
+    'The policy says how many of them must have seen that the log only grew; without them two people could be shown two logs.',
+    'fewer witnesses than the policy asks for have cosigned the checkpoint',
+    'Ask for a later checkpoint; where it lacks them too, see why the witnesses do not answer or refuse.',
+  ),
+  ProofInvalid: finding(
+    'The proof does not lead from the entry to the root that was signed.',
+    'The entry, its place or the proof is another one, or the entry is not in the log.',
+    'the proof is not of this entry in the log at that size',
+  ),
+  TreeAltered: finding(
+    'The log’s last tiles do not have the root that was signed.',
+    'The log goes on only from what it has signed; another beginning would be another log.',
+    'the last tiles do not have the root that was signed',
+    'Restore the tiles that are named from a backup; nothing is appended until they are right.',
   ),
 } as const satisfies CodeTable;

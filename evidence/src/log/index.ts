@@ -1,0 +1,13 @@
+export * from './audit.ts';
+export * from './checkpoint.ts';
+export { type CosignatureType, cosignatureTime, cosigner, verifierOf } from './cosignature.ts';
+export * from './leaf.ts';
+export { mlDsaSigner } from './ml-dsa.ts';
+export * from './note.ts';
+export * from './policy.ts';
+export * from './proof.ts';
+export * from './proof-file.ts';
+export * from './tiles.ts';
+export * from './tree.ts';
+export * from './vkey.ts';
+export * from './witness.ts';
