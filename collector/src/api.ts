@@ -7,6 +7,7 @@ import {
   SESSION_ID_PREFIX,
   SessionVerdictFilter,
   type TrustInfo,
+  type VerifierKey,
 } from '@chaperone/evidence';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -18,6 +19,8 @@ import type { ListPlace, SessionFilter } from './evidence-index/evidence-index.t
 import type { SessionRow } from './evidence-index/schema.ts';
 import type { BrowserSession } from './console/browser-sessions.ts';
 import type { Logger } from './ingest.ts';
+import { logRoutes } from './log/routes.ts';
+import type { TransparencyLog } from './log/transparency-log.ts';
 import { policyRoutes } from './policies/routes.ts';
 import type { PolicySource } from './policies/source.ts';
 import { requestRoutes } from './requests/routes.ts';
@@ -64,6 +67,8 @@ const RecordsQuery = z.strictObject({
 
 export interface ApiOptions {
   readonly sessions: Sessions;
+  /** The log that every stored segment is in, and the key that signs its checkpoints. */
+  readonly log: { readonly log: () => Promise<TransparencyLog>; readonly key: VerifierKey };
   readonly access: Access;
   readonly origin: string;
   readonly logger: Logger;
@@ -158,6 +163,7 @@ export function createApi(options: ApiOptions): Hono<Env> {
     context.header('cache-control', 'no-store');
     await next();
   });
+  api.route('/', logRoutes({ ...options.log, access, namespaces: () => sessions.namespaces() }));
   if (options.requests !== undefined) api.route('/', requestRoutes({ source: options.requests, access, now: options.now }));
   if (options.policies !== undefined) api.route('/', policyRoutes({ source: options.policies, access }));
   api.get('/v1/trust', (context) => context.json<TrustInfo>({ origin: options.origin }));

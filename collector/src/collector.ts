@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Trust } from '@chaperone/evidence';
+import { noteSigner, type Signer, type Trust } from '@chaperone/evidence';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Access } from './access.ts';
 import { createApi } from './api.ts';
@@ -12,6 +12,9 @@ import { EvidenceIndex } from './evidence-index/evidence-index.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
 import { DirectoryStore, Objects, type ObjectStore } from './objects/index.ts';
 import { openFile } from './evidence-index/open-file.ts';
+import { openLogKey } from './log/key.ts';
+import { logStored, Sequencer } from './log/sequencer.ts';
+import { TransparencyLog } from './log/transparency-log.ts';
 import type { PolicySource } from './policies/source.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
 import type { RequestSource } from './requests/source.ts';
@@ -22,6 +25,8 @@ export interface CollectorOptions {
   readonly directory: string;
   /** Where objects are kept, closed with the collector. Default: objects/ in the directory. */
   readonly store?: ObjectStore;
+  /** Signs checkpoints of the log, which has the origin's name. Default: a key in the directory, made at the first start. */
+  readonly logKey?: Signer;
   /** Where the index is, closed with the collector. Default: index.sqlite in the directory. */
   readonly index?: IndexEngine;
   readonly trust: Trust;
@@ -57,16 +62,31 @@ export interface Collector {
   close(): Promise<void>;
 }
 
-/** Opens the store in `directory` (made where it is missing; the index built anew where it is damaged or of another version). Throws IndexError. */
+/**
+ * Opens the store in `directory` (made where it is missing; the index built anew where it is damaged or of another version), and its log.
+ * @throws IndexError, LogError, StoreError
+ */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
   const { directory, trust, logger } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const store = options.store ?? new DirectoryStore(join(directory, 'objects'));
   const objects = new Objects(store);
   const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
-  const ingest = new Ingest({ objects, index, trust, logger });
-  const rebuild = (): Promise<ReindexResult> => reindex({ objects, index, trust, logger }, ingest);
-  if (index.empty) await rebuild();
+  const signer = noteSigner(trust.origin, options.logKey ?? (await openLogKey(directory)));
+  const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now });
+  const sequencer = new Sequencer({ index, logger, open: openLog });
+  const ingest = new Ingest({ objects, index, trust, logger, sequencer });
+  const rebuild = (): Promise<ReindexResult> =>
+    sequencer.paused(() => reindex({ objects, index, trust, logger, log: openLog }, ingest));
+  try {
+    if (index.empty) await rebuild();
+    await sequencer.log();
+    await logStored({ index, objects, trust, sequencer, logger });
+  } catch (error) {
+    await index.close();
+    store.close();
+    throw error;
+  }
 
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -86,6 +106,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   });
   const api = createApi({
     sessions: new Sessions(index, objects),
+    log: { log: () => sequencer.log(), key: signer.key },
     access: options.access,
     origin: trust.origin,
     logger,

@@ -139,35 +139,41 @@ class FetchLoop {
     const receipts = new Map<string, { session: string; nkey: string }>();
     const batch = await consumer.fetch({ max_messages: BATCH, expires: FETCH_MS });
     this.#batch = batch;
+    const failures: unknown[] = [];
     try {
+      // Side by side, since they share what a commit of the log costs.
+      const taken: Promise<void>[] = [];
       for await (const message of batch) {
-        const from = await this.#take(message);
-        if (from !== undefined) receipts.set(from.session, from);
-        if (message.info.pending === 0) await this.#publishReceipts(receipts);
+        taken.push(this.#take(message, receipts).catch((error: unknown) => void failures.push(error)));
+        if (message.info.pending > 0) continue;
+        await Promise.all(taken.splice(0));
+        await this.#publishReceipts(receipts);
       }
+      await Promise.all(taken);
     } finally {
       this.#batch = undefined;
       await this.#publishReceipts(receipts);
     }
+    if (failures.length > 0) throw failures[0];
   }
 
-  /** Stores one message. Rejects where our own store fails: the message then comes again. */
-  async #take(message: JsMsg): Promise<{ session: string; nkey: string } | undefined> {
+  /** Stores one message, whose session then has a receipt. Rejects where our own store fails: the message then comes again. */
+  async #take(message: JsMsg, receipts: Map<string, { session: string; nkey: string }>): Promise<void> {
     const [, nkey, session, ...more] = message.subject.split('.');
     if (nkey === undefined || session === undefined || more.length > 0 || !SESSION_ID.test(session)) {
       message.term('SubjectMalformed');
-      return undefined;
+      return;
     }
     // An empty message asks for the receipt again.
     if (message.data.length > 0) {
       const outcome = await this.#options.collector.ingest(Buffer.from(message.data), { nkey, session });
       if (outcome.kind === 'refused') {
         message.term(outcome.code);
-        return undefined;
+        return;
       }
     }
     message.ack();
-    return { session, nkey };
+    receipts.set(session, { session, nkey });
   }
 
   async #publishReceipts(of: Map<string, { session: string; nkey: string }>): Promise<void> {

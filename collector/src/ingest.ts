@@ -1,5 +1,6 @@
 import { EvidenceError, type Receipt, type Trust, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
 import type { Conflict, EvidenceIndex } from './evidence-index/evidence-index.ts';
+import type { Sequencer } from './log/sequencer.ts';
 import type { Objects } from './objects/index.ts';
 
 export interface Logger {
@@ -22,6 +23,10 @@ export type IngestOutcome =
   | { readonly kind: 'stored' | 'duplicate'; readonly session: string; readonly nkey: string; readonly receipt?: Receipt }
   | { readonly kind: 'refused'; readonly code: string };
 
+type Taken =
+  | { readonly kind: 'stored' | 'duplicate'; readonly segment: VerifiedSegment }
+  | Extract<IngestOutcome, { kind: 'refused' }>;
+
 /** More contradictions of one session than this are refused without keeping them: nobody fills the disk that way. */
 const MAX_CONFLICTS_KEPT = 16;
 
@@ -32,17 +37,25 @@ export interface IngestOptions {
   readonly logger: Logger;
 }
 
-/** Takes segments in, one after another. Rejects only where our own disk or index fails; then nothing was promised. */
+/** Takes segments in, one after another. Rejects only where our own store, log or index fails; then nothing was promised. */
 export class Ingest {
-  readonly #options: IngestOptions;
+  readonly #options: IngestOptions & { readonly sequencer: Sequencer };
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(options: IngestOptions) {
+  constructor(options: IngestOptions & { readonly sequencer: Sequencer }) {
     this.#options = options;
   }
 
-  ingest(bytes: Buffer, sender?: Sender): Promise<IngestOutcome> {
-    return this.alone(() => this.#ingest(bytes, sender));
+  /** What is stored or known is in the log when this resolves, and in the receipt. */
+  async ingest(bytes: Buffer, sender?: Sender): Promise<IngestOutcome> {
+    const taken = await this.alone(() => this.#ingest(bytes, sender));
+    if (taken.kind === 'refused') return taken;
+    const { segment, kind } = taken;
+    const { session } = segment.header;
+    const { nkey } = segment.signer;
+    await this.#options.sequencer.add(segment);
+    const receipt = await this.#options.index.receipt(session, nkey);
+    return { kind, session, nkey, ...(receipt === undefined ? {} : { receipt }) };
   }
 
   /** Does something to objects or index while nothing is taken in. */
@@ -52,7 +65,7 @@ export class Ingest {
     return next;
   }
 
-  async #ingest(bytes: Buffer, sender: Sender | undefined): Promise<IngestOutcome> {
+  async #ingest(bytes: Buffer, sender: Sender | undefined): Promise<Taken> {
     const { index, objects, logger } = this.#options;
     const segment = this.#verify(bytes);
     if (typeof segment === 'string') return { kind: 'refused', code: segment };
@@ -64,7 +77,7 @@ export class Ingest {
     if (known?.digest === segment.digest) {
       // Bytes that are gone or damaged on disk come back this way while the sender still has them.
       await objects.put('seg', segment.digest, bytes);
-      return { kind: 'duplicate', session, nkey, ...(await this.#receipt(session, nkey)) };
+      return { kind: 'duplicate', segment };
     }
     const conflict = await index.conflict(segment);
     if (conflict !== undefined) {
@@ -74,12 +87,7 @@ export class Ingest {
       return { kind: 'refused', code: conflict.code };
     }
     await index.insert(segment, await objects.put('seg', segment.digest, bytes));
-    return { kind: 'stored', session, nkey, ...(await this.#receipt(session, nkey)) };
-  }
-
-  async #receipt(session: string, nkey: string): Promise<{ receipt?: Receipt }> {
-    const receipt = await this.#options.index.receipt(session, nkey);
-    return receipt === undefined ? {} : { receipt };
+    return { kind: 'stored', segment };
   }
 
   #verify(bytes: Buffer): VerifiedSegment | string {

@@ -1,5 +1,7 @@
 import { EvidenceError, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
 import type { Ingest, IngestOptions } from './ingest.ts';
+import { catchUp } from './log/sequencer.ts';
+import type { TransparencyLog } from './log/transparency-log.ts';
 import { type ObjectKind, sha256 } from './objects/index.ts';
 
 export interface ReindexResult {
@@ -9,8 +11,11 @@ export interface ReindexResult {
   readonly damaged: readonly { readonly digest: string; readonly code: string }[];
 }
 
-/** Empties the index and fills it again from the objects. Rejects where the disk fails; then it begins anew at the next start. */
-export async function reindex(options: IngestOptions, ingest: Ingest): Promise<ReindexResult> {
+/** Empties the index and fills it again from the objects and the log. Rejects where the disk fails; then it begins anew at the next start. */
+export async function reindex(
+  options: IngestOptions & { readonly log: () => Promise<TransparencyLog> },
+  ingest: Ingest,
+): Promise<ReindexResult> {
   const { objects, index, logger } = options;
   const damaged: { digest: string; code: string }[] = [];
   const each = async (kind: ObjectKind, take: (segment: VerifiedSegment, at: number) => Promise<void>): Promise<number> => {
@@ -40,6 +45,7 @@ export async function reindex(options: IngestOptions, ingest: Ingest): Promise<R
     const conflict = await index.conflict(segment);
     if (conflict !== undefined) await ingest.recordConflict(segment, conflict, at);
   });
+  await catchUp(await options.log(), index);
   await index.complete();
   return { segments, conflicts, damaged };
 }

@@ -127,4 +127,20 @@ export const RUNTIME_CODES = {
     retry: 'change-it',
     example: 'bucket acme-evidence ignores If-None-Match or If-Match when it stores (StoreUnsuitable)',
   },
+  LogAltered: {
+    audience: ['operator', 'platform'],
+    what: 'What is stored of the log is not what its key signed.',
+    why: 'The collector does not go on from it: an entry more would sign what somebody changed.',
+    fix: 'Find out who can write to the store. Where it keeps versions, bring back those of log/ before the change; otherwise restore a backup.',
+    retry: 'change-it',
+    example: 'the state of the log is not what its key signed (LogAltered)',
+  },
+  LogTaken: {
+    audience: ['operator', 'platform'],
+    what: 'Another process appends to the same log.',
+    why: 'One log has one writer; of two, one is refused before it changes anything.',
+    fix: 'Let one collector write to the store; two installations need buckets, or prefixes, of their own.',
+    retry: 'try-later',
+    example: 'another process appends to the log (LogTaken)',
+  },
 } as const satisfies CodeTable;

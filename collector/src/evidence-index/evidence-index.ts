@@ -16,6 +16,7 @@ import {
 } from 'kysely';
 import { commandsOf, excerpt, type Found, MAX_MATCHES, type Match, newestBySession, storable } from './commands.ts';
 import type { IndexEngine } from './engine.ts';
+import { Leaves } from './leaves.ts';
 import type { CommandRow, FindingRow, IndexTables, SegmentRow, SessionRow } from './schema.ts';
 
 /** What a segment contradicts; undefined where it fits. */
@@ -49,8 +50,11 @@ export class EvidenceIndex {
   readonly #db: Kysely<IndexTables>;
   /** True where the tables are new and have to be filled from the objects. */
   readonly empty: boolean;
+  /** Which segment is which entry of the log. */
+  readonly leaves: Leaves;
 
   constructor(engine: IndexEngine) {
+    this.leaves = new Leaves(engine);
     this.#engine = engine;
     this.#db = engine.db;
     this.empty = engine.empty;
@@ -250,11 +254,11 @@ export class EvidenceIndex {
       .execute();
   }
 
-  /** What is stored of a session without a hole from its start; undefined while segment 0 is missing or the pod is another. */
+  /** What is stored and in the log of a session without a hole from its start; undefined while segment 0 is not or the pod is another. */
   async receipt(session: string, nkey: string): Promise<Receipt | undefined> {
     const row = await this.session(session);
     if (row === undefined || row.nkey !== nkey || row.high_water < 0) return undefined;
-    const last = await this.segment(session, row.high_water);
+    const last = await this.segment(session, await this.leaves.upTo(session, row.high_water));
     return last === undefined ? undefined : { session, number: last.number, digest: last.digest };
   }
 
@@ -320,7 +324,8 @@ export class EvidenceIndex {
       .orderBy('session')
       .orderBy('seq')
       .execute();
-    return { sessions, segments, findings, commands };
+    const leaves = await this.#db.selectFrom('leaves').selectAll().orderBy('leaf').execute();
+    return { sessions, segments, findings, commands, leaves };
   }
 }
 

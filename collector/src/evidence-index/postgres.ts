@@ -24,6 +24,8 @@ CREATE TABLE findings (
   session TEXT COLLATE "C" NOT NULL, digest TEXT COLLATE "C" NOT NULL, number BIGINT NOT NULL, nkey TEXT NOT NULL, code TEXT NOT NULL,
   message TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, PRIMARY KEY (session, digest)
 );
+CREATE TABLE leaves (leaf BIGINT PRIMARY KEY, kind TEXT NOT NULL, session TEXT COLLATE "C", number BIGINT);
+CREATE INDEX leaves_by_segment ON leaves (session, number) WHERE kind = 'segment';
 CREATE TABLE commands (
   rowid BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, session TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL,
   at DOUBLE PRECISION NOT NULL, verdict TEXT NOT NULL, scope TEXT COLLATE "C" NOT NULL, text TEXT NOT NULL, plain TEXT NOT NULL,

@@ -75,14 +75,23 @@ export interface CommandRow {
   plain: string;
 }
 
+/** An entry of the log. `session` and `number` say which segment it is, where it is one. */
+export interface LeafRow {
+  leaf: number;
+  kind: string;
+  session: string | null;
+  number: number | null;
+}
+
 export interface IndexTables {
+  leaves: LeafRow;
   commands: CommandRow;
   sessions: SessionRow;
   segments: SegmentRow;
   findings: FindingRow;
 }
 
-export const TABLES = ['sessions', 'segments', 'findings', 'commands'] as const;
+export const TABLES = ['sessions', 'segments', 'findings', 'leaves', 'commands'] as const;
 
 /** Raised with every change of the tables: an index of another version is dropped and built again. */
 export const INDEX_VERSION = 5;

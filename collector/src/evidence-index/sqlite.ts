@@ -23,6 +23,8 @@ CREATE TABLE findings (
   session TEXT NOT NULL, digest TEXT NOT NULL, number INTEGER NOT NULL, nkey TEXT NOT NULL, code TEXT NOT NULL,
   message TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (session, digest)
 ) STRICT;
+CREATE TABLE leaves (leaf INTEGER PRIMARY KEY, kind TEXT NOT NULL, session TEXT, number INTEGER) STRICT;
+CREATE INDEX leaves_by_segment ON leaves (session, number) WHERE kind = 'segment';
 CREATE VIRTUAL TABLE commands USING fts5(
   session UNINDEXED, seq UNINDEXED, at UNINDEXED, verdict UNINDEXED, scope, text, plain,
   tokenize = "unicode61 remove_diacritics 0 tokenchars '_'"

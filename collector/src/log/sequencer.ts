@@ -1,0 +1,198 @@
+import { decodeLeaf, EvidenceError, segmentLeaf, type Trust, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
+import type { EvidenceIndex } from '../evidence-index/evidence-index.ts';
+import type { LeafRow } from '../evidence-index/schema.ts';
+import type { Logger } from '../ingest.ts';
+import type { Objects } from '../objects/index.ts';
+import type { TransparencyLog } from './transparency-log.ts';
+
+/** Entries of one commit: what a state takes at once. */
+const BATCH = 1_024;
+
+interface Waiting {
+  readonly leaf: Buffer;
+  readonly row: { readonly kind: 'segment'; readonly session: string; readonly number: number };
+  readonly done: PromiseWithResolvers<number>;
+}
+
+export interface SequencerOptions {
+  readonly index: EvidenceIndex;
+  readonly open: () => Promise<TransparencyLog>;
+  readonly logger: Logger;
+}
+
+/**
+ * Puts segments into the log, each once. What waits while entries are being written goes in with the next, so that many segments cost one
+ * write. The index knows which segment is which entry; what it does not know of the log it learns before anything more is appended, so a
+ * crash between the two makes no second entry.
+ */
+export class Sequencer {
+  readonly #options: SequencerOptions;
+  readonly #waiting = new Map<string, Waiting>();
+  /** Undefined where it has to be opened anew: it is not known what the last append left. */
+  #log: Promise<TransparencyLog> | undefined;
+  #running: Promise<void> | undefined;
+  #pausing: Promise<unknown> = Promise.resolve();
+  readonly #placing = new Set<Promise<unknown>>();
+
+  constructor(options: SequencerOptions) {
+    this.#options = options;
+  }
+
+  /** The log as it is now, of which the index knows all. Rejects with LogError or StoreError where it cannot be opened. */
+  log(): Promise<TransparencyLog> {
+    this.#log ??= this.#open();
+    return this.#log;
+  }
+
+  async #open(): Promise<TransparencyLog> {
+    try {
+      const log = await this.#options.open();
+      await catchUp(log, this.#options.index);
+      return log;
+    } catch (error) {
+      this.#log = undefined;
+      throw error;
+    }
+  }
+
+  /** Resolves with the number of the segment's entry, when that is in a signed checkpoint. Rejects where it is not known to be. */
+  async add(segment: VerifiedSegment): Promise<number> {
+    for (let pausing; pausing !== this.#pausing; await pausing) pausing = this.#pausing;
+    const entry = this.#place(segment);
+    this.#placing.add(entry);
+    try {
+      return await (await entry).promise;
+    } finally {
+      this.#placing.delete(entry);
+    }
+  }
+
+  /** Where the segment's number will be known: it has one, or waits for one. */
+  async #place(segment: VerifiedSegment): Promise<Pick<PromiseWithResolvers<number>, 'promise'>> {
+    const { session, number } = segment.header;
+    const key = `${session}/${number}`;
+    const known = this.#waiting.has(key) ? undefined : await this.#options.index.leaves.of(session, number);
+    if (known !== undefined) return { promise: Promise.resolve(known) };
+    const waiting = this.#waiting.get(key);
+    if (waiting !== undefined) return waiting.done;
+    const done = Promise.withResolvers<number>();
+    this.#waiting.set(key, { leaf: segmentLeaf(segment), row: { kind: 'segment', session, number }, done });
+    this.#running ??= this.#run();
+    return done;
+  }
+
+  /** Does something while nothing is appended and the index is asked for no entry. */
+  paused<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#pausing.then(async () => {
+      await Promise.allSettled(this.#placing);
+      await this.#running;
+      return work();
+    });
+    this.#pausing = done.catch(() => undefined);
+    return done;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#waiting.size > 0) await this.#append([...this.#waiting].slice(0, BATCH));
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  async #append(batch: readonly (readonly [string, Waiting])[]): Promise<void> {
+    try {
+      const log = await this.log();
+      // What an append that was not known to have succeeded left behind.
+      const { index } = this.#options;
+      const fresh: Waiting[] = [];
+      for (const [key, each] of batch) {
+        const known = await index.leaves.of(each.row.session, each.row.number);
+        if (known === undefined) fresh.push(each);
+        else this.#settle(key, each, known);
+      }
+      const first = await log.append(fresh.map(({ leaf }) => leaf));
+      await index.leaves.insert(fresh.map(({ row }, at) => ({ ...row, leaf: first + at })));
+      let at = first;
+      for (const [key, each] of batch) if (fresh.includes(each)) this.#settle(key, each, at++);
+    } catch (error) {
+      this.#log = undefined;
+      this.#options.logger.error('segments could not be put into the log; they will be when they come again', {
+        segments: batch.length,
+        cause: error instanceof Error ? error.message : 'unknown',
+      });
+      for (const [key, { done }] of batch) {
+        this.#waiting.delete(key);
+        done.reject(error);
+      }
+    }
+  }
+
+  #settle(key: string, { done }: Waiting, leaf: number): void {
+    this.#waiting.delete(key);
+    done.resolve(leaf);
+  }
+}
+
+interface StoredOptions {
+  readonly index: EvidenceIndex;
+  readonly objects: Objects;
+  readonly trust: Trust;
+  readonly sequencer: Sequencer;
+  readonly logger: Logger;
+}
+
+/** Puts into the log what is stored and is not in it: of a collector that stopped in between, or that had no log. */
+export async function logStored({ index, objects, trust, sequencer, logger }: StoredOptions): Promise<void> {
+  const unusable = new Set<string>();
+  for (;;) {
+    const rows = (await index.leaves.unlogged(BATCH + unusable.size)).filter(({ digest }) => !unusable.has(digest));
+    if (rows.length === 0) return;
+    const added: Promise<number>[] = [];
+    for (const { session, number, digest } of rows) {
+      const segment = readStored(await objects.get('seg', digest), trust);
+      if (typeof segment !== 'string') {
+        added.push(sequencer.add(segment));
+        continue;
+      }
+      unusable.add(digest);
+      logger.error('a stored segment cannot be put into the log', { session, number, code: segment });
+    }
+    await Promise.all(added);
+  }
+}
+
+/** The segment, or the code that says why it is none. */
+function readStored(bytes: Buffer | undefined, trust: Trust): VerifiedSegment | string {
+  if (bytes === undefined) return 'SegmentMissing';
+  try {
+    return verifySegment(bytes, trust);
+  } catch (error) {
+    if (error instanceof EvidenceError) return error.code;
+    throw error;
+  }
+}
+
+/** Entries of the log that the index does not have. */
+export async function catchUp(log: TransparencyLog, index: EvidenceIndex): Promise<void> {
+  let rows: LeafRow[] = [];
+  for await (const { index: leaf, entry } of log.entries(await index.leaves.next())) {
+    rows.push({ leaf, ...placeOf(entry) });
+    if (rows.length < BATCH) continue;
+    await index.leaves.insert(rows);
+    rows = [];
+  }
+  await index.leaves.insert(rows);
+}
+
+/** What an entry is about; of a kind that another version wrote, that it is there. */
+function placeOf(entry: Buffer): Omit<LeafRow, 'leaf'> {
+  try {
+    const { kind, statement } = decodeLeaf(entry);
+    if (kind === 'segment') return { kind, session: statement.session, number: statement.number };
+    return { kind, session: 'session' in statement ? statement.session : null, number: null };
+  } catch (error) {
+    if (error instanceof EvidenceError) return { kind: 'unknown', session: null, number: null };
+    throw error;
+  }
+}
