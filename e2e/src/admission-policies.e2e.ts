@@ -58,6 +58,9 @@ const remote: readonly [string, object][] = [
   ['flexVolume', { driver: 'example.com/x' }],
 ];
 
+/** Whom the platform lets end the governing of a namespace. */
+const ADMIN = ['--as-group=system:masters', '--as-group=chaperone:namespace-admins'];
+
 let cluster: Cluster;
 
 beforeAll(async () => {
@@ -325,6 +328,44 @@ describe('with the profile', () => {
     ['our sysctls taken away', () => withSpec({ securityContext: {} }), '[SysctlSet]'],
     ['38 a mirror of a static pod', () => injected({}, { 'kubernetes.io/config.mirror': 'x' }), 'a mirror pod may not'],
   ])('refuses %s', async (_name, pod, text) => expectRefused(pod(), text));
+});
+
+const service = (spec: object, namespace = NAMESPACE): object => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'bot', namespace },
+  spec: { selector: { app: 'bot' }, ports: [{ port: 80 }], ...spec },
+});
+
+describe('a Service', () => {
+  test.each<[string, object]>([
+    ['of type NodePort', { type: 'NodePort' }],
+    ['of type LoadBalancer', { type: 'LoadBalancer' }],
+    ['with addresses of its own', { externalIPs: ['192.0.2.7'] }],
+  ])('40 %s, by which callers come in the name of the node, is refused', async (_name, spec) => {
+    expect((await cluster.dryRun(service(spec))).stderr).toContain('[CallersHidden]');
+    expect((await cluster.dryRun(service(spec, policies.free))).status).toBe(0);
+  });
+
+  test.each<[string, object]>([
+    ['for the cluster', {}],
+    ['whose callers keep their addresses', { type: 'NodePort', externalTrafficPolicy: 'Local' }],
+  ])('%s is accepted', async (_name, spec) => {
+    expect((await cluster.dryRun(service(spec))).stderr).toBe('');
+  });
+
+  test('that was there before is updated', async () => {
+    const governing = (value: string): Promise<string> =>
+      cluster.demand(['label', 'namespace', policies.free, `chaperone.dev/inject${value}`, '--as=ann', ...ADMIN]);
+    await cluster.apply(service({ type: 'NodePort' }, policies.free));
+    await governing('=enabled');
+    const annotate = ['annotate', 'service', 'bot', '-n', policies.free, '--overwrite'];
+    const refused = async (): Promise<string> => (await cluster.dryRun(service({ type: 'NodePort' }, policies.free))).stderr;
+    await expect.poll(refused, { timeout: 20_000 }).toContain('[CallersHidden]');
+    expect((await cluster.kubectl([...annotate, 'team=support'])).status).toBe(0);
+    await cluster.demand(['delete', 'service', 'bot', '-n', policies.free]);
+    await governing('-');
+  });
 });
 
 const template = (spec: object): object => ({ metadata: { labels: { app: 'bot' } }, spec });

@@ -182,7 +182,41 @@ const secret = (name: string, namespace: string, upstream: string): object => ({
 });
 const ask = async (): Promise<string> => (await bot.psql('select 1', 'host=model.corp dbname=orders user=bot')).stderr;
 
+const probedIn = (namespace: string): object => ({ name: 'probed', namespace, labels: { app: 'probed' } });
+
 describe('whoever may write in the namespace of agents', () => {
+  test('40 leads nobody outside to a probed port by a port of the node', async () => {
+    const port = 8080;
+    const container = {
+      name: 'bot',
+      image: shop.installation.image('agent'),
+      command: ['python3', '-m', 'http.server', String(port)],
+      securityContext: { runAsUser: 1000 },
+      readinessProbe: { tcpSocket: { port }, periodSeconds: 1 },
+    };
+    const opened = async (namespace: string, externalTrafficPolicy: string): Promise<string> => {
+      const spec = { type: 'NodePort', selector: { app: 'probed' }, ports: [{ port }], externalTrafficPolicy };
+      await shop.cluster.apply({ apiVersion: 'v1', kind: 'Service', metadata: probedIn(namespace), spec });
+      const path = 'jsonpath={.spec.ports[0].nodePort}';
+      return await shop.cluster.demand(['get', 'service', 'probed', '-n', namespace, '-o', path]);
+    };
+    for (const namespace of [AGENTS, OUTSIDE])
+      await shop.cluster.demand(['create', '-f', '-'], {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: probedIn(namespace),
+        spec: { containers: [container], terminationGracePeriodSeconds: 1 },
+      });
+    for (const namespace of [AGENTS, OUTSIDE])
+      await shop.cluster.demand(['wait', '--for=condition=Ready', 'pod/probed', '-n', namespace, '--timeout=90s']);
+    await expect(opened(AGENTS, 'Cluster')).rejects.toThrow('[CallersHidden]');
+    const { node } = await shop.cluster.places();
+    const dial = async (nodePort: string): Promise<string> => await far.control.dial(node, Number(nodePort));
+    const free = await opened(OUTSIDE, 'Local');
+    await expect.poll(() => dial(free), { timeout: 30_000 }).toContain('answer HTTP');
+    expect(await dial(await opened(AGENTS, 'Local'))).toBe('timeout');
+  });
+
   test('42 has no resource with credentials there', async () => {
     const address = 'orders.data.svc:5432';
     await shop.cluster.apply(secret('own', AGENTS, address));
@@ -226,5 +260,24 @@ describe('whoever may write in the namespace of agents', () => {
     const before = await far.log();
     await expect.poll(ask, { timeout: 60_000, interval: 1_000 }).toContain('UpstreamNotFound');
     expect(await far.log()).toBe(before);
+  });
+});
+
+describe('at the operator', () => {
+  const url = 'https://chaperone-operator.chaperone-system.svc:8443/v1/enrol';
+  /** Asked from a pod that reaches it, until it is the leader that answers. */
+  const enrolling = async (token: string): Promise<string> =>
+    (await far.control.run('curl', '-sk', '-X', 'POST', '-H', `authorization: Bearer ${token}`, '-d', '{}', url)).stdout;
+
+  test('31 an agent’s token makes nobody a sidecar', async () => {
+    const { stdout: token } = await bot.run('cat', '/var/run/secrets/kubernetes.io/serviceaccount/token');
+    await expect.poll(() => enrolling(token), { timeout: 20_000 }).toContain('Unauthenticated');
+  });
+
+  test('31 a token of the right audience does not either, from a pod that is not governed', async () => {
+    const bound = ['--bound-object-kind=Pod', '--bound-object-name=control'];
+    const create = ['create', 'token', 'default', '-n', OUTSIDE, '--audience=chaperone-sidecar', ...bound];
+    const token = (await shop.cluster.demand(create)).trim();
+    await expect.poll(() => enrolling(token), { timeout: 20_000 }).toContain('PodNotGoverned');
   });
 });

@@ -170,8 +170,8 @@ export const CATALOGUE: readonly Bypass[] = [
   line(
     40,
     'a tunnel that somebody outside opens into the pod',
-    ['rules', 'documented'],
-    'dropped but on ports that a policy names; what answers there may say anything. Probed ports answer the node: where a NodePort or a LoadBalancer leads to one, its callers come as the node does',
+    ['rules', 'admission', 'documented'],
+    'dropped but on ports that a policy names; what answers there may say anything. Probed ports answer the node: Services that lead callers there in its name are refused. Who may write Services and EndpointSlices in a namespace that is not governed can still lead there; probes by exec close it',
   ),
   line(
     41,
