@@ -199,7 +199,7 @@ export const CATALOGUE: readonly Bypass[] = [
     ['rules'],
     'the socket’s owner counts, not who asks; the runtime’s seccomp may refuse it before',
   ),
-  line(47, 'SCTP', ['rules'], 'what is not TCP is refused'),
+  line(47, 'SCTP', ['rules', 'documented'], 'what is not TCP is refused, as UDP-Lite is (13); few kernels of nodes have it'),
   line(48, 'MPTCP', ['rules'], 'each of its flows is TCP'),
   line(49, 'AF_PACKET and AF_XDP', ['admission', 'rules'], 'as 8'),
   line(50, 'SO_BINDTODEVICE', ['rules'], 'as 15'),

@@ -1,6 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import type { Reporter, TestModule } from 'vitest/node';
+import type { Reporter, TestCase, TestModule } from 'vitest/node';
 import { FILES, linesOf } from './catalogue.ts';
 import { type Outcome, PAGE, page, RESULTS, type Results, readResults } from './page.ts';
 
@@ -23,16 +23,22 @@ function merge(before: Results, modules: readonly TestModule[]): Results {
   for (const module of modules) {
     const file = relative(root, module.moduleId);
     if (!FILES.some((known) => known === file)) continue;
-    const titles = after.get(file) ?? new Map<string, Outcome>();
-    for (const test of module.children.allTests()) {
-      const { state, ...rest } = test.result();
-      // Without a note it was left out by a filter, or by a set-up that failed.
-      const ran = state === 'passed' || state === 'failed' || (state === 'skipped' && 'note' in rest && rest.note !== undefined);
-      if (ran && test.fullName.split(' > ').some((part) => linesOf(part).length > 0)) titles.set(test.fullName, state);
-    }
+    const tests = [...module.children.allTests()].map((test) => ({ title: test.fullName, outcome: outcomeOf(test) }));
+    const ran = tests.filter(({ outcome }) => outcome !== undefined);
+    // A run of the whole file forgets tests that are gone.
+    const titles = ran.length === tests.length ? new Map<string, Outcome>() : (after.get(file) ?? new Map<string, Outcome>());
+    for (const { title, outcome } of ran)
+      if (outcome !== undefined && title.split(' > ').some((part) => linesOf(part).length > 0)) titles.set(title, outcome);
     if (titles.size > 0) after.set(file, titles);
   }
   return sortedByKey([...after].map(([file, titles]) => [file, sortedByKey([...titles])]));
+}
+
+/** Absent where a filter left it out, or a set-up failed: a test that skips itself says why. */
+function outcomeOf(test: TestCase): Outcome | undefined {
+  const result = test.result();
+  if (result.state === 'passed' || result.state === 'failed') return result.state;
+  return result.state === 'skipped' && result.note !== undefined ? 'skipped' : undefined;
 }
 
 /** So that a run which shows nothing new changes nothing. */
