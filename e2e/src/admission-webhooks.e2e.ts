@@ -48,7 +48,7 @@ async function called(order: 'before' | 'after', path: string, shows: (pod: Pod)
 }
 
 test.each(['before', 'after'] as const)(
-  '23, 52 a container that a webhook %s ours puts in front stands behind ours',
+  '23, 52 a container that a webhook %s ours puts in front, once, stands behind ours',
   async (order) => {
     await called(order, '/prepend', (pod) => initsOf(pod)[0] === 'first');
     await expect.poll(async () => initsOf(await created(NAMESPACE)), { timeout: 20_000 }).toEqual([...OURS, 'first']);
@@ -56,6 +56,7 @@ test.each(['before', 'after'] as const)(
 );
 
 test.each([
+  ['23, 52 the order of containers', '/insist', '[NotInjected]'],
   ['52 the sidecar’s image', '/image', '[ReservedName]'],
   ['52 the sidecar’s restart policy', '/restart', '[ReservedName]'],
   ['52 the network', '/network', '[HostNetwork]'],

@@ -5,7 +5,7 @@ const NAMESPACE = 'e2e-other';
 const NAME = 'other';
 const HOST = `${NAME}.${NAMESPACE}.svc`;
 
-/** What it does to a pod, by the path it is called at; calling it twice is calling it once. */
+/** What it does to a pod, by the path it is called at. */
 const SERVER = `const { createServer } = require('node:https');
 const { readFileSync } = require('node:fs');
 const safe = { runAsUser: 1000, allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] }, seccompProfile: { type: 'RuntimeDefault' } };
@@ -13,8 +13,10 @@ const first = { name: 'first', image: 'first:1', securityContext: safe };
 const inits = ({ spec }) => spec.initContainers ?? [];
 const sidecar = (pod, path, value) =>
   inits(pod).flatMap(({ name }, at) => (name === 'chaperone-sidecar' ? [{ op: value === undefined ? 'remove' : 'add', path: '/spec/initContainers/' + at + path, value }] : []));
+const insist = (pod) => [{ op: 'add', path: '/spec/initContainers', value: [first, ...inits(pod).filter(({ name }) => name !== 'first')] }];
 const PATCHES = {
-  '/prepend': (pod) => [{ op: 'add', path: '/spec/initContainers', value: [first, ...inits(pod).filter(({ name }) => name !== 'first')] }],
+  '/prepend': (pod) => (inits(pod).some(({ name }) => name === 'first') ? [] : insist(pod)),
+  '/insist': insist,
   '/image': (pod) => sidecar(pod, '/image', 'evil:1'),
   '/restart': (pod) => (inits(pod).some(({ name, restartPolicy }) => name === 'chaperone-sidecar' && restartPolicy) ? sidecar(pod, '/restartPolicy') : []),
   '/environment': (pod) => sidecar(pod, '/env', [{ name: 'CHAPERONE_OPERATOR', value: 'evil:1' }]),
