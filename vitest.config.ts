@@ -9,6 +9,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
+    reporters: ['default', './scripts/bypasses/reporter.ts'],
     // A machine that is busy shows a page late.
     expect: { poll: { timeout: 10_000 } },
     projects: [

@@ -58,6 +58,9 @@ const remote: readonly [string, object][] = [
   ['flexVolume', { driver: 'example.com/x' }],
 ];
 
+/** Whom the platform lets end the governing of a namespace. */
+const ADMIN = ['--as-group=system:masters', '--as-group=chaperone:namespace-admins'];
+
 let cluster: Cluster;
 
 beforeAll(async () => {
@@ -71,6 +74,10 @@ async function expectRefused(pod: Pod, text: string): Promise<void> {
   expect(stderr).toContain(text);
   expect(stderr).toContain('(Forbidden)');
   expect(status).toBe(1);
+  if (pod.metadata.annotations?.['kubernetes.io/config.mirror'] !== undefined) return;
+  // Where nobody is governed it may run: it is refused by us, and for nothing else.
+  const free = await cluster.dryRun({ ...pod, metadata: { ...pod.metadata, namespace: policies.free } });
+  expect([free.status, free.status === 0 ? '' : free.stderr]).toEqual([0, '']);
 }
 
 async function eventuallyRefused(pod: Pod, text: string): Promise<void> {
@@ -174,7 +181,7 @@ describe('with the profile', () => {
       '[ReservedUser]',
     ],
     ['6 NET_ADMIN', () => withContext({ capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] } }), '[CapabilityAdded]'],
-    ['7 NET_RAW', () => withContext({ capabilities: { drop: ['ALL'], add: ['NET_RAW'] } }), '[CapabilityAdded]'],
+    ['7, 8, 49 NET_RAW', () => withContext({ capabilities: { drop: ['ALL'], add: ['NET_RAW'] } }), '[CapabilityAdded]'],
     ['9 privileged', () => withContext({ privileged: true, allowPrivilegeEscalation: undefined }), '[Privileged]'],
     ['9 a path of the node', () => withVolume({ name: 'host', hostPath: { path: '/' } }), '[VolumeNotAllowed]'],
     [
@@ -192,15 +199,15 @@ describe('with the profile', () => {
       '[ProcMount]',
     ],
     ['9 no seccomp', () => withContext({ seccompProfile: { type: 'Unconfined' } }), '[SeccompUnconfined]'],
-    ['9 no AppArmor', () => withContext({ appArmorProfile: { type: 'Unconfined' } }), '[AppArmorUnconfined]'],
+    ['54 no AppArmor', () => withContext({ appArmorProfile: { type: 'Unconfined' } }), '[AppArmorUnconfined]'],
     [
-      '9 no AppArmor, as older manifests say it',
+      '54 no AppArmor, as older manifests say it',
       () => injected({}, { 'container.apparmor.security.beta.kubernetes.io/bot': 'unconfined' }),
       '[AppArmorUnconfined]',
     ],
-    ['9 a label of SELinux', () => withContext({ seLinuxOptions: { type: 'spc_t' } }), '[SELinuxSet]'],
+    ['54 a label of SELinux', () => withContext({ seLinuxOptions: { type: 'spc_t' } }), '[SELinuxSet]'],
     [
-      '9 a label of SELinux for the pod',
+      '54 a label of SELinux for the pod',
       () => withSpec({ securityContext: { ...injected().spec.securityContext, seLinuxOptions: { type: 'spc_t' } } }),
       '[SELinuxSet]',
     ],
@@ -214,7 +221,7 @@ describe('with the profile', () => {
       '[BlockDevice]',
     ],
     [
-      '9 a port of the node',
+      '44 a port of the node',
       () => withBot({ ports: [{ containerPort: 80, hostPort: 80, protocol: 'TCP' } as never] }),
       '[HostPort]',
     ],
@@ -321,6 +328,44 @@ describe('with the profile', () => {
     ['our sysctls taken away', () => withSpec({ securityContext: {} }), '[SysctlSet]'],
     ['38 a mirror of a static pod', () => injected({}, { 'kubernetes.io/config.mirror': 'x' }), 'a mirror pod may not'],
   ])('refuses %s', async (_name, pod, text) => expectRefused(pod(), text));
+});
+
+const service = (spec: object, namespace = NAMESPACE): object => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'bot', namespace },
+  spec: { selector: { app: 'bot' }, ports: [{ port: 80 }], ...spec },
+});
+
+describe('a Service', () => {
+  test.each<[string, object]>([
+    ['of type NodePort', { type: 'NodePort' }],
+    ['of type LoadBalancer', { type: 'LoadBalancer' }],
+    ['with addresses of its own', { externalIPs: ['192.0.2.7'] }],
+  ])('40 %s, by which callers come in the name of the node, is refused', async (_name, spec) => {
+    expect((await cluster.dryRun(service(spec))).stderr).toContain('[CallersHidden]');
+    expect((await cluster.dryRun(service(spec, policies.free))).status).toBe(0);
+  });
+
+  test.each<[string, object]>([
+    ['for the cluster', {}],
+    ['whose callers keep their addresses', { type: 'NodePort', externalTrafficPolicy: 'Local' }],
+  ])('%s is accepted', async (_name, spec) => {
+    expect((await cluster.dryRun(service(spec))).stderr).toBe('');
+  });
+
+  test('that was there before is updated', async () => {
+    const governing = (value: string): Promise<string> =>
+      cluster.demand(['label', 'namespace', policies.free, `chaperone.dev/inject${value}`, '--as=ann', ...ADMIN]);
+    await cluster.apply(service({ type: 'NodePort' }, policies.free));
+    await governing('=enabled');
+    const annotate = ['annotate', 'service', 'bot', '-n', policies.free, '--overwrite'];
+    const refused = async (): Promise<string> => (await cluster.dryRun(service({ type: 'NodePort' }, policies.free))).stderr;
+    await expect.poll(refused, { timeout: 20_000 }).toContain('[CallersHidden]');
+    expect((await cluster.kubectl([...annotate, 'team=support'])).status).toBe(0);
+    await cluster.demand(['delete', 'service', 'bot', '-n', policies.free]);
+    await governing('-');
+  });
 });
 
 const template = (spec: object): object => ({ metadata: { labels: { app: 'bot' } }, spec });

@@ -46,13 +46,13 @@ describe('around the proxy', () => {
     expect([status, stdout]).toEqual([2, '']);
   });
 
-  test('what the agent was given opens nothing at the database itself', async () => {
+  test('30 what the agent was given opens nothing at the database itself', async () => {
     const { status, stderr } = await outsider.psql('select 1', 'host=orders.data.svc dbname=orders user=bot sslmode=require');
     expect(status).toBe(2);
     expect(stderr).toContain('password authentication failed');
   });
 
-  test('a name that was not granted does not resolve', async () => {
+  test('14 a name that was not granted does not resolve', async () => {
     const { status, stderr } = await bot.psql('select 1', 'host=chaperone-operator.chaperone-system.svc dbname=orders user=bot');
     expect(status).toBe(2);
     expect(stderr).toContain('could not translate host name');
@@ -83,7 +83,7 @@ describe('around the proxy', () => {
       expect([host, port, await bot.dial(host, port)]).toEqual([host, port, CLOSED]);
   });
 
-  test('19 a caller from outside reaches what listens in the agent’s pod only on a port that a policy named', async () => {
+  test('19, 40 a caller from outside reaches what listens in the agent’s pod only on a port that a policy named', async () => {
     await listen(bot);
     expect(await fromOutside('bot', [5432, 15_001, 15_053, ...ports])).toEqual(Array.from({ length: 5 }, () => 'timeout'));
     try {

@@ -193,7 +193,7 @@ describe('36 a policy that changes under a session', () => {
     await bot.serves();
   });
 
-  test('masks differently, or ends it, within two seconds', async () => {
+  test('36 masks differently, or ends it, within two seconds', async () => {
     const live = bot.python(LIVE('changed'));
     await started('changed');
     const limitMs = await promptMs();
@@ -209,7 +209,7 @@ describe('36 a policy that changes under a session', () => {
     expect([stdout, Number(when) - at < limitMs, Number(when) > 0]).toEqual([expect.not.stringMatching(SECRETS), true, true]);
   });
 
-  test('ends it when the policy is deleted, and no new one opens', async () => {
+  test('36 ends it when the policy is deleted, and no new one opens', async () => {
     await shop.cluster.demand(['apply', '-f', '-'], shop.policy());
     await bot.serves();
     const live = bot.python(LIVE('deleted'));

@@ -149,6 +149,15 @@ export const ADMISSION_CODES = {
     retry: 'change-it',
     example: 'container "bot": remove spec.containers[0].livenessProbe.httpGet.host; the node would dial it for the agent',
   },
+  CallersHidden: {
+    audience: ['platform'],
+    what: 'A Service of a governed namespace leads callers to agents in the name of a node.',
+    why: 'A pod takes probes from its node; who comes in the node’s name would reach every probed port.',
+    fix: 'Set externalTrafficPolicy to Local, and remove externalIPs: then callers keep their addresses, and come where a policy names the port.',
+    retry: 'change-it',
+    example:
+      'set spec.externalTrafficPolicy to Local; with Cluster every caller comes to the agent’s pod as its node does, past what policies say of inbound ports',
+  },
   VolumeNotAllowed: {
     audience: ['platform'],
     what: 'A volume is of a kind that reaches the node or another host.',

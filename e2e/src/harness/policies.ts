@@ -35,6 +35,11 @@ export class PolicyFixture {
     this.#namespace = namespace;
   }
 
+  /** A namespace that is not governed: what is refused in the other one alone is refused by us. */
+  get free(): string {
+    return `${this.#namespace}-free`;
+  }
+
   aPod(spec: Partial<PodSpec> = {}, annotations: Record<string, string> = {}): Pod {
     return {
       apiVersion: 'v1',
@@ -68,8 +73,9 @@ export class PolicyFixture {
     await cluster.demand(['wait', '--for=condition=Established', ...kinds, '--timeout=30s']);
     await cluster.demand(['delete', 'injectionprofiles', '--all']);
     await cluster.apply(this.#policies);
-    await cluster.namespace(this.#namespace, GOVERNED);
-    await cluster.demand(['wait', '--for=create', 'serviceaccount/default', '-n', this.#namespace, '--timeout=30s']);
+    await Promise.all([cluster.namespace(this.#namespace, GOVERNED), cluster.namespace(this.free)]);
+    for (const namespace of [this.#namespace, this.free])
+      await cluster.demand(['wait', '--for=create', 'serviceaccount/default', '-n', namespace, '--timeout=30s']);
     return cluster;
   }
 
@@ -87,6 +93,6 @@ export class PolicyFixture {
   async remove(): Promise<void> {
     await this.#cluster?.demand(['delete', '--ignore-not-found', '-f', '-'], this.#policies);
     await this.#cluster?.demand(['delete', 'injectionprofiles', '--all']);
-    await this.#cluster?.demand(['delete', 'namespace', this.#namespace, '--ignore-not-found', '--wait=false']);
+    await this.#cluster?.demand(['delete', 'namespace', this.#namespace, this.free, '--ignore-not-found', '--wait=false']);
   }
 }

@@ -11,7 +11,7 @@ const good = {
   user: { username: 'system:serviceaccount:agents:support', extra: { [NAME]: ['bot'], [UID]: ['u1'] } },
 };
 
-test('a good review names the pod', () => {
+test('31 a good review names the pod', () => {
   expect(identityOf(good)).toEqual({ namespace: 'agents', serviceAccount: 'support', pod: 'bot', podUid: 'u1' });
 });
 test.each([
@@ -29,7 +29,7 @@ test.each([
   ['no pod', { ...good, user: { username: good.user.username } }],
   ['two pods', { ...good, user: { ...good.user, extra: { [NAME]: ['a', 'b'], [UID]: ['u1'] } } }],
   ['no UID', { ...good, user: { ...good.user, extra: { [NAME]: ['bot'] } } }],
-])('a review with %s names nobody', (_name, status) => expect(identityOf(status)).toBeUndefined());
+])('31 a review with %s names nobody', (_name, status) => expect(identityOf(status)).toBeUndefined());
 
 let api: FakeApiServer;
 beforeEach(async () => {

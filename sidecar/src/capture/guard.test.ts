@@ -43,7 +43,7 @@ describe('in a cluster', () => {
     ['nothing', ''],
     ['a number that is an address to inet_aton', '2130706433'],
     ['an octal address', '0177.0.0.1'],
-  ])('%s is never dialled', (_what, address) => {
+  ])('57 %s is never dialled', (_what, address) => {
     expect(createGuard(cluster).refuse(address)).toMatchObject({ code: 'UpstreamForbidden' });
   });
 
@@ -111,7 +111,7 @@ describe('what is looked up for a name', () => {
     ['a name that ends itself', 'db.corp.', 'db.corp.'],
     ['an address', '192.0.2.7', '192.0.2.7'],
     ['an address, IPv6', '2001:db8::7', '2001:db8::7'],
-  ])('%s stands for itself, whatever the pod and its namespace are called', (_what, host, name) => {
+  ])('56 %s stands for itself, whatever the pod and its namespace are called', (_what, host, name) => {
     expect(absolute(host)).toBe(name);
   });
 

@@ -1,0 +1,285 @@
+import { once } from 'node:events';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Agent } from './harness/agent.ts';
+import { Far } from './harness/far.ts';
+import { Installation } from './harness/installation.ts';
+import { AGENTS, CREDENTIAL, DATA, OUTSIDE, Shop } from './harness/shop.ts';
+
+/** Every way that a program in an agent's container may try to somewhere else, each beside one that is not governed and gets there. */
+let shop: Shop;
+let bot: Agent;
+let far: Far;
+
+beforeAll(async () => {
+  shop = new Shop(await Installation.create());
+  await shop.open();
+  [bot, far] = await Promise.all([shop.startAgent('bot'), Far.start(shop)]);
+  await bot.serves();
+});
+afterAll(() => shop.close());
+
+/** Title, how it is tried, the port, and what comes of it where nobody governs. */
+const WAYS = [
+  ['11 a TCP connection to another pod', 'tcp', 7001, 'reached'],
+  ['11 an IPv4 address written as IPv6', 'tcp, IPv4 in IPv6', 7001, 'reached'],
+  ['37 a pod that is a proxy for others', 'tcp', 3128, 'reached'],
+  ['13 UDP', 'udp', 7001, 'reached'],
+  ['13 QUIC and DTLS', 'udp', 443, 'reached'],
+  ['13 UDP-Lite', 'udp-lite', 7001, 'reached'],
+  ['13 an echo request', 'echo by a raw socket', 7001, 'reached'],
+  ['14 a name server of its own choice, over TCP', 'tcp', 53, 'reached'],
+  ['14 a name server of its own choice, over UDP', 'udp', 53, 'reached'],
+  ['14 DNS over TLS', 'tcp', 853, 'reached'],
+  ['14 DNS over HTTPS', 'tcp', 443, 'reached'],
+  ['15, 50 a socket bound to the device', 'tcp by a device', 7001, 'reached'],
+  ['16 a mark on the packets', 'tcp with a mark', 7001, 'reached'],
+  ['45 TCP Fast Open', 'tcp with fast open', 7001, 'reached'],
+  ['46 io_uring', 'io_uring', 7001, 'reached'],
+  ['47 SCTP', 'sctp', 7001, 'reached'],
+  ['48 MPTCP', 'mptcp', 7001, 'reached'],
+  ['7 a packet made by hand', 'raw ip', 7001, 'sent'],
+  ['49 a frame around the IP stack', 'frame', 7001, 'sent'],
+  ['49 frames by AF_XDP', 'af_xdp', 7001, 'opened'],
+  ['55 the hypervisor, by AF_VSOCK', 'vsock', 7001, 'opened'],
+  ['55 frames of PPPoE', 'pppoe', 7001, 'opened'],
+] as const;
+/** Its default profile of seccomp knows nothing of AF_VSOCK (containerd, pull request 7510). */
+const OLD_RUNTIME = /^containerd:\/\/1\.[0-6]\./;
+/** What a kernel says of a protocol that it does not have. */
+const LACKING = /^(EPROTONOSUPPORT|ESOCKTNOSUPPORT|EAFNOSUPPORT|ENOSYS)$/;
+
+describe('an agent gets nowhere by', () => {
+  let runtime = '';
+  let outcomes: readonly (readonly [string | undefined, string | undefined])[] = [];
+  beforeAll(async () => {
+    const version = 'jsonpath={.items[0].status.nodeInfo.containerRuntimeVersion}';
+    runtime = await shop.cluster.demand(['get', 'nodes', '-o', version]);
+    const ways = WAYS.map(([, kind, port]) => ({ kind, port }));
+    // The neighbour's hardware address, for frames, is known once somebody was called.
+    const free = await far.triedBy(far.control, ways);
+    const governed = await far.triedBy(bot, ways);
+    outcomes = ways.map((_, index) => [free[index], governed[index]]);
+  });
+
+  test.for(WAYS.map(([title, , , open], index) => [title, open, index] as const))('%s', ([title, open, index], { skip }) => {
+    const [free, governed] = outcomes[index] ?? [];
+    if (LACKING.test(free ?? '')) skip('this kernel does not have it');
+    if (title.includes('AF_VSOCK') && OLD_RUNTIME.test(runtime))
+      skip(`the default seccomp profile of ${runtime} lets it through`);
+    expect(free).toBe(open);
+    expect(['reached', 'sent', 'opened']).not.toContain(governed);
+  });
+
+  test('any of them: nothing of it has arrived', async () => {
+    const log = await far.log();
+    for (const kind of ['tcp', 'udp', 'mptcp', 'io_uring', 'raw ip', 'frame']) expect(log).toContain(`control by ${kind}\n`);
+    expect(log).not.toContain('bot');
+  });
+});
+
+describe('beside its sidecar an agent', () => {
+  test('20 sees no process of it', async () => {
+    const list = `import os, re
+for one in os.listdir('/proc'):
+  try: print(re.search(r'Uid:\\t(\\d+)', open(f'/proc/{one}/status').read()).group(1))
+  except (OSError, AttributeError): pass`;
+    const metadata = { name: 'shared', namespace: OUTSIDE };
+    const container = { name: 'bot', image: shop.installation.image('agent'), securityContext: { runAsUser: 1000 } };
+    const containers = [container, { ...container, name: 'other', securityContext: { runAsUser: 24_601 } }];
+    await shop.cluster.apply({ apiVersion: 'v1', kind: 'Pod', metadata, spec: { containers, shareProcessNamespace: true } });
+    await shop.cluster.demand(['wait', '--for=condition=Ready', 'pod/shared', '-n', OUTSIDE, '--timeout=60s']);
+    const shared = await shop.cluster.kubectl(['exec', '-i', 'shared', '-n', OUTSIDE, '-c', 'bot', '--', 'python3', '-'], list);
+    expect(shared.stdout.split('\n')).toContain('24601');
+    const own = (await bot.python(list)).stdout.split('\n');
+    expect(own).toContain('1000');
+    expect(own).not.toContain('24601');
+  });
+
+  test('51 answers nobody outside on a port that it took while the sidecar was down', async ({ skip }) => {
+    if (!shop.cluster.local) skip('containers are killed from the node');
+    const take = `import socket, time
+while True:
+  try: server = socket.create_server(('::', 15021), family=socket.AF_INET6, dualstack_ipv6=True); break
+  except OSError: time.sleep(0.005)
+print('taken', flush=True)
+end = time.time() + 12
+server.settimeout(1)
+while time.time() < end:
+  try: server.accept()[0].sendall(b'borrowed')
+  except OSError: pass`;
+    const taking = bot.begin('python3', '-u', '-c', take);
+    await shop.cluster.signal('bot', AGENTS, 'chaperone-sidecar', 'SIGKILL');
+    const [said] = (await once(taking.stdout, 'data')) as [Buffer];
+    expect(said.toString()).toContain('taken');
+    const address = await shop.cluster.demand(['get', 'pod', 'bot', '-n', AGENTS, '-o', 'jsonpath={.status.podIP}']);
+    expect(await bot.dial('127.0.0.1', 15_021)).toContain('borrowed');
+    expect(await far.control.dial(address, 15_021)).toBe('timeout');
+    await once(taking, 'close');
+    await bot.serves();
+    expect(await far.control.dial(address, 15_021)).toContain('answer HTTP/1.1');
+  });
+});
+
+describe('the node dials for an agent', () => {
+  const SERVER = `const at = process.argv[1];
+require('node:http').createServer((request, answer) => {
+  console.log('asked');
+  answer.writeHead(302, { location: 'http://' + at + ':7001/for-the-agent' }).end();
+}).listen(8080);`;
+  const probing = (name: string, namespace: string, httpGet: object): object => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace },
+    spec: {
+      containers: [
+        {
+          name: 'bot',
+          image: shop.installation.image('agent'),
+          command: ['node', '-e', SERVER, '--', far.address],
+          securityContext: { runAsUser: 1000 },
+          livenessProbe: { httpGet, periodSeconds: 1 },
+        },
+      ],
+      terminationGracePeriodSeconds: 1,
+    },
+  });
+
+  test('43 not by a probe that is redirected', async () => {
+    await shop.cluster.demand(['create', '-f', '-'], probing('redirecting', AGENTS, { path: '/', port: 8080 }));
+    const asked = async (): Promise<number> =>
+      (await shop.cluster.kubectl(['logs', 'redirecting', '-n', AGENTS, '-c', 'bot'])).stdout.split('asked').length - 1;
+    await expect.poll(asked, { timeout: 60_000 }).toBeGreaterThan(2);
+    expect(await far.log()).not.toContain('/for-the-agent');
+  });
+
+  test('43 where a probe may name a host it does', async () => {
+    const elsewhere = { host: far.address, path: '/from-the-node', port: 7001 };
+    expect((await shop.cluster.dryRun(probing('naming', AGENTS, elsewhere))).stderr).toContain('[ProbeHost]');
+    await shop.cluster.demand(['create', '-f', '-'], probing('naming', OUTSIDE, elsewhere));
+    await expect.poll(() => far.log(), { timeout: 60_000 }).toContain('GET /from-the-node');
+  });
+});
+
+const postgres = (name: string, namespace: string, host: string, address: string): object => ({
+  apiVersion: 'chaperone.dev/v1alpha1',
+  kind: 'ProtectedResource',
+  metadata: { name, namespace },
+  spec: {
+    protocol: 'postgres',
+    hosts: [host],
+    port: 5432,
+    upstream: { address, tls: { mode: 'disable' } },
+    credentials: { secretRef: { name } },
+    postgres: { database: 'orders' },
+    grantedTo: [{ namespace: AGENTS }],
+  },
+});
+const secret = (name: string, namespace: string, upstream: string): object => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { name, namespace, annotations: { 'chaperone.dev/upstream': upstream } },
+  stringData: CREDENTIAL,
+});
+const ask = async (): Promise<string> => (await bot.psql('select 1', 'host=model.corp dbname=orders user=bot')).stderr;
+
+const probedIn = (namespace: string): object => ({ name: 'probed', namespace, labels: { app: 'probed' } });
+
+describe('whoever may write in the namespace of agents', () => {
+  test('40 leads nobody outside to a probed port by a port of the node', async () => {
+    const port = 8080;
+    const container = {
+      name: 'bot',
+      image: shop.installation.image('agent'),
+      command: ['python3', '-m', 'http.server', String(port)],
+      securityContext: { runAsUser: 1000 },
+      readinessProbe: { tcpSocket: { port }, periodSeconds: 1 },
+    };
+    const opened = async (namespace: string, externalTrafficPolicy: string): Promise<string> => {
+      const spec = { type: 'NodePort', selector: { app: 'probed' }, ports: [{ port }], externalTrafficPolicy };
+      await shop.cluster.apply({ apiVersion: 'v1', kind: 'Service', metadata: probedIn(namespace), spec });
+      const path = 'jsonpath={.spec.ports[0].nodePort}';
+      return await shop.cluster.demand(['get', 'service', 'probed', '-n', namespace, '-o', path]);
+    };
+    for (const namespace of [AGENTS, OUTSIDE])
+      await shop.cluster.demand(['create', '-f', '-'], {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: probedIn(namespace),
+        spec: { containers: [container], terminationGracePeriodSeconds: 1 },
+      });
+    for (const namespace of [AGENTS, OUTSIDE])
+      await shop.cluster.demand(['wait', '--for=condition=Ready', 'pod/probed', '-n', namespace, '--timeout=90s']);
+    await expect(opened(AGENTS, 'Cluster')).rejects.toThrow('[CallersHidden]');
+    const { node } = await shop.cluster.places();
+    const dial = async (nodePort: string): Promise<string> => await far.control.dial(node, Number(nodePort));
+    const free = await opened(OUTSIDE, 'Local');
+    await expect.poll(() => dial(free), { timeout: 30_000 }).toContain('answer HTTP');
+    // Refused for a moment, until the node knows the Service.
+    const governed = await opened(AGENTS, 'Local');
+    await expect.poll(() => dial(governed), { timeout: 30_000 }).toBe('timeout');
+  });
+
+  test('42 has no resource with credentials there', async () => {
+    const address = 'orders.data.svc:5432';
+    await shop.cluster.apply(secret('own', AGENTS, address));
+    await shop.cluster.apply(postgres('own', AGENTS, 'own.agents.svc', address));
+    const reason = 'jsonpath={.status.conditions[?(@.type=="Accepted")].reason}';
+    const of = (name: string, namespace: string): Promise<string> =>
+      shop.cluster.demand(['get', 'protectedresource', name, '-n', namespace, '-o', reason]);
+    await expect.poll(() => of('own', AGENTS), { timeout: 20_000 }).toBe('CredentialsReachableByAgents');
+    expect(await of('orders-db', DATA)).toBe('Accepted');
+  });
+
+  test('56 does not lead a sidecar elsewhere by a Service of the upstream’s name', async () => {
+    for (const namespace of [AGENTS, OUTSIDE])
+      await shop.cluster.apply({
+        apiVersion: 'v1',
+        kind: 'List',
+        items: [
+          {
+            apiVersion: 'v1',
+            kind: 'Service',
+            metadata: { name: 'elsewhere', namespace },
+            spec: { clusterIP: 'None', ports: [{ port: 7001 }] },
+          },
+          {
+            apiVersion: 'discovery.k8s.io/v1',
+            kind: 'EndpointSlice',
+            metadata: { name: 'elsewhere', namespace, labels: { 'kubernetes.io/service-name': 'elsewhere' } },
+            addressType: 'IPv4',
+            ports: [{ port: 7001 }],
+            endpoints: [{ addresses: [far.address], hostname: 'db' }],
+          },
+        ],
+      });
+    const found = async (): Promise<string> => (await far.control.run('getent', 'hosts', 'db.elsewhere')).stdout;
+    await expect.poll(found, { timeout: 30_000 }).toContain(far.address);
+    await shop.cluster.apply(secret('steered', DATA, 'db.elsewhere:7001'));
+    await shop.cluster.apply(postgres('steered', DATA, 'model.corp', 'db.elsewhere:7001'));
+    const rule =
+      "    - {name: steered, effect: Allow, resource: {namespace: data, name: steered}, sql: {statements: [select], relations: ['public.*']}}\n";
+    await shop.cluster.demand(['apply', '-f', '-'], shop.policy().replace('  rules:\n', `  rules:\n${rule}`));
+    const before = await far.log();
+    await expect.poll(ask, { timeout: 60_000, interval: 1_000 }).toContain('the name of the upstream does not resolve');
+    expect(await far.log()).toBe(before);
+  });
+});
+
+describe('at the operator', () => {
+  const url = 'https://chaperone-operator.chaperone-system.svc:8443/v1/enrol';
+  /** Asked from a pod that reaches it, until it is the leader that answers. */
+  const enrolling = async (token: string): Promise<string> =>
+    (await far.control.run('curl', '-sk', '-X', 'POST', '-H', `authorization: Bearer ${token}`, '-d', '{}', url)).stdout;
+
+  test('31 an agent’s token makes nobody a sidecar', async () => {
+    const { stdout: token } = await bot.run('cat', '/var/run/secrets/kubernetes.io/serviceaccount/token');
+    await expect.poll(() => enrolling(token), { timeout: 20_000 }).toContain('Unauthenticated');
+  });
+
+  test('31 a token of the right audience does not either, from a pod that is not governed', async () => {
+    const bound = ['--bound-object-kind=Pod', '--bound-object-name=control'];
+    const create = ['create', 'token', 'default', '-n', OUTSIDE, '--audience=chaperone-sidecar', ...bound];
+    const token = (await shop.cluster.demand(create)).trim();
+    await expect.poll(() => enrolling(token), { timeout: 20_000 }).toContain('PodNotGoverned');
+  });
+});
