@@ -74,14 +74,14 @@ export class ChannelSide implements Side {
     for (let at = 0; at < data.length; at += MAX_PIECE) {
       const piece = data.subarray(at, at + MAX_PIECE);
       const message = encodeChannel({ kind: 'data', channel, data: piece }, this.#protocol);
-      this.#line.send(message.type, message.data);
+      this.#line.send(message.type, ...message.data);
     }
   }
 
   end(channel: Channel): void {
     if (this.#protocol !== 'v5.channel.k8s.io') return;
     const { type, data } = encodeChannel({ kind: 'close', channel }, this.#protocol);
-    this.#line.send(type, data);
+    this.#line.send(type, ...data);
   }
 
   close(): void {

@@ -79,12 +79,12 @@ export class ChannelClient {
 
   frame(channel: Channel, data: Buffer | string): Buffer {
     const message = encodeChannel({ kind: 'data', channel, data: Buffer.from(data) }, this.protocol);
-    return encodeFrame({ fin: true, opcode: OPCODE[message.type], data: message.data }, randomBytes(4));
+    return Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE[message.type], data: message.data }, randomBytes(4)));
   }
 
   closing(channel: Channel): Buffer {
     const { data } = encodeChannel({ kind: 'close', channel }, this.protocol);
-    return encodeFrame({ fin: true, opcode: OPCODE.binary, data }, randomBytes(4));
+    return Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE.binary, data }, randomBytes(4)));
   }
 
   /** Nothing more comes. */

@@ -50,14 +50,11 @@ export function decodeChannel(type: 'text' | 'binary', message: Buffer, protocol
   return { kind: 'data', channel: channelOf(first - 0x30), data: Buffer.from(text, 'base64') };
 }
 
-export interface ToSend {
-  readonly type: 'text' | 'binary';
-  /** Parts of the message, in order. */
-  readonly data: readonly Buffer[];
-}
-
-/** @throws StreamError where the protocol cannot say it */
-export function encodeChannel(message: ChannelMessage, protocol: ChannelProtocol): ToSend {
+/** A message as parts, what it carries among them, so that it is not copied. @throws StreamError where the protocol cannot say it */
+export function encodeChannel(
+  message: ChannelMessage,
+  protocol: ChannelProtocol,
+): { readonly type: 'text' | 'binary'; readonly data: readonly Buffer[] } {
   const number = CHANNELS.indexOf(message.channel);
   if (message.kind === 'close') {
     if (protocol !== 'v5.channel.k8s.io') throw new StreamError('the protocol cannot close a channel', CLOSE.internal);

@@ -6,7 +6,6 @@ import { CLOSE, StreamError } from './error.ts';
 import {
   acceptKey,
   closeData,
-  encodeFrame,
   type Frame,
   MAX_MESSAGE_BYTES,
   OPCODE,
@@ -14,6 +13,7 @@ import {
   type WebSocketEvent,
   WebSocketReader,
 } from './websocket.ts';
+import { frameBytes } from './websocket.test-support.ts';
 
 const MASK = Buffer.from([1, 2, 3, 250]);
 const frame = (opcode: keyof typeof OPCODE, data: string | Buffer, fin = true): Frame => ({
@@ -23,7 +23,7 @@ const frame = (opcode: keyof typeof OPCODE, data: string | Buffer, fin = true): 
 });
 /** As `role` gets it. */
 const wire = (role: Role, ...frames: readonly Frame[]): Buffer =>
-  Buffer.concat(frames.map((each) => encodeFrame(each, role === 'server' ? MASK : undefined)));
+  Buffer.concat(frames.map((each) => frameBytes(each, role === 'server' ? MASK : undefined)));
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
 function read(role: Role, ...pieces: readonly Buffer[]): WebSocketEvent[] {

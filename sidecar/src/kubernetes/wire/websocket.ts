@@ -88,7 +88,7 @@ function lengthOf(bytes: Buffer, short: number): number {
   return length;
 }
 
-/** @param data - memory of its own, where it begins at a multiple of four it takes a quarter of the time */
+/** @param data - memory of its own; where it begins at a multiple of four, as what Buffer allots does, it takes a quarter of the time */
 function applyMask(data: Buffer, mask: Buffer): void {
   const words = data.byteOffset % 4 === 0 ? new Uint32Array(data.buffer, data.byteOffset, data.length >>> 2) : [];
   const [word = 0] = new Uint32Array(Uint8Array.from(mask).buffer);
@@ -97,27 +97,27 @@ function applyMask(data: Buffer, mask: Buffer): void {
 }
 
 export interface FrameToSend extends Omit<Frame, 'data'> {
-  /** Parts of one text or of bytes, in order. */
-  readonly data: Buffer | readonly Buffer[];
+  /** Parts, in order. */
+  readonly data: readonly Buffer[];
 }
 
-/** @param mask - four random bytes for each frame of a client; a server has none */
-export function encodeFrame({ fin, opcode, data }: FrameToSend, mask?: Buffer): Buffer {
-  const parts: readonly Buffer[] = Buffer.isBuffer(data) ? [data] : data;
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const start = 2 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + (mask?.length ?? 0);
-  const padding = -start & 3;
-  const frame = Buffer.allocUnsafe(padding + start + length).subarray(padding);
-  frame[0] = (fin ? 0x80 : 0) | opcode;
-  frame[1] = (mask ? 0x80 : 0) | (length < 126 ? length : length < 65_536 ? 126 : 127);
-  if (length >= 65_536) frame.writeBigUInt64BE(BigInt(length), 2);
-  else if (length >= 126) frame.writeUInt16BE(length, 2);
-  let at = start;
-  for (const part of parts) at += part.copy(frame, at);
-  if (mask === undefined) return frame;
-  mask.copy(frame, start - mask.length);
-  applyMask(frame.subarray(start), mask);
-  return frame;
+/**
+ * A frame as parts, the data of a server's among them, so that they are not copied.
+ *
+ * @param mask - four random bytes for each frame of a client; a server has none
+ */
+export function encodeFrame({ fin, opcode, data }: FrameToSend, mask?: Buffer): readonly Buffer[] {
+  const length = data.reduce((sum, part) => sum + part.length, 0);
+  const short = length < 126 ? length : length < 65_536 ? 126 : 127;
+  const head = Buffer.allocUnsafe(2 + (short < 126 ? 0 : short === 126 ? 2 : 8));
+  head[0] = (fin ? 0x80 : 0) | opcode;
+  head[1] = (mask ? 0x80 : 0) | short;
+  if (short === 127) head.writeBigUInt64BE(BigInt(length), 2);
+  else if (short === 126) head.writeUInt16BE(length, 2);
+  if (mask === undefined) return [head, ...data];
+  const masked = Buffer.concat(data);
+  applyMask(masked, mask);
+  return [head, mask, masked];
 }
 
 /** Data of a close frame. */
