@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { RawRequest } from '../../src/kubernetes/actions/index.ts';
-import { type Channel, chooseProtocol, decodeChannel, encodeChannel } from '../../src/kubernetes/wire/channels.ts';
+import { type Channel, ChannelReader, chooseProtocol, encodeChannel } from '../../src/kubernetes/wire/channels.ts';
 import { SpdyReader, type SpdyFrame, SpdyWriter } from '../../src/kubernetes/wire/spdy.ts';
 import { acceptKey, closeData, encodeFrame, OPCODE, WebSocketReader } from '../../src/kubernetes/wire/websocket.ts';
 import { frameBytes } from '../../src/kubernetes/wire/websocket.test-support.ts';
@@ -116,6 +116,7 @@ function answer(socket: Duplex, upgrade: string, headers: Readonly<Record<string
 
 function execByChannels(socket: Duplex, protocol: NonNullable<ReturnType<typeof chooseProtocol>>, command: string): void {
   const reader = new WebSocketReader('server');
+  const channels = new ChannelReader(protocol);
   const say = (channel: Channel, data: Buffer): void => {
     const { type, data: message } = encodeChannel({ kind: 'data', channel, data }, protocol);
     socket.write(Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE[type], data: message })));
@@ -124,8 +125,8 @@ function execByChannels(socket: Duplex, protocol: NonNullable<ReturnType<typeof 
   socket.on('data', (chunk: Buffer) => {
     for (const event of reader.push(chunk)) {
       if (event.kind === 'ping') socket.write(frameBytes({ fin: true, opcode: OPCODE.pong, data: event.data }));
-      if (event.kind !== 'message') continue;
-      const message = decodeChannel(event.type, event.data, protocol);
+      if (event.kind !== 'text' && event.kind !== 'binary') continue;
+      const message = channels.push(event);
       if (message?.channel !== 'stdin') continue;
       if (message.kind === 'data') say('stdout', message.data);
       else {
@@ -147,7 +148,7 @@ function tunnel(socket: Duplex): void {
   );
   socket.on('data', (chunk: Buffer) => {
     for (const event of reader.push(chunk)) {
-      if (event.kind === 'message') streams.push(event.data);
+      if (event.kind === 'binary') streams.push(event.data);
       if (event.kind === 'ping') socket.write(frameBytes({ fin: true, opcode: OPCODE.pong, data: event.data }));
     }
   });

@@ -97,7 +97,7 @@ export class SocketCarrier implements Carrier {
 }
 
 export interface WebSocketEvents extends Omit<CarrierEvents, 'onBytes'> {
-  readonly onMessage: (type: 'text' | 'binary', data: Buffer) => void;
+  readonly onMessage: (message: Extract<WebSocketEvent, { kind: 'text' | 'binary' }>) => void;
   readonly onPing: () => void;
 }
 
@@ -176,7 +176,7 @@ export class WebSocketLine {
   }
 
   #event(event: WebSocketEvent): void {
-    if (event.kind === 'message') return this.#events.onMessage(event.type, event.data);
+    if (event.kind === 'text' || event.kind === 'binary') return this.#events.onMessage(event);
     if (event.kind === 'close') {
       this.close();
       return this.#over();
@@ -201,8 +201,8 @@ export class TunnelCarrier implements Carrier {
 
   constructor(socket: Duplex, head: Buffer, role: 'server' | 'client', events: CarrierEvents) {
     this.#line = new WebSocketLine(socket, head, role, {
-      onMessage: (type, data) => {
-        if (type === 'text') throw new StreamError('a message is of the wrong type', CLOSE.unsupported);
+      onMessage: ({ kind, data }) => {
+        if (kind === 'text') throw new StreamError('a message is of the wrong type', CLOSE.unsupported);
         events.onBytes(data);
       },
       onPing: () => undefined,

@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream';
 import {
   type Channel,
   type ChannelProtocol,
+  ChannelReader,
   CLOSE,
-  decodeChannel,
   encodeChannel,
   RESET,
   type SpdyFrame,
@@ -50,9 +50,10 @@ export class ChannelSide implements Side {
 
   constructor({ socket, head }: Opened, role: 'server' | 'client', protocol: ChannelProtocol, events: SideEvents) {
     this.#protocol = protocol;
+    const reader = new ChannelReader(protocol);
     this.#line = new WebSocketLine(socket, head, role, {
-      onMessage: (type, data) => {
-        const message = decodeChannel(type, data, protocol);
+      onMessage: (event) => {
+        const message = reader.push(event);
         if (message?.kind === 'close') events.onEnd(message.channel);
         else if (message !== undefined) events.onData(message.channel, message.data);
       },

@@ -1,4 +1,8 @@
-import { encodeFrame, type Frame } from './websocket.ts';
+import { encodeFrame, type FrameToSend } from './websocket.ts';
+
+export interface Frame extends Omit<FrameToSend, 'data'> {
+  readonly data: Buffer;
+}
 
 /** A frame as it is on the wire. */
 export function frameBytes({ data, ...frame }: Frame, mask?: Buffer): Buffer {
