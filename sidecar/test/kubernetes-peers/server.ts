@@ -118,7 +118,7 @@ function execByChannels(socket: Duplex, protocol: NonNullable<ReturnType<typeof 
   const reader = new WebSocketReader('server');
   const channels = new ChannelReader(protocol);
   const say = (channel: Channel, data: Buffer): void => {
-    const { type, data: message } = encodeChannel({ kind: 'data', channel, data }, protocol);
+    const { type, data: message } = encodeChannel({ kind: 'data', channel, data: [data] }, protocol);
     socket.write(Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE[type], data: message })));
   };
   say('stderr', Buffer.from(`ran ${command}\n`));

@@ -24,7 +24,7 @@ const switching = ({ headers }: IncomingMessage, more: readonly string[] = [`sec
     ...more,
   ]);
 const frame = (channel: 'stdout' | 'stderr' | 'error', text: string): Buffer => {
-  const { data } = encodeChannel({ kind: 'data', channel, data: Buffer.from(text) }, V5);
+  const { data } = encodeChannel({ kind: 'data', channel, data: [Buffer.from(text)] }, V5);
   return Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE.binary, data }));
 };
 

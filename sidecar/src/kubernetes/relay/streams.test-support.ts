@@ -80,7 +80,7 @@ export class ChannelClient {
   }
 
   frame(channel: Channel, data: Buffer | string): Buffer {
-    const message = encodeChannel({ kind: 'data', channel, data: Buffer.from(data) }, this.protocol);
+    const message = encodeChannel({ kind: 'data', channel, data: [Buffer.from(data)] }, this.protocol);
     return Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE[message.type], data: message.data }, randomBytes(4)));
   }
 

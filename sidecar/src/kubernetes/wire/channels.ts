@@ -86,9 +86,14 @@ function textOf(message: Buffer): ChannelMessage | undefined {
   return { kind: 'data', channel: channelOf(first - 0x30), data: Buffer.from(text, 'base64') };
 }
 
+export type ChannelToSend =
+  | Extract<ChannelMessage, { kind: 'close' }>
+  /** Parts, in order. */
+  | { readonly kind: 'data'; readonly channel: Channel; readonly data: readonly Buffer[] };
+
 /** A message as parts, what it carries among them, so that it is not copied. @throws StreamError where the protocol cannot say it */
 export function encodeChannel(
-  message: ChannelMessage,
+  message: ChannelToSend,
   protocol: ChannelProtocol,
 ): { readonly type: 'text' | 'binary'; readonly data: readonly Buffer[] } {
   const number = CHANNELS.indexOf(message.channel);
@@ -96,8 +101,8 @@ export function encodeChannel(
     if (protocol !== 'v5.channel.k8s.io') throw new StreamError('the protocol cannot close a channel', CLOSE.internal);
     return { type: 'binary', data: [Buffer.from([CLOSE_CHANNEL, number])] };
   }
-  if (isBase64(protocol)) return { type: 'text', data: [Buffer.from(`${number}${message.data.toString('base64')}`)] };
-  return { type: 'binary', data: [Buffer.from([number]), message.data] };
+  if (!isBase64(protocol)) return { type: 'binary', data: [Buffer.from([number]), ...message.data] };
+  return { type: 'text', data: [Buffer.from(`${number}${Buffer.concat(message.data).toString('base64')}`)] };
 }
 
 function channelOf(number: number): Channel {

@@ -169,7 +169,7 @@ describe('channels', () => {
   it.each(CHANNEL_PROTOCOLS)('of %s come back as they went', (protocol) => {
     for (const channel of ['stdin', 'stdout', 'stderr', 'error', 'resize'] as const)
       for (const data of [Buffer.alloc(0), Buffer.from([0, 255, 10]), Buffer.from('text')]) {
-        const { type, data: sent } = encodeChannel({ kind: 'data', channel, data }, protocol);
+        const { type, data: sent } = encodeChannel({ kind: 'data', channel, data: [data] }, protocol);
         expect(channelMessages(type, Buffer.concat(sent), protocol)).toEqual([{ kind: 'data', channel, data }]);
       }
   });
