@@ -148,9 +148,7 @@ export async function pathsTo(server: Server, { directory, collected, flags }: B
   const paths = {
     direct: started.use(target({ host, port, ca, token })),
     bare: started.use(target({ host: '127.0.0.1', port: relay.port, ca: authority.ca, token, pid: relay.pid })),
-    sidecar: started.use(
-      target({ host: sidecar.addressOf(NAME), port: PORT, ca: sidecar.ca, name: NAME, pid: sidecar.pid }),
-    ),
+    sidecar: started.use(target({ host: sidecar.addressOf(NAME), port: PORT, ca: sidecar.ca, name: NAME, pid: sidecar.pid })),
   };
   const all = started.move();
   return { ...paths, [Symbol.asyncDispose]: () => all.disposeAsync() };
