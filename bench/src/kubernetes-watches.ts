@@ -56,8 +56,8 @@ async function lagOf({ get }: Target): Promise<Lag> {
   return { first: spread(lags.slice(0, EVENTS_PER_SECOND)), last: spread(lags.slice(-EVENTS_PER_SECOND)) };
 }
 
-export function watchesText({ count, beforeKiB, withKiB }: Watches): string {
-  return `${count} watches: ${mib(beforeKiB)} MiB before, ${mib(withKiB)} with them, ${((withKiB - beforeKiB) / count).toFixed(0)} KiB each`;
+export function watchesText(slot: KubernetesSlot, { count, beforeKiB, withKiB }: Watches): string {
+  return `${count} watches, ${slot}: ${mib(beforeKiB)} MiB before, ${mib(withKiB)} with them, ${((withKiB - beforeKiB) / count).toFixed(0)} KiB each`;
 }
 
 export function pacedText(lags: Readonly<Record<KubernetesSlot, Lag>>): string[] {

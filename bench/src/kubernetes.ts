@@ -36,7 +36,7 @@ export interface KubernetesResult extends Rounds<KubernetesRun, KubernetesSlot> 
 
 export interface KubernetesReport {
   readonly results: readonly KubernetesResult[];
-  readonly watches: Watches | undefined;
+  readonly watches: Partial<Record<KubernetesSlot, Watches>>;
   readonly paced: Readonly<Record<KubernetesSlot, Lag>> | undefined;
   /** Processes that wanted to run, over a minute, as it began: above the number of cores other work slowed both paths. */
   readonly load: number;
@@ -127,7 +127,7 @@ export async function kubernetesReport({ options, directory, flags = [], progres
   const log = join(directory, 'log');
   if (wanted.includes('exec')) await writeFile(log, Buffer.alloc(LOG_BYTES, LOG_LINE));
   const results: KubernetesResult[] = [];
-  let watches: KubernetesReport['watches'];
+  let watches: KubernetesReport['watches'] = {};
   let paced: KubernetesReport['paced'];
   await using collected = await startCollected(join(directory, 'collected'));
   for (const [kind, start] of Object.entries(SERVERS)) {
@@ -139,7 +139,8 @@ export async function kubernetesReport({ options, directory, flags = [], progres
     await using paths = await pathsTo(server, { directory: join(directory, kind), collected, flags });
     if (kind !== 'running') await mustMask(paths.sidecar);
     // Before there is more in memory than a sidecar has that did nothing else.
-    if (ofStandIn.includes('watches')) watches = await liveWatches(paths.sidecar);
+    if (ofStandIn.includes('watches'))
+      watches = { bare: await liveWatches(paths.bare), sidecar: await liveWatches(paths.sidecar) };
     for (const [, { load: name, unit, measure }] of loads) {
       progress(name);
       results.push({ load: name, unit, ...(await rounds(paths, options.rounds, (path) => measure(path, log))) });
@@ -194,7 +195,7 @@ export function kubernetesText({ results, watches, paced, load }: KubernetesRepo
     }
     for (const [slot, why] of Object.entries(failed)) lines.push(`Not measured: ${name}, ${slot}: ${why}`);
   }
-  if (watches !== undefined) lines.push('', watchesText(watches));
+  for (const [slot, each] of Object.entries(watches)) lines.push('', watchesText(slot as KubernetesSlot, each));
   if (paced !== undefined) lines.push('', ...pacedText(paced));
   return [...lines, '', `Load of the machine as it began: ${load.toFixed(1)}`];
 }

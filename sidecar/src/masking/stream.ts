@@ -69,15 +69,17 @@ export class StreamMask {
     return this.#length;
   }
 
-  /** Takes a chunk, and gives what can be told by now. It may be the chunk itself where nothing is looked for. */
+  /** Takes a chunk, and gives what can be told by now. It may be a part of the chunk, which must not be changed any more. */
   push(chunk: Buffer): Buffer {
-    if (this.#masks.size === 0) return chunk;
+    return joined(this.parts(chunk));
+  }
+
+  /** The same in parts, so that a long chunk in which little is found is not copied. */
+  parts(chunk: Buffer): readonly Buffer[] {
+    if (this.#masks.size === 0) return [chunk];
     const out: Buffer[] = [];
-    for (let at = 0; at < chunk.length; at += PART) {
-      this.#take(chunk.subarray(at, at + PART));
-      this.#release(out);
-    }
-    return out.length === 1 ? (out[0] ?? EMPTY) : Buffer.concat(out);
+    for (let at = 0; at < chunk.length; at += PART) this.#push(chunk.subarray(at, at + PART), out);
+    return out;
   }
 
   /** No more comes: gives what was held back. */
@@ -86,20 +88,51 @@ export class StreamMask {
     this.#leave(true);
     if (this.#inside === 'text') this.#mask(this.#length, out);
     this.#drop(this.#length);
-    return Buffer.concat(out);
+    return joined(out);
+  }
+
+  #push(part: Buffer, out: Buffer[]): void {
+    let rest = part;
+    if (part.length > LEAST_ROOM && !this.#isEmpty) {
+      // What is held goes on to the next byte that ends any value; behind that nothing is held.
+      const end = part.subarray(0, LEAST_ROOM).findIndex((byte) => BREAK[byte] === 1) + 1;
+      this.#take(part.subarray(0, end));
+      this.#release(out);
+      rest = part.subarray(end);
+    }
+    if (rest.length > LEAST_ROOM && this.#isEmpty) {
+      this.#room = rest;
+      this.#start = 0;
+      this.#length = rest.length;
+      this.#release(out);
+      // A little of much would hold all of it.
+      if (this.#length < LEAST_ROOM) this.#grow(LEAST_ROOM);
+      return;
+    }
+    this.#take(rest);
+    this.#release(out);
+  }
+
+  get #isEmpty(): boolean {
+    return this.#length === 0 && this.#inside === 'text';
   }
 
   #take(part: Buffer): void {
     const length = this.#length + part.length;
     if (this.#start + length > this.#room.length) {
-      // Not of Node's pool, all of which would stay with the session. Twice as much where little comes at a time.
-      const room = Buffer.allocUnsafeSlow(Math.max(LEAST_ROOM, part.length > this.#length ? length : 2 * length));
-      this.#held.copy(room);
-      this.#room = room;
-      this.#start = 0;
+      // Twice as much where little comes at a time.
+      this.#grow(Math.max(LEAST_ROOM, part.length > this.#length ? length : 2 * length));
     }
     part.copy(this.#room, this.#start + this.#length);
     this.#length = length;
+  }
+
+  #grow(bytes: number): void {
+    // Not of Node's pool, all of which would stay with the session.
+    const room = Buffer.allocUnsafeSlow(bytes);
+    this.#held.copy(room);
+    this.#room = room;
+    this.#start = 0;
   }
 
   get #held(): Buffer {
@@ -198,6 +231,11 @@ export class StreamMask {
     this.#safe = 0;
     this.#marked = -FARTHEST;
   }
+}
+
+/** One buffer of several, copied only where they are more than one. */
+export function joined(parts: readonly Buffer[]): Buffer {
+  return parts.length === 1 ? (parts[0] ?? EMPTY) : Buffer.concat(parts);
 }
 
 /** A whole text, masked. */

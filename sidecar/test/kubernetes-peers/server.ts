@@ -2,9 +2,10 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { RawRequest } from '../../src/kubernetes/actions/index.ts';
-import { type Channel, chooseProtocol, decodeChannel, encodeChannel } from '../../src/kubernetes/wire/channels.ts';
+import { type Channel, ChannelReader, chooseProtocol, encodeChannel } from '../../src/kubernetes/wire/channels.ts';
 import { SpdyReader, type SpdyFrame, SpdyWriter } from '../../src/kubernetes/wire/spdy.ts';
 import { acceptKey, closeData, encodeFrame, OPCODE, WebSocketReader } from '../../src/kubernetes/wire/websocket.ts';
+import { frameBytes } from '../../src/kubernetes/wire/websocket.test-support.ts';
 
 /**
  * An API server with one pod, made of the codecs that it tests: exec echoes stdin, says the command on stderr and ends with 7;
@@ -115,21 +116,22 @@ function answer(socket: Duplex, upgrade: string, headers: Readonly<Record<string
 
 function execByChannels(socket: Duplex, protocol: NonNullable<ReturnType<typeof chooseProtocol>>, command: string): void {
   const reader = new WebSocketReader('server');
+  const channels = new ChannelReader(protocol);
   const say = (channel: Channel, data: Buffer): void => {
-    const { type, data: message } = encodeChannel({ kind: 'data', channel, data }, protocol);
-    socket.write(encodeFrame({ fin: true, opcode: OPCODE[type], data: message }));
+    const { type, data: message } = encodeChannel({ kind: 'data', channel, data: [data] }, protocol);
+    socket.write(Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE[type], data: message })));
   };
   say('stderr', Buffer.from(`ran ${command}\n`));
   socket.on('data', (chunk: Buffer) => {
     for (const event of reader.push(chunk)) {
-      if (event.kind === 'ping') socket.write(encodeFrame({ fin: true, opcode: OPCODE.pong, data: event.data }));
-      if (event.kind !== 'message') continue;
-      const message = decodeChannel(event.type, event.data, protocol);
+      if (event.kind === 'ping') socket.write(frameBytes({ fin: true, opcode: OPCODE.pong, data: event.data }));
+      if (event.kind !== 'text' && event.kind !== 'binary') continue;
+      const message = channels.push(event);
       if (message?.channel !== 'stdin') continue;
       if (message.kind === 'data') say('stdout', message.data);
       else {
         say('error', STATUS);
-        socket.end(encodeFrame({ fin: true, opcode: OPCODE.close, data: closeData(1000) }));
+        socket.end(frameBytes({ fin: true, opcode: OPCODE.close, data: closeData(1000) }));
       }
     }
   });
@@ -139,15 +141,15 @@ function execByChannels(socket: Duplex, protocol: NonNullable<ReturnType<typeof 
 function tunnel(socket: Duplex): void {
   const reader = new WebSocketReader('server');
   const streams = new Streams(
-    (bytes) => void socket.write(encodeFrame({ fin: true, opcode: OPCODE.binary, data: bytes })),
+    (bytes) => void socket.write(frameBytes({ fin: true, opcode: OPCODE.binary, data: bytes })),
     'portforward',
     '',
     () => {},
   );
   socket.on('data', (chunk: Buffer) => {
     for (const event of reader.push(chunk)) {
-      if (event.kind === 'message') streams.push(event.data);
-      if (event.kind === 'ping') socket.write(encodeFrame({ fin: true, opcode: OPCODE.pong, data: event.data }));
+      if (event.kind === 'binary') streams.push(event.data);
+      if (event.kind === 'ping') socket.write(frameBytes({ fin: true, opcode: OPCODE.pong, data: event.data }));
     }
   });
 }

@@ -20,7 +20,8 @@ export const MAX_PIECE = 32 * 1024;
 
 /** What carries bytes both ways. What is written to it is sent in order; nothing is lost by `end`. */
 export interface Carrier {
-  write(bytes: Buffer): void;
+  /** Parts of what is written at once. */
+  write(...parts: readonly Buffer[]): void;
   /** Nothing more is written. */
   end(): void;
   destroy(): void;
@@ -67,8 +68,11 @@ export class SocketCarrier implements Carrier {
     return this.#socket.writableNeedDrain;
   }
 
-  write(bytes: Buffer): void {
-    if (bytes.length > 0 && this.#socket.writable) this.#socket.write(bytes);
+  write(...parts: readonly Buffer[]): void {
+    if (!this.#socket.writable) return;
+    this.#socket.cork();
+    for (const part of parts) if (part.length > 0) this.#socket.write(part);
+    this.#socket.uncork();
   }
 
   end(): void {
@@ -93,7 +97,7 @@ export class SocketCarrier implements Carrier {
 }
 
 export interface WebSocketEvents extends Omit<CarrierEvents, 'onBytes'> {
-  readonly onMessage: (type: 'text' | 'binary', data: Buffer) => void;
+  readonly onMessage: (message: Extract<WebSocketEvent, { kind: 'text' | 'binary' }>) => void;
   readonly onPing: () => void;
 }
 
@@ -119,19 +123,19 @@ export class WebSocketLine {
     });
     // Its pings wait behind what is not read.
     if (role === 'server')
-      this.#alive = setInterval(() => (this.#isPaused ? this.#frame(OPCODE.pong, Buffer.alloc(0)) : undefined), ALIVE_MS).unref();
+      this.#alive = setInterval(() => (this.#isPaused ? this.#frame(OPCODE.pong) : undefined), ALIVE_MS).unref();
   }
 
   get isFull(): boolean {
     return this.#carrier.isFull;
   }
 
-  send(type: 'text' | 'binary', data: Buffer | readonly Buffer[]): void {
-    if (!this.#isClosing) this.#frame(OPCODE[type], data);
+  send(type: 'text' | 'binary', ...data: readonly Buffer[]): void {
+    if (!this.#isClosing) this.#frame(OPCODE[type], ...data);
   }
 
   ping(): void {
-    if (!this.#isClosing) this.#frame(OPCODE.ping, Buffer.alloc(0));
+    if (!this.#isClosing) this.#frame(OPCODE.ping);
   }
 
   /** Says that it is over, behind all that was sent. */
@@ -156,9 +160,9 @@ export class WebSocketLine {
     this.#carrier.resume();
   }
 
-  #frame(opcode: (typeof OPCODE)[keyof typeof OPCODE], data: Buffer | readonly Buffer[]): void {
+  #frame(opcode: (typeof OPCODE)[keyof typeof OPCODE], ...data: readonly Buffer[]): void {
     const mask = this.#role === 'client' ? randomBytes(4) : undefined;
-    this.#carrier.write(encodeFrame({ fin: true, opcode, data }, mask));
+    this.#carrier.write(...encodeFrame({ fin: true, opcode, data }, mask));
   }
 
   #take(bytes: Buffer): void {
@@ -172,7 +176,7 @@ export class WebSocketLine {
   }
 
   #event(event: WebSocketEvent): void {
-    if (event.kind === 'message') return this.#events.onMessage(event.type, event.data);
+    if (event.kind === 'text' || event.kind === 'binary') return this.#events.onMessage(event);
     if (event.kind === 'close') {
       this.close();
       return this.#over();
@@ -197,8 +201,8 @@ export class TunnelCarrier implements Carrier {
 
   constructor(socket: Duplex, head: Buffer, role: 'server' | 'client', events: CarrierEvents) {
     this.#line = new WebSocketLine(socket, head, role, {
-      onMessage: (type, data) => {
-        if (type === 'text') throw new StreamError('a message is of the wrong type', CLOSE.unsupported);
+      onMessage: ({ kind, data }) => {
+        if (kind === 'text') throw new StreamError('a message is of the wrong type', CLOSE.unsupported);
         events.onBytes(data);
       },
       onPing: () => undefined,
@@ -211,8 +215,9 @@ export class TunnelCarrier implements Carrier {
     return this.#line.isFull;
   }
 
-  write(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; at += MAX_PIECE) this.#line.send('binary', bytes.subarray(at, at + MAX_PIECE));
+  write(...parts: readonly Buffer[]): void {
+    for (const part of parts)
+      for (let at = 0; at < part.length; at += MAX_PIECE) this.#line.send('binary', part.subarray(at, at + MAX_PIECE));
   }
 
   end(): void {

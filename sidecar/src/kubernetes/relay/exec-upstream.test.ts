@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { eventually, testAuthority } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { acceptKey, encodeChannel, encodeFrame, OPCODE } from '../wire/index.ts';
+import { frameBytes } from '../wire/websocket.test-support.ts';
 import { type Governed, type Spec, startGoverned } from './governed.test-support.ts';
 import { askToUpgrade, ChannelClient, webSocketHead } from './streams.test-support.ts';
 
@@ -23,8 +24,8 @@ const switching = ({ headers }: IncomingMessage, more: readonly string[] = [`sec
     ...more,
   ]);
 const frame = (channel: 'stdout' | 'stderr' | 'error', text: string): Buffer => {
-  const { data } = encodeChannel({ kind: 'data', channel, data: Buffer.from(text) }, V5);
-  return encodeFrame({ fin: true, opcode: OPCODE.binary, data });
+  const { data } = encodeChannel({ kind: 'data', channel, data: [Buffer.from(text)] }, V5);
+  return Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE.binary, data }));
 };
 
 describe('an API server that is asked to run a command', () => {
@@ -143,7 +144,7 @@ describe('an API server that is asked to run a command', () => {
         socket.write(
           Buffer.concat([
             Buffer.from(switching(request)),
-            encodeFrame({ fin: true, opcode: 2, data: Buffer.from('\u0001secret') }, Buffer.alloc(4, 1)),
+            frameBytes({ fin: true, opcode: 2, data: Buffer.from('\u0001secret') }, Buffer.alloc(4, 1)),
           ]),
         ),
       /without saying how/,
@@ -152,7 +153,7 @@ describe('an API server that is asked to run a command', () => {
       'a frame of text',
       (request, socket) =>
         socket.write(
-          Buffer.concat([Buffer.from(switching(request)), encodeFrame({ fin: true, opcode: 1, data: Buffer.from('1secret') })]),
+          Buffer.concat([Buffer.from(switching(request)), frameBytes({ fin: true, opcode: 1, data: Buffer.from('1secret') })]),
         ),
       /without saying how/,
     ],
@@ -163,7 +164,7 @@ describe('an API server that is asked to run a command', () => {
           Buffer.concat([
             Buffer.from(switching(request)),
             frame('error', 'secret'),
-            encodeFrame({ fin: true, opcode: 8, data: Buffer.alloc(0) }),
+            frameBytes({ fin: true, opcode: 8, data: Buffer.alloc(0) }),
           ]),
         ),
       /without saying how/,

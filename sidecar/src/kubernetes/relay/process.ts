@@ -135,7 +135,7 @@ export class PodProcess {
     if (this.#running?.stands() !== true) return this.#fall();
     const passed = channel === 'stdout' ? this.#passed('fromPod', data) : data;
     if (passed === undefined) return;
-    this.#o.agent.send(channel, this.#streams?.output(this.#nameOf(channel), passed) ?? passed);
+    this.#o.agent.send(channel, ...(this.#streams?.outputParts(this.#nameOf(channel), passed) ?? [passed]));
     this.#releaseSoon();
     if (this.#o.agent.isFull) this.#server?.pause();
   }

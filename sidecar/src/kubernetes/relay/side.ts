@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream';
 import {
   type Channel,
   type ChannelProtocol,
+  ChannelReader,
   CLOSE,
-  decodeChannel,
   encodeChannel,
   RESET,
   type SpdyFrame,
@@ -14,8 +14,8 @@ import { SpdyLine } from './spdy-line.ts';
 
 /** Streams of one process, as one side of it carries them. */
 export interface Side {
-  /** Pieces of it may arrive apart. */
-  send(channel: Channel, data: Buffer): void;
+  /** Pieces of it may arrive apart, or parts together. */
+  send(channel: Channel, ...parts: readonly Buffer[]): void;
   /** Nothing more comes on it; passed over where the side cannot say so. */
   end(channel: Channel): void;
   /** How it ended is a Status in JSON; before v4 it is a text, and nothing where all went well. */
@@ -50,9 +50,10 @@ export class ChannelSide implements Side {
 
   constructor({ socket, head }: Opened, role: 'server' | 'client', protocol: ChannelProtocol, events: SideEvents) {
     this.#protocol = protocol;
+    const reader = new ChannelReader(protocol);
     this.#line = new WebSocketLine(socket, head, role, {
-      onMessage: (type, data) => {
-        const message = decodeChannel(type, data, protocol);
+      onMessage: (event) => {
+        const message = reader.push(event);
         if (message?.kind === 'close') events.onEnd(message.channel);
         else if (message !== undefined) events.onData(message.channel, message.data);
       },
@@ -70,18 +71,17 @@ export class ChannelSide implements Side {
     return this.#line.isFull;
   }
 
-  send(channel: Channel, data: Buffer): void {
-    for (let at = 0; at < data.length; at += MAX_PIECE) {
-      const piece = data.subarray(at, at + MAX_PIECE);
-      const message = encodeChannel({ kind: 'data', channel, data: piece }, this.#protocol);
-      this.#line.send(message.type, message.data);
+  send(channel: Channel, ...parts: readonly Buffer[]): void {
+    for (const data of messagesOf(parts)) {
+      const message = encodeChannel({ kind: 'data', channel, data }, this.#protocol);
+      this.#line.send(message.type, ...message.data);
     }
   }
 
   end(channel: Channel): void {
     if (this.#protocol !== 'v5.channel.k8s.io') return;
     const { type, data } = encodeChannel({ kind: 'close', channel }, this.#protocol);
-    this.#line.send(type, data);
+    this.#line.send(type, ...data);
   }
 
   close(): void {
@@ -103,6 +103,16 @@ export class ChannelSide implements Side {
   ping(): void {
     this.#line.ping();
   }
+}
+
+const piecesOf = (data: Buffer): Buffer[] =>
+  Array.from({ length: Math.ceil(data.length / MAX_PIECE) }, (_, at) => data.subarray(at * MAX_PIECE, (at + 1) * MAX_PIECE));
+
+/** Parts by messages: together where one may hold all of them. */
+function messagesOf(parts: readonly Buffer[]): readonly (readonly Buffer[])[] {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (length === 0) return [];
+  return length <= MAX_PIECE ? [parts] : parts.flatMap(piecesOf).map((piece) => [piece]);
 }
 
 /** Streams are opened at once, or never. */
@@ -146,11 +156,10 @@ export class SpdySide implements Side {
     return this.#line.isFull;
   }
 
-  send(channel: Channel, data: Buffer): void {
+  send(channel: Channel, ...parts: readonly Buffer[]): void {
     const stream = this.#streams.get(channel);
     if (stream === undefined || this.#ended.has(channel)) return;
-    for (let at = 0; at < data.length; at += MAX_PIECE)
-      this.#line.write({ kind: 'data', stream, fin: false, data: data.subarray(at, at + MAX_PIECE) });
+    for (const data of parts.flatMap(piecesOf)) this.#line.write({ kind: 'data', stream, fin: false, data });
   }
 
   end(channel: Channel): void {

@@ -4,8 +4,8 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { eventually } from '@chaperone/testing';
 import {
   type Channel,
+  ChannelReader,
   type ChannelProtocol,
-  decodeChannel,
   encodeChannel,
   encodeFrame,
   OPCODE,
@@ -57,6 +57,7 @@ export class ChannelClient {
   readonly socket: TLSSocket;
   readonly protocol: ChannelProtocol;
   readonly #reader = new WebSocketReader('client');
+  readonly #channels: ChannelReader;
   readonly #said = new Map<Channel, Buffer[]>();
   pongs = 0;
   closed: number | undefined;
@@ -64,6 +65,7 @@ export class ChannelClient {
   constructor({ socket, rest }: Answered, protocol: ChannelProtocol) {
     this.socket = socket;
     this.protocol = protocol;
+    this.#channels = new ChannelReader(protocol);
     socket.on('data', (bytes: Buffer) => this.#take(bytes));
     this.#take(rest);
     socket.resume();
@@ -78,13 +80,13 @@ export class ChannelClient {
   }
 
   frame(channel: Channel, data: Buffer | string): Buffer {
-    const message = encodeChannel({ kind: 'data', channel, data: Buffer.from(data) }, this.protocol);
-    return encodeFrame({ fin: true, opcode: OPCODE[message.type], data: message.data }, randomBytes(4));
+    const message = encodeChannel({ kind: 'data', channel, data: [Buffer.from(data)] }, this.protocol);
+    return Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE[message.type], data: message.data }, randomBytes(4)));
   }
 
   closing(channel: Channel): Buffer {
     const { data } = encodeChannel({ kind: 'close', channel }, this.protocol);
-    return encodeFrame({ fin: true, opcode: OPCODE.binary, data }, randomBytes(4));
+    return Buffer.concat(encodeFrame({ fin: true, opcode: OPCODE.binary, data }, randomBytes(4)));
   }
 
   /** Nothing more comes. */
@@ -96,8 +98,8 @@ export class ChannelClient {
     for (const event of this.#reader.push(bytes)) {
       if (event.kind === 'pong') this.pongs++;
       if (event.kind === 'close') this.closed = event.code ?? 0;
-      if (event.kind !== 'message') continue;
-      const message = decodeChannel(event.type, event.data, this.protocol);
+      if (event.kind !== 'text' && event.kind !== 'binary') continue;
+      const message = this.#channels.push(event);
       if (message?.kind !== 'data') continue;
       const said = this.#said.get(message.channel) ?? [];
       said.push(message.data);

@@ -1,4 +1,5 @@
 import { CLOSE, StreamError } from './error.ts';
+import type { WebSocketEvent } from './websocket.ts';
 
 /** Sub-protocols of exec and attach over WebSockets, the best first; `base64` ones are of text, for clients that send nothing else. */
 export const CHANNEL_PROTOCOLS = [
@@ -30,41 +31,78 @@ export function chooseProtocol(offered: readonly string[]): ChannelProtocol | un
 const isBase64 = (protocol: ChannelProtocol): boolean => protocol.includes('base64');
 
 /**
- * Reads one message of a WebSocket: the channel in its first byte (a digit where it is of base64), then data. An empty message is
+ * Reads the messages of a WebSocket: the channel in the first byte (a digit where it is of base64), then data. An empty message is
  * nothing, as to the API server.
- *
- * @throws StreamError for the wrong type of message, an unknown channel, what is no base64, a close that v5 does not have
  */
-export function decodeChannel(type: 'text' | 'binary', message: Buffer, protocol: ChannelProtocol): ChannelMessage | undefined {
-  if ((type === 'text') !== isBase64(protocol)) throw new StreamError('a message is of the wrong type', CLOSE.unsupported);
+export class ChannelReader {
+  readonly #protocol: ChannelProtocol;
+  /** Of the message that is coming. */
+  #channel: Channel | undefined;
+  #close: Buffer | undefined;
+
+  constructor(protocol: ChannelProtocol) {
+    this.#protocol = protocol;
+  }
+
+  /**
+   * What a piece of a message says; undefined: nothing.
+   * @throws StreamError for the wrong type of message, an unknown channel, what is no base64, a close that v5 does not have
+   */
+  push(event: Extract<WebSocketEvent, { kind: 'text' | 'binary' }>): ChannelMessage | undefined {
+    if ((event.kind === 'text') !== isBase64(this.#protocol))
+      throw new StreamError('a message is of the wrong type', CLOSE.unsupported);
+    const message = event.kind === 'text' ? textOf(event.data) : this.#piece(event.data);
+    if (event.kind === 'text' || !event.isLast) return message;
+    const closed = this.#close;
+    this.#channel = undefined;
+    this.#close = undefined;
+    if (closed === undefined) return message;
+    if (closed.length !== 1) throw new StreamError('a channel is closed that is not told');
+    return { kind: 'close', channel: channelOf(closed[0] as number) };
+  }
+
+  #piece(data: Buffer): ChannelMessage | undefined {
+    if (data.length === 0) return undefined;
+    if (this.#close !== undefined) {
+      this.#close = Buffer.concat([this.#close, data.subarray(0, 2)]).subarray(0, 2);
+      return undefined;
+    }
+    if (this.#channel !== undefined) return { kind: 'data', channel: this.#channel, data };
+    const rest = data.subarray(1);
+    if (data[0] === CLOSE_CHANNEL && this.#protocol === 'v5.channel.k8s.io') {
+      this.#close = Buffer.from(rest.subarray(0, 2));
+      return undefined;
+    }
+    this.#channel = channelOf(data[0] as number);
+    return { kind: 'data', channel: this.#channel, data: rest };
+  }
+}
+
+function textOf(message: Buffer): ChannelMessage | undefined {
   const [first] = message;
   if (first === undefined) return undefined;
-  const rest = message.subarray(1);
-  if (first === CLOSE_CHANNEL && protocol === 'v5.channel.k8s.io') {
-    if (rest.length !== 1) throw new StreamError('a channel is closed that is not told');
-    return { kind: 'close', channel: channelOf(rest[0] as number) };
-  }
-  if (!isBase64(protocol)) return { kind: 'data', channel: channelOf(first), data: rest };
-  const text = rest.toString('latin1');
+  const text = message.toString('latin1', 1);
   if (!BASE64.test(text)) throw new StreamError('a message is no base64');
   return { kind: 'data', channel: channelOf(first - 0x30), data: Buffer.from(text, 'base64') };
 }
 
-export interface ToSend {
-  readonly type: 'text' | 'binary';
-  /** Parts of the message, in order. */
-  readonly data: readonly Buffer[];
-}
+export type ChannelToSend =
+  | Extract<ChannelMessage, { kind: 'close' }>
+  /** Parts, in order. */
+  | { readonly kind: 'data'; readonly channel: Channel; readonly data: readonly Buffer[] };
 
-/** @throws StreamError where the protocol cannot say it */
-export function encodeChannel(message: ChannelMessage, protocol: ChannelProtocol): ToSend {
+/** A message as parts, what it carries among them, so that it is not copied. @throws StreamError where the protocol cannot say it */
+export function encodeChannel(
+  message: ChannelToSend,
+  protocol: ChannelProtocol,
+): { readonly type: 'text' | 'binary'; readonly data: readonly Buffer[] } {
   const number = CHANNELS.indexOf(message.channel);
   if (message.kind === 'close') {
     if (protocol !== 'v5.channel.k8s.io') throw new StreamError('the protocol cannot close a channel', CLOSE.internal);
     return { type: 'binary', data: [Buffer.from([CLOSE_CHANNEL, number])] };
   }
-  if (isBase64(protocol)) return { type: 'text', data: [Buffer.from(`${number}${message.data.toString('base64')}`)] };
-  return { type: 'binary', data: [Buffer.from([number]), message.data] };
+  if (!isBase64(protocol)) return { type: 'binary', data: [Buffer.from([number]), ...message.data] };
+  return { type: 'text', data: [Buffer.from(`${number}${Buffer.concat(message.data).toString('base64')}`)] };
 }
 
 function channelOf(number: number): Channel {

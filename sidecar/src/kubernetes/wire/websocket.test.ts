@@ -1,19 +1,17 @@
 import { randomSegments, seededRandom, threeWaySplits, twoWaySplits } from '@chaperone/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CHANNEL_PROTOCOLS, chooseProtocol, decodeChannel, encodeChannel } from './channels.ts';
-import { CLOSE, StreamError } from './error.ts';
 import {
-  acceptKey,
-  closeData,
-  encodeFrame,
-  type Frame,
-  MAX_MESSAGE_BYTES,
-  OPCODE,
-  type Role,
-  type WebSocketEvent,
-  WebSocketReader,
-} from './websocket.ts';
+  CHANNEL_PROTOCOLS,
+  type ChannelMessage,
+  type ChannelProtocol,
+  ChannelReader,
+  chooseProtocol,
+  encodeChannel,
+} from './channels.ts';
+import { CLOSE, StreamError } from './error.ts';
+import { acceptKey, closeData, MAX_MESSAGE_BYTES, OPCODE, type Role, type WebSocketEvent, WebSocketReader } from './websocket.ts';
+import { type Frame, frameBytes } from './websocket.test-support.ts';
 
 const MASK = Buffer.from([1, 2, 3, 250]);
 const frame = (opcode: keyof typeof OPCODE, data: string | Buffer, fin = true): Frame => ({
@@ -23,12 +21,23 @@ const frame = (opcode: keyof typeof OPCODE, data: string | Buffer, fin = true): 
 });
 /** As `role` gets it. */
 const wire = (role: Role, ...frames: readonly Frame[]): Buffer =>
-  Buffer.concat(frames.map((each) => encodeFrame(each, role === 'server' ? MASK : undefined)));
+  Buffer.concat(frames.map((each) => frameBytes(each, role === 'server' ? MASK : undefined)));
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
+/** With the pieces of a message put together. */
 function read(role: Role, ...pieces: readonly Buffer[]): WebSocketEvent[] {
   const reader = new WebSocketReader(role);
-  return pieces.flatMap((piece) => reader.push(piece));
+  let parts: Buffer[] = [];
+  return pieces
+    .flatMap((piece) => reader.push(piece))
+    .flatMap((event) => {
+      if (event.kind !== 'binary') return event;
+      parts.push(event.data);
+      if (!event.isLast) return [];
+      const data = Buffer.concat(parts);
+      parts = [];
+      return { ...event, data };
+    });
 }
 function closeOf(role: Role, bytes: Buffer): number | 'read' {
   try {
@@ -51,9 +60,9 @@ const SCRIPT = [
 ];
 const SAID: WebSocketEvent[] = [
   { kind: 'ping', data: Buffer.from('p') },
-  { kind: 'message', type: 'binary', data: Buffer.from('abc') },
-  { kind: 'message', type: 'text', data: Buffer.from('ü') },
-  { kind: 'message', type: 'binary', data: Buffer.alloc(200, 7) },
+  { kind: 'binary', data: Buffer.from('abc'), isLast: true },
+  { kind: 'text', data: Buffer.from('ü') },
+  { kind: 'binary', data: Buffer.alloc(200, 7), isLast: true },
   { kind: 'close', code: 1000, reason: 'bye' },
 ];
 
@@ -69,7 +78,7 @@ describe.each<Role>(['server', 'client'])('what a %s reads', (role) => {
   it.each([0, 1, 2, 3, 125, 126, 127, 255, 65_535, 65_536, MAX_MESSAGE_BYTES])('has messages of %i bytes', (length) => {
     const data = Buffer.alloc(length, 'any bytes');
     const [event] = read(role, wire(role, frame('binary', data)));
-    expect(event?.kind === 'message' && event.data.equals(data)).toBe(true);
+    expect(event?.kind === 'binary' && event.data.equals(data)).toBe(true);
   });
 
   it.each<[says: string, frames: readonly Frame[], code: number]>([
@@ -151,13 +160,32 @@ describe('a WebSocket', () => {
   });
 });
 
+function channelMessages(kind: 'text' | 'binary', data: Buffer, protocol: ChannelProtocol): ChannelMessage[] {
+  const message = new ChannelReader(protocol).push(kind === 'text' ? { kind, data } : { kind, data, isLast: true });
+  return message === undefined ? [] : [message];
+}
+
 describe('channels', () => {
   it.each(CHANNEL_PROTOCOLS)('of %s come back as they went', (protocol) => {
     for (const channel of ['stdin', 'stdout', 'stderr', 'error', 'resize'] as const)
       for (const data of [Buffer.alloc(0), Buffer.from([0, 255, 10]), Buffer.from('text')]) {
-        const { type, data: sent } = encodeChannel({ kind: 'data', channel, data }, protocol);
-        expect(decodeChannel(type, Buffer.concat(sent), protocol)).toEqual({ kind: 'data', channel, data });
+        const { type, data: sent } = encodeChannel({ kind: 'data', channel, data: [data] }, protocol);
+        expect(channelMessages(type, Buffer.concat(sent), protocol)).toEqual([{ kind: 'data', channel, data }]);
       }
+  });
+
+  it('are the same wherever their messages are cut', () => {
+    const reader = new ChannelReader('v5.channel.k8s.io');
+    const message = hex('01616263');
+    for (const pieces of [...twoWaySplits(message), ...threeWaySplits(message, 4)]) {
+      const read = pieces.map((data, at) => reader.push({ kind: 'binary', data, isLast: at === pieces.length - 1 }));
+      const said = read.flatMap((each) => (each?.kind === 'data' && each.channel === 'stdout' ? [each.data] : []));
+      expect(Buffer.concat(said).toString()).toBe('abc');
+    }
+    for (const pieces of [...twoWaySplits(hex('ff00')), [hex(''), hex('ff'), hex(''), hex('00')]]) {
+      const read = pieces.map((data, at) => reader.push({ kind: 'binary', data, isLast: at === pieces.length - 1 }));
+      expect(read.filter((each) => each !== undefined)).toEqual([{ kind: 'close', channel: 'stdin' }]);
+    }
   });
 
   it.each<[says: string, type: 'text' | 'binary', bytes: string, protocol: (typeof CHANNEL_PROTOCOLS)[number]]>([
@@ -172,17 +200,17 @@ describe('channels', () => {
     ['a close of too much', 'binary', 'ff0001', 'v5.channel.k8s.io'],
     ['a close of what does not exist', 'binary', 'ff09', 'v5.channel.k8s.io'],
   ])('refuse %s', (_, type, bytes, protocol) => {
-    expect(() => decodeChannel(type, hex(bytes), protocol)).toThrow(StreamError);
+    expect(() => channelMessages(type, hex(bytes), protocol)).toThrow(StreamError);
   });
 
   it('close in v5, and are nothing where the message is empty', () => {
-    expect(decodeChannel('binary', hex('ff00'), 'v5.channel.k8s.io')).toEqual({ kind: 'close', channel: 'stdin' });
+    expect(channelMessages('binary', hex('ff00'), 'v5.channel.k8s.io')).toEqual([{ kind: 'close', channel: 'stdin' }]);
     expect(encodeChannel({ kind: 'close', channel: 'stdin' }, 'v5.channel.k8s.io')).toEqual({
       type: 'binary',
       data: [hex('ff00')],
     });
     expect(() => encodeChannel({ kind: 'close', channel: 'stdin' }, 'v4.channel.k8s.io')).toThrow(StreamError);
-    expect(decodeChannel('binary', hex(''), 'v5.channel.k8s.io')).toBeUndefined();
+    expect(channelMessages('binary', hex(''), 'v5.channel.k8s.io')).toEqual([]);
   });
 
   it('are of the best protocol that is offered', () => {

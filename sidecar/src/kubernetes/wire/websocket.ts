@@ -11,18 +11,22 @@ export type Opcode = (typeof OPCODE)[keyof typeof OPCODE];
 const OPCODES: ReadonlySet<number> = new Set(Object.values(OPCODE));
 
 /**
- * One frame, unmasked:
+ * What stands before the data of a frame:
  *
  *     FIN RSV1-3 opcode(4) | MASK length(7) | [length 16 or 64] | [mask 32] | data
  */
-export interface Frame {
+export interface FrameHead {
   readonly fin: boolean;
   readonly opcode: Opcode;
-  readonly data: Buffer;
+  /** Of its data, bytes. */
+  readonly length: number;
+  readonly mask: Buffer | undefined;
 }
 
 export type WebSocketEvent =
-  | { readonly kind: 'message'; readonly type: 'text' | 'binary'; readonly data: Buffer }
+  | { readonly kind: 'text'; readonly data: Buffer }
+  /** What of a binary message came by now: a part of what was pushed, where that came without a mask. */
+  | { readonly kind: 'binary'; readonly data: Buffer; readonly isLast: boolean }
   | { readonly kind: 'ping' | 'pong'; readonly data: Buffer }
   /** Nothing comes behind it. Without a code the other side gave none. */
   | { readonly kind: 'close'; readonly code?: number; readonly reason: string };
@@ -43,32 +47,30 @@ export function acceptKey(key: string): string | undefined {
 }
 
 /**
- * The first frame of `bytes`, or how many bytes there must be to say more. Lengths are judged before what they count is there. What came
- * without a mask is a part of `bytes`.
+ * The head of the frame with which `bytes` begins, or how many bytes there must be to say more. Its length is judged before what it
+ * counts is there.
  *
  * @throws StreamError for what is no frame: extensions, unknown opcodes, a wrong mask, a length written longer than need be, more than
  * {@link MAX_MESSAGE_BYTES}
  */
-export function decodeFrame(
+export function decodeHead(
   bytes: Buffer,
   role: Role,
 ):
-  | { readonly kind: 'frame'; readonly frame: Frame; readonly consumed: number }
+  | { readonly kind: 'head'; readonly head: FrameHead; readonly consumed: number }
   | { readonly kind: 'need'; readonly atLeast: number } {
   if (bytes.length < 2) return { kind: 'need', atLeast: 2 };
   const [first = 0, second = 0] = bytes;
   const opcode = checkedOpcode(first, second);
   if (((second & 0x80) !== 0) !== (role === 'server')) throw new StreamError('a frame is masked, or not, as its sender must not');
   const short = second & 0x7f;
-  const head = 2 + (short === 126 ? 2 : short === 127 ? 8 : 0);
-  const start = head + (role === 'server' ? 4 : 0);
-  if (bytes.length < head) return { kind: 'need', atLeast: head };
+  const end = 2 + (short === 126 ? 2 : short === 127 ? 8 : 0);
+  if (bytes.length < end) return { kind: 'need', atLeast: end };
   const length = lengthOf(bytes, short);
-  if (bytes.length < start + length) return { kind: 'need', atLeast: start + length };
-  const part = bytes.subarray(start, start + length);
-  const data = role === 'server' ? Buffer.from(part) : part;
-  if (role === 'server') applyMask(data, bytes.subarray(head, start));
-  return { kind: 'frame', frame: { fin: (first & 0x80) !== 0, opcode, data }, consumed: start + length };
+  const consumed = end + (role === 'server' ? 4 : 0);
+  if (bytes.length < consumed) return { kind: 'need', atLeast: consumed };
+  const mask = role === 'server' ? Buffer.from(bytes.subarray(end, consumed)) : undefined;
+  return { kind: 'head', head: { fin: (first & 0x80) !== 0, opcode, length, mask }, consumed };
 }
 
 function checkedOpcode(first: number, second: number): Opcode {
@@ -88,7 +90,15 @@ function lengthOf(bytes: Buffer, short: number): number {
   return length;
 }
 
-/** @param data - memory of its own, where it begins at a multiple of four it takes a quarter of the time */
+/** @param from - of the frame's data, where these begin */
+function unmasked(data: Buffer, mask: Buffer, from: number): Buffer {
+  const turned = Buffer.from([0, 1, 2, 3].map((at) => mask[(from + at) & 3] as number));
+  const own = Buffer.from(data);
+  applyMask(own, turned);
+  return own;
+}
+
+/** @param data - memory of its own; where it begins at a multiple of four, as what Buffer allots does, it takes a quarter of the time */
 function applyMask(data: Buffer, mask: Buffer): void {
   const words = data.byteOffset % 4 === 0 ? new Uint32Array(data.buffer, data.byteOffset, data.length >>> 2) : [];
   const [word = 0] = new Uint32Array(Uint8Array.from(mask).buffer);
@@ -96,28 +106,28 @@ function applyMask(data: Buffer, mask: Buffer): void {
   for (let at = words.length * 4; at < data.length; at++) data[at] = (data[at] as number) ^ (mask[at & 3] as number);
 }
 
-export interface FrameToSend extends Omit<Frame, 'data'> {
-  /** Parts of one text or of bytes, in order. */
-  readonly data: Buffer | readonly Buffer[];
+export interface FrameToSend extends Pick<FrameHead, 'fin' | 'opcode'> {
+  /** Parts, in order. */
+  readonly data: readonly Buffer[];
 }
 
-/** @param mask - four random bytes for each frame of a client; a server has none */
-export function encodeFrame({ fin, opcode, data }: FrameToSend, mask?: Buffer): Buffer {
-  const parts: readonly Buffer[] = Buffer.isBuffer(data) ? [data] : data;
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const start = 2 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + (mask?.length ?? 0);
-  const padding = -start & 3;
-  const frame = Buffer.allocUnsafe(padding + start + length).subarray(padding);
-  frame[0] = (fin ? 0x80 : 0) | opcode;
-  frame[1] = (mask ? 0x80 : 0) | (length < 126 ? length : length < 65_536 ? 126 : 127);
-  if (length >= 65_536) frame.writeBigUInt64BE(BigInt(length), 2);
-  else if (length >= 126) frame.writeUInt16BE(length, 2);
-  let at = start;
-  for (const part of parts) at += part.copy(frame, at);
-  if (mask === undefined) return frame;
-  mask.copy(frame, start - mask.length);
-  applyMask(frame.subarray(start), mask);
-  return frame;
+/**
+ * A frame as parts, the data of a server's among them, so that they are not copied.
+ *
+ * @param mask - four random bytes for each frame of a client; a server has none
+ */
+export function encodeFrame({ fin, opcode, data }: FrameToSend, mask?: Buffer): readonly Buffer[] {
+  const length = data.reduce((sum, part) => sum + part.length, 0);
+  const short = length < 126 ? length : length < 65_536 ? 126 : 127;
+  const head = Buffer.allocUnsafe(2 + (short < 126 ? 0 : short === 126 ? 2 : 8));
+  head[0] = (fin ? 0x80 : 0) | opcode;
+  head[1] = (mask ? 0x80 : 0) | short;
+  if (short === 127) head.writeBigUInt64BE(BigInt(length), 2);
+  else if (short === 126) head.writeUInt16BE(length, 2);
+  if (mask === undefined) return [head, ...data];
+  const masked = Buffer.concat(data);
+  applyMask(masked, mask);
+  return [head, mask, masked];
 }
 
 /** Data of a close frame. */
@@ -132,13 +142,18 @@ export function closeData(code: CloseCode, reason = ''): Buffer {
   return data;
 }
 
-/** Makes messages of bytes as they come, in any pieces. Holds one message and one frame at most. */
+/** Reads bytes as they come, in any pieces. Holds one head, one control frame and one text at most. */
 export class WebSocketReader {
   readonly #role: Role;
   readonly #pending = new Pending();
-  #parts: Buffer[] = [];
-  #size = 0;
+  /** Of the message that is coming: */
   #type: 'text' | 'binary' | undefined;
+  #size = 0;
+  #fragments = 0;
+  #text: Buffer[] = [];
+  /** The frame of it whose data are coming, and how many of them came. */
+  #frame: FrameHead | undefined;
+  #came = 0;
   #isClosed = false;
 
   constructor(role: Role) {
@@ -149,41 +164,67 @@ export class WebSocketReader {
   push(chunk: Buffer): WebSocketEvent[] {
     const events: WebSocketEvent[] = [];
     let bytes = this.#isClosed ? undefined : this.#pending.take(chunk);
-    while (bytes !== undefined) {
-      const found = decodeFrame(bytes, this.#role);
-      if (found.kind === 'need') {
-        this.#pending.keep(bytes, found.atLeast);
+    while (bytes !== undefined && !this.#isClosed) {
+      if (this.#frame !== undefined) {
+        if (bytes.length === 0) break;
+        bytes = this.#data(this.#frame, bytes, events);
+        continue;
+      }
+      const found = decodeHead(bytes, this.#role);
+      const { length = 0 } = found.kind === 'head' && found.head.opcode >= OPCODE.close ? found.head : {};
+      const need = found.kind === 'need' ? found.atLeast : found.consumed + length;
+      if (found.kind === 'need' || bytes.length < need) {
+        this.#pending.keep(bytes, need);
         break;
       }
-      const event = this.#frame(found.frame);
-      if (event !== undefined) events.push(event);
-      bytes = this.#isClosed ? undefined : bytes.subarray(found.consumed);
+      const rest = bytes.subarray(found.consumed);
+      if (found.head.opcode >= OPCODE.close) events.push(this.#control(found.head, rest.subarray(0, length)));
+      else this.#begin(found.head, events);
+      bytes = rest.subarray(length);
     }
     return events;
   }
 
-  #frame({ fin, opcode, data }: Frame): WebSocketEvent | undefined {
-    if (opcode === OPCODE.ping) return { kind: 'ping', data };
-    if (opcode === OPCODE.pong) return { kind: 'pong', data };
-    if (opcode === OPCODE.close) return this.#close(data);
-    if ((opcode === OPCODE.continuation) !== (this.#type !== undefined))
-      throw new StreamError('a message begins within another, or goes on without one');
-    this.#type ??= opcode === OPCODE.text ? 'text' : 'binary';
-    this.#size += data.length;
-    // What waits for the rest of its message holds nothing else.
-    this.#parts.push(fin ? data : Buffer.from(data));
-    if (this.#size > MAX_MESSAGE_BYTES || this.#parts.length > MAX_FRAGMENTS)
-      throw new StreamError('a message is too long', CLOSE.tooBig);
-    return fin ? this.#message(this.#type) : undefined;
+  #control({ opcode, mask }: FrameHead, data: Buffer): WebSocketEvent {
+    const said = mask === undefined ? data : unmasked(data, mask, 0);
+    if (opcode === OPCODE.close) return this.#close(said);
+    return { kind: opcode === OPCODE.ping ? 'ping' : 'pong', data: said };
   }
 
-  #message(type: 'text' | 'binary'): WebSocketEvent {
-    const data = this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts);
-    this.#parts = [];
-    this.#size = 0;
+  #begin(head: FrameHead, events: WebSocketEvent[]): void {
+    if ((head.opcode === OPCODE.continuation) !== (this.#type !== undefined))
+      throw new StreamError('a message begins within another, or goes on without one');
+    this.#type ??= head.opcode === OPCODE.text ? 'text' : 'binary';
+    this.#size += head.length;
+    if (this.#size > MAX_MESSAGE_BYTES || ++this.#fragments > MAX_FRAGMENTS)
+      throw new StreamError('a message is too long', CLOSE.tooBig);
+    this.#frame = head;
+    this.#came = 0;
+    if (head.length === 0) this.#data(head, Buffer.alloc(0), events);
+  }
+
+  /** What of the frame's data is there; the bytes behind them are returned. */
+  #data({ fin, length, mask }: FrameHead, bytes: Buffer, events: WebSocketEvent[]): Buffer {
+    const part = bytes.subarray(0, length - this.#came);
+    const data = mask === undefined ? part : unmasked(part, mask, this.#came);
+    this.#came += part.length;
+    const isEnd = this.#came === length;
+    if (isEnd) this.#frame = undefined;
+    if (this.#type === 'binary') events.push({ kind: 'binary', data, isLast: isEnd && fin });
+    // What waits for the rest of its message holds nothing else.
+    else this.#text.push(Buffer.from(data));
+    if (isEnd && fin) this.#end(events);
+    return bytes.subarray(part.length);
+  }
+
+  #end(events: WebSocketEvent[]): void {
+    const data = Buffer.concat(this.#text);
+    if (!isUtf8(data)) throw new StreamError('a text is not UTF-8', CLOSE.notText);
+    if (this.#type === 'text') events.push({ kind: 'text', data });
     this.#type = undefined;
-    if (type === 'text' && !isUtf8(data)) throw new StreamError('a text is not UTF-8', CLOSE.notText);
-    return { kind: 'message', type, data };
+    this.#text = [];
+    this.#size = 0;
+    this.#fragments = 0;
   }
 
   #close(data: Buffer): WebSocketEvent {

@@ -3,7 +3,7 @@ import type { Detector } from '@chaperone/api';
 import { MAX_LINE, outputRecords, type RecordBody, type Stream } from '@chaperone/evidence';
 import type { Access } from '@chaperone/policy';
 import type { Mask } from '../../masking/strategies.ts';
-import { maskedText, StreamMask } from '../../masking/stream.ts';
+import { joined, maskedText, StreamMask } from '../../masking/stream.ts';
 import { EnteredLines } from './entered-lines.ts';
 import { TypedKeys } from './typed-keys.ts';
 
@@ -26,8 +26,6 @@ export interface Size {
   readonly columns: number;
   readonly rows: number;
 }
-
-const NOTHING = Buffer.alloc(0);
 
 /**
  * The streams of one program that runs for an agent: what it prints is masked, and both ways are recorded as far as the policy says.
@@ -74,7 +72,12 @@ export class Streams {
 
   /** What of a chunk the agent may see by now; the rest follows. */
   output(stream: Output, chunk: Buffer): Buffer {
-    return this.#deliver(stream, this.#maskOf(stream).push(chunk));
+    return joined(this.outputParts(stream, chunk));
+  }
+
+  /** The same in parts, so that they are not copied. */
+  outputParts(stream: Output, chunk: Buffer): readonly Buffer[] {
+    return this.#deliver(stream, this.#maskOf(stream).parts(chunk));
   }
 
   /** Whether some of it is held back. */
@@ -84,7 +87,7 @@ export class Streams {
 
   /** A stream has ended, or whoever looks at it waits: what was held back of it. */
   ended(stream: Output): Buffer {
-    return this.#deliver(stream, this.#maskOf(stream).end());
+    return joined(this.#deliver(stream, [this.#maskOf(stream).end()]));
   }
 
   input(chunk: Buffer): void {
@@ -116,13 +119,15 @@ export class Streams {
     return mask;
   }
 
-  #deliver(stream: Output, bytes: Buffer): Buffer {
-    if (bytes.length === 0) return NOTHING;
-    this.#delivered += bytes.length;
-    this.#digest.update(bytes);
-    if (stream === 'terminal') this.#lines?.shown(bytes);
-    if (stream === this.#o.plain || !this.#record(stream, bytes)) this.#isCut = true;
-    return bytes;
+  #deliver(stream: Output, parts: readonly Buffer[]): readonly Buffer[] {
+    for (const part of parts) {
+      this.#delivered += part.length;
+      this.#digest.update(part);
+      if (stream === 'terminal') this.#lines?.shown(part);
+    }
+    const isRecorded = stream !== this.#o.plain && this.#left > 0 && this.#record(stream, joined(parts));
+    if (!isRecorded && parts.some(({ length }) => length > 0)) this.#isCut = true;
+    return parts;
   }
 
   /** Whether all of it was recorded. */
