@@ -28,6 +28,7 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   scripts: ['api', 'sidecar'],
   test: ['api', 'cli', 'scripts'],
   'helm/test': ['api'],
+  'evidence/test': ['evidence'],
   'sidecar/test': ['sidecar'],
   'collector/test': ['collector', 'evidence', 'sidecar'],
   // The page is tested in a browser, against a real collector and a real `chaperone up`.
