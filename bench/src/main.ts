@@ -22,6 +22,7 @@ import { pointResults, scriptOf } from './points.ts';
 import { memoryKiB } from './proc.ts';
 import { selfTimes } from './profile.ts';
 import { debianProgram, type Program } from './programs.ts';
+import { recordingFigures } from './recording.ts';
 import { approvalTable, processTable, type Report, resultTable, toJson, toText } from './report.ts';
 import { kubernetesReport, kubernetesText } from './kubernetes.ts';
 import { sshReport, sshText } from './ssh.ts';
@@ -353,9 +354,10 @@ async function main(options: Options): Promise<void> {
   if (options.packets) return packetFigures(options.rounds).forEach(say);
   if (options.ssh) return await sshOnly(options);
   if (options.kubernetes) return await kubernetesOnly(options);
-  const attempts = new Attempts();
   await mkdir(results, { recursive: true });
   await mkdir(cache, { recursive: true });
+  if (options.recording) return (await recordingFigures(options.rounds, cache)).forEach(say);
+  const attempts = new Attempts();
   const find = (program: string, of: string): Promise<Program | undefined> =>
     options.bulk === undefined
       ? attempts.try(`find ${program}`, () => debianProgram(program, of, cache))
