@@ -349,15 +349,21 @@ function bytesUnder(folder: string): number {
     .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
 }
 
+/** What needs neither server nor client; undefined: that was not asked for. */
+function aloneFigures({ detectors, packets, recording, rounds }: Options): Promise<string[]> | string[] | undefined {
+  if (detectors) return detectorFigures(rounds);
+  if (packets) return packetFigures(rounds);
+  return recording ? recordingFigures(rounds, cache) : undefined;
+}
+
 async function main(options: Options): Promise<void> {
-  if (options.detectors) return detectorFigures(options.rounds).forEach(say);
-  if (options.packets) return packetFigures(options.rounds).forEach(say);
+  const alone = await aloneFigures(options);
+  if (alone !== undefined) return alone.forEach(say);
   if (options.ssh) return await sshOnly(options);
   if (options.kubernetes) return await kubernetesOnly(options);
+  const attempts = new Attempts();
   await mkdir(results, { recursive: true });
   await mkdir(cache, { recursive: true });
-  if (options.recording) return (await recordingFigures(options.rounds, cache)).forEach(say);
-  const attempts = new Attempts();
   const find = (program: string, of: string): Promise<Program | undefined> =>
     options.bulk === undefined
       ? attempts.try(`find ${program}`, () => debianProgram(program, of, cache))

@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -38,16 +38,14 @@ const logger = { info: () => undefined, warn: () => undefined, error: (message: 
 async function start(directory: string): Promise<Recording> {
   const nkey = generateSigner();
   const registration = { nkey: encodeNkey(nkey.publicKey), agent, origin: 'bench', issuedAt: 1 };
-  let receive: (receipt: Receipt) => void = () => undefined;
+  const listeners: ((receipt: Receipt) => void)[] = [];
   return await createRecording({
     directory: join(directory, 'spool'),
     runDirectory: join(directory, 'run'),
     identity: { nkey, registration: signRegistration(registration, generateSigner()) },
     delivery: {
-      deliver: async (segment, id) => receive({ ...id, digest: hash('sha256', segment, 'hex') }),
-      onReceipt: (listener) => {
-        receive = listener;
-      },
+      deliver: async (segment, id) => listeners.forEach((listen) => listen({ ...id, digest: hash('sha256', segment, 'hex') })),
+      onReceipt: (listener) => void listeners.push(listener),
       close: () => Promise.resolve(),
     },
     logger,
@@ -175,7 +173,9 @@ class Figures {
   }
 
   lines(): string[] {
-    return [...this.#seen].map(([name, values]) => `${name.padEnd(64)}${shown(values, values.some((value) => value < 10) ? 2 : 0)}`);
+    return [...this.#seen].map(
+      ([name, values]) => `${name.padEnd(64)}${shown(values, values.some((value) => value < 10) ? 2 : 0)}`,
+    );
   }
 }
 
@@ -249,6 +249,7 @@ export async function recordingFigures(rounds: number, parent: string): Promise<
       await rm(directory, { recursive: true, force: true });
     }
   };
+  await mkdir(parent, { recursive: true });
   await within((directory) => idleSessions(directory, figures));
   // The first round is not counted: code that is not compiled yet is not what serves all day.
   for (let round = 0; round <= rounds; round++) await within((directory) => oneRound(directory, round > 0 ? figures : undefined));
