@@ -1,4 +1,12 @@
-import { type Epoch, type PodIdentity, parseSegment, type SegmentFlag, SessionRecord, sealSegment } from '@chaperone/evidence';
+import {
+  decodeRecord,
+  type Epoch,
+  type PodIdentity,
+  parseSegment,
+  type SegmentFlag,
+  type SessionRecord,
+  sealSegment,
+} from '@chaperone/evidence';
 import { type Entry, readEntries } from './entries.ts';
 import type { Journal } from './journal.ts';
 import type { Logger, Outbox } from './outbox.ts';
@@ -156,7 +164,7 @@ function takeRecords(
   lastBefore: number | undefined,
   nextFirst: number | undefined,
 ): Taken {
-  const all = texts.map((text) => SessionRecord.parse(JSON.parse(text.toString())));
+  const all = texts.map(decodeRecord);
   const firstSeq = lastBefore === undefined ? head.firstSeq : lastBefore + 1;
   const hole = all.findIndex(({ seq }, at) => seq !== firstSeq + at);
   const count = hole < 0 ? all.length : hole;

@@ -1,6 +1,7 @@
 import {
   type Counters,
   type Epoch,
+  encodeRecord,
   isRefused,
   MAX_PLAIN_BYTES,
   MAX_RECORD_BYTES,
@@ -10,6 +11,7 @@ import {
   type SealedSegment,
   type SegmentFlag,
   type SessionRecord,
+  type StampedRecord,
   sealSegment,
 } from '@chaperone/evidence';
 import type { Journal, JournalUser } from './journal.ts';
@@ -105,18 +107,19 @@ export class LiveSession implements SessionRecorder, JournalUser {
     if (this.#closing !== undefined) throw new RecordingError('RecordingFailed', 'the session is closed');
     if (!this.#host.hasRoom(body)) throw new RecordingError('RecordingBlocked', 'the spool is full');
     const record = this.#stamp(body);
-    const text = Buffer.from(JSON.stringify(record));
-    if (text.length > MAX_RECORD_BYTES) throw new RecordingError('RecordingFailed', 'the record is too large');
-    if (this.#tail.plainBytes + 4 + text.length > MAX_PLAIN_BYTES) this.#seal();
+    const { text, data } = encodeRecord(record);
+    const bytes = Buffer.byteLength(text) + (data?.length ?? 0);
+    if (bytes > MAX_RECORD_BYTES) throw new RecordingError('RecordingFailed', 'the record is too large');
+    if (this.#tail.plainBytes + 4 + bytes > MAX_PLAIN_BYTES) this.#seal();
     const { session } = this;
     const { journal } = this.#host;
     const tail = this.#tail;
     if (!tail.isBegun) this.#begin(tail);
-    journal.add({ kind: 'record', session, number: tail.head.number, body: text }, this);
+    const kept = tail.append(bytes, text, data);
+    journal.add({ kind: 'record', session, number: tail.head.number, body: kept }, this);
     this.#check();
-    tail.append(text);
     this.#count(record);
-    this.#host.buffered(4 + text.length);
+    this.#host.buffered(4 + bytes);
     let waiting: Promise<void> | undefined;
     if (durability === 'synced') waiting = journal.durable('now');
     else journal.soon();
@@ -143,7 +146,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
   }
 
   /** Who may write is checked when a segment is opened, at the collector; here a record's shape is its type. */
-  #stamp(body: RecordBody): SessionRecord {
+  #stamp(body: RecordBody): StampedRecord {
     const opens = body.type === 'session.open';
     if (opens !== (this.#seq === 0) || (opens && body.session !== this.session))
       throw new RecordingError('RecordingFailed', 'a session begins with the record of its opening, and only once');
@@ -151,7 +154,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
     return { ...body, seq: this.#seq, at: clock.now(), mono: clock.monotonic() - this.#startedAt };
   }
 
-  #count(record: SessionRecord): void {
+  #count(record: StampedRecord): void {
     this.#counters = countRecord(this.#counters, record);
     this.#seq = record.seq + 1;
     const first = this.#tail.count === 1;
@@ -233,13 +236,13 @@ export class LiveSession implements SessionRecorder, JournalUser {
   #begin(tail: Tail): void {
     const { journal } = this.#host;
     this.#held.push(journal.hold());
-    this.#say(tail);
+    this.#say(tail, this);
     tail.isBegun = true;
   }
 
-  #say({ head }: Tail): void {
+  #say({ head }: Tail, user: JournalUser): void {
     const { session } = this;
-    this.#host.journal.add({ kind: 'begin', session, number: head.number, body: Buffer.from(JSON.stringify(head)) }, this);
+    this.#host.journal.add({ kind: 'begin', session, number: head.number, body: Buffer.from(JSON.stringify(head)) }, user);
   }
 
   /** Where nothing came since long ago, says in the journal's newest file that the session goes on, so that an older one can go. */
@@ -250,10 +253,16 @@ export class LiveSession implements SessionRecorder, JournalUser {
     if (tail.count > 0 || !tail.isBegun || this.#isCarried || old === undefined || !journal.isOld(old)) return;
     this.#isCarried = true;
     const next = journal.hold();
-    this.#say(tail);
+    let isSaid = true;
+    this.#say(tail, {
+      // The old file says it still.
+      fail: () => {
+        isSaid = false;
+      },
+    });
     await journal.durable('soon');
     this.#isCarried = false;
-    const isNeeded = tail === this.#tail && this.#failed === undefined && this.#closing === undefined;
+    const isNeeded = isSaid && tail === this.#tail && this.#closing === undefined;
     if (isNeeded) this.#held[this.#held.length - 1] = next;
     journal.release(isNeeded ? old : next);
   }
@@ -309,7 +318,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
 }
 
 /** A session's totals after one more record. */
-export function countRecord(counters: Counters, record: SessionRecord): Counters {
+export function countRecord(counters: Counters, record: SessionRecord | RecordBody): Counters {
   if (record.type === 'action')
     return {
       ...counters,

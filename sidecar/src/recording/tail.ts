@@ -16,7 +16,8 @@ export const TailHead = z.strictObject({
 export type TailHead = z.infer<typeof TailHead>;
 
 const FIRST_CHUNK_BYTES = 1024;
-const CHUNK_BYTES = 64 * 1024;
+/** Four records of what a packet of SSH carries. */
+const CHUNK_BYTES = 132 * 1024;
 
 /**
  * The records of a session that are not sealed yet: one behind the other in few large buffers, since a buffer for each would outlive the
@@ -40,12 +41,16 @@ export class Tail {
     this.head = head;
   }
 
-  append(record: Buffer): void {
-    if (this.#chunk.length - this.#end < record.length) this.#grow(record.length);
-    this.#end += record.copy(this.#chunk, this.#end);
-    this.#lengths.push(record.length);
+  /** Takes a record of so many bytes, and returns it as it is kept. */
+  append(bytes: number, text: string, data?: Buffer): Buffer {
+    if (this.#chunk.length - this.#end < bytes) this.#grow(bytes);
+    const from = this.#end;
+    this.#end += this.#chunk.write(text, from);
+    if (data !== undefined) this.#end += data.copy(this.#chunk, this.#end);
+    this.#lengths.push(bytes);
     this.count++;
-    this.plainBytes += 4 + record.length;
+    this.plainBytes += 4 + bytes;
+    return this.#chunk.subarray(from, this.#end);
   }
 
   /** What was appended, in order; made anew at each call. */
@@ -61,7 +66,7 @@ export class Tail {
 
   #grow(bytes: number): void {
     if (this.#end > 0) this.#full.push(this.#chunk.subarray(0, this.#end));
-    const next = Math.max(FIRST_CHUNK_BYTES, Math.min(CHUNK_BYTES, 2 * this.#chunk.length), bytes);
+    const next = Math.max(FIRST_CHUNK_BYTES, Math.min(CHUNK_BYTES, 2 * Math.max(this.#chunk.length, bytes)), bytes);
     this.#chunk = Buffer.allocUnsafeSlow(next);
     this.#end = 0;
   }
