@@ -22,6 +22,7 @@ import { pointResults, scriptOf } from './points.ts';
 import { memoryKiB } from './proc.ts';
 import { selfTimes } from './profile.ts';
 import { debianProgram, type Program } from './programs.ts';
+import { recordingFigures } from './recording.ts';
 import { approvalTable, processTable, type Report, resultTable, toJson, toText } from './report.ts';
 import { kubernetesReport, kubernetesText } from './kubernetes.ts';
 import { sshReport, sshText } from './ssh.ts';
@@ -348,9 +349,16 @@ function bytesUnder(folder: string): number {
     .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
 }
 
+/** What needs neither server nor client; undefined: that was not asked for. */
+function aloneFigures({ detectors, packets, recording, rounds }: Options): Promise<string[]> | string[] | undefined {
+  if (detectors) return detectorFigures(rounds);
+  if (packets) return packetFigures(rounds);
+  return recording ? recordingFigures(rounds, cache) : undefined;
+}
+
 async function main(options: Options): Promise<void> {
-  if (options.detectors) return detectorFigures(options.rounds).forEach(say);
-  if (options.packets) return packetFigures(options.rounds).forEach(say);
+  const alone = await aloneFigures(options);
+  if (alone !== undefined) return alone.forEach(say);
   if (options.ssh) return await sshOnly(options);
   if (options.kubernetes) return await kubernetesOnly(options);
   const attempts = new Attempts();

@@ -18,6 +18,8 @@ export interface Options {
   readonly kubernetes: boolean;
   /** Only what SSH's transport costs, in memory. */
   readonly packets: boolean;
+  /** Only what recording costs, alone. */
+  readonly recording: boolean;
   /** Only these loads of the data path; 'all' of them, or names with commas. */
   readonly bulk: string | undefined;
   /** Only these loads of short statements. */
@@ -39,7 +41,7 @@ export interface Options {
   readonly sshMib: number;
 }
 
-export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--ssh] [--kubernetes] [--packets] [--approvals] [--bulk NAMES] [--points NAMES] [--output FILE]
+export const HELP = `Usage: node bench/src/main.ts [--quick] [--memory] [--profile] [--detectors] [--ssh] [--kubernetes] [--packets] [--recording] [--approvals] [--bulk NAMES] [--points NAMES] [--output FILE]
 
 Measures Chaperone beside a direct connection and PgBouncer, in one run, on this machine. Prints a table and keeps it as
 JSON. A path that cannot be measured is named; the exit code says only whether the program itself could run.
@@ -53,6 +55,7 @@ JSON. A path that cannot be measured is named; the exit code says only whether t
   --kubernetes   only the Kubernetes API: a get, a list of 5,000 pods, watches, directly and by chaperone up; kept as …-kubernetes.json
                  (with --profile, also where the time of chaperone up goes; with --loads NAMES only some of get,list,events,watches,real,exec)
   --packets      what SSH's packets cost, in memory, beside the ciphers alone; no server, no comparison
+  --recording    what recording costs, alone: statements, output, idle sessions; no server, no comparison; needs a disk
   --approvals    only what a rule that asks people costs statements that need nobody, beside the same path twice; printed and not kept
   --bulk NAMES   only large results, printed and not kept: all, or some of masked,wide,untouched,copy,detectors,value,first,unseen
                  (with --profile, also where the time of each goes)
@@ -97,6 +100,7 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
       ssh: { type: 'boolean', default: false },
       kubernetes: { type: 'boolean', default: false },
       packets: { type: 'boolean', default: false },
+      recording: { type: 'boolean', default: false },
       loads: { type: 'string' },
       approvals: { type: 'boolean', default: false },
       bulk: { type: 'string' },
@@ -106,7 +110,7 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
     },
   });
   if (values.help) return 'help';
-  const { quick, memory, profile, detectors, ssh, kubernetes, packets, approvals, bulk, output } = values;
+  const { quick, memory, profile, detectors, ssh, kubernetes, packets, recording, approvals, bulk, output } = values;
   const loads = values.loads?.split(',');
   const points = values.points === undefined ? undefined : pointKeys(values.points);
   return {
@@ -117,6 +121,7 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
     ssh,
     kubernetes,
     packets,
+    recording,
     loads,
     approvals,
     bulk,

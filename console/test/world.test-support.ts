@@ -1,14 +1,15 @@
 import {
   createEpoch,
   encodeNkey,
+  encodeRecord,
   generateSigner,
   newSessionId,
   type PodIdentity,
   type RecordBody,
   sealSegment,
   type SegmentFlag,
-  type SessionRecord,
   signRegistration,
+  type StampedRecord,
 } from '@chaperone/evidence';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
 
@@ -62,8 +63,8 @@ export function tell(told: Told): Session {
     const last = number === all.length - 1;
     const whole = last && end === 'close' ? [...bodies, closing(counters)] : bodies;
     const firstSeq = seq;
-    const records = whole.map((body): SessionRecord => {
-      const stamped: SessionRecord = { ...body, seq, at: began + seq * pace, mono: seq * pace };
+    const records = whole.map((body) => {
+      const stamped: StampedRecord = { ...body, seq, at: began + seq * pace, mono: seq * pace };
       seq++;
       if (stamped.type === 'action') counters.actions++;
       if (stamped.type === 'action' && stamped.verdict === 'deny') counters.denied++;
@@ -85,7 +86,10 @@ export function tell(told: Told): Session {
         epoch,
         firstSeq,
         registration: pod.registration,
-        records: records.map((record) => Buffer.from(JSON.stringify(record))),
+        records: records.map((record) => {
+          const { text, data = Buffer.alloc(0) } = encodeRecord(record);
+          return Buffer.concat([Buffer.from(text), data]);
+        }),
         clock: { wall: [began + firstSeq * pace, began + seq * pace], mono: [firstSeq * pace, seq * pace] },
         counters: { ...counters },
         flags,

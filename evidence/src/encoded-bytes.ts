@@ -1,9 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 
-/**
- * Bytes that one record holds of a stream; twice what a packet of SSH carries. In JSON each may become six characters, and a record
- * still stays below its limit.
- */
+/** Bytes that one record holds of a stream; twice what a packet of SSH carries. */
 export const MAX_OUTPUT_BYTES = 64 * 1024;
 
 /** `t:` and text, where all of it is UTF-8; `b:` and base64 otherwise. */
@@ -11,7 +8,7 @@ const TEXT = 't:';
 const BASE64 = 'b:';
 
 /**
- * Bytes as a record has them: `t:` and the text where they are UTF-8, `b:` and base64 otherwise. Nothing is ever replaced: a chunk that
+ * Bytes as a reader has them: `t:` and the text where they are UTF-8, `b:` and base64 otherwise. Nothing is ever replaced: a chunk that
  * begins or ends within a character becomes base64, so who records holds nothing back, and who reads joins the bytes of a stream
  * before decoding them.
  */

@@ -249,18 +249,47 @@ export const SessionRecord = z.discriminatedUnion('type', [
   CloseRecord,
 ]);
 export type SessionRecord = z.infer<typeof SessionRecord>;
-type Unstamped<T> = T extends SessionRecord ? Omit<T, 'seq' | 'at' | 'mono'> : never;
+type Stamp = 'seq' | 'at' | 'mono';
+/** Bytes stay bytes until somebody reads them. */
+type Unstamped<T> = T extends { data: string }
+  ? Omit<T, Stamp | 'data'> & { data: Buffer }
+  : T extends SessionRecord
+    ? Omit<T, Stamp>
+    : never;
 /** A record before the recorder gave it its number and times. */
 export type RecordBody = Unstamped<SessionRecord>;
+export type StampedRecord = RecordBody & Pick<SessionRecord, Stamp>;
 
-/** The records of one chunk of a stream, of any size; none of an empty one. They are to be appended together. */
+/** Between the JSON text of a record and the bytes that it is about; JSON has none of its own. */
+const END = '\0';
+
+/** A record as evidence has it, its `text` before its `data`: JSON, and of one with `data` a NUL and these bytes as they are. */
+export function encodeRecord(record: StampedRecord): { readonly text: string; readonly data: Buffer | undefined } {
+  if (!('data' in record)) return { text: JSON.stringify(record), data: undefined };
+  const { data, ...rest } = record;
+  return { text: JSON.stringify(rest) + END, data };
+}
+
+/** The inverse of {@link encodeRecord}, with `data` as {@link encodeBytes} has it. Throws where it is no record. */
+export function decodeRecord(bytes: Buffer): SessionRecord {
+  const end = bytes.indexOf(END);
+  const said: unknown = JSON.parse(bytes.toString('utf8', 0, end < 0 ? bytes.length : end));
+  if (typeof said !== 'object' || said === null || 'data' in said) throw new TypeError('the record has another form');
+  const record = SessionRecord.parse(end < 0 ? said : { ...said, data: encodeBytes(bytes.subarray(end + 1)) });
+  if (end >= 0 && !('data' in record)) throw new TypeError('the record has bytes that its kind has no room for');
+  return record;
+}
+
+/**
+ * The records of one chunk of a stream, of any size; none of an empty one. They are to be appended together, before the chunk changes.
+ */
 export function outputRecords(action: number, stream: Stream, chunk: Buffer): (RecordBody & { type: 'output' })[] {
-  return pieces(chunk).map((piece) => ({ type: 'output', action, stream, data: encodeBytes(piece) }));
+  return pieces(chunk).map((piece) => ({ type: 'output', action, stream, data: piece }));
 }
 
 type ContentBody = RecordBody & { type: 'content' };
 
-/** The records of a piece of a file, `content` being what is kept of it, of any size. They are to be appended together. */
+/** The records of a piece of a file, `content` being what is kept of it, of any size. As {@link outputRecords}. */
 export function contentRecords(of: Pick<ContentBody, 'action' | 'file' | 'offset' | 'bytes'>, content: Buffer): ContentBody[] {
   const { action, file } = of;
   let { offset, bytes } = of;
@@ -268,7 +297,7 @@ export function contentRecords(of: Pick<ContentBody, 'action' | 'file' | 'offset
   const isWhole = content.length === bytes;
   return (content.length === 0 ? [content] : pieces(content)).map((piece) => {
     const own = isWhole ? piece.length : bytes;
-    const record = { type: 'content', action, file, offset, bytes: own, data: encodeBytes(piece) } as const;
+    const record = { type: 'content', action, file, offset, bytes: own, data: piece } as const;
     offset += own;
     bytes -= own;
     return record;

@@ -15,7 +15,7 @@ export type Counters = z.infer<typeof Counters>;
 /**
  * What a segment's signature covers; its JSON text is stored and checked verbatim. It names no person, pod or resource.
  * `prev` is the SHA-256 of the previous segment's header text and signature (null for segment 0), `root` the RFC 6962 tree
- * hash over the records' JSON texts. Times are milliseconds; `policy` is the digest of the policies in force at the start.
+ * hash over the records. Times are milliseconds; `policy` is the digest of the policies in force at the start.
  */
 export const SegmentHeader = z.strictObject({
   version: z.literal(1),

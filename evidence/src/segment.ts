@@ -3,14 +3,14 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { EvidenceError } from './errors.ts';
 import { type Epoch, Signed } from './keys.ts';
 import { leafHash, merkleRoot } from './merkle.ts';
-import { SessionRecord } from './record.ts';
+import { decodeRecord, type SessionRecord } from './record.ts';
 import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header.ts';
 
 /*
  * magic 8 │ u32 length, header JSON │ Ed25519 signature 64 │ u32 length, registration JSON │ u32 count, leaf hashes 32·n │ payload
  *
  * The signature covers the header; the header covers everything else: the registration and the payload by digest, the leaf
- * hashes by their root. The payload is zstd over (u32 length, record JSON)·n. The leaf hashes let a verifier say which record
+ * hashes by their root. The payload is zstd over (u32 length, record)·n, a record being what encodeRecord makes of it. The leaf hashes let a verifier say which record
  * was changed, and prove single records without the others. Integers are big-endian.
  */
 const MAGIC = Buffer.from('CHEVSEG\x01', 'latin1');
@@ -24,10 +24,13 @@ export const MAX_HEADER_BYTES = 4096;
 const MAX_REGISTRATION_BYTES = 4096;
 /** Records of one segment with their length prefixes, before compression: what is decompressed is never larger. */
 export const MAX_PLAIN_BYTES = 960 * 1024;
-/** The JSON text of one record. */
+/** One record. */
 export const MAX_RECORD_BYTES = 896 * 1024;
 /** Bounds the leaf hashes to 32 KiB. */
 export const MAX_RECORDS = 1024;
+
+/** All that comes out in one piece, in place of many that are joined in the end. */
+const COMPRESSION = { params: { [constants.ZSTD_c_compressionLevel]: 1 }, chunkSize: 512 * 1024 };
 
 export interface SegmentInput {
   readonly origin: string;
@@ -39,7 +42,7 @@ export interface SegmentInput {
   readonly epoch: Epoch;
   /** `seq` of the first record, or of the next one where there is none. */
   readonly firstSeq: number;
-  /** The records' JSON texts in order. */
+  /** The records in order, each as encodeRecord has it. */
   readonly records: readonly Buffer[];
   readonly clock: { readonly wall: readonly [number, number]; readonly mono: readonly [number, number] };
   readonly counters: Counters;
@@ -59,7 +62,7 @@ export function sealSegment(input: SegmentInput): SealedSegment {
   const plain = framed(input.records);
   if (input.records.length > MAX_RECORDS || plain.length > MAX_PLAIN_BYTES)
     throw new EvidenceError('LimitExceeded', 'the records do not fit into one segment');
-  const payload = zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+  const payload = zstdCompressSync(plain, COMPRESSION);
   const registration = Buffer.from(JSON.stringify(input.registration));
   const leaves = input.records.map(leafHash);
   const header = encodeHeader({
@@ -101,7 +104,13 @@ function encodeHeader(header: SegmentHeader): Buffer {
 }
 
 function framed(records: readonly Buffer[]): Buffer {
-  return Buffer.concat(records.flatMap((record) => [u32(record.length), record]));
+  const plain = Buffer.allocUnsafe(records.reduce((sum, { length }) => sum + 4 + length, 0));
+  let end = 0;
+  for (const record of records) {
+    end = plain.writeUInt32BE(record.length, end);
+    end += record.copy(plain, end);
+  }
+  return plain;
 }
 
 function u32(value: number): Buffer {
@@ -186,7 +195,7 @@ function parseHeader(bytes: Buffer): SegmentHeader {
 
 export interface OpenedSegment extends SegmentParts {
   readonly records: readonly SessionRecord[];
-  /** The records' JSON texts: what the leaf hashes are of. */
+  /** The records as encodeRecord has them: what the leaf hashes are of. */
   readonly texts: readonly Buffer[];
 }
 
@@ -239,7 +248,7 @@ function unpack(payload: Buffer, header: SegmentHeader): Buffer[] {
 function parseRecord(text: Buffer, index: number, seq: number): SessionRecord {
   let record: SessionRecord;
   try {
-    record = SessionRecord.parse(JSON.parse(text.toString()));
+    record = decodeRecord(text);
   } catch (error) {
     throw new EvidenceError('MalformedSegment', `record ${index} does not have the expected shape`, {
       cause: error,

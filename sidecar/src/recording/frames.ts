@@ -2,19 +2,19 @@ import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 /*
- * A spool file: magic 8 │ salt 16 │ frame…   A frame: u32 body length │ u32 CRC-32 over length and body │ body
+ * A spool file: magic 8 │ salt 16 │ frame…   A frame: u32 body length │ u32 CRC-32 (RFC 1952 §8) over length and body │ body
  *
  * The body is AES-256-GCM (ciphertext, tag 16) under a key of this file alone, HKDF-SHA256(spool key, salt); the nonce is the
  * frame's position, the file's name is authenticated with it. The CRC tells a write that a crash cut short from a file that
  * somebody changed. Files are never opened again for appending, so no nonce is used twice.
  */
-const MAGIC = Buffer.from('CHSPOOL\x02', 'latin1');
+const MAGIC = Buffer.from('CHSPOOL\x03', 'latin1');
 export const SALT_BYTES = 16;
 const PREAMBLE_BYTES = MAGIC.length + SALT_BYTES;
 const FRAME_HEAD_BYTES = 8;
 const TAG_BYTES = 16;
-/** No frame is larger than one sealed segment. */
-const MAX_FRAME_BYTES = 1024 * 1024;
+/** No frame is larger than one sealed segment, or than the largest record and some others. */
+export const MAX_FRAME_BYTES = 1024 * 1024;
 
 function fileKey(spoolKey: Buffer, salt: Buffer): Buffer {
   return Buffer.from(hkdfSync('sha256', spoolKey, salt, 'chaperone/spool/v1', 32));
@@ -26,7 +26,7 @@ function nonceAt(position: number): Buffer {
   return nonce;
 }
 
-/** Encodes the frames of one new file. `name` is SESSION/FILE. */
+/** Encodes the frames of one new file. */
 export class FrameEncoder {
   readonly #salt: Buffer;
   readonly #key: Buffer;
@@ -46,53 +46,41 @@ export class FrameEncoder {
     return Buffer.concat([MAGIC, this.#salt]);
   }
 
-  encode(plain: Buffer): Buffer {
-    const nonce = nonceAt(this.#position++);
-    const cipher = createCipheriv('aes-256-gcm', this.#key, nonce);
+  /** One frame, in the pieces that are to be written one behind the other. */
+  encode(plain: Buffer): Buffer[] {
+    const cipher = createCipheriv('aes-256-gcm', this.#key, nonceAt(this.#position++));
     cipher.setAAD(this.#name);
-    const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + plain.length + TAG_BYTES);
-    frame.writeUInt32BE(plain.length + TAG_BYTES);
-    cipher.update(plain).copy(frame, FRAME_HEAD_BYTES);
+    const body = cipher.update(plain);
     cipher.final();
-    cipher.getAuthTag().copy(frame, FRAME_HEAD_BYTES + plain.length);
-    frame.writeUInt32BE(checksum(frame.subarray(0, 4), frame.subarray(FRAME_HEAD_BYTES)), 4);
-    return frame;
+    const tag = cipher.getAuthTag();
+    const head = Buffer.allocUnsafe(FRAME_HEAD_BYTES);
+    head.writeUInt32BE(body.length + TAG_BYTES);
+    head.writeUInt32BE(crc32(tag, crc32(body, crc32(head.subarray(0, 4)))), 4);
+    return [head, body, tag];
   }
-}
-
-/** CRC-32 (RFC 1952 §8) of a frame's length and body. */
-function checksum(length: Buffer, body: Buffer): number {
-  return crc32(body, crc32(length));
 }
 
 export interface DecodedFrames {
-  readonly frames: readonly Buffer[];
-  /**
-   * whole: every byte is accounted for · torn: the file ends inside its last frame · corrupt: a whole frame does not match its
-   * checksum · foreign: not a spool file, or not one of this key and name.
-   */
-  readonly end: 'whole' | 'torn' | 'corrupt' | 'foreign';
-  /** Frames from the first bad one on that must have been there. */
-  readonly lost: number;
+  /** In order; undefined stands for one that is there and cannot be read: damaged, or written under another key or name. */
+  readonly frames: readonly (Buffer | undefined)[];
+  /** whole: every byte is accounted for · torn: the file ends inside its last frame · foreign: this is not a spool file. */
+  readonly end: 'whole' | 'torn' | 'foreign';
 }
 
-/** Decodes a file up to its first bad frame. Never throws for bad bytes. */
+/** Decodes a file as far as its lengths lead. Never throws for bad bytes. */
 export function decodeFrames(bytes: Buffer, spoolKey: Buffer, name: string): DecodedFrames {
-  const frames: Buffer[] = [];
-  const stop = (end: DecodedFrames['end'], lost = 0): DecodedFrames => ({ frames, end, lost });
-  if (bytes.length < PREAMBLE_BYTES) return stop('torn');
-  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return stop('foreign');
+  const frames: (Buffer | undefined)[] = [];
+  if (bytes.length < PREAMBLE_BYTES) return { frames, end: 'torn' };
+  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return { frames, end: 'foreign' };
   const key = fileKey(spoolKey, bytes.subarray(MAGIC.length, PREAMBLE_BYTES));
   for (let at = PREAMBLE_BYTES; at < bytes.length; ) {
     const body = frameAt(bytes, at);
-    if (body === undefined) return stop('torn');
-    if (!checksumHolds(bytes, at, body)) return stop('corrupt', countFrames(bytes, at));
-    const plain = decrypt(body, key, frames.length, name);
-    if (plain === undefined) return stop('foreign', countFrames(bytes, at));
-    frames.push(plain);
+    if (body === undefined) return { frames, end: 'torn' };
+    // Each frame has a nonce of its own: one that is damaged says nothing of the next.
+    frames.push(checksumHolds(bytes, at, body) ? decrypt(body, key, frames.length, name) : undefined);
     at += FRAME_HEAD_BYTES + body.length;
   }
-  return stop('whole');
+  return { frames, end: 'whole' };
 }
 
 function frameAt(bytes: Buffer, at: number): Buffer | undefined {
@@ -103,17 +91,7 @@ function frameAt(bytes: Buffer, at: number): Buffer | undefined {
 }
 
 function checksumHolds(bytes: Buffer, at: number, body: Buffer): boolean {
-  return checksum(bytes.subarray(at, at + 4), body) === bytes.readUInt32BE(at + 4);
-}
-
-function countFrames(bytes: Buffer, from: number): number {
-  let count = 0;
-  for (let at = from; at < bytes.length; count++) {
-    const body = frameAt(bytes, at);
-    if (body === undefined) break;
-    at += FRAME_HEAD_BYTES + body.length;
-  }
-  return Math.max(1, count);
+  return crc32(body, crc32(bytes.subarray(at, at + 4))) === bytes.readUInt32BE(at + 4);
 }
 
 function decrypt(body: Buffer, key: Buffer, position: number, name: string): Buffer | undefined {

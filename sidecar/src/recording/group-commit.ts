@@ -1,50 +1,43 @@
-/** Something whose written bytes can be made durable. `sync` never rejects: it settles those who wait for it itself. */
-export interface Syncable {
-  sync(): Promise<void>;
-}
-
 /**
- * Makes files durable together. `soon` promises that a round of fdatasync begins within `delayMs`, `now` that one begins at once;
- * while a round runs, what asks for one at once joins the next.
+ * Rounds in which everything written so far becomes durable at once. `soon` promises that a round begins within `delayMs`, `now` that
+ * one begins at once; while a round runs, who asks for one at once joins the next.
  */
 export class GroupCommit {
   readonly #delayMs: number;
-  readonly #dirty = new Set<Syncable>();
+  /** Never rejects: it tells those who wait by itself. */
+  readonly #sync: () => Promise<void>;
   #timer: NodeJS.Timeout | undefined;
-  #running = false;
+  #running: Promise<void> | undefined;
   /** Somebody waits for a round that has not begun. */
   #asked = false;
 
-  constructor(delayMs: number) {
+  constructor(delayMs: number, sync: () => Promise<void>) {
     this.#delayMs = delayMs;
+    this.#sync = sync;
   }
 
-  soon(file: Syncable): void {
-    this.#dirty.add(file);
-    this.#timer ??= setTimeout(() => this.#start(), this.#delayMs);
+  soon(): void {
+    this.#timer ??= setTimeout(() => this.now(), this.#delayMs);
   }
 
-  now(file: Syncable): void {
-    this.#dirty.add(file);
-    this.#start();
-  }
-
-  #start(): void {
+  now(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#asked = true;
-    if (this.#running) return;
-    this.#running = true;
-    void this.#rounds();
+    this.#running ??= this.#rounds();
+  }
+
+  /** Resolves when what was asked for by now is over. */
+  async idle(): Promise<void> {
+    if (this.#timer !== undefined) this.now();
+    await this.#running;
   }
 
   async #rounds(): Promise<void> {
     while (this.#asked) {
       this.#asked = false;
-      const round = [...this.#dirty];
-      this.#dirty.clear();
-      await Promise.all(round.map((file) => file.sync()));
+      await this.#sync();
     }
-    this.#running = false;
+    this.#running = undefined;
   }
 }

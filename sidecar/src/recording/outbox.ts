@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Receipt } from '@chaperone/evidence';
 import { type Delivery, RecordingError } from './recorder.ts';
+import type { Journal } from './journal.ts';
 import type { Spool } from './spool.ts';
 
 export interface Logger {
@@ -12,6 +13,8 @@ export interface Logger {
 /** Caps on what is under way to the broker; the rest waits in the spool. */
 const MAX_INFLIGHT = 64;
 const MAX_INFLIGHT_BYTES = 16 * 1024 * 1024;
+/** Segments that are sent as they were sealed; others are read from the spool, as all are that are sent again. */
+const MAX_KEPT_BYTES = 8 * 1024 * 1024;
 /** A delivery that has not settled by then counts as failed and is made again. */
 const DELIVER_TIMEOUT_MS = 30_000;
 /** Waits between attempts double up to this many times. */
@@ -28,12 +31,24 @@ interface Entry {
   /** Monotonic time of the next attempt while waiting. */
   dueAt: number;
   digest: string | undefined;
+  /** What was sealed, until it is sent. */
+  bytes: Buffer | undefined;
   delivered: boolean;
   since: number;
 }
 
+/** A sealed segment that is in the spool; `bytes` and `digest` of one that was sealed just now. */
+export interface SpooledOrSealed {
+  readonly session: string;
+  readonly number: number;
+  readonly size: number;
+  readonly bytes?: Buffer;
+  readonly digest?: string;
+}
+
 export interface OutboxOptions {
   readonly spool: Spool;
+  readonly journal: Pick<Journal, 'freed'>;
   readonly delivery: Delivery;
   readonly logger: Logger;
   readonly monotonic: () => number;
@@ -51,6 +66,7 @@ export class Outbox {
   #ready: Entry[] = [];
   #inflight = 0;
   #inflightBytes = 0;
+  #keptBytes = 0;
   #count = 0;
   #failing = false;
   #stopped = false;
@@ -76,20 +92,25 @@ export class Outbox {
   }
 
   /** Takes a sealed segment in; one that it has already stays as it is. */
-  add(segment: { session: string; number: number; size: number }): void {
-    if (this.#entries.get(segment.session)?.has(segment.number) === true) return;
+  add({ session: id, number, size, bytes, digest }: SpooledOrSealed): void {
+    if (this.#entries.get(id)?.has(number) === true) return;
+    const isKept = bytes !== undefined && this.#keptBytes + bytes.length <= MAX_KEPT_BYTES;
+    if (isKept) this.#keptBytes += bytes.length;
     const entry: Entry = {
-      ...segment,
+      session: id,
+      number,
+      size,
+      bytes: isKept ? bytes : undefined,
+      digest,
       state: 'ready',
       attempts: 0,
       failures: 0,
       dueAt: 0,
-      digest: undefined,
       delivered: false,
       since: this.#options.monotonic(),
     };
-    const session = this.#entries.get(segment.session) ?? new Map<number, Entry>();
-    this.#entries.set(segment.session, session.set(segment.number, entry));
+    const session = this.#entries.get(id) ?? new Map<number, Entry>();
+    this.#entries.set(id, session.set(number, entry));
     this.#count++;
     this.#ready.push(entry);
     this.#pump();
@@ -179,9 +200,11 @@ export class Outbox {
 
   async #load(entry: Entry): Promise<Buffer | undefined> {
     const { session, number } = entry;
+    const kept = this.#taken(entry);
+    if (kept !== undefined) return kept;
     try {
       const segment = await this.#options.spool.load(session, number);
-      entry.digest = createHash('sha256').update(segment).digest('hex');
+      entry.digest = hash('sha256', segment, 'hex');
       return segment;
     } catch (error) {
       // A receipt may have freed the file since the attempt began.
@@ -190,7 +213,7 @@ export class Outbox {
       this.#options.logger.error('a spool file cannot be read; it is set aside and will be missing', { session, number });
       this.unreadable++;
       this.#drop(entry);
-      await this.#options.spool.setAside(session, number, 'seg');
+      await this.#options.spool.setAside(this.#options.spool.segmentPath(session, number));
       return undefined;
     }
   }
@@ -204,7 +227,15 @@ export class Outbox {
     this.#sweep();
   }
 
+  #taken(entry: Entry): Buffer | undefined {
+    const { bytes } = entry;
+    this.#keptBytes -= bytes?.length ?? 0;
+    entry.bytes = undefined;
+    return bytes;
+  }
+
   #drop(entry: Entry): void {
+    this.#taken(entry);
     const session = this.#entries.get(entry.session);
     if (session?.delete(entry.number) === true) this.#count--;
     if (session?.size === 0) this.#entries.delete(entry.session);
@@ -240,13 +271,9 @@ export class Outbox {
     }
     this.#changed();
     try {
-      for (const { number } of freed) {
-        await this.#options.spool.remove(receipt.session, number, 'seg');
-        await this.#options.spool.remove(receipt.session, number, 'unreadable');
-      }
-      if (!this.#entries.has(receipt.session)) await this.#options.spool.forget(receipt.session);
+      for (const { number } of freed) this.#options.journal.freed(await this.#options.spool.empty(receipt.session, number));
     } catch (error) {
-      this.#options.logger.error('a receipted segment could not be removed from the spool', {
+      this.#options.logger.error('a receipted segment could not be freed in the spool', {
         session: receipt.session,
         cause: error instanceof Error ? error.name : 'unknown',
       });

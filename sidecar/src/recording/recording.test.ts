@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   encodeNkey,
   generateSigner,
@@ -85,7 +86,8 @@ async function aSpool(limits: Partial<RecordingLimits> = {}) {
     cpSync(paths.directory, `${paths.directory}-after`, { recursive: true });
     paths.directory = `${paths.directory}-after`;
   };
-  return { paths, transport, start, crash, identity };
+  const journal = (number = 0): string => join(paths.directory, `${number}.journal`);
+  return { paths, transport, start, crash, identity, journal };
 }
 
 const opening = (session: string): RecordBody => ({
@@ -208,30 +210,48 @@ describe('durability', () => {
 });
 
 describe('after a crash', () => {
-  test('every session is sealed under a newer epoch; records cut short are left out, those lost inside are counted', async () => {
-    const { start, transport, crash, paths } = await aSpool({ sealAfterMs: 60_000 });
+  test('every session is sealed under a newer epoch; what a crash cut short is left out', async () => {
+    const { start, transport, crash, journal } = await aSpool({ sealAfterMs: 60_000 });
     const recording = await start();
-    const [cut, damaged, empty] = [newSessionId(), newSessionId(), newSessionId()];
-    for (const session of [cut, damaged]) {
+    const [whole, cut, empty] = [newSessionId(), newSessionId(), newSessionId()];
+    for (const session of [whole, cut]) {
       const recorder = await recording.open(session, 'p');
       await recorder.append(opening(session), 'written');
       for (let at = 0; at < 5; at++) await recorder.append(action(at), 'written');
     }
     await recording.open(empty, 'p');
     crash();
-    const tail = (session: string): string => join(paths.directory, session, '0.tail');
-    truncateSync(tail(cut), readFileSync(tail(cut)).length - 7);
-    const bytes = readFileSync(tail(damaged));
-    const third = frameOffset(bytes, 3);
-    bytes[third + 12] = (bytes[third + 12] ?? 0) ^ 1;
-    writeFileSync(tail(damaged), bytes);
+    truncateSync(journal(), readFileSync(journal()).length - 7);
     const next = await start();
     await next.flush(2000);
+    expect(verifyChain(whole, transport.segments(whole), trust)).toMatchObject({ verdict: 'interrupted', records: 6 });
     expect(verifyChain(cut, transport.segments(cut), trust)).toMatchObject({ verdict: 'interrupted', records: 5 });
-    const found = verifyChain(damaged, transport.segments(damaged), trust);
-    expect(found).toMatchObject({ verdict: 'gap declared', records: 2, counters: { dropped: 4 } });
     expect(transport.got.has(empty)).toBe(false);
-    expect(readdirSync(paths.directory)).not.toContain(empty);
+    expect(next.status()).toMatchObject({ unreadable: 0, unacknowledged: 0 });
+  });
+
+  test('a frame that is damaged costs the records in it; whose it may have been declare a gap, and its file is kept', async () => {
+    const { start, transport, crash, paths, journal } = await aSpool({ sealAfterMs: 60_000 });
+    const recording = await start();
+    const [hit, silent, later] = [newSessionId(), newSessionId(), newSessionId()];
+    const recorders = await Promise.all([hit, silent, later].map((session) => recording.open(session, 'p')));
+    for (const recorder of recorders) await recorder.append(opening(recorder.session), 'written');
+    for (let at = 0; at < 4; at++) await recorders[0]?.append(action(at), 'written');
+    await recorders[2]?.append(action(0), 'written');
+    crash();
+    const bytes = readFileSync(journal());
+    const fifth = frameOffset(bytes, 4);
+    bytes[fifth + 12] = (bytes[fifth + 12] ?? 0) ^ 1;
+    writeFileSync(journal(), bytes);
+    const next = await start();
+    await next.flush(2000);
+    const verdict = (session: string) => verifyChain(session, transport.segments(session), trust);
+    // The third of the five is lost with the two behind it, since a segment has no holes.
+    expect(verdict(hit)).toMatchObject({ verdict: 'gap declared', records: 2, counters: { dropped: 3 } });
+    expect(verdict(silent)).toMatchObject({ verdict: 'gap declared', records: 1, counters: { dropped: 1 } });
+    expect(verdict(later)).toMatchObject({ verdict: 'interrupted', records: 2, counters: { dropped: 0 } });
+    expect(next.status()).toMatchObject({ unreadable: 1 });
+    await eventually('set aside', () => (readdirSync(paths.directory).includes('0.journal.unreadable') ? true : undefined));
   });
 
   test('a chain goes on over the crash, whether its earlier segments are still here or freed', async () => {
@@ -266,12 +286,12 @@ describe('after a crash', () => {
     }
     crash();
     const [bad = '', ...good] = sessions;
-    writeFileSync(join(paths.directory, bad, '0.seg'), 'damaged');
+    writeFileSync(join(paths.directory, `${bad}.0.seg`), 'damaged');
     transport.mode = 'receipts';
     const next = await start();
     expect(await next.flush(2000)).toEqual({ unacknowledged: 0 });
     for (const session of good) expect(verifyChain(session, transport.segments(session), trust).verdict).toBe('complete');
-    await eventually('set aside', () => (readdirSync(join(paths.directory, bad)).join() === '0.unreadable' ? true : undefined));
+    await eventually('set aside', () => (readdirSync(paths.directory).join() === `${bad}.0.seg.unreadable` ? true : undefined));
     expect(next.status()).toMatchObject({ unreadable: 1 });
   });
 
@@ -302,7 +322,7 @@ describe('the spool', () => {
     expect(await recording.flush(50)).toEqual({ unacknowledged: 1 });
     transport.acknowledge(session, '0'.repeat(64));
     expect(recording.status().unacknowledged).toBe(1);
-    expect(readdirSync(join(paths.directory, session))).toEqual(['0.seg']);
+    expect(readdirSync(paths.directory)).toContain(`${session}.0.seg`);
     transport.acknowledge(session);
     await eventually('freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
   });
@@ -330,6 +350,25 @@ describe('the spool', () => {
     expect(verifyChain(session, transport.segments(session), trust).verdict).toBe('complete');
     await eventually('room', () => (recording.status().usedBytes < maxBytes * 0.8 ? true : undefined));
     await expect(recording.open(newSessionId(), 'p')).resolves.toBeDefined();
+  });
+
+  test('a session that is silent holds no file of the journal for long, and is found after a crash', async () => {
+    const { start, transport, crash, paths } = await aSpool({ maxBytes: 4 * 1024 * 1024, sealAfterMs: 80 });
+    const recording = await start();
+    const [silent, busy] = await Promise.all([newSessionId(), newSessionId()].map((session) => recording.open(session, 'p')));
+    for (const recorder of [silent, busy]) await recorder?.append(opening(recorder.session), 'synced');
+    const journals = (): string[] => readdirSync(paths.directory).filter((name) => name.endsWith('.journal'));
+    await eventually('the first file to go', async () => {
+      await busy?.append(action(0, 'allow', randomBytes(15_000).toString('hex')), 'synced');
+      return journals().includes('0.journal') ? undefined : true;
+    });
+    await eventually('no more files than are needed', () => (journals().length <= 2 ? true : undefined));
+    await eventually('all to be received', () => (recording.status().unacknowledged === 0 ? true : undefined));
+    crash();
+    const next = await start();
+    expect(await next.flush(2000)).toEqual({ unacknowledged: 0 });
+    for (const session of [silent?.session ?? '', busy?.session ?? ''])
+      expect(verifyChain(session, transport.segments(session), trust).verdict).toBe('interrupted');
   });
 
   test('holds many sessions in bounded memory', async () => {
@@ -360,8 +399,8 @@ describe('the spool', () => {
     const session = newSessionId();
     const recorder = await recording.open(session, 'p');
     await recorder.append(opening(session), 'synced');
-    // The next tail cannot be made where something of its name is already there.
-    writeFileSync(join(paths.directory, session, '1.tail'), '');
+    // The segment cannot be written where a directory of its name is already there.
+    mkdirSync(join(paths.directory, `${session}.0.seg.tmp`));
     await eventually('the cut', async () => {
       const failed = await recorder.append(action(0), 'synced').then(
         () => false,
@@ -370,6 +409,7 @@ describe('the spool', () => {
       return failed ? true : undefined;
     });
     await recorder.close();
+    rmSync(join(paths.directory, `${session}.0.seg.tmp`), { recursive: true });
     await eventually('arrival', () => (transport.got.has(session) ? true : undefined));
     expect(verifyChain(session, transport.segments(session), trust)).toMatchObject({ verdict: 'interrupted' });
   });
@@ -399,24 +439,37 @@ test.runIf(process.getuid?.() === 0)(
       await writing.append(opening(before), 'synced');
       const silent = await recording.open(idle, 'p');
       await silent.append(opening(idle), 'synced');
+      await eventually('the silent one to be sealed', () => (transport.got.has(idle) ? true : undefined));
       const junk = join(paths.directory, 'junk');
       for (const size of [4096, 1]) fillUp(junk, size);
-      for (let time = 0; time < 3; time++)
-        await expect(recording.open(newSessionId(), 'p')).rejects.toMatchObject({ name: 'RecordingError' });
+      const opened = async (): Promise<void> => {
+        const session = newSessionId();
+        await (await recording.open(session, 'p')).append(opening(session), 'synced');
+      };
+      // What the journal's last block has room for may still be taken.
+      await eventually('a session that is refused', () =>
+        opened().then(
+          () => undefined,
+          () => true,
+        ),
+      );
+      for (let time = 0; time < 3; time++) await expect(opened()).rejects.toMatchObject({ name: 'RecordingError' });
       await expect(
         (async () => {
           for (let at = 0; at < 200; at++) await writing.append(action(at), 'synced');
         })(),
       ).rejects.toMatchObject({ name: 'RecordingError' });
+      // Where its file has ended, a silent session has nowhere to say that it goes on, and need not.
+      await sleep(100);
       rmSync(junk);
       const after = newSessionId();
       const later = await recording.open(after, 'p');
       await later.append(opening(after), 'synced');
       await silent.append(action(0), 'synced');
       await Promise.all([writing, silent, later].map(async (each) => each.close()));
-      await eventually('arrival', () => ([before, idle, after].every((each) => transport.got.has(each)) ? true : undefined));
-      for (const each of [before, idle, after])
-        expect(verifyChain(each, transport.segments(each), trust)).toMatchObject({ verdict: 'interrupted' });
+      const verdicts = (): string[] =>
+        [before, idle, after].map((each) => verifyChain(each, transport.segments(each), trust).verdict);
+      await eventually('the end of each', () => (verdicts().every((verdict) => verdict === 'interrupted') ? true : undefined));
       await recording.stop();
     } finally {
       execFileSync('umount', ['--lazy', paths.directory]);

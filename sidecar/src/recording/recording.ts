@@ -1,10 +1,10 @@
 import { createEpoch, type Epoch, encodeNkey, type PodIdentity, Registration, SESSION_ID } from '@chaperone/evidence';
-import { GroupCommit } from './group-commit.ts';
+import { Journal } from './journal.ts';
 import { type Logger, Outbox } from './outbox.ts';
 import { type Delivery, type Recording, RecordingError, type SessionRecorder } from './recorder.ts';
-import { recoverSession } from './recovery.ts';
+import { readJournal, recoverSession } from './recovery.ts';
 import { type Clock, LiveSession, type SessionHost } from './session.ts';
-import { nextEpoch, Spool } from './spool.ts';
+import { nextEpoch, Spool, type SpoolFiles } from './spool.ts';
 
 export type { Clock } from './session.ts';
 export type { Logger } from './outbox.ts';
@@ -14,11 +14,16 @@ const FULL_FOR_SESSIONS = 0.8;
 const FULL_FOR_RECORDS = 0.95;
 /** 'written' promises an fdatasync within 10 ms; a round is begun after this long. */
 const COMMIT_DELAY_MS = 5;
+/** Of what the spool may fill, one file of the journal at most; and in bytes. */
+const JOURNAL_PART = 1 / 32;
+const JOURNAL_BYTES = 8 * 1024 * 1024;
 /** An epoch key signs for this long at most, then its private half is forgotten. */
 const EPOCH_MS = 3_600_000;
 
 /** What failed to be recovered is tried again at every so many sweeps. */
 const SWEEPS_PER_RECOVERY = 10;
+/** Where freed segments wait for the end of a file of the journal, they wait for so many sweeps. */
+const SWEEPS_PER_FILE = 60;
 
 export interface RecordingLimits {
   /** What the spool may fill on disk, in bytes. */
@@ -74,7 +79,7 @@ export interface SpoolRecording extends Recording {
  */
 export async function createRecording(options: RecordingOptions): Promise<SpoolRecording> {
   const spool = await Spool.open(options.directory, options.runDirectory);
-  const recording = new SpooledRecording(options, spool);
+  const recording = new SpooledRecording(options, spool, (await spool.files()).journals);
   await recording.recover();
   return recording;
 }
@@ -86,9 +91,10 @@ class SpooledRecording implements SpoolRecording {
   readonly #limits: RecordingLimits;
   readonly #logger: Logger;
   readonly #runDirectory: string;
+  readonly #journal: Journal;
   readonly #live = new Map<string, LiveSession>();
-  /** Sessions that failed; their files are sealed as soon as that works again. */
-  readonly #abandoned = new Set<string>();
+  /** Sessions that failed, with the files of the journal that they hold; what is in these is sealed as soon as that works again. */
+  readonly #abandoned = new Map<string, readonly number[]>();
   readonly #timer: NodeJS.Timeout;
   readonly #delivery: Delivery;
   #epoch: Epoch | undefined;
@@ -97,15 +103,26 @@ class SpooledRecording implements SpoolRecording {
   #stopped = false;
   #sweeps = 0;
 
-  constructor(options: RecordingOptions, spool: Spool) {
+  constructor(options: RecordingOptions, spool: Spool, journals: readonly number[]) {
     const clock = options.clock ?? { now: () => Date.now(), monotonic: () => performance.now() };
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#spool = spool;
     this.#logger = options.logger;
     this.#runDirectory = options.runDirectory;
     this.#delivery = options.delivery;
+    this.#journal = new Journal({
+      spool,
+      maxFileBytes: Math.min(JOURNAL_BYTES, this.#limits.maxBytes * JOURNAL_PART),
+      delayMs: COMMIT_DELAY_MS,
+      found: journals,
+      onError: (error) =>
+        options.logger.error('a file of the journal could not be removed', {
+          cause: error instanceof Error ? error.name : 'unknown',
+        }),
+    });
     this.#outbox = new Outbox({
       spool,
+      journal: this.#journal,
       delivery: options.delivery,
       logger: options.logger,
       monotonic: () => clock.monotonic(),
@@ -117,7 +134,7 @@ class SpooledRecording implements SpoolRecording {
       clock,
       outbox: this.#outbox,
       identity: options.identity,
-      commit: new GroupCommit(COMMIT_DELAY_MS),
+      journal: this.#journal,
       nkey: encodeNkey(options.identity.nkey.publicKey),
       origin: Registration.parse(JSON.parse(options.identity.registration.body)).origin,
       storedTimeoutMs: this.#limits.storedTimeoutMs,
@@ -126,7 +143,7 @@ class SpooledRecording implements SpoolRecording {
       hasRoom: ({ type }) =>
         type === 'session.close' || spool.usedBytes + this.#bufferedBytes < this.#limits.maxBytes * FULL_FOR_RECORDS,
       buffered: (delta) => this.#buffered(delta),
-      ended: (session, failed) => this.#ended(session, failed),
+      ended: (session, unsealed) => this.#ended(session, unsealed),
     };
     this.#timer = setInterval(() => this.#sweep(), Math.max(20, this.#limits.sealAfterMs / 4));
     this.#timer.unref();
@@ -139,23 +156,15 @@ class SpooledRecording implements SpoolRecording {
     return this.#epoch;
   }
 
+  /** Brings to their end the sessions that an earlier process left. */
   async recover(): Promise<void> {
-    for (const session of await this.#spool.sessions()) await this.#recoverOne(session);
-  }
-
-  async #recoverOne(session: string): Promise<void> {
-    const { spool, outbox, identity, nkey, origin } = this.#host;
-    try {
-      const epoch = (): Epoch => this.#host.epoch();
-      await recoverSession(session, { spool, outbox, identity, nkey, origin, epoch, logger: this.#logger });
-      this.#abandoned.delete(session);
-    } catch (error) {
-      this.#abandoned.add(session);
-      this.#logger.error('the spool of a session cannot be recovered yet', {
-        session,
-        cause: error instanceof Error ? error.name : 'unknown',
-      });
-    }
+    const { segments, journals } = await this.#spool.files();
+    const contents = await this.#read(journals, segments, () => true);
+    const [oldest] = journals;
+    for (const session of new Set([...segments.keys(), ...contents.keys()]))
+      this.#abandoned.set(session, oldest === undefined ? [] : [this.#journal.hold(oldest)]);
+    await this.#recoverThese(segments, journals, contents);
+    this.#journal.rest(true);
   }
 
   // Declared async so that a throw is a rejection, as the interface says.
@@ -183,22 +192,75 @@ class SpooledRecording implements SpoolRecording {
     largest?.seal();
   }
 
-  #ended(session: LiveSession, failed: boolean): void {
+  #ended(session: LiveSession, unsealed: readonly number[] | undefined): void {
     this.#live.delete(session.session);
-    if (!failed) return;
+    if (unsealed === undefined) return;
     this.#logger.error('the recording of a session failed; the session is cut', { session: session.session });
-    this.#abandoned.add(session.session);
+    this.#abandoned.set(session.session, unsealed);
   }
 
   #sweep(): void {
-    for (const session of this.#live.values()) if (session.unsealedForMs >= this.#limits.sealAfterMs) session.seal();
+    for (const session of this.#live.values()) {
+      if (session.unsealedForMs >= this.#limits.sealAfterMs) session.seal();
+      // It never rejects: what fails in it is told to the session.
+      void session.carry();
+    }
     this.#sweeps++;
+    this.#journal.rest(this.#sweeps % SWEEPS_PER_FILE === 0);
     if (this.#abandoned.size > 0 && this.#sweeps % SWEEPS_PER_RECOVERY === 0)
       this.#recovering = this.#recovering.then(() => this.#recoverAbandoned());
   }
 
   async #recoverAbandoned(): Promise<void> {
-    for (const session of this.#abandoned) await this.#recoverOne(session);
+    try {
+      const { segments } = await this.#spool.files();
+      const numbers = this.#journal.from(Math.min(...[...this.#abandoned.values()].flat()));
+      const contents = await this.#read(numbers, segments, (session) => this.#abandoned.has(session));
+      await this.#recoverThese(segments, numbers, contents);
+    } catch (error) {
+      this.#logger.error('the spool cannot be read to recover sessions', {
+        cause: error instanceof Error ? error.name : 'unknown',
+      });
+    }
+  }
+
+  /** Seals what the journal has of abandoned sessions. */
+  async #recoverThese(
+    segments: SpoolFiles['segments'],
+    numbers: readonly number[],
+    contents: Awaited<ReturnType<typeof readJournal>>,
+  ): Promise<void> {
+    const { spool, outbox, identity, nkey, origin } = this.#host;
+    const epoch = (): Epoch => this.#host.epoch();
+    const options = { spool, journal: this.#journal, outbox, identity, nkey, origin, epoch, logger: this.#logger };
+    for (const [session, held] of this.#abandoned) {
+      try {
+        const found = { unsealed: contents.get(session) ?? new Map(), segments: segments.get(session) ?? new Map() };
+        const outcome = await recoverSession(session, found, options);
+        if (outcome === 'unreadable') numbers.forEach((number) => this.#journal.damaged(number));
+        this.#abandoned.delete(session);
+        held.forEach((number) => this.#journal.release(number));
+      } catch (error) {
+        this.#logger.error('the spool of a session cannot be recovered yet', {
+          session,
+          cause: error instanceof Error ? error.name : 'unknown',
+        });
+      }
+    }
+  }
+
+  /** What nobody sealed of these sessions. */
+  #read(
+    numbers: readonly number[],
+    segments: SpoolFiles['segments'],
+    isWanted: (session: string) => boolean,
+  ): ReturnType<typeof readJournal> {
+    return readJournal(
+      numbers,
+      ({ session, number }) => isWanted(session) && segments.get(session)?.has(number) !== true,
+      this.#host,
+      this.#logger,
+    );
   }
 
   async flush(timeoutMs: number): Promise<{ unacknowledged: number }> {
@@ -212,6 +274,7 @@ class SpooledRecording implements SpoolRecording {
     clearInterval(this.#timer);
     await Promise.all([...this.#live.values()].map((session) => session.close()));
     await this.#recovering;
+    await this.#journal.stop();
     this.#outbox.stop();
     await this.#delivery.close();
   }

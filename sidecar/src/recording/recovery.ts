@@ -1,13 +1,22 @@
-import { readFile } from 'node:fs/promises';
-import { type Epoch, type PodIdentity, parseSegment, type SegmentFlag, SessionRecord, sealSegment } from '@chaperone/evidence';
-import { decodeFrames } from './frames.ts';
+import {
+  decodeRecord,
+  type Epoch,
+  type PodIdentity,
+  parseSegment,
+  type SegmentFlag,
+  type SessionRecord,
+  sealSegment,
+} from '@chaperone/evidence';
+import { type Entry, readEntries } from './entries.ts';
+import type { Journal } from './journal.ts';
 import type { Logger, Outbox } from './outbox.ts';
 import { countRecord } from './session.ts';
-import type { Spool } from './spool.ts';
-import { splitRecords, TailHead } from './tail.ts';
+import type { Spool, SpooledSegment } from './spool.ts';
+import { TailHead } from './tail.ts';
 
 export interface RecoveryOptions {
   readonly spool: Spool;
+  readonly journal: Journal;
   readonly outbox: Outbox;
   readonly logger: Logger;
   readonly identity: PodIdentity;
@@ -16,82 +25,158 @@ export interface RecoveryOptions {
   epoch(): Epoch;
 }
 
-/**
- * Brings a session that nobody records any more to its end: seals its tails under the epoch key of now with the flag torn,
- * and hands everything to the outbox. What cannot be read is set aside and said; it never stops the rest. May be repeated.
- */
-export async function recoverSession(session: string, options: RecoveryOptions): Promise<void> {
-  const { spool, outbox, logger } = options;
-  const files = await spool.files(session);
-  const sealed = new Set(files.filter((file) => file.kind === 'seg').map((file) => file.number));
-  let marked = false;
-  for (const { number } of files.filter((file) => file.kind === 'tail')) {
-    if (sealed.has(number)) await spool.remove(session, number, 'tail');
-    else {
-      const outcome = await sealTail(session, number, { marked, afterSealed: sealed.has(number - 1) }, options);
-      if (outcome === 'sealed') sealed.add(number);
-      if (outcome === 'unreadable') {
-        outbox.unreadable++;
-        logger.error('an unsealed spool file cannot be read; it is set aside and will be missing', { session, number });
-        await spool.setAside(session, number, 'tail');
-      } else marked = true;
+/** What the journal has of one segment that nobody sealed. */
+export interface Unsealed {
+  head: TailHead | undefined;
+  readonly texts: Buffer[];
+  /** Something behind its last record could not be read, and may have been another one. */
+  isCut: boolean;
+}
+
+/** By session and number of the segment. */
+export type JournalContents = Map<string, Map<number, Unsealed>>;
+
+/** Reads these files of the journal; what `isWanted` says no to is left out. A file that is damaged is set aside later, and said. */
+export async function readJournal(
+  numbers: readonly number[],
+  isWanted: (entry: Entry) => boolean,
+  { spool, journal, outbox }: Pick<RecoveryOptions, 'spool' | 'journal' | 'outbox'>,
+  logger: Logger,
+): Promise<JournalContents> {
+  const contents: JournalContents = new Map();
+  for (const number of numbers) {
+    const { frames, end } = await spool.decode(spool.journalPath(number));
+    const entries = frames.map(entriesOf);
+    if ((end === 'foreign' || entries.includes(undefined)) && journal.damaged(number)) {
+      outbox.unreadable++;
+      logger.error('a file of the journal cannot be read whole; it is set aside and some of it may be missing', { number });
+    }
+    for (const frame of entries) {
+      if (frame === undefined) cutAll(contents);
+      for (const entry of frame?.filter(isWanted) ?? []) take(entry, contents);
     }
   }
-  for (const number of [...sealed].toSorted((a, b) => a - b))
-    outbox.add({ session, number, size: await spool.sizeOf(session, number) });
-  if (sealed.size === 0) await spool.forget(session);
+  return contents;
 }
 
-type Outcome = 'sealed' | 'dropped' | 'unreadable';
+function entriesOf(frame: Buffer | undefined): Entry[] | undefined {
+  try {
+    return frame && readEntries(frame);
+  } catch {
+    return undefined;
+  }
+}
+
+function cutAll(contents: JournalContents): void {
+  for (const session of contents.values()) for (const unsealed of session.values()) unsealed.isCut = true;
+}
+
+function take({ kind, session: id, number, body }: Entry, contents: JournalContents): void {
+  const session = contents.get(id) ?? new Map<number, Unsealed>();
+  contents.set(id, session);
+  const unsealed = session.get(number) ?? { head: undefined, texts: [], isCut: false };
+  session.set(number, unsealed);
+  // What comes behind the damage says by its number whether there was more.
+  unsealed.isCut = false;
+  if (kind === 'record') unsealed.texts.push(body);
+  else unsealed.head = parseHead(body);
+  const before = session.get(number - 1);
+  if (before !== undefined) before.isCut = false;
+}
+
+/** Undefined where it is none: its records are unreadable then. */
+function parseHead(body: Buffer): TailHead | undefined {
+  try {
+    return TailHead.parse(JSON.parse(body.toString()));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Brings a session that nobody records any more to its end: seals what the journal has of it under the epoch key of now with the flag
+ * torn, and hands everything to the outbox. What cannot be signed is said; it never stops the rest. May be repeated.
+ *
+ * @returns whether some of it could not be signed: the journal's files are to be kept
+ */
+export async function recoverSession(
+  session: string,
+  found: { readonly unsealed: ReadonlyMap<number, Unsealed>; readonly segments: ReadonlyMap<number, SpooledSegment> },
+  options: RecoveryOptions,
+): Promise<'recovered' | 'unreadable'> {
+  const sealed = new Map(found.segments);
+  const state = { session, sealed, marked: false, unsealed: found.unsealed };
+  let outcome: 'recovered' | 'unreadable' = 'recovered';
+  for (const [number, unsealed] of [...found.unsealed].toSorted(([a], [b]) => a - b))
+    if (!sealed.has(number) && !(await sealOne(number, unsealed, state, options))) outcome = 'unreadable';
+  for (const [number, { size, isReadable }] of [...sealed].toSorted(([a], [b]) => a - b)) {
+    if (size === 0) options.journal.freed(options.spool.segmentPath(session, number));
+    else if (isReadable) options.outbox.add({ session, number, size });
+  }
+  return outcome;
+}
+
+interface RecoveredSession {
+  readonly session: string;
+  readonly sealed: Map<number, SpooledSegment>;
+  readonly unsealed: ReadonlyMap<number, Unsealed>;
+  /** A segment says already that the session was torn off. */
+  marked: boolean;
+}
+
+/** False: it is not of this pod, or nobody can say what it follows. */
+async function sealOne(
+  number: number,
+  { head, ...rest }: Unsealed,
+  state: RecoveredSession,
+  options: RecoveryOptions,
+): Promise<boolean> {
+  const { session, sealed, unsealed } = state;
+  const { spool, outbox, logger, nkey } = options;
+  if (head?.nkey !== nkey || head.session !== session || head.number !== number) {
+    outbox.unreadable++;
+    logger.error('records that nobody sealed cannot be signed here; their file is set aside', { session, number });
+    return false;
+  }
+  const previous = sealed.get(number - 1)?.isReadable === true ? await loadPrevious(session, number, spool) : undefined;
+  const nextFirst = unsealed.get(number + 1)?.head?.firstSeq;
+  const taken = takeRecords({ head, ...rest }, previous?.header.records.last, nextFirst);
+  const { texts, lost } = taken;
+  if (texts.length === 0 && lost === 0 && (number === 0 || state.marked)) return true;
+  const size = await spool.store(session, number, sealTorn(head, taken, previous, options));
+  sealed.set(number, { size, isReadable: true });
+  state.marked = true;
+  logger.warn('records that a crash left unsealed were sealed', { session, number, records: texts.length, lost });
+  return true;
+}
+
+interface Taken {
+  readonly firstSeq: number;
+  readonly texts: readonly Buffer[];
+  readonly records: readonly SessionRecord[];
+  /** Records that are missing, or follow those. */
+  readonly lost: number;
+}
+
+/** The records up to the first that is missing: a segment has no holes. */
+function takeRecords(
+  { head, texts, isCut }: Unsealed & { head: TailHead },
+  lastBefore: number | undefined,
+  nextFirst: number | undefined,
+): Taken {
+  const all = texts.map(decodeRecord);
+  const firstSeq = lastBefore === undefined ? head.firstSeq : lastBefore + 1;
+  const hole = all.findIndex(({ seq }, at) => seq !== firstSeq + at);
+  const count = hole < 0 ? all.length : hole;
+  const end = Math.max(firstSeq + count, (all.at(-1)?.seq ?? -1) + 1, nextFirst ?? 0);
+  const lost = end - firstSeq - count + (isCut ? 1 : 0);
+  return { firstSeq, texts: texts.slice(0, count), records: all.slice(0, count), lost };
+}
+
 type Previous = ReturnType<typeof parseSegment>;
 
-interface Found {
-  readonly head: TailHead;
-  readonly texts: readonly Buffer[];
-  readonly lost: number;
-  readonly previous: Previous | undefined;
-}
-
-async function sealTail(
-  session: string,
-  number: number,
-  before: { marked: boolean; afterSealed: boolean },
-  options: RecoveryOptions,
-): Promise<Outcome> {
-  const found = await readTail(session, number, before.afterSealed, options);
-  if (found === 'unreadable') return found;
-  const began = found !== 'empty' && (found.texts.length > 0 || found.lost > 0 || (number > 0 && !before.marked));
-  if (!began) {
-    await options.spool.remove(session, number, 'tail');
-    return 'dropped';
-  }
-  await options.spool.store(session, number, sealTorn(found, options));
-  const { texts, lost } = found;
-  options.logger.warn('records that a crash left unsealed were sealed', { session, number, records: texts.length, lost });
-  return 'sealed';
-}
-
-async function readTail(
-  session: string,
-  number: number,
-  afterSealed: boolean,
-  { spool, nkey }: RecoveryOptions,
-): Promise<Found | 'empty' | 'unreadable'> {
-  const bytes = await readFile(spool.path(session, number, 'tail'));
-  const { frames, end, lost } = decodeFrames(bytes, spool.key, `${session}/${number}.tail`);
-  const previous = afterSealed ? await loadPrevious(session, number, spool) : undefined;
-  const [first, ...rest] = frames;
-  const texts = rest.flatMap(splitRecords);
-  const torn = first === undefined && end === 'torn';
-  if (torn && number === 0) return 'empty';
-  const head = first === undefined ? undefined : TailHead.parse(JSON.parse(first.toString()));
-  const known = head ?? (torn ? headAfter(previous, nkey) : undefined);
-  if (known?.nkey !== nkey || known.session !== session || known.number !== number) return 'unreadable';
-  return { head: known, texts, lost, previous };
-}
-
-function sealTorn({ head, texts, lost, previous }: Found, options: RecoveryOptions): Buffer {
-  const records = texts.map((text) => SessionRecord.parse(JSON.parse(text.toString())));
+function sealTorn(head: TailHead, taken: Taken, previous: Previous | undefined, options: RecoveryOptions): Buffer {
+  const { records, texts, firstSeq, lost } = taken;
   const [first, last] = [records[0] ?? head, records.at(-1) ?? head];
   const counters = records.reduce(countRecord, head.counters);
   const flags: SegmentFlag[] = ['torn'];
@@ -105,7 +190,7 @@ function sealTorn({ head, texts, lost, previous }: Found, options: RecoveryOptio
     epoch: options.epoch(),
     registration: options.identity.registration,
     prev: previous?.link ?? head.prev,
-    firstSeq: previous === undefined ? head.firstSeq : previous.header.records.last + 1,
+    firstSeq,
     records: texts,
     clock: { wall: [first.at, last.at], mono: [first.mono, last.mono] },
     counters: { ...counters, dropped: counters.dropped + lost },
@@ -117,24 +202,7 @@ async function loadPrevious(session: string, number: number, spool: Spool): Prom
   try {
     return parseSegment(await spool.load(session, number - 1));
   } catch {
-    // Said and set aside when its turn for delivery comes; the tail's own head says what it follows.
+    // Said and set aside when its turn for delivery comes; the head itself says what it follows.
     return undefined;
   }
-}
-
-/** A power loss can keep a tail's name and lose its head; the segment before it says the same. */
-function headAfter(previous: Previous | undefined, nkey: string): TailHead | undefined {
-  if (previous === undefined) return undefined;
-  const { header } = previous;
-  return {
-    nkey,
-    session: header.session,
-    number: header.number + 1,
-    prev: previous.link,
-    policy: header.policy,
-    firstSeq: header.records.last + 1,
-    counters: header.counters,
-    at: header.clock.wall[1],
-    mono: header.clock.mono[1],
-  };
 }

@@ -1,19 +1,20 @@
-import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   type Counters,
   type Epoch,
+  encodeRecord,
   isRefused,
   MAX_PLAIN_BYTES,
   MAX_RECORD_BYTES,
   MAX_RECORDS,
   type PodIdentity,
   type RecordBody,
+  type SealedSegment,
   type SegmentFlag,
   type SessionRecord,
+  type StampedRecord,
   sealSegment,
 } from '@chaperone/evidence';
-import type { GroupCommit } from './group-commit.ts';
+import type { Journal, JournalUser } from './journal.ts';
 import type { Outbox } from './outbox.ts';
 import { type Durability, RecordingError, type SessionRecorder } from './recorder.ts';
 import type { Spool } from './spool.ts';
@@ -37,7 +38,7 @@ const NOTHING_TO_WAIT_FOR = Promise.resolve();
 export interface SessionHost {
   readonly spool: Spool;
   readonly outbox: Outbox;
-  readonly commit: GroupCommit;
+  readonly journal: Journal;
   readonly clock: Clock;
   readonly identity: PodIdentity;
   readonly nkey: string;
@@ -48,39 +49,36 @@ export interface SessionHost {
   hasRoom(record: RecordBody): boolean;
   /** Told of every change of what a session holds in memory. */
   buffered(deltaBytes: number): void;
-  ended(session: LiveSession, failed: boolean): void;
+  /** `unsealed`: it failed, and these files of the journal, which it held, have records of it. */
+  ended(session: LiveSession, unsealed: readonly number[] | undefined): void;
 }
 
 /** The recorder of one session that is open. */
-export class LiveSession implements SessionRecorder {
+export class LiveSession implements SessionRecorder, JournalUser {
   readonly session: string;
   readonly #host: SessionHost;
   readonly #policy: string;
   readonly #startedAt: number;
   #tail: Tail;
+  /** Files of the journal that hold what is not stored yet, of the oldest segment first. */
+  readonly #held: number[] = [];
   #counters: Counters = { actions: 0, denied: 0, masked: 0, dropped: 0 };
   #seq = 0;
   #times: { wall: [number, number]; mono: [number, number] };
   #storing: Promise<void> = Promise.resolve();
   #unstored = 0;
+  #isCarried = false;
   #closed = false;
   #failed: RecordingError | undefined;
   #closing: Promise<void> | undefined;
 
-  /** Makes the session's directory and first file. Throws RecordingError or a file system error. */
   constructor(host: SessionHost, session: string, policy: string) {
     this.#host = host;
     this.session = session;
     this.#policy = policy;
     this.#startedAt = host.clock.monotonic();
-    mkdirSync(join(host.spool.directory, session), { mode: 0o700 });
     this.#times = this.#timesNow();
-    try {
-      this.#tail = this.#newTail(0, null);
-    } catch (error) {
-      rmSync(join(host.spool.directory, session), { recursive: true, force: true });
-      throw error;
-    }
+    this.#tail = this.#newTail(0, null);
   }
 
   get bufferedBytes(): number {
@@ -105,39 +103,50 @@ export class LiveSession implements SessionRecorder {
   }
 
   #append(body: RecordBody, durability: Durability): Promise<void> {
-    if (this.#failed !== undefined) throw this.#failed;
+    this.#check();
     if (this.#closing !== undefined) throw new RecordingError('RecordingFailed', 'the session is closed');
     if (!this.#host.hasRoom(body)) throw new RecordingError('RecordingBlocked', 'the spool is full');
     const record = this.#stamp(body);
-    const text = Buffer.from(JSON.stringify(record));
-    if (text.length > MAX_RECORD_BYTES) throw new RecordingError('RecordingFailed', 'the record is too large');
-    if (this.#tail.plainBytes + 4 + text.length > MAX_PLAIN_BYTES) this.#seal();
+    const { text, data } = encodeRecord(record);
+    const bytes = Buffer.byteLength(text) + (data?.length ?? 0);
+    if (bytes > MAX_RECORD_BYTES) throw new RecordingError('RecordingFailed', 'the record is too large');
+    if (this.#tail.plainBytes + 4 + bytes > MAX_PLAIN_BYTES) this.#seal();
+    const { session } = this;
+    const { journal } = this.#host;
     const tail = this.#tail;
-    tail.append(text);
-    if (durability !== 'soon') tail.flush();
+    if (!tail.isBegun) this.#begin(tail);
+    const kept = tail.append(bytes, text, data);
+    journal.add({ kind: 'record', session, number: tail.head.number, body: kept }, this);
+    this.#check();
     this.#count(record);
-    this.#host.buffered(4 + text.length);
-    const waiting = durability === 'synced' ? tail.durable() : undefined;
-    if (durability === 'synced') this.#host.commit.now(tail);
-    else this.#host.commit.soon(tail);
+    this.#host.buffered(4 + bytes);
+    let waiting: Promise<void> | undefined;
+    if (durability === 'synced') waiting = journal.durable('now');
+    else journal.soon();
+    if (durability === 'written') waiting = journal.written();
     const full = tail.plainBytes >= TARGET_PLAIN_BYTES || tail.count >= MAX_RECORDS;
     if (full && this.#closing === undefined) this.#seal();
-    if (waiting === undefined && durability !== 'stored' && this.#unstored < MAX_UNSTORED) return NOTHING_TO_WAIT_FOR;
+    if (durability === 'soon' && this.#unstored < MAX_UNSTORED) return NOTHING_TO_WAIT_FOR;
     return this.#settled(durability, tail, waiting);
   }
 
   async #settled(durability: Durability, tail: Tail, waiting: Promise<void> | undefined): Promise<void> {
+    await waiting;
     if (this.#unstored >= MAX_UNSTORED) await this.#storing;
     if (durability === 'stored') {
       if (this.#closing !== undefined) await this.#closing;
       else if (tail === this.#tail) this.#seal();
       await this.#host.outbox.delivered(this.session, tail.head.number, this.#storing, this.#host.storedTimeoutMs);
-    } else await waiting;
-    if ((durability === 'synced' || durability === 'stored') && this.#failed !== undefined) throw this.#failed;
+    }
+    this.#check();
+  }
+
+  #check(): void {
+    if (this.#failed !== undefined) throw this.#failed;
   }
 
   /** Who may write is checked when a segment is opened, at the collector; here a record's shape is its type. */
-  #stamp(body: RecordBody): SessionRecord {
+  #stamp(body: RecordBody): StampedRecord {
     const opens = body.type === 'session.open';
     if (opens !== (this.#seq === 0) || (opens && body.session !== this.session))
       throw new RecordingError('RecordingFailed', 'a session begins with the record of its opening, and only once');
@@ -145,7 +154,7 @@ export class LiveSession implements SessionRecorder {
     return { ...body, seq: this.#seq, at: clock.now(), mono: clock.monotonic() - this.#startedAt };
   }
 
-  #count(record: SessionRecord): void {
+  #count(record: StampedRecord): void {
     this.#counters = countRecord(this.#counters, record);
     this.#seq = record.seq + 1;
     const first = this.#tail.count === 1;
@@ -173,15 +182,12 @@ export class LiveSession implements SessionRecorder {
     try {
       this.#sealTail(flag);
     } catch (cause) {
-      const error = new RecordingError('RecordingFailed', 'the segment could not be sealed', { cause });
-      this.#fail(error);
-      throw error;
+      this.fail(new RecordingError('RecordingFailed', 'the segment could not be sealed', { cause }));
+      this.#check();
     }
   }
 
   #sealTail(flag: 'close' | 'torn' | undefined): void {
-    // Until the segment is stored the file is what survives a crash.
-    this.#tail.flush();
     const { head, records, plainBytes } = this.#tail;
     const flags: SegmentFlag[] = head.number === 0 ? ['open'] : [];
     if (flag !== undefined) flags.push(flag);
@@ -199,32 +205,71 @@ export class LiveSession implements SessionRecorder {
       counters: this.#counters,
       flags,
     });
-    const tail = this.#tail;
     this.#times = this.#timesNow();
-    if (flag === undefined) this.#tail = this.#newTail(head.number + 1, sealed.link);
+    if (flag === undefined) {
+      this.#tail = this.#newTail(head.number + 1, sealed.link);
+      this.#begin(this.#tail);
+    }
+    // Until the segment is stored the journal is what survives a crash; from then on it says that the session goes on.
+    this.#host.journal.flush();
     this.#unstored++;
-    this.#storing = this.#storing.then(() => this.#store(tail, sealed.bytes, plainBytes));
+    this.#storing = this.#storing.then(() => this.#store(head.number, sealed, plainBytes));
   }
 
-  async #store(tail: Tail, bytes: Buffer, plainBytes: number): Promise<void> {
+  async #store(number: number, { bytes, digest }: SealedSegment, plainBytes: number): Promise<void> {
+    const { spool, journal, outbox } = this.#host;
     try {
-      if (this.#failed === undefined) {
-        const size = await this.#host.spool.store(this.session, tail.head.number, bytes);
-        this.#host.outbox.add({ session: this.session, number: tail.head.number, size });
-        await tail.release(true);
-      } else await tail.release(false);
+      if (this.#failed !== undefined) return;
+      const [size] = await Promise.all([spool.store(this.session, number, bytes), journal.durable('soon')]);
+      outbox.add({ session: this.session, number, size, bytes, digest });
+      const held = this.#held.shift();
+      if (held !== undefined) journal.release(held);
     } catch (error) {
-      this.#fail(new RecordingError('RecordingFailed', 'the segment could not be stored', { cause: error }));
-      await tail.release(false);
+      this.fail(new RecordingError('RecordingFailed', 'the segment could not be stored', { cause: error }));
     } finally {
       this.#unstored--;
       this.#host.buffered(-plainBytes);
     }
   }
 
+  /** Says in the journal what recovery has to know of it. */
+  #begin(tail: Tail): void {
+    const { journal } = this.#host;
+    this.#held.push(journal.hold());
+    this.#say(tail, this);
+    tail.isBegun = true;
+  }
+
+  #say({ head }: Tail, user: JournalUser): void {
+    const { session } = this;
+    this.#host.journal.add({ kind: 'begin', session, number: head.number, body: Buffer.from(JSON.stringify(head)) }, user);
+  }
+
+  /** Where nothing came since long ago, says in the journal's newest file that the session goes on, so that an older one can go. */
+  async carry(): Promise<void> {
+    const { journal } = this.#host;
+    const tail = this.#tail;
+    const old = this.#held.at(-1);
+    if (tail.count > 0 || !tail.isBegun || this.#isCarried || old === undefined || !journal.isOld(old)) return;
+    this.#isCarried = true;
+    const next = journal.hold();
+    let isSaid = true;
+    this.#say(tail, {
+      // The old file says it still.
+      fail: () => {
+        isSaid = false;
+      },
+    });
+    await journal.durable('soon');
+    this.#isCarried = false;
+    const isNeeded = isSaid && tail === this.#tail && this.#closing === undefined;
+    if (isNeeded) this.#held[this.#held.length - 1] = next;
+    journal.release(isNeeded ? old : next);
+  }
+
   #newTail(number: number, prev: string | null): Tail {
-    const { clock, nkey, spool } = this.#host;
-    const head = {
+    const { clock, nkey } = this.#host;
+    return new Tail({
       nkey,
       session: this.session,
       number,
@@ -234,8 +279,7 @@ export class LiveSession implements SessionRecorder {
       counters: this.#counters,
       at: clock.now(),
       mono: clock.monotonic() - this.#startedAt,
-    };
-    return new Tail(spool, head, (error) => this.#fail(error));
+    });
   }
 
   #timesNow(): { wall: [number, number]; mono: [number, number] } {
@@ -243,8 +287,8 @@ export class LiveSession implements SessionRecorder {
     return { wall: [wall, wall], mono: [mono, mono] };
   }
 
-  /** From the first failure on nothing more is recorded; what the files hold is sealed by recovery. */
-  #fail(error: RecordingError): void {
+  /** From the first failure on nothing more is recorded; what the journal holds is sealed by recovery. */
+  fail(error: RecordingError): void {
     if (this.#failed !== undefined) return;
     this.#failed = error;
     this.#closing ??= this.#end();
@@ -260,27 +304,21 @@ export class LiveSession implements SessionRecorder {
     // A microtask later the append that led here has returned, so a closing record is part of what is sealed.
     await Promise.resolve();
     const tail = this.#tail;
-    const began = tail.count > 0 || tail.head.number > 0;
-    if (this.#failed === undefined && began) {
+    if (this.#failed === undefined && tail.isBegun) {
       try {
         this.#seal(this.#closed ? 'close' : 'torn');
       } catch {
-        // Said by #failed; recovery seals what the file holds.
+        // Said by #failed; recovery seals what the journal holds.
       }
     }
     await this.#storing;
-    await this.#tail.release(false);
-    if (!began) {
-      await this.#host.spool.remove(this.session, 0, 'tail');
-      await this.#host.spool.forget(this.session);
-    }
     if (this.#failed !== undefined) this.#host.buffered(-tail.plainBytes);
-    this.#host.ended(this, this.#failed !== undefined);
+    this.#host.ended(this, this.#failed === undefined ? undefined : this.#held);
   }
 }
 
 /** A session's totals after one more record. */
-export function countRecord(counters: Counters, record: SessionRecord): Counters {
+export function countRecord(counters: Counters, record: SessionRecord | RecordBody): Counters {
   if (record.type === 'action')
     return {
       ...counters,

@@ -1,24 +1,48 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import {
+  closeSync,
+  fdatasync,
+  fsync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writevSync,
+} from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat, truncate, unlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { SESSION_ID } from '@chaperone/evidence';
 import { decodeFrames, FrameEncoder, SALT_BYTES } from './frames.ts';
 import { RecordingError } from './recorder.ts';
 
+const datasync = promisify(fdatasync);
 const KEY_BYTES = 32;
 /** Disk space is counted in blocks: a file of one byte fills one. */
 const BLOCK_BYTES = 4096;
 
-export type SpoolFile = { readonly number: number; readonly kind: 'seg' | 'tail' | 'unreadable' };
+/** A sealed segment; an empty one is with the collector. */
+export interface SpooledSegment {
+  readonly size: number;
+  readonly isReadable: boolean;
+}
 
-/** The directory of spool files: SESSION/NUMBER.tail while written, SESSION/NUMBER.seg when sealed. Counts what it fills. */
+export interface SpoolFiles {
+  /** By session and number. */
+  readonly segments: Map<string, Map<number, SpooledSegment>>;
+  /** Numbers of the journal's files, upwards. */
+  readonly journals: number[];
+}
+
+/** The directory of spool files: NUMBER.journal for what is not sealed, SESSION.NUMBER.seg for what is. Counts what it fills. */
 export class Spool {
   readonly directory: string;
   readonly key: Buffer;
   readonly #sizes = new Map<string, number>();
   #used = 0;
+  #syncing: Promise<void> = Promise.resolve();
+  #queued: Promise<void> | undefined;
 
   private constructor(directory: string, key: Buffer) {
     this.directory = directory;
@@ -30,12 +54,11 @@ export class Spool {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await mkdir(runDirectory, { recursive: true, mode: 0o700 });
     const spool = new Spool(directory, loadKey(join(runDirectory, 'spool.key')));
-    for (const session of await spool.sessions())
-      for (const name of await readdir(join(directory, session))) {
-        const path = join(directory, session, name);
-        if (name.endsWith('.tmp')) await unlink(path);
-        else spool.resize(path, (await stat(path)).size);
-      }
+    for (const name of await readdir(directory)) {
+      const path = join(directory, name);
+      if (name.endsWith('.tmp')) await unlink(path);
+      else spool.resize(path, (await stat(path)).size);
+    }
     return spool;
   }
 
@@ -51,85 +74,108 @@ export class Spool {
     else this.#sizes.set(path, blocks);
   }
 
-  async sizeOf(session: string, number: number): Promise<number> {
-    return (await stat(this.path(session, number, 'seg'))).size;
+  segmentPath(session: string, number: number): string {
+    return join(this.directory, `${session}.${number}.seg`);
   }
 
-  path(session: string, number: number, kind: SpoolFile['kind']): string {
-    return join(this.directory, session, `${number}.${kind}`);
+  journalPath(number: number): string {
+    return join(this.directory, `${number}.journal`);
   }
 
-  async sessions(): Promise<string[]> {
-    return (await readdir(this.directory)).filter((name) => SESSION_ID.test(name));
-  }
-
-  async files(session: string): Promise<SpoolFile[]> {
-    const files: SpoolFile[] = [];
-    for (const name of await readdir(join(this.directory, session))) {
-      const match = /^(\d{1,10})\.(seg|tail|unreadable)$/.exec(name);
-      if (match !== null) files.push({ number: Number(match[1]), kind: match[2] as SpoolFile['kind'] });
+  async files(): Promise<SpoolFiles> {
+    const segments: SpoolFiles['segments'] = new Map();
+    const journals: number[] = [];
+    for (const name of await readdir(this.directory)) {
+      const [, session, number, kind, journal] =
+        /^(s-[a-z2-7]{16})\.(\d{1,10})\.(seg|seg\.unreadable)$|^(\d{1,15})\.journal$/.exec(name) ?? [];
+      if (journal !== undefined) journals.push(Number(journal));
+      if (session === undefined) continue;
+      const known = segments.get(session) ?? new Map<number, SpooledSegment>();
+      const { size } = await stat(join(this.directory, name));
+      segments.set(session, known.set(Number(number), { size, isReadable: kind === 'seg' }));
     }
-    return files.toSorted((a, b) => a.number - b.number);
+    return { segments, journals: journals.toSorted((a, b) => a - b) };
   }
 
-  encoder(session: string, number: number, kind: SpoolFile['kind']): FrameEncoder {
-    return new FrameEncoder(this.key, `${session}/${number}.${kind}`, randomBytes(SALT_BYTES));
+  /** For a new file. Its name is authenticated with what is in it. */
+  encoder(path: string): FrameEncoder {
+    return new FrameEncoder(this.key, basename(path), randomBytes(SALT_BYTES));
   }
 
-  /** Stores a sealed segment for good and removes the tail it was made of: after this no crash brings the tail back. */
+  async decode(path: string): Promise<ReturnType<typeof decodeFrames>> {
+    return decodeFrames(await readFile(path), this.key, basename(path));
+  }
+
+  /** Stores a sealed segment for good, name and all, and says how large it is. */
   async store(session: string, number: number, segment: Buffer): Promise<number> {
-    const path = this.path(session, number, 'seg');
-    const encoder = this.encoder(session, number, 'seg');
-    const bytes = Buffer.concat([encoder.preamble, encoder.encode(segment)]);
-    const file = await open(`${path}.tmp`, 'w', 0o600);
+    const path = this.segmentPath(session, number);
+    const encoder = this.encoder(path);
+    const temporary = `${path}.tmp`;
+    const pieces = [encoder.preamble, ...encoder.encode(segment)];
+    const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     try {
-      await file.writeFile(bytes);
-      await file.datasync();
-    } finally {
-      await file.close();
+      const fd = openSync(temporary, 'w', 0o600);
+      try {
+        if (writevSync(fd, pieces) !== bytes) throw new Error('the file system took only a part of the write');
+        await datasync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
     }
-    await rename(`${path}.tmp`, path);
-    this.resize(path, bytes.length);
-    await this.remove(session, number, 'tail');
-    await syncDirectory(join(this.directory, session));
-    return bytes.length;
+    this.resize(path, bytes);
+    await this.syncNames();
+    return bytes;
   }
 
   /** The sealed segment; rejects with RecordingError where the file cannot be read back as it was written. */
   async load(session: string, number: number): Promise<Buffer> {
-    const name = `${session}/${number}.seg`;
-    const decoded = decodeFrames(await readFile(join(this.directory, name)), this.key, name);
-    const [segment] = decoded.frames;
-    if (decoded.end !== 'whole' || decoded.frames.length !== 1 || segment === undefined)
-      throw new RecordingError('RecordingFailed', `the spool file ${name} is ${decoded.end}`);
+    const path = this.segmentPath(session, number);
+    const { frames, end } = await this.decode(path);
+    const [segment] = frames;
+    if (end !== 'whole' || frames.length !== 1 || segment === undefined)
+      throw new RecordingError('RecordingFailed', `the spool file ${basename(path)} cannot be read`);
     return segment;
   }
 
-  async remove(session: string, number: number, kind: SpoolFile['kind']): Promise<void> {
-    const path = this.path(session, number, kind);
+  /** Empties a segment that the collector has: its name still says that it was sealed. */
+  async empty(session: string, number: number): Promise<string> {
+    const path = this.segmentPath(session, number);
+    await truncate(path);
+    this.resize(path, 0);
+    return path;
+  }
+
+  async remove(path: string): Promise<void> {
     await rm(path, { force: true });
     this.resize(path, 0);
   }
 
   /** Puts a file aside that cannot be read, where it blocks nothing and is still there to look at. */
-  async setAside(session: string, number: number, kind: 'seg' | 'tail'): Promise<void> {
-    const [from, to] = [this.path(session, number, kind), this.path(session, number, 'unreadable')];
-    await rename(from, to);
-    this.resize(from, 0);
-    this.resize(to, (await stat(to)).size);
+  async setAside(path: string): Promise<void> {
+    const aside = `${path}.unreadable`;
+    await rename(path, aside);
+    this.resize(path, 0);
+    this.resize(aside, (await stat(aside)).size);
   }
 
-  /** Removes a session's directory if nothing is left in it. */
-  async forget(session: string): Promise<void> {
-    await rmdir(join(this.directory, session)).catch((error: unknown) => {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined;
-      if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOENT') throw error;
-    });
+  /** Makes the names in the directory durable as they are now; all who ask while that is being done share the next time. */
+  syncNames(): Promise<void> {
+    if (this.#queued === undefined) {
+      this.#queued = this.#syncing.then(() => {
+        this.#queued = undefined;
+        return syncDirectory(this.directory);
+      });
+      this.#syncing = this.#queued.catch(() => undefined);
+    }
+    return this.#queued;
   }
 }
 
-/** Makes names in a directory durable. */
-export async function syncDirectory(path: string): Promise<void> {
+async function syncDirectory(path: string): Promise<void> {
   const fd = openSync(path, 'r');
   try {
     await promisify(fsync)(fd);

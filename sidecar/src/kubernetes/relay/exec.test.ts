@@ -49,7 +49,7 @@ const recorded = (of: Governed, stream: 'stdin' | 'stdout' | 'stderr' | 'termina
   of
     .of('output')
     .filter((record) => record.stream === stream)
-    .map(({ data }) => (data.startsWith('t:') ? data.slice(2) : Buffer.from(data.slice(2), 'base64').toString()))
+    .map(({ data }) => Buffer.from(data).toString())
     .join('');
 
 const isRunning = async (client: ChannelClient): Promise<void> => {

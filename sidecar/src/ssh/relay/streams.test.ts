@@ -15,9 +15,7 @@ function open(mods: Partial<StreamsOptions['recording']> = {}, terminal?: Stream
     note: (more) => void records.push(...more),
   });
   const recorded = (stream: string): string =>
-    records
-      .flatMap((record) => (record.type === 'output' && record.stream === stream ? [decodeBytes(record.data)] : []))
-      .join('');
+    records.flatMap((record) => (record.type === 'output' && record.stream === stream ? [record.data] : [])).join('');
   return { streams, records, recorded };
 }
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
