@@ -1,10 +1,10 @@
-import { deferred } from '../../platform.ts';
 import { hasMaskSentinel, type Statement } from '../actions/index.ts';
 import { encodeBind, encodeExecute } from '../wire/index.ts';
 import { type Judgement, shownInstance } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
+import { Settled } from './settled.ts';
 import type { Statements } from './statements.ts';
 import type { Attempt, Portal, Prepared, PrepareOutcome } from './steps.ts';
 import type { Instance, Templates } from './templates.ts';
@@ -57,7 +57,7 @@ export async function streamInstance(
     if (found.rowDescription !== undefined) link.tell(found.rowDescription);
   });
   execute(link, portal, run, attempt);
-  await (await statements.sync(true)).done;
+  await statements.synced(true);
   return attempt.failed || link.over ? 'failed' : portal.prepared;
 }
 
@@ -69,6 +69,6 @@ function judgementOf(judgement: Judgement, text: string): Judgement {
 
 function execute(link: Link, portal: Portal, run: Run, attempt: Attempt): void {
   const bind = { portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] };
-  link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: deferred(), attempt });
+  link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: new Settled(), attempt });
   link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
 }

@@ -176,7 +176,7 @@ export class Templates {
     const name = `${OWN_NAMES}t${++this.#named}`;
     const types = template.classes.map((literal) => PARAMETER_TYPES[literal]);
     const outcome = await statements.prepare({ ...statement, text: template.text }, name, types);
-    await (await statements.sync(false)).done;
+    await statements.synced(false);
     if (outcome.kind !== 'prepared') {
       known.off = true;
       return;
@@ -194,10 +194,11 @@ export class Templates {
   }
 
   #touch(known: Known): Known {
+    if (this.#recent[0] === known) return known;
     const key = known.template.text;
     this.#known.delete(key);
     this.#known.set(key, known);
-    if (this.#recent[0] !== known) this.#recent = [known, ...this.#recent.filter((other) => other !== known)].slice(0, RECENT);
+    this.#recent = [known, ...this.#recent.filter((other) => other !== known)].slice(0, RECENT);
     for (const [oldest, other] of this.#known) {
       if (this.#known.size <= MAX_TEMPLATES) break;
       this.#retire(other);
