@@ -5,6 +5,7 @@ import type { DialGuard } from '../../capture/guard.ts';
 import type { Observation } from '../../control/control-plane.ts';
 import { addressOf, ownerText } from '../../control/owner-text.ts';
 import { type Catalog, checkMajor, checkSuitability, loadCatalog, type Suitability } from '../masking/index.ts';
+import { Foretold } from './foretold.ts';
 import { GuessBudget } from './guesses.ts';
 import { Judgements } from './judgements.ts';
 import { optionsText } from './pinned.ts';
@@ -42,6 +43,7 @@ export class DatabaseError extends Error {
 export class Database {
   readonly guesses = new GuessBudget();
   readonly judgements = new Judgements();
+  readonly foretold = new Foretold();
   readonly repeats = new Repeats();
   readonly #o: DatabaseOptions;
   #catalog: Catalog | undefined;

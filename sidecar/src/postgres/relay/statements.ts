@@ -148,15 +148,17 @@ export class Statements {
 
   /**
    * Sends a statement to be parsed, and whatever the caller sends behind it at once: for one whose template was judged before.
-   * `onOutcome` is called before anything of its result is read.
+   * `onOutcome` is called before anything of its result is read; what is returned resolves after that.
    */
-  stream(text: string, onOutcome: (outcome: PrepareOutcome) => void): void {
+  stream(text: string, onOutcome: (outcome: PrepareOutcome) => void): Settled<PrepareOutcome> {
     const messages = [
       encodeParse({ name: '', query: text, parameterTypes: [] }),
       encodeDescribe({ kind: 'statement', name: '' }),
     ];
-    const step = { kind: 'prepare', trees: [], parsed: false, parameters: [], settled: new Settled<PrepareOutcome>() } as const;
-    this.#o.link.send(Buffer.concat(messages), { ...step, trees: [], streamed: onOutcome });
+    const settled = new Settled<PrepareOutcome>();
+    const step = { kind: 'prepare', trees: [], parsed: false, parameters: [], settled, streamed: onOutcome } as const;
+    this.#o.link.send(Buffer.concat(messages), { ...step, trees: [] });
+    return settled;
   }
 
   /**
