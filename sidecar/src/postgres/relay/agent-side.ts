@@ -1,5 +1,5 @@
 import type { Access } from '@chaperone/policy';
-import { type Clock, deferred } from '../../platform.ts';
+import type { Clock } from '../../platform.ts';
 import {
   type BindMessage,
   decodeBind,
@@ -24,6 +24,7 @@ import { boundsRows } from './limits.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
+import { Settled } from './settled.ts';
 import { CANCELLED, SimpleQuery } from './simple-query.ts';
 import { isSqlPrepared } from './sql-prepared.ts';
 import { changesMeaning, EMPTY_STATEMENT, usesCursors, waitsForNames } from './judgement.ts';
@@ -96,7 +97,8 @@ export class AgentSide {
       const pending = this.#take(piece);
       if (pending !== undefined) await pending;
       if (this.#intake.holds) await this.#passed();
-      await this.#pace();
+      const slow = this.#pace();
+      if (slow !== undefined) await slow;
     }
   }
 
@@ -113,19 +115,18 @@ export class AgentSide {
   }
 
   /** Lets the server catch up before more is taken from the agent. */
-  async #pace(): Promise<void> {
-    if (this.#link.toServer.full) await this.#serverReady();
+  #pace(): Promise<void> | undefined {
+    if (this.#link.toServer.full) return this.#serverReady().then(() => this.#pace());
     const room = this.#link.room();
-    if (room === undefined) return;
-    this.#link.toServer.flush();
-    await room;
+    if (room !== undefined) this.#link.toServer.flush();
+    return room;
   }
 
   #take(piece: Piece): Promise<void> | undefined {
     if (piece.kind === 'skipped') return this.#tooLarge(piece.type, piece.length);
     // CopyData comes in pieces; outside COPY it is dropped, as a server does.
     if (piece.kind !== 'message' || isCopy(piece.type)) return undefined;
-    if (piece.type === FRONTEND.Sync) return this.#statements.sync(true).then(() => undefined);
+    if (piece.type === FRONTEND.Sync) return sent(this.#statements.sync(true));
     // After an error a server drops all but Sync, a Query too.
     if (this.#link.skipping) return undefined;
     if (piece.type === FRONTEND.Query) return this.#simple.run(decodeQuery(piece.bytes), piece.bytes.length);
@@ -218,7 +219,7 @@ export class AgentSide {
     }
   }
 
-  async #bind(bytes: Buffer): Promise<void> {
+  #bind(bytes: Buffer): Promise<void> | undefined {
     const message = decodeBind(bytes);
     const prepared = this.#link.statements.get(message.statement);
     if (prepared === undefined) return this.#noStatement();
@@ -241,14 +242,14 @@ export class AgentSide {
       bytes: 0,
       ...(judgement.approved !== undefined && { held: heldBind(prepared, message, bytes) }),
     };
-    const settled = deferred<boolean>();
+    const settled = new Settled<boolean>();
     // Planning runs functions that are said to be immutable.
     if (!usesCursors(judgement)) this.#statements.mayRun(judgement.ownersCode);
     this.#link.send(bytes, { kind: 'bind', portal, tell: true, settled });
-    if (!judgement.writes) return;
+    if (!judgement.writes) return undefined;
     // A tree printed at Bind may change the verdict: what can write waits for it.
     this.#flushServer();
-    await settled.promise;
+    return settled.promise.then(() => undefined);
   }
 
   #describe(bytes: Buffer): undefined {
@@ -272,7 +273,8 @@ export class AgentSide {
       await this.#link.drained();
       if (this.#link.skipping) return;
     }
-    const again = await this.#statements.beforeRun(portal.prepared);
+    const looked = this.#statements.beforeRun(portal.prepared);
+    const again = looked instanceof Promise ? await looked : looked;
     if (again !== undefined && again.kind !== 'prepared')
       return this.#settle(again, portal.judgement.statement.text, bytes.length);
     portal.judgement = again?.prepared.judgement ?? this.#statements.current(portal.judgement, portal.prepared.fields);
@@ -299,7 +301,7 @@ export class AgentSide {
     if (approved === undefined) return this.#refuse(refusal, statement.text, bytes, text);
     // The end of a transaction takes every portal away.
     const locks = link.inTransaction || held?.bind === undefined || link.openPortals > 1;
-    if (!locks) await (await this.#statements.sync(false)).done;
+    if (!locks) await this.#statements.synced(false);
     const answer = await this.#approval.ask(executionOf(portal, maxRows, bytes), locks);
     if (answer.kind === 'cancelled') return this.#fail(this.#texts.error(...CANCELLED));
     if (answer.kind === 'refused') return this.#told(answer.refusal, statement.text);
@@ -324,7 +326,7 @@ export class AgentSide {
       this.#link.replace(portal);
       return portal.judgement.refusal === undefined;
     }
-    const settled = deferred<boolean>();
+    const settled = new Settled<boolean>();
     this.#link.send(bind, { kind: 'bind', portal, tell: true, quiet: true, settled });
     this.#flushServer();
     if (!(await settled.promise)) return 'failed';
@@ -348,21 +350,20 @@ export class AgentSide {
     this.#statements.starting(judgement);
     this.#link.dirty = true;
     this.#link.send(encodeExecute({ portal: portal.name, maxRows: run.ask(maxRows) }), { kind: 'execute', run });
-    await this.#executing(run, mayUndo);
+    const waiting = this.#executing(run, mayUndo);
+    if (waiting !== undefined) await waiting;
   }
 
   /** Waits for the end of what changes how the messages behind it are to be read. */
-  async #executing(run: Run, mayUndo: boolean): Promise<void> {
+  #executing(run: Run, mayUndo: boolean): Promise<void> | undefined {
     // A server keeps its answers up to Sync, and how long each statement ran could not be told.
     if (this.#access().limits.statementDurationMs !== undefined) this.#link.toServer.push(encodeFlush());
     const { judgement } = run.portal;
-    if (judgement.statement.kind === 'copy-in') {
-      this.#flushServer();
-      if ((await run.settled.promise) === 'copy-in') await this.#copyIn(run);
-    } else if (['utility', 'declare'].includes(judgement.statement.kind) || mayUndo) {
-      this.#flushServer();
-      await this.#statements.executed(judgement, await run.settled.promise);
-    }
+    const { kind } = judgement.statement;
+    if (kind !== 'copy-in' && kind !== 'utility' && kind !== 'declare' && !mayUndo) return undefined;
+    this.#flushServer();
+    if (kind !== 'copy-in') return run.settled.promise.then((end) => this.#statements.executed(judgement, end));
+    return run.settled.promise.then((end) => (end === 'copy-in' ? this.#copyIn(run) : undefined));
   }
 
   #close(bytes: Buffer): undefined {
@@ -455,6 +456,11 @@ const PREPARED_ONLY_SIMPLE: Refusal = {
   reason: "PREPARE and EXECUTE are supported in a simple query only; use the driver's prepared statements",
 };
 const EMULATED_ONLY_SIMPLE: Refusal = { code: 'SettingPinned', reason: 'this setting can be changed in a simple query only' };
+
+/** Resolves once it is on its way; mostly it is already. */
+function sent(sync: ReturnType<Statements['sync']>): Promise<void> | undefined {
+  return sync instanceof Promise ? sync.then(() => undefined) : undefined;
+}
 
 function isCopy(type: number): boolean {
   return type === FRONTEND.CopyData || type === FRONTEND.CopyDone || type === FRONTEND.CopyFail;

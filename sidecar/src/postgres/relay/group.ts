@@ -20,8 +20,6 @@ interface Executed {
 export class Group {
   readonly #recorder: Recorder;
   #executed: Executed[] = [];
-  /** So many of them have been worked through by `settle`. */
-  #settled = 0;
   #bytes = 0;
 
   constructor(recorder: Recorder) {
@@ -35,16 +33,16 @@ export class Group {
       const oldest = this.#executed.shift();
       if (oldest === undefined) return;
       this.#bytes -= oldest.run.keptBytes;
-      this.#settled = Math.max(0, this.#settled - 1);
       this.#recorder.finishing(oldest.run, { tag: oldest.tag });
     }
   }
 
-  /** Sync, or the end of a transaction, committed it. @returns what the agent is to be told now */
-  committed(): readonly Buffer[] {
-    const executed = this.#take();
-    for (const { run, tag } of executed) this.#recorder.finishing(run, { tag });
-    return executed.flatMap(({ bytes }) => bytes ?? []);
+  /** Sync, or the end of a transaction, committed it; gives out what the agent is to be told now. */
+  committed(tell: (bytes: Buffer) => void): void {
+    for (const { run, tag, bytes } of this.#take()) {
+      this.#recorder.finishing(run, { tag });
+      if (bytes !== undefined) tell(bytes);
+    }
   }
 
   /** An error undid it. */
@@ -52,16 +50,9 @@ export class Group {
     for (const { run } of this.#take()) this.#recorder.finishing(run, { error });
   }
 
-  /** Looks into rows of runs that were added since the last call: the read buffer behind them is going to be used again. */
-  settle(): void {
-    for (const { run } of this.#executed.slice(this.#settled)) this.#recorder.note(run.settle());
-    this.#settled = this.#executed.length;
-  }
-
   #take(): readonly Executed[] {
     const executed = this.#executed;
     if (executed.length > 0) this.#executed = [];
-    this.#settled = 0;
     this.#bytes = 0;
     return executed;
   }

@@ -246,11 +246,12 @@ export class Link {
     this.transaction = status;
     this.#changed = '';
     if (status === 'I') {
-      this.#portals.clear();
+      // To clear a Map takes memory, and a simple query leaves none.
+      if (this.#portals.size > 0) this.#portals.clear();
       this.locks++;
     }
     // In a transaction that failed they are gone as well, but for those that ROLLBACK TO may bring back.
-    if (status !== 'T') this.cursors.clear();
+    if (status !== 'T' && this.cursors.size > 0) this.cursors.clear();
   }
 
   #speak(): void {

@@ -40,7 +40,7 @@ export class Outbox {
 
   push(bytes: Buffer): void {
     this.#bytes += bytes.length;
-    const last = this.#pending.at(-1);
+    const last = this.#pending[this.#pending.length - 1];
     if (last !== undefined && last.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
       this.#pending[this.#pending.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);
     } else {
@@ -51,12 +51,14 @@ export class Outbox {
   /** Hands everything collected to the socket. */
   flush(): void {
     const pending = this.#pending;
-    if (pending.length === 0) return;
+    const [first] = pending;
+    if (first === undefined) return;
     this.#pending = [];
-    const bytes = pending.reduce((sum, piece) => sum + piece.length, 0);
-    if (pending.length === 1 || bytes <= JOIN_BYTES) {
-      this.#socket.write(pending.length === 1 ? pending[0] : Buffer.concat(pending, bytes));
-    } else {
+    let bytes = 0;
+    for (const piece of pending) bytes += piece.length;
+    if (pending.length === 1) this.#socket.write(first);
+    else if (bytes <= JOIN_BYTES) this.#socket.write(Buffer.concat(pending, bytes));
+    else {
       this.#socket.cork();
       for (const piece of pending) this.#socket.write(piece);
       this.#socket.uncork();

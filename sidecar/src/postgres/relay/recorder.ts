@@ -10,12 +10,14 @@ const CUT_OFF: RunResult = {
   error: { code: 'SessionEnded', message: 'the session ended before the database told how the statement did' },
 };
 
+const NOTHING_KEPT = { rows: 0, bytes: 0 };
+
 /** Turns what happens on one connection into records, as far as the policy wants them. */
 export class Recorder extends ActionRecords {
   readonly #clock: Clock;
   readonly #taken: Taken = { rows: 0 };
-  /** What ran and has not ended, by action. */
-  readonly #open = new Map<number, { readonly run: Run; readonly since: number }>();
+  /** What runs, mostly in the order in which it is going to end. */
+  readonly #open: Run[] = [];
   readonly #owed: { readonly run: Run; readonly end: RunResult; readonly durationMs: number }[] = [];
 
   constructor(session: SessionRecorder, access: () => Access, clock: Clock, onFailure: (error: Error) => void) {
@@ -30,9 +32,10 @@ export class Recorder extends ActionRecords {
 
   run(action: number, portal: Portal): Run {
     const { recording, limits } = this.access();
-    const keep = recording.content === 'results' ? { rows: recording.rows, bytes: recording.bytes } : { rows: 0, bytes: 0 };
-    const run = new Run(action, portal, keep, new Quota(limits, this.#taken, portal.prepared.handed ?? portal));
-    this.#open.set(action, { run, since: this.#clock.monotonic() });
+    const keep = recording.content === 'results' ? recording : NOTHING_KEPT;
+    const quota = new Quota(limits, this.#taken, portal.prepared.handed ?? portal);
+    const run = new Run({ action, portal, keep, quota, since: this.#clock.monotonic() });
+    this.#open.push(run);
     return run;
   }
 
@@ -43,23 +46,23 @@ export class Recorder extends ActionRecords {
 
   /** It did not run: its Bind failed, or what stood before it in its group did, with this SQLSTATE. */
   skipped(run: Run, code: string): void {
-    if (this.#open.has(run.action))
+    if (this.#open.includes(run))
       this.finishing(run, { error: { code, message: 'not run: it was refused, or what stood before it' } });
   }
 
   /** As `finished`, but its record is written by `settle`, so that the agent does not wait for it. */
   finishing(run: Run, end: RunResult): void {
-    const now = this.#clock.monotonic();
-    const since = this.#open.get(run.action)?.since ?? now;
-    this.#open.delete(run.action);
+    const at = this.#open.indexOf(run);
+    if (at >= 0) this.#open.splice(at, 1);
+    const durationMs = this.#clock.monotonic() - run.since;
     this.totals.maskedValues += run.maskedValues;
-    this.#owed.push({ run, end, durationMs: now - since });
+    this.#owed.push({ run, end, durationMs });
     run.onEnd?.(end);
   }
 
   /** The session is over: what runs has no other end than that. */
   end(): void {
-    for (const { run } of this.#open.values()) this.finishing(run, CUT_OFF);
+    for (let run = this.#open[0]; run !== undefined; run = this.#open[0]) this.finishing(run, CUT_OFF);
     this.settle();
   }
 

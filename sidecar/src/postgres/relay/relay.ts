@@ -153,6 +153,7 @@ export class Relay {
       catalog,
       stale: () => database.stale,
       major,
+      foretold: database.foretold,
       enabled: () => database.autoPrepare,
       clock,
     });

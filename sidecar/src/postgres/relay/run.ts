@@ -1,9 +1,9 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import type { RecordBody } from '@chaperone/evidence';
-import { type Deferred, deferred } from '../../platform.ts';
 import type { CopyMasker } from '../masking/index.ts';
 import { dataRowCells, rowEnd } from '../wire/index.ts';
 import type { Quota } from './limits.ts';
+import { Settled } from './settled.ts';
 import type { Portal } from './steps.ts';
 import type { Refusal } from './texts.ts';
 
@@ -19,13 +19,24 @@ export interface RunResult {
 
 export type RunEnd = 'complete' | 'suspended' | 'copy-in' | 'failed';
 
+export interface RunOptions {
+  readonly action: number;
+  readonly portal: Portal;
+  /** What of its rows evidence keeps. */
+  readonly keep: { readonly rows: number; readonly bytes: number };
+  readonly quota: Quota;
+  /** When it was sent, on the monotonic clock. */
+  readonly since: number;
+}
+
 /** One execution of one statement: counts, digest and the rows that evidence keeps. */
 export class Run {
   readonly action: number;
   readonly portal: Portal;
-  readonly settled: Deferred<RunEnd> = deferred();
+  readonly since: number;
+  readonly settled = new Settled<RunEnd>();
   /** Ends after COPY FROM STDIN, when `settled` said copy-in. */
-  readonly copied: Deferred<RunEnd> = deferred();
+  readonly copied = new Settled<RunEnd>();
   /** Told what is recorded of its end: once it is committed, outside a transaction. */
   onEnd: ((end: RunResult) => void) | undefined;
   /** Set once more came than the policy allows, or what cannot be masked; no further row is delivered. */
@@ -46,20 +57,25 @@ export class Run {
   #unread: Buffer[] = [];
   #kept: (string | null)[][] = [];
   #keptBytes = 0;
-  #room: { rows: number; bytes: number };
+  #roomRows: number;
+  #roomBytes: number;
 
   readonly #quota: Quota;
 
-  constructor(action: number, portal: Portal, keep: { rows: number; bytes: number }, quota: Quota) {
+  constructor({ action, portal, keep, quota, since }: RunOptions) {
     this.action = action;
     this.portal = portal;
-    this.#room = { ...keep };
+    this.since = since;
+    this.#roomRows = keep.rows;
+    this.#roomBytes = keep.bytes;
     this.#quota = quota;
   }
 
   /** Bytes of rows that are kept for its next record. */
   get keptBytes(): number {
-    return this.#keptBytes + this.#unread.reduce((sum, rows) => sum + rows.length, 0);
+    let bytes = this.#keptBytes;
+    for (const rows of this.#unread) bytes += rows.length;
+    return bytes;
   }
 
   /** Whether the policy bounds its rows. */
@@ -143,12 +159,12 @@ export class Run {
 
   /** False once the room for rows is used up. */
   #keep(row: Buffer): boolean {
-    if (this.#room.rows <= 0 || this.#room.bytes < row.length) {
+    if (this.#roomRows <= 0 || this.#roomBytes < row.length) {
       this.truncated = true;
       return false;
     }
-    this.#room.rows--;
-    this.#room.bytes -= row.length;
+    this.#roomRows--;
+    this.#roomBytes -= row.length;
     this.#keptBytes += row.length;
     this.#kept.push(textOf(row, this.portal.formats));
     return true;

@@ -123,9 +123,10 @@ export class ServerSide {
   /** Call when all messages of one read were taken: nothing may point into the read buffer any more. The agent's answer goes first. */
   settle(): void {
     this.#link.toAgent.flush();
+    // First what has ended, which has nothing left to settle then: most results lie in one read, and are hashed at once.
+    this.#recorder.settle();
     for (const run of this.#fed) this.#recorder.note(run.settle());
     this.#fed.length = 0;
-    this.#recorder.settle();
   }
 
   #message(type: BackendType, bytes: Buffer): void {
@@ -275,7 +276,7 @@ export class ServerSide {
     if (run.stopped !== undefined) return this.#stopped(run, run.stopped);
     const ends = endsTransaction(run.portal.judgement);
     // Whatever stands before it in its group is committed with it, or given up.
-    if (ends) this.#group.committed();
+    if (ends) this.#group.committed(() => undefined);
     if (run.committing || (this.#link.transaction === 'I' && !ends))
       this.#group.add({ run, tag, bytes: run.committing ? Buffer.from(bytes) : undefined });
     else this.#recorder.finishing(run, { tag });
@@ -305,7 +306,7 @@ export class ServerSide {
     const allowed = run.allow(bytes, count);
     if (allowed.count === 0) return;
     this.#feeds(run);
-    let rows = bytes.subarray(0, allowed.bytes);
+    let rows = allowed.bytes === bytes.length ? bytes : bytes.subarray(0, allowed.bytes);
     if (plan !== undefined) {
       const masked = maskRows(rows, plan, run.portal.formats);
       rows = masked.bytes;
@@ -364,7 +365,7 @@ export class ServerSide {
   }
 
   #feeds(run: Run): void {
-    if (this.#fed.at(-1) !== run) this.#fed.push(run);
+    if (this.#fed[this.#fed.length - 1] !== run) this.#fed.push(run);
   }
 
   #notice(bytes: Buffer): void {
@@ -407,7 +408,7 @@ export class ServerSide {
     const step = this.#link.step;
     if (step?.kind !== 'sync') throw new UpstreamProtocolError('ReadyForQuery without Sync');
     this.#link.ready(decodeReadyForQuery(bytes));
-    for (const end of this.#group.committed()) this.#link.tell(end);
+    this.#group.committed((end) => this.#link.tell(end));
     this.#link.muted = false;
     if (step.tell && !(step.attempt?.failed === true && !step.attempt.told)) this.#link.tell(bytes);
     this.#link.answered();

@@ -1,4 +1,4 @@
-import { type Clock, deferred } from '../../platform.ts';
+import type { Clock } from '../../platform.ts';
 import type { Access } from '@chaperone/policy';
 import type { Statement, StatementOf } from '../actions/index.ts';
 import { encodeBind, encodeCommandComplete, encodeEmptyQueryResponse, encodeExecute, encodeFlush } from '../wire/index.ts';
@@ -7,6 +7,7 @@ import { changesMeaning, type Judgement, judgePlain, MASK_WRITTEN_BACK, shownIns
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
+import { Settled } from './settled.ts';
 import { deallocate, findPrepared, isSqlPrepared, type SqlError, type SqlPrepared } from './sql-prepared.ts';
 import { streamInstance } from './streaming.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
@@ -110,10 +111,9 @@ export class SimpleQuery {
     run.committing = true;
     const attempt: Attempt = { opening: prepared.rowDescription, told: link.transaction !== 'I', failed: false };
     const bind = { portal: '', statement: prepared.name, parameterFormats: [], parameters: values, resultFormats: [] };
-    link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: deferred(), attempt });
+    link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: new Settled(), attempt });
     link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
-    const { done } = await statements.sync(true, attempt);
-    await done;
+    await statements.synced(true, attempt);
     if (!attempt.failed) return true;
     templates.failed(instance);
     return attempt.told;
@@ -159,9 +159,8 @@ export class SimpleQuery {
     return !link.skipping;
   }
 
-  async #ready(): Promise<void> {
-    const { done } = await this.#o.statements.sync(true);
-    await done;
+  #ready(): Promise<void> {
+    return this.#o.statements.synced(true);
   }
 
   async #refuse(refusal: Refusal, statement: string, text: string | undefined, bytes: number): Promise<'failed'> {
@@ -292,7 +291,7 @@ export class SimpleQuery {
     const { bytes, last, named } = given;
     if (!(await this.#turn())) return 'failed';
     const locks = link.inTransaction;
-    if (!locks) await (await statements.sync(false)).done;
+    if (!locks) await statements.synced(false);
     const bound = named === undefined ? undefined : sealBound({ values: named.values, types: prepared.parameters });
     const answer = await approval.ask(
       {
@@ -352,7 +351,7 @@ export class SimpleQuery {
     const end = await this.#ended(run);
     await statements.executed(judgement, end);
     if (ending !== undefined) {
-      await ending.done;
+      await ending.promise;
       return { ran: end === 'complete' ? prepared : undefined };
     }
     return end === 'failed' ? 'failed' : 'next';
@@ -368,7 +367,7 @@ export class SimpleQuery {
   }
 
   #bind(portal: Portal, { statement, values: parameters }: Pick<Named, 'statement' | 'values'> = UNNAMED): Promise<boolean> {
-    const settled = deferred<boolean>();
+    const settled = new Settled<boolean>();
     const bind = { portal: '', statement, parameterFormats: [], parameters, resultFormats: [] };
     const { prepared, judgement } = portal;
     // COPY describes its rows itself.

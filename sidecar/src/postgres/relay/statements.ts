@@ -1,6 +1,5 @@
 import type { Access, Verdict } from '@chaperone/policy';
 import type { Clock } from '../../platform.ts';
-import { deferred } from '../../platform.ts';
 import {
   type ObjectName,
   type Statement,
@@ -26,6 +25,7 @@ import type { Judgements } from './judgements.ts';
 import type { GuessBudget } from './guesses.ts';
 import type { Link } from './link.ts';
 import type { RunEnd } from './run.ts';
+import { Settled } from './settled.ts';
 import type { Attempt, Cursor, PrepareOutcome, Prepared } from './steps.ts';
 import type { Refusal } from './texts.ts';
 
@@ -112,9 +112,8 @@ export class Statements {
     if (statement.kind === 'fetch') return this.#fetch(statement, name);
     const inner = innerQuery(statement);
     if (inner === undefined) return this.#prepare(statement, statement.text, name, parameterTypes);
-    const analysed = await this.#prepare(statement, inner, INNER_NAME, parameterTypes);
+    const analysed = await this.#analyse(statement, inner, parameterTypes);
     if (analysed.kind !== 'prepared') return analysed;
-    this.#close(INNER_NAME);
     const outer = await this.#parse(statement.text, name, parameterTypes);
     if (outer.kind === 'failed') return this.#failure(statement, outer);
     return {
@@ -149,15 +148,17 @@ export class Statements {
 
   /**
    * Sends a statement to be parsed, and whatever the caller sends behind it at once: for one whose template was judged before.
-   * `onOutcome` is called before anything of its result is read.
+   * `onOutcome` is called before anything of its result is read; what is returned resolves after that.
    */
-  stream(text: string, onOutcome: (outcome: PrepareOutcome) => void): void {
+  stream(text: string, onOutcome: (outcome: PrepareOutcome) => void): Settled<PrepareOutcome> {
     const messages = [
       encodeParse({ name: '', query: text, parameterTypes: [] }),
       encodeDescribe({ kind: 'statement', name: '' }),
     ];
-    const step = { kind: 'prepare', trees: [], parsed: false, parameters: [], settled: deferred<PrepareOutcome>() } as const;
-    this.#o.link.send(Buffer.concat(messages), { ...step, trees: [], streamed: onOutcome });
+    const settled = new Settled<PrepareOutcome>();
+    const step = { kind: 'prepare', trees: [], parsed: false, parameters: [], settled, streamed: onOutcome } as const;
+    this.#o.link.send(Buffer.concat(messages), { ...step, trees: [] });
+    return settled;
   }
 
   /**
@@ -183,7 +184,7 @@ export class Statements {
   /** Runs a PREPARE of SQL, which reads nothing, and judges what the server holds under its name from then on. */
   async store(statement: StatementOf<'prepare'>): Promise<Preparation> {
     const { link } = this.#o;
-    const settled = deferred<PrepareOutcome>();
+    const settled = new Settled<PrepareOutcome>();
     const { name } = statement;
     const messages = [
       encodeParse({ name: '', query: statement.text, parameterTypes: [] }),
@@ -244,7 +245,7 @@ export class Statements {
 
   async #parse(text: string, name: string, parameterTypes: readonly number[]): Promise<PrepareOutcome> {
     const { link } = this.#o;
-    const settled = deferred<PrepareOutcome>();
+    const settled = new Settled<PrepareOutcome>();
     link.send(
       Buffer.concat([
         encodeParse({ name, query: text, parameterTypes }),
@@ -309,7 +310,7 @@ export class Statements {
    * COPY and EXPLAIN look names up when they run: analyses what stands inside once more, so that its locks are held until then.
    * Undefined for any other statement.
    */
-  async beforeRun(prepared: Prepared): Promise<Preparation | undefined> {
+  beforeRun(prepared: Prepared): Promise<Preparation> | Preparation | undefined {
     const { statement } = prepared.judgement;
     if (statement.kind === 'fetch') {
       const known = this.#declared(statement);
@@ -319,8 +320,11 @@ export class Statements {
       return { kind: 'refused', refusal: CURSOR_UNKNOWN, text: statement.text };
     }
     const inner = innerQuery(statement);
-    if (inner === undefined) return undefined;
-    const analysed = await this.#prepare(statement, inner, INNER_NAME, prepared.parameterTypes);
+    return inner === undefined ? undefined : this.#analyse(statement, inner, prepared.parameterTypes);
+  }
+
+  async #analyse(statement: Held, inner: string, parameterTypes: readonly number[]): Promise<Preparation> {
+    const analysed = await this.#prepare(statement, inner, INNER_NAME, parameterTypes);
     if (analysed.kind === 'prepared') this.#close(INNER_NAME);
     return analysed;
   }
@@ -385,25 +389,40 @@ export class Statements {
     }
   }
 
-  /** Ends a group (of a failed `attempt` nothing is told): where we refused something, what the group did before is undone as after an error of the server's. */
-  async sync(tell: boolean, attempt?: Attempt): Promise<{ done: Promise<void> }> {
+  /**
+   * Ends a group (of a failed `attempt` nothing is told): where we refused something, what the group did before is undone first, as
+   * after an error of the server's. Sent, in any case, once what is returned is there or resolves; settled once the server is ready.
+   */
+  sync(tell: boolean, attempt?: Attempt): Settled<void> | Promise<Settled<void>> {
+    if (!this.#o.link.undo) return this.#sync(tell, attempt);
+    return this.#undo().then(() => this.#sync(tell, attempt));
+  }
+
+  /** As {@link sync}; resolves once the server is ready. */
+  synced(tell: boolean, attempt?: Attempt): Promise<void> {
+    const sync = this.sync(tell, attempt);
+    return sync instanceof Promise ? sync.then((settled) => settled.promise) : sync.promise;
+  }
+
+  async #undo(): Promise<void> {
     const { link } = this.#o;
-    if (link.undo) {
-      link.toServer.push(encodeFlush());
-      link.toServer.flush();
-      await link.drained();
-      if (link.undo && (link.dirty || link.transaction === 'T')) {
-        // Not the unnamed one: that would take the agent's own away.
-        link.send(encodeParse({ name: INNER_NAME, query: FAILING_TEXT, parameterTypes: [] }), { kind: 'forced' });
-      }
-    }
-    const settled = deferred<void>();
+    link.toServer.push(encodeFlush());
+    link.toServer.flush();
+    await link.drained();
+    if (!link.undo || !(link.dirty || link.transaction === 'T')) return;
+    // Not the unnamed one: that would take the agent's own away.
+    link.send(encodeParse({ name: INNER_NAME, query: FAILING_TEXT, parameterTypes: [] }), { kind: 'forced' });
+  }
+
+  #sync(tell: boolean, attempt: Attempt | undefined): Settled<void> {
+    const { link } = this.#o;
+    const settled = new Settled<void>();
     link.undo = false;
     link.skipping = false;
     link.dirty = false;
-    link.send(encodeSync(), { kind: 'sync', tell, settled, ...(attempt === undefined ? {} : { attempt }) });
+    link.send(encodeSync(), { kind: 'sync', tell, settled, attempt });
     link.toServer.flush();
-    return { done: settled.promise };
+    return settled;
   }
 }
 

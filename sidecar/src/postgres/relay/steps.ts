@@ -1,9 +1,9 @@
 import type { Buffer } from 'node:buffer';
-import type { Deferred } from '../../platform.ts';
 import type { FieldDescription, ServerMessageFields, TargetMessage } from '../wire/index.ts';
 import type { Judgement } from './judgement.ts';
 import type { Handed } from './limits.ts';
 import type { Run } from './run.ts';
+import type { Settled } from './settled.ts';
 
 /** A statement that the server has parsed in this session, with what was decided about it. */
 export interface Prepared {
@@ -73,7 +73,7 @@ export interface PrepareStep {
   readonly sql?: true;
   /** Rows follow at once: takes the outcome before anything behind it is read. */
   readonly streamed?: (outcome: PrepareOutcome) => void;
-  readonly settled: Deferred<PrepareOutcome>;
+  readonly settled: Settled<PrepareOutcome>;
 }
 
 /**
@@ -83,12 +83,12 @@ export interface PrepareStep {
 export type Step =
   | PrepareStep
   /** `quiet`: the agent was told before. */
-  | { kind: 'bind'; portal: Portal; tell: boolean; settled: Deferred<boolean>; attempt?: Attempt; quiet?: true }
+  | { kind: 'bind'; portal: Portal; tell: boolean; settled: Settled<boolean>; attempt?: Attempt; quiet?: true }
   | { kind: 'describe'; of: 'statement' | 'portal'; prepared: Prepared | undefined }
   | { kind: 'execute'; run: Run }
   | { kind: 'close'; tell: boolean; target: TargetMessage }
   | { kind: 'forced' }
-  | { kind: 'sync'; tell: boolean; settled: Deferred<void>; attempt?: Attempt }
+  | { kind: 'sync'; tell: boolean; settled: Settled<void>; attempt: Attempt | undefined }
   | { kind: 'local'; bytes: Buffer; done?: () => void };
 
 /** Tells everybody who waits for a step that it will not happen. */

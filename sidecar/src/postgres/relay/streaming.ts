@@ -1,16 +1,17 @@
-import { deferred } from '../../platform.ts';
 import { hasMaskSentinel, type Statement } from '../actions/index.ts';
-import { encodeBind, encodeExecute } from '../wire/index.ts';
+import { encodeBind, encodeExecute, encodeFlush } from '../wire/index.ts';
 import { type Judgement, shownInstance } from './judgement.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
+import { Settled } from './settled.ts';
 import type { Statements } from './statements.ts';
 import type { Attempt, Portal, Prepared, PrepareOutcome } from './steps.ts';
 import type { Instance, Templates } from './templates.ts';
-import type { Texts } from './texts.ts';
+import type { Refusal, Texts } from './texts.ts';
 
 const NOT_AS_FORETOLD = { code: 'SessionEnded', reason: 'a repeated statement now reads what it may not' } as const;
+const TAKEN_BACK: Refusal = { code: 'NotAnalysable', reason: 'it reads something else by now; taken back, and judged anew' };
 
 export interface Streaming {
   readonly link: Link;
@@ -21,10 +22,11 @@ export interface Streaming {
 }
 
 /**
- * Runs an instance by its own text in one breath, within a transaction: the tree that the server prints is judged before a row
- * passes. What is not as it was foretold runs already, so it ends the session.
+ * Runs an instance by its own text in one breath: the tree that the server prints is judged before a row passes. What is not as it
+ * was foretold runs already. Within a transaction it ends the session. Alone in its transaction nothing of it is shown, and it is
+ * taken back: only once its tree was judged it is committed.
  *
- * @returns what it ran as, or that it failed; undefined where nothing of it ran or was told
+ * @returns what it ran as, or that it failed; undefined where nothing of it stays or was told
  */
 export async function streamInstance(
   { link, recorder, statements, templates, texts }: Streaming,
@@ -37,27 +39,46 @@ export async function streamInstance(
   const judgement = statements.current(judgementOf(known.judgement, text), known.fields);
   // What is counted as a guess goes by its own tree.
   if (judgement.refusal !== undefined || statements.barred(judgement) !== undefined || judgement.guesses > 0) return undefined;
+  const apart = link.transaction === 'I';
   const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: false });
   const prepared: Prepared = { ...known, name: '', judgement };
   const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
   const run = recorder.run(action, portal);
   run.committing = true;
   const attempt: Attempt = { opening: undefined, told: true, failed: false };
+  /** Failed once it is taken back: then not even that it ended is told. */
+  const back: Attempt = { opening: undefined, told: false, failed: false };
   const parseFailed = ({ error }: Extract<PrepareOutcome, { kind: 'failed' }>): void => {
     attempt.failed = true;
     if (error !== undefined) link.tell(texts.serverError(error, statements.parsingTells).bytes);
   };
+  const otherwise = (): void => {
+    if (!apart) return link.end(NOT_AS_FORETOLD);
+    back.failed = true;
+    // Nobody knows what has run.
+    statements.mayRun(true);
+    run.stopped = TAKEN_BACK;
+    link.muted = true;
+    link.dirty = true;
+    link.undo = true;
+  };
   statements.starting(judgement);
-  statements.stream(text, (outcome) => {
+  const parsed = statements.stream(text, (outcome) => {
     if (outcome.kind === 'failed') return parseFailed(outcome);
     const found = statements.streamed(judgement, outcome);
-    if (found === undefined) return link.end(NOT_AS_FORETOLD);
+    if (found === undefined) return otherwise();
     portal.prepared = found;
     portal.judgement = found.judgement;
     if (found.rowDescription !== undefined) link.tell(found.rowDescription);
   });
   execute(link, portal, run, attempt);
-  await (await statements.sync(true)).done;
+  if (apart) {
+    link.toServer.push(encodeFlush());
+    link.toServer.flush();
+    await parsed.promise;
+  }
+  await statements.synced(true, back);
+  if (back.failed && !link.over) return undefined;
   return attempt.failed || link.over ? 'failed' : portal.prepared;
 }
 
@@ -69,6 +90,6 @@ function judgementOf(judgement: Judgement, text: string): Judgement {
 
 function execute(link: Link, portal: Portal, run: Run, attempt: Attempt): void {
   const bind = { portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] };
-  link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: deferred(), attempt });
+  link.send(encodeBind(bind), { kind: 'bind', portal, tell: false, settled: new Settled(), attempt });
   link.send(encodeExecute({ portal: '', maxRows: run.ask(0) }), { kind: 'execute', run });
 }

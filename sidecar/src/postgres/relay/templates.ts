@@ -3,6 +3,7 @@ import type { Clock } from '../../platform.ts';
 import { instanceOf, PARAMETER_TYPES, type Statement, type Template, templateOf } from '../actions/index.ts';
 import { type Catalog, isSameTree } from '../masking/index.ts';
 import { encodeClose } from '../wire/index.ts';
+import type { Foretold } from './foretold.ts';
 import type { Judgement } from './judgement.ts';
 import { boundsRows } from './limits.ts';
 import type { Link } from './link.ts';
@@ -32,6 +33,8 @@ export interface TemplatesOptions {
   readonly catalog: () => Catalog;
   readonly stale: () => boolean;
   readonly major: number;
+  /** Shared with other sessions of the database. */
+  readonly foretold: Foretold;
   /** The owner's switch. */
   readonly enabled: () => boolean;
   readonly clock: Clock;
@@ -126,19 +129,34 @@ export class Templates {
     const repeats = mayRepeat(text.judgement);
     known.text = repeats ? text : undefined;
     known.catalog = catalog();
+    if (repeats) this.#o.foretold.set(known.template.text, text, known.catalog);
     if (++known.sights < 2) return;
     if (repeats) this.#wishes.set(known, text);
     else known.off = true;
   }
 
-  /** Within a transaction: what was decided about the template or another instance. Undefined: this one's text has to be looked at. */
-  foretold({ known }: Instance): Prepared | undefined {
-    const { link, catalog, stale, access } = this.#o;
-    const other = known.prepared ?? known.text;
-    if (other?.judgement.statement.kind !== 'query' || link.transaction !== 'T') return undefined;
-    if (stale() || known.catalog !== catalog() || other.judgement.also.length > 0) return undefined;
+  /**
+   * What was decided about the template or another instance, outside transactions by any session. Undefined: this one's text has to
+   * be looked at first.
+   */
+  foretold(instance: Instance): Prepared | undefined {
+    const { link, stale, access } = this.#o;
     // What may be stopped by a limit must not be committed in the same breath.
-    return boundsRows(access().limits) ? undefined : other;
+    if (stale() || boundsRows(access().limits)) return undefined;
+    const other = link.transaction === 'T' ? this.#ofSession(instance) : this.#apart(instance);
+    return other?.judgement.statement.kind === 'query' && other.judgement.also.length === 0 ? other : undefined;
+  }
+
+  #ofSession({ known }: Instance): Prepared | undefined {
+    return known.catalog === this.#o.catalog() ? (known.prepared ?? known.text) : undefined;
+  }
+
+  /** What is alone in its transaction can be taken back; but for what code of the owner's does elsewhere. */
+  #apart(instance: Instance): Prepared | undefined {
+    const { link, catalog, foretold } = this.#o;
+    if (link.transaction !== 'I' || link.dirty) return undefined;
+    const other = this.#ofSession(instance) ?? foretold.get(instance.known.template.text, catalog());
+    return other?.judgement.ownersCode === false ? other : undefined;
   }
 
   get wish(): boolean {
@@ -176,7 +194,7 @@ export class Templates {
     const name = `${OWN_NAMES}t${++this.#named}`;
     const types = template.classes.map((literal) => PARAMETER_TYPES[literal]);
     const outcome = await statements.prepare({ ...statement, text: template.text }, name, types);
-    await (await statements.sync(false)).done;
+    await statements.synced(false);
     if (outcome.kind !== 'prepared') {
       known.off = true;
       return;
@@ -194,10 +212,11 @@ export class Templates {
   }
 
   #touch(known: Known): Known {
+    if (this.#recent[0] === known) return known;
     const key = known.template.text;
     this.#known.delete(key);
     this.#known.set(key, known);
-    if (this.#recent[0] !== known) this.#recent = [known, ...this.#recent.filter((other) => other !== known)].slice(0, RECENT);
+    this.#recent = [known, ...this.#recent.filter((other) => other !== known)].slice(0, RECENT);
     for (const [oldest, other] of this.#known) {
       if (this.#known.size <= MAX_TEMPLATES) break;
       this.#retire(other);

@@ -16,10 +16,11 @@ export function decodeText(bytes: Buffer): string {
 /** Reads one message field by field and never past its frame. Every method throws ProtocolError Malformed where nothing is left. */
 export class Cursor {
   readonly #bytes: Buffer;
-  readonly #what: string;
+  /** Names what is read, for errors: a type, or a word. */
+  readonly #what: number | string;
   #at: number;
 
-  constructor(bytes: Buffer, at: number, what: string) {
+  constructor(bytes: Buffer, at: number, what: number | string) {
     this.#bytes = bytes;
     this.#at = at;
     this.#what = what;
@@ -28,12 +29,11 @@ export class Cursor {
   /** Opens a whole message: its type must be one of `types`, its length word must equal its size. */
   static open(bytes: Buffer, ...types: number[]): Cursor {
     const type = bytes[0] ?? 0;
-    const what = `message ${typeName(type)}`;
-    if (bytes.length < HEADER_BYTES || bytes.readInt32BE(1) !== bytes.length - 1) {
-      throw new ProtocolError('Malformed', `${what} is not one whole message`);
-    }
-    if (!types.includes(type)) throw new ProtocolError('Malformed', `${what} is not the message to decode`);
-    return new Cursor(bytes, HEADER_BYTES, what);
+    const cursor = new Cursor(bytes, HEADER_BYTES, type);
+    if (bytes.length < HEADER_BYTES || bytes.readInt32BE(1) !== bytes.length - 1)
+      throw cursor.malformed('is not one whole message');
+    if (!types.includes(type)) throw cursor.malformed('is not the message to decode');
+    return cursor;
   }
 
   get remaining(): number {
@@ -129,7 +129,8 @@ export class Cursor {
   }
 
   malformed(problem: string): ProtocolError {
-    return new ProtocolError('Malformed', `${this.#what} ${problem}`);
+    const what = typeof this.#what === 'string' ? this.#what : `message ${typeName(this.#what)}`;
+    return new ProtocolError('Malformed', `${what} ${problem}`);
   }
 
   #take(length: number): number {

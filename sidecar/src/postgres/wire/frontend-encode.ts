@@ -1,11 +1,17 @@
 import type { BindMessage, ExecuteMessage, ParseMessage, TargetMessage } from './frontend.ts';
 import { FRONTEND } from './protocol.ts';
+import { ownBytes } from './own-bytes.ts';
 import { MessageWriter } from './writer.ts';
 
 /*
- * What we say to a server. Every encoder returns a fresh Buffer and throws ProtocolError NotEncodable for what the format cannot
- * carry (a NUL inside a string, too many items, more than 1 GiB).
+ * What we say to a server. Every encoder returns a Buffer that nobody writes into any more, and throws ProtocolError NotEncodable
+ * for what the format cannot carry (a NUL inside a string, too many items, more than 1 GiB).
  */
+
+/** Said for every statement, and always the same. */
+const SYNC = ownBytes(new MessageWriter(FRONTEND.Sync, 0).finish());
+const FLUSH = ownBytes(new MessageWriter(FRONTEND.Flush, 0).finish());
+const EXECUTE_ALL = ownBytes(new MessageWriter(FRONTEND.Execute).string('').int32(0).finish());
 
 export function encodeQuery(query: string): Buffer {
   return new MessageWriter(FRONTEND.Query, query.length + 1).string(query).finish();
@@ -19,11 +25,14 @@ export function encodeParse(message: ParseMessage): Buffer {
 }
 
 export function encodeBind(message: BindMessage): Buffer {
-  const writer = new MessageWriter(FRONTEND.Bind, 256).string(message.portal).string(message.statement);
-  writeFormats(writer, message.parameterFormats);
-  writer.count(message.parameters.length);
-  for (const value of message.parameters) writer.value(value);
-  writeFormats(writer, message.resultFormats);
+  const { portal, statement, parameters, parameterFormats, resultFormats } = message;
+  let room = portal.length + statement.length + 8 + 2 * (parameterFormats.length + resultFormats.length);
+  for (const value of parameters) room += 4 + (value?.length ?? 0);
+  const writer = new MessageWriter(FRONTEND.Bind, room).string(portal).string(statement);
+  writeFormats(writer, parameterFormats);
+  writer.count(parameters.length);
+  for (const value of parameters) writer.value(value);
+  writeFormats(writer, resultFormats);
   return writer.finish();
 }
 
@@ -36,15 +45,16 @@ export function encodeClose(target: TargetMessage): Buffer {
 }
 
 export function encodeExecute(message: ExecuteMessage): Buffer {
+  if (message.portal === '' && message.maxRows === 0) return EXECUTE_ALL;
   return new MessageWriter(FRONTEND.Execute).string(message.portal).int32(message.maxRows).finish();
 }
 
 export function encodeSync(): Buffer {
-  return new MessageWriter(FRONTEND.Sync, 0).finish();
+  return SYNC;
 }
 
 export function encodeFlush(): Buffer {
-  return new MessageWriter(FRONTEND.Flush, 0).finish();
+  return FLUSH;
 }
 
 export function encodeTerminate(): Buffer {

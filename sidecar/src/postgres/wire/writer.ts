@@ -81,7 +81,7 @@ export class MessageWriter {
 
   finish(): Buffer {
     this.#bytes.writeInt32BE(this.#at - this.#lengthAt, this.#lengthAt);
-    return this.#bytes.subarray(0, this.#at);
+    return this.#at === this.#bytes.length ? this.#bytes : this.#bytes.subarray(0, this.#at);
   }
 
   #room(length: number): number {
