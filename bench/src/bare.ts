@@ -35,14 +35,14 @@ export async function startBare(database: Database): Promise<Started> {
   return { paths: [{ name: 'bare relay', ...common }], [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose]() };
 }
 
-interface Relay extends AsyncDisposable {
+export interface Relay extends AsyncDisposable {
   readonly port: number;
   readonly pid: number;
 }
 
 /** Starts one to anywhere, on a port of 127.0.0.1. */
 export function startRelay(to: Readonly<{ host: string; port: number }>): Promise<Relay> {
-  return started(PROGRAM, [to.host, String(to.port)]);
+  return startListening(['-e', PROGRAM, to.host, String(to.port)]);
 }
 
 /** Starts one that ends TLS with a certificate of its own, and begins it anew. */
@@ -50,11 +50,12 @@ export function startTlsRelay(
   to: Readonly<{ host: string; port: number; ca: string }>,
   own: Readonly<{ certificate: string; key: string }>,
 ): Promise<Relay> {
-  return started(TLS_PROGRAM, [to.host, String(to.port), to.ca, own.certificate, own.key]);
+  return startListening(['-e', TLS_PROGRAM, to.host, String(to.port), to.ca, own.certificate, own.key]);
 }
 
-async function started(program: string, args: readonly string[]): Promise<Relay> {
-  const child = spawn(process.execPath, ['-e', program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+/** Starts a program of Node's that says its port on its first line. */
+export async function startListening(args: readonly string[]): Promise<Relay> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const stop = ended(child);
   const port = await new Promise<number>((resolve, reject) => {
     child.once('exit', () => reject(new Error('the bare relay ended')));
