@@ -24,10 +24,18 @@ export async function startBare(database: Database): Promise<Started> {
 }
 
 /** Starts one to anywhere, on a port of 127.0.0.1. */
-export async function startRelay(
-  to: Readonly<{ host: string; port: number }>,
-): Promise<AsyncDisposable & { readonly port: number; readonly pid: number }> {
-  const child = spawn(process.execPath, ['-e', PROGRAM, to.host, String(to.port)], { stdio: ['ignore', 'pipe', 'inherit'] });
+export function startRelay(to: Readonly<{ host: string; port: number }>): Promise<Relay> {
+  return startListening(['-e', PROGRAM, to.host, String(to.port)]);
+}
+
+export interface Relay extends AsyncDisposable {
+  readonly port: number;
+  readonly pid: number;
+}
+
+/** Starts a program of Node's that says its port on its first line. */
+export async function startListening(args: readonly string[]): Promise<Relay> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const stop = ended(child);
   const port = await new Promise<number>((resolve, reject) => {
     child.once('exit', () => reject(new Error('the bare relay ended')));

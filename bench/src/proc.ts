@@ -11,6 +11,17 @@ export function cpuMicros(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * MICROS_PER_TICK;
 }
 
+/** CPU microseconds of the whole machine so far, all its cores together: used, and there to be used (proc_stat(5)). */
+export function machineMicros(): { readonly used: number; readonly all: number } {
+  const [user = 0, nice = 0, system = 0, idle = 0, wait = 0, irq = 0, soft = 0] = readFileSync('/proc/stat', 'utf8')
+    .slice('cpu '.length, 200)
+    .trimStart()
+    .split(' ', 7)
+    .map((ticks) => Number(ticks) * MICROS_PER_TICK);
+  const used = user + nice + system + irq + soft;
+  return { used, all: used + idle + wait };
+}
+
 /** Resident memory in KiB: now, and the most it ever was (proc_pid_status(5)). */
 export function memoryKiB(pid: number): { now: number; peak: number } {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');

@@ -2,14 +2,21 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync, closeSync } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Run } from './measure.ts';
-import { cpuMicros, memoryKiB, resetPeak } from './proc.ts';
+import { cpuMicros, machineMicros, memoryKiB, resetPeak } from './proc.ts';
 import type { SshPath, SshSlot, SshWorld } from './ssh-paths.ts';
 
 export const SSH_LOADS = ['download', 'upload', 'text', 'get', 'put', 'true'] as const;
 export type SshLoadKey = (typeof SSH_LOADS)[number];
+
+/** What the whole machine did meanwhile, of which CPU is per gigabyte. */
+export interface SshRun extends Run {
+  readonly machine?: { readonly cpuMicros: number; readonly cores: number };
+  readonly peakKiB?: number;
+}
 
 /** CPU of the process in between is per gigabyte, or for `ms` per connection. */
 export interface SshLoad {
@@ -18,11 +25,12 @@ export interface SshLoad {
   /** Takes so long that it is measured half as often, and its first run counts. */
   readonly isLong?: true;
   readonly slots: readonly SshSlot[];
-  readonly measure: (path: SshPath) => Promise<Run & { readonly peakKiB?: number }>;
+  readonly measure: (path: SshPath) => Promise<SshRun>;
 }
 
 const GB = 1e9;
 const ALL: readonly SshSlot[] = ['direct', 'bare', 'metadata', 'results'];
+const BULK: readonly SshSlot[] = ['direct', 'bare', 'floor', 'metadata', 'results'];
 const GO = 'echo go >&2;';
 const SETTLE_MS = 2_000;
 /** Opened at once: sshd lets in few that have not said who they are. */
@@ -33,11 +41,11 @@ export function sshLoads({ files }: SshWorld, bytes: number, large: string): Rec
   const down = (file: string) => (path: SshPath) => streamed(path, `${GO} cat ${file}`, bytes, '/dev/null', 'out');
   const mib = `${Math.round(bytes / 2 ** 20)} MiB`;
   return {
-    download: { name: `cat of ${mib}`, unit: 'MB/s', slots: ALL, measure: down(files.random) },
+    download: { name: `cat of ${mib}`, unit: 'MB/s', slots: BULK, measure: down(files.random) },
     upload: {
       name: `cat into nothing of ${mib}`,
       unit: 'MB/s',
-      slots: ALL,
+      slots: BULK,
       measure: (path) => streamed(path, `${GO} cat >/dev/null`, bytes, files.random, 'in'),
     },
     text: {
@@ -84,42 +92,50 @@ function stderrOf(child: ChildProcess): () => string {
 const cpuOf = ({ pid }: SshPath): number => (pid === undefined ? 0 : cpuMicros(pid));
 
 /** From the command's first word on its standard error, when everything is set up, to its end. */
-async function streamed(path: SshPath, command: string, bytes: number, file: string, way: 'in' | 'out'): Promise<Run> {
+async function streamed(path: SshPath, command: string, bytes: number, file: string, way: 'in' | 'out'): Promise<SshRun> {
   const fd = openSync(file, way === 'in' ? 'r' : 'w');
   try {
     const child = ssh(path, [command], way === 'in' ? [fd, 'ignore', 'pipe'] : ['ignore', fd, 'pipe']);
     const said = stderrOf(child);
     const ended = succeeded(child, said);
-    let [began, before] = [Number.NaN, Number.NaN];
-    child.stderr?.once('data', () => {
-      began = performance.now();
-      before = cpuOf(path);
-    });
+    const begun: (() => SshRun)[] = [];
+    child.stderr?.once('data', () => begun.push(begin(path, bytes)));
     await ended;
-    return figures(path, bytes, performance.now() - began, before);
+    const [done] = begun;
+    if (done === undefined) throw new Error('the command said nothing');
+    return done();
   } finally {
     closeSync(fd);
   }
 }
 
-function figures(path: SshPath, bytes: number, ms: number, before: number): Run {
-  const cpu = path.pid === undefined ? undefined : ((cpuOf(path) - before) / bytes) * GB;
-  return { value: bytes / 1e6 / (ms / 1000), cpuMicros: cpu };
+/** Begins to measure how `bytes` go a path. @returns what ends it */
+function begin(path: SshPath, bytes: number): () => SshRun {
+  const [began, before, machine] = [performance.now(), cpuOf(path), machineMicros()];
+  return () => {
+    const [ms, cpu, now] = [performance.now() - began, cpuOf(path) - before, machineMicros()];
+    const used = now.used - machine.used;
+    return {
+      value: bytes / 1e6 / (ms / 1000),
+      cpuMicros: path.pid === undefined ? undefined : (cpu / bytes) * GB,
+      machine: { cpuMicros: (used / bytes) * GB, cores: (used / (now.all - machine.all)) * availableParallelism() },
+    };
+  };
 }
 
-async function copied(path: SshPath, here: string, area: string, way: 'get' | 'put'): Promise<Run & { peakKiB?: number }> {
+async function copied(path: SshPath, here: string, area: string, way: 'get' | 'put'): Promise<SshRun> {
   const { size } = await stat(here);
   // What is put is what is got: sshd is on this machine.
   const there = join(area, 'large');
   const remote = `${path.user}@${path.host}:${there}`;
   const back = `${here}-back`;
   if (path.pid !== undefined) resetPeak(path.pid);
-  const [began, before] = [performance.now(), cpuOf(path)];
+  const done = begin(path, size);
   const child = spawn('scp', [...path.options, '-P', `${path.port}`, ...(way === 'get' ? [remote, back] : [here, remote])], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   await succeeded(child, stderrOf(child));
-  const run = figures(path, size, performance.now() - began, before);
+  const run = done();
   const copy = way === 'get' ? back : there;
   if ((await stat(copy)).size !== size) throw new Error('the copy is not whole');
   if (way === 'get') await rm(copy);

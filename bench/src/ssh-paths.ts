@@ -3,15 +3,17 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasSshd, startSshd, type TestSshd } from '@chaperone/testing';
 import { reachable, startSidecar } from './alone.ts';
-import { startRelay } from './bare.ts';
+import { startListening, startRelay } from './bare.ts';
 import type { Collected } from './collected.ts';
+import type { FloorTarget } from './ssh-floor.ts';
 
 /**
- * One way to the same sshd. `direct`: none between; `bare`: a relay in Node that only pipes; `metadata`: the sidecar where the policy
+ * One way to the same sshd. `direct`: none between; `bare`: a relay in Node that only pipes; `floor`: one that
+ * opens and seals what goes through it by our transport, and nothing else; `metadata`: the sidecar where the policy
  * keeps neither commands nor output; `results`: as policies are by default, 1 MiB of output kept;
  * `detectors`: the same, and three detectors look through what is shown.
  */
-export const SSH_SLOTS = ['direct', 'bare', 'metadata', 'results', 'detectors'] as const;
+export const SSH_SLOTS = ['direct', 'bare', 'floor', 'metadata', 'results', 'detectors'] as const;
 export type SshSlot = (typeof SSH_SLOTS)[number];
 
 export interface SshPath {
@@ -35,7 +37,7 @@ export interface SshWorld extends AsyncDisposable {
 const PORT = 22;
 const MIB = 1024 * 1024;
 const LINE = 'INFO 2026-11-28T12:00:00Z request 4711 of alice@example.com from 192.0.2.17 took 12 ms and gave {"rows": 17}\n';
-const POLICIES: Readonly<Record<Exclude<SshSlot, 'direct' | 'bare'>, string>> = {
+const POLICIES: Readonly<Record<Exclude<SshSlot, 'direct' | 'bare' | 'floor'>, string>> = {
   metadata: '{content: metadata}',
   results: '{content: results}',
   detectors: '{content: results}',
@@ -58,7 +60,10 @@ export async function startSshWorld(
   const manifests = manifestsOf(sshd, host, area);
   const { collected, flags = [] } = options;
   const sidecar = started.use(await startSidecar(join(directory, 'sidecar'), { manifests, collected, flags }));
-  const relay = started.use(await startRelay({ host, port: sshd.port }));
+  const { port, hostKey, user, privateKey } = sshd;
+  const relay = started.use(await startRelay({ host, port }));
+  const target: FloorTarget = { host, port, hostKey, user, privateKey };
+  const floor = started.use(await startListening([join(import.meta.dirname, 'ssh-floor.ts'), JSON.stringify(target)]));
   const key = join(sshd.directory, 'agent');
   const settings = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR', 'BatchMode=yes'];
   const common = {
@@ -72,6 +77,7 @@ export async function startSshWorld(
     paths: {
       direct: { ...withKey, host, port: sshd.port, pid: undefined },
       bare: { ...withKey, host: '127.0.0.1', port: relay.port, pid: relay.pid },
+      floor: { ...common, host: '127.0.0.1', port: floor.port, pid: floor.pid },
       metadata: ours('metadata'),
       results: ours('results'),
       detectors: ours('detectors'),

@@ -2,11 +2,11 @@ import { randomFillSync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startCollected } from './collected.ts';
-import { inTurn, type Run } from './measure.ts';
+import { inTurn } from './measure.ts';
 import type { Options } from './options.ts';
 import { selfTimes } from './profile.ts';
 import { SSH_SLOTS, type SshPath, type SshSlot, startSshWorld } from './ssh-paths.ts';
-import { liveSessions, type SshLoad, sshLoads, SSH_LOADS } from './ssh-loads.ts';
+import { liveSessions, type SshLoad, sshLoads, SSH_LOADS, type SshRun } from './ssh-loads.ts';
 import { ratio, type Spread, spread } from './statistics.ts';
 
 const MIB = 1024 * 1024;
@@ -16,7 +16,7 @@ const LIVE_SESSIONS = 150;
 export interface SshResult {
   readonly load: string;
   readonly unit: SshLoad['unit'];
-  readonly runs: Partial<Record<SshSlot, (Run & { readonly peakKiB?: number })[]>>;
+  readonly runs: Partial<Record<SshSlot, SshRun[]>>;
   readonly failed: Partial<Record<SshSlot, string>>;
 }
 
@@ -86,14 +86,15 @@ function speed({ runs, unit }: SshResult, ours: SshSlot, theirs: SshSlot): Sprea
 /** The report as Markdown. */
 export function sshText({ results, live, profile }: SshReport): string[] {
   const lines = [
-    '| load | path | median | of direct | of bare relay | CPU s/GB, or ms each | MiB at most |',
-    '|---|---|---|---|---|---|---|',
+    '| load | path | median | of direct | of bare relay | CPU s/GB, or ms each | of the machine | cores busy | MiB at most |',
+    '|---|---|---|---|---|---|---|---|---|',
   ];
   for (const result of results)
     for (const slot of SSH_SLOTS) {
       const runs = result.runs[slot];
       if (runs === undefined) continue;
       const cpu = runs.flatMap(({ cpuMicros }) => cpuMicros ?? []);
+      const machine = runs.flatMap((run) => run.machine ?? []);
       const peaks = runs.flatMap(({ peakKiB }) => peakKiB ?? []);
       const cells = [
         result.load,
@@ -102,6 +103,8 @@ export function sshText({ results, live, profile }: SshReport): string[] {
         slot === 'direct' ? '' : shown(speed(result, slot, 'direct')),
         slot === 'direct' || slot === 'bare' ? '' : shown(speed(result, slot, 'bare')),
         shown(spread(cpu.map((micros) => micros / (result.unit === 'ms' ? 1e3 : 1e6)))),
+        shown(spread(machine.map(({ cpuMicros }) => cpuMicros / 1e6))),
+        shown(spread(machine.map(({ cores }) => cores))),
         peaks.length === 0 ? '' : (Math.max(...peaks) / 1024).toFixed(0),
       ];
       lines.push(`| ${cells.join(' | ')} |`);
