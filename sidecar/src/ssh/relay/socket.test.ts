@@ -5,6 +5,7 @@ import { eventually } from '@chaperone/testing';
 import { describe, expect, it } from 'vitest';
 import { UPSTREAM } from '../wire/algorithms.ts';
 import type { Channel } from '../wire/channel.ts';
+import type { Room } from '../wire/channels.ts';
 import type { Connection } from '../wire/connection.ts';
 import { HOST_KEY, ROOM, Sink, Told, USER_KEY } from '../wire/connection.test-support.ts';
 import { READ_BYTES, Reads } from './reads.ts';
@@ -13,6 +14,26 @@ import { connect } from './socket.ts';
 const MIB = 1024 * 1024;
 const NOTHING: Buffer = Buffer.alloc(0);
 
+/** Memory that a whole read is taken of, or not, and windows always are. */
+class Taken implements Room {
+  taken = 0;
+  readonly #isFree: boolean;
+
+  constructor(isFree: boolean) {
+    this.#isFree = isFree;
+  }
+
+  take(bytes: number): boolean {
+    if (bytes !== READ_BYTES) return true;
+    if (this.#isFree) this.taken += bytes;
+    return this.#isFree;
+  }
+
+  free(bytes: number): void {
+    if (bytes === READ_BYTES) this.taken -= bytes;
+  }
+}
+
 interface Side {
   readonly socket: Socket;
   readonly connection: Connection;
@@ -20,7 +41,7 @@ interface Side {
 }
 
 /** A client and a server of ours over TCP, logged in. What the client reads comes by {@link Reads}, as from hosts. */
-async function joined(): Promise<{ client: Side; server: Side } & AsyncDisposable> {
+async function joined(serverRoom: Room = ROOM): Promise<{ client: Side; server: Side } & AsyncDisposable> {
   const listener = createServer();
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
@@ -34,6 +55,7 @@ async function joined(): Promise<{ client: Side; server: Side } & AsyncDisposabl
   const server: Connection = connect(serverSocket, {
     ...settings,
     ...atServer.events,
+    room: serverRoom,
     role: 'server',
     hostKeys: [HOST_KEY],
     methods: ['publickey'],
@@ -118,6 +140,29 @@ describe('a connection over a socket', () => {
     pair.client.socket.resume();
     await eventually('more to go', () => (written > before ? true : undefined));
     expect([pair.client.told.ends, pair.server.told.ends]).toEqual([[], []]);
+  });
+
+  it.each([
+    ['a whole read more where there is memory for it, until that has gone', true, 'reads again'],
+    ['a whole read more where there is memory for it, until the peer is gone', true, 'is gone'],
+    ['no more than without where there is none', false, 'reads again'],
+  ] as const)('lets wait %s', async (_, isFree, then) => {
+    const room = new Taken(isFree);
+    await using pair = await joined(room);
+    const channels = await sessions(pair, 250);
+    pair.client.socket.pause();
+    let most = 0;
+    for (const channel of channels) {
+      for (let piece = 0; piece < 2; piece++) channel.write(Buffer.alloc(32 * 1024));
+      await new Promise(setImmediate);
+      most = Math.max(most, pair.server.socket.writableLength);
+    }
+    expect(most).toBeGreaterThan(isFree ? READ_BYTES : 256 * 1024);
+    expect(most).toBeLessThan(300 * 1024 + (isFree ? READ_BYTES : 0));
+    expect(room.taken).toBe(isFree ? READ_BYTES : 0);
+    if (then === 'is gone') pair.client.socket.resetAndDestroy();
+    else pair.client.socket.resume();
+    await eventually('it to be given back', () => (room.taken === 0 ? true : undefined));
   });
 
   it('reads nothing more of a peer that makes it answer and reads no answers', async () => {

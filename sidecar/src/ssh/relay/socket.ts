@@ -2,12 +2,14 @@ import type { Socket } from 'node:net';
 import { DISCONNECT } from '../wire/error.ts';
 import { free } from '../wire/lent.ts';
 import { type ClientSettings, Connection, type ServerSettings } from '../wire/connection.ts';
-import type { Reads } from './reads.ts';
+import { READ_BYTES, type Reads } from './reads.ts';
 
 /** Bytes that wait for a peer that reads slowly. */
 const WAITING = {
   /** Data stays with its channels, and so with who sends it. More than a socket's own mark, so that it tells when it has gone. */
   holdData: 256 * 1024,
+  /** So much more may wait where there is memory for it, so that what is read of the other leg at once goes in one write. */
+  more: READ_BYTES,
   /** Nothing more is read of a peer that makes us answer, and reads no answers. Data alone never comes to this. */
   stopReading: 4 * 1024 * 1024,
   /** What others make us send to it, such as requests, has no window: it is gone. */
@@ -30,8 +32,8 @@ const LINGER_MS = 2_000;
 type WithoutOutput<T> = T extends unknown ? Omit<T, 'output'> : never;
 
 /**
- * Runs a connection over a socket: all that one chunk of input, or one turn of the program, causes goes out in one write. The
- * socket is the connection's from now on, and is closed with it.
+ * Runs a connection over a socket: all that one turn of the program causes goes out in one write. The socket is the connection's from
+ * now on, and is closed with it.
  * @param reads - where the socket was dialled with its `onread`; absent: each read brings a buffer of its own
  * @throws SshError where the settings leave no way to prove who the server is
  */
@@ -41,10 +43,19 @@ export function connect(
   now: () => number = Date.now,
   reads?: Reads,
 ): Connection {
-  const outgoing = new Outgoing(socket);
+  // What agents send is read in pieces of 64 KiB, several in one turn of the event loop; what a host sends is one piece.
+  const outgoing = new Outgoing(socket, reads === undefined ? (flush) => process.nextTick(flush) : setImmediate);
+  const { room } = settings;
+  let more = 0;
+  const freeMore = (): void => {
+    room.free(more);
+    more = 0;
+  };
   const output = (bytes: Buffer): void => {
     outgoing.write(bytes);
-    if (socket.writableLength > WAITING.holdData) hold();
+    if (socket.writableLength <= WAITING.holdData) return;
+    if (more === 0 && room.take(WAITING.more)) more = WAITING.more;
+    if (socket.writableLength > WAITING.holdData + more) hold();
   };
   const hold = (): void => {
     connection.setWritable(false);
@@ -84,22 +95,27 @@ export function connect(
       if (chunk.length >= GATHER.from && chunk.length < GATHER.below) gather();
     };
   socket.on('drain', () => {
+    freeMore();
     connection.setWritable(true);
     socket.resume();
   });
   for (const event of ['end', 'error', 'close']) socket.on(event, () => connection.lose());
+  socket.on('close', freeMore);
   return connection;
 }
 
 /** Gathers what one turn of the program sends into one write, in blocks of memory that are freed once they have gone. */
 class Outgoing {
   readonly #socket: Socket;
+  readonly #atEnd: (flush: () => void) => void;
   #block: Buffer | undefined;
   #used = 0;
   #isScheduled = false;
 
-  constructor(socket: Socket) {
+  /** @param atEnd - calls at the end of what may write more */
+  constructor(socket: Socket, atEnd: (flush: () => void) => void) {
     this.#socket = socket;
+    this.#atEnd = atEnd;
   }
 
   write(bytes: Buffer): void {
@@ -109,7 +125,7 @@ class Outgoing {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     this.#socket.cork();
-    process.nextTick(() => this.flush());
+    this.#atEnd(() => this.flush());
   }
 
   flush(): void {
