@@ -16,6 +16,13 @@ const server = createServer({ noDelay: true }, (agent) => {
 server.listen(0, '127.0.0.1', () => process.stdout.write(server.address().port + '\\n'));
 `;
 
+/** Starts a bare relay to the database, as the floor of what a session may take. */
+export async function startBare(database: Database): Promise<Started> {
+  const relay = await startRelay(database);
+  const common = { host: '127.0.0.1', port: relay.port, ...ROLE, ca: undefined, pid: relay.pid };
+  return { paths: [{ name: 'bare relay', ...common }], [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose]() };
+}
+
 /** The same with TLS on both legs: its arguments go on with PEM of the server's authority, and of its own certificate and key. */
 const TLS_PROGRAM = `
 const { createServer, connect } = require('node:tls');
@@ -28,21 +35,14 @@ const server = createServer({ cert, key, noDelay: true }, (agent) => {
 server.listen(0, '127.0.0.1', () => process.stdout.write(server.address().port + '\\n'));
 `;
 
-/** Starts a bare relay to the database, as the floor of what a session may take. */
-export async function startBare(database: Database): Promise<Started> {
-  const relay = await startRelay(database);
-  const common = { host: '127.0.0.1', port: relay.port, ...ROLE, ca: undefined, pid: relay.pid };
-  return { paths: [{ name: 'bare relay', ...common }], [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose]() };
+/** Starts one to anywhere, on a port of 127.0.0.1. */
+export function startRelay(to: Readonly<{ host: string; port: number }>): Promise<Relay> {
+  return startListening(['-e', PROGRAM, to.host, String(to.port)]);
 }
 
 export interface Relay extends AsyncDisposable {
   readonly port: number;
   readonly pid: number;
-}
-
-/** Starts one to anywhere, on a port of 127.0.0.1. */
-export function startRelay(to: Readonly<{ host: string; port: number }>): Promise<Relay> {
-  return startListening(['-e', PROGRAM, to.host, String(to.port)]);
 }
 
 /** Starts one that ends TLS with a certificate of its own, and begins it anew. */

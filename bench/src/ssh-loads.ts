@@ -98,11 +98,11 @@ async function streamed(path: SshPath, command: string, bytes: number, file: str
     const child = ssh(path, [command], way === 'in' ? [fd, 'ignore', 'pipe'] : ['ignore', fd, 'pipe']);
     const said = stderrOf(child);
     const ended = succeeded(child, said);
-    let done = (): SshRun => ({ value: Number.NaN, cpuMicros: undefined });
-    child.stderr?.once('data', () => {
-      done = begin(path, bytes);
-    });
+    const begun: (() => SshRun)[] = [];
+    child.stderr?.once('data', () => begun.push(begin(path, bytes)));
     await ended;
+    const [done] = begun;
+    if (done === undefined) throw new Error('the command said nothing');
     return done();
   } finally {
     closeSync(fd);

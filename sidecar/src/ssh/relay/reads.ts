@@ -1,7 +1,7 @@
 import type { OnReadOpts } from 'node:net';
 
-/** Sixteen packets of data: each read leads to one write, and that to a change of process. */
-export const READ_BYTES = 512 * 1024;
+/** Half of the widest window: each read leads to one write, and that to a change of process. */
+export const READ_BYTES = 1024 * 1024;
 
 /**
  * What all sockets are read into, one after the other: what it holds is done with before the next read. It is what came over the
