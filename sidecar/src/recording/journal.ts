@@ -1,5 +1,6 @@
 import { close, closeSync, fdatasync, openSync, rmSync, writevSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { free } from '../ssh/wire/lent.ts';
 import { ENTRY_HEAD_BYTES, type Entry, writeEntry } from './entries.ts';
 import type { FrameEncoder } from './frames.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -84,6 +85,7 @@ export class Journal {
       const alone = Buffer.allocUnsafe(bytes);
       writeEntry(alone, 0, entry);
       this.#write(alone);
+      free(alone);
     } else this.#end = writeEntry(this.#batch, this.#end, entry);
   }
 
@@ -125,7 +127,9 @@ export class Journal {
       const pieces = file.encoder.encode(plain);
       if (file.size === 0) pieces.unshift(file.encoder.preamble);
       const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-      if (writevSync(file.fd, pieces) !== length) throw new Error('the file system took only a part of the write');
+      const written = writevSync(file.fd, pieces);
+      pieces.forEach(free);
+      if (written !== length) throw new Error('the file system took only a part of the write');
       file.size += length;
       this.#o.spool.resize(file.path, file.size);
       for (const user of users) this.#written.add(user);
