@@ -13,6 +13,8 @@ const closeFile = promisify(close);
 /** What is collected is written once it passes this, even though its turn is not over. */
 const BATCH_BYTES = 128 * 1024;
 
+const WRITTEN = Promise.resolve();
+
 /** Whose entries were given to the journal. */
 export interface JournalUser {
   /** An entry of it is not in the file, or was not made durable, and never will be. */
@@ -54,6 +56,8 @@ export class Journal {
   /** Of what is in the batch, and of what is written and not durable. */
   readonly #batched = new Set<JournalUser>();
   readonly #written = new Set<JournalUser>();
+  /** Several had entries in what was made durable last. */
+  #isShared = false;
   #turn: PromiseWithResolvers<void> | undefined;
   #round: PromiseWithResolvers<void> | undefined;
   #current: File | undefined;
@@ -97,8 +101,15 @@ export class Journal {
     this.#turn = undefined;
   }
 
-  /** Resolves when what was added by now is in the file, at the end of this turn of the event loop, or its user has failed. */
+  /**
+   * Resolves when what was added by now is in the file, or its user has failed: at the end of this turn of the event loop where several
+   * have written lately, at once where nobody would share the write.
+   */
   written(): Promise<void> {
+    if (!this.#isShared) {
+      this.flush();
+      return WRITTEN;
+    }
     if (this.#turn === undefined) {
       this.#turn = Promise.withResolvers();
       setImmediate(() => this.flush());
@@ -172,6 +183,7 @@ export class Journal {
     this.flush();
     const users = [...this.#written];
     this.#written.clear();
+    this.#isShared = users.length > 1;
     const retired = [...this.#retired];
     try {
       const files = this.#current === undefined || users.length === 0 ? retired : [...retired, this.#current];
