@@ -259,8 +259,8 @@ export class Journal {
 
   #trim(): void {
     const [oldest = Infinity] = this.#numbers;
-    const [free] = this.#freed;
-    if (oldest < this.#needed || (free !== undefined && free.before < oldest))
+    const [first] = this.#freed;
+    if (oldest < this.#needed || (first !== undefined && first.before < oldest))
       this.#trimming = this.#trimming.then(() => this.#removeOld()).catch(this.#o.onError);
   }
 
@@ -274,11 +274,11 @@ export class Journal {
     }
     const [oldest = Infinity] = this.#numbers;
     const kept = this.#freed.findIndex(({ before }) => before >= oldest);
-    const free = this.#freed.splice(0, kept < 0 ? this.#freed.length : kept);
-    if (free.length === 0) return;
+    const unneeded = this.#freed.splice(0, kept < 0 ? this.#freed.length : kept);
+    if (unneeded.length === 0) return;
     // Were a file to come back after a power loss and these not, its records would be sealed anew.
     await this.#o.spool.syncNames();
-    for (const { path } of free) await this.#o.spool.remove(path);
+    for (const { path } of unneeded) await this.#o.spool.remove(path);
   }
 
   async stop(): Promise<void> {
