@@ -60,9 +60,11 @@ export interface SealedSegment {
 /** Packs and signs records as one segment. Throws EvidenceError LimitExceeded where they do not fit into one. */
 export function sealSegment(input: SegmentInput): SealedSegment {
   const plain = framed(input.records);
+  const plainBytes = plain.length;
   if (input.records.length > MAX_RECORDS || plain.length > MAX_PLAIN_BYTES)
     throw new EvidenceError('LimitExceeded', 'the records do not fit into one segment');
   const payload = zstdCompressSync(plain, COMPRESSION);
+  free(plain);
   const registration = Buffer.from(JSON.stringify(input.registration));
   const leaves = input.records.map(leafHash);
   const header = encodeHeader({
@@ -75,7 +77,7 @@ export function sealSegment(input: SegmentInput): SealedSegment {
     registration: sha256(registration),
     records: { first: input.firstSeq, last: input.firstSeq + leaves.length - 1, count: leaves.length },
     root: merkleRoot(leaves).toString('hex'),
-    payload: { codec: 'zstd', digest: sha256(payload), length: payload.length, plain: plain.length },
+    payload: { codec: 'zstd', digest: sha256(payload), length: payload.length, plain: plainBytes },
     policy: input.policy,
     clock: { wall: [...input.clock.wall], mono: [...input.clock.mono] },
     counters: input.counters,
@@ -93,6 +95,7 @@ export function sealSegment(input: SegmentInput): SealedSegment {
     ...leaves,
     payload,
   ]);
+  free(payload);
   if (bytes.length > MAX_SEGMENT_BYTES) throw new EvidenceError('LimitExceeded', 'the sealed segment is too large');
   return { bytes, digest: sha256(bytes), link: linkOf(header, signature) };
 }
@@ -111,6 +114,17 @@ function framed(records: readonly Buffer[]): Buffer {
     end += record.copy(plain, end);
   }
   return plain;
+}
+
+/** Twice what Node's pool of small buffers is cut out of. */
+const FREED_BYTES = 128 * 1024;
+
+/**
+ * Frees large memory that nobody else looks at, at once. Left to the garbage collector it counts as if it were on the heap, all of which
+ * is marked again for every few megabytes.
+ */
+function free({ buffer }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= FREED_BYTES) buffer.transfer(0);
 }
 
 function u32(value: number): Buffer {

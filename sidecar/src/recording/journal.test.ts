@@ -40,17 +40,33 @@ async function aJournal(options: Partial<JournalOptions> = {}) {
   return { spool, journal, frames, errors };
 }
 
-test('what is added in a turn is one frame, in order, whoever adds it', async () => {
+test('who writes alone has a frame at once; what several add in a turn is one frame, in order', async () => {
   const { journal, frames } = await aJournal();
-  const user = new User();
-  journal.add(record(A, 'one'), user);
-  const written = journal.written();
-  journal.add(record(B, 'two'), user);
-  await Promise.all([written, journal.written()]);
-  journal.add(record(A, 'three'), user);
+  const [a, b] = [new User(), new User()];
+  for (const text of ['one', 'two']) {
+    journal.add(record(A, text), a);
+    const written = journal.written();
+    expect(frames().at(-1)).toEqual([record(A, text)]);
+    await written;
+  }
+  journal.add(record(B, 'three'), b);
   await journal.durable('now');
-  expect(frames()).toEqual([[record(A, 'one'), record(B, 'two')], [record(A, 'three')]]);
-  expect(user.error).toBe(undefined);
+  for (let turn = 0; turn < 2; turn++) {
+    journal.add(record(A, 'four'), a);
+    const written = journal.written();
+    expect(frames()).toHaveLength(3 + turn);
+    journal.add(record(B, 'five'), b);
+    await Promise.all([written, journal.written()]);
+    expect(frames().at(-1)).toEqual([record(A, 'four'), record(B, 'five')]);
+  }
+  journal.add(record(A, 'six'), a);
+  await journal.durable('now');
+  journal.add(record(A, 'seven'), a);
+  await journal.durable('now');
+  journal.add(record(A, 'eight'), a);
+  await journal.written();
+  expect(frames().at(-1)).toEqual([record(A, 'eight')]);
+  expect([a.error, b.error]).toEqual([undefined, undefined]);
 });
 
 test('entries that are larger than a batch, and those around them, keep their order', async () => {

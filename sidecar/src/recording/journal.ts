@@ -1,5 +1,6 @@
 import { close, closeSync, fdatasync, openSync, rmSync, writevSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { free } from '../ssh/wire/lent.ts';
 import { ENTRY_HEAD_BYTES, type Entry, writeEntry } from './entries.ts';
 import type { FrameEncoder } from './frames.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -11,6 +12,8 @@ const closeFile = promisify(close);
 
 /** What is collected is written once it passes this, even though its turn is not over. */
 const BATCH_BYTES = 128 * 1024;
+
+const WRITTEN = Promise.resolve();
 
 /** Whose entries were given to the journal. */
 export interface JournalUser {
@@ -53,6 +56,8 @@ export class Journal {
   /** Of what is in the batch, and of what is written and not durable. */
   readonly #batched = new Set<JournalUser>();
   readonly #written = new Set<JournalUser>();
+  /** Several had entries in what was made durable last. */
+  #isShared = false;
   #turn: PromiseWithResolvers<void> | undefined;
   #round: PromiseWithResolvers<void> | undefined;
   #current: File | undefined;
@@ -84,6 +89,7 @@ export class Journal {
       const alone = Buffer.allocUnsafe(bytes);
       writeEntry(alone, 0, entry);
       this.#write(alone);
+      free(alone);
     } else this.#end = writeEntry(this.#batch, this.#end, entry);
   }
 
@@ -95,8 +101,15 @@ export class Journal {
     this.#turn = undefined;
   }
 
-  /** Resolves when what was added by now is in the file, at the end of this turn of the event loop, or its user has failed. */
+  /**
+   * Resolves when what was added by now is in the file, or its user has failed: at the end of this turn of the event loop where several
+   * have written lately, at once where nobody would share the write.
+   */
   written(): Promise<void> {
+    if (!this.#isShared) {
+      this.flush();
+      return WRITTEN;
+    }
     if (this.#turn === undefined) {
       this.#turn = Promise.withResolvers();
       setImmediate(() => this.flush());
@@ -125,7 +138,9 @@ export class Journal {
       const pieces = file.encoder.encode(plain);
       if (file.size === 0) pieces.unshift(file.encoder.preamble);
       const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-      if (writevSync(file.fd, pieces) !== length) throw new Error('the file system took only a part of the write');
+      const written = writevSync(file.fd, pieces);
+      pieces.forEach(free);
+      if (written !== length) throw new Error('the file system took only a part of the write');
       file.size += length;
       this.#o.spool.resize(file.path, file.size);
       for (const user of users) this.#written.add(user);
@@ -168,6 +183,7 @@ export class Journal {
     this.flush();
     const users = [...this.#written];
     this.#written.clear();
+    this.#isShared = users.length > 1;
     const retired = [...this.#retired];
     try {
       const files = this.#current === undefined || users.length === 0 ? retired : [...retired, this.#current];
@@ -243,8 +259,8 @@ export class Journal {
 
   #trim(): void {
     const [oldest = Infinity] = this.#numbers;
-    const [free] = this.#freed;
-    if (oldest < this.#needed || (free !== undefined && free.before < oldest))
+    const [first] = this.#freed;
+    if (oldest < this.#needed || (first !== undefined && first.before < oldest))
       this.#trimming = this.#trimming.then(() => this.#removeOld()).catch(this.#o.onError);
   }
 
@@ -258,11 +274,11 @@ export class Journal {
     }
     const [oldest = Infinity] = this.#numbers;
     const kept = this.#freed.findIndex(({ before }) => before >= oldest);
-    const free = this.#freed.splice(0, kept < 0 ? this.#freed.length : kept);
-    if (free.length === 0) return;
+    const unneeded = this.#freed.splice(0, kept < 0 ? this.#freed.length : kept);
+    if (unneeded.length === 0) return;
     // Were a file to come back after a power loss and these not, its records would be sealed anew.
     await this.#o.spool.syncNames();
-    for (const { path } of free) await this.#o.spool.remove(path);
+    for (const { path } of unneeded) await this.#o.spool.remove(path);
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -410,6 +410,11 @@ describe('the spool', () => {
     });
     await recorder.close();
     rmSync(join(paths.directory, `${session}.0.seg.tmp`), { recursive: true });
+    // While the spool cannot be read at all, recovery waits too.
+    renameSync(paths.directory, `${paths.directory}-away`);
+    await sleep(500);
+    expect(transport.got.has(session)).toBe(false);
+    renameSync(`${paths.directory}-away`, paths.directory);
     await eventually('arrival', () => (transport.got.has(session) ? true : undefined));
     expect(verifyChain(session, transport.segments(session), trust)).toMatchObject({ verdict: 'interrupted' });
   });

@@ -110,14 +110,16 @@ export class LiveSession implements SessionRecorder, JournalUser {
     const { text, data } = encodeRecord(record);
     const bytes = Buffer.byteLength(text) + (data?.length ?? 0);
     if (bytes > MAX_RECORD_BYTES) throw new RecordingError('RecordingFailed', 'the record is too large');
-    if (this.#tail.plainBytes + 4 + bytes > MAX_PLAIN_BYTES) this.#seal();
+    if (this.#tail.plainBytes + 4 + bytes > MAX_PLAIN_BYTES) {
+      this.#seal();
+      this.#check();
+    }
     const { session } = this;
     const { journal } = this.#host;
     const tail = this.#tail;
     if (!tail.isBegun) this.#begin(tail);
     const kept = tail.append(bytes, text, data);
     journal.add({ kind: 'record', session, number: tail.head.number, body: kept }, this);
-    this.#check();
     this.#count(record);
     this.#host.buffered(4 + bytes);
     let waiting: Promise<void> | undefined;
@@ -126,6 +128,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
     if (durability === 'written') waiting = journal.written();
     const full = tail.plainBytes >= TARGET_PLAIN_BYTES || tail.count >= MAX_RECORDS;
     if (full && this.#closing === undefined) this.#seal();
+    this.#check();
     if (durability === 'soon' && this.#unstored < MAX_UNSTORED) return NOTHING_TO_WAIT_FOR;
     return this.#settled(durability, tail, waiting);
   }
@@ -205,6 +208,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
       counters: this.#counters,
       flags,
     });
+    this.#tail.free();
     this.#times = this.#timesNow();
     if (flag === undefined) {
       this.#tail = this.#newTail(head.number + 1, sealed.link);

@@ -14,6 +14,7 @@ import {
 import { mkdir, readdir, readFile, rename, rm, stat, truncate, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
+import { free } from '../ssh/wire/lent.ts';
 import { decodeFrames, FrameEncoder, SALT_BYTES } from './frames.ts';
 import { RecordingError } from './recorder.ts';
 
@@ -117,6 +118,7 @@ export class Spool {
       const fd = openSync(temporary, 'w', 0o600);
       try {
         if (writevSync(fd, pieces) !== bytes) throw new Error('the file system took only a part of the write');
+        pieces.forEach(free);
         await datasync(fd);
       } finally {
         closeSync(fd);

@@ -64,6 +64,11 @@ export class Tail {
     });
   }
 
+  /** Frees what it keeps, once that is sealed. */
+  free(): void {
+    for (const chunk of [...this.#full, this.#chunk]) (chunk.buffer as ArrayBuffer).transfer(0);
+  }
+
   #grow(bytes: number): void {
     if (this.#end > 0) this.#full.push(this.#chunk.subarray(0, this.#end));
     const next = Math.max(FIRST_CHUNK_BYTES, Math.min(CHUNK_BYTES, 2 * Math.max(this.#chunk.length, bytes)), bytes);

@@ -1,4 +1,4 @@
-import { decodeBytes, type RecordBody } from '@chaperone/evidence';
+import type { RecordBody } from '@chaperone/evidence';
 import { describe, expect, it } from 'vitest';
 import { KeptFiles } from './kept-files.ts';
 

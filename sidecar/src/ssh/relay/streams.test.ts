@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { decodeBytes, type RecordBody } from '@chaperone/evidence';
+import type { RecordBody } from '@chaperone/evidence';
 import { describe, expect, it } from 'vitest';
 import { Streams, type StreamsOptions } from './streams.ts';
 
