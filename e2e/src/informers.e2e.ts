@@ -68,25 +68,29 @@ interface Summary {
   }[];
 }
 
-test('informers of client-go hold what they hold beside a direct connection, while objects come and go', async () => {
-  const { cluster } = shop;
-  const informers = [Informer.beside(cluster, OUTSIDE), await Informer.within(cluster, bot, OUTSIDE)];
-  await expect.poll(() => informers.map(({ isSynced }) => isSynced), { timeout: 60_000 }).toEqual([true, true]);
-  const mib = [await sidecarMib()];
-  const end = Date.now() + CHURN_MS;
-  let changes = 0;
-  for (; Date.now() < end; changes++) {
-    await apply(`churn-${changes % 40}`, { at: String(changes) });
-    if (changes % 3 === 0)
-      await cluster.demand(['delete', 'configmap,secret', `churn-${(changes * 7) % 40}`, '-n', OUTSIDE, '--ignore-not-found']);
-    await sleep(PAUSE_MS);
-  }
-  mib.push(await sidecarMib());
-  await apply('last', {});
-  const [direct, through] = await Promise.all(informers.map((each) => each.end()));
-  if (RESULT !== undefined) writeFileSync(RESULT, JSON.stringify({ changes, mib, direct, through }));
-  expect(through?.configMaps).toEqual(direct?.configMaps);
-  expect(versions(through?.secrets)).toEqual(versions(direct?.secrets));
-  expect(Object.keys(direct?.secrets ?? {}).length).toBeGreaterThan(20);
-  expect(JSON.stringify(through?.secrets)).not.toContain(HIDDEN);
-}, CHURN_MS + 180_000);
+test(
+  'informers of client-go hold what they hold beside a direct connection, while objects come and go',
+  async () => {
+    const { cluster } = shop;
+    const informers = [Informer.beside(cluster, OUTSIDE), await Informer.within(cluster, bot, OUTSIDE)];
+    await expect.poll(() => informers.map(({ isSynced }) => isSynced), { timeout: 60_000 }).toEqual([true, true]);
+    const mib = [await sidecarMib()];
+    const end = Date.now() + CHURN_MS;
+    let changes = 0;
+    for (; Date.now() < end; changes++) {
+      await apply(`churn-${changes % 40}`, { at: String(changes) });
+      if (changes % 3 === 0)
+        await cluster.demand(['delete', 'configmap,secret', `churn-${(changes * 7) % 40}`, '-n', OUTSIDE, '--ignore-not-found']);
+      await sleep(PAUSE_MS);
+    }
+    mib.push(await sidecarMib());
+    await apply('last', {});
+    const [direct, through] = await Promise.all(informers.map((each) => each.end()));
+    if (RESULT !== undefined) writeFileSync(RESULT, JSON.stringify({ changes, mib, direct, through }));
+    expect(through?.configMaps).toEqual(direct?.configMaps);
+    expect(versions(through?.secrets)).toEqual(versions(direct?.secrets));
+    expect(Object.keys(direct?.secrets ?? {}).length).toBeGreaterThan(20);
+    expect(JSON.stringify(through?.secrets)).not.toContain(HIDDEN);
+  },
+  CHURN_MS + 180_000,
+);
