@@ -204,7 +204,10 @@ function expiring(asked: string[]): Answering {
     response.writeHead(200, { 'content-type': 'application/json' });
     if (isWatch && version === '1') return void response.end(`${JSON.stringify({ type: 'ERROR', object: expired })}\n`);
     // The other one goes on.
-    if (isWatch) return void response.flushHeaders();
+    if (isWatch) {
+      response.flushHeaders();
+      return undefined;
+    }
     const isFirst = version === '0';
     const items = isFirst ? [] : [{ metadata: { name: 'last', namespace: 'shop', resourceVersion: '9' }, data: {} }];
     const list = { kind: `${kind}List`, apiVersion: 'v1', metadata: { resourceVersion: isFirst ? '1' : '9' }, items };
