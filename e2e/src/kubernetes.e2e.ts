@@ -1,7 +1,9 @@
+import { join } from 'node:path';
 import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
 import { ACCOUNT, Api, HIDDEN } from './harness/api.ts';
+import { ROOT } from './harness/cluster.ts';
 import { Installation, SYSTEM } from './harness/installation.ts';
 import { approve, holding } from './harness/requests.ts';
 import type { Result } from './harness/run.ts';
@@ -9,6 +11,8 @@ import { arrivedSince, sessionWithCommand } from './harness/sessions.ts';
 import { AGENTS, OUTSIDE, Shop } from './harness/shop.ts';
 
 /** Stock kubectl in a pod that knows nothing of Chaperone, with in-cluster configuration and nothing else. */
+/** Built by scripts/kubernetes-peers; the image has another minor. */
+const OLD_KUBECTL = join(ROOT, '.cache/kubernetes-peers/kubectl-1.29');
 let shop: Shop;
 let api: Api;
 let bot: Agent;
@@ -177,6 +181,18 @@ describe('its pods', () => {
     expect(
       (await bot.feed('from the agent', 'kubectl', 'exec', '-i', 'web', '-n', OUTSIDE, '--', 'cat', '/tmp/receipt')).status,
     ).toBe(0);
+  });
+
+  test('are served to kubectl 1.29 too, which speaks SPDY', async () => {
+    await shop.cluster.demand(['cp', OLD_KUBECTL, `${AGENTS}/bot:/tmp/kubectl`, '-c', 'bot']);
+    const old = (...args: string[]): Promise<Result> => bot.run('/tmp/kubectl', ...args, '-n', OUTSIDE);
+    expect(await said(old('get', 'secret', 'app', '-o', 'jsonpath={.data.password}'))).toBe('KioqKio=');
+    expect(await said(old('logs', 'web'))).toBe('paid with *****\n');
+    expect(await said(bot.run('/tmp/kubectl', 'exec', 'web', '-n', OUTSIDE, '--', 'cat', '/tmp/receipt'))).toBe(
+      'paid with *****, thank you\n',
+    );
+    const denied = await bot.run('/tmp/kubectl', 'exec', 'web', '-n', OUTSIDE, '--', 'rm', '/tmp/receipt');
+    expect([denied.status, denied.stderr]).toEqual([1, expect.stringContaining('Files are removed by the nightly job.')]);
   });
 
   test('run nothing that a rule denies, and enter no sidecar', async () => {

@@ -28,6 +28,7 @@ import { Recent } from './recent.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import type { HostKey } from '../ssh/relay/host-key.ts';
+import { Plans } from '../kubernetes/masking/index.ts';
 import { Refusals } from '../kubernetes/relay/refusals.ts';
 import { serveKubernetes } from '../kubernetes/relay/serve.ts';
 import { serveSsh } from '../ssh/relay/serve.ts';
@@ -148,6 +149,7 @@ class SessionTable implements Sessions {
   readonly #holds: Holds;
   readonly #recent: Recent;
   readonly #refusals: Refusals;
+  readonly #plans = new Plans();
   readonly #issuers: IssuerKeys;
   readonly #proofs: Proofs;
   readonly #watch: Watch;
@@ -297,6 +299,7 @@ class SessionTable implements Sessions {
           memory: this.#memory,
           watch: this.#watch,
           refusals: this.#refusals,
+          plans: this.#plans,
         });
       else if (protocol === 'ssh' && hostKey !== undefined)
         await serveSsh({

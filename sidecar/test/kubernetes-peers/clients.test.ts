@@ -14,6 +14,7 @@ import {
 } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Governed, type Spec, startGoverned } from '../../src/kubernetes/relay/governed.test-support.ts';
+import { type Answering, startStandIn } from '../../src/kubernetes/relay/stand-in.test-support.ts';
 
 /** Built, and installed, by scripts/kubernetes-peers. */
 const built = (name: string): string => join(import.meta.dirname, '../../../.cache/kubernetes-peers', name);
@@ -191,7 +192,47 @@ const hidden = (held: Informed['configMaps'], keys: readonly string[]): Informed
     ]),
   );
 
+/** Lists that hold `last` once they are asked anew, and watches whose version is too old at first; what was asked is in `asked`. */
+function expiring(asked: string[]): Answering {
+  const expired = { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason: 'Expired', code: 410, message: 'too old' };
+  return (request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'https://server');
+    const kind = pathname.endsWith('/secrets') ? 'Secret' : 'ConfigMap';
+    const version = searchParams.get('resourceVersion') ?? '';
+    const isWatch = searchParams.get('watch') === 'true';
+    asked.push(`${isWatch ? 'watch' : 'list'} ${kind} ${version}`);
+    response.writeHead(200, { 'content-type': 'application/json' });
+    if (isWatch && version === '1') return void response.end(`${JSON.stringify({ type: 'ERROR', object: expired })}\n`);
+    // The other one goes on.
+    if (isWatch) {
+      response.flushHeaders();
+      return undefined;
+    }
+    const isFirst = version === '0';
+    const items = isFirst ? [] : [{ metadata: { name: 'last', namespace: 'shop', resourceVersion: '9' }, data: {} }];
+    const list = { kind: `${kind}List`, apiVersion: 'v1', metadata: { resourceVersion: isFirst ? '1' : '9' }, items };
+    return void response.end(JSON.stringify(list));
+  };
+}
+
 describe.skipIf(!HAS_CLIENTS)('informers', () => {
+  it('list anew where the version from which they watch is too old', async () => {
+    await using standIn = await startStandIn();
+    const { address: upstream, ca } = standIn;
+    await using through = await startGoverned({ upstream, ca, credential: { token: 'of-the-owner' }, rules: RULES });
+    const asked: string[] = [];
+    standIn.answers(expiring(asked));
+    writeFileSync(file('expiring'), api.kubeconfig(`https://127.0.0.1:${through.port}`, through.ca, 'shop'));
+    const held = await (await informers('expiring')).end();
+    expect([held.configMaps['last']?.version, held.secrets['last']?.version]).toEqual(['9', '9']);
+    for (const kind of ['ConfigMap', 'Secret'])
+      expect(asked.filter((each) => each.includes(kind)).slice(0, 3)).toEqual([
+        `list ${kind} 0`,
+        `watch ${kind} 1`,
+        expect.stringMatching(`^list ${kind} 1?$`),
+      ]);
+  }, 60_000);
+
   it('hold the same as with the API server itself, masked, though objects change and the server is started anew', async () => {
     const [through, beside] = await Promise.all([informers('governed'), informers('direct')]);
     await change('10');

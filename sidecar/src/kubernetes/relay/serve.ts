@@ -12,7 +12,7 @@ import type { SessionContext } from '../../session/sessions.ts';
 import { Shown } from '../../session/shown.ts';
 import type { Watch } from '../../tcp/watch.ts';
 import { type RawRequest, type Surroundings, surroundingsOf } from '../actions/index.ts';
-import { FieldError, Plan } from '../masking/index.ts';
+import { FieldError, type Plans } from '../masking/index.ts';
 import { isForThisMachine, MAX_AT_ONCE, secure, serveHttp } from './accept.ts';
 import { Exchange, type ExchangeOptions, RefusedRequest, type RelayContext } from './exchange.ts';
 import type { Refusals } from './refusals.ts';
@@ -22,6 +22,7 @@ import { Upstream } from './upstream.ts';
 export interface KubernetesContext extends SessionContext {
   readonly memory: Memory;
   readonly refusals: Refusals;
+  readonly plans: Plans;
   /** One for all sessions: whoever owns the resource hears how its upstream is found. */
   readonly watch: Pick<Watch, 'reached' | 'failed' | 'signedIn'>;
 }
@@ -55,7 +56,6 @@ class KubernetesSession {
   #activeAt: number;
   #bytes = 0;
   #maxBytes = Infinity;
-  #plan: { readonly access: Access; readonly plan: Plan } | undefined;
 
   constructor(context: KubernetesContext) {
     this.#c = context;
@@ -151,7 +151,7 @@ class KubernetesSession {
     const context: RelayContext = {
       session: recorder.session,
       access,
-      plan: () => this.#planOf(access()),
+      plan: () => this.#c.plans.of(access()),
       surroundings,
       records,
       approval: new Approval({
@@ -197,15 +197,10 @@ class KubernetesSession {
   /** Where labelled fields cannot be read nothing could be masked. */
   #readFields(access: Access): void {
     try {
-      this.#planOf(access);
+      this.#c.plans.of(access);
     } catch (error) {
       throw error instanceof FieldError ? refused('ResourceNotReady', error.message) : error;
     }
-  }
-
-  #planOf(access: Access): Plan {
-    if (this.#plan?.access !== access) this.#plan = { access, plan: new Plan(access) };
-    return this.#plan.plan;
   }
 
   #active(bytes: number): void {

@@ -178,13 +178,13 @@ describe('channels', () => {
     const reader = new ChannelReader('v5.channel.k8s.io');
     const message = hex('01616263');
     for (const pieces of [...twoWaySplits(message), ...threeWaySplits(message, 4)]) {
-      const read = pieces.map((data, at) => reader.push({ kind: 'binary', data, isLast: at === pieces.length - 1 }));
-      const said = read.flatMap((each) => (each?.kind === 'data' && each.channel === 'stdout' ? [each.data] : []));
+      const events = pieces.map((data, at) => reader.push({ kind: 'binary', data, isLast: at === pieces.length - 1 }));
+      const said = events.flatMap((each) => (each?.kind === 'data' && each.channel === 'stdout' ? [each.data] : []));
       expect(Buffer.concat(said).toString()).toBe('abc');
     }
     for (const pieces of [...twoWaySplits(hex('ff00')), [hex(''), hex('ff'), hex(''), hex('00')]]) {
-      const read = pieces.map((data, at) => reader.push({ kind: 'binary', data, isLast: at === pieces.length - 1 }));
-      expect(read.filter((each) => each !== undefined)).toEqual([{ kind: 'close', channel: 'stdin' }]);
+      const events = pieces.map((data, at) => reader.push({ kind: 'binary', data, isLast: at === pieces.length - 1 }));
+      expect(events.filter((each) => each !== undefined)).toEqual([{ kind: 'close', channel: 'stdin' }]);
     }
   });
 
