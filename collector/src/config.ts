@@ -31,6 +31,8 @@ const Environment = z.object({
   /** A NATS credentials file (JWT and seed); read again at every connect. */
   CHAPERONE_NATS_CREDENTIALS: Path.optional(),
   CHAPERONE_NATS_CA: Path.optional(),
+  /** The key that signs the log's checkpoints: 32 bytes in base64. Default: log.seed in the directory. */
+  CHAPERONE_LOG_KEY_FILE: Path.optional(),
   CHAPERONE_STREAM_REPLICAS: z.coerce.number().int().min(1).max(5).default(1),
   CHAPERONE_STREAM_MAX_AGE_HOURS: z.coerce.number().min(1).default(168),
   CHAPERONE_STREAM_MAX_BYTES: z.coerce.number().int().min(-1).default(-1),
@@ -43,6 +45,7 @@ export interface CollectorConfig {
   readonly directory: string;
   readonly s3?: S3Settings;
   readonly postgres?: PostgresSettings;
+  readonly logKeyFile?: string;
   readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
@@ -89,6 +92,7 @@ export function readConfig(environment: Record<string, string | undefined>): Col
   return {
     directory: found.CHAPERONE_DATA,
     ...(s3 === undefined ? {} : { s3: s3Settings(s3) }),
+    ...(found.CHAPERONE_LOG_KEY_FILE === undefined ? {} : { logKeyFile: found.CHAPERONE_LOG_KEY_FILE }),
     ...(index === undefined ? {} : { postgres: readPostgres(index) }),
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
     listen: found.CHAPERONE_LISTEN,

@@ -12,6 +12,7 @@ import { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { IndexEngine } from './evidence-index/engine.ts';
 import type { Logger } from './ingest.ts';
+import { readLogKey } from './log/key.ts';
 import { createLoginAccess, createLoginServer } from './login-access.ts';
 import { startLoginSweep } from './login-sweep.ts';
 import type { ObjectStore } from './objects/index.ts';
@@ -82,6 +83,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     directory: config.directory,
     ...(await storeOf(config)),
     ...(await indexOf(config)),
+    ...(config.logKeyFile === undefined ? {} : { logKey: readLogKey(config.logKeyFile) }),
     trust: config.trust,
     access: createLoginAccess(createLoginServer(kube)),
     logger,

@@ -139,6 +139,7 @@ describe.skipIf(helm === undefined)('the chart', () => {
         'templates/evidence/collector.yaml',
         '--set-json',
         `collector=${JSON.stringify({
+          log: { keySecretRef: { name: 'evidence-log' } },
           index: { postgres: { urlSecretRef: { name: 'evidence-index' }, caSecretRef: { name: 'db-ca' } } },
           serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::123456789012:role/evidence' } },
           store: {
@@ -238,6 +239,11 @@ describe.skipIf(helm === undefined)('the chart', () => {
       'missing for profile production: clusterName (goes into every record) · collector.persistence.enabled=true',
     ],
     ['a bucket without a region', ['--set', 'collector.store.s3.bucket=evidence'], 'missing for collector.store.s3: region'],
+    [
+      'a bucket whose log would lose its key',
+      ['--set', 'collector.store.s3.bucket=evidence,collector.store.s3.region=eu,collector.persistence.enabled=false'],
+      'collector.log.keySecretRef.name',
+    ],
     ['a region without a bucket', ['--set', 'collector.store.s3.region=eu'], 'missing for collector.store.s3: bucket'],
     [
       'a lock without an end',

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Signer, signerFromSeed } from '@chaperone/evidence';
@@ -21,7 +22,15 @@ export async function openLogKey(directory: string): Promise<Signer> {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
   }
-  const seed = await readFile(path);
-  if (seed.length !== SEED_BYTES) throw new LogError('LogAltered', `the key of the log in ${path} is damaged`);
-  return signerFromSeed(seed);
+  return signerFromSeed(checked(await readFile(path), path));
+}
+
+/** Reads a key that is kept elsewhere: 32 random bytes, in base64. Throws LogError LogAltered. */
+export function readLogKey(path: string): Signer {
+  return signerFromSeed(checked(Buffer.from(readFileSync(path, 'utf8').trim(), 'base64'), path));
+}
+
+function checked(seed: Buffer, path: string): Buffer {
+  if (seed.length !== SEED_BYTES) throw new LogError('LogAltered', `the key of the log in ${path} has not 32 bytes`);
+  return seed;
 }

@@ -9,13 +9,14 @@ import {
   tilePath,
   auditTiles,
 } from '@chaperone/evidence';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Access } from '../access.ts';
 import { type Collector, createCollector } from '../collector.ts';
 import { aSession, silent, trust } from '../evidence.fixture.ts';
+import { readLogKey } from './key.ts';
 import { CrashingStore } from './log.test-support.ts';
 
 const access: Access = {
@@ -163,6 +164,24 @@ describe('a collector that dies at any write', () => {
       }
     },
   );
+});
+
+describe('the key of the log', () => {
+  test('is made once, for its owner alone, and may be kept elsewhere', async () => {
+    const { open, path } = await aPlace();
+    const collector = await open();
+    for (const { bytes } of aSession().sealed) await collector.ingest(bytes);
+    const key = await (await get(collector, 'key')).text();
+    await collector.close();
+    expect(statSync(join(path, 'log.seed')).mode & 0o777).toBe(0o600);
+    const file = join(path, 'key');
+    writeFileSync(file, `${readFileSync(join(path, 'log.seed')).toString('base64')}\n`);
+    expect(readLogKey(file).publicKey).toEqual(parseVerifierKey(key.trim()).key);
+    writeFileSync(file, 'c2hvcnQ=');
+    expect(() => readLogKey(file)).toThrow('has not 32 bytes (LogAltered)');
+    writeFileSync(join(path, 'log.seed'), 'short');
+    await expect(open()).rejects.toMatchObject({ code: 'LogAltered' });
+  });
 });
 
 describe('the log over HTTP', () => {
