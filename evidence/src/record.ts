@@ -137,7 +137,7 @@ export const DoneRecord = z.object({
   /** What a small result was; a larger one has records of its own for columns and rows before this one. */
   result: z.object({ ...columns, rows }).optional(),
 });
-const encoded = z.string().refine(isEncodedBytes, `is t: and text or b: and base64, of at most ${MAX_OUTPUT_BYTES} bytes`);
+const EncodedData = z.string().refine(isEncodedBytes, `is t: and text or b: and base64, of at most ${MAX_OUTPUT_BYTES} bytes`);
 /** Whence bytes came: what the agent sent is stdin, also to a terminal; `terminal` is what a program with a terminal shows. */
 export const STREAMS = ['stdin', 'stdout', 'stderr', 'terminal'] as const;
 export type Stream = (typeof STREAMS)[number];
@@ -150,7 +150,7 @@ export const OutputRecord = z.object({
   type: z.literal('output'),
   action: z.int(),
   stream: z.enum(STREAMS),
-  data: encoded,
+  data: EncodedData,
 });
 /** In characters, as they go over the wire (RFC 4254 §6.2): 0 is not known, and who draws it bounds it. */
 const cells = z.int().min(0).max(0xffff_ffff);
@@ -209,7 +209,7 @@ export const ContentRecord = z.object({
   file: z.int().min(0),
   offset: z.int().min(0),
   bytes: z.int().min(0),
-  data: encoded,
+  data: EncodedData,
 });
 /** Bytes of an opaque connection (protocol tcp). */
 export const BytesRecord = z.object({
