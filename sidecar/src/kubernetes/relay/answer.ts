@@ -60,6 +60,8 @@ export function readAnswer({ status, headers }: Head, request: ResourceRequest |
   if (status === 304 && request.kind === 'path' && !isDiscovery(request.path))
     return { kind: 'shown', status, headers: shownHeaders(headers, request, plan), mask: NOTHING };
   if (status >= 300 && status < 400) return { kind: 'foreign', ...ELSEWHERE };
+  // Has no body (RFC 9110 §15.3.5): the log of a pod that runs nowhere yet.
+  if (status === 204) return { kind: 'shown', status, headers: shownHeaders(headers, request, plan), mask: NOTHING };
   const body = bodyOf(headers, request, plan, status >= 400);
   if (body !== undefined) {
     // What is shown of discovery changes with the policy, too.
