@@ -87,6 +87,26 @@ export class CollectorClient {
     }
   }
 
+  /** The key of the log, as C2SP signed-note writes keys. */
+  async logKey(): Promise<string> {
+    return (await this.#get('/v1/log/key')).text();
+  }
+
+  /** The newest checkpoint, a signed note. */
+  async logCheckpoint(): Promise<Buffer> {
+    return Buffer.from(await (await this.#get('/v1/log/checkpoint')).arrayBuffer());
+  }
+
+  /** A tile or bundle by its path; undefined where the log has none. */
+  async logTile(path: string): Promise<Buffer | undefined> {
+    try {
+      return Buffer.from(await (await this.#get(`/v1/log/${path}`)).arrayBuffer());
+    } catch (error) {
+      if (error instanceof CliError && error.exit === EXIT.notFound) return undefined;
+      throw error;
+    }
+  }
+
   trust(): Promise<Trust> {
     return this.#transport.trust();
   }
