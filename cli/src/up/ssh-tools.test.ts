@@ -55,8 +55,18 @@ function makeSide(root: string, name: string, port: number, lines: readonly stri
   writeFileSync(join(there, 'tree/sub/leaf'), 'leaf');
   writeFileSync(join(here, 'up'), Buffer.alloc(200_000, 'uvw'));
   writeFileSync(join(here, 'upload/sub/leaf'), 'leaf');
-  for (const path of [join(there, 'file'), join(there, 'tree/sub/leaf'), join(here, 'up'), join(here, 'upload/sub/leaf')])
-    utimesSync(path, OLD, OLD);
+  // Directories too: rsync says that a time changed only where it is of another second.
+  for (const path of [
+    'there/file',
+    'there/tree/sub/leaf',
+    'there/tree/sub',
+    'there/tree',
+    'here/up',
+    'here/upload/sub/leaf',
+    'here/upload/sub',
+    'here/upload',
+  ])
+    utimesSync(join(root, name, path), OLD, OLD);
   const scripts = {
     signal: 'kill -TERM $$',
     both: 'echo out; echo err >&2',
@@ -241,7 +251,8 @@ describe.runIf(hasSshd)('stock tools do through chaperone up what they do direct
       'rsync: up and again, without what is gone',
       (s) => [
         ['rsync', V29, '-a', '--delete', 'upload/', at(s, 'mirror/')],
-        ['sh', '-c', 'mv upload/sub/leaf upload/other'],
+        // What a deletion makes of a directory's time over there is of another second than this one.
+        ['sh', '-c', 'mv upload/sub/leaf upload/other && touch -d 2001-02-03 upload/sub upload'],
         [
           'rsync',
           V29,

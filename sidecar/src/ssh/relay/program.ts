@@ -51,6 +51,8 @@ export class Program implements ChannelHandler {
   #resizedAt = -RESIZE_MS;
   #isEnded = false;
   #isGone = false;
+  /** The host has said that it prints no more. */
+  #isServerEnded = false;
   #upstream: Channel | undefined;
   #isRunning = false;
   #streams: Streams | undefined;
@@ -97,6 +99,7 @@ export class Program implements ChannelHandler {
   }
 
   onEof(): void {
+    if (this.#isEnded) return;
     this.#isEnded = true;
     if (this.#isRunning) this.#endInput();
   }
@@ -108,6 +111,13 @@ export class Program implements ChannelHandler {
     // Clients send variables without asking whether they count.
     const counts = this.#prepare(name, payload);
     reply?.(counts);
+  }
+
+  /** What the host has yet to say is how it ended. */
+  onClosing(): boolean {
+    if (!this.#isRunning || this.#isStopped || !this.#isServerEnded) return false;
+    this.onEof();
+    return true;
   }
 
   onClose(): void {
@@ -402,6 +412,7 @@ export class Program implements ChannelHandler {
   }
 
   #serverEnded(): void {
+    this.#isServerEnded = true;
     this.#flush();
     this.#agent.eof();
   }
@@ -430,12 +441,13 @@ export class Program implements ChannelHandler {
     this.#flush();
     if (this.#result === undefined && !this.#isGone)
       this.#say('chaperone: the host ended the channel without saying how the command ended');
-    this.#agent.close();
+    // Before the channel, whose end may be the agent's own.
     this.#finish(
       this.#result === undefined
         ? { error: { code: 'UpstreamClosed', message: 'the host did not say how it ended' } }
         : { tag: this.#result },
     );
+    this.#agent.close();
   }
 
   #finish(end: Parameters<Streams['done']>[0]): void {
@@ -460,13 +472,13 @@ export class Program implements ChannelHandler {
   /** Says why it does not run, and ends as a command that failed would. */
   #refuse(refusal: Refusal, asking: Asking, action: number): void {
     const { line, exit } = textOf(this.#c.access(), refusal, { unit: asking.unit, reference: `${this.#c.session}/${action}` });
+    this.#isStopped = true;
     this.#say(line);
+    this.#finish({ error: { code: refusal.code, message: refusal.reason ?? 'it did not run' } });
     this.#agent.request('exit-status', encode.exitStatus(exit));
     this.#agent.eof();
     this.#agent.close();
     this.#upstream?.close();
-    this.#isStopped = true;
-    this.#finish({ error: { code: refusal.code, message: refusal.reason ?? 'it did not run' } });
   }
 
   #line(refusal: Refusal, asking: Asking, action: number): string {

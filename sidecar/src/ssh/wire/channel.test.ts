@@ -111,6 +111,47 @@ describe('what is written', () => {
     expect(side.take()).toEqual([]);
   });
 
+  it('of how a program ended still goes where the peer closes before it, though data does not', () => {
+    const { side, channel, log } = opened(2);
+    channel.write(Buffer.from('last'));
+    channel.request('exit-status', uint32(7));
+    channel.eof();
+    channel.close();
+    side.take();
+    side.hear(close(0));
+    expect(side.take()).toEqual([request(70, 'exit-status', false, uint32(7)), eof(70), close(70)]);
+    expect(log.events).toEqual(['close']);
+  });
+
+  it('behind the peer’s CLOSE is how the program ended, where its side has that to say yet', () => {
+    const { side, channel, log } = opened();
+    log.onClosing = () => true;
+    side.hear(eof(0), close(0));
+    expect([side.take(), log.events]).toEqual([[], ['eof']]);
+    const written: number[] = [];
+    channel.write(Buffer.alloc(3), 'data', (bytes) => written.push(bytes));
+    expect([written, side.take()]).toEqual([[3], []]);
+    channel.request('exit-status', uint32(7));
+    channel.close();
+    expect(side.take()).toEqual([request(70, 'exit-status', false, uint32(7)), close(70)]);
+    expect(log.events).toEqual(['eof', 'close']);
+    // The number may be given again.
+    side.hear(open(71));
+    expect(side.offers).toHaveLength(2);
+  });
+
+  it.each<[string, Buffer]>([
+    ['data', data(0, 'x')],
+    ['a window', adjust(0, 1)],
+    ['a second CLOSE', close(0)],
+    ['a request', request(0, 'x', true)],
+  ])('waits for its end behind the peer’s CLOSE, and %s from there ends the connection', (_, payload) => {
+    const { side, log } = opened();
+    log.onClosing = () => true;
+    side.hear(close(0));
+    expect(() => side.hear(payload)).toThrow(SshError);
+  });
+
   it('in single bytes costs little more than its bytes, and arrives whole', () => {
     const { side, channel } = opened(0);
     const before = process.memoryUsage().arrayBuffers;

@@ -40,7 +40,12 @@ export interface ChannelHandler {
   onData(data: Buffer, stream: Stream): void;
   onEof(): void;
   onRequest(request: ChannelRequest): void;
-  /** The last event: the peer closed it, or its connection is over. */
+  /**
+   * The peer closed it, and takes no more data, but still hears how its program ended: OpenSSH closes as soon as both sides have said EOF.
+   * True: there is more to say, and {@link Channel.close} follows. Absent, or false: nothing more is sent but our own CLOSE.
+   */
+  onClosing?(): boolean;
+  /** The last event: both sides have closed it, or its connection is over. */
   onClose(): void;
 }
 
@@ -102,6 +107,8 @@ export class Channel {
   #isCloseQueued = false;
   #isCloseSent = false;
   #isEofReceived = false;
+  /** CLOSE came while there was more to say. */
+  #isPeerDone = false;
   #isClosed = false;
   /** Answers that the peer owes us. */
   readonly #awaited: ((isGranted: boolean) => void)[] = [];
@@ -123,7 +130,7 @@ export class Channel {
     return this.#windowSize;
   }
 
-  /** Whether CLOSE came, or the connection is over. */
+  /** Whether both sides have closed it, or the connection is over. */
   get isClosed(): boolean {
     return this.#isClosed;
   }
@@ -180,7 +187,7 @@ export class Channel {
       this.#credit += bytes;
       if (this.#receiveWindow + this.#credit > this.#windowSize)
         throw new SshError('more was consumed of a channel than came', DISCONNECT.byApplication);
-      if (this.#credit < this.#windowSize / 2 || this.#isEofReceived || this.#isCloseSent) return;
+      if (this.#credit < this.#windowSize / 2 || this.#isEofReceived || this.#isCloseSent || this.#isPeerDone) return;
       // Whoever uses half of it would use more.
       const wider = this.#host.widen(this.#windowSize);
       this.#windowSize += wider;
@@ -193,6 +200,7 @@ export class Channel {
 
   /** A message to this channel, read up to its number. @throws SshError */
   receive(message: number, reader: Reader): void {
+    if (this.#isPeerDone) throw new SshError('a message behind the end of its channel');
     switch (message) {
       case CHANNEL.windowAdjust:
         return this.#receiveAdjust(reader);
@@ -229,7 +237,8 @@ export class Channel {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#isCloseSent = true;
-    for (const item of this.#queue.splice(0)) if (item.kind === 'data') item.onWritten?.(item.to - item.from);
+    this.#dropData();
+    this.#queue.splice(0);
     for (const onReply of this.#awaited.splice(0)) onReply(false);
     this.#handler.onClose();
   }
@@ -259,11 +268,32 @@ export class Channel {
     if (!this.#isCloseSent) this.#handler.onEof();
   }
 
-  /** The peer listens no more, so what waits for it is dropped (RFC 4254, section 5.3). */
+  /** The peer takes no more data, so what waits of it is dropped. When we close is ours to say (RFC 4254, section 5.3). */
   #receiveClose(): void {
+    if (!this.#isCloseSent && (this.#isCloseQueued || this.#handler.onClosing?.() === true)) {
+      this.#isPeerDone = true;
+      this.#isEnding = true;
+      this.#dropData();
+      if (this.#queue.length > 0) this.#host.schedule(this);
+      return;
+    }
     if (!this.#isCloseSent) this.#sendItem({ kind: 'close' });
+    this.#over();
+  }
+
+  #over(): void {
     this.#host.release(this);
     this.abandon();
+  }
+
+  #dropData(): void {
+    const dropped = this.#queue.filter((item) => item.kind === 'data');
+    const rest = this.#queue.filter((item) => item.kind !== 'data');
+    this.#queue.splice(0, this.#queue.length, ...rest);
+    for (const item of dropped) {
+      this.#queued -= ITEM_BYTES + item.buffer.length;
+      item.onWritten?.(item.to - item.from);
+    }
   }
 
   #receiveRequest(reader: Reader): void {
@@ -328,7 +358,7 @@ export class Channel {
     if (item.kind === 'request') return this.#host.send(item.parts);
     this.#send(item.kind === 'eof' ? CHANNEL.eof : CHANNEL.close);
     this.#isCloseSent = item.kind === 'close';
-    return undefined;
+    return this.#isCloseSent && this.#isPeerDone ? this.#over() : undefined;
   }
 
   /** Sends one message of what waits. @returns whether it was the last of `item` */

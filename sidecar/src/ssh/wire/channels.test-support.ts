@@ -13,6 +13,8 @@ export class Log implements ChannelHandler {
   readonly requests: ChannelRequest[] = [];
   bytes = 0;
   closed = 0;
+  /** Set where there is something to say behind the peer's CLOSE. */
+  onClosing?: () => boolean;
 
   onData(data: Buffer, stream: string): void {
     this.bytes += data.length;
