@@ -105,8 +105,9 @@ export class StreamMask {
       this.#start = 0;
       this.#length = rest.length;
       this.#release(out);
-      // A little of much would hold all of it.
-      if (this.#length < LEAST_ROOM) this.#grow(LEAST_ROOM);
+      // The chunk is its sender's again once this returns, who may free it.
+      if (this.#length === 0) [this.#room, this.#start] = [EMPTY, 0];
+      else this.#grow(Math.max(LEAST_ROOM, this.#length));
       return;
     }
     this.#take(rest);
