@@ -34,9 +34,10 @@ function merge(before: Results, modules: readonly TestModule[]): Results {
   return sortedByKey([...after].map(([file, titles]) => [file, sortedByKey([...titles])]));
 }
 
-/** Absent where a filter left it out, or a set-up failed: a test that skips itself says why. */
+/** Absent where a filter left it out, or a set-up failed: a test that skips itself says why, as does one that had nothing to try. */
 function outcomeOf(test: TestCase): Outcome | undefined {
   const result = test.result();
+  if (result.state === 'passed' && 'notTried' in test.meta()) return 'skipped';
   if (result.state === 'passed' || result.state === 'failed') return result.state;
   return result.state === 'skipped' && result.note !== undefined ? 'skipped' : undefined;
 }
