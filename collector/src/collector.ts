@@ -71,8 +71,8 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const store = options.store ?? new DirectoryStore(join(directory, 'objects'));
   const objects = new Objects(store);
-  const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
   const signer = noteSigner(trust.origin, options.logKey ?? (await openLogKey(directory)));
+  const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
   const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now });
   const sequencer = new Sequencer({ index, logger, open: openLog });
   const ingest = new Ingest({ objects, index, trust, logger, sequencer });

@@ -38,3 +38,13 @@ export class EvidenceError extends Error {
     this.record = options?.record;
   }
 }
+
+/** What `read` gives; undefined where it throws EvidenceError. */
+export function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof EvidenceError) return undefined;
+    throw error;
+  }
+}

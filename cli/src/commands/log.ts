@@ -4,8 +4,8 @@ import {
   auditLog,
   type Checkpoint,
   consistencySpans,
-  EvidenceError,
   openNote,
+  orUndefined,
   parseCheckpoint,
   parseVerifierKey,
   proveConsistency,
@@ -96,13 +96,8 @@ function goesOn(older: Checkpoint, head: Checkpoint, hashes: ReadonlyMap<string,
 
 /** The checkpoint of a note that this key signed for its own log; undefined where it did not. */
 function signed(note: Buffer, key: VerifierKey): Checkpoint | undefined {
-  try {
-    const checkpoint = parseCheckpoint(openNote(note, [verifierOf(key)]).text);
-    return checkpoint.origin === key.name ? checkpoint : undefined;
-  } catch (error) {
-    if (error instanceof EvidenceError) return undefined;
-    throw error;
-  }
+  const checkpoint = orUndefined(() => parseCheckpoint(openNote(note, [verifierOf(key)]).text));
+  return checkpoint?.origin === key.name ? checkpoint : undefined;
 }
 
 async function givenKey(given: string): Promise<VerifierKey> {
@@ -113,15 +108,6 @@ function readKey(text: string, whence: string): VerifierKey {
   const key = orUndefined(() => parseVerifierKey(text.trim()));
   if (key === undefined) throw usage(`${whence} has no key of a log; it looks like NAME+ID+KEY`);
   return key;
-}
-
-function orUndefined<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof EvidenceError) return undefined;
-    throw error;
-  }
 }
 
 function kept(path: string): Promise<Buffer> {

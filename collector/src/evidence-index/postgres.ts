@@ -143,6 +143,7 @@ class PostgresEngine implements IndexEngine {
 class WriterLock {
   readonly #config: ClientConfig;
   #holder: Client | undefined;
+  #taking: Promise<void> | undefined;
 
   constructor(config: ClientConfig) {
     this.#config = config;
@@ -150,6 +151,15 @@ class WriterLock {
 
   /** Resolves when the lock is held, at once where it is already. Throws IndexError where another holds it for longer than `waitMs`. */
   async take(waitMs: number): Promise<void> {
+    if (this.#holder !== undefined) return;
+    // Two of ours at once would take each other for another collector.
+    this.#taking ??= this.#take(waitMs).finally(() => {
+      this.#taking = undefined;
+    });
+    await this.#taking;
+  }
+
+  async #take(waitMs: number): Promise<void> {
     for (const end = Date.now() + waitMs; this.#holder === undefined; ) {
       const client = new Client(this.#config);
       client.on('error', () => undefined);

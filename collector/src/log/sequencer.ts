@@ -103,18 +103,18 @@ export class Sequencer {
   async #append(batch: readonly (readonly [string, Waiting])[]): Promise<void> {
     try {
       const log = await this.log();
-      // What an append that was not known to have succeeded left behind.
       const { index } = this.#options;
-      const fresh: Waiting[] = [];
+      const fresh: (readonly [string, Waiting])[] = [];
       for (const [key, each] of batch) {
+        // What an append that was not known to have succeeded left behind.
         const known = await index.leaves.of(each.row.session, each.row.number);
-        if (known === undefined) fresh.push(each);
+        if (known === undefined) fresh.push([key, each]);
         else this.#settle(key, each, known);
       }
-      const first = await log.append(fresh.map(({ leaf }) => leaf));
-      await index.leaves.insert(fresh.map(({ row }, at) => ({ ...row, leaf: first + at })));
-      let at = first;
-      for (const [key, each] of batch) if (fresh.includes(each)) this.#settle(key, each, at++);
+      if (fresh.length === 0) return;
+      const first = await log.append(fresh.map(([, { leaf }]) => leaf));
+      await index.leaves.insert(fresh.map(([, { row }], at) => ({ ...row, leaf: first + at })));
+      for (const [at, [key, each]] of fresh.entries()) this.#settle(key, each, first + at);
     } catch (error) {
       this.#log = undefined;
       this.#options.logger.error('segments could not be put into the log; they will be when they come again', {

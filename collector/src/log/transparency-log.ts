@@ -24,7 +24,6 @@ import {
   tileOfSubtree,
   tilePath,
   tilesReader,
-  type Tree,
   type TreeHead,
   treeRoot,
   verifierOf,
@@ -68,14 +67,14 @@ export class TransparencyLog {
   readonly #cache = new Map<string, Buffer>();
   #state: LogState;
   #version: string | undefined;
-  /** Of the state: with its loose entries. */
-  #tree: Tree;
+  /** Of the state: with its loose entries, and the tiles that these are in. */
+  #grown: ReturnType<typeof appendEntries>;
 
   private constructor(options: LogOptions, state: LogState, version: string | undefined) {
     this.#options = options;
     this.#state = state;
     this.#version = version;
-    this.#tree = appendEntries(state.base, state.loose).tree;
+    this.#grown = appendEntries(state.base, state.loose);
   }
 
   /**
@@ -103,7 +102,11 @@ export class TransparencyLog {
     try {
       const { key } = this.#options.signer;
       const checkpoint = parseCheckpoint(openNote(this.#state.note, [verifierOf(key)]).text);
-      if (checkpoint.origin !== key.name || checkpoint.size !== this.#tree.size || !checkpoint.root.equals(treeRoot(this.#tree)))
+      if (
+        checkpoint.origin !== key.name ||
+        checkpoint.size !== this.#grown.tree.size ||
+        !checkpoint.root.equals(treeRoot(this.#grown.tree))
+      )
         throw new EvidenceError('TreeAltered', 'the state of the log has another root than was signed');
     } catch (cause) {
       throw new LogError('LogAltered', 'the state of the log is not what its key signed', { cause });
@@ -111,7 +114,7 @@ export class TransparencyLog {
   }
 
   get head(): TreeHead {
-    return { size: this.#tree.size, root: treeRoot(this.#tree) };
+    return { size: this.#grown.tree.size, root: treeRoot(this.#grown.tree) };
   }
 
   /** The newest checkpoint, a signed note. */
@@ -125,7 +128,7 @@ export class TransparencyLog {
    * @throws LogError, StoreError
    */
   async append(entries: readonly Buffer[]): Promise<number> {
-    const first = this.#tree.size;
+    const first = this.#grown.tree.size;
     if (this.#state.loose.length > MAX_LOOSE) await this.#settle();
     await this.#commit(entries);
     await this.#settle();
@@ -136,7 +139,8 @@ export class TransparencyLog {
     const { store, signer, now } = this.#options;
     const { base } = this.#state;
     const loose = [...this.#state.loose, ...entries];
-    const { tree } = appendEntries(base, loose);
+    const grown = appendEntries(base, loose);
+    const { tree } = grown;
     const checkpoint: Checkpoint = { origin: signer.key.name, size: tree.size, root: treeRoot(tree), extensions: [] };
     const note = Buffer.from(formatNote(signNote({ text: formatCheckpoint(checkpoint), signatures: [] }, [signer])));
     const bytes = encodeState({ note, base, loose });
@@ -148,7 +152,7 @@ export class TransparencyLog {
       this.#version = found.version;
     } else this.#version = stored.version;
     this.#state = { note, base, loose };
-    this.#tree = tree;
+    this.#grown = grown;
   }
 
   /** Stores the tiles that are full; what is in them need not be in the next state. */
@@ -172,7 +176,7 @@ export class TransparencyLog {
 
   /** A tile or bundle of the log as it is, or as it was when it was narrower; undefined where the log has none. Throws StoreError, EvidenceError. */
   async tile(tile: Tile): Promise<Buffer | undefined> {
-    const whole = widest(tile, this.#tree.size);
+    const whole = widest(tile, this.#grown.tree.size);
     if (whole === undefined || whole.width < tile.width) return undefined;
     const bytes = await this.#whole(whole);
     if (bytes === undefined || whole.width === tile.width) return bytes;
@@ -181,11 +185,11 @@ export class TransparencyLog {
   }
 
   async #whole(tile: Tile): Promise<Buffer | undefined> {
-    const { base, loose } = this.#state;
+    const { base } = this.#state;
     const path = tilePath(tile);
     const known = this.#cache.get(path);
     if (known !== undefined) return known;
-    const fresh = appendEntries(base, loose).writes.find((write) => tilePath(write.tile) === path);
+    const fresh = this.#grown.writes.find((write) => tilePath(write.tile) === path);
     if (fresh !== undefined) return fresh.bytes;
     // What is on the edge, and nothing that is loose has changed.
     if (tile.width < TILE_WIDTH)
@@ -199,7 +203,7 @@ export class TransparencyLog {
 
   /** Entries from a number on, in order, up to the size that the log has now. Throws LogError LogAltered where a bundle is gone or altered. */
   async *entries(from: number): AsyncGenerator<{ readonly index: number; readonly entry: Buffer }> {
-    const { size } = this.#tree;
+    const { size } = this.#grown.tree;
     for (let index = Math.floor(from / TILE_WIDTH); index * TILE_WIDTH < size; index++) {
       const tile = tileOf('entries', index, size);
       const first = index * TILE_WIDTH;

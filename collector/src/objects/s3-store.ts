@@ -17,7 +17,10 @@ export interface S3Settings {
   readonly endpoint?: string;
   /** The bucket as the path's first part: what most other stores want. */
   readonly pathStyle?: boolean;
-  /** Every object that is created is locked for so long: nobody, the account's owner included, deletes that version before. Needs a bucket with Object Lock. */
+  /**
+   * What is created is locked for so long: nobody, with COMPLIANCE the account's owner neither, deletes that version before. What is replaced
+   * is not, since its old versions say nothing that the new one does not. Needs a bucket with Object Lock.
+   */
   readonly lock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number };
 }
 
@@ -69,8 +72,7 @@ export class S3Store implements ObjectStore {
   }
 
   async #probe(): Promise<void> {
-    const { lock: _lock, ...unlocked } = this.#settings;
-    const put = (condition: Condition) => this.#put(PROBE, Buffer.from('chaperone\n'), 0, condition, unlocked);
+    const put = (condition: Condition) => this.#put(PROBE, Buffer.from('chaperone\n'), 0, condition);
     await put({ IfNoneMatch: '*' });
     const ignored =
       (await put({ IfNoneMatch: '*' })) !== undefined || (await put({ IfMatch: `"${'0'.repeat(32)}"` })) !== undefined;
@@ -79,7 +81,7 @@ export class S3Store implements ObjectStore {
   }
 
   async create(name: string, bytes: Buffer, at: number): Promise<'created' | 'exists'> {
-    return (await this.#put(name, bytes, at, { IfNoneMatch: '*' })) === undefined ? 'exists' : 'created';
+    return (await this.#put(name, bytes, at, { IfNoneMatch: '*' }, this.#settings.lock)) === undefined ? 'exists' : 'created';
   }
 
   async replace(name: string, bytes: Buffer, at: number, version: string | undefined): Promise<{ version: string } | 'changed'> {
@@ -128,8 +130,9 @@ export class S3Store implements ObjectStore {
     bytes: Buffer,
     at: number,
     condition: Condition,
-    { bucket, lock }: S3Settings = this.#settings,
+    lock?: S3Settings['lock'],
   ): Promise<string | undefined> {
+    const { bucket } = this.#settings;
     const command = new PutObjectCommand({
       Bucket: bucket,
       Key: this.#key(name),

@@ -197,6 +197,14 @@ describe('a bucket that keeps versions', () => {
       admin.send(new DeleteObjectCommand({ Bucket: bucket, Key: 'evidence/seg/ab/locked', VersionId: Versions[0]?.VersionId })),
     ).rejects.toThrow();
     expect(await store.get('seg/ab/locked')).toMatchObject({ bytes: text('x') });
+    // Old versions of what is replaced, as the log's state is all the time, may go.
+    const first = await store.replace('log/state', text('1'), AT, undefined);
+    await store.replace('log/state', text('2'), AT, first === 'changed' ? '' : first.version);
+    const states = await admin.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix: 'evidence/log/' }));
+    const old = states.Versions?.find(({ IsLatest }) => IsLatest === false)?.VersionId;
+    await admin.send(new DeleteObjectCommand({ Bucket: bucket, Key: 'evidence/log/state', VersionId: old }));
+    expect((await all(store.earlier('log/state'))).map(({ bytes }) => bytes.toString())).toEqual([]);
+    expect(await store.get('log/state')).toMatchObject({ bytes: text('2') });
   });
 });
 

@@ -1,6 +1,6 @@
-import { EvidenceError } from '../errors.ts';
+import { EvidenceError, orUndefined } from '../errors.ts';
 import { type Signer, verifySignature } from '../keys.ts';
-import { type Checkpoint, parseCheckpoint } from './checkpoint.ts';
+import { parseCheckpoint } from './checkpoint.ts';
 import { verifyMlDsa } from './ml-dsa.ts';
 import { type NoteSignature, type NoteSigner, type NoteVerifier, noteVerifier } from './note.ts';
 import { KEY_TYPE, type VerifierKey, verifierKey } from './vkey.ts';
@@ -20,22 +20,13 @@ export type CosignatureType = typeof KEY_TYPE.cosignature | typeof KEY_TYPE.mlDs
 
 /** What is signed; undefined where this key cannot cosign that text, which is then neither signed nor verified. */
 function signedMessage({ name, type }: VerifierKey, text: string, time: number): Buffer | undefined {
-  const checkpoint = checkpointOf(text);
+  const checkpoint = orUndefined(() => parseCheckpoint(text));
   if (checkpoint === undefined || !Number.isSafeInteger(time) || time < 0) return undefined;
   if (type === KEY_TYPE.cosignature) return Buffer.from(`cosignature/v1\ntime ${time}\n${text}`);
   const [who, origin] = [Buffer.from(name), Buffer.from(checkpoint.origin)];
   // Extension lines would not be under the signature.
   if (who.length > MAX_NAME_BYTES || origin.length > MAX_NAME_BYTES || checkpoint.extensions.length > 0) return undefined;
   return Buffer.concat([LABEL, sized(who), u64(time), sized(origin), u64(0), u64(checkpoint.size), checkpoint.root]);
-}
-
-function checkpointOf(text: string): Checkpoint | undefined {
-  try {
-    return parseCheckpoint(text);
-  } catch (error) {
-    if (error instanceof EvidenceError) return undefined;
-    throw error;
-  }
 }
 
 /** Behind its length in one byte. */

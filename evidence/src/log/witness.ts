@@ -1,4 +1,4 @@
-import { EvidenceError } from '../errors.ts';
+import { EvidenceError, orUndefined } from '../errors.ts';
 import { type Checkpoint, parseCheckpoint, type TreeHead } from './checkpoint.ts';
 import { formatSignature, type NoteSigner, type NoteVerifier, openNote, parseNote, signNote } from './note.ts';
 import { verifyConsistency } from './proof.ts';
@@ -102,13 +102,4 @@ function readRequest(body: Buffer): Request | undefined {
 
 function isSigned(note: Buffer, keys: readonly NoteVerifier[]): boolean {
   return orUndefined(() => openNote(note, keys)) !== undefined;
-}
-
-function orUndefined<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof EvidenceError) return undefined;
-    throw error;
-  }
 }

@@ -1,6 +1,6 @@
 import { close, closeSync, fdatasync, openSync, rmSync, writevSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { free } from '../ssh/wire/lent.ts';
+import { free } from '../lent.ts';
 import { ENTRY_HEAD_BYTES, type Entry, writeEntry } from './entries.ts';
 import type { FrameEncoder } from './frames.ts';
 import { GroupCommit } from './group-commit.ts';

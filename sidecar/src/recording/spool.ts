@@ -14,7 +14,7 @@ import {
 import { mkdir, readdir, readFile, rename, rm, stat, truncate, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { free } from '../ssh/wire/lent.ts';
+import { free } from '../lent.ts';
 import { decodeFrames, FrameEncoder, SALT_BYTES } from './frames.ts';
 import { RecordingError } from './recorder.ts';
 

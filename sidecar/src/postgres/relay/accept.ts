@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { agentText } from '@chaperone/api';
+import { kept } from '../../lent.ts';
 import {
   type CancelKey,
   decodeStartup,
@@ -10,7 +11,6 @@ import {
   encodeNegotiateProtocolVersion,
   encodeParameterStatus,
   encodeReadyForQuery,
-  ownBytes,
   ProtocolError,
   type ProtocolMinor,
   type StartupPacket,
@@ -245,7 +245,7 @@ class Handshake {
     const spoken = minor >= 2 ? 2 : 0;
     if (minor !== spoken || options.length > 0) this.socket.write(encodeNegotiateProtocolVersion({ minor: spoken, options }));
     const plain = new Map([...parameters].filter(([name]) => !options.includes(name)));
-    return { kind: 'session', socket: this.socket, parameters: plain, protocolMinor: spoken, rest: ownBytes(this.#bytes) };
+    return { kind: 'session', socket: this.socket, parameters: plain, protocolMinor: spoken, rest: kept(this.#bytes) };
   }
 
   async #read(): Promise<Buffer> {

@@ -1,4 +1,5 @@
 import type { Access } from '@chaperone/policy';
+import { kept } from '../../lent.ts';
 import type { Clock } from '../../platform.ts';
 import {
   type BindMessage,
@@ -12,7 +13,6 @@ import {
   encodeFlush,
   encodeParseComplete,
   FRONTEND,
-  ownBytes,
   type Piece,
 } from '../wire/index.ts';
 import { type Execution, sealBound, type StatementApproval, voided } from './approval.ts';
@@ -428,7 +428,7 @@ function heldBind({ parameters: types }: Prepared, message: BindMessage, bytes: 
   const { parameters: values, parameterFormats: formats, resultFormats } = message;
   return {
     bound: sealBound({ values, types, formats, resultFormats }),
-    bind: bytes.length > MAX_KEPT_BIND ? undefined : ownBytes(bytes),
+    bind: bytes.length > MAX_KEPT_BIND ? undefined : kept(bytes),
   };
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
+import { kept } from '../../lent.ts';
 import type { DialGuard } from '../../capture/guard.ts';
-import { type CancelKey, encodeCancelRequest, ownBytes, type ProtocolMinor } from '../wire/index.ts';
+import { type CancelKey, encodeCancelRequest, type ProtocolMinor } from '../wire/index.ts';
 import { UpstreamError } from './upstream-error.ts';
 import { happens, openTransport, type UpstreamAddress } from './upstream-transport.ts';
 
@@ -51,7 +52,7 @@ export class CancelRegistry {
     while (this.#entries.has(processId));
     const secret = randomBytes(SECRET_BYTES[minor]);
     this.#entries.set(processId, { secret, target, busy: false });
-    return { processId, secret: ownBytes(secret) };
+    return { processId, secret: kept(secret) };
   }
 
   forget(key: CancelKey): void {

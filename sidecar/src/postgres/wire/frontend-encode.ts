@@ -1,6 +1,6 @@
 import type { BindMessage, ExecuteMessage, ParseMessage, TargetMessage } from './frontend.ts';
 import { FRONTEND } from './protocol.ts';
-import { ownBytes } from './own-bytes.ts';
+import { kept } from '../../lent.ts';
 import { MessageWriter } from './writer.ts';
 
 /*
@@ -9,9 +9,9 @@ import { MessageWriter } from './writer.ts';
  */
 
 /** Said for every statement, and always the same. */
-const SYNC = ownBytes(new MessageWriter(FRONTEND.Sync, 0).finish());
-const FLUSH = ownBytes(new MessageWriter(FRONTEND.Flush, 0).finish());
-const EXECUTE_ALL = ownBytes(new MessageWriter(FRONTEND.Execute).string('').int32(0).finish());
+const SYNC = kept(new MessageWriter(FRONTEND.Sync, 0).finish());
+const FLUSH = kept(new MessageWriter(FRONTEND.Flush, 0).finish());
+const EXECUTE_ALL = kept(new MessageWriter(FRONTEND.Execute).string('').int32(0).finish());
 
 export function encodeQuery(query: string): Buffer {
   return new MessageWriter(FRONTEND.Query, query.length + 1).string(query).finish();

@@ -8,7 +8,6 @@ export * from './frontend.ts';
 export * from './frontend-encode.ts';
 export * from './limits.ts';
 export * from './protocol.ts';
-export * from './own-bytes.ts';
 export * from './reader.ts';
 export {
   type CancelKey,

@@ -1,7 +1,7 @@
 import { Cursor } from './cursor.ts';
 import { ProtocolError } from './error.ts';
 import { MAX_SECRET_BYTES, MAX_STARTUP_BYTES, MIN_SECRET_BYTES } from './limits.ts';
-import { ownBytes } from './own-bytes.ts';
+import { kept } from '../../lent.ts';
 import { PROTOCOL_3_0, type ProtocolMinor, REQUEST } from './protocol.ts';
 import { MessageWriter } from './writer.ts';
 
@@ -83,7 +83,7 @@ export function decodeKey(cursor: Cursor): CancelKey {
   if (cursor.remaining < MIN_SECRET_BYTES || cursor.remaining > MAX_SECRET_BYTES) {
     throw cursor.malformed('has a cancel key of an impossible size');
   }
-  return { processId, secret: ownBytes(cursor.rest()) };
+  return { processId, secret: kept(cursor.rest()) };
 }
 
 /** Pairs of strings, ended by an empty name. A name given twice has no one meaning and is refused. */

@@ -2,7 +2,7 @@ import type { Unit } from '@chaperone/api';
 import type { Action, Effect } from '@chaperone/policy';
 import { execAction, readExec, SFTP, type Transfer, type Unknown, unplaced } from '../actions/index.ts';
 import { encode, parse } from '../wire/channel-messages.ts';
-import { kept } from '../wire/lent.ts';
+import { kept } from '../../lent.ts';
 
 /** What an agent asks to run on a channel, and what of it goes upstream once it may. */
 export interface Asking {

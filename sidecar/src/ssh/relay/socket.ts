@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { DISCONNECT } from '../wire/error.ts';
-import { free } from '../wire/lent.ts';
+import { free } from '../../lent.ts';
 import { type ClientSettings, Connection, type ServerSettings } from '../wire/connection.ts';
 import { READ_BYTES, type Reads } from './reads.ts';
 

@@ -11,7 +11,7 @@ import { DISCONNECT, SshError } from '../wire/error.ts';
 import type { HostKeyCheck } from '../wire/host-key.ts';
 import { parsePrivateKey } from '../wire/private-key.ts';
 import { OPEN_FAILURE } from '../wire/channel-messages.ts';
-import { kept } from '../wire/lent.ts';
+import { kept } from '../../lent.ts';
 import type { OpenUpstream } from './program-context.ts';
 import { Reads } from './reads.ts';
 import { connect } from './socket.ts';

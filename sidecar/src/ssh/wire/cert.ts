@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Reader, string, uint32, uint64 } from './data.ts';
 import { SshError } from './error.ts';
 import { type PublicKey, parsePublicKey, type Signer, SIGNATURE_ALGORITHMS, verify } from './keys.ts';
-import { kept } from './lent.ts';
+import { kept } from '../../lent.ts';
 
 /** OpenSSH's PROTOCOL.certkeys: who a certificate speaks of. */
 const KINDS = { user: 1, host: 2 } as const;

@@ -1,7 +1,7 @@
 import { CHANNEL, channelMessage } from './channel-messages.ts';
 import { boolean, Reader, string, uint32 } from './data.ts';
 import { DISCONNECT, SshError } from './error.ts';
-import { free } from './lent.ts';
+import { free } from '../../lent.ts';
 import { Replies } from './replies.ts';
 
 /** Bytes in one data message, ours and the most that we take. OpenSSH's own; it drops what is longer without a word. */

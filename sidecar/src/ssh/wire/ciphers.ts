@@ -8,7 +8,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import { DISCONNECT, SshError } from './error.ts';
-import { free, kept } from './lent.ts';
+import { free, kept } from '../../lent.ts';
 
 /** Of each cipher: its name in OpenSSL and the bytes of its key. `aead` ones authenticate too and take no MAC. */
 export const CIPHERS = {

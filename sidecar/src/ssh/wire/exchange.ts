@@ -15,7 +15,7 @@ import { SshError } from './error.ts';
 import { algorithmsFor, checkHost, type HostKeyCheck } from './host-key.ts';
 import { type Agreed, deriveKey, hashExchange, type Idents, KEX, type Started } from './kex.ts';
 import type { Signer } from './keys.ts';
-import { kept } from './lent.ts';
+import { kept } from '../../lent.ts';
 import { MESSAGE } from './messages.ts';
 
 /** Who one is, and how that is proved. */

@@ -1,7 +1,7 @@
 import { createHash, createPublicKey, type JsonWebKeyInput, type KeyObject, sign, verify as verifyRaw } from 'node:crypto';
 import { mpint, Reader, string } from './data.ts';
 import { SshError } from './error.ts';
-import { kept } from './lent.ts';
+import { kept } from '../../lent.ts';
 
 /** A public key as SSH writes it, read and checked; never a certificate. */
 export interface PublicKey {

@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { type Opener, type Output, PLAIN, type Sealer } from './ciphers.ts';
 import { SshError } from './error.ts';
-import { free } from './lent.ts';
+import { free } from '../../lent.ts';
 
 /** Bytes that a packet may announce before anybody has proved who they are (RFC 4253, section 6.1). */
 export const MAX_PACKET_BEFORE_AUTHENTICATION = 35_000;

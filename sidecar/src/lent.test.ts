@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { signerOf } from './keys.ts';
+import { signerOf } from './ssh/wire/keys.ts';
 import { free, kept } from './lent.ts';
 
 describe('memory of bytes', () => {
