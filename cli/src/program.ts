@@ -7,6 +7,7 @@ import { placed, type PlaceFlags } from './place.ts';
 import { withExamples, withPages } from './verbs/common.ts';
 import { addConsole } from './verbs/console.ts';
 import { addExplain } from './verbs/explain.ts';
+import { addExport } from './verbs/export.ts';
 import { addLog } from './verbs/log.ts';
 import { addPolicy } from './verbs/policy.ts';
 import { addGrants } from './verbs/grants.ts';
@@ -87,6 +88,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addDecisions(program, options);
   addGrants(program, options);
   addPolicy(program, options);
+  addExport(program, options);
   addVerify(program, options);
   addLog(program, options);
   withExamples(

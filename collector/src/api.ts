@@ -1,23 +1,22 @@
 import {
   type ApiError,
-  bundleEnd,
-  bundleHead,
-  bundleLine,
   EvidenceError,
+  type Member,
   SESSION_ID_PREFIX,
   SessionVerdictFilter,
   type TrustInfo,
   type VerifierKey,
+  writeEvidence,
 } from '@chaperone/evidence';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { stream } from 'hono/streaming';
 import { z } from 'zod';
 import type { Access, Identity, Verb } from './access.ts';
 import { parseSearch } from './evidence-index/commands.ts';
 import type { ListPlace, SessionFilter } from './evidence-index/evidence-index.ts';
 import type { SessionRow } from './evidence-index/schema.ts';
 import type { BrowserSession } from './console/browser-sessions.ts';
+import { type Exporter, NothingToExport } from './export.ts';
 import type { Logger } from './ingest.ts';
 import { logRoutes } from './log/routes.ts';
 import type { TransparencyLog } from './log/transparency-log.ts';
@@ -60,6 +59,12 @@ const ListQuery = z.strictObject(FILTER);
 const SearchBody = z.strictObject({ ...FILTER, text: z.string().min(1).max(500) });
 const place = z.coerce.number().int().min(0);
 const StreamQuery = z.strictObject({ action: place, from: place.default(0) });
+const EvidenceQuery = z.strictObject({ since: place.optional() });
+const time = z.coerce.number().min(0);
+const ExportQuery = z.union([
+  EvidenceQuery.extend({ session: z.string() }),
+  EvidenceQuery.extend({ from: time, to: time }).refine(({ from, to }) => from < to),
+]);
 const RecordsQuery = z.strictObject({
   from: place.default(0),
   limit: atMost(MAX_RECORDS, 200),
@@ -67,6 +72,7 @@ const RecordsQuery = z.strictObject({
 
 export interface ApiOptions {
   readonly sessions: Sessions;
+  readonly exporter: Exporter;
   /** The log that every stored segment is in, and the key that signs its checkpoints. */
   readonly log: { readonly log: () => Promise<TransparencyLog>; readonly key: VerifierKey };
   readonly access: Access;
@@ -96,11 +102,10 @@ type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: BrowserSe
  * The collector's HTTP API; its shapes are in @chaperone/evidence. Everything below /v1 wants a person who may
  * see it: `signedIn` of the environment, whom the console's door knows, or whom `access` finds. */
 export function createApi(options: ApiOptions): Hono<Env> {
-  const { sessions, access, logger } = options;
+  const { sessions, exporter, access, logger } = options;
   const api = new Hono<Env>();
 
-  const find = async (context: Context<Env>, verb: Verb): Promise<SessionRow> => {
-    const name = context.req.param('id') ?? '';
+  const find = async (context: Context<Env>, verb: Verb, name = context.req.param('id') ?? ''): Promise<SessionRow> => {
     if (!SESSION_ID_PREFIX.test(name))
       throw new Refused(400, { code: 'BadRequest', message: 'this is not the name of a session' });
     const identity = context.get('identity');
@@ -134,6 +139,8 @@ export function createApi(options: ApiOptions): Hono<Env> {
 
   api.onError((error, context) => {
     if (error instanceof Refused) return context.json(error.body, error.status);
+    if (error instanceof NothingToExport)
+      return context.json<ApiError>({ code: error.code, message: error.message }, error.code === 'NotFound' ? 404 : 400);
     if (error instanceof EvidenceError) {
       const code = error.code === 'SegmentMissing' ? 'EvidenceIncomplete' : 'EvidenceAltered';
       return context.json<ApiError>({ code, message: `${error.code}: ${error.message}` }, 409);
@@ -199,25 +206,36 @@ export function createApi(options: ApiOptions): Hono<Env> {
     const row = await find(context, 'replay');
     return context.json(await sessions.stream(row.session, action, from));
   });
-  api.get('/v1/sessions/:id/segments', async (context) => {
+  const evidence = (context: Context<Env>, members: AsyncIterable<Member>): Response =>
+    context.body(ReadableStream.from(said(writeEvidence(members), logger)), 200, { 'content-type': 'application/x-tar' });
+  api.get('/v1/sessions/:id/evidence', async (context) => {
+    const query = parse(EvidenceQuery, context.req.query());
     const { session } = await find(context, 'replay');
-    context.header('content-type', 'application/jsonl');
-    return stream(context, async (out) => {
-      await out.write(bundleHead(options.origin));
-      let count = 0;
-      for (let from = 0; !out.aborted; ) {
-        const rows = await sessions.segments(session, from);
-        if (rows.length === 0) break;
-        for (const row of rows) {
-          await out.write(bundleLine({ session, number: row.number, segment: await sessions.raw(row) }));
-          from = row.number + 1;
-          count++;
-        }
-      }
-      await out.write(bundleEnd(count));
-    });
+    return evidence(context, await exporter.session(session, query));
+  });
+  api.get('/v1/evidence', async (context) => {
+    const query = parse(ExportQuery, context.req.query());
+    if ('session' in query) {
+      const { session } = await find(context, 'export', query.session);
+      return evidence(context, await exporter.session(session, query));
+    }
+    const identity = context.get('identity');
+    const may = new Set(await namespaces(identity, ['list', 'export']));
+    if (may.size === 0) throw new Refused(403, { code: 'Forbidden', message: 'you may not export sessions of any namespace' });
+    const allowed = ({ namespace }: SessionRow): boolean => may.has(namespace);
+    return evidence(context, await exporter.period(query, query, allowed));
   });
   return api;
+}
+
+/** What ends a file early is said here too: whoever reads it sees only that it ended. */
+async function* said(bytes: AsyncIterable<Buffer>, logger: Logger): AsyncGenerator<Buffer> {
+  try {
+    yield* bytes;
+  } catch (error) {
+    logger.error('an export ended early', { cause: error instanceof Error ? error.message : 'unknown' });
+    throw error;
+  }
 }
 
 function filterOf(

@@ -9,6 +9,7 @@ import type { SignIn } from './console/sign-in.ts';
 import type { StaticFiles } from './console/static-files.ts';
 import type { IndexEngine } from './evidence-index/engine.ts';
 import { EvidenceIndex } from './evidence-index/evidence-index.ts';
+import { Exporter } from './export.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
 import { DirectoryStore, Objects, type ObjectStore } from './objects/index.ts';
 import { openFile } from './evidence-index/open-file.ts';
@@ -106,6 +107,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   });
   const api = createApi({
     sessions: new Sessions(index, objects),
+    exporter: new Exporter({ index, objects, log: () => sequencer.log(), origin: trust.origin }),
     log: { log: () => sequencer.log(), key: signer.key },
     access: options.access,
     origin: trust.origin,

@@ -4,10 +4,13 @@ import {
   generateSigner,
   newSessionId,
   type PodIdentity,
+  readSegments,
   type SealedSegment,
   type SessionRecord,
+  type SessionVerdict,
   signRegistration,
   sealSegment,
+  verifyChain,
 } from '@chaperone/evidence';
 
 export const enrolment = generateSigner();
@@ -98,4 +101,15 @@ export function aSession(options: SessionOptions = {}): { session: string; nkey:
     );
   }
   return { session, nkey: encodeNkey(pod.nkey.publicKey), sealed };
+}
+
+/** What the segments of an evidence file say of one session, whatever of its log. */
+export async function judged(file: Buffer, session: string): Promise<SessionVerdict> {
+  const segments: Buffer[] = [];
+  for await (const each of readSegments([file]))
+    if (each.session === session) {
+      while (segments.length < each.number) segments.push(Buffer.alloc(0));
+      segments.push(each.segment);
+    }
+  return verifyChain(session, segments, trust);
 }

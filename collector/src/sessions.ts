@@ -158,18 +158,9 @@ export class Sessions {
     }
   }
 
-  segments(session: string, from: number): Promise<SegmentRow[]> {
-    return this.#index.segmentsFrom(session, from, 100);
-  }
-
-  /** The stored bytes of a segment, as they are: a verifier wants to see what is wrong with them. Empty where they are gone. */
-  async raw(row: SegmentRow): Promise<Buffer> {
-    return (await this.#objects.get('seg', row.digest)) ?? Buffer.alloc(0);
-  }
-
   async #verified(row: SegmentRow): Promise<Buffer> {
-    const bytes = await this.raw(row);
-    if (bytes.length === 0) throw new EvidenceError('SegmentMissing', `the object of segment ${row.number} is missing`);
+    const bytes = await this.#objects.get('seg', row.digest);
+    if (bytes === undefined) throw new EvidenceError('SegmentMissing', `the object of segment ${row.number} is missing`);
     if (sha256(bytes) !== row.digest)
       throw new EvidenceError('PayloadAltered', `the object of segment ${row.number} is not what was received`);
     return bytes;

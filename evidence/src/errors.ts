@@ -22,6 +22,7 @@ export type EvidenceErrorCode =
   | 'NoteUnsigned'
   | 'QuorumMissing'
   | 'ProofInvalid'
+  | 'NotLogged'
   | 'TreeAltered';
 
 /**

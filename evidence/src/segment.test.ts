@@ -1,13 +1,13 @@
 import { zstdCompressSync } from 'node:zlib';
 import { seededRandom } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
-import { readBundle, verifyEntries, writeBundle } from './bundle.ts';
 import { EvidenceError } from './errors.ts';
 import { isSessionOf, newSessionId, SESSION_ID } from './ids.ts';
 import { createEpoch, encodeNkey, generateSigner, type PodIdentity, signRegistration } from './keys.ts';
 import type { SessionRecord } from './record.ts';
 import { MAX_PLAIN_BYTES, MAX_RECORDS, openSegment, type SealedSegment, type SegmentInput, sealSegment } from './segment.ts';
-import { verifyChain, verifySegment } from './verify.ts';
+import { verifyChain } from './judge.ts';
+import { verifySegment } from './verify.ts';
 
 const enrolment = generateSigner();
 const trust = { origin: 'test', enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
@@ -238,31 +238,6 @@ describe('the verifier of a session', () => {
     const { session, bytes } = aSession();
     expect(verifyChain(session, bytes, { ...trust, origin: 'elsewhere' }).break?.code).toBe('OriginMismatch');
     expect(verifyChain(session, bytes, { ...trust, enrolmentKeys: [] }).break?.code).toBe('RegistrationUntrusted');
-  });
-});
-
-describe('a bundle', () => {
-  const sessions = [aSession(), aSession({ segments: 1 })];
-  const entries = sessions.flatMap(({ session, bytes }) => bytes.map((segment, number) => ({ session, number, segment })));
-  const text = [...writeBundle('test', entries)].join('');
-
-  test('comes back as it was written and verifies session by session', () => {
-    const bundle = readBundle(text);
-    expect(bundle).toEqual({ origin: 'test', entries });
-    expect(verifyEntries(bundle.entries, trust).map(({ verdict, records }) => ({ verdict, records }))).toEqual([
-      { verdict: 'complete', records: 9 },
-      { verdict: 'complete', records: 3 },
-    ]);
-  });
-
-  test.each([
-    ['cut in a line', text.slice(0, -5)],
-    ['cut after a line', text.slice(0, text.lastIndexOf('{'))],
-    ['without one of its lines', text.split('\n').toSpliced(2, 1).join('\n')],
-    ['with a line that is no JSON', text.replace('{"session"', '["session"')],
-    ['empty', ''],
-  ])('%s is refused', (_, changed) => {
-    expect(() => readBundle(changed)).toThrow(expect.objectContaining({ code: 'MalformedBundle' }));
   });
 });
 

@@ -1,6 +1,5 @@
 import {
   ApiError,
-  readBundle,
   RecordPage,
   SessionDetail,
   SessionList,
@@ -13,6 +12,12 @@ import { CliError, EXIT } from '../errors.ts';
 import type { Transport } from './transport.ts';
 
 export type { Transport } from './transport.ts';
+
+/** What to export: one session, or what came in a time (ms since 1970). `since` is the size of a checkpoint that was kept. */
+export type ExportQuery = { readonly since?: number } & (
+  | { readonly session: string }
+  | { readonly from: number; readonly to: number }
+);
 
 export interface SessionFilter {
   readonly namespace?: string;
@@ -77,14 +82,20 @@ export class CollectorClient {
     }
   }
 
-  /** The segments as they are stored, in order. */
-  async segments(id: string): Promise<Buffer[]> {
-    const response = await this.#get(`/v1/sessions/${encodeURIComponent(id)}/segments`);
-    try {
-      return readBundle(await response.text()).entries.map((entry) => entry.segment);
-    } catch (error) {
-      throw unreadable(error);
-    }
+  /** All that is stored of one session, as an evidence file has it. */
+  sessionEvidence(id: string): Promise<AsyncIterable<Uint8Array>> {
+    return this.#bytes(`/v1/sessions/${encodeURIComponent(id)}/evidence`);
+  }
+
+  /** An evidence file. Iterating throws CliError CollectorUnreachable where its end does not come. */
+  evidence(asked: ExportQuery): Promise<AsyncIterable<Uint8Array>> {
+    const query = Object.entries(asked).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
+    return this.#bytes(`/v1/evidence?${new URLSearchParams(query).toString()}`);
+  }
+
+  async #bytes(path: string): Promise<AsyncIterable<Uint8Array>> {
+    const { body } = await this.#get(path);
+    return body === null ? unreadableBytes() : reading(body);
   }
 
   /** The key of the log, as C2SP signed-note writes keys. */
@@ -130,6 +141,19 @@ export class CollectorClient {
   }
 }
 
+async function* reading(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (cause) {
+    if (cause instanceof CliError) throw cause;
+    throw new CliError('CollectorUnreachable', 'the collector ended its answer early', { cause, exit: EXIT.unreachable });
+  }
+}
+
+function unreadableBytes(): never {
+  throw unreadable(undefined);
+}
+
 function unreadable(cause: unknown): CliError {
   return new CliError('CollectorUnreachable', 'the collector answers in a form that this client does not know', {
     cause,
@@ -146,7 +170,7 @@ const REFUSALS = {
   AmbiguousName: ['AmbiguousName', EXIT.usage],
   LinkUnusable: ['NotSignedIn', EXIT.notPermitted],
   EvidenceAltered: ['EvidenceAltered', EXIT.checkSaysNo],
-  EvidenceIncomplete: ['EvidenceIncomplete', EXIT.checkSaysNo],
+  EvidenceIncomplete: ['EvidenceIncomplete', EXIT.incomplete],
   Unavailable: ['CollectorUnreachable', EXIT.unreachable],
 } as const satisfies Record<ApiError['code'], readonly [Code, number]>;
 

@@ -1,0 +1,141 @@
+import { MAX_CHUNK, MAX_RANGE, MAX_SEGMENT_BYTES, type Member, members, type Span, type TreeHead } from '@chaperone/evidence';
+import type { EvidenceIndex } from './evidence-index/evidence-index.ts';
+import type { SessionRow } from './evidence-index/schema.ts';
+import type { TransparencyLog } from './log/transparency-log.ts';
+import type { Objects } from './objects/index.ts';
+
+/** Rows that are read at once. */
+const PAGE = 100;
+
+export interface ExporterOptions {
+  readonly index: EvidenceIndex;
+  readonly objects: Objects;
+  readonly log: () => Promise<TransparencyLog>;
+  readonly origin: string;
+}
+
+/** A period without evidence, one with more of it than a file holds, or a checkpoint that this log never had. */
+export class NothingToExport extends Error {
+  override readonly name = 'NothingToExport';
+  readonly code: 'NotFound' | 'BadRequest';
+  constructor(code: NothingToExport['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface ExportRequest {
+  /** Size of the checkpoint that whoever asks has kept. */
+  readonly since?: number | undefined;
+}
+
+/** The log as it is at one moment, whatever is appended meanwhile. */
+interface Moment {
+  readonly log: TransparencyLog;
+  readonly head: TreeHead;
+  readonly note: Buffer;
+}
+
+/** Writes evidence files, member by member; what it holds does not grow with them. */
+export class Exporter {
+  readonly #options: ExporterOptions;
+
+  constructor(options: ExporterOptions) {
+    this.#options = options;
+  }
+
+  /** All that is stored of one session, each segment with its proof. Rejects with NothingToExport before the first member. */
+  async session(session: string, { since }: ExportRequest): Promise<AsyncIterable<Member>> {
+    const moment = await this.#moment();
+    return joined([await this.#head(moment, since), this.#segments(session, moment)]);
+  }
+
+  /**
+   * All entries of the log from the first to the last that came in this time, and of each session that has one of these all segments,
+   * where `allowed` says so. Rejects with NothingToExport before the first member.
+   */
+  async period(
+    time: { readonly from: number; readonly to: number },
+    { since }: ExportRequest,
+    allowed: (row: SessionRow) => boolean,
+  ): Promise<AsyncIterable<Member>> {
+    const moment = await this.#moment();
+    const span = await this.#options.index.leaves.span(time);
+    if (span === undefined || span.to > moment.head.size) throw new NothingToExport('NotFound', 'nothing was stored in this time');
+    if (span.to - span.from > MAX_RANGE)
+      throw new NothingToExport('BadRequest', `the time has more than ${MAX_RANGE} entries of the log; ask for less of it`);
+    return joined([await this.#head(moment, since), this.#range(span, moment), this.#sessions(span, moment, allowed)]);
+  }
+
+  async #moment(): Promise<Moment> {
+    const log = await this.#options.log();
+    return { log, head: log.head, note: log.checkpoint };
+  }
+
+  async #head({ log, head, note }: Moment, since: number | undefined): Promise<Member[]> {
+    if (since !== undefined && since > head.size)
+      throw new NothingToExport('BadRequest', `the checkpoint is of ${since} entries, and the log has ${head.size}`);
+    return [
+      members.head(this.#options.origin),
+      members.checkpoint(note),
+      ...(since === undefined
+        ? []
+        : [members.consistency({ older: since, path: await log.consistency(since, head) })]),
+    ];
+  }
+
+  async *#range(span: Span, { log, head }: Moment): AsyncGenerator<Member> {
+    yield members.range(await log.range(span, head));
+    let chunk: Buffer[] = [];
+    let first = span.from;
+    for await (const { index, entry } of log.entries(span.from)) {
+      if (index >= span.to) break;
+      chunk.push(entry);
+      if (chunk.length < MAX_CHUNK) continue;
+      yield members.entries(first, chunk);
+      [chunk, first] = [[], index + 1];
+    }
+    if (chunk.length > 0) yield members.entries(first, chunk);
+  }
+
+  async *#sessions(
+    span: Span,
+    moment: Moment,
+    allowed: (row: SessionRow) => boolean,
+  ): AsyncGenerator<Member> {
+    const { index } = this.#options;
+    for (let after = ''; ; ) {
+      const names = await index.leaves.sessions(span, after, PAGE);
+      for (const name of names) {
+        const row = await index.session(name);
+        if (row !== undefined && allowed(row)) yield* this.#segments(name, moment, span);
+      }
+      if (names.length < PAGE) return;
+      after = names.at(-1) ?? '';
+    }
+  }
+
+  /** Segments whose entries are in `proven` have no proof of their own. */
+  async *#segments(session: string, { log, head, note }: Moment, proven?: Span): AsyncGenerator<Member> {
+    const { index, objects } = this.#options;
+    for (let from = 0; ; ) {
+      const rows = await index.segmentsFrom(session, from, PAGE);
+      for (const { number, digest } of rows) {
+        from = number + 1;
+        // What is gone or damaged is for the verifier to say.
+        const bytes = await objects.get('seg', digest);
+        const leaf = await index.leaves.of(session, number);
+        if (bytes === undefined) continue;
+        const isProven = leaf === undefined || leaf >= head.size || (proven !== undefined && leaf >= proven.from && leaf < proven.to);
+        if (!isProven) yield members.proof({ index: leaf, path: await log.inclusion(leaf, head), checkpoint: note });
+        // No segment is longer: what is too long for a file is altered all the same without its end.
+        yield members.segment(session, number, bytes.subarray(0, MAX_SEGMENT_BYTES));
+      }
+      if (rows.length < PAGE) return;
+    }
+  }
+}
+
+async function* joined(parts: readonly (Iterable<Member> | AsyncIterable<Member>)[]): AsyncGenerator<Member> {
+  for (const part of parts) yield* part;
+}

@@ -1,0 +1,103 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { temporaryDirectory } from '@chaperone/testing';
+import { beforeAll, expect, test } from 'vitest';
+import { type FileVerdict, parsePolicy, verifyEvidence } from '../src/index.ts';
+import { type Case, FLIPS, SESSION_A, TABLE } from './corpus.ts';
+import { POLICY, TRUST } from './world.ts';
+
+const VERIFIER = join(import.meta.dirname, '../verifier/verify.mjs');
+type Said = Pick<FileVerdict, 'verdict' | 'log' | 'sessions'> & {
+  readonly break?: { readonly member?: string; readonly code: string };
+  readonly exit?: number;
+};
+
+const policy = parsePolicy(Buffer.from(POLICY));
+const ours = (each: Case): Promise<FileVerdict> =>
+  verifyEvidence([each.bytes], { ...TRUST, policy, ...(each.since === undefined ? {} : { since: each.since }) });
+
+/** What the verifier in one file says, of many files in one process. */
+let theirs: ReadonlyMap<Case, Said & { readonly exit: number }>;
+beforeAll(async () => {
+  await using directory = await temporaryDirectory();
+  const path = (name: string): string => join(directory.path, name);
+  writeFileSync(path('trust.json'), JSON.stringify(TRUST));
+  writeFileSync(path('trust.policy'), POLICY);
+  const all = [...TABLE, ...FLIPS];
+  const bySince = Map.groupBy(all, ({ since }) => since?.toString() ?? '');
+  const found = new Map<Case, Said & { readonly exit: number }>();
+  for (const [since, list] of bySince) {
+    mkdirSync(path('files'), { recursive: true });
+    const files = list.map((each, at) => {
+      writeFileSync(path(`files/${at}`), each.bytes);
+      return path(`files/${at}`);
+    });
+    writeFileSync(path('since'), since);
+    const out = run([...files, '--policy', path('trust.policy'), '--trust', path('trust.json'), '--json', ...(since === '' ? [] : ['--since', path('since')])]);
+    for (const [at, line] of out.trimEnd().split('\n').entries()) {
+      const each = list[at];
+      if (each !== undefined) found.set(each, JSON.parse(line) as Said & { readonly exit: number });
+    }
+  }
+  theirs = found;
+}, 120_000);
+
+function run(args: readonly string[]): string {
+  try {
+    return execFileSync(process.execPath, [VERIFIER, ...args], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, stdio: 'pipe' });
+  } catch (error) {
+    // Whatever it found, it says.
+    const { stdout, stderr, status } = error as { stdout: string; stderr: string; status: number };
+    expect([stderr, [3, 8, 9].includes(status)]).toEqual(['', true]);
+    return stdout;
+  }
+}
+
+/** What has to be the same: words, numbers and codes, not sentences. */
+function core({ verdict, break: found, log, sessions }: Said): unknown {
+  return {
+    verdict,
+    ...(found === undefined ? {} : { member: found.member, code: found.code }),
+    ...(log === undefined ? {} : { log }),
+    sessions: sessions.map(({ session, verdict: word, segments, records, agent, logged, break: at }) => ({
+      session,
+      word,
+      segments,
+      records,
+      agent,
+      logged,
+      ...(at === undefined ? {} : { segment: at.segment, record: at.record, code: at.code }),
+    })),
+  };
+}
+
+test('names of cases say which is meant', () => {
+  expect(new Set(TABLE.map(({ name }) => name)).size).toBe(TABLE.length);
+});
+
+test.each(TABLE.map((each) => [each.name, each] as const))('%s: both verifiers say what the table says', async (_, each) => {
+  const said = await ours(each);
+  const other = theirs.get(each);
+  expect(core(other ?? { verdict: 'sound', sessions: [] })).toEqual(core(said));
+  const { exit, file, a, since } = each.expected;
+  expect(other?.exit).toBe(exit);
+  expect(said.break?.code ?? (said.verdict === 'empty' ? 'empty' : undefined)).toBe(file);
+  if (since !== undefined) expect(said.log?.since?.verdict).toBe(since);
+  if (a === undefined) return;
+  const found = said.sessions.find(({ session }) => session === SESSION_A);
+  const [verdict, segment, code] = a;
+  expect([found?.verdict, segment === undefined ? undefined : found?.break?.segment, code === undefined ? undefined : found?.break?.code]).toEqual([
+    verdict,
+    segment,
+    code,
+  ]);
+});
+
+test('no bit of a file can be changed unnoticed, and both verifiers say the same of each', async () => {
+  for (const each of FLIPS) {
+    const other = theirs.get(each);
+    expect(core(other ?? { verdict: 'sound', sessions: [] }), each.name).toEqual(core(await ours(each)));
+    expect(other?.exit, each.name).not.toBe(0);
+  }
+});

@@ -1,0 +1,850 @@
+#!/usr/bin/env node
+/*
+ * A verifier of evidence files, in one file, of nothing but Node's own modules. It was written from docs/evidence.md and shares no code
+ * with the program that it checks. Read it, keep it, and run it where nobody else has a say:
+ *
+ *     node verify.mjs FILE… --policy trust.policy --trust trust.json [--since CHECKPOINT] [--complete] [--partial] [--json]
+ *
+ * Ends with 0 where all is well, 3 where evidence is altered, 9 where the log or its witnesses do not prove it, 8 where some is missing,
+ * 2 where it was called wrongly. Of several files and findings the worst counts, in this order: 3, 9, 8.
+ */
+import { createDecipheriv, createHash, createPublicKey, verify as verifyWith } from 'node:crypto';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { zstdDecompressSync } from 'node:zlib';
+
+const MAX_SEGMENT = 1032192;
+const MAX_PLAIN = 983040;
+const MAX_TEXT = 4096;
+const MAX_NOTE = 524288;
+const MAX_PROOF = 16384;
+const MAX_RANGE = 1048576;
+const MAX_CHUNK = 64;
+const ZEROS = Buffer.alloc(1024);
+
+class Fault extends Error {
+  constructor(code, message, record) {
+    super(message);
+    Object.assign(this, { code, record });
+  }
+}
+const fail = (code, message, record) => {
+  throw new Fault(code, message, record);
+};
+const orElse = (code, message, work) => {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Fault && error.code !== 'Shape') throw error;
+    return fail(code, message);
+  }
+};
+
+// Bytes and texts
+
+const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
+const leafHash = (data) => sha256(Buffer.of(0), data);
+const nodeHash = (left, right) => sha256(Buffer.of(1), left, right);
+const u64 = (value) => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(value));
+  return bytes;
+};
+const base64 = (text) => {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.toString('base64') === text ? bytes : undefined;
+};
+const hash64 = (text) => {
+  const bytes = base64(text);
+  return bytes?.length === 32 ? bytes : undefined;
+};
+const decimal = (text) => (/^(0|[1-9]\d{0,15})$/.test(text) && Number.isSafeInteger(Number(text)) ? Number(text) : undefined);
+const utf8 = (bytes) => {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+};
+/** What would act on a terminal is written as it is in JSON. */
+const shown = (text) => JSON.stringify(String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '\ufffd')).slice(1, -1);
+
+// Keys
+
+const SPKI = { ed25519: '302a300506032b6570032100', mlDsa: '30820532300b06096086480165030403110382052100' };
+const keys = new Map();
+function signed(kind, key, message, signature) {
+  if (key.length !== (kind === 'mlDsa' ? 1312 : 32) || signature.length !== (kind === 'mlDsa' ? 2420 : 64)) return false;
+  try {
+    const id = key.toString('base64');
+    const known = keys.get(id) ?? createPublicKey({ key: Buffer.concat([Buffer.from(SPKI[kind], 'hex'), key]), format: 'der', type: 'spki' });
+    if (keys.size < 1000) keys.set(id, known);
+    return verifyWith(null, message, known, signature);
+  } catch {
+    return false;
+  }
+}
+function nkey(text) {
+  const digits = [...(text.length > 64 ? '' : text)].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter));
+  const bits = digits.map((digit) => digit.toString(2).padStart(5, '0')).join('');
+  const bytes = Buffer.from((bits.match(/.{8}/g) ?? []).map((octet) => Number.parseInt(octet, 2)));
+  const rest = bits.slice(bytes.length * 8);
+  let crc = 0;
+  for (const byte of bytes.subarray(0, -2)) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = (crc << 1) ^ (crc & 0x8000 ? 0x11021 : 0);
+  }
+  const sound = !digits.includes(-1) && rest.length < 5 && !rest.includes('1') && bytes.length === 35;
+  if (!sound || bytes.readUInt16LE(33) !== crc || bytes[0] !== 160) fail('MalformedKey', 'this is not the nkey of a pod');
+  return bytes.subarray(1, 33);
+}
+
+// Shapes of JSON. Each is a function that says whether a value has it.
+
+const int = (least = Number.MIN_SAFE_INTEGER, most = Number.MAX_SAFE_INTEGER) => (v) => Number.isSafeInteger(v) && v >= least && v <= most;
+const count = int(0);
+const num = (v) => typeof v === 'number' && Number.isFinite(v);
+const str = (most = Infinity, least = 0) => (v) => typeof v === 'string' && v.length <= most && v.length >= least;
+const text = str();
+const like = (pattern) => (v) => typeof v === 'string' && pattern.test(v);
+const digest = like(/^[0-9a-f]{64}$/);
+const session = like(/^s-[a-z2-7]{16}$/);
+const bool = (v) => typeof v === 'boolean';
+const one = (...values) => (v) => values.includes(v);
+const orNull = (of) => (v) => v === null || of(v);
+const list = (of, most = Infinity) => (v) => Array.isArray(v) && v.length <= most && v.every(of);
+const pair = (of) => (v) => Array.isArray(v) && v.length === 2 && v.every(of);
+/** Keys that end in ? may be missing. */
+const open = (shape) => (v) =>
+  typeof v === 'object' &&
+  v !== null &&
+  Object.entries(shape).every(([key, of]) => (key.endsWith('?') ? !(key.slice(0, -1) in v) || of(v[key.slice(0, -1)]) : key in v && of(v[key])));
+const strict = (shape) => (v) => open(shape)(v) && Object.keys(v).every((key) => Object.hasOwn(shape, key) || Object.hasOwn(shape, `${key}?`));
+function parse(shape, bytes) {
+  const value = JSON.parse(bytes.toString());
+  if (!shape(value)) fail('Shape', 'another shape');
+  return value;
+}
+
+const SIGNED = strict({ body: str(2048), signature: str(100) });
+const AGENT = { namespace: str(253, 1), serviceAccount: str(253, 1), 'pod?': str(253), 'podUid?': str(64) };
+const REGISTRATION = strict({ nkey: str(64), agent: strict(AGENT), origin: str(253, 1), issuedAt: num });
+const CERTIFICATE = strict({ nkey: str(64), key: str(64), epoch: int(1), notBefore: num });
+const HEADER = strict({
+  version: one(1),
+  origin: str(253, 1),
+  session,
+  number: int(0, 0xffffffff),
+  prev: orNull(digest),
+  certificate: SIGNED,
+  registration: digest,
+  records: strict({ first: count, last: int(-1), count }),
+  root: digest,
+  payload: strict({ codec: one('zstd'), digest, length: count, plain: count }),
+  policy: str(128),
+  clock: strict({ wall: pair(num), mono: pair(num) }),
+  counters: strict({ actions: count, denied: count, masked: count, dropped: count }),
+  flags: list(one('open', 'close', 'torn'), 3),
+});
+const LEAVES = {
+  1: ['segment', HEADER],
+  2: ['registration', strict({ nkey: str(64), registration: digest, issuedAt: num })],
+  3: ['erasure', strict({ session, order: digest, at: num })],
+  4: ['gap', (v) => strict({ session, first: int(0, 0xffffffff), last: int(0, 0xffffffff), at: num })(v) && v.first <= v.last],
+};
+
+const verdictWord = one('allow', 'deny', 'approve');
+const mask = open({ column: int(), name: text, labels: list(text), strategy: one('redact', 'partial', 'hash', 'null') });
+const columns = { columns: list(open({ name: text, type: int() })), masked: list(mask) };
+const rows = list(list(orNull(text)));
+const action = int();
+const cells = int(0, 0xffffffff);
+const FILE_OPERATIONS = ['read', 'write', 'list', 'stat', 'delete', 'rename', 'copy', 'link', 'symlink', 'mkdir', 'rmdir', 'attributes'];
+const RECORDS = {
+  'session.open': {
+    session: text,
+    agent: open({ namespace: text, serviceAccount: text, 'pod?': text, 'podUid?': text }),
+    resource: open({ namespace: text, name: text, protocol: text }),
+    purpose: text,
+    'onBehalfOf?': open({ issuer: text, user: text, groups: list(text) }),
+    policies: list(open({ namespace: text, name: text, generation: int() })),
+    mode: one('Enforce', 'Audit'),
+    client: open({ address: text, tls: bool, 'application?': text }),
+  },
+  action: {
+    action,
+    'text?': text,
+    bytes: int(),
+    'parameters?': list(orNull(text)),
+    verdict: verdictWord,
+    code: text,
+    'rule?': text,
+    reason: text,
+    effects: list(open({ verb: text, object: text, via: one('direct', 'view', 'function', 'nested'), verdict: verdictWord, 'rule?': text })),
+    'wouldDeny?': open({ code: text, 'rule?': text, reason: text }),
+    'kubernetes?': open({
+      ...Object.fromEntries(['verb', 'group', 'version', 'resource', 'subresource', 'namespace', 'name'].map((key) => [key, text])),
+      dryRun: bool,
+      'userAgent?': text,
+      'command?': text,
+      'run?': text,
+    }),
+  },
+  approval: {
+    action,
+    'request?': text,
+    digest: text,
+    'grantedBy?': text,
+    state: text,
+    waitedMs: num,
+    'change?': list(text),
+    decisions: list(open({ by: text, decision: one('Approve', 'Deny'), 'reason?': text, at: text, 'assurance?': text, 'via?': text })),
+  },
+  columns: { action, ...columns },
+  rows: { action, rows },
+  done: {
+    action,
+    'tag?': text,
+    'error?': open({ code: text, message: text }),
+    rows: int(),
+    bytes: int(),
+    digest: text,
+    truncated: bool,
+    maskedValues: int(),
+    durationMs: num,
+    'result?': open({ ...columns, rows }),
+  },
+  output: { action, stream: one('stdin', 'stdout', 'stderr', 'terminal'), data: Buffer.isBuffer },
+  resize: { action, columns: cells, rows: cells },
+  line: { action, text: str(1024) },
+  file: {
+    action,
+    operation: one(...FILE_OPERATIONS),
+    path: text,
+    'to?': text,
+    bytes: count,
+    'digest?': like(/^[0-9a-fA-F]{64}$/),
+    outcome: text,
+    'file?': int(),
+    'truncated?': bool,
+  },
+  content: { action, file: count, offset: count, bytes: count, data: Buffer.isBuffer },
+  bytes: { host: text, sent: int(), received: int() },
+  note: { code: text, message: text },
+  'session.close': { code: text, reason: text, 'by?': text, actions: int(), denied: int(), maskedValues: int() },
+};
+const STAMP = { seq: int(), at: num, mono: num };
+for (const type of Object.keys(RECORDS)) RECORDS[type] = open({ ...STAMP, ...RECORDS[type] });
+
+// Records and segments
+
+function readRecord(bytes) {
+  const end = bytes.indexOf(0);
+  const record = JSON.parse(bytes.toString('utf8', 0, end < 0 ? bytes.length : end));
+  if (typeof record !== 'object' || record === null || 'data' in record) fail('Shape', 'no record');
+  const data = bytes.subarray(end + 1);
+  if (end >= 0) record.data = data;
+  const shape = Object.hasOwn(RECORDS, record.type) ? RECORDS[record.type] : undefined;
+  const hasRoom = record.type === 'output' || record.type === 'content';
+  if (!shape?.(record) || (end >= 0 && (!hasRoom || data.length > 65536))) fail('Shape', 'another shape');
+  return record;
+}
+
+function splitSegment(bytes) {
+  if (bytes.length > MAX_SEGMENT) fail('LimitExceeded', 'the segment is too large');
+  let at = 0;
+  const take = (length) => {
+    if (length > bytes.length - at) fail('MalformedSegment', 'the segment ends early');
+    at += length;
+    return bytes.subarray(at - length, at);
+  };
+  const sized = (most) => {
+    const length = take(4).readUInt32BE();
+    if (length > most) fail('LimitExceeded', 'a part of the segment is too large');
+    return take(length);
+  };
+  const magic = take(8).toString('latin1');
+  if (magic !== 'CHEVSEG\x01') fail(magic.startsWith('CHEVSEG') ? 'UnsupportedVersion' : 'MalformedSegment', 'this is not a segment of version 1');
+  const headerText = sized(MAX_TEXT);
+  const signature = take(64);
+  const registration = sized(MAX_TEXT);
+  const number = take(4).readUInt32BE();
+  if (number > 1024) fail('LimitExceeded', 'the segment has too many records');
+  const leaves = Array.from({ length: number }, () => take(32));
+  const header = orElse('MalformedSegment', 'the header has another shape', () => parse(HEADER, headerText));
+  return { header, headerText, signature, registration, leaves, payload: bytes.subarray(at) };
+}
+
+function rootOf(leaves) {
+  if (leaves.length === 0) return sha256();
+  if (leaves.length === 1) return leaves[0];
+  const middle = 2 ** (Math.ceil(Math.log2(leaves.length)) - 1);
+  return nodeHash(rootOf(leaves.slice(0, middle)), rootOf(leaves.slice(middle)));
+}
+
+function recordsOf({ header, leaves, payload }) {
+  const { plain } = header.payload;
+  if (plain > MAX_PLAIN) fail('LimitExceeded', 'the payload is too large');
+  const unpacked = orElse('PayloadAltered', 'the payload cannot be decompressed', () => zstdDecompressSync(payload, { maxOutputLength: Math.max(1, plain) }));
+  const texts = [];
+  for (let at = 0; at < unpacked.length; ) {
+    const length = at + 4 <= unpacked.length ? unpacked.readUInt32BE(at) : Infinity;
+    if (length > unpacked.length - at - 4 || texts.length === header.records.count) fail('RecordAltered', `record ${texts.length} has a wrong length`, texts.length);
+    texts.push(unpacked.subarray(at + 4, at + 4 + length));
+    at += 4 + length;
+  }
+  texts.forEach((record, index) => {
+    if (!leaves[index]?.equals(leafHash(record))) fail('RecordAltered', `record ${index} does not match its leaf hash`, index);
+  });
+  if (texts.length !== leaves.length) fail('RecordAltered', `the payload ends before record ${texts.length}`, texts.length);
+  return texts;
+}
+
+function checkSegment(bytes, trust) {
+  const segment = splitSegment(bytes);
+  const { header, headerText, signature, registration, leaves, payload } = segment;
+  if (sha256(registration).toString('hex') !== header.registration) fail('RegistrationUntrusted', 'the registration is not the one that the header names');
+  if (leaves.length !== header.records.count || rootOf(leaves).toString('hex') !== header.root) fail('RecordAltered', 'the leaf hashes do not give the root in the header');
+  const texts = recordsOf(segment);
+  if (payload.length !== header.payload.length || sha256(payload).toString('hex') !== header.payload.digest) fail('PayloadAltered', 'the payload does not match its digest');
+  const records = texts.map((record, index) => {
+    const found = (() => {
+      try {
+        return readRecord(record);
+      } catch {
+        return fail('MalformedSegment', `record ${index} has another shape`, index);
+      }
+    })();
+    if (found.seq !== header.records.first + index) fail('MalformedSegment', `record ${index} has another number`, index);
+    return found;
+  });
+  checkFlags(header, records);
+  const epoch = checkSigner(segment, trust);
+  const [first] = records;
+  const { agent } = epoch.registration;
+  const own = first?.type !== 'session.open' || (first.session === header.session && first.agent.namespace === agent.namespace && first.agent.serviceAccount === agent.serviceAccount);
+  if (!own) fail('AgentMismatch', 'the opening record names another agent or session than the registration');
+  return { header, agent, epoch: epoch.number, nkey: epoch.nkey, link: sha256(headerText, signature).toString('hex'), leaf: leafHash(Buffer.concat([Buffer.of(1, 1), signature, headerText])) };
+}
+
+function checkFlags({ flags, number, records: { first, last }, prev }, records) {
+  const opens = records.map(({ type }, at) => (type === 'session.open' ? at : -1)).filter((at) => at >= 0);
+  const closes = records.findIndex(({ type }) => type === 'session.close');
+  const isFirst = number === 0;
+  const sound =
+    flags.includes('open') === isFirst &&
+    opens.includes(0) === isFirst &&
+    opens.every((at) => at === 0) &&
+    isFirst === (first === 0) &&
+    isFirst === (prev === null) &&
+    flags.includes('close') === closes >= 0 &&
+    (closes < 0 || closes === records.length - 1) &&
+    last === first + records.length - 1 &&
+    (records.length > 0 || flags.includes('torn'));
+  if (!sound) fail('MalformedSegment', 'number, flags and records do not fit each other');
+}
+
+function checkSigner({ header, headerText, signature, registration }, trust) {
+  const statement = (shape, code, { body }) => orElse(code, 'a signed statement has another shape', () => parse(shape, body));
+  const isSigned = (context, { body, signature: by }, key) => signed('ed25519', key, Buffer.from(context + body), Buffer.from(by, 'base64url'));
+  const certificate = statement(CERTIFICATE, 'CertificateInvalid', header.certificate);
+  if (!isSigned('chaperone/epoch/v1\0', header.certificate, nkey(certificate.nkey))) fail('CertificateInvalid', 'the nkey did not sign this epoch key');
+  const over = Buffer.concat([Buffer.from('chaperone/segment/v1\0'), headerText]);
+  if (!signed('ed25519', Buffer.from(certificate.key, 'base64url'), over, signature)) fail('SignatureInvalid', 'the epoch key did not sign this header');
+  const by = orElse('RegistrationUntrusted', 'the registration cannot be read', () => parse(SIGNED, registration));
+  if (!trust.enrolmentKeys.some((key) => isSigned('chaperone/registration/v1\0', by, Buffer.from(key, 'base64url')))) fail('RegistrationUntrusted', 'no trusted key signed the registration');
+  const registered = statement(REGISTRATION, 'RegistrationUntrusted', by);
+  if (registered.origin !== trust.origin) fail('OriginMismatch', 'the registration is of another origin');
+  if (registered.nkey !== certificate.nkey) fail('CertificateInvalid', 'the epoch key belongs to another pod than the registration');
+  if (header.origin !== trust.origin) fail('OriginMismatch', 'the segment is of another origin');
+  return { registration: registered, number: certificate.epoch, nkey: certificate.nkey };
+}
+
+// Notes, policies and proofs (C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-policy, tlog-proof)
+
+const isName = (name) => name !== '' && name.isWellFormed() && !/[\p{White_Space}+]/u.test(name) && !/[\0-\x09\x0b-\x1f]/.test(name);
+
+function readNote(bytes) {
+  if (bytes.length > MAX_NOTE) fail('LimitExceeded', 'the note is too large');
+  const note = utf8(bytes);
+  if (note === undefined || /[\0-\x09\x0b-\x1f]/.test(note)) fail('MalformedNote', 'the note has bytes that no note may have');
+  const end = note.lastIndexOf('\n\n');
+  if (end < 0 || end + 2 === note.length || !note.endsWith('\n')) fail('MalformedNote', 'the note has no signatures');
+  const lines = note.slice(end + 2, -1).split('\n');
+  if (lines.length > 64) fail('LimitExceeded', 'the note has too many signatures');
+  const signatures = lines.map((line) => {
+    const [dash, name = '', encoded = '', ...more] = line.split(' ');
+    const signature = base64(encoded);
+    if (dash !== '—' || !isName(name) || more.length > 0 || !(signature?.length > 4)) fail('MalformedNote', 'a line of the note is not a signature');
+    return { name, id: signature.readUInt32BE(), signature: signature.subarray(4) };
+  });
+  return { text: note.slice(0, end + 1), signatures };
+}
+
+function readCheckpoint(note) {
+  const [origin, size, root, ...rest] = note.split('\n');
+  const head = { origin, size: decimal(size ?? ''), root: hash64(root ?? ''), extensions: rest.slice(0, -1) };
+  const sound = origin !== '' && head.size !== undefined && head.root !== undefined && rest.at(-1) === '' && !head.extensions.includes('');
+  if (!sound || (head.size === 0 && !head.root.equals(sha256()))) fail('MalformedNote', 'the note is not a checkpoint');
+  return head;
+}
+
+function readKey(vkey) {
+  const [name = '', id = '', ...encoded] = vkey.split('+');
+  const bytes = base64(encoded.join('+'));
+  const length = { 1: 32, 4: 32, 6: 1312 }[bytes?.[0]];
+  if (bytes?.length !== length + 1 || !isName(name) || !/^[0-9a-f]{8}$/i.test(id)) return undefined;
+  const own = sha256(`${name}\n`, bytes).readUInt32BE();
+  return own === Number.parseInt(id, 16) ? { name, id: own, type: bytes[0], key: bytes.subarray(1) } : undefined;
+}
+
+function isBy({ name, type, key }, note, signature) {
+  if (type === 1) return signed('ed25519', key, Buffer.from(note), signature);
+  const time = signature.length < 8 ? Number.NaN : Number(signature.readBigUInt64BE());
+  if (!Number.isSafeInteger(time)) return false;
+  const head = (() => {
+    try {
+      return readCheckpoint(note);
+    } catch {
+      return undefined;
+    }
+  })();
+  if (head === undefined) return false;
+  if (type === 4) return signed('ed25519', key, Buffer.from(`cosignature/v1\ntime ${time}\n${note}`), signature.subarray(8));
+  const [who, origin] = [Buffer.from(name), Buffer.from(head.origin)];
+  if (who.length > 255 || origin.length > 255 || head.extensions.length > 0) return false;
+  const parts = [Buffer.from('subtree/v1\n\0'), Buffer.of(who.length), who, u64(time), Buffer.of(origin.length), origin, u64(0), u64(head.size), head.root];
+  return signed('mlDsa', key, Buffer.concat(parts), signature.subarray(8));
+}
+
+function readPolicy(bytes) {
+  const bad = (line, what) => fail('MalformedPolicy', `line ${line} of the policy: ${what}`);
+  const lines = bytes.toString('latin1').split('\n');
+  if (lines.pop() !== '' || lines.length > 1024) bad(lines.length, 'too many, or no end');
+  const policy = { logs: [], witnesses: new Map(), groups: new Map([['none', { least: 0, of: [] }]]), quorum: undefined };
+  const taken = new Set();
+  const seen = new Set();
+  for (const [at, line] of lines.entries()) {
+    if (/[\0-\x08\x0a-\x1f\x7f]/.test(line)) bad(at + 1, 'a control character');
+    const [word, ...rest] = line.split(/[ \t]+/).filter(Boolean);
+    if (word === undefined || word.startsWith('#')) continue;
+    const key = (vkey, ...types) => {
+      const found = readKey(utf8(Buffer.from(vkey ?? '', 'latin1')) ?? '');
+      if (found === undefined || !types.includes(found.type) || seen.has(found.key.toString('hex'))) bad(at + 1, 'not a key for this, or one that has a line');
+      seen.add(found.key.toString('hex'));
+      return found;
+    };
+    const [name, ...more] = rest;
+    const isFree = name !== undefined && !policy.groups.has(name);
+    if (word === 'log' && rest.length <= 2) policy.logs.push(key(name, 1, 6));
+    else if (word === 'witness' && isFree && more.length <= 2) {
+      const witness = key(more[0], 4, 6);
+      policy.witnesses.set(name, witness);
+      policy.groups.set(name, { witness });
+    } else if (word === 'group' && isFree && more.length > 1) {
+      const [threshold, ...members] = more;
+      for (const member of members) {
+        if (member === 'none' || !policy.groups.has(member) || taken.has(member)) bad(at + 1, 'a member that is unknown or in a group already');
+        taken.add(member);
+      }
+      const least = { all: members.length, any: 1 }[threshold] ?? decimal(threshold);
+      if (!(least >= 1 && least <= members.length)) bad(at + 1, 'a threshold that cannot be met, or is none');
+      policy.groups.set(name, { least, of: members.map((member) => policy.groups.get(member)) });
+    } else if (word === 'quorum' && policy.quorum === undefined && policy.groups.has(name) && more.length === 0) policy.quorum = policy.groups.get(name);
+    else bad(at + 1, 'not a line of a policy');
+  }
+  if (policy.quorum === undefined) bad(lines.length, 'no quorum');
+  return policy;
+}
+
+/** The checkpoint of a note that a log of the policy signed, and whether the quorum has cosigned it. */
+function openCheckpoint(bytes, policy) {
+  const note = readNote(bytes);
+  const known = [...policy.logs, ...policy.witnesses.values()];
+  const verified = new Map();
+  for (const { name, id, signature } of note.signatures) {
+    const [key, ...same] = known.filter((each) => each.name === name && each.id === id);
+    if (key === undefined) continue;
+    if (same.length > 0) fail('MalformedKey', 'two keys have the same name and id');
+    if (!isBy(key, note.text, signature)) fail('SignatureInvalid', 'a known key did not sign this note, though it says so');
+    if (!verified.has(key)) verified.set(key, signature);
+  }
+  if (verified.size === 0) fail('NoteUnsigned', 'no known key has signed the note');
+  const head = readCheckpoint(note.text);
+  const logs = policy.logs.filter((key) => verified.has(key));
+  if (logs.length === 0) fail('NoteUnsigned', 'no log of the policy has signed the checkpoint');
+  if (!logs.some(({ name }) => name === head.origin)) fail('OriginMismatch', 'the log that signed the checkpoint has another origin');
+  const met = (of) => (of.witness === undefined ? of.of.filter(met).length >= of.least : verified.has(of.witness));
+  const times = [...policy.witnesses].filter(([, key]) => verified.has(key)).map(([name, key]) => [name, Number(verified.get(key).readBigUInt64BE()) || null]);
+  return { ...head, quorum: met(policy.quorum) ? 'met' : 'missing', witnesses: Object.fromEntries(times) };
+}
+
+/** Lines of text: a head, then one for each of these words with a number, then hashes. */
+function readProof(bytes, head, words, most) {
+  const lines = bytes.toString('latin1').split('\n');
+  const numbers = words.map((word, at) => (lines[at + 1]?.startsWith(`${word} `) ? decimal(lines[at + 1].slice(word.length + 1)) : undefined));
+  const hashes = lines.slice(1 + words.length, -1).map(hash64);
+  const sound = lines[0] === head && lines.length > words.length + 1 && lines.at(-1) === '' && ![...numbers, ...hashes].includes(undefined) && hashes.length <= most;
+  return sound ? { numbers, hashes } : fail('MalformedProof', 'this is not a proof');
+}
+
+function readEntryProof(bytes) {
+  const end = bytes.indexOf('\n\n');
+  const lines = bytes.toString('latin1', 0, Math.max(0, end)).split('\n');
+  if (lines[1]?.startsWith('extra ') && base64(lines.splice(1, 1)[0].slice(6)) === undefined) fail('MalformedProof', 'this is not a proof of an entry');
+  const { numbers, hashes } = readProof(Buffer.from(`${lines.join('\n')}\n`, 'latin1'), 'c2sp.org/tlog-proof@v1', ['index'], 53);
+  return { index: numbers[0], path: hashes, note: bytes.subarray(end + 2) };
+}
+
+/** RFC 9162 §2.1.3.2, with BigInt in place of bit operators that end at 32. */
+function includes(hash, index, { size, root }, path) {
+  if (index >= size) return false;
+  let [fn, sn, at] = [BigInt(index), BigInt(size - 1), hash];
+  for (const sibling of path) {
+    if (sn === 0n) return false;
+    if (fn & 1n || fn === sn) {
+      at = nodeHash(sibling, at);
+      while (!(fn & 1n) && fn !== 0n) [fn, sn] = [fn >> 1n, sn >> 1n];
+    } else at = nodeHash(at, sibling);
+    [fn, sn] = [fn >> 1n, sn >> 1n];
+  }
+  return sn === 0n && at.equals(root);
+}
+
+/** RFC 9162 §2.1.4.2. */
+function goesOn(older, head, path) {
+  if (older.size === head.size) return path.length === 0 && older.root.equals(head.root);
+  if (older.size === 0) return path.length === 0;
+  let [fn, sn] = [BigInt(older.size - 1), BigInt(head.size - 1)];
+  while (fn & 1n) [fn, sn] = [fn >> 1n, sn >> 1n];
+  const [first, ...rest] = fn === 0n ? [older.root, ...path] : path;
+  if (first === undefined) return false;
+  let [before, after] = [first, first];
+  for (const hash of rest) {
+    if (sn === 0n) return false;
+    if (fn & 1n || fn === sn) {
+      [before, after] = [nodeHash(hash, before), nodeHash(hash, after)];
+      while (!(fn & 1n) && fn !== 0n) [fn, sn] = [fn >> 1n, sn >> 1n];
+    } else after = nodeHash(after, hash);
+    [fn, sn] = [fn >> 1n, sn >> 1n];
+  }
+  return sn === 0n && before.equals(older.root) && after.equals(head.root);
+}
+
+/** The root of a tree of which the leaves from one index on are here, and hashes of whole subtrees beside them. */
+function rangeRoot({ from, to, hashes, leaves }, size) {
+  const beside = hashes.values();
+  const root = (first, last) => {
+    const isWhole = Number.isInteger(Math.log2(last - first)) && first % (last - first) === 0;
+    if (isWhole && (last <= from || first >= to)) return beside.next().value ?? fail('ProofInvalid', 'the proof of the range is too short');
+    if (last - first === 1) return leaves.subarray((first - from) * 32, (first - from + 1) * 32);
+    const middle = first + 2 ** (Math.ceil(Math.log2(last - first)) - 1);
+    const left = root(first, middle);
+    return nodeHash(left, root(middle, last));
+  };
+  const found = root(0, size);
+  return beside.next().done ? found : fail('ProofInvalid', 'the proof of the range is too long');
+}
+
+// The file
+
+function* membersOf(path) {
+  const file = openSync(path, 'r');
+  let at = 0;
+  const take = (length, what) => {
+    const bytes = Buffer.alloc(length);
+    let got = 0;
+    for (let more = 1; got < length && more > 0; got += more) more = readSync(file, bytes, got, length - got, null);
+    at += got;
+    return got === length ? bytes : fail('MalformedBundle', `byte ${at} of the file: it ends within ${what}`);
+  };
+  try {
+    for (;;) {
+      const head = take(512, 'a header');
+      if (head.equals(ZEROS.subarray(0, 512))) {
+        if (!take(512, 'its end').equals(head) || readSync(file, Buffer.alloc(1), 0, 1, null) > 0) fail('MalformedBundle', 'the file does not end where it says');
+        return;
+      }
+      const name = head.toString('latin1', 0, 100).replace(/\0.*/s, '');
+      const size = Number.parseInt(head.toString('latin1', 124, 135), 8);
+      if (!/^[a-z0-9][a-z0-9./-]*$/.test(name) || !headerOf(name, size).equals(head)) fail('MalformedBundle', `byte ${at - 512} of the file: this is not how a member begins`);
+      const [kind, ...where] = placeOf(name);
+      if (size > MOST[kind]) fail('LimitExceeded', `${name} is too large`);
+      const bytes = take(size, name);
+      if (!take(-size & 511, name).equals(ZEROS.subarray(0, -size & 511))) fail('MalformedBundle', `${name} is not followed by zeros`);
+      yield { name, kind, where, bytes };
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function headerOf(name, size) {
+  const field = (value, digits) => `${value.toString(8).padStart(digits, '0')}\0`;
+  const parts = (sum) => [name.padEnd(100, '\0'), field(0o644, 7), field(0, 7), field(0, 7), field(size, 11), field(0, 11), sum, '0', '\0'.repeat(100), 'ustar\x0000', '\0'.repeat(64), field(0, 7), field(0, 7)];
+  const build = (sum) => Buffer.from(parts(sum).join('').padEnd(512, '\0'), 'latin1');
+  const sum = build(' '.repeat(8)).reduce((total, byte) => total + byte, 0);
+  return build(`${field(sum, 6)} `);
+}
+
+const MOST = { head: 1024, checkpoint: MAX_NOTE, consistency: MAX_PROOF, range: MAX_PROOF, entries: MAX_CHUNK * 65537, proof: MAX_PROOF + MAX_NOTE, segment: MAX_SEGMENT };
+const NEXT = {
+  start: ['head'],
+  head: ['checkpoint'],
+  checkpoint: ['consistency', 'range', 'proof', 'segment'],
+  consistency: ['range', 'proof', 'segment'],
+  range: ['entries'],
+  entries: ['entries', 'proof', 'segment'],
+  proof: ['segment'],
+  segment: ['proof', 'segment'],
+};
+function placeOf(name) {
+  const fixed = { 'evidence.json': 'head', 'log/checkpoint': 'checkpoint', 'log/consistency': 'consistency', 'log/range': 'range' }[name];
+  if (fixed !== undefined) return [fixed];
+  const [, kind, whose, number] = /^(log\/entries|proof|segment)\/(?:(s-[a-z2-7]{16})\/)?([^/]+)$/.exec(name) ?? [];
+  const sound = decimal(number ?? '') !== undefined && (kind === 'segment') === (whose !== undefined);
+  return sound ? [kind.replace('log/', ''), decimal(number), whose] : fail('MalformedBundle', `${name} is no member of version 1`);
+}
+
+/** Judges the segments of one session in order; what comes after the first fault is not looked at. */
+class Judge {
+  constructor(name, trust) {
+    Object.assign(this, { name, trust, segments: 0, records: 0, fault: undefined, last: undefined });
+  }
+  take(number, bytes, prove) {
+    if (this.fault !== undefined) return;
+    try {
+      this.#place(number);
+      if (bytes.length === 0) fail('SegmentMissing', `segment ${number} is missing`);
+      const next = checkSegment(bytes, this.trust);
+      if (next.header.session !== this.name) fail('SegmentMisplaced', 'a segment of another session stands here');
+      this.#place(next.header.number);
+      if (this.last !== undefined) this.#link(this.last, next);
+      prove(next);
+      this.last = next;
+      this.records += next.header.records.count;
+      this.segments++;
+    } catch (error) {
+      this.blame(error);
+    }
+  }
+  blame(error) {
+    if (!(error instanceof Fault)) throw error;
+    const record = error.record === undefined ? {} : { record: this.records + error.record };
+    this.fault ??= { segment: this.segments, ...record, code: error.code, message: error.message };
+  }
+  #place(number) {
+    if (number > this.segments) fail('SegmentMissing', `segment ${this.segments} is missing; segment ${number} stands in its place`);
+    if (number < this.segments) fail('SegmentMisplaced', `segment ${number} stands where ${this.segments} belongs`);
+  }
+  #link(before, next) {
+    const follows =
+      next.header.prev === before.link &&
+      next.header.records.first === before.header.records.last + 1 &&
+      next.nkey === before.nkey &&
+      next.epoch >= before.epoch &&
+      !before.header.flags.includes('close');
+    if (!follows) fail('ChainBroken', 'the segment does not follow the one before it');
+  }
+  get word() {
+    if (this.fault !== undefined) return { SegmentMissing: 'incomplete', NotLogged: 'not in the log' }[this.fault.code] ?? 'altered';
+    if (this.last === undefined) return 'incomplete';
+    const { counters, flags } = this.last.header;
+    if (counters.dropped > 0) return 'gap declared';
+    return flags.includes('close') ? 'complete' : flags.includes('torn') ? 'interrupted' : 'open';
+  }
+}
+
+function verifyFile(path, trust) {
+  let [member, last, note, proof, range, judge, head, consistency] = [undefined, 'start'];
+  const logged = new Map();
+  const sessions = new Map();
+  const clock = [Infinity, -Infinity];
+
+  const proveRange = () => {
+    if (range === undefined || range.proven) return;
+    if (range.taken !== range.to - range.from) fail('MalformedBundle', 'the entries end before the range does');
+    if (!rangeRoot(range, head.size).equals(head.root)) fail('ProofInvalid', 'the entries are not all of the range that the checkpoint was signed over');
+    range.proven = true;
+  };
+  const hashAt = (at) => range.leaves.subarray(at * 32, at * 32 + 32);
+  const remember = (entry, at) => {
+    const leaf = (() => {
+      try {
+        const [kind, shape] = entry[0] === 1 ? LEAVES[entry[1]] : [];
+        const body = entry.subarray(66);
+        return entry.length < 2 || body.length > MAX_TEXT ? undefined : { kind, ...parse(shape, body) };
+      } catch {
+        return undefined;
+      }
+    })();
+    if (leaf === undefined || leaf.kind === 'registration') return;
+    const about = logged.get(leaf.session) ?? { numbers: new Map(), entries: 0, erased: false, twice: undefined };
+    logged.set(leaf.session, about);
+    about.entries++;
+    if (leaf.kind === 'erasure') about.erased = true;
+    if (leaf.kind !== 'segment') return;
+    clock[0] = Math.min(clock[0], leaf.clock.wall[0]);
+    clock[1] = Math.max(clock[1], leaf.clock.wall[1]);
+    const before = about.numbers.get(leaf.number);
+    if (before === undefined) about.numbers.set(leaf.number, at);
+    else if (!hashAt(before).equals(hashAt(at))) about.twice ??= leaf.number;
+  };
+  const endSession = () => {
+    if (judge === undefined) return;
+    const about = logged.get(judge.name);
+    const left = [...(about?.numbers.keys() ?? [])].filter((number) => number >= judge.segments);
+    if (left.length > 0) judge.blame(new Fault('SegmentMissing', `segment ${judge.segments} is missing; the log has segment ${left.reduce((a, b) => Math.min(a, b))}`));
+    const { word } = judge;
+    const isSound = ['complete', 'open', 'interrupted'].includes(word);
+    sessions.set(judge.name, {
+      session: judge.name,
+      verdict: isSound && head.quorum === 'missing' ? 'not witnessed' : word,
+      segments: judge.segments,
+      records: judge.records,
+      ...(judge.last === undefined ? {} : { agent: judge.last.agent }),
+      ...(judge.fault === undefined ? {} : { break: judge.fault }),
+      ...(about === undefined ? {} : { logged: about.entries }),
+    });
+    judge = undefined;
+  };
+  const take = {
+    head(bytes) {
+      const said = orElse('MalformedBundle', 'evidence.json cannot be read', () => JSON.parse(bytes.toString()));
+      if (said?.format !== 'chaperone.dev/evidence/v1' && like(/^chaperone\.dev\/evidence\//)(said?.format)) fail('UnsupportedVersion', 'the file is of another version');
+      if (!strict({ format: one('chaperone.dev/evidence/v1'), origin: str(253, 1) })(said)) fail('MalformedBundle', 'evidence.json has another shape');
+      if (said.origin !== trust.origin) fail('OriginMismatch', 'the file is of another origin');
+    },
+    checkpoint(bytes) {
+      [note, head] = [bytes, openCheckpoint(bytes, trust.policy)];
+      if (head.origin !== trust.origin) fail('OriginMismatch', 'the checkpoint is of another log');
+    },
+    consistency(bytes) {
+      const { numbers, hashes } = readProof(bytes, 'chaperone.dev/log-consistency/v1', ['old'], 106);
+      consistency = { size: numbers[0], path: hashes };
+    },
+    range(bytes) {
+      const { numbers, hashes } = readProof(bytes, 'chaperone.dev/log-range/v1', ['from', 'to'], 159);
+      const [from, to] = numbers;
+      if (from >= to) fail('MalformedProof', 'the range is empty');
+      if (to - from > MAX_RANGE) fail('LimitExceeded', 'the range is too long');
+      if (to > head.size) fail('ProofInvalid', 'the range ends behind the log');
+      range = { from, to, hashes, leaves: Buffer.alloc((to - from) * 32), taken: 0, proven: false };
+    },
+    entries(bytes, index) {
+      if (index !== range.from + range.taken) fail('MalformedBundle', 'entries stand where others belong');
+      const entries = [];
+      for (let at = 0; at < bytes.length; at += 2 + entries.at(-1).length) {
+        const end = at + 2 <= bytes.length ? at + 2 + bytes.readUInt16BE(at) : Infinity;
+        if (end > bytes.length) fail('MalformedTile', 'the entries end within one of them');
+        entries.push(bytes.subarray(at + 2, end));
+      }
+      if (entries.length === 0 || entries.length > Math.min(range.to - index, MAX_CHUNK)) fail('MalformedBundle', 'there are more entries, or fewer, than the range has');
+      for (const entry of entries) {
+        leafHash(entry).copy(range.leaves, range.taken * 32);
+        remember(entry, range.taken++);
+      }
+    },
+    proof(bytes, index) {
+      proof = readEntryProof(bytes);
+      if (proof.index !== index || !proof.note.equals(note)) fail('MalformedBundle', 'a proof is of another entry or checkpoint than it says');
+    },
+    segment(bytes, number, name) {
+      if (judge?.name !== name) {
+        endSession();
+        if (sessions.has(name)) fail('MalformedBundle', 'a session stands in two places');
+        judge = new Judge(name, trust);
+      }
+      const own = proof;
+      proof = undefined;
+      judge.take(number, bytes, (segment) => {
+        if (own !== undefined) return includes(segment.leaf, own.index, head, own.path) || fail('NotLogged', 'the proof is not of this segment in the log');
+        const about = logged.get(name);
+        const at = about?.numbers.get(segment.header.number);
+        if (at === undefined) fail('NotLogged', 'nothing proves that the segment is in the log');
+        if (about.twice === segment.header.number || !hashAt(at).equals(segment.leaf)) fail('NotLogged', 'the log has another segment of that number');
+      });
+    },
+  };
+  try {
+    for (const { name, kind, where, bytes } of membersOf(path)) {
+      member = name;
+      if (!NEXT[last].includes(kind)) fail('MalformedBundle', 'a member stands where none of its kind may');
+      last = kind;
+      if (kind !== 'entries') proveRange();
+      take[kind](bytes, ...where);
+    }
+    member = undefined;
+    if (head === undefined || last === 'proof' || last === 'range') fail('MalformedBundle', 'the file ends early');
+    proveRange();
+    endSession();
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return { verdict: 'altered', break: { ...(member === undefined ? {} : { member }), code: error.code, message: error.message }, sessions: [] };
+  }
+  for (const [name, { erased, numbers, entries }] of logged)
+    if (!sessions.has(name) && (erased || numbers.size > 0)) sessions.set(name, { session: name, verdict: erased ? 'erased' : 'not exported', segments: 0, records: 0, logged: entries });
+  const log = { origin: head.origin, size: head.size, root: head.root.toString('base64'), quorum: head.quorum, witnesses: head.witnesses };
+  if (trust.since !== undefined) log.since = { size: trust.since.size, verdict: sinceWord(trust.since, head, consistency) };
+  if (range !== undefined) log.range = { from: range.from, to: range.to, first: Number.isFinite(clock[0]) ? clock[0] : null, last: Number.isFinite(clock[1]) ? clock[1] : null };
+  return { verdict: sessions.size === 0 ? 'empty' : 'sound', log, sessions: [...sessions.values()] };
+}
+
+function sinceWord(since, head, consistency) {
+  if (since.origin !== head.origin) return 'rewritten';
+  const needsNone = since.size === 0 || since.size === head.size;
+  if (since.size > head.size || (!needsNone && consistency?.size !== since.size)) return 'not proven';
+  return goesOn(since, head, needsNone ? [] : consistency.path) ? 'append-only' : 'rewritten';
+}
+
+// The command line
+
+const CLASS = { open: 'endless', interrupted: 'endless', 'gap declared': 8, incomplete: 8, 'not exported': 8, 'not witnessed': 9, 'not in the log': 9, altered: 3 };
+function exitOf({ verdict, log, sessions }, { complete, partial }) {
+  const found = new Set(sessions.filter((each) => !partial || each.verdict !== 'not exported').map((each) => CLASS[each.verdict]));
+  if (verdict === 'altered' || log.since?.verdict === 'rewritten' || found.has(3)) return 3;
+  if (log.quorum === 'missing' || log.since?.verdict === 'not proven' || found.has(9)) return 9;
+  return verdict === 'empty' || found.has(8) || (complete && found.has('endless')) ? 8 : 0;
+}
+
+function sayText(path, { verdict, break: fault, log, sessions }) {
+  const lines = [`${shown(path)}  ${verdict}${fault === undefined ? '' : `: ${shown(`${fault.member ?? ''} ${fault.message} (${fault.code})`)}`}`];
+  if (log !== undefined) {
+    const by = Object.keys(log.witnesses).map(shown).join(', ') || 'no witness';
+    lines.push(`  log ${shown(log.origin)} of ${log.size} entries, root ${log.root}, cosigned by ${by}${log.quorum === 'met' ? '' : ', fewer than the policy asks for'}`);
+    if (log.range !== undefined) lines.push(`  every entry from ${log.range.from} to ${log.range.to - 1} is here`);
+    if (log.since !== undefined) lines.push(`  ${log.since.verdict} since ${log.since.size} entries`);
+  }
+  for (const { session: name, verdict: word, segments, records, break: found } of sessions)
+    lines.push(`${name}  ${word}: ${records} records, ${segments} segments${found === undefined ? '' : `; segment ${found.segment}: ${shown(found.message)} (${found.code})`}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function main(argv) {
+  const files = [];
+  const flags = {};
+  for (let at = 0; at < argv.length; at++) {
+    const [, name] = /^--(policy|trust|since|complete|partial|json)$/.exec(argv[at]) ?? [];
+    if (name === undefined) files.push(argv[at]);
+    else flags[name] = ['policy', 'trust', 'since'].includes(name) ? argv[++at] : true;
+  }
+  if (files.length === 0 || files.some((file) => file.startsWith('--')) || flags.policy === undefined || flags.trust === undefined) {
+    process.stderr.write('node verify.mjs FILE… --policy trust.policy --trust trust.json [--since CHECKPOINT] [--complete] [--partial] [--json]\n');
+    return 2;
+  }
+  const trust = { ...parse(open({ origin: text, enrolmentKeys: list(text) }), readFileSync(flags.trust)), policy: readPolicy(readFileSync(flags.policy)) };
+  if (flags.since !== undefined) trust.since = openCheckpoint(readFileSync(flags.since), trust.policy);
+  const exits = files.map((file) => {
+    const found = verifyFile(file, trust);
+    const exit = exitOf(found, flags);
+    process.stdout.write(flags.json ? `${JSON.stringify({ file, exit, ...found })}\n` : sayText(file, found));
+    return exit;
+  });
+  return [3, 9, 8].find((exit) => exits.includes(exit)) ?? 0;
+}
+
+try {
+  process.exitCode = main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`error: ${shown(error.message)} (${error.code ?? error.name})\n`);
+  process.exitCode = error instanceof Fault ? 3 : 2;
+}
