@@ -1,13 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  ApiError,
-  newSessionId,
-  RecordPage,
-  SessionDetail,
-  SessionList,
-  TrustInfo,
-} from '@chaperone/evidence';
+import { ApiError, newSessionId, RecordPage, SessionDetail, SessionList, TrustInfo } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Access, createTokenAccess } from './access.ts';
@@ -197,7 +190,7 @@ describe('one session', () => {
   });
 
   test('is not replayed by who may only get it', async () => {
-    for (const part of ['records', 'segments'])
+    for (const part of ['records', 'evidence'])
       expect(await ask(`/v1/sessions/${long.session}/${part}`, 'bob')).toMatchObject({ status: 403 });
   });
 });
@@ -264,7 +257,13 @@ test('health and metrics need no sign-in and show no session; everything else do
   const metrics = await ask('/metrics');
   expect(metrics.text).toContain('chaperone_collector_segments_total{result="stored"}');
   expect(metrics.text).not.toContain(long.session);
-  for (const target of ['/v1/sessions', `/v1/sessions/${long.session}`, `/v1/sessions/${long.session}/evidence`, '/v1/evidence?from=0&to=1', '/v1/trust']) {
+  for (const target of [
+    '/v1/sessions',
+    `/v1/sessions/${long.session}`,
+    `/v1/sessions/${long.session}/evidence`,
+    '/v1/evidence?from=0&to=1',
+    '/v1/trust',
+  ]) {
     expect(await ask(target), target).toMatchObject({ status: 401 });
     expect(await ask(target, 'mallory'), target).toMatchObject({ status: 401 });
   }

@@ -1,4 +1,13 @@
-import { MAX_CHUNK, MAX_RANGE, MAX_SEGMENT_BYTES, type Member, members, type Span, type TreeHead } from '@chaperone/evidence';
+import {
+  EvidenceError,
+  MAX_CHUNK,
+  MAX_RANGE,
+  MAX_SEGMENT_BYTES,
+  type Member,
+  members,
+  type Span,
+  type TreeHead,
+} from '@chaperone/evidence';
 import type { EvidenceIndex } from './evidence-index/evidence-index.ts';
 import type { SessionRow } from './evidence-index/schema.ts';
 import type { TransparencyLog } from './log/transparency-log.ts';
@@ -52,7 +61,8 @@ export class Exporter {
 
   /**
    * All entries of the log from the first to the last that came in this time, and of each session that has one of these all segments,
-   * where `allowed` says so. Rejects with NothingToExport before the first member.
+   * where `allowed` says so. Rejects with NothingToExport, and with EvidenceError
+   * TreeAltered where the log has lost entries, before the first member.
    */
   async period(
     time: { readonly from: number; readonly to: number },
@@ -61,7 +71,8 @@ export class Exporter {
   ): Promise<AsyncIterable<Member>> {
     const moment = await this.#moment();
     const span = await this.#options.index.leaves.span(time);
-    if (span === undefined || span.to > moment.head.size) throw new NothingToExport('NotFound', 'nothing was stored in this time');
+    if (span === undefined) throw new NothingToExport('NotFound', 'nothing was stored in this time');
+    if (span.to > moment.head.size) throw new EvidenceError('TreeAltered', 'the log is shorter than it was');
     if (span.to - span.from > MAX_RANGE)
       throw new NothingToExport('BadRequest', `the time has more than ${MAX_RANGE} entries of the log; ask for less of it`);
     return joined([await this.#head(moment, since), this.#range(span, moment), this.#sessions(span, moment, allowed)]);
@@ -78,9 +89,7 @@ export class Exporter {
     return [
       members.head(this.#options.origin),
       members.checkpoint(note),
-      ...(since === undefined
-        ? []
-        : [members.consistency({ older: since, path: await log.consistency(since, head) })]),
+      ...(since === undefined ? [] : [members.consistency({ older: since, path: await log.consistency(since, head) })]),
     ];
   }
 
@@ -98,11 +107,7 @@ export class Exporter {
     if (chunk.length > 0) yield members.entries(first, chunk);
   }
 
-  async *#sessions(
-    span: Span,
-    moment: Moment,
-    allowed: (row: SessionRow) => boolean,
-  ): AsyncGenerator<Member> {
+  async *#sessions(span: Span, moment: Moment, allowed: (row: SessionRow) => boolean): AsyncGenerator<Member> {
     const { index } = this.#options;
     for (let after = ''; ; ) {
       const names = await index.leaves.sessions(span, after, PAGE);
@@ -126,7 +131,8 @@ export class Exporter {
         const bytes = await objects.get('seg', digest);
         const leaf = await index.leaves.of(session, number);
         if (bytes === undefined) continue;
-        const isProven = leaf === undefined || leaf >= head.size || (proven !== undefined && leaf >= proven.from && leaf < proven.to);
+        const isProven =
+          leaf === undefined || leaf >= head.size || (proven !== undefined && leaf >= proven.from && leaf < proven.to);
         if (!isProven) yield members.proof({ index: leaf, path: await log.inclusion(leaf, head), checkpoint: note });
         // No segment is longer: what is too long for a file is altered all the same without its end.
         yield members.segment(session, number, bytes.subarray(0, MAX_SEGMENT_BYTES));

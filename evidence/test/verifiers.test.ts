@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, expect, test } from 'vitest';
 import { type FileVerdict, parsePolicy, verifyEvidence } from '../src/index.ts';
-import { type Case, FLIPS, SESSION_A, TABLE } from './corpus.ts';
+import { FLIPS, TABLE } from './corpus.ts';
+import { a as A, type Case, type Expected } from './files.ts';
 import { POLICY, TRUST } from './world.ts';
 
 const VERIFIER = join(import.meta.dirname, '../verifier/verify.mjs');
@@ -34,7 +35,15 @@ beforeAll(async () => {
       return path(`files/${at}`);
     });
     writeFileSync(path('since'), since);
-    const out = run([...files, '--policy', path('trust.policy'), '--trust', path('trust.json'), '--json', ...(since === '' ? [] : ['--since', path('since')])]);
+    const out = run([
+      ...files,
+      '--policy',
+      path('trust.policy'),
+      '--trust',
+      path('trust.json'),
+      '--json',
+      ...(since === '' ? [] : ['--since', path('since')]),
+    ]);
     for (const [at, line] of out.trimEnd().split('\n').entries()) {
       const each = list[at];
       if (each !== undefined) found.set(each, JSON.parse(line) as Said & { readonly exit: number });
@@ -80,19 +89,22 @@ test.each(TABLE.map((each) => [each.name, each] as const))('%s: both verifiers s
   const said = await ours(each);
   const other = theirs.get(each);
   expect(core(other ?? { verdict: 'sound', sessions: [] })).toEqual(core(said));
-  const { exit, file, a, since } = each.expected;
-  expect(other?.exit).toBe(exit);
-  expect(said.break?.code ?? (said.verdict === 'empty' ? 'empty' : undefined)).toBe(file);
-  if (since !== undefined) expect(said.log?.since?.verdict).toBe(since);
-  if (a === undefined) return;
-  const found = said.sessions.find(({ session }) => session === SESSION_A);
-  const [verdict, segment, code] = a;
-  expect([found?.verdict, segment === undefined ? undefined : found?.break?.segment, code === undefined ? undefined : found?.break?.code]).toEqual([
-    verdict,
-    segment,
-    code,
-  ]);
+  expect(other?.exit).toBe(each.expected.exit);
+  expect(asExpected(said, each.expected)).toEqual(each.expected);
 });
+
+/** What was said of that of which something is expected. */
+function asExpected({ verdict, break: found, log, sessions }: FileVerdict, { exit, a, since }: Expected): Expected {
+  const code = found?.code ?? (verdict === 'empty' ? 'empty' : undefined);
+  const ofA = sessions.find(({ session }) => session === A.session);
+  const words = [ofA?.verdict ?? '', ofA?.break?.segment, ofA?.break?.code].slice(0, a?.length) as unknown as Expected['a'];
+  return {
+    exit,
+    ...(code === undefined ? {} : { file: code }),
+    ...(a === undefined ? {} : { a: words ?? [''] }),
+    ...(since === undefined ? {} : { since: log?.since?.verdict ?? '' }),
+  };
+}
 
 test('no bit of a file can be changed unnoticed, and both verifiers say the same of each', async () => {
   for (const each of FLIPS) {

@@ -1,7 +1,6 @@
 import { seededRandom } from '@chaperone/testing';
 import {
   appendEntries,
-  type CosignatureType,
   cosigner,
   EMPTY_TREE,
   encodeNkey,
@@ -46,7 +45,7 @@ export const enrolment = aSigner();
 export const log = noteSigner(ORIGIN, aSigner());
 const witnesses = [
   cosigner('w1.example', KEY_TYPE.cosignature, aSigner(), 1_790_000_000),
-  cosigner('w2.example', KEY_TYPE.mlDsa44 as CosignatureType, mlDsaSigner(bytesOf(32)), 1_790_000_001),
+  cosigner('w2.example', KEY_TYPE.mlDsa44, mlDsaSigner(bytesOf(32)), 1_790_000_001),
   cosigner('w3.example', KEY_TYPE.cosignature, aSigner(), 1_790_000_002),
 ];
 export const stranger = noteSigner(ORIGIN, aSigner());
@@ -91,6 +90,7 @@ export interface Wanted {
   readonly session?: string;
   readonly pod?: PodIdentity;
   readonly segments?: number;
+  /** Of its last segment. */
   readonly close?: boolean;
   readonly torn?: boolean;
   readonly dropped?: number;
@@ -100,24 +100,30 @@ export interface Wanted {
   readonly mods?: (input: SegmentInput) => SegmentInput;
 }
 
+const AS_IT_IS = (input: SegmentInput): SegmentInput => input;
+/** Sealed segments of a session; each but for its opening and its end has an action and what it gave. */
 export function aSession(wanted: Wanted = {}): Made {
-  const { session = aName(), pod = aPod(), segments = 3, close = true, torn = false, dropped = 0, text = 'select 1' } = wanted;
+  const { session, pod, segments, text, mods } = {
+    session: aName(),
+    pod: aPod(),
+    segments: 3,
+    text: 'select 1',
+    mods: AS_IT_IS,
+    ...wanted,
+  };
   const epoch = anEpoch(pod);
   const sealed: ReturnType<typeof sealSegment>[] = [];
   let seq = 0;
-  const stamp = (): { seq: number; at: number; mono: number } => ({ seq, at: 1_790_000_000_000 + seq, mono: seq++ });
+  const stamp = (): Stamp => ({ seq, at: 1_790_000_000_000 + seq, mono: seq++ });
   for (let number = 0; number < segments; number++) {
     const firstSeq = seq;
-    const isLast = number === segments - 1;
-    const records: SessionRecord[] = [];
-    if (number === 0) records.push(opening(session, stamp(), text));
-    const effects = [{ verb: 'select', object: text, via: 'direct' as const, verdict: 'allow' as const }];
-    records.push(
-      { ...stamp(), type: 'action', action: number, text, bytes: text.length, verdict: 'allow', code: 'Allowed', reason: text, effects },
-      { ...stamp(), type: 'rows', action: number, rows: [[`t:${text}`, null]] },
-    );
-    if (close && isLast)
-      records.push({ ...stamp(), type: 'session.close', code: 'Closed', reason: 'done', actions: segments, denied: 0, maskedValues: 0 });
+    const end: Pick<Wanted, 'close' | 'torn' | 'dropped'> = number === segments - 1 ? wanted : { close: false };
+    const closes = end.close ?? true;
+    const records = [
+      ...(number === 0 ? [opening(session, stamp(), text)] : []),
+      ...acted(number, text, stamp),
+      ...(closes ? [ended(segments, stamp())] : []),
+    ];
     const input: SegmentInput = {
       origin: ORIGIN,
       session,
@@ -129,19 +135,37 @@ export function aSession(wanted: Wanted = {}): Made {
       registration: pod.registration,
       records: records.map((record) => Buffer.from(JSON.stringify(record))),
       clock: { wall: [1_790_000_000_000 + firstSeq, 1_790_000_000_000 + seq], mono: [firstSeq, seq] },
-      counters: { actions: number + 1, denied: 0, masked: 0, dropped: isLast ? dropped : 0 },
+      counters: { actions: number + 1, denied: 0, masked: 0, dropped: end.dropped ?? 0 },
       flags: [
         ...(number === 0 ? (['open'] as const) : []),
-        ...(close && isLast ? (['close'] as const) : []),
-        ...(torn && isLast ? (['torn'] as const) : []),
+        ...(closes ? (['close'] as const) : []),
+        ...(end.torn === true ? (['torn'] as const) : []),
       ],
     };
-    sealed.push(sealSegment(wanted.mods?.(input) ?? input));
+    sealed.push(sealSegment(mods(input)));
   }
   return { session, pod, epoch, segments: sealed.map(({ bytes }) => bytes) };
 }
 
-function opening(session: string, stamp: { seq: number; at: number; mono: number }, purpose: string): SessionRecord {
+interface Stamp {
+  readonly seq: number;
+  readonly at: number;
+  readonly mono: number;
+}
+
+function acted(action: number, text: string, stamp: () => Stamp): SessionRecord[] {
+  const effects = [{ verb: 'select', object: text, via: 'direct' as const, verdict: 'allow' as const }];
+  return [
+    { ...stamp(), type: 'action', action, text, bytes: text.length, verdict: 'allow', code: 'Allowed', reason: text, effects },
+    { ...stamp(), type: 'rows', action, rows: [[`t:${text}`, null]] },
+  ];
+}
+
+function ended(actions: number, stamp: Stamp): SessionRecord {
+  return { ...stamp, type: 'session.close', code: 'Closed', reason: 'done', actions, denied: 0, maskedValues: 0 };
+}
+
+function opening(session: string, stamp: Stamp, purpose: string): SessionRecord {
   return {
     ...stamp,
     type: 'session.open',
@@ -207,7 +231,10 @@ export class World {
 }
 
 /** The members of the segments of a session, each behind its proof where it has one. */
-export function told({ session, segments }: Pick<Made, 'session' | 'segments'>, proofs: readonly (Member | undefined)[] = []): Member[] {
+export function told(
+  { session, segments }: Pick<Made, 'session' | 'segments'>,
+  proofs: readonly (Member | undefined)[] = [],
+): Member[] {
   return segments.flatMap((segment, number) => {
     const proof = proofs[number];
     return [...(proof === undefined ? [] : [proof]), members.segment(session, number, segment)];

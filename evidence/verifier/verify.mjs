@@ -8,7 +8,7 @@
  * Ends with 0 where all is well, 3 where evidence is altered, 9 where the log or its witnesses do not prove it, 8 where some is missing,
  * 2 where it was called wrongly. Of several files and findings the worst counts, in this order: 3, 9, 8.
  */
-import { createDecipheriv, createHash, createPublicKey, verify as verifyWith } from 'node:crypto';
+import { createHash, createPublicKey, verify as verifyWith } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { zstdDecompressSync } from 'node:zlib';
 
@@ -757,7 +757,10 @@ function verifyFile(path, trust) {
       const own = proof;
       proof = undefined;
       judge.take(number, bytes, (segment) => {
-        if (own !== undefined) return includes(segment.leaf, own.index, head, own.path) || fail('NotLogged', 'the proof is not of this segment in the log');
+        if (own !== undefined) {
+          if (!includes(segment.leaf, own.index, head, own.path)) fail('NotLogged', 'the proof is not of this segment in the log');
+          return;
+        }
         const about = logged.get(name);
         const at = about?.numbers.get(segment.header.number);
         if (at === undefined) fail('NotLogged', 'nothing proves that the segment is in the log');

@@ -1,11 +1,4 @@
-import {
-  ApiError,
-  RecordPage,
-  SessionDetail,
-  SessionList,
-  type SessionRecord,
-  type Trust,
-} from '@chaperone/evidence';
+import { ApiError, RecordPage, SessionDetail, SessionList, type SessionRecord, type Trust } from '@chaperone/evidence';
 import type { Code } from '@chaperone/api/codes';
 import type { z } from 'zod';
 import { CliError, EXIT } from '../errors.ts';

@@ -1,7 +1,15 @@
 import { PassThrough } from 'node:stream';
 import { text as readText } from 'node:stream/consumers';
 import { type Collector, createCollector, createTokenAccess } from '@chaperone/collector';
-import { contentRecords, generateSigner, MAX_OUTPUT_BYTES, type RecordBody, parsePolicy, RecordPage, verifyEvidence } from '@chaperone/evidence';
+import {
+  contentRecords,
+  generateSigner,
+  MAX_OUTPUT_BYTES,
+  type RecordBody,
+  parsePolicy,
+  RecordPage,
+  verifyEvidence,
+} from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CollectorClient } from '../collector/client.ts';

@@ -169,7 +169,8 @@ function styleOf({ verdict }: FileSessionVerdict): Style {
 /** What follows the word of the verdict. */
 function findings(verdict: FileSessionVerdict): string {
   const { segments, records, counters, agent, logged = 0 } = verdict;
-  if (verdict.verdict === 'not exported') return `the log has ${entries(logged)} of it, and the file has none (EvidenceIncomplete)`;
+  if (verdict.verdict === 'not exported')
+    return `the log has ${entries(logged)} of it, and the file has none (EvidenceIncomplete)`;
   if (verdict.verdict === 'erased') return `the log has ${entries(logged)} of it, and says that it was erased`;
   const size = `${counted(records, 'record')}, ${counted(segments, 'segment')}`;
   if (verdict.break !== undefined) {

@@ -72,5 +72,9 @@ function period(from: string, to: string | undefined, now: number): Extract<Expo
 
 /** 2026-11-30T170000Z: colons are not for names of files. */
 function day(at: number): string {
-  return new Date(at).toISOString().replace('T00:00:00.000Z', '').replaceAll(':', '').replace(/\.\d{3}/, '');
+  return new Date(at)
+    .toISOString()
+    .replace('T00:00:00.000Z', '')
+    .replaceAll(':', '')
+    .replace(/\.\d{3}/, '');
 }

@@ -17,14 +17,18 @@ const SESSION = /^s-[a-z2-7]{1,16}$/;
 
 export function addVerify(program: Command, options: VerbOptions): void {
   const command = withCollector(
-    program.command('verify [ID|FILE]').description('Prove that evidence is complete, unchanged and in the log, of a file offline'),
+    program
+      .command('verify [ID|FILE]')
+      .description('Prove that evidence is complete, unchanged and in the log, of a file offline'),
   )
     .option('--policy <FILE>', 'which logs are believed and which witnesses have to cosign (C2SP tlog-policy)')
     .option('--trust <FILE>', 'JSON file with "origin" and "enrolmentKeys", in place of what the installation says')
     .option('--since <FILE>', 'a checkpoint that was kept: the log of the file has to go on from it')
     .option('--complete', 'exit with 8 also where the end of a session is not seen')
     .option('--partial', 'exit with 0 also where sessions of a period are left out whole')
-    .addOption(outputOption('verify', ['table', 'json', 'jsonl', 'yaml'], 'json, jsonl: of a file a line, then one session a line'))
+    .addOption(
+      outputOption('verify', ['table', 'json', 'jsonl', 'yaml'], 'json, jsonl: of a file a line, then one session a line'),
+    )
     .addHelpText(
       'after',
       '\nOf a file nothing is believed but what --policy and --trust hold, and no network is used.\n\nExits with 3 where evidence is altered, 9 where the log or its witnesses do not prove it, 8 where some of it is missing; of\nseveral the first of these. A sound beginning without its end is "open" and exits with 0: the session may go on, and that\nsegments after it were cut off cannot be told from it; --complete makes it 8.',

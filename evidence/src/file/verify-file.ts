@@ -77,8 +77,7 @@ export async function verifyEvidence(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   trust: FileTrust,
 ): Promise<FileVerdict> {
-  const since =
-    trust.since === undefined ? undefined : openCheckpoint(trust.since, withoutQuorum(trust.policy)).checkpoint;
+  const since = trust.since === undefined ? undefined : openCheckpoint(trust.since, withoutQuorum(trust.policy)).checkpoint;
   const file = new EvidenceFile(trust, since);
   let at: string | undefined;
   try {
@@ -115,7 +114,9 @@ class EvidenceFile {
   #checkpoint: Checkpoint | undefined;
   #log: LogSummary | undefined;
   #consistency: ConsistencyProof | undefined;
-  #range: { readonly proof: RangeProof; readonly verifier: RangeVerifier; readonly hashes: Buffer; isProven: boolean } | undefined;
+  #range:
+    | { readonly proof: RangeProof; readonly verifier: RangeVerifier; readonly hashes: Buffer; isProven: boolean }
+    | undefined;
   #clock: [first: number, last: number] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   readonly #logged = new Map<string, Logged>();
   readonly #judged = new Map<string, FileSessionVerdict>();
@@ -129,7 +130,8 @@ class EvidenceFile {
 
   take({ name, bytes }: Member): void {
     const place = placeOf(name);
-    if (place === undefined || !NEXT[this.#last].includes(place.kind)) throw malformed('a member stands where none of its kind may');
+    if (place === undefined || !NEXT[this.#last].includes(place.kind))
+      throw malformed('a member stands where none of its kind may');
     this.#last = place.kind;
     if (this.#range?.isProven === false && place.kind !== 'entries') this.#proveRange();
     if (place.kind === 'head') this.#takeHead(bytes);

@@ -110,8 +110,7 @@ export function readBundleEntries(bytes: Buffer): Buffer[] {
 /** Takes the entries of a bundle apart. Throws EvidenceError MalformedTile where these are not as many as it must have. */
 export function readBundleTile({ index, width }: Tile, bytes: Buffer): Buffer[] {
   const entries = orUndefined(() => readBundleEntries(bytes));
-  if (entries?.length !== width)
-    throw new EvidenceError('MalformedTile', `bundle ${index} does not have its ${width} entries`);
+  if (entries?.length !== width) throw new EvidenceError('MalformedTile', `bundle ${index} does not have its ${width} entries`);
   return entries;
 }
 
