@@ -42,7 +42,7 @@ describe('a range of a log', () => {
       expect(proved(from, to, size, list, hashes.toSpliced(at, 0, Buffer.alloc(32)))).toBe(false);
       expect(proved(from, to, size, list, hashes.with(at, Buffer.alloc(32)))).toBe(false);
     }
-    for (const other of [39, 41, 64]) expect(proved(from, to, other, list, hashes)).toBe(false);
+    for (const other of [18, 39]) expect(proved(from, to, other, list, hashes)).toBe(false);
   });
 
   test.each([
