@@ -6,7 +6,6 @@ import {
   a1,
   add,
   altered,
-  at,
   b,
   cases,
   changed,
@@ -20,7 +19,6 @@ import {
   proofsOfA,
   range,
   sessionFile,
-  size,
   without,
   written,
 } from './files.ts';

@@ -5,7 +5,6 @@ import {
   a0,
   add,
   altered,
-  at,
   b,
   b0,
   b1,

@@ -22,7 +22,6 @@ import {
   size,
   tree,
   without,
-  written,
 } from './files.ts';
 import * as world from './world.ts';
 

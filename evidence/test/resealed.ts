@@ -1,5 +1,5 @@
 import { type Member } from '../src/index.ts';
-import { a, add, at, fileOf, note, size, without } from './files.ts';
+import { a, add, fileOf } from './files.ts';
 import * as world from './world.ts';
 
 export function resealed(): void {

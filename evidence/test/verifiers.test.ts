@@ -94,16 +94,20 @@ test.each(TABLE.map((each) => [each.name, each] as const))('%s: both verifiers s
 });
 
 /** What was said of that of which something is expected. */
-function asExpected({ verdict, break: found, log, sessions }: FileVerdict, { exit, a, since }: Expected): Expected {
-  const code = found?.code ?? (verdict === 'empty' ? 'empty' : undefined);
-  const ofA = sessions.find(({ session }) => session === A.session);
-  const words = [ofA?.verdict ?? '', ofA?.break?.segment, ofA?.break?.code].slice(0, a?.length) as unknown as Expected['a'];
+function asExpected(said: FileVerdict, { exit, a, since }: Expected): Expected {
+  const file = said.break?.code ?? (said.verdict === 'empty' ? 'empty' : undefined);
   return {
     exit,
-    ...(code === undefined ? {} : { file: code }),
-    ...(a === undefined ? {} : { a: words ?? [''] }),
-    ...(since === undefined ? {} : { since: log?.since?.verdict ?? '' }),
+    ...(file === undefined ? {} : { file }),
+    ...(a === undefined ? {} : { a: ofA(said, a.length) }),
+    ...(since === undefined ? {} : { since: said.log?.since?.verdict ?? '' }),
   };
+}
+
+function ofA({ sessions }: FileVerdict, words: number): NonNullable<Expected['a']> {
+  const found = sessions.find(({ session }) => session === A.session);
+  const { segment, code } = found?.break ?? {};
+  return [found?.verdict ?? '', segment, code].slice(0, words) as unknown as NonNullable<Expected['a']>;
 }
 
 test('no bit of a file can be changed unnoticed, and both verifiers say the same of each', async () => {

@@ -152,88 +152,54 @@ const LEAVES = {
   4: ['gap', (v) => strict({ session, first: int(0, 0xffffffff), last: int(0, 0xffffffff), at: num })(v) && v.first <= v.last],
 };
 
-const verdictWord = one('allow', 'deny', 'approve');
-const mask = open({ column: int(), name: text, labels: list(text), strategy: one('redact', 'partial', 'hash', 'null') });
-const columns = { columns: list(open({ name: text, type: int() })), masked: list(mask) };
-const rows = list(list(orNull(text)));
-const action = int();
-const cells = int(0, 0xffffffff);
-const FILE_OPERATIONS = ['read', 'write', 'list', 'stat', 'delete', 'rename', 'copy', 'link', 'symlink', 'mkdir', 'rmdir', 'attributes'];
-const RECORDS = {
-  'session.open': {
-    session: text,
-    agent: open({ namespace: text, serviceAccount: text, 'pod?': text, 'podUid?': text }),
-    resource: open({ namespace: text, name: text, protocol: text }),
-    purpose: text,
-    'onBehalfOf?': open({ issuer: text, user: text, groups: list(text) }),
-    policies: list(open({ namespace: text, name: text, generation: int() })),
-    mode: one('Enforce', 'Audit'),
-    client: open({ address: text, tls: bool, 'application?': text }),
-  },
-  action: {
-    action,
-    'text?': text,
-    bytes: int(),
-    'parameters?': list(orNull(text)),
-    verdict: verdictWord,
-    code: text,
-    'rule?': text,
-    reason: text,
-    effects: list(open({ verb: text, object: text, via: one('direct', 'view', 'function', 'nested'), verdict: verdictWord, 'rule?': text })),
-    'wouldDeny?': open({ code: text, 'rule?': text, reason: text }),
-    'kubernetes?': open({
-      ...Object.fromEntries(['verb', 'group', 'version', 'resource', 'subresource', 'namespace', 'name'].map((key) => [key, text])),
-      dryRun: bool,
-      'userAgent?': text,
-      'command?': text,
-      'run?': text,
-    }),
-  },
-  approval: {
-    action,
-    'request?': text,
-    digest: text,
-    'grantedBy?': text,
-    state: text,
-    waitedMs: num,
-    'change?': list(text),
-    decisions: list(open({ by: text, decision: one('Approve', 'Deny'), 'reason?': text, at: text, 'assurance?': text, 'via?': text })),
-  },
-  columns: { action, ...columns },
-  rows: { action, rows },
-  done: {
-    action,
-    'tag?': text,
-    'error?': open({ code: text, message: text }),
-    rows: int(),
-    bytes: int(),
-    digest: text,
-    truncated: bool,
-    maskedValues: int(),
-    durationMs: num,
-    'result?': open({ ...columns, rows }),
-  },
-  output: { action, stream: one('stdin', 'stdout', 'stderr', 'terminal'), data: Buffer.isBuffer },
-  resize: { action, columns: cells, rows: cells },
-  line: { action, text: str(1024) },
-  file: {
-    action,
-    operation: one(...FILE_OPERATIONS),
-    path: text,
-    'to?': text,
-    bytes: count,
-    'digest?': like(/^[0-9a-fA-F]{64}$/),
-    outcome: text,
-    'file?': int(),
-    'truncated?': bool,
-  },
-  content: { action, file: count, offset: count, bytes: count, data: Buffer.isBuffer },
-  bytes: { host: text, sent: int(), received: int() },
-  note: { code: text, message: text },
-  'session.close': { code: text, reason: text, 'by?': text, actions: int(), denied: int(), maskedValues: int() },
-};
-const STAMP = { seq: int(), at: num, mono: num };
-for (const type of Object.keys(RECORDS)) RECORDS[type] = open({ ...STAMP, ...RECORDS[type] });
+/** Fields of an open object as NAME[?]:SHAPE, by the names of TYPES; [SHAPE] is a list. */
+const TYPES = { t: text, i: int(), c: count, n: num, b: bool, data: Buffer.isBuffer, cells: int(0, 0xffffffff), line: str(1024), t0: orNull(text) };
+const typeOf = (name) => (name.startsWith('[') ? list(typeOf(name.slice(1, -1))) : TYPES[name]);
+const fields = (spec) => open(Object.fromEntries(spec.trim().split(/\s+/).map((field) => field.split(':')).map(([key, of]) => [key, typeOf(of)])));
+Object.assign(TYPES, {
+  verdict: one('allow', 'deny', 'approve'),
+  via: one('direct', 'view', 'function', 'nested'),
+  strategy: one('redact', 'partial', 'hash', 'null'),
+  mode: one('Enforce', 'Audit'),
+  answer: one('Approve', 'Deny'),
+  stream: one('stdin', 'stdout', 'stderr', 'terminal'),
+  operation: one('read', 'write', 'list', 'stat', 'delete', 'rename', 'copy', 'link', 'symlink', 'mkdir', 'rmdir', 'attributes'),
+  hex: like(/^[0-9a-fA-F]{64}$/),
+});
+for (const [name, spec] of Object.entries({
+  agent: 'namespace:t serviceAccount:t pod?:t podUid?:t',
+  resource: 'namespace:t name:t protocol:t',
+  caller: 'issuer:t user:t groups:[t]',
+  policy: 'namespace:t name:t generation:i',
+  client: 'address:t tls:b application?:t',
+  effect: 'verb:t object:t via:via verdict:verdict rule?:t',
+  would: 'code:t rule?:t reason:t',
+  call: 'verb:t group:t version:t resource:t subresource:t namespace:t name:t dryRun:b userAgent?:t command?:t run?:t',
+  decision: 'by:t decision:answer reason?:t at:t assurance?:t via?:t',
+  column: 'name:t type:i',
+  mask: 'column:i name:t labels:[t] strategy:strategy',
+  error: 'code:t message:t',
+  result: 'columns:[column] masked:[mask] rows:[[t0]]',
+}))
+  TYPES[name] = fields(spec);
+const RECORDS = Object.fromEntries(
+  Object.entries({
+    'session.open': 'session:t agent:agent resource:resource purpose:t onBehalfOf?:caller policies:[policy] mode:mode client:client',
+    action: 'action:i text?:t bytes:i parameters?:[t0] verdict:verdict code:t rule?:t reason:t effects:[effect] wouldDeny?:would kubernetes?:call',
+    approval: 'action:i request?:t digest:t grantedBy?:t state:t waitedMs:n change?:[t] decisions:[decision]',
+    columns: 'action:i columns:[column] masked:[mask]',
+    rows: 'action:i rows:[[t0]]',
+    done: 'action:i tag?:t error?:error rows:i bytes:i digest:t truncated:b maskedValues:i durationMs:n result?:result',
+    output: 'action:i stream:stream data:data',
+    resize: 'action:i columns:cells rows:cells',
+    line: 'action:i text:line',
+    file: 'action:i operation:operation path:t to?:t bytes:c digest?:hex outcome:t file?:i truncated?:b',
+    content: 'action:i file:c offset:c bytes:c data:data',
+    bytes: 'host:t sent:i received:i',
+    note: 'code:t message:t',
+    'session.close': 'code:t reason:t by?:t actions:i denied:i maskedValues:i',
+  }).map(([type, spec]) => [type, fields(`seq:i at:n mono:n ${spec}`)]),
+);
 
 // Records and segments
 
@@ -495,39 +461,34 @@ function readEntryProof(bytes) {
   return { index: numbers[0], path: hashes, note: bytes.subarray(end + 2) };
 }
 
-/** RFC 9162 §2.1.3.2, with BigInt in place of bit operators that end at 32. */
+/** Where a tree of so many leaves is split: the largest power of two below. */
+const split = (size) => 2 ** (Math.ceil(Math.log2(size)) - 1);
+
+/** RFC 9162 §2.1.3: the last hash of the path stands beside the root's half. */
 function includes(hash, index, { size, root }, path) {
-  if (index >= size) return false;
-  let [fn, sn, at] = [BigInt(index), BigInt(size - 1), hash];
-  for (const sibling of path) {
-    if (sn === 0n) return false;
-    if (fn & 1n || fn === sn) {
-      at = nodeHash(sibling, at);
-      while (!(fn & 1n) && fn !== 0n) [fn, sn] = [fn >> 1n, sn >> 1n];
-    } else at = nodeHash(at, sibling);
-    [fn, sn] = [fn >> 1n, sn >> 1n];
-  }
-  return sn === 0n && at.equals(root);
+  const climb = (at, width, left) => {
+    if (width === 1) return left.length === 0 ? hash : undefined;
+    const [half, beside, below] = [split(width), left.at(-1), left.slice(0, -1)];
+    if (beside === undefined) return undefined;
+    const found = at < half ? climb(at, half, below) : climb(at - half, width - half, below);
+    return found && (at < half ? nodeHash(found, beside) : nodeHash(beside, found));
+  };
+  return index < size && climb(index, size, path)?.equals(root) === true;
 }
 
-/** RFC 9162 §2.1.4.2. */
+/** RFC 9162 §2.1.4: both roots follow from the path; where the older tree is a whole part of the newer one, its root is in no path. */
 function goesOn(older, head, path) {
-  if (older.size === head.size) return path.length === 0 && older.root.equals(head.root);
   if (older.size === 0) return path.length === 0;
-  let [fn, sn] = [BigInt(older.size - 1), BigInt(head.size - 1)];
-  while (fn & 1n) [fn, sn] = [fn >> 1n, sn >> 1n];
-  const [first, ...rest] = fn === 0n ? [older.root, ...path] : path;
-  if (first === undefined) return false;
-  let [before, after] = [first, first];
-  for (const hash of rest) {
-    if (sn === 0n) return false;
-    if (fn & 1n || fn === sn) {
-      [before, after] = [nodeHash(hash, before), nodeHash(hash, after)];
-      while (!(fn & 1n) && fn !== 0n) [fn, sn] = [fn >> 1n, sn >> 1n];
-    } else after = nodeHash(after, hash);
-    [fn, sn] = [fn >> 1n, sn >> 1n];
-  }
-  return sn === 0n && before.equals(older.root) && after.equals(head.root);
+  const climb = (first, width, left, isWhole) => {
+    if (first === width) return left.length === (isWhole ? 0 : 1) ? [isWhole ? older.root : left[0], isWhole ? older.root : left[0]] : undefined;
+    const [half, beside, below] = [split(width), left.at(-1), left.slice(0, -1)];
+    if (beside === undefined) return undefined;
+    const [before, after] = (first <= half ? climb(first, half, below, isWhole) : climb(first - half, width - half, below, false)) ?? [];
+    if (before === undefined) return undefined;
+    return first <= half ? [before, nodeHash(after, beside)] : [nodeHash(beside, before), nodeHash(beside, after)];
+  };
+  const [before, after] = climb(older.size, head.size, path, true) ?? [];
+  return before !== undefined && before.equals(older.root) && after.equals(head.root);
 }
 
 /** The root of a tree of which the leaves from one index on are here, and hashes of whole subtrees beside them. */
