@@ -127,10 +127,9 @@ export class Exporter {
       const rows = await index.segmentsFrom(session, from, PAGE);
       for (const { number, digest } of rows) {
         from = number + 1;
-        // What is gone or damaged is for the verifier to say.
-        const bytes = await objects.get('seg', digest);
+        // What is gone or damaged is for the verifier to say: of a segment that is known of and gone there are no bytes.
+        const bytes = (await objects.get('seg', digest)) ?? Buffer.alloc(0);
         const leaf = await index.leaves.of(session, number);
-        if (bytes === undefined) continue;
         const isProven =
           leaf === undefined || leaf >= head.size || (proven !== undefined && leaf >= proven.from && leaf < proven.to);
         if (!isProven) yield members.proof({ index: leaf, path: await log.inclusion(leaf, head), checkpoint: note });
