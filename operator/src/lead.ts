@@ -167,6 +167,12 @@ class Office {
         for (const policy of world.policies.list())
           if (policy.metadata.namespace === namespace) this.#add('policy', keyOf(policy));
       },
+      onCapture: ({ namespace, pod = '', podUid = '' }, { proven, message = '' }) => {
+        if (proven) return;
+        const regarding = regardingOf({ ...KINDS.pods, metadata: { namespace, name: pod, uid: podUid } });
+        const event = { type: 'Warning', reason: 'CaptureNotProven', action: 'Watch', note: message } as const;
+        options.events.emit(regarding, event).catch(onError);
+      },
       onObservation: (observation) => {
         const state = this.#states.get(`${observation.resource.namespace}/${observation.resource.name}`);
         if (state === undefined) return;

@@ -296,6 +296,33 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect((await call('POST', '/v1/ack', tokenOf('bot'), { revision: 'x' })).status).toBe(401);
 });
 
+test('a sidecar that finds a way around itself is told of at its pod and at its policies, until it finds none', async () => {
+  putPod('looking');
+  const token = tokenOf('looking');
+  await eventually(async () => {
+    const { status } = await call('POST', '/v1/enrol', token, enrolment(token, generateSigner()));
+    expect(status).toBe(200);
+  });
+  const tell = async (body: object): Promise<number> => (await call('POST', '/v1/capture', token, body)).status;
+  expect(await tell({ proven: true })).toBe(204);
+  await eventually(() => expect(condition(policy(), 'CaptureProven')?.message).toMatch(/^1 of \d sidecars? proved/));
+  const message = 'a connection to 192.0.2.7 was not stopped by the sidecar (no answer)';
+  expect(await tell({ proven: false, message })).toBe(204);
+  await eventually(() => {
+    expect(condition(policy(), 'CaptureProven')).toMatchObject({ status: 'False', reason: 'CaptureNotProven' });
+    expect(condition(policy(), 'Ready')?.message).toContain(message);
+  });
+  await eventually(() =>
+    expect(emitted('CaptureNotProven')).toContainEqual(
+      expect.objectContaining({ note: message, regarding: expect.objectContaining({ kind: 'Pod', name: 'looking' }) as unknown }),
+    ),
+  );
+  expect(await tell({ proven: true })).toBe(204);
+  await eventually(() => expect(condition(policy(), 'CaptureProven')?.message).toMatch(/^1 of \d sidecars? proved/));
+  expect(await tell({ proven: 'yes' })).toBe(400);
+  api.remove(KINDS.pods, { namespace: AGENTS, name: 'looking' });
+});
+
 test('a pod whose sidecar has been waiting for a minute is told about once', async () => {
   putPod('stuck');
   const pod = get<{ status: object }>(KINDS.pods, { namespace: AGENTS, name: 'stuck' });

@@ -12,6 +12,7 @@ import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
  * GET  /v1/stream                     → StreamLine…      newline-delimited JSON, a snapshot first, then as things change
  * POST /v1/ack      AckRequest        → 204              after a snapshot is in force
  * POST /v1/report   ReportRequest     → 204              what was seen at upstreams
+ * POST /v1/capture  CaptureRequest    → 204              whether the pod's capture is proven: once enrolled, and as it changes
  * POST /v1/nats     NatsRequest       → NatsResponse     before the user JWT expires
  * POST /v1/ask      Question          → RequestView      people are asked to approve an action; the same name again is fine
  * POST /v1/looked   LookedRequest     → 204              what it would meet, once people are asked; said again it changes nothing
@@ -34,6 +35,7 @@ export const CONTROL_PATHS = {
   stream: '/v1/stream',
   ack: '/v1/ack',
   report: '/v1/report',
+  capture: '/v1/capture',
   nats: '/v1/nats',
   ask: '/v1/ask',
   looked: '/v1/looked',
@@ -137,6 +139,10 @@ export const ResourceObservation = z.object({
 export type ResourceObservation = z.infer<typeof ResourceObservation>;
 export const ReportRequest = z.object({ observations: z.array(ResourceObservation).min(1).max(64) });
 export type ReportRequest = z.infer<typeof ReportRequest>;
+
+/** Whether nothing of the pod goes around its sidecar, as the sidecar sees it. `message` is a sentence where it is not proven. */
+export const CaptureRequest = z.object({ proven: z.boolean(), message: z.string().max(512).optional() });
+export type CaptureRequest = z.infer<typeof CaptureRequest>;
 
 export const ClosedRequest = z.object({ session: z.string().regex(/^s-[a-z2-7]{16}$/) });
 export type ClosedRequest = z.infer<typeof ClosedRequest>;

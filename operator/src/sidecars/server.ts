@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import {
   AckRequest,
+  CaptureRequest,
   ClosedRequest,
   CONTROL_PATHS,
   CONTROL_PROTOCOL,
@@ -164,6 +165,8 @@ async function ofPod(
       const { observations } = await body(request, ReportRequest);
       return done(response, term.hub.report(identity.podUid, observations));
     }
+    case `POST ${CONTROL_PATHS.capture}`:
+      return done(response, term.hub.captured(identity.podUid, await body(request, CaptureRequest)));
     case `POST ${CONTROL_PATHS.nats}`: {
       const { nkey } = await body(request, NatsRequest);
       const known = term.hub.has(identity.podUid) ? term.enrolments.nkeyOf(identity.podUid) : undefined;

@@ -15,7 +15,8 @@ export interface Gauges {
   /** 0 to 1. */
   readonly spoolFill: () => number;
   readonly unreceiptedMs: () => number;
-  /** Whether the capture of this pod is in place as far as the sidecar sees it. */
+  /** Whether the last looks of the sidecar proved the capture of its pod. */
+  readonly captureProven: () => boolean;
   readonly policyFresh: () => boolean;
 }
 
@@ -54,6 +55,9 @@ export function createMetrics(gauges: Gauges): Metrics {
     () => gauges.unreceiptedMs() / 1_000,
   );
   gauge('chaperone_policy_fresh', '1 while a policy snapshot is in force.', () => (gauges.policyFresh() ? 1 : 0));
+  gauge('chaperone_capture_proven', '1 while nothing of the pod gets around its sidecar.', () =>
+    gauges.captureProven() ? 1 : 0,
+  );
   return {
     registry,
     accepted: (resource, protocol) => connections.inc({ resource, protocol }),

@@ -12,7 +12,13 @@ const at = (path: string, method = 'GET'): Promise<Response> => fetch(`http://12
 
 beforeEach(async () => {
   [starting, unready, lagMs] = [undefined, undefined, 0];
-  metrics = createMetrics({ sessions: () => 3, spoolFill: () => 0.5, unreceiptedMs: () => 1_500, policyFresh: () => true });
+  metrics = createMetrics({
+    sessions: () => 3,
+    spoolFill: () => 0.5,
+    unreceiptedMs: () => 1_500,
+    policyFresh: () => true,
+    captureProven: () => true,
+  });
   server = await startHealth({
     port: 0,
     host: '127.0.0.1',
