@@ -8,10 +8,12 @@ import {
   signRegistration,
   type Signer,
   type Stream,
+  trustIn,
 } from '@chaperone/evidence';
 import type { Collector } from '@chaperone/collector';
-import { createDirectDelivery, createRecording } from '@chaperone/sidecar';
+import { createRecording } from '@chaperone/sidecar';
 import { temporaryDirectory } from '@chaperone/testing';
+import { deliveryTo } from './up/delivery.ts';
 
 /** A record, and the milliseconds between it and the one before. */
 export interface Step {
@@ -40,18 +42,15 @@ export async function recordSession(told: Told): Promise<string> {
   const agent = { namespace: 'agents', serviceAccount, pod: `${serviceAccount}-7c9f4` };
   const nkey = generateSigner();
   const registration = signRegistration({ nkey: encodeNkey(nkey.publicKey), agent, origin, issuedAt: 1 }, enrolment);
-  const delivery = createDirectDelivery(async (segment) => {
-    const outcome = await collector.ingest(segment);
-    if (outcome.kind === 'refused') throw new Error(`refused: ${outcome.code}`);
-    return outcome.receipt;
-  });
+  const logPolicy = trustIn(collector.logKey);
   let elapsed = 0;
   const began = Date.now() - ago;
   const recording = await createRecording({
     directory: join(directory.path, 'spool'),
     runDirectory: join(directory.path, 'run'),
     identity: { nkey, registration },
-    delivery,
+    delivery: deliveryTo(collector, encodeNkey(nkey.publicKey)),
+    logPolicy: () => logPolicy,
     clock: { now: () => began + elapsed, monotonic: () => elapsed },
     logger: silent,
   });
