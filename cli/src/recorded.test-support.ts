@@ -9,6 +9,7 @@ import {
   type Signer,
   type Stream,
   trustIn,
+  type TrustPolicy,
 } from '@chaperone/evidence';
 import type { Collector } from '@chaperone/collector';
 import { createRecording } from '@chaperone/sidecar';
@@ -31,6 +32,10 @@ export interface Told {
   /** Milliseconds before now. */
   readonly ago?: number;
   readonly end?: boolean;
+  /** Whose receipts are believed; default: the collector's own key, without witnesses. */
+  readonly policy?: TrustPolicy;
+  /** How long the collector has to give receipts. */
+  readonly withinMs?: number;
 }
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -42,7 +47,7 @@ export async function recordSession(told: Told): Promise<string> {
   const agent = { namespace: 'agents', serviceAccount, pod: `${serviceAccount}-7c9f4` };
   const nkey = generateSigner();
   const registration = signRegistration({ nkey: encodeNkey(nkey.publicKey), agent, origin, issuedAt: 1 }, enrolment);
-  const logPolicy = trustIn(collector.logKey);
+  const { policy = trustIn(collector.logKey), withinMs = 20_000 } = told;
   let elapsed = 0;
   const began = Date.now() - ago;
   const recording = await createRecording({
@@ -50,7 +55,7 @@ export async function recordSession(told: Told): Promise<string> {
     runDirectory: join(directory.path, 'run'),
     identity: { nkey, registration },
     delivery: deliveryTo(collector, encodeNkey(nkey.publicKey)),
-    logPolicy: () => logPolicy,
+    logPolicy: () => policy,
     clock: { now: () => began + elapsed, monotonic: () => elapsed },
     logger: silent,
   });
@@ -78,7 +83,7 @@ export async function recordSession(told: Told): Promise<string> {
   }
   if (end) await append({ type: 'session.close', code: 'Closed', reason: 'the agent said goodbye', ...totals, maskedValues: 0 });
   await recorder.close();
-  const { unacknowledged } = await recording.flush(20_000);
+  const { unacknowledged } = await recording.flush(withinMs);
   await recording.stop();
   if (unacknowledged > 0) throw new Error(`${unacknowledged} segments were not taken`);
   return session;
