@@ -1,17 +1,10 @@
-import { hash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  encodeNkey,
-  generateSigner,
-  newSessionId,
-  outputRecords,
-  type Receipt,
-  type RecordBody,
-  signRegistration,
-} from '@chaperone/evidence';
+import { encodeNkey, generateSigner, newSessionId, outputRecords, type RecordBody, signRegistration } from '@chaperone/evidence';
 import { createRecording } from '@chaperone/sidecar';
+import { MemoryLog } from './memory-log.ts';
 import { memoryKiB } from './proc.ts';
 import { spread } from './statistics.ts';
 
@@ -34,20 +27,26 @@ type Durability = Parameters<Recorder['append']>[1];
 const agent = { namespace: 'agents', serviceAccount: 'bot' };
 const logger = { info: () => undefined, warn: () => undefined, error: (message: string) => process.stderr.write(`${message}\n`) };
 
-/** The real recorder over a spool on disk; what it delivers is acknowledged at once, by its digest. */
+/** The real recorder over a spool on disk; what it delivers is in a log in memory at once, which proves it. */
 async function start(directory: string): Promise<Recording> {
   const nkey = generateSigner();
   const registration = { nkey: encodeNkey(nkey.publicKey), agent, origin: 'bench', issuedAt: 1 };
-  const listeners: ((receipt: Receipt) => void)[] = [];
+  const listeners: ((receipt: Uint8Array) => void)[] = [];
+  const log = new MemoryLog('bench');
+  const { policy } = log;
   return await createRecording({
     directory: join(directory, 'spool'),
     runDirectory: join(directory, 'run'),
     identity: { nkey, registration: signRegistration(registration, generateSigner()) },
     delivery: {
-      deliver: async (segment, id) => listeners.forEach((listen) => listen({ ...id, digest: hash('sha256', segment, 'hex') })),
+      deliver: async (segment) => {
+        const receipt = log.receiptOf(segment);
+        for (const listen of listeners) listen(receipt);
+      },
       onReceipt: (listener) => void listeners.push(listener),
       close: () => Promise.resolve(),
     },
+    logPolicy: () => policy,
     logger,
   });
 }

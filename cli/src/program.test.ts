@@ -27,6 +27,9 @@ const PAGES = [
   'policy',
   'policy check',
   'verify',
+  'witness',
+  'witness key',
+  'witness run',
   'version',
 ];
 const HEAVY = ['sidecar/src', 'collector/src', '@kubernetes', 'libpg', 'zod', 'yaml', 'hono', 'kysely'];

@@ -14,6 +14,7 @@ import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
 import { addVerify } from './verbs/verify.ts';
+import { addWitness } from './verbs/witness.ts';
 import { VERSION } from './version.ts';
 
 export type { ClusterFlags } from './collector/transport.ts';
@@ -89,6 +90,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addPolicy(program, options);
   addVerify(program, options);
   addLog(program, options);
+  addWitness(program, options);
   withExamples(
     program
       .command('version')

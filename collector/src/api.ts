@@ -7,7 +7,6 @@ import {
   SESSION_ID_PREFIX,
   SessionVerdictFilter,
   type TrustInfo,
-  type VerifierKey,
 } from '@chaperone/evidence';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -19,8 +18,7 @@ import type { ListPlace, SessionFilter } from './evidence-index/evidence-index.t
 import type { SessionRow } from './evidence-index/schema.ts';
 import type { BrowserSession } from './console/browser-sessions.ts';
 import type { Logger } from './ingest.ts';
-import { logRoutes } from './log/routes.ts';
-import type { TransparencyLog } from './log/transparency-log.ts';
+import { logRoutes, type LogRoutesOptions } from './log/routes.ts';
 import { policyRoutes } from './policies/routes.ts';
 import type { PolicySource } from './policies/source.ts';
 import { requestRoutes } from './requests/routes.ts';
@@ -68,7 +66,7 @@ const RecordsQuery = z.strictObject({
 export interface ApiOptions {
   readonly sessions: Sessions;
   /** The log that every stored segment is in, and the key that signs its checkpoints. */
-  readonly log: { readonly log: () => Promise<TransparencyLog>; readonly key: VerifierKey };
+  readonly log: Pick<LogRoutesOptions, 'log' | 'published' | 'key'>;
   readonly access: Access;
   readonly origin: string;
   readonly logger: Logger;

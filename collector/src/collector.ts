@@ -1,6 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { noteSigner, type Signer, type Trust } from '@chaperone/evidence';
+import {
+  formatPolicy,
+  NO_WITNESSES,
+  noteSigner,
+  parsePolicy,
+  type Signer,
+  type Trust,
+  type VerifierKey,
+} from '@chaperone/evidence';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Access } from './access.ts';
 import { createApi } from './api.ts';
@@ -13,6 +21,8 @@ import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.t
 import { DirectoryStore, Objects, type ObjectStore } from './objects/index.ts';
 import { openFile } from './evidence-index/open-file.ts';
 import { openLogKey } from './log/key.ts';
+import { type Ask, Receipts } from './log/receipts.ts';
+import { Witnesses } from './log/witnesses.ts';
 import { logStored, Sequencer } from './log/sequencer.ts';
 import { TransparencyLog } from './log/transparency-log.ts';
 import type { PolicySource } from './policies/source.ts';
@@ -27,6 +37,8 @@ export interface CollectorOptions {
   readonly store?: ObjectStore;
   /** Signs checkpoints of the log, which has the origin's name. Default: a key in the directory, made at the first start. */
   readonly logKey?: Signer;
+  /** Who cosigns checkpoints: the lines of a C2SP tlog-policy behind the log's own. Default: nobody. */
+  readonly witnesses?: { readonly lines: string; readonly intervalMs: number };
   /** Where the index is, closed with the collector. Default: index.sqlite in the directory. */
   readonly index?: IndexEngine;
   readonly trust: Trust;
@@ -51,8 +63,14 @@ export interface CollectorOptions {
 export interface Collector {
   /** See {@link Ingest}. What it resolves with as stored survives a power loss. */
   ingest(segment: Buffer, sender?: Sender): Promise<IngestOutcome>;
-  /** What is stored of a session of this pod without a hole. */
-  receipt(session: string, nkey: string): ReturnType<EvidenceIndex['receipt']>;
+  /** Asks for a receipt of a segment, which {@link Collector.onReceipt} hears when the log proves that it has it. */
+  ask(ask: Ask): void;
+  /** Hears every receipt and whose it is; returns what ends that. */
+  onReceipt(listener: (nkey: string, receipt: Buffer) => void): () => void;
+  /** Resolves when every receipt that can be given was. */
+  receipted(): Promise<void>;
+  /** The key that signs the log's checkpoints. */
+  readonly logKey: VerifierKey;
   reindex(): Promise<ReindexResult>;
   /** Every row of the index in a fixed order, to compare two indexes. */
   dump(): Promise<unknown>;
@@ -64,7 +82,7 @@ export interface Collector {
 
 /**
  * Opens the store in `directory` (made where it is missing; the index built anew where it is damaged or of another version), and its log.
- * @throws IndexError, LogError, StoreError
+ * @throws IndexError, LogError, StoreError, EvidenceError MalformedPolicy
  */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
   const { directory, trust, logger } = options;
@@ -75,6 +93,24 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
   const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now });
   const sequencer = new Sequencer({ index, logger, open: openLog });
+  const { lines, intervalMs } = options.witnesses ?? { lines: NO_WITNESSES, intervalMs: 60_000 };
+  const witnesses = await Witnesses.open({
+    policy: parsePolicy(Buffer.from(formatPolicy(signer.key, lines))),
+    intervalMs,
+    store,
+    open: () => sequencer.log(),
+    onPublished: () => receipts.published(),
+    now: Date.now,
+    logger,
+  });
+  const receipts: Receipts = new Receipts({
+    index,
+    logger,
+    open: async () => {
+      const log = await sequencer.log();
+      return { log, published: witnesses.published(log) };
+    },
+  });
   const ingest = new Ingest({ objects, index, trust, logger, sequencer });
   const rebuild = (): Promise<ReindexResult> =>
     sequencer.paused(() => reindex({ objects, index, trust, logger, log: openLog }, ingest));
@@ -106,7 +142,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   });
   const api = createApi({
     sessions: new Sessions(index, objects),
-    log: { log: () => sequencer.log(), key: signer.key },
+    log: { log: () => sequencer.log(), published: (log) => witnesses.published(log), key: signer.key },
     access: options.access,
     origin: trust.origin,
     logger,
@@ -133,13 +169,18 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       segments.inc({ result: outcome.kind === 'refused' ? outcome.code : outcome.kind });
       return outcome;
     },
-    receipt: (session, nkey) => index.receipt(session, nkey),
+    ask: (ask) => receipts.ask(ask),
+    onReceipt: (listener) => receipts.onReceipt(listener),
+    receipted: () => receipts.idle(),
+    logKey: signer.key,
     reindex: () => ingest.alone(rebuild),
     dump: () => index.dump(),
     fetch,
     registry,
     async close() {
       ready.reset();
+      await witnesses.stop();
+      await receipts.idle();
       await ingest.alone(() => index.close());
       store.close();
     },

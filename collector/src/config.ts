@@ -33,6 +33,9 @@ const Environment = z.object({
   CHAPERONE_NATS_CA: Path.optional(),
   /** The key that signs the log's checkpoints: 32 bytes in base64. Default: log.seed in the directory. */
   CHAPERONE_LOG_KEY_FILE: Path.optional(),
+  /** Who cosigns checkpoints, and how many must: lines `witness`, `group` and `quorum` of a C2SP tlog-policy. */
+  CHAPERONE_LOG_WITNESSES: z.string().max(65_536).optional(),
+  CHAPERONE_LOG_WITNESS_SECONDS: z.coerce.number().int().min(1).max(3600).default(5),
   CHAPERONE_STREAM_REPLICAS: z.coerce.number().int().min(1).max(5).default(1),
   CHAPERONE_STREAM_MAX_AGE_HOURS: z.coerce.number().min(1).default(168),
   CHAPERONE_STREAM_MAX_BYTES: z.coerce.number().int().min(-1).default(-1),
@@ -46,6 +49,7 @@ export interface CollectorConfig {
   readonly s3?: S3Settings;
   readonly postgres?: PostgresSettings;
   readonly logKeyFile?: string;
+  readonly witnesses?: { readonly lines: string; readonly intervalMs: number };
   readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
@@ -93,6 +97,11 @@ export function readConfig(environment: Record<string, string | undefined>): Col
     directory: found.CHAPERONE_DATA,
     ...(s3 === undefined ? {} : { s3: s3Settings(s3) }),
     ...(found.CHAPERONE_LOG_KEY_FILE === undefined ? {} : { logKeyFile: found.CHAPERONE_LOG_KEY_FILE }),
+    ...(found.CHAPERONE_LOG_WITNESSES === undefined
+      ? {}
+      : {
+          witnesses: { lines: found.CHAPERONE_LOG_WITNESSES, intervalMs: found.CHAPERONE_LOG_WITNESS_SECONDS * 1_000 },
+        }),
     ...(index === undefined ? {} : { postgres: readPostgres(index) }),
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
     listen: found.CHAPERONE_LISTEN,

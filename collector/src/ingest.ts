@@ -1,4 +1,4 @@
-import { EvidenceError, type Receipt, type Trust, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
+import { EvidenceError, type Trust, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
 import type { Conflict, EvidenceIndex } from './evidence-index/evidence-index.ts';
 import type { Sequencer } from './log/sequencer.ts';
 import type { Objects } from './objects/index.ts';
@@ -17,10 +17,16 @@ export interface Sender {
 
 /**
  * stored: new and durable · duplicate: it was there · refused: not evidence that can be kept under its name (`code` says why).
- * `receipt` says how far the session is stored without a hole; it is absent while its beginning is missing.
+ * `entry` is the segment's number in the log.
  */
 export type IngestOutcome =
-  | { readonly kind: 'stored' | 'duplicate'; readonly session: string; readonly nkey: string; readonly receipt?: Receipt }
+  | {
+      readonly kind: 'stored' | 'duplicate';
+      readonly session: string;
+      readonly number: number;
+      readonly nkey: string;
+      readonly entry: number;
+    }
   | { readonly kind: 'refused'; readonly code: string };
 
 type Taken =
@@ -46,16 +52,14 @@ export class Ingest {
     this.#options = options;
   }
 
-  /** What is stored or known is in the log when this resolves, and in the receipt. */
+  /** What is stored or known is in the log when this resolves. */
   async ingest(bytes: Buffer, sender?: Sender): Promise<IngestOutcome> {
     const taken = await this.alone(() => this.#ingest(bytes, sender));
     if (taken.kind === 'refused') return taken;
     const { segment, kind } = taken;
-    const { session } = segment.header;
-    const { nkey } = segment.signer;
-    await this.#options.sequencer.add(segment);
-    const receipt = await this.#options.index.receipt(session, nkey);
-    return { kind, session, nkey, ...(receipt === undefined ? {} : { receipt }) };
+    const { session, number } = segment.header;
+    const entry = await this.#options.sequencer.add(segment);
+    return { kind, session, number, nkey: segment.signer.nkey, entry };
   }
 
   /** Does something to objects or index while nothing is taken in. */

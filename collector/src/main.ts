@@ -84,6 +84,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     ...(await storeOf(config)),
     ...(await indexOf(config)),
     ...(config.logKeyFile === undefined ? {} : { logKey: readLogKey(config.logKeyFile) }),
+    ...(config.witnesses === undefined ? {} : { witnesses: config.witnesses }),
     trust: config.trust,
     access: createLoginAccess(createLoginServer(kube)),
     logger,

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { signerFromSeed } from '@chaperone/evidence';
 import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { createTokenAccess } from '../src/access.ts';
 import { createCollector } from '../src/collector.ts';
@@ -9,12 +10,14 @@ const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as {
   url: string;
   store: string;
   collectorSeed: string;
+  logSeed: string;
   trust: { origin: string; enrolmentKeys: string[] };
 };
 const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const collector = await createCollector({
   directory: settings.store,
   trust: settings.trust,
+  logKey: signerFromSeed(Buffer.from(settings.logSeed, 'base64')),
   access: createTokenAccess('token'),
   logger,
 });

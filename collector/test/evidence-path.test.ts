@@ -55,6 +55,7 @@ class Path {
       run: join(directory, 'run'),
       podSeed: encodeNkeySeed(pod),
       collectorSeed: encodeNkeySeed(collector),
+      logSeed: randomBytes(32).toString('base64'),
       registration: signRegistration({ nkey: podKey ?? '', agent, origin: 'test', issuedAt: 1 }, enrolment),
       trust: { origin: 'test', enrolmentKeys: [enrolment.publicKey.toString('base64url')] },
     });
@@ -108,6 +109,7 @@ class Path {
     return createCollector({
       directory: join(this.directory, 'store'),
       trust: this.trust,
+      logKey: signerFromSeed(Buffer.from(String(this.settings['logSeed']), 'base64')),
       access: createTokenAccess('t'),
       logger,
     });

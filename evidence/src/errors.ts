@@ -22,6 +22,10 @@ export type EvidenceErrorCode =
   | 'NoteUnsigned'
   | 'QuorumMissing'
   | 'ProofInvalid'
+  | 'MalformedReceipt'
+  | 'CheckpointOlder'
+  | 'ConsistencyMissing'
+  | 'LogForked'
   | 'TreeAltered';
 
 /**

@@ -94,3 +94,17 @@ tls://chaperone-nats.{{ .Release.Namespace }}.svc:4222
 {{- end -}}
 {{- toJson $notify -}}
 {{- end -}}
+
+{{/* Who cosigns the log's checkpoints, and how many must: the lines of a C2SP tlog-policy behind the log's own. */}}
+{{- define "chaperone.witnesses" -}}
+{{- $names := list -}}
+{{- range .Values.collector.log.witnesses -}}
+{{- $names = append $names .name -}}
+{{ printf "witness %s %s %s\n" .name .key .url }}
+{{- end -}}
+{{- if gt (int .Values.collector.log.quorum) 0 -}}
+{{ printf "group quorum-of-witnesses %d %s\nquorum quorum-of-witnesses\n" (int .Values.collector.log.quorum) (join " " $names) }}
+{{- else -}}
+{{ printf "quorum none\n" }}
+{{- end -}}
+{{- end -}}

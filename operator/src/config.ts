@@ -1,6 +1,8 @@
+import { NO_WITNESSES } from '@chaperone/evidence';
 import { z } from 'zod';
 import { AddressBook } from './addresses/address-book.ts';
 import { DecideConfig } from './decide/config.ts';
+import type { LogConfig } from './nats/log-policy.ts';
 import { NotifyConfig } from './notify/config.ts';
 
 const MINUTE_MS = 60_000;
@@ -36,6 +38,13 @@ const Environment = z.object({
   /** Whether the broker is the chart's own: its certificate is then by the cluster's CA. */
   CHAPERONE_NATS_INSTALLED: z.enum(['true', 'false']).default('false'),
   CHAPERONE_NATS_CA_FILE: z.string().optional(),
+  /** NAME/KEY of the Secret with the key of the log, where somebody else keeps it. */
+  CHAPERONE_LOG_KEY_SECRET: z
+    .string()
+    .regex(/^[a-z0-9.-]{1,253}\/[A-Za-z0-9._-]{1,253}$/)
+    .optional(),
+  /** What a C2SP tlog-policy says of witnesses: lines `witness`, `group` and `quorum`. */
+  CHAPERONE_LOG_WITNESSES: z.string().max(65_536).default(NO_WITNESSES),
   CHAPERONE_ADDRESSES_IPV4: z.string().default('240.240.0.0/16'),
   CHAPERONE_ADDRESSES_IPV6: z.string().default('2001:2::/48'),
   /** JSON: namespace → host patterns that it may claim; the namespace `*` stands for all. */
@@ -66,6 +75,7 @@ export interface Config {
   readonly services: Readonly<Record<'sidecars' | 'webhook' | 'slack' | 'decide', string>>;
   readonly ports: Readonly<Record<'sidecars' | 'webhook' | 'health' | 'slack' | 'decide', number>>;
   readonly nats: { readonly url: string; readonly installed: boolean; readonly caFile: string | undefined };
+  readonly log: LogConfig;
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
   readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
   readonly notify: NotifyConfig;
@@ -114,6 +124,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       decide: env.CHAPERONE_DECIDE_PORT,
     },
     nats: { url: env.CHAPERONE_NATS_URL, installed: env.CHAPERONE_NATS_INSTALLED === 'true', caFile: env.CHAPERONE_NATS_CA_FILE },
+    log: { keySecret: secretOf(env.CHAPERONE_LOG_KEY_SECRET), witnesses: env.CHAPERONE_LOG_WITNESSES },
     ranges,
     hostPatterns: parseJson(
       'CHAPERONE_HOST_PATTERNS',
@@ -142,6 +153,11 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       readinessProbe: env.CHAPERONE_SIDECAR_READINESS_PROBE === 'true',
     },
   };
+}
+
+function secretOf(text: string | undefined): LogConfig['keySecret'] {
+  const [name, key] = text?.split('/') ?? [];
+  return name === undefined || key === undefined ? undefined : { name, key };
 }
 
 function parseJson<T>(name: string, text: string, schema: z.ZodType<T>, wanted: string): T {

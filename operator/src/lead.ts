@@ -17,6 +17,7 @@ import { Kills } from './kills/kills.ts';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
 import { type QueueMetrics, WorkQueue } from './kube/queue.ts';
 import { ensureNatsAuth, sidecarJwt } from './nats/auth.ts';
+import { ensureLogPolicy } from './nats/log-policy.ts';
 import { ensureTrust } from './nats/trust.ts';
 import { Observations, withSecretName } from './observations.ts';
 import { decidePolicy } from './policies/decide.ts';
@@ -67,6 +68,12 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const now = options.now ?? Date.now;
   await authority.use(await ensureAuthority(kube, config.namespace, now()));
   const { origin, enrolment } = await ensureTrust(kube, config.namespace, config.clusterName);
+  let log: string | undefined;
+  /** A key that somebody else keeps may come later; sidecars ask for it again. */
+  const findLog = async (): Promise<void> => {
+    log ??= await ensureLogPolicy(kube, config.namespace, origin, config.log);
+  };
+  await findLog().catch(options.onError);
   const seeds = await ensureNatsAuth(kube, config.namespace);
   const hashSecret = await ensureHashSecret(kube, config.namespace);
   await ensureServiceCertificates(kube, config.namespace, authority, now());
@@ -85,13 +92,16 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
         url: config.nats.url,
         ...(await sidecarJwt(seeds, nkey, now())),
         ...natsCa(options, now()),
+        ...(log === undefined ? {} : { log }),
       }),
     });
     await publishLeader(options, 'sidecars', signal);
     if (config.decide !== undefined) await publishLeader(options, 'decide', signal);
     while (!signal.aborted) {
       await sleep(TICK_MS, undefined, { signal }).catch(() => undefined);
-      if (!signal.aborted) await office.tick().catch(options.onError);
+      if (signal.aborted) break;
+      await findLog().catch(options.onError);
+      await office.tick().catch(options.onError);
     }
   } finally {
     options.onTerm(undefined);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeNkey, encodeNkey, generateSigner, newSessionId, verifyRegistration } from '@chaperone/evidence';
+import { decodeNkey, encodeNkey, generateSigner, newSessionId, parsePolicy, verifyRegistration } from '@chaperone/evidence';
 import { EnrolResponse, type Snapshot, type StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
 import { API_VERSION } from '@chaperone/api';
@@ -171,6 +171,12 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect(decodeNkey(registered.nkey).equals(nkey.publicKey)).toBe(true);
   expect(registered.agent.podUid).toBe('bot-uid');
   expect(nats.jwt.split('.')).toHaveLength(3);
+  const { data } = get<{ data: Record<string, string> }>(KINDS.configMaps, {
+    namespace: 'chaperone-system',
+    name: 'chaperone-trust',
+  });
+  expect(nats.log).toBe(data.log);
+  expect(parsePolicy(Buffer.from(nats.log ?? '')).logs.map(({ verifier }) => verifier.key.name)).toEqual([origin]);
 
   const stream = await openStream(tokenOf('bot'));
   await eventually(() => expect(snapshots(stream.lines)).toHaveLength(1));

@@ -57,6 +57,9 @@ export const MAX_CONTROL_REQUEST_BYTES = 64 * 1024;
 /** Of one that tells what an action would meet: 160 cells of 128 characters, or 200 lines of 200, of six bytes at most, and a text of which JSON doubles each byte. */
 export const MAX_LOOKED_BYTES = 256 * 1024 + 2 * MAX_WHOLE_TEXT_BYTES;
 
+/** Room for a log and 32 witnesses with ML-DSA-44 keys. */
+export const MAX_LOG_POLICY_CHARS = 96 * 1024;
+
 /** The public half of a NATS user key: U and 55 characters of base32. */
 export const UserNkey = z.string().regex(/^U[A-Z2-7]{55}$/);
 
@@ -93,6 +96,8 @@ export const NatsAccess = z.object({
   expiresAt: z.number(),
   /** PEM; absent: the system's roots. */
   ca: z.string().optional(),
+  /** C2SP tlog-policy: whose receipts are believed, and which witnesses must have cosigned; absent: nobody's yet. Ask again. */
+  log: z.string().max(MAX_LOG_POLICY_CHARS).optional(),
 });
 export type NatsAccess = z.infer<typeof NatsAccess>;
 

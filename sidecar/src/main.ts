@@ -69,7 +69,15 @@ class Sidecar {
       unreceiptedMs: () => this.#recording?.status().oldestUnacknowledgedMs ?? 0,
       policyFresh: () => this.#control?.current() !== undefined,
       captureProven: () => this.#capture.problem === undefined,
+      receiptsRefused: () => this.#recording?.status().log.refused ?? new Map(),
+      logSize: () => this.#recording?.status().log.size ?? 0,
     });
+  }
+
+  /** Receipts that are refused are no reason: whoever sends them would then say which agents are ready. */
+  #logUnknown(): string | undefined {
+    const problem = this.#recording?.status().log.problem;
+    return problem?.code === 'LogKeyUnknown' ? problem.message : undefined;
   }
 
   /** Why the agent has not been let in yet. */
@@ -92,7 +100,8 @@ class Sidecar {
     const health = await startHealth({
       port: this.#config.probePort,
       starting: () => this.starting?.message,
-      unready: () => this.#capture.problem ?? (this.#control?.current() === undefined ? 'the policy is stale' : undefined),
+      unready: () =>
+        this.#capture.problem ?? (this.#control?.current() === undefined ? 'the policy is stale' : this.#logUnknown()),
       lagMs: () => lag.lagMs(),
       registry: this.#metrics.registry,
     });
@@ -130,7 +139,7 @@ class Sidecar {
     this.#control = control;
     this.#stops.push(() => control.stop());
     const { nats, registration } = await control.enrolled();
-    const broker = keepBrokerAccess({ first: nats, renew: () => control.nats(), nkey });
+    const broker = keepBrokerAccess({ first: nats, renew: () => control.nats(), nkey, logger: this.#logger });
     const delivery = createNatsDelivery({
       servers: nats.url.split(','),
       nkey: encodeNkey(nkey.publicKey),
@@ -147,6 +156,7 @@ class Sidecar {
       runDirectory,
       identity: { nkey, registration },
       delivery,
+      logPolicy: broker.logPolicy,
       clock: systemClock,
       logger: this.#logger,
     }).catch((cause: unknown) => {

@@ -151,6 +151,30 @@ export const EVIDENCE_CODES = {
     'The entry, its place or the proof is another one, or the entry is not in the log.',
     'the proof is not of this entry in the log at that size',
   ),
+  MalformedReceipt: finding(
+    'The receipt cannot be read.',
+    'It is not what a collector of this version sends: a checkpoint and proofs.',
+    'the receipt does not have the expected shape',
+    'Nothing is freed by it. Run collector and sidecars of one version.',
+  ),
+  CheckpointOlder: finding(
+    'The log shows fewer entries than it has shown before.',
+    'A log only grows. It was restored from an older copy, or somebody took entries out.',
+    'the log shows a tree that is smaller than one that it has shown before',
+    'Keep both checkpoints, which the sidecar has written to a file. Evidence waits in the spool until the log is whole again.',
+  ),
+  ConsistencyMissing: finding(
+    'The log shows entries and does not prove that those of before are among them.',
+    'Now and then after a restart of the collector, and then the next receipt proves it. Always: the log may be another one than before.',
+    'the log does not prove that it goes on from what it has shown before',
+    'Where it stays so, compare the checkpoints that the sidecar has written to a file with that of the collector.',
+  ),
+  LogForked: finding(
+    'The log has signed two histories.',
+    'Its key signed a checkpoint that does not go on from another one that it has signed: somebody was shown, or will be shown, another log.',
+    'the log has signed two trees of which one does not go on from the other',
+    'Keep both checkpoints, which the sidecar has written to a file: their signatures prove it to anybody. Look into who had the key.',
+  ),
   TreeAltered: finding(
     'The log’s last tiles do not have the root that was signed.',
     'The log goes on only from what it has signed; another beginning would be another log.',

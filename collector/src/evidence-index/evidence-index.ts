@@ -1,10 +1,4 @@
-import {
-  type Receipt,
-  SESSION_ID_PREFIX,
-  type SessionFacets,
-  type SessionVerdictFilter,
-  type VerifiedSegment,
-} from '@chaperone/evidence';
+import { SESSION_ID_PREFIX, type SessionFacets, type SessionVerdictFilter, type VerifiedSegment } from '@chaperone/evidence';
 import {
   type ExpressionBuilder,
   type ExpressionWrapper,
@@ -252,14 +246,6 @@ export class EvidenceIndex {
       .orderBy('session')
       .limit(limit)
       .execute();
-  }
-
-  /** What is stored and in the log of a session without a hole from its start; undefined while segment 0 is not or the pod is another. */
-  async receipt(session: string, nkey: string): Promise<Receipt | undefined> {
-    const row = await this.session(session);
-    if (row === undefined || row.nkey !== nkey || row.high_water < 0) return undefined;
-    const last = await this.segment(session, await this.leaves.upTo(session, row.high_water));
-    return last === undefined ? undefined : { session, number: last.number, digest: last.digest };
   }
 
   /** Whether a verified segment can stand beside what is stored. Same place and digest is for the caller to see first. */

@@ -61,19 +61,4 @@ export class Leaves {
       .limit(limit)
       .execute();
   }
-
-  /** The last of a session's segments up to which all are in the log; -1 where the first is not. */
-  async upTo(session: string, last: number): Promise<number> {
-    const there = this.#db
-      .selectFrom('leaves')
-      .where('kind', '=', 'segment')
-      .where('session', '=', session)
-      .where('number', '<=', last);
-    const { total } = await there.select((eb) => eb.fn.count<number>('number').distinct().as('total')).executeTakeFirstOrThrow();
-    if (total > last) return last;
-    const numbers = new Set((await there.select('number').execute()).map(({ number }) => number));
-    let logged = -1;
-    while (numbers.has(logged + 1)) logged++;
-    return logged;
-  }
 }

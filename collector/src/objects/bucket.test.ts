@@ -39,8 +39,8 @@ describe('a collector whose objects are in a bucket', () => {
     const { path, open, key } = await anInstallation();
     const collector = await open();
     const { session, nkey, sealed } = aSession({ segments: 4 });
-    for (const [number, { bytes, digest }] of sealed.entries())
-      expect(await collector.ingest(bytes)).toEqual({ kind: 'stored', session, nkey, receipt: { session, number, digest } });
+    for (const [number, { bytes }] of sealed.entries())
+      expect(await collector.ingest(bytes)).toEqual({ kind: 'stored', session, nkey, number, entry: number });
     const before = await collector.dump();
     await admin.send(new DeleteObjectCommand({ Bucket: 'evidence', Key: key(sealed[1]?.digest ?? '') }));
     await collector.close();
@@ -57,6 +57,6 @@ describe('a collector whose objects are in a bucket', () => {
     await server.down();
     await expect(collector.ingest(first.bytes)).rejects.toMatchObject({ code: 'StoreUnavailable' });
     await server.up();
-    expect(await collector.ingest(first.bytes)).toMatchObject({ kind: 'stored', receipt: { session, number: 0 } });
+    expect(await collector.ingest(first.bytes)).toMatchObject({ kind: 'stored', session, number: 0 });
   });
 });

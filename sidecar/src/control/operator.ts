@@ -169,7 +169,8 @@ class FromOperator implements OperatorControl {
   async nats(): Promise<NatsAccess> {
     const known = this.#nats;
     const now = this.#o.clock.now();
-    if (known !== undefined && now < known.receivedAt + ((known.access.expiresAt - known.receivedAt) * 2) / 3)
+    // Without a log to believe it is of little use: that is asked for until it is known.
+    if (known?.access.log !== undefined && now < known.receivedAt + ((known.access.expiresAt - known.receivedAt) * 2) / 3)
       return known.access;
     const body = { nkey: encodeNkey(this.#o.nkey.publicKey) };
     const access = await call(this.#endpoint, CONTROL_PATHS.nats, { body, schema: NatsResponse, signal: this.#stopping.signal });

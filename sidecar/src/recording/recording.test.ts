@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,14 +9,14 @@ import {
   newSessionId,
   openSegment,
   type PodIdentity,
-  type Receipt,
   type RecordBody,
   signRegistration,
   verifyChain,
 } from '@chaperone/evidence';
 import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Delivery } from './recorder.ts';
+import { MemoryLog } from './receipts.test-support.ts';
+import type { Delivery, Sent } from './recorder.ts';
 import { createRecording, type RecordingLimits, type SpoolRecording } from './recording.ts';
 
 const enrolment = generateSigner();
@@ -35,26 +35,30 @@ class Transport implements Delivery {
   readonly got = new Map<string, Map<number, Buffer>>();
   mode: 'receipts' | 'silent' | 'down' = 'receipts';
   deliveries = 0;
-  #listener: (receipt: Receipt) => void = () => undefined;
+  log = new MemoryLog();
+  #held = 0;
+  #listener: (receipt: Uint8Array) => void = () => undefined;
 
-  deliver(segment: Buffer, id: { session: string; number: number }): Promise<void> {
+  deliver(segment: Buffer, { session, number, held }: Sent): Promise<void> {
     if (this.mode === 'down') return Promise.reject(new Error('down'));
     this.deliveries++;
-    const session = this.got.get(id.session) ?? new Map<number, Buffer>();
-    this.got.set(id.session, session.set(id.number, segment));
-    if (this.mode === 'receipts') this.acknowledge(id.session);
+    const segments = this.got.get(session) ?? new Map<number, Buffer>();
+    this.got.set(session, segments.set(number, segment));
+    this.log.add(segment);
+    this.#held = Math.max(this.#held, held);
+    if (this.mode === 'receipts') this.acknowledge({ session, number });
     return Promise.resolve();
   }
-  acknowledge(session: string, digest?: string): void {
-    const found = this.got.get(session) ?? new Map<number, Buffer>();
-    let number = -1;
-    while (found.has(number + 1)) number++;
-    const bytes = found.get(number);
-    if (bytes !== undefined)
-      this.#listener({ session, number, digest: digest ?? createHash('sha256').update(bytes).digest('hex') });
+  acknowledge(place: { session: string; number: number }): void {
+    const receipt = this.log.receipt([place], this.#held);
+    this.#held = this.log.size;
+    this.#listener(receipt);
   }
-  onReceipt(listener: (receipt: Receipt) => void): void {
+  onReceipt(listener: (receipt: Uint8Array) => void): void {
     this.#listener = listener;
+  }
+  say(receipt: Uint8Array): void {
+    this.#listener(receipt);
   }
   close(): Promise<void> {
     return Promise.resolve();
@@ -75,6 +79,7 @@ async function aSpool(limits: Partial<RecordingLimits> = {}) {
       ...paths,
       identity: mods.identity ?? identity,
       delivery: transport,
+      logPolicy: () => transport.log.policy,
       limits: { sealAfterMs: 100, redeliverAfterMs: 60, ...limits, ...mods },
       logger,
     });
@@ -320,10 +325,9 @@ describe('the spool', () => {
     await recorder.close();
     await eventually('a second delivery', () => (transport.deliveries >= 2 ? true : undefined));
     expect(await recording.flush(50)).toEqual({ unacknowledged: 1 });
-    transport.acknowledge(session, '0'.repeat(64));
     expect(recording.status().unacknowledged).toBe(1);
     expect(readdirSync(paths.directory)).toContain(`${session}.0.seg`);
-    transport.acknowledge(session);
+    transport.acknowledge({ session, number: 0 });
     await eventually('freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
   });
 

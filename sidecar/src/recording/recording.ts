@@ -1,5 +1,14 @@
-import { createEpoch, type Epoch, encodeNkey, type PodIdentity, Registration, SESSION_ID } from '@chaperone/evidence';
+import {
+  createEpoch,
+  type Epoch,
+  encodeNkey,
+  type PodIdentity,
+  Registration,
+  SESSION_ID,
+  type TrustPolicy,
+} from '@chaperone/evidence';
 import { Journal } from './journal.ts';
+import { type LogStatus, LogView } from './log-view.ts';
 import { type Logger, Outbox } from './outbox.ts';
 import { type Delivery, type Recording, RecordingError, type SessionRecorder } from './recorder.ts';
 import { readJournal, recoverSession } from './recovery.ts';
@@ -53,6 +62,8 @@ export interface RecordingOptions {
   readonly runDirectory: string;
   readonly identity: PodIdentity;
   readonly delivery: Delivery;
+  /** Which log is believed, and what witnesses must have said; while it is undefined nothing is freed. */
+  readonly logPolicy: () => TrustPolicy | undefined;
   readonly limits?: Partial<RecordingLimits>;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -67,6 +78,7 @@ export interface RecordingStatus {
   /** Files that could not be read and were set aside since the start. */
   readonly unreadable: number;
   readonly oldestUnacknowledgedMs: number;
+  readonly log: LogStatus;
 }
 
 export interface SpoolRecording extends Recording {
@@ -79,13 +91,32 @@ export interface SpoolRecording extends Recording {
  */
 export async function createRecording(options: RecordingOptions): Promise<SpoolRecording> {
   const spool = await Spool.open(options.directory, options.runDirectory);
-  const recording = new SpooledRecording(options, spool, (await spool.files()).journals);
+  const log = await LogView.open({
+    runDirectory: options.runDirectory,
+    spoolDirectory: options.directory,
+    origin: originOf(options.identity),
+    policy: options.logPolicy,
+    logger: options.logger,
+  });
+  const recording = new SpooledRecording(options, { spool, log, journals: (await spool.files()).journals });
   await recording.recover();
   return recording;
 }
 
+function originOf({ registration }: PodIdentity): string {
+  return Registration.parse(JSON.parse(registration.body)).origin;
+}
+
+interface Found {
+  readonly spool: Spool;
+  readonly log: LogView;
+  /** Numbers of the journal's files. */
+  readonly journals: readonly number[];
+}
+
 class SpooledRecording implements SpoolRecording {
   readonly #spool: Spool;
+  readonly #log: LogView;
   readonly #outbox: Outbox;
   readonly #host: SessionHost;
   readonly #limits: RecordingLimits;
@@ -103,10 +134,11 @@ class SpooledRecording implements SpoolRecording {
   #stopped = false;
   #sweeps = 0;
 
-  constructor(options: RecordingOptions, spool: Spool, journals: readonly number[]) {
+  constructor(options: RecordingOptions, { spool, log, journals }: Found) {
     const clock = options.clock ?? { now: () => Date.now(), monotonic: () => performance.now() };
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#spool = spool;
+    this.#log = log;
     this.#logger = options.logger;
     this.#runDirectory = options.runDirectory;
     this.#delivery = options.delivery;
@@ -123,6 +155,7 @@ class SpooledRecording implements SpoolRecording {
     this.#outbox = new Outbox({
       spool,
       journal: this.#journal,
+      log,
       delivery: options.delivery,
       logger: options.logger,
       monotonic: () => clock.monotonic(),
@@ -136,7 +169,7 @@ class SpooledRecording implements SpoolRecording {
       identity: options.identity,
       journal: this.#journal,
       nkey: encodeNkey(options.identity.nkey.publicKey),
-      origin: Registration.parse(JSON.parse(options.identity.registration.body)).origin,
+      origin: originOf(options.identity),
       storedTimeoutMs: this.#limits.storedTimeoutMs,
       epoch: () => this.#epochNow(options.identity, clock),
       // What is buffered is on disk twice while it is sealed.
@@ -287,6 +320,7 @@ class SpooledRecording implements SpoolRecording {
       unacknowledged: this.#outbox.size,
       unreadable: this.#outbox.unreadable,
       oldestUnacknowledgedMs: this.#outbox.oldestMs,
+      log: this.#log.status(),
     };
   }
 }

@@ -220,12 +220,12 @@ export class LiveSession implements SessionRecorder, JournalUser {
     this.#storing = this.#storing.then(() => this.#store(head.number, sealed, plainBytes));
   }
 
-  async #store(number: number, { bytes, digest }: SealedSegment, plainBytes: number): Promise<void> {
+  async #store(number: number, { bytes }: SealedSegment, plainBytes: number): Promise<void> {
     const { spool, journal, outbox } = this.#host;
     try {
       if (this.#failed !== undefined) return;
       const [size] = await Promise.all([spool.store(this.session, number, bytes), journal.durable('soon')]);
-      outbox.add({ session: this.session, number, size, bytes, digest });
+      outbox.add({ session: this.session, number, size, bytes });
       const held = this.#held.shift();
       if (held !== undefined) journal.release(held);
     } catch (error) {
