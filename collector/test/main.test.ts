@@ -101,7 +101,7 @@ test('the program takes evidence from the broker, answers signed requests over T
     const [response] = (await once(sent, 'response')) as [NodeJS.ReadableStream & { statusCode: number }];
     return { status: response.statusCode, body: await text(response) };
   };
-  await eventually('the collector', async () => ((await get('/readyz')).status === 200 ? true : undefined));
+  await eventually('the collector', async () => ((await get('/readyz')).status === 200 ? true : undefined), 30_000);
 
   const connection = await connect({ servers: `127.0.0.1:${natsPort}` });
   onTestFinished(() => connection.close());
