@@ -3,6 +3,8 @@ export type EvidenceErrorCode =
   | 'UnsupportedVersion'
   | 'LimitExceeded'
   | 'MalformedKey'
+  | 'KeyUnusable'
+  | 'MalformedParcel'
   | 'MalformedBundle'
   | 'SignatureInvalid'
   | 'CertificateInvalid'
