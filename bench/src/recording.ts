@@ -10,6 +10,9 @@ import {
   type Receipt,
   type RecordBody,
   signRegistration,
+  parseRecipient,
+  segmentOf,
+  x25519Holder,
 } from '@chaperone/evidence';
 import { createRecording } from '@chaperone/sidecar';
 import { memoryKiB } from './proc.ts';
@@ -32,6 +35,7 @@ type Recorder = Awaited<ReturnType<Recording['open']>>;
 type Durability = Parameters<Recorder['append']>[1];
 
 const agent = { namespace: 'agents', serviceAccount: 'bot' };
+const reader = parseRecipient(x25519Holder(Buffer.alloc(32, 1)).name);
 const logger = { info: () => undefined, warn: () => undefined, error: (message: string) => process.stderr.write(`${message}\n`) };
 
 /** The real recorder over a spool on disk; what it delivers is acknowledged at once, by its digest. */
@@ -43,8 +47,10 @@ async function start(directory: string): Promise<Recording> {
     directory: join(directory, 'spool'),
     runDirectory: join(directory, 'run'),
     identity: { nkey, registration: signRegistration(registration, generateSigner()) },
+    recipients: () => [reader],
     delivery: {
-      deliver: async (segment, id) => listeners.forEach((listen) => listen({ ...id, digest: hash('sha256', segment, 'hex') })),
+      deliver: async (parcel, id) =>
+        listeners.forEach((listen) => listen({ ...id, digest: hash('sha256', segmentOf(parcel), 'hex') })),
       onReceipt: (listener) => void listeners.push(listener),
       close: () => Promise.resolve(),
     },

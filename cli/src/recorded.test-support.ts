@@ -8,6 +8,7 @@ import {
   signRegistration,
   type Signer,
   type Stream,
+  parseRecipient,
 } from '@chaperone/evidence';
 import type { Collector } from '@chaperone/collector';
 import { createDirectDelivery, createRecording } from '@chaperone/sidecar';
@@ -51,6 +52,7 @@ export async function recordSession(told: Told): Promise<string> {
     directory: join(directory.path, 'spool'),
     runDirectory: join(directory.path, 'run'),
     identity: { nkey, registration },
+    recipients: () => collector.recipients.map(parseRecipient),
     delivery,
     clock: { now: () => began + elapsed, monotonic: () => elapsed },
     logger: silent,

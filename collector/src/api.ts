@@ -1,5 +1,6 @@
 import {
   type ApiError,
+  type DataKeyInfo,
   bundleEnd,
   bundleHead,
   bundleLine,
@@ -135,6 +136,7 @@ export function createApi(options: ApiOptions): Hono<Env> {
   api.onError((error, context) => {
     if (error instanceof Refused) return context.json(error.body, error.status);
     if (error instanceof EvidenceError) {
+      if (error.code === 'Erased') return context.json<ApiError>({ code: 'EvidenceErased', message: error.message }, 410);
       const code = error.code === 'SegmentMissing' ? 'EvidenceIncomplete' : 'EvidenceAltered';
       return context.json<ApiError>({ code, message: `${error.code}: ${error.message}` }, 409);
     }
@@ -198,6 +200,11 @@ export function createApi(options: ApiOptions): Hono<Env> {
     const { action, from } = parse(StreamQuery, context.req.query());
     const row = await find(context, 'replay');
     return context.json(await sessions.stream(row.session, action, from));
+  });
+  api.get('/v1/sessions/:id/key', async (context) => {
+    const row = await find(context, 'replay');
+    const key = await sessions.key({ session: row.session, key: { id: row.key_id } });
+    return context.json<DataKeyInfo>({ session: row.session, key: key.secret.toString('base64url') });
   });
   api.get('/v1/sessions/:id/segments', async (context) => {
     const { session } = await find(context, 'replay');

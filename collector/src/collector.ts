@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { noteSigner, type Signer, type Trust } from '@chaperone/evidence';
+import { type KeyHolder, noteSigner, type Signer, type Trust, x25519Holder } from '@chaperone/evidence';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Access } from './access.ts';
 import { createApi } from './api.ts';
@@ -12,6 +12,8 @@ import { EvidenceIndex } from './evidence-index/evidence-index.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
 import { DirectoryStore, Objects, type ObjectStore } from './objects/index.ts';
 import { openFile } from './evidence-index/open-file.ts';
+import { openSeed } from './keys/seed.ts';
+import { SessionKeys } from './keys/session-keys.ts';
 import { openLogKey } from './log/key.ts';
 import { logStored, Sequencer } from './log/sequencer.ts';
 import { TransparencyLog } from './log/transparency-log.ts';
@@ -27,6 +29,8 @@ export interface CollectorOptions {
   readonly store?: ObjectStore;
   /** Signs checkpoints of the log, which has the origin's name. Default: a key in the directory, made at the first start. */
   readonly logKey?: Signer;
+  /** Who unwraps the sessions' data keys, the first being whom new ones are wrapped to. Default: a key in the directory, made at the first start. */
+  readonly readers?: readonly KeyHolder[];
   /** Where the index is, closed with the collector. Default: index.sqlite in the directory. */
   readonly index?: IndexEngine;
   readonly trust: Trust;
@@ -49,8 +53,10 @@ export interface CollectorOptions {
 }
 
 export interface Collector {
+  /** To whom the data keys of sessions are to be wrapped, so that this collector takes them. */
+  readonly recipients: readonly string[];
   /** See {@link Ingest}. What it resolves with as stored survives a power loss. */
-  ingest(segment: Buffer, sender?: Sender): Promise<IngestOutcome>;
+  ingest(parcel: Buffer, sender?: Sender): Promise<IngestOutcome>;
   /** What is stored of a session of this pod without a hole. */
   receipt(session: string, nkey: string): ReturnType<EvidenceIndex['receipt']>;
   reindex(): Promise<ReindexResult>;
@@ -72,12 +78,14 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const store = options.store ?? new DirectoryStore(join(directory, 'objects'));
   const objects = new Objects(store);
   const signer = noteSigner(trust.origin, options.logKey ?? (await openLogKey(directory)));
+  const readers = options.readers ?? [x25519Holder(await openSeed(join(directory, 'reader.key')))];
+  const keys = new SessionKeys(store, readers);
   const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
   const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now });
   const sequencer = new Sequencer({ index, logger, open: openLog });
-  const ingest = new Ingest({ objects, index, trust, logger, sequencer });
+  const ingest = new Ingest({ objects, keys, index, trust, logger, sequencer });
   const rebuild = (): Promise<ReindexResult> =>
-    sequencer.paused(() => reindex({ objects, index, trust, logger, log: openLog }, ingest));
+    sequencer.paused(() => reindex({ objects, keys, index, trust, logger, log: openLog }, ingest));
   try {
     if (index.empty) await rebuild();
     await sequencer.log();
@@ -105,7 +113,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     },
   });
   const api = createApi({
-    sessions: new Sessions(index, objects),
+    sessions: new Sessions(index, objects, keys),
     log: { log: () => sequencer.log(), key: signer.key },
     access: options.access,
     origin: trust.origin,
@@ -128,8 +136,9 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
           origin: trust.origin,
         });
   return {
-    async ingest(segment, sender) {
-      const outcome = await ingest.ingest(segment, sender);
+    recipients: readers.slice(0, 1).map(({ name }) => name),
+    async ingest(parcel, sender) {
+      const outcome = await ingest.ingest(parcel, sender);
       segments.inc({ result: outcome.kind === 'refused' ? outcome.code : outcome.kind });
       return outcome;
     },

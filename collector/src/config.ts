@@ -33,6 +33,8 @@ const Environment = z.object({
   CHAPERONE_NATS_CA: Path.optional(),
   /** The key that signs the log's checkpoints: 32 bytes in base64. Default: log.seed in the directory. */
   CHAPERONE_LOG_KEY_FILE: Path.optional(),
+  /** Unwrap the data keys of sessions: a key a line, 32 bytes in base64, the newest first. Default: reader.key in the directory. */
+  CHAPERONE_READER_KEY_FILE: Path.optional(),
   CHAPERONE_STREAM_REPLICAS: z.coerce.number().int().min(1).max(5).default(1),
   CHAPERONE_STREAM_MAX_AGE_HOURS: z.coerce.number().min(1).default(168),
   CHAPERONE_STREAM_MAX_BYTES: z.coerce.number().int().min(-1).default(-1),
@@ -46,6 +48,7 @@ export interface CollectorConfig {
   readonly s3?: S3Settings;
   readonly postgres?: PostgresSettings;
   readonly logKeyFile?: string;
+  readonly readerKeyFile?: string;
   readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
@@ -93,6 +96,7 @@ export function readConfig(environment: Record<string, string | undefined>): Col
     directory: found.CHAPERONE_DATA,
     ...(s3 === undefined ? {} : { s3: s3Settings(s3) }),
     ...(found.CHAPERONE_LOG_KEY_FILE === undefined ? {} : { logKeyFile: found.CHAPERONE_LOG_KEY_FILE }),
+    ...(found.CHAPERONE_READER_KEY_FILE === undefined ? {} : { readerKeyFile: found.CHAPERONE_READER_KEY_FILE }),
     ...(index === undefined ? {} : { postgres: readPostgres(index) }),
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
     listen: found.CHAPERONE_LISTEN,

@@ -1,7 +1,10 @@
 import {
+  type DataKey,
   EvidenceError,
   type Finding,
+  type OpenedSegment,
   openSegment,
+  parseSegment,
   type RecordPage,
   type SearchList,
   SESSION_ID,
@@ -14,6 +17,7 @@ import {
 import { MAX_MATCHES } from './evidence-index/commands.ts';
 import type { EvidenceIndex, ListPlace, SessionFilter } from './evidence-index/evidence-index.ts';
 import type { SegmentRow, SessionRow } from './evidence-index/schema.ts';
+import type { KeyName, SessionKeys } from './keys/session-keys.ts';
 import { type Objects, sha256 } from './objects/index.ts';
 
 /** A page of records ends after this many bytes of segments, however many records were asked for. */
@@ -30,10 +34,12 @@ const MAX_MISSING_LISTED = 100;
 export class Sessions {
   readonly #index: EvidenceIndex;
   readonly #objects: Objects;
+  readonly #keys: SessionKeys;
 
-  constructor(index: EvidenceIndex, objects: Objects) {
+  constructor(index: EvidenceIndex, objects: Objects, keys: SessionKeys) {
     this.#index = index;
     this.#objects = objects;
+    this.#keys = keys;
   }
 
   async list(filter: SessionFilter, { limit, after }: { limit: number; after?: ListPlace }): Promise<SessionList> {
@@ -144,7 +150,7 @@ export class Sessions {
         return next > from ? { items, next, end: next } : { items, next: row.first_seq, end: row.first_seq, gap };
       }
       if ((bytes > 0 && bytes + row.bytes > maxBytes) || plain >= maxPlain) return { items, next, end: next };
-      const { records, header } = openSegment(await this.#verified(row));
+      const { records, header } = await this.#opened(row);
       bytes += row.bytes;
       plain += header.payload.plain;
       for (const record of records.slice(next - row.first_seq)) {
@@ -165,6 +171,21 @@ export class Sessions {
   /** The stored bytes of a segment, as they are: a verifier wants to see what is wrong with them. Empty where they are gone. */
   async raw(row: SegmentRow): Promise<Buffer> {
     return (await this.#objects.get('seg', row.digest)) ?? Buffer.alloc(0);
+  }
+
+  async #opened(row: SegmentRow): Promise<OpenedSegment> {
+    const bytes = await this.#verified(row);
+    return openSegment(bytes, await this.key(parseSegment(bytes).header));
+  }
+
+  /** The data key of a session; throws EvidenceError Erased where it was destroyed, KeyUnusable where it is gone otherwise. */
+  async key(of: KeyName): Promise<DataKey> {
+    // Also where the key is still there: a crash may have come between the order and what it demands.
+    if ((await this.#index.leaves.standing([of.session])).erased.has(of.session))
+      throw new EvidenceError('Erased', 'what was recorded was erased; its key is destroyed');
+    const key = await this.#keys.of(of);
+    if (key === undefined) throw new EvidenceError('KeyUnusable', 'the key of the session is gone, or nobody here can unwrap it');
+    return key;
   }
 
   async #verified(row: SegmentRow): Promise<Buffer> {

@@ -3,6 +3,7 @@ import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { createTokenAccess } from '../src/access.ts';
 import { createCollector } from '../src/collector.ts';
 import { startConsumer } from '../src/consumer.ts';
+import { readers } from '../src/evidence.fixture.ts';
 
 /** A collector of its own, to be killed: node collector-process.ts SETTINGS.json */
 const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as {
@@ -15,6 +16,7 @@ const logger = { info: () => undefined, warn: () => undefined, error: () => unde
 const collector = await createCollector({
   directory: settings.store,
   trust: settings.trust,
+  readers,
   access: createTokenAccess('token'),
   logger,
 });

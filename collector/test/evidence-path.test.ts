@@ -19,6 +19,7 @@ import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTokenAccess } from '../src/access.ts';
 import { type Collector, createCollector } from '../src/collector.ts';
+import { readers } from '../src/evidence.fixture.ts';
 import { end, Nats } from './nats.ts';
 
 const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -108,6 +109,7 @@ class Path {
     return createCollector({
       directory: join(this.directory, 'store'),
       trust: this.trust,
+      readers,
       access: createTokenAccess('t'),
       logger,
     });

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeNkeySeed, newSessionId, Registration, type Signed, signerFromSeed } from '@chaperone/evidence';
+import { decodeNkeySeed, newSessionId, Registration, type Signed, signerFromSeed, parseRecipient } from '@chaperone/evidence';
+import { reader } from '../src/evidence.fixture.ts';
 import { nkeyAuthenticator } from '@nats-io/transport-node';
 import { createNatsDelivery } from '../../sidecar/src/recording/delivery-nats.ts';
 import { createRecording } from '../../sidecar/src/recording/recording.ts';
@@ -24,6 +25,7 @@ const recording = await createRecording({
   directory: settings.spool,
   runDirectory: settings.run,
   identity: { nkey: signerFromSeed(decodeNkeySeed(settings.podSeed)), registration: settings.registration },
+  recipients: () => [parseRecipient(reader.name)],
   delivery: createNatsDelivery({ servers: [settings.url], nkey, authenticator, logger }),
   limits: { sealAfterMs: 100, redeliverAfterMs: 400 },
   logger,

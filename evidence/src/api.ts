@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SESSION_ID } from './ids.ts';
 import { SessionRecord } from './record.ts';
 
 /** The collector's HTTP API, as its server answers and its clients read it. Times are milliseconds since 1970. */
@@ -102,6 +103,10 @@ export const RecordPage = z.object({
 });
 export type RecordPage = z.infer<typeof RecordPage>;
 
+/** A session's data key, in base64url, to read and verify its segments with. */
+export const DataKeyInfo = z.object({ session: z.string().regex(SESSION_ID), key: z.base64url().length(43) });
+export type DataKeyInfo = z.infer<typeof DataKeyInfo>;
+
 export const TrustInfo = z.object({ origin: z.string() });
 export type TrustInfo = z.infer<typeof TrustInfo>;
 
@@ -114,6 +119,7 @@ export const ApiErrorCode = z.enum([
   'LinkUnusable',
   'EvidenceAltered',
   'EvidenceIncomplete',
+  'EvidenceErased',
   'Unavailable',
 ]);
 export type ApiErrorCode = z.infer<typeof ApiErrorCode>;

@@ -4,6 +4,7 @@ export type EvidenceErrorCode =
   | 'LimitExceeded'
   | 'MalformedKey'
   | 'KeyUnusable'
+  | 'Erased'
   | 'MalformedParcel'
   | 'MalformedBundle'
   | 'SignatureInvalid'

@@ -8,6 +8,7 @@ export * from './keys.ts';
 export * from './log/index.ts';
 export * from './login.ts';
 export * from './merkle.ts';
+export * from './order.ts';
 export * from './parcel.ts';
 export * from './receipt.ts';
 export * from './record.ts';

@@ -66,7 +66,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const { kube, config, authority } = options;
   const now = options.now ?? Date.now;
   await authority.use(await ensureAuthority(kube, config.namespace, now()));
-  const { origin, enrolment } = await ensureTrust(kube, config.namespace, config.clusterName);
+  const { origin, enrolment, recipients } = await ensureTrust(kube, config.namespace, config.clusterName);
   const seeds = await ensureNatsAuth(kube, config.namespace);
   const hashSecret = await ensureHashSecret(kube, config.namespace);
   await ensureServiceCertificates(kube, config.namespace, authority, now());
@@ -79,6 +79,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
       approvals: office.approvals.desk,
       kills: office.kills,
       origin,
+      recipients,
       register: (nkey, { namespace, serviceAccount, pod, podUid }) =>
         signRegistration({ nkey, agent: { namespace, serviceAccount, pod, podUid }, origin, issuedAt: now() }, enrolment),
       nats: async (nkey) => ({

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Code, CODES } from '@chaperone/api';
-import { encodeNkey } from '@chaperone/evidence';
+import { encodeNkey, parseRecipient } from '@chaperone/evidence';
 import type { Snapshot } from '@chaperone/policy';
 import { startDenyListener } from './capture/deny.ts';
 import { searchDomains, startDns } from './capture/dns.ts';
@@ -119,7 +119,8 @@ class Sidecar {
     });
     this.#control = control;
     this.#stops.push(() => control.stop());
-    const { nats, registration } = await control.enrolled();
+    const { nats, registration, recipients: names } = await control.enrolled();
+    const recipients = names.map(parseRecipient);
     const broker = keepBrokerAccess({ first: nats, renew: () => control.nats(), nkey });
     const delivery = createNatsDelivery({
       servers: nats.url.split(','),
@@ -136,6 +137,7 @@ class Sidecar {
       directory: this.#config.spoolDirectory,
       runDirectory,
       identity: { nkey, registration },
+      recipients: () => recipients,
       delivery,
       clock: systemClock,
       logger: this.#logger,

@@ -1,5 +1,7 @@
 import {
   ApiError,
+  DataKey,
+  DataKeyInfo,
   readBundle,
   RecordPage,
   SessionDetail,
@@ -87,6 +89,17 @@ export class CollectorClient {
     }
   }
 
+  /** The key that reads a session's segments; undefined where it was destroyed. */
+  async dataKey(id: string): Promise<DataKey | undefined> {
+    try {
+      const { session, key } = await this.#json(`/v1/sessions/${encodeURIComponent(id)}/key`, DataKeyInfo);
+      return new DataKey(session, Buffer.from(key, 'base64url'));
+    } catch (error) {
+      if (error instanceof CliError && error.code === 'EvidenceErased') return undefined;
+      throw error;
+    }
+  }
+
   /** The key of the log, as C2SP signed-note writes keys. */
   async logKey(): Promise<string> {
     return (await this.#get('/v1/log/key')).text();
@@ -147,6 +160,7 @@ const REFUSALS = {
   LinkUnusable: ['NotSignedIn', EXIT.notPermitted],
   EvidenceAltered: ['EvidenceAltered', EXIT.checkSaysNo],
   EvidenceIncomplete: ['EvidenceIncomplete', EXIT.checkSaysNo],
+  EvidenceErased: ['EvidenceErased', EXIT.checkSaysNo],
   Unavailable: ['CollectorUnreachable', EXIT.unreachable],
 } as const satisfies Record<ApiError['code'], readonly [Code, number]>;
 

@@ -15,7 +15,7 @@ import {
   loadStaticFiles,
   LOCAL_IDENTITY,
 } from '@chaperone/collector';
-import type { Trust } from '@chaperone/evidence';
+import { type Trust, parseRecipient } from '@chaperone/evidence';
 import type { Agent, Snapshot } from '@chaperone/policy';
 import {
   ControlPlaneError,
@@ -218,14 +218,16 @@ async function openRecording(
   collector: Collector,
 ): ReturnType<typeof createRecording> {
   const { run, spool } = agentPaths(data, agent);
-  const delivery = createDirectDelivery(async (segment) => {
-    const outcome = await collector.ingest(segment);
+  const delivery = createDirectDelivery(async (parcel) => {
+    const outcome = await collector.ingest(parcel);
     if (outcome.kind === 'refused') throw new Error(`the collector refused a segment (${outcome.code})`);
     return outcome.receipt;
   });
   try {
     const limits = { sealAfterMs: SEAL_AFTER_MS };
-    return await createRecording({ directory: spool, runDirectory: run, identity, delivery, limits, logger });
+    const readers = collector.recipients.map(parseRecipient);
+    const recipients = (): typeof readers => readers;
+    return await createRecording({ directory: spool, runDirectory: run, identity, recipients, delivery, limits, logger });
   } catch (error) {
     throw unusable(data, error);
   }

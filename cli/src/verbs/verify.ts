@@ -46,6 +46,7 @@ async function run(id: string | undefined, flags: VerifyFlags, options: VerbOpti
   await withClient(options, flags, async (client) => {
     const session = await client.session(name);
     const keys = trust === undefined ? await client.trust() : await readTrust(trust);
-    await say([verifyChain(session.name, await client.segments(session.name), keys)]);
+    const [segments, key] = [await client.segments(session.name), await client.dataKey(session.name)];
+    await say([verifyChain(session.name, segments, keys, key)]);
   });
 }

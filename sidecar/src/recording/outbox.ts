@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Receipt } from '@chaperone/evidence';
+import { type Receipt, segmentOf } from '@chaperone/evidence';
 import { type Delivery, RecordingError } from './recorder.ts';
 import type { Journal } from './journal.ts';
 import type { Spool } from './spool.ts';
@@ -204,7 +204,7 @@ export class Outbox {
     if (kept !== undefined) return kept;
     try {
       const segment = await this.#options.spool.load(session, number);
-      entry.digest = hash('sha256', segment, 'hex');
+      entry.digest = hash('sha256', segmentOf(segment), 'hex');
       return segment;
     } catch (error) {
       // A receipt may have freed the file since the attempt began.

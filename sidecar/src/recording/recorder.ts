@@ -38,7 +38,7 @@ export class RecordingError extends Error {
 
 /** Where sealed segments go: NATS in a cluster, the collector in the same process in embedded mode. */
 export interface Delivery {
-  /** Sends one sealed segment; resolves once the transport holds it durably. Safe to repeat with the same bytes. */
+  /** Sends one sealed segment in its parcel; resolves once the transport holds it durably. Safe to repeat with the same bytes. */
   deliver(segment: Buffer, id: { session: string; number: number }): Promise<void>;
   /** Calls back when the collector says that it stored everything of a session up to and including `number`. */
   onReceipt(listener: (receipt: Receipt) => void): void;

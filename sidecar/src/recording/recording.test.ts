@@ -4,13 +4,17 @@ import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, trunc
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type DataKey,
   encodeNkey,
   generateSigner,
   newSessionId,
   openSegment,
+  parseSegment,
   type PodIdentity,
   type Receipt,
   type RecordBody,
+  type Recipient,
+  segmentOf,
   signRegistration,
   verifyChain,
 } from '@chaperone/evidence';
@@ -30,6 +34,21 @@ function anIdentity(): PodIdentity {
   return { nkey, registration: signRegistration(registration, enrolment) };
 }
 
+/** Reads every session. */
+const keys = new Map<string, DataKey>();
+const reader: Recipient = {
+  name: 'test',
+  wrap: (key) => {
+    keys.set(key.session, key);
+    return Buffer.from('wrapped');
+  },
+};
+function open(segment: Buffer) {
+  const key = keys.get(parseSegment(segment).header.session);
+  if (key === undefined) throw new Error('nobody has the key');
+  return openSegment(segment, key);
+}
+
 /** A transport that keeps what it gets, and can be told to fail, to keep quiet, or to answer with receipts. */
 class Transport implements Delivery {
   readonly got = new Map<string, Map<number, Buffer>>();
@@ -37,11 +56,11 @@ class Transport implements Delivery {
   deliveries = 0;
   #listener: (receipt: Receipt) => void = () => undefined;
 
-  deliver(segment: Buffer, id: { session: string; number: number }): Promise<void> {
+  deliver(parcel: Buffer, id: { session: string; number: number }): Promise<void> {
     if (this.mode === 'down') return Promise.reject(new Error('down'));
     this.deliveries++;
     const session = this.got.get(id.session) ?? new Map<number, Buffer>();
-    this.got.set(id.session, session.set(id.number, segment));
+    this.got.set(id.session, session.set(id.number, segmentOf(parcel)));
     if (this.mode === 'receipts') this.acknowledge(id.session);
     return Promise.resolve();
   }
@@ -75,6 +94,7 @@ async function aSpool(limits: Partial<RecordingLimits> = {}) {
       ...paths,
       identity: mods.identity ?? identity,
       delivery: transport,
+      recipients: () => [reader],
       limits: { sealAfterMs: 100, redeliverAfterMs: 60, ...limits, ...mods },
       logger,
     });
@@ -186,8 +206,8 @@ describe('durability', () => {
     const next = await start();
     expect(await next.flush(2000)).toEqual({ unacknowledged: 0 });
     const [segment = Buffer.alloc(0)] = transport.segments(session);
-    expect(openSegment(segment).records).toMatchObject([{ type: 'session.open' }, { type: 'action', action: 0 }]);
-    expect(openSegment(segment).header.flags.toSorted()).toEqual(['open', 'torn']);
+    expect(open(segment).records).toMatchObject([{ type: 'session.open' }, { type: 'action', action: 0 }]);
+    expect(open(segment).header.flags.toSorted()).toEqual(['open', 'torn']);
     expect(verifyChain(session, [segment], trust).verdict).toBe('interrupted');
   });
 

@@ -1,4 +1,12 @@
-import { createEpoch, type Epoch, encodeNkey, type PodIdentity, Registration, SESSION_ID } from '@chaperone/evidence';
+import {
+  createEpoch,
+  type Epoch,
+  encodeNkey,
+  type PodIdentity,
+  type Recipient,
+  Registration,
+  SESSION_ID,
+} from '@chaperone/evidence';
 import { Journal } from './journal.ts';
 import { type Logger, Outbox } from './outbox.ts';
 import { type Delivery, type Recording, RecordingError, type SessionRecorder } from './recorder.ts';
@@ -53,6 +61,8 @@ export interface RecordingOptions {
   readonly runDirectory: string;
   readonly identity: PodIdentity;
   readonly delivery: Delivery;
+  /** Who may read what is recorded, one at least. Asked whenever a session opens. */
+  readonly recipients: () => readonly Recipient[];
   readonly limits?: Partial<RecordingLimits>;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -139,6 +149,7 @@ class SpooledRecording implements SpoolRecording {
       origin: Registration.parse(JSON.parse(options.identity.registration.body)).origin,
       storedTimeoutMs: this.#limits.storedTimeoutMs,
       epoch: () => this.#epochNow(options.identity, clock),
+      recipients: options.recipients,
       // What is buffered is on disk twice while it is sealed.
       hasRoom: ({ type }) =>
         type === 'session.close' || spool.usedBytes + this.#bufferedBytes < this.#limits.maxBytes * FULL_FOR_RECORDS,
