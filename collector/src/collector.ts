@@ -17,6 +17,8 @@ import { SessionKeys } from './keys/session-keys.ts';
 import { openLogKey } from './log/key.ts';
 import { logStored, Sequencer } from './log/sequencer.ts';
 import { TransparencyLog } from './log/transparency-log.ts';
+import { Orders } from './orders/orders.ts';
+import { type RetentionClasses, startRetention } from './orders/retention.ts';
 import type { PolicySource } from './policies/source.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
 import type { RequestSource } from './requests/source.ts';
@@ -44,6 +46,9 @@ export interface CollectorOptions {
     /** What a command line needs beside a verb to reach this collector, told to whoever is signed in. */
     readonly place?: string;
   };
+  /** How long sessions of a class are kept before they are erased. Default: for ever, but for classes whose name is a time. */
+  readonly retention?: RetentionClasses;
+  readonly now?: () => number;
   /** What else is not ready, as a sentence. */
   readonly notReady?: () => string | undefined;
   /** Requests for approval, where there are any. */
@@ -59,6 +64,8 @@ export interface Collector {
   ingest(parcel: Buffer, sender?: Sender): Promise<IngestOutcome>;
   /** What is stored of a session of this pod without a hole. */
   receipt(session: string, nkey: string): ReturnType<EvidenceIndex['receipt']>;
+  /** Erases what was kept for long enough, as it does by itself every hour; resolves with how many sessions that were. */
+  expire(): Promise<number>;
   reindex(): Promise<ReindexResult>;
   /** Every row of the index in a fixed order, to compare two indexes. */
   dump(): Promise<unknown>;
@@ -77,25 +84,31 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const store = options.store ?? new DirectoryStore(join(directory, 'objects'));
   const objects = new Objects(store);
-  const signer = noteSigner(trust.origin, options.logKey ?? (await openLogKey(directory)));
+  const logKey = options.logKey ?? (await openLogKey(directory));
+  const signer = noteSigner(trust.origin, logKey);
   const readers = options.readers ?? [x25519Holder(await openSeed(join(directory, 'reader.key')))];
   const keys = new SessionKeys(store, readers);
   const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
   const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now });
   const sequencer = new Sequencer({ index, logger, open: openLog });
   const ingest = new Ingest({ objects, keys, index, trust, logger, sequencer });
+  const now = options.now ?? Date.now;
+  const orders = new Orders({ store, index, keys, sequencer, ingest, signer: logKey, now, logger });
+  const settle = (): Promise<void> => orders.settle();
   const rebuild = (): Promise<ReindexResult> =>
-    sequencer.paused(() => reindex({ objects, keys, index, trust, logger, log: openLog }, ingest));
+    sequencer.paused(() => reindex({ objects, keys, index, trust, logger, log: openLog, settle }, ingest));
   try {
     if (index.empty) await rebuild();
     await sequencer.log();
     await logStored({ index, objects, trust, sequencer, logger });
+    await orders.settle();
   } catch (error) {
     await index.close();
     store.close();
     throw error;
   }
 
+  const retention = startRetention({ index, orders, classes: options.retention ?? {}, now, logger });
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const segments = new Counter({
@@ -113,7 +126,8 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     },
   });
   const api = createApi({
-    sessions: new Sessions(index, objects, keys),
+    sessions: new Sessions(index, objects, keys, orders),
+    orders,
     log: { log: () => sequencer.log(), key: signer.key },
     access: options.access,
     origin: trust.origin,
@@ -143,12 +157,14 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       return outcome;
     },
     receipt: (session, nkey) => index.receipt(session, nkey),
+    expire: () => retention.sweep(),
     reindex: () => ingest.alone(rebuild),
     dump: () => index.dump(),
     fetch,
     registry,
     async close() {
       ready.reset();
+      await retention.stop();
       await ingest.alone(() => index.close());
       store.close();
     },

@@ -87,6 +87,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     ...(await indexOf(config)),
     ...(config.logKeyFile === undefined ? {} : { logKey: readLogKey(config.logKeyFile) }),
     ...(config.readerKeyFile === undefined ? {} : { readers: readSeeds(config.readerKeyFile).map(x25519Holder) }),
+    retention: config.retention,
     trust: config.trust,
     access: createLoginAccess(createLoginServer(kube)),
     logger,

@@ -13,7 +13,7 @@ export interface ReindexResult {
 
 /** Empties the index and fills it again from the objects and the log. Rejects where the disk fails; then it begins anew at the next start. */
 export async function reindex(
-  options: IngestOptions & { readonly log: () => Promise<TransparencyLog> },
+  options: IngestOptions & { readonly log: () => Promise<TransparencyLog>; readonly settle: () => Promise<void> },
   ingest: Ingest,
 ): Promise<ReindexResult> {
   const { objects, index, logger } = options;
@@ -47,6 +47,7 @@ export async function reindex(
     const conflict = await index.conflict(segment);
     if (conflict !== undefined) await ingest.recordConflict(segment, conflict, at);
   });
+  await options.settle();
   await index.complete();
   return { segments, conflicts, damaged };
 }

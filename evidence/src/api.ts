@@ -1,11 +1,28 @@
 import { z } from 'zod';
 import { SESSION_ID } from './ids.ts';
+import { MAX_REASON } from './order.ts';
 import { SessionRecord } from './record.ts';
 
 /** The collector's HTTP API, as its server answers and its clients read it. Times are milliseconds since 1970. */
 export const SessionState = z.enum(['open', 'ended', 'interrupted']);
 /** received: everything known of is stored · incomplete: segments before the last one are missing · altered: see findings. */
 export const EvidenceState = z.enum(['received', 'incomplete', 'altered']);
+
+/** What somebody ordered about a session; `entry` is its number in the log. Without `by` and `reason` these were destroyed. */
+export const GivenOrder = z.object({
+  kind: z.enum(['erasure', 'hold', 'release']),
+  at: z.number(),
+  entry: z.int(),
+  by: z.string().optional(),
+  reason: z.string().optional(),
+});
+export type GivenOrder = z.infer<typeof GivenOrder>;
+/** What is asked for. The request's address has the SHA-256 of this body as `body`, so that what signs the one signs the other. */
+export const OrderRequest = z.strictObject({
+  kind: z.enum(['erasure', 'hold', 'release']),
+  reason: z.string().trim().min(1).max(MAX_REASON),
+});
+export type OrderRequest = z.infer<typeof OrderRequest>;
 
 export const SessionSummary = z.object({
   name: z.string(),
@@ -28,6 +45,10 @@ export const SessionSummary = z.object({
   masked: z.int(),
   state: SessionState,
   evidence: EvidenceState,
+  /** What was recorded is nobody's to read any more; what is known of it comes from headers. */
+  erased: z.boolean().default(false),
+  /** It must not be erased. */
+  onHold: z.boolean().default(false),
   startedAt: z.number().optional(),
   endedAt: z.number().optional(),
 });
@@ -88,6 +109,8 @@ export const SessionDetail = SessionSummary.extend({
   highWater: z.int(),
   missing: z.array(z.int()),
   findings: z.array(Finding),
+  /** Erasures and holds, the first first. */
+  orders: z.array(GivenOrder).default([]),
 });
 export type SessionDetail = z.infer<typeof SessionDetail>;
 
@@ -120,6 +143,7 @@ export const ApiErrorCode = z.enum([
   'EvidenceAltered',
   'EvidenceIncomplete',
   'EvidenceErased',
+  'OrderRefused',
   'Unavailable',
 ]);
 export type ApiErrorCode = z.infer<typeof ApiErrorCode>;

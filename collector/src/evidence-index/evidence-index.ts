@@ -318,19 +318,37 @@ export class EvidenceIndex {
   async erase(session: string): Promise<void> {
     await this.#engine.transaction(async (tx) => {
       await tx.deleteFrom('commands').where('session', '=', session).execute();
-      await tx.updateTable('sessions').set(UNREAD).where('session', '=', session).execute();
+      await tx
+        .updateTable('sessions')
+        .set({ ...UNREAD, erased: 1 })
+        .where('session', '=', session)
+        .execute();
     });
     await this.#engine.forget();
   }
 
-  /** Sessions in which nothing happened since `before` and that were to be kept for a class, the oldest first. */
-  async expired(retention: string, before: number, limit: number): Promise<string[]> {
+  /** Sessions of which the log says that they were erased, and of which that is not finished here. */
+  async unsettled(): Promise<string[]> {
+    const rows = await this.#db
+      .selectFrom('sessions')
+      .innerJoin('leaves', 'leaves.session', 'sessions.session')
+      .select('sessions.session as session')
+      .distinct()
+      .where('leaves.kind', '=', 'erasure')
+      .where('sessions.erased', '=', 0)
+      .execute();
+    return rows.map(({ session }) => session);
+  }
+
+  /** Sessions of a class that have had nothing come in since `before`, and are none of `others`; the oldest first. */
+  async expired(retention: string, before: number, others: readonly string[], limit: number): Promise<string[]> {
     const rows = await this.#db
       .selectFrom('sessions')
       .select('session')
       .where('retention', '=', retention)
-      .where('last_at', '<', before)
-      .orderBy('last_at')
+      .where('received_at', '<', before)
+      .where('session', 'not in', this.#engine.anyOf(others))
+      .orderBy('received_at')
       .limit(limit)
       .execute();
     return rows.map(({ session }) => session);

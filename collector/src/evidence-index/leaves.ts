@@ -57,17 +57,12 @@ export class Leaves {
     );
   }
 
-  /** Of these sessions those that were erased, and those that must not be. */
-  async standing(sessions: readonly string[]): Promise<{ erased: Set<string>; held: Set<string> }> {
+  /** Of these sessions, or of all, those that were erased, and those that must not be. */
+  async standing(sessions?: readonly string[]): Promise<{ erased: Set<string>; held: Set<string> }> {
     const found = { erased: new Set<string>(), held: new Set<string>() };
-    if (sessions.length === 0) return found;
-    const rows = await this.#db
-      .selectFrom('leaves')
-      .select(['kind', 'session'])
-      .where('digest', 'is not', null)
-      .where('session', 'in', this.#engine.anyOf(sessions))
-      .orderBy('leaf')
-      .execute();
+    let query = this.#db.selectFrom('leaves').select(['kind', 'session']).where('digest', 'is not', null);
+    if (sessions !== undefined) query = query.where('session', 'in', this.#engine.anyOf(sessions));
+    const rows = await query.orderBy('leaf').execute();
     for (const { kind, session } of rows) {
       if (session === null) continue;
       if (kind === 'erasure') found.erased.add(session);

@@ -9,12 +9,14 @@ const CREATE_TABLES = `
 CREATE TABLE sessions (
   session TEXT COLLATE "C" PRIMARY KEY, key_id TEXT NOT NULL, nkey TEXT NOT NULL, namespace TEXT COLLATE "C" NOT NULL, service_account TEXT COLLATE "C" NOT NULL,
   pod TEXT, pod_uid TEXT, resource_namespace TEXT COLLATE "C", resource_name TEXT COLLATE "C", protocol TEXT COLLATE "C", purpose TEXT,
-  mode TEXT, caller_issuer TEXT, caller_user TEXT COLLATE "C", retention TEXT, started_at DOUBLE PRECISION NOT NULL, last_at DOUBLE PRECISION NOT NULL,
+  mode TEXT, caller_issuer TEXT, caller_user TEXT COLLATE "C", retention TEXT COLLATE "C",
+  erased INTEGER NOT NULL, received_at DOUBLE PRECISION NOT NULL, started_at DOUBLE PRECISION NOT NULL, last_at DOUBLE PRECISION NOT NULL,
   actions BIGINT NOT NULL, denied BIGINT NOT NULL, held BIGINT NOT NULL, masked BIGINT NOT NULL, dropped BIGINT NOT NULL,
   segments BIGINT NOT NULL, records BIGINT NOT NULL, bytes BIGINT NOT NULL,
   last_number BIGINT NOT NULL, high_water BIGINT NOT NULL, closed INTEGER NOT NULL, torn INTEGER NOT NULL
 );
 CREATE INDEX sessions_by_time ON sessions (namespace, started_at DESC);
+CREATE INDEX sessions_by_retention ON sessions (retention, received_at);
 CREATE TABLE segments (
   session TEXT COLLATE "C" NOT NULL, number BIGINT NOT NULL, digest TEXT NOT NULL, link TEXT NOT NULL, prev TEXT, epoch BIGINT NOT NULL,
   first_seq BIGINT NOT NULL, last_seq BIGINT NOT NULL, bytes BIGINT NOT NULL, closes INTEGER NOT NULL, received_at DOUBLE PRECISION NOT NULL,

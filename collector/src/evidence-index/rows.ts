@@ -52,6 +52,8 @@ export function newSession(segment: VerifiedSegment): SessionRow {
     service_account: signer.agent.serviceAccount,
     pod: signer.agent.pod ?? null,
     pod_uid: signer.agent.podUid ?? null,
+    erased: 0,
+    received_at: 0,
     started_at: header.clock.wall[0],
     last_at: header.clock.wall[1],
     actions: 0,
@@ -73,6 +75,7 @@ export function merge(session: SessionRow, segment: VerifiedSegment & Partial<Se
   const { header, records = [] } = segment;
   const next = {
     ...session,
+    received_at: Math.max(session.received_at, row.received_at),
     started_at: Math.min(session.started_at, header.clock.wall[0]),
     last_at: Math.max(session.last_at, header.clock.wall[1]),
     segments: session.segments + 1,

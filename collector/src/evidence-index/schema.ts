@@ -20,6 +20,10 @@ export interface SessionRow {
   caller_user: string | null;
   /** The class that says how long it is kept. */
   retention: string | null;
+  /** Whether its key was destroyed and what its records said forgotten. */
+  erased: number;
+  /** When the segment came that came last, by the collector's clock: a pod's may say anything. */
+  received_at: number;
   started_at: number;
   last_at: number;
   actions: number;

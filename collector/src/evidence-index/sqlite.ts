@@ -8,12 +8,13 @@ const CREATE_TABLES = `
 CREATE TABLE sessions (
   session TEXT PRIMARY KEY, key_id TEXT NOT NULL, nkey TEXT NOT NULL, namespace TEXT NOT NULL, service_account TEXT NOT NULL, pod TEXT, pod_uid TEXT,
   resource_namespace TEXT, resource_name TEXT, protocol TEXT, purpose TEXT, mode TEXT, caller_issuer TEXT, caller_user TEXT,
-  retention TEXT,  started_at REAL NOT NULL, last_at REAL NOT NULL,
+  retention TEXT, erased INTEGER NOT NULL, received_at REAL NOT NULL,  started_at REAL NOT NULL, last_at REAL NOT NULL,
   actions INTEGER NOT NULL, denied INTEGER NOT NULL, held INTEGER NOT NULL, masked INTEGER NOT NULL, dropped INTEGER NOT NULL,
   segments INTEGER NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
   last_number INTEGER NOT NULL, high_water INTEGER NOT NULL, closed INTEGER NOT NULL, torn INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX sessions_by_time ON sessions (namespace, started_at DESC);
+CREATE INDEX sessions_by_retention ON sessions (retention, received_at);
 CREATE TABLE segments (
   session TEXT NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL, link TEXT NOT NULL, prev TEXT, epoch INTEGER NOT NULL,
   first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, bytes INTEGER NOT NULL, closes INTEGER NOT NULL, received_at REAL NOT NULL,
