@@ -2,7 +2,17 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { encodeNkey, generateSigner, newSessionId, outputRecords, type RecordBody, signRegistration } from '@chaperone/evidence';
+import {
+  encodeNkey,
+  generateSigner,
+  newSessionId,
+  outputRecords,
+  parseRecipient,
+  type RecordBody,
+  segmentOf,
+  signRegistration,
+  x25519Holder,
+} from '@chaperone/evidence';
 import { createRecording } from '@chaperone/sidecar';
 import { MemoryLog } from './memory-log.ts';
 import { memoryKiB } from './proc.ts';
@@ -25,6 +35,7 @@ type Recorder = Awaited<ReturnType<Recording['open']>>;
 type Durability = Parameters<Recorder['append']>[1];
 
 const agent = { namespace: 'agents', serviceAccount: 'bot' };
+const reader = parseRecipient(x25519Holder(Buffer.alloc(32, 1)).name);
 const logger = { info: () => undefined, warn: () => undefined, error: (message: string) => process.stderr.write(`${message}\n`) };
 
 /** The real recorder over a spool on disk; what it delivers is in a log in memory at once, which proves it. */
@@ -38,9 +49,10 @@ async function start(directory: string): Promise<Recording> {
     directory: join(directory, 'spool'),
     runDirectory: join(directory, 'run'),
     identity: { nkey, registration: signRegistration(registration, generateSigner()) },
+    recipients: () => [reader],
     delivery: {
-      deliver: async (segment) => {
-        const receipt = log.receiptOf(segment);
+      deliver: async (parcel) => {
+        const receipt = log.receiptOf(segmentOf(parcel));
         for (const listen of listeners) listen(receipt);
       },
       onReceipt: (listener) => void listeners.push(listener),

@@ -8,6 +8,7 @@ import { withExamples, withPages } from './verbs/common.ts';
 import { addConsole } from './verbs/console.ts';
 import { addExplain } from './verbs/explain.ts';
 import { addLog } from './verbs/log.ts';
+import { addOrders } from './verbs/orders.ts';
 import { addPolicy } from './verbs/policy.ts';
 import { addGrants } from './verbs/grants.ts';
 import { addDecisions, addRequests } from './verbs/requests.ts';
@@ -91,6 +92,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addVerify(program, options);
   addLog(program, options);
   addWitness(program, options);
+  addOrders(program, options);
   withExamples(
     program
       .command('version')

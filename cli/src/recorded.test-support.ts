@@ -8,6 +8,7 @@ import {
   signRegistration,
   type Signer,
   type Stream,
+  parseRecipient,
   trustIn,
   type TrustPolicy,
 } from '@chaperone/evidence';
@@ -54,6 +55,7 @@ export async function recordSession(told: Told): Promise<string> {
     directory: join(directory.path, 'spool'),
     runDirectory: join(directory.path, 'run'),
     identity: { nkey, registration },
+    recipients: () => collector.recipients.map(parseRecipient),
     delivery: deliveryTo(collector, encodeNkey(nkey.publicKey)),
     logPolicy: () => policy,
     clock: { now: () => began + elapsed, monotonic: () => elapsed },

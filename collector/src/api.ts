@@ -1,9 +1,12 @@
 import {
   type ApiError,
+  type DataKeyInfo,
   bundleEnd,
   bundleHead,
   bundleLine,
   EvidenceError,
+  type GivenOrder,
+  OrderRequest,
   SESSION_ID_PREFIX,
   SessionVerdictFilter,
   type TrustInfo,
@@ -19,7 +22,9 @@ import type { SessionRow } from './evidence-index/schema.ts';
 import type { BrowserSession } from './console/browser-sessions.ts';
 import type { Logger } from './ingest.ts';
 import { logRoutes, type LogRoutesOptions } from './log/routes.ts';
+import { sha256 } from './objects/index.ts';
 import { policyRoutes } from './policies/routes.ts';
+import { OrderError, type Orders } from './orders/orders.ts';
 import type { PolicySource } from './policies/source.ts';
 import { requestRoutes } from './requests/routes.ts';
 import type { RequestSource } from './requests/source.ts';
@@ -65,6 +70,7 @@ const RecordsQuery = z.strictObject({
 
 export interface ApiOptions {
   readonly sessions: Sessions;
+  readonly orders: Pick<Orders, 'give'>;
   /** The log that every stored segment is in, and the key that signs its checkpoints. */
   readonly log: Pick<LogRoutesOptions, 'log' | 'published' | 'key'>;
   readonly access: Access;
@@ -131,8 +137,10 @@ export function createApi(options: ApiOptions): Hono<Env> {
   };
 
   api.onError((error, context) => {
+    if (error instanceof OrderError) return context.json<ApiError>({ code: 'OrderRefused', message: error.message }, 409);
     if (error instanceof Refused) return context.json(error.body, error.status);
     if (error instanceof EvidenceError) {
+      if (error.code === 'Erased') return context.json<ApiError>({ code: 'EvidenceErased', message: error.message }, 410);
       const code = error.code === 'SegmentMissing' ? 'EvidenceIncomplete' : 'EvidenceAltered';
       return context.json<ApiError>({ code, message: `${error.code}: ${error.message}` }, 409);
     }
@@ -197,6 +205,20 @@ export function createApi(options: ApiOptions): Hono<Env> {
     const row = await find(context, 'replay');
     return context.json(await sessions.stream(row.session, action, from));
   });
+  api.get('/v1/sessions/:id/key', async (context) => {
+    const row = await find(context, 'replay');
+    const key = await sessions.key({ session: row.session, key: { id: row.key_id } });
+    return context.json<DataKeyInfo>({ session: row.session, key: key.secret.toString('base64url') });
+  });
+  api.post('/v1/sessions/:id/orders', bodyLimit({ maxSize: MAX_BODY_BYTES }), async (context) => {
+    const bytes = Buffer.from(await context.req.arrayBuffer());
+    // What is signed is the address: it has to say what is ordered.
+    if (context.req.query('body') !== sha256(bytes))
+      throw new Refused(400, { code: 'BadRequest', message: 'the address does not name the SHA-256 of this body' });
+    const { kind, reason } = parse(OrderRequest, parseJson(bytes));
+    const { session } = await find(context, kind === 'erasure' ? 'erase' : 'hold');
+    return context.json<GivenOrder>(await options.orders.give(kind, session, { by: context.get('identity').user, reason }));
+  });
   api.get('/v1/sessions/:id/segments', async (context) => {
     const { session } = await find(context, 'replay');
     context.header('content-type', 'application/jsonl');
@@ -236,6 +258,14 @@ function filterOf(
 
 function pageOf({ limit, after }: z.infer<typeof ListQuery>): { limit: number; after?: ListPlace } {
   return { limit, ...(after === undefined ? {} : { after }) };
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch {
+    return undefined;
+  }
 }
 
 function parse<T>(schema: z.ZodType<T>, query: unknown): T {

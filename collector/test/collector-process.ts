@@ -4,6 +4,7 @@ import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { createTokenAccess } from '../src/access.ts';
 import { createCollector } from '../src/collector.ts';
 import { startConsumer } from '../src/consumer.ts';
+import { readers } from '../src/evidence.fixture.ts';
 
 /** A collector of its own, to be killed: node collector-process.ts SETTINGS.json */
 const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as {
@@ -18,6 +19,7 @@ const collector = await createCollector({
   directory: settings.store,
   trust: settings.trust,
   logKey: signerFromSeed(Buffer.from(settings.logSeed, 'base64')),
+  readers,
   access: createTokenAccess('token'),
   logger,
 });

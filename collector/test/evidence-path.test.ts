@@ -19,6 +19,7 @@ import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTokenAccess } from '../src/access.ts';
 import { type Collector, createCollector } from '../src/collector.ts';
+import { readers } from '../src/evidence.fixture.ts';
 import { end, Nats } from './nats.ts';
 
 const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -110,6 +111,7 @@ class Path {
       directory: join(this.directory, 'store'),
       trust: this.trust,
       logKey: signerFromSeed(Buffer.from(String(this.settings['logSeed']), 'base64')),
+      readers,
       access: createTokenAccess('t'),
       logger,
     });

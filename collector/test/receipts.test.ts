@@ -5,7 +5,6 @@ import {
   newSessionId,
   parseReceipt,
   parseSegment,
-  type SealedSegment,
   segmentLeaf,
   type SegmentPlace,
   trustIn,
@@ -15,7 +14,7 @@ import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createTokenAccess } from '../src/access.ts';
 import { type Collector, createCollector } from '../src/collector.ts';
-import { aPod, aSession, silent, trust } from '../src/evidence.fixture.ts';
+import { aPod, aSession, type FixtureSegment, readers, silent, trust } from '../src/evidence.fixture.ts';
 
 async function aCollector() {
   const directory = await temporaryDirectory();
@@ -24,7 +23,7 @@ async function aCollector() {
   const errors: string[] = [];
   const logger = { ...silent, error: (message: string) => void errors.push(message) };
   const open = async (): Promise<Collector> => {
-    const collector = await createCollector({ directory: directory.path, trust, logKey, access: createTokenAccess('t'), logger });
+    const collector = await createCollector({ directory: directory.path, trust, logKey, readers, access: createTokenAccess('t'), logger });
     onTestFinished(() => collector.close());
     return collector;
   };
@@ -35,11 +34,11 @@ async function aCollector() {
 class Pod {
   readonly identity = aPod();
   readonly receipts: Buffer[] = [];
-  readonly #sealed = new Map<string, SealedSegment>();
+  readonly #sealed = new Map<string, FixtureSegment>();
   held: HeldCheckpoint | undefined;
   nkey = '';
 
-  session(segments: number): SealedSegment[] {
+  session(segments: number): FixtureSegment[] {
     const { sealed, session, nkey } = aSession({ session: newSessionId(), segments, pod: this.identity });
     this.nkey = nkey;
     for (const [number, each] of sealed.entries()) this.#sealed.set(`${session}/${number}`, each);
@@ -49,8 +48,8 @@ class Pod {
     collector.onReceipt((nkey, receipt) => void (nkey === this.nkey && this.receipts.push(receipt)));
     return this;
   }
-  async send(collector: Collector, segment: SealedSegment, held = this.held?.checkpoint.size ?? 0): Promise<void> {
-    const outcome = await collector.ingest(segment.bytes);
+  async send(collector: Collector, segment: FixtureSegment, held = this.held?.checkpoint.size ?? 0): Promise<void> {
+    const outcome = await collector.ingest(segment.parcel);
     if (outcome.kind === 'refused') throw new Error(outcome.code);
     collector.ask({ nkey: this.nkey, session: outcome.session, number: outcome.number, held });
   }
@@ -92,7 +91,7 @@ describe('receipts of a collector', () => {
     const collector = await open();
     const pod = new Pod().follow(collector);
     const sealed = Array.from({ length: 7 }, () => pod.session(10)).flat();
-    await Promise.all(sealed.map(({ bytes }) => collector.ingest(bytes)));
+    await Promise.all(sealed.map(({ parcel }) => collector.ingest(parcel)));
     for (const { bytes } of sealed) {
       const { session, number } = parseSegment(bytes).header;
       collector.ask({ nkey: pod.nkey, session, number, held: 0 });
@@ -135,7 +134,7 @@ describe('receipts of a collector', () => {
     const [segment] = pod.session(2);
     thief.session(1);
     const { session } = parseSegment(segment?.bytes ?? Buffer.alloc(0)).header;
-    await collector.ingest(segment?.bytes ?? Buffer.alloc(0));
+    await collector.ingest(segment?.parcel ?? Buffer.alloc(0));
     collector.ask({ nkey: thief.nkey, session, number: 0, held: 0 });
     collector.ask({ nkey: pod.nkey, session, number: 1, held: 0 });
     await collector.receipted();
@@ -146,7 +145,7 @@ describe('receipts of a collector', () => {
     const { open, errors } = await aCollector();
     const collector = await open();
     const pod = new Pod().follow(collector);
-    await pod.send(collector, pod.session(1)[0] as SealedSegment, 1_000_000);
+    await pod.send(collector, pod.session(1)[0] as FixtureSegment, 1_000_000);
     await collector.receipted();
     expect(errors).toEqual(['a sidecar was shown a larger log than this one, which was rolled back or forked']);
     expect(parseReceipt(pod.receipts[0] ?? Buffer.alloc(0)).consistency).toEqual([]);

@@ -4,11 +4,13 @@ import {
   decodeNkeySeed,
   newSessionId,
   noteSigner,
+  parseRecipient,
   Registration,
   type Signed,
   signerFromSeed,
   trustIn,
 } from '@chaperone/evidence';
+import { reader } from '../src/evidence.fixture.ts';
 import { nkeyAuthenticator } from '@nats-io/transport-node';
 import { createNatsDelivery } from '../../sidecar/src/recording/delivery-nats.ts';
 import { createRecording } from '../../sidecar/src/recording/recording.ts';
@@ -34,6 +36,7 @@ const recording = await createRecording({
   directory: settings.spool,
   runDirectory: settings.run,
   identity: { nkey: signerFromSeed(decodeNkeySeed(settings.podSeed)), registration: settings.registration },
+  recipients: () => [parseRecipient(reader.name)],
   delivery: createNatsDelivery({ servers: [settings.url], nkey, authenticator, logger }),
   logPolicy: () => logPolicy,
   limits: { sealAfterMs: 100, redeliverAfterMs: 400 },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
 import { SESSION_ID } from './ids.ts';
 import type { Trust } from './keys.ts';
@@ -71,14 +72,19 @@ function parseLine<T>(schema: z.ZodType<T>, line: string, number: number): T {
   }
 }
 
-/** Verifies every session of a bundle's entries, in the order in which sessions first appear. */
-export function verifyEntries(entries: readonly BundleEntry[], trust: Trust): SessionVerdict[] {
+/** Verifies every session of a bundle's entries, in the order in which sessions first appear; with the keys that are there. */
+export function verifyEntries(
+  entries: readonly BundleEntry[],
+  trust: Trust,
+  keys: ReadonlyMap<string, DataKey> = new Map(),
+): SessionVerdict[] {
   const sessions = Map.groupBy(entries, (entry) => entry.session);
   return [...sessions].map(([session, found]) =>
     verifyChain(
       session,
       found.map((entry) => entry.segment),
       trust,
+      keys.get(session),
     ),
   );
 }

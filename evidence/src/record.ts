@@ -37,6 +37,8 @@ export const OpenRecord = z.object({
   onBehalfOf: z.object({ issuer: z.string(), user: z.string(), groups: z.array(z.string()) }).optional(),
   policies: z.array(z.object({ namespace: z.string(), name: z.string(), generation: z.int() })),
   mode: z.enum(['Enforce', 'Audit']),
+  /** The class that says how long it is kept; absent: default. */
+  retention: z.string().max(64).optional(),
   client: z.object({ address: z.string(), tls: z.boolean(), application: z.string().optional() }),
 });
 /** What a request to the Kubernetes API is about, as the API server's audit events have it; '' is none. */

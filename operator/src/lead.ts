@@ -67,7 +67,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const { kube, config, authority } = options;
   const now = options.now ?? Date.now;
   await authority.use(await ensureAuthority(kube, config.namespace, now()));
-  const { origin, enrolment } = await ensureTrust(kube, config.namespace, config.clusterName);
+  const { origin, enrolment, recipients } = await ensureTrust(kube, config.namespace, config.clusterName);
   let log: string | undefined;
   /** A key that somebody else keeps may come later; sidecars ask for it again. */
   const findLog = async (): Promise<void> => {
@@ -86,6 +86,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
       approvals: office.approvals.desk,
       kills: office.kills,
       origin,
+      recipients,
       register: (nkey, { namespace, serviceAccount, pod, podUid }) =>
         signRegistration({ nkey, agent: { namespace, serviceAccount, pod, podUid }, origin, issuedAt: now() }, enrolment),
       nats: async (nkey) => ({

@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeNkey, encodeNkey, generateSigner, newSessionId, parsePolicy, verifyRegistration } from '@chaperone/evidence';
+import {
+  decodeNkey,
+  encodeNkey,
+  generateSigner,
+  newSessionId,
+  parsePolicy,
+  verifyRegistration,
+  x25519Holder,
+} from '@chaperone/evidence';
 import { EnrolResponse, type Snapshot, type StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
 import { API_VERSION } from '@chaperone/api';
@@ -159,7 +167,7 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   const nkey = generateSigner();
   const answer = await call('POST', '/v1/enrol', tokenOf('bot'), enrolment(tokenOf('bot'), nkey));
   expect(answer.status).toBe(200);
-  const { snapshot, registration, origin, nats } = EnrolResponse.parse(answer.body);
+  const { snapshot, registration, recipients, origin, nats } = EnrolResponse.parse(answer.body);
   expect(snapshot.resources[0]?.credentials).toEqual({ username: 'agent_ro', password: PASSWORD });
   expect(snapshot.resources[0]?.notReady).toBeUndefined();
   expect(snapshot.certificate).toContain('BEGIN CERTIFICATE');
@@ -177,6 +185,9 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   });
   expect(nats.log).toBe(data.log);
   expect(parsePolicy(Buffer.from(nats.log ?? '')).logs.map(({ verifier }) => verifier.key.name)).toEqual([origin]);
+  const readerOf = { namespace: 'chaperone-system', name: 'chaperone-evidence-reader' };
+  const kept = Buffer.from(get<{ data: { key: string } }>(KINDS.secrets, readerOf).data.key, 'base64').toString();
+  expect(recipients).toEqual([x25519Holder(Buffer.from(kept, 'base64')).name]);
 
   const stream = await openStream(tokenOf('bot'));
   await eventually(() => expect(snapshots(stream.lines)).toHaveLength(1));

@@ -106,6 +106,8 @@ export const EnrolResponse = z.object({
   /** Name of the evidence log that this cluster writes to; part of every signature. */
   origin: z.string(),
   registration: SignedRegistration,
+  /** To whom the data key of each session is wrapped, as the evidence package names recipients. */
+  recipients: z.array(z.string().min(1).max(128)).min(1).max(8),
   nats: NatsAccess,
   /** Carries the certificate for `tlsPublicKey` and the CA of the agent leg. */
   snapshot: Snapshot,

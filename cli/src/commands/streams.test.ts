@@ -105,8 +105,9 @@ describe('what was kept of a file', () => {
 
 describe('a session of programs', () => {
   test('was recorded as evidence that verifies from its first record to its last', async () => {
-    expect(verifyChain(name, await client.segments(name), trust)).toMatchObject({
+    expect(verifyChain(name, await client.segments(name), trust, await client.dataKey(name))).toMatchObject({
       verdict: 'complete',
+      contents: 'verified',
       records: STEPS.length + 2,
     });
   });

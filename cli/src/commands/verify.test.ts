@@ -10,6 +10,7 @@ import {
   type SessionRecord,
   signRegistration,
   writeBundle,
+  DataKey,
 } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -53,6 +54,7 @@ function sealedSession(): Buffer[] {
         number,
         prev: sealed.at(-1)?.link ?? null,
         policy: 'p',
+        key: new DataKey(session, Buffer.alloc(32, 1)),
         epoch,
         firstSeq: number,
         registration,

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { visible } from '@chaperone/api/text';
-import { type BundleEntry, EvidenceError, readBundle, type SessionVerdict } from '@chaperone/evidence';
+import { type BundleEntry, EvidenceError, type GivenOrder, readBundle, type SessionVerdict } from '@chaperone/evidence';
 import { CliError, EXIT, fileUnread } from '../errors.ts';
 import { counted, writeLine } from '../io.ts';
 import { isStream, type StreamOutput, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
 import type { ProgramOptions } from '../program.ts';
+import { givenBy } from './sessions.ts';
 
 /** Verdicts that say that all is well as far as it goes; every other one ends the command with 3. */
 const SOUND: ReadonlySet<SessionVerdict['verdict']> = new Set(['complete', 'open', 'interrupted']);
@@ -48,21 +49,26 @@ export interface ReportOptions {
   readonly paint: Paint;
   /** Anything but a session from its beginning to its end is a no. */
   readonly complete: boolean;
+  /** By which what the records said was made unreadable. */
+  readonly erasure?: GivenOrder | undefined;
 }
 
 /** Says a line for each session; the exit code is set before the first one is written. */
 export async function report(
   verdicts: readonly SessionVerdict[],
-  { output, paint, complete }: ReportOptions,
+  { output, paint, complete, erasure }: ReportOptions,
   { io, exit }: Pick<ProgramOptions, 'io' | 'exit'>,
 ): Promise<void> {
   const good = ({ verdict }: SessionVerdict): boolean => (complete ? verdict === 'complete' : SOUND.has(verdict));
   exit(verdicts.length > 0 && verdicts.every(good) ? EXIT.ok : EXIT.checkSaysNo);
   for (const verdict of verdicts) {
-    if (isStream(output)) await writeNext(io, output, verdict);
+    if (isStream(output)) await writeNext(io, output, erasure === undefined ? verdict : { ...verdict, erasure });
     else {
       const word = paint(styleOf(verdict), verdict.verdict);
-      await writeLine(io.out, `${visible(verdict.session)}  ${word}: ${visible(findings(verdict))}`);
+      await writeLine(
+        io.out,
+        `${visible(verdict.session)}  ${word}: ${visible(findings(verdict))}${visible(contentsOf(verdict, erasure))}`,
+      );
     }
   }
 }
@@ -87,6 +93,12 @@ function findings(verdict: SessionVerdict): string {
   const dropped = counters.dropped > 0 ? `, ${counted(counters.dropped, 'record')} dropped` : '';
   const end = NO_END[verdict.verdict] ?? '';
   return `${size}${signed}; ${counted(counters.actions, 'action')}, ${counters.denied} denied, ${masked}${dropped}${end}`;
+}
+
+/** What of it nobody has looked at, and why. */
+function contentsOf({ contents }: SessionVerdict, erasure: GivenOrder | undefined): string {
+  if (erasure !== undefined) return `; erased ${givenBy(erasure)}: headers and counts are proven, what was recorded is gone`;
+  return contents === 'sealed' ? '; what the records say is sealed and was not looked at' : '';
 }
 
 /** What a sound beginning says nothing of. */

@@ -15,7 +15,7 @@ import {
   loadStaticFiles,
   LOCAL_IDENTITY,
 } from '@chaperone/collector';
-import { encodeNkey, type Trust, trustIn } from '@chaperone/evidence';
+import { encodeNkey, parseRecipient, type Trust, trustIn } from '@chaperone/evidence';
 import type { Agent, Snapshot } from '@chaperone/policy';
 import {
   ControlPlaneError,
@@ -219,11 +219,13 @@ async function openRecording(
 ): ReturnType<typeof createRecording> {
   const { run, spool } = agentPaths(data, agent);
   const logPolicy = trustIn(collector.logKey);
+  const recipients = collector.recipients.map(parseRecipient);
   try {
     return await createRecording({
       directory: spool,
       runDirectory: run,
       identity,
+      recipients: () => recipients,
       delivery: deliveryTo(collector, encodeNkey(identity.nkey.publicKey)),
       logPolicy: () => logPolicy,
       limits: { sealAfterMs: SEAL_AFTER_MS },

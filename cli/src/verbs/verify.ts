@@ -1,3 +1,4 @@
+import type { GivenOrder } from '@chaperone/evidence';
 import type { Command } from 'commander';
 import { usage } from '../errors.ts';
 import type { VerbOptions } from '../program.ts';
@@ -35,8 +36,8 @@ async function run(id: string | undefined, flags: VerifyFlags, options: VerbOpti
   ]);
   const { file, trust, output, complete = false } = flags;
   const name = id === undefined ? undefined : demandId(id);
-  const say = (found: Parameters<typeof report>[0]): Promise<void> =>
-    report(found, { output, paint: options.paint(), complete }, options);
+  const say = (found: Parameters<typeof report>[0], erasure?: GivenOrder): Promise<void> =>
+    report(found, { output, paint: options.paint(), complete, erasure }, options);
   const { verifyChain, verifyEntries } = await import('@chaperone/evidence');
   if (file !== undefined) {
     if (trust === undefined) throw usage('--file needs --trust: what is in the evidence cannot vouch for itself');
@@ -46,6 +47,10 @@ async function run(id: string | undefined, flags: VerifyFlags, options: VerbOpti
   await withClient(options, flags, async (client) => {
     const session = await client.session(name);
     const keys = trust === undefined ? await client.trust() : await readTrust(trust);
-    await say([verifyChain(session.name, await client.segments(session.name), keys)]);
+    const [segments, key] = [await client.segments(session.name), await client.dataKey(session.name)];
+    await say(
+      [verifyChain(session.name, segments, keys, key)],
+      session.orders.findLast(({ kind }) => kind === 'erasure'),
+    );
   });
 }

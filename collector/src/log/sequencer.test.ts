@@ -15,7 +15,7 @@ import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Access } from '../access.ts';
 import { type Collector, createCollector } from '../collector.ts';
-import { aSession, silent, trust } from '../evidence.fixture.ts';
+import { aSession, silent, readers, trust } from '../evidence.fixture.ts';
 import { readLogKey } from './key.ts';
 import { CrashingStore } from './log.test-support.ts';
 
@@ -29,7 +29,7 @@ async function aPlace() {
   onTestFinished(() => directory[Symbol.asyncDispose]());
   const store = new CrashingStore();
   const open = async (): Promise<Collector> => {
-    const collector = await createCollector({ directory: directory.path, trust, access, logger: silent, store });
+    const collector = await createCollector({ directory: directory.path, trust, readers, access, logger: silent, store });
     onTestFinished(() => collector.close().catch(() => undefined));
     return collector;
   };
@@ -68,7 +68,7 @@ describe('every stored segment', () => {
     const { open } = await aPlace();
     const collector = await open();
     const [one, two] = [aSession({ segments: 3 }), aSession({ segments: 2 })];
-    for (const { bytes } of [...one.sealed, ...two.sealed, ...one.sealed]) await collector.ingest(bytes);
+    for (const { parcel } of [...one.sealed, ...two.sealed, ...one.sealed]) await collector.ingest(parcel);
     expect(await audited(collector)).toEqual(names(one, two));
   });
 
@@ -85,7 +85,7 @@ describe('every stored segment', () => {
       await new Promise((next) => setTimeout(next, 10));
       return replace(...args);
     };
-    const outcomes = await Promise.all([...segments, ...segments].map(({ bytes }) => collector.ingest(bytes)));
+    const outcomes = await Promise.all([...segments, ...segments].map(({ parcel }) => collector.ingest(parcel)));
     expect(outcomes.filter(({ kind }) => kind === 'stored')).toHaveLength(300);
     expect((await audited(collector)).toSorted()).toEqual(names(...sessions).toSorted());
     // One signed state for what waited together.
@@ -98,13 +98,13 @@ describe('every stored segment', () => {
     const { session, sealed } = aSession({ segments: 3 });
     const [first, second, third] = sealed;
     if (first === undefined || second === undefined || third === undefined) throw new Error('a session of three');
-    await collector.ingest(first.bytes);
+    await collector.ingest(first.parcel);
     const replace = store.replace.bind(store);
     store.replace = () => Promise.reject(new Error('the log cannot be written'));
-    await expect(collector.ingest(second.bytes)).rejects.toThrow('the log cannot be written');
+    await expect(collector.ingest(second.parcel)).rejects.toThrow('the log cannot be written');
     store.replace = replace;
-    expect(await collector.ingest(third.bytes)).toMatchObject({ kind: 'stored', entry: 1 });
-    expect(await collector.ingest(second.bytes)).toMatchObject({ kind: 'duplicate', entry: 2 });
+    expect(await collector.ingest(third.parcel)).toMatchObject({ kind: 'stored', entry: 1 });
+    expect(await collector.ingest(second.parcel)).toMatchObject({ kind: 'duplicate', entry: 2 });
     expect(await audited(collector)).toEqual([`${session}/0`, `${session}/2`, `${session}/1`]);
   });
 
@@ -112,7 +112,7 @@ describe('every stored segment', () => {
     const { open, path, store } = await aPlace();
     const collector = await open();
     const before = [aSession({ segments: 4 }), aSession({ segments: 4 })];
-    for (const { bytes } of before.flatMap(({ sealed }) => sealed)) await collector.ingest(bytes);
+    for (const { parcel } of before.flatMap(({ sealed }) => sealed)) await collector.ingest(parcel);
     const entries = await audited(collector);
     const dump = await collector.dump();
     expect(await collector.reindex()).toMatchObject({ segments: 8, damaged: [] });
@@ -141,8 +141,8 @@ describe('a collector that dies at any write', () => {
         const crashed = await (async () => {
           const collector = await open();
           try {
-            for (const { bytes } of sealed) {
-              const outcome = await collector.ingest(bytes);
+            for (const { parcel } of sealed) {
+              const outcome = await collector.ingest(parcel);
               if (outcome.kind !== 'refused') promised.push(outcome.entry);
             }
           } finally {
@@ -155,8 +155,8 @@ describe('a collector that dies at any write', () => {
         store.left = Number.POSITIVE_INFINITY;
         const collector = await open();
         const entries: number[] = [];
-        for (const { bytes } of sealed) {
-          const outcome = await collector.ingest(bytes);
+        for (const { parcel } of sealed) {
+          const outcome = await collector.ingest(parcel);
           if (outcome.kind !== 'refused') entries.push(outcome.entry);
         }
         expect(entries.slice(0, promised.length)).toEqual(promised);
@@ -172,7 +172,7 @@ describe('the key of the log', () => {
   test('is made once, for its owner alone, and may be kept elsewhere', async () => {
     const { open, path } = await aPlace();
     const collector = await open();
-    for (const { bytes } of aSession().sealed) await collector.ingest(bytes);
+    for (const { parcel } of aSession().sealed) await collector.ingest(parcel);
     const key = await (await get(collector, 'key')).text();
     await collector.close();
     expect(statSync(join(path, 'log.seed')).mode & 0o777).toBe(0o600);
@@ -190,7 +190,7 @@ describe('the log over HTTP', () => {
   test('is for those who may list sessions of some namespace', async () => {
     const { open } = await aPlace();
     const collector = await open();
-    for (const { bytes } of aSession().sealed) await collector.ingest(bytes);
+    for (const { parcel } of aSession().sealed) await collector.ingest(parcel);
     for (const target of ['key', 'checkpoint', 'tile/0/000.p/3']) {
       expect((await get(collector, target)).status).toBe(200);
       expect((await get(collector, target, 'stranger')).status).toBe(403);
@@ -210,7 +210,7 @@ describe('the log over HTTP', () => {
   ])('has no %s', async (target) => {
     const { open } = await aPlace();
     const collector = await open();
-    for (const { bytes } of aSession().sealed) await collector.ingest(bytes);
+    for (const { parcel } of aSession().sealed) await collector.ingest(parcel);
     expect((await get(collector, target)).status).toBe(404);
   });
 });

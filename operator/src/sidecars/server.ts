@@ -82,6 +82,8 @@ export interface Term {
   readonly approvals: Pick<ApprovalDesk, 'ask' | 'looked' | 'release' | 'ended' | 'contentOf'>;
   readonly kills: Pick<Kills, 'closed'>;
   readonly origin: string;
+  /** Who reads what sidecars record. */
+  readonly recipients: readonly string[];
   readonly register: (nkey: string, identity: PodIdentity) => SignedRegistration;
   readonly nats: (nkey: string) => Promise<NatsAccess>;
 }
@@ -247,7 +249,7 @@ async function enrol(
   if (options.term() !== term) throw new Refusal('NotLeader', 'this replica leads no more');
   const agent = { ...agentOf(pod), podUid: identity.podUid };
   const snapshot = await term.hub.enrol(agent, request.tlsPublicKey);
-  return { protocol: CONTROL_PROTOCOL, origin: term.origin, registration, nats, snapshot };
+  return { protocol: CONTROL_PROTOCOL, origin: term.origin, registration, recipients: [...term.recipients], nats, snapshot };
 }
 
 function provesNkey(request: EnrolRequest, token: string): boolean {

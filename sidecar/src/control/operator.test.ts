@@ -113,6 +113,7 @@ class Operator {
         protocol: 1,
         origin: 'log',
         registration: { body: '{}', signature: 's' },
+        recipients: ['x25519:reader'],
         nats,
         snapshot: await this.snapshot(),
       };

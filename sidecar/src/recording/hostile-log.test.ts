@@ -7,13 +7,16 @@ import {
   newSessionId,
   noteSigner,
   parsePolicy,
+  parseRecipient,
   formatPolicy,
   cosigner,
   formatVerifierKey,
   KEY_TYPE,
   type RecordBody,
+  segmentOf,
   signRegistration,
   type TrustPolicy,
+  x25519Holder,
 } from '@chaperone/evidence';
 import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -22,6 +25,7 @@ import type { Delivery, Sent } from './recorder.ts';
 import { createRecording, type SpoolRecording } from './recording.ts';
 
 const enrolment = generateSigner();
+const reader = parseRecipient(x25519Holder(Buffer.alloc(32, 1)).name);
 const agent = { namespace: 'agents', serviceAccount: 'bot' };
 const closing: RecordBody = { type: 'session.close', code: 'Closed', reason: 'done', actions: 0, denied: 0, maskedValues: 0 };
 const opening = (session: string): RecordBody => ({
@@ -41,9 +45,9 @@ class Collector implements Delivery {
   readonly sent: Sent[] = [];
   #listener: (receipt: Uint8Array) => void = () => undefined;
 
-  deliver(segment: Buffer, sent: Sent): Promise<void> {
+  deliver(parcel: Buffer, sent: Sent): Promise<void> {
     this.sent.push(sent);
-    const receipt = this.answer(segment, sent);
+    const receipt = this.answer(segmentOf(parcel), sent);
     if (receipt !== undefined) this.#listener(receipt);
     return Promise.resolve();
   }
@@ -79,6 +83,7 @@ async function aSidecar() {
       directory: spool,
       runDirectory: join(directory.path, 'run'),
       identity: { nkey, registration },
+      recipients: () => [reader],
       delivery: collector,
       logPolicy: () => trusted.policy,
       limits: { sealAfterMs: 50, redeliverAfterMs: 60 },

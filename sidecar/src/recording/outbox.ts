@@ -1,4 +1,4 @@
-import { leafHash, parseSegment, segmentLeaf } from '@chaperone/evidence';
+import { leafHash, parseSegment, segmentLeaf, segmentOf } from '@chaperone/evidence';
 import type { LogView } from './log-view.ts';
 import { type Delivery, RecordingError } from './recorder.ts';
 import type { Journal } from './journal.ts';
@@ -173,7 +173,7 @@ export class Outbox {
     try {
       const segment = await this.#load(entry);
       if (segment !== undefined) {
-        entry.leaf ??= leafHash(segmentLeaf(parseSegment(segment)));
+        entry.leaf ??= leafHash(segmentLeaf(parseSegment(segmentOf(segment))));
         const held = this.#options.log.size;
         await withTimeout(this.#options.delivery.deliver(segment, { session, number, held }), DELIVER_TIMEOUT_MS);
         entry.delivered = true;

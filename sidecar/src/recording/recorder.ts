@@ -45,8 +45,8 @@ export interface Sent {
 
 /** Where sealed segments go: NATS in a cluster, the collector in the same process in embedded mode. */
 export interface Delivery {
-  /** Sends one sealed segment; resolves once the transport holds it durably. Safe to repeat with the same bytes. */
-  deliver(segment: Buffer, about: Sent): Promise<void>;
+  /** Sends one sealed segment in its parcel; resolves once the transport holds it durably. Safe to repeat with the same bytes. */
+  deliver(parcel: Buffer, about: Sent): Promise<void>;
   /** Calls back with the bytes of each receipt, which nobody has verified. */
   onReceipt(listener: (receipt: Uint8Array) => void): void;
   close(): Promise<void>;

@@ -4,12 +4,16 @@ import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, trunc
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type DataKey,
   encodeNkey,
   generateSigner,
   newSessionId,
   openSegment,
+  parseSegment,
   type PodIdentity,
   type RecordBody,
+  type Recipient,
+  segmentOf,
   signRegistration,
   verifyChain,
 } from '@chaperone/evidence';
@@ -30,6 +34,21 @@ function anIdentity(): PodIdentity {
   return { nkey, registration: signRegistration(registration, enrolment) };
 }
 
+/** Reads every session. */
+const keys = new Map<string, DataKey>();
+const reader: Recipient = {
+  name: 'test',
+  wrap: (key) => {
+    keys.set(key.session, key);
+    return Buffer.from('wrapped');
+  },
+};
+function open(segment: Buffer) {
+  const key = keys.get(parseSegment(segment).header.session);
+  if (key === undefined) throw new Error('nobody has the key');
+  return openSegment(segment, key);
+}
+
 /** A transport that keeps what it gets, and can be told to fail, to keep quiet, or to answer with receipts. */
 class Transport implements Delivery {
   readonly got = new Map<string, Map<number, Buffer>>();
@@ -39,9 +58,10 @@ class Transport implements Delivery {
   #held = 0;
   #listener: (receipt: Uint8Array) => void = () => undefined;
 
-  deliver(segment: Buffer, { session, number, held }: Sent): Promise<void> {
+  deliver(parcel: Buffer, { session, number, held }: Sent): Promise<void> {
     if (this.mode === 'down') return Promise.reject(new Error('down'));
     this.deliveries++;
+    const segment = segmentOf(parcel);
     const segments = this.got.get(session) ?? new Map<number, Buffer>();
     this.got.set(session, segments.set(number, segment));
     this.log.add(segment);
@@ -80,6 +100,7 @@ async function aSpool(limits: Partial<RecordingLimits> = {}) {
       identity: mods.identity ?? identity,
       delivery: transport,
       logPolicy: () => transport.log.policy,
+      recipients: () => [reader],
       limits: { sealAfterMs: 100, redeliverAfterMs: 60, ...limits, ...mods },
       logger,
     });
@@ -191,8 +212,8 @@ describe('durability', () => {
     const next = await start();
     expect(await next.flush(2000)).toEqual({ unacknowledged: 0 });
     const [segment = Buffer.alloc(0)] = transport.segments(session);
-    expect(openSegment(segment).records).toMatchObject([{ type: 'session.open' }, { type: 'action', action: 0 }]);
-    expect(openSegment(segment).header.flags.toSorted()).toEqual(['open', 'torn']);
+    expect(open(segment).records).toMatchObject([{ type: 'session.open' }, { type: 'action', action: 0 }]);
+    expect(open(segment).header.flags.toSorted()).toEqual(['open', 'torn']);
     expect(verifyChain(session, [segment], trust).verdict).toBe('interrupted');
   });
 

@@ -3,6 +3,7 @@ import {
   type Epoch,
   encodeNkey,
   type PodIdentity,
+  type Recipient,
   Registration,
   SESSION_ID,
   type TrustPolicy,
@@ -64,6 +65,8 @@ export interface RecordingOptions {
   readonly delivery: Delivery;
   /** Which log is believed, and what witnesses must have said; while it is undefined nothing is freed. */
   readonly logPolicy: () => TrustPolicy | undefined;
+  /** Who may read what is recorded, one at least. Asked whenever a session opens. */
+  readonly recipients: () => readonly Recipient[];
   readonly limits?: Partial<RecordingLimits>;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -172,6 +175,7 @@ class SpooledRecording implements SpoolRecording {
       origin: originOf(options.identity),
       storedTimeoutMs: this.#limits.storedTimeoutMs,
       epoch: () => this.#epochNow(options.identity, clock),
+      recipients: options.recipients,
       // What is buffered is on disk twice while it is sealed.
       hasRoom: ({ type }) =>
         type === 'session.close' || spool.usedBytes + this.#bufferedBytes < this.#limits.maxBytes * FULL_FOR_RECORDS,

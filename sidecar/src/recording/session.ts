@@ -1,6 +1,8 @@
 import {
   type Counters,
+  DataKey,
   type Epoch,
+  encodeParcel,
   encodeRecord,
   isRefused,
   MAX_PLAIN_BYTES,
@@ -8,11 +10,14 @@ import {
   MAX_RECORDS,
   type PodIdentity,
   type RecordBody,
+  type Recipient,
   type SealedSegment,
   type SegmentFlag,
   type SessionRecord,
   type StampedRecord,
   sealSegment,
+  type WrappedKey,
+  wrapKey,
 } from '@chaperone/evidence';
 import type { Journal, JournalUser } from './journal.ts';
 import type { Outbox } from './outbox.ts';
@@ -45,6 +50,8 @@ export interface SessionHost {
   readonly origin: string;
   readonly storedTimeoutMs: number;
   epoch(): Epoch;
+  /** Who may read what is recorded from now on. */
+  recipients(): readonly Recipient[];
   /** Whether the spool has room for one more record; ends of sessions may use the last of it. */
   hasRoom(record: RecordBody): boolean;
   /** Told of every change of what a session holds in memory. */
@@ -59,6 +66,8 @@ export class LiveSession implements SessionRecorder, JournalUser {
   readonly #host: SessionHost;
   readonly #policy: string;
   readonly #startedAt: number;
+  readonly #key: DataKey;
+  readonly #wrapped: WrappedKey;
   #tail: Tail;
   /** Files of the journal that hold what is not stored yet, of the oldest segment first. */
   readonly #held: number[] = [];
@@ -76,6 +85,8 @@ export class LiveSession implements SessionRecorder, JournalUser {
     this.#host = host;
     this.session = session;
     this.#policy = policy;
+    this.#key = DataKey.random(session);
+    this.#wrapped = wrapKey(this.#key, host.recipients());
     this.#startedAt = host.clock.monotonic();
     this.#times = this.#timesNow();
     this.#tail = this.#newTail(0, null);
@@ -200,6 +211,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
       number: head.number,
       prev: head.prev,
       policy: this.#policy,
+      key: this.#key,
       registration: this.#host.identity.registration,
       epoch: this.#host.epoch(),
       firstSeq: head.firstSeq,
@@ -224,8 +236,9 @@ export class LiveSession implements SessionRecorder, JournalUser {
     const { spool, journal, outbox } = this.#host;
     try {
       if (this.#failed !== undefined) return;
-      const [size] = await Promise.all([spool.store(this.session, number, bytes), journal.durable('soon')]);
-      outbox.add({ session: this.session, number, size, bytes });
+      const parcel = encodeParcel({ key: this.#wrapped, segment: bytes });
+      const [size] = await Promise.all([spool.store(this.session, number, parcel), journal.durable('soon')]);
+      outbox.add({ session: this.session, number, size, bytes: parcel });
       const held = this.#held.shift();
       if (held !== undefined) journal.release(held);
     } catch (error) {
@@ -283,6 +296,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
       counters: this.#counters,
       at: clock.now(),
       mono: clock.monotonic() - this.#startedAt,
+      key: { secret: this.#key.secret.toString('base64'), wrapped: this.#wrapped },
     });
   }
 
