@@ -2,8 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import type { Detector } from '@chaperone/api';
 import { MAX_LINE, outputRecords, type RecordBody, type Stream } from '@chaperone/evidence';
 import type { Access } from '@chaperone/policy';
-import type { Mask } from '../../masking/strategies.ts';
-import { joined, maskedText, StreamMask } from '../../masking/stream.ts';
+import type { Mask } from '../masking/strategies.ts';
+import { joined, maskedText, StreamMask } from '../masking/stream.ts';
 import { EnteredLines } from './entered-lines.ts';
 import { TypedKeys } from './typed-keys.ts';
 
