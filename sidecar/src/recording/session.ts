@@ -19,7 +19,7 @@ import {
   type WrappedKey,
   wrapKey,
 } from '@chaperone/evidence';
-import type { Journal, JournalUser } from './journal.ts';
+import { type Journal, type JournalUser, WRITTEN } from './journal.ts';
 import type { Outbox } from './outbox.ts';
 import { type Durability, RecordingError, type SessionRecorder } from './recorder.ts';
 import type { Spool } from './spool.ts';
@@ -36,8 +36,6 @@ export interface Clock {
   /** Milliseconds that never go backwards. */
   monotonic(): number;
 }
-
-const NOTHING_TO_WAIT_FOR = Promise.resolve();
 
 /** What all sessions share. */
 export interface SessionHost {
@@ -140,7 +138,8 @@ export class LiveSession implements SessionRecorder, JournalUser {
     const full = tail.plainBytes >= TARGET_PLAIN_BYTES || tail.count >= MAX_RECORDS;
     if (full && this.#closing === undefined) this.#seal();
     this.#check();
-    if (durability === 'soon' && this.#unstored < MAX_UNSTORED) return NOTHING_TO_WAIT_FOR;
+    const isSettled = durability === 'soon' || waiting === WRITTEN;
+    if (isSettled && this.#unstored < MAX_UNSTORED) return WRITTEN;
     return this.#settled(durability, tail, waiting);
   }
 
@@ -171,11 +170,9 @@ export class LiveSession implements SessionRecorder, JournalUser {
   #count(record: StampedRecord): void {
     this.#counters = countRecord(this.#counters, record);
     this.#seq = record.seq + 1;
-    const first = this.#tail.count === 1;
-    this.#times = {
-      wall: [first ? record.at : this.#times.wall[0], record.at],
-      mono: [first ? record.mono : this.#times.mono[0], record.mono],
-    };
+    const { wall, mono } = this.#times;
+    if (this.#tail.count === 1) [wall[0], mono[0]] = [record.at, record.mono];
+    [wall[1], mono[1]] = [record.at, record.mono];
     if (record.type !== 'session.close') return;
     this.#closed = true;
     this.#closing ??= this.#end();
