@@ -27,6 +27,10 @@ const PAGES = [
   'policy',
   'policy check',
   'verify',
+  'erase',
+  'hold',
+  'hold add',
+  'hold release',
   'version',
 ];
 const HEAVY = ['sidecar/src', 'collector/src', '@kubernetes', 'libpg', 'zod', 'yaml', 'hono', 'kysely'];
