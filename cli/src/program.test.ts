@@ -30,6 +30,10 @@ const PAGES = [
   'witness',
   'witness key',
   'witness run',
+  'erase',
+  'hold',
+  'hold add',
+  'hold release',
   'version',
 ];
 const HEAVY = ['sidecar/src', 'collector/src', '@kubernetes', 'libpg', 'zod', 'yaml', 'hono', 'kysely'];

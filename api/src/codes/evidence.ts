@@ -97,6 +97,24 @@ export const EVIDENCE_CODES = {
     'orders.evidence: the bundle has 3 segments and says 4',
     'Export it again.',
   ),
+  MalformedParcel: finding(
+    'What came to the collector is not a segment with its wrapped key.',
+    'A parcel begins with the length of the key.',
+    'the parcel has no wrapped key',
+    'See whether sidecars and collector are of one release.',
+  ),
+  KeyUnusable: finding(
+    'The data key of a session is gone, is another one, or nobody here can unwrap it.',
+    'Without it nobody reads what was recorded; a segment that comes so gets no receipt.',
+    'the key was not wrapped to anybody here',
+    'Give the collector the reader’s key that its sidecars wrap to, as its Secret or a backup has it.',
+  ),
+  Erased: finding(
+    'What was recorded was erased.',
+    'Its key was destroyed by an order that is in the log.',
+    'what was recorded was erased; its key is destroyed',
+    'chaperone sessions show ID says who ordered it, when and why.',
+  ),
   UnsupportedVersion: finding(
     'The segment, or an entry of the log, is of a format that this version does not know.',
     'It was written by a newer version.',

@@ -84,11 +84,17 @@ async function verify(kept: readonly number[], ...more: readonly string[]): Prom
 }
 
 test.each<[string, number[], string, number, number]>([
-  ['whole', [0, 1, 2], 'complete: 3 records, 3 segments, signed for agents/bot; 1 action, 0 denied, 0 values masked', 0, 0],
+  [
+    'whole',
+    [0, 1, 2],
+    'complete: 3 records, 3 segments, signed for agents/bot; 1 action, 0 denied, 0 values masked; what the records say is sealed and was not looked at',
+    0,
+    0,
+  ],
   [
     'without its end',
     [0, 1],
-    'open: 2 records, 2 segments, signed for agents/bot; 1 action, 0 denied, 0 values masked; no end is seen: the session goes on, its end has not arrived, or segments after these were cut off, which these cannot tell (--complete to insist on an end)',
+    'open: 2 records, 2 segments, signed for agents/bot; 1 action, 0 denied, 0 values masked; no end is seen: the session goes on, its end has not arrived, or segments after these were cut off, which these cannot tell (--complete to insist on an end); what the records say is sealed and was not looked at',
     0,
     3,
   ],

@@ -96,9 +96,9 @@ function findings(verdict: SessionVerdict): string {
 }
 
 /** What of it nobody has looked at, and why. */
-function contentsOf({ contents }: SessionVerdict, erasure: GivenOrder | undefined): string {
+function contentsOf({ contents, break: found }: SessionVerdict, erasure: GivenOrder | undefined): string {
   if (erasure !== undefined) return `; erased ${givenBy(erasure)}: headers and counts are proven, what was recorded is gone`;
-  return contents === 'sealed' ? '; what the records say is sealed and was not looked at' : '';
+  return contents === 'sealed' && found === undefined ? '; what the records say is sealed and was not looked at' : '';
 }
 
 /** What a sound beginning says nothing of. */

@@ -1,8 +1,10 @@
 import { DataKey, EvidenceError, type KeyHolder, unwrapKey, WrappedKey } from '@chaperone/evidence';
-import type { ObjectStore } from '../objects/index.ts';
+import { type ObjectStore, StoreError } from '../objects/index.ts';
 
 /** Unwrapped keys that are kept in memory, those of the sessions that were looked at last. */
 const MAX_KEPT = 512;
+/** Times that a key is stored where others store at its place too. */
+const TRIES = 5;
 
 /**
  * The data keys of sessions, wrapped as they came: `keys/SESSION`, never locked and never replaced by another key, since destroying them is
@@ -35,11 +37,13 @@ export class SessionKeys {
     if (this.#kept.get(key.session) === key) return;
     const name = nameOf(key.session);
     // Not created but replaced: what is created may be locked.
-    for (let version: string | undefined; ; ) {
+    let version: string | undefined;
+    for (let tries = 1; ; tries++) {
       const bytes = Buffer.from(JSON.stringify(wrapped));
       if ((await this.#store.replace(name, bytes, this.#now(), version)) !== 'changed') break;
       const found = await this.#store.get(name);
       if (found !== undefined && (await this.#read(found.bytes, key.session, key.id)) !== undefined) break;
+      if (tries === TRIES) throw new StoreError('StoreUnavailable', `${name} cannot be stored: something else stands there`);
       version = found?.version;
     }
     this.#remember(key);

@@ -144,9 +144,7 @@ describe.each(ENGINES)('an erasure, with the index in $engine,', ({ engine, use 
     const segments = bundle.entries.map(({ segment }) => segment);
     expect(verifyChain(one.session, segments, trust)).toMatchObject({ verdict: 'complete', segments: 3, contents: 'sealed' });
     const list = SessionList.parse(await (await ask(collector, '/v1/sessions')).json());
-    expect(list.items.map(({ name, erased }) => [name, erased]).toSorted()).toEqual(
-      list.items.map(({ name }) => [name, name === one.session]).toSorted(),
-    );
+    expect(list.items.filter(({ erased }) => erased).map(({ name }) => name)).toEqual([one.session]);
   });
 
   test('is not undone by building the index again, by segments that come again, or by those that come late', async () => {
