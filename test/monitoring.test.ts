@@ -5,34 +5,28 @@ import { CODES } from '@chaperone/api';
 import { findProgram } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { createMetrics as ofOperator } from '../operator/src/metrics.ts';
-import { createMetrics as ofSidecar } from '../sidecar/src/health/metrics.ts';
 
 const CHART = join(import.meta.dirname, '../helm');
 const helm = findProgram('helm');
 const rules = readFileSync(join(CHART, 'files/monitoring/rules.yaml'), 'utf8');
 const dashboard = readFileSync(join(CHART, 'files/monitoring/dashboard.json'), 'utf8');
 
-/** Names that the registries of a running operator and sidecar export, series of histograms included. */
-async function exported(): Promise<ReadonlySet<string>> {
-  const gauges = {
-    sessions: () => 0,
-    spoolFill: () => 0,
-    unreceiptedMs: () => 0,
-    policyFresh: () => true,
-    captureProven: () => true,
-  };
-  const registries = [ofOperator().registry, ofSidecar(gauges).registry];
-  const metrics = (await Promise.all(registries.map((registry) => registry.getMetricsAsJSON()))).flat();
-  return new Set(metrics.flatMap(({ name }) => [name, ...['_bucket', '_sum', '_count'].map((suffix) => `${name}${suffix}`)]));
+const PARTS = ['operator/src/metrics.ts', 'sidecar/src/health/metrics.ts'].map((file) => join(CHART, '..', file));
+
+/** Names that operator and sidecar register, series of histograms included. Their packages are not to be imported from here. */
+function exported(): ReadonlySet<string> {
+  const names = PARTS.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/'(chaperone_[a-z_]+)'/g)].map(([, name = '']) => name),
+  );
+  return new Set(names.flatMap((name) => [name, ...['_bucket', '_sum', '_count'].map((suffix) => `${name}${suffix}`)]));
 }
 
 test.each([
   ['an alert rule', rules],
   ['the dashboard', dashboard],
-])('every metric that %s names is exported by a part that runs', async (_what, text) => {
+])('every metric that %s names is exported by a part that runs', (_what, text) => {
   const named = [...new Set(text.match(/chaperone_[a-z_]+/g))];
-  const known = await exported();
+  const known = exported();
   expect(named.length).toBeGreaterThan(7);
   expect(named.filter((name) => !known.has(name))).toEqual([]);
 });
