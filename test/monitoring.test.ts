@@ -46,12 +46,13 @@ test('every alert says what it is about, what it means for people, and a code th
   }
 });
 
+const render = (...set: string[]): string => {
+  const args = ['template', 'chaperone', CHART, '-n', 'chaperone-system', '--kube-version', '1.34.4', ...set];
+  return spawnSync(helm ?? '', args, { encoding: 'utf8', maxBuffer: 1 << 26 }).stdout;
+};
+
 describe.skipIf(helm === undefined)('the chart', () => {
   test('has rules and a dashboard where they are asked for, whole, and else neither', () => {
-    const render = (...set: string[]): string => {
-      const args = ['template', 'chaperone', CHART, '-n', 'chaperone-system', '--kube-version', '1.34.4', ...set];
-      return spawnSync(helm ?? '', args, { encoding: 'utf8', maxBuffer: 1 << 26 }).stdout;
-    };
     const objects = parseAllDocuments(render('--set', 'monitoring.rules=true,monitoring.dashboard=true'), { logLevel: 'silent' })
       .map((document) => document.toJS() as { kind?: string; spec?: object; data?: Record<string, string> } | null)
       .filter((object) => object !== null);
