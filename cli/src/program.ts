@@ -6,6 +6,7 @@ import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from '
 import { placed, type PlaceFlags } from './place.ts';
 import { withExamples, withPages } from './verbs/common.ts';
 import { addConsole } from './verbs/console.ts';
+import { addDoctor } from './verbs/doctor.ts';
 import { addExplain } from './verbs/explain.ts';
 import { addLog } from './verbs/log.ts';
 import { addOrders } from './verbs/orders.ts';
@@ -84,6 +85,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addUp(program, options);
   addSessions(program, options);
   addConsole(program, options);
+  addDoctor(program, options);
   addExplain(program, options);
   addRequests(program, options);
   addDecisions(program, options);

@@ -26,6 +26,14 @@ matchExpressions:
   - {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .Release.Namespace }}]}
 {{- end -}}
 
+{{/* Ways out of governed namespaces, as the operator reads them. Pods on the node's network are no pods to a NetworkPolicy. */}}
+{{- define "chaperone.networkPolicy" -}}
+{{- $of := dict "dns" .Values.networkPolicy.dns "cidrs" .Values.networkPolicy.cidrs -}}
+{{- if not .Values.webhook.hostNetwork }}{{ $_ := set $of "operator" (include "chaperone.selector" (dict "root" . "component" "operator") | fromYaml) }}{{ end -}}
+{{- if .Values.nats.install }}{{ $_ := set $of "nats" (include "chaperone.selector" (dict "root" . "component" "nats") | fromYaml) }}{{ end -}}
+{{- $of | toJson -}}
+{{- end -}}
+
 {{/* An image by tag or, where one is given, by digest. Argument: root context and image value. */}}
 {{- define "chaperone.image" -}}
 {{- $registry := .root.Values.global.imageRegistry -}}

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { AddressBook } from './addresses/address-book.ts';
 import { DecideConfig } from './decide/config.ts';
 import type { LogConfig } from './nats/log-policy.ts';
+import { NetworkConfig } from './networks/policy.ts';
 import { NotifyConfig } from './notify/config.ts';
 
 const MINUTE_MS = 60_000;
@@ -51,6 +52,8 @@ const Environment = z.object({
   CHAPERONE_HOST_PATTERNS: z.string().max(65_536).default('{}'),
   /** JSON: webhooks and Slack, by {@link NotifyConfig}. */
   CHAPERONE_NOTIFY: z.string().max(65_536).default('{}'),
+  /** JSON: NetworkPolicies of governed namespaces, by {@link NetworkConfig}; absent: none is written. */
+  CHAPERONE_NETWORK_POLICY: z.string().max(65_536).optional(),
   CHAPERONE_SLACK_SERVICE: z.string().max(63).default('chaperone-slack'),
   CHAPERONE_SLACK_PORT: z.coerce.number().int().min(0).max(65_535).default(8444),
   /** JSON: the page where people decide with a signature, by {@link DecideConfig}; absent: there is none. */
@@ -79,6 +82,7 @@ export interface Config {
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
   readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
   readonly notify: NotifyConfig;
+  readonly networks: NetworkConfig | undefined;
   readonly decide: DecideConfig | undefined;
   readonly devices: readonly string[];
   readonly forbiddenRanges: readonly string[];
@@ -133,6 +137,10 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       'an object of lists of host patterns',
     ),
     notify: parseJson('CHAPERONE_NOTIFY', env.CHAPERONE_NOTIFY, NotifyConfig, 'webhooks and Slack as the chart writes them'),
+    networks:
+      env.CHAPERONE_NETWORK_POLICY === undefined
+        ? undefined
+        : parseJson('CHAPERONE_NETWORK_POLICY', env.CHAPERONE_NETWORK_POLICY, NetworkConfig, 'ways out as the chart writes them'),
     decide:
       env.CHAPERONE_DECIDE === undefined
         ? undefined

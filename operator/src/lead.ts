@@ -19,6 +19,8 @@ import { type QueueMetrics, WorkQueue } from './kube/queue.ts';
 import { ensureNatsAuth, sidecarJwt } from './nats/auth.ts';
 import { ensureLogPolicy } from './nats/log-policy.ts';
 import { ensureTrust } from './nats/trust.ts';
+import { Networks } from './networks/keep.ts';
+import { dialledFrom } from './networks/policy.ts';
 import { Observations, withSecretName } from './observations.ts';
 import { decidePolicy } from './policies/decide.ts';
 import { gatherPolicy } from './policies/facts.ts';
@@ -150,6 +152,7 @@ class Office {
   readonly #queue: WorkQueue;
   readonly #caMaps: Informer<KubeObject>;
   readonly #webhooks: Informer<KubeObject>;
+  readonly #networks: Networks;
   #states: ReadonlyMap<string, AssessedResource> = new Map();
   #cluster: ClusterFacts;
   /** Pods whose sidecar has not let the agent in for long. */
@@ -231,13 +234,25 @@ class Office {
     const named = `metadata.name=${WEBHOOK_CONFIGURATION}`;
     this.#webhooks = new Informer({ kube, kind: KINDS.mutatingWebhooks, fieldSelector: named, parse, onError });
     this.#webhooks.onChange(() => this.#add('webhook', ''));
+    this.#networks = new Networks({
+      kube,
+      facts: config.networks && {
+        config: config.networks,
+        system: { namespace: config.namespace, operatorPort: config.ports.sidecars, natsUrl: config.nats.url },
+        forbidden: options.forbiddenRanges,
+      },
+      signal,
+      now: this.#now,
+      onChange: (namespace) => this.#add('namespace', namespace),
+      onError,
+    });
   }
 
   async open(): Promise<void> {
     const { world, kube } = this.#options;
     restoreAddresses(this.#book, world.resources.list());
     world.secrets.want(wantedSecrets(world.resources.list()));
-    await Promise.all([this.#caMaps.start().synced, this.#webhooks.start().synced, this.#secretsKnown()]);
+    await Promise.all([this.#caMaps.start().synced, this.#webhooks.start().synced, this.#networks.start(), this.#secretsKnown()]);
     for (const resource of world.resources.list()) this.#observations.restore(resource, this.#basis(resource));
     const pods = new Set(world.pods.list().map((pod) => pod.metadata.uid));
     await this.enrolments.load((uid) => pods.has(uid));
@@ -262,6 +277,7 @@ class Office {
       this.kills.stop(),
       this.#caMaps.stop(),
       this.#webhooks.stop(),
+      this.#networks.stop(),
     ]);
   }
 
@@ -353,6 +369,7 @@ class Office {
     for (const key of this.#states.keys()) this.#add('resource', key);
     for (const namespace of world.namespaces.list()) if (isGoverned(namespace)) this.#add('namespace', keyOf(namespace));
     this.#add('namespace', config.namespace);
+    for (const namespace of this.#networks.namespaces) this.#add('namespace', namespace);
     this.#add('webhook', '');
     // Programmed is about the snapshots of this moment, so these come first.
     this.#refreshSidecars().catch(this.#options.onError);
@@ -437,9 +454,11 @@ class Office {
     const { kube, config, world } = this.#options;
     const namespace = world.namespaces.get(name);
     const governed = isGoverned(namespace) && namespace?.metadata.deletionTimestamp === undefined;
-    if (!governed && name !== config.namespace) return;
     if (governed && namespace?.metadata.annotations?.[GOVERNED_SINCE] === undefined) await this.#sealNamespace(name);
-    await publishCa(kube, name, this.#bundle(), this.#caMaps.get(`${name}/${CA_CONFIG_MAP}`), this.#signal);
+    if (governed || name === config.namespace)
+      await publishCa(kube, name, this.#bundle(), this.#caMaps.get(`${name}/${CA_CONFIG_MAP}`), this.#signal);
+    const resources = new Map([...this.#states].map(([key, { resource }]) => [key, resource]));
+    await this.#networks.keep(name, governed ? dialledFrom(name, world.policies.list(), resources) : undefined);
   }
 
   /** Writes down since when a namespace is governed: since its label was set, as the API server noted it, or else since now. */
