@@ -109,6 +109,18 @@ describe('the arrows between packages', () => {
     expect(files.length).toBeGreaterThan(0);
   });
 
+  it('no protocol reaches into the relay of another: what they share has a room of its own', () => {
+    const wrong = sources('sidecar/src')
+      .filter((file) => !isTest(file))
+      .flatMap(imports)
+      .filter(({ file, target }) => {
+        const [, protocol] = /^sidecar\/src\/(postgres|ssh|kubernetes)\//.exec(file) ?? [];
+        const [, other] = /^sidecar\/src\/(postgres|ssh|kubernetes)\/relay\//.exec(join(dirname(file), target)) ?? [];
+        return protocol !== undefined && other !== undefined && other !== protocol;
+      });
+    expect(wrong).toEqual([]);
+  });
+
   for (const [folder, allowed] of Object.entries(OUTSIDE)) {
     it(`${folder} imports ${[...allowed, 'testing'].join(', ')} only`, () => {
       const wrong = sources(folder)

@@ -156,7 +156,7 @@ describe('commands', () => {
   });
 
   it('that do not exist are refused by the parser', async () => {
-    await expect(complaint(['doctor'], true)).resolves.toContain('doctor');
+    await expect(complaint(['surgeon'], true)).resolves.toContain('surgeon');
     await expect(complaint(['sessions', 'ls', '--colour', 'red'], true)).resolves.toContain('--colour');
     await expect(complaint(['up', '--manifests', 'shop'], false)).resolves.toContain('--agent');
     await expect(complaint(['verify', '--policy'], false)).resolves.toContain('--value-missing');

@@ -357,7 +357,9 @@ export const AccessPolicySpec = withRules(
           .describe('Bytes kept of the content of each file that goes by sftp, scp or kubectl cp. Default: 0. Example: 64Ki'),
         retention: shortName
           .optional()
-          .describe('Retention class, kept with the policy. No effect yet: nothing is deleted. Default: default'),
+          .describe(
+            'How long sessions are kept before they are erased: a time (30d), or a class of the collector. Default: default',
+          ),
       })
       .optional()
       .describe('How sessions on the resources that these rules name are recorded.'),

@@ -1,7 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { generateSigner, type Signer } from '@chaperone/evidence';
+import { randomBytes } from 'node:crypto';
+import { formatPolicy, generateSigner, noteSigner, type Signer, signerFromSeed } from '@chaperone/evidence';
 import { eventually, freePort, testAuthority } from '@chaperone/testing';
 import { compile, root } from './chaperone.ts';
 import { accepting } from './client.ts';
@@ -12,6 +13,8 @@ export interface Collected extends AsyncDisposable {
   readonly url: string;
   readonly origin: string;
   readonly enrolment: Signer;
+  /** Whose receipts are to be believed: C2SP tlog-policy. */
+  readonly log: string;
   /** Of the collector's process. */
   readonly pid: number | undefined;
 }
@@ -40,6 +43,7 @@ export async function startCollected(directory: string): Promise<Collected> {
   try {
     await eventually('the broker', () => accepting(natsPort));
     const enrolment = generateSigner();
+    const seed = randomBytes(32);
     const certified = await (await testAuthority('bench collector')).issue(['127.0.0.1']);
     const collector = spawn(process.execPath, ['--conditions=chaperone-dist', join(root, 'collector/dist/main.js')], {
       stdio: 'ignore',
@@ -52,11 +56,13 @@ export async function startCollected(directory: string): Promise<Collected> {
         CHAPERONE_TLS_CERTIFICATE: await file('tls.crt', certified.certificate),
         CHAPERONE_TLS_KEY: await file('tls.key', certified.key),
         CHAPERONE_NATS_SERVERS: url,
+        CHAPERONE_LOG_KEY_FILE: await file('log.key', seed.toString('base64')),
       },
     });
     ends.push(ended(collector));
     await eventually('the collector', () => accepting(port), START_TIMEOUT_MS);
-    return { url, origin: ORIGIN, enrolment, pid: collector.pid, [Symbol.asyncDispose]: stop };
+    const log = formatPolicy(noteSigner(ORIGIN, signerFromSeed(seed)).key);
+    return { url, origin: ORIGIN, enrolment, log, pid: collector.pid, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;

@@ -5,7 +5,7 @@ import { cpus } from 'node:os';
 import { join, relative } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { startAlone } from './alone.ts';
-import { startBare } from './bare.ts';
+import { startBare, startFraming } from './bare.ts';
 import { bulkLoads, bulkResults } from './bulk.ts';
 import { type Chaperone, startChaperone } from './chaperone.ts';
 import { startCollected } from './collected.ts';
@@ -88,6 +88,7 @@ const NONE = {
   again: undefined,
   sidecar: undefined,
   bare: undefined,
+  framing: undefined,
   asks: undefined,
 };
 
@@ -177,13 +178,15 @@ async function shortStatements(world: World, paths: Paths, tls: boolean): Promis
   const start = async <T extends AsyncDisposable>(name: string, act: () => Promise<T>): Promise<T | undefined> =>
     attempts.try(`start ${name}`, async () => others.use(await act()));
   const bare = await start('the bare relay', () => startBare(database));
+  const framing = await start('the framing relay', () => startFraming(database));
   const collected = await start('a broker and a collector', () => startCollected(join(directory, 'collected')));
   const sidecar =
     collected && (await start('the sidecar', () => startAlone(database, join(directory, 'sidecar'), { collected })));
   if (sidecar?.paths[0] !== undefined) await mustMask(sidecar.paths[0]);
   const { direct: server, again, pgbouncer, chaperone } = paths;
   // Never two runs of ours in a row: evidence of the first is still being stored when the second begins.
-  const all = { ...NONE, direct: server, again, bare: bare?.paths[0], chaperone, pgbouncer, sidecar: sidecar?.paths[0] };
+  const floors = { bare: bare?.paths[0], framing: framing?.paths[0] };
+  const all = { ...NONE, direct: server, again, ...floors, chaperone, pgbouncer, sidecar: sidecar?.paths[0] };
   const { rounds, points } = options;
   return await pointResults({ ...common, paths: present(all), rounds, loads: pointLoads(points), suffix: '' });
 }

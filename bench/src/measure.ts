@@ -3,9 +3,9 @@ import type { Path } from './path.ts';
 
 /**
  * `again` is Chaperone once more: what differs between it and `chaperone` is noise. `sidecar` is that of a cluster, its collector in
- * another process; `bare` a relay in Node that only pipes; `asks` Chaperone under a policy with a rule that asks people.
+ * another process; `bare` a relay in Node that only pipes, `framing` one that finds PostgreSQL's messages; `asks` Chaperone under a policy with a rule that asks people.
  */
-export type Slot = 'direct' | 'pgbouncer' | 'chaperone' | 'again' | 'sidecar' | 'bare' | 'asks';
+export type Slot = 'direct' | 'pgbouncer' | 'chaperone' | 'again' | 'sidecar' | 'bare' | 'framing' | 'asks';
 export type Paths = Readonly<Partial<Record<Slot, Path>>>;
 
 export interface Run {

@@ -1,6 +1,6 @@
 /** One way to the same database. */
 export interface Path {
-  readonly name: 'direct' | 'pgbouncer' | 'chaperone' | 'sidecar' | 'bare relay';
+  readonly name: 'direct' | 'pgbouncer' | 'chaperone' | 'sidecar' | 'bare relay' | 'framing relay';
   readonly host: string;
   readonly port: number;
   readonly user: string;

@@ -1,4 +1,4 @@
-import { hash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,11 +7,14 @@ import {
   generateSigner,
   newSessionId,
   outputRecords,
-  type Receipt,
+  parseRecipient,
   type RecordBody,
+  segmentOf,
   signRegistration,
+  x25519Holder,
 } from '@chaperone/evidence';
 import { createRecording } from '@chaperone/sidecar';
+import { MemoryLog } from './memory-log.ts';
 import { memoryKiB } from './proc.ts';
 import { spread } from './statistics.ts';
 
@@ -32,22 +35,30 @@ type Recorder = Awaited<ReturnType<Recording['open']>>;
 type Durability = Parameters<Recorder['append']>[1];
 
 const agent = { namespace: 'agents', serviceAccount: 'bot' };
+const reader = parseRecipient(x25519Holder(Buffer.alloc(32, 1)).name);
 const logger = { info: () => undefined, warn: () => undefined, error: (message: string) => process.stderr.write(`${message}\n`) };
 
-/** The real recorder over a spool on disk; what it delivers is acknowledged at once, by its digest. */
+/** The real recorder over a spool on disk; what it delivers is in a log in memory at once, which proves it. */
 async function start(directory: string): Promise<Recording> {
   const nkey = generateSigner();
   const registration = { nkey: encodeNkey(nkey.publicKey), agent, origin: 'bench', issuedAt: 1 };
-  const listeners: ((receipt: Receipt) => void)[] = [];
+  const listeners: ((receipt: Uint8Array) => void)[] = [];
+  const log = new MemoryLog('bench');
+  const { policy } = log;
   return await createRecording({
     directory: join(directory, 'spool'),
     runDirectory: join(directory, 'run'),
     identity: { nkey, registration: signRegistration(registration, generateSigner()) },
+    recipients: () => [reader],
     delivery: {
-      deliver: async (segment, id) => listeners.forEach((listen) => listen({ ...id, digest: hash('sha256', segment, 'hex') })),
+      deliver: async (parcel) => {
+        const receipt = log.receiptOf(segmentOf(parcel));
+        for (const listen of listeners) listen(receipt);
+      },
       onReceipt: (listener) => void listeners.push(listener),
       close: () => Promise.resolve(),
     },
+    logPolicy: () => policy,
     logger,
   });
 }

@@ -39,6 +39,7 @@ export function toJson(report: Report): string {
       chaperoneOfPgbouncer: speed(result, 'chaperone', 'pgbouncer'),
       sidecarOfPgbouncer: speed(result, 'sidecar', 'pgbouncer'),
       bareOfPgbouncer: speed(result, 'bare', 'pgbouncer'),
+      framingOfPgbouncer: speed(result, 'framing', 'pgbouncer'),
       nullComparison: speed(result, 'again', 'chaperone'),
     },
   }));
@@ -93,16 +94,18 @@ export function approvalTable(results: readonly Result[]): string[] {
   return table(head, rows);
 }
 
-/** Short statements beside what bounds a proxy in Node: a relay that only pipes. */
+/** Short statements beside what bounds a proxy in Node: a relay that only pipes, and one that finds messages. */
 export function boundTable(results: readonly Result[]): string[] {
   const head = [
     'load',
     'bare relay/PgBouncer',
+    'framing relay/PgBouncer',
     'sidecar/PgBouncer',
     'sidecar/direct',
-    'sidecar/bare relay',
+    'sidecar/framing relay',
     'CPU µs PgBouncer',
     'CPU µs bare relay',
+    'CPU µs framing relay',
     'CPU µs sidecar',
     'CPU µs with collector',
   ];
@@ -111,11 +114,13 @@ export function boundTable(results: readonly Result[]): string[] {
     .map((result) => [
       result.load,
       quotient(speed(result, 'bare', 'pgbouncer')),
+      quotient(speed(result, 'framing', 'pgbouncer')),
       quotient(speed(result, 'sidecar', 'pgbouncer')),
       quotient(speed(result, 'sidecar', 'direct')),
-      quotient(speed(result, 'sidecar', 'bare')),
+      quotient(speed(result, 'sidecar', 'framing')),
       cpu(result, ['pgbouncer']),
       cpu(result, ['bare']),
+      cpu(result, ['framing']),
       cpu(result, ['sidecar']),
       cpu(result, ['chaperone', 'again']),
     ]);

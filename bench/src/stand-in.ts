@@ -31,7 +31,12 @@ export async function startOperator(
     ca: authority.ca,
     validForMs: 3_600_000,
   });
-  const nats = { url: collected?.url ?? 'nats://127.0.0.1:1', jwt: 'none', expiresAt: Date.now() + 86_400_000 };
+  const nats = {
+    url: collected?.url ?? 'nats://127.0.0.1:1',
+    jwt: 'none',
+    expiresAt: Date.now() + 86_400_000,
+    ...(collected === undefined ? {} : { log: collected.log }),
+  };
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);

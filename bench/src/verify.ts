@@ -1,5 +1,6 @@
 import {
   createEpoch,
+  DataKey,
   encodeNkey,
   generateSigner,
   leafHash,
@@ -43,6 +44,7 @@ function file(make: (at: number) => RecordBody): { bytes: Promise<Buffer>; plain
   const registration = signRegistration({ nkey: encodeNkey(nkey.publicKey), agent, origin, issuedAt: 1 }, enrolment);
   const epoch = createEpoch({ nkey, registration }, 1, 1);
   const session = newSessionId();
+  const key = DataKey.random(session);
   const client = { address: '', tls: false };
   const resource = { namespace: 'data', name: 'db', protocol: 'postgres' };
   let [seq, plain] = [0, 0];
@@ -71,6 +73,7 @@ function file(make: (at: number) => RecordBody): { bytes: Promise<Buffer>; plain
         number,
         prev,
         policy: 'p',
+        key,
         registration,
         epoch,
         firstSeq,
@@ -85,10 +88,13 @@ function file(make: (at: number) => RecordBody): { bytes: Promise<Buffer>; plain
   const leaves = entries.map(leafHash);
   const text = formatCheckpoint({ origin, size: leaves.length, root: merkleRoot(leaves), extensions: [] });
   const checkpoint = Buffer.from(formatNote(signNote({ text, signatures: [] }, [log])));
-  const list = sealed.flatMap(({ bytes }, index) => [
-    members.proof({ index, path: proveInclusion(index, leaves.length, leavesReader(leaves)), checkpoint }),
-    members.segment(session, index, bytes),
-  ]);
+  const list = [
+    members.key(key),
+    ...sealed.flatMap(({ bytes }, index) => [
+      members.proof({ index, path: proveInclusion(index, leaves.length, leavesReader(leaves)), checkpoint }),
+      members.segment(session, index, bytes),
+    ]),
+  ];
   const written = async (): Promise<Buffer> => {
     const pieces: Buffer[] = [];
     for await (const piece of writeEvidence([members.head(origin), members.checkpoint(checkpoint), ...list])) pieces.push(piece);

@@ -21,7 +21,8 @@ export const EXIT_MEANING: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'done, also where a list is empty',
   failed: 'failed',
   usage: 'wrong usage; nothing was done',
-  checkSaysNo: 'the check says no: evidence is altered, a decision is not proven, an expectation is not met',
+  checkSaysNo:
+    'the check says no: evidence is altered, a decision is not proven, an expectation is not met, an installation is not well',
   notPermitted: 'not signed in or not permitted',
   notFound: 'not found',
   tooLate: 'too late or already decided',

@@ -17,10 +17,12 @@ export interface HostPort {
 
 /** Characters that an ApprovalDecision takes. */
 export const MAX_DECISION_REASON = 1024;
+/** Characters of the reason for an erasure or a hold. */
+export const MAX_ORDER_REASON = 500;
 /** Words of a person for an agent: not empty where the flag is given. */
 export function reasonText(flag: string, value: string, most: number): string {
   const text = value.trim();
-  if (text === '') throw usage(`${flag} is empty; say why, since the agent reads it`);
+  if (text === '') throw usage(`${flag} is empty; say why, since others read it`);
   if (text.length > most) throw usage(`${flag} is at most ${most} characters`);
   return text;
 }

@@ -29,6 +29,13 @@ const PAGES = [
   'export',
   'verify',
   'log reindex',
+  'witness',
+  'witness key',
+  'witness run',
+  'erase',
+  'hold',
+  'hold add',
+  'hold release',
   'version',
 ];
 const HEAVY = ['sidecar/src', 'collector/src', '@kubernetes', 'libpg', 'zod', 'yaml', 'hono', 'kysely'];

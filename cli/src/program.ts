@@ -6,15 +6,18 @@ import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from '
 import { placed, type PlaceFlags } from './place.ts';
 import { withExamples, withPages } from './verbs/common.ts';
 import { addConsole } from './verbs/console.ts';
+import { addDoctor } from './verbs/doctor.ts';
 import { addExplain } from './verbs/explain.ts';
 import { addExport } from './verbs/export.ts';
 import { addLog } from './verbs/log.ts';
+import { addOrders } from './verbs/orders.ts';
 import { addPolicy } from './verbs/policy.ts';
 import { addGrants } from './verbs/grants.ts';
 import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
 import { addVerify } from './verbs/verify.ts';
+import { addWitness } from './verbs/witness.ts';
 import { VERSION } from './version.ts';
 
 export type { ClusterFlags } from './collector/transport.ts';
@@ -83,6 +86,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addUp(program, options);
   addSessions(program, options);
   addConsole(program, options);
+  addDoctor(program, options);
   addExplain(program, options);
   addRequests(program, options);
   addDecisions(program, options);
@@ -91,6 +95,8 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addExport(program, options);
   addVerify(program, options);
   addLog(program, options);
+  addWitness(program, options);
+  addOrders(program, options);
   withExamples(
     program
       .command('version')

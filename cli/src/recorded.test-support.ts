@@ -8,10 +8,14 @@ import {
   signRegistration,
   type Signer,
   type Stream,
+  parseRecipient,
+  trustIn,
+  type TrustPolicy,
 } from '@chaperone/evidence';
 import type { Collector } from '@chaperone/collector';
-import { createDirectDelivery, createRecording } from '@chaperone/sidecar';
+import { createRecording } from '@chaperone/sidecar';
 import { temporaryDirectory } from '@chaperone/testing';
+import { deliveryTo } from './up/delivery.ts';
 
 /** A record, and the milliseconds between it and the one before. */
 export interface Step {
@@ -29,6 +33,10 @@ export interface Told {
   /** Milliseconds before now. */
   readonly ago?: number;
   readonly end?: boolean;
+  /** Whose receipts are believed; default: the collector's own key, without witnesses. */
+  readonly policy?: TrustPolicy;
+  /** How long the collector has to give receipts. */
+  readonly withinMs?: number;
 }
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -40,18 +48,16 @@ export async function recordSession(told: Told): Promise<string> {
   const agent = { namespace: 'agents', serviceAccount, pod: `${serviceAccount}-7c9f4` };
   const nkey = generateSigner();
   const registration = signRegistration({ nkey: encodeNkey(nkey.publicKey), agent, origin, issuedAt: 1 }, enrolment);
-  const delivery = createDirectDelivery(async (segment) => {
-    const outcome = await collector.ingest(segment);
-    if (outcome.kind === 'refused') throw new Error(`refused: ${outcome.code}`);
-    return outcome.receipt;
-  });
+  const { policy = trustIn(collector.logKey), withinMs = 20_000 } = told;
   let elapsed = 0;
   const began = Date.now() - ago;
   const recording = await createRecording({
     directory: join(directory.path, 'spool'),
     runDirectory: join(directory.path, 'run'),
     identity: { nkey, registration },
-    delivery,
+    recipients: () => collector.recipients.map(parseRecipient),
+    delivery: deliveryTo(collector, encodeNkey(nkey.publicKey)),
+    logPolicy: () => policy,
     clock: { now: () => began + elapsed, monotonic: () => elapsed },
     logger: silent,
   });
@@ -79,7 +85,7 @@ export async function recordSession(told: Told): Promise<string> {
   }
   if (end) await append({ type: 'session.close', code: 'Closed', reason: 'the agent said goodbye', ...totals, maskedValues: 0 });
   await recorder.close();
-  const { unacknowledged } = await recording.flush(20_000);
+  const { unacknowledged } = await recording.flush(withinMs);
   await recording.stop();
   if (unacknowledged > 0) throw new Error(`${unacknowledged} segments were not taken`);
   return session;

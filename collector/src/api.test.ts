@@ -5,7 +5,7 @@ import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Access, createTokenAccess } from './access.ts';
 import { type Collector, createCollector } from './collector.ts';
-import { aPod, aSession, judged, silent, trust } from './evidence.fixture.ts';
+import { aPod, aSession, judged, readers, silent, trust } from './evidence.fixture.ts';
 
 const shop = { namespace: 'shop', serviceAccount: 'seller' };
 const PREFIX = 's-abcd';
@@ -32,13 +32,13 @@ const long = aSession({ segments: 5, startedAt: 5000, onBehalfOf: mira });
 beforeAll(async () => {
   const directory = await temporaryDirectory();
   path = directory.path;
-  collector = await createCollector({ directory: path, trust, access, logger: silent });
+  collector = await createCollector({ directory: path, trust, readers, access, logger: silent });
   const sessions = [
     ...twins.map((session, at) => aSession({ session, startedAt: 1000 + at * 1000, close: at === 0 })),
     aSession({ session: hidden, agent: shop, startedAt: 3000, resource: 'stock-db' }),
     long,
   ];
-  for (const { sealed } of sessions) for (const { bytes } of sealed) await collector.ingest(bytes);
+  for (const { sealed } of sessions) for (const { parcel } of sealed) await collector.ingest(parcel);
   return async () => {
     await collector.close();
     await directory[Symbol.asyncDispose]();
@@ -111,10 +111,10 @@ describe('the list of sessions', () => {
       const pod = aPod();
       const directory = await temporaryDirectory();
       onTestFinished(() => directory[Symbol.asyncDispose]());
-      const other = await createCollector({ directory: directory.path, trust, access, logger: silent });
+      const other = await createCollector({ directory: directory.path, trust, readers, access, logger: silent });
       onTestFinished(() => other.close());
       for (const startedAt of [1000, 2000, 2000, 2000.123456789, 1e15, 1e-7, -5])
-        for (const { bytes } of aSession({ pod, startedAt, segments: 1 }).sealed) await other.ingest(bytes);
+        for (const { parcel } of aSession({ pod, startedAt, segments: 1 }).sealed) await other.ingest(parcel);
       const page = async (query: string): Promise<SessionList> => {
         const request = new Request(`http://collector/v1/sessions?${query}`, { headers: { authorization: 'Bearer alice' } });
         return SessionList.parse(await (await other.fetch(request)).json());
@@ -211,7 +211,7 @@ describe('records', () => {
 
   test('stop before a missing segment', async () => {
     const { session, sealed } = aSession({ pod: aPod(), session: newSessionId(), startedAt: 1 });
-    for (const at of [0, 2]) await collector.ingest(sealed[at]?.bytes ?? Buffer.alloc(0));
+    for (const at of [0, 2]) await collector.ingest(sealed[at]?.parcel ?? Buffer.alloc(0));
     const first = RecordPage.parse((await ask(`/v1/sessions/${session}/records`, 'alice')).json());
     expect(first).toMatchObject({ items: { length: 3 }, next: 3 });
     const second = RecordPage.parse((await ask(`/v1/sessions/${session}/records?from=3`, 'alice')).json());
@@ -221,7 +221,7 @@ describe('records', () => {
 
   test('of a damaged object are refused, and the verifier says where the damage is', async () => {
     const { session, sealed } = aSession({ startedAt: 2 });
-    for (const { bytes } of sealed) await collector.ingest(bytes);
+    for (const { parcel } of sealed) await collector.ingest(parcel);
     const { digest = '', bytes = Buffer.alloc(0) } = sealed[1] ?? {};
     const changed = Buffer.from(bytes);
     changed[300] = (changed[300] ?? 0) ^ 1;
@@ -234,7 +234,7 @@ describe('records', () => {
 
   test('of an object that is gone are refused as incomplete, and the verifier says which segment is missing', async () => {
     const { session, sealed } = aSession({ startedAt: 3 });
-    for (const { bytes } of sealed) await collector.ingest(bytes);
+    for (const { parcel } of sealed) await collector.ingest(parcel);
     const { digest = '' } = sealed[1] ?? {};
     rmSync(join(path, 'objects', 'seg', digest.slice(0, 2), digest));
     const refused = await ask(`/v1/sessions/${session}/records`, 'alice');
@@ -284,6 +284,7 @@ test('what is not ready is said', async () => {
   const waiting = await createCollector({
     directory: directory.path,
     trust,
+    readers,
     access,
     logger: silent,
     notReady: () => 'no broker',

@@ -1,11 +1,13 @@
 import {
   type ApiError,
+  type DataKeyInfo,
   EvidenceError,
+  type GivenOrder,
   type Member,
+  OrderRequest,
   SESSION_ID_PREFIX,
   SessionVerdictFilter,
   type TrustInfo,
-  type VerifierKey,
   writeEvidence,
 } from '@chaperone/evidence';
 import { type Context, Hono } from 'hono';
@@ -18,9 +20,10 @@ import type { SessionRow } from './evidence-index/schema.ts';
 import type { BrowserSession } from './console/browser-sessions.ts';
 import { type Exporter, NothingToExport } from './export.ts';
 import type { Logger } from './ingest.ts';
-import { logRoutes } from './log/routes.ts';
-import type { TransparencyLog } from './log/transparency-log.ts';
+import { logRoutes, type LogRoutesOptions } from './log/routes.ts';
+import { sha256 } from './objects/index.ts';
 import { policyRoutes } from './policies/routes.ts';
+import { OrderError, type Orders } from './orders/orders.ts';
 import type { PolicySource } from './policies/source.ts';
 import { requestRoutes } from './requests/routes.ts';
 import type { RequestSource } from './requests/source.ts';
@@ -73,8 +76,9 @@ const RecordsQuery = z.strictObject({
 export interface ApiOptions {
   readonly sessions: Sessions;
   readonly exporter: Exporter;
+  readonly orders: Pick<Orders, 'give'>;
   /** The log that every stored segment is in, and the key that signs its checkpoints. */
-  readonly log: { readonly log: () => Promise<TransparencyLog>; readonly key: VerifierKey };
+  readonly log: Pick<LogRoutesOptions, 'log' | 'published' | 'key'>;
   readonly access: Access;
   readonly origin: string;
   readonly logger: Logger;
@@ -138,10 +142,12 @@ export function createApi(options: ApiOptions): Hono<Env> {
   };
 
   api.onError((error, context) => {
+    if (error instanceof OrderError) return context.json<ApiError>({ code: 'OrderRefused', message: error.message }, 409);
     if (error instanceof Refused) return context.json(error.body, error.status);
     if (error instanceof NothingToExport)
       return context.json<ApiError>({ code: error.code, message: error.message }, error.code === 'NotFound' ? 404 : 400);
     if (error instanceof EvidenceError) {
+      if (error.code === 'Erased') return context.json<ApiError>({ code: 'EvidenceErased', message: error.message }, 410);
       const code = error.code === 'SegmentMissing' ? 'EvidenceIncomplete' : 'EvidenceAltered';
       return context.json<ApiError>({ code, message: `${error.code}: ${error.message}` }, 409);
     }
@@ -206,23 +212,41 @@ export function createApi(options: ApiOptions): Hono<Env> {
     const row = await find(context, 'replay');
     return context.json(await sessions.stream(row.session, action, from));
   });
+  api.get('/v1/sessions/:id/key', async (context) => {
+    const row = await find(context, 'replay');
+    const key = await sessions.key({ session: row.session, key: { id: row.key_id } });
+    return context.json<DataKeyInfo>({ session: row.session, key: key.secret.toString('base64url') });
+  });
+  api.post('/v1/sessions/:id/orders', bodyLimit({ maxSize: MAX_BODY_BYTES }), async (context) => {
+    const bytes = Buffer.from(await context.req.arrayBuffer());
+    // What is signed is the address: it has to say what is ordered.
+    if (context.req.query('body') !== sha256(bytes))
+      throw new Refused(400, { code: 'BadRequest', message: 'the address does not name the SHA-256 of this body' });
+    const { kind, reason } = parse(OrderRequest, parseJson(bytes));
+    const { session } = await find(context, kind === 'erasure' ? 'erase' : 'hold');
+    return context.json<GivenOrder>(await options.orders.give(kind, session, { by: context.get('identity').user, reason }));
+  });
   const evidence = (context: Context<Env>, members: AsyncIterable<Member>): Response =>
     context.body(ReadableStream.from(said(writeEvidence(members), logger)), 200, { 'content-type': 'application/x-tar' });
   api.get('/v1/sessions/:id/evidence', async (context) => {
     const query = parse(EvidenceQuery, context.req.query());
-    const { session } = await find(context, 'replay');
-    return evidence(context, await exporter.session(session, query));
+    return evidence(context, await exporter.session(await find(context, 'replay'), query, true));
   });
   api.get('/v1/evidence', async (context) => {
     const query = parse(ExportQuery, context.req.query());
-    if ('session' in query) {
-      const { session } = await find(context, 'export', query.session);
-      return evidence(context, await exporter.session(session, query));
-    }
     const identity = context.get('identity');
+    if ('session' in query) {
+      const row = await find(context, 'export', query.session);
+      return evidence(context, await exporter.session(row, query, await access.allowed(identity, 'replay', row.namespace)));
+    }
     const may = new Set(await namespaces(identity, ['list', 'export']));
     if (may.size === 0) throw new Refused(403, { code: 'Forbidden', message: 'you may not export sessions of any namespace' });
-    const allowed = ({ namespace }: SessionRow): boolean => may.has(namespace);
+    // What was recorded is read by who may replay alone.
+    const readable = new Set(await namespaces(identity, ['replay']));
+    const allowed = {
+      session: ({ namespace }: SessionRow): boolean => may.has(namespace),
+      key: ({ namespace }: SessionRow): boolean => readable.has(namespace),
+    };
     return evidence(context, await exporter.period(query, query, allowed));
   });
   return api;
@@ -256,6 +280,14 @@ function filterOf(
 
 function pageOf({ limit, after }: z.infer<typeof ListQuery>): { limit: number; after?: ListPlace } {
   return { limit, ...(after === undefined ? {} : { after }) };
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch {
+    return undefined;
+  }
 }
 
 function parse<T>(schema: z.ZodType<T>, query: unknown): T {

@@ -1,6 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { noteSigner, type Signer, type Trust } from '@chaperone/evidence';
+import {
+  formatPolicy,
+  type KeyHolder,
+  NO_WITNESSES,
+  noteSigner,
+  parsePolicy,
+  type Signer,
+  type Trust,
+  type VerifierKey,
+  x25519Holder,
+} from '@chaperone/evidence';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Access } from './access.ts';
 import { createApi } from './api.ts';
@@ -13,9 +23,15 @@ import { Exporter } from './export.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
 import { DirectoryStore, Objects, type ObjectStore } from './objects/index.ts';
 import { openFile } from './evidence-index/open-file.ts';
+import { openSeed } from './keys/seed.ts';
+import { SessionKeys } from './keys/session-keys.ts';
 import { openLogKey } from './log/key.ts';
+import { type Ask, Receipts } from './log/receipts.ts';
+import { Witnesses } from './log/witnesses.ts';
 import { logStored, Sequencer } from './log/sequencer.ts';
 import { TransparencyLog } from './log/transparency-log.ts';
+import { Orders } from './orders/orders.ts';
+import { type RetentionClasses, startRetention } from './orders/retention.ts';
 import type { PolicySource } from './policies/source.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
 import type { RequestSource } from './requests/source.ts';
@@ -28,6 +44,10 @@ export interface CollectorOptions {
   readonly store?: ObjectStore;
   /** Signs checkpoints of the log, which has the origin's name. Default: a key in the directory, made at the first start. */
   readonly logKey?: Signer;
+  /** Who cosigns checkpoints: the lines of a C2SP tlog-policy behind the log's own. Default: nobody. */
+  readonly witnesses?: { readonly lines: string; readonly intervalMs: number };
+  /** Who unwraps the sessions' data keys, the first being whom new ones are wrapped to. Default: a key in the directory, made at the first start. */
+  readonly readers?: readonly KeyHolder[];
   /** Where the index is, closed with the collector. Default: index.sqlite in the directory. */
   readonly index?: IndexEngine;
   readonly trust: Trust;
@@ -41,6 +61,9 @@ export interface CollectorOptions {
     /** What a command line needs beside a verb to reach this collector, told to whoever is signed in. */
     readonly place?: string;
   };
+  /** How long sessions of a class are kept before they are erased. Default: for ever, but for classes whose name is a time. */
+  readonly retention?: RetentionClasses;
+  readonly now?: () => number;
   /** What else is not ready, as a sentence. */
   readonly notReady?: () => string | undefined;
   /** Requests for approval, where there are any. */
@@ -50,10 +73,20 @@ export interface CollectorOptions {
 }
 
 export interface Collector {
+  /** To whom the data keys of sessions are to be wrapped, so that this collector takes them. */
+  readonly recipients: readonly string[];
   /** See {@link Ingest}. What it resolves with as stored survives a power loss. */
-  ingest(segment: Buffer, sender?: Sender): Promise<IngestOutcome>;
-  /** What is stored of a session of this pod without a hole. */
-  receipt(session: string, nkey: string): ReturnType<EvidenceIndex['receipt']>;
+  ingest(parcel: Buffer, sender?: Sender): Promise<IngestOutcome>;
+  /** Asks for a receipt of a segment, which {@link Collector.onReceipt} hears when the log proves that it has it. */
+  ask(ask: Ask): void;
+  /** Hears every receipt and whose it is; returns what ends that. */
+  onReceipt(listener: (nkey: string, receipt: Buffer) => void): () => void;
+  /** Resolves when every receipt that can be given was. */
+  receipted(): Promise<void>;
+  /** The key that signs the log's checkpoints. */
+  readonly logKey: VerifierKey;
+  /** Erases what was kept for long enough, as it does by itself every hour; resolves with how many sessions that were. */
+  expire(): Promise<number>;
   reindex(): Promise<ReindexResult>;
   /** Every row of the index in a fixed order, to compare two indexes. */
   dump(): Promise<unknown>;
@@ -65,30 +98,56 @@ export interface Collector {
 
 /**
  * Opens the store in `directory` (made where it is missing; the index built anew where it is damaged or of another version), and its log.
- * @throws IndexError, LogError, StoreError
+ * @throws IndexError, LogError, StoreError, EvidenceError MalformedPolicy
  */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
   const { directory, trust, logger } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const store = options.store ?? new DirectoryStore(join(directory, 'objects'));
   const objects = new Objects(store);
-  const signer = noteSigner(trust.origin, options.logKey ?? (await openLogKey(directory)));
+  const logKey = options.logKey ?? (await openLogKey(directory));
+  const signer = noteSigner(trust.origin, logKey);
+  const readers = options.readers ?? [x25519Holder(await openSeed(join(directory, 'reader.key')))];
+  const keys = new SessionKeys(store, readers);
   const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
   const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now });
   const sequencer = new Sequencer({ index, logger, open: openLog });
-  const ingest = new Ingest({ objects, index, trust, logger, sequencer });
+  const { lines, intervalMs } = options.witnesses ?? { lines: NO_WITNESSES, intervalMs: 60_000 };
+  const witnesses = await Witnesses.open({
+    policy: parsePolicy(Buffer.from(formatPolicy(signer.key, lines))),
+    intervalMs,
+    store,
+    open: () => sequencer.log(),
+    onPublished: () => receipts.published(),
+    now: Date.now,
+    logger,
+  });
+  const receipts: Receipts = new Receipts({
+    index,
+    logger,
+    open: async () => {
+      const log = await sequencer.log();
+      return { log, published: witnesses.published(log) };
+    },
+  });
+  const ingest = new Ingest({ objects, keys, index, trust, logger, sequencer });
+  const now = options.now ?? Date.now;
+  const orders = new Orders({ store, index, keys, sequencer, ingest, signer: logKey, now, logger });
+  const settle = (): Promise<void> => orders.settle();
   const rebuild = (): Promise<ReindexResult> =>
-    sequencer.paused(() => reindex({ objects, index, trust, logger, log: openLog }, ingest));
+    sequencer.paused(() => reindex({ objects, keys, index, trust, logger, log: openLog, settle }, ingest));
   try {
     if (index.empty) await rebuild();
     await sequencer.log();
     await logStored({ index, objects, trust, sequencer, logger });
+    await orders.settle();
   } catch (error) {
     await index.close();
     store.close();
     throw error;
   }
 
+  const retention = startRetention({ index, orders, classes: options.retention ?? {}, now, logger });
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const segments = new Counter({
@@ -106,9 +165,10 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     },
   });
   const api = createApi({
-    sessions: new Sessions(index, objects),
-    exporter: new Exporter({ index, objects, log: () => sequencer.log(), origin: trust.origin }),
-    log: { log: () => sequencer.log(), key: signer.key },
+    sessions: new Sessions(index, objects, keys, orders),
+    exporter: new Exporter({ index, objects, keys, orders, log: () => sequencer.log(), origin: trust.origin }),
+    orders,
+    log: { log: () => sequencer.log(), published: (log) => witnesses.published(log), key: signer.key },
     access: options.access,
     origin: trust.origin,
     logger,
@@ -130,18 +190,26 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
           origin: trust.origin,
         });
   return {
-    async ingest(segment, sender) {
-      const outcome = await ingest.ingest(segment, sender);
+    recipients: readers.slice(0, 1).map(({ name }) => name),
+    async ingest(parcel, sender) {
+      const outcome = await ingest.ingest(parcel, sender);
       segments.inc({ result: outcome.kind === 'refused' ? outcome.code : outcome.kind });
       return outcome;
     },
-    receipt: (session, nkey) => index.receipt(session, nkey),
+    ask: (ask) => receipts.ask(ask),
+    onReceipt: (listener) => receipts.onReceipt(listener),
+    receipted: () => receipts.idle(),
+    logKey: signer.key,
+    expire: () => retention.sweep(),
     reindex: () => ingest.alone(rebuild),
     dump: () => index.dump(),
     fetch,
     registry,
     async close() {
       ready.reset();
+      await retention.stop();
+      await witnesses.stop();
+      await receipts.idle();
       await ingest.alone(() => index.close());
       store.close();
     },

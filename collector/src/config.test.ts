@@ -25,6 +25,7 @@ async function anEnvironment(keys = JSON.stringify([key])): Promise<Record<strin
 test('the settings are read with their defaults', async () => {
   expect(readConfig(await anEnvironment())).toEqual({
     directory: '/data',
+    retention: {},
     trust: { origin: 'test', enrolmentKeys: [key] },
     listen: { host: '0.0.0.0', port: 8443 },
     tls: { certificate: 'tls.crt', key: 'tls.key' },

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { parseDuration, UnitError } from '@chaperone/api';
 import { z } from 'zod';
 import { OidcEnvironment, oidcSettings, type OidcSettings } from './console/oidc/settings.ts';
 import { SamlEnvironment, samlSettings, type SamlSettings } from './console/saml/settings.ts';
@@ -6,12 +7,37 @@ import type { PostgresSettings } from './evidence-index/postgres.ts';
 import { PostgresEnvironment, postgresSettings } from './evidence-index/settings.ts';
 import type { S3Settings } from './objects/s3-store.ts';
 import { S3Environment, s3Settings } from './objects/settings.ts';
+import type { RetentionClasses } from './orders/retention.ts';
 
 const Path = z.string().min(1);
 const Listen = z
   .string()
   .regex(/^.+:\d{1,5}$/)
   .transform((text) => ({ host: text.slice(0, text.lastIndexOf(':')), port: Number(text.slice(text.lastIndexOf(':') + 1)) }));
+
+/** Nobody means less, and nothing is erased by a mistake in a unit. */
+const MIN_RETENTION_MS = 60_000;
+const Life = z.string().transform((text, context) => {
+  try {
+    const life = parseDuration(text);
+    if (life >= MIN_RETENTION_MS) return life;
+  } catch (error) {
+    if (!(error instanceof UnitError)) throw error;
+  }
+  context.addIssue('is not a time of at least a minute');
+  return z.NEVER;
+});
+const RetentionTimes = z
+  .string()
+  .transform((text, context): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      context.addIssue('is not JSON');
+      return z.NEVER;
+    }
+  })
+  .pipe(z.record(z.string().min(1).max(64), Life));
 
 /** Longer than storing a batch of 16 MiB takes on a slow disk. */
 const ACK_WAIT_MS = 15_000;
@@ -33,6 +59,13 @@ const Environment = z.object({
   CHAPERONE_NATS_CA: Path.optional(),
   /** The key that signs the log's checkpoints: 32 bytes in base64. Default: log.seed in the directory. */
   CHAPERONE_LOG_KEY_FILE: Path.optional(),
+  /** Who cosigns checkpoints, and how many must: lines `witness`, `group` and `quorum` of a C2SP tlog-policy. */
+  CHAPERONE_LOG_WITNESSES: z.string().max(65_536).optional(),
+  CHAPERONE_LOG_WITNESS_SECONDS: z.coerce.number().int().min(1).max(3600).default(5),
+  /** Unwrap the data keys of sessions: a key a line, 32 bytes in base64, the newest first. Default: reader.key in the directory. */
+  CHAPERONE_READER_KEY_FILE: Path.optional(),
+  /** How long sessions of a class are kept, as JSON: {"default": "400d"}; `minimum` is a floor for all. Default: for ever. */
+  CHAPERONE_RETENTION: RetentionTimes.default({}),
   CHAPERONE_STREAM_REPLICAS: z.coerce.number().int().min(1).max(5).default(1),
   CHAPERONE_STREAM_MAX_AGE_HOURS: z.coerce.number().min(1).default(168),
   CHAPERONE_STREAM_MAX_BYTES: z.coerce.number().int().min(-1).default(-1),
@@ -46,6 +79,9 @@ export interface CollectorConfig {
   readonly s3?: S3Settings;
   readonly postgres?: PostgresSettings;
   readonly logKeyFile?: string;
+  readonly witnesses?: { readonly lines: string; readonly intervalMs: number };
+  readonly readerKeyFile?: string;
+  readonly retention: RetentionClasses;
   readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
@@ -93,7 +129,14 @@ export function readConfig(environment: Record<string, string | undefined>): Col
     directory: found.CHAPERONE_DATA,
     ...(s3 === undefined ? {} : { s3: s3Settings(s3) }),
     ...(found.CHAPERONE_LOG_KEY_FILE === undefined ? {} : { logKeyFile: found.CHAPERONE_LOG_KEY_FILE }),
+    ...(found.CHAPERONE_LOG_WITNESSES === undefined
+      ? {}
+      : {
+          witnesses: { lines: found.CHAPERONE_LOG_WITNESSES, intervalMs: found.CHAPERONE_LOG_WITNESS_SECONDS * 1_000 },
+        }),
+    ...(found.CHAPERONE_READER_KEY_FILE === undefined ? {} : { readerKeyFile: found.CHAPERONE_READER_KEY_FILE }),
     ...(index === undefined ? {} : { postgres: readPostgres(index) }),
+    retention: found.CHAPERONE_RETENTION,
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
     listen: found.CHAPERONE_LISTEN,
     tls: { certificate: found.CHAPERONE_TLS_CERTIFICATE, key: found.CHAPERONE_TLS_KEY },

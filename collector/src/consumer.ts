@@ -34,7 +34,7 @@ export interface StreamLimits {
 
 export interface ConsumerOptions {
   readonly connection: NatsConnection;
-  readonly collector: Pick<Collector, 'ingest' | 'receipt'>;
+  readonly collector: Pick<Collector, 'ingest' | 'ask' | 'onReceipt' | 'receipted'>;
   readonly stream: StreamLimits;
   readonly logger: Logger;
 }
@@ -52,12 +52,16 @@ export interface EvidenceConsumer {
  */
 export function startConsumer(options: ConsumerOptions): EvidenceConsumer {
   const loop = new FetchLoop(options);
+  const { connection, collector } = options;
+  const silence = collector.onReceipt((nkey, receipt) => connection.publish(`receipt.${nkey}`, receipt));
   const running = loop.run();
   return {
     notReady: () => loop.problem,
     async stop() {
       loop.stop();
       await running;
+      await collector.receipted();
+      silence();
     },
   };
 }
@@ -136,7 +140,6 @@ class FetchLoop {
   }
 
   async #fetch(consumer: Consumer): Promise<void> {
-    const receipts = new Map<string, { session: string; nkey: string }>();
     const batch = await consumer.fetch({ max_messages: BATCH, expires: FETCH_MS });
     this.#batch = batch;
     const failures: unknown[] = [];
@@ -144,45 +147,44 @@ class FetchLoop {
       // Side by side, since they share what a commit of the log costs.
       const taken: Promise<void>[] = [];
       for await (const message of batch) {
-        taken.push(this.#take(message, receipts).catch((error: unknown) => void failures.push(error)));
-        if (message.info.pending > 0) continue;
-        await Promise.all(taken.splice(0));
-        await this.#publishReceipts(receipts);
+        taken.push(this.#take(message).catch((error: unknown) => void failures.push(error)));
+        if (message.info.pending === 0) await Promise.all(taken.splice(0));
       }
       await Promise.all(taken);
     } finally {
       this.#batch = undefined;
-      await this.#publishReceipts(receipts);
     }
     if (failures.length > 0) throw failures[0];
   }
 
-  /** Stores one message, whose session then has a receipt. Rejects where our own store fails: the message then comes again. */
-  async #take(message: JsMsg, receipts: Map<string, { session: string; nkey: string }>): Promise<void> {
+  /** Stores one message, and asks for its receipt. Rejects where our own store fails: the message then comes again. */
+  async #take(message: JsMsg): Promise<void> {
     const [, nkey, session, ...more] = message.subject.split('.');
     if (nkey === undefined || session === undefined || more.length > 0 || !SESSION_ID.test(session)) {
       message.term('SubjectMalformed');
       return;
     }
+    const { collector } = this.#options;
+    const held = numberIn(message, 'Chaperone-Held') ?? 0;
     // An empty message asks for the receipt again.
+    let number = numberIn(message, 'Chaperone-Ask');
     if (message.data.length > 0) {
-      const outcome = await this.#options.collector.ingest(Buffer.from(message.data), { nkey, session });
+      const outcome = await collector.ingest(Buffer.from(message.data), { nkey, session });
       if (outcome.kind === 'refused') {
         message.term(outcome.code);
         return;
       }
+      number = outcome.number;
     }
     message.ack();
-    receipts.set(session, { session, nkey });
+    if (number !== undefined) collector.ask({ nkey, session, number, held });
   }
+}
 
-  async #publishReceipts(of: Map<string, { session: string; nkey: string }>): Promise<void> {
-    for (const { session, nkey } of of.values()) {
-      const receipt = await this.#options.collector.receipt(session, nkey);
-      if (receipt !== undefined) this.#options.connection.publish(`receipt.${nkey}`, JSON.stringify(receipt));
-    }
-    of.clear();
-  }
+/** A number that a sidecar said in a header; undefined where it said none. */
+function numberIn({ headers }: JsMsg, name: string): number | undefined {
+  const text = headers?.get(name) ?? '';
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 async function isMissing(info: Promise<unknown>): Promise<boolean> {

@@ -10,8 +10,10 @@ import {
 } from '@chaperone/evidence';
 import type { EvidenceIndex } from './evidence-index/evidence-index.ts';
 import type { SessionRow } from './evidence-index/schema.ts';
+import type { SessionKeys } from './keys/session-keys.ts';
 import type { TransparencyLog } from './log/transparency-log.ts';
 import type { Objects } from './objects/index.ts';
+import type { Orders } from './orders/orders.ts';
 
 /** Rows that are read at once. */
 const PAGE = 100;
@@ -19,6 +21,8 @@ const PAGE = 100;
 export interface ExporterOptions {
   readonly index: EvidenceIndex;
   readonly objects: Objects;
+  readonly keys: Pick<SessionKeys, 'of'>;
+  readonly orders: Pick<Orders, 'erasureOf'>;
   readonly log: () => Promise<TransparencyLog>;
   readonly origin: string;
 }
@@ -38,6 +42,12 @@ export interface ExportRequest {
   readonly since?: number | undefined;
 }
 
+/** Which sessions may leave, and of which the data keys with them. */
+export interface Allowed {
+  readonly session: (row: SessionRow) => boolean;
+  readonly key: (row: SessionRow) => boolean;
+}
+
 /** The log as it is at one moment, whatever is appended meanwhile. */
 interface Moment {
   readonly log: TransparencyLog;
@@ -53,10 +63,13 @@ export class Exporter {
     this.#options = options;
   }
 
-  /** All that is stored of one session, each segment with its proof. Rejects with NothingToExport before the first member. */
-  async session(session: string, { since }: ExportRequest): Promise<AsyncIterable<Member>> {
+  /**
+   * All that is stored of one session, each segment with its proof. Rejects with NothingToExport before the first member.
+   * @param isReadable - whether its data key is in the file
+   */
+  async session(row: SessionRow, { since }: ExportRequest, isReadable: boolean): Promise<AsyncIterable<Member>> {
     const moment = await this.#moment();
-    return joined([await this.#head(moment, since), this.#segments(session, moment)]);
+    return joined([await this.#head(moment, since), this.#session(row, moment, isReadable)]);
   }
 
   /**
@@ -67,7 +80,7 @@ export class Exporter {
   async period(
     time: { readonly from: number; readonly to: number },
     { since }: ExportRequest,
-    allowed: (row: SessionRow) => boolean,
+    allowed: Allowed,
   ): Promise<AsyncIterable<Member>> {
     const moment = await this.#moment();
     const span = await this.#options.index.leaves.span(time);
@@ -107,21 +120,40 @@ export class Exporter {
     if (chunk.length > 0) yield members.entries(first, chunk);
   }
 
-  async *#sessions(span: Span, moment: Moment, allowed: (row: SessionRow) => boolean): AsyncGenerator<Member> {
+  async *#sessions(span: Span, moment: Moment, allowed: Allowed): AsyncGenerator<Member> {
     const { index } = this.#options;
     for (let after = ''; ; ) {
       const names = await index.leaves.sessions(span, after, PAGE);
       for (const name of names) {
         const row = await index.session(name);
-        if (row !== undefined && allowed(row)) yield* this.#segments(name, moment, span);
+        if (row !== undefined && allowed.session(row)) yield* this.#session(row, moment, allowed.key(row), span);
       }
       if (names.length < PAGE) return;
       after = names.at(-1) ?? '';
     }
   }
 
-  /** Segments whose entries are in `proven` have no proof of their own. */
-  async *#segments(session: string, { log, head, note }: Moment, proven?: Span): AsyncGenerator<Member> {
+  /** What is proven by the range that is `proven` has no proof of its own. */
+  async *#session(row: SessionRow, moment: Moment, isReadable: boolean, proven?: Span): AsyncGenerator<Member> {
+    const { keys, orders } = this.#options;
+    const { session } = row;
+    const erasure = await orders.erasureOf(session);
+    if (erasure !== undefined && erasure.entry < moment.head.size) {
+      if (!isWithin(proven, erasure.entry)) yield await this.#proof(erasure.entry, moment);
+      yield members.erasure(session, await entryOf(moment.log, erasure.entry));
+      if (erasure.text !== undefined) yield members.order(session, erasure.text);
+    }
+    // Of a session that was erased there may be a key all the same, for as long as a crash has left it.
+    const key = isReadable && erasure === undefined ? await keys.of({ session, key: { id: row.key_id } }) : undefined;
+    if (key !== undefined) yield members.key(key);
+    yield* this.#segments(session, moment, proven);
+  }
+
+  async #proof(index: number, { log, head, note }: Moment): Promise<Member> {
+    return members.proof({ index, path: await log.inclusion(index, head), checkpoint: note });
+  }
+
+  async *#segments(session: string, moment: Moment, proven?: Span): AsyncGenerator<Member> {
     const { index, objects } = this.#options;
     for (let from = 0; ; ) {
       const rows = await index.segmentsFrom(session, from, PAGE);
@@ -130,15 +162,23 @@ export class Exporter {
         // What is gone or damaged is for the verifier to say: of a segment that is known of and gone there are no bytes.
         const bytes = (await objects.get('seg', digest)) ?? Buffer.alloc(0);
         const leaf = await index.leaves.of(session, number);
-        const isProven =
-          leaf === undefined || leaf >= head.size || (proven !== undefined && leaf >= proven.from && leaf < proven.to);
-        if (!isProven) yield members.proof({ index: leaf, path: await log.inclusion(leaf, head), checkpoint: note });
+        if (leaf !== undefined && leaf < moment.head.size && !isWithin(proven, leaf)) yield await this.#proof(leaf, moment);
         // No segment is longer: what is too long for a file is altered all the same without its end.
         yield members.segment(session, number, bytes.subarray(0, MAX_SEGMENT_BYTES));
       }
       if (rows.length < PAGE) return;
     }
   }
+}
+
+function isWithin(span: Span | undefined, index: number): boolean {
+  return span !== undefined && index >= span.from && index < span.to;
+}
+
+/** Throws EvidenceError TreeAltered where the log has not got it. */
+async function entryOf(log: TransparencyLog, index: number): Promise<Buffer> {
+  for await (const { entry } of log.entries(index)) return entry;
+  throw new EvidenceError('TreeAltered', 'the log is shorter than it was');
 }
 
 async function* joined(parts: readonly (Iterable<Member> | AsyncIterable<Member>)[]): AsyncGenerator<Member> {

@@ -5,7 +5,7 @@ import type { Access } from './access.ts';
 import { type Collector, createCollector } from './collector.ts';
 import { parseSearch } from './evidence-index/commands.ts';
 import { ENGINES } from './evidence-index/engines.test-support.ts';
-import { aSession, silent, trust } from './evidence.fixture.ts';
+import { aSession, silent, readers, trust } from './evidence.fixture.ts';
 
 const shop = { namespace: 'shop', serviceAccount: 'seller' };
 const rights: Record<string, readonly string[]> = {
@@ -34,11 +34,12 @@ describe.each(ENGINES)('over $engine', ({ use }) => {
     collector = await createCollector({
       directory: directory.path,
       trust,
+      readers,
       access,
       logger: silent,
       ...(index === undefined ? {} : { index }),
     });
-    for (const { sealed } of [drop, split, wide, other, plain]) for (const { bytes } of sealed) await collector.ingest(bytes);
+    for (const { sealed } of [drop, split, wide, other, plain]) for (const { parcel } of sealed) await collector.ingest(parcel);
     return async () => {
       await collector.close();
       await directory[Symbol.asyncDispose]();
@@ -155,7 +156,7 @@ describe.each(ENGINES)('over $engine', ({ use }) => {
     const mira = { issuer: 'https://login.corp', user: 'mira@corp', groups: [] };
     const own = aSession({ text: 'select 7', segments: 1, onBehalfOf: mira });
     const elsewhere = aSession({ segments: 1, onBehalfOf: mira, agent: { namespace: 'hidden', serviceAccount: 'bot' } });
-    for (const { sealed } of [own, elsewhere]) for (const { bytes } of sealed) await collector.ingest(bytes);
+    for (const { sealed } of [own, elsewhere]) for (const { parcel } of sealed) await collector.ingest(parcel);
     expect(names(SessionList.parse(await get('/v1/sessions?person=mira%40corp', 'alice')))).toEqual([own.session]);
     expect(SessionFacets.parse(await get('/v1/facets', 'alice')).people).toEqual([{ user: 'mira@corp', sessions: 1 }]);
     expect(names(await search({ text: 'select', person: 'mira@corp' }, 'alice'))).toEqual([own.session]);
@@ -165,7 +166,7 @@ describe.each(ENGINES)('over $engine', ({ use }) => {
   describe('an outline', () => {
     test('has every record but results, and the beginning of each command', async () => {
       const long = aSession({ text: `select '${'😀'.repeat(400)}'`, segments: 1 });
-      for (const { bytes } of long.sealed) await collector.ingest(bytes);
+      for (const { parcel } of long.sealed) await collector.ingest(parcel);
       const { items, end } = RecordPage.parse(await get(`/v1/sessions/${long.session}/outline`));
       expect([items.map(({ type }) => type), end]).toEqual([['session.open', 'action', 'action', 'session.close'], 4]);
       const [, action] = items;
@@ -174,7 +175,7 @@ describe.each(ENGINES)('over $engine', ({ use }) => {
 
     test('says where a session has a gap', async () => {
       const gapped = aSession({ segments: 3 });
-      for (const { bytes } of [gapped.sealed[0], gapped.sealed[2]].flatMap((each) => each ?? [])) await collector.ingest(bytes);
+      for (const { parcel } of [gapped.sealed[0], gapped.sealed[2]].flatMap((each) => each ?? [])) await collector.ingest(parcel);
       const pages: RecordPage[] = [];
       for (let from: number | undefined = 0; from !== undefined; ) {
         const page: RecordPage = RecordPage.parse(await get(`/v1/sessions/${gapped.session}/outline?from=${from}`));
@@ -199,7 +200,7 @@ describe.each(ENGINES)('over $engine', ({ use }) => {
   describe('a long command', () => {
     test('shows the part of a long command that has what was searched for', async () => {
       const far = aSession({ text: `select ${'a, '.repeat(500)} needle from t`, segments: 1 });
-      for (const { bytes } of far.sealed) await collector.ingest(bytes);
+      for (const { parcel } of far.sealed) await collector.ingest(parcel);
       expect((await search({ text: 'need' })).items[0]?.hit.text).toMatch(/^[a, ]{60}needle from t$/);
     });
   });

@@ -1,5 +1,14 @@
-import { EvidenceError, type Receipt, type Trust, type VerifiedSegment, verifySegment } from '@chaperone/evidence';
+import {
+  decodeParcel,
+  EvidenceError,
+  readSegment,
+  type SegmentContent,
+  type Trust,
+  type VerifiedSegment,
+  verifySegment,
+} from '@chaperone/evidence';
 import type { Conflict, EvidenceIndex } from './evidence-index/evidence-index.ts';
+import type { SessionKeys } from './keys/session-keys.ts';
 import type { Sequencer } from './log/sequencer.ts';
 import type { Objects } from './objects/index.ts';
 
@@ -17,10 +26,16 @@ export interface Sender {
 
 /**
  * stored: new and durable · duplicate: it was there · refused: not evidence that can be kept under its name (`code` says why).
- * `receipt` says how far the session is stored without a hole; it is absent while its beginning is missing.
+ * `entry` is the segment's number in the log.
  */
 export type IngestOutcome =
-  | { readonly kind: 'stored' | 'duplicate'; readonly session: string; readonly nkey: string; readonly receipt?: Receipt }
+  | {
+      readonly kind: 'stored' | 'duplicate';
+      readonly session: string;
+      readonly number: number;
+      readonly nkey: string;
+      readonly entry: number;
+    }
   | { readonly kind: 'refused'; readonly code: string };
 
 type Taken =
@@ -32,10 +47,14 @@ const MAX_CONFLICTS_KEPT = 16;
 
 export interface IngestOptions {
   readonly objects: Objects;
+  readonly keys: SessionKeys;
   readonly index: EvidenceIndex;
   readonly trust: Trust;
   readonly logger: Logger;
 }
+
+/** A segment that can be kept; of a session that was erased without what its records say. */
+type Readable = VerifiedSegment & Partial<SegmentContent>;
 
 /** Takes segments in, one after another. Rejects only where our own store, log or index fails; then nothing was promised. */
 export class Ingest {
@@ -46,16 +65,14 @@ export class Ingest {
     this.#options = options;
   }
 
-  /** What is stored or known is in the log when this resolves, and in the receipt. */
-  async ingest(bytes: Buffer, sender?: Sender): Promise<IngestOutcome> {
-    const taken = await this.alone(() => this.#ingest(bytes, sender));
+  /** What is stored or known is in the log when this resolves. */
+  async ingest(parcel: Buffer, sender?: Sender): Promise<IngestOutcome> {
+    const taken = await this.alone(() => this.#ingest(parcel, sender));
     if (taken.kind === 'refused') return taken;
     const { segment, kind } = taken;
-    const { session } = segment.header;
-    const { nkey } = segment.signer;
-    await this.#options.sequencer.add(segment);
-    const receipt = await this.#options.index.receipt(session, nkey);
-    return { kind, session, nkey, ...(receipt === undefined ? {} : { receipt }) };
+    const { session, number } = segment.header;
+    const entry = await this.#options.sequencer.add(segment);
+    return { kind, session, number, nkey: segment.signer.nkey, entry };
   }
 
   /** Does something to objects or index while nothing is taken in. */
@@ -65,10 +82,11 @@ export class Ingest {
     return next;
   }
 
-  async #ingest(bytes: Buffer, sender: Sender | undefined): Promise<Taken> {
+  async #ingest(parcel: Buffer, sender: Sender | undefined): Promise<Taken> {
     const { index, objects, logger } = this.#options;
-    const segment = this.#verify(bytes);
-    if (typeof segment === 'string') return { kind: 'refused', code: segment };
+    const taken = await this.#read(parcel);
+    if (typeof taken === 'string') return { kind: 'refused', code: taken };
+    const { segment, bytes, keepKey } = taken;
     const { session, number } = segment.header;
     const { nkey } = segment.signer;
     if (sender !== undefined && (sender.nkey !== nkey || sender.session !== session))
@@ -76,6 +94,7 @@ export class Ingest {
     const known = await index.segment(session, number);
     if (known?.digest === segment.digest) {
       // Bytes that are gone or damaged on disk come back this way while the sender still has them.
+      await keepKey();
       await objects.put('seg', segment.digest, bytes);
       return { kind: 'duplicate', segment };
     }
@@ -86,16 +105,28 @@ export class Ingest {
         await this.recordConflict(segment, conflict, await objects.put('conflict', segment.digest, bytes));
       return { kind: 'refused', code: conflict.code };
     }
+    await keepKey();
     await index.insert(segment, await objects.put('seg', segment.digest, bytes));
     return { kind: 'stored', segment };
   }
 
-  #verify(bytes: Buffer): VerifiedSegment | string {
+  /**
+   * What is in a parcel, or the code that says why it is refused. Nothing is taken that cannot be read: its receipt would free the only
+   * copy that could have been. Of a session that was erased nobody is to read anything, and its key is not kept again.
+   */
+  async #read(parcel: Buffer): Promise<{ segment: Readable; bytes: Buffer; keepKey: () => Promise<void> } | string> {
+    const { keys, trust, index, logger } = this.#options;
     try {
-      return verifySegment(bytes, this.#options.trust);
+      const { key: wrapped, segment: bytes } = decodeParcel(parcel);
+      const segment = verifySegment(bytes, trust);
+      const { session } = segment.header;
+      if ((await index.leaves.standing([session])).erased.has(session))
+        return { segment, bytes, keepKey: () => Promise.resolve() };
+      const key = await keys.unwrap(wrapped, segment.header);
+      return { segment: readSegment(segment, key), bytes, keepKey: () => keys.keep(wrapped, key) };
     } catch (error) {
       if (!(error instanceof EvidenceError)) throw error;
-      this.#options.logger.warn('a segment was refused', { code: error.code, bytes: bytes.length });
+      logger.warn('a segment was refused', { code: error.code, bytes: parcel.length });
       return error.code;
     }
   }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { getRequestListener } from '@hono/node-server';
+import { x25519Holder } from '@chaperone/evidence';
 import { createTransport } from '@chaperone/kube';
 import { KubeConfig } from '@kubernetes/client-node';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
@@ -12,6 +13,7 @@ import { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { IndexEngine } from './evidence-index/engine.ts';
 import type { Logger } from './ingest.ts';
+import { readSeeds } from './keys/seed.ts';
 import { readLogKey } from './log/key.ts';
 import { createLoginAccess, createLoginServer } from './login-access.ts';
 import { startLoginSweep } from './login-sweep.ts';
@@ -84,6 +86,9 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     ...(await storeOf(config)),
     ...(await indexOf(config)),
     ...(config.logKeyFile === undefined ? {} : { logKey: readLogKey(config.logKeyFile) }),
+    ...(config.witnesses === undefined ? {} : { witnesses: config.witnesses }),
+    ...(config.readerKeyFile === undefined ? {} : { readers: readSeeds(config.readerKeyFile).map(x25519Holder) }),
+    retention: config.retention,
     trust: config.trust,
     access: createLoginAccess(createLoginServer(kube)),
     logger,

@@ -1,7 +1,10 @@
 import {
+  type DataKey,
   EvidenceError,
   type Finding,
+  type OpenedSegment,
   openSegment,
+  parseSegment,
   type RecordPage,
   type SearchList,
   SESSION_ID,
@@ -14,7 +17,9 @@ import {
 import { MAX_MATCHES } from './evidence-index/commands.ts';
 import type { EvidenceIndex, ListPlace, SessionFilter } from './evidence-index/evidence-index.ts';
 import type { SegmentRow, SessionRow } from './evidence-index/schema.ts';
+import type { KeyName, SessionKeys } from './keys/session-keys.ts';
 import { type Objects, sha256 } from './objects/index.ts';
+import type { Orders } from './orders/orders.ts';
 
 /** A page of records ends after this many bytes of segments, however many records were asked for. */
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
@@ -30,20 +35,24 @@ const MAX_MISSING_LISTED = 100;
 export class Sessions {
   readonly #index: EvidenceIndex;
   readonly #objects: Objects;
+  readonly #keys: SessionKeys;
+  readonly #orders: Pick<Orders, 'of'>;
 
-  constructor(index: EvidenceIndex, objects: Objects) {
+  constructor(index: EvidenceIndex, objects: Objects, keys: SessionKeys, orders: Pick<Orders, 'of'>) {
+    this.#orders = orders;
     this.#index = index;
     this.#objects = objects;
+    this.#keys = keys;
   }
 
   async list(filter: SessionFilter, { limit, after }: { limit: number; after?: ListPlace }): Promise<SessionList> {
     const rows = await this.#index.list(filter, { limit: limit + 1, ...(after === undefined ? {} : { after }) });
     const shown = rows.slice(0, limit);
     const truncated = rows.length > shown.length;
-    const altered = await this.#index.altered(shown.map((row) => row.session));
+    const marks = await this.#marks(shown);
     const last = shown.at(-1);
     return {
-      items: shown.map((row) => summary(row, altered.has(row.session))),
+      items: shown.map((row) => summary(row, marks)),
       truncated,
       // Whoever reads on knows the total already.
       ...(after === undefined ? { total: truncated ? await this.#index.count(filter) : shown.length } : {}),
@@ -62,13 +71,13 @@ export class Sessions {
       ...(after === undefined ? {} : { after }),
     });
     const shown = rows.slice(0, limit);
-    const altered = await this.#index.altered(shown.map((row) => row.session));
+    const marks = await this.#marks(shown);
     const last = shown.at(-1);
     const truncated = rows.length > shown.length;
     return {
       items: shown.flatMap((row) => {
         const { hits = 0, ...hit } = found.get(row.session) ?? {};
-        return 'seq' in hit ? [{ ...summary(row, altered.has(row.session)), hit, hits }] : [];
+        return 'seq' in hit ? [{ ...summary(row, marks), hit, hits }] : [];
       }),
       truncated,
       partial: matched >= MAX_MATCHES,
@@ -81,7 +90,6 @@ export class Sessions {
   }
 
   async detail(row: SessionRow): Promise<SessionDetail> {
-    const altered = await this.#index.altered([row.session]);
     const numbers = new Set(row.high_water === row.last_number ? [] : await this.#index.numbers(row.session));
     const missing: number[] = [];
     for (let at = row.high_water + 1; at < row.last_number && missing.length < MAX_MISSING_LISTED; at++)
@@ -94,14 +102,21 @@ export class Sessions {
       at,
     }));
     return {
-      ...summary(row, altered.has(row.session)),
+      ...summary(row, await this.#marks([row])),
       segments: row.segments,
       records: row.records,
       bytes: row.bytes,
       highWater: row.high_water,
       missing,
       findings,
+      orders: await this.#orders.of(row.session),
     };
+  }
+
+  async #marks(rows: readonly SessionRow[]): Promise<Marks> {
+    const sessions = rows.map(({ session }) => session);
+    const [altered, standing] = await Promise.all([this.#index.altered(sessions), this.#index.leaves.standing(sessions)]);
+    return { altered, ...standing };
   }
 
   /**
@@ -144,7 +159,7 @@ export class Sessions {
         return next > from ? { items, next, end: next } : { items, next: row.first_seq, end: row.first_seq, gap };
       }
       if ((bytes > 0 && bytes + row.bytes > maxBytes) || plain >= maxPlain) return { items, next, end: next };
-      const { records, header } = openSegment(await this.#verified(row));
+      const { records, header } = await this.#opened(row);
       bytes += row.bytes;
       plain += header.payload.plain;
       for (const record of records.slice(next - row.first_seq)) {
@@ -156,6 +171,21 @@ export class Sessions {
       if (items.length < limit) continue;
       return next > row.last_seq && row.closes === 1 ? { items, end: next } : { items, next, end: next };
     }
+  }
+
+  async #opened(row: SegmentRow): Promise<OpenedSegment> {
+    const bytes = await this.#verified(row);
+    return openSegment(bytes, await this.key(parseSegment(bytes).header));
+  }
+
+  /** The data key of a session; throws EvidenceError Erased where it was destroyed, KeyUnusable where it is gone otherwise. */
+  async key(of: KeyName): Promise<DataKey> {
+    // Also where the key is still there: a crash may have come between the order and what it demands.
+    if ((await this.#index.leaves.standing([of.session])).erased.has(of.session))
+      throw new EvidenceError('Erased', 'what was recorded was erased; its key is destroyed');
+    const key = await this.#keys.of(of);
+    if (key === undefined) throw new EvidenceError('KeyUnusable', 'the key of the session is gone, or nobody here can unwrap it');
+    return key;
   }
 
   async #verified(row: SegmentRow): Promise<Buffer> {
@@ -206,7 +236,14 @@ function outlineOf(record: SessionRecord): SessionRecord | undefined {
   return text === undefined ? rest : { ...rest, text: text.slice(0, MAX_OUTLINE_TEXT).replace(/[\ud800-\udbff]$/, '') };
 }
 
-function summary(row: SessionRow, altered: boolean): SessionSummary {
+/** Of the sessions of a page, those of which something else than their row says so. */
+interface Marks {
+  readonly altered: ReadonlySet<string>;
+  readonly erased: ReadonlySet<string>;
+  readonly held: ReadonlySet<string>;
+}
+
+function summary(row: SessionRow, { altered, erased, held }: Marks): SessionSummary {
   const ended = row.closed === 1;
   return {
     name: row.session,
@@ -230,7 +267,9 @@ function summary(row: SessionRow, altered: boolean): SessionSummary {
     held: Math.max(0, row.held),
     masked: row.masked,
     state: stateOf(row),
-    evidence: evidenceOf(row, altered),
+    evidence: evidenceOf(row, altered.has(row.session)),
+    erased: erased.has(row.session),
+    onHold: held.has(row.session),
     startedAt: row.started_at,
     ...(ended || row.torn === 1 ? { endedAt: row.last_at } : {}),
   };

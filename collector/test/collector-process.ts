@@ -1,20 +1,25 @@
 import { readFileSync } from 'node:fs';
+import { signerFromSeed } from '@chaperone/evidence';
 import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { createTokenAccess } from '../src/access.ts';
 import { createCollector } from '../src/collector.ts';
 import { startConsumer } from '../src/consumer.ts';
+import { readers } from '../src/evidence.fixture.ts';
 
 /** A collector of its own, to be killed: node collector-process.ts SETTINGS.json */
 const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as {
   url: string;
   store: string;
   collectorSeed: string;
+  logSeed: string;
   trust: { origin: string; enrolmentKeys: string[] };
 };
 const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const collector = await createCollector({
   directory: settings.store,
   trust: settings.trust,
+  logKey: signerFromSeed(Buffer.from(settings.logSeed, 'base64')),
+  readers,
   access: createTokenAccess('token'),
   logger,
 });

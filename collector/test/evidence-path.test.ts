@@ -19,6 +19,7 @@ import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTokenAccess } from '../src/access.ts';
 import { type Collector, createCollector } from '../src/collector.ts';
+import { readers } from '../src/evidence.fixture.ts';
 import { end, Nats } from './nats.ts';
 
 const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -55,6 +56,7 @@ class Path {
       run: join(directory, 'run'),
       podSeed: encodeNkeySeed(pod),
       collectorSeed: encodeNkeySeed(collector),
+      logSeed: randomBytes(32).toString('base64'),
       registration: signRegistration({ nkey: podKey ?? '', agent, origin: 'test', issuedAt: 1 }, enrolment),
       trust: { origin: 'test', enrolmentKeys: [enrolment.publicKey.toString('base64url')] },
     });
@@ -108,6 +110,8 @@ class Path {
     return createCollector({
       directory: join(this.directory, 'store'),
       trust: this.trust,
+      logKey: signerFromSeed(Buffer.from(String(this.settings['logSeed']), 'base64')),
+      readers,
       access: createTokenAccess('t'),
       logger,
     });

@@ -1,12 +1,24 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { generateSigner, Receipt, SessionList, signRequest } from '@chaperone/evidence';
+import {
+  generateSigner,
+  parseReceipt,
+  parseSegment,
+  SessionList,
+  segmentLeaf,
+  signRequest,
+  trustIn,
+  verifyReceipt,
+  leafHash,
+  noteSigner,
+  signerFromSeed,
+} from '@chaperone/evidence';
 import { eventually, freePort, temporaryDirectory, testAuthority } from '@chaperone/testing';
 import { jetstream } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
@@ -33,6 +45,11 @@ async function anApiServer(certified: { certificate: string; key: string }): Pro
   onTestFinished(() => void server.close());
   return `https://localhost:${(server.address() as AddressInfo).port}`;
 }
+
+const proves =
+  (number: number) =>
+  (receipt: Uint8Array): boolean =>
+    parseReceipt(receipt).entries.some((each) => each.number === number);
 
 test('the program takes evidence from the broker, answers signed requests over TLS, and ends cleanly', async () => {
   const directory = await temporaryDirectory();
@@ -84,16 +101,24 @@ test('the program takes evidence from the broker, answers signed requests over T
     const [response] = (await once(sent, 'response')) as [NodeJS.ReadableStream & { statusCode: number }];
     return { status: response.statusCode, body: await text(response) };
   };
-  await eventually('the collector', async () => ((await get('/readyz')).status === 200 ? true : undefined));
+  await eventually('the collector', async () => ((await get('/readyz')).status === 200 ? true : undefined), 30_000);
 
   const connection = await connect({ servers: `127.0.0.1:${natsPort}` });
   onTestFinished(() => connection.close());
   const { session, nkey, sealed } = aSession();
-  const receipts: Receipt[] = [];
-  connection.subscribe(`receipt.${nkey}`, { callback: (_, message) => void receipts.push(Receipt.parse(message.json())) });
+  const receipts: Uint8Array[] = [];
+  connection.subscribe(`receipt.${nkey}`, { callback: (_, message) => void receipts.push(message.data) });
   for (const { bytes } of sealed) await jetstream(connection).publish(`evidence.${nkey}.${session}`, bytes);
-  await eventually('the receipt', () => receipts.find(({ number }) => number === 2));
-  expect(receipts.at(-1)).toEqual({ session, number: 2, digest: sealed[2]?.digest });
+  await eventually('the receipts', () => ([0, 1, 2].every((number) => receipts.some(proves(number))) ? true : undefined));
+  const seed = readFileSync(join(directory.path, 'store/log.seed'));
+  expect(
+    verifyReceipt(receipts.find(proves(2)) ?? Buffer.alloc(0), {
+      origin: trust.origin,
+      policy: trustIn(noteSigner(trust.origin, signerFromSeed(seed)).key),
+      held: undefined,
+      leafOf: ({ number }) => leafHash(segmentLeaf(parseSegment(sealed[number]?.bytes ?? Buffer.alloc(0)))),
+    }),
+  ).toMatchObject({ proved: expect.arrayContaining([{ session, number: 2 }]) as unknown, unproved: [] });
 
   const target = '/v1/sessions?namespace=agents';
   const signed = { login: 'alice-1', method: 'GET', target, timestamp: Date.now(), nonce: 'a-nonce-used-only-once' };

@@ -1,6 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeNkeySeed, newSessionId, Registration, type Signed, signerFromSeed } from '@chaperone/evidence';
+import {
+  decodeNkeySeed,
+  newSessionId,
+  noteSigner,
+  parseRecipient,
+  Registration,
+  type Signed,
+  signerFromSeed,
+  trustIn,
+} from '@chaperone/evidence';
+import { reader } from '../src/evidence.fixture.ts';
 import { nkeyAuthenticator } from '@nats-io/transport-node';
 import { createNatsDelivery } from '../../sidecar/src/recording/delivery-nats.ts';
 import { createRecording } from '../../sidecar/src/recording/recording.ts';
@@ -15,16 +25,20 @@ const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as {
   run: string;
   podSeed: string;
   registration: Signed;
+  logSeed: string;
 };
 const write = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const { nkey, agent } = Registration.parse(JSON.parse(settings.registration.body));
+const logPolicy = trustIn(noteSigner('test', signerFromSeed(Buffer.from(settings.logSeed, 'base64'))).key);
 const authenticator = nkeyAuthenticator(new TextEncoder().encode(settings.podSeed));
 const recording = await createRecording({
   directory: settings.spool,
   runDirectory: settings.run,
   identity: { nkey: signerFromSeed(decodeNkeySeed(settings.podSeed)), registration: settings.registration },
+  recipients: () => [parseRecipient(reader.name)],
   delivery: createNatsDelivery({ servers: [settings.url], nkey, authenticator, logger }),
+  logPolicy: () => logPolicy,
   limits: { sealAfterMs: 100, redeliverAfterMs: 400 },
   logger,
 });

@@ -19,7 +19,7 @@ import {
 } from '@chaperone/collector';
 import { Policies } from '../../collector/src/policies/policies.fixture.ts';
 import { Requests } from '../../collector/src/requests/requests.fixture.ts';
-import { trust } from './world.test-support.ts';
+import { reader, trust } from './world.test-support.ts';
 
 export { hasChromium, launch, leave } from '@chaperone/testing/browser';
 
@@ -59,6 +59,7 @@ export async function startSite(decides = true): Promise<Site> {
   const collector = await createCollector({
     directory: directory.path,
     trust,
+    readers: [reader],
     access: createTokenAccess('token'),
     logger: silent,
     policies,

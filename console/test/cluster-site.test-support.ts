@@ -9,7 +9,7 @@ import { json, text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { type Certified, eventually, freePort, temporaryDirectory, testAuthority } from '@chaperone/testing';
 import { createCollector, createTokenAccess } from '@chaperone/collector';
-import { type Session, trust } from './world.test-support.ts';
+import { reader, type Session, trust } from './world.test-support.ts';
 
 /** What the API server is asked by a SubjectAccessReview. */
 export interface Reviewed {
@@ -86,7 +86,13 @@ function byOidc({ provider, ca, file }: Place): Record<string, string> {
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 async function store(directory: string, sessions: readonly Session[]): Promise<void> {
-  const collector = await createCollector({ directory, trust, access: createTokenAccess('token'), logger: silent });
+  const collector = await createCollector({
+    directory,
+    trust,
+    readers: [reader],
+    access: createTokenAccess('token'),
+    logger: silent,
+  });
   for (const { segments } of sessions) for (const bytes of segments) await collector.ingest(bytes);
   await collector.close();
 }
@@ -116,6 +122,7 @@ export async function startClusterSite(
       CHAPERONE_DATA: data,
       CHAPERONE_ORIGIN: trust.origin,
       CHAPERONE_ENROLMENT_KEYS: file('keys', JSON.stringify(trust.enrolmentKeys)),
+      CHAPERONE_READER_KEY_FILE: file('reader', Buffer.alloc(32, 9).toString('base64')),
       CHAPERONE_LISTEN: `127.0.0.1:${port}`,
       CHAPERONE_TLS_CERTIFICATE: file('tls.crt', certified.certificate),
       CHAPERONE_TLS_KEY: file('tls.key', certified.key),

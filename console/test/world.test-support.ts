@@ -10,10 +10,17 @@ import {
   type SegmentFlag,
   signRegistration,
   type StampedRecord,
+  DataKey,
+  encodeParcel,
+  parseRecipient,
+  wrapKey,
+  x25519Holder,
 } from '@chaperone/evidence';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
 
 export const enrolment = generateSigner();
+/** Who reads these sessions. */
+export const reader = x25519Holder(Buffer.alloc(32, 9));
 export const trust = { origin: 'test/console', enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
 
 const HOUR = 3_600_000;
@@ -58,6 +65,8 @@ export function tell(told: Told): Session {
   const counters = { actions: 0, denied: 0, masked: 0, dropped: 0 };
   const sealed: { bytes: Buffer; link: string }[] = [];
   let seq = 0;
+  const key = DataKey.random(name);
+  const wrapped = wrapKey(key, [parseRecipient(reader.name)]);
   const all = [[open, ...(told.segments[0] ?? [])], ...told.segments.slice(1)];
   for (const [number, bodies] of all.entries()) {
     const last = number === all.length - 1;
@@ -83,6 +92,7 @@ export function tell(told: Told): Session {
         number,
         prev: sealed.at(-1)?.link ?? null,
         policy: 'p',
+        key,
         epoch,
         firstSeq,
         registration: pod.registration,
@@ -96,7 +106,7 @@ export function tell(told: Told): Session {
       }),
     );
   }
-  return { name, segments: sealed.map(({ bytes }) => bytes) };
+  return { name, segments: sealed.map(({ bytes }) => encodeParcel({ key: wrapped, segment: bytes })) };
 }
 
 function closing(counters: { actions: number; denied: number }): RecordBody {

@@ -1,10 +1,28 @@
 import { z } from 'zod';
+import { SESSION_ID } from './ids.ts';
+import { MAX_REASON } from './order.ts';
 import { SessionRecord } from './record.ts';
 
 /** The collector's HTTP API, as its server answers and its clients read it. Times are milliseconds since 1970. */
 export const SessionState = z.enum(['open', 'ended', 'interrupted']);
 /** received: everything known of is stored · incomplete: segments before the last one are missing · altered: see findings. */
 export const EvidenceState = z.enum(['received', 'incomplete', 'altered']);
+
+/** What somebody ordered about a session; `entry` is its number in the log. Without `by` and `reason` these were destroyed. */
+export const GivenOrder = z.object({
+  kind: z.enum(['erasure', 'hold', 'release']),
+  at: z.number(),
+  entry: z.int(),
+  by: z.string().optional(),
+  reason: z.string().optional(),
+});
+export type GivenOrder = z.infer<typeof GivenOrder>;
+/** What is asked for. The request's address has the SHA-256 of this body as `body`, so that what signs the one signs the other. */
+export const OrderRequest = z.strictObject({
+  kind: z.enum(['erasure', 'hold', 'release']),
+  reason: z.string().trim().min(1).max(MAX_REASON),
+});
+export type OrderRequest = z.infer<typeof OrderRequest>;
 
 export const SessionSummary = z.object({
   name: z.string(),
@@ -27,6 +45,10 @@ export const SessionSummary = z.object({
   masked: z.int(),
   state: SessionState,
   evidence: EvidenceState,
+  /** What was recorded is nobody's to read any more; what is known of it comes from headers. */
+  erased: z.boolean().default(false),
+  /** It must not be erased. */
+  onHold: z.boolean().default(false),
   startedAt: z.number().optional(),
   endedAt: z.number().optional(),
 });
@@ -87,6 +109,8 @@ export const SessionDetail = SessionSummary.extend({
   highWater: z.int(),
   missing: z.array(z.int()),
   findings: z.array(Finding),
+  /** Erasures and holds, the first first. */
+  orders: z.array(GivenOrder).default([]),
 });
 export type SessionDetail = z.infer<typeof SessionDetail>;
 
@@ -102,6 +126,10 @@ export const RecordPage = z.object({
 });
 export type RecordPage = z.infer<typeof RecordPage>;
 
+/** A session's data key, in base64url, to read and verify its segments with. */
+export const DataKeyInfo = z.object({ session: z.string().regex(SESSION_ID), key: z.base64url().length(43) });
+export type DataKeyInfo = z.infer<typeof DataKeyInfo>;
+
 export const TrustInfo = z.object({ origin: z.string() });
 export type TrustInfo = z.infer<typeof TrustInfo>;
 
@@ -114,6 +142,8 @@ export const ApiErrorCode = z.enum([
   'LinkUnusable',
   'EvidenceAltered',
   'EvidenceIncomplete',
+  'EvidenceErased',
+  'OrderRefused',
   'Unavailable',
 ]);
 export type ApiErrorCode = z.infer<typeof ApiErrorCode>;

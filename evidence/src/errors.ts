@@ -3,6 +3,9 @@ export type EvidenceErrorCode =
   | 'UnsupportedVersion'
   | 'LimitExceeded'
   | 'MalformedKey'
+  | 'KeyUnusable'
+  | 'Erased'
+  | 'MalformedParcel'
   | 'MalformedBundle'
   | 'SignatureInvalid'
   | 'CertificateInvalid'
@@ -23,6 +26,10 @@ export type EvidenceErrorCode =
   | 'QuorumMissing'
   | 'ProofInvalid'
   | 'NotLogged'
+  | 'MalformedReceipt'
+  | 'CheckpointOlder'
+  | 'ConsistencyMissing'
+  | 'LogForked'
   | 'TreeAltered';
 
 /**

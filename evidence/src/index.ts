@@ -1,4 +1,5 @@
 export * from './api.ts';
+export * from './data-key.ts';
 export { decodeBytes, encodeBytes, MAX_OUTPUT_BYTES } from './encoded-bytes.ts';
 export * from './errors.ts';
 export * from './file/index.ts';
@@ -8,6 +9,8 @@ export * from './keys.ts';
 export * from './log/index.ts';
 export * from './login.ts';
 export * from './merkle.ts';
+export * from './order.ts';
+export * from './parcel.ts';
 export * from './receipt.ts';
 export * from './record.ts';
 export * from './segment.ts';

@@ -1,3 +1,4 @@
+import type { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
 import type { Registration, Trust } from './keys.ts';
 import { type VerifiedSegment, verifyLink, verifySegment } from './verify.ts';
@@ -23,6 +24,8 @@ export interface SessionVerdict<Word extends string = Verdict> {
   /** Sound segments and records before the first break, or all. */
   readonly segments: number;
   readonly records: number;
+  /** Whether the records were read and are those that were signed, or nobody had the key to look. */
+  readonly contents: 'verified' | 'sealed';
   readonly agent?: Registration['agent'];
   readonly break?: Break;
   readonly counters: { readonly actions: number; readonly denied: number; readonly masked: number; readonly dropped: number };
@@ -31,20 +34,27 @@ export interface SessionVerdict<Word extends string = Verdict> {
 const NOTHING = { actions: 0, denied: 0, masked: 0, dropped: 0 };
 
 /**
- * Judges one session from its segments, one after another, trusting nothing but `trust`. What comes after the first break is not
- * looked at. Whether later segments exist that nobody handed over cannot be told here; a session without its end is never complete.
+ * Judges one session from its segments, one after another, trusting nothing but `trust`; its records too where its data key is there,
+ * and without it all but what they say. What comes after the first break is not looked at. Whether later segments exist that nobody handed over cannot be told here; a session without its end is never complete.
  */
 export class SessionJudge {
   readonly session: string;
   readonly #trust: Trust;
+  #key: DataKey | undefined;
   #previous: VerifiedSegment | undefined;
   #break: Break | undefined;
   #segments = 0;
   #records = 0;
 
-  constructor(session: string, trust: Trust) {
+  constructor(session: string, trust: Trust, key?: DataKey) {
     this.session = session;
     this.#trust = trust;
+    this.#key = key;
+  }
+
+  /** Has the records of the segments that follow read too. */
+  unlock(key: DataKey): void {
+    this.#key = key;
   }
 
   /**
@@ -58,7 +68,7 @@ export class SessionJudge {
     try {
       this.#checkNumber(number);
       if (bytes.length === 0) throw new EvidenceError('SegmentMissing', `segment ${number} is missing`);
-      const segment = verifySegment(bytes, this.#trust);
+      const segment = verifySegment(bytes, this.#trust, this.#key);
       if (segment.header.session !== this.session)
         throw new EvidenceError('SegmentMisplaced', 'a segment of another session stands here');
       this.#checkNumber(segment.header.number);
@@ -93,6 +103,7 @@ export class SessionJudge {
       verdict: this.#break === undefined ? endOf(last) : wordOf(this.#break),
       segments: this.#segments,
       records: this.#records,
+      contents: this.#key === undefined ? 'sealed' : 'verified',
       ...(last === undefined ? {} : { agent: last.signer.agent }),
       ...(this.#break === undefined ? {} : { break: this.#break }),
       counters: last?.header.counters ?? NOTHING,
@@ -113,8 +124,8 @@ function endOf(last: VerifiedSegment | undefined): Verdict {
 }
 
 /** The verdict on a session of which all segments are at hand, in order. Never throws for bad evidence. */
-export function verifyChain(session: string, segments: Iterable<Buffer>, trust: Trust): SessionVerdict {
-  const judge = new SessionJudge(session, trust);
+export function verifyChain(session: string, segments: Iterable<Buffer>, trust: Trust, key?: DataKey): SessionVerdict {
+  const judge = new SessionJudge(session, trust, key);
   for (const bytes of segments) judge.take(bytes);
   return judge.verdict;
 }

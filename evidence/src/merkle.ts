@@ -1,6 +1,7 @@
 import { createHash, hash as digest } from 'node:crypto';
 
 const LEAF = Buffer.of(0);
+const NO_SALT = new Uint8Array();
 /** Up to so many bytes it costs less to join what is hashed. */
 const MAX_JOINED_BYTES = 4096;
 
@@ -11,10 +12,16 @@ function sha256(data: Uint8Array): Buffer {
 
 /** RFC 6962 §2.1: SHA-256(0x00 ‖ data). */
 export function leafHash(data: Uint8Array): Buffer {
-  if (data.length > MAX_JOINED_BYTES) return createHash('sha256').update(LEAF).update(data).digest();
-  const joined = Buffer.allocUnsafe(1 + data.length);
+  return saltedLeafHash(NO_SALT, data);
+}
+
+/** The same of a record behind its salt, without which nobody can try what the record was: SHA-256(0x00 ‖ salt ‖ record). */
+export function saltedLeafHash(salt: Uint8Array, data: Uint8Array): Buffer {
+  if (data.length > MAX_JOINED_BYTES) return createHash('sha256').update(LEAF).update(salt).update(data).digest();
+  const joined = Buffer.allocUnsafe(1 + salt.length + data.length);
   joined[0] = 0;
-  joined.set(data, 1);
+  joined.set(salt, 1);
+  joined.set(data, 1 + salt.length);
   return sha256(joined);
 }
 

@@ -37,6 +37,8 @@ export const OpenRecord = z.object({
   onBehalfOf: z.object({ issuer: z.string(), user: z.string(), groups: z.array(z.string()) }).optional(),
   policies: z.array(z.object({ namespace: z.string(), name: z.string(), generation: z.int() })),
   mode: z.enum(['Enforce', 'Audit']),
+  /** The class that says how long it is kept; absent: default. */
+  retention: z.string().max(64).optional(),
   client: z.object({ address: z.string(), tls: z.boolean(), application: z.string().optional() }),
 });
 /** What a request to the Kubernetes API is about, as the API server's audit events have it; '' is none. */
@@ -123,13 +125,14 @@ export const DoneRecord = z.object({
   /** SQLSTATE or our own code where the action failed. */
   error: z.object({ code: z.string(), message: z.string() }).optional(),
   rows: z.int(),
-  /** Delivered to the agent, recorded or not; of a program's streams what `digest` is of. */
+  /** Delivered to the agent, recorded or not; all that `digest` is of. */
   bytes: z.int(),
   /**
    * SHA-256 (hex) of all that was delivered, recorded or not: every row message in order, or the bytes of stdout and stderr (or of the
-   * terminal) in the order in which they went out.
+   * terminal) in the order in which they went out. Absent of a program's where the policy keeps metadata only: it would tell whoever guesses
+   * a short output that they are right.
    */
-  digest: z.string(),
+  digest: z.string().optional(),
   /** Whether more was delivered than records hold. */
   truncated: z.boolean(),
   maskedValues: z.int(),

@@ -13,12 +13,14 @@ export const Counters = z.strictObject({ actions: Counter, denied: Counter, mask
 export type Counters = z.infer<typeof Counters>;
 
 /**
- * What a segment's signature covers; its JSON text is stored and checked verbatim. It names no person, pod or resource.
- * `prev` is the SHA-256 of the previous segment's header text and signature (null for segment 0), `root` the RFC 6962 tree
- * hash over the records. Times are milliseconds; `policy` is the digest of the policies in force at the start.
+ * What a segment's signature covers; its JSON text is stored and checked verbatim. It names no person, pod or resource, and
+ * stays when the session's data key is destroyed. `prev` is the SHA-256 of the previous segment's header text and signature
+ * (null for segment 0), `root` the RFC 6962 tree hash over the records, each behind its salt. `key` says which data key sealed
+ * the payload, and the salt of this sealing; `payload` has digest and length of what is encrypted, `plain` the records' bytes.
+ * Times are milliseconds; `policy` is the digest of the policies in force at the start.
  */
 export const SegmentHeader = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(2),
   origin: z.string().min(1).max(253),
   session: z.string().regex(SESSION_ID),
   number: z.int().min(0).max(0xffff_ffff),
@@ -27,7 +29,8 @@ export const SegmentHeader = z.strictObject({
   registration: Digest,
   records: z.strictObject({ first: Counter, last: z.int().min(-1), count: Counter }),
   root: Digest,
-  payload: z.strictObject({ codec: z.literal('zstd'), digest: Digest, length: Counter, plain: Counter }),
+  key: z.strictObject({ id: Digest, salt: z.string().regex(/^[0-9a-f]{32}$/) }),
+  payload: z.strictObject({ codec: z.literal('zstd+aes-256-gcm'), digest: Digest, length: Counter, plain: Counter }),
   policy: z.string().max(128),
   clock: z.strictObject({
     wall: z.tuple([z.number(), z.number()]),

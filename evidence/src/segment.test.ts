@@ -1,13 +1,24 @@
 import { zstdCompressSync } from 'node:zlib';
 import { seededRandom } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
+import { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
+import { leafHash } from './merkle.ts';
 import { isSessionOf, newSessionId, SESSION_ID } from './ids.ts';
 import { createEpoch, encodeNkey, generateSigner, type PodIdentity, signRegistration } from './keys.ts';
 import type { SessionRecord } from './record.ts';
-import { MAX_PLAIN_BYTES, MAX_RECORDS, openSegment, type SealedSegment, type SegmentInput, sealSegment } from './segment.ts';
+import { SegmentKeys } from './sealing.ts';
+import {
+  MAX_PLAIN_BYTES,
+  MAX_RECORDS,
+  openSegment,
+  parseSegment,
+  type SealedSegment,
+  type SegmentInput,
+  sealSegment,
+} from './segment.ts';
 import { verifyChain } from './judge.ts';
-import { verifySegment } from './verify.ts';
+import { readSegment, verifySegment } from './verify.ts';
 
 const enrolment = generateSigner();
 const trust = { origin: 'test', enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
@@ -55,6 +66,7 @@ const closing = (seq: number): SessionRecord => ({
 function aSession(options: { segments?: number; close?: boolean; mods?: (input: SegmentInput) => SegmentInput } = {}) {
   const { segments = 3, close = true, mods = (input: SegmentInput) => input } = options;
   const session = newSessionId();
+  const key = DataKey.random(session);
   const identity = pod();
   const epoch = createEpoch(identity, 1, 1);
   const sealed: SealedSegment[] = [];
@@ -70,6 +82,7 @@ function aSession(options: { segments?: number; close?: boolean; mods?: (input: 
           number,
           prev: sealed.at(-1)?.link ?? null,
           policy: 'p',
+          key,
           epoch,
           firstSeq: first,
           registration: identity.registration,
@@ -81,38 +94,89 @@ function aSession(options: { segments?: number; close?: boolean; mods?: (input: 
       ),
     );
   }
-  return { session, identity, sealed, bytes: sealed.map((segment) => segment.bytes) };
+  return { session, key, identity, sealed, bytes: sealed.map((segment) => segment.bytes) };
+}
+
+/** The same segment with this payload in place of its own, under the same keys and the same signature. */
+function withPayload(bytes: Buffer, key: DataKey, packed: Buffer): Buffer {
+  const { header, payload } = parseSegment(bytes);
+  const keys = new SegmentKeys(key, header.number, Buffer.from(header.key.salt, 'hex'));
+  return Buffer.concat([bytes.subarray(0, bytes.length - payload.length), ...keys.encrypt(packed)]);
 }
 
 describe('a sealed segment', () => {
   test('opens to the records and header that went in', () => {
-    const { bytes, sealed, session } = aSession();
+    const { bytes, sealed, session, key } = aSession();
     const [first = Buffer.alloc(0)] = bytes;
-    const opened = verifySegment(first, trust);
+    const opened = verifySegment(first, trust, key);
+    expect(readSegment(verifySegment(first, trust), key)).toEqual(opened);
     expect(opened.records).toEqual([opening(session), note(1), note(2)]);
     expect(opened).toMatchObject({ digest: sealed[0]?.digest, link: sealed[0]?.link, signer: { agent } });
     expect(opened.header).toMatchObject({ number: 0, records: { first: 0, last: 2, count: 3 }, flags: ['open'] });
   });
 
-  test('is refused with a typed error at every truncation and with every byte changed', () => {
-    const [bytes = Buffer.alloc(0)] = aSession({ segments: 1 }).bytes;
-    for (let end = 0; end < bytes.length; end++)
+  test('proves all but its records to who has no key, and shows nothing of them', () => {
+    const { bytes } = aSession();
+    const [first = Buffer.alloc(0)] = bytes;
+    expect(verifySegment(first, trust)).toMatchObject({ signer: { agent }, header: { records: { count: 3 } } });
+    expect(verifySegment(first, trust)).not.toHaveProperty('records');
+    for (const word of ['orders-db', 'session.open', 'record 1 ']) expect(first.includes(word), word).toBe(false);
+  });
+
+  test('is read by the key of its own session and by no other', () => {
+    const { bytes, session, key } = aSession({ segments: 1 });
+    const [first = Buffer.alloc(0)] = bytes;
+    for (const other of [DataKey.random(session), new DataKey(newSessionId(), key.secret)])
+      expect(() => openSegment(first, other)).toThrow(expect.objectContaining({ code: 'KeyUnusable' }));
+  });
+
+  test('has other keys, salts and hashes each time that the same records are sealed', () => {
+    const { key, bytes } = aSession({ segments: 1 });
+    let input: SegmentInput | undefined;
+    aSession({ segments: 1, mods: (each) => (input = { ...each, session: key.session, key }) });
+    if (input === undefined) throw new Error('nothing was sealed');
+    const [a, b] = [sealSegment(input), sealSegment(input)].map((sealed) => parseSegment(sealed.bytes));
+    expect(a?.header.key.id).toBe(b?.header.key.id);
+    expect(a?.header.key.id).toBe(parseSegment(bytes[0] ?? Buffer.alloc(0)).header.key.id);
+    expect(a?.header.key.salt).not.toBe(b?.header.key.salt);
+    expect(a?.payload.length).toBe(b?.payload.length);
+    expect(a?.payload.equals(b?.payload ?? Buffer.alloc(0))).toBe(false);
+    expect(a?.leaves.some((leaf, at) => leaf.equals(b?.leaves[at] ?? Buffer.alloc(0)))).toBe(false);
+  });
+
+  test('has a hash that nobody can try records against without the salt', () => {
+    const { bytes, key } = aSession({ segments: 1 });
+    const { texts, leaves, header } = openSegment(bytes[0] ?? Buffer.alloc(0), key);
+    const salts = new SegmentKeys(key, 0, Buffer.from(header.key.salt, 'hex')).salts(texts.length);
+    expect(new Set(salts.map(String)).size).toBe(texts.length);
+    texts.forEach((text, at) => {
+      expect(leaves[at]).not.toEqual(leafHash(text));
+      expect(leaves[at]).toEqual(leafHash(Buffer.concat([salts[at] ?? Buffer.alloc(0), text])));
+    });
+  });
+
+  test('is refused with a typed error at every truncation and with every byte changed, with the key and without', () => {
+    const { key, bytes: all } = aSession({ segments: 1 });
+    const [bytes = Buffer.alloc(0)] = all;
+    for (let end = 0; end < bytes.length; end++) {
       expect(() => verifySegment(bytes.subarray(0, end), trust)).toThrow(EvidenceError);
+      expect(() => verifySegment(bytes.subarray(0, end), trust, key)).toThrow(EvidenceError);
+    }
     const random = seededRandom(7);
     for (let at = 0; at < bytes.length; at++) {
       const changed = Buffer.from(bytes);
       changed[at] = (bytes[at] ?? 0) ^ (1 << Math.floor(random() * 8));
       expect(() => verifySegment(changed, trust), `byte ${at}`).toThrow(EvidenceError);
+      expect(() => verifySegment(changed, trust, key), `byte ${at}, with the key`).toThrow(EvidenceError);
     }
     expect(() => verifySegment(Buffer.concat([bytes, Buffer.of(0)]), trust)).toThrow(EvidenceError);
   });
 
   test('does not decompress more than it may, whatever its header says', () => {
     const bomb = zstdCompressSync(Buffer.alloc(64 * 1024 * 1024));
-    const [bytes = Buffer.alloc(0)] = aSession({ segments: 1 }).bytes;
-    const { payload } = openSegment(bytes);
-    const changed = Buffer.concat([bytes.subarray(0, bytes.length - payload.length), bomb]);
-    expect(() => openSegment(changed)).toThrow(expect.objectContaining({ code: 'PayloadAltered' }));
+    const { bytes, key } = aSession({ segments: 1 });
+    const changed = withPayload(bytes[0] ?? Buffer.alloc(0), key, bomb);
+    expect(() => openSegment(changed, key)).toThrow(expect.objectContaining({ code: 'PayloadAltered' }));
   });
 
   test.each([
@@ -132,26 +196,30 @@ describe('a sealed segment', () => {
     ['records of another shape', { records: [Buffer.from('{"seq":0}')] }],
     ['no records and no torn flag', { records: [] }],
   ])('with %s is refused', (_, mod) => {
-    const { bytes } = aSession({ segments: 1, close: false, mods: (input) => ({ ...input, ...mod }) });
-    expect(() => openSegment(bytes[0] ?? Buffer.alloc(0))).toThrow(expect.objectContaining({ code: 'MalformedSegment' }));
+    const { bytes, key } = aSession({ segments: 1, close: false, mods: (input) => ({ ...input, ...mod }) });
+    expect(() => openSegment(bytes[0] ?? Buffer.alloc(0), key)).toThrow(expect.objectContaining({ code: 'MalformedSegment' }));
   });
 
   test('that says another agent than its registration is refused', () => {
-    const { bytes } = aSession({
+    const { bytes, key } = aSession({
       segments: 1,
       mods: (input) => ({
         ...input,
         records: input.records.map((text) => Buffer.from(text.toString().replace('"support-agent"', '"admin-agent"'))),
       }),
     });
-    expect(() => verifySegment(bytes[0] ?? Buffer.alloc(0), trust)).toThrow(expect.objectContaining({ code: 'AgentMismatch' }));
+    expect(() => verifySegment(bytes[0] ?? Buffer.alloc(0), trust, key)).toThrow(
+      expect.objectContaining({ code: 'AgentMismatch' }),
+    );
   });
 });
 
 describe('the verifier of a session', () => {
   test('calls it complete when nothing is missing', () => {
-    const { session, bytes } = aSession();
-    expect(verifyChain(session, bytes, trust)).toMatchObject({ verdict: 'complete', segments: 3, records: 9, agent });
+    const { session, key, bytes } = aSession();
+    const complete = { verdict: 'complete', segments: 3, records: 9, agent };
+    expect(verifyChain(session, bytes, trust)).toMatchObject({ ...complete, contents: 'sealed' });
+    expect(verifyChain(session, bytes, trust, key)).toMatchObject({ ...complete, contents: 'verified' });
   });
 
   test.each([
@@ -198,13 +266,17 @@ describe('the verifier of a session', () => {
   });
 
   test('names the record that was changed, though the payload was packed anew', () => {
-    const { session, bytes } = aSession();
+    const { session, key, bytes } = aSession();
     const [a = Buffer.alloc(0), b = Buffer.alloc(0)] = bytes;
-    const { texts, payload } = openSegment(b);
+    const { texts } = openSegment(b, key);
     const changed = texts.map((text, index) => (index === 2 ? Buffer.from(text.toString().replace('record', 'rec0rd')) : text));
     const plain = Buffer.concat(changed.flatMap((text) => [Buffer.from([0, 0, text.length >> 8, text.length & 255]), text]));
-    const forged = Buffer.concat([b.subarray(0, b.length - payload.length), zstdCompressSync(plain)]);
+    const forged = withPayload(b, key, zstdCompressSync(plain));
     expect(verifyChain(session, [a, forged], trust)).toMatchObject({
+      verdict: 'altered',
+      break: { segment: 1, code: 'PayloadAltered' },
+    });
+    expect(verifyChain(session, [a, forged], trust, key)).toMatchObject({
       verdict: 'altered',
       segments: 1,
       records: 3,
@@ -213,15 +285,16 @@ describe('the verifier of a session', () => {
   });
 
   test('does not take segments that another enrolled pod signed for this session', () => {
-    const { session, bytes } = aSession();
+    const { session, key, bytes } = aSession();
     const other = pod();
-    const stolen = openSegment(bytes[1] ?? Buffer.alloc(0));
+    const stolen = openSegment(bytes[1] ?? Buffer.alloc(0), key);
     const forged = sealSegment({
       origin: 'test',
       session,
       number: 1,
       prev: stolen.header.prev,
       policy: 'p',
+      key,
       epoch: createEpoch(other, 9, 1),
       firstSeq: 3,
       registration: other.registration,
@@ -232,6 +305,16 @@ describe('the verifier of a session', () => {
     });
     const found = verifyChain(session, bytes.with(1, forged.bytes), trust);
     expect(found).toMatchObject({ verdict: 'altered', break: { segment: 1, code: 'ChainBroken' } });
+  });
+
+  test('does not take a segment that was sealed under another key than those before it', () => {
+    const { session, bytes } = aSession({
+      mods: (input) => (input.number === 1 ? { ...input, key: DataKey.random(input.session) } : input),
+    });
+    expect(verifyChain(session, bytes, trust)).toMatchObject({
+      verdict: 'altered',
+      break: { segment: 1, code: 'ChainBroken', message: 'the segment was sealed under another data key' },
+    });
   });
 
   test('does not take a session under another origin or enrolment key', () => {

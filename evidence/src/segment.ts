@@ -1,20 +1,24 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import type { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
 import { type Epoch, Signed } from './keys.ts';
-import { leafHash, merkleRoot } from './merkle.ts';
+import { merkleRoot, saltedLeafHash } from './merkle.ts';
 import { decodeRecord, type SessionRecord } from './record.ts';
+import { SALT_BYTES, SegmentKeys } from './sealing.ts';
 import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header.ts';
 
 /*
  * magic 8 │ u32 length, header JSON │ Ed25519 signature 64 │ u32 length, registration JSON │ u32 count, leaf hashes 32·n │ payload
  *
  * The signature covers the header; the header covers everything else: the registration and the payload by digest, the leaf
- * hashes by their root. The payload is zstd over (u32 length, record)·n, a record being what encodeRecord makes of it. The leaf hashes let a verifier say which record
- * was changed, and prove single records without the others. Integers are big-endian.
+ * hashes by their root. The payload is AES-256-GCM (ciphertext, tag 16) of zstd over (u32 length, record)·n, a record being what
+ * encodeRecord makes of it. A leaf hash is SHA-256(0x00 ‖ salt ‖ record). Keys and salts come from the session's data key: without
+ * it all but the records can be verified, and nothing of them be tried. The leaf hashes let a verifier say which record was changed,
+ * and prove single records without the others. Integers are big-endian. To the byte: docs/evidence-segment.md.
  */
-const MAGIC = Buffer.from('CHEVSEG\x01', 'latin1');
-const SIGNATURE_CONTEXT = Buffer.from('chaperone/segment/v1\0');
+const MAGIC = Buffer.from('CHEVSEG\x02', 'latin1');
+const SIGNATURE_CONTEXT = Buffer.from('chaperone/segment/v2\0');
 export const SIGNATURE_BYTES = 64;
 const HASH_BYTES = 32;
 
@@ -38,6 +42,7 @@ export interface SegmentInput {
   readonly number: number;
   readonly prev: string | null;
   readonly policy: string;
+  readonly key: DataKey;
   readonly registration: Signed;
   readonly epoch: Epoch;
   /** `seq` of the first record, or of the next one where there is none. */
@@ -57,18 +62,23 @@ export interface SealedSegment {
   readonly link: string;
 }
 
-/** Packs and signs records as one segment. Throws EvidenceError LimitExceeded where they do not fit into one. */
+/** Packs, encrypts and signs records as one segment. Throws EvidenceError LimitExceeded where they do not fit into one. */
 export function sealSegment(input: SegmentInput): SealedSegment {
   const plain = framed(input.records);
   const plainBytes = plain.length;
   if (input.records.length > MAX_RECORDS || plain.length > MAX_PLAIN_BYTES)
     throw new EvidenceError('LimitExceeded', 'the records do not fit into one segment');
-  const payload = zstdCompressSync(plain, COMPRESSION);
+  const packed = zstdCompressSync(plain, COMPRESSION);
   free(plain);
+  const salt = randomBytes(SALT_BYTES);
+  const keys = new SegmentKeys(input.key, input.number, salt);
+  const [payload, tag] = keys.encrypt(packed);
+  free(packed);
   const registration = Buffer.from(JSON.stringify(input.registration));
-  const leaves = input.records.map(leafHash);
+  const salts = keys.salts(input.records.length);
+  const leaves = input.records.map((record, at) => saltedLeafHash(salts[at] ?? salt, record));
   const header = encodeHeader({
-    version: 1,
+    version: 2,
     origin: input.origin,
     session: input.session,
     number: input.number,
@@ -77,7 +87,13 @@ export function sealSegment(input: SegmentInput): SealedSegment {
     registration: sha256(registration),
     records: { first: input.firstSeq, last: input.firstSeq + leaves.length - 1, count: leaves.length },
     root: merkleRoot(leaves).toString('hex'),
-    payload: { codec: 'zstd', digest: sha256(payload), length: payload.length, plain: plainBytes },
+    key: { id: input.key.id, salt: salt.toString('hex') },
+    payload: {
+      codec: 'zstd+aes-256-gcm',
+      digest: sha256(payload, tag),
+      length: payload.length + tag.length,
+      plain: plainBytes,
+    },
     policy: input.policy,
     clock: { wall: [...input.clock.wall], mono: [...input.clock.mono] },
     counters: input.counters,
@@ -94,6 +110,7 @@ export function sealSegment(input: SegmentInput): SealedSegment {
     u32(leaves.length),
     ...leaves,
     payload,
+    tag,
   ]);
   free(payload);
   if (bytes.length > MAX_SEGMENT_BYTES) throw new EvidenceError('LimitExceeded', 'the sealed segment is too large');
@@ -207,44 +224,77 @@ function parseHeader(bytes: Buffer): SegmentHeader {
   }
 }
 
-export interface OpenedSegment extends SegmentParts {
-  readonly records: readonly SessionRecord[];
-  /** The records as encodeRecord has them: what the leaf hashes are of. */
-  readonly texts: readonly Buffer[];
-}
-
-/**
- * Takes a segment apart and checks everything that its header says of the rest: digests, lengths, root, numbers, flags.
- * Whether the header itself is genuine is for {@link verifySegment}. Throws EvidenceError; its `record` names the first
- * record that does not match where the payload can still be read.
- */
-export function openSegment(bytes: Buffer): OpenedSegment {
-  const parts = parseSegment(bytes);
-  const { header, leaves, payload } = parts;
-  if (sha256(parts.registration) !== header.registration)
+/** Throws EvidenceError where what is beside the payload is not what the header says. */
+export function checkFrame({ header, registration, leaves }: SegmentParts): void {
+  if (sha256(registration) !== header.registration)
     throw new EvidenceError('RegistrationUntrusted', 'the registration is not the one that the header names');
   if (leaves.length !== header.records.count || merkleRoot(leaves).toString('hex') !== header.root)
     throw new EvidenceError('RecordAltered', 'the leaf hashes do not give the root in the header');
-  const texts = unpack(payload, header);
+  const first = header.number === 0;
+  const sound =
+    header.flags.includes('open') === first &&
+    first === (header.records.first === 0) &&
+    first === (header.prev === null) &&
+    header.records.last === header.records.first + header.records.count - 1 &&
+    (header.records.count > 0 || header.flags.includes('torn'));
+  if (!sound) throw new EvidenceError('MalformedSegment', 'number, flags and records do not fit each other');
+}
+
+/** Throws EvidenceError PayloadAltered where the payload is not the one that the header says, encrypted as it is. */
+export function checkPayload({ header, payload }: SegmentParts): void {
+  if (payload.length !== header.payload.length || sha256(payload) !== header.payload.digest)
+    throw new EvidenceError('PayloadAltered', 'the payload does not match its digest');
+}
+
+/** What a segment says, to who has its session's data key. */
+export interface SegmentContent {
+  readonly records: readonly SessionRecord[];
+  /** The records as encodeRecord has them: what the leaf hashes are of, each behind its salt. */
+  readonly texts: readonly Buffer[];
+}
+export type OpenedSegment = SegmentParts & SegmentContent;
+
+/**
+ * Takes a segment apart and checks everything that its header says of the rest: digests, lengths, root, numbers, flags, records.
+ * Whether the header itself is genuine is for {@link verifySegment}. Throws EvidenceError; its `record` names the first
+ * record that does not match where the payload can still be read.
+ */
+export function openSegment(bytes: Buffer, key: DataKey): OpenedSegment {
+  const parts = parseSegment(bytes);
+  checkFrame(parts);
+  // First, since it may say which record is another one.
+  const content = readContent(parts, key);
+  checkPayload(parts);
+  return { ...parts, ...content };
+}
+
+/**
+ * The records of a segment, as its leaf hashes prove them; the rest is for {@link checkFrame} and {@link checkPayload}.
+ * Throws EvidenceError: KeyUnusable where the key is not the one that sealed it.
+ */
+export function readContent({ header, leaves, payload }: SegmentParts, key: DataKey): SegmentContent {
+  if (key.session !== header.session || key.id !== header.key.id)
+    throw new EvidenceError('KeyUnusable', 'the segment was sealed under another data key');
+  const keys = new SegmentKeys(key, header.number, Buffer.from(header.key.salt, 'hex'));
+  const texts = unpack(keys.decrypt(payload), header);
+  const salts = keys.salts(texts.length);
   for (const [index, text] of texts.entries()) {
-    const leaf = leaves[index];
-    if (leaf === undefined || !leafHash(text).equals(leaf))
+    const [leaf, salt] = [leaves[index], salts[index]];
+    if (leaf === undefined || salt === undefined || !saltedLeafHash(salt, text).equals(leaf))
       throw new EvidenceError('RecordAltered', `record ${index} does not match its leaf hash`, { record: index });
   }
   if (texts.length !== leaves.length)
     throw new EvidenceError('RecordAltered', `the payload ends before record ${texts.length}`, { record: texts.length });
-  if (payload.length !== header.payload.length || sha256(payload) !== header.payload.digest)
-    throw new EvidenceError('PayloadAltered', 'the payload does not match its digest');
   const records = texts.map((text, index) => parseRecord(text, index, header.records.first + index));
   checkFlags(header, records);
-  return { ...parts, records, texts };
+  return { records, texts };
 }
 
-function unpack(payload: Buffer, header: SegmentHeader): Buffer[] {
+function unpack(packed: Buffer, header: SegmentHeader): Buffer[] {
   if (header.payload.plain > MAX_PLAIN_BYTES) throw new EvidenceError('LimitExceeded', 'the payload is too large');
   let plain: Buffer;
   try {
-    plain = zstdDecompressSync(payload, { maxOutputLength: Math.max(1, header.payload.plain) });
+    plain = zstdDecompressSync(packed, { maxOutputLength: Math.max(1, header.payload.plain) });
   } catch (error) {
     throw new EvidenceError('PayloadAltered', 'the payload cannot be decompressed', { cause: error });
   }
@@ -278,18 +328,10 @@ function parseRecord(text: Buffer, index: number, seq: number): SessionRecord {
 function checkFlags(header: SegmentHeader, records: readonly SessionRecord[]): void {
   const opens = records.findIndex((record) => record.type === 'session.open');
   const closes = records.findIndex((record) => record.type === 'session.close');
-  const open = header.flags.includes('open');
-  const close = header.flags.includes('close');
-  const first = header.number === 0;
   const sound =
-    open === (opens === 0) &&
-    open === first &&
-    first === (header.records.first === 0) &&
-    first === (header.prev === null) &&
+    header.flags.includes('open') === (opens === 0) &&
     records.every((record, index) => record.type !== 'session.open' || index === 0) &&
-    close === closes >= 0 &&
-    (!close || closes === records.length - 1) &&
-    header.records.last === header.records.first + records.length - 1 &&
-    (records.length > 0 || header.flags.includes('torn'));
-  if (!sound) throw new EvidenceError('MalformedSegment', 'number, flags and records do not fit each other');
+    header.flags.includes('close') === closes >= 0 &&
+    (closes < 0 || closes === records.length - 1);
+  if (!sound) throw new EvidenceError('MalformedSegment', 'flags and records do not fit each other');
 }

@@ -2,6 +2,7 @@ import { seededRandom } from '@chaperone/testing';
 import {
   appendEntries,
   cosigner,
+  DataKey,
   EMPTY_TREE,
   encodeNkey,
   type Epoch,
@@ -15,6 +16,7 @@ import {
   members,
   mlDsaSigner,
   noteSigner,
+  sealOrder,
   parseSegment,
   type PodIdentity,
   proveConsistency,
@@ -42,7 +44,8 @@ export const below = (count: number): number => Math.floor(random() * count);
 export const aSigner = (): ReturnType<typeof signerFromSeed> => signerFromSeed(bytesOf(32));
 
 export const enrolment = aSigner();
-export const log = noteSigner(ORIGIN, aSigner());
+const logKey = aSigner();
+export const log = noteSigner(ORIGIN, logKey);
 const witnesses = [
   cosigner('w1.example', KEY_TYPE.cosignature, aSigner(), 1_790_000_000),
   cosigner('w2.example', KEY_TYPE.mlDsa44, mlDsaSigner(bytesOf(32)), 1_790_000_001),
@@ -83,6 +86,7 @@ export interface Made {
   readonly session: string;
   readonly pod: PodIdentity;
   readonly epoch: Epoch;
+  readonly key: DataKey;
   readonly segments: readonly Buffer[];
 }
 
@@ -112,6 +116,7 @@ export function aSession(wanted: Wanted = {}): Made {
     ...wanted,
   };
   const epoch = anEpoch(pod);
+  const key = new DataKey(session, bytesOf(32));
   const sealed: ReturnType<typeof sealSegment>[] = [];
   let seq = 0;
   const stamp = (): Stamp => ({ seq, at: 1_790_000_000_000 + seq, mono: seq++ });
@@ -130,6 +135,7 @@ export function aSession(wanted: Wanted = {}): Made {
       number,
       prev: sealed.at(-1)?.link ?? null,
       policy: 'p',
+      key,
       epoch,
       firstSeq,
       registration: pod.registration,
@@ -144,7 +150,7 @@ export function aSession(wanted: Wanted = {}): Made {
     };
     sealed.push(sealSegment(mods(input)));
   }
-  return { session, pod, epoch, segments: sealed.map(({ bytes }) => bytes) };
+  return { session, pod, epoch, key, segments: sealed.map(({ bytes }) => bytes) };
 }
 
 interface Stamp {
@@ -185,9 +191,20 @@ export interface Signing {
   readonly origin?: string;
 }
 
+/** An order of erasure, by the log's key unless another is said. */
+export const anErasure = (session: string, by = logKey): ReturnType<typeof sealOrder> =>
+  sealOrder(
+    { kind: 'erasure', session, by: 'alice@shop.test', reason: 'request 4711', at: 1_790_000_100_000, salt: '5a'.repeat(16) },
+    by,
+  );
+
 /** A log of entries. */
 export class World {
   readonly entries: Buffer[] = [];
+
+  addEntry(entry: Buffer): number {
+    return this.entries.push(entry) - 1;
+  }
 
   /** The entry of a segment, by its number. */
   add(segment: Buffer): number {
@@ -231,7 +248,12 @@ export class World {
 }
 
 /** The members of the segments of a session, each behind its proof where it has one. */
-export function told(
+export function told(made: Pick<Made, 'session' | 'segments' | 'key'>, proofs: readonly (Member | undefined)[] = []): Member[] {
+  return [members.key(made.key), ...sealed(made, proofs)];
+}
+
+/** The same without the key. */
+export function sealed(
   { session, segments }: Pick<Made, 'session' | 'segments'>,
   proofs: readonly (Member | undefined)[] = [],
 ): Member[] {

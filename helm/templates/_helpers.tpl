@@ -26,6 +26,14 @@ matchExpressions:
   - {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .Release.Namespace }}]}
 {{- end -}}
 
+{{/* Ways out of governed namespaces, as the operator reads them. Pods on the node's network are no pods to a NetworkPolicy. */}}
+{{- define "chaperone.networkPolicy" -}}
+{{- $of := dict "dns" .Values.networkPolicy.dns "cidrs" .Values.networkPolicy.cidrs -}}
+{{- if not .Values.webhook.hostNetwork }}{{ $_ := set $of "operator" (include "chaperone.selector" (dict "root" . "component" "operator") | fromYaml) }}{{ end -}}
+{{- if .Values.nats.install }}{{ $_ := set $of "nats" (include "chaperone.selector" (dict "root" . "component" "nats") | fromYaml) }}{{ end -}}
+{{- $of | toJson -}}
+{{- end -}}
+
 {{/* An image by tag or, where one is given, by digest. Argument: root context and image value. */}}
 {{- define "chaperone.image" -}}
 {{- $registry := .root.Values.global.imageRegistry -}}
@@ -93,4 +101,18 @@ tls://chaperone-nats.{{ .Release.Namespace }}.svc:4222
 {{- end -}}
 {{- end -}}
 {{- toJson $notify -}}
+{{- end -}}
+
+{{/* Who cosigns the log's checkpoints, and how many must: the lines of a C2SP tlog-policy behind the log's own. */}}
+{{- define "chaperone.witnesses" -}}
+{{- $names := list -}}
+{{- range .Values.collector.log.witnesses -}}
+{{- $names = append $names .name -}}
+{{ printf "witness %s %s %s\n" .name .key .url }}
+{{- end -}}
+{{- if gt (int .Values.collector.log.quorum) 0 -}}
+{{ printf "group quorum-of-witnesses %d %s\nquorum quorum-of-witnesses\n" (int .Values.collector.log.quorum) (join " " $names) }}
+{{- else -}}
+{{ printf "quorum none\n" }}
+{{- end -}}
 {{- end -}}

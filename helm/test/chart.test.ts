@@ -38,6 +38,10 @@ const rendered = (...args: string[]): string => {
 /** Helm versions differ in blank lines and trailing spaces; objects do not. */
 const tidy = (text: string): string => text.replaceAll(/[ \t]+$/gm, '').replaceAll(/\n{2,}/g, '\n');
 
+const WITNESSES = [
+  { name: 'security', key: 'security.corp/w+0a1b2c3d+BAAA', url: 'https://witness.security.corp' },
+  { name: 'audit', key: 'audit.example/w+4e5f6071+BAAB', url: 'https://witness.audit.example/chaperone' },
+];
 const SLACK = {
   channel: 'C0123ABCD',
   team: 'T0123ABCD',
@@ -65,6 +69,17 @@ describe.skipIf(helm === undefined)('the chart', () => {
       [
         '--set',
         'crds.enabled=false,nats.install=false,nats.external.url=tls://nats.corp:4222,nats.external.caSecretRef.name=nats-ca,global.imageRegistry=registry.corp',
+      ],
+    ],
+    [
+      'witnesses',
+      [
+        '-s',
+        'templates/operator/deployment.yaml',
+        '-s',
+        'templates/evidence/collector.yaml',
+        '--set-json',
+        `collector.log=${JSON.stringify({ witnesses: WITNESSES, quorum: 1, witnessSeconds: 30 })}`,
       ],
     ],
     [
@@ -240,9 +255,9 @@ describe.skipIf(helm === undefined)('the chart', () => {
     ],
     ['a bucket without a region', ['--set', 'collector.store.s3.bucket=evidence'], 'missing for collector.store.s3: region'],
     [
-      'a bucket whose log would lose its key',
-      ['--set', 'collector.store.s3.bucket=evidence,collector.store.s3.region=eu,collector.persistence.enabled=false'],
-      'collector.log.keySecretRef.name',
+      'a quorum of more witnesses than there are',
+      ['--set', 'collector.log.quorum=1'],
+      'collector.log.quorum is 1, and there are 0 witnesses',
     ],
     ['a region without a bucket', ['--set', 'collector.store.s3.region=eu'], 'missing for collector.store.s3: bucket'],
     [

@@ -32,6 +32,7 @@ export const KINDS = {
   statefulSets: kind('apps/v1', 'StatefulSet', 'statefulsets'),
   leases: kind('coordination.k8s.io/v1', 'Lease', 'leases'),
   events: kind('events.k8s.io/v1', 'Event', 'events'),
+  networkPolicies: kind('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies'),
   endpointSlices: kind('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices'),
   mutatingWebhooks: kind(
     'admissionregistration.k8s.io/v1',

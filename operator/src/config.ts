@@ -1,6 +1,9 @@
+import { NO_WITNESSES } from '@chaperone/evidence';
 import { z } from 'zod';
 import { AddressBook } from './addresses/address-book.ts';
 import { DecideConfig } from './decide/config.ts';
+import type { LogConfig } from './nats/log-policy.ts';
+import { NetworkConfig } from './networks/policy.ts';
 import { NotifyConfig } from './notify/config.ts';
 
 const MINUTE_MS = 60_000;
@@ -36,12 +39,21 @@ const Environment = z.object({
   /** Whether the broker is the chart's own: its certificate is then by the cluster's CA. */
   CHAPERONE_NATS_INSTALLED: z.enum(['true', 'false']).default('false'),
   CHAPERONE_NATS_CA_FILE: z.string().optional(),
+  /** NAME/KEY of the Secret with the key of the log, where somebody else keeps it. */
+  CHAPERONE_LOG_KEY_SECRET: z
+    .string()
+    .regex(/^[a-z0-9.-]{1,253}\/[A-Za-z0-9._-]{1,253}$/)
+    .optional(),
+  /** What a C2SP tlog-policy says of witnesses: lines `witness`, `group` and `quorum`. */
+  CHAPERONE_LOG_WITNESSES: z.string().max(65_536).default(NO_WITNESSES),
   CHAPERONE_ADDRESSES_IPV4: z.string().default('240.240.0.0/16'),
   CHAPERONE_ADDRESSES_IPV6: z.string().default('2001:2::/48'),
   /** JSON: namespace → host patterns that it may claim; the namespace `*` stands for all. */
   CHAPERONE_HOST_PATTERNS: z.string().max(65_536).default('{}'),
   /** JSON: webhooks and Slack, by {@link NotifyConfig}. */
   CHAPERONE_NOTIFY: z.string().max(65_536).default('{}'),
+  /** JSON: NetworkPolicies of governed namespaces, by {@link NetworkConfig}; absent: none is written. */
+  CHAPERONE_NETWORK_POLICY: z.string().max(65_536).optional(),
   CHAPERONE_SLACK_SERVICE: z.string().max(63).default('chaperone-slack'),
   CHAPERONE_SLACK_PORT: z.coerce.number().int().min(0).max(65_535).default(8444),
   /** JSON: the page where people decide with a signature, by {@link DecideConfig}; absent: there is none. */
@@ -66,9 +78,11 @@ export interface Config {
   readonly services: Readonly<Record<'sidecars' | 'webhook' | 'slack' | 'decide', string>>;
   readonly ports: Readonly<Record<'sidecars' | 'webhook' | 'health' | 'slack' | 'decide', number>>;
   readonly nats: { readonly url: string; readonly installed: boolean; readonly caFile: string | undefined };
+  readonly log: LogConfig;
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
   readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
   readonly notify: NotifyConfig;
+  readonly networks: NetworkConfig | undefined;
   readonly decide: DecideConfig | undefined;
   readonly devices: readonly string[];
   readonly forbiddenRanges: readonly string[];
@@ -114,6 +128,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       decide: env.CHAPERONE_DECIDE_PORT,
     },
     nats: { url: env.CHAPERONE_NATS_URL, installed: env.CHAPERONE_NATS_INSTALLED === 'true', caFile: env.CHAPERONE_NATS_CA_FILE },
+    log: { keySecret: secretOf(env.CHAPERONE_LOG_KEY_SECRET), witnesses: env.CHAPERONE_LOG_WITNESSES },
     ranges,
     hostPatterns: parseJson(
       'CHAPERONE_HOST_PATTERNS',
@@ -122,6 +137,10 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       'an object of lists of host patterns',
     ),
     notify: parseJson('CHAPERONE_NOTIFY', env.CHAPERONE_NOTIFY, NotifyConfig, 'webhooks and Slack as the chart writes them'),
+    networks:
+      env.CHAPERONE_NETWORK_POLICY === undefined
+        ? undefined
+        : parseJson('CHAPERONE_NETWORK_POLICY', env.CHAPERONE_NETWORK_POLICY, NetworkConfig, 'ways out as the chart writes them'),
     decide:
       env.CHAPERONE_DECIDE === undefined
         ? undefined
@@ -142,6 +161,11 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       readinessProbe: env.CHAPERONE_SIDECAR_READINESS_PROBE === 'true',
     },
   };
+}
+
+function secretOf(text: string | undefined): LogConfig['keySecret'] {
+  const [name, key] = text?.split('/') ?? [];
+  return name === undefined || key === undefined ? undefined : { name, key };
 }
 
 function parseJson<T>(name: string, text: string, schema: z.ZodType<T>, wanted: string): T {

@@ -17,7 +17,10 @@ import { Kills } from './kills/kills.ts';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
 import { type QueueMetrics, WorkQueue } from './kube/queue.ts';
 import { ensureNatsAuth, sidecarJwt } from './nats/auth.ts';
+import { ensureLogPolicy } from './nats/log-policy.ts';
 import { ensureTrust } from './nats/trust.ts';
+import { Networks } from './networks/keep.ts';
+import { dialledFrom } from './networks/policy.ts';
 import { Observations, withSecretName } from './observations.ts';
 import { decidePolicy } from './policies/decide.ts';
 import { gatherPolicy } from './policies/facts.ts';
@@ -66,7 +69,13 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const { kube, config, authority } = options;
   const now = options.now ?? Date.now;
   await authority.use(await ensureAuthority(kube, config.namespace, now()));
-  const { origin, enrolment } = await ensureTrust(kube, config.namespace, config.clusterName);
+  const { origin, enrolment, recipients } = await ensureTrust(kube, config.namespace, config.clusterName);
+  let log: string | undefined;
+  /** A key that somebody else keeps may come later; sidecars ask for it again. */
+  const findLog = async (): Promise<void> => {
+    log ??= await ensureLogPolicy(kube, config.namespace, origin, config.log);
+  };
+  await findLog().catch(options.onError);
   const seeds = await ensureNatsAuth(kube, config.namespace);
   const hashSecret = await ensureHashSecret(kube, config.namespace);
   await ensureServiceCertificates(kube, config.namespace, authority, now());
@@ -79,19 +88,23 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
       approvals: office.approvals.desk,
       kills: office.kills,
       origin,
+      recipients,
       register: (nkey, { namespace, serviceAccount, pod, podUid }) =>
         signRegistration({ nkey, agent: { namespace, serviceAccount, pod, podUid }, origin, issuedAt: now() }, enrolment),
       nats: async (nkey) => ({
         url: config.nats.url,
         ...(await sidecarJwt(seeds, nkey, now())),
         ...natsCa(options, now()),
+        ...(log === undefined ? {} : { log }),
       }),
     });
     await publishLeader(options, 'sidecars', signal);
     if (config.decide !== undefined) await publishLeader(options, 'decide', signal);
     while (!signal.aborted) {
       await sleep(TICK_MS, undefined, { signal }).catch(() => undefined);
-      if (!signal.aborted) await office.tick().catch(options.onError);
+      if (signal.aborted) break;
+      await findLog().catch(options.onError);
+      await office.tick().catch(options.onError);
     }
   } finally {
     options.onTerm(undefined);
@@ -139,6 +152,7 @@ class Office {
   readonly #queue: WorkQueue;
   readonly #caMaps: Informer<KubeObject>;
   readonly #webhooks: Informer<KubeObject>;
+  readonly #networks: Networks;
   #states: ReadonlyMap<string, AssessedResource> = new Map();
   #cluster: ClusterFacts;
   /** Pods whose sidecar has not let the agent in for long. */
@@ -166,6 +180,12 @@ class Office {
         this.approvals.podChanged(podUid);
         for (const policy of world.policies.list())
           if (policy.metadata.namespace === namespace) this.#add('policy', keyOf(policy));
+      },
+      onCapture: ({ namespace, pod = '', podUid = '' }, { proven, message = '' }) => {
+        if (proven) return;
+        const regarding = regardingOf({ ...KINDS.pods, metadata: { namespace, name: pod, uid: podUid } });
+        const event = { type: 'Warning', reason: 'CaptureNotProven', action: 'Watch', note: message } as const;
+        options.events.emit(regarding, event).catch(onError);
       },
       onObservation: (observation) => {
         const state = this.#states.get(`${observation.resource.namespace}/${observation.resource.name}`);
@@ -214,13 +234,25 @@ class Office {
     const named = `metadata.name=${WEBHOOK_CONFIGURATION}`;
     this.#webhooks = new Informer({ kube, kind: KINDS.mutatingWebhooks, fieldSelector: named, parse, onError });
     this.#webhooks.onChange(() => this.#add('webhook', ''));
+    this.#networks = new Networks({
+      kube,
+      facts: config.networks && {
+        config: config.networks,
+        system: { namespace: config.namespace, operatorPort: config.ports.sidecars, natsUrl: config.nats.url },
+        forbidden: options.forbiddenRanges,
+      },
+      signal,
+      now: this.#now,
+      onChange: (namespace) => this.#add('namespace', namespace),
+      onError,
+    });
   }
 
   async open(): Promise<void> {
     const { world, kube } = this.#options;
     restoreAddresses(this.#book, world.resources.list());
     world.secrets.want(wantedSecrets(world.resources.list()));
-    await Promise.all([this.#caMaps.start().synced, this.#webhooks.start().synced, this.#secretsKnown()]);
+    await Promise.all([this.#caMaps.start().synced, this.#webhooks.start().synced, this.#networks.start(), this.#secretsKnown()]);
     for (const resource of world.resources.list()) this.#observations.restore(resource, this.#basis(resource));
     const pods = new Set(world.pods.list().map((pod) => pod.metadata.uid));
     await this.enrolments.load((uid) => pods.has(uid));
@@ -245,6 +277,7 @@ class Office {
       this.kills.stop(),
       this.#caMaps.stop(),
       this.#webhooks.stop(),
+      this.#networks.stop(),
     ]);
   }
 
@@ -336,6 +369,7 @@ class Office {
     for (const key of this.#states.keys()) this.#add('resource', key);
     for (const namespace of world.namespaces.list()) if (isGoverned(namespace)) this.#add('namespace', keyOf(namespace));
     this.#add('namespace', config.namespace);
+    for (const namespace of this.#networks.namespaces) this.#add('namespace', namespace);
     this.#add('webhook', '');
     // Programmed is about the snapshots of this moment, so these come first.
     this.#refreshSidecars().catch(this.#options.onError);
@@ -420,9 +454,11 @@ class Office {
     const { kube, config, world } = this.#options;
     const namespace = world.namespaces.get(name);
     const governed = isGoverned(namespace) && namespace?.metadata.deletionTimestamp === undefined;
-    if (!governed && name !== config.namespace) return;
     if (governed && namespace?.metadata.annotations?.[GOVERNED_SINCE] === undefined) await this.#sealNamespace(name);
-    await publishCa(kube, name, this.#bundle(), this.#caMaps.get(`${name}/${CA_CONFIG_MAP}`), this.#signal);
+    if (governed || name === config.namespace)
+      await publishCa(kube, name, this.#bundle(), this.#caMaps.get(`${name}/${CA_CONFIG_MAP}`), this.#signal);
+    const resources = new Map([...this.#states].map(([key, { resource }]) => [key, resource]));
+    await this.#networks.keep(name, governed ? dialledFrom(name, world.policies.list(), resources) : undefined);
   }
 
   /** Writes down since when a namespace is governed: since its label was set, as the API server noted it, or else since now. */

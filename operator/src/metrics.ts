@@ -63,7 +63,9 @@ export function createMetrics() {
     informerLastEvent: gauge('chaperone_informer_last_event_timestamp_seconds', 'Last sign of life of a watch.', ['kind']),
     informerRelists: gauge('chaperone_informer_relists_total', 'Full lists after the first.', ['kind']),
     leader: gauge('chaperone_leader', '1 on the replica that leads.'),
-    sidecars: gauge('chaperone_sidecars', 'Sidecars that this replica serves.', ['state']),
+    sidecars: gauge('chaperone_sidecars', 'Sidecars that this replica serves; unproven: they say that capture does not hold.', [
+      'state',
+    ]),
     webhookRequests: counter('chaperone_webhook_requests_total', 'Admission reviews.', ['webhook', 'result']),
     webhookDuration: new Histogram({
       name: 'chaperone_webhook_duration_seconds',

@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeNkey, encodeNkey, generateSigner, newSessionId, verifyRegistration } from '@chaperone/evidence';
+import {
+  decodeNkey,
+  encodeNkey,
+  generateSigner,
+  newSessionId,
+  parsePolicy,
+  verifyRegistration,
+  x25519Holder,
+} from '@chaperone/evidence';
 import { EnrolResponse, type Snapshot, type StreamLine, UNNAMED_SECRET } from '@chaperone/policy';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
 import { API_VERSION } from '@chaperone/api';
@@ -159,7 +167,7 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   const nkey = generateSigner();
   const answer = await call('POST', '/v1/enrol', tokenOf('bot'), enrolment(tokenOf('bot'), nkey));
   expect(answer.status).toBe(200);
-  const { snapshot, registration, origin, nats } = EnrolResponse.parse(answer.body);
+  const { snapshot, registration, recipients, origin, nats } = EnrolResponse.parse(answer.body);
   expect(snapshot.resources[0]?.credentials).toEqual({ username: 'agent_ro', password: PASSWORD });
   expect(snapshot.resources[0]?.notReady).toBeUndefined();
   expect(snapshot.certificate).toContain('BEGIN CERTIFICATE');
@@ -171,6 +179,15 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect(decodeNkey(registered.nkey).equals(nkey.publicKey)).toBe(true);
   expect(registered.agent.podUid).toBe('bot-uid');
   expect(nats.jwt.split('.')).toHaveLength(3);
+  const { data } = get<{ data: Record<string, string> }>(KINDS.configMaps, {
+    namespace: 'chaperone-system',
+    name: 'chaperone-trust',
+  });
+  expect(nats.log).toBe(data.log);
+  expect(parsePolicy(Buffer.from(nats.log ?? '')).logs.map(({ verifier }) => verifier.key.name)).toEqual([origin]);
+  const readerOf = { namespace: 'chaperone-system', name: 'chaperone-evidence-reader' };
+  const kept = Buffer.from(get<{ data: { key: string } }>(KINDS.secrets, readerOf).data.key, 'base64').toString();
+  expect(recipients).toEqual([x25519Holder(Buffer.from(kept, 'base64')).name]);
 
   const stream = await openStream(tokenOf('bot'));
   await eventually(() => expect(snapshots(stream.lines)).toHaveLength(1));
@@ -294,6 +311,33 @@ test('a sidecar enrols, gets policy and credentials, and its acknowledgement mak
   expect(performance.now() - deletedAt).toBeLessThan(500);
   expect(stream.lines.at(-1)).toMatchObject({ type: 'revoke', code: 'SessionEnded' });
   expect((await call('POST', '/v1/ack', tokenOf('bot'), { revision: 'x' })).status).toBe(401);
+});
+
+test('a sidecar that finds a way around itself is told of at its pod and at its policies, until it finds none', async () => {
+  putPod('looking');
+  const token = tokenOf('looking');
+  await eventually(async () => {
+    const { status } = await call('POST', '/v1/enrol', token, enrolment(token, generateSigner()));
+    expect(status).toBe(200);
+  });
+  const tell = async (body: object): Promise<number> => (await call('POST', '/v1/capture', token, body)).status;
+  expect(await tell({ proven: true })).toBe(204);
+  await eventually(() => expect(condition(policy(), 'CaptureProven')?.message).toMatch(/^1 of \d sidecars? proved/));
+  const message = 'a connection to 192.0.2.7 was not stopped by the sidecar (no answer)';
+  expect(await tell({ proven: false, message })).toBe(204);
+  await eventually(() => {
+    expect(condition(policy(), 'CaptureProven')).toMatchObject({ status: 'False', reason: 'CaptureNotProven' });
+    expect(condition(policy(), 'Ready')?.message).toContain(message);
+  });
+  await eventually(() =>
+    expect(emitted('CaptureNotProven')).toContainEqual(
+      expect.objectContaining({ note: message, regarding: expect.objectContaining({ kind: 'Pod', name: 'looking' }) as unknown }),
+    ),
+  );
+  expect(await tell({ proven: true })).toBe(204);
+  await eventually(() => expect(condition(policy(), 'CaptureProven')?.message).toMatch(/^1 of \d sidecars? proved/));
+  expect(await tell({ proven: 'yes' })).toBe(400);
+  api.remove(KINDS.pods, { namespace: AGENTS, name: 'looking' });
 });
 
 test('a pod whose sidecar has been waiting for a minute is told about once', async () => {

@@ -270,6 +270,7 @@ function namespaceFacts(world: World, namespace: string, pod: Pod) {
 function sample(metrics: Metrics, world: World, term: Term | undefined, serving: ServingCertificate): void {
   metrics.sidecars.set({ state: 'enrolled' }, term?.hub.size ?? 0);
   metrics.sidecars.set({ state: 'connected' }, term?.hub.streams ?? 0);
+  metrics.sidecars.set({ state: 'unproven' }, term?.hub.unproven ?? 0);
   if (serving.expiresAt !== undefined) metrics.certificateExpiry.set(serving.expiresAt / 1000);
   const { pods, namespaces, resources, policies, profiles } = world;
   for (const [kind, informer] of Object.entries({ pods, namespaces, resources, policies, profiles })) {

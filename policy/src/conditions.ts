@@ -74,7 +74,7 @@ export function firstProblem<T>(checks: readonly ((input: T) => Problem | undefi
 }
 
 /** Unknown because nobody has looked, which only using the object changes. Every other Unknown is a finding. */
-const NOT_LOOKED_AT: ReadonlySet<string> = new Set<Code>(['NotDialledYet', 'NotAccepted']);
+const NOT_LOOKED_AT: ReadonlySet<string> = new Set<Code>(['NotDialledYet', 'NotAccepted', 'CaptureNotReported']);
 
 /**
  * Ready repeats the first condition that fails, or else the first that was looked at and could not be told: sessions are refused

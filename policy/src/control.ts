@@ -12,6 +12,7 @@ import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
  * GET  /v1/stream                     → StreamLine…      newline-delimited JSON, a snapshot first, then as things change
  * POST /v1/ack      AckRequest        → 204              after a snapshot is in force
  * POST /v1/report   ReportRequest     → 204              what was seen at upstreams
+ * POST /v1/capture  CaptureRequest    → 204              whether the pod's capture is proven: once enrolled, and as it changes
  * POST /v1/nats     NatsRequest       → NatsResponse     before the user JWT expires
  * POST /v1/ask      Question          → RequestView      people are asked to approve an action; the same name again is fine
  * POST /v1/looked   LookedRequest     → 204              what it would meet, once people are asked; said again it changes nothing
@@ -34,6 +35,7 @@ export const CONTROL_PATHS = {
   stream: '/v1/stream',
   ack: '/v1/ack',
   report: '/v1/report',
+  capture: '/v1/capture',
   nats: '/v1/nats',
   ask: '/v1/ask',
   looked: '/v1/looked',
@@ -54,6 +56,9 @@ export const MAX_CONTROL_BYTES = 4 * 1024 * 1024;
 export const MAX_CONTROL_REQUEST_BYTES = 64 * 1024;
 /** Of one that tells what an action would meet: 160 cells of 128 characters, or 200 lines of 200, of six bytes at most, and a text of which JSON doubles each byte. */
 export const MAX_LOOKED_BYTES = 256 * 1024 + 2 * MAX_WHOLE_TEXT_BYTES;
+
+/** Room for a log and 32 witnesses with ML-DSA-44 keys. */
+export const MAX_LOG_POLICY_CHARS = 96 * 1024;
 
 /** The public half of a NATS user key: U and 55 characters of base32. */
 export const UserNkey = z.string().regex(/^U[A-Z2-7]{55}$/);
@@ -91,6 +96,8 @@ export const NatsAccess = z.object({
   expiresAt: z.number(),
   /** PEM; absent: the system's roots. */
   ca: z.string().optional(),
+  /** C2SP tlog-policy: whose receipts are believed, and which witnesses must have cosigned; absent: nobody's yet. Ask again. */
+  log: z.string().max(MAX_LOG_POLICY_CHARS).optional(),
 });
 export type NatsAccess = z.infer<typeof NatsAccess>;
 
@@ -99,6 +106,8 @@ export const EnrolResponse = z.object({
   /** Name of the evidence log that this cluster writes to; part of every signature. */
   origin: z.string(),
   registration: SignedRegistration,
+  /** To whom the data key of each session is wrapped, as the evidence package names recipients. */
+  recipients: z.array(z.string().min(1).max(128)).min(1).max(8),
   nats: NatsAccess,
   /** Carries the certificate for `tlsPublicKey` and the CA of the agent leg. */
   snapshot: Snapshot,
@@ -137,6 +146,10 @@ export const ResourceObservation = z.object({
 export type ResourceObservation = z.infer<typeof ResourceObservation>;
 export const ReportRequest = z.object({ observations: z.array(ResourceObservation).min(1).max(64) });
 export type ReportRequest = z.infer<typeof ReportRequest>;
+
+/** Whether nothing of the pod goes around its sidecar, as the sidecar sees it. `message` is a sentence where it is not proven. */
+export const CaptureRequest = z.object({ proven: z.boolean(), message: z.string().max(512).optional() });
+export type CaptureRequest = z.infer<typeof CaptureRequest>;
 
 export const ClosedRequest = z.object({ session: z.string().regex(/^s-[a-z2-7]{16}$/) });
 export type ClosedRequest = z.infer<typeof ClosedRequest>;

@@ -164,8 +164,8 @@ export const CATALOGUE: readonly Bypass[] = [
   line(
     39,
     'a pod whose rules are gone',
-    ['documented'],
-    'no NetworkPolicy is generated; one for the namespace closes it at the node. Without the sidecar’s credential the upstream lets nobody in (30)',
+    ['operator', 'documented'],
+    'the sidecar goes on trying what an agent might, and within a minute ends what is open; a NetworkPolicy of the operator’s leaves the pod its upstreams, Chaperone and DNS, where the network plugin enforces it. An upstream outside the cluster whose addresses nobody gave may be anywhere on its port (networkPolicy.cidrs). Without the sidecar’s credential the upstream lets nobody in (30)',
   ),
   line(
     40,

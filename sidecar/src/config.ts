@@ -15,6 +15,8 @@ export interface SidecarConfig {
   readonly dnsPort: number;
   readonly denyPort: number;
   readonly probePort: number;
+  /** From which the sidecar looks at its own capture. */
+  readonly selfPort: number;
   /** Addresses and CIDRs that are never dialled: node, Chaperone itself. */
   readonly forbidden: readonly string[];
   /** Of the API server: dialled by sessions of its protocol alone. */
@@ -53,6 +55,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): S
     dnsPort: value('CHAPERONE_DNS_PORT', '15053', readPort, 'a port'),
     denyPort: value('CHAPERONE_DENY_PORT', '15001', readPort, 'a port'),
     probePort: value('CHAPERONE_PROBE_PORT', '15021', readPort, 'a port'),
+    selfPort: value('CHAPERONE_SELF_PORT', '15011', readPort, 'a port'),
     forbidden: [
       value('NODE_ADDRESSES', ',', readRanges, 'a list of addresses'),
       value('CHAPERONE_FORBIDDEN_RANGES', ',', readRanges, 'a list of addresses and ranges'),

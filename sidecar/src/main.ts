@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Code, CODES } from '@chaperone/api';
-import { encodeNkey } from '@chaperone/evidence';
+import { encodeNkey, parseRecipient } from '@chaperone/evidence';
 import type { Snapshot } from '@chaperone/policy';
 import { startDenyListener } from './capture/deny.ts';
 import { searchDomains, startDns } from './capture/dns.ts';
@@ -10,10 +11,12 @@ import { createGuard } from './capture/guard.ts';
 import { createListeners, type Listeners } from './capture/listener.ts';
 import { lastWords } from './capture/last-words.ts';
 import { RESERVED_PORT, reservedAddress } from './capture/rules.ts';
+import { type CaptureState, OwnLook, watchCapture } from './capture/watch.ts';
 import { readConfig, type SidecarConfig } from './config.ts';
 import { keepBrokerAccess } from './control/broker.ts';
 import { openOperatorControl, type OperatorControl } from './control/operator.ts';
 import { openPodKey } from './control/pod-key.ts';
+import { whileCaptured } from './control/while-captured.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
 import { startHealth, watchLag } from './health/server.ts';
 import { createLogger } from './log.ts';
@@ -47,6 +50,10 @@ class Sidecar {
   #control: OperatorControl | undefined;
   #recording: SpoolRecording | undefined;
   #sessions: Sessions | undefined;
+  #capture: CaptureState = { problem: 'the sidecar has not looked at its capture yet' };
+  #onCapture: (state: CaptureState) => void = () => undefined;
+  #looked = false;
+  #wasProven = false;
   readonly #startedAt = systemClock.monotonic();
   #starting: string | undefined = 'the policy has not arrived';
 
@@ -61,11 +68,22 @@ class Sidecar {
       },
       unreceiptedMs: () => this.#recording?.status().oldestUnacknowledgedMs ?? 0,
       policyFresh: () => this.#control?.current() !== undefined,
+      captureProven: () => this.#capture.problem === undefined,
+      receiptsRefused: () => this.#recording?.status().log.refused ?? new Map(),
+      logSize: () => this.#recording?.status().log.size ?? 0,
     });
+  }
+
+  /** Receipts that are refused are no reason: whoever sends them would then say which agents are ready. */
+  #logUnknown(): string | undefined {
+    const problem = this.#recording?.status().log.problem;
+    return problem?.code === 'LogKeyUnknown' ? problem.message : undefined;
   }
 
   /** Why the agent has not been let in yet. */
   get starting(): { code: Code; message: string } | undefined {
+    const { problem: unproven } = this.#capture;
+    if (this.#starting === undefined && !this.#wasProven) return { code: 'CaptureNotProven', message: unproven ?? '' };
     if (this.#starting === undefined) return undefined;
     const problem = this.#control?.problem;
     if (problem === undefined) return { code: 'SidecarNotReady', message: this.#starting };
@@ -82,7 +100,8 @@ class Sidecar {
     const health = await startHealth({
       port: this.#config.probePort,
       starting: () => this.starting?.message,
-      unready: () => (this.#control?.current() === undefined ? 'the policy is stale' : undefined),
+      unready: () =>
+        this.#capture.problem ?? (this.#control?.current() === undefined ? 'the policy is stale' : this.#logUnknown()),
       lagMs: () => lag.lagMs(),
       registry: this.#metrics.registry,
     });
@@ -119,8 +138,9 @@ class Sidecar {
     });
     this.#control = control;
     this.#stops.push(() => control.stop());
-    const { nats, registration } = await control.enrolled();
-    const broker = keepBrokerAccess({ first: nats, renew: () => control.nats(), nkey });
+    const { nats, registration, recipients: names } = await control.enrolled();
+    const recipients = names.map(parseRecipient);
+    const broker = keepBrokerAccess({ first: nats, renew: () => control.nats(), nkey, logger: this.#logger });
     const delivery = createNatsDelivery({
       servers: nats.url.split(','),
       nkey: encodeNkey(nkey.publicKey),
@@ -136,7 +156,9 @@ class Sidecar {
       directory: this.#config.spoolDirectory,
       runDirectory,
       identity: { nkey, registration },
+      recipients: () => recipients,
       delivery,
+      logPolicy: broker.logPolicy,
       clock: systemClock,
       logger: this.#logger,
     }).catch((cause: unknown) => {
@@ -149,8 +171,9 @@ class Sidecar {
     const search = await searchList();
     const guard = createGuard({ allowLoopback: false, forbidden: [...forbidden, ...apiServer], virtual, search });
     const apiGuard = createGuard({ allowLoopback: false, forbidden, virtual, search });
+    const guarded = whileCaptured(control, () => this.#capture.problem === undefined);
     this.#sessions = createSessions({
-      control,
+      control: guarded.control,
       recording: this.#recording,
       guard,
       apiGuard,
@@ -158,21 +181,38 @@ class Sidecar {
       logger: this.#logger,
       hostKey,
     });
+    this.#onCapture = (state) => {
+      guarded.changed(state);
+      control.tellCapture({ proven: state.problem === undefined, ...(state.problem && { message: state.problem }) });
+    };
+    if (this.#looked) this.#onCapture(this.#capture);
     control.onSnapshot((snapshot) => void this.#apply(listeners, snapshot));
   }
 
   async #startRefusing(listeners: Listeners): Promise<void> {
-    const { ranges, denyPort, dnsPort, runDirectory } = this.#config;
+    const { ranges, denyPort, dnsPort, selfPort, runDirectory } = this.#config;
     const nonce = randomBytes(16).toString('hex');
     const onDenied = (): void => this.#metrics.denied('NotGranted');
-    const deny = await startDenyListener({ port: denyPort, nonce, onDenied });
-    const reserved = await startDenyListener({ hosts: [reservedAddress(ranges.ipv4)], port: RESERVED_PORT, nonce, onDenied });
+    const reservedHost = reservedAddress(ranges.ipv4);
+    const own = new OwnLook({ port: selfPort, reserved: reservedHost });
+    const answers = { nonce, own: own.question, onDenied };
+    const deny = await startDenyListener({ port: denyPort, ...answers });
+    const reserved = await startDenyListener({ hosts: [reservedHost], port: RESERVED_PORT, ...answers });
     const dns = await startDns({ port: dnsPort, search: await searchList(), index: () => listeners.index });
-    for (const one of [deny, reserved, dns]) this.#stops.push(() => one.stop());
+    const watch = watchCapture({ look: own.look, onChange: (state) => this.#captureChanged(state), wait });
+    for (const one of [deny, reserved, dns, watch]) this.#stops.push(() => one.stop());
     // Renamed into place, so that chaperone-verify reads all of it or none; it runs as another user.
     const path = join(runDirectory, 'nonce');
     await writeFile(`${path}.new`, `${nonce}\n`, { mode: 0o644 });
     await rename(`${path}.new`, path);
+  }
+
+  #captureChanged(state: CaptureState): void {
+    this.#capture = state;
+    this.#looked = true;
+    if (state.problem === undefined) this.#wasProven = true;
+    else this.#logger.error('capture is not proven', { code: 'CaptureNotProven', problem: state.problem });
+    this.#onCapture(state);
   }
 
   async #apply(listeners: Listeners, snapshot: Snapshot): Promise<void> {
@@ -226,12 +266,17 @@ async function main(): Promise<void> {
   });
 }
 
-/** The code of an error where it is one of the table's. */
 /** Of this pod's resolver, as the kubelet wrote it. */
 async function searchList(): Promise<string[]> {
   return searchDomains(await readFile('/etc/resolv.conf', 'utf8'));
 }
 
+/** Resolves after this time, or when the signal aborts. */
+async function wait(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
+}
+
+/** The code of an error where it is one of the table's. */
 function codeOf(error: unknown): Code | undefined {
   const { code } = (error ?? {}) as { code?: unknown };
   return typeof code === 'string' && Object.hasOwn(CODES, code) ? (code as Code) : undefined;

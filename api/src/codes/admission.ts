@@ -149,6 +149,23 @@ export const ADMISSION_CODES = {
     retry: 'change-it',
     example: 'container "bot": remove spec.containers[0].livenessProbe.httpGet.host; the node would dial it for the agent',
   },
+  WaysOutReserved: {
+    audience: ['platform'],
+    what: 'A NetworkPolicy would open ways out of a governed namespace, or change those that the operator wrote.',
+    why: 'NetworkPolicies add up: one more way out is open to every agent of the namespace, should the rules of its pod ever fail.',
+    fix: 'Keep policies for what comes in. What agents reach follows from AccessPolicies; addresses outside the cluster go into networkPolicy.cidrs of the chart.',
+    retry: 'change-it',
+    example:
+      'remove Egress from spec.policyTypes, and spec.egress; ways out of a governed namespace follow from AccessPolicies and the chart’s networkPolicy [WaysOutReserved]',
+  },
+  NetworkPolicyTooLarge: {
+    audience: ['operator'],
+    what: 'The policies of a namespace need more ways out than one NetworkPolicy of the operator may have.',
+    why: 'More than 512 upstreams in one namespace are a mistake more often than a wish; the NetworkPolicy stays as it was.',
+    fix: 'Spread the agents over several namespaces, or name fewer resources in their policies.',
+    retry: 'do-not-retry',
+    example: '600 ways out are more than 512 (NetworkPolicyTooLarge)',
+  },
   CallersHidden: {
     audience: ['platform'],
     what: 'A Service of a governed namespace leads callers to agents in the name of a node.',

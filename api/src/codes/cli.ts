@@ -212,4 +212,20 @@ export const CLI_CODES = {
     retry: 'try-later',
     example: 's-7hq2: segments 3 to 5 are missing; the agent’s spool has not delivered them (EvidenceIncomplete)',
   },
+  EvidenceErased: {
+    audience: ['operator', 'platform'],
+    what: 'What was recorded was erased: nobody can read it any more.',
+    why: 'Its key was destroyed by an order or at the end of its time; headers, counts and proofs are still there; exit code 3.',
+    fix: 'chaperone sessions show ID says who ordered it, when and why.',
+    retry: 'none',
+    example: 's-7hq2kd3mxw5tq4na: what was recorded was erased; its key is destroyed (EvidenceErased)',
+  },
+  OrderRefused: {
+    audience: ['operator', 'platform'],
+    what: 'An erasure or a hold was not taken: it contradicts what stands.',
+    why: 'A session that is held or erased is not erased, one that is held is not held again, one that is not held is not released.',
+    fix: 'chaperone sessions show ID says what stands; chaperone hold release ID ends a hold.',
+    retry: 'none',
+    example: 's-7hq2kd3mxw5tq4na is on hold and must not be erased (OrderRefused)',
+  },
 } as const satisfies CodeTable;

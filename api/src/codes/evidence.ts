@@ -97,6 +97,24 @@ export const EVIDENCE_CODES = {
     'byte 40960 of the file: the file ends early',
     'Export it again.',
   ),
+  MalformedParcel: finding(
+    'What came to the collector is not a segment with its wrapped key.',
+    'A parcel begins with the length of the key.',
+    'the parcel has no wrapped key',
+    'See whether sidecars and collector are of one release.',
+  ),
+  KeyUnusable: finding(
+    'The data key of a session is gone, is another one, or nobody here can unwrap it.',
+    'Without it nobody reads what was recorded; a segment that comes so gets no receipt.',
+    'the key was not wrapped to anybody here',
+    'Give the collector the reader’s key that its sidecars wrap to, as its Secret or a backup has it.',
+  ),
+  Erased: finding(
+    'What was recorded was erased.',
+    'Its key was destroyed by an order that is in the log.',
+    'what was recorded was erased; its key is destroyed',
+    'chaperone sessions show ID says who ordered it, when and why.',
+  ),
   UnsupportedVersion: finding(
     'The segment, or an entry of the log, is of a format that this version does not know.',
     'It was written by a newer version.',
@@ -156,6 +174,30 @@ export const EVIDENCE_CODES = {
     'Its proof is of another entry or is missing, or the log has another segment of that number.',
     'nothing proves that the segment is in the log',
     'Export it again; if it stays so, keep the file, and see what chaperone log verify says.',
+  ),
+  MalformedReceipt: finding(
+    'The receipt cannot be read.',
+    'It is not what a collector of this version sends: a checkpoint and proofs.',
+    'the receipt does not have the expected shape',
+    'Nothing is freed by it. Run collector and sidecars of one version.',
+  ),
+  CheckpointOlder: finding(
+    'The log shows fewer entries than it has shown before.',
+    'A log only grows. It was restored from an older copy, or somebody took entries out.',
+    'the log shows a tree that is smaller than one that it has shown before',
+    'Keep both checkpoints, which the sidecar has written to a file. Evidence waits in the spool until the log is whole again.',
+  ),
+  ConsistencyMissing: finding(
+    'The log shows entries and does not prove that those of before are among them.',
+    'Now and then after a restart of the collector, and then the next receipt proves it. Always: the log may be another one than before.',
+    'the log does not prove that it goes on from what it has shown before',
+    'Where it stays so, compare the checkpoints that the sidecar has written to a file with that of the collector.',
+  ),
+  LogForked: finding(
+    'The log has signed two histories.',
+    'Its key signed a checkpoint that does not go on from another one that it has signed: somebody was shown, or will be shown, another log.',
+    'the log has signed two trees of which one does not go on from the other',
+    'Keep both checkpoints, which the sidecar has written to a file: their signatures prove it to anybody. Look into who had the key.',
   ),
   TreeAltered: finding(
     'The log’s last tiles do not have the root that was signed.',

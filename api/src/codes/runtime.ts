@@ -57,10 +57,26 @@ export const RUNTIME_CODES = {
   CaptureNotProven: {
     audience: ['operator'],
     what: 'The self-check found a way around the sidecar, or could not be made.',
-    why: 'The agent starts only once its own connections were seen to be refused.',
-    fix: 'Delete the pod; if it happens again, see the log of chaperone-verify and the node’s network plugin.',
+    why: 'The agent starts only once its own connections were seen to be refused. The sidecar goes on looking; when it finds that they are not any more, it ends what is open and opens nothing.',
+    fix: 'Delete the pod; if it happens again, see the logs of chaperone-verify and chaperone-sidecar and the node’s network plugin.',
     retry: 'do-not-retry',
     example: 'pod support-agent-6d9 reached 192.0.2.1:80 past its sidecar; the agent was not started (CaptureNotProven)',
+  },
+  CaptureProven: {
+    audience: ['operator'],
+    what: 'Every sidecar of the policy proved within the last minute that nothing of its pod goes around it.',
+    why: 'A sidecar tries what its agent might try, every half minute: TCP has to arrive at the sidecar, UDP has to be refused.',
+    fix: 'Nothing to mend.',
+    retry: 'none',
+    example: '3 of 3 sidecars proved that nothing goes around them',
+  },
+  CaptureNotReported: {
+    audience: ['operator'],
+    what: 'A sidecar has not said yet whether its capture is proven.',
+    why: 'It has just started, or it is of a release that does not look.',
+    fix: 'Wait a second; where the pod is of an earlier release, make it anew.',
+    retry: 'wait',
+    example: '2 of 3 sidecars proved that nothing goes around them',
   },
   SpoolUnusable: {
     audience: ['operator'],

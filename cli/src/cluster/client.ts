@@ -6,7 +6,7 @@ import { DirectRoute } from './direct-route.ts';
 import { findInstallation, readTrust } from './installation.ts';
 import { type Environment, loadKubeconfig } from './kubeconfig.ts';
 import { Login } from './login.ts';
-import { isNotTrusted, noAnswer, type Route } from './route.ts';
+import { isNotTrusted, noAnswer, type Route, type Sending } from './route.ts';
 import { TunnelError } from './tunnel.ts';
 import { TunnelRoute } from './tunnel-route.ts';
 
@@ -75,12 +75,12 @@ class SignedTransport implements ClusterTransport {
     this.#owned = owned;
   }
 
-  async fetch(path: string): Promise<Response> {
-    let response = await this.#signed(path);
+  async fetch(path: string, body?: string): Promise<Response> {
+    let response = await this.#signed(path, body);
     if (response.status === 401 && this.#believed) {
       await response.body?.cancel();
       await this.#login.renew();
-      response = await this.#signed(path);
+      response = await this.#signed(path, body);
     }
     if (response.status !== 401) this.#believed = true;
     return response;
@@ -91,24 +91,26 @@ class SignedTransport implements ClusterTransport {
     this.#owned[Symbol.dispose]();
   }
 
-  async #signed(path: string): Promise<Response> {
+  async #signed(path: string, body: string | undefined): Promise<Response> {
+    const method = body === undefined ? 'GET' : 'POST';
     for (let attempt = 1; ; attempt++) {
       // Signed anew each time: the collector takes a nonce once.
-      const headers = { ...(await this.#login.sign(path)), host: this.#route.host };
+      const headers = { ...(await this.#login.sign(path, method)), host: this.#route.host };
       try {
-        return await this.#send(path, headers);
+        return await this.#send({ path, headers, method }, body);
       } catch (error) {
         const silent = error instanceof TunnelError && error.code === 'Silent';
-        if (silent || error instanceof CliError || isNotTrusted(error) || attempt === ATTEMPTS)
+        // An order that may have been taken is not given again.
+        if (silent || error instanceof CliError || isNotTrusted(error) || attempt === ATTEMPTS || body !== undefined)
           throw this.#route.unreachable(error);
       }
     }
   }
 
-  async #send(path: string, headers: Record<string, string>): Promise<Response> {
+  async #send(sending: Sending, body: string | undefined): Promise<Response> {
     const timeoutMs = this.#timeoutMs;
     const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
-      const sent = this.#route.request({ path, headers, ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) });
+      const sent = this.#route.request({ ...sending, ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) });
       sent.on('response', resolve);
       sent.on('timeout', () => sent.destroy(noAnswer(timeoutMs ?? 0)));
       sent.on('error', (error) => {
@@ -116,7 +118,7 @@ class SignedTransport implements ClusterTransport {
         if (!sent.reusedSocket && sent.socket !== null) this.#route.lost(sent.socket);
         reject(error);
       });
-      sent.end();
+      sent.end(body);
     });
     const status = incoming.statusCode ?? 0;
     const hasBody = status !== 204 && status !== 304;

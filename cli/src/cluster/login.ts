@@ -46,8 +46,8 @@ export class Login implements AsyncDisposable {
     this.#now = now;
   }
 
-  /** The headers that sign one GET of `target`; makes a login where there is none or it is about to end. Throws CliError. */
-  async sign(target: string): Promise<Record<string, string>> {
+  /** The headers that sign one request for `target`; makes a login where there is none or it is about to end. Throws CliError. */
+  async sign(target: string, method: 'GET' | 'POST' = 'GET'): Promise<Record<string, string>> {
     let current = await this.#use();
     if (this.#now() - current.createdAt > EVIDENCE_LOGIN_LIFE_MS - RENEW_BEFORE_MS) {
       await this.renew();
@@ -55,7 +55,7 @@ export class Login implements AsyncDisposable {
     }
     const timestamp = this.#now() + current.offsetMs;
     const nonce = randomBytes(18).toString('base64url');
-    return signRequest({ login: current.name, method: 'GET', target, timestamp, nonce }, current.key);
+    return signRequest({ login: current.name, method, target, timestamp, nonce }, current.key);
   }
 
   /** Forgets the login, so that the next request makes another. */

@@ -4,6 +4,7 @@ import { seconds } from './api-server.ts';
 import { TunnelError } from './tunnel.ts';
 
 export interface Sending {
+  readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly headers: OutgoingHttpHeaders;
   /** For silence, in milliseconds. */
@@ -14,7 +15,7 @@ export interface Sending {
 export interface Route extends Disposable {
   /** The header Host of each request. */
   readonly host: string;
-  /** Begins a GET. */
+  /** Begins a request; its body, where it has one, is for the caller to write. */
   request(sending: Sending): ClientRequest;
   /** Told that a connection broke before it answered. */
   lost(connection: object): void;

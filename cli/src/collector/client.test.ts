@@ -25,6 +25,8 @@ const aSession = (at: number): SessionSummary => ({
   masked: 0,
   state: 'ended',
   evidence: 'received',
+  erased: false,
+  onHold: false,
 });
 
 /** As many sessions, in pages as the collector's API has them. */

@@ -1,4 +1,16 @@
-import { ApiError, RecordPage, SessionDetail, SessionList, type SessionRecord, type Trust } from '@chaperone/evidence';
+import { createHash } from 'node:crypto';
+import {
+  ApiError,
+  DataKey,
+  DataKeyInfo,
+  GivenOrder,
+  type OrderRequest,
+  RecordPage,
+  SessionDetail,
+  SessionList,
+  type SessionRecord,
+  type Trust,
+} from '@chaperone/evidence';
 import type { Code } from '@chaperone/api/codes';
 import type { z } from 'zod';
 import { CliError, EXIT } from '../errors.ts';
@@ -91,6 +103,24 @@ export class CollectorClient {
     return body === null ? unreadableBytes() : reading(body);
   }
 
+  /** The key that reads a session's segments; undefined where it was destroyed. */
+  async dataKey(id: string): Promise<DataKey | undefined> {
+    try {
+      const { session, key } = await this.#json(`/v1/sessions/${encodeURIComponent(id)}/key`, DataKeyInfo);
+      return new DataKey(session, Buffer.from(key, 'base64url'));
+    } catch (error) {
+      if (error instanceof CliError && error.code === 'EvidenceErased') return undefined;
+      throw error;
+    }
+  }
+
+  /** Erases a session, or puts it on hold or takes it off; resolves when that is in the log and done. */
+  async order(id: string, order: OrderRequest): Promise<GivenOrder> {
+    const body = JSON.stringify(order);
+    const digest = createHash('sha256').update(body).digest('hex');
+    return this.#json(`/v1/sessions/${encodeURIComponent(id)}/orders?body=${digest}`, GivenOrder, body);
+  }
+
   /** The key of the log, as C2SP signed-note writes keys. */
   async logKey(): Promise<string> {
     return (await this.#get('/v1/log/key')).text();
@@ -115,8 +145,8 @@ export class CollectorClient {
     return this.#transport.trust();
   }
 
-  async #json<T>(path: string, schema: z.ZodType<T>): Promise<T> {
-    const response = await this.#get(path);
+  async #json<T>(path: string, schema: z.ZodType<T>, body?: string): Promise<T> {
+    const response = await this.#get(path, body);
     try {
       return schema.parse(await response.json());
     } catch (error) {
@@ -124,8 +154,8 @@ export class CollectorClient {
     }
   }
 
-  async #get(path: string): Promise<Response> {
-    const response = await this.#transport.fetch(path);
+  async #get(path: string, body?: string): Promise<Response> {
+    const response = await this.#transport.fetch(path, body);
     if (response.ok) return response;
     const said = ApiError.safeParse(await response.json().catch(() => undefined));
     throw said.success
@@ -164,6 +194,8 @@ const REFUSALS = {
   LinkUnusable: ['NotSignedIn', EXIT.notPermitted],
   EvidenceAltered: ['EvidenceAltered', EXIT.checkSaysNo],
   EvidenceIncomplete: ['EvidenceIncomplete', EXIT.incomplete],
+  EvidenceErased: ['EvidenceErased', EXIT.checkSaysNo],
+  OrderRefused: ['OrderRefused', EXIT.tooLate],
   Unavailable: ['CollectorUnreachable', EXIT.unreachable],
 } as const satisfies Record<ApiError['code'], readonly [Code, number]>;
 

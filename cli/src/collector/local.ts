@@ -37,8 +37,8 @@ function neverRun(data: string): CliError {
 
 function overHttp({ url, token }: Address, trust: string): Transport {
   return {
-    fetch: (path) =>
-      fetch(`${url}${path}`, { headers: { authorization: `Bearer ${token}` } }).catch((error: unknown) => {
+    fetch: (path, body) =>
+      fetch(`${url}${path}`, sending(token, body)).catch((error: unknown) => {
         throw new CliError('CollectorUnreachable', `the collector at ${url} does not answer`, {
           cause: error,
           exit: EXIT.unreachable,
@@ -47,6 +47,11 @@ function overHttp({ url, token }: Address, trust: string): Transport {
     trust: () => readTrust(trust),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+}
+
+function sending(token: string, body: string | undefined): RequestInit {
+  const headers = { authorization: `Bearer ${token}` };
+  return body === undefined ? { headers } : { headers, method: 'POST', body };
 }
 
 interface OpenedStore extends AsyncDisposable {
@@ -81,8 +86,7 @@ async function inProcess(data: string): Promise<Transport> {
   const owned = await openStore(data);
   const { collector, trust, token } = owned;
   return {
-    fetch: async (path) =>
-      collector.fetch(new Request(`http://localhost${path}`, { headers: { authorization: `Bearer ${token}` } })),
+    fetch: async (path, body) => collector.fetch(new Request(`http://localhost${path}`, sending(token, body))),
     trust: () => Promise.resolve(trust),
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };

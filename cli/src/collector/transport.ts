@@ -2,8 +2,8 @@ import type { Trust } from '@chaperone/evidence';
 
 /** How requests reach a collector, and whom to trust for what it holds. */
 export interface Transport extends AsyncDisposable {
-  /** A GET of a path below the collector's root. */
-  fetch(path: string): Promise<Response>;
+  /** A GET of a path below the collector's root; with a body a POST of it, which is JSON and which the path has to name by its digest. */
+  fetch(path: string, body?: string): Promise<Response>;
   /** The log's origin and the enrolment keys, from where the collector cannot change them. */
   trust(): Promise<Trust>;
 }

@@ -64,7 +64,7 @@ export class Commands {
       if (ended !== undefined) command.ended = ended;
       command.bytes = record.bytes;
       command.truncated = record.truncated;
-      command.digest = record.digest;
+      if (record.digest !== undefined) command.digest = record.digest;
     }
   }
 

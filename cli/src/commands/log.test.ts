@@ -14,6 +14,10 @@ import {
   formatVerifierKey,
   verifierKey,
   type Trust,
+  DataKey,
+  encodeParcel,
+  parseRecipient,
+  wrapKey,
 } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -57,12 +61,14 @@ async function ingest(count: number): Promise<void> {
       mode: 'Enforce',
       client,
     };
+    const key = DataKey.random(session);
     const { bytes } = sealSegment({
       origin: trust.origin,
       session,
       number: 0,
       prev: null,
       policy: 'p',
+      key,
       epoch: createEpoch({ nkey, registration }, 1, 1),
       firstSeq: 0,
       registration,
@@ -71,7 +77,8 @@ async function ingest(count: number): Promise<void> {
       counters: { actions: 0, denied: 0, masked: 0, dropped: 0 },
       flags: ['open'],
     });
-    expect(await collector.ingest(bytes)).toMatchObject({ kind: 'stored' });
+    const wrapped = wrapKey(key, collector.recipients.map(parseRecipient));
+    expect(await collector.ingest(encodeParcel({ key: wrapped, segment: bytes }))).toMatchObject({ kind: 'stored' });
   }
 }
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { visible } from '@chaperone/api/text';
-import { decodeBytes, type SessionDetail, type SessionRecord, type SessionSummary } from '@chaperone/evidence';
+import { decodeBytes, type GivenOrder, type SessionDetail, type SessionRecord, type SessionSummary } from '@chaperone/evidence';
 import type { CollectorClient, SessionFilter } from '../collector/client.ts';
 import { CliError, EXIT, usage } from '../errors.ts';
 import { age, counted, type Io, safeJson, table, writeLine } from '../io.ts';
@@ -67,7 +67,7 @@ function sessionTable(items: readonly SessionSummary[], { wide, namespaces, now,
     String(item.denied),
     String(item.masked),
     item.state,
-    item.evidence,
+    item.erased && item.evidence !== 'altered' ? 'erased' : item.evidence,
     age(item.startedAt, now),
     ...(wide
       ? [agent.serviceAccount, resource?.protocol ?? '-', item.mode ?? '-', age(item.endedAt, now), String(item.held)]
@@ -104,7 +104,7 @@ export async function showSession(
   const session = await client.session(id);
   const protocol = session.resource?.protocol;
   const { approvals, list } =
-    output === 'table' || toldOf(protocol, []) !== undefined
+    !session.erased && (output === 'table' || toldOf(protocol, []) !== undefined)
       ? await outlineOf(client, session, again)
       : { approvals: '', list: [] };
   const actions = toldOf(protocol, list);
@@ -114,6 +114,8 @@ export async function showSession(
     State: styleOf(session.state),
     Evidence: styleOf(session.evidence),
     Finding: 'bad',
+    Erased: 'warn',
+    Hold: 'warn',
   };
   for (const [name, value] of lines)
     if (value !== '') await writeLine(io.out, `${`${name}:`.padEnd(10)} ${paint(styles[name], visible(value))}`);
@@ -141,8 +143,17 @@ function sentences(session: SessionDetail, approvals: string): [string, string][
     ],
     ['Approvals', approvals],
     ['Evidence', `${session.evidence}: ${size}`],
+    ...session.orders.map(({ kind, ...order }): [string, string] => [ORDER_WORDS[kind], givenBy(order)]),
     ...findings.map(({ message, code, number }): [string, string] => ['Finding', `${message} (${code}, segment ${number})`]),
   ];
+}
+
+const ORDER_WORDS = { erasure: 'Erased', hold: 'Hold', release: 'Released' } as const;
+
+/** Who, when and why, as far as that is still known. */
+export function givenBy({ at, by, reason, entry }: Omit<GivenOrder, 'kind'>): string {
+  const why = reason === undefined ? '' : `: ${reason}`;
+  return `${new Date(at).toISOString()} by ${by ?? 'somebody who was forgotten'}${why} (entry ${entry} of the log)`;
 }
 
 /** More records are not read to say all about a session. */

@@ -17,6 +17,7 @@ import { counted, writeLine } from '../io.ts';
 import { isStream, type StreamOutput, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
 import type { ProgramOptions } from '../program.ts';
+import { givenBy } from './sessions.ts';
 
 /** Bytes of a file that are read at once. */
 const READ_BYTES = 1024 * 1024;
@@ -118,7 +119,7 @@ export async function report(
   }
   for (const each of sessions) {
     const word = paint(styleOf(each), each.verdict);
-    await writeLine(io.out, `${visible(each.session)}  ${word}: ${visible(findings(each))}`);
+    await writeLine(io.out, `${visible(each.session)}  ${word}: ${visible(findings(each))}${visible(contentsOf(each))}`);
   }
 }
 
@@ -171,7 +172,7 @@ function findings(verdict: FileSessionVerdict): string {
   const { segments, records, counters, agent, logged = 0 } = verdict;
   if (verdict.verdict === 'not exported')
     return `the log has ${entries(logged)} of it, and the file has none (EvidenceIncomplete)`;
-  if (verdict.verdict === 'erased') return `the log has ${entries(logged)} of it, and says that it was erased`;
+  if (verdict.verdict === 'erased') return `the log has ${entries(logged)} of it, and the file has none`;
   const size = `${counted(records, 'record')}, ${counted(segments, 'segment')}`;
   if (verdict.break !== undefined) {
     const { segment, record, message, code } = verdict.break;
@@ -186,6 +187,17 @@ function findings(verdict: FileSessionVerdict): string {
 }
 
 const BREAK_CODES: Partial<Record<Word, string>> = { incomplete: 'EvidenceIncomplete', altered: 'EvidenceAltered' };
+
+/** What of it nobody has looked at, and why. */
+function contentsOf({ contents, break: found, erasure, segments }: FileSessionVerdict): string {
+  if (erasure !== undefined) {
+    const left =
+      contents === 'verified' ? 'its key is here all the same' : 'headers and counts are proven, what was recorded is gone';
+    return `; erased ${givenBy(erasure)}${segments === 0 ? '' : `: ${left}`}`;
+  }
+  const isSealed = contents === 'sealed' && found === undefined && segments > 0;
+  return isSealed ? '; what the records say is sealed and was not looked at' : '';
+}
 
 /** What a sound beginning says nothing of. */
 const NO_END: Partial<Record<Word, string>> = {

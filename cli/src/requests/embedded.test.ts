@@ -126,7 +126,7 @@ test('what is not said right decides nothing', async () => {
     [['approve', other, '--digest', digestOf(request)], 5, `no request ${other} at chaperone up`],
     [['approve', 'ar-', '--digest', digestOf(request)], 2, 'ar- fits 2 requests: '],
     [['approve', 's-7hq2', '--digest', digestOf(request)], 2, '"s-7hq2" is not the name of a request; they look like ar-'],
-    [['deny', name, '--reason', ''], 2, '--reason is empty; say why, since the agent reads it (Usage)'],
+    [['deny', name, '--reason', ''], 2, '--reason is empty; say why, since others read it (Usage)'],
     [['deny', name, '--reason', 'x'.repeat(1025)], 2, '--reason is at most 1024 characters (Usage)'],
     [
       ['deny', name, '--as', 'bob', '--as-group', 'dev'],

@@ -15,11 +15,10 @@ import {
   loadStaticFiles,
   LOCAL_IDENTITY,
 } from '@chaperone/collector';
-import type { Trust } from '@chaperone/evidence';
+import { encodeNkey, parseRecipient, type Trust, trustIn } from '@chaperone/evidence';
 import type { Agent, Snapshot } from '@chaperone/policy';
 import {
   ControlPlaneError,
-  createDirectDelivery,
   createGuard,
   createListeners,
   createRecording,
@@ -35,6 +34,7 @@ import { type ServerType, serve } from '@hono/node-server';
 import { CliError, usage } from '../errors.ts';
 import type { HostPort } from '../flags.ts';
 import { clientLine } from './client-line.ts';
+import { deliveryTo } from './delivery.ts';
 import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
 import { Killing } from './killing.ts';
@@ -218,14 +218,19 @@ async function openRecording(
   collector: Collector,
 ): ReturnType<typeof createRecording> {
   const { run, spool } = agentPaths(data, agent);
-  const delivery = createDirectDelivery(async (segment) => {
-    const outcome = await collector.ingest(segment);
-    if (outcome.kind === 'refused') throw new Error(`the collector refused a segment (${outcome.code})`);
-    return outcome.receipt;
-  });
+  const logPolicy = trustIn(collector.logKey);
+  const recipients = collector.recipients.map(parseRecipient);
   try {
-    const limits = { sealAfterMs: SEAL_AFTER_MS };
-    return await createRecording({ directory: spool, runDirectory: run, identity, delivery, limits, logger });
+    return await createRecording({
+      directory: spool,
+      runDirectory: run,
+      identity,
+      recipients: () => recipients,
+      delivery: deliveryTo(collector, encodeNkey(identity.nkey.publicKey)),
+      logPolicy: () => logPolicy,
+      limits: { sealAfterMs: SEAL_AFTER_MS },
+      logger,
+    });
   } catch (error) {
     throw unusable(data, error);
   }

@@ -6,7 +6,7 @@ import { temporaryDirectory } from '@chaperone/testing';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createTokenAccess, LOCAL_IDENTITY } from '../access.ts';
 import { type Collector, createCollector } from '../collector.ts';
-import { aSession, silent, trust } from '../evidence.fixture.ts';
+import { aSession, silent, readers, trust } from '../evidence.fixture.ts';
 import { SIGNED_IN_MS } from './browser-sessions.ts';
 import { PAGE_HEADER } from './cookies.ts';
 import { isPagePath } from './page-paths.ts';
@@ -40,11 +40,12 @@ beforeEach(async () => {
   collector = await createCollector({
     directory: directory.path,
     trust,
+    readers,
     access: createTokenAccess('the-token'),
     logger: silent,
     ...(files === undefined ? {} : { console: { files, signIn, place: ' --data /srv/shop', now: () => now } }),
   });
-  for (const { bytes } of sealed) await collector.ingest(bytes);
+  for (const { parcel } of sealed) await collector.ingest(parcel);
   return async () => {
     await collector.close();
     await directory[Symbol.asyncDispose]();

@@ -1,4 +1,4 @@
-import type { ApiError } from '@chaperone/evidence';
+import { type ApiError, LOGIN_HEADERS } from '@chaperone/evidence';
 import type { Access } from '../access.ts';
 import { createAuth } from './auth.ts';
 import { type BrowserSession, BrowserSessions, SIGNED_IN_MS } from './browser-sessions.ts';
@@ -38,7 +38,8 @@ export function createDoor(options: DoorOptions): (request: Request) => Promise<
 
   const data = (request: Request, url: URL): Response | Promise<Response> => {
     const header = (name: string): string | undefined => request.headers.get(name) ?? undefined;
-    const proven = header('authorization') !== undefined;
+    // A page of another site cannot send either header.
+    const proven = header('authorization') !== undefined || header(LOGIN_HEADERS.login) !== undefined;
     const reads = request.method === 'GET' || request.method === 'HEAD';
     // A SAML provider's answer comes from its site, and proves itself.
     const answers = signIn.way === 'saml' && request.method === 'POST' && url.pathname === SAML_CALLBACK_PATH;

@@ -1,4 +1,4 @@
-import type { VerifiedSegment } from '@chaperone/evidence';
+import type { ReadSegment } from '@chaperone/evidence';
 import type { CommandRow } from './schema.ts';
 
 /** Of a longer command, this much is searched: what a person types, or reads. */
@@ -44,7 +44,7 @@ const MAX_WORD = 500;
 const INVISIBLE = /[\p{Cf}\p{Default_Ignorable_Code_Point}\p{Cs}]/gu;
 
 /** What of a segment can be searched. */
-export function commandsOf({ header, records, signer }: VerifiedSegment): CommandRow[] {
+export function commandsOf({ header, records, signer }: ReadSegment): CommandRow[] {
   const scope = scopeOf(signer.agent.namespace);
   return records.flatMap((record): CommandRow[] => {
     if (record.type !== 'action' || record.text === undefined) return [];

@@ -25,6 +25,8 @@ export interface IndexEngine {
   /** All of it or nothing; `work` may run more than once. */
   transaction<T>(work: (tx: Transaction<IndexTables>) => Promise<T>): Promise<T>;
   insertCommands(tx: Transaction<IndexTables>, rows: readonly CommandRow[]): Promise<void>;
+  /** After rows were deleted: sees that the database's own files, as far as a client can, do not hold what they said. */
+  forget(): Promise<void>;
   /** The newest commands in these namespaces with every one of the words, or a word that begins with it. */
   matches(words: readonly string[], namespaces: readonly string[], limit: number): RawBuilder<CommandMatch>;
   /** The values as what stands right of `in`, however many. */

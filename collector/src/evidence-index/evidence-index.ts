@@ -1,8 +1,8 @@
 import {
-  type Receipt,
   SESSION_ID_PREFIX,
   type SessionFacets,
   type SessionVerdictFilter,
+  type SegmentContent,
   type VerifiedSegment,
 } from '@chaperone/evidence';
 import {
@@ -14,9 +14,10 @@ import {
   sql,
   type Transaction,
 } from 'kysely';
-import { commandsOf, excerpt, type Found, MAX_MATCHES, type Match, newestBySession, storable } from './commands.ts';
+import { commandsOf, excerpt, type Found, MAX_MATCHES, type Match, newestBySession } from './commands.ts';
 import type { IndexEngine } from './engine.ts';
 import { Leaves } from './leaves.ts';
+import { follows, merge, newSession, rowOf, UNREAD } from './rows.ts';
 import type { CommandRow, FindingRow, IndexTables, SegmentRow, SessionRow } from './schema.ts';
 
 /** What a segment contradicts; undefined where it fits. */
@@ -254,14 +255,6 @@ export class EvidenceIndex {
       .execute();
   }
 
-  /** What is stored and in the log of a session without a hole from its start; undefined while segment 0 is not or the pod is another. */
-  async receipt(session: string, nkey: string): Promise<Receipt | undefined> {
-    const row = await this.session(session);
-    if (row === undefined || row.nkey !== nkey || row.high_water < 0) return undefined;
-    const last = await this.segment(session, await this.leaves.upTo(session, row.high_water));
-    return last === undefined ? undefined : { session, number: last.number, digest: last.digest };
-  }
-
   /** Whether a verified segment can stand beside what is stored. Same place and digest is for the caller to see first. */
   async conflict(segment: VerifiedSegment): Promise<Conflict | undefined> {
     const { session, number } = segment.header;
@@ -271,6 +264,8 @@ export class EvidenceIndex {
       return { code: 'ForeignSession', message: 'another pod has signed this session before' };
     if ((await this.segment(session, number)) !== undefined)
       return { code: 'SegmentConflict', message: `another segment ${number} of this session is stored already` };
+    if (known.key_id !== segment.header.key.id)
+      return { code: 'ChainBroken', message: 'the session is sealed under another data key' };
     const row = rowOf(segment, 0);
     const before = number === 0 ? undefined : await this.segment(session, number - 1);
     const after = await this.segment(session, number + 1);
@@ -283,8 +278,11 @@ export class EvidenceIndex {
     return undefined;
   }
 
-  /** Takes a verified segment in that conflicts with nothing; one transaction. Changes nothing where it is there already. */
-  insert(segment: VerifiedSegment, receivedAt: number): Promise<void> {
+  /**
+   * Takes a verified segment in that conflicts with nothing; one transaction. Changes nothing where it is there already. Without its
+   * content, where that was erased, it has what its header says.
+   */
+  insert(segment: VerifiedSegment & Partial<SegmentContent>, receivedAt: number): Promise<void> {
     return this.#engine.transaction(async (tx) => {
       const row = rowOf(segment, receivedAt);
       const there = await tx
@@ -301,8 +299,56 @@ export class EvidenceIndex {
       next.high_water = await highWater(tx, next);
       if (known === undefined) await tx.insertInto('sessions').values(next).execute();
       else await tx.updateTable('sessions').set(next).where('session', '=', row.session).execute();
-      await this.#engine.insertCommands(tx, commandsOf(segment));
+      const { records, texts } = segment;
+      if (records !== undefined && texts !== undefined)
+        await this.#engine.insertCommands(tx, commandsOf({ ...segment, records, texts }));
     });
+  }
+
+  /** Forgets all that the records of a session said; what its headers say stays. */
+  async erase(session: string): Promise<void> {
+    await this.#engine.transaction(async (tx) => {
+      await tx.deleteFrom('commands').where('session', '=', session).execute();
+      await tx
+        .updateTable('sessions')
+        .set({ ...UNREAD, erased: 1 })
+        .where('session', '=', session)
+        .execute();
+    });
+    await this.#engine.forget();
+  }
+
+  /** Sessions of which the log says that they were erased, and of which that is not finished here. */
+  async unsettled(): Promise<string[]> {
+    const rows = await this.#db
+      .selectFrom('sessions')
+      .innerJoin('leaves', 'leaves.session', 'sessions.session')
+      .select('sessions.session as session')
+      .distinct()
+      .where('leaves.kind', '=', 'erasure')
+      .where('sessions.erased', '=', 0)
+      .execute();
+    return rows.map(({ session }) => session);
+  }
+
+  /** Sessions of a class that have had nothing come in since `before`, and are none of `others`; the oldest first. */
+  async expired(retention: string, before: number, others: readonly string[], limit: number): Promise<string[]> {
+    const rows = await this.#db
+      .selectFrom('sessions')
+      .select('session')
+      .where('retention', '=', retention)
+      .where('received_at', '<', before)
+      .where('session', 'not in', this.#engine.anyOf(others))
+      .orderBy('received_at')
+      .limit(limit)
+      .execute();
+    return rows.map(({ session }) => session);
+  }
+
+  /** The classes of sessions that are stored and readable. */
+  async retentions(): Promise<string[]> {
+    const rows = await this.#db.selectFrom('sessions').select('retention').distinct().execute();
+    return rows.flatMap(({ retention }) => retention ?? []);
   }
 
   async insertFinding(finding: FindingRow): Promise<void> {
@@ -338,99 +384,6 @@ function behind(
       eb('started_at', '<', after.startedAt),
       eb.and([eb('started_at', '=', after.startedAt), eb('sessions.session', '>', after.session)]),
     ]);
-}
-
-function rowOf(segment: VerifiedSegment, receivedAt: number): SegmentRow {
-  const { header, epoch, digest, link } = segment;
-  return {
-    session: header.session,
-    number: header.number,
-    digest,
-    link,
-    prev: header.prev,
-    epoch: epoch.epoch,
-    first_seq: header.records.first,
-    last_seq: header.records.last,
-    bytes: segment.size,
-    closes: header.flags.includes('close') ? 1 : 0,
-    received_at: receivedAt,
-  };
-}
-
-function follows(before: SegmentRow, after: SegmentRow): boolean {
-  return (
-    after.prev === before.link && after.first_seq === before.last_seq + 1 && after.epoch >= before.epoch && before.closes === 0
-  );
-}
-
-function newSession(segment: VerifiedSegment): SessionRow {
-  const { header, signer } = segment;
-  return {
-    session: header.session,
-    nkey: signer.nkey,
-    namespace: signer.agent.namespace,
-    service_account: signer.agent.serviceAccount,
-    pod: signer.agent.pod ?? null,
-    pod_uid: signer.agent.podUid ?? null,
-    resource_namespace: null,
-    resource_name: null,
-    protocol: null,
-    purpose: null,
-    mode: null,
-    caller_issuer: null,
-    caller_user: null,
-    started_at: header.clock.wall[0],
-    last_at: header.clock.wall[1],
-    actions: 0,
-    denied: 0,
-    held: 0,
-    masked: 0,
-    dropped: 0,
-    segments: 0,
-    records: 0,
-    bytes: 0,
-    last_number: -1,
-    high_water: -1,
-    closed: 0,
-    torn: 0,
-  };
-}
-
-/** A session with one more segment; the result does not depend on the order in which segments arrive. */
-function merge(session: SessionRow, segment: VerifiedSegment, row: SegmentRow): SessionRow {
-  const { header } = segment;
-  const next = {
-    ...session,
-    started_at: Math.min(session.started_at, header.clock.wall[0]),
-    last_at: Math.max(session.last_at, header.clock.wall[1]),
-    segments: session.segments + 1,
-    records: session.records + header.records.count,
-    bytes: session.bytes + row.bytes,
-    closed: Math.max(session.closed, row.closes),
-    held: session.held + heldIn(segment),
-  };
-  const [open] = segment.records;
-  if (open?.type === 'session.open') {
-    next.resource_namespace = open.resource.namespace;
-    next.resource_name = open.resource.name;
-    next.protocol = open.resource.protocol;
-    next.purpose = storable(open.purpose);
-    next.mode = open.mode;
-    if (open.onBehalfOf !== undefined) {
-      next.caller_issuer = storable(open.onBehalfOf.issuer);
-      next.caller_user = storable(open.onBehalfOf.user);
-    }
-  }
-  if (row.number > session.last_number)
-    Object.assign(next, header.counters, { last_number: row.number, torn: header.flags.includes('torn') ? 1 : 0 });
-  return next;
-}
-
-/** Held actions of a segment, less what became of such: their sum over a session does not depend on where segments are cut. */
-function heldIn({ records }: VerifiedSegment): number {
-  const held = records.filter((record) => record.type === 'action' && record.verdict === 'approve').length;
-  const over = records.filter((record) => record.type === 'approval' && record.state !== 'Pending').length;
-  return held - over;
 }
 
 async function highWater(tx: Transaction<IndexTables>, session: SessionRow): Promise<number> {

@@ -1,7 +1,21 @@
+import type { OrderKind } from '@chaperone/evidence';
 import type { Kysely } from 'kysely';
 import { inGroups } from './commands.ts';
 import type { IndexEngine } from './engine.ts';
 import type { IndexTables, LeafRow } from './schema.ts';
+
+/** An entry about an order. */
+export interface OrderRow {
+  readonly leaf: number;
+  readonly kind: OrderKind;
+  readonly session: string;
+  readonly digest: string;
+  readonly at: number;
+}
+
+function isOrder(kind: string): kind is OrderKind {
+  return kind === 'erasure' || kind === 'hold' || kind === 'release';
+}
 
 /** The entries of the log, as far as the index knows it. */
 export class Leaves {
@@ -25,6 +39,37 @@ export class Leaves {
       .limit(1)
       .executeTakeFirst();
     return row?.leaf;
+  }
+
+  /** Which entry an order is; undefined where it is none yet. */
+  async ofOrder(digest: string): Promise<number | undefined> {
+    const row = await this.#db.selectFrom('leaves').select('leaf').where('digest', '=', digest).executeTakeFirst();
+    return row?.leaf;
+  }
+
+  /** What was ordered about sessions, all of them or these, the first first. */
+  async orders(of?: { readonly session: string }): Promise<OrderRow[]> {
+    let query = this.#db.selectFrom('leaves').selectAll().where('digest', 'is not', null);
+    if (of !== undefined) query = query.where('session', '=', of.session);
+    const rows = await query.orderBy('leaf').execute();
+    return rows.flatMap(({ leaf, kind, session, digest, at }) =>
+      isOrder(kind) && session !== null && digest !== null && at !== null ? [{ leaf, kind, session, digest, at }] : [],
+    );
+  }
+
+  /** Of these sessions, or of all, those that were erased, and those that must not be. */
+  async standing(sessions?: readonly string[]): Promise<{ erased: Set<string>; held: Set<string> }> {
+    const found = { erased: new Set<string>(), held: new Set<string>() };
+    let query = this.#db.selectFrom('leaves').select(['kind', 'session']).where('digest', 'is not', null);
+    if (sessions !== undefined) query = query.where('session', 'in', this.#engine.anyOf(sessions));
+    const rows = await query.orderBy('leaf').execute();
+    for (const { kind, session } of rows) {
+      if (session === null) continue;
+      if (kind === 'erasure') found.erased.add(session);
+      if (kind === 'hold') found.held.add(session);
+      if (kind === 'release') found.held.delete(session);
+    }
+    return found;
   }
 
   /** The first entry of the log that is not here. */

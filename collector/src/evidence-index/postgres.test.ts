@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createTokenAccess } from '../access.ts';
 import { type Collector, createCollector } from '../collector.ts';
-import { aPod, aSession, silent, trust } from '../evidence.fixture.ts';
+import { aPod, aSession, silent, readers, trust } from '../evidence.fixture.ts';
 import type { IndexEngine } from './engine.ts';
 import { usePostgres } from './engines.test-support.ts';
 import { openPostgres, type PostgresSettings, WRITER_LOCK } from './postgres.ts';
@@ -13,7 +13,7 @@ const postgres = usePostgres();
 async function aCollector(index?: IndexEngine): Promise<Collector> {
   const directory = await temporaryDirectory();
   const access = createTokenAccess('t');
-  const options = { directory: directory.path, trust, access, logger: silent };
+  const options = { directory: directory.path, trust, readers, access, logger: silent };
   const collector = await createCollector({ ...options, ...(index === undefined ? {} : { index }) });
   onTestFinished(async () => {
     await collector.close();
@@ -36,21 +36,21 @@ async function query(settings: PostgresSettings, text: string): Promise<unknown[
   }
 }
 
-const first = (segments = 1): Buffer => aSession({ segments }).sealed[0]?.bytes ?? Buffer.alloc(0);
+const first = (segments = 1): Buffer => aSession({ segments }).sealed[0]?.parcel ?? Buffer.alloc(0);
 
 describe('an index in PostgreSQL', () => {
   test('holds what one in a file holds, to the letter', async () => {
     const [file, server] = [await aCollector(), await aCollector(await openPostgres(await postgres.settings()))];
     const pod = aPod();
     const sessions = [aSession({ pod }), aSession({ segments: 7, text: 'drop table "ünï_cödé"' }), aSession({ close: false })];
-    const segments = sessions.flatMap(({ sealed }) => sealed.toReversed()).map(({ bytes }) => bytes);
+    const segments = sessions.flatMap(({ sealed }) => sealed.toReversed()).map(({ parcel }) => parcel);
     segments.push(
       ...aSession({ segments: 5 })
         .sealed.toSpliced(2, 1)
-        .map(({ bytes }) => bytes),
+        .map(({ parcel }) => parcel),
     );
     const outcomes = [];
-    for (const bytes of segments) outcomes.push([await file.ingest(bytes), await server.ingest(bytes)]);
+    for (const parcel of segments) outcomes.push([await file.ingest(parcel), await server.ingest(parcel)]);
     for (const [one, other] of outcomes) expect(other).toEqual(one);
     expect(await dump(server)).toEqual(await dump(file));
   });

@@ -7,14 +7,16 @@ import { type CommandRow, INDEX_VERSION, type IndexTables, TABLES } from './sche
 /** Order and beginnings of names are those of bytes, as SQLite has them. */
 const CREATE_TABLES = `
 CREATE TABLE sessions (
-  session TEXT COLLATE "C" PRIMARY KEY, nkey TEXT NOT NULL, namespace TEXT COLLATE "C" NOT NULL, service_account TEXT COLLATE "C" NOT NULL,
+  session TEXT COLLATE "C" PRIMARY KEY, key_id TEXT NOT NULL, nkey TEXT NOT NULL, namespace TEXT COLLATE "C" NOT NULL, service_account TEXT COLLATE "C" NOT NULL,
   pod TEXT, pod_uid TEXT, resource_namespace TEXT COLLATE "C", resource_name TEXT COLLATE "C", protocol TEXT COLLATE "C", purpose TEXT,
-  mode TEXT, caller_issuer TEXT, caller_user TEXT COLLATE "C", started_at DOUBLE PRECISION NOT NULL, last_at DOUBLE PRECISION NOT NULL,
+  mode TEXT, caller_issuer TEXT, caller_user TEXT COLLATE "C", retention TEXT COLLATE "C",
+  erased INTEGER NOT NULL, received_at DOUBLE PRECISION NOT NULL, started_at DOUBLE PRECISION NOT NULL, last_at DOUBLE PRECISION NOT NULL,
   actions BIGINT NOT NULL, denied BIGINT NOT NULL, held BIGINT NOT NULL, masked BIGINT NOT NULL, dropped BIGINT NOT NULL,
   segments BIGINT NOT NULL, records BIGINT NOT NULL, bytes BIGINT NOT NULL,
   last_number BIGINT NOT NULL, high_water BIGINT NOT NULL, closed INTEGER NOT NULL, torn INTEGER NOT NULL
 );
 CREATE INDEX sessions_by_time ON sessions (namespace, started_at DESC);
+CREATE INDEX sessions_by_retention ON sessions (retention, received_at);
 CREATE TABLE segments (
   session TEXT COLLATE "C" NOT NULL, number BIGINT NOT NULL, digest TEXT NOT NULL, link TEXT NOT NULL, prev TEXT, epoch BIGINT NOT NULL,
   first_seq BIGINT NOT NULL, last_seq BIGINT NOT NULL, bytes BIGINT NOT NULL, closes INTEGER NOT NULL, received_at DOUBLE PRECISION NOT NULL,
@@ -24,8 +26,11 @@ CREATE TABLE findings (
   session TEXT COLLATE "C" NOT NULL, digest TEXT COLLATE "C" NOT NULL, number BIGINT NOT NULL, nkey TEXT NOT NULL, code TEXT NOT NULL,
   message TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, PRIMARY KEY (session, digest)
 );
-CREATE TABLE leaves (leaf BIGINT PRIMARY KEY, kind TEXT NOT NULL, session TEXT COLLATE "C", number BIGINT);
+CREATE TABLE leaves (
+  leaf BIGINT PRIMARY KEY, kind TEXT NOT NULL, session TEXT COLLATE "C", number BIGINT, digest TEXT, at DOUBLE PRECISION
+);
 CREATE INDEX leaves_by_segment ON leaves (session, number) WHERE kind = 'segment';
+CREATE INDEX leaves_by_order ON leaves (session, leaf) WHERE digest IS NOT NULL;
 CREATE TABLE commands (
   rowid BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, session TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL,
   at DOUBLE PRECISION NOT NULL, verdict TEXT NOT NULL, scope TEXT COLLATE "C" NOT NULL, text TEXT NOT NULL, plain TEXT NOT NULL,
@@ -119,6 +124,10 @@ class PostgresEngine implements IndexEngine {
           ),
         )}`.execute(tx);
     }
+  }
+
+  async forget(): Promise<void> {
+    for (const table of ['commands', 'sessions']) await sql`VACUUM ${sql.table(table)}`.execute(this.db);
   }
 
   matches(words: readonly string[], namespaces: readonly string[], limit: number): RawBuilder<CommandMatch> {

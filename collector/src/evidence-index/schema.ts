@@ -1,6 +1,8 @@
 /** Rows of the index. All of it can be built again from the objects; nothing an auditor relies on is only here. */
 export interface SessionRow {
   session: string;
+  /** The id of the data key of the session's first segment to arrive; all have the same. */
+  key_id: string;
   /** The pod key of the session's first segment to arrive; no other key may add to it. */
   nkey: string;
   namespace: string;
@@ -16,6 +18,12 @@ export interface SessionRow {
   /** Whom a verified token named, and who issued it; both null where none was demanded. */
   caller_issuer: string | null;
   caller_user: string | null;
+  /** The class that says how long it is kept. */
+  retention: string | null;
+  /** Whether its key was destroyed and what its records said forgotten. */
+  erased: number;
+  /** When the segment came that came last, by the collector's clock: a pod's may say anything. */
+  received_at: number;
   started_at: number;
   last_at: number;
   actions: number;
@@ -75,12 +83,17 @@ export interface CommandRow {
   plain: string;
 }
 
-/** An entry of the log. `session` and `number` say which segment it is, where it is one. */
+/**
+ * An entry of the log. `session` and `number` say which segment it is, where it is one; `digest` and `at` which order, where it is one:
+ * its kind is then erasure, hold or release.
+ */
 export interface LeafRow {
   leaf: number;
   kind: string;
   session: string | null;
   number: number | null;
+  digest: string | null;
+  at: number | null;
 }
 
 export interface IndexTables {
@@ -94,4 +107,4 @@ export interface IndexTables {
 export const TABLES = ['sessions', 'segments', 'findings', 'leaves', 'commands'] as const;
 
 /** Raised with every change of the tables: an index of another version is dropped and built again. */
-export const INDEX_VERSION = 5;
+export const INDEX_VERSION = 6;

@@ -6,14 +6,15 @@ import { type CommandRow, INDEX_VERSION, type IndexTables, TABLES } from './sche
 
 const CREATE_TABLES = `
 CREATE TABLE sessions (
-  session TEXT PRIMARY KEY, nkey TEXT NOT NULL, namespace TEXT NOT NULL, service_account TEXT NOT NULL, pod TEXT, pod_uid TEXT,
+  session TEXT PRIMARY KEY, key_id TEXT NOT NULL, nkey TEXT NOT NULL, namespace TEXT NOT NULL, service_account TEXT NOT NULL, pod TEXT, pod_uid TEXT,
   resource_namespace TEXT, resource_name TEXT, protocol TEXT, purpose TEXT, mode TEXT, caller_issuer TEXT, caller_user TEXT,
-  started_at REAL NOT NULL, last_at REAL NOT NULL,
+  retention TEXT, erased INTEGER NOT NULL, received_at REAL NOT NULL,  started_at REAL NOT NULL, last_at REAL NOT NULL,
   actions INTEGER NOT NULL, denied INTEGER NOT NULL, held INTEGER NOT NULL, masked INTEGER NOT NULL, dropped INTEGER NOT NULL,
   segments INTEGER NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
   last_number INTEGER NOT NULL, high_water INTEGER NOT NULL, closed INTEGER NOT NULL, torn INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX sessions_by_time ON sessions (namespace, started_at DESC);
+CREATE INDEX sessions_by_retention ON sessions (retention, received_at);
 CREATE TABLE segments (
   session TEXT NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL, link TEXT NOT NULL, prev TEXT, epoch INTEGER NOT NULL,
   first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, bytes INTEGER NOT NULL, closes INTEGER NOT NULL, received_at REAL NOT NULL,
@@ -23,12 +24,16 @@ CREATE TABLE findings (
   session TEXT NOT NULL, digest TEXT NOT NULL, number INTEGER NOT NULL, nkey TEXT NOT NULL, code TEXT NOT NULL,
   message TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (session, digest)
 ) STRICT;
-CREATE TABLE leaves (leaf INTEGER PRIMARY KEY, kind TEXT NOT NULL, session TEXT, number INTEGER) STRICT;
+CREATE TABLE leaves (
+  leaf INTEGER PRIMARY KEY, kind TEXT NOT NULL, session TEXT, number INTEGER, digest TEXT, at REAL
+) STRICT;
 CREATE INDEX leaves_by_segment ON leaves (session, number) WHERE kind = 'segment';
+CREATE INDEX leaves_by_order ON leaves (session, leaf) WHERE digest IS NOT NULL;
 CREATE VIRTUAL TABLE commands USING fts5(
   session UNINDEXED, seq UNINDEXED, at UNINDEXED, verdict UNINDEXED, scope, text, plain,
   tokenize = "unicode61 remove_diacritics 0 tokenchars '_'"
 );
+INSERT INTO commands (commands, rank) VALUES ('secure-delete', 1);
 `;
 
 /**
@@ -39,7 +44,7 @@ export function openSqlite(path: string): IndexEngine {
   const database = new DatabaseSync(path);
   try {
     database.exec(
-      'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON',
+      'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON',
     );
     const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
     const empty = version !== INDEX_VERSION;
@@ -80,6 +85,12 @@ class SqliteEngine implements IndexEngine {
 
   async insertCommands(tx: Transaction<IndexTables>, rows: readonly CommandRow[]): Promise<void> {
     for (const group of inGroups(rows)) await tx.insertInto('commands').values(group).execute();
+  }
+
+  forget(): Promise<void> {
+    // What was deleted is overwritten in the file; the log that is written ahead still has it.
+    this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    return Promise.resolve();
   }
 
   // The namespaces are part of the question, so that what nobody may see takes no place among what is looked at. Each word is quoted, so

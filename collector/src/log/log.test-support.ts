@@ -41,6 +41,11 @@ export class CrashingStore implements ObjectStore {
     // Keeps none.
   }
 
+  async destroy(name: string): Promise<void> {
+    await Promise.resolve();
+    this.objects.delete(name);
+  }
+
   async *list(prefix: string): AsyncGenerator<string> {
     await Promise.resolve();
     for (const name of [...this.objects.keys()].filter((each) => each.startsWith(prefix)).toSorted()) yield name;

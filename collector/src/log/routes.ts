@@ -1,12 +1,15 @@
 import { formatVerifierKey, parseTilePath, type VerifierKey } from '@chaperone/evidence';
 import { Hono } from 'hono';
 import type { Access, Identity } from '../access.ts';
+import type { Published } from './receipts.ts';
 import type { TransparencyLog } from './transparency-log.ts';
 
 type Env = { Variables: { identity: Identity } };
 
-interface LogRoutesOptions {
+export interface LogRoutesOptions {
   readonly log: () => Promise<TransparencyLog>;
+  /** The newest checkpoint that may be shown; undefined while it waits for witnesses. */
+  readonly published: (log: TransparencyLog) => Published | undefined;
   readonly key: VerifierKey;
   readonly access: Access;
   readonly namespaces: () => Promise<readonly string[]>;
@@ -16,7 +19,7 @@ interface LogRoutesOptions {
  * The log as C2SP tlog-tiles serves one, below /v1/log, and the key of its checkpoints. Entries name nobody; still they tell of every
  * namespace how much happens there, so that they are for whoever may list the sessions of one.
  */
-export function logRoutes({ log, key, access, namespaces }: LogRoutesOptions): Hono<Env> {
+export function logRoutes({ log, published, key, access, namespaces }: LogRoutesOptions): Hono<Env> {
   const routes = new Hono<Env>();
   routes.use('/v1/log/*', async (context, next) => {
     const identity = context.get('identity');
@@ -24,7 +27,12 @@ export function logRoutes({ log, key, access, namespaces }: LogRoutesOptions): H
     return context.json({ code: 'Forbidden', message: 'the log is for those who may list sessions of some namespace' }, 403);
   });
   routes.get('/v1/log/key', (context) => context.text(`${formatVerifierKey(key)}\n`));
-  routes.get('/v1/log/checkpoint', async (context) => context.text((await log()).checkpoint.toString()));
+  routes.get('/v1/log/checkpoint', async (context) => {
+    const newest = published(await log());
+    if (newest === undefined)
+      return context.json({ code: 'Unavailable', message: 'no checkpoint has been cosigned by the witnesses yet' }, 503);
+    return context.text(newest.note.toString());
+  });
   routes.get('/v1/log/tile/*', async (context) => {
     const tile = parseTilePath(context.req.path.slice('/v1/log/'.length));
     const bytes = tile === undefined ? undefined : await (await log()).tile(tile);

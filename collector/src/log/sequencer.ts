@@ -10,7 +10,9 @@ const BATCH = 1_024;
 
 interface Waiting {
   readonly leaf: Buffer;
-  readonly row: { readonly kind: 'segment'; readonly session: string; readonly number: number };
+  readonly row: Omit<LeafRow, 'leaf'>;
+  /** Its number, where the index knows it already. */
+  readonly known: () => Promise<number | undefined>;
   readonly done: PromiseWithResolvers<number>;
 }
 
@@ -56,9 +58,26 @@ export class Sequencer {
   }
 
   /** Resolves with the number of the segment's entry, when that is in a signed checkpoint. Rejects where it is not known to be. */
-  async add(segment: VerifiedSegment): Promise<number> {
+  add(segment: VerifiedSegment): Promise<number> {
+    const { session, number } = segment.header;
+    return this.#add(`${session}/${number}`, {
+      leaf: segmentLeaf(segment),
+      row: { kind: 'segment', session, number, digest: null, at: null },
+      known: () => this.#options.index.leaves.of(session, number),
+    });
+  }
+
+  /** The same of an order; with its kind, the entry names it by its digest. */
+  addOrder(leaf: Buffer): Promise<number> {
+    const row = placeOf(leaf);
+    const { digest } = row;
+    if (digest === null) throw new TypeError('this is not an entry of an order');
+    return this.#add(`order/${digest}`, { leaf, row, known: () => this.#options.index.leaves.ofOrder(digest) });
+  }
+
+  async #add(key: string, waiting: Omit<Waiting, 'done'>): Promise<number> {
     for (let pausing; pausing !== this.#pausing; await pausing) pausing = this.#pausing;
-    const entry = this.#place(segment);
+    const entry = this.#place(key, waiting);
     this.#placing.add(entry);
     try {
       return await (await entry).promise;
@@ -67,16 +86,14 @@ export class Sequencer {
     }
   }
 
-  /** Where the segment's number will be known: it has one, or waits for one. */
-  async #place(segment: VerifiedSegment): Promise<Pick<PromiseWithResolvers<number>, 'promise'>> {
-    const { session, number } = segment.header;
-    const key = `${session}/${number}`;
-    const known = this.#waiting.has(key) ? undefined : await this.#options.index.leaves.of(session, number);
+  /** Where the entry's number will be known: it has one, or waits for one. */
+  async #place(key: string, entry: Omit<Waiting, 'done'>): Promise<Pick<PromiseWithResolvers<number>, 'promise'>> {
+    const known = this.#waiting.has(key) ? undefined : await entry.known();
     if (known !== undefined) return { promise: Promise.resolve(known) };
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) return waiting.done;
     const done = Promise.withResolvers<number>();
-    this.#waiting.set(key, { leaf: segmentLeaf(segment), row: { kind: 'segment', session, number }, done });
+    this.#waiting.set(key, { ...entry, done });
     this.#running ??= this.#run();
     return done;
   }
@@ -107,7 +124,7 @@ export class Sequencer {
       const fresh: (readonly [string, Waiting])[] = [];
       for (const [key, each] of batch) {
         // What an append that was not known to have succeeded left behind.
-        const known = await index.leaves.of(each.row.session, each.row.number);
+        const known = await each.known();
         if (known === undefined) fresh.push([key, each]);
         else this.#settle(key, each, known);
       }
@@ -189,10 +206,13 @@ export async function catchUp(log: TransparencyLog, index: EvidenceIndex): Promi
 function placeOf(entry: Buffer): Omit<LeafRow, 'leaf'> {
   try {
     const { kind, statement } = decodeLeaf(entry);
-    if (kind === 'segment') return { kind, session: statement.session, number: statement.number };
-    return { kind, session: 'session' in statement ? statement.session : null, number: null };
+    const about = { session: 'session' in statement ? statement.session : null, number: null, digest: null, at: null };
+    if (kind === 'segment') return { ...about, kind, number: statement.number };
+    if (kind === 'erasure') return { ...about, kind, digest: statement.order, at: statement.at };
+    if (kind === 'hold') return { ...about, kind: statement.state, digest: statement.order, at: statement.at };
+    return { ...about, kind };
   } catch (error) {
-    if (error instanceof EvidenceError) return { kind: 'unknown', session: null, number: null };
+    if (error instanceof EvidenceError) return { kind: 'unknown', session: null, number: null, digest: null, at: null };
     throw error;
   }
 }

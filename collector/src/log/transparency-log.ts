@@ -232,6 +232,22 @@ export class TransparencyLog {
     return { from, to, hashes: subtrees.map(await this.#readerOf(subtrees, head.size)) };
   }
 
+  /** Proves leaves, and older trees, in the tree of `head`. What several proofs need is read once. Throws RangeError outside of it. */
+  async prove(
+    { leaves, older }: { readonly leaves: readonly number[]; readonly older: readonly number[] },
+    { size }: TreeHead = this.head,
+  ): Promise<{ readonly inclusion: Buffer[][]; readonly consistency: Buffer[][] }> {
+    const spans = [
+      ...leaves.flatMap((index) => inclusionSpans(index, size)),
+      ...older.flatMap((each) => consistencySpans(each, size)),
+    ];
+    const read = await this.#reader(spans, size);
+    return {
+      inclusion: leaves.map((index) => proveInclusion(index, size, read)),
+      consistency: older.map((each) => proveConsistency(each, size, read)),
+    };
+  }
+
   #reader(spans: readonly Span[], size: number): Promise<HashReader> {
     return this.#readerOf(spans.flatMap(subtreesOf), size);
   }
@@ -240,7 +256,14 @@ export class TransparencyLog {
     const tiles = subtrees.map((subtree) => tileOfSubtree(subtree, size));
     const read = new Map<string, Buffer>();
     for (const tile of tiles) if (!read.has(tilePath(tile))) read.set(tilePath(tile), await this.#needed(tile));
-    return tilesReader(size, (tile) => read.get(tilePath(tile)) ?? Buffer.alloc(0));
+    const fromTiles = tilesReader(size, (tile) => read.get(tilePath(tile)) ?? Buffer.alloc(0));
+    const known = new Map<string, Buffer>();
+    return (subtree) => {
+      const name = `${subtree.level}/${subtree.index}`;
+      const hash = known.get(name) ?? fromTiles(subtree);
+      known.set(name, hash);
+      return hash;
+    };
   }
 
   async #needed(tile: Tile): Promise<Buffer> {

@@ -5,7 +5,7 @@ import { startS3, temporaryDirectory } from '@chaperone/testing';
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createTokenAccess } from '../access.ts';
 import { type Collector, createCollector } from '../collector.ts';
-import { aSession, silent, trust } from '../evidence.fixture.ts';
+import { aSession, silent, readers, trust } from '../evidence.fixture.ts';
 import { S3Store } from './s3-store.ts';
 
 const server = await startS3();
@@ -27,7 +27,7 @@ async function anInstallation() {
   const open = async (): Promise<Collector> => {
     const store = await S3Store.open(bucket);
     const access = createTokenAccess('t');
-    const collector = await createCollector({ directory: directory.path, store, trust, access, logger: silent });
+    const collector = await createCollector({ directory: directory.path, store, trust, readers, access, logger: silent });
     onTestFinished(() => collector.close());
     return collector;
   };
@@ -39,8 +39,8 @@ describe('a collector whose objects are in a bucket', () => {
     const { path, open, key } = await anInstallation();
     const collector = await open();
     const { session, nkey, sealed } = aSession({ segments: 4 });
-    for (const [number, { bytes, digest }] of sealed.entries())
-      expect(await collector.ingest(bytes)).toEqual({ kind: 'stored', session, nkey, receipt: { session, number, digest } });
+    for (const [number, { parcel }] of sealed.entries())
+      expect(await collector.ingest(parcel)).toEqual({ kind: 'stored', session, nkey, number, entry: number });
     const before = await collector.dump();
     await admin.send(new DeleteObjectCommand({ Bucket: 'evidence', Key: key(sealed[1]?.digest ?? '') }));
     await collector.close();
@@ -55,8 +55,8 @@ describe('a collector whose objects are in a bucket', () => {
     const [first] = sealed;
     if (first === undefined) throw new Error('a session has segments');
     await server.down();
-    await expect(collector.ingest(first.bytes)).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    await expect(collector.ingest(first.parcel)).rejects.toMatchObject({ code: 'StoreUnavailable' });
     await server.up();
-    expect(await collector.ingest(first.bytes)).toMatchObject({ kind: 'stored', receipt: { session, number: 0 } });
+    expect(await collector.ingest(first.parcel)).toMatchObject({ kind: 'stored', session, number: 0 });
   });
 });

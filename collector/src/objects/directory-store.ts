@@ -1,5 +1,5 @@
 import { link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { sha256 } from './content.ts';
 import { checkName, MAX_OBJECT_BYTES, type ObjectStore, StoreError, type StoredObject } from './store.ts';
 
@@ -47,6 +47,18 @@ export class DirectoryStore implements ObjectStore {
 
   async *earlier(): AsyncGenerator<StoredObject> {
     // A directory keeps none.
+  }
+
+  destroy(name: string): Promise<void> {
+    const path = this.#path(name);
+    return failing(`${name} cannot be destroyed`, async () => {
+      await rm(path, { force: true });
+      // What a crash left half written.
+      const [directory, own] = [dirname(path), `${basename(path)}${TEMPORARY}`];
+      const entries = (await readdir(directory).catch(missing)) ?? [];
+      for (const entry of entries) if (entry.startsWith(own)) await rm(join(directory, entry), { force: true });
+      await syncDirectory(directory).catch(missing);
+    });
   }
 
   async *list(prefix: string): AsyncGenerator<string> {

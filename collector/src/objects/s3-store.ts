@@ -1,4 +1,5 @@
 import {
+  DeleteObjectCommand,
   GetObjectCommand,
   ListObjectVersionsCommand,
   type ObjectVersion,
@@ -31,6 +32,8 @@ const ANSWER_MS = 30_000;
 const ATTEMPTS = 5;
 /** Two writers met at one name (409 ConditionalRequestConflict): S3 asks to try again. */
 const CONFLICTS = 5;
+/** Once to delete and once to see that nothing is left; more where others write meanwhile. */
+const DESTROYS = 4;
 const DAY_MS = 86_400_000;
 const PROBE = 'probe/conditions';
 
@@ -101,6 +104,24 @@ export class S3Store implements ObjectStore {
         const found = await this.#get(name, version.VersionId);
         if (found !== undefined) yield found;
       }
+  }
+
+  async destroy(name: string): Promise<void> {
+    const key = this.#key(name);
+    const { bucket } = this.#settings;
+    for (let round = 0; round < DESTROYS; round++) {
+      let found = 0;
+      for await (const { Key, VersionId } of this.#versions(key)) {
+        if (Key !== key) continue;
+        found++;
+        await this.#client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key, VersionId })).catch((error: unknown) => {
+          throw failed(`${name} cannot be destroyed`, error);
+        });
+      }
+      // The list is asked again: what a delete left standing, or somebody stored meanwhile, is not destroyed.
+      if (found === 0) return;
+    }
+    throw new StoreError('StoreUnavailable', `${name} is still there after it was destroyed`);
   }
 
   // By versions, since a name that somebody deleted is still one whose versions are kept.

@@ -113,6 +113,21 @@ describe.each<[string, () => Promise<ObjectStore>]>([
     });
   });
 
+  it('destroys what was replaced and all that stood there before, and nothing beside it', async () => {
+    const store = await open();
+    let version: string | undefined;
+    for (const each of ['one', 'two', 'three']) {
+      const stored = await store.replace('keys/s-a', text(each), AT, version);
+      version = stored === 'changed' ? undefined : stored.version;
+    }
+    await store.replace('keys/s-ab', text('beside'), AT, undefined);
+    await store.destroy('keys/s-a');
+    expect(await store.get('keys/s-a')).toBeUndefined();
+    expect(await all(store.earlier('keys/s-a'))).toEqual([]);
+    expect(await all(store.list('keys/'))).toEqual(['keys/s-ab']);
+    await store.destroy('keys/s-a');
+  });
+
   it('replaces nothing where the version that was read is gone', async () => {
     const store = await open();
     const version = await store.replace('log/a', text('1'), AT, undefined);
@@ -196,6 +211,7 @@ describe('a bucket that keeps versions', () => {
     await expect(
       admin.send(new DeleteObjectCommand({ Bucket: bucket, Key: 'evidence/seg/ab/locked', VersionId: Versions[0]?.VersionId })),
     ).rejects.toThrow();
+    await expect(store.destroy('seg/ab/locked')).rejects.toMatchObject({ code: 'StoreUnavailable' });
     expect(await store.get('seg/ab/locked')).toMatchObject({ bytes: text('x') });
     // Old versions of what is replaced, as the log's state is all the time, may go.
     const first = await store.replace('log/state', text('1'), AT, undefined);

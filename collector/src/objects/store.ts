@@ -28,6 +28,11 @@ export interface ObjectStore {
   get(name: string): Promise<StoredObject | undefined>;
   /** What stood there before and is kept, the newest first: where a store keeps versions, nobody's overwriting or deleting hides them. */
   earlier(name: string): AsyncIterable<StoredObject>;
+  /**
+   * Destroys what stands there, and all that stood there before, for good: a store that keeps versions loses each. For what was replaced,
+   * never created, since that may be locked. Resolves where there is nothing; rejects with StoreError where something stays.
+   */
+  destroy(name: string): Promise<void>;
   /** All names with a prefix that ends in `/`, in the order of their bytes. */
   list(prefix: string): AsyncIterable<string>;
   close(): void;

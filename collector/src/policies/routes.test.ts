@@ -3,7 +3,7 @@ import { temporaryDirectory } from '@chaperone/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Access } from '../access.ts';
 import { type Collector, createCollector } from '../collector.ts';
-import { silent, trust } from '../evidence.fixture.ts';
+import { silent, readers, trust } from '../evidence.fixture.ts';
 import { aPolicy, aResource, Policies } from './policies.fixture.ts';
 
 let collector: Collector;
@@ -27,7 +27,7 @@ beforeEach(async () => {
   asked = [];
   source = new Policies();
   const directory = await temporaryDirectory();
-  collector = await createCollector({ directory: directory.path, trust, access, logger: silent, policies: source });
+  collector = await createCollector({ directory: directory.path, trust, readers, access, logger: silent, policies: source });
   return async () => {
     await collector.close();
     await directory[Symbol.asyncDispose]();
@@ -149,7 +149,7 @@ describe('one of them', () => {
 
 test('a collector that knows no policies has no such paths', async () => {
   const directory = await temporaryDirectory();
-  const other = await createCollector({ directory: directory.path, trust, access, logger: silent });
+  const other = await createCollector({ directory: directory.path, trust, readers, access, logger: silent });
   const headers = { authorization: 'x' };
   expect((await other.fetch(new Request('http://collector/v1/policies', { headers }))).status).toBe(404);
   await other.close();

@@ -149,7 +149,9 @@ function Ending({ whole: { record, approval, done, next } }: { whole: WholeActio
           {record.kubernetes === undefined ? (
             <Mark look="finding" word="not all rows were recorded" />
           ) : (
-            <span class="mute">{bytesOf(done.bytes)} were delivered, of which a digest is recorded</span>
+            <span class="mute">
+              {bytesOf(done.bytes)} were delivered{done.digest !== undefined && ', of which a digest is recorded'}
+            </span>
           )}
         </>
       )}

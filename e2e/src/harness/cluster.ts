@@ -91,6 +91,16 @@ export class Cluster {
     await this.#ctr('tasks', 'kill', '-s', signal, id);
   }
 
+  /** Runs a program of the node, with all rights, in the network namespace of a pod. Only where the cluster is on this host. */
+  async inNetworkOf(pod: string, namespace: string, ...command: readonly string[]): Promise<string> {
+    const path = 'jsonpath={.status.containerStatuses[0].containerID}';
+    const id = (await this.demand(['get', 'pod', pod, '-n', namespace, '-o', path])).split('//')[1] ?? '';
+    const tasks = (await this.#ctr('tasks', 'ls')).split('\n').map((line) => line.split(/\s+/));
+    const pid = tasks.find(([task]) => task === id)?.[1];
+    if (pid === undefined) throw new Error(`${namespace}/${pod} has no process`);
+    return await demand('nsenter', [`--target=${pid}`, '--net', ...command], { env: this.#env });
+  }
+
   /** Gives an image one name more. Where the cluster is kind's, it was loaded under both names. */
   async tagImage(image: string, name: string): Promise<void> {
     if (this.local) await this.#ctr('images', 'tag', '--force', image, name);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { DataKey } from '../data-key.ts';
 import { EvidenceError } from '../errors.ts';
 import { SESSION_ID } from '../ids.ts';
 import { formatConsistencyProof, type ConsistencyProof } from '../log/consistency.ts';
@@ -7,6 +8,7 @@ import { formatProofFile, type ProofFile } from '../log/proof-file.ts';
 import { formatRangeProof, type RangeProof } from '../log/range.ts';
 import { readDecimal } from '../log/text.ts';
 import { MAX_ENTRY_BYTES, writeBundleTile } from '../log/tiles.ts';
+import { MAX_ORDER_BYTES } from '../order.ts';
 import { MAX_SEGMENT_BYTES } from '../segment.ts';
 import { ARCHIVE_END, archived, type Member } from './archive.ts';
 
@@ -18,7 +20,10 @@ import { ARCHIVE_END, archived, type Member } from './archive.ts';
  *     log/consistency           that the log goes on from an older checkpoint; may be left out
  *     log/range                 that the entries that follow are all of a range of the log; may be left out
  *     log/entries/INDEX         entries from INDEX on, as a bundle of C2SP tlog-tiles has them; as many as it takes
- *     proof/INDEX               C2SP tlog-proof of the entry of the segment that follows, where it is in no range
+ *     proof/INDEX               C2SP tlog-proof of the entry of what follows, where it is in no range
+ *     erasure/SESSION           the log's entry of the order by which the session was erased
+ *     order/SESSION             the text of that order; may be left out
+ *     key/SESSION               the session's data key: whoever has the file reads what was recorded; may be left out
  *     segment/SESSION/NUMBER    sessions one after another, numbers upwards
  */
 export const EVIDENCE_FORMAT = 'chaperone.dev/evidence/v1';
@@ -30,16 +35,23 @@ const MAX_CHUNK_BYTES = MAX_CHUNK * (2 + MAX_ENTRY_BYTES);
 
 const Head = z.strictObject({ format: z.literal(EVIDENCE_FORMAT), origin: z.string().min(1).max(253) });
 
-export interface SegmentPlace {
+const KEY_BYTES = 32;
+
+export interface SegmentMember {
   readonly kind: 'segment';
   readonly session: string;
   readonly number: number;
+}
+export interface SessionMember {
+  readonly kind: 'erasure' | 'order' | 'key';
+  readonly session: string;
 }
 /** What a member is, by its name. */
 export type Place =
   | { readonly kind: 'head' | 'checkpoint' | 'consistency' | 'range' }
   | { readonly kind: 'entries' | 'proof'; readonly index: number }
-  | SegmentPlace;
+  | SessionMember
+  | SegmentMember;
 
 const FIXED: ReadonlyMap<string, Place> = new Map([
   ['evidence.json', { kind: 'head' }],
@@ -52,6 +64,8 @@ const FIXED: ReadonlyMap<string, Place> = new Map([
 export function placeOf(name: string): Place | undefined {
   const fixed = FIXED.get(name);
   if (fixed !== undefined) return fixed;
+  const [, kind, about = ''] = /^(erasure|order|key)\/([^/]+)$/.exec(name) ?? [];
+  if (kind !== undefined) return SESSION_ID.test(about) ? { kind: kind as SessionMember['kind'], session: about } : undefined;
   const [, folder = '', session = '', decimal = ''] = /^(log\/entries|proof|segment)\/(?:([^/]+)\/)?([^/]+)$/.exec(name) ?? [];
   const number = readDecimal(decimal);
   if (number === undefined) return undefined;
@@ -66,6 +80,9 @@ const MOST: Readonly<Record<Place['kind'], number>> = {
   range: MAX_PROOF_TEXT_BYTES,
   entries: MAX_CHUNK_BYTES,
   proof: MAX_PROOF_TEXT_BYTES + MAX_NOTE_BYTES,
+  erasure: MAX_ENTRY_BYTES,
+  order: MAX_ORDER_BYTES,
+  key: KEY_BYTES,
   segment: MAX_SEGMENT_BYTES,
 };
 
@@ -105,6 +122,9 @@ export const members = {
     bytes: writeBundleTile(entries),
   }),
   proof: (proof: ProofFile): Member => ({ name: `proof/${proof.index}`, bytes: formatProofFile(proof) }),
+  erasure: (session: string, entry: Buffer): Member => ({ name: `erasure/${session}`, bytes: entry }),
+  order: (session: string, text: Buffer): Member => ({ name: `order/${session}`, bytes: text }),
+  key: ({ session, secret }: DataKey): Member => ({ name: `key/${session}`, bytes: secret }),
   segment: (session: string, number: number, bytes: Buffer): Member => ({ name: `segment/${session}/${number}`, bytes }),
 } as const;
 

@@ -1,26 +1,33 @@
+import type { GivenOrder } from '../api.ts';
+import { DataKey } from '../data-key.ts';
 import { EvidenceError, orUndefined } from '../errors.ts';
 import { SessionJudge, type SessionVerdict, type Verdict } from '../judge.ts';
 import type { Trust } from '../keys.ts';
 import type { Checkpoint } from '../log/checkpoint.ts';
 import { type ConsistencyProof, parseConsistencyProof } from '../log/consistency.ts';
-import { decodeLeaf, segmentLeaf } from '../log/leaf.ts';
+import { decodeLeaf, type Leaf, segmentLeaf } from '../log/leaf.ts';
 import { openCheckpoint, type TrustPolicy, withoutQuorum } from '../log/policy.ts';
 import { verifyConsistency, verifyInclusion } from '../log/proof.ts';
 import { parseProofFile } from '../log/proof-file.ts';
 import { parseRangeProof, type RangeProof, RangeVerifier } from '../log/range.ts';
 import { readBundleEntries } from '../log/tiles.ts';
+import { KEY_TYPE } from '../log/vkey.ts';
 import { leafHash } from '../merkle.ts';
+import { openOrder, verifyOrderLeaf } from '../order.ts';
 import type { VerifiedSegment } from '../verify.ts';
 import { type Member, readArchive } from './archive.ts';
-import { MAX_CHUNK, mostOf, parseHead, type Place, placeOf, type SegmentPlace } from './layout.ts';
+import { MAX_CHUNK, mostOf, parseHead, type Place, placeOf, type SegmentMember, type SessionMember } from './layout.ts';
 
 /**
  * Beside what {@link Verdict} says · not witnessed: sound and in the log, whose checkpoint fewer witnesses have cosigned than the policy
  * asks for · not exported: the log has segments of it and the file has none · erased: the same, and the log says that it was erased.
+ * Of a session that was erased and whose segments are here the verdict says what they prove, and `erasure` who had it erased.
  */
 export type FileSessionVerdict = SessionVerdict<Verdict | 'not witnessed' | 'not exported' | 'erased'> & {
   /** Entries of the range that are of this session, where the file has a range. */
   readonly logged?: number;
+  /** The order that the log has and signed; with who and why where its text is here. */
+  readonly erasure?: GivenOrder;
 };
 
 export interface FileTrust extends Trust {
@@ -66,7 +73,8 @@ interface Logged {
   entries: number;
   /** A number that two different entries have. */
   twice?: number;
-  erased: boolean;
+  /** What its first order of erasure is that the log signed: its place in the range. */
+  erasure?: { readonly at: number; readonly order: GivenOrder };
 }
 
 /**
@@ -98,12 +106,15 @@ export async function verifyEvidence(
 const NEXT: Readonly<Record<Place['kind'] | 'start', readonly Place['kind'][]>> = {
   start: ['head'],
   head: ['checkpoint'],
-  checkpoint: ['consistency', 'range', 'proof', 'segment'],
-  consistency: ['range', 'proof', 'segment'],
+  checkpoint: ['consistency', 'range', 'proof', 'erasure', 'key', 'segment'],
+  consistency: ['range', 'proof', 'erasure', 'key', 'segment'],
   range: ['entries'],
-  entries: ['entries', 'proof', 'segment'],
-  proof: ['segment'],
-  segment: ['proof', 'segment'],
+  entries: ['entries', 'proof', 'erasure', 'key', 'segment'],
+  proof: ['erasure', 'segment'],
+  erasure: ['order', 'key', 'proof', 'segment'],
+  order: ['key', 'proof', 'segment'],
+  key: ['proof', 'segment'],
+  segment: ['proof', 'erasure', 'key', 'segment'],
 };
 
 class EvidenceFile {
@@ -122,6 +133,8 @@ class EvidenceFile {
   readonly #judged = new Map<string, FileSessionVerdict>();
   #judge: SessionJudge | undefined;
   #proof: Buffer | undefined;
+  /** What was ordered about the session that is judged, and the digest of its text. */
+  #erasure: { readonly digest: string; order: GivenOrder } | undefined;
 
   constructor(trust: FileTrust, since: Checkpoint | undefined) {
     this.#trust = trust;
@@ -132,6 +145,7 @@ class EvidenceFile {
     const place = placeOf(name);
     if (place === undefined || !NEXT[this.#last].includes(place.kind))
       throw malformed('a member stands where none of its kind may');
+    const before = this.#last;
     this.#last = place.kind;
     if (this.#range?.isProven === false && place.kind !== 'entries') this.#proveRange();
     if (place.kind === 'head') this.#takeHead(bytes);
@@ -140,6 +154,9 @@ class EvidenceFile {
     else if (place.kind === 'range') this.#takeRange(bytes);
     else if (place.kind === 'entries') this.#takeEntries(place.index, bytes);
     else if (place.kind === 'proof') this.#takeProof(place.index, bytes);
+    else if (place.kind === 'erasure') this.#takeErasure(place, bytes);
+    else if (place.kind === 'order') this.#takeOrder(place, bytes);
+    else if (place.kind === 'key') this.#takeKey(place, bytes, before !== 'erasure' && before !== 'order');
     else if (place.kind === 'segment') this.#takeSegment(place, bytes);
   }
 
@@ -147,13 +164,15 @@ class EvidenceFile {
     if (this.#log === undefined || this.#last === 'proof' || this.#last === 'range') throw malformed('the file ends early');
     if (this.#range?.isProven === false) this.#proveRange();
     this.#endSession();
-    for (const [session, { entries, erased, numbers }] of this.#logged)
-      if (!this.#judged.has(session) && (erased || numbers.size > 0))
+    for (const [session, { entries, erasure, numbers }] of this.#logged)
+      if (!this.#judged.has(session) && (erasure !== undefined || numbers.size > 0))
         this.#judged.set(session, {
           session,
-          verdict: erased ? 'erased' : 'not exported',
+          verdict: erasure === undefined ? 'not exported' : 'erased',
           segments: 0,
           records: 0,
+          contents: 'sealed',
+          ...(erasure === undefined ? {} : { erasure: erasure.order }),
           counters: { actions: 0, denied: 0, masked: 0, dropped: 0 },
           logged: entries,
         });
@@ -210,10 +229,11 @@ class EvidenceFile {
     const leaf = orUndefined(() => decodeLeaf(entry));
     if (leaf === undefined || leaf.kind === 'registration') return;
     const { session } = leaf.statement;
-    const logged = this.#logged.get(session) ?? { numbers: new Map<number, number>(), entries: 0, erased: false };
+    const logged: Logged = this.#logged.get(session) ?? { numbers: new Map<number, number>(), entries: 0 };
     this.#logged.set(session, logged);
     logged.entries++;
-    if (leaf.kind === 'erasure') logged.erased = true;
+    if (leaf.kind === 'erasure' && this.#isByLog(leaf))
+      logged.erasure ??= { at, order: { kind: 'erasure', at: leaf.statement.at, entry: (this.#range?.proof.from ?? 0) + at } };
     if (leaf.kind !== 'segment') return;
     const { number, clock } = leaf.statement;
     this.#clock = [Math.min(this.#clock[0], clock.wall[0]), Math.max(this.#clock[1], clock.wall[1])];
@@ -242,25 +262,92 @@ class EvidenceFile {
     this.#proof = bytes;
   }
 
-  #takeSegment({ session, number }: SegmentPlace, bytes: Buffer): void {
-    if (this.#judge?.session !== session) {
-      this.#endSession();
-      if (this.#judged.has(session)) throw malformed('a session stands in two places');
-      this.#judge = new SessionJudge(session, this.#trust);
-    }
+  /** Who judges a session. @param isFirst - of a member that no other of the session may stand before */
+  #begin(session: string, isFirst: boolean): SessionJudge {
+    if (this.#judge?.session === session && !isFirst) return this.#judge;
+    this.#endSession();
+    if (this.#judged.has(session)) throw malformed('a session stands in two places');
+    this.#judge = new SessionJudge(session, this.#trust);
+    return this.#judge;
+  }
+
+  /** The proof that stood before this member. */
+  #ownProof(): Buffer | undefined {
     const proof = this.#proof;
     this.#proof = undefined;
-    this.#judge.take(bytes, (segment) => this.#prove(segment, proof), number);
+    return proof;
+  }
+
+  #takeErasure({ session }: SessionMember, entry: Buffer): void {
+    const judge = this.#begin(session, true);
+    const proof = this.#ownProof();
+    const leaf = orUndefined(() => decodeLeaf(entry));
+    try {
+      if (leaf?.kind !== 'erasure' || leaf.statement.session !== session)
+        throw new EvidenceError('MalformedLeaf', 'what should be the order of erasure is another entry');
+      if (!this.#isByLog(leaf)) throw new EvidenceError('SignatureInvalid', 'the log did not sign the order of erasure');
+      const hash = leafHash(entry);
+      const index = proof === undefined ? this.#placeOfErasure(session, hash) : this.#provenAt(hash, proof);
+      const { order: digest, at } = leaf.statement;
+      this.#erasure = { digest, order: { kind: 'erasure', at, entry: index } };
+    } catch (error) {
+      if (!(error instanceof EvidenceError)) throw error;
+      judge.fail(error);
+    }
+  }
+
+  #placeOfErasure(session: string, hash: Buffer): number {
+    const found = this.#logged.get(session)?.erasure;
+    if (found === undefined || !this.#hashAt(found.at).equals(hash))
+      throw new EvidenceError('NotLogged', 'nothing proves that the order of erasure is in the log');
+    return found.order.entry;
+  }
+
+  #takeOrder({ session }: SessionMember, text: Buffer): void {
+    if (this.#judge?.session !== session) throw malformed('an order stands where that of another session belongs');
+    const erasure = this.#erasure;
+    // What is wrong with its entry is said already.
+    if (erasure === undefined) return;
+    try {
+      const { kind, session: about, at, by, reason } = openOrder(text, erasure.digest);
+      if (kind !== 'erasure' || about !== session || at !== erasure.order.at)
+        throw new EvidenceError('PayloadAltered', 'the order is not the one that the log names');
+      erasure.order = { ...erasure.order, by, reason };
+    } catch (error) {
+      if (!(error instanceof EvidenceError)) throw error;
+      this.#judge.fail(error);
+    }
+  }
+
+  #takeKey({ session }: SessionMember, secret: Buffer, isFirst: boolean): void {
+    this.#begin(session, isFirst).unlock(new DataKey(session, secret));
+  }
+
+  #isByLog(leaf: Leaf): boolean {
+    return this.#trust.policy.logs.some(
+      ({ verifier: { key } }) =>
+        key.type === KEY_TYPE.ed25519 && key.name === this.#trust.origin && verifyOrderLeaf(leaf, key.key),
+    );
+  }
+
+  #takeSegment({ session, number }: SegmentMember, bytes: Buffer): void {
+    const proof = this.#ownProof();
+    this.#begin(session, false).take(bytes, (segment) => this.#prove(segment, proof), number);
+  }
+
+  /** The index that a proof proves. Throws EvidenceError NotLogged. */
+  #provenAt(hash: Buffer, proof: Buffer): number {
+    const { index, path } = parseProofFile(proof);
+    if (verifyInclusion(hash, index, this.#head, path)) return index;
+    throw new EvidenceError('NotLogged', 'the proof is not of this entry in the log');
   }
 
   /** Throws EvidenceError NotLogged unless the segment's entry is in the log. */
-  #prove(segment: VerifiedSegment, proofBytes: Buffer | undefined): void {
+  #prove(segment: VerifiedSegment, proof: Buffer | undefined): void {
     const { session, number } = segment.header;
     const leaf = leafHash(segmentLeaf(segment));
-    if (proofBytes !== undefined) {
-      const { index, path } = parseProofFile(proofBytes);
-      if (!verifyInclusion(leaf, index, this.#head, path))
-        throw new EvidenceError('NotLogged', 'the proof is not of this segment in the log');
+    if (proof !== undefined) {
+      this.#provenAt(leaf, proof);
       return;
     }
     const logged = this.#logged.get(session);
@@ -275,15 +362,19 @@ class EvidenceFile {
     if (judge === undefined) return;
     this.#judge = undefined;
     const logged = this.#logged.get(judge.session);
-    const { segments } = judge.verdict;
+    const erasure = this.#erasure?.order ?? logged?.erasure?.order;
+    this.#erasure = undefined;
+    const { segments, break: already } = judge.verdict;
+    const isGone = segments === 0 && already === undefined && erasure !== undefined;
     const next = [...(logged?.numbers.keys() ?? [])].filter((number) => number >= segments).toSorted((a, b) => a - b)[0];
-    if (next !== undefined)
+    if (next !== undefined && !isGone)
       judge.fail(new EvidenceError('SegmentMissing', `segment ${segments} is missing; the log has segment ${next}`));
     const found = judge.verdict;
     const isSound = found.verdict === 'complete' || found.verdict === 'open' || found.verdict === 'interrupted';
     this.#judged.set(judge.session, {
       ...found,
-      verdict: isSound && this.#log?.quorum === 'missing' ? 'not witnessed' : found.verdict,
+      verdict: isGone ? 'erased' : isSound && this.#log?.quorum === 'missing' ? 'not witnessed' : found.verdict,
+      ...(erasure === undefined ? {} : { erasure }),
       ...(logged === undefined ? {} : { logged: logged.entries }),
     });
   }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { DataKey } from '../data-key.ts';
 import { newSessionId } from '../ids.ts';
 import { createEpoch, encodeNkey, type Signer, signRegistration, verifySignature } from '../keys.ts';
 import { parseSegment, sealSegment } from '../segment.ts';
@@ -22,6 +23,7 @@ function aSegment() {
     number: 0,
     prev: null,
     policy: 'a'.repeat(64),
+    key: DataKey.random(session),
     registration,
     epoch,
     firstSeq: 0,
@@ -51,7 +53,7 @@ describe('an entry of the log', () => {
     const { headerText, header, signature, signed, key } = aSegment();
     const leaf = decodeLeaf(segmentLeaf({ headerText, signature }));
     expect(leaf).toEqual({ kind: 'segment', text: headerText, signature, statement: header });
-    expect(verifySignature(key, Buffer.concat([Buffer.from('chaperone/segment/v1\0'), leaf.text]), leaf.signature)).toBe(true);
+    expect(verifySignature(key, Buffer.concat([Buffer.from('chaperone/segment/v2\0'), leaf.text]), leaf.signature)).toBe(true);
     expect(signed.subarray(-headerText.length).equals(headerText)).toBe(true);
   });
 

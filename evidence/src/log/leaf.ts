@@ -26,12 +26,16 @@ export const GapLeaf = z
   .strictObject({ session: Session, first: Number32, last: Number32, at: z.number() })
   .refine(({ first, last }) => first <= last);
 
+/** A session must not be erased, or may be again: who said so and why says the order with this digest. Signed by the log's key. */
+export const HoldLeaf = z.strictObject({ session: Session, order: Digest, at: z.number(), state: z.enum(['hold', 'release']) });
+
 /** Numbers are never given again. */
 const KINDS = {
   segment: { number: 1, schema: SegmentHeader },
   registration: { number: 2, schema: RegistrationLeaf },
   erasure: { number: 3, schema: ErasureLeaf },
   gap: { number: 4, schema: GapLeaf },
+  hold: { number: 5, schema: HoldLeaf },
 } as const;
 export type LeafKind = keyof typeof KINDS;
 

@@ -3,7 +3,7 @@ import { type Checkpoint, parseCheckpoint } from './checkpoint.ts';
 import { cosignatureTime, verifierOf } from './cosignature.ts';
 import { isBy, type NoteVerifier, openNote } from './note.ts';
 import { readDecimal, readUtf8 } from './text.ts';
-import { KEY_TYPE, type KeyType, parseVerifierKey } from './vkey.ts';
+import { formatVerifierKey, KEY_TYPE, type KeyType, parseVerifierKey, type VerifierKey } from './vkey.ts';
 
 /** The specification asks for 32 each of logs, witnesses and groups. */
 const MAX_LINES = 1024;
@@ -62,6 +62,19 @@ export function parsePolicy(bytes: Uint8Array): TrustPolicy {
   }
   if (draft.quorum === undefined) throw malformed('the policy has no quorum');
   return { logs: draft.logs, witnesses: draft.witnesses, quorum: draft.quorum };
+}
+
+/** What a policy says of witnesses where it asks for none. */
+export const NO_WITNESSES = 'quorum none\n';
+
+/** The text of a policy that believes one log's key; `witnesses` are its other lines. {@link parsePolicy} says whether they are sound. */
+export function formatPolicy(key: VerifierKey, witnesses = NO_WITNESSES): string {
+  return `log ${formatVerifierKey(key)}\n${witnesses}`;
+}
+
+/** The policy of whoever believes one log's key and asks for no witness. */
+export function trustIn(key: VerifierKey): TrustPolicy {
+  return { logs: [{ verifier: verifierOf(key) }], witnesses: new Map(), quorum: { least: 0, of: [] } };
 }
 
 function hasControl(line: string): boolean {

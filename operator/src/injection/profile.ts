@@ -55,7 +55,7 @@ export const INBOUND_PORTS_ANNOTATION = 'chaperone.dev/inbound-ports';
 export const PROBED_PORTS_ANNOTATION = 'chaperone.dev/probed-ports';
 
 /** Ports of the sidecar inside the pod. */
-export const PORTS = { dns: 15_053, deny: 15_001, probe: 15_021 } as const;
+export const PORTS = { dns: 15_053, deny: 15_001, probe: 15_021, self: 15_011 } as const;
 
 /**
  * The only sysctls that admission accepts. The first lets the sidecar listen on the real ports of virtual addresses without a
@@ -135,6 +135,7 @@ function initContainer(config: InjectionConfig): Container {
       `--dns-port=${PORTS.dns}`,
       `--deny-port=${PORTS.deny}`,
       `--probe-port=${PORTS.probe}`,
+      `--self-port=${PORTS.self}`,
       '--inbound-ports=$(INBOUND_PORTS)',
       '--probed-ports=$(PROBED_PORTS)',
       '--node-addresses=$(NODE_ADDRESSES)',
@@ -171,6 +172,7 @@ function sidecarContainer(config: InjectionConfig): Container {
       { name: 'CHAPERONE_DNS_PORT', value: String(PORTS.dns) },
       { name: 'CHAPERONE_DENY_PORT', value: String(PORTS.deny) },
       { name: 'CHAPERONE_PROBE_PORT', value: String(PORTS.probe) },
+      { name: 'CHAPERONE_SELF_PORT', value: String(PORTS.self) },
       { name: 'CHAPERONE_LOG_LEVEL', value: config.logLevel },
       field('POD_NAMESPACE', 'metadata.namespace'),
       field('POD_NAME', 'metadata.name'),

@@ -43,7 +43,7 @@ const resource = (namespaces: string[]): ProtectedResource =>
       grantedTo: namespaces.map((namespace) => ({ namespace, statements: ['select', 'update'] })),
     },
   }) as unknown as ProtectedResource;
-const current = { pod: 'support-agent-a', current: true, outdated: false, heardSecondsAgo: 2 };
+const current = { pod: 'support-agent-a', current: true, outdated: false, heardSecondsAgo: 2, capture: { proven: true } };
 function facts(mods: Partial<PolicyFacts> = {}): PolicyFacts {
   return {
     policy: aPolicy([read]),
@@ -64,11 +64,12 @@ describe('a policy', () => {
     expect(conditions.map(({ type, status }) => `${type}=${status}`)).toEqual([
       'Accepted=True',
       'ResolvedRefs=True',
+      'CaptureProven=True',
       'Programmed=True',
       'Ready=True',
     ]);
     expect([selectedPods, programmedPods]).toEqual([1, 1]);
-    expect(conditions[2]?.message).toBe('1 of 1 sidecar run generation 12');
+    expect(conditions[3]?.message).toBe('1 of 1 sidecar run generation 12');
   });
 
   test.each<[string, Partial<PolicyFacts>, string, string, string]>([
@@ -158,6 +159,19 @@ describe('a policy', () => {
       '2 of 3 sidecars run generation 12; support-agent-6d9 was last heard 35 s ago',
     ],
     [
+      'of whose agents one found a way around its sidecar',
+      {
+        sidecars: [
+          current,
+          { ...current, pod: 'support-agent-6d9', capture: { proven: false, message: 'a connection was not stopped' } },
+          { ...current, pod: 'c', capture: { proven: false, message: 'another' } },
+        ],
+      },
+      'CaptureProven',
+      'CaptureNotProven',
+      'pod support-agent-6d9 (and 1 other pod): a connection was not stopped; its sessions were ended and none opens. Run kubectl delete pod support-agent-6d9 -n agents, then chaperone doctor',
+    ],
+    [
       'that a sidecar never asked for',
       { sidecars: [{ ...current, pod: 'x', current: false, heardSecondsAgo: undefined }] },
       'Programmed',
@@ -167,6 +181,14 @@ describe('a policy', () => {
   ])('%s says so, and Ready repeats it', (_name, mods, type, reason, message) => {
     expect(at(mods, type)).toEqual({ type, status: 'False', reason, message });
     expect(at(mods, 'Ready')).toEqual({ type: 'Ready', status: 'False', reason, message });
+  });
+
+  test('of which a sidecar has not said yet whether capture is proven says so, and is Ready', () => {
+    const sidecars = [current, { ...current, pod: 'b', capture: undefined }];
+    expect(at({ sidecars }, 'CaptureProven')).toMatchObject({ status: 'Unknown', reason: 'CaptureNotReported' });
+    expect(at({ sidecars }, 'CaptureProven')?.message).toBe('1 of 2 sidecars proved that nothing goes around them');
+    expect(at({ sidecars }, 'Ready')?.status).toBe('True');
+    expect(at({ sidecars: [] }, 'CaptureProven')).toBeUndefined();
   });
 
   test.each([

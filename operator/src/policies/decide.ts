@@ -1,5 +1,5 @@
 import type { AccessPolicy, PolicyRule, ProtectedResource } from '@chaperone/api';
-import { policyWarnings } from '@chaperone/policy';
+import { type CaptureRequest, policyWarnings } from '@chaperone/policy';
 import {
   acceptance,
   type ConditionDraft,
@@ -8,6 +8,7 @@ import {
   holds,
   ineffective,
   type Problem,
+  unknown,
   withReady,
 } from '@chaperone/policy/conditions';
 
@@ -26,6 +27,8 @@ export interface SidecarState {
   readonly outdated: boolean;
   /** Seconds since it was last heard; undefined: never. */
   readonly heardSecondsAgo: number | undefined;
+  /** Whether it proved that nothing of its pod goes around it; undefined: it has not said. */
+  readonly capture: CaptureRequest | undefined;
 }
 export interface PolicyFacts {
   readonly policy: AccessPolicy;
@@ -152,6 +155,27 @@ function programmed(facts: PolicyFacts): ConditionDraft {
   });
 }
 
+/** Whether nothing of the selected pods goes around its sidecar. Absent where there is no pod to say it of. */
+function captureProven({ sidecars, policy }: PolicyFacts): ConditionDraft | undefined {
+  if (sidecars.length === 0) return undefined;
+  const failing = sidecars.filter(({ capture }) => capture?.proven === false);
+  const [first] = failing;
+  if (first !== undefined) {
+    const others = failing.length === 1 ? '' : ` (and ${plural(failing.length - 1, 'other pod')})`;
+    const what = first.capture?.message ?? 'nothing is known of it';
+    const namespace = policy.metadata.namespace ?? '';
+    return fails('CaptureProven', {
+      code: 'CaptureNotProven',
+      message: `pod ${first.pod}${others}: ${what}; its sessions were ended and none opens. Run kubectl delete pod ${first.pod} -n ${namespace}, then chaperone doctor`,
+    });
+  }
+  const proven = sidecars.filter(({ capture }) => capture?.proven === true).length;
+  const message = `${proven} of ${plural(sidecars.length, 'sidecar')} proved that nothing goes around them`;
+  return proven === sidecars.length
+    ? holds('CaptureProven', message, 'CaptureProven')
+    : unknown('CaptureProven', { code: 'CaptureNotReported', message });
+}
+
 /** A sidecar of an earlier release goes on governing; it gets what the new one brings when its pod is made anew. */
 function outdated({ policy, sidecars }: PolicyFacts): string | undefined {
   const old = sidecars.filter((sidecar) => sidecar.outdated);
@@ -184,6 +208,7 @@ export function decidePolicy(facts: PolicyFacts): PolicyDecision {
   const shadowed = ruleShadowed(facts);
   const vain = ineffective(warnings);
   const running = programmed(facts);
+  const captured = captureProven(facts);
   const drafts: ConditionDraft[] = [
     acceptance(policy, warnings, signing ? undefined : UNSIGNED),
     unresolved === undefined
@@ -191,6 +216,7 @@ export function decidePolicy(facts: PolicyFacts): PolicyDecision {
       : fails('ResolvedRefs', unresolved),
     ...(shadowed === undefined ? [] : [holds('Conflicted', shadowed.message, shadowed.code)]),
     ...(vain === undefined ? [] : [holds('Ineffective', vain.message, vain.code)]),
+    ...(captured === undefined ? [] : [captured]),
     running,
   ];
   // STATUS shows Ready's reason: what is no failure and still wants somebody's eye shows there too.

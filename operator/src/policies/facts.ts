@@ -44,9 +44,9 @@ export function gatherPolicy({ policy, resources, pods, hub, image, signing, now
     sidecars: alive
       .filter((pod) => selectsAgent(policy, agentOf(pod)))
       .map((pod) => {
-        const { current, heardAt } = hub.stateOf(pod.metadata.uid ?? '', about);
+        const { current, heardAt, capture } = hub.stateOf(pod.metadata.uid ?? '', about);
         const heardSecondsAgo = heardAt === undefined ? undefined : Math.max(0, Math.round((now - heardAt) / 1000));
-        return { pod: pod.metadata.name, current, outdated: (sidecarImage(pod) ?? image) !== image, heardSecondsAgo };
+        return { pod: pod.metadata.name, current, outdated: (sidecarImage(pod) ?? image) !== image, heardSecondsAgo, capture };
       }),
   };
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   type Agent,
+  type CaptureRequest,
   type ClusterFacts,
   digestOf,
   type ResourceObservation,
@@ -40,6 +41,8 @@ export interface HubOptions {
   readonly greeting?: (podUid: string) => readonly StreamLine[];
   /** Sessions that were ended lately: a sidecar that was not connected is told when it is. */
   readonly kills?: (namespace: string) => readonly Kill[];
+  /** A sidecar said whether capture is proven, and it is news. */
+  readonly onCapture?: (agent: Agent, seen: CaptureRequest) => void;
   readonly onObservation?: (observation: ResourceObservation) => void;
   readonly onError?: (error: unknown) => void;
 }
@@ -53,6 +56,8 @@ interface Sidecar {
   leaf: { names: string; certificate: string; renewAt: number; issuer: unknown } | undefined;
   snapshot: Snapshot | undefined;
   acknowledged: string | undefined;
+  /** Whether its capture is proven, as it says; undefined until it has said it. */
+  capture: CaptureRequest | undefined;
   heardAt: number;
   sink: StreamSink | undefined;
   building: Promise<Snapshot> | undefined;
@@ -78,6 +83,10 @@ export class SidecarHub {
   get streams(): number {
     return [...this.#sidecars.values()].filter((sidecar) => sidecar.sink !== undefined).length;
   }
+  /** Sidecars that say that capture is not proven. */
+  get unproven(): number {
+    return [...this.#sidecars.values()].filter(({ capture }) => capture?.proven === false).length;
+  }
   has(podUid: string): boolean {
     return this.#sidecars.has(podUid);
   }
@@ -99,6 +108,7 @@ export class SidecarHub {
       leaf: undefined,
       snapshot: undefined,
       acknowledged: undefined,
+      capture: undefined,
       heardAt: this.#now(),
       sink: undefined,
       building: undefined,
@@ -139,6 +149,16 @@ export class SidecarHub {
     if (sidecar === undefined) return false;
     sidecar.acknowledged = revision;
     this.#heard(sidecar);
+    return true;
+  }
+
+  captured(podUid: string, seen: CaptureRequest): boolean {
+    const sidecar = this.#sidecars.get(podUid);
+    if (sidecar === undefined) return false;
+    const isNews = sidecar.capture?.proven !== seen.proven || sidecar.capture.message !== seen.message;
+    sidecar.capture = seen;
+    this.#heard(sidecar);
+    if (isNews) this.#options.onCapture?.(sidecar.agent, seen);
     return true;
   }
 
@@ -197,9 +217,9 @@ export class SidecarHub {
   stateOf(
     podUid: string,
     policy: { namespace: string; name: string; generation: number },
-  ): { current: boolean; heardAt: number | undefined } {
+  ): { current: boolean; heardAt: number | undefined; capture: CaptureRequest | undefined } {
     const sidecar = this.#sidecars.get(podUid);
-    if (sidecar === undefined) return { current: false, heardAt: undefined };
+    if (sidecar === undefined) return { current: false, heardAt: undefined, capture: undefined };
     const { snapshot, acknowledged } = sidecar;
     const stale = snapshot === undefined || acknowledged !== snapshot.revision;
     const other = snapshot?.resources.some(({ access }) =>
@@ -207,7 +227,7 @@ export class SidecarHub {
         (each) => each.namespace === policy.namespace && each.name === policy.name && each.generation !== policy.generation,
       ),
     );
-    return { current: !stale && other !== true, heardAt: sidecar.heardAt };
+    return { current: !stale && other !== true, heardAt: sidecar.heardAt, capture: sidecar.capture };
   }
 
   #heard(sidecar: Sidecar): void {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import {
   AckRequest,
+  CaptureRequest,
   ClosedRequest,
   CONTROL_PATHS,
   CONTROL_PROTOCOL,
@@ -81,6 +82,8 @@ export interface Term {
   readonly approvals: Pick<ApprovalDesk, 'ask' | 'looked' | 'release' | 'ended' | 'contentOf'>;
   readonly kills: Pick<Kills, 'closed'>;
   readonly origin: string;
+  /** Who reads what sidecars record. */
+  readonly recipients: readonly string[];
   readonly register: (nkey: string, identity: PodIdentity) => SignedRegistration;
   readonly nats: (nkey: string) => Promise<NatsAccess>;
 }
@@ -164,6 +167,8 @@ async function ofPod(
       const { observations } = await body(request, ReportRequest);
       return done(response, term.hub.report(identity.podUid, observations));
     }
+    case `POST ${CONTROL_PATHS.capture}`:
+      return done(response, term.hub.captured(identity.podUid, await body(request, CaptureRequest)));
     case `POST ${CONTROL_PATHS.nats}`: {
       const { nkey } = await body(request, NatsRequest);
       const known = term.hub.has(identity.podUid) ? term.enrolments.nkeyOf(identity.podUid) : undefined;
@@ -244,7 +249,7 @@ async function enrol(
   if (options.term() !== term) throw new Refusal('NotLeader', 'this replica leads no more');
   const agent = { ...agentOf(pod), podUid: identity.podUid };
   const snapshot = await term.hub.enrol(agent, request.tlsPublicKey);
-  return { protocol: CONTROL_PROTOCOL, origin: term.origin, registration, nats, snapshot };
+  return { protocol: CONTROL_PROTOCOL, origin: term.origin, registration, recipients: [...term.recipients], nats, snapshot };
 }
 
 function provesNkey(request: EnrolRequest, token: string): boolean {

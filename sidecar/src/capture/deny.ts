@@ -20,8 +20,18 @@ export interface DenyListenerOptions {
   readonly hosts?: readonly string[];
   readonly port: number;
   readonly nonce: string;
+  /** What the sidecar asks itself with just now, as chaperone-verify does; undefined while it does not ask. */
+  readonly own?: () => OwnQuestion | undefined;
   /** Called for every connection that was refused, which excludes those of chaperone-verify. */
   readonly onDenied: () => void;
+}
+
+/** A look of the sidecar at its own capture. */
+export interface OwnQuestion {
+  /** As long as the nonce of chaperone-verify, made for this look alone. */
+  readonly nonce: string;
+  /** It came in. */
+  readonly arrived: () => void;
 }
 
 /** Refuses and counts every connection to what is not granted. Rejects where a port is taken. */
@@ -63,8 +73,8 @@ export async function startDenyListener(options: DenyListenerOptions): Promise<{
   return { port, stop };
 }
 
-function serve(socket: Socket, { nonce, onDenied }: DenyListenerOptions): void {
-  const expected = Buffer.from(`${VERIFY_REQUEST}${nonce}\n`);
+function serve(socket: Socket, { nonce, own, onDenied }: DenyListenerOptions): void {
+  const length = VERIFY_REQUEST.length + nonce.length + 1;
   let line = Buffer.alloc(0);
   let decided = false;
   const deny = (): void => {
@@ -78,11 +88,18 @@ function serve(socket: Socket, { nonce, onDenied }: DenyListenerOptions): void {
   socket.on('end', deny);
   socket.on('data', (chunk: Buffer) => {
     if (decided) return;
-    line = Buffer.concat([line, chunk.subarray(0, expected.length + 1 - line.length)]);
-    if (line.length < expected.length && expected.toString().startsWith(line.toString('latin1', 0, VERIFY_REQUEST.length)))
-      return;
-    if (line.length !== expected.length || !timingSafeEqual(line, expected)) return deny();
+    line = Buffer.concat([line, chunk.subarray(0, length + 1 - line.length)]);
+    if (line.length < length && VERIFY_REQUEST.startsWith(line.toString('latin1', 0, VERIFY_REQUEST.length))) return;
+    const question = own?.();
+    const asked = [nonce, question?.nonce].find((each) => each !== undefined && asks(line, each));
+    if (asked === undefined) return deny();
     decided = true;
-    socket.end(`${VERIFY_ANSWER}${nonce}\n`);
+    if (asked === question?.nonce) question.arrived();
+    socket.end(`${VERIFY_ANSWER}${asked}\n`);
   });
+}
+
+function asks(line: Buffer, nonce: string): boolean {
+  const expected = Buffer.from(`${VERIFY_REQUEST}${nonce}\n`);
+  return line.length === expected.length && timingSafeEqual(line, expected);
 }

@@ -41,7 +41,7 @@ function inside(namespace: string, user: number | 'all-powerful', command: reado
 
 async function background(namespace: string, uid: number, script: string, ...args: string[]): Promise<ChildProcess> {
   const child = spawn(...inside(namespace, uid, [process.execPath, join(here, 'testdata', script), ...args]), {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
   const [line] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [unknown];
   if (!String(line).includes('ready')) throw new Error(`${script} did not start: ${String(line)}`);
@@ -112,6 +112,14 @@ async function verify(nonce: string): Promise<{ status: number | null; output: s
   const args = ['--nonce-file', join(directory.path, 'nonce'), '--patience', '0'];
   return run(POD, AGENT, [process.execPath, join(here, 'verify.ts'), ...args]);
 }
+
+/** What one look of a sidecar at its own capture says. */
+async function look(at: ChildProcess | undefined): Promise<string> {
+  at?.stdin?.write('look\n');
+  const [line] = (await once(at?.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
+  return line.toString().trim();
+}
+const nft = (script: string): string => sh(`nsenter --net=/run/netns/${POD} nft ${script}`);
 
 /** A Python that the agent's user may run too. */
 const PYTHON = '/usr/bin/python3';
@@ -413,5 +421,64 @@ for i in range(20):
     expect(await verify(NONCE)).toMatchObject({ status: 1 });
     expect(await init('--inbound-ports', '8080')).toMatchObject({ status: 0 });
     expect(await verify(NONCE)).toMatchObject({ status: 0 });
+  });
+
+  describe('35, 39 the look of the sidecar at its own capture, while it runs and without a right', () => {
+    test('35, 39 proves it as often as it looks, and nothing of it leaves the pod', async () => {
+      await startSidecar();
+      nft('add table netdev watch');
+      nft(`'add chain netdev watch out { type filter hook egress device "eth0" priority 10; }'`);
+      nft(`'add rule netdev watch out ip daddr 192.0.2.0/24 counter'`);
+      nft(`'add rule netdev watch out ip6 daddr 2001:db8::/32 counter'`);
+      for (let n = 0; n < 3; n++) expect(await look(sidecar)).toBe('proven');
+      expect(nft('list table netdev watch').match(/packets (\d+)/g)).toEqual(['packets 0', 'packets 0']);
+      nft('delete table netdev watch');
+    });
+
+    test.each([
+      ['the table is gone', 'flush ruleset', /was not stopped by the sidecar|by UDP/],
+      ['the chain that redirects is empty', 'flush chain inet chaperone out_nat', /was not stopped by the sidecar/],
+      ['the chain that refuses is empty', 'flush chain inet chaperone out_filter', /was not stopped by the sidecar/],
+      ['a rule of somebody else lets all out first', 'insert rule inet chaperone out_filter accept', /by UDP was not stopped/],
+      [
+        'a rule of somebody else lets TCP out first',
+        'insert rule inet chaperone out_nat meta l4proto tcp accept',
+        /was not stopped/,
+      ],
+    ])('35, 39 says what is not proven where %s', async (_what, script, said) => {
+      await startSidecar();
+      nft(script);
+      expect(await look(sidecar)).toMatch(said);
+      expect(await init('--inbound-ports', '8080')).toMatchObject({ status: 0 });
+      expect(await look(sidecar)).toBe('proven');
+    });
+
+    test('35, 39 is no proof where an agent takes the port that it looks from, nor where it answers in its place', async () => {
+      await startSidecar();
+      const agent = spawn(
+        ...inside(POD, AGENT, [
+          process.execPath,
+          '-e',
+          'require("net").createServer((s)=>s.end("agent")).listen(15011,()=>console.log("ready"))',
+        ]),
+      );
+      await once(agent.stdout, 'data');
+      expect(await look(sidecar)).toMatch(/could not be tried \(EADDRINUSE\)/);
+      await stop(agent);
+      // What conntrack remembers of a redirected connection does not stand for rules that are gone.
+      expect(await look(sidecar)).toBe('proven');
+      nft('flush ruleset');
+      expect(await look(sidecar)).not.toBe('proven');
+      expect(await init('--inbound-ports', '8080')).toMatchObject({ status: 0 });
+    });
+
+    test('35, 39 gains the agent nothing: from that port it gets no further than from another', async () => {
+      await startSidecar();
+      const ways: Way[] = [OUTSIDE, OUTSIDE6].flatMap((host): Way[] => [
+        { by: 'tcp', host, port: 80, from: 15_011 },
+        { by: 'udp', host, port: 443, from: 15_011 },
+      ]);
+      expect(await probe(ways)).toEqual(['ECONNRESET', 'EPERM', 'ECONNRESET', 'EPERM']);
+    });
   });
 });

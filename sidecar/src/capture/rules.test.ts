@@ -8,6 +8,7 @@ export function aRuleInput(mods: Partial<RuleInput> = {}): RuleInput {
     dnsPort: 15053,
     denyPort: 15001,
     probePort: 15021,
+    selfPort: 15011,
     inboundPorts: [],
     probedPorts: [],
     nodeAddresses: [],
@@ -18,7 +19,7 @@ export function aRuleInput(mods: Partial<RuleInput> = {}): RuleInput {
 describe('the text of the rules', () => {
   test('exempts the sidecar by user alone', () => {
     const text = ruleset(aRuleInput({ uid: 4242 }));
-    expect(text).toContain('meta skuid 4242 return');
+    expect(text).toContain('meta skuid 4242 th sport != 15011 return');
     expect(text).not.toMatch(/skgid/);
   });
 
@@ -51,7 +52,7 @@ describe('the text of the rules', () => {
   test('drops frames around the IP stack where a device is named', () => {
     const text = ruleset(aRuleInput({ egressDevices: ['eth0'], egressMark: 77 }));
     expect(text).toContain('type filter hook egress device "eth0" priority 0; policy drop;');
-    expect(text).toContain('meta skuid 24601 meta mark set 77 accept');
+    expect(text).toContain('meta skuid 24601 th sport != 15011 meta mark set 77 accept');
   });
 });
 
@@ -59,6 +60,7 @@ test.each<[string, Partial<RuleInput>]>([
   ['root as the exempt user', { uid: 0 }],
   ['an inbound port that is the deny listener', { inboundPorts: [15001] }],
   ['a probed port that is the DNS server', { probedPorts: [15053] }],
+  ['an inbound port that the sidecar looks from', { inboundPorts: [15011] }],
   ['port 0', { inboundPorts: [0] }],
   ['port 65536', { inboundPorts: [65_536] }],
   ['half a port', { inboundPorts: [80.5] }],

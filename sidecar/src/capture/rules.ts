@@ -12,6 +12,8 @@ export interface RuleInput {
   readonly denyPort: number;
   /** Port of the sidecar's health endpoints, reachable from anywhere. */
   readonly probePort: number;
+  /** Port from which the sidecar looks at its own capture: what it sends from there is treated as what any user sends. */
+  readonly selfPort: number;
   /**
    * Ports on which other pods may open connections to the agent: what policies named when the pod was admitted. Rules are
    * written once, by a container that is gone before policy is known, so a later change of `inbound` takes a new pod.
@@ -39,6 +41,9 @@ export const RESERVED_PORT = 1;
 /** UDP, ICMP and everything else that is not TCP towards a virtual address is refused; see rules.test.ts for the whole text. */
 const RULE_COMMENT = '# written by chaperone-init; replaced as a whole, never edited';
 
+/** A packet that a process sends; nobody is this user. What the kernel sends by itself has no owner and does not match. */
+const OWNED = 'meta skuid != 4294967295';
+
 /**
  * The nftables ruleset of one pod, for `nft -f -`: one transaction, so there is either all of it or what was there before.
  * Applying it twice is the same as once.
@@ -51,13 +56,17 @@ const RULE_COMMENT = '# written by chaperone-init; replaced as a whole, never ed
  * a known TCP connection. On the probe port nobody but the sidecar answers: it is open to every caller, and free while the sidecar
  * is down.
  *
+ * The sidecar itself gives up its exemption for what it sends from `selfPort`: such packets meet the very rules that an agent's
+ * meet, so it can go on proving that they hold without a right and without another user ({@link watchCapture}).
+ *
  * Input: new connections from outside reach `inboundPorts` and the probe port; kubelet probes come from the node alone.
  *
  * @throws RuleInputError
  */
 export function ruleset(input: RuleInput): string {
   checkInput(input);
-  const { uid, ranges, dnsPort, denyPort, probePort } = input;
+  const { uid, ranges, dnsPort, denyPort, probePort, selfPort } = input;
+  const exempt = `meta skuid ${uid} th sport != ${selfPort}`;
   const devices = input.egressDevices ?? [];
   const mark = devices.length === 0 ? undefined : input.egressMark;
   const pass = mark === undefined ? 'accept' : `meta mark set ${mark} accept`;
@@ -69,7 +78,7 @@ table inet chaperone {
   counter refused_input { }
   chain out_nat {
     type nat hook output priority -100; policy accept;
-    meta skuid ${uid} return
+    ${exempt} return
     udp dport 53 redirect to :${dnsPort}
     tcp dport 53 redirect to :${dnsPort}
     ip daddr ${ranges.ipv4} return
@@ -79,15 +88,15 @@ table inet chaperone {
   }
   chain out_filter {
     type filter hook output priority 0; policy drop;
-    meta skuid ${uid} ${pass}
+    ${exempt} ${pass}
     ip daddr ${ranges.ipv4} meta l4proto != tcp counter name refused_output reject
     ip6 daddr ${ranges.ipv6} meta l4proto != tcp counter name refused_output reject
     fib daddr type local accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } ${pass}
     tcp sport ${probePort} meta skuid != ${uid} counter name refused_output reject with tcp reset
     ct direction reply ct state established,related ${pass}
-    meta skuid != ${uid} meta l4proto tcp counter name refused_output reject with tcp reset
-    meta skuid != ${uid} counter name refused_output reject
+    ${OWNED} meta l4proto tcp counter name refused_output reject with tcp reset
+    ${OWNED} counter name refused_output reject
     meta l4proto tcp ct state established ${pass}
     counter name refused_output reject
   }
@@ -164,10 +173,12 @@ function checkInput(input: RuleInput): void {
   parseCidr(input.ranges.ipv6, 6);
   if (!Number.isInteger(input.uid) || input.uid < 1 || input.uid > 2 ** 31 - 1)
     throw new RuleInputError(`uid ${input.uid} is not a user that a sidecar can run as`);
-  const own = [input.dnsPort, input.denyPort, input.probePort];
+  const own = [input.dnsPort, input.denyPort, input.probePort, input.selfPort];
   for (const port of [...own, ...input.inboundPorts, ...input.probedPorts]) checkPort(port);
-  if (new Set(own).size !== own.length) throw new RuleInputError('dnsPort, denyPort and probePort must differ');
-  const taken = [...input.inboundPorts, ...input.probedPorts].find((port) => port === input.dnsPort || port === input.denyPort);
+  if (new Set(own).size !== own.length) throw new RuleInputError('dnsPort, denyPort, probePort and selfPort must differ');
+  const taken = [...input.inboundPorts, ...input.probedPorts].find((port) =>
+    [input.dnsPort, input.denyPort, input.selfPort].includes(port),
+  );
   if (taken !== undefined) throw new RuleInputError(`inbound port ${taken} belongs to the sidecar`);
   const address = input.nodeAddresses.find((candidate) => isIP(candidate) === 0);
   if (address !== undefined) throw new RuleInputError('a node address is not an IP address');

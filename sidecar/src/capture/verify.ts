@@ -15,8 +15,8 @@ const QUIC_PORT = 443;
 
 export interface ProbeResult {
   readonly what: string;
-  /** captured: the sidecar answered · closed: there is no way out at all · escaped: neither was seen. */
-  readonly outcome: 'captured' | 'closed' | 'escaped';
+  /** captured: the sidecar answered · closed: there is no way out at all · escaped: neither was seen · untried: it could not be tried. */
+  readonly outcome: 'captured' | 'closed' | 'escaped' | 'untried';
   /** System error or what came instead. */
   readonly detail: string;
 }
@@ -26,17 +26,39 @@ export interface VerifyOptions {
   /** The virtual address on which the sidecar answers {@link RESERVED_PORT}. */
   readonly reserved: string;
   readonly attemptMs?: number;
+  /** Where to try to get to. Default: {@link LITERALS}, port 80 by TCP and 443 by UDP */
+  readonly literals?: { readonly ipv4: string; readonly ipv6: string; readonly tcpPort: number; readonly udpPort: number };
+  /** Port to try from, but to the virtual address, whose way no rule changes. Default: any */
+  readonly from?: number;
 }
 
 /** One look at every way out, as a process of no privilege sees it. */
-export async function probeCapture({ nonce, reserved, attemptMs = 2_000 }: VerifyOptions): Promise<ProbeResult[]> {
+export async function probeCapture({ nonce, reserved, attemptMs = 2_000, ...more }: VerifyOptions): Promise<ProbeResult[]> {
+  const { ipv4, ipv6, tcpPort, udpPort } = more.literals ?? { ...LITERALS, tcpPort: LITERAL_PORT, udpPort: QUIC_PORT };
+  const by = { nonce, attemptMs, from: more.from };
   return Promise.all([
-    probeTcp(`the virtual address ${reserved}`, reserved, RESERVED_PORT, nonce, attemptMs),
-    probeTcp(LITERALS.ipv4, LITERALS.ipv4, LITERAL_PORT, nonce, attemptMs),
-    probeTcp(LITERALS.ipv6, LITERALS.ipv6, LITERAL_PORT, nonce, attemptMs),
-    probeUdp(LITERALS.ipv4, attemptMs),
-    probeUdp(LITERALS.ipv6, attemptMs),
+    probeTcp(`the virtual address ${reserved}`, { host: reserved, port: RESERVED_PORT }, { ...by, from: undefined }),
+    probeTcp(ipv4, { host: ipv4, port: tcpPort }, by),
+    probeTcp(ipv6, { host: ipv6, port: tcpPort }, by),
+    probeUdp({ host: ipv4, port: udpPort }, by),
+    probeUdp({ host: ipv6, port: udpPort }, by),
   ]);
+}
+
+interface Place {
+  readonly host: string;
+  readonly port: number;
+}
+interface By {
+  readonly nonce: string;
+  readonly attemptMs: number;
+  readonly from: number | undefined;
+}
+
+/** What an error of a probe means. A port that somebody else has says nothing about capture. */
+function outcomeOf(error: unknown, closed: boolean): ProbeResult['outcome'] {
+  if (closed || isMissingFamily(error)) return 'closed';
+  return errorCode(error) === 'EADDRINUSE' ? 'untried' : 'escaped';
 }
 
 /**
@@ -46,19 +68,23 @@ export async function probeCapture({ nonce, reserved, attemptMs = 2_000 }: Verif
 export function judgeCapture(results: readonly ProbeResult[]): string | undefined {
   const escaped = results.find(({ outcome }) => outcome === 'escaped');
   if (escaped !== undefined) return `a connection to ${escaped.what} was not stopped by the sidecar (${escaped.detail})`;
+  const untried = results.find(({ outcome }) => outcome === 'untried');
+  if (untried !== undefined) return `a connection to ${untried.what} could not be tried (${untried.detail})`;
   const [virtual, ...others] = results;
   if (virtual?.outcome !== 'captured') return `${virtual?.what ?? 'the virtual address'} did not reach the sidecar`;
   if (!others.some(({ outcome }) => outcome === 'captured')) return 'no connection to elsewhere reached the sidecar';
   return undefined;
 }
 
-function probeTcp(what: string, host: string, port: number, nonce: string, attemptMs: number): Promise<ProbeResult> {
+function probeTcp(what: string, to: Place, { nonce, attemptMs, from }: By): Promise<ProbeResult> {
   const answer = `${VERIFY_ANSWER}${nonce}\n`;
   return new Promise((resolve) => {
-    const socket = connect({ host, port });
+    const socket = connect({ ...to, ...(from === undefined ? {} : { localPort: from }) });
     let received = '';
     const end = (outcome: ProbeResult['outcome'], detail: string): void => {
-      socket.destroy();
+      // Without a reset the port would wait for the rest of a connection that is over; one that is not there yet cannot be reset.
+      if (socket.connecting) socket.destroy();
+      else socket.resetAndDestroy();
       resolve({ what, outcome, detail });
     };
     socket.setTimeout(attemptMs, () => end('escaped', 'no answer'));
@@ -69,14 +95,14 @@ function probeTcp(what: string, host: string, port: number, nonce: string, attem
       else if (received.length >= answer.length) end('escaped', 'somebody else answered');
     });
     socket.on('end', () => end('escaped', 'closed without the nonce'));
-    socket.on('error', (error) => end(isMissingFamily(error) ? 'closed' : 'escaped', errorCode(error)));
+    socket.on('error', (error) => end(outcomeOf(error, false), errorCode(error)));
   });
 }
 
-function probeUdp(host: string, attemptMs: number): Promise<ProbeResult> {
+function probeUdp({ host, port }: Place, { attemptMs, from }: By): Promise<ProbeResult> {
   const what = `${host} by UDP`;
   return new Promise((resolve) => {
-    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4', ipv6Only: host.includes(':') });
     const end = (outcome: ProbeResult['outcome'], detail: string): void => {
       clearTimeout(timer);
       socket.removeAllListeners();
@@ -87,10 +113,12 @@ function probeUdp(host: string, attemptMs: number): Promise<ProbeResult> {
     const timer = setTimeout(() => end('escaped', 'no answer'), attemptMs);
     const failed = (error: Error | null): void => {
       if (error === null) end('escaped', 'the packet was sent');
-      else end(errorCode(error) === 'EPERM' || isMissingFamily(error) ? 'closed' : 'escaped', errorCode(error));
+      else end(outcomeOf(error, errorCode(error) === 'EPERM'), errorCode(error));
     };
     socket.on('error', failed);
-    socket.send('chaperone-verify', QUIC_PORT, host, failed);
+    const send = (): void => socket.send('chaperone-verify', port, host, failed);
+    if (from === undefined) send();
+    else socket.bind(from, send);
   });
 }
 

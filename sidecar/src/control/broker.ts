@@ -1,23 +1,30 @@
-import { encodeNkey, type Signer } from '@chaperone/evidence';
+import { encodeNkey, parsePolicy, type Signer, type TrustPolicy } from '@chaperone/evidence';
 import type { Authenticator } from '@nats-io/transport-node';
 import type { NatsAccess } from '@chaperone/policy';
+import type { Logger } from '../platform.ts';
 
 /** How often broker access is looked at; renewal is due at two thirds of its time. */
 const LOOK_MS = 30_000;
 
 /**
- * Signs the broker's challenge with the pod's key, under the user JWT that is valid now. Renews it in the background; while
- * that fails the old one is used until the broker refuses it, and evidence waits in the spool.
+ * Signs the broker's challenge with the pod's key, under the user JWT that is valid now, and knows which log to believe. Renews both in
+ * the background; while that fails the old ones are used: the JWT until the broker refuses it, and evidence waits in the spool.
  */
 export function keepBrokerAccess(options: {
   readonly first: NatsAccess;
   readonly renew: () => Promise<NatsAccess>;
   readonly nkey: Signer;
-}): { authenticator: Authenticator; stop(): void } {
-  let { jwt } = options.first;
+  readonly logger: Logger;
+}): { authenticator: Authenticator; logPolicy: () => TrustPolicy | undefined; stop(): void } {
+  let { jwt, log } = options.first;
+  let policy = readPolicy(log, undefined, options.logger);
   const renew = async (): Promise<void> => {
     try {
-      ({ jwt } = await options.renew());
+      const next = await options.renew();
+      ({ jwt } = next);
+      if (next.log === undefined || next.log === log) return;
+      ({ log } = next);
+      policy = readPolicy(log, policy, options.logger);
     } catch {
       // The control plane tells of its own trouble; the next look is soon.
     }
@@ -29,6 +36,18 @@ export function keepBrokerAccess(options: {
       nkey: encodeNkey(options.nkey.publicKey),
       sig: options.nkey.sign(Buffer.from(nonce ?? '')).toString('base64url'),
     }),
+    logPolicy: () => policy,
     stop: () => clearInterval(timer),
   };
+}
+
+/** What was believed before stays where the new policy cannot be read. */
+function readPolicy(log: string | undefined, before: TrustPolicy | undefined, logger: Logger): TrustPolicy | undefined {
+  if (log === undefined) return before;
+  try {
+    return parsePolicy(Buffer.from(log));
+  } catch {
+    logger.error('the operator says of the log what cannot be read; what was known before counts');
+    return before;
+  }
 }

@@ -22,7 +22,7 @@ export interface ControlPlane {
 }
 
 export interface Revoked {
-  readonly code: 'SessionEnded' | 'PolicyStale';
+  readonly code: 'SessionEnded' | 'PolicyStale' | 'ResourceNotReady';
   /** Its agent reads it. */
   readonly reason: string;
   /** Undefined: all of them. */

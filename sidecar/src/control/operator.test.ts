@@ -113,6 +113,7 @@ class Operator {
         protocol: 1,
         origin: 'log',
         registration: { body: '{}', signature: 's' },
+        recipients: ['x25519:reader'],
         nats,
         snapshot: await this.snapshot(),
       };
@@ -367,6 +368,23 @@ test('observations are told, the last one of each kind, and kept until the opera
   );
   expect(second).toBe(first);
   expect(JSON.parse(second ?? '')).toMatchObject({ observations: [{ reason: 'UpstreamRefused' }] });
+});
+
+test('whether capture is proven is told once, as it changes, and anew to an operator that it enrols with anew', async () => {
+  const control = await startStreaming();
+  const told = (count: number): Promise<unknown[]> =>
+    eventually(`${count} reports`, () => {
+      const bodies = operator.calls('/v1/capture');
+      return bodies.length >= count ? bodies.map((body) => JSON.parse(body) as unknown) : undefined;
+    });
+  const lost = { proven: false, message: 'a connection was not stopped' };
+  control.tellCapture({ proven: true });
+  await told(1);
+  control.tellCapture(lost);
+  expect(await told(2)).toEqual([{ proven: true }, lost]);
+  operator.refusals = [{ status: 409, code: 'NotEnrolled' }];
+  operator.dropStreams();
+  expect(await told(3)).toEqual([{ proven: true }, lost, lost]);
 });
 
 test('broker access is asked for again at two thirds of its time', async () => {

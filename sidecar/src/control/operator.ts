@@ -10,6 +10,7 @@ import {
   NatsResponse,
   RequestView,
   type Snapshot,
+  type CaptureRequest,
   type StreamLine,
   StreamLine as StreamLineSchema,
 } from '@chaperone/policy';
@@ -51,6 +52,8 @@ export interface OperatorControlOptions {
 export interface OperatorControl extends ControlPlane {
   /** Resolves with the first enrolment; rejects when stopped before. */
   enrolled(): Promise<EnrolResponse>;
+  /** Tells whether capture is proven; told again to an operator that this sidecar enrols with anew. */
+  tellCapture(seen: CaptureRequest): void;
   /** Broker access that is valid now: the last one, or a new one when two thirds of its time are over. @throws OperatorError */
   nats(): Promise<NatsAccess>;
   /** How it stands, for people: what is wrong, with its code, or undefined where the stream is up. */
@@ -88,6 +91,9 @@ class FromOperator implements OperatorControl {
   #nats: { access: NatsAccess; receivedAt: number } | undefined;
   #enrolled = false;
   #reporting = false;
+  #capture: CaptureRequest | undefined;
+  /** What of it the operator has. */
+  #captureTold: CaptureRequest | undefined;
   #problem: OperatorControl['problem'] = { code: 'OperatorUnreachable', message: 'the operator has not answered yet' };
   /** The problem that the log has last. */
   #told: string | undefined;
@@ -128,6 +134,11 @@ class FromOperator implements OperatorControl {
     if (this.#observations.size < MAX_OBSERVATIONS) this.#observations.set(key, observation);
   }
 
+  tellCapture(seen: CaptureRequest): void {
+    this.#capture = seen;
+    void this.#sendReports();
+  }
+
   closed(session: string): void {
     call(this.#endpoint, CONTROL_PATHS.closed, { body: { session }, signal: this.#stopping.signal }).catch((error: unknown) =>
       // Whoever ended it is told that nobody has said yet that it is over, and looks at its record.
@@ -158,7 +169,8 @@ class FromOperator implements OperatorControl {
   async nats(): Promise<NatsAccess> {
     const known = this.#nats;
     const now = this.#o.clock.now();
-    if (known !== undefined && now < known.receivedAt + ((known.access.expiresAt - known.receivedAt) * 2) / 3)
+    // Without a log to believe it is of little use: that is asked for until it is known.
+    if (known?.access.log !== undefined && now < known.receivedAt + ((known.access.expiresAt - known.receivedAt) * 2) / 3)
       return known.access;
     const body = { nkey: encodeNkey(this.#o.nkey.publicKey) };
     const access = await call(this.#endpoint, CONTROL_PATHS.nats, { body, schema: NatsResponse, signal: this.#stopping.signal });
@@ -259,6 +271,7 @@ class FromOperator implements OperatorControl {
     this.#adopt(answer.snapshot);
     this.#nats = { access: answer.nats, receivedAt: this.#o.clock.now() };
     this.#enrolled = true;
+    this.#captureTold = undefined;
     this.#first.resolve(answer);
   }
 
@@ -327,10 +340,16 @@ class FromOperator implements OperatorControl {
   }
 
   async #sendReports(): Promise<void> {
-    if (this.#reporting || !this.#enrolled || this.#observations.size === 0) return;
-    this.#reporting = true;
+    const capture = this.#capture === this.#captureTold ? undefined : this.#capture;
     const batch = [...this.#observations];
+    if (this.#reporting || !this.#enrolled || (capture === undefined && batch.length === 0)) return;
+    this.#reporting = true;
     try {
+      if (capture !== undefined) {
+        await call(this.#endpoint, CONTROL_PATHS.capture, { body: capture, signal: this.#stopping.signal });
+        this.#captureTold = capture;
+      }
+      if (batch.length === 0) return;
       const observations = batch.map(([, { message, ...rest }]) => ({ ...rest, message: message.slice(0, 512) }));
       await call(this.#endpoint, CONTROL_PATHS.report, { body: { observations }, signal: this.#stopping.signal });
       for (const [key, told] of batch) if (this.#observations.get(key) === told) this.#observations.delete(key);

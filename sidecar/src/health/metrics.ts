@@ -15,8 +15,13 @@ export interface Gauges {
   /** 0 to 1. */
   readonly spoolFill: () => number;
   readonly unreceiptedMs: () => number;
-  /** Whether the capture of this pod is in place as far as the sidecar sees it. */
+  /** Whether the last looks of the sidecar proved the capture of its pod. */
+  readonly captureProven: () => boolean;
   readonly policyFresh: () => boolean;
+  /** Since the start, by code. */
+  readonly receiptsRefused: () => ReadonlyMap<string, number>;
+  /** Entries of the evidence log, as far as it was verified here. */
+  readonly logSize: () => number;
 }
 
 export function createMetrics(gauges: Gauges): Metrics {
@@ -54,6 +59,21 @@ export function createMetrics(gauges: Gauges): Metrics {
     () => gauges.unreceiptedMs() / 1_000,
   );
   gauge('chaperone_policy_fresh', '1 while a policy snapshot is in force.', () => (gauges.policyFresh() ? 1 : 0));
+  gauge('chaperone_capture_proven', '1 while nothing of the pod gets around its sidecar.', () =>
+    gauges.captureProven() ? 1 : 0,
+  );
+  gauge('chaperone_evidence_log_size', 'Entries of the evidence log in the newest checkpoint that was verified.', gauges.logSize);
+  registry.registerMetric(
+    new Gauge({
+      name: 'chaperone_receipts_refused',
+      help: 'Receipts that were not believed since the start, by code; what they were for stays in the spool.',
+      labelNames: ['reason'],
+      registers: [],
+      collect() {
+        for (const [reason, count] of gauges.receiptsRefused()) this.set({ reason }, count);
+      },
+    }),
+  );
   return {
     registry,
     accepted: (resource, protocol) => connections.inc({ resource, protocol }),

@@ -12,7 +12,15 @@ const at = (path: string, method = 'GET'): Promise<Response> => fetch(`http://12
 
 beforeEach(async () => {
   [starting, unready, lagMs] = [undefined, undefined, 0];
-  metrics = createMetrics({ sessions: () => 3, spoolFill: () => 0.5, unreceiptedMs: () => 1_500, policyFresh: () => true });
+  metrics = createMetrics({
+    sessions: () => 3,
+    spoolFill: () => 0.5,
+    unreceiptedMs: () => 1_500,
+    policyFresh: () => true,
+    captureProven: () => true,
+    receiptsRefused: () => new Map([['LogForked', 2]]),
+    logSize: () => 17,
+  });
   server = await startHealth({
     port: 0,
     host: '127.0.0.1',
@@ -50,6 +58,8 @@ test('metrics are those of this sidecar, with labels of resources alone', async 
   expect(text).toContain('chaperone_denied_total{reason="NotGranted"} 1');
   expect(text).toContain('chaperone_sessions_open 3');
   expect(text).toContain('chaperone_evidence_unreceipted_seconds 1.5');
+  expect(text).toContain('chaperone_receipts_refused{reason="LogForked"} 2');
+  expect(text).toContain('chaperone_evidence_log_size 17');
 });
 
 test.each([

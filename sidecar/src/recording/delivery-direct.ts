@@ -1,15 +1,20 @@
-import type { Receipt } from '@chaperone/evidence';
 import type { Delivery } from './recorder.ts';
 
-/** Delivery to a collector in the same process. `ingest` resolves with a receipt where there is one, and rejects otherwise. */
-export function createDirectDelivery(ingest: (segment: Buffer) => Promise<Receipt | undefined>): Delivery {
-  const listeners: ((receipt: Receipt) => void)[] = [];
+/** Delivery to a collector in the same process: it takes a segment for good, or rejects, and gives its receipts when they are due. */
+export function createDirectDelivery({
+  deliver,
+  onReceipt,
+}: Pick<Delivery, 'deliver'> & {
+  /** Returns what ends it. */
+  readonly onReceipt: (listener: (receipt: Uint8Array) => void) => () => void;
+}): Delivery {
+  const ends: (() => void)[] = [];
   return {
-    async deliver(segment) {
-      const receipt = await ingest(segment);
-      if (receipt !== undefined) for (const listener of listeners) listener(receipt);
+    deliver,
+    onReceipt: (listener) => void ends.push(onReceipt(listener)),
+    close: () => {
+      for (const end of ends) end();
+      return Promise.resolve();
     },
-    onReceipt: (listener) => void listeners.push(listener),
-    close: () => Promise.resolve(),
   };
 }

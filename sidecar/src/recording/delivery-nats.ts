@@ -1,16 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Receipt } from '@chaperone/evidence';
 import { jetstream, type JetStreamClient } from '@nats-io/jetstream';
-import { type Authenticator, connect, headers, type NatsConnection, type TlsOptions } from '@nats-io/transport-node';
+import {
+  type Authenticator,
+  connect,
+  headers,
+  type MsgHdrs,
+  type NatsConnection,
+  type TlsOptions,
+} from '@nats-io/transport-node';
 import type { Logger } from './outbox.ts';
-import type { Delivery } from './recorder.ts';
+import type { Delivery, Sent } from './recorder.ts';
 
 /** How long one PubAck may take before the segment counts as not delivered. */
 const PUBLISH_TIMEOUT_MS = 10_000;
 const RECONNECT_WAIT_MS = 500;
 const RECONNECT_JITTER_MS = 1_000;
-/** A receipt is a few hundred bytes. */
-const MAX_RECEIPT_BYTES = 4096;
 
 export interface NatsDeliveryOptions {
   readonly servers: readonly string[];
@@ -25,7 +29,7 @@ export interface NatsDeliveryOptions {
 /**
  * Delivery over JetStream: `evidence.<nkey>.<session>` with Nats-Msg-Id `<session>:<number>`, receipts on `receipt.<nkey>`.
  * Connects in the background and for ever; until then deliveries reject. A segment that the broker knows already is followed
- * by an empty message that asks the collector to say its receipt again.
+ * by an empty message that asks the collector for a receipt of the segment whose number Chaperone-Ask says.
  */
 export function createNatsDelivery(options: NatsDeliveryOptions): Delivery {
   return new NatsDelivery(options);
@@ -40,7 +44,7 @@ interface Broker {
 
 class NatsDelivery implements Delivery {
   readonly #options: NatsDeliveryOptions;
-  readonly #listeners: ((receipt: Receipt) => void)[] = [];
+  readonly #listeners: ((receipt: Uint8Array) => void)[] = [];
   readonly #closing = Promise.withResolvers<void>();
   readonly #running: Promise<void>;
   #broker: Broker | undefined;
@@ -96,28 +100,28 @@ class NatsDelivery implements Delivery {
     });
     connection.subscribe(`receipt.${nkey}`, {
       callback: (error, message) => {
-        const receipt = error === null ? parseReceipt(message.data) : undefined;
-        if (receipt === undefined) this.#options.logger.warn('a receipt could not be read');
-        else for (const listener of this.#listeners) listener(receipt);
+        if (error !== null) this.#options.logger.warn('receipts cannot be heard', { cause: error.name });
+        else for (const listener of this.#listeners) listener(message.data);
       },
     });
     return connection;
   }
 
-  async deliver(segment: Buffer, { session, number }: { session: string; number: number }): Promise<void> {
+  async deliver(segment: Buffer, { session, number, held }: Sent): Promise<void> {
     const up = this.#broker?.up?.signal;
     if (this.#broker === undefined || up === undefined) throw new Error('the broker is not connected');
     const { client } = this.#broker;
     const subject = `evidence.${this.#options.nkey}.${session}`;
-    const options = { msgID: `${session}:${number}`, timeout: PUBLISH_TIMEOUT_MS };
+    const timeout = PUBLISH_TIMEOUT_MS;
+    const options = { msgID: `${session}:${number}`, timeout, headers: saying(held) };
     const ack = await unlessAborted(client.publish(subject, segment, options), up);
     if (!ack.duplicate) return;
-    const ask = headers();
-    ask.set('Chaperone-Ask', 'receipt');
-    await unlessAborted(client.publish(subject, new Uint8Array(), { timeout: PUBLISH_TIMEOUT_MS, headers: ask }), up);
+    const ask = saying(held);
+    ask.set('Chaperone-Ask', String(number));
+    await unlessAborted(client.publish(subject, new Uint8Array(), { timeout, headers: ask }), up);
   }
 
-  onReceipt(listener: (receipt: Receipt) => void): void {
+  onReceipt(listener: (receipt: Uint8Array) => void): void {
     this.#listeners.push(listener);
   }
 
@@ -128,13 +132,11 @@ class NatsDelivery implements Delivery {
   }
 }
 
-function parseReceipt(data: Uint8Array): Receipt | undefined {
-  if (data.length > MAX_RECEIPT_BYTES) return undefined;
-  try {
-    return Receipt.parse(JSON.parse(Buffer.from(data).toString()));
-  } catch {
-    return undefined;
-  }
+/** Chaperone-Held: how large the log is that the receipt has to go on from. */
+function saying(held: number): MsgHdrs {
+  const said = headers();
+  said.set('Chaperone-Held', String(held));
+  return said;
 }
 
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -13,7 +13,8 @@ const closeFile = promisify(close);
 /** What is collected is written once it passes this, even though its turn is not over. */
 const BATCH_BYTES = 128 * 1024;
 
-const WRITTEN = Promise.resolve();
+/** What {@link Journal.written} answers where there is nothing to wait for any more. */
+export const WRITTEN: Promise<void> = Promise.resolve();
 
 /** Whose entries were given to the journal. */
 export interface JournalUser {

@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto';
-import type { Receipt } from '@chaperone/evidence';
+import { leafHash, parseSegment, segmentLeaf, segmentOf } from '@chaperone/evidence';
+import type { LogView } from './log-view.ts';
 import { type Delivery, RecordingError } from './recorder.ts';
 import type { Journal } from './journal.ts';
 import type { Spool } from './spool.ts';
@@ -30,25 +30,26 @@ interface Entry {
   failures: number;
   /** Monotonic time of the next attempt while waiting. */
   dueAt: number;
-  digest: string | undefined;
+  /** What proves it in the log; known from when it is first sent. */
+  leaf: Buffer | undefined;
   /** What was sealed, until it is sent. */
   bytes: Buffer | undefined;
   delivered: boolean;
   since: number;
 }
 
-/** A sealed segment that is in the spool; `bytes` and `digest` of one that was sealed just now. */
+/** A sealed segment that is in the spool; `bytes` of one that was sealed just now. */
 export interface SpooledOrSealed {
   readonly session: string;
   readonly number: number;
   readonly size: number;
   readonly bytes?: Buffer;
-  readonly digest?: string;
 }
 
 export interface OutboxOptions {
   readonly spool: Spool;
   readonly journal: Pick<Journal, 'freed'>;
+  readonly log: LogView;
   readonly delivery: Delivery;
   readonly logger: Logger;
   readonly monotonic: () => number;
@@ -92,7 +93,7 @@ export class Outbox {
   }
 
   /** Takes a sealed segment in; one that it has already stays as it is. */
-  add({ session: id, number, size, bytes, digest }: SpooledOrSealed): void {
+  add({ session: id, number, size, bytes }: SpooledOrSealed): void {
     if (this.#entries.get(id)?.has(number) === true) return;
     const isKept = bytes !== undefined && this.#keptBytes + bytes.length <= MAX_KEPT_BYTES;
     if (isKept) this.#keptBytes += bytes.length;
@@ -101,7 +102,7 @@ export class Outbox {
       number,
       size,
       bytes: isKept ? bytes : undefined,
-      digest,
+      leaf: undefined,
       state: 'ready',
       attempts: 0,
       failures: 0,
@@ -172,7 +173,9 @@ export class Outbox {
     try {
       const segment = await this.#load(entry);
       if (segment !== undefined) {
-        await withTimeout(this.#options.delivery.deliver(segment, { session, number }), DELIVER_TIMEOUT_MS);
+        entry.leaf ??= leafHash(segmentLeaf(parseSegment(segmentOf(segment))));
+        const held = this.#options.log.size;
+        await withTimeout(this.#options.delivery.deliver(segment, { session, number, held }), DELIVER_TIMEOUT_MS);
         entry.delivered = true;
         entry.failures = 0;
         this.#retryFailed();
@@ -203,9 +206,7 @@ export class Outbox {
     const kept = this.#taken(entry);
     if (kept !== undefined) return kept;
     try {
-      const segment = await this.#options.spool.load(session, number);
-      entry.digest = hash('sha256', segment, 'hex');
-      return segment;
+      return await this.#options.spool.load(session, number);
     } catch (error) {
       // A receipt may have freed the file since the attempt began.
       if (!this.#current(entry)) return undefined;
@@ -252,32 +253,26 @@ export class Outbox {
     this.#pump();
   }
 
-  async #receive(receipt: Receipt): Promise<void> {
-    const session = this.#entries.get(receipt.session);
-    const entry = session?.get(receipt.number);
-    if (session === undefined || entry === undefined) return;
-    if (entry.digest !== receipt.digest) {
-      if (entry.digest !== undefined)
-        this.#options.logger.error('a receipt does not match what was sent; the spool is kept', {
-          session: receipt.session,
-          number: receipt.number,
-        });
-      return;
-    }
-    const freed = [...session.values()].filter(({ number }) => number <= receipt.number);
-    for (const each of freed) {
-      each.delivered = true;
-      this.#drop(each);
-    }
-    this.#changed();
+  async #receive(receipt: Uint8Array): Promise<void> {
+    const { log, logger, spool, journal } = this.#options;
+    const proved = log.verify(receipt, ({ session, number }) => this.#entries.get(session)?.get(number)?.leaf);
+    if (proved.length === 0) return;
     try {
-      for (const { number } of freed) this.#options.journal.freed(await this.#options.spool.empty(receipt.session, number));
+      // What is freed is nowhere but in a log that the next process has to be shown again.
+      await log.kept();
+      for (const { session, number } of proved) {
+        const entry = this.#entries.get(session)?.get(number);
+        if (entry === undefined) continue;
+        entry.delivered = true;
+        this.#drop(entry);
+        journal.freed(await spool.empty(session, number));
+      }
     } catch (error) {
-      this.#options.logger.error('a receipted segment could not be freed in the spool', {
-        session: receipt.session,
+      logger.error('a receipted segment could not be freed in the spool', {
         cause: error instanceof Error ? error.name : 'unknown',
       });
     }
+    this.#changed();
   }
 
   stop(): void {

@@ -1,4 +1,4 @@
-import type { Receipt, RecordBody } from '@chaperone/evidence';
+import type { RecordBody } from '@chaperone/evidence';
 
 /**
  * How far a record must be before the caller goes on.
@@ -36,11 +36,18 @@ export class RecordingError extends Error {
   }
 }
 
+/** Which segment is sent, and how large the log is that its receipt has to go on from: 0 while none was verified. */
+export interface Sent {
+  readonly session: string;
+  readonly number: number;
+  readonly held: number;
+}
+
 /** Where sealed segments go: NATS in a cluster, the collector in the same process in embedded mode. */
 export interface Delivery {
-  /** Sends one sealed segment; resolves once the transport holds it durably. Safe to repeat with the same bytes. */
-  deliver(segment: Buffer, id: { session: string; number: number }): Promise<void>;
-  /** Calls back when the collector says that it stored everything of a session up to and including `number`. */
-  onReceipt(listener: (receipt: Receipt) => void): void;
+  /** Sends one sealed segment in its parcel; resolves once the transport holds it durably. Safe to repeat with the same bytes. */
+  deliver(parcel: Buffer, about: Sent): Promise<void>;
+  /** Calls back with the bytes of each receipt, which nobody has verified. */
+  onReceipt(listener: (receipt: Uint8Array) => void): void;
   close(): Promise<void>;
 }

@@ -1,22 +1,26 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type DataKey,
   encodeNkey,
   generateSigner,
   newSessionId,
   openSegment,
+  parseSegment,
   type PodIdentity,
-  type Receipt,
   type RecordBody,
+  type Recipient,
+  segmentOf,
   signRegistration,
   verifyChain,
 } from '@chaperone/evidence';
 import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Delivery } from './recorder.ts';
+import { MemoryLog } from './receipts.test-support.ts';
+import type { Delivery, Sent } from './recorder.ts';
 import { createRecording, type RecordingLimits, type SpoolRecording } from './recording.ts';
 
 const enrolment = generateSigner();
@@ -30,31 +34,51 @@ function anIdentity(): PodIdentity {
   return { nkey, registration: signRegistration(registration, enrolment) };
 }
 
+/** Reads every session. */
+const keys = new Map<string, DataKey>();
+const reader: Recipient = {
+  name: 'test',
+  wrap: (key) => {
+    keys.set(key.session, key);
+    return Buffer.from('wrapped');
+  },
+};
+function open(segment: Buffer) {
+  const key = keys.get(parseSegment(segment).header.session);
+  if (key === undefined) throw new Error('nobody has the key');
+  return openSegment(segment, key);
+}
+
 /** A transport that keeps what it gets, and can be told to fail, to keep quiet, or to answer with receipts. */
 class Transport implements Delivery {
   readonly got = new Map<string, Map<number, Buffer>>();
   mode: 'receipts' | 'silent' | 'down' = 'receipts';
   deliveries = 0;
-  #listener: (receipt: Receipt) => void = () => undefined;
+  log = new MemoryLog();
+  #held = 0;
+  #listener: (receipt: Uint8Array) => void = () => undefined;
 
-  deliver(segment: Buffer, id: { session: string; number: number }): Promise<void> {
+  deliver(parcel: Buffer, { session, number, held }: Sent): Promise<void> {
     if (this.mode === 'down') return Promise.reject(new Error('down'));
     this.deliveries++;
-    const session = this.got.get(id.session) ?? new Map<number, Buffer>();
-    this.got.set(id.session, session.set(id.number, segment));
-    if (this.mode === 'receipts') this.acknowledge(id.session);
+    const segment = segmentOf(parcel);
+    const segments = this.got.get(session) ?? new Map<number, Buffer>();
+    this.got.set(session, segments.set(number, segment));
+    this.log.add(segment);
+    this.#held = Math.max(this.#held, held);
+    if (this.mode === 'receipts') this.acknowledge({ session, number });
     return Promise.resolve();
   }
-  acknowledge(session: string, digest?: string): void {
-    const found = this.got.get(session) ?? new Map<number, Buffer>();
-    let number = -1;
-    while (found.has(number + 1)) number++;
-    const bytes = found.get(number);
-    if (bytes !== undefined)
-      this.#listener({ session, number, digest: digest ?? createHash('sha256').update(bytes).digest('hex') });
+  acknowledge(place: { session: string; number: number }): void {
+    const receipt = this.log.receipt([place], this.#held);
+    this.#held = this.log.size;
+    this.#listener(receipt);
   }
-  onReceipt(listener: (receipt: Receipt) => void): void {
+  onReceipt(listener: (receipt: Uint8Array) => void): void {
     this.#listener = listener;
+  }
+  say(receipt: Uint8Array): void {
+    this.#listener(receipt);
   }
   close(): Promise<void> {
     return Promise.resolve();
@@ -75,6 +99,8 @@ async function aSpool(limits: Partial<RecordingLimits> = {}) {
       ...paths,
       identity: mods.identity ?? identity,
       delivery: transport,
+      logPolicy: () => transport.log.policy,
+      recipients: () => [reader],
       limits: { sealAfterMs: 100, redeliverAfterMs: 60, ...limits, ...mods },
       logger,
     });
@@ -186,8 +212,8 @@ describe('durability', () => {
     const next = await start();
     expect(await next.flush(2000)).toEqual({ unacknowledged: 0 });
     const [segment = Buffer.alloc(0)] = transport.segments(session);
-    expect(openSegment(segment).records).toMatchObject([{ type: 'session.open' }, { type: 'action', action: 0 }]);
-    expect(openSegment(segment).header.flags.toSorted()).toEqual(['open', 'torn']);
+    expect(open(segment).records).toMatchObject([{ type: 'session.open' }, { type: 'action', action: 0 }]);
+    expect(open(segment).header.flags.toSorted()).toEqual(['open', 'torn']);
     expect(verifyChain(session, [segment], trust).verdict).toBe('interrupted');
   });
 
@@ -320,10 +346,9 @@ describe('the spool', () => {
     await recorder.close();
     await eventually('a second delivery', () => (transport.deliveries >= 2 ? true : undefined));
     expect(await recording.flush(50)).toEqual({ unacknowledged: 1 });
-    transport.acknowledge(session, '0'.repeat(64));
     expect(recording.status().unacknowledged).toBe(1);
     expect(readdirSync(paths.directory)).toContain(`${session}.0.seg`);
-    transport.acknowledge(session);
+    transport.acknowledge({ session, number: 0 });
     await eventually('freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
   });
 

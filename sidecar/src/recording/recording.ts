@@ -1,5 +1,15 @@
-import { createEpoch, type Epoch, encodeNkey, type PodIdentity, Registration, SESSION_ID } from '@chaperone/evidence';
+import {
+  createEpoch,
+  type Epoch,
+  encodeNkey,
+  type PodIdentity,
+  type Recipient,
+  Registration,
+  SESSION_ID,
+  type TrustPolicy,
+} from '@chaperone/evidence';
 import { Journal } from './journal.ts';
+import { type LogStatus, LogView } from './log-view.ts';
 import { type Logger, Outbox } from './outbox.ts';
 import { type Delivery, type Recording, RecordingError, type SessionRecorder } from './recorder.ts';
 import { readJournal, recoverSession } from './recovery.ts';
@@ -53,6 +63,10 @@ export interface RecordingOptions {
   readonly runDirectory: string;
   readonly identity: PodIdentity;
   readonly delivery: Delivery;
+  /** Which log is believed, and what witnesses must have said; while it is undefined nothing is freed. */
+  readonly logPolicy: () => TrustPolicy | undefined;
+  /** Who may read what is recorded, one at least. Asked whenever a session opens. */
+  readonly recipients: () => readonly Recipient[];
   readonly limits?: Partial<RecordingLimits>;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -67,6 +81,7 @@ export interface RecordingStatus {
   /** Files that could not be read and were set aside since the start. */
   readonly unreadable: number;
   readonly oldestUnacknowledgedMs: number;
+  readonly log: LogStatus;
 }
 
 export interface SpoolRecording extends Recording {
@@ -79,13 +94,32 @@ export interface SpoolRecording extends Recording {
  */
 export async function createRecording(options: RecordingOptions): Promise<SpoolRecording> {
   const spool = await Spool.open(options.directory, options.runDirectory);
-  const recording = new SpooledRecording(options, spool, (await spool.files()).journals);
+  const log = await LogView.open({
+    runDirectory: options.runDirectory,
+    spoolDirectory: options.directory,
+    origin: originOf(options.identity),
+    policy: options.logPolicy,
+    logger: options.logger,
+  });
+  const recording = new SpooledRecording(options, { spool, log, journals: (await spool.files()).journals });
   await recording.recover();
   return recording;
 }
 
+function originOf({ registration }: PodIdentity): string {
+  return Registration.parse(JSON.parse(registration.body)).origin;
+}
+
+interface Found {
+  readonly spool: Spool;
+  readonly log: LogView;
+  /** Numbers of the journal's files. */
+  readonly journals: readonly number[];
+}
+
 class SpooledRecording implements SpoolRecording {
   readonly #spool: Spool;
+  readonly #log: LogView;
   readonly #outbox: Outbox;
   readonly #host: SessionHost;
   readonly #limits: RecordingLimits;
@@ -103,10 +137,11 @@ class SpooledRecording implements SpoolRecording {
   #stopped = false;
   #sweeps = 0;
 
-  constructor(options: RecordingOptions, spool: Spool, journals: readonly number[]) {
+  constructor(options: RecordingOptions, { spool, log, journals }: Found) {
     const clock = options.clock ?? { now: () => Date.now(), monotonic: () => performance.now() };
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#spool = spool;
+    this.#log = log;
     this.#logger = options.logger;
     this.#runDirectory = options.runDirectory;
     this.#delivery = options.delivery;
@@ -123,6 +158,7 @@ class SpooledRecording implements SpoolRecording {
     this.#outbox = new Outbox({
       spool,
       journal: this.#journal,
+      log,
       delivery: options.delivery,
       logger: options.logger,
       monotonic: () => clock.monotonic(),
@@ -136,9 +172,10 @@ class SpooledRecording implements SpoolRecording {
       identity: options.identity,
       journal: this.#journal,
       nkey: encodeNkey(options.identity.nkey.publicKey),
-      origin: Registration.parse(JSON.parse(options.identity.registration.body)).origin,
+      origin: originOf(options.identity),
       storedTimeoutMs: this.#limits.storedTimeoutMs,
       epoch: () => this.#epochNow(options.identity, clock),
+      recipients: options.recipients,
       // What is buffered is on disk twice while it is sealed.
       hasRoom: ({ type }) =>
         type === 'session.close' || spool.usedBytes + this.#bufferedBytes < this.#limits.maxBytes * FULL_FOR_RECORDS,
@@ -287,6 +324,7 @@ class SpooledRecording implements SpoolRecording {
       unacknowledged: this.#outbox.size,
       unreadable: this.#outbox.unreadable,
       oldestUnacknowledgedMs: this.#outbox.oldestMs,
+      log: this.#log.status(),
     };
   }
 }

@@ -1,10 +1,13 @@
 import {
+  DataKey,
   decodeRecord,
   type Epoch,
+  encodeParcel,
   type PodIdentity,
   parseSegment,
   type SegmentFlag,
   type SessionRecord,
+  segmentOf,
   sealSegment,
 } from '@chaperone/evidence';
 import { type Entry, readEntries } from './entries.ts';
@@ -182,11 +185,12 @@ function sealTorn(head: TailHead, taken: Taken, previous: Previous | undefined, 
   const flags: SegmentFlag[] = ['torn'];
   if (records[0]?.type === 'session.open') flags.push('open');
   if (records.at(-1)?.type === 'session.close') flags.push('close');
-  return sealSegment({
+  const segment = sealSegment({
     origin: options.origin,
     session: head.session,
     number: head.number,
     policy: head.policy,
+    key: new DataKey(head.session, Buffer.from(head.key.secret, 'base64')),
     epoch: options.epoch(),
     registration: options.identity.registration,
     prev: previous?.link ?? head.prev,
@@ -195,12 +199,13 @@ function sealTorn(head: TailHead, taken: Taken, previous: Previous | undefined, 
     clock: { wall: [first.at, last.at], mono: [first.mono, last.mono] },
     counters: { ...counters, dropped: counters.dropped + lost },
     flags,
-  }).bytes;
+  });
+  return encodeParcel({ key: head.key.wrapped, segment: segment.bytes });
 }
 
 async function loadPrevious(session: string, number: number, spool: Spool): Promise<Previous | undefined> {
   try {
-    return parseSegment(await spool.load(session, number - 1));
+    return parseSegment(segmentOf(await spool.load(session, number - 1)));
   } catch {
     // Said and set aside when its turn for delivery comes; the head itself says what it follows.
     return undefined;

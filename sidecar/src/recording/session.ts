@@ -1,6 +1,8 @@
 import {
   type Counters,
+  DataKey,
   type Epoch,
+  encodeParcel,
   encodeRecord,
   isRefused,
   MAX_PLAIN_BYTES,
@@ -8,13 +10,16 @@ import {
   MAX_RECORDS,
   type PodIdentity,
   type RecordBody,
+  type Recipient,
   type SealedSegment,
   type SegmentFlag,
   type SessionRecord,
   type StampedRecord,
   sealSegment,
+  type WrappedKey,
+  wrapKey,
 } from '@chaperone/evidence';
-import type { Journal, JournalUser } from './journal.ts';
+import { type Journal, type JournalUser, WRITTEN } from './journal.ts';
 import type { Outbox } from './outbox.ts';
 import { type Durability, RecordingError, type SessionRecorder } from './recorder.ts';
 import type { Spool } from './spool.ts';
@@ -32,8 +37,6 @@ export interface Clock {
   monotonic(): number;
 }
 
-const NOTHING_TO_WAIT_FOR = Promise.resolve();
-
 /** What all sessions share. */
 export interface SessionHost {
   readonly spool: Spool;
@@ -45,6 +48,8 @@ export interface SessionHost {
   readonly origin: string;
   readonly storedTimeoutMs: number;
   epoch(): Epoch;
+  /** Who may read what is recorded from now on. */
+  recipients(): readonly Recipient[];
   /** Whether the spool has room for one more record; ends of sessions may use the last of it. */
   hasRoom(record: RecordBody): boolean;
   /** Told of every change of what a session holds in memory. */
@@ -59,6 +64,8 @@ export class LiveSession implements SessionRecorder, JournalUser {
   readonly #host: SessionHost;
   readonly #policy: string;
   readonly #startedAt: number;
+  readonly #key: DataKey;
+  readonly #wrapped: WrappedKey;
   #tail: Tail;
   /** Files of the journal that hold what is not stored yet, of the oldest segment first. */
   readonly #held: number[] = [];
@@ -76,6 +83,8 @@ export class LiveSession implements SessionRecorder, JournalUser {
     this.#host = host;
     this.session = session;
     this.#policy = policy;
+    this.#key = DataKey.random(session);
+    this.#wrapped = wrapKey(this.#key, host.recipients());
     this.#startedAt = host.clock.monotonic();
     this.#times = this.#timesNow();
     this.#tail = this.#newTail(0, null);
@@ -129,7 +138,8 @@ export class LiveSession implements SessionRecorder, JournalUser {
     const full = tail.plainBytes >= TARGET_PLAIN_BYTES || tail.count >= MAX_RECORDS;
     if (full && this.#closing === undefined) this.#seal();
     this.#check();
-    if (durability === 'soon' && this.#unstored < MAX_UNSTORED) return NOTHING_TO_WAIT_FOR;
+    const isSettled = durability === 'soon' || waiting === WRITTEN;
+    if (isSettled && this.#unstored < MAX_UNSTORED) return WRITTEN;
     return this.#settled(durability, tail, waiting);
   }
 
@@ -160,11 +170,9 @@ export class LiveSession implements SessionRecorder, JournalUser {
   #count(record: StampedRecord): void {
     this.#counters = countRecord(this.#counters, record);
     this.#seq = record.seq + 1;
-    const first = this.#tail.count === 1;
-    this.#times = {
-      wall: [first ? record.at : this.#times.wall[0], record.at],
-      mono: [first ? record.mono : this.#times.mono[0], record.mono],
-    };
+    const { wall, mono } = this.#times;
+    if (this.#tail.count === 1) [wall[0], mono[0]] = [record.at, record.mono];
+    [wall[1], mono[1]] = [record.at, record.mono];
     if (record.type !== 'session.close') return;
     this.#closed = true;
     this.#closing ??= this.#end();
@@ -200,6 +208,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
       number: head.number,
       prev: head.prev,
       policy: this.#policy,
+      key: this.#key,
       registration: this.#host.identity.registration,
       epoch: this.#host.epoch(),
       firstSeq: head.firstSeq,
@@ -220,12 +229,13 @@ export class LiveSession implements SessionRecorder, JournalUser {
     this.#storing = this.#storing.then(() => this.#store(head.number, sealed, plainBytes));
   }
 
-  async #store(number: number, { bytes, digest }: SealedSegment, plainBytes: number): Promise<void> {
+  async #store(number: number, { bytes }: SealedSegment, plainBytes: number): Promise<void> {
     const { spool, journal, outbox } = this.#host;
     try {
       if (this.#failed !== undefined) return;
-      const [size] = await Promise.all([spool.store(this.session, number, bytes), journal.durable('soon')]);
-      outbox.add({ session: this.session, number, size, bytes, digest });
+      const parcel = encodeParcel({ key: this.#wrapped, segment: bytes });
+      const [size] = await Promise.all([spool.store(this.session, number, parcel), journal.durable('soon')]);
+      outbox.add({ session: this.session, number, size, bytes: parcel });
       const held = this.#held.shift();
       if (held !== undefined) journal.release(held);
     } catch (error) {
@@ -283,6 +293,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
       counters: this.#counters,
       at: clock.now(),
       mono: clock.monotonic() - this.#startedAt,
+      key: { secret: this.#key.secret.toString('base64'), wrapped: this.#wrapped },
     });
   }
 

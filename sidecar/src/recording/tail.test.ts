@@ -11,6 +11,7 @@ const HEAD = {
   counters: { actions: 0, denied: 0, masked: 0, dropped: 0 },
   at: 1,
   mono: 1,
+  key: { secret: '', wrapped: { session: 's-aaaaaaaaaaaaaaaa', id: '', to: [] } },
 };
 
 /** Lengths on both sides of every size that a buffer of records has. */

@@ -1,4 +1,4 @@
-import { Counters } from '@chaperone/evidence';
+import { Counters, WrappedKey } from '@chaperone/evidence';
 import { z } from 'zod';
 
 /** What a journal says of a segment before its first record: what recovery needs to seal it, though every earlier one may be freed. */
@@ -12,6 +12,8 @@ export const TailHead = z.strictObject({
   counters: Counters,
   at: z.number(),
   mono: z.number(),
+  /** The session's data key: `secret` for what is still to be sealed (base64), `wrapped` for what is sent. */
+  key: z.strictObject({ secret: z.base64().length(44), wrapped: WrappedKey }),
 });
 export type TailHead = z.infer<typeof TailHead>;
 

@@ -357,6 +357,7 @@ class SessionTable implements Sessions {
       ...(verified === undefined ? {} : { onBehalfOf: verified.caller }),
       policies: access.policies.map((policy) => ({ ...policy })),
       mode: access.mode,
+      retention: access.recording.retention,
       client: { address: socket.remoteAddress ?? 'unknown', ...client },
     };
     await recorder.append(

@@ -4,6 +4,7 @@ import { startDenyListener } from '../deny.ts';
 import { startDns } from '../dns.ts';
 import { createListeners } from '../listener.ts';
 import { RESERVED_PORT, reservedAddress } from '../rules.ts';
+import { OwnLook } from '../watch.ts';
 
 const [resources = '[]', nonce = ''] = process.argv.slice(2);
 const listeners = createListeners({
@@ -14,6 +15,10 @@ const { failed } = await listeners.apply({ resources: JSON.parse(resources) as G
 if (failed.length > 0) throw new Error(JSON.stringify(failed));
 await startDns({ port: 15053, search: ['agents.svc.cluster.local'], index: () => listeners.index });
 const onDenied = (): void => undefined;
-await startDenyListener({ port: 15001, nonce, onDenied });
-await startDenyListener({ hosts: [reservedAddress('240.240.0.0/16')], port: RESERVED_PORT, nonce, onDenied });
+const reserved = reservedAddress('240.240.0.0/16');
+const own = new OwnLook({ port: 15011, reserved });
+await startDenyListener({ port: 15001, nonce, own: own.question, onDenied });
+await startDenyListener({ hosts: [reserved], port: RESERVED_PORT, nonce, own: own.question, onDenied });
+// Each line that it is sent is answered with what one look at its own capture says.
+process.stdin.on('data', () => void own.look().then((problem) => process.stdout.write(`${problem ?? 'proven'}\n`)));
 process.stdout.write('ready\n');

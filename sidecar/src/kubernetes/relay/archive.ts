@@ -1,4 +1,4 @@
-import { Transfer, type FileCapture, type FileRecord } from '../../ssh/relay/file-record.ts';
+import { Transfer, type FileCapture, type FileRecord } from '../../running/file-record.ts';
 import { StreamError } from '../wire/index.ts';
 import { type Member, type TarEvent, TarReader } from '../wire/tar.ts';
 import type { Copy } from '../actions/index.ts';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { judge } from '@chaperone/policy';
 import { refusalOf } from '../../session/refusal.ts';
-import { standing } from '../../ssh/relay/standing.ts';
-import { Waiting } from '../../ssh/relay/waiting.ts';
+import { standing } from '../../running/standing.ts';
+import { Waiting } from '../../running/waiting.ts';
 import { objectText, portAction, type ResourceRequest } from '../actions/index.ts';
 import { RESET, type SpdyFrame, type SpdyHeaders, StreamError } from '../wire/index.ts';
 import type { Carrier, CarrierEvents } from './carrier.ts';

@@ -1,8 +1,8 @@
 import { sshTimeText } from '@chaperone/api';
 import { maskedFinds } from '../../masking/labels.ts';
-import { type Size, Streams } from '../../ssh/relay/streams.ts';
-import { ownTimeMs, watchTime } from '../../ssh/relay/time-limit.ts';
-import { Waiting } from '../../ssh/relay/waiting.ts';
+import { type Size, Streams } from '../../running/streams.ts';
+import { ownTimeMs, watchTime } from '../../running/time-limit.ts';
+import { Waiting } from '../../running/waiting.ts';
 import type { Opening } from '../actions/index.ts';
 import type { Channel } from '../wire/index.ts';
 import type { Archive } from './archive.ts';

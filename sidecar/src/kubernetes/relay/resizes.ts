@@ -1,4 +1,4 @@
-import type { Size } from '../../ssh/relay/streams.ts';
+import type { Size } from '../../running/streams.ts';
 
 /** Of one message, `{"Width":80,"Height":24}`, and of what came of the next. */
 const MAX_MESSAGE = 256;

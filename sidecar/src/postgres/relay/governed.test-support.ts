@@ -36,6 +36,8 @@ export interface Spec {
   readonly acceptServerLogVolume?: boolean;
   /** Absent: the system's, with refusals that are never held back. */
   readonly clock?: Clock;
+  /** What sessions see of the control plane. Absent: all of it. */
+  readonly through?: (control: ControlPlane) => ControlPlane;
   /** As of an embedded proxy. */
   readonly local?: boolean;
   /** HOST:PORT in place of the server's, such as that of a pooler; spoken to without TLS. */
@@ -218,7 +220,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     void logged.push(JSON.stringify({ event, ...fields }));
   const logger: Logger = { info: note, warn: note, error: note };
   const sessions = createSessions({
-    control,
+    control: spec.through?.(control) ?? control,
     recording,
     guard: createGuard({ allowLoopback: true, forbidden: [], virtual: [] }),
     clock: spec.clock ?? UNHURRIED,

@@ -52,8 +52,9 @@ export class Recorder extends ActionRecords {
 
   /** As `finished`, but its record is written by `settle`, so that the agent does not wait for it. */
   finishing(run: Run, end: RunResult): void {
-    const at = this.#open.indexOf(run);
-    if (at >= 0) this.#open.splice(at, 1);
+    // Mostly it is the only one, or the first.
+    if (this.#open[0] === run) this.#open.shift();
+    else if (this.#open.includes(run)) this.#open.splice(this.#open.indexOf(run), 1);
     const durationMs = this.#clock.monotonic() - run.since;
     this.totals.maskedValues += run.maskedValues;
     this.#owed.push({ run, end, durationMs });
@@ -68,7 +69,8 @@ export class Recorder extends ActionRecords {
 
   /** Writes the records of what has finished. Called before any other record is written, and before the read buffer is reused. */
   settle(): void {
-    if (this.#owed.length === 0) return;
-    for (const { run, end, durationMs } of this.#owed.splice(0)) this.note(run.done(end, durationMs));
+    // What a record that fails brings about may come back here.
+    for (let next = this.#owed.shift(); next !== undefined; next = this.#owed.shift())
+      this.note(next.run.done(next.end, next.durationMs));
   }
 }

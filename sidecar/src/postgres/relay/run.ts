@@ -1,7 +1,7 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import type { RecordBody } from '@chaperone/evidence';
 import type { CopyMasker } from '../masking/index.ts';
-import { dataRowCells, rowEnd } from '../wire/index.ts';
+import { mapColumns, rowEnd } from '../wire/index.ts';
 import type { Quota } from './limits.ts';
 import { Settled } from './settled.ts';
 import type { Portal } from './steps.ts';
@@ -16,6 +16,8 @@ export interface RunResult {
   readonly tag?: string;
   readonly error?: { readonly code: string; readonly message: string };
 }
+
+type Done = { -readonly [K in keyof Extract<RecordBody, { type: 'done' }>]: Extract<RecordBody, { type: 'done' }>[K] };
 
 export type RunEnd = 'complete' | 'suspended' | 'copy-in' | 'failed';
 
@@ -35,8 +37,7 @@ export class Run {
   readonly portal: Portal;
   readonly since: number;
   readonly settled = new Settled<RunEnd>();
-  /** Ends after COPY FROM STDIN, when `settled` said copy-in. */
-  readonly copied = new Settled<RunEnd>();
+  #copied: Settled<RunEnd> | undefined;
   /** Told what is recorded of its end: once it is committed, outside a transaction. */
   onEnd: ((end: RunResult) => void) | undefined;
   /** Set once more came than the policy allows, or what cannot be masked; no further row is delivered. */
@@ -54,7 +55,7 @@ export class Run {
   #columnsTold = false;
   #span: Buffer | undefined;
   /** Delivered rows that were not looked into. */
-  #unread: Buffer[] = [];
+  #unread: Buffer[] = NO_ROWS;
   #kept: (string | null)[][] = [];
   #keptBytes = 0;
   #roomRows: number;
@@ -69,6 +70,18 @@ export class Run {
     this.#roomRows = keep.rows;
     this.#roomBytes = keep.bytes;
     this.#quota = quota;
+  }
+
+  /** Ends after COPY FROM STDIN, when `settled` said copy-in. */
+  get copied(): Settled<RunEnd> {
+    this.#copied ??= new Settled();
+    return this.#copied;
+  }
+
+  /** It is over, a copy within it too. */
+  end(as: RunEnd): void {
+    this.settled.resolve(as);
+    if (this.copying === 'in') this.copied.resolve(as);
   }
 
   /** Bytes of rows that are kept for its next record. */
@@ -128,7 +141,9 @@ export class Run {
   delivered(rows: Buffer, count: number): void {
     this.rows += count;
     this.digest(rows);
-    if (!this.truncated) this.#unread.push(rows);
+    if (this.truncated) return;
+    if (this.#unread.length === 0) this.#unread = [rows];
+    else this.#unread.push(rows);
   }
 
   /**
@@ -144,13 +159,14 @@ export class Run {
   #keepUnread(): readonly RecordBody[] {
     const unread = this.#unread;
     if (unread.length === 0) return NO_RECORDS;
-    this.#unread = [];
-    const records: RecordBody[] = [];
+    this.#unread = NO_ROWS;
+    let records = NO_RECORDS;
     for (const rows of unread) {
       for (let at = 0; at < rows.length; ) {
         const end = rowEnd(rows, at);
-        if (!this.#keep(rows.subarray(at, end))) return records;
-        if (this.#kept.length >= ROWS_PER_RECORD || this.#keptBytes >= BYTES_PER_RECORD) records.push(...this.#takeRows());
+        if (!this.#keep(at === 0 && end === rows.length ? rows : rows.subarray(at, end))) return records;
+        if (this.#kept.length >= ROWS_PER_RECORD || this.#keptBytes >= BYTES_PER_RECORD)
+          records = [...records, ...this.#takeRows()];
         at = end;
       }
     }
@@ -209,7 +225,8 @@ export class Run {
     const { prepared, judgement } = this.portal;
     return {
       columns: prepared.fields.map(({ name, typeOid }) => ({ name, type: typeOid })),
-      masked: judgement.plan?.notes.map((note) => ({ ...note, labels: [...note.labels] })) ?? [],
+      // Written out before anybody could change them.
+      masked: (judgement.plan?.notes ?? []) as Extract<RecordBody, { type: 'columns' }>['masked'],
     };
   }
 
@@ -217,34 +234,31 @@ export class Run {
   done(end: RunResult, durationMs: number): readonly RecordBody[] {
     const before = this.#keepUnread();
     const last = this.#columnsTold && this.#kept.length > 0 ? this.#takeRows() : NO_RECORDS;
-    const result =
-      this.#columnsTold || this.portal.prepared.fields.length === 0 ? {} : { result: { ...this.#columns(), rows: this.#kept } };
-    const done: RecordBody = {
+    const done: Done = {
       type: 'done',
       action: this.action,
-      ...end,
       rows: this.rows,
       bytes: this.bytes,
       digest: this.#digest(),
       truncated: this.truncated,
       maskedValues: this.maskedValues,
       durationMs: Math.round(durationMs * 1000) / 1000,
-      ...result,
     };
+    if (end.tag !== undefined) done.tag = end.tag;
+    if (end.error !== undefined) done.error = end.error;
+    if (!this.#columnsTold && this.portal.prepared.fields.length > 0) done.result = { ...this.#columns(), rows: this.#kept };
     return before.length === 0 && last.length === 0 ? [done] : [...before, ...last, done];
   }
 }
 
 const NO_RECORDS: readonly RecordBody[] = [];
+/** Nothing is pushed to it. */
+const NO_ROWS: Buffer[] = [];
 const NOTHING = Buffer.alloc(0);
 
 function textOf(row: Buffer, formats: readonly number[]): (string | null)[] {
-  const cells: (string | null)[] = [];
-  let column = 0;
-  for (const cell of dataRowCells(row)) {
+  return mapColumns(row, (bytes, from, to, column) => {
     const format = formats.length === 0 ? 0 : formats.length === 1 ? formats[0] : formats[column];
-    cells.push(cell === null ? null : format === 1 ? `b:${cell.toString('base64')}` : `t:${cell.toString('utf8')}`);
-    column++;
-  }
-  return cells;
+    return format === 1 ? `b:${bytes.toString('base64', from, to)}` : `t:${bytes.toString('utf8', from, to)}`;
+  });
 }

@@ -282,8 +282,7 @@ export class ServerSide {
     else this.#recorder.finishing(run, { tag });
     if (!run.committing) this.#link.tell(bytes);
     this.#link.answered();
-    run.settled.resolve('complete');
-    run.copied.resolve('complete');
+    run.end('complete');
   }
 
   /** More rows than allowed: the agent is told so in place of the end, and the statement counts as failed. */

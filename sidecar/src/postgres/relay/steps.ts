@@ -95,8 +95,6 @@ export type Step =
 export function abandon(step: Step): void {
   if (step.kind === 'prepare') step.settled.resolve({ kind: 'failed', error: undefined });
   else if (step.kind === 'bind') step.settled.resolve(false);
-  else if (step.kind === 'execute') {
-    step.run.settled.resolve('failed');
-    step.run.copied.resolve('failed');
-  } else if (step.kind === 'sync') step.settled.resolve();
+  else if (step.kind === 'execute') step.run.end('failed');
+  else if (step.kind === 'sync') step.settled.resolve();
 }

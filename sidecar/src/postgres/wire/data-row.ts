@@ -36,14 +36,26 @@ export function readColumnOffsets(row: Buffer, offsets: Int32Array): number {
 
 /** The columns of a DataRow as slices; null for SQL NULL. For the few rows that are looked into. @throws ProtocolError Malformed */
 export function dataRowCells(row: Buffer): (Buffer | null)[] {
-  if (row.length < HEADER_BYTES + 2) throw malformed();
-  const offsets = new Int32Array(2 * Math.min(MAX_COLUMNS, row.readUInt16BE(HEADER_BYTES)));
-  const count = readColumnOffsets(row, offsets);
-  return Array.from({ length: count }, (_, column) => {
-    const at = offsets[2 * column] as number;
-    const length = offsets[2 * column + 1] as number;
-    return length === -1 ? null : row.subarray(at, at + length);
-  });
+  return mapColumns(row, (bytes, from, to) => bytes.subarray(from, to));
+}
+
+/** What `read` makes of each column of a DataRow; null for SQL NULL. @throws ProtocolError Malformed */
+export function mapColumns<T>(row: Buffer, read: (row: Buffer, from: number, to: number, column: number) => T): (T | null)[] {
+  if (row.length < HEADER_BYTES + 2 || row[0] !== BACKEND.DataRow) throw malformed();
+  const count = row.readUInt16BE(HEADER_BYTES);
+  if (count > MAX_COLUMNS) throw malformed();
+  const found: (T | null)[] = [];
+  let at = HEADER_BYTES + 2;
+  for (let column = 0; column < count; column++) {
+    if (at + 4 > row.length) throw malformed();
+    const length = row.readInt32BE(at);
+    at += 4;
+    if (length < -1 || length > row.length - at) throw malformed();
+    found.push(length === -1 ? null : read(row, at, at + length, column));
+    if (length > 0) at += length;
+  }
+  if (at !== row.length) throw malformed();
+  return found;
 }
 
 /** Where the message that starts at `at` ends, in messages that lie one behind the other. */

@@ -54,6 +54,11 @@ export interface Unknown {
   readonly at?: number;
 }
 
+/** As people and agents are told of it. */
+export function untold({ why }: Unknown): string {
+  return `what it runs cannot be told, since ${why}`;
+}
+
 export function unknown(code: UnknownCode, at?: number): Unknown {
   return { kind: 'unknown', code, why: REASONS[code], instead: INSTEAD[code] ?? PLAIN, ...(at !== undefined && { at }) };
 }

@@ -1,5 +1,4 @@
 import { type Effect, judge, type Verdict } from '@chaperone/policy';
-import type { RecordBody } from '@chaperone/evidence';
 import { maskedFinds } from '../../masking/labels.ts';
 import type { FileAction, FileDecision, FileEnded, FileJudge, FileVerdict } from '../actions/files.ts';
 import type { Transfer } from '../actions/index.ts';
@@ -7,14 +6,14 @@ import type { Channel } from '../wire/channel.ts';
 import { SshError } from '../wire/error.ts';
 import { Credit } from './credit.ts';
 import { GONE } from './file-judging.ts';
-import type { FileRecord, Side } from './file-record.ts';
-import { KeptFiles } from './kept-files.ts';
+import { type FileRecord, fileRecord, type Side } from '../../running/file-record.ts';
+import { KeptFiles } from '../../running/kept-files.ts';
 import { LookupChannel } from './lookup-channel.ts';
 import type { ProgramContext } from './program-context.ts';
 import { asWritten, followsLinks } from './path-lookup.ts';
 import { type ScpOptions, ScpRelay } from './scp.ts';
 import { SftpRelay } from './sftp.ts';
-import { standing } from './standing.ts';
+import { standing } from '../../running/standing.ts';
 import type { Refusal } from '../../session/refusal.ts';
 import { refusalOfSsh, textOf } from './texts.ts';
 
@@ -234,21 +233,4 @@ export class FileSession {
 function described(operation: string, effects: readonly Effect[]): string {
   const uses = effects.map(({ verb, object, below }) => `${verb} ${JSON.stringify(object)}${below === true ? ' and below' : ''}`);
   return effects.length === 1 && effects[0]?.verb === operation ? uses.join() : `${operation}: ${uses.join(', ')}`;
-}
-
-/** @param shown - how evidence sees a path */
-export function fileRecord(
-  action: number,
-  { operation, bytes = 0, path, to, ...record }: FileRecord,
-  shown: (text: string) => string,
-): RecordBody {
-  const paths = { path: shown(path), ...(to !== undefined && { to: shown(to) }) };
-  return {
-    type: 'file',
-    action,
-    operation: operation as Extract<RecordBody, { type: 'file' }>['operation'],
-    bytes,
-    ...paths,
-    ...record,
-  };
 }

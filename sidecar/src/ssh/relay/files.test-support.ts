@@ -8,9 +8,9 @@ import { type Access, judge, type Verdict } from '@chaperone/policy';
 import type { FileAction, FileDecision, FileJudge } from '../actions/files.ts';
 import { Reader, string, uint32 } from '../wire/data.ts';
 import { packet, TYPE } from '../wire/sftp.ts';
-import type { FileRecord } from './file-record.ts';
+import type { FileRecord } from '../../running/file-record.ts';
 import { SftpRelay } from './sftp.ts';
-import { standing } from './standing.ts';
+import { standing } from '../../running/standing.ts';
 
 const policy = { namespace: 'agents', name: 'support-agent' };
 

@@ -6,7 +6,7 @@ import { encode, type Forward, OPEN_FAILURE, parse } from '../wire/channel-messa
 import type { Offer } from '../wire/channels.ts';
 import type { Approved } from '../../session/approval.ts';
 import type { ProgramContext } from './program-context.ts';
-import { standing } from './standing.ts';
+import { standing } from '../../running/standing.ts';
 import type { Refusal } from '../../session/refusal.ts';
 import { refusalOfSsh, textOf } from './texts.ts';
 

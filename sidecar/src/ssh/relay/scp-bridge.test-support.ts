@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { readExec } from '../actions/index.ts';
-import type { FileRecord } from './file-record.ts';
+import type { FileRecord } from '../../running/file-record.ts';
 import { type FileRule, judgeBy, SFTP_SERVER } from './files.test-support.ts';
 import { PathLookup } from './path-lookup.ts';
 import { ScpRelay } from './scp.ts';

@@ -7,7 +7,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, it } from 'vitest';
 import { SshError } from '../wire/error.ts';
-import type { FileRecord } from './file-record.ts';
+import type { FileRecord } from '../../running/file-record.ts';
 import { type FileRule, judgeBy, SFTP_SERVER } from './files.test-support.ts';
 import { asWritten } from './path-lookup.ts';
 import { ScpRelay } from './scp.ts';

@@ -5,7 +5,7 @@ import { type FileDecision, type FileJudge, type FileVerb, fileEffect, joinPath,
 import { SshError } from '../wire/error.ts';
 import { MAX_LINE_BYTES, parseScpLine, SCP_OK, type ScpLine, ScpStream, scpWarning } from '../wire/scp.ts';
 import { decide, MOVED, movedLine, tellEnd, unjudgedLine } from './file-judging.ts';
-import { type FileCapture, type FileRecord, type Side, Transfer as Content } from './file-record.ts';
+import { type FileCapture, type FileRecord, type Side, Transfer as Content } from '../../running/file-record.ts';
 import { asWritten, type Place, trimmed } from './path-lookup.ts';
 import { Turns } from './turns.ts';
 

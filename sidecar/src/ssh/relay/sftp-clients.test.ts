@@ -4,7 +4,7 @@ import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, it } from 'vitest';
-import type { FileRecord } from './file-record.ts';
+import type { FileRecord } from '../../running/file-record.ts';
 import { type FileRule, SFTP_SERVER } from './files.test-support.ts';
 
 const BRIDGE = join(import.meta.dirname, 'bridge.test-support.ts');

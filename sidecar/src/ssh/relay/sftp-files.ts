@@ -1,7 +1,7 @@
 import type { FileVerb } from '../actions/files.ts';
 import { FLAG } from '../wire/sftp.ts';
 import { MAX_HANDLES } from '../wire/sftp-response.ts';
-import { type FileCapture, type FileRecord, Transfer } from './file-record.ts';
+import { type FileCapture, type FileRecord, Transfer } from '../../running/file-record.ts';
 
 export interface OpenFileOptions {
   /** Why it may not be used any more; asked before each use. */

@@ -17,7 +17,7 @@ import { EXTENSIONS, type Numbered, STATUS, TYPE } from '../wire/sftp.ts';
 import type { PathKind, PathRequest } from '../wire/sftp-request.ts';
 import type { SftpResponse } from '../wire/sftp-response.ts';
 import { decide, GONE, MOVED, movedLine, tellEnd, unjudgedLine } from './file-judging.ts';
-import type { FileCapture, FileRecord } from './file-record.ts';
+import type { FileCapture, FileRecord } from '../../running/file-record.ts';
 import { OpenFile, type OpenFiles } from './sftp-files.ts';
 import { type Resolved, resolvedName, type SftpPaths } from './sftp-paths.ts';
 import type { SftpUpstream } from './sftp-upstream.ts';

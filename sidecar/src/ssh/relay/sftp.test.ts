@@ -7,7 +7,7 @@ import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, it } from 'vitest';
 import { string, uint32, uint64 } from '../wire/data.ts';
 import { FLAG, STATUS, TYPE } from '../wire/sftp.ts';
-import type { KeptFile } from './file-record.ts';
+import type { KeptFile } from '../../running/file-record.ts';
 import { type BridgeOptions, type FileRule, judgeBy, SFTP_SERVER } from './files.test-support.ts';
 import { MAX_REQUESTS } from './sftp.ts';
 import { NO_ATTRIBUTES, RawClient, type Reply } from './sftp-client.test-support.ts';

@@ -5,7 +5,7 @@ import { MAX_DATA_BYTES, type Numbered, PacketStream, packet, SFTP_VERSION, STAT
 import { type HandleRequest, parseRequest, type SftpRequest } from '../wire/sftp-request.ts';
 import { clampLimits, parseVersion, type SftpResponse } from '../wire/sftp-response.ts';
 import { decide, GONE, tellEnd } from './file-judging.ts';
-import type { FileCapture, FileRecord, Side } from './file-record.ts';
+import type { FileCapture, FileRecord, Side } from '../../running/file-record.ts';
 import { type OpenFile, OpenFiles } from './sftp-files.ts';
 import { outcomeOf, type SftpDesk, SftpOperation } from './sftp-operations.ts';
 import { SftpPaths } from './sftp-paths.ts';

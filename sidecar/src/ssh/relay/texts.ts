@@ -1,13 +1,9 @@
 import { type SshText, sshText, type Unit } from '@chaperone/api';
 import { type Access, type Action, allowedHere, type Effect, judge, type JudgedEffect, type Verdict } from '@chaperone/policy';
 import { type Refusal, refusalOf } from '../../session/refusal.ts';
-import type { Unknown } from '../actions/index.ts';
+import { type Unknown, untold } from '../actions/index.ts';
 import type { Asking } from './asking.ts';
-import type { Side } from './file-record.ts';
-
-export function untold({ why }: Unknown): string {
-  return `what it runs cannot be told, since ${why}`;
-}
+import type { Side } from '../../running/file-record.ts';
 
 /** What people are told of what they cannot see in a text. */
 export const OPEN_ENDED =

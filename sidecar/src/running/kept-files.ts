@@ -1,7 +1,7 @@
 import type { Detector } from '@chaperone/api';
 import { contentRecords, type RecordBody } from '@chaperone/evidence';
-import type { Mask } from '../../masking/strategies.ts';
-import { StreamMask } from '../../masking/stream.ts';
+import type { Mask } from '../masking/strategies.ts';
+import { StreamMask } from '../masking/stream.ts';
 import type { FileCapture, KeptFile } from './file-record.ts';
 
 export interface KeptFilesOptions {

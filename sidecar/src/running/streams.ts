@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import type { Detector } from '@chaperone/api';
 import { MAX_LINE, outputRecords, type RecordBody, type Stream } from '@chaperone/evidence';
 import type { Access } from '@chaperone/policy';
-import type { Mask } from '../../masking/strategies.ts';
-import { joined, maskedText, StreamMask } from '../../masking/stream.ts';
+import type { Mask } from '../masking/strategies.ts';
+import { joined, maskedText, StreamMask } from '../masking/stream.ts';
 import { EnteredLines } from './entered-lines.ts';
 import { TypedKeys } from './typed-keys.ts';
 
@@ -29,7 +29,7 @@ export interface Size {
 
 /**
  * The streams of one program that runs for an agent: what it prints is masked, and both ways are recorded as far as the policy says.
- * The digest is of all that was delivered, in order, recorded or not.
+ * The digest is of all that was delivered, in order, recorded or not; there is none where metadata is all that is kept.
  */
 export class Streams {
   readonly #o: StreamsOptions;
@@ -39,7 +39,7 @@ export class Streams {
   /** Where there is a terminal: which lines were entered, as far as its screen tells. */
   readonly #lines: EnteredLines | undefined;
   readonly #keys: TypedKeys | undefined;
-  readonly #digest = createHash('sha256');
+  readonly #digest: Hash | undefined;
   readonly #since: number;
   /** Bytes that records may still hold. */
   #left: number;
@@ -51,6 +51,7 @@ export class Streams {
     this.#since = options.now();
     this.#left = options.recording.content === 'results' ? options.recording.bytes : 0;
     this.#input = new StreamMask(options.masks);
+    if (options.recording.content !== 'metadata') this.#digest = createHash('sha256');
     if (options.terminal === undefined) return;
     const { recording, masks, action, note } = options;
     if (recording.keys !== 'typed') this.#keys = new TypedKeys();
@@ -104,7 +105,7 @@ export class Streams {
       ...end,
       rows: 0,
       bytes: this.#delivered,
-      digest: this.#digest.digest('hex'),
+      ...(this.#digest !== undefined && { digest: this.#digest.digest('hex') }),
       truncated: this.#isCut,
       maskedValues: this.maskedValues,
       durationMs: this.#o.now() - this.#since,
@@ -122,7 +123,7 @@ export class Streams {
   #deliver(stream: Output, parts: readonly Buffer[]): readonly Buffer[] {
     for (const part of parts) {
       this.#delivered += part.length;
-      this.#digest.update(part);
+      this.#digest?.update(part);
       if (stream === 'terminal') this.#lines?.shown(part);
     }
     const isRecorded = stream !== this.#o.plain && this.#left > 0 && this.#record(stream, joined(parts));

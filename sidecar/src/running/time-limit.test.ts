@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { Clock } from '../../platform.ts';
+import type { Clock } from '../platform.ts';
 import { ownTimeMs, watchTime } from './time-limit.ts';
 
 /** A clock that goes on as far as somebody waits. */

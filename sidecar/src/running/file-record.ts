@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import type { RecordBody } from '@chaperone/evidence';
 
 /** Who is at an end of a channel through which files go. */
 export type Side = 'agent' | 'host';
@@ -121,4 +122,21 @@ export class Transfer {
     this.#kept ??= this.#capture.begin();
     this.#kept.keep(offset, data.subarray(0, room));
   }
+}
+
+/** @param shown - how evidence sees a path */
+export function fileRecord(
+  action: number,
+  { operation, bytes = 0, path, to, ...record }: FileRecord,
+  shown: (text: string) => string,
+): RecordBody {
+  const paths = { path: shown(path), ...(to !== undefined && { to: shown(to) }) };
+  return {
+    type: 'file',
+    action,
+    operation: operation as Extract<RecordBody, { type: 'file' }>['operation'],
+    bytes,
+    ...paths,
+    ...record,
+  };
 }

@@ -1,5 +1,5 @@
 import type { Access } from '@chaperone/policy';
-import type { Clock } from '../../platform.ts';
+import type { Clock } from '../platform.ts';
 
 /** How long a shell goes on where no policy says so. */
 const SHELL_MS = 3_600_000;
