@@ -57,7 +57,7 @@ export function brokenFiles(): void {
   add('with the range behind the segments', [...head, ...world.told(b), ...range], altered('MalformedBundle'));
   add(
     'with a proof of another entry under its name',
-    [...head, { name: `proof/${a1}`, bytes: proofsOfA[0]?.bytes ?? note }, ...world.told(a)],
+    [...head, { name: `proof/${a1}`, bytes: proofsOfA[0]?.bytes ?? note }, ...world.sealed(a)],
     altered('MalformedBundle'),
   );
   for (const [what, text, code] of [

@@ -1,4 +1,4 @@
-import { encodeLeaf, members, type Member } from '../src/index.ts';
+import { members, type Member } from '../src/index.ts';
 import {
   SOUND,
   a,
@@ -224,23 +224,16 @@ function rangeAt(from: number, to: number): { from: number; to: number; hashes: 
   return { from, to, hashes: hashes.map((hash) => Buffer.from(hash, 'base64')) };
 }
 
-const own = (entries: readonly Buffer[], list: readonly Member[]): Member[] => {
+export const own = (entries: readonly Buffer[], list: readonly Member[]): Member[] => {
   const log = new world.World();
   log.entries.push(...entries);
   return [members.head(world.ORIGIN), members.checkpoint(log.checkpoint()), ...log.range(0, log.size), ...list];
 };
-const entriesOf = (made: world.Made): Buffer[] => {
+export const entriesOf = (made: world.Made): Buffer[] => {
   const log = new world.World();
   log.addSession(made);
   return log.entries;
 };
-const erasure = (session: string): Buffer =>
-  encodeLeaf({
-    kind: 'erasure',
-    signature: Buffer.alloc(64),
-    text: Buffer.from(JSON.stringify({ session, order: '0'.repeat(64), at: 1 })),
-  });
-
 /** Logs that a hostile collector signed, and that are genuine all the same. */
 function brokenHistories(): void {
   const one = world.aSession({ ...a, segments: 1, close: false });
@@ -250,8 +243,6 @@ function brokenHistories(): void {
     own([...entriesOf(a), ...entriesOf(one)], world.told(a)),
     ofA('not in the log', 0, 'NotLogged'),
   );
-  add('a session that was erased', own([...entriesOf(a), erasure(a.session)], []), { exit: 0, a: ['erased'] });
-  add('a session that was erased and is here', own([...entriesOf(a), erasure(a.session)], world.told(a)), SOUND);
   add(
     'entries that are no statements',
     own([Buffer.alloc(0), Buffer.of(1), Buffer.of(1, 1), Buffer.alloc(9000, 1), ...entriesOf(a)], world.told(a)),

@@ -1,5 +1,6 @@
 import { zstdCompressSync } from 'node:zlib';
 import { parseSegment, type Member } from '../src/index.ts';
+import { SegmentKeys } from '../src/sealing.ts';
 import {
   SOUND,
   a,
@@ -39,7 +40,7 @@ export function brokenSegments(): void {
     add(
       `segment ${number} replaced by one of another session`,
       replaced(number, bytesOf(b, 0)),
-      ofA('altered', number, 'SegmentMisplaced'),
+      ofA('altered', number, 'KeyUnusable'),
     );
     add(`segment ${number} empty`, replaced(number, Buffer.alloc(0)), ofA('incomplete', number, 'SegmentMissing'));
     add(`segment ${number} cut`, replaced(number, bytesOf(a, number).subarray(0, -1)), { exit: 3, a: ['altered', number] });
@@ -49,8 +50,11 @@ export function brokenSegments(): void {
     });
   }
   add('the last segment removed, of a session', without(sessionFile, segmentOf(a, 3), `proof/${a3}`), { exit: 0, a: ['open'] });
-  const [, , p0, s0, p1, s1, ...rest] = sessionFile;
-  const order = (...list: readonly (Member | undefined)[]): Member[] => [...head, ...list.filter((each) => each !== undefined)];
+  const [, , key, p0, s0, p1, s1, ...rest] = sessionFile;
+  const order = (...list: readonly (Member | undefined)[]): Member[] => [
+    ...head,
+    ...[key, ...list].filter((each) => each !== undefined),
+  ];
   add('two segments in another order', order(p1, s1, p0, s0, ...rest), ofA('incomplete', 0, 'SegmentMissing'));
   add('a segment twice', order(p0, s0, p0, s0, p1, s1, ...rest), ofA('altered', 1, 'SegmentMisplaced'));
   add(
@@ -122,7 +126,9 @@ export function hugeNumbers(): void {
   add('no leaves', replaced(u32(countAt, 0)), ofA('altered', 0, 'RecordAltered'));
   const bomb = Buffer.concat([
     first.subarray(0, first.length - parts.payload.length),
-    zstdCompressSync(Buffer.alloc(64 * 1024 * 1024)),
+    ...new SegmentKeys(a.key, 0, Buffer.from(parts.header.key.salt, 'hex')).encrypt(
+      zstdCompressSync(Buffer.alloc(64 * 1024 * 1024)),
+    ),
   ]);
   add('a payload that unpacks to 64 MiB', replaced(bomb), ofA('altered', 0, 'PayloadAltered'));
   add(

@@ -49,6 +49,8 @@ export const note = tree.checkpoint();
 export const head = [members.head(world.ORIGIN), members.checkpoint(note)];
 
 export const proofsOfA = [a0, a1, a2, a3].map((index) => tree.proof(index, note));
+/** Session A behind a checkpoint and the proofs of its segments. */
+export const sealedFile = [...head, ...world.sealed(a, proofsOfA)];
 export const sessionFile = [...head, ...world.told(a, proofsOfA)];
 export const consistency = tree.consistency(4);
 /** Entries 2 to 9: of A the first is before it, of B all are in it. */

@@ -85,19 +85,9 @@ export function resealed(): void {
     ['with bytes that it may not have', '{"seq":3,"at":1,"mono":1,"type":"note","code":"x","message":""}\0bytes'],
     ['with data of its own', '{"seq":3,"at":1,"mono":1,"type":"output","action":1,"stream":"stdout","data":"t:x"}'],
     ['of a stream without bytes', '{"seq":3,"at":1,"mono":1,"type":"output","action":1,"stream":"stdout"}'],
-    ['of a stream that nobody knows', '{"seq":3,"at":1,"mono":1,"type":"output","action":1,"stream":"x"}\0y'],
     [
       'of a stream of too many bytes',
       `{"seq":3,"at":1,"mono":1,"type":"output","action":1,"stream":"stdout"}\0${'y'.repeat(65_537)}`,
-    ],
-    [
-      'of a file with an unknown operation',
-      '{"seq":3,"at":1,"mono":1,"type":"file","action":1,"operation":"x","path":"","bytes":0,"outcome":""}',
-    ],
-    ['of rows that are none', '{"seq":3,"at":1,"mono":1,"type":"rows","action":1,"rows":[[1]]}'],
-    [
-      'of an approval with a decision of another kind',
-      '{"seq":3,"at":1,"mono":1,"type":"approval","action":1,"digest":"","state":"","waitedMs":1,"decisions":[{"by":"x","decision":"Maybe","at":""}]}',
     ],
     ['of an open session once more', opened(3)],
   ] as const)

@@ -41,7 +41,6 @@ beforeAll(async () => {
       path('trust.policy'),
       '--trust',
       path('trust.json'),
-      '--json',
       ...(since === '' ? [] : ['--since', path('since')]),
     ]);
     for (const [at, line] of out.trimEnd().split('\n').entries()) {
@@ -69,13 +68,15 @@ function core({ verdict, break: found, log, sessions }: Said): unknown {
     verdict,
     ...(found === undefined ? {} : { member: found.member, code: found.code }),
     ...(log === undefined ? {} : { log }),
-    sessions: sessions.map(({ session, verdict: word, segments, records, agent, logged, break: at }) => ({
+    sessions: sessions.map(({ session, verdict: word, segments, records, contents, agent, logged, erasure, break: at }) => ({
       session,
       word,
       segments,
       records,
+      contents,
       agent,
       logged,
+      erasure,
       ...(at === undefined ? {} : { segment: at.segment, record: at.record, code: at.code }),
     })),
   };

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { seededRandom } from '@chaperone/testing';
 import {
   appendEntries,
@@ -116,7 +117,7 @@ export function aSession(wanted: Wanted = {}): Made {
     ...wanted,
   };
   const epoch = anEpoch(pod);
-  const key = new DataKey(session, bytesOf(32));
+  const key = new DataKey(session, createHash('sha256').update(session).digest());
   const sealed: ReturnType<typeof sealSegment>[] = [];
   let seq = 0;
   const stamp = (): Stamp => ({ seq, at: 1_790_000_000_000 + seq, mono: seq++ });

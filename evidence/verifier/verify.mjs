@@ -3,13 +3,14 @@
  * A verifier of evidence files, in one file, of nothing but Node's own modules. It was written from docs/evidence.md and shares no code
  * with the program that it checks. Read it, keep it, and run it where nobody else has a say:
  *
- *     node verify.mjs FILE… --policy trust.policy --trust trust.json [--since CHECKPOINT] [--complete] [--partial] [--json]
+ *     node verify.mjs FILE… --policy trust.policy --trust trust.json [--since CHECKPOINT] [--complete]
  *
- * Ends with 0 where all is well, 3 where evidence is altered, 9 where the log or its witnesses do not prove it, 8 where some is missing,
+ * Says a line of JSON for each file. Ends with 0 where all is well, 3 where evidence is altered, 9 where the log or its witnesses do not prove it, 8 where some is missing,
  * 2 where it was called wrongly. Of several files and findings the worst counts, in this order: 3, 9, 8.
  */
-import { createHash, createPublicKey, verify as verifyWith } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createPublicKey, hkdfSync, verify as verifyWith } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { zstdDecompressSync } from 'node:zlib';
 
 const MAX_SEGMENT = 1032192;
@@ -30,19 +31,20 @@ class Fault extends Error {
 const fail = (code, message, record) => {
   throw new Fault(code, message, record);
 };
-const orElse = (code, message, work) => {
+/** What work gives; the second value where it throws. */
+const maybe = (work, otherwise) => {
   try {
     return work();
-  } catch (error) {
-    if (error instanceof Fault && error.code !== 'Shape') throw error;
-    return fail(code, message);
+  } catch {
+    return otherwise;
   }
 };
+const orElse = (code, message, work) => maybe(work) ?? fail(code, message);
 
 // Bytes and texts
 
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
-const leafHash = (data) => sha256(Buffer.of(0), data);
+const leafHash = (...data) => sha256(Buffer.of(0), ...data);
 const nodeHash = (left, right) => sha256(Buffer.of(1), left, right);
 const u64 = (value) => {
   const bytes = Buffer.alloc(8);
@@ -58,15 +60,7 @@ const hash64 = (text) => {
   return bytes?.length === 32 ? bytes : undefined;
 };
 const decimal = (text) => (/^(0|[1-9]\d{0,15})$/.test(text) && Number.isSafeInteger(Number(text)) ? Number(text) : undefined);
-const utf8 = (bytes) => {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
-};
-/** What would act on a terminal is written as it is in JSON. */
-const shown = (text) => JSON.stringify(String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '\ufffd')).slice(1, -1);
+const utf8 = (bytes) => maybe(() => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
 
 // Keys
 
@@ -74,14 +68,12 @@ const SPKI = { ed25519: '302a300506032b6570032100', mlDsa: '30820532300b06096086
 const keys = new Map();
 function signed(kind, key, message, signature) {
   if (key.length !== (kind === 'mlDsa' ? 1312 : 32) || signature.length !== (kind === 'mlDsa' ? 2420 : 64)) return false;
-  try {
+  return maybe(() => {
     const id = key.toString('base64');
     const known = keys.get(id) ?? createPublicKey({ key: Buffer.concat([Buffer.from(SPKI[kind], 'hex'), key]), format: 'der', type: 'spki' });
     if (keys.size < 1000) keys.set(id, known);
     return verifyWith(null, message, known, signature);
-  } catch {
-    return false;
-  }
+  }, false);
 }
 function nkey(text) {
   const digits = [...(text.length > 64 ? '' : text)].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter));
@@ -102,17 +94,16 @@ function nkey(text) {
 
 const int = (least = Number.MIN_SAFE_INTEGER, most = Number.MAX_SAFE_INTEGER) => (v) => Number.isSafeInteger(v) && v >= least && v <= most;
 const count = int(0);
-const num = (v) => typeof v === 'number' && Number.isFinite(v);
+const num = Number.isFinite;
 const str = (most = Infinity, least = 0) => (v) => typeof v === 'string' && v.length <= most && v.length >= least;
 const text = str();
 const like = (pattern) => (v) => typeof v === 'string' && pattern.test(v);
 const digest = like(/^[0-9a-f]{64}$/);
 const session = like(/^s-[a-z2-7]{16}$/);
-const bool = (v) => typeof v === 'boolean';
 const one = (...values) => (v) => values.includes(v);
 const orNull = (of) => (v) => v === null || of(v);
 const list = (of, most = Infinity) => (v) => Array.isArray(v) && v.length <= most && v.every(of);
-const pair = (of) => (v) => Array.isArray(v) && v.length === 2 && v.every(of);
+const pair = (of) => (v) => list(of, 2)(v) && v.length === 2;
 /** Keys that end in ? may be missing. */
 const open = (shape) => (v) =>
   typeof v === 'object' &&
@@ -130,7 +121,7 @@ const AGENT = { namespace: str(253, 1), serviceAccount: str(253, 1), 'pod?': str
 const REGISTRATION = strict({ nkey: str(64), agent: strict(AGENT), origin: str(253, 1), issuedAt: num });
 const CERTIFICATE = strict({ nkey: str(64), key: str(64), epoch: int(1), notBefore: num });
 const HEADER = strict({
-  version: one(1),
+  version: one(2),
   origin: str(253, 1),
   session,
   number: int(0, 0xffffffff),
@@ -139,7 +130,8 @@ const HEADER = strict({
   registration: digest,
   records: strict({ first: count, last: int(-1), count }),
   root: digest,
-  payload: strict({ codec: one('zstd'), digest, length: count, plain: count }),
+  key: strict({ id: digest, salt: like(/^[0-9a-f]{32}$/) }),
+  payload: strict({ codec: one('zstd+aes-256-gcm'), digest, length: count, plain: count }),
   policy: str(128),
   clock: strict({ wall: pair(num), mono: pair(num) }),
   counters: strict({ actions: count, denied: count, masked: count, dropped: count }),
@@ -149,70 +141,22 @@ const LEAVES = {
   1: ['segment', HEADER],
   2: ['registration', strict({ nkey: str(64), registration: digest, issuedAt: num })],
   3: ['erasure', strict({ session, order: digest, at: num })],
+  5: ['hold', strict({ session, order: digest, at: num, state: one('hold', 'release') })],
   4: ['gap', (v) => strict({ session, first: int(0, 0xffffffff), last: int(0, 0xffffffff), at: num })(v) && v.first <= v.last],
 };
-
-/** Fields of an open object as NAME[?]:SHAPE, by the names of TYPES; [SHAPE] is a list. */
-const TYPES = { t: text, i: int(), c: count, n: num, b: bool, data: Buffer.isBuffer, cells: int(0, 0xffffffff), line: str(1024), t0: orNull(text) };
-const typeOf = (name) => (name.startsWith('[') ? list(typeOf(name.slice(1, -1))) : TYPES[name]);
-const fields = (spec) => open(Object.fromEntries(spec.trim().split(/\s+/).map((field) => field.split(':')).map(([key, of]) => [key, typeOf(of)])));
-Object.assign(TYPES, {
-  verdict: one('allow', 'deny', 'approve'),
-  via: one('direct', 'view', 'function', 'nested'),
-  strategy: one('redact', 'partial', 'hash', 'null'),
-  mode: one('Enforce', 'Audit'),
-  answer: one('Approve', 'Deny'),
-  stream: one('stdin', 'stdout', 'stderr', 'terminal'),
-  operation: one('read', 'write', 'list', 'stat', 'delete', 'rename', 'copy', 'link', 'symlink', 'mkdir', 'rmdir', 'attributes'),
-  hex: like(/^[0-9a-fA-F]{64}$/),
-});
-for (const [name, spec] of Object.entries({
-  agent: 'namespace:t serviceAccount:t pod?:t podUid?:t',
-  resource: 'namespace:t name:t protocol:t',
-  caller: 'issuer:t user:t groups:[t]',
-  policy: 'namespace:t name:t generation:i',
-  client: 'address:t tls:b application?:t',
-  effect: 'verb:t object:t via:via verdict:verdict rule?:t',
-  would: 'code:t rule?:t reason:t',
-  call: 'verb:t group:t version:t resource:t subresource:t namespace:t name:t dryRun:b userAgent?:t command?:t run?:t',
-  decision: 'by:t decision:answer reason?:t at:t assurance?:t via?:t',
-  column: 'name:t type:i',
-  mask: 'column:i name:t labels:[t] strategy:strategy',
-  error: 'code:t message:t',
-  result: 'columns:[column] masked:[mask] rows:[[t0]]',
-}))
-  TYPES[name] = fields(spec);
-const RECORDS = Object.fromEntries(
-  Object.entries({
-    'session.open': 'session:t agent:agent resource:resource purpose:t onBehalfOf?:caller policies:[policy] mode:mode client:client',
-    action: 'action:i text?:t bytes:i parameters?:[t0] verdict:verdict code:t rule?:t reason:t effects:[effect] wouldDeny?:would kubernetes?:call',
-    approval: 'action:i request?:t digest:t grantedBy?:t state:t waitedMs:n change?:[t] decisions:[decision]',
-    columns: 'action:i columns:[column] masked:[mask]',
-    rows: 'action:i rows:[[t0]]',
-    done: 'action:i tag?:t error?:error rows:i bytes:i digest:t truncated:b maskedValues:i durationMs:n result?:result',
-    output: 'action:i stream:stream data:data',
-    resize: 'action:i columns:cells rows:cells',
-    line: 'action:i text:line',
-    file: 'action:i operation:operation path:t to?:t bytes:c digest?:hex outcome:t file?:i truncated?:b',
-    content: 'action:i file:c offset:c bytes:c data:data',
-    bytes: 'host:t sent:i received:i',
-    note: 'code:t message:t',
-    'session.close': 'code:t reason:t by?:t actions:i denied:i maskedValues:i',
-  }).map(([type, spec]) => [type, fields(`seq:i at:n mono:n ${spec}`)]),
-);
+const ORDER = strict({ kind: one('erasure', 'hold', 'release'), session, by: str(256, 1), reason: str(500, 1), at: num, salt: like(/^[0-9a-f]{32}$/) });
+const TYPES = 'session.open action approval columns rows done output resize line file content bytes note session.close'.split(' ');
+const RECORD = open({ seq: int(), at: num, mono: num, type: one(...TYPES) });
 
 // Records and segments
 
+/** Its frame alone: the fields of each type are not looked at, but for those that are signed elsewhere too. */
 function readRecord(bytes) {
   const end = bytes.indexOf(0);
   const record = JSON.parse(bytes.toString('utf8', 0, end < 0 ? bytes.length : end));
-  if (typeof record !== 'object' || record === null || 'data' in record) fail('Shape', 'no record');
-  const data = bytes.subarray(end + 1);
-  if (end >= 0) record.data = data;
-  const shape = Object.hasOwn(RECORDS, record.type) ? RECORDS[record.type] : undefined;
   const hasRoom = record.type === 'output' || record.type === 'content';
-  if (!shape?.(record) || (end >= 0 && (!hasRoom || data.length > 65536))) fail('Shape', 'another shape');
-  return record;
+  const sound = RECORD(record) && !('data' in record) && hasRoom === end >= 0 && (end < 0 || bytes.length - end <= 65537);
+  return sound ? record : fail('Shape', 'another shape');
 }
 
 function splitSegment(bytes) {
@@ -229,7 +173,7 @@ function splitSegment(bytes) {
     return take(length);
   };
   const magic = take(8).toString('latin1');
-  if (magic !== 'CHEVSEG\x01') fail(magic.startsWith('CHEVSEG') ? 'UnsupportedVersion' : 'MalformedSegment', 'this is not a segment of version 1');
+  if (magic !== 'CHEVSEG\x02') fail(magic.startsWith('CHEVSEG') ? 'UnsupportedVersion' : 'MalformedSegment', 'this is not a segment of version 2');
   const headerText = sized(MAX_TEXT);
   const signature = take(64);
   const registration = sized(MAX_TEXT);
@@ -247,10 +191,28 @@ function rootOf(leaves) {
   return nodeHash(rootOf(leaves.slice(0, middle)), rootOf(leaves.slice(middle)));
 }
 
-function recordsOf({ header, leaves, payload }) {
+/** What the data key opens, and the salts of its leaf hashes. */
+function decrypted({ header, payload }, key) {
+  const { session: name, number } = header;
+  const derive = (salt, info, length) => Buffer.from(hkdfSync('sha256', key, salt, info, length));
+  if (derive('', `chaperone/data-key-id/v1\0${name}`, 32).toString('hex') !== header.key.id) fail('KeyUnusable', 'the segment was sealed under another data key');
+  const info = Buffer.concat([Buffer.from(`chaperone/segment/v2\0${name}`), u64(number).subarray(4)]);
+  const secrets = derive(Buffer.from(header.key.salt, 'hex'), info, 64);
+  const packed = orElse('PayloadAltered', 'the payload cannot be decrypted', () => {
+    const cipher = createDecipheriv('aes-256-gcm', secrets.subarray(0, 32), Buffer.alloc(12), { authTagLength: 16 });
+    cipher.setAuthTag(payload.subarray(-16));
+    return Buffer.concat([cipher.update(payload.subarray(0, -16)), cipher.final()]);
+  });
+  const stream = createCipheriv('aes-256-ctr', secrets.subarray(32), Buffer.alloc(16)).update(Buffer.alloc(1024 * 16));
+  return { packed, saltOf: (index) => stream.subarray(index * 16, index * 16 + 16) };
+}
+
+function recordsOf(segment, key) {
+  const { header, leaves } = segment;
+  const { packed, saltOf } = decrypted(segment, key);
   const { plain } = header.payload;
   if (plain > MAX_PLAIN) fail('LimitExceeded', 'the payload is too large');
-  const unpacked = orElse('PayloadAltered', 'the payload cannot be decompressed', () => zstdDecompressSync(payload, { maxOutputLength: Math.max(1, plain) }));
+  const unpacked = orElse('PayloadAltered', 'the payload cannot be decompressed', () => zstdDecompressSync(packed, { maxOutputLength: Math.max(1, plain) }));
   const texts = [];
   for (let at = 0; at < unpacked.length; ) {
     const length = at + 4 <= unpacked.length ? unpacked.readUInt32BE(at) : Infinity;
@@ -259,54 +221,44 @@ function recordsOf({ header, leaves, payload }) {
     at += 4 + length;
   }
   texts.forEach((record, index) => {
-    if (!leaves[index]?.equals(leafHash(record))) fail('RecordAltered', `record ${index} does not match its leaf hash`, index);
+    if (!leaves[index]?.equals(leafHash(saltOf(index), record))) fail('RecordAltered', `record ${index} does not match its leaf hash`, index);
   });
   if (texts.length !== leaves.length) fail('RecordAltered', `the payload ends before record ${texts.length}`, texts.length);
-  return texts;
+  const records = texts.map((record, index) => {
+    const found = maybe(() => readRecord(record));
+    return found?.seq === header.records.first + index ? found : fail('MalformedSegment', `record ${index} has another shape or number`, index);
+  });
+  const opens = records.findIndex(({ type }) => type === 'session.open');
+  const closes = records.findIndex(({ type }) => type === 'session.close');
+  const sound =
+    header.flags.includes('open') === (opens === 0) &&
+    records.every(({ type }, at) => type !== 'session.open' || at === 0) &&
+    header.flags.includes('close') === closes >= 0 &&
+    (closes < 0 || closes === records.length - 1);
+  return sound ? records : fail('MalformedSegment', 'flags and records do not fit each other');
 }
 
-function checkSegment(bytes, trust) {
+function checkSegment(bytes, trust, key) {
   const segment = splitSegment(bytes);
   const { header, headerText, signature, registration, leaves, payload } = segment;
-  if (sha256(registration).toString('hex') !== header.registration) fail('RegistrationUntrusted', 'the registration is not the one that the header names');
-  if (leaves.length !== header.records.count || rootOf(leaves).toString('hex') !== header.root) fail('RecordAltered', 'the leaf hashes do not give the root in the header');
-  const texts = recordsOf(segment);
-  if (payload.length !== header.payload.length || sha256(payload).toString('hex') !== header.payload.digest) fail('PayloadAltered', 'the payload does not match its digest');
-  const records = texts.map((record, index) => {
-    const found = (() => {
-      try {
-        return readRecord(record);
-      } catch {
-        return fail('MalformedSegment', `record ${index} has another shape`, index);
-      }
-    })();
-    if (found.seq !== header.records.first + index) fail('MalformedSegment', `record ${index} has another number`, index);
-    return found;
-  });
-  checkFlags(header, records);
-  const epoch = checkSigner(segment, trust);
-  const [first] = records;
-  const { agent } = epoch.registration;
-  const own = first?.type !== 'session.open' || (first.session === header.session && first.agent.namespace === agent.namespace && first.agent.serviceAccount === agent.serviceAccount);
-  if (!own) fail('AgentMismatch', 'the opening record names another agent or session than the registration');
-  return { header, agent, epoch: epoch.number, nkey: epoch.nkey, link: sha256(headerText, signature).toString('hex'), leaf: leafHash(Buffer.concat([Buffer.of(1, 1), signature, headerText])) };
-}
-
-function checkFlags({ flags, number, records: { first, last }, prev }, records) {
-  const opens = records.map(({ type }, at) => (type === 'session.open' ? at : -1)).filter((at) => at >= 0);
-  const closes = records.findIndex(({ type }) => type === 'session.close');
+  const { flags, number, prev, records: range } = header;
   const isFirst = number === 0;
+  if (sha256(registration).toString('hex') !== header.registration) fail('RegistrationUntrusted', 'the registration is not the one that the header names');
+  if (leaves.length !== range.count || rootOf(leaves).toString('hex') !== header.root) fail('RecordAltered', 'the leaf hashes do not give the root in the header');
   const sound =
     flags.includes('open') === isFirst &&
-    opens.includes(0) === isFirst &&
-    opens.every((at) => at === 0) &&
-    isFirst === (first === 0) &&
-    isFirst === (prev === null) &&
-    flags.includes('close') === closes >= 0 &&
-    (closes < 0 || closes === records.length - 1) &&
-    last === first + records.length - 1 &&
-    (records.length > 0 || flags.includes('torn'));
+    (range.first === 0) === isFirst &&
+    (prev === null) === isFirst &&
+    range.last === range.first + range.count - 1 &&
+    (range.count > 0 || flags.includes('torn'));
   if (!sound) fail('MalformedSegment', 'number, flags and records do not fit each other');
+  const [first] = key === undefined ? [] : recordsOf(segment, key);
+  if (payload.length !== header.payload.length || sha256(payload).toString('hex') !== header.payload.digest) fail('PayloadAltered', 'the payload does not match its digest');
+  const epoch = checkSigner(segment, trust);
+  const { agent } = epoch.registration;
+  const own = first?.type !== 'session.open' || (first.session === header.session && first.agent?.namespace === agent.namespace && first.agent.serviceAccount === agent.serviceAccount);
+  if (!own) fail('AgentMismatch', 'the opening record names another agent or session than the registration');
+  return { header, agent, epoch: epoch.number, nkey: epoch.nkey, link: sha256(headerText, signature).toString('hex'), leaf: leafHash(Buffer.of(1, 1), signature, headerText) };
 }
 
 function checkSigner({ header, headerText, signature, registration }, trust) {
@@ -314,7 +266,7 @@ function checkSigner({ header, headerText, signature, registration }, trust) {
   const isSigned = (context, { body, signature: by }, key) => signed('ed25519', key, Buffer.from(context + body), Buffer.from(by, 'base64url'));
   const certificate = statement(CERTIFICATE, 'CertificateInvalid', header.certificate);
   if (!isSigned('chaperone/epoch/v1\0', header.certificate, nkey(certificate.nkey))) fail('CertificateInvalid', 'the nkey did not sign this epoch key');
-  const over = Buffer.concat([Buffer.from('chaperone/segment/v1\0'), headerText]);
+  const over = Buffer.concat([Buffer.from('chaperone/segment/v2\0'), headerText]);
   if (!signed('ed25519', Buffer.from(certificate.key, 'base64url'), over, signature)) fail('SignatureInvalid', 'the epoch key did not sign this header');
   const by = orElse('RegistrationUntrusted', 'the registration cannot be read', () => parse(SIGNED, registration));
   if (!trust.enrolmentKeys.some((key) => isSigned('chaperone/registration/v1\0', by, Buffer.from(key, 'base64url')))) fail('RegistrationUntrusted', 'no trusted key signed the registration');
@@ -367,13 +319,7 @@ function isBy({ name, type, key }, note, signature) {
   if (type === 1) return signed('ed25519', key, Buffer.from(note), signature);
   const time = signature.length < 8 ? Number.NaN : Number(signature.readBigUInt64BE());
   if (!Number.isSafeInteger(time)) return false;
-  const head = (() => {
-    try {
-      return readCheckpoint(note);
-    } catch {
-      return undefined;
-    }
-  })();
+  const head = maybe(() => readCheckpoint(note));
   if (head === undefined) return false;
   if (type === 4) return signed('ed25519', key, Buffer.from(`cosignature/v1\ntime ${time}\n${note}`), signature.subarray(8));
   const [who, origin] = [Buffer.from(name), Buffer.from(head.origin)];
@@ -547,64 +493,66 @@ function headerOf(name, size) {
   return build(`${field(sum, 6)} `);
 }
 
-const MOST = { head: 1024, checkpoint: MAX_NOTE, consistency: MAX_PROOF, range: MAX_PROOF, entries: MAX_CHUNK * 65537, proof: MAX_PROOF + MAX_NOTE, segment: MAX_SEGMENT };
-const NEXT = {
-  start: ['head'],
-  head: ['checkpoint'],
-  checkpoint: ['consistency', 'range', 'proof', 'segment'],
-  consistency: ['range', 'proof', 'segment'],
-  range: ['entries'],
-  entries: ['entries', 'proof', 'segment'],
-  proof: ['segment'],
-  segment: ['proof', 'segment'],
+const MOST = {
+  ...{ head: 1024, checkpoint: MAX_NOTE, consistency: MAX_PROOF, range: MAX_PROOF, entries: MAX_CHUNK * 65537, proof: MAX_PROOF + MAX_NOTE },
+  ...{ erasure: 65535, order: 8192, key: 32, segment: MAX_SEGMENT },
 };
+/** What may stand behind what. */
+const NEXT = Object.fromEntries(
+  Object.entries({
+    start: 'head',
+    head: 'checkpoint',
+    checkpoint: 'consistency range proof erasure key segment',
+    consistency: 'range proof erasure key segment',
+    range: 'entries',
+    entries: 'entries proof erasure key segment',
+    proof: 'erasure segment',
+    erasure: 'order key proof segment',
+    order: 'key proof segment',
+    key: 'proof segment',
+    segment: 'proof erasure key segment',
+  }).map(([kind, next]) => [kind, next.split(' ')]),
+);
 function placeOf(name) {
   const fixed = { 'evidence.json': 'head', 'log/checkpoint': 'checkpoint', 'log/consistency': 'consistency', 'log/range': 'range' }[name];
   if (fixed !== undefined) return [fixed];
-  const [, kind, whose, number] = /^(log\/entries|proof|segment)\/(?:(s-[a-z2-7]{16})\/)?([^/]+)$/.exec(name) ?? [];
-  const sound = decimal(number ?? '') !== undefined && (kind === 'segment') === (whose !== undefined);
-  return sound ? [kind.replace('log/', ''), decimal(number), whose] : fail('MalformedBundle', `${name} is no member of version 1`);
+  const [, of] = /^(erasure|order|key)\/s-[a-z2-7]{16}$/.exec(name) ?? [];
+  if (of !== undefined) return [of, name.slice(of.length + 1)];
+  const [, kind, whose, number = ''] = /^(log\/entries|proof|segment)\/(?:(s-[a-z2-7]{16})\/)?([^/]+)$/.exec(name) ?? [];
+  const sound = decimal(number) !== undefined && (kind === 'segment') === (whose !== undefined);
+  if (!sound) fail('MalformedBundle', `${name} is no member of version 1`);
+  return whose === undefined ? [kind.replace('log/', ''), decimal(number)] : [kind, whose, decimal(number)];
 }
 
-/** Judges the segments of one session in order; what comes after the first fault is not looked at. */
+/** Judges the members of one session in order; what comes after the first fault is not looked at. */
 class Judge {
   constructor(name, trust) {
-    Object.assign(this, { name, trust, segments: 0, records: 0, fault: undefined, last: undefined });
+    Object.assign(this, { name, trust, segments: 0, records: 0, fault: undefined, last: undefined, key: undefined, erasure: undefined });
   }
-  take(number, bytes, prove) {
-    if (this.fault !== undefined) return;
+  try(work) {
     try {
-      this.#place(number);
-      if (bytes.length === 0) fail('SegmentMissing', `segment ${number} is missing`);
-      const next = checkSegment(bytes, this.trust);
-      if (next.header.session !== this.name) fail('SegmentMisplaced', 'a segment of another session stands here');
-      this.#place(next.header.number);
-      if (this.last !== undefined) this.#link(this.last, next);
-      prove(next);
-      this.last = next;
-      this.records += next.header.records.count;
-      this.segments++;
+      if (this.fault === undefined) work();
     } catch (error) {
-      this.blame(error);
+      if (!(error instanceof Fault)) throw error;
+      const record = error.record === undefined ? {} : { record: this.records + error.record };
+      this.fault = { segment: this.segments, ...record, code: error.code, message: error.message };
     }
   }
-  blame(error) {
-    if (!(error instanceof Fault)) throw error;
-    const record = error.record === undefined ? {} : { record: this.records + error.record };
-    this.fault ??= { segment: this.segments, ...record, code: error.code, message: error.message };
+  take(number, bytes, prove) {
+    this.#place(number);
+    if (bytes.length === 0) fail('SegmentMissing', `segment ${number} is missing`);
+    const next = checkSegment(bytes, this.trust, this.key);
+    if (next.header.session !== this.name) fail('SegmentMisplaced', 'a segment of another session stands here');
+    this.#place(next.header.number);
+    if (this.last !== undefined && !follows(this.last, next)) fail('ChainBroken', 'the segment does not follow the one before it');
+    prove(next);
+    this.last = next;
+    this.records += next.header.records.count;
+    this.segments++;
   }
   #place(number) {
     if (number > this.segments) fail('SegmentMissing', `segment ${this.segments} is missing; segment ${number} stands in its place`);
     if (number < this.segments) fail('SegmentMisplaced', `segment ${number} stands where ${this.segments} belongs`);
-  }
-  #link(before, next) {
-    const follows =
-      next.header.prev === before.link &&
-      next.header.records.first === before.header.records.last + 1 &&
-      next.nkey === before.nkey &&
-      next.epoch >= before.epoch &&
-      !before.header.flags.includes('close');
-    if (!follows) fail('ChainBroken', 'the segment does not follow the one before it');
   }
   get word() {
     if (this.fault !== undefined) return { SegmentMissing: 'incomplete', NotLogged: 'not in the log' }[this.fault.code] ?? 'altered';
@@ -615,63 +563,110 @@ class Judge {
   }
 }
 
-function verifyFile(path, trust) {
-  let [member, last, note, proof, range, judge, head, consistency] = [undefined, 'start'];
-  const logged = new Map();
-  const sessions = new Map();
-  const clock = [Infinity, -Infinity];
+const follows = (before, next) =>
+  next.header.prev === before.link &&
+  next.header.records.first === before.header.records.last + 1 &&
+  next.nkey === before.nkey &&
+  next.epoch >= before.epoch &&
+  next.header.key.id === before.header.key.id &&
+  !before.header.flags.includes('close');
 
-  const proveRange = () => {
-    if (range === undefined || range.proven) return;
-    if (range.taken !== range.to - range.from) fail('MalformedBundle', 'the entries end before the range does');
-    if (!rangeRoot(range, head.size).equals(head.root)) fail('ProofInvalid', 'the entries are not all of the range that the checkpoint was signed over');
-    range.proven = true;
-  };
-  const hashAt = (at) => range.leaves.subarray(at * 32, at * 32 + 32);
-  const remember = (entry, at) => {
-    const leaf = (() => {
-      try {
-        const [kind, shape] = entry[0] === 1 ? LEAVES[entry[1]] : [];
-        const body = entry.subarray(66);
-        return entry.length < 2 || body.length > MAX_TEXT ? undefined : { kind, ...parse(shape, body) };
-      } catch {
-        return undefined;
-      }
-    })();
+function readEntry(entry) {
+  const [kind, shape] = (entry[0] === 1 && LEAVES[entry[1]]) || fail('MalformedLeaf', 'an entry of another kind or version');
+  const text = entry.subarray(66);
+  return text.length > MAX_TEXT ? fail('LimitExceeded', 'the entry is too large') : { kind, ...parse(shape, text) };
+}
+
+/** The entries of a range of the log, and what they say of sessions. */
+class Range {
+  constructor([from, to], hashes, trust) {
+    Object.assign(this, { from, to, hashes, trust, leaves: Buffer.alloc((to - from) * 32), taken: 0, first: Infinity, last: -Infinity, sessions: new Map() });
+  }
+  hash(at) {
+    return this.leaves.subarray(at * 32, at * 32 + 32);
+  }
+  take(bytes, index) {
+    if (index !== this.from + this.taken) fail('MalformedBundle', 'entries stand where others belong');
+    const entries = [];
+    for (let at = 0; at < bytes.length; at += 2 + entries.at(-1).length) {
+      const end = at + 2 <= bytes.length ? at + 2 + bytes.readUInt16BE(at) : Infinity;
+      if (end > bytes.length) fail('MalformedTile', 'the entries end within one of them');
+      entries.push(bytes.subarray(at + 2, end));
+    }
+    if (entries.length === 0 || entries.length > Math.min(this.to - index, MAX_CHUNK)) fail('MalformedBundle', 'there are more entries, or fewer, than the range has');
+    for (const entry of entries) {
+      leafHash(entry).copy(this.leaves, this.taken * 32);
+      this.#remember(entry, this.taken++);
+    }
+  }
+  #remember(entry, at) {
+    const leaf = maybe(() => readEntry(entry));
     if (leaf === undefined || leaf.kind === 'registration') return;
-    const about = logged.get(leaf.session) ?? { numbers: new Map(), entries: 0, erased: false, twice: undefined };
-    logged.set(leaf.session, about);
+    const about = this.sessions.get(leaf.session) ?? { numbers: new Map(), entries: 0, erasure: undefined, twice: undefined };
+    this.sessions.set(leaf.session, about);
     about.entries++;
-    if (leaf.kind === 'erasure') about.erased = true;
+    if (leaf.kind === 'erasure' && isByLog(entry, this.trust)) about.erasure ??= { kind: 'erasure', at: leaf.at, entry: this.from + at };
     if (leaf.kind !== 'segment') return;
-    clock[0] = Math.min(clock[0], leaf.clock.wall[0]);
-    clock[1] = Math.max(clock[1], leaf.clock.wall[1]);
+    this.first = Math.min(this.first, leaf.clock.wall[0]);
+    this.last = Math.max(this.last, leaf.clock.wall[1]);
     const before = about.numbers.get(leaf.number);
     if (before === undefined) about.numbers.set(leaf.number, at);
-    else if (!hashAt(before).equals(hashAt(at))) about.twice ??= leaf.number;
+    else if (!this.hash(before).equals(this.hash(at))) about.twice ??= leaf.number;
+  }
+  prove(head) {
+    if (this.proven) return;
+    if (this.taken !== this.to - this.from) fail('MalformedBundle', 'the entries end before the range does');
+    if (!rangeRoot(this, head.size).equals(head.root)) fail('ProofInvalid', 'the entries are not all of the range that the checkpoint was signed over');
+    this.proven = true;
+  }
+}
+
+const isByLog = (entry, { origin, policy }) => {
+  const over = Buffer.concat([Buffer.from('chaperone/erasure/v1\0'), entry.subarray(66)]);
+  return policy.logs.some(({ type, name, key }) => type === 1 && name === origin && signed('ed25519', key, over, entry.subarray(2, 66)));
+};
+
+function verifyFile(path, trust) {
+  let [member, last, note, proof, range, judge, head, consistency] = [undefined, 'start'];
+  const sessions = new Map();
+  const begin = (name, isFirst) => {
+    if (judge?.name === name && !isFirst) return judge;
+    endSession();
+    if (sessions.has(name)) fail('MalformedBundle', 'a session stands in two places');
+    judge = new Judge(name, trust);
+    return judge;
   };
   const endSession = () => {
     if (judge === undefined) return;
-    const about = logged.get(judge.name);
+    const about = range?.sessions.get(judge.name);
+    const erasure = judge.erasure?.order ?? about?.erasure;
+    const isGone = judge.segments === 0 && judge.fault === undefined && erasure !== undefined;
     const left = [...(about?.numbers.keys() ?? [])].filter((number) => number >= judge.segments);
-    if (left.length > 0) judge.blame(new Fault('SegmentMissing', `segment ${judge.segments} is missing; the log has segment ${left.reduce((a, b) => Math.min(a, b))}`));
-    const { word } = judge;
-    const isSound = ['complete', 'open', 'interrupted'].includes(word);
+    if (left.length > 0 && !isGone) judge.try(() => fail('SegmentMissing', `segment ${judge.segments} is missing; the log has others`));
+    const isSound = ['complete', 'open', 'interrupted'].includes(judge.word);
     sessions.set(judge.name, {
       session: judge.name,
-      verdict: isSound && head.quorum === 'missing' ? 'not witnessed' : word,
+      verdict: isGone ? 'erased' : isSound && head.quorum === 'missing' ? 'not witnessed' : judge.word,
       segments: judge.segments,
       records: judge.records,
-      ...(judge.last === undefined ? {} : { agent: judge.last.agent }),
-      ...(judge.fault === undefined ? {} : { break: judge.fault }),
-      ...(about === undefined ? {} : { logged: about.entries }),
+      contents: judge.key === undefined ? 'sealed' : 'verified',
+      agent: judge.last?.agent,
+      break: judge.fault,
+      logged: about?.entries,
+      erasure,
     });
     judge = undefined;
+  };
+  /** The index of an entry in the log: by the proof before it, or where the range has it. */
+  const proven = (hash, own, place) => {
+    if (own !== undefined) return includes(hash, own.index, head, own.path) ? own.index : fail('NotLogged', 'the proof is not of this entry in the log');
+    if (place === undefined || !range.hash(place).equals(hash)) fail('NotLogged', 'nothing proves that the entry is in the log, or the log has another one');
+    return range.from + place;
   };
   const take = {
     head(bytes) {
       const said = orElse('MalformedBundle', 'evidence.json cannot be read', () => JSON.parse(bytes.toString()));
-      if (said?.format !== 'chaperone.dev/evidence/v1' && like(/^chaperone\.dev\/evidence\//)(said?.format)) fail('UnsupportedVersion', 'the file is of another version');
+      if (said.format !== 'chaperone.dev/evidence/v1' && like(/^chaperone\.dev\/evidence\//)(said.format)) fail('UnsupportedVersion', 'the file is of another version');
       if (!strict({ format: one('chaperone.dev/evidence/v1'), origin: str(253, 1) })(said)) fail('MalformedBundle', 'evidence.json has another shape');
       if (said.origin !== trust.origin) fail('OriginMismatch', 'the file is of another origin');
     },
@@ -689,67 +684,74 @@ function verifyFile(path, trust) {
       if (from >= to) fail('MalformedProof', 'the range is empty');
       if (to - from > MAX_RANGE) fail('LimitExceeded', 'the range is too long');
       if (to > head.size) fail('ProofInvalid', 'the range ends behind the log');
-      range = { from, to, hashes, leaves: Buffer.alloc((to - from) * 32), taken: 0, proven: false };
+      range = new Range(numbers, hashes, trust);
     },
-    entries(bytes, index) {
-      if (index !== range.from + range.taken) fail('MalformedBundle', 'entries stand where others belong');
-      const entries = [];
-      for (let at = 0; at < bytes.length; at += 2 + entries.at(-1).length) {
-        const end = at + 2 <= bytes.length ? at + 2 + bytes.readUInt16BE(at) : Infinity;
-        if (end > bytes.length) fail('MalformedTile', 'the entries end within one of them');
-        entries.push(bytes.subarray(at + 2, end));
-      }
-      if (entries.length === 0 || entries.length > Math.min(range.to - index, MAX_CHUNK)) fail('MalformedBundle', 'there are more entries, or fewer, than the range has');
-      for (const entry of entries) {
-        leafHash(entry).copy(range.leaves, range.taken * 32);
-        remember(entry, range.taken++);
-      }
-    },
+    entries: (bytes, index) => range.take(bytes, index),
     proof(bytes, index) {
       proof = readEntryProof(bytes);
       if (proof.index !== index || !proof.note.equals(note)) fail('MalformedBundle', 'a proof is of another entry or checkpoint than it says');
     },
-    segment(bytes, number, name) {
-      if (judge?.name !== name) {
-        endSession();
-        if (sessions.has(name)) fail('MalformedBundle', 'a session stands in two places');
-        judge = new Judge(name, trust);
-      }
-      const own = proof;
+    erasure(entry, name) {
+      const [of, own] = [begin(name, true), proof];
       proof = undefined;
-      judge.take(number, bytes, (segment) => {
-        if (own !== undefined) {
-          if (!includes(segment.leaf, own.index, head, own.path)) fail('NotLogged', 'the proof is not of this segment in the log');
-          return;
-        }
-        const about = logged.get(name);
-        const at = about?.numbers.get(segment.header.number);
-        if (at === undefined) fail('NotLogged', 'nothing proves that the segment is in the log');
-        if (about.twice === segment.header.number || !hashAt(at).equals(segment.leaf)) fail('NotLogged', 'the log has another segment of that number');
+      of.try(() => {
+        const leaf = orElse('MalformedLeaf', 'what should be the order of erasure cannot be read', () => readEntry(entry));
+        if (leaf.kind !== 'erasure' || leaf.session !== name) fail('MalformedLeaf', 'what should be the order of erasure is another entry');
+        if (!isByLog(entry, trust)) fail('SignatureInvalid', 'the log did not sign the order of erasure');
+        const found = range?.sessions.get(name)?.erasure;
+        const index = proven(leafHash(entry), own, found && found.entry - range.from);
+        of.erasure = { digest: leaf.order, order: { kind: 'erasure', at: leaf.at, entry: index } };
       });
+    },
+    order(bytes, name) {
+      if (judge?.name !== name) fail('MalformedBundle', 'an order stands where that of another session belongs');
+      judge.try(() => {
+        const { digest: named, order } = judge.erasure;
+        const said = orElse('PayloadAltered', 'the order has another shape', () => parse(ORDER, bytes));
+        const isNamed = sha256(bytes).toString('hex') === named && said.kind === 'erasure' && said.session === name && said.at === order.at;
+        if (!isNamed) fail('PayloadAltered', 'the order is not the one that the log names');
+        Object.assign(order, { by: said.by, reason: said.reason });
+      });
+    },
+    key(bytes, name, before) {
+      const of = begin(name, before !== 'erasure' && before !== 'order');
+      of.key = bytes.length === 32 ? bytes : fail('MalformedKey', 'a data key has 32 bytes');
+    },
+    segment(bytes, name, number) {
+      const [of, own] = [begin(name, false), proof];
+      proof = undefined;
+      of.try(() =>
+        of.take(number, bytes, ({ leaf }) => {
+          const about = range?.sessions.get(name);
+          proven(leaf, own, about?.twice === number ? undefined : about?.numbers.get(number));
+        }),
+      );
     },
   };
   try {
     for (const { name, kind, where, bytes } of membersOf(path)) {
       member = name;
       if (!NEXT[last].includes(kind)) fail('MalformedBundle', 'a member stands where none of its kind may');
+      const before = last;
       last = kind;
-      if (kind !== 'entries') proveRange();
-      take[kind](bytes, ...where);
+      if (kind !== 'entries') range?.prove(head);
+      take[kind](bytes, ...where, before);
     }
     member = undefined;
     if (head === undefined || last === 'proof' || last === 'range') fail('MalformedBundle', 'the file ends early');
-    proveRange();
+    range?.prove(head);
     endSession();
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    return { verdict: 'altered', break: { ...(member === undefined ? {} : { member }), code: error.code, message: error.message }, sessions: [] };
+    return { verdict: 'altered', break: { member, code: error.code, message: error.message }, sessions: [] };
   }
-  for (const [name, { erased, numbers, entries }] of logged)
-    if (!sessions.has(name) && (erased || numbers.size > 0)) sessions.set(name, { session: name, verdict: erased ? 'erased' : 'not exported', segments: 0, records: 0, logged: entries });
+  for (const [name, { erasure, numbers, entries }] of range?.sessions ?? [])
+    if (!sessions.has(name) && (erasure !== undefined || numbers.size > 0))
+      sessions.set(name, { session: name, verdict: erasure === undefined ? 'not exported' : 'erased', segments: 0, records: 0, contents: 'sealed', logged: entries, erasure });
   const log = { origin: head.origin, size: head.size, root: head.root.toString('base64'), quorum: head.quorum, witnesses: head.witnesses };
   if (trust.since !== undefined) log.since = { size: trust.since.size, verdict: sinceWord(trust.since, head, consistency) };
-  if (range !== undefined) log.range = { from: range.from, to: range.to, first: Number.isFinite(clock[0]) ? clock[0] : null, last: Number.isFinite(clock[1]) ? clock[1] : null };
+  const time = (at) => (Number.isFinite(at) ? at : null);
+  if (range !== undefined) log.range = { from: range.from, to: range.to, first: time(range.first), last: time(range.last) };
   return { verdict: sessions.size === 0 ? 'empty' : 'sound', log, sessions: [...sessions.values()] };
 }
 
@@ -763,44 +765,23 @@ function sinceWord(since, head, consistency) {
 // The command line
 
 const CLASS = { open: 'endless', interrupted: 'endless', 'gap declared': 8, incomplete: 8, 'not exported': 8, 'not witnessed': 9, 'not in the log': 9, altered: 3 };
-function exitOf({ verdict, log, sessions }, { complete, partial }) {
-  const found = new Set(sessions.filter((each) => !partial || each.verdict !== 'not exported').map((each) => CLASS[each.verdict]));
+function exitOf({ verdict, log, sessions }, complete) {
+  const found = new Set(sessions.map((each) => CLASS[each.verdict]));
   if (verdict === 'altered' || log.since?.verdict === 'rewritten' || found.has(3)) return 3;
   if (log.quorum === 'missing' || log.since?.verdict === 'not proven' || found.has(9)) return 9;
   return verdict === 'empty' || found.has(8) || (complete && found.has('endless')) ? 8 : 0;
 }
 
-function sayText(path, { verdict, break: fault, log, sessions }) {
-  const lines = [`${shown(path)}  ${verdict}${fault === undefined ? '' : `: ${shown(`${fault.member ?? ''} ${fault.message} (${fault.code})`)}`}`];
-  if (log !== undefined) {
-    const by = Object.keys(log.witnesses).map(shown).join(', ') || 'no witness';
-    lines.push(`  log ${shown(log.origin)} of ${log.size} entries, root ${log.root}, cosigned by ${by}${log.quorum === 'met' ? '' : ', fewer than the policy asks for'}`);
-    if (log.range !== undefined) lines.push(`  every entry from ${log.range.from} to ${log.range.to - 1} is here`);
-    if (log.since !== undefined) lines.push(`  ${log.since.verdict} since ${log.since.size} entries`);
-  }
-  for (const { session: name, verdict: word, segments, records, break: found } of sessions)
-    lines.push(`${name}  ${word}: ${records} records, ${segments} segments${found === undefined ? '' : `; segment ${found.segment}: ${shown(found.message)} (${found.code})`}`);
-  return `${lines.join('\n')}\n`;
-}
-
 function main(argv) {
-  const files = [];
-  const flags = {};
-  for (let at = 0; at < argv.length; at++) {
-    const [, name] = /^--(policy|trust|since|complete|partial|json)$/.exec(argv[at]) ?? [];
-    if (name === undefined) files.push(argv[at]);
-    else flags[name] = ['policy', 'trust', 'since'].includes(name) ? argv[++at] : true;
-  }
-  if (files.length === 0 || files.some((file) => file.startsWith('--')) || flags.policy === undefined || flags.trust === undefined) {
-    process.stderr.write('node verify.mjs FILE… --policy trust.policy --trust trust.json [--since CHECKPOINT] [--complete] [--partial] [--json]\n');
-    return 2;
-  }
-  const trust = { ...parse(open({ origin: text, enrolmentKeys: list(text) }), readFileSync(flags.trust)), policy: readPolicy(readFileSync(flags.policy)) };
-  if (flags.since !== undefined) trust.since = openCheckpoint(readFileSync(flags.since), trust.policy);
-  const exits = files.map((file) => {
+  const options = { policy: { type: 'string' }, trust: { type: 'string' }, since: { type: 'string' }, complete: { type: 'boolean' } };
+  const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true });
+  if (positionals.length === 0 || values.policy === undefined || values.trust === undefined) throw new TypeError('name files, --policy and --trust');
+  const trust = { ...parse(open({ origin: text, enrolmentKeys: list(text) }), readFileSync(values.trust)), policy: readPolicy(readFileSync(values.policy)) };
+  if (values.since !== undefined) trust.since = openCheckpoint(readFileSync(values.since), trust.policy);
+  const exits = positionals.map((file) => {
     const found = verifyFile(file, trust);
-    const exit = exitOf(found, flags);
-    process.stdout.write(flags.json ? `${JSON.stringify({ file, exit, ...found })}\n` : sayText(file, found));
+    const exit = exitOf(found, values.complete);
+    process.stdout.write(`${JSON.stringify({ file, exit, ...found })}\n`);
     return exit;
   });
   return [3, 9, 8].find((exit) => exits.includes(exit)) ?? 0;
@@ -809,6 +790,6 @@ function main(argv) {
 try {
   process.exitCode = main(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`error: ${shown(error.message)} (${error.code ?? error.name})\n`);
+  process.stderr.write(`error: ${JSON.stringify(error.message)} (${error.code ?? error.name})\n`);
   process.exitCode = error instanceof Fault ? 3 : 2;
 }
