@@ -81,6 +81,8 @@ describe('the list of sessions', () => {
       masked: 0,
       state: 'ended',
       evidence: 'received',
+      erased: false,
+      onHold: false,
       startedAt: 5000,
       endedAt: 5012,
     });

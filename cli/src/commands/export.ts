@@ -65,6 +65,11 @@ export async function exportEvidence(
     out,
     `${visible(file)}: ${counted(survey.sessions, 'session')}, ${counted(survey.segments, 'segment')}${range}, ${megabytes(survey.bytes)}`,
   );
+  if (survey.keys > 0)
+    await writeLine(
+      out,
+      `it holds the data ${survey.keys === 1 ? 'key' : 'keys'} of ${counted(survey.keys, 'session')}: whoever has the file reads what was recorded`,
+    );
 }
 
 function megabytes(bytes: number): string {

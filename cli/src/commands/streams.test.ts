@@ -116,7 +116,7 @@ describe('a session of programs', () => {
     const policy = parsePolicy(Buffer.from(`log ${await client.logKey()}quorum none\n`));
     expect(await verifyEvidence(await client.sessionEvidence(name), { ...trust, policy })).toMatchObject({
       verdict: 'sound',
-      sessions: [{ verdict: 'complete', records: STEPS.length + 2 }],
+      sessions: [{ verdict: 'complete', contents: 'verified', records: STEPS.length + 2 }],
     });
   });
 

@@ -50,7 +50,9 @@ describe('an exported session', () => {
     const [session = ''] = names;
     const exported = await ask('export', '--session', session.slice(0, 8), '-o', at('one.evidence'));
     expect(exported).toMatchObject({ code: 0, err: '' });
-    expect(exported.out).toMatch(/^\S+one\.evidence: 1 session, \d segments?, 0\.0 MB\n$/);
+    expect(exported.out).toMatch(
+      /^\S+one\.evidence: 1 session, \d segments?, 0\.0 MB\nit holds the data key of 1 session: whoever has the file reads what was recorded\n$/,
+    );
     expect((await stat(at('one.evidence'))).mode & 0o777).toBe(0o600);
     expect(await verify('one.evidence')).toMatchObject({
       code: 0,
@@ -72,7 +74,8 @@ describe('an exported session', () => {
         at('trust.json'),
       ],
     });
-    expect(other).toMatchObject({ code: 0, out: expect.stringContaining(`${session}  complete: `) as string });
+    expect(other.code).toBe(0);
+    expect(JSON.parse(other.out)).toMatchObject({ sessions: [{ session, verdict: 'complete', contents: 'verified' }] });
   });
 
   test('is never written over what is there, and says in JSON what it is', async () => {
@@ -85,6 +88,7 @@ describe('an exported session', () => {
       bytes: bytes.length,
       sessions: 1,
       segments: expect.any(Number) as number,
+      keys: 1,
       digest: createHash('sha256').update(bytes).digest('hex'),
     });
     expect(await ask(...args)).toMatchObject({ code: 2, err: expect.stringContaining('is there already') as string });
@@ -150,6 +154,16 @@ test('exit codes tell what is altered from what is missing and what is not prove
   const stricter = await run(['verify', at('whole'), '--policy', at('stricter'), '--trust', at('trust.json')]);
   expect([stricter.code, stricter.err]).toEqual([9, '']);
   expect(stricter.out).toContain(`${session}  not witnessed: `);
+});
+
+test('an erased session says who ordered it, when and why, and what is proven all the same', async () => {
+  const [session = ''] = names;
+  expect((await ask('erase', session, '--reason', 'request 4711')).code).toBe(0);
+  const said =
+    /complete: .*; erased 2\S+Z by local: request 4711 \(entry \d+ of the log\): headers and counts are proven, what was recorded is gone\n/;
+  expect((await ask('verify', session)).out).toMatch(said);
+  expect((await ask('export', '--session', session, '-o', at('erased'))).out).not.toContain('data key');
+  expect(await verify('erased')).toMatchObject({ code: 0, err: '', out: expect.stringMatching(said) as string });
 });
 
 test('an index is built again from the store alone, and what is damaged there is named', async () => {

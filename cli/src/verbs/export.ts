@@ -30,7 +30,7 @@ export function addExport(program: Command, options: VerbOptions): void {
     .addOption(new Option('--output <FORMAT>', 'how to say what was written').choices(OUTPUTS).default('text'))
     .addHelpText(
       'after',
-      '\nTimes are like 2026-11-01 (UTC) or 2026-11-01T08:00:00+01:00, by the clock of the collector when evidence came.\nSessions of namespaces that you may not export are left out, and the file says that they are there.',
+      '\nTimes are like 2026-11-01 (UTC) or 2026-11-01T08:00:00+01:00, by the clock of the collector when evidence came.\nSessions of namespaces that you may not export are left out, and the file says that they are there.\n\nThe file holds the data keys of sessions that you may replay: whoever has it reads what these recorded. Of other\nsessions, and of those that were erased, it proves all but that.',
     )
     .action((flags: ExportFlags) => run(flags, options));
   withExamples(
