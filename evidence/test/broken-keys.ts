@@ -65,7 +65,8 @@ function otherKey(): Member[] {
   const places = log.addSession(made);
   const note = log.checkpoint();
   return [
-    ...[members.head(world.ORIGIN), members.checkpoint(note)],
+    members.head(world.ORIGIN),
+    members.checkpoint(note),
     ...world.sealed(
       made,
       places.map((place) => log.proof(place, note)),
@@ -95,8 +96,10 @@ function erasures(): void {
   const index = log.addEntry(leaf);
   const note = log.checkpoint();
   const alone = (...list: readonly Member[]): Member[] => [
-    ...[members.head(world.ORIGIN), members.checkpoint(note)],
-    ...[...list, ...world.sealed(a, proofsOf(log, note))],
+    members.head(world.ORIGIN),
+    members.checkpoint(note),
+    ...list,
+    ...world.sealed(a, proofsOf(log, note)),
   ];
   add('an erased session with the proof of its order', alone(log.proof(index, note), entry, order), SOUND);
   add('an order of erasure without its proof', alone(entry, order), ofA('not in the log', 0, 'NotLogged'));

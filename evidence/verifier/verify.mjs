@@ -5,22 +5,16 @@
  *
  *     node verify.mjs FILE… --policy trust.policy --trust trust.json [--since CHECKPOINT] [--complete]
  *
- * Says a line of JSON for each file. Ends with 0 where all is well, 3 where evidence is altered, 9 where the log or its witnesses do not prove it, 8 where some is missing,
- * 2 where it was called wrongly. Of several files and findings the worst counts, in this order: 3, 9, 8.
+ * Says a line of JSON for each file. Ends with 0 where all is well, 3 where evidence is altered, 9 where the log or its witnesses do not
+ * prove it, 8 where some is missing, 2 where it was called wrongly. Of several files and findings the worst counts: 3, then 9, then 8.
  */
 import { createCipheriv, createDecipheriv, createHash, createPublicKey, hkdfSync, verify as verifyWith } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { zstdDecompressSync } from 'node:zlib';
 
-const MAX_SEGMENT = 1032192;
-const MAX_PLAIN = 983040;
-const MAX_TEXT = 4096;
-const MAX_NOTE = 524288;
-const MAX_PROOF = 16384;
-const MAX_RANGE = 1048576;
-const MAX_CHUNK = 64;
-const ZEROS = Buffer.alloc(1024);
+const [MAX_SEGMENT, MAX_PLAIN, MAX_TEXT] = [1032192, 983040, 4096];
+const [MAX_NOTE, MAX_PROOF, MAX_RANGE, MAX_CHUNK] = [524288, 16384, 1048576, 64];
 
 class Fault extends Error {
   constructor(code, message, record) {
@@ -46,25 +40,17 @@ const orElse = (code, message, work) => maybe(work) ?? fail(code, message);
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 const leafHash = (...data) => sha256(Buffer.of(0), ...data);
 const nodeHash = (left, right) => sha256(Buffer.of(1), left, right);
-const u64 = (value) => {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64BE(BigInt(value));
-  return bytes;
-};
-const base64 = (text) => {
-  const bytes = Buffer.from(text, 'base64');
-  return bytes.toString('base64') === text ? bytes : undefined;
-};
-const hash64 = (text) => {
-  const bytes = base64(text);
-  return bytes?.length === 32 ? bytes : undefined;
-};
+const u64 = (value) => Buffer.from(value.toString(16).padStart(16, '0'), 'hex');
+const isZero = (bytes) => bytes.every((byte) => byte === 0);
+const base64 = (text) => (Buffer.from(text, 'base64').toString('base64') === text ? Buffer.from(text, 'base64') : undefined);
+const hash64 = (text) => (base64(text)?.length === 32 ? base64(text) : undefined);
 const decimal = (text) => (/^(0|[1-9]\d{0,15})$/.test(text) && Number.isSafeInteger(Number(text)) ? Number(text) : undefined);
 const utf8 = (bytes) => maybe(() => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
 
 // Keys
 
 const SPKI = { ed25519: '302a300506032b6570032100', mlDsa: '30820532300b06096086480165030403110382052100' };
+const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const keys = new Map();
 function signed(kind, key, message, signature) {
   if (key.length !== (kind === 'mlDsa' ? 1312 : 32) || signature.length !== (kind === 'mlDsa' ? 2420 : 64)) return false;
@@ -75,18 +61,16 @@ function signed(kind, key, message, signature) {
     return verifyWith(null, message, known, signature);
   }, false);
 }
+/** Base32 of a prefix, the raw key, and CRC-16/XMODEM of both. */
 function nkey(text) {
-  const digits = [...(text.length > 64 ? '' : text)].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter));
-  const bits = digits.map((digit) => digit.toString(2).padStart(5, '0')).join('');
+  const bits = [...(text.length === 56 ? text : '')].map((letter) => BASE32.indexOf(letter).toString(2).padStart(5, '0')).join('');
   const bytes = Buffer.from((bits.match(/.{8}/g) ?? []).map((octet) => Number.parseInt(octet, 2)));
-  const rest = bits.slice(bytes.length * 8);
-  let crc = 0;
-  for (const byte of bytes.subarray(0, -2)) {
-    crc ^= byte << 8;
-    for (let bit = 0; bit < 8; bit++) crc = (crc << 1) ^ (crc & 0x8000 ? 0x11021 : 0);
-  }
-  const sound = !digits.includes(-1) && rest.length < 5 && !rest.includes('1') && bytes.length === 35;
-  if (!sound || bytes.readUInt16LE(33) !== crc || bytes[0] !== 160) fail('MalformedKey', 'this is not the nkey of a pod');
+  const crc = bytes.subarray(0, 33).reduce((before, byte) => {
+    let after = before ^ (byte << 8);
+    for (let bit = 0; bit < 8; bit++) after = (after << 1) ^ (after & 0x8000 ? 0x11021 : 0);
+    return after;
+  }, 0);
+  if (!/^[01]{280}$/.test(bits) || bytes.readUInt16LE(33) !== crc || bytes[0] !== 160) fail('MalformedKey', 'this is not the nkey of a pod');
   return bytes.subarray(1, 33);
 }
 
@@ -96,7 +80,6 @@ const int = (least = Number.MIN_SAFE_INTEGER, most = Number.MAX_SAFE_INTEGER) =>
 const count = int(0);
 const num = Number.isFinite;
 const str = (most = Infinity, least = 0) => (v) => typeof v === 'string' && v.length <= most && v.length >= least;
-const text = str();
 const like = (pattern) => (v) => typeof v === 'string' && pattern.test(v);
 const digest = like(/^[0-9a-f]{64}$/);
 const session = like(/^s-[a-z2-7]{16}$/);
@@ -121,19 +104,10 @@ const AGENT = { namespace: str(253, 1), serviceAccount: str(253, 1), 'pod?': str
 const REGISTRATION = strict({ nkey: str(64), agent: strict(AGENT), origin: str(253, 1), issuedAt: num });
 const CERTIFICATE = strict({ nkey: str(64), key: str(64), epoch: int(1), notBefore: num });
 const HEADER = strict({
-  version: one(2),
-  origin: str(253, 1),
-  session,
-  number: int(0, 0xffffffff),
-  prev: orNull(digest),
-  certificate: SIGNED,
-  registration: digest,
-  records: strict({ first: count, last: int(-1), count }),
-  root: digest,
-  key: strict({ id: digest, salt: like(/^[0-9a-f]{32}$/) }),
+  version: one(2), origin: str(253, 1), session, number: int(0, 0xffffffff), prev: orNull(digest), certificate: SIGNED, registration: digest,
+  records: strict({ first: count, last: int(-1), count }), root: digest, key: strict({ id: digest, salt: like(/^[0-9a-f]{32}$/) }),
   payload: strict({ codec: one('zstd+aes-256-gcm'), digest, length: count, plain: count }),
-  policy: str(128),
-  clock: strict({ wall: pair(num), mono: pair(num) }),
+  policy: str(128), clock: strict({ wall: pair(num), mono: pair(num) }),
   counters: strict({ actions: count, denied: count, masked: count, dropped: count }),
   flags: list(one('open', 'close', 'torn'), 3),
 });
@@ -184,10 +158,11 @@ function splitSegment(bytes) {
   return { header, headerText, signature, registration, leaves, payload: bytes.subarray(at) };
 }
 
+/** Where a tree of so many leaves is split: the largest power of two below. */
+const split = (size) => 2 ** (Math.ceil(Math.log2(size)) - 1);
 function rootOf(leaves) {
-  if (leaves.length === 0) return sha256();
-  if (leaves.length === 1) return leaves[0];
-  const middle = 2 ** (Math.ceil(Math.log2(leaves.length)) - 1);
+  if (leaves.length < 2) return leaves[0] ?? sha256();
+  const middle = split(leaves.length);
   return nodeHash(rootOf(leaves.slice(0, middle)), rootOf(leaves.slice(middle)));
 }
 
@@ -332,40 +307,37 @@ function readPolicy(bytes) {
   const bad = (line, what) => fail('MalformedPolicy', `line ${line} of the policy: ${what}`);
   const lines = bytes.toString('latin1').split('\n');
   if (lines.pop() !== '' || lines.length > 1024) bad(lines.length, 'too many, or no end');
-  const policy = { logs: [], witnesses: new Map(), groups: new Map([['none', { least: 0, of: [] }]]), quorum: undefined };
-  const taken = new Set();
-  const seen = new Set();
+  const policy = { logs: [], witnesses: new Map(), quorum: undefined };
+  const groups = new Map([['none', { least: 0, of: [] }]]);
+  const [taken, seen] = [new Set(), new Set()];
   for (const [at, line] of lines.entries()) {
-    if (/[\0-\x08\x0a-\x1f\x7f]/.test(line)) bad(at + 1, 'a control character');
-    const [word, ...rest] = line.split(/[ \t]+/).filter(Boolean);
+    const [word, name, ...more] = line.split(/[ \t]+/).filter(Boolean);
+    const sure = (is, what) => is || bad(at + 1, what);
+    sure(!/[\0-\x08\x0a-\x1f\x7f]/.test(line), 'a control character');
     if (word === undefined || word.startsWith('#')) continue;
-    const key = (vkey, ...types) => {
-      const found = readKey(utf8(Buffer.from(vkey ?? '', 'latin1')) ?? '');
-      if (found === undefined || !types.includes(found.type) || seen.has(found.key.toString('hex'))) bad(at + 1, 'not a key for this, or one that has a line');
+    const key = (vkey = '', ...types) => {
+      const found = readKey(utf8(Buffer.from(vkey, 'latin1')) ?? '');
+      sure(types.includes(found?.type) && !seen.has(found.key.toString('hex')), 'not a key for this, or one that has a line');
       seen.add(found.key.toString('hex'));
       return found;
     };
-    const [name, ...more] = rest;
-    const isFree = name !== undefined && !policy.groups.has(name);
-    if (word === 'log' && rest.length <= 2) policy.logs.push(key(name, 1, 6));
+    const isFree = name !== undefined && !groups.has(name);
+    if (word === 'log' && more.length < 2) policy.logs.push(key(name, 1, 6));
     else if (word === 'witness' && isFree && more.length <= 2) {
-      const witness = key(more[0], 4, 6);
-      policy.witnesses.set(name, witness);
-      policy.groups.set(name, { witness });
+      policy.witnesses.set(name, key(more[0], 4, 6));
+      groups.set(name, { witness: policy.witnesses.get(name) });
     } else if (word === 'group' && isFree && more.length > 1) {
       const [threshold, ...members] = more;
       for (const member of members) {
-        if (member === 'none' || !policy.groups.has(member) || taken.has(member)) bad(at + 1, 'a member that is unknown or in a group already');
+        sure(member !== 'none' && groups.has(member) && !taken.has(member), 'a member that is unknown or in a group already');
         taken.add(member);
       }
       const least = { all: members.length, any: 1 }[threshold] ?? decimal(threshold);
-      if (!(least >= 1 && least <= members.length)) bad(at + 1, 'a threshold that cannot be met, or is none');
-      policy.groups.set(name, { least, of: members.map((member) => policy.groups.get(member)) });
-    } else if (word === 'quorum' && policy.quorum === undefined && policy.groups.has(name) && more.length === 0) policy.quorum = policy.groups.get(name);
-    else bad(at + 1, 'not a line of a policy');
+      sure(least >= 1 && least <= members.length, 'a threshold that cannot be met, or is none');
+      groups.set(name, { least, of: members.map((member) => groups.get(member)) });
+    } else policy.quorum = sure(word === 'quorum' && !policy.quorum && more.length === 0 && groups.get(name), 'not a line of a policy');
   }
-  if (policy.quorum === undefined) bad(lines.length, 'no quorum');
-  return policy;
+  return policy.quorum === undefined ? bad(lines.length, 'no quorum') : policy;
 }
 
 /** The checkpoint of a note that a log of the policy signed, and whether the quorum has cosigned it. */
@@ -407,9 +379,6 @@ function readEntryProof(bytes) {
   return { index: numbers[0], path: hashes, note: bytes.subarray(end + 2) };
 }
 
-/** Where a tree of so many leaves is split: the largest power of two below. */
-const split = (size) => 2 ** (Math.ceil(Math.log2(size)) - 1);
-
 /** RFC 9162 §2.1.3: the last hash of the path stands beside the root's half. */
 function includes(hash, index, { size, root }, path) {
   const climb = (at, width, left) => {
@@ -444,9 +413,8 @@ function rangeRoot({ from, to, hashes, leaves }, size) {
     const isWhole = Number.isInteger(Math.log2(last - first)) && first % (last - first) === 0;
     if (isWhole && (last <= from || first >= to)) return beside.next().value ?? fail('ProofInvalid', 'the proof of the range is too short');
     if (last - first === 1) return leaves.subarray((first - from) * 32, (first - from + 1) * 32);
-    const middle = first + 2 ** (Math.ceil(Math.log2(last - first)) - 1);
-    const left = root(first, middle);
-    return nodeHash(left, root(middle, last));
+    const middle = first + split(last - first);
+    return nodeHash(root(first, middle), root(middle, last));
   };
   const found = root(0, size);
   return beside.next().done ? found : fail('ProofInvalid', 'the proof of the range is too long');
@@ -467,8 +435,8 @@ function* membersOf(path) {
   try {
     for (;;) {
       const head = take(512, 'a header');
-      if (head.equals(ZEROS.subarray(0, 512))) {
-        if (!take(512, 'its end').equals(head) || readSync(file, Buffer.alloc(1), 0, 1, null) > 0) fail('MalformedBundle', 'the file does not end where it says');
+      if (isZero(head)) {
+        if (!isZero(take(512, 'its end')) || readSync(file, Buffer.alloc(1), 0, 1, null) > 0) fail('MalformedBundle', 'the file does not end where it says');
         return;
       }
       const name = head.toString('latin1', 0, 100).replace(/\0.*/s, '');
@@ -477,7 +445,7 @@ function* membersOf(path) {
       const [kind, ...where] = placeOf(name);
       if (size > MOST[kind]) fail('LimitExceeded', `${name} is too large`);
       const bytes = take(size, name);
-      if (!take(-size & 511, name).equals(ZEROS.subarray(0, -size & 511))) fail('MalformedBundle', `${name} is not followed by zeros`);
+      if (!isZero(take(-size & 511, name))) fail('MalformedBundle', `${name} is not followed by zeros`);
       yield { name, kind, where, bytes };
     }
   } finally {
@@ -494,25 +462,16 @@ function headerOf(name, size) {
 }
 
 const MOST = {
-  ...{ head: 1024, checkpoint: MAX_NOTE, consistency: MAX_PROOF, range: MAX_PROOF, entries: MAX_CHUNK * 65537, proof: MAX_PROOF + MAX_NOTE },
-  ...{ erasure: 65535, order: 8192, key: 32, segment: MAX_SEGMENT },
+  head: 1024, checkpoint: MAX_NOTE, consistency: MAX_PROOF, range: MAX_PROOF, entries: MAX_CHUNK * 65537, proof: MAX_PROOF + MAX_NOTE,
+  erasure: 65535, order: 8192, key: 32, segment: MAX_SEGMENT,
 };
+const AFTER = ['proof', 'erasure', 'key', 'segment'];
 /** What may stand behind what. */
-const NEXT = Object.fromEntries(
-  Object.entries({
-    start: 'head',
-    head: 'checkpoint',
-    checkpoint: 'consistency range proof erasure key segment',
-    consistency: 'range proof erasure key segment',
-    range: 'entries',
-    entries: 'entries proof erasure key segment',
-    proof: 'erasure segment',
-    erasure: 'order key proof segment',
-    order: 'key proof segment',
-    key: 'proof segment',
-    segment: 'proof erasure key segment',
-  }).map(([kind, next]) => [kind, next.split(' ')]),
-);
+const NEXT = {
+  start: ['head'], head: ['checkpoint'], checkpoint: ['consistency', 'range', ...AFTER], consistency: ['range', ...AFTER],
+  range: ['entries'], entries: ['entries', ...AFTER], proof: ['erasure', 'segment'],
+  erasure: ['order', 'key', 'proof', 'segment'], order: ['key', 'proof', 'segment'], key: ['proof', 'segment'], segment: AFTER,
+};
 function placeOf(name) {
   const fixed = { 'evidence.json': 'head', 'log/checkpoint': 'checkpoint', 'log/consistency': 'consistency', 'log/range': 'range' }[name];
   if (fixed !== undefined) return [fixed];
@@ -776,7 +735,7 @@ function main(argv) {
   const options = { policy: { type: 'string' }, trust: { type: 'string' }, since: { type: 'string' }, complete: { type: 'boolean' } };
   const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true });
   if (positionals.length === 0 || values.policy === undefined || values.trust === undefined) throw new TypeError('name files, --policy and --trust');
-  const trust = { ...parse(open({ origin: text, enrolmentKeys: list(text) }), readFileSync(values.trust)), policy: readPolicy(readFileSync(values.policy)) };
+  const trust = { ...parse(open({ origin: str(), enrolmentKeys: list(str()) }), readFileSync(values.trust)), policy: readPolicy(readFileSync(values.policy)) };
   if (values.since !== undefined) trust.since = openCheckpoint(readFileSync(values.since), trust.policy);
   const exits = positionals.map((file) => {
     const found = verifyFile(file, trust);

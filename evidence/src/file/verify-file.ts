@@ -154,7 +154,11 @@ class EvidenceFile {
     else if (place.kind === 'range') this.#takeRange(bytes);
     else if (place.kind === 'entries') this.#takeEntries(place.index, bytes);
     else if (place.kind === 'proof') this.#takeProof(place.index, bytes);
-    else if (place.kind === 'erasure') this.#takeErasure(place, bytes);
+    else if ('session' in place) this.#takeOf(place, bytes, before);
+  }
+
+  #takeOf(place: SegmentMember | SessionMember, bytes: Buffer, before: Place['kind'] | 'start'): void {
+    if (place.kind === 'erasure') this.#takeErasure(place, bytes);
     else if (place.kind === 'order') this.#takeOrder(place, bytes);
     else if (place.kind === 'key') this.#takeKey(place, bytes, before !== 'erasure' && before !== 'order');
     else if (place.kind === 'segment') this.#takeSegment(place, bytes);
@@ -366,17 +370,19 @@ class EvidenceFile {
     this.#erasure = undefined;
     const { segments, break: already } = judge.verdict;
     const isGone = segments === 0 && already === undefined && erasure !== undefined;
-    const next = [...(logged?.numbers.keys() ?? [])].filter((number) => number >= segments).toSorted((a, b) => a - b)[0];
-    if (next !== undefined && !isGone)
-      judge.fail(new EvidenceError('SegmentMissing', `segment ${segments} is missing; the log has segment ${next}`));
+    if (!isGone) missNext(judge, logged);
     const found = judge.verdict;
-    const isSound = found.verdict === 'complete' || found.verdict === 'open' || found.verdict === 'interrupted';
     this.#judged.set(judge.session, {
       ...found,
-      verdict: isGone ? 'erased' : isSound && this.#log?.quorum === 'missing' ? 'not witnessed' : found.verdict,
-      ...(erasure === undefined ? {} : { erasure }),
+      verdict: isGone ? 'erased' : this.#witnessed(found.verdict),
       ...(logged === undefined ? {} : { logged: logged.entries }),
+      ...(erasure === undefined ? {} : { erasure }),
     });
+  }
+
+  #witnessed(word: Verdict): FileSessionVerdict['verdict'] {
+    const isSound = word === 'complete' || word === 'open' || word === 'interrupted';
+    return isSound && this.#log?.quorum === 'missing' ? 'not witnessed' : word;
   }
 
   get #head(): Checkpoint {
@@ -403,6 +409,14 @@ class EvidenceFile {
     const [first, last] = this.#clock.map((at) => (Number.isFinite(at) ? at : null));
     return { range: { from, to, first: first ?? null, last: last ?? null } };
   }
+}
+
+/** Says of a session what the log has of it and the file has not. */
+function missNext(judge: SessionJudge, logged: Logged | undefined): void {
+  const { segments } = judge.verdict;
+  const next = [...(logged?.numbers.keys() ?? [])].filter((number) => number >= segments).toSorted((a, b) => a - b)[0];
+  if (next !== undefined)
+    judge.fail(new EvidenceError('SegmentMissing', `segment ${segments} is missing; the log has segment ${next}`));
 }
 
 function malformed(message: string): EvidenceError {
