@@ -145,9 +145,9 @@ export const RUNTIME_CODES = {
   },
   LogAltered: {
     audience: ['operator', 'platform'],
-    what: 'What is stored of the log is not what its key signed.',
+    what: 'What is stored of the log is not what its key signed, or less than the index has seen of it.',
     why: 'The collector does not go on from it: an entry more would sign what somebody changed.',
-    fix: 'Find out who can write to the store. Where it keeps versions, bring back those of log/ before the change; otherwise restore a backup.',
+    fix: 'Find out who can write to the store. Where it keeps versions, bring back those of log/ before the change; otherwise restore a backup. After a restore that is older on purpose delete the index: it is built again.',
     retry: 'change-it',
     example: 'the state of the log is not what its key signed (LogAltered)',
   },

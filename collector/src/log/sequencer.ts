@@ -3,7 +3,7 @@ import type { EvidenceIndex } from '../evidence-index/evidence-index.ts';
 import type { LeafRow } from '../evidence-index/schema.ts';
 import type { Logger } from '../ingest.ts';
 import type { Objects } from '../objects/index.ts';
-import type { TransparencyLog } from './transparency-log.ts';
+import { LogError, type TransparencyLog } from './transparency-log.ts';
 
 /** Entries of one commit: what a state takes at once. */
 const BATCH = 1_024;
@@ -49,6 +49,9 @@ export class Sequencer {
   async #open(): Promise<TransparencyLog> {
     try {
       const log = await this.#options.open();
+      const [known, size] = [await this.#options.index.leaves.next(), log.head.size];
+      // Whoever was given a receipt for the others would be told of another history.
+      if (known > size) throw new LogError('LogAltered', `the index knows ${known} entries of the log, which has ${size}`);
       await catchUp(log, this.#options.index);
       return log;
     } catch (error) {
