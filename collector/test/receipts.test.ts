@@ -23,7 +23,14 @@ async function aCollector() {
   const errors: string[] = [];
   const logger = { ...silent, error: (message: string) => void errors.push(message) };
   const open = async (): Promise<Collector> => {
-    const collector = await createCollector({ directory: directory.path, trust, logKey, readers, access: createTokenAccess('t'), logger });
+    const collector = await createCollector({
+      directory: directory.path,
+      trust,
+      logKey,
+      readers,
+      access: createTokenAccess('t'),
+      logger,
+    });
     onTestFinished(() => collector.close());
     return collector;
   };
