@@ -159,7 +159,7 @@ describe('commands', () => {
     await expect(complaint(['surgeon'], true)).resolves.toContain('surgeon');
     await expect(complaint(['sessions', 'ls', '--colour', 'red'], true)).resolves.toContain('--colour');
     await expect(complaint(['up', '--manifests', 'shop'], false)).resolves.toContain('--agent');
-    await expect(complaint(['verify', '--file'], false)).resolves.toContain('--value-missing');
+    await expect(complaint(['verify', '--policy'], false)).resolves.toContain('--value-missing');
     await expect(complaint(['sessions', 'ls', '-o', 'xml'], false)).resolves.toContain('xml');
     await expect(complaint(['sessions', 'ls', '-o', 'json'], false)).resolves.toBeUndefined();
   });

@@ -12,6 +12,8 @@ export const EXIT = {
   notFound: 5,
   tooLate: 6,
   unreachable: 7,
+  incomplete: 8,
+  notWitnessed: 9,
   interrupted: 130,
 } as const;
 
@@ -20,11 +22,13 @@ export const EXIT_MEANING: Readonly<Record<keyof typeof EXIT, string>> = {
   failed: 'failed',
   usage: 'wrong usage; nothing was done',
   checkSaysNo:
-    'the check says no: evidence is altered or incomplete, a decision is not proven, an expectation is not met, an installation is not well',
+    'the check says no: evidence is altered, a decision is not proven, an expectation is not met, an installation is not well',
   notPermitted: 'not signed in or not permitted',
   notFound: 'not found',
   tooLate: 'too late or already decided',
   unreachable: 'unreachable; later may help',
+  incomplete: 'evidence is not altered as far as it is there, and some is missing',
+  notWitnessed: 'evidence is not altered, and the log does not prove it as the policy asks',
   interrupted: 'interrupted',
 };
 

@@ -101,3 +101,11 @@ export function durationMs(flag: string, value: string): number {
   if (match === null || unit === undefined) throw wrong(flag, 'like 45s, 10m, 2h or 7d', value);
   return Number(match[1]) * UNIT_MS[unit];
 }
+
+/** 2026-11-30 (its beginning, UTC) or 2026-11-30T17:00:00Z, with any offset; milliseconds since 1970. */
+export function instant(flag: string, value: string): number {
+  const isTime = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/.test(value);
+  const at = isTime ? Date.parse(value) : Number.NaN;
+  if (!Number.isFinite(at) || at < 0) throw wrong(flag, 'like 2026-11-30 or 2026-11-30T17:00:00Z', value);
+  return at;
+}

@@ -26,7 +26,9 @@ const PAGES = [
   'deny',
   'policy',
   'policy check',
+  'export',
   'verify',
+  'log reindex',
   'witness',
   'witness key',
   'witness run',
@@ -59,9 +61,15 @@ test.each<[string, number, RegExp]>([
   ['sessions lst', 2, /unknown verb "lst"; did you mean "ls"\? \(Usage\)/],
   ['sessions ls --resourc x', 2, /unknown option "--resourc"; did you mean "--resource"\? \(Usage\)/],
   ['up --manifests x', 2, /required option "--agent <NAMESPACE\/SERVICEACCOUNT>" not specified/],
-  ['verify', 2, /name a session, or a file with --file/],
-  ['verify --file x', 2, /--file needs --trust/],
-  ['verify x', 2, /"x" is not the name of a session/],
+  ['verify', 2, /name a session, or a file that chaperone export wrote/],
+  ['verify x', 2, /x needs --policy and --trust: what is in the evidence cannot vouch for itself/],
+  ['verify s-7hq2 --since /dev/null', 2, /--since is for files/],
+  ['export', 2, /write --session ID, or --from TIME and perhaps --to TIME/],
+  ['export --session s-7hq2 --from 2026-11-01', 2, /write --session ID, or --from TIME/],
+  ['export --session s-7hq2 --to 2026-11-01', 2, /--to ends what --from begins/],
+  ['export --session s-7hq2 -o json', 2, /-o names a file here; .* write --output json/],
+  ['export --session s-7hq2 --since /dev/null', 2, /\/dev\/null is not a checkpoint/],
+  ['export --session x', 2, /"x" is not the name of a session/],
   ['verify s-7hq2 more', 2, /too many arguments/],
   ['sessions ls --limit many', 2, /--limit is written as a number from 0 to 1000000; "many" is not/],
   ['sessions ls --since yesterday', 2, /--since is written like 45s, 10m, 2h or 7d/],
@@ -95,8 +103,8 @@ test.each<[string, number, RegExp]>([
 
 test.each([
   ['explain NoRuleAlows', 'codes are the words in parentheses at the end of what Chaperone says'],
-  ['verify --file /nonexistent --trust /nonexistent', 'there is no such file'],
-  ['verify --file / --trust /nonexistent', 'it is a directory'],
+  ['verify s-7hq2 --since /nonexistent', 'there is no such file'],
+  ['verify s-7hq2 --since /', 'it is a directory'],
   ['requests verify -f /nonexistent', 'there is no such file'],
 ])('%j says what was not found, and why, in its own words', async (line, why) => {
   const { code, err } = await run(line.split(' '));
@@ -116,6 +124,8 @@ test('files that are something else end with a sentence, never with a stack', as
     return join(folder, name);
   };
   const bytes = await file('bytes', Buffer.from(Array.from({ length: 256 }, (_, at) => at)));
+  const policy = await file('trust.policy', 'quorum none\n');
+  const trust = await file('trust.json', '{"origin":"test","enrolmentKeys":["x"]}');
   const data = join(folder, 'data');
   await mkdir(data);
   await file('data/collector.json', '{"url":');
@@ -124,8 +134,10 @@ test('files that are something else end with a sentence, never with a stack', as
     [`sessions ls --kubeconfig ${bytes}`, 2, 'is not a kubeconfig that can be read (NoContext)'],
     [`sessions ls --data ${data}`, 7, `no chaperone up has run with --data ${data} (CollectorUnreachable)`],
     [`sessions ls --data ${bytes}`, 7, '(CollectorUnreachable)'],
-    [`verify --file ${folder} --trust ${bytes}`, 5, 'cannot be read (NotFound)'],
-    [`verify --file ${bytes} --trust ${bytes}`, 3, '(MalformedBundle)'],
+    [`verify ${folder} --policy ${policy} --trust ${trust}`, 5, 'cannot be read (NotFound)'],
+    [`verify x --policy ${bytes} --trust ${trust}`, 2, 'is not a trust policy: the policy ends in the middle of a line'],
+    [`verify x --policy ${policy} --trust ${bytes}`, 2, 'is not a trust file'],
+    [`verify x --policy ${policy} --trust ${trust} --since ${bytes}`, 3, 'the checkpoint that was kept: '],
     [`up --manifests ${folder} --agent a/b --data ${data}`, 1, 'holds no YAML file'],
     [`up --manifests ${bytes} --agent a/b --data ${data}`, 1, '--manifests names a directory of YAML files (ManifestInvalid)'],
     [`policy check --manifests ${bytes} --agent a/b --resource c/d`, 1, '(ManifestInvalid)'],

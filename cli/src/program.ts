@@ -8,6 +8,7 @@ import { withExamples, withPages } from './verbs/common.ts';
 import { addConsole } from './verbs/console.ts';
 import { addDoctor } from './verbs/doctor.ts';
 import { addExplain } from './verbs/explain.ts';
+import { addExport } from './verbs/export.ts';
 import { addLog } from './verbs/log.ts';
 import { addOrders } from './verbs/orders.ts';
 import { addPolicy } from './verbs/policy.ts';
@@ -91,6 +92,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addDecisions(program, options);
   addGrants(program, options);
   addPolicy(program, options);
+  addExport(program, options);
   addVerify(program, options);
   addLog(program, options);
   addWitness(program, options);

@@ -5,7 +5,7 @@ export interface Identity {
   readonly groups: readonly string[];
 }
 
-export type Verb = 'list' | 'get' | 'replay' | 'erase' | 'hold';
+export type Verb = 'list' | 'get' | 'replay' | 'export' | 'erase' | 'hold';
 /** What rights are about: resources of chaperone.dev, of which sessions are no objects. */
 export type Resource = 'sessions' | 'accessrequests' | 'accesspolicies' | 'protectedresources';
 

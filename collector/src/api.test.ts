@@ -1,20 +1,11 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  ApiError,
-  newSessionId,
-  RecordPage,
-  readBundle,
-  SessionDetail,
-  SessionList,
-  TrustInfo,
-  verifyEntries,
-} from '@chaperone/evidence';
+import { ApiError, newSessionId, RecordPage, SessionDetail, SessionList, TrustInfo } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Access, createTokenAccess } from './access.ts';
 import { type Collector, createCollector } from './collector.ts';
-import { aPod, aSession, silent, readers, trust } from './evidence.fixture.ts';
+import { aPod, aSession, judged, readers, silent, trust } from './evidence.fixture.ts';
 
 const shop = { namespace: 'shop', serviceAccount: 'seller' };
 const PREFIX = 's-abcd';
@@ -23,7 +14,7 @@ const hidden = `${PREFIX}cccccccccccc`;
 
 /** The name of a person is the bearer token; each may do in each namespace what stands here. */
 const rights: Record<string, readonly string[]> = {
-  alice: ['list agents', 'get agents', 'replay agents', 'list shop', 'get shop', 'replay shop'],
+  alice: ['list agents', 'get agents', 'replay agents', 'list shop', 'get shop', 'replay shop', 'export shop'],
   bob: ['list agents', 'get agents'],
 };
 const access: Access = {
@@ -54,12 +45,21 @@ beforeAll(async () => {
   };
 });
 
-async function ask(target: string, user?: string): Promise<{ status: number; text: string; json: () => unknown }> {
+interface Answer {
+  readonly status: number;
+  readonly bytes: Buffer;
+  readonly text: string;
+  readonly json: () => unknown;
+}
+
+async function ask(target: string, user?: string): Promise<Answer> {
   const headers: Record<string, string> = user === undefined ? {} : { authorization: `Bearer ${user}` };
   const response = await collector.fetch(new Request(`http://collector${target}`, { headers }));
-  const text = await response.text();
-  return { status: response.status, text, json: () => JSON.parse(text) };
+  const bytes = Buffer.from(await response.arrayBuffer());
+  const text = bytes.toString();
+  return { status: response.status, bytes, text, json: () => JSON.parse(text) };
 }
+const evidenceOf = async (session: string): Promise<Buffer> => (await ask(`/v1/sessions/${session}/evidence`, 'alice')).bytes;
 const names = async (target: string, user: string): Promise<string[]> =>
   SessionList.parse((await ask(target, user)).json()).items.map((item) => item.name);
 
@@ -81,6 +81,8 @@ describe('the list of sessions', () => {
       masked: 0,
       state: 'ended',
       evidence: 'received',
+      erased: false,
+      onHold: false,
       startedAt: 5000,
       endedAt: 5012,
     });
@@ -190,7 +192,7 @@ describe('one session', () => {
   });
 
   test('is not replayed by who may only get it', async () => {
-    for (const part of ['records', 'segments'])
+    for (const part of ['records', 'evidence'])
       expect(await ask(`/v1/sessions/${long.session}/${part}`, 'bob')).toMatchObject({ status: 403 });
   });
 });
@@ -229,8 +231,7 @@ describe('records', () => {
     const refused = await ask(`/v1/sessions/${session}/records`, 'alice');
     expect(refused.status).toBe(409);
     expect(ApiError.parse(refused.json()).code).toBe('EvidenceAltered');
-    const bundle = readBundle((await ask(`/v1/sessions/${session}/segments`, 'alice')).text);
-    expect(verifyEntries(bundle.entries, trust)).toMatchObject([{ session, verdict: 'altered', break: { segment: 1 } }]);
+    expect(await judged(await evidenceOf(session), session)).toMatchObject({ verdict: 'altered', break: { segment: 1 } });
   });
 
   test('of an object that is gone are refused as incomplete, and the verifier says which segment is missing', async () => {
@@ -240,15 +241,16 @@ describe('records', () => {
     rmSync(join(path, 'objects', 'seg', digest.slice(0, 2), digest));
     const refused = await ask(`/v1/sessions/${session}/records`, 'alice');
     expect([refused.status, ApiError.parse(refused.json()).code]).toEqual([409, 'EvidenceIncomplete']);
-    const { entries } = readBundle((await ask(`/v1/sessions/${session}/segments`, 'alice')).text);
-    expect(verifyEntries(entries, trust)).toMatchObject([{ session, verdict: 'incomplete', break: { segment: 1 } }]);
+    expect(await judged(await evidenceOf(session), session)).toMatchObject({ verdict: 'incomplete', break: { segment: 1 } });
   });
 });
 
-test('the segments of a session are a bundle that verifies offline', async () => {
-  const bundle = readBundle((await ask(`/v1/sessions/${long.session}/segments`, 'alice')).text);
-  expect(bundle.origin).toBe('test');
-  expect(verifyEntries(bundle.entries, trust)).toMatchObject([{ verdict: 'complete', segments: 5, records: 12 }]);
+test('the evidence of a session is a file that verifies offline', async () => {
+  expect(await judged(await evidenceOf(long.session), long.session)).toMatchObject({
+    verdict: 'complete',
+    segments: 5,
+    records: 12,
+  });
 });
 
 test('health and metrics need no sign-in and show no session; everything else does', async () => {
@@ -257,7 +259,13 @@ test('health and metrics need no sign-in and show no session; everything else do
   const metrics = await ask('/metrics');
   expect(metrics.text).toContain('chaperone_collector_segments_total{result="stored"}');
   expect(metrics.text).not.toContain(long.session);
-  for (const target of ['/v1/sessions', `/v1/sessions/${long.session}`, `/v1/sessions/${long.session}/segments`, '/v1/trust']) {
+  for (const target of [
+    '/v1/sessions',
+    `/v1/sessions/${long.session}`,
+    `/v1/sessions/${long.session}/evidence`,
+    '/v1/evidence?from=0&to=1',
+    '/v1/trust',
+  ]) {
     expect(await ask(target), target).toMatchObject({ status: 401 });
     expect(await ask(target, 'mallory'), target).toMatchObject({ status: 401 });
   }

@@ -1,25 +1,24 @@
 import {
   type ApiError,
   type DataKeyInfo,
-  bundleEnd,
-  bundleHead,
-  bundleLine,
   EvidenceError,
   type GivenOrder,
+  type Member,
   OrderRequest,
   SESSION_ID_PREFIX,
   SessionVerdictFilter,
   type TrustInfo,
+  writeEvidence,
 } from '@chaperone/evidence';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { stream } from 'hono/streaming';
 import { z } from 'zod';
 import type { Access, Identity, Verb } from './access.ts';
 import { parseSearch } from './evidence-index/commands.ts';
 import type { ListPlace, SessionFilter } from './evidence-index/evidence-index.ts';
 import type { SessionRow } from './evidence-index/schema.ts';
 import type { BrowserSession } from './console/browser-sessions.ts';
+import { type Exporter, NothingToExport } from './export.ts';
 import type { Logger } from './ingest.ts';
 import { logRoutes, type LogRoutesOptions } from './log/routes.ts';
 import { sha256 } from './objects/index.ts';
@@ -63,6 +62,12 @@ const ListQuery = z.strictObject(FILTER);
 const SearchBody = z.strictObject({ ...FILTER, text: z.string().min(1).max(500) });
 const place = z.coerce.number().int().min(0);
 const StreamQuery = z.strictObject({ action: place, from: place.default(0) });
+const EvidenceQuery = z.strictObject({ since: place.optional() });
+const time = z.coerce.number().min(0);
+const ExportQuery = z.union([
+  EvidenceQuery.extend({ session: z.string() }),
+  EvidenceQuery.extend({ from: time, to: time }).refine(({ from, to }) => from < to),
+]);
 const RecordsQuery = z.strictObject({
   from: place.default(0),
   limit: atMost(MAX_RECORDS, 200),
@@ -70,6 +75,7 @@ const RecordsQuery = z.strictObject({
 
 export interface ApiOptions {
   readonly sessions: Sessions;
+  readonly exporter: Exporter;
   readonly orders: Pick<Orders, 'give'>;
   /** The log that every stored segment is in, and the key that signs its checkpoints. */
   readonly log: Pick<LogRoutesOptions, 'log' | 'published' | 'key'>;
@@ -100,11 +106,10 @@ type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: BrowserSe
  * The collector's HTTP API; its shapes are in @chaperone/evidence. Everything below /v1 wants a person who may
  * see it: `signedIn` of the environment, whom the console's door knows, or whom `access` finds. */
 export function createApi(options: ApiOptions): Hono<Env> {
-  const { sessions, access, logger } = options;
+  const { sessions, exporter, access, logger } = options;
   const api = new Hono<Env>();
 
-  const find = async (context: Context<Env>, verb: Verb): Promise<SessionRow> => {
-    const name = context.req.param('id') ?? '';
+  const find = async (context: Context<Env>, verb: Verb, name = context.req.param('id') ?? ''): Promise<SessionRow> => {
     if (!SESSION_ID_PREFIX.test(name))
       throw new Refused(400, { code: 'BadRequest', message: 'this is not the name of a session' });
     const identity = context.get('identity');
@@ -139,6 +144,8 @@ export function createApi(options: ApiOptions): Hono<Env> {
   api.onError((error, context) => {
     if (error instanceof OrderError) return context.json<ApiError>({ code: 'OrderRefused', message: error.message }, 409);
     if (error instanceof Refused) return context.json(error.body, error.status);
+    if (error instanceof NothingToExport)
+      return context.json<ApiError>({ code: error.code, message: error.message }, error.code === 'NotFound' ? 404 : 400);
     if (error instanceof EvidenceError) {
       if (error.code === 'Erased') return context.json<ApiError>({ code: 'EvidenceErased', message: error.message }, 410);
       const code = error.code === 'SegmentMissing' ? 'EvidenceIncomplete' : 'EvidenceAltered';
@@ -219,25 +226,40 @@ export function createApi(options: ApiOptions): Hono<Env> {
     const { session } = await find(context, kind === 'erasure' ? 'erase' : 'hold');
     return context.json<GivenOrder>(await options.orders.give(kind, session, { by: context.get('identity').user, reason }));
   });
-  api.get('/v1/sessions/:id/segments', async (context) => {
-    const { session } = await find(context, 'replay');
-    context.header('content-type', 'application/jsonl');
-    return stream(context, async (out) => {
-      await out.write(bundleHead(options.origin));
-      let count = 0;
-      for (let from = 0; !out.aborted; ) {
-        const rows = await sessions.segments(session, from);
-        if (rows.length === 0) break;
-        for (const row of rows) {
-          await out.write(bundleLine({ session, number: row.number, segment: await sessions.raw(row) }));
-          from = row.number + 1;
-          count++;
-        }
-      }
-      await out.write(bundleEnd(count));
-    });
+  const evidence = (context: Context<Env>, members: AsyncIterable<Member>): Response =>
+    context.body(ReadableStream.from(said(writeEvidence(members), logger)), 200, { 'content-type': 'application/x-tar' });
+  api.get('/v1/sessions/:id/evidence', async (context) => {
+    const query = parse(EvidenceQuery, context.req.query());
+    return evidence(context, await exporter.session(await find(context, 'replay'), query, true));
+  });
+  api.get('/v1/evidence', async (context) => {
+    const query = parse(ExportQuery, context.req.query());
+    const identity = context.get('identity');
+    if ('session' in query) {
+      const row = await find(context, 'export', query.session);
+      return evidence(context, await exporter.session(row, query, await access.allowed(identity, 'replay', row.namespace)));
+    }
+    const may = new Set(await namespaces(identity, ['list', 'export']));
+    if (may.size === 0) throw new Refused(403, { code: 'Forbidden', message: 'you may not export sessions of any namespace' });
+    // What was recorded is read by who may replay alone.
+    const readable = new Set(await namespaces(identity, ['replay']));
+    const allowed = {
+      session: ({ namespace }: SessionRow): boolean => may.has(namespace),
+      key: ({ namespace }: SessionRow): boolean => readable.has(namespace),
+    };
+    return evidence(context, await exporter.period(query, query, allowed));
   });
   return api;
+}
+
+/** What ends a file early is said here too: whoever reads it sees only that it ended. */
+async function* said(bytes: AsyncIterable<Buffer>, logger: Logger): AsyncGenerator<Buffer> {
+  try {
+    yield* bytes;
+  } catch (error) {
+    logger.error('an export ended early', { cause: error instanceof Error ? error.message : 'unknown' });
+    throw error;
+  }
 }
 
 function filterOf(

@@ -19,6 +19,7 @@ import type { SignIn } from './console/sign-in.ts';
 import type { StaticFiles } from './console/static-files.ts';
 import type { IndexEngine } from './evidence-index/engine.ts';
 import { EvidenceIndex } from './evidence-index/evidence-index.ts';
+import { Exporter } from './export.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
 import { DirectoryStore, Objects, type ObjectStore } from './objects/index.ts';
 import { openFile } from './evidence-index/open-file.ts';
@@ -165,6 +166,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   });
   const api = createApi({
     sessions: new Sessions(index, objects, keys, orders),
+    exporter: new Exporter({ index, objects, keys, orders, log: () => sequencer.log(), origin: trust.origin }),
     orders,
     log: { log: () => sequencer.log(), published: (log) => witnesses.published(log), key: signer.key },
     access: options.access,

@@ -8,10 +8,13 @@ import {
   newSessionId,
   parseRecipient,
   type PodIdentity,
+  readSegments,
   type SealedSegment,
   type SessionRecord,
+  type SessionVerdict,
   signRegistration,
   sealSegment,
+  verifyChain,
   wrapKey,
   x25519Holder,
 } from '@chaperone/evidence';
@@ -126,4 +129,15 @@ export function aSession(options: SessionOptions = {}): {
 /** One for each session id, so that what is sealed for the same session fits. */
 function keyOf(session: string): DataKey {
   return new DataKey(session, createHash('sha256').update(session).digest());
+}
+
+/** What the segments of an evidence file say of one session, whatever of its log. */
+export async function judged(file: Buffer, session: string): Promise<SessionVerdict> {
+  const segments: Buffer[] = [];
+  for await (const each of readSegments([file]))
+    if (each.session === session) {
+      while (segments.length < each.number) segments.push(Buffer.alloc(0));
+      segments.push(each.segment);
+    }
+  return verifyChain(session, segments, trust);
 }

@@ -173,15 +173,6 @@ export class Sessions {
     }
   }
 
-  segments(session: string, from: number): Promise<SegmentRow[]> {
-    return this.#index.segmentsFrom(session, from, 100);
-  }
-
-  /** The stored bytes of a segment, as they are: a verifier wants to see what is wrong with them. Empty where they are gone. */
-  async raw(row: SegmentRow): Promise<Buffer> {
-    return (await this.#objects.get('seg', row.digest)) ?? Buffer.alloc(0);
-  }
-
   async #opened(row: SegmentRow): Promise<OpenedSegment> {
     const bytes = await this.#verified(row);
     return openSegment(bytes, await this.key(parseSegment(bytes).header));
@@ -198,8 +189,8 @@ export class Sessions {
   }
 
   async #verified(row: SegmentRow): Promise<Buffer> {
-    const bytes = await this.raw(row);
-    if (bytes.length === 0) throw new EvidenceError('SegmentMissing', `the object of segment ${row.number} is missing`);
+    const bytes = await this.#objects.get('seg', row.digest);
+    if (bytes === undefined) throw new EvidenceError('SegmentMissing', `the object of segment ${row.number} is missing`);
     if (sha256(bytes) !== row.digest)
       throw new EvidenceError('PayloadAltered', `the object of segment ${row.number} is not what was received`);
     return bytes;

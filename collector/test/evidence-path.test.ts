@@ -9,10 +9,10 @@ import {
   encodeNkey,
   encodeNkeySeed,
   generateSigner,
-  readBundle,
+  readSegments,
   signerFromSeed,
   signRegistration,
-  verifyEntries,
+  verifyChain,
 } from '@chaperone/evidence';
 import { eventually, seededRandom, temporaryDirectory } from '@chaperone/testing';
 import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
@@ -122,8 +122,10 @@ async function get(collector: Collector, target: string): Promise<Response> {
   return collector.fetch(new Request(`http://collector${target}`, { headers: { authorization: 'Bearer t' } }));
 }
 async function verdictOf(collector: Collector, session: string, path: Path) {
-  const bundle = readBundle(await (await get(collector, `/v1/sessions/${session}/segments`)).text());
-  return verifyEntries(bundle.entries, path.trust)[0];
+  const segments: Buffer[] = [];
+  const { body } = await get(collector, `/v1/sessions/${session}/evidence`);
+  for await (const { segment } of readSegments(body ?? [])) segments.push(segment);
+  return verifyChain(session, segments, path.trust);
 }
 
 let base: AsyncDisposable & { path: string };

@@ -25,6 +25,7 @@ export type EvidenceErrorCode =
   | 'NoteUnsigned'
   | 'QuorumMissing'
   | 'ProofInvalid'
+  | 'NotLogged'
   | 'MalformedReceipt'
   | 'CheckpointOlder'
   | 'ConsistencyMissing'

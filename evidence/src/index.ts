@@ -1,9 +1,10 @@
 export * from './api.ts';
-export * from './bundle.ts';
 export * from './data-key.ts';
 export { decodeBytes, encodeBytes, MAX_OUTPUT_BYTES } from './encoded-bytes.ts';
 export * from './errors.ts';
+export * from './file/index.ts';
 export * from './ids.ts';
+export * from './judge.ts';
 export * from './keys.ts';
 export * from './log/index.ts';
 export * from './login.ts';

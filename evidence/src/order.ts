@@ -7,6 +7,8 @@ import { encodeLeaf, type Leaf } from './log/leaf.ts';
 
 /** Characters of a reason. */
 export const MAX_REASON = 500;
+/** Of an order's text: its parts at their longest, every character escaped. */
+export const MAX_ORDER_BYTES = 8192;
 const CONTEXTS = { erasure: 'chaperone/erasure/v1\0', hold: 'chaperone/hold/v1\0' } as const;
 
 /**
@@ -49,7 +51,11 @@ export function sealOrder(order: Order, logKey: Signer): SealedOrder {
 export function openOrder(text: Buffer, digest: string): Order {
   if (createHash('sha256').update(text).digest('hex') !== digest)
     throw new EvidenceError('PayloadAltered', 'the order is not the one that the log names');
-  return Order.parse(JSON.parse(text.toString()));
+  try {
+    return Order.parse(JSON.parse(text.toString()));
+  } catch (cause) {
+    throw new EvidenceError('PayloadAltered', 'the order does not have the expected shape', { cause });
+  }
 }
 
 /** Whether the log's key signed an entry about an order. */

@@ -1,7 +1,6 @@
 import { zstdCompressSync } from 'node:zlib';
 import { seededRandom } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
-import { readBundle, verifyEntries, writeBundle } from './bundle.ts';
 import { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
 import { leafHash } from './merkle.ts';
@@ -18,7 +17,8 @@ import {
   type SegmentInput,
   sealSegment,
 } from './segment.ts';
-import { readSegment, verifyChain, verifySegment } from './verify.ts';
+import { verifyChain } from './judge.ts';
+import { readSegment, verifySegment } from './verify.ts';
 
 const enrolment = generateSigner();
 const trust = { origin: 'test', enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
@@ -321,31 +321,6 @@ describe('the verifier of a session', () => {
     const { session, bytes } = aSession();
     expect(verifyChain(session, bytes, { ...trust, origin: 'elsewhere' }).break?.code).toBe('OriginMismatch');
     expect(verifyChain(session, bytes, { ...trust, enrolmentKeys: [] }).break?.code).toBe('RegistrationUntrusted');
-  });
-});
-
-describe('a bundle', () => {
-  const sessions = [aSession(), aSession({ segments: 1 })];
-  const entries = sessions.flatMap(({ session, bytes }) => bytes.map((segment, number) => ({ session, number, segment })));
-  const text = [...writeBundle('test', entries)].join('');
-
-  test('comes back as it was written and verifies session by session', () => {
-    const bundle = readBundle(text);
-    expect(bundle).toEqual({ origin: 'test', entries });
-    expect(verifyEntries(bundle.entries, trust).map(({ verdict, records }) => ({ verdict, records }))).toEqual([
-      { verdict: 'complete', records: 9 },
-      { verdict: 'complete', records: 3 },
-    ]);
-  });
-
-  test.each([
-    ['cut in a line', text.slice(0, -5)],
-    ['cut after a line', text.slice(0, text.lastIndexOf('{'))],
-    ['without one of its lines', text.split('\n').toSpliced(2, 1).join('\n')],
-    ['with a line that is no JSON', text.replace('{"session"', '["session"')],
-    ['empty', ''],
-  ])('%s is refused', (_, changed) => {
-    expect(() => readBundle(changed)).toThrow(expect.objectContaining({ code: 'MalformedBundle' }));
   });
 });
 

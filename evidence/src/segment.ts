@@ -15,7 +15,7 @@ import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header
  * hashes by their root. The payload is AES-256-GCM (ciphertext, tag 16) of zstd over (u32 length, record)·n, a record being what
  * encodeRecord makes of it. A leaf hash is SHA-256(0x00 ‖ salt ‖ record). Keys and salts come from the session's data key: without
  * it all but the records can be verified, and nothing of them be tried. The leaf hashes let a verifier say which record was changed,
- * and prove single records without the others. Integers are big-endian. To the byte: docs/evidence-segment.md.
+ * and prove single records without the others. Integers are big-endian. To the byte: docs/evidence.md.
  */
 const MAGIC = Buffer.from('CHEVSEG\x02', 'latin1');
 const SIGNATURE_CONTEXT = Buffer.from('chaperone/segment/v2\0');

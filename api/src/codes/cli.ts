@@ -207,7 +207,7 @@ export const CLI_CODES = {
   EvidenceIncomplete: {
     audience: ['operator', 'platform'],
     what: 'Evidence is missing: a segment, the end of a session, or an entry of the log.',
-    why: 'Missing evidence is said, never passed over; exit code 3.',
+    why: 'Missing evidence is said, never passed over; exit code 8.',
     fix: 'Wait if the session is open or its spool still delivers; else the gap is the finding.',
     retry: 'try-later',
     example: 's-7hq2: segments 3 to 5 are missing; the agent’s spool has not delivered them (EvidenceIncomplete)',

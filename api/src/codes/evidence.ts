@@ -93,8 +93,8 @@ export const EVIDENCE_CODES = {
   ),
   MalformedBundle: finding(
     'The file of evidence is cut off or not one.',
-    'Its last line says how many segments it holds.',
-    'orders.evidence: the bundle has 3 segments and says 4',
+    'Each member of it stands where its kind belongs, its end is marked, and nothing else is in it.',
+    'byte 40960 of the file: the file ends early',
     'Export it again.',
   ),
   MalformedParcel: finding(
@@ -168,6 +168,12 @@ export const EVIDENCE_CODES = {
     'The proof does not lead from the entry to the root that was signed.',
     'The entry, its place or the proof is another one, or the entry is not in the log.',
     'the proof is not of this entry in the log at that size',
+  ),
+  NotLogged: finding(
+    'The segment is genuine, and nothing proves that the log has it.',
+    'Its proof is of another entry or is missing, or the log has another segment of that number.',
+    'nothing proves that the segment is in the log',
+    'Export it again; if it stays so, keep the file, and see what chaperone log verify says.',
   ),
   MalformedReceipt: finding(
     'The receipt cannot be read.',

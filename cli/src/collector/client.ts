@@ -5,7 +5,6 @@ import {
   DataKeyInfo,
   GivenOrder,
   type OrderRequest,
-  readBundle,
   RecordPage,
   SessionDetail,
   SessionList,
@@ -18,6 +17,12 @@ import { CliError, EXIT } from '../errors.ts';
 import type { Transport } from './transport.ts';
 
 export type { Transport } from './transport.ts';
+
+/** What to export: one session, or what came in a time (ms since 1970). `since` is the size of a checkpoint that was kept. */
+export type ExportQuery = { readonly since?: number } & (
+  | { readonly session: string }
+  | { readonly from: number; readonly to: number }
+);
 
 export interface SessionFilter {
   readonly namespace?: string;
@@ -82,14 +87,20 @@ export class CollectorClient {
     }
   }
 
-  /** The segments as they are stored, in order. */
-  async segments(id: string): Promise<Buffer[]> {
-    const response = await this.#get(`/v1/sessions/${encodeURIComponent(id)}/segments`);
-    try {
-      return readBundle(await response.text()).entries.map((entry) => entry.segment);
-    } catch (error) {
-      throw unreadable(error);
-    }
+  /** All that is stored of one session, as an evidence file has it. */
+  sessionEvidence(id: string): Promise<AsyncIterable<Uint8Array>> {
+    return this.#bytes(`/v1/sessions/${encodeURIComponent(id)}/evidence`);
+  }
+
+  /** An evidence file. Iterating throws CliError CollectorUnreachable where its end does not come. */
+  evidence(asked: ExportQuery): Promise<AsyncIterable<Uint8Array>> {
+    const query = Object.entries(asked).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
+    return this.#bytes(`/v1/evidence?${new URLSearchParams(query).toString()}`);
+  }
+
+  async #bytes(path: string): Promise<AsyncIterable<Uint8Array>> {
+    const { body } = await this.#get(path);
+    return body === null ? unreadableBytes() : reading(body);
   }
 
   /** The key that reads a session's segments; undefined where it was destroyed. */
@@ -153,6 +164,19 @@ export class CollectorClient {
   }
 }
 
+async function* reading(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (cause) {
+    if (cause instanceof CliError) throw cause;
+    throw new CliError('CollectorUnreachable', 'the collector ended its answer early', { cause, exit: EXIT.unreachable });
+  }
+}
+
+function unreadableBytes(): never {
+  throw unreadable(undefined);
+}
+
 function unreadable(cause: unknown): CliError {
   return new CliError('CollectorUnreachable', 'the collector answers in a form that this client does not know', {
     cause,
@@ -169,7 +193,7 @@ const REFUSALS = {
   AmbiguousName: ['AmbiguousName', EXIT.usage],
   LinkUnusable: ['NotSignedIn', EXIT.notPermitted],
   EvidenceAltered: ['EvidenceAltered', EXIT.checkSaysNo],
-  EvidenceIncomplete: ['EvidenceIncomplete', EXIT.checkSaysNo],
+  EvidenceIncomplete: ['EvidenceIncomplete', EXIT.incomplete],
   EvidenceErased: ['EvidenceErased', EXIT.checkSaysNo],
   OrderRefused: ['OrderRefused', EXIT.tooLate],
   Unavailable: ['CollectorUnreachable', EXIT.unreachable],

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Collector } from '@chaperone/collector';
 import type { Trust } from '@chaperone/evidence';
 import { z } from 'zod';
 import { CliError, EXIT, usage } from '../errors.ts';
@@ -24,8 +25,11 @@ export async function openLocalTransport(data: string): Promise<Transport> {
   const paths = dataPaths(data);
   const running = await readAddress(data);
   if (running !== undefined) return overHttp(running, paths.trust);
-  if (existsSync(paths.evidence)) return inProcess(data);
-  throw new CliError('CollectorUnreachable', `no chaperone up has run with --data ${data}`, {
+  return inProcess(data);
+}
+
+function neverRun(data: string): CliError {
+  return new CliError('CollectorUnreachable', `no chaperone up has run with --data ${data}`, {
     exit: EXIT.unreachable,
     fix: ['chaperone up --manifests DIR --agent NAMESPACE/SERVICEACCOUNT', 'or name its data directory with --data'],
   });
@@ -50,8 +54,17 @@ function sending(token: string, body: string | undefined): RequestInit {
   return body === undefined ? { headers } : { headers, method: 'POST', body };
 }
 
-async function inProcess(data: string): Promise<Transport> {
+interface OpenedStore extends AsyncDisposable {
+  readonly collector: Collector;
+  readonly trust: Trust;
+  /** Opens its API. */
+  readonly token: string;
+}
+
+/** The store of a data directory that no process uses. Throws CliError DataInUse, CollectorUnreachable. */
+export async function openStore(data: string): Promise<OpenedStore> {
   const paths = dataPaths(data);
+  if (!existsSync(paths.evidence)) throw neverRun(data);
   const { createCollector, createTokenAccess } = await import('@chaperone/collector');
   await using stack = new AsyncDisposableStack();
   stack.use(await lockData(data));
@@ -66,10 +79,16 @@ async function inProcess(data: string): Promise<Transport> {
   });
   stack.defer(() => collector.close());
   const owned = stack.move();
+  return { collector, trust, token, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
+}
+
+async function inProcess(data: string): Promise<Transport> {
+  const owned = await openStore(data);
+  const { collector, trust, token } = owned;
   return {
     fetch: async (path, body) => collector.fetch(new Request(`http://localhost${path}`, sending(token, body))),
     trust: () => Promise.resolve(trust),
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
 }
 

@@ -243,43 +243,6 @@ describe('verify', () => {
     });
   });
 
-  test('reads exported files: whole, of one session, cut short, changed, empty, missing', async () => {
-    const { url, token } = JSON.parse(await readFile(join(data, 'collector.json'), 'utf8')) as { url: string; token: string };
-    const bundles = await Promise.all(
-      names.map(async (name) =>
-        (await fetch(`${url}/v1/sessions/${name}/segments`, { headers: { authorization: `Bearer ${token}` } })).text(),
-      ),
-    );
-    const [head = '', ...entries] = bundles.flatMap((text, at) =>
-      text
-        .trimEnd()
-        .split('\n')
-        .slice(at === 0 ? 0 : 1, -1),
-    );
-    const whole = [head, ...entries, `{"end":${entries.length}}`, ''].join('\n');
-    const file = shop.path('export.evidence');
-    const check = async (text: string, ...more: readonly string[]): Promise<Ended> => {
-      await writeFile(file, text);
-      return run(['verify', ...more, '--file', file, '--trust', join(data, 'trust.json')]);
-    };
-    expect((await check(whole)).out.match(/ {2}complete: /g)).toHaveLength(2);
-    expect(await check(whole, oldest())).toMatchObject({
-      code: 0,
-      out: expect.stringMatching(new RegExp(`^${oldest()} {2}complete: .*\n$`)) as string,
-    });
-    expect(await check(whole, 's-a2a2a2a2a2a2a2a2')).toMatchObject({ code: 5, out: '' });
-    expect(await check(whole.slice(0, -20))).toMatchObject({
-      code: 3,
-      out: '',
-      err: expect.stringContaining('ends in the middle of a line (MalformedBundle)') as string,
-    });
-    expect(await check(`${head}\n{"end":0}\n`)).toMatchObject({
-      code: 3,
-      err: expect.stringContaining('holds no evidence (EvidenceIncomplete)') as string,
-    });
-    expect(await run(['verify', '--file', '/nonexistent', '--trust', join(data, 'trust.json')])).toMatchObject({ code: 5 });
-  });
-
   test('wants more of a name that fits several sessions', async () => {
     // One more than there are letters: two begin alike.
     for (let at = 0; at < 33; at++) await (await connect(up.ready)).end();

@@ -1,7 +1,15 @@
 import { PassThrough } from 'node:stream';
 import { text as readText } from 'node:stream/consumers';
 import { type Collector, createCollector, createTokenAccess } from '@chaperone/collector';
-import { contentRecords, generateSigner, MAX_OUTPUT_BYTES, type RecordBody, RecordPage, verifyChain } from '@chaperone/evidence';
+import {
+  contentRecords,
+  generateSigner,
+  MAX_OUTPUT_BYTES,
+  type RecordBody,
+  parsePolicy,
+  RecordPage,
+  verifyEvidence,
+} from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CollectorClient } from '../collector/client.ts';
@@ -105,10 +113,10 @@ describe('what was kept of a file', () => {
 
 describe('a session of programs', () => {
   test('was recorded as evidence that verifies from its first record to its last', async () => {
-    expect(verifyChain(name, await client.segments(name), trust, await client.dataKey(name))).toMatchObject({
-      verdict: 'complete',
-      contents: 'verified',
-      records: STEPS.length + 2,
+    const policy = parsePolicy(Buffer.from(`log ${await client.logKey()}quorum none\n`));
+    expect(await verifyEvidence(await client.sessionEvidence(name), { ...trust, policy })).toMatchObject({
+      verdict: 'sound',
+      sessions: [{ verdict: 'complete', contents: 'verified', records: STEPS.length + 2 }],
     });
   });
 

@@ -1,112 +1,182 @@
-import { writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  createEpoch,
-  encodeNkey,
-  generateSigner,
-  newSessionId,
-  type SealedSegment,
-  sealSegment,
-  type SessionRecord,
-  signRegistration,
-  writeBundle,
-  DataKey,
-} from '@chaperone/evidence';
-import { temporaryDirectory } from '@chaperone/testing';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Ended, run } from '../program.test-support.ts';
+import { formatVerifierKey, generateSigner, KEY_TYPE, verifierKey } from '@chaperone/evidence';
+import { eventually } from '@chaperone/testing';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connect, type Ended, run, type Shop, startShop, Up } from '../program.test-support.ts';
 
-const session = newSessionId();
-const enrolment = generateSigner();
-const TRUST = { origin: 'test', enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
-const agent = { namespace: 'agents', serviceAccount: 'bot' };
+const ROOT = join(import.meta.dirname, '../../..');
 
-const stamp = (seq: number): { seq: number; at: number; mono: number } => ({ seq, at: seq, mono: seq });
+let shop: Shop;
+let data: string;
+/** Newest first. */
+let names: string[];
+let place: string;
+const at = (name: string): string => join(place, name);
 
-/** A session of three segments: its opening, an action and its end. */
-function sealedSession(): Buffer[] {
-  const nkey = generateSigner();
-  const registration = signRegistration({ nkey: encodeNkey(nkey.publicKey), agent, origin: 'test', issuedAt: 1 }, enrolment);
-  const epoch = createEpoch({ nkey, registration }, 1, 1);
-  const resource = { namespace: 'data', name: 'orders-db', protocol: 'postgres' } as const;
-  const client = { address: '127.0.0.1:1', tls: false };
-  const records: SessionRecord[] = [
-    { ...stamp(0), type: 'session.open', session, agent, resource, purpose: 'tests', policies: [], mode: 'Enforce', client },
-    {
-      ...stamp(1),
-      type: 'action',
-      action: 0,
-      text: 'select 1',
-      bytes: 8,
-      verdict: 'allow',
-      code: 'Allowed',
-      reason: '',
-      effects: [],
-    },
-    { ...stamp(2), type: 'session.close', code: 'AgentClosed', reason: 'done', actions: 1, denied: 0, maskedValues: 0 },
-  ];
-  const sealed: SealedSegment[] = [];
-  for (const [number, record] of records.entries()) {
-    sealed.push(
-      sealSegment({
-        origin: 'test',
-        session,
-        number,
-        prev: sealed.at(-1)?.link ?? null,
-        policy: 'p',
-        key: new DataKey(session, Buffer.alloc(32, 1)),
-        epoch,
-        firstSeq: number,
-        registration,
-        records: [Buffer.from(JSON.stringify(record))],
-        clock: { wall: [number, number], mono: [number, number] },
-        counters: { actions: Math.min(1, number), denied: 0, masked: 0, dropped: 0 },
-        flags: number === 0 ? ['open'] : number === 2 ? ['close'] : [],
-      }),
-    );
-  }
-  return sealed.map(({ bytes }) => bytes);
-}
-
-let folder: Awaited<ReturnType<typeof temporaryDirectory>>;
-const segments = sealedSession();
+/** Two sessions, and a checkpoint that was kept between them. */
 beforeAll(async () => {
-  folder = await temporaryDirectory();
-  await writeFile(join(folder.path, 'trust.json'), JSON.stringify(TRUST));
+  shop = await startShop();
+  data = shop.path('data');
+  place = (await shop.manifests()).replace(/\/shop$/, '');
+  await using up = await Up.start(await shop.manifests(), data);
+  for (const known of [1, 2]) {
+    const agent = await connect(up.ready);
+    await agent.query('select name, ssn from customers order by id');
+    await agent.end();
+    names = await eventually('the session', async () => {
+      const { items } = JSON.parse((await ask('sessions', 'ls', '-o', 'json')).out) as {
+        items: { name: string; state: string }[];
+      };
+      return items.length === known && items.every(({ state }) => state === 'ended') ? items.map(({ name }) => name) : undefined;
+    });
+    if (known === 1) await writeFile(at('kept'), (await ask('log', 'checkpoint')).out);
+  }
+  const key = (await ask('log', 'key')).out;
+  await writeFile(at('trust.policy'), `log ${key}quorum none\n`);
+  await writeFile(at('trust.json'), await readFile(join(data, 'trust.json')));
+  await up.signal('SIGTERM');
+}, 60_000);
+afterAll(() => shop[Symbol.asyncDispose]());
+
+const ask = (...args: readonly string[]): Promise<Ended> => run([...args, '--data', data]);
+/** Offline: nothing but the files beside it. */
+const verify = (file: string, ...more: readonly string[]): Promise<Ended> =>
+  run(['verify', at(file), '--policy', at('trust.policy'), '--trust', at('trust.json'), ...more]);
+
+describe('an exported session', () => {
+  test('is one file that proves itself offline, by both verifiers', async () => {
+    const [session = ''] = names;
+    const exported = await ask('export', '--session', session.slice(0, 8), '-o', at('one.evidence'));
+    expect(exported).toMatchObject({ code: 0, err: '' });
+    expect(exported.out).toMatch(
+      /^\S+one\.evidence: 1 session, \d segments?, 0\.0 MB\nit holds the data key of 1 session: whoever has the file reads what was recorded\n$/,
+    );
+    expect((await stat(at('one.evidence'))).mode & 0o777).toBe(0o600);
+    expect(await verify('one.evidence')).toMatchObject({
+      code: 0,
+      err: '',
+      out: expect.stringMatching(
+        new RegExp(
+          `^\\S+one\\.evidence  sound: log local/\\w+ of \\d+ entries, cosigned by no witness\n${session}  complete: .*\n$`,
+        ),
+      ) as string,
+    });
+    const other = await run([], {
+      command: [
+        process.execPath,
+        join(ROOT, 'evidence/verifier/verify.mjs'),
+        at('one.evidence'),
+        '--policy',
+        at('trust.policy'),
+        '--trust',
+        at('trust.json'),
+      ],
+    });
+    expect(other.code).toBe(0);
+    expect(JSON.parse(other.out)).toMatchObject({ sessions: [{ session, verdict: 'complete', contents: 'verified' }] });
+  });
+
+  test('is never written over what is there, and says in JSON what it is', async () => {
+    const [session = ''] = names;
+    const args = ['export', '--session', session, '-o', at('again.evidence'), '--output', 'json'];
+    const said = JSON.parse((await ask(...args)).out) as Record<string, unknown>;
+    const bytes = await readFile(at('again.evidence'));
+    expect(said).toEqual({
+      file: at('again.evidence'),
+      bytes: bytes.length,
+      sessions: 1,
+      segments: expect.any(Number) as number,
+      keys: 1,
+      digest: createHash('sha256').update(bytes).digest('hex'),
+    });
+    expect(await ask(...args)).toMatchObject({ code: 2, err: expect.stringContaining('is there already') as string });
+    expect((await readdir(place)).filter((name) => name.endsWith('.partial'))).toEqual([]);
+  });
+
+  test('goes to standard output where that is asked for', async () => {
+    const ended = await ask('export', '--session', names[0] ?? '', '-o', '-');
+    expect(ended.out).toMatch(/^evidence\.json\0/);
+    expect(ended.err).toMatch(/^-: 1 session/);
+  });
 });
-afterAll(() => folder[Symbol.asyncDispose]());
 
-async function verify(kept: readonly number[], ...more: readonly string[]): Promise<Ended> {
-  const entries = kept.map((number) => ({ session, number, segment: segments[number] ?? Buffer.alloc(0) }));
-  const file = join(folder.path, 'bundle');
-  await writeFile(file, [...writeBundle('test', entries)].join(''));
-  return run(['verify', '--file', file, '--trust', join(folder.path, 'trust.json'), ...more]);
-}
+describe('an exported period', () => {
+  test('has all entries of the log in it, and says since when it is append-only', async () => {
+    const args = ['export', '--from', '2026-01-01', '--since', at('kept'), '-o', at('all.evidence')];
+    expect((await ask(...args)).out).toMatch(/all\.evidence: 2 sessions, \d segments, entries 0 to \d of the log, /);
+    const found = await verify('all.evidence', '--since', at('kept'));
+    expect(found.code).toBe(0);
+    expect(found.out).toMatch(
+      /every entry from 0 to \d is here, of 2\S+Z to 2\S+Z; append-only since the \d entr(?:y|ies) of the kept checkpoint\n/,
+    );
+    expect(found.out.match(/ {2}complete: /g)).toHaveLength(2);
+    const lines = (await verify('all.evidence', '--since', at('kept'), '-o', 'json')).out.trimEnd().split('\n');
+    const documents = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(documents[0]).toMatchObject({
+      verdict: 'sound',
+      log: { quorum: 'met', since: { verdict: 'append-only' } },
+    });
+    expect(documents.slice(1).map(({ verdict }) => verdict)).toEqual(['complete', 'complete']);
+  });
 
-test.each<[string, number[], string, number, number]>([
-  [
-    'whole',
-    [0, 1, 2],
-    'complete: 3 records, 3 segments, signed for agents/bot; 1 action, 0 denied, 0 values masked; what the records say is sealed and was not looked at',
-    0,
-    0,
-  ],
-  [
-    'without its end',
-    [0, 1],
-    'open: 2 records, 2 segments, signed for agents/bot; 1 action, 0 denied, 0 values masked; no end is seen: the session goes on, its end has not arrived, or segments after these were cut off, which these cannot tell (--complete to insist on an end); what the records say is sealed and was not looked at',
-    0,
-    3,
-  ],
-  [
-    'without its middle',
-    [0, 2],
-    'incomplete: segment 1: segment 1 is missing; segment 2 stands in its place; all before it is intact (1 record, 1 segment) (EvidenceIncomplete)',
-    3,
-    3,
-  ],
-])('a session %s is called what it is, and --complete insists on its end', async (_what, kept, line, code, insisted) => {
-  expect(await verify(kept)).toMatchObject({ code, out: `${session}  ${line}\n`, err: '' });
-  expect((await verify(kept, '--complete')).code).toBe(insisted);
-  expect(JSON.parse((await verify(kept, '--complete', '-o', 'json')).out)).toMatchObject({ verdict: line.split(':')[0] });
+  test('without evidence is not found', async () => {
+    const none = await ask('export', '--from', '2026-01-01', '--to', '2026-01-02', '-o', at('none.evidence'));
+    expect(none).toMatchObject({ code: 5, err: expect.stringContaining('nothing was stored in this time') as string });
+    expect((await readdir(place)).filter((name) => name.startsWith('none'))).toEqual([]);
+  });
+});
+
+test('exit codes tell what is altered from what is missing and what is not proven', async () => {
+  const [session = ''] = names;
+  await ask('export', '--session', session, '-o', at('whole'));
+  const whole = await readFile(at('whole'));
+  const changed = async (change: (bytes: Buffer) => Buffer, ...more: readonly string[]): Promise<Ended> => {
+    await writeFile(at('changed'), change(Buffer.from(whole)));
+    return verify('changed', ...more);
+  };
+  const altered = await changed((bytes) => {
+    const within = bytes.indexOf('CHEVSEG') + 300;
+    bytes.writeUInt8(bytes.readUInt8(within) ^ 1, within);
+    return bytes;
+  });
+  expect([altered.code, altered.out]).toEqual([3, expect.stringContaining(`${session}  altered: segment 0: `)]);
+  const cut = await changed((bytes) => bytes.subarray(0, -512));
+  expect([cut.code, cut.out]).toEqual([3, expect.stringContaining('(MalformedBundle); nothing is said of its sessions')]);
+  const head = whole.subarray(0, whole.indexOf('proof/'));
+  const empty = await changed(() => Buffer.concat([head, Buffer.alloc(1024)]));
+  expect([empty.code, empty.out]).toEqual([8, expect.stringContaining('empty: it holds no evidence (EvidenceIncomplete)')]);
+  expect((await verify('whole', '--since', at('kept'))).code).toBe(9);
+  const key = (await readFile(at('trust.policy'), 'utf8')).split('\n')[0] ?? '';
+  const witness = verifierKey('w.example', KEY_TYPE.cosignature, generateSigner().publicKey);
+  await writeFile(at('stricter'), `${key}\nwitness w ${formatVerifierKey(witness)}\nquorum w\n`);
+  const stricter = await run(['verify', at('whole'), '--policy', at('stricter'), '--trust', at('trust.json')]);
+  expect([stricter.code, stricter.err]).toEqual([9, '']);
+  expect(stricter.out).toContain(`${session}  not witnessed: `);
+});
+
+test('an erased session says who ordered it, when and why, and what is proven all the same', async () => {
+  const [session = ''] = names;
+  expect((await ask('erase', session, '--reason', 'request 4711')).code).toBe(0);
+  const said =
+    /complete: .*; erased 2\S+Z by local: request 4711 \(entry \d+ of the log\): headers and counts are proven, what was recorded is gone\n/;
+  expect((await ask('verify', session)).out).toMatch(said);
+  expect((await ask('export', '--session', session, '-o', at('erased'))).out).not.toContain('data key');
+  expect(await verify('erased')).toMatchObject({ code: 0, err: '', out: expect.stringMatching(said) as string });
+});
+
+test('an index is built again from the store alone, and what is damaged there is named', async () => {
+  const list = async (): Promise<string> => (await ask('sessions', 'ls', '-o', 'json')).out;
+  const before = await list();
+  await writeFile(join(data, 'evidence/index.sqlite'), '');
+  expect((await ask('log', 'reindex')).out).toMatch(/^the index was built from \d segments\n$/);
+  expect(await list()).toEqual(before);
+  const folder = join(data, 'evidence/objects/seg');
+  const [name = ''] = (await readdir(folder, { recursive: true })).filter((each) => each.length > 60);
+  const bytes = await readFile(join(folder, name));
+  bytes.writeUInt8(bytes.readUInt8(900) ^ 1, 900);
+  await writeFile(join(folder, name), bytes);
+  const { code, out } = await ask('log', 'reindex');
+  expect([code, out]).toEqual([3, expect.stringContaining(`${name.slice(3)} is damaged (PayloadAltered)\n`)]);
 });

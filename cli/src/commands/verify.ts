@@ -1,92 +1,183 @@
+import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { visible } from '@chaperone/api/text';
-import { type BundleEntry, EvidenceError, type GivenOrder, readBundle, type SessionVerdict } from '@chaperone/evidence';
-import { CliError, EXIT, fileUnread } from '../errors.ts';
+import {
+  EvidenceError,
+  type FileSessionVerdict,
+  type FileTrust,
+  type FileVerdict,
+  type LogSummary,
+  parsePolicy,
+  type SinceVerdict,
+  type TrustPolicy,
+  verifyEvidence,
+} from '@chaperone/evidence';
+import { CliError, EXIT, fileUnread, usage } from '../errors.ts';
 import { counted, writeLine } from '../io.ts';
 import { isStream, type StreamOutput, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
 import type { ProgramOptions } from '../program.ts';
 import { givenBy } from './sessions.ts';
 
-/** Verdicts that say that all is well as far as it goes; every other one ends the command with 3. */
-const SOUND: ReadonlySet<SessionVerdict['verdict']> = new Set(['complete', 'open', 'interrupted']);
+/** Bytes of a file that are read at once. */
+const READ_BYTES = 1024 * 1024;
 
-/** The segments of an exported file, of every session in it or of the one whose name begins so. */
-export async function readEvidenceFile(path: string, name: string | undefined): Promise<BundleEntry[]> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+type Word = FileSessionVerdict['verdict'];
+/** What each verdict means for whoever looks at the exit code alone. */
+const CLASS: Readonly<Record<Word, 'sound' | 'endless' | 'incomplete' | 'notWitnessed' | 'altered'>> = {
+  complete: 'sound',
+  erased: 'sound',
+  open: 'endless',
+  interrupted: 'endless',
+  'gap declared': 'incomplete',
+  incomplete: 'incomplete',
+  'not exported': 'incomplete',
+  'not witnessed': 'notWitnessed',
+  'not in the log': 'notWitnessed',
+  altered: 'altered',
+};
+
+/** The bytes of a file. Throws CliError NotFound where it cannot be read. */
+export async function* evidenceFile(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* createReadStream(path, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>;
+  } catch (error) {
     throw fileUnread(path, error);
-  });
-  const entries = entriesOf(path, text);
-  if (name === undefined) return entries;
-  const found = entries.filter(({ session }) => session.startsWith(name));
-  const sessions = [...new Set(found.map(({ session }) => session))];
-  if (sessions.length === 0)
-    throw new CliError('NotFound', `${path} holds no session ${name}`, {
-      exit: EXIT.notFound,
-      why: `the file has ${counted(new Set(entries.map(({ session }) => session)).size, 'session')}, and none whose name begins so; exit code 5`,
-      fix: ['leave the name out to verify all that it has'],
-    });
-  if (sessions.length > 1)
-    throw new CliError('AmbiguousName', `${name} fits ${sessions.length} sessions: ${sessions.slice(0, 10).join(', ')}`, {
-      exit: EXIT.usage,
-    });
-  return found;
+  }
 }
 
-function entriesOf(path: string, text: string): BundleEntry[] {
+/** Throws CliError for a file that cannot be read or is no policy. */
+export async function readPolicy(path: string): Promise<TrustPolicy> {
+  const bytes = await contentOf(path);
   try {
-    const { entries } = readBundle(text);
-    if (entries.length > 0) return entries;
+    return parsePolicy(bytes);
   } catch (error) {
     if (!(error instanceof EvidenceError)) throw error;
-    throw new CliError('MalformedBundle', `${path}: ${error.message}`, { cause: error, exit: EXIT.checkSaysNo });
+    throw usage(`${path} is not a trust policy: ${error.message}`, error);
   }
-  throw new CliError('EvidenceIncomplete', `${path} holds no evidence`, { exit: EXIT.checkSaysNo });
+}
+
+export function contentOf(path: string): Promise<Buffer> {
+  return readFile(path).catch((error: unknown) => {
+    throw fileUnread(path, error);
+  });
+}
+
+/** What {@link verifyEvidence} says. Throws CliError SignatureInvalid where the kept checkpoint is not one of a log that is believed. */
+export async function judge(source: AsyncIterable<Uint8Array>, trust: FileTrust): Promise<FileVerdict> {
+  try {
+    return await verifyEvidence(source, trust);
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error;
+    throw new CliError('SignatureInvalid', `the checkpoint that was kept: ${error.message}`, {
+      cause: error,
+      exit: EXIT.checkSaysNo,
+    });
+  }
 }
 
 export interface ReportOptions {
+  /** What was verified, where that is a file. */
+  readonly file?: string;
   readonly output: 'table' | StreamOutput;
   readonly paint: Paint;
   /** Anything but a session from its beginning to its end is a no. */
   readonly complete: boolean;
-  /** By which what the records said was made unreadable. */
-  readonly erasure?: GivenOrder | undefined;
+  /** Sessions that the file leaves out whole are no no. */
+  readonly partial: boolean;
 }
 
-/** Says a line for each session; the exit code is set before the first one is written. */
+/** Altered before not proven before incomplete: what weighs most is what the exit code says. */
+function exitOf(found: FileVerdict, { complete, partial }: Pick<ReportOptions, 'complete' | 'partial'>): number {
+  const words = found.sessions.filter(({ verdict }) => !partial || verdict !== 'not exported');
+  const classes = new Set(words.map(({ verdict }) => CLASS[verdict]));
+  const since = found.log?.since?.verdict;
+  if (found.verdict === 'altered' || since === 'rewritten' || classes.has('altered')) return EXIT.checkSaysNo;
+  if (found.log?.quorum === 'missing' || since === 'not proven' || classes.has('notWitnessed')) return EXIT.notWitnessed;
+  if (found.verdict === 'empty' || classes.has('incomplete') || (complete && classes.has('endless'))) return EXIT.incomplete;
+  return EXIT.ok;
+}
+
+/** Says a line of the file, where it is one, and one for each session; the exit code is set before the first one is written. */
 export async function report(
-  verdicts: readonly SessionVerdict[],
-  { output, paint, complete, erasure }: ReportOptions,
+  found: FileVerdict,
+  options: ReportOptions,
   { io, exit }: Pick<ProgramOptions, 'io' | 'exit'>,
 ): Promise<void> {
-  const good = ({ verdict }: SessionVerdict): boolean => (complete ? verdict === 'complete' : SOUND.has(verdict));
-  exit(verdicts.length > 0 && verdicts.every(good) ? EXIT.ok : EXIT.checkSaysNo);
-  for (const verdict of verdicts) {
-    if (isStream(output)) await writeNext(io, output, erasure === undefined ? verdict : { ...verdict, erasure });
-    else {
-      const word = paint(styleOf(verdict), verdict.verdict);
-      await writeLine(
-        io.out,
-        `${visible(verdict.session)}  ${word}: ${visible(findings(verdict))}${visible(contentsOf(verdict, erasure))}`,
-      );
-    }
+  exit(exitOf(found, options));
+  const { output, paint, file } = options;
+  const { sessions, ...about } = found;
+  const isSaid = file !== undefined || found.verdict !== 'sound';
+  if (isStream(output)) {
+    if (isSaid) await writeNext(io, output, { ...(file === undefined ? {} : { file }), ...about });
+    for (const each of sessions) await writeNext(io, output, each);
+    return;
+  }
+  if (isSaid) {
+    const word = paint(found.verdict === 'sound' ? 'good' : 'bad', found.verdict);
+    await writeLine(io.out, `${visible(file ?? 'the evidence')}  ${word}: ${visible(fileFindings(found))}`);
+  }
+  for (const each of sessions) {
+    const word = paint(styleOf(each), each.verdict);
+    await writeLine(io.out, `${visible(each.session)}  ${word}: ${visible(findings(each))}${visible(contentsOf(each))}`);
   }
 }
 
-function styleOf({ verdict }: SessionVerdict): Style {
-  if (!SOUND.has(verdict)) return 'bad';
-  return verdict === 'complete' ? 'good' : 'warn';
+function fileFindings({ verdict, break: found, log }: FileVerdict): string {
+  if (found !== undefined)
+    return `${found.member === undefined ? '' : `${found.member}: `}${found.message} (${found.code}); nothing is said of its sessions`;
+  const about = log === undefined ? '' : logFindings(log);
+  return verdict === 'empty' ? `it holds no evidence (EvidenceIncomplete); ${about}` : about;
+}
+
+function logFindings({ origin, size, quorum, witnesses, since, range }: LogSummary): string {
+  const names = Object.keys(witnesses);
+  const by = names.length === 0 ? 'no witness' : names.join(', ');
+  return [
+    `log ${origin} of ${entries(size)}, cosigned by ${by}${quorum === 'met' ? '' : ', which is fewer than the policy asks for (QuorumMissing)'}`,
+    ...(range === undefined ? [] : [rangeFindings(range)]),
+    ...(since === undefined ? [] : [SINCE[since.verdict](since)]),
+  ].join('; ');
+}
+
+function rangeFindings({ from, to, first, last }: NonNullable<LogSummary['range']>): string {
+  const times = first === null || last === null ? '' : `, of ${time(first)} to ${time(last)}`;
+  return `every entry from ${from} to ${to - 1} is here${times}`;
+}
+
+/** A pod's clock may say anything. */
+function time(at: number): string {
+  return Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : `${at} ms`;
+}
+
+const SINCE: Readonly<Record<SinceVerdict['verdict'], (since: SinceVerdict) => string>> = {
+  'append-only': ({ size }) => `append-only since the ${entries(size)} of the kept checkpoint`,
+  rewritten: ({ size }) => `the first ${entries(size)} are not those of the kept checkpoint (EvidenceAltered)`,
+  'not proven': ({ size }) =>
+    `nothing in the file says whether it goes on from the ${entries(size)} of the kept checkpoint; export it with --since (ProofInvalid)`,
+};
+
+function entries(number: number): string {
+  return `${number} ${number === 1 ? 'entry' : 'entries'}`;
+}
+
+function styleOf({ verdict }: FileSessionVerdict): Style {
+  const found = CLASS[verdict];
+  if (found === 'sound') return 'good';
+  return found === 'endless' ? 'warn' : 'bad';
 }
 
 /** What follows the word of the verdict. */
-function findings(verdict: SessionVerdict): string {
-  const { segments, records, counters, agent } = verdict;
+function findings(verdict: FileSessionVerdict): string {
+  const { segments, records, counters, agent, logged = 0 } = verdict;
+  if (verdict.verdict === 'not exported')
+    return `the log has ${entries(logged)} of it, and the file has none (EvidenceIncomplete)`;
+  if (verdict.verdict === 'erased') return `the log has ${entries(logged)} of it, and the file has none`;
   const size = `${counted(records, 'record')}, ${counted(segments, 'segment')}`;
   if (verdict.break !== undefined) {
-    const { segment, record, message } = verdict.break;
+    const { segment, record, message, code } = verdict.break;
     const where = record === undefined ? `segment ${segment}` : `record ${record} in segment ${segment}`;
-    const code = verdict.verdict === 'incomplete' ? 'EvidenceIncomplete' : 'EvidenceAltered';
-    return `${where}: ${message}; all before it is intact (${size}) (${code})`;
+    return `${where}: ${message}; all before it is intact (${size}) (${BREAK_CODES[verdict.verdict] ?? code})`;
   }
   const signed = agent === undefined ? '' : `, signed for ${agent.namespace}/${agent.pod ?? agent.serviceAccount}`;
   const masked = `${counted(counters.masked, 'value')} masked`;
@@ -95,14 +186,22 @@ function findings(verdict: SessionVerdict): string {
   return `${size}${signed}; ${counted(counters.actions, 'action')}, ${counters.denied} denied, ${masked}${dropped}${end}`;
 }
 
+const BREAK_CODES: Partial<Record<Word, string>> = { incomplete: 'EvidenceIncomplete', altered: 'EvidenceAltered' };
+
 /** What of it nobody has looked at, and why. */
-function contentsOf({ contents, break: found }: SessionVerdict, erasure: GivenOrder | undefined): string {
-  if (erasure !== undefined) return `; erased ${givenBy(erasure)}: headers and counts are proven, what was recorded is gone`;
-  return contents === 'sealed' && found === undefined ? '; what the records say is sealed and was not looked at' : '';
+function contentsOf({ contents, break: found, erasure, segments }: FileSessionVerdict): string {
+  if (erasure !== undefined) {
+    const left =
+      contents === 'verified' ? 'its key is here all the same' : 'headers and counts are proven, what was recorded is gone';
+    return `; erased ${givenBy(erasure)}${segments === 0 ? '' : `: ${left}`}`;
+  }
+  const isSealed = contents === 'sealed' && found === undefined && segments > 0;
+  return isSealed ? '; what the records say is sealed and was not looked at' : '';
 }
 
 /** What a sound beginning says nothing of. */
-const NO_END: Partial<Record<SessionVerdict['verdict'], string>> = {
+const NO_END: Partial<Record<Word, string>> = {
   open: '; no end is seen: the session goes on, its end has not arrived, or segments after these were cut off, which these cannot tell (--complete to insist on an end)',
   interrupted: '; no end is seen: the recording process ended before the session did',
+  'not witnessed': '; fewer witnesses than the policy asks for have cosigned the log (QuorumMissing)',
 };

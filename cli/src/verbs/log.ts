@@ -10,6 +10,11 @@ interface LogFlags extends CollectorFlags {
   readonly output: 'table' | DocumentOutput;
 }
 
+interface ReindexFlags {
+  readonly data?: string;
+  readonly output: 'table' | DocumentOutput;
+}
+
 export function addLog(program: Command, options: VerbOptions): void {
   const log = withExamples(
     program.command('log').description('The transparency log that every stored segment is in'),
@@ -39,6 +44,23 @@ export function addLog(program: Command, options: VerbOptions): void {
     'chaperone log verify --save checkpoint',
     'chaperone log verify --key log.key --since checkpoint --save checkpoint',
   );
+  const reindex = log
+    .command('reindex')
+    .description('Build the index of a data directory again from the evidence and the log; nothing else may use it meanwhile')
+    .option('--data <DIR>', 'the data directory of a local chaperone up')
+    .addOption(outputOption('log reindex', ['table', 'json', 'yaml']))
+    .addHelpText(
+      'after',
+      '\nExits with 3 where a stored object is not what its name says. On a cluster a collector whose index is gone builds it at its start.',
+    )
+    .action(async (flags: ReindexFlags) => {
+      const [{ reindexData }, { defaultData }] = await Promise.all([
+        import('../commands/reindex.ts'),
+        import('../collector/local.ts'),
+      ]);
+      await reindexData(flags.data ?? defaultData(options.io.env), flags.output, options);
+    });
+  withExamples(reindex, 'chaperone log reindex', 'chaperone log reindex --data shop-data -o json');
   for (const [name, description, read] of [
     ['key', 'Print the key that signs checkpoints', 'logKey'],
     ['checkpoint', 'Print the newest checkpoint, a signed note', 'logCheckpoint'],

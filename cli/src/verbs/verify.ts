@@ -1,4 +1,3 @@
-import type { GivenOrder } from '@chaperone/evidence';
 import type { Command } from 'commander';
 import { usage } from '../errors.ts';
 import type { VerbOptions } from '../program.ts';
@@ -6,51 +5,65 @@ import type { StreamOutput } from '../output.ts';
 import { type CollectorFlags, outputOption, withClient, withCollector, withExamples } from './common.ts';
 
 interface VerifyFlags extends CollectorFlags {
-  readonly file?: string;
+  readonly policy?: string;
   readonly trust?: string;
+  readonly since?: string;
   readonly complete?: boolean;
+  readonly partial?: boolean;
   readonly output: 'table' | StreamOutput;
 }
 
+const SESSION = /^s-[a-z2-7]{1,16}$/;
+
 export function addVerify(program: Command, options: VerbOptions): void {
   const command = withCollector(
-    program.command('verify [ID]').description('Prove offline that evidence is complete and unchanged'),
+    program
+      .command('verify [ID|FILE]')
+      .description('Prove that evidence is complete, unchanged and in the log, of a file offline'),
   )
-    .option('--file <FILE>', 'an exported file of segments, in place of a collector')
+    .option('--policy <FILE>', 'which logs are believed and which witnesses have to cosign (C2SP tlog-policy)')
     .option('--trust <FILE>', 'JSON file with "origin" and "enrolmentKeys", in place of what the installation says')
-    .option('--complete', 'exit with 3 also where the end of a session is not seen')
-    .addOption(outputOption('verify', ['table', 'json', 'jsonl', 'yaml'], 'json, jsonl: one session a line'))
+    .option('--since <FILE>', 'a checkpoint that was kept: the log of the file has to go on from it')
+    .option('--complete', 'exit with 8 also where the end of a session is not seen')
+    .option('--partial', 'exit with 0 also where sessions of a period are left out whole')
+    .addOption(
+      outputOption('verify', ['table', 'json', 'jsonl', 'yaml'], 'json, jsonl: of a file a line, then one session a line'),
+    )
     .addHelpText(
       'after',
-      '\nExits with 3 where evidence is altered or incomplete. A sound beginning without its end is "open" and exits with 0: the\nsession may go on, and that segments after it were cut off cannot be told from it; --complete makes it 3.',
+      '\nOf a file nothing is believed but what --policy and --trust hold, and no network is used.\n\nExits with 3 where evidence is altered, 9 where the log or its witnesses do not prove it, 8 where some of it is missing; of\nseveral the first of these. A sound beginning without its end is "open" and exits with 0: the session may go on, and that\nsegments after it were cut off cannot be told from it; --complete makes it 8.',
     )
-    .action((id: string | undefined, flags: VerifyFlags) => run(id, flags, options));
-  withExamples(command, 'chaperone verify s-7hq2', 'chaperone verify --file session.evidence --trust trust.json');
+    .action((what: string | undefined, flags: VerifyFlags) => run(what, flags, options));
+  withExamples(
+    command,
+    'chaperone verify november.evidence --policy trust.policy --trust trust.json --since checkpoint',
+    'chaperone verify s-7hq2',
+  );
 }
 
-async function run(id: string | undefined, flags: VerifyFlags, options: VerbOptions): Promise<void> {
-  const [{ readEvidenceFile, report }, { demandId }, { readTrust }] = await Promise.all([
+async function run(what: string | undefined, flags: VerifyFlags, options: VerbOptions): Promise<void> {
+  const [{ contentOf, evidenceFile, judge, readPolicy, report }, { readTrust }] = await Promise.all([
     import('../commands/verify.ts'),
-    import('../commands/sessions.ts'),
     import('../collector/local.ts'),
   ]);
-  const { file, trust, output, complete = false } = flags;
-  const name = id === undefined ? undefined : demandId(id);
-  const say = (found: Parameters<typeof report>[0], erasure?: GivenOrder): Promise<void> =>
-    report(found, { output, paint: options.paint(), complete, erasure }, options);
-  const { verifyChain, verifyEntries } = await import('@chaperone/evidence');
-  if (file !== undefined) {
-    if (trust === undefined) throw usage('--file needs --trust: what is in the evidence cannot vouch for itself');
-    return say(verifyEntries(await readEvidenceFile(file, name), await readTrust(trust)));
+  const { policy, trust, output, complete = false, partial = false } = flags;
+  if (what === undefined) throw usage('name a session, or a file that chaperone export wrote');
+  const since = flags.since === undefined ? {} : { since: await contentOf(flags.since) };
+  const shown = { output, paint: options.paint(), complete, partial };
+  if (!SESSION.test(what)) {
+    if (policy === undefined || trust === undefined)
+      throw usage(`${what} needs --policy and --trust: what is in the evidence cannot vouch for itself`);
+    const believed = { ...(await readTrust(trust)), policy: await readPolicy(policy), ...since };
+    return report(await judge(evidenceFile(what), believed), { ...shown, file: what }, options);
   }
-  if (name === undefined) throw usage('name a session, or a file with --file');
+  if (flags.since !== undefined) throw usage('--since is for files; chaperone log verify --since reads the whole log');
+  const { parsePolicy } = await import('@chaperone/evidence');
   await withClient(options, flags, async (client) => {
-    const session = await client.session(name);
+    const session = await client.session(what);
     const keys = trust === undefined ? await client.trust() : await readTrust(trust);
-    const [segments, key] = [await client.segments(session.name), await client.dataKey(session.name)];
-    await say(
-      [verifyChain(session.name, segments, keys, key)],
-      session.orders.findLast(({ kind }) => kind === 'erasure'),
-    );
+    const own = async (): Promise<ReturnType<typeof parsePolicy>> =>
+      parsePolicy(Buffer.from(`log ${(await client.logKey()).trim()}\nquorum none\n`));
+    const believed = { ...keys, policy: policy === undefined ? await own() : await readPolicy(policy) };
+    await report(await judge(await client.sessionEvidence(session.name), believed), shown, options);
   });
 }

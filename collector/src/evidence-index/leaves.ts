@@ -106,4 +106,50 @@ export class Leaves {
       .limit(limit)
       .execute();
   }
+
+  /** The entries, the end excluded, between the first and the last segment that came in this time; undefined where none did. */
+  async span({ from, to }: { from: number; to: number }): Promise<{ from: number; to: number } | undefined> {
+    const { first, last } = await this.#db
+      .selectFrom('leaves')
+      .innerJoin('segments', (join) =>
+        join.onRef('leaves.session', '=', 'segments.session').onRef('leaves.number', '=', 'segments.number'),
+      )
+      .select((eb) => [eb.fn.min('leaf').as('first'), eb.fn.max('leaf').as('last')])
+      .where('leaves.kind', '=', 'segment')
+      .where('received_at', '>=', from)
+      .where('received_at', '<', to)
+      .executeTakeFirstOrThrow();
+    return first === null || last === null ? undefined : { from: first, to: last + 1 };
+  }
+
+  /** Sessions with a segment among these entries and a name behind `after`, in the order of their names. */
+  async sessions(span: { from: number; to: number }, after: string, limit: number): Promise<string[]> {
+    const rows = await this.#db
+      .selectFrom('leaves')
+      .select('session')
+      .distinct()
+      .where('kind', '=', 'segment')
+      .where('session', '>', after)
+      .where('leaf', '>=', span.from)
+      .where('leaf', '<', span.to)
+      .orderBy('session')
+      .limit(limit)
+      .execute();
+    return rows.flatMap(({ session }) => session ?? []);
+  }
+
+  /** The last of a session's segments up to which all are in the log; -1 where the first is not. */
+  async upTo(session: string, last: number): Promise<number> {
+    const there = this.#db
+      .selectFrom('leaves')
+      .where('kind', '=', 'segment')
+      .where('session', '=', session)
+      .where('number', '<=', last);
+    const { total } = await there.select((eb) => eb.fn.count<number>('number').distinct().as('total')).executeTakeFirstOrThrow();
+    if (total > last) return last;
+    const numbers = new Set((await there.select('number').execute()).map(({ number }) => number));
+    let logged = -1;
+    while (numbers.has(logged + 1)) logged++;
+    return logged;
+  }
 }

@@ -15,8 +15,11 @@ import {
   proveInclusion,
   readBundleTile,
   readTile,
+  type RangeProof,
+  rangeSubtrees,
   type Span,
   signNote,
+  type Subtree,
   subtreesOf,
   TILE_WIDTH,
   type Tile,
@@ -222,6 +225,13 @@ export class TransparencyLog {
     return proveConsistency(older, head.size, await this.#reader(consistencySpans(older, head.size), head.size));
   }
 
+  /** Proves that the entries of a range are all that the tree of `head` has there. Throws RangeError outside of it. */
+  async range({ from, to }: Span, head: TreeHead = this.head): Promise<RangeProof> {
+    if (from > to || to > head.size) throw new RangeError('the range is outside the tree');
+    const subtrees = rangeSubtrees({ from, to }, head.size);
+    return { from, to, hashes: subtrees.map(await this.#readerOf(subtrees, head.size)) };
+  }
+
   /** Proves leaves, and older trees, in the tree of `head`. What several proofs need is read once. Throws RangeError outside of it. */
   async prove(
     { leaves, older }: { readonly leaves: readonly number[]; readonly older: readonly number[] },
@@ -238,8 +248,12 @@ export class TransparencyLog {
     };
   }
 
-  async #reader(spans: readonly Span[], size: number): Promise<HashReader> {
-    const tiles = spans.flatMap(subtreesOf).map((subtree) => tileOfSubtree(subtree, size));
+  #reader(spans: readonly Span[], size: number): Promise<HashReader> {
+    return this.#readerOf(spans.flatMap(subtreesOf), size);
+  }
+
+  async #readerOf(subtrees: readonly Subtree[], size: number): Promise<HashReader> {
+    const tiles = subtrees.map((subtree) => tileOfSubtree(subtree, size));
     const read = new Map<string, Buffer>();
     for (const tile of tiles) if (!read.has(tilePath(tile))) read.set(tilePath(tile), await this.#needed(tile));
     const fromTiles = tilesReader(size, (tile) => read.get(tilePath(tile)) ?? Buffer.alloc(0));

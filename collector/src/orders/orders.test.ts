@@ -3,17 +3,19 @@ import { join } from 'node:path';
 import {
   decodeLeaf,
   encodeParcel,
+  noteSigner,
   type GivenOrder,
   parseRecipient,
   SessionDetail,
   SessionList,
   signerFromSeed,
-  verifyChain,
   verifyOrderLeaf,
   wrapKey,
   x25519Holder,
   DataKey,
-  readBundle,
+  trustIn,
+  verifyEvidence,
+  type FileSessionVerdict,
 } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -78,6 +80,12 @@ const found = async (collector: Collector, text: string): Promise<string[]> => {
   );
   return ((await answer.json()) as { items: { name: string }[] }).items.map(({ name }) => name);
 };
+/** What the evidence file of a session says of it to whoever trusts the log's key. */
+async function verified(collector: Collector, session: string): Promise<FileSessionVerdict | undefined> {
+  const { body } = await ask(collector, `/v1/sessions/${session}/evidence`);
+  const policy = trustIn(noteSigner(trust.origin, logKey).key);
+  return (await verifyEvidence(body ?? [], { ...trust, policy })).sessions[0];
+}
 const records = (collector: Collector, session: string): Promise<Response> => ask(collector, `/v1/sessions/${session}/records`);
 
 /** Every file below a directory that has this text in it. */
@@ -140,9 +148,12 @@ describe.each(ENGINES)('an erasure, with the index in $engine,', ({ engine, use 
     });
     expect(after).not.toHaveProperty('purpose');
     expect(after).not.toHaveProperty('onBehalfOf');
-    const bundle = readBundle(await (await ask(collector, `/v1/sessions/${one.session}/segments`)).text());
-    const segments = bundle.entries.map(({ segment }) => segment);
-    expect(verifyChain(one.session, segments, trust)).toMatchObject({ verdict: 'complete', segments: 3, contents: 'sealed' });
+    expect(await verified(collector, one.session)).toMatchObject({
+      verdict: 'complete',
+      segments: 3,
+      contents: 'sealed',
+      erasure: { kind: 'erasure', by: 'local', reason: 'request 4711', at: clock.now, entry: 6 },
+    });
     const list = SessionList.parse(await (await ask(collector, '/v1/sessions')).json());
     expect(list.items.filter(({ erased }) => erased).map(({ name }) => name)).toEqual([one.session]);
   });
@@ -217,7 +228,6 @@ describe('an erasure', () => {
     const { collector, path, one } = await filled();
     await order(collector, one.session, 'erasure', 'request 4711');
     await collector.close();
-    const { noteSigner } = await import('@chaperone/evidence');
     const log = await TransparencyLog.open({
       store: new DirectoryStore(join(path, 'objects')),
       signer: noteSigner(trust.origin, logKey),

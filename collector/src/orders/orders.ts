@@ -99,16 +99,32 @@ export class Orders {
     return Promise.all((await this.#o.index.leaves.orders({ session })).map((row) => this.#read(row)));
   }
 
-  async #read({ kind, session, digest, at, leaf: entry }: OrderRow): Promise<GivenOrder> {
+  /** The order by which a session was erased: its entry of the log, and its text where that was not destroyed. */
+  async erasureOf(session: string): Promise<{ readonly entry: number; readonly text?: Buffer } | undefined> {
+    const row = (await this.#o.index.leaves.orders({ session })).find(({ kind }) => kind === 'erasure');
+    if (row === undefined) return undefined;
+    const found = await this.#textOf(row);
+    return { entry: row.leaf, ...(found === undefined ? {} : { text: found.text }) };
+  }
+
+  async #read(row: OrderRow): Promise<GivenOrder> {
+    const { kind, at, leaf: entry } = row;
+    const found = await this.#textOf(row);
+    return { kind, at, entry, ...(found === undefined ? {} : { by: found.order.by, reason: found.order.reason }) };
+  }
+
+  /** Undefined where it was destroyed or is another one. */
+  async #textOf({ kind, session, digest, leaf: entry }: OrderRow): Promise<{ text: Buffer; order: Order } | undefined> {
     const found = await this.#o.store.get(nameOf(digest));
+    if (found === undefined) return undefined;
     try {
-      const order = found && openOrder(found.bytes, digest);
-      if (order?.session === session && order.kind === kind) return { kind, at, entry, by: order.by, reason: order.reason };
+      const order = openOrder(found.bytes, digest);
+      if (order.session === session && order.kind === kind) return { text: found.bytes, order };
     } catch (error) {
       if (!(error instanceof EvidenceError)) throw error;
       this.#o.logger.error('the text of an order is not what the log says', { session, entry, code: error.code });
     }
-    return { kind, at, entry };
+    return undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 export * from './audit.ts';
 export * from './checkpoint.ts';
+export * from './consistency.ts';
 export { type CosignatureType, cosignatureTime, cosigner, verifierOf } from './cosignature.ts';
 export * from './leaf.ts';
 export { mlDsaSigner } from './ml-dsa.ts';
@@ -7,6 +8,7 @@ export * from './note.ts';
 export * from './policy.ts';
 export * from './proof.ts';
 export * from './proof-file.ts';
+export * from './range.ts';
 export * from './tiles.ts';
 export * from './tree.ts';
 export * from './vkey.ts';

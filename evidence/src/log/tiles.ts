@@ -1,4 +1,4 @@
-import { EvidenceError } from '../errors.ts';
+import { EvidenceError, orUndefined } from '../errors.ts';
 import { merkleRoot } from '../merkle.ts';
 import type { HashReader, Subtree } from './proof.ts';
 
@@ -95,18 +95,22 @@ export function writeBundleTile(entries: readonly Uint8Array[]): Buffer {
   );
 }
 
-/** Takes the entries of a bundle apart. Throws EvidenceError MalformedTile where these are not as many as it must have. */
-export function readBundleTile({ index, width }: Tile, bytes: Buffer): Buffer[] {
+/** Takes entries apart, however many there are. Throws EvidenceError MalformedTile where they do not end with the bytes. */
+export function readBundleEntries(bytes: Buffer): Buffer[] {
   const entries: Buffer[] = [];
-  let at = 0;
-  while (at < bytes.length && entries.length < width) {
+  for (let at = 0; at < bytes.length; ) {
     const end = at + 2 <= bytes.length ? at + 2 + bytes.readUInt16BE(at) : Number.POSITIVE_INFINITY;
-    if (end > bytes.length) break;
+    if (end > bytes.length) throw new EvidenceError('MalformedTile', 'the entries end within one of them');
     entries.push(bytes.subarray(at + 2, end));
     at = end;
   }
-  if (at !== bytes.length || entries.length !== width)
-    throw new EvidenceError('MalformedTile', `bundle ${index} does not have its ${width} entries`);
+  return entries;
+}
+
+/** Takes the entries of a bundle apart. Throws EvidenceError MalformedTile where these are not as many as it must have. */
+export function readBundleTile({ index, width }: Tile, bytes: Buffer): Buffer[] {
+  const entries = orUndefined(() => readBundleEntries(bytes));
+  if (entries?.length !== width) throw new EvidenceError('MalformedTile', `bundle ${index} does not have its ${width} entries`);
   return entries;
 }
 

@@ -1,0 +1,186 @@
+import {
+  EvidenceError,
+  MAX_CHUNK,
+  MAX_RANGE,
+  MAX_SEGMENT_BYTES,
+  type Member,
+  members,
+  type Span,
+  type TreeHead,
+} from '@chaperone/evidence';
+import type { EvidenceIndex } from './evidence-index/evidence-index.ts';
+import type { SessionRow } from './evidence-index/schema.ts';
+import type { SessionKeys } from './keys/session-keys.ts';
+import type { TransparencyLog } from './log/transparency-log.ts';
+import type { Objects } from './objects/index.ts';
+import type { Orders } from './orders/orders.ts';
+
+/** Rows that are read at once. */
+const PAGE = 100;
+
+export interface ExporterOptions {
+  readonly index: EvidenceIndex;
+  readonly objects: Objects;
+  readonly keys: Pick<SessionKeys, 'of'>;
+  readonly orders: Pick<Orders, 'erasureOf'>;
+  readonly log: () => Promise<TransparencyLog>;
+  readonly origin: string;
+}
+
+/** A period without evidence, one with more of it than a file holds, or a checkpoint that this log never had. */
+export class NothingToExport extends Error {
+  override readonly name = 'NothingToExport';
+  readonly code: 'NotFound' | 'BadRequest';
+  constructor(code: NothingToExport['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface ExportRequest {
+  /** Size of the checkpoint that whoever asks has kept. */
+  readonly since?: number | undefined;
+}
+
+/** Which sessions may leave, and of which the data keys with them. */
+export interface Allowed {
+  readonly session: (row: SessionRow) => boolean;
+  readonly key: (row: SessionRow) => boolean;
+}
+
+/** The log as it is at one moment, whatever is appended meanwhile. */
+interface Moment {
+  readonly log: TransparencyLog;
+  readonly head: TreeHead;
+  readonly note: Buffer;
+}
+
+/** Writes evidence files, member by member; what it holds does not grow with them. */
+export class Exporter {
+  readonly #options: ExporterOptions;
+
+  constructor(options: ExporterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * All that is stored of one session, each segment with its proof. Rejects with NothingToExport before the first member.
+   * @param isReadable - whether its data key is in the file
+   */
+  async session(row: SessionRow, { since }: ExportRequest, isReadable: boolean): Promise<AsyncIterable<Member>> {
+    const moment = await this.#moment();
+    return joined([await this.#head(moment, since), this.#session(row, moment, isReadable)]);
+  }
+
+  /**
+   * All entries of the log from the first to the last that came in this time, and of each session that has one of these all segments,
+   * where `allowed` says so. Rejects with NothingToExport, and with EvidenceError
+   * TreeAltered where the log has lost entries, before the first member.
+   */
+  async period(
+    time: { readonly from: number; readonly to: number },
+    { since }: ExportRequest,
+    allowed: Allowed,
+  ): Promise<AsyncIterable<Member>> {
+    const moment = await this.#moment();
+    const span = await this.#options.index.leaves.span(time);
+    if (span === undefined) throw new NothingToExport('NotFound', 'nothing was stored in this time');
+    if (span.to > moment.head.size) throw new EvidenceError('TreeAltered', 'the log is shorter than it was');
+    if (span.to - span.from > MAX_RANGE)
+      throw new NothingToExport('BadRequest', `the time has more than ${MAX_RANGE} entries of the log; ask for less of it`);
+    return joined([await this.#head(moment, since), this.#range(span, moment), this.#sessions(span, moment, allowed)]);
+  }
+
+  async #moment(): Promise<Moment> {
+    const log = await this.#options.log();
+    return { log, head: log.head, note: log.checkpoint };
+  }
+
+  async #head({ log, head, note }: Moment, since: number | undefined): Promise<Member[]> {
+    if (since !== undefined && since > head.size)
+      throw new NothingToExport('BadRequest', `the checkpoint is of ${since} entries, and the log has ${head.size}`);
+    return [
+      members.head(this.#options.origin),
+      members.checkpoint(note),
+      ...(since === undefined ? [] : [members.consistency({ older: since, path: await log.consistency(since, head) })]),
+    ];
+  }
+
+  async *#range(span: Span, { log, head }: Moment): AsyncGenerator<Member> {
+    yield members.range(await log.range(span, head));
+    let chunk: Buffer[] = [];
+    let first = span.from;
+    for await (const { index, entry } of log.entries(span.from)) {
+      if (index >= span.to) break;
+      chunk.push(entry);
+      if (chunk.length < MAX_CHUNK) continue;
+      yield members.entries(first, chunk);
+      [chunk, first] = [[], index + 1];
+    }
+    if (chunk.length > 0) yield members.entries(first, chunk);
+  }
+
+  async *#sessions(span: Span, moment: Moment, allowed: Allowed): AsyncGenerator<Member> {
+    const { index } = this.#options;
+    for (let after = ''; ; ) {
+      const names = await index.leaves.sessions(span, after, PAGE);
+      for (const name of names) {
+        const row = await index.session(name);
+        if (row !== undefined && allowed.session(row)) yield* this.#session(row, moment, allowed.key(row), span);
+      }
+      if (names.length < PAGE) return;
+      after = names.at(-1) ?? '';
+    }
+  }
+
+  /** What is proven by the range that is `proven` has no proof of its own. */
+  async *#session(row: SessionRow, moment: Moment, isReadable: boolean, proven?: Span): AsyncGenerator<Member> {
+    const { keys, orders } = this.#options;
+    const { session } = row;
+    const erasure = await orders.erasureOf(session);
+    if (erasure !== undefined && erasure.entry < moment.head.size) {
+      if (!isWithin(proven, erasure.entry)) yield await this.#proof(erasure.entry, moment);
+      yield members.erasure(session, await entryOf(moment.log, erasure.entry));
+      if (erasure.text !== undefined) yield members.order(session, erasure.text);
+    }
+    // Of a session that was erased there may be a key all the same, for as long as a crash has left it.
+    const key = isReadable && erasure === undefined ? await keys.of({ session, key: { id: row.key_id } }) : undefined;
+    if (key !== undefined) yield members.key(key);
+    yield* this.#segments(session, moment, proven);
+  }
+
+  async #proof(index: number, { log, head, note }: Moment): Promise<Member> {
+    return members.proof({ index, path: await log.inclusion(index, head), checkpoint: note });
+  }
+
+  async *#segments(session: string, moment: Moment, proven?: Span): AsyncGenerator<Member> {
+    const { index, objects } = this.#options;
+    for (let from = 0; ; ) {
+      const rows = await index.segmentsFrom(session, from, PAGE);
+      for (const { number, digest } of rows) {
+        from = number + 1;
+        // What is gone or damaged is for the verifier to say: of a segment that is known of and gone there are no bytes.
+        const bytes = (await objects.get('seg', digest)) ?? Buffer.alloc(0);
+        const leaf = await index.leaves.of(session, number);
+        if (leaf !== undefined && leaf < moment.head.size && !isWithin(proven, leaf)) yield await this.#proof(leaf, moment);
+        // No segment is longer: what is too long for a file is altered all the same without its end.
+        yield members.segment(session, number, bytes.subarray(0, MAX_SEGMENT_BYTES));
+      }
+      if (rows.length < PAGE) return;
+    }
+  }
+}
+
+function isWithin(span: Span | undefined, index: number): boolean {
+  return span !== undefined && index >= span.from && index < span.to;
+}
+
+/** Throws EvidenceError TreeAltered where the log has not got it. */
+async function entryOf(log: TransparencyLog, index: number): Promise<Buffer> {
+  for await (const { entry } of log.entries(index)) return entry;
+  throw new EvidenceError('TreeAltered', 'the log is shorter than it was');
+}
+
+async function* joined(parts: readonly (Iterable<Member> | AsyncIterable<Member>)[]): AsyncGenerator<Member> {
+  for (const part of parts) yield* part;
+}

@@ -1,0 +1,4 @@
+export { type Member } from './archive.ts';
+export * from './layout.ts';
+export * from './read-file.ts';
+export * from './verify-file.ts';

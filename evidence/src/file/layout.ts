@@ -1,0 +1,135 @@
+import { z } from 'zod';
+import type { DataKey } from '../data-key.ts';
+import { EvidenceError } from '../errors.ts';
+import { SESSION_ID } from '../ids.ts';
+import { formatConsistencyProof, type ConsistencyProof } from '../log/consistency.ts';
+import { MAX_NOTE_BYTES } from '../log/note.ts';
+import { formatProofFile, type ProofFile } from '../log/proof-file.ts';
+import { formatRangeProof, type RangeProof } from '../log/range.ts';
+import { readDecimal } from '../log/text.ts';
+import { MAX_ENTRY_BYTES, writeBundleTile } from '../log/tiles.ts';
+import { MAX_ORDER_BYTES } from '../order.ts';
+import { MAX_SEGMENT_BYTES } from '../segment.ts';
+import { ARCHIVE_END, archived, type Member } from './archive.ts';
+
+/*
+ * An evidence file is an archive (archive.ts) of these members, in this order:
+ *
+ *     evidence.json             {"format":"chaperone.dev/evidence/v1","origin":…}
+ *     log/checkpoint            the signed note
+ *     log/consistency           that the log goes on from an older checkpoint; may be left out
+ *     log/range                 that the entries that follow are all of a range of the log; may be left out
+ *     log/entries/INDEX         entries from INDEX on, as a bundle of C2SP tlog-tiles has them; as many as it takes
+ *     proof/INDEX               C2SP tlog-proof of the entry of what follows, where it is in no range
+ *     erasure/SESSION           the log's entry of the order by which the session was erased
+ *     order/SESSION             the text of that order; may be left out
+ *     key/SESSION               the session's data key: whoever has the file reads what was recorded; may be left out
+ *     segment/SESSION/NUMBER    sessions one after another, numbers upwards
+ */
+export const EVIDENCE_FORMAT = 'chaperone.dev/evidence/v1';
+const MAX_HEAD_BYTES = 1024;
+const MAX_PROOF_TEXT_BYTES = 16 * 1024;
+/** Entries of one member. */
+export const MAX_CHUNK = 64;
+const MAX_CHUNK_BYTES = MAX_CHUNK * (2 + MAX_ENTRY_BYTES);
+
+const Head = z.strictObject({ format: z.literal(EVIDENCE_FORMAT), origin: z.string().min(1).max(253) });
+
+const KEY_BYTES = 32;
+
+export interface SegmentMember {
+  readonly kind: 'segment';
+  readonly session: string;
+  readonly number: number;
+}
+export interface SessionMember {
+  readonly kind: 'erasure' | 'order' | 'key';
+  readonly session: string;
+}
+/** What a member is, by its name. */
+export type Place =
+  | { readonly kind: 'head' | 'checkpoint' | 'consistency' | 'range' }
+  | { readonly kind: 'entries' | 'proof'; readonly index: number }
+  | SessionMember
+  | SegmentMember;
+
+const FIXED: ReadonlyMap<string, Place> = new Map([
+  ['evidence.json', { kind: 'head' }],
+  ['log/checkpoint', { kind: 'checkpoint' }],
+  ['log/consistency', { kind: 'consistency' }],
+  ['log/range', { kind: 'range' }],
+]);
+
+/** Undefined for a name that is none. */
+export function placeOf(name: string): Place | undefined {
+  const fixed = FIXED.get(name);
+  if (fixed !== undefined) return fixed;
+  const [, kind, about = ''] = /^(erasure|order|key)\/([^/]+)$/.exec(name) ?? [];
+  if (kind !== undefined) return SESSION_ID.test(about) ? { kind: kind as SessionMember['kind'], session: about } : undefined;
+  const [, folder = '', session = '', decimal = ''] = /^(log\/entries|proof|segment)\/(?:([^/]+)\/)?([^/]+)$/.exec(name) ?? [];
+  const number = readDecimal(decimal);
+  if (number === undefined) return undefined;
+  if (folder === 'segment') return SESSION_ID.test(session) ? { kind: 'segment', session, number } : undefined;
+  return session === '' ? { kind: folder === 'proof' ? 'proof' : 'entries', index: number } : undefined;
+}
+
+const MOST: Readonly<Record<Place['kind'], number>> = {
+  head: MAX_HEAD_BYTES,
+  checkpoint: MAX_NOTE_BYTES,
+  consistency: MAX_PROOF_TEXT_BYTES,
+  range: MAX_PROOF_TEXT_BYTES,
+  entries: MAX_CHUNK_BYTES,
+  proof: MAX_PROOF_TEXT_BYTES + MAX_NOTE_BYTES,
+  erasure: MAX_ENTRY_BYTES,
+  order: MAX_ORDER_BYTES,
+  key: KEY_BYTES,
+  segment: MAX_SEGMENT_BYTES,
+};
+
+/** How many bytes a member of this name may have; undefined where there is none. */
+export function mostOf(name: string): number | undefined {
+  const place = placeOf(name);
+  return place === undefined ? undefined : MOST[place.kind];
+}
+
+/** The origin that a file says it is of. Throws EvidenceError MalformedBundle, UnsupportedVersion. */
+export function parseHead(bytes: Buffer): string {
+  let said: unknown;
+  try {
+    said = JSON.parse(bytes.toString());
+  } catch (cause) {
+    throw new EvidenceError('MalformedBundle', 'evidence.json cannot be read', { cause });
+  }
+  const head = Head.safeParse(said);
+  if (head.success) return head.data.origin;
+  const other = z.object({ format: z.string().startsWith('chaperone.dev/evidence/') }).safeParse(said);
+  if (other.success && other.data.format !== EVIDENCE_FORMAT)
+    throw new EvidenceError('UnsupportedVersion', 'the file is of a version that this program does not know');
+  throw new EvidenceError('MalformedBundle', 'evidence.json does not have the expected shape');
+}
+
+/** What a file is written of, member by member. */
+export const members = {
+  head: (origin: string): Member => ({
+    name: 'evidence.json',
+    bytes: Buffer.from(JSON.stringify({ format: EVIDENCE_FORMAT, origin })),
+  }),
+  checkpoint: (note: Buffer): Member => ({ name: 'log/checkpoint', bytes: note }),
+  consistency: (proof: ConsistencyProof): Member => ({ name: 'log/consistency', bytes: formatConsistencyProof(proof) }),
+  range: (proof: RangeProof): Member => ({ name: 'log/range', bytes: formatRangeProof(proof) }),
+  entries: (index: number, entries: readonly Buffer[]): Member => ({
+    name: `log/entries/${index}`,
+    bytes: writeBundleTile(entries),
+  }),
+  proof: (proof: ProofFile): Member => ({ name: `proof/${proof.index}`, bytes: formatProofFile(proof) }),
+  erasure: (session: string, entry: Buffer): Member => ({ name: `erasure/${session}`, bytes: entry }),
+  order: (session: string, text: Buffer): Member => ({ name: `order/${session}`, bytes: text }),
+  key: ({ session, secret }: DataKey): Member => ({ name: `key/${session}`, bytes: secret }),
+  segment: (session: string, number: number, bytes: Buffer): Member => ({ name: `segment/${session}/${number}`, bytes }),
+} as const;
+
+/** The bytes of a file, as they come. */
+export async function* writeEvidence(from: AsyncIterable<Member> | Iterable<Member>): AsyncGenerator<Buffer> {
+  for await (const member of from) yield* archived(member);
+  yield ARCHIVE_END;
+}
