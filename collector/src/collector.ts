@@ -164,11 +164,15 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       this.set(options.notReady?.() === undefined ? 1 : 0);
     },
   });
+  const shown = {
+    log: () => sequencer.log(),
+    published: (log: TransparencyLog) => witnesses.published(log),
+  };
   const api = createApi({
     sessions: new Sessions(index, objects, keys, orders),
-    exporter: new Exporter({ index, objects, keys, orders, log: () => sequencer.log(), origin: trust.origin }),
+    exporter: new Exporter({ index, objects, keys, orders, ...shown, origin: trust.origin }),
     orders,
-    log: { log: () => sequencer.log(), published: (log) => witnesses.published(log), key: signer.key },
+    log: { ...shown, key: signer.key },
     access: options.access,
     origin: trust.origin,
     logger,

@@ -11,6 +11,7 @@ import {
 import type { EvidenceIndex } from './evidence-index/evidence-index.ts';
 import type { SessionRow } from './evidence-index/schema.ts';
 import type { SessionKeys } from './keys/session-keys.ts';
+import type { Published } from './log/receipts.ts';
 import type { TransparencyLog } from './log/transparency-log.ts';
 import type { Objects } from './objects/index.ts';
 import type { Orders } from './orders/orders.ts';
@@ -24,6 +25,8 @@ export interface ExporterOptions {
   readonly keys: Pick<SessionKeys, 'of'>;
   readonly orders: Pick<Orders, 'erasureOf'>;
   readonly log: () => Promise<TransparencyLog>;
+  /** The newest checkpoint that may be shown; undefined while it waits for witnesses. */
+  readonly published: (log: TransparencyLog) => Published | undefined;
   readonly origin: string;
 }
 
@@ -48,7 +51,7 @@ export interface Allowed {
   readonly key: (row: SessionRow) => boolean;
 }
 
-/** The log as it is at one moment, whatever is appended meanwhile. */
+/** The log as it is at one moment, whatever is appended meanwhile: what came behind `head` is for the next file. */
 interface Moment {
   readonly log: TransparencyLog;
   readonly head: TreeHead;
@@ -83,9 +86,11 @@ export class Exporter {
     allowed: Allowed,
   ): Promise<AsyncIterable<Member>> {
     const moment = await this.#moment();
-    const span = await this.#options.index.leaves.span(time);
-    if (span === undefined) throw new NothingToExport('NotFound', 'nothing was stored in this time');
-    if (span.to > moment.head.size) throw new EvidenceError('TreeAltered', 'the log is shorter than it was');
+    const stored = await this.#options.index.leaves.span(time);
+    if (stored === undefined) throw new NothingToExport('NotFound', 'nothing was stored in this time');
+    if (stored.to > moment.log.head.size) throw new EvidenceError('TreeAltered', 'the log is shorter than it was');
+    const span = { from: stored.from, to: Math.min(stored.to, moment.head.size) };
+    if (span.to <= span.from) throw new NothingToExport('NotFound', 'what was stored in this time waits for the log’s witnesses');
     if (span.to - span.from > MAX_RANGE)
       throw new NothingToExport('BadRequest', `the time has more than ${MAX_RANGE} entries of the log; ask for less of it`);
     return joined([await this.#head(moment, since), this.#range(span, moment), this.#sessions(span, moment, allowed)]);
@@ -93,7 +98,8 @@ export class Exporter {
 
   async #moment(): Promise<Moment> {
     const log = await this.#options.log();
-    return { log, head: log.head, note: log.checkpoint };
+    // Without its witnesses a file is not witnessed, which is better than none.
+    return { log, ...(this.#options.published(log) ?? { head: log.head, note: log.checkpoint }) };
   }
 
   async #head({ log, head, note }: Moment, since: number | undefined): Promise<Member[]> {
@@ -159,9 +165,11 @@ export class Exporter {
       const rows = await index.segmentsFrom(session, from, PAGE);
       for (const { number, digest } of rows) {
         from = number + 1;
+        const leaf = await index.leaves.of(session, number);
+        const isLater = leaf !== undefined && leaf >= moment.head.size && leaf < moment.log.head.size;
+        if (isLater) continue;
         // What is gone or damaged is for the verifier to say: of a segment that is known of and gone there are no bytes.
         const bytes = (await objects.get('seg', digest)) ?? Buffer.alloc(0);
-        const leaf = await index.leaves.of(session, number);
         if (leaf !== undefined && leaf < moment.head.size && !isWithin(proven, leaf)) yield await this.#proof(leaf, moment);
         // No segment is longer: what is too long for a file is altered all the same without its end.
         yield members.segment(session, number, bytes.subarray(0, MAX_SEGMENT_BYTES));

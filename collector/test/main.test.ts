@@ -91,6 +91,7 @@ test('the program takes evidence from the broker, answers signed requests over T
       CHAPERONE_TLS_CERTIFICATE: file('tls.crt', certified.certificate),
       CHAPERONE_TLS_KEY: file('tls.key', certified.key),
       CHAPERONE_NATS_SERVERS: `nats://127.0.0.1:${natsPort}`,
+      CHAPERONE_READER_KEY_FILE: file('reader.key', Buffer.alloc(32, 9).toString('base64')),
     },
   });
   onTestFinished(() => end(program, 'SIGKILL'));
@@ -108,7 +109,7 @@ test('the program takes evidence from the broker, answers signed requests over T
   const { session, nkey, sealed } = aSession();
   const receipts: Uint8Array[] = [];
   connection.subscribe(`receipt.${nkey}`, { callback: (_, message) => void receipts.push(message.data) });
-  for (const { bytes } of sealed) await jetstream(connection).publish(`evidence.${nkey}.${session}`, bytes);
+  for (const { parcel } of sealed) await jetstream(connection).publish(`evidence.${nkey}.${session}`, parcel);
   await eventually('the receipts', () => ([0, 1, 2].every((number) => receipts.some(proves(number))) ? true : undefined));
   const seed = readFileSync(join(directory.path, 'store/log.seed'));
   expect(

@@ -8,6 +8,7 @@ import {
   formatNote,
   formatPolicy,
   generateSigner,
+  type FileVerdict,
   leafHash,
   leavesReader,
   merkleRoot,
@@ -17,6 +18,7 @@ import {
   proveConsistency,
   signNote,
   type Signer,
+  verifyEvidence,
 } from '@chaperone/evidence';
 import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -204,13 +206,26 @@ describe('a collector with two witnesses', () => {
   }
   const record = (collector: Collector, policy: ReturnType<typeof parsePolicy>, withinMs = 20_000): Promise<string> =>
     recordSession({ collector, origin: ORIGIN, enrolment, steps: [asked({ action: 0, text: 'uptime' })], policy, withinMs });
+  const exported = async (
+    collector: Collector,
+    session: string,
+    policy: ReturnType<typeof parsePolicy>,
+  ): Promise<FileVerdict> => {
+    const asked = new Request(`http://c/v1/sessions/${session}/evidence`, { headers: { authorization: 'Bearer t' } });
+    const file = Buffer.from(await (await collector.fetch(asked)).arrayBuffer());
+    return verifyEvidence([file], { ...trust, policy });
+  };
   test('gives receipts when both have cosigned, serves what they cosigned, and has it after a restart', async () => {
     const { open, policy } = await witnessed();
     const collector = await open('store');
-    await record(collector, policy);
+    const recorded = await record(collector, policy);
     const { text } = await checkpointOf(collector);
     const { checkpoint, witnesses } = openCheckpoint(Buffer.from(text), policy);
     expect([...witnesses.keys()]).toEqual(['one', 'two']);
+    expect(await exported(collector, recorded, policy)).toMatchObject({
+      log: { quorum: 'met', size: checkpoint.size },
+      sessions: [{ session: recorded, verdict: 'complete' }],
+    });
     await collector.close();
     const again = await open('store');
     expect((await checkpointOf(again)).text).toBe(text);

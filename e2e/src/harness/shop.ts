@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { testAuthority } from '@chaperone/testing';
+import { eventually, testAuthority } from '@chaperone/testing';
 import { Agent } from './agent.ts';
 import { type Cluster, GOVERNED, ROOT } from './cluster.ts';
 import type { Installation } from './installation.ts';
@@ -143,9 +143,16 @@ export class Shop {
     };
   }
 
-  /** Starts that pod, and waits until it is ready. */
+  /**
+   * Starts that pod, and waits until it is ready. After an upgrade a replica of the operator that is about to end may still inject by
+   * what it knew, which admission refuses; controllers ask again.
+   */
   async startAgent(name: string, namespace: string = AGENTS): Promise<Agent> {
-    await this.cluster.demand(['create', '-f', '-'], this.agentPod(name, namespace));
+    const create = async (): Promise<true> => {
+      await this.cluster.demand(['create', '-f', '-'], this.agentPod(name, namespace));
+      return true;
+    };
+    await eventually(`admission of ${name}`, create, 30_000);
     const ready = ['wait', '--for=condition=Ready', `pod/${name}`, '-n', namespace, '--timeout=120s'];
     await this.cluster.demand(ready).catch(async (cause: unknown) => {
       const { stdout } = await this.cluster.kubectl(['describe', 'pod', name, '-n', namespace]);

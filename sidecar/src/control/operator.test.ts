@@ -67,6 +67,8 @@ class Operator {
     this.dropStreams();
     for (const socket of this.#sockets) socket.destroy();
   }
+  /** Which log to believe. */
+  log: { readonly log?: string } = { log: 'quorum none\n' };
   dropStreams(): void {
     for (const stream of this.streams.splice(0)) stream.destroy();
   }
@@ -108,7 +110,7 @@ class Operator {
       )
         return refuse(403, 'NkeyMismatch');
       this.#publicKey = enrol.tlsPublicKey;
-      const nats = { url: 'nats://x', jwt: 'jwt-1', expiresAt: Date.now() + 3_600_000 };
+      const nats = { url: 'nats://x', jwt: 'jwt-1', expiresAt: Date.now() + 3_600_000, ...this.log };
       const answer = {
         protocol: 1,
         origin: 'log',
@@ -385,6 +387,12 @@ test('whether capture is proven is told once, as it changes, and anew to an oper
   operator.refusals = [{ status: 409, code: 'NotEnrolled' }];
   operator.dropStreams();
   expect(await told(3)).toEqual([{ proven: true }, lost, lost]);
+});
+
+test('broker access is asked for again as long as it does not say which log to believe', async () => {
+  operator.log = {};
+  const control = await startStreaming();
+  expect((await control.nats()).jwt).toBe('jwt-2');
 });
 
 test('broker access is asked for again at two thirds of its time', async () => {
