@@ -27,7 +27,7 @@ import { gatherPolicy } from './policies/facts.ts';
 import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets } from './resources/assess.ts';
 import { isSameLogin } from './resources/secrets.ts';
 import { Enrolments } from './sidecars/enrolments.ts';
-import { GOVERNED_SINCE, INJECT_LABEL, isAlive, isGoverned } from './sidecars/governed.ts';
+import { GOVERNED_SINCE, isAlive, isGoverned, labelledAt } from './sidecars/governed.ts';
 import { ensureHashSecret } from './sidecars/hash-secret.ts';
 import { clusterFacts } from './sidecars/cluster.ts';
 import { SidecarHub } from './sidecars/hub.ts';
@@ -488,14 +488,4 @@ class Office {
     if (current !== undefined) await apply(kube, KINDS.injectionProfiles, { name: 'previous' }, { spec: current.spec });
     await apply(kube, KINDS.injectionProfiles, { name: wanted.metadata.name }, { spec: wanted.spec });
   }
-}
-
-/** When the opt-in label was last set, from the API server's own notes. */
-export function labelledAt(namespace: KubeObject): string | undefined {
-  const entries = (namespace.metadata.managedFields ?? []) as { time?: string; fieldsV1?: Record<string, unknown> }[];
-  const owner = entries.find(({ fieldsV1 }) => {
-    const metadata = fieldsV1?.['f:metadata'] as Record<string, Record<string, unknown>> | undefined;
-    return metadata?.['f:labels']?.[`f:${INJECT_LABEL}`] !== undefined;
-  });
-  return owner?.time;
 }

@@ -88,3 +88,13 @@ export function agentOf(pod: KubeObject): Agent {
     ),
   };
 }
+
+/** When the opt-in label was last set, from the API server's own notes. */
+export function labelledAt(namespace: KubeObject): string | undefined {
+  const entries = (namespace.metadata.managedFields ?? []) as { time?: string; fieldsV1?: Record<string, unknown> }[];
+  const owner = entries.find(({ fieldsV1 }) => {
+    const metadata = fieldsV1?.['f:metadata'] as Record<string, Record<string, unknown>> | undefined;
+    return metadata?.['f:labels']?.[`f:${INJECT_LABEL}`] !== undefined;
+  });
+  return owner?.time;
+}

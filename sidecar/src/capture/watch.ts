@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import type { OwnQuestion } from './deny.ts';
-import { judgeCapture, probeCapture } from './verify.ts';
+import { judgeCapture, probeCapture } from './probe.ts';
 
 /** Between two looks; each wait is up to a fifth shorter or longer, so that pods do not look together and nobody knows when. */
 export const LOOK_EVERY_MS = 30_000;
