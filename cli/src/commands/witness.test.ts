@@ -211,8 +211,8 @@ describe('a collector with two witnesses', () => {
     session: string,
     policy: ReturnType<typeof parsePolicy>,
   ): Promise<FileVerdict> => {
-    const asked = new Request(`http://c/v1/sessions/${session}/evidence`, { headers: { authorization: 'Bearer t' } });
-    const file = Buffer.from(await (await collector.fetch(asked)).arrayBuffer());
+    const request = new Request(`http://c/v1/sessions/${session}/evidence`, { headers: { authorization: 'Bearer t' } });
+    const file = Buffer.from(await (await collector.fetch(request)).arrayBuffer());
     return verifyEvidence([file], { ...trust, policy });
   };
   test('gives receipts when both have cosigned, serves what they cosigned, and has it after a restart', async () => {
