@@ -213,6 +213,9 @@ function recordsOf(segment, key) {
   return sound ? records : fail('MalformedSegment', 'flags and records do not fit each other');
 }
 
+const names = (first, own, { namespace, serviceAccount }) =>
+  first.session === own && first.agent?.namespace === namespace && first.agent.serviceAccount === serviceAccount;
+
 function checkSegment(bytes, trust, key) {
   const segment = splitSegment(bytes);
   const { header, headerText, signature, registration, leaves, payload } = segment;
@@ -231,8 +234,7 @@ function checkSegment(bytes, trust, key) {
   if (payload.length !== header.payload.length || sha256(payload).toString('hex') !== header.payload.digest) fail('PayloadAltered', 'the payload does not match its digest');
   const epoch = checkSigner(segment, trust);
   const { agent } = epoch.registration;
-  const own = first?.type !== 'session.open' || (first.session === header.session && first.agent?.namespace === agent.namespace && first.agent.serviceAccount === agent.serviceAccount);
-  if (!own) fail('AgentMismatch', 'the opening record names another agent or session than the registration');
+  if (first?.type === 'session.open' && !names(first, header.session, agent)) fail('AgentMismatch', 'the opening record names another agent or session than the registration');
   return { header, agent, epoch: epoch.number, nkey: epoch.nkey, link: sha256(headerText, signature).toString('hex'), leaf: leafHash(Buffer.of(1, 1), signature, headerText) };
 }
 
@@ -303,8 +305,8 @@ function isBy({ name, type, key }, note, signature) {
   return signed('mlDsa', key, Buffer.concat(parts), signature.subarray(8));
 }
 
+const bad = (line, what) => fail('MalformedPolicy', `line ${line} of the policy: ${what}`);
 function readPolicy(bytes) {
-  const bad = (line, what) => fail('MalformedPolicy', `line ${line} of the policy: ${what}`);
   const lines = bytes.toString('latin1').split('\n');
   if (lines.pop() !== '' || lines.length > 1024) bad(lines.length, 'too many, or no end');
   const policy = { logs: [], witnesses: new Map(), quorum: undefined };
@@ -453,8 +455,8 @@ function* membersOf(path) {
   }
 }
 
+const field = (value, digits) => `${value.toString(8).padStart(digits, '0')}\0`;
 function headerOf(name, size) {
-  const field = (value, digits) => `${value.toString(8).padStart(digits, '0')}\0`;
   const parts = (sum) => [name.padEnd(100, '\0'), field(0o644, 7), field(0, 7), field(0, 7), field(size, 11), field(0, 11), sum, '0', '\0'.repeat(100), 'ustar\x0000', '\0'.repeat(64), field(0, 7), field(0, 7)];
   const build = (sum) => Buffer.from(parts(sum).join('').padEnd(512, '\0'), 'latin1');
   const sum = build(' '.repeat(8)).reduce((total, byte) => total + byte, 0);
@@ -540,6 +542,9 @@ function readEntry(entry) {
 class Range {
   constructor([from, to], hashes, trust) {
     Object.assign(this, { from, to, hashes, trust, leaves: Buffer.alloc((to - from) * 32), taken: 0, first: Infinity, last: -Infinity, sessions: new Map() });
+  }
+  get times() {
+    return this.first === Infinity ? { first: null, last: null } : { first: this.first, last: this.last };
   }
   hash(at) {
     return this.leaves.subarray(at * 32, at * 32 + 32);
@@ -709,8 +714,7 @@ function verifyFile(path, trust) {
       sessions.set(name, { session: name, verdict: erasure === undefined ? 'not exported' : 'erased', segments: 0, records: 0, contents: 'sealed', logged: entries, erasure });
   const log = { origin: head.origin, size: head.size, root: head.root.toString('base64'), quorum: head.quorum, witnesses: head.witnesses };
   if (trust.since !== undefined) log.since = { size: trust.since.size, verdict: sinceWord(trust.since, head, consistency) };
-  const time = (at) => (Number.isFinite(at) ? at : null);
-  if (range !== undefined) log.range = { from: range.from, to: range.to, first: time(range.first), last: time(range.last) };
+  if (range !== undefined) log.range = { from: range.from, to: range.to, ...range.times };
   return { verdict: sessions.size === 0 ? 'empty' : 'sound', log, sessions: [...sessions.values()] };
 }
 
