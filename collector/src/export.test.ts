@@ -185,6 +185,17 @@ async function aLongLog(): Promise<Place & { readonly session: string }> {
   return { ...place, session };
 }
 
+test('an export holds the data keys of sessions that who asks may replay too, and of no other', async () => {
+  const { collector, take } = await aPlace();
+  const { session } = await take();
+  const keysOf = async (target: string, user: string): Promise<number> =>
+    (await surveyEvidence([await bytesOf(await ask(collector, target, user))])).keys;
+  for (const target of [ALL, `evidence?session=${session}`]) {
+    expect(await keysOf(target, 'list agents,get agents,export agents')).toBe(0);
+    expect(await keysOf(target, AUDITOR)).toBe(1);
+  }
+});
+
 describe('a store in which somebody', () => {
   test.each<[string, Change, string]>([
     ['flips a bit of a segment', flip, 'altered'],
