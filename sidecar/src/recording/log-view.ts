@@ -1,4 +1,4 @@
-import { open, readFile, rename, writeFile } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   CheckpointError,
@@ -133,13 +133,12 @@ export class LogView {
     const both = { code, held: held.note.toString(), shown: shown.note.toString() };
     const path = join(spoolDirectory, `log.${code}.json`);
     logger.error('two checkpoints of the log are kept as evidence', { ...both, path });
-    await writeFile(path, `${JSON.stringify(both, null, 2)}\n`, { mode: 0o600, flag: 'wx', flush: true }).catch(
-      (error: unknown) => {
-        // What an earlier process kept stays.
-        if (codeOf(error) !== 'EEXIST')
-          logger.error('these checkpoints could not be written to a file', { cause: codeOf(error) });
-      },
-    );
+    try {
+      // What an earlier process kept stays.
+      if ((await readIfThere(path)) === undefined) await replace(path, Buffer.from(`${JSON.stringify(both, null, 2)}\n`));
+    } catch (error) {
+      logger.error('these checkpoints could not be written to a file', { cause: codeOf(error) });
+    }
   }
 }
 
