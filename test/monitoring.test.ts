@@ -31,6 +31,9 @@ test.each([
   expect(named.filter((name) => !known.has(name))).toEqual([]);
 });
 
+/** At least three words. */
+const SENTENCE = /^\S+(?: \S+){2,}$/;
+
 test('every alert says what it is about, what it means for people, and a code that explains it', () => {
   const { groups } = (parseAllDocuments(rules)[0]?.toJS() ?? {}) as {
     groups: { rules: { alert: string; labels: { severity: string }; annotations: Record<string, string> }[] }[];
@@ -40,8 +43,9 @@ test('every alert says what it is about, what it means for people, and a code th
   for (const { alert, labels, annotations } of alerts) {
     expect(alert).toMatch(/^Chaperone[A-Z]/);
     expect(['page', 'ticket']).toContain(labels.severity);
-    expect(annotations['summary']).toBeTruthy();
-    expect(annotations['impact']).toBeTruthy();
+    expect(annotations['summary'], alert).toMatch(SENTENCE);
+    expect(annotations['impact'], alert).toMatch(SENTENCE);
+    expect(annotations['impact'], alert).not.toBe(annotations['summary']);
     expect(Object.keys(CODES)).toContain(annotations['runbook']?.replace('chaperone explain ', ''));
   }
 });

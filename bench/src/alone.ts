@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compileDirectory } from '@chaperone/sidecar';
 import { eventually, freePort } from '@chaperone/testing';
+import { captureProbes } from './captured.ts';
 import { compile, root } from './chaperone.ts';
 import type { Collected } from './collected.ts';
 import { type Database, ownAddress } from './database.ts';
@@ -98,7 +99,8 @@ export async function startSidecar(directory: string, settings: SidecarSettings)
   }));
   const operator = await startOperator({ agent, resources: addressed }, settings.collected);
   const program = bundle();
-  const [probe, dns, deny] = [await freePort(), await freePort(), await freePort()];
+  const [probe, dns, deny, self] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const release = captureProbes({ selfPort: self, denyPort: deny });
   const began = performance.now();
   const child = spawn(process.execPath, [...(settings.flags ?? []), ...(await injectedFlags()), program], {
     // It says every second that the broker cannot be reached.
@@ -115,11 +117,13 @@ export async function startSidecar(directory: string, settings: SidecarSettings)
       CHAPERONE_DNS_PORT: `${dns}`,
       CHAPERONE_DENY_PORT: `${deny}`,
       CHAPERONE_PROBE_PORT: `${probe}`,
+      CHAPERONE_SELF_PORT: `${self}`,
     },
   });
   const end = ended(child);
   const stop = async (): Promise<void> => {
     await end();
+    release();
     await operator[Symbol.asyncDispose]();
   };
   try {

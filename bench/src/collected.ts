@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
-import { formatPolicy, generateSigner, noteSigner, type Signer, signerFromSeed } from '@chaperone/evidence';
+import { formatPolicy, generateSigner, noteSigner, type Signer, signerFromSeed, x25519Holder } from '@chaperone/evidence';
 import { eventually, freePort, testAuthority } from '@chaperone/testing';
 import { compile, root } from './chaperone.ts';
 import { accepting } from './client.ts';
@@ -15,6 +15,8 @@ export interface Collected extends AsyncDisposable {
   readonly enrolment: Signer;
   /** Whose receipts are to be believed: C2SP tlog-policy. */
   readonly log: string;
+  /** To whom data keys are wrapped. */
+  readonly recipient: string;
   /** Of the collector's process. */
   readonly pid: number | undefined;
 }
@@ -43,7 +45,7 @@ export async function startCollected(directory: string): Promise<Collected> {
   try {
     await eventually('the broker', () => accepting(natsPort));
     const enrolment = generateSigner();
-    const seed = randomBytes(32);
+    const [seed, reader] = [randomBytes(32), randomBytes(32)];
     const certified = await (await testAuthority('bench collector')).issue(['127.0.0.1']);
     const collector = spawn(process.execPath, ['--conditions=chaperone-dist', join(root, 'collector/dist/main.js')], {
       stdio: 'ignore',
@@ -56,13 +58,22 @@ export async function startCollected(directory: string): Promise<Collected> {
         CHAPERONE_TLS_CERTIFICATE: await file('tls.crt', certified.certificate),
         CHAPERONE_TLS_KEY: await file('tls.key', certified.key),
         CHAPERONE_NATS_SERVERS: url,
+        CHAPERONE_READER_KEY_FILE: await file('reader.key', reader.toString('base64')),
         CHAPERONE_LOG_KEY_FILE: await file('log.key', seed.toString('base64')),
       },
     });
     ends.push(ended(collector));
     await eventually('the collector', () => accepting(port), START_TIMEOUT_MS);
     const log = formatPolicy(noteSigner(ORIGIN, signerFromSeed(seed)).key);
-    return { url, origin: ORIGIN, enrolment, log, pid: collector.pid, [Symbol.asyncDispose]: stop };
+    return {
+      url,
+      origin: ORIGIN,
+      enrolment,
+      log,
+      recipient: x25519Holder(reader).name,
+      pid: collector.pid,
+      [Symbol.asyncDispose]: stop,
+    };
   } catch (error) {
     await stop();
     throw error;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { signRegistration } from '@chaperone/evidence';
+import { signRegistration, x25519Holder } from '@chaperone/evidence';
 import { testAuthority } from '@chaperone/testing';
 import type { Collected } from './collected.ts';
 
@@ -11,6 +11,9 @@ export interface Grant {
   readonly agent: { readonly namespace: string; readonly serviceAccount: string };
   readonly resources: readonly { readonly hosts: readonly string[] }[];
 }
+
+/** To whom data keys are wrapped where nobody takes evidence. */
+const NOBODY = x25519Holder(Buffer.alloc(32, 1)).name;
 
 /** An operator as far as one sidecar sees it; nothing of what is measured. Without `collected` there is no broker behind the address it gives. */
 export async function startOperator(
@@ -50,7 +53,8 @@ export async function startOperator(
         collected === undefined
           ? { body: JSON.stringify(said), signature: 'unread' }
           : signRegistration({ ...said, origin: collected.origin }, collected.enrolment);
-      response.end(JSON.stringify({ protocol: 1, origin: 'bench', registration, nats, snapshot: await snapshot() }));
+      const recipients = [collected?.recipient ?? NOBODY];
+      response.end(JSON.stringify({ protocol: 1, origin: 'bench', registration, recipients, nats, snapshot: await snapshot() }));
     } else if (request.url === '/v1/stream') {
       response.write(`${JSON.stringify({ type: 'snapshot', snapshot: await snapshot() })}\n`);
       const timer = setInterval(

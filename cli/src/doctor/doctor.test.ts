@@ -93,6 +93,9 @@ const resource = (name: string, address: string, spec: object = {}): object => (
     ...spec,
   },
 });
+const EXTRA = '/spec/versions/0/schema/openAPIV3Schema/properties/extra';
+const patchCrd = (change: object): string =>
+  kubectl(['patch', 'crd', 'sessionkills.chaperone.dev', '--type=json', '-p', JSON.stringify([change])]);
 const policy = (rules: object[]): object => ({
   apiVersion: 'chaperone.dev/v1alpha1',
   kind: 'AccessPolicy',
@@ -317,25 +320,9 @@ describe.skipIf(!hasApiServer || HELM === undefined)('chaperone doctor', () => {
     ],
     [
       'a CRD is of another version',
-      () =>
-        kubectl([
-          'patch',
-          'crd',
-          'sessionkills.chaperone.dev',
-          '--type=json',
-          '-p',
-          '[{"op":"add","path":"/spec/versions/0/schema/openAPIV3Schema/properties/extra","value":{"type":"string"}}]',
-        ]),
+      () => patchCrd({ op: 'add', path: EXTRA, value: { type: 'string' } }),
       /^warn crds sessionkills\.chaperone\.dev are of another version than this program$/,
-      () =>
-        kubectl([
-          'patch',
-          'crd',
-          'sessionkills.chaperone.dev',
-          '--type=json',
-          '-p',
-          '[{"op":"remove","path":"/spec/versions/0/schema/openAPIV3Schema/properties/extra"}]',
-        ]),
+      () => patchCrd({ op: 'remove', path: EXTRA }),
     ],
     [
       'a binding of admission only audits',

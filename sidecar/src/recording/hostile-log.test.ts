@@ -21,23 +21,12 @@ import {
 import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { MemoryLog } from './receipts.test-support.ts';
+import { agent, closing, opening } from './records.test-support.ts';
 import type { Delivery, Sent } from './recorder.ts';
 import { createRecording, type SpoolRecording } from './recording.ts';
 
 const enrolment = generateSigner();
 const reader = parseRecipient(x25519Holder(Buffer.alloc(32, 1)).name);
-const agent = { namespace: 'agents', serviceAccount: 'bot' };
-const closing: RecordBody = { type: 'session.close', code: 'Closed', reason: 'done', actions: 0, denied: 0, maskedValues: 0 };
-const opening = (session: string): RecordBody => ({
-  type: 'session.open',
-  session,
-  agent,
-  resource: { namespace: 'data', name: 'orders-db', protocol: 'postgres' },
-  purpose: 'tests',
-  policies: [],
-  mode: 'Enforce',
-  client: { address: '127.0.0.1:1', tls: false },
-});
 
 /** Takes every segment and says what a test makes of it. */
 class Collector implements Delivery {

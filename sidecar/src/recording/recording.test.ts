@@ -20,12 +20,12 @@ import {
 import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { MemoryLog } from './receipts.test-support.ts';
+import { agent, closing, opening } from './records.test-support.ts';
 import type { Delivery, Sent } from './recorder.ts';
 import { createRecording, type RecordingLimits, type SpoolRecording } from './recording.ts';
 
 const enrolment = generateSigner();
 const trust = { origin: 'test', enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
-const agent = { namespace: 'agents', serviceAccount: 'bot' };
 const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 function anIdentity(): PodIdentity {
@@ -116,16 +116,6 @@ async function aSpool(limits: Partial<RecordingLimits> = {}) {
   return { paths, transport, start, crash, identity, journal };
 }
 
-const opening = (session: string): RecordBody => ({
-  type: 'session.open',
-  session,
-  agent,
-  resource: { namespace: 'data', name: 'orders-db', protocol: 'postgres' },
-  purpose: 'tests',
-  policies: [],
-  mode: 'Enforce',
-  client: { address: '127.0.0.1:1', tls: false },
-});
 const action = (number: number, verdict: 'allow' | 'deny' = 'allow', text = `select ${number}`): RecordBody => ({
   type: 'action',
   action: number,
@@ -136,7 +126,6 @@ const action = (number: number, verdict: 'allow' | 'deny' = 'allow', text = `sel
   reason: 'test',
   effects: [],
 });
-const closing: RecordBody = { type: 'session.close', code: 'Closed', reason: 'done', actions: 0, denied: 0, maskedValues: 0 };
 
 describe('a recorded session', () => {
   test('arrives complete, is freed on its receipt, and leaves nothing behind', async () => {
