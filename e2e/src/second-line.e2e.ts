@@ -40,6 +40,7 @@ describe('a governed namespace', () => {
     for (const [args, object] of [
       [['apply', '-f', '-'], { ...open, spec }],
       [['delete', 'networkpolicy', 'chaperone-agents'], undefined],
+      [['delete', '--raw', `/apis/networking.k8s.io/v1/namespaces/${AGENTS}/networkpolicies`], undefined],
     ] as const) {
       const { status, stderr } = await shop.cluster.kubectl(editor(...args), object);
       expect([status, stderr]).toEqual([1, expect.stringContaining('[WaysOutReserved]')]);
