@@ -12,7 +12,6 @@ import {
   cosigner,
   formatVerifierKey,
   KEY_TYPE,
-  type RecordBody,
   segmentOf,
   signRegistration,
   type TrustPolicy,
