@@ -8,7 +8,8 @@ export default defineConfig({
   test: {
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    maxWorkers: 2,
+    // Tests wait for servers, browsers and programs one fifth of their time.
+    maxWorkers: 3,
     reporters: ['default', './scripts/bypasses/reporter.ts'],
     // A machine that is busy shows a page late.
     expect: { poll: { timeout: 10_000 } },

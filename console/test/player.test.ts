@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { hasChromium, launch, type Site, startSite, visit, type VisitOptions } from './browser.test-support.ts';
-import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen } from './page.test-support.ts';
+import { expectInEveryWindow, expectNothingUnseen } from './page.test-support.ts';
 import { HOSTILE_OUTPUT, LARGE, type Programs, recordPrograms, SEQ_OF } from './programs-world.test-support.ts';
 
 let browser: Browser;
@@ -57,22 +57,15 @@ async function seek(page: Page, to: number): Promise<void> {
 }
 
 describe.runIf(hasChromium)('the page of a session of programs', NETWORK, () => {
-  test.each([
-    { width: 1440, dark: false },
-    { width: 1440, dark: true },
-    { width: 390, dark: false },
-    { width: 390, dark: true },
-    { width: 320, dark: false },
-  ])('is accessible, fits, hides nothing and asks nobody else: $width, dark $dark', { timeout: 120_000 }, async (options) => {
-    const page = await come('/sessions', options);
+  test('is accessible, fits every window, hides nothing and asks nobody else', { timeout: 120_000 }, async () => {
+    const page = await come('/sessions');
     const plain = Object.values(SEQ_OF).map((seq) => `/sessions/${programs.plain}?at=${seq}`);
     const hostile = [0, 5, 7, 8].map((at) => `/sessions/${programs.hostile}?at=${1 + 4 * at}`);
     for (const path of [`/sessions/${programs.plain}`, ...plain, ...hostile]) {
       await page.goto(`${site.url}${path}`);
       await page.locator('.skeleton').waitFor({ state: 'detached' });
       if ((await page.locator('.player').count()) > 0) await settled(page);
-      await expectAccessible(page, path);
-      await expectNoSidewaysScroll(page, path);
+      await expectInEveryWindow(page, path);
       await expectNothingUnseen(page);
     }
   });
