@@ -7,13 +7,14 @@ const root = join(import.meta.dirname, '..');
 const began = Date.now();
 const elapsed = (): string => `${((Date.now() - began) / 1000).toFixed(0)} s`;
 
+const IMAGES = 'images/build';
 /** Each may be run again: what is there already is kept. */
 const preparations: readonly (readonly [string, string])[] =
   process.env['E2E_KUBECONFIG'] === undefined
     ? [
         ['programs of the cluster (about 8 minutes the first time)', 'e2e/cluster/build'],
         ['cluster', 'e2e/cluster/up'],
-        ['images', 'images/build'],
+        ['images', IMAGES],
         ['clients of the Kubernetes API (once)', 'scripts/kubernetes-peers'],
       ]
     : [['clients of the Kubernetes API (once)', 'scripts/kubernetes-peers']];
@@ -21,7 +22,12 @@ const preparations: readonly (readonly [string, string])[] =
 let tally: Tally = { passed: 0, failed: 0, skipped: [] };
 for (const [name, script] of preparations) {
   process.stdout.write(`\n== ${name}\n`);
-  const { status } = spawnSync(join(root, script), { cwd: root, stdio: 'inherit' });
+  const { status, stdout } = spawnSync(join(root, script), {
+    cwd: root,
+    stdio: ['inherit', script === IMAGES ? 'pipe' : 'inherit', 'inherit'],
+  });
+  // So that not every file of tests looks again what changed.
+  if (script === IMAGES && status === 0) process.env['E2E_IMAGES'] = stdout.toString();
   process.stdout.write(`${status === 0 ? 'done' : 'FAILED'}, ${elapsed()}\n`);
   if (status !== 0) {
     tally = { ...tally, failed: 1 };
