@@ -76,6 +76,16 @@ describe('an installed chart', () => {
     expect((JSON.parse(stdout) as Pod).spec.initContainers?.map(({ name }) => name)).toEqual(OURS);
   });
 
+  test('says by helm test that it works', async () => {
+    const out = await cluster.helm(['test', 'chaperone', '-n', SYSTEM, '--timeout', '100s', '--logs']);
+    expect(out.match(/^(ok|FAIL) .*$/gm)).toEqual([
+      'ok    a pod of a governed namespace gets its sidecar',
+      'ok    a pod that could undo capture is refused',
+      'ok    the operator has metrics',
+      'ok    the collector is ready',
+    ]);
+  });
+
   test('tells everything that is in the way at once', async () => {
     const { stderr } = await cluster.dryRun(aPod('bad', { securityContext: { privileged: true } }));
     expect(stderr).toContain(
