@@ -20,35 +20,6 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-/** Reads while `during` happens. @returns What the agent printed, once `during` is over. */
-async function readingWhile(mark: string, during: () => Promise<unknown>): Promise<string> {
-  const live = bot.python(`import os, psycopg2, time
-connection = psycopg2.connect("host=orders-db dbname=orders user=bot")
-connection.autocommit = True
-cursor = connection.cursor()
-turns = 0
-while not os.path.exists("/tmp/${mark}.stop"):
-    try:
-        cursor.execute("select ssn from customers where id = 1")
-        assert cursor.fetchone()[0] == "*******6789"
-        turns += 1
-    except psycopg2.Error as error:
-        print("ended", str(error).splitlines()[0]); raise SystemExit
-    if turns == 1: open("/tmp/${mark}", "w").close()
-    time.sleep(0.1)
-print("lived", turns > 1)
-`);
-  const begun = async (): Promise<number | null> => (await bot.run('test', '-e', `/tmp/${mark}`)).status;
-  await expect.poll(begun, { timeout: 30_000 }).toBe(0);
-  try {
-    await during();
-  } finally {
-    await bot.run('touch', `/tmp/${mark}.stop`);
-  }
-  const { stdout, stderr } = await live;
-  return stdout + stderr;
-}
-
 /** Opens a session every few seconds for `ms`, each of which is served and masked. @returns How many. */
 async function worksFor(ms: number): Promise<number> {
   const end = Date.now() + ms;
@@ -76,7 +47,7 @@ describe('while the operator is away for a minute', () => {
   test('open sessions go on and new ones open, within the validity of the policy; their evidence arrives', async () => {
     const began = Date.now();
     let sessions = 0;
-    const seen = await readingWhile('operator', async () => {
+    const seen = await bot.readingWhile('operator', async () => {
       await shop.installation.stop('deployment/chaperone-operator');
       sessions = await worksFor(60_000);
       await shop.installation.start('deployment/chaperone-operator');
@@ -93,7 +64,7 @@ describe('while evidence cannot be delivered for a minute', () => {
     const before = await names();
     const began = Date.now();
     let sessions = 0;
-    const seen = await readingWhile('delivery', async () => {
+    const seen = await bot.readingWhile('delivery', async () => {
       const { installation } = shop;
       await installation.stop('statefulset/chaperone-collector');
       sessions += await worksFor(20_000);
@@ -134,7 +105,7 @@ print("it was too quick")
   test('34 a sidecar that is killed takes its sessions with it, opens no way around, and is back', async ({ skip }) => {
     if (!shop.cluster.local) skip('containers are killed from the node');
     const session = await sessionOf(shop.cluster, () => bot.psql(FIVE));
-    const seen = await readingWhile('killed', async () => {
+    const seen = await bot.readingWhile('killed', async () => {
       await shop.cluster.signal('bot', AGENTS, 'chaperone-sidecar', 'SIGKILL');
       for (let turn = 0; turn < 4; turn++) expect((await around()).status).toBe(2);
     });
@@ -182,7 +153,7 @@ describe('an upgrade of the chart with another sidecar', () => {
     const image = shop.installation.image('sidecar');
     const next = image.replace(/:[^:]*$/, ':next');
     await shop.cluster.tagImage(image, next);
-    const seen = await readingWhile('upgrade', () =>
+    const seen = await bot.readingWhile('upgrade', () =>
       shop.installation.upgrade({ values: ['operator.validForMinutes=20'], sidecarTag: 'next' }),
     );
     expect(seen).toBe('lived True\n');

@@ -80,6 +80,35 @@ export class Agent {
     return this.node(SEND, host, String(port));
   }
 
+  /** Reads a masked column all the time, on one connection, while `during` happens. @returns `lived True`, or how its session ended. */
+  async readingWhile(mark: string, during: () => Promise<unknown>): Promise<string> {
+    const live = this.python(`import os, psycopg2, time
+connection = psycopg2.connect("host=orders-db dbname=orders user=bot")
+connection.autocommit = True
+cursor = connection.cursor()
+turns = 0
+while not os.path.exists("/tmp/${mark}.stop"):
+    try:
+        cursor.execute("select ssn from customers where id = 1")
+        assert cursor.fetchone()[0] == "*******6789"
+        turns += 1
+    except psycopg2.Error as error:
+        print("ended", str(error).splitlines()[0]); raise SystemExit
+    if turns == 1: open("/tmp/${mark}", "w").close()
+    time.sleep(0.1)
+print("lived", turns > 1)
+`);
+    const begun = async (): Promise<number | null> => (await this.run('test', '-e', `/tmp/${mark}`)).status;
+    await eventually('a first row', async () => ((await begun()) === 0 ? true : undefined), 30_000);
+    try {
+      await during();
+    } finally {
+      await this.run('touch', `/tmp/${mark}.stop`);
+    }
+    const { stdout, stderr } = await live;
+    return stdout + stderr;
+  }
+
   /** Waits until its database answers. */
   async serves(): Promise<void> {
     await eventually(
