@@ -31,11 +31,11 @@ const podOf = ({ holderIdentity }: Lease): string => holderIdentity.split('_')[0
 
 /** Asks for pods, without having them made, until `over`. @returns What was said of those that were refused, and how many were asked for. */
 async function asksForPods(over: Promise<unknown>): Promise<{ asked: number; refused: string[] }> {
-  let isOver = false;
-  void over.catch(() => undefined).finally(() => (isOver = true));
+  const ended = new AbortController();
+  void over.catch(() => undefined).finally(() => ended.abort());
   const refused: string[] = [];
   let asked = 0;
-  for (; !isOver; asked++) {
+  for (; !ended.signal.aborted; asked++) {
     // Not asked again where the webhook could not be reached: that is what counts.
     const { status, stderr } = await shop.cluster.kubectl(
       ['create', '--dry-run=server', '-f', '-'],
