@@ -12,7 +12,6 @@ import {
   c,
   changed,
   consistency,
-  flip,
   head,
   kept,
   note,
