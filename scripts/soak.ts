@@ -1,8 +1,9 @@
 /**
- * `make soak`: what takes longer than a run of the tests, in three parts, of which ONLY may name some.
+ * `make soak`: what takes longer than a run of the tests, in parts, of which ONLY may name some.
  *
  *     queries    compares generated ones with what PostgreSQL really returns, per major version (QUERIES, SEED)
  *     clients    runs real ones on the versions of PostgreSQL that `make test` leaves out
+ *     crashes    stops recorder and collector after any operation on their disks, as tests do a few times (SEED)
  *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
  *
  * What queries and informers found are lines in docs/testing/soak.md.
@@ -73,6 +74,26 @@ async function clients(): Promise<boolean> {
   return passed;
 }
 
+/** Histories, each with stops and failing operations, of the recorder and of the collector. */
+const CRASHES = ['--histories', '10', '--states', '100', '--faults', '200'];
+
+function crashes(): boolean {
+  const seed = process.env['SEED'] || String(randomInt(2 ** 31));
+  let passed = true;
+  for (const program of ['sidecar/test/crashes.ts', 'collector/test/crashes.ts']) {
+    const { status, stdout } = spawnSync(process.execPath, [join(root, program), '--seed', seed, ...CRASHES], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    process.stdout.write(stdout);
+    const lines = stdout.trim().split('\n');
+    const { tried } = JSON.parse(lines.at(-1) ?? '') as { tried: number };
+    passed &&= status === 0 && lines.length === 1;
+    addLine('## Crashes', [today(), commit, program, seed, tried, lines.length - 1]);
+  }
+  return passed;
+}
+
 /** What {@link file://../e2e/src/informers.e2e.ts} leaves behind. */
 interface Churn {
   readonly changes: number;
@@ -116,7 +137,7 @@ async function informers(): Promise<boolean> {
 
 const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
 
-const parts = { queries, clients, informers };
+const parts = { queries, clients, crashes, informers };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

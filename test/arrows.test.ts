@@ -29,7 +29,7 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   test: ['api', 'cli', 'scripts'],
   'helm/test': ['api'],
   'evidence/test': ['evidence'],
-  'sidecar/test': ['sidecar'],
+  'sidecar/test': ['sidecar', 'evidence'],
   // Other programs judge the log wherever it is made.
   'collector/test': ['collector', 'evidence', 'evidence/test', 'sidecar'],
   // The page is tested in a browser, against a real collector and a real `chaperone up`.

@@ -65,7 +65,7 @@ function file(make: (at: number) => RecordBody): { bytes: Promise<Buffer>; plain
     plain += bytes;
     const prev = sealed.at(-1)?.link ?? null;
     const counters = { actions: 0, denied: 0, masked: 0, dropped: 0 };
-    const clock = { wall: [0, 1], mono: [0, 1] } as const;
+    const clock = { wall: [0, 1], mono: [0, 1], sealed: 1 } as const;
     sealed.push(
       sealSegment({
         origin,

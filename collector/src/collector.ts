@@ -120,6 +120,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     open: () => sequencer.log(),
     onPublished: () => receipts.published(),
     now: Date.now,
+    monotonic: () => performance.now(),
     logger,
   });
   const receipts: Receipts = new Receipts({

@@ -42,6 +42,8 @@ export interface SessionOptions {
   readonly startedAt?: number;
   readonly text?: string;
   readonly retention?: string;
+  /** By the pod's clock, whose epoch goes from 1 to 3,600,001. */
+  readonly sealedAt?: number;
   /** Under which its payloads are sealed; sessions of one id that are to fit each other have the same. */
   readonly key?: DataKey;
   readonly onBehalfOf?: { issuer: string; user: string; groups: string[] };
@@ -54,6 +56,7 @@ const DEFAULTS = {
   close: true,
   startedAt: 1000,
   text: 'select 1',
+  sealedAt: 1,
 };
 
 /** A segment, and as it travels. */
@@ -66,7 +69,7 @@ export function aSession(options: SessionOptions = {}): {
   nkey: string;
   sealed: FixtureSegment[];
 } {
-  const { agent, resource, segments, close, startedAt, text } = { ...DEFAULTS, ...options };
+  const { agent, resource, segments, close, startedAt, text, sealedAt } = { ...DEFAULTS, ...options };
   const { session = newSessionId(), pod = aPod(agent) } = options;
   const epoch = createEpoch(pod, 1, 1);
   const key = options.key ?? keyOf(session);
@@ -117,7 +120,7 @@ export function aSession(options: SessionOptions = {}): {
       firstSeq,
       registration: pod.registration,
       records: records.map((record) => Buffer.from(JSON.stringify(record))),
-      clock: { wall: [startedAt + firstSeq, startedAt + seq], mono: [firstSeq, seq] },
+      clock: { wall: [startedAt + firstSeq, startedAt + seq], mono: [firstSeq, seq], sealed: sealedAt },
       counters: { actions: number * 2 + 2, denied: number + 1, masked: 0, dropped: 0 },
       flags: [...(number === 0 ? (['open'] as const) : []), ...(last ? (['close'] as const) : [])],
     });

@@ -116,6 +116,11 @@ describe.each(ENGINES)('the store with its index in $engine', ({ use }) => {
     const { collector } = await aStore(await newIndex());
     const stranger = aSession({ pod: aPod(undefined, generateSigner()) }).sealed[0]?.parcel ?? Buffer.alloc(0);
     expect(await collector.ingest(stranger)).toEqual({ kind: 'refused', code: 'RegistrationUntrusted' });
+    for (const sealedAt of [0, 3_600_002])
+      expect(await collector.ingest(aSession({ sealedAt }).sealed[0]?.parcel ?? Buffer.alloc(0))).toEqual({
+        kind: 'refused',
+        code: 'EpochExceeded',
+      });
     const { sealed, nkey, session } = aSession();
     const bytes = sealed[0]?.parcel ?? Buffer.alloc(0);
     expect(await collector.ingest(bytes.subarray(0, 99))).toMatchObject({ kind: 'refused' });

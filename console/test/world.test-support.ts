@@ -100,7 +100,11 @@ export function tell(told: Told): Session {
           const { text, data = Buffer.alloc(0) } = encodeRecord(record);
           return Buffer.concat([Buffer.from(text), data]);
         }),
-        clock: { wall: [began + firstSeq * pace, began + seq * pace], mono: [firstSeq * pace, seq * pace] },
+        clock: {
+          wall: [began + firstSeq * pace, began + seq * pace],
+          mono: [firstSeq * pace, seq * pace],
+          sealed: epoch.notBefore,
+        },
         counters: { ...counters },
         flags,
       }),

@@ -9,6 +9,7 @@ export type EvidenceErrorCode =
   | 'MalformedBundle'
   | 'SignatureInvalid'
   | 'CertificateInvalid'
+  | 'EpochExceeded'
   | 'RegistrationUntrusted'
   | 'OriginMismatch'
   | 'AgentMismatch'

@@ -96,12 +96,19 @@ export const Registration = z.strictObject({
 });
 export type Registration = z.infer<typeof Registration>;
 
-/** A short-lived key that signs segments; signed by the pod's nkey. Epochs of one pod count upwards. */
+/** An epoch key signs for this long at most. */
+export const EPOCH_MS = 3_600_000;
+
+/**
+ * A short-lived key that signs segments, from `notBefore` to `notAfter` by the pod's clock (ms); signed by the pod's nkey. Epochs of one
+ * pod count upwards.
+ */
 export const EpochCertificate = z.strictObject({
   nkey: z.string().max(64),
   key: z.string().max(64),
   epoch: z.int().min(1),
   notBefore: z.number(),
+  notAfter: z.number(),
 });
 export type EpochCertificate = z.infer<typeof EpochCertificate>;
 
@@ -145,6 +152,9 @@ export function verifyEpochCertificate(signed: Signed): EpochCertificate {
   const certificate = parseStatement(EpochCertificate, signed, 'CertificateInvalid');
   if (!checkStatement(CERTIFICATE_CONTEXT, signed, decodeNkey(certificate.nkey)))
     throw new EvidenceError('CertificateInvalid', 'the nkey did not sign this epoch key');
+  const { notBefore, notAfter } = certificate;
+  if (notAfter < notBefore || notAfter - notBefore > EPOCH_MS)
+    throw new EvidenceError('CertificateInvalid', 'the epoch key is valid for no time, or for longer than any may be');
   return certificate;
 }
 
@@ -167,14 +177,14 @@ export interface Epoch {
   readonly signer: Signer;
   readonly certificate: Signed;
   readonly notBefore: number;
+  readonly notAfter: number;
 }
 
 /** Makes a new epoch key certified by the pod's nkey; its seed exists only in the returned signer. */
 export function createEpoch(identity: PodIdentity, number: number, now: number): Epoch {
   const signer = generateSigner();
-  const certificate = signEpochCertificate(
-    { nkey: encodeNkey(identity.nkey.publicKey), key: signer.publicKey.toString('base64url'), epoch: number, notBefore: now },
-    identity.nkey,
-  );
-  return { number, signer, certificate, notBefore: now };
+  const [nkey, key] = [encodeNkey(identity.nkey.publicKey), signer.publicKey.toString('base64url')];
+  const bounds = { notBefore: now, notAfter: now + EPOCH_MS };
+  const certificate = signEpochCertificate({ nkey, key, epoch: number, ...bounds }, identity.nkey);
+  return { number, signer, certificate, ...bounds };
 }

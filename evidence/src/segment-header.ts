@@ -17,7 +17,7 @@ export type Counters = z.infer<typeof Counters>;
  * stays when the session's data key is destroyed. `prev` is the SHA-256 of the previous segment's header text and signature
  * (null for segment 0), `root` the RFC 6962 tree hash over the records, each behind its salt. `key` says which data key sealed
  * the payload, and the salt of this sealing; `payload` has digest and length of what is encrypted, `plain` the records' bytes.
- * Times are milliseconds; `policy` is the digest of the policies in force at the start.
+ * Times are milliseconds, `wall` and `mono` of the first and last record, `sealed` when the key signed; `policy` is the digest of the policies in force at the start.
  */
 export const SegmentHeader = z.strictObject({
   version: z.literal(2),
@@ -35,6 +35,7 @@ export const SegmentHeader = z.strictObject({
   clock: z.strictObject({
     wall: z.tuple([z.number(), z.number()]),
     mono: z.tuple([z.number(), z.number()]),
+    sealed: z.number(),
   }),
   counters: Counters,
   flags: z.array(SegmentFlag).max(3),

@@ -87,7 +87,7 @@ function aSession(options: { segments?: number; close?: boolean; mods?: (input: 
           firstSeq: first,
           registration: identity.registration,
           records: records.map((record) => Buffer.from(JSON.stringify(record))),
-          clock: { wall: [1, 2], mono: [0, 1] },
+          clock: { wall: [1, 2], mono: [0, 1], sealed: 1 },
           counters: { actions: 0, denied: 0, masked: 0, dropped: 0 },
           flags: [...(number === 0 ? (['open'] as const) : []), ...(last ? (['close'] as const) : [])],
         }),

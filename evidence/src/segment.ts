@@ -49,7 +49,12 @@ export interface SegmentInput {
   readonly firstSeq: number;
   /** The records in order, each as encodeRecord has it. */
   readonly records: readonly Buffer[];
-  readonly clock: { readonly wall: readonly [number, number]; readonly mono: readonly [number, number] };
+  readonly clock: {
+    readonly wall: readonly [number, number];
+    readonly mono: readonly [number, number];
+    /** Now; within the epoch. */
+    readonly sealed: number;
+  };
   readonly counters: Counters;
   readonly flags: readonly SegmentFlag[];
 }
@@ -95,7 +100,7 @@ export function sealSegment(input: SegmentInput): SealedSegment {
       plain: plainBytes,
     },
     policy: input.policy,
-    clock: { wall: [...input.clock.wall], mono: [...input.clock.mono] },
+    clock: { wall: [...input.clock.wall], mono: [...input.clock.mono], sealed: input.clock.sealed },
     counters: input.counters,
     flags: [...input.flags],
   });

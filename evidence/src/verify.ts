@@ -52,6 +52,9 @@ function verifySigner(segment: SegmentParts, trust: Trust): Pick<VerifiedSegment
   const epoch = verifyEpochCertificate(segment.header.certificate);
   if (!verifySignature(Buffer.from(epoch.key, 'base64url'), segment.signed, segment.signature))
     throw new EvidenceError('SignatureInvalid', 'the epoch key did not sign this header');
+  const { sealed } = segment.header.clock;
+  if (sealed < epoch.notBefore || sealed > epoch.notAfter)
+    throw new EvidenceError('EpochExceeded', 'the segment was sealed outside the time of its epoch key');
   const signer = verifyRegistration(parseSigned(segment.registration), trust);
   if (signer.nkey !== epoch.nkey)
     throw new EvidenceError('CertificateInvalid', 'the epoch key belongs to another pod than the registration');

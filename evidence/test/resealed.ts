@@ -19,6 +19,39 @@ export function resealed(): void {
     from(0, (input) => ({ ...input, epoch: second })),
     { exit: 3 },
   );
+  const { notBefore, notAfter } = world.BOUNDS;
+  const sealedAt = (sealed: number): Member[] => from(1, (input) => ({ ...input, clock: { ...input.clock, sealed } }));
+  for (const sealed of [notBefore - 1, notBefore - 0.5, notAfter + 0.5, notAfter + 1, -1e300, 1e300])
+    add(`a segment sealed at ${sealed}, outside its epoch`, sealedAt(sealed), { exit: 3 });
+  for (const sealed of [notBefore, notBefore + 0.5, notAfter])
+    add(`a segment sealed at ${sealed}, within its epoch`, sealedAt(sealed), { exit: 0 });
+  // Records of long ago are sealed after a crash, and a pod's clock may be set while they wait.
+  for (const wall of [[1, 2] as const, [1e15, 2] as const, [1, 1e15] as const])
+    add(
+      `records of ${wall.join(' to ')}, sealed within the epoch`,
+      from(1, (input) => ({ ...input, clock: { ...input.clock, wall } })),
+      { exit: 0 },
+    );
+  for (const [what, bounds, exit] of [
+    ['a moment', { notBefore: 1_000, notAfter: 1_000 }, 0],
+    ['no time', { notBefore: 1_001, notAfter: 1_000 }, 3],
+    ['longer than an hour', { notBefore: 1_000, notAfter: 3_601_001 }, 3],
+    ['ever', { notBefore: -1e308, notAfter: 1e308 }, 3],
+  ] as const)
+    add(
+      `an epoch key that is valid for ${what}`,
+      fileOf(
+        world.aSession({
+          pod,
+          mods: (input) => ({
+            ...input,
+            epoch: world.anEpoch(pod, 1, pod.nkey, bounds),
+            clock: { ...input.clock, sealed: 1_000 },
+          }),
+        }),
+      ),
+      { exit },
+    );
   add(
     'an epoch key that another pod certified',
     from(1, (input) => ({ ...input, epoch: world.anEpoch(pod, 1, world.aSigner()) })),

@@ -71,12 +71,14 @@ export function aPod(agent = { namespace: 'agents', serviceAccount: 'bot', pod: 
     registration: signRegistration({ nkey: encodeNkey(nkey.publicKey), agent, origin: ORIGIN, issuedAt: 1 }, by),
   };
 }
+/** When epoch keys sign, unless something else is said. */
+export const BOUNDS = { notBefore: 1_000, notAfter: 3_601_000 };
 /** As createEpoch makes one, of a key that follows from the seed. */
-export function anEpoch({ nkey }: PodIdentity, number = 1, certified = nkey): Epoch {
+export function anEpoch({ nkey }: PodIdentity, number = 1, certified = nkey, bounds = BOUNDS): Epoch {
   const signer = aSigner();
   const key = signer.publicKey.toString('base64url');
-  const certificate = signEpochCertificate({ nkey: encodeNkey(nkey.publicKey), key, epoch: number, notBefore: 1_000 }, certified);
-  return { number, signer, certificate, notBefore: 1_000 };
+  const certificate = signEpochCertificate({ nkey: encodeNkey(nkey.publicKey), key, epoch: number, ...bounds }, certified);
+  return { number, signer, certificate, ...bounds };
 }
 
 export const aName = (): string =>
@@ -141,7 +143,7 @@ export function aSession(wanted: Wanted = {}): Made {
       firstSeq,
       registration: pod.registration,
       records: records.map((record) => Buffer.from(JSON.stringify(record))),
-      clock: { wall: [1_790_000_000_000 + firstSeq, 1_790_000_000_000 + seq], mono: [firstSeq, seq] },
+      clock: { wall: [1_790_000_000_000 + firstSeq, 1_790_000_000_000 + seq], mono: [firstSeq, seq], sealed: epoch.notBefore },
       counters: { actions: number + 1, denied: 0, masked: 0, dropped: end.dropped ?? 0 },
       flags: [
         ...(number === 0 ? (['open'] as const) : []),

@@ -102,12 +102,12 @@ function parse(shape, bytes) {
 const SIGNED = strict({ body: str(2048), signature: str(100) });
 const AGENT = { namespace: str(253, 1), serviceAccount: str(253, 1), 'pod?': str(253), 'podUid?': str(64) };
 const REGISTRATION = strict({ nkey: str(64), agent: strict(AGENT), origin: str(253, 1), issuedAt: num });
-const CERTIFICATE = strict({ nkey: str(64), key: str(64), epoch: int(1), notBefore: num });
+const CERTIFICATE = strict({ nkey: str(64), key: str(64), epoch: int(1), notBefore: num, notAfter: num });
 const HEADER = strict({
   version: one(2), origin: str(253, 1), session, number: int(0, 0xffffffff), prev: orNull(digest), certificate: SIGNED, registration: digest,
   records: strict({ first: count, last: int(-1), count }), root: digest, key: strict({ id: digest, salt: like(/^[0-9a-f]{32}$/) }),
   payload: strict({ codec: one('zstd+aes-256-gcm'), digest, length: count, plain: count }),
-  policy: str(128), clock: strict({ wall: pair(num), mono: pair(num) }),
+  policy: str(128), clock: strict({ wall: pair(num), mono: pair(num), sealed: num }),
   counters: strict({ actions: count, denied: count, masked: count, dropped: count }),
   flags: list(one('open', 'close', 'torn'), 3),
 });
@@ -243,8 +243,11 @@ function checkSigner({ header, headerText, signature, registration }, trust) {
   const isSigned = (context, { body, signature: by }, key) => signed('ed25519', key, Buffer.from(context + body), Buffer.from(by, 'base64url'));
   const certificate = statement(CERTIFICATE, 'CertificateInvalid', header.certificate);
   if (!isSigned('chaperone/epoch/v1\0', header.certificate, nkey(certificate.nkey))) fail('CertificateInvalid', 'the nkey did not sign this epoch key');
+  const { notBefore, notAfter } = certificate;
+  if (notAfter < notBefore || notAfter - notBefore > 3_600_000) fail('CertificateInvalid', 'the epoch key is valid for no time, or for too long');
   const over = Buffer.concat([Buffer.from('chaperone/segment/v2\0'), headerText]);
   if (!signed('ed25519', Buffer.from(certificate.key, 'base64url'), over, signature)) fail('SignatureInvalid', 'the epoch key did not sign this header');
+  if (header.clock.sealed < notBefore || header.clock.sealed > notAfter) fail('EpochExceeded', 'the segment was sealed outside the time of its epoch key');
   const by = orElse('RegistrationUntrusted', 'the registration cannot be read', () => parse(SIGNED, registration));
   if (!trust.enrolmentKeys.some((key) => isSigned('chaperone/registration/v1\0', by, Buffer.from(key, 'base64url')))) fail('RegistrationUntrusted', 'no trusted key signed the registration');
   const registered = statement(REGISTRATION, 'RegistrationUntrusted', by);

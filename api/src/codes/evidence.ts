@@ -32,6 +32,11 @@ export const EVIDENCE_CODES = {
     'A pod’s key signs each key that it seals segments with; without that anybody could have made it.',
     'segment 4: the nkey did not sign this epoch key',
   ),
+  EpochExceeded: finding(
+    'The segment says that it was sealed outside the time of the key that signed it.',
+    'A pod signs with each key for an hour at most and forgets it; whoever stole one signs nothing of any other time with it.',
+    'segment 4: the segment was sealed outside the time of its epoch key',
+  ),
   RegistrationUntrusted: finding(
     'No operator that is trusted here has registered the pod that signed.',
     'A registration, signed by the operator, says which agent a key belongs to.',

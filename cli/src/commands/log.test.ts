@@ -73,7 +73,7 @@ async function ingest(count: number): Promise<void> {
       firstSeq: 0,
       registration,
       records: [Buffer.from(JSON.stringify(opening))],
-      clock: { wall: [0, 0], mono: [0, 0] },
+      clock: { wall: [0, 0], mono: [0, 0], sealed: 1 },
       counters: { actions: 0, denied: 0, masked: 0, dropped: 0 },
       flags: ['open'],
     });

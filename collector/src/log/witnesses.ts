@@ -36,6 +36,8 @@ export interface WitnessesOptions {
   /** A checkpoint may be shown that could not be shown before. */
   readonly onPublished: () => void;
   readonly now: () => number;
+  /** Milliseconds that never go backwards: a clock that is set changes nothing of when a witness is asked again. */
+  readonly monotonic: () => number;
   readonly logger: Logger;
 }
 
@@ -104,14 +106,14 @@ export class Witnesses {
   }
 
   async #ask(): Promise<void> {
-    const { policy, open, now, logger, onPublished } = this.#options;
+    const { policy, open, monotonic, logger, onPublished } = this.#options;
     const log = await open();
     const { head, checkpoint: note } = log;
     if (head.size === 0) return;
     const { text, signatures } = parseNote(note);
     const before = this.#newest?.text === text ? parseNote(this.#newest.note).signatures : signatures;
     const due = [...policy.witnesses].filter(([name, { verifier, url }]) => {
-      const isDue = (this.#asked.get(name)?.dueAt ?? 0) <= now();
+      const isDue = (this.#asked.get(name)?.dueAt ?? 0) <= monotonic();
       return url !== undefined && isDue && !before.some((each) => isBy(each, verifier.key));
     });
     if (due.length === 0) return;
@@ -152,7 +154,7 @@ export class Witnesses {
       return signature;
     } catch (error) {
       const wait = this.#options.intervalMs * 2 ** Math.min(asked.failures++, MAX_DOUBLINGS);
-      asked.dueAt = this.#options.now() + wait;
+      asked.dueAt = this.#options.monotonic() + wait;
       this.#options.logger.warn('a witness has not cosigned', {
         witness: name,
         size: about.head.size,

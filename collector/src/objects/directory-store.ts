@@ -146,7 +146,8 @@ function missing(error: unknown): undefined {
 async function makeDirectory(path: string, root: string): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode: 0o700 });
   if (first === undefined) return;
-  for (let at = path; at.startsWith(root); at = dirname(at)) await syncDirectory(at);
+  // The root's own name too, the first time.
+  for (let at = path; at.startsWith(root); at = dirname(at)) await syncDirectory(dirname(at));
 }
 
 async function syncDirectory(path: string): Promise<void> {

@@ -28,7 +28,7 @@ function aSegment() {
     epoch,
     firstSeq: 0,
     records: [Buffer.from(JSON.stringify(open))],
-    clock: { wall: [1, 2], mono: [1, 2] },
+    clock: { wall: [1, 2], mono: [1, 2], sealed: 1 },
     counters: { actions: 1, denied: 0, masked: 0, dropped: 0 },
     flags: ['open'],
   });

@@ -1,6 +1,7 @@
 import {
   createEpoch,
   type Epoch,
+  EPOCH_MS,
   encodeNkey,
   type PodIdentity,
   type Recipient,
@@ -27,9 +28,6 @@ const COMMIT_DELAY_MS = 5;
 /** Of what the spool may fill, one file of the journal at most; and in bytes. */
 const JOURNAL_PART = 1 / 32;
 const JOURNAL_BYTES = 8 * 1024 * 1024;
-/** An epoch key signs for this long at most, then its private half is forgotten. */
-const EPOCH_MS = 3_600_000;
-
 /** What failed to be recovered is tried again at every so many sweeps. */
 const SWEEPS_PER_RECOVERY = 10;
 /** Where freed segments wait for the end of a file of the journal, they wait for so many sweeps. */
@@ -129,9 +127,10 @@ class SpooledRecording implements SpoolRecording {
   readonly #live = new Map<string, LiveSession>();
   /** Sessions that failed, with the files of the journal that they hold; what is in these is sealed as soon as that works again. */
   readonly #abandoned = new Map<string, readonly number[]>();
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   readonly #delivery: Delivery;
   #epoch: Epoch | undefined;
+  #epochSince = 0;
   #bufferedBytes = 0;
   #recovering: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -182,15 +181,20 @@ class SpooledRecording implements SpoolRecording {
       buffered: (delta) => this.#buffered(delta),
       ended: (session, unsealed) => this.#ended(session, unsealed),
     };
-    this.#timer = setInterval(() => this.#sweep(), Math.max(20, this.#limits.sealAfterMs / 4));
-    this.#timer.unref();
   }
 
-  #epochNow(identity: PodIdentity, clock: Clock): Epoch {
-    const now = clock.now();
-    if (this.#epoch === undefined || now - this.#epoch.notBefore >= EPOCH_MS)
-      this.#epoch = createEpoch(identity, nextEpoch(this.#runDirectory), now);
-    return this.#epoch;
+  /**
+   * One that is over is forgotten: by the clock, which may be set to any time, so that whoever verifies sees it kept; and by time that
+   * passed, so that no clock that goes back makes it last.
+   */
+  #epochNow(identity: PodIdentity, clock: Clock): { epoch: Epoch; at: number } {
+    const [at, monotonic] = [clock.now(), clock.monotonic()];
+    const found = this.#epoch;
+    const isOver = found === undefined || at < found.notBefore || at > found.notAfter || monotonic - this.#epochSince > EPOCH_MS;
+    const epoch = isOver ? createEpoch(identity, nextEpoch(this.#runDirectory), at) : found;
+    if (isOver) this.#epochSince = monotonic;
+    this.#epoch = epoch;
+    return { epoch, at };
   }
 
   /** Brings to their end the sessions that an earlier process left. */
@@ -202,6 +206,9 @@ class SpooledRecording implements SpoolRecording {
       this.#abandoned.set(session, oldest === undefined ? [] : [this.#journal.hold(oldest)]);
     await this.#recoverThese(segments, journals, contents);
     this.#journal.rest(true);
+    // Not before: what is swept is what nobody holds, and found files are held by what was read of them.
+    this.#timer = setInterval(() => this.#sweep(), Math.max(20, this.#limits.sealAfterMs / 4));
+    this.#timer.unref();
   }
 
   // Declared async so that a throw is a rejection, as the interface says.
@@ -268,7 +275,7 @@ class SpooledRecording implements SpoolRecording {
     contents: Awaited<ReturnType<typeof readJournal>>,
   ): Promise<void> {
     const { spool, outbox, identity, nkey, origin } = this.#host;
-    const epoch = (): Epoch => this.#host.epoch();
+    const epoch: SessionHost['epoch'] = () => this.#host.epoch();
     const options = { spool, journal: this.#journal, outbox, identity, nkey, origin, epoch, logger: this.#logger };
     for (const [session, held] of this.#abandoned) {
       try {

@@ -25,7 +25,8 @@ export interface RecoveryOptions {
   readonly identity: PodIdentity;
   readonly nkey: string;
   readonly origin: string;
-  epoch(): Epoch;
+  /** As the session's host has it. */
+  epoch(): { readonly epoch: Epoch; readonly at: number };
 }
 
 /** What the journal has of one segment that nobody sealed. */
@@ -185,18 +186,19 @@ function sealTorn(head: TailHead, taken: Taken, previous: Previous | undefined, 
   const flags: SegmentFlag[] = ['torn'];
   if (records[0]?.type === 'session.open') flags.push('open');
   if (records.at(-1)?.type === 'session.close') flags.push('close');
+  const { epoch, at } = options.epoch();
   const segment = sealSegment({
     origin: options.origin,
     session: head.session,
     number: head.number,
     policy: head.policy,
     key: new DataKey(head.session, Buffer.from(head.key.secret, 'base64')),
-    epoch: options.epoch(),
+    epoch,
     registration: options.identity.registration,
     prev: previous?.link ?? head.prev,
     firstSeq,
     records: texts,
-    clock: { wall: [first.at, last.at], mono: [first.mono, last.mono] },
+    clock: { wall: [first.at, last.at], mono: [first.mono, last.mono], sealed: at },
     counters: { ...counters, dropped: counters.dropped + lost },
     flags,
   });

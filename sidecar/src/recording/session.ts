@@ -47,7 +47,8 @@ export interface SessionHost {
   readonly nkey: string;
   readonly origin: string;
   readonly storedTimeoutMs: number;
-  epoch(): Epoch;
+  /** The key that signs now, and what the clock says: within the time of that key. */
+  epoch(): { readonly epoch: Epoch; readonly at: number };
   /** Who may read what is recorded from now on. */
   recipients(): readonly Recipient[];
   /** Whether the spool has room for one more record; ends of sessions may use the last of it. */
@@ -202,6 +203,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
     const { head, records, plainBytes } = this.#tail;
     const flags: SegmentFlag[] = head.number === 0 ? ['open'] : [];
     if (flag !== undefined) flags.push(flag);
+    const { epoch, at } = this.#host.epoch();
     const sealed = sealSegment({
       origin: this.#host.origin,
       session: this.session,
@@ -210,10 +212,10 @@ export class LiveSession implements SessionRecorder, JournalUser {
       policy: this.#policy,
       key: this.#key,
       registration: this.#host.identity.registration,
-      epoch: this.#host.epoch(),
+      epoch,
       firstSeq: head.firstSeq,
       records,
-      clock: this.#times,
+      clock: { ...this.#times, sealed: at },
       counters: this.#counters,
       flags,
     });

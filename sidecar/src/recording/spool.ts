@@ -12,7 +12,7 @@ import {
   writevSync,
 } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, truncate, unlink } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { free } from '../lent.ts';
 import { decodeFrames, FrameEncoder, SALT_BYTES } from './frames.ts';
@@ -52,13 +52,13 @@ export class Spool {
 
   /** Opens the spool; the key is made where `runDirectory` (memory, not disk) has none. */
   static async open(directory: string, runDirectory: string): Promise<Spool> {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    await mkdir(runDirectory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory);
+    await makeDirectory(runDirectory);
     const spool = new Spool(directory, loadKey(join(runDirectory, 'spool.key')));
     for (const name of await readdir(directory)) {
       const path = join(directory, name);
       if (name.endsWith('.tmp')) await unlink(path);
-      else spool.resize(path, (await stat(path)).size);
+      else spool.resize(path, (await sizeOf(path)) ?? 0);
     }
     return spool;
   }
@@ -91,8 +91,10 @@ export class Spool {
         /^(s-[a-z2-7]{16})\.(\d{1,10})\.(seg|seg\.unreadable)$|^(\d{1,15})\.journal$/.exec(name) ?? [];
       if (journal !== undefined) journals.push(Number(journal));
       if (session === undefined) continue;
+      const size = await sizeOf(join(this.directory, name));
+      // It was freed since its name was read.
+      if (size === undefined) continue;
       const known = segments.get(session) ?? new Map<number, SpooledSegment>();
-      const { size } = await stat(join(this.directory, name));
       segments.set(session, known.set(Number(number), { size, isReadable: kind === 'seg' }));
     }
     return { segments, journals: journals.toSorted((a, b) => a - b) };
@@ -177,6 +179,27 @@ export class Spool {
   }
 }
 
+/** Undefined where there is none. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+/** Makes a directory where there is none, durable, with those that lead to it. */
+async function makeDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let at = resolve(path); at.length >= resolve(first).length; at = dirname(at)) await syncDirectory(dirname(at));
+}
+
 async function syncDirectory(path: string): Promise<void> {
   const fd = openSync(path, 'r');
   try {
@@ -211,7 +234,7 @@ function readIfThere(path: string): Buffer | undefined {
   try {
     return readFileSync(path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }

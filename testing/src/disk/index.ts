@@ -1,0 +1,2 @@
+export * from './recorded.ts';
+export * from './states.ts';
