@@ -9,6 +9,7 @@ export type EvidenceErrorCode =
   | 'MalformedBundle'
   | 'SignatureInvalid'
   | 'CertificateInvalid'
+  | 'CounterInvalid'
   | 'RegistrationUntrusted'
   | 'OriginMismatch'
   | 'AgentMismatch'

@@ -26,14 +26,16 @@ import { decidePolicy } from './policies/decide.ts';
 import { gatherPolicy } from './policies/facts.ts';
 import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets } from './resources/assess.ts';
 import { isSameLogin } from './resources/secrets.ts';
+import { PodCounters } from './sidecars/counters.ts';
 import { Enrolments } from './sidecars/enrolments.ts';
-import { GOVERNED_SINCE, isAlive, isGoverned, labelledAt } from './sidecars/governed.ts';
+import { GOVERNED_SINCE, hasEnded, isAlive, isGoverned, labelledAt } from './sidecars/governed.ts';
 import { ensureHashSecret } from './sidecars/hash-secret.ts';
 import { clusterFacts } from './sidecars/cluster.ts';
 import { SidecarHub } from './sidecars/hub.ts';
 import { waitingSidecar } from './sidecars/waiting.ts';
 import type { Term } from './sidecars/server.ts';
 import { policyStatus, resourceStatus, writeStatus } from './statuses.ts';
+import { natsCa, publishLeader } from './term.ts';
 import type { World } from './world.ts';
 
 /** Changes within this time are looked at together; a push takes at most 1 s. */
@@ -79,12 +81,13 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const seeds = await ensureNatsAuth(kube, config.namespace);
   const hashSecret = await ensureHashSecret(kube, config.namespace);
   await ensureServiceCertificates(kube, config.namespace, authority, now());
-  const office = new Office(options, signal, hashSecret);
+  const office = new Office(options, signal, { hashSecret, origin });
   try {
     await office.open();
     options.onTerm({
       enrolments: office.enrolments,
       hub: office.hub,
+      counters: office.counters,
       approvals: office.approvals.desk,
       kills: office.kills,
       origin,
@@ -112,35 +115,12 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   }
 }
 
-/** What the broker's certificate is checked against: its own CA where it has one, ours where the chart installed it. */
-function natsCa({ natsCa: given, config, authority }: LeadOptions, now: number): { ca?: string } {
-  const ca = given ?? (config.nats.installed ? authority.bundle(now) : undefined);
-  return ca === undefined ? {} : { ca };
-}
-
-/** Points a Service that has no selector, since the leader alone answers there, at this replica. */
-async function publishLeader({ kube, config }: LeadOptions, of: 'sidecars' | 'decide', signal: AbortSignal): Promise<void> {
-  const service = config.services[of];
-  const labels = { 'kubernetes.io/service-name': service, 'endpointslice.kubernetes.io/managed-by': 'chaperone-operator' };
-  await apply(
-    kube,
-    KINDS.endpointSlices,
-    { namespace: config.namespace, name: `${service}-leader` },
-    {
-      metadata: { labels },
-      addressType: config.pod.ip.includes(':') ? 'IPv6' : 'IPv4',
-      ports: [{ name: of, port: config.ports[of], protocol: 'TCP' }],
-      endpoints: [{ addresses: [config.pod.ip], conditions: { ready: true } }],
-    },
-    { signal },
-  );
-}
-
 const parse = (object: KubeObject): KubeObject => object;
 
 class Office {
   readonly hub: SidecarHub;
   readonly enrolments: Enrolments;
+  readonly counters: PodCounters;
   readonly approvals: ApprovalOffice;
   readonly #notifier: Notifier;
   readonly kills: Kills;
@@ -160,7 +140,7 @@ class Office {
   #timer: NodeJS.Timeout | undefined;
   #subscriptions: (() => void)[] = [];
 
-  constructor(options: LeadOptions, signal: AbortSignal, hashSecret: Buffer) {
+  constructor(options: LeadOptions, signal: AbortSignal, { hashSecret, origin }: { hashSecret: Buffer; origin: string }) {
     this.#options = options;
     this.#signal = signal;
     this.#now = options.now ?? Date.now;
@@ -168,6 +148,8 @@ class Office {
     this.#book = new AddressBook(config.ranges);
     this.#cluster = clusterFacts(config.namespace, [], []);
     this.enrolments = new Enrolments(kube, config.namespace);
+    const policiesOf = (podUid: string): string[] => this.hub.policiesOf(podUid);
+    this.counters = new PodCounters({ kube, namespace: config.namespace, origin, policiesOf, now: this.#now, onError });
     this.hub = new SidecarHub({
       leaves: leafIssuer(options.authority, this.#now),
       world: () => ({ policies: world.policies.list(), states: this.#states, cluster: this.#cluster }),
@@ -256,6 +238,7 @@ class Office {
     for (const resource of world.resources.list()) this.#observations.restore(resource, this.#basis(resource));
     const pods = new Set(world.pods.list().map((pod) => pod.metadata.uid));
     await this.enrolments.load((uid) => pods.has(uid));
+    await this.counters.load((uid) => pods.has(uid));
     await this.#writeProfile(kube);
     this.approvals.open();
     await this.kills.start();
@@ -275,6 +258,7 @@ class Office {
       this.#queue.stop(),
       this.approvals.close(),
       this.kills.stop(),
+      this.counters.close(),
       this.#caMaps.stop(),
       this.#webhooks.stop(),
       this.#networks.stop(),
@@ -296,6 +280,7 @@ class Office {
     await this.#writeProfile(kube);
     await this.approvals.sweep();
     await this.kills.sweep();
+    this.counters.sweep();
     this.changed();
   }
 
@@ -387,6 +372,8 @@ class Office {
     this.hub.remove(uid, 'the pod was deleted or has ended');
     const gone = after === undefined || after.metadata.uid !== uid;
     if (gone) this.enrolments.forget(uid).catch(this.#options.onError);
+    // One that ends still brings its evidence out.
+    if (gone || hasEnded(after)) this.counters.gone(uid);
   }
 
   #removeUngoverned(): void {
