@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
 import type { InjectionProfile } from '@chaperone/api';
 import { signRegistration } from '@chaperone/evidence';
-import { apply, getObject, Informer, keyOf, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
+import { Informer, keyOf, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
 import type { ClusterFacts } from '@chaperone/policy';
 import { AddressBook } from './addresses/address-book.ts';
 import { type ApprovalMetrics, ApprovalOffice } from './approvals/office.ts';
@@ -27,15 +26,17 @@ import { gatherPolicy } from './policies/facts.ts';
 import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets } from './resources/assess.ts';
 import { isSameLogin } from './resources/secrets.ts';
 import { PodCounters } from './sidecars/counters.ts';
+import { Comparison, sentenceOf } from './sidecars/comparison.ts';
+import { askCollector } from './sidecars/held.ts';
 import { Enrolments } from './sidecars/enrolments.ts';
-import { GOVERNED_SINCE, hasEnded, isAlive, isGoverned, labelledAt } from './sidecars/governed.ts';
+import { GOVERNED_SINCE, hasEnded, isAlive, isGoverned } from './sidecars/governed.ts';
 import { ensureHashSecret } from './sidecars/hash-secret.ts';
 import { clusterFacts } from './sidecars/cluster.ts';
 import { SidecarHub } from './sidecars/hub.ts';
 import { waitingSidecar } from './sidecars/waiting.ts';
 import type { Term } from './sidecars/server.ts';
 import { policyStatus, resourceStatus, writeStatus } from './statuses.ts';
-import { natsCa, publishLeader } from './term.ts';
+import { natsCa, publishLeader, sealNamespace, writeProfile } from './term.ts';
 import type { World } from './world.ts';
 
 /** Changes within this time are looked at together; a push takes at most 1 s. */
@@ -88,6 +89,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
       enrolments: office.enrolments,
       hub: office.hub,
       counters: office.counters,
+      comparison: office.comparison,
       approvals: office.approvals.desk,
       kills: office.kills,
       origin,
@@ -121,6 +123,8 @@ class Office {
   readonly hub: SidecarHub;
   readonly enrolments: Enrolments;
   readonly counters: PodCounters;
+  /** Undefined where there is no collector to ask. */
+  readonly comparison: Comparison | undefined;
   readonly approvals: ApprovalOffice;
   readonly #notifier: Notifier;
   readonly kills: Kills;
@@ -178,6 +182,7 @@ class Office {
       onError,
     });
     this.kills = new Kills({ kube, hub: this.hub, now: this.#now, onError });
+    this.comparison = config.collectorUrl === undefined ? undefined : this.#newComparison(config.collectorUrl);
     this.#notifier = new Notifier({
       config: config.notify,
       forbidden: options.forbiddenRanges,
@@ -230,6 +235,24 @@ class Office {
     });
   }
 
+  #newComparison(url: string): Comparison {
+    const { world, events, onError } = this.#options;
+    return new Comparison({
+      counters: this.counters,
+      ask: askCollector(url, () => this.#bundle()),
+      now: this.#now,
+      onChange: ({ agent: { namespace, pod = '', podUid = '' } }, shortfall) => {
+        for (const policy of world.policies.list())
+          if (policy.metadata.namespace === namespace) this.#add('policy', keyOf(policy));
+        if (shortfall === undefined) return;
+        const regarding = regardingOf({ ...KINDS.pods, metadata: { namespace, name: pod, uid: podUid } });
+        const event = { type: 'Warning', reason: 'EvidenceMissing', action: 'Compare', note: sentenceOf(shortfall) } as const;
+        events.emit(regarding, event).catch(onError);
+      },
+      onError,
+    });
+  }
+
   async open(): Promise<void> {
     const { world, kube } = this.#options;
     restoreAddresses(this.#book, world.resources.list());
@@ -239,8 +262,9 @@ class Office {
     const pods = new Set(world.pods.list().map((pod) => pod.metadata.uid));
     await this.enrolments.load((uid) => pods.has(uid));
     await this.counters.load((uid) => pods.has(uid));
-    await this.#writeProfile(kube);
+    await writeProfile(kube, this.#options.profile());
     this.approvals.open();
+    this.comparison?.start();
     await this.kills.start();
     this.#look();
     this.#subscriptions = [
@@ -258,6 +282,7 @@ class Office {
       this.#queue.stop(),
       this.approvals.close(),
       this.kills.stop(),
+      this.comparison?.stop(),
       this.counters.close(),
       this.#caMaps.stop(),
       this.#webhooks.stop(),
@@ -277,7 +302,7 @@ class Office {
     const { kube, config, authority } = this.#options;
     await authority.use(await ensureAuthority(kube, config.namespace, this.#now()));
     await ensureServiceCertificates(kube, config.namespace, authority, this.#now());
-    await this.#writeProfile(kube);
+    await writeProfile(kube, this.#options.profile());
     await this.approvals.sweep();
     await this.kills.sweep();
     this.counters.sweep();
@@ -427,7 +452,8 @@ class Office {
     const { image } = this.#options.config.injection;
     const signing = this.#options.config.decide !== undefined;
     const pods = this.#governedPods();
-    const facts = gatherPolicy({ policy, resources: this.#states, pods, hub: this.hub, image, signing, now });
+    const shortfalls = this.comparison?.shortfalls() ?? [];
+    const facts = gatherPolicy({ policy, resources: this.#states, pods, hub: this.hub, image, signing, shortfalls, now });
     const status = policyStatus(policy, decidePolicy(facts), now);
     await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.accessPolicies, policy, status);
   }
@@ -441,38 +467,15 @@ class Office {
     const { kube, config, world } = this.#options;
     const namespace = world.namespaces.get(name);
     const governed = isGoverned(namespace) && namespace?.metadata.deletionTimestamp === undefined;
-    if (governed && namespace?.metadata.annotations?.[GOVERNED_SINCE] === undefined) await this.#sealNamespace(name);
+    if (governed && namespace?.metadata.annotations?.[GOVERNED_SINCE] === undefined)
+      await sealNamespace(kube, name, { now: this.#now(), signal: this.#signal });
     if (governed || name === config.namespace)
       await publishCa(kube, name, this.#bundle(), this.#caMaps.get(`${name}/${CA_CONFIG_MAP}`), this.#signal);
     const resources = new Map([...this.#states].map(([key, { resource }]) => [key, resource]));
     await this.#networks.keep(name, governed ? dialledFrom(name, world.policies.list(), resources) : undefined);
   }
 
-  /** Writes down since when a namespace is governed: since its label was set, as the API server noted it, or else since now. */
-  async #sealNamespace(name: string): Promise<void> {
-    const { kube } = this.#options;
-    const current = await getObject(kube, KINDS.namespaces, { name });
-    if (current === undefined || !isGoverned(current)) return;
-    const since = labelledAt(current) ?? new Date(this.#now()).toISOString();
-    await kube.request({
-      method: 'PATCH',
-      path: pathOf(KINDS.namespaces, { name }),
-      contentType: 'application/merge-patch+json',
-      body: { metadata: { resourceVersion: current.metadata.resourceVersion, annotations: { [GOVERNED_SINCE]: since } } },
-      signal: this.#signal,
-    });
-  }
-
   #bundle(): string {
     return this.#options.authority.bundle(this.#now());
-  }
-
-  /** The profile of this release, and beside it the one before, whose pods still run. */
-  async #writeProfile(kube: Kube): Promise<void> {
-    const wanted = this.#options.profile();
-    const current = await getObject(kube, KINDS.injectionProfiles, { name: wanted.metadata.name });
-    if (current !== undefined && isDeepStrictEqual(current.spec, JSON.parse(JSON.stringify(wanted.spec)))) return;
-    if (current !== undefined) await apply(kube, KINDS.injectionProfiles, { name: 'previous' }, { spec: current.spec });
-    await apply(kube, KINDS.injectionProfiles, { name: wanted.metadata.name }, { spec: wanted.spec });
   }
 }

@@ -30,6 +30,7 @@ import type { Kills } from '../kills/kills.ts';
 import { boundConnections } from '../bound-connections.ts';
 import { Shares } from '../shares.ts';
 import { body, LargeBodies } from './bodies.ts';
+import type { Comparison } from './comparison.ts';
 import type { PodCounters } from './counters.ts';
 import type { Enrolments } from './enrolments.ts';
 import { agentOf, type PodRefusal } from './governed.ts';
@@ -83,6 +84,7 @@ export interface Term {
   readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
   readonly hub: SidecarHub;
   readonly counters: Pick<PodCounters, 'enrolled' | 'take'>;
+  readonly comparison: Pick<Comparison, 'shortfalls' | 'unansweredSeconds'> | undefined;
   readonly approvals: Pick<ApprovalDesk, 'ask' | 'looked' | 'release' | 'ended' | 'contentOf'>;
   readonly kills: Pick<Kills, 'closed'>;
   readonly origin: string;
