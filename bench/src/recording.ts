@@ -59,6 +59,7 @@ async function start(directory: string): Promise<Recording> {
       close: () => Promise.resolve(),
     },
     logPolicy: () => policy,
+    tellCounter: () => Promise.resolve(),
     logger,
   });
 }

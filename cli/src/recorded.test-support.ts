@@ -58,6 +58,7 @@ export async function recordSession(told: Told): Promise<string> {
     recipients: () => collector.recipients.map(parseRecipient),
     delivery: deliveryTo(collector, encodeNkey(nkey.publicKey)),
     logPolicy: () => policy,
+    tellCounter: () => Promise.resolve(),
     clock: { now: () => began + elapsed, monotonic: () => elapsed },
     logger: silent,
   });

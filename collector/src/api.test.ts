@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ApiError, newSessionId, RecordPage, SessionDetail, SessionList, TrustInfo } from '@chaperone/evidence';
+import { ApiError, HeldAnswer, newSessionId, RecordPage, SessionDetail, SessionList, TrustInfo } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Access, createTokenAccess } from './access.ts';
@@ -270,6 +270,17 @@ test('health and metrics need no sign-in and show no session; everything else do
     expect(await ask(target, 'mallory'), target).toMatchObject({ status: 401 });
   }
   expect(TrustInfo.parse((await ask('/v1/trust', 'bob')).json())).toEqual({ origin: 'test' });
+});
+
+test('what is stored of a session is told to who knows its name, and of others nothing', async () => {
+  const [first = '', second = ''] = twins;
+  const query = [first, second, newSessionId()].map((session) => `session=${session}`).join('&');
+  const { sessions } = HeldAnswer.parse((await ask(`/v1/held?${query}`)).json());
+  expect(sessions[first]).toEqual({ segments: expect.any(Number), ended: true });
+  expect(sessions[second]).toEqual({ segments: expect.any(Number), ended: false });
+  expect(Object.keys(sessions)).toEqual([first, second]);
+  for (const bad of ['', 'session=', `session=${PREFIX}`, `session=${first}%00`, `session=${first}&`.repeat(65)])
+    expect(await ask(`/v1/held?${bad}`), bad).toMatchObject({ status: 400 });
 });
 
 test('a bearer token opens embedded mode, and nothing near it does', async () => {

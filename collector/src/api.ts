@@ -3,8 +3,11 @@ import {
   type DataKeyInfo,
   EvidenceError,
   type GivenOrder,
+  type HeldAnswer,
+  MAX_HELD,
   type Member,
   OrderRequest,
+  SESSION_ID,
   SESSION_ID_PREFIX,
   SessionVerdictFilter,
   type TrustInfo,
@@ -68,6 +71,7 @@ const ExportQuery = z.union([
   EvidenceQuery.extend({ session: z.string() }),
   EvidenceQuery.extend({ from: time, to: time }).refine(({ from, to }) => from < to),
 ]);
+const HeldQuery = z.strictObject({ session: z.array(z.string().regex(SESSION_ID)).min(1).max(MAX_HELD) });
 const RecordsQuery = z.strictObject({
   from: place.default(0),
   limit: atMost(MAX_RECORDS, 200),
@@ -103,7 +107,7 @@ class Refused extends Error {
 type Env = { Variables: { identity: Identity }; Bindings: { signedIn?: BrowserSession } };
 
 /**
- * The collector's HTTP API; its shapes are in @chaperone/evidence. Everything below /v1 wants a person who may
+ * The collector's HTTP API; its shapes are in @chaperone/evidence. Everything below /v1 but /v1/held wants a person who may
  * see it: `signedIn` of the environment, whom the console's door knows, or whom `access` finds. */
 export function createApi(options: ApiOptions): Hono<Env> {
   const { sessions, exporter, access, logger } = options;
@@ -161,6 +165,13 @@ export function createApi(options: ApiOptions): Hono<Env> {
     return missing === undefined ? context.text('ok\n') : context.text(`${missing}\n`, 503);
   });
   api.get('/metrics', async (context) => context.text(await options.metrics()));
+
+  // Whoever knows a session's name, 56 random bits of it, is told how much of it is here, and nothing of what is in it: the operator asks,
+  // who compares with what the session's pod counted.
+  api.get('/v1/held', async (context) => {
+    const { session } = parse(HeldQuery, { session: context.req.queries('session') });
+    return context.json<HeldAnswer>(await sessions.held(session));
+  });
 
   api.use('/v1/*', async (context, next) => {
     const url = new URL(context.req.url);

@@ -2,6 +2,7 @@ import {
   type DataKey,
   EvidenceError,
   type Finding,
+  type HeldAnswer,
   type OpenedSegment,
   openSegment,
   parseSegment,
@@ -43,6 +44,16 @@ export class Sessions {
     this.#index = index;
     this.#objects = objects;
     this.#keys = keys;
+  }
+
+  /** What is stored of sessions, by their whole names. */
+  async held(names: readonly string[]): Promise<HeldAnswer> {
+    const sessions: HeldAnswer['sessions'] = {};
+    for (const name of names) {
+      const row = await this.#index.session(name);
+      if (row !== undefined) sessions[name] = { segments: row.high_water + 1, ended: row.closed + row.torn > 0 };
+    }
+    return { sessions };
   }
 
   async list(filter: SessionFilter, { limit, after }: { limit: number; after?: ListPlace }): Promise<SessionList> {

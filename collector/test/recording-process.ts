@@ -39,6 +39,7 @@ const recording = await createRecording({
   recipients: () => [parseRecipient(reader.name)],
   delivery: createNatsDelivery({ servers: [settings.url], nkey, authenticator, logger }),
   logPolicy: () => logPolicy,
+  tellCounter: () => Promise.resolve(),
   limits: { sealAfterMs: 100, redeliverAfterMs: 400 },
   logger,
 });

@@ -130,6 +130,15 @@ export type RecordPage = z.infer<typeof RecordPage>;
 export const DataKeyInfo = z.object({ session: z.string().regex(SESSION_ID), key: z.base64url().length(43) });
 export type DataKeyInfo = z.infer<typeof DataKeyInfo>;
 
+/** Sessions that may be asked for at once. */
+export const MAX_HELD = 64;
+/** What is stored of a session: segments 0 to `segments`, excluded, and whether one of them says that it is over, be it torn. */
+export const HeldSession = z.object({ segments: z.int().min(0), ended: z.boolean() });
+export type HeldSession = z.infer<typeof HeldSession>;
+/** What is stored of the sessions that were asked for by their whole names; of others nothing is said. */
+export const HeldAnswer = z.object({ sessions: z.record(z.string(), HeldSession) });
+export type HeldAnswer = z.infer<typeof HeldAnswer>;
+
 export const TrustInfo = z.object({ origin: z.string() });
 export type TrustInfo = z.infer<typeof TrustInfo>;
 

@@ -10,6 +10,7 @@ export type EvidenceErrorCode =
   | 'SignatureInvalid'
   | 'CertificateInvalid'
   | 'EpochExceeded'
+  | 'CounterInvalid'
   | 'RegistrationUntrusted'
   | 'OriginMismatch'
   | 'AgentMismatch'

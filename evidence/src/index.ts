@@ -1,4 +1,5 @@
 export * from './api.ts';
+export * from './counter.ts';
 export * from './data-key.ts';
 export { decodeBytes, encodeBytes, MAX_OUTPUT_BYTES } from './encoded-bytes.ts';
 export * from './errors.ts';

@@ -115,12 +115,14 @@ export type EpochCertificate = z.infer<typeof EpochCertificate>;
 const REGISTRATION_CONTEXT = 'chaperone/registration/v1\0';
 const CERTIFICATE_CONTEXT = 'chaperone/epoch/v1\0';
 
-function signStatement(context: string, statement: unknown, signer: Signer): Signed {
+/** Signs a statement; its context keeps it from being taken for one of another kind. */
+export function signStatement(context: string, statement: unknown, signer: Signer): Signed {
   const body = JSON.stringify(statement);
   return { body, signature: signer.sign(Buffer.from(context + body)).toString('base64url') };
 }
 
-function checkStatement(context: string, signed: Signed, publicKey: Uint8Array): boolean {
+/** Whether this key signed the statement in this context; what it says is not looked at. */
+export function verifyStatement(context: string, signed: Signed, publicKey: Uint8Array): boolean {
   return verifySignature(publicKey, Buffer.from(context + signed.body), Buffer.from(signed.signature, 'base64url'));
 }
 
@@ -140,7 +142,7 @@ export interface Trust {
 
 /** The registration if one of the trusted keys signed it for this origin; throws EvidenceError otherwise. */
 export function verifyRegistration(signed: Signed, trust: Trust): Registration {
-  if (!trust.enrolmentKeys.some((key) => checkStatement(REGISTRATION_CONTEXT, signed, Buffer.from(key, 'base64url'))))
+  if (!trust.enrolmentKeys.some((key) => verifyStatement(REGISTRATION_CONTEXT, signed, Buffer.from(key, 'base64url'))))
     throw new EvidenceError('RegistrationUntrusted', 'no trusted enrolment key signed the registration of this pod');
   const registration = parseStatement(Registration, signed, 'RegistrationUntrusted');
   if (registration.origin !== trust.origin) throw new EvidenceError('OriginMismatch', 'the registration is of another origin');
@@ -150,7 +152,7 @@ export function verifyRegistration(signed: Signed, trust: Trust): Registration {
 /** The certificate if the nkey that it names signed it; throws EvidenceError CertificateInvalid otherwise. */
 export function verifyEpochCertificate(signed: Signed): EpochCertificate {
   const certificate = parseStatement(EpochCertificate, signed, 'CertificateInvalid');
-  if (!checkStatement(CERTIFICATE_CONTEXT, signed, decodeNkey(certificate.nkey)))
+  if (!verifyStatement(CERTIFICATE_CONTEXT, signed, decodeNkey(certificate.nkey)))
     throw new EvidenceError('CertificateInvalid', 'the nkey did not sign this epoch key');
   const { notBefore, notAfter } = certificate;
   if (notAfter < notBefore || notAfter - notBefore > EPOCH_MS)

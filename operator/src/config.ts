@@ -39,6 +39,11 @@ const Environment = z.object({
   /** Whether the broker is the chart's own: its certificate is then by the cluster's CA. */
   CHAPERONE_NATS_INSTALLED: z.enum(['true', 'false']).default('false'),
   CHAPERONE_NATS_CA_FILE: z.string().optional(),
+  /** Of the collector, which is asked what it has; absent: nothing is compared. */
+  CHAPERONE_COLLECTOR_URL: z
+    .url({ protocol: /^https$/ })
+    .max(1024)
+    .optional(),
   /** NAME/KEY of the Secret with the key of the log, where somebody else keeps it. */
   CHAPERONE_LOG_KEY_SECRET: z
     .string()
@@ -78,6 +83,7 @@ export interface Config {
   readonly services: Readonly<Record<'sidecars' | 'webhook' | 'slack' | 'decide', string>>;
   readonly ports: Readonly<Record<'sidecars' | 'webhook' | 'health' | 'slack' | 'decide', number>>;
   readonly nats: { readonly url: string; readonly installed: boolean; readonly caFile: string | undefined };
+  readonly collectorUrl: string | undefined;
   readonly log: LogConfig;
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
   readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
@@ -128,6 +134,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       decide: env.CHAPERONE_DECIDE_PORT,
     },
     nats: { url: env.CHAPERONE_NATS_URL, installed: env.CHAPERONE_NATS_INSTALLED === 'true', caFile: env.CHAPERONE_NATS_CA_FILE },
+    collectorUrl: env.CHAPERONE_COLLECTOR_URL,
     log: { keySecret: secretOf(env.CHAPERONE_LOG_KEY_SECRET), witnesses: env.CHAPERONE_LOG_WITNESSES },
     ranges,
     hostPatterns: parseJson(

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
 import type { InjectionProfile } from '@chaperone/api';
 import { signRegistration } from '@chaperone/evidence';
-import { apply, getObject, Informer, keyOf, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
+import { Informer, keyOf, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
 import type { ClusterFacts } from '@chaperone/policy';
 import { AddressBook } from './addresses/address-book.ts';
 import { type ApprovalMetrics, ApprovalOffice } from './approvals/office.ts';
@@ -26,14 +25,18 @@ import { decidePolicy } from './policies/decide.ts';
 import { gatherPolicy } from './policies/facts.ts';
 import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets } from './resources/assess.ts';
 import { isSameLogin } from './resources/secrets.ts';
+import { PodCounters } from './sidecars/counters.ts';
+import { Comparison, sentenceOf } from './sidecars/comparison.ts';
+import { askCollector } from './sidecars/held.ts';
 import { Enrolments } from './sidecars/enrolments.ts';
-import { GOVERNED_SINCE, isAlive, isGoverned, labelledAt } from './sidecars/governed.ts';
+import { GOVERNED_SINCE, hasEnded, isAlive, isGoverned } from './sidecars/governed.ts';
 import { ensureHashSecret } from './sidecars/hash-secret.ts';
 import { clusterFacts } from './sidecars/cluster.ts';
 import { SidecarHub } from './sidecars/hub.ts';
 import { waitingSidecar } from './sidecars/waiting.ts';
 import type { Term } from './sidecars/server.ts';
 import { policyStatus, resourceStatus, writeStatus } from './statuses.ts';
+import { natsCa, publishLeader, sealNamespace, writeProfile } from './term.ts';
 import type { World } from './world.ts';
 
 /** Changes within this time are looked at together; a push takes at most 1 s. */
@@ -79,12 +82,14 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const seeds = await ensureNatsAuth(kube, config.namespace);
   const hashSecret = await ensureHashSecret(kube, config.namespace);
   await ensureServiceCertificates(kube, config.namespace, authority, now());
-  const office = new Office(options, signal, hashSecret);
+  const office = new Office(options, signal, { hashSecret, origin });
   try {
     await office.open();
     options.onTerm({
       enrolments: office.enrolments,
       hub: office.hub,
+      counters: office.counters,
+      comparison: office.comparison,
       approvals: office.approvals.desk,
       kills: office.kills,
       origin,
@@ -112,35 +117,14 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   }
 }
 
-/** What the broker's certificate is checked against: its own CA where it has one, ours where the chart installed it. */
-function natsCa({ natsCa: given, config, authority }: LeadOptions, now: number): { ca?: string } {
-  const ca = given ?? (config.nats.installed ? authority.bundle(now) : undefined);
-  return ca === undefined ? {} : { ca };
-}
-
-/** Points a Service that has no selector, since the leader alone answers there, at this replica. */
-async function publishLeader({ kube, config }: LeadOptions, of: 'sidecars' | 'decide', signal: AbortSignal): Promise<void> {
-  const service = config.services[of];
-  const labels = { 'kubernetes.io/service-name': service, 'endpointslice.kubernetes.io/managed-by': 'chaperone-operator' };
-  await apply(
-    kube,
-    KINDS.endpointSlices,
-    { namespace: config.namespace, name: `${service}-leader` },
-    {
-      metadata: { labels },
-      addressType: config.pod.ip.includes(':') ? 'IPv6' : 'IPv4',
-      ports: [{ name: of, port: config.ports[of], protocol: 'TCP' }],
-      endpoints: [{ addresses: [config.pod.ip], conditions: { ready: true } }],
-    },
-    { signal },
-  );
-}
-
 const parse = (object: KubeObject): KubeObject => object;
 
 class Office {
   readonly hub: SidecarHub;
   readonly enrolments: Enrolments;
+  readonly counters: PodCounters;
+  /** Undefined where there is no collector to ask. */
+  readonly comparison: Comparison | undefined;
   readonly approvals: ApprovalOffice;
   readonly #notifier: Notifier;
   readonly kills: Kills;
@@ -160,7 +144,7 @@ class Office {
   #timer: NodeJS.Timeout | undefined;
   #subscriptions: (() => void)[] = [];
 
-  constructor(options: LeadOptions, signal: AbortSignal, hashSecret: Buffer) {
+  constructor(options: LeadOptions, signal: AbortSignal, { hashSecret, origin }: { hashSecret: Buffer; origin: string }) {
     this.#options = options;
     this.#signal = signal;
     this.#now = options.now ?? Date.now;
@@ -168,6 +152,8 @@ class Office {
     this.#book = new AddressBook(config.ranges);
     this.#cluster = clusterFacts(config.namespace, [], []);
     this.enrolments = new Enrolments(kube, config.namespace);
+    const policiesOf = (podUid: string): string[] => this.hub.policiesOf(podUid);
+    this.counters = new PodCounters({ kube, namespace: config.namespace, origin, policiesOf, now: this.#now, onError });
     this.hub = new SidecarHub({
       leaves: leafIssuer(options.authority, this.#now),
       world: () => ({ policies: world.policies.list(), states: this.#states, cluster: this.#cluster }),
@@ -196,6 +182,7 @@ class Office {
       onError,
     });
     this.kills = new Kills({ kube, hub: this.hub, now: this.#now, onError });
+    this.comparison = config.collectorUrl === undefined ? undefined : this.#newComparison(config.collectorUrl);
     this.#notifier = new Notifier({
       config: config.notify,
       forbidden: options.forbiddenRanges,
@@ -248,6 +235,24 @@ class Office {
     });
   }
 
+  #newComparison(url: string): Comparison {
+    const { world, events, onError } = this.#options;
+    return new Comparison({
+      counters: this.counters,
+      ask: askCollector(url, () => this.#bundle()),
+      now: this.#now,
+      onChange: ({ agent: { namespace, pod = '', podUid = '' } }, shortfall) => {
+        for (const policy of world.policies.list())
+          if (policy.metadata.namespace === namespace) this.#add('policy', keyOf(policy));
+        if (shortfall === undefined) return;
+        const regarding = regardingOf({ ...KINDS.pods, metadata: { namespace, name: pod, uid: podUid } });
+        const event = { type: 'Warning', reason: 'EvidenceMissing', action: 'Compare', note: sentenceOf(shortfall) } as const;
+        events.emit(regarding, event).catch(onError);
+      },
+      onError,
+    });
+  }
+
   async open(): Promise<void> {
     const { world, kube } = this.#options;
     restoreAddresses(this.#book, world.resources.list());
@@ -256,8 +261,10 @@ class Office {
     for (const resource of world.resources.list()) this.#observations.restore(resource, this.#basis(resource));
     const pods = new Set(world.pods.list().map((pod) => pod.metadata.uid));
     await this.enrolments.load((uid) => pods.has(uid));
-    await this.#writeProfile(kube);
+    await this.counters.load((uid) => pods.has(uid));
+    await writeProfile(kube, this.#options.profile());
     this.approvals.open();
+    this.comparison?.start();
     await this.kills.start();
     this.#look();
     this.#subscriptions = [
@@ -275,6 +282,8 @@ class Office {
       this.#queue.stop(),
       this.approvals.close(),
       this.kills.stop(),
+      this.comparison?.stop(),
+      this.counters.close(),
       this.#caMaps.stop(),
       this.#webhooks.stop(),
       this.#networks.stop(),
@@ -293,9 +302,10 @@ class Office {
     const { kube, config, authority } = this.#options;
     await authority.use(await ensureAuthority(kube, config.namespace, this.#now()));
     await ensureServiceCertificates(kube, config.namespace, authority, this.#now());
-    await this.#writeProfile(kube);
+    await writeProfile(kube, this.#options.profile());
     await this.approvals.sweep();
     await this.kills.sweep();
+    this.counters.sweep();
     this.changed();
   }
 
@@ -387,6 +397,8 @@ class Office {
     this.hub.remove(uid, 'the pod was deleted or has ended');
     const gone = after === undefined || after.metadata.uid !== uid;
     if (gone) this.enrolments.forget(uid).catch(this.#options.onError);
+    // One that ends still brings its evidence out.
+    if (gone || hasEnded(after)) this.counters.gone(uid);
   }
 
   #removeUngoverned(): void {
@@ -440,7 +452,8 @@ class Office {
     const { image } = this.#options.config.injection;
     const signing = this.#options.config.decide !== undefined;
     const pods = this.#governedPods();
-    const facts = gatherPolicy({ policy, resources: this.#states, pods, hub: this.hub, image, signing, now });
+    const shortfalls = this.comparison?.shortfalls() ?? [];
+    const facts = gatherPolicy({ policy, resources: this.#states, pods, hub: this.hub, image, signing, shortfalls, now });
     const status = policyStatus(policy, decidePolicy(facts), now);
     await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.accessPolicies, policy, status);
   }
@@ -454,38 +467,15 @@ class Office {
     const { kube, config, world } = this.#options;
     const namespace = world.namespaces.get(name);
     const governed = isGoverned(namespace) && namespace?.metadata.deletionTimestamp === undefined;
-    if (governed && namespace?.metadata.annotations?.[GOVERNED_SINCE] === undefined) await this.#sealNamespace(name);
+    if (governed && namespace?.metadata.annotations?.[GOVERNED_SINCE] === undefined)
+      await sealNamespace(kube, name, { now: this.#now(), signal: this.#signal });
     if (governed || name === config.namespace)
       await publishCa(kube, name, this.#bundle(), this.#caMaps.get(`${name}/${CA_CONFIG_MAP}`), this.#signal);
     const resources = new Map([...this.#states].map(([key, { resource }]) => [key, resource]));
     await this.#networks.keep(name, governed ? dialledFrom(name, world.policies.list(), resources) : undefined);
   }
 
-  /** Writes down since when a namespace is governed: since its label was set, as the API server noted it, or else since now. */
-  async #sealNamespace(name: string): Promise<void> {
-    const { kube } = this.#options;
-    const current = await getObject(kube, KINDS.namespaces, { name });
-    if (current === undefined || !isGoverned(current)) return;
-    const since = labelledAt(current) ?? new Date(this.#now()).toISOString();
-    await kube.request({
-      method: 'PATCH',
-      path: pathOf(KINDS.namespaces, { name }),
-      contentType: 'application/merge-patch+json',
-      body: { metadata: { resourceVersion: current.metadata.resourceVersion, annotations: { [GOVERNED_SINCE]: since } } },
-      signal: this.#signal,
-    });
-  }
-
   #bundle(): string {
     return this.#options.authority.bundle(this.#now());
-  }
-
-  /** The profile of this release, and beside it the one before, whose pods still run. */
-  async #writeProfile(kube: Kube): Promise<void> {
-    const wanted = this.#options.profile();
-    const current = await getObject(kube, KINDS.injectionProfiles, { name: wanted.metadata.name });
-    if (current !== undefined && isDeepStrictEqual(current.spec, JSON.parse(JSON.stringify(wanted.spec)))) return;
-    if (current !== undefined) await apply(kube, KINDS.injectionProfiles, { name: 'previous' }, { spec: current.spec });
-    await apply(kube, KINDS.injectionProfiles, { name: wanted.metadata.name }, { spec: wanted.spec });
   }
 }

@@ -66,6 +66,14 @@ export function createMetrics() {
     sidecars: gauge('chaperone_sidecars', 'Sidecars that this replica serves; unproven: they say that capture does not hold.', [
       'state',
     ]),
+    evidenceMissing: gauge(
+      'chaperone_evidence_missing_pods',
+      'Pods, gone or silent, that counted evidence which has not arrived.',
+    ),
+    evidenceNotCompared: gauge(
+      'chaperone_evidence_not_compared_seconds',
+      'Since when the collector does not say what it has, while it is asked.',
+    ),
     webhookRequests: counter('chaperone_webhook_requests_total', 'Admission reviews.', ['webhook', 'result']),
     webhookDuration: new Histogram({
       name: 'chaperone_webhook_duration_seconds',

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  createEpoch,
   decodeNkey,
   encodeNkey,
   generateSigner,
   newSessionId,
   parsePolicy,
+  signCounter,
   verifyRegistration,
   x25519Holder,
 } from '@chaperone/evidence';
@@ -31,6 +33,7 @@ import {
   tokenOf,
 } from './operator.test-support.ts';
 import { type Operator, startOperator } from './operator.ts';
+import { COUNTER_SHARDS } from './sidecars/counters.ts';
 
 const PASSWORD = 'correct-horse';
 let api: FakeApiServer;
@@ -338,6 +341,29 @@ test('a sidecar that finds a way around itself is told of at its pod and at its 
   await eventually(() => expect(condition(policy(), 'CaptureProven')?.message).toMatch(/^1 of \d sidecars? proved/));
   expect(await tell({ proven: 'yes' })).toBe(400);
   api.remove(KINDS.pods, { namespace: AGENTS, name: 'looking' });
+});
+
+test('the counter of an enrolled pod is taken and kept where the operator keeps things; what goes back is refused', async () => {
+  putPod('counting');
+  const token = tokenOf('counting');
+  const nkey = generateSigner();
+  const says = (number: number): object => {
+    const counts = { opened: 1, newest: null, sealed: 0, last: null, pending: [], more: 0, clock: { wall: 1, mono: 1 } };
+    const counter = { origin: 'test/cluster-uid', nkey: encodeNkey(nkey.publicKey), number, ...counts };
+    return signCounter(counter, createEpoch({ nkey, registration: { body: '{}', signature: '' } }, 1, 0));
+  };
+  const tell = async (body: object): Promise<Answer> => await call('POST', '/v1/counter', token, body);
+  await eventually(async () => expect(await tell(says(1))).toMatchObject({ status: 409, body: { code: 'NotEnrolled' } }));
+  expect((await call('POST', '/v1/enrol', token, enrolment(token, nkey))).status).toBe(200);
+  expect((await tell(says(2))).status).toBe(204);
+  expect(await tell(says(1))).toMatchObject({ status: 409, body: { code: 'CounterRefused' } });
+  expect((await tell({ ...says(3), more: 'x' })).status).toBe(400);
+  const kept = (): unknown[] =>
+    Array.from({ length: COUNTER_SHARDS }, (_, at) => `chaperone-counters-${at.toString(16)}`)
+      .map((name) => api.get(KINDS.configMaps, { namespace: 'chaperone-system', name }))
+      .flatMap((map) => Object.entries((map as { data?: object } | undefined)?.data ?? {}));
+  await eventually(() => expect(kept()).toEqual([['counting-uid', expect.stringContaining('\\"number\\":2')]]));
+  api.remove(KINDS.pods, { namespace: AGENTS, name: 'counting' });
 });
 
 test('a pod whose sidecar has been waiting for a minute is told about once', async () => {

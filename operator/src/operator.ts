@@ -271,6 +271,8 @@ function sample(metrics: Metrics, world: World, term: Term | undefined, serving:
   metrics.sidecars.set({ state: 'enrolled' }, term?.hub.size ?? 0);
   metrics.sidecars.set({ state: 'connected' }, term?.hub.streams ?? 0);
   metrics.sidecars.set({ state: 'unproven' }, term?.hub.unproven ?? 0);
+  metrics.evidenceMissing.set(term?.comparison?.shortfalls().length ?? 0);
+  metrics.evidenceNotCompared.set(term?.comparison?.unansweredSeconds ?? 0);
   if (serving.expiresAt !== undefined) metrics.certificateExpiry.set(serving.expiresAt / 1000);
   const { pods, namespaces, resources, policies, profiles } = world;
   for (const [kind, informer] of Object.entries({ pods, namespaces, resources, policies, profiles })) {

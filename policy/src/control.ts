@@ -13,6 +13,7 @@ import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
  * POST /v1/ack      AckRequest        → 204              after a snapshot is in force
  * POST /v1/report   ReportRequest     → 204              what was seen at upstreams
  * POST /v1/capture  CaptureRequest    → 204              whether the pod's capture is proven: once enrolled, and as it changes
+ * POST /v1/counter  CounterRequest    → 204              before a session's first byte goes upstream, and at a steady interval
  * POST /v1/nats     NatsRequest       → NatsResponse     before the user JWT expires
  * POST /v1/ask      Question          → RequestView      people are asked to approve an action; the same name again is fine
  * POST /v1/looked   LookedRequest     → 204              what it would meet, once people are asked; said again it changes nothing
@@ -20,6 +21,7 @@ import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
  * POST /v1/ended    EndRequest        → 204              how it ended, or that nobody waits for it any more
  * POST /v1/closed   ClosedRequest     → 204              a session that a revocation named is over here
  * ```
+ * `/v1/counter` is refused with CounterRefused where it goes back or no key of the pod signed it; said again it changes nothing.
  * `/v1/closed` changes nothing of a session that another pod made: its name says which did.
  * The stream says of every open request of the pod what became of it. `/v1/ask` may answer with a request of another name: the
  * pod has an open one for the very same action.
@@ -36,6 +38,7 @@ export const CONTROL_PATHS = {
   ack: '/v1/ack',
   report: '/v1/report',
   capture: '/v1/capture',
+  counter: '/v1/counter',
   nats: '/v1/nats',
   ask: '/v1/ask',
   looked: '/v1/looked',
@@ -151,6 +154,10 @@ export type ReportRequest = z.infer<typeof ReportRequest>;
 export const CaptureRequest = z.object({ proven: z.boolean(), message: z.string().max(512).optional() });
 export type CaptureRequest = z.infer<typeof CaptureRequest>;
 
+/** How much evidence there is, as the pod signed it: a `SignedCounter` of the evidence package, whose parts have one shape. */
+export const CounterRequest = z.strictObject({ certificate: SignedRegistration, counter: SignedRegistration });
+export type CounterRequest = z.infer<typeof CounterRequest>;
+
 export const ClosedRequest = z.object({ session: z.string().regex(/^s-[a-z2-7]{16}$/) });
 export type ClosedRequest = z.infer<typeof ClosedRequest>;
 
@@ -169,6 +176,7 @@ export const CONTROL_ERROR_CODES = [
   'NkeyMismatch',
   'ApprovalUnavailable',
   'RequestUnknown',
+  'CounterRefused',
   'ProtocolUnsupported',
   'Malformed',
   'TooLarge',

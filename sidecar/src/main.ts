@@ -159,6 +159,7 @@ class Sidecar {
       recipients: () => recipients,
       delivery,
       logPolicy: broker.logPolicy,
+      tellCounter: (statement) => control.tellCounter(statement),
       clock: systemClock,
       logger: this.#logger,
     }).catch((cause: unknown) => {

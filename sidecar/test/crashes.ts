@@ -102,6 +102,7 @@ function start(directory: string, transport: Transport, limits: RecordingOptions
     delivery: transport,
     logPolicy: () => transport.log.policy,
     recipients: () => [reader],
+    tellCounter: () => Promise.resolve(),
     limits: { sealAfterMs: 15, redeliverAfterMs: 20, maxBytes: 512 * 1024, ...limits },
     logger: quiet,
   });

@@ -199,8 +199,8 @@ export const AGENT_CODES = {
   RecordingBlocked: {
     audience: ['agent', 'operator'],
     what: 'The action cannot be recorded as its policy demands, so it does not run.',
-    why: 'A spool that is full or fails, or a broker that does not answer in mode strict, stops agents instead of losing evidence.',
-    fix: 'See why evidence does not leave: the sidecar’s log, then the collector and its disk.',
+    why: 'A spool that is full or fails, a broker that does not answer in mode strict, or an operator that does not take the counter of a new session, stops agents instead of losing evidence.',
+    fix: 'See why evidence does not leave: the sidecar’s log, then the operator, the collector and its disk.',
     retry: 'try-later',
     example:
       'chaperone: this action cannot be recorded now and did not run (RecordingBlocked). Try later: it is not the fault of the statement.',

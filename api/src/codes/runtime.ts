@@ -70,6 +70,15 @@ export const RUNTIME_CODES = {
     retry: 'none',
     example: '3 of 3 sidecars proved that nothing goes around them',
   },
+  EvidenceMissing: {
+    audience: ['platform', 'operator'],
+    what: 'A pod that is gone or silent counted evidence that the collector has not.',
+    why: 'Before a session’s first byte its pod signs for it, and the operator keeps that; what had not left the pod when it was deleted by force, or is withheld on the way, is missing visibly.',
+    fix: 'Where broker or collector are away, bring them back: what they hold arrives, and this goes. Else it is lost with the pod’s disk: note who deleted the pod and how. It is shown for a week, and in chaperone verify of an export.',
+    retry: 'none',
+    example:
+      'pod bot-x2v, which is gone, counted evidence that has not arrived: the end of s-rq336d6iytirabem; the collector has all but that',
+  },
   CaptureNotReported: {
     audience: ['operator'],
     what: 'A sidecar has not said yet whether its capture is proven.',

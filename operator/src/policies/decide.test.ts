@@ -48,6 +48,7 @@ function facts(mods: Partial<PolicyFacts> = {}): PolicyFacts {
   return {
     policy: aPolicy([read]),
     signing: true,
+    missingEvidence: [],
     resources: new Map([['data/orders-db', resource(['agents'])]]),
     granted: ['data/orders-db'],
     blocked: new Map(),
@@ -181,6 +182,14 @@ describe('a policy', () => {
   ])('%s says so, and Ready repeats it', (_name, mods, type, reason, message) => {
     expect(at(mods, type)).toEqual({ type, status: 'False', reason, message });
     expect(at(mods, 'Ready')).toEqual({ type: 'Ready', status: 'False', reason, message });
+  });
+
+  test('of whose pods evidence is missing says so, is Ready, and shows it there', () => {
+    const missingEvidence = ['pod bot-1, which is gone, counted evidence', 'pod bot-2, too', 'pod bot-3, too'];
+    const message = 'pod bot-1, which is gone, counted evidence. So did 2 other pods';
+    expect(at({ missingEvidence }, 'EvidenceMissing')).toMatchObject({ status: 'True', reason: 'EvidenceMissing', message });
+    expect(at({ missingEvidence }, 'Ready')).toMatchObject({ status: 'True', reason: 'EvidenceMissing' });
+    expect(at({}, 'EvidenceMissing')).toBeUndefined();
   });
 
   test('of which a sidecar has not said yet whether capture is proven says so, and is Ready', () => {

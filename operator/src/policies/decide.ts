@@ -41,6 +41,8 @@ export interface PolicyFacts {
   readonly candidates: readonly CandidatePod[];
   /** Whether there is a page where people sign what they decide. */
   readonly signing: boolean;
+  /** Of pods that had it: what of their evidence has not arrived, a sentence each. */
+  readonly missingEvidence: readonly string[];
   /** One per pod that the policy selects. */
   readonly sidecars: readonly SidecarState[];
 }
@@ -176,6 +178,14 @@ function captureProven({ sidecars, policy }: PolicyFacts): ConditionDraft | unde
     : unknown('CaptureProven', { code: 'CaptureNotReported', message });
 }
 
+/** What pods that had this policy counted and nobody has. */
+function evidenceMissing({ missingEvidence }: PolicyFacts): Problem | undefined {
+  const [first] = missingEvidence;
+  if (first === undefined) return undefined;
+  const others = missingEvidence.length === 1 ? '' : `. So did ${plural(missingEvidence.length - 1, 'other pod')}`;
+  return { code: 'EvidenceMissing', message: `${first}${others}` };
+}
+
 /** A sidecar of an earlier release goes on governing; it gets what the new one brings when its pod is made anew. */
 function outdated({ policy, sidecars }: PolicyFacts): string | undefined {
   const old = sidecars.filter((sidecar) => sidecar.outdated);
@@ -200,7 +210,7 @@ function noAgents({ policy, candidates }: PolicyFacts): string {
   return `no running pod matches ${selector.filter((part) => part !== '').join(' ')}${hint}`;
 }
 
-/** The conditions of an AccessPolicy, in their fixed order, Ready last; Conflicted and Ineffective only while they are true. */
+/** The conditions of an AccessPolicy, in their fixed order, Ready last; Conflicted, Ineffective and EvidenceMissing only while they are true. */
 export function decidePolicy(facts: PolicyFacts): PolicyDecision {
   const { policy, resources, signing } = facts;
   const warnings = policyWarnings(policy, resources);
@@ -209,6 +219,7 @@ export function decidePolicy(facts: PolicyFacts): PolicyDecision {
   const vain = ineffective(warnings);
   const running = programmed(facts);
   const captured = captureProven(facts);
+  const lost = evidenceMissing(facts);
   const drafts: ConditionDraft[] = [
     acceptance(policy, warnings, signing ? undefined : UNSIGNED),
     unresolved === undefined
@@ -216,16 +227,18 @@ export function decidePolicy(facts: PolicyFacts): PolicyDecision {
       : fails('ResolvedRefs', unresolved),
     ...(shadowed === undefined ? [] : [holds('Conflicted', shadowed.message, shadowed.code)]),
     ...(vain === undefined ? [] : [holds('Ineffective', vain.message, vain.code)]),
+    ...(lost === undefined ? [] : [holds('EvidenceMissing', lost.message, lost.code)]),
     ...(captured === undefined ? [] : [captured]),
     running,
   ];
   // STATUS shows Ready's reason: what is no failure and still wants somebody's eye shows there too.
+  const eyed = lost ?? vain;
   const ready =
     running.reason !== 'Programmed'
       ? { reason: running.reason, message: running.message }
-      : vain === undefined
+      : eyed === undefined
         ? { reason: 'Ready' as const, message: running.message }
-        : { reason: vain.code, message: `${running.message}; ${vain.message}` };
+        : { reason: eyed.code, message: `${running.message}; ${eyed.message}` };
   return {
     conditions: withReady(drafts, ready),
     selectedPods: facts.sidecars.length,

@@ -3,6 +3,7 @@ import { keyOf, type KubeObject } from '@chaperone/kube';
 import { selectsAgent } from '@chaperone/policy';
 import type { AssessedResource } from '../resources/assess.ts';
 import { agentOf, isAlive, serviceAccountOf, sidecarImage } from '../sidecars/governed.ts';
+import { type Shortfall, sentenceOf } from '../sidecars/comparison.ts';
 import type { SidecarHub } from '../sidecars/hub.ts';
 import type { PolicyFacts } from './decide.ts';
 
@@ -14,11 +15,12 @@ export interface GatherInput {
   /** What this release injects. */
   readonly image: string;
   readonly signing: boolean;
+  readonly shortfalls: readonly Shortfall[];
   readonly now: number;
 }
 
 /** Collects what the conditions of one policy depend on. */
-export function gatherPolicy({ policy, resources, pods, hub, image, signing, now }: GatherInput): PolicyFacts {
+export function gatherPolicy({ policy, resources, pods, hub, image, signing, shortfalls, now }: GatherInput): PolicyFacts {
   const namespace = policy.metadata.namespace ?? '';
   const named = policy.spec.rules.flatMap((rule) => {
     const key = `${rule.resource.namespace}/${rule.resource.name}`;
@@ -30,6 +32,9 @@ export function gatherPolicy({ policy, resources, pods, hub, image, signing, now
   return {
     policy,
     signing,
+    missingEvidence: shortfalls
+      .filter(({ kept }) => kept.agent.namespace === namespace && kept.policies.includes(policy.metadata.name))
+      .map(sentenceOf),
     resources: new Map(named.map(([key, state]) => [key, state.resource])),
     granted: [...resources.values()]
       .filter(({ resource }) => resource.spec.grantedTo.some((grant) => grant.namespace === namespace))

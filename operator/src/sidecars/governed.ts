@@ -27,8 +27,13 @@ export const isGoverned = (namespace: KubeObject | undefined): boolean =>
 
 /** Whether the pod runs or may still run. */
 export function isAlive(pod: KubeObject): boolean {
+  return pod.metadata.deletionTimestamp === undefined && !hasEnded(pod);
+}
+
+/** Whether no container of it runs any more or ever will. */
+export function hasEnded(pod: KubeObject): boolean {
   const phase = (pod.status as { phase?: unknown } | undefined)?.phase;
-  return pod.metadata.deletionTimestamp === undefined && phase !== 'Succeeded' && phase !== 'Failed';
+  return phase === 'Succeeded' || phase === 'Failed';
 }
 
 export const serviceAccountOf = (pod: KubeObject): string =>

@@ -94,6 +94,11 @@ export class SidecarHub {
   snapshotOf(podUid: string): Snapshot | undefined {
     return this.#sidecars.get(podUid)?.snapshot;
   }
+  /** Names of the policies that are in force for a pod. */
+  policiesOf(podUid: string): string[] {
+    const resources = this.#sidecars.get(podUid)?.snapshot?.resources ?? [];
+    return [...new Set(resources.flatMap(({ access }) => access.policies.map(({ name }) => name)))];
+  }
   /** Says something to one pod, if its stream is connected. */
   tell(podUid: string, line: StreamLine): void {
     this.#sidecars.get(podUid)?.sink?.send(line);

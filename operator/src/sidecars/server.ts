@@ -4,6 +4,7 @@ import {
   AckRequest,
   CaptureRequest,
   ClosedRequest,
+  CounterRequest,
   CONTROL_PATHS,
   CONTROL_PROTOCOL,
   type ControlErrorCode,
@@ -29,6 +30,8 @@ import type { Kills } from '../kills/kills.ts';
 import { boundConnections } from '../bound-connections.ts';
 import { Shares } from '../shares.ts';
 import { body, LargeBodies } from './bodies.ts';
+import type { Comparison } from './comparison.ts';
+import type { PodCounters } from './counters.ts';
 import type { Enrolments } from './enrolments.ts';
 import { agentOf, type PodRefusal } from './governed.ts';
 import type { SidecarHub, StreamSink } from './hub.ts';
@@ -58,6 +61,7 @@ const STATUS: Record<ControlErrorCode, number> = {
   NkeyMismatch: 403,
   ApprovalUnavailable: 409,
   RequestUnknown: 404,
+  CounterRefused: 409,
   ProtocolUnsupported: 400,
   Malformed: 400,
   TooLarge: 413,
@@ -79,6 +83,8 @@ export interface SidecarServerOptions {
 export interface Term {
   readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
   readonly hub: SidecarHub;
+  readonly counters: Pick<PodCounters, 'enrolled' | 'take'>;
+  readonly comparison: Pick<Comparison, 'shortfalls' | 'unansweredSeconds'> | undefined;
   readonly approvals: Pick<ApprovalDesk, 'ask' | 'looked' | 'release' | 'ended' | 'contentOf'>;
   readonly kills: Pick<Kills, 'closed'>;
   readonly origin: string;
@@ -169,6 +175,11 @@ async function ofPod(
     }
     case `POST ${CONTROL_PATHS.capture}`:
       return done(response, term.hub.captured(identity.podUid, await body(request, CaptureRequest)));
+    case `POST ${CONTROL_PATHS.counter}`: {
+      if (!term.hub.has(identity.podUid)) throw new Refusal('NotEnrolled', 'enrol first');
+      term.counters.take(identity.podUid, await body(request, CounterRequest));
+      return done(response, true);
+    }
     case `POST ${CONTROL_PATHS.nats}`: {
       const { nkey } = await body(request, NatsRequest);
       const known = term.hub.has(identity.podUid) ? term.enrolments.nkeyOf(identity.podUid) : undefined;
@@ -248,6 +259,7 @@ async function enrol(
   if (still.refusal !== undefined) throw new Refusal(still.refusal.code, still.refusal.message);
   if (options.term() !== term) throw new Refusal('NotLeader', 'this replica leads no more');
   const agent = { ...agentOf(pod), podUid: identity.podUid };
+  term.counters.enrolled(identity.podUid, request.nkey, registration);
   const snapshot = await term.hub.enrol(agent, request.tlsPublicKey);
   return { protocol: CONTROL_PROTOCOL, origin: term.origin, registration, recipients: [...term.recipients], nats, snapshot };
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { type RequestOptions, request } from 'node:https';
+import { type Agent, type RequestOptions, request } from 'node:https';
 import { ControlError, type ControlErrorCode, MAX_CONTROL_BYTES } from '@chaperone/policy';
 import type { z } from 'zod';
 
@@ -40,13 +40,22 @@ export async function readToken({ tokenFile }: OperatorEndpoint): Promise<string
   return token.trim();
 }
 
+interface CallOptions<T> {
+  readonly body: unknown;
+  readonly schema?: z.ZodType<T>;
+  readonly token?: string;
+  readonly signal: AbortSignal;
+  /** Keeps the connection for the next request; default: one for each. */
+  readonly agent?: Agent;
+}
+
 /** One request; resolves with its answer's body checked against `schema`. @throws OperatorError */
 export async function call<T>(
   endpoint: OperatorEndpoint,
   path: string,
-  { body, schema, token, signal }: { body: unknown; schema?: z.ZodType<T>; token?: string; signal: AbortSignal },
+  { body, schema, token, signal, agent }: CallOptions<T>,
 ): Promise<T | undefined> {
-  const response = await send(endpoint, { method: 'POST', path, body: JSON.stringify(body), signal, token });
+  const response = await send(endpoint, { method: 'POST', path, body: JSON.stringify(body), signal, token, agent });
   const text = await readAll(response, MAX_CONTROL_BYTES, endpoint.timeoutMs);
   return schema === undefined ? undefined : parseAs(schema, text);
 }
@@ -54,7 +63,14 @@ export async function call<T>(
 /** Opens a request and resolves with its 2xx answer, unread. @throws OperatorError */
 export async function send(
   endpoint: OperatorEndpoint,
-  what: { method: 'GET' | 'POST'; path: string; body?: string; signal: AbortSignal; token?: string | undefined },
+  what: {
+    method: 'GET' | 'POST';
+    path: string;
+    body?: string;
+    signal: AbortSignal;
+    token?: string | undefined;
+    agent?: Agent | undefined;
+  },
 ): Promise<IncomingMessage> {
   const token = what.token ?? (await readToken(endpoint));
   const url = new URL(what.path, endpoint.url);
@@ -63,7 +79,7 @@ export async function send(
     ca: endpoint.ca,
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
-    agent: false,
+    agent: what.agent ?? false,
     signal: what.signal,
     headers: {
       authorization: `Bearer ${token}`,

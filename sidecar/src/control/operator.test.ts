@@ -372,6 +372,16 @@ test('observations are told, the last one of each kind, and kept until the opera
   expect(JSON.parse(second ?? '')).toMatchObject({ observations: [{ reason: 'UpstreamRefused' }] });
 });
 
+test('the counter of the pod is told on a connection that is kept; what the operator says of it is its answer', async () => {
+  const control = await startStreaming();
+  const signed = { certificate: { body: '{}', signature: 's' }, counter: { body: '{"number":1}', signature: 't' } };
+  await control.tellCounter(signed);
+  await control.tellCounter({ ...signed, registration: signed.counter } as typeof signed);
+  expect(operator.calls('/v1/counter')).toEqual([JSON.stringify(signed), JSON.stringify(signed)]);
+  operator.refusals.push({ status: 409, code: 'CounterRefused' });
+  await expect(control.tellCounter(signed)).rejects.toMatchObject({ name: 'OperatorError', code: 'CounterRefused' });
+});
+
 test('whether capture is proven is told once, as it changes, and anew to an operator that it enrols with anew', async () => {
   const control = await startStreaming();
   const told = (count: number): Promise<unknown[]> =>

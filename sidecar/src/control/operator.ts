@@ -1,5 +1,6 @@
 import { X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
-import { encodeNkey, type Signer } from '@chaperone/evidence';
+import { Agent as HttpsAgent } from 'node:https';
+import { encodeNkey, type SignedCounter, type Signer } from '@chaperone/evidence';
 import {
   CONTROL_PATHS,
   CONTROL_PROTOCOL,
@@ -54,6 +55,8 @@ export interface OperatorControl extends ControlPlane {
   enrolled(): Promise<EnrolResponse>;
   /** Tells whether capture is proven; told again to an operator that this sidecar enrols with anew. */
   tellCapture(seen: CaptureRequest): void;
+  /** Tells how much evidence there is; resolves once the operator keeps it. @throws OperatorError */
+  tellCounter(signed: SignedCounter): Promise<void>;
   /** Broker access that is valid now: the last one, or a new one when two thirds of its time are over. @throws OperatorError */
   nats(): Promise<NatsAccess>;
   /** How it stands, for people: what is wrong, with its code, or undefined where the stream is up. */
@@ -78,6 +81,8 @@ class FromOperator implements OperatorControl {
   readonly #leaf = newLeafKey();
   readonly #privateKey: KeyObject;
   readonly #stopping = new AbortController();
+  /** A session waits for its counter: the connection is kept for the next one. */
+  readonly #kept = new HttpsAgent({ keepAlive: true, maxSockets: 1 });
   readonly #onSnapshot: ((snapshot: Snapshot) => void)[] = [];
   readonly #onRevoke: ((revoked: Revoked) => void)[] = [];
   readonly #onRequest: ((view: RequestView) => void)[] = [];
@@ -139,6 +144,11 @@ class FromOperator implements OperatorControl {
     void this.#sendReports();
   }
 
+  async tellCounter({ certificate, counter }: SignedCounter): Promise<void> {
+    const { signal } = this.#stopping;
+    await call(this.#endpoint, CONTROL_PATHS.counter, { body: { certificate, counter }, signal, agent: this.#kept });
+  }
+
   closed(session: string): void {
     call(this.#endpoint, CONTROL_PATHS.closed, { body: { session }, signal: this.#stopping.signal }).catch((error: unknown) =>
       // Whoever ended it is told that nobody has said yet that it is over, and looks at its record.
@@ -181,6 +191,7 @@ class FromOperator implements OperatorControl {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#kept.destroy();
     for (const timer of this.#timers) clearInterval(timer);
     this.#first.reject(new OperatorError('Unreachable', 'stopped before it was enrolled'));
     await this.#running;

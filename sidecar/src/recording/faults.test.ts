@@ -53,6 +53,7 @@ async function aSpool(options: Partial<RecordingOptions> = {}) {
       logPolicy: () => log.policy,
       recipients: () => [{ name: 'test', wrap: () => Buffer.from('wrapped') }],
       logger,
+      tellCounter: () => Promise.resolve(),
       limits: { sealAfterMs },
       ...options,
     });

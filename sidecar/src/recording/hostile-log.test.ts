@@ -74,6 +74,7 @@ async function aSidecar() {
       recipients: () => [reader],
       delivery: collector,
       logPolicy: () => trusted.policy,
+      tellCounter: () => Promise.resolve(),
       limits: { sealAfterMs: 10_000, redeliverAfterMs: 60 },
       logger: { info: note, warn: note, error: note },
     });

@@ -1,6 +1,7 @@
 import { leafHash, parseSegment, segmentLeaf, segmentOf } from '@chaperone/evidence';
 import type { LogView } from './log-view.ts';
 import { type Delivery, RecordingError } from './recorder.ts';
+import type { PodCounter } from './pod-counter.ts';
 import type { Journal } from './journal.ts';
 import type { Spool } from './spool.ts';
 
@@ -50,6 +51,9 @@ export interface OutboxOptions {
   readonly spool: Spool;
   readonly journal: Pick<Journal, 'freed'>;
   readonly log: LogView;
+  readonly counter: Pick<PodCounter, 'found' | 'lost'>;
+  /** Told of a session of which nothing waits any more. */
+  readonly onEmpty: (session: string) => void;
   readonly delivery: Delivery;
   readonly logger: Logger;
   readonly monotonic: () => number;
@@ -84,6 +88,10 @@ export class Outbox {
     return this.#count;
   }
 
+  has(session: string): boolean {
+    return this.#entries.has(session);
+  }
+
   /** Age of the oldest segment without a receipt, in milliseconds. */
   get oldestMs(): number {
     let oldest = 0;
@@ -113,6 +121,7 @@ export class Outbox {
     const session = this.#entries.get(id) ?? new Map<number, Entry>();
     this.#entries.set(id, session.set(number, entry));
     this.#count++;
+    this.#options.counter.found(id, number);
     this.#ready.push(entry);
     this.#pump();
   }
@@ -213,6 +222,7 @@ export class Outbox {
       if (!(error instanceof RecordingError)) throw error;
       this.#options.logger.error('a spool file cannot be read; it is set aside and will be missing', { session, number });
       this.unreadable++;
+      this.#options.counter.lost(session);
       this.#drop(entry);
       await this.#options.spool.setAside(this.#options.spool.segmentPath(session, number));
       return undefined;
@@ -239,7 +249,9 @@ export class Outbox {
     this.#taken(entry);
     const session = this.#entries.get(entry.session);
     if (session?.delete(entry.number) === true) this.#count--;
-    if (session?.size === 0) this.#entries.delete(entry.session);
+    if (session?.size !== 0) return;
+    this.#entries.delete(entry.session);
+    this.#options.onEmpty(entry.session);
   }
 
   #sweep(): void {

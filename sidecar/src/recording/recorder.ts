@@ -22,6 +22,11 @@ export interface Recording {
    * for new sessions.
    */
   open(session: string, policyDigest: string): Promise<SessionRecorder>;
+  /**
+   * Resolves once whoever keeps this pod's counters has one with every session that is open by now. Rejects with RecordingError code
+   * RecordingBlocked where that takes too long.
+   */
+  counted(): Promise<void>;
   /** Waits until everything sealed was acknowledged, at most `timeoutMs`; resolves with what is still unacknowledged. */
   flush(timeoutMs: number): Promise<{ unacknowledged: number }>;
   stop(): Promise<void>;

@@ -100,6 +100,7 @@ async function aSpool(limits: Partial<RecordingLimits> = {}) {
       identity: mods.identity ?? identity,
       delivery: transport,
       logPolicy: () => transport.log.policy,
+      tellCounter: () => Promise.resolve(),
       recipients: () => [reader],
       limits: { sealAfterMs: 100, redeliverAfterMs: 60, ...limits, ...mods },
       logger,

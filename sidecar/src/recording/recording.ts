@@ -9,6 +9,7 @@ import {
   SESSION_ID,
   type TrustPolicy,
 } from '@chaperone/evidence';
+import { PodCounter, type TellCounter } from './pod-counter.ts';
 import { Journal } from './journal.ts';
 import { type LogStatus, LogView } from './log-view.ts';
 import { type Logger, Outbox } from './outbox.ts';
@@ -65,6 +66,10 @@ export interface RecordingOptions {
   readonly logPolicy: () => TrustPolicy | undefined;
   /** Who may read what is recorded, one at least. Asked whenever a session opens. */
   readonly recipients: () => readonly Recipient[];
+  /** Where the pod's signed counters go, which the collector cannot change. */
+  readonly tellCounter: TellCounter;
+  /** As {@link PodCounter} has them. */
+  readonly counterTimings?: ConstructorParameters<typeof PodCounter>[0]['timings'];
   readonly limits?: Partial<RecordingLimits>;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -129,6 +134,7 @@ class SpooledRecording implements SpoolRecording {
   readonly #abandoned = new Map<string, readonly number[]>();
   #timer: NodeJS.Timeout | undefined;
   readonly #delivery: Delivery;
+  readonly #counter: PodCounter;
   #epoch: Epoch | undefined;
   #epochSince = 0;
   #bufferedBytes = 0;
@@ -154,8 +160,23 @@ class SpooledRecording implements SpoolRecording {
           cause: error instanceof Error ? error.name : 'unknown',
         }),
     });
+    const nkey = encodeNkey(options.identity.nkey.publicKey);
+    const origin = originOf(options.identity);
+    const epoch: SessionHost['epoch'] = () => this.#epochNow(options.identity, clock);
+    this.#counter = new PodCounter({
+      runDirectory: options.runDirectory,
+      registration: options.identity.registration,
+      origin,
+      nkey,
+      epoch,
+      clock,
+      tell: options.tellCounter,
+      ...(options.counterTimings === undefined ? {} : { timings: options.counterTimings }),
+    });
     this.#outbox = new Outbox({
       spool,
+      counter: this.#counter,
+      onEmpty: (session) => this.#settle(session),
       journal: this.#journal,
       log,
       delivery: options.delivery,
@@ -170,10 +191,11 @@ class SpooledRecording implements SpoolRecording {
       outbox: this.#outbox,
       identity: options.identity,
       journal: this.#journal,
-      nkey: encodeNkey(options.identity.nkey.publicKey),
-      origin: originOf(options.identity),
+      counter: this.#counter,
+      nkey,
+      origin,
       storedTimeoutMs: this.#limits.storedTimeoutMs,
-      epoch: () => this.#epochNow(options.identity, clock),
+      epoch,
       recipients: options.recipients,
       // What is buffered is on disk twice while it is sealed.
       hasRoom: ({ type }) =>
@@ -220,11 +242,22 @@ class SpooledRecording implements SpoolRecording {
     try {
       const live = new LiveSession(this.#host, session, policyDigest);
       this.#live.set(session, live);
+      this.#counter.opened(session);
       return live;
     } catch (cause) {
       if (cause instanceof RecordingError) throw cause;
       throw new RecordingError('RecordingFailed', 'the session could not be opened in the spool', { cause });
     }
+  }
+
+  counted(): Promise<void> {
+    return this.#counter.taken();
+  }
+
+  /** Where nobody records the session any more and every segment has its receipt, all of it is in the log. */
+  #settle(session: string): void {
+    const isOver = !this.#live.has(session) && !this.#abandoned.has(session) && !this.#outbox.has(session);
+    if (isOver) this.#counter.settled(session);
   }
 
   #buffered(delta: number): void {
@@ -238,7 +271,7 @@ class SpooledRecording implements SpoolRecording {
 
   #ended(session: LiveSession, unsealed: readonly number[] | undefined): void {
     this.#live.delete(session.session);
-    if (unsealed === undefined) return;
+    if (unsealed === undefined) return this.#settle(session.session);
     this.#logger.error('the recording of a session failed; the session is cut', { session: session.session });
     this.#abandoned.set(session.session, unsealed);
   }
@@ -274,15 +307,17 @@ class SpooledRecording implements SpoolRecording {
     numbers: readonly number[],
     contents: Awaited<ReturnType<typeof readJournal>>,
   ): Promise<void> {
-    const { spool, outbox, identity, nkey, origin } = this.#host;
+    const { spool, outbox, identity, nkey, origin, counter } = this.#host;
     const epoch: SessionHost['epoch'] = () => this.#host.epoch();
-    const options = { spool, journal: this.#journal, outbox, identity, nkey, origin, epoch, logger: this.#logger };
+    const options = { spool, journal: this.#journal, outbox, identity, nkey, origin, counter, epoch, logger: this.#logger };
     for (const [session, held] of this.#abandoned) {
       try {
         const found = { unsealed: contents.get(session) ?? new Map(), segments: segments.get(session) ?? new Map() };
         const outcome = await recoverSession(session, found, options);
         if (outcome === 'unreadable') numbers.forEach((number) => this.#journal.damaged(number));
+        if (outcome === 'unreadable') this.#counter.lost(session);
         this.#abandoned.delete(session);
+        this.#settle(session);
         held.forEach((number) => this.#journal.release(number));
       } catch (error) {
         this.#logger.error('the spool of a session cannot be recovered yet', {
@@ -319,6 +354,7 @@ class SpooledRecording implements SpoolRecording {
     await Promise.all([...this.#live.values()].map((session) => session.close()));
     await this.#recovering;
     await this.#journal.stop();
+    await this.#counter.stop();
     this.#outbox.stop();
     await this.#delivery.close();
   }

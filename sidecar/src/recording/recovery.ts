@@ -11,6 +11,7 @@ import {
   sealSegment,
 } from '@chaperone/evidence';
 import { type Entry, readEntries } from './entries.ts';
+import type { PodCounter } from './pod-counter.ts';
 import type { Journal } from './journal.ts';
 import type { Logger, Outbox } from './outbox.ts';
 import { countRecord } from './session.ts';
@@ -21,6 +22,7 @@ export interface RecoveryOptions {
   readonly spool: Spool;
   readonly journal: Journal;
   readonly outbox: Outbox;
+  readonly counter: Pick<PodCounter, 'sealed'>;
   readonly logger: Logger;
   readonly identity: PodIdentity;
   readonly nkey: string;
@@ -136,7 +138,7 @@ async function sealOne(
   options: RecoveryOptions,
 ): Promise<boolean> {
   const { session, sealed, unsealed } = state;
-  const { spool, outbox, logger, nkey } = options;
+  const { spool, outbox, counter, logger, nkey } = options;
   if (head?.nkey !== nkey || head.session !== session || head.number !== number) {
     outbox.unreadable++;
     logger.error('records that nobody sealed cannot be signed here; their file is set aside', { session, number });
@@ -147,7 +149,9 @@ async function sealOne(
   const taken = takeRecords({ head, ...rest }, previous?.header.records.last, nextFirst);
   const { texts, lost } = taken;
   if (texts.length === 0 && lost === 0 && (number === 0 || state.marked)) return true;
-  const size = await spool.store(session, number, sealTorn(head, taken, previous, options));
+  const { parcel, link } = sealTorn(head, taken, previous, options);
+  const size = await spool.store(session, number, parcel);
+  counter.sealed(session, number, link);
   sealed.set(number, { size, isReadable: true });
   state.marked = true;
   logger.warn('records that a crash left unsealed were sealed', { session, number, records: texts.length, lost });
@@ -179,7 +183,12 @@ function takeRecords(
 
 type Previous = ReturnType<typeof parseSegment>;
 
-function sealTorn(head: TailHead, taken: Taken, previous: Previous | undefined, options: RecoveryOptions): Buffer {
+function sealTorn(
+  head: TailHead,
+  taken: Taken,
+  previous: Previous | undefined,
+  options: RecoveryOptions,
+): { parcel: Buffer; link: string } {
   const { records, texts, firstSeq, lost } = taken;
   const [first, last] = [records[0] ?? head, records.at(-1) ?? head];
   const counters = records.reduce(countRecord, head.counters);
@@ -202,7 +211,7 @@ function sealTorn(head: TailHead, taken: Taken, previous: Previous | undefined, 
     counters: { ...counters, dropped: counters.dropped + lost },
     flags,
   });
-  return encodeParcel({ key: head.key.wrapped, segment: segment.bytes });
+  return { parcel: encodeParcel({ key: head.key.wrapped, segment: segment.bytes }), link: segment.link };
 }
 
 async function loadPrevious(session: string, number: number, spool: Spool): Promise<Previous | undefined> {

@@ -19,6 +19,7 @@ import {
   type WrappedKey,
   wrapKey,
 } from '@chaperone/evidence';
+import type { PodCounter } from './pod-counter.ts';
 import { type Journal, type JournalUser, WRITTEN } from './journal.ts';
 import type { Outbox } from './outbox.ts';
 import { type Durability, RecordingError, type SessionRecorder } from './recorder.ts';
@@ -41,6 +42,7 @@ export interface Clock {
 export interface SessionHost {
   readonly spool: Spool;
   readonly outbox: Outbox;
+  readonly counter: Pick<PodCounter, 'sealed'>;
   readonly journal: Journal;
   readonly clock: Clock;
   readonly identity: PodIdentity;
@@ -231,12 +233,13 @@ export class LiveSession implements SessionRecorder, JournalUser {
     this.#storing = this.#storing.then(() => this.#store(head.number, sealed, plainBytes));
   }
 
-  async #store(number: number, { bytes }: SealedSegment, plainBytes: number): Promise<void> {
-    const { spool, journal, outbox } = this.#host;
+  async #store(number: number, { bytes, link }: SealedSegment, plainBytes: number): Promise<void> {
+    const { spool, journal, outbox, counter } = this.#host;
     try {
       if (this.#failed !== undefined) return;
       const parcel = encodeParcel({ key: this.#wrapped, segment: bytes });
       const [size] = await Promise.all([spool.store(this.session, number, parcel), journal.durable('soon')]);
+      counter.sealed(this.session, number, link);
       outbox.add({ session: this.session, number, size, bytes: parcel });
       const held = this.#held.shift();
       if (held !== undefined) journal.release(held);

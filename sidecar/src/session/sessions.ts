@@ -360,11 +360,21 @@ class SessionTable implements Sessions {
       retention: access.recording.retention,
       client: { address: socket.remoteAddress ?? 'unknown', ...client },
     };
-    await recorder.append(
-      record,
-      access.recording.mode === 'strict' ? 'stored' : access.recording.mode === 'durable' ? 'synced' : 'written',
-    );
-    return recorder;
+    const { mode } = access.recording;
+    const durability = mode === 'strict' ? 'stored' : mode === 'durable' ? 'synced' : 'written';
+    const counted = mode === 'bestEffort' ? undefined : this.#o.recording.counted();
+    try {
+      await Promise.all([recorder.append(record, durability), counted]);
+      return recorder;
+    } catch (error) {
+      const totals = { actions: 0, denied: 0, maskedValues: 0 };
+      const reason = 'the session could not be recorded and counted as its policy demands';
+      // Whether it can still be said or not, it is over.
+      await recorder
+        .append({ type: 'session.close', code: 'RecordingBlocked', reason, ...totals }, 'soon')
+        .catch(() => recorder.close());
+      throw error;
+    }
   }
 
   /** Made once per certificate: reading a key for every connection costs more than the handshake. */

@@ -108,6 +108,7 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
       },
       close: async () => undefined,
     }),
+    counted: async () => undefined,
     flush: async () => ({ unacknowledged: 0 }),
     stop: async () => undefined,
   };

@@ -82,6 +82,8 @@ export interface Governed extends AsyncDisposable {
   fill(): void;
   /** Makes every later record fail, as a full disk does. */
   failRecording(): void;
+  /** From now on nobody takes the counter of a session. */
+  failCounting(): void;
 }
 
 function build(spec: Spec, address: string, ca: string, generation: number): GrantedResource {
@@ -203,6 +205,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     stop: async () => undefined,
   };
   let failing = false;
+  let uncounted = false;
   const recording: Recording = {
     open: async (session) => ({
       session,
@@ -212,6 +215,9 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
       },
       close: async () => undefined,
     }),
+    counted: async () => {
+      if (uncounted) throw Object.assign(new Error('not counted'), { name: 'RecordingError' });
+    },
     flush: async () => ({ unacknowledged: 0 }),
     stop: async () => undefined,
   };
@@ -279,6 +285,9 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     },
     failRecording: () => {
       failing = true;
+    },
+    failCounting: () => {
+      uncounted = true;
     },
     [Symbol.asyncDispose]: async () => {
       for (const client of clients) await client.end().catch(() => undefined);

@@ -243,4 +243,21 @@ describe('a record that cannot be written', () => {
     other.failRecording();
     await expect(other.connect()).rejects.toThrow('RecordingBlocked');
   });
+
+  it.each([
+    ['strict', false],
+    ['durable', false],
+    ['bestEffort', true],
+  ] as const)('that nobody counts opens in mode %s: %s', async (mode, opens) => {
+    await using other = await governed.anew({ policy: { ...POLICY, recording: { mode } } });
+    other.failCounting();
+    if (opens) {
+      const client = await other.connect();
+      expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+      return;
+    }
+    await expect(other.connect()).rejects.toThrow('RecordingBlocked');
+    expect(other.records.map(({ record }) => record.type)).toEqual(['session.open', 'session.close']);
+    expect(other.records.at(-1)?.record).toMatchObject({ code: 'RecordingBlocked' });
+  });
 });

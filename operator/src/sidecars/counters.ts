@@ -1,0 +1,314 @@
+import { createHash } from 'node:crypto';
+import {
+  type Counted,
+  countsOn,
+  CounterStatement,
+  EvidenceError,
+  orUndefined,
+  Registration,
+  type Signed,
+  type SignedCounter,
+  verifyCounter,
+} from '@chaperone/evidence';
+import { createIfAbsent, getObject, isConflict, KINDS, type Kube, pathOf } from '@chaperone/kube';
+import { z } from 'zod';
+import { Refusal } from './refusal.ts';
+
+/** ConfigMaps hold 1 MiB each: with 2 kB for most pods these hold about 28,000. */
+export const COUNTER_SHARDS = 64;
+const MAX_SHARD_CHARS = 900_000;
+/** Each ConfigMap is written so often at most, with all that changed in it. */
+const WRITE_MS = 10_000;
+const ATTEMPTS = 5;
+/** What is missing of a pod that is gone is shown for so long. */
+const KEEP_MS = 7 * 86_400_000;
+const MAX_POLICIES = 16;
+
+/** What the ConfigMap has of a pod. */
+const Stored = CounterStatement.extend({
+  /** ms since 1970, by the operator's clock. */
+  receivedAt: z.number(),
+  goneAt: z.number().optional(),
+  /** Names of the AccessPolicies that were in force for it. */
+  policies: z.array(z.string().max(253)).max(MAX_POLICIES),
+});
+type Stored = z.infer<typeof Stored>;
+
+/** The newest counter of one pod, and whether the pod is there. */
+export interface KeptCounter extends Counted {
+  readonly podUid: string;
+  readonly agent: Registration['agent'];
+  readonly statement: CounterStatement;
+  readonly receivedAt: number;
+  readonly goneAt: number | undefined;
+  readonly policies: readonly string[];
+}
+
+interface Shard {
+  version: string | undefined;
+  /** Characters that its pods take. */
+  used: number;
+  /** Pods of which something is not written yet. */
+  readonly dirty: Set<string>;
+  writtenAt: number;
+  timer: NodeJS.Timeout | undefined;
+  writing: Promise<void> | undefined;
+}
+
+export interface PodCountersOptions {
+  readonly kube: Kube;
+  readonly namespace: string;
+  readonly origin: string;
+  /** Names of the policies that are in force for a pod. */
+  readonly policiesOf: (podUid: string) => readonly string[];
+  readonly now?: () => number;
+  readonly writeMs?: number;
+  readonly maxShardChars?: number;
+  readonly onError?: (error: unknown) => void;
+}
+
+/**
+ * How much evidence each pod said there is, as it signed it last: in ConfigMaps `chaperone-counters-*`, which the collector can read and not
+ * write, so that it outlives pod and operator. What is taken is written at once where nothing was written lately, and else within
+ * {@link WRITE_MS}: who takes over from a leader that crashed hears from every sidecar that still lives.
+ */
+export class PodCounters {
+  readonly #o: PodCountersOptions;
+  readonly #now: () => number;
+  readonly #kept = new Map<string, KeptCounter>();
+  readonly #enrolled = new Map<string, { readonly nkey: string; readonly registration: Signed }>();
+  readonly #shards: readonly Shard[];
+  readonly #sizes = new Map<string, number>();
+  #closed = false;
+
+  constructor(options: PodCountersOptions) {
+    this.#o = options;
+    this.#now = options.now ?? Date.now;
+    this.#shards = Array.from({ length: COUNTER_SHARDS }, () => ({
+      version: undefined,
+      used: 0,
+      dirty: new Set<string>(),
+      writtenAt: Number.NEGATIVE_INFINITY,
+      timer: undefined,
+      writing: undefined,
+    }));
+  }
+
+  /** Reads what earlier leaders wrote. */
+  async load(exists: (podUid: string) => boolean): Promise<void> {
+    for (const [at, shard] of this.#shards.entries()) {
+      const map = await getObject(this.#o.kube, KINDS.configMaps, this.#at(at));
+      shard.version = map?.metadata.resourceVersion;
+      for (const [podUid, text] of Object.entries((map?.data ?? {}) as Record<string, string>)) {
+        const kept = this.#read(podUid, text);
+        if (kept !== undefined) this.#keep(kept);
+        else this.#o.onError?.(new Error(`the counter of pod ${podUid} cannot be read`));
+        if (kept !== undefined && !exists(podUid)) this.gone(podUid);
+      }
+    }
+  }
+
+  /** Who a pod is; before it, nothing is taken of it. */
+  enrolled(podUid: string, nkey: string, registration: Signed): void {
+    this.#enrolled.set(podUid, { nkey, registration });
+  }
+
+  /** Takes a statement over. @throws Refusal NotEnrolled, CounterRefused, Unavailable */
+  take(podUid: string, signed: SignedCounter): void {
+    const enrolled = this.#enrolled.get(podUid);
+    if (enrolled === undefined) throw new Refusal('NotEnrolled', 'enrol first');
+    const counted = this.#verified(signed, enrolled.nkey);
+    const before = this.#kept.get(podUid);
+    const isSame = before?.statement.counter.body === signed.counter.body;
+    if (before !== undefined && !isSame && !countsOn(before, counted))
+      throw new Refusal('CounterRefused', 'the counter goes back behind one that was taken');
+    const { agent } = Registration.parse(JSON.parse(enrolled.registration.body));
+    const policies = this.#o.policiesOf(podUid).slice(0, MAX_POLICIES);
+    const statement = { registration: enrolled.registration, ...signed };
+    this.#room({ podUid, agent, ...counted, statement, receivedAt: this.#now(), goneAt: undefined, policies });
+    this.#changed(podUid);
+  }
+
+  #verified(signed: SignedCounter, nkey: string): Counted {
+    try {
+      return verifyCounter(signed, { nkey, origin: this.#o.origin });
+    } catch (error) {
+      if (!(error instanceof EvidenceError)) throw error;
+      throw new Refusal('CounterRefused', error.message);
+    }
+  }
+
+  /** Keeps it where its ConfigMap has room. Of pods that are gone the oldest make place. @throws Refusal Unavailable */
+  #room(kept: KeptCounter): void {
+    const at = shardOf(kept.podUid);
+    const grows = sizeOf(kept) - (this.#sizes.get(kept.podUid) ?? 0);
+    const most = this.#o.maxShardChars ?? MAX_SHARD_CHARS;
+    const used = (): number => (this.#shards[at]?.used ?? 0) + grows;
+    if (used() > most) {
+      const gone = this.list().filter(({ podUid, goneAt }) => goneAt !== undefined && shardOf(podUid) === at);
+      for (const { podUid } of gone.toSorted((a, b) => (a.goneAt ?? 0) - (b.goneAt ?? 0))) if (used() > most) this.forget(podUid);
+    }
+    if (used() > most) throw new Refusal('Unavailable', 'there is no room for more counters');
+    this.#keep(kept);
+  }
+
+  /** The pod is gone for good; what it said stays until all of it has arrived. */
+  gone(podUid: string): void {
+    this.#enrolled.delete(podUid);
+    const kept = this.#kept.get(podUid);
+    if (kept === undefined || kept.goneAt !== undefined) return;
+    this.#keep({ ...kept, goneAt: this.#now() });
+    this.#changed(podUid);
+  }
+
+  /** All of it has arrived, or it was shown long enough. */
+  forget(podUid: string): void {
+    if (!this.#kept.delete(podUid)) return;
+    this.#resize(podUid, 0);
+    this.#changed(podUid);
+  }
+
+  list(): KeptCounter[] {
+    return [...this.#kept.values()];
+  }
+
+  /** Forgets what was shown for long enough. */
+  sweep(): void {
+    for (const { podUid, goneAt } of this.list()) if (goneAt !== undefined && this.#now() - goneAt > KEEP_MS) this.forget(podUid);
+  }
+
+  /** Writes what is not written yet. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const shard of this.#shards) clearTimeout(shard.timer);
+    await Promise.all(
+      this.#shards.map(async (shard, at) => {
+        await shard.writing;
+        await this.#write(at);
+      }),
+    );
+  }
+
+  #keep(kept: KeptCounter): void {
+    this.#kept.set(kept.podUid, kept);
+    this.#resize(kept.podUid, sizeOf(kept));
+  }
+
+  #resize(podUid: string, size: number): void {
+    const shard = this.#shards[shardOf(podUid)];
+    if (shard !== undefined) shard.used += size - (this.#sizes.get(podUid) ?? 0);
+    this.#sizes.set(podUid, size);
+    if (size === 0) this.#sizes.delete(podUid);
+  }
+
+  #changed(podUid: string): void {
+    const at = shardOf(podUid);
+    const shard = this.#shards[at];
+    shard?.dirty.add(podUid);
+    this.#plan(at);
+  }
+
+  #plan(at: number): void {
+    const shard = this.#shards[at];
+    if (shard === undefined || this.#closed || shard.timer !== undefined || shard.writing !== undefined) return;
+    const wait = Math.max(0, shard.writtenAt + (this.#o.writeMs ?? WRITE_MS) - performance.now());
+    shard.timer = setTimeout(() => {
+      shard.timer = undefined;
+      shard.writing = this.#write(at).finally(() => {
+        shard.writing = undefined;
+        if (shard.dirty.size > 0) this.#plan(at);
+      });
+    }, wait);
+  }
+
+  /** Never rejects: what could not be written is written with what comes next. */
+  async #write(at: number): Promise<void> {
+    const shard = this.#shards[at];
+    if (shard === undefined || shard.dirty.size === 0) return;
+    shard.writtenAt = performance.now();
+    const dirty = [...shard.dirty];
+    shard.dirty.clear();
+    try {
+      for (let attempt = 1; !(await this.#patched(shard, at, dirty)); attempt += 1)
+        if (attempt >= ATTEMPTS) throw new Error('others write the counters too');
+    } catch (error) {
+      for (const podUid of dirty) shard.dirty.add(podUid);
+      this.#o.onError?.(error);
+    }
+  }
+
+  /** False: somebody else wrote meanwhile. */
+  async #patched(shard: Shard, at: number, dirty: readonly string[]): Promise<boolean> {
+    if (shard.version === undefined) {
+      await createIfAbsent(this.#o.kube, KINDS.configMaps, this.#at(at), () => Promise.resolve({ data: {} }));
+      await this.#reread(shard, at);
+    }
+    try {
+      await this.#patch(shard, at, dirty);
+      return true;
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      await this.#reread(shard, at);
+      return false;
+    }
+  }
+
+  async #patch(shard: Shard, at: number, dirty: readonly string[]): Promise<void> {
+    const data = Object.fromEntries(
+      dirty.map((podUid) => {
+        const kept = this.#kept.get(podUid);
+        return [podUid, kept === undefined ? null : textOf(kept)];
+      }),
+    );
+    const { metadata } = await this.#o.kube.request<{ metadata: { resourceVersion?: string } }>({
+      method: 'PATCH',
+      path: pathOf(KINDS.configMaps, this.#at(at)),
+      contentType: 'application/merge-patch+json',
+      // The version keeps a leader that was replaced from putting back what its successor was told.
+      body: { metadata: { resourceVersion: shard.version }, data },
+    });
+    shard.version = metadata.resourceVersion;
+  }
+
+  /** Somebody else wrote: what counts further stands. */
+  async #reread(shard: Shard, at: number): Promise<void> {
+    const map = await getObject(this.#o.kube, KINDS.configMaps, this.#at(at));
+    shard.version = map?.metadata.resourceVersion;
+    for (const [podUid, text] of Object.entries((map?.data ?? {}) as Record<string, string>)) {
+      const [theirs, ours] = [this.#read(podUid, text), this.#kept.get(podUid)];
+      if (theirs !== undefined && ours !== undefined && countsOn(ours, theirs)) this.#keep(theirs);
+    }
+  }
+
+  #at(shard: number): { namespace: string; name: string } {
+    return { namespace: this.#o.namespace, name: `chaperone-counters-${shard.toString(16)}` };
+  }
+
+  #read(podUid: string, text: string): KeptCounter | undefined {
+    const parsed = Stored.safeParse(jsonOf(text));
+    if (!parsed.success) return undefined;
+    const { receivedAt, goneAt, policies, ...statement } = parsed.data;
+    const registration = Registration.safeParse(jsonOf(statement.registration.body));
+    if (!registration.success) return undefined;
+    const { nkey, agent, origin } = registration.data;
+    const counted = orUndefined(() => verifyCounter(statement, { nkey, origin }));
+    return counted && { podUid, agent, ...counted, statement, receivedAt, goneAt, policies };
+  }
+}
+
+function textOf({ statement, receivedAt, goneAt, policies }: KeptCounter): string {
+  const stored: Stored = { ...statement, receivedAt, ...(goneAt === undefined ? {} : { goneAt }), policies: [...policies] };
+  return JSON.stringify(stored);
+}
+
+const sizeOf = (kept: KeptCounter): number => textOf(kept).length + kept.podUid.length;
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const shardOf = (podUid: string): number => (createHash('sha256').update(podUid).digest()[0] ?? 0) % COUNTER_SHARDS;
