@@ -13,6 +13,7 @@ import { addLog } from './verbs/log.ts';
 import { addOrders } from './verbs/orders.ts';
 import { addPolicy } from './verbs/policy.ts';
 import { addGrants } from './verbs/grants.ts';
+import { addReport } from './verbs/report.ts';
 import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
@@ -94,6 +95,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addPolicy(program, options);
   addExport(program, options);
   addVerify(program, options);
+  addReport(program, options);
   addLog(program, options);
   addWitness(program, options);
   addOrders(program, options);
