@@ -37,6 +37,9 @@ const PAGES = [
   'hold',
   'hold add',
   'hold release',
+  'backup',
+  'backup key',
+  'restore',
   'version',
 ];
 const HEAVY = ['sidecar/src', 'collector/src', '@kubernetes', 'libpg', 'zod', 'yaml', 'hono', 'kysely'];
@@ -71,6 +74,12 @@ test.each<[string, number, RegExp]>([
   ['export --session s-7hq2 -o json', 2, /-o names a file here; .* write --output json/],
   ['export --session s-7hq2 --since /dev/null', 2, /\/dev\/null is not a checkpoint/],
   ['export --session x', 2, /"x" is not the name of a session/],
+  ['backup --recipient x', 2, /write --to FILE, or --to DIR/],
+  ['backup --to x', 2, /write --recipient KEY; chaperone backup key --key FILE --new makes one/],
+  ['backup key', 2, /required option "--key <FILE>" not specified/],
+  ['restore --from x', 2, /required option "--key <FILE>" not specified/],
+  ['restore --from x --key /dev/null', 2, /\/dev\/null is not the key of backups/],
+  ['restore --from x --key y --since z --without-checkpoint', 2, /--since gives a checkpoint, and/],
   ['report', 2, /missing required argument "REPORT"/],
   ['report all', 2, /"all" is invalid .* Allowed choices are population, access, approvals/],
   ['report gaps', 2, /write --from TIME and perhaps --to TIME, or name an evidence file/],

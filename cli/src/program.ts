@@ -5,6 +5,7 @@ import type { Io } from './io.ts';
 import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from './paint.ts';
 import { placed, type PlaceFlags } from './place.ts';
 import { withExamples, withPages } from './verbs/common.ts';
+import { addBackup, addRestore } from './verbs/backup.ts';
 import { addConsole } from './verbs/console.ts';
 import { addDoctor } from './verbs/doctor.ts';
 import { addExplain } from './verbs/explain.ts';
@@ -99,6 +100,8 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addLog(program, options);
   addWitness(program, options);
   addOrders(program, options);
+  addBackup(program, options);
+  addRestore(program, options);
   withExamples(
     program
       .command('version')
