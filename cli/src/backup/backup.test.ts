@@ -1,7 +1,6 @@
 import { cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Collector, createCollector, createTokenAccess } from '@chaperone/collector';
-import { openSealedFile, parseCheckpoint, parseNote, sealFile, signerFromSeed, verifyEvidence } from '@chaperone/evidence';
+import { openSealedFile, parseCheckpoint, parseNote, sealFile, verifyEvidence } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CollectorClient } from '../collector/client.ts';
@@ -9,16 +8,11 @@ import { openLocalTransport, readTrust } from '../collector/local.ts';
 import { verifyLog } from '../commands/log.ts';
 import { ownPolicy } from '../commands/verify.ts';
 import { run } from '../program.test-support.ts';
-import { asked, recordSession } from '../recorded.test-support.ts';
-import { dataPaths } from '../up/data-directory.ts';
-import { localIdentity } from '../up/identity.ts';
+import { recordInto } from '../recorded.test-support.ts';
 import { BACKUP_FORMAT, readArchive } from './archive.ts';
 import { backUp } from './backup.ts';
 import { makeBackupKey, readBackupKeys } from './key-file.ts';
 import { restore } from './restore.ts';
-
-const agent = { namespace: 'agents', serviceAccount: 'infra-agent', labels: {}, annotations: {} };
-const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 let place: string;
 let recipient: string;
@@ -33,27 +27,7 @@ beforeAll(async () => {
   return () => directory[Symbol.asyncDispose]();
 });
 
-/** One more session in a data directory, which is made where it is not there, as `chaperone up` makes one. */
-async function record(data: string): Promise<string> {
-  await mkdir(at(data), { recursive: true });
-  const { trust } = await localIdentity(at(data), agent, 1);
-  const { evidence, keys } = dataPaths(at(data));
-  const enrolment = signerFromSeed(await readFile(join(keys, 'enrolment.seed')));
-  const collector: Collector = await createCollector({
-    directory: evidence,
-    trust,
-    access: createTokenAccess('t'),
-    logger: silent,
-  });
-  const session = await recordSession({
-    collector,
-    origin: trust.origin,
-    enrolment,
-    steps: [asked({ action: 0, text: 'uname' })],
-  });
-  await collector.close();
-  return session;
-}
+const record = (data: string): Promise<string> => recordInto(at(data));
 
 async function withClient<T>(data: string, work: (client: CollectorClient) => Promise<T>): Promise<T> {
   await using transport = await openLocalTransport(at(data));
