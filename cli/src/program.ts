@@ -5,6 +5,7 @@ import type { Io } from './io.ts';
 import { COLOUR_WHEN, type ColourWhen, type Paint, painter, wantsColour } from './paint.ts';
 import { placed, type PlaceFlags } from './place.ts';
 import { withExamples, withPages } from './verbs/common.ts';
+import { addBackup, addRestore } from './verbs/backup.ts';
 import { addConsole } from './verbs/console.ts';
 import { addDoctor } from './verbs/doctor.ts';
 import { addExplain } from './verbs/explain.ts';
@@ -13,6 +14,7 @@ import { addLog } from './verbs/log.ts';
 import { addOrders } from './verbs/orders.ts';
 import { addPolicy } from './verbs/policy.ts';
 import { addGrants } from './verbs/grants.ts';
+import { addReport } from './verbs/report.ts';
 import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
@@ -94,9 +96,12 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addPolicy(program, options);
   addExport(program, options);
   addVerify(program, options);
+  addReport(program, options);
   addLog(program, options);
   addWitness(program, options);
   addOrders(program, options);
+  addBackup(program, options);
+  addRestore(program, options);
   withExamples(
     program
       .command('version')

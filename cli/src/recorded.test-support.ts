@@ -1,3 +1,4 @@
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   encodeNkey,
@@ -7,15 +8,18 @@ import {
   type RecordBody,
   signRegistration,
   type Signer,
+  signerFromSeed,
   type Stream,
   parseRecipient,
   trustIn,
   type TrustPolicy,
 } from '@chaperone/evidence';
-import type { Collector } from '@chaperone/collector';
+import { type Collector, createCollector, createTokenAccess } from '@chaperone/collector';
 import { createRecording } from '@chaperone/sidecar';
 import { temporaryDirectory } from '@chaperone/testing';
+import { dataPaths } from './up/data-directory.ts';
 import { deliveryTo } from './up/delivery.ts';
+import { localIdentity } from './up/identity.ts';
 
 /** A record, and the milliseconds between it and the one before. */
 export interface Step {
@@ -90,6 +94,22 @@ export async function recordSession(told: Told): Promise<string> {
   await recording.stop();
   if (unacknowledged > 0) throw new Error(`${unacknowledged} segments were not taken`);
   return session;
+}
+
+/** One more session in a data directory that nothing uses, which is made where it is not there, as `chaperone up` makes one. */
+export async function recordInto(data: string, steps: Iterable<Step> = [asked({ action: 0, text: 'uname' })]): Promise<string> {
+  await mkdir(data, { recursive: true });
+  const agent = { namespace: 'agents', serviceAccount: 'infra-agent', labels: {}, annotations: {} };
+  const { trust } = await localIdentity(data, agent, 1);
+  const { evidence, keys } = dataPaths(data);
+  const enrolment = signerFromSeed(await readFile(join(keys, 'enrolment.seed')));
+  const access = createTokenAccess('t');
+  const collector = await createCollector({ directory: evidence, trust, access, logger: silent });
+  try {
+    return await recordSession({ collector, origin: trust.origin, enrolment, steps });
+  } finally {
+    await collector.close();
+  }
 }
 
 export interface Ran {

@@ -1,6 +1,15 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ApiError, HeldAnswer, newSessionId, RecordPage, SessionDetail, SessionList, TrustInfo } from '@chaperone/evidence';
+import {
+  ApiError,
+  type EvidenceLedger,
+  HeldAnswer,
+  newSessionId,
+  RecordPage,
+  SessionDetail,
+  SessionList,
+  TrustInfo,
+} from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Access, createTokenAccess } from './access.ts';
@@ -16,6 +25,7 @@ const hidden = `${PREFIX}cccccccccccc`;
 const rights: Record<string, readonly string[]> = {
   alice: ['list agents', 'get agents', 'replay agents', 'list shop', 'get shop', 'replay shop', 'export shop'],
   bob: ['list agents', 'get agents'],
+  carol: [],
 };
 const access: Access = {
   authorise(request) {
@@ -305,4 +315,11 @@ test('what is not ready is said', async () => {
   const response = await waiting.fetch(new Request('http://collector/readyz'));
   expect([response.status, await response.text()]).toEqual([503, 'no broker\n']);
   await waiting.close();
+});
+
+test('how the evidence stands is told of namespaces that somebody may list, and to nobody else', async () => {
+  const told = async (user: string): Promise<EvidenceLedger> => (await ask('/v1/ledger', user)).json() as EvidenceLedger;
+  expect((await ask('/v1/ledger')).status).toBe(401);
+  expect(await told('carol')).toEqual({ orders: [], gaps: [], truncated: false });
+  expect((await told('bob')).checkpoint?.root).toMatch(/^[\w+/]{43}=$/);
 });

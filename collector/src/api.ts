@@ -2,12 +2,14 @@ import {
   type ApiError,
   type DataKeyInfo,
   EvidenceError,
+  type EvidenceLedger,
   type GivenOrder,
   type HeldAnswer,
   MAX_HELD,
   type Member,
   OrderRequest,
   SESSION_ID,
+  parseNote,
   SESSION_ID_PREFIX,
   SessionVerdictFilter,
   type TrustInfo,
@@ -23,6 +25,7 @@ import type { SessionRow } from './evidence-index/schema.ts';
 import type { BrowserSession } from './console/browser-sessions.ts';
 import { type Exporter, NothingToExport } from './export.ts';
 import type { Logger } from './ingest.ts';
+import type { Published } from './log/receipts.ts';
 import { logRoutes, type LogRoutesOptions } from './log/routes.ts';
 import { sha256 } from './objects/index.ts';
 import { policyRoutes } from './policies/routes.ts';
@@ -34,6 +37,8 @@ import type { Sessions } from './sessions.ts';
 
 const MAX_LIST = 1000;
 const MAX_RECORDS = 1000;
+/** Orders, and sessions with gaps, of one answer. */
+const MAX_LEDGER = 200;
 const MAX_BODY_BYTES = 8192;
 
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
@@ -207,6 +212,13 @@ export function createApi(options: ApiOptions): Hono<Env> {
   api.get('/v1/facets', async (context) =>
     context.json(await sessions.facets(await namespaces(context.get('identity'), ['list']))),
   );
+  api.get('/v1/ledger', async (context) => {
+    const may = await namespaces(context.get('identity'), ['list', 'get']);
+    const seen = await sessions.ledger(may, MAX_LEDGER);
+    // As the log itself, which is for those who may list sessions of some namespace.
+    const shown = may.length === 0 ? {} : shownCheckpoint(options.log.published(await options.log.log()));
+    return context.json<EvidenceLedger>({ ...seen, ...shown });
+  });
   api.get('/v1/sessions/:id', async (context) => context.json(await sessions.detail(await find(context, 'get'))));
   api.get('/v1/sessions/:id/records', async (context) => {
     const { from, limit } = parse(RecordsQuery, context.req.query());
@@ -261,6 +273,14 @@ export function createApi(options: ApiOptions): Hono<Env> {
     return evidence(context, await exporter.period(query, query, allowed));
   });
   return api;
+}
+
+/** Nothing where it waits for witnesses. */
+function shownCheckpoint(published: Published | undefined): Pick<EvidenceLedger, 'checkpoint'> {
+  if (published === undefined) return {};
+  const { size, root } = published.head;
+  const signers = parseNote(published.note).signatures.map(({ name }) => name);
+  return { checkpoint: { size, root: root.toString('base64'), signers: [...new Set(signers)] } };
 }
 
 /** What ends a file early is said here too: whoever reads it sees only that it ended. */

@@ -9,6 +9,7 @@ export {
 } from './access.ts';
 export { type Collector, type CollectorOptions, createCollector } from './collector.ts';
 export { LinkSignIn, type SignIn } from './console/sign-in.ts';
+export { checkpointOf } from './log/state.ts';
 export { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 export type { PolicySource } from './policies/source.ts';
 export { type DecisionBody, type Decided, RequestRefused, type RequestSource, type RevocationBody } from './requests/source.ts';

@@ -1,6 +1,7 @@
 import {
   type DataKey,
   EvidenceError,
+  type EvidenceLedger,
   type Finding,
   type HeldAnswer,
   type OpenedSegment,
@@ -37,9 +38,9 @@ export class Sessions {
   readonly #index: EvidenceIndex;
   readonly #objects: Objects;
   readonly #keys: SessionKeys;
-  readonly #orders: Pick<Orders, 'of'>;
+  readonly #orders: Pick<Orders, 'of' | 'newest'>;
 
-  constructor(index: EvidenceIndex, objects: Objects, keys: SessionKeys, orders: Pick<Orders, 'of'>) {
+  constructor(index: EvidenceIndex, objects: Objects, keys: SessionKeys, orders: Pick<Orders, 'of' | 'newest'>) {
     this.#orders = orders;
     this.#index = index;
     this.#objects = objects;
@@ -96,6 +97,20 @@ export class Sessions {
     };
   }
 
+  /** Orders and gaps of these namespaces, the newest first, at most `limit` of each. */
+  async ledger(namespaces: readonly string[], limit: number): Promise<Omit<EvidenceLedger, 'checkpoint'>> {
+    const [orders, gaps] = await Promise.all([
+      this.#orders.newest(namespaces, limit + 1),
+      this.#index.gaps(namespaces, limit + 1),
+    ]);
+    const marks = await this.#marks(gaps);
+    return {
+      orders: orders.slice(0, limit),
+      gaps: gaps.slice(0, limit).map((row) => summary(row, marks)),
+      truncated: orders.length > limit || gaps.length > limit,
+    };
+  }
+
   facets(namespaces: readonly string[]): Promise<SessionFacets> {
     return this.#index.facets(namespaces);
   }
@@ -121,6 +136,7 @@ export class Sessions {
       missing,
       findings,
       orders: await this.#orders.of(row.session),
+      logged: await this.#index.leaves.upTo(row.session, row.last_number),
     };
   }
 

@@ -19,6 +19,7 @@ const ROUTES: readonly { readonly name: string; readonly pattern: RegExp; readon
   { name: 'grants', pattern: /^\/grants\/?$/, load: () => import('./pages/grants.tsx') },
   { name: 'sessions', pattern: /^\/sessions\/?$/, load: () => import('./pages/sessions.tsx') },
   { name: 'session', pattern: /^\/sessions\/(s-[a-z2-7]{1,16})$/, load: () => import('./pages/session.tsx') },
+  { name: 'evidence', pattern: /^\/evidence\/?$/, load: () => import('./pages/evidence.tsx') },
   { name: 'policies', pattern: /^\/policies\/?$/, load: () => import('./pages/policies.tsx') },
   { name: 'policy', pattern: /^\/policies\/([a-z0-9-]{1,63}\/[a-z0-9.-]{1,253})$/, load: () => import('./pages/policy.tsx') },
   { name: 'resources', pattern: /^\/resources\/?$/, load: () => import('./pages/resources.tsx') },

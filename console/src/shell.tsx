@@ -14,6 +14,7 @@ const NAV = [
   { path: '/requests', label: 'Requests', key: 'r' },
   { path: '/grants', label: 'Grants', key: 'g' },
   { path: '/sessions', label: 'Sessions', key: 's' },
+  { path: '/evidence', label: 'Evidence', key: 'e' },
   { path: '/policies', label: 'Policies', key: 'p' },
   { path: '/resources', label: 'Resources', key: 'o' },
 ] as const;

@@ -461,9 +461,11 @@ describe.runIf(hasChromium)('by keyboard alone', NETWORK, () => {
     const { page } = await come();
     await page.goto(`${site.url}/sessions/${world.plain.name}`);
     await page.getByRole('listbox').waitFor();
-    expect(await walk(page, 7)).toEqual([
+    expect(await walk(page, 9)).toEqual([
       'A data/orders-db',
       'BUTTON Copy',
+      'A Evidence file',
+      'BUTTON Records as NDJSON',
       'BUTTON all 23',
       'BUTTON denied 1',
       'BUTTON errors 1',

@@ -32,6 +32,7 @@ const pages: Record<string, string> = {
   'requests-others': '/requests?show=others',
   'requests-decided': '/requests?show=decided',
   grants: '/grants',
+  evidence: '/evidence',
   ...Object.fromEntries(
     Object.entries(asked).map(([name, { metadata }]) => [`request-${name}`, `/requests/${metadata.namespace}/${metadata.name}`]),
   ),

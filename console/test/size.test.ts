@@ -16,17 +16,20 @@ const MAX_PLAYER = 60_000;
 const CHUNKS = [
   'assets/change.js',
   'assets/copy.js',
+  'assets/evidence.js',
   'assets/fact.js',
   'assets/grants.js',
   'assets/heading.js',
   'assets/icon.svg',
   'assets/index.js',
+  'assets/jsxRuntime.js',
   'assets/left.js',
   'assets/load.js',
   'assets/looking.js',
   'assets/nowhere.js',
   'assets/object-link.js',
   'assets/one.js',
+  'assets/orders.js',
   'assets/player.js',
   'assets/policies.js',
   'assets/policy.js',
@@ -35,6 +38,8 @@ const CHUNKS = [
   'assets/requests.js',
   'assets/resource.js',
   'assets/resources.js',
+  // Of the list of sessions, and of policies.
+  'assets/rows.js',
   'assets/rows.js',
   'assets/session.js',
   'assets/sessions.js',
@@ -78,7 +83,19 @@ test('the page is made of the chunks that were looked at', () => {
   expect([...files.keys()].map(withoutHash).toSorted()).toEqual(CHUNKS);
 });
 
-const ROUTES = ['requests', 'request', 'grants', 'sessions', 'session', 'policies', 'policy', 'resources', 'resource', 'sign-in'];
+const ROUTES = [
+  'requests',
+  'request',
+  'grants',
+  'sessions',
+  'session',
+  'evidence',
+  'policies',
+  'policy',
+  'resources',
+  'resource',
+  'sign-in',
+];
 test.each(ROUTES)('the first view of %s waits for little', (route) => {
   const scripts = withImports(named(`assets/${route}.js`), withImports(named('assets/index.js')));
   expect([...scripts].every((name) => files.has(name))).toBe(true);

@@ -111,8 +111,22 @@ export const SessionDetail = SessionSummary.extend({
   findings: z.array(Finding),
   /** Erasures and holds, the first first. */
   orders: z.array(GivenOrder).default([]),
+  /** The last segment up to which all are in the log, so that its pod was given a receipt or will be; -1 where the first is not. */
+  logged: z.int().optional(),
 });
 export type SessionDetail = z.infer<typeof SessionDetail>;
+
+/**
+ * How the evidence stands that who asks may list: what was ordered and what is missing, the newest first and at most some of each, and the
+ * checkpoint that is shown to everybody. `signers` are names of who signed it, its log first; nothing here was verified.
+ */
+export const EvidenceLedger = z.object({
+  checkpoint: z.object({ size: z.int(), root: z.string(), signers: z.array(z.string()) }).optional(),
+  orders: z.array(GivenOrder.extend({ session: z.string() })),
+  gaps: z.array(SessionSummary),
+  truncated: z.boolean(),
+});
+export type EvidenceLedger = z.infer<typeof EvidenceLedger>;
 
 /**
  * `next` is the `from` of the page after this one; absent at the end of what is stored. `end` is the number after the last record

@@ -14,6 +14,8 @@ export * from './order.ts';
 export * from './parcel.ts';
 export * from './receipt.ts';
 export * from './record.ts';
+export * from './report/index.ts';
+export * from './sealed-file.ts';
 export * from './segment.ts';
 export * from './segment-header.ts';
 export * from './verify.ts';

@@ -228,4 +228,20 @@ export const CLI_CODES = {
     retry: 'none',
     example: 's-7hq2kd3mxw5tq4na is on hold and must not be erased (OrderRefused)',
   },
+  BackupUnusable: {
+    audience: ['operator', 'platform'],
+    what: 'A backup was not restored: it cannot be opened or believed.',
+    why: 'It was encrypted to other recipients, was changed or cut, or what is in it is not the data directory of a chaperone up.',
+    fix: 'Give the key that the backup was made for (--key), or another backup.',
+    retry: 'none',
+    example: 'shop.backup cannot be restored: the file was sealed for others (BackupUnusable)',
+  },
+  LogBehind: {
+    audience: ['operator', 'platform'],
+    what: 'A backup was not restored: the log of evidence would have gone on from an older size than it had, with another history from there.',
+    why: 'A checkpoint, or the store, shows entries that the backup does not have, or others than it has.',
+    fix: 'Restore a newer backup, or the keys of this one beside the store that has the entries.',
+    retry: 'none',
+    example: 'the log of shop.backup has 12 entries, and the checkpoint is of 15 (LogBehind)',
+  },
 } as const satisfies CodeTable;

@@ -121,6 +121,18 @@ describe('an exported period', () => {
     expect(documents.slice(1).map(({ verdict }) => verdict)).toEqual(['complete', 'complete']);
   });
 
+  test('has the population that a report from the collector has, and no network is used for it', async () => {
+    const live = await ask('report', 'population', '--from', '2026-01-01', '-o', 'csv');
+    const believed = ['--policy', at('trust.policy'), '--trust', at('trust.json')];
+    const offline = await run(['report', 'population', at('all.evidence'), ...believed, '-o', 'csv']);
+    expect([live.code, offline.code, offline.out]).toEqual([0, 0, live.out]);
+    expect(live.out.match(/,complete,agents,support-agent,/g)).toHaveLength(2);
+    const digests = /digest of these rows: \w{64}\ndigest of the population.*\w{64}\n/;
+    expect(digests.exec(offline.err)?.[0]).toBe(digests.exec(live.err)?.[0]);
+    const empty = await ask('report', 'gaps', '--from', '2026-01-01', '--to', '2026-01-02');
+    expect([empty.code, empty.err]).toEqual([5, expect.stringContaining('nothing was stored in this time') as string]);
+  });
+
   test('without evidence is not found', async () => {
     const none = await ask('export', '--from', '2026-01-01', '--to', '2026-01-02', '-o', at('none.evidence'));
     expect(none).toMatchObject({ code: 5, err: expect.stringContaining('nothing was stored in this time') as string });

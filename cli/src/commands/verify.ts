@@ -12,6 +12,7 @@ import {
   type TrustPolicy,
   verifyEvidence,
 } from '@chaperone/evidence';
+import type { CollectorClient } from '../collector/client.ts';
 import { CliError, EXIT, fileUnread, usage } from '../errors.ts';
 import { counted, writeLine } from '../io.ts';
 import { isStream, type StreamOutput, writeNext } from '../output.ts';
@@ -55,6 +56,11 @@ export async function readPolicy(path: string): Promise<TrustPolicy> {
     if (!(error instanceof EvidenceError)) throw error;
     throw usage(`${path} is not a trust policy: ${error.message}`, error);
   }
+}
+
+/** What a collector says of its own log, without witnesses. */
+export async function ownPolicy(client: Pick<CollectorClient, 'logKey'>): Promise<TrustPolicy> {
+  return parsePolicy(Buffer.from(`log ${(await client.logKey()).trim()}\nquorum none\n`));
 }
 
 export function contentOf(path: string): Promise<Buffer> {

@@ -58,13 +58,14 @@ async function run(flags: ExportFlags, options: VerbOptions): Promise<void> {
       const target = { file: file ?? `${whole}.evidence`, output };
       return exportEvidence(client, { session: whole, ...since }, target, options.io);
     }
-    const asked = period(from ?? '', to, options.io.now());
+    const asked = periodOf(from ?? '', to, options.io.now());
     const target = { file: file ?? `${day(asked.from)}-to-${day(asked.to)}.evidence`, output };
     await exportEvidence(client, { ...asked, ...since }, target, options.io);
   });
 }
 
-function period(from: string, to: string | undefined, now: number): Extract<ExportQuery, { from: number }> {
+/** Two times in order; throws CliError Usage. */
+export function periodOf(from: string, to: string | undefined, now: number): Extract<ExportQuery, { from: number }> {
   const times = { from: instant('--from', from), to: to === undefined ? now + 1 : instant('--to', to) };
   if (times.from >= times.to) throw usage('--from is not before --to');
   return times;

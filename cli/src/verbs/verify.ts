@@ -42,7 +42,7 @@ export function addVerify(program: Command, options: VerbOptions): void {
 }
 
 async function run(what: string | undefined, flags: VerifyFlags, options: VerbOptions): Promise<void> {
-  const [{ contentOf, evidenceFile, judge, readPolicy, report }, { readTrust }] = await Promise.all([
+  const [{ contentOf, evidenceFile, judge, ownPolicy, readPolicy, report }, { readTrust }] = await Promise.all([
     import('../commands/verify.ts'),
     import('../collector/local.ts'),
   ]);
@@ -57,13 +57,10 @@ async function run(what: string | undefined, flags: VerifyFlags, options: VerbOp
     return report(await judge(evidenceFile(what), believed), { ...shown, file: what }, options);
   }
   if (flags.since !== undefined) throw usage('--since is for files; chaperone log verify --since reads the whole log');
-  const { parsePolicy } = await import('@chaperone/evidence');
   await withClient(options, flags, async (client) => {
     const session = await client.session(what);
     const keys = trust === undefined ? await client.trust() : await readTrust(trust);
-    const own = async (): Promise<ReturnType<typeof parsePolicy>> =>
-      parsePolicy(Buffer.from(`log ${(await client.logKey()).trim()}\nquorum none\n`));
-    const believed = { ...keys, policy: policy === undefined ? await own() : await readPolicy(policy) };
+    const believed = { ...keys, policy: policy === undefined ? await ownPolicy(client) : await readPolicy(policy) };
     await report(await judge(await client.sessionEvidence(session.name), believed), shown, options);
   });
 }

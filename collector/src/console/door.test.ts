@@ -70,6 +70,8 @@ describe('the page', () => {
     ['/requests', 200],
     ['/requests/agents/ar-7f3kq2mzt4hcnw5e', 200],
     ['/grants', 200],
+    ['/evidence', 200],
+    ['/evidence/more', 404],
     ['/l/token', 200],
     ['/sign-in', 200],
     ['/sign-in/more', 404],

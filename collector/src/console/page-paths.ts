@@ -9,6 +9,7 @@ const PAGES: readonly RegExp[] = [
   /^\/requests\/?$/,
   /^\/requests\/[a-z0-9-]{1,63}\/[\w.-]{1,64}$/,
   /^\/grants\/?$/,
+  /^\/evidence\/?$/,
   /^\/(?:policies|resources)\/?$/,
   /^\/(?:policies|resources)\/[a-z0-9-]{1,63}\/[\w.-]{1,253}$/,
 ];

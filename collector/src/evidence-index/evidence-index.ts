@@ -186,6 +186,31 @@ export class EvidenceIndex {
     );
   }
 
+  /** Sessions of which something is missing, contradicted or without its end, the newest first. */
+  async gaps(namespaces: readonly string[], limit: number): Promise<SessionRow[]> {
+    if (namespaces.length === 0) return [];
+    return this.#filtered({ namespaces })
+      .selectAll()
+      .where((eb) =>
+        eb.or([
+          eb('high_water', '<', eb.ref('last_number')),
+          eb('dropped', '>', 0),
+          eb.and([eb('torn', '=', 1), eb('closed', '=', 0)]),
+          eb.exists(
+            eb
+              .selectFrom('findings')
+              .select('findings.session')
+              .whereRef('findings.nkey', '=', 'sessions.nkey')
+              .whereRef('findings.session', '=', 'sessions.session'),
+          ),
+        ]),
+      )
+      .orderBy('started_at', 'desc')
+      .orderBy('session')
+      .limit(limit)
+      .execute();
+  }
+
   async facets(namespaces: readonly string[]): Promise<SessionFacets> {
     if (namespaces.length === 0) return { agents: [], resources: [], people: [] };
     const seen = this.#filtered({ namespaces });

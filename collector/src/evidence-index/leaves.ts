@@ -17,6 +17,12 @@ function isOrder(kind: string): kind is OrderKind {
   return kind === 'erasure' || kind === 'hold' || kind === 'release';
 }
 
+function orderRows(rows: readonly Omit<LeafRow, 'number'>[]): OrderRow[] {
+  return rows.flatMap(({ leaf, kind, session, digest, at }) =>
+    isOrder(kind) && session !== null && digest !== null && at !== null ? [{ leaf, kind, session, digest, at }] : [],
+  );
+}
+
 /** The entries of the log, as far as the index knows it. */
 export class Leaves {
   readonly #engine: IndexEngine;
@@ -52,9 +58,21 @@ export class Leaves {
     let query = this.#db.selectFrom('leaves').selectAll().where('digest', 'is not', null);
     if (of !== undefined) query = query.where('session', '=', of.session);
     const rows = await query.orderBy('leaf').execute();
-    return rows.flatMap(({ leaf, kind, session, digest, at }) =>
-      isOrder(kind) && session !== null && digest !== null && at !== null ? [{ leaf, kind, session, digest, at }] : [],
-    );
+    return orderRows(rows);
+  }
+
+  /** What was ordered about sessions of these namespaces, the newest first. */
+  async newestOrders(namespaces: readonly string[], limit: number): Promise<OrderRow[]> {
+    const rows = await this.#db
+      .selectFrom('leaves')
+      .innerJoin('sessions', 'sessions.session', 'leaves.session')
+      .select(['leaves.leaf', 'leaves.kind', 'leaves.session as session', 'leaves.digest', 'leaves.at'])
+      .where('leaves.digest', 'is not', null)
+      .where('sessions.namespace', 'in', this.#engine.anyOf(namespaces))
+      .orderBy('leaves.leaf', 'desc')
+      .limit(limit)
+      .execute();
+    return orderRows(rows);
   }
 
   /** Of these sessions, or of all, those that were erased, and those that must not be. */

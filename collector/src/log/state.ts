@@ -44,6 +44,11 @@ export function decodeState(bytes: Buffer): LogState {
   return { note, base: { size, levels, entries: [] }, loose };
 }
 
+/** The signed checkpoint of a state as it is stored; whether it is genuine is for others to say. Throws EvidenceError, RangeError. */
+export function checkpointOf(state: Buffer): Buffer {
+  return decodeState(state).note;
+}
+
 function u16(value: number): Buffer {
   const bytes = Buffer.alloc(2);
   bytes.writeUInt16BE(value);

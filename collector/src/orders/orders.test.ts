@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   decodeLeaf,
   encodeParcel,
+  EvidenceLedger,
   noteSigner,
   type GivenOrder,
   parseRecipient,
@@ -131,6 +132,26 @@ describe.each(ENGINES)('an erasure, with the index in $engine,', ({ engine, use 
     expect(JSON.stringify(sessions)).not.toContain('alice');
     expect(new Set(commands.map(({ session }) => session))).toEqual(new Set([other.session]));
     expect(traces()).toBe(0);
+  });
+
+  test('is listed beside holds and gaps, the newest first, with the checkpoint that has them', async () => {
+    const { collector, one, other } = await filled(await newIndex());
+    const nothing = EvidenceLedger.parse(await (await ask(collector, '/v1/ledger')).json());
+    expect(nothing).toMatchObject({ checkpoint: { size: 6, signers: ['test'] }, orders: [], gaps: [], truncated: false });
+    const gapped = aSession({ segments: 4 });
+    for (const at of [0, 3]) await collector.ingest(gapped.sealed[at]?.parcel ?? Buffer.alloc(0));
+    await order(collector, other.session, 'hold', 'case 23');
+    await order(collector, one.session, 'erasure', 'request 4711');
+    const ledger = EvidenceLedger.parse(await (await ask(collector, '/v1/ledger')).json());
+    expect(ledger.checkpoint?.size).toBe(10);
+    expect(ledger.orders).toMatchObject([
+      { session: one.session, kind: 'erasure', entry: 9, by: 'local', reason: 'request 4711' },
+      { session: other.session, kind: 'hold', entry: 8, reason: 'case 23' },
+    ]);
+    expect(ledger.gaps.map(({ name, evidence }) => [name, evidence])).toEqual([[gapped.session, 'incomplete']]);
+    expect([await shown(collector, gapped.session), await shown(collector, one.session)].map(({ logged }) => logged)).toEqual([
+      0, 2,
+    ]);
   });
 
   test('says who, when and why, and leaves counts and proofs', async () => {

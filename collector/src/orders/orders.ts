@@ -99,6 +99,12 @@ export class Orders {
     return Promise.all((await this.#o.index.leaves.orders({ session })).map((row) => this.#read(row)));
   }
 
+  /** What was ordered about sessions of these namespaces, the newest first. */
+  async newest(namespaces: readonly string[], limit: number): Promise<(GivenOrder & { readonly session: string })[]> {
+    const rows = await this.#o.index.leaves.newestOrders(namespaces, limit);
+    return Promise.all(rows.map(async (row) => ({ session: row.session, ...(await this.#read(row)) })));
+  }
+
   /** The order by which a session was erased: its entry of the log, and its text where that was not destroyed. */
   async erasureOf(session: string): Promise<{ readonly entry: number; readonly text?: Buffer } | undefined> {
     const row = (await this.#o.index.leaves.orders({ session })).find(({ kind }) => kind === 'erasure');

@@ -134,6 +134,12 @@ function askedFor({ query }: Place): number | undefined {
 /** What is wrong with the recording, or not here yet. */
 function Progress({ loaded: { outline, error, loading, load } }: { loaded: LoadedOutline }): JSX.Element | null {
   const some = outline.entries.length > 0;
+  if (error?.code === 'EvidenceErased')
+    return (
+      <Empty title="What was recorded was erased">
+        <p>Its key is destroyed, and nobody reads it any more. Counts, times and proofs stay; an evidence file has them.</p>
+      </Empty>
+    );
   if (error !== undefined)
     return (
       <Failure error={error} what="The recording" onRetry={load} {...(some ? { still: 'What is shown came before.' } : {})} />

@@ -1,5 +1,6 @@
 import type { SessionDetail } from '@chaperone/evidence';
 import type { JSX } from 'preact';
+import { OrderList } from '../evidence/orders.tsx';
 import { auth, serverNow } from '../server.ts';
 import { useStore } from '../store.ts';
 import { bytesOf, counted, lengthOf } from '../time.ts';
@@ -10,6 +11,7 @@ import { ObjectLink } from '../ui/object-link.tsx';
 import { Recorded } from '../ui/recorded.tsx';
 import { Time } from '../ui/time.tsx';
 import { EvidenceMark, Mark } from '../ui/verdict.tsx';
+import { Take } from './take.tsx';
 
 /** Who, on what, when, and whether the evidence is here. */
 export function SessionHead({ session, title, stale }: { session: SessionDetail; title: string; stale: boolean }): JSX.Element {
@@ -56,14 +58,10 @@ export function SessionHead({ session, title, stale }: { session: SessionDetail;
             <Recorded text={purpose} />
           </Fact>
         )}
-        <Fact name="Evidence">
-          <EvidenceMark {...session} />{' '}
-          <span class="mute">
-            {counted(session.records, 'record')} in {counted(session.segments, 'segment')}, {bytesOf(session.bytes)}
-          </span>
-        </Fact>
+        <EvidenceFacts session={session} />
       </dl>
       <Findings session={session} />
+      <Ordered session={session} />
       {stale && (
         <p class="notice" role="status">
           <span aria-hidden="true">◌</span> The collector does not answer; this is what it said last.
@@ -71,6 +69,38 @@ export function SessionHead({ session, title, stale }: { session: SessionDetail;
       )}
     </>
   );
+}
+
+function EvidenceFacts({ session }: { session: SessionDetail }): JSX.Element {
+  return (
+    <>
+      <Fact name="Evidence">
+        <EvidenceMark {...session} />{' '}
+        <span class="mute">
+          {counted(session.records, 'record')} in {counted(session.segments, 'segment')}, {bytesOf(session.bytes)}
+          {receiptsOf(session)}
+        </span>
+      </Fact>
+      <Fact name="Take away">
+        <Take session={session} />
+      </Fact>
+    </>
+  );
+}
+
+function Ordered({ session: { orders, erased, onHold } }: { session: SessionDetail }): JSX.Element | null {
+  if (orders.length === 0) return null;
+  return (
+    <section class={`banner ${erased || onHold ? 'held' : ''}`} aria-label="Erasures and holds">
+      <OrderList orders={orders} />
+    </section>
+  );
+}
+
+/** A pod is given a receipt of what is in the log. */
+function receiptsOf({ logged, segments }: SessionDetail): string {
+  if (logged === undefined || segments === 0) return '';
+  return logged + 1 >= segments ? '; in the log, all of it' : `; in the log, the first ${(logged + 1).toLocaleString('en')}`;
 }
 
 function Findings({ session: { evidence, state, missing, findings, name } }: { session: SessionDetail }): JSX.Element | null {

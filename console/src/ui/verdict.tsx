@@ -44,7 +44,22 @@ export function verdictLook(verdict: string): Look {
 export const VERDICT_WORDS: Readonly<Record<string, string>> = { allow: 'allowed', deny: 'denied', approve: 'held' };
 
 /** What of a session's evidence is here. It is not checked by this page: that is said, never ticked. */
-export function EvidenceMark({ evidence, state }: Pick<SessionSummary, 'evidence' | 'state'>): JSX.Element {
+export function EvidenceMark({
+  evidence,
+  state,
+  erased = false,
+  onHold = false,
+}: Pick<SessionSummary, 'evidence' | 'state'> & Partial<Pick<SessionSummary, 'erased' | 'onHold'>>): JSX.Element {
+  if (!erased && !onHold) return <Received evidence={evidence} state={state} />;
+  return (
+    <>
+      <Received evidence={evidence} state={state} />{' '}
+      {erased ? <Mark look="finding" word="erased" /> : <Mark look="held" word="on hold" />}
+    </>
+  );
+}
+
+function Received({ evidence, state }: Pick<SessionSummary, 'evidence' | 'state'>): JSX.Element {
   if (evidence === 'altered') return <Mark look="deny" word="contradicted" />;
   if (evidence === 'incomplete') return <Mark look="finding" word="gap" />;
   if (state === 'interrupted') return <Mark look="finding" word="no end" />;

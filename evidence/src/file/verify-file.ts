@@ -14,6 +14,7 @@ import { readBundleEntries } from '../log/tiles.ts';
 import { KEY_TYPE } from '../log/vkey.ts';
 import { leafHash } from '../merkle.ts';
 import { openOrder, verifyOrderLeaf } from '../order.ts';
+import type { SegmentContent } from '../segment.ts';
 import type { VerifiedSegment } from '../verify.ts';
 import { type Member, readArchive } from './archive.ts';
 import { MAX_CHUNK, mostOf, parseHead, type Place, placeOf, type SegmentMember, type SessionMember } from './layout.ts';
@@ -66,6 +67,14 @@ export interface FileVerdict {
   readonly sessions: readonly FileSessionVerdict[];
 }
 
+/** Hears what a file holds while it is verified; what it heard counts only where the verdict on the file is not `altered`. */
+export interface FileWatcher {
+  /** An entry of the range that can be read. */
+  readonly entry: (leaf: Leaf, index: number) => void;
+  /** A sound segment, with its records where its key is there. `inRange`: its entry is one of the range. */
+  readonly segment: (segment: VerifiedSegment & Partial<SegmentContent>, inRange: boolean) => void;
+}
+
 /** What the log has of a session within the range. */
 interface Logged {
   /** Where each segment's entry is: its place in the range. */
@@ -84,9 +93,10 @@ interface Logged {
 export async function verifyEvidence(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   trust: FileTrust,
+  watcher?: FileWatcher,
 ): Promise<FileVerdict> {
   const since = trust.since === undefined ? undefined : openCheckpoint(trust.since, withoutQuorum(trust.policy)).checkpoint;
-  const file = new EvidenceFile(trust, since);
+  const file = new EvidenceFile(trust, since, watcher);
   let at: string | undefined;
   try {
     for await (const member of readArchive(source, mostOf)) {
@@ -120,6 +130,7 @@ const NEXT: Readonly<Record<Place['kind'] | 'start', readonly Place['kind'][]>> 
 class EvidenceFile {
   readonly #trust: FileTrust;
   readonly #since: Checkpoint | undefined;
+  readonly #watcher: FileWatcher | undefined;
   #last: Place['kind'] | 'start' = 'start';
   #note: Buffer = Buffer.alloc(0);
   #checkpoint: Checkpoint | undefined;
@@ -136,9 +147,10 @@ class EvidenceFile {
   /** What was ordered about the session that is judged, and the digest of its text. */
   #erasure: { readonly digest: string; order: GivenOrder } | undefined;
 
-  constructor(trust: FileTrust, since: Checkpoint | undefined) {
+  constructor(trust: FileTrust, since: Checkpoint | undefined, watcher: FileWatcher | undefined) {
     this.#trust = trust;
     this.#since = since;
+    this.#watcher = watcher;
   }
 
   take({ name, bytes }: Member): void {
@@ -231,19 +243,25 @@ class EvidenceFile {
   /** Remembers what an entry is about; one that cannot be read, or is of a kind that is not known, is an entry all the same. */
   #remember(entry: Buffer, at: number): void {
     const leaf = orUndefined(() => decodeLeaf(entry));
-    if (leaf === undefined || leaf.kind === 'registration') return;
+    if (leaf === undefined) return;
+    this.#watcher?.entry(leaf, this.#indexOf(at));
+    if (leaf.kind === 'registration') return;
     const { session } = leaf.statement;
     const logged: Logged = this.#logged.get(session) ?? { numbers: new Map<number, number>(), entries: 0 };
     this.#logged.set(session, logged);
     logged.entries++;
     if (leaf.kind === 'erasure' && this.#isByLog(leaf))
-      logged.erasure ??= { at, order: { kind: 'erasure', at: leaf.statement.at, entry: (this.#range?.proof.from ?? 0) + at } };
+      logged.erasure ??= { at, order: { kind: 'erasure', at: leaf.statement.at, entry: this.#indexOf(at) } };
     if (leaf.kind !== 'segment') return;
     const { number, clock } = leaf.statement;
     this.#clock = [Math.min(this.#clock[0], clock.wall[0]), Math.max(this.#clock[1], clock.wall[1])];
     const before = logged.numbers.get(number);
     if (before === undefined) logged.numbers.set(number, at);
     else if (!this.#hashAt(before).equals(this.#hashAt(at))) logged.twice ??= number;
+  }
+
+  #indexOf(at: number): number {
+    return (this.#range?.proof.from ?? 0) + at;
   }
 
   #hashAt(at: number): Buffer {
@@ -336,7 +354,11 @@ class EvidenceFile {
 
   #takeSegment({ session, number }: SegmentMember, bytes: Buffer): void {
     const proof = this.#ownProof();
-    this.#begin(session, false).take(bytes, (segment) => this.#prove(segment, proof), number);
+    const prove = (segment: VerifiedSegment): void => {
+      this.#prove(segment, proof);
+      this.#watcher?.segment(segment, proof === undefined);
+    };
+    this.#begin(session, false).take(bytes, prove, number);
   }
 
   /** The index that a proof proves. Throws EvidenceError NotLogged. */
