@@ -17,6 +17,7 @@ import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
 import { addVerify } from './verbs/verify.ts';
+import { addSinks } from './verbs/sinks.ts';
 import { addWitness } from './verbs/witness.ts';
 import { VERSION } from './version.ts';
 
@@ -95,6 +96,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addExport(program, options);
   addVerify(program, options);
   addLog(program, options);
+  addSinks(program, options);
   addWitness(program, options);
   addOrders(program, options);
   withExamples(
