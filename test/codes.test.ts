@@ -23,6 +23,7 @@ const TOLD: readonly { readonly file: string; readonly name: string; readonly ne
   { file: 'sidecar/src/postgres/masking/plan.ts', name: 'code' },
   { file: 'operator/src/injection/problem.ts', name: 'AdmissionCode' },
   { file: 'evidence/src/errors.ts', name: 'EvidenceErrorCode' },
+  { file: 'collector/src/sinks/errors.ts', name: 'SinkErrorCode' },
 ];
 /** What the programs and the chart are made of, without tests. */
 const sources = ['api', 'cli', 'collector', 'evidence', 'operator', 'policy', 'sidecar']

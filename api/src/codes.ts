@@ -11,6 +11,7 @@ import { REQUEST_CODES } from './codes/requests.ts';
 import { RESOURCE_CODES } from './codes/resources.ts';
 import { RUNTIME_CODES } from './codes/runtime.ts';
 import { SIGN_IN_CODES } from './codes/sign-in.ts';
+import { SINK_CODES } from './codes/sinks.ts';
 import { UPSTREAM_CODES } from './codes/upstream.ts';
 import { nearest } from './text.ts';
 
@@ -27,6 +28,7 @@ export const CODE_GROUPS = [
   { title: 'Admission of approvals', codes: REQUEST_CODES },
   { title: 'The page where people decide', codes: DECIDE_CODES },
   { title: 'Sidecar, operator and collector', codes: RUNTIME_CODES },
+  { title: 'Sinks', codes: SINK_CODES },
   { title: 'Signing in to the console', codes: SIGN_IN_CODES },
   { title: 'Command line', codes: CLI_CODES },
   { title: 'Findings in evidence', codes: EVIDENCE_CODES },
@@ -47,6 +49,7 @@ export const CODES = {
   ...REQUEST_CODES,
   ...DECIDE_CODES,
   ...RUNTIME_CODES,
+  ...SINK_CODES,
   ...SIGN_IN_CODES,
   ...CLI_CODES,
   ...EVIDENCE_CODES,

@@ -19,6 +19,7 @@ import { addDecisions, addRequests } from './verbs/requests.ts';
 import { addSessions } from './verbs/sessions.ts';
 import { addUp } from './verbs/up.ts';
 import { addVerify } from './verbs/verify.ts';
+import { addSinks } from './verbs/sinks.ts';
 import { addWitness } from './verbs/witness.ts';
 import { VERSION } from './version.ts';
 
@@ -98,6 +99,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addVerify(program, options);
   addReport(program, options);
   addLog(program, options);
+  addSinks(program, options);
   addWitness(program, options);
   addOrders(program, options);
   addBackup(program, options);

@@ -34,6 +34,8 @@ import type { PolicySource } from './policies/source.ts';
 import { requestRoutes } from './requests/routes.ts';
 import type { RequestSource } from './requests/source.ts';
 import type { Sessions } from './sessions.ts';
+import { sinkRoutes } from './sinks/routes.ts';
+import type { Sinks } from './sinks/sinks.ts';
 
 const MAX_LIST = 1000;
 const MAX_RECORDS = 1000;
@@ -86,6 +88,7 @@ export interface ApiOptions {
   readonly sessions: Sessions;
   readonly exporter: Exporter;
   readonly orders: Pick<Orders, 'give'>;
+  readonly sinks: Sinks;
   /** The log that every stored segment is in, and the key that signs its checkpoints. */
   readonly log: Pick<LogRoutesOptions, 'log' | 'published' | 'key'>;
   readonly access: Access;
@@ -193,6 +196,7 @@ export function createApi(options: ApiOptions): Hono<Env> {
     await next();
   });
   api.route('/', logRoutes({ ...options.log, access, namespaces: () => sessions.namespaces() }));
+  api.route('/', sinkRoutes({ sinks: options.sinks, access }));
   if (options.requests !== undefined) api.route('/', requestRoutes({ source: options.requests, access, now: options.now }));
   if (options.policies !== undefined) api.route('/', policyRoutes({ source: options.policies, access }));
   api.get('/v1/trust', (context) => context.json<TrustInfo>({ origin: options.origin }));

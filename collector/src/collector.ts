@@ -36,6 +36,9 @@ import type { PolicySource } from './policies/source.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
 import type { RequestSource } from './requests/source.ts';
 import { Sessions } from './sessions.ts';
+import type { SinkSettings } from './sinks/settings.ts';
+import { Sinks, type SinksOptions } from './sinks/sinks.ts';
+import { EventSource } from './sinks/source.ts';
 
 export interface CollectorOptions {
   /** Holds objects/ and index.sqlite. One process at a time: a second one fails to open the index. */
@@ -70,6 +73,10 @@ export interface CollectorOptions {
   readonly requests?: RequestSource;
   /** Policies and resources, where they are known here. */
   readonly policies?: PolicySource;
+  /** Where events go. Default: nowhere. */
+  readonly sinks?: readonly SinkSettings[];
+  /** How sinks are opened and timed, for tests. */
+  readonly sinkOptions?: Pick<SinksOptions, 'open' | 'times' | 'random'>;
 }
 
 export interface Collector {
@@ -165,6 +172,19 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       this.set(options.notReady?.() === undefined ? 1 : 0);
     },
   });
+  const sinks = new Sinks({
+    settings: options.sinks ?? [],
+    source: new EventSource({ index, objects, keys, orders, trust }),
+    store,
+    origin: signer.key.name,
+    log: () => sequencer.log(),
+    checkpoint: (log) => newestOf(log, witnesses),
+    registry,
+    logger,
+    now,
+    ...options.sinkOptions,
+  });
+  sinks.start();
   const shown = {
     log: () => sequencer.log(),
     published: (log: TransparencyLog) => witnesses.published(log),
@@ -173,6 +193,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     sessions: new Sessions(index, objects, keys, orders),
     exporter: new Exporter({ index, objects, keys, orders, ...shown, origin: trust.origin }),
     orders,
+    sinks,
     log: { ...shown, key: signer.key },
     access: options.access,
     origin: trust.origin,
@@ -206,17 +227,24 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     receipted: () => receipts.idle(),
     logKey: signer.key,
     expire: () => retention.sweep(),
-    reindex: () => ingest.alone(rebuild),
+    reindex: () => ingest.alone(() => sinks.paused(rebuild)),
     dump: () => index.dump(),
     fetch,
     registry,
     async close() {
       ready.reset();
       await retention.stop();
+      await sinks.stop();
       await witnesses.stop();
       await receipts.idle();
       await ingest.alone(() => index.close());
       store.close();
     },
   };
+}
+
+/** The log's checkpoint of now, with cosignatures where those of now are there: a receiver is a witness of sorts, and need not wait for others. */
+function newestOf(log: TransparencyLog, witnesses: Witnesses): Buffer {
+  const published = witnesses.published(log);
+  return published?.head.size === log.head.size ? published.note : log.checkpoint;
 }

@@ -26,6 +26,7 @@ test('the settings are read with their defaults', async () => {
   expect(readConfig(await anEnvironment())).toEqual({
     directory: '/data',
     retention: {},
+    sinks: [],
     trust: { origin: 'test', enrolmentKeys: [key] },
     listen: { host: '0.0.0.0', port: 8443 },
     tls: { certificate: 'tls.crt', key: 'tls.key' },
@@ -188,4 +189,19 @@ test.each([
 ])('a file of enrolment keys with %s is refused', async (_, keys) => {
   const environment = await anEnvironment(keys);
   expect(() => readConfig(environment)).toThrow(expect.objectContaining({ code: 'ConfigurationInvalid' }));
+});
+
+test('sinks are read from a file, and what is wrong with it is told by its fields', async () => {
+  const environment = await anEnvironment();
+  const file = `${environment['CHAPERONE_ENROLMENT_KEYS']}-sinks`;
+  const read = (text: string) => {
+    writeFileSync(file, text);
+    return readConfig({ ...environment, CHAPERONE_SINKS: file });
+  };
+  const sink = { name: 'otel', otlp: { url: 'https://otel.corp/v1/logs' } };
+  expect(read(JSON.stringify({ sinks: [sink] })).sinks).toEqual([
+    { ...sink, content: 'commands', start: 'beginning', maxText: 8_192 },
+  ]);
+  expect(() => read(JSON.stringify({ sinks: [{ ...sink, name: 'A' }] }))).toThrow(/sinks\[0\]\.name: is not a name/);
+  expect(() => read('{')).toThrow('the file of CHAPERONE_SINKS is not JSON');
 });

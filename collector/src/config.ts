@@ -8,6 +8,7 @@ import { PostgresEnvironment, postgresSettings } from './evidence-index/settings
 import type { S3Settings } from './objects/s3-store.ts';
 import { S3Environment, s3Settings } from './objects/settings.ts';
 import type { RetentionClasses } from './orders/retention.ts';
+import { parseSinks, SinksInvalid, type SinkSettings } from './sinks/settings.ts';
 
 const Path = z.string().min(1);
 const Listen = z
@@ -66,6 +67,8 @@ const Environment = z.object({
   CHAPERONE_READER_KEY_FILE: Path.optional(),
   /** How long sessions of a class are kept, as JSON: {"default": "400d"}; `minimum` is a floor for all. Default: for ever. */
   CHAPERONE_RETENTION: RetentionTimes.default({}),
+  /** A file of JSON: where events go. Secrets in it are files beside. Default: nowhere. */
+  CHAPERONE_SINKS: Path.optional(),
   CHAPERONE_STREAM_REPLICAS: z.coerce.number().int().min(1).max(5).default(1),
   CHAPERONE_STREAM_MAX_AGE_HOURS: z.coerce.number().min(1).default(168),
   CHAPERONE_STREAM_MAX_BYTES: z.coerce.number().int().min(-1).default(-1),
@@ -82,6 +85,7 @@ export interface CollectorConfig {
   readonly witnesses?: { readonly lines: string; readonly intervalMs: number };
   readonly readerKeyFile?: string;
   readonly retention: RetentionClasses;
+  readonly sinks: readonly SinkSettings[];
   readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
@@ -137,6 +141,7 @@ export function readConfig(environment: Record<string, string | undefined>): Col
     ...(found.CHAPERONE_READER_KEY_FILE === undefined ? {} : { readerKeyFile: found.CHAPERONE_READER_KEY_FILE }),
     ...(index === undefined ? {} : { postgres: readPostgres(index) }),
     retention: found.CHAPERONE_RETENTION,
+    sinks: readSinks(found.CHAPERONE_SINKS),
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
     listen: found.CHAPERONE_LISTEN,
     tls: { certificate: found.CHAPERONE_TLS_CERTIFICATE, key: found.CHAPERONE_TLS_KEY },
@@ -154,6 +159,16 @@ export function readConfig(environment: Record<string, string | undefined>): Col
       ackWaitMs: ACK_WAIT_MS,
     },
   };
+}
+
+function readSinks(file: string | undefined): readonly SinkSettings[] {
+  if (file === undefined) return [];
+  try {
+    return parseSinks(JSON.parse(readFileSync(file, 'utf8')), file);
+  } catch (cause) {
+    const why = cause instanceof SinksInvalid ? cause.message : 'the file of CHAPERONE_SINKS is not JSON';
+    throw new ConfigError(why, { cause });
+  }
 }
 
 function readPostgres(found: z.infer<typeof PostgresEnvironment>): PostgresSettings {

@@ -13,5 +13,6 @@ export { checkpointOf } from './log/state.ts';
 export { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
 export type { PolicySource } from './policies/source.ts';
 export { type DecisionBody, type Decided, RequestRefused, type RequestSource, type RevocationBody } from './requests/source.ts';
+export { parseSinks, SinksInvalid, type SinkSettings } from './sinks/settings.ts';
 export type { IngestOutcome, Logger, Sender } from './ingest.ts';
 export type { ReindexResult } from './reindex.ts';

@@ -89,6 +89,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     ...(config.witnesses === undefined ? {} : { witnesses: config.witnesses }),
     ...(config.readerKeyFile === undefined ? {} : { readers: readSeeds(config.readerKeyFile).map(x25519Holder) }),
     retention: config.retention,
+    sinks: config.sinks,
     trust: config.trust,
     access: createLoginAccess(createLoginServer(kube)),
     logger,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { OidcEnvironment, oidcSettings } from '../src/console/oidc/settings.ts';
 import { S3Environment, s3Settings } from '../src/objects/settings.ts';
+import { parseSinks } from '../src/sinks/settings.ts';
 import { SamlEnvironment, samlSettings } from '../src/console/saml/settings.ts';
 
 /** The environment of the collector in a rendered chart that was reviewed. */
@@ -53,4 +54,18 @@ test('what the chart says where little is said is read too', () => {
     groupsPrefix: '',
     certificateFile: '/etc/chaperone/saml/idp.crt',
   });
+});
+
+test('what the chart says of sinks is what the collector reads, and their secrets are mounted where it looks for them', () => {
+  const text = readFileSync(new URL('../../helm/test/testdata/sinks.yaml', import.meta.url), 'utf8');
+  const json = JSON.parse(/^ {2}sinks\.json: (.*)$/m.exec(text)?.[1] ?? '""') as string;
+  const { CHAPERONE_SINKS: path = '' } = rendered('sinks');
+  const sinks = parseSinks(JSON.parse(json), path);
+  expect(sinks.map(({ name }) => name)).toEqual(['siem', 'splunk', 'otel', 'hook', 'bus', 'lake']);
+  expect(sinks[0]).toMatchObject({ content: 'metadata', start: 'now', syslog: { address: { host: 'siem.corp', port: 6514 } } });
+  const wanted = [...JSON.stringify(sinks).matchAll(/"\w+File":"([^"]+)"/g)].map(([, file = '']) => file);
+  const mounted = [...text.matchAll(/path: (\w+\/\w+)\}/g)].map(([, file = '']) => `/etc/chaperone/sinks/${file}`);
+  expect(wanted.toSorted()).toEqual(mounted.toSorted());
+  expect(wanted).toHaveLength(8);
+  expect(text).toContain('{name: sinks, mountPath: /etc/chaperone/sinks, readOnly: true}');
 });

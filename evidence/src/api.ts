@@ -152,6 +152,33 @@ export type HeldSession = z.infer<typeof HeldSession>;
 /** What is stored of the sessions that were asked for by their whole names; of others nothing is said. */
 export const HeldAnswer = z.object({ sessions: z.record(z.string(), HeldSession) });
 export type HeldAnswer = z.infer<typeof HeldAnswer>;
+/** A refused event: where it is in the log, and what was said against it. */
+export const SinkDeadLetter = z.object({ id: z.string(), leaf: z.int(), at: z.number(), cause: z.string() });
+/**
+ * How far a sink is. `cursor` is the first entry of the log that its receiver has not confirmed whole, of `size`. delivering: it catches up ·
+ * waiting: all is confirmed · failing: see `error` · off: it is configured no more.
+ */
+export const SinkStatus = z.object({
+  name: z.string(),
+  kind: z.string().optional(),
+  content: z.string().optional(),
+  state: z.enum(['delivering', 'waiting', 'failing', 'off']),
+  cursor: z.int(),
+  size: z.int(),
+  /** How long ago the entry at `cursor` came; 0 where there is none. */
+  lagSeconds: z.number(),
+  /** Events that were confirmed, repeats included. */
+  delivered: z.int(),
+  deadLetters: z.array(SinkDeadLetter),
+  /** Why the last tries failed. */
+  error: z.object({ code: z.string(), message: z.string(), at: z.number(), tries: z.int() }).optional(),
+});
+export type SinkStatus = z.infer<typeof SinkStatus>;
+export const SinkList = z.object({ items: z.array(SinkStatus) });
+export type SinkList = z.infer<typeof SinkList>;
+/** Dead letters that were confirmed when they were sent again, or are erased. */
+export const SinkResent = z.object({ resent: z.int() });
+export type SinkResent = z.infer<typeof SinkResent>;
 
 export const TrustInfo = z.object({ origin: z.string() });
 export type TrustInfo = z.infer<typeof TrustInfo>;

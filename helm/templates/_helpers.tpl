@@ -104,6 +104,32 @@ tls://chaperone-nats.{{ .Release.Namespace }}.svc:4222
 {{- end -}}
 
 {{/* Who cosigns the log's checkpoints, and how many must: the lines of a C2SP tlog-policy behind the log's own. */}}
+{{- /* The sinks as the collector reads them: each …SecretRef is the file at which it is mounted. */ -}}
+{{- define "chaperone.sinks" -}}
+{{- $sinks := list -}}
+{{- range $sink := .Values.collector.sinks -}}
+{{- $said := dict -}}
+{{- range $key, $value := $sink -}}
+{{- if kindIs "map" $value -}}
+{{- $kind := dict -}}
+{{- range $name, $each := $value -}}
+{{- if hasSuffix "SecretRef" $name -}}
+{{- $file := trimSuffix "SecretRef" $name -}}
+{{- $_ := set $kind (printf "%sFile" $file) (printf "/etc/chaperone/sinks/%s/%s" $sink.name $file) -}}
+{{- else -}}
+{{- $_ := set $kind $name $each -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $said $key $kind -}}
+{{- else -}}
+{{- $_ := set $said $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- $sinks = append $sinks $said -}}
+{{- end -}}
+{{- dict "sinks" $sinks | toJson -}}
+{{- end -}}
+
 {{- define "chaperone.witnesses" -}}
 {{- $names := list -}}
 {{- range .Values.collector.log.witnesses -}}

@@ -42,6 +42,43 @@ const WITNESSES = [
   { name: 'security', key: 'security.corp/w+0a1b2c3d+BAAA', url: 'https://witness.security.corp' },
   { name: 'audit', key: 'audit.example/w+4e5f6071+BAAB', url: 'https://witness.audit.example/chaperone' },
 ];
+const SINKS = [
+  {
+    name: 'siem',
+    content: 'metadata',
+    start: 'now',
+    syslog: {
+      address: 'siem.corp:6514',
+      caSecretRef: { name: 'siem', key: 'ca.crt' },
+      certificateSecretRef: { name: 'siem-client', key: 'tls.crt' },
+      keySecretRef: { name: 'siem-client', key: 'tls.key' },
+    },
+  },
+  { name: 'splunk', splunk: { url: 'https://splunk.corp:8088', tokenSecretRef: { name: 'hec', key: 'token' }, index: 'audit' } },
+  {
+    name: 'otel',
+    maxText: 4096,
+    otlp: { url: 'https://otel.corp:4318/v1/logs', headersSecretRef: { name: 'otel', key: 'headers' } },
+  },
+  { name: 'hook', webhook: { url: 'https://hooks.corp/a?b="<&>', secretSecretRef: { name: 'hook', key: 'secret' } } },
+  {
+    name: 'bus',
+    nats: {
+      servers: ['tls://nats.corp:4222'],
+      subject: 'siem.chaperone',
+      credentialsSecretRef: { name: 'bus', key: 'user.creds' },
+    },
+  },
+  {
+    name: 'lake',
+    s3: {
+      bucket: 'lake',
+      prefix: 'chaperone/',
+      region: 'eu-central-1',
+      credentialsSecretRef: { name: 'lake', key: 'credentials' },
+    },
+  },
+];
 const SLACK = {
   channel: 'C0123ABCD',
   team: 'T0123ABCD',
@@ -172,6 +209,7 @@ describe.skipIf(helm === undefined)('the chart', () => {
         })}`,
       ],
     ],
+    ['sinks', ['-s', 'templates/evidence/collector.yaml', '--set-json', `collector.sinks=${JSON.stringify(SINKS)}`]],
     [
       'decide',
       [

@@ -9,6 +9,8 @@ import {
   SessionDetail,
   SessionList,
   type SessionRecord,
+  SinkList,
+  SinkResent,
   type Trust,
 } from '@chaperone/evidence';
 import type { Code } from '@chaperone/api/codes';
@@ -119,6 +121,16 @@ export class CollectorClient {
     const body = JSON.stringify(order);
     const digest = createHash('sha256').update(body).digest('hex');
     return this.#json(`/v1/sessions/${encodeURIComponent(id)}/orders?body=${digest}`, GivenOrder, body);
+  }
+
+  /** How far the sinks are. */
+  sinks(): Promise<SinkList> {
+    return this.#json('/v1/sinks', SinkList);
+  }
+
+  /** Sends a sink's dead letters again. */
+  resendSink(name: string): Promise<SinkResent> {
+    return this.#json(`/v1/sinks/${encodeURIComponent(name)}/resend`, SinkResent, '{}');
   }
 
   /** The key of the log, as C2SP signed-note writes keys. */

@@ -39,6 +39,7 @@ import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './dat
 import { localIdentity } from './identity.ts';
 import { Killing } from './killing.ts';
 import { killRoutes } from './kills.ts';
+import { readSinks } from './sinks.ts';
 import { othersReach } from './others.ts';
 import { portOwner } from './port-owner.ts';
 import { localRequests } from './request-source.ts';
@@ -59,6 +60,8 @@ export interface UpOptions {
   /** What a command line needs to be about this directory, wherever it is typed: ` --data /srv/shop`; empty where it is the default. */
   readonly place: string;
   readonly console: HostPort;
+  /** A file that says where events go. */
+  readonly sinks?: string;
   readonly logger: Logger;
   /** A resource that was granted after the start is served. */
   readonly onOpened: (resource: ReadyResource) => void;
@@ -90,6 +93,7 @@ export interface Running {
  */
 export async function startUp(options: UpOptions): Promise<Running> {
   const { data, logger, agent, manifests } = options;
+  const sinks = options.sinks === undefined ? [] : await readSinks(options.sinks);
   await using stack = new AsyncDisposableStack();
   stack.use(await lockData(data));
   const control = await openManifestControl({ directory: manifests, agent, data, clock: systemClock, logger }).catch(
@@ -105,6 +109,7 @@ export async function startUp(options: UpOptions): Promise<Running> {
     access: createTokenAccess(token),
     requests: localRequests(control.approvals, () => systemClock.now()),
     policies: control,
+    sinks,
     ...(page === undefined ? {} : { console: page }),
   });
   stack.defer(() => collector.close());
@@ -206,7 +211,7 @@ async function openConsole(signIn: LinkSignIn, place: string): Promise<Collector
 async function openCollector(
   { data, logger }: UpOptions,
   trust: Trust,
-  what: Pick<CollectorOptions, 'access' | 'requests' | 'policies' | 'console'>,
+  what: Pick<CollectorOptions, 'access' | 'requests' | 'policies' | 'console' | 'sinks'>,
 ): Promise<Collector> {
   const directory = dataPaths(data).evidence;
   return createCollector({ directory, trust, logger, ...what }).catch(inData(data));

@@ -14,6 +14,7 @@ interface UpFlags {
   readonly listen?: readonly string[];
   readonly data?: string;
   readonly console: string;
+  readonly sinks?: string;
   readonly output: 'text' | 'json';
 }
 
@@ -27,6 +28,7 @@ export function addUp(program: Command, options: ProgramOptions): void {
     .option('--listen <NAMESPACE/NAME=HOST:PORT>', 'where a resource is served (repeatable; else a free local port)', collect)
     .option('--data <DIR>', 'where keys and evidence are kept (default: ~/.local/state/chaperone)')
     .option('--console <HOST:PORT>', 'where the collector and its web page answer', '127.0.0.1:0')
+    .option('--sinks <FILE>', 'where events go, as YAML: collector.sinks of the chart, with files in place of Secrets')
     .addOption(
       new Option('-o, --output <FORMAT>', 'json: one line when every listener is ready')
         .choices(['text', 'json'])
@@ -61,6 +63,7 @@ async function up(flags: UpFlags, { io, stopped }: ProgramOptions): Promise<void
     data: flags.data ?? defaultData(io.env),
     place,
     console,
+    ...(flags.sinks === undefined ? {} : { sinks: flags.sinks }),
     logger: json ? jsonLogger(io.err, io.now) : textLogger(io.err),
     onOpened: (resource) =>
       void io.err.write(json ? `${safeJson({ event: 'ready', ...resource })}\n` : `${readyLine(resource)}\n`),

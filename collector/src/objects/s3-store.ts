@@ -16,6 +16,10 @@ export interface S3Settings {
   readonly region: string;
   /** Of a store that is not Amazon's. https, unless it is on this machine. */
   readonly endpoint?: string;
+  /** Default: where Amazon's tools look for them. */
+  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
+  /** PEM of who certifies the endpoint. Default: the authorities that Node knows. */
+  readonly ca?: string;
   /** The bucket as the path's first part: what most other stores want. */
   readonly pathStyle?: boolean;
   /**
@@ -47,14 +51,20 @@ export class S3Store implements ObjectStore {
   readonly #settings: S3Settings;
 
   private constructor(settings: S3Settings) {
-    const { region, endpoint, pathStyle = false } = settings;
+    const { region, endpoint, pathStyle = false, credentials, ca } = settings;
     this.#settings = settings;
     this.#client = new S3Client({
       region,
       ...(endpoint === undefined ? {} : { endpoint }),
+      ...(credentials === undefined ? {} : { credentials }),
       forcePathStyle: pathStyle,
       maxAttempts: ATTEMPTS,
-      requestHandler: { connectionTimeout: CONNECT_MS, requestTimeout: ANSWER_MS, throwOnRequestTimeout: true },
+      requestHandler: {
+        connectionTimeout: CONNECT_MS,
+        requestTimeout: ANSWER_MS,
+        throwOnRequestTimeout: true,
+        ...(ca === undefined ? {} : { httpsAgent: { ca } }),
+      },
     });
   }
 

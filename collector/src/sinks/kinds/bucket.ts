@@ -1,0 +1,84 @@
+import type { ObjectStore } from '../../objects/index.ts';
+import type { S3Settings } from '../../objects/s3-store.ts';
+import { SinkError } from '../errors.ts';
+import type { Batch, Sink } from '../sink.ts';
+import { readOptional } from './files.ts';
+
+export interface BucketSettings {
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly region: string;
+  readonly endpoint?: string | undefined;
+  readonly pathStyle: boolean;
+  /** As Amazon's tools read it. Default: where they look for themselves. */
+  readonly credentialsFile?: string | undefined;
+  readonly caFile?: string | undefined;
+}
+
+/** Few and large: whoever reads objects pays for each. */
+const LIMITS = { events: 10_000, bytes: 4_000_000 };
+const LINGER_MS = 60_000;
+/** Digits of the numbers of entries, so that names sort as entries do. */
+const DIGITS = 12;
+
+/**
+ * Objects of NDJSON, `YYYY/MM/DD/FIRST-LAST.ndjson` by the events in them, and beside each new checkpoint `checkpoints/SIZE`. What was stored
+ * under a name stays: the same events again are the same object.
+ */
+export function openBucket(settings: BucketSettings, now: () => number, limits = LIMITS, lingerMs = LINGER_MS): Sink {
+  let store: ObjectStore | undefined;
+  const opened = async (): Promise<ObjectStore> => {
+    if (store !== undefined) return store;
+    const { credentialsFile, caFile, endpoint, ...rest } = settings;
+    const [credentials, ca] = await Promise.all([readOptional(credentialsFile), readOptional(caFile)]);
+    const s3: S3Settings = {
+      ...rest,
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(credentials === undefined ? {} : { credentials: credentialsIn(credentials, credentialsFile ?? '') }),
+      ...(ca === undefined ? {} : { ca }),
+    };
+    // Amazon's client is in the process of nobody who has no bucket.
+    const { S3Store } = await import('../../objects/s3-store.ts');
+    store = await S3Store.open(s3);
+    return store;
+  };
+  const close = (): void => {
+    store?.close();
+    store = undefined;
+  };
+  return {
+    limits,
+    lingerMs,
+    async deliver(batch) {
+      try {
+        const bucket = await opened();
+        await bucket.create(nameOf(batch, now()), Buffer.from(`${batch.events.map(({ text }) => text).join('\n')}\n`), now());
+        const { note, size } = batch.checkpoint;
+        await bucket.create(`checkpoints/${String(size).padStart(DIGITS, '0')}`, Buffer.from(note), now());
+      } catch (error) {
+        // Credentials may be others by then.
+        close();
+        throw error;
+      }
+    },
+    close: () => Promise.resolve(close()),
+  };
+}
+
+function nameOf({ events }: Batch, at: number): string {
+  const [first, last] = [events[0], events.at(-1)].map((event) => {
+    const [leaf = '', ...rest] = event?.id.slice(event.id.lastIndexOf('#') + 1).split('.') ?? [];
+    return [leaf.padStart(DIGITS, '0'), ...rest].join('.');
+  });
+  return `${new Date(at).toISOString().slice(0, 10).replaceAll('-', '/')}/${first}-${last}.ndjson`;
+}
+
+function credentialsIn(text: string, path: string): NonNullable<S3Settings['credentials']> {
+  const said = (name: string): string | undefined => new RegExp(`^\\s*${name}\\s*=\\s*(\\S+)\\s*$`, 'm').exec(text)?.[1];
+  const [accessKeyId, secretAccessKey, sessionToken] = ['aws_access_key_id', 'aws_secret_access_key', 'aws_session_token'].map(
+    said,
+  );
+  if (accessKeyId === undefined || secretAccessKey === undefined)
+    throw new SinkError('SinkSecretUnreadable', `${path} has no aws_access_key_id and aws_secret_access_key`);
+  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
+}

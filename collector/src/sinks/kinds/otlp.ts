@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import { SinkError } from '../errors.ts';
+import type { Json } from '../ocsf/classes.ts';
+import { asciiJson, type Batch, type Outgoing, type Sink } from '../sink.ts';
+import { readOptional } from './files.ts';
+import { demandSuccess, parseJson, Poster } from './http.ts';
+
+export interface OtlpSettings {
+  /** The whole address: https://otel.corp:4318/v1/logs */
+  readonly url: string;
+  /** Lines `Name: value`, for receivers that want to know who sends. */
+  readonly headersFile?: string | undefined;
+  readonly caFile?: string | undefined;
+}
+
+const LIMITS = { events: 1_000, bytes: 1_000_000 };
+const MAX_HEADERS = 16;
+/** OpenTelemetry's SeverityNumber for OCSF's severities 1 to 5. */
+const SEVERITIES = { 1: 9, 2: 10, 3: 13, 4: 17, 5: 21 } as const;
+
+const Partial = z.object({
+  partialSuccess: z.object({ rejectedLogRecords: z.coerce.number().optional() }).optional(),
+});
+
+/** Log records of OTLP/HTTP in JSON (opentelemetry.io, "OTLP Specification"), confirmed by a 200 that rejects none of them. */
+export function openOtlp({ url, headersFile, caFile }: OtlpSettings, origin: string, now: () => number, limits = LIMITS): Sink {
+  const poster = new Poster();
+  return {
+    limits,
+    async deliver(batch, signal) {
+      const headers = { ...headersIn(await readOptional(headersFile), headersFile), 'content-type': 'application/json' };
+      const ca = await readOptional(caFile);
+      const answer = await poster.post({ url, headers, body: asciiJson(requestOf(batch, origin, now())), ca }, signal);
+      // Which of them were rejected is not said: sent again one by one, those that were not come twice.
+      demandSuccess(answer);
+      const { rejectedLogRecords: rejected = 0 } = Partial.safeParse(parseJson(answer.body)).data?.partialSuccess ?? {};
+      if (rejected > 0) throw new SinkError('SinkRefused', `${rejected} records rejected`);
+    },
+    close: () => Promise.resolve(poster.close()),
+  };
+}
+
+function headersIn(text: string | undefined, path: string | undefined): Record<string, string> {
+  const lines = text?.split('\n').filter((line) => line.trim() !== '') ?? [];
+  const pairs = lines.map((line) => /^([\w-]{1,64}):[ \t]*([\x20-\x7e]{1,8192}?)\s*$/.exec(line));
+  if (lines.length > MAX_HEADERS || pairs.some((pair) => pair === null))
+    throw new SinkError('SinkSecretUnreadable', `${path ?? ''} is not lines "Name: value"`);
+  return Object.fromEntries(pairs.map((pair) => [pair?.[1]?.toLowerCase() ?? '', pair?.[2] ?? '']));
+}
+
+/** Nanoseconds, as a decimal: a uint64 is a string in OTLP's JSON. */
+function nanos(ms: number): string {
+  return `${BigInt(ms) * 1_000_000n}`;
+}
+
+function requestOf({ events, checkpoint: { note, size } }: Batch, origin: string, at: number): Json {
+  const resource = {
+    'service.name': 'chaperone',
+    'chaperone.log.origin': origin,
+    'chaperone.log.size': size,
+    'chaperone.log.checkpoint': note,
+  };
+  return {
+    resourceLogs: [
+      {
+        resource: { attributes: attributes(resource) },
+        scopeLogs: [{ scope: { name: 'chaperone' }, logRecords: events.map((each) => recordOf(each, at)) }],
+      },
+    ],
+  };
+}
+
+function recordOf({ id, leaf, event }: Outgoing, at: number): Json {
+  return {
+    timeUnixNano: nanos(event.time),
+    observedTimeUnixNano: nanos(Math.trunc(at)),
+    severityNumber: SEVERITIES[event.severity_id],
+    severityText: event.severity,
+    eventName: `ocsf.${event.class_uid}`,
+    body: anyValue(event),
+    attributes: attributes({
+      'log.record.uid': id,
+      'chaperone.log.index': leaf,
+      'ocsf.class_uid': event.class_uid,
+      'ocsf.type_uid': event.type_uid,
+    }),
+  };
+}
+
+function attributes(values: Readonly<Record<string, Json | undefined>>): Json {
+  return Object.entries(values).flatMap(([key, value]) => (value === undefined ? [] : [{ key, value: anyValue(value) }]));
+}
+
+/** A value as OTLP's AnyValue; its strings are protobuf's, which have no halves of characters. */
+function anyValue(value: Json): Json {
+  if (typeof value === 'string') return { stringValue: value.toWellFormed() };
+  if (typeof value === 'boolean') return { boolValue: value };
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? { intValue: String(value) } : { doubleValue: value };
+  if (value === null) return {};
+  if (Array.isArray(value)) return { arrayValue: { values: (value as Json[]).map(anyValue) } };
+  return { kvlistValue: { values: attributes(value as Readonly<Record<string, Json | undefined>>) } };
+}

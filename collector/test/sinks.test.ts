@@ -1,0 +1,150 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openNote, parseCheckpoint, SinkList, verifierOf } from '@chaperone/evidence';
+import { eventually, temporaryDirectory, testAuthority } from '@chaperone/testing';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createTokenAccess } from '../src/access.ts';
+import { createCollector } from '../src/collector.ts';
+import { aSession, readers, trust } from '../src/evidence.fixture.ts';
+import { openSplunk } from '../src/sinks/kinds/splunk.ts';
+import { framed, paramValue } from '../src/sinks/kinds/syslog.ts';
+import { HOSTILE, sessionEvents } from '../src/sinks/ocsf/samples.test-support.ts';
+import { faultsOf } from '../src/sinks/ocsf/schema.test-support.ts';
+import { parseSinks } from '../src/sinks/settings.ts';
+import { asciiJson, type Batch } from '../src/sinks/sink.ts';
+import { openSink } from '../src/sinks/sinks.ts';
+import { bucket, nats, otlp, type Setting, splunk, syslog, type TestReceiver, webhook } from './sink-receivers.ts';
+
+const RECEIVERS = { syslog, splunk, otlp, webhook, nats, bucket } satisfies Record<
+  string,
+  (of: Setting) => Promise<TestReceiver>
+>;
+type Kind = keyof typeof RECEIVERS;
+const KINDS = Object.keys(RECEIVERS) as Kind[];
+
+let setting: Setting;
+let disposal: AsyncDisposable;
+beforeAll(async () => {
+  const directory = await temporaryDirectory();
+  disposal = directory;
+  const authority = await testAuthority();
+  const caFile = join(directory.path, 'ca.crt');
+  writeFileSync(caFile, authority.ca);
+  setting = { directory: directory.path, caFile, ca: authority.ca, tls: await authority.issue(['127.0.0.1', 'localhost']) };
+});
+afterAll(() => disposal[Symbol.asyncDispose]());
+
+function sinkOf(kind: Kind, { settings }: TestReceiver, changes: object = {}) {
+  const [found] = parseSinks({ sinks: [{ name: kind, ...settings, ...changes }] }, join(setting.directory, 'sinks.json'));
+  if (found === undefined) throw new Error('no sink');
+  return found;
+}
+
+const open: typeof openSink = (settings, origin, now) =>
+  settings.splunk === undefined ? openSink(settings, origin, now) : openSplunk(settings.splunk, 5);
+
+/** A batch of one event of each kind, with hostile strings wherever they may be. */
+function hostileBatch(): Batch {
+  const events = sessionEvents('postgres', 'results', HOSTILE).map((event) => ({
+    id: event.metadata.uid,
+    leaf: 7,
+    event,
+    text: asciiJson(event),
+  }));
+  return { events, checkpoint: { note: `log\n9\n${HOSTILE}\n`, size: 9 } };
+}
+
+describe.each(KINDS)('a receiver by %s', (kind) => {
+  test('that was away has every event of the log in its order when it is back, with checkpoints that the log’s key signed', async () => {
+    const receiver = await RECEIVERS[kind](setting);
+    const said: string[] = [];
+    const log = (message: string, fields?: object): void => void said.push(message + JSON.stringify(fields));
+    const collector = await createCollector({
+      directory: join(setting.directory, `collector-${kind}`),
+      readers,
+      trust,
+      access: createTokenAccess('t'),
+      logger: { info: log, warn: log, error: log },
+      sinks: [sinkOf(kind, receiver)],
+      sinkOptions: { open, times: { lingerMs: 5, retryMs: 5 } },
+    });
+    const status = async (): Promise<SinkList['items'][number] | undefined> => {
+      const request = new Request('http://collector/v1/sinks', { headers: { authorization: 'Bearer t' } });
+      return SinkList.parse(await (await collector.fetch(request)).json()).items[0];
+    };
+    try {
+      const sessions = [aSession(), aSession({ text: `select '${HOSTILE}'` }), aSession()];
+      for (const { sealed } of sessions) for (const { parcel } of sealed) await collector.ingest(parcel);
+      await eventually('failed tries', async () => ((await status())?.error?.tries ?? 0) > 1 || undefined);
+      await receiver.up();
+      await eventually('the end of the log', async () => (await status())?.cursor === 9 || undefined);
+      const received = await receiver.received();
+      const ids = received.map(({ id }) => id);
+      expect(new Set(ids).size).toBe(3 * 11);
+      expect(ids).toHaveLength(3 * 11);
+      const leaves = ids.map((id) => Number(/#(\d+)/.exec(id)?.[1]));
+      expect(leaves).toEqual(leaves.toSorted((a, b) => a - b));
+      for (const { id, event } of received) {
+        expect(faultsOf(event as Parameters<typeof faultsOf>[0])).toEqual([]);
+        expect(event).toMatchObject({ metadata: { uid: id } });
+      }
+      const notes = await receiver.checkpoints();
+      const sizes = notes.map((note) => parseCheckpoint(openNote(Buffer.from(note), [verifierOf(collector.logKey)]).text).size);
+      expect(Math.max(...sizes)).toBe(9);
+      expect(said.join()).not.toMatch(/secret|select/);
+    } finally {
+      await collector.close();
+      await receiver.down();
+    }
+  });
+
+  test('is sent hostile strings that leave no place, and come back as they were', async () => {
+    const receiver = await RECEIVERS[kind](setting);
+    await receiver.up();
+    const sink = open(sinkOf(kind, receiver), 'log', Date.now);
+    const batch = hostileBatch();
+    try {
+      await sink.deliver(batch, new AbortController().signal);
+      // The same again is dropped where the receiver knows ids, and else is the same.
+      await sink.deliver(batch, new AbortController().signal);
+      const received = await receiver.received();
+      const known = new Map(received.map(({ id, event }) => [id, event]));
+      // Strings of OTLP are protobuf's: half a character is none.
+      const wellFormed = (text: string): string => (kind === 'otlp' ? text.toWellFormed() : text);
+      const expected = batch.events.map(({ id, event }) => [
+        id,
+        JSON.parse(JSON.stringify(event), (_, value: unknown) =>
+          typeof value === 'string' ? wellFormed(value) : value,
+        ) as unknown,
+      ]);
+      expect([...known]).toEqual(expected);
+      expect(received.length).toBe(kind === 'nats' || kind === 'bucket' ? expected.length : 2 * expected.length);
+    } finally {
+      await sink.close();
+      await receiver.down();
+    }
+  });
+
+  test('whose certificate nobody vouches for, or that is another host’s, is sent nothing', async () => {
+    const stranger = await testAuthority('stranger');
+    const other = { ...setting, ca: stranger.ca, tls: await stranger.issue(['127.0.0.1', 'localhost']) };
+    const signal = new AbortController().signal;
+    const receiver = await RECEIVERS[kind](other);
+    await receiver.up();
+    const sink = open(sinkOf(kind, receiver), 'log', Date.now);
+    try {
+      await expect(sink.deliver(hostileBatch(), signal)).rejects.toThrow();
+    } finally {
+      await sink.close();
+      await receiver.down();
+    }
+  });
+});
+
+test('a frame of syslog is of printable ASCII but for its values of structured data, and each is counted in octets', () => {
+  const batch = hostileBatch();
+  const text = framed(batch, { host: 'h', enterpriseId: 32_473 }).toString('utf8');
+  // oxlint-disable-next-line eslint/no-control-regex -- what must not be there
+  expect(text).not.toMatch(/[\0-\x1f\x7f]/);
+  expect(paramValue('a"b\\c]d\n\ud800')).toBe('a\\"b\\\\c\\]d\ufffd\ufffd');
+});
