@@ -42,7 +42,7 @@ function rulesIn(text: string): object[] {
 }
 
 /** Of each pair. */
-function each<A, B, R>(one: readonly A[], other: readonly B[], made: (a: A, b: B) => R): R[] {
+function pairs<A, B, R>(one: readonly A[], other: readonly B[], made: (a: A, b: B) => R): R[] {
   return one.flatMap((a) => other.map((b) => made(a, b)));
 }
 
@@ -51,21 +51,21 @@ function world(): Record<Spoken, Body[]> {
   const relations = ['public.tickets', 'public.orders', 'audit."odd.name"'];
   return {
     postgres: [
-      ...each(['select', 'insert', 'update', 'delete'], relations, (verb, object) => audited.sql([verb, object])),
-      ...each(relations, relations, (one, other) => audited.sql(['insert', one], ['select', other])),
+      ...pairs(['select', 'insert', 'update', 'delete'], relations, (verb, object) => audited.sql([verb, object])),
+      ...pairs(relations, relations, (one, other) => audited.sql(['insert', one], ['select', other])),
       ...['public.f', 'public.g'].map((object) => audited.sql(['execute', object])),
     ],
     ssh: [
-      ...each(['ls', 'cat', '/bin/cat', 'df'], ['', ' -l', ' app-1', ' app-1 app-2', ' -l app-1'], (program, rest) =>
+      ...pairs(['ls', 'cat', '/bin/cat', 'df'], ['', ' -l', ' app-1', ' app-1 app-2', ' -l app-1'], (program, rest) =>
         audited.ssh({ command: `${program}${rest}` }),
       ),
-      ...each(['read', 'write', 'list', 'delete'] as const, ['/srv/a', '/srv/b', '/srv/sub/a', '/etc/a'], (operation, path) =>
+      ...pairs(['read', 'write', 'list', 'delete'] as const, ['/srv/a', '/srv/b', '/srv/sub/a', '/etc/a'], (operation, path) =>
         audited.ssh({ file: { operation, path } }),
       ),
       ...['db:5432', 'db:5433', 'web:5432'].map((forward) => audited.ssh({ forward })),
     ],
-    kubernetes: each(['pods', 'services'], ['shop', 'shop-2'], (resource, namespace) => [
-      ...each(['get', 'delete'], ['web-1', 'web-2'], (verb, name) => audited.kubernetes(verb, name, resource, namespace)),
+    kubernetes: pairs(['pods', 'services'], ['shop', 'shop-2'], (resource, namespace) => [
+      ...pairs(['get', 'delete'], ['web-1', 'web-2'], (verb, name) => audited.kubernetes(verb, name, resource, namespace)),
       ...['list', 'watch'].map((verb) => audited.kubernetes(verb, '', resource, namespace)),
     ]).flat(),
     tcp: [audited.tcp('model-api.data.svc')],
@@ -84,7 +84,7 @@ function randomOf(seed: number): () => number {
 }
 
 describe('a suggested policy', () => {
-  test.each([1, 2, 3, 4, 5, 6, 7, 8])('allows what was seen, and none of what was not (seed %i)', async (seed) => {
+  test.pairs([1, 2, 3, 4, 5, 6, 7, 8])('allows what was seen, and none of what was not (seed %i)', async (seed) => {
     const random = randomOf(seed);
     const share = 0.1 + random() * 0.7;
     const [seen, others]: [Record<string, Body[]>, Record<string, Body[]>] = [{}, {}];
