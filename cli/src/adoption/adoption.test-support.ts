@@ -102,7 +102,8 @@ export class Recorder {
     const api = { group: '', resource: resourceName, subresource: '', namespace, name };
     const object = [resourceName, name, 'in', namespace].filter((word) => word !== '').join(' ');
     const action: Action = { effects: [{ verb, object, via: 'direct', kind: 'api-object', api }] };
-    return this.#record('kubernetes', action, { kubernetes: { ...api, verb, version: 'v1', dryRun: false } });
+    const text = `GET /api/v1/namespaces/${namespace}/${resourceName}${name === '' ? '' : `/${name}`}`;
+    return this.#record('kubernetes', action, { text, kubernetes: { ...api, verb, version: 'v1', dryRun: false } });
   }
 
   #record(protocol: Spoken, action: Action, more: Partial<Body>): Body {

@@ -120,7 +120,12 @@ describe('what cannot be told is counted, and is no sameness', () => {
   );
   const gone = READ.replaceAll('name: orders-db', 'name: other-db');
   const cut: Body = { ...new Recorder(AUDITING).ssh({ command: 'ls -l' }), text: 'ls' };
+  const unmarked = AUDITING.replace(
+    '  ssh: {hostKeys',
+    '  sensitive: [{label: pci.card, detector: credit-card}]\n  ssh: {hostKeys',
+  ).replace('  rules:', '  masking: [{label: pci.card, strategy: {"null": {}}}]\n  rules:');
   test.each<[string, string, string, Spoken, Body]>([
+    ['masked', AUDITING, unmarked, 'ssh', new Recorder(AUDITING).ssh({ file: { operation: 'read', path: '/srv/a-.txt' } })],
     ['columns', READ, byColumns, 'postgres', TICKETS],
     ['columns', byColumns, byColumns, 'postgres', TICKETS],
     ['labels', READ, byLabels, 'postgres', TICKETS],

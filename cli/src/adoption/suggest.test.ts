@@ -84,7 +84,7 @@ function randomOf(seed: number): () => number {
 }
 
 describe('a suggested policy', () => {
-  test.pairs([1, 2, 3, 4, 5, 6, 7, 8])('allows what was seen, and none of what was not (seed %i)', async (seed) => {
+  test.each([1, 2, 3, 4, 5])('allows what was seen, and none of what was not (seed %i)', async (seed) => {
     const random = randomOf(seed);
     const share = 0.1 + random() * 0.7;
     const [seen, others]: [Record<string, Body[]>, Record<string, Body[]>] = [{}, {}];

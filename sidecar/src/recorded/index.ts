@@ -34,7 +34,7 @@ const READERS: Readonly<Record<string, (noted: Noted) => readonly Action[] | Unt
  */
 export function recordedActions(record: SessionRecord & { type: 'action' }, protocol: string): Recorded {
   const { code, effects, text, bytes, kubernetes } = record;
-  if (!BY_RULES.has(code) || (protocol === 'tcp' && effects.length === 0)) return { untold: 'refused' };
+  if (!BY_RULES.has(code) || (effects.length === 0 && !isOfNothing(record, protocol))) return { untold: 'refused' };
   const noted: Noted = { effects: effects.map(({ verb, object, via }) => ({ verb, object, via })), text, bytes, kubernetes };
   if (noted.effects.some(({ object }) => MASKED.test(object))) return { untold: 'masked' };
   if (noted.effects.length === 0) return { actions: [{ effects: [] }] };
@@ -43,6 +43,11 @@ export function recordedActions(record: SessionRecord & { type: 'action' }, prot
   if (typeof found === 'string') return { untold: found };
   const [first, ...more] = distinct(found.filter((action) => sameNotes(action, noted)));
   return first === undefined ? { untold: 'unclear' } : { actions: [first, ...more] };
+}
+
+/** What touches nothing is judged by whether there is any rule. */
+function isOfNothing({ code }: { readonly code: string }, protocol: string): boolean {
+  return protocol !== 'tcp' && (code === 'Allowed' || code === 'NoRuleAllows');
 }
 
 function distinct(actions: readonly Action[]): Action[] {

@@ -5,16 +5,32 @@ import type { Noted } from './notes.ts';
 type Call = NonNullable<Noted['kubernetes']>;
 
 /** Calls are rebuilt from what they are about; what opens a pod is read again from the words that ask for it. */
-export function kubernetesActions(noted: Noted): readonly Action[] | 'shortened' | 'unclear' {
+export function kubernetesActions(noted: Noted): readonly Action[] | 'masked' | 'shortened' | 'unclear' {
   const { kubernetes: call, effects, text } = noted;
   if (call === undefined) return withoutCall(noted);
   if (OPENS.has(call.verb)) return text === undefined ? 'shortened' : openingActions(call, text);
+  const hidden = hiddenPart(call, text);
+  if (hidden !== undefined) return hidden;
   const api = apiOf(call);
   const object = objectText(api);
   return [{ effects: effects.map(({ verb, via }): Effect => ({ verb, object, via, kind: 'api-object', api })) }];
 }
 
 const OPENS: ReadonlySet<string> = new Set(['exec', 'attach', 'portforward']);
+
+/** Verbs that are about one object. */
+const OF_ONE: ReadonlySet<string> = new Set(['get', 'update', 'patch', 'delete']);
+
+/**
+ * A mask may leave nothing of a name, and no name means all: that there was none is to be seen in the request's own line.
+ */
+function hiddenPart({ verb, name, namespace }: Call, text: string | undefined): 'masked' | 'shortened' | undefined {
+  if (name === '' && OF_ONE.has(verb)) return 'masked';
+  if (name !== '' && namespace !== '') return undefined;
+  const [, path] = /^[A-Z]+ ([^ ?\n]+)/.exec(text ?? '') ?? [];
+  if (path === undefined) return 'shortened';
+  return path.includes('//') || path.endsWith('/') ? 'masked' : undefined;
+}
 
 function apiOf({ group, resource, subresource, namespace, name }: Call): ApiObject {
   return { group, resource, subresource, namespace, name };

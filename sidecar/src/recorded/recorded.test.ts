@@ -122,6 +122,32 @@ describe('nothing is guessed', () => {
       'kubernetes',
       [{ effects: [effect('get', 'secrets h:ABCDEFGHIJKLMNOP in shop', 'api-object')] }, { kubernetes: call }],
     ],
+    [
+      'a name of which a mask left nothing',
+      'masked',
+      'kubernetes',
+      [apiAction({ ...call, name: '', kind: 'resource' } as never, undefined), { kubernetes: { ...call, name: '' } }],
+    ],
+    [
+      'a namespace of which it left nothing',
+      'masked',
+      'kubernetes',
+      [
+        apiAction({ ...call, verb: 'list', name: '', namespace: '', kind: 'resource' } as never, undefined),
+        { kubernetes: { ...call, verb: 'list', name: '', namespace: '' }, text: 'GET /api/v1/namespaces//pods' },
+      ],
+    ],
+    [
+      'a list of which no line is kept',
+      'shortened',
+      'kubernetes',
+      [
+        apiAction({ ...call, verb: 'list', name: '', kind: 'resource' } as never, undefined),
+        { kubernetes: { ...call, verb: 'list', name: '' } },
+      ],
+    ],
+    ['a path that ends early', 'masked', 'ssh', ofFiles('read', effect('read', '/srv/', 'path'))],
+    ['a refusal before anything was named', 'refused', 'postgres', [{ effects: [] }, { code: 'NotGranted', verdict: 'deny' }]],
     ['a text that is cut', 'shortened', 'ssh', [ofCommand(COMMAND)[0], { text: COMMAND.slice(0, 5), bytes: COMMAND.length }]],
     ['a text that is not kept', 'shortened', 'ssh', [ofCommand(COMMAND)[0], { bytes: COMMAND.length }]],
     ['only the name of a program', 'shortened', 'ssh', [{ effects: [effect('exec', 'rm', 'command')] }, { bytes: 6 }]],

@@ -1,6 +1,6 @@
 import { FILE_OPERATIONS } from '@chaperone/api';
 import type { Action, Effect } from '@chaperone/policy';
-import { describedEffects } from '../ssh/actions/files.ts';
+import { describedEffects, isResolved } from '../ssh/actions/files.ts';
 import { execAction, readExec } from '../ssh/actions/index.ts';
 import { withTerminal } from '../ssh/relay/asking.ts';
 import { type Noted, sameNotes } from './notes.ts';
@@ -14,12 +14,14 @@ const KINDS: ReadonlyMap<string, Effect['kind']> = new Map([
 ]);
 
 /** A command is read again from its text, which says more than its effects do; all else is what it is called. */
-export function sshActions(noted: Noted): readonly Action[] | 'shortened' | 'unclear' {
+export function sshActions(noted: Noted): readonly Action[] | 'masked' | 'shortened' | 'unclear' {
   const plain = plainEffects(noted);
   if (plain !== undefined) return [{ effects: plain }];
   const { text, effects, bytes } = noted;
   if (text === undefined) return 'shortened';
   const described = effects.every(({ verb }) => OF_FILES.has(verb)) ? describedEffects(text, effects) : undefined;
+  // A mask may leave nothing of the last part of a path.
+  if (described?.some(({ object }) => object !== '' && !isResolved(object)) === true) return 'masked';
   if (described !== undefined) return [{ effects: described }];
   const command = Buffer.from(text);
   if (command.length !== bytes) return 'shortened';
