@@ -34,23 +34,37 @@ export async function* collectedSessions(
   if (truncated) yield { session: '', unread: 'the collector lists no more' };
 }
 
-/** Reads the first record before anything is said of a session, since that is where it fails. */
+/** Reads the first record before anything is said of a session, since that is where most of what fails does. */
 async function* reading(
   session: string,
   records: AsyncGenerator<SessionRecord>,
   isIncomplete: boolean,
 ): AsyncGenerator<SessionSource> {
-  let failed: string | undefined;
+  let unread: string | undefined;
   const guarded = async function* (): AsyncGenerator<SessionRecord> {
     try {
       yield* records;
     } catch (error) {
-      failed = error instanceof CliError ? UNREAD[error.code] : undefined;
-      if (failed === undefined) throw error;
+      unread = whyUnread(error);
     }
   };
-  yield { session, records: guarded(), isIncomplete };
-  if (failed !== undefined) yield { session, unread: failed };
+  const rest = guarded();
+  const first = await rest.next();
+  if (first.done !== true) yield { session, records: joined(first.value, rest), isIncomplete };
+  else if (unread === undefined) yield { session, records: [], isIncomplete };
+  if (unread !== undefined) yield { session, unread };
+}
+
+async function* joined(first: SessionRecord, rest: AsyncGenerator<SessionRecord>): AsyncGenerator<SessionRecord> {
+  yield first;
+  yield* rest;
+}
+
+/** Throws what says more than that one session cannot be read. */
+function whyUnread(error: unknown): string {
+  const why = error instanceof CliError ? UNREAD[error.code] : undefined;
+  if (why === undefined) throw error;
+  return why;
 }
 
 /** The sessions of an evidence file, in its order. Nothing of it is verified here. Throws CliError, EvidenceError. */
