@@ -15,9 +15,11 @@ export const CONTENTS = ['metadata', 'commands', 'results'] as const;
 export const KEYS = ['hidden', 'typed'] as const;
 export type RecordingContent = (typeof CONTENTS)[number];
 
+/** Rules of one policy; those of several add up. */
+export const MAX_POLICY_RULES = 64;
 /** Bounds of lists, chosen so that the cost of every CEL rule stays far below the API server's limit. */
 const MAX = {
-  rules: 64,
+  rules: MAX_POLICY_RULES,
   matchLabels: 32,
   serviceAccounts: 64,
   labels: 64,

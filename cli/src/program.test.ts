@@ -26,6 +26,8 @@ const PAGES = [
   'deny',
   'policy',
   'policy check',
+  'policy diff',
+  'policy suggest',
   'export',
   'verify',
   'report',
@@ -109,6 +111,13 @@ test.each<[string, number, RegExp]>([
   ['explain NoRuleAlows', 5, /there is no code NoRuleAlows; did you mean "NoRuleAllows"\? \(NotFound\)/],
   ['explain constructor', 5, /there is no code constructor \(NotFound\)/],
   ['policy', 2, /^Examples:/],
+  ['policy suggest', 2, /required option "--agent <NAMESPACE\/SERVICEACCOUNT>" not specified/],
+  ['policy suggest --agent a/b --name A', 2, /--name is written in lower-case letters, digits and -/],
+  ['policy suggest --agent a/b --evidence x --data y', 2, /--evidence is a file, and --data and --collector name a collector/],
+  ['policy suggest --agent a/b --evidence /nonexistent', 5, /\/nonexistent cannot be read \(NotFound\)/],
+  ['policy diff a', 2, /missing required argument "NEW"/],
+  ['policy diff a b --since x', 2, /--since is written like 45s, 10m, 2h or 7d/],
+  ['policy diff a b --data /nonexistent', 2, /no chaperone up has run with --data \/nonexistent \(CollectorUnreachable\)/],
   ['', 2, /^Examples:/],
 ])('%j ends with %i and a sentence on standard error', async (line, code, text) => {
   const ended = await run(line.split(' ').filter(Boolean));

@@ -21,6 +21,7 @@ export { mayUse, mayUseGroup } from './discovery.ts';
 export { type ApiType, matchResource, parseResourceGlob, type ResourceGlob } from './kubernetes-rule.ts';
 export { HASH_SECRET_BYTES, hashKeysOf, withHashKeys } from './hash-keys.ts';
 export * from './mask.ts';
+export { covers, touches } from './rule.ts';
 export { strategyName } from './stricter.ts';
 export { byteCount, durationMs } from './units.ts';
 export { policyWarnings, type PolicyWarning } from './warnings.ts';

@@ -1,7 +1,8 @@
 export { createGuard } from './capture/guard.ts';
 export { createListeners, type Listeners } from './capture/listener.ts';
 export { ControlPlaneError } from './control/errors.ts';
-export { compileDirectory, type ManifestControl, openManifestControl } from './control/manifests.ts';
+export { compileDirectory, type ManifestControl, openManifestControl, readObjects } from './control/manifests.ts';
+export { type Recorded, recordedActions, type Untold } from './recorded/index.ts';
 export { detect, detectorBits } from './masking/detectors.ts';
 export { type Logger, systemClock } from './platform.ts';
 export { checkOffline, StatementParser } from './postgres/actions/index.ts';

@@ -216,6 +216,36 @@ describe('what was recorded', () => {
   });
 });
 
+describe('what was recorded becomes policy', () => {
+  test('of a running proxy and of an evidence file alike, and a diff judges it again', async () => {
+    const [file, policy, manifests] = [shop.path('shop.evidence'), shop.path('suggested.yaml'), await shop.manifests()];
+    const suggest = ['policy', 'suggest', '--agent', 'agents/support-agent'];
+    const [suggested] = await Promise.all([ask(...suggest, '--since', '7d'), ask('export', '--from', '2020-01-01', '-o', file)]);
+    expect([suggested.code, suggested.err]).toEqual([0, '']);
+    expect(parse(suggested.out)).toMatchObject({
+      metadata: { name: 'support-agent-suggested', namespace: 'agents' },
+      spec: { rules: [{ name: 'select', sql: { statements: ['select'], relations: ['public.customers'] } }] },
+    });
+    expect(suggested.out).toContain('#   1x DROP on public.tickets, on data/orders-db, the last ');
+    await writeFile(policy, suggested.out);
+
+    const diff = (...more: readonly string[]): Promise<Ended> => run(['policy', 'diff', manifests, ...more, '--evidence', file]);
+    const [again, same, opened, untold, none] = await Promise.all([
+      run([...suggest, '--evidence', file]),
+      diff(policy, '--labels', 'app=support-agent'),
+      diff(manifests, '--labels', 'app=other', '-o', 'json'),
+      diff(policy),
+      diff('/nonexistent'),
+    ]);
+    expect(again).toEqual(suggested);
+    expect([same.code, same.err]).toEqual([0, '']);
+    expect(same.out).toMatch(/^2 sessions: 3 actions judged alike \(.*\), 0 otherwise, .* 0 cannot be told\.\n/);
+    expect([opened.code, JSON.parse(opened.out)]).toMatchObject([0, { same: 3, differences: [] }]);
+    expect([untold.code, untold.out]).toMatchObject([2, expect.stringContaining('policies select by labels') as string]);
+    expect([none.code, none.out, none.err]).toEqual([2, '', expect.stringContaining('(ManifestInvalid)') as string]);
+  });
+});
+
 describe('verify', () => {
   test('says complete, by the keys of the installation or by given ones', async () => {
     const said = `${oldest()}  complete: `;

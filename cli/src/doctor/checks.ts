@@ -2,7 +2,8 @@ import { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { customResourceDefinitions } from '@chaperone/api';
 import { ADMISSION, type Anything, type Facts, type Seen } from './facts.ts';
-import { policyFindings, resourceFindings, sideDoors } from './objects.ts';
+import { policyFindings, resourceFindings } from './objects.ts';
+import { sideDoors } from './side-doors.ts';
 
 /** What one check found. `ok` and `skip` need nobody; a `warn` does not stop agents or open anything; a `FAIL` does. */
 export interface Finding {

@@ -311,7 +311,7 @@ describe.skipIf(!hasApiServer || HELM === undefined)('chaperone doctor', () => {
               name: 'in',
               effect: 'Allow',
               resource: { namespace: 'data', name: 'api' },
-              kubernetes: { verbs: ['exec'], resources: ['pods'], namespaces: ['d*'], commands: ['psql **'] },
+              kubernetes: { verbs: ['exec'], resources: ['pods/exec'], namespaces: ['d*'], commands: ['psql **'] },
             },
           ]),
         ),

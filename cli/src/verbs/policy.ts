@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander';
 import { agentOf, callerOf, pair } from '../flags.ts';
-import type { ProgramOptions } from '../program.ts';
+import type { VerbOptions } from '../program.ts';
 import { withExamples } from './common.ts';
+import { addPolicyDiff, addPolicySuggest } from './policy-adoption.ts';
 
 interface CheckFlags {
   readonly manifests: string;
@@ -12,8 +13,9 @@ interface CheckFlags {
   readonly groups?: string;
 }
 
-export function addPolicy(program: Command, { io, exit }: ProgramOptions): void {
-  const policy = program.command('policy').description('Test policies');
+export function addPolicy(program: Command, options: VerbOptions): void {
+  const { io, exit } = options;
+  const policy = program.command('policy').description('Test policies, and find out which ones are wanted');
   const check = policy
     .command('check')
     .description('Judge actions read as JSON lines')
@@ -35,6 +37,8 @@ export function addPolicy(program: Command, { io, exit }: ProgramOptions): void 
       const { checkLines, grantedTo } = await import('../commands/check.ts');
       exit(await checkLines(await grantedTo(flags.manifests, agent, resource, io), io, caller));
     });
+  addPolicyDiff(policy, options);
+  addPolicySuggest(policy, options);
   const shop = '--manifests examples/quickstart --agent agents/support-agent --labels app=support-agent';
   withExamples(
     check,

@@ -1,4 +1,7 @@
+import { DataKey } from '../data-key.ts';
 import { parseRangeProof } from '../log/range.ts';
+import type { SessionRecord } from '../record.ts';
+import { openSegment } from '../segment.ts';
 import { readArchive } from './archive.ts';
 import { mostOf, placeOf } from './layout.ts';
 
@@ -13,6 +16,29 @@ export async function* readSegments(source: AsyncIterable<Uint8Array> | Iterable
   for await (const { name, bytes } of readArchive(source, mostOf)) {
     const place = placeOf(name);
     if (place?.kind === 'segment') yield { session: place.session, number: place.number, segment: bytes };
+  }
+}
+
+/** What one segment of a file holds; `records` is absent where the file has no key to read it with. */
+export interface StoredRecords {
+  readonly session: string;
+  readonly number: number;
+  readonly records?: readonly SessionRecord[];
+}
+
+/**
+ * The records of an evidence file, segment by segment. They are those that each segment's header names; who signed that, and whether
+ * segments are missing, is not verified. Throws EvidenceError.
+ */
+export async function* readRecords(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<StoredRecords> {
+  let key: DataKey | undefined;
+  for await (const { name, bytes } of readArchive(source, mostOf)) {
+    const place = placeOf(name);
+    if (place?.kind === 'key') key = new DataKey(place.session, bytes);
+    if (place?.kind !== 'segment') continue;
+    const { session, number } = place;
+    if (key?.session !== session) yield { session, number };
+    else yield { session, number, records: openSegment(bytes, key).records };
   }
 }
 

@@ -12,7 +12,7 @@ import {
 import { type Agent, canonicalJson, type Snapshot } from '@chaperone/policy';
 import type { Clock, Logger } from '../platform.ts';
 import { LEAF_LIFE_MS, openAuthority } from './authority.ts';
-import { type CompiledManifests, type CompileProblem, compileManifests } from './compile.ts';
+import { type CompiledManifests, type CompileProblem, compileManifests, type ManifestObjects } from './compile.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { EmbeddedDesk } from './embedded-desk.ts';
 import { ControlPlaneError } from './errors.ts';
@@ -236,6 +236,21 @@ interface Version {
   readonly fingerprint: string;
 }
 
+/**
+ * The objects of a directory of YAML files, or of one such file, for what compares policies.
+ * @throws ControlPlaneError ManifestInvalid with a line per mistake.
+ */
+export async function readObjects(path: string): Promise<Pick<ManifestObjects, 'resources' | 'policies'>> {
+  const isFile = await stat(path).then(
+    (info) => info.isFile(),
+    () => false,
+  );
+  const files = isFile ? [await readManifest(path)] : (await readVersion(path)).files;
+  const { problems, resources, policies } = readManifests(files);
+  if (problems.length > 0) throw new ControlPlaneError('ManifestInvalid', problems.map(describeProblem).join('\n'));
+  return { resources, policies };
+}
+
 /** All YAML files of a directory (no subdirectories), as one version. @throws ControlPlaneError ManifestInvalid */
 async function readVersion(directory: string): Promise<Version> {
   const names = await readdir(directory).catch((error: unknown) => {
@@ -250,20 +265,25 @@ async function readVersion(directory: string): Promise<Version> {
   const files: ManifestFile[] = [];
   const hash = createHash('sha256');
   for (const name of yaml) {
-    const path = join(directory, name);
-    try {
-      const info = await stat(path);
-      if (!info.isFile()) throw new ControlPlaneError('ManifestInvalid', `${path} is not a file`);
-      if (info.size > MAX_FILE_BYTES) throw new ControlPlaneError('ManifestInvalid', `${path} is larger than 1 MiB; split it`);
-      const text = await readFile(path, 'utf8');
-      files.push({ path: join(basename(directory), name), text });
-      hash.update(`${name.length} ${name} ${Buffer.byteLength(text)} `).update(text);
-    } catch (error) {
-      if (error instanceof ControlPlaneError) throw error;
-      throw new ControlPlaneError('ManifestInvalid', `${path} cannot be read`, { cause: error });
-    }
+    const { text } = await readManifest(join(directory, name));
+    files.push({ path: join(basename(directory), name), text });
+    hash.update(`${name.length} ${name} ${Buffer.byteLength(text)} `).update(text);
   }
   return { files, fingerprint: hash.digest('hex') };
+}
+
+/** @throws ControlPlaneError ManifestInvalid */
+async function readManifest(path: string): Promise<ManifestFile> {
+  try {
+    const info = await stat(path);
+    if (!info.isFile()) throw new ControlPlaneError('ManifestInvalid', `${path} is not a file`);
+    if (info.size > MAX_FILE_BYTES) throw new ControlPlaneError('ManifestInvalid', `${path} is larger than 1 MiB; split it`);
+    const text = await readFile(path, 'utf8');
+    return { path: basename(path), text };
+  } catch (error) {
+    if (error instanceof ControlPlaneError) throw error;
+    throw new ControlPlaneError('ManifestInvalid', `${path} cannot be read`, { cause: error });
+  }
 }
 
 /** What the files hold, and what the agent gets of it. */

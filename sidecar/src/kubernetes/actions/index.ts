@@ -1,7 +1,7 @@
 export { apiAction, nameIn, objectText } from './action.ts';
 export { isDiscovery } from './path.ts';
 export type { Copy } from './copy.ts';
-export { type Opening, openingOf, portAction } from './opening.ts';
+export { type Opening, openingOf, type Opens, portAction } from './opening.ts';
 export { type Body, type PatchOperation, readBody } from './body.ts';
 export { type Denial, type DenialCode, denial, isNeverAllowed, type Surroundings } from './deny.ts';
 export type { BodyFormat, HeaderList, Upgrade } from './headers.ts';

@@ -26,6 +26,9 @@ export interface Opening {
   readonly streams: Readonly<Record<'stdin' | 'stdout' | 'stderr' | 'tty', boolean>>;
 }
 
+/** What of a request says what it opens. */
+export type Opens = Pick<ResourceRequest, keyof ApiObject | 'verb' | 'parameters'>;
+
 /** Without a word of what they are to run. */
 const SHELLS = /^(\/(usr\/)?bin\/)?(sh|bash|dash|ash|ksh|zsh|fish|busybox sh)$/;
 const SHELL: Effect = { verb: 'shell', object: 'shell', via: 'direct', kind: 'shell' };
@@ -37,7 +40,7 @@ const SHELL: Effect = { verb: 'shell', object: 'shell', via: 'direct', kind: 'sh
  *
  * @param isProtected - of the pod
  */
-export function openingOf(request: ResourceRequest, isProtected: boolean): Opening {
+export function openingOf(request: Opens, isProtected: boolean): Opening {
   const streams = streamsOf(request.parameters);
   const flags = [...(streams.stdin ? ['-i'] : []), ...(streams.tty ? ['-t'] : [])];
   switch (request.verb) {
@@ -55,7 +58,7 @@ export function openingOf(request: ResourceRequest, isProtected: boolean): Openi
   }
 }
 
-function execOf(request: ResourceRequest, isProtected: boolean, streams: Opening['streams'], flags: readonly string[]): Opening {
+function execOf(request: Opens, isProtected: boolean, streams: Opening['streams'], flags: readonly string[]): Opening {
   const words = request.parameters.get('command') ?? [];
   const shared = { text: `${kubectl('exec', request, flags)} -- ${quoteWords(words)}`, streams };
   const onFile = (verb: Copy['verb'], path: string, below: boolean): Pick<Opening, 'unit' | 'action'> => {
@@ -92,16 +95,19 @@ function commandEffects(words: readonly string[], commands: Commands | Unknown):
 }
 
 /** A port of a pod that a connection asks for. */
-export function portAction(request: ResourceRequest, port: number): Action {
+export function portAction(request: Omit<Opens, 'parameters'>, port: number): Action {
   const inside: Effect = { verb: 'portforward', object: String(port), via: 'direct', kind: 'address' };
   return { effects: [insideOf(request, inside)] };
 }
 
-function actionOf(request: ResourceRequest, effects: readonly Effect[], isShellToo: boolean): Action {
+function actionOf(request: Opens, effects: readonly Effect[], isShellToo: boolean): Action {
   return { effects: [...effects, ...(isShellToo ? [SHELL] : [])].map((effect) => insideOf(request, effect)) };
 }
 
-function insideOf({ group, resource, subresource, namespace, name, verb }: ResourceRequest, inside: Effect | undefined): Effect {
+function insideOf(
+  { group, resource, subresource, namespace, name, verb }: Omit<Opens, 'parameters'>,
+  inside: Effect | undefined,
+): Effect {
   const api: ApiObject = { group, resource, subresource, namespace, name };
   const does = inside?.kind === 'path' ? `${inside.verb} ${inside.object}` : inside?.object;
   return {
@@ -114,7 +120,7 @@ function insideOf({ group, resource, subresource, namespace, name, verb }: Resou
   };
 }
 
-function kubectl(command: string, { namespace, name, parameters }: ResourceRequest, flags: readonly string[]): string {
+function kubectl(command: string, { namespace, name, parameters }: Opens, flags: readonly string[]): string {
   const [container = ''] = parameters.get('container') ?? [];
   const words = [command, '-n', namespace, name, ...(container === '' ? [] : ['-c', container]), ...flags];
   return `kubectl ${words.join(' ')}`;

@@ -170,3 +170,34 @@ export function entryOf(path: string): { directory: string; name: string } | und
 export function joinPath(directory: string, name: string): string {
   return directory === '/' ? `/${name}` : `${directory}/${name}`;
 }
+
+/** The operation, where it is more than a verb, and each verb with its path, in quotes: no path can look like two. */
+export function described(operation: string, effects: readonly Effect[]): string {
+  const uses = effects.map(usedText);
+  return effects.length === 1 && effects[0]?.verb === operation ? uses.join() : `${operation}: ${uses.join(', ')}`;
+}
+
+function usedText({ verb, object, below }: Effect): string {
+  return `${verb} ${JSON.stringify(object)}${below === true ? BELOW : ''}`;
+}
+
+const BELOW = ' and below';
+
+/**
+ * Reads again what {@link described} wrote, with or without attributes behind it.
+ * @param noted - the effects that it was written of, without `below`
+ */
+export function describedEffects(text: string, noted: readonly Pick<Effect, 'verb' | 'object'>[]): Effect[] | undefined {
+  let rest = text.replace(/^[a-z]+: /, '');
+  const effects: Effect[] = [];
+  for (const { verb, object } of noted) {
+    const operation = FILE_OPERATIONS.find((each) => each === verb);
+    const written = `${effects.length > 0 ? ', ' : ''}${usedText(fileEffect(operation ?? 'read', object))}`;
+    if (operation === undefined || !rest.startsWith(written)) return undefined;
+    rest = rest.slice(written.length);
+    const below = rest.startsWith(BELOW);
+    if (below) rest = rest.slice(BELOW.length);
+    effects.push(fileEffect(operation, object, below));
+  }
+  return rest === '' || rest.startsWith(', ') ? effects : undefined;
+}

@@ -1,5 +1,6 @@
 import { type Effect, judge, type Verdict } from '@chaperone/policy';
 import { maskedFinds } from '../../masking/labels.ts';
+import { described } from '../actions/files.ts';
 import type { FileAction, FileDecision, FileEnded, FileJudge, FileVerdict } from '../actions/files.ts';
 import type { Transfer } from '../actions/index.ts';
 import type { Channel } from '../wire/channel.ts';
@@ -230,7 +231,3 @@ export class FileSession {
 }
 
 /** The operation, where it is more than a verb, and each verb with its path, in quotes: no path can look like two. */
-function described(operation: string, effects: readonly Effect[]): string {
-  const uses = effects.map(({ verb, object, below }) => `${verb} ${JSON.stringify(object)}${below === true ? ' and below' : ''}`);
-  return effects.length === 1 && effects[0]?.verb === operation ? uses.join() : `${operation}: ${uses.join(', ')}`;
-}
