@@ -54,6 +54,11 @@ export const objectName = text(253, OBJECT_NAME, 'write the name of a Kubernetes
 export const shortName = text(63, DNS_LABEL, 'write lower-case letters, digits and -, for example read-tickets');
 export const hostName = text(253, HOST_NAME, 'write a lower-case DNS name, for example orders.data.svc');
 export const upstreamAddress = text(261, UPSTREAM, 'write host:port, for example orders.data.svc:5432 or [2001:db8::5]:5432');
+export const vaultPath = text(
+  256,
+  /^[A-Za-z0-9_-][A-Za-z0-9._-]*([/][A-Za-z0-9_-][A-Za-z0-9._-]*)+$/,
+  'write the path behind /v1/ of letters, digits, ., _ and -, for example database/creds/orders-agent or secret/data/orders',
+);
 export const dataLabel = text(63, DATA_LABEL, 'write a label in lower case, for example pii.email');
 export const columnName = text(194, COLUMN, 'write schema.table.column, for example public.customers.email');
 export const kubernetesField = text(

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Credentials } from './credentials.ts';
 import {
   dataLabel,
   distinct,
@@ -173,22 +174,9 @@ const SpecFields = z.object({
       tls: TlsSettings.default({ mode: 'verify-full' }).describe('TLS toward the upstream. Default: {mode: verify-full}'),
     })
     .describe('The server behind the proxy.'),
-  credentials: z
-    .object({
-      secretRef: z
-        .object({ name: objectName.describe('Name of a Secret in the namespace of this object. Example: orders-db-agent') })
-        .describe(
-          'Secret with the annotation chaperone.dev/upstream: host:port; it is sent nowhere else. Keys: username and password; for a client certificate tls.crt and tls.key, as in type kubernetes.io/tls; for ssh ssh-privatekey, as in type kubernetes.io/ssh-auth, and ssh-certificate where it has one; for kubernetes token, as in type kubernetes.io/service-account-token.',
-        ),
-      username: z
-        .string()
-        .min(1)
-        .max(63)
-        .optional()
-        .describe('User to sign in as. Default: key username of the Secret. Example: support_agent'),
-    })
-    .optional()
-    .describe('What Chaperone signs in with; agents never hold it. Required for postgres, ssh and kubernetes.'),
+  credentials: Credentials.optional().describe(
+    'What Chaperone signs in with; agents never hold it. Required for postgres, ssh and kubernetes.',
+  ),
   postgres: z
     .object({
       database: z.string().min(1).max(63).describe('Database to sign in to; no other is served. Example: orders'),

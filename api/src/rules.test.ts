@@ -148,7 +148,17 @@ describe('the CEL of a rule and its check', () => {
         }),
       ),
     }),
-    credentials: maybe(fc.record({ secretRef: fc.record({ name: names }) })),
+    credentials: maybe(
+      fc.record({
+        secretRef: maybe(fc.record({ name: names })),
+        vault: maybe(
+          fc.record({
+            path: fc.constantFrom('database/creds/a-b_c.d', 'a', 'a/../b', '/a/b', 'a/b/', 'a//b', 'a/b\n', 'a/b?c', 'a/.b'),
+          }),
+        ),
+        onRotation: maybe(fc.constantFrom('end', 'keep', 'other')),
+      }),
+    ),
     postgres: maybe(
       fc.record({
         database: names,

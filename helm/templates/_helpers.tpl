@@ -87,6 +87,16 @@ tls://chaperone-nats.{{ .Release.Namespace }}.svc:4222
 {{- end -}}
 {{- end -}}
 
+{{/* Where credentials are kept beside Secrets, as the operator reads it. */}}
+{{- define "chaperone.vault" -}}
+{{- with .Values.operator.vault -}}
+{{- $vault := dict "address" .address "auth" (pick .auth "mount" "role") "tokenFile" "/etc/chaperone/vault/token" "paths" .paths -}}
+{{- if .namespace -}}{{- $_ := set $vault "namespace" .namespace -}}{{- end -}}
+{{- if or .ca.secretName .ca.configMapName -}}{{- $_ := set $vault "caFile" "/etc/chaperone/vault/ca.crt" -}}{{- end -}}
+{{- toJson $vault -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Where notices go, as the operator reads it; secrets are files of the volume "notify". */}}
 {{- define "chaperone.notify" -}}
 {{- $webhooks := list -}}

@@ -228,6 +228,23 @@ describe.skipIf(helm === undefined)('the chart', () => {
         })}`,
       ],
     ],
+    [
+      'vault',
+      [
+        '-s',
+        'templates/operator/deployment.yaml',
+        '--set-json',
+        `operator.vault=${JSON.stringify({
+          address: 'https://vault.vault.svc:8200',
+          ca: { configMapName: 'vault-ca' },
+          namespace: 'team/a',
+          auth: { mount: 'clusters/one', role: 'chaperone' },
+          paths: [
+            { path: 'database/creds/orders-*', namespaces: ['data'], upstreams: ['orders.data.svc:5432', '[2001:db8::5]:5432'] },
+          ],
+        })}`,
+      ],
+    ],
   ])('renders %s as reviewed', (name, args) => {
     const file = join(TESTDATA, `${name}.yaml`);
     const text = tidy(rendered(...args));
@@ -332,6 +349,22 @@ describe.skipIf(helm === undefined)('the chart', () => {
     ],
     ['a page to decide on without encryption', ['--set', 'operator.decide.url=http://decide.corp'], 'url'],
     ['people by names of the system', ['--set', 'operator.decide.oidc.usernamePrefix=system:'], 'usernamePrefix'],
+    ['Vault without a role', ['--set', 'operator.vault.address=https://vault.corp'], 'missing for operator.vault: auth.role'],
+    ['a role of Vault without an address', ['--set', 'operator.vault.auth.role=r'], 'missing for operator.vault: address'],
+    ['Vault without encryption', ['--set', 'operator.vault.address=http://vault.corp,operator.vault.auth.role=r'], 'address'],
+    [
+      'two authorities of Vault',
+      [
+        '--set',
+        'operator.vault.address=https://vault.corp,operator.vault.auth.role=r,operator.vault.ca.secretName=a,operator.vault.ca.configMapName=b',
+      ],
+      'the authority is in one of them',
+    ],
+    [
+      'paths of Vault for everybody',
+      ['--set-json', 'operator.vault.paths=[{"path":"**","namespaces":[],"upstreams":["db:5432"]}]'],
+      'namespaces',
+    ],
     ['a channel by its name', ['--set', 'notify.slack.channel=#approvals'], 'channel'],
     ['one name for everybody in Slack', ['--set', 'notify.slack.user=admin'], 'user'],
     ['names of the system for people in Slack', ['--set', 'notify.slack.user=system:{email}'], 'user'],

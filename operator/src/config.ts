@@ -5,6 +5,7 @@ import { DecideConfig } from './decide/config.ts';
 import type { LogConfig } from './nats/log-policy.ts';
 import { NetworkConfig } from './networks/policy.ts';
 import { NotifyConfig } from './notify/config.ts';
+import { VaultConfig } from './vault/config.ts';
 
 const MINUTE_MS = 60_000;
 const deviceList = z.array(z.string().regex(/^[a-z0-9.-]{1,253}\/[A-Za-z0-9._-]{1,63}$/)).max(64);
@@ -63,6 +64,8 @@ const Environment = z.object({
   CHAPERONE_SLACK_PORT: z.coerce.number().int().min(0).max(65_535).default(8444),
   /** JSON: the page where people decide with a signature, by {@link DecideConfig}; absent: there is none. */
   CHAPERONE_DECIDE: z.string().max(65_536).optional(),
+  /** JSON: where credentials are kept beside Secrets, by {@link VaultConfig}; absent: nowhere. */
+  CHAPERONE_VAULT: z.string().max(262_144).optional(),
   CHAPERONE_DECIDE_SERVICE: z.string().max(63).default('chaperone-decide'),
   CHAPERONE_DECIDE_PORT: z.coerce.number().int().min(0).max(65_535).default(8445),
   CHAPERONE_VALID_FOR_MINUTES: z.coerce.number().int().min(1).max(60).default(15),
@@ -90,6 +93,7 @@ export interface Config {
   readonly notify: NotifyConfig;
   readonly networks: NetworkConfig | undefined;
   readonly decide: DecideConfig | undefined;
+  readonly vault: VaultConfig | undefined;
   readonly devices: readonly string[];
   readonly forbiddenRanges: readonly string[];
   readonly validForMs: number;
@@ -152,6 +156,10 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       env.CHAPERONE_DECIDE === undefined
         ? undefined
         : parseJson('CHAPERONE_DECIDE', env.CHAPERONE_DECIDE, DecideConfig, 'the page as the chart writes it'),
+    vault:
+      env.CHAPERONE_VAULT === undefined
+        ? undefined
+        : parseJson('CHAPERONE_VAULT', env.CHAPERONE_VAULT, VaultConfig, 'Vault as the chart writes it'),
     devices: parseJson('CHAPERONE_DEVICES', env.CHAPERONE_DEVICES, deviceList, 'a list of extended resources'),
     forbiddenRanges: env.CHAPERONE_FORBIDDEN_RANGES.split(',').filter((range) => range !== ''),
     validForMs: env.CHAPERONE_VALID_FOR_MINUTES * MINUTE_MS,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { InjectionProfile } from '@chaperone/api';
 import { signRegistration } from '@chaperone/evidence';
 import { Informer, keyOf, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
-import type { ClusterFacts } from '@chaperone/policy';
+import { type ClusterFacts, credentialSource } from '@chaperone/policy';
 import { AddressBook } from './addresses/address-book.ts';
 import { type ApprovalMetrics, ApprovalOffice } from './approvals/office.ts';
 import { rememberMessage } from './notify/attest.ts';
@@ -20,11 +20,12 @@ import { ensureLogPolicy } from './nats/log-policy.ts';
 import { ensureTrust } from './nats/trust.ts';
 import { Networks } from './networks/keep.ts';
 import { dialledFrom } from './networks/policy.ts';
-import { Observations, withSecretName } from './observations.ts';
+import { Observations, withSourceName } from './observations.ts';
 import { decidePolicy } from './policies/decide.ts';
 import { gatherPolicy } from './policies/facts.ts';
-import { type AssessedResource, assessResources, restoreAddresses, wantedSecrets } from './resources/assess.ts';
-import { isSameLogin } from './resources/secrets.ts';
+import { type AssessedResource, assessResources, restoreAddresses } from './resources/assess.ts';
+import { isSameLogin } from './resources/source.ts';
+import { Sources } from './resources/sources.ts';
 import { PodCounters } from './sidecars/counters.ts';
 import { Comparison, sentenceOf } from './sidecars/comparison.ts';
 import { askCollector } from './sidecars/held.ts';
@@ -43,7 +44,7 @@ import type { World } from './world.ts';
 const GATHER_MS = 50;
 /** Everything is looked at again this often: clocks move, certificates age. */
 const TICK_MS = 30_000;
-/** When a resource is looked at again whose Secrets have not been heard of. */
+/** When a resource is looked at again whose credentials have not been heard of. */
 const SECRETS_RETRY_MS = 250;
 
 export interface LeadOptions {
@@ -132,6 +133,9 @@ class Office {
   readonly #signal: AbortSignal;
   readonly #now: () => number;
   readonly #book: AddressBook;
+  readonly #sources: Sources;
+  /** Resources whose credentials were not heard of when everything was looked at last. */
+  #unheard: ReadonlySet<string> = new Set();
   readonly #observations = new Observations();
   readonly #queue: WorkQueue;
   readonly #caMaps: Informer<KubeObject>;
@@ -150,6 +154,7 @@ class Office {
     this.#now = options.now ?? Date.now;
     const { kube, config, world, onError } = options;
     this.#book = new AddressBook(config.ranges);
+    this.#sources = new Sources({ secrets: world.secrets, vault: config.vault, onChange: () => this.changed(), onError });
     this.#cluster = clusterFacts(config.namespace, [], []);
     this.enrolments = new Enrolments(kube, config.namespace);
     const policiesOf = (podUid: string): string[] => this.hub.policiesOf(podUid);
@@ -176,7 +181,7 @@ class Office {
       onObservation: (observation) => {
         const state = this.#states.get(`${observation.resource.namespace}/${observation.resource.name}`);
         if (state === undefined) return;
-        const named = withSecretName(observation, state.resource);
+        const named = withSourceName(observation, state.resource);
         if (this.#observations.record(named, this.#basis(state.resource))) this.changed();
       },
       onError,
@@ -256,7 +261,7 @@ class Office {
   async open(): Promise<void> {
     const { world, kube } = this.#options;
     restoreAddresses(this.#book, world.resources.list());
-    world.secrets.want(wantedSecrets(world.resources.list()));
+    this.#sources.want(world.resources.list());
     await Promise.all([this.#caMaps.start().synced, this.#webhooks.start().synced, this.#networks.start(), this.#secretsKnown()]);
     for (const resource of world.resources.list()) this.#observations.restore(resource, this.#basis(resource));
     const pods = new Set(world.pods.list().map((pod) => pod.metadata.uid));
@@ -287,6 +292,7 @@ class Office {
       this.#caMaps.stop(),
       this.#webhooks.stop(),
       this.#networks.stop(),
+      this.#sources.close(),
     ]);
   }
 
@@ -329,27 +335,23 @@ class Office {
   async #tellRotated(before: ReadonlyMap<string, AssessedResource>): Promise<void> {
     for (const [key, { resource, credentials }] of this.#states) {
       const old = before.get(key);
-      const name = resource.spec.credentials?.secretRef.name;
-      if (name === undefined || name !== old?.resource.spec.credentials?.secretRef.name) continue;
+      const name = credentialSource(resource);
+      if (name === undefined || old === undefined || name !== credentialSource(old.resource)) continue;
       if (credentials === undefined || old.credentials === undefined || isSameLogin(credentials, old.credentials)) continue;
-      const note = `Secret ${resource.metadata.namespace ?? ''}/${name} changed; sessions that open from now on use it`;
+      const note = `${name} changed; sessions that open from now on use it`;
       const event = { type: 'Normal', reason: 'CredentialRotated', action: 'Reconcile', note } as const;
       await this.#options.events.emit(regardingOf(resource), event);
     }
   }
 
-  /** A Secret that was not heard of yet is not absent: nothing is decided on it. */
   async #secretsKnown(): Promise<void> {
-    const { world } = this.#options;
-    const missing = (): boolean => [...wantedSecrets(world.resources.list())].some((key) => !world.secrets.known(key));
+    const { resources } = this.#options.world;
+    const missing = (): boolean => resources.list().some((resource) => !this.#sources.known(resource));
     while (missing() && !this.#signal.aborted) await sleep(20);
   }
 
   #basis(resource: AssessedResource['resource']): string {
-    const secret = resource.spec.credentials?.secretRef.name;
-    const version =
-      secret === undefined ? '' : this.#options.world.secrets.get(`${resource.metadata.namespace ?? ''}/${secret}`)?.version;
-    return `${resource.metadata.generation ?? 0}/${version ?? ''}`;
+    return `${resource.metadata.generation ?? 0}/${this.#sources.find(resource)?.view?.version ?? ''}`;
   }
 
   /** Looks at everything: cheap, pure but for the address book, and never out of step with itself. */
@@ -357,7 +359,8 @@ class Office {
     if (this.#signal.aborted) return;
     const { world, config } = this.#options;
     const resources = world.resources.list();
-    world.secrets.want(wantedSecrets(resources));
+    this.#sources.want(resources);
+    this.#unheard = new Set(resources.filter((resource) => !this.#sources.known(resource)).map(keyOf));
     this.#observations.retain(new Set(resources.map(keyOf)));
     const before = this.#states;
     this.#cluster = clusterFacts(config.namespace, world.namespaces.list(), resources);
@@ -365,6 +368,7 @@ class Office {
       resources,
       namespace: (name) => world.namespaces.get(name),
       secret: (key) => world.secrets.get(key),
+      credential: (resource) => this.#sources.find(resource),
       hostPatterns: config.hostPatterns,
       book: this.#book,
       observations: new Map(
@@ -435,7 +439,10 @@ class Office {
     const current = this.#options.world.resources.get(key);
     if (state === undefined || current === undefined || current.metadata.generation !== state.resource.metadata.generation)
       return undefined;
-    if ([...wantedSecrets([current])].some((secret) => !this.#options.world.secrets.known(secret))) return SECRETS_RETRY_MS;
+    if (this.#unheard.has(key)) {
+      if (this.#sources.known(current)) this.changed();
+      return SECRETS_RETRY_MS;
+    }
     const policies = this.#options.world.policies
       .list()
       .filter((policy) => policy.spec.rules.some(({ resource }) => `${resource.namespace}/${resource.name}` === key)).length;

@@ -1,7 +1,7 @@
 import type { ProtectedResource } from '@chaperone/api';
 import { type ResourceObservation, UNNAMED_SECRET } from '@chaperone/policy';
 import { expect, test } from 'vitest';
-import { Observations, withSecretName } from './observations.ts';
+import { Observations, withSourceName } from './observations.ts';
 
 const at = { namespace: 'data', name: 'orders-db' };
 const resource = { metadata: at } as unknown as ProtectedResource;
@@ -37,12 +37,12 @@ test.each<[string, ResourceObservation, string]>([
 test('the Secret that sidecars do not know by name is named, once, also after a change of leader', () => {
   const of = { ...resource, spec: { credentials: { secretRef: { name: 'orders-db-agent' } } } } as unknown as ProtectedResource;
   const seen = refused(`db:5432 refused user agent_ro; update ${UNNAMED_SECRET}, the next session tries it`);
-  const named = withSecretName(seen, of);
+  const named = withSourceName(seen, of);
   expect(named).toEqual({
     ...seen,
     message: 'db:5432 refused user agent_ro; update Secret data/orders-db-agent, the next session tries it',
   });
-  expect(withSecretName(named, of)).toEqual(named);
+  expect(withSourceName(named, of)).toEqual(named);
   const without = { ...resource, spec: {} } as unknown as ProtectedResource;
-  expect(withSecretName(seen, without)).toEqual(seen);
+  expect(withSourceName(seen, without)).toEqual(seen);
 });

@@ -1,6 +1,6 @@
 import type { ProtectedResource } from '@chaperone/api';
 import { keyOf } from '@chaperone/kube';
-import { type ResourceObservation, UNNAMED_SECRET } from '@chaperone/policy';
+import { credentialSource, type ResourceObservation, UNNAMED_SECRET } from '@chaperone/policy';
 
 const TYPES = ['Reachable', 'UpstreamSuitable', 'CredentialsAvailable'] as const;
 /** Reasons that the operator writes itself into these conditions; they are no observations. */
@@ -10,14 +10,15 @@ const OWN_REASONS = new Set([
   'CredentialsNotFound',
   'CredentialsInvalid',
   'NotBoundToUpstream',
+  'VaultPathNotPermitted',
+  'VaultUnavailable',
+  'VaultRefused',
 ]);
 
-/** The observation with the Secret's name, which no sidecar is told, in place of what sidecars call it. */
-export function withSecretName(observation: ResourceObservation, resource: ProtectedResource): ResourceObservation {
-  const { namespace = '' } = resource.metadata;
-  const name = resource.spec.credentials?.secretRef.name;
-  if (name === undefined) return observation;
-  return { ...observation, message: observation.message.replace(UNNAMED_SECRET, `Secret ${namespace}/${name}`) };
+/** The observation with the name of what keeps the credential, which no sidecar is told, in place of what sidecars call it. */
+export function withSourceName(observation: ResourceObservation, resource: ProtectedResource): ResourceObservation {
+  const name = credentialSource(resource);
+  return name === undefined ? observation : { ...observation, message: observation.message.replace(UNNAMED_SECRET, () => name) };
 }
 
 /**

@@ -3,6 +3,7 @@ import {
   DETECTORS,
   EFFECTS,
   MaskStrategy,
+  ON_ROTATION,
   PROTOCOLS,
   RECORDING_MODES,
   Ref,
@@ -175,6 +176,8 @@ export const GrantedResource = z.object({
       token: z.string().optional(),
     })
     .optional(),
+  /** What becomes of open sessions when the credential is replaced; absent: end. */
+  onRotation: z.enum(ON_ROTATION).optional(),
   postgres: z
     .object({
       database: z.string(),

@@ -27,6 +27,13 @@ const KUBERNETES_KEYS: Readonly<Record<KubernetesAuthentication, readonly Key[]>
   cert: ['tls.crt', 'tls.key'],
 };
 
+/** How messages call the place where a resource's credential is kept; undefined: it has none. Tells no value. */
+export function credentialSource({ metadata, spec }: Pick<ProtectedResource, 'metadata' | 'spec'>): string | undefined {
+  const { secretRef, vault } = spec.credentials ?? {};
+  if (secretRef !== undefined) return `Secret ${metadata.namespace ?? ''}/${secretRef.name}`;
+  return vault === undefined ? undefined : `Vault path ${vault.path}`;
+}
+
 /** Keys that the Secret of a resource must have, for whoever has to write one. */
 export function keysWanted({ credentials, postgres, ssh, kubernetes }: Omit<Spec, 'upstream'>): readonly Key[] {
   if (kubernetes !== undefined) return KUBERNETES_KEYS[kubernetes.authentication];
@@ -40,7 +47,7 @@ export function keysWanted({ credentials, postgres, ssh, kubernetes }: Omit<Spec
 }
 
 /**
- * The credential of a resource out of its Secret. `problem` goes on after the Secret's name and tells no value.
+ * The credential of a resource out of its Secret, or whatever else keeps it. `problem` goes on after the source's name and tells no value.
  * @param text - gives the value of a key; undefined: there is none, or it is no text
  */
 export function readCredential(spec: Spec, text: Text): { readonly credential: Credential } | { readonly problem: string } {
@@ -132,8 +139,13 @@ function attempt<T>(read: () => T): T | undefined {
   }
 }
 
-/** What the spec says of its own protocol, as a sidecar needs it. */
-export function protocolSettings({ postgres, ssh, kubernetes }: Spec): Pick<GrantedResource, 'postgres' | 'ssh' | 'kubernetes'> {
+/** What the spec says of its credential and of its own protocol, as a sidecar needs it. */
+export function protocolSettings(spec: Spec): Pick<GrantedResource, 'onRotation' | 'postgres' | 'ssh' | 'kubernetes'> {
+  const { onRotation } = spec.credentials ?? {};
+  return { ...(onRotation !== undefined && { onRotation }), ...ownSettings(spec) };
+}
+
+function ownSettings({ postgres, ssh, kubernetes }: Spec): Pick<GrantedResource, 'postgres' | 'ssh' | 'kubernetes'> {
   if (kubernetes !== undefined) return { kubernetes: { ...kubernetes } };
   if (postgres !== undefined) {
     const { database, acceptServerLogVolume, authentication, autoPrepare } = postgres;

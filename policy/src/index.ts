@@ -11,9 +11,16 @@ export { canonicalJson, digestOf } from './canonical.ts';
 export * from './cluster.ts';
 export { type Compiled, type CompileInput, compileAccess, selectsAgent } from './compile.ts';
 export * from './control.ts';
-export { CREDENTIAL_KEYS, type Credential, keysWanted, protocolSettings, readCredential } from './credential.ts';
+export {
+  CREDENTIAL_KEYS,
+  type Credential,
+  credentialSource,
+  keysWanted,
+  protocolSettings,
+  readCredential,
+} from './credential.ts';
 export * from './errors.ts';
-export { MAX_GLOB_LENGTH, matchGlob, parseGlob, qualifiedName, type Glob } from './glob.ts';
+export { MAX_GLOB_LENGTH, matchGlob, matchPathGlob, parseGlob, parsePathGlob, qualifiedName, type Glob } from './glob.ts';
 export { matchWord, parseSegment, type SegmentGlob } from './glob.ts';
 export * from './hint.ts';
 export { describeEffect, judge } from './judge.ts';

@@ -60,7 +60,7 @@ export const RESOURCE_CODES = {
   },
   CredentialsAvailable: {
     audience: ['owner'],
-    what: 'The Secret of spec.credentials.secretRef is there, whole and bound to the upstream.',
+    what: 'The credential of spec.credentials is there, whole and bound to the upstream.',
     why: 'Whether the upstream takes it is known once a session has signed in.',
     fix: 'Nothing to mend.',
     retry: 'none',
@@ -68,8 +68,8 @@ export const RESOURCE_CODES = {
   },
   CredentialRotated: {
     audience: ['owner'],
-    what: 'The Secret with the credentials has changed.',
-    why: 'Sessions that open from now on use what it holds now; open ones keep the login they have.',
+    what: 'The credential has changed where it is kept.',
+    why: 'Sessions that open from now on use what is there now; open ones end as soon as nothing runs in them, or go on where spec.credentials.onRotation is keep.',
     fix: 'Nothing to mend; if nobody meant to change it, see who did.',
     retry: 'none',
     example: 'Secret data/orders-db-agent changed; sessions that open from now on use it',
@@ -101,12 +101,46 @@ export const RESOURCE_CODES = {
   },
   NotBoundToUpstream: {
     audience: ['owner'],
-    what: 'The Secret does not say that it may be sent to this upstream.',
-    why: 'Its annotation chaperone.dev/upstream binds it to one host:port, so that nobody can have it sent elsewhere.',
-    fix: 'Annotate it: kubectl -n NAMESPACE annotate secret NAME chaperone.dev/upstream=HOST:PORT',
+    what: 'Nobody said that the credential may be sent to this upstream.',
+    why: 'The annotation chaperone.dev/upstream binds a Secret to one host:port, and the operator’s configuration a path of Vault to those it names, so that nobody can have it sent elsewhere.',
+    fix: 'Annotate the Secret: kubectl -n NAMESPACE annotate secret NAME chaperone.dev/upstream=HOST:PORT. Of a path of Vault, ask whoever runs Chaperone to add the upstream to operator.vault.paths.',
     retry: 'none',
     example:
       'Secret data/orders-db-agent is not bound to orders.data.svc:5432; annotate it chaperone.dev/upstream: orders.data.svc:5432',
+  },
+  VaultPathNotPermitted: {
+    audience: ['owner', 'operator'],
+    what: 'The namespace may not use this path of Vault.',
+    why: 'The operator can read more of Vault than one owner may use; its configuration says which namespaces may name which paths.',
+    fix: 'Name a path of your own, or ask whoever runs Chaperone to permit it in operator.vault.paths.',
+    retry: 'none',
+    example:
+      'Vault path database/creds/orders-agent may not be used by namespace shop; permit it in operator.vault.paths or change spec.credentials.vault.path',
+  },
+  VaultUnavailable: {
+    audience: ['owner', 'operator'],
+    what: 'Vault gives no answer, and no credential that it gave before is still good.',
+    why: 'It is away, sealed, busy, or not the one that the operator trusts. What was read stays in force until its lease ends.',
+    fix: 'See that Vault is unsealed and that the operator reaches and trusts it; the next try is made by itself.',
+    retry: 'try-later',
+    example: 'Vault path database/creds/orders-agent cannot be read: Vault is sealed or stands by (503); it is tried again',
+  },
+  VaultRefused: {
+    audience: ['owner', 'operator'],
+    what: 'Vault answers and does not give the secret: it is not permitted, not there, or in a form that is not used.',
+    why: 'The path, the policy of the operator’s role in Vault, or the role of the engine is wrong.',
+    fix: 'Read the path as that role would, as the guide on Vault says, and mend what the message names; the next try is made by itself.',
+    retry: 'try-later',
+    example: 'Vault path secret/data/orders cannot be read: nothing is there (404); it is tried again',
+  },
+  VaultNotRead: {
+    audience: ['owner'],
+    what: 'Without a cluster, nothing reads Vault.',
+    why: 'The operator signs in to Vault with its ServiceAccount; chaperone up and policy check have none and read Secrets of the manifests.',
+    fix: 'Put a Secret with a login for trials beside the manifests and name it by spec.credentials.secretRef.',
+    retry: 'none',
+    example:
+      'Vault path database/creds/orders-agent is read by the operator of a cluster only; name a Secret of the manifests by spec.credentials.secretRef here',
   },
   CredentialsReachableByAgents: {
     audience: ['owner', 'platform'],

@@ -74,7 +74,11 @@ function Behind({ resource: { metadata, spec, status } }: { resource: ProtectedR
             'none: nobody signs in'
           ) : (
             <>
-              Secret <Recorded text={secret(credentials.secretRef.name)} names />
+              {credentials.secretRef === undefined ? 'Vault path ' : 'Secret '}
+              <Recorded
+                text={credentials.secretRef === undefined ? (credentials.vault?.path ?? '') : secret(credentials.secretRef.name)}
+                names
+              />
               {credentials.username !== undefined && (
                 <>
                   {' '}

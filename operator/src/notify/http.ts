@@ -95,7 +95,8 @@ function forbidden(url: URL): NotifyError {
   return new NotifyError('AddressForbidden', `${url.host} is an address that notices are never sent to`);
 }
 
-async function readBody(response: IncomingMessage, maxBytes: number): Promise<{ body: Buffer; truncated: boolean }> {
+/** Reads up to so many bytes; the connection of an answer that has more is given up. */
+export async function readBody(response: IncomingMessage, maxBytes: number): Promise<{ body: Buffer; truncated: boolean }> {
   const parts: Buffer[] = [];
   let bytes = 0;
   for await (const part of response as AsyncIterable<Buffer>) {

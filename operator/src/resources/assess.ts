@@ -6,12 +6,15 @@ import type { ResourceState } from '../sidecars/compile.ts';
 import { isGoverned } from '../sidecars/governed.ts';
 import { decideResource, refusal, type ResourceDecision } from './decide.ts';
 import type { SecretView } from './secrets.ts';
+import type { FoundCredential } from './source.ts';
 
 export type AssessedResource = ResourceState & { readonly decision: ResourceDecision };
 export interface AssessInput {
   readonly resources: readonly ProtectedResource[];
   readonly namespace: (name: string) => KubeObject | undefined;
   readonly secret: (key: string) => SecretView | undefined;
+  /** What it signs in with; undefined: it names nothing. */
+  readonly credential: (resource: ProtectedResource) => FoundCredential | undefined;
   readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
   /** Changed by this: names in use get addresses, the others give theirs back. */
   readonly book: AddressBook;
@@ -23,7 +26,7 @@ export interface AssessInput {
 export function wantedSecrets(resources: readonly ProtectedResource[]): Set<string> {
   return new Set(
     resources.flatMap((resource) => [
-      ...secretKey(resource, resource.spec.credentials?.secretRef.name),
+      ...secretKey(resource, resource.spec.credentials?.secretRef?.name),
       ...secretKey(resource, resource.spec.upstream.tls.caRef?.name),
     ]),
   );
@@ -57,18 +60,19 @@ export function assessResources(input: AssessInput): Map<string, AssessedResourc
       const { resource } = facts;
       const find = (name: string | undefined): SecretView | undefined => secretKey(resource, name).map(input.secret)[0];
       const key = keyOf(resource);
+      const credentials = input.credential(resource);
       const found = {
-        credentials: find(resource.spec.credentials?.secretRef.name),
         ca: find(resource.spec.upstream.tls.caRef?.name),
         addresses: refused === undefined ? resource.spec.hosts.flatMap((host) => input.book.lookup(host) ?? []) : [],
       };
       const decision = decideResource({
         ...facts,
         ...found,
+        credentials,
         range: { cidr: input.book.range, used: input.book.used },
         observations: input.observations.get(key) ?? [],
       });
-      return [key, { resource, refused, blocked: decision.blocked, ...found, decision }];
+      return [key, { resource, refused, blocked: decision.blocked, ...found, credentials: credentials?.view, decision }];
     }),
   );
 }

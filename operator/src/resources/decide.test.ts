@@ -3,7 +3,7 @@ import type { ResourceObservation } from '@chaperone/policy';
 import { testAuthority } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
 import { decideResource, isOlder, matchesHost, type ResourceFacts, serviceNamespace } from './decide.ts';
-import { SecretView } from './secrets.ts';
+import { foundSecret, SecretView } from './secrets.ts';
 
 type Spec = Partial<ProtectedResource['spec']>;
 function aResource(spec: Spec = {}, metadata: Partial<ProtectedResource['metadata']> = {}): ProtectedResource {
@@ -30,13 +30,15 @@ function aSecret(data: Record<string, string>, annotations: Record<string, strin
 }
 const BOUND = { 'chaperone.dev/upstream': 'orders.data.svc:5432' };
 const LOGIN = { username: 'agent_ro', password: 'secret-value' };
-function facts(mods: Partial<ResourceFacts> = {}): ResourceFacts {
+type Mods = Partial<ResourceFacts> & { readonly secret?: SecretView | undefined };
+function facts(mods: Mods = {}): ResourceFacts {
+  const { resource = aResource() } = mods;
   return {
-    resource: aResource(),
+    resource,
     rivals: [],
     governed: false,
     hostPatterns: [],
-    credentials: aSecret(LOGIN, BOUND),
+    credentials: foundSecret(resource, 'secret' in mods ? mods.secret : aSecret(LOGIN, BOUND)),
     ca: undefined,
     addresses: [{ host: 'orders.data.svc', ipv4: '240.240.0.1' }],
     range: { cidr: '240.240.0.0/24', used: 254 },
@@ -54,6 +56,8 @@ const seen = (type: ResourceObservation['type'], status: ResourceObservation['st
 const withCa = aResource({
   upstream: { address: 'orders.data.svc:5432', tls: { mode: 'verify-full', caRef: { name: 'orders-ca', key: 'ca.crt' } } },
 });
+
+const fromVault = aResource({ credentials: { vault: { path: 'a/b' } } });
 
 describe('a resource', () => {
   test('in order has its conditions in their order, Ready last, and is not blocked', () => {
@@ -81,7 +85,7 @@ describe('a resource', () => {
     expect(conditions.at(-1)?.status).toBe('True');
   });
 
-  test.each<[string, Partial<ResourceFacts>, string, string, string]>([
+  test.each<[string, Mods, string, string, string]>([
     [
       'of a protocol that is not built',
       { resource: aResource({ protocol: 'rdp' as 'tcp' }) },
@@ -119,7 +123,7 @@ describe('a resource', () => {
       { governed: true },
       'Accepted',
       'CredentialsReachableByAgents',
-      'namespace data is governed, so its agents may be able to read orders-db-agent; move the ProtectedResource and its Secret to a namespace without chaperone.dev/inject',
+      'namespace data is governed, so its agents may be able to read Secret data/orders-db-agent; move the ProtectedResource and what it signs in with to a namespace without chaperone.dev/inject',
     ],
     [
       'whose CA Secret has another key',
@@ -144,21 +148,21 @@ describe('a resource', () => {
     ],
     [
       'whose credentials are absent',
-      { credentials: undefined },
+      { secret: undefined },
       'CredentialsAvailable',
       'CredentialsNotFound',
       'Secret data/orders-db-agent does not exist; create it with keys username and password',
     ],
     [
       'whose credentials lack the password',
-      { credentials: aSecret({ username: 'x', password: '' }, BOUND) },
+      { secret: aSecret({ username: 'x', password: '' }, BOUND) },
       'CredentialsAvailable',
       'CredentialsInvalid',
       'Secret data/orders-db-agent has no usable password (text without NUL, 1 to 1024 characters); set it',
     ],
     [
       'whose credentials are a certificate without its key',
-      { credentials: aSecret({ ...LOGIN, 'tls.crt': 'x' }, BOUND) },
+      { secret: aSecret({ ...LOGIN, 'tls.crt': 'x' }, BOUND) },
       'CredentialsAvailable',
       'CredentialsInvalid',
       'Secret data/orders-db-agent has no usable tls.key; set it',
@@ -166,7 +170,7 @@ describe('a resource', () => {
     [
       'whose credentials are absent, where the server takes certificates',
       {
-        credentials: undefined,
+        secret: undefined,
         resource: aResource({
           credentials: { secretRef: { name: 'orders-db-agent' }, username: 'agent_ro' },
           postgres: { database: 'orders', authentication: ['cert'] } as Spec['postgres'],
@@ -178,21 +182,49 @@ describe('a resource', () => {
     ],
     [
       'whose credentials hold a NUL',
-      { credentials: aSecret({ username: 'a\0b', password: 'p' }, BOUND) },
+      { secret: aSecret({ username: 'a\0b', password: 'p' }, BOUND) },
       'CredentialsAvailable',
       'CredentialsInvalid',
       'Secret data/orders-db-agent has no usable username (text without NUL, 1 to 1024 characters); set it, or the name in spec.credentials.username',
     ],
     [
+      'whose credentials another source than Secrets cannot give',
+      {
+        resource: fromVault,
+        credentials: {
+          view: undefined,
+          absent: { code: 'VaultUnavailable', message: 'Vault path a/b cannot be read' },
+          unbound: undefined,
+        },
+      },
+      'CredentialsAvailable',
+      'VaultUnavailable',
+      'Vault path a/b cannot be read',
+    ],
+    [
+      'whose credentials lack the password where another source keeps them',
+      {
+        resource: fromVault,
+        credentials: {
+          view: { version: '1', text: (key) => (key === 'username' ? 'x' : undefined) },
+          absent: undefined,
+          unbound: undefined,
+        },
+      },
+      'CredentialsAvailable',
+      'CredentialsInvalid',
+      'Vault path a/b has no usable password (text without NUL, 1 to 1024 characters); set it',
+    ],
+    [
       'whose credentials are for another upstream',
-      { credentials: aSecret(LOGIN, { 'chaperone.dev/upstream': 'evil:5432' }) },
+      { secret: aSecret(LOGIN, { 'chaperone.dev/upstream': 'evil:5432' }) },
       'CredentialsAvailable',
       'NotBoundToUpstream',
       'Secret data/orders-db-agent is for evil:5432; annotate it with chaperone.dev/upstream=orders.data.svc:5432 if it is for this upstream',
     ],
     [
       'whose credentials are bound to nothing',
-      { credentials: aSecret(LOGIN) },
+      { secret: aSecret(LOGIN) },
       'CredentialsAvailable',
       'NotBoundToUpstream',
       'Secret data/orders-db-agent does not say for which upstream it is; annotate it with chaperone.dev/upstream=orders.data.svc:5432 if it is for this upstream',
@@ -242,7 +274,7 @@ describe('a resource', () => {
   });
 
   test('never tells a credential', () => {
-    expect(JSON.stringify(decideResource(facts({ credentials: aSecret(LOGIN) })))).not.toContain('secret-value');
+    expect(JSON.stringify(decideResource(facts({ secret: aSecret(LOGIN) })))).not.toContain('secret-value');
     expect(JSON.stringify(aSecret(LOGIN))).not.toContain(Buffer.from('secret-value').toString('base64'));
   });
 });

@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto';
 import { CODES, type Code, PROTOCOLS, type ProtectedResource, type ResourceAddress } from '@chaperone/api';
 import { keyOf } from '@chaperone/kube';
-import { keysWanted, readCredential, type ResourceObservation } from '@chaperone/policy';
+import { credentialSource, readCredential, type ResourceObservation } from '@chaperone/policy';
 import { type ConditionDraft, fails, firstProblem, holds, type Problem, unknown, withReady } from '@chaperone/policy/conditions';
-import { type SecretView, UPSTREAM_ANNOTATION } from './secrets.ts';
+import type { SecretView } from './secrets.ts';
+import type { FoundCredential } from './source.ts';
 
 /** Everything that the conditions of one ProtectedResource depend on. */
 export interface ResourceFacts {
@@ -14,8 +15,9 @@ export interface ResourceFacts {
   readonly governed: boolean;
   /** Host patterns that the operator's configuration grants to the namespace; `*` stands for anything within one label. */
   readonly hostPatterns: readonly string[];
+  /** Absent: the spec names none. */
+  readonly credentials: FoundCredential | undefined;
   /** Absent: does not exist. Only looked at where the spec names one. */
-  readonly credentials: SecretView | undefined;
   readonly ca: SecretView | undefined;
   /** One per host that has an address; a host without one found the range full. */
   readonly addresses: readonly ResourceAddress[];
@@ -73,7 +75,7 @@ const credentialsAreOutOfReach: Check = ({ resource, governed }) =>
   governed && resource.spec.credentials !== undefined
     ? {
         code: 'CredentialsReachableByAgents',
-        message: `namespace ${resource.metadata.namespace ?? ''} is governed, so its agents may be able to read ${resource.spec.credentials.secretRef.name}; move the ProtectedResource and its Secret to a namespace without chaperone.dev/inject`,
+        message: `namespace ${resource.metadata.namespace ?? ''} is governed, so its agents may be able to read ${credentialSource(resource) ?? ''}; move the ProtectedResource and what it signs in with to a namespace without chaperone.dev/inject`,
       }
     : undefined;
 
@@ -95,35 +97,18 @@ const caIsThere: Check = (facts) => {
       };
 };
 
-const credentialsAreThere: Check = (facts) => {
-  const name = facts.resource.spec.credentials?.secretRef.name;
-  if (name === undefined || facts.credentials !== undefined) return undefined;
-  return {
-    code: 'CredentialsNotFound',
-    message: `${secretName(facts, name)} does not exist; create it with keys ${keysWanted(facts.resource.spec).join(' and ')}`,
-  };
+const credentialsAreThere: Check = ({ credentials }) => credentials?.absent;
+
+const credentialsAreWhole: Check = ({ resource, credentials }) => {
+  const view = credentials?.view;
+  if (view === undefined) return undefined;
+  const read = readCredential(resource.spec, (key) => view.text(key));
+  return 'problem' in read
+    ? { code: 'CredentialsInvalid', message: `${credentialSource(resource) ?? ''} ${read.problem}` }
+    : undefined;
 };
 
-const credentialsAreWhole: Check = (facts) => {
-  const name = facts.resource.spec.credentials?.secretRef.name;
-  const { credentials } = facts;
-  if (name === undefined || credentials === undefined) return undefined;
-  const read = readCredential(facts.resource.spec, (key) => credentials.text(key));
-  return 'problem' in read ? { code: 'CredentialsInvalid', message: `${secretName(facts, name)} ${read.problem}` } : undefined;
-};
-
-const credentialsAreBound: Check = (facts) => {
-  const name = facts.resource.spec.credentials?.secretRef.name;
-  if (name === undefined || facts.credentials === undefined) return undefined;
-  const { address } = facts.resource.spec.upstream;
-  const bound = facts.credentials.annotations[UPSTREAM_ANNOTATION];
-  if (bound === address) return undefined;
-  const says = bound === undefined ? 'does not say for which upstream it is' : `is for ${bound.slice(0, 128)}`;
-  return {
-    code: 'NotBoundToUpstream',
-    message: `${secretName(facts, name)} ${says}; annotate it with ${UPSTREAM_ANNOTATION}=${address} if it is for this upstream`,
-  };
-};
+const credentialsAreBound: Check = ({ credentials }) => credentials?.unbound;
 
 const addressesAreFree: Check = ({ resource, addresses, range }) =>
   resource.spec.hosts.every((host) => addresses.some((address) => address.host === host))
@@ -156,7 +141,7 @@ export function decideResource(facts: ResourceFacts): ResourceDecision {
       : fails('ResolvedRefs', unresolved),
   ];
   if (resource.spec.credentials !== undefined) {
-    const complete = `${secretName(facts, resource.spec.credentials.secretRef.name)} is complete`;
+    const complete = `${credentialSource(resource) ?? ''} is complete`;
     drafts.push(
       uncredentialed === undefined
         ? (seen(facts, 'CredentialsAvailable') ?? holds('CredentialsAvailable', complete, 'CredentialsAvailable'))

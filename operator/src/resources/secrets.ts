@@ -1,8 +1,11 @@
-import { CREDENTIAL_KEYS } from '@chaperone/policy';
+import type { ProtectedResource } from '@chaperone/api';
 import type { KubeObject } from '@chaperone/kube';
+import { credentialSource, keysWanted } from '@chaperone/policy';
+import type { Problem } from '@chaperone/policy/conditions';
+import type { CredentialView, FoundCredential } from './source.ts';
 
 /** A Secret that a resource refers to, as it was last seen. It exists in memory only and never prints its values. */
-export class SecretView {
+export class SecretView implements CredentialView {
   readonly keys: readonly string[];
   readonly annotations: Readonly<Record<string, string>>;
   readonly version: string;
@@ -29,10 +32,24 @@ export class SecretView {
   }
 }
 
-/** Whether two views of a Secret sign in as the same user by the same password and certificate. */
-export function isSameLogin(a: SecretView, b: SecretView): boolean {
-  return CREDENTIAL_KEYS.every((key) => a.text(key) === b.text(key));
-}
-
 /** Annotation of a credentials Secret that says for which upstream it is; it is sent nowhere else. */
 export const UPSTREAM_ANNOTATION = 'chaperone.dev/upstream';
+
+/** What a Secret is to the resource that names it. Pure. */
+export function foundSecret(resource: ProtectedResource, view: SecretView | undefined): FoundCredential {
+  const name = credentialSource(resource) ?? '';
+  if (view !== undefined) return { view, absent: undefined, unbound: unbound(resource, name, view) };
+  const message = `${name} does not exist; create it with keys ${keysWanted(resource.spec).join(' and ')}`;
+  return { view, absent: { code: 'CredentialsNotFound', message }, unbound: undefined };
+}
+
+function unbound({ spec }: ProtectedResource, name: string, view: SecretView): Problem | undefined {
+  const { address } = spec.upstream;
+  const bound = view.annotations[UPSTREAM_ANNOTATION];
+  if (bound === address) return undefined;
+  const says = bound === undefined ? 'does not say for which upstream it is' : `is for ${bound.slice(0, 128)}`;
+  return {
+    code: 'NotBoundToUpstream',
+    message: `${name} ${says}; annotate it with ${UPSTREAM_ANNOTATION}=${address} if it is for this upstream`,
+  };
+}

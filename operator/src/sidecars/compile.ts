@@ -14,6 +14,7 @@ import {
 } from '@chaperone/policy';
 import type { Problem } from '@chaperone/policy/conditions';
 import type { SecretView } from '../resources/secrets.ts';
+import type { CredentialView } from '../resources/source.ts';
 
 /** A resource with all that was found out about it. */
 export interface ResourceState {
@@ -22,7 +23,7 @@ export interface ResourceState {
   readonly refused: Problem | undefined;
   readonly blocked: Problem | undefined;
   readonly addresses: readonly ResourceAddress[];
-  readonly credentials: SecretView | undefined;
+  readonly credentials: CredentialView | undefined;
   readonly ca: SecretView | undefined;
 }
 export type SnapshotContent = Pick<Snapshot, 'agent' | 'resources' | 'elsewhere' | 'cluster' | 'inboundPorts'>;

@@ -140,9 +140,10 @@ function credential(
   find: Find,
 ): Pick<GrantedResource, 'credentials'> & { problem?: Problem } {
   if (spec.credentials === undefined) return {};
-  const { name } = spec.credentials.secretRef;
-  const secret = find(name);
-  const called = `Secret ${namespace}/${name}`;
+  const { secretRef, vault } = spec.credentials;
+  if (secretRef === undefined) return { problem: notReadHere(vault?.path ?? '') };
+  const secret = find(secretRef.name);
+  const called = `Secret ${namespace}/${secretRef.name}`;
   const failed = (code: string, rest: string): { problem: Problem } => ({ problem: { code, message: `${called} ${rest}` } });
   if (secret === undefined)
     return failed('CredentialsNotFound', `does not exist; create it with keys ${keysWanted(spec).join(' and ')}`);
@@ -152,6 +153,11 @@ function credential(
   return bound === undefined || bound === spec.upstream.address
     ? { credentials: read.credential }
     : failed('NotBoundToUpstream', `may be sent to ${bound} only; its annotation ${BOUND_TO} is not spec.upstream.address`);
+}
+
+function notReadHere(path: string): Problem {
+  const message = `Vault path ${path} is read by the operator of a cluster only; name a Secret of the manifests by spec.credentials.secretRef here`;
+  return { code: 'VaultNotRead', message };
 }
 
 function caProblem(

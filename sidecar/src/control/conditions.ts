@@ -1,5 +1,5 @@
 import type { AccessPolicy, ProtectedResource } from '@chaperone/api';
-import { type Agent, policyWarnings, selectsAgent } from '@chaperone/policy';
+import { type Agent, credentialSource, policyWarnings, selectsAgent } from '@chaperone/policy';
 import { acceptance, type ConditionDraft, fails, holds, ineffective, unknown, withReady } from '@chaperone/policy/conditions';
 import { type CompiledManifests, nameOf } from './compile.ts';
 import type { Observation } from './control-plane.ts';
@@ -89,15 +89,15 @@ export function resourceConditions(resource: ProtectedResource, { compiled, seen
 
 /** Both are read in turn, and the first that is wanting is told: of the credential nothing is known then. */
 function secrets(
-  { metadata, spec }: ProtectedResource,
+  resource: ProtectedResource,
   problem: { readonly code: string; readonly message: string } | undefined,
   observed: Draft | undefined,
 ): Draft[] {
   if (problem?.code === 'CANotFound') return [fails('ResolvedRefs', problem)];
   const resolved = holds('ResolvedRefs', 'all that it refers to exists', 'RefsResolved');
-  if (spec.credentials === undefined) return [resolved];
+  if (resource.spec.credentials === undefined) return [resolved];
   const type = 'CredentialsAvailable';
   if (problem !== undefined) return [resolved, fails(type, problem)];
-  const complete = `Secret ${metadata.namespace ?? ''}/${spec.credentials.secretRef.name} is complete`;
+  const complete = `${credentialSource(resource) ?? ''} is complete`;
   return [resolved, observed ?? holds(type, complete, type)];
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { AccessPolicy, ProtectedResource } from '@chaperone/api';
-import { type Agent, canonicalJson, type GrantedResource, UNNAMED_SECRET } from '@chaperone/policy';
+import { type Agent, canonicalJson, credentialSource, type GrantedResource, UNNAMED_SECRET } from '@chaperone/policy';
 import { type ConditionDraft, stamp } from '@chaperone/policy/conditions';
 import { type CompiledManifests, nameOf } from './compile.ts';
 import { policyConditions, resourceConditions } from './conditions.ts';
@@ -54,10 +54,9 @@ export class Known {
   /** Takes what a session saw; of what is not in force it tells nothing. */
   see(observation: Observation): void {
     const name = nameOf(observation.resource);
-    const { spec, metadata } = this.#files.resources.find((each) => nameOf(each.metadata) === name) ?? {};
-    if (spec === undefined || !this.#bases.has(name)) return;
-    const secret = `Secret ${metadata?.namespace ?? ''}/${spec.credentials?.secretRef.name ?? ''}`;
-    const message = observation.message.replaceAll(UNNAMED_SECRET, secret);
+    const resource = this.#files.resources.find((each) => nameOf(each.metadata) === name);
+    if (resource === undefined || !this.#bases.has(name)) return;
+    const message = observation.message.replaceAll(UNNAMED_SECRET, credentialSource(resource) ?? UNNAMED_SECRET);
     const of = this.#seen.get(name) ?? new Map<Observation['type'], Observation>();
     this.#seen.set(name, of.set(observation.type, { ...observation, message }));
     this.#tell();

@@ -257,6 +257,12 @@ describe('at start', () => {
       /other:5432 only/,
     ],
     [
+      'a path of Vault for its credential',
+      [RESOURCE.replace('{secretRef: {name: orders-agent}}', '{vault: {path: database/creds/orders}}'), SECRET, POLICY],
+      'VaultNotRead',
+      /^Vault path database\/creds\/orders is read by the operator of a cluster only; name a Secret/,
+    ],
+    [
       'no CA',
       [RESOURCE.replace('{mode: disable}', '{mode: verify-full, caRef: {name: ca, key: ca.crt}}'), SECRET, POLICY],
       'CANotFound',

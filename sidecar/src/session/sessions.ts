@@ -435,7 +435,8 @@ class SessionTable implements Sessions {
         live.end({ code: 'SessionEnded', reason: 'the owner changed what is sensitive; connect again' });
         continue;
       }
-      if (JSON.stringify(resource.credentials) !== live.credentials && live.idleMs() > QUIET_MS) {
+      const replaced = JSON.stringify(resource.credentials) !== live.credentials && resource.onRotation !== 'keep';
+      if (replaced && live.idleMs() > QUIET_MS) {
         live.end({ code: 'SessionEnded', reason: 'the credential of the resource was replaced; connect again' });
         continue;
       }

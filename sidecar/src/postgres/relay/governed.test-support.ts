@@ -1,7 +1,15 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { AccessPolicy, ProtectedResource } from '@chaperone/api';
 import type { RecordBody } from '@chaperone/evidence';
-import { type Agent, compileAccess, type Credential, type GrantedResource, type Snapshot, withHashKeys } from '@chaperone/policy';
+import {
+  type Agent,
+  compileAccess,
+  type Credential,
+  type GrantedResource,
+  protocolSettings,
+  type Snapshot,
+  withHashKeys,
+} from '@chaperone/policy';
 import { startPostgres, testAuthority, type TestAuthority, type TestPostgres } from '@chaperone/testing';
 import { Client, type ClientConfig } from 'pg';
 import { createGuard } from '../../capture/guard.ts';
@@ -116,6 +124,7 @@ function build(spec: Spec, address: string, ca: string, generation: number): Gra
     hosts: ['orders-db'],
     port: 5432,
     upstream: { host, port: Number(port), tls: spec.upstream === undefined ? { mode: 'verify-full', ca } : { mode: 'disable' } },
+    ...protocolSettings(resource.spec),
     postgres: {
       database: 'orders',
       acceptServerLogVolume: spec.acceptServerLogVolume ?? false,

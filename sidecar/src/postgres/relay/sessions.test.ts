@@ -163,6 +163,28 @@ describe('a credential that is replaced', () => {
       await owner.end();
     }
   });
+
+  it('leaves what was opened with the old one alone where the resource says keep, and is used from then on', async () => {
+    const credentials = { secretRef: { name: 'orders-db-agent' }, onRotation: 'keep' };
+    await using other = await governed.anew({ resource: { credentials } });
+    await using ends = await governed.anew();
+    await using old = await RawClient.open(other.port);
+    await using ended = await RawClient.open(ends.port);
+    const owner = await governed.direct();
+    await owner.query(`alter role ${CREDENTIAL.username} password 'rotated'`);
+    try {
+      for (const each of [other, ends]) each.setCredentials({ ...CREDENTIAL, password: 'rotated' });
+      // By then the one of a proxy beside it, open for less long, has ended.
+      await ended.until(() => ended.closed);
+      expect((await old.ask(query('select 1'))).at(-1)).toEqual(['Z', 'I']);
+      await using next = await RawClient.open(other.port);
+      expect((await next.ask(query('select 1'))).at(-1)).toEqual(['Z', 'I']);
+      expect(old.closed).toBe(false);
+    } finally {
+      await owner.query(`alter role ${CREDENTIAL.username} password '${CREDENTIAL.password}'`);
+      await owner.end();
+    }
+  });
 });
 
 describe('connections that never become sessions', () => {
