@@ -180,7 +180,7 @@ export function header(flags: SegmentHeader['flags'] = [], count = 1): SegmentHe
     key: { id: digest('key'), salt: '0'.repeat(32) },
     payload: { codec: 'zstd+aes-256-gcm', digest: digest('payload'), length: 1, plain: 1 },
     policy: 'p',
-    clock: { wall: [1, 2], mono: [1, 2] },
+    clock: { wall: [1, 2], mono: [1, 2], sealed: 2 },
     counters: { actions: 1, denied: 0, masked: 0, dropped: 2 },
     flags,
   };
