@@ -273,6 +273,7 @@ export function createApi(options: ApiOptions): Hono<Env> {
     const allowed = {
       session: ({ namespace }: SessionRow): boolean => may.has(namespace),
       key: ({ namespace }: SessionRow): boolean => readable.has(namespace),
+      counters: (namespace: string): boolean => may.has(namespace),
     };
     return evidence(context, await exporter.period(query, query, allowed));
   });

@@ -18,6 +18,7 @@ import { createDoor } from './console/door.ts';
 import type { SignIn } from './console/sign-in.ts';
 import type { StaticFiles } from './console/static-files.ts';
 import type { IndexEngine } from './evidence-index/engine.ts';
+import { type CounterSource, NO_COUNTERS } from './counters/source.ts';
 import { EvidenceIndex } from './evidence-index/evidence-index.ts';
 import { Exporter } from './export.ts';
 import { Ingest, type IngestOutcome, type Logger, type Sender } from './ingest.ts';
@@ -71,6 +72,8 @@ export interface CollectorOptions {
   readonly notReady?: () => string | undefined;
   /** Requests for approval, where there are any. */
   readonly requests?: RequestSource;
+  /** What pods counted, where this collector cannot write. */
+  readonly counters?: CounterSource;
   /** Policies and resources, where they are known here. */
   readonly policies?: PolicySource;
   /** Where events go. Default: nowhere. */
@@ -191,7 +194,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   };
   const api = createApi({
     sessions: new Sessions(index, objects, keys, orders),
-    exporter: new Exporter({ index, objects, keys, orders, ...shown, origin: trust.origin }),
+    exporter: new Exporter({ index, objects, keys, orders, ...shown, trust, counters: options.counters ?? NO_COUNTERS, now }),
     orders,
     sinks,
     log: { ...shown, key: signer.key },

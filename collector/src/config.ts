@@ -69,6 +69,8 @@ const Environment = z.object({
   CHAPERONE_RETENTION: RetentionTimes.default({}),
   /** A file of JSON: where events go. Secrets in it are files beside. Default: nowhere. */
   CHAPERONE_SINKS: Path.optional(),
+  /** Where the operator keeps what pods counted; absent: nowhere. */
+  CHAPERONE_NAMESPACE: z.string().min(1).max(63).optional(),
   CHAPERONE_STREAM_REPLICAS: z.coerce.number().int().min(1).max(5).default(1),
   CHAPERONE_STREAM_MAX_AGE_HOURS: z.coerce.number().min(1).default(168),
   CHAPERONE_STREAM_MAX_BYTES: z.coerce.number().int().min(-1).default(-1),
@@ -86,6 +88,7 @@ export interface CollectorConfig {
   readonly readerKeyFile?: string;
   readonly retention: RetentionClasses;
   readonly sinks: readonly SinkSettings[];
+  readonly namespace: string | undefined;
   readonly trust: { readonly origin: string; readonly enrolmentKeys: readonly string[] };
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: { readonly certificate: string; readonly key: string };
@@ -142,6 +145,7 @@ export function readConfig(environment: Record<string, string | undefined>): Col
     ...(index === undefined ? {} : { postgres: readPostgres(index) }),
     retention: found.CHAPERONE_RETENTION,
     sinks: readSinks(found.CHAPERONE_SINKS),
+    namespace: found.CHAPERONE_NAMESPACE,
     trust: { origin: found.CHAPERONE_ORIGIN, enrolmentKeys },
     listen: found.CHAPERONE_LISTEN,
     tls: { certificate: found.CHAPERONE_TLS_CERTIFICATE, key: found.CHAPERONE_TLS_KEY },

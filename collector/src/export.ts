@@ -1,4 +1,5 @@
 import {
+  type CounterStatement,
   EvidenceError,
   MAX_CHUNK,
   MAX_RANGE,
@@ -7,7 +8,9 @@ import {
   members,
   type Span,
   type TreeHead,
+  type Trust,
 } from '@chaperone/evidence';
+import { type CounterSource, settledCounters, type Wanted } from './counters/source.ts';
 import type { EvidenceIndex } from './evidence-index/evidence-index.ts';
 import type { SessionRow } from './evidence-index/schema.ts';
 import type { SessionKeys } from './keys/session-keys.ts';
@@ -27,7 +30,9 @@ export interface ExporterOptions {
   readonly log: () => Promise<TransparencyLog>;
   /** The newest checkpoint that may be shown; undefined while it waits for witnesses. */
   readonly published: (log: TransparencyLog) => Published | undefined;
-  readonly origin: string;
+  readonly trust: Trust;
+  readonly counters: CounterSource;
+  readonly now: () => number;
 }
 
 /** A period without evidence, one with more of it than a file holds, or a checkpoint that this log never had. */
@@ -49,6 +54,8 @@ export interface ExportRequest {
 export interface Allowed {
   readonly session: (row: SessionRow) => boolean;
   readonly key: (row: SessionRow) => boolean;
+  /** What pods of a namespace counted. */
+  readonly counters: (namespace: string) => boolean;
 }
 
 /** The log as it is at one moment, whatever is appended meanwhile: what came behind `head` is for the next file. */
@@ -71,8 +78,13 @@ export class Exporter {
    * @param isReadable - whether its data key is in the file
    */
   async session(row: SessionRow, { since }: ExportRequest, isReadable: boolean): Promise<AsyncIterable<Member>> {
+    // Asked for before the log: what arrived meanwhile is in it.
+    const counted = await this.#counted({
+      namespace: (namespace) => namespace === row.namespace,
+      counter: ({ pending, last }) => last?.session === row.session || pending.some(([session]) => session === row.session),
+    });
     const moment = await this.#moment();
-    return joined([await this.#head(moment, since), this.#session(row, moment, isReadable)]);
+    return joined([await this.#head(moment, since), told(counted), this.#session(row, moment, isReadable)]);
   }
 
   /**
@@ -85,6 +97,10 @@ export class Exporter {
     { since }: ExportRequest,
     allowed: Allowed,
   ): Promise<AsyncIterable<Member>> {
+    const counted = await this.#counted({
+      namespace: allowed.counters,
+      counter: ({ pending, more }, receivedAt) => receivedAt >= time.from && pending.length + more > 0,
+    });
     const moment = await this.#moment();
     const stored = await this.#options.index.leaves.span(time);
     if (stored === undefined) throw new NothingToExport('NotFound', 'nothing was stored in this time');
@@ -93,7 +109,14 @@ export class Exporter {
     if (span.to <= span.from) throw new NothingToExport('NotFound', 'what was stored in this time waits for the log’s witnesses');
     if (span.to - span.from > MAX_RANGE)
       throw new NothingToExport('BadRequest', `the time has more than ${MAX_RANGE} entries of the log; ask for less of it`);
-    return joined([await this.#head(moment, since), this.#range(span, moment), this.#sessions(span, moment, allowed)]);
+    const named = new Set(counted.flatMap(({ counter }) => counter.pending.map(([session]) => session)));
+    const sessions = this.#sessions(span, moment, allowed, named);
+    return joined([await this.#head(moment, since), this.#range(span, moment), told(counted), sessions]);
+  }
+
+  #counted(wanted: Wanted): ReturnType<typeof settledCounters> {
+    const { counters, trust, now } = this.#options;
+    return settledCounters(counters, wanted, { trust, now: now() });
   }
 
   async #moment(): Promise<Moment> {
@@ -106,7 +129,7 @@ export class Exporter {
     if (since !== undefined && since > head.size)
       throw new NothingToExport('BadRequest', `the checkpoint is of ${since} entries, and the log has ${head.size}`);
     return [
-      members.head(this.#options.origin),
+      members.head(this.#options.trust.origin),
       members.checkpoint(note),
       ...(since === undefined ? [] : [members.consistency({ older: since, path: await log.consistency(since, head) })]),
     ];
@@ -126,16 +149,22 @@ export class Exporter {
     if (chunk.length > 0) yield members.entries(first, chunk);
   }
 
-  async *#sessions(span: Span, moment: Moment, allowed: Allowed): AsyncGenerator<Member> {
+  /** Those of the range, then those that pods named, wherever they are. */
+  async *#sessions(span: Span, moment: Moment, allowed: Allowed, named: Set<string>): AsyncGenerator<Member> {
     const { index } = this.#options;
     for (let after = ''; ; ) {
       const names = await index.leaves.sessions(span, after, PAGE);
       for (const name of names) {
+        named.delete(name);
         const row = await index.session(name);
         if (row !== undefined && allowed.session(row)) yield* this.#session(row, moment, allowed.key(row), span);
       }
-      if (names.length < PAGE) return;
+      if (names.length < PAGE) break;
       after = names.at(-1) ?? '';
+    }
+    for (const name of named) {
+      const row = await index.session(name);
+      if (row !== undefined && allowed.session(row)) yield* this.#session(row, moment, allowed.key(row), span);
     }
   }
 
@@ -177,6 +206,10 @@ export class Exporter {
       if (rows.length < PAGE) return;
     }
   }
+}
+
+function told(counted: readonly { readonly statement: CounterStatement }[]): Member[] {
+  return counted.map(({ statement }, index) => members.counter(index, statement));
 }
 
 function isWithin(span: Span | undefined, index: number): boolean {

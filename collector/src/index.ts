@@ -8,6 +8,7 @@ export {
   type Verb,
 } from './access.ts';
 export { type Collector, type CollectorOptions, createCollector } from './collector.ts';
+export type { CounterSource } from './counters/source.ts';
 export { LinkSignIn, type SignIn } from './console/sign-in.ts';
 export { checkpointOf } from './log/state.ts';
 export { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';

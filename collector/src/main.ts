@@ -10,6 +10,7 @@ import { type CollectorConfig, readConfig } from './config.ts';
 import { createOidcSignIn } from './console/oidc/sign-in.ts';
 import { NO_SIGN_IN, type SignIn } from './console/sign-in.ts';
 import { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
+import { ClusterCounters } from './counters/cluster-source.ts';
 import { type EvidenceConsumer, startConsumer } from './consumer.ts';
 import type { IndexEngine } from './evidence-index/engine.ts';
 import type { Logger } from './ingest.ts';
@@ -95,6 +96,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     logger,
     requests,
     policies,
+    ...(config.namespace === undefined ? {} : { counters: new ClusterCounters(kube, config.namespace) }),
     ...(files === undefined ? {} : { console: { files, signIn, now: Date.now } }),
     notReady: () => (consumer === undefined ? 'the broker is not connected yet' : consumer.notReady()),
   });

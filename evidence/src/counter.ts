@@ -48,6 +48,21 @@ export type SignedCounter = z.infer<typeof SignedCounter>;
 export const CounterStatement = SignedCounter.extend({ registration: Signed });
 export type CounterStatement = z.infer<typeof CounterStatement>;
 
+/** Where a sidecar keeps its newest statement, in its run directory. */
+export const COUNTER_FILE = 'counter.json';
+/** ConfigMaps in which the operator keeps the newest statement of each pod; the collector may read them. */
+export const COUNTER_MAPS: readonly string[] = Array.from({ length: 64 }, (_, at) => `chaperone-counters-${at.toString(16)}`);
+const MAX_POLICIES = 16;
+/** What such a ConfigMap has of a pod, by the pod's UID. */
+export const StoredCounter = CounterStatement.extend({
+  /** ms since 1970, by the clock of who keeps it. */
+  receivedAt: z.number(),
+  goneAt: z.number().optional(),
+  /** Names of the policies that were in force for the pod. */
+  policies: z.array(z.string().max(253)).max(MAX_POLICIES),
+});
+export type StoredCounter = z.infer<typeof StoredCounter>;
+
 export function signCounter(counter: Counter, epoch: Pick<Epoch, 'signer' | 'certificate'>): SignedCounter {
   return { certificate: epoch.certificate, counter: signStatement(CONTEXT, Counter.parse(counter), epoch.signer) };
 }

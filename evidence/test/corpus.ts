@@ -1,3 +1,4 @@
+import { brokenCounters } from './broken-counters.ts';
 import { brokenFiles, flips, hostileNames, whole } from './broken-files.ts';
 import { brokenKeys } from './broken-keys.ts';
 import { brokenLog, brokenRanges } from './broken-log.ts';
@@ -8,7 +9,18 @@ import { resealed } from './resealed.ts';
 /*
  * Files of evidence, whole and broken, and what has to be said of each. Both verifiers are held against this table.
  */
-for (const part of [whole, brokenFiles, hostileNames, brokenSegments, resealed, hugeNumbers, brokenLog, brokenRanges, brokenKeys])
+for (const part of [
+  whole,
+  brokenFiles,
+  hostileNames,
+  brokenSegments,
+  resealed,
+  hugeNumbers,
+  brokenLog,
+  brokenRanges,
+  brokenKeys,
+  brokenCounters,
+])
   part();
 /** Cases with a verdict of their own. */
 export const TABLE: readonly Case[] = [...cases];

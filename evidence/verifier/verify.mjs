@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { zstdDecompressSync } from 'node:zlib';
 
 const [MAX_SEGMENT, MAX_PLAIN, MAX_TEXT] = [1032192, 983040, 4096];
-const [MAX_NOTE, MAX_PROOF, MAX_RANGE, MAX_CHUNK] = [524288, 16384, 1048576, 64];
+const [MAX_NOTE, MAX_PROOF, MAX_RANGE, MAX_CHUNK, MAX_COUNTERS] = [524288, 16384, 1048576, 64, 4096];
 
 class Fault extends Error {
   constructor(code, message, record) {
@@ -103,6 +103,11 @@ const SIGNED = strict({ body: str(2048), signature: str(100) });
 const AGENT = { namespace: str(253, 1), serviceAccount: str(253, 1), 'pod?': str(253), 'podUid?': str(64) };
 const REGISTRATION = strict({ nkey: str(64), agent: strict(AGENT), origin: str(253, 1), issuedAt: num });
 const CERTIFICATE = strict({ nkey: str(64), key: str(64), epoch: int(1), notBefore: num, notAfter: num });
+const U32 = int(0, 0xffffffff);
+const COUNTER = strict({
+  origin: str(253, 1), nkey: str(64), number: int(1), opened: count, newest: orNull(session), sealed: count, more: count, clock: strict({ wall: num, mono: num }),
+  last: orNull(strict({ session, number: U32, link: digest })), pending: list((v) => list(() => true, 2)(v) && v.length === 2 && session(v[0]) && U32(v[1]), 40),
+});
 const HEADER = strict({
   version: one(2), origin: str(253, 1), session, number: int(0, 0xffffffff), prev: orNull(digest), certificate: SIGNED, registration: digest,
   records: strict({ first: count, last: int(-1), count }), root: digest, key: strict({ id: digest, salt: like(/^[0-9a-f]{32}$/) }),
@@ -238,23 +243,42 @@ function checkSegment(bytes, trust, key) {
   return { header, agent, epoch: epoch.number, nkey: epoch.nkey, link: sha256(headerText, signature).toString('hex'), leaf: leafHash(Buffer.of(1, 1), signature, headerText) };
 }
 
-function checkSigner({ header, headerText, signature, registration }, trust) {
-  const statement = (shape, code, { body }) => orElse(code, 'a signed statement has another shape', () => parse(shape, body));
-  const isSigned = (context, { body, signature: by }, key) => signed('ed25519', key, Buffer.from(context + body), Buffer.from(by, 'base64url'));
-  const certificate = statement(CERTIFICATE, 'CertificateInvalid', header.certificate);
-  if (!isSigned('chaperone/epoch/v1\0', header.certificate, nkey(certificate.nkey))) fail('CertificateInvalid', 'the nkey did not sign this epoch key');
+const statement = (shape, code, { body }) => orElse(code, 'a signed statement has another shape', () => parse(shape, body));
+const isSigned = (context, { body, signature: by }, key) => signed('ed25519', key, Buffer.from(context + body), Buffer.from(by, 'base64url'));
+function certified(by) {
+  const certificate = statement(CERTIFICATE, 'CertificateInvalid', by);
+  if (!isSigned('chaperone/epoch/v1\0', by, nkey(certificate.nkey))) fail('CertificateInvalid', 'the nkey did not sign this epoch key');
   const { notBefore, notAfter } = certificate;
   if (notAfter < notBefore || notAfter - notBefore > 3_600_000) fail('CertificateInvalid', 'the epoch key is valid for no time, or for too long');
+  return { ...certificate, within: (at, what) => at < notBefore || at > notAfter ? fail('EpochExceeded', `the ${what} outside the time of its epoch key`) : undefined };
+}
+function registered(by, trust) {
+  if (!trust.enrolmentKeys.some((key) => isSigned('chaperone/registration/v1\0', by, Buffer.from(key, 'base64url')))) fail('RegistrationUntrusted', 'no trusted key signed the registration');
+  const registration = statement(REGISTRATION, 'RegistrationUntrusted', by);
+  return registration.origin === trust.origin ? registration : fail('OriginMismatch', 'the registration is of another origin');
+}
+
+function checkSigner({ header, headerText, signature, registration: bytes }, trust) {
+  const certificate = certified(header.certificate);
   const over = Buffer.concat([Buffer.from('chaperone/segment/v2\0'), headerText]);
   if (!signed('ed25519', Buffer.from(certificate.key, 'base64url'), over, signature)) fail('SignatureInvalid', 'the epoch key did not sign this header');
-  if (header.clock.sealed < notBefore || header.clock.sealed > notAfter) fail('EpochExceeded', 'the segment was sealed outside the time of its epoch key');
-  const by = orElse('RegistrationUntrusted', 'the registration cannot be read', () => parse(SIGNED, registration));
-  if (!trust.enrolmentKeys.some((key) => isSigned('chaperone/registration/v1\0', by, Buffer.from(key, 'base64url')))) fail('RegistrationUntrusted', 'no trusted key signed the registration');
-  const registered = statement(REGISTRATION, 'RegistrationUntrusted', by);
-  if (registered.origin !== trust.origin) fail('OriginMismatch', 'the registration is of another origin');
-  if (registered.nkey !== certificate.nkey) fail('CertificateInvalid', 'the epoch key belongs to another pod than the registration');
+  certificate.within(header.clock.sealed, 'segment was sealed');
+  const registration = registered(orElse('RegistrationUntrusted', 'the registration cannot be read', () => parse(SIGNED, bytes)), trust);
+  if (registration.nkey !== certificate.nkey) fail('CertificateInvalid', 'the epoch key belongs to another pod than the registration');
   if (header.origin !== trust.origin) fail('OriginMismatch', 'the segment is of another origin');
-  return { registration: registered, number: certificate.epoch, nkey: certificate.nkey };
+  return { registration, number: certificate.epoch, nkey: certificate.nkey };
+}
+
+/** What a pod counted, and who it is. */
+function readCounter(bytes, trust) {
+  const said = orElse('MalformedBundle', 'a counter cannot be read', () => parse(strict({ registration: SIGNED, certificate: SIGNED, counter: SIGNED }), bytes));
+  const { nkey: own, agent } = registered(said.registration, trust);
+  const { nkey: by, key, within } = certified(said.certificate);
+  if (!isSigned('chaperone/counter/v1\0', said.counter, Buffer.from(key, 'base64url'))) fail('CounterInvalid', 'the epoch key did not sign this counter');
+  const counter = statement(COUNTER, 'CounterInvalid', said.counter);
+  if (by !== own || counter.nkey !== own) fail('CertificateInvalid', 'the counter or its key belongs to another pod than the registration');
+  within(counter.clock.wall, 'counter was signed');
+  return counter.origin === trust.origin ? { ...counter, agent } : fail('OriginMismatch', 'the counter is of another origin');
 }
 
 // Notes, policies and proofs (C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-policy, tlog-proof)
@@ -468,13 +492,14 @@ function headerOf(name, size) {
 
 const MOST = {
   head: 1024, checkpoint: MAX_NOTE, consistency: MAX_PROOF, range: MAX_PROOF, entries: MAX_CHUNK * 65537, proof: MAX_PROOF + MAX_NOTE,
-  erasure: 65535, order: 8192, key: 32, segment: MAX_SEGMENT,
+  counter: 16384, erasure: 65535, order: 8192, key: 32, segment: MAX_SEGMENT,
 };
 const AFTER = ['proof', 'erasure', 'key', 'segment'];
+const COUNTED = ['counter', ...AFTER];
 /** What may stand behind what. */
 const NEXT = {
-  start: ['head'], head: ['checkpoint'], checkpoint: ['consistency', 'range', ...AFTER], consistency: ['range', ...AFTER],
-  range: ['entries'], entries: ['entries', ...AFTER], proof: ['erasure', 'segment'],
+  start: ['head'], head: ['checkpoint'], checkpoint: ['consistency', 'range', ...COUNTED], consistency: ['range', ...COUNTED],
+  range: ['entries'], entries: ['entries', ...COUNTED], counter: COUNTED, proof: ['erasure', 'segment'],
   erasure: ['order', 'key', 'proof', 'segment'], order: ['key', 'proof', 'segment'], key: ['proof', 'segment'], segment: AFTER,
 };
 function placeOf(name) {
@@ -482,7 +507,7 @@ function placeOf(name) {
   if (fixed !== undefined) return [fixed];
   const [, of] = /^(erasure|order|key)\/s-[a-z2-7]{16}$/.exec(name) ?? [];
   if (of !== undefined) return [of, name.slice(of.length + 1)];
-  const [, kind, whose, number = ''] = /^(log\/entries|proof|segment)\/(?:(s-[a-z2-7]{16})\/)?([^/]+)$/.exec(name) ?? [];
+  const [, kind, whose, number = ''] = /^(log\/entries|counter|proof|segment)\/(?:(s-[a-z2-7]{16})\/)?([^/]+)$/.exec(name) ?? [];
   const sound = decimal(number) !== undefined && (kind === 'segment') === (whose !== undefined);
   if (!sound) fail('MalformedBundle', `${name} is no member of version 1`);
   return whose === undefined ? [kind.replace('log/', ''), decimal(number)] : [kind, whose, decimal(number)];
@@ -541,6 +566,11 @@ function readEntry(entry) {
   return text.length > MAX_TEXT ? fail('LimitExceeded', 'the entry is too large') : { kind, ...parse(shape, text) };
 }
 
+/** Whether as much of a session is here as its pod counted. */
+const claimed = (segments, claim) => {
+  if (claim !== undefined && segments < Math.max(claim.segments, 1)) fail('SegmentMissing', `segment ${segments} is missing; the pod counted ${claim.segments}`);
+};
+
 /** The entries of a range of the log, and what they say of sessions. */
 class Range {
   constructor([from, to], hashes, trust) {
@@ -588,6 +618,15 @@ class Range {
   }
 }
 
+/** Says what is known of sessions of which the file has nothing. */
+function judgeAbsent(sessions, range, claims) {
+  const none = { segments: 0, records: 0, contents: 'sealed' };
+  for (const [name, { erasure, numbers, entries }] of range.sessions)
+    if (!sessions.has(name) && (erasure !== undefined || numbers.size > 0))
+      sessions.set(name, { session: name, verdict: erasure === undefined ? 'not exported' : 'erased', ...none, logged: entries, erasure });
+  for (const [name, { agent }] of claims) if (!sessions.has(name)) sessions.set(name, { session: name, verdict: 'missing', ...none, agent });
+}
+
 const isByLog = (entry, { origin, policy }) => {
   const over = Buffer.concat([Buffer.from('chaperone/erasure/v1\0'), entry.subarray(66)]);
   return policy.logs.some(({ type, name, key }) => type === 1 && name === origin && signed('ed25519', key, over, entry.subarray(2, 66)));
@@ -595,7 +634,8 @@ const isByLog = (entry, { origin, policy }) => {
 
 function verifyFile(path, trust) {
   let [member, last, note, proof, range, judge, head, consistency] = [undefined, 'start'];
-  const sessions = new Map();
+  const [sessions, claims, links, counters] = [new Map(), new Map(), new Map(), []];
+  let after = '';
   const begin = (name, isFirst) => {
     if (judge?.name === name && !isFirst) return judge;
     endSession();
@@ -610,6 +650,7 @@ function verifyFile(path, trust) {
     const isGone = judge.segments === 0 && judge.fault === undefined && erasure !== undefined;
     const left = [...(about?.numbers.keys() ?? [])].filter((number) => number >= judge.segments);
     if (left.length > 0 && !isGone) judge.try(() => fail('SegmentMissing', `segment ${judge.segments} is missing; the log has others`));
+    if (!isGone) judge.try(() => claimed(judge.segments, claims.get(judge.name)));
     const isSound = ['complete', 'open', 'interrupted'].includes(judge.word);
     sessions.set(judge.name, {
       session: judge.name,
@@ -654,6 +695,16 @@ function verifyFile(path, trust) {
       range = new Range(numbers, hashes, trust);
     },
     entries: (bytes, index) => range.take(bytes, index),
+    counter(bytes, index) {
+      if (index !== counters.length) fail('MalformedBundle', 'a counter stands where another belongs');
+      if (index >= MAX_COUNTERS) fail('LimitExceeded', 'there are too many counters');
+      const { nkey: own, agent, opened, sealed, pending, more, clock, last: newest } = readCounter(bytes, trust);
+      if (own <= after) fail('MalformedBundle', 'counters do not follow by their keys');
+      after = own;
+      counters.push({ agent, at: clock.wall, opened, sealed, pending: pending.length + more, more });
+      for (const [name, segments] of pending) claims.set(name, { segments, agent });
+      if (newest !== null) links.set(newest.session, newest);
+    },
     proof(bytes, index) {
       proof = readEntryProof(bytes);
       if (proof.index !== index || !proof.note.equals(note)) fail('MalformedBundle', 'a proof is of another entry or checkpoint than it says');
@@ -688,7 +739,9 @@ function verifyFile(path, trust) {
       const [of, own] = [begin(name, false), proof];
       proof = undefined;
       of.try(() =>
-        of.take(number, bytes, ({ leaf }) => {
+        of.take(number, bytes, ({ leaf, link, header }) => {
+          const newest = links.get(name);
+          if (newest?.number === header.number && newest.link !== link) fail('ChainBroken', 'the pod counted another segment of this number');
           const about = range?.sessions.get(name);
           proven(leaf, own, about?.twice === number ? undefined : about?.numbers.get(number));
         }),
@@ -712,13 +765,11 @@ function verifyFile(path, trust) {
     if (!(error instanceof Fault)) throw error;
     return { verdict: 'altered', break: { member, code: error.code, message: error.message }, sessions: [] };
   }
-  for (const [name, { erasure, numbers, entries }] of range?.sessions ?? [])
-    if (!sessions.has(name) && (erasure !== undefined || numbers.size > 0))
-      sessions.set(name, { session: name, verdict: erasure === undefined ? 'not exported' : 'erased', segments: 0, records: 0, contents: 'sealed', logged: entries, erasure });
+  if (range !== undefined) judgeAbsent(sessions, range, claims);
   const log = { origin: head.origin, size: head.size, root: head.root.toString('base64'), quorum: head.quorum, witnesses: head.witnesses };
   if (trust.since !== undefined) log.since = { size: trust.since.size, verdict: sinceWord(trust.since, head, consistency) };
   if (range !== undefined) log.range = { from: range.from, to: range.to, ...range.times };
-  return { verdict: sessions.size === 0 ? 'empty' : 'sound', log, sessions: [...sessions.values()] };
+  return { verdict: sessions.size === 0 ? 'empty' : 'sound', log, ...(counters.length > 0 && { counters }), sessions: [...sessions.values()] };
 }
 
 function sinceWord(since, head, consistency) {
@@ -730,7 +781,7 @@ function sinceWord(since, head, consistency) {
 
 // The command line
 
-const CLASS = { open: 'endless', interrupted: 'endless', 'gap declared': 8, incomplete: 8, 'not exported': 8, 'not witnessed': 9, 'not in the log': 9, altered: 3 };
+const CLASS = { open: 'endless', interrupted: 'endless', 'gap declared': 8, incomplete: 8, 'not exported': 8, missing: 8, 'not witnessed': 9, 'not in the log': 9, altered: 3 };
 function exitOf({ verdict, log, sessions }, complete) {
   const found = new Set(sessions.map((each) => CLASS[each.verdict]));
   if (verdict === 'altered' || log.since?.verdict === 'rewritten' || found.has(3)) return 3;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  COUNTER_MAPS,
   createEpoch,
   decodeNkey,
   encodeNkey,
@@ -33,7 +34,6 @@ import {
   tokenOf,
 } from './operator.test-support.ts';
 import { type Operator, startOperator } from './operator.ts';
-import { COUNTER_SHARDS } from './sidecars/counters.ts';
 
 const PASSWORD = 'correct-horse';
 let api: FakeApiServer;
@@ -359,9 +359,9 @@ test('the counter of an enrolled pod is taken and kept where the operator keeps 
   expect(await tell(says(1))).toMatchObject({ status: 409, body: { code: 'CounterRefused' } });
   expect((await tell({ ...says(3), more: 'x' })).status).toBe(400);
   const kept = (): unknown[] =>
-    Array.from({ length: COUNTER_SHARDS }, (_, at) => `chaperone-counters-${at.toString(16)}`)
-      .map((name) => api.get(KINDS.configMaps, { namespace: 'chaperone-system', name }))
-      .flatMap((map) => Object.entries((map as { data?: object } | undefined)?.data ?? {}));
+    COUNTER_MAPS.map((name) => api.get(KINDS.configMaps, { namespace: 'chaperone-system', name })).flatMap((map) =>
+      Object.entries((map as { data?: object } | undefined)?.data ?? {}),
+    );
   await eventually(() => expect(kept()).toEqual([['counting-uid', expect.stringContaining('\\"number\\":2')]]));
   api.remove(KINDS.pods, { namespace: AGENTS, name: 'counting' });
 });

@@ -37,6 +37,11 @@ export const EVIDENCE_CODES = {
     'A pod signs with each key for an hour at most and forgets it; whoever stole one signs nothing of any other time with it.',
     'segment 4: the segment was sealed outside the time of its epoch key',
   ),
+  CounterInvalid: finding(
+    'What a pod is said to have counted was not signed by its key, or cannot be read.',
+    'A file has what pods counted of their evidence, so that what never came is named; each pod signs it with the key of its segments.',
+    'counter/0: the epoch key did not sign this counter',
+  ),
   RegistrationUntrusted: finding(
     'No operator that is trusted here has registered the pod that signed.',
     'A registration, signed by the operator, says which agent a key belongs to.',

@@ -6,6 +6,7 @@ import type { Collector } from '@chaperone/collector';
 import type { Trust } from '@chaperone/evidence';
 import { z } from 'zod';
 import { CliError, EXIT, usage } from '../errors.ts';
+import { fileCounters } from '../up/counters.ts';
 import { type Address, dataPaths, lockData, readAddress } from '../up/data-directory.ts';
 import type { Transport } from './transport.ts';
 
@@ -76,6 +77,7 @@ export async function openStore(data: string): Promise<OpenedStore> {
     trust,
     access: createTokenAccess(token),
     logger: silent,
+    counters: fileCounters(data),
   });
   stack.defer(() => collector.close());
   const owned = stack.move();

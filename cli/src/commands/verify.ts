@@ -33,6 +33,7 @@ const CLASS: Readonly<Record<Word, 'sound' | 'endless' | 'incomplete' | 'notWitn
   'gap declared': 'incomplete',
   incomplete: 'incomplete',
   'not exported': 'incomplete',
+  missing: 'incomplete',
   'not witnessed': 'notWitnessed',
   'not in the log': 'notWitnessed',
   altered: 'altered',
@@ -129,10 +130,12 @@ export async function report(
   }
 }
 
-function fileFindings({ verdict, break: found, log }: FileVerdict): string {
+function fileFindings({ verdict, break: found, log, counters = [] }: FileVerdict): string {
   if (found !== undefined)
     return `${found.member === undefined ? '' : `${found.member}: `}${found.message} (${found.code}); nothing is said of its sessions`;
-  const about = log === undefined ? '' : logFindings(log);
+  const unnamed = counters.reduce((sum, { more }) => sum + more, 0);
+  const uncounted = unnamed === 0 ? '' : `; pods had ${unnamed} more unfinished sessions than they named`;
+  const about = log === undefined ? '' : logFindings(log) + uncounted;
   return verdict === 'empty' ? `it holds no evidence (EvidenceIncomplete); ${about}` : about;
 }
 
@@ -173,12 +176,19 @@ function styleOf({ verdict }: FileSessionVerdict): Style {
   return found === 'endless' ? 'warn' : 'bad';
 }
 
+/** Of what the file has nothing. */
+const ABSENT: Partial<Record<Word, (verdict: FileSessionVerdict) => string>> = {
+  'not exported': ({ logged = 0 }) => `the log has ${entries(logged)} of it, and the file has none (EvidenceIncomplete)`,
+  missing: ({ agent }) =>
+    `pod ${agent?.pod ?? agent?.serviceAccount ?? ''} of ${agent?.namespace ?? ''} counted it, and nothing of it is in the log up to here (EvidenceIncomplete)`,
+  erased: ({ logged = 0 }) => `the log has ${entries(logged)} of it, and the file has none`,
+};
+
 /** What follows the word of the verdict. */
 function findings(verdict: FileSessionVerdict): string {
-  const { segments, records, counters, agent, logged = 0 } = verdict;
-  if (verdict.verdict === 'not exported')
-    return `the log has ${entries(logged)} of it, and the file has none (EvidenceIncomplete)`;
-  if (verdict.verdict === 'erased') return `the log has ${entries(logged)} of it, and the file has none`;
+  const { segments, records, counters, agent } = verdict;
+  const absent = ABSENT[verdict.verdict];
+  if (absent !== undefined) return absent(verdict);
   const size = `${counted(records, 'record')}, ${counted(segments, 'segment')}`;
   if (verdict.break !== undefined) {
     const { segment, record, message, code } = verdict.break;

@@ -20,6 +20,7 @@ export type Address = z.infer<typeof Address>;
 export function dataPaths(data: string) {
   return {
     address: join(data, 'collector.json'),
+    agents: join(data, 'agents'),
     evidence: join(data, 'evidence'),
     keys: join(data, 'keys'),
     /** For clients of SSH. */
@@ -34,7 +35,7 @@ export function dataPaths(data: string) {
  * those of another agent wait for that agent.
  */
 export function agentPaths(data: string, { namespace, serviceAccount }: Pick<Agent, 'namespace' | 'serviceAccount'>) {
-  const own = join(data, 'agents', namespace, serviceAccount);
+  const own = join(dataPaths(data).agents, namespace, serviceAccount);
   return { run: join(own, 'run'), spool: join(own, 'spool') } as const;
 }
 

@@ -34,6 +34,7 @@ import { type ServerType, serve } from '@hono/node-server';
 import { CliError, usage } from '../errors.ts';
 import type { HostPort } from '../flags.ts';
 import { clientLine } from './client-line.ts';
+import { fileCounters } from './counters.ts';
 import { deliveryTo } from './delivery.ts';
 import { agentPaths, dataPaths, lockData, unusable, writePrivately } from './data-directory.ts';
 import { localIdentity } from './identity.ts';
@@ -214,7 +215,7 @@ async function openCollector(
   what: Pick<CollectorOptions, 'access' | 'requests' | 'policies' | 'console' | 'sinks'>,
 ): Promise<Collector> {
   const directory = dataPaths(data).evidence;
-  return createCollector({ directory, trust, logger, ...what }).catch(inData(data));
+  return createCollector({ directory, trust, logger, counters: fileCounters(data), ...what }).catch(inData(data));
 }
 
 async function openRecording(

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { CounterStatement } from '../counter.ts';
 import type { DataKey } from '../data-key.ts';
 import { EvidenceError } from '../errors.ts';
 import { SESSION_ID } from '../ids.ts';
@@ -20,6 +21,7 @@ import { ARCHIVE_END, archived, type Member } from './archive.ts';
  *     log/consistency           that the log goes on from an older checkpoint; may be left out
  *     log/range                 that the entries that follow are all of a range of the log; may be left out
  *     log/entries/INDEX         entries from INDEX on, as a bundle of C2SP tlog-tiles has them; as many as it takes
+ *     counter/NUMBER            what pods counted, upwards from 0 and by their nkeys; as many as are known to be of use
  *     proof/INDEX               C2SP tlog-proof of the entry of what follows, where it is in no range
  *     erasure/SESSION           the log's entry of the order by which the session was erased
  *     order/SESSION             the text of that order; may be left out
@@ -29,6 +31,10 @@ import { ARCHIVE_END, archived, type Member } from './archive.ts';
 export const EVIDENCE_FORMAT = 'chaperone.dev/evidence/v1';
 const MAX_HEAD_BYTES = 1024;
 const MAX_PROOF_TEXT_BYTES = 16 * 1024;
+/** Three signed statements of 2,048 characters each, of which JSON doubles some and UTF-8 triples some. */
+const MAX_COUNTER_BYTES = 16 * 1024;
+/** Counters of one file. */
+export const MAX_COUNTERS = 4096;
 /** Entries of one member. */
 export const MAX_CHUNK = 64;
 const MAX_CHUNK_BYTES = MAX_CHUNK * (2 + MAX_ENTRY_BYTES);
@@ -49,7 +55,7 @@ export interface SessionMember {
 /** What a member is, by its name. */
 export type Place =
   | { readonly kind: 'head' | 'checkpoint' | 'consistency' | 'range' }
-  | { readonly kind: 'entries' | 'proof'; readonly index: number }
+  | { readonly kind: 'entries' | 'proof' | 'counter'; readonly index: number }
   | SessionMember
   | SegmentMember;
 
@@ -66,11 +72,13 @@ export function placeOf(name: string): Place | undefined {
   if (fixed !== undefined) return fixed;
   const [, kind, about = ''] = /^(erasure|order|key)\/([^/]+)$/.exec(name) ?? [];
   if (kind !== undefined) return SESSION_ID.test(about) ? { kind: kind as SessionMember['kind'], session: about } : undefined;
-  const [, folder = '', session = '', decimal = ''] = /^(log\/entries|proof|segment)\/(?:([^/]+)\/)?([^/]+)$/.exec(name) ?? [];
+  const [, folder = '', session = '', decimal = ''] =
+    /^(log\/entries|counter|proof|segment)\/(?:([^/]+)\/)?([^/]+)$/.exec(name) ?? [];
   const number = readDecimal(decimal);
   if (number === undefined) return undefined;
   if (folder === 'segment') return SESSION_ID.test(session) ? { kind: 'segment', session, number } : undefined;
-  return session === '' ? { kind: folder === 'proof' ? 'proof' : 'entries', index: number } : undefined;
+  if (session !== '') return undefined;
+  return { kind: folder === 'proof' || folder === 'counter' ? folder : 'entries', index: number };
 }
 
 const MOST: Readonly<Record<Place['kind'], number>> = {
@@ -79,6 +87,7 @@ const MOST: Readonly<Record<Place['kind'], number>> = {
   consistency: MAX_PROOF_TEXT_BYTES,
   range: MAX_PROOF_TEXT_BYTES,
   entries: MAX_CHUNK_BYTES,
+  counter: MAX_COUNTER_BYTES,
   proof: MAX_PROOF_TEXT_BYTES + MAX_NOTE_BYTES,
   erasure: MAX_ENTRY_BYTES,
   order: MAX_ORDER_BYTES,
@@ -120,6 +129,10 @@ export const members = {
   entries: (index: number, entries: readonly Buffer[]): Member => ({
     name: `log/entries/${index}`,
     bytes: writeBundleTile(entries),
+  }),
+  counter: (index: number, { registration, certificate, counter }: CounterStatement): Member => ({
+    name: `counter/${index}`,
+    bytes: Buffer.from(JSON.stringify({ registration, certificate, counter })),
   }),
   proof: (proof: ProofFile): Member => ({ name: `proof/${proof.index}`, bytes: formatProofFile(proof) }),
   erasure: (session: string, entry: Buffer): Member => ({ name: `erasure/${session}`, bytes: entry }),

@@ -1,4 +1,5 @@
 import type { GivenOrder } from '../api.ts';
+import { Claims, type PodCount } from './claims.ts';
 import { DataKey } from '../data-key.ts';
 import { EvidenceError, orUndefined } from '../errors.ts';
 import { SessionJudge, type SessionVerdict, type Verdict } from '../judge.ts';
@@ -21,10 +22,10 @@ import { MAX_CHUNK, mostOf, parseHead, type Place, placeOf, type SegmentMember, 
 
 /**
  * Beside what {@link Verdict} says · not witnessed: sound and in the log, whose checkpoint fewer witnesses have cosigned than the policy
- * asks for · not exported: the log has segments of it and the file has none · erased: the same, and the log says that it was erased.
+ * asks for · not exported: the log has segments of it and the file has none · missing: a pod counted it, and neither file nor range have anything of it · erased: the same, and the log says that it was erased.
  * Of a session that was erased and whose segments are here the verdict says what they prove, and `erasure` who had it erased.
  */
-export type FileSessionVerdict = SessionVerdict<Verdict | 'not witnessed' | 'not exported' | 'erased'> & {
+export type FileSessionVerdict = SessionVerdict<Verdict | 'not witnessed' | 'not exported' | 'missing' | 'erased'> & {
   /** Entries of the range that are of this session, where the file has a range. */
   readonly logged?: number;
   /** The order that the log has and signed; with who and why where its text is here. */
@@ -64,6 +65,8 @@ export interface FileVerdict {
   readonly verdict: 'sound' | 'altered' | 'empty';
   readonly break?: { readonly member?: string; readonly code: string; readonly message: string };
   readonly log?: LogSummary;
+  /** What pods counted, where the file has it. */
+  readonly counters?: readonly PodCount[];
   readonly sessions: readonly FileSessionVerdict[];
 }
 
@@ -116,10 +119,11 @@ export async function verifyEvidence(
 const NEXT: Readonly<Record<Place['kind'] | 'start', readonly Place['kind'][]>> = {
   start: ['head'],
   head: ['checkpoint'],
-  checkpoint: ['consistency', 'range', 'proof', 'erasure', 'key', 'segment'],
-  consistency: ['range', 'proof', 'erasure', 'key', 'segment'],
+  checkpoint: ['consistency', 'range', 'counter', 'proof', 'erasure', 'key', 'segment'],
+  consistency: ['range', 'counter', 'proof', 'erasure', 'key', 'segment'],
   range: ['entries'],
-  entries: ['entries', 'proof', 'erasure', 'key', 'segment'],
+  entries: ['entries', 'counter', 'proof', 'erasure', 'key', 'segment'],
+  counter: ['counter', 'proof', 'erasure', 'key', 'segment'],
   proof: ['erasure', 'segment'],
   erasure: ['order', 'key', 'proof', 'segment'],
   order: ['key', 'proof', 'segment'],
@@ -142,6 +146,7 @@ class EvidenceFile {
   #clock: [first: number, last: number] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   readonly #logged = new Map<string, Logged>();
   readonly #judged = new Map<string, FileSessionVerdict>();
+  readonly #claims: Claims;
   #judge: SessionJudge | undefined;
   #proof: Buffer | undefined;
   /** What was ordered about the session that is judged, and the digest of its text. */
@@ -151,6 +156,7 @@ class EvidenceFile {
     this.#trust = trust;
     this.#since = since;
     this.#watcher = watcher;
+    this.#claims = new Claims(trust);
   }
 
   take({ name, bytes }: Member): void {
@@ -165,6 +171,7 @@ class EvidenceFile {
     else if (place.kind === 'consistency') this.#consistency = parseConsistencyProof(bytes);
     else if (place.kind === 'range') this.#takeRange(bytes);
     else if (place.kind === 'entries') this.#takeEntries(place.index, bytes);
+    else if (place.kind === 'counter') this.#claims.take(place.index, bytes);
     else if (place.kind === 'proof') this.#takeProof(place.index, bytes);
     else if ('session' in place) this.#takeOf(place, bytes, before);
   }
@@ -180,6 +187,21 @@ class EvidenceFile {
     if (this.#log === undefined || this.#last === 'proof' || this.#last === 'range') throw malformed('the file ends early');
     if (this.#range?.isProven === false) this.#proveRange();
     this.#endSession();
+    this.#judgeAbsent();
+    const sessions = [...this.#judged.values()];
+    const since = this.#sinceVerdict();
+    const log = { ...this.#log, ...(since === undefined ? {} : { since }), ...this.#rangeSummary() };
+    const { counted } = this.#claims;
+    return {
+      verdict: sessions.length === 0 ? 'empty' : 'sound',
+      log,
+      ...(counted.length === 0 ? {} : { counters: counted }),
+      sessions,
+    };
+  }
+
+  /** Says what is known of sessions of which the file has nothing. */
+  #judgeAbsent(): void {
     for (const [session, { entries, erasure, numbers }] of this.#logged)
       if (!this.#judged.has(session) && (erasure !== undefined || numbers.size > 0))
         this.#judged.set(session, {
@@ -192,10 +214,10 @@ class EvidenceFile {
           counters: { actions: 0, denied: 0, masked: 0, dropped: 0 },
           logged: entries,
         });
-    const sessions = [...this.#judged.values()];
-    const since = this.#sinceVerdict();
-    const log = { ...this.#log, ...(since === undefined ? {} : { since }), ...this.#rangeSummary() };
-    return { verdict: sessions.length === 0 ? 'empty' : 'sound', log, sessions };
+    // What is outside of a range nobody said to be here.
+    if (this.#range !== undefined)
+      for (const missing of this.#claims.missing((session) => this.#judged.has(session)))
+        this.#judged.set(missing.session, missing);
   }
 
   #takeHead(bytes: Buffer): void {
@@ -370,6 +392,7 @@ class EvidenceFile {
 
   /** Throws EvidenceError NotLogged unless the segment's entry is in the log. */
   #prove(segment: VerifiedSegment, proof: Buffer | undefined): void {
+    this.#claims.check(segment);
     const { session, number } = segment.header;
     const leaf = leafHash(segmentLeaf(segment));
     if (proof !== undefined) {
@@ -393,6 +416,7 @@ class EvidenceFile {
     const { segments, break: already } = judge.verdict;
     const isGone = segments === 0 && already === undefined && erasure !== undefined;
     if (!isGone) missNext(judge, logged);
+    if (!isGone) this.#claims.claim(judge);
     const found = judge.verdict;
     this.#judged.set(judge.session, {
       ...found,

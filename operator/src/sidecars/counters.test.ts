@@ -1,4 +1,5 @@
 import {
+  COUNTER_MAPS,
   type Counter,
   createEpoch,
   encodeNkey,
@@ -12,7 +13,7 @@ import {
 import { KINDS } from '@chaperone/kube';
 import { eventually, type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { COUNTER_SHARDS, PodCounters, type PodCountersOptions } from './counters.ts';
+import { PodCounters, type PodCountersOptions } from './counters.ts';
 
 const SYSTEM = 'chaperone-system';
 const enrolment = generateSigner();
@@ -22,8 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 beforeEach(() => {
-  for (let at = 0; at < COUNTER_SHARDS; at++)
-    api.remove(KINDS.configMaps, { namespace: SYSTEM, name: `chaperone-counters-${at.toString(16)}` });
+  for (const name of COUNTER_MAPS) api.remove(KINDS.configMaps, { namespace: SYSTEM, name });
 });
 
 interface Pod {
@@ -65,8 +65,8 @@ async function counters(mods: Partial<PodCountersOptions> = {}, exists: (uid: st
 const stored = (): Record<string, string> =>
   Object.assign(
     {},
-    ...Array.from({ length: COUNTER_SHARDS }, (_, at) => {
-      const found = api.get(KINDS.configMaps, { namespace: SYSTEM, name: `chaperone-counters-${at.toString(16)}` });
+    ...COUNTER_MAPS.map((name) => {
+      const found = api.get(KINDS.configMaps, { namespace: SYSTEM, name });
       return (found as { data?: object } | undefined)?.data ?? {};
     }),
   );
@@ -148,7 +148,7 @@ describe('the counter of a pod', () => {
 
   test('is written with what others said, once in a while', async () => {
     const kept = await counters({ writeMs: 3_600_000 });
-    const pods = Array.from({ length: 3 * COUNTER_SHARDS }, (_, at) => aPod(`uid-${at}`));
+    const pods = Array.from({ length: 3 * COUNTER_MAPS.length }, (_, at) => aPod(`uid-${at}`));
     for (const pod of pods) kept.enrolled(pod.uid, pod.nkey, pod.registration);
     for (const pod of pods) kept.take(pod.uid, pod.says());
     await eventually(() => expect(Object.keys(stored())).toHaveLength(pods.length));

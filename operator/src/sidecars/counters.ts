@@ -1,21 +1,21 @@
 import { createHash } from 'node:crypto';
 import {
+  COUNTER_MAPS,
   type Counted,
   countsOn,
-  CounterStatement,
+  type CounterStatement,
   EvidenceError,
   orUndefined,
   Registration,
   type Signed,
   type SignedCounter,
+  StoredCounter,
   verifyCounter,
 } from '@chaperone/evidence';
 import { createIfAbsent, getObject, isConflict, KINDS, type Kube, pathOf } from '@chaperone/kube';
-import { z } from 'zod';
 import { Refusal } from './refusal.ts';
 
-/** ConfigMaps hold 1 MiB each: with 2 kB for most pods these hold about 28,000. */
-export const COUNTER_SHARDS = 64;
+/** ConfigMaps hold 1 MiB each: with 2 kB for most pods all of them hold about 28,000. */
 const MAX_SHARD_CHARS = 900_000;
 /** Each ConfigMap is written so often at most, with all that changed in it. */
 const WRITE_MS = 10_000;
@@ -23,16 +23,6 @@ const ATTEMPTS = 5;
 /** What is missing of a pod that is gone is shown for so long. */
 const KEEP_MS = 7 * 86_400_000;
 const MAX_POLICIES = 16;
-
-/** What the ConfigMap has of a pod. */
-const Stored = CounterStatement.extend({
-  /** ms since 1970, by the operator's clock. */
-  receivedAt: z.number(),
-  goneAt: z.number().optional(),
-  /** Names of the AccessPolicies that were in force for it. */
-  policies: z.array(z.string().max(253)).max(MAX_POLICIES),
-});
-type Stored = z.infer<typeof Stored>;
 
 /** The newest counter of one pod, and whether the pod is there. */
 export interface KeptCounter extends Counted {
@@ -84,7 +74,7 @@ export class PodCounters {
   constructor(options: PodCountersOptions) {
     this.#o = options;
     this.#now = options.now ?? Date.now;
-    this.#shards = Array.from({ length: COUNTER_SHARDS }, () => ({
+    this.#shards = COUNTER_MAPS.map(() => ({
       version: undefined,
       used: 0,
       dirty: new Set<string>(),
@@ -281,11 +271,11 @@ export class PodCounters {
   }
 
   #at(shard: number): { namespace: string; name: string } {
-    return { namespace: this.#o.namespace, name: `chaperone-counters-${shard.toString(16)}` };
+    return { namespace: this.#o.namespace, name: COUNTER_MAPS[shard] ?? '' };
   }
 
   #read(podUid: string, text: string): KeptCounter | undefined {
-    const parsed = Stored.safeParse(jsonOf(text));
+    const parsed = StoredCounter.safeParse(jsonOf(text));
     if (!parsed.success) return undefined;
     const { receivedAt, goneAt, policies, ...statement } = parsed.data;
     const registration = Registration.safeParse(jsonOf(statement.registration.body));
@@ -297,7 +287,12 @@ export class PodCounters {
 }
 
 function textOf({ statement, receivedAt, goneAt, policies }: KeptCounter): string {
-  const stored: Stored = { ...statement, receivedAt, ...(goneAt === undefined ? {} : { goneAt }), policies: [...policies] };
+  const stored: StoredCounter = {
+    ...statement,
+    receivedAt,
+    ...(goneAt === undefined ? {} : { goneAt }),
+    policies: [...policies],
+  };
   return JSON.stringify(stored);
 }
 
@@ -311,4 +306,4 @@ function jsonOf(text: string): unknown {
   }
 }
 
-const shardOf = (podUid: string): number => (createHash('sha256').update(podUid).digest()[0] ?? 0) % COUNTER_SHARDS;
+const shardOf = (podUid: string): number => (createHash('sha256').update(podUid).digest()[0] ?? 0) % COUNTER_MAPS.length;

@@ -1,6 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  COUNTER_FILE,
   type Counter,
   type CounterStatement,
   createEpoch,
@@ -15,7 +16,7 @@ import {
 } from '@chaperone/evidence';
 import { eventually, temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { COUNTER_FILE, PodCounter, readStatement } from './pod-counter.ts';
+import { PodCounter, readStatement } from './pod-counter.ts';
 import { MemoryLog } from './receipts.test-support.ts';
 import { agent, closing, opening } from './records.test-support.ts';
 import { createRecording } from './recording.ts';

@@ -1,7 +1,8 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  Counter,
+  COUNTER_FILE,
+  type Counter,
   CounterStatement,
   type Epoch,
   MAX_PENDING,
@@ -13,8 +14,6 @@ import {
 import { RecordingError } from './recorder.ts';
 import type { Clock } from './session.ts';
 
-/** Where the newest statement is kept, in the run directory: the next process counts on from it. */
-export const COUNTER_FILE = 'counter.json';
 /** A session waits so long for its counter to be taken: as long as operators need to change places. */
 const PATIENCE_MS = 20_000;
 /** Said so often while something is pending or has changed. */
