@@ -85,9 +85,10 @@ export class Comparison {
     await this.#looking;
   }
 
-  /** Pods of which something is missing. */
+  /** Pods of which something is missing, that which went last first. */
   shortfalls(): Shortfall[] {
-    return [...this.#found.values()].map(({ shortfall }) => shortfall);
+    const since = ({ kept }: Shortfall): number => kept.goneAt ?? kept.receivedAt;
+    return [...this.#found.values()].map(({ shortfall }) => shortfall).toSorted((a, b) => since(b) - since(a));
   }
 
   /** Seconds since the collector last answered what it was asked; 0 while it does. */
