@@ -10,6 +10,7 @@ export {
 export { type Collector, type CollectorOptions, createCollector } from './collector.ts';
 export { LinkSignIn, type SignIn } from './console/sign-in.ts';
 export { CONSOLE_DIRECTORY, loadStaticFiles } from './console/static-files.ts';
+export { openPostgres } from './evidence-index/postgres.ts';
 export type { PolicySource } from './policies/source.ts';
 export { type DecisionBody, type Decided, RequestRefused, type RequestSource, type RevocationBody } from './requests/source.ts';
 export type { IngestOutcome, Logger, Sender } from './ingest.ts';

@@ -2,7 +2,7 @@ import type { GivenOrder } from '../api.ts';
 import { DataKey } from '../data-key.ts';
 import { EvidenceError, orUndefined } from '../errors.ts';
 import { SessionJudge, type SessionVerdict, type Verdict } from '../judge.ts';
-import type { Trust } from '../keys.ts';
+import { RememberingTrust, type Trust } from '../keys.ts';
 import type { Checkpoint } from '../log/checkpoint.ts';
 import { type ConsistencyProof, parseConsistencyProof } from '../log/consistency.ts';
 import { decodeLeaf, type Leaf, segmentLeaf } from '../log/leaf.ts';
@@ -119,6 +119,7 @@ const NEXT: Readonly<Record<Place['kind'] | 'start', readonly Place['kind'][]>> 
 
 class EvidenceFile {
   readonly #trust: FileTrust;
+  readonly #signers: RememberingTrust;
   readonly #since: Checkpoint | undefined;
   #last: Place['kind'] | 'start' = 'start';
   #note: Buffer = Buffer.alloc(0);
@@ -138,6 +139,7 @@ class EvidenceFile {
 
   constructor(trust: FileTrust, since: Checkpoint | undefined) {
     this.#trust = trust;
+    this.#signers = new RememberingTrust(trust);
     this.#since = since;
   }
 
@@ -271,7 +273,7 @@ class EvidenceFile {
     if (this.#judge?.session === session && !isFirst) return this.#judge;
     this.#endSession();
     if (this.#judged.has(session)) throw malformed('a session stands in two places');
-    this.#judge = new SessionJudge(session, this.#trust);
+    this.#judge = new SessionJudge(session, this.#signers);
     return this.#judge;
   }
 
