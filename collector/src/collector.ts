@@ -7,6 +7,7 @@ import {
   noteSigner,
   parsePolicy,
   type Signer,
+  RememberingTrust,
   type Trust,
   type VerifierKey,
   x25519Holder,
@@ -111,7 +112,8 @@ export interface Collector {
  * @throws IndexError, LogError, StoreError, EvidenceError MalformedPolicy
  */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
-  const { directory, trust, logger } = options;
+  const { directory, logger } = options;
+  const trust = new RememberingTrust(options.trust);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const store = options.store ?? new DirectoryStore(join(directory, 'objects'));
   const objects = new Objects(store);

@@ -1,5 +1,6 @@
 // First: what is imported behind it uses the files that it records.
 import { disk, type DiskOp, type FaultyCall, STOPS, type Stop, writeState } from '@chaperone/testing/disk';
+import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -30,7 +31,8 @@ const logKey = generateSigner();
 const policy = parsePolicy(Buffer.from(formatPolicy(noteSigner(trust.origin, logKey).key)));
 const INDEX = ['index.sqlite', 'index.sqlite-wal', 'index.sqlite-shm'];
 /** What is erased at the end of a history. */
-const ORDER = { method: 'POST', body: JSON.stringify({ reason: 'a test' }) };
+const ORDER = JSON.stringify({ kind: 'erasure', reason: 'a test' });
+const ADDRESS = `orders?body=${createHash('sha256').update(ORDER).digest('hex')}`;
 
 type Note =
   | { readonly kind: 'promised'; readonly session: string; readonly number: number; readonly entry: number }
@@ -69,7 +71,7 @@ async function history(collector: Collector, sessions: readonly Session[]): Prom
     if (shown.ok) note({ kind: 'shown', checkpoint: await bytesOf(shown) });
   }
   const [first] = sessions;
-  if (first !== undefined && (await ask(collector, `sessions/${first.session}/erase`, ORDER)).ok)
+  if (first !== undefined && (await ask(collector, `sessions/${first.session}/${ADDRESS}`, { method: 'POST', body: ORDER })).ok)
     note({ kind: 'erased', session: first.session });
   return notes;
 }

@@ -1,6 +1,6 @@
 import type { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
-import type { Registration, Trust } from './keys.ts';
+import { type Registration, RememberingTrust, type Trust } from './keys.ts';
 import { type VerifiedSegment, verifyLink, verifySegment } from './verify.ts';
 
 /**
@@ -125,7 +125,7 @@ function endOf(last: VerifiedSegment | undefined): Verdict {
 
 /** The verdict on a session of which all segments are at hand, in order. Never throws for bad evidence. */
 export function verifyChain(session: string, segments: Iterable<Buffer>, trust: Trust, key?: DataKey): SessionVerdict {
-  const judge = new SessionJudge(session, trust, key);
+  const judge = new SessionJudge(session, new RememberingTrust(trust), key);
   for (const bytes of segments) judge.take(bytes);
   return judge.verdict;
 }

@@ -160,6 +160,42 @@ export function verifyEpochCertificate(signed: Signed): EpochCertificate {
   return certificate;
 }
 
+/** Statements of each kind that are remembered at most: pods, and hours of them, that one file or one collector sees at a time. */
+const MAX_REMEMBERED = 512;
+
+/** Trust that remembers which statements held, to the byte: every segment brings the same two again. */
+export class RememberingTrust implements Trust {
+  readonly origin: string;
+  readonly enrolmentKeys: readonly string[];
+  readonly #registrations = new Map<string, Registration>();
+  readonly #certificates = new Map<string, EpochCertificate>();
+
+  constructor({ origin, enrolmentKeys }: Trust) {
+    this.origin = origin;
+    this.enrolmentKeys = [...enrolmentKeys];
+  }
+
+  /** As {@link verifyRegistration}. */
+  registration(signed: Signed): Registration {
+    return remembered(this.#registrations, signed, () => verifyRegistration(signed, this));
+  }
+
+  /** As {@link verifyEpochCertificate}. */
+  certificate(signed: Signed): EpochCertificate {
+    return remembered(this.#certificates, signed, () => verifyEpochCertificate(signed));
+  }
+}
+
+function remembered<T>(known: Map<string, T>, { body, signature }: Signed, verified: () => T): T {
+  const name = `${signature.length} ${signature}${body}`;
+  const found = known.get(name);
+  if (found !== undefined) return found;
+  const statement = verified();
+  if (known.size >= MAX_REMEMBERED) known.clear();
+  known.set(name, statement);
+  return statement;
+}
+
 function parseStatement<T>(schema: z.ZodType<T>, signed: Signed, code: 'RegistrationUntrusted' | 'CertificateInvalid'): T {
   try {
     return schema.parse(JSON.parse(signed.body));

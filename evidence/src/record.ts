@@ -113,7 +113,14 @@ const columns = {
   masked: z.array(MaskNote),
 };
 /** Rows as they were delivered (after masking). Binary values are base64 with the prefix "b:"; text has the prefix "t:". */
-const rows = z.array(z.array(z.string().nullable()));
+type Rows = (string | null)[][];
+/** Looked at where they are: what is read of evidence is mostly rows, and nobody changes them. */
+const rows = z.custom<Rows>(
+  (value) =>
+    Array.isArray(value) &&
+    value.every((row) => Array.isArray(row) && row.every((cell) => cell === null || typeof cell === 'string')),
+  'is a list of rows, each a list of texts or null',
+);
 export const ColumnsRecord = z.object({ ...base, type: z.literal('columns'), action: z.int(), ...columns });
 export const RowsRecord = z.object({ ...base, type: z.literal('rows'), action: z.int(), rows });
 export const DoneRecord = z.object({
@@ -275,7 +282,7 @@ export function encodeRecord(record: StampedRecord): { readonly text: string; re
 
 /** The inverse of {@link encodeRecord}, with `data` as {@link encodeBytes} has it. Throws where it is no record. */
 export function decodeRecord(bytes: Buffer): SessionRecord {
-  const end = bytes.indexOf(END);
+  const end = bytes.indexOf(0);
   const said: unknown = JSON.parse(bytes.toString('utf8', 0, end < 0 ? bytes.length : end));
   if (typeof said !== 'object' || said === null || 'data' in said) throw new TypeError('the record has another form');
   const record = SessionRecord.parse(end < 0 ? said : { ...said, data: encodeBytes(bytes.subarray(end + 1)) });

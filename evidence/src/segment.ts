@@ -299,7 +299,9 @@ function unpack(packed: Buffer, header: SegmentHeader): Buffer[] {
   if (header.payload.plain > MAX_PLAIN_BYTES) throw new EvidenceError('LimitExceeded', 'the payload is too large');
   let plain: Buffer;
   try {
-    plain = zstdDecompressSync(packed, { maxOutputLength: Math.max(1, header.payload.plain) });
+    // In one piece, with room for its end to be seen.
+    const most = Math.max(1, header.payload.plain);
+    plain = zstdDecompressSync(packed, { maxOutputLength: most, chunkSize: most + 64 });
   } catch (error) {
     throw new EvidenceError('PayloadAltered', 'the payload cannot be decompressed', { cause: error });
   }

@@ -3,6 +3,7 @@ import { EvidenceError } from './errors.ts';
 import {
   type EpochCertificate,
   type Registration,
+  RememberingTrust,
   Signed,
   type Trust,
   verifyEpochCertificate,
@@ -49,13 +50,16 @@ function withContent(segment: VerifiedSegment, content: SegmentContent): ReadSeg
 }
 
 function verifySigner(segment: SegmentParts, trust: Trust): Pick<VerifiedSegment, 'signer' | 'epoch'> {
-  const epoch = verifyEpochCertificate(segment.header.certificate);
+  const { certificate } = segment.header;
+  const isKnown = trust instanceof RememberingTrust;
+  const epoch = isKnown ? trust.certificate(certificate) : verifyEpochCertificate(certificate);
   if (!verifySignature(Buffer.from(epoch.key, 'base64url'), segment.signed, segment.signature))
     throw new EvidenceError('SignatureInvalid', 'the epoch key did not sign this header');
   const { sealed } = segment.header.clock;
   if (sealed < epoch.notBefore || sealed > epoch.notAfter)
     throw new EvidenceError('EpochExceeded', 'the segment was sealed outside the time of its epoch key');
-  const signer = verifyRegistration(parseSigned(segment.registration), trust);
+  const registration = parseSigned(segment.registration);
+  const signer = isKnown ? trust.registration(registration) : verifyRegistration(registration, trust);
   if (signer.nkey !== epoch.nkey)
     throw new EvidenceError('CertificateInvalid', 'the epoch key belongs to another pod than the registration');
   if (segment.header.origin !== trust.origin) throw new EvidenceError('OriginMismatch', 'the segment is of another origin');

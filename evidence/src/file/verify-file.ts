@@ -3,7 +3,7 @@ import { Claims, type PodCount } from './claims.ts';
 import { DataKey } from '../data-key.ts';
 import { EvidenceError, orUndefined } from '../errors.ts';
 import { SessionJudge, type SessionVerdict, type Verdict } from '../judge.ts';
-import type { Trust } from '../keys.ts';
+import { RememberingTrust, type Trust } from '../keys.ts';
 import type { Checkpoint } from '../log/checkpoint.ts';
 import { type ConsistencyProof, parseConsistencyProof } from '../log/consistency.ts';
 import { decodeLeaf, type Leaf, segmentLeaf } from '../log/leaf.ts';
@@ -133,6 +133,7 @@ const NEXT: Readonly<Record<Place['kind'] | 'start', readonly Place['kind'][]>> 
 
 class EvidenceFile {
   readonly #trust: FileTrust;
+  readonly #signers: RememberingTrust;
   readonly #since: Checkpoint | undefined;
   readonly #watcher: FileWatcher | undefined;
   #last: Place['kind'] | 'start' = 'start';
@@ -154,6 +155,7 @@ class EvidenceFile {
 
   constructor(trust: FileTrust, since: Checkpoint | undefined, watcher: FileWatcher | undefined) {
     this.#trust = trust;
+    this.#signers = new RememberingTrust(trust);
     this.#since = since;
     this.#watcher = watcher;
     this.#claims = new Claims(trust);
@@ -311,7 +313,7 @@ class EvidenceFile {
     if (this.#judge?.session === session && !isFirst) return this.#judge;
     this.#endSession();
     if (this.#judged.has(session)) throw malformed('a session stands in two places');
-    this.#judge = new SessionJudge(session, this.#trust);
+    this.#judge = new SessionJudge(session, this.#signers);
     return this.#judge;
   }
 

@@ -111,7 +111,7 @@ export async function recoverSession(
   options: RecoveryOptions,
 ): Promise<'recovered' | 'unreadable'> {
   const sealed = new Map(found.segments);
-  const state = { session, sealed, marked: false, unsealed: found.unsealed };
+  const state = { session, sealed, unsealed: found.unsealed };
   let outcome: 'recovered' | 'unreadable' = 'recovered';
   for (const [number, unsealed] of [...found.unsealed].toSorted(([a], [b]) => a - b))
     if (!sealed.has(number) && !(await sealOne(number, unsealed, state, options))) outcome = 'unreadable';
@@ -126,8 +126,6 @@ interface RecoveredSession {
   readonly session: string;
   readonly sealed: Map<number, SpooledSegment>;
   readonly unsealed: ReadonlyMap<number, Unsealed>;
-  /** A segment says already that the session was torn off. */
-  marked: boolean;
 }
 
 /** False: it is not of this pod, or nobody can say what it follows. */
@@ -148,12 +146,13 @@ async function sealOne(
   const nextFirst = unsealed.get(number + 1)?.head?.firstSeq;
   const taken = takeRecords({ head, ...rest }, previous?.header.records.last, nextFirst);
   const { texts, lost } = taken;
-  if (texts.length === 0 && lost === 0 && (number === 0 || state.marked)) return true;
+  // An empty one is sealed too: were its number free, and the one before it received, what the journal says that it follows would be the
+  // segment that the crash took, and a process that is killed now would leave that to the next.
+  if (texts.length === 0 && lost === 0 && number === 0) return true;
   const { parcel, link } = sealTorn(head, taken, previous, options);
   const size = await spool.store(session, number, parcel);
   counter.sealed(session, number, link);
   sealed.set(number, { size, isReadable: true });
-  state.marked = true;
   logger.warn('records that a crash left unsealed were sealed', { session, number, records: texts.length, lost });
   return true;
 }
