@@ -22,7 +22,9 @@ export class DataKey {
   constructor(session: string, secret: Uint8Array) {
     if (secret.length !== KEY_BYTES) throw new EvidenceError('MalformedKey', 'a data key has 32 bytes');
     this.session = session;
-    this.#secret = Buffer.from(secret);
+    // Not of the pool, whose 64 KiB it would keep for as long as its session lives.
+    this.#secret = Buffer.allocUnsafeSlow(KEY_BYTES);
+    this.#secret.set(secret);
     this.id = Buffer.from(hkdfSync('sha256', this.#secret, '', ID_INFO + session, KEY_BYTES)).toString('hex');
   }
 

@@ -48,6 +48,11 @@ export class ActionRecords {
     return this.session.append(record, this.durability(said.writes)).then(() => action);
   }
 
+  /** As {@link judged}, of what ran or failed already; should that fail, the session ends. */
+  judgedMeanwhile(said: Judged): void {
+    this.judged(said).catch(this.#onFailure);
+  }
+
   /** Written for every statement, so field by field: spreading what may be absent costs more than all else here. */
   #recordOf(action: number, { text, bytes, verdict, parameters, kubernetes }: Judged): RecordBody {
     const shown = this.access().recording.content !== 'metadata';

@@ -1,5 +1,6 @@
 import { as, descendants, equalTrees, isFields, list, strings, text, unwrap, type Fields } from './ast.ts';
 import { blockAfter, skipPast, skipToken, skipWords, trimSpace } from './literals.ts';
+import { readsOf } from './references.ts';
 import { refusalOf } from './refusals.ts';
 import { classifySet, isHarmlessSetConfig, refusedMode } from './settings.ts';
 import type { Statement, StatementClass, StatementOf, TransactionOperation } from './statement.ts';
@@ -37,11 +38,11 @@ const MASK_RUN = '***';
 
 /** The statements of a text, each with what it is; whatever is not known by its form is `refused`. */
 export function classify(parsed: Parsed): Statement[] {
-  return split(parsed.sql, parsed.tree).map(({ text: own, node }) => ({
-    ...classOf(own, node, parsed.parse),
-    text: own,
-    ...flags(node),
-  }));
+  return split(parsed.sql, parsed.tree).map(({ text: own, node }) => {
+    const found = classOf(own, node, parsed.parse);
+    const reads = found.kind === 'query' && found.command === 'select' ? readsOf(node) : undefined;
+    return { ...found, text: own, ...flags(node), ...(reads !== undefined && { reads }) };
+  });
 }
 
 /** Cuts the text where the parser says (UTF-8 byte offsets; a length of 0 runs to the end). */

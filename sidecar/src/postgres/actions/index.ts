@@ -5,6 +5,7 @@ export { checkOffline } from './offline.ts';
 export { MAX_STATEMENT_BYTES, StatementParser, type ParserOptions } from './parser.ts';
 export type {
   ObjectName,
+  Reads,
   Reference,
   References,
   RefusalCode,

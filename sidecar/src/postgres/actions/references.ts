@@ -1,5 +1,5 @@
 import { as, isFields, list, stringOf, strings, text, unwrap, type Fields } from './ast.ts';
-import type { Reference, References } from './statement.ts';
+import type { Reads, Reference, References } from './statement.ts';
 import { relationName } from './utility.ts';
 
 /** Deeper nesting is left to the server. */
@@ -52,8 +52,33 @@ export function references(query: unknown): References {
   return { effects: walk.effects, ...(walk.unknown !== undefined && { unknown: walk.unknown }) };
 }
 
+/** Names of columns and relations that are told on; a text with more is left to the server. */
+const MAX_NAMES = 200;
+
+/**
+ * What a SELECT reads, if its text tells all of it: see {@link references}. Undefined where only the server can, and where it locks
+ * rows.
+ */
+export function readsOf(query: unknown): Reads | undefined {
+  const walk = new Walk();
+  walk.node(query, new Set(), 0);
+  const { effects, names, ranges } = walk;
+  if (walk.unknown !== undefined || walk.session || effects.some(({ verb }) => verb !== 'select')) return undefined;
+  if (effects.length + names.size > MAX_NAMES) return undefined;
+  const relations = effects.map(({ schema, name }) => (schema === undefined ? { name } : { schema, name }));
+  return { relations, names: [...names], whole: walk.whole || [...names].some((name) => ranges.has(name)) };
+}
+
 class Walk {
   readonly effects: Reference[] = [];
+  /** Last parts of what may name a column. */
+  readonly names = new Set<string>();
+  /** What stands in FROM is called so: as a column's name it is the whole row. */
+  readonly ranges = new Set<string>();
+  /** It shows what an earlier statement may have left in the session. */
+  session = false;
+  /** It names columns in a way that their names do not show. */
+  whole = false;
   unknown: string | undefined;
 
   node(value: unknown, scope: Scope, depth: number): void {
@@ -88,8 +113,23 @@ class Walk {
       if (tag === 'SubLink') this.operator(fields['operName']);
       if (tag === 'SortBy') this.operator(fields['useOp']);
       if (tag === 'TypeName') this.type(fields);
+      this.column(tag, fields);
       this.members(fields, scope, depth);
     }
+  }
+
+  private column(tag: string, fields: Fields): void {
+    if (tag === 'ColumnRef') this.names.add(stringOf(list(fields['fields']).at(-1)));
+    if (tag === 'A_Star' || fields['isNatural'] === true) this.whole = true;
+    for (const part of [...list(fields['indirection']), ...list(fields['usingClause'])]) this.names.add(stringOf(part));
+    this.called(fields['alias']);
+  }
+
+  private called(alias: unknown): void {
+    if (!isFields(alias)) return;
+    this.ranges.add(text(alias['aliasname']));
+    // Columns that are called otherwise hide their names.
+    if (alias['colnames'] !== undefined) this.whole = true;
   }
 
   /** Each CTE sees the ones before it, all of them under RECURSIVE; the statement sees all. */
@@ -129,6 +169,8 @@ class Walk {
 
   private read(fields: Fields, scope: Scope): void {
     const name = relationName(fields);
+    this.called(fields['alias']);
+    if (name) this.ranges.add(name.name);
     if (!name) this.fail('it names a relation of another database');
     else if (name.schema !== undefined || !scope.has(name.name)) this.effects.push({ verb: 'select', ...name });
   }
@@ -137,6 +179,7 @@ class Walk {
     const parts = strings(fields['funcname']) ?? [];
     const [schema, name] = parts.length === 2 ? parts : ['pg_catalog', parts[0]];
     const known = schema === 'pg_catalog' && parts.length <= 2 && FUNCTIONS.has(name ?? '');
+    if (name === 'random') this.session = true;
     if (!known) this.fail('it calls a function that only the server can resolve');
   }
 

@@ -61,7 +61,18 @@ export type Statement = StatementClass & {
   readonly harmlessSetConfigs: number;
   /** A string constant, escapes decoded, holds a run of stars as masked values do. */
   readonly maskSentinel: boolean;
+  /** Of a SELECT whose text tells all that it reads. */
+  readonly reads?: Reads;
 };
+
+/** What a SELECT names, none of it a function, type or operator that could be anybody's. */
+export interface Reads {
+  readonly relations: readonly ObjectName[];
+  /** What may be names of columns; '' where one is none. */
+  readonly names: readonly string[];
+  /** It may show or use columns that it does not name: `*`, a whole row, NATURAL. */
+  readonly whole: boolean;
+}
 
 export type StatementOf<K extends Statement['kind']> = Extract<Statement, { kind: K }>;
 

@@ -1,4 +1,4 @@
-export { type Catalog, CatalogError, type CatalogQuery, loadCatalog } from './catalog.ts';
+export { type Catalog, CatalogError, type CatalogQuery, type CatalogRelation, loadCatalog } from './catalog.ts';
 export { CopyMasker } from './copy.ts';
 export { type CopyFormat, copyFormatOf } from './copy-format.ts';
 export { type ErrorContext, filterError, hide } from './errors.ts';
@@ -18,6 +18,7 @@ export {
   strictestPlan,
 } from './plan.ts';
 export { type PlainLiterals, plainLiterals } from './plain-literals.ts';
+export { confirms, type Expected } from './confirm.ts';
 export { MaskError } from './cells.ts';
 export { type MaskedRows, maskRows } from './row.ts';
 export { isSameRows, isSteady } from './same-rows.ts';

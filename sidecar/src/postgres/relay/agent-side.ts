@@ -17,11 +17,13 @@ import {
 } from '../wire/index.ts';
 import { type Execution, sealBound, type StatementApproval, voided } from './approval.ts';
 import { shownParameters } from './bound-values.ts';
+import type { Foreteller } from './foretelling.ts';
 import type { Inbox } from './inbox.ts';
 import type { Intake } from './intake.ts';
 import type { Ending } from '../../session/index.ts';
 import { boundsRows } from './limits.ts';
 import type { Link } from './link.ts';
+import { parseAhead, type ParseAheadOptions } from './parse-ahead.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import { Settled } from './settled.ts';
@@ -44,6 +46,7 @@ export interface AgentSideOptions {
   readonly recorder: Recorder;
   readonly texts: Texts;
   readonly statements: Statements;
+  readonly foreteller: Foreteller;
   readonly templates: Templates;
   readonly approval: StatementApproval;
   readonly access: () => Access;
@@ -65,6 +68,7 @@ export class AgentSide {
   readonly #statements: Statements;
   readonly #templates: Templates;
   readonly #approval: StatementApproval;
+  readonly #ahead: ParseAheadOptions;
   readonly #simple: SimpleQuery;
   readonly #access: () => Access;
   readonly #clock: Clock;
@@ -82,6 +86,7 @@ export class AgentSide {
     this.#access = options.access;
     this.#clock = options.clock;
     this.#serverReady = options.serverReady;
+    this.#ahead = options;
     this.#simple = new SimpleQuery({ ...options, copyIn: (run) => this.#copyIn(run) });
   }
 
@@ -191,6 +196,8 @@ export class AgentSide {
     if (message.name === '') this.#link.statements.delete('');
     if (message.name.startsWith(OWN_NAMES)) return this.#refuse(NAME_RESERVED, '', bytes.length);
     const classified = await this.#statements.classify(message.query);
+    // What stood before it failed meanwhile.
+    if (this.#link.skipping) return;
     if (classified.kind === 'refused') return this.#refuse(classified.refusal, message.query, bytes.length);
     const [statement = EMPTY_STATEMENT, second] = classified.statements;
     if (second !== undefined)
@@ -198,7 +205,9 @@ export class AgentSide {
     if (statement.kind === 'set' && statement.emulated) return this.#refuse(EMULATED_ONLY_SIMPLE, message.query, bytes.length);
     if (isSqlPrepared(statement) && statement.kind !== 'deallocate')
       return this.#refuse(PREPARED_ONLY_SIMPLE, message.query, bytes.length);
+    if (parseAhead(this.#ahead, statement, message, bytes.length)) return;
     const outcome = await this.#statements.prepare(statement, message.name, message.parameterTypes);
+    if (outcome.kind === 'prepared') this.#ahead.foreteller.remember(outcome.prepared);
     return this.#settle(this.#statements.keep(outcome), statement.text, bytes.length);
   }
 
@@ -286,7 +295,11 @@ export class AgentSide {
     const { text, verdict, writes } = judgement;
     const action = await this.#recorder.judged({ text, bytes: bytes.length, verdict, writes, parameters: portal.parameters });
     if (this.#link.skipping) return;
-    await this.#run(portal, message.maxRows, action);
+    // What the server printed when it was bound may have come meanwhile.
+    const { refusal: since } = portal.judgement;
+    if (since === undefined) return this.#run(portal, message.maxRows, action);
+    this.#recorder.finished(this.#recorder.run(action, portal), { error: { code: since.code, message: since.reason } });
+    return this.#told(since, judgement.statement.text);
   }
 
   /** Asks people first. Where nothing is under way, other sessions wait for no lock meanwhile: the portal is bound again then. */

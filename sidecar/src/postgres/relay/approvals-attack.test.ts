@@ -14,6 +14,7 @@ import {
   fresh,
   governed,
   here,
+  lockWait,
   looked,
   pending,
   policy,
@@ -486,14 +487,12 @@ test('what waits for a row when its agent leaves is not committed, and said to h
   client.send(say.query(`update tickets set status = 'late' where id = 2`));
   const request = await pending();
   decide(request);
-  // It runs by now, and waits for the row.
-  await systemClock.after(300);
+  await lockWait(true);
   const during = stateOf(request);
   client.socket.destroy();
-  await systemClock.after(300);
+  await lockWait(false);
   await owner.query('commit');
   await owner.end();
-  await systemClock.after(300);
   const now = await statusOf(2);
   expect([during, now, stateOf(request)]).toEqual(['Released', 'open', 'Released']);
 });

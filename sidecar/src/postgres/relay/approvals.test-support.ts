@@ -114,3 +114,13 @@ export const kinds = (): string[] =>
   here.records.map(({ record }) =>
     record.type === 'action' ? `action ${record.verdict}` : record.type === 'approval' ? `approval ${record.state}` : record.type,
   );
+
+/** Resolves once the agent's role waits for a lock at the server, or does not. */
+export async function lockWait(waits: boolean): Promise<void> {
+  const watch = await governed.direct();
+  const waiting = `select 1 from pg_stat_activity where usename = 'agent_role' and wait_event_type = 'Lock'`;
+  const asked = async (): Promise<true | undefined> =>
+    (await watch.query(waiting)).rows.length > 0 === waits ? true : undefined;
+  await eventually('the wait for a lock, or its end', asked);
+  await watch.end();
+}

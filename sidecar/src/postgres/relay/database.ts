@@ -5,6 +5,7 @@ import type { DialGuard } from '../../capture/guard.ts';
 import type { Observation } from '../../control/control-plane.ts';
 import { addressOf, ownerText } from '../../control/owner-text.ts';
 import { type Catalog, checkMajor, checkSuitability, loadCatalog, type Suitability } from '../masking/index.ts';
+import { ByText } from './by-text.ts';
 import { Foretold } from './foretold.ts';
 import { GuessBudget } from './guesses.ts';
 import { Judgements } from './judgements.ts';
@@ -44,6 +45,7 @@ export class Database {
   readonly guesses = new GuessBudget();
   readonly judgements = new Judgements();
   readonly foretold = new Foretold();
+  readonly byText = new ByText();
   readonly repeats = new Repeats();
   readonly #o: DatabaseOptions;
   #catalog: Catalog | undefined;

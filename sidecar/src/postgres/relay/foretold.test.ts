@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Governed, startGoverned } from './governed.test-support.ts';
 import { Meddler, TRIGGER } from './meddler.test-support.ts';
+import { say } from './raw-client.test-support.ts';
 
 const RESOURCE = { namespace: 'data', name: 'orders-db' };
 const SCHEMA = `
@@ -70,16 +71,16 @@ async function another(proxy: Governed): Promise<pg.Client> {
 describe('a statement that another session of the database asked', () => {
   test('is parsed and run in one breath, and shows what it shows', async () => {
     await using proxy = await governed.anew({ upstream: meddler.address });
-    const answers: Buffer[] = [];
-    meddler.meddling = { change: (chunk) => (answers.push(Buffer.from(chunk)), chunk) };
+    const said: Buffer[] = [];
+    meddler.meddling = { heard: (chunk) => said.push(chunk) };
     const heard = async (): Promise<boolean> => {
-      answers.length = 0;
+      said.length = 0;
       const client = await proxy.connect();
       expect((await client.query(`select id, owner from items where name = '${TRIGGER}'`)).rows).toEqual([
         { id: 99, owner: '*****' },
       ]);
       await client.end();
-      return answers[0]?.includes('nobody') === true;
+      return said[0]?.includes(say.sync()) === true;
     };
     expect(await heard()).toBe(false);
     expect(await heard()).toBe(true);

@@ -64,6 +64,8 @@ export type Held = Statement | typeof EMPTY_STATEMENT;
 
 interface Basis {
   readonly policy: string;
+  /** Its tree was only looked through, so that nobody knows which columns without labels it reads. See {@link ByText}. */
+  readonly byText?: true;
   /** As the server printed it. */
   readonly tree: string | undefined;
   readonly action: Action;
@@ -102,12 +104,45 @@ export function shownInstance({ blank }: Judgement, text: string): string {
   return blank ? blankLiterals(text) : text;
 }
 
+/** Whether what a statement turned out to do was foretold: its record says what it does, and it may be running. */
+export function isNoWorse(found: Judgement, foretold: Judgement): boolean {
+  return (
+    found.refusal === undefined &&
+    !found.writes &&
+    found.guesses <= foretold.guesses &&
+    (foretold.blank || !found.blank) &&
+    // Mostly it is the very same.
+    (found.verdict === foretold.verdict || sameVerdict(found.verdict, foretold.verdict))
+  );
+}
+
+/** A text and its tree name the same things in different orders. */
+function sameVerdict(a: Verdict, b: Verdict): boolean {
+  return inOrder(a) === inOrder(b);
+}
+
+function inOrder({ effects, ...rest }: Verdict): string {
+  return JSON.stringify([rest, effects.map((effect) => JSON.stringify(effect)).toSorted()]);
+}
+
 /** Judges what needs no tree: transactions, settings, and utility statements by the names they write. */
 export function judgePlain(statement: Held, access: Access): Judgement {
   const basis: Basis = { policy: access.digest, action: plainAction(statement, access), ...NO_TREE };
   if (statement.kind !== 'refused') return settle(statement, basis, access);
   const verdict: Verdict = { verdict: 'deny', code: statement.code, reason: statement.why, effects: [] };
   return { ...settle(statement, basis, access), verdict, refusal: { code: statement.code, reason: statement.why, verdict } };
+}
+
+/** Judges a query by what its text says it does, once its tree was looked through; see {@link ByText}. */
+export function judgeText(
+  statement: Held,
+  analysis: Analysis,
+  fields: readonly FieldDescription[],
+  access: Access,
+  tree?: string,
+): Judgement {
+  const basis: Basis = { policy: access.digest, byText: true, tree, action: { effects: analysis.effects }, analysis, fields };
+  return settle(statement, basis, access);
 }
 
 const NO_TREE = { tree: undefined, analysis: undefined, fields: [] } as const;
@@ -141,10 +176,13 @@ export function judgeFetch(statement: Held, declared: Judgement, access: Access)
 /** Judges again under the policy in force; the same policy gives the same judgement. */
 export function judgeAgain(judgement: Judgement, fields: readonly FieldDescription[], access: Access): Judgement {
   if (judgement.basis.policy === access.digest) return judgement;
+  // Another policy may speak of columns.
+  if (judgement.basis.byText) return { ...judgement, refusal: READ_BY_TEXT, approved: undefined };
   const again = settle(judgement.statement, { ...judgement.basis, fields, policy: access.digest }, access);
   return judgement.also.map((other) => judgeAgain(other, fields, access)).reduce(combine, again);
 }
 
+const READ_BY_TEXT: Refusal = { code: 'NotAnalysable', reason: 'the policy changed while it was parsed; prepare it again' };
 /** Readings of one statement that are told apart; a view that changes more often under a session is somebody's attack. */
 const MAX_READINGS = 16;
 const TOO_MANY_READINGS: Refusal = { code: 'NotAnalysable', reason: 'what it reads changed too often; prepare it again' };

@@ -5,7 +5,7 @@ import type { Memory } from '../../session/memory.ts';
 import type { Outbox } from './outbox.ts';
 import { PreparedStatements } from './prepared-statements.ts';
 import type { Run } from './run.ts';
-import { abandon, type Cursor, type Portal, type Step } from './steps.ts';
+import { abandon, type Cursor, type Portal, type Prepared, type Step } from './steps.ts';
 
 /** Steps that may be outstanding before the agent has to wait. */
 const MAX_STEPS = 1024;
@@ -202,7 +202,23 @@ export class Link {
 
   /** True where an Execute of this portal is under way: its verdict comes too late to be told in place of rows. */
   executing(portal: Portal): boolean {
-    return this.#steps.some((step) => step.kind === 'execute' && step.run.portal === portal);
+    return this.runs().some((run) => run.portal === portal && run.stopped === undefined);
+  }
+
+  /** What is under way. */
+  runs(): Run[] {
+    return this.#steps.flatMap((step) => (step.kind === 'execute' ? [step.run] : []));
+  }
+
+  /** Portals of this statement that are open, or will be once the server says so. */
+  portalsOf(prepared: Prepared): Portal[] {
+    const pending = [...this.#pending.values()].flatMap((step) => (step.kind === 'bind' ? [step.portal] : []));
+    return [...this.#portals.values(), ...pending].filter((portal) => portal.prepared === prepared);
+  }
+
+  /** A statement's name is about to be free, or to be another's: what is said of it now may come before that. */
+  get freesStatements(): boolean {
+    return this.#steps.some((step) => step.kind === 'close' && step.target.kind === 'statement');
   }
 
   /** BindComplete. The portal of a simple query is not the agent's to execute again, and takes the place of one that was. */

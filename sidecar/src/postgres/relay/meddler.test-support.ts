@@ -8,6 +8,8 @@ export interface Meddling {
   readonly silence?: boolean;
   /** The connection is cut after `inject`. */
   readonly cut?: boolean;
+  /** Told what the proxy says, from the trigger on. */
+  readonly heard?: (chunk: Buffer) => void;
   /** Bytes of the server's answers are changed. */
   readonly change?: (chunk: Buffer) => Buffer;
 }
@@ -60,6 +62,7 @@ export class Meddler implements AsyncDisposable {
         if (acting.inject !== undefined) from.write(acting.inject);
         if (acting.cut === true) from.end();
       }
+      acting?.heard?.(chunk);
       to.write(chunk);
     });
     to.on('data', (chunk: Buffer) => {

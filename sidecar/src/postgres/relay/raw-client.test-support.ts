@@ -113,12 +113,17 @@ export class RawClient implements AsyncDisposable {
   }
 
   async until(enough: (heard: readonly Heard[]) => boolean): Promise<Heard[]> {
-    const timeout = AbortSignal.timeout(STEP_TIMEOUT_MS);
+    let had = -1;
+    let timeout = AbortSignal.timeout(STEP_TIMEOUT_MS);
     while (!enough(this.heard) && !this.closed) {
+      // Much that comes slowly is not silence.
+      if (this.bytes.length > had) timeout = AbortSignal.timeout(STEP_TIMEOUT_MS);
+      had = this.bytes.length;
       if (timeout.aborted) throw new Error(`no answer; so far: ${JSON.stringify(this.heard)}`);
+      const silence = timeout;
       await new Promise<void>((resolve) => {
         this.#waiting = resolve;
-        timeout.addEventListener('abort', () => resolve(), { once: true });
+        silence.addEventListener('abort', () => resolve(), { once: true });
       });
     }
     return this.heard.splice(0);

@@ -8,6 +8,7 @@ import { AgentSide } from './agent-side.ts';
 import type { Catalog } from '../masking/index.ts';
 import { type Database, DatabaseError } from './database.ts';
 import { type ApprovalContext, type ApprovalOptions, StatementApproval } from './approval.ts';
+import { Foreteller } from './foretelling.ts';
 import { Inbox } from './inbox.ts';
 import { Intake } from './intake.ts';
 import type { Holds } from '../../session/holds.ts';
@@ -146,6 +147,17 @@ export class Relay {
       judgements: database.judgements,
       clock,
     });
+    const foreteller = new Foreteller({
+      statements,
+      access,
+      catalog,
+      stale: () => database.stale,
+      refresh: () => database.refresh().then(catalog),
+      major,
+      judgements: database.judgements,
+      byText: database.byText,
+      foretold: database.foretold,
+    });
     const templates = new Templates({
       link: this.#link,
       statements,
@@ -171,6 +183,7 @@ export class Relay {
       recorder: this.#recorder,
       texts: this.#texts,
       statements,
+      foreteller,
       templates,
       approval: new StatementApproval({
         link: this.#link,

@@ -22,7 +22,7 @@ import { isHidden, treeOf } from './notices.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import type { Statements } from './statements.ts';
-import type { Portal, PrepareOutcome, PrepareStep, Step } from './steps.ts';
+import { type Portal, type PrepareOutcome, type PrepareStep, settlePrepare, type Step } from './steps.ts';
 import type { Refusal, Texts } from './texts.ts';
 
 /** Parameters that an agent may see; any other could carry a value out. */
@@ -197,9 +197,8 @@ export class ServerSide {
   }
 
   #settlePrepare(step: PrepareStep, outcome: PrepareOutcome): void {
-    step.streamed?.(outcome);
+    settlePrepare(step, outcome);
     this.#link.answered();
-    step.settled.resolve(outcome);
   }
 
   #bound(step: Extract<Step, { kind: 'bind' }>, type: BackendType, bytes: Buffer): void {
@@ -300,7 +299,9 @@ export class ServerSide {
     const step = this.#link.step;
     if (step?.kind !== 'execute') throw new UpstreamProtocolError('DataRow without Execute');
     const { run } = step;
-    const { plan, statement } = run.portal.judgement;
+    const { plan, statement, refusal } = run.portal.judgement;
+    // Without a plan they would pass as they are.
+    if (refusal !== undefined && run.stopped === undefined) throw new UpstreamProtocolError('rows of what may not run');
     if (statement.kind === 'copy-in' || statement.kind === 'copy-out') throw new UpstreamProtocolError('DataRow within a copy');
     const allowed = run.allow(bytes, count);
     if (allowed.count === 0) return;
@@ -433,7 +434,7 @@ export class ServerSide {
     this.#group.undone({ code, message: 'undone: a later statement of its group failed' });
     if (step.kind === 'prepare') {
       // Whoever waits for the statement says the error, so that it is recorded with its text.
-      this.#settlePrepare(step, { kind: 'failed', error: fields });
+      settlePrepare(step, { kind: 'failed', error: fields });
     } else if (step.kind !== 'forced') {
       const attempt = step.kind === 'bind' ? step.attempt : undefined;
       if (attempt !== undefined) {

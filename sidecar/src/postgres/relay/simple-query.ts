@@ -4,12 +4,13 @@ import type { Statement, StatementOf } from '../actions/index.ts';
 import { encodeBind, encodeCommandComplete, encodeEmptyQueryResponse, encodeExecute, encodeFlush } from '../wire/index.ts';
 import { sealBound, type StatementApproval, voided } from './approval.ts';
 import { changesMeaning, type Judgement, judgePlain, MASK_WRITTEN_BACK, shownInstance } from './judgement.ts';
+import type { Foreteller } from './foretelling.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
 import { Settled } from './settled.ts';
 import { deallocate, findPrepared, isSqlPrepared, type SqlError, type SqlPrepared } from './sql-prepared.ts';
-import { streamInstance } from './streaming.ts';
+import { streamByText, streamInstance } from './streaming.ts';
 import { asVerdict, type Preparation, type Statements } from './statements.ts';
 import type { Attempt, Portal, Prepared } from './steps.ts';
 import { type Instance, NAME_RESERVED, OWN_NAMES, type Templates } from './templates.ts';
@@ -20,6 +21,7 @@ export interface SimpleQueryOptions {
   readonly recorder: Recorder;
   readonly texts: Texts;
   readonly statements: Statements;
+  readonly foreteller: Foreteller;
   readonly templates: Templates;
   readonly approval: StatementApproval;
   readonly access: () => Access;
@@ -79,7 +81,8 @@ export class SimpleQuery {
     if (instance !== undefined && (await this.#instance(instance, text, bytes))) {
       templates.used(instance, clock.monotonic() - began);
     } else {
-      const ran = (instance && (await streamInstance(this.#o, instance, text, bytes))) ?? (await this.#text(text, bytes));
+      const streamed = instance && (await streamInstance(this.#o, instance, text, bytes));
+      const ran = streamed ?? (await this.#text(text, bytes));
       if (instance !== undefined && typeof ran === 'object') templates.ran(instance, ran, clock.monotonic() - began);
     }
     if (templates.wish) await templates.prepare();
@@ -120,7 +123,7 @@ export class SimpleQuery {
   }
 
   /** Runs a text statement by statement. @returns What it ran as, where it was one statement and ran well. */
-  async #text(text: string, bytes: number): Promise<Prepared | undefined> {
+  async #text(text: string, bytes: number): Promise<Prepared | 'failed' | undefined> {
     const { link, statements } = this.#o;
     const classified = await statements.classify(text);
     if (classified.kind === 'refused') {
@@ -133,6 +136,9 @@ export class SimpleQuery {
       await this.#ready();
       return undefined;
     }
+    const [only, second] = classified.statements;
+    const streamed = only && second === undefined ? await streamByText(this.#o, only, bytes) : undefined;
+    if (streamed !== undefined) return streamed;
     for (const [index, statement] of classified.statements.entries()) {
       const last = index === classified.statements.length - 1;
       const outcome = await this.#statement(statement, last);

@@ -20,7 +20,7 @@ import {
   encodeSync,
   type ServerMessageFields,
 } from '../wire/index.ts';
-import { type Held, judgeAgain, judgeFetch, judgePlain, judgeReprint, type Judgement } from './judgement.ts';
+import { type Held, judgeAgain, judgeFetch, judgePlain, judgeReprint, judgeTree, type Judgement } from './judgement.ts';
 import type { Judgements } from './judgements.ts';
 import type { GuessBudget } from './guesses.ts';
 import type { Link } from './link.ts';
@@ -147,38 +147,22 @@ export class Statements {
   }
 
   /**
-   * Sends a statement to be parsed, and whatever the caller sends behind it at once: for one whose template was judged before.
+   * Sends a statement to be parsed, and whatever the caller sends behind it at once: for one of which it is foretold what it does.
    * `onOutcome` is called before anything of its result is read; what is returned resolves after that.
    */
-  stream(text: string, onOutcome: (outcome: PrepareOutcome) => void): Settled<PrepareOutcome> {
-    const messages = [
-      encodeParse({ name: '', query: text, parameterTypes: [] }),
-      encodeDescribe({ kind: 'statement', name: '' }),
-    ];
+  stream(
+    {
+      name,
+      text,
+      parameterTypes = [],
+    }: { readonly name: string; readonly text: string; readonly parameterTypes?: readonly number[] },
+    onOutcome: (outcome: PrepareOutcome) => void,
+  ): Settled<PrepareOutcome> {
+    const messages = [encodeParse({ name, query: text, parameterTypes }), encodeDescribe({ kind: 'statement', name })];
     const settled = new Settled<PrepareOutcome>();
     const step = { kind: 'prepare', trees: [], parsed: false, parameters: [], settled, streamed: onOutcome } as const;
     this.#o.link.send(Buffer.concat(messages), { ...step, trees: [] });
     return settled;
-  }
-
-  /**
-   * What holds for a statement that was sent by {@link Statements.stream}. Undefined: it is not what was foretold, and may be running.
-   */
-  streamed(foretold: Judgement, outcome: Extract<PrepareOutcome, { kind: 'prepared' }>): Prepared | undefined {
-    const { access, catalog, major, judgements } = this.#o;
-    const { trees, fields, rowDescription, parameters } = outcome;
-    const context = { access: access(), catalog: catalog(), major };
-    const judgement = judgements.judge(foretold.statement, trees, fields, rowDescription, context);
-    const worse =
-      judgement.guesses > foretold.guesses ||
-      (judgement.blank && !foretold.blank) ||
-      judgement.writes ||
-      // Its record says already what it does; mostly it is the very same judgement.
-      (judgement.verdict !== foretold.verdict && JSON.stringify(judgement.verdict) !== JSON.stringify(foretold.verdict));
-    if (judgement.refusal !== undefined || worse || parameters.length > 0 || this.barred(judgement) !== undefined)
-      return undefined;
-    this.mayRun(judgement.ownersCode);
-    return { name: '', judgement, fields, rowDescription, parameters, parameterTypes: [] };
   }
 
   /** Runs a PREPARE of SQL, which reads nothing, and judges what the server holds under its name from then on. */
@@ -288,6 +272,11 @@ export class Statements {
     return { kind: 'refused', refusal: TOO_MANY_HELD, text: judgement.text };
   }
 
+  /** Has the server forget a statement that nobody is to use. */
+  drop(name: string): void {
+    this.#close(name);
+  }
+
   #close(name: string): void {
     const target = { kind: 'statement', name } as const;
     this.#o.link.send(encodeClose(target), { kind: 'close', tell: false, target });
@@ -295,7 +284,12 @@ export class Statements {
 
   /** The verdict under the policy in force now; it may have changed since the statement was parsed. */
   current(judgement: Judgement, fields: Prepared['fields']): Judgement {
-    return judgeAgain(judgement, fields, this.#o.access());
+    const { access, catalog, major } = this.#o;
+    const { byText, tree, policy } = judgement.basis;
+    // Only now somebody asks what it reads.
+    if (byText && tree !== undefined && policy !== access().digest)
+      return judgeTree(judgement.statement, [tree], fields, { access: access(), catalog: catalog(), major });
+    return judgeAgain(judgement, fields, access());
   }
 
   /** Takes in a tree that the server printed at Bind or Describe: from here on it holds for the statement. */

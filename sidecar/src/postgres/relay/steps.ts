@@ -5,15 +5,18 @@ import type { Handed } from './limits.ts';
 import type { Run } from './run.ts';
 import type { Settled } from './settled.ts';
 
-/** A statement that the server has parsed in this session, with what was decided about it. */
+/**
+ * A statement that the server has parsed in this session, with what was decided about it. Where that was foretold, fields, row
+ * description and parameters are empty until the server has said them.
+ */
 export interface Prepared {
   readonly name: string;
   /** Of what the server holds now: replaced when it prints another tree for it. */
   judgement: Judgement;
-  readonly fields: readonly FieldDescription[];
-  readonly rowDescription: Buffer | undefined;
+  fields: readonly FieldDescription[];
+  rowDescription: Buffer | undefined;
   /** Their types (pg_type.oid), as the server found them. */
-  readonly parameters: readonly number[];
+  parameters: readonly number[];
   /** As its Parse gave them. */
   readonly parameterTypes: readonly number[];
   /** Bound once people had approved it: the statement itself, for which a tree that is printed then holds too. */
@@ -34,7 +37,7 @@ export interface Portal {
   /** Of a statement that is bound in the same breath as it is parsed: what was foretold, until the server has described it. */
   prepared: Prepared;
   readonly formats: readonly number[];
-  readonly parameters: readonly (string | null)[] | undefined;
+  parameters: readonly (string | null)[] | undefined;
   judgement: Judgement;
   /** Of a statement that people have to approve: what was bound, for the seal, and the Bind itself where it is small enough to be sent again. */
   readonly held?: { readonly bound: unknown; readonly bind: Buffer | undefined };
@@ -72,7 +75,7 @@ export interface PrepareStep {
   /** By a PREPARE of SQL, which is bound and executed before what it made is described. */
   readonly sql?: true;
   /** Rows follow at once: takes the outcome before anything behind it is read. */
-  readonly streamed?: (outcome: PrepareOutcome) => void;
+  streamed?: ((outcome: PrepareOutcome) => void) | undefined;
   readonly settled: Settled<PrepareOutcome>;
 }
 
@@ -91,9 +94,19 @@ export type Step =
   | { kind: 'sync'; tell: boolean; settled: Settled<void>; attempt: Attempt | undefined }
   | { kind: 'local'; bytes: Buffer; done?: () => void };
 
+const UNSEEN = { kind: 'failed', error: undefined } as const;
+
+/** Tells the outcome of a Parse; only the first counts. */
+export function settlePrepare(step: PrepareStep, outcome: PrepareOutcome): void {
+  const { streamed } = step;
+  step.streamed = undefined;
+  streamed?.(outcome);
+  step.settled.resolve(outcome);
+}
+
 /** Tells everybody who waits for a step that it will not happen. */
 export function abandon(step: Step): void {
-  if (step.kind === 'prepare') step.settled.resolve({ kind: 'failed', error: undefined });
+  if (step.kind === 'prepare') settlePrepare(step, UNSEEN);
   else if (step.kind === 'bind') step.settled.resolve(false);
   else if (step.kind === 'execute') step.run.end('failed');
   else if (step.kind === 'sync') step.settled.resolve();

@@ -1,6 +1,9 @@
+import type { Access } from '@chaperone/policy';
 import { hasMaskSentinel, type Statement } from '../actions/index.ts';
 import { encodeBind, encodeExecute, encodeFlush } from '../wire/index.ts';
+import type { Foreteller, Foretelling } from './foretelling.ts';
 import { type Judgement, shownInstance } from './judgement.ts';
+import { boundsRows } from './limits.ts';
 import type { Link } from './link.ts';
 import type { Recorder } from './recorder.ts';
 import type { Run } from './run.ts';
@@ -14,9 +17,11 @@ const NOT_AS_FORETOLD = { code: 'SessionEnded', reason: 'a repeated statement no
 const TAKEN_BACK: Refusal = { code: 'NotAnalysable', reason: 'it reads something else by now; taken back, and judged anew' };
 
 export interface Streaming {
+  readonly access: () => Access;
   readonly link: Link;
   readonly recorder: Recorder;
   readonly statements: Statements;
+  readonly foreteller: Foreteller;
   readonly templates: Templates;
   readonly texts: Texts;
 }
@@ -29,19 +34,56 @@ export interface Streaming {
  * @returns what it ran as, or that it failed; undefined where nothing of it stays or was told
  */
 export async function streamInstance(
-  { link, recorder, statements, templates, texts }: Streaming,
+  streaming: Streaming,
   instance: Instance,
   text: string,
   bytes: number,
 ): Promise<Prepared | 'failed' | undefined> {
+  const { link, statements, templates, foreteller } = streaming;
   const known = templates.foretold(instance);
   if (known === undefined) return undefined;
   const judgement = statements.current(judgementOf(known.judgement, text), known.fields);
   // What is counted as a guess goes by its own tree.
   if (judgement.refusal !== undefined || statements.barred(judgement) !== undefined || judgement.guesses > 0) return undefined;
-  const apart = link.transaction === 'I';
+  const alone = link.transaction === 'I' ? 'once it was judged' : 'at once';
+  const ends = foreteller.readsTables(judgement) ? 'with it' : alone;
+  return stream(streaming, { judgement, prepared: { ...known, name: '', judgement }, text, bytes, ends });
+}
+
+/**
+ * As {@link streamInstance}, for a query whose text says what it does. It reads tables and nothing else, so that there is nothing to
+ * take back: its Sync goes with it, and what is not as it was foretold is not shown.
+ */
+export async function streamByText(
+  streaming: Streaming,
+  statement: Statement,
+  bytes: number,
+): Promise<Prepared | 'failed' | undefined> {
+  const { link, foreteller, access } = streaming;
+  if (link.transaction === 'E' || link.dirty) return undefined;
+  // What a limit stops within a transaction fails it, and has to be waited for.
+  if (link.transaction === 'T' && boundsRows(access().limits)) return undefined;
+  const foretold = foreteller.ofText(statement);
+  if (foretold === undefined) return undefined;
+  const { judgement } = foretold;
+  const prepared: Prepared = { name: '', judgement, fields: [], rowDescription: undefined, parameters: [], parameterTypes: [] };
+  return stream(streaming, { ...foretold, prepared, text: statement.text, bytes, ends: 'with it' });
+}
+
+type Streamed = Foretelling & {
+  readonly prepared: Prepared;
+  readonly text: string;
+  readonly bytes: number;
+  /** When its Sync goes, and what becomes of what is not as it was foretold: taken back, or the session ends, or it is not shown. */
+  readonly ends: 'once it was judged' | 'at once' | 'with it';
+};
+
+async function stream(
+  { link, recorder, statements, foreteller, texts, access }: Streaming,
+  given: Streamed,
+): Promise<Prepared | 'failed' | undefined> {
+  const { judgement, prepared, text, bytes, ends } = given;
   const action = await recorder.judged({ text: judgement.text, bytes, verdict: judgement.verdict, writes: false });
-  const prepared: Prepared = { ...known, name: '', judgement };
   const portal: Portal = { name: '', prepared, formats: [], parameters: undefined, judgement, rows: 0, bytes: 0 };
   const run = recorder.run(action, portal);
   run.committing = true;
@@ -53,26 +95,29 @@ export async function streamInstance(
     if (error !== undefined) link.tell(texts.serverError(error, statements.parsingTells).bytes);
   };
   const otherwise = (): void => {
-    if (!apart) return link.end(NOT_AS_FORETOLD);
+    if (ends === 'at once') return link.end(NOT_AS_FORETOLD);
     back.failed = true;
-    // Nobody knows what has run.
+    // Nobody knows what has run, nor what it says of itself.
     statements.mayRun(true);
+    portal.judgement = { ...judgement, touchesLabelled: access().sensitive.length > 0 };
     run.stopped = TAKEN_BACK;
     link.muted = true;
+    if (ends === 'with it') return;
     link.dirty = true;
     link.undo = true;
   };
   statements.starting(judgement);
-  const parsed = statements.stream(text, (outcome) => {
+  const parsed = statements.stream({ name: '', text }, (outcome) => {
     if (outcome.kind === 'failed') return parseFailed(outcome);
-    const found = statements.streamed(judgement, outcome);
-    if (found === undefined) return otherwise();
-    portal.prepared = found;
+    const { fields, rowDescription, parameters } = outcome;
+    const found = foreteller.cameTrue(given, outcome);
+    if (!found.asForetold || parameters.length > 0) return otherwise();
+    portal.prepared = { name: '', judgement: found.judgement, fields, rowDescription, parameters, parameterTypes: [] };
     portal.judgement = found.judgement;
-    if (found.rowDescription !== undefined) link.tell(found.rowDescription);
+    if (rowDescription !== undefined) link.tell(rowDescription);
   });
   execute(link, portal, run, attempt);
-  if (apart) {
+  if (ends === 'once it was judged') {
     link.toServer.push(encodeFlush());
     link.toServer.flush();
     await parsed.promise;

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { confirms } from './confirm.ts';
+
+const EXPECTED = { relations: new Set([16400, 16410]), hidden: new Set([3]) };
+/** What matters of a tree of `select name from t`, column 2 of relation 16400. */
+const TREE = '({QUERY :rtable ({RTE :relid 16400 :selectedCols (b 9)}) :targetList ({TARGETENTRY :vartype 25})})';
+const CONFIRMED: Readonly<Record<string, string>> = {
+  'as it was foretold': TREE,
+  'a table that is not read after all': '({QUERY :rtable <>})',
+  'no column at all': TREE.replace('(b 9)', '(b)'),
+  'lines that are folded before numbers': TREE.replace(':relid 16400', ':relid\n16400').replace('(b 9)', '(b\n9)'),
+  'a sub-query, which has no relation': TREE.replace(':relid 16400', ':relid 0'),
+  'a modifier as large as an object’s number': TREE.replace(':vartype 25', ':vartypmod 655366'),
+  'a constant, byte by byte': TREE.replace(':vartype 25', ':constvalue 8 [ 99 120 0 0 -1 5 6 7 ]'),
+  'a name that ends in a number': TREE.replace(':vartype 25', ':resname c163999'),
+};
+const REFUSED: Readonly<Record<string, string>> = {
+  'another relation': TREE.replace('16400', '16401'),
+  'another relation, on the next line': TREE.replace(':relid 16400', ':relid\n16401'),
+  'a relation of the server’s': TREE.replace('16400', '1259'),
+  'a relation that is no number': TREE.replace('16400', '<>'),
+  'a function of the owner’s': TREE.replace(':vartype 25', ':funcid 16500 :vartype 25'),
+  'one behind a modifier': TREE.replace(':vartype 25', ':vartypmod 655366 16500'),
+  'objects in a list': TREE.replace(':vartype 25', ':funccolids (o 100 16500)'),
+  'the least number that is not the server’s': TREE.replace(':vartype 25', ':vartype 16384'),
+  'a position as large as that': TREE.replace(':vartype 25', ':location 20000'),
+  'a hidden column': TREE.replace('(b 9)', '(b 9 10)'),
+  'a hidden column, on the next line': TREE.replace('(b 9)', '(b 9\n10)'),
+  'the row as a whole': TREE.replace('(b 9)', '(b 7)'),
+  'columns that are printed otherwise': TREE.replace('(b 9)', '<>'),
+  'columns of another place that hold a hidden one': TREE.replace('25}', '25 :selectedCols (b 10)}'),
+  'a name that says so, which takes nothing away': TREE.replace('(b 9)', '(b 10)').replace(
+    '25}',
+    '25 :resname :selectedCols (b 9)}',
+  ),
+  'a name that looks like a relation': TREE.replace('25}', '25 :resname :relid x}'),
+  'an escape': TREE.replace('25}', '25 :resname a\\ b}'),
+  'another character than ASCII’s': TREE.replace('25}', '25 :resname \u00e4}'),
+  'a lone surrogate': TREE.replace('25}', '25 :resname \ud800}'),
+  'a NUL': TREE.replace('25}', '25 :resname a\0}'),
+  'a run that may have been cut': TREE.replace('25}', `25 :resname ${'x'.repeat(76)}}`),
+};
+
+describe('a tree that is looked through', () => {
+  it.each(Object.entries(CONFIRMED))('confirms what was foretold: %s', (_, tree) => expect(confirms(tree, EXPECTED)).toBe(true));
+  it.each(Object.entries(REFUSED))('has to be read: %s', (_, tree) => expect(confirms(tree, EXPECTED)).toBe(false));
+  it('asks for no columns where none is hidden', () => {
+    expect(confirms(TREE.replace('(b 9)', '(b 7)'), { ...EXPECTED, hidden: new Set() })).toBe(true);
+  });
+});

@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs';
+import { POSTGRES_SERVERS } from '@chaperone/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Statement, StatementParser } from '../actions/index.ts';
+import { Choices } from '../masking/choices.test-support.ts';
+import { generate } from '../masking/generator.test-support.ts';
+import { NAMES, SHAPES } from '../masking/injection.test-support.ts';
+import { openSession, type Session } from '../masking/session.test-support.ts';
+import { anAccess, SENSITIVE } from '../masking/testbed.test-support.ts';
+import { ByText, confirmed } from './by-text.ts';
+import { isNoWorse, judgeTree } from './judgement.ts';
+
+/** Some statements of each kind; the oracle of generated queries looks at every one of its own. */
+const ONE_IN = 10;
+const linesOf = (file: string, major: number): string[] =>
+  readFileSync(new URL(`../masking/testdata/${file}`, import.meta.url), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && Number(/^\/\*(\d+)\*\//.exec(line)?.[1] ?? 0) <= major);
+const hostile = NAMES.flatMap((name) => SHAPES.map((shape) => shape(`"${name.replaceAll('"', '""')}"`)));
+/** The same shapes without a labelled column, so that the short way is taken. */
+const harmless = hostile.map((sql) => sql.replaceAll(/\bssn\b/g, 'name'));
+const READS = [
+  'select name from app.customers',
+  'select id, name from app.customers where id = 1 order by name limit 1',
+  'select o.id, c.name from app.orders o join app.customers c on c.id = o.customer_id',
+  'select count(*) from app.customers',
+  'with x as (select id from app.base) select x.id from x, app.orders',
+  'select 1',
+];
+
+const access = anAccess({
+  sensitive: SENSITIVE,
+  inference: 'limit',
+  rules: [{ name: 'read', policy: { namespace: 'agents', name: 'p' }, effect: 'Allow', sql: { statements: ['select'] } }],
+});
+
+describe.each(POSTGRES_SERVERS.filter(({ major }) => major === 14 || major === 18))('on $server', ({ package: name, major }) => {
+  const parser = new StatementParser();
+  let session: Session;
+  beforeAll(async () => {
+    session = await openSession({ package: name, schema: 'schema.sql', user: 'agent', sensitive: SENSITIVE });
+  });
+  afterAll(async () => {
+    await parser.close();
+    await session?.[Symbol.asyncDispose]();
+  });
+
+  /** Undefined: the short way is not taken. Otherwise what reading the tree says that it does not. */
+  async function differs(sql: string, byText: ByText): Promise<string[] | undefined> {
+    const context = { access, catalog: session.catalog, major };
+    const [statement, second] = await parser.classify(Buffer.from(sql)).catch((): Statement[] => []);
+    const foretold = statement && second === undefined ? byText.judge(statement, context) : undefined;
+    if (foretold === undefined) return undefined;
+    await session.rows('begin');
+    const { result, tree } = await session.run(sql);
+    await session.rows('rollback');
+    if (result instanceof Error || tree === '') return undefined;
+    const fields = result.fields.map((field) => ({
+      name: field.name,
+      tableOid: field.tableID,
+      attributeNumber: field.columnID,
+      typeOid: field.dataTypeID,
+      typeSize: -1,
+      typeModifier: -1,
+      format: 0 as const,
+    }));
+    const short = confirmed(
+      foretold,
+      { kind: 'prepared', trees: [tree], fields, rowDescription: undefined, parameters: [] },
+      context,
+    );
+    if (short === undefined) return undefined;
+    const long = judgeTree(foretold.judgement.statement, [tree], fields, context);
+    const said = [
+      'touchesLabelled',
+      'ownersCode',
+      'readsSession',
+      'blank',
+      'writes',
+      'guesses',
+      'text',
+      'unknownObjects',
+    ] as const;
+    return [
+      ...(isNoWorse(long, short) ? [] : ['the verdict']),
+      ...said.filter((each) => short[each] !== long[each]),
+      ...(JSON.stringify(short.plan) === JSON.stringify(long.plan) ? [] : ['the plan']),
+    ];
+  }
+
+  it('what a text and a look at its tree say is what the tree says', async () => {
+    const byText = new ByText();
+    const generated = Array.from({ length: 80 }, (_, seed) => generate(new Choices(seed), major));
+    const sampled = [...hostile, ...harmless].filter((_, at) => at % ONE_IN === major % ONE_IN);
+    const files = ['exfiltration.sql', 'harmless.sql', 'features.sql'].flatMap((file) => linesOf(file, major));
+    const wrong: string[] = [];
+    let short = 0;
+    for (const sql of [...READS, ...files, ...sampled, ...generated]) {
+      const found = await differs(sql, byText);
+      if (found === undefined) continue;
+      short++;
+      if (found.length > 0) wrong.push(`${found.join(', ')}: ${sql}`);
+    }
+    expect(wrong).toEqual([]);
+    expect(short).toBeGreaterThan(40);
+    for (const sql of READS) expect(await differs(sql, byText)).toEqual([]);
+  });
+});
