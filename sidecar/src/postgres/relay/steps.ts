@@ -62,8 +62,8 @@ export type PrepareOutcome =
  */
 export interface Attempt {
   told: boolean;
-  /** What the agent is told once it is bound. */
-  readonly opening: Buffer | undefined;
+  /** What the agent is told once it is bound; of what cannot be planned it is not told. */
+  opening: Buffer | undefined;
   failed: boolean;
 }
 

@@ -114,7 +114,7 @@ async function stream(
     if (!found.asForetold || parameters.length > 0) return otherwise();
     portal.prepared = { name: '', judgement: found.judgement, fields, rowDescription, parameters, parameterTypes: [] };
     portal.judgement = found.judgement;
-    if (rowDescription !== undefined) link.tell(rowDescription);
+    attempt.opening = rowDescription;
   });
   execute(link, portal, run, attempt);
   if (ends === 'once it was judged') {
