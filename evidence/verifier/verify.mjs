@@ -792,7 +792,7 @@ function exitOf({ verdict, log, sessions }, complete) {
 function main(argv) {
   const options = { policy: { type: 'string' }, trust: { type: 'string' }, since: { type: 'string' }, complete: { type: 'boolean' } };
   const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true });
-  if (positionals.length === 0 || values.policy === undefined || values.trust === undefined) throw new TypeError('name files, --policy and --trust');
+  if (positionals.length === 0 || values.policy === undefined || values.trust === undefined) throw new TypeError('write: verify.mjs FILE… --policy FILE --trust FILE');
   const trust = { ...parse(open({ origin: str(), enrolmentKeys: list(str()) }), readFileSync(values.trust)), policy: readPolicy(readFileSync(values.policy)) };
   if (values.since !== undefined) trust.since = openCheckpoint(readFileSync(values.since), trust.policy);
   const exits = positionals.map((file) => {

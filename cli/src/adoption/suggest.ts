@@ -39,7 +39,7 @@ export async function suggestPolicy(
     throw new CliError('NotFound', `nothing that ${who} did can be covered by a rule`, {
       exit: EXIT.notFound,
       why: 'no session of it was read in this time, or all that it did was denied or cannot be named; exit code 5',
-      fix: ['look further back with --since', 'chaperone sessions ls shows what there is'],
+      fix: [...(since === undefined ? [] : ['look further back with --since']), 'chaperone sessions ls'],
     });
   }
   const text = suggestion.policies

@@ -132,7 +132,8 @@ async function target(to: string, origin: string, now: number): Promise<string> 
 async function written(file: string, work: (write: (chunk: Uint8Array) => Promise<void>) => Promise<void>): Promise<void> {
   const partial = `${file}.partial`;
   const handle = await open(partial, 'wx', 0o600).catch((cause: unknown) => {
-    throw usage(`${partial} cannot be made`, cause);
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+    throw usage(`${partial} cannot be made (${code})`, cause);
   });
   try {
     await work((chunk) => handle.writeFile(chunk));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Collector } from '@chaperone/collector';
 import type { Trust } from '@chaperone/evidence';
 import { z } from 'zod';
-import { CliError, EXIT, usage } from '../errors.ts';
+import { CliError, EXIT, fileUnread, usage } from '../errors.ts';
 import { fileCounters } from '../up/counters.ts';
 import { type Address, dataPaths, lockData, readAddress } from '../up/data-directory.ts';
 import type { Transport } from './transport.ts';
@@ -94,10 +94,13 @@ async function inProcess(data: string): Promise<Transport> {
   };
 }
 
-/** Reads a trust file: {"origin": "…", "enrolmentKeys": ["…"]}. Throws CliError Usage. */
+/** Reads a trust file: {"origin": "…", "enrolmentKeys": ["…"]}. Throws CliError Usage, NotFound. */
 export async function readTrust(path: string): Promise<Trust> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw fileUnread(path, cause);
+  });
   try {
-    return TrustFile.parse(JSON.parse(await readFile(path, 'utf8')));
+    return TrustFile.parse(JSON.parse(text));
   } catch {
     throw usage(`${path} is not a trust file; it holds {"origin": "…", "enrolmentKeys": ["…"]}`);
   }

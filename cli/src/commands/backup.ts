@@ -42,9 +42,10 @@ export async function readBackup(
   const done = await restore({ ...options, keys });
   if (output !== 'text') return writeDocument(io, output, done);
   const { data, origin, files, evidence, entries } = done;
-  const whence = evidence === 'backup' ? 'evidence and keys' : 'keys, beside the evidence that was there';
+  const whence = evidence === 'backup' ? 'evidence and keys' : 'keys';
+  const beside = evidence === 'backup' ? '' : ', beside the evidence that was there';
   await writeLine(
     io.out,
-    `${visible(data)}: ${whence} of ${visible(origin)}, ${files} files; its log goes on from ${entries} entries`,
+    `${visible(data)}: ${whence} of ${visible(origin)}, ${files} files${beside}; its log goes on from ${entries} entries`,
   );
 }

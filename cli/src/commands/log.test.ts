@@ -150,6 +150,7 @@ describe('a log', () => {
     await writeFile(at('note'), 'no checkpoint');
     await expect(verify({ since: at('note') })).rejects.toMatchObject({ code: 'SignatureInvalid' });
     await expect(verify({ key: at('nowhere') })).rejects.toMatchObject({ code: expect.stringMatching(/\w/) as string });
+    await expect(verify({ key: stranger.slice(0, -4) })).rejects.toMatchObject({ code: 'Usage' });
     await writeFile(at('bad'), 'not a key');
     await expect(verify({ key: at('bad') })).rejects.toMatchObject({ code: 'Usage' });
   });

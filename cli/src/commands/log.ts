@@ -101,7 +101,14 @@ function signed(note: Buffer, key: VerifierKey): Checkpoint | undefined {
 }
 
 async function givenKey(given: string): Promise<VerifierKey> {
-  return orUndefined(() => parseVerifierKey(given)) ?? readKey((await kept(given)).toString(), given);
+  const key = orUndefined(() => parseVerifierKey(given));
+  if (key !== undefined) return key;
+  const text = await kept(given).catch((error: unknown) => {
+    // A key that was cut, rather than the name of a file.
+    if (/^[^+]+\+[0-9a-f]{8}\+/.test(given)) throw usage('--key is not a whole key of a log; it looks like NAME+ID+KEY', error);
+    throw error;
+  });
+  return readKey(text.toString(), given);
 }
 
 function readKey(text: string, whence: string): VerifierKey {

@@ -67,7 +67,7 @@ async function run(flags: ExportFlags, options: VerbOptions): Promise<void> {
 /** Two times in order; throws CliError Usage. */
 export function periodOf(from: string, to: string | undefined, now: number): Extract<ExportQuery, { from: number }> {
   const times = { from: instant('--from', from), to: to === undefined ? now + 1 : instant('--to', to) };
-  if (times.from >= times.to) throw usage('--from is not before --to');
+  if (times.from >= times.to) throw usage(to === undefined ? '--from is later than now' : '--from is not before --to');
   return times;
 }
 

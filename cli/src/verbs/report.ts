@@ -61,6 +61,8 @@ async function run(kind: ReportKind, file: string | undefined, flags: ReportFlag
     import('../collector/local.ts'),
   ]);
   const { from, to, agent, namespace, policy, trust, output } = flags;
+  if (agent?.includes('/') === true)
+    throw usage('--agent is the name of a pod or ServiceAccount; its namespace is for --namespace');
   const filter = { ...(namespace === undefined ? {} : { namespace }), ...(agent === undefined ? {} : { agent }) };
   if (file !== undefined) {
     if (from !== undefined || to !== undefined) throw usage('--from and --to are for a collector; a file is of one period');

@@ -12,7 +12,7 @@ import {
   type VerifierKey,
   verifierKey,
 } from '@chaperone/evidence';
-import { CliError, EXIT, fileUnread, usage } from '../errors.ts';
+import { fileUnread, usage } from '../errors.ts';
 
 const SEED_BYTES = 32;
 /** A line of 100 characters or so. */
@@ -61,7 +61,7 @@ export async function makeWitnessKey(path: string, name: string, type: WitnessKe
     await writeFile(path, line, { mode: 0o600, flag: 'wx', flush: true });
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
-    throw new CliError('Usage', `${path} cannot be made (${code})`, { cause, exit: EXIT.usage });
+    throw usage(`${path} cannot be made (${code}); a key is written over nothing`, cause);
   }
   return made;
 }

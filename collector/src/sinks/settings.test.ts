@@ -34,7 +34,11 @@ test.each<[string, readonly object[], RegExp]>([
     [{ name: 'a', splunk: { url: 'https://s.corp', token: 'SECRET' } }],
     /tokenFile: .*; .*Unrecognized key: "token"/,
   ],
-  ['an address without TLS', [{ name: 'a', otlp: { url: 'http://otel.corp/SECRET' } }], /sinks\[0\]\.otlp\.url: /],
+  [
+    'an address without TLS',
+    [{ name: 'a', otlp: { url: 'http://otel.corp/SECRET' } }],
+    /sinks\[0\]\.otlp\.url: is not an address that begins with https:/,
+  ],
   ['a password in an address', [{ name: 'a', otlp: { url: 'https://a:SECRET@otel.corp' } }], /url: has a user, a password/],
   ['a broker without TLS', [{ name: 'a', nats: { servers: ['nats://a:4222'], subject: 'x' } }], /servers\[0\]: is not tls:/],
   [

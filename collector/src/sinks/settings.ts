@@ -8,7 +8,7 @@ const file = z.string().min(1).max(1_024);
 const text = z.string().min(1).max(255);
 /** What is sent is evidence, and secrets go with it: over TLS alone, to an address without a secret in it. */
 const https = z
-  .url({ protocol: /^https$/ })
+  .url({ protocol: /^https$/, error: 'is not an address that begins with https://' })
   .max(2_048)
   .refine((url) => {
     const { username, password, hash } = new URL(url);
