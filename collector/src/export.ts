@@ -88,7 +88,7 @@ export class Exporter {
   }
 
   /**
-   * All entries of the log from the first to the last that came in this time, and of each session that has one of these all segments,
+   * All entries of the log from the first to the last that came in this time, and of each session that one of these is of, all segments,
    * where `allowed` says so. Rejects with NothingToExport, and with EvidenceError
    * TreeAltered where the log has lost entries, before the first member.
    */

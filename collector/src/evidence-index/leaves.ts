@@ -125,9 +125,26 @@ export class Leaves {
       .execute();
   }
 
-  /** The entries, the end excluded, between the first and the last segment that came in this time; undefined where none did. */
-  async span({ from, to }: { from: number; to: number }): Promise<{ from: number; to: number } | undefined> {
-    const { first, last } = await this.#db
+  /** The entries, the end excluded, between the first and the last that came in this time, segment or order; undefined where none did. */
+  async span(time: { from: number; to: number }): Promise<{ from: number; to: number } | undefined> {
+    const found = (await Promise.all([this.#segmentsIn(time), this.#ordersIn(time)])).flatMap(({ first, last }) =>
+      first === null || last === null ? [] : [first, last],
+    );
+    return found.length === 0 ? undefined : { from: Math.min(...found), to: Math.max(...found) + 1 };
+  }
+
+  #ordersIn({ from, to }: { from: number; to: number }): Promise<{ first: number | null; last: number | null }> {
+    return this.#db
+      .selectFrom('leaves')
+      .select((eb) => [eb.fn.min('leaf').as('first'), eb.fn.max('leaf').as('last')])
+      .where('digest', 'is not', null)
+      .where('at', '>=', from)
+      .where('at', '<', to)
+      .executeTakeFirstOrThrow();
+  }
+
+  #segmentsIn({ from, to }: { from: number; to: number }): Promise<{ first: number | null; last: number | null }> {
+    return this.#db
       .selectFrom('leaves')
       .innerJoin('segments', (join) =>
         join.onRef('leaves.session', '=', 'segments.session').onRef('leaves.number', '=', 'segments.number'),
@@ -137,16 +154,14 @@ export class Leaves {
       .where('received_at', '>=', from)
       .where('received_at', '<', to)
       .executeTakeFirstOrThrow();
-    return first === null || last === null ? undefined : { from: first, to: last + 1 };
   }
 
-  /** Sessions with a segment among these entries and a name behind `after`, in the order of their names. */
+  /** Sessions of which one of these entries is, and with a name behind `after`, in the order of their names. */
   async sessions(span: { from: number; to: number }, after: string, limit: number): Promise<string[]> {
     const rows = await this.#db
       .selectFrom('leaves')
       .select('session')
       .distinct()
-      .where('kind', '=', 'segment')
       .where('session', '>', after)
       .where('leaf', '>=', span.from)
       .where('leaf', '<', span.to)

@@ -29,7 +29,8 @@ import { sha256 } from '../objects/content.ts';
 import { TransparencyLog } from '../log/transparency-log.ts';
 import { lifeOf } from './retention.ts';
 
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const WORD = 'zebrafish';
 const logKey = signerFromSeed(Buffer.alloc(32, 4));
 
@@ -152,6 +153,33 @@ describe.each(ENGINES)('an erasure, with the index in $engine,', ({ engine, use 
     expect([await shown(collector, gapped.session), await shown(collector, one.session)].map(({ logged }) => logged)).toEqual([
       0, 2,
     ]);
+  });
+
+  test('is in the export of its time, as every order is: no entry of the log lies between two times that meet', async () => {
+    const { collector, one, other, clock } = await filled(await newIndex());
+    // Segments came when their objects were made.
+    const began = clock.now - HOUR;
+    clock.now = began + DAY;
+    await order(collector, other.session, 'hold', 'case 23');
+    await order(collector, one.session, 'erasure', 'request 4711');
+    const policy = trustIn(noteSigner(trust.origin, logKey).key);
+    const exported = async (from: number, to: number) => {
+      const { body } = await ask(collector, `/v1/evidence?from=${from}&to=${to}`);
+      return verifyEvidence(body ?? [], { ...trust, policy });
+    };
+    const days = [0, 1].map((day) => exported(began + day * DAY, began + (day + 1) * DAY));
+    const files = await Promise.all(days);
+    expect(files.map(({ log }) => log?.range)).toMatchObject([
+      { from: 0, to: 6 },
+      { from: 6, to: 8 },
+    ]);
+    const told = files[1]?.sessions.map(({ session, verdict, erasure }) => [session, verdict, erasure?.reason]);
+    expect(told?.toSorted()).toEqual(
+      [
+        [one.session, 'complete', 'request 4711'],
+        [other.session, 'complete', undefined],
+      ].toSorted(),
+    );
   });
 
   test('says who, when and why, and leaves counts and proofs', async () => {
