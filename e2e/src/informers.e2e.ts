@@ -9,7 +9,7 @@ import { Installation } from './harness/installation.ts';
 import { AGENTS, OUTSIDE, Shop } from './harness/shop.ts';
 
 /** For so long objects come and go; `make soak` says more. */
-const CHURN_MS = Number(process.env['E2E_CHURN_MINUTES'] ?? 2) * 60_000;
+const CHURN_MS = Number(process.env['E2E_CHURN_MINUTES'] ?? 1) * 60_000;
 /** Between changes. */
 const PAUSE_MS = 500;
 /** Where what came of it is written, if anywhere. */
