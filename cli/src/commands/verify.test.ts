@@ -165,7 +165,13 @@ test('exit codes tell what is altered from what is missing and what is not prove
   await writeFile(at('stricter'), `${key}\nwitness w ${formatVerifierKey(witness)}\nquorum w\n`);
   const stricter = await run(['verify', at('whole'), '--policy', at('stricter'), '--trust', at('trust.json')]);
   expect([stricter.code, stricter.err]).toEqual([9, '']);
-  expect(stricter.out).toContain(`${session}  not witnessed: `);
+  expect(stricter.out).toMatch(new RegExp(`whole  not witnessed: .*\n${session}  not witnessed: `));
+  const json = await run(['verify', at('whole'), '--policy', at('stricter'), '--trust', at('trust.json'), '-o', 'json']);
+  expect(json.out.trimEnd().split('\n')).toEqual([
+    expect.stringContaining('"not witnessed"'),
+    expect.stringContaining('"not witnessed"'),
+  ]);
+  expect(json.out).not.toContain('sound');
 });
 
 test('an erased session says who ordered it, when and why, and what is proven all the same', async () => {

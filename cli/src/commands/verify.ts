@@ -115,18 +115,21 @@ export async function report(
   const { output, paint, file } = options;
   const { sessions, ...about } = found;
   const isSaid = file !== undefined || found.verdict !== 'sound';
+  // Whoever reads one word of it must not take for proven what is not.
+  const isWitnessed = found.verdict !== 'sound' || found.log?.quorum !== 'missing';
+  const word = isWitnessed ? found.verdict : 'not witnessed';
   if (isStream(output)) {
-    if (isSaid) await writeNext(io, output, { ...(file === undefined ? {} : { file }), ...about });
+    if (isSaid) await writeNext(io, output, { ...(file === undefined ? {} : { file }), ...about, verdict: word });
     for (const each of sessions) await writeNext(io, output, each);
     return;
   }
   if (isSaid) {
-    const word = paint(found.verdict === 'sound' ? 'good' : 'bad', found.verdict);
-    await writeLine(io.out, `${visible(file ?? 'the evidence')}  ${word}: ${visible(fileFindings(found))}`);
+    const painted = paint(word === 'sound' ? 'good' : 'bad', word);
+    await writeLine(io.out, `${visible(file ?? 'the evidence')}  ${painted}: ${visible(fileFindings(found))}`);
   }
   for (const each of sessions) {
-    const word = paint(styleOf(each), each.verdict);
-    await writeLine(io.out, `${visible(each.session)}  ${word}: ${visible(findings(each))}${visible(contentsOf(each))}`);
+    const painted = paint(styleOf(each), each.verdict);
+    await writeLine(io.out, `${visible(each.session)}  ${painted}: ${visible(findings(each))}${visible(contentsOf(each))}`);
   }
 }
 
@@ -145,7 +148,7 @@ function logFindings({ origin, size, quorum, witnesses, since, range }: LogSumma
   return [
     `log ${origin} of ${entries(size)}, cosigned by ${by}${quorum === 'met' ? '' : ', which is fewer than the policy asks for (QuorumMissing)'}`,
     ...(range === undefined ? [] : [rangeFindings(range)]),
-    ...(since === undefined ? [] : [SINCE[since.verdict](since)]),
+    ...(since === undefined ? [] : [SINCE[since.verdict](since, size)]),
   ].join('; ');
 }
 
@@ -159,11 +162,13 @@ function time(at: number): string {
   return Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : `${at} ms`;
 }
 
-const SINCE: Readonly<Record<SinceVerdict['verdict'], (since: SinceVerdict) => string>> = {
+const SINCE: Readonly<Record<SinceVerdict['verdict'], (since: SinceVerdict, size: number) => string>> = {
   'append-only': ({ size }) => `append-only since the ${entries(size)} of the kept checkpoint`,
   rewritten: ({ size }) => `the first ${entries(size)} are not those of the kept checkpoint (EvidenceAltered)`,
-  'not proven': ({ size }) =>
-    `nothing in the file says whether it goes on from the ${entries(size)} of the kept checkpoint; export it with --since (ProofInvalid)`,
+  'not proven': ({ size }, here) =>
+    size > here
+      ? `the kept checkpoint is of ${entries(size)}, and this file of ${here}: give the one that the export was given (ProofInvalid)`
+      : `nothing in the file says whether it goes on from the ${entries(size)} of the kept checkpoint; export it with --since (ProofInvalid)`,
 };
 
 function entries(number: number): string {
