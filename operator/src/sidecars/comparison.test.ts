@@ -124,11 +124,12 @@ test('what is missing shows within a minute, is said once, goes when it arrives,
   expect([comparison.shortfalls(), news.at(-1), list]).toEqual([[], undefined, []]);
 });
 
+const named = (pod: number): string =>
+  `s-${String.fromCharCode(97 + (pod % 26)).repeat(15)}${String.fromCharCode(97 + Math.trunc(pod / 26))}`;
+
 test('pods of which nothing is missing, or of which the collector does not answer, keep nobody waiting', async () => {
   let answers = true;
   const asked: string[] = [];
-  const named = (pod: number): string =>
-    `s-${String.fromCharCode(97 + (pod % 26)).repeat(15)}${String.fromCharCode(97 + Math.trunc(pod / 26))}`;
   const comparison = new Comparison({
     counters: {
       list: () =>
