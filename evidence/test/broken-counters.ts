@@ -35,7 +35,7 @@ function counted(
     last: null,
     pending: [],
     more: 0,
-    clock: { wall: 1_790_000_000_500, mono: 1 },
+    clock: { wall: epoch.notBefore, mono: 1 },
     ...mods,
   };
   return members.counter(index, { registration, ...signCounter(counter, epoch) });
@@ -86,11 +86,22 @@ export function brokenCounters(): void {
     ofA('altered', 3, 'ChainBroken'),
   );
   add('a session whose pod’s last segment is not here', withCounters(sessionFile, counted(pod, last(9, LINK))), SOUND);
+  // Another pod's word of this session takes nothing away and adds nothing, whichever of the two comes last.
+  const both = (of: Partial<Counter>, others: Partial<Counter>): Member[] =>
+    byKey([pod, other]).map((each, index) => counted(each, each === pod ? of : others, { index }));
+  const lie: Partial<Counter> = { pending: [[a.session, 9]], ...last(3, LINK) };
+  add('a session of which another pod counted more and otherwise', withCounters(sessionFile, ...both({}, lie)), SOUND);
+  add(
+    'a session of which another pod counted less than its own',
+    withCounters(sessionFile, ...both({ pending: [[a.session, 5]] }, { pending: [[a.session, 0]] })),
+    ofA('incomplete', 4, 'SegmentMissing'),
+  );
   for (const [what, member, code] of [
     ['that another pod signed', counted(pod, {}, { epoch: world.anEpoch(other) }), 'CertificateInvalid'],
     ['whose certificate nobody signed', counted(pod, {}, { epoch: world.anEpoch(pod, 1, other.nkey) }), 'CertificateInvalid'],
     ['whose pod nobody knows', counted(world.aPod(undefined, world.aSigner())), 'RegistrationUntrusted'],
     ['with the registration of another', counted(pod, {}, { registration: other.registration }), 'CertificateInvalid'],
+    ['said when its key had ended', counted(pod, { clock: { wall: world.BOUNDS.notAfter + 1, mono: 1 } }), 'EpochExceeded'],
     ['of another origin', counted(pod, { origin: 'elsewhere' }), 'OriginMismatch'],
     ['that begins with another number', counted(pod, {}, { index: 1 }), 'MalformedBundle'],
     ['that is no JSON', { name: 'counter/0', bytes: Buffer.from('{') }, 'MalformedBundle'],

@@ -566,8 +566,9 @@ function readEntry(entry) {
   return text.length > MAX_TEXT ? fail('LimitExceeded', 'the entry is too large') : { kind, ...parse(shape, text) };
 }
 
-/** Whether as much of a session is here as its pod counted. */
-const claimed = (segments, claim) => {
+/** Whether as much of a session is here as its pod counted; where nobody knows which pod it is of, as any. */
+const claimed = (segments, own, claims) => {
+  const claim = own === undefined ? [...(claims?.values() ?? [])].at(-1) : claims?.get(own);
   if (claim !== undefined && segments < Math.max(claim.segments, 1)) fail('SegmentMissing', `segment ${segments} is missing; the pod counted ${claim.segments}`);
 };
 
@@ -624,7 +625,8 @@ function judgeAbsent(sessions, range, claims) {
   for (const [name, { erasure, numbers, entries }] of range.sessions)
     if (!sessions.has(name) && (erasure !== undefined || numbers.size > 0))
       sessions.set(name, { session: name, verdict: erasure === undefined ? 'not exported' : 'erased', ...none, logged: entries, erasure });
-  for (const [name, { agent }] of claims) if (!sessions.has(name)) sessions.set(name, { session: name, verdict: 'missing', ...none, agent });
+  for (const [name, of] of claims)
+    if (!sessions.has(name)) sessions.set(name, { session: name, verdict: 'missing', ...none, agent: [...of.values()].at(-1).agent });
 }
 
 const isByLog = (entry, { origin, policy }) => {
@@ -650,7 +652,7 @@ function verifyFile(path, trust) {
     const isGone = judge.segments === 0 && judge.fault === undefined && erasure !== undefined;
     const left = [...(about?.numbers.keys() ?? [])].filter((number) => number >= judge.segments);
     if (left.length > 0 && !isGone) judge.try(() => fail('SegmentMissing', `segment ${judge.segments} is missing; the log has others`));
-    if (!isGone) judge.try(() => claimed(judge.segments, claims.get(judge.name)));
+    if (!isGone) judge.try(() => claimed(judge.segments, judge.last?.nkey, claims.get(judge.name)));
     const isSound = ['complete', 'open', 'interrupted'].includes(judge.word);
     sessions.set(judge.name, {
       session: judge.name,
@@ -702,8 +704,8 @@ function verifyFile(path, trust) {
       if (own <= after) fail('MalformedBundle', 'counters do not follow by their keys');
       after = own;
       counters.push({ agent, at: clock.wall, opened, sealed, pending: pending.length + more, more });
-      for (const [name, segments] of pending) claims.set(name, { segments, agent });
-      if (newest !== null) links.set(newest.session, newest);
+      for (const [name, segments] of pending) claims.set(name, (claims.get(name) ?? new Map()).set(own, { segments, agent }));
+      if (newest !== null) links.set(own, newest);
     },
     proof(bytes, index) {
       proof = readEntryProof(bytes);
@@ -739,9 +741,9 @@ function verifyFile(path, trust) {
       const [of, own] = [begin(name, false), proof];
       proof = undefined;
       of.try(() =>
-        of.take(number, bytes, ({ leaf, link, header }) => {
-          const newest = links.get(name);
-          if (newest?.number === header.number && newest.link !== link) fail('ChainBroken', 'the pod counted another segment of this number');
+        of.take(number, bytes, ({ leaf, link, header, nkey: by }) => {
+          const newest = links.get(by);
+          if (newest?.session === name && newest.number === header.number && newest.link !== link) fail('ChainBroken', 'the pod counted another segment of this number');
           const about = range?.sessions.get(name);
           proven(leaf, own, about?.twice === number ? undefined : about?.numbers.get(number));
         }),

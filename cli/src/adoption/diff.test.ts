@@ -109,6 +109,22 @@ test('fields that bear on what happens and are not judged are named', async () =
   expect([code, text]).toEqual([0, expect.stringContaining('They differ in inference, limits too, which is not compared.\n')]);
 });
 
+test.each<[string, string, string]>([
+  [
+    'what an owner calls sensitive no more',
+    'sensitive',
+    READ.replace(
+      'postgres: {database: orders}',
+      'postgres: {database: orders}\n  sensitive: [{label: pii.ssn, columns: [public.tickets.note]}]',
+    ),
+  ],
+  ['where names are looked for', 'searchPath', READ.replace('database: orders', 'database: orders, searchPath: [private]')],
+  ['whom a rule asks', 'approval', policy([select('public.tickets'), ask.replaceAll('tickets', 'notes')])],
+])('%s is named', async (_, field, before) => {
+  const found = await compared([before, READ], [sessionOf({ bodies: [TICKETS] })], { output: 'table' });
+  expect([found.code, found.text]).toEqual([0, expect.stringContaining(`They differ in ${field} too, which is not compared.\n`)]);
+});
+
 describe('what cannot be told is counted, and is no sameness', () => {
   const byColumns = policy([
     'name: read, effect: Allow, sql: {statements: [select], relations: [public.tickets], columns: ["public.tickets.*"]}',

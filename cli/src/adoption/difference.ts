@@ -34,7 +34,17 @@ const MAX_ACTION = 200;
 const RANK: Readonly<Record<Word, number>> = { deny: 0, approve: 1, audit: 2, allow: 3 };
 
 /** What of an access bears on what happens to an action, beside its rules. */
-const BESIDE = ['reveal', 'masking', 'inference', 'limits', 'recording', 'identity', 'disclosure'] as const;
+const BESIDE = [
+  'reveal',
+  'sensitive',
+  'masking',
+  'inference',
+  'limits',
+  'recording',
+  'identity',
+  'disclosure',
+  'searchPath',
+] as const;
 
 /** Gathers what two sides say of the same actions. Memory is bounded by the kinds of difference, not by the actions. */
 export class Comparison {
@@ -80,6 +90,7 @@ export class Comparison {
   #compare(before: Access | undefined, after: Access | undefined): void {
     if (before === undefined || after === undefined || before === after) return;
     for (const field of BESIDE) if (JSON.stringify(before[field]) !== JSON.stringify(after[field])) this.#beside.add(field);
+    if (approvalsOf(before) !== approvalsOf(after)) this.#beside.add('approval');
   }
 
   #differ(seen: SeenAction, was: Outcome, wouldBe: Outcome): void {
@@ -94,6 +105,12 @@ export class Comparison {
     const made = (): UntoldGroup => ({ resource, action, why, count: 0, lastSeen: 0, sessions: [] });
     tally(this.#untold, JSON.stringify([resource, action, why]), made, seen);
   }
+}
+
+/** Whom its rules ask, and for how many answers. */
+function approvalsOf({ rules }: Access): string {
+  const asked = new Set(rules.flatMap(({ approval }) => (approval === undefined ? [] : [JSON.stringify(approval)])));
+  return JSON.stringify([...asked].toSorted());
 }
 
 function tally<T extends Pick<Difference, 'count' | 'lastSeen' | 'sessions'>>(

@@ -7,13 +7,13 @@ const SEPARATOR = /[-_.:=@]/;
 /**
  * The one pattern of several words: what all begin with, up to a separator and with a letter or digit in it, then `*`, then what all end
  * with, from a separator on. Undefined where that is not clearly meant: fewer than {@link LEAST_ALIKE}, nothing in common, an option, a
- * path (`*` takes `/` and `..` within a word), or a star within.
+ * path (`*` takes `/` and `..` within a word), or a star within; and behind `=`, `:` or `@`, where the whole of a path or a place may stand.
  */
 export function patternOf(words: readonly string[]): string | undefined {
   const distinct = [...new Set(words)];
   if (distinct.length < LEAST_ALIKE || distinct.some((word) => /[/*]/.test(word) || word.startsWith('-'))) return undefined;
   const head = cutHead(commonHead(distinct));
-  if (!/[A-Za-z0-9]/.test(head)) return undefined;
+  if (!/[A-Za-z0-9]/.test(head) || /[=:@]$/.test(head)) return undefined;
   const rests = distinct.map((word) => word.slice(head.length));
   const tail = cutTail(reversed(commonHead(rests.map(reversed))));
   // Where nothing is left in between, the pattern would say no more than one of them.

@@ -1,5 +1,8 @@
+import { createReadStream } from 'node:fs';
 import { cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { openSealedFile, parseCheckpoint, parseNote, sealFile, verifyEvidence } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -236,6 +239,22 @@ describe('what is not believed is not restored', () => {
     };
     await expect(reading()).rejects.toMatchObject({ code: 'MalformedBundle' });
   });
+
+  test.each(['collector.json', 'evidence/index.sqlite', 'lock'])(
+    'a backup by somebody else, who knows for whom it is, with what is made anew: %s',
+    async (path) => {
+      const options = { ...(await given()), data: at('lured'), since: [at('first')] };
+      const whole = await buffer(openSealedFile(createReadStream(at('one.backup')), options.keys));
+      const end = whole.lastIndexOf('{"files":');
+      const { files } = JSON.parse(whole.subarray(end).toString()) as { files: number };
+      const parts = [Buffer.from(JSON.stringify({ path, at: 1, bytes: 0 })), Buffer.from(JSON.stringify({ files: files + 1 }))];
+      const framed = parts.flatMap((part) => [Buffer.of(0, 0, 0, part.length), part]);
+      const plain = Readable.from([whole.subarray(0, end - 4), ...framed]);
+      await writeFile(at('lure.backup'), sealFile(plain, [recipient]));
+      await expect(restore({ ...options, from: at('lure.backup') })).rejects.toMatchObject({ code: 'BackupUnusable' });
+      expect(await isThere('lured')).toBe(false);
+    },
+  );
 
   test('links are not followed into a backup', async () => {
     await cp(at('newer'), at('linked'), { recursive: true });

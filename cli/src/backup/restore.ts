@@ -152,6 +152,8 @@ async function unpack(
       if (part.kind === 'bytes') await writing?.handle.writeFile(part.bytes);
       if (part.kind !== 'file') continue;
       await finish();
+      // No backup has it, and nobody would look at it before it is used.
+      if (isMadeAnew(part.path)) throw unusable(from, `it has ${part.path}, which is never in a backup`);
       if (evidence === 'store' && part.path.startsWith(`${OBJECTS}/`)) continue;
       const path = join(staging, part.path);
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });

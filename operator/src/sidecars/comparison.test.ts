@@ -56,16 +56,22 @@ test.each<[string, KeptCounter, [string, HeldSession][], string[]]>([
   ],
   ['all of one that is silent, and no end', aCounter([[A, 3]], { goneAt: undefined }), [[A, open(3)]], []],
   ['not all of one that is silent', aCounter([[A, 3]], { goneAt: undefined }), [[A, open(2)]], [`segment 2 of ${A}`]],
+  [
+    'all that it named, and it had more',
+    aCounter([[A, 2]], { counter: { ...aCounter([[A, 2]]).counter, more: 3 } }),
+    [[A, ended(2)]],
+    ['perhaps some of 3 sessions that it did not name'],
+  ],
 ])('of a pod the collector has %s', (_, kept, held, missing) => {
   expect(missingOf(kept, new Map(held))).toEqual(missing);
 });
 
 test('the sentence names three of what is missing and counts the rest', () => {
-  const kept = aCounter([], { counter: { ...aCounter([]).counter, more: 2 } });
+  const kept = aCounter([], { goneAt: undefined, counter: { ...aCounter([]).counter, more: 2 } });
   expect(sentenceOf({ kept, missing: ['a', 'b', 'c', 'd'] })).toBe(
-    'pod bot-1, which is gone, counted evidence that has not arrived: a, b, c and of 3 more; the collector has all but that',
+    'pod bot-1, which says nothing any more, counted evidence that has not arrived: a, b, c and of 3 more; the collector has all but that',
   );
-  expect(sentenceOf({ kept: aCounter([], { goneAt: undefined }), missing: ['a'] })).toContain('which says nothing any more');
+  expect(sentenceOf({ kept: aCounter([]), missing: ['a'] })).toContain('which is gone');
 });
 
 test('what is missing shows within a minute, is said once, goes when it arrives, and its counter with it', async () => {
@@ -116,6 +122,37 @@ test('what is missing shows within a minute, is said once, goes when it arrives,
   held.set(A, ended(1));
   await after(60_000);
   expect([comparison.shortfalls(), news.at(-1), list]).toEqual([[], undefined, []]);
+});
+
+const named = (pod: number): string =>
+  `s-${String.fromCharCode(97 + (pod % 26)).repeat(15)}${String.fromCharCode(97 + Math.trunc(pod / 26))}`;
+
+test('pods of which nothing is missing, or of which the collector does not answer, keep nobody waiting', async () => {
+  let answers = true;
+  const asked: string[] = [];
+  const comparison = new Comparison({
+    counters: {
+      list: () =>
+        Array.from({ length: 40 }, (_, pod) => aCounter([[named(pod), 1]], { podUid: `uid-${pod}`, goneAt: undefined })),
+      forget: () => undefined,
+    },
+    ask: async ([session = '']) => {
+      asked.push(session);
+      if (!answers) throw new Error('not of this one');
+      return new Map(session === named(39) ? [] : [[session, open(1)]]);
+    },
+    now: () => 60_000,
+    onChange: () => undefined,
+    onError: () => undefined,
+  });
+  await comparison.look();
+  await comparison.look();
+  expect(comparison.shortfalls().map(({ kept }) => kept.podUid)).toEqual(['uid-39']);
+  answers = false;
+  asked.length = 0;
+  await comparison.look();
+  await comparison.look();
+  expect(new Set(asked).size).toBe(2);
 });
 
 test('the collector is asked by TLS of our authority alone, and what is no answer is none', async () => {

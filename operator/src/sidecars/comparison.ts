@@ -24,6 +24,7 @@ export type AskHeld = (sessions: readonly string[]) => Promise<ReadonlyMap<strin
 
 /**
  * What a pod counted and the collector has not. Of a pod that is gone every session has its end, be it torn; one that is merely silent may go on.
+ * What a pod that is gone did not name can be asked for by nobody, so that it may be missing for good.
  */
 export function missingOf({ counter, goneAt }: KeptCounter, held: ReadonlyMap<string, HeldSession>): string[] {
   const missing: string[] = [];
@@ -35,6 +36,7 @@ export function missingOf({ counter, goneAt }: KeptCounter, held: ReadonlyMap<st
     else if (have.segments < wanted) missing.push(segmentsOf(session, have.segments, wanted - 1));
     else if (goneAt !== undefined && !have.ended) missing.push(`the end of ${session}`);
   }
+  if (goneAt !== undefined && counter.more > 0) missing.push(`perhaps some of ${counter.more} sessions that it did not name`);
   return missing;
 }
 
@@ -43,7 +45,7 @@ const segmentsOf = (session: string, from: number, to: number): string =>
 
 /** The sentence for people. */
 export function sentenceOf({ kept: { agent, counter, goneAt }, missing }: Shortfall): string {
-  const more = missing.length - MAX_NAMED + counter.more;
+  const more = missing.length - MAX_NAMED + (goneAt === undefined ? counter.more : 0);
   const named = missing.slice(0, MAX_NAMED).join(', ');
   const others = more > 0 ? ` and of ${more} more` : '';
   const how = goneAt === undefined ? 'which says nothing any more, ' : 'which is gone, ';
@@ -63,6 +65,8 @@ export interface ComparisonOptions {
 export class Comparison {
   readonly #o: ComparisonOptions;
   readonly #found = new Map<string, { readonly shortfall: Shortfall; readonly at: number }>();
+  /** Pods in the order in which they were asked about: who waited longest is next, whatever comes of the others. */
+  readonly #asked = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   /** Since when the collector gives no answer. */
@@ -102,8 +106,15 @@ export class Comparison {
     const all = this.#o.counters.list();
     const known = new Set(all.map(({ podUid }) => podUid));
     for (const [podUid, { shortfall }] of this.#found) if (!known.has(podUid)) this.#clear(shortfall.kept);
-    const due = all.filter((kept) => this.#isDue(kept, now));
-    for (const kept of due.slice(0, MAX_ASKED)) if (!(await this.#compare(kept))) return;
+    for (const podUid of this.#asked) if (!known.has(podUid)) this.#asked.delete(podUid);
+    const due = new Map(all.filter((kept) => this.#isDue(kept, now)).map((kept) => [kept.podUid, kept]));
+    const waiting = [...due.keys()].filter((podUid) => !this.#asked.has(podUid));
+    for (const podUid of [...waiting, ...this.#asked].filter((each) => due.has(each)).slice(0, MAX_ASKED)) {
+      const kept = due.get(podUid);
+      this.#asked.delete(podUid);
+      this.#asked.add(podUid);
+      if (kept !== undefined && !(await this.#compare(kept))) return;
+    }
   }
 
   #isDue(kept: KeptCounter, now: number): boolean {

@@ -43,7 +43,7 @@ type Scope = ReadonlySet<string>;
 
 /**
  * What a query names, from its text alone: relations with what is done to each, CTE names left out where they are in scope.
- * `unknown` is set where only the catalogue could tell (functions, types and operators that are not surely built in, forms
+ * `unknown` is set where only the catalogue could tell (functions, types and operators that are not surely built in, fields, forms
  * that this file does not know). Attribute notation (`t.f` for `f(t)`) is not seen here; the server sees it.
  */
 export function references(query: unknown): References {
@@ -120,8 +120,12 @@ class Walk {
 
   private column(tag: string, fields: Fields): void {
     if (tag === 'ColumnRef') this.names.add(stringOf(list(fields['fields']).at(-1)));
+    const parts = list(fields['indirection']);
+    // `(x).f` is a field of x, or f(x).
+    if (tag === 'A_Indirection' && parts.some((part) => as('String', part) !== undefined))
+      this.fail('it uses a field that may be a function, which only the server can resolve');
     if (tag === 'A_Star' || fields['isNatural'] === true) this.whole = true;
-    for (const part of [...list(fields['indirection']), ...list(fields['usingClause'])]) this.names.add(stringOf(part));
+    for (const part of [...parts, ...list(fields['usingClause'])]) this.names.add(stringOf(part));
     this.called(fields['alias']);
   }
 

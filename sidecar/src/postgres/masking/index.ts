@@ -19,6 +19,7 @@ export {
 } from './plan.ts';
 export { type PlainLiterals, plainLiterals } from './plain-literals.ts';
 export { confirms, type Expected } from './confirm.ts';
+export type { FunctionVerdict } from './functions.ts';
 export { MaskError } from './cells.ts';
 export { type MaskedRows, maskRows } from './row.ts';
 export { isSameRows, isSteady } from './same-rows.ts';

@@ -63,6 +63,7 @@ export async function openOracle(options: { package?: string } = {}) {
   const expected = {
     relations: new Set(tables.map(({ oid }) => oid)),
     hidden: new Set(tables.flatMap(({ oid }) => [...(catalog.labelled.get(oid)?.keys() ?? [])])),
+    mayCall: () => true,
   };
 
   const run = async (sql: string): Promise<Seen> => {

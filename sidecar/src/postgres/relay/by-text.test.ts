@@ -27,6 +27,13 @@ const READS = [
   'with x as (select id from app.base) select x.id from x, app.orders',
   'select 1',
 ];
+/** Functions in the notation of fields, which texts do not tell from columns. */
+const FIELDS = [
+  'select o.pg_typeof from app.orders o',
+  'select o.row_to_json from app.orders o',
+  "select ('public').current_setting",
+  "select ('select to_tsvector(name) from app.customers').ts_stat",
+];
 
 const access = anAccess({
   sensitive: SENSITIVE,
@@ -95,7 +102,7 @@ describe.each(POSTGRES_SERVERS.filter(({ major }) => major === 14 || major === 1
     const files = ['exfiltration.sql', 'harmless.sql', 'features.sql'].flatMap((file) => linesOf(file, major));
     const wrong: string[] = [];
     let short = 0;
-    for (const sql of [...READS, ...files, ...sampled, ...generated]) {
+    for (const sql of [...READS, ...FIELDS, ...files, ...sampled, ...generated]) {
       const found = await differs(sql, byText);
       if (found === undefined) continue;
       short++;

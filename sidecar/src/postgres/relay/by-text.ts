@@ -1,6 +1,13 @@
 import { type Access, type Effect, qualifiedName } from '@chaperone/policy';
 import type { Reads } from '../actions/index.ts';
-import { type Analysis, type Catalog, type CatalogRelation as Relation, confirms, type Expected } from '../masking/index.ts';
+import {
+  type Analysis,
+  type Catalog,
+  type CatalogRelation as Relation,
+  confirms,
+  type Expected,
+  type FunctionVerdict,
+} from '../masking/index.ts';
 import { type Held, type JudgeContext, type Judgement, judgeText } from './judgement.ts';
 import type { PrepareOutcome } from './steps.ts';
 
@@ -40,7 +47,8 @@ export class ByText {
     const judgement = judgeText(statement, analysisOf(relations, catalog), [], access);
     const { verdict, refusal } = judgement;
     if (verdict.verdict !== 'allow' || verdict.wouldDeny !== undefined || refusal !== undefined) return undefined;
-    return { judgement, catalog, relations: new Set(relations.map(({ oid }) => oid)), hidden };
+    const mayCall = (oid: number): boolean => worksAlone(catalog.functions.get(oid));
+    return { judgement, catalog, relations: new Set(relations.map(({ oid }) => oid)), hidden, mayCall };
   }
 
   /** Whether a query reads tables and nothing else, labelled columns or not. */
@@ -82,6 +90,11 @@ export class ByText {
 /** What came with the server holds what agents may not see; temporary tables are one session's. */
 function isUsers({ schema }: Relation): boolean {
   return !schema.startsWith('pg_') && schema !== 'information_schema';
+}
+
+/** What reading a tree lets pass without a word: neither refused, nor the owner's, nor about the session or whatever types it is given. */
+function worksAlone(verdict: FunctionVerdict | undefined): boolean {
+  return verdict?.kind === 'allowed' && verdict.session !== true && verdict.input !== true;
 }
 
 /** Neither may hold a NUL. */

@@ -151,3 +151,16 @@ describe('a statement that another session of the database asked', () => {
     await client.end();
   });
 });
+
+test.each([
+  "select ('select owner::tsvector from public.items'::text).ts_stat",
+  'select i.name from items i where (i.id).pg_advisory_lock is not null',
+  'select (16400).lo_unlink',
+])('a function in the notation of a field is judged before it runs: %s', async (sql) => {
+  await using proxy = await governed.anew();
+  const client = await proxy.connect();
+  for (const text of [sql, { text: sql, values: [], queryMode: 'extended' }])
+    await expect(client.query(text as string)).rejects.toThrow('NotAnalysable');
+  expect(proxy.records.flatMap(({ record }) => (record.type === 'action' ? record.verdict : []))).toEqual(['deny', 'deny']);
+  await client.end();
+});
