@@ -67,6 +67,11 @@ export class Comparison {
   readonly #found = new Map<string, { readonly shortfall: Shortfall; readonly at: number }>();
   /** Pods in the order in which they were asked about: who waited longest is next, whatever comes of the others. */
   readonly #asked = new Set<string>();
+  /**
+   * Pods that are gone of which, by the collector's word, nothing is missing. That word is no proof, so what they named stays in exports, which
+   * are verified, for as long as counters are kept.
+   */
+  readonly #settled = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   /** Since when the collector gives no answer. */
@@ -107,6 +112,7 @@ export class Comparison {
     const known = new Set(all.map(({ podUid }) => podUid));
     for (const [podUid, { shortfall }] of this.#found) if (!known.has(podUid)) this.#clear(shortfall.kept);
     for (const podUid of this.#asked) if (!known.has(podUid)) this.#asked.delete(podUid);
+    for (const podUid of this.#settled) if (!known.has(podUid)) this.#settled.delete(podUid);
     const due = new Map(all.filter((kept) => this.#isDue(kept, now)).map((kept) => [kept.podUid, kept]));
     const waiting = [...due.keys()].filter((podUid) => !this.#asked.has(podUid));
     for (const podUid of [...waiting, ...this.#asked].filter((each) => due.has(each)).slice(0, MAX_ASKED)) {
@@ -121,6 +127,7 @@ export class Comparison {
     const { goneAt, receivedAt, counter, podUid } = kept;
     const found = this.#found.get(podUid);
     const isPending = counter.pending.length > 0;
+    if (this.#settled.has(podUid)) return false;
     const isQuiet = goneAt === undefined ? isPending && now - receivedAt >= SILENT_MS : now - goneAt >= GRACE_MS;
     // It is heard again: what it says now counts.
     if (!isQuiet && found !== undefined) this.#clear(kept);
@@ -137,7 +144,9 @@ export class Comparison {
       const missing = missingOf(kept, held);
       if (missing.length > 0) this.#miss({ kept, missing });
       else this.#clear(kept);
-      if (missing.length === 0 && goneAt !== undefined) this.#o.counters.forget(podUid);
+      if (missing.length > 0 || goneAt === undefined) return true;
+      if (counter.pending.length === 0) this.#o.counters.forget(podUid);
+      else this.#settled.add(podUid);
       return true;
     } catch (error) {
       this.#unansweredAt ??= this.#o.now();
