@@ -46,7 +46,7 @@ function counted(
     clock: { wall: NOW, mono: 1 },
     ...mods,
   };
-  return { statement: { registration: pod.registration, ...signCounter(counter, createEpoch(pod, 1, 1)) }, receivedAt };
+  return { statement: { registration: pod.registration, ...signCounter(counter, createEpoch(pod, 1, NOW)) }, receivedAt };
 }
 
 async function aPlace(list: () => readonly KeptStatement[]) {
