@@ -78,8 +78,10 @@ export class Foreteller {
     const { trees, fields, rowDescription } = outcome;
     const { statement } = foretelling.judgement;
     const context = { access: access(), catalog: catalog(), major };
+    // Where something is hidden, no look through a tree takes the place of reading it.
+    const isLookedThrough = context.access.sensitive.length === 0;
     const judgement =
-      ('relations' in foretelling ? confirmed(foretelling, outcome, context) : undefined) ??
+      (isLookedThrough && 'relations' in foretelling ? confirmed(foretelling, outcome, context) : undefined) ??
       judgements.judge(statement, trees, fields, rowDescription, context);
     const asForetold = isNoWorse(judgement, foretelling.judgement) && statements.barred(judgement) === undefined;
     if (asForetold) statements.mayRun(judgement.ownersCode);
