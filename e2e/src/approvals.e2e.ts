@@ -13,7 +13,7 @@ import {
   readRequest,
 } from './harness/requests.ts';
 import type { Result } from './harness/run.ts';
-import { AGENTS, Shop } from './harness/shop.ts';
+import { AGENTS, DATA, Shop } from './harness/shop.ts';
 
 /** What a rule wants approved: held for an agent's stock psql, answered by people with kubectl, run once. */
 const OPERATOR = 'deployment/chaperone-operator';
@@ -32,6 +32,12 @@ const becomes = (name: string, wanted: string): Promise<true> => untilItIs(shop.
 const held = (mark: string): ReturnType<typeof hold> => hold(shop.cluster, bot, mark);
 async function ticket(): Promise<string> {
   return (await bot.psql('select status from tickets where id = 1')).stdout.trim();
+}
+
+/** The same at the database itself: no session opens while nobody counts it. */
+async function stored(): Promise<string> {
+  const psql = ['psql', '-h', '/tmp', '-U', 'postgres', '-d', 'orders', '-tAc', 'select status from tickets where id = 1'];
+  return (await shop.cluster.demand(['exec', 'deployment/orders', '-n', DATA, '--', ...psql])).trim();
 }
 
 function decision(asked: AccessRequest, mods: Partial<Decision> = {}) {
@@ -153,7 +159,7 @@ describe('admission, also while the operator is away', () => {
       }
       expect(await create(decision(asked), JANE)).toMatchObject({ status: 0, stderr: '' });
       expect(await state(asked.metadata.name)).toBe('Pending');
-      expect(await ticket()).toBe(before);
+      expect(await stored()).toBe(before);
     } finally {
       await shop.installation.start(OPERATOR);
     }
