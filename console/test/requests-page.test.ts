@@ -397,10 +397,15 @@ describe.runIf(hasChromium)('requests that are alike', NETWORK, () => {
     await expect.poll(() => page.getByRole('table').getAttribute('aria-rowcount')).toBe('1051');
     expect(await page.locator('.requests-body .request-row').count()).toBeLessThan(100);
     await page.keyboard.press('j');
-    const times = await page.evaluate<number[]>(
-      `(async () => { const times = []; for (let step = 0; step < 40; step++) { const at = performance.now(); document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'j', bubbles: true })); await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))); times.push(performance.now() - at); } return times.sort((a, b) => a - b); })()`,
-    );
-    expect(times[Math.floor(times.length * 0.8)]).toBeLessThan(100);
+    // Beside two frames in which nothing happens, each time: a machine that is busy draws all of them late.
+    const [steps, frames] = await page.evaluate<[number, number]>(`(async () => {
+      const drawn = async (act) => { const at = performance.now(); act(); await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))); return performance.now() - at; };
+      const press = () => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'j', bubbles: true }));
+      const [steps, frames] = [[], []];
+      for (let step = 0; step < 40; step++) { frames.push(await drawn(() => undefined)); steps.push(await drawn(press)); }
+      return [steps, frames].map((times) => times.sort((a, b) => a - b)[20]);
+    })()`);
+    expect(steps).toBeLessThan(4 * frames);
     expect(
       Number(await page.evaluate<string>("document.activeElement.closest('.request-row').getAttribute('aria-rowindex')")),
     ).toBeGreaterThan(40);
