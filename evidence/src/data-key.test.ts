@@ -42,10 +42,15 @@ describe('a data key', () => {
     ['of another session', (of: WrappedKey) => ({ ...of, session: newSessionId() })],
     ['under another id', (of: WrappedKey) => ({ ...of, id: '0'.repeat(64) })],
     ['cut short', (of: WrappedKey) => ({ ...of, to: of.to.map((to) => ({ ...to, key: to.key.slice(0, 20) })) })],
-    ['with a byte changed', (of: WrappedKey) => ({ ...of, to: of.to.map((to) => ({ ...to, key: `B${to.key.slice(1)}` })) })],
+    [
+      'with a byte changed',
+      (of: WrappedKey) => ({
+        ...of,
+        to: of.to.map((to) => ({ ...to, key: `${to.key.startsWith('B') ? 'C' : 'B'}${to.key.slice(1)}` })),
+      }),
+    ],
   ])('that was wrapped is not unwrapped %s', async (_, changed) => {
     const wrapped = wrapKey(new DataKey(session, seed(7)), [parseRecipient(holder.name)]);
-    wrapped.to.forEach((to) => expect(to.key.startsWith('B')).toBe(false));
     await expect(unwrapKey(changed(wrapped), [holder])).rejects.toEqual(unusable);
   });
 
