@@ -1,15 +1,6 @@
 import type { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
-import {
-  type EpochCertificate,
-  type Registration,
-  RememberingTrust,
-  Signed,
-  type Trust,
-  verifyEpochCertificate,
-  verifyRegistration,
-  verifySignature,
-} from './keys.ts';
+import { type EpochCertificate, type Registration, RememberingTrust, Signed, type Trust, verifySignature } from './keys.ts';
 import type { SessionRecord } from './record.ts';
 import { checkFrame, checkPayload, parseSegment, readContent, type SegmentContent, type SegmentParts } from './segment.ts';
 
@@ -50,16 +41,14 @@ function withContent(segment: VerifiedSegment, content: SegmentContent): ReadSeg
 }
 
 function verifySigner(segment: SegmentParts, trust: Trust): Pick<VerifiedSegment, 'signer' | 'epoch'> {
-  const { certificate } = segment.header;
-  const isKnown = trust instanceof RememberingTrust;
-  const epoch = isKnown ? trust.certificate(certificate) : verifyEpochCertificate(certificate);
+  const known = trust instanceof RememberingTrust ? trust : new RememberingTrust(trust);
+  const epoch = known.certificate(segment.header.certificate);
   if (!verifySignature(Buffer.from(epoch.key, 'base64url'), segment.signed, segment.signature))
     throw new EvidenceError('SignatureInvalid', 'the epoch key did not sign this header');
   const { sealed } = segment.header.clock;
   if (sealed < epoch.notBefore || sealed > epoch.notAfter)
     throw new EvidenceError('EpochExceeded', 'the segment was sealed outside the time of its epoch key');
-  const registration = parseSigned(segment.registration);
-  const signer = isKnown ? trust.registration(registration) : verifyRegistration(registration, trust);
+  const signer = known.registration(parseSigned(segment.registration));
   if (signer.nkey !== epoch.nkey)
     throw new EvidenceError('CertificateInvalid', 'the epoch key belongs to another pod than the registration');
   if (segment.header.origin !== trust.origin) throw new EvidenceError('OriginMismatch', 'the segment is of another origin');

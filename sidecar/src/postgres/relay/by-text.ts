@@ -42,13 +42,12 @@ export class ByText {
     if (statement.kind !== 'query' || statement.reads === undefined) return undefined;
     const relations = this.#relations(statement.reads, access, catalog);
     if (relations === undefined) return undefined;
-    const hidden = labelledOf(relations, catalog);
-    if (hidden.size > 0 && !hidesAll(statement.reads, relations, catalog)) return undefined;
+    if (!hidesAll(statement.reads, relations, catalog)) return undefined;
     const judgement = judgeText(statement, analysisOf(relations, catalog), [], access);
     const { verdict, refusal } = judgement;
     if (verdict.verdict !== 'allow' || verdict.wouldDeny !== undefined || refusal !== undefined) return undefined;
     const mayCall = (oid: number): boolean => worksAlone(catalog.functions.get(oid));
-    return { judgement, catalog, relations: new Set(relations.map(({ oid }) => oid)), hidden, mayCall };
+    return { judgement, catalog, relations: new Set(relations.map(({ oid }) => oid)), mayCall };
   }
 
   /** Whether a query reads tables and nothing else, labelled columns or not. */
@@ -100,13 +99,9 @@ function worksAlone(verdict: FunctionVerdict | undefined): boolean {
 /** Neither may hold a NUL. */
 const keyOf = (schema: string, name: string): string => `${schema}\0${name}`;
 
-/** Numbers of attributes that carry a label in any of these. */
-function labelledOf(relations: readonly Relation[], { labelled }: Catalog): Set<number> {
-  return new Set(relations.flatMap(({ oid }) => [...(labelled.get(oid)?.keys() ?? [])]));
-}
-
 /** No column with a label is shown or used. What a name is that is no column's, such as `t.f` for `f(t)`, only the server knows. */
 function hidesAll({ names, whole }: Reads, relations: readonly Relation[], { labelled }: Catalog): boolean {
+  if (!relations.some(({ oid }) => labelled.has(oid))) return true;
   if (whole) return false;
   const plain = new Set<string>();
   const hidden = new Set<string>();
