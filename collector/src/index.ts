@@ -18,3 +18,4 @@ export { type DecisionBody, type Decided, RequestRefused, type RequestSource, ty
 export { parseSinks, SinksInvalid, type SinkSettings } from './sinks/settings.ts';
 export type { IngestOutcome, Logger, Sender } from './ingest.ts';
 export type { ReindexResult } from './reindex.ts';
+export { syncDirectory } from './objects/index.ts';

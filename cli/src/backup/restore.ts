@@ -14,6 +14,7 @@ import {
   type VerifierKey,
   verifierOf,
 } from '@chaperone/evidence';
+import { syncDirectory } from '@chaperone/collector';
 import { CollectorClient } from '../collector/client.ts';
 import { openStore, readTrust } from '../collector/local.ts';
 import { verifyLog } from '../commands/log.ts';
@@ -277,14 +278,5 @@ async function place(staging: string, data: string, evidence: Restored['evidence
     const isThere = (await readFile(there).catch(() => undefined)) !== undefined;
     if (!isThere) await rename(own, there);
     await syncDirectory(dirname(there));
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

@@ -150,7 +150,8 @@ async function makeDirectory(path: string, root: string): Promise<void> {
   for (let at = path; at.startsWith(root); at = dirname(at)) await syncDirectory(dirname(at));
 }
 
-async function syncDirectory(path: string): Promise<void> {
+/** Makes what was named, renamed or removed in a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
     await directory.sync();

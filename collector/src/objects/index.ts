@@ -1,3 +1,3 @@
 export { type ObjectKind, Objects, sha256 } from './content.ts';
-export { DirectoryStore } from './directory-store.ts';
+export { DirectoryStore, syncDirectory } from './directory-store.ts';
 export { type ObjectStore, StoreError, type StoredObject } from './store.ts';

@@ -1,5 +1,7 @@
+import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { HeldAnswer } from '@chaperone/evidence';
+import { readBody } from '../notify/http.ts';
 import type { AskHeld } from './comparison.ts';
 
 const TIMEOUT_MS = 5_000;
@@ -19,24 +21,13 @@ export function askCollector(url: string, ca: () => string): AskHeld {
   };
 }
 
-function get(url: URL, ca: string): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
+async function get(url: URL, ca: string): Promise<string> {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
-  const asking = request(url, { ca, minVersion: 'TLSv1.2', agent: false, signal }, (answer) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    answer.on('error', reject);
-    answer.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      if (length > MAX_ANSWER_BYTES) answer.destroy(new Error('the answer of the collector is too large'));
-      else chunks.push(chunk);
-    });
-    answer.on('end', () => {
-      if (answer.statusCode === 200) resolve(Buffer.concat(chunks).toString());
-      else reject(new Error(`the collector answered ${answer.statusCode ?? 0}`));
-    });
-  });
-  asking.on('error', reject);
-  asking.end();
-  return promise;
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  request(url, { ca, minVersion: 'TLSv1.2', agent: false, signal }, resolve).on('error', reject).end();
+  const answer = await promise;
+  const { body, truncated } = await readBody(answer, MAX_ANSWER_BYTES);
+  if (truncated) throw new Error('the answer of the collector is too large');
+  if (answer.statusCode !== 200) throw new Error(`the collector answered ${answer.statusCode ?? 0}`);
+  return body.toString();
 }
