@@ -53,6 +53,8 @@ export class Comparison {
   readonly #differences = new Map<string, Difference>();
   readonly #untold = new Map<string, UntoldGroup>();
   readonly #beside = new Set<string>();
+  /** Accesses that were compared with the other side's of the same agent, resource and purpose. */
+  readonly #compared = new WeakSet<Access>();
   /** Judged alike by both; `byOther` of them by another rule or for another reason. */
   readonly same = { actions: 0, byOther: 0 };
 
@@ -88,7 +90,8 @@ export class Comparison {
   }
 
   #compare(before: Access | undefined, after: Access | undefined): void {
-    if (before === undefined || after === undefined || before === after) return;
+    if (before === undefined || after === undefined || this.#compared.has(before)) return;
+    this.#compared.add(before);
     for (const field of BESIDE) if (JSON.stringify(before[field]) !== JSON.stringify(after[field])) this.#beside.add(field);
     if (approvalsOf(before) !== approvalsOf(after)) this.#beside.add('approval');
   }
