@@ -193,7 +193,7 @@ describe.runIf(hasChromium)('the list', NETWORK, () => {
     await page.keyboard.press('/');
     await page.keyboard.type('tmp_x');
     await page.keyboard.press('Enter');
-    await page.getByText('3 sessions with such a command').waitFor();
+    await page.getByText('4 sessions with such a command').waitFor();
     expect(page.url()).toBe(`${site.url}/sessions#q=tmp_x`);
     expect(asked.filter((url) => url.includes('tmp_x'))).toEqual([]);
     await rows(page).filter({ hasText: 'release-bot' }).getByRole('link').click();

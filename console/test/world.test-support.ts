@@ -279,7 +279,14 @@ export function aWorld(): World {
     ago: 3 * HOUR,
     segments: [support(), many(6), support()],
   });
-  const torn = tell({ serviceAccount: 'infra-agent', resource: 'metrics-db', ago: 26 * HOUR, end: 'torn', segments: [many(5)] });
+  // Of another day whatever the hour, with verdicts of all kinds: the widest row that there is.
+  const torn = tell({
+    serviceAccount: 'infra-agent',
+    resource: 'metrics-db',
+    ago: 26 * HOUR,
+    end: 'torn',
+    segments: [support(), many(5)],
+  });
   const hostile = tell({
     serviceAccount: 'support-agent',
     resource: 'orders-db',
