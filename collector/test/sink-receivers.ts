@@ -53,7 +53,9 @@ async function https({ tls }: Setting, handle: Handle): Promise<{ url: string; u
     const answer = async (): Promise<void> => {
       const body = await bodyOf(request);
       const [status, said] = handle(request.url ?? '', body, request.headers as Record<string, string>);
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(said));
+      response
+        .writeHead(status, { 'content-type': 'application/json' })
+        .end(typeof said === 'string' ? said : JSON.stringify(said));
     };
     void answer();
   });
@@ -68,6 +70,13 @@ async function https({ tls }: Setting, handle: Handle): Promise<{ url: string; u
       await Promise.resolve();
     },
   };
+}
+
+/** One that answers everything by the same. */
+export async function answering(setting: Setting, status: number, body: string): Promise<{ url: string; down(): Promise<void> }> {
+  const server = await https(setting, () => [status, body]);
+  await server.up();
+  return server;
 }
 
 /** RFC 5424 §6 as a pattern; one element of structured data, whose values are unescaped behind it. */

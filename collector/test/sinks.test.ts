@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openNote, parseCheckpoint, SinkList, verifierOf } from '@chaperone/evidence';
 import { eventually, temporaryDirectory, testAuthority } from '@chaperone/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createTokenAccess } from '../src/access.ts';
 import { createCollector } from '../src/collector.ts';
 import { aSession, readers, trust } from '../src/evidence.fixture.ts';
@@ -13,7 +13,7 @@ import { faultsOf } from '../src/sinks/ocsf/schema.test-support.ts';
 import { parseSinks } from '../src/sinks/settings.ts';
 import { asciiJson, type Batch } from '../src/sinks/sink.ts';
 import { openSink } from '../src/sinks/sinks.ts';
-import { bucket, nats, otlp, type Setting, splunk, syslog, type TestReceiver, webhook } from './sink-receivers.ts';
+import { answering, bucket, nats, otlp, type Setting, splunk, syslog, type TestReceiver, webhook } from './sink-receivers.ts';
 
 const RECEIVERS = { syslog, splunk, otlp, webhook, nats, bucket } satisfies Record<
   string,
@@ -139,6 +139,36 @@ describe.each(KINDS)('a receiver by %s', (kind) => {
       await receiver.down();
     }
   });
+});
+
+test.each<[string, number, string, string | undefined]>([
+  ['says that all was taken', 200, '{"partialSuccess":{}}', undefined],
+  ['says so by an empty object', 202, '{}', undefined],
+  ['has no body by its status', 204, '', undefined],
+  ['rejects none, in words', 200, '{"partialSuccess":{"rejectedLogRecords":"0","errorMessage":"slow down"}}', undefined],
+  ['rejects some', 200, '{"partialSuccess":{"rejectedLogRecords":"3"}}', 'SinkRefused'],
+  ['rejects some by the name of the field', 200, '{"partial_success":{"rejected_log_records":3}}', 'SinkRefused'],
+  ['is empty', 200, '', 'SinkMisconfigured'],
+  ['is the page of something in between', 200, '<html>Request Rejected</html>', 'SinkMisconfigured'],
+  ['is no object', 200, '[]', 'SinkMisconfigured'],
+  ['counts what is no number', 200, '{"partialSuccess":{"rejectedLogRecords":"many"}}', 'SinkMisconfigured'],
+  ['counts less than none', 200, '{"partialSuccess":{"rejectedLogRecords":-1}}', 'SinkMisconfigured'],
+  ['is cut off', 200, '{"partialSuccess":', 'SinkMisconfigured'],
+  ['is a page by another status', 406, 'no', 'SinkMisconfigured'],
+])('an answer over OTLP that %s (%d %s) is %s', async (_, status, body, code) => {
+  const server = await answering(setting, status, body);
+  onTestFinished(() => server.down());
+  const [settings] = parseSinks(
+    { sinks: [{ name: 'otel', otlp: { url: `${server.url}/v1/logs`, caFile: setting.caFile } }] },
+    '/sinks.json',
+  );
+  if (settings === undefined) throw new Error('no sink');
+  const sink = openSink(settings, 'log', Date.now);
+  onTestFinished(() => sink.close());
+  const { signal } = new AbortController();
+  for (const delivered of [sink.deliver(hostileBatch(), signal), sink.probe?.(hostileBatch().checkpoint, signal)])
+    if (code === undefined) await delivered;
+    else await expect(delivered).rejects.toMatchObject({ code });
 });
 
 test('a frame of syslog is of printable ASCII but for its values of structured data, and each is counted in octets', () => {

@@ -21,7 +21,7 @@ export const SINK_CODES = {
   SinkUnauthorized: {
     audience: ['operator'],
     what: 'A receiver does not let us send.',
-    why: 'Our token, signature or credentials are not what it knows.',
+    why: 'Our token, signature or credentials are not what it knows: it refuses a checkpoint alone too, in which is nothing that an agent wrote.',
     fix: 'Give the Secret that the sink names a valid value; it is read again at the next try.',
     retry: 'wait',
     example: 'splunk: HTTP 403 (SinkUnauthorized)',
@@ -36,7 +36,7 @@ export const SINK_CODES = {
   },
   SinkRefused: {
     audience: ['operator'],
-    what: 'A receiver will never take an event as it is.',
+    what: 'A receiver, or something before it that looks into what passes, will never take an event as it is.',
     why: 'The event is a dead letter, and those behind it go on: one must not hold up all.',
     fix: 'See chaperone sinks ls; mend the receiver, or lower maxText of the sink; then chaperone sinks resend NAME.',
     retry: 'change-it',

@@ -22,15 +22,25 @@ class Receiver implements Sink {
   /** Takes a batch, and its answer is lost. */
   isDeaf = false;
   refuses: (event: Outgoing) => boolean = () => false;
+  /** What something before it, that looks into what passes, answers by 403. */
+  blocks: (batch: Batch) => boolean = () => false;
   tries = 0;
+  probes = 0;
 
   async deliver(batch: Batch): Promise<void> {
     await Promise.resolve();
     this.tries++;
+    if (this.blocks(batch)) throw new SinkError('SinkUnauthorized', 'HTTP 403');
     if (this.isAway) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
     if (batch.events.some(this.refuses)) throw new SinkError('SinkRefused', 'HTTP 400');
     this.batches.push(batch);
     if (this.isDeaf) throw new SinkError('SinkUnconfirmed', 'no answer');
+  }
+
+  async probe(checkpoint: Batch['checkpoint']): Promise<void> {
+    await Promise.resolve();
+    this.probes++;
+    if (this.blocks({ events: [], checkpoint })) throw new SinkError('SinkUnauthorized', 'HTTP 403');
   }
 
   close(): Promise<void> {
@@ -227,6 +237,49 @@ describe('a sink', () => {
     expect(new Set(receiver.ids).size).toBe(2 * EVENTS_OF_A_SESSION + 5);
     expect((await ask(second, '/v1/sinks/other/resend', 'POST')).status).toBe(404);
     expect(await second.registry.metrics()).toMatch(/chaperone_sink_dead_letters\{sink="siem"\} 0\n/);
+  });
+
+  test('before which something answers what it dislikes as if the token were wrong gets the others all the same', async () => {
+    receiver.blocks = ({ events }) => events.some(({ text }) => text.includes('<script>'));
+    const collector = await open();
+    await fill(collector, [aSession(), aSession({ text: "select '<script>'", segments: 1 }), aSession()]);
+    await until(CHECK, isDone(collector));
+    expect((await status(collector)).deadLetters).toMatchObject([
+      { leaf: 3, cause: 'HTTP 403' },
+      { leaf: 3, cause: 'HTTP 403' },
+    ]);
+    expect(new Set(receiver.ids).size).toBe(2 * EVENTS_OF_A_SESSION + 3);
+    expect(await (await ask(collector, '/v1/sinks/siem/resend', 'POST')).json()).toEqual({ resent: 0 });
+    receiver.blocks = () => false;
+    expect(await (await ask(collector, '/v1/sinks/siem/resend', 'POST')).json()).toEqual({ resent: 2 });
+  });
+
+  test('that lets us send nothing at all stops and says so, and makes no dead letter of anything', async () => {
+    receiver.blocks = () => true;
+    const collector = await open();
+    await fill(collector, aFew());
+    await until('some tries', () => Promise.resolve(receiver.probes > 3));
+    expect(await status(collector)).toMatchObject({
+      state: 'failing',
+      cursor: 0,
+      deadLetters: [],
+      error: { code: 'SinkUnauthorized', message: 'HTTP 403' },
+    });
+    expect((await ask(collector, '/v1/sinks/siem/resend', 'POST')).status).toBe(200);
+    receiver.blocks = () => false;
+    await until(CHECK, isDone(collector));
+    expect(receiver.ids).toHaveLength(4 * EVENTS_OF_A_SESSION);
+    expect(receiver.batches[0]?.events).toHaveLength(5);
+  });
+
+  test('whose token is wrong for a moment makes no dead letter of the event of that moment', async () => {
+    receiver.limits.events = 1;
+    receiver.blocks = ({ events }) => events.length > 0 && receiver.probes === 0;
+    const collector = await open();
+    await fill(collector, aFew(1));
+    await until(CHECK, isDone(collector));
+    expect((await status(collector)).deadLetters).toEqual([]);
+    expect(receiver.ids).toHaveLength(EVENTS_OF_A_SESSION);
   });
 
   test('stops when as many were refused as are kept, until they are sent again; nothing is lost', async () => {

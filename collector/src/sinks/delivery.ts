@@ -14,6 +14,8 @@ const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 300_000;
 /** What a receiver may ask for at most. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
+/** What may be about what was sent as well as about who sent it. */
+const AMBIGUOUS: ReadonlySet<SinkErrorCode> = new Set(['SinkUnauthorized', 'SinkMisconfigured']);
 /** Entries that one look goes through, of which most have few events or none. */
 const MAX_ENTRIES = 4_096;
 
@@ -204,11 +206,8 @@ export class Delivery {
 
   async #deliver({ events, checkpoint, next }: Look, state: SinkState): Promise<void> {
     const { sink, onOutcome, name, logger, now } = this.#o;
-    try {
-      await sink.deliver({ events, checkpoint }, this.#stop.signal);
-    } catch (error) {
-      const refused = sinkErrorOf(error);
-      if (refused.code !== 'SinkRefused') throw refused;
+    const refused = await this.#refusal({ events, checkpoint });
+    if (refused !== undefined) {
       const [event] = events;
       if (event === undefined || events.length > 1) {
         this.#most = Math.ceil(events.length / 2);
@@ -227,6 +226,24 @@ export class Delivery {
     await this.#save({ ...state, ...next, delivered: state.delivered + events.length });
     onOutcome({ delivered: events.length });
     this.#most = Math.min(this.#most * 2, sink.limits.events);
+  }
+
+  /**
+   * What the receiver has against these events themselves; undefined where it has confirmed them. Rejects with what it has against us, or why it
+   * says nothing now. Something before a receiver that dislikes a text answers as one does that dislikes a token: what tells them apart is
+   * whether a checkpoint alone is taken. One event alone is tried again behind that, so that a moment's answer makes no dead letter.
+   */
+  async #refusal(batch: Batch): Promise<SinkError | undefined> {
+    const { sink } = this.#o;
+    const signal = this.#stop.signal;
+    const said = await answerOf(sink.deliver(batch, signal));
+    if (said === undefined || said.code === 'SinkRefused') return said;
+    if (!AMBIGUOUS.has(said.code) || sink.probe === undefined) throw said;
+    if ((await answerOf(sink.probe(batch.checkpoint, signal))) !== undefined) throw said;
+    if (batch.events.length > 1) return said;
+    const again = await answerOf(sink.deliver(batch, signal));
+    if (again !== undefined && again.code !== said.code) throw again;
+    return again;
   }
 
   /** ms until the next try. */
@@ -249,7 +266,7 @@ export class Delivery {
   }
 
   async #resend(): Promise<number> {
-    const { sink, checkpoint, log: open, now, onOutcome } = this.#o;
+    const { checkpoint, log: open, now, onOutcome } = this.#o;
     this.#stop.signal.throwIfAborted();
     const before = (await this.#open()).dead.length;
     for (const letter of (await this.#open()).dead) {
@@ -258,17 +275,13 @@ export class Delivery {
       const cause =
         event === undefined
           ? undefined
-          : await sink
-              .deliver(
-                { events: [event], checkpoint: { note: checkpoint(log).toString(), size: log.head.size } },
-                this.#stop.signal,
-              )
-              .then(() => onOutcome({ delivered: 1 }))
-              .catch((error: unknown) => {
-                const { code, message } = sinkErrorOf(error);
-                if (code !== 'SinkRefused') throw error;
-                return message.slice(0, 200);
-              });
+          : (
+              await this.#refusal({
+                events: [event],
+                checkpoint: { note: checkpoint(log).toString(), size: log.head.size },
+              })
+            )?.message.slice(0, 200);
+      if (event !== undefined && cause === undefined) onOutcome({ delivered: 1 });
       const state = await this.#open();
       const dead = state.dead.flatMap((each) => {
         if (each.id !== letter.id) return [each];
@@ -288,6 +301,16 @@ export class Delivery {
       }
       return undefined;
     });
+  }
+}
+
+/** What a receiver answered instead of a confirmation. */
+async function answerOf(delivered: Promise<void>): Promise<SinkError | undefined> {
+  try {
+    await delivered;
+    return undefined;
+  } catch (error) {
+    return sinkErrorOf(error);
   }
 }
 

@@ -12,7 +12,7 @@ export interface Outgoing {
 }
 
 export interface Batch {
-  /** In the order of the log; at least one. */
+  /** In the order of the log; at least one, but for probes. */
   readonly events: readonly Outgoing[];
   /** The newest checkpoint of the log, a signed note; what is in the batch is below its size. */
   readonly checkpoint: { readonly note: string; readonly size: number };
@@ -24,6 +24,11 @@ export interface Sink {
   /** How long one waits for more before the next batch, where all was delivered. Default: a second. */
   readonly lingerMs?: number;
   deliver(batch: Batch, signal: AbortSignal): Promise<void>;
+  /**
+   * The same with a checkpoint alone, in which is nothing that an agent wrote: what is answered to it is about us. Undefined where the receiver
+   * never looks into what it is sent.
+   */
+  readonly probe?: (checkpoint: Batch['checkpoint'], signal: AbortSignal) => Promise<void>;
   close(): Promise<void>;
 }
 

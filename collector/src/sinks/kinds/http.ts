@@ -78,6 +78,8 @@ const STATUSES: Readonly<Record<number, SinkErrorCode>> = {
   404: 'SinkMisconfigured',
   405: 'SinkMisconfigured',
   410: 'SinkMisconfigured',
+  408: 'SinkBusy',
+  425: 'SinkBusy',
   429: 'SinkBusy',
   503: 'SinkBusy',
 };
@@ -85,7 +87,7 @@ const STATUSES: Readonly<Record<number, SinkErrorCode>> = {
 /** Throws SinkError unless the answer says that all is well; the receiver's own words are not repeated, since they may be ours. */
 export function demandSuccess({ status, retryAfterMs }: Answer): void {
   if (status >= 200 && status < 300) return;
-  const code = STATUSES[status] ?? (status >= 300 && status < 400 ? 'SinkMisconfigured' : 'SinkUnreachable');
+  const code = STATUSES[status] ?? (status >= 300 && status < 500 ? 'SinkMisconfigured' : 'SinkUnreachable');
   throw new SinkError(code, `HTTP ${status}`, { retryAfterMs });
 }
 

@@ -52,16 +52,18 @@ export function openSplunk(settings: SplunkSettings, ackEveryMs = ACK_EVERY_MS, 
     demandSuccess(answer);
     return said;
   };
+  const deliver: Sink['deliver'] = async (batch, signal) => {
+    const accepted = Accepted.safeParse(await post('/services/collector/event', bodyOf(batch, settings, host), signal)).data;
+    if (accepted?.code !== 0) throw new SinkError('SinkMisconfigured', 'the receiver does not answer as Splunk does');
+    if (!acknowledge) return;
+    if (accepted.ackId === undefined)
+      throw new SinkError('SinkMisconfigured', 'the token has no indexer acknowledgement; switch it on, or acknowledge off');
+    await indexed(accepted.ackId, (body) => post('/services/collector/ack', body, signal), ackEveryMs, signal);
+  };
   return {
     limits,
-    async deliver(batch, signal) {
-      const accepted = Accepted.safeParse(await post('/services/collector/event', bodyOf(batch, settings, host), signal)).data;
-      if (accepted?.code !== 0) throw new SinkError('SinkMisconfigured', 'the receiver does not answer as Splunk does');
-      if (!acknowledge) return;
-      if (accepted.ackId === undefined)
-        throw new SinkError('SinkMisconfigured', 'the token has no indexer acknowledgement; switch it on, or acknowledge off');
-      await indexed(accepted.ackId, (body) => post('/services/collector/ack', body, signal), ackEveryMs, signal);
-    },
+    deliver,
+    probe: (checkpoint, signal) => deliver({ events: [], checkpoint }, signal),
     close: () => Promise.resolve(poster.close()),
   };
 }

@@ -22,24 +22,27 @@ const LIMITS = { events: 100, bytes: 20_000 };
  */
 export function openWebhook({ url, secretFile, caFile }: WebhookSettings, now: () => number, limits = LIMITS): Sink {
   const poster = new Poster();
+  const deliver: Sink['deliver'] = async (batch, signal) => {
+    const body = bodyOf(batch, now());
+    const headers = signedHeaders(
+      { id: idOf(batch), timestamp: Math.floor(now() / 1_000), body },
+      secretsIn(await readSecret(secretFile), secretFile),
+    );
+    const ca = await readOptional(caFile);
+    demandSuccess(await poster.post({ url, headers: { ...headers, 'content-type': 'application/json' }, body, ca }, signal));
+  };
   return {
     limits,
-    async deliver(batch, signal) {
-      const body = bodyOf(batch, now());
-      const headers = signedHeaders(
-        { id: idOf(batch), timestamp: Math.floor(now() / 1_000), body },
-        secretsIn(await readSecret(secretFile), secretFile),
-      );
-      const ca = await readOptional(caFile);
-      demandSuccess(await poster.post({ url, headers: { ...headers, 'content-type': 'application/json' }, body, ca }, signal));
-    },
+    deliver,
+    probe: (checkpoint, signal) => deliver({ events: [], checkpoint }, signal),
     close: () => Promise.resolve(poster.close()),
   };
 }
 
-/** The same for the same events, whenever they are sent. */
-function idOf({ events }: Batch): string {
+/** The same for the same events, whenever they are sent; of none it is the checkpoint's. */
+function idOf({ events, checkpoint }: Batch): string {
   const hash = createHash('sha256');
+  if (events.length === 0) hash.update(checkpoint.note);
   for (const { id } of events) hash.update(`${id}\0`);
   return `msg_${hash.digest('hex').slice(0, 32)}`;
 }
