@@ -17,6 +17,7 @@ import type { SessionKeys } from './keys/session-keys.ts';
 import type { Published } from './log/receipts.ts';
 import type { TransparencyLog } from './log/transparency-log.ts';
 import type { Objects } from './objects/index.ts';
+import { NothingToExport } from './nothing-to-export.ts';
 import type { Orders } from './orders/orders.ts';
 
 /** Rows that are read at once. */
@@ -33,16 +34,6 @@ export interface ExporterOptions {
   readonly trust: Trust;
   readonly counters: CounterSource;
   readonly now: () => number;
-}
-
-/** A period without evidence, one with more of it than a file holds, or a checkpoint that this log never had. */
-export class NothingToExport extends Error {
-  override readonly name = 'NothingToExport';
-  readonly code: 'NotFound' | 'BadRequest';
-  constructor(code: NothingToExport['code'], message: string) {
-    super(message);
-    this.code = code;
-  }
 }
 
 export interface ExportRequest {

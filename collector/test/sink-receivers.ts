@@ -7,7 +7,7 @@ import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { createServer as createTls, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { GetObjectCommand, ListObjectsV2Command, S3Client, CreateBucketCommand } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { type Certified, eventually, freePort, startS3 } from '@chaperone/testing';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
@@ -261,7 +261,9 @@ export async function nats(setting: Setting): Promise<TestReceiver> {
 }
 
 /** A bucket behind TLS of our own: the server of S3 has none here. */
-export async function bucket(setting: Setting): Promise<TestReceiver> {
+export async function bucket(
+  setting: Setting,
+): Promise<TestReceiver & { overwrite(suffix: string, text: string): Promise<void> }> {
   const server = await startS3();
   const { accessKeyId, secretAccessKey, endpoint } = server;
   writeFileSync(
@@ -299,14 +301,19 @@ export async function bucket(setting: Setting): Promise<TestReceiver> {
       await once(front.listen(port, '127.0.0.1'), 'listening');
     },
     received: async () =>
-      (await read(/^chaperone\/\d{4}\/\d\d\/\d\d\/[\d.]+-[\d.]+\.ndjson$/)).flatMap((text) =>
+      (await read(/^chaperone\/\d{4}\/\d\d\/\d\d\/[\d.]+-[\d.]+\.[0-9a-f]{32}\.ndjson$/)).flatMap((text) =>
         text
           .trimEnd()
           .split('\n')
           .map((line) => JSON.parse(line) as unknown)
           .map((event) => ({ id: idIn(event), event })),
       ),
-    checkpoints: () => read(/^chaperone\/checkpoints\/\d{12}$/),
+    async overwrite(suffix, text) {
+      const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket: 'siem' }));
+      for (const { Key = '' } of Contents)
+        if (Key.endsWith(suffix)) await s3.send(new PutObjectCommand({ Bucket: 'siem', Key, Body: text }));
+    },
+    checkpoints: () => read(/^chaperone\/checkpoints\/\d{12}\.[0-9a-f]{32}$/),
     async down() {
       front.close();
       s3.destroy();

@@ -171,6 +171,24 @@ test.each<[string, number, string, string | undefined]>([
     else await expect(delivered).rejects.toMatchObject({ code });
 });
 
+test('what somebody else put into a bucket where a batch belongs does not count as the batch', async () => {
+  const receiver = await bucket(setting);
+  await receiver.up();
+  const sink = openSink(sinkOf('bucket', receiver), 'log', () => 0);
+  const batch = hostileBatch();
+  const { signal } = new AbortController();
+  try {
+    await sink.deliver(batch, signal);
+    await sink.deliver({ ...batch, checkpoint: { note: 'another', size: 9 } }, signal);
+    expect(await receiver.checkpoints()).toHaveLength(2);
+    await receiver.overwrite('.ndjson', 'nothing of it');
+    await expect(sink.deliver(batch, signal)).rejects.toMatchObject({ code: 'SinkMisconfigured' });
+  } finally {
+    await sink.close();
+    await receiver.down();
+  }
+});
+
 test('a frame of syslog is of printable ASCII but for its values of structured data, and each is counted in octets', () => {
   const batch = hostileBatch();
   const text = framed(batch, { host: 'h', enterpriseId: 32_473 }).toString('utf8');

@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { zstdDecompressSync } from 'node:zlib';
 
 const [MAX_SEGMENT, MAX_PLAIN, MAX_TEXT] = [1032192, 983040, 4096];
-const [MAX_NOTE, MAX_PROOF, MAX_RANGE, MAX_CHUNK, MAX_COUNTERS] = [524288, 16384, 1048576, 64, 4096];
+const [MAX_NOTE, MAX_PROOF, MAX_RANGE, MAX_CHUNK, MAX_COUNTERS] = [524288, 16384, 1048576, 64, 65536];
 
 class Fault extends Error {
   constructor(code, message, record) {

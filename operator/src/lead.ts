@@ -64,6 +64,8 @@ export interface LeadOptions {
   readonly onTerm: (term: Term | undefined) => void;
   /** Subscribes to changes of the world for the length of the term. */
   readonly onWorldChange: (listener: () => void) => () => void;
+  /** What a pod of this namespace counted has no room any more. */
+  readonly onCountersFull?: (namespace: string) => void;
   readonly now?: () => number;
   readonly onError: (error: unknown) => void;
 }
@@ -158,7 +160,22 @@ class Office {
     this.#cluster = clusterFacts(config.namespace, [], []);
     this.enrolments = new Enrolments(kube, config.namespace);
     const policiesOf = (podUid: string): string[] => this.hub.policiesOf(podUid);
-    this.counters = new PodCounters({ kube, namespace: config.namespace, origin, policiesOf, now: this.#now, onError });
+    this.counters = new PodCounters({
+      kube,
+      namespace: config.namespace,
+      origin,
+      policiesOf,
+      now: this.#now,
+      onFull: ({ namespace, pod = '', podUid = '' }) => {
+        options.onCountersFull?.(namespace);
+        const note = `what this pod counts of its evidence is not kept, since the pods of namespace ${namespace} have no more room for it`;
+        const event = { type: 'Warning', reason: 'CountersFull', action: 'Count', note } as const;
+        options.events
+          .emit(regardingOf({ ...KINDS.pods, metadata: { namespace, name: pod, uid: podUid } }), event)
+          .catch(onError);
+      },
+      onError,
+    });
     this.hub = new SidecarHub({
       leaves: leafIssuer(options.authority, this.#now),
       world: () => ({ policies: world.policies.list(), states: this.#states, cluster: this.#cluster }),

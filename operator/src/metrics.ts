@@ -74,6 +74,8 @@ export function createMetrics() {
       'chaperone_evidence_not_compared_seconds',
       'Since when the collector does not say what it has, while it is asked.',
     ),
+    countersFill: gauge('chaperone_counters_fill_ratio', 'How full the fullest ConfigMap of what pods counted is, from 0 to 1.'),
+    countersRefused: counter('chaperone_counters_refused_total', 'Counters of pods for which there was no room.', ['namespace']),
     webhookRequests: counter('chaperone_webhook_requests_total', 'Admission reviews.', ['webhook', 'result']),
     webhookDuration: new Histogram({
       name: 'chaperone_webhook_duration_seconds',

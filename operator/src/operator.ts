@@ -104,6 +104,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
             queueMetrics: metrics.queue,
             approvalMetrics: metrics.approvals,
             notifyMetrics: metrics.notify,
+            onCountersFull: (namespace) => metrics.countersRefused.inc({ namespace }),
             forbiddenRanges,
             profile: () => buildProfile(injection()),
             onTerm: (next) => {
@@ -271,14 +272,19 @@ function sample(metrics: Metrics, world: World, term: Term | undefined, serving:
   metrics.sidecars.set({ state: 'enrolled' }, term?.hub.size ?? 0);
   metrics.sidecars.set({ state: 'connected' }, term?.hub.streams ?? 0);
   metrics.sidecars.set({ state: 'unproven' }, term?.hub.unproven ?? 0);
-  metrics.evidenceMissing.set(term?.comparison?.shortfalls().length ?? 0);
-  metrics.evidenceNotCompared.set(term?.comparison?.unansweredSeconds ?? 0);
+  sampleEvidence(metrics, term);
   if (serving.expiresAt !== undefined) metrics.certificateExpiry.set(serving.expiresAt / 1000);
   const { pods, namespaces, resources, policies, profiles } = world;
   for (const [kind, informer] of Object.entries({ pods, namespaces, resources, policies, profiles })) {
     metrics.informerLastEvent.set({ kind }, informer.lastEventAt / 1000);
     metrics.informerRelists.set({ kind }, informer.relists);
   }
+}
+
+function sampleEvidence(metrics: Metrics, term: Term | undefined): void {
+  metrics.evidenceMissing.set(term?.comparison?.shortfalls().length ?? 0);
+  metrics.countersFill.set(term?.counters.fill ?? 0);
+  metrics.evidenceNotCompared.set(term?.comparison?.unansweredSeconds ?? 0);
 }
 
 async function listen(server: Server | HttpsServer, port: number): Promise<void> {

@@ -166,7 +166,7 @@ export type NatsRequest = z.infer<typeof NatsRequest>;
 export const NatsResponse = NatsAccess;
 export type NatsResponse = NatsAccess;
 
-/** Codes of {@link ControlError}. Only NotLeader, NotEnrolled, Busy and Unavailable are worth another try. */
+/** Codes of {@link ControlError}. Only NotLeader, NotEnrolled, CountersFull, Busy and Unavailable are worth another try. */
 export const CONTROL_ERROR_CODES = [
   'NotLeader',
   'NotEnrolled',
@@ -177,6 +177,7 @@ export const CONTROL_ERROR_CODES = [
   'ApprovalUnavailable',
   'RequestUnknown',
   'CounterRefused',
+  'CountersFull',
   'ProtocolUnsupported',
   'Malformed',
   'TooLarge',

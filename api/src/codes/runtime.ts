@@ -79,6 +79,14 @@ export const RUNTIME_CODES = {
     example:
       'pod bot-x2v, which is gone, counted evidence that has not arrived: the end of s-rq336d6iytirabem; the collector has all but that',
   },
+  CountersFull: {
+    audience: ['platform', 'operator'],
+    what: 'There is no room to keep what a pod counts of its evidence: the pods of its namespace use half of what the operator keeps, or all pods use it whole.',
+    why: 'Before a session’s first byte its pod signs for it, and the operator keeps that for a week where it cannot be proven that all of it arrived. What may be missing is never forgotten to make room, so modes durable and strict open no session.',
+    fix: 'See which pods leave evidence behind (condition EvidenceMissing, events EvidenceMissing): bring broker and collector back, or stop who makes and kills pods. Entries of ConfigMaps chaperone-counters-* are of pods by UID; delete those that you have noted.',
+    retry: 'try-later',
+    example: 'there is no room for more counters of namespace agents (CountersFull)',
+  },
   CaptureNotReported: {
     audience: ['operator'],
     what: 'A sidecar has not said yet whether its capture is proven.',

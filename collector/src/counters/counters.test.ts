@@ -19,7 +19,7 @@ import type { Access } from '../access.ts';
 import { createCollector } from '../collector.ts';
 import { aPod, aSession, readers, type SessionOptions, silent, trust } from '../evidence.fixture.ts';
 import { ClusterCounters } from './cluster-source.ts';
-import type { KeptStatement } from './source.ts';
+import { type KeptStatement, settledCounters } from './source.ts';
 
 const NOW = 1_790_000_000_000;
 const access: Access = {
@@ -126,6 +126,17 @@ describe('an export', () => {
     const found = await verified(PERIOD);
     expect(words(found)).toEqual({ [whole]: 'complete', [missing]: 'missing' });
     expect(found.counters).toHaveLength(1);
+  });
+
+  test('with more of them than a file holds is refused, and leaves none out', async () => {
+    const counters = [1, 2, 3].map(() => counted(aPod(), [[newSessionId(), 1]]));
+    const wanted = { namespace: () => true, counter: () => true };
+    const source = { list: async () => counters };
+    expect(await settledCounters(source, wanted, { trust, now: NOW, most: 3 })).toHaveLength(3);
+    await expect(settledCounters(source, wanted, { trust, now: NOW, most: 2 })).rejects.toMatchObject({
+      code: 'BadRequest',
+      message: expect.stringContaining('3 pods counted evidence') as unknown,
+    });
   });
 
   test('fails where nobody can say what pods counted: what is missing would not be named', async () => {

@@ -6,6 +6,7 @@ import {
   type Trust,
   verifyCounterStatement,
 } from '@chaperone/evidence';
+import { NothingToExport } from '../nothing-to-export.ts';
 
 /** A pod that has something pending says so every 10 s: what is older than this is of one that is gone, or silent. */
 const QUIET_MS = 60_000;
@@ -31,12 +32,12 @@ export interface Wanted {
 
 /**
  * Those of pods that are gone or silent, verified, by their keys, one of each: of others something is on its way at any time, so that it would
- * seem to be missing.
+ * seem to be missing. Rejects with NothingToExport where they are more than a file holds: one that left some out would hide what is missing.
  */
 export async function settledCounters(
   source: CounterSource,
   { namespace, counter: isWanted }: Wanted,
-  { trust, now }: { readonly trust: Trust; readonly now: number },
+  { trust, now, most = MAX_COUNTERS }: { readonly trust: Trust; readonly now: number; readonly most?: number },
 ): Promise<{ readonly statement: CounterStatement; readonly counter: Counter }[]> {
   const found = new Map<string, { readonly statement: CounterStatement; readonly counter: Counter }>();
   for (const { statement, receivedAt } of await source.list()) {
@@ -47,5 +48,10 @@ export async function settledCounters(
     const before = found.get(counter.nkey);
     if (before === undefined || before.counter.number < counter.number) found.set(counter.nkey, { statement, counter });
   }
-  return [...found.values()].toSorted((a, b) => (a.counter.nkey < b.counter.nkey ? -1 : 1)).slice(0, MAX_COUNTERS);
+  if (found.size > most)
+    throw new NothingToExport(
+      'BadRequest',
+      `${found.size} pods counted evidence that belongs in this file, which holds what ${most} counted; ask for less time, or for one session`,
+    );
+  return [...found.values()].toSorted((a, b) => (a.counter.nkey < b.counter.nkey ? -1 : 1));
 }

@@ -33,8 +33,8 @@ const MAX_HEAD_BYTES = 1024;
 const MAX_PROOF_TEXT_BYTES = 16 * 1024;
 /** Three signed statements of 2,048 characters each, of which JSON doubles some and UTF-8 triples some. */
 const MAX_COUNTER_BYTES = 16 * 1024;
-/** Counters of one file. */
-export const MAX_COUNTERS = 4096;
+/** Counters of one file: more than the ConfigMaps of an installation hold, so that whoever makes pods keeps nobody from a file. */
+export const MAX_COUNTERS = 65_536;
 /** Entries of one member. */
 export const MAX_CHUNK = 64;
 const MAX_CHUNK_BYTES = MAX_CHUNK * (2 + MAX_ENTRY_BYTES);

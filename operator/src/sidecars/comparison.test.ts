@@ -81,9 +81,14 @@ test('what is missing shows within a minute, is said once, and goes when the col
   const news: (Shortfall | undefined)[] = [];
   const errors: unknown[] = [];
   const asked: (readonly string[])[] = [];
+  const settled: string[] = [];
   let answers = true;
   const comparison = new Comparison({
-    counters: { list: () => list, forget: (podUid) => void (list = list.filter((kept) => kept.podUid !== podUid)) },
+    counters: {
+      list: () => list,
+      forget: (podUid) => void (list = list.filter((kept) => kept.podUid !== podUid)),
+      settle: (podUid) => void settled.push(podUid),
+    },
     ask: async (sessions) => {
       asked.push(sessions);
       if (!answers) throw new Error('away');
@@ -116,12 +121,12 @@ test('what is missing shows within a minute, is said once, and goes when the col
   await after(0);
   expect([comparison.unansweredSeconds, news.length]).toEqual([0, 3]);
   await after(59_000);
-  expect(asked).toHaveLength(4);
+  expect([asked.length, settled]).toEqual([4, []]);
   await after(1_000);
   expect([asked.length, news.length]).toEqual([5, 3]);
   held.set(A, ended(1));
   await after(60_000);
-  expect([comparison.shortfalls(), news.at(-1), list.length]).toEqual([[], undefined, 1]);
+  expect([comparison.shortfalls(), news.at(-1), list.length, settled]).toEqual([[], undefined, 1, ['uid-1']]);
   const before = asked.length;
   await after(600_000);
   expect(asked.length, 'that is not asked again').toBe(before);
@@ -141,6 +146,7 @@ test('pods of which nothing is missing, or of which the collector does not answe
       list: () =>
         Array.from({ length: 40 }, (_, pod) => aCounter([[named(pod), 1]], { podUid: `uid-${pod}`, goneAt: undefined })),
       forget: () => undefined,
+      settle: () => undefined,
     },
     ask: async ([session = '']) => {
       asked.push(session);

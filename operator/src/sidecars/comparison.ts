@@ -53,7 +53,7 @@ export function sentenceOf({ kept: { agent, counter, goneAt }, missing }: Shortf
 }
 
 export interface ComparisonOptions {
-  readonly counters: Pick<PodCounters, 'list' | 'forget'>;
+  readonly counters: Pick<PodCounters, 'list' | 'forget' | 'settle'>;
   readonly ask: AskHeld;
   readonly now: () => number;
   /** What is missing of a pod, or that it is no more, has changed. */
@@ -146,7 +146,10 @@ export class Comparison {
       else this.#clear(kept);
       if (missing.length > 0 || goneAt === undefined) return true;
       if (counter.pending.length === 0) this.#o.counters.forget(podUid);
-      else this.#settled.add(podUid);
+      else {
+        this.#settled.add(podUid);
+        this.#o.counters.settle(podUid);
+      }
       return true;
     } catch (error) {
       this.#unansweredAt ??= this.#o.now();

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   COUNTER_MAPS,
   type Counter,
@@ -32,10 +33,10 @@ interface Pod {
   readonly registration: Signed;
   says(mods?: Partial<Counter>, epoch?: number): SignedCounter;
 }
-function aPod(uid: string, { origin = 'test' } = {}): Pod {
+function aPod(uid: string, { origin = 'test', namespace = 'agents' } = {}): Pod {
   const signer = generateSigner();
   const nkey = encodeNkey(signer.publicKey);
-  const agent = { namespace: 'agents', serviceAccount: 'bot', pod: 'bot-1', podUid: uid };
+  const agent = { namespace, serviceAccount: 'bot', pod: 'bot-1', podUid: uid };
   const registration = signRegistration({ nkey, agent, origin, issuedAt: 1 }, enrolment);
   const says = (mods: Partial<Counter> = {}, number = 1): SignedCounter => {
     const counter: Counter = {
@@ -169,32 +170,80 @@ describe('the counter of a pod', () => {
   });
 });
 
-test('a ConfigMap that is full forgets pods that are gone, the oldest first, and takes no more where none is', async () => {
+/** Pods of one ConfigMap, so that they are in each other's way. */
+const mapOf = (uid: string): number => (createHash('sha256').update(uid).digest()[0] ?? 0) % COUNTER_MAPS.length;
+function ofOneMap(prefix: string, count: number): string[] {
+  return Array.from({ length: 100 * count * 64 }, (_, at) => `${prefix}-${at}`)
+    .filter((uid) => mapOf(uid) === 0)
+    .slice(0, count);
+}
+async function aFullMap() {
   let now = 0;
-  const kept = await counters({ now: () => now++, maxShardChars: 5_000 });
-  const pod = aPod('uid');
-  const take = (uid: string): void => {
+  const refused: string[] = [];
+  const kept = await counters({
+    now: () => now++,
+    maxShardChars: 16_000,
+    onFull: ({ namespace }) => void refused.push(namespace),
+  });
+  const [shop, agents] = [aPod('uid', { namespace: 'shop' }), aPod('uid')];
+  const session = newSessionId();
+  const take = (uid: string, pod: Pod, mods: Partial<Counter> = { pending: [[session, 1]] }): boolean => {
     kept.enrolled(uid, pod.nkey, pod.registration);
-    kept.take(uid, pod.says());
-  };
-  const uids = Array.from({ length: 1_000 }, (_, at) => `uid-${at}`);
-  const isFull = (uid: string): boolean => {
     try {
-      take(uid);
-      return false;
-    } catch (error) {
-      expect(error).toMatchObject({ code: 'Unavailable' });
+      kept.take(uid, pod.says(mods));
       return true;
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'CountersFull' });
+      return false;
     }
   };
-  const [full = ''] = uids.filter(isFull);
-  for (const { podUid } of kept.list()) kept.gone(podUid);
-  const before = kept.list().map(({ podUid }) => podUid);
-  take(full);
-  const after = kept.list().map(({ podUid }) => podUid);
-  const forgotten = before.filter((uid) => !after.includes(uid));
-  expect(forgotten.length).toBeGreaterThan(0);
-  expect(Math.max(...forgotten.map((uid) => uids.indexOf(uid)))).toBeLessThan(uids.indexOf(full));
+  const names = (): string[] => kept.list().map(({ podUid }) => podUid);
+  return { kept, take, names, refused, shop, agents };
+}
+
+describe('where there is no more room', () => {
+  test('a namespace that makes many pods is refused at half of it, and pushes out none of which something may be missing', async () => {
+    const { kept, take, names, refused, shop, agents } = await aFullMap();
+    const [victim = ''] = ofOneMap('victim', 1);
+    expect(take(victim, agents)).toBe(true);
+    kept.gone(victim);
+    const flood = ofOneMap('flood', 20);
+    // Each is gone, and by nobody's word is all of it there.
+    const taken = flood.filter((uid) => take(uid, shop) && (kept.gone(uid), true));
+    expect(taken.length).toBeGreaterThan(1);
+    expect(taken.length).toBeLessThan(20);
+    expect(names()).toEqual([victim, ...taken]);
+    expect(new Set(refused)).toEqual(new Set(['shop']));
+    expect(kept.fill).toBeGreaterThan(0.4);
+    expect(ofOneMap('others', 2).map((uid) => take(uid, agents))).toEqual([true, true]);
+  });
+
+  test('pods that are gone make place when nothing is missing of them, the oldest first, and only as many as it takes', async () => {
+    const { kept, take, names, shop, agents } = await aFullMap();
+    const flood = ofOneMap('flood', 20).filter((uid) => take(uid, shop));
+    const settled = flood.slice(1, 3);
+    for (const uid of flood) kept.gone(uid);
+    for (const uid of settled) kept.settle(uid);
+    const [next = '', third = '', fourth = ''] = ofOneMap('next', 3);
+    expect(take(next, shop)).toBe(true);
+    expect(names()).toEqual([...flood.filter((uid) => uid !== settled[0]), next]);
+    expect([take(third, shop), take(fourth, shop)]).toEqual([true, false]);
+    expect(names()).toContain(flood[0]);
+    expect(take(fourth, agents)).toBe(true);
+  });
+
+  test('one that named nothing makes place too; one that is there does not, and may say less', async () => {
+    const { kept, take, names, shop } = await aFullMap();
+    const idle = ofOneMap('idle', 20).filter((uid) => take(uid, shop, {}));
+    const [next = ''] = ofOneMap('next', 1);
+    expect(take(next, shop)).toBe(false);
+    kept.settle(idle[0] ?? '');
+    expect(take(next, shop)).toBe(false);
+    kept.gone(idle[0] ?? '');
+    expect(take(next, shop, {})).toBe(true);
+    expect(names()).not.toContain(idle[0]);
+    expect(take(idle[1] ?? '', shop, { number: 2 })).toBe(true);
+  });
 });
 
 test('what nobody can read is said, and the rest is read', async () => {

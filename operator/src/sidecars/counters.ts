@@ -17,6 +17,8 @@ import { Refusal } from './refusal.ts';
 
 /** ConfigMaps hold 1 MiB each: with 2 kB for most pods all of them hold about 28,000. */
 const MAX_SHARD_CHARS = 900_000;
+/** What the pods of one namespace may take of a ConfigMap: whoever makes many pods leaves half of each to others. */
+const NAMESPACE_SHARE = 0.5;
 /** Each ConfigMap is written so often at most, with all that changed in it. */
 const WRITE_MS = 10_000;
 const ATTEMPTS = 5;
@@ -36,8 +38,10 @@ export interface KeptCounter extends Counted {
 
 interface Shard {
   version: string | undefined;
-  /** Characters that its pods take. */
+  /** Characters that its pods take: in all, of each, and of each namespace. */
   used: number;
+  readonly sizes: Map<string, number>;
+  readonly namespaces: Map<string, number>;
   /** Pods of which something is not written yet. */
   readonly dirty: Set<string>;
   writtenAt: number;
@@ -54,6 +58,8 @@ export interface PodCountersOptions {
   readonly now?: () => number;
   readonly writeMs?: number;
   readonly maxShardChars?: number;
+  /** A pod's counter was refused, because there is no room for it. */
+  readonly onFull?: (agent: Registration['agent']) => void;
   readonly onError?: (error: unknown) => void;
 }
 
@@ -68,7 +74,8 @@ export class PodCounters {
   readonly #kept = new Map<string, KeptCounter>();
   readonly #enrolled = new Map<string, { readonly nkey: string; readonly registration: Signed }>();
   readonly #shards: readonly Shard[];
-  readonly #sizes = new Map<string, number>();
+  /** Pods that are gone of which the collector said that nothing is missing. */
+  readonly #settled = new Set<string>();
   #closed = false;
 
   constructor(options: PodCountersOptions) {
@@ -77,6 +84,8 @@ export class PodCounters {
     this.#shards = COUNTER_MAPS.map(() => ({
       version: undefined,
       used: 0,
+      sizes: new Map<string, number>(),
+      namespaces: new Map<string, number>(),
       dirty: new Set<string>(),
       writtenAt: Number.NEGATIVE_INFINITY,
       timer: undefined,
@@ -103,7 +112,7 @@ export class PodCounters {
     this.#enrolled.set(podUid, { nkey, registration });
   }
 
-  /** Takes a statement over. @throws Refusal NotEnrolled, CounterRefused, Unavailable */
+  /** Takes a statement over. @throws Refusal NotEnrolled, CounterRefused, CountersFull */
   take(podUid: string, signed: SignedCounter): void {
     const enrolled = this.#enrolled.get(podUid);
     if (enrolled === undefined) throw new Refusal('NotEnrolled', 'enrol first');
@@ -128,18 +137,50 @@ export class PodCounters {
     }
   }
 
-  /** Keeps it where its ConfigMap has room. Of pods that are gone the oldest make place. @throws Refusal Unavailable */
+  /**
+   * Keeps it where its ConfigMap has room and its namespace's share is not used up. Pods that are gone and of which nothing is missing make
+   * place, first those of the namespace that takes the most, the oldest first; what may be missing of others stays, whoever makes pods.
+   * @throws Refusal CountersFull
+   */
   #room(kept: KeptCounter): void {
-    const at = shardOf(kept.podUid);
-    const grows = sizeOf(kept) - (this.#sizes.get(kept.podUid) ?? 0);
+    const shard = this.#shards[shardOf(kept.podUid)];
+    if (shard === undefined) return;
+    const { namespace } = kept.agent;
+    const grows = sizeOf(kept) - (shard.sizes.get(kept.podUid) ?? 0);
     const most = this.#o.maxShardChars ?? MAX_SHARD_CHARS;
-    const used = (): number => (this.#shards[at]?.used ?? 0) + grows;
-    if (used() > most) {
-      const gone = this.list().filter(({ podUid, goneAt }) => goneAt !== undefined && shardOf(podUid) === at);
-      for (const { podUid } of gone.toSorted((a, b) => (a.goneAt ?? 0) - (b.goneAt ?? 0))) if (used() > most) this.forget(podUid);
-    }
-    if (used() > most) throw new Refusal('Unavailable', 'there is no room for more counters');
-    this.#keep(kept);
+    const ofShare = (): number => (shard.namespaces.get(namespace) ?? 0) + grows - most * NAMESPACE_SHARE;
+    const ofAll = (): number => shard.used + grows - most;
+    if (ofShare() > 0) this.#clear(shard, ofShare, (each) => each.agent.namespace === namespace);
+    if (ofAll() > 0) this.#clear(shard, ofAll, () => true);
+    const isFull = grows > 0 && (ofShare() > 0 || ofAll() > 0);
+    if (!isFull) return this.#keep(kept);
+    this.#o.onFull?.(kept.agent);
+    throw new Refusal('CountersFull', `there is no room for more counters of namespace ${namespace}`);
+  }
+
+  /** Forgets pods that make place until enough is there, or none is left that does. */
+  #clear(shard: Shard, over: () => number, mayGo: (kept: KeptCounter) => boolean): void {
+    const taken = ({ agent }: KeptCounter): number => shard.namespaces.get(agent.namespace) ?? 0;
+    const gone = [...shard.sizes.keys()]
+      .flatMap((podUid) => this.#kept.get(podUid) ?? [])
+      .filter((kept) => this.#isSettled(kept) && mayGo(kept))
+      .toSorted((a, b) => taken(b) - taken(a) || (a.goneAt ?? 0) - (b.goneAt ?? 0));
+    for (const { podUid } of gone) if (over() > 0) this.forget(podUid);
+  }
+
+  /** Whether the pod is gone and nothing of it is missing: it named nothing, or the collector has all that it named. */
+  #isSettled({ podUid, goneAt, counter }: KeptCounter): boolean {
+    return goneAt !== undefined && (this.#settled.has(podUid) || counter.pending.length + counter.more === 0);
+  }
+
+  /** By the collector's word nothing is missing of a pod that is gone. It stays for whom that word is no proof, for as long as there is room. */
+  settle(podUid: string): void {
+    if (this.#kept.get(podUid)?.goneAt !== undefined) this.#settled.add(podUid);
+  }
+
+  /** How full the fullest ConfigMap is, from 0 to 1. */
+  get fill(): number {
+    return Math.max(...this.#shards.map(({ used }) => used)) / (this.#o.maxShardChars ?? MAX_SHARD_CHARS);
   }
 
   /** The pod is gone for good; what it said stays until all of it has arrived. */
@@ -153,8 +194,11 @@ export class PodCounters {
 
   /** All of it has arrived, or it was shown long enough. */
   forget(podUid: string): void {
-    if (!this.#kept.delete(podUid)) return;
-    this.#resize(podUid, 0);
+    const kept = this.#kept.get(podUid);
+    if (kept === undefined) return;
+    this.#kept.delete(podUid);
+    this.#settled.delete(podUid);
+    this.#resize(kept, 0);
     this.#changed(podUid);
   }
 
@@ -181,14 +225,19 @@ export class PodCounters {
 
   #keep(kept: KeptCounter): void {
     this.#kept.set(kept.podUid, kept);
-    this.#resize(kept.podUid, sizeOf(kept));
+    this.#resize(kept, sizeOf(kept));
   }
 
-  #resize(podUid: string, size: number): void {
+  #resize({ podUid, agent: { namespace } }: KeptCounter, size: number): void {
     const shard = this.#shards[shardOf(podUid)];
-    if (shard !== undefined) shard.used += size - (this.#sizes.get(podUid) ?? 0);
-    this.#sizes.set(podUid, size);
-    if (size === 0) this.#sizes.delete(podUid);
+    if (shard === undefined) return;
+    const grows = size - (shard.sizes.get(podUid) ?? 0);
+    const ofNamespace = (shard.namespaces.get(namespace) ?? 0) + grows;
+    shard.used += grows;
+    shard.namespaces.set(namespace, ofNamespace);
+    shard.sizes.set(podUid, size);
+    if (size === 0) shard.sizes.delete(podUid);
+    if (ofNamespace === 0) shard.namespaces.delete(namespace);
   }
 
   #changed(podUid: string): void {

@@ -62,6 +62,7 @@ const STATUS: Record<ControlErrorCode, number> = {
   ApprovalUnavailable: 409,
   RequestUnknown: 404,
   CounterRefused: 409,
+  CountersFull: 503,
   ProtocolUnsupported: 400,
   Malformed: 400,
   TooLarge: 413,
@@ -83,7 +84,7 @@ export interface SidecarServerOptions {
 export interface Term {
   readonly enrolments: Pick<Enrolments, 'bind' | 'nkeyOf'>;
   readonly hub: SidecarHub;
-  readonly counters: Pick<PodCounters, 'enrolled' | 'take'>;
+  readonly counters: Pick<PodCounters, 'enrolled' | 'take' | 'fill'>;
   readonly comparison: Pick<Comparison, 'shortfalls' | 'unansweredSeconds'> | undefined;
   readonly approvals: Pick<ApprovalDesk, 'ask' | 'looked' | 'release' | 'ended' | 'contentOf'>;
   readonly kills: Pick<Kills, 'closed'>;

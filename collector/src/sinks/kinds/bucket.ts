@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { ObjectStore } from '../../objects/index.ts';
 import type { S3Settings } from '../../objects/s3-store.ts';
 import { SinkError } from '../errors.ts';
@@ -21,9 +22,13 @@ const LINGER_MS = 60_000;
 /** Digits of the numbers of entries, so that names sort as entries do. */
 const DIGITS = 12;
 
+/** Hex digits of the SHA-256 of what is stored: nobody makes an object of 128 bits of it ahead. */
+const DIGEST_DIGITS = 32;
+
 /**
- * Objects of NDJSON, `YYYY/MM/DD/FIRST-LAST.ndjson` by the events in them, and beside each new checkpoint `checkpoints/SIZE`. What was stored
- * under a name stays: the same events again are the same object.
+ * Objects of NDJSON, `YYYY/MM/DD/FIRST-LAST.DIGEST.ndjson` by the events in them, and beside each new checkpoint `checkpoints/SIZE.DIGEST`. What
+ * was stored under a name stays: the same events again are the same object. Where an object ends a batch, its bytes were seen to be these:
+ * somebody who writes into the bucket could else have put another one there, and the batch would count as delivered.
  */
 export function openBucket(settings: BucketSettings, now: () => number, limits = LIMITS, lingerMs = LINGER_MS): Sink {
   let store: ObjectStore | undefined;
@@ -52,9 +57,10 @@ export function openBucket(settings: BucketSettings, now: () => number, limits =
     async deliver(batch) {
       try {
         const bucket = await opened();
-        await bucket.create(nameOf(batch, now()), Buffer.from(`${batch.events.map(({ text }) => text).join('\n')}\n`), now());
-        const { note, size } = batch.checkpoint;
-        await bucket.create(`checkpoints/${String(size).padStart(DIGITS, '0')}`, Buffer.from(note), now());
+        const { events, checkpoint } = batch;
+        const place = { store: bucket, at: now() };
+        await put(nameOf(batch, now()), '.ndjson', Buffer.from(`${events.map(({ text }) => text).join('\n')}\n`), place);
+        await put(`checkpoints/${String(checkpoint.size).padStart(DIGITS, '0')}`, '', Buffer.from(checkpoint.note), place);
       } catch (error) {
         // Credentials may be others by then.
         close();
@@ -65,12 +71,25 @@ export function openBucket(settings: BucketSettings, now: () => number, limits =
   };
 }
 
+/** Stores bytes under a name with their digest in it. Rejects with SinkError SinkMisconfigured where something else stands there. */
+async function put(
+  stem: string,
+  suffix: string,
+  bytes: Buffer,
+  { store, at }: { readonly store: ObjectStore; readonly at: number },
+): Promise<void> {
+  const name = `${stem}.${hash('sha256', bytes, 'hex').slice(0, DIGEST_DIGITS)}${suffix}`;
+  if ((await store.create(name, bytes, at)) === 'created') return;
+  const found = await store.get(name);
+  if (!found?.bytes.equals(bytes)) throw new SinkError('SinkMisconfigured', `${name} is there and is another one`);
+}
+
 function nameOf({ events }: Batch, at: number): string {
   const [first, last] = [events[0], events.at(-1)].map((event) => {
     const [leaf = '', ...rest] = event?.id.slice(event.id.lastIndexOf('#') + 1).split('.') ?? [];
     return [leaf.padStart(DIGITS, '0'), ...rest].join('.');
   });
-  return `${new Date(at).toISOString().slice(0, 10).replaceAll('-', '/')}/${first}-${last}.ndjson`;
+  return `${new Date(at).toISOString().slice(0, 10).replaceAll('-', '/')}/${first}-${last}`;
 }
 
 function credentialsIn(text: string, path: string): NonNullable<S3Settings['credentials']> {
