@@ -166,13 +166,10 @@ class Office {
       origin,
       policiesOf,
       now: this.#now,
-      onFull: ({ namespace, pod = '', podUid = '' }) => {
-        options.onCountersFull?.(namespace);
-        const note = `what this pod counts of its evidence is not kept, since the pods of namespace ${namespace} have no more room for it`;
-        const event = { type: 'Warning', reason: 'CountersFull', action: 'Count', note } as const;
-        options.events
-          .emit(regardingOf({ ...KINDS.pods, metadata: { namespace, name: pod, uid: podUid } }), event)
-          .catch(onError);
+      onFull: (agent) => {
+        options.onCountersFull?.(agent.namespace);
+        const why = `the pods of namespace ${agent.namespace} have no more room for it`;
+        options.events.warnPod(agent, 'CountersFull', 'Count', `what this pod counts of its evidence is not kept, since ${why}`);
       },
       onError,
     });
@@ -189,11 +186,8 @@ class Office {
         for (const policy of world.policies.list())
           if (policy.metadata.namespace === namespace) this.#add('policy', keyOf(policy));
       },
-      onCapture: ({ namespace, pod = '', podUid = '' }, { proven, message = '' }) => {
-        if (proven) return;
-        const regarding = regardingOf({ ...KINDS.pods, metadata: { namespace, name: pod, uid: podUid } });
-        const event = { type: 'Warning', reason: 'CaptureNotProven', action: 'Watch', note: message } as const;
-        options.events.emit(regarding, event).catch(onError);
+      onCapture: (agent, { proven, message = '' }) => {
+        if (!proven) options.events.warnPod(agent, 'CaptureNotProven', 'Watch', message);
       },
       onObservation: (observation) => {
         const state = this.#states.get(`${observation.resource.namespace}/${observation.resource.name}`);
@@ -263,13 +257,10 @@ class Office {
       counters: this.counters,
       ask: askCollector(url, () => this.#bundle()),
       now: this.#now,
-      onChange: ({ agent: { namespace, pod = '', podUid = '' } }, shortfall) => {
+      onChange: ({ agent }, shortfall) => {
         for (const policy of world.policies.list())
-          if (policy.metadata.namespace === namespace) this.#add('policy', keyOf(policy));
-        if (shortfall === undefined) return;
-        const regarding = regardingOf({ ...KINDS.pods, metadata: { namespace, name: pod, uid: podUid } });
-        const event = { type: 'Warning', reason: 'EvidenceMissing', action: 'Compare', note: sentenceOf(shortfall) } as const;
-        events.emit(regarding, event).catch(onError);
+          if (policy.metadata.namespace === agent.namespace) this.#add('policy', keyOf(policy));
+        if (shortfall !== undefined) events.warnPod(agent, 'EvidenceMissing', 'Compare', sentenceOf(shortfall));
       },
       onError,
     });

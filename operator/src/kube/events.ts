@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Code } from '@chaperone/api';
+import type { Registration } from '@chaperone/evidence';
 import { isNotFound, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
 
 /** The object on which a person will look for the event. */
@@ -45,6 +46,16 @@ export class EventRecorder {
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
+  }
+
+  /** A warning where people look for it: at the pod. */
+  warnPod({ namespace, pod = '', podUid = '' }: Registration['agent'], reason: Code, action: string, note: string): void {
+    void this.emit(regardingOf({ ...KINDS.pods, metadata: { namespace, name: pod, uid: podUid } }), {
+      type: 'Warning',
+      reason,
+      action,
+      note,
+    });
   }
 
   async emit(regarding: Regarding, event: EventNote): Promise<void> {
