@@ -208,6 +208,7 @@ describe('once the chart is removed', () => {
 
   test('pods start again in what was governed, and policies and resources stay', async () => {
     await expect.poll(async () => (await cluster.dryRun(aPod('after'))).stderr, { timeout: 30_000 }).toBe('');
+    expect(await cluster.demand(['get', 'networkpolicy', 'chaperone-agents', '-n', NAMESPACE, '--ignore-not-found'])).toBe('');
     expect(await cluster.demand(['get', 'crd', '-o', 'name'])).toContain('accesspolicies.chaperone.dev');
   });
 });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
 import { Far } from './harness/far.ts';
-import { Installation } from './harness/installation.ts';
+import { Installation, SYSTEM } from './harness/installation.ts';
 import { AGENTS, Shop } from './harness/shop.ts';
 
 /** What is left of the boundary when the rules of a running pod are gone, as a tool of its node may bring about. */
@@ -15,6 +15,11 @@ const capture = (): Promise<string> => {
   return shop.cluster.demand(['get', 'accesspolicies', '-n', AGENTS, '-o', path]);
 };
 const editor = (...args: readonly string[]): readonly string[] => [...args, '-n', AGENTS, '--as=jane', '--as-group=editors'];
+
+const ofPart = (part: string): Promise<string> => {
+  const path = ['-o', 'jsonpath={.items[0].status.podIP}'];
+  return shop.cluster.demand(['get', 'pods', '-n', SYSTEM, '-l', `app.kubernetes.io/component=${part}`, ...path]);
+};
 
 beforeAll(async () => {
   shop = new Shop(await Installation.create());
@@ -47,6 +52,18 @@ describe('a governed namespace', () => {
     }
     const inbound = { ...open, spec: { podSelector: {}, policyTypes: ['Ingress'], ingress: [] } };
     expect(await shop.cluster.kubectl(editor('apply', '--dry-run=server', '-f', '-'), inbound)).toMatchObject({ status: 0 });
+  });
+});
+
+describe('Chaperone’s own pods', () => {
+  test.each<[string, string, number, boolean]>([
+    ['the operator’s metrics', 'operator', 8080, true],
+    ['the console', 'collector', 8443, true],
+    ['where sidecars come to the operator', 'operator', 8443, false],
+    ['the broker', 'nats', 4222, false],
+    ['what the broker says of itself', 'nats', 8222, false],
+  ])('are reached by a pod that is not governed as far as it needs: %s, %s:%i, %s', async (_what, part, port, reaches) => {
+    expect(await far.control.dial(await ofPart(part), port)).toMatch(reaches ? /^(answer|closed|ECONNRESET)/ : /^timeout$/);
   });
 });
 

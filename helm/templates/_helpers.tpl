@@ -26,12 +26,27 @@ matchExpressions:
   - {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .Release.Namespace }}]}
 {{- end -}}
 
+{{/* Bindings of admission policies; a test compares them with those that are rendered. */}}
+{{- define "chaperone.bindings" -}}
+{{- range list "approval-decision" "approval-operator" "evidence-login" "namespace" "network-policies" "node-proxy" "pod-binding" "pod-connect" "pod-create" "pod-update" "services" "session-kill" "templates" "tokens" }}
+- chaperone-{{ . }}
+{{- end }}
+{{- end -}}
+
 {{/* Ways out of governed namespaces, as the operator reads them. Pods on the node's network are no pods to a NetworkPolicy. */}}
 {{- define "chaperone.networkPolicy" -}}
 {{- $of := dict "dns" .Values.networkPolicy.dns "cidrs" .Values.networkPolicy.cidrs -}}
 {{- if not .Values.webhook.hostNetwork }}{{ $_ := set $of "operator" (include "chaperone.selector" (dict "root" . "component" "operator") | fromYaml) }}{{ end -}}
 {{- if .Values.nats.install }}{{ $_ := set $of "nats" (include "chaperone.selector" (dict "root" . "component" "nats") | fromYaml) }}{{ end -}}
 {{- $of | toJson -}}
+{{- end -}}
+
+{{/* Who may open what people and Prometheus open: pods that are not governed, and whom the values name. */}}
+{{- define "chaperone.visitors" -}}
+- namespaceSelector: {matchExpressions: [{key: chaperone.dev/inject, operator: NotIn, values: [enabled]}]}
+{{- range .Values.networkPolicy.parts.from }}
+- {{ toJson . }}
+{{- end }}
 {{- end -}}
 
 {{/* An image by tag or, where one is given, by digest. Argument: root context and image value. */}}

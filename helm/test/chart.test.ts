@@ -1,13 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findProgram } from '@chaperone/testing';
+import { chartPeer, findProgram } from '@chaperone/testing';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { generatedFiles } from '../../api/src/generate.ts';
 
 const CHART = join(import.meta.dirname, '..');
 const TESTDATA = join(import.meta.dirname, 'testdata');
 const helm = findProgram('helm');
+const helm3 = chartPeer('helm');
 
 describe('the CRDs of the chart', () => {
   // A copy, because a chart holds its own files: npm run golden:update writes it.
@@ -25,15 +27,26 @@ describe('the CRDs of the chart', () => {
   });
 });
 
-function template(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+function template(program: string | undefined, args: readonly string[]) {
   const command = ['template', 'chaperone', CHART, '--namespace', 'chaperone-system', '--kube-version', '1.34.4', ...args];
-  return spawnSync(helm ?? '', command, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  return spawnSync(program ?? '', command, { encoding: 'utf8', maxBuffer: 1 << 26 });
 }
 const rendered = (...args: string[]): string => {
-  const { status, stdout, stderr } = template(...args);
+  const { status, stdout, stderr } = template(helm, args);
   expect([status, stderr]).toEqual([0, '']);
   return stdout;
 };
+
+/** Names of the NetworkPolicies that are rendered with these values. */
+const policies = (...set: string[]): string[] =>
+  [
+    ...rendered('--set', ['crds.enabled=false', ...set].join(',')).matchAll(
+      /^kind: NetworkPolicy\nmetadata:\n {2}name: (\S+)$/gm,
+    ),
+  ].map(([, name = '']) => name);
+const hooks = (...args: string[]): string[] => [
+  ...new Set(rendered('-s', 'templates/tests/installed.yaml', ...args).match(/hook: .*/g)),
+];
 
 /** Helm versions differ in blank lines and trailing spaces; objects do not. */
 const tidy = (text: string): string => text.replaceAll(/[ \t]+$/gm, '').replaceAll(/\n{2,}/g, '\n');
@@ -245,9 +258,30 @@ describe.skipIf(helm === undefined)('the chart', () => {
         })}`,
       ],
     ],
-  ])('renders %s as reviewed', (name, args) => {
+    [
+      'monitoring',
+      [
+        '-s',
+        'templates/monitoring.yaml',
+        '--set',
+        'monitoring.monitors=true,monitoring.interval=1m,monitoring.labels.release=prom',
+      ],
+    ],
+    [
+      'networks',
+      [
+        '-s',
+        'templates/networks.yaml',
+        '--set',
+        'operator.vault.address=https://vault.corp,operator.vault.auth.role=r,networkPolicy.parts.cidrs={10.0.0.0/8},networkPolicy.parts.apiServerPorts={16443}',
+        '--set-json',
+        'networkPolicy.parts.from=[{"ipBlock":{"cidr":"10.1.0.0/16"}}]',
+      ],
+    ],
+  ])('renders %s as reviewed, by Helm 4 and Helm 3 alike', (name, args) => {
     const file = join(TESTDATA, `${name}.yaml`);
     const text = tidy(rendered(...args));
+    if (helm3 !== undefined) expect(tidy(template(helm3, args).stdout)).toBe(text);
     if (process.env['UPDATE_GOLDEN'] !== undefined) writeFileSync(file, text);
     expect(text).toBe(readFileSync(file, 'utf8'));
   });
@@ -282,6 +316,45 @@ describe.skipIf(helm === undefined)('the chart', () => {
     const text = rendered('--set', 'crds.enabled=false');
     expect(text).not.toMatch(/^\s*caBundle:/m);
     expect(text).not.toMatch(/^kind: (Secret|InjectionProfile)$/m);
+  });
+
+  test('has a value with its comment for everything that its schema knows', () => {
+    interface Schema {
+      readonly properties?: Readonly<Record<string, Schema>>;
+    }
+    const absent = ({ properties = {} }: Schema, values: unknown, path: string): string[] =>
+      Object.entries(properties).flatMap(([key, schema]) => {
+        const value = (values as Record<string, unknown> | null)?.[key];
+        return value === undefined ? [`${path}.${key}`] : absent(schema, value, `${path}.${key}`);
+      });
+    const schema = JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8')) as Schema;
+    const values = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')) as unknown;
+    // Kubernetes' own kind, as it is.
+    expect(absent(schema, values, '').filter((path) => !path.endsWith('.resources.claims'))).toEqual([]);
+  });
+
+  test('takes every binding of its admission policies away before it is removed', () => {
+    const text = rendered('--set', 'crds.enabled=false');
+    const bindings = [...text.matchAll(/^kind: ValidatingAdmissionPolicyBinding\nmetadata:\n {2}name: (\S+)$/gm)].map(
+      ([, name = '']) => name,
+    );
+    const [, removed = ''] = /resourceNames: (\["chaperone-approval-decision".*\])/.exec(text) ?? [];
+    bindings.sort((one, other) => (one < other ? -1 : 1));
+    expect(JSON.parse(removed)).toEqual(bindings);
+  });
+
+  test('has no NetworkPolicy for pods on the node’s network, a broker that is not its own, or where none is wanted', () => {
+    expect(policies()).toEqual(['chaperone-operator', 'chaperone-collector', 'chaperone-nats']);
+    expect(policies('webhook.hostNetwork=true')).toEqual(['chaperone-collector', 'chaperone-nats']);
+    expect(policies('nats.install=false', 'nats.external.url=tls://a:1')).toEqual(['chaperone-operator', 'chaperone-collector']);
+    expect(policies('networkPolicy.parts.enabled=false')).toEqual([]);
+  });
+
+  test('tries pods at the end of an installation where that is asked for', () => {
+    expect([hooks(), hooks('--set', 'installation.check=true')]).toEqual([
+      ['hook: test'],
+      ['hook: test,post-install,post-upgrade'],
+    ]);
   });
 
   test('has no Service set a variable of what reads its settings from there', () => {
@@ -365,6 +438,9 @@ describe.skipIf(helm === undefined)('the chart', () => {
       ['--set-json', 'operator.vault.paths=[{"path":"**","namespaces":[],"upstreams":["db:5432"]}]'],
       'namespaces',
     ],
+    ['an API server without a port', ['--set-json', 'networkPolicy.parts.apiServerPorts=[]'], 'apiServerPorts'],
+    ['everybody by a peer without a word', ['--set-json', 'networkPolicy.parts.from=[{}]'], 'from'],
+    ['an interval that is no time', ['--set', 'monitoring.interval=often'], 'interval'],
     ['a channel by its name', ['--set', 'notify.slack.channel=#approvals'], 'channel'],
     ['one name for everybody in Slack', ['--set', 'notify.slack.user=admin'], 'user'],
     ['names of the system for people in Slack', ['--set', 'notify.slack.user=system:{email}'], 'user'],
@@ -406,7 +482,7 @@ describe.skipIf(helm === undefined)('the chart', () => {
     ],
     ['a quote that would end an expression', ['--set', "admission.namespaceAdmins=x' || true || '"], 'namespaceAdmins'],
   ])('refuses %s', (_name, args, text) => {
-    const { status, stderr } = template(...args);
+    const { status, stderr } = template(helm, args);
     expect(status).not.toBe(0);
     expect(stderr).toContain(text);
   });

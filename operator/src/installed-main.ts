@@ -2,8 +2,8 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { createTransport } from '@chaperone/kube';
 import { tryInstallation } from './installed.ts';
 
-/** What `helm test` runs, with the namespace to try pods in and the one of the installation: a line for each finding; exit code 1 where one is bad. */
-const PATIENCE_MS = 60_000;
+/** What `helm test` runs, and an installation that asks for it, with the namespace to try pods in and the one of the installation: a line for each finding; exit code 1 where one is bad. */
+const PATIENCE_MS = 100_000;
 
 const [namespace = '', system = ''] = process.argv.slice(2);
 const config = new KubeConfig();

@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { ApprovalMetrics } from './approvals/office.ts';
 import type { QueueMetrics } from './kube/queue.ts';
 import type { NotifyMetrics } from './notify/notifier.ts';
+import type { Unhealthy } from './unhealthy.ts';
 
 /** The operator's metrics. Names follow controller-runtime's suffixes under our own prefix. */
 export function createMetrics() {
@@ -54,9 +55,19 @@ export function createMetrics() {
     became: (outcome) => outcomes.inc({ outcome }),
     decided: (seconds) => decisions.observe(seconds),
   };
+  const conditions = gauge(
+    'chaperone_condition_unhealthy',
+    'Conditions of resources and policies that somebody should look at, on the replica that leads.',
+    ['kind', 'object_namespace', 'object_name', 'type', 'reason'],
+  );
   return {
     registry,
     queue,
+    /** All that there are now. */
+    unhealthy: (all: readonly Unhealthy[]): void => {
+      conditions.reset();
+      for (const each of all) conditions.set({ ...each }, 1);
+    },
     notify,
     approvals,
     kubeRequests: counter('chaperone_kube_requests_total', 'Requests to the API server; code 0: no answer.', ['verb', 'code']),

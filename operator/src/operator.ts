@@ -26,6 +26,7 @@ import { createSlackActions } from './notify/notifier.ts';
 import { createSlackListener } from './notify/slack-listener.ts';
 import { createPublicServer } from './public-server.ts';
 import { createWebhook } from './webhook/handler.ts';
+import { unhealthyConditions } from './unhealthy.ts';
 import { followWorld, type World } from './world.ts';
 
 const LEASE = 'chaperone-operator';
@@ -275,6 +276,7 @@ function sample(metrics: Metrics, world: World, term: Term | undefined, serving:
   sampleEvidence(metrics, term);
   if (serving.expiresAt !== undefined) metrics.certificateExpiry.set(serving.expiresAt / 1000);
   const { pods, namespaces, resources, policies, profiles } = world;
+  metrics.unhealthy(term === undefined ? [] : unhealthyConditions([...resources.list(), ...policies.list()]));
   for (const [kind, informer] of Object.entries({ pods, namespaces, resources, policies, profiles })) {
     metrics.informerLastEvent.set({ kind }, informer.lastEventAt / 1000);
     metrics.informerRelists.set({ kind }, informer.relists);

@@ -9,3 +9,9 @@ export function findProgram(name: string): string | undefined {
   const places = [...(process.env['PATH'] ?? '').split(delimiter), ...BUILT];
   return places.map((place) => join(place, name)).find((file) => existsSync(file));
 }
+
+/** Path of what `scripts/chart-peers` built: Helm 3 or promtool; undefined where it is missing. */
+export function chartPeer(name: 'helm' | 'promtool'): string | undefined {
+  const file = join(import.meta.dirname, '../../.cache/chart-peers', name);
+  return existsSync(file) ? file : undefined;
+}
