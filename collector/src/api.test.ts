@@ -320,6 +320,6 @@ test('what is not ready is said', async () => {
 test('how the evidence stands is told of namespaces that somebody may list, and to nobody else', async () => {
   const told = async (user: string): Promise<EvidenceLedger> => (await ask('/v1/ledger', user)).json() as EvidenceLedger;
   expect((await ask('/v1/ledger')).status).toBe(401);
-  expect(await told('carol')).toEqual({ orders: [], gaps: [], truncated: false });
+  expect(await told('carol')).toEqual({ orders: [], reads: [], gaps: [], truncated: false });
   expect((await told('bob')).checkpoint?.root).toMatch(/^[\w+/]{43}=$/);
 });

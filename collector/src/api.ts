@@ -7,6 +7,7 @@ import {
   type HeldAnswer,
   MAX_HELD,
   type Member,
+  type Reading,
   OrderRequest,
   SESSION_ID,
   parseNote,
@@ -32,6 +33,7 @@ import { sha256 } from './objects/index.ts';
 import { policyRoutes } from './policies/routes.ts';
 import { OrderError, type Orders } from './orders/orders.ts';
 import type { PolicySource } from './policies/source.ts';
+import { ReadingError, type Readings } from './readings/readings.ts';
 import { requestRoutes } from './requests/routes.ts';
 import type { RequestSource } from './requests/source.ts';
 import type { Sessions } from './sessions.ts';
@@ -89,6 +91,7 @@ export interface ApiOptions {
   readonly sessions: Sessions;
   readonly exporter: Exporter;
   readonly orders: Pick<Orders, 'give'>;
+  readonly readings: Pick<Readings, 'note'>;
   readonly sinks: Sinks;
   /** The log that every stored segment is in, and the key that signs its checkpoints. */
   readonly log: Pick<LogRoutesOptions, 'log' | 'published' | 'key'>;
@@ -102,6 +105,8 @@ export interface ApiOptions {
   readonly policies?: PolicySource | undefined;
   readonly now: () => number;
 }
+
+type ReadOf = Pick<Reading, 'session' | 'way' | 'period'>;
 
 class Refused extends Error {
   readonly status: 400 | 401 | 403 | 404 | 409;
@@ -154,8 +159,17 @@ export function createApi(options: ApiOptions): Hono<Env> {
     return found;
   };
 
+  /** What was recorded is given to somebody once the log says that they read it, and of what is not given it says nothing. */
+  const given = async <T>(context: Context<Env>, what: ReadOf, found: Promise<T>): Promise<T> => {
+    const answer = await found;
+    await options.readings.note(context.get('identity').user, what);
+    return answer;
+  };
+
   api.onError((error, context) => {
     if (error instanceof OrderError) return context.json<ApiError>({ code: 'OrderRefused', message: error.message }, 409);
+    if (error instanceof ReadingError)
+      return context.json<ApiError>({ code: error.code, message: error.message }, error.code === 'TooManyReads' ? 429 : 503);
     if (error instanceof Refused) return context.json(error.body, error.status);
     if (error instanceof NothingToExport)
       return context.json<ApiError>({ code: error.code, message: error.message }, error.code === 'NotFound' ? 404 : 400);
@@ -212,14 +226,15 @@ export function createApi(options: ApiOptions): Hono<Env> {
     if (words === undefined) throw new Refused(400, { code: 'BadRequest', message: 'a search takes 1 to 16 words' });
     // What a command says is seen by replaying alone.
     const filter = filterOf(query, await namespaces(context.get('identity'), ['list', 'replay'], query.namespace));
-    return context.json(await sessions.search(filter, words, pageOf(query)));
+    return context.json(await given(context, { session: null, way: 'search' }, sessions.search(filter, words, pageOf(query))));
   });
   api.get('/v1/facets', async (context) =>
     context.json(await sessions.facets(await namespaces(context.get('identity'), ['list']))),
   );
   api.get('/v1/ledger', async (context) => {
     const may = await namespaces(context.get('identity'), ['list', 'get']);
-    const seen = await sessions.ledger(may, MAX_LEDGER);
+    const isAll = may.length > 0 && may.length === (await sessions.namespaces()).length;
+    const seen = await sessions.ledger(may, isAll, MAX_LEDGER);
     // As the log itself, which is for those who may list sessions of some namespace.
     const shown = may.length === 0 ? {} : shownCheckpoint(options.log.published(await options.log.log()));
     return context.json<EvidenceLedger>({ ...seen, ...shown });
@@ -227,23 +242,23 @@ export function createApi(options: ApiOptions): Hono<Env> {
   api.get('/v1/sessions/:id', async (context) => context.json(await sessions.detail(await find(context, 'get'))));
   api.get('/v1/sessions/:id/records', async (context) => {
     const { from, limit } = parse(RecordsQuery, context.req.query());
-    const row = await find(context, 'replay');
-    return context.json(await sessions.records(row.session, from, limit));
+    const { session } = await find(context, 'replay');
+    return context.json(await given(context, { session, way: 'replay' }, sessions.records(session, from, limit)));
   });
   api.get('/v1/sessions/:id/outline', async (context) => {
     const { from, limit } = parse(RecordsQuery, context.req.query());
-    const row = await find(context, 'replay');
-    return context.json(await sessions.outline(row.session, from, limit));
+    const { session } = await find(context, 'replay');
+    return context.json(await given(context, { session, way: 'view' }, sessions.outline(session, from, limit)));
   });
   api.get('/v1/sessions/:id/stream', async (context) => {
     const { action, from } = parse(StreamQuery, context.req.query());
-    const row = await find(context, 'replay');
-    return context.json(await sessions.stream(row.session, action, from));
+    const { session } = await find(context, 'replay');
+    return context.json(await given(context, { session, way: 'replay' }, sessions.stream(session, action, from)));
   });
   api.get('/v1/sessions/:id/key', async (context) => {
-    const row = await find(context, 'replay');
-    const key = await sessions.key({ session: row.session, key: { id: row.key_id } });
-    return context.json<DataKeyInfo>({ session: row.session, key: key.secret.toString('base64url') });
+    const { session, key_id: id } = await find(context, 'replay');
+    const key = await given(context, { session, way: 'replay' }, sessions.key({ session, key: { id } }));
+    return context.json<DataKeyInfo>({ session, key: key.secret.toString('base64url') });
   });
   api.post('/v1/sessions/:id/orders', bodyLimit({ maxSize: MAX_BODY_BYTES }), async (context) => {
     const bytes = Buffer.from(await context.req.arrayBuffer());
@@ -258,14 +273,18 @@ export function createApi(options: ApiOptions): Hono<Env> {
     context.body(ReadableStream.from(said(writeEvidence(members), logger)), 200, { 'content-type': 'application/x-tar' });
   api.get('/v1/sessions/:id/evidence', async (context) => {
     const query = parse(EvidenceQuery, context.req.query());
-    return evidence(context, await exporter.session(await find(context, 'replay'), query, true));
+    const row = await find(context, 'replay');
+    const { session } = row;
+    return evidence(context, await given(context, { session, way: 'verify' }, exporter.session(row, query, true)));
   });
   api.get('/v1/evidence', async (context) => {
     const query = parse(ExportQuery, context.req.query());
     const identity = context.get('identity');
     if ('session' in query) {
       const row = await find(context, 'export', query.session);
-      return evidence(context, await exporter.session(row, query, await access.allowed(identity, 'replay', row.namespace)));
+      const isReadable = await access.allowed(identity, 'replay', row.namespace);
+      const { session } = row;
+      return evidence(context, await given(context, { session, way: 'export' }, exporter.session(row, query, isReadable)));
     }
     const may = new Set(await namespaces(identity, ['list', 'export']));
     if (may.size === 0) throw new Refused(403, { code: 'Forbidden', message: 'you may not export sessions of any namespace' });
@@ -276,7 +295,9 @@ export function createApi(options: ApiOptions): Hono<Env> {
       key: ({ namespace }: SessionRow): boolean => readable.has(namespace),
       counters: (namespace: string): boolean => may.has(namespace),
     };
-    return evidence(context, await exporter.period(query, query, allowed));
+    const { from, to } = query;
+    const read: ReadOf = { session: null, way: 'export', period: { from, to } };
+    return evidence(context, await given(context, read, exporter.period(query, query, allowed)));
   });
   return api;
 }

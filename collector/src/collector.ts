@@ -35,6 +35,7 @@ import { TransparencyLog } from './log/transparency-log.ts';
 import { Orders } from './orders/orders.ts';
 import { type RetentionClasses, startRetention } from './orders/retention.ts';
 import type { PolicySource } from './policies/source.ts';
+import { Readings } from './readings/readings.ts';
 import { type ReindexResult, reindex } from './reindex.ts';
 import type { RequestSource } from './requests/source.ts';
 import { Sessions } from './sessions.ts';
@@ -146,6 +147,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const ingest = new Ingest({ objects, keys, index, trust, logger, sequencer });
   const now = options.now ?? Date.now;
   const orders = new Orders({ store, index, keys, sequencer, ingest, signer: logKey, now, logger });
+  const readings = new Readings({ store, index, sequencer, signer: logKey, now, logger });
   const settle = (): Promise<void> => orders.settle();
   const rebuild = (): Promise<ReindexResult> =>
     sequencer.paused(() => reindex({ objects, keys, index, trust, logger, log: openLog, settle }, ingest));
@@ -179,7 +181,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   });
   const sinks = new Sinks({
     settings: options.sinks ?? [],
-    source: new EventSource({ index, objects, keys, orders, trust }),
+    source: new EventSource({ index, objects, keys, orders, readings, trust }),
     store,
     origin: signer.key.name,
     log: () => sequencer.log(),
@@ -195,9 +197,10 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     published: (log: TransparencyLog) => witnesses.published(log),
   };
   const api = createApi({
-    sessions: new Sessions(index, objects, keys, orders),
+    sessions: new Sessions({ index, objects, keys, orders, readings }),
     exporter: new Exporter({ index, objects, keys, orders, ...shown, trust, counters: options.counters ?? NO_COUNTERS, now }),
     orders,
+    readings,
     sinks,
     log: { ...shown, key: signer.key },
     access: options.access,

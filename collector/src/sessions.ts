@@ -22,6 +22,7 @@ import type { SegmentRow, SessionRow } from './evidence-index/schema.ts';
 import type { KeyName, SessionKeys } from './keys/session-keys.ts';
 import { type Objects, sha256 } from './objects/index.ts';
 import type { Orders } from './orders/orders.ts';
+import type { Readings } from './readings/readings.ts';
 
 /** A page of records ends after this many bytes of segments, however many records were asked for. */
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
@@ -32,6 +33,16 @@ const MAX_STREAM_BYTES = 1024 * 1024;
 /** What a list shows of a command; `bytes` says how long it is. */
 const MAX_OUTLINE_TEXT = 500;
 const MAX_MISSING_LISTED = 100;
+/** Readings of one session that are told. */
+const MAX_READS_LISTED = 20;
+
+export interface SessionsOptions {
+  readonly index: EvidenceIndex;
+  readonly objects: Objects;
+  readonly keys: SessionKeys;
+  readonly orders: Pick<Orders, 'of' | 'newest'>;
+  readonly readings: Pick<Readings, 'of' | 'newest'>;
+}
 
 /** Answers questions about stored sessions; who may ask is decided before. */
 export class Sessions {
@@ -39,9 +50,11 @@ export class Sessions {
   readonly #objects: Objects;
   readonly #keys: SessionKeys;
   readonly #orders: Pick<Orders, 'of' | 'newest'>;
+  readonly #readings: Pick<Readings, 'of' | 'newest'>;
 
-  constructor(index: EvidenceIndex, objects: Objects, keys: SessionKeys, orders: Pick<Orders, 'of' | 'newest'>) {
+  constructor({ index, objects, keys, orders, readings }: SessionsOptions) {
     this.#orders = orders;
+    this.#readings = readings;
     this.#index = index;
     this.#objects = objects;
     this.#keys = keys;
@@ -97,17 +110,22 @@ export class Sessions {
     };
   }
 
-  /** Orders and gaps of these namespaces, the newest first, at most `limit` of each. */
-  async ledger(namespaces: readonly string[], limit: number): Promise<Omit<EvidenceLedger, 'checkpoint'>> {
-    const [orders, gaps] = await Promise.all([
+  /**
+   * Orders, readings and gaps of these namespaces, the newest first, at most `limit` of each. Who read several sessions at once is told to
+   * who may see them `all`.
+   */
+  async ledger(namespaces: readonly string[], all: boolean, limit: number): Promise<Omit<EvidenceLedger, 'checkpoint'>> {
+    const [orders, gaps, reads] = await Promise.all([
       this.#orders.newest(namespaces, limit + 1),
       this.#index.gaps(namespaces, limit + 1),
+      this.#readings.newest(namespaces, all, limit + 1),
     ]);
     const marks = await this.#marks(gaps);
     return {
       orders: orders.slice(0, limit),
+      reads: reads.slice(0, limit),
       gaps: gaps.slice(0, limit).map((row) => summary(row, marks)),
-      truncated: orders.length > limit || gaps.length > limit,
+      truncated: orders.length > limit || gaps.length > limit || reads.length > limit,
     };
   }
 
@@ -136,6 +154,7 @@ export class Sessions {
       missing,
       findings,
       orders: await this.#orders.of(row.session),
+      reads: await this.#readings.of(row.session, MAX_READS_LISTED),
       logged: await this.#index.leaves.upTo(row.session, row.last_number),
     };
   }

@@ -91,6 +91,23 @@ describe.runIf(hasChromium)('how the evidence stands', NETWORK, () => {
     await page.locator('.meta').getByText('; in the log, the first 1').waitFor();
   });
 
+  test('says who read it, on the page of the session and on that of all evidence', async () => {
+    const page = await come(`/sessions/${plain?.name}`);
+    await page.locator('.said').first().waitFor();
+    await page.reload();
+    await page.getByText(/^Who read this session: \d+ entr(y|ies) of the log$/).click();
+    expect(await page.locator('.reads li').last().innerText()).toMatch(/local looked at it entry \d+ of the log/);
+    await expectAccessible(page, 'who read a session');
+    await page.goto(`${site.url}/evidence`);
+    await page.getByRole('heading', { name: 'Who read evidence' }).waitFor();
+    await page
+      .locator('.reads')
+      .getByRole('link', { name: plain?.name ?? '' })
+      .first()
+      .waitFor();
+    await expectInEveryWindow(page, 'who read evidence');
+  });
+
   test('is taken away as an evidence file, and as a line of JSON for each record', async () => {
     const page = await come(`/sessions/${plain?.name}`);
     const taken = async (role: 'link' | 'button', name: string): Promise<{ file: string; bytes: Buffer }> => {

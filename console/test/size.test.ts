@@ -29,11 +29,12 @@ const CHUNKS = [
   'assets/nowhere.js',
   'assets/object-link.js',
   'assets/one.js',
-  'assets/orders.js',
   'assets/player.js',
   'assets/policies.js',
   'assets/policy.js',
   'assets/progress.js',
+  // What was ordered about evidence, and who read it.
+  'assets/reads.js',
   'assets/request.js',
   'assets/requests.js',
   'assets/resource.js',

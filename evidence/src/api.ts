@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { SESSION_ID } from './ids.ts';
+import { READ_WAYS } from './log/leaf.ts';
 import { MAX_REASON } from './order.ts';
 import { SessionRecord } from './record.ts';
 
@@ -17,6 +18,17 @@ export const GivenOrder = z.object({
   reason: z.string().optional(),
 });
 export type GivenOrder = z.infer<typeof GivenOrder>;
+/** That a person read evidence, and which entry of the log says so. Without `session` it was of more than one; without `by` who it was was destroyed. */
+export const GivenReading = z.object({
+  session: z.string().optional(),
+  way: z.enum(READ_WAYS),
+  at: z.number(),
+  entry: z.int(),
+  by: z.string().optional(),
+  /** Which time it was of, the end excluded. */
+  period: z.object({ from: z.number(), to: z.number() }).optional(),
+});
+export type GivenReading = z.infer<typeof GivenReading>;
 /** What is asked for. The request's address has the SHA-256 of this body as `body`, so that what signs the one signs the other. */
 export const OrderRequest = z.strictObject({
   kind: z.enum(['erasure', 'hold', 'release']),
@@ -111,6 +123,8 @@ export const SessionDetail = SessionSummary.extend({
   findings: z.array(Finding),
   /** Erasures and holds, the first first. */
   orders: z.array(GivenOrder).default([]),
+  /** Who read it, the newest first and at most some. */
+  reads: z.array(GivenReading).default([]),
   /** The last segment up to which all are in the log, so that its pod was given a receipt or will be; -1 where the first is not. */
   logged: z.int().optional(),
 });
@@ -123,6 +137,7 @@ export type SessionDetail = z.infer<typeof SessionDetail>;
 export const EvidenceLedger = z.object({
   checkpoint: z.object({ size: z.int(), root: z.string(), signers: z.array(z.string()) }).optional(),
   orders: z.array(GivenOrder.extend({ session: z.string() })),
+  reads: z.array(GivenReading).default([]),
   gaps: z.array(SessionSummary),
   truncated: z.boolean(),
 });
@@ -194,6 +209,8 @@ export const ApiErrorCode = z.enum([
   'EvidenceIncomplete',
   'EvidenceErased',
   'OrderRefused',
+  'ReadNotRecorded',
+  'TooManyReads',
   'Unavailable',
 ]);
 export type ApiErrorCode = z.infer<typeof ApiErrorCode>;

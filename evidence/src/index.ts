@@ -12,6 +12,7 @@ export * from './login.ts';
 export * from './merkle.ts';
 export * from './order.ts';
 export * from './parcel.ts';
+export * from './reading.ts';
 export * from './receipt.ts';
 export * from './record.ts';
 export * from './report/index.ts';

@@ -9,7 +9,7 @@ import { encodeLeaf, type Leaf } from './log/leaf.ts';
 export const MAX_REASON = 500;
 /** Of an order's text: its parts at their longest, every character escaped. */
 export const MAX_ORDER_BYTES = 8192;
-const CONTEXTS = { erasure: 'chaperone/erasure/v1\0', hold: 'chaperone/hold/v1\0' } as const;
+const CONTEXTS = { erasure: 'chaperone/erasure/v1\0', hold: 'chaperone/hold/v1\0', read: 'chaperone/read/v1\0' } as const;
 
 /**
  * What somebody ordered about a session: that its payloads are made unreadable, that they must not be, or that they may be again. The log
@@ -38,19 +38,32 @@ export interface SealedOrder {
 /** The entry that says of an order that it was given, signed by the log's key. */
 export function sealOrder(order: Order, logKey: Signer): SealedOrder {
   const { kind, session, at } = Order.parse(order);
+  const state = kind === 'erasure' ? {} : { state: kind };
   const text = Buffer.from(JSON.stringify(order));
+  return sealStatement(kind === 'erasure' ? kind : 'hold', text, (digest) => ({ session, order: digest, at, ...state }), logKey);
+}
+
+/** An entry about a text that can be destroyed: `statement` says what it is of the text with this digest. */
+export function sealStatement(
+  kind: keyof typeof CONTEXTS,
+  text: Buffer,
+  statement: (digest: string) => object,
+  logKey: Signer,
+): SealedOrder {
   const digest = createHash('sha256').update(text).digest('hex');
-  const leafKind = kind === 'erasure' ? kind : 'hold';
-  const statement = { session, order: digest, at, ...(kind === 'erasure' ? {} : { state: kind }) };
-  const body = Buffer.from(JSON.stringify(statement));
-  const signature = logKey.sign(Buffer.concat([Buffer.from(CONTEXTS[leafKind]), body]));
-  return { text, digest, leaf: encodeLeaf({ kind: leafKind, text: body, signature }) };
+  const body = Buffer.from(JSON.stringify(statement(digest)));
+  const signature = logKey.sign(Buffer.concat([Buffer.from(CONTEXTS[kind]), body]));
+  return { text, digest, leaf: encodeLeaf({ kind, text: body, signature }) };
+}
+
+/** Whether this is the text of which an entry has this SHA-256 (hex). */
+export function hasDigest(text: Buffer, digest: string): boolean {
+  return createHash('sha256').update(text).digest('hex') === digest;
 }
 
 /** The order that an entry of the log is of; throws EvidenceError PayloadAltered where the text is another one. */
 export function openOrder(text: Buffer, digest: string): Order {
-  if (createHash('sha256').update(text).digest('hex') !== digest)
-    throw new EvidenceError('PayloadAltered', 'the order is not the one that the log names');
+  if (!hasDigest(text, digest)) throw new EvidenceError('PayloadAltered', 'the order is not the one that the log names');
   try {
     return Order.parse(JSON.parse(text.toString()));
   } catch (cause) {
@@ -58,8 +71,8 @@ export function openOrder(text: Buffer, digest: string): Order {
   }
 }
 
-/** Whether the log's key signed an entry about an order. */
+/** Whether the log's key signed an entry about an order or a reading. */
 export function verifyOrderLeaf(leaf: Leaf, logKey: Uint8Array): boolean {
-  if (leaf.kind !== 'erasure' && leaf.kind !== 'hold') return false;
+  if (leaf.kind !== 'erasure' && leaf.kind !== 'hold' && leaf.kind !== 'read') return false;
   return verifySignature(logKey, Buffer.concat([Buffer.from(CONTEXTS[leaf.kind]), leaf.text]), leaf.signature);
 }

@@ -116,11 +116,13 @@ const HEADER = strict({
   counters: strict({ actions: count, denied: count, masked: count, dropped: count }),
   flags: list(one('open', 'close', 'torn'), 3),
 });
+const WAYS = ['search', 'view', 'replay', 'verify', 'export'];
 const LEAVES = {
   1: ['segment', HEADER],
   2: ['registration', strict({ nkey: str(64), registration: digest, issuedAt: num })],
   3: ['erasure', strict({ session, order: digest, at: num })],
   5: ['hold', strict({ session, order: digest, at: num, state: one('hold', 'release') })],
+  6: ['read', strict({ session: orNull(session), order: digest, at: num, way: one(...WAYS) })],
   4: ['gap', (v) => strict({ session, first: int(0, 0xffffffff), last: int(0, 0xffffffff), at: num })(v) && v.first <= v.last],
 };
 const ORDER = strict({ kind: one('erasure', 'hold', 'release'), session, by: str(256, 1), reason: str(500, 1), at: num, salt: like(/^[0-9a-f]{32}$/) });
@@ -599,7 +601,7 @@ class Range {
   }
   #remember(entry, at) {
     const leaf = maybe(() => readEntry(entry));
-    if (leaf === undefined || leaf.kind === 'registration') return;
+    if (leaf === undefined || leaf.kind === 'registration' || leaf.kind === 'read') return;
     const about = this.sessions.get(leaf.session) ?? { numbers: new Map(), entries: 0, erasure: undefined, twice: undefined };
     this.sessions.set(leaf.session, about);
     about.entries++;

@@ -220,6 +220,22 @@ export const CLI_CODES = {
     retry: 'none',
     example: 's-7hq2kd3mxw5tq4na: what was recorded was erased; its key is destroyed (EvidenceErased)',
   },
+  ReadNotRecorded: {
+    audience: ['operator', 'platform'],
+    what: 'Evidence was not shown, since the log does not take that somebody reads it.',
+    why: 'Who reads what agents did is evidence too; what nobody could tell later is not shown. Exit code 7.',
+    fix: 'Mend what keeps the collector from writing: its disk or bucket, or another collector that has the log; its output names it.',
+    retry: 'try-later',
+    example: 'the log does not take that this was read, so it is not shown (ReadNotRecorded)',
+  },
+  TooManyReads: {
+    audience: ['operator', 'platform'],
+    what: 'One person has read as many sessions and periods as the log takes of one person within ten minutes.',
+    why: 'Each is an entry that stays in the log for ever: nobody who reads can flood it. Exit code 6.',
+    fix: 'Export the whole period, which is one entry: chaperone export --from … --to …; or wait ten minutes.',
+    retry: 'try-later',
+    example: 'you have read 600 sessions or periods within ten minutes; export a period (TooManyReads)',
+  },
   OrderRefused: {
     audience: ['operator', 'platform'],
     what: 'An erasure or a hold was not taken: it contradicts what stands.',

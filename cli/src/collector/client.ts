@@ -208,6 +208,8 @@ const REFUSALS = {
   EvidenceIncomplete: ['EvidenceIncomplete', EXIT.incomplete],
   EvidenceErased: ['EvidenceErased', EXIT.checkSaysNo],
   OrderRefused: ['OrderRefused', EXIT.tooLate],
+  ReadNotRecorded: ['ReadNotRecorded', EXIT.unreachable],
+  TooManyReads: ['TooManyReads', EXIT.tooLate],
   Unavailable: ['CollectorUnreachable', EXIT.unreachable],
 } as const satisfies Record<ApiError['code'], readonly [Code, number]>;
 

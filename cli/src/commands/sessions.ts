@@ -1,6 +1,13 @@
 import { once } from 'node:events';
 import { visible } from '@chaperone/api/text';
-import { decodeBytes, type GivenOrder, type SessionDetail, type SessionRecord, type SessionSummary } from '@chaperone/evidence';
+import {
+  decodeBytes,
+  type GivenOrder,
+  type GivenReading,
+  type SessionDetail,
+  type SessionRecord,
+  type SessionSummary,
+} from '@chaperone/evidence';
 import type { CollectorClient, SessionFilter } from '../collector/client.ts';
 import { CliError, EXIT, usage } from '../errors.ts';
 import { age, counted, type Io, safeJson, table, writeLine } from '../io.ts';
@@ -144,11 +151,19 @@ function sentences(session: SessionDetail, approvals: string): [string, string][
     ['Approvals', approvals],
     ['Evidence', `${session.evidence}: ${size}`],
     ...session.orders.map(({ kind, ...order }): [string, string] => [ORDER_WORDS[kind], givenBy(order)]),
+    ...session.reads.slice(0, MAX_READS_TOLD).map((each): [string, string] => ['Read', readBy(each)]),
     ...findings.map(({ message, code, number }): [string, string] => ['Finding', `${message} (${code}, segment ${number})`]),
   ];
 }
 
 const ORDER_WORDS = { erasure: 'Erased', hold: 'Hold', release: 'Released' } as const;
+
+/** Readings that are told; the evidence page of the console and a report have all. */
+const MAX_READS_TOLD = 5;
+
+function readBy({ at, by, way, entry }: GivenReading): string {
+  return `${new Date(at).toISOString()} by ${by ?? 'somebody who was forgotten'}: ${way} (entry ${entry} of the log)`;
+}
 
 /** Who, when and why, as far as that is still known. */
 export function givenBy({ at, by, reason, entry }: Omit<GivenOrder, 'kind'>): string {

@@ -1,5 +1,5 @@
 import type { OrderKind } from '@chaperone/evidence';
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { inGroups } from './commands.ts';
 import type { IndexEngine } from './engine.ts';
 import type { IndexTables, LeafRow } from './schema.ts';
@@ -13,6 +13,17 @@ export interface OrderRow {
   readonly at: number;
 }
 
+/** An entry about a reading; `session` is null where it was of several. */
+export interface ReadRow {
+  readonly leaf: number;
+  readonly session: string | null;
+  readonly digest: string;
+}
+
+function readRows(rows: readonly Pick<LeafRow, 'leaf' | 'session' | 'digest'>[]): ReadRow[] {
+  return rows.flatMap(({ leaf, session, digest }) => (digest === null ? [] : [{ leaf, session, digest }]));
+}
+
 function isOrder(kind: string): kind is OrderKind {
   return kind === 'erasure' || kind === 'hold' || kind === 'release';
 }
@@ -22,6 +33,9 @@ function orderRows(rows: readonly Omit<LeafRow, 'number'>[]): OrderRow[] {
     isOrder(kind) && session !== null && digest !== null && at !== null ? [{ leaf, kind, session, digest, at }] : [],
   );
 }
+
+/** Written out, so that an engine sees that its index of these entries fits. */
+const READ = sql.lit('read');
 
 /** The entries of the log, as far as the index knows it. */
 export class Leaves {
@@ -55,7 +69,7 @@ export class Leaves {
 
   /** What was ordered about sessions, all of them or these, the first first. */
   async orders(of?: { readonly session: string }): Promise<OrderRow[]> {
-    let query = this.#db.selectFrom('leaves').selectAll().where('digest', 'is not', null);
+    let query = this.#db.selectFrom('leaves').selectAll().where('digest', 'is not', null).where('kind', '!=', 'read');
     if (of !== undefined) query = query.where('session', '=', of.session);
     const rows = await query.orderBy('leaf').execute();
     return orderRows(rows);
@@ -68,6 +82,7 @@ export class Leaves {
       .innerJoin('sessions', 'sessions.session', 'leaves.session')
       .select(['leaves.leaf', 'leaves.kind', 'leaves.session as session', 'leaves.digest', 'leaves.at'])
       .where('leaves.digest', 'is not', null)
+      .where('leaves.kind', '!=', 'read')
       .where('sessions.namespace', 'in', this.#engine.anyOf(namespaces))
       .orderBy('leaves.leaf', 'desc')
       .limit(limit)
@@ -75,10 +90,59 @@ export class Leaves {
     return orderRows(rows);
   }
 
+  /** Who read a session, or, where that is null, several at once, at `since` or later, the newest first. */
+  async readsOf(session: string | null, since: number, limit: number): Promise<ReadRow[]> {
+    const rows = await this.#db
+      .selectFrom('leaves')
+      .select(['leaf', 'session', 'digest'])
+      .where('session', session === null ? 'is' : '=', session)
+      .where('kind', '=', READ)
+      .where('at', '>=', since)
+      .orderBy('leaf', 'desc')
+      .limit(limit)
+      .execute();
+    return readRows(rows);
+  }
+
+  /** Who read sessions of these namespaces, and, where `all`, several at once, the newest first. */
+  async newestReads(namespaces: readonly string[], all: boolean, limit: number): Promise<ReadRow[]> {
+    const rows = await this.#db
+      .selectFrom('leaves')
+      .leftJoin('sessions', 'sessions.session', 'leaves.session')
+      .select(['leaves.leaf', 'leaves.session as session', 'leaves.digest'])
+      .where('leaves.kind', '=', READ)
+      .where((eb) => {
+        const own = eb('sessions.namespace', 'in', this.#engine.anyOf(namespaces));
+        return all ? eb.or([own, eb('leaves.session', 'is', null)]) : own;
+      })
+      .orderBy('leaves.leaf', 'desc')
+      .limit(limit)
+      .execute();
+    return readRows(rows);
+  }
+
+  /** The readings within a span of the log, from `from` on, in their order. */
+  async readsIn(span: { from: number; to: number }, limit: number): Promise<ReadRow[]> {
+    const rows = await this.#db
+      .selectFrom('leaves')
+      .select(['leaf', 'session', 'digest'])
+      .where('kind', '=', READ)
+      .where('leaf', '>=', span.from)
+      .where('leaf', '<', span.to)
+      .orderBy('leaf')
+      .limit(limit)
+      .execute();
+    return readRows(rows);
+  }
+
   /** Of these sessions, or of all, those that were erased, and those that must not be. */
   async standing(sessions?: readonly string[]): Promise<{ erased: Set<string>; held: Set<string> }> {
     const found = { erased: new Set<string>(), held: new Set<string>() };
-    let query = this.#db.selectFrom('leaves').select(['kind', 'session']).where('digest', 'is not', null);
+    let query = this.#db
+      .selectFrom('leaves')
+      .select(['kind', 'session'])
+      .where('digest', 'is not', null)
+      .where('kind', '!=', 'read');
     if (sessions !== undefined) query = query.where('session', 'in', this.#engine.anyOf(sessions));
     const rows = await query.orderBy('leaf').execute();
     for (const { kind, session } of rows) {
@@ -163,6 +227,8 @@ export class Leaves {
       .select('session')
       .distinct()
       .where('session', '>', after)
+      // Who was read is not who did something.
+      .where('kind', '!=', 'read')
       .where('leaf', '>=', span.from)
       .where('leaf', '<', span.to)
       .orderBy('session')

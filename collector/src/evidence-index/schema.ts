@@ -85,7 +85,7 @@ export interface CommandRow {
 
 /**
  * An entry of the log. `session` and `number` say which segment it is, where it is one; `digest` and `at` which order, where it is one:
- * its kind is then erasure, hold or release.
+ * its kind is then erasure, hold or release, or which reading: read.
  */
 export interface LeafRow {
   leaf: number;
@@ -107,4 +107,4 @@ export interface IndexTables {
 export const TABLES = ['sessions', 'segments', 'findings', 'leaves', 'commands'] as const;
 
 /** Raised with every change of the tables: an index of another version is dropped and built again. */
-export const INDEX_VERSION = 6;
+export const INDEX_VERSION = 7;

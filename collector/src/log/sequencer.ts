@@ -70,7 +70,7 @@ export class Sequencer {
     });
   }
 
-  /** The same of an order; with its kind, the entry names it by its digest. */
+  /** The same of an order or a reading; with its kind, the entry names it by its digest. */
   addOrder(leaf: Buffer): Promise<number> {
     const row = placeOf(leaf);
     const { digest } = row;
@@ -212,6 +212,7 @@ function placeOf(entry: Buffer): Omit<LeafRow, 'leaf'> {
     const about = { session: 'session' in statement ? statement.session : null, number: null, digest: null, at: null };
     if (kind === 'segment') return { ...about, kind, number: statement.number };
     if (kind === 'erasure') return { ...about, kind, digest: statement.order, at: statement.at };
+    if (kind === 'read') return { ...about, kind, digest: statement.order, at: statement.at };
     if (kind === 'hold') return { ...about, kind: statement.state, digest: statement.order, at: statement.at };
     return { ...about, kind };
   } catch (error) {

@@ -162,6 +162,8 @@ describe.each(ENGINES)('an erasure, with the index in $engine,', ({ engine, use 
     clock.now = began + DAY;
     await order(collector, other.session, 'hold', 'case 23');
     await order(collector, one.session, 'erasure', 'request 4711');
+    // That it was exported is of another day.
+    clock.now += DAY;
     const policy = trustIn(noteSigner(trust.origin, logKey).key);
     const exported = async (from: number, to: number) => {
       const { body } = await ask(collector, `/v1/evidence?from=${from}&to=${to}`);

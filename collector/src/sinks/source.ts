@@ -2,6 +2,8 @@ import {
   decodeLeaf,
   EvidenceError,
   type Leaf,
+  openReading,
+  orUndefined,
   readSegment,
   type SessionRecord,
   type Trust,
@@ -13,6 +15,7 @@ import type { SessionKeys } from '../keys/session-keys.ts';
 import type { TransparencyLog } from '../log/transparency-log.ts';
 import type { Objects } from '../objects/index.ts';
 import type { Orders } from '../orders/orders.ts';
+import type { Readings } from '../readings/readings.ts';
 import type { OcsfEvent } from './ocsf/classes.ts';
 import { mapEntry, mapErased, mapSegment, mapUnknown, mapUnreadable } from './ocsf/entries.ts';
 import type { MapOptions, Opening, Subject } from './ocsf/subject.ts';
@@ -27,6 +30,7 @@ export interface SourceOptions {
   readonly objects: Objects;
   readonly keys: SessionKeys;
   readonly orders: Pick<Orders, 'of'>;
+  readonly readings: Pick<Readings, 'textOf'>;
   readonly trust: Trust;
 }
 
@@ -65,12 +69,22 @@ export class EventSource {
     const entry = decode(bytes);
     if (entry === undefined) return [mapUnknown(leaf, options)];
     if (entry.kind === 'segment') return this.#segment(leaf, entry, options);
-    const words = 'order' in entry.statement ? await this.#words(leaf, entry.statement.session) : {};
+    const words = await this.#words(leaf, entry);
     return [mapEntry(leaf, entry, words, options)];
   }
 
-  async #words(leaf: number, session: string): Promise<{ by?: string | undefined; reason?: string | undefined }> {
-    return (await this.#o.orders.of(session)).find(({ entry }) => entry === leaf) ?? {};
+  async #words(leaf: number, entry: Leaf): Promise<{ by?: string | undefined; reason?: string | undefined }> {
+    if (entry.kind === 'read') return this.#reader(entry.statement);
+    if (entry.kind !== 'erasure' && entry.kind !== 'hold') return {};
+    const { session } = entry.statement;
+    return (await this.#o.orders.of(session)).find((order) => order.entry === leaf) ?? {};
+  }
+
+  /** Who read, where that is still known. */
+  async #reader(statement: Extract<Leaf, { kind: 'read' }>['statement']): Promise<{ by?: string }> {
+    const text = await this.#o.readings.textOf(statement.order);
+    const reading = text === undefined ? undefined : orUndefined(() => openReading(text, statement));
+    return reading === undefined ? {} : { by: reading.by };
   }
 
   async #segment(leaf: number, entry: SegmentLeaf, options: MapOptions): Promise<readonly OcsfEvent[]> {

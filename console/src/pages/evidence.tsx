@@ -1,6 +1,7 @@
 import type { EvidenceLedger } from '@chaperone/evidence';
 import type { JSX } from 'preact';
 import { OrderList } from '../evidence/orders.tsx';
+import { ReadList } from '../evidence/reads.tsx';
 import { useLoad, usePoll } from '../load.ts';
 import { zone } from '../preferences.ts';
 import { auth, get } from '../server.ts';
@@ -38,7 +39,7 @@ export default function Evidence(): JSX.Element {
   );
 }
 
-function Standing({ ledger: { checkpoint, orders, gaps, truncated } }: { ledger: EvidenceLedger }): JSX.Element {
+function Standing({ ledger: { checkpoint, orders, reads, gaps, truncated } }: { ledger: EvidenceLedger }): JSX.Element {
   const zoneLabel = zoneName(useStore(zone));
   return (
     <>
@@ -54,6 +55,10 @@ function Standing({ ledger: { checkpoint, orders, gaps, truncated } }: { ledger:
       <section aria-labelledby="orders">
         <h2 id="orders">{orders.length === 0 ? 'No erasures or holds' : 'Erasures and holds'}</h2>
         {orders.length > 0 && <OrderList orders={orders} />}
+      </section>
+      <section aria-labelledby="reads">
+        <h2 id="reads">{reads.length === 0 ? 'Nobody has read evidence' : 'Who read evidence'}</h2>
+        {reads.length > 0 && <ReadList reads={reads} sessions />}
       </section>
       {truncated && <p class="mute">There are more; these are the newest.</p>}
     </>

@@ -1,6 +1,7 @@
 import type { SessionDetail } from '@chaperone/evidence';
 import type { JSX } from 'preact';
 import { OrderList } from '../evidence/orders.tsx';
+import { ReadList } from '../evidence/reads.tsx';
 import { auth, serverNow } from '../server.ts';
 import { useStore } from '../store.ts';
 import { bytesOf, counted, lengthOf } from '../time.ts';
@@ -62,6 +63,7 @@ export function SessionHead({ session, title, stale }: { session: SessionDetail;
       </dl>
       <Findings session={session} />
       <Ordered session={session} />
+      <ReadBy session={session} />
       {stale && (
         <p class="notice" role="status">
           <span aria-hidden="true">◌</span> The collector does not answer; this is what it said last.
@@ -94,6 +96,17 @@ function Ordered({ session: { orders, erased, onHold } }: { session: SessionDeta
     <section class={`banner ${erased || onHold ? 'held' : ''}`} aria-label="Erasures and holds">
       <OrderList orders={orders} />
     </section>
+  );
+}
+
+/** Who has read it, where anybody has: under a line, since it is longer than what is said of the session. */
+function ReadBy({ session: { reads } }: { session: SessionDetail }): JSX.Element | null {
+  if (reads.length === 0) return null;
+  return (
+    <details class="read-by">
+      <summary>Who read this session: {counted(reads.length, 'entry', 'entries')} of the log</summary>
+      <ReadList reads={reads} sessions={false} />
+    </details>
   );
 }
 

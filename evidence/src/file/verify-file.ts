@@ -269,7 +269,7 @@ class EvidenceFile {
     const leaf = orUndefined(() => decodeLeaf(entry));
     if (leaf === undefined) return;
     this.#watcher?.entry(leaf, this.#indexOf(at));
-    if (leaf.kind === 'registration') return;
+    if (leaf.kind === 'registration' || leaf.kind === 'read') return;
     const { session } = leaf.statement;
     const logged: Logged = this.#logged.get(session) ?? { numbers: new Map<number, number>(), entries: 0 };
     this.#logged.set(session, logged);

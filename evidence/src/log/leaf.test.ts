@@ -46,6 +46,8 @@ const STATEMENTS: readonly { kind: LeafKind; statement: unknown }[] = [
   },
   { kind: 'erasure', statement: { session, order: 'c'.repeat(64), at: 1 } },
   { kind: 'gap', statement: { session, first: 3, last: 4, at: 1 } },
+  { kind: 'hold', statement: { session, order: 'c'.repeat(64), at: 1, state: 'hold' } },
+  { kind: 'read', statement: { session: null, order: 'c'.repeat(64), at: 1, way: 'export' } },
 ];
 
 describe('an entry of the log', () => {
@@ -71,7 +73,7 @@ describe('an entry of the log', () => {
 
   test('has numbers of kinds that never change', () => {
     const numbers = STATEMENTS.map(({ kind, statement }) => encodeLeaf({ kind, ...sign(generateSigner(), statement) })[1]);
-    expect([segmentLeaf(aSegment())[1], ...numbers]).toEqual([1, 2, 3, 4]);
+    expect([segmentLeaf(aSegment())[1], ...numbers]).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
   test.each([

@@ -29,6 +29,15 @@ export const GapLeaf = z
 /** A session must not be erased, or may be again: who said so and why says the order with this digest. Signed by the log's key. */
 export const HoldLeaf = z.strictObject({ session: Session, order: Digest, at: z.number(), state: z.enum(['hold', 'release']) });
 
+/**
+ * What somebody was given of evidence, the least first: what commands of sessions a search found · a session without its results · all that
+ * was recorded of it · the same as a file, to verify it · as a file, to take it away.
+ */
+export const READ_WAYS = ['search', 'view', 'replay', 'verify', 'export'] as const;
+export type ReadWay = (typeof READ_WAYS)[number];
+/** A person read evidence of a session, or of those that they may read: who it was says the text with this digest. Signed by the log's key. */
+export const ReadLeaf = z.strictObject({ session: Session.nullable(), order: Digest, at: z.number(), way: z.enum(READ_WAYS) });
+
 /** Numbers are never given again. */
 const KINDS = {
   segment: { number: 1, schema: SegmentHeader },
@@ -36,6 +45,7 @@ const KINDS = {
   erasure: { number: 3, schema: ErasureLeaf },
   gap: { number: 4, schema: GapLeaf },
   hold: { number: 5, schema: HoldLeaf },
+  read: { number: 6, schema: ReadLeaf },
 } as const;
 export type LeafKind = keyof typeof KINDS;
 

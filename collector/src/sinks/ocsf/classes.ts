@@ -9,7 +9,7 @@ export const CLASSES = {
   finding: { uid: 2004, name: 'Detection Finding', category: 2, activities: { 1: 'Create' } },
   authentication: { uid: 3002, name: 'Authentication', category: 3, activities: { 1: 'Logon', 2: 'Logoff' } },
   authorization: { uid: 3003, name: 'Authorize Session', category: 3, activities: { 1: 'Assign Privileges' } },
-  entity: { uid: 3004, name: 'Entity Management', category: 3, activities: { 3: 'Update', 4: 'Delete', 6: 'Enroll' } },
+  entity: { uid: 3004, name: 'Entity Management', category: 3, activities: { 2: 'Read', 3: 'Update', 4: 'Delete', 6: 'Enroll' } },
   network: { uid: 4001, name: 'Network Activity', category: 4, activities: { 6: 'Traffic' } },
   ssh: { uid: 4007, name: 'SSH Activity', category: 4, activities: { 5: 'Refuse', 6: 'Traffic' } },
   api: { uid: 6003, name: 'API Activity', category: 6, activities: { 1: 'Create', 2: 'Read', 3: 'Update', 4: 'Delete' } },

@@ -140,6 +140,7 @@ export function mapEntry(
     };
     return finish(draft, { origin, leaf, session: nkey, at: issuedAt });
   }
+  if (entry.kind === 'read') return mapRead(leaf, entry.statement, words, options);
   const { session, at } = entry.statement;
   if (entry.kind === 'gap') {
     const { first, last } = entry.statement;
@@ -164,6 +165,21 @@ export function mapEntry(
     },
     { origin, leaf, session, at },
   );
+}
+
+type ReadStatement = Extract<Leaf, { kind: 'read' }>['statement'];
+
+/** That a person read evidence: who reads what agents did is watched as agents are. */
+function mapRead(
+  leaf: number,
+  { session, at, way, order }: ReadStatement,
+  { by }: OrderWords,
+  { origin }: MapOptions,
+): OcsfEvent {
+  const about = session ?? 'sessions';
+  const draft = aboutSession({ session: about }, 2, 'read', `a person read evidence (${way})`, { order, way });
+  const actor = by === undefined ? {} : { actor: { user: { name: nameOf(by), type_id: 1, type: 'User' } } };
+  return finish({ ...draft, fields: { ...draft.fields, ...actor } }, { origin, leaf, session: about, at });
 }
 
 /** An entry of a kind that a later version wrote. */

@@ -207,6 +207,8 @@ const ENTRIES: readonly Exclude<Leaf, { kind: 'segment' }>[] = [
   { ...parts, kind: 'erasure', statement: { session, order, at: 5 } },
   { ...parts, kind: 'hold', statement: { session, order, at: 5, state: 'hold' } },
   { ...parts, kind: 'hold', statement: { session, order, at: 5, state: 'release' } },
+  { ...parts, kind: 'read', statement: { session, order, at: 5, way: 'replay' } },
+  { ...parts, kind: 'read', statement: { session: null, order, at: 5, way: 'export' } },
   { ...parts, kind: 'gap', statement: { session, first: 2, last: 4, at: 5 } },
 ];
 
