@@ -4,9 +4,10 @@
  *     queries    compares generated ones with what PostgreSQL really returns, per major version (QUERIES, SEED)
  *     clients    runs real ones on the versions of PostgreSQL that `make test` leaves out
  *     crashes    stops recorder and collector after any operation on their disks, as tests do a few times (SEED)
+ *     rotations  of the CA, every 10 s for 5 minutes, while pods are created through a real API server
  *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
  *
- * What queries and informers found are lines in docs/testing/soak.md.
+ * What each but clients found are lines in docs/testing/soak.md.
  */
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -94,6 +95,27 @@ function crashes(): boolean {
   return passed;
 }
 
+/** Of the CA that signs: every 10 s, for five minutes. */
+const ROTATIONS = { everyMs: 10_000, count: 30 };
+
+function rotations(): boolean {
+  const { everyMs, count } = ROTATIONS;
+  const program = join(root, 'operator/src/ca/rotations.test-support.ts');
+  const { status, stdout } = spawnSync(process.execPath, [program, String(everyMs), String(count)], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  process.stdout.write(stdout);
+  if (status !== 0) return false;
+  const found = JSON.parse(stdout) as { rotations: number; pods: number; enrolled: number; looks: number } & Record<
+    'faults' | 'errors',
+    string[]
+  >;
+  const faults = found.faults.length + found.errors.length;
+  addLine('## Rotations', [today(), commit, found.rotations, found.pods, found.enrolled, found.looks, faults]);
+  return faults === 0 && found.rotations === count;
+}
+
 /** What {@link file://../e2e/src/informers.e2e.ts} leaves behind. */
 interface Churn {
   readonly changes: number;
@@ -137,7 +159,7 @@ async function informers(): Promise<boolean> {
 
 const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
 
-const parts = { queries, clients, crashes, informers };
+const parts = { queries, clients, crashes, rotations, informers };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

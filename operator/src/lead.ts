@@ -7,10 +7,10 @@ import { AddressBook } from './addresses/address-book.ts';
 import { type ApprovalMetrics, ApprovalOffice } from './approvals/office.ts';
 import { rememberMessage } from './notify/attest.ts';
 import { Notifier, type NotifyMetrics } from './notify/notifier.ts';
-import { type Authority, ensureAuthority } from './ca/authority.ts';
+import { type Authority, CA_TIMES, type CaTimes, ensureAuthority } from './ca/authority.ts';
 import { leafIssuer } from './ca/leaves.ts';
 import { ensureServiceCertificates } from './ca/service-certificates.ts';
-import { CA_CONFIG_MAP, publishCa, publishWebhookCa, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
+import { CA_CONFIG_MAP, publishCa, publishWebhookCa, trusts, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
 import type { Config } from './config.ts';
 import { Kills } from './kills/kills.ts';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
@@ -42,8 +42,13 @@ import type { World } from './world.ts';
 
 /** Changes within this time are looked at together; a push takes at most 1 s. */
 const GATHER_MS = 50;
-/** Everything is looked at again this often: clocks move, certificates age. */
-const TICK_MS = 30_000;
+/** Times of a leader. */
+export interface LeadTimes {
+  /** Everything is looked at again this often: clocks move, certificates age. */
+  readonly tickMs: number;
+  readonly ca: CaTimes;
+}
+export const LEAD_TIMES: LeadTimes = { tickMs: 30_000, ca: CA_TIMES };
 /** When a resource is looked at again whose credentials have not been heard of. */
 const SECRETS_RETRY_MS = 250;
 
@@ -67,6 +72,7 @@ export interface LeadOptions {
   /** What a pod of this namespace counted has no room any more. */
   readonly onCountersFull?: (namespace: string) => void;
   readonly now?: () => number;
+  readonly times: LeadTimes;
   readonly onError: (error: unknown) => void;
 }
 
@@ -74,7 +80,9 @@ export interface LeadOptions {
 export async function lead(options: LeadOptions, signal: AbortSignal): Promise<void> {
   const { kube, config, authority } = options;
   const now = options.now ?? Date.now;
-  await authority.use(await ensureAuthority(kube, config.namespace, now()));
+  // Nobody has looked yet at what is published.
+  const rotation = { now: now(), times: options.times.ca, isPublished: () => false };
+  await authority.use(await ensureAuthority(kube, config.namespace, rotation));
   const { origin, enrolment, recipients } = await ensureTrust(kube, config.namespace, config.clusterName);
   let log: string | undefined;
   /** A key that somebody else keeps may come later; sidecars ask for it again. */
@@ -109,7 +117,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
     await publishLeader(options, 'sidecars', signal);
     if (config.decide !== undefined) await publishLeader(options, 'decide', signal);
     while (!signal.aborted) {
-      await sleep(TICK_MS, undefined, { signal }).catch(() => undefined);
+      await sleep(options.times.tickMs, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) break;
       await findLog().catch(options.onError);
       await office.tick().catch(options.onError);
@@ -314,7 +322,9 @@ class Office {
 
   async tick(): Promise<void> {
     const { kube, config, authority } = this.#options;
-    await authority.use(await ensureAuthority(kube, config.namespace, this.#now()));
+    const isPublished = (certificate: string): boolean => trusts(this.#webhooks.get(WEBHOOK_CONFIGURATION), certificate);
+    const rotation = { now: this.#now(), times: this.#options.times.ca, isPublished };
+    await authority.use(await ensureAuthority(kube, config.namespace, rotation));
     await ensureServiceCertificates(kube, config.namespace, authority, this.#now());
     await writeProfile(kube, this.#options.profile());
     await this.approvals.sweep();

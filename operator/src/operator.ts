@@ -12,11 +12,11 @@ import type { Config } from './config.ts';
 import { createDecide } from './decide/server.ts';
 import { ServedPair } from './decide/served-pair.ts';
 import { createHealthServer } from './health.ts';
-import { buildProfile, type InjectionConfig } from './injection/profile.ts';
+import { buildProfile, type InjectionConfig, operatorCaOf, PROFILE_NAME } from './injection/profile.ts';
 import type { Pod } from './injection/pod.ts';
 import { EventRecorder } from './kube/events.ts';
 import { runElection } from './kube/leader.ts';
-import { lead } from './lead.ts';
+import { lead, LEAD_TIMES, type LeadTimes } from './lead.ts';
 import type { Metrics } from './metrics.ts';
 import { agentOf, refusePod } from './sidecars/governed.ts';
 import { TokenReviewer } from './sidecars/identity.ts';
@@ -40,6 +40,8 @@ export interface OperatorOptions {
   readonly onError: (error: unknown) => void;
   /** How long admission is still answered after stop(): until nobody sends reviews here any more. Default: 0. */
   readonly drainMs?: number;
+  /** Default: {@link LEAD_TIMES}. */
+  readonly times?: LeadTimes;
 }
 export interface Operator {
   readonly servers: {
@@ -70,13 +72,19 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   const health = createHealthServer({ registry: metrics.registry, ready: () => listening && led, alive: () => true });
   await listen(health, config.ports.health);
   const forbiddenRanges = [...new Set([...(await ownAddresses(kube, config)), ...config.forbiddenRanges])].toSorted();
-  const injection = (): InjectionConfig => ({
+  const injection = (operatorCa: string): InjectionConfig => ({
     ...config.injection,
     operatorAddress: `${config.services.sidecars}.${config.namespace}.svc:8443`,
-    operatorCa: authority.bundle(Date.now()),
+    operatorCa,
     ranges: config.ranges,
     forbiddenRanges,
   });
+  /** Admission accepts a bundle before the profile injects it, so pods get that of the profile; one of another CA led nowhere. */
+  const acceptedCa = (): string => {
+    const profile = world.profiles.get(PROFILE_NAME);
+    const accepted = profile === undefined ? [] : [operatorCaOf(profile.spec), ...(profile.spec.operatorCas ?? [])];
+    return accepted.find((ca) => ca !== undefined && authority.isIn(ca)) ?? authority.bundle(Date.now());
+  };
   const caSecret = followAuthority(kube, config.namespace, authority, onError);
   await world.start();
 
@@ -107,7 +115,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
             notifyMetrics: metrics.notify,
             onCountersFull: (namespace) => metrics.countersRefused.inc({ namespace }),
             forbiddenRanges,
-            profile: () => buildProfile(injection()),
+            profile: () => buildProfile(injection(authority.bundle(Date.now()))),
+            times: options.times ?? LEAD_TIMES,
             onTerm: (next) => {
               term = next;
               led ||= next !== undefined;
@@ -147,7 +156,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     onError,
   });
   const review = createWebhook({
-    config: injection,
+    config: () => injection(acceptedCa()),
     devices: config.devices,
     facts: (namespace, pod) => namespaceFacts(world, namespace, pod),
     onDenied: (owner, note) => void events.emit(owner, { type: 'Warning', reason: 'AgentPodRejected', action: 'Admit', note }),

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { InjectionProfile } from '@chaperone/api';
+import { type InjectionProfile, MAX_OPERATOR_CAS } from '@chaperone/api';
 import { apply, getObject, KINDS, type Kube, pathOf } from '@chaperone/kube';
+import { operatorCaOf, withOperatorCa } from './injection/profile.ts';
 import type { LeadOptions } from './lead.ts';
 import { GOVERNED_SINCE, isGoverned, labelledAt } from './sidecars/governed.ts';
 
@@ -46,10 +47,33 @@ export async function sealNamespace(kube: Kube, name: string, at: { now: number;
   });
 }
 
-/** The profile of this release, and beside it the one before, whose pods still run. */
+/**
+ * The profile of this release, and beside it the one before, whose pods still run. A CA bundle that is new is accepted first, and
+ * injected from the next call on: API servers and replicas hear of one change at different moments, and refuse no pod meanwhile.
+ */
 export async function writeProfile(kube: Kube, wanted: InjectionProfile): Promise<void> {
-  const current = await getObject(kube, KINDS.injectionProfiles, { name: wanted.metadata.name });
-  if (current !== undefined && isDeepStrictEqual(current.spec, JSON.parse(JSON.stringify(wanted.spec)))) return;
-  if (current !== undefined) await apply(kube, KINDS.injectionProfiles, { name: 'previous' }, { spec: current.spec });
-  await apply(kube, KINDS.injectionProfiles, { name: wanted.metadata.name }, { spec: wanted.spec });
+  const found = await getObject(kube, KINDS.injectionProfiles, { name: wanted.metadata.name });
+  const current = found?.spec as ProfileSpec | undefined;
+  const next = followingProfile(current, JSON.parse(JSON.stringify(wanted.spec)) as InjectionProfile['spec']);
+  if (isDeepStrictEqual(current, next)) return;
+  if (current !== undefined && !isSameRelease(current, next))
+    await apply(kube, KINDS.injectionProfiles, { name: 'previous' }, { spec: current });
+  await apply(kube, KINDS.injectionProfiles, { name: wanted.metadata.name }, { spec: next });
+}
+
+type ProfileSpec = InjectionProfile['spec'];
+
+/** What is written next, on the way from `current` to `wanted`. */
+export function followingProfile(current: ProfileSpec | undefined, wanted: ProfileSpec): ProfileSpec {
+  const cas = [operatorCaOf(wanted), ...(current?.operatorCas ?? []), current && operatorCaOf(current)];
+  const operatorCas = [...new Set(cas.filter((ca) => ca !== undefined))].slice(0, MAX_OPERATOR_CAS);
+  const isAccepted = current?.operatorCas?.includes(operatorCas[0] ?? '') === true;
+  const base = current === undefined || isAccepted || !isSameRelease(current, wanted) ? wanted : current;
+  return { ...base, operatorCas };
+}
+
+/** Whether two profiles differ in CA bundles alone. */
+function isSameRelease(one: ProfileSpec, other: ProfileSpec): boolean {
+  const rest = ({ operatorCas: _cas, ...spec }: ProfileSpec): object => withOperatorCa(spec, '');
+  return isDeepStrictEqual(rest(one), rest(other));
 }

@@ -226,8 +226,9 @@ export const Snapshot = z.object({
   elsewhere: z.array(Whereabouts).optional(),
   /** Inbound ports on which other pods may reach the agent. */
   inboundPorts: z.array(z.int()),
-  /** Certificate for the sidecar's own key, for all hosts of `resources`, and the CA that signed it (PEM). */
+  /** Certificate for the sidecar's own key, for all hosts of `resources` (PEM). */
   certificate: z.string(),
+  /** Authorities of such certificates and, in a cluster, of the operator's own: whoever trusts them meets both (PEM). */
   ca: z.string(),
   /** How long this snapshot may be used without hearing from the control plane again; new sessions end first. */
   validForMs: z.int(),

@@ -5,7 +5,8 @@ import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
 /**
  * What a sidecar and the operator say to each other: HTTPS with JSON bodies, the sidecar's projected ServiceAccount token
  * (audience {@link SIDECAR_AUDIENCE}) as `Authorization: Bearer` on every request. The sidecar trusts the certificate authority
- * that injection sealed into its environment, which nobody in its namespace can change.
+ * that injection sealed into its environment, which nobody in its namespace can change, until a snapshot
+ * names another bundle (`ca`): from then on that one, so that the operator's CA may change while pods run.
  *
  * ```
  * POST /v1/enrol    EnrolRequest      → EnrolResponse    once per start of the sidecar; the same nkey again is fine

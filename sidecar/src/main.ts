@@ -15,6 +15,7 @@ import { type CaptureState, OwnLook, watchCapture } from './capture/watch.ts';
 import { readConfig, type SidecarConfig } from './config.ts';
 import { keepBrokerAccess } from './control/broker.ts';
 import { openOperatorControl, type OperatorControl } from './control/operator.ts';
+import { keepOperatorCa, readOperatorCa } from './control/operator-ca.ts';
 import { openPodKey } from './control/pod-key.ts';
 import { whileCaptured } from './control/while-captured.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
@@ -129,7 +130,11 @@ class Sidecar {
     const { operatorUrl, operatorCa, tokenFile } = this.#config;
     const control = openOperatorControl({
       url: operatorUrl,
-      ca: operatorCa,
+      ca: await readOperatorCa(runDirectory, operatorCa),
+      onCa: (bundle) =>
+        void keepOperatorCa(runDirectory, bundle).catch((error: unknown) =>
+          this.#logger.warn('the certificate authority cannot be kept for a restart', { cause: why(error) }),
+        ),
       tokenFile,
       version: VERSION,
       nkey,
@@ -145,7 +150,7 @@ class Sidecar {
       servers: nats.url.split(','),
       nkey: encodeNkey(nkey.publicKey),
       authenticator: broker.authenticator,
-      ...(nats.ca === undefined ? {} : { tls: { ca: nats.ca } }),
+      ...(nats.ca === undefined ? {} : { tls: broker.tls }),
       logger: this.#logger,
     });
     this.#stops.push(

@@ -1,11 +1,17 @@
 import { X509Certificate } from 'node:crypto';
 import { getObject, isConflict, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
-import { createAuthority, type Issuer, type KeyAndCertificate, loadIssuer } from './pem.ts';
+import { BACKDATE_MS, createAuthority, type Issuer, type KeyAndCertificate, loadIssuer } from './pem.ts';
 
 const DAY_MS = 86_400_000;
-export const CA_LIFE_MS = 365 * DAY_MS;
-/** The new CA is published beside the old one for this long before anything is signed with it. */
-export const PUBLISH_AHEAD_MS = DAY_MS;
+/** The times of an authority, ms. */
+export interface CaTimes {
+  readonly lifeMs: number;
+  /** A signing CA of this age gets a successor. */
+  readonly renewMs: number;
+  /** The successor is published beside it for this long, at least, before anything is signed with it. */
+  readonly aheadMs: number;
+}
+export const CA_TIMES: CaTimes = { lifeMs: 365 * DAY_MS, renewMs: (365 * DAY_MS * 2) / 3, aheadMs: DAY_MS };
 export const CA_SECRET = 'chaperone-ca';
 
 /** The cluster's authorities: one signs; all of them are published. */
@@ -16,7 +22,7 @@ export interface AuthorityState {
   readonly previous?: string;
 }
 const notAfter = (pem: string): number => new Date(new X509Certificate(pem).validTo).getTime();
-const notBefore = (pem: string): number => new Date(new X509Certificate(pem).validFrom).getTime();
+const madeAt = (pem: string): number => new Date(new X509Certificate(pem).validFrom).getTime() + BACKDATE_MS;
 
 /**
  * PEM bundle to trust, without what has expired. In a fixed order, so that the text changes only when the set does: it is part of
@@ -30,24 +36,31 @@ export function bundleOf(state: AuthorityState, now: number): string {
     .join('');
 }
 
+export interface Rotation {
+  readonly now: number;
+  readonly times?: CaTimes | undefined;
+  /** Whether whoever is served trusts this certificate (PEM); before that nothing is signed with it, however long it takes. */
+  readonly isPublished: (certificate: string) => boolean;
+}
+
 /**
- * The state that should follow: at two thirds of its life a signing CA gets a successor, which is published first and signs a
- * day later; the old one stays in the bundle until it expires. Returns the same object where nothing is to be done.
+ * The state that should follow: a signing CA gets a successor in time, which is published first and signs a day later; the old one
+ * stays in the bundle until it expires. Returns the same object where nothing is to be done.
  */
-export async function rotate(state: AuthorityState, now: number): Promise<AuthorityState> {
+export async function rotate(state: AuthorityState, { now, times = CA_TIMES, isPublished }: Rotation): Promise<AuthorityState> {
   const { signing, next, previous } = state;
-  if (next !== undefined && now - notBefore(next.certificate) >= PUBLISH_AHEAD_MS) {
+  if (next !== undefined && now - madeAt(next.certificate) >= times.aheadMs && isPublished(next.certificate)) {
     return { signing: next, previous: signing.certificate };
   }
-  const begin = notBefore(signing.certificate);
-  const due = begin + ((notAfter(signing.certificate) - begin) * 2) / 3;
-  if (next === undefined && now >= due) return { ...state, next: await newAuthority(now) };
+  if (next === undefined && now - madeAt(signing.certificate) >= times.renewMs) {
+    return { ...state, next: await newAuthority(now, times) };
+  }
   if (previous !== undefined && notAfter(previous) <= now) return { signing, ...(next === undefined ? {} : { next }) };
   return state;
 }
 
-const newAuthority = (now: number): Promise<KeyAndCertificate> =>
-  createAuthority({ name: `chaperone-ca ${new Date(now).toISOString().slice(0, 10)}`, now, lifeMs: CA_LIFE_MS });
+const newAuthority = (now: number, { lifeMs }: CaTimes): Promise<KeyAndCertificate> =>
+  createAuthority({ name: `chaperone-ca ${new Date(now).toISOString().slice(0, 10)}`, now, lifeMs });
 
 const decode = (value: unknown): string | undefined =>
   typeof value === 'string' ? Buffer.from(value, 'base64').toString('utf8') : undefined;
@@ -82,12 +95,12 @@ function writeState(state: AuthorityState): Record<string, string> {
 }
 
 /** Makes the Secret if it is absent and rotates what is due. Run by the leader; a lost race is another's success. */
-export async function ensureAuthority(kube: Kube, namespace: string, now: number): Promise<AuthorityState> {
+export async function ensureAuthority(kube: Kube, namespace: string, rotation: Rotation): Promise<AuthorityState> {
   const at = { namespace, name: CA_SECRET };
   const existing = await getObject(kube, KINDS.secrets, at);
   try {
     if (existing === undefined) {
-      const state = { signing: await newAuthority(now) };
+      const state = { signing: await newAuthority(rotation.now, rotation.times ?? CA_TIMES) };
       await kube.request({
         method: 'POST',
         path: pathOf(KINDS.secrets, { namespace }),
@@ -96,7 +109,7 @@ export async function ensureAuthority(kube: Kube, namespace: string, now: number
       return state;
     }
     const state = readState(existing);
-    const rotated = await rotate(state, now);
+    const rotated = await rotate(state, rotation);
     if (rotated === state) return state;
     await kube.request({
       method: 'PUT',
@@ -123,6 +136,10 @@ export class Authority {
   get issuer(): Issuer {
     if (this.#issuer === undefined) throw new Error('the CA is not loaded yet');
     return this.#issuer;
+  }
+  /** Whether certificates that are issued now are trusted by whoever has this bundle. */
+  isIn(bundle: string): boolean {
+    return this.#state !== undefined && bundle.includes(this.#state.signing.certificate);
   }
   bundle(now: number): string {
     if (this.#state === undefined) throw new Error('the CA is not loaded yet');

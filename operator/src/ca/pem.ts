@@ -6,7 +6,7 @@ import * as x509 from '@peculiar/x509';
 
 export const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 /** Certificates begin this long ago, for clocks that are behind. */
-const BACKDATE_MS = 300_000;
+export const BACKDATE_MS = 300_000;
 
 export interface KeyAndCertificate {
   /** PEM, PKCS#8. */

@@ -21,6 +21,16 @@ export async function publishCa(
   await apply(kube, KINDS.configMaps, { namespace, name: CA_CONFIG_MAP }, { data: { 'ca.crt': bundle } }, { signal });
 }
 
+/** Whether the API server trusts what this authority signs, in every webhook of ours; one that is absent calls nobody. */
+export function trusts(configuration: KubeObject | undefined, certificate: string): boolean {
+  const webhooks = (configuration?.webhooks ?? []) as readonly Webhook[];
+  return webhooks.every(({ clientConfig }) =>
+    Buffer.from(clientConfig?.caBundle ?? '', 'base64')
+      .toString()
+      .includes(certificate),
+  );
+}
+
 /** Sets caBundle of every webhook in our configuration where it differs; does nothing while the configuration is absent. */
 export async function publishWebhookCa(
   kube: Kube,

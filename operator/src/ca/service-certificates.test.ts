@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { KINDS, type KubeObject } from '@chaperone/kube';
-import { Authority, CA_LIFE_MS } from './authority.ts';
+import { Authority, CA_TIMES } from './authority.ts';
 import { createAuthority } from './pem.ts';
 import { ensureServiceCertificates, SERVICE_CERTIFICATE_LIFE_MS } from './service-certificates.ts';
 
@@ -14,7 +14,7 @@ let authority: Authority;
 beforeAll(async () => {
   api = await startFakeApiServer();
   authority = new Authority();
-  await authority.use({ signing: await createAuthority({ name: 'a', now: NOW, lifeMs: CA_LIFE_MS }) });
+  await authority.use({ signing: await createAuthority({ name: 'a', now: NOW, lifeMs: CA_TIMES.lifeMs }) });
 });
 afterAll(() => api.close());
 
@@ -41,7 +41,7 @@ test('it is renewed at two thirds of its life', async () => {
 
 test('a new CA makes it anew at once', async () => {
   await ensure(NOW);
-  await authority.use({ signing: await createAuthority({ name: 'b', now: NOW, lifeMs: CA_LIFE_MS }) });
+  await authority.use({ signing: await createAuthority({ name: 'b', now: NOW, lifeMs: CA_TIMES.lifeMs }) });
   await ensure(NOW);
   expect(certificate().verify(new X509Certificate(Buffer.from(authority.issuer.certificate.rawData)).publicKey)).toBe(true);
 });

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { InjectionProfile } from '@chaperone/api';
-import type { Container, Pod, Volume } from './pod.ts';
-import { API_ACCESS_PREFIX, API_ACCESS_VOLUME, RESERVED_PREFIX } from './profile.ts';
+import type { Container, EnvVar, Pod, Volume } from './pod.ts';
+import { API_ACCESS_PREFIX, API_ACCESS_VOLUME, OPERATOR_CA, RESERVED_PREFIX } from './profile.ts';
 
 /** Compared where absent and empty mean the same. */
-const LISTS = ['command', 'args', 'env', 'volumeMounts'] as const;
+const LISTS = ['command', 'args', 'volumeMounts'] as const;
 const VALUES = ['image', 'restartPolicy', 'securityContext', 'startupProbe', 'readinessProbe', 'livenessProbe'] as const;
 /** Nothing of ours has one, and each could change what our programs do. */
 const ABSENT = [
@@ -21,7 +21,7 @@ const ABSENT = [
 /**
  * Compares the injected parts of a running pod with a profile, field by field as the admission policy does: the containers in
  * front and in order, each one's image, command, arguments, environment, mounts, probes and security context, and every volume
- * with a reserved name.
+ * with a reserved name. The operator's CA may be any that the profile lists.
  * @returns The first field that differs, for example `spec.initContainers[1].image`; undefined where all are equal.
  */
 export function profileMismatch(pod: Pod, profile: InjectionProfile): string | undefined {
@@ -32,7 +32,7 @@ export function profileMismatch(pod: Pod, profile: InjectionProfile): string | u
     const path = `spec.initContainers[${index}]`;
     const have = inits[index];
     if (have?.name !== want.name) return path;
-    const different = containerMismatch(have, want);
+    const different = containerMismatch(have, want, profile.spec.operatorCas);
     if (different !== undefined) return `${path}.${different}`;
   }
   const stray = inits.findIndex(({ name }, index) => index >= wanted.length && name.startsWith(RESERVED_PREFIX));
@@ -45,12 +45,19 @@ export function matchesProfile(pod: Pod, profile: InjectionProfile): boolean {
   return profileMismatch(pod, profile) === undefined;
 }
 
-export function containerMismatch(have: Container, want: Container): string | undefined {
+export function containerMismatch(have: Container, want: Container, operatorCas: readonly string[] = []): string | undefined {
   return (
+    (isSameEnvironment(have.env ?? [], want.env ?? [], operatorCas) ? undefined : 'env') ??
     VALUES.find((name) => !isDeepStrictEqual(have[name], want[name])) ??
     LISTS.find((name) => !isDeepStrictEqual(have[name] ?? [], want[name] ?? [])) ??
     ABSENT.find((name) => have[name] !== undefined)
   );
+}
+
+function isSameEnvironment(have: readonly EnvVar[], want: readonly EnvVar[], operatorCas: readonly string[]): boolean {
+  const others = (all: readonly EnvVar[]): EnvVar[] =>
+    all.filter(({ name, value }) => !(name === OPERATOR_CA && operatorCas.includes(value ?? '')));
+  return have.length === want.length && isDeepStrictEqual(others(have), others(want));
 }
 
 const reserved = ({ name }: Volume): boolean => name.startsWith(RESERVED_PREFIX) || name.startsWith(API_ACCESS_PREFIX);

@@ -1,5 +1,5 @@
 import { API_VERSION, type InjectionProfile } from '@chaperone/api';
-import type { Container, Sysctl, Volume } from './pod.ts';
+import type { Container, EnvVar, Sysctl, Volume } from './pod.ts';
 
 /** What an installation injects. Every value is the platform's: nothing in a pod or its namespace can change one. */
 export interface InjectionConfig {
@@ -46,6 +46,8 @@ export const SSH_MOUNT = {
   subPath: 'known_hosts',
 } as const;
 export const PROFILE_NAME = 'default';
+/** Variable of the sidecar: the bundle that it checks the operator's certificate against until the operator tells it of another. */
+export const OPERATOR_CA = 'CHAPERONE_OPERATOR_CA';
 
 export const SIDECAR_AUDIENCE = 'chaperone-sidecar';
 export const AGENT_AUDIENCE = 'chaperone-agent';
@@ -161,14 +163,17 @@ function sidecarContainer(config: InjectionConfig): Container {
     command: [...NODE, ...V8, `--max-old-space-size=${heapMiB(config.resources.memoryLimit)}`, `${PROGRAMS}/main.js`],
     env: [
       { name: 'CHAPERONE_OPERATOR', value: config.operatorAddress },
-      { name: 'CHAPERONE_OPERATOR_CA', value: config.operatorCa },
+      { name: OPERATOR_CA, value: config.operatorCa },
       { name: 'CHAPERONE_TOKEN_FILE', value: `${DIRECTORIES.identity}/token` },
       { name: 'CHAPERONE_RUN_DIRECTORY', value: DIRECTORIES.run },
       { name: 'CHAPERONE_SPOOL_DIRECTORY', value: DIRECTORIES.spool },
       { name: 'CHAPERONE_SSH_DIRECTORY', value: DIRECTORIES.ssh },
       { name: 'CHAPERONE_IPV4_RANGE', value: config.ranges.ipv4 },
       { name: 'CHAPERONE_IPV6_RANGE', value: config.ranges.ipv6 },
-      { name: 'CHAPERONE_FORBIDDEN_RANGES', value: config.forbiddenRanges.join(',') },
+      // The API server keeps no empty value, and what it keeps has to equal the profile.
+      ...(config.forbiddenRanges.length === 0
+        ? []
+        : [{ name: 'CHAPERONE_FORBIDDEN_RANGES', value: config.forbiddenRanges.join(',') }]),
       { name: 'CHAPERONE_DNS_PORT', value: String(PORTS.dns) },
       { name: 'CHAPERONE_DENY_PORT', value: String(PORTS.deny) },
       { name: 'CHAPERONE_PROBE_PORT', value: String(PORTS.probe) },
@@ -232,6 +237,26 @@ function heapMiB(limit: string): number {
   const factor = UNITS[unit];
   if (factor === undefined) throw new InjectionConfigError(`memory limit "${limit.slice(0, 32)}" is not written in Ki, Mi or Gi`);
   return Math.floor(Number(digits) * factor * HEAP_SHARE);
+}
+
+type ProfileSpec = InjectionProfile['spec'];
+const environmentOf = ({ env }: ProfileSpec['containers'][number]): readonly (EnvVar | undefined)[] =>
+  Array.isArray(env) ? (env as EnvVar[]) : [];
+
+/** The CA bundle that pods of this profile are given; undefined where it has none. */
+export function operatorCaOf(spec: ProfileSpec): string | undefined {
+  const value = spec.containers.flatMap(environmentOf).find((variable) => variable?.name === OPERATOR_CA)?.value;
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** The profile with another CA bundle. */
+export function withOperatorCa(spec: ProfileSpec, value: string): ProfileSpec {
+  const replaced = (variable: EnvVar | undefined): EnvVar | undefined =>
+    variable?.name === OPERATOR_CA ? { ...variable, value } : variable;
+  const containers = spec.containers.map((container) =>
+    container['env'] === undefined ? container : { ...container, env: environmentOf(container).map(replaced) },
+  );
+  return { ...spec, containers };
 }
 
 /** A value of the installation that no pod can be made of. */

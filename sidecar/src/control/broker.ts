@@ -1,5 +1,5 @@
 import { encodeNkey, parsePolicy, type Signer, type TrustPolicy } from '@chaperone/evidence';
-import type { Authenticator } from '@nats-io/transport-node';
+import type { Authenticator, TlsOptions } from '@nats-io/transport-node';
 import type { NatsAccess } from '@chaperone/policy';
 import type { Logger } from '../platform.ts';
 
@@ -7,7 +7,7 @@ import type { Logger } from '../platform.ts';
 const LOOK_MS = 30_000;
 
 /**
- * Signs the broker's challenge with the pod's key, under the user JWT that is valid now, and knows which log to believe. Renews both in
+ * Signs the broker's challenge with the pod's key, under the user JWT that is valid now, and knows which log and which CA to believe. Renews all in
  * the background; while that fails the old ones are used: the JWT until the broker refuses it, and evidence waits in the spool.
  */
 export function keepBrokerAccess(options: {
@@ -15,13 +15,13 @@ export function keepBrokerAccess(options: {
   readonly renew: () => Promise<NatsAccess>;
   readonly nkey: Signer;
   readonly logger: Logger;
-}): { authenticator: Authenticator; logPolicy: () => TrustPolicy | undefined; stop(): void } {
-  let { jwt, log } = options.first;
+}): { authenticator: Authenticator; tls: TlsOptions; logPolicy: () => TrustPolicy | undefined; stop(): void } {
+  let { jwt, log, ca } = options.first;
   let policy = readPolicy(log, undefined, options.logger);
   const renew = async (): Promise<void> => {
     try {
       const next = await options.renew();
-      ({ jwt } = next);
+      ({ jwt, ca } = next);
       if (next.log === undefined || next.log === log) return;
       ({ log } = next);
       policy = readPolicy(log, policy, options.logger);
@@ -36,6 +36,12 @@ export function keepBrokerAccess(options: {
       nkey: encodeNkey(options.nkey.publicKey),
       sig: options.nkey.sign(Buffer.from(nonce ?? '')).toString('base64url'),
     }),
+    // Read at every connect: the broker's certificate is by the authority of that day.
+    tls: {
+      get ca() {
+        return ca ?? '';
+      },
+    },
     logPolicy: () => policy,
     stop: () => clearInterval(timer),
   };

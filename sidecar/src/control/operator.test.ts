@@ -18,6 +18,7 @@ import { eventually, temporaryDirectory, testAuthority } from '@chaperone/testin
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Logger } from '../platform.ts';
 import { type LocalAuthority, openAuthority } from './authority.ts';
+import { keepOperatorCa, readOperatorCa } from './operator-ca.ts';
 import { type OperatorControl, openOperatorControl } from './operator.ts';
 
 let clockMs = 0;
@@ -40,6 +41,8 @@ class Operator {
   /** Refusals that are given before anything else, first one first. */
   refusals: { status: number; code: ControlErrorCode }[] = [];
   validForMs = 60_000;
+  /** Whose certificates are trusted: told to sidecars. */
+  bundle = '';
   revision = 1;
   url = '';
   leafFor: ((publicKey: string) => Promise<string>) | undefined;
@@ -47,6 +50,8 @@ class Operator {
   readonly #signer: LocalAuthority;
   readonly #sockets = new Set<Socket>();
   #close: () => void = () => undefined;
+  /** Another certificate for whoever connects from now on. */
+  show: (identity: { certificate: string; key: string }) => void = () => undefined;
 
   constructor(signer: LocalAuthority) {
     this.#signer = signer;
@@ -61,6 +66,7 @@ class Operator {
     await once(server, 'listening');
     this.url = `https://localhost:${(server.address() as AddressInfo).port}`;
     this.#close = () => server.close();
+    this.show = ({ certificate, key }) => server.setSecureContext({ cert: certificate, key });
   }
   close(): void {
     this.#close();
@@ -81,7 +87,7 @@ class Operator {
     );
     const agent = { namespace: 'agents', serviceAccount: 'bot', labels: {}, annotations: {} };
     const revision = `r${this.revision}`;
-    return { revision, agent, resources: [], inboundPorts: [], certificate, ca: this.#signer.ca, validForMs: this.validForMs };
+    return { revision, agent, resources: [], inboundPorts: [], certificate, ca: this.bundle, validForMs: this.validForMs };
   }
   calls(path: string): string[] {
     return this.requests.filter((request) => request.path === path).map(({ body }) => body);
@@ -150,6 +156,7 @@ beforeEach(async () => {
       after: async () => undefined,
     }),
   );
+  operator.bundle = ca;
   await operator.listen(await authority.issue(['localhost']));
   await writeFile(join(directory.path, 'token'), 'token-1\n');
 });
@@ -164,6 +171,7 @@ function start(mods: { ca?: string; stallMs?: number; timeoutMs?: number } = {})
   const control = openOperatorControl({
     url: operator.url,
     ca: mods.ca ?? ca,
+    onCa: (bundle) => void keepOperatorCa(directory.path, bundle),
     tokenFile: join(directory.path, 'token'),
     version: '0.1.0',
     nkey,
@@ -214,6 +222,62 @@ test('an operator whose certificate another authority signed gets no request', a
   expect(control.current()).toBeUndefined();
   expect(control.problem?.code).toBe('OperatorUnreachable');
   expect(logged.filter((line) => line.includes('OperatorUnreachable'))).toHaveLength(1);
+});
+
+/** The operator of another day, at the same address. */
+async function replaceCertificate(by: Awaited<ReturnType<typeof testAuthority>>): Promise<void> {
+  operator.show(await by.issue(['localhost']));
+  operator.dropStreams();
+}
+
+describe('the certificate authority of the operator is another', () => {
+  test('one that was told of before it is used is trusted, also after a restart of the sidecar; the old one is not for ever', async () => {
+    const control = await startStreaming();
+    const next = await testAuthority('operator CA of another day');
+    operator.bundle = ca + next.ca;
+    operator.revision = 2;
+    operator.say({ type: 'snapshot', snapshot: await operator.snapshot() });
+    await eventually('what is kept', async () =>
+      (await readOperatorCa(directory.path, ca)) === ca + next.ca ? true : undefined,
+    );
+    await replaceCertificate(next);
+    await eventually('a stream by the new one', () => operator.streams[0]);
+    expect(operator.calls('/v1/enrol')).toHaveLength(1);
+    operator.bundle = next.ca;
+    operator.revision = 3;
+    operator.say({ type: 'snapshot', snapshot: await operator.snapshot() });
+    await eventually('the third snapshot', () => (control.current()?.revision === 'r3' ? true : undefined));
+    await control.stop();
+    operator.streams.length = 0;
+    await startStreaming({ ca: await readOperatorCa(directory.path, ca) });
+    const old = start({ ca });
+    await eventually('its refusal', () => (old.problem?.code === 'OperatorUnreachable' ? true : undefined));
+    expect(old.current()).toBeUndefined();
+  });
+
+  test('one that nobody told of is not trusted', async () => {
+    await startStreaming();
+    await replaceCertificate(await testAuthority('operator CA'));
+    await eventually('the refusal', () => logged.find((line) => line.includes('OperatorUnreachable')));
+    expect(operator.calls('/v1/stream')).toHaveLength(1);
+  });
+
+  test.each(['', 'CANARY', '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'])(
+    'what is no authority changes nothing: %j',
+    async (bundle) => {
+      const control = await startStreaming();
+      const [before] = operator.streams;
+      operator.bundle = bundle;
+      operator.revision = 2;
+      operator.say({ type: 'snapshot', snapshot: await operator.snapshot() });
+      await eventually('the stream to be dropped', () =>
+        before?.destroyed === true || before?.socket === null ? true : undefined,
+      );
+      expect(control.current()?.revision).toBe('r1');
+      expect(await readOperatorCa(directory.path, ca)).toBe(ca);
+      expect(logged.join()).not.toContain('CANARY');
+    },
+  );
 });
 
 describe('time without the operator', () => {

@@ -19,6 +19,7 @@ import type { Clock, Logger } from '../platform.ts';
 import { ApprovalError, type Approvals } from './approvals.ts';
 import type { ControlPlane, Observation, Revoked } from './control-plane.ts';
 import { newLeafKey } from './leaf-key.ts';
+import { isBundle } from './operator-ca.ts';
 import { call, linesOf, OperatorError, type OperatorEndpoint, readToken, send } from './operator-http.ts';
 
 /** The operator says something at least every 20 s or so. */
@@ -34,8 +35,10 @@ const MAX_OBSERVATIONS = 64;
 
 export interface OperatorControlOptions {
   readonly url: string;
-  /** PEM of the operator's certificate authority, from the pod's configuration. */
+  /** CA bundle that the operator's certificate is checked against until its first snapshot says another (PEM). */
   readonly ca: string;
+  /** The operator said another, which counts from now on. */
+  readonly onCa?: (bundle: string) => void;
   readonly tokenFile: string;
   readonly version: string;
   readonly nkey: Signer;
@@ -77,7 +80,7 @@ export function openOperatorControl(options: OperatorControlOptions): OperatorCo
 
 class FromOperator implements OperatorControl {
   readonly #o: OperatorControlOptions;
-  readonly #endpoint: OperatorEndpoint;
+  #endpoint: OperatorEndpoint;
   readonly #leaf = newLeafKey();
   readonly #privateKey: KeyObject;
   readonly #stopping = new AbortController();
@@ -323,10 +326,19 @@ class FromOperator implements OperatorControl {
     this.#toldStale = false;
   }
 
-  /** @throws OperatorError Garbage where the certificate is not for our key. */
+  /** Who is trusted already says whom to trust next, before that one answers. @throws OperatorError Garbage */
+  #trust(ca: string): void {
+    if (ca === this.#endpoint.ca) return;
+    if (!isBundle(ca)) throw new OperatorError('Garbage', 'the snapshot has no certificate authority');
+    this.#endpoint = { ...this.#endpoint, ca };
+    this.#o.onCa?.(ca);
+  }
+
+  /** @throws OperatorError Garbage where the certificate is not for our key, or no authority is named. */
   #adopt(snapshot: Snapshot): void {
     if (!belongsTo(snapshot.certificate, this.#privateKey))
       throw new OperatorError('Garbage', 'the certificate in the snapshot is not for the key of this pod');
+    this.#trust(snapshot.ca);
     this.#snapshot = snapshot;
     this.#renew(snapshot.validForMs);
     for (const listener of this.#onSnapshot) listener(snapshot);
