@@ -19,7 +19,7 @@ export interface Churn {
 export interface Churned {
   readonly rotations: number;
   readonly pods: number;
-  /** New pods that enrolled by the CA which they were injected with, and looks of one that was there from the beginning. */
+  /** New pods that enrolled by the CA which they were injected with, and looks of one that had lived through up to six rotations. */
   readonly enrolled: number;
   readonly looks: number;
   /** What was refused, in the words of who refused it. It must be nothing. */
@@ -28,6 +28,8 @@ export interface Churned {
 
 /** One pod in so many enrols. */
 const ENROLS = 5;
+/** Rotations that an old pod lives through: the profile lists the bundles of eight. */
+const LIVES = 6;
 /** After so many nothing new is learned. */
 const MAX_FAULTS = 100;
 
@@ -36,7 +38,7 @@ export async function churn(cluster: RealCluster, { rotations, everyMs }: Churn)
   const leader = await eventually('a leader', () => cluster.leader());
   const signing = new Set<string>();
   const faults: string[] = [];
-  let [pods, enrolled, looks] = [0, 0, 0];
+  let [pods, enrolled, looks, until] = [0, 0, 0, LIVES];
   /** 1 where it did what it should. */
   const tried = async (what: string, attempt: () => Promise<unknown>): Promise<number> => {
     try {
@@ -48,13 +50,21 @@ export async function churn(cluster: RealCluster, { rotations, everyMs }: Churn)
       return 0;
     }
   };
-  const old = Enroller.of(cluster, leader, await cluster.createPod('old'));
-  await old.enrol();
+  const grown = async (): Promise<Enroller> => {
+    const old = Enroller.of(cluster, leader, await cluster.createPod(`old-${signing.size}`));
+    await old.enrol();
+    return old;
+  };
+  let old = await grown();
   const enrol = async (pod: KubeObject): Promise<void> => {
     enrolled += await tried(`sidecar of ${pod.metadata.name}`, () => Enroller.of(cluster, leader, pod).enrol());
     looks += await tried('sidecar of old', () => old.look());
     const secret = await getObject(cluster.kube, KINDS.secrets, { namespace: SYSTEM, name: CA_SECRET });
     signing.add((secret?.data as Record<string, string> | undefined)?.['tls.crt'] ?? '');
+    if (signing.size >= until) {
+      until += LIVES;
+      old = await grown();
+    }
   };
   while (signing.size <= rotations && faults.length < MAX_FAULTS) {
     const began = performance.now();
@@ -118,7 +128,7 @@ class Enroller {
 /** Times with which a CA is in office for `everyMs`. */
 export const rotatingEvery = (everyMs: number): LeadTimes => ({
   tickMs: everyMs / 10,
-  ca: { lifeMs: everyMs * 6, renewMs: everyMs / 2, aheadMs: everyMs / 2 },
+  ca: { lifeMs: everyMs * 6, renewMs: everyMs, aheadMs: everyMs / 2 },
 });
 
 /** `node rotations.test-support.ts EVERY_MS ROTATIONS`: prints what it found, a line of JSON. */
