@@ -435,8 +435,7 @@ class SessionTable implements Sessions {
         live.end({ code: 'SessionEnded', reason: 'the owner changed what is sensitive; connect again' });
         continue;
       }
-      const replaced = JSON.stringify(resource.credentials) !== live.credentials && resource.onRotation !== 'keep';
-      if (replaced && live.idleMs() > QUIET_MS) {
+      if (isReplaced(resource, live.credentials) && live.idleMs() > QUIET_MS) {
         live.end({ code: 'SessionEnded', reason: 'the credential of the resource was replaced; connect again' });
         continue;
       }
@@ -450,6 +449,12 @@ class SessionTable implements Sessions {
       }
     }
   }
+}
+
+/** One that is gone, or that nobody can read, is not another one: nothing new opens, and what is open goes on (docs/adr/0009). */
+function isReplaced({ credentials, notReady, onRotation }: GrantedResource, before: string): boolean {
+  const unknown = credentials === undefined && notReady !== undefined;
+  return !unknown && JSON.stringify(credentials) !== before && onRotation !== 'keep';
 }
 
 function closeSoon(socket: Socket): void {

@@ -81,7 +81,8 @@ export interface Governed extends AsyncDisposable {
   /** Sessions that were told to be over, with the last record at that time. */
   readonly closed: readonly (readonly [session: string, last: string | undefined])[];
   /** The operator hands out another credential. */
-  setCredentials(credentials: Credential): void;
+  /** Undefined: the Secret is gone. */
+  setCredentials(credentials: Credential | undefined): void;
   /** The owner changes the resource, as far as `resource` says. */
   setResource(resource: object): void;
   /** Another proxy, that knows nothing yet, before the same server. */
@@ -185,12 +186,14 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
   const { postgres, authority, direct } = behind;
   const leaf = await authority.issue(['orders-db', 'localhost', '127.0.0.1']);
   const address = spec.upstream ?? `127.0.0.1:${postgres.port}`;
-  let held: Credential = CREDENTIAL;
+  let held: Credential | undefined = CREDENTIAL;
   let generation = 1;
   const snapshotOf = (policy: object, resource: object = spec.resource ?? {}): Snapshot => ({
     revision: '1',
     agent: AGENT,
-    resources: [{ ...build({ ...spec, policy, resource }, address, authority.ca, generation), credentials: held }],
+    resources: [
+      { ...build({ ...spec, policy, resource }, address, authority.ca, generation), ...(held && { credentials: held }) },
+    ],
     inboundPorts: [],
     certificate: leaf.certificate,
     ca: authority.ca,
@@ -281,7 +284,12 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     closed,
     setCredentials: (credentials) => {
       held = credentials;
-      snapshot = { ...snapshot, resources: snapshot.resources.map((each) => ({ ...each, credentials })) };
+      const notReady = { code: 'CredentialsNotFound', message: 'its Secret does not exist' };
+      const now = credentials === undefined ? { notReady } : { credentials };
+      snapshot = {
+        ...snapshot,
+        resources: snapshot.resources.map(({ credentials: _before, notReady: _why, ...each }) => ({ ...each, ...now })),
+      };
       for (const listener of listeners) listener(snapshot);
     },
     setResource: (resource) => {

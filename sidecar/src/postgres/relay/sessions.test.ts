@@ -164,6 +164,31 @@ describe('a credential that is replaced', () => {
     }
   });
 
+  it('ends nothing while it is gone, and what was opened with the old one once there is another', async () => {
+    await using other = await governed.anew();
+    await using ends = await governed.anew();
+    await using silent = await RawClient.open(other.port);
+    await using ended = await RawClient.open(ends.port);
+    const owner = await governed.direct();
+    await owner.query(`alter role ${CREDENTIAL.username} password 'rotated'`);
+    try {
+      other.setCredentials(undefined);
+      ends.setCredentials({ ...CREDENTIAL, password: 'rotated' });
+      // By then the one of a proxy beside it, open for less long, has ended.
+      await ended.until(() => ended.closed);
+      expect((await silent.ask(query('select 1'))).at(-1)).toEqual(['Z', 'I']);
+      const changed = performance.now();
+      other.setCredentials({ ...CREDENTIAL, password: 'rotated' });
+      expect(await silent.until(() => silent.closed)).toEqual([['E', '57P01', expect.stringContaining('credential')]]);
+      expect(performance.now() - changed).toBeLessThan(5_000);
+      await using next = await RawClient.open(other.port);
+      expect((await next.ask(query('select 1'))).at(-1)).toEqual(['Z', 'I']);
+    } finally {
+      await owner.query(`alter role ${CREDENTIAL.username} password '${CREDENTIAL.password}'`);
+      await owner.end();
+    }
+  });
+
   it('leaves what was opened with the old one alone where the resource says keep, and is used from then on', async () => {
     const credentials = { secretRef: { name: 'orders-db-agent' }, onRotation: 'keep' };
     await using other = await governed.anew({ resource: { credentials } });
