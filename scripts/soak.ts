@@ -5,6 +5,7 @@
  *     clients    runs real ones on the versions of PostgreSQL that `make test` leaves out
  *     crashes    stops recorder and collector after any operation on their disks, as tests do a few times (SEED)
  *     rotations  of the CA, every 10 s for 5 minutes, while pods are created through a real API server
+ *     outages    of that API server, and of one operator's way to it, while policies change
  *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
  *
  * What each but clients found are lines in docs/testing/soak.md.
@@ -100,20 +101,29 @@ const ROTATIONS = { everyMs: 10_000, count: 30 };
 
 function rotations(): boolean {
   const { everyMs, count } = ROTATIONS;
-  const program = join(root, 'operator/src/ca/rotations.test-support.ts');
-  const { status, stdout } = spawnSync(process.execPath, [program, String(everyMs), String(count)], {
+  const found = operators('ca/rotations', [everyMs, count]);
+  if (found === undefined) return false;
+  addLine('## Rotations', [today(), commit, found.rotations, found.pods, found.enrolled, found.looks, found.faults.length]);
+  return found.faults.length === 0 && found.rotations === count;
+}
+
+function outages(): boolean {
+  const found = operators('outages', [5]);
+  if (found === undefined) return false;
+  addLine('## Outages', [today(), commit, found.rounds, found.pods, found.faults.length]);
+  return found.faults.length === 0;
+}
+
+/** What a program of operators before a real API server found; undefined where it failed. */
+function operators(name: string, args: readonly number[]) {
+  const program = join(root, `operator/src/${name}.test-support.ts`);
+  const { status, stdout } = spawnSync(process.execPath, [program, ...args.map(String)], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   process.stdout.write(stdout);
-  if (status !== 0) return false;
-  const found = JSON.parse(stdout) as { rotations: number; pods: number; enrolled: number; looks: number } & Record<
-    'faults' | 'errors',
-    string[]
-  >;
-  const faults = found.faults.length + found.errors.length;
-  addLine('## Rotations', [today(), commit, found.rotations, found.pods, found.enrolled, found.looks, faults]);
-  return faults === 0 && found.rotations === count;
+  if (status !== 0) return undefined;
+  return JSON.parse(stdout) as Record<'rotations' | 'pods' | 'enrolled' | 'looks' | 'rounds', number> & { faults: string[] };
 }
 
 /** What {@link file://../e2e/src/informers.e2e.ts} leaves behind. */
@@ -159,7 +169,7 @@ async function informers(): Promise<boolean> {
 
 const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
 
-const parts = { queries, clients, crashes, rotations, informers };
+const parts = { queries, clients, crashes, rotations, outages, informers };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

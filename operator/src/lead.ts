@@ -12,6 +12,7 @@ import { leafIssuer } from './ca/leaves.ts';
 import { ensureServiceCertificates } from './ca/service-certificates.ts';
 import { CA_CONFIG_MAP, publishCa, publishWebhookCa, trusts, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
 import type { Config } from './config.ts';
+import { operatorCaOf, PROFILE_NAME } from './injection/profile.ts';
 import { Kills } from './kills/kills.ts';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
 import { type QueueMetrics, WorkQueue } from './kube/queue.ts';
@@ -322,7 +323,11 @@ class Office {
 
   async tick(): Promise<void> {
     const { kube, config, authority } = this.#options;
-    const isPublished = (certificate: string): boolean => trusts(this.#webhooks.get(WEBHOOK_CONFIGURATION), certificate);
+    const profile = this.#options.world.profiles.get(PROFILE_NAME);
+    const isPublished = (certificate: string): boolean =>
+      trusts(this.#webhooks.get(WEBHOOK_CONFIGURATION), certificate) &&
+      profile !== undefined &&
+      operatorCaOf(profile.spec)?.includes(certificate) === true;
     const rotation = { now: this.#now(), times: this.#options.times.ca, isPublished };
     await authority.use(await ensureAuthority(kube, config.namespace, rotation));
     await ensureServiceCertificates(kube, config.namespace, authority, this.#now());

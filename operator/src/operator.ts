@@ -15,7 +15,7 @@ import { createHealthServer } from './health.ts';
 import { buildProfile, type InjectionConfig, operatorCaOf, PROFILE_NAME } from './injection/profile.ts';
 import type { Pod } from './injection/pod.ts';
 import { EventRecorder } from './kube/events.ts';
-import { runElection } from './kube/leader.ts';
+import { type LeaderOptions, runElection } from './kube/leader.ts';
 import { lead, LEAD_TIMES, type LeadTimes } from './lead.ts';
 import type { Metrics } from './metrics.ts';
 import { agentOf, refusePod } from './sidecars/governed.ts';
@@ -42,6 +42,8 @@ export interface OperatorOptions {
   readonly drainMs?: number;
   /** Default: {@link LEAD_TIMES}. */
   readonly times?: LeadTimes;
+  /** Default: that of {@link runElection}. */
+  readonly election?: Pick<LeaderOptions, 'leaseMs' | 'renewDeadlineMs' | 'retryMs'>;
 }
 export interface Operator {
   readonly servers: {
@@ -97,6 +99,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       identity: `${config.pod.name}_${config.pod.uid}`,
       onError,
       onLeader: () => (led = true),
+      ...options.election,
     },
     stop.signal,
     async (signal) => {

@@ -16,10 +16,9 @@ import {
   temporaryDirectory,
 } from '@chaperone/testing';
 import { parseConfig } from './config.ts';
-import type { LeadTimes } from './lead.ts';
 import { createMetrics } from './metrics.ts';
 import { AGENTS, ENVIRONMENT } from './operator.test-support.ts';
-import { type Operator, startOperator } from './operator.ts';
+import { type Operator, type OperatorOptions, startOperator } from './operator.ts';
 
 const HELM = findProgram('helm');
 const CHART = join(import.meta.dirname, '../../helm');
@@ -32,6 +31,8 @@ class Joint implements Disposable {
   targets: { readonly host: string; readonly port: number }[] = [];
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #pairs = new Map<Socket, Socket>();
+  readonly #waiting: Socket[] = [];
   #isCut = false;
   #turn = 0;
 
@@ -41,13 +42,17 @@ class Joint implements Disposable {
   #join(near: Socket): void {
     const target = this.targets[this.#turn++ % this.targets.length];
     this.#hold(near);
-    if (this.#isCut) near.pause();
+    if (this.#isCut) this.#waiting.push(near.pause());
     else if (target === undefined) near.destroy();
     else {
       const far = connect(target);
       this.#hold(far);
       near.pipe(far).pipe(near);
-      near.on('close', () => far.destroy());
+      this.#pairs.set(near, far);
+      near.on('close', () => {
+        this.#pairs.delete(near);
+        far.destroy();
+      });
       far.on('close', () => near.destroy());
     }
   }
@@ -63,10 +68,11 @@ class Joint implements Disposable {
       socket.pause();
     }
   }
-  /** What was open before is gone. */
+  /** What was said meanwhile arrives now, as where packets are sent again. */
   heal(): void {
     this.#isCut = false;
-    for (const socket of this.#sockets) socket.destroy();
+    for (const [near, far] of this.#pairs) near.pipe(far).pipe(near);
+    for (const near of this.#waiting.splice(0).filter(({ destroyed }) => !destroyed)) this.#join(near);
   }
   [Symbol.dispose](): void {
     this.#server.close();
@@ -85,6 +91,8 @@ export interface Replica {
   readonly errors: unknown[];
   /** What it asked to be written, when (ms since the test began), and what was answered: a status, 0 where nothing came. */
   readonly writes: { readonly method: string; readonly path: string; readonly at: number; status: number | undefined }[];
+  /** Where sidecars find it, as the EndpointSlice of the leader says. */
+  readonly address: string;
   /** Its way to the API server. */
   readonly way: Pick<Joint, 'cut' | 'heal'>;
 }
@@ -221,19 +229,20 @@ export class RealCluster implements AsyncDisposable {
     await eventually('a pod to be admitted', tried, 30_000);
   }
 
-  async startReplica(name: string, times?: LeadTimes): Promise<Replica> {
+  async startReplica(name: string, options: Pick<OperatorOptions, 'times' | 'election'> = {}): Promise<Replica> {
     const way = new Joint();
     const [host = '', port = ''] = this.api.address.split(':');
     way.targets = [{ host, port: Number(port) }];
     const kube = this.#transport(`127.0.0.1:${await way.listen()}`);
-    const replica = { name, errors: [] as unknown[], writes: [] as Replica['writes'], way };
+    const address = `192.0.2.${this.replicas.length + 1}`;
+    const replica = { name, errors: [] as unknown[], writes: [] as Replica['writes'], address, way };
     const operator = await startOperator({
-      kube: noting(kube, replica.writes),
+      kube: noting(kube, replica.writes, address),
       config: parseConfig({ ...ENVIRONMENT, POD_NAME: name, POD_UID: `${name}-uid` }),
       metrics: createMetrics(),
       natsCa: undefined,
       onError: (error) => replica.errors.push(error),
-      ...(times === undefined ? {} : { times }),
+      ...options,
     });
     const started = { ...replica, operator };
     this.replicas.push(started);
@@ -263,8 +272,8 @@ export class RealCluster implements AsyncDisposable {
 
 const text = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
 
-/** Keeps what is written. The API server lets no endpoint be on the loopback interface, where these replicas are. */
-function noting(kube: Kube, writes: Replica['writes']): Kube {
+/** Keeps what is written. The API server lets no endpoint be on the loopback interface, where these replicas are: each has an address in its place. */
+function noting(kube: Kube, writes: Replica['writes'], address: string): Kube {
   return {
     ...kube,
     request: async <T>(request: KubeRequest): Promise<T> => {
@@ -273,7 +282,7 @@ function noting(kube: Kube, writes: Replica['writes']): Kube {
       const write: Replica['writes'][number] = { method, path, at: performance.now(), status: undefined };
       writes.push(write);
       const body = path.includes('/endpointslices/')
-        ? { ...(request.body as object), endpoints: [{ addresses: ['192.0.2.1'], conditions: { ready: true } }] }
+        ? { ...(request.body as object), endpoints: [{ addresses: [address], conditions: { ready: true } }] }
         : request.body;
       try {
         const answer = await kube.request<T>({ ...request, body });

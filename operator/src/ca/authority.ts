@@ -39,7 +39,7 @@ export function bundleOf(state: AuthorityState, now: number): string {
 export interface Rotation {
   readonly now: number;
   readonly times?: CaTimes | undefined;
-  /** Whether whoever is served trusts this certificate (PEM); before that nothing is signed with it, however long it takes. */
+  /** Whether the API server, and pods that are injected now, trust this certificate (PEM); before that nothing is signed with it, however long it takes. */
   readonly isPublished: (certificate: string) => boolean;
 }
 

@@ -15,6 +15,8 @@ export interface Churn {
   readonly rotations: number;
   /** Pods are created this far apart at least. */
   readonly everyMs: number;
+  /** Told after each look at how far a rotation is. */
+  readonly onLook?: (seen: { readonly isPublished: boolean; readonly isInjected: boolean }) => void;
 }
 export interface Churned {
   readonly rotations: number;
@@ -34,11 +36,11 @@ const LIVES = 6;
 const MAX_FAULTS = 100;
 
 /** Creates pods, one after the other, while the leader makes one CA after the other, and says what was refused. */
-export async function churn(cluster: RealCluster, { rotations, everyMs }: Churn): Promise<Churned> {
+export async function churn(cluster: RealCluster, { rotations, everyMs, onLook }: Churn): Promise<Churned> {
   const leader = await eventually('a leader', () => cluster.leader());
   const signing = new Set<string>();
   const faults: string[] = [];
-  let [pods, enrolled, looks, until] = [0, 0, 0, LIVES];
+  let [pods, enrolled, looks, until, injected] = [0, 0, 0, LIVES, 0];
   /** 1 where it did what it should. */
   const tried = async (what: string, attempt: () => Promise<unknown>): Promise<number> => {
     try {
@@ -60,7 +62,12 @@ export async function churn(cluster: RealCluster, { rotations, everyMs }: Churn)
     enrolled += await tried(`sidecar of ${pod.metadata.name}`, () => Enroller.of(cluster, leader, pod).enrol());
     looks += await tried('sidecar of old', () => old.look());
     const secret = await getObject(cluster.kube, KINDS.secrets, { namespace: SYSTEM, name: CA_SECRET });
-    signing.add((secret?.data as Record<string, string> | undefined)?.['tls.crt'] ?? '');
+    const { 'tls.crt': current = '', 'next.crt': next } = (secret?.data ?? {}) as Record<string, string | undefined>;
+    signing.add(current);
+    const isInjected = next !== undefined && injectedCa(pod).includes(Buffer.from(next, 'base64').toString());
+    injected = isInjected ? injected + 1 : 0;
+    // By either replica.
+    onLook?.({ isPublished: next !== undefined, isInjected: injected > 1 });
     if (signing.size >= until) {
       until += LIVES;
       old = await grown();
@@ -79,6 +86,11 @@ export async function churn(cluster: RealCluster, { rotations, everyMs }: Churn)
   return { rotations: signing.size - 1, pods, enrolled, looks, faults };
 }
 
+function injectedCa(pod: KubeObject): string {
+  const { initContainers } = pod.spec as { initContainers: Record<string, unknown>[] };
+  return operatorCaOf({ uid: 1, containers: initContainers, volumes: [] }) ?? '';
+}
+
 /** A sidecar as far as the operator sees it: it trusts what its pod was injected with, then what it was told last. */
 class Enroller {
   readonly #leader: Replica;
@@ -92,9 +104,7 @@ class Enroller {
     this.#ca = ca;
   }
   static of(cluster: RealCluster, leader: Replica, pod: KubeObject): Enroller {
-    const { initContainers } = pod.spec as { initContainers: Record<string, unknown>[] };
-    const injected = operatorCaOf({ uid: 1, containers: initContainers, volumes: [] });
-    return new Enroller(leader, cluster.tokenOf(pod), injected ?? '');
+    return new Enroller(leader, cluster.tokenOf(pod), injectedCa(pod));
   }
   async enrol(): Promise<void> {
     await eventually(
@@ -135,9 +145,9 @@ export const rotatingEvery = (everyMs: number): LeadTimes => ({
 if (import.meta.main) {
   const [everyMs = 10_000, rotations = 30] = process.argv.slice(2).map(Number);
   await using cluster = await RealCluster.start();
-  for (const name of ['one', 'two']) await cluster.startReplica(name, rotatingEvery(everyMs));
+  for (const name of ['one', 'two']) await cluster.startReplica(name, { times: rotatingEvery(everyMs) });
   await cluster.admits();
   const churned = await churn(cluster, { rotations, everyMs: 50 });
   const errors = cluster.replicas.flatMap((replica) => replica.errors.map(String));
-  process.stdout.write(`${JSON.stringify({ ...churned, errors })}\n`);
+  process.stdout.write(`${JSON.stringify({ ...churned, faults: [...churned.faults, ...errors] })}\n`);
 }

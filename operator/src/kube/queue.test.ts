@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { eventually } from '@chaperone/kube/fake-api-server';
+import { ApiError } from '@chaperone/kube';
 import { WorkQueue } from './queue.ts';
 
 test('a key that is added twice while it waits is worked on once', async () => {
@@ -34,6 +35,23 @@ test('a key that is added while it is worked on is worked on again, never twice 
   queue.add('a');
   await eventually(() => expect(visits).toBe(2));
   expect(most).toBe(1);
+  await queue.stop();
+});
+
+test('what an API server sends away is not tried again before the time that it says', async () => {
+  const tried: number[] = [];
+  const queue = new WorkQueue({
+    name: 'q',
+    minBackoffMs: 1,
+    work: () => {
+      tried.push(performance.now());
+      if (tried.length > 1) return Promise.resolve(undefined);
+      throw new ApiError(429, 'TooManyRequests', 'later', { retryAfterMs: 300 });
+    },
+  });
+  queue.add('a');
+  await eventually(() => expect(tried).toHaveLength(2));
+  expect((tried[1] ?? 0) - (tried[0] ?? 0)).toBeGreaterThanOrEqual(299);
   await queue.stop();
 });
 

@@ -1,6 +1,8 @@
+import { ApiError } from '@chaperone/kube';
+
 export interface QueueOptions {
   readonly name: string;
-  /** Works on one key; a returned number asks for another visit after that many milliseconds. A throw is retried. */
+  /** Works on one key; a returned number asks for another visit after that many milliseconds. A throw is retried, not before an API server says. */
   readonly work: (key: string, signal: AbortSignal) => Promise<number | undefined>;
   readonly workers?: number;
   readonly minBackoffMs?: number;
@@ -99,7 +101,8 @@ export class WorkQueue {
     this.#failures.set(key, failures + 1);
     metrics?.retried(name);
     metrics?.done(name, 'error', (performance.now() - started) / 1000);
-    this.addAfter(key, Math.min(maxBackoffMs, minBackoffMs * 2 ** Math.min(failures, 20)));
+    const asked = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
+    this.addAfter(key, Math.max(asked, Math.min(maxBackoffMs, minBackoffMs * 2 ** Math.min(failures, 20))));
     this.#options.onError?.(key, error);
   }
 }
