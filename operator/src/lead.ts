@@ -7,7 +7,7 @@ import { AddressBook } from './addresses/address-book.ts';
 import { type ApprovalMetrics, ApprovalOffice } from './approvals/office.ts';
 import { rememberMessage } from './notify/attest.ts';
 import { Notifier, type NotifyMetrics } from './notify/notifier.ts';
-import { type Authority, CA_TIMES, type CaTimes, ensureAuthority } from './ca/authority.ts';
+import { type Authority, ensureAuthority } from './ca/authority.ts';
 import { leafIssuer } from './ca/leaves.ts';
 import { ensureServiceCertificates } from './ca/service-certificates.ts';
 import { CA_CONFIG_MAP, publishCa, publishWebhookCa, trusts, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
@@ -38,18 +38,11 @@ import { SidecarHub } from './sidecars/hub.ts';
 import { waitingSidecar } from './sidecars/waiting.ts';
 import type { Term } from './sidecars/server.ts';
 import { policyStatus, resourceStatus, writeStatus } from './statuses.ts';
-import { natsCa, publishLeader, sealNamespace, writeProfile } from './term.ts';
+import { during, type LeadTimes, natsCa, publishLeader, sealNamespace, writeProfile } from './term.ts';
 import type { World } from './world.ts';
 
 /** Changes within this time are looked at together; a push takes at most 1 s. */
 const GATHER_MS = 50;
-/** Times of a leader. */
-export interface LeadTimes {
-  /** Everything is looked at again this often: clocks move, certificates age. */
-  readonly tickMs: number;
-  readonly ca: CaTimes;
-}
-export const LEAD_TIMES: LeadTimes = { tickMs: 30_000, ca: CA_TIMES };
 /** When a resource is looked at again whose credentials have not been heard of. */
 const SECRETS_RETRY_MS = 250;
 
@@ -79,7 +72,8 @@ export interface LeadOptions {
 
 /** One term of office: sets up what is set up once, then keeps statuses, namespaces and sidecars in step until the signal aborts. */
 export async function lead(options: LeadOptions, signal: AbortSignal): Promise<void> {
-  const { kube, config, authority } = options;
+  const { config, authority } = options;
+  const kube = during(options.kube, signal);
   const now = options.now ?? Date.now;
   // Nobody has looked yet at what is published.
   const rotation = { now: now(), times: options.times.ca, isPublished: () => false };
@@ -284,7 +278,7 @@ class Office {
     const pods = new Set(world.pods.list().map((pod) => pod.metadata.uid));
     await this.enrolments.load((uid) => pods.has(uid));
     await this.counters.load((uid) => pods.has(uid));
-    await writeProfile(kube, this.#options.profile());
+    await writeProfile(during(kube, this.#signal), this.#options.profile());
     this.approvals.open();
     this.comparison?.start();
     await this.kills.start();
@@ -322,7 +316,8 @@ class Office {
   }
 
   async tick(): Promise<void> {
-    const { kube, config, authority } = this.#options;
+    const { config, authority } = this.#options;
+    const kube = during(this.#options.kube, this.#signal);
     const profile = this.#options.world.profiles.get(PROFILE_NAME);
     const isPublished = (certificate: string): boolean =>
       trusts(this.#webhooks.get(WEBHOOK_CONFIGURATION), certificate) &&

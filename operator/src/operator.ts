@@ -16,7 +16,7 @@ import { buildProfile, type InjectionConfig, operatorCaOf, PROFILE_NAME } from '
 import type { Pod } from './injection/pod.ts';
 import { EventRecorder } from './kube/events.ts';
 import { type LeaderOptions, runElection } from './kube/leader.ts';
-import { lead, LEAD_TIMES, type LeadTimes } from './lead.ts';
+import { lead } from './lead.ts';
 import type { Metrics } from './metrics.ts';
 import { agentOf, refusePod } from './sidecars/governed.ts';
 import { TokenReviewer } from './sidecars/identity.ts';
@@ -25,6 +25,7 @@ import { attestDeny, readRequest } from './notify/attest.ts';
 import { createSlackActions } from './notify/notifier.ts';
 import { createSlackListener } from './notify/slack-listener.ts';
 import { createPublicServer } from './public-server.ts';
+import { LEAD_TIMES, type LeadTimes } from './term.ts';
 import { createWebhook } from './webhook/handler.ts';
 import { unhealthyConditions } from './unhealthy.ts';
 import { followWorld, type World } from './world.ts';

@@ -106,7 +106,9 @@ export async function part(cluster: RealCluster, port: number): Promise<string[]
   await leaderBut(cluster, second);
   second.way.heal();
   await isHeard(cluster);
-  const late = first.writes.filter(({ at }) => at > tookAt && at < backAt).map(({ method, path }) => `${method} ${path}`);
+  const late = first.writes
+    .filter(({ at }) => at > tookAt && at < backAt)
+    .map(({ method, path, at, status }) => `${method} ${path} ${Math.round(at - tookAt)} ms later: ${status}`);
   const took = tookAt - cutAt;
   if (took > 20_000) late.push(`a leader after ${Math.round(took)} ms`);
   if (served !== second.address) late.push(`sidecars led to ${served}`);

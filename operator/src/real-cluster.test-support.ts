@@ -25,6 +25,8 @@ const CHART = join(import.meta.dirname, '../../helm');
 export const SYSTEM = ENVIRONMENT.POD_NAMESPACE;
 export const hasRealCluster = hasApiServer && HELM !== undefined;
 
+const BOT = { name: 'bot', image: 'bot:1', securityContext: { runAsUser: 1000 } };
+
 /** A TCP port before others. What goes through it may be cut, and is silent from then on, as where a network is parted. */
 class Joint implements Disposable {
   /** Asked in turn. */
@@ -176,8 +178,7 @@ export class RealCluster implements AsyncDisposable {
     const body = { apiVersion: kind.apiVersion, kind: kind.kind, ...object };
     return await this.kube.request({ method: 'POST', path: pathOf(kind, { namespace }), body });
   }
-  async createPod(name: string): Promise<KubeObject> {
-    const containers = [{ name: 'bot', image: 'bot:1', securityContext: { runAsUser: 1000 } }];
+  async createPod(name: string, containers: readonly object[] = [BOT]): Promise<KubeObject> {
     return await this.create(KINDS.pods, {
       metadata: { namespace: AGENTS, name, labels: { app: 'support' } },
       spec: { serviceAccountName: 'support', containers },
@@ -278,7 +279,9 @@ function noting(kube: Kube, writes: Replica['writes'], address: string): Kube {
     ...kube,
     request: async <T>(request: KubeRequest): Promise<T> => {
       const { method = 'GET', path } = request;
-      if (method === 'GET' || path.endsWith('/tokenreviews')) return await kube.request<T>(request);
+      // What was given up before it was sent is no write.
+      if (method === 'GET' || path.endsWith('/tokenreviews') || request.signal?.aborted === true)
+        return await kube.request<T>(request);
       const write: Replica['writes'][number] = { method, path, at: performance.now(), status: undefined };
       writes.push(write);
       const body = path.includes('/endpointslices/')

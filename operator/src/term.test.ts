@@ -6,7 +6,7 @@ import { injectPod } from './injection/inject.ts';
 import { profileMismatch } from './injection/match.ts';
 import { buildProfile, operatorCaOf, withOperatorCa } from './injection/profile.ts';
 import { aConfig, aPod } from './injection/sample.test-support.ts';
-import { followingProfile, writeProfile } from './term.ts';
+import { during, followingProfile, writeProfile } from './term.ts';
 
 const profile = (operatorCa: string, image = 'sidecar:1') =>
   JSON.parse(JSON.stringify(buildProfile(aConfig({ operatorCa, image })))) as ReturnType<typeof buildProfile>;
@@ -88,4 +88,18 @@ test('a pod with two CAs, or with none and another variable twice, is no pod of 
     const initContainers = [init, { ...sidecar, env: odd }, ...others] as NonNullable<typeof pod.spec.initContainers>;
     expect(profileMismatch({ ...pod, spec: { ...pod.spec, initContainers } }, accepting)).toBe('spec.initContainers[1].env');
   }
+});
+
+test('a leader whose term is over asks nothing more, and what it asked is given up', async () => {
+  const api = await startFakeApiServer();
+  const term = new AbortController();
+  const kube = during(api.kube, term.signal);
+  api.intercept = ({ method }) => method === 'PATCH';
+  const asked = writeProfile(kube, profile('A'));
+  await expect.poll(() => api.asked.map(({ method }) => method)).toEqual(['GET', 'PATCH']);
+  term.abort();
+  await expect(asked).rejects.toMatchObject({ reason: 'Aborted' });
+  await expect(writeProfile(kube, profile('A'))).rejects.toMatchObject({ reason: 'Aborted' });
+  expect(api.asked).toHaveLength(2);
+  await api.close();
 });

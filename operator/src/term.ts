@@ -1,9 +1,26 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type InjectionProfile, MAX_OPERATOR_CAS } from '@chaperone/api';
 import { apply, getObject, KINDS, type Kube, pathOf } from '@chaperone/kube';
+import { CA_TIMES, type CaTimes } from './ca/authority.ts';
 import { operatorCaOf, withOperatorCa } from './injection/profile.ts';
 import type { LeadOptions } from './lead.ts';
 import { GOVERNED_SINCE, isGoverned, labelledAt } from './sidecars/governed.ts';
+
+/** Times of a leader. */
+export interface LeadTimes {
+  /** Everything is looked at again this often: clocks move, certificates age. */
+  readonly tickMs: number;
+  readonly ca: CaTimes;
+}
+export const LEAD_TIMES: LeadTimes = { tickMs: 30_000, ca: CA_TIMES };
+/** Asks nothing more once the signal aborts, and gives up what was asked: what a leader says late must not undo what the next one wrote. */
+export function during(kube: Kube, signal: AbortSignal): Kube {
+  return {
+    ...kube,
+    request: async (asked) =>
+      await kube.request({ ...asked, signal: asked.signal === undefined ? signal : AbortSignal.any([signal, asked.signal]) }),
+  };
+}
 
 /** What the broker's certificate is checked against: its own CA where it has one, ours where the chart installed it. */
 export function natsCa({ natsCa: given, config, authority }: LeadOptions, now: number): { ca?: string } {

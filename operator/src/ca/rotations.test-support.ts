@@ -5,7 +5,7 @@ import { getObject, KINDS, type KubeObject } from '@chaperone/kube';
 import { EnrolResponse, StreamLine } from '@chaperone/policy';
 import { eventually } from '@chaperone/testing';
 import { operatorCaOf } from '../injection/profile.ts';
-import type { LeadTimes } from '../lead.ts';
+import type { LeadTimes } from '../term.ts';
 import { answerTo, enrolment, send } from '../operator.test-support.ts';
 import { RealCluster, type Replica, SYSTEM } from '../real-cluster.test-support.ts';
 import { CA_SECRET } from './authority.ts';
