@@ -15,6 +15,8 @@ const isCa = ({ name }: EnvVar): boolean => name === OPERATOR_CA;
 
 const container = (at: number) => ({ name: `bot-${at}`, image: 'bot:1', securityContext: { runAsUser: 1000 } });
 
+const large = (bytes: number) => [{ ...container(0), env: [{ name: 'X', value: 'x'.repeat(bytes) }] }];
+
 /** What only an API server can show: operators that it calls, under its own rules of admission. */
 describe.runIf(hasRealCluster)('operators of a real API server', () => {
   const times = { tickMs: 100, ca: CA_TIMES };
@@ -98,7 +100,6 @@ describe.runIf(hasRealCluster)('operators of a real API server', () => {
     );
     const { containers } = many.spec as { containers: { volumeMounts: { name: string }[] }[] };
     expect(containers.filter(({ volumeMounts }) => volumeMounts.some(({ name }) => name === 'chaperone-ca'))).toHaveLength(64);
-    const large = (bytes: number) => [{ ...container(0), env: [{ name: 'X', value: 'x'.repeat(bytes) }] }];
     await cluster.createPod('large', large(1_000_000));
     await expect(cluster.createPod('too-large', large(2_000_000))).rejects.toThrow(/too large|larger than/);
     await expect(cluster.createPod('far-too-large', large(4_000_000))).rejects.toThrow(/too large/i);

@@ -31,7 +31,13 @@ import { MAX_WHOLE_TEXT_BYTES, RequestView } from './approval/question.ts';
  * seen the pod's enrolment (after a change of leader): enrol again, with the same keys. Losing the stream is not a revocation;
  * a snapshot holds for `validForMs` after the last line that was received.
  */
-export const CONTROL_PROTOCOL = 1;
+/**
+ * The protocols that this release speaks, oldest first: its own, and that of the release before where that is another. A sidecar asks in the
+ * newest and, where that is refused, in the one before; the operator answers in the one that it was asked in. What a reader may ignore (a
+ * field, a code of an error) is added within a protocol; a new kind of line, or what has to be understood, makes a new one, and the messages
+ * of the last one stay in `testdata/control-N.json`.
+ */
+export const CONTROL_PROTOCOLS: readonly number[] = [1];
 export const SIDECAR_AUDIENCE = 'chaperone-sidecar';
 export const CONTROL_PATHS = {
   enrol: '/v1/enrol',

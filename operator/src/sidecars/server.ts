@@ -6,7 +6,7 @@ import {
   ClosedRequest,
   CounterRequest,
   CONTROL_PATHS,
-  CONTROL_PROTOCOL,
+  CONTROL_PROTOCOLS,
   type ControlErrorCode,
   EndRequest,
   EnrolRequest,
@@ -243,8 +243,8 @@ async function enrol(
   { identity, pod, token }: Caller,
   request: EnrolRequest,
 ): Promise<EnrolResponse> {
-  if (request.protocol !== CONTROL_PROTOCOL) {
-    throw new Refusal('ProtocolUnsupported', `this operator speaks protocol ${CONTROL_PROTOCOL}`);
+  if (!CONTROL_PROTOCOLS.includes(request.protocol)) {
+    throw new Refusal('ProtocolUnsupported', `this operator speaks protocol ${CONTROL_PROTOCOLS.join(' and ')}`);
   }
   if (!provesNkey(request, token)) throw new Refusal('NkeyMismatch', 'the nkey did not sign this enrolment');
   await importPublicKey(request.tlsPublicKey).catch(() => {
@@ -262,7 +262,7 @@ async function enrol(
   const agent = { ...agentOf(pod), podUid: identity.podUid };
   term.counters.enrolled(identity.podUid, request.nkey, registration);
   const snapshot = await term.hub.enrol(agent, request.tlsPublicKey);
-  return { protocol: CONTROL_PROTOCOL, origin: term.origin, registration, recipients: [...term.recipients], nats, snapshot };
+  return { protocol: request.protocol, origin: term.origin, registration, recipients: [...term.recipients], nats, snapshot };
 }
 
 function provesNkey(request: EnrolRequest, token: string): boolean {

@@ -41,6 +41,9 @@ class Operator {
   /** Refusals that are given before anything else, first one first. */
   refusals: { status: number; code: ControlErrorCode }[] = [];
   validForMs = 60_000;
+  protocols = [1];
+  /** Where it is not the one that it was asked in. */
+  answersIn: number | undefined;
   /** Whose certificates are trusted: told to sidecars. */
   bundle = '';
   revision = 1;
@@ -115,10 +118,11 @@ class Operator {
         )
       )
         return refuse(403, 'NkeyMismatch');
+      if (!this.protocols.includes(enrol.protocol)) return refuse(400, 'ProtocolUnsupported');
       this.#publicKey = enrol.tlsPublicKey;
       const nats = { url: 'nats://x', jwt: 'jwt-1', expiresAt: Date.now() + 3_600_000, ...this.log };
       const answer = {
-        protocol: 1,
+        protocol: this.answersIn ?? enrol.protocol,
         origin: 'log',
         registration: { body: '{}', signature: 's' },
         recipients: ['x25519:reader'],
@@ -167,10 +171,11 @@ afterEach(async () => {
   await directory[Symbol.asyncDispose]();
 });
 
-function start(mods: { ca?: string; stallMs?: number; timeoutMs?: number } = {}): OperatorControl {
+function start(mods: { ca?: string; protocols?: readonly number[]; stallMs?: number; timeoutMs?: number } = {}): OperatorControl {
   const control = openOperatorControl({
     url: operator.url,
     ca: mods.ca ?? ca,
+    ...(mods.protocols && { protocols: mods.protocols }),
     onCa: (bundle) => void keepOperatorCa(directory.path, bundle),
     tokenFile: join(directory.path, 'token'),
     version: '0.1.0',
@@ -229,6 +234,43 @@ async function replaceCertificate(by: Awaited<ReturnType<typeof testAuthority>>)
   operator.show(await by.issue(['localhost']));
   operator.dropStreams();
 }
+
+/** The protocols of enrolments. */
+const asked = (): number[] => operator.calls('/v1/enrol').map((body) => EnrolRequest.parse(JSON.parse(body)).protocol);
+
+describe('sidecar and operator are of two releases', () => {
+  test.each<[string, readonly number[], number[], number[]]>([
+    ['the sidecar is older', [1], [1, 2], [1]],
+    ['both are', [1, 2], [1, 2], [2]],
+    ['the operator is older', [1, 2], [1], [2, 1]],
+  ])('%s: they speak what both know', async (_which, ours, theirs, expected) => {
+    operator.protocols = theirs;
+    const control = await startStreaming({ protocols: ours });
+    expect(asked()).toEqual(expected);
+    expect(control.current()?.revision).toBe('r1');
+  });
+
+  test('an operator that was replaced meanwhile is asked in the newest again', async () => {
+    await startStreaming({ protocols: [1, 2] });
+    operator.protocols = [1, 2];
+    operator.refusals = [{ status: 409, code: 'NotEnrolled' }];
+    operator.dropStreams();
+    await eventually('another enrolment', () => asked()[2]);
+    expect(asked()).toEqual([2, 1, 2]);
+  });
+
+  test.each<[string, number[], number | undefined, string]>([
+    ['speak nothing in common', [3], undefined, 'ProtocolUnsupported'],
+    ['are answered in another protocol', [1, 2], 3, 'OperatorUnreachable'],
+  ])('and nothing is granted where they %s', async (_what, theirs, answersIn, code) => {
+    operator.protocols = theirs;
+    operator.answersIn = answersIn;
+    const control = start({ protocols: [1, 2] });
+    await eventually('the refusal', () => (asked().length > 1 && control.problem?.code === code ? true : undefined));
+    expect(control.current()).toBeUndefined();
+    expect(operator.calls('/v1/stream')).toEqual([]);
+  });
+});
 
 describe('the certificate authority of the operator is another', () => {
   test('one that was told of before it is used is trusted, also after a restart of the sidecar; the old one is not for ever', async () => {

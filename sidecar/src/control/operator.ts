@@ -3,7 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { encodeNkey, type SignedCounter, type Signer } from '@chaperone/evidence';
 import {
   CONTROL_PATHS,
-  CONTROL_PROTOCOL,
+  CONTROL_PROTOCOLS,
   type EnrolResponse,
   EnrolResponse as EnrolResponseSchema,
   enrolmentProof,
@@ -41,6 +41,8 @@ export interface OperatorControlOptions {
   readonly onCa?: (bundle: string) => void;
   readonly tokenFile: string;
   readonly version: string;
+  /** Protocols that are spoken, oldest first. Default: those of this release. */
+  readonly protocols?: readonly number[];
   readonly nkey: Signer;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -268,12 +270,26 @@ class FromOperator implements OperatorControl {
     });
   }
 
+  /** In the newest protocol that the operator speaks too: it may be of the release before, or after. */
   async #enrol(): Promise<void> {
+    const protocols = this.#o.protocols ?? CONTROL_PROTOCOLS;
+    for (const [at, protocol] of protocols.toReversed().entries()) {
+      try {
+        await this.#enrolIn(protocol);
+        return;
+      } catch (error) {
+        const isRefused = error instanceof OperatorError && error.code === 'ProtocolUnsupported';
+        if (!isRefused || at === protocols.length - 1) throw error;
+      }
+    }
+  }
+
+  async #enrolIn(protocol: number): Promise<void> {
     const token = await readToken(this.#endpoint);
     const tlsPublicKey = this.#leaf.publicKey.export({ type: 'spki', format: 'pem' });
     const proof = this.#o.nkey.sign(Buffer.from(enrolmentProof(token, tlsPublicKey)));
     const body = {
-      protocol: CONTROL_PROTOCOL,
+      protocol,
       version: this.#o.version,
       tlsPublicKey,
       nkey: encodeNkey(this.#o.nkey.publicKey),
@@ -281,7 +297,8 @@ class FromOperator implements OperatorControl {
     };
     const { signal } = this.#stopping;
     const answer = await call(this.#endpoint, CONTROL_PATHS.enrol, { body, schema: EnrolResponseSchema, token, signal });
-    if (answer === undefined) throw new OperatorError('Garbage', 'the operator answered nothing');
+    if (answer?.protocol !== protocol)
+      throw new OperatorError('Garbage', 'the operator answered in no protocol that it was asked in');
     this.#adopt(answer.snapshot);
     this.#nats = { access: answer.nats, receivedAt: this.#o.clock.now() };
     this.#enrolled = true;
