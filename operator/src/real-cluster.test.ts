@@ -1,7 +1,9 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { InjectionProfile } from '@chaperone/api';
 import { generateSigner } from '@chaperone/evidence';
-import { KINDS, pathOf } from '@chaperone/kube';
+import { KINDS, type KubeObject, pathOf } from '@chaperone/kube';
 import { eventually, testAuthority } from '@chaperone/testing';
 import { CA_TIMES } from './ca/authority.ts';
 import { type Churn, churn } from './ca/rotations.test-support.ts';
@@ -119,6 +121,22 @@ describe.runIf(hasRealCluster)('operators of a real API server', () => {
     await closePort(cluster, 'meanwhile');
     await expect(cluster.kube.request({ path: at })).rejects.toThrow('not found');
     expect(cluster.replicas.flatMap(({ errors }) => errors).slice(before)).toEqual([]);
+  });
+
+  test('hold what was stored under earlier CRDs, and under later ones: read, defaulted and pruned as it was', async () => {
+    await cluster.create(KINDS.namespaces, { metadata: { name: 'stored' } });
+    const text = await readFile(join(import.meta.dirname, '../../api/src/testdata/stored-1.json'), 'utf8');
+    const objects = JSON.parse(text) as (KubeObject & { kind: string; spec: Record<string, object> })[];
+    for (const object of objects) {
+      const kind = object.kind === 'AccessPolicy' ? KINDS.accessPolicies : KINDS.protectedResources;
+      const path = pathOf(kind, { namespace: 'stored' });
+      for (const more of [{}, { addedLater: { a: [1] } }]) {
+        const body = { ...object, spec: { ...object.spec, ...more } };
+        const stored = await cluster.kube.request({ method: 'POST', path, body, query: { dryRun: 'All' } });
+        expect(stored.spec, object.metadata.name).toEqual(object.spec);
+      }
+    }
+    expect(objects.length).toBeGreaterThan(15);
   });
 
   test('where the webhook is passed by, a pod has a CA that the profile lists, and one alone', async () => {
