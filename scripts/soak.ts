@@ -6,6 +6,7 @@
  *     crashes    stops recorder and collector after any operation on their disks, as tests do a few times (SEED)
  *     rotations  of the CA, every 10 s for 5 minutes, while pods are created through a real API server
  *     outages    of that API server, and of one operator's way to it, while policies change
+ *     propagation  of 200 changes of a policy, until its status says that 50 sidecars run it
  *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
  *
  * What each but clients found are lines in docs/testing/soak.md.
@@ -114,6 +115,17 @@ function outages(): boolean {
   return found.faults.length === 0;
 }
 
+/** Of the 99th percentile, ms. */
+const MOST_MS = 1_000;
+
+function propagation(): boolean {
+  const found = operators('propagation', [50, 200]);
+  if (found === undefined) return false;
+  const { sidecars, changes, medianMs, p99Ms, mostMs } = found;
+  addLine('## Propagation', [today(), commit, sidecars, changes, medianMs, p99Ms, mostMs]);
+  return p99Ms < MOST_MS;
+}
+
 /** What a program of operators before a real API server found; undefined where it failed. */
 function operators(name: string, args: readonly number[]) {
   const program = join(root, `operator/src/${name}.test-support.ts`);
@@ -123,7 +135,10 @@ function operators(name: string, args: readonly number[]) {
   });
   process.stdout.write(stdout);
   if (status !== 0) return undefined;
-  return JSON.parse(stdout) as Record<'rotations' | 'pods' | 'enrolled' | 'looks' | 'rounds', number> & { faults: string[] };
+  return JSON.parse(stdout) as Record<
+    'rotations' | 'pods' | 'enrolled' | 'looks' | 'rounds' | 'sidecars' | 'changes' | 'medianMs' | 'p99Ms' | 'mostMs',
+    number
+  > & { faults: string[] };
 }
 
 /** What {@link file://../e2e/src/informers.e2e.ts} leaves behind. */
@@ -169,7 +184,7 @@ async function informers(): Promise<boolean> {
 
 const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
 
-const parts = { queries, clients, crashes, rotations, outages, informers };
+const parts = { queries, clients, crashes, rotations, outages, propagation, informers };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;
