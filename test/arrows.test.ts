@@ -24,7 +24,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
  */
 const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   e2e: ['operator'],
-  bench: ['api', 'collector', 'evidence', 'sidecar'],
+  bench: ['api', 'collector', 'evidence', 'policy', 'sidecar'],
   scripts: ['api', 'sidecar'],
   test: ['api', 'cli', 'scripts'],
   'helm/test': ['api'],

@@ -134,6 +134,14 @@ describe('an agent’s pod that really starts', () => {
     );
   });
 
+  test('lives in an installation in which doctor finds nothing wrong, spools and log included', async () => {
+    const { status, stdout } = await cluster.chaperone('doctor');
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^ok +spools +\d+ pods count their evidence, and none lags$/m)]);
+    expect(stdout).toMatch(/^ok +log +the log has \d+ entries, and its key signed that$/m);
+    expect(stdout).toMatch(/^ok +trial +a pod in \S+ is injected/m);
+    expect(stdout).toMatch(/, 0 failed, 0 not seen\n$/);
+  });
+
   test.each<[string, (at: Places) => string, number]>([
     ['11 an address elsewhere', () => '192.0.2.1', 80],
     ['12 an IPv6 address elsewhere', () => '2001:db8::1', 80],

@@ -40,6 +40,12 @@ export const KINDS = {
     'mutatingwebhookconfigurations',
     false,
   ),
+  admissionPolicyBindings: kind(
+    'admissionregistration.k8s.io/v1',
+    'ValidatingAdmissionPolicyBinding',
+    'validatingadmissionpolicybindings',
+    false,
+  ),
   tokenReviews: kind('authentication.k8s.io/v1', 'TokenReview', 'tokenreviews', false),
   protectedResources: kind(API_VERSION, 'ProtectedResource', 'protectedresources'),
   accessPolicies: kind(API_VERSION, 'AccessPolicy', 'accesspolicies'),

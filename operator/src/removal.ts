@@ -13,7 +13,6 @@ export interface Removal {
 
 const OPERATOR = 'chaperone-operator';
 const PAUSE_MS = 500;
-const BINDINGS = '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings';
 interface List {
   readonly items: readonly KubeObject[];
 }
@@ -31,9 +30,11 @@ export async function removeGovernance({ kube, system, patienceMs, onStep }: Rem
   onStep('the operator was told to stop');
 
   await orGone(kube.request({ method: 'DELETE', path: pathOf(KINDS.mutatingWebhooks, { name: 'chaperone' }) }));
-  const bindings = await listed(kube, BINDINGS, { labelSelector: 'app.kubernetes.io/name=chaperone' });
+  const bindings = await listed(kube, pathOf(KINDS.admissionPolicyBindings), {
+    labelSelector: 'app.kubernetes.io/name=chaperone',
+  });
   for (const { metadata } of bindings)
-    await orGone(kube.request({ method: 'DELETE', path: `${BINDINGS}/${encodeURIComponent(metadata.name)}` }));
+    await orGone(kube.request({ method: 'DELETE', path: pathOf(KINDS.admissionPolicyBindings, { name: metadata.name }) }));
   onStep(`the webhook and ${bindings.length} bindings of admission policies are gone`);
 
   const pods = { labelSelector: 'app.kubernetes.io/name=chaperone,app.kubernetes.io/component=operator' };

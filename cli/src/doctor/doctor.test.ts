@@ -11,6 +11,7 @@ import {
   testAuthority,
 } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CliError, EXIT } from '../errors.ts';
 import { runProgram } from '../program.ts';
 import type { Finding } from './checks.ts';
 
@@ -61,7 +62,7 @@ async function doctor(...args: string[]): Promise<{ findings: Finding[]; text: s
     io: io as never,
     name: 'chaperone',
     stopped: () => new Promise(() => undefined),
-    openCluster: () => Promise.reject(new Error('no collector is asked')),
+    openCluster: () => Promise.reject(new CliError('NotPermitted', 'no collector runs', { exit: EXIT.notPermitted })),
     exit: (ended) => (code = ended),
   });
   const findings = args.includes('json') ? (JSON.parse(text) as { findings: Finding[] }).findings : [];
@@ -214,7 +215,7 @@ describe.skipIf(!hasApiServer || HELM === undefined)('chaperone doctor', () => {
     expect(text).toMatch(/^ok {4}version +Kubernetes v1\.34/m);
     expect(text).toMatch(/^ok {4}admission-policies +12 policies are installed, bound, and fail closed$/m);
     expect(text).toMatch(/^ {6}fix +kubectl -n chaperone-system get pods/m);
-    expect(text).toMatch(/\n\d+ ok, 1 warning, 1 failed, 0 not seen\n$/);
+    expect(text).toMatch(/\n\d+ ok, 1 warning, 1 failed, 1 not seen\n$/);
     // That of a test holds for a day.
     expect(text).toMatch(/^warn {2}ca +the CA ends in 0 days, and the operator has made no other$/m);
     expect(text).not.toContain('\u001b');

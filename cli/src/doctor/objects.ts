@@ -4,12 +4,23 @@ import type { Anything, Facts } from './facts.ts';
 const keyOf = ({ metadata }: Anything): string => `${metadata.namespace ?? ''}/${metadata.name}`;
 const conditionsOf = (object: Anything) => object.status?.conditions ?? [];
 
+/** Conditions that are there only while something is wrong, and how bad that is. */
+const WRONG_WHILE_TRUE: Readonly<Record<string, 'FAIL' | 'warn'>> = {
+  EvidenceMissing: 'FAIL',
+  Conflicted: 'warn',
+  Ineffective: 'warn',
+};
+
 /** What every unhealthy condition says, in its own words. */
 function unhealthy(check: string, kind: string, object: Anything): Finding[] {
-  const bad = conditionsOf(object).filter(({ type, status }) => type !== 'Ready' && status === 'False');
-  return bad.map(({ type, reason, message }) =>
-    fail(check, `${kind} ${keyOf(object)}: ${type} is False: ${message} (${reason})`, `chaperone explain ${reason}`),
-  );
+  return conditionsOf(object).flatMap(({ type, status, reason, message }) => {
+    const explain = `chaperone explain ${reason}`;
+    const level = status === 'True' ? WRONG_WHILE_TRUE[type] : undefined;
+    if (level !== undefined)
+      return [{ check, level, message: `${kind} ${keyOf(object)}: ${message} (${reason})`, fix: [explain] }];
+    if (type === 'Ready' || status !== 'False') return [];
+    return [fail(check, `${kind} ${keyOf(object)}: ${type} is False: ${message} (${reason})`, explain)];
+  });
 }
 
 export function resourceFindings(facts: Facts): readonly Finding[] {
@@ -35,10 +46,11 @@ export function policyFindings(facts: Facts): readonly Finding[] {
   return of('policies', facts.policies, (policies) => {
     const found = policies.flatMap((policy): Finding[] => {
       const problems = unhealthy('policies', 'policy', policy);
-      if (problems.length > 0) return problems;
+      if (problems.some(({ level }) => level === 'FAIL')) return problems;
       const { selectedPods, conditions = [] } = (policy.status ?? {}) as { selectedPods?: number; conditions?: unknown[] };
       if (conditions.length === 0)
         return [
+          ...problems,
           fail(
             'policies',
             `policy ${keyOf(policy)} has no status: no operator has looked at it`,
@@ -47,13 +59,14 @@ export function policyFindings(facts: Facts): readonly Finding[] {
         ];
       if (selectedPods === 0)
         return [
+          ...problems,
           warn(
             'policies',
             `policy ${keyOf(policy)} selects no pod that runs`,
             'compare spec.agents with the labels and ServiceAccount of your pods',
           ),
         ];
-      return [];
+      return problems;
     });
     return orOk(found, 'policies', `${policies.length} policies are in force`);
   });
