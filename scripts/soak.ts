@@ -4,9 +4,10 @@
  *     queries    compares generated ones with what PostgreSQL really returns, per major version (QUERIES, SEED)
  *     clients    runs real ones on the versions of PostgreSQL that `make test` leaves out
  *     crashes    stops recorder and collector after any operation on their disks, as tests do a few times (SEED)
+ *     sessions   records 10,000 at once over a spool on disk
  *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
  *
- * What queries and informers found are lines in docs/testing/soak.md.
+ * What all but clients found are lines in docs/testing/soak.md.
  */
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -94,6 +95,27 @@ function crashes(): boolean {
   return passed;
 }
 
+interface ManySessions {
+  readonly sessions: number;
+  readonly complete: number;
+  readonly unacknowledged: number;
+  readonly seconds: number;
+  readonly mib: number;
+  readonly spoolMib: number;
+}
+
+function sessions(): boolean {
+  const { status, stdout } = spawnSync(process.execPath, [join(root, 'sidecar/test/many-sessions.ts')], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  process.stdout.write(stdout);
+  if (stdout === '') return false;
+  const { sessions: count, complete, unacknowledged, seconds, mib, spoolMib } = JSON.parse(stdout) as ManySessions;
+  addLine('## Sessions', [today(), commit, count, complete, unacknowledged, `${seconds} s`, mib, spoolMib]);
+  return status === 0;
+}
+
 /** What {@link file://../e2e/src/informers.e2e.ts} leaves behind. */
 interface Churn {
   readonly changes: number;
@@ -137,7 +159,7 @@ async function informers(): Promise<boolean> {
 
 const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
 
-const parts = { queries, clients, crashes, informers };
+const parts = { queries, clients, crashes, sessions, informers };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;
