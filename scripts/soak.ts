@@ -4,6 +4,7 @@
  *     queries    compares generated ones with what PostgreSQL really returns, per major version (QUERIES, SEED)
  *     clients    runs real ones on the versions of PostgreSQL that `make test` leaves out
  *     crashes    stops recorder and collector after any operation on their disks, as tests do a few times (SEED)
+ *     sessions   records 10,000 at once over a spool on disk
  *     rotations  of the CA, every 10 s for 5 minutes, while pods are created through a real API server
  *     outages    of that API server, and of one operator's way to it, while policies change
  *     propagation  of 200 changes of a policy, until its status says that 50 sidecars run it
@@ -97,6 +98,27 @@ function crashes(): boolean {
   return passed;
 }
 
+interface ManySessions {
+  readonly sessions: number;
+  readonly complete: number;
+  readonly unacknowledged: number;
+  readonly seconds: number;
+  readonly mib: number;
+  readonly spoolMib: number;
+}
+
+function sessions(): boolean {
+  const { status, stdout } = spawnSync(process.execPath, [join(root, 'sidecar/test/many-sessions.ts')], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  process.stdout.write(stdout);
+  if (stdout === '') return false;
+  const { sessions: count, complete, unacknowledged, seconds, mib, spoolMib } = JSON.parse(stdout) as ManySessions;
+  addLine('## Sessions', [today(), commit, count, complete, unacknowledged, `${seconds} s`, mib, spoolMib]);
+  return status === 0;
+}
+
 /** Of the CA that signs: every 10 s, for five minutes. */
 const ROTATIONS = { everyMs: 10_000, count: 30 };
 
@@ -184,7 +206,7 @@ async function informers(): Promise<boolean> {
 
 const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
 
-const parts = { queries, clients, crashes, rotations, outages, propagation, informers };
+const parts = { queries, clients, crashes, sessions, rotations, outages, propagation, informers };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { leafHash, merkleRoot } from './merkle.ts';
+import { leafHash, merkleRoot, merkleRootOf, nodeHash, saltedLeafHash, saltedLeafHashes } from './merkle.ts';
 
 /** The reference inputs and roots of the Certificate Transparency implementations' own tests (RFC 6962). */
 const INPUTS = ['', '00', '10', '2021', '3031', '40414243', '5051525354555657', '606162636465666768696a6b6c6d6e6f'];
@@ -19,5 +20,26 @@ const LEAVES = INPUTS.map((input) => leafHash(Buffer.from(input, 'hex')));
 describe('the RFC 6962 tree', () => {
   test.each(ROOTS.map((root, size) => ({ size, root })))('of $size published leaves has its published root', ({ size, root }) => {
     expect(merkleRoot(LEAVES.slice(0, size)).toString('hex')).toBe(root);
+    const joined = Buffer.concat(LEAVES.slice(0, size));
+    expect(merkleRootOf(joined).toString('hex')).toBe(root);
+    // What it was given is as it was.
+    expect(joined.equals(Buffer.concat(LEAVES.slice(0, size)))).toBe(true);
+  });
+
+  test('has no node above what is no hash', () => {
+    expect(() => nodeHash(Buffer.alloc(31), Buffer.alloc(32))).toThrow(RangeError);
+    expect(() => nodeHash(Buffer.alloc(32), Buffer.alloc(33))).toThrow(RangeError);
+  });
+
+  test('hashes records of every length behind their salts, one or many at a time', () => {
+    const records = [0, 1, 54, 55, 4078, 4079, 4080, 4096, 70_000].map((length) => Buffer.alloc(length, length));
+    const salts = records.map((_, at) => Buffer.alloc(16, at));
+    const expected = records.map((record, at) =>
+      createHash('sha256')
+        .update(Buffer.concat([Buffer.of(0), Buffer.alloc(16, at), record]))
+        .digest(),
+    );
+    expect(records.map((record, at) => saltedLeafHash(salts[at] ?? record, record))).toEqual(expected);
+    expect(saltedLeafHashes(salts, records)).toEqual(Buffer.concat(expected));
   });
 });

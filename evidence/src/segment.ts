@@ -3,7 +3,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
 import { type Epoch, Signed } from './keys.ts';
-import { merkleRoot, saltedLeafHash } from './merkle.ts';
+import { HASH_BYTES, merkleRootOf, saltedLeafHashes } from './merkle.ts';
 import { decodeRecord, type SessionRecord } from './record.ts';
 import { SALT_BYTES, SegmentKeys } from './sealing.ts';
 import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header.ts';
@@ -20,7 +20,6 @@ import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header
 const MAGIC = Buffer.from('CHEVSEG\x02', 'latin1');
 const SIGNATURE_CONTEXT = Buffer.from('chaperone/segment/v2\0');
 export const SIGNATURE_BYTES = 64;
-const HASH_BYTES = 32;
 
 /** A segment stays below NATS's default max_payload (1 MiB) with room for the message's headers. */
 export const MAX_SEGMENT_BYTES = 1008 * 1024;
@@ -80,8 +79,8 @@ export function sealSegment(input: SegmentInput): SealedSegment {
   const [payload, tag] = keys.encrypt(packed);
   free(packed);
   const registration = Buffer.from(JSON.stringify(input.registration));
-  const salts = keys.salts(input.records.length);
-  const leaves = input.records.map((record, at) => saltedLeafHash(salts[at] ?? salt, record));
+  const count = input.records.length;
+  const leaves = saltedLeafHashes(keys.salts(count), input.records);
   const header = encodeHeader({
     version: 2,
     origin: input.origin,
@@ -90,8 +89,8 @@ export function sealSegment(input: SegmentInput): SealedSegment {
     prev: input.prev,
     certificate: input.epoch.certificate,
     registration: sha256(registration),
-    records: { first: input.firstSeq, last: input.firstSeq + leaves.length - 1, count: leaves.length },
-    root: merkleRoot(leaves).toString('hex'),
+    records: { first: input.firstSeq, last: input.firstSeq + count - 1, count },
+    root: merkleRootOf(leaves).toString('hex'),
     key: { id: input.key.id, salt: salt.toString('hex') },
     payload: {
       codec: 'zstd+aes-256-gcm',
@@ -112,8 +111,8 @@ export function sealSegment(input: SegmentInput): SealedSegment {
     signature,
     u32(registration.length),
     registration,
-    u32(leaves.length),
-    ...leaves,
+    u32(count),
+    leaves,
     payload,
     tag,
   ]);
@@ -174,7 +173,8 @@ export interface SegmentParts {
   readonly signed: Buffer;
   readonly signature: Buffer;
   readonly registration: Buffer;
-  readonly leaves: readonly Buffer[];
+  /** The hashes of the records, one behind the other. */
+  readonly leaves: Buffer;
   readonly payload: Buffer;
   readonly digest: string;
   readonly link: string;
@@ -206,7 +206,7 @@ export function parseSegment(bytes: Buffer): SegmentParts {
   const registration = takeSized(MAX_REGISTRATION_BYTES, 'registration');
   const count = take(4).readUInt32BE();
   if (count > MAX_RECORDS) throw new EvidenceError('LimitExceeded', 'the segment has too many records');
-  const leaves = Array.from({ length: count }, () => take(HASH_BYTES));
+  const leaves = take(HASH_BYTES * count);
   return {
     header: parseHeader(headerBytes),
     headerText: headerBytes,
@@ -233,7 +233,7 @@ function parseHeader(bytes: Buffer): SegmentHeader {
 export function checkFrame({ header, registration, leaves }: SegmentParts): void {
   if (sha256(registration) !== header.registration)
     throw new EvidenceError('RegistrationUntrusted', 'the registration is not the one that the header names');
-  if (leaves.length !== header.records.count || merkleRoot(leaves).toString('hex') !== header.root)
+  if (leaves.length !== HASH_BYTES * header.records.count || merkleRootOf(leaves).toString('hex') !== header.root)
     throw new EvidenceError('RecordAltered', 'the leaf hashes do not give the root in the header');
   const first = header.number === 0;
   const sound =
@@ -282,17 +282,24 @@ export function readContent({ header, leaves, payload }: SegmentParts, key: Data
     throw new EvidenceError('KeyUnusable', 'the segment was sealed under another data key');
   const keys = new SegmentKeys(key, header.number, Buffer.from(header.key.salt, 'hex'));
   const texts = unpack(keys.decrypt(payload), header);
-  const salts = keys.salts(texts.length);
-  for (const [index, text] of texts.entries()) {
-    const [leaf, salt] = [leaves[index], salts[index]];
-    if (leaf === undefined || salt === undefined || !saltedLeafHash(salt, text).equals(leaf))
-      throw new EvidenceError('RecordAltered', `record ${index} does not match its leaf hash`, { record: index });
+  const hashes = saltedLeafHashes(keys.salts(texts.length), texts);
+  if (!hashes.equals(leaves.subarray(0, hashes.length))) {
+    const index = firstDifference(hashes, leaves);
+    throw new EvidenceError('RecordAltered', `record ${index} does not match its leaf hash`, { record: index });
   }
-  if (texts.length !== leaves.length)
+  if (hashes.length !== leaves.length)
     throw new EvidenceError('RecordAltered', `the payload ends before record ${texts.length}`, { record: texts.length });
   const records = texts.map((text, index) => parseRecord(text, index, header.records.first + index));
   checkFlags(header, records);
   return { records, texts };
+}
+
+/** Which hash is another one. */
+function firstDifference(some: Buffer, others: Buffer): number {
+  let at = 0;
+  const end = (): number => HASH_BYTES * (at + 1);
+  while (some.subarray(HASH_BYTES * at, end()).equals(others.subarray(HASH_BYTES * at, end()))) at++;
+  return at;
 }
 
 function unpack(packed: Buffer, header: SegmentHeader): Buffer[] {

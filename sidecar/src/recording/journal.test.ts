@@ -69,6 +69,21 @@ test('who writes alone has a frame at once; what several add in a turn is one fr
   expect([a.error, b.error]).toEqual([undefined, undefined]);
 });
 
+test('a turn that is written early leaves nothing behind that ends the next one', async () => {
+  const { journal, frames } = await aJournal();
+  const [a, b] = [new User(), new User()];
+  for (const user of [a, b]) journal.add(record(A, 'first'), user);
+  await journal.durable('now');
+  journal.add(record(A, 'one'), a);
+  const early = journal.written();
+  journal.flush();
+  await early;
+  setImmediate(() => journal.add(record(B, 'three'), b));
+  journal.add(record(A, 'two'), a);
+  await journal.written();
+  expect(frames().at(-1)).toEqual([record(A, 'two'), record(B, 'three')]);
+});
+
 test('entries that are larger than a batch, and those around them, keep their order', async () => {
   const { journal, frames } = await aJournal({ maxFileBytes: 64 * 1024 * 1024 });
   const entries = [1, 100_000, 50_000, 890_000, 3, 0, 200_000].map((length, at) => record(A, String(at).repeat(length)));

@@ -60,6 +60,7 @@ export class Journal {
   /** Several had entries in what was made durable last. */
   #isShared = false;
   #turn: PromiseWithResolvers<void> | undefined;
+  #endOfTurn: NodeJS.Immediate | undefined;
   #round: PromiseWithResolvers<void> | undefined;
   #current: File | undefined;
   /** Written to no more, but not synced and closed yet. */
@@ -98,6 +99,8 @@ export class Journal {
   flush(): void {
     if (this.#end > 0) this.#write(this.#batch.subarray(0, this.#end));
     this.#end = 0;
+    // Left in place it would end the next turn early, and so on for as long as somebody writes in each.
+    clearImmediate(this.#endOfTurn);
     this.#turn?.resolve();
     this.#turn = undefined;
   }
@@ -113,7 +116,7 @@ export class Journal {
     }
     if (this.#turn === undefined) {
       this.#turn = Promise.withResolvers();
-      setImmediate(() => this.flush());
+      this.#endOfTurn = setImmediate(() => this.flush());
     }
     return this.#turn.promise;
   }
