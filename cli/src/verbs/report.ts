@@ -69,13 +69,13 @@ async function run(kind: ReportKind, file: string | undefined, flags: ReportFlag
     if (policy === undefined || trust === undefined)
       throw usage(`${file} needs --policy and --trust: what is in the evidence cannot vouch for itself`);
     const believed = { ...(await readTrust(trust)), policy: await readPolicy(policy) };
-    return writeReport(evidenceFile(file), believed, { kind, filter, output }, options.io);
+    return options.exit(await writeReport(evidenceFile(file), believed, { kind, filter, output }, options.io));
   }
   if (from === undefined) throw usage('write --from TIME and perhaps --to TIME, or name an evidence file of a period');
   const period = periodOf(from, to, options.io.now());
   await withClient(options, flags, async (client) => {
     const keys = trust === undefined ? await client.trust() : await readTrust(trust);
     const believed = { ...keys, policy: policy === undefined ? await ownPolicy(client) : await readPolicy(policy) };
-    await writeReport(await client.evidence(period), believed, { kind, filter, period, output }, options.io);
+    options.exit(await writeReport(await client.evidence(period), believed, { kind, filter, period, output }, options.io));
   });
 }
