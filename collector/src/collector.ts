@@ -29,6 +29,7 @@ import { openSeed } from './keys/seed.ts';
 import { SessionKeys } from './keys/session-keys.ts';
 import { openLogKey } from './log/key.ts';
 import { type Ask, Receipts } from './log/receipts.ts';
+import { createWitnessMetrics } from './log/metrics.ts';
 import { Witnesses } from './log/witnesses.ts';
 import { logStored, Sequencer } from './log/sequencer.ts';
 import { TransparencyLog } from './log/transparency-log.ts';
@@ -165,6 +166,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const retention = startRetention({ index, orders, classes: options.retention ?? {}, now, logger });
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  createWitnessMetrics(registry, witnesses);
   const segments = new Counter({
     name: 'chaperone_collector_segments_total',
     help: 'Segments taken in, by result: stored, duplicate, or the code of the refusal.',
