@@ -75,7 +75,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const { kube, config, authority } = options;
   const now = options.now ?? Date.now;
   await authority.use(await ensureAuthority(kube, config.namespace, now()));
-  const { origin, enrolment, recipients } = await ensureTrust(kube, config.namespace, config.clusterName);
+  const { origin, enrolment, recipients } = await ensureTrust(kube, config.namespace, config);
   let log: string | undefined;
   /** A key that somebody else keeps may come later; sidecars ask for it again. */
   const findLog = async (): Promise<void> => {
@@ -104,6 +104,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
         ...(await sidecarJwt(seeds, nkey, now())),
         ...natsCa(options, now()),
         ...(log === undefined ? {} : { log }),
+        recipients: [...recipients],
       }),
     });
     await publishLeader(options, 'sidecars', signal);
