@@ -51,6 +51,8 @@ export interface CollectorOptions {
   readonly store?: ObjectStore;
   /** Signs checkpoints of the log, which has the origin's name. Default: a key in the directory, made at the first start. */
   readonly logKey?: Signer;
+  /** A checkpoint of the log that somebody kept, a signed note: a log that does not go on from it is not opened. */
+  readonly since?: Buffer | undefined;
   /** Who cosigns checkpoints: the lines of a C2SP tlog-policy behind the log's own. Default: nobody. */
   readonly witnesses?: { readonly lines: string; readonly intervalMs: number };
   /** Who unwraps the sessions' data keys, the first being whom new ones are wrapped to. Default: a key in the directory, made at the first start. */
@@ -124,7 +126,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const readers = options.readers ?? [x25519Holder(await openSeed(join(directory, 'reader.key')))];
   const keys = new SessionKeys(store, readers);
   const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
-  const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now });
+  const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now, since: options.since });
   const sequencer = new Sequencer({ index, logger, open: openLog });
   const { lines, intervalMs } = options.witnesses ?? { lines: NO_WITNESSES, intervalMs: 60_000 };
   const witnesses = await Witnesses.open({
