@@ -11,9 +11,12 @@ const helm = findProgram('helm');
 const rules = readFileSync(join(CHART, 'files/monitoring/rules.yaml'), 'utf8');
 const dashboard = readFileSync(join(CHART, 'files/monitoring/dashboard.json'), 'utf8');
 
-const PARTS = ['operator/src/metrics.ts', 'sidecar/src/health/metrics.ts', 'collector/src/sinks/metrics.ts'].map((file) =>
-  join(CHART, '..', file),
-);
+const PARTS = [
+  'operator/src/metrics.ts',
+  'sidecar/src/health/metrics.ts',
+  'collector/src/sinks/metrics.ts',
+  'collector/src/log/metrics.ts',
+].map((file) => join(CHART, '..', file));
 
 /** Names that operator, sidecar and sinks register, series of histograms included. Their packages are not to be imported from here. */
 function exported(): ReadonlySet<string> {

@@ -41,6 +41,7 @@ const PAGES = [
   'hold release',
   'backup',
   'backup key',
+  'identity',
   'restore',
   'version',
 ];

@@ -10,6 +10,7 @@ import { addConsole } from './verbs/console.ts';
 import { addDoctor } from './verbs/doctor.ts';
 import { addExplain } from './verbs/explain.ts';
 import { addExport } from './verbs/export.ts';
+import { addIdentity } from './verbs/identity.ts';
 import { addLog } from './verbs/log.ts';
 import { addOrders } from './verbs/orders.ts';
 import { addPolicy } from './verbs/policy.ts';
@@ -101,6 +102,7 @@ export async function runProgram(argv: readonly string[], given: ProgramOptions)
   addLog(program, options);
   addSinks(program, options);
   addWitness(program, options);
+  addIdentity(program, options);
   addOrders(program, options);
   addBackup(program, options);
   addRestore(program, options);

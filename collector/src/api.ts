@@ -75,11 +75,16 @@ const ListQuery = z.strictObject(FILTER);
 const SearchBody = z.strictObject({ ...FILTER, text: z.string().min(1).max(500) });
 const place = z.coerce.number().int().min(0);
 const StreamQuery = z.strictObject({ action: place, from: place.default(0) });
+/** Keys as they were wrapped leave with who may export, whoever may replay. */
+const wrapped = z
+  .literal('true')
+  .transform(() => true)
+  .optional();
 const EvidenceQuery = z.strictObject({ since: place.optional() });
 const time = z.coerce.number().min(0);
 const ExportQuery = z.union([
-  EvidenceQuery.extend({ session: z.string() }),
-  EvidenceQuery.extend({ from: time, to: time }).refine(({ from, to }) => from < to),
+  EvidenceQuery.extend({ session: z.string(), wrapped }),
+  EvidenceQuery.extend({ from: time, to: time, wrapped }).refine(({ from, to }) => from < to),
 ]);
 const HeldQuery = z.strictObject({ session: z.array(z.string().regex(SESSION_ID)).min(1).max(MAX_HELD) });
 const RecordsQuery = z.strictObject({

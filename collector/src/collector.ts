@@ -29,6 +29,7 @@ import { openSeed } from './keys/seed.ts';
 import { SessionKeys } from './keys/session-keys.ts';
 import { openLogKey } from './log/key.ts';
 import { type Ask, Receipts } from './log/receipts.ts';
+import { createWitnessMetrics } from './log/metrics.ts';
 import { Witnesses } from './log/witnesses.ts';
 import { logStored, Sequencer } from './log/sequencer.ts';
 import { TransparencyLog } from './log/transparency-log.ts';
@@ -50,6 +51,8 @@ export interface CollectorOptions {
   readonly store?: ObjectStore;
   /** Signs checkpoints of the log, which has the origin's name. Default: a key in the directory, made at the first start. */
   readonly logKey?: Signer;
+  /** A checkpoint of the log that somebody kept, a signed note: a log that does not go on from it is not opened. */
+  readonly since?: Buffer | undefined;
   /** Who cosigns checkpoints: the lines of a C2SP tlog-policy behind the log's own. Default: nobody. */
   readonly witnesses?: { readonly lines: string; readonly intervalMs: number };
   /** Who unwraps the sessions' data keys, the first being whom new ones are wrapped to. Default: a key in the directory, made at the first start. */
@@ -123,7 +126,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const readers = options.readers ?? [x25519Holder(await openSeed(join(directory, 'reader.key')))];
   const keys = new SessionKeys(store, readers);
   const index = new EvidenceIndex(options.index ?? openFile(join(directory, 'index.sqlite'), logger));
-  const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now });
+  const openLog = (): Promise<TransparencyLog> => TransparencyLog.open({ store, signer, now: Date.now, since: options.since });
   const sequencer = new Sequencer({ index, logger, open: openLog });
   const { lines, intervalMs } = options.witnesses ?? { lines: NO_WITNESSES, intervalMs: 60_000 };
   const witnesses = await Witnesses.open({
@@ -165,6 +168,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const retention = startRetention({ index, orders, classes: options.retention ?? {}, now, logger });
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  createWitnessMetrics(registry, witnesses);
   const segments = new Counter({
     name: 'chaperone_collector_segments_total',
     help: 'Segments taken in, by result: stored, duplicate, or the code of the refusal.',

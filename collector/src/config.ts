@@ -61,6 +61,12 @@ const Environment = z.object({
   /** The key that signs the log's checkpoints: 32 bytes in base64. Default: log.seed in the directory. */
   CHAPERONE_LOG_KEY_FILE: Path.optional(),
   /** Who cosigns checkpoints, and how many must: lines `witness`, `group` and `quorum` of a C2SP tlog-policy. */
+  /** A checkpoint that the log has to go on from. */
+  CHAPERONE_LOG_SINCE: z
+    .string()
+    .max(65_536)
+    .transform((note) => Buffer.from(note))
+    .optional(),
   CHAPERONE_LOG_WITNESSES: z.string().max(65_536).optional(),
   CHAPERONE_LOG_WITNESS_SECONDS: z.coerce.number().int().min(1).max(3600).default(5),
   /** Unwrap the data keys of sessions: a key a line, 32 bytes in base64, the newest first. Default: reader.key in the directory. */
@@ -84,6 +90,7 @@ export interface CollectorConfig {
   readonly s3?: S3Settings;
   readonly postgres?: PostgresSettings;
   readonly logKeyFile?: string;
+  readonly since: Buffer | undefined;
   readonly witnesses?: { readonly lines: string; readonly intervalMs: number };
   readonly readerKeyFile?: string;
   readonly retention: RetentionClasses;
@@ -136,6 +143,7 @@ export function readConfig(environment: Record<string, string | undefined>): Col
     directory: found.CHAPERONE_DATA,
     ...(s3 === undefined ? {} : { s3: s3Settings(s3) }),
     ...(found.CHAPERONE_LOG_KEY_FILE === undefined ? {} : { logKeyFile: found.CHAPERONE_LOG_KEY_FILE }),
+    since: found.CHAPERONE_LOG_SINCE,
     ...(found.CHAPERONE_LOG_WITNESSES === undefined
       ? {}
       : {

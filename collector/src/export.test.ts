@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type FileVerdict, parsePolicy, surveyEvidence, verifyEvidence } from '@chaperone/evidence';
+import { type FileVerdict, type KeyHolder, parsePolicy, surveyEvidence, verifyEvidence, x25519Holder } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Access } from './access.ts';
@@ -95,6 +95,48 @@ describe('an exported session', () => {
       400,
       { code: 'BadRequest', message: 'the checkpoint is of 8 entries, and the log has 7' },
     ]);
+  });
+});
+
+const wrappedOf = (session: string): string => `evidence?session=${session}&wrapped=true`;
+describe('an export of wrapped keys', () => {
+  test('goes to who may export and not replay, for whom the keys say whether they read it', async () => {
+    const { collector, take } = await aPlace();
+    const { session } = await take();
+    const exporter = ['get', 'list', 'export'].map((verb) => `${verb} agents`).join(',');
+    const file = await bytesOf(await ask(collector, wrappedOf(session), exporter));
+    expect(await surveyEvidence([file])).toMatchObject({ keys: 0, wrapped: 1 });
+    const policy = parsePolicy(Buffer.from(`log ${await (await ask(collector, 'log/key')).text()}quorum none\n`));
+    const contents = async (holders: readonly KeyHolder[]): Promise<string | undefined> =>
+      (await verifyEvidence([file], { ...trust, policy, holders })).sessions[0]?.contents;
+    expect(await contents(readers)).toBe('verified');
+    expect(await contents([x25519Holder(Buffer.alloc(32, 1))])).toBe('sealed');
+    const liar = { name: readers[0]?.name ?? '', unwrap: () => Promise.resolve(Buffer.alloc(32)) };
+    expect((await verifyEvidence([file], { ...trust, policy, holders: [liar] })).sessions[0]).toMatchObject({
+      verdict: 'altered',
+      break: { code: 'KeyUnusable' },
+    });
+    expect(await surveyEvidence([await bytesOf(await ask(collector, `${ALL}&wrapped=true`, exporter))])).toMatchObject({
+      keys: 0,
+      wrapped: 1,
+    });
+    expect((await ask(collector, wrappedOf(session), 'get agents')).status).toBe(403);
+    expect((await ask(collector, `${ALL}&wrapped=maybe`)).status).toBe(400);
+  });
+
+  test('has none where the key is not there any more, or another thing stands in its place', async () => {
+    const { collector, store, take } = await aPlace();
+    const { session } = await take();
+    const name = `keys/${session}`;
+    const found = store.objects.get(name);
+    if (found === undefined) throw new Error('no key');
+    for (const text of ['{', '{}', found.bytes.toString().replace(session, 's-aaaaaaaaaaaaaaaa')]) {
+      store.objects.set(name, { ...found, bytes: Buffer.from(text) });
+      expect(await surveyEvidence([await bytesOf(await ask(collector, wrappedOf(session)))])).toMatchObject({
+        wrapped: 0,
+        segments: 3,
+      });
+    }
   });
 });
 

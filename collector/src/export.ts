@@ -26,7 +26,7 @@ const PAGE = 100;
 export interface ExporterOptions {
   readonly index: EvidenceIndex;
   readonly objects: Objects;
-  readonly keys: Pick<SessionKeys, 'of'>;
+  readonly keys: Pick<SessionKeys, 'of' | 'wrapped'>;
   readonly orders: Pick<Orders, 'erasureOf'>;
   readonly log: () => Promise<TransparencyLog>;
   /** The newest checkpoint that may be shown; undefined while it waits for witnesses. */
@@ -39,6 +39,8 @@ export interface ExporterOptions {
 export interface ExportRequest {
   /** Size of the checkpoint that whoever asks has kept. */
   readonly since?: number | undefined;
+  /** Data keys as they were wrapped, in place of the keys themselves: their recipients alone read the file. */
+  readonly wrapped?: boolean | undefined;
 }
 
 /** Which sessions may leave, and of which the data keys with them. */
@@ -68,14 +70,14 @@ export class Exporter {
    * All that is stored of one session, each segment with its proof. Rejects with NothingToExport before the first member.
    * @param isReadable - whether its data key is in the file
    */
-  async session(row: SessionRow, { since }: ExportRequest, isReadable: boolean): Promise<AsyncIterable<Member>> {
+  async session(row: SessionRow, { since, wrapped = false }: ExportRequest, isReadable: boolean): Promise<AsyncIterable<Member>> {
     // Asked for before the log: what arrived meanwhile is in it.
     const counted = await this.#counted({
       namespace: (namespace) => namespace === row.namespace,
       counter: ({ pending, last }) => last?.session === row.session || pending.some(([session]) => session === row.session),
     });
     const moment = await this.#moment();
-    return joined([await this.#head(moment, since), told(counted), this.#session(row, moment, isReadable)]);
+    return joined([await this.#head(moment, since), told(counted), this.#session(row, moment, formOf(wrapped, isReadable))]);
   }
 
   /**
@@ -85,7 +87,7 @@ export class Exporter {
    */
   async period(
     time: { readonly from: number; readonly to: number },
-    { since }: ExportRequest,
+    { since, wrapped = false }: ExportRequest,
     allowed: Allowed,
   ): Promise<AsyncIterable<Member>> {
     const counted = await this.#counted({
@@ -101,7 +103,8 @@ export class Exporter {
     if (span.to - span.from > MAX_RANGE)
       throw new NothingToExport('BadRequest', `the time has more than ${MAX_RANGE} entries of the log; ask for less of it`);
     const named = new Set(counted.flatMap(({ counter }) => counter.pending.map(([session]) => session)));
-    const sessions = this.#sessions(span, moment, allowed, named);
+    const form = (row: SessionRow): KeyForm => formOf(wrapped, allowed.key(row));
+    const sessions = this.#sessions(span, moment, { session: allowed.session, form }, named);
     return joined([await this.#head(moment, since), this.#range(span, moment), told(counted), sessions]);
   }
 
@@ -141,26 +144,31 @@ export class Exporter {
   }
 
   /** Those of the range, then those that pods named, wherever they are. */
-  async *#sessions(span: Span, moment: Moment, allowed: Allowed, named: Set<string>): AsyncGenerator<Member> {
+  async *#sessions(
+    span: Span,
+    moment: Moment,
+    allowed: Pick<Allowed, 'session'> & { readonly form: (row: SessionRow) => KeyForm },
+    named: Set<string>,
+  ): AsyncGenerator<Member> {
     const { index } = this.#options;
     for (let after = ''; ; ) {
       const names = await index.leaves.sessions(span, after, PAGE);
       for (const name of names) {
         named.delete(name);
         const row = await index.session(name);
-        if (row !== undefined && allowed.session(row)) yield* this.#session(row, moment, allowed.key(row), span);
+        if (row !== undefined && allowed.session(row)) yield* this.#session(row, moment, allowed.form(row), span);
       }
       if (names.length < PAGE) break;
       after = names.at(-1) ?? '';
     }
     for (const name of named) {
       const row = await index.session(name);
-      if (row !== undefined && allowed.session(row)) yield* this.#session(row, moment, allowed.key(row), span);
+      if (row !== undefined && allowed.session(row)) yield* this.#session(row, moment, allowed.form(row), span);
     }
   }
 
   /** What is proven by the range that is `proven` has no proof of its own. */
-  async *#session(row: SessionRow, moment: Moment, isReadable: boolean, proven?: Span): AsyncGenerator<Member> {
+  async *#session(row: SessionRow, moment: Moment, form: KeyForm, proven?: Span): AsyncGenerator<Member> {
     const { keys, orders } = this.#options;
     const { session } = row;
     const erasure = await orders.erasureOf(session);
@@ -170,8 +178,11 @@ export class Exporter {
       if (erasure.text !== undefined) yield members.order(session, erasure.text);
     }
     // Of a session that was erased there may be a key all the same, for as long as a crash has left it.
-    const key = isReadable && erasure === undefined ? await keys.of({ session, key: { id: row.key_id } }) : undefined;
+    const name = { session, key: { id: row.key_id } };
+    const key = form === 'plain' && erasure === undefined ? await keys.of(name) : undefined;
     if (key !== undefined) yield members.key(key);
+    const wrapped = form === 'wrapped' && erasure === undefined ? await keys.wrapped(name) : undefined;
+    if (wrapped !== undefined) yield members.wrapped(wrapped);
     yield* this.#segments(session, moment, proven);
   }
 
@@ -197,6 +208,15 @@ export class Exporter {
       if (rows.length < PAGE) return;
     }
   }
+}
+
+/** As what a data key leaves. */
+type KeyForm = 'none' | 'plain' | 'wrapped';
+
+/** A wrapped key is for who may export: whether they read it their own key says. */
+function formOf(wrapped: boolean, isReadable: boolean): KeyForm {
+  if (wrapped) return 'wrapped';
+  return isReadable ? 'plain' : 'none';
 }
 
 function told(counted: readonly { readonly statement: CounterStatement }[]): Member[] {

@@ -87,6 +87,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     ...(await storeOf(config)),
     ...(await indexOf(config)),
     ...(config.logKeyFile === undefined ? {} : { logKey: readLogKey(config.logKeyFile) }),
+    since: config.since,
     ...(config.witnesses === undefined ? {} : { witnesses: config.witnesses }),
     ...(config.readerKeyFile === undefined ? {} : { readers: readSeeds(config.readerKeyFile).map(x25519Holder) }),
     retention: config.retention,

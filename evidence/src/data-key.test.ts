@@ -1,5 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import { DataKey, MAX_RECIPIENTS, parseRecipient, unwrapKey, WrappedKey, wrapKey, x25519Holder } from './data-key.ts';
+import { constants, createPublicKey, generateKeyPairSync, privateDecrypt } from 'node:crypto';
+import {
+  DataKey,
+  type KeyHolder,
+  MAX_RECIPIENT_CHARS,
+  MAX_RECIPIENTS,
+  parseRecipient,
+  parseWrappedKey,
+  rsaRecipientOf,
+  unwrapKey,
+  WrappedKey,
+  wrapKey,
+  x25519Holder,
+} from './data-key.ts';
 import { AES_128_GCM, hpkeOpen, hpkeSeal, x25519PublicKey } from './hpke.ts';
 import { newSessionId } from './ids.ts';
 import { decodeParcel, encodeParcel, segmentOf } from './parcel.ts';
@@ -7,6 +20,11 @@ import { decodeParcel, encodeParcel, segmentOf } from './parcel.ts';
 const session = newSessionId();
 const seed = (byte: number): Buffer => Buffer.alloc(32, byte);
 const holder = x25519Holder(seed(1));
+const pem = (kind: 'rsa' | 'ed25519', modulusLength = 0): string =>
+  (kind === 'rsa' ? generateKeyPairSync('rsa', { modulusLength }) : generateKeyPairSync('ed25519')).publicKey.export({
+    format: 'pem',
+    type: 'spki',
+  });
 const unusable = expect.objectContaining({ code: 'KeyUnusable' });
 
 describe('a data key', () => {
@@ -58,6 +76,44 @@ describe('a data key', () => {
     expect(() => wrapKey(DataKey.random(session), [])).toThrow();
     const many = Array.from({ length: MAX_RECIPIENTS + 1 }, () => parseRecipient(holder.name));
     expect(() => wrapKey(DataKey.random(session), many)).toThrow();
+  });
+
+  test('is wrapped to keys of RSA as services that hold them unwrap, and to all that a parcel has room for', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { configured, name } = rsaRecipientOf(publicKey.export({ format: 'pem', type: 'spki' }));
+    const service: KeyHolder = {
+      name,
+      unwrap: async (wrapped) =>
+        privateDecrypt({ key: privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }, wrapped),
+    };
+    const key = DataKey.random(session);
+    const wrapped = wrapKey(key, [parseRecipient(configured)]);
+    expect(wrapped.to[0]?.recipient).toBe(name);
+    expect((await unwrapKey(parseWrappedKey(Buffer.from(JSON.stringify(wrapped))), [service])).secret).toEqual(key.secret);
+    // Nobody has the other half of this one, which is as large as any may be.
+    const n = Buffer.alloc(512, 0xff).toString('base64url');
+    const largest = createPublicKey({ key: { kty: 'RSA', n, e: 'AQAB' }, format: 'jwk' });
+    const { configured: large } = rsaRecipientOf(largest.export({ format: 'pem', type: 'spki' }));
+    expect(large.length).toBeLessThanOrEqual(MAX_RECIPIENT_CHARS);
+    const toAll = wrapKey(
+      key,
+      Array.from({ length: MAX_RECIPIENTS }, () => parseRecipient(large)),
+    );
+    expect(decodeParcel(encodeParcel({ key: toAll, segment: Buffer.alloc(1) })).key).toEqual(toAll);
+    // Nothing binds it to its session but the id.
+    const elsewhere = { ...wrapped, session: newSessionId() };
+    await expect(unwrapKey(elsewhere, [service])).rejects.toEqual(unusable);
+  });
+
+  test.each([
+    ['of 1024 bits', () => rsaRecipientOf(pem('rsa', 1024))],
+    ['of another kind', () => rsaRecipientOf(pem('ed25519'))],
+    ['that is none', () => rsaRecipientOf('-----BEGIN PUBLIC KEY-----')],
+    ['of no bytes', () => parseRecipient('rsa-oaep:')],
+    ['of other bytes', () => parseRecipient('rsa-oaep:AAAA')],
+    ['with a line end behind it', () => parseRecipient(`${rsaRecipientOf(pem('rsa', 2048)).configured}\n`)],
+  ])('is wrapped to no key of RSA %s', (_, make) => {
+    expect(make).toThrow(expect.objectContaining({ code: 'MalformedKey' }));
   });
 
   test.each(['', 'x25519:', 'x25519:AAAA', 'age1qqqq', `X25519:${'A'.repeat(43)}`])('is wrapped to no %j', (name) => {

@@ -1,4 +1,4 @@
-import { WrappedKey } from './data-key.ts';
+import { MAX_WRAPPED_BYTES, WrappedKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
 import { MAX_SEGMENT_BYTES } from './segment.ts';
 
@@ -8,7 +8,6 @@ import { MAX_SEGMENT_BYTES } from './segment.ts';
  * How a segment travels: beside the key that reads it, and not one with it, since segments are kept for good and keys are not.
  */
 const LENGTH_BYTES = 4;
-const MAX_WRAPPED_BYTES = 8 * 1024;
 /** Below NATS's default max_payload (1 MiB) with room for the message's headers. */
 export const MAX_PARCEL_BYTES = LENGTH_BYTES + MAX_WRAPPED_BYTES + MAX_SEGMENT_BYTES;
 

@@ -1,4 +1,4 @@
-import { encodeLeaf, type Member, members } from '../src/index.ts';
+import { encodeLeaf, type Member, members, parseRecipient, recipientOf, wrapKey } from '../src/index.ts';
 import { entriesOf, own } from './broken-log.ts';
 import {
   SOUND,
@@ -19,6 +19,37 @@ import {
   without,
 } from './files.ts';
 import * as world from './world.ts';
+
+/** Keys as they were wrapped, which say nothing to who verifies without a key of their own. */
+function wrappedKeys(): void {
+  const wrapped = wrapKey(a.key, [parseRecipient(recipientOf(Buffer.alloc(32, 5)))]);
+  const own = members.wrapped(wrapped);
+  const withText = (text: string, name = own.name): Member[] => [
+    ...head,
+    { name, bytes: Buffer.from(text) },
+    ...sealedFile.slice(2),
+  ];
+  const malformed = altered('MalformedBundle');
+  add('a session with its key as it was wrapped', withText(JSON.stringify(wrapped)), SOUND);
+  add('a wrapped key behind the key itself', [...head, members.key(a.key), own, ...sealedFile.slice(2)], malformed);
+  add('a key behind itself as it was wrapped', [...head, own, members.key(a.key), ...sealedFile.slice(2)], malformed);
+  add('a wrapped key behind the segments', [...sealedFile, own], malformed);
+  add('a wrapped key under the name of another session', withText(JSON.stringify(wrapped), `wrapped/${b.session}`), malformed);
+  add('a wrapped key that is no JSON', withText('{'), malformed);
+  add('a wrapped key that is null', withText('null'), malformed);
+  const [to] = wrapped.to;
+  for (const [what, change] of [
+    ['with something else in it', { more: 1 }],
+    ['to nobody', { to: [] }],
+    ['to nine', { to: Array.from({ length: 9 }, () => to) }],
+    ['to one without a name', { to: [{ ...to, recipient: '' }] }],
+    ['with a key that is not base64url', { to: [{ ...to, key: 'a+b/' }] }],
+    ['with a key of an impossible length', { to: [{ ...to, key: 'AAAAA' }] }],
+    ['with an id that is none', { id: 'A'.repeat(64) }],
+  ] as const)
+    add(`a wrapped key ${what}`, withText(JSON.stringify({ ...wrapped, ...change })), malformed);
+  add('a wrapped key that is too large', withText(JSON.stringify(wrapped).padEnd(8193, ' ')), altered('LimitExceeded'));
+}
 
 /** What is read with data keys, and what orders of erasure prove. */
 export function brokenKeys(): void {
@@ -45,6 +76,7 @@ export function brokenKeys(): void {
   });
   add('a key twice', [...head, members.key(a.key), ...sessionFile.slice(2)], altered('MalformedBundle'));
   add('a key behind the segments', [...sealedFile, members.key(a.key)], altered('MalformedBundle'));
+  wrappedKeys();
   for (const [what, file] of [
     ['that can be read', sessionFile],
     ['that nobody can read', sealedFile],

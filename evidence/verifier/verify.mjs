@@ -99,6 +99,10 @@ function parse(shape, bytes) {
   return value;
 }
 
+const WRAPPED = strict({
+  session, id: digest,
+  to: (v) => list(strict({ recipient: str(128, 1), key: (k) => str(1024, 1)(k) && /^[\w-]*$/.test(k) && k.length % 4 !== 1 }), 8)(v) && v.length > 0,
+});
 const SIGNED = strict({ body: str(2048), signature: str(100) });
 const AGENT = { namespace: str(253, 1), serviceAccount: str(253, 1), 'pod?': str(253), 'podUid?': str(64) };
 const REGISTRATION = strict({ nkey: str(64), agent: strict(AGENT), origin: str(253, 1), issuedAt: num });
@@ -494,20 +498,21 @@ function headerOf(name, size) {
 
 const MOST = {
   head: 1024, checkpoint: MAX_NOTE, consistency: MAX_PROOF, range: MAX_PROOF, entries: MAX_CHUNK * 65537, proof: MAX_PROOF + MAX_NOTE,
-  counter: 16384, erasure: 65535, order: 8192, key: 32, segment: MAX_SEGMENT,
+  counter: 16384, erasure: 65535, order: 8192, key: 32, wrapped: 8192, segment: MAX_SEGMENT,
 };
-const AFTER = ['proof', 'erasure', 'key', 'segment'];
+const KEYS = ['key', 'wrapped'];
+const AFTER = ['proof', 'erasure', ...KEYS, 'segment'];
 const COUNTED = ['counter', ...AFTER];
 /** What may stand behind what. */
 const NEXT = {
   start: ['head'], head: ['checkpoint'], checkpoint: ['consistency', 'range', ...COUNTED], consistency: ['range', ...COUNTED],
   range: ['entries'], entries: ['entries', ...COUNTED], counter: COUNTED, proof: ['erasure', 'segment'],
-  erasure: ['order', 'key', 'proof', 'segment'], order: ['key', 'proof', 'segment'], key: ['proof', 'segment'], segment: AFTER,
+  erasure: ['order', ...KEYS, 'proof', 'segment'], order: [...KEYS, 'proof', 'segment'], key: ['proof', 'segment'], wrapped: ['proof', 'segment'], segment: AFTER,
 };
 function placeOf(name) {
   const fixed = { 'evidence.json': 'head', 'log/checkpoint': 'checkpoint', 'log/consistency': 'consistency', 'log/range': 'range' }[name];
   if (fixed !== undefined) return [fixed];
-  const [, of] = /^(erasure|order|key)\/s-[a-z2-7]{16}$/.exec(name) ?? [];
+  const [, of] = /^(erasure|order|key|wrapped)\/s-[a-z2-7]{16}$/.exec(name) ?? [];
   if (of !== undefined) return [of, name.slice(of.length + 1)];
   const [, kind, whose, number = ''] = /^(log\/entries|counter|proof|segment)\/(?:(s-[a-z2-7]{16})\/)?([^/]+)$/.exec(name) ?? [];
   const sound = decimal(number) !== undefined && (kind === 'segment') === (whose !== undefined);
@@ -738,6 +743,12 @@ function verifyFile(path, trust) {
     key(bytes, name, before) {
       const of = begin(name, before !== 'erasure' && before !== 'order');
       of.key = bytes.length === 32 ? bytes : fail('MalformedKey', 'a data key has 32 bytes');
+    },
+    /** Whose secret opens it is not asked here: what is sealed stays so. */
+    wrapped(bytes, name, before) {
+      begin(name, before !== 'erasure' && before !== 'order');
+      const said = orElse('MalformedBundle', 'the wrapped key cannot be read', () => parse(WRAPPED, bytes));
+      if (said.session !== name) fail('MalformedBundle', 'the wrapped key is of another session');
     },
     segment(bytes, name, number) {
       const [of, own] = [begin(name, false), proof];

@@ -51,6 +51,7 @@ const hooks = (...args: string[]): string[] => [
 /** Helm versions differ in blank lines and trailing spaces; objects do not. */
 const tidy = (text: string): string => text.replaceAll(/[ \t]+$/gm, '').replaceAll(/\n{2,}/g, '\n');
 
+const CHECKPOINT = 'prod/4711\n12\nMzdqO9Y+mZNwioTd/mworli4NQXdH+1xG9kk7FpiOfA=\n\n— prod/4711 AAAA\n';
 const WITNESSES = [
   { name: 'security', key: 'security.corp/w+0a1b2c3d+BAAA', url: 'https://witness.security.corp' },
   { name: 'audit', key: 'audit.example/w+4e5f6071+BAAB', url: 'https://witness.audit.example/chaperone' },
@@ -129,7 +130,9 @@ describe.skipIf(helm === undefined)('the chart', () => {
         '-s',
         'templates/evidence/collector.yaml',
         '--set-json',
-        `collector.log=${JSON.stringify({ witnesses: WITNESSES, quorum: 1, witnessSeconds: 30 })}`,
+        `collector.log=${JSON.stringify({ witnesses: WITNESSES, quorum: 1, witnessSeconds: 30, since: CHECKPOINT })}`,
+        '--set-json',
+        `collector.recipients=${JSON.stringify([`x25519:${'A'.repeat(43)}`, `x25519:${'B'.repeat(43)}`])}`,
       ],
     ],
     [

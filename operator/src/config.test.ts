@@ -19,6 +19,7 @@ test('defaults are those of the design', () => {
   expect(config.notify).toEqual({ webhooks: [] });
   expect(config.injection.uid).toBe(24_601);
   expect(config.hostPatterns).toEqual({});
+  expect(config.recipients).toEqual([]);
 });
 
 test.each([
@@ -36,6 +37,12 @@ test.each([
     'a webhook without encryption',
     { CHAPERONE_NOTIFY: '{"webhooks":[{"url":"http://a/","secretFile":"/s"}]}' },
     'CHAPERONE_NOTIFY',
+  ],
+  ['a recipient that is no key', { CHAPERONE_RECIPIENTS: 'x25519:AAAA' }, 'CHAPERONE_RECIPIENTS: number 1'],
+  [
+    'more recipients than a key is wrapped to',
+    { CHAPERONE_RECIPIENTS: Array.from({ length: 8 }, () => `x25519:${'A'.repeat(43)}`).join(',') },
+    'CHAPERONE_RECIPIENTS: there are more than 7',
   ],
   ['root as the sidecar', { CHAPERONE_SIDECAR_UID: '0' }, 'CHAPERONE_SIDECAR_UID'],
 ])('%s is refused, by the name of the variable', (_name, mods, variable) => {

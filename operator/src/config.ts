@@ -1,4 +1,4 @@
-import { NO_WITNESSES } from '@chaperone/evidence';
+import { MAX_RECIPIENTS, NO_WITNESSES, orUndefined, parseRecipient } from '@chaperone/evidence';
 import { z } from 'zod';
 import { AddressBook } from './addresses/address-book.ts';
 import { DecideConfig } from './decide/config.ts';
@@ -52,6 +52,8 @@ const Environment = z.object({
     .optional(),
   /** What a C2SP tlog-policy says of witnesses: lines `witness`, `group` and `quorum`. */
   CHAPERONE_LOG_WITNESSES: z.string().max(65_536).default(NO_WITNESSES),
+  /** Recipients of sessions' keys beside the collector, comma-separated. */
+  CHAPERONE_RECIPIENTS: z.string().max(8192).default(''),
   CHAPERONE_ADDRESSES_IPV4: z.string().default('240.240.0.0/16'),
   CHAPERONE_ADDRESSES_IPV6: z.string().default('2001:2::/48'),
   /** JSON: namespace → host patterns that it may claim; the namespace `*` stands for all. */
@@ -87,6 +89,8 @@ export interface Config {
   readonly ports: Readonly<Record<'sidecars' | 'webhook' | 'health' | 'slack' | 'decide', number>>;
   readonly nats: { readonly url: string; readonly installed: boolean; readonly caFile: string | undefined };
   readonly collectorUrl: string | undefined;
+  /** Who reads what is recorded beside the collector, as the evidence package names recipients. */
+  readonly recipients: readonly string[];
   readonly log: LogConfig;
   readonly ranges: { readonly ipv4: string; readonly ipv6: string };
   readonly hostPatterns: Readonly<Record<string, readonly string[]>>;
@@ -139,6 +143,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     },
     nats: { url: env.CHAPERONE_NATS_URL, installed: env.CHAPERONE_NATS_INSTALLED === 'true', caFile: env.CHAPERONE_NATS_CA_FILE },
     collectorUrl: env.CHAPERONE_COLLECTOR_URL,
+    recipients: recipientsIn(env.CHAPERONE_RECIPIENTS),
     log: { keySecret: secretOf(env.CHAPERONE_LOG_KEY_SECRET), witnesses: env.CHAPERONE_LOG_WITNESSES },
     ranges,
     hostPatterns: parseJson(
@@ -176,6 +181,18 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       readinessProbe: env.CHAPERONE_SIDECAR_READINESS_PROBE === 'true',
     },
   };
+}
+
+/** Throws ConfigError; a public key is no secret, and is not said all the same. */
+function recipientsIn(text: string): string[] {
+  const names = text.split(',').filter((name) => name !== '');
+  const wrong = names.findIndex((name) => orUndefined(() => parseRecipient(name)) === undefined);
+  if (wrong >= 0) throw new ConfigError(`CHAPERONE_RECIPIENTS: number ${wrong + 1} is not x25519: or rsa-oaep: and a public key`);
+  if (names.length >= MAX_RECIPIENTS)
+    throw new ConfigError(
+      `CHAPERONE_RECIPIENTS: there are more than ${MAX_RECIPIENTS - 1}, which with the collector is as many as a key is wrapped to`,
+    );
+  return names;
 }
 
 function secretOf(text: string | undefined): LogConfig['keySecret'] {

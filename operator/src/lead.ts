@@ -78,7 +78,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   // Nobody has looked yet at what is published.
   const rotation = { now: now(), times: options.times.ca, isPublished: () => false };
   await authority.use(await ensureAuthority(kube, config.namespace, rotation));
-  const { origin, enrolment, recipients } = await ensureTrust(kube, config.namespace, config.clusterName);
+  const { origin, enrolment, recipients } = await ensureTrust(kube, config.namespace, config);
   let log: string | undefined;
   /** A key that somebody else keeps may come later; sidecars ask for it again. */
   const findLog = async (): Promise<void> => {
@@ -107,6 +107,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
         ...(await sidecarJwt(seeds, nkey, now())),
         ...natsCa(options, now()),
         ...(log === undefined ? {} : { log }),
+        recipients: [...recipients],
       }),
     });
     await publishLeader(options, 'sidecars', signal);

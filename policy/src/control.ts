@@ -97,6 +97,9 @@ export function enrolmentProof(token: string, tlsPublicKey: string): Uint8Array 
 export const SignedRegistration = z.strictObject({ body: z.string().max(2048), signature: z.string().max(100) });
 export type SignedRegistration = z.infer<typeof SignedRegistration>;
 
+/** To whom the data key of each session is wrapped, as the evidence package names recipients. */
+const Recipients = z.array(z.string().min(1).max(1024)).min(1).max(8);
+
 export const NatsAccess = z.object({
   /** Server URLs, comma separated. */
   url: z.string(),
@@ -108,6 +111,8 @@ export const NatsAccess = z.object({
   ca: z.string().optional(),
   /** C2SP tlog-policy: whose receipts are believed, and which witnesses must have cosigned; absent: nobody's yet. Ask again. */
   log: z.string().max(MAX_LOG_POLICY_CHARS).optional(),
+  /** Those of now; absent: those of before. */
+  recipients: Recipients.optional(),
 });
 export type NatsAccess = z.infer<typeof NatsAccess>;
 
@@ -116,8 +121,7 @@ export const EnrolResponse = z.object({
   /** Name of the evidence log that this cluster writes to; part of every signature. */
   origin: z.string(),
   registration: SignedRegistration,
-  /** To whom the data key of each session is wrapped, as the evidence package names recipients. */
-  recipients: z.array(z.string().min(1).max(128)).min(1).max(8),
+  recipients: Recipients,
   nats: NatsAccess,
   /** Carries the certificate for `tlsPublicKey` and the CA of the agent leg. */
   snapshot: Snapshot,

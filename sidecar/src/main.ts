@@ -3,7 +3,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Code, CODES } from '@chaperone/api';
-import { encodeNkey, parseRecipient } from '@chaperone/evidence';
+import { encodeNkey } from '@chaperone/evidence';
 import type { Snapshot } from '@chaperone/policy';
 import { startDenyListener } from './capture/deny.ts';
 import { searchDomains, startDns } from './capture/dns.ts';
@@ -143,9 +143,8 @@ class Sidecar {
     });
     this.#control = control;
     this.#stops.push(() => control.stop());
-    const { nats, registration, recipients: names } = await control.enrolled();
-    const recipients = names.map(parseRecipient);
-    const broker = keepBrokerAccess({ first: nats, renew: () => control.nats(), nkey, logger: this.#logger });
+    const { nats, registration, recipients } = await control.enrolled();
+    const broker = keepBrokerAccess({ first: nats, recipients, renew: () => control.nats(), nkey, logger: this.#logger });
     const delivery = createNatsDelivery({
       servers: nats.url.split(','),
       nkey: encodeNkey(nkey.publicKey),
@@ -161,7 +160,7 @@ class Sidecar {
       directory: this.#config.spoolDirectory,
       runDirectory,
       identity: { nkey, registration },
-      recipients: () => recipients,
+      recipients: broker.recipients,
       delivery,
       logPolicy: broker.logPolicy,
       tellCounter: (statement) => control.tellCounter(statement),

@@ -244,6 +244,14 @@ export const CLI_CODES = {
     retry: 'none',
     example: 's-7hq2kd3mxw5tq4na is on hold and must not be erased (OrderRefused)',
   },
+  IdentityUnusable: {
+    audience: ['operator', 'platform'],
+    what: 'The key that should read evidence cannot be used.',
+    why: 'Its file has something else than keys, or the key service that holds it does not answer, or answers something else.',
+    fix: 'Give --identity a file that chaperone identity --new made, or one with the address of a key of Vault’s transit engine; see VAULT_TOKEN and VAULT_CACERT.',
+    retry: 'change-it',
+    example: 'Vault cannot be reached (ECONNREFUSED) (IdentityUnusable)',
+  },
   BackupUnusable: {
     audience: ['operator', 'platform'],
     what: 'A backup was not restored: it cannot be opened or believed.',
@@ -254,9 +262,9 @@ export const CLI_CODES = {
   },
   LogBehind: {
     audience: ['operator', 'platform'],
-    what: 'A backup was not restored: the log of evidence would have gone on from an older size than it had, with another history from there.',
+    what: 'A backup was not restored, or a collector did not open its log: it would have gone on from an older size than it had, with another history from there.',
     why: 'A checkpoint, or the store, shows entries that the backup does not have, or others than it has.',
-    fix: 'Restore a newer backup, or the keys of this one beside the store that has the entries.',
+    fix: 'Restore a newer backup, or the keys of this one beside the store that has the entries. Of a collector collector.log.since of the chart says what its log has to go on from.',
     retry: 'none',
     example: 'the log of shop.backup has 12 entries, and the checkpoint is of 15 (LogBehind)',
   },

@@ -153,6 +153,23 @@ describe('a log is not forked', () => {
 });
 
 describe('nothing is written over', () => {
+  test('by a restore over a directory that is whole, or has something else, which it says', async () => {
+    const options = { ...(await given()), since: [at('first')] };
+    const whole = restore({ ...options, data: at('newer') });
+    await expect(whole).rejects.toMatchObject({
+      code: 'Usage',
+      message: expect.stringMatching(
+        /newer is there and whole: evidence of local\/\w+ with \d+ entries in its log, and every key that .*one\.backup has; nothing is put back/,
+      ) as string,
+    });
+    expect(await isThere('newer.restoring')).toBe(false);
+    await mkdir(at('busy'));
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f', 'lock']) await writeFile(at(`busy/${name}`), '');
+    await expect(restore({ ...options, data: at('busy') })).rejects.toMatchObject({
+      message: expect.stringContaining('busy is there already with a, b, c, d, e and 1 more, and nothing') as string,
+    });
+  });
+
   test('by a restore: not a directory in use or with other keys', async () => {
     const options = { ...(await given()), since: [at('first')] };
     await mkdir(at('mine'));

@@ -23,6 +23,8 @@ import { dataPaths, lockData } from '../up/data-directory.ts';
 import { type FileHead, type Manifest, readArchive } from './archive.ts';
 import { isMadeAnew, storedCheckpoint, walk } from './backup.ts';
 
+/** Names of what stands in the way that are said. */
+const MAX_NAMED = 5;
 const OBJECTS = 'evidence/objects';
 
 export interface RestoreOptions {
@@ -82,10 +84,14 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
     using stack = new DisposableStack();
     if (evidence === 'store') stack.use(await lockData(data));
     const { manifest, files } = await believed(from, () => unpack(options, staging, evidence));
-    if (evidence === 'store') await demandSame(staging, data);
+    const isWhole = evidence === 'store' && (await demandSame(staging, data)) === 0;
     const key = await logKeyOf(staging, manifest, from);
     const root = evidence === 'store' ? data : staging;
     const entries = await demandAhead({ manifest, key, since, root, from });
+    if (isWhole)
+      throw usage(
+        `${data} is there and whole: evidence of ${manifest.origin} with ${entries} entries in its log, and every key that ${from} has; nothing is put back over it. Who wants the backup in its place moves it away first`,
+      );
     await prove({ staging, data, evidence, manifest, key, since, from });
     await place(staging, data, evidence);
     return { data, origin: manifest.origin, at: manifest.at, files, evidence, entries };
@@ -125,7 +131,11 @@ async function placeOf(data: string): Promise<Restored['evidence']> {
   });
   if (names.every(isMadeAnew)) return 'backup';
   for await (const path of walk(data, OBJECTS)) if (path === `${OBJECTS}/log/state`) return 'store';
-  throw usage(`${data} is there already, and nothing is written over; name a directory that is not there with --data`);
+  const some = names.filter((name) => !isMadeAnew(name)).toSorted();
+  const more = some.length > MAX_NAMED ? ` and ${some.length - MAX_NAMED} more` : '';
+  throw usage(
+    `${data} is there already with ${some.slice(0, MAX_NAMED).join(', ')}${more}, and nothing is written over; name a directory that is not there with --data`,
+  );
 }
 
 async function unpack(
@@ -169,13 +179,20 @@ async function unpack(
   return { manifest, files };
 }
 
-/** What is there has to be what would be put there; spools and keys of agents stay as they are. */
-async function demandSame(staging: string, data: string): Promise<void> {
+/**
+ * What is there has to be what would be put there; spools and keys of agents stay as they are. Resolves with how many files of the installation
+ * are not there.
+ */
+async function demandSame(staging: string, data: string): Promise<number> {
+  let missing = 0;
   for await (const path of walk(staging, '')) {
     const there = await readFile(join(data, path)).catch(() => undefined);
-    if (there === undefined || path.startsWith('agents/') || there.equals(await readFile(join(staging, path)))) continue;
-    throw usage(`${join(data, path)} is there already and is another one; nothing is written over`);
+    if (path.startsWith('agents/')) continue;
+    if (there === undefined) missing++;
+    else if (!there.equals(await readFile(join(staging, path))))
+      throw usage(`${join(data, path)} is there already and is another one; nothing is written over`);
   }
+  return missing;
 }
 
 async function logKeyOf(staging: string, { origin }: Manifest, from: string): Promise<VerifierKey> {

@@ -20,8 +20,8 @@ import type { Transport } from './transport.ts';
 
 export type { Transport } from './transport.ts';
 
-/** What to export: one session, or what came in a time (ms since 1970). `since` is the size of a checkpoint that was kept. */
-export type ExportQuery = { readonly since?: number } & (
+/** What to export: one session, or what came in a time (ms since 1970). `since` is the size of a checkpoint that was kept; `wrapped`: keys as they were wrapped. */
+export type ExportQuery = { readonly since?: number; readonly wrapped?: boolean } & (
   | { readonly session: string }
   | { readonly from: number; readonly to: number }
 );

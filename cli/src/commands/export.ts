@@ -70,6 +70,11 @@ export async function exportEvidence(
       out,
       `it holds the data ${survey.keys === 1 ? 'key' : 'keys'} of ${counted(survey.keys, 'session')}: whoever has the file reads what was recorded`,
     );
+  if (survey.wrapped > 0)
+    await writeLine(
+      out,
+      `it holds the data ${survey.wrapped === 1 ? 'key' : 'keys'} of ${counted(survey.wrapped, 'session')}, wrapped: whoever they were wrapped to reads what was recorded, also after an erasure`,
+    );
 }
 
 function megabytes(bytes: number): string {

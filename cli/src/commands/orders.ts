@@ -5,7 +5,8 @@ import { type Io, writeLine } from '../io.ts';
 import { type DocumentOutput, writeDocument } from '../output.ts';
 
 const DONE = {
-  erasure: 'is erased: nobody reads what was recorded any more; its headers and proofs stay',
+  erasure:
+    'is erased: its key is destroyed here with all that it was wrapped to, and its headers and proofs stay; who exported the key before, plain or wrapped, or has a backup of it, still reads what was recorded',
   hold: 'is on hold: it is not erased, by anybody and by time',
   release: 'is on hold no more',
 } as const;

@@ -91,6 +91,7 @@ const exported = (): Promise<AsyncIterable<Uint8Array>> => client.evidence(perio
 interface Said {
   readonly out: string;
   readonly err: string;
+  readonly code: number;
 }
 
 async function report(
@@ -103,11 +104,11 @@ async function report(
   const texts = Promise.all([readText(out), readText(err)]);
   const io: Io = { out, err, in: new PassThrough(), env: {}, now: () => 0, terminal: { in: false, out: false, err: false } };
   const believed = { ...trust, policy: await ownPolicy(client) };
-  await writeReport(source ?? (await exported()), believed, { kind, filter: {}, period, output, ...given }, io);
+  const code = await writeReport(source ?? (await exported()), believed, { kind, filter: {}, period, output, ...given }, io);
   out.end();
   err.end();
   const [said, beside] = await texts;
-  return { out: said, err: beside };
+  return { out: said, err: beside, code };
 }
 
 interface Document {
@@ -268,6 +269,18 @@ test('an altered session keeps its place in the population, and says so there an
     kind: 'altered',
     detail: expect.stringMatching(/^segment 0: /) as string,
   });
+});
+
+test('a report over evidence that is altered, or that the log’s witnesses do not prove, does not end as one over sound evidence', async () => {
+  expect(await report('population', 'csv')).toMatchObject({ code: 0, err: expect.not.stringContaining('altered:') as string });
+  const bytes = await taken(await exported());
+  const at = bytes.indexOf('CHEVSEG', bytes.indexOf(`segment/${whole}/0`));
+  bytes.writeUInt8(bytes.readUInt8(at + 300) ^ 1, at + 300);
+  for (const output of ['table', 'csv', 'json'] as const)
+    for (const kind of ['population', 'denials'] as const)
+      expect((await report(kind, output, { filter: { agent: 'support-agent' } }, of(bytes))).code).toBe(3);
+  const { err } = await report('denials', 'csv', {}, of(bytes));
+  expect(err).toContain('altered: the evidence of 1 session, of which rows end before that (EvidenceAltered)\n');
 });
 
 test('an erasure and a hold are told, and the digest of the population outlives them', async () => {

@@ -20,31 +20,42 @@ export interface ReportQuery {
   readonly output: 'table' | 'csv' | DocumentOutput;
 }
 
-/** `report`: verifies evidence of a period on its way, and says what it holds. Throws CliError. */
+/**
+ * `report`: verifies evidence of a period on its way, and says what it holds. Resolves with the exit code, which is that of `verify` for what is
+ * altered and what the log and its witnesses do not prove: rows were made without it. Throws CliError.
+ */
 export async function writeReport(
   source: AsyncIterable<Uint8Array>,
   trust: FileTrust,
   { kind, filter, period, output }: ReportQuery,
   io: Io,
-): Promise<void> {
+): Promise<number> {
   const report = await made(source, trust, kind, filter);
   const { columns, rows, log } = report;
+  const exit = exitOf(report);
   if (output === 'csv') {
     for (const row of [columns, ...rows]) await writeText(io.out, csvLine(row));
     // Only rows are for a spreadsheet.
     for (const line of about(report, period)) await writeLine(io.err, line);
-    return;
+    return exit;
   }
   if (output !== 'table') {
     const { rows: _rows, columns: _columns, log: _log, ...rest } = report;
     const asked = period === undefined ? {} : { from: iso(period.from), to: iso(period.to) };
     const objects = rows.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at] ?? null])));
-    return writeDocument(io, output, { ...rest, ...asked, checkpoint: log, count: rows.length, columns, rows: objects });
+    await writeDocument(io, output, { ...rest, ...asked, checkpoint: log, count: rows.length, columns, rows: objects });
+    return exit;
   }
   const cells = rows.map((row) => row.map((cell) => (cell === null ? '' : String(cell))));
   await writeLine(io.out, table(columns.map(heading), cells));
   await writeLine(io.out, '');
   for (const line of about(report, period)) await writeLine(io.out, line);
+  return exit;
+}
+
+function exitOf({ altered, unproven, log }: Report): number {
+  if (altered > 0) return EXIT.checkSaysNo;
+  return unproven > 0 || log.quorum === 'missing' ? EXIT.notWitnessed : EXIT.ok;
 }
 
 async function made(
@@ -78,6 +89,12 @@ function about(report: Report, period: ReportQuery['period']): string[] {
       ? []
       : [`left out by the filter: ${counted(unknown, 'session')} of which nothing here says whose they are`]),
     ...(unread === 0 ? [] : [`not read: the records of ${counted(unread, 'session')}, whose keys or segments are not here`]),
+    ...(report.altered === 0
+      ? []
+      : [`altered: the evidence of ${counted(report.altered, 'session')}, of which rows end before that (EvidenceAltered)`]),
+    ...(report.unproven === 0
+      ? []
+      : [`not proven by the log or its witnesses: ${counted(report.unproven, 'session')} (NotLogged)`]),
     `digest of these rows: ${digest}`,
     ...(populationDigest === undefined
       ? []

@@ -13,6 +13,8 @@ let data: string;
 /** Newest first. */
 let names: string[];
 let place: string;
+/** As whom an auditor reads, beside the collector. */
+let recipient: string;
 const at = (name: string): string => join(place, name);
 
 /** Two sessions, and a checkpoint that was kept between them. */
@@ -20,7 +22,8 @@ beforeAll(async () => {
   shop = await startShop();
   data = shop.path('data');
   place = (await shop.manifests()).replace(/\/shop$/, '');
-  await using up = await Up.start(await shop.manifests(), data);
+  recipient = (await run(['identity', '--key', at('auditor.key'), '--new'])).out.trim();
+  await using up = await Up.start(await shop.manifests(), data, '--recipient', recipient);
   for (const known of [1, 2]) {
     const agent = await connect(up.ready);
     await agent.query('select name, ssn from customers order by id');
@@ -89,6 +92,7 @@ describe('an exported session', () => {
       sessions: 1,
       segments: expect.any(Number) as number,
       keys: 1,
+      wrapped: 0,
       digest: createHash('sha256').update(bytes).digest('hex'),
     });
     expect(await ask(...args)).toMatchObject({ code: 2, err: expect.stringContaining('is there already') as string });
@@ -174,11 +178,58 @@ test('exit codes tell what is altered from what is missing and what is not prove
   expect(json.out).not.toContain('sound');
 });
 
-test('an erased session says who ordered it, when and why, and what is proven all the same', async () => {
+describe('a file whose keys were wrapped', () => {
+  test('is read by the auditor’s own key alone, and proven by everybody', async () => {
+    const exported = await ask('export', '--from', '2026-01-01', '--wrapped', '-o', at('wrapped.evidence'));
+    expect(exported.out).toMatch(/\nit holds the data keys of 2 sessions, wrapped: whoever they were wrapped to reads /);
+    const file = await readFile(at('wrapped.evidence'), 'utf8');
+    expect(file).toContain(`"recipient":"${recipient}"`);
+    expect(file).not.toContain('key/s-');
+    const sealed = await verify('wrapped.evidence');
+    expect([sealed.code, sealed.out.match(/complete: .* sealed and was not looked at\n/g)?.length]).toEqual([0, 2]);
+    const read = await verify('wrapped.evidence', '--identity', at('auditor.key'));
+    expect([read.code, read.out.match(/complete: /g)?.length, read.out]).toEqual([0, 2, expect.not.stringContaining('sealed')]);
+    await run(['identity', '--key', at('other.key'), '--new']);
+    expect((await verify('wrapped.evidence', '--identity', at('other.key'))).out).toEqual(sealed.out);
+    const report = ['report', 'access', at('wrapped.evidence'), '--policy', at('trust.policy'), '--trust', at('trust.json')];
+    expect((await run(report)).out).toMatch(/not read: the records of 2 sessions/);
+    const rows = await run([...report, '--identity', at('auditor.key'), '-o', 'csv']);
+    expect([rows.code, rows.out]).toEqual([0, expect.stringContaining('select') as string]);
+  });
+
+  test.each([
+    ['that is none', 'garbage\n', 2, 'has something else than keys'],
+    ['that is empty', '\n', 2, 'has something else than keys'],
+    ['that is a key of Vault without TLS', 'http://vault.corp/v1/transit/keys/a\n', 2, 'has something else than keys'],
+    ['that is another place', 'https://vault.corp/v1/../sys/x\n', 2, 'a key of Vault is written'],
+  ])('is not tried with a key %s, of which nothing is repeated', async (_, text, code, words) => {
+    await writeFile(at('bad.key'), text);
+    const ended = await verify('wrapped.evidence', '--identity', at('bad.key'));
+    expect([ended.code, ended.err]).toEqual([code, expect.stringContaining(words) as string]);
+    expect(ended.err).not.toContain('garbage');
+  });
+});
+
+test('an erased session says who ordered it, when and why, what is proven all the same, and claims no more than it does', async () => {
   const [session = ''] = names;
-  expect((await ask('erase', session, '--reason', 'request 4711')).code).toBe(0);
+  const erased = await ask('erase', session, '--reason', 'request 4711');
+  expect(erased).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(
+      /destroyed here with all that it was wrapped to.* still reads what was recorded \(entry/,
+    ) as string,
+  });
+  expect(erased.out).not.toMatch(/nobody|gone/);
+  const objects = join(data, 'evidence/objects');
+  expect(await readdir(join(objects, 'keys'))).not.toContain(session);
+  // What left before is not reached.
+  const read = await verify('wrapped.evidence', '--identity', at('auditor.key'));
+  expect(read.out).toMatch(new RegExp(`${session}  complete: [^\n]* 0 denied[^\n]*(?<!not looked at)\n`));
+  expect((await ask('export', '--session', session, '--wrapped', '-o', at('late'))).out).not.toContain('wrapped');
+  const late = await verify('late', '--identity', at('auditor.key'));
+  expect(late.out).toMatch(/erased .*: headers and counts are proven, what was recorded cannot be read from here\n/);
   const said =
-    /complete: .*; erased 2\S+Z by local: request 4711 \(entry \d+ of the log\): headers and counts are proven, what was recorded is gone\n/;
+    /complete: .*; erased 2\S+Z by local: request 4711 \(entry \d+ of the log\): headers and counts are proven, what was recorded cannot be read from here\n/;
   expect((await ask('verify', session)).out).toMatch(said);
   expect((await ask('export', '--session', session, '-o', at('erased'))).out).not.toContain('data key');
   expect(await verify('erased')).toMatchObject({ code: 0, err: '', out: expect.stringMatching(said) as string });

@@ -213,7 +213,9 @@ const BREAK_CODES: Partial<Record<Word, string>> = { incomplete: 'EvidenceIncomp
 function contentsOf({ contents, break: found, erasure, segments }: FileSessionVerdict): string {
   if (erasure !== undefined) {
     const left =
-      contents === 'verified' ? 'its key is here all the same' : 'headers and counts are proven, what was recorded is gone';
+      contents === 'verified'
+        ? 'its key is here all the same'
+        : 'headers and counts are proven, what was recorded cannot be read from here';
     return `; erased ${givenBy(erasure)}${segments === 0 ? '' : `: ${left}`}`;
   }
   const isSealed = contents === 'sealed' && found === undefined && segments > 0;

@@ -86,7 +86,10 @@ describe('chaperone witness', () => {
     expect((await post(url, aRequest(log, 7, 5, 'second'))).status).toBe(422);
     expect((await post(url, aRequest(log, 5, 5, 'second'))).status).toBe(409);
     expect((await post(url, aRequest(noteSigner(ORIGIN, generateSigner()), 7, 5))).status).toBe(403);
-    expect((await post(url, aRequest(noteSigner('test/other', generateSigner()), 7, 0))).status).toBe(404);
+    expect(await post(url, aRequest(noteSigner('test/other', generateSigner()), 7, 0))).toEqual({
+      status: 404,
+      body: 'this witness was told of no log with this origin; its policy needs the line log of it\n',
+    });
     expect((await post(url, Buffer.from('old 0\n\nnothing'))).status).toBe(400);
     expect((await post(url, Buffer.alloc(1024 * 1024))).status).toBe(413);
     expect((await fetch(`${url}/add-checkpoint`)).status).toBe(405);
@@ -97,7 +100,7 @@ describe('chaperone witness', () => {
     const events = err
       .trim()
       .split('\n')
-      .map((line) => JSON.parse(line) as { event: string; size?: number; status?: number });
+      .map((line) => JSON.parse(line) as { event: string; size?: number; status?: number; origin?: string });
     expect(events.map(({ event, size, status }) => `${event} ${size ?? status}`)).toEqual([
       'refused 409',
       'refused 422',
@@ -107,6 +110,7 @@ describe('chaperone witness', () => {
       'refused 400',
       'cosigned 7',
     ]);
+    expect(events.map(({ origin }) => origin)).toEqual([ORIGIN, ORIGIN, ORIGIN, ORIGIN, 'test/other', undefined, ORIGIN]);
   });
 
   test('of two requests at once that do not fit each other cosigns one', async () => {
@@ -169,6 +173,18 @@ const checkpointOf = async (collector: Collector): Promise<{ status: number; tex
   return { status: response.status, text: await response.text() };
 };
 
+/** How far witnesses are, as whoever scrapes the collector sees it; of `entries` whether there are any. */
+async function metricsOf(collector: Collector): Promise<{ behind: number; failing: number[]; entries: number[] }> {
+  const text = await collector.registry.metrics();
+  const values = (name: string): number[] =>
+    [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))].map(([, value]) => Number(value));
+  return {
+    behind: values('chaperone_log_quorum_behind_seconds')[0] ?? -1,
+    failing: values('chaperone_witness_failing_seconds'),
+    entries: values('chaperone_witness_cosigned_entries').map((entries) => Math.min(entries, 1)),
+  };
+}
+
 describe('a collector with two witnesses', () => {
   const enrolment = generateSigner();
   const trust = { origin: ORIGIN, enrolmentKeys: [enrolment.publicKey.toString('base64url')] };
@@ -219,6 +235,7 @@ describe('a collector with two witnesses', () => {
     const { open, policy } = await witnessed();
     const collector = await open('store');
     const recorded = await record(collector, policy);
+    expect(await metricsOf(collector)).toMatchObject({ behind: 0, failing: [0, 0], entries: [1, 1] });
     const { text } = await checkpointOf(collector);
     const { checkpoint, witnesses } = openCheckpoint(Buffer.from(text), policy);
     expect([...witnesses.keys()]).toEqual(['one', 'two']);
@@ -245,9 +262,12 @@ describe('a collector with two witnesses', () => {
       said.some((each) => each.startsWith('fewer witnesses than are asked for')) ? true : undefined,
     );
     expect((await checkpointOf(collector)).status).toBe(503);
+    const away = await metricsOf(collector);
+    expect([away.behind > 0, away.failing.map((seconds) => seconds > 0)]).toEqual([true, [false, true]]);
     await start('two', new URL(two?.url ?? '').host);
     await recorded;
     expect((await checkpointOf(collector)).status).toBe(200);
+    expect((await metricsOf(collector)).failing).toEqual([0, 0]);
   });
 
   test('whose key signs a second history gets no cosignature for it, and no sidecar believes it', async () => {

@@ -41,11 +41,11 @@ export async function runWitness(
   const say = (fields: object): void => void io.err.write(`${safeJson({ time: new Date(io.now()).toISOString(), ...fields })}\n`);
   const server = createWitnessServer({
     witness,
-    onAnswer: (answer) =>
+    onAnswer: (answer, asked) =>
       say(
         answer.status === 200
           ? { event: 'cosigned', origin: answer.origin, size: answer.latest.size, root: answer.latest.root.toString('base64') }
-          : { event: 'refused', status: answer.status },
+          : { event: 'refused', status: answer.status, ...(asked === undefined ? {} : { origin: asked }) },
       ),
     onError: (error) => say({ event: 'failed', cause: error instanceof Error ? error.name : 'unknown' }),
   });

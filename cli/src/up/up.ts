@@ -61,6 +61,8 @@ export interface UpOptions {
   /** What a command line needs to be about this directory, wherever it is typed: ` --data /srv/shop`; empty where it is the default. */
   readonly place: string;
   readonly console: HostPort;
+  /** Who reads what is recorded beside the collector. */
+  readonly recipients: readonly string[];
   /** A file that says where events go. */
   readonly sinks?: string;
   readonly logger: Logger;
@@ -219,13 +221,13 @@ async function openCollector(
 }
 
 async function openRecording(
-  { data, agent, logger }: UpOptions,
+  { data, agent, logger, recipients: others }: UpOptions,
   identity: Parameters<typeof createRecording>[0]['identity'],
   collector: Collector,
 ): ReturnType<typeof createRecording> {
   const { run, spool } = agentPaths(data, agent);
   const logPolicy = trustIn(collector.logKey);
-  const recipients = collector.recipients.map(parseRecipient);
+  const recipients = [...collector.recipients, ...others].map(parseRecipient);
   try {
     return await createRecording({
       directory: spool,

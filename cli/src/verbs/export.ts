@@ -13,6 +13,7 @@ interface ExportFlags extends CollectorFlags {
   readonly from?: string;
   readonly to?: string;
   readonly since?: string;
+  readonly wrapped?: boolean;
   /** -o */
   readonly o?: string;
   readonly output: 'text' | DocumentOutput;
@@ -26,11 +27,12 @@ export function addExport(program: Command, options: VerbOptions): void {
     .option('--from <TIME>', 'all that was stored from this time on, and the log of it without a gap')
     .option('--to <TIME>', 'until before this time; without it, now')
     .option('--since <FILE>', 'a checkpoint that was kept: prove that the log goes on from it')
+    .option('--wrapped', 'data keys as they were wrapped: who holds a key of their own reads the file (verify --identity)')
     .option('-o <FILE>', 'where to write; "-": standard output; without it SESSION.evidence, or the time')
     .addOption(new Option('--output <FORMAT>', 'how to say what was written').choices(OUTPUTS).default('text'))
     .addHelpText(
       'after',
-      '\nTimes are like 2026-11-01 (UTC) or 2026-11-01T08:00:00+01:00, by the clock of the collector when evidence came.\nSessions of namespaces that you may not export are left out, and the file says that they are there.\n\nThe file holds the data keys of sessions that you may replay: whoever has it reads what these recorded. Of other\nsessions, and of those that were erased, it proves all but that.',
+      '\nTimes are like 2026-11-01 (UTC) or 2026-11-01T08:00:00+01:00, by the clock of the collector when evidence came.\nSessions of namespaces that you may not export are left out, and the file says that they are there.\n\nThe file holds the data keys of sessions that you may replay: whoever has it reads what these recorded. Of other\nsessions, and of those that were erased, it proves all but that. With --wrapped it holds the keys of all sessions that you may\nexport as they were wrapped: who holds one of those keys reads them, with verify and report --identity FILE.',
     )
     .action((flags: ExportFlags) => run(flags, options));
   withExamples(
@@ -50,17 +52,20 @@ async function run(flags: ExportFlags, options: VerbOptions): Promise<void> {
     throw usage(`-o names a file here; for the form of what is said write --output ${file}, and for such a file -o ./${file}`);
   if ((session === undefined) === (from === undefined)) throw usage('write --session ID, or --from TIME and perhaps --to TIME');
   if (from === undefined && to !== undefined) throw usage('--to ends what --from begins');
-  const since = flags.since === undefined ? {} : { since: await sizeOf(flags.since) };
+  const more = {
+    ...(flags.since === undefined ? {} : { since: await sizeOf(flags.since) }),
+    ...(flags.wrapped === true ? { wrapped: true } : {}),
+  };
   const name = session === undefined ? undefined : demandId(session);
   await withClient(options, flags, async (client) => {
     if (name !== undefined) {
       const whole = (await client.session(name)).name;
       const target = { file: file ?? `${whole}.evidence`, output };
-      return exportEvidence(client, { session: whole, ...since }, target, options.io);
+      return exportEvidence(client, { session: whole, ...more }, target, options.io);
     }
     const asked = periodOf(from ?? '', to, options.io.now());
     const target = { file: file ?? `${day(asked.from)}-to-${day(asked.to)}.evidence`, output };
-    await exportEvidence(client, { ...asked, ...since }, target, options.io);
+    await exportEvidence(client, { ...asked, ...more }, target, options.io);
   });
 }
 

@@ -3,6 +3,7 @@ import type { ReportKind } from '@chaperone/evidence';
 import { usage } from '../errors.ts';
 import type { VerbOptions } from '../program.ts';
 import type { DocumentOutput } from '../output.ts';
+import { holdersOf } from './verify.ts';
 import { type CollectorFlags, outputOption, withClient, withCollector, withExamples } from './common.ts';
 
 /** As REPORT_KINDS of the evidence package has them, which a test compares: help loads nothing. */
@@ -14,6 +15,7 @@ interface ReportFlags extends CollectorFlags {
   readonly agent?: string;
   readonly policy?: string;
   readonly trust?: string;
+  readonly identity?: string;
   readonly output: 'table' | 'csv' | DocumentOutput;
 }
 
@@ -28,6 +30,7 @@ export function addReport(program: Command, options: VerbOptions): void {
     .option('--agent <NAME>', 'of this agent (pod or ServiceAccount) alone')
     .option('--policy <FILE>', 'which logs are believed and which witnesses have to cosign (C2SP tlog-policy)')
     .option('--trust <FILE>', 'JSON file with "origin" and "enrolmentKeys", in place of what the installation says')
+    .option('--identity <FILE>', 'a key of your own, for a file whose keys were wrapped to it (chaperone identity)')
     .addOption(
       outputOption('report', ['table', 'csv', 'json', 'yaml'], 'how to print; csv: rows alone, the rest to standard error'),
     )
@@ -68,14 +71,15 @@ async function run(kind: ReportKind, file: string | undefined, flags: ReportFlag
     if (from !== undefined || to !== undefined) throw usage('--from and --to are for a collector; a file is of one period');
     if (policy === undefined || trust === undefined)
       throw usage(`${file} needs --policy and --trust: what is in the evidence cannot vouch for itself`);
-    const believed = { ...(await readTrust(trust)), policy: await readPolicy(policy) };
-    return writeReport(evidenceFile(file), believed, { kind, filter, output }, options.io);
+    const believed = { ...(await readTrust(trust)), policy: await readPolicy(policy), ...(await holdersOf(flags, options)) };
+    return options.exit(await writeReport(evidenceFile(file), believed, { kind, filter, output }, options.io));
   }
+  if (flags.identity !== undefined) throw usage('--identity is for files that were exported with --wrapped');
   if (from === undefined) throw usage('write --from TIME and perhaps --to TIME, or name an evidence file of a period');
   const period = periodOf(from, to, options.io.now());
   await withClient(options, flags, async (client) => {
     const keys = trust === undefined ? await client.trust() : await readTrust(trust);
     const believed = { ...keys, policy: policy === undefined ? await ownPolicy(client) : await readPolicy(policy) };
-    await writeReport(await client.evidence(period), believed, { kind, filter, period, output }, options.io);
+    options.exit(await writeReport(await client.evidence(period), believed, { kind, filter, period, output }, options.io));
   });
 }

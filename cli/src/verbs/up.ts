@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { usage } from '../errors.ts';
 import { agentOf, hostPort, listenMap } from '../flags.ts';
 import { safeJson } from '../io.ts';
 import { placeOf } from '../place.ts';
@@ -15,6 +16,7 @@ interface UpFlags {
   readonly data?: string;
   readonly console: string;
   readonly sinks?: string;
+  readonly recipient?: readonly string[];
   readonly output: 'text' | 'json';
 }
 
@@ -28,6 +30,7 @@ export function addUp(program: Command, options: ProgramOptions): void {
     .option('--listen <NAMESPACE/NAME=HOST:PORT>', 'where a resource is served (repeatable; else a free local port)', collect)
     .option('--data <DIR>', 'where keys and evidence are kept (default: ~/.local/state/chaperone)')
     .option('--console <HOST:PORT>', 'where the collector and its web page answer', '127.0.0.1:0')
+    .option('--recipient <KEY>', 'who reads what is recorded too, by a key of their own (repeatable)', collect)
     .option('--sinks <FILE>', 'where events go, as YAML: collector.sinks of the chart, with files in place of Secrets')
     .addOption(
       new Option('-o, --output <FORMAT>', 'json: one line when every listener is ready')
@@ -40,6 +43,12 @@ export function addUp(program: Command, options: ProgramOptions): void {
     'chaperone up --manifests examples/quickstart --agent agents/support-agent --labels app=support-agent',
     'chaperone up --manifests shop --agent agents/bot --listen data/orders-db=127.0.0.1:5433 --output json',
   );
+}
+
+/** Throws CliError Usage. */
+function demandRecipient(name: string): string {
+  if (/^(x25519:[\w-]{43}|rsa-oaep:[\w-]{300,1000})$/.test(name)) return name;
+  throw usage('--recipient is x25519: or rsa-oaep: and a public key, as chaperone identity prints it');
 }
 
 async function up(flags: UpFlags, { io, stopped }: ProgramOptions): Promise<void> {
@@ -63,6 +72,7 @@ async function up(flags: UpFlags, { io, stopped }: ProgramOptions): Promise<void
     data: flags.data ?? defaultData(io.env),
     place,
     console,
+    recipients: (flags.recipient ?? []).map(demandRecipient),
     ...(flags.sinks === undefined ? {} : { sinks: flags.sinks }),
     logger: json ? jsonLogger(io.err, io.now) : textLogger(io.err),
     onOpened: (resource) =>

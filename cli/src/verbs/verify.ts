@@ -1,3 +1,4 @@
+import type { KeyHolder } from '@chaperone/evidence';
 import type { Command } from 'commander';
 import { usage } from '../errors.ts';
 import type { VerbOptions } from '../program.ts';
@@ -7,6 +8,7 @@ import { type CollectorFlags, outputOption, withClient, withCollector, withExamp
 interface VerifyFlags extends CollectorFlags {
   readonly policy?: string;
   readonly trust?: string;
+  readonly identity?: string;
   readonly since?: string;
   readonly complete?: boolean;
   readonly partial?: boolean;
@@ -23,6 +25,7 @@ export function addVerify(program: Command, options: VerbOptions): void {
   )
     .option('--policy <FILE>', 'which logs are believed and which witnesses have to cosign (C2SP tlog-policy)')
     .option('--trust <FILE>', 'JSON file with "origin" and "enrolmentKeys", in place of what the installation says')
+    .option('--identity <FILE>', 'a key of your own, for a file whose keys were wrapped to it (chaperone identity)')
     .option('--since <FILE>', 'a checkpoint that was kept: the log of the file has to go on from it')
     .option('--complete', 'exit with 8 also where the end of a session is not seen')
     .option('--partial', 'exit with 0 also where sessions of a period are left out whole')
@@ -41,6 +44,16 @@ export function addVerify(program: Command, options: VerbOptions): void {
   );
 }
 
+/** Who reads keys that a file has as they were wrapped: nobody, unless somebody says so. */
+export async function holdersOf(
+  { identity }: Pick<VerifyFlags, 'identity'>,
+  { io }: Pick<VerbOptions, 'io'>,
+): Promise<{ readonly holders?: readonly KeyHolder[] }> {
+  if (identity === undefined) return {};
+  const { readIdentities } = await import('../identity/identity.ts');
+  return { holders: await readIdentities(identity, io.env) };
+}
+
 async function run(what: string | undefined, flags: VerifyFlags, options: VerbOptions): Promise<void> {
   const [{ contentOf, evidenceFile, judge, ownPolicy, readPolicy, report }, { readTrust }] = await Promise.all([
     import('../commands/verify.ts'),
@@ -53,9 +66,15 @@ async function run(what: string | undefined, flags: VerifyFlags, options: VerbOp
   if (!SESSION.test(what)) {
     if (policy === undefined || trust === undefined)
       throw usage(`${what} needs --policy and --trust: what is in the evidence cannot vouch for itself`);
-    const believed = { ...(await readTrust(trust)), policy: await readPolicy(policy), ...since };
+    const believed = {
+      ...(await readTrust(trust)),
+      policy: await readPolicy(policy),
+      ...since,
+      ...(await holdersOf(flags, options)),
+    };
     return report(await judge(evidenceFile(what), believed), { ...shown, file: what }, options);
   }
+  if (flags.identity !== undefined) throw usage('--identity is for files that were exported with --wrapped');
   if (flags.since !== undefined) throw usage('--since is for files; chaperone log verify --since reads the whole log');
   await withClient(options, flags, async (client) => {
     const session = await client.session(what);

@@ -1,4 +1,12 @@
-import { DataKey, EvidenceError, type KeyHolder, unwrapKey, WrappedKey } from '@chaperone/evidence';
+import {
+  type DataKey,
+  EvidenceError,
+  type KeyHolder,
+  orUndefined,
+  parseWrappedKey,
+  unwrapKey,
+  type WrappedKey,
+} from '@chaperone/evidence';
 import { type ObjectStore, StoreError } from '../objects/index.ts';
 
 /** Unwrapped keys that are kept in memory, those of the sessions that were looked at last. */
@@ -73,12 +81,25 @@ export class SessionKeys {
 
   async #read(bytes: Buffer, session: string, id: string): Promise<DataKey | undefined> {
     try {
-      const wrapped = WrappedKey.parse(JSON.parse(bytes.toString()));
-      return wrapped.session === session && wrapped.id === id ? await unwrapKey(wrapped, this.#holders) : undefined;
+      const wrapped = wrappedIn(bytes, session, id);
+      return wrapped === undefined ? undefined : await unwrapKey(wrapped, this.#holders);
     } catch {
       // Whatever stands there, it is not this key.
       return undefined;
     }
+  }
+
+  /** The key as it was wrapped, for all its recipients; undefined where it is not here any more. */
+  async wrapped({ session, key: { id } }: KeyName): Promise<WrappedKey | undefined> {
+    const name = nameOf(session);
+    const there = await this.#store.get(name);
+    const found = there && wrappedIn(there.bytes, session, id);
+    if (found !== undefined) return found;
+    for await (const { bytes } of this.#store.earlier(name)) {
+      const before = wrappedIn(bytes, session, id);
+      if (before !== undefined) return before;
+    }
+    return undefined;
   }
 
   /** Whether anything stands where the key does. */
@@ -103,6 +124,12 @@ export class SessionKeys {
 export interface KeyName {
   readonly session: string;
   readonly key: { readonly id: string };
+}
+
+/** Undefined where it is another one, or none. */
+function wrappedIn(bytes: Buffer, session: string, id: string): WrappedKey | undefined {
+  const wrapped = orUndefined(() => parseWrappedKey(bytes));
+  return wrapped?.session === session && wrapped.id === id ? wrapped : undefined;
 }
 
 function nameOf(session: string): string {

@@ -57,6 +57,37 @@ describe('a log in a store', () => {
     expect([...store.objects.keys()].filter((name) => name.includes('.p/'))).toEqual([]);
   });
 
+  it('is opened to go on from what somebody has seen of it, and nothing is written where it does not', async () => {
+    const store = new CrashingStore();
+    const log = await open(store);
+    await log.append(entries(0, 3));
+    const early = log.checkpoint;
+    const copy = new Map(store.objects);
+    await log.append(entries(3, 300));
+    const late = log.checkpoint;
+    const since = (note: Buffer | string, of = store): Promise<TransparencyLog> =>
+      TransparencyLog.open({ store: of, signer, now: () => 0, since: Buffer.from(note) });
+    for (const note of [early, late]) expect((await since(note)).head.size).toBe(303);
+    const older = new CrashingStore();
+    for (const [name, object] of copy) older.objects.set(name, object);
+    const another = new CrashingStore();
+    await (await open(another)).append(entries(1, 400));
+    for (const [of, note, words] of [
+      [older, late, 'the log has 3 entries, and the checkpoint that it has to go on from is of 303'],
+      [new CrashingStore(), early, 'there is no log'],
+      [another, late, 'it went another way'],
+      [store, late.toString().replace('303', '302'), 'no checkpoint that its key signed'],
+      [store, '', 'no checkpoint that its key signed'],
+    ] as const) {
+      const before = new Map(of.objects);
+      await expect(since(note, of)).rejects.toMatchObject({
+        code: 'LogBehind',
+        message: expect.stringContaining(words) as string,
+      });
+      expect(of.objects).toEqual(before);
+    }
+  });
+
   it('proves each entry, and each older tree, to whoever has a checkpoint', async () => {
     const log = await open(new CrashingStore());
     const heads = [log.head];

@@ -10,6 +10,7 @@ import {
   inclusionSpans,
   type NoteSigner,
   openNote,
+  orUndefined,
   parseCheckpoint,
   proveConsistency,
   proveInclusion,
@@ -30,6 +31,7 @@ import {
   type TreeHead,
   treeRoot,
   verifierOf,
+  verifyConsistency,
   writeBundleTile,
 } from '@chaperone/evidence';
 import type { ObjectStore } from '../objects/index.ts';
@@ -41,11 +43,14 @@ const MAX_LOOSE = 16 * TILE_WIDTH;
 /** Of full tiles, which never change; 8 KiB each for hashes. */
 const MAX_CACHED = 256;
 
-/** LogTaken: another process appends to this log · LogAltered: what is stored is not what was signed. */
+/**
+ * LogTaken: another process appends to this log · LogAltered: what is stored is not what was signed · LogBehind: it does not go on from what
+ * somebody has seen of it.
+ */
 export class LogError extends Error {
   override readonly name = 'LogError';
-  readonly code: 'LogTaken' | 'LogAltered';
-  constructor(code: 'LogTaken' | 'LogAltered', message: string, options?: ErrorOptions) {
+  readonly code: 'LogTaken' | 'LogAltered' | 'LogBehind';
+  constructor(code: LogError['code'], message: string, options?: ErrorOptions) {
     super(`${message} (${code})`, options);
     this.code = code;
   }
@@ -56,6 +61,8 @@ export interface LogOptions {
   /** The first line of every checkpoint, and the name of the key that signs it. */
   readonly signer: NoteSigner;
   readonly now: () => number;
+  /** A checkpoint that somebody kept, a signed note: the log has to go on from it, or nothing is done with it. */
+  readonly since?: Buffer | undefined;
 }
 
 /**
@@ -83,11 +90,18 @@ export class TransparencyLog {
   /**
    * Opens the log, and finishes what an earlier process began. Where there is none, it begins: its first checkpoint is of the empty tree.
    * @throws LogError LogAltered where the state is not what the key signed, or is gone while tiles are there
+   * @throws LogError LogBehind where it does not go on from `since`, before anything is written
    * @throws StoreError
    */
   static async open(options: LogOptions): Promise<TransparencyLog> {
+    const since = sinceOf(options);
     const found = await options.store.get(STATE);
     if (found === undefined) {
+      if (since !== undefined && since.size > 0)
+        throw new LogError(
+          'LogBehind',
+          `there is no log, and the checkpoint that it has to go on from is of ${since.size} entries`,
+        );
       const tiles = options.store.list('log/tile/')[Symbol.asyncIterator]();
       if ((await tiles.next()).done !== true)
         throw new LogError('LogAltered', 'the state of the log is gone and its tiles are there');
@@ -97,8 +111,21 @@ export class TransparencyLog {
     }
     const log = new TransparencyLog(options, readState(found.bytes), found.version);
     log.#verify();
+    if (since !== undefined) await log.#demandSince(since);
     await log.#settle();
     return log;
+  }
+
+  async #demandSince(since: Checkpoint): Promise<void> {
+    const { head } = this;
+    if (since.size > head.size)
+      throw new LogError(
+        'LogBehind',
+        `the log has ${head.size} entries, and the checkpoint that it has to go on from is of ${since.size}`,
+      );
+    const path = since.size === 0 || since.size === head.size ? [] : await this.consistency(since.size);
+    if (!verifyConsistency(since, head, path))
+      throw new LogError('LogBehind', 'the log does not go on from the checkpoint that was kept: it went another way');
   }
 
   #verify(): void {
@@ -271,6 +298,15 @@ export class TransparencyLog {
     if (bytes === undefined) throw new LogError('LogAltered', `log/${tilePath(tile)} is missing`);
     return bytes;
   }
+}
+
+/** Throws LogError LogBehind where what was kept is no checkpoint of this log. */
+function sinceOf({ since, signer: { key } }: LogOptions): Checkpoint | undefined {
+  if (since === undefined) return undefined;
+  const kept = orUndefined(() => parseCheckpoint(openNote(since, [verifierOf(key)]).text));
+  if (kept?.origin !== key.name)
+    throw new LogError('LogBehind', 'what the log has to go on from is no checkpoint that its key signed');
+  return kept;
 }
 
 /** The same tile as wide as a tree of this size has it. */

@@ -41,11 +41,33 @@ export interface WitnessesOptions {
   readonly logger: Logger;
 }
 
+/** What C2SP tlog-witness means by these. */
+const UNKNOWN: Readonly<Record<number, string>> = {
+  403: 'it was told of this log with another key; its policy has to have the line log of this one',
+  404: 'it was told of no log with this origin; add the line log of this one to its policy',
+};
+
 interface Asked {
   /** The size that the witness has cosigned last, as far as is known. */
   size: number;
   failures: number;
   dueAt: number;
+  /** When it cosigned last, ms since 1970; 0 where it has not since the start. */
+  cosignedAt: number;
+  /** Since when it does not, monotonic. */
+  failingAt: number | undefined;
+}
+
+/** Where witnesses are, for whoever watches over them. */
+export interface WitnessState {
+  readonly witnesses: readonly {
+    readonly name: string;
+    readonly size: number;
+    readonly cosignedAt: number;
+    readonly failingSeconds: number;
+  }[];
+  /** Since when the newest checkpoint that has enough cosignatures is not the log's, and did not move; 0 where it is. */
+  readonly behindSeconds: number;
 }
 
 interface Cosigned extends Published {
@@ -63,6 +85,8 @@ export class Witnesses {
   /** What has enough of them. */
   #shown: Cosigned | undefined;
   #round: Promise<void> | undefined;
+  /** Entries of what may be shown, and since when there are more that may not. */
+  #behind: { readonly shown: number; readonly since: number } | undefined;
 
   private constructor(options: WitnessesOptions, stored: { readonly version: string; readonly cosigned: Cosigned } | undefined) {
     this.#options = options;
@@ -105,9 +129,32 @@ export class Witnesses {
     return this.#round;
   }
 
+  state(): WitnessState {
+    const now = this.#options.monotonic();
+    const seconds = (since: number | undefined): number => (since === undefined ? 0 : (now - since) / 1_000);
+    const asked = [...this.#options.policy.witnesses].filter(([, { url }]) => url !== undefined);
+    return {
+      witnesses: asked.map(([name]) => {
+        const { size = 0, cosignedAt = 0, failingAt } = this.#asked.get(name) ?? {};
+        return { name, size: cosignedAt === 0 ? 0 : size, cosignedAt, failingSeconds: seconds(failingAt) };
+      }),
+      behindSeconds: seconds(this.#behind?.since),
+    };
+  }
+
   async #ask(): Promise<void> {
-    const { policy, open, monotonic, logger, onPublished } = this.#options;
-    const log = await open();
+    const log = await this.#options.open();
+    try {
+      await this.#askDue(log);
+    } finally {
+      const shown = this.published(log)?.head.size ?? 0;
+      if (shown >= log.head.size) this.#behind = undefined;
+      else if (this.#behind?.shown !== shown) this.#behind = { shown, since: this.#options.monotonic() };
+    }
+  }
+
+  async #askDue(log: TransparencyLog): Promise<void> {
+    const { policy, monotonic, logger, onPublished } = this.#options;
     const { head, checkpoint: note } = log;
     if (head.size === 0) return;
     const { text, signatures } = parseNote(note);
@@ -145,16 +192,16 @@ export class Witnesses {
 
   /** The witness's signature; undefined where it gives none, which is said. */
   async #cosigned(name: string, witness: PolicyParty, about: About): Promise<NoteSignature | undefined> {
-    const asked = this.#asked.get(name) ?? { size: 0, failures: 0, dueAt: 0 };
+    const asked = this.#asked.get(name) ?? { size: 0, failures: 0, dueAt: 0, cosignedAt: 0, failingAt: undefined };
     this.#asked.set(name, asked);
     try {
       const signature = await this.#askOne(witness, asked, about);
-      asked.failures = 0;
-      asked.size = about.head.size;
+      Object.assign(asked, { failures: 0, size: about.head.size, cosignedAt: this.#options.now(), failingAt: undefined });
       return signature;
     } catch (error) {
       const wait = this.#options.intervalMs * 2 ** Math.min(asked.failures++, MAX_DOUBLINGS);
       asked.dueAt = this.#options.monotonic() + wait;
+      asked.failingAt ??= this.#options.monotonic();
       this.#options.logger.warn('a witness has not cosigned', {
         witness: name,
         size: about.head.size,
@@ -173,6 +220,7 @@ export class Witnesses {
       const size = status === 409 && /^\d{1,16}\n$/.test(body) ? Number(body) : undefined;
       if (size !== undefined && size > head.size)
         throw new Error(`it has cosigned ${size} entries, and this log has ${head.size}: it was rolled back or forked`);
+      if (size === undefined && UNKNOWN[status] !== undefined) throw new Error(`${UNKNOWN[status]} (${status})`);
       if (size === undefined || size === older || !isFirst)
         throw new Error(
           status === 422 || size === older

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { CounterStatement } from '../counter.ts';
-import type { DataKey } from '../data-key.ts';
+import { type DataKey, MAX_WRAPPED_BYTES, type WrappedKey } from '../data-key.ts';
 import { EvidenceError } from '../errors.ts';
 import { SESSION_ID } from '../ids.ts';
 import { formatConsistencyProof, type ConsistencyProof } from '../log/consistency.ts';
@@ -26,6 +26,7 @@ import { ARCHIVE_END, archived, type Member } from './archive.ts';
  *     erasure/SESSION           the log's entry of the order by which the session was erased
  *     order/SESSION             the text of that order; may be left out
  *     key/SESSION               the session's data key: whoever has the file reads what was recorded; may be left out
+ *     wrapped/SESSION           the same as it was wrapped: its recipients alone read; in place of key/SESSION
  *     segment/SESSION/NUMBER    sessions one after another, numbers upwards
  */
 export const EVIDENCE_FORMAT = 'chaperone.dev/evidence/v1';
@@ -49,7 +50,7 @@ export interface SegmentMember {
   readonly number: number;
 }
 export interface SessionMember {
-  readonly kind: 'erasure' | 'order' | 'key';
+  readonly kind: 'erasure' | 'order' | 'key' | 'wrapped';
   readonly session: string;
 }
 /** What a member is, by its name. */
@@ -70,7 +71,7 @@ const FIXED: ReadonlyMap<string, Place> = new Map([
 export function placeOf(name: string): Place | undefined {
   const fixed = FIXED.get(name);
   if (fixed !== undefined) return fixed;
-  const [, kind, about = ''] = /^(erasure|order|key)\/([^/]+)$/.exec(name) ?? [];
+  const [, kind, about = ''] = /^(erasure|order|key|wrapped)\/([^/]+)$/.exec(name) ?? [];
   if (kind !== undefined) return SESSION_ID.test(about) ? { kind: kind as SessionMember['kind'], session: about } : undefined;
   const [, folder = '', session = '', decimal = ''] =
     /^(log\/entries|counter|proof|segment)\/(?:([^/]+)\/)?([^/]+)$/.exec(name) ?? [];
@@ -92,6 +93,7 @@ const MOST: Readonly<Record<Place['kind'], number>> = {
   erasure: MAX_ENTRY_BYTES,
   order: MAX_ORDER_BYTES,
   key: KEY_BYTES,
+  wrapped: MAX_WRAPPED_BYTES,
   segment: MAX_SEGMENT_BYTES,
 };
 
@@ -138,6 +140,7 @@ export const members = {
   erasure: (session: string, entry: Buffer): Member => ({ name: `erasure/${session}`, bytes: entry }),
   order: (session: string, text: Buffer): Member => ({ name: `order/${session}`, bytes: text }),
   key: ({ session, secret }: DataKey): Member => ({ name: `key/${session}`, bytes: secret }),
+  wrapped: (key: WrappedKey): Member => ({ name: `wrapped/${key.session}`, bytes: Buffer.from(JSON.stringify(key)) }),
   segment: (session: string, number: number, bytes: Buffer): Member => ({ name: `segment/${session}/${number}`, bytes }),
 } as const;
 

@@ -49,13 +49,15 @@ export interface Survey {
   readonly segments: number;
   /** Sessions whose data key is in it: whoever has the file reads what these recorded. */
   readonly keys: number;
+  /** Sessions whose data key is in it as it was wrapped: its recipients alone read what these recorded. */
+  readonly wrapped: number;
   /** Entries of the log, the end excluded. */
   readonly range?: { readonly from: number; readonly to: number };
 }
 
 /** Reads a file to its end and says what is in it; nothing is verified. Throws EvidenceError MalformedBundle, MalformedProof, LimitExceeded. */
 export async function surveyEvidence(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Survey> {
-  let [bytes, segments, sessions, keys] = [0, 0, 0, 0];
+  let [bytes, segments, sessions, keys, wrapped] = [0, 0, 0, 0, 0];
   let last = '';
   let range: Survey['range'];
   const counted = async function* (): AsyncGenerator<Uint8Array> {
@@ -71,10 +73,11 @@ export async function surveyEvidence(source: AsyncIterable<Uint8Array> | Iterabl
       range = { from, to };
     }
     if (place?.kind === 'key') keys++;
+    if (place?.kind === 'wrapped') wrapped++;
     if (place?.kind !== 'segment') continue;
     segments++;
     if (place.session !== last) sessions++;
     last = place.session;
   }
-  return { bytes, sessions, segments, keys, ...(range === undefined ? {} : { range }) };
+  return { bytes, sessions, segments, keys, wrapped, ...(range === undefined ? {} : { range }) };
 }

@@ -1,6 +1,6 @@
 import type { GivenOrder } from '../api.ts';
 import { Claims, type PodCount } from './claims.ts';
-import { DataKey } from '../data-key.ts';
+import { DataKey, type KeyHolder } from '../data-key.ts';
 import { EvidenceError, orUndefined } from '../errors.ts';
 import { SessionJudge, type SessionVerdict, type Verdict } from '../judge.ts';
 import { RememberingTrust, type Trust } from '../keys.ts';
@@ -18,6 +18,7 @@ import { openOrder, verifyOrderLeaf } from '../order.ts';
 import type { SegmentContent } from '../segment.ts';
 import type { VerifiedSegment } from '../verify.ts';
 import { type Member, readArchive } from './archive.ts';
+import { type Unwrapped, unwrapped } from './wrapped.ts';
 import { MAX_CHUNK, mostOf, parseHead, type Place, placeOf, type SegmentMember, type SessionMember } from './layout.ts';
 
 /**
@@ -36,6 +37,8 @@ export interface FileTrust extends Trust {
   readonly policy: TrustPolicy;
   /** A checkpoint that the auditor kept: a signed note. */
   readonly since?: Buffer;
+  /** Who unwraps keys of sessions that were wrapped to them. */
+  readonly holders?: readonly KeyHolder[];
 }
 
 /** append-only: the log begins as the kept checkpoint says · rewritten: it does not · not proven: nothing in the file shows either. */
@@ -104,7 +107,7 @@ export async function verifyEvidence(
   try {
     for await (const member of readArchive(source, mostOf)) {
       at = member.name;
-      file.take(member);
+      file.take(member, await unwrapped(member, trust.holders ?? []));
     }
     at = undefined;
     return file.end();
@@ -119,16 +122,17 @@ export async function verifyEvidence(
 const NEXT: Readonly<Record<Place['kind'] | 'start', readonly Place['kind'][]>> = {
   start: ['head'],
   head: ['checkpoint'],
-  checkpoint: ['consistency', 'range', 'counter', 'proof', 'erasure', 'key', 'segment'],
-  consistency: ['range', 'counter', 'proof', 'erasure', 'key', 'segment'],
+  checkpoint: ['consistency', 'range', 'counter', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  consistency: ['range', 'counter', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
   range: ['entries'],
-  entries: ['entries', 'counter', 'proof', 'erasure', 'key', 'segment'],
-  counter: ['counter', 'proof', 'erasure', 'key', 'segment'],
+  entries: ['entries', 'counter', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  counter: ['counter', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
   proof: ['erasure', 'segment'],
-  erasure: ['order', 'key', 'proof', 'segment'],
-  order: ['key', 'proof', 'segment'],
+  erasure: ['order', 'key', 'wrapped', 'proof', 'segment'],
+  order: ['key', 'wrapped', 'proof', 'segment'],
   key: ['proof', 'segment'],
-  segment: ['proof', 'erasure', 'key', 'segment'],
+  wrapped: ['proof', 'segment'],
+  segment: ['proof', 'erasure', 'key', 'wrapped', 'segment'],
 };
 
 class EvidenceFile {
@@ -161,7 +165,8 @@ class EvidenceFile {
     this.#claims = new Claims(trust);
   }
 
-  take({ name, bytes }: Member): void {
+  /** @param own - of a wrapped key, what it is to who verifies */
+  take({ name, bytes }: Member, own?: Unwrapped): void {
     const place = placeOf(name);
     if (place === undefined || !NEXT[this.#last].includes(place.kind))
       throw malformed('a member stands where none of its kind may');
@@ -175,13 +180,14 @@ class EvidenceFile {
     else if (place.kind === 'entries') this.#takeEntries(place.index, bytes);
     else if (place.kind === 'counter') this.#claims.take(place.index, bytes);
     else if (place.kind === 'proof') this.#takeProof(place.index, bytes);
+    else if (place.kind === 'wrapped') this.#takeWrapped(place, own, isOfErased(before));
     else if ('session' in place) this.#takeOf(place, bytes, before);
   }
 
   #takeOf(place: SegmentMember | SessionMember, bytes: Buffer, before: Place['kind'] | 'start'): void {
     if (place.kind === 'erasure') this.#takeErasure(place, bytes);
     else if (place.kind === 'order') this.#takeOrder(place, bytes);
-    else if (place.kind === 'key') this.#takeKey(place, bytes, before !== 'erasure' && before !== 'order');
+    else if (place.kind === 'key') this.#takeKey(place, bytes, !isOfErased(before));
     else if (place.kind === 'segment') this.#takeSegment(place, bytes);
   }
 
@@ -369,6 +375,12 @@ class EvidenceFile {
     this.#begin(session, isFirst).unlock(new DataKey(session, secret));
   }
 
+  #takeWrapped({ session }: SessionMember, own: Unwrapped | undefined, isBehind: boolean): void {
+    const judge = this.#begin(session, !isBehind);
+    if (own instanceof EvidenceError) judge.fail(own);
+    else if (own !== undefined) judge.unlock(own);
+  }
+
   #isByLog(leaf: Leaf): boolean {
     return this.#trust.policy.logs.some(
       ({ verifier: { key } }) =>
@@ -457,6 +469,11 @@ class EvidenceFile {
     const [first, last] = this.#clock.map((at) => (Number.isFinite(at) ? at : null));
     return { range: { from, to, first: first ?? null, last: last ?? null } };
   }
+}
+
+/** Whether a member stands behind its session's order of erasure. */
+function isOfErased(before: Place['kind'] | 'start'): boolean {
+  return before === 'erasure' || before === 'order';
 }
 
 /** Says of a session what the log has of it and the file has not. */

@@ -45,6 +45,9 @@ export interface Report {
   readonly unread: number;
   /** Sessions that a filter leaves out since nothing in the file says whose they are. */
   readonly unknown: number;
+  /** Sessions of the whole file, whatever the filter, whose evidence is altered, and that the log does not prove: their rows end before that. */
+  readonly altered: number;
+  readonly unproven: number;
   readonly supportsEvidenceFor: readonly string[];
 }
 
@@ -104,6 +107,8 @@ export async function reportEvidence(
     ...(reporter instanceof Population ? { populationDigest: digestOf(POPULATION_PROOF_COLUMNS, reporter.proven()) } : {}),
     unread: [...entered].filter((session) => isAbout(session) && !read.has(session)).length,
     unknown: isFiltered ? [...entered].filter((session) => !contexts.has(session)).length : 0,
+    altered: file.sessions.filter(({ verdict }) => verdict === 'altered').length,
+    unproven: file.sessions.filter(({ verdict }) => verdict === 'not in the log' || verdict === 'not witnessed').length,
     supportsEvidenceFor: CONTROLS[kind],
   };
 }

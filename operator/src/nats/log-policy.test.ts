@@ -20,7 +20,7 @@ let origin: string;
 beforeEach(async () => {
   api = await startFakeApiServer();
   api.put(KINDS.namespaces, { metadata: { name: 'kube-system', uid: 'a-cluster' } });
-  ({ origin } = await ensureTrust(api.kube, namespace, 'prod'));
+  ({ origin } = await ensureTrust(api.kube, namespace, { clusterName: 'prod', recipients: [] }));
 });
 afterEach(() => api.close());
 

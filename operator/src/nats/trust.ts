@@ -17,8 +17,15 @@ export interface EvidenceTrust {
   readonly recipients: readonly string[];
 }
 
-/** Makes the enrolment key, the reader's key and the origin once and publishes them. Run by the leader. Throws if they do not fit each other. */
-export async function ensureTrust(kube: Kube, namespace: string, clusterName: string): Promise<EvidenceTrust> {
+/**
+ * Makes the enrolment key, the reader's key and the origin once and publishes them. Run by the leader. Throws if they do not fit each other.
+ * @param recipients - who reads beside the collector, as configuration names them
+ */
+export async function ensureTrust(
+  kube: Kube,
+  namespace: string,
+  { clusterName, recipients }: { readonly clusterName: string; readonly recipients: readonly string[] },
+): Promise<EvidenceTrust> {
   const secret = await createIfAbsent(kube, KINDS.secrets, { namespace, name: EVIDENCE_KEYS_SECRET }, () =>
     Promise.resolve({ type: 'Opaque', data: { enrolment: randomBytes(32).toString('base64') } }),
   );
@@ -37,7 +44,7 @@ export async function ensureTrust(kube: Kube, namespace: string, clusterName: st
       `ConfigMap ${TRUST_CONFIG_MAP} and Secret ${EVIDENCE_KEYS_SECRET} do not belong together; restore both from one backup`,
     );
   }
-  return { origin, enrolment, recipients: [await ensureReader(kube, namespace)] };
+  return { origin, enrolment, recipients: [...new Set([await ensureReader(kube, namespace), ...recipients])] };
 }
 
 /** The public half of the reader's key. The Secret holds the other as the collector reads it from a file: base64, once more in base64. */
